@@ -1,0 +1,124 @@
+//! What the command line may say.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::backend::Backend;
+
+/// Trains the two linear classifiers whose gradients everyone derives by hand once, on those gradients or on Burn's autodiff.
+#[derive(Debug, Parser)]
+#[command(name = "chainrule", version, arg_required_else_help = true, after_help = "Example: chainrule train")]
+pub(crate) struct Options {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Train one experiment and write a run folder.
+    #[command(after_help = "\
+Examples:
+  chainrule train
+  chainrule train configs/logistic.toml --gradient autodiff --precision f64
+  chainrule train configs/softmax.toml --set objective.l2=0.1 --set descent.epochs=10 --out runs/penalised
+  chainrule train --data embedded --quiet --json | jq .final.validation_accuracy")]
+    Train(TrainOptions),
+    /// Show where the data is and whether it is MNIST; fetch it, or write the embedded digits as IDX files.
+    #[command(after_help = "\
+Examples:
+  chainrule data
+  chainrule data --fetch
+  chainrule data --data path/to/fashion-mnist
+  chainrule data --write-idx digits --train-images 60000 --seed 7")]
+    Data(DataOptions),
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct TrainOptions {
+    /// The experiment.
+    #[arg(value_name = "CONFIG", default_value = "configs/softmax.toml")]
+    pub(crate) config: PathBuf,
+    #[command(flatten)]
+    pub(crate) data: DataSource,
+    /// Override a key of the experiment, as in descent.epochs=10; repeatable.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub(crate) overrides: Vec<String>,
+    /// Where the gradients come from.
+    #[arg(long, value_enum)]
+    pub(crate) gradient: Option<GradientOption>,
+    /// The float type of weights and features.
+    #[arg(long, value_enum)]
+    pub(crate) precision: Option<PrecisionOption>,
+    /// The seed of the shuffle.
+    #[arg(long, value_name = "N")]
+    pub(crate) seed: Option<u64>,
+    /// Where it runs; of the backends in this build, the one added last to the defaults.
+    #[arg(long, value_enum)]
+    pub(crate) backend: Option<Backend>,
+    /// The run's folder [default: the first free of runs/NAME-1, runs/NAME-2, …].
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+    /// Replace the run that lies in --out.
+    #[arg(long, requires = "out")]
+    pub(crate) force: bool,
+    #[command(flatten)]
+    pub(crate) output: Output,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct DataOptions {
+    #[command(flatten)]
+    pub(crate) data: DataSource,
+    /// Download MNIST to burn-dataset's cache folder, verified, unless it is there.
+    #[arg(long, conflicts_with = "write_idx")]
+    pub(crate) fetch: bool,
+    /// Write the embedded digits as four plain IDX files into this folder.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) write_idx: Option<PathBuf>,
+    /// Training digits to draw.
+    #[arg(long, value_name = "N", default_value_t = 20_000, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) train_images: u32,
+    /// Validation digits to draw.
+    #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) validation_images: u32,
+    /// The seed of the digits that --write-idx draws.
+    #[arg(long, value_name = "N", default_value_t = chainrule_data::digits::SEED, requires = "write_idx")]
+    pub(crate) seed: u64,
+    #[command(flatten)]
+    pub(crate) output: Output,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct DataSource {
+    /// auto | mnist | embedded | a folder of IDX files. auto is $CHAINRULE_DATA, else MNIST from the cache, else a verified
+    /// download, else the embedded digits.
+    #[arg(long = "data", value_name = "SOURCE")]
+    pub(crate) source: Option<String>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Output {
+    /// Print exactly one JSON document to standard output, and everything else to standard error.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Say nothing but errors and the result.
+    #[arg(long, short)]
+    pub(crate) quiet: bool,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum GradientOption {
+    /// The hand derivation.
+    ClosedForm,
+    /// Burn's autodiff.
+    Autodiff,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum PrecisionOption {
+    /// 32 bits.
+    F32,
+    /// 64 bits.
+    F64,
+}

@@ -1,0 +1,143 @@
+//! Digits drawn by code: 28 x 28 grey levels, as many as asked for, the same bytes on every platform for a seed.
+//!
+//! Each digit is a handful of pen strokes in the unit square. Every image draws them with its own slant, turn, size, place,
+//! pen width and shaky hand, and some carry a stray stroke, so that a linear classifier errs as often as on real digits.
+//! Only `+ - * /` and square roots are used: IEEE 754 rounds these alike everywhere, which sine and cosine are not.
+
+use chacha20::ChaCha8Rng;
+use rand::{RngExt, SeedableRng};
+
+use crate::idx::IdxImages;
+use crate::{Counts, Images};
+
+/// The seed of the digits that training falls back to.
+pub const SEED: u64 = 0;
+
+const SIDE: usize = 28;
+
+/// The strokes of each digit: points in the unit square, x to the right and y down, joined by straight lines.
+const STROKES: [&[&[(f32, f32)]]; 10] = [
+    &[&[
+        (0.5, 0.0),
+        (0.82, 0.14),
+        (0.92, 0.5),
+        (0.82, 0.86),
+        (0.5, 1.0),
+        (0.18, 0.86),
+        (0.08, 0.5),
+        (0.18, 0.14),
+        (0.5, 0.0),
+    ]],
+    &[&[(0.3, 0.2), (0.55, 0.0), (0.55, 1.0)]],
+    &[&[(0.12, 0.22), (0.3, 0.03), (0.62, 0.0), (0.86, 0.16), (0.84, 0.38), (0.5, 0.7), (0.1, 1.0), (0.92, 0.98)]],
+    &[
+        &[(0.12, 0.1), (0.45, 0.0), (0.8, 0.1), (0.84, 0.32), (0.66, 0.46), (0.4, 0.48)],
+        &[(0.66, 0.48), (0.88, 0.64), (0.86, 0.86), (0.55, 1.0), (0.1, 0.9)],
+    ],
+    &[&[(0.62, 0.0), (0.08, 0.66), (0.94, 0.66)], &[(0.7, 0.36), (0.66, 1.0)]],
+    &[&[(0.88, 0.0), (0.26, 0.02), (0.2, 0.44), (0.56, 0.38), (0.86, 0.54), (0.86, 0.82), (0.54, 1.0), (0.1, 0.9)]],
+    &[&[
+        (0.74, 0.0),
+        (0.36, 0.24),
+        (0.12, 0.62),
+        (0.2, 0.9),
+        (0.52, 1.0),
+        (0.82, 0.86),
+        (0.82, 0.62),
+        (0.54, 0.5),
+        (0.2, 0.64),
+    ]],
+    &[&[(0.06, 0.04), (0.92, 0.02), (0.62, 0.46), (0.42, 1.0)]],
+    &[
+        &[(0.5, 0.46), (0.2, 0.3), (0.24, 0.08), (0.5, 0.0), (0.78, 0.08), (0.8, 0.3), (0.5, 0.46)],
+        &[(0.5, 0.46), (0.86, 0.68), (0.8, 0.92), (0.5, 1.0), (0.18, 0.92), (0.14, 0.68), (0.5, 0.46)],
+    ],
+    &[&[
+        (0.84, 0.28),
+        (0.5, 0.48),
+        (0.18, 0.34),
+        (0.2, 0.1),
+        (0.5, 0.0),
+        (0.82, 0.12),
+        (0.84, 0.3),
+        (0.76, 0.66),
+        (0.56, 1.0),
+    ]],
+];
+
+/// Draws training and validation digits of a seed; the first n of either are the same for every count of at least n.
+pub fn draw_both(seed: u64, counts: Counts) -> [Images; 2] {
+    [draw(seed, 0, counts.train), draw(seed, 1, counts.validation)]
+}
+
+fn draw(seed: u64, split: u64, count: usize) -> Images {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let mut pixels = Vec::with_capacity(count * SIDE * SIDE);
+    let mut labels = Vec::with_capacity(count);
+    for image in 0..count as u64 {
+        // A stream of its own for each image, so that it depends on neither its neighbours nor their number.
+        rng.set_stream(2 * image + split);
+        let label = rng.random_range(0..10u8);
+        labels.push(label);
+        pixels.extend(draw_digit(label, &mut rng));
+    }
+    Images::new(IdxImages { height: SIDE, width: SIDE, pixels }, labels)
+}
+
+/// A number from `-range` to `range`, on a grid of 2^24 steps that f32 holds exactly.
+fn jitter(rng: &mut ChaCha8Rng, range: f32) -> f32 {
+    let unit = (rng.random::<u32>() >> 8) as f32 / 16_777_216.0;
+    (2.0 * unit - 1.0) * range
+}
+
+fn draw_digit(label: u8, rng: &mut ChaCha8Rng) -> [u8; SIDE * SIDE] {
+    let (width, height) = (11.5 + jitter(rng, 3.5), 18.0 + jitter(rng, 3.0));
+    let (right, down) = (14.0 + jitter(rng, 1.6), 14.0 + jitter(rng, 1.6));
+    let slant = 0.1 + jitter(rng, 0.4);
+    let sine = jitter(rng, 0.26);
+    let cosine = (1.0 - sine * sine).sqrt();
+    let pen = 1.15 + jitter(rng, 0.55);
+    let ink = 225.0 + jitter(rng, 30.0);
+
+    let mut canvas = [0.0f32; SIDE * SIDE];
+    for stroke in STROKES[usize::from(label)] {
+        let points: Vec<(f32, f32)> = stroke
+            .iter()
+            .map(|&(x, y)| {
+                let x = (x - 0.5 + jitter(rng, 0.09)) * width;
+                let y = (y - 0.5 + jitter(rng, 0.06)) * height;
+                let x = x - slant * y;
+                (right + x * cosine - y * sine, down + x * sine + y * cosine)
+            })
+            .collect();
+        for ends in points.windows(2) {
+            draw_line(&mut canvas, ends[0], ends[1], pen);
+        }
+    }
+    if rng.random_range(0..4) == 0 {
+        let from = (14.0 + jitter(rng, 11.0), 14.0 + jitter(rng, 11.0));
+        let to = (from.0 + jitter(rng, 7.0), from.1 + jitter(rng, 7.0));
+        draw_line(&mut canvas, from, to, pen);
+    }
+    canvas.map(|cover| (cover * ink + 0.5) as u8)
+}
+
+/// Covers the canvas around a line, `pen` pixels to either side, with an edge one pixel soft.
+fn draw_line(canvas: &mut [f32; SIDE * SIDE], from: (f32, f32), to: (f32, f32), pen: f32) {
+    let (dx, dy) = (to.0 - from.0, to.1 - from.1);
+    let length_squared = dx * dx + dy * dy + 1e-6;
+    let reach = pen + 1.0;
+    // A cast from a negative float gives 0.
+    let span = |a: f32, b: f32| ((a.min(b) - reach) as usize, ((a.max(b) + reach + 1.0) as usize).min(SIDE));
+    let ((left, right), (top, bottom)) = (span(from.0, to.0), span(from.1, to.1));
+    for row in top..bottom {
+        for column in left..right {
+            let (x, y) = (column as f32 + 0.5 - from.0, row as f32 + 0.5 - from.1);
+            let along = ((x * dx + y * dy) / length_squared).clamp(0.0, 1.0);
+            let (x, y) = (x - along * dx, y - along * dy);
+            let cover = (pen + 0.5 - (x * x + y * y).sqrt()).clamp(0.0, 1.0);
+            let pixel = &mut canvas[row * SIDE + column];
+            *pixel = pixel.max(cover);
+        }
+    }
+}

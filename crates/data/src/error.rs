@@ -1,0 +1,102 @@
+use std::path::PathBuf;
+
+/// What can be wrong with data, in one line each: where, what, and what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum DataError {
+    /// A file could not be opened or read.
+    #[error("{}: {source}", .path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A file could not be written; nothing of it is left behind.
+    #[error("cannot write {}: {source}", .path.display())]
+    Write {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A file is not a whole IDX file of the expected kind.
+    #[error("{}: {problem}", .path.display())]
+    Idx {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// A folder lacks one of the four files.
+    #[error("{}: no {name} here, plain or .gz; a data folder holds the four IDX files of MNIST by their usual names", .folder.display())]
+    Missing {
+        /// The folder.
+        folder: PathBuf,
+        /// The file's usual name.
+        name: &'static str,
+    },
+    /// Images and labels do not belong together.
+    #[error("{}: {images} images but {labels} labels; the two files do not belong together", .folder.display())]
+    Lengths {
+        /// The folder.
+        folder: PathBuf,
+        /// Number of images.
+        images: usize,
+        /// Number of labels.
+        labels: usize,
+    },
+    /// Training and validation images differ in size.
+    #[error("{}: training images are {} x {} but validation images {} x {}", .folder.display(), .train.0, .train.1, .validation.0, .validation.1)]
+    Sizes {
+        /// The folder.
+        folder: PathBuf,
+        /// Rows and columns of a training image.
+        train: (usize, usize),
+        /// Rows and columns of a validation image.
+        validation: (usize, usize),
+    },
+    /// More rows are asked for than there are.
+    #[error("data.{key} = {asked}: there are only {found} {what}; ask for at most {found}")]
+    TooFew {
+        /// The config key that asks.
+        key: &'static str,
+        /// Rows asked for.
+        asked: usize,
+        /// Rows found.
+        found: usize,
+        /// What the rows are.
+        what: &'static str,
+    },
+    /// A label is none of the classes.
+    #[error("{what}: label {label} at row {row} is outside the classes 0..={largest} of the training labels")]
+    Label {
+        /// Which labels.
+        what: &'static str,
+        /// The label.
+        label: u8,
+        /// The row, from 0.
+        row: usize,
+        /// The largest label of the training images.
+        largest: u8,
+    },
+    /// A class has no image to learn or be judged by.
+    #[error(
+        "no image of class {class} among the {rows} {what}; take more rows, or name the classes that there are in data.classes"
+    )]
+    EmptyClass {
+        /// The class.
+        class: u8,
+        /// Rows looked at.
+        rows: usize,
+        /// What the rows are.
+        what: &'static str,
+    },
+    /// MNIST could not be had.
+    #[error("no MNIST: {reason}; put the four IDX files into {} or name a folder that has them (--data DIR)", .folder.display())]
+    NoMnist {
+        /// Why the download failed.
+        reason: String,
+        /// The cache folder.
+        folder: PathBuf,
+    },
+}

@@ -1,0 +1,148 @@
+//! The IDX format of MNIST: a magic number, big-endian sizes, then bytes. Plain or gzipped, told apart by content.
+//!
+//! A header is a claim that may be false: memory is taken as bytes arrive, never as the header asks, and reading stops one
+//! byte past what the header counts, however far a gzip would inflate.
+
+use std::fs::File;
+use std::io::{BufReader, Read, Write};
+use std::path::Path;
+
+use atomic_write_file::AtomicWriteFile;
+use flate2::bufread::MultiGzDecoder;
+
+use crate::DataError;
+
+/// Unsigned bytes in three dimensions: image, row, column.
+const IMAGES_MAGIC: u32 = 0x0000_0803;
+/// Unsigned bytes in one dimension.
+const LABELS_MAGIC: u32 = 0x0000_0801;
+const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
+
+/// An IDX file of images as it stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IdxImages {
+    /// Pixel rows of an image.
+    pub height: usize,
+    /// Pixel columns of an image.
+    pub width: usize,
+    /// `count * height * width` bytes, row by row.
+    pub pixels: Vec<u8>,
+}
+
+impl IdxImages {
+    /// The file's 16 header bytes, which its checksum covers.
+    pub fn header(&self) -> [u8; 16] {
+        let count = self.pixels.len() / (self.height * self.width);
+        let mut header = [0; 16];
+        for (field, value) in
+            header.chunks_exact_mut(4).zip([IMAGES_MAGIC, count as u32, self.height as u32, self.width as u32])
+        {
+            field.copy_from_slice(&value.to_be_bytes());
+        }
+        header
+    }
+}
+
+/// The 8 header bytes of a file of `count` labels.
+pub fn labels_header(count: usize) -> [u8; 8] {
+    let mut header = [0; 8];
+    header[..4].copy_from_slice(&LABELS_MAGIC.to_be_bytes());
+    header[4..].copy_from_slice(&(count as u32).to_be_bytes());
+    header
+}
+
+/// Reads an IDX file of images.
+///
+/// # Errors
+/// Where the file cannot be read, is no IDX file of images, or is shorter or longer than its header says.
+pub fn read_images(path: &Path) -> Result<IdxImages, DataError> {
+    let (sizes, pixels) = read::<3>(path, IMAGES_MAGIC, "images")?;
+    Ok(IdxImages { height: sizes[1], width: sizes[2], pixels })
+}
+
+/// Reads an IDX file of labels.
+///
+/// # Errors
+/// Where the file cannot be read, is no IDX file of labels, or is shorter or longer than its header says.
+pub fn read_labels(path: &Path) -> Result<Vec<u8>, DataError> {
+    Ok(read::<1>(path, LABELS_MAGIC, "labels")?.1)
+}
+
+/// Writes images and labels as two plain IDX files' bytes would be; see [`write_whole`] for the file.
+pub fn write_images(path: &Path, images: &IdxImages) -> Result<(), DataError> {
+    write_whole(path, &[&images.header(), &images.pixels])
+}
+
+/// Writes labels as a plain IDX file.
+pub fn write_labels(path: &Path, labels: &[u8]) -> Result<(), DataError> {
+    write_whole(path, &[&labels_header(labels.len()), labels])
+}
+
+/// Writes a file that appears whole or not at all: beside its place, synced, then renamed.
+pub(crate) fn write_whole(path: &Path, parts: &[&[u8]]) -> Result<(), DataError> {
+    let write = || {
+        let mut file = AtomicWriteFile::open(path)?;
+        for part in parts {
+            file.write_all(part)?;
+        }
+        file.commit()
+    };
+    write().map_err(|source| DataError::Write { path: path.to_owned(), source })
+}
+
+/// The header's `D` sizes and the bytes that they count.
+fn read<const D: usize>(path: &Path, magic: u32, what: &str) -> Result<([usize; D], Vec<u8>), DataError> {
+    let problem = |problem: String| DataError::Idx { path: path.to_owned(), problem };
+    let io = |source| DataError::Read { path: path.to_owned(), source };
+
+    let mut file = BufReader::new(File::open(path).map_err(io)?);
+    let is_gzip = std::io::BufRead::fill_buf(&mut file).map_err(io)?.starts_with(&GZIP_MAGIC);
+    let mut content: Box<dyn Read> = if is_gzip { Box::new(MultiGzDecoder::new(file)) } else { Box::new(file) };
+    // A gzip that breaks off or is damaged fails here, an unreadable file too: the system's words name which.
+    let mut take = |limit: u64| -> Result<Vec<u8>, DataError> {
+        let mut bytes = Vec::new();
+        match content.by_ref().take(limit).read_to_end(&mut bytes) {
+            Ok(_) => Ok(bytes),
+            Err(error) if is_gzip => Err(problem(format!("damaged gzip after {} bytes: {error}", bytes.len()))),
+            Err(error) => Err(io(error)),
+        }
+    };
+
+    let header = take(4 * (1 + D as u64))?;
+    if header.is_empty() {
+        return Err(problem("the file is empty".into()));
+    }
+    let mut fields = header.chunks_exact(4).map(|b| u32::from_be_bytes([b[0], b[1], b[2], b[3]]));
+    let found = fields.next().unwrap_or_default();
+    if header.len() >= 4 && found != magic {
+        return Err(problem(format!(
+            "not an IDX file of {what}: it starts with 0x{found:08x}, expected 0x{magic:08x}"
+        )));
+    }
+    if header.len() < 4 * (1 + D) {
+        return Err(problem(format!("breaks off in its header, after {} bytes", header.len())));
+    }
+    let mut sizes = [0; D];
+    for (size, field) in sizes.iter_mut().zip(fields) {
+        *size = field as usize;
+    }
+    let expected = sizes.iter().try_fold(1u64, |product, &size| product.checked_mul(size as u64));
+    let expected = match expected {
+        Some(0) => return Err(problem(format!("its header counts no {what} (sizes {sizes:?})"))),
+        Some(bytes) if bytes < u64::MAX / 2 => bytes,
+        _ => return Err(problem(format!("its header counts impossibly many {what} (sizes {sizes:?})"))),
+    };
+    let mut bytes = take(expected + 1)?;
+    match bytes.len() as u64 {
+        found if found < expected => {
+            Err(problem(format!("breaks off: its header counts {expected} bytes of {what}, {found} are there")))
+        }
+        found if found > expected => {
+            Err(problem(format!("goes on after the {expected} bytes of {what} that its header counts")))
+        }
+        _ => {
+            bytes.shrink_to_fit();
+            Ok((sizes, bytes))
+        }
+    }
+}

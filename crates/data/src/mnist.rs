@@ -1,0 +1,118 @@
+//! The four MNIST files: known by checksum, kept in burn-dataset's cache folder, downloaded only whole and verified.
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use flate2::read::GzDecoder;
+
+use crate::idx::write_whole;
+use crate::{DataError, Images, sha256};
+
+/// One of the four files of an MNIST-like data set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct File {
+    /// The usual name, without `.gz`.
+    pub name: &'static str,
+    /// The folder below burn-dataset's cache that it lies in.
+    pub split: &'static str,
+    /// Bytes of MNIST's own file, decompressed.
+    pub bytes: u64,
+    /// SHA-256 of MNIST's own file, decompressed.
+    pub sha256: &'static str,
+}
+
+/// Training images, training labels, test images, test labels.
+pub const FILES: [File; 4] = [
+    File {
+        name: "train-images-idx3-ubyte",
+        split: "train",
+        bytes: 47_040_016,
+        sha256: "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
+    },
+    File {
+        name: "train-labels-idx1-ubyte",
+        split: "train",
+        bytes: 60_008,
+        sha256: "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
+    },
+    File {
+        name: "t10k-images-idx3-ubyte",
+        split: "test",
+        bytes: 7_840_016,
+        sha256: "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
+    },
+    File {
+        name: "t10k-labels-idx1-ubyte",
+        split: "test",
+        bytes: 10_008,
+        sha256: "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
+    },
+];
+
+/// Where the download comes from unless `CHAINRULE_MNIST_URL` names a mirror; burn-dataset's own source.
+pub const URL: &str = "https://storage.googleapis.com/cvdf-datasets/mnist";
+
+/// How long one file may take in all, and its connection before that. MNIST is 11 MB: past this, no one is coming.
+const FILE_TIMEOUT: Duration = Duration::from_secs(60);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// burn-dataset's folder for MNIST, which `MnistDataset` also reads.
+pub fn cache_folder() -> PathBuf {
+    let cache = dirs::cache_dir().unwrap_or_else(|| PathBuf::from(".cache"));
+    cache.join("burn-dataset").join("mnist")
+}
+
+/// Reads MNIST from a folder laid out as burn-dataset's cache, `train/` and `test/`.
+///
+/// # Errors
+/// Where a file is absent or cannot be read, or has not MNIST's checksum.
+pub fn read_cache(folder: &Path) -> Result<[Images; 2], DataError> {
+    let path = |file: &File| folder.join(file.split).join(file.name);
+    let [train_images, train_labels, test_images, test_labels] = FILES.each_ref().map(path);
+    let splits = [Images::read(&train_images, &train_labels)?, Images::read(&test_images, &test_labels)?];
+    let found = splits.iter().flat_map(Images::file_checksums);
+    for (file, found) in FILES.iter().zip(found) {
+        if found != file.sha256 {
+            let problem =
+                format!("SHA-256 is {found}, MNIST's is {}; delete the file to have it fetched again", file.sha256);
+            return Err(DataError::Idx { path: path(file), problem });
+        }
+    }
+    Ok(splits)
+}
+
+/// Downloads the four files to `folder`, in the layout of burn-dataset's cache. None is written before all are verified.
+///
+/// # Errors
+/// Where the source cannot be reached in seconds, sends anything but MNIST, or the folder cannot be written.
+pub fn download(url: &str, folder: &Path) -> Result<(), DataError> {
+    let agent = ureq::Agent::from(
+        ureq::Agent::config_builder().timeout_connect(Some(CONNECT_TIMEOUT)).timeout_global(Some(FILE_TIMEOUT)).build(),
+    );
+    let mut contents = Vec::with_capacity(FILES.len());
+    for file in &FILES {
+        let fetched = fetch(&agent, &format!("{}/{}.gz", url.trim_end_matches('/'), file.name), file);
+        contents.push(fetched.map_err(|reason| DataError::NoMnist { reason, folder: folder.to_owned() })?);
+    }
+    for (file, content) in FILES.iter().zip(&contents) {
+        let split = folder.join(file.split);
+        std::fs::create_dir_all(&split).map_err(|source| DataError::Write { path: split.clone(), source })?;
+        write_whole(&split.join(file.name), &[content])?;
+    }
+    Ok(())
+}
+
+fn fetch(agent: &ureq::Agent, url: &str, file: &File) -> Result<Vec<u8>, String> {
+    let body = agent.get(url).call().map_err(|error| format!("{url}: {error}"))?.into_body();
+    // One byte more than MNIST's file has tells a longer one, however far it would inflate.
+    let mut content = Vec::new();
+    let inflated = GzDecoder::new(body.into_reader()).take(file.bytes + 1).read_to_end(&mut content);
+    inflated.map_err(|error| format!("{url}: broke off after {} bytes: {error}", content.len()))?;
+    let found = sha256([&content[..]]);
+    if found == file.sha256 {
+        Ok(content)
+    } else {
+        Err(format!("{url}: SHA-256 is {found}, MNIST's is {}", file.sha256))
+    }
+}

@@ -1,0 +1,73 @@
+use chacha20::ChaCha8Rng;
+use rand::SeedableRng;
+use rand::seq::SliceRandom;
+use rand_mt::Mt;
+
+/// How the rows of an epoch are ordered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shuffle {
+    /// As they are in the file, every epoch.
+    None,
+    /// As `numpy.random.seed(seed)` and then `numpy.random.shuffle(list(range(n)))` every epoch would.
+    NumpyLegacy {
+        /// The seed.
+        seed: u32,
+    },
+    /// A Fisher-Yates shuffle by `ChaCha8`.
+    ChaCha {
+        /// The seed.
+        seed: u64,
+    },
+}
+
+/// The order of the rows, epoch by epoch: one stream of random numbers that runs on from each epoch to the next.
+#[derive(Debug)]
+pub struct BatchOrder {
+    generator: Generator,
+}
+
+#[derive(Debug)]
+enum Generator {
+    None,
+    NumpyLegacy(Box<Mt>),
+    ChaCha(Box<ChaCha8Rng>),
+}
+
+impl BatchOrder {
+    /// Starts the stream.
+    pub fn new(shuffle: Shuffle) -> Self {
+        let generator = match shuffle {
+            Shuffle::None => Generator::None,
+            Shuffle::NumpyLegacy { seed } => Generator::NumpyLegacy(Box::new(Mt::new(seed))),
+            Shuffle::ChaCha { seed } => Generator::ChaCha(Box::new(ChaCha8Rng::seed_from_u64(seed))),
+        };
+        Self { generator }
+    }
+
+    /// The numbers `0..n_rows`, each once, in the order of the next epoch.
+    pub fn next_epoch(&mut self, n_rows: usize) -> Vec<usize> {
+        let mut rows: Vec<usize> = (0..n_rows).collect();
+        match &mut self.generator {
+            Generator::None => {}
+            Generator::NumpyLegacy(twister) => shuffle_like_numpy(&mut rows, twister),
+            Generator::ChaCha(rng) => rows.shuffle(rng),
+        }
+        rows
+    }
+}
+
+/// NumPy's legacy `RandomState.shuffle`: Fisher-Yates from the end, each index drawn by masked rejection
+/// (`random_interval` in numpy/random/src/distributions/distributions.c, the branch for at most 32 bits).
+fn shuffle_like_numpy(rows: &mut [usize], twister: &mut Mt) {
+    for last in (1..rows.len()).rev() {
+        let largest = u32::try_from(last).expect("fewer than 2^32 rows");
+        let mask = u32::MAX >> largest.leading_zeros();
+        let drawn = loop {
+            let candidate = twister.next_u32() & mask;
+            if candidate <= largest {
+                break candidate;
+            }
+        };
+        rows.swap(last, drawn as usize);
+    }
+}

@@ -1,0 +1,174 @@
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::{DataError, Images, Split, digits, mnist, rows_of, sha256};
+
+/// Which data a run asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Request {
+    /// `$CHAINRULE_DATA`, else MNIST from the cache, else a verified download, else the digits drawn by code.
+    Auto,
+    /// MNIST from the cache, else a verified download.
+    Mnist,
+    /// The digits drawn by code.
+    Embedded,
+    /// A folder of four IDX files.
+    Folder(PathBuf),
+}
+
+/// How many digits to draw where digits are drawn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Counts {
+    /// Training images.
+    pub train: usize,
+    /// Validation images.
+    pub validation: usize,
+}
+
+/// Where data came from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// A folder that was named.
+    Folder(PathBuf),
+    /// MNIST in burn-dataset's cache folder.
+    MnistCache(PathBuf),
+    /// MNIST, just downloaded into that folder.
+    MnistDownload(PathBuf),
+    /// Digits drawn by code.
+    Embedded,
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Origin::Folder(folder) => write!(f, "{}", folder.display()),
+            Origin::MnistCache(folder) => write!(f, "MNIST in {}", folder.display()),
+            Origin::MnistDownload(folder) => write!(f, "MNIST, downloaded to {}", folder.display()),
+            Origin::Embedded => write!(f, "embedded digits"),
+        }
+    }
+}
+
+/// A data set in memory: images to train on and images to validate on.
+#[derive(Clone, Debug)]
+pub struct Data {
+    /// Where it came from.
+    pub origin: Origin,
+    /// The training file.
+    pub train: Arc<Images>,
+    /// The test file, which the report calls validation.
+    pub validation: Arc<Images>,
+}
+
+impl Data {
+    fn new(origin: Origin, [train, validation]: [Images; 2]) -> Self {
+        Self { origin, train: Arc::new(train), validation: Arc::new(validation) }
+    }
+
+    /// One checksum for the lot: SHA-256 of the four files' own, in the order of [`mnist::FILES`].
+    pub fn sha256(&self) -> String {
+        let files = [self.train.file_checksums(), self.validation.file_checksums()].concat();
+        sha256(files.iter().map(String::as_bytes))
+    }
+
+    /// The first `train` and the last `validation` rows, then of these the `classes`; all rows and all classes where none
+    /// are named. Gives both splits, and the classes in the order of their positions.
+    ///
+    /// # Errors
+    /// Where there are fewer rows, a class without an image, or, with no classes named, a validation label that no
+    /// training image has.
+    pub fn split(
+        &self,
+        train: Option<usize>,
+        validation: Option<usize>,
+        classes: Option<&[u8]>,
+    ) -> Result<([Split; 2], Vec<u8>), DataError> {
+        let take = |asked: Option<usize>, found: usize, key, what| match asked {
+            Some(asked) if asked > found => Err(DataError::TooFew { key, asked, found, what }),
+            asked => Ok(asked.unwrap_or(found)),
+        };
+        let train_rows = take(train, self.train.labels().len(), "train_images", "training images")?;
+        let found = self.validation.labels().len();
+        let validation_rows = take(validation, found, "validation_images", "validation images")?;
+
+        let classes = match classes {
+            Some(classes) => classes.to_vec(),
+            None => {
+                let largest = self.train.labels().iter().copied().max().unwrap_or_default();
+                let outside = self.validation.labels().iter().position(|&label| label > largest);
+                if let Some(row) = outside {
+                    let label = self.validation.labels()[row];
+                    return Err(DataError::Label { what: "validation labels", label, row, largest });
+                }
+                (0..=largest).collect()
+            }
+        };
+        let splits = [
+            rows_of(&self.train, 0..train_rows, &classes, "training images")?,
+            rows_of(&self.validation, found - validation_rows..found, &classes, "validation images")?,
+        ];
+        Ok((splits, classes))
+    }
+}
+
+/// Gets the data that `request` asks for; `tell` hears what takes time and what was tried in vain.
+///
+/// # Errors
+/// Where named data is not there or not right. [`Request::Auto`] without `$CHAINRULE_DATA` always ends in data.
+pub fn find(request: &Request, digits: Counts, tell: &mut dyn FnMut(&str)) -> Result<Data, DataError> {
+    match request {
+        Request::Folder(folder) => read_folder(folder),
+        Request::Embedded => Ok(Data::new(Origin::Embedded, digits::draw_both(digits::SEED, digits))),
+        Request::Mnist => find_mnist(tell),
+        Request::Auto => {
+            if let Some(folder) = std::env::var_os("CHAINRULE_DATA").filter(|folder| !folder.is_empty()) {
+                return read_folder(Path::new(&folder));
+            }
+            find_mnist(tell).or_else(|error| {
+                tell(&format!("{error}; taking the embedded digits"));
+                find(&Request::Embedded, digits, tell)
+            })
+        }
+    }
+}
+
+fn find_mnist(tell: &mut dyn FnMut(&str)) -> Result<Data, DataError> {
+    let folder = mnist::cache_folder();
+    if folder.join(mnist::FILES[0].split).join(mnist::FILES[0].name).exists() {
+        match mnist::read_cache(&folder) {
+            Ok(images) => return Ok(Data::new(Origin::MnistCache(folder), images)),
+            Err(error) => tell(&format!("the cached MNIST is not whole: {error}")),
+        }
+    }
+    let url = std::env::var("CHAINRULE_MNIST_URL").unwrap_or_else(|_| mnist::URL.to_owned());
+    tell(&format!("fetching MNIST (11 MB) from {url}"));
+    mnist::download(&url, &folder)?;
+    Ok(Data::new(Origin::MnistDownload(folder.clone()), mnist::read_cache(&folder)?))
+}
+
+/// Reads the four IDX files of a folder, each plain or gzipped, by MNIST's names (`train-images-idx3-ubyte`, or with a dot
+/// before `idx`); also a folder laid out as burn-dataset's cache, with `train/` and `test/`.
+///
+/// # Errors
+/// Where a file is absent, cannot be read, or does not fit the others.
+pub fn read_folder(folder: &Path) -> Result<Data, DataError> {
+    let path = |file: &mnist::File| {
+        let dotted = file.name.replacen("-idx", ".idx", 1);
+        let below = folder.join(file.split);
+        let names = [file.name.to_owned(), format!("{}.gz", file.name), dotted.clone(), format!("{dotted}.gz")];
+        let mut candidates = names.iter().flat_map(|name| [folder.join(name), below.join(name)]);
+        candidates.find(|path| path.is_file()).ok_or(DataError::Missing { folder: folder.to_owned(), name: file.name })
+    };
+    if let Err(source) = std::fs::read_dir(folder) {
+        return Err(DataError::Read { path: folder.to_owned(), source });
+    }
+    let [train_images, train_labels, test_images, test_labels] = &mnist::FILES;
+    let train = Images::read(&path(train_images)?, &path(train_labels)?)?;
+    let validation = Images::read(&path(test_images)?, &path(test_labels)?)?;
+    if train.size() != validation.size() {
+        let (train, validation) = (train.size(), validation.size());
+        return Err(DataError::Sizes { folder: folder.to_owned(), train, validation });
+    }
+    Ok(Data::new(Origin::Folder(folder.to_owned()), [train, validation]))
+}

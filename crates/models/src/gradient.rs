@@ -1,0 +1,77 @@
+//! The gradient of `J = C + lambda R` from its two sources.
+
+use burn::nn::Linear;
+use burn::optim::GradientsParams;
+use burn::tensor::module::linear;
+use burn::tensor::{Int, Tensor};
+
+use crate::{Classifier, L2};
+
+/// `dJ/dw` and `dJ/db` of a linear classifier, without autodiff association.
+#[derive(Clone, Debug)]
+pub struct Gradient {
+    /// `[d, k]`
+    pub weight: Tensor<2>,
+    /// `[k]`
+    pub bias: Tensor<1>,
+}
+
+/// What a training step needs of a batch.
+#[derive(Clone, Debug)]
+pub struct CostAndGradient {
+    /// The mean cross-entropy C of the batch, `[1]`, without the penalty.
+    pub cross_entropy: Tensor<1>,
+    /// The gradient of `J`, with the penalty.
+    pub gradient: Gradient,
+}
+
+impl Gradient {
+    /// In the form that Burn's optimizers take.
+    pub fn into_params(self, linear: &Linear) -> GradientsParams {
+        let mut params = GradientsParams::new();
+        params.register(linear.weight.id, self.weight);
+        if let Some(bias) = &linear.bias {
+            params.register(bias.id, self.bias);
+        }
+        params
+    }
+}
+
+/// Cross-entropy and gradient by the closed forms, Eqs. (9), (10), (19), (20) and (23).
+///
+/// # Shapes
+/// - features `[n, d]`, labels `[n]`
+pub fn closed_form<M: Classifier>(model: &M, features: Tensor<2>, labels: Tensor<1, Int>, l2: L2) -> CostAndGradient {
+    let [n_rows, _] = features.dims();
+    let Linear { weight, bias } = model.linear();
+    // Burn's optimizers want parameters with autodiff; their bare values leave no graph behind.
+    let bias = bias.as_ref().map(|bias| bias.val().inner());
+    let logits = linear(features.clone(), weight.val().inner(), bias);
+    let cross_entropy = model.cross_entropy(logits.clone(), labels.clone()).mean();
+    // The 1/n goes in before the product: the residual [n, k] is smaller than the gradient [d, k].
+    let residual = model.residual(logits, labels) / n_rows as f64;
+    let gradient =
+        Gradient { weight: features.transpose().matmul(residual.clone()), bias: residual.sum_dim(0).squeeze_dim(0) };
+    CostAndGradient { cross_entropy, gradient: l2.add_to(gradient, model.linear()) }
+}
+
+/// Cross-entropy and gradient by Burn's autodiff, through the loss and the penalty.
+///
+/// # Shapes
+/// - features `[n, d]`, labels `[n]`
+///
+/// # Panics
+/// Where the model's parameters are without autodiff: see `Module::train`.
+pub fn autodiff<M: Classifier>(model: &M, features: Tensor<2>, labels: Tensor<1, Int>, l2: L2) -> CostAndGradient {
+    let linear = model.linear();
+    let logits = model.scores(features.autodiff());
+    let cross_entropy = model.cross_entropy(logits, labels.autodiff()).mean();
+    let objective = if l2.strength == 0.0 { cross_entropy.clone() } else { cross_entropy.clone() + l2.penalty(linear) };
+    let gradients = objective.backward();
+    let bias = linear.bias.as_ref().expect("both models have a bias");
+    let gradient = Gradient {
+        weight: linear.weight.val().grad(&gradients).expect("the loss reaches the weight"),
+        bias: bias.val().grad(&gradients).expect("the loss reaches the bias"),
+    };
+    CostAndGradient { cross_entropy: cross_entropy.inner(), gradient }
+}

@@ -1,0 +1,42 @@
+use burn::nn::Linear;
+use burn::tensor::Tensor;
+
+use crate::Gradient;
+
+/// The penalty `lambda R` with `R = 1/2 sum w^2`, Eq. (21), of the objective `J = C + lambda R`.
+///
+/// It is added after the mean over the batch and is never divided by the number of rows. Its gradient is `lambda w`,
+/// Eq. (22): with the other common convention, `R = sum w^2`, it would be `2 lambda w`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct L2 {
+    /// lambda, at least zero.
+    pub strength: f64,
+    /// Whether the bias belongs to w. The bias only shifts the logits, so most texts leave it free.
+    pub penalize_bias: bool,
+}
+
+impl L2 {
+    /// No penalty: `J = C`.
+    pub const NONE: L2 = L2 { strength: 0.0, penalize_bias: false };
+
+    /// `lambda/2 sum w^2` of `linear`'s parameters, `[1]`.
+    pub fn penalty(&self, linear: &Linear) -> Tensor<1> {
+        let mut sum = linear.weight.val().square().sum();
+        if let (true, Some(bias)) = (self.penalize_bias, &linear.bias) {
+            sum = sum + bias.val().square().sum();
+        }
+        sum * (self.strength / 2.0)
+    }
+
+    /// `dJ/dw = dC/dw + lambda w`, Eq. (23): adds the penalty's part to the gradient of C.
+    pub fn add_to(&self, mut gradient: Gradient, linear: &Linear) -> Gradient {
+        if self.strength == 0.0 {
+            return gradient;
+        }
+        gradient.weight = gradient.weight + linear.weight.val().inner() * self.strength;
+        if let (true, Some(bias)) = (self.penalize_bias, &linear.bias) {
+            gradient.bias = gradient.bias + bias.val().inner() * self.strength;
+        }
+        gradient
+    }
+}

@@ -1,0 +1,39 @@
+//! The two linear classifiers whose gradients everyone derives by hand once, as Burn modules.
+//!
+//! - [`LogisticRegression`]: features `[n, d]` -> logits `[n]`
+//! - [`SoftmaxRegression`]: features `[n, d]` -> logits `[n, k]`
+//!
+//! Each computes its cross-entropy from logits, and its gradient in two ways that must agree: by the closed form that
+//! `docs/derivation.md` derives ([`closed_form`]) and by Burn's autodiff ([`autodiff`]). The single steps of that
+//! derivation stand in [`derivation`], one function an equation, so that each can be checked by itself.
+//!
+//! ```
+//! use burn::tensor::{Device, Tensor, TensorData};
+//! use chainrule_models::{L2, SoftmaxRegressionConfig, autodiff, closed_form};
+//!
+//! # fn device() -> Option<Device> { None } // This crate names no backend: bring a device of your own.
+//! # let Some(device) = device() else { return };
+//! let model = SoftmaxRegressionConfig::new(2, 3).init(&device);
+//! let x = Tensor::from_data([[1.0, -2.0], [0.5, 4.0]], &device); // [n, d]
+//! let labels = Tensor::from_data([2, 0], &device); // [n]
+//! let by_hand = closed_form(&model, x.clone(), labels.clone(), L2::NONE);
+//! let by_burn = autodiff(&model.train(), x, labels, L2::NONE);
+//! println!("{} {}", by_hand.gradient.weight, by_burn.gradient.weight);
+//! ```
+
+mod classifier;
+pub mod derivation;
+mod gradient;
+mod l2;
+mod logistic;
+mod norms;
+mod precision;
+mod softmax;
+
+pub use classifier::Classifier;
+pub use gradient::{CostAndGradient, Gradient, autodiff, closed_form};
+pub use l2::L2;
+pub use logistic::{LogisticRegression, LogisticRegressionConfig};
+pub use norms::{WeightNorm, weight_norm};
+pub use precision::to_precision;
+pub use softmax::{SoftmaxRegression, SoftmaxRegressionConfig};

@@ -1,0 +1,82 @@
+//! Binary logistic regression. With z = x.w + b, p = sigmoid(z), y in {0, 1} and n rows:
+//!
+//! ```text
+//! C     = (1/n) sum( (1 - y) z - log sigmoid(z) )        which is  -(1/n) sum( y ln p + (1 - y) ln(1 - p) )
+//! dC/dw = X^T (p - y) / n        dC/db = mean(p - y)
+//! ```
+
+use burn::config::Config;
+use burn::module::Module;
+use burn::nn::{Initializer, Linear, LinearConfig};
+use burn::tensor::activation::{log_sigmoid, sigmoid};
+use burn::tensor::{Device, FloatDType, Int, Tensor};
+
+use crate::Classifier;
+
+/// Creates a [`LogisticRegression`] with [`init`](LogisticRegressionConfig::init).
+#[derive(Config, Debug)]
+pub struct LogisticRegressionConfig {
+    /// Number of features, d.
+    pub n_features: usize,
+    /// How weight and bias start. The objective is convex, so zero is as good as any, and it is reproducible.
+    #[config(default = "Initializer::Zeros")]
+    pub initializer: Initializer,
+}
+
+/// Binary logistic regression: features `[n, d]` -> logits `[n]`, the log-odds of label 1.
+#[derive(Module, Debug)]
+pub struct LogisticRegression {
+    /// Weight `[d, 1]` and bias `[1]`.
+    pub linear: Linear,
+}
+
+impl LogisticRegressionConfig {
+    /// A model on `device`, in the device's default float type (see [`to_precision`](crate::to_precision)).
+    pub fn init(&self, device: &Device) -> LogisticRegression {
+        let linear = LinearConfig::new(self.n_features, 1).with_initializer(self.initializer.clone());
+        LogisticRegression { linear: linear.init(device) }
+    }
+}
+
+impl LogisticRegression {
+    /// # Shapes
+    /// - features `[n, d]` -> logits `[n]`
+    pub fn forward(&self, features: Tensor<2>) -> Tensor<1> {
+        self.scores(features).squeeze_dim(1)
+    }
+
+    /// The probability of label 1, Eq. (2).
+    ///
+    /// # Shapes
+    /// - features `[n, d]` -> `[n]`
+    pub fn probabilities(&self, features: Tensor<2>) -> Tensor<1> {
+        sigmoid(self.forward(features))
+    }
+}
+
+impl Classifier for LogisticRegression {
+    fn linear(&self) -> &Linear {
+        &self.linear
+    }
+
+    /// Eq. (3) in logits.
+    ///
+    /// Not the usual `ln(1 + exp(-|z|)) + max(z, 0) - y z`: the value is the same, but |z| and max(z, 0) both have a kink at
+    /// z = 0, where zero weights put every row, and autodiff must pick a side there, for both at once, and picks wrong.
+    fn cross_entropy(&self, logits: Tensor<2>, labels: Tensor<1, Int>) -> Tensor<1> {
+        let z: Tensor<1> = logits.squeeze_dim(1);
+        let y = labels.cast(FloatDType::from(z.dtype()));
+        (-y + 1.0) * z.clone() - log_sigmoid(z)
+    }
+
+    /// p - y, Eq. (6).
+    fn residual(&self, logits: Tensor<2>, labels: Tensor<1, Int>) -> Tensor<2> {
+        let y = labels.cast(FloatDType::from(logits.dtype())).unsqueeze_dim(1);
+        sigmoid(logits) - y
+    }
+
+    /// 1 where p > 1/2, which is where z > 0.
+    fn classify(&self, logits: Tensor<2>) -> Tensor<1, Int> {
+        logits.squeeze_dim::<1>(1).greater_elem(0.0).int()
+    }
+}

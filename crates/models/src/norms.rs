@@ -1,0 +1,40 @@
+use burn::linalg::svd;
+use burn::nn::Linear;
+use burn::tensor::{FloatDType, Tensor};
+
+/// The size of a model's parameters, taken as one matrix `[d + 1, k]` whose last row is the bias.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct WeightNorm {
+    /// The root of the sum of squares.
+    pub frobenius: f64,
+    /// The sum of squares: what `||w||^2` says, and twice what the penalty R is when the bias is penalised.
+    pub frobenius_squared: f64,
+    /// The largest singular value: what NumPy's `linalg.norm(w, ord=2)` gives for a matrix.
+    pub spectral: f64,
+}
+
+/// The norms of `[W; b]`, or none where a parameter is not finite.
+pub fn weight_norm(linear: &Linear) -> Option<WeightNorm> {
+    /// An upper bound on sweeps for each singular value; a handful is usual.
+    const SWEEPS: usize = 100;
+
+    let mut rows = vec![linear.weight.val().inner()];
+    if let Some(bias) = &linear.bias {
+        rows.push(bias.val().inner().unsqueeze_dim(0));
+    }
+    let matrix: Tensor<2> = Tensor::cat(rows, 0); // [d + 1, k]
+    let device = matrix.device();
+    // Squares of f32 weights overflow long before the weights do, so the sum is taken on the host, in f64.
+    let values = matrix.clone().try_into_vec_as::<f64>().ok()?;
+    let frobenius_squared = values.iter().map(|w| w * w).sum::<f64>();
+    if !frobenius_squared.is_finite() {
+        return None;
+    }
+    let matrix = if device.supports_dtype(FloatDType::F64) { matrix.cast(FloatDType::F64) } else { matrix };
+    let (_, singular, _) = svd::<2, 1>(matrix, SWEEPS);
+    Some(WeightNorm {
+        frobenius: frobenius_squared.sqrt(),
+        frobenius_squared,
+        spectral: singular.max().into_scalar::<f64>(),
+    })
+}

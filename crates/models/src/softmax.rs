@@ -1,0 +1,80 @@
+//! Softmax regression. With Z = X W + b, P = softmax(Z) along the classes, one-hot Y and n rows:
+//!
+//! ```text
+//! C     = -(1/n) sum( Y * log P )          (a mean over rows, never divided by the number of classes)
+//! dC/dW = X^T (P - Y) / n        dC/db = column means of P - Y
+//! ```
+
+use burn::config::Config;
+use burn::module::Module;
+use burn::nn::{Initializer, Linear, LinearConfig};
+use burn::tensor::activation::{log_softmax, softmax};
+use burn::tensor::{Device, FloatDType, Int, Tensor};
+
+use crate::Classifier;
+
+/// Creates a [`SoftmaxRegression`] with [`init`](SoftmaxRegressionConfig::init).
+#[derive(Config, Debug)]
+pub struct SoftmaxRegressionConfig {
+    /// Number of features, d.
+    pub n_features: usize,
+    /// Number of classes, k.
+    pub n_classes: usize,
+    /// How weight and bias start. The objective is convex, so zero is as good as any, and it is reproducible.
+    #[config(default = "Initializer::Zeros")]
+    pub initializer: Initializer,
+}
+
+/// Softmax (multinomial logistic) regression: features `[n, d]` -> logits `[n, k]`.
+#[derive(Module, Debug)]
+pub struct SoftmaxRegression {
+    /// Weight `[d, k]` and bias `[k]`.
+    pub linear: Linear,
+}
+
+impl SoftmaxRegressionConfig {
+    /// A model on `device`, in the device's default float type (see [`to_precision`](crate::to_precision)).
+    pub fn init(&self, device: &Device) -> SoftmaxRegression {
+        let linear = LinearConfig::new(self.n_features, self.n_classes).with_initializer(self.initializer.clone());
+        SoftmaxRegression { linear: linear.init(device) }
+    }
+}
+
+impl SoftmaxRegression {
+    /// # Shapes
+    /// - features `[n, d]` -> logits `[n, k]`
+    pub fn forward(&self, features: Tensor<2>) -> Tensor<2> {
+        self.scores(features)
+    }
+
+    /// The probability of each class, Eq. (12).
+    ///
+    /// # Shapes
+    /// - features `[n, d]` -> `[n, k]`, rows summing to one
+    pub fn probabilities(&self, features: Tensor<2>) -> Tensor<2> {
+        softmax(self.forward(features), 1)
+    }
+}
+
+impl Classifier for SoftmaxRegression {
+    fn linear(&self) -> &Linear {
+        &self.linear
+    }
+
+    /// Eq. (13) in logits: of the sum over classes, the one-hot target leaves -ln p of the right class.
+    fn cross_entropy(&self, logits: Tensor<2>, labels: Tensor<1, Int>) -> Tensor<1> {
+        log_softmax(logits, 1).gather(1, labels.unsqueeze_dim(1)).squeeze_dim::<1>(1).neg()
+    }
+
+    /// P - Y, Eq. (17).
+    fn residual(&self, logits: Tensor<2>, labels: Tensor<1, Int>) -> Tensor<2> {
+        let [_, n_classes] = logits.dims();
+        let y = labels.one_hot::<2>(n_classes).cast(FloatDType::from(logits.dtype())); // [n, k]
+        softmax(logits, 1) - y
+    }
+
+    /// The class of the largest logit.
+    fn classify(&self, logits: Tensor<2>) -> Tensor<1, Int> {
+        logits.argmax(1).squeeze_dim(1)
+    }
+}

@@ -1,0 +1,191 @@
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use toml::Table;
+
+use crate::config::{
+    ConfigError, DataConfig, DescentConfig, EarlyStoppingConfig, Generator, ModelConfig, ModelKind, ObjectiveConfig,
+};
+use crate::keys;
+
+/// An experiment that was checked: every number is in its range, and what must fit together does.
+///
+/// It can only be had from [`TrainConfig::read`] and [`TrainConfig::parse`]; training takes nothing else.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct TrainConfig {
+    experiment: String,
+    data: DataConfig,
+    model: ModelConfig,
+    objective: ObjectiveConfig,
+    descent: DescentConfig,
+    early_stopping: EarlyStoppingConfig,
+}
+
+/// What a file may say; serde sees to the types, [`check`] to the values.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawConfig {
+    experiment: Option<String>,
+    #[serde(default)]
+    data: DataConfig,
+    model: ModelConfig,
+    #[serde(default)]
+    objective: ObjectiveConfig,
+    #[serde(default)]
+    descent: DescentConfig,
+    #[serde(default)]
+    early_stopping: EarlyStoppingConfig,
+}
+
+impl TrainConfig {
+    /// Reads an experiment from a TOML file and applies `overrides`, each `key=value`.
+    ///
+    /// # Errors
+    /// Where the file cannot be read, or says something that cannot be run.
+    pub fn read(path: &Path, overrides: &[String]) -> Result<Self, ConfigError> {
+        let file = path.display().to_string();
+        let text = match std::fs::read_to_string(path) {
+            Ok(text) => text,
+            Err(source) => return Err(ConfigError::Read { file, source }),
+        };
+        Self::parse(&file, &text, overrides)
+    }
+
+    /// Parses an experiment; `file` is its name in errors, and its stem the experiment's name where `text` gives none.
+    ///
+    /// # Errors
+    /// Where `text` or an override says something that cannot be run.
+    pub fn parse(file: &str, text: &str, overrides: &[String]) -> Result<Self, ConfigError> {
+        let mut table: Table = toml::from_str(text).map_err(|error| ConfigError::Syntax {
+            file: file.to_owned(),
+            line: 1 + text[..error.span().map_or(0, |span| span.start.min(text.len()))].matches('\n').count(),
+            message: one_line(error.message()),
+        })?;
+        for text in overrides {
+            keys::set(&mut table, text)?;
+        }
+        keys::check_known(file, &table)?;
+        if keys::get(&table, "model.kind").is_none() {
+            return Err(ConfigError::MissingKey {
+                file: file.to_owned(),
+                key: "model.kind",
+                hint: "write [model] and below it kind = \"softmax\" or kind = \"logistic\"",
+            });
+        }
+        let value_at = |key: &str| keys::get(&table, key).map(ToString::to_string).unwrap_or_default();
+        let raw: RawConfig = serde_path_to_error::deserialize(table.clone()).map_err(|error| {
+            let key = error.path().to_string();
+            let value = value_at(key.split('[').next().unwrap_or_default());
+            ConfigError::Value { file: file.to_owned(), value, key, problem: one_line(error.inner().message()) }
+        })?;
+
+        let stem = Path::new(file).file_stem().map_or_else(|| "run".into(), |stem| stem.to_string_lossy().into_owned());
+        let config = TrainConfig {
+            experiment: raw.experiment.unwrap_or(stem),
+            data: raw.data,
+            model: raw.model,
+            objective: raw.objective,
+            descent: raw.descent,
+            early_stopping: raw.early_stopping,
+        };
+        match check(&config) {
+            Ok(()) => Ok(config),
+            Err((key, problem)) => {
+                let written = toml::from_str::<Table>(&config.to_toml()).expect("it was written as TOML");
+                let value = keys::get(&written, key).map_or_else(|| "absent".to_owned(), ToString::to_string);
+                Err(ConfigError::Value { file: file.to_owned(), key: key.to_owned(), value, problem })
+            }
+        }
+    }
+
+    /// The experiment with every key, as it is kept in the run folder. It parses to itself.
+    pub fn to_toml(&self) -> String {
+        toml::to_string(self).expect("strings, numbers and lists are all that a config holds")
+    }
+
+    /// The experiment's name.
+    pub fn experiment(&self) -> &str {
+        &self.experiment
+    }
+
+    /// `[data]`
+    pub fn data(&self) -> &DataConfig {
+        &self.data
+    }
+
+    /// `[model]`
+    pub fn model(&self) -> &ModelConfig {
+        &self.model
+    }
+
+    /// `[objective]`
+    pub fn objective(&self) -> &ObjectiveConfig {
+        &self.objective
+    }
+
+    /// `[descent]`
+    pub fn descent(&self) -> &DescentConfig {
+        &self.descent
+    }
+
+    /// `[early_stopping]`
+    pub fn early_stopping(&self) -> &EarlyStoppingConfig {
+        &self.early_stopping
+    }
+}
+
+fn one_line(message: &str) -> String {
+    message.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// The first key whose value cannot be, and why.
+fn check(config: &TrainConfig) -> Result<(), (&'static str, String)> {
+    let holds = |key, holds: bool, problem: &str| if holds { Ok(()) } else { Err((key, problem.to_owned())) };
+    let count = |key, value: usize, largest: usize| {
+        holds(key, (1..=largest).contains(&value), &format!("expected a whole number from 1 to {largest}"))
+    };
+    let (data, descent, stopping) = (&config.data, &config.descent, &config.early_stopping);
+
+    let name = &config.experiment;
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    holds(
+        "experiment",
+        !name.is_empty() && name.len() <= 100 && name.chars().all(plain) && !name.starts_with('.'),
+        "expected a name of letters, digits, - and _, since a folder is named after it; set experiment = \"…\"",
+    )?;
+    holds("data.source", !data.source.is_empty(), "expected auto, mnist, embedded, or a folder of IDX files")?;
+    count("data.train_images", data.train_images.unwrap_or(1), u32::MAX as usize)?;
+    count("data.validation_images", data.validation_images.unwrap_or(1), u32::MAX as usize)?;
+    if let Some(classes) = &data.classes {
+        let repeated = (1..classes.len()).any(|i| classes[..i].contains(&classes[i]));
+        holds("data.classes", !repeated, "names a class twice")?;
+        holds("data.classes", classes.len() >= 2, "expected at least two classes")?;
+    }
+    if config.model.kind == ModelKind::Logistic {
+        let two = data.classes.as_ref().is_some_and(|classes| classes.len() == 2);
+        holds(
+            "data.classes",
+            two,
+            "the logistic model needs exactly two, as in classes = [2, 3], the positive one first",
+        )?;
+    }
+    let l2 = config.objective.l2;
+    holds("objective.l2", (0.0..=1e6).contains(&l2), "expected a number from 0 (no penalty) to 1e6")?;
+    let rate = descent.learning_rate;
+    holds(
+        "descent.learning_rate",
+        rate > 0.0 && rate <= 1e3,
+        "expected a number above 0, at most 1000; 0.01 is usual",
+    )?;
+    count("descent.batch_size", descent.batch_size, u32::MAX as usize)?;
+    count("descent.epochs", descent.epochs, 1_000_000)?;
+    holds(
+        "descent.shuffle.seed",
+        descent.shuffle.generator != Generator::NumpyLegacy || u32::try_from(descent.shuffle.seed).is_ok(),
+        "NumPy's legacy generator takes seeds up to 4294967295",
+    )?;
+    // TOML's integers are signed.
+    holds("descent.shuffle.seed", i64::try_from(descent.shuffle.seed).is_ok(), "expected at most 9223372036854775807")?;
+    count("early_stopping.evaluations_per_epoch", stopping.evaluations_per_epoch, 1_000_000)?;
+    count("early_stopping.patience", stopping.patience.unwrap_or(1), 1_000_000_000)
+}

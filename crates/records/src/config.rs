@@ -1,0 +1,226 @@
+//! An experiment as its TOML file says it, with the defaults of what it leaves out. Unchecked: see [`TrainConfig`].
+//!
+//! [`TrainConfig`]: crate::TrainConfig
+
+use serde::{Deserialize, Serialize};
+
+/// Why an experiment cannot be run, in one line: file, key, value, and what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file is not there or cannot be read.
+    #[error("{file}: {source}")]
+    Read {
+        /// The file.
+        file: String,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The file is not TOML.
+    #[error("{file}:{line}: {message}")]
+    Syntax {
+        /// The file, or the option.
+        file: String,
+        /// The line, from 1.
+        line: usize,
+        /// What the parser said.
+        message: String,
+    },
+    /// A key that no experiment has.
+    #[error("{file}: unknown key {key}; did you mean {nearest}?")]
+    UnknownKey {
+        /// The file.
+        file: String,
+        /// The key.
+        key: String,
+        /// The known key most like it.
+        nearest: &'static str,
+    },
+    /// `--set` without a key or a value.
+    #[error("--set {text}: expected key=value, as in --set descent.epochs=10")]
+    Override {
+        /// What was given.
+        text: String,
+    },
+    /// A value that cannot be.
+    #[error("{file}: {key} = {value}: {problem}")]
+    Value {
+        /// The file.
+        file: String,
+        /// The key.
+        key: String,
+        /// The value.
+        value: String,
+        /// What is wrong with it, and what would be right.
+        problem: String,
+    },
+    /// A key that must be there.
+    #[error("{file}: {key} is missing; {hint}")]
+    MissingKey {
+        /// The file.
+        file: String,
+        /// The key.
+        key: &'static str,
+        /// What to write.
+        hint: &'static str,
+    },
+}
+
+/// `[data]`: which rows of which data.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DataConfig {
+    /// `auto`, `mnist`, `embedded`, or a folder of IDX files.
+    #[serde(default = "auto")]
+    pub source: String,
+    /// Train on the first N images, counted before classes are chosen; all where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub train_images: Option<usize>,
+    /// Validate on the last N images of the test files; all where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub validation_images: Option<usize>,
+    /// The labels to tell apart, all where absent. The logistic model takes two, the first being the positive one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub classes: Option<Vec<u8>>,
+}
+
+/// `[model]`: which of the two.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ModelConfig {
+    /// Softmax or logistic.
+    pub kind: ModelKind,
+}
+
+/// The two linear classifiers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ModelKind {
+    /// Softmax regression, any number of classes.
+    Softmax,
+    /// Binary logistic regression.
+    Logistic,
+}
+
+/// `[objective]`: `J = C + lambda/2 sum w^2`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ObjectiveConfig {
+    /// lambda.
+    pub l2: f64,
+    /// Whether the bias belongs to w.
+    pub penalize_bias: bool,
+}
+
+/// `[descent]`: plain mini-batch gradient descent.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct DescentConfig {
+    /// Where the gradient comes from.
+    pub gradient: GradientSource,
+    /// The float type of weights and features.
+    pub precision: Precision,
+    /// The step's length along the gradient.
+    pub learning_rate: f64,
+    /// Rows a step; what is left of an epoch after the last whole batch is dropped.
+    pub batch_size: usize,
+    /// Passes over the training rows.
+    pub epochs: usize,
+    /// The order of the rows.
+    pub shuffle: ShuffleConfig,
+}
+
+/// Where the gradient of a step comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum GradientSource {
+    /// The hand derivation.
+    ClosedForm,
+    /// Burn's autodiff.
+    Autodiff,
+}
+
+/// Float type.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Precision {
+    /// 32 bits.
+    F32,
+    /// 64 bits.
+    F64,
+}
+
+/// `[descent.shuffle]`: a new order each epoch.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ShuffleConfig {
+    /// Who draws it.
+    pub generator: Generator,
+    /// The one seed of a run.
+    pub seed: u64,
+}
+
+/// Who draws the order of the rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Generator {
+    /// Nobody: the order of the file.
+    None,
+    /// NumPy's legacy `seed` and `shuffle`, MT19937, bit for bit.
+    NumpyLegacy,
+    /// ChaCha8.
+    Chacha,
+}
+
+/// `[early_stopping]`: when to look, and when to stop.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct EarlyStoppingConfig {
+    /// How often an epoch is interrupted to evaluate on the validation rows.
+    pub evaluations_per_epoch: usize,
+    /// Stop at this many evaluations in a row without a strictly lower validation loss; never where absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub patience: Option<usize>,
+    /// End with the weights of the best evaluation instead of the last ones.
+    pub restore_best: bool,
+}
+
+fn auto() -> String {
+    "auto".to_owned()
+}
+
+impl Default for DataConfig {
+    fn default() -> Self {
+        Self { source: auto(), train_images: None, validation_images: None, classes: None }
+    }
+}
+
+impl Default for ObjectiveConfig {
+    fn default() -> Self {
+        Self { l2: 0.0, penalize_bias: false }
+    }
+}
+
+impl Default for DescentConfig {
+    fn default() -> Self {
+        Self {
+            gradient: GradientSource::ClosedForm,
+            precision: Precision::F32,
+            learning_rate: 0.01,
+            batch_size: 128,
+            epochs: 50,
+            shuffle: ShuffleConfig::default(),
+        }
+    }
+}
+
+impl Default for ShuffleConfig {
+    fn default() -> Self {
+        Self { generator: Generator::Chacha, seed: 0 }
+    }
+}
+
+impl Default for EarlyStoppingConfig {
+    fn default() -> Self {
+        Self { evaluations_per_epoch: 1, patience: None, restore_best: false }
+    }
+}

@@ -1,0 +1,25 @@
+use serde::{Deserialize, Serialize};
+
+/// Every step's training loss and every evaluation: `history.json`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct History {
+    /// For each step the mean cross-entropy of its batch before its update, without the penalty, in nats.
+    pub train_loss: Vec<f64>,
+    /// The evaluations, in order.
+    pub evaluations: Vec<Evaluation>,
+}
+
+/// What the model was worth after a step.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Evaluation {
+    /// The step after whose update this was measured, counted from 0 over all epochs.
+    pub step: usize,
+    /// The epoch of that step, from 0.
+    pub epoch: usize,
+    /// Mean cross-entropy over all validation rows, in nats.
+    pub validation_loss: f64,
+    /// Fraction of all training rows that are classified rightly.
+    pub train_accuracy: f64,
+    /// Fraction of all validation rows that are classified rightly.
+    pub validation_accuracy: f64,
+}

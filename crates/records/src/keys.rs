@@ -1,0 +1,117 @@
+//! The keys of an experiment: what a file or `--set` may name, and where in it.
+
+use toml::{Table, Value};
+
+use crate::ConfigError;
+
+/// Every key, in the order of the README.
+pub(crate) const KEYS: [&str; 18] = [
+    "data.source",
+    "data.train_images",
+    "data.validation_images",
+    "data.classes",
+    "model.kind",
+    "objective.l2",
+    "objective.penalize_bias",
+    "descent.gradient",
+    "descent.precision",
+    "descent.learning_rate",
+    "descent.batch_size",
+    "descent.epochs",
+    "descent.shuffle.generator",
+    "descent.shuffle.seed",
+    "early_stopping.evaluations_per_epoch",
+    "early_stopping.patience",
+    "early_stopping.restore_best",
+    "experiment",
+];
+
+/// Refuses a key that no experiment has, naming the nearest one.
+pub(crate) fn check_known(file: &str, table: &Table) -> Result<(), ConfigError> {
+    let unknown = flatten(table).into_iter().find(|key| {
+        let section = format!("{key}.");
+        !KEYS.iter().any(|known| known == key || known.starts_with(&section))
+    });
+    match unknown {
+        None => Ok(()),
+        Some(key) => Err(ConfigError::UnknownKey { file: file.to_owned(), nearest: nearest(&key), key }),
+    }
+}
+
+/// The known key that is most like `key`, or like its last part, if only the section is wrong.
+fn nearest(key: &str) -> &'static str {
+    let last = |key: &str| key.rsplit('.').next().unwrap_or_default().to_owned();
+    let distance = |known: &str| {
+        let whole = strsim::normalized_damerau_levenshtein(known, key);
+        let name = strsim::normalized_damerau_levenshtein(&last(known), &last(key));
+        whole + 2.0 * name
+    };
+    KEYS.into_iter().max_by(|a, b| distance(a).total_cmp(&distance(b))).expect("there are keys")
+}
+
+/// The dotted names of all values that are not tables, and of empty tables.
+fn flatten(table: &Table) -> Vec<String> {
+    let mut keys = Vec::new();
+    for (name, value) in table {
+        match value {
+            Value::Table(inner) if !inner.is_empty() => {
+                keys.extend(flatten(inner).into_iter().map(|key| format!("{name}.{key}")));
+            }
+            _ => keys.push(name.clone()),
+        }
+    }
+    keys
+}
+
+/// The value at a dotted key.
+pub(crate) fn get<'a>(table: &'a Table, key: &str) -> Option<&'a Value> {
+    let (section, rest) = key.split_once('.').map_or((key, None), |(section, rest)| (section, Some(rest)));
+    let value = table.get(section)?;
+    match rest {
+        None => Some(value),
+        Some(rest) => get(value.as_table()?, rest),
+    }
+}
+
+/// Applies `--set key=value`. The value is TOML, or, where it is not, a string without its quotes.
+pub(crate) fn set(table: &mut Table, text: &str) -> Result<(), ConfigError> {
+    let malformed = || ConfigError::Override { text: text.to_owned() };
+    let (key, value) = text.split_once('=').ok_or_else(malformed)?;
+    let (key, value) = (key.trim(), value.trim());
+    if key.is_empty() || value.is_empty() || key.split('.').any(str::is_empty) {
+        return Err(malformed());
+    }
+    let parsed =
+        toml::from_str::<Table>(&format!("value = {value}")).ok().and_then(|mut parsed| parsed.remove("value"));
+    let value = parsed.unwrap_or_else(|| Value::String(value.to_owned()));
+
+    let mut section = table;
+    let mut parts = key.split('.').peekable();
+    while let Some(part) = parts.next() {
+        if parts.peek().is_none() {
+            section.insert(part.to_owned(), value);
+            break;
+        }
+        let entry = section.entry(part).or_insert_with(|| Value::Table(Table::new()));
+        section = entry.as_table_mut().ok_or_else(malformed)?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::TrainConfig;
+
+    #[test]
+    fn the_list_of_keys_is_what_a_full_config_writes() {
+        let text = "[model]\nkind = 'softmax'\n[data]\ntrain_images = 2\nvalidation_images = 2\nclasses = [0, 1]\n[early_stopping]\npatience = 1";
+        let config = TrainConfig::parse("full", text, &[]).expect("a valid config");
+        let written: Table = toml::from_str(&config.to_toml()).expect("TOML");
+        let mut written = flatten(&written);
+        let mut keys = KEYS.map(str::to_owned).to_vec();
+        written.sort();
+        keys.sort();
+        assert_eq!(written, keys);
+    }
+}

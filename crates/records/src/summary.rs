@@ -1,0 +1,95 @@
+use serde::{Deserialize, Serialize};
+
+use crate::{GradientSource, ModelKind, Precision};
+
+/// How a run went: `summary.json`, and what `train --json` prints.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Summary {
+    /// The experiment's name.
+    pub experiment: String,
+    /// Softmax or logistic.
+    pub model: ModelKind,
+    /// The Burn backend.
+    pub backend: String,
+    /// The device, as Burn names it.
+    pub device: String,
+    /// Float type.
+    pub precision: Precision,
+    /// Where the gradients came from.
+    pub gradient: GradientSource,
+    /// What it was trained on.
+    pub data: DataSummary,
+    /// The seed of the shuffle.
+    pub seed: u64,
+    /// Updates made.
+    pub steps: usize,
+    /// Whole passes over the training rows.
+    pub epochs_completed: usize,
+    /// Whether patience ended it.
+    pub stopped_early: bool,
+    /// Whether Ctrl-C ended it.
+    pub interrupted: bool,
+    /// The epoch in which training ended, from 0.
+    pub stop_epoch: usize,
+    /// The last step, from 0.
+    pub stop_step: usize,
+    /// The step of the lowest validation loss.
+    pub best_step: usize,
+    /// The lowest validation loss of all evaluations.
+    pub best_validation_loss: f64,
+    /// Measured after training ended, with the weights that were saved.
+    #[serde(rename = "final")]
+    pub final_metrics: FinalMetrics,
+    /// The size of the saved weights.
+    pub weight_norm: WeightNorms,
+    /// Wall-clock time.
+    pub seconds: Seconds,
+}
+
+/// The data of a run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DataSummary {
+    /// Where it came from.
+    pub source: String,
+    /// SHA-256 over the four files' own SHA-256.
+    pub sha256: String,
+    /// Training rows, after classes were chosen.
+    pub train: usize,
+    /// Validation rows, after classes were chosen.
+    pub validation: usize,
+}
+
+/// Mean cross-entropy in nats, without the penalty, and fractions classified rightly.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FinalMetrics {
+    /// Over all training rows.
+    pub train_loss: f64,
+    /// Over all validation rows.
+    pub validation_loss: f64,
+    /// Over all training rows.
+    pub train_accuracy: f64,
+    /// Over all validation rows.
+    pub validation_accuracy: f64,
+}
+
+/// Norms of the parameters as one matrix `[d + 1, k]`, the bias being its last row.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct WeightNorms {
+    /// The root of the sum of squares.
+    pub frobenius: f64,
+    /// The sum of squares.
+    pub frobenius_squared: f64,
+    /// The largest singular value.
+    pub spectral: f64,
+}
+
+/// Wall-clock time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Seconds {
+    /// From the first byte of data to the summary.
+    pub total: f64,
+    /// In steps.
+    pub training: f64,
+    /// In evaluations.
+    pub validation: f64,
+}

@@ -1,0 +1,158 @@
+//! Everything that is checked, cheapest first. A check that cannot run says so by name.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+use std::time::Instant;
+
+/// What became of a check.
+enum Outcome {
+    Passed,
+    Failed,
+    /// It could not run, for this reason.
+    Skipped(String),
+}
+
+struct Check {
+    name: &'static str,
+    run: fn() -> Outcome,
+}
+
+const CHECKS: [Check; 9] = [
+    Check { name: "format", run: || cargo(&["fmt", "--all", "--check"], &[]) },
+    Check {
+        name: "clippy",
+        run: || cargo(&["clippy", "--workspace", "--all-targets", "--locked", "--", "--deny", "warnings"], &[]),
+    },
+    Check {
+        name: "docs",
+        run: || {
+            let deny = [("RUSTDOCFLAGS", "--deny warnings")];
+            cargo(&["doc", "--workspace", "--no-deps", "--locked", "--document-private-items"], &deny)
+        },
+    },
+    Check { name: "tests", run: || cargo(&["test", "--workspace", "--locked"], &[]) },
+    Check { name: "train: README's main job on the embedded digits", run: short_train },
+    Check { name: "tests on flex and ndarray", run: || tests_with(&["--features", "flex"]) },
+    Check { name: "reader against burn-dataset's own", run: burn_mnist },
+    Check { name: "clippy with every backend", run: clippy_all },
+    Check { name: "tests on wgpu", run: wgpu },
+];
+
+/// Runs the checks until one fails.
+pub(crate) fn run() -> ExitCode {
+    let (mut passed, mut skipped) = (0, Vec::new());
+    for check in CHECKS {
+        say(&format!("=== {}", check.name));
+        let start = Instant::now();
+        match (check.run)() {
+            Outcome::Passed => {
+                passed += 1;
+                say(&format!("=== {}: passed in {} s", check.name, start.elapsed().as_secs()));
+            }
+            Outcome::Skipped(why) => {
+                say(&format!("=== {}: skipped: {why}", check.name));
+                skipped.push(check.name);
+            }
+            Outcome::Failed => {
+                say(&format!("=== {}: FAILED", check.name));
+                say(&format!("{passed} passed, 1 failed, {} skipped", skipped.len()));
+                return ExitCode::FAILURE;
+            }
+        }
+    }
+    for name in &skipped {
+        say(&format!("skipped: {name}"));
+    }
+    say(&format!("{passed} passed, 0 failed, {} skipped", skipped.len()));
+    ExitCode::SUCCESS
+}
+
+#[expect(clippy::print_stdout, reason = "this is a program")]
+fn say(line: &str) {
+    println!("{line}");
+}
+
+fn cargo(arguments: &[&str], environment: &[(&str, &str)]) -> Outcome {
+    succeeds(crate::cargo().args(arguments).envs(environment.iter().copied()).current_dir(root()))
+}
+
+fn succeeds(command: &mut Command) -> Outcome {
+    match command.status() {
+        Ok(status) if status.success() => Outcome::Passed,
+        Ok(_) => Outcome::Failed,
+        Err(error) => {
+            say(&format!("{command:?}: {error}"));
+            Outcome::Failed
+        }
+    }
+}
+
+fn tests_with(options: &[&str]) -> Outcome {
+    cargo(&[&["test", "--package", "chainrule-tests", "--locked"], options].concat(), &[])
+}
+
+/// The workspace's folder.
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask lies in the workspace")
+}
+
+/// README's first command, short, on data that every machine has.
+fn short_train() -> Outcome {
+    let out = std::env::temp_dir().join(format!("chainrule-ci-{}", std::process::id()));
+    let folder = out.to_string_lossy();
+    let outcome =
+        cargo(&["xtask", "train", "--data", "embedded", "--set", "descent.epochs=5", "--out", &folder, "--json"], &[]);
+    let is_whole = ["config.toml", "manifest.json", "history.json", "summary.json", "model.safetensors"]
+        .iter()
+        .all(|file| out.join(file).is_file());
+    let _ = std::fs::remove_dir_all(&out);
+    if is_whole { outcome } else { Outcome::Failed }
+}
+
+/// Compares our reader with burn-dataset's `MnistDataset`, which needs its feature `vision` and the real files.
+fn burn_mnist() -> Outcome {
+    match mnist_folder() {
+        Some(_) => tests_with(&["--features", "burn-mnist", "mnist::"]),
+        None => Outcome::Skipped("no MNIST".to_owned()),
+    }
+}
+
+/// Where the tests look for MNIST too.
+fn mnist_folder() -> Option<PathBuf> {
+    let named = std::env::var_os("CHAINRULE_DATA").map(PathBuf::from);
+    let shared = root().parent().map(|parent| parent.join("shared/data/mnist"));
+    named.into_iter().chain(shared).find(|folder| folder.is_dir())
+}
+
+fn clippy_all() -> Outcome {
+    let features = ["--features", "chainrule/flex,chainrule/wgpu"];
+    cargo(
+        &[&["clippy", "--workspace", "--all-targets", "--locked"], &features[..], &["--", "--deny", "warnings"]]
+            .concat(),
+        &[],
+    )
+}
+
+/// The tests on a real Vulkan adapter, Mesa's software one where there is no other.
+fn wgpu() -> Outcome {
+    if !has_vulkan() {
+        // Installing packages is for machines made to be thrown away.
+        if std::env::var_os("CI").is_none() {
+            return Outcome::Skipped("no Vulkan here; install mesa-vulkan-drivers and libvulkan1".to_owned());
+        }
+        let apt = |arguments: &[&str]| matches!(succeeds(Command::new("apt-get").args(arguments)), Outcome::Passed);
+        let installed = apt(&["update", "--quiet"])
+            && apt(&["install", "--yes", "--quiet", "--no-install-recommends", "mesa-vulkan-drivers", "libvulkan1"]);
+        if !installed || !has_vulkan() {
+            return Outcome::Skipped("no Vulkan here, and its Debian packages could not be installed".to_owned());
+        }
+    }
+    tests_with(&["--no-default-features", "--features", "wgpu"])
+}
+
+/// Whether a Vulkan loader could find a driver.
+fn has_vulkan() -> bool {
+    ["/usr/share/vulkan/icd.d", "/etc/vulkan/icd.d"]
+        .iter()
+        .any(|folder| std::fs::read_dir(folder).is_ok_and(|mut drivers| drivers.next().is_some()))
+}

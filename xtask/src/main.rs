@@ -1,0 +1,83 @@
+//! `cargo xtask COMMAND [--features LIST] [options]`: builds the program with these backends and runs the command.
+//!
+//! `ci` is the one command of its own: everything that is checked, cheapest first.
+
+mod ci;
+
+use std::process::{Command, ExitCode};
+
+const HELP: &str = "\
+cargo xtask COMMAND [--features ndarray|flex|wgpu] [options]
+
+  train [CONFIG]   train one experiment and write a run folder
+  data             where the data is; --fetch it, or --write-idx the embedded digits
+  ci               everything that is checked, cheapest first
+
+`cargo xtask COMMAND --help` tells the options of a command. --features takes a comma-separated list and replaces the
+default, ndarray. Example: cargo xtask train configs/logistic.toml --features flex --gradient autodiff
+";
+
+fn main() -> ExitCode {
+    let mut arguments: Vec<String> = std::env::args().skip(1).collect();
+    match arguments.first().map(String::as_str) {
+        None | Some("help" | "--help" | "-h") => {
+            print_help();
+            ExitCode::SUCCESS
+        }
+        Some("ci") => ci::run(),
+        Some(_) => match take_features(&mut arguments) {
+            Ok(features) => become_program(features, &arguments),
+            Err(problem) => {
+                complain(&problem);
+                ExitCode::from(2)
+            }
+        },
+    }
+}
+
+#[expect(clippy::print_stdout, reason = "this is a program")]
+fn print_help() {
+    print!("{HELP}");
+}
+
+#[expect(clippy::print_stderr, reason = "this is a program")]
+fn complain(problem: &str) {
+    eprintln!("error: {problem}");
+}
+
+/// Takes `--features LIST` or `--features=LIST` out of the arguments.
+fn take_features(arguments: &mut Vec<String>) -> Result<Option<String>, String> {
+    let Some(at) = arguments.iter().position(|a| a == "--features" || a.starts_with("--features=")) else {
+        return Ok(None);
+    };
+    let option = arguments.remove(at);
+    match option.split_once('=') {
+        Some((_, features)) => Ok(Some(features.to_owned())),
+        None if at < arguments.len() => Ok(Some(arguments.remove(at))),
+        None => Err("--features: expected a list of backends, as in --features flex".to_owned()),
+    }
+}
+
+/// Builds the program and becomes it, so that its exit code and Ctrl-C are this process's.
+fn become_program(features: Option<String>, arguments: &[String]) -> ExitCode {
+    let mut cargo = cargo();
+    cargo.args(["run", "--package", "chainrule"]);
+    if let Some(features) = features {
+        cargo.args(["--no-default-features", "--features", &features]);
+    }
+    cargo.arg("--").args(arguments);
+    #[cfg(unix)]
+    let problem = std::os::unix::process::CommandExt::exec(&mut cargo);
+    #[cfg(not(unix))]
+    let problem = match cargo.status() {
+        Ok(status) => return ExitCode::from(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(101)),
+        Err(problem) => problem,
+    };
+    complain(&format!("cannot run cargo: {problem}"));
+    ExitCode::from(2)
+}
+
+/// The cargo that runs this.
+fn cargo() -> Command {
+    Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+}
