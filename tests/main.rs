@@ -1,1 +1,31 @@
+//! The workspace's integration tests, in one binary. Where a test goes:
+//!
+//! - `derivation`: one equation of `docs/derivation.md` by itself
+//! - `gradients`: closed form against autodiff, and wrong gradients being refused
+//! - `losses`: values of the losses, at the extremes too
+//! - `properties`: what holds of the models whatever the data
+//! - `files`: IDX and gzip, as they should be and as they should not
+//! - `digits`: the digits drawn by code
+//! - `mnist`: the real files, the cache and the download
+//! - `order`: the order of the rows, against NumPy's own
+//! - `config`: experiments that can be run and those that cannot
+//! - `training`: the trainer, on small data
+//! - `protocol`: the report's numbers on MNIST
+//! - `command`: the program as a person or a script calls it
+//! - `support`: what they share
 
+#![expect(clippy::unwrap_used, reason = "a test that panics has failed, which is what it is for")]
+
+mod command;
+mod config;
+mod derivation;
+mod digits;
+mod files;
+mod gradients;
+mod losses;
+mod mnist;
+mod order;
+mod properties;
+mod protocol;
+mod support;
+mod training;

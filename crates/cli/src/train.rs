@@ -162,7 +162,7 @@ impl Run<'_> {
                 self.folder.path().display()
             );
         }
-        self.folder.write_model(&safetensors(&trained.model, self.config)?)?;
+        self.folder.write_model(&safetensors(&trained.model)?)?;
         let summary = self.summary(&trained, training, progress.validation)?;
         self.folder.write_summary(&summary)?;
         Ok((summary, trained.ending))
@@ -210,8 +210,10 @@ impl Run<'_> {
 }
 
 /// The weights as Burn's own store writes them, `linear.weight` `[d, k]` and `linear.bias` `[k]`.
-fn safetensors<M: Classifier>(model: &M, config: &TrainConfig) -> Result<Vec<u8>> {
-    let mut store = SafetensorsStore::from_bytes(None).metadata("experiment", config.experiment());
+///
+/// Without metadata: the store keeps it in a hash map, so that with any the same weights would give other bytes each time.
+fn safetensors<M: Classifier>(model: &M) -> Result<Vec<u8>> {
+    let mut store = SafetensorsStore::from_bytes(None).clear_metadata();
     model.save_into(&mut store).context("writing the weights as safetensors")?;
     store.get_bytes().context("writing the weights as safetensors")
 }

@@ -92,9 +92,9 @@ fn jitter(rng: &mut ChaCha8Rng, range: f32) -> f32 {
 
 fn draw_digit(label: u8, rng: &mut ChaCha8Rng) -> [u8; SIDE * SIDE] {
     let (width, height) = (11.5 + jitter(rng, 3.5), 18.0 + jitter(rng, 3.0));
-    let (right, down) = (14.0 + jitter(rng, 1.6), 14.0 + jitter(rng, 1.6));
+    let (right, down) = (14.0 + jitter(rng, 2.2), 14.0 + jitter(rng, 2.0));
     let slant = 0.1 + jitter(rng, 0.4);
-    let sine = jitter(rng, 0.26);
+    let sine = jitter(rng, 0.3);
     let cosine = (1.0 - sine * sine).sqrt();
     let pen = 1.15 + jitter(rng, 0.55);
     let ink = 225.0 + jitter(rng, 30.0);

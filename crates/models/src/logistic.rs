@@ -8,7 +8,7 @@
 use burn::config::Config;
 use burn::module::Module;
 use burn::nn::{Initializer, Linear, LinearConfig};
-use burn::tensor::activation::{log_sigmoid, sigmoid};
+use burn::tensor::activation::log_sigmoid;
 use burn::tensor::{Device, FloatDType, Int, Tensor};
 
 use crate::Classifier;
@@ -52,6 +52,13 @@ impl LogisticRegression {
     pub fn probabilities(&self, features: Tensor<2>) -> Tensor<1> {
         sigmoid(self.forward(features))
     }
+}
+
+/// p = sigmoid(z), Eq. (2), to the precision of z.
+///
+/// Not Burn's own `sigmoid`: on ndarray (0.22.1) that one goes through f32 whatever the type, and 1e-8 is lost.
+fn sigmoid<const D: usize>(z: Tensor<D>) -> Tensor<D> {
+    log_sigmoid(z).exp()
 }
 
 impl Classifier for LogisticRegression {

@@ -1,0 +1,341 @@
+//! The program as a person or a script calls it.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// Calls the program in a folder of its own, on no data but what the arguments name, and with no way to fetch any.
+fn call(folder: &Path, arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_chainrule-under-test"))
+        .args(arguments)
+        .current_dir(folder)
+        .env_remove("CHAINRULE_DATA")
+        .env("XDG_CACHE_HOME", folder.join("cache"))
+        .env("CHAINRULE_MNIST_URL", "http://127.0.0.1:9")
+        .output()
+        .unwrap()
+}
+
+fn folder() -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let configs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../configs");
+    std::fs::create_dir(folder.path().join("configs")).unwrap();
+    for entry in std::fs::read_dir(configs).unwrap() {
+        let path = entry.unwrap().path();
+        std::fs::copy(&path, folder.path().join("configs").join(path.file_name().unwrap())).unwrap();
+    }
+    folder
+}
+
+/// A training of a second.
+const QUICK: [&str; 10] = [
+    "train",
+    "--set",
+    "data.source=embedded",
+    "--set",
+    "data.train_images=600",
+    "--set",
+    "data.validation_images=300",
+    "--set",
+    "descent.epochs=2",
+    "--quiet",
+];
+
+fn quick<'a>(more: &[&'a str]) -> Vec<&'a str> {
+    [&QUICK, more].concat()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+fn code(output: &Output) -> Option<i32> {
+    output.status.code()
+}
+
+fn checksum(path: &Path) -> String {
+    chainrule_data::sha256([&std::fs::read(path).unwrap()[..]])
+}
+
+fn read_json(path: &Path) -> Value {
+    serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
+}
+
+/// The call must end with exit code 2, one line on standard error, nothing on standard output, and no new file.
+fn refuses(folder: &Path, arguments: &[&str], expected: &str) {
+    let before = files_below(folder);
+    let output = call(folder, arguments);
+    let (out, error) = (text(&output.stdout), text(&output.stderr));
+    assert_eq!(code(&output), Some(2), "{arguments:?}: {error}");
+    assert!(error.contains(expected), "{arguments:?}: {error:?} does not say {expected:?}");
+    assert!(error.starts_with("error: ") && error.trim_end().lines().count() == 1, "{arguments:?}: {error:?}");
+    assert_eq!((out.as_str(), files_below(folder)), ("", before), "{arguments:?}");
+}
+
+fn files_below(folder: &Path) -> Vec<std::path::PathBuf> {
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            files.extend(files_below(&path));
+        }
+        files.push(path);
+    }
+    files.sort();
+    files
+}
+
+#[test]
+fn train_prints_one_json_document_and_writes_a_whole_run_folder() {
+    let folder = folder();
+    let output = call(folder.path(), &quick(&["--json"]));
+    assert_eq!(code(&output), Some(0), "{}", text(&output.stderr));
+    let printed: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let run = folder.path().join("runs/softmax-1");
+    assert_eq!(printed, read_json(&run.join("summary.json")));
+
+    for key in [
+        "experiment",
+        "model",
+        "backend",
+        "device",
+        "precision",
+        "gradient",
+        "data",
+        "seed",
+        "steps",
+        "epochs_completed",
+        "stopped_early",
+        "stop_epoch",
+        "stop_step",
+        "best_step",
+        "best_validation_loss",
+        "final",
+        "weight_norm",
+        "seconds",
+    ] {
+        assert!(!printed[key].is_null(), "{key}");
+    }
+    assert_eq!(printed["data"]["source"], "embedded digits");
+    assert_eq!((&printed["data"]["train"], &printed["data"]["validation"]), (&600.into(), &300.into()));
+    assert_eq!(printed["data"]["sha256"].as_str().unwrap().len(), 64);
+    assert_eq!((&printed["steps"], &printed["stop_step"], &printed["stop_epoch"]), (&8.into(), &7.into(), &1.into()));
+    for (table, keys) in [
+        ("final", &["train_loss", "validation_loss", "train_accuracy", "validation_accuracy"][..]),
+        ("weight_norm", &["frobenius", "frobenius_squared", "spectral"]),
+        ("seconds", &["total", "training", "validation"]),
+    ] {
+        for key in keys {
+            assert!(printed[table][key].is_f64(), "{table}.{key}");
+        }
+    }
+
+    let history = read_json(&run.join("history.json"));
+    assert_eq!(history["train_loss"].as_array().unwrap().len(), 8);
+    for key in ["step", "epoch", "validation_loss", "train_accuracy", "validation_accuracy"] {
+        assert!(history["evaluations"][1][key].is_number(), "{key}");
+    }
+    let manifest = read_json(&run.join("manifest.json"));
+    assert_eq!(manifest["data_files"].as_array().unwrap().len(), 4);
+    assert!(std::fs::read_to_string(run.join("config.toml")).unwrap().contains("train_images = 600"));
+    let mut files: Vec<_> = std::fs::read_dir(&run).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    files.sort();
+    assert_eq!(files, ["config.toml", "history.json", "manifest.json", "model.safetensors", "summary.json"]);
+}
+
+#[test]
+fn the_manifest_names_the_version_of_burn_that_was_built() {
+    let lock = include_str!("../Cargo.lock");
+    let (_, after) = lock.split_once("name = \"burn\"\nversion = \"").unwrap();
+    let folder = folder();
+    call(folder.path(), &quick(&[]));
+    let manifest = read_json(&folder.path().join("runs/softmax-1/manifest.json"));
+    assert_eq!(manifest["versions"]["burn"].as_str(), after.split('"').next());
+}
+
+#[test]
+fn a_resolved_config_trains_to_the_same_weights() {
+    let folder = folder();
+    assert_eq!(code(&call(folder.path(), &quick(&[]))), Some(0));
+    let again = ["train", "runs/softmax-1/config.toml", "--out", "again", "--quiet"];
+    assert_eq!(code(&call(folder.path(), &again)), Some(0));
+    let weights = |run: &str| checksum(&folder.path().join(run).join("model.safetensors"));
+    assert_eq!(weights("runs/softmax-1"), weights("again"));
+}
+
+#[test]
+fn the_saved_weights_are_linear_weight_and_linear_bias() {
+    let folder = folder();
+    call(folder.path(), &quick(&["--out", "run", "--precision", "f32"]));
+    let bytes = std::fs::read(folder.path().join("run/model.safetensors")).unwrap();
+    let length = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
+    let header: Value = serde_json::from_slice(&bytes[8..8 + length]).unwrap();
+    assert_eq!(header["linear.weight"]["shape"], serde_json::json!([784, 10]));
+    assert_eq!(header["linear.bias"]["shape"], serde_json::json!([10]));
+    assert_eq!(header["linear.weight"]["dtype"], "F32");
+}
+
+#[test]
+fn the_closing_table_says_what_happened_and_where() {
+    let folder = folder();
+    let output = call(folder.path(), &quick(&[]));
+    let table = text(&output.stdout);
+    for part in [
+        "softmax regression",
+        "closed-form",
+        "embedded digits (600 + 300 rows)",
+        "all epochs made, in epoch 1 at step 7",
+    ] {
+        assert!(table.contains(part), "{table} does not say {part:?}");
+    }
+    assert!(table.trim_end().ends_with("runs/softmax-1"), "{table}");
+    assert_eq!(text(&output.stderr), "", "--quiet");
+}
+
+#[test]
+fn a_run_folder_is_never_overwritten_without_force() {
+    let folder = folder();
+    let to = |more: &[&'static str]| quick(&[&["--out", "run"], more].concat());
+    assert_eq!(code(&call(folder.path(), &to(&[]))), Some(0));
+    refuses(folder.path(), &to(&[]), "run exists already");
+    std::fs::write(folder.path().join("run/notes.txt"), "mine").unwrap();
+    assert_eq!(code(&call(folder.path(), &to(&["--force", "--seed", "5"]))), Some(0));
+    assert_eq!(read_json(&folder.path().join("run/summary.json"))["seed"], 5);
+    assert!(folder.path().join("run/notes.txt").exists(), "only a run's own files are replaced");
+    // Without --out, the next free number is taken.
+    assert_eq!(code(&call(folder.path(), &quick(&[]))), Some(0));
+    assert_eq!(code(&call(folder.path(), &quick(&[]))), Some(0));
+    assert!(folder.path().join("runs/softmax-2/summary.json").exists());
+}
+
+#[test]
+fn an_output_folder_that_cannot_be_written_is_refused() {
+    let folder = folder();
+    std::fs::write(folder.path().join("file"), "").unwrap();
+    refuses(folder.path(), &quick(&["--out", "file"]), "cannot write file: ");
+    refuses(folder.path(), &quick(&["--out", "file/run"]), "cannot write file/run: ");
+}
+
+#[test]
+fn bad_input_gets_one_line_and_exit_code_2() {
+    let folder = folder();
+    let refuses = |more: &[&str], expected: &str| refuses(folder.path(), &quick(more), expected);
+    refuses(
+        &["--set", "descent.learning_rate=0"],
+        "configs/softmax.toml: descent.learning_rate = 0.0: expected a number above 0",
+    );
+    refuses(&["--set", "descent.learnin_rate=1"], "did you mean descent.learning_rate?");
+    refuses(&["--set", "descent.batch_size=601"], "descent.batch_size = 601: there are only 600 training rows");
+    refuses(&["--set", "data.classes=[3, 12]"], "no image of class 12");
+    refuses(&["--data", "no/such/folder"], "no/such/folder: ");
+    refuses(&["--data", "mnist"], "no MNIST: ");
+    refuses(&["no/such.toml"], "no/such.toml: ");
+}
+
+#[test]
+fn a_backend_that_this_build_lacks_names_the_feature_to_add() {
+    use chainrule::backend::Backend;
+    let folder = folder();
+    let missing = [Backend::Wgpu, Backend::Flex, Backend::Ndarray].into_iter().find(|backend| !backend.is_built());
+    let Some(missing) = missing else { return crate::support::skip("every backend is in this build") };
+    let expected = format!("this build has no {0} backend; add --features {0}", missing.name());
+    refuses(folder.path(), &quick(&["--backend", missing.name()]), &expected);
+}
+
+#[test]
+fn usage_errors_exit_with_2_and_help_with_0() {
+    let folder = folder();
+    assert_eq!(code(&call(folder.path(), &["train", "--no-such-option"])), Some(2));
+    assert_eq!(code(&call(folder.path(), &["conjure"])), Some(2));
+    for command in [&["--help"][..], &["train", "--help"], &["data", "--help"]] {
+        let output = call(folder.path(), command);
+        assert_eq!(code(&output), Some(0));
+        assert!(text(&output.stdout).contains("Example"), "{command:?} shows an example");
+    }
+}
+
+#[test]
+fn diverging_training_says_where_and_keeps_the_history() {
+    let folder = folder();
+    let reckless = ["--set", "descent.learning_rate=1000", "--set", "objective.l2=1e6", "--out", "run"];
+    let output = call(folder.path(), &quick(&reckless));
+    let error = text(&output.stderr);
+    assert_eq!(code(&output), Some(2), "{error}");
+    assert!(error.contains("is not finite: training diverged; try a descent.learning_rate below 1000"), "{error}");
+    let history = read_json(&folder.path().join("run/history.json"));
+    assert!(!history["train_loss"].as_array().unwrap().is_empty());
+    assert!(!folder.path().join("run/model.safetensors").exists());
+}
+
+#[test]
+fn without_data_and_network_the_embedded_digits_are_taken_and_said() {
+    let folder = folder();
+    let small = ["--set", "data.train_images=600", "--set", "data.validation_images=300", "--set", "descent.epochs=1"];
+    let output = call(folder.path(), &[&["train", "--json"], &small[..]].concat());
+    assert_eq!(code(&output), Some(0), "{}", text(&output.stderr));
+    let summary: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(summary["data"]["source"], "embedded digits");
+    assert!(text(&output.stderr).contains("taking the embedded digits"), "{}", text(&output.stderr));
+}
+
+#[test]
+fn the_embedded_digits_can_be_written_shown_and_trained_on_as_idx_files() {
+    let folder = folder();
+    let few = ["--train-images", "600", "--validation-images", "300"];
+    let output = call(folder.path(), &[&["data", "--write-idx", "digits", "--json"], &few[..]].concat());
+    assert_eq!(code(&output), Some(0), "{}", text(&output.stderr));
+    let written: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&written["height"], &written["files"][0]["count"]), (&28.into(), &600.into()));
+    assert_eq!(written["files"][0]["is_mnist"], false);
+
+    let shown = call(folder.path(), &["data", "--data", "digits"]);
+    assert!(text(&shown.stdout).contains(written["sha256"].as_str().unwrap()), "{}", text(&shown.stdout));
+
+    call(folder.path(), &quick(&["--out", "drawn"]));
+    let read = [&["train", "--data", "digits", "--out", "read"], &QUICK[3..]].concat();
+    assert_eq!(code(&call(folder.path(), &read)), Some(0));
+    let weights = |run: &str| checksum(&folder.path().join(run).join("model.safetensors"));
+    assert_eq!(weights("drawn"), weights("read"));
+
+    refuses(folder.path(), &["data", "--write-idx", "digits", "--quiet"], "exists already");
+}
+
+#[cfg(unix)]
+#[test]
+fn ctrl_c_saves_the_run_and_exits_with_130() {
+    let folder = folder();
+    let endless =
+        ["train", "--data", "embedded", "--set", "data.train_images=600", "--set", "data.validation_images=300"];
+    let child = Command::new(env!("CARGO_BIN_EXE_chainrule-under-test"))
+        .args(endless)
+        .args([
+            "--set",
+            "descent.epochs=1000000",
+            "--set",
+            "early_stopping.patience=1000000000",
+            "--out",
+            "run",
+            "--json",
+        ])
+        .current_dir(folder.path())
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    // The manifest is written just before the first step.
+    while !folder.path().join("run/manifest.json").exists() {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    std::thread::sleep(std::time::Duration::from_millis(500));
+    Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(code(&output), Some(130));
+    let summary: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(summary["interrupted"], true);
+    let steps = summary["steps"].as_u64().unwrap() as usize;
+    let history = read_json(&folder.path().join("run/history.json"));
+    assert_eq!(history["train_loss"].as_array().unwrap().len(), steps);
+    assert!(folder.path().join("run/model.safetensors").exists());
+}

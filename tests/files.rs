@@ -1,0 +1,216 @@
+//! IDX and gzip, as they should be and as they should not.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use burn_dataset::Dataset;
+use chainrule_data::idx::{IdxImages, read_images, read_labels, write_images, write_labels};
+use chainrule_data::{Images, read_folder};
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use tempfile::TempDir;
+
+use crate::support::{all_pixels, digits};
+
+fn images(count: u32, bytes: usize) -> Vec<u8> {
+    let mut file = vec![0, 0, 8, 3];
+    for size in [count, 2, 3] {
+        file.extend(size.to_be_bytes());
+    }
+    file.extend((0..bytes).map(|i| i as u8));
+    file
+}
+
+fn gzip(content: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+    encoder.write_all(content).unwrap();
+    encoder.finish().unwrap()
+}
+
+fn file(content: &[u8]) -> (TempDir, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("images");
+    std::fs::write(&path, content).unwrap();
+    (folder, path)
+}
+
+fn refuses(content: &[u8], expected: &str) {
+    let (_folder, path) = file(content);
+    let message = read_images(&path).unwrap_err().to_string();
+    assert!(message.contains(expected), "{message:?} does not say {expected:?}");
+    assert!(message.starts_with(&path.display().to_string()) && !message.contains('\n'), "{message:?}");
+}
+
+#[test]
+fn a_plain_and_a_gzipped_file_read_the_same() {
+    let expected = IdxImages { height: 2, width: 3, pixels: (0..12).collect() };
+    for content in [images(2, 12), gzip(&images(2, 12))] {
+        let (_folder, path) = file(&content);
+        assert_eq!(read_images(&path).unwrap(), expected);
+    }
+}
+
+#[test]
+fn a_gzip_of_several_members_is_one_file() {
+    let content = images(2, 12);
+    let (head, tail) = content.split_at(20);
+    let (_folder, path) = file(&[gzip(head), gzip(tail)].concat());
+    assert_eq!(read_images(&path).unwrap().pixels.len(), 12);
+}
+
+#[test]
+fn what_is_written_is_read_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, labels_path) = (folder.path().join("images"), folder.path().join("labels"));
+    let written = IdxImages { height: 3, width: 2, pixels: (0..60).collect() };
+    write_images(&path, &written).unwrap();
+    write_labels(&labels_path, &[7; 10]).unwrap();
+    assert_eq!(read_images(&path).unwrap(), written);
+    assert_eq!(read_labels(&labels_path).unwrap(), [7; 10]);
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2, "nothing else is left in the folder");
+}
+
+#[test]
+fn a_broken_file_is_refused_in_one_line() {
+    let whole = images(2, 12);
+    refuses(b"", "empty");
+    refuses(&whole[..2], "breaks off in its header, after 2 bytes");
+    refuses(&whole[..10], "breaks off in its header, after 10 bytes");
+    refuses(&whole[..20], "counts 12 bytes of images, 4 are there");
+    refuses(&images(2, 13), "goes on after the 12 bytes");
+    refuses(&images(0, 0), "counts no images");
+    refuses(&[&[0, 0, 8, 1][..], &whole[4..]].concat(), "starts with 0x00000801, expected 0x00000803");
+    refuses(b"PNG, or whatever this is", "not an IDX file");
+}
+
+#[test]
+fn a_header_that_lies_costs_no_memory() {
+    refuses(&images(u32::MAX, 12), "counts 25769803770 bytes of images, 12 are there");
+    let mut huge = images(2, 12);
+    huge[4..16].fill(0xff);
+    refuses(&huge, "impossibly many");
+}
+
+#[test]
+fn a_broken_gzip_is_refused_in_one_line() {
+    let whole = gzip(&images(2, 12));
+    refuses(&whole[..whole.len() - 9], "damaged gzip");
+    refuses(&whole[..10], "damaged gzip");
+    let mut damaged = whole.clone();
+    let last = damaged.len() - 6;
+    damaged[last] ^= 1; // in the checksum
+    refuses(&damaged, "damaged gzip");
+}
+
+#[test]
+fn a_gzip_that_inflates_past_its_header_is_refused_without_inflating_it() {
+    let mut bomb = images(2, 12);
+    bomb.resize(200_000_000, 0);
+    refuses(&gzip(&bomb), "goes on after the 12 bytes");
+}
+
+#[test]
+fn a_missing_file_is_named() {
+    let message = read_images(Path::new("no/such/file")).unwrap_err().to_string();
+    assert!(message.starts_with("no/such/file: "), "{message}");
+}
+
+/// Writes a data folder of two-by-two images with these labels.
+fn folder(train: &[u8], validation: &[u8]) -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, labels) in [("train", train), ("t10k", validation)] {
+        let pixels = vec![9; 4 * labels.len()];
+        write_images(
+            &folder.path().join(format!("{name}-images-idx3-ubyte")),
+            &IdxImages { height: 2, width: 2, pixels },
+        )
+        .unwrap();
+        write_labels(&folder.path().join(format!("{name}-labels-idx1-ubyte")), labels).unwrap();
+    }
+    folder
+}
+
+fn refuses_split(
+    folder: &TempDir,
+    train: Option<usize>,
+    validation: Option<usize>,
+    classes: Option<&[u8]>,
+    expected: &str,
+) {
+    let data = read_folder(folder.path()).unwrap();
+    let message = data.split(train, validation, classes).unwrap_err().to_string();
+    assert!(message.contains(expected) && !message.contains('\n'), "{message:?} does not say {expected:?}");
+}
+
+#[test]
+fn a_folder_is_read_whatever_its_images_sizes_and_classes() {
+    let labels: Vec<u8> = (0..=255).collect();
+    let folder = folder(&labels, &labels);
+    let ([train, validation], classes) = read_folder(folder.path()).unwrap().split(None, None, None).unwrap();
+    assert_eq!((train.n_features, train.len(), validation.len(), classes.len()), (4, 256, 256, 256));
+    assert_eq!(train.labels, labels);
+    assert_eq!(train.features(|x| x)[0], 9.0 / 127.5 - 1.0);
+}
+
+#[test]
+fn a_gzipped_and_a_plain_folder_are_the_same_data() {
+    let folder = folder(&[0, 1, 2], &[2, 1]);
+    let plain = read_folder(folder.path()).unwrap();
+    for entry in std::fs::read_dir(folder.path()).unwrap() {
+        let path = entry.unwrap().path();
+        std::fs::write(format!("{}.gz", path.display()), gzip(&std::fs::read(&path).unwrap())).unwrap();
+        std::fs::remove_file(path).unwrap();
+    }
+    let gzipped = read_folder(folder.path()).unwrap();
+    assert_eq!((plain.sha256(), &plain.train), (gzipped.sha256(), &gzipped.train));
+}
+
+#[test]
+fn a_folder_that_is_not_right_is_refused_in_one_line() {
+    let refuses = |folder: &Path, expected: &str| {
+        let message = read_folder(folder).unwrap_err().to_string();
+        assert!(message.contains(expected) && !message.contains('\n'), "{message:?} does not say {expected:?}");
+    };
+    refuses(Path::new("no/such/folder"), "no/such/folder: ");
+    let data = folder(&[0, 1, 2], &[0, 1]);
+    write_labels(&data.path().join("t10k-labels-idx1-ubyte"), &[0, 1, 1]).unwrap();
+    refuses(data.path(), "2 images but 3 labels");
+    std::fs::remove_file(data.path().join("t10k-labels-idx1-ubyte")).unwrap();
+    refuses(data.path(), "no t10k-labels-idx1-ubyte here");
+    let data = folder(&[0, 1, 2], &[0, 1]);
+    let wider = IdxImages { height: 2, width: 3, pixels: vec![0; 12] };
+    write_images(&data.path().join("t10k-images-idx3-ubyte"), &wider).unwrap();
+    refuses(data.path(), "training images are 2 x 2 but validation images 2 x 3");
+}
+
+#[test]
+fn rows_and_classes_that_are_not_there_are_refused_in_one_line() {
+    let data = folder(&[0, 1, 2, 0], &[0, 1, 2]);
+    refuses_split(&data, Some(5), None, None, "data.train_images = 5: there are only 4 training images");
+    refuses_split(&data, None, Some(4), None, "data.validation_images = 4: there are only 3 validation images");
+    refuses_split(&data, Some(2), None, None, "no image of class 2 among the 2 training images");
+    refuses_split(&data, None, Some(1), Some(&[0, 2]), "no image of class 0 among the 1 validation images");
+    refuses_split(&data, None, None, Some(&[0, 9]), "no image of class 9");
+    let outside = folder(&[0, 1, 2], &[0, 3, 1, 2]);
+    refuses_split(&outside, None, None, None, "label 3 at row 1 is outside the classes 0..=2");
+}
+
+#[test]
+fn the_first_training_and_the_last_validation_rows_are_taken_and_then_the_classes() {
+    let data = folder(&[5, 3, 3, 5, 4], &[3, 5, 4, 3, 5]);
+    let read = read_folder(data.path()).unwrap();
+    let ([train, validation], classes) = read.split(Some(3), Some(4), Some(&[3, 5])).unwrap();
+    assert_eq!(classes, [3, 5]);
+    assert_eq!(train.labels, [1, 0, 0], "of 5 3 3");
+    assert_eq!(validation.labels, [1, 0, 1], "of 5 4 3 5");
+}
+
+#[test]
+fn images_are_a_burn_dataset() {
+    let data = digits(7, 3);
+    let images: &Images = &data.train;
+    assert_eq!(images.len(), 7);
+    let pixels: Vec<u8> = images.iter().flat_map(|image| image.unwrap().pixels).collect();
+    assert_eq!(pixels, all_pixels(&data.train));
+    assert_eq!(images.get(6).unwrap().label, images.labels()[6]);
+}

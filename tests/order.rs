@@ -1,0 +1,49 @@
+//! The order of the rows, against NumPy's own (`fixtures/numpy_order.py` made the fixture).
+
+use chainrule_data::{BatchOrder, Shuffle, sha256};
+use serde_json::Value;
+
+fn numbers(value: &Value) -> Vec<usize> {
+    value.as_array().unwrap().iter().map(|number| number.as_u64().unwrap() as usize).collect()
+}
+
+#[test]
+fn the_legacy_shuffle_is_numpys_own() {
+    let fixture: Value = serde_json::from_str(include_str!("fixtures/numpy_order.json")).unwrap();
+    let cases = fixture["cases"].as_array().unwrap();
+    assert!(cases.len() >= 9);
+    for case in cases {
+        let seed = u32::try_from(case["seed"].as_u64().unwrap()).unwrap();
+        let n = case["n"].as_u64().unwrap() as usize;
+        let mut order = BatchOrder::new(Shuffle::NumpyLegacy { seed });
+        for (epoch, expected) in case["epochs"].as_array().unwrap().iter().enumerate() {
+            let found = order.next_epoch(n);
+            let (first, last) = (numbers(&expected["first"]), numbers(&expected["last"]));
+            assert_eq!(found[..first.len()], first, "seed {seed}, n {n}, epoch {epoch}: the first");
+            assert_eq!(found[n - last.len()..], last, "seed {seed}, n {n}, epoch {epoch}: the last");
+            let bytes: Vec<u8> = found.iter().flat_map(|&row| (row as u32).to_le_bytes()).collect();
+            assert_eq!(sha256([&bytes[..]]), expected["sha256"].as_str().unwrap(), "seed {seed}, n {n}, epoch {epoch}");
+        }
+    }
+}
+
+#[test]
+fn every_order_has_every_row_once() {
+    for shuffle in [Shuffle::None, Shuffle::NumpyLegacy { seed: 5 }, Shuffle::ChaCha { seed: 5 }] {
+        let mut order = BatchOrder::new(shuffle);
+        let epochs: Vec<Vec<usize>> = (0..3).map(|_| order.next_epoch(1000)).collect();
+        for epoch in &epochs {
+            let mut sorted = epoch.clone();
+            sorted.sort_unstable();
+            assert!(sorted.iter().copied().eq(0..1000));
+        }
+        assert_eq!(shuffle == Shuffle::None, epochs[0] == epochs[1], "{shuffle:?}");
+    }
+}
+
+/// Written down once, so that a new version of a dependency cannot change what a seed means.
+#[test]
+fn the_order_of_a_chacha_seed_is_this_one() {
+    let order = BatchOrder::new(Shuffle::ChaCha { seed: 0 }).next_epoch(16);
+    assert_eq!(order, [14, 8, 6, 1, 9, 5, 13, 12, 0, 15, 3, 4, 11, 7, 2, 10]);
+}

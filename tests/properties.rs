@@ -1,0 +1,121 @@
+//! What holds of the models whatever the data.
+
+use burn::tensor::Tensor;
+use chainrule_models::{
+    Classifier, L2, LogisticRegressionConfig, SoftmaxRegressionConfig, closed_form, to_precision, weight_norm,
+};
+
+use crate::support::{
+    assert_close, compare, devices_and_precisions, labels, matrix, noise, tolerance, values, vector, with_parameters,
+};
+
+const ROWS: usize = 24;
+const FEATURES: usize = 7;
+
+#[test]
+fn shifting_all_logits_changes_nothing() {
+    for (device, dtype) in devices_and_precisions() {
+        let model = SoftmaxRegressionConfig::new(1, 5).init(&device);
+        let z = matrix(&noise(0, ROWS * 5), [ROWS, 5], &device, dtype);
+        let y = labels(0, ROWS, 5, &device);
+        for shift in [-8.0, 0.5, 64.0] {
+            let shifted = z.clone() + shift;
+            let tolerance = 64.0 * tolerance(dtype); // the shifted logits are rounded at the size of the shift
+            let losses = |z: &Tensor<2>| values(model.cross_entropy(z.clone(), y.clone()));
+            let residuals = |z: &Tensor<2>| values(model.residual(z.clone(), y.clone()));
+            assert_close(&losses(&shifted), &losses(&z), tolerance, "loss");
+            assert_close(&residuals(&shifted), &residuals(&z), tolerance, "residual");
+        }
+    }
+}
+
+#[test]
+fn two_class_softmax_equals_logistic_with_the_difference_of_weights() {
+    for (device, dtype) in devices_and_precisions() {
+        let weight = matrix(&noise(1, FEATURES * 2), [FEATURES, 2], &device, dtype);
+        let bias = vector(&noise(2, 2), &device, dtype);
+        let x = matrix(&noise(3, ROWS * FEATURES), [ROWS, FEATURES], &device, dtype);
+        let y = labels(4, ROWS, 2, &device);
+
+        let mut softmax = to_precision(SoftmaxRegressionConfig::new(FEATURES, 2).init(&device), dtype);
+        softmax.linear = with_parameters(softmax.linear, weight.clone(), bias.clone());
+        let mut logistic = to_precision(LogisticRegressionConfig::new(FEATURES).init(&device), dtype);
+        let column = |t: &Tensor<2>, k: usize| t.clone().slice([0..FEATURES, k..k + 1]);
+        let difference = bias.clone().slice([1..2]) - bias.slice([0..1]);
+        logistic.linear = with_parameters(logistic.linear, column(&weight, 1) - column(&weight, 0), difference);
+
+        let one = values(logistic.probabilities(x.clone()).inner());
+        let two = values(softmax.probabilities(x.clone()).inner());
+        assert_close(
+            &one,
+            &two.chunks(2).map(|p| p[1]).collect::<Vec<_>>(),
+            tolerance(dtype),
+            "probability of class 1",
+        );
+
+        let one = closed_form(&logistic, x.clone(), y.clone(), L2::NONE);
+        let two = closed_form(&softmax, x, y, L2::NONE);
+        assert_close(&values(one.cross_entropy), &values(two.cross_entropy), tolerance(dtype), "loss");
+        let second = column(&two.gradient.weight, 1);
+        assert_close(&values(one.gradient.weight), &values(second), tolerance(dtype), "gradient of class 1");
+    }
+}
+
+#[test]
+fn duplicating_a_batch_changes_neither_loss_nor_gradient() {
+    for (device, dtype) in devices_and_precisions() {
+        let mut model = to_precision(SoftmaxRegressionConfig::new(FEATURES, 4).init(&device), dtype);
+        let weight = matrix(&noise(5, FEATURES * 4), [FEATURES, 4], &device, dtype);
+        model.linear = with_parameters(model.linear, weight, vector(&noise(6, 4), &device, dtype));
+        let x = matrix(&noise(7, ROWS * FEATURES), [ROWS, FEATURES], &device, dtype);
+        let y = labels(8, ROWS, 4, &device);
+        let l2 = L2 { strength: 0.3, penalize_bias: true };
+        let once = closed_form(&model, x.clone(), y.clone(), l2);
+        let twice = closed_form(&model, Tensor::cat(vec![x.clone(), x], 0), Tensor::cat(vec![y.clone(), y], 0), l2);
+        assert_close(&values(twice.cross_entropy), &values(once.cross_entropy), tolerance(dtype), "loss");
+        compare(&twice.gradient, &once.gradient, tolerance(dtype)).unwrap();
+    }
+}
+
+#[test]
+fn rows_of_the_softmax_gradient_sum_to_zero_over_classes() {
+    for (device, dtype) in devices_and_precisions() {
+        let mut model = to_precision(SoftmaxRegressionConfig::new(FEATURES, 6).init(&device), dtype);
+        let weight = matrix(&noise(9, FEATURES * 6), [FEATURES, 6], &device, dtype);
+        model.linear = with_parameters(model.linear, weight, vector(&noise(10, 6), &device, dtype));
+        let x = matrix(&noise(11, ROWS * FEATURES), [ROWS, FEATURES], &device, dtype);
+        let gradient = closed_form(&model, x, labels(12, ROWS, 6, &device), L2::NONE).gradient;
+        let largest = gradient.weight.clone().abs().max().into_scalar::<f64>();
+        assert!(largest > 1e-3, "the gradient is not all zero");
+        for sum in values(gradient.weight.sum_dim(1)).into_iter().chain(values(gradient.bias.sum())) {
+            assert!(sum.abs() <= 10.0 * tolerance(dtype) * largest, "{sum:e} of {largest:e}");
+        }
+    }
+}
+
+#[test]
+fn probabilities_are_between_zero_and_one_and_sum_to_one() {
+    for (device, dtype) in devices_and_precisions() {
+        let mut model = to_precision(SoftmaxRegressionConfig::new(FEATURES, 6).init(&device), dtype);
+        let weight: Vec<f64> = noise(13, FEATURES * 6).iter().map(|w| 100.0 * w).collect();
+        let weight = matrix(&weight, [FEATURES, 6], &device, dtype);
+        model.linear = with_parameters(model.linear, weight, vector(&[0.0; 6], &device, dtype));
+        let x = matrix(&noise(14, ROWS * FEATURES), [ROWS, FEATURES], &device, dtype);
+        let p = model.probabilities(x).inner();
+        assert!(values(p.clone()).iter().all(|p| (0.0..=1.0).contains(p)));
+        assert_close(&values(p.sum_dim(1)), &[1.0; ROWS], tolerance(dtype), "sum of probabilities");
+    }
+}
+
+#[test]
+fn the_weight_norm_counts_the_bias_as_a_row() {
+    for (device, dtype) in devices_and_precisions() {
+        // [W; b] = [[3, 0], [0, 4], [0, 3]]: singular values 5 and 3.
+        let mut model = to_precision(SoftmaxRegressionConfig::new(2, 2).init(&device), dtype);
+        let weight = matrix(&[3.0, 0.0, 0.0, 4.0], [2, 2], &device, dtype);
+        model.linear = with_parameters(model.linear, weight, vector(&[0.0, 3.0], &device, dtype));
+        let norm = weight_norm(&model.linear).unwrap();
+        assert_close(&[norm.frobenius_squared, norm.spectral], &[34.0, 5.0], 1e-6, "norms");
+        assert_close(&[norm.frobenius], &[34f64.sqrt()], 1e-6, "Frobenius norm");
+    }
+}

@@ -1,0 +1,121 @@
+//! The report's numbers on MNIST, which hold without shuffling because nothing is random then: f64 to 1e-8, f32 in the same
+//! epochs and steps with the right answers counted to within 2; both gradient sources, every CPU backend of the build.
+
+use burn::tensor::{Device, FloatDType};
+use chainrule_training::Ending;
+
+use crate::support::{Fit, devices, experiment, fit, mnist};
+
+const GRADIENTS: [&str; 2] = ["descent.gradient=closed-form", "descent.gradient=autodiff"];
+
+/// Step, validation loss, right answers among the training rows, and among the validation rows.
+const LOGISTIC: [(usize, f64, f64, f64); 6] = [
+    (0, 0.493_336_870_4, 3673.0, 1905.0),
+    (6, 0.958_446_884_2, 2242.0, 1199.0),
+    (12, 0.184_230_143_9, 3692.0, 1881.0),
+    (30, 0.112_332_882_4, 3823.0, 1965.0),
+    (978, 0.065_690_487_6, f64::NAN, f64::NAN), // the best; the report counts nothing here
+    (1038, 0.065_771_877_5, 3908.0, 2000.0),
+];
+
+/// Step, validation loss, validation accuracy.
+const SOFTMAX: [(usize, f64, f64); 4] = [
+    (0, 2.257_184_247_4, 0.1556),
+    (31, 1.396_880_362_6, 0.7361),
+    (62, 1.037_905_200_2, 0.8195),
+    (775, 0.411_195_970_4, 0.8912),
+];
+
+/// How exactly a precision must meet the tables: losses, and counts of right answers.
+fn bounds(precision: &str) -> (f64, f64) {
+    if precision == "descent.precision=f64" { (1e-8, 0.0) } else { (2e-5, 2.0) }
+}
+
+fn assert_loss(what: &str, found: f64, expected: f64, bound: f64) {
+    assert!((found - expected).abs() <= bound, "{what}: validation loss {found}, expected {expected} to {bound:e}");
+}
+
+fn assert_count(what: &str, accuracy: f64, rows: f64, expected: f64, bound: f64) {
+    let found = (accuracy * rows).round();
+    assert!((found - expected).abs() <= bound, "{what}: {found} of {rows} right, expected {expected} to {bound}");
+}
+
+/// Runs a check on every CPU of the build with both gradient sources. GPUs have no f64 and are slow in software: what they
+/// do is held against the CPU elsewhere, on less data.
+fn on_every_cpu(precision: &str, check: impl Fn(&Device, &str, &str)) {
+    let cpus = devices().into_iter().filter(|device| device.supports_dtype(FloatDType::F64));
+    for device in cpus {
+        for gradient in GRADIENTS {
+            check(&device, gradient, &format!("{device:?} {precision} {gradient}"));
+        }
+    }
+}
+
+fn logistic_table_holds(precision: &str) {
+    let Some(data) = mnist() else { return };
+    let (loss, count) = bounds(precision);
+    on_every_cpu(precision, |device, gradient, what| {
+        let run = fit(&experiment("logistic.toml", &[precision, gradient]), &data, device, &mut ());
+        assert_eq!((run.ending, run.steps - 1, (run.steps - 1) / 31), (Ending::StoppedEarly, 1038, 33), "{what}");
+        assert_eq!(run.best.map(|(step, _)| step), Some(978), "{what}");
+        for (step, expected, train_right, validation_right) in LOGISTIC {
+            let evaluation = run.history.evaluations.iter().find(|evaluation| evaluation.step == step).unwrap();
+            let what = format!("{what} step {step}");
+            assert_loss(&what, evaluation.validation_loss, expected, loss);
+            if !train_right.is_nan() {
+                assert_count(&what, evaluation.train_accuracy, 4005.0, train_right, count);
+                assert_count(&what, evaluation.validation_accuracy, 2042.0, validation_right, count);
+            }
+        }
+    });
+}
+
+fn softmax_table_holds(precision: &str) {
+    let Some(data) = mnist() else { return };
+    let (loss, count) = bounds(precision);
+    on_every_cpu(precision, |device, gradient, what| {
+        let unshuffled = "descent.shuffle.generator=none";
+        let run: Fit = fit(&experiment("softmax.toml", &[precision, gradient, unshuffled]), &data, device, &mut ());
+        assert_eq!((run.ending, run.steps), (Ending::Completed, 7800), "{what}");
+        for (step, expected, accuracy) in SOFTMAX {
+            let evaluation = run.history.evaluations.iter().find(|evaluation| evaluation.step == step).unwrap();
+            let what = format!("{what} step {step}");
+            assert_loss(&what, evaluation.validation_loss, expected, loss);
+            assert_count(&what, evaluation.validation_accuracy, 10_000.0, (accuracy * 10_000.0f64).round(), count);
+        }
+        // The table gives the end to six digits.
+        assert_loss(what, run.final_metrics.validation_loss, 0.298_632, loss.max(5e-7));
+        assert_count(what, run.final_metrics.validation_accuracy, 10_000.0, 9143.0, count);
+    });
+}
+
+#[test]
+fn the_logistic_table_holds_in_f64() {
+    logistic_table_holds("descent.precision=f64");
+}
+
+#[test]
+fn the_logistic_table_holds_in_f32() {
+    logistic_table_holds("descent.precision=f32");
+}
+
+#[test]
+fn the_softmax_table_holds_in_f64() {
+    softmax_table_holds("descent.precision=f64");
+}
+
+#[test]
+fn the_softmax_table_holds_in_f32() {
+    softmax_table_holds("descent.precision=f32");
+}
+
+#[test]
+fn with_shuffling_the_logistic_run_stops_much_earlier() {
+    let Some(data) = mnist() else { return };
+    for device in devices().into_iter().filter(|device| device.supports_dtype(FloatDType::F64)) {
+        let by = |precision| fit(&experiment("logistic-shuffled.toml", &[precision]), &data, &device, &mut ());
+        let (f64, f32) = (by("descent.precision=f64"), by("descent.precision=f32"));
+        assert_eq!((f64.ending, f64.steps), (Ending::StoppedEarly, f32.steps));
+        assert!(f64.steps < 1039, "{}", f64.steps);
+    }
+}

@@ -1,0 +1,7 @@
+//! The program under test: `chainrule` as the tests' own binary, so that Cargo builds it with them.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    ExitCode::from(chainrule::run(std::env::args_os()))
+}

@@ -1,0 +1,206 @@
+//! What the tests share: the devices of this build, random problems, and the one comparison that judges gradients.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use burn::nn::Linear;
+use burn::tensor::{DType, Device, FloatDType, Int, Tensor, TensorData};
+use chainrule::backend::Backend;
+use chainrule_data::{BatchOrder, Data, Shuffle};
+use chainrule_models::{Classifier, Gradient, LogisticRegressionConfig, SoftmaxRegressionConfig, to_precision};
+use chainrule_records::{FinalMetrics, History, ModelKind, Precision, TrainConfig};
+use chainrule_training::{Ending, Examples, Observer, Trained, label_order, train};
+
+/// A device of every backend in this build.
+pub(crate) fn devices() -> Vec<Device> {
+    let devices: Vec<Device> = Backend::built().map(|backend| backend.device().unwrap()).collect();
+    assert!(!devices.is_empty(), "this build has no backend to test");
+    devices
+}
+
+/// The first device of this build, for what is the same on all.
+pub(crate) fn device() -> Device {
+    devices().remove(0)
+}
+
+/// Every device of this build with every precision that it has.
+pub(crate) fn devices_and_precisions() -> Vec<(Device, FloatDType)> {
+    let precisions = [FloatDType::F32, FloatDType::F64];
+    let pairs = devices().into_iter().flat_map(|device| precisions.map(|precision| (device.clone(), precision)));
+    pairs.filter(|(device, precision)| device.supports_dtype(*precision)).collect()
+}
+
+/// The devices that have f64: every CPU's.
+pub(crate) fn f64_devices() -> Vec<Device> {
+    devices().into_iter().filter(|device| device.supports_dtype(FloatDType::F64)).collect()
+}
+
+/// Numbers that look random and are the same everywhere: from -1 to 1, by the shuffle of a seed.
+pub(crate) fn noise(seed: u64, count: usize) -> Vec<f64> {
+    let steps = count.max(1000);
+    let order = BatchOrder::new(Shuffle::ChaCha { seed }).next_epoch(steps);
+    order[..count].iter().map(|&i| (2 * i) as f64 / (steps - 1) as f64 - 1.0).collect()
+}
+
+pub(crate) fn vector(values: &[f64], device: &Device, dtype: FloatDType) -> Tensor<1> {
+    Tensor::from_data(TensorData::new(values.to_vec(), [values.len()]), (device, DType::from(dtype)))
+}
+
+pub(crate) fn matrix(values: &[f64], [rows, columns]: [usize; 2], device: &Device, dtype: FloatDType) -> Tensor<2> {
+    Tensor::from_data(TensorData::new(values.to_vec(), [rows, columns]), (device, DType::from(dtype)))
+}
+
+/// Labels below `classes`, each of which occurs where there are rows enough.
+pub(crate) fn labels(seed: u64, rows: usize, classes: usize, device: &Device) -> Tensor<1, Int> {
+    let order = BatchOrder::new(Shuffle::ChaCha { seed: seed + 1000 }).next_epoch(rows);
+    let labels: Vec<i32> = order.iter().map(|&row| (row % classes) as i32).collect();
+    Tensor::from_data(TensorData::new(labels, [rows]), device)
+}
+
+/// Sets a layer's weight and bias, as parameters with autodiff.
+pub(crate) fn with_parameters(mut linear: Linear, weight: Tensor<2>, bias: Tensor<1>) -> Linear {
+    linear.weight = linear.weight.map(|_| weight.autodiff().require_grad());
+    linear.bias = linear.bias.map(|b| b.map(|_| bias.autodiff().require_grad()));
+    linear
+}
+
+pub(crate) fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f64> {
+    tensor.try_into_vec_as::<f64>().unwrap()
+}
+
+/// How far two results of `dtype` may be apart, relative to the largest coordinate.
+pub(crate) fn tolerance(dtype: FloatDType) -> f64 {
+    match dtype {
+        FloatDType::F64 => 1e-12,
+        _ => 1e-5,
+    }
+}
+
+/// The largest distance of two coordinates, relative to the largest coordinate, and which one it is.
+///
+/// Relative to the whole and not to each coordinate: a sum over rows that nearly cancels has the rounding of its parts. And
+/// never to less than a thousandth, which in f64 is five roundings of 1: the residual p - y rounds at the size of p, however
+/// small the difference.
+pub(crate) fn distance(found: &[f64], expected: &[f64]) -> (f64, usize) {
+    assert_eq!(found.len(), expected.len(), "coordinates");
+    assert!(found.iter().chain(expected).all(|value| value.is_finite()), "not finite: {found:?} {expected:?}");
+    let scale = found.iter().chain(expected).fold(1e-3f64, |scale, value| scale.max(value.abs()));
+    let apart = |i: usize| (found[i] - expected[i]).abs() / scale;
+    (0..found.len()).map(|i| (apart(i), i)).fold((0.0, 0), |worst, next| if next.0 > worst.0 { next } else { worst })
+}
+
+/// The comparison that judges gradients, and that must refuse wrong ones.
+pub(crate) fn compare(found: &Gradient, expected: &Gradient, tolerance: f64) -> Result<(), String> {
+    let parts = [
+        ("weight", values(found.weight.clone()), values(expected.weight.clone())),
+        ("bias", values(found.bias.clone()), values(expected.bias.clone())),
+    ];
+    for (name, found, expected) in parts {
+        let (apart, worst) = distance(&found, &expected);
+        if apart > tolerance {
+            let (found, expected) = (found[worst], expected[worst]);
+            return Err(format!(
+                "{name}[{worst}]: {found:e} and {expected:e} are {apart:e} apart, more than {tolerance:e}"
+            ));
+        }
+    }
+    Ok(())
+}
+
+pub(crate) fn assert_close(found: &[f64], expected: &[f64], tolerance: f64, what: &str) {
+    let (apart, worst) = distance(found, expected);
+    assert!(
+        apart <= tolerance,
+        "{what}: at {worst} {:e} and {:e} are {apart:e} apart, more than {tolerance:e}",
+        found[worst],
+        expected[worst]
+    );
+}
+
+/// The real MNIST, from `$CHAINRULE_DATA` or beside the checkout; says that the test is skipped where there is none.
+pub(crate) fn mnist() -> Option<Data> {
+    let folder = mnist_folder()?;
+    Some(chainrule_data::read_folder(&folder).unwrap())
+}
+
+pub(crate) fn mnist_folder() -> Option<PathBuf> {
+    let named = std::env::var_os("CHAINRULE_DATA").map(PathBuf::from);
+    let shared = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/data/mnist"));
+    let folder = named.into_iter().chain([shared]).find(|folder| folder.is_dir());
+    if folder.is_none() {
+        skip("no MNIST");
+    }
+    folder
+}
+
+/// Says past the test harness, which would keep it, that a test could not run.
+#[expect(clippy::explicit_write, reason = "println and eprintln are captured from passing tests")]
+pub(crate) fn skip(why: &str) {
+    use std::io::Write;
+    let name = std::thread::current().name().unwrap_or("test").to_owned();
+    writeln!(std::io::stderr(), "{name}: skipped: {why}").unwrap();
+}
+
+/// A few digits drawn by code.
+pub(crate) fn digits(train: usize, validation: usize) -> Data {
+    let counts = chainrule_data::Counts { train, validation };
+    chainrule_data::find(&chainrule_data::Request::Embedded, counts, &mut |_| {}).unwrap()
+}
+
+/// Bytes of both files of images, for comparing.
+pub(crate) fn all_pixels(images: &Arc<chainrule_data::Images>) -> Vec<u8> {
+    (0..images.labels().len()).flat_map(|row| images.pixels(row).to_vec()).collect()
+}
+
+/// What a training came to, whichever the model.
+pub(crate) struct Fit {
+    pub(crate) history: History,
+    pub(crate) ending: Ending,
+    pub(crate) steps: usize,
+    pub(crate) best: Option<(usize, f64)>,
+    pub(crate) final_metrics: FinalMetrics,
+    pub(crate) weight: Vec<f64>,
+    pub(crate) bias: Vec<f64>,
+}
+
+/// Trains as the program does, without its files and its console.
+pub(crate) fn fit(config: &TrainConfig, data: &Data, device: &Device, observer: &mut dyn Observer) -> Fit {
+    let asked = config.data();
+    let order = label_order(config.model().kind, asked);
+    let (splits, classes) = data.split(asked.train_images, asked.validation_images, order.as_deref()).unwrap();
+    let [examples, validation] = splits.map(|split| Examples::new(&split, config.descent().precision, device));
+    let dtype = match config.descent().precision {
+        Precision::F32 => FloatDType::F32,
+        Precision::F64 => FloatDType::F64,
+    };
+    let n_features = examples.n_features();
+    match config.model().kind {
+        ModelKind::Logistic => {
+            let model = to_precision(LogisticRegressionConfig::new(n_features).init(device), dtype);
+            into_fit(train(model, &examples, &validation, config, observer).unwrap())
+        }
+        ModelKind::Softmax => {
+            let model = to_precision(SoftmaxRegressionConfig::new(n_features, classes.len()).init(device), dtype);
+            into_fit(train(model, &examples, &validation, config, observer).unwrap())
+        }
+    }
+}
+
+fn into_fit<M: Classifier>(trained: Trained<M>) -> Fit {
+    let linear = trained.model.linear();
+    Fit {
+        weight: values(linear.weight.val()),
+        bias: values(linear.bias.as_ref().unwrap().val()),
+        history: trained.history,
+        ending: trained.ending,
+        steps: trained.steps,
+        best: trained.best,
+        final_metrics: trained.final_metrics,
+    }
+}
+
+/// One of the experiments in `configs/`, with overrides.
+pub(crate) fn experiment(name: &str, overrides: &[&str]) -> TrainConfig {
+    let path = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../configs")).join(name);
+    TrainConfig::read(&path, &overrides.iter().map(|&text| text.to_owned()).collect::<Vec<_>>()).unwrap()
+}

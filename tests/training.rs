@@ -1,0 +1,204 @@
+//! The trainer, on digits drawn by code.
+
+use std::ops::ControlFlow;
+
+use chainrule_records::Evaluation;
+use chainrule_training::{EarlyStopping, Ending, Observer, TrainError, Verdict, steps_per_epoch};
+
+use crate::support::{assert_close, device, devices, digits, experiment, f64_devices, fit};
+
+/// A few epochs on a thousand digits.
+const SMALL: [&str; 4] =
+    ["data.train_images=1000", "data.validation_images=500", "descent.epochs=6", "descent.learning_rate=0.02"];
+
+fn with(more: &[&'static str]) -> Vec<&'static str> {
+    [&SMALL, more].concat()
+}
+
+#[test]
+fn closed_form_and_autodiff_walk_the_same_path() {
+    let data = digits(1000, 500);
+    for device in f64_devices() {
+        for (config, l2) in [
+            ("softmax.toml", "objective.l2=0.0"),
+            ("softmax.toml", "objective.l2=0.1"),
+            ("logistic.toml", "objective.l2=0.0"),
+            ("logistic-shuffled.toml", "objective.l2=0.1"),
+        ] {
+            let walk = |gradient| {
+                let small_batch = "descent.batch_size=32";
+                let config = experiment(config, &with(&["descent.precision=f64", small_batch, l2, gradient]));
+                fit(&config, &data, &device, &mut ())
+            };
+            let (by_hand, by_burn) = (walk("descent.gradient=closed-form"), walk("descent.gradient=autodiff"));
+            assert_eq!(by_hand.steps, by_burn.steps);
+            assert!(by_hand.history.evaluations.len() >= 20);
+            for (a, b) in by_hand.history.evaluations.iter().zip(&by_burn.history.evaluations) {
+                assert!((a.validation_loss - b.validation_loss).abs() < 1e-9, "{config} {l2}: {a:?} {b:?}");
+                assert_eq!((a.step, a.epoch, a.validation_accuracy), (b.step, b.epoch, b.validation_accuracy));
+            }
+            assert_close(&by_hand.weight, &by_burn.weight, 1e-9, "weights");
+            assert_close(&by_hand.bias, &by_burn.bias, 1e-9, "bias");
+        }
+    }
+}
+
+#[test]
+fn training_learns_on_every_backend_and_all_agree() {
+    let data = digits(1000, 500);
+    let config = experiment("softmax.toml", &SMALL);
+    let fits: Vec<_> = devices().iter().map(|device| fit(&config, &data, device, &mut ())).collect();
+    for fit in &fits {
+        assert_eq!((fit.ending, fit.steps), (Ending::Completed, 42));
+        assert!(fit.final_metrics.validation_accuracy > 0.6, "{:?}", fit.final_metrics);
+        assert!(fit.history.train_loss[41] < 0.7 * fit.history.train_loss[0]);
+        assert_close(&fit.history.train_loss, &fits[0].history.train_loss, 1e-5, "training losses");
+        assert_close(&fit.weight, &fits[0].weight, 1e-4, "weights");
+    }
+}
+
+#[test]
+fn softmax_lands_between_85_and_95_percent_on_the_embedded_digits() {
+    let data = digits(20_000, 10_000);
+    let config = experiment("softmax.toml", &["descent.epochs=20", "early_stopping.evaluations_per_epoch=1"]);
+    let accuracy = fit(&config, &data, &device(), &mut ()).final_metrics.validation_accuracy;
+    assert!((0.85..0.95).contains(&accuracy), "{accuracy}");
+}
+
+#[test]
+fn the_first_logged_loss_is_that_of_zero_weights() {
+    let data = digits(1000, 500);
+    for (config, classes) in [("softmax.toml", 10.0f64), ("logistic.toml", 2.0)] {
+        let small = with(&["descent.batch_size=50", "descent.epochs=1"]);
+        let history = fit(&experiment(config, &small), &data, &device(), &mut ()).history;
+        assert!((history.train_loss[0] - classes.ln()).abs() < 5e-6, "{config}: {}", history.train_loss[0]);
+    }
+}
+
+#[test]
+fn evaluations_fall_on_the_protocols_grid() {
+    let data = digits(1000, 500);
+    // 1000 / 64 = 15 steps an epoch, the last 40 rows dropped; 15 / 4 = every third step, never reset.
+    let config = experiment(
+        "softmax.toml",
+        &with(&["descent.batch_size=64", "descent.epochs=2", "early_stopping.evaluations_per_epoch=4"]),
+    );
+    let fit = fit(&config, &data, &device(), &mut ());
+    assert_eq!((fit.steps, fit.history.train_loss.len()), (30, 30));
+    let at: Vec<_> = fit.history.evaluations.iter().map(|evaluation| (evaluation.step, evaluation.epoch)).collect();
+    assert_eq!(at, [(0, 0), (3, 0), (6, 0), (9, 0), (12, 0), (15, 1), (18, 1), (21, 1), (24, 1), (27, 1)]);
+}
+
+#[test]
+fn more_evaluations_than_steps_evaluate_every_step() {
+    let config = experiment(
+        "softmax.toml",
+        &with(&["descent.batch_size=500", "descent.epochs=2", "early_stopping.evaluations_per_epoch=9"]),
+    );
+    assert_eq!(fit(&config, &digits(1000, 500), &device(), &mut ()).history.evaluations.len(), 4);
+}
+
+#[test]
+fn early_stopping_counts_misses_since_the_last_strictly_lower_loss() {
+    let verdicts = |patience, losses: &[f64]| {
+        let mut stopping = EarlyStopping::new(patience);
+        let verdicts: Vec<_> = losses.iter().enumerate().map(|(step, &loss)| stopping.judge(step, loss)).collect();
+        (verdicts, stopping.best())
+    };
+    use Verdict::{Improved, Missed, Stop};
+    let falling_then_flat = [3.0, 2.0, 2.0, 2.5, 1.0, 1.0, 1.5, 1.0];
+    let expected = vec![Improved, Improved, Missed, Missed, Improved, Missed, Missed, Stop];
+    assert_eq!(verdicts(Some(3), &falling_then_flat), (expected, Some((4, 1.0))));
+    let (never, _) = verdicts(None, &[1.0; 50]);
+    assert!(!never.contains(&Stop));
+    assert_eq!(verdicts(Some(1), &[1.0, 1.0]).0, [Improved, Stop]);
+}
+
+#[test]
+fn early_stopping_keeps_the_last_weights_and_restores_the_best_where_asked() {
+    let data = digits(1000, 500);
+    // A step that is far too long overshoots within a few steps.
+    let hasty = ["descent.learning_rate=0.5", "descent.epochs=40", "early_stopping.patience=3"];
+    let last = fit(&experiment("softmax.toml", &with(&hasty)), &data, &device(), &mut ());
+    let best = fit(
+        &experiment("softmax.toml", &with(&[&hasty[..], &["early_stopping.restore_best=true"]].concat())),
+        &data,
+        &device(),
+        &mut (),
+    );
+    assert_eq!((last.ending, best.ending), (Ending::StoppedEarly, Ending::StoppedEarly));
+    let (step, loss) = last.best.unwrap();
+    let evaluations = &last.history.evaluations;
+    assert_eq!(evaluations[evaluations.len() - 4].step, step, "three misses after the best");
+    assert_eq!(evaluations.last().unwrap().step, last.steps - 1);
+    assert_eq!(last.final_metrics.validation_loss, evaluations.last().unwrap().validation_loss);
+    assert_eq!(best.final_metrics.validation_loss, loss);
+    assert!(last.final_metrics.validation_loss > loss);
+}
+
+#[test]
+fn diverging_training_ends_at_the_step_and_keeps_the_history_so_far() {
+    let data = digits(1000, 500);
+    for (gradient, l2) in [("descent.gradient=closed-form", 1e6), ("descent.gradient=autodiff", 1e6)] {
+        let l2 = format!("objective.l2={l2}");
+        let mut overrides = with(&["descent.learning_rate=1000", gradient]);
+        overrides.push(&l2);
+        let fit = fit(&experiment("softmax.toml", &overrides), &data, &device(), &mut ());
+        let Ending::Diverged { step } = fit.ending else { panic!("{:?}", fit.ending) };
+        assert!((1..20).contains(&step), "{step}");
+        assert!(fit.history.train_loss.len() <= step + 1, "the step's own loss may still be finite");
+        assert!(fit.history.train_loss.iter().all(|loss| loss.is_finite()));
+        assert!(fit.history.evaluations.iter().all(|evaluation| evaluation.validation_loss.is_finite()));
+        assert!(!fit.history.train_loss.is_empty());
+    }
+}
+
+/// Ends the training after so many steps.
+struct Impatient {
+    steps: usize,
+    heard: Vec<usize>,
+}
+
+impl Observer for Impatient {
+    fn step_taken(&mut self, step: usize) -> ControlFlow<()> {
+        if step + 1 == self.steps { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }
+
+    fn evaluation_ends(&mut self, evaluation: &Evaluation) {
+        self.heard.push(evaluation.step);
+    }
+}
+
+#[test]
+fn an_observer_hears_evaluations_and_can_end_the_training() {
+    let data = digits(1000, 500);
+    let mut observer = Impatient { steps: 9, heard: Vec::new() };
+    let fit = fit(&experiment("softmax.toml", &SMALL), &data, &device(), &mut observer);
+    assert_eq!((fit.ending, fit.steps, fit.history.train_loss.len()), (Ending::Interrupted, 9, 9));
+    assert_eq!(observer.heard, (0..9).collect::<Vec<_>>());
+    assert!(fit.final_metrics.validation_loss.is_finite());
+}
+
+#[test]
+fn the_same_config_and_seed_give_the_same_bits() {
+    let data = digits(1000, 500);
+    let config = experiment("softmax.toml", &with(&["descent.shuffle.generator=chacha"]));
+    let other = experiment("softmax.toml", &with(&["descent.shuffle.generator=chacha", "descent.shuffle.seed=1"]));
+    let device = device();
+    let (one, two, other) = (
+        fit(&config, &data, &device, &mut ()),
+        fit(&config, &data, &device, &mut ()),
+        fit(&other, &data, &device, &mut ()),
+    );
+    assert_eq!((&one.weight, &one.history), (&two.weight, &two.history));
+    assert_ne!(one.weight, other.weight);
+}
+
+#[test]
+fn a_batch_larger_than_the_data_is_refused() {
+    let config = experiment("softmax.toml", &["descent.batch_size=1001"]);
+    let error = steps_per_epoch(&config, 1000).unwrap_err();
+    let TrainError::BatchTooLarge { batch_size: 1001, rows: 1000 } = error else { panic!("{error}") };
+    assert!(error.to_string().contains("there are only 1000 training rows"), "{error}");
+    assert_eq!(steps_per_epoch(&config, 1001).unwrap(), 1);
+}
