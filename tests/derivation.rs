@@ -40,8 +40,8 @@ fn by_autodiff<const D: usize, const E: usize>(output: Tensor<D>, input: &Tensor
     values(input.grad(&output.sum().backward()).unwrap())
 }
 
-fn check(by_hand: Vec<f64>, by_autodiff: Vec<f64>) {
-    assert_close(&by_hand, &by_autodiff, 1e-12, "by hand and by autodiff");
+fn check(by_hand: &[f64], by_autodiff: &[f64]) {
+    assert_close(by_hand, by_autodiff, 1e-12, "by hand and by autodiff");
 }
 
 #[test]
@@ -51,7 +51,7 @@ fn eq_4_binary_cross_entropy_by_probability() {
         let by_hand = derivation::binary_cross_entropy_by_probability(p.clone(), y.clone());
         let p = p.autodiff().require_grad();
         let cost = derivation::binary_cross_entropy(p.clone(), y.autodiff());
-        check(values(by_hand), by_autodiff(cost, &p));
+        check(&values(by_hand), &by_autodiff(cost, &p));
     }
 }
 
@@ -60,7 +60,7 @@ fn eq_5_sigmoid_by_logit() {
     for device in f64_devices() {
         let z = binary_logits(&device);
         let p = sigmoid(z.clone());
-        check(values(derivation::sigmoid_by_logit(p.clone().inner())), by_autodiff(p, &z));
+        check(&values(derivation::sigmoid_by_logit(p.clone().inner())), &by_autodiff(p, &z));
     }
 }
 
@@ -73,8 +73,8 @@ fn eq_6_binary_cross_entropy_by_logit() {
         // The chain rule, Eq. (4) times Eq. (5), is the same: the factors p (1 - p) cancel.
         let chained = derivation::binary_cross_entropy_by_probability(p.clone().inner(), y.clone())
             * derivation::sigmoid_by_logit(p.clone().inner());
-        check(values(by_hand.clone()), values(chained));
-        check(values(by_hand), by_autodiff(derivation::binary_cross_entropy(p, y.autodiff()), &z));
+        check(&values(by_hand.clone()), &values(chained));
+        check(&values(by_hand), &by_autodiff(derivation::binary_cross_entropy(p, y.autodiff()), &z));
     }
 }
 
@@ -84,12 +84,12 @@ fn eq_8_binary_cross_entropy_by_weight() {
         let (x, y) = (features(&device), binary_targets(&device));
         let w = vector(&noise(3, FEATURES), &device, FloatDType::F64);
         for row in 0..ROWS {
-            let (x, y) = (x.clone().slice([row..row + 1]), y.clone().slice([row..row + 1]));
+            let (x, y) = (x.clone().narrow(0, row, 1), y.clone().narrow(0, row, 1));
             let w = w.clone().autodiff().require_grad();
             let z: Tensor<1> = x.clone().autodiff().matmul(w.clone().unsqueeze_dim(1)).squeeze_dim(1);
             let p = sigmoid(z);
             let by_hand = derivation::binary_cross_entropy_by_weight(x, p.clone().inner(), y.clone());
-            check(values(by_hand), by_autodiff(derivation::binary_cross_entropy(p, y.autodiff()), &w));
+            check(&values(by_hand), &by_autodiff(derivation::binary_cross_entropy(p, y.autodiff()), &w));
         }
     }
 }
@@ -100,18 +100,18 @@ fn eq_14_cross_entropy_by_probability() {
         let (p, y) = (softmax(logits(&device), 1).inner(), targets(&device));
         let by_hand = derivation::cross_entropy_by_probability(p.clone(), y.clone());
         let p = p.autodiff().require_grad();
-        check(values(by_hand), by_autodiff(derivation::cross_entropy(p.clone(), y.autodiff()), &p));
+        check(&values(by_hand), &by_autodiff(derivation::cross_entropy(p.clone(), y.autodiff()), &p));
     }
 }
 
 /// The Jacobian of each row's softmax by autodiff, one output at a time: `[row][k][j] = dp_k/dz_j`.
 fn softmax_jacobian(device: &Device) -> Vec<Vec<Vec<f64>>> {
-    let mut jacobian = vec![vec![Vec::new(); CLASSES]; ROWS];
+    let mut jacobian = vec![Vec::new(); ROWS];
     for k in 0..CLASSES {
         let z = logits(device);
-        let p_k = softmax(z.clone(), 1).slice([0..ROWS, k..k + 1]);
+        let p_k = softmax(z.clone(), 1).narrow(1, k, 1);
         for (row, slopes) in by_autodiff(p_k, &z).chunks(CLASSES).enumerate() {
-            jacobian[row][k] = slopes.to_vec();
+            jacobian[row].push(slopes.to_vec());
         }
     }
     jacobian
@@ -123,7 +123,7 @@ fn eq_15_softmax_jacobian_diagonal() {
         let by_hand = values(derivation::softmax_jacobian_diagonal(softmax(logits(&device), 1).inner()));
         let jacobian = softmax_jacobian(&device);
         let by_autodiff = (0..ROWS * CLASSES).map(|i| jacobian[i / CLASSES][i % CLASSES][i % CLASSES]);
-        check(by_hand, by_autodiff.collect());
+        check(&by_hand, &by_autodiff.collect::<Vec<_>>());
     }
 }
 
@@ -135,7 +135,7 @@ fn eq_16_softmax_jacobian_off_diagonal() {
         let is_off_diagonal = |i: &usize| i / CLASSES % CLASSES != i % CLASSES;
         let off = |all: &[f64]| (0..all.len()).filter(is_off_diagonal).map(|i| all[i]).collect::<Vec<_>>();
         assert_eq!(off(&by_hand).len(), ROWS * CLASSES * (CLASSES - 1));
-        check(off(&by_hand), off(&jacobian));
+        check(&off(&by_hand), &off(&jacobian));
     }
 }
 
@@ -157,8 +157,8 @@ fn eq_17_cross_entropy_by_logit() {
             };
             (0..CLASSES).map(part).sum::<f64>()
         });
-        check(values(by_hand.clone()), chained.collect());
-        check(values(by_hand), by_autodiff(derivation::cross_entropy(p, y.autodiff()), &z));
+        check(&values(by_hand.clone()), &chained.collect::<Vec<_>>());
+        check(&values(by_hand), &by_autodiff(derivation::cross_entropy(p, y.autodiff()), &z));
     }
 }
 
@@ -168,11 +168,11 @@ fn eq_18_cross_entropy_by_weight() {
         let (x, y) = (features(&device), targets(&device));
         let w = matrix(&noise(4, FEATURES * CLASSES), [FEATURES, CLASSES], &device, FloatDType::F64);
         for row in 0..ROWS {
-            let (x, y) = (x.clone().slice([row..row + 1]), y.clone().slice([row..row + 1]));
+            let (x, y) = (x.clone().narrow(0, row, 1), y.clone().narrow(0, row, 1));
             let w = w.clone().autodiff().require_grad();
             let p = softmax(x.clone().autodiff().matmul(w.clone()), 1);
             let by_hand = derivation::cross_entropy_by_weight(x, p.clone().inner(), y.clone());
-            check(values(by_hand), by_autodiff(derivation::cross_entropy(p, y.autodiff()), &w));
+            check(&values(by_hand), &by_autodiff(derivation::cross_entropy(p, y.autodiff()), &w));
         }
     }
 }

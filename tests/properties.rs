@@ -40,8 +40,8 @@ fn two_class_softmax_equals_logistic_with_the_difference_of_weights() {
         let mut softmax = to_precision(SoftmaxRegressionConfig::new(FEATURES, 2).init(&device), dtype);
         softmax.linear = with_parameters(softmax.linear, weight.clone(), bias.clone());
         let mut logistic = to_precision(LogisticRegressionConfig::new(FEATURES).init(&device), dtype);
-        let column = |t: &Tensor<2>, k: usize| t.clone().slice([0..FEATURES, k..k + 1]);
-        let difference = bias.clone().slice([1..2]) - bias.slice([0..1]);
+        let column = |t: &Tensor<2>, k: usize| t.clone().narrow(1, k, 1);
+        let difference = bias.clone().narrow(0, 1, 1) - bias.narrow(0, 0, 1);
         logistic.linear = with_parameters(logistic.linear, column(&weight, 1) - column(&weight, 0), difference);
 
         let one = values(logistic.probabilities(x.clone()).inner());

@@ -91,7 +91,7 @@ pub(crate) struct DataOptions {
 
 #[derive(Args, Debug)]
 pub(crate) struct DataSource {
-    /// auto | mnist | embedded | a folder of IDX files. auto is $CHAINRULE_DATA, else MNIST from the cache, else a verified
+    /// auto | mnist | embedded | a folder of IDX files. auto is `$CHAINRULE_DATA`, else MNIST from the cache, else a verified
     /// download, else the embedded digits.
     #[arg(long = "data", value_name = "SOURCE")]
     pub(crate) source: Option<String>,

@@ -36,7 +36,7 @@ pub(crate) fn train(options: &TrainOptions) -> Result<u8> {
     let counts = digits_to_draw(&config);
     let mut tell = |line: &str| {
         if !options.output.quiet {
-            say(line)
+            say(line);
         }
     };
     let data = find(&experiment::request(&config.data().source), counts, &mut tell)?;

@@ -1,6 +1,6 @@
 //! Mini-batch gradient descent of a linear classifier, on closed-form or autodiff gradients.
 //!
-//! [`train`] walks the path that a checked [`TrainConfig`](chainrule_records::TrainConfig) describes and gives the model,
+//! [`train()`] walks the path that a checked [`TrainConfig`](chainrule_records::TrainConfig) describes and gives the model,
 //! the history, and how it ended. It knows no clock and no console: an [`Observer`] is told what happens, and may stop it.
 
 mod early_stopping;

@@ -144,7 +144,8 @@ pub fn train<M: Classifier>(
             }
         }
     }
-    if let (Err(step), false) = (losses.read(), matches!(ending, Ending::Diverged { .. })) {
+    let diverged = |ending| matches!(ending, Ending::Diverged { .. });
+    if let (Err(step), false) = (losses.read(), diverged(ending)) {
         ending = Ending::Diverged { step };
     }
 
@@ -156,7 +157,8 @@ pub fn train<M: Classifier>(
         train_accuracy: train.accuracy,
         validation_accuracy: validation.accuracy,
     };
-    if !(train.loss.is_finite() && validation.loss.is_finite()) && !matches!(ending, Ending::Diverged { .. }) {
+    let is_finite = train.loss.is_finite() && validation.loss.is_finite();
+    if !is_finite && !diverged(ending) {
         ending = Ending::Diverged { step: steps - 1 };
     }
     let history = History { train_loss: losses.read_back, evaluations };
