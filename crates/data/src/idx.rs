@@ -68,7 +68,7 @@ pub fn read_labels(path: &Path) -> Result<Vec<u8>, DataError> {
     Ok(read::<1>(path, LABELS_MAGIC, "labels")?.1)
 }
 
-/// Writes images and labels as two plain IDX files' bytes would be; see [`write_whole`] for the file.
+/// Writes images as a plain IDX file.
 pub fn write_images(path: &Path, images: &IdxImages) -> Result<(), DataError> {
     write_whole(path, &[&images.header(), &images.pixels])
 }
