@@ -64,8 +64,8 @@ pub fn closed_form<M: Classifier>(model: &M, features: Tensor<2>, labels: Tensor
 /// Where the model's parameters are without autodiff: see `Module::train`.
 pub fn autodiff<M: Classifier>(model: &M, features: Tensor<2>, labels: Tensor<1, Int>, l2: L2) -> CostAndGradient {
     let linear = model.linear();
-    let logits = model.scores(features.autodiff());
-    let cross_entropy = model.cross_entropy(logits, labels.autodiff()).mean();
+    let logits = model.scores(features);
+    let cross_entropy = model.cross_entropy(logits, labels).mean();
     let objective = if l2.strength == 0.0 { cross_entropy.clone() } else { cross_entropy.clone() + l2.penalty(linear) };
     let gradients = objective.backward();
     let bias = linear.bias.as_ref().expect("both models have a bias");
