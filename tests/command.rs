@@ -14,6 +14,8 @@ fn call(folder: &Path, arguments: &[&str]) -> Output {
         .env_remove("CHAINRULE_DATA")
         .env("XDG_CACHE_HOME", folder.join("cache"))
         .env("CHAINRULE_MNIST_URL", "http://127.0.0.1:9")
+        // Without it, Mesa's Vulkan driver complains on standard error.
+        .env("XDG_RUNTIME_DIR", folder)
         .output()
         .unwrap()
 }

@@ -2,6 +2,7 @@
 //!
 //! - `derivation`: one equation of `docs/derivation.md` by itself
 //! - `gradients`: closed form against autodiff, and wrong gradients being refused
+//! - `gradcheck`: the gradient checker, and curvature by it
 //! - `losses`: values of the losses, at the extremes too
 //! - `properties`: what holds of the models whatever the data
 //! - `files`: IDX and gzip, as they should be and as they should not
@@ -21,6 +22,7 @@ mod config;
 mod derivation;
 mod digits;
 mod files;
+mod gradcheck;
 mod gradients;
 mod losses;
 mod mnist;

@@ -1,10 +1,10 @@
 //! The report's numbers on MNIST, which hold without shuffling because nothing is random then: f64 to 1e-8, f32 in the same
 //! epochs and steps with the right answers counted to within 2; both gradient sources, every CPU backend of the build.
 
-use burn::tensor::{Device, FloatDType};
+use burn::tensor::Device;
 use chainrule_training::Ending;
 
-use crate::support::{Fit, devices, experiment, fit, mnist};
+use crate::support::{Fit, experiment, f64_devices, fit, mnist};
 
 const GRADIENTS: [&str; 2] = ["descent.gradient=closed-form", "descent.gradient=autodiff"];
 
@@ -43,8 +43,7 @@ fn assert_count(what: &str, accuracy: f64, rows: f64, expected: f64, bound: f64)
 /// Runs a check on every CPU of the build with both gradient sources. GPUs have no f64 and are slow in software: what they
 /// do is held against the CPU elsewhere, on less data.
 fn on_every_cpu(precision: &str, check: impl Fn(&Device, &str, &str)) {
-    let cpus = devices().into_iter().filter(|device| device.supports_dtype(FloatDType::F64));
-    for device in cpus {
+    for device in f64_devices() {
         for gradient in GRADIENTS {
             check(&device, gradient, &format!("{device:?} {precision} {gradient}"));
         }
@@ -112,7 +111,7 @@ fn the_softmax_table_holds_in_f32() {
 #[test]
 fn with_shuffling_the_logistic_run_stops_much_earlier() {
     let Some(data) = mnist() else { return };
-    for device in devices().into_iter().filter(|device| device.supports_dtype(FloatDType::F64)) {
+    for device in f64_devices() {
         let by = |precision| fit(&experiment("logistic-shuffled.toml", &[precision]), &data, &device, &mut ());
         let (f64, f32) = (by("descent.precision=f64"), by("descent.precision=f32"));
         assert_eq!((f64.ending, f64.steps), (Ending::StoppedEarly, f32.steps));

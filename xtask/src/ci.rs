@@ -17,7 +17,7 @@ struct Check {
     run: fn() -> Outcome,
 }
 
-const CHECKS: [Check; 9] = [
+const CHECKS: [Check; 10] = [
     Check { name: "format", run: || cargo(&["fmt", "--all", "--check"], &[]) },
     Check {
         name: "clippy",
@@ -32,6 +32,7 @@ const CHECKS: [Check; 9] = [
     },
     Check { name: "tests", run: || cargo(&["test", "--workspace", "--locked"], &[]) },
     Check { name: "train: README's main job on the embedded digits", run: short_train },
+    Check { name: "gradcheck", run: || cargo(&["xtask", "gradcheck"], &[]) },
     Check { name: "tests on flex and ndarray", run: || tests_with(&["--features", "flex"]) },
     Check { name: "reader against burn-dataset's own", run: burn_mnist },
     Check { name: "clippy with every backend", run: clippy_all },
@@ -147,7 +148,8 @@ fn wgpu() -> Outcome {
             return Outcome::Skipped("no Vulkan here, and its Debian packages could not be installed".to_owned());
         }
     }
-    tests_with(&["--no-default-features", "--features", "wgpu"])
+    // With ndarray beside it, so that both are compared.
+    tests_with(&["--features", "wgpu"])
 }
 
 /// Whether a Vulkan loader could find a driver.

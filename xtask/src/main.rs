@@ -10,6 +10,7 @@ const HELP: &str = "\
 cargo xtask COMMAND [--features ndarray|flex|wgpu] [options]
 
   train [CONFIG]   train one experiment and write a run folder
+  gradcheck        closed form = autodiff = differences, for both models; --burn for Burn's own nn
   data             where the data is; --fetch it, or --write-idx the embedded digits
   ci               everything that is checked, cheapest first
 

@@ -5,6 +5,7 @@
 pub mod backend;
 mod data;
 mod experiment;
+mod gradcheck;
 mod options;
 mod progress;
 mod table;
@@ -20,12 +21,13 @@ use options::{Command, Options};
 /// Exit codes that scripts may rely on.
 mod exit {
     pub(crate) const DONE: u8 = 0;
+    pub(crate) const CHECK: u8 = 1;
     pub(crate) const INPUT: u8 = 2;
     pub(crate) const INTERRUPTED: u8 = 130;
 }
 
-/// Runs the program on these arguments, the first being its name, and gives its exit code: 0 done, 2 a usage, config or
-/// data error, 130 interrupted with the run saved.
+/// Runs the program on these arguments, the first being its name, and gives its exit code: 0 done, 1 a check did not hold, 2 a usage,
+/// config or data error, 130 interrupted with the run saved.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
     let options = match Options::try_parse_from(arguments) {
         Ok(options) => options,
@@ -38,6 +40,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
     let result = match &options.command {
         Command::Train(train) => train::train(train),
         Command::Data(data) => data::data(data),
+        Command::Gradcheck(gradcheck) => gradcheck::gradcheck(gradcheck),
     };
     result.unwrap_or_else(|error| {
         say(&format!("error: {error:#}"));

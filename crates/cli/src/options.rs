@@ -32,6 +32,13 @@ Examples:
   chainrule data --data path/to/fashion-mnist
   chainrule data --write-idx digits --train-images 60000 --seed 7")]
     Data(DataOptions),
+    /// Hold closed form, autodiff and differences against each other, for both models; exit code 1 on any disagreement.
+    #[command(after_help = "\
+Examples:
+  chainrule gradcheck
+  chainrule gradcheck --seed 7 --json
+  chainrule gradcheck --burn")]
+    Gradcheck(GradcheckOptions),
 }
 
 #[derive(Args, Debug)]
@@ -85,6 +92,21 @@ pub(crate) struct DataOptions {
     /// The seed of the digits that --write-idx draws.
     #[arg(long, value_name = "N", default_value_t = chainrule_data::digits::SEED, requires = "write_idx")]
     pub(crate) seed: u64,
+    #[command(flatten)]
+    pub(crate) output: Output,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct GradcheckOptions {
+    /// Check Burn's own `nn` instead: layers, activations and losses, on this backend.
+    #[arg(long)]
+    pub(crate) burn: bool,
+    /// The seed of weights, features and directions.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(crate) seed: u64,
+    /// Where it runs; of the backends in this build, the one added last to the defaults.
+    #[arg(long, value_enum)]
+    pub(crate) backend: Option<Backend>,
     #[command(flatten)]
     pub(crate) output: Output,
 }

@@ -7,6 +7,7 @@ use anyhow::{Context, Result, bail};
 use burn::store::{ModuleSnapshot, SafetensorsStore};
 use burn::tensor::{Device, FloatDType};
 use chainrule_data::{Counts, Data, find, mnist};
+use chainrule_gradcheck::f64_works;
 use chainrule_models::{Classifier, LogisticRegressionConfig, SoftmaxRegressionConfig, to_precision, weight_norm};
 use chainrule_records::{
     DataFile, DataSummary, Manifest, ModelKind, Precision, RunFolder, Seconds, Summary, TrainConfig, Versions,
@@ -26,9 +27,9 @@ pub(crate) fn train(options: &TrainOptions) -> Result<u8> {
     let backend = backend::choose(options.backend)?;
     let device = backend.device()?;
     let precision = float_type(config.descent().precision);
-    if !device.supports_dtype(precision) {
+    if precision == FloatDType::F64 && !f64_works(&device) {
         bail!(
-            "--precision f64: the backend {} has no f64 here; take f32, or --features ndarray or flex",
+            "descent.precision = \"f64\": {} has no f64 here; take f32, or --features ndarray or flex",
             backend.name()
         );
     }

@@ -21,6 +21,12 @@ pub trait Classifier: Module {
     /// - logits `[n, k]`, labels `[n]` -> `[n, k]`
     fn residual(&self, logits: Tensor<2>, labels: Tensor<1, Int>) -> Tensor<2>;
 
+    /// How each row's residual moves as its logits move: Eq. (25) and Eq. (26).
+    ///
+    /// # Shapes
+    /// - logits `[n, k]`, their movement `[n, k]` -> `[n, k]`
+    fn residual_along(&self, logits: Tensor<2>, moved: Tensor<2>) -> Tensor<2>;
+
     /// The label that each row's logits speak for.
     ///
     /// # Shapes

@@ -21,6 +21,7 @@
 //! ```
 
 mod classifier;
+mod curvature;
 pub mod derivation;
 mod gradient;
 mod l2;
@@ -30,6 +31,7 @@ mod precision;
 mod softmax;
 
 pub use classifier::Classifier;
+pub use curvature::hessian_vector_product;
 pub use gradient::{CostAndGradient, Gradient, autodiff, closed_form};
 pub use l2::L2;
 pub use logistic::{LogisticRegression, LogisticRegressionConfig};

@@ -82,6 +82,11 @@ impl Classifier for LogisticRegression {
         sigmoid(logits) - y
     }
 
+    /// p (1 - p) s, Eq. (25).
+    fn residual_along(&self, logits: Tensor<2>, moved: Tensor<2>) -> Tensor<2> {
+        sigmoid(logits.clone()) * sigmoid(-logits) * moved
+    }
+
     /// 1 where p > 1/2, which is where z > 0.
     fn classify(&self, logits: Tensor<2>) -> Tensor<1, Int> {
         logits.squeeze_dim::<1>(1).greater_elem(0.0).int()

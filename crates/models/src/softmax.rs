@@ -73,6 +73,13 @@ impl Classifier for SoftmaxRegression {
         softmax(logits, 1) - y
     }
 
+    /// (diag p - p p^T) s, Eq. (26).
+    fn residual_along(&self, logits: Tensor<2>, moved: Tensor<2>) -> Tensor<2> {
+        let p = softmax(logits, 1);
+        let mean = (p.clone() * moved.clone()).sum_dim(1); // p^T s, [n, 1]
+        p * (moved - mean)
+    }
+
     /// The class of the largest logit.
     fn classify(&self, logits: Tensor<2>) -> Tensor<1, Int> {
         logits.argmax(1).squeeze_dim(1)

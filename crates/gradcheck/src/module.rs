@@ -1,0 +1,282 @@
+//! The check of a Burn module: its parameters flat, its loss as a function of them, its gradients beside them.
+
+use std::collections::HashMap;
+
+use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId};
+use burn::optim::GradientsParams;
+use burn::tensor::{DType, Device, FloatDType, Tensor, TensorData};
+use chacha20::ChaCha8Rng;
+use rand::{RngExt, SeedableRng};
+
+use crate::{Finding, Gradient, Options, Parameter, Report, Witness, check_slices};
+
+/// What Burn's autodiff is called in reports.
+const AUTODIFF: &str = "autodiff";
+
+/// Holds Burn's autodiff against differences of `loss`, for every parameter of `module` that requires a gradient.
+///
+/// The module is checked in training state. Layers that tell training by their input, as batch normalisation does, are trained where
+/// that input is with autodiff; their running statistics then move, as they do in any training.
+///
+/// `loss` gives `[1]`; it is called with modules of other weights, in training state, and must be a function of them alone.
+/// Tensors that it captures are constants. To check a gradient by an input, make the input a parameter: a tuple of modules
+/// is a module, and so is a `Param`.
+pub fn check<M: Module>(module: &M, loss: impl Fn(&M) -> Tensor<1>, options: &Options) -> Report {
+    compare(module, loss, Vec::new(), options)
+}
+
+/// As [`check`], for other gradients beside autodiff's, each under its name. Says which is the odd one out.
+pub fn compare<M: Module>(
+    module: &M,
+    loss: impl Fn(&M) -> Tensor<1>,
+    gradients: Vec<(&str, GradientsParams)>,
+    options: &Options,
+) -> Report {
+    let subject = Subject::new(module, loss, options.witness);
+    let autodiff = subject.autodiff(&subject.point);
+    let others = gradients.into_iter().map(|(name, gradient)| subject.gradient(name, &gradient));
+    let gradients: Vec<Gradient> = std::iter::once(autodiff).chain(others).collect();
+    subject.check(&gradients, options)
+}
+
+/// As [`compare`], without autodiff: only the `gradients` given are held against the differences of `loss`, which need not leave a graph.
+pub fn against_differences<M: Module>(
+    module: &M,
+    loss: impl Fn(&M) -> Tensor<1>,
+    gradients: Vec<(&str, GradientsParams)>,
+    options: &Options,
+) -> Report {
+    let subject = Subject::new(module, loss, options.witness);
+    let gradients: Vec<Gradient> = gradients.iter().map(|(name, gradient)| subject.gradient(name, gradient)).collect();
+    subject.check(&gradients, options)
+}
+
+/// As [`check`], for an output that is no scalar: the sum of its products with random cotangents, several of them, so that
+/// outputs that always add up to the same, as a softmax's do, are checked too.
+pub fn check_output<M: Module, const D: usize>(
+    module: &M,
+    output: impl Fn(&M) -> Tensor<D>,
+    options: &Options,
+) -> Report {
+    let mut rng = ChaCha8Rng::seed_from_u64(options.seed);
+    let mut whole: Option<Report> = None;
+    for _ in 0..options.cotangents.max(1) {
+        let seed = rng.random::<u64>();
+        let loss = |module: &M| {
+            let output = output(module);
+            let (dims, dtype, device) = (output.dims(), output.dtype(), output.device());
+            let mut rng = ChaCha8Rng::seed_from_u64(seed);
+            let cotangent: Vec<f64> = (0..dims.iter().product()).map(|_| rng.random_range(-1.0..1.0)).collect();
+            let cotangent = Tensor::from_data(TensorData::new(cotangent, dims), (&device.inner(), dtype));
+            (output * cotangent).sum()
+        };
+        let report = check(module, loss, options);
+        match &mut whole {
+            None => whole = Some(report),
+            Some(whole) => whole.merge(report),
+        }
+    }
+    whole.expect("at least one cotangent")
+}
+
+/// A module with its parameters laid out flat.
+pub(crate) struct Subject<M, F> {
+    module: M,
+    loss: F,
+    pub(crate) parameters: Vec<Parameter>,
+    pub(crate) point: Vec<f64>,
+    ids: Vec<ParamId>,
+    /// The parameters' own type: the coarsest, where they differ.
+    dtype: DType,
+    /// The type that the loss is evaluated in for the differences.
+    witness: DType,
+    lacks_witness: bool,
+}
+
+impl<M: Module, F: Fn(&M) -> Tensor<1>> Subject<M, F> {
+    pub(crate) fn new(module: &M, loss: F, witness: Witness) -> Self {
+        let module = module.clone().train();
+        let mut layout = Layout::default();
+        module.visit(&mut layout);
+        let dtype =
+            layout.dtypes.iter().copied().max_by(|a, b| epsilon(*a).total_cmp(&epsilon(*b))).unwrap_or(DType::F32);
+        let has_f64 = layout.devices.iter().all(f64_works);
+        let witness_dtype = if witness == Witness::F64 && has_f64 { DType::F64 } else { dtype };
+        Self {
+            module,
+            loss,
+            parameters: layout.parameters,
+            point: layout.point,
+            ids: layout.ids,
+            dtype,
+            witness: witness_dtype,
+            lacks_witness: witness == Witness::F64 && !has_f64,
+        }
+    }
+
+    /// The module at another point, its parameters in this type. They are with autodiff, by which layers like batch normalisation
+    /// know that they are trained, but require no gradient, so that no graph is kept.
+    fn at(&self, point: &[f64], dtype: DType) -> M {
+        let mut offset = 0;
+        let mut places = HashMap::new();
+        for (id, parameter) in self.ids.iter().zip(&self.parameters) {
+            places.insert(*id, &point[offset..][..parameter.len()]);
+            offset += parameter.len();
+        }
+        self.module.clone().map(&mut Place { places, dtype })
+    }
+
+    /// The loss at a point, as the differences see it.
+    pub(crate) fn value(&self, point: &[f64]) -> f64 {
+        (self.loss)(&self.at(point, self.witness)).inner().into_scalar::<f64>()
+    }
+
+    /// Burn's autodiff at a point, in the parameters' own type.
+    pub(crate) fn autodiff(&self, point: &[f64]) -> Gradient {
+        let module = self.at(point, self.dtype).train();
+        let loss = (self.loss)(&module);
+        // A loss that no parameter reaches has no graph to walk back.
+        let gradients = if loss.is_tracked() {
+            GradientsParams::from_grads(loss.backward(), &module)
+        } else {
+            GradientsParams::new()
+        };
+        self.gradient(AUTODIFF, &gradients)
+    }
+
+    pub(crate) fn gradient(&self, name: &str, gradients: &GradientsParams) -> Gradient {
+        let mut pick = Pick { gradients, values: HashMap::new() };
+        self.module.visit(&mut pick);
+        let values = self.ids.iter().map(|id| pick.values.remove(id)).collect();
+        Gradient { name: name.to_owned(), values, epsilon: epsilon(self.dtype) }
+    }
+
+    pub(crate) fn check(&self, gradients: &[Gradient], options: &Options) -> Report {
+        let mut report = self.check_at(&self.point, gradients, options);
+        if self.lacks_witness {
+            report.findings.push(Finding::NoWitness);
+        }
+        if fails(&report, AUTODIFF) && self.is_right_nearby(options) {
+            report.findings.push(Finding::RightNearby { source: AUTODIFF.to_owned() });
+        }
+        report
+    }
+
+    fn check_at(&self, point: &[f64], gradients: &[Gradient], options: &Options) -> Report {
+        let mut value = |point: &[f64]| self.value(point);
+        check_slices(&self.parameters, point, &mut value, epsilon(self.witness), gradients, options)
+    }
+
+    /// Whether autodiff agrees with the differences a little away from the point.
+    fn is_right_nearby(&self, options: &Options) -> bool {
+        let mut rng = ChaCha8Rng::seed_from_u64(options.seed);
+        let nudge = |x: &f64| x + 1e-2 * x.abs().max(1.0) * rng.random_range(-1.0..1.0);
+        let nearby: Vec<f64> = self.point.iter().map(nudge).collect();
+        // What the parameters' own type makes of it, so that all look at the same point.
+        let nearby = match self.dtype {
+            DType::F64 => nearby,
+            _ => nearby.iter().map(|&x| f64::from(x as f32)).collect(),
+        };
+        let report = self.check_at(&nearby, &[self.autodiff(&nearby)], options);
+        report.failed() == 0 && !report.findings.iter().any(Finding::is_failure)
+    }
+}
+
+/// Whether a device computes in f64, and not only says so: Vulkan drivers may offer the type, and Burn 0.22.1 then runs kernels
+/// whose exponentials and logarithms give nonsense.
+pub fn f64_works(device: &Device) -> bool {
+    if !device.supports_dtype(FloatDType::F64) {
+        return false;
+    }
+    let x = Tensor::<1>::from_data(TensorData::from([1.25f64, -3.5]), (&device.clone().inner(), DType::F64));
+    let found = x.exp().add_scalar(1.0).log().try_into_vec_as::<f64>().unwrap_or_default();
+    let right = [1.25f64, -3.5].map(|x| x.exp().ln_1p());
+    found.len() == 2 && found.iter().zip(right).all(|(found, right)| (found - right).abs() < 1e-14)
+}
+
+fn fails(report: &Report, source: &str) -> bool {
+    let Some(at) = report.sources.iter().position(|name| name == source) else { return false };
+    report.parameters.iter().any(|parameter| parameter.sources[at].failed > 0)
+}
+
+/// The relative rounding of a float type: one in its last place.
+fn epsilon(dtype: DType) -> f64 {
+    match dtype {
+        DType::F64 => f64::EPSILON,
+        DType::F16 => 2f64.powi(-10),
+        DType::BF16 => 2f64.powi(-7),
+        _ => f64::from(f32::EPSILON),
+    }
+}
+
+/// Lays out the parameters that require a gradient, by their path in the module.
+#[derive(Default)]
+struct Layout {
+    path: Vec<String>,
+    parameters: Vec<Parameter>,
+    point: Vec<f64>,
+    ids: Vec<ParamId>,
+    dtypes: Vec<DType>,
+    devices: Vec<Device>,
+}
+
+impl ModuleVisitor for Layout {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        let tensor = param.val();
+        // In training state all that can be trained requires a gradient: what does not was frozen, or is a running statistic.
+        // And a parameter that two modules share is one parameter.
+        if !tensor.is_require_grad() || self.ids.contains(&param.id) {
+            return;
+        }
+        self.parameters.push(Parameter {
+            name: if self.path.is_empty() { "(itself)".to_owned() } else { self.path.join(".") },
+            shape: tensor.dims().to_vec(),
+        });
+        self.dtypes.push(tensor.dtype());
+        self.devices.push(tensor.device());
+        self.point.extend(tensor.inner().try_into_vec_as::<f64>().expect("the device gives back what it holds"));
+        self.ids.push(param.id);
+    }
+
+    fn enter_module(&mut self, name: &str, _container_type: &str) {
+        self.path.push(name.to_owned());
+    }
+
+    fn exit_module(&mut self, _name: &str, _container_type: &str) {
+        self.path.pop();
+    }
+}
+
+/// Puts values in the place of parameters.
+struct Place<'a> {
+    places: HashMap<ParamId, &'a [f64]>,
+    dtype: DType,
+}
+
+impl ModuleMapper for Place<'_> {
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        let dtype = self.dtype;
+        match self.places.get(&param.id) {
+            None => param.map(|tensor| tensor.inner().cast(FloatDType::from(dtype))),
+            Some(values) => param.map(|tensor| {
+                let data = TensorData::new(values.to_vec(), tensor.dims());
+                Tensor::from_data(data, (&tensor.device().inner(), dtype)).autodiff()
+            }),
+        }
+    }
+}
+
+/// Picks the gradients of a module's parameters.
+struct Pick<'a> {
+    gradients: &'a GradientsParams,
+    values: HashMap<ParamId, Vec<f64>>,
+}
+
+impl ModuleVisitor for Pick<'_> {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        if let Some(gradient) = self.gradients.get::<D>(param.id) {
+            let values = gradient.try_into_vec_as::<f64>().expect("the device gives back what it computed");
+            self.values.insert(param.id, values);
+        }
+    }
+}

@@ -1,0 +1,37 @@
+//! The second derivative of `J`, as products with a direction: what Burn's autodiff, which has no second order, cannot give.
+
+use burn::nn::Linear;
+use burn::tensor::Tensor;
+
+use crate::{Classifier, Gradient, L2};
+
+/// The product of the Hessian of `J` with a direction, by the closed forms, Eqs. (25) to (27).
+///
+/// With S = X V + v_b, the way the logits move along the direction (V, v_b):
+///
+/// ```text
+/// softmax    Hv = X^T (P * (S - rowsum(P * S))) / n + lambda V      that is X^T (diag p - p p^T) X V / n + lambda V
+/// logistic   Hv = X^T (p * (1 - p) * S) / n + lambda V
+/// ```
+///
+/// and for the bias the column sums in place of `X^T`, and lambda only where it is penalised.
+///
+/// # Shapes
+/// - features `[n, d]`, direction `[d, k]` and `[k]` -> `[d, k]` and `[k]`
+pub fn hessian_vector_product<M: Classifier>(model: &M, features: Tensor<2>, direction: &Gradient, l2: L2) -> Gradient {
+    let [n_rows, _] = features.dims();
+    let Linear { weight, bias } = model.linear();
+    let affine = |weight: Tensor<2>, bias: Tensor<1>| features.clone().matmul(weight) + bias.unsqueeze_dim(0);
+    let bias = bias.as_ref().expect("both models have a bias").val().inner();
+    let logits = affine(weight.val().inner(), bias);
+    let moved = affine(direction.weight.clone(), direction.bias.clone()); // S, [n, k]
+    let residual = model.residual_along(logits, moved) / n_rows as f64; // [n, k]
+    let mut product = Gradient {
+        weight: features.transpose().matmul(residual.clone()) + direction.weight.clone() * l2.strength,
+        bias: residual.sum_dim(0).squeeze_dim(0),
+    };
+    if l2.penalize_bias {
+        product.bias = product.bias + direction.bias.clone() * l2.strength;
+    }
+    product
+}
