@@ -61,7 +61,7 @@ impl<M: Classifier> Problem<M> {
 
     fn compare(&self, l2: L2, by_hand: Gradient, options: &Options) -> Report {
         let by_hand = by_hand.into_params(self.model.linear());
-        compare(&self.model, self.loss(l2), vec![("closed-form", by_hand)], options)
+        compare(&self.model, self.loss(l2), &[("closed-form", by_hand)], options)
     }
 }
 
@@ -175,7 +175,7 @@ fn one_coordinate_of_ten_thousand_off_by_a_thousandth_is_caught_and_found() {
     let search = |search| {
         let mut gradient = GradientsParams::new();
         gradient.register(model.weight.id, off.clone());
-        compare(&model, loss, vec![("by-hand", gradient)], &Options { search, ..Options::default() })
+        compare(&model, loss, &[("by-hand", gradient)], &Options { search, ..Options::default() })
     };
     for report in [search(Search::Directions { count: 2 }), search(Search::Exhaustive)] {
         assert!(!report.passed(), "{report}");
@@ -413,7 +413,7 @@ fn curvature_is_right<M: Classifier>(problem: &Problem<M>) {
             (gradient.weight * direction.weight.clone()).sum() + (gradient.bias * direction.bias.clone()).sum()
         };
         let by_hand = product.into_params(problem.model.linear());
-        let report = against_differences(&problem.model, along, vec![("closed-form", by_hand)], &Options::default());
+        let report = against_differences(&problem.model, along, &[("closed-form", by_hand)], &Options::default());
         report.assert_pass();
         assert_eq!((report.checked(), report.unresolved()), (d * k + k, 0), "{report}");
     }

@@ -12,9 +12,9 @@
 //! # }
 //! ```
 //!
-//! [`check`] holds Burn's autodiff against differences of the loss, for every parameter by its name. [`compare`] holds several
+//! [`check()`] holds Burn's autodiff against differences of the loss, for every parameter by its name. [`compare`] holds several
 //! gradients of one module (a closed form, autodiff, a fused kernel) against the differences and each other, and says which is the odd
-//! one out. [`check_output`] takes a function that gives more than a scalar. [`controls`] spoils the right gradient in every way that
+//! one out. [`check_output`] takes a function that gives more than a scalar. [`controls()`] spoils the right gradient in every way that
 //! one gets a gradient wrong, and tells whether the checker sees it, on your own module.
 //!
 //! **It does not guess tolerances.** Central differences at several steps, extrapolated, give an estimate *and* a bound on its error for each

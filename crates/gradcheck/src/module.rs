@@ -22,19 +22,19 @@ const AUTODIFF: &str = "autodiff";
 /// Tensors that it captures are constants. To check a gradient by an input, make the input a parameter: a tuple of modules
 /// is a module, and so is a `Param`.
 pub fn check<M: Module>(module: &M, loss: impl Fn(&M) -> Tensor<1>, options: &Options) -> Report {
-    compare(module, loss, Vec::new(), options)
+    compare(module, loss, &[], options)
 }
 
 /// As [`check`], for other gradients beside autodiff's, each under its name. Says which is the odd one out.
 pub fn compare<M: Module>(
     module: &M,
     loss: impl Fn(&M) -> Tensor<1>,
-    gradients: Vec<(&str, GradientsParams)>,
+    gradients: &[(&str, GradientsParams)],
     options: &Options,
 ) -> Report {
     let subject = Subject::new(module, loss, options.witness);
     let autodiff = subject.autodiff(&subject.point);
-    let others = gradients.into_iter().map(|(name, gradient)| subject.gradient(name, &gradient));
+    let others = gradients.iter().map(|(name, gradient)| subject.gradient(name, gradient));
     let gradients: Vec<Gradient> = std::iter::once(autodiff).chain(others).collect();
     subject.check(&gradients, options)
 }
@@ -43,7 +43,7 @@ pub fn compare<M: Module>(
 pub fn against_differences<M: Module>(
     module: &M,
     loss: impl Fn(&M) -> Tensor<1>,
-    gradients: Vec<(&str, GradientsParams)>,
+    gradients: &[(&str, GradientsParams)],
     options: &Options,
 ) -> Report {
     let subject = Subject::new(module, loss, options.witness);

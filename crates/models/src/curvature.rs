@@ -7,7 +7,7 @@ use crate::{Classifier, Gradient, L2};
 
 /// The product of the Hessian of `J` with a direction, by the closed forms, Eqs. (25) to (27).
 ///
-/// With S = X V + v_b, the way the logits move along the direction (V, v_b):
+/// With `S = X V + v_b`, the way the logits move along the direction `(V, v_b)`:
 ///
 /// ```text
 /// softmax    Hv = X^T (P * (S - rowsum(P * S))) / n + lambda V      that is X^T (diag p - p p^T) X V / n + lambda V

@@ -78,7 +78,7 @@ fn check_model<M: Classifier>(name: &str, make: Make<M>, device: &Device, seed: 
             for (case, problem) in problems(make, device, precision, seed) {
                 let by_hand = closed_form(&problem.model, problem.features.clone(), problem.labels.clone(), l2);
                 let by_hand = by_hand.gradient.into_params(problem.model.linear());
-                row.add(&case, &compare(&problem.model, problem.loss(l2), vec![("closed-form", by_hand)], &options));
+                row.add(&case, &compare(&problem.model, problem.loss(l2), &[("closed-form", by_hand)], &options));
             }
             rows.push(row);
         }
@@ -125,7 +125,7 @@ fn check_curvature<M: Classifier>(name: &str, make: Make<M>, device: &Device, op
         let by_hand = product.into_params(problem.model.linear());
         let loss = problem.slope_along(direction, l2);
         // Without autodiff, which has nothing to say here.
-        row.add(&case, &against_differences(&problem.model, loss, vec![("closed-form", by_hand)], options));
+        row.add(&case, &against_differences(&problem.model, loss, &[("closed-form", by_hand)], options));
     }
     row
 }
