@@ -59,6 +59,9 @@ pub struct Gradient {
 /// Roundings of the largest coordinate that a gradient may be off: a sum of many terms has more than one.
 const GRADIENT_ROUNDINGS: f64 = 32.0;
 
+/// Directions along which the noise of the loss is measured.
+const NOISE_DIRECTIONS: usize = 3;
+
 /// Directions a parameter where coordinates are too many.
 const DIRECTIONS: usize = 4;
 
@@ -178,10 +181,18 @@ impl<'a> Checker<'a> {
         if first.to_bits() != second.to_bits() {
             return Some(Finding::NotDeterministic { first, second });
         }
-        // Along a direction in which every coordinate moves, so that every one's rounding is in it.
-        let direction = self.random_direction(0, 0..self.point.len());
+        // Along directions in which every coordinate moves, by another amount each: with equal steps, a symmetry of the loss (two logits
+        // that move together) could hide its rounding.
         let epsilon = self.epsilon;
-        self.report.noise = self.along(&direction, |f| noise(f, 1.0, epsilon));
+        self.report.noise = 0.0;
+        for _ in 0..NOISE_DIRECTIONS {
+            let mut direction = self.random_direction(0, 0..self.point.len());
+            for (_, by) in &mut direction {
+                *by *= self.rng.random_range(0.5..1.5);
+            }
+            let measured = self.along(&direction, |f| noise(f, 1.0, epsilon));
+            self.report.noise = self.report.noise.max(measured);
+        }
         None
     }
 
@@ -278,7 +289,7 @@ impl<'a> Checker<'a> {
         direction: &[(usize, f64)],
         slope: Slope,
     ) -> Option<usize> {
-        self.moves |= slope.value.abs() > slope.bound || slope.kink.is_some();
+        self.moves |= slope.value.abs() > slope.bound.max(self.stillness()) || slope.kink.is_some();
         let mut first_failed = None;
         let mut between = 0;
         for source in 0..self.gradients.len() {
@@ -392,7 +403,9 @@ impl<'a> Checker<'a> {
 
     /// Says of the whole what the parts show.
     fn conclude(&mut self) {
-        let still = |gradient: &Gradient| gradient.values.iter().flatten().flatten().all(|&value| value == 0.0);
+        let stillness = self.stillness();
+        let still =
+            |gradient: &Gradient| gradient.values.iter().flatten().flatten().all(|value| value.abs() <= stillness);
         if !self.moves && self.gradients.iter().all(still) {
             self.report.findings.push(Finding::Constant);
         }
@@ -406,6 +419,11 @@ impl<'a> Checker<'a> {
         } else if failing.len() == self.gradients.len() && self.gradients_agree() {
             self.report.findings.push(Finding::LossIsOdd);
         }
+    }
+
+    /// A slope that moves the loss no farther than its own noise, a unit along.
+    fn stillness(&self) -> f64 {
+        8.0 * self.report.noise
     }
 
     /// Whether all gradients are the same to their rounding.

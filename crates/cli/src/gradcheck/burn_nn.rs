@@ -35,6 +35,8 @@ struct Sweep {
 
 /// Checks every case in every precision of the device. One that panics is a line of its own, and the others go on.
 pub(super) fn sweep(device: &Device, seed: u64) -> Vec<Row> {
+    // Burn draws a layer's weights from the device's own generator.
+    device.seed(seed);
     let hook = std::panic::take_hook();
     std::panic::set_hook(Box::new(|_| {}));
     let dtypes = if f64_works(device) { vec![FloatDType::F32, FloatDType::F64] } else { vec![FloatDType::F32] };
