@@ -17,7 +17,7 @@ struct Check {
     run: fn() -> Outcome,
 }
 
-const CHECKS: [Check; 10] = [
+const CHECKS: [Check; 11] = [
     Check { name: "format", run: || cargo(&["fmt", "--all", "--check"], &[]) },
     Check {
         name: "clippy",
@@ -33,6 +33,13 @@ const CHECKS: [Check; 10] = [
     Check { name: "tests", run: || cargo(&["test", "--workspace", "--locked"], &[]) },
     Check { name: "train: README's main job on the embedded digits", run: short_train },
     Check { name: "gradcheck", run: || cargo(&["xtask", "gradcheck"], &[]) },
+    Check {
+        name: "the checker's core without Burn",
+        run: || {
+            let core = ["--package", "chainrule-gradcheck", "--no-default-features", "--locked"];
+            cargo(&[&["test", "--lib"], &core[..]].concat(), &[])
+        },
+    },
     Check { name: "tests on flex and ndarray", run: || tests_with(&["--features", "flex"]) },
     Check { name: "reader against burn-dataset's own", run: burn_mnist },
     Check { name: "clippy with every backend", run: clippy_all },

@@ -60,7 +60,7 @@ pub(crate) struct TrainOptions {
     /// The seed of the shuffle.
     #[arg(long, value_name = "N")]
     pub(crate) seed: Option<u64>,
-    /// Where it runs; of the backends in this build, the one added last to the defaults.
+    /// Where it runs [default: the first in this build of wgpu, flex, ndarray].
     #[arg(long, value_enum)]
     pub(crate) backend: Option<Backend>,
     /// The run's folder [default: the first free of runs/NAME-1, runs/NAME-2, …].
@@ -104,7 +104,7 @@ pub(crate) struct GradcheckOptions {
     /// The seed of weights, features and directions.
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub(crate) seed: u64,
-    /// Where it runs; of the backends in this build, the one added last to the defaults.
+    /// Where it runs [default: the first in this build of wgpu, flex, ndarray].
     #[arg(long, value_enum)]
     pub(crate) backend: Option<Backend>,
     #[command(flatten)]
