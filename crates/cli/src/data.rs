@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::Result;
 use burn_dataset::Dataset;
-use chainrule_data::{Counts, Data, DataError, Images, Request, digits, find, mnist};
+use chainrule_data::{Counts, Data, DataError, Images, Request, digits, find, mnist, sha256_of_files};
 use serde::Serialize;
 
 use crate::options::DataOptions;
@@ -71,7 +71,8 @@ fn write_digits(folder: &Path, seed: u64, counts: Counts) -> Result<()> {
 fn about(data: &Data) -> About {
     let (height, width) = data.train.size();
     let files = [&data.train, &data.train, &data.validation, &data.validation];
-    let checksums = [data.train.file_checksums(), data.validation.file_checksums()].concat();
+    let checksums = data.file_checksums();
+    let sha256 = sha256_of_files(&checksums);
     let files = mnist::FILES.iter().zip(files).zip(checksums).map(|((file, images), sha256)| AboutFile {
         name: file.name,
         count: images.len(),
@@ -81,7 +82,7 @@ fn about(data: &Data) -> About {
     About {
         source: data.origin.to_string(),
         cache_folder: mnist::cache_folder().display().to_string(),
-        sha256: data.sha256(),
+        sha256,
         height,
         width,
         files: files.collect(),

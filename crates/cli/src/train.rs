@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use burn::store::{ModuleSnapshot, SafetensorsStore};
 use burn::tensor::{Device, FloatDType};
-use chainrule_data::{Counts, Data, find, mnist};
+use chainrule_data::{Counts, Data, find, mnist, sha256_of_files};
 use chainrule_gradcheck::f64_works;
 use chainrule_models::{Classifier, LogisticRegressionConfig, SoftmaxRegressionConfig, to_precision, weight_norm};
 use chainrule_records::{
@@ -45,9 +45,10 @@ pub(crate) fn train(options: &TrainOptions) -> Result<u8> {
     let (splits, classes) =
         data.split(config.data().train_images, config.data().validation_images, order.as_deref())?;
     let steps = config.descent().epochs.saturating_mul(steps_per_epoch(&config, splits[0].len())?);
+    let checksums = data.file_checksums();
     let about_data = DataSummary {
         source: data.origin.to_string(),
-        sha256: data.sha256(),
+        sha256: sha256_of_files(&checksums),
         train: splits[0].len(),
         validation: splits[1].len(),
     };
@@ -57,7 +58,7 @@ pub(crate) fn train(options: &TrainOptions) -> Result<u8> {
         None => RunFolder::create_numbered(Path::new("runs"), config.experiment())?,
     };
     folder.write_config(&config)?;
-    folder.write_manifest(&manifest(&config, backend, &device, &data))?;
+    folder.write_manifest(&manifest(&config, backend, &device, &data, checksums))?;
     tell(&format!(
         "data: {}, {} training and {} validation rows",
         about_data.source, about_data.train, about_data.validation
@@ -111,8 +112,7 @@ fn float_type(precision: Precision) -> FloatDType {
     }
 }
 
-fn manifest(config: &TrainConfig, backend: Backend, device: &Device, data: &Data) -> Manifest {
-    let checksums = [data.train.file_checksums(), data.validation.file_checksums()].concat();
+fn manifest(config: &TrainConfig, backend: Backend, device: &Device, data: &Data, checksums: Vec<String>) -> Manifest {
     let names = mnist::FILES.iter().map(|file| file.name.to_owned());
     Manifest {
         versions: Versions {

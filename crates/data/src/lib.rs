@@ -24,5 +24,5 @@ pub use checksum::sha256;
 pub use error::DataError;
 pub use images::{Images, LabelledImage};
 pub use order::{BatchOrder, Shuffle};
-pub use source::{Counts, Data, Origin, Request, find, read_folder};
+pub use source::{Counts, Data, Origin, Request, find, read_folder, sha256_of_files};
 pub use split::{Split, pixel_value, rows_of};

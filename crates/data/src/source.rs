@@ -66,10 +66,14 @@ impl Data {
         Self { origin, train: Arc::new(train), validation: Arc::new(validation) }
     }
 
-    /// One checksum for the lot: SHA-256 of the four files' own, in the order of [`mnist::FILES`].
+    /// SHA-256 of each of the four files, decompressed, in the order of [`mnist::FILES`].
+    pub fn file_checksums(&self) -> Vec<String> {
+        [self.train.file_checksums(), self.validation.file_checksums()].concat()
+    }
+
+    /// One checksum for the lot: SHA-256 of the four files' own.
     pub fn sha256(&self) -> String {
-        let files = [self.train.file_checksums(), self.validation.file_checksums()].concat();
-        sha256(files.iter().map(String::as_bytes))
+        sha256_of_files(&self.file_checksums())
     }
 
     /// The first `train` and the last `validation` rows, then of these the `classes`; all rows and all classes where none
@@ -131,6 +135,11 @@ pub fn find(request: &Request, digits: Counts, tell: &mut dyn FnMut(&str)) -> Re
             })
         }
     }
+}
+
+/// One checksum of a data set, of its files' own: what [`Data::sha256`] gives, for who has them already.
+pub fn sha256_of_files(checksums: &[String]) -> String {
+    sha256(checksums.iter().map(String::as_bytes))
 }
 
 fn find_mnist(tell: &mut dyn FnMut(&str)) -> Result<Data, DataError> {
