@@ -2,8 +2,8 @@
 
 use std::ops::ControlFlow;
 
-use chainrule_records::Evaluation;
-use chainrule_training::{EarlyStopping, Ending, Observer, TrainError, Verdict, steps_per_epoch};
+use chainrule_records::{EarlyStopping, Evaluation, Judgement};
+use chainrule_training::{Ending, Observer, TrainError, steps_per_epoch};
 
 use crate::support::{assert_close, device, devices, digits, experiment, f64_devices, fit};
 
@@ -105,7 +105,7 @@ fn early_stopping_counts_misses_since_the_last_strictly_lower_loss() {
         let verdicts: Vec<_> = losses.iter().enumerate().map(|(step, &loss)| stopping.judge(step, loss)).collect();
         (verdicts, stopping.best())
     };
-    use Verdict::{Improved, Missed, Stop};
+    use Judgement::{Improved, Missed, Stop};
     let falling_then_flat = [3.0, 2.0, 2.0, 2.5, 1.0, 1.0, 1.5, 1.0];
     let expected = vec![Improved, Improved, Missed, Missed, Improved, Missed, Missed, Stop];
     assert_eq!(verdicts(Some(3), &falling_then_flat), (expected, Some((4, 1.0))));

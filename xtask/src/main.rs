@@ -11,6 +11,7 @@ cargo xtask COMMAND [--features ndarray|flex|wgpu] [options]
 
   train [CONFIG]   train one experiment and write a run folder
   gradcheck        closed form = autodiff = differences, for both models; --burn for Burn's own nn
+  reproduce        every run and figure of the report, and the verdict on each claim; --check to compare
   data             where the data is; --fetch it, or --write-idx the embedded digits
   ci               everything that is checked, cheapest first
 

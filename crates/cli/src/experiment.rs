@@ -3,22 +3,27 @@
 use std::path::PathBuf;
 
 use anyhow::Result;
-use chainrule_data::Request;
+use chainrule_data::{Counts, Request};
 use chainrule_records::TrainConfig;
 use clap::ValueEnum;
 
-use crate::options::TrainOptions;
+use crate::options::{Choices, TrainOptions};
 
-/// The experiment that the options describe: its file, then `--set` in order, then the options that have names.
+/// The experiment that the options describe: its file, then what the command line chose otherwise.
 pub(crate) fn config(options: &TrainOptions) -> Result<TrainConfig> {
-    let mut overrides = options.overrides.clone();
+    Ok(TrainConfig::read(&options.config, &overrides(&options.choices))?)
+}
+
+/// `--set` in order, then the options that have names.
+pub(crate) fn overrides(choices: &Choices) -> Vec<String> {
+    let mut overrides = choices.overrides.clone();
     let mut set = |key: &str, value: Option<String>| overrides.extend(value.map(|value| format!("{key}={value}")));
     let quoted = |text: &str| toml::Value::from(text).to_string();
-    set("data.source", options.data.source.as_deref().map(quoted));
-    set("descent.gradient", options.gradient.map(|gradient| name(&gradient)));
-    set("descent.precision", options.precision.map(|precision| name(&precision)));
-    set("descent.shuffle.seed", options.seed.map(|seed| seed.to_string()));
-    Ok(TrainConfig::read(&options.config, &overrides)?)
+    set("data.source", choices.data.source.as_deref().map(quoted));
+    set("descent.gradient", choices.gradient.map(|gradient| name(&gradient)));
+    set("descent.precision", choices.precision.map(|precision| name(&precision)));
+    set("descent.shuffle.seed", choices.seed.map(|seed| seed.to_string()));
+    overrides
 }
 
 fn name(value: &impl ValueEnum) -> String {
@@ -32,5 +37,13 @@ pub(crate) fn request(source: &str) -> Request {
         "mnist" => Request::Mnist,
         "embedded" => Request::Embedded,
         folder => Request::Folder(PathBuf::from(folder)),
+    }
+}
+
+/// As many digits as the config asks for; where it asks for all there are, as many as the report took of MNIST.
+pub(crate) fn digits_to_draw(config: &TrainConfig) -> Counts {
+    Counts {
+        train: config.data().train_images.unwrap_or(20_000),
+        validation: config.data().validation_images.unwrap_or(10_000),
     }
 }

@@ -8,6 +8,8 @@ mod experiment;
 mod gradcheck;
 mod options;
 mod progress;
+mod reproduce;
+mod run;
 mod table;
 mod train;
 
@@ -40,6 +42,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
     let result = match &options.command {
         Command::Train(train) => train::train(train),
         Command::Data(data) => data::data(data),
+        Command::Reproduce(reproduce) => reproduce::reproduce(reproduce),
         Command::Gradcheck(gradcheck) => gradcheck::gradcheck(gradcheck),
     };
     result.unwrap_or_else(|error| {

@@ -39,6 +39,15 @@ Examples:
   chainrule gradcheck --seed 7 --json
   chainrule gradcheck --burn")]
     Gradcheck(GradcheckOptions),
+    /// Make every run and figure of the report, judge its claims, and write its pages.
+    #[command(after_help = "\
+Examples:
+  chainrule reproduce
+  chainrule reproduce --only figure-3 --out figures
+  chainrule reproduce --gradient autodiff --precision f32 --out report-f32
+  chainrule reproduce --data path/to/fashion-mnist
+  chainrule reproduce --check")]
+    Reproduce(ReproduceOptions),
 }
 
 #[derive(Args, Debug)]
@@ -46,6 +55,24 @@ pub(crate) struct TrainOptions {
     /// The experiment.
     #[arg(value_name = "CONFIG", default_value = "configs/softmax.toml")]
     pub(crate) config: PathBuf,
+    #[command(flatten)]
+    pub(crate) choices: Choices,
+    /// Where it runs [default: the first in this build of wgpu, flex, ndarray].
+    #[arg(long, value_enum)]
+    pub(crate) backend: Option<Backend>,
+    /// The run's folder [default: the first free of runs/NAME-1, runs/NAME-2, …].
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+    /// Replace the run that lies in --out.
+    #[arg(long, requires = "out")]
+    pub(crate) force: bool,
+    #[command(flatten)]
+    pub(crate) output: Output,
+}
+
+/// What the command line may choose otherwise than an experiment's file.
+#[derive(Args, Debug)]
+pub(crate) struct Choices {
     #[command(flatten)]
     pub(crate) data: DataSource,
     /// Override a key of the experiment, as in descent.epochs=10; repeatable.
@@ -60,15 +87,30 @@ pub(crate) struct TrainOptions {
     /// The seed of the shuffle.
     #[arg(long, value_name = "N")]
     pub(crate) seed: Option<u64>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ReproduceOptions {
+    /// The runs of the report.
+    #[arg(value_name = "PLAN", default_value = "configs/report.toml")]
+    pub(crate) plan: PathBuf,
+    #[command(flatten)]
+    pub(crate) choices: Choices,
     /// Where it runs [default: the first in this build of wgpu, flex, ndarray].
     #[arg(long, value_enum)]
     pub(crate) backend: Option<Backend>,
-    /// The run's folder [default: the first free of runs/NAME-1, runs/NAME-2, …].
+    /// Make this figure only, and the runs that it needs.
+    #[arg(long, value_name = "FIGURE", conflicts_with = "check")]
+    pub(crate) only: Option<String>,
+    /// The report's folder [default: docs/report for MNIST, else runs/report-on-DATA].
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
-    /// Replace the run that lies in --out.
-    #[arg(long, requires = "out")]
-    pub(crate) force: bool,
+    /// Where finished runs are kept, and taken from where config, data, code and device are the same.
+    #[arg(long, value_name = "DIR", default_value = "runs/reproduce")]
+    pub(crate) runs: PathBuf,
+    /// Write nothing, but compare with the report that lies there; exit code 1 where counts, steps, epochs, norms or verdicts differ.
+    #[arg(long)]
+    pub(crate) check: bool,
     #[command(flatten)]
     pub(crate) output: Output,
 }

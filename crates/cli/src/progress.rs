@@ -3,7 +3,6 @@
 use std::ops::ControlFlow;
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
 
 use chainrule_records::Evaluation;
 use chainrule_training::Observer;
@@ -28,12 +27,14 @@ pub(crate) fn catch_interrupts() {
     }
 }
 
-/// Draws the bar, keeps the time and looks out for Ctrl-C.
+/// Whether the person wants to stop.
+pub(crate) fn is_interrupted() -> bool {
+    INTERRUPTED.load(Ordering::SeqCst)
+}
+
+/// Draws a training's bar and looks out for Ctrl-C.
 pub(crate) struct Progress {
     bar: ProgressBar,
-    evaluating_since: Option<Instant>,
-    /// Time spent in evaluations.
-    pub(crate) validation: Duration,
 }
 
 impl Progress {
@@ -42,7 +43,7 @@ impl Progress {
         let target = if is_shown { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
         let bar = ProgressBar::with_draw_target(Some(steps as u64), target)
             .with_style(style.expect("the template is well-formed"));
-        Self { bar, evaluating_since: None, validation: Duration::ZERO }
+        Self { bar }
     }
 
     pub(crate) fn finish(&self) {
@@ -53,15 +54,10 @@ impl Progress {
 impl Observer for Progress {
     fn step_taken(&mut self, step: usize) -> ControlFlow<()> {
         self.bar.set_position(step as u64 + 1);
-        if INTERRUPTED.load(Ordering::SeqCst) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-    }
-
-    fn evaluation_begins(&mut self) {
-        self.evaluating_since = Some(Instant::now());
+        if is_interrupted() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 
     fn evaluation_ends(&mut self, evaluation: &Evaluation) {
-        self.validation += self.evaluating_since.take().map(|since| since.elapsed()).unwrap_or_default();
         self.bar.set_message(format!(
             "validation loss {:.4}, accuracy {:.2} %",
             evaluation.validation_loss,

@@ -44,6 +44,15 @@ impl BatchOrder {
         Self { generator }
     }
 
+    /// Passes over `epochs` orders of `n_rows` rows, as if that many epochs had been made already.
+    pub fn skip(&mut self, epochs: usize, n_rows: usize) {
+        if !matches!(self.generator, Generator::None) {
+            for _ in 0..epochs {
+                self.next_epoch(n_rows);
+            }
+        }
+    }
+
     /// The numbers `0..n_rows`, each once, in the order of the next epoch.
     pub fn next_epoch(&mut self, n_rows: usize) -> Vec<usize> {
         let mut rows: Vec<usize> = (0..n_rows).collect();

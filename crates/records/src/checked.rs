@@ -186,6 +186,8 @@ fn check(config: &TrainConfig) -> Result<(), (&'static str, String)> {
     )?;
     // TOML's integers are signed.
     holds("descent.shuffle.seed", i64::try_from(descent.shuffle.seed).is_ok(), "expected at most 9223372036854775807")?;
+    let skipped = descent.shuffle.skip_epochs;
+    holds("descent.shuffle.skip_epochs", skipped <= 1_000_000, "expected a whole number from 0 to 1000000")?;
     count("early_stopping.evaluations_per_epoch", stopping.evaluations_per_epoch, 1_000_000)?;
     count("early_stopping.patience", stopping.patience.unwrap_or(1), 1_000_000_000)
 }

@@ -157,6 +157,8 @@ pub struct ShuffleConfig {
     pub generator: Generator,
     /// The one seed of a run.
     pub seed: u64,
+    /// Epochs that the generator has ordered before this run's first, of as many rows: where its stream runs on from another run.
+    pub skip_epochs: usize,
 }
 
 /// Who draws the order of the rows.
@@ -215,7 +217,7 @@ impl Default for DescentConfig {
 
 impl Default for ShuffleConfig {
     fn default() -> Self {
-        Self { generator: Generator::Chacha, seed: 0 }
+        Self { generator: Generator::Chacha, seed: 0, skip_epochs: 0 }
     }
 }
 

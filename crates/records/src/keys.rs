@@ -5,7 +5,7 @@ use toml::{Table, Value};
 use crate::ConfigError;
 
 /// Every key, in the order of the README.
-pub(crate) const KEYS: [&str; 18] = [
+pub(crate) const KEYS: [&str; 19] = [
     "data.source",
     "data.train_images",
     "data.validation_images",
@@ -20,6 +20,7 @@ pub(crate) const KEYS: [&str; 18] = [
     "descent.epochs",
     "descent.shuffle.generator",
     "descent.shuffle.seed",
+    "descent.shuffle.skip_epochs",
     "early_stopping.evaluations_per_epoch",
     "early_stopping.patience",
     "early_stopping.restore_best",

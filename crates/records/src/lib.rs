@@ -1,13 +1,17 @@
 //! What a training run is, in memory and on disk. No Burn: a reader of runs needs no tensor library.
 //!
 //! - [`TrainConfig`]: an experiment, parsed from TOML and checked; only a checked one trains
+//! - [`EarlyStopping`]: the rule that ends a run, for who trains and for who asks afterwards when another patience had ended it
 //! - [`History`]: every step's loss and every evaluation
 //! - [`Summary`]: how the run ended, in one JSON document
 //! - [`Manifest`]: what it ran on
 //! - [`RunFolder`]: these on disk, each file whole or absent
+//! - [`GradientChecks`]: what a gradient check found
 
 mod checked;
+mod checks;
 mod config;
+mod early_stopping;
 mod history;
 mod keys;
 mod manifest;
@@ -15,11 +19,13 @@ mod run_folder;
 mod summary;
 
 pub use checked::TrainConfig;
+pub use checks::{GradientCheck, GradientChecks};
 pub use config::{
     ConfigError, DataConfig, DescentConfig, EarlyStoppingConfig, Generator, GradientSource, ModelConfig, ModelKind,
     ObjectiveConfig, Precision, ShuffleConfig,
 };
+pub use early_stopping::{EarlyStopping, Judgement};
 pub use history::{Evaluation, History};
 pub use manifest::{DataFile, Manifest, Versions};
-pub use run_folder::{RunError, RunFolder};
+pub use run_folder::{RunError, RunFiles, RunFolder, write_whole};
 pub use summary::{DataSummary, FinalMetrics, Seconds, Summary, WeightNorms};

@@ -26,6 +26,8 @@ pub struct Versions {
     pub chainrule: String,
     /// Its git revision, `-dirty` where files were changed; `unknown` outside a checkout.
     pub git_revision: String,
+    /// A digest of the source files that decide a run's numbers, and of the compiler's hash function.
+    pub source: String,
     /// Burn.
     pub burn: String,
 }

@@ -3,6 +3,7 @@ use std::path::{Path, PathBuf};
 
 use atomic_write_file::AtomicWriteFile;
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use crate::{History, Manifest, Summary, TrainConfig};
 
@@ -12,6 +13,14 @@ pub enum RunError {
     /// There is something in it already.
     #[error("{} exists already; name another folder with --out, or add --force to replace the run in it", .0.display())]
     Exists(PathBuf),
+    /// It is no finished run.
+    #[error("{}: {problem}", .path.display())]
+    Unfinished {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
     /// It cannot be written.
     #[error("cannot write {}: {source}", .path.display())]
     Write {
@@ -108,20 +117,67 @@ impl RunFolder {
         self.write("model.safetensors", safetensors)
     }
 
+    /// Reads the run that lies in a folder.
+    ///
+    /// # Errors
+    /// Where a file of it is absent or is not what a run writes.
+    pub fn read(path: &Path) -> Result<RunFiles, RunError> {
+        let config_path = path.join("config.toml");
+        let config = TrainConfig::read(&config_path, &[])
+            .map_err(|error| RunError::Unfinished { path: config_path, problem: error.to_string() })?;
+        Ok(RunFiles {
+            config,
+            manifest: read_json(path.join("manifest.json"))?,
+            history: read_json(path.join("history.json"))?,
+            summary: read_json(path.join("summary.json"))?,
+            model: read(&path.join("model.safetensors"))?,
+        })
+    }
+
     fn write_json(&self, name: &str, value: &impl Serialize) -> Result<(), RunError> {
         let mut text = serde_json::to_vec_pretty(value).expect("records hold only what JSON can");
         text.push(b'\n');
         self.write(name, &text)
     }
 
-    /// Writes beside the file's place, syncs, then renames.
     fn write(&self, name: &str, content: &[u8]) -> Result<(), RunError> {
-        let path = self.path.join(name);
-        let write = || {
-            let mut file = AtomicWriteFile::open(&path)?;
-            file.write_all(content)?;
-            file.commit()
-        };
-        write().map_err(|source| RunError::Write { path: path.clone(), source })
+        write_whole(&self.path.join(name), content)
     }
+}
+
+/// Everything that a run wrote.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RunFiles {
+    /// `config.toml`
+    pub config: TrainConfig,
+    /// `manifest.json`
+    pub manifest: Manifest,
+    /// `history.json`
+    pub history: History,
+    /// `summary.json`
+    pub summary: Summary,
+    /// The bytes of `model.safetensors`.
+    pub model: Vec<u8>,
+}
+
+/// Writes a file that appears whole or not at all: beside its place, synced, then renamed.
+///
+/// # Errors
+/// Where it cannot be written; what lay there before still does.
+pub fn write_whole(path: &Path, content: &[u8]) -> Result<(), RunError> {
+    let write = || {
+        let mut file = AtomicWriteFile::open(path)?;
+        file.write_all(content)?;
+        file.commit()
+    };
+    write().map_err(|source| RunError::Write { path: path.to_owned(), source })
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, RunError> {
+    std::fs::read(path).map_err(|error| RunError::Unfinished { path: path.to_owned(), problem: error.to_string() })
+}
+
+fn read_json<T: DeserializeOwned>(path: PathBuf) -> Result<T, RunError> {
+    let bytes = read(&path)?;
+    serde_json::from_slice(&bytes).map_err(|error| RunError::Unfinished { path, problem: error.to_string() })
 }

@@ -23,6 +23,8 @@ pub struct Summary {
     pub seed: u64,
     /// Updates made.
     pub steps: usize,
+    /// Updates in an epoch.
+    pub steps_per_epoch: usize,
     /// Whole passes over the training rows.
     pub epochs_completed: usize,
     /// Whether patience ended it.
@@ -57,6 +59,11 @@ pub struct DataSummary {
     pub train: usize,
     /// Validation rows, after classes were chosen.
     pub validation: usize,
+    /// Height and width of an image in pixels; the features are its rows, one after the other.
+    pub image_size: [usize; 2],
+    /// The labels of the classes as the files number them, in the order of the model's outputs; for the logistic model the
+    /// negative class first.
+    pub classes: Vec<u8>,
 }
 
 /// Mean cross-entropy in nats, without the penalty, and fractions classified rightly.

@@ -3,13 +3,11 @@
 //! [`train()`] walks the path that a checked [`TrainConfig`](chainrule_records::TrainConfig) describes and gives the model,
 //! the history, and how it ended. It knows no clock and no console: an [`Observer`] is told what happens, and may stop it.
 
-mod early_stopping;
 mod evaluate;
 mod examples;
 mod observer;
 mod train;
 
-pub use early_stopping::{EarlyStopping, Verdict};
 pub use evaluate::{Metrics, evaluate};
 pub use examples::{Examples, label_order};
 pub use observer::Observer;

@@ -2,9 +2,10 @@ use burn::optim::{ModuleOptimizer, SgdConfig};
 use burn::tensor::Tensor;
 use chainrule_data::{BatchOrder, Shuffle};
 use chainrule_models::{Classifier, CostAndGradient, L2, autodiff, closed_form};
-use chainrule_records::{Evaluation, FinalMetrics, Generator, GradientSource, History, ShuffleConfig, TrainConfig};
+use chainrule_records::{
+    EarlyStopping, Evaluation, FinalMetrics, Generator, GradientSource, History, Judgement, ShuffleConfig, TrainConfig,
+};
 
-use crate::early_stopping::{EarlyStopping, Verdict};
 use crate::evaluate::{accuracy, evaluate};
 use crate::{Examples, Observer};
 
@@ -94,6 +95,7 @@ pub fn train<M: Classifier>(
         l2: L2 { strength: config.objective().l2, penalize_bias: config.objective().penalize_bias },
     };
     let mut order = BatchOrder::new(shuffle(&descent.shuffle));
+    order.skip(descent.shuffle.skip_epochs, examples.len());
     let mut losses = Losses::default();
     let mut evaluations = Vec::new();
     let mut early_stopping = EarlyStopping::new(stopping.patience);
@@ -130,9 +132,9 @@ pub fn train<M: Classifier>(
                 evaluations.push(evaluation);
                 observer.evaluation_ends(&evaluation);
                 match early_stopping.judge(step, metrics.loss) {
-                    Verdict::Improved if stopping.restore_best => best_model = Some(model),
-                    Verdict::Improved | Verdict::Missed => {}
-                    Verdict::Stop => {
+                    Judgement::Improved if stopping.restore_best => best_model = Some(model),
+                    Judgement::Improved | Judgement::Missed => {}
+                    Judgement::Stop => {
                         ending = Ending::StoppedEarly;
                         break 'descent;
                     }

@@ -15,10 +15,11 @@ use burn::nn::{
     PReluConfig, RmsNormConfig, RnnConfig, SwiGluConfig,
 };
 use burn::tensor::{Device, FloatDType, Int, Tensor, TensorData, activation};
+use chainrule_records::GradientCheck;
 use chainrule_gradcheck::{Options, Report, check_output, f64_works};
 use chainrule_models::to_precision;
 
-use super::{Row, random};
+use super::{add, fail, random, row};
 
 /// One module or function of Burn's.
 struct Case {
@@ -34,7 +35,7 @@ struct Sweep {
 }
 
 /// Checks every case in every precision of the device. One that panics is a line of its own, and the others go on.
-pub(super) fn sweep(device: &Device, seed: u64) -> Vec<Row> {
+pub(super) fn sweep(device: &Device, seed: u64) -> Vec<GradientCheck> {
     // Burn draws a layer's weights from the device's own generator.
     device.seed(seed);
     let hook = std::panic::take_hook();
@@ -44,16 +45,16 @@ pub(super) fn sweep(device: &Device, seed: u64) -> Vec<Row> {
     for case in CASES {
         for dtype in dtypes.iter().copied() {
             let sweep = Sweep { device: device.clone(), dtype, seed };
-            let mut row = Row::new(case.name, dtype, "parameters and inputs");
+            let mut line = row(case.name, dtype, "parameters and inputs");
             match catch_unwind(AssertUnwindSafe(|| (case.run)(&sweep))) {
-                Ok(report) => row.add("", &report),
+                Ok(report) => add(&mut line, "", &report),
                 Err(panic) => {
                     let message = panic.downcast_ref::<String>().cloned();
                     let message = message.or_else(|| panic.downcast_ref::<&str>().map(|&text| text.to_owned()));
-                    row.fail(format!("panicked: {}", message.unwrap_or_default()));
+                    fail(&mut line, format!("panicked: {}", message.unwrap_or_default()));
                 }
             }
-            rows.push(row);
+            rows.push(line);
         }
     }
     std::panic::set_hook(hook);

@@ -2,6 +2,7 @@
 
 #[expect(clippy::redundant_closure_for_method_calls, reason = "a table reads better when all its lines are alike")]
 mod burn_nn;
+mod derivation;
 mod models;
 
 use std::fmt::Write;
@@ -10,98 +11,87 @@ use anyhow::Result;
 use burn::tensor::{Device, FloatDType, Tensor, TensorData};
 use chacha20::ChaCha8Rng;
 use chainrule_gradcheck::Report;
+use chainrule_records::{GradientCheck, GradientChecks};
 use rand::{RngExt, SeedableRng};
-use serde::Serialize;
 
-use crate::backend;
 use crate::options::GradcheckOptions;
+use crate::run::Machine;
 use crate::{exit, print, print_json};
-
-/// One line of the table: many checks of one kind.
-#[derive(Debug, Serialize)]
-struct Row {
-    subject: String,
-    precision: &'static str,
-    what: String,
-    sources: String,
-    checks: usize,
-    coordinates: usize,
-    failed: usize,
-    unresolved: usize,
-    kinks: usize,
-    /// The largest distance from the differences, relative to the larger of the two, where the differences could tell.
-    worst_relative: f64,
-    passed: bool,
-    /// The first report that is no pass, or what else went wrong.
-    problem: Option<String>,
-}
-
-#[derive(Debug, Serialize)]
-struct Table {
-    backend: &'static str,
-    device: String,
-    seed: u64,
-    passed: bool,
-    rows: Vec<Row>,
-}
 
 /// Runs the checks; exit code 1 where one does not hold.
 pub(crate) fn gradcheck(options: &GradcheckOptions) -> Result<u8> {
-    let backend = backend::choose(options.backend)?;
-    let device = backend.device()?;
-    let rows = if options.burn { burn_nn::sweep(&device, options.seed) } else { models::check(&device, options.seed) };
-    let passed = rows.iter().all(|row| row.passed);
-    let table = Table { backend: backend.name(), device: format!("{device:?}"), seed: options.seed, passed, rows };
+    let machine = Machine::new(options.backend)?;
+    let table = if options.burn {
+        table(&machine, options.seed, burn_nn::sweep(&machine.device, options.seed))
+    } else {
+        check(&machine, options.seed)
+    };
     if options.output.json {
         print_json(&table);
     } else {
         print(&describe(&table));
     }
-    Ok(if passed { exit::DONE } else { exit::CHECK })
+    Ok(if table.passed { exit::DONE } else { exit::CHECK })
 }
 
-impl Row {
-    fn new(subject: &str, precision: FloatDType, what: &str) -> Self {
-        Row {
-            subject: subject.to_owned(),
-            precision: if precision == FloatDType::F64 { "f64" } else { "f32" },
-            what: what.to_owned(),
-            sources: String::new(),
-            checks: 0,
-            coordinates: 0,
-            failed: 0,
-            unresolved: 0,
-            kinks: 0,
-            worst_relative: 0.0,
-            passed: true,
-            problem: None,
-        }
-    }
+/// This project's own derivation and models.
+pub(crate) fn check(machine: &Machine, seed: u64) -> GradientChecks {
+    let mut rows = derivation::check(&machine.device, seed);
+    rows.extend(models::check(&machine.device, seed));
+    table(machine, seed, rows)
+}
 
-    fn add(&mut self, case: &str, report: &Report) {
-        self.checks += 1;
-        self.coordinates += report.checked();
-        self.failed += report.failed();
-        self.unresolved += report.unresolved();
-        self.kinks += report.kinks();
-        self.sources = report.sources.join(" = ");
-        let worst = report.parameters.iter().flat_map(|p| &p.sources).filter_map(|source| source.worst.as_ref());
-        for worst in worst.filter(|worst| worst.absolute > worst.bound) {
-            self.worst_relative = self.worst_relative.max(worst.relative);
-        }
-        if !report.passed() {
-            self.passed = false;
-            self.problem.get_or_insert_with(|| format!("{case}: {report}"));
-        }
-    }
-
-    fn fail(&mut self, problem: String) {
-        self.passed = false;
-        self.problem.get_or_insert(problem);
+fn table(machine: &Machine, seed: u64, rows: Vec<GradientCheck>) -> GradientChecks {
+    GradientChecks {
+        backend: machine.backend.name().to_owned(),
+        device: format!("{:?}", machine.device),
+        seed,
+        passed: rows.iter().all(|row| row.passed),
+        rows,
     }
 }
 
-fn describe(table: &Table) -> String {
+/// A line that holds so far.
+fn row(subject: &str, precision: FloatDType, what: &str) -> GradientCheck {
+    GradientCheck {
+        subject: subject.to_owned(),
+        precision: if precision == FloatDType::F64 { "f64" } else { "f32" }.to_owned(),
+        what: what.to_owned(),
+        sources: String::new(),
+        checks: 0,
+        coordinates: 0,
+        failed: 0,
+        unresolved: 0,
+        kinks: 0,
+        worst_relative: 0.0,
+        passed: true,
+        problem: None,
+    }
+}
+
+/// Counts a report in.
+fn add(row: &mut GradientCheck, case: &str, report: &Report) {
+    row.checks += 1;
+    row.coordinates += report.checked();
+    row.failed += report.failed();
+    row.unresolved += report.unresolved();
+    row.kinks += report.kinks();
+    row.sources = report.sources.join(" = ");
+    let worst = report.parameters.iter().flat_map(|p| &p.sources).filter_map(|source| source.worst.as_ref());
+    for worst in worst.filter(|worst| worst.absolute > worst.bound) {
+        row.worst_relative = row.worst_relative.max(worst.relative);
+    }
+    if !report.passed() {
+        fail(row, format!("{case}: {report}"));
+    }
+}
+
+fn fail(row: &mut GradientCheck, problem: String) {
+    row.passed = false;
+    row.problem.get_or_insert(problem);
+}
+
+fn describe(table: &GradientChecks) -> String {
     let mut text = format!("gradients against differences on {}, seed {}\n\n", table.backend, table.seed);
     let mut line = |line: String| writeln!(text, "{}", line.trim_end()).expect("writing to a String cannot fail");
     let width = table.rows.iter().map(|row| row.what.len()).max().unwrap_or(0).max(4);
@@ -118,7 +108,7 @@ fn describe(table: &Table) -> String {
         let verdict = format!("{}{kinks}", if r.passed { "passed" } else { "FAILED" });
         let numbers = [r.checks, r.coordinates, r.failed, r.unresolved].map(|number| number.to_string());
         let [checks, coordinates, failed, unresolved] = &numbers;
-        line(row([&r.subject, r.precision, &r.what, checks, coordinates, failed, unresolved, &verdict]));
+        line(row([&r.subject, &r.precision, &r.what, checks, coordinates, failed, unresolved, &verdict]));
     }
     for problem in table.rows.iter().filter_map(|row| Some((row, row.problem.as_ref()?))) {
         line(format!("\n{} {} {}: {}", problem.0.subject, problem.0.precision, problem.0.what, problem.1));

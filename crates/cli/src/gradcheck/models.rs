@@ -4,12 +4,13 @@ use burn::module::Param;
 use burn::nn::Linear;
 use burn::tensor::{Device, FloatDType, Int, Tensor, TensorData};
 use chainrule_gradcheck::{Options, Witness, against_differences, compare, controls, f64_works};
+use chainrule_records::GradientCheck;
 use chainrule_models::{
     Classifier, Gradient, L2, LogisticRegression, LogisticRegressionConfig, SoftmaxRegression, SoftmaxRegressionConfig,
     closed_form, hessian_vector_product, to_precision,
 };
 
-use super::{Row, random};
+use super::{add, fail, random, row};
 
 /// Rows, features, classes: one row, one feature, two classes, many.
 const SHAPES: [[usize; 3]; 5] = [[1, 1, 2], [1, 7, 3], [9, 1, 2], [8, 5, 2], [33, 17, 10]];
@@ -58,13 +59,13 @@ impl<M: Classifier> Problem<M> {
 type Make<M> = fn(u64, [usize; 3], f64, &Device, FloatDType) -> Problem<M>;
 
 /// All lines of the table.
-pub(super) fn check(device: &Device, seed: u64) -> Vec<Row> {
+pub(super) fn check(device: &Device, seed: u64) -> Vec<GradientCheck> {
     let mut rows = check_model("logistic", logistic, device, seed);
     rows.extend(check_model("softmax", softmax, device, seed));
     rows
 }
 
-fn check_model<M: Classifier>(name: &str, make: Make<M>, device: &Device, seed: u64) -> Vec<Row> {
+fn check_model<M: Classifier>(name: &str, make: Make<M>, device: &Device, seed: u64) -> Vec<GradientCheck> {
     let has_f64 = f64_works(device);
     let witness = if has_f64 { Witness::F64 } else { Witness::Own };
     let options = Options { witness, seed, ..Options::default() };
@@ -75,13 +76,13 @@ fn check_model<M: Classifier>(name: &str, make: Make<M>, device: &Device, seed: 
         // The residual p - y rounds at the size of 1, however small it is, and features are at most 1.
         let options = Options { atol: rounding(precision), ..options.clone() };
         for (penalty, l2) in PENALTIES {
-            let mut row = Row::new(name, precision, penalty);
+            let mut line = row(name, precision, penalty);
             for (case, problem) in problems(make, device, precision, seed) {
                 let by_hand = closed_form(&problem.model, problem.features.clone(), problem.labels.clone(), l2);
                 let by_hand = by_hand.gradient.into_params(problem.model.linear());
-                row.add(&case, &compare(&problem.model, problem.loss(l2), &[("closed-form", by_hand)], &options));
+                add(&mut line, &case, &compare(&problem.model, problem.loss(l2), &[("closed-form", by_hand)], &options));
             }
-            rows.push(row);
+            rows.push(line);
         }
     }
     if has_f64 {
@@ -113,8 +114,8 @@ fn problems<M>(make: Make<M>, device: &Device, precision: FloatDType, seed: u64)
 
 /// The closed-form Hessian-vector product against differences of the closed-form gradient: the only witness there is, since
 /// Burn's autodiff has no second order.
-fn check_curvature<M: Classifier>(name: &str, make: Make<M>, device: &Device, options: &Options) -> Row {
-    let mut row = Row::new(name, FloatDType::F64, "Hessian-vector product");
+fn check_curvature<M: Classifier>(name: &str, make: Make<M>, device: &Device, options: &Options) -> GradientCheck {
+    let mut line = row(name, FloatDType::F64, "Hessian-vector product");
     for (case, problem) in problems(make, device, FloatDType::F64, options.seed) {
         let [d, k] = problem.model.linear().weight.dims();
         let direction = Gradient {
@@ -126,25 +127,25 @@ fn check_curvature<M: Classifier>(name: &str, make: Make<M>, device: &Device, op
         let by_hand = product.into_params(problem.model.linear());
         let loss = problem.slope_along(direction, l2);
         // Without autodiff, which has nothing to say here.
-        row.add(&case, &against_differences(&problem.model, loss, &[("closed-form", by_hand)], options));
+        add(&mut line, &case, &against_differences(&problem.model, loss, &[("closed-form", by_hand)], options));
     }
-    row
+    line
 }
 
 /// Wrong gradients on one problem of each model: a checker that cannot fail proves nothing.
-fn check_controls<M: Classifier>(name: &str, make: Make<M>, device: &Device, options: &Options) -> Row {
+fn check_controls<M: Classifier>(name: &str, make: Make<M>, device: &Device, options: &Options) -> GradientCheck {
     let precision = if f64_works(device) { FloatDType::F64 } else { FloatDType::F32 };
     let problem = make(options.seed, [33, 17, 10], 0.7, device, precision);
     let (_, l2) = PENALTIES[1];
     let result = controls(&problem.model, problem.loss(l2), options);
     let applicable = result.controls.iter().filter(|control| control.caught.is_some()).count();
-    let mut row = Row::new(name, precision, &format!("{applicable} wrong gradients, all caught"));
-    row.checks = applicable;
-    row.coordinates = result.report.checked();
+    let mut line = row(name, precision, &format!("{applicable} wrong gradients, all caught"));
+    line.checks = applicable;
+    line.coordinates = result.report.checked();
     if !result.all_caught() {
-        row.fail(result.to_string());
+        fail(&mut line, result.to_string());
     }
-    row
+    line
 }
 
 fn softmax(seed: u64, shape: [usize; 3], scale: f64, device: &Device, dtype: FloatDType) -> Problem<SoftmaxRegression> {

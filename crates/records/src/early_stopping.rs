@@ -8,7 +8,7 @@ pub struct EarlyStopping {
 
 /// What an evaluation means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum Judgement {
     /// The lowest loss so far.
     Improved,
     /// Not lower, but go on.
@@ -24,14 +24,14 @@ impl EarlyStopping {
     }
 
     /// Takes the next evaluation's validation loss.
-    pub fn judge(&mut self, step: usize, loss: f64) -> Verdict {
+    pub fn judge(&mut self, step: usize, loss: f64) -> Judgement {
         if self.best.is_none_or(|(_, best)| loss < best) {
             self.best = Some((step, loss));
             self.misses = 0;
-            return Verdict::Improved;
+            return Judgement::Improved;
         }
         self.misses += 1;
-        if self.patience.is_some_and(|patience| self.misses >= patience) { Verdict::Stop } else { Verdict::Missed }
+        if self.patience.is_some_and(|patience| self.misses >= patience) { Judgement::Stop } else { Judgement::Missed }
     }
 
     /// Step and loss of the best evaluation.

@@ -1,0 +1,219 @@
+//! `chainrule reproduce`: the runs of a plan, and the report that is made of them.
+
+mod workshop;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, anyhow, bail};
+use chainrule_data::{BatchOrder, Data, Origin, Shuffle, find, mnist};
+use chainrule_records::{TrainConfig, write_whole};
+use chainrule_report::{FIGURES, Facts, Numbers, Plan, PlannedRun, Report, files_of, needs};
+use serde_json::json;
+
+use crate::options::ReproduceOptions;
+use crate::progress::catch_interrupts;
+use crate::run::{Machine, Rows, Source};
+use crate::{exit, experiment, is_watched, print, print_json, say};
+use workshop::{Made, Workshop};
+
+/// Makes what is missing, and writes or checks the report.
+pub(crate) fn reproduce(options: &ReproduceOptions) -> Result<u8> {
+    let plan = Plan::read(&options.plan, &experiment::overrides(&options.choices))?;
+    let only = match &options.only {
+        None => None,
+        Some(id) => Some(FIGURES.iter().find(|figure| figure.id == id).ok_or_else(|| {
+            let ids: Vec<&str> = FIGURES.iter().map(|figure| figure.id).collect();
+            anyhow!("--only {id}: there is no such figure; take one of {}", ids.join(", "))
+        })?),
+    };
+    let wanted = wanted(&plan, &needs(only)).with_context(|| options.plan.display().to_string())?;
+    let first = wanted.first().context("the plan has no runs")?.config(0)?;
+    let machine = Machine::new(options.backend)?;
+    machine.check(first.descent().precision)?;
+
+    let tell = |line: &str| {
+        if !options.output.quiet {
+            say(line);
+        }
+    };
+    let data = find(
+        &experiment::request(&first.data().source),
+        experiment::digits_to_draw(&first),
+        &mut |line| tell(line),
+    )?;
+    let source = Source::new(&data);
+    let name = data_name(&data, &source);
+    let out = options.out.clone().unwrap_or_else(|| default_folder(&name));
+    let committed = if options.check { Some(read_numbers(&out)?) } else { None };
+
+    catch_interrupts();
+    let is_shown = !options.output.quiet && is_watched();
+    let workshop = Workshop::new(&machine, &data, &source, &options.runs, is_shown);
+    tell(&format!("data: {}; {} runs on {}", source.name, wanted.len(), machine.backend.name()));
+    let Some(Made { runs, checks, reused }) = workshop.make(&wanted)? else {
+        say(&format!("interrupted; what is finished lies in {}, and the same command goes on", options.runs.display()));
+        return Ok(exit::INTERRUPTED);
+    };
+    tell(&format!("{} runs made, {reused} found in {}", wanted.len() - reused, options.runs.display()));
+
+    if let Some(figure) = only {
+        let files = files_of(&(figure.make)(&runs));
+        write_files(&out, &files)?;
+        let paths: Vec<String> = files.iter().map(|(file, _)| out.join(file).display().to_string()).collect();
+        if options.output.json {
+            print_json(&json!({ "files": paths }));
+        } else {
+            print(&(paths.join("\n") + "\n"));
+        }
+        return Ok(exit::DONE);
+    }
+
+    let facts = Facts { data_name: name, batches: batches(&runs.get("logistic").config, &data, &source)? };
+    let report = Report::new(&runs, &checks, &facts);
+    // The README beside the plan's folder has a part that is made here; a report in another place leaves it alone.
+    let readme = Path::new("README.md");
+    let readme = (options.out.is_none() && out == Path::new(REPORT)).then_some(readme).filter(|path| path.exists());
+    match committed {
+        Some(committed) => check(&committed, &report, readme, &out, options.output.json),
+        None => {
+            write_files(&out, &report.files())?;
+            if let Some(path) = readme {
+                update_readme(path, &report.readme)?;
+            }
+            if options.output.json {
+                print_json(&json!({ "report": out, "claims": report.claims }));
+            } else {
+                print(&describe(&report, &out));
+            }
+            Ok(exit::DONE)
+        }
+    }
+}
+
+/// Where the report on MNIST lies.
+const REPORT: &str = "docs/report";
+
+fn default_folder(data_name: &str) -> PathBuf {
+    if data_name == MNIST {
+        return PathBuf::from(REPORT);
+    }
+    let plain: String = data_name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
+    Path::new("runs").join(format!("report-on-{plain}"))
+}
+
+const MNIST: &str = "MNIST";
+
+/// What the pages call the data: no path, which means nothing elsewhere.
+fn data_name(data: &Data, source: &Source) -> String {
+    if source.files.iter().zip(&mnist::FILES).all(|(found, file)| found.sha256 == file.sha256) {
+        return MNIST.to_owned();
+    }
+    match &data.origin {
+        Origin::Embedded => "embedded digits".to_owned(),
+        Origin::Folder(folder) | Origin::MnistCache(folder) | Origin::MnistDownload(folder) => {
+            folder.file_name().map_or_else(|| "a folder".to_owned(), |name| name.to_string_lossy().into_owned())
+        }
+    }
+}
+
+/// The runs of the plan that these names mean, with those before them on their streams, in the plan's order.
+fn wanted<'a>(plan: &'a Plan, names: &[&str]) -> Result<Vec<&'a PlannedRun>> {
+    let is_seed_of = |run: &str, name: &str| {
+        let seed = run.strip_prefix(name).and_then(|rest| rest.strip_prefix('-'));
+        seed.is_some_and(|seed| !seed.is_empty() && seed.bytes().all(|byte| byte.is_ascii_digit()))
+    };
+    let mut wanted: Vec<&str> = Vec::new();
+    for name in names {
+        let found = plan.runs.iter().filter(|run| run.name == *name || is_seed_of(&run.name, name));
+        let before = wanted.len();
+        for run in found {
+            wanted.push(&run.name);
+            let mut earlier = run.after.as_deref();
+            while let Some(run) = earlier.and_then(|name| plan.get(name)) {
+                wanted.push(&run.name);
+                earlier = run.after.as_deref();
+            }
+        }
+        if wanted.len() == before {
+            bail!("there is no run {name:?}, which the figures need");
+        }
+    }
+    Ok(plan.runs.iter().filter(|run| wanted.contains(&run.name.as_str())).collect())
+}
+
+/// For each batch of an epoch in file order how many rows it has of each class.
+fn batches(config: &TrainConfig, data: &Data, source: &Source) -> Result<Vec<Vec<usize>>> {
+    let rows = Rows::new(config, data, source)?;
+    let labels = rows.train_labels();
+    let order = BatchOrder::new(Shuffle::None).next_epoch(labels.len());
+    let count = |batch: &[usize]| {
+        let mut counts = vec![0; rows.about().classes.len()];
+        batch.iter().for_each(|&row| counts[usize::from(labels[row])] += 1);
+        counts
+    };
+    Ok(order.chunks_exact(config.descent().batch_size).map(count).collect())
+}
+
+fn write_files(out: &Path, files: &[(String, Vec<u8>)]) -> Result<()> {
+    for (name, content) in files {
+        let path = out.join(name);
+        if let Some(folder) = path.parent() {
+            std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+        }
+        write_whole(&path, content)?;
+    }
+    Ok(())
+}
+
+/// Around the part of the README that is made here.
+const MARKS: [&str; 2] = ["<!-- results: made by `cargo xtask reproduce` -->\n", "<!-- end of results -->"];
+
+/// The README's own part, and where it lies.
+fn readme_part(text: &str) -> Option<std::ops::Range<usize>> {
+    let start = text.find(MARKS[0])? + MARKS[0].len();
+    Some(start..start + text[start..].find(MARKS[1])?)
+}
+
+fn update_readme(path: &Path, part: &str) -> Result<()> {
+    let mut text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    if let Some(range) = readme_part(&text) {
+        text.replace_range(range, part);
+        write_whole(path, text.as_bytes())?;
+    }
+    Ok(())
+}
+
+fn read_numbers(out: &Path) -> Result<Numbers> {
+    let path = out.join("numbers.json");
+    let text = std::fs::read_to_string(&path)
+        .with_context(|| format!("--check: cannot read {}; make it first, without --check", path.display()))?;
+    serde_json::from_str(&text).with_context(|| path.display().to_string())
+}
+
+/// Compares a fresh reproduction with the one that lies in `out`.
+fn check(committed: &Numbers, report: &Report, readme: Option<&Path>, out: &Path, as_json: bool) -> Result<u8> {
+    let mut differences = committed.differences(&report.numbers);
+    if let (Some(path), true) = (readme, committed.origin.precision == report.numbers.origin.precision) {
+        let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+        if readme_part(&text).is_some_and(|range| text[range] != report.readme) {
+            differences.push(format!("{}: its results are others; run reproduce without --check", path.display()));
+        }
+    }
+    if as_json {
+        print_json(&json!({ "report": out, "differences": differences }));
+    } else if differences.is_empty() {
+        print(&format!("{}: {} runs and {} verdicts come out the same\n", out.display(), report.numbers.runs.len(), report.claims.len()));
+    } else {
+        print(&format!("{}: {} differences\n{}\n", out.display(), differences.len(), differences.join("\n")));
+    }
+    Ok(if differences.is_empty() { exit::DONE } else { exit::CHECK })
+}
+
+/// The verdicts, for a person.
+fn describe(report: &Report, out: &Path) -> String {
+    let mut text = String::from("\n");
+    for claim in &report.claims {
+        text += &format!("{:<7} {:<14} {}\n", claim.id, claim.verdict.name(), claim.claim);
+    }
+    text + &format!("\n{} and {}\n", out.join("report.md").display(), out.join("index.html").display())
+}

@@ -1,0 +1,266 @@
+//! One run from its checked config to the files in its folder: what `train` does once, and `reproduce` many times.
+
+use std::ops::ControlFlow;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use burn::store::{ModuleSnapshot, SafetensorsStore};
+use burn::tensor::{Device, FloatDType};
+use chainrule_data::{Data, Split, mnist, sha256_of_files};
+use chainrule_gradcheck::f64_works;
+use chainrule_models::{Classifier, LogisticRegressionConfig, SoftmaxRegressionConfig, to_precision, weight_norm};
+use chainrule_records::{
+    DataFile, DataSummary, Evaluation, Manifest, ModelKind, Precision, RunFolder, Seconds, Summary, TrainConfig,
+    Versions, WeightNorms,
+};
+use chainrule_training::{Ending, Examples, Observer, Trained, label_order, train};
+
+use crate::backend::{self, Backend};
+
+/// Where runs happen.
+pub(crate) struct Machine {
+    pub(crate) backend: Backend,
+    pub(crate) device: Device,
+}
+
+impl Machine {
+    /// The default device of the backend that was named, else of the build's first.
+    pub(crate) fn new(named: Option<Backend>) -> Result<Self> {
+        let backend = backend::choose(named)?;
+        Ok(Self { backend, device: backend.device()? })
+    }
+
+    /// Refuses a precision that the device does not have.
+    pub(crate) fn check(&self, precision: Precision) -> Result<()> {
+        if precision == Precision::F64 && !f64_works(&self.device) {
+            bail!(
+                "descent.precision = \"f64\": {} has no f64 here; take f32, or --features ndarray or flex",
+                self.backend.name()
+            );
+        }
+        Ok(())
+    }
+}
+
+/// A data set's name and checksums.
+#[derive(Clone)]
+pub(crate) struct Source {
+    pub(crate) name: String,
+    pub(crate) files: Vec<DataFile>,
+}
+
+impl Source {
+    pub(crate) fn new(data: &Data) -> Self {
+        let names = mnist::FILES.iter().map(|file| file.name.to_owned());
+        let files = names.zip(data.file_checksums()).map(|(name, sha256)| DataFile { name, sha256 }).collect();
+        Self { name: data.origin.to_string(), files }
+    }
+
+    /// One checksum for the lot.
+    pub(crate) fn sha256(&self) -> String {
+        sha256_of_files(&self.files.iter().map(|file| file.sha256.clone()).collect::<Vec<_>>())
+    }
+}
+
+/// The rows of a run, as bytes.
+pub(crate) struct Rows {
+    splits: [Split; 2],
+    about: DataSummary,
+}
+
+impl Rows {
+    /// Picks the rows and classes that a config names.
+    pub(crate) fn new(config: &TrainConfig, data: &Data, source: &Source) -> Result<Self> {
+        let order = label_order(config.model().kind, config.data());
+        let asked = config.data();
+        let (splits, classes) = data.split(asked.train_images, asked.validation_images, order.as_deref())?;
+        let (height, width) = data.train.size();
+        let about = DataSummary {
+            source: source.name.clone(),
+            sha256: source.sha256(),
+            train: splits[0].len(),
+            validation: splits[1].len(),
+            image_size: [height, width],
+            classes,
+        };
+        Ok(Self { splits, about })
+    }
+
+    pub(crate) fn about(&self) -> &DataSummary {
+        &self.about
+    }
+
+    /// The training rows' labels.
+    pub(crate) fn train_labels(&self) -> &[u8] {
+        &self.splits[0].labels
+    }
+
+    /// Moves them to the device.
+    pub(crate) fn load(self, precision: Precision, device: &Device) -> Loaded {
+        let [train, validation] = self.splits.map(|split| Examples::new(&split, precision, device));
+        Loaded { train, validation, about: self.about }
+    }
+}
+
+/// The rows of a run, resident on a device.
+pub(crate) struct Loaded {
+    train: Examples,
+    validation: Examples,
+    about: DataSummary,
+}
+
+/// What a run ran on.
+pub(crate) fn manifest(config: &TrainConfig, machine: &Machine, source: &Source) -> Manifest {
+    Manifest {
+        versions: Versions {
+            chainrule: env!("CARGO_PKG_VERSION").to_owned(),
+            git_revision: env!("CHAINRULE_REVISION").to_owned(),
+            source: env!("CHAINRULE_SOURCE").to_owned(),
+            burn: BURN_VERSION.to_owned(),
+        },
+        backend: machine.backend.name().to_owned(),
+        device: format!("{:?}", machine.device),
+        platform: format!("{} {}", std::env::consts::OS, std::env::consts::ARCH),
+        data_source: source.name.clone(),
+        data_files: source.files.clone(),
+        seed: config.descent().shuffle.seed,
+    }
+}
+
+/// Cargo.toml pins exactly this one; a test compares.
+const BURN_VERSION: &str = "0.22.1";
+
+/// Trains, and writes what came of it into `folder`. `start` is when the run's time began.
+pub(crate) fn run(
+    config: &TrainConfig,
+    machine: &Machine,
+    rows: &Loaded,
+    folder: &RunFolder,
+    start: Instant,
+    observer: &mut dyn Observer,
+) -> Result<(Summary, Ending)> {
+    let (n_features, precision) = (rows.train.n_features(), float_type(config.descent().precision));
+    let run = Run { config, machine, rows, folder, start };
+    match config.model().kind {
+        ModelKind::Logistic => {
+            let model = LogisticRegressionConfig::new(n_features).init(&machine.device);
+            run.train(to_precision(model, precision), observer)
+        }
+        ModelKind::Softmax => {
+            let model = SoftmaxRegressionConfig::new(n_features, rows.about.classes.len()).init(&machine.device);
+            run.train(to_precision(model, precision), observer)
+        }
+    }
+}
+
+fn float_type(precision: Precision) -> FloatDType {
+    match precision {
+        Precision::F32 => FloatDType::F32,
+        Precision::F64 => FloatDType::F64,
+    }
+}
+
+/// What both models' trainings share.
+struct Run<'a> {
+    config: &'a TrainConfig,
+    machine: &'a Machine,
+    rows: &'a Loaded,
+    folder: &'a RunFolder,
+    start: Instant,
+}
+
+impl Run<'_> {
+    fn train<M: Classifier>(&self, model: M, observer: &mut dyn Observer) -> Result<(Summary, Ending)> {
+        let mut timed = Timed { observer, evaluating_since: None, validation: Duration::ZERO };
+        let descent_start = Instant::now();
+        let trained = train(model, &self.rows.train, &self.rows.validation, self.config, &mut timed)?;
+        let training = descent_start.elapsed().saturating_sub(timed.validation);
+
+        self.folder.write_history(&trained.history)?;
+        if let Ending::Diverged { step } = trained.ending {
+            bail!(
+                "the loss of step {step} is not finite: training diverged; try a descent.learning_rate below {}; \
+                 the history so far is in {}",
+                self.config.descent().learning_rate,
+                self.folder.path().display()
+            );
+        }
+        self.folder.write_model(&safetensors(&trained.model)?)?;
+        let summary = self.summary(&trained, training, timed.validation)?;
+        self.folder.write_summary(&summary)?;
+        Ok((summary, trained.ending))
+    }
+
+    fn summary<M: Classifier>(
+        &self,
+        trained: &Trained<M>,
+        training: Duration,
+        validation: Duration,
+    ) -> Result<Summary> {
+        let norm = weight_norm(trained.model.linear()).context("the weights are not finite")?;
+        let (best_step, best_validation_loss) = trained.best.context("no evaluation was made")?;
+        let stop_step = trained.steps - 1;
+        Ok(Summary {
+            experiment: self.config.experiment().to_owned(),
+            model: self.config.model().kind,
+            backend: self.machine.backend.name().to_owned(),
+            device: format!("{:?}", self.machine.device),
+            precision: self.config.descent().precision,
+            gradient: self.config.descent().gradient,
+            data: self.rows.about.clone(),
+            seed: self.config.descent().shuffle.seed,
+            steps: trained.steps,
+            steps_per_epoch: trained.steps_per_epoch,
+            epochs_completed: trained.steps / trained.steps_per_epoch,
+            stopped_early: trained.ending == Ending::StoppedEarly,
+            interrupted: trained.ending == Ending::Interrupted,
+            stop_epoch: stop_step / trained.steps_per_epoch,
+            stop_step,
+            best_step,
+            best_validation_loss,
+            final_metrics: trained.final_metrics,
+            weight_norm: WeightNorms {
+                frobenius: norm.frobenius,
+                frobenius_squared: norm.frobenius_squared,
+                spectral: norm.spectral,
+            },
+            seconds: Seconds {
+                total: self.start.elapsed().as_secs_f64(),
+                training: training.as_secs_f64(),
+                validation: validation.as_secs_f64(),
+            },
+        })
+    }
+}
+
+/// Keeps the time of the evaluations for an observer.
+struct Timed<'a> {
+    observer: &'a mut dyn Observer,
+    evaluating_since: Option<Instant>,
+    validation: Duration,
+}
+
+impl Observer for Timed<'_> {
+    fn step_taken(&mut self, step: usize) -> ControlFlow<()> {
+        self.observer.step_taken(step)
+    }
+
+    fn evaluation_begins(&mut self) {
+        self.evaluating_since = Some(Instant::now());
+        self.observer.evaluation_begins();
+    }
+
+    fn evaluation_ends(&mut self, evaluation: &Evaluation) {
+        self.validation += self.evaluating_since.take().map(|since| since.elapsed()).unwrap_or_default();
+        self.observer.evaluation_ends(evaluation);
+    }
+}
+
+/// The weights as Burn's own store writes them, `linear.weight` `[d, k]` and `linear.bias` `[k]`.
+///
+/// Without metadata: the store keeps it in a hash map, so that with any the same weights would give other bytes each time.
+fn safetensors<M: Classifier>(model: &M) -> Result<Vec<u8>> {
+    let mut store = SafetensorsStore::from_bytes(None).clear_metadata();
+    model.save_into(&mut store).context("writing the weights as safetensors")?;
+    store.get_bytes().context("writing the weights as safetensors")
+}

@@ -1,0 +1,536 @@
+//! The report's claims, each judged by what was measured. No verdict is written by hand: on other data they may come out otherwise.
+
+use chainrule_records::{GradientCheck, GradientChecks};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::Facts;
+use crate::analysis::{correlation, hardest_batch, mean, median, meeting, spikes, stop_with};
+use crate::figure::Pictures;
+use crate::figures::{FULL_LENGTH, PATIENCES, PENALISED, PRINTED};
+use crate::run::{Run, Runs};
+
+/// A claim of the report with its verdict.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Claim {
+    /// The task, and a number where it makes two.
+    pub id: String,
+    /// What the report says.
+    pub claim: String,
+    /// What was found.
+    pub verdict: Verdict,
+    /// The numbers it rests on, in words.
+    pub measured: String,
+    /// How the verdict follows from them.
+    pub why: String,
+    /// The same numbers for programs.
+    pub evidence: Value,
+    /// The runs that were looked at.
+    pub runs: Vec<String>,
+    /// The figures that show it.
+    pub figures: Vec<String>,
+}
+
+/// What a claim is worth.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Verdict {
+    /// It holds as it stands.
+    #[serde(rename = "supported")]
+    Supported,
+    /// What was measured speaks against it.
+    #[serde(rename = "not supported")]
+    NotSupported,
+    /// It holds once it is amended.
+    #[serde(rename = "corrected")]
+    Corrected,
+}
+
+impl Verdict {
+    /// As the page writes it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Verdict::Supported => "supported",
+            Verdict::NotSupported => "not supported",
+            Verdict::Corrected => "corrected",
+        }
+    }
+}
+
+/// What a claim needs to be judged.
+struct Findings {
+    verdict: Verdict,
+    measured: String,
+    why: String,
+    evidence: Value,
+    runs: Vec<String>,
+    figures: Vec<&'static str>,
+}
+
+/// Judges all claims.
+pub(crate) fn judge(runs: &Runs, checks: &GradientChecks, facts: &Facts) -> Vec<Claim> {
+    let claims: [(&str, &str, Findings); 10] = [
+        ("1a", "∂C/∂w = -(y - p) x for the binary cross-entropy", closed_form(checks, "logistic", &[4, 5, 6, 8])),
+        ("1b", "∂C/∂w = -x (y - p) for softmax and the categorical cross-entropy", closed_form(checks, "softmax", &[14, 15, 17, 18])),
+        ("2d", "Early stopping ends the training after 33 epochs", early_stopping(runs)),
+        (
+            "2e-i",
+            "Without shuffling, validation batches hold one class only, which makes the spikes; shuffling fixes that",
+            one_class_batches(runs, facts),
+        ),
+        ("2e-ii", "With shuffling, training stops way earlier", earlier_stop(runs)),
+        ("3d", "There is clear overfitting: training accuracy is much higher than validation accuracy", overfitting(runs)),
+        ("4a", "∂J/∂w = ∂C/∂w + λw", penalty(checks)),
+        ("4b", "The lower row of the pictures is λ = 1", lower_row(runs)),
+        ("4c, 4d", "Any L2 penalty costs validation accuracy", accuracy_cost(runs)),
+        ("4e", "‖w‖² falls with λ, as figure 8 shows", norms(runs)),
+    ];
+    let claim = |(id, claim, found): (&str, &str, Findings)| Claim {
+        id: id.to_owned(),
+        claim: claim.to_owned(),
+        verdict: found.verdict,
+        measured: found.measured,
+        why: found.why,
+        evidence: found.evidence,
+        runs: found.runs,
+        figures: found.figures.into_iter().map(str::to_owned).collect(),
+    };
+    claims.into_iter().map(claim).collect()
+}
+
+/// The lines of the checks that speak of an equation.
+pub(crate) fn lines_of(checks: &GradientChecks, equation: usize) -> Vec<&GradientCheck> {
+    let names = |what: &str| {
+        let head = what.split([',', ' ']).collect::<Vec<_>>().join(" ");
+        head.split_whitespace().any(|word| word == format!("({equation})"))
+    };
+    checks.rows.iter().filter(|row| row.subject == "derivation" && !row.what.contains("refused") && names(&row.what)).collect()
+}
+
+fn closed_form(checks: &GradientChecks, model: &str, equations: &[usize]) -> Findings {
+    let steps: Vec<&GradientCheck> = equations.iter().flat_map(|&equation| lines_of(checks, equation)).collect();
+    let model = checks.rows.iter().filter(|row| row.subject == model && row.what == "no penalty");
+    let rows: Vec<&GradientCheck> = steps.into_iter().chain(model).collect();
+    let (coordinates, failed) = total(&rows);
+    let holds = !rows.is_empty() && rows.iter().all(|row| row.passed);
+    Findings {
+        verdict: if holds { Verdict::Supported } else { Verdict::NotSupported },
+        measured: format!(
+            "{coordinates} coordinates, each by hand, by autodiff and by finite differences: {failed} disagree. Each step of the derivation, \
+             and the whole gradient over shapes, weights and batches."
+        ),
+        why: if holds {
+            "Three independent routes give the same gradient within the bounds of their rounding.".into()
+        } else {
+            rows.iter().find_map(|row| row.problem.clone()).unwrap_or_else(|| "Nothing was checked.".into())
+        },
+        evidence: json!({ "coordinates": coordinates, "failed": failed, "lines": rows }),
+        runs: Vec::new(),
+        figures: Vec::new(),
+    }
+}
+
+fn total(rows: &[&GradientCheck]) -> (usize, usize) {
+    (rows.iter().map(|row| row.coordinates).sum(), rows.iter().map(|row| row.failed).sum())
+}
+
+fn penalty(checks: &GradientChecks) -> Findings {
+    let with_penalty = checks.rows.iter().filter(|row| row.what.starts_with("L2"));
+    let halved: Vec<&GradientCheck> = lines_of(checks, 22).into_iter().chain(with_penalty).collect();
+    let holds = !halved.is_empty() && halved.iter().all(|row| row.passed);
+    let refused = checks.rows.iter().find(|row| row.what.contains("refused"));
+    let other_refused = refused.is_some_and(|row| row.passed);
+    let (coordinates, failed) = total(&halved);
+    Findings {
+        verdict: match (holds, other_refused) {
+            (true, true) => Verdict::Corrected,
+            (true, false) => Verdict::Supported,
+            (false, _) => Verdict::NotSupported,
+        },
+        measured: format!(
+            "For R = ½ Σ w²: {coordinates} coordinates by hand, by autodiff and by differences, {failed} disagree. For R = Σ w² the same \
+             formula is {}.",
+            if other_refused { "refused" } else { "not refused" }
+        ),
+        why: "The formula stands on a convention that has to be said: R is half the sum of squares. For the whole sum, the penalty's \
+              gradient is 2λw."
+            .into(),
+        evidence: json!({ "half": holds, "whole_refused": other_refused, "coordinates": coordinates, "failed": failed }),
+        runs: Vec::new(),
+        figures: Vec::new(),
+    }
+}
+
+/// The epoch that the report names.
+const CLAIMED_EPOCH: usize = 33;
+
+fn early_stopping(runs: &Runs) -> Findings {
+    let (run, full) = (runs.get("logistic"), runs.get("logistic-full-length"));
+    let (end, own) = (&run.summary, run.config.early_stopping().patience.unwrap_or(usize::MAX));
+    let epoch_with = |patience| stop_with(patience, full.evaluations()).map(|evaluation| evaluation.epoch);
+    let sweep: Vec<(usize, Option<usize>)> = PATIENCES.map(|patience| (patience, epoch_with(patience))).collect();
+    let near: Vec<(usize, Option<usize>)> =
+        (own.saturating_sub(2).max(1)..=own.saturating_add(2)).map(|patience| (patience, epoch_with(patience))).collect();
+    let is_fragile = near.iter().any(|(_, epoch)| epoch.is_none_or(|epoch| epoch.abs_diff(end.stop_epoch) > 1));
+    let said = |(patience, epoch): &(usize, Option<usize>)| match epoch {
+        Some(epoch) => format!("{patience} stops in epoch {epoch}"),
+        None => format!("{patience} never stops"),
+    };
+    let near = near.iter().map(said).collect::<Vec<_>>().join(", ");
+    let right = end.stopped_early && end.stop_epoch == CLAIMED_EPOCH;
+    Findings {
+        verdict: match (right, is_fragile) {
+            (false, _) => Verdict::NotSupported,
+            (true, true) => Verdict::Corrected,
+            (true, false) => Verdict::Supported,
+        },
+        measured: if end.stopped_early {
+            format!(
+                "Ended at step {}, {:.2} epochs in: in epoch {} counted from 0, which is the {}. pass. Patience {near}. The lowest validation \
+                 loss of all {} epochs comes at step {}.",
+                end.stop_step,
+                (end.stop_step + 1) as f64 / end.steps_per_epoch as f64,
+                end.stop_epoch,
+                end.stop_epoch + 1,
+                full.config.descent().epochs,
+                full.summary.best_step
+            )
+        } else {
+            format!("It did not stop early in {} epochs.", run.config.descent().epochs)
+        },
+        why: match (right, is_fragile) {
+            (false, _) => format!("Here it is not epoch {CLAIMED_EPOCH}."),
+            (true, true) => format!(
+                "{CLAIMED_EPOCH} is an index from 0, so the training ends during the {}. pass; and it is no property of the data: a patience \
+                 of one or two evaluations less or more gives quite another answer.",
+                CLAIMED_EPOCH + 1
+            ),
+            (true, false) => format!("{CLAIMED_EPOCH} epochs were completed, and patiences near the report's own agree."),
+        },
+        evidence: json!({
+            "stop_epoch": end.stop_epoch, "stop_step": end.stop_step, "epochs_completed": end.epochs_completed,
+            "best_step_of_full_length": full.summary.best_step,
+            "epoch_by_patience": sweep.iter().map(|(patience, epoch)| json!([patience, epoch])).collect::<Vec<_>>(),
+        }),
+        runs: names(&[run, full]),
+        figures: vec!["figure-1", "2d-patience"],
+    }
+}
+
+fn one_class_batches(runs: &Runs, facts: &Facts) -> Findings {
+    let (run, shuffled) = (runs.get("logistic"), runs.get("logistic-shuffled"));
+    let every = runs.get("logistic-every-step");
+    let one_class = facts.batches.iter().filter(|counts| counts.iter().filter(|&&count| count > 0).count() < 2).count();
+    let rarest = facts.batches.iter().filter_map(|counts| counts.iter().min()).min().copied().unwrap_or_default();
+    let (steps, interval) = (run.summary.steps_per_epoch, run.evaluation_interval());
+    let period = meeting(steps, interval);
+    let found: Vec<usize> = spikes(run).iter().map(|evaluation| evaluation.step).collect();
+    let hardest = hardest_batch(every);
+    let on_hardest = |hardest: usize| found.iter().filter(|step| *step % steps == hardest).count();
+    let is_alias = hardest.as_ref().is_some_and(|hardest| {
+        !found.is_empty() && on_hardest(hardest.batch) == found.len() && found.windows(2).all(|pair| pair[1] - pair[0] == period)
+    });
+    let after_shuffling = spikes(shuffled).len();
+
+    let mut measured = format!(
+        "{one_class} of {} training batches hold one class only (the fewest of either class in a batch: {rarest}), and every evaluation is over \
+         all {} validation rows. ",
+        facts.batches.len(),
+        run.summary.data.validation
+    );
+    if found.is_empty() {
+        measured += "In file order there is no spike. ";
+    } else {
+        let steps: Vec<String> = found.iter().map(ToString::to_string).collect();
+        measured += &format!("In file order there are spikes at steps {}. ", steps.join(", "));
+    }
+    if let Some(hardest) = &hardest {
+        measured += &format!(
+            "Evaluated after every step, batch {} leaves the highest validation loss in {} of {} epochs. An epoch has {steps} steps and the report \
+             looks every {interval}, so it looks after any one batch every {period} steps. ",
+            hardest.batch, hardest.epochs, hardest.of
+        );
+    }
+    measured += &format!("Shuffled, there are {after_shuffling} spikes.");
+    Findings {
+        verdict: if one_class == 0 { Verdict::NotSupported } else { Verdict::Corrected },
+        measured,
+        why: match (one_class, is_alias) {
+            (0, true) => format!(
+                "No batch is one-class, and validation knows no batches at all. What one sees is aliasing: the same hard batch spoils the weights \
+                 once in every epoch, and the report's grid meets it once in {period} steps. Shuffling helps because it breaks that batch up."
+            ),
+            (0, false) => "No batch is one-class, and validation knows no batches at all.".into(),
+            _ => "Some training batches are one-class; but validation is always over all rows.".into(),
+        },
+        evidence: json!({
+            "one_class_batches": one_class, "batches": facts.batches.len(), "rarest_class_in_a_batch": rarest,
+            "validation_rows": run.summary.data.validation, "spikes": found, "steps_per_epoch": steps,
+            "evaluation_interval": interval, "period": period, "aliasing": is_alias,
+            "hardest_batch": hardest.as_ref().map(|h| json!({ "batch": h.batch, "epochs": h.epochs, "of": h.of })),
+            "spikes_shuffled": after_shuffling,
+        }),
+        runs: names(&[run, shuffled, every]),
+        figures: vec!["figure-1", "figure-3", "2e-aliasing"],
+    }
+}
+
+fn earlier_stop(runs: &Runs) -> Findings {
+    let (plain, shuffled, seeds) = (runs.get("logistic"), runs.get("logistic-shuffled"), runs.seeds("logistic-seed"));
+    let mut stops: Vec<usize> = seeds.iter().map(|run| run.summary.stop_step).collect();
+    stops.sort_unstable();
+    let mut epochs: Vec<usize> = seeds.iter().map(|run| run.summary.stop_epoch).collect();
+    epochs.sort_unstable();
+    let before = |step: usize| stops.iter().filter(|&&stop| stop < step).count();
+    let (all, earlier, before_own) = (stops.len(), before(plain.summary.stop_step), before(shuffled.summary.stop_step));
+    let middle = median(&epochs).unwrap_or_default();
+    let range = [epochs.first(), epochs.last()].map(|epoch| epoch.copied().unwrap_or_default());
+    let verdict = if 20 * earlier >= 19 * all {
+        Verdict::Supported
+    } else if 2 * earlier > all {
+        Verdict::Corrected
+    } else {
+        Verdict::NotSupported
+    };
+    Findings {
+        verdict,
+        measured: format!(
+            "The report's shuffled run ends in epoch {}, the one in file order in epoch {}. Of {all} shuffled runs that differ in their seed only, \
+             {earlier} end before the one in file order; they end in epochs {} to {}, the median in {middle}. The report's own ends before all but \
+             {before_own} of them.",
+            shuffled.summary.stop_epoch, plain.summary.stop_epoch, range[0], range[1]
+        ),
+        why: match verdict {
+            Verdict::Supported => "At least 95 of 100 seeds stop earlier.".into(),
+            Verdict::Corrected => format!(
+                "Most seeds stop earlier, but {} of {all} do not: one run cannot tell, and when it stops is mostly the seed's doing.",
+                all - earlier
+            ),
+            Verdict::NotSupported => format!(
+                "{} of {all} seeds stop as late or later. One run with one seed said otherwise: when training stops is mostly the seed's doing.",
+                all - earlier
+            ),
+        },
+        evidence: json!({
+            "in_file_order": plain.summary.stop_step, "reports_shuffled_run": shuffled.summary.stop_step, "seeds": all,
+            "earlier_than_in_file_order": earlier, "earlier_than_the_reports": before_own, "median_epoch": middle, "epochs": epochs,
+        }),
+        runs: [names(&[plain, shuffled]), names(&seeds)].concat(),
+        figures: vec!["figure-3", "2e-seeds"],
+    }
+}
+
+fn overfitting(runs: &Runs) -> Findings {
+    let run = runs.get("softmax");
+    let (last, data) = (&run.summary.final_metrics, &run.summary.data);
+    let error = |p: f64, n: usize| p * (1.0 - p) / n as f64;
+    let gap = last.train_accuracy - last.validation_accuracy;
+    let gap_error = (error(last.train_accuracy, data.train) + error(last.validation_accuracy, data.validation)).sqrt();
+    let losses: Vec<f64> = run.evaluations().iter().map(|evaluation| evaluation.validation_loss).collect();
+    let tenth = (losses.len() / 10).max(1);
+    let late = mean(&losses[losses.len() - tenth..]);
+    let before = mean(&losses[losses.len().saturating_sub(2 * tenth)..losses.len() - tenth]);
+    let rises = late > before;
+    let is_wide = gap > 2.0 * gap_error;
+    let verdict = match (rises, is_wide) {
+        (true, true) => Verdict::Supported,
+        (true, false) => Verdict::Corrected,
+        (false, _) => Verdict::NotSupported,
+    };
+    Findings {
+        verdict,
+        measured: format!(
+            "At the end {:.2} % of the training and {:.2} % of the validation rows are right: a gap of {:.2} points, {:.1} of its standard errors. The \
+             validation loss averages {before:.4} over the last tenth of the evaluations but one, and {late:.4} over the last: it still {}.",
+            100.0 * last.train_accuracy,
+            100.0 * last.validation_accuracy,
+            100.0 * gap,
+            gap / gap_error,
+            if rises { "rises" } else { "falls" }
+        ),
+        why: match verdict {
+            Verdict::Supported => "The gap is wide and the validation loss rises.".into(),
+            Verdict::Corrected => "The validation loss rises, but the gap is within the noise of the accuracies.".into(),
+            Verdict::NotSupported => "To overfit is to get worse on validation rows while getting better on training rows. Here both losses fall to the \
+                                      end; a gap of this size is what any model has on the rows that it was fitted to."
+                .into(),
+        },
+        evidence: json!({
+            "train_accuracy": last.train_accuracy, "validation_accuracy": last.validation_accuracy, "gap": gap, "gap_standard_error": gap_error,
+            "validation_loss_before": before, "validation_loss_last": late,
+        }),
+        runs: names(&[run]),
+        figures: vec!["figure-4", "figure-5"],
+    }
+}
+
+fn lower_row(runs: &Runs) -> Findings {
+    let (printed, named) = (runs.get(PRINTED), runs.get("softmax-l2-1"));
+    let classes = 0..printed.weights.n_classes.min(named.weights.n_classes);
+    let alike: Vec<f64> =
+        classes.clone().map(|class| correlation(&printed.weights.of_class(class), &named.weights.of_class(class))).collect();
+    let least = alike.iter().copied().fold(f64::INFINITY, f64::min);
+    let apart = classes
+        .flat_map(|class| {
+            let grey = |run: &Run| Pictures::grey(&run.weights.of_class(class));
+            grey(printed).into_iter().zip(grey(named)).map(|(a, b)| a.abs_diff(b)).collect::<Vec<_>>()
+        })
+        .max()
+        .unwrap_or_default();
+    let is_other = printed.lambda() != 1.0 && apart > 0;
+    Findings {
+        verdict: if is_other { Verdict::Corrected } else { Verdict::Supported },
+        measured: format!(
+            "The report's program trains λ = 0, then λ = {}, and draws these two. Its pictures and those of λ = 1 correlate by at least {least:.4}, and \
+             differ by up to {apart} of 255 grey levels.",
+            printed.lambda()
+        ),
+        why: if is_other {
+            format!("The row is λ = {}. λ = 1 looks alike, but is another run.", printed.lambda())
+        } else {
+            "The pictures are those of λ = 1.".into()
+        },
+        evidence: json!({ "lambda": printed.lambda(), "least_correlation": least, "largest_difference_of_grey_levels": apart }),
+        runs: names(&[printed, named]),
+        figures: vec!["figure-6", "4b-penalties"],
+    }
+}
+
+fn accuracy_cost(runs: &Runs) -> Findings {
+    let stopped = Cost::new(runs, &PENALISED, "softmax");
+    let full = Cost::new(runs, &FULL_LENGTH[..4], FULL_LENGTH[4]);
+    let lambdas = |costs: fn(f64) -> bool, of: &Cost| -> Vec<f64> {
+        of.changes.iter().filter(|change| costs(change.1)).map(|change| change.0.lambda()).collect()
+    };
+    let (costly, harmless) = (lambdas(is_cost, &stopped), lambdas(|change| !is_cost(change), &stopped));
+    let verdict = match (costly.len(), harmless.len()) {
+        (_, 0) => Verdict::Supported,
+        (0, _) => Verdict::NotSupported,
+        _ => Verdict::Corrected,
+    };
+    let list = |lambdas: &[f64]| lambdas.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    let ended = stopped.changes.iter().filter(|(run, _)| run.summary.stopped_early).count();
+    let full_costly = lambdas(is_cost, &full);
+    let agreement = if full_costly == costly {
+        "With all epochs made the same penalties cost accuracy.".to_owned()
+    } else {
+        format!("With all epochs made it is λ = {} that cost accuracy.", list(&full_costly))
+    };
+    Findings {
+        verdict,
+        measured: format!(
+            "{} Early stopping, which the report does not mention here, ended {ended} of these runs; with all epochs made: {} The numbers in brackets \
+             are changes in standard errors.",
+            stopped.describe(),
+            full.describe()
+        ),
+        why: match verdict {
+            Verdict::Supported => format!("Each of them costs more than one standard error. {agreement}"),
+            Verdict::NotSupported => format!("None of them costs more than one standard error. {agreement}"),
+            Verdict::Corrected => format!(
+                "λ = {} cost accuracy: the optimum under such a penalty is nearer to zero than the data's own. λ = {} stays within one standard error: {} \
+                 rows cannot tell it from no penalty. {agreement}",
+                list(&costly),
+                list(&harmless),
+                stopped.free.summary.data.validation
+            ),
+        },
+        evidence: json!({ "stopped": stopped.evidence(), "full_length": full.evidence() }),
+        runs: [stopped.names(), full.names()].concat(),
+        figures: vec!["figure-7", "4c-full-length"],
+    }
+}
+
+/// What penalties do to the validation accuracy.
+struct Cost<'a> {
+    free: &'a Run,
+    /// The standard error of the accuracy without a penalty.
+    error: f64,
+    /// Penalised runs, each with its change of accuracy in standard errors.
+    changes: Vec<(&'a Run, f64)>,
+}
+
+/// Whether a change of accuracy, in standard errors, is a loss beyond the noise.
+fn is_cost(change: f64) -> bool {
+    change < -1.0
+}
+
+impl<'a> Cost<'a> {
+    fn new(runs: &'a Runs, penalised: &[&str], free: &str) -> Self {
+        let free = runs.get(free);
+        let (error, base) = (free.standard_error(), accuracy(free));
+        let change = |name: &&str| (runs.get(name), (accuracy(runs.get(name)) - base) / error);
+        Self { free, error, changes: penalised.iter().map(change).collect() }
+    }
+
+    fn describe(&self) -> String {
+        let said = |(run, change): &(&Run, f64)| {
+            format!("λ = {}: {:.2} % ({change:+.1})", run.lambda(), 100.0 * accuracy(run))
+        };
+        format!(
+            "λ = 0: {:.2} %, with a standard error of {:.2} points over {} rows; {}.",
+            100.0 * accuracy(self.free),
+            100.0 * self.error,
+            self.free.summary.data.validation,
+            self.changes.iter().map(said).collect::<Vec<_>>().join("; ")
+        )
+    }
+
+    fn evidence(&self) -> Value {
+        let changes = self.changes.iter().map(|(run, change)| {
+            json!({
+                "lambda": run.lambda(), "accuracy": accuracy(run), "change_in_standard_errors": change,
+                "stopped_early": run.summary.stopped_early, "steps": run.summary.steps,
+            })
+        });
+        json!({
+            "without_penalty": accuracy(self.free), "standard_error": self.error, "with_penalty": changes.collect::<Vec<_>>(),
+        })
+    }
+
+    fn names(&self) -> Vec<String> {
+        let runs: Vec<&Run> = std::iter::once(self.free).chain(self.changes.iter().map(|change| change.0)).collect();
+        names(&runs)
+    }
+}
+
+fn accuracy(run: &Run) -> f64 {
+    run.summary.final_metrics.validation_accuracy
+}
+
+fn norms(runs: &Runs) -> Findings {
+    let penalised = PENALISED.map(|name| runs.get(name));
+    // From the strongest penalty to the weakest.
+    let rises = |norm: fn(&Run) -> f64| penalised.windows(2).all(|pair| norm(pair[0]) < norm(pair[1]));
+    let spectral = |run: &Run| run.summary.weight_norm.spectral;
+    let squared = |run: &Run| run.summary.weight_norm.frobenius_squared;
+    let falls = [rises(spectral), rises(|run| run.summary.weight_norm.frobenius), rises(squared)];
+    let is_squared = penalised.iter().all(|run| (spectral(run) / squared(run) - 1.0).abs() < 0.01);
+    let said = |run: &&Run| format!("λ = {}: {:.4} and {:.4}", run.lambda(), spectral(run), squared(run));
+    let verdict = match (falls.iter().all(|falls| *falls), is_squared) {
+        (true, true) => Verdict::Supported,
+        (true, false) => Verdict::Corrected,
+        (false, _) => Verdict::NotSupported,
+    };
+    Findings {
+        verdict,
+        measured: format!("Spectral norm and ‖w‖²: {}.", penalised.iter().map(said).collect::<Vec<_>>().join("; ")),
+        why: match verdict {
+            Verdict::Supported => "All three norms fall, and the spectral one is ‖w‖² within 1 %.".into(),
+            Verdict::Corrected => "All three norms fall with λ. But what figure 8 plots is the spectral norm, the largest singular value of the weights with \
+                                   their bias row, and not ‖w‖²."
+                .into(),
+            Verdict::NotSupported => "Not every norm falls with λ here.".into(),
+        },
+        evidence: json!({
+            "norms": penalised.iter().map(|run| json!({
+                "lambda": run.lambda(), "spectral": spectral(run), "frobenius": run.summary.weight_norm.frobenius, "frobenius_squared": squared(run),
+            })).collect::<Vec<_>>(),
+        }),
+        runs: names(&penalised),
+        figures: vec!["figure-8", "4e-norms"],
+    }
+}
+
+fn names(runs: &[&Run]) -> Vec<String> {
+    runs.iter().map(|run| run.name.clone()).collect()
+}

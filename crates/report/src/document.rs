@@ -1,0 +1,142 @@
+//! The report as a document, before it is Markdown or HTML.
+//!
+//! Texts have a little markup, a part of Markdown's: `` `code` ``, `$LaTeX$`, `*emphasis*`, `**strong**`, and a backslash before a
+//! character that is meant as it stands. [`literal`] puts those before whatever came from outside.
+
+use crate::claims::Claim;
+use crate::figure::Figure;
+
+/// A titled list of sections.
+#[derive(Clone, Debug)]
+pub struct Document {
+    /// The title.
+    pub title: String,
+    /// What it is, in a few sentences.
+    pub lead: String,
+    /// The sections.
+    pub sections: Vec<Section>,
+}
+
+/// A titled list of blocks.
+#[derive(Clone, Debug)]
+pub struct Section {
+    /// A name for links.
+    pub id: String,
+    /// The title.
+    pub title: String,
+    /// What is in it.
+    pub blocks: Vec<Block>,
+}
+
+/// A part of a section.
+#[derive(Clone, Debug)]
+pub enum Block {
+    /// A paragraph.
+    Text(String),
+    /// A formula by itself, in LaTeX.
+    Equation(&'static str),
+    /// A table, of texts.
+    Table {
+        /// The columns' names.
+        head: Vec<String>,
+        /// The rows.
+        rows: Vec<Vec<String>>,
+    },
+    /// A figure.
+    Figure(Figure),
+    /// A claim with its verdict.
+    Claim(Claim),
+    /// Something long that one opens.
+    Details {
+        /// What it is, as plain text.
+        summary: String,
+        /// What is in it, as plain text.
+        code: String,
+    },
+}
+
+/// A run of one kind of characters in a text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Span {
+    /// As it stands.
+    Plain(String),
+    /// Code.
+    Code(String),
+    /// LaTeX.
+    Math(String),
+    /// Slanted.
+    Emphasis(String),
+    /// Bold.
+    Strong(String),
+}
+
+/// The spans of a text. A mark without its partner is itself.
+pub fn spans(text: &str) -> Vec<Span> {
+    const MARKS: [(&str, fn(String) -> Span); 4] =
+        [("`", Span::Code), ("$", Span::Math), ("**", Span::Strong), ("*", Span::Emphasis)];
+    let mut spans = Vec::new();
+    let mut plain = String::new();
+    let mut rest = text;
+    while let Some(first) = rest.chars().next() {
+        let marked = MARKS.iter().find_map(|(mark, span)| {
+            let (inner, after) = rest.strip_prefix(mark)?.split_once(mark)?;
+            Some((span(inner.to_owned()), after))
+        });
+        if let Some((span, after)) = marked {
+            if !plain.is_empty() {
+                spans.push(Span::Plain(std::mem::take(&mut plain)));
+            }
+            spans.push(span);
+            rest = after;
+            continue;
+        }
+        let escaped = rest.strip_prefix('\\').and_then(|escaped| escaped.chars().next());
+        plain.push(escaped.unwrap_or(first));
+        rest = &rest[escaped.map_or(first.len_utf8(), |c| 1 + c.len_utf8())..];
+    }
+    if !plain.is_empty() {
+        spans.push(Span::Plain(plain));
+    }
+    spans
+}
+
+/// A text that means just these characters, whatever they are, on one line.
+pub fn literal(text: &str) -> String {
+    let mut result = String::new();
+    for c in text.chars() {
+        match c {
+            '\\' | '`' | '$' | '*' | '_' | '<' | '>' | '[' | ']' | '|' | '#' | '&' | '~' | '!' => {
+                result.push('\\');
+                result.push(c);
+            }
+            c if c.is_control() => result.push(' '),
+            c => result.push(c),
+        }
+    }
+    result
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_literal_text_is_one_plain_span_of_itself() {
+        for text in ["a `b` $c$ \\ d", "<script>alert(1)</script>", "| x | [y](z) *w*", "ends in \\"] {
+            assert_eq!(spans(&literal(text)), [Span::Plain(text.to_owned())]);
+        }
+    }
+
+    #[test]
+    fn code_and_formulas_are_spans_of_their_own() {
+        let expected = [
+            Span::Plain("see ".into()),
+            Span::Code("a_b".into()),
+            Span::Plain(" and ".into()),
+            Span::Math("x < y".into()),
+            Span::Plain(", 5 $ left".into()),
+        ];
+        assert_eq!(spans("see `a_b` and $x < y$, 5 \\$ left"), expected);
+        assert_eq!(spans("one $ alone"), [Span::Plain("one $ alone".into())]);
+    }
+}

@@ -1,0 +1,354 @@
+//! Figures as SVG and PNG. No system font: the letters are measured, and in PNG drawn, with the one in `assets/`.
+
+use std::sync::OnceLock;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use plotters::coord::Shift;
+use plotters::prelude::*;
+use plotters::style::register_font;
+use plotters::style::text_anchor::{HPos, Pos, VPos};
+
+use crate::figure::{Chart, Content, Corner, Figure, Mark, Pictures, Series};
+
+/// A figure, drawn.
+#[derive(Clone, Debug)]
+pub struct Drawing {
+    /// The SVG document.
+    pub svg: String,
+    /// Width and height of the drawing in its own units.
+    pub size: [u32; 2],
+    /// Where in it the axes' ends are: left, top, right, bottom. Nothing for pictures.
+    pub plot: Option<[i32; 4]>,
+}
+
+/// What a drawing is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// A file by itself: a white ground, a legend, room.
+    File,
+    /// A part of a page, which has its own ground and legend, and may be narrow.
+    Page,
+}
+
+/// Draws a figure as SVG.
+pub fn svg(figure: &Figure, purpose: Purpose) -> Drawing {
+    let size = size_of(figure, purpose);
+    let mut svg = String::new();
+    let plot = {
+        let area = SVGBackend::with_string(&mut svg, (size[0], size[1])).into_drawing_area();
+        let plot = draw(&area, figure, purpose, 1);
+        area.present().expect("drawing into memory cannot fail");
+        plot
+    };
+    if let Content::Pictures(pictures) = &figure.content {
+        let tiles: String = tiles(pictures, 1).iter().map(|tile| tile.svg(pictures.size)).collect();
+        let end = svg.rfind("</svg>").expect("plotters ends what it begins");
+        svg.insert_str(end, &tiles);
+    }
+    Drawing { svg, size, plot }
+}
+
+/// How much larger a PNG is than the SVG's units, for dense screens.
+const PNG_SCALE: u32 = 2;
+/// Pixels drawn for each one kept, in both directions, so that edges come out smooth.
+const SAMPLES: u32 = 2;
+
+/// Draws a figure as PNG.
+pub fn png(figure: &Figure) -> Vec<u8> {
+    let [width, height] = size_of(figure, Purpose::File);
+    let scale = PNG_SCALE * SAMPLES;
+    let (wide, high) = (width * scale, height * scale);
+    let mut samples = vec![255u8; (wide * high * 3) as usize];
+    {
+        let area = BitMapBackend::with_buffer(&mut samples, (wide, high)).into_drawing_area();
+        draw(&area, figure, Purpose::File, scale);
+        area.present().expect("drawing into memory cannot fail");
+    }
+    let (width, height) = (width * PNG_SCALE, height * PNG_SCALE);
+    let mut pixels = average(&samples, width as usize, height as usize, SAMPLES as usize);
+    if let Content::Pictures(pictures) = &figure.content {
+        for tile in tiles(pictures, PNG_SCALE as usize) {
+            tile.paint(&mut pixels, width as usize, pictures.size);
+        }
+    }
+    encode(&pixels, width, height, png::ColorType::Rgb)
+}
+
+/// The means of squares of `samples` by `samples` pixels.
+fn average(pixels: &[u8], width: usize, height: usize, samples: usize) -> Vec<u8> {
+    let mut result = Vec::with_capacity(width * height * 3);
+    for y in 0..height {
+        for x in 0..width {
+            for channel in 0..3 {
+                let sum: usize = (0..samples * samples)
+                    .map(|i| {
+                        let (row, column) = (y * samples + i / samples, x * samples + i % samples);
+                        usize::from(pixels[(row * width * samples + column) * 3 + channel])
+                    })
+                    .sum();
+                result.push((sum / (samples * samples)) as u8);
+            }
+        }
+    }
+    result
+}
+
+fn encode(pixels: &[u8], width: u32, height: u32, color: png::ColorType) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut encoder = png::Encoder::new(&mut bytes, width, height);
+    encoder.set_color(color);
+    encoder.set_depth(png::BitDepth::Eight);
+    encoder.set_compression(png::Compression::High);
+    let mut writer = encoder.write_header().expect("writing into memory cannot fail");
+    writer.write_image_data(pixels).expect("as many pixels as announced");
+    writer.finish().expect("writing into memory cannot fail");
+    bytes
+}
+
+/// The family under which the font is registered; in an SVG the reader's own sans-serif.
+const FAMILY: &str = "sans-serif";
+
+fn size_of(figure: &Figure, purpose: Purpose) -> [u32; 2] {
+    match &figure.content {
+        Content::Chart(_) => match purpose {
+            Purpose::File => [640, 420],
+            Purpose::Page => [520, 340],
+        },
+        Content::Pictures(pictures) => {
+            let [width, height] = pictures_size(pictures);
+            [width as u32, height as u32]
+        }
+    }
+}
+
+/// Draws all but the pictures' tiles; gives the plot's edges.
+fn draw<B: DrawingBackend>(
+    area: &DrawingArea<B, Shift>,
+    figure: &Figure,
+    purpose: Purpose,
+    scale: u32,
+) -> Option<[i32; 4]> {
+    static FONT: OnceLock<()> = OnceLock::new();
+    FONT.get_or_init(|| {
+        let font = include_bytes!("../assets/DejaVuSans-subset.ttf");
+        assert!(register_font(FAMILY, FontStyle::Normal, font).is_ok(), "the font in assets/ is one");
+    });
+    if purpose == Purpose::File {
+        area.fill(&WHITE).expect(IN_MEMORY);
+    }
+    match &figure.content {
+        Content::Chart(chart) => Some(draw_chart(area, chart, purpose, scale)),
+        Content::Pictures(pictures) => {
+            draw_labels(area, pictures, scale);
+            None
+        }
+    }
+}
+
+const IN_MEMORY: &str = "drawing into memory cannot fail";
+const GRID: RGBColor = RGBColor(0xdd, 0xdd, 0xdd);
+
+fn draw_chart<B: DrawingBackend>(
+    area: &DrawingArea<B, Shift>,
+    chart: &Chart,
+    purpose: Purpose,
+    scale: u32,
+) -> [i32; 4] {
+    let font = |size: u32| (FAMILY, size * scale).into_font();
+    let range = |axis: &crate::figure::Axis| axis.map(axis.range.start)..axis.map(axis.range.end);
+    let mut context = ChartBuilder::on(area)
+        .margin(10 * scale)
+        .margin_right(22 * scale)
+        .x_label_area_size(42 * scale)
+        .y_label_area_size(64 * scale)
+        .build_cartesian_2d(range(&chart.x), range(&chart.y))
+        .expect(IN_MEMORY);
+    context
+        .configure_mesh()
+        .light_line_style(TRANSPARENT)
+        .bold_line_style(GRID.stroke_width(scale))
+        .axis_style(BLACK.stroke_width(scale))
+        .x_labels(if purpose == Purpose::Page { 6 } else { 8 })
+        .y_labels(7)
+        .label_style(font(12))
+        .axis_desc_style(font(13))
+        .x_label_formatter(&|x| chart.x.label_of(*x))
+        .y_label_formatter(&|y| chart.y.label_of(*y))
+        .x_desc(&chart.x.label)
+        .y_desc(&chart.y.label)
+        .set_all_tick_mark_size(4 * scale)
+        .draw()
+        .expect(IN_MEMORY);
+
+    for series in &chart.series {
+        let color = color_of(series);
+        let points: Vec<(f64, f64)> = series.points.iter().map(|&(x, y)| (chart.x.map(x), chart.y.map(y))).collect();
+        if !series.band.is_empty() {
+            let limits = chart.y.range.clone();
+            let edge = |sign: f64| {
+                let (sides, limits) = (series.points.iter().zip(&series.band), limits.clone());
+                sides.map(move |(&(x, y), band)| {
+                    (chart.x.map(x), chart.y.map((y + sign * band).clamp(limits.start, limits.end)))
+                })
+            };
+            let outline: Vec<_> = edge(1.0).chain(edge(-1.0).collect::<Vec<_>>().into_iter().rev()).collect();
+            context.draw_series([Polygon::new(outline, color.mix(0.2))]).expect(IN_MEMORY);
+        }
+        let visible = range(&chart.y);
+        let line = |width: u32| {
+            let pieces = clipped(&points, &visible).into_iter();
+            pieces.map(move |piece| PathElement::new(piece, color.stroke_width(width * scale)))
+        };
+        let dots = || {
+            let inside = points.iter().filter(|(_, y)| (visible.start..=visible.end).contains(y));
+            inside.map(|&point| Circle::new(point, 3 * scale, color.filled()))
+        };
+        let drawn = match series.mark {
+            Mark::Line => context.draw_series(line(2)),
+            Mark::Thin => context.draw_series(line(1)),
+            Mark::Dots => context.draw_series(dots()),
+            Mark::LineAndDots => {
+                context.draw_series(dots()).expect(IN_MEMORY);
+                context.draw_series(line(2))
+            }
+            Mark::Bars(width) => context.draw_series(
+                points.iter().map(|&(x, y)| Rectangle::new([(x - width / 2.0, 0.0), (x + width / 2.0, y)], color.filled())),
+            ),
+        };
+        let s = scale as i32;
+        drawn.expect(IN_MEMORY).label(&series.name).legend(move |(x, y)| {
+            Rectangle::new([(x, y - 2 * s), (x + 16 * s, y + s)], color.filled())
+        });
+    }
+    if purpose == Purpose::File && chart.series.len() > 1 {
+        let position = match chart.legend {
+            Corner::UpperRight => SeriesLabelPosition::UpperRight,
+            Corner::LowerRight => SeriesLabelPosition::LowerRight,
+        };
+        context
+            .configure_series_labels()
+            .position(position)
+            .margin(8 * scale)
+            .legend_area_size(22 * scale)
+            .background_style(WHITE.mix(0.85))
+            .border_style(GRID)
+            .label_font(font(12))
+            .draw()
+            .expect(IN_MEMORY);
+    }
+    let (x, y) = context.plotting_area().get_pixel_range();
+    [x.start, y.start, x.end, y.end]
+}
+
+/// The pieces of a line whose y lies in `range`. Without this, plotters moves each point that is outside to the edge.
+fn clipped(points: &[(f64, f64)], range: &std::ops::Range<f64>) -> Vec<Vec<(f64, f64)>> {
+    let mut pieces: Vec<Vec<(f64, f64)>> = Vec::new();
+    let mut end = None;
+    for pair in points.windows(2) {
+        let ((x0, y0), (x1, y1)) = (pair[0], pair[1]);
+        // The segment is inside for t from `enter` to `leave`, of 0 to 1.
+        let at = |y: f64| (y - y0) / (y1 - y0);
+        let (enter, leave) = if y0 == y1 {
+            if (range.start..=range.end).contains(&y0) { (0.0, 1.0) } else { (1.0, 0.0) }
+        } else {
+            let (a, b) = (at(range.start), at(range.end));
+            (a.min(b).max(0.0), a.max(b).min(1.0))
+        };
+        if enter > leave {
+            continue;
+        }
+        let point = |t: f64| (x0 + t * (x1 - x0), y0 + t * (y1 - y0));
+        match pieces.last_mut() {
+            Some(piece) if enter == 0.0 && end == Some((x0, y0)) => piece.push(point(leave)),
+            _ => pieces.push(vec![point(enter), point(leave)]),
+        }
+        end = (leave == 1.0).then_some((x1, y1));
+    }
+    pieces
+}
+
+fn color_of(series: &Series) -> RGBColor {
+    let [r, g, b] = series.color.rgb();
+    RGBColor(r, g, b)
+}
+
+/// Width of the column with the rows' names, height of the row with the classes', and between pictures, in the drawing's units.
+const LABELS: [usize; 2] = [88, 26];
+const GAP: usize = 5;
+
+/// How many units a pixel of a picture is wide.
+fn zoom(pictures: &Pictures) -> usize {
+    (56 / pictures.size[1].max(1)).max(1)
+}
+
+fn pictures_size(pictures: &Pictures) -> [usize; 2] {
+    let [height, width] = pictures.size.map(|size| size * zoom(pictures));
+    [
+        LABELS[0] + pictures.columns.len() * (width + GAP) + GAP,
+        LABELS[1] + pictures.rows.len() * (height + GAP) + GAP,
+    ]
+}
+
+fn draw_labels<B: DrawingBackend>(area: &DrawingArea<B, Shift>, pictures: &Pictures, scale: u32) {
+    let [height, width] = pictures.size.map(|size| size * zoom(pictures));
+    let style = TextStyle::from((FAMILY, 13 * scale).into_font()).color(&BLACK);
+    let at = |x: usize, y: usize| ((x as u32 * scale) as i32, (y as u32 * scale) as i32);
+    for (column, name) in pictures.columns.iter().enumerate() {
+        let place = at(LABELS[0] + column * (width + GAP) + width / 2, LABELS[1] / 2);
+        area.draw_text(name, &style.pos(Pos::new(HPos::Center, VPos::Center)), place).expect(IN_MEMORY);
+    }
+    for (row, (name, _)) in pictures.rows.iter().enumerate() {
+        let place = at(LABELS[0] - 10, LABELS[1] + row * (height + GAP) + height / 2);
+        area.draw_text(name, &style.pos(Pos::new(HPos::Right, VPos::Center)), place).expect(IN_MEMORY);
+    }
+}
+
+/// One picture and its place.
+struct Tile {
+    left: usize,
+    top: usize,
+    zoom: usize,
+    grey: Vec<u8>,
+}
+
+fn tiles(pictures: &Pictures, scale: usize) -> Vec<Tile> {
+    let zoom = zoom(pictures);
+    let [height, width] = pictures.size.map(|size| size * zoom + GAP);
+    let mut tiles = Vec::new();
+    for (row, (_, classes)) in pictures.rows.iter().enumerate() {
+        for (column, weights) in classes.iter().enumerate() {
+            tiles.push(Tile {
+                left: (LABELS[0] + column * width) * scale,
+                top: (LABELS[1] + row * height) * scale,
+                zoom: zoom * scale,
+                grey: Pictures::grey(weights),
+            });
+        }
+    }
+    tiles
+}
+
+impl Tile {
+    fn svg(&self, [height, width]: [usize; 2]) -> String {
+        let png = encode(&self.grey, width as u32, height as u32, png::ColorType::Grayscale);
+        format!(
+            "<image x=\"{}\" y=\"{}\" width=\"{}\" height=\"{}\" style=\"image-rendering:pixelated\" href=\"data:image/png;base64,{}\"/>\n",
+            self.left,
+            self.top,
+            width * self.zoom,
+            height * self.zoom,
+            STANDARD.encode(png)
+        )
+    }
+
+    fn paint(&self, pixels: &mut [u8], page_width: usize, [height, width]: [usize; 2]) {
+        for y in 0..height * self.zoom {
+            for x in 0..width * self.zoom {
+                let grey = self.grey[y / self.zoom * width + x / self.zoom];
+                let at = ((self.top + y) * page_width + self.left + x) * 3;
+                pixels[at..at + 3].fill(grey);
+            }
+        }
+    }
+}

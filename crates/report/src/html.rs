@@ -1,0 +1,178 @@
+//! The document as one HTML file that needs nothing else. Everything is escaped by `maud` unless it is [`PreEscaped`], which only our own
+//! drawings, formulas and assets are.
+
+use maud::{DOCTYPE, Markup, PreEscaped, html};
+use pulldown_latex::config::DisplayMode;
+use pulldown_latex::{Parser, RenderConfig, Storage, push_mathml};
+use serde_json::{Value, json};
+
+use crate::claims::Claim;
+use crate::document::{Block, Document, Span, spans};
+use crate::draw::{Purpose, svg};
+use crate::figure::{Axis, Chart, Content, Figure, Format, Mark, Pictures, Scale};
+use crate::markdown::name_of;
+
+const STYLE: &str = include_str!("../assets/page.css");
+const SCRIPT: &str = include_str!("../assets/page.js");
+
+/// The whole page.
+pub(crate) fn render(document: &Document) -> String {
+    let page = html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                meta name="color-scheme" content="light dark";
+                title { (document.title) }
+                style { (PreEscaped(STYLE)) }
+            }
+            body {
+                header {
+                    h1 { (document.title) }
+                    p.lead { (inline(&document.lead)) }
+                    nav aria-label="Contents" {
+                        @for section in &document.sections {
+                            a href={ "#" (section.id) } { (section.title) }
+                        }
+                    }
+                }
+                main {
+                    @for section in &document.sections {
+                        section id=(section.id) {
+                            h2 { (section.title) }
+                            @for block in &section.blocks { (render_block(block)) }
+                        }
+                    }
+                }
+                script { (PreEscaped(SCRIPT)) }
+            }
+        }
+    };
+    page.into_string()
+}
+
+fn render_block(block: &Block) -> Markup {
+    match block {
+        Block::Text(text) => html! { p { (inline(text)) } },
+        Block::Equation(latex) => html! { div.equation { (math(latex, DisplayMode::Block)) } },
+        Block::Table { head, rows } => html! {
+            div.table tabindex="0" {
+                table {
+                    thead { tr { @for cell in head { th { (inline(cell)) } } } }
+                    tbody { @for row in rows { tr { @for cell in row { td { (inline(cell)) } } } } }
+                }
+            }
+        },
+        Block::Figure(figure) => render_figure(figure),
+        Block::Claim(claim) => render_claim(claim),
+        Block::Details { summary, code } => html! {
+            details { summary { (summary) } pre { code { (code) } } }
+        },
+    }
+}
+
+fn render_claim(claim: &Claim) -> Markup {
+    html! {
+        aside.claim data-verdict=(claim.verdict.name()) id={ "claim-" (claim.id.replace(", ", "-")) } {
+            p { b { "Claim " (claim.id) ". " } (inline(&claim.claim)) }
+            p { b.verdict { (claim.verdict.name()) } " " (inline(&claim.why)) }
+            p.measured { b { "Measured. " } (inline(&claim.measured)) }
+        }
+    }
+}
+
+fn render_figure(figure: &Figure) -> Markup {
+    let drawing = svg(figure, Purpose::Page);
+    let (data, legend) = match &figure.content {
+        Content::Chart(chart) => (chart_data(chart, drawing.plot.expect("a chart has axes")), legend(figure.id, chart)),
+        Content::Pictures(pictures) => (pictures_data(pictures), html! {}),
+    };
+    // The size in the drawing's own units is in its viewBox; on the page it is as wide as there is room.
+    let [width, height] = drawing.size;
+    let svg = drawing.svg.replacen(&format!("width=\"{width}\" height=\"{height}\" "), "", 1);
+    html! {
+        figure id=(figure.id) {
+            div.drawing tabindex="0" role="group" aria-label={ (figure.title) ". Arrow keys move along the points." } {
+                (PreEscaped(svg))
+                div.tip role="status" aria-live="polite" hidden {}
+            }
+            (legend)
+            figcaption {
+                b { (name_of(figure.id)) (figure.title) ". " }
+                (inline(&figure.caption))
+            }
+            script type="application/json" { (PreEscaped(data.to_string().replace('<', "\\u003c"))) }
+        }
+    }
+}
+
+/// Names and colours of the curves; unticking one hides it.
+fn legend(id: &str, chart: &Chart) -> Markup {
+    html! {
+        div.legend {
+            @for (i, series) in chart.series.iter().enumerate() {
+                label for={ (id) "-" (i) } {
+                    input type="checkbox" checked id={ (id) "-" (i) } data-series=(i);
+                    span.swatch style={ "--own:" (series.color.hex()) } {}
+                    (series.name)
+                }
+            }
+        }
+    }
+}
+
+/// What hovering tells.
+fn chart_data(chart: &Chart, plot: [i32; 4]) -> Value {
+    let axis = |axis: &Axis| {
+        json!({
+            "label": axis.label, "from": axis.range.start, "to": axis.range.end,
+            "log": axis.scale == Scale::Logarithmic, "percent": axis.format == Format::Percent,
+        })
+    };
+    let series = chart.series.iter().map(|series| {
+        json!({
+            "name": series.name, "color": series.color.hex(), "bars": matches!(series.mark, Mark::Bars(_)),
+            "points": series.points.iter().map(|&(x, y)| [significant(x), significant(y)]).collect::<Vec<_>>(),
+            "band": series.band.iter().copied().map(significant).collect::<Vec<_>>(),
+        })
+    });
+    json!({ "plot": plot, "x": axis(&chart.x), "y": axis(&chart.y), "series": series.collect::<Vec<_>>() })
+}
+
+/// The weights in ten-thousandths, which is finer than a grey level.
+fn pictures_data(pictures: &Pictures) -> Value {
+    let rows = pictures.rows.iter().map(|(name, classes)| {
+        let whole = |weights: &Vec<f64>| weights.iter().map(|w| (w * 1e4).round() as i64).collect::<Vec<_>>();
+        json!({ "name": name, "classes": classes.iter().map(whole).collect::<Vec<_>>() })
+    });
+    json!({ "columns": pictures.columns, "size": pictures.size, "rows": rows.collect::<Vec<_>>() })
+}
+
+/// The value with seven significant digits.
+fn significant(value: f64) -> f64 {
+    format!("{value:.6e}").parse().expect("a number as Rust writes it")
+}
+
+fn inline(text: &str) -> Markup {
+    html! {
+        @for span in spans(text) {
+            @match span {
+                Span::Plain(text) => (text),
+                Span::Code(code) => code { (code) },
+                Span::Math(latex) => (math(&latex, DisplayMode::Inline)),
+                Span::Emphasis(text) => em { (text) },
+                Span::Strong(text) => b { (text) },
+            }
+        }
+    }
+}
+
+/// LaTeX as MathML, which browsers draw themselves.
+fn math(latex: &str, display_mode: DisplayMode) -> Markup {
+    let storage = Storage::new();
+    let mut mathml = String::new();
+    let config = RenderConfig { display_mode, ..RenderConfig::default() };
+    push_mathml(&mut mathml, Parser::new(latex, &storage), config).expect("writing to a String cannot fail");
+    PreEscaped(mathml)
+}
