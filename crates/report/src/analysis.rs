@@ -52,8 +52,7 @@ const SPIKE: f64 = 1.25;
 /// The evaluations after the first epoch that stand out above both their neighbours.
 pub fn spikes(run: &Run) -> Vec<&Evaluation> {
     let stands_out = |three: &[Evaluation]| {
-        three[1].epoch > 0
-            && three[1].validation_loss > SPIKE * three[0].validation_loss.max(three[2].validation_loss)
+        three[1].epoch > 0 && three[1].validation_loss > SPIKE * three[0].validation_loss.max(three[2].validation_loss)
     };
     run.evaluations().windows(3).filter(|three| stands_out(three)).map(|three| &three[1]).collect()
 }

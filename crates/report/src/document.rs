@@ -42,6 +42,8 @@ pub enum Block {
         /// The rows.
         rows: Vec<Vec<String>>,
     },
+    /// All claims with their verdicts, in a table.
+    Verdicts(Vec<Claim>),
     /// A figure.
     Figure(Figure),
     /// A claim with its verdict.
@@ -72,7 +74,8 @@ pub enum Span {
 
 /// The spans of a text. A mark without its partner is itself.
 pub fn spans(text: &str) -> Vec<Span> {
-    const MARKS: [(&str, fn(String) -> Span); 4] =
+    type Make = fn(String) -> Span;
+    const MARKS: [(&str, Make); 4] =
         [("`", Span::Code), ("$", Span::Math), ("**", Span::Strong), ("*", Span::Emphasis)];
     let mut spans = Vec::new();
     let mut plain = String::new();

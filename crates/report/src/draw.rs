@@ -213,16 +213,20 @@ fn draw_chart<B: DrawingBackend>(
                 context.draw_series(line(2))
             }
             Mark::Bars(width) => context.draw_series(
-                points.iter().map(|&(x, y)| Rectangle::new([(x - width / 2.0, 0.0), (x + width / 2.0, y)], color.filled())),
+                points
+                    .iter()
+                    .map(|&(x, y)| Rectangle::new([(x - width / 2.0, 0.0), (x + width / 2.0, y)], color.filled())),
             ),
         };
         let s = scale as i32;
-        drawn.expect(IN_MEMORY).label(&series.name).legend(move |(x, y)| {
-            Rectangle::new([(x, y - 2 * s), (x + 16 * s, y + s)], color.filled())
-        });
+        drawn
+            .expect(IN_MEMORY)
+            .label(&series.name)
+            .legend(move |(x, y)| Rectangle::new([(x, y - 2 * s), (x + 16 * s, y + s)], color.filled()));
     }
     if purpose == Purpose::File && chart.series.len() > 1 {
         let position = match chart.legend {
+            Corner::UpperLeft => SeriesLabelPosition::UpperLeft,
             Corner::UpperRight => SeriesLabelPosition::UpperRight,
             Corner::LowerRight => SeriesLabelPosition::LowerRight,
         };
@@ -284,10 +288,7 @@ fn zoom(pictures: &Pictures) -> usize {
 
 fn pictures_size(pictures: &Pictures) -> [usize; 2] {
     let [height, width] = pictures.size.map(|size| size * zoom(pictures));
-    [
-        LABELS[0] + pictures.columns.len() * (width + GAP) + GAP,
-        LABELS[1] + pictures.rows.len() * (height + GAP) + GAP,
-    ]
+    [LABELS[0] + pictures.columns.len() * (width + GAP) + GAP, LABELS[1] + pictures.rows.len() * (height + GAP) + GAP]
 }
 
 fn draw_labels<B: DrawingBackend>(area: &DrawingArea<B, Shift>, pictures: &Pictures, scale: u32) {

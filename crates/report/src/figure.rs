@@ -75,6 +75,8 @@ pub enum Format {
 /// A corner of the chart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Corner {
+    /// Top, left.
+    UpperLeft,
     /// Top, right.
     UpperRight,
     /// Bottom, right.

@@ -170,7 +170,8 @@ pub(crate) const PATIENCES: Range<usize> = 1..61;
 
 fn patience(runs: &Runs) -> Figure {
     let (run, full) = (runs.get("logistic"), runs.get("logistic-full-length"));
-    let stops = PATIENCES.filter_map(|patience| Some((patience as f64, stop_with(patience, full.evaluations())?.epoch as f64)));
+    let stops =
+        PATIENCES.filter_map(|patience| Some((patience as f64, stop_with(patience, full.evaluations())?.epoch as f64)));
     let sweep = Series::new("any patience", Color::Sky, Mark::LineAndDots, stops.collect());
     let at = run.config.early_stopping().patience.filter(|_| run.summary.stopped_early);
     let own = at.map(|patience| (patience as f64, run.summary.stop_epoch as f64)).into_iter().collect();
@@ -229,7 +230,8 @@ fn seeds(runs: &Runs) -> Figure {
     let count = |epoch: usize| seeds.iter().filter(|run| run.summary.stop_epoch == epoch).count();
     let bars: Vec<_> = (0..=last).map(|epoch| (epoch as f64, count(epoch) as f64)).filter(|bar| bar.1 > 0.0).collect();
     let highest = bars.iter().map(|bar| bar.1).fold(1.0, f64::max);
-    let at = |run: &Run| vec![(run.summary.stop_epoch as f64, 0.0), (run.summary.stop_epoch as f64, 1.1 * highest)];
+    let top = (1.1 * highest).ceil();
+    let at = |run: &Run| vec![(run.summary.stop_epoch as f64, 0.0), (run.summary.stop_epoch as f64, top)];
     Figure {
         id: "2e-seeds",
         title: "Where shuffled runs stop".into(),
@@ -240,13 +242,13 @@ fn seeds(runs: &Runs) -> Figure {
         ),
         content: Content::Chart(Chart {
             x: Axis::linear("epoch in which it stops", -1.0..last as f64 + 2.0, Format::Count),
-            y: Axis::linear("runs", 0.0..1.1 * highest, Format::Count),
+            y: Axis::linear("runs", 0.0..top, Format::Count),
             series: vec![
                 Series::new(format!("{} seeds", seeds.len()), Color::Sky, Mark::Bars(0.8), bars),
                 Series::new("the report's shuffled run", Color::Blue, Mark::Line, at(shuffled)),
                 Series::new("in file order", Color::Vermillion, Mark::Line, at(plain)),
             ],
-            legend: Corner::UpperRight,
+            legend: Corner::UpperLeft,
         }),
         runs: [names(&[plain, shuffled]), names(&seeds)].concat(),
     }
@@ -271,15 +273,23 @@ fn full_length(runs: &Runs) -> Figure {
     band.name = "λ = 0, ± one standard error".into();
     let rows = free.summary.data.validation as f64;
     band.band = band.points.iter().map(|(_, p)| (p * (1.0 - p) / rows).sqrt()).collect();
+    let chart = over_steps("validation accuracy", 0.88..0.925, Format::Percent, series);
+    let below = shown.iter().filter(|run| run.summary.final_metrics.validation_accuracy < chart.y.range.start);
+    let below: String = below
+        .map(|run| {
+            let percent = 100.0 * run.summary.final_metrics.validation_accuracy;
+            format!(" λ = {} lies below the picture, at {percent:.2} %.", run.lambda())
+        })
+        .collect();
     Figure {
         id: "4c-full-length",
         title: "Accuracy under four penalties, all epochs made".into(),
         caption: format!(
             "The runs of figure 7 without early stopping, and the one without a penalty. The band is the standard error of an accuracy on {} \
-             rows: curves inside it cannot be told from the one without a penalty.",
+             rows: curves inside it cannot be told from the one without a penalty.{below}",
             free.summary.data.validation
         ),
-        content: Content::Chart(over_steps("validation accuracy", 0.75..0.93, Format::Percent, series)),
+        content: Content::Chart(chart),
         runs: names(&shown),
     }
 }
@@ -340,7 +350,9 @@ fn accuracy(name: &str, color: Color, run: &Run, value: fn(&Evaluation) -> f64) 
 fn by_lambda(runs: &[&Run]) -> Vec<Series> {
     let colors = [Color::Vermillion, Color::Orange, Color::Green, Color::Purple, Color::Blue];
     let curves = runs.iter().zip(colors);
-    curves.map(|(run, color)| accuracy(&format!("λ = {}", run.lambda()), color, run, |e| e.validation_accuracy)).collect()
+    curves
+        .map(|(run, color)| accuracy(&format!("λ = {}", run.lambda()), color, run, |e| e.validation_accuracy))
+        .collect()
 }
 
 /// Curves over steps, with the report's limits where they fit.

@@ -10,7 +10,7 @@ use crate::claims::Claim;
 use crate::document::{Block, Document, Span, spans};
 use crate::draw::{Purpose, svg};
 use crate::figure::{Axis, Chart, Content, Figure, Format, Mark, Pictures, Scale};
-use crate::markdown::name_of;
+use crate::markdown::{VERDICTS, name_of};
 
 const STYLE: &str = include_str!("../assets/page.css");
 const SCRIPT: &str = include_str!("../assets/page.js");
@@ -56,9 +56,27 @@ fn render_block(block: &Block) -> Markup {
     match block {
         Block::Text(text) => html! { p { (inline(text)) } },
         Block::Equation(latex) => html! { div.equation { (math(latex, DisplayMode::Block)) } },
+        Block::Verdicts(claims) => html! {
+            div.table {
+                table.stack {
+                    thead { tr { @for cell in VERDICTS { th { (cell) } } } }
+                    tbody {
+                        @for claim in claims {
+                            tr data-verdict=(claim.verdict.name()) {
+                                td { a href={ "#" (anchor(claim)) } { (claim.id) } }
+                                td { (inline(&claim.claim)) }
+                                td { b.verdict { (claim.verdict.name()) } }
+                                td { (inline(&claim.why)) }
+                            }
+                        }
+                    }
+                }
+            }
+        },
         Block::Table { head, rows } => html! {
+            // A table that is too wide for the window can be moved sideways, with the keyboard too.
             div.table tabindex="0" {
-                table {
+                table.stack[head.len() <= 4] {
                     thead { tr { @for cell in head { th { (inline(cell)) } } } }
                     tbody { @for row in rows { tr { @for cell in row { td { (inline(cell)) } } } } }
                 }
@@ -74,12 +92,17 @@ fn render_block(block: &Block) -> Markup {
 
 fn render_claim(claim: &Claim) -> Markup {
     html! {
-        aside.claim data-verdict=(claim.verdict.name()) id={ "claim-" (claim.id.replace(", ", "-")) } {
+        aside.claim data-verdict=(claim.verdict.name()) id=(anchor(claim)) {
             p { b { "Claim " (claim.id) ". " } (inline(&claim.claim)) }
             p { b.verdict { (claim.verdict.name()) } " " (inline(&claim.why)) }
             p.measured { b { "Measured. " } (inline(&claim.measured)) }
         }
     }
+}
+
+/// The name of a claim in links.
+fn anchor(claim: &Claim) -> String {
+    format!("claim-{}", claim.id.replace(", ", "-"))
 }
 
 fn render_figure(figure: &Figure) -> Markup {

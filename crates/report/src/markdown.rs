@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use crate::claims::Claim;
 use crate::document::{Block, Document};
 
 /// The whole document; figures are links to `figures/`.
@@ -19,12 +20,22 @@ pub(crate) fn render(document: &Document) -> String {
 
 const INTO_A_STRING: &str = "writing to a String cannot fail";
 
+/// The columns of the table of verdicts.
+pub(crate) const VERDICTS: [&str; 4] = ["Task", "Claim", "Verdict", "Why"];
+
 fn render_block(text: &mut String, block: &Block) {
     match block {
         Block::Text(paragraph) => writeln!(text, "{paragraph}"),
         Block::Equation(latex) => writeln!(text, "$${latex}$$"),
         Block::Table { head, rows } => {
             text.push_str(&table(head, rows));
+            Ok(())
+        }
+        Block::Verdicts(claims) => {
+            let row = |claim: &Claim| {
+                vec![claim.id.clone(), claim.claim.clone(), format!("**{}**", claim.verdict.name()), claim.why.clone()]
+            };
+            text.push_str(&table(&VERDICTS.map(str::to_owned), &claims.iter().map(row).collect::<Vec<_>>()));
             Ok(())
         }
         Block::Figure(figure) => writeln!(

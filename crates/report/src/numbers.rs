@@ -88,7 +88,8 @@ impl Numbers {
             return vec!["the data is not the same: its checksum differs".to_owned()];
         }
         for id in self.verdicts.keys().chain(fresh.verdicts.keys().filter(|id| !self.verdicts.contains_key(*id))) {
-            let verdicts = [self, fresh].map(|numbers| numbers.verdicts.get(id).map_or("absent", |verdict| verdict.name()));
+            let verdicts =
+                [self, fresh].map(|numbers| numbers.verdicts.get(id).map_or("absent", |verdict| verdict.name()));
             if verdicts[0] != verdicts[1] {
                 found.push(format!("claim {id}: was {}, now {}", verdicts[0], verdicts[1]));
             }
@@ -98,7 +99,9 @@ impl Numbers {
         for name in self.runs.keys().chain(fresh.runs.keys().filter(|name| !self.runs.contains_key(*name))) {
             match (self.runs.get(name), fresh.runs.get(name)) {
                 (Some(old), Some(new)) => {
-                    found.extend(old.differences(new, counts, relative).into_iter().map(|line| format!("{name}: {line}")));
+                    found.extend(
+                        old.differences(new, counts, relative).into_iter().map(|line| format!("{name}: {line}")),
+                    );
                 }
                 (Some(_), None) => found.push(format!("{name}: was not run")),
                 (None, _) => found.push(format!("{name}: is new")),

@@ -99,17 +99,23 @@ impl Plan {
                 let mut overrides = own.clone();
                 overrides.extend(seed.map(|seed| format!("descent.shuffle.seed={seed}")));
                 overrides.push(format!("experiment={name:?}"));
-                let planned =
-                    PlannedRun { name: name.clone(), after: run.after.clone(), file: folder.join(&run.config), overrides };
+                let planned = PlannedRun {
+                    name: name.clone(),
+                    after: run.after.clone(),
+                    file: folder.join(&run.config),
+                    overrides,
+                };
                 if runs.iter().any(|earlier| earlier.name == name) {
                     return Err(content(format!("two runs are named {name:?}")));
                 }
-                let error = |source| PlanError::Run { file: file.clone(), name: name.clone(), source: Box::new(source) };
+                let error =
+                    |source| PlanError::Run { file: file.clone(), name: name.clone(), source: Box::new(source) };
                 let config = planned.config(0).map_err(error)?;
                 if let Some(after) = &run.after {
-                    let earlier = runs.iter().find(|earlier| earlier.name == *after).ok_or_else(|| {
-                        content(format!("run {name:?}: after = {after:?} names no run above it"))
-                    })?;
+                    let earlier = runs
+                        .iter()
+                        .find(|earlier| earlier.name == *after)
+                        .ok_or_else(|| content(format!("run {name:?}: after = {after:?} names no run above it")))?;
                     let earlier = earlier.config(0).map_err(error)?;
                     let of = |config: &TrainConfig| (config.data().clone(), config.descent().shuffle.clone());
                     if of(&config) != of(&earlier) {

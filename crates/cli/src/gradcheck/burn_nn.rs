@@ -15,9 +15,9 @@ use burn::nn::{
     PReluConfig, RmsNormConfig, RnnConfig, SwiGluConfig,
 };
 use burn::tensor::{Device, FloatDType, Int, Tensor, TensorData, activation};
-use chainrule_records::GradientCheck;
 use chainrule_gradcheck::{Options, Report, check_output, f64_works};
 use chainrule_models::to_precision;
+use chainrule_records::GradientCheck;
 
 use super::{add, fail, random, row};
 

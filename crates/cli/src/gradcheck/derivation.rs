@@ -19,6 +19,9 @@ const FEATURES: usize = 4;
 const CLASSES: usize = 5;
 const SEEDS: u64 = 3;
 
+/// Holds a step against the other routes.
+type Step = fn(&Inputs, &Options) -> Report;
+
 /// Where a step's derivative is taken.
 #[derive(Module, Debug)]
 struct Point {
@@ -28,12 +31,12 @@ struct Point {
 /// One line an equation. Outputs of more than one number are added up with random factors.
 pub(super) fn check(device: &Device, seed: u64) -> Vec<GradientCheck> {
     let dtype = if f64_works(device) { FloatDType::F64 } else { FloatDType::F32 };
-    let steps: [(&str, fn(&Inputs, &Options) -> Report); 9] = [
+    let steps: [(&str, Step); 9] = [
         ("Eq. (4), dC/dp", |i, o| {
             let by_hand = binary_cross_entropy_by_probability(column(&i.p), column(&i.y));
             let by_hand = (by_hand * column(&i.row_factors)).unsqueeze_dim(1);
             let Inputs { y, row_factors, .. } = i.clone();
-            differentiate(&i.p, by_hand, o, move |p| binary_cost(p, &y, &row_factors))
+            differentiate(&i.p, by_hand, o, move |p| binary_cost(&p, &y, &row_factors))
         }),
         ("Eq. (5), dp/dz", |i, o| {
             let by_hand = (sigmoid_by_logit(column(&sigmoid(i.z.clone()))) * column(&i.row_factors)).unsqueeze_dim(1);
@@ -44,23 +47,19 @@ pub(super) fn check(device: &Device, seed: u64) -> Vec<GradientCheck> {
             let by_hand = binary_cross_entropy_by_logit(column(&sigmoid(i.z.clone())), column(&i.y));
             let by_hand = (by_hand * column(&i.row_factors)).unsqueeze_dim(1);
             let Inputs { y, row_factors, .. } = i.clone();
-            differentiate(&i.z, by_hand, o, move |z| binary_cost(sigmoid(z), &y, &row_factors))
+            differentiate(&i.z, by_hand, o, move |z| binary_cost(&sigmoid(z), &y, &row_factors))
         }),
         ("Eq. (8), dC/dw", |i, o| {
             let p = sigmoid(i.x.clone().matmul(i.w.clone()));
             let rows = binary_cross_entropy_by_weight(i.x.clone(), column(&p), column(&i.y));
             let by_hand = rows.transpose().matmul(i.row_factors.clone());
             let Inputs { x, y, row_factors, .. } = i.clone();
-            differentiate(&i.w, by_hand, o, move |w| {
-                binary_cost(sigmoid(like(&x, &w).matmul(w)), &y, &row_factors)
-            })
+            differentiate(&i.w, by_hand, o, move |w| binary_cost(&sigmoid(like(&x, &w).matmul(w)), &y, &row_factors))
         }),
         ("Eq. (14), dC/dp", |i, o| {
             let by_hand = cross_entropy_by_probability(i.distribution.clone(), i.targets.clone());
             let Inputs { targets, row_factors, .. } = i.clone();
-            differentiate(&i.distribution, by_hand * i.row_factors.clone(), o, move |p| {
-                cost(p, &targets, &row_factors)
-            })
+            differentiate(&i.distribution, by_hand * i.row_factors.clone(), o, move |p| cost(p, &targets, &row_factors))
         }),
         ("Eqs. (15) and (16), dp/dz", |i, o| {
             let p = softmax(i.logits.clone(), 1);
@@ -191,9 +190,9 @@ fn differentiate(
 }
 
 /// The binary costs of probabilities `[n, 1]`, each times its factor, added up.
-fn binary_cost(p: Tensor<2>, y: &Tensor<2>, factors: &Tensor<2>) -> Tensor<1> {
-    let (y, factors) = (like(y, &p), like(factors, &p));
-    (binary_cross_entropy(column(&p), column(&y)) * column(&factors)).sum()
+fn binary_cost(p: &Tensor<2>, y: &Tensor<2>, factors: &Tensor<2>) -> Tensor<1> {
+    let (y, factors) = (like(y, p), like(factors, p));
+    (binary_cross_entropy(column(p), column(&y)) * column(&factors)).sum()
 }
 
 /// The costs of rows of probabilities `[n, k]`, each times its factor, added up.

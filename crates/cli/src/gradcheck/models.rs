@@ -4,11 +4,11 @@ use burn::module::Param;
 use burn::nn::Linear;
 use burn::tensor::{Device, FloatDType, Int, Tensor, TensorData};
 use chainrule_gradcheck::{Options, Witness, against_differences, compare, controls, f64_works};
-use chainrule_records::GradientCheck;
 use chainrule_models::{
     Classifier, Gradient, L2, LogisticRegression, LogisticRegressionConfig, SoftmaxRegression, SoftmaxRegressionConfig,
     closed_form, hessian_vector_product, to_precision,
 };
+use chainrule_records::GradientCheck;
 
 use super::{add, fail, random, row};
 
@@ -80,7 +80,11 @@ fn check_model<M: Classifier>(name: &str, make: Make<M>, device: &Device, seed: 
             for (case, problem) in problems(make, device, precision, seed) {
                 let by_hand = closed_form(&problem.model, problem.features.clone(), problem.labels.clone(), l2);
                 let by_hand = by_hand.gradient.into_params(problem.model.linear());
-                add(&mut line, &case, &compare(&problem.model, problem.loss(l2), &[("closed-form", by_hand)], &options));
+                add(
+                    &mut line,
+                    &case,
+                    &compare(&problem.model, problem.loss(l2), &[("closed-form", by_hand)], &options),
+                );
             }
             rows.push(line);
         }

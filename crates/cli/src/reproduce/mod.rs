@@ -36,11 +36,8 @@ pub(crate) fn reproduce(options: &ReproduceOptions) -> Result<u8> {
             say(line);
         }
     };
-    let data = find(
-        &experiment::request(&first.data().source),
-        experiment::digits_to_draw(&first),
-        &mut |line| tell(line),
-    )?;
+    let data =
+        find(&experiment::request(&first.data().source), experiment::digits_to_draw(&first), &mut |line| tell(line))?;
     let source = Source::new(&data);
     let name = data_name(&data, &source);
     let out = options.out.clone().unwrap_or_else(|| default_folder(&name));
@@ -202,7 +199,12 @@ fn check(committed: &Numbers, report: &Report, readme: Option<&Path>, out: &Path
     if as_json {
         print_json(&json!({ "report": out, "differences": differences }));
     } else if differences.is_empty() {
-        print(&format!("{}: {} runs and {} verdicts come out the same\n", out.display(), report.numbers.runs.len(), report.claims.len()));
+        print(&format!(
+            "{}: {} runs and {} verdicts come out the same\n",
+            out.display(),
+            report.numbers.runs.len(),
+            report.claims.len()
+        ));
     } else {
         print(&format!("{}: {} differences\n{}\n", out.display(), differences.len(), differences.join("\n")));
     }
