@@ -7,7 +7,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 /// Calls the program in a folder of its own, on no data but what the arguments name, and with no way to fetch any.
-fn call(folder: &Path, arguments: &[&str]) -> Output {
+pub(crate) fn call(folder: &Path, arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_chainrule-under-test"))
         .args(arguments)
         .current_dir(folder)
@@ -20,7 +20,7 @@ fn call(folder: &Path, arguments: &[&str]) -> Output {
         .unwrap()
 }
 
-fn folder() -> TempDir {
+pub(crate) fn folder() -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     let configs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../configs");
     std::fs::create_dir(folder.path().join("configs")).unwrap();
@@ -49,11 +49,11 @@ fn quick<'a>(more: &[&'a str]) -> Vec<&'a str> {
     [&QUICK, more].concat()
 }
 
-fn text(bytes: &[u8]) -> String {
+pub(crate) fn text(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).unwrap()
 }
 
-fn code(output: &Output) -> Option<i32> {
+pub(crate) fn code(output: &Output) -> Option<i32> {
     output.status.code()
 }
 

@@ -12,7 +12,11 @@
 //! - `config`: experiments that can be run and those that cannot
 //! - `training`: the trainer, on small data
 //! - `protocol`: the report's numbers on MNIST
+//! - `report`: figures and verdicts, on runs that were made up for them
+//! - `page`: the report's page in a browser
+//! - `reproduce`: the command that makes the runs and writes the report
 //! - `command`: the program as a person or a script calls it
+//! - `made_up`: runs that nobody made, for `report` and `page`
 //! - `support`: what they share
 
 #![expect(clippy::unwrap_used, reason = "a test that panics has failed, which is what it is for")]
@@ -25,9 +29,13 @@ mod files;
 mod gradcheck;
 mod gradients;
 mod losses;
+mod made_up;
 mod mnist;
 mod order;
+mod page;
 mod properties;
 mod protocol;
+mod report;
+mod reproduce;
 mod support;
 mod training;

@@ -113,7 +113,7 @@ fn size_of(figure: &Figure, purpose: Purpose) -> [u32; 2] {
     match &figure.content {
         Content::Chart(_) => match purpose {
             Purpose::File => [640, 420],
-            Purpose::Page => [520, 340],
+            Purpose::Page => [560, 370],
         },
         Content::Pictures(pictures) => {
             let [width, height] = pictures_size(pictures);
@@ -155,7 +155,9 @@ fn draw_chart<B: DrawingBackend>(
     purpose: Purpose,
     scale: u32,
 ) -> [i32; 4] {
-    let font = |size: u32| (FAMILY, size * scale).into_font();
+    // On a narrow page a drawing is shrunk, and its letters with it.
+    let larger = if purpose == Purpose::Page { 2 } else { 0 };
+    let font = |size: u32| (FAMILY, (size + larger) * scale).into_font();
     let range = |axis: &crate::figure::Axis| axis.map(axis.range.start)..axis.map(axis.range.end);
     let mut context = ChartBuilder::on(area)
         .margin(10 * scale)

@@ -1,0 +1,219 @@
+//! Runs that nobody made, so that a verdict can be tried on whatever story it has to judge.
+
+use std::collections::BTreeMap;
+
+use chainrule_records::{
+    DataFile, DataSummary, Evaluation, FinalMetrics, GradientCheck, GradientChecks, History, Manifest, ModelKind,
+    Seconds, Summary, TrainConfig, Versions, WeightNorms,
+};
+use chainrule_report::{Facts, Report, Run, Runs, Weights};
+
+/// A report's runs, checks and facts, to be changed before it is made.
+pub(crate) struct Story {
+    pub(crate) runs: BTreeMap<String, Run>,
+    pub(crate) checks: GradientChecks,
+    pub(crate) facts: Facts,
+}
+
+/// Steps in an epoch of the logistic and of the softmax runs, and steps from one of their evaluations to the next.
+pub(crate) const STEPS: usize = 31;
+pub(crate) const INTERVAL: usize = 6;
+const SOFTMAX_STEPS: usize = 156;
+const SOFTMAX_INTERVAL: usize = 31;
+
+/// The batch after which the made-up validation loss leaps.
+pub(crate) const HARD: usize = 18;
+
+impl Story {
+    /// The report's own story: one hard batch an epoch, a stop in epoch 33 that hangs on its patience, a shuffled run that stops early as few do,
+    /// no overfitting, and penalties that cost accuracy unless they are weak.
+    pub(crate) fn new() -> Self {
+        let mut runs = Vec::new();
+        let hard = |step: usize| if step % STEPS == HARD { 0.1 } else { 0.0 };
+        let slow = |step: usize| 0.07 + 0.05 / (1.0 + step as f64 / 50.0);
+        runs.push(logistic("logistic", "", 1039, INTERVAL, |step| slow(step) + hard(step), true));
+        // Its losses stop falling one evaluation short of a patience of 9, and then one short of 11.
+        let bumpy =
+            |step: usize| if (700..754).contains(&step) || (980..1040).contains(&step) { 0.2 } else { slow(step) };
+        runs.push(logistic("logistic-full-length", "", 3100, INTERVAL, bumpy, false));
+        runs.push(logistic("logistic-every-step", "", 34 * STEPS, 1, |step| slow(step) + hard(step), false));
+        let shuffled = "descent.shuffle.generator=numpy-legacy";
+        runs.push(logistic("logistic-shuffled", shuffled, 523, INTERVAL, slow, true));
+        for seed in 0..40 {
+            let steps = if seed == 0 { 520 } else { 600 + 10 * seed };
+            runs.push(logistic(&format!("logistic-seed-{seed}"), shuffled, steps, INTERVAL, slow, true));
+        }
+        for (name, lambda, accuracy, spectral) in [
+            ("softmax", 0.0, 0.9157, 2.3),
+            ("softmax-l2-2", 2.0, 0.81, 0.28),
+            ("softmax-l2-1", 1.0, 0.83, 0.4),
+            ("softmax-l2-0.1", 0.1, 0.89, 0.9),
+            ("softmax-l2-0.01", 0.01, 0.91, 1.7),
+            ("softmax-l2-0.001", 0.001, 0.9115, 2.1),
+            ("softmax-full-length", 0.0, 0.9157, 2.3),
+            ("softmax-l2-1-full-length", 1.0, 0.834, 0.4),
+            ("softmax-l2-0.1-full-length", 0.1, 0.889, 0.9),
+            ("softmax-l2-0.01-full-length", 0.01, 0.911, 1.8),
+            ("softmax-l2-0.001-full-length", 0.001, 0.9154, 2.2),
+        ] {
+            runs.push(softmax(name, lambda, accuracy, spectral));
+        }
+        Self {
+            runs: runs.into_iter().map(|run| (run.name.clone(), run)).collect(),
+            checks: checks(),
+            facts: Facts { data_name: "made-up data".into(), batches: vec![vec![60, 68]; STEPS] },
+        }
+    }
+
+    pub(crate) fn run(&mut self, name: &str) -> &mut Run {
+        self.runs.get_mut(name).unwrap()
+    }
+
+    /// The line of the gradient checks whose text begins so.
+    pub(crate) fn check(&mut self, what: &str) -> &mut GradientCheck {
+        self.checks.rows.iter_mut().find(|row| row.what.starts_with(what)).unwrap()
+    }
+
+    pub(crate) fn report(&self) -> Report {
+        let mut runs = Runs::default();
+        self.runs.values().cloned().for_each(|run| runs.insert(run));
+        Report::new(&runs, &self.checks, &self.facts)
+    }
+}
+
+fn logistic(
+    name: &str,
+    set: &str,
+    steps: usize,
+    interval: usize,
+    loss: impl Fn(usize) -> f64,
+    stopped_early: bool,
+) -> Run {
+    let text = "[model]\nkind = 'logistic'\n[data]\nclasses = [2, 3]\n[early_stopping]\npatience = 10\nevaluations_per_epoch = 5\n[descent]\nlearning_rate = 0.05";
+    let mut overrides = vec![format!("experiment={name:?}"), "descent.shuffle.generator=none".to_owned()];
+    overrides.extend(Some(set.to_owned()).filter(|set| !set.is_empty()));
+    let config = TrainConfig::parse("made-up", text, &overrides).unwrap();
+    let last =
+        FinalMetrics { train_loss: 0.06, validation_loss: 0.066, train_accuracy: 0.975, validation_accuracy: 0.979 };
+    let data = data(4005, 2042, vec![3, 2]);
+    run(config, data, STEPS, steps, interval, loss, stopped_early, last, 2.0, 4.0, 1)
+}
+
+fn softmax(name: &str, lambda: f64, accuracy: f64, spectral: f64) -> Run {
+    let overrides = [format!("experiment={name:?}"), format!("objective.l2={lambda:?}")];
+    let config = TrainConfig::parse("made-up", "[model]\nkind = 'softmax'", &overrides).unwrap();
+    let last = FinalMetrics {
+        train_loss: 0.28,
+        validation_loss: 0.3,
+        train_accuracy: accuracy + 0.007,
+        validation_accuracy: accuracy,
+    };
+    let loss = |step: usize| 0.29 + 0.5 / (1.0 + step as f64 / 300.0);
+    let data = data(20_000, 10_000, (0..10).collect());
+    run(config, data, SOFTMAX_STEPS, 1560, SOFTMAX_INTERVAL, loss, false, last, spectral, 4.0 * spectral, 10)
+}
+
+#[expect(clippy::too_many_arguments, reason = "a run has many parts, and only two functions call this")]
+fn run(
+    config: TrainConfig,
+    data: DataSummary,
+    steps_per_epoch: usize,
+    steps: usize,
+    interval: usize,
+    loss: impl Fn(usize) -> f64,
+    stopped_early: bool,
+    last: FinalMetrics,
+    spectral: f64,
+    frobenius_squared: f64,
+    n_classes: usize,
+) -> Run {
+    let evaluation = |step: usize| Evaluation {
+        step,
+        epoch: step / steps_per_epoch,
+        validation_loss: loss(step),
+        train_accuracy: last.train_accuracy - 0.02 * loss(step),
+        validation_accuracy: last.validation_accuracy - 0.02 * loss(step),
+    };
+    let evaluations: Vec<Evaluation> = (0..steps).step_by(interval).map(evaluation).collect();
+    let best = evaluations.iter().min_by(|a, b| a.validation_loss.total_cmp(&b.validation_loss)).copied().unwrap();
+    let name = config.experiment().to_owned();
+    let summary = Summary {
+        experiment: name.clone(),
+        model: if n_classes == 1 { ModelKind::Logistic } else { ModelKind::Softmax },
+        backend: "none".into(),
+        device: "none".into(),
+        precision: config.descent().precision,
+        gradient: config.descent().gradient,
+        data,
+        seed: 0,
+        steps,
+        steps_per_epoch,
+        epochs_completed: steps / steps_per_epoch,
+        stopped_early,
+        interrupted: false,
+        stop_epoch: (steps - 1) / steps_per_epoch,
+        stop_step: steps - 1,
+        best_step: best.step,
+        best_validation_loss: best.validation_loss,
+        final_metrics: last,
+        weight_norm: WeightNorms { frobenius: frobenius_squared.sqrt(), frobenius_squared, spectral },
+        seconds: Seconds::default(),
+    };
+    let manifest = Manifest {
+        versions: Versions {
+            chainrule: "0".into(),
+            git_revision: "none".into(),
+            source: "none".into(),
+            burn: "none".into(),
+        },
+        backend: "none".into(),
+        device: "none".into(),
+        platform: "none".into(),
+        data_source: "made up".into(),
+        data_files: vec![DataFile { name: "none".into(), sha256: "0".into() }],
+        seed: 0,
+    };
+    let lambda = config.objective().l2;
+    let values = (0..784 * n_classes).map(|i| (i as f64 * (1.0 + 0.1 * lambda)).sin() / (1.0 + lambda)).collect();
+    Run {
+        name,
+        config,
+        manifest,
+        history: History {
+            train_loss: (0..steps).map(|step| loss(step) + 0.01 * (step as f64).cos()).collect(),
+            evaluations,
+        },
+        summary,
+        weights: Weights { values, n_features: 784, n_classes },
+    }
+}
+
+fn data(train: usize, validation: usize, classes: Vec<u8>) -> DataSummary {
+    DataSummary { source: "made up".into(), sha256: "0".into(), train, validation, image_size: [28, 28], classes }
+}
+
+fn checks() -> GradientChecks {
+    let line = |subject: &str, what: &str| GradientCheck {
+        subject: subject.into(),
+        precision: "f64".into(),
+        what: what.into(),
+        sources: "autodiff = by hand".into(),
+        checks: 1,
+        coordinates: 10,
+        failed: 0,
+        unresolved: 0,
+        kinks: 0,
+        worst_relative: 0.0,
+        passed: true,
+        problem: None,
+    };
+    let equations = ["Eq. (4), dC/dp", "Eq. (5), dp/dz", "Eq. (6), dC/dz", "Eq. (8), dC/dw", "Eq. (14), dC/dp"];
+    let more = ["Eqs. (15) and (16), dp/dz", "Eq. (17), dC/dz", "Eq. (18), dC/dW", "Eq. (22), dR/dw"];
+    let mut rows: Vec<GradientCheck> = equations.iter().chain(&more).map(|what| line("derivation", what)).collect();
+    rows.push(line("derivation", "Eq. (22) refused for R = sum w^2"));
+    for model in ["logistic", "softmax"] {
+        rows.push(line(model, "no penalty"));
+        rows.push(line(model, "L2, bias free"));
+    }
+    GradientChecks { backend: "none".into(), device: "none".into(), seed: 0, passed: true, rows }
+}

@@ -1,0 +1,353 @@
+//! Figures and verdicts, on runs that were made up for them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use chainrule_report::{Content, FIGURES, Plan, PlanError, Purpose, Report, Run, Verdict, files_of, needs, svg};
+
+use crate::made_up::Story;
+
+use Verdict::{Corrected, NotSupported, Supported};
+
+/// The verdict on a claim, of a story with this change.
+#[track_caller]
+fn check(id: &str, change: impl FnOnce(&mut Story), expected: Verdict) {
+    let mut story = Story::new();
+    change(&mut story);
+    let report = story.report();
+    let claim = report.claims.iter().find(|claim| claim.id == id).unwrap();
+    assert_eq!(claim.verdict, expected, "{id}: {} {}", claim.measured, claim.why);
+}
+
+#[test]
+fn the_reports_own_story_gets_its_verdicts() {
+    let found: Vec<(String, Verdict)> =
+        Story::new().report().claims.into_iter().map(|claim| (claim.id, claim.verdict)).collect();
+    let expected = [
+        ("1a", Supported),
+        ("1b", Supported),
+        ("2d", Corrected),
+        ("2e-i", NotSupported),
+        ("2e-ii", Corrected),
+        ("3d", NotSupported),
+        ("4a", Corrected),
+        ("4b", Corrected),
+        ("4c, 4d", Corrected),
+        ("4e", Corrected),
+    ];
+    assert_eq!(found, expected.map(|(id, verdict)| (id.to_owned(), verdict)));
+}
+
+#[test]
+fn a_gradient_that_disagrees_is_not_supported() {
+    for (claim, line) in
+        [("1a", "Eq. (6)"), ("1b", "Eqs. (15)"), ("1b", "Eq. (18)"), ("1a", "no penalty"), ("4a", "Eq. (22),")]
+    {
+        let fail = |story: &mut Story| {
+            let line = story.check(line);
+            (line.passed, line.failed, line.problem) = (false, 3, Some("off by two".into()));
+        };
+        check(claim, fail, NotSupported);
+    }
+    // A report whose checks are missing supports nothing.
+    check("1a", |story| story.checks.rows.clear(), NotSupported);
+}
+
+#[test]
+fn the_penalty_needs_no_correction_where_both_sums_pass() {
+    check("4a", |story| story.check("Eq. (22) refused").passed = false, Supported);
+}
+
+#[test]
+fn early_stopping_is_judged_by_its_epoch_and_by_other_patiences() {
+    check("2d", |story| story.run("logistic").summary.stop_epoch = 20, NotSupported);
+    check("2d", |story| story.run("logistic").summary.stopped_early = false, NotSupported);
+    // A loss that turns once and for all stops every patience nearby within two epochs.
+    let turn = |story: &mut Story| {
+        for evaluation in &mut story.run("logistic-full-length").history.evaluations {
+            evaluation.validation_loss = (evaluation.step as f64 - 978.0).abs();
+        }
+    };
+    check("2d", turn, Supported);
+}
+
+#[test]
+fn one_class_batches_are_counted() {
+    check("2e-i", |story| story.facts.batches[3] = vec![0, 128], Corrected);
+}
+
+#[test]
+fn spikes_off_the_grid_of_the_hard_batch_are_no_aliasing() {
+    let mut story = Story::new();
+    let aliasing = |story: &Story| {
+        let report = story.report();
+        report.claims.iter().find(|claim| claim.id == "2e-i").unwrap().evidence.clone()
+    };
+    let found = aliasing(&story);
+    assert_eq!(found["aliasing"], true);
+    assert_eq!(found["spikes"], serde_json::json!([204, 390, 576, 762, 948]));
+    assert_eq!(found["period"], 186);
+    story.run("logistic").history.evaluations[50].validation_loss = 0.5;
+    let found = aliasing(&story);
+    assert_eq!((&found["aliasing"], &found["spikes"][1]), (&false.into(), &300.into()));
+}
+
+#[test]
+fn one_shuffled_run_is_judged_among_many() {
+    let set = |story: &mut Story, step: fn(usize) -> usize| {
+        for seed in 0..40 {
+            story.run(&format!("logistic-seed-{seed}")).summary.stop_step = step(seed);
+        }
+    };
+    check("2e-ii", |story| set(story, |seed| 400 + 10 * seed), Supported);
+    check("2e-ii", |story| set(story, |seed| 900 + 10 * seed), NotSupported);
+    check("2e-ii", |story| set(story, |seed| 700 + 10 * seed), Corrected);
+}
+
+#[test]
+fn overfitting_is_a_rising_validation_loss_and_a_wide_gap() {
+    let rise = |story: &mut Story| {
+        for evaluation in &mut story.run("softmax").history.evaluations {
+            evaluation.validation_loss = evaluation.step as f64;
+        }
+    };
+    check("3d", rise, Supported);
+    let both = |story: &mut Story| {
+        rise(story);
+        story.run("softmax").summary.final_metrics.train_accuracy = 0.9158;
+    };
+    check("3d", both, Corrected);
+}
+
+#[test]
+fn pictures_of_lambda_1_are_called_that() {
+    check(
+        "4b",
+        |story| {
+            let named = story.run("softmax-l2-1").clone();
+            story.run("softmax-l2-2").config = named.config;
+        },
+        Supported,
+    );
+}
+
+#[test]
+fn penalties_are_weighed_against_the_standard_error_in_both_ways_of_ending() {
+    let set = |run: &mut Run, accuracy: f64| run.summary.final_metrics.validation_accuracy = accuracy;
+    check("4c, 4d", |story| set(story.run("softmax-l2-0.001-full-length"), 0.91), Supported);
+    let all = |story: &mut Story| {
+        for run in story.runs.values_mut().filter(|run| run.name.starts_with("softmax")) {
+            set(run, 0.9157);
+        }
+    };
+    check("4c, 4d", all, NotSupported);
+}
+
+#[test]
+fn norms_must_fall_and_be_the_one_that_is_named() {
+    check("4e", |story| story.run("softmax-l2-0.01").summary.weight_norm.spectral = 0.1, NotSupported);
+    let rank_one = |story: &mut Story| {
+        for run in story.runs.values_mut() {
+            run.summary.weight_norm.frobenius_squared = run.summary.weight_norm.spectral;
+            run.summary.weight_norm.frobenius = run.summary.weight_norm.spectral.sqrt();
+        }
+    };
+    check("4e", rank_one, Supported);
+}
+
+#[test]
+fn every_curve_of_a_chart_has_a_colour_of_its_own() {
+    // The page switches a curve by its colour.
+    for figure in Story::new().report().figures {
+        if let Content::Chart(chart) = &figure.content {
+            let colors: BTreeSet<String> = chart.series.iter().map(|series| series.color.hex()).collect();
+            assert_eq!(colors.len(), chart.series.len(), "{}", figure.id);
+        }
+    }
+}
+
+#[test]
+fn figures_are_drawn_with_ink_and_alike_each_time() {
+    let report = Story::new().report();
+    assert_eq!(report.figures.len(), FIGURES.len());
+    for figure in &report.figures {
+        let [(svg_name, svg_bytes), (png_name, png_bytes)] = files_of(figure);
+        assert_eq!((svg_name, png_name), (format!("figures/{}.svg", figure.id), format!("figures/{}.png", figure.id)));
+        assert_eq!(files_of(figure)[0].1, svg_bytes);
+        let mut reader = png::Decoder::new(std::io::Cursor::new(&png_bytes)).read_info().unwrap();
+        let mut pixels = vec![0; reader.output_buffer_size().unwrap()];
+        let info = reader.next_frame(&mut pixels).unwrap();
+        let [width, height] = svg(figure, Purpose::File).size;
+        assert_eq!((info.width, info.height), (2 * width, 2 * height), "{}", figure.id);
+        let dark = pixels.chunks(3).filter(|pixel| pixel.iter().all(|&value| value < 100)).count();
+        assert!(dark > 500, "{} has {dark} dark pixels: where are its letters?", figure.id);
+        assert!(pixels.chunks(3).filter(|pixel| **pixel == [255, 255, 255]).count() > 10_000, "{}", figure.id);
+    }
+}
+
+#[test]
+fn lines_end_at_the_charts_edge() {
+    // The validation accuracy starts far below figure 2's lower limit, in a story where it does.
+    let mut story = Story::new();
+    for evaluation in story.run("logistic").history.evaluations.iter_mut().take(3) {
+        evaluation.validation_accuracy = 0.1;
+    }
+    let report = story.report();
+    let figure = report.figures.iter().find(|figure| figure.id == "figure-2").unwrap();
+    let Content::Chart(chart) = &figure.content else { panic!("figure 2 is a chart") };
+    let drawing = svg(figure, Purpose::File);
+    let [left, top, right, bottom] = drawing.plot.unwrap();
+    let color = chart.series[1].color.hex();
+    let lines: Vec<&str> =
+        drawing.svg.lines().filter(|line| line.starts_with("<polyline") && line.contains(&color)).collect();
+    assert!(!lines.is_empty());
+    for line in lines {
+        let points = line.split("points=\"").nth(1).unwrap().split('"').next().unwrap();
+        for point in points.split_whitespace() {
+            let (x, y) = point.split_once(',').unwrap();
+            let (x, y): (i32, i32) = (x.parse().unwrap(), y.parse().unwrap());
+            assert!((left..=right).contains(&x) && (top..=bottom).contains(&y), "{x}, {y} in {line}");
+        }
+    }
+    // Nothing runs along the lower edge, where points below it would be if they were only moved.
+    let at_the_edge = |line: &&str| line.matches(&format!(",{bottom}")).count() > 1;
+    assert!(!drawing.svg.lines().filter(|line| line.contains(&color)).any(|line| at_the_edge(&line)));
+}
+
+#[test]
+fn limits_give_way_to_data_that_does_not_fit_them() {
+    let mut story = Story::new();
+    for run in story.runs.values_mut() {
+        for evaluation in &mut run.history.evaluations {
+            evaluation.validation_accuracy /= 3.0;
+            evaluation.train_accuracy /= 3.0;
+        }
+    }
+    let report = story.report();
+    let figure = report.figures.iter().find(|figure| figure.id == "figure-5").unwrap();
+    let Content::Chart(chart) = &figure.content else { panic!("figure 5 is a chart") };
+    assert!(chart.y.range.start < 0.3 && chart.y.range.end < 0.35, "{:?}", chart.y.range);
+}
+
+#[test]
+fn whatever_the_data_is_called_the_pages_stay_pages() {
+    let mut story = Story::new();
+    story.facts.data_name = "<script>alert(1)</script> `a` $b$ | c".into();
+    story.run("softmax").manifest.data_files[0].name = "</script><b>".into();
+    let report = story.report();
+    assert!(!report.html.contains("<script>alert"), "the name is code");
+    assert!(report.html.contains("&lt;script&gt;alert(1)&lt;/script&gt; `a` $b$ | c"));
+    assert!(!report.html.contains("</script><b>"));
+    assert!(report.markdown.contains("\\<script\\>alert(1)\\</script\\> \\`a\\` \\$b\\$ \\| c"));
+}
+
+#[test]
+fn the_page_needs_nothing_from_elsewhere() {
+    let report = Story::new().report();
+    let links = report.html.replace("http://www.w3.org/", "");
+    for scheme in ["http:", "https:", "//cdn", "@import", "src="] {
+        assert!(!links.contains(scheme), "{scheme}");
+    }
+    // Every formula is one: what LaTeX does not know comes out as an error.
+    assert!(!report.html.contains("merror"));
+    assert!(report.html.matches("<math").count() > 30);
+}
+
+#[test]
+fn the_markdown_names_pictures_that_are_written() {
+    let report = Story::new().report();
+    let files: BTreeMap<String, Vec<u8>> = report.files().into_iter().collect();
+    let named: Vec<&str> = report.markdown.split("](").skip(1).map(|rest| rest.split(')').next().unwrap()).collect();
+    assert_eq!(named.len(), FIGURES.len());
+    for name in named {
+        assert!(files.contains_key(name), "{name}");
+    }
+    let claims: serde_json::Value = serde_json::from_slice(&files["claims.json"]).unwrap();
+    assert_eq!(claims[3]["verdict"], "not supported");
+    assert_eq!(claims.as_array().unwrap().len(), report.claims.len());
+}
+
+#[test]
+fn numbers_differ_where_anything_that_counts_does() {
+    let old = Story::new().report().numbers;
+    let read: chainrule_report::Numbers = serde_json::from_str(&old.to_json()).unwrap();
+    assert_eq!(read, old);
+    assert_eq!(old.differences(&old), Vec::<String>::new());
+    type Change = fn(&mut Story);
+    let changes: [(&str, Change); 6] = [
+        ("steps", |story| story.run("softmax").summary.steps += 1),
+        ("stop epoch", |story| story.run("logistic").summary.stop_epoch += 1),
+        ("right", |story| story.run("logistic").summary.final_metrics.validation_accuracy -= 3.0 / 2042.0),
+        ("spectral", |story| story.run("softmax-l2-1").summary.weight_norm.spectral *= 1.01),
+        ("validation loss", |story| story.run("softmax").summary.final_metrics.validation_loss = f64::NAN),
+        ("claim 4a", |story| story.check("Eq. (22) refused").passed = false),
+    ];
+    for (what, change) in changes {
+        let mut story = Story::new();
+        change(&mut story);
+        let differences = old.differences(&story.report().numbers);
+        assert!(differences.iter().any(|line| line.contains(what)), "{what}: {differences:?}");
+    }
+    let mut fewer = old.clone();
+    fewer.runs.remove("softmax");
+    assert_eq!(old.differences(&fewer), ["softmax: was not run"]);
+    assert_eq!(fewer.differences(&old), ["softmax: is new"]);
+}
+
+#[test]
+fn the_plan_in_configs_has_every_run_that_the_report_needs() {
+    let plan = Plan::read(&configs().join("report.toml"), &[]).unwrap();
+    for need in needs(None) {
+        let seed = format!("{need}-0");
+        assert!(plan.runs.iter().any(|run| run.name == need || run.name == seed), "{need}");
+    }
+    assert_eq!(plan.runs.iter().filter(|run| run.name.starts_with("logistic-seed-")).count(), 100);
+    let stream: Vec<&str> = plan
+        .runs
+        .iter()
+        .filter(|run| run.after.is_some() && !run.name.contains("full"))
+        .map(|run| &*run.name)
+        .collect();
+    assert_eq!(stream, ["softmax-l2-2", "softmax-l2-1", "softmax-l2-0.1", "softmax-l2-0.01", "softmax-l2-0.001"]);
+}
+
+#[test]
+fn a_plan_that_cannot_be_is_refused_in_one_line() {
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["softmax.toml", "logistic.toml"] {
+        std::fs::copy(configs().join(name), folder.path().join(name)).unwrap();
+    }
+    let plan = |text: &str| -> PlanError {
+        let path = folder.path().join("plan.toml");
+        std::fs::write(&path, text).unwrap();
+        Plan::read(&path, &[]).unwrap_err()
+    };
+    let run =
+        |name: &str, config: &str, more: &str| format!("[[run]]\nname = '{name}'\nconfig = '{config}.toml'\n{more}\n");
+    let two = |more: &str| run("a", "softmax", "") + &run("b", "logistic", more);
+    for (text, expected) in [
+        (String::from("run = 3"), "plan.toml: TOML parse error"),
+        (run("a", "absent", ""), "absent.toml"),
+        (run("a", "softmax", "set = { 'descent.epoch' = 1 }"), "descent.epochs"),
+        (run("a", "softmax", "sed = 1"), "unknown field `sed`"),
+        (run("a/b", "softmax", ""), "a/b"),
+        (two("after = 'c'"), "after = \"c\" names no run above it"),
+        (two("after = 'a'"), "has other data or another shuffle"),
+        (run("a", "softmax", "") + &run("a", "softmax", ""), "two runs are named \"a\""),
+    ] {
+        let error = plan(&text).to_string();
+        assert!(error.contains(expected), "{error}");
+        assert!(!error.contains('\n'), "{error}");
+    }
+    assert!(Plan::read(Path::new("no/plan.toml"), &[]).unwrap_err().to_string().contains("no/plan.toml"));
+}
+
+fn configs() -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../configs")
+}
+
+#[test]
+fn a_report_is_the_same_bytes_each_time() {
+    let pages = |report: &Report| (report.html.clone(), report.markdown.clone());
+    assert_eq!(pages(&Story::new().report()), pages(&Story::new().report()));
+}

@@ -1,0 +1,144 @@
+//! The command that makes the runs and writes the report.
+
+use std::path::{Path, PathBuf};
+use std::process::Output;
+
+use chainrule::backend::Backend;
+use serde_json::Value;
+
+use crate::command::{call, code, folder, text};
+
+/// Reproduces the report on a few digits, in a second or two.
+fn reproduce(folder: &Path, more: &[&str]) -> Output {
+    // The slowest backend is not asked for 115 runs.
+    let backend = Backend::built().last().unwrap();
+    let few = [
+        "reproduce",
+        "--data",
+        "embedded",
+        "--set",
+        "data.train_images=800",
+        "--set",
+        "data.validation_images=200",
+        "--set",
+        "descent.epochs=3",
+        "--backend",
+        backend.name(),
+    ];
+    let precision = if backend == Backend::Wgpu { ["--precision", "f32"] } else { ["--precision", "f64"] };
+    call(folder, &[&few[..], &precision, more].concat())
+}
+
+fn runs_of(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder.join("runs/reproduce")).unwrap();
+    entries.map(|entry| entry.unwrap().path()).filter(|path| path.is_dir()).collect()
+}
+
+#[test]
+fn the_whole_report_is_made_on_any_data_and_kept_runs_are_used_again() {
+    let folder = folder();
+    let (folder, out) = (folder.path(), folder.path().join("runs/report-on-embedded-digits"));
+    let first = reproduce(folder, &[]);
+    assert_eq!(code(&first), Some(0), "{}", text(&first.stderr));
+    assert!(text(&first.stderr).contains("115 runs made, 0 found"), "{}", text(&first.stderr));
+    assert!(text(&first.stdout).contains("2e-i"), "{}", text(&first.stdout));
+    let claims: Value = serde_json::from_slice(&std::fs::read(out.join("claims.json")).unwrap()).unwrap();
+    assert_eq!(claims[0]["id"], "1a");
+    // What the checks are called is what the report looks for.
+    assert_eq!(
+        claims[0]["evidence"]["lines"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter(|line| line["subject"] == "derivation")
+            .count(),
+        4
+    );
+    assert_eq!(
+        claims[1]["evidence"]["lines"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter(|line| line["subject"] == "derivation")
+            .count(),
+        4
+    );
+    assert_eq!((&claims[0]["verdict"], &claims[1]["verdict"]), (&"supported".into(), &"supported".into()));
+    assert_eq!((&claims[6]["id"], &claims[6]["verdict"]), (&"4a".into(), &"corrected".into()));
+    let page = std::fs::read(out.join("index.html")).unwrap();
+
+    // The same again: nothing is trained, and the page is the same.
+    let second = reproduce(folder, &[]);
+    assert!(text(&second.stderr).contains("0 runs made, 115 found"), "{}", text(&second.stderr));
+    assert_eq!(std::fs::read(out.join("index.html")).unwrap(), page);
+
+    // Of a run that was cut off before its end only that one is made again, though others start from its random stream.
+    let cut =
+        runs_of(folder).into_iter().find(|run| run.to_string_lossy().contains("softmax-l2-1-full-length")).unwrap();
+    std::fs::remove_file(cut.join("summary.json")).unwrap();
+    let third = reproduce(folder, &["--check", "--out", &out.to_string_lossy()]);
+    assert!(text(&third.stderr).contains("1 runs made, 114 found"), "{}", text(&third.stderr));
+    assert_eq!(code(&third), Some(0), "{}", text(&third.stdout));
+
+    // Autodiff gives the same report.
+    let autodiff = reproduce(folder, &["--check", "--out", &out.to_string_lossy(), "--gradient", "autodiff"]);
+    assert!(text(&autodiff.stderr).contains("115 runs made"), "{}", text(&autodiff.stderr));
+    assert_eq!(code(&autodiff), Some(0), "{}", text(&autodiff.stdout));
+
+    // And a report that says otherwise is found out.
+    let numbers = std::fs::read_to_string(out.join("numbers.json")).unwrap();
+    let altered = numbers.replacen("\"stop_epoch\":2", "\"stop_epoch\":1", 1).replacen("corrected", "supported", 1);
+    assert_ne!(numbers, altered);
+    std::fs::write(out.join("numbers.json"), altered).unwrap();
+    let told = reproduce(folder, &["--check", "--out", &out.to_string_lossy(), "--json"]);
+    assert_eq!(code(&told), Some(1));
+    let told: Value = serde_json::from_slice(&told.stdout).unwrap();
+    assert_eq!(told["differences"].as_array().unwrap().len(), 2, "{told}");
+}
+
+#[test]
+fn one_figure_makes_its_own_runs_only() {
+    let folder = folder();
+    let output = reproduce(folder.path(), &["--only", "figure-3", "--out", "pictures", "--json"]);
+    assert_eq!(code(&output), Some(0), "{}", text(&output.stderr));
+    let told: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(told["files"], serde_json::json!(["pictures/figures/figure-3.svg", "pictures/figures/figure-3.png"]));
+    assert_eq!(std::fs::read_dir(folder.path().join("pictures")).unwrap().count(), 1);
+    let mut names: Vec<String> = runs_of(folder.path())
+        .iter()
+        .map(|path| path.file_name().unwrap().to_string_lossy().rsplit_once('-').unwrap().0.to_owned())
+        .collect();
+    names.sort();
+    assert_eq!(names, ["logistic", "logistic-shuffled"]);
+}
+
+#[test]
+fn a_figure_of_a_later_run_makes_those_before_it_on_the_stream() {
+    let folder = folder();
+    let output = reproduce(folder.path(), &["--only", "figure-6", "--out", "pictures"]);
+    assert_eq!(code(&output), Some(0), "{}", text(&output.stderr));
+    let configs =
+        runs_of(folder.path()).into_iter().map(|run| std::fs::read_to_string(run.join("config.toml")).unwrap());
+    let mut skipped: Vec<String> =
+        configs.filter_map(|text| Some(text.lines().find(|line| line.starts_with("skip"))?.to_owned())).collect();
+    skipped.sort();
+    assert_eq!(skipped, ["skip_epochs = 0", "skip_epochs = 3"]);
+}
+
+#[test]
+fn what_cannot_be_reproduced_is_said_in_one_line() {
+    let folder = folder();
+    for (arguments, expected) in [
+        (vec!["--only", "figure-9"], "there is no such figure; take one of figure-1"),
+        (vec!["no/plan.toml"], "cannot read no/plan.toml"),
+        (vec!["--set", "descent.epoch=3"], "descent.epochs"),
+        (vec!["--check", "--out", "nowhere"], "cannot read nowhere/numbers.json"),
+    ] {
+        let output = reproduce(folder.path(), &arguments);
+        assert_eq!(code(&output), Some(2), "{arguments:?}");
+        let error = text(&output.stderr);
+        assert!(error.contains(expected), "{error}");
+        assert!(error.lines().filter(|line| line.starts_with("error")).count() == 1, "{error}");
+        assert!(!folder.path().join("runs").exists(), "{arguments:?} wrote something");
+    }
+}
