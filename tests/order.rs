@@ -47,3 +47,15 @@ fn the_order_of_a_chacha_seed_is_this_one() {
     let order = BatchOrder::new(Shuffle::ChaCha { seed: 0 }).next_epoch(16);
     assert_eq!(order, [14, 8, 6, 1, 9, 5, 13, 12, 0, 15, 3, 4, 11, 7, 2, 10]);
 }
+
+#[test]
+fn skipping_epochs_goes_on_with_the_stream() {
+    for shuffle in [Shuffle::NumpyLegacy { seed: 7 }, Shuffle::ChaCha { seed: 7 }, Shuffle::None] {
+        let mut drawn = BatchOrder::new(shuffle);
+        let mut skipped = BatchOrder::new(shuffle);
+        let epochs: Vec<Vec<usize>> = (0..4).map(|_| drawn.next_epoch(100)).collect();
+        skipped.skip(3, 100);
+        assert_eq!(skipped.next_epoch(100), epochs[3], "{shuffle:?}");
+        assert!(matches!(shuffle, Shuffle::None) || epochs[3] != epochs[0]);
+    }
+}

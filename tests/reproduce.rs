@@ -97,6 +97,24 @@ fn the_whole_report_is_made_on_any_data_and_kept_runs_are_used_again() {
 }
 
 #[test]
+fn the_plans_own_settings_of_a_run_outlast_those_of_the_command_line() {
+    let folder = folder();
+    // With a patience of 1 every run would stop at once, but for those whose point is that they do not.
+    let output =
+        reproduce(folder.path(), &["--set", "early_stopping.patience=1", "--only", "2e-aliasing", "--out", "pictures"]);
+    assert_eq!(code(&output), Some(0), "{}", text(&output.stderr));
+    let summaries = runs_of(folder.path()).into_iter().map(|run| std::fs::read(run.join("summary.json")).unwrap());
+    let summaries: Vec<Value> = summaries.map(|bytes| serde_json::from_slice(&bytes).unwrap()).collect();
+    let find = |name: &str| summaries.iter().find(|summary| summary["experiment"] == name).unwrap();
+    let (stopped, every_step) = (find("logistic"), find("logistic-every-step"));
+    assert_eq!((&stopped["stopped_early"], &every_step["stopped_early"]), (&true.into(), &false.into()));
+    // It goes on for just as many epochs as the other began.
+    let epochs = stopped["stop_epoch"].as_u64().unwrap() + 1;
+    assert_eq!(every_step["epochs_completed"], epochs);
+    assert!(epochs < 3, "the first run did not stop early");
+}
+
+#[test]
 fn one_figure_makes_its_own_runs_only() {
     let folder = folder();
     let output = reproduce(folder.path(), &["--only", "figure-3", "--out", "pictures", "--json"]);

@@ -17,7 +17,7 @@ struct Check {
     run: fn() -> Outcome,
 }
 
-const CHECKS: [Check; 11] = [
+const CHECKS: [Check; 14] = [
     Check { name: "format", run: || cargo(&["fmt", "--all", "--check"], &[]) },
     Check {
         name: "clippy",
@@ -30,15 +30,21 @@ const CHECKS: [Check; 11] = [
             cargo(&["doc", "--workspace", "--no-deps", "--locked", "--document-private-items"], &deny)
         },
     },
+    Check { name: "a browser for the page's tests", run: browser },
     Check { name: "tests", run: || cargo(&["test", "--workspace", "--locked"], &[]) },
     Check { name: "train: README's main job on the embedded digits", run: short_train },
     Check { name: "gradcheck", run: || cargo(&["xtask", "gradcheck"], &[]) },
+    Check { name: "reproduce: the report in docs/report", run: || reproduce(&[]) },
     Check {
         name: "the checker's core without Burn",
         // Not its tests, whose own dependencies bring Burn back; they run with the others.
         run: || cargo(&["check", "--package", "chainrule-gradcheck", "--no-default-features", "--locked"], &[]),
     },
     Check { name: "tests on flex and ndarray", run: || tests_with(&["--features", "flex"]) },
+    Check {
+        name: "reproduce: the same on flex by autodiff",
+        run: || reproduce(&["--features", "flex,ndarray", "--backend", "flex", "--gradient", "autodiff"]),
+    },
     Check { name: "reader against burn-dataset's own", run: burn_mnist },
     Check { name: "clippy with every backend", run: clippy_all },
     Check { name: "tests on wgpu", run: wgpu },
@@ -139,22 +145,46 @@ fn clippy_all() -> Outcome {
     )
 }
 
+/// Makes the report again and compares it with the one that is committed.
+fn reproduce(options: &[&str]) -> Outcome {
+    let Some(folder) = mnist_folder() else { return Outcome::Skipped("no MNIST".to_owned()) };
+    let folder = folder.to_string_lossy();
+    cargo(&[&["xtask", "reproduce", "--check", "--data", &folder], options].concat(), &[])
+}
+
+/// Chromium and its driver; without them the page's tests say that they are skipped.
+fn browser() -> Outcome {
+    let is_there =
+        || Command::new("chromedriver").arg("--version").output().is_ok_and(|output| output.status.success());
+    installed(is_there, &["chromium", "chromium-driver"])
+}
+
 /// The tests on a real Vulkan adapter, Mesa's software one where there is no other.
 fn wgpu() -> Outcome {
-    if !has_vulkan() {
-        // Installing packages is for machines made to be thrown away.
-        if std::env::var_os("CI").is_none() {
-            return Outcome::Skipped("no Vulkan here; install mesa-vulkan-drivers and libvulkan1".to_owned());
-        }
-        let apt = |arguments: &[&str]| matches!(succeeds(Command::new("apt-get").args(arguments)), Outcome::Passed);
-        let installed = apt(&["update", "--quiet"])
-            && apt(&["install", "--yes", "--quiet", "--no-install-recommends", "mesa-vulkan-drivers", "libvulkan1"]);
-        if !installed || !has_vulkan() {
-            return Outcome::Skipped("no Vulkan here, and its Debian packages could not be installed".to_owned());
-        }
+    match installed(has_vulkan, &["mesa-vulkan-drivers", "libvulkan1"]) {
+        // With ndarray beside it, so that both are compared.
+        Outcome::Passed => tests_with(&["--features", "wgpu"]),
+        missing => missing,
     }
-    // With ndarray beside it, so that both are compared.
-    tests_with(&["--features", "wgpu"])
+}
+
+/// Whether something is there, once these Debian packages are, where they may be installed.
+fn installed(is_there: impl Fn() -> bool, packages: &[&str]) -> Outcome {
+    if is_there() {
+        return Outcome::Passed;
+    }
+    let packages_named = packages.join(" and ");
+    // Installing packages is for machines made to be thrown away.
+    if std::env::var_os("CI").is_none() {
+        return Outcome::Skipped(format!("it is not here; install {packages_named}"));
+    }
+    let apt = |arguments: &[&str]| matches!(succeeds(Command::new("apt-get").args(arguments)), Outcome::Passed);
+    let install = [&["install", "--yes", "--quiet", "--no-install-recommends"], packages].concat();
+    if apt(&["update", "--quiet"]) && apt(&install) && is_there() {
+        Outcome::Passed
+    } else {
+        Outcome::Skipped(format!("it is not here, and {packages_named} could not be installed"))
+    }
 }
 
 /// Whether a Vulkan loader could find a driver.

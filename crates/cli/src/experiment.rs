@@ -15,11 +15,16 @@ pub(crate) fn config(options: &TrainOptions) -> Result<TrainConfig> {
 }
 
 /// `--set` in order, then the options that have names.
-pub(crate) fn overrides(choices: &Choices) -> Vec<String> {
+fn overrides(choices: &Choices) -> Vec<String> {
+    let quoted = |text: &str| toml::Value::from(text).to_string();
+    let data = choices.data.source.as_deref().map(|source| format!("data.source={}", quoted(source)));
+    overrides_but_data(choices).into_iter().chain(data).collect()
+}
+
+/// The same without the source of the data.
+pub(crate) fn overrides_but_data(choices: &Choices) -> Vec<String> {
     let mut overrides = choices.overrides.clone();
     let mut set = |key: &str, value: Option<String>| overrides.extend(value.map(|value| format!("{key}={value}")));
-    let quoted = |text: &str| toml::Value::from(text).to_string();
-    set("data.source", choices.data.source.as_deref().map(quoted));
     set("descent.gradient", choices.gradient.map(|gradient| name(&gradient)));
     set("descent.precision", choices.precision.map(|precision| name(&precision)));
     set("descent.shuffle.seed", choices.seed.map(|seed| seed.to_string()));

@@ -20,19 +20,20 @@ for (const figure of document.querySelectorAll("figure")) {
     const box = svg.getBoundingClientRect(), scale = svg.viewBox.baseVal.width / box.width;
     return [(event.clientX - box.left) * scale, (event.clientY - box.top) * scale, scale];
   };
-  drawing.addEventListener("pointermove", (event) => {
+  const tell = (event) => {
     const [x, y, scale] = units(event);
     place(x / scale, y / scale, say.at(x, y));
-  });
-  drawing.addEventListener("pointerdown", (event) => {
-    const [x, y, scale] = units(event);
-    place(x / scale, y / scale, say.at(x, y));
-  });
-  drawing.addEventListener("pointerleave", () => { say.leave(); place(0, 0, ""); });
-  drawing.addEventListener("blur", () => { say.leave(); place(0, 0, ""); });
+  };
+  const leave = () => { say.leave(); place(0, 0, ""); };
+  drawing.addEventListener("pointermove", tell);
+  drawing.addEventListener("pointerdown", tell);
+  // A finger that lifts leaves too, but then one wants to read; the next touch elsewhere ends it.
+  drawing.addEventListener("pointerleave", (event) => { if (event.pointerType !== "touch") leave(); });
+  document.addEventListener("pointerdown", (event) => { if (!drawing.contains(event.target)) leave(); });
+  drawing.addEventListener("blur", leave);
   drawing.addEventListener("keydown", (event) => {
     const moves = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
-    if (event.key === "Escape") { say.leave(); place(0, 0, ""); }
+    if (event.key === "Escape") leave();
     if (!moves[event.key]) return;
     event.preventDefault();
     const [x, y, text] = say.step(...moves[event.key]);
@@ -77,7 +78,7 @@ function chart(figure, svg, { plot: [left, top, right, bottom], x: xAxis, y: yAx
     });
     dots.forEach((dot, i) => {
       const point = found[i] !== null && place(series[i].points[found[i]]);
-      const inside = point && point[1] >= top - 1 && point[1] <= bottom + 1;
+      const inside = point && !series[i].upright && point[1] >= top - 1 && point[1] <= bottom + 1;
       dot.classList.toggle("off", !inside);
       if (inside) { dot.setAttribute("cx", point[0]); dot.setAttribute("cy", point[1]); }
     });
@@ -88,7 +89,8 @@ function chart(figure, svg, { plot: [left, top, right, bottom], x: xAxis, y: yAx
       if (k === null) return null;
       const [x, y] = series[i].points[k], band = series[i].band[k];
       const spread = band === undefined ? "" : " ± " + write(yAxis, band);
-      return `${series[i].name}\n${xAxis.label} ${write(xAxis, x)}: ${write(yAxis, y)}${spread}`;
+      const value = series[i].upright ? "" : `: ${write(yAxis, y)}${spread}`;
+      return `${series[i].name}\n${xAxis.label} ${write(xAxis, x)}${value}`;
     }).filter(Boolean).join("\n");
   };
   const at = (x, y) => {

@@ -1,6 +1,6 @@
 //! What the pages say, task by task.
 
-use chainrule_records::{Generator, GradientChecks, GradientSource, Precision};
+use chainrule_records::{Generator, GradientCheck, GradientChecks, GradientSource, Precision};
 
 use crate::Facts;
 use crate::analysis::spikes;
@@ -26,7 +26,7 @@ pub(crate) fn document(sources: &Sources) -> Document {
         lead: format!(
             "A student's report on a computer-vision course's first assignment (TDT4265, 2023) derives two gradients by hand, trains on them, draws \
              eight figures and makes ten claims. This page was written by a program that made every run again, on {data}, drew every figure anew, and \
-             judged every claim by what it measured. Nothing on it was typed in: on other data, figures and verdicts may come out otherwise."
+             judged every claim by what it measured. No number or verdict on it was typed in: on other data they may come out otherwise."
         ),
         sections: vec![
             verdicts(sources),
@@ -72,12 +72,14 @@ impl Sources<'_> {
         let row = |(equations, formula, why): &(&[usize], &str, &str)| {
             let name = equations.iter().map(|equation| format!("({equation})")).collect::<Vec<_>>().join(", ");
             let lines: Vec<_> = equations.iter().flat_map(|&equation| lines_of(self.checks, equation)).collect();
-            let found = match lines.first() {
-                None => "a definition".to_owned(),
-                Some(line) if line.passed => {
-                    format!("{} coordinates agree: by hand, autodiff, differences", line.coordinates)
-                }
-                Some(line) => format!("**{} of {} coordinates disagree**", line.failed, line.coordinates),
+            let sum = |count: fn(&GradientCheck) -> usize| lines.iter().map(|line| count(line)).sum::<usize>();
+            let (coordinates, failed) = (sum(|line| line.coordinates), sum(|line| line.failed));
+            let found = if lines.is_empty() {
+                "a definition".to_owned()
+            } else if lines.iter().all(|line| line.passed) {
+                format!("{coordinates} coordinates agree: by hand, autodiff, differences")
+            } else {
+                format!("**{failed} of {coordinates} coordinates disagree**")
             };
             vec![name, format!("${formula}$"), (*why).to_owned(), found]
         };
@@ -167,7 +169,7 @@ fn task_2abc(sources: &Sources) -> Section {
             text(format!(
                 "Class {} against class {}: {} training and {} validation rows. Pixels are scaled to $-1 \\dots 1$, weights start at zero, and plain gradient \
                  descent takes batches of {} in the order of the file with a learning rate of {}. An epoch has {} whole batches; the rows left over are \
-                 dropped. The report evaluates every {} steps, and stops at the {}th evaluation in a row without a lower validation loss.",
+                 dropped. The report evaluates every {} steps, and stops after {} evaluations in a row without a lower validation loss.",
                 classes.get(1).copied().unwrap_or_default(),
                 classes.first().copied().unwrap_or_default(),
                 data.train,
@@ -191,7 +193,7 @@ fn what_strikes(run: &Run) -> String {
     let spikes = spikes(run).len();
     let mut said = Vec::new();
     if spikes > 0 {
-        said.push(format!("{spikes} times the validation loss leaps up, which is task 2e's to explain."));
+        said.push(format!("The validation loss leaps up {spikes} times, which is task 2e's to explain."));
     }
     if last.validation_accuracy > last.train_accuracy {
         said.push(
@@ -227,14 +229,14 @@ fn task_2e(sources: &Sources) -> Section {
         vec![
             sources.figure("figure-3"),
             text(format!(
-                "The report explains the spikes of the run in file order by batches of one class. So let us look at the batches, and between the \
+                "The report speaks of batches of one class, and of the spikes that they make. So let us look at the batches, and between the \
                  evaluations: the same path again, evaluated after each of its {} steps an epoch.",
                 run.summary.steps_per_epoch
             )),
             sources.figure("2e-aliasing"),
             sources.claim("2e-i"),
             text(format!(
-                "That the shuffled run stops earlier is one run's word. A shuffle has a seed; here are {} of them.",
+                "When the shuffled run stops is one run's word. A shuffle has a seed; here are {} of them.",
                 seeds.len()
             )),
             sources.figure("2e-seeds"),
@@ -303,8 +305,8 @@ fn task_4b(sources: &Sources) -> Section {
         "Task 4b: the weights as pictures",
         vec![
             text(
-                "Each class has one weight a pixel, so its weights make a picture of what speaks for it (white) and against it (black). Without a penalty the \
-                 weights of neighbouring pixels are free to differ, and do. A strong penalty leaves only what pays for itself on many rows: smooth templates.",
+                "Each class has one weight a pixel, so its weights make a picture: white where ink raises the class's score most, black where it lowers it most. \
+                 Without a penalty nothing keeps the weights of neighbouring pixels alike. A strong penalty leaves only what pays for itself on many rows.",
             ),
             sources.figure("figure-6"),
             sources.figure("4b-penalties"),
@@ -320,7 +322,8 @@ fn task_4cd(sources: &Sources) -> Section {
         vec![
             sources.figure("figure-7"),
             text(
-                "An accuracy is a share of finitely many rows, so it has a standard error: $\\sqrt{p (1 - p) / n}$. Differences below it mean nothing. And \
+                "An accuracy is a share of finitely many rows, so it has a standard error: $\\sqrt{p (1 - p) / n}$. It is a yardstick: about how far the accuracy would move \
+                 on as many other images. (All runs are measured on the same ones, so that smaller differences can be real; one run each cannot show it.) And \
                  curves that end at different steps are hard to compare, so here are the same runs with all their epochs.",
             ),
             sources.figure("4c-full-length"),

@@ -157,6 +157,7 @@ fn draw_chart<B: DrawingBackend>(
 ) -> [i32; 4] {
     // On a narrow page a drawing is shrunk, and its letters with it.
     let larger = if purpose == Purpose::Page { 2 } else { 0 };
+    let is_bitmap = scale > 1;
     let font = |size: u32| (FAMILY, (size + larger) * scale).into_font();
     let range = |axis: &crate::figure::Axis| axis.map(axis.range.start)..axis.map(axis.range.end);
     let mut context = ChartBuilder::on(area)
@@ -199,7 +200,12 @@ fn draw_chart<B: DrawingBackend>(
         }
         let visible = range(&chart.y);
         let line = |width: u32| {
+            // In pixels plotters prolongs a line at sharp corners far beyond them, so there each segment is a line of its own.
             let pieces = clipped(&points, &visible).into_iter();
+            let pieces = pieces.flat_map(|piece| match is_bitmap {
+                true => piece.windows(2).map(<[_]>::to_vec).collect(),
+                false => vec![piece],
+            });
             pieces.map(move |piece| PathElement::new(piece, color.stroke_width(width * scale)))
         };
         let dots = || {
@@ -213,6 +219,10 @@ fn draw_chart<B: DrawingBackend>(
             Mark::LineAndDots => {
                 context.draw_series(dots()).expect(IN_MEMORY);
                 context.draw_series(line(2))
+            }
+            Mark::Upright => {
+                let uprights = points.iter().map(|&(x, y)| vec![(x, visible.start), (x, y)]);
+                context.draw_series(uprights.map(|upright| PathElement::new(upright, color.stroke_width(2 * scale))))
             }
             Mark::Bars(width) => context.draw_series(
                 points

@@ -111,6 +111,8 @@ pub enum Mark {
     Dots,
     /// Bars of this width around their x, from zero up.
     Bars(f64),
+    /// An upright line up to each, which marks its x and has no value.
+    Upright,
 }
 
 /// Okabe and Ito's colours, which people with any common colour blindness tell apart.

@@ -122,7 +122,7 @@ fn figure_6(runs: &Runs) -> Figure {
         id: "figure-6",
         title: "The weights as pictures".into(),
         caption: format!(
-            "Each class's weights, each picture scaled to its own smallest (black) and largest (white) weight; the bias is left out. The \
+            "Each class's weights, each picture scaled to its own smallest weight (black) and largest (white); the bias is left out. The \
              lower row is λ = {}, the second run that the report's program makes.",
             shown[1].lambda()
         ),
@@ -136,8 +136,8 @@ fn figure_7(runs: &Runs) -> Figure {
     Figure {
         id: "figure-7",
         title: "Accuracy under four penalties".into(),
-        caption: "Validation accuracy. Early stopping ends each run where its validation loss has not fallen for some evaluations, so \
-                  that the curves differ in length."
+        caption: "Validation accuracy. Early stopping ends a run where its validation loss has not fallen for some evaluations, so the curves may differ in \
+                  length."
             .into(),
         content: Content::Chart(over_steps("validation accuracy", 0.75..0.93, Format::Percent, by_lambda(&shown))),
         runs: names(&shown),
@@ -199,7 +199,7 @@ fn aliasing(runs: &Runs) -> Figure {
     let all = Series::new("after every step", Color::Sky, Mark::Thin, every.evaluations().iter().map(loss).collect());
     let (steps, interval) = (run.summary.steps_per_epoch, run.evaluation_interval());
     let grid: Vec<_> = run.evaluations().iter().map(loss).collect();
-    let mut series = vec![all, Series::new("the report's evaluations", Color::Blue, Mark::Dots, grid)];
+    let mut series = vec![all, Series::new("the report's evaluations", Color::Green, Mark::Dots, grid)];
     if let Some(hardest) = hardest_batch(every) {
         let meets = run.evaluations().iter().filter(|e| e.step % steps == hardest.batch);
         series.push(Series::new(
@@ -211,6 +211,8 @@ fn aliasing(runs: &Runs) -> Figure {
     }
     let mut chart = over_steps("validation loss (nats)", 0.0..0.3, Format::Number, series);
     chart.x.range.end = run.summary.stop_step as f64;
+    let end = chart.x.range.end;
+    chart.series[0].points.retain(|point| point.0 <= end);
     Figure {
         id: "2e-aliasing",
         title: "Between the report's evaluations".into(),
@@ -231,13 +233,13 @@ fn seeds(runs: &Runs) -> Figure {
     let bars: Vec<_> = (0..=last).map(|epoch| (epoch as f64, count(epoch) as f64)).filter(|bar| bar.1 > 0.0).collect();
     let highest = bars.iter().map(|bar| bar.1).fold(1.0, f64::max);
     let top = (1.1 * highest).ceil();
-    let at = |run: &Run| vec![(run.summary.stop_epoch as f64, 0.0), (run.summary.stop_epoch as f64, top)];
+    let at = |run: &Run| vec![(run.summary.stop_epoch as f64, top)];
     Figure {
         id: "2e-seeds",
         title: "Where shuffled runs stop".into(),
         caption: format!(
-            "The epoch, counted from 0, in which early stopping ends {} shuffled runs that differ in their seed only; and where the \
-             report's two runs ended.",
+            "The epoch, counted from 0, in which {} shuffled runs end that differ in their seed only; and where the report's two runs \
+             ended.",
             seeds.len()
         ),
         content: Content::Chart(Chart {
@@ -245,8 +247,8 @@ fn seeds(runs: &Runs) -> Figure {
             y: Axis::linear("runs", 0.0..top, Format::Count),
             series: vec![
                 Series::new(format!("{} seeds", seeds.len()), Color::Sky, Mark::Bars(0.8), bars),
-                Series::new("the report's shuffled run", Color::Blue, Mark::Line, at(shuffled)),
-                Series::new("in file order", Color::Vermillion, Mark::Line, at(plain)),
+                Series::new("the report's shuffled run", Color::Green, Mark::Upright, at(shuffled)),
+                Series::new("in file order", Color::Vermillion, Mark::Upright, at(plain)),
             ],
             legend: Corner::UpperLeft,
         }),
@@ -270,23 +272,22 @@ fn full_length(runs: &Runs) -> Figure {
     let mut series = by_lambda(&shown);
     let free = shown.last().expect("there are five");
     let band = series.last_mut().expect("one each");
-    band.name = "λ = 0, ± one standard error".into();
-    let rows = free.summary.data.validation as f64;
-    band.band = band.points.iter().map(|(_, p)| (p * (1.0 - p) / rows).sqrt()).collect();
-    let chart = over_steps("validation accuracy", 0.88..0.925, Format::Percent, series);
-    let below = shown.iter().filter(|run| run.summary.final_metrics.validation_accuracy < chart.y.range.start);
-    let below: String = below
+    band.name = format!("λ = {} ± one standard error", free.lambda());
+    band.band = band.points.iter().map(|&(_, p)| free.standard_error(p)).collect();
+    let chart = over_steps("validation accuracy", 0.87..0.925, Format::Percent, series);
+    let outside = shown.iter().filter(|run| !chart.y.range.contains(&run.summary.final_metrics.validation_accuracy));
+    let outside: String = outside
         .map(|run| {
             let percent = 100.0 * run.summary.final_metrics.validation_accuracy;
-            format!(" λ = {} lies below the picture, at {percent:.2} %.", run.lambda())
+            format!(" λ = {} ends outside the picture, at {percent:.2} %.", run.lambda())
         })
         .collect();
     Figure {
         id: "4c-full-length",
         title: "Accuracy under four penalties, all epochs made".into(),
         caption: format!(
-            "The runs of figure 7 without early stopping, and the one without a penalty. The band is the standard error of an accuracy on {} \
-             rows: curves inside it cannot be told from the one without a penalty.{below}",
+            "The runs of figure 7 without early stopping, and the one without a penalty. The band is a yardstick, the standard error of an accuracy on {} \
+             rows: about how far it would move on as many other images.{outside}",
             free.summary.data.validation
         ),
         content: Content::Chart(chart),

@@ -10,7 +10,7 @@ use crate::claims::Claim;
 use crate::document::{Block, Document, Span, spans};
 use crate::draw::{Purpose, svg};
 use crate::figure::{Axis, Chart, Content, Figure, Format, Mark, Pictures, Scale};
-use crate::markdown::{VERDICTS, name_of};
+use crate::markdown::{VERDICTS, in_short, name_of};
 
 const STYLE: &str = include_str!("../assets/page.css");
 const SCRIPT: &str = include_str!("../assets/page.js");
@@ -85,7 +85,7 @@ fn render_block(block: &Block) -> Markup {
         Block::Figure(figure) => render_figure(figure),
         Block::Claim(claim) => render_claim(claim),
         Block::Details { summary, code } => html! {
-            details { summary { (summary) } pre { code { (code) } } }
+            details id={ "run-" (summary) } { summary { (summary) } pre { code { (code) } } }
         },
     }
 }
@@ -95,7 +95,7 @@ fn render_claim(claim: &Claim) -> Markup {
         aside.claim data-verdict=(claim.verdict.name()) id=(anchor(claim)) {
             p { b { "Claim " (claim.id) ". " } (inline(&claim.claim)) }
             p { b.verdict { (claim.verdict.name()) } " " (inline(&claim.why)) }
-            p.measured { b { "Measured. " } (inline(&claim.measured)) }
+            p.measured { b { "Measured. " } (inline(&claim.measured)) " " (links(&claim.runs)) }
         }
     }
 }
@@ -123,10 +123,21 @@ fn render_figure(figure: &Figure) -> Markup {
             (legend)
             figcaption {
                 b { (name_of(figure.id)) (figure.title) ". " }
-                (inline(&figure.caption))
+                (inline(&figure.caption)) " " (links(&figure.runs))
             }
             script type="application/json" { (PreEscaped(data.to_string().replace('<', "\\u003c"))) }
         }
+    }
+}
+
+/// The runs that something was made from, each with a link to its config.
+fn links(runs: &[String]) -> Markup {
+    html! {
+        @for (i, (shown, first)) in in_short(runs).into_iter().enumerate() {
+            @if i == 0 { "Runs: " } @else { ", " }
+            a.run href={ "#run-" (first) } { (shown) }
+        }
+        @if !runs.is_empty() { "." }
     }
 }
 
@@ -155,7 +166,7 @@ fn chart_data(chart: &Chart, plot: [i32; 4]) -> Value {
     };
     let series = chart.series.iter().map(|series| {
         json!({
-            "name": series.name, "color": series.color.hex(), "bars": matches!(series.mark, Mark::Bars(_)),
+            "name": series.name, "color": series.color.hex(), "upright": series.mark == Mark::Upright,
             "points": series.points.iter().map(|&(x, y)| [significant(x), significant(y)]).collect::<Vec<_>>(),
             "band": series.band.iter().copied().map(significant).collect::<Vec<_>>(),
         })

@@ -24,7 +24,7 @@ pub use draw::{Drawing, Purpose, png, svg};
 pub use figure::{Axis, Chart, Color, Content, Corner, Figure, Format, Mark, Pictures, Scale, Series};
 pub use figures::{FIGURES, Planned};
 pub use numbers::{Numbers, NumbersOrigin, RunNumbers};
-pub use plan::{Plan, PlanError, PlannedRun};
+pub use plan::{Plan, PlanError, PlannedRun, Start};
 pub use run::{LoadError, Run, Runs, Weights};
 
 use chainrule_records::GradientChecks;

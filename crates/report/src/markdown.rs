@@ -40,11 +40,12 @@ fn render_block(text: &mut String, block: &Block) {
         }
         Block::Figure(figure) => writeln!(
             text,
-            "![{title}](figures/{id}.png)\n\n*{name}{title}.* {caption}",
+            "![{title}](figures/{id}.png)\n\n*{name}{title}.* {caption} {runs}",
             title = figure.title,
             id = figure.id,
             name = name_of(figure.id),
-            caption = figure.caption
+            caption = figure.caption,
+            runs = runs(&figure.runs)
         ),
         Block::Claim(claim) => writeln!(
             text,
@@ -53,7 +54,7 @@ fn render_block(text: &mut String, block: &Block) {
             claim.claim,
             claim.verdict.name(),
             claim.why,
-            claim.measured
+            [claim.measured.clone(), runs(&claim.runs)].join(" ").trim_end()
         ),
         Block::Details { summary, code } => {
             writeln!(text, "<details><summary>{summary}</summary>\n\n```toml\n{}\n```\n\n</details>", code.trim_end())
@@ -64,7 +65,7 @@ fn render_block(text: &mut String, block: &Block) {
 
 /// A table whose cells are texts.
 pub(crate) fn table(head: &[String], rows: &[Vec<String>]) -> String {
-    let line = |cells: &[String]| format!("| {} |\n", cells.join(" | "));
+    let line = |cells: &[String]| format!("| {} |\n", cells.join(" | ").replace('\n', " "));
     let mut text = line(head);
     text.push_str(&line(&vec!["---".to_owned(); head.len()]));
     rows.iter().for_each(|row| text.push_str(&line(row)));
@@ -74,4 +75,28 @@ pub(crate) fn table(head: &[String], rows: &[Vec<String>]) -> String {
 /// "Figure 3: " for the report's own, nothing for the audit's.
 pub(crate) fn name_of(id: &str) -> String {
     id.strip_prefix("figure-").map(|number| format!("Figure {number}: ")).unwrap_or_default()
+}
+
+fn runs(names: &[String]) -> String {
+    let names: Vec<String> = in_short(names).into_iter().map(|(shown, _)| format!("`{shown}`")).collect();
+    if names.is_empty() { String::new() } else { format!("Runs: {}.", names.join(", ")) }
+}
+
+/// The names of runs, each with the first run that it stands for: those that differ in their seed only are one.
+pub(crate) fn in_short(names: &[String]) -> Vec<(String, String)> {
+    let mut short: Vec<(String, String)> = Vec::new();
+    let mut last: Option<(&str, u64)> = None;
+    for name in names {
+        let seed = name.rsplit_once("-seed-").and_then(|(stem, seed)| Some((stem, seed.parse::<u64>().ok()?)));
+        let goes_on =
+            matches!((last, seed), (Some((before, one)), Some((stem, next))) if before == stem && next == one + 1);
+        let is_there = short.iter().any(|entry| entry.1 == *name);
+        match (short.last_mut(), seed) {
+            (Some(entry), Some((_, next))) if goes_on => entry.0 = format!("{} to {next}", entry.1),
+            _ if is_there => {}
+            _ => short.push((name.clone(), name.clone())),
+        }
+        last = seed;
+    }
+    short
 }

@@ -19,6 +19,8 @@ pub struct PlannedRun {
     pub name: String,
     /// The run whose stream of random numbers it goes on with.
     pub after: Option<String>,
+    /// The run that decides how many epochs it makes: those that this one began.
+    pub as_long_as: Option<String>,
     file: PathBuf,
     overrides: Vec<String>,
 }
@@ -68,13 +70,14 @@ struct RawRun {
     name: String,
     config: PathBuf,
     after: Option<String>,
+    as_long_as: Option<String>,
     seeds: Option<u32>,
     #[serde(default)]
     set: toml::Table,
 }
 
 impl Plan {
-    /// Reads a plan; `overrides`, each `key=value`, go to every run, after the plan's own.
+    /// Reads a plan; `overrides`, each `key=value`, come before what the plan sets for a single run: what makes a run another one stays.
     ///
     /// # Errors
     /// Where the plan or a run's config cannot be read, or says something that cannot be.
@@ -89,8 +92,8 @@ impl Plan {
         let mut runs: Vec<PlannedRun> = Vec::new();
         for run in raw.run {
             let mut own = settings(&raw.set);
-            own.extend(settings(&run.set));
             own.extend_from_slice(overrides);
+            own.extend(settings(&run.set));
             let names: Vec<(String, Option<u32>)> = match run.seeds {
                 None => vec![(run.name, None)],
                 Some(seeds) => (0..seeds).map(|seed| (format!("{}-{seed}", run.name), Some(seed))).collect(),
@@ -102,6 +105,7 @@ impl Plan {
                 let planned = PlannedRun {
                     name: name.clone(),
                     after: run.after.clone(),
+                    as_long_as: run.as_long_as.clone(),
                     file: folder.join(&run.config),
                     overrides,
                 };
@@ -110,13 +114,13 @@ impl Plan {
                 }
                 let error =
                     |source| PlanError::Run { file: file.clone(), name: name.clone(), source: Box::new(source) };
-                let config = planned.config(0).map_err(error)?;
+                let config = planned.config(Start::default()).map_err(error)?;
                 if let Some(after) = &run.after {
                     let earlier = runs
                         .iter()
                         .find(|earlier| earlier.name == *after)
                         .ok_or_else(|| content(format!("run {name:?}: after = {after:?} names no run above it")))?;
-                    let earlier = earlier.config(0).map_err(error)?;
+                    let earlier = earlier.config(Start::default()).map_err(error)?;
                     let of = |config: &TrainConfig| (config.data().clone(), config.descent().shuffle.clone());
                     if of(&config) != of(&earlier) {
                         return Err(content(format!(
@@ -124,6 +128,11 @@ impl Plan {
                              cannot run through both"
                         )));
                     }
+                }
+                if let Some(other) = &run.as_long_as
+                    && !runs.iter().any(|earlier| earlier.name == *other)
+                {
+                    return Err(content(format!("run {name:?}: as_long_as = {other:?} names no run above it")));
                 }
                 runs.push(planned);
             }
@@ -137,14 +146,29 @@ impl Plan {
     }
 }
 
+/// What a run takes from those before it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Start {
+    /// Epochs whose orders its stream of random numbers has drawn.
+    pub skip_epochs: usize,
+    /// Epochs that it makes, where another run decides that.
+    pub epochs: Option<usize>,
+}
+
 impl PlannedRun {
-    /// Its config, where the runs before it on its stream have drawn the orders of `skip_epochs` epochs.
+    /// The runs that have to be finished before this one can start.
+    pub fn waits_for(&self) -> impl Iterator<Item = &str> {
+        self.after.as_deref().into_iter().chain(self.as_long_as.as_deref())
+    }
+
+    /// Its config.
     ///
     /// # Errors
     /// Where the config cannot be read, or not be run.
-    pub fn config(&self, skip_epochs: usize) -> Result<TrainConfig, ConfigError> {
+    pub fn config(&self, start: Start) -> Result<TrainConfig, ConfigError> {
         let mut overrides = self.overrides.clone();
-        overrides.push(format!("descent.shuffle.skip_epochs={skip_epochs}"));
+        overrides.push(format!("descent.shuffle.skip_epochs={}", start.skip_epochs));
+        overrides.extend(start.epochs.map(|epochs| format!("descent.epochs={epochs}")));
         TrainConfig::read(&self.file, &overrides)
     }
 }

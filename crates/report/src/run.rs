@@ -90,17 +90,16 @@ impl Run {
         (self.summary.steps_per_epoch / self.config.early_stopping().evaluations_per_epoch).max(1)
     }
 
+    /// The standard error of an accuracy p over its n validation rows, `sqrt(p (1 - p) / n)`.
+    pub fn standard_error(&self, p: f64) -> f64 {
+        (p * (1.0 - p) / self.summary.data.validation as f64).sqrt()
+    }
+
     /// Rows that were classified rightly at the end, of the training and of the validation rows.
     pub fn right(&self) -> [usize; 2] {
         let (last, data) = (&self.summary.final_metrics, &self.summary.data);
         let count = |fraction: f64, rows: usize| (fraction * rows as f64).round() as usize;
         [count(last.train_accuracy, data.train), count(last.validation_accuracy, data.validation)]
-    }
-
-    /// The standard error of its validation accuracy p over n rows, `sqrt(p (1 - p) / n)`.
-    pub fn standard_error(&self) -> f64 {
-        let p = self.summary.final_metrics.validation_accuracy;
-        (p * (1.0 - p) / self.summary.data.validation as f64).sqrt()
     }
 }
 

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, anyhow, bail};
 use chainrule_data::{BatchOrder, Data, Origin, Shuffle, find, mnist};
 use chainrule_records::{TrainConfig, write_whole};
-use chainrule_report::{FIGURES, Facts, Numbers, Plan, PlannedRun, Report, files_of, needs};
+use chainrule_report::{FIGURES, Facts, Numbers, Plan, PlannedRun, Report, Start, files_of, needs};
 use serde_json::json;
 
 use crate::options::ReproduceOptions;
@@ -18,7 +18,8 @@ use workshop::{Made, Workshop};
 
 /// Makes what is missing, and writes or checks the report.
 pub(crate) fn reproduce(options: &ReproduceOptions) -> Result<u8> {
-    let plan = Plan::read(&options.plan, &experiment::overrides(&options.choices))?;
+    let overrides = experiment::overrides_but_data(&options.choices);
+    let plan = Plan::read(&options.plan, &overrides)?;
     let only = match &options.only {
         None => None,
         Some(id) => Some(FIGURES.iter().find(|figure| figure.id == id).ok_or_else(|| {
@@ -27,7 +28,7 @@ pub(crate) fn reproduce(options: &ReproduceOptions) -> Result<u8> {
         })?),
     };
     let wanted = wanted(&plan, &needs(only)).with_context(|| options.plan.display().to_string())?;
-    let first = wanted.first().context("the plan has no runs")?.config(0)?;
+    let first = wanted.first().context("the plan has no runs")?.config(Start::default())?;
     let machine = Machine::new(options.backend)?;
     machine.check(first.descent().precision)?;
 
@@ -40,14 +41,16 @@ pub(crate) fn reproduce(options: &ReproduceOptions) -> Result<u8> {
         find(&experiment::request(&first.data().source), experiment::digits_to_draw(&first), &mut |line| tell(line))?;
     let source = Source::new(&data);
     let name = data_name(&data, &source);
-    let out = options.out.clone().unwrap_or_else(|| default_folder(&name));
+    // Only the report as it is planned may take the place of the one that is there.
+    let is_as_planned = overrides.is_empty() && options.plan == Path::new(PLAN);
+    let out = options.out.clone().unwrap_or_else(|| default_folder(&name, is_as_planned || options.check));
     let committed = if options.check { Some(read_numbers(&out)?) } else { None };
 
     catch_interrupts();
     let is_shown = !options.output.quiet && is_watched();
     let workshop = Workshop::new(&machine, &data, &source, &options.runs, is_shown);
     tell(&format!("data: {}; {} runs on {}", source.name, wanted.len(), machine.backend.name()));
-    let Some(Made { runs, checks, reused }) = workshop.make(&wanted)? else {
+    let Some(Made { runs, checks, reused }) = workshop.make(&wanted, only.is_none())? else {
         say(&format!("interrupted; what is finished lies in {}, and the same command goes on", options.runs.display()));
         return Ok(exit::INTERRUPTED);
     };
@@ -66,8 +69,9 @@ pub(crate) fn reproduce(options: &ReproduceOptions) -> Result<u8> {
     }
 
     let facts = Facts { data_name: name, batches: batches(&runs.get("logistic").config, &data, &source)? };
+    let checks = checks.context("the gradient checks were not made")?;
     let report = Report::new(&runs, &checks, &facts);
-    // The README beside the plan's folder has a part that is made here; a report in another place leaves it alone.
+    // The README in the current folder has a part that is made here; a report in another place leaves it alone.
     let readme = Path::new("README.md");
     let readme = (options.out.is_none() && out == Path::new(REPORT)).then_some(readme).filter(|path| path.exists());
     match committed {
@@ -90,12 +94,16 @@ pub(crate) fn reproduce(options: &ReproduceOptions) -> Result<u8> {
 /// Where the report on MNIST lies.
 const REPORT: &str = "docs/report";
 
-fn default_folder(data_name: &str) -> PathBuf {
-    if data_name == MNIST {
+/// The plan of that report, and the default of the command line.
+const PLAN: &str = "configs/report.toml";
+
+fn default_folder(data_name: &str, is_as_planned: bool) -> PathBuf {
+    if data_name == MNIST && is_as_planned {
         return PathBuf::from(REPORT);
     }
-    let plain: String = data_name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
-    Path::new("runs").join(format!("report-on-{plain}"))
+    let plain: Vec<&str> =
+        data_name.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty()).collect();
+    Path::new("runs").join(format!("report-on-{}", plain.join("-")))
 }
 
 const MNIST: &str = "MNIST";
@@ -108,7 +116,9 @@ fn data_name(data: &Data, source: &Source) -> String {
     match &data.origin {
         Origin::Embedded => "embedded digits".to_owned(),
         Origin::Folder(folder) | Origin::MnistCache(folder) | Origin::MnistDownload(folder) => {
-            folder.file_name().map_or_else(|| "a folder".to_owned(), |name| name.to_string_lossy().into_owned())
+            // Folders of other data have the same name often enough, as `raw`.
+            let name = folder.file_name().map_or_else(|| "a folder".into(), |name| name.to_string_lossy());
+            format!("{name} ({})", &source.sha256()[..8])
         }
     }
 }
@@ -125,10 +135,10 @@ fn wanted<'a>(plan: &'a Plan, names: &[&str]) -> Result<Vec<&'a PlannedRun>> {
         let before = wanted.len();
         for run in found {
             wanted.push(&run.name);
-            let mut earlier = run.after.as_deref();
-            while let Some(run) = earlier.and_then(|name| plan.get(name)) {
+            let mut earlier: Vec<&str> = run.waits_for().collect();
+            while let Some(run) = earlier.pop().and_then(|name| plan.get(name)) {
                 wanted.push(&run.name);
-                earlier = run.after.as_deref();
+                earlier.extend(run.waits_for());
             }
         }
         if wanted.len() == before {

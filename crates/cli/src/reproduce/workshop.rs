@@ -5,6 +5,7 @@ use std::num::NonZero;
 use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -12,7 +13,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, anyhow};
 use chainrule_data::{Data, sha256};
 use chainrule_records::{Evaluation, GradientChecks, RunFolder, TrainConfig, write_whole};
-use chainrule_report::{PlannedRun, Run, Runs};
+use chainrule_report::{PlannedRun, Run, Runs, Start};
 use chainrule_training::{Ending, Observer};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
@@ -33,12 +34,14 @@ pub(super) struct Workshop<'a> {
     /// Rows on the device, by the part of a config that decides them.
     loaded: Mutex<HashMap<String, Arc<Loaded>>>,
     is_shown: bool,
+    /// Set where the work ends early, so that runs under way end too.
+    ended: AtomicBool,
 }
 
 /// What was made, or found.
 pub(super) struct Made {
     pub(super) runs: Runs,
-    pub(super) checks: GradientChecks,
+    pub(super) checks: Option<GradientChecks>,
     /// How many runs were there already.
     pub(super) reused: usize,
 }
@@ -63,11 +66,11 @@ impl<'a> Workshop<'a> {
         folder: &'a Path,
         is_shown: bool,
     ) -> Self {
-        Self { machine, data, source, folder, loaded: Mutex::default(), is_shown }
+        Self { machine, data, source, folder, loaded: Mutex::default(), is_shown, ended: AtomicBool::new(false) }
     }
 
-    /// Makes all of these runs, and the gradient checks; nothing where the person interrupted.
-    pub(super) fn make(&self, planned: &[&PlannedRun]) -> Result<Option<Made>> {
+    /// Makes all of these runs, and the gradient checks where they are asked for; nothing where the person interrupted.
+    pub(super) fn make(&self, planned: &[&PlannedRun], with_checks: bool) -> Result<Option<Made>> {
         let state = Mutex::new(State::default());
         let changed = Condvar::new();
         let bar = self.bar(planned.len());
@@ -75,20 +78,26 @@ impl<'a> Workshop<'a> {
             for _ in 0..self.workers() {
                 scope.spawn(|| self.work(planned, &state, &changed, &bar));
             }
-            let checks = self.checks();
+            let checks = with_checks.then(|| self.checks()).transpose();
             let mut state = lock(&state);
             match checks {
-                Ok(checks) => state.checks = Some(checks),
-                Err(error) => state.ended = Some(Err(error)),
+                Ok(checks) => state.checks = checks,
+                Err(error) => self.end(&mut state, Err(error)),
             }
         });
         bar.finish_and_clear();
         let state = state.into_inner().unwrap_or_else(PoisonError::into_inner);
-        match (state.ended, state.checks) {
-            (Some(Err(error)), _) => Err(error),
-            (None, Some(checks)) => Ok(Some(Made { runs: state.runs, checks, reused: state.reused })),
-            _ => Ok(None),
+        match state.ended {
+            None => Ok(Some(Made { runs: state.runs, checks: state.checks, reused: state.reused })),
+            Some(Ok(())) => Ok(None),
+            Some(Err(error)) => Err(error),
         }
+    }
+
+    /// Ends the work early; the first reason counts.
+    fn end(&self, state: &mut State, why: Result<()>) {
+        state.ended.get_or_insert(why);
+        self.ended.store(true, Ordering::SeqCst);
     }
 
     /// A CPU backend takes a core a run. A GPU is one machine, whose memory and queue runs would only share.
@@ -111,25 +120,28 @@ impl<'a> Workshop<'a> {
     /// Takes one run after the other, the first that waits for no other, until none is left.
     fn work(&self, planned: &[&PlannedRun], state: &Mutex<State>, changed: &Condvar, bar: &ProgressBar) {
         loop {
-            let (next, skip_epochs) = {
+            let (next, start) = {
                 let mut state = lock(state);
                 loop {
                     if state.ended.is_some() || state.taken.len() == planned.len() {
                         return;
                     }
                     let ready = |run: &&&PlannedRun| {
-                        !state.taken.contains(&run.name) && run.after.as_ref().is_none_or(|name| state.runs.has(name))
+                        !state.taken.contains(&run.name) && run.waits_for().all(|name| state.runs.has(name))
                     };
                     if let Some(run) = planned.iter().find(ready).copied() {
-                        let drawn = run.after.as_ref().map_or(0, |name| epochs_drawn(state.runs.get(name)));
+                        let start = Start {
+                            skip_epochs: run.after.as_ref().map_or(0, |name| epochs_drawn(state.runs.get(name))),
+                            epochs: run.as_long_as.as_ref().map(|name| epochs_begun(state.runs.get(name))),
+                        };
                         state.taken.push(run.name.clone());
-                        break (run, drawn);
+                        break (run, start);
                     }
                     state = changed.wait(state).unwrap_or_else(PoisonError::into_inner);
                 }
             };
             // A panic must not leave those waiting that wait for this run.
-            let made = catch_unwind(AssertUnwindSafe(|| self.one(next, skip_epochs, bar)));
+            let made = catch_unwind(AssertUnwindSafe(|| self.one(next, start, bar)));
             let made = made.unwrap_or_else(|_| Err(anyhow!("it panicked: see above")));
             let made = made.with_context(|| format!("run {}", next.name));
             let mut state = lock(state);
@@ -139,19 +151,19 @@ impl<'a> Workshop<'a> {
                     state.reused += usize::from(was_there);
                     bar.inc(1);
                 }
-                Ok(None) => state.ended = Some(Ok(())),
-                Err(error) => state.ended = Some(Err(error)),
+                Ok(None) => self.end(&mut state, Ok(())),
+                Err(error) => self.end(&mut state, Err(error)),
             }
             changed.notify_all();
         }
     }
 
     /// A run and whether it was there already; nothing where the person interrupted.
-    fn one(&self, planned: &PlannedRun, skip_epochs: usize, bar: &ProgressBar) -> Result<Option<(Run, bool)>> {
+    fn one(&self, planned: &PlannedRun, begin: Start, bar: &ProgressBar) -> Result<Option<(Run, bool)>> {
         if is_interrupted() {
             return Ok(None);
         }
-        let config = planned.config(skip_epochs)?;
+        let config = planned.config(begin)?;
         let path = self.folder.join(format!("{}-{}", planned.name, self.key(&config.to_toml())));
         // What is not whole, of a run that was killed, say, is made again.
         if let Ok(run) = Run::read(&planned.name, &path) {
@@ -159,15 +171,25 @@ impl<'a> Workshop<'a> {
         }
         let start = Instant::now();
         let rows = self.rows(&config)?;
-        let folder = RunFolder::create(&path, true)?;
+        // Made beside its place, since another process may be making the same.
+        let making = self.folder.join(format!(".making-{}-{}", planned.name, std::process::id()));
+        let folder = RunFolder::create(&making, true)?;
         folder.write_config(&config)?;
         folder.write_manifest(&manifest(&config, self.machine, self.source))?;
-        let mut watch = Watch { name: &planned.name, bar };
+        let mut watch = Watch { name: &planned.name, bar, ended: &self.ended };
         let (_, ending) = run(&config, self.machine, &rows, &folder, start, &mut watch)?;
         if ending == Ending::Interrupted {
             return Ok(None);
         }
-        Ok(Some((Run::read(&planned.name, &path)?, false)))
+        let whole = Run::read(&planned.name, &making)?;
+        if Run::read(&planned.name, &path).is_ok() {
+            // The other process was faster.
+            let _ = std::fs::remove_dir_all(&making);
+        } else {
+            let _ = std::fs::remove_dir_all(&path);
+            std::fs::rename(&making, &path).with_context(|| format!("cannot make {}", path.display()))?;
+        }
+        Ok(Some((whole, false)))
     }
 
     /// What names a result: it changes with the config, the data, the code and the machine, whatever is computed from them.
@@ -216,7 +238,11 @@ impl<'a> Workshop<'a> {
 
 /// Epochs whose orders the stream has drawn when this run ends, with those of the runs before it.
 fn epochs_drawn(run: &Run) -> usize {
-    run.config.descent().shuffle.skip_epochs + run.summary.stop_epoch + 1
+    run.config.descent().shuffle.skip_epochs + epochs_begun(run)
+}
+
+fn epochs_begun(run: &Run) -> usize {
+    run.summary.stop_epoch + 1
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -227,11 +253,13 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 struct Watch<'a> {
     name: &'a str,
     bar: &'a ProgressBar,
+    ended: &'a AtomicBool,
 }
 
 impl Observer for Watch<'_> {
     fn step_taken(&mut self, _: usize) -> ControlFlow<()> {
-        if is_interrupted() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        let ends = is_interrupted() || self.ended.load(Ordering::Relaxed);
+        if ends { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 
     fn evaluation_ends(&mut self, evaluation: &Evaluation) {
