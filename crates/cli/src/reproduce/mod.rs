@@ -216,7 +216,7 @@ fn check(committed: &Numbers, report: &Report, readme: Option<&Path>, out: &Path
             report.claims.len()
         ));
     } else {
-        print(&format!("{}: {} differences\n{}\n", out.display(), differences.len(), differences.join("\n")));
+        print(&format!("{}: {} not as before:\n{}\n", out.display(), differences.len(), differences.join("\n")));
     }
     Ok(if differences.is_empty() { exit::DONE } else { exit::CHECK })
 }
