@@ -1,6 +1,6 @@
 //! The program `chainrule`: the only crate that names backends, files and the console.
 //!
-//! [`run`] is the whole program; [`backend`] makes Burn devices for those who drive the other crates themselves.
+//! [`run()`] is the whole program; [`backend`] makes Burn devices for those who drive the other crates themselves.
 
 pub mod backend;
 mod data;
