@@ -12,6 +12,7 @@
 //! - `config`: experiments that can be run and those that cannot
 //! - `training`: the trainer, on small data
 //! - `protocol`: the report's numbers on MNIST
+//! - `backends`: every backend of the build against every other
 //! - `report`: figures and verdicts, on runs that were made up for them
 //! - `page`: the report's page in a browser
 //! - `reproduce`: the command that makes the runs and writes the report
@@ -21,6 +22,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that panics has failed, which is what it is for")]
 
+mod backends;
 mod command;
 mod config;
 mod derivation;

@@ -10,7 +10,7 @@ use chainrule_data::{BatchOrder, Data, Shuffle};
 use chainrule_gradcheck::f64_works;
 use chainrule_models::{Classifier, Gradient, LogisticRegressionConfig, SoftmaxRegressionConfig, to_precision};
 use chainrule_records::{FinalMetrics, History, ModelKind, Precision, TrainConfig};
-use chainrule_training::{Ending, Examples, Observer, Trained, label_order, train};
+use chainrule_training::{Ending, Examples, Expansion, Observer, Trained, label_order, train};
 
 /// A device of every backend in this build.
 pub(crate) fn devices() -> Vec<Device> {
@@ -169,7 +169,8 @@ pub(crate) fn fit(config: &TrainConfig, data: &Data, device: &Device, observer: 
     let asked = config.data();
     let order = label_order(config.model().kind, asked);
     let (splits, classes) = data.split(asked.train_images, asked.validation_images, order.as_deref()).unwrap();
-    let [examples, validation] = splits.map(|split| Examples::new(&split, config.descent().precision, device));
+    let [examples, validation] =
+        splits.map(|split| Examples::new(&split, config.descent().precision, device, Expansion::Host));
     let dtype = match config.descent().precision {
         Precision::F32 => FloatDType::F32,
         Precision::F64 => FloatDType::F64,

@@ -7,11 +7,12 @@ mod ci;
 use std::process::{Command, ExitCode};
 
 const HELP: &str = "\
-cargo xtask COMMAND [--features ndarray|flex|wgpu] [options]
+cargo xtask COMMAND [--features ndarray|flex|wgpu|cuda] [options]
 
   train [CONFIG]   train one experiment and write a run folder
   gradcheck        closed form = autodiff = differences, for both models; --burn for Burn's own nn
   reproduce        every run and figure of the report, and the verdict on each claim; --check to compare
+  backends         what this build has, and what this machine offers it
   data             where the data is; --fetch it, or --write-idx the embedded digits
   ci               everything that is checked, cheapest first
 

@@ -3,6 +3,7 @@
 //! [`run()`] is the whole program; [`backend`] makes Burn devices for those who drive the other crates themselves.
 
 pub mod backend;
+mod backends;
 mod data;
 mod experiment;
 mod gradcheck;
@@ -41,6 +42,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
     };
     let result = match &options.command {
         Command::Train(train) => train::train(train),
+        Command::Backends(backends) => backends::backends(backends),
         Command::Data(data) => data::data(data),
         Command::Reproduce(reproduce) => reproduce::reproduce(reproduce),
         Command::Gradcheck(gradcheck) => gradcheck::gradcheck(gradcheck),

@@ -39,6 +39,12 @@ Examples:
   chainrule gradcheck --seed 7 --json
   chainrule gradcheck --burn")]
     Gradcheck(GradcheckOptions),
+    /// List the backends of this build, and the devices that this machine has for them.
+    #[command(after_help = "\
+Examples:
+  chainrule backends
+  chainrule backends --json")]
+    Backends(BackendsOptions),
     /// Make every run and figure of the report, judge its claims, and write its pages.
     #[command(after_help = "\
 Examples:
@@ -57,7 +63,7 @@ pub(crate) struct TrainOptions {
     pub(crate) config: PathBuf,
     #[command(flatten)]
     pub(crate) choices: Choices,
-    /// Where it runs [default: the first in this build of wgpu, flex, ndarray].
+    /// Where it runs [default: the first in this build of cuda, wgpu, flex, ndarray].
     #[arg(long, value_enum)]
     pub(crate) backend: Option<Backend>,
     /// The run's folder [default: the first free of runs/NAME-1, runs/NAME-2, …].
@@ -96,7 +102,7 @@ pub(crate) struct ReproduceOptions {
     pub(crate) plan: PathBuf,
     #[command(flatten)]
     pub(crate) choices: Choices,
-    /// Where it runs [default: the first in this build of wgpu, flex, ndarray].
+    /// Where it runs [default: the first in this build of cuda, wgpu, flex, ndarray].
     #[arg(long, value_enum)]
     pub(crate) backend: Option<Backend>,
     /// Make this figure only, and the runs that it needs.
@@ -146,9 +152,15 @@ pub(crate) struct GradcheckOptions {
     /// The seed of weights, features and directions.
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub(crate) seed: u64,
-    /// Where it runs [default: the first in this build of wgpu, flex, ndarray].
+    /// Where it runs [default: the first in this build of cuda, wgpu, flex, ndarray].
     #[arg(long, value_enum)]
     pub(crate) backend: Option<Backend>,
+    #[command(flatten)]
+    pub(crate) output: Output,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct BackendsOptions {
     #[command(flatten)]
     pub(crate) output: Output,
 }

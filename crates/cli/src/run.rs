@@ -13,7 +13,7 @@ use chainrule_records::{
     DataFile, DataSummary, Evaluation, Manifest, ModelKind, Precision, RunFolder, Seconds, Summary, TrainConfig,
     Versions, WeightNorms,
 };
-use chainrule_training::{Ending, Examples, Observer, Trained, label_order, train};
+use chainrule_training::{Ending, Examples, Expansion, Observer, Trained, label_order, train};
 
 use crate::backend::{self, Backend};
 
@@ -96,8 +96,9 @@ impl Rows {
     }
 
     /// Moves them to the device.
-    pub(crate) fn load(self, precision: Precision, device: &Device) -> Loaded {
-        let [train, validation] = self.splits.map(|split| Examples::new(&split, precision, device));
+    pub(crate) fn load(self, precision: Precision, machine: &Machine) -> Loaded {
+        let expansion = if machine.backend.is_gpu() { Expansion::Device } else { Expansion::Host };
+        let [train, validation] = self.splits.map(|split| Examples::new(&split, precision, &machine.device, expansion));
         Loaded { train, validation, about: self.about }
     }
 }

@@ -42,7 +42,7 @@ pub(crate) fn train(options: &TrainOptions) -> Result<u8> {
     tell(&format!("data: {}, {} training and {} validation rows", about.source, about.train, about.validation));
 
     catch_interrupts();
-    let rows = rows.load(config.descent().precision, &machine.device);
+    let rows = rows.load(config.descent().precision, &machine);
     let mut progress = Progress::new(steps, !options.output.quiet && is_watched());
     let result = run(&config, &machine, &rows, &folder, start, &mut progress);
     progress.finish();

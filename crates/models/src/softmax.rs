@@ -9,7 +9,7 @@ use burn::config::Config;
 use burn::module::Module;
 use burn::nn::{Initializer, Linear, LinearConfig};
 use burn::tensor::activation::{log_softmax, softmax};
-use burn::tensor::{Device, FloatDType, Int, Tensor};
+use burn::tensor::{Device, FloatDType, Int, IntDType, Tensor};
 
 use crate::Classifier;
 
@@ -68,8 +68,11 @@ impl Classifier for SoftmaxRegression {
 
     /// P - Y, Eq. (17).
     fn residual(&self, logits: Tensor<2>, labels: Tensor<1, Int>) -> Tensor<2> {
-        let [_, n_classes] = logits.dims();
-        let y = labels.one_hot::<2>(n_classes).cast(FloatDType::from(logits.dtype())); // [n, k]
+        // Not Burn's `one_hot`, which reads the labels back to check them: the host would wait for the device at every step.
+        let [n, k] = logits.dims();
+        let classes = Tensor::<1, Int>::arange(0..k as i64, &labels.device()).cast(IntDType::from(labels.dtype()));
+        let y = labels.unsqueeze_dim::<2>(1).expand([n, k]).equal(classes.unsqueeze_dim::<2>(0).expand([n, k]));
+        let y = y.float().cast(FloatDType::from(logits.dtype())); // [n, k]
         softmax(logits, 1) - y
     }
 

@@ -1,5 +1,5 @@
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
-use chainrule_data::Split;
+use chainrule_data::{Split, pixel_value};
 use chainrule_records::{DataConfig, ModelKind, Precision};
 
 /// Rows with their labels, resident on a device.
@@ -11,16 +11,31 @@ pub struct Examples {
     pub labels: Tensor<1, Int>,
 }
 
+/// Where bytes become features.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expansion {
+    /// On the host: the features cross to the device.
+    Host,
+    /// On the device: the bytes cross, a quarter or an eighth of the size. Pays where the device has a memory of its own.
+    Device,
+}
+
 impl Examples {
-    /// Moves a split to a device.
-    pub fn new(split: &Split, precision: Precision, device: &Device) -> Self {
+    /// Moves a split to a device. The features are the same numbers wherever they are expanded.
+    pub fn new(split: &Split, precision: Precision, device: &Device, expansion: Expansion) -> Self {
         let shape = [split.len(), split.n_features];
-        // The pixels are expanded here rather than on the device: not every backend has bytes.
-        let features = match precision {
-            Precision::F32 => {
-                Tensor::from_data(TensorData::new(split.features(|x| x as f32), shape), (device, DType::F32))
+        let dtype = match precision {
+            Precision::F32 => DType::F32,
+            Precision::F64 => DType::F64,
+        };
+        let features = match (expansion, precision) {
+            (Expansion::Device, _) => expand(&split.pixels, device, dtype).reshape(shape),
+            (Expansion::Host, Precision::F32) => {
+                Tensor::from_data(TensorData::new(split.features(|x| x as f32), shape), (device, dtype))
             }
-            Precision::F64 => Tensor::from_data(TensorData::new(split.features(|x| x), shape), (device, DType::F64)),
+            (Expansion::Host, Precision::F64) => {
+                Tensor::from_data(TensorData::new(split.features(|x| x), shape), (device, dtype))
+            }
         };
         let labels: Vec<i32> = split.labels.iter().copied().map(i32::from).collect();
         let labels = Tensor::from_data(TensorData::new(labels, [split.len()]), device);
@@ -59,6 +74,28 @@ impl Examples {
             labels: self.labels.clone().select(0, rows),
         }
     }
+}
+
+/// The features of pixels, one after the other, looked up on the device: `[pixels.len()]`.
+///
+/// Four bytes cross as one 32-bit integer, since not every backend has bytes.
+fn expand(pixels: &[u8], device: &Device, dtype: DType) -> Tensor<1> {
+    let packed: Vec<i32> = pixels
+        .chunks(4)
+        .map(|bytes| {
+            let mut four = [0; 4];
+            four[..bytes.len()].copy_from_slice(bytes);
+            i32::from_le_bytes(four)
+        })
+        .collect();
+    let n_packed = packed.len();
+    let packed = Tensor::<1, Int>::from_data(TensorData::new(packed, [n_packed]), (device, DType::I32));
+    let byte = |i: i32| packed.clone().bitwise_right_shift_scalar(8 * i).bitwise_and_scalar(255);
+    let bytes: Tensor<2, Int> = Tensor::stack((0..4).map(byte).collect(), 1);
+    let bytes = bytes.reshape([4 * n_packed]).narrow(0, 0, pixels.len());
+    // Looked up rather than computed, so that they are rounded as the host rounds them.
+    let table: Vec<f64> = (0..=u8::MAX).map(pixel_value).collect();
+    Tensor::<1>::from_data(TensorData::new(table, [256]), (device, dtype)).select(0, bytes)
 }
 
 /// The classes in the order of their labels, 0 first: as the config lists them, but for the logistic model, where the first

@@ -9,6 +9,6 @@ mod observer;
 mod train;
 
 pub use evaluate::{Metrics, evaluate};
-pub use examples::{Examples, label_order};
+pub use examples::{Examples, Expansion, label_order};
 pub use observer::Observer;
 pub use train::{Ending, TrainError, Trained, steps_per_epoch, train};

@@ -6,7 +6,7 @@ use chainrule_records::{
     EarlyStopping, Evaluation, FinalMetrics, Generator, GradientSource, History, Judgement, ShuffleConfig, TrainConfig,
 };
 
-use crate::evaluate::{accuracy, evaluate};
+use crate::evaluate::{evaluate, evaluate_both};
 use crate::{Examples, Observer};
 
 /// Steps whose losses may wait on the device before they are read back: reading makes the device finish its work first.
@@ -117,7 +117,7 @@ pub fn train<M: Classifier>(
                 }
                 observer.evaluation_begins();
                 let model = descending.model.valid();
-                let metrics = evaluate(&model, validation);
+                let (metrics, train_accuracy) = evaluate_both(&model, validation, examples);
                 if !metrics.loss.is_finite() {
                     ending = Ending::Diverged { step };
                     break 'descent;
@@ -126,7 +126,7 @@ pub fn train<M: Classifier>(
                     step,
                     epoch,
                     validation_loss: metrics.loss,
-                    train_accuracy: accuracy(&model, examples),
+                    train_accuracy,
                     validation_accuracy: metrics.accuracy,
                 };
                 evaluations.push(evaluation);

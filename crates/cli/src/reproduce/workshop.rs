@@ -17,7 +17,6 @@ use chainrule_report::{PlannedRun, Run, Runs, Start};
 use chainrule_training::{Ending, Observer};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use crate::backend::Backend;
 use crate::gradcheck;
 use crate::progress::is_interrupted;
 use crate::run::{Loaded, Machine, Rows, Source, manifest, run};
@@ -102,10 +101,7 @@ impl<'a> Workshop<'a> {
 
     /// A CPU backend takes a core a run. A GPU is one machine, whose memory and queue runs would only share.
     fn workers(&self) -> usize {
-        match self.machine.backend {
-            Backend::Wgpu => 1,
-            Backend::Flex | Backend::Ndarray => thread::available_parallelism().map_or(1, NonZero::get),
-        }
+        if self.machine.backend.is_gpu() { 1 } else { thread::available_parallelism().map_or(1, NonZero::get) }
     }
 
     fn bar(&self, runs: usize) -> ProgressBar {
@@ -216,7 +212,7 @@ impl<'a> Workshop<'a> {
         if let Some(rows) = loaded.get(&key) {
             return Ok(Arc::clone(rows));
         }
-        let rows = Rows::new(config, self.data, self.source)?.load(precision, &self.machine.device);
+        let rows = Rows::new(config, self.data, self.source)?.load(precision, self.machine);
         let rows = Arc::new(rows);
         loaded.insert(key, Arc::clone(&rows));
         Ok(rows)

@@ -1,0 +1,72 @@
+//! `chainrule backends`: what this build has, and what this machine offers it.
+
+use std::fmt::Write;
+
+use anyhow::Result;
+use chainrule_gradcheck::f64_works;
+use clap::ValueEnum;
+use serde::Serialize;
+
+use crate::backend::{Backend, device_name};
+use crate::options::BackendsOptions;
+use crate::{exit, print, print_json};
+
+/// One backend, in this build and on this machine.
+#[derive(Debug, Serialize)]
+struct Row {
+    backend: &'static str,
+    built: bool,
+    /// What `--backend` takes where it is not said.
+    default: bool,
+    /// What the device calls itself.
+    device: Option<String>,
+    precisions: Vec<&'static str>,
+    gradients: [&'static str; 2],
+    /// Why there is no device, where there is none.
+    problem: Option<String>,
+}
+
+/// Lists the backends.
+pub(crate) fn backends(options: &BackendsOptions) -> Result<u8> {
+    let default = Backend::built().next();
+    let rows: Vec<Row> = Backend::value_variants().iter().map(|&backend| row(backend, default)).collect();
+    if options.output.json {
+        print_json(&rows);
+    } else {
+        print(&describe(&rows));
+    }
+    Ok(exit::DONE)
+}
+
+fn row(backend: Backend, default: Option<Backend>) -> Row {
+    let device = backend.device();
+    let mut precisions = Vec::new();
+    if let Ok(device) = &device {
+        precisions.push("f32");
+        if f64_works(device) {
+            precisions.push("f64");
+        }
+    }
+    Row {
+        backend: backend.name(),
+        built: backend.is_built(),
+        default: default == Some(backend),
+        device: device.as_ref().ok().map(|device| device_name(device).unwrap_or_else(|| "this processor".to_owned())),
+        precisions,
+        gradients: ["closed-form", "autodiff"],
+        problem: device.err().map(|error| format!("{error:#}")),
+    }
+}
+
+fn describe(rows: &[Row]) -> String {
+    let mut text = String::new();
+    for row in rows {
+        let mark = if row.default { "*" } else { " " };
+        let found = match (&row.device, &row.problem) {
+            (Some(device), _) => format!("{device}: {}", row.precisions.join(", ")),
+            (None, problem) => problem.clone().unwrap_or_default(),
+        };
+        writeln!(text, "{mark} {:<8} {found}", row.backend).expect("writing to a String cannot fail");
+    }
+    text + "\n* is what runs where --backend does not say otherwise. Both gradient sources work on each; docs/backends.md compares them.\n"
+}
