@@ -17,7 +17,7 @@ struct Check {
     run: fn() -> Outcome,
 }
 
-const CHECKS: [Check; 14] = [
+const CHECKS: [Check; 15] = [
     Check { name: "format", run: || cargo(&["fmt", "--all", "--check"], &[]) },
     Check {
         name: "clippy",
@@ -47,6 +47,25 @@ const CHECKS: [Check; 14] = [
     },
     Check { name: "reader against burn-dataset's own", run: burn_mnist },
     Check { name: "clippy with every backend", run: clippy_all },
+    Check {
+        name: "clippy with cuda, which cannot be built here",
+        run: || {
+            // Its build fetches a compiler (LLVM) from elsewhere, unless it is told that only its documentation is wanted.
+            let check = [
+                "clippy",
+                "--package",
+                "chainrule",
+                "--lib",
+                "--locked",
+                "--features",
+                "cuda",
+                "--",
+                "--deny",
+                "warnings",
+            ];
+            cargo(&check, &[("DOCS_RS", "1")])
+        },
+    },
     Check { name: "tests on wgpu", run: wgpu },
 ];
 

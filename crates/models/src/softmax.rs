@@ -9,7 +9,7 @@ use burn::config::Config;
 use burn::module::Module;
 use burn::nn::{Initializer, Linear, LinearConfig};
 use burn::tensor::activation::{log_softmax, softmax};
-use burn::tensor::{Device, FloatDType, Int, IntDType, Tensor};
+use burn::tensor::{Device, IndexingUpdateOp, Int, Tensor};
 
 use crate::Classifier;
 
@@ -68,15 +68,12 @@ impl Classifier for SoftmaxRegression {
 
     /// P - Y, Eq. (17).
     fn residual(&self, logits: Tensor<2>, labels: Tensor<1, Int>) -> Tensor<2> {
-        // Not Burn's `one_hot`, which reads the labels back to check them: the host would wait for the device at every step.
-        let [n, k] = logits.dims();
-        let classes = Tensor::<1, Int>::arange(0..k as i64, &labels.device()).cast(IntDType::from(labels.dtype()));
-        let y = labels.unsqueeze_dim::<2>(1).expand([n, k]).equal(classes.unsqueeze_dim::<2>(0).expand([n, k]));
-        let y = y.float().cast(FloatDType::from(logits.dtype())); // [n, k]
-        softmax(logits, 1) - y
+        // P with one taken from each row's own class. Not by Burn's `one_hot`, which reads the labels back to check them: the host would wait
+        // for the device at every step.
+        let minus_one = logits.zeros_like().narrow(1, 0, 1) - 1.0; // [n, 1]
+        softmax(logits, 1).scatter(1, labels.unsqueeze_dim::<2>(1), minus_one, IndexingUpdateOp::Add)
     }
 
-    /// (diag p - p p^T) s, Eq. (26).
     fn residual_along(&self, logits: Tensor<2>, moved: Tensor<2>) -> Tensor<2> {
         let p = softmax(logits, 1);
         let mean = (p.clone() * moved.clone()).sum_dim(1); // p^T s, [n, 1]
