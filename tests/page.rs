@@ -38,6 +38,8 @@ impl Browser {
         let mut arguments = vec!["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"];
         arguments.extend([
             "--disable-background-networking",
+            // Containers often have little shared memory.
+            "--disable-dev-shm-usage",
             "--disable-component-update",
             "--disable-sync",
             &user_data,
