@@ -115,6 +115,32 @@ fn the_plans_own_settings_of_a_run_outlast_those_of_the_command_line() {
 }
 
 #[test]
+fn a_folder_that_is_named_is_what_the_runs_are_made_on() {
+    let folder = folder();
+    let written = ["data", "--write-idx", "raw", "--train-images", "800", "--validation-images", "200", "--seed", "7"];
+    assert_eq!(code(&call(folder.path(), &written)), Some(0));
+    let backend = Backend::built().last().unwrap().name();
+    let few = ["--set", "data.train_images=800", "--set", "data.validation_images=200", "--set", "descent.epochs=2"];
+    let command = ["reproduce", "--data", "raw", "--precision", "f32", "--backend", backend, "--only", "figure-3"];
+    let output = call(folder.path(), &[&command[..], &few].concat());
+    assert_eq!(code(&output), Some(0), "{}", text(&output.stderr));
+    for run in runs_of(folder.path()) {
+        let summary: Value = serde_json::from_slice(&std::fs::read(run.join("summary.json")).unwrap()).unwrap();
+        assert_eq!(summary["data"]["source"], "raw");
+        // Where the files lie is no key of a run: elsewhere they would make the same one.
+        assert!(std::fs::read_to_string(run.join("config.toml")).unwrap().contains("source = \"auto\""));
+    }
+    // Other data of a folder of the same name gets another place.
+    let places: Vec<String> = std::fs::read_dir(folder.path().join("runs"))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned())
+        .filter(|name| name.starts_with("report-on-raw-"))
+        .collect();
+    assert_eq!(places.len(), 1, "{}", text(&output.stdout));
+    assert_eq!(places[0].len(), "report-on-raw-".len() + 8);
+}
+
+#[test]
 fn one_figure_makes_its_own_runs_only() {
     let folder = folder();
     let output = reproduce(folder.path(), &["--only", "figure-3", "--out", "pictures", "--json"]);

@@ -37,8 +37,9 @@ pub(crate) fn reproduce(options: &ReproduceOptions) -> Result<u8> {
             say(line);
         }
     };
-    let data =
-        find(&experiment::request(&first.data().source), experiment::digits_to_draw(&first), &mut |line| tell(line))?;
+    // Not a key of the runs: the same data by another path makes the same runs, and no path of this machine is in them.
+    let named = options.choices.data.source.as_deref().unwrap_or(&first.data().source);
+    let data = find(&experiment::request(named), experiment::digits_to_draw(&first), &mut |line| tell(line))?;
     let source = Source::new(&data);
     let name = data_name(&data, &source);
     // Only the report as it is planned may take the place of the one that is there.
