@@ -16,6 +16,8 @@ pub(crate) fn call(folder: &Path, arguments: &[&str]) -> Output {
         .env("CHAINRULE_MNIST_URL", "http://127.0.0.1:9")
         // Without it, Mesa's Vulkan driver complains on standard error.
         .env("XDG_RUNTIME_DIR", folder)
+        // Nor does it write its compiled shaders among the files that a test looks at.
+        .env("MESA_SHADER_CACHE_DISABLE", "true")
         .output()
         .unwrap()
 }
