@@ -1,7 +1,7 @@
 //! The command that makes the runs and writes the report.
 
 use std::path::{Path, PathBuf};
-use std::process::Output;
+use std::process::{Command, Output, Stdio};
 
 use chainrule::backend::Backend;
 use serde_json::Value;
@@ -112,6 +112,44 @@ fn the_plans_own_settings_of_a_run_outlast_those_of_the_command_line() {
     let epochs = stopped["stop_epoch"].as_u64().unwrap() + 1;
     assert_eq!(every_step["epochs_completed"], epochs);
     assert!(epochs < 3, "the first run did not stop early");
+}
+
+#[test]
+#[cfg(unix)]
+fn ctrl_c_keeps_the_finished_runs_and_the_same_command_goes_on() {
+    let folder = folder();
+    let backend = Backend::built().last().unwrap().name();
+    let few = ["--set", "data.train_images=800", "--set", "data.validation_images=200", "--set", "descent.epochs=40"];
+    let command = ["reproduce", "--data", "embedded", "--precision", "f32", "--backend", backend, "--only", "2e-seeds"];
+    let arguments = [&command[..], &few].concat();
+    let child = Command::new(env!("CARGO_BIN_EXE_chainrule-under-test"))
+        .args(&arguments)
+        .current_dir(folder.path())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let finished = || {
+        let entries = std::fs::read_dir(folder.path().join("runs/reproduce"));
+        let names = entries.into_iter().flatten().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        names.filter(|name| !name.starts_with('.')).count()
+    };
+    while finished() < 3 {
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(code(&output), Some(130), "{}", text(&output.stderr));
+    assert!(text(&output.stderr).contains("the same command goes on"), "{}", text(&output.stderr));
+    let kept = finished();
+    assert!((3..102).contains(&kept), "{kept} runs were finished when it was interrupted");
+    let again = call(folder.path(), &arguments);
+    assert_eq!(code(&again), Some(0), "{}", text(&again.stderr));
+    assert!(
+        text(&again.stderr).contains(&format!("{} runs made, {kept} found", 102 - kept)),
+        "{}",
+        text(&again.stderr)
+    );
 }
 
 #[test]
