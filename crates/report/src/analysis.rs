@@ -7,21 +7,21 @@ use chainrule_records::{EarlyStopping, Evaluation, Judgement};
 use crate::run::Run;
 
 /// Steps of a block of the smoothed training loss, as in the report.
-pub const BLOCK: usize = 10;
+pub(crate) const BLOCK: usize = 10;
 
 /// Mean and standard deviation of the training loss over a block of steps.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Block {
+pub(crate) struct Block {
     /// The middle of its steps.
-    pub step: f64,
+    pub(crate) step: f64,
     /// The mean.
-    pub mean: f64,
+    pub(crate) mean: f64,
     /// The standard deviation, the root of the mean squared distance from the mean.
-    pub deviation: f64,
+    pub(crate) deviation: f64,
 }
 
 /// The blocks of a training loss; what is left after the last whole one is dropped.
-pub fn blocks(losses: &[f64]) -> Vec<Block> {
+pub(crate) fn blocks(losses: &[f64]) -> Vec<Block> {
     let block = |(i, losses): (usize, &[f64])| {
         let mean = mean(losses);
         let variance = losses.iter().map(|loss| (loss - mean).powi(2)).sum::<f64>() / BLOCK as f64;
@@ -31,17 +31,17 @@ pub fn blocks(losses: &[f64]) -> Vec<Block> {
 }
 
 /// The mean; not a number where there is nothing.
-pub fn mean(values: &[f64]) -> f64 {
+pub(crate) fn mean(values: &[f64]) -> f64 {
     values.iter().sum::<f64>() / values.len() as f64
 }
 
 /// The median of sorted values, the lower one of two.
-pub fn median(sorted: &[usize]) -> Option<usize> {
+pub(crate) fn median(sorted: &[usize]) -> Option<usize> {
     sorted.get(sorted.len().checked_sub(1)? / 2).copied()
 }
 
 /// The evaluation at which a patience would have ended a run that was not stopped; nothing where it would not have.
-pub fn stop_with(patience: usize, evaluations: &[Evaluation]) -> Option<&Evaluation> {
+pub(crate) fn stop_with(patience: usize, evaluations: &[Evaluation]) -> Option<&Evaluation> {
     let mut rule = EarlyStopping::new(Some(patience));
     evaluations.iter().find(|evaluation| rule.judge(evaluation.step, evaluation.validation_loss) == Judgement::Stop)
 }
@@ -50,7 +50,7 @@ pub fn stop_with(patience: usize, evaluations: &[Evaluation]) -> Option<&Evaluat
 const SPIKE: f64 = 1.25;
 
 /// The evaluations after the first epoch that stand out above both their neighbours.
-pub fn spikes(run: &Run) -> Vec<&Evaluation> {
+pub(crate) fn spikes(run: &Run) -> Vec<&Evaluation> {
     let stands_out = |three: &[Evaluation]| {
         three[1].epoch > 0 && three[1].validation_loss > SPIKE * three[0].validation_loss.max(three[2].validation_loss)
     };
@@ -59,17 +59,17 @@ pub fn spikes(run: &Run) -> Vec<&Evaluation> {
 
 /// The batch after which the validation loss is highest, epoch by epoch, of a run that was evaluated after every step.
 #[derive(Clone, Debug, PartialEq)]
-pub struct HardestBatch {
+pub(crate) struct HardestBatch {
     /// Its place in the epoch, from 0.
-    pub batch: usize,
+    pub(crate) batch: usize,
     /// The epochs in which it was the hardest.
-    pub epochs: usize,
+    pub(crate) epochs: usize,
     /// All whole epochs but the first, in which everything is new.
-    pub of: usize,
+    pub(crate) of: usize,
 }
 
 /// Finds the batch that is most often the hardest; nothing where there is no whole epoch after the first.
-pub fn hardest_batch(every_step: &Run) -> Option<HardestBatch> {
+pub(crate) fn hardest_batch(every_step: &Run) -> Option<HardestBatch> {
     let steps = every_step.summary.steps_per_epoch;
     let mut counts = BTreeMap::new();
     let epochs = every_step.evaluations().chunks_exact(steps).skip(1);
@@ -83,7 +83,7 @@ pub fn hardest_batch(every_step: &Run) -> Option<HardestBatch> {
 }
 
 /// After how many steps an evaluation meets the same batch again: the least common multiple of both periods.
-pub fn meeting(steps_per_epoch: usize, evaluation_interval: usize) -> usize {
+pub(crate) fn meeting(steps_per_epoch: usize, evaluation_interval: usize) -> usize {
     let (mut a, mut b) = (steps_per_epoch, evaluation_interval);
     while b > 0 {
         (a, b) = (b, a % b);
@@ -92,7 +92,7 @@ pub fn meeting(steps_per_epoch: usize, evaluation_interval: usize) -> usize {
 }
 
 /// How alike two lists of numbers are: Pearson's correlation.
-pub fn correlation(a: &[f64], b: &[f64]) -> f64 {
+pub(crate) fn correlation(a: &[f64], b: &[f64]) -> f64 {
     let (mean_a, mean_b) = (mean(a), mean(b));
     let sum = |f: &dyn Fn(f64, f64) -> f64| a.iter().zip(b).map(|(a, b)| f(a - mean_a, b - mean_b)).sum::<f64>();
     sum(&|a, b| a * b) / (sum(&|a, _| a * a) * sum(&|_, b| b * b)).sqrt()

@@ -47,6 +47,15 @@ pub enum Verdict {
 }
 
 impl Verdict {
+    /// The verdict on a claim whose core holds or does not, and which then stands as it is or needs an amendment.
+    fn of(core_holds: bool, as_it_stands: bool) -> Self {
+        match (core_holds, as_it_stands) {
+            (true, true) => Verdict::Supported,
+            (true, false) => Verdict::Corrected,
+            (false, _) => Verdict::NotSupported,
+        }
+    }
+
     /// As the page writes it.
     pub fn name(self) -> &'static str {
         match self {
@@ -207,11 +216,7 @@ fn early_stopping(runs: &Runs) -> Findings {
     let near = near.iter().map(said).collect::<Vec<_>>().join(", ");
     let right = end.stopped_early && end.stop_epoch == CLAIMED_EPOCH;
     Findings {
-        verdict: match (right, is_fragile) {
-            (false, _) => Verdict::NotSupported,
-            (true, true) => Verdict::Corrected,
-            (true, false) => Verdict::Supported,
-        },
+        verdict: Verdict::of(right, !is_fragile),
         measured: if end.stopped_early {
             format!(
                 "Ended at step {}, {:.2} epochs in: in epoch {} counted from 0, which is pass number {}. A patience of {near}. The lowest validation \
@@ -381,11 +386,7 @@ fn overfitting(runs: &Runs) -> Findings {
     let (before, late) = last_tenths(&losses);
     let rises = late > before;
     let is_wide = gap > YARDSTICK * gap_error;
-    let verdict = match (rises, is_wide) {
-        (true, true) => Verdict::Supported,
-        (true, false) => Verdict::Corrected,
-        (false, _) => Verdict::NotSupported,
-    };
+    let verdict = Verdict::of(rises, is_wide);
     Findings {
         verdict,
         measured: format!(
@@ -583,11 +584,7 @@ fn norms(runs: &Runs) -> Findings {
     let falls = [rises(spectral), rises(|run| run.summary.weight_norm.frobenius), rises(squared), rises_full];
     let is_squared = penalised.iter().all(|run| (spectral(run) / squared(run) - 1.0).abs() < 0.01);
     let said = |run: &&Run| format!("λ = {}: {:.4} and {:.4}", run.lambda(), spectral(run), squared(run));
-    let verdict = match (falls.iter().all(|falls| *falls), is_squared) {
-        (true, true) => Verdict::Supported,
-        (true, false) => Verdict::Corrected,
-        (false, _) => Verdict::NotSupported,
-    };
+    let verdict = Verdict::of(falls.iter().all(|falls| *falls), is_squared);
     Findings {
         verdict,
         measured: format!(

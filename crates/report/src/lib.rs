@@ -16,9 +16,6 @@ mod numbers;
 mod plan;
 mod run;
 
-pub use analysis::{
-    BLOCK, Block, HardestBatch, blocks, correlation, hardest_batch, mean, median, meeting, spikes, stop_with,
-};
 pub use claims::{Claim, Verdict};
 pub use draw::{Drawing, Purpose, png, svg};
 pub use figure::{Axis, Chart, Color, Content, Corner, Figure, Format, Mark, Pictures, Scale, Series};
