@@ -1,11 +1,12 @@
 //! Burn's backends: which this build has, and a device on one. No other file asks for a Cargo feature.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::OnceLock;
 
 use anyhow::{Result, anyhow, bail};
 use burn::tensor::{Device, Tensor};
 use clap::ValueEnum;
+
+use crate::panics::quietly;
 
 /// A backend that a build may have, by the Cargo feature of the same name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -113,24 +114,19 @@ pub fn device_name(device: &Device) -> Option<String> {
 /// Opens a device and computes on it once. A GPU's runtime tells of a missing driver by panicking, in a thread of its own or in this one.
 #[cfg_attr(not(any(feature = "cuda", feature = "wgpu")), expect(dead_code, reason = "a build without GPUs opens none"))]
 fn open_gpu(open: impl Fn() -> Result<Device>, install: &str) -> Result<Device> {
-    let hook = std::panic::take_hook();
-    std::panic::set_hook(Box::new(|_| {}));
-    let opened = catch_unwind(AssertUnwindSafe(|| {
+    let opened = quietly(|| {
         let device = open()?;
         let two = Tensor::<1>::ones([2], &device).sum().try_into_vec_as::<f32>();
         match two.as_deref() {
             Ok([2.0]) => Ok(device),
             other => bail!("1 + 1 came out as {other:?}"),
         }
-    }));
-    std::panic::set_hook(hook);
+    });
     let problem = match opened {
         Ok(Ok(device)) => return Ok(device),
         Ok(Err(error)) => format!("{error:#}"),
-        Err(panic) => {
-            let text = panic.downcast_ref::<String>().map(String::as_str);
-            text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no reason was given").to_owned()
-        }
+        Err(panic) if panic.is_empty() => "no reason was given".to_owned(),
+        Err(panic) => panic,
     };
     let problem = problem.split_whitespace().collect::<Vec<_>>().join(" ");
     bail!("no device was found ({problem}); {install}, or take another backend: --features ndarray or flex")

@@ -8,6 +8,7 @@ mod data;
 mod experiment;
 mod gradcheck;
 mod options;
+mod panics;
 mod progress;
 mod reproduce;
 mod run;

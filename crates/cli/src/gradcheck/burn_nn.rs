@@ -1,8 +1,6 @@
 //! A good part of Burn's own `nn`, layers, activations and losses, with parameters and inputs: a service to its developers.
 //! `docs/burn-gradients.md` says what it has found.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-
 use burn::module::{Module, Param};
 use burn::nn::attention::{MhaInput, MultiHeadAttentionConfig};
 use burn::nn::conv::{Conv1dConfig, Conv2dConfig, Conv3dConfig, ConvTranspose1dConfig, ConvTranspose2dConfig};
@@ -20,6 +18,7 @@ use chainrule_models::to_precision;
 use chainrule_records::GradientCheck;
 
 use super::{add, fail, random, row};
+use crate::panics::quietly;
 
 /// One module or function of Burn's.
 struct Case {
@@ -38,26 +37,19 @@ struct Sweep {
 pub(super) fn sweep(device: &Device, seed: u64) -> Vec<GradientCheck> {
     // Burn draws a layer's weights from the device's own generator.
     device.seed(seed);
-    let hook = std::panic::take_hook();
-    std::panic::set_hook(Box::new(|_| {}));
     let dtypes = if f64_works(device) { vec![FloatDType::F32, FloatDType::F64] } else { vec![FloatDType::F32] };
     let mut rows = Vec::new();
     for case in CASES {
         for dtype in dtypes.iter().copied() {
             let sweep = Sweep { device: device.clone(), dtype, seed };
             let mut line = row(case.name, dtype, "parameters and inputs");
-            match catch_unwind(AssertUnwindSafe(|| (case.run)(&sweep))) {
+            match quietly(|| (case.run)(&sweep)) {
                 Ok(report) => add(&mut line, "", &report),
-                Err(panic) => {
-                    let message = panic.downcast_ref::<String>().cloned();
-                    let message = message.or_else(|| panic.downcast_ref::<&str>().map(|&text| text.to_owned()));
-                    fail(&mut line, format!("panicked: {}", message.unwrap_or_default()));
-                }
+                Err(panic) => fail(&mut line, format!("panicked: {panic}")),
             }
             rows.push(line);
         }
     }
-    std::panic::set_hook(hook);
     rows
 }
 

@@ -12,7 +12,7 @@ use chainrule_models::derivation::{
 };
 use chainrule_records::GradientCheck;
 
-use super::{add, fail, random, row};
+use super::{add, fail, random, rounding, row};
 
 const ROWS: usize = 6;
 const FEATURES: usize = 4;
@@ -92,8 +92,7 @@ pub(super) fn check(device: &Device, seed: u64) -> Vec<GradientCheck> {
 
     let witness = if dtype == FloatDType::F64 { Witness::F64 } else { Witness::Own };
     // The residual p - y rounds at the size of 1.
-    let atol = if dtype == FloatDType::F64 { f64::EPSILON } else { f32::EPSILON.into() };
-    let options = Options { witness, seed, atol, ..Options::default() };
+    let options = Options { witness, seed, atol: rounding(dtype), ..Options::default() };
     let mut lines = Vec::new();
     for (what, step) in steps {
         let mut line = row("derivation", dtype, what);

@@ -128,6 +128,11 @@ fn uniform(seed: u64, count: usize) -> Vec<f64> {
     (0..count).map(|_| rng.random_range(-1.0..1.0)).collect()
 }
 
+/// One in the last place of 1.
+fn rounding(precision: FloatDType) -> f64 {
+    if precision == FloatDType::F64 { f64::EPSILON } else { f32::EPSILON.into() }
+}
+
 /// A tensor of such numbers.
 fn random<const D: usize>(seed: u64, shape: [usize; D], device: &Device, dtype: FloatDType) -> Tensor<D> {
     let data = TensorData::new(uniform(seed, shape.iter().product()), shape);

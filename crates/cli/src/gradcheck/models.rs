@@ -10,7 +10,7 @@ use chainrule_models::{
 };
 use chainrule_records::GradientCheck;
 
-use super::{add, fail, random, row};
+use super::{add, fail, random, rounding, row};
 
 /// Rows, features, classes: one row, one feature, two classes, many.
 const SHAPES: [[usize; 3]; 5] = [[1, 1, 2], [1, 7, 3], [9, 1, 2], [8, 5, 2], [33, 17, 10]];
@@ -94,11 +94,6 @@ fn check_model<M: Classifier>(name: &str, make: Make<M>, device: &Device, seed: 
     }
     rows.push(check_controls(name, make, device, &options));
     rows
-}
-
-/// One in the last place of 1.
-fn rounding(precision: FloatDType) -> f64 {
-    if precision == FloatDType::F64 { f64::EPSILON } else { f32::EPSILON.into() }
 }
 
 fn problems<M>(make: Make<M>, device: &Device, precision: FloatDType, seed: u64) -> Vec<(String, Problem<M>)> {
