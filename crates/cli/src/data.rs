@@ -60,7 +60,7 @@ fn write_digits(folder: &Path, seed: u64, counts: Counts) -> Result<()> {
     if let Some(path) = names.iter().find(|path| path.exists()) {
         anyhow::bail!("{} exists already; name another folder with --write-idx", path.display());
     }
-    std::fs::create_dir_all(folder).map_err(|source| DataError::Write { path: folder.to_owned(), source })?;
+    std::fs::create_dir_all(folder).map_err(|problem| DataError::Write { path: folder.to_owned(), problem })?;
     let [train_images, train_labels, test_images, test_labels] = &names;
     let [train, validation] = digits::draw_both(seed, counts);
     train.write(train_images, train_labels)?;

@@ -4,20 +4,20 @@ use std::path::PathBuf;
 #[derive(Debug, thiserror::Error)]
 pub enum DataError {
     /// A file could not be opened or read.
-    #[error("{}: {source}", .path.display())]
+    #[error("{}: {problem}", .path.display())]
     Read {
         /// The file.
         path: PathBuf,
         /// What the system said.
-        source: std::io::Error,
+        problem: std::io::Error,
     },
     /// A file could not be written; nothing of it is left behind.
-    #[error("cannot write {}: {source}", .path.display())]
+    #[error("cannot write {}: {problem}", .path.display())]
     Write {
         /// The file or folder.
         path: PathBuf,
         /// What the system said.
-        source: std::io::Error,
+        problem: std::io::Error,
     },
     /// A file is not a whole IDX file of the expected kind.
     #[error("{}: {problem}", .path.display())]

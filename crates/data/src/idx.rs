@@ -87,13 +87,13 @@ pub(crate) fn write_whole(path: &Path, parts: &[&[u8]]) -> Result<(), DataError>
         }
         file.commit()
     };
-    write().map_err(|source| DataError::Write { path: path.to_owned(), source })
+    write().map_err(|problem| DataError::Write { path: path.to_owned(), problem })
 }
 
 /// The header's `D` sizes and the bytes that they count.
 fn read<const D: usize>(path: &Path, magic: u32, what: &str) -> Result<([usize; D], Vec<u8>), DataError> {
     let problem = |problem: String| DataError::Idx { path: path.to_owned(), problem };
-    let io = |source| DataError::Read { path: path.to_owned(), source };
+    let io = |problem| DataError::Read { path: path.to_owned(), problem };
 
     let mut file = BufReader::new(File::open(path).map_err(io)?);
     let is_gzip = std::io::BufRead::fill_buf(&mut file).map_err(io)?.starts_with(&GZIP_MAGIC);

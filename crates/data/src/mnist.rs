@@ -97,7 +97,7 @@ pub fn download(url: &str, folder: &Path) -> Result<(), DataError> {
     }
     for (file, content) in FILES.iter().zip(&contents) {
         let split = folder.join(file.split);
-        std::fs::create_dir_all(&split).map_err(|source| DataError::Write { path: split.clone(), source })?;
+        std::fs::create_dir_all(&split).map_err(|problem| DataError::Write { path: split.clone(), problem })?;
         write_whole(&split.join(file.name), &[content])?;
     }
     Ok(())

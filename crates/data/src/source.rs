@@ -169,8 +169,8 @@ pub fn read_folder(folder: &Path) -> Result<Data, DataError> {
         let mut candidates = names.iter().flat_map(|name| [folder.join(name), below.join(name)]);
         candidates.find(|path| path.is_file()).ok_or(DataError::Missing { folder: folder.to_owned(), name: file.name })
     };
-    if let Err(source) = std::fs::read_dir(folder) {
-        return Err(DataError::Read { path: folder.to_owned(), source });
+    if let Err(problem) = std::fs::read_dir(folder) {
+        return Err(DataError::Read { path: folder.to_owned(), problem });
     }
     let [train_images, train_labels, test_images, test_labels] = &mnist::FILES;
     let train = Images::read(&path(train_images)?, &path(train_labels)?)?;

@@ -46,7 +46,7 @@ impl TrainConfig {
         let file = path.display().to_string();
         let text = match std::fs::read_to_string(path) {
             Ok(text) => text,
-            Err(source) => return Err(ConfigError::Read { file, source }),
+            Err(problem) => return Err(ConfigError::Read { file, problem }),
         };
         Self::parse(&file, &text, overrides)
     }

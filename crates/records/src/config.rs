@@ -8,12 +8,12 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// The file is not there or cannot be read.
-    #[error("{file}: {source}")]
+    #[error("{file}: {problem}")]
     Read {
         /// The file.
         file: String,
         /// What the system said.
-        source: std::io::Error,
+        problem: std::io::Error,
     },
     /// The file is not TOML.
     #[error("{file}:{line}: {message}")]

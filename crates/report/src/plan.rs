@@ -29,12 +29,12 @@ pub struct PlannedRun {
 #[derive(Debug, thiserror::Error)]
 pub enum PlanError {
     /// It cannot be read.
-    #[error("cannot read {file}: {source}; name a plan, as in chainrule reproduce configs/report.toml")]
+    #[error("cannot read {file}: {problem}; name a plan, as in chainrule reproduce configs/report.toml")]
     Read {
         /// The file.
         file: String,
         /// What the system said.
-        source: std::io::Error,
+        problem: std::io::Error,
     },
     /// It is not what a plan looks like.
     #[error("{file}: {problem}")]
@@ -45,14 +45,14 @@ pub enum PlanError {
         problem: String,
     },
     /// A run of it cannot be made.
-    #[error("{file}: run {name:?}: {source}")]
+    #[error("{file}: run {name:?}: {problem}")]
     Run {
         /// The file.
         file: String,
         /// The run.
         name: String,
         /// Why not.
-        source: Box<ConfigError>,
+        problem: Box<ConfigError>,
     },
 }
 
@@ -83,7 +83,7 @@ impl Plan {
     /// Where the plan or a run's config cannot be read, or says something that cannot be.
     pub fn read(path: &Path, overrides: &[String]) -> Result<Self, PlanError> {
         let file = path.display().to_string();
-        let text = std::fs::read_to_string(path).map_err(|source| PlanError::Read { file: file.clone(), source })?;
+        let text = std::fs::read_to_string(path).map_err(|problem| PlanError::Read { file: file.clone(), problem })?;
         let folder = path.parent().unwrap_or(Path::new(""));
         let content = |problem: String| PlanError::Content { file: file.clone(), problem };
         let raw: RawPlan = toml::from_str(&text)
@@ -113,7 +113,7 @@ impl Plan {
                     return Err(content(format!("two runs are named {name:?}")));
                 }
                 let error =
-                    |source| PlanError::Run { file: file.clone(), name: name.clone(), source: Box::new(source) };
+                    |problem| PlanError::Run { file: file.clone(), name: name.clone(), problem: Box::new(problem) };
                 let config = planned.config(Start::default()).map_err(error)?;
                 if let Some(after) = &run.after {
                     let earlier = runs
