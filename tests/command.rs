@@ -8,18 +8,24 @@ use tempfile::TempDir;
 
 /// Calls the program in a folder of its own, on no data but what the arguments name, and with no way to fetch any.
 pub(crate) fn call(folder: &Path, arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_chainrule-under-test"))
+    command(folder, arguments).output().unwrap()
+}
+
+/// What [`call`] calls.
+pub(crate) fn command(folder: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_chainrule-under-test"));
+    command
         .args(arguments)
         .current_dir(folder)
         .env_remove("CHAINRULE_DATA")
+        .env_remove("CHAINRULE_TOKEN")
         .env("XDG_CACHE_HOME", folder.join("cache"))
         .env("CHAINRULE_MNIST_URL", "http://127.0.0.1:9")
         // Without it, Mesa's Vulkan driver complains on standard error.
         .env("XDG_RUNTIME_DIR", folder)
         // Nor does it write its compiled shaders among the files that a test looks at.
-        .env("MESA_SHADER_CACHE_DISABLE", "true")
-        .output()
-        .unwrap()
+        .env("MESA_SHADER_CACHE_DISABLE", "true");
+    command
 }
 
 pub(crate) fn folder() -> TempDir {

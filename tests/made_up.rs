@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use chainrule_records::{
     DataFile, DataSummary, Evaluation, FinalMetrics, GradientCheck, GradientChecks, History, Manifest, ModelKind,
-    Seconds, Summary, TrainConfig, Versions, WeightNorms,
+    Parameters, Seconds, Summary, TrainConfig, Versions, WeightNorms,
 };
-use chainrule_report::{Facts, Report, Run, Runs, Weights};
+use chainrule_report::{Facts, Report, Run, Runs};
 
 /// A report's runs, checks and facts, to be changed before it is made.
 pub(crate) struct Story {
@@ -174,7 +174,7 @@ fn run(
         seed: 0,
     };
     let lambda = config.objective().l2;
-    let values = (0..784 * n_classes).map(|i| (i as f64 * (1.0 + 0.1 * lambda)).sin() / (1.0 + lambda)).collect();
+    let weight = (0..784 * n_classes).map(|i| (i as f64 * (1.0 + 0.1 * lambda)).sin() / (1.0 + lambda)).collect();
     Run {
         name,
         config,
@@ -184,7 +184,7 @@ fn run(
             evaluations,
         },
         summary,
-        weights: Weights { values, n_features: 784, n_classes },
+        parameters: Parameters { n_features: 784, n_classes, weight, bias: vec![0.0; n_classes] },
     }
 }
 

@@ -37,6 +37,7 @@ mod order;
 mod page;
 mod properties;
 mod protocol;
+mod remote;
 mod report;
 mod reproduce;
 mod support;

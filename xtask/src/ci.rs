@@ -40,10 +40,17 @@ const CHECKS: [Check; 15] = [
         // Not its tests, whose own dependencies bring Burn back; they run with the others.
         run: || cargo(&["check", "--package", "chainrule-gradcheck", "--no-default-features", "--locked"], &[]),
     },
-    Check { name: "tests on flex and ndarray", run: || tests_with(&["--features", "flex"]) },
+    Check {
+        name: "tests on flex and ndarray, and on a remote device",
+        run: || tests_with(&["--features", "flex,remote"]),
+    },
     Check {
         name: "reproduce: the same on flex by autodiff",
-        run: || reproduce(&["--features", "flex,ndarray", "--backend", "flex", "--gradient", "autodiff"]),
+        // With the features of the tests before it, so that Burn is not built once more.
+        run: || {
+            let features = "flex,ndarray,remote,remote-server";
+            reproduce(&["--features", features, "--backend", "flex", "--gradient", "autodiff"])
+        },
     },
     Check { name: "reader against burn-dataset's own", run: burn_mnist },
     Check { name: "clippy with every backend", run: clippy_all },
@@ -156,7 +163,7 @@ fn mnist_folder() -> Option<PathBuf> {
 }
 
 fn clippy_all() -> Outcome {
-    let features = ["--features", "chainrule/flex,chainrule/wgpu"];
+    let features = ["--features", "chainrule/flex,chainrule/wgpu,chainrule/remote,chainrule/remote-server"];
     cargo(
         &[&["clippy", "--workspace", "--all-targets", "--locked"], &features[..], &["--", "--deny", "warnings"]]
             .concat(),

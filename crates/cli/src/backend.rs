@@ -1,15 +1,16 @@
-//! Burn's backends: which this build has, and a device on one. No other file asks for a Cargo feature.
+//! Burn's backends: which this build has, and a device on one, here or on another machine. No other file asks for a Cargo feature.
 
-use std::sync::OnceLock;
+use std::fmt::{self, Display, Formatter};
+use std::str::FromStr;
+use std::sync::Mutex;
 
 use anyhow::{Result, anyhow, bail};
 use burn::tensor::{Device, Tensor};
-use clap::ValueEnum;
 
 use crate::panics::quietly;
 
 /// A backend that a build may have, by the Cargo feature of the same name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Backend {
     /// NVIDIA GPUs through CUDA.
     Cuda,
@@ -19,38 +20,45 @@ pub enum Backend {
     Flex,
     /// The ndarray crate on the CPU.
     Ndarray,
+    /// The device that `chainrule serve` offers at this address, `HOST:PORT`.
+    Remote(String),
 }
 
 impl Backend {
+    /// Those that compute on this machine. The default feature, ndarray, comes last: who adds another means to use it.
+    pub const LOCAL: [Backend; 4] = [Backend::Cuda, Backend::Wgpu, Backend::Flex, Backend::Ndarray];
+
     /// The feature's name.
-    pub fn name(self) -> &'static str {
+    pub fn name(&self) -> &'static str {
         match self {
             Backend::Cuda => "cuda",
             Backend::Wgpu => "wgpu",
             Backend::Flex => "flex",
             Backend::Ndarray => "ndarray",
+            Backend::Remote(_) => "remote",
         }
     }
 
     /// Whether this build has it.
-    pub fn is_built(self) -> bool {
+    pub fn is_built(&self) -> bool {
         match self {
             Backend::Cuda => cfg!(feature = "cuda"),
             Backend::Wgpu => cfg!(feature = "wgpu"),
             Backend::Flex => cfg!(feature = "flex"),
             Backend::Ndarray => cfg!(feature = "ndarray"),
+            Backend::Remote(_) => cfg!(feature = "remote"),
         }
     }
 
-    /// The backends of this build. The default feature, ndarray, comes last: who adds another means to use it.
+    /// The local backends of this build.
     pub fn built() -> impl Iterator<Item = Backend> {
-        Backend::value_variants().iter().copied().filter(|backend| backend.is_built())
+        Backend::LOCAL.into_iter().filter(Backend::is_built)
     }
 
-    /// Whether it computes on a processor of its own, with a memory of its own.
-    pub fn is_gpu(self) -> bool {
+    /// Whether it has a memory and a queue of its own, apart from the host's.
+    pub fn is_apart(&self) -> bool {
         match self {
-            Backend::Cuda | Backend::Wgpu => true,
+            Backend::Cuda | Backend::Wgpu | Backend::Remote(_) => true,
             Backend::Flex | Backend::Ndarray => false,
         }
     }
@@ -58,23 +66,32 @@ impl Backend {
     /// The default device of this backend, without autodiff. It answers: a tensor was made on it.
     ///
     /// # Errors
-    /// Where this build lacks the backend, naming the feature to add, or this machine the device, naming what to install.
-    pub fn device(self) -> Result<Device> {
+    /// Where this build lacks the backend, naming the feature to add; where this machine lacks the device, naming what to install; and
+    /// where nothing answers at a remote's address.
+    pub fn device(&self) -> Result<Device> {
         // A driver is asked once: asked again, the runtime says that it is there already.
-        static DEVICES: [OnceLock<Result<Device, String>>; 4] = [const { OnceLock::new() }; 4];
-        let device = DEVICES[self as usize].get_or_init(|| self.open().map_err(|error| format!("{error:#}")));
-        device.clone().map_err(|problem| anyhow!(problem))
+        static OPENED: Mutex<Vec<(Backend, Result<Device, String>)>> = Mutex::new(Vec::new());
+        let mut opened = OPENED.lock().map_err(|_| anyhow!("opening a device panicked before"))?;
+        let device = match opened.iter().find(|(backend, _)| backend == self) {
+            Some((_, device)) => device.clone(),
+            None => {
+                let device = self.open().map_err(|error| format!("{error:#}"));
+                opened.push((self.clone(), device.clone()));
+                device
+            }
+        };
+        device.map_err(|problem| anyhow!(problem))
     }
 
-    fn open(self) -> Result<Device> {
+    fn open(&self) -> Result<Device> {
         match self {
             #[cfg(feature = "cuda")]
-            Backend::Cuda => open_gpu(|| Ok(Device::cuda(0)), "install NVIDIA's driver and CUDA 12 or later"),
+            Backend::Cuda => {
+                open_apart(|| Ok(Device::cuda(0))).map_err(no_gpu("install NVIDIA's driver and CUDA 12 or later"))
+            }
             #[cfg(feature = "wgpu")]
-            Backend::Wgpu => open_gpu(
-                || Ok(Device::wgpu_options().init()?),
-                "install a Vulkan driver (Debian: mesa-vulkan-drivers and libvulkan1)",
-            ),
+            Backend::Wgpu => open_apart(|| Ok(Device::wgpu_options().init()?))
+                .map_err(no_gpu("install a Vulkan driver (Debian: mesa-vulkan-drivers and libvulkan1)")),
             #[cfg(feature = "flex")]
             Backend::Flex => Ok(Device::flex()),
             #[cfg(feature = "ndarray")]
@@ -83,9 +100,85 @@ impl Backend {
                 let device = Device::ndarray();
                 Ok(device)
             }
+            #[cfg(feature = "remote")]
+            Backend::Remote(address) => {
+                let host = burn::tensor::remote::RemoteHost::websocket(&format!("ws://{address}"));
+                let host = match token()? {
+                    Some(token) => host.with_credential(token),
+                    None => host,
+                };
+                open_apart(|| within(CONNECT, move || Ok(Device::remote_options(&host).init()?)))
+                    .map_err(|problem| anyhow!("{self}: {problem}; start `chainrule serve` there, and give both the same CHAINRULE_TOKEN, or none"))
+            }
             #[allow(unreachable_patterns, reason = "reachable in every build that lacks a backend")]
             missing => bail!("this build has no {0} backend; add --features {0}", missing.name()),
         }
+    }
+
+    /// Offers its device to others at `listen`, until the process is told to end. `tell` is called when it listens, with the address.
+    ///
+    /// # Errors
+    /// Where this build cannot serve, or the device or the address is not to be had.
+    #[cfg(feature = "remote-server")]
+    pub fn serve(&self, listen: &str, tell: impl FnOnce(std::net::SocketAddr, bool)) -> Result<()> {
+        use burn::tensor::server::{RemoteServer, TokenAuthorizer, WebSocketTransport};
+
+        let token = token()?;
+        let mut server = RemoteServer::new([self.device()?]);
+        let has_token = token.is_some();
+        if let Some(token) = token {
+            server = server.with_authorizer(TokenAuthorizer::new(token)?);
+        }
+        let listener = std::net::TcpListener::bind(listen).map_err(|error| anyhow!("--listen {listen}: {error}"))?;
+        tell(listener.local_addr()?, has_token);
+        Ok(server.serve(WebSocketTransport::from_listener(listener))?)
+    }
+
+    /// Says that this build cannot serve.
+    ///
+    /// # Errors
+    /// Always.
+    #[cfg(not(feature = "remote-server"))]
+    pub fn serve(&self, _listen: &str, _tell: impl FnOnce(std::net::SocketAddr, bool)) -> Result<()> {
+        bail!("this build cannot serve; add --features remote-server")
+    }
+}
+
+impl Display for Backend {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Backend::Remote(address) => write!(f, "remote:{address}"),
+            local => f.write_str(local.name()),
+        }
+    }
+}
+
+impl FromStr for Backend {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if let Some(address) = text.strip_prefix("remote:") {
+            let is_whole =
+                address.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok());
+            return if is_whole {
+                Ok(Backend::Remote(address.to_owned()))
+            } else {
+                Err(format!("remote:{address} is not remote:HOST:PORT"))
+            };
+        }
+        let found = Backend::LOCAL.into_iter().find(|backend| backend.name() == text);
+        found.ok_or_else(|| "it is one of cuda, wgpu, flex, ndarray, remote:HOST:PORT".to_owned())
+    }
+}
+
+/// What a server asks of its clients, where it asks for anything: not on the command line, where every process can read it.
+#[cfg(any(feature = "remote", feature = "remote-server"))]
+fn token() -> Result<Option<String>> {
+    match std::env::var("CHAINRULE_TOKEN") {
+        Ok(token) if token.is_empty() => bail!("CHAINRULE_TOKEN is empty; unset it, or say the token"),
+        Ok(token) => Ok(Some(token)),
+        Err(std::env::VarError::NotPresent) => Ok(None),
+        Err(error) => bail!("CHAINRULE_TOKEN: {error}"),
     }
 }
 
@@ -93,9 +186,12 @@ impl Backend {
 ///
 /// # Errors
 /// Where the build has no backend at all.
-pub fn choose(named: Option<Backend>) -> Result<Backend> {
-    match named.or_else(|| Backend::built().next()) {
+pub fn choose(named: Option<&Backend>) -> Result<Backend> {
+    match named.cloned().or_else(|| Backend::built().next()) {
         Some(backend) => Ok(backend),
+        None if cfg!(feature = "remote") => {
+            bail!("this build has only remote devices; name one with --backend remote:HOST:PORT")
+        }
         None => bail!("this build has no backend; add --features ndarray, flex, wgpu or cuda"),
     }
 }
@@ -111,9 +207,13 @@ pub fn device_name(device: &Device) -> Option<String> {
     }
 }
 
-/// Opens a device and computes on it once. A GPU's runtime tells of a missing driver by panicking, in a thread of its own or in this one.
-#[cfg_attr(not(any(feature = "cuda", feature = "wgpu")), expect(dead_code, reason = "a build without GPUs opens none"))]
-fn open_gpu(open: impl Fn() -> Result<Device>, install: &str) -> Result<Device> {
+/// Opens a device and computes on it once; gives the problem where that fails. A GPU's runtime tells of a missing driver by panicking,
+/// in a thread of its own or in this one.
+#[cfg_attr(
+    not(any(feature = "cuda", feature = "wgpu", feature = "remote")),
+    expect(dead_code, reason = "a build without devices of their own opens none")
+)]
+fn open_apart(open: impl FnOnce() -> Result<Device>) -> Result<Device, String> {
     let opened = quietly(|| {
         let device = open()?;
         let two = Tensor::<1>::ones([2], &device).sum().try_into_vec_as::<f32>();
@@ -128,6 +228,26 @@ fn open_gpu(open: impl Fn() -> Result<Device>, install: &str) -> Result<Device> 
         Err(panic) if panic.is_empty() => "no reason was given".to_owned(),
         Err(panic) => panic,
     };
-    let problem = problem.split_whitespace().collect::<Vec<_>>().join(" ");
-    bail!("no device was found ({problem}); {install}, or take another backend: --features ndarray or flex")
+    Err(problem.split_whitespace().collect::<Vec<_>>().join(" "))
+}
+
+/// How long a server may take to answer. Burn itself tries for 16 seconds where nothing listens, and waits for ever where what listens says nothing.
+#[cfg(feature = "remote")]
+const CONNECT: std::time::Duration = std::time::Duration::from_secs(30);
+
+/// Runs `f` in a thread of its own, and waits no longer than this for it.
+#[cfg(feature = "remote")]
+fn within<T: Send + 'static>(limit: std::time::Duration, f: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    let (sender, receiver) = std::sync::mpsc::channel();
+    // Where nobody waits any more, nobody needs the answer.
+    std::thread::spawn(move || drop(sender.send(f())));
+    receiver.recv_timeout(limit).unwrap_or_else(|_| bail!("no answer within {} s", limit.as_secs()))
+}
+
+/// The error of a GPU that is not there.
+#[cfg(any(feature = "cuda", feature = "wgpu"))]
+fn no_gpu(install: &str) -> impl Fn(String) -> anyhow::Error {
+    move |problem| {
+        anyhow!("no device was found ({problem}); {install}, or take another backend: --features ndarray or flex")
+    }
 }

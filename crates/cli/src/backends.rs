@@ -4,7 +4,6 @@ use std::fmt::Write;
 
 use anyhow::Result;
 use chainrule_gradcheck::f64_works;
-use clap::ValueEnum;
 use serde::Serialize;
 
 use crate::backend::{Backend, device_name};
@@ -29,7 +28,8 @@ struct Row {
 /// Lists the backends.
 pub(crate) fn backends(options: &BackendsOptions) -> Result<u8> {
     let default = Backend::built().next();
-    let rows: Vec<Row> = Backend::value_variants().iter().map(|&backend| row(backend, default)).collect();
+    let mut rows: Vec<Row> = Backend::LOCAL.iter().map(|backend| row(backend, default.as_ref())).collect();
+    rows.push(remote());
     if options.output.json {
         print_json(&rows);
     } else {
@@ -38,7 +38,7 @@ pub(crate) fn backends(options: &BackendsOptions) -> Result<u8> {
     Ok(exit::DONE)
 }
 
-fn row(backend: Backend, default: Option<Backend>) -> Row {
+fn row(backend: &Backend, default: Option<&Backend>) -> Row {
     let device = backend.device();
     let mut precisions = Vec::new();
     if let Ok(device) = &device {
@@ -55,6 +55,25 @@ fn row(backend: Backend, default: Option<Backend>) -> Row {
         precisions,
         gradients: ["closed-form", "autodiff"],
         problem: device.err().map(|error| format!("{error:#}")),
+    }
+}
+
+/// A device on another machine has an address, which is not known here.
+fn remote() -> Row {
+    let backend = Backend::Remote(String::new());
+    let problem = if backend.is_built() {
+        "what `chainrule serve` offers elsewhere; name it with --backend remote:HOST:PORT".to_owned()
+    } else {
+        "this build has no remote backend; add --features remote".to_owned()
+    };
+    Row {
+        backend: backend.name(),
+        built: backend.is_built(),
+        default: false,
+        device: None,
+        precisions: Vec::new(),
+        gradients: ["closed-form", "autodiff"],
+        problem: Some(problem),
     }
 }
 

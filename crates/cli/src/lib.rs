@@ -12,6 +12,7 @@ mod panics;
 mod progress;
 mod reproduce;
 mod run;
+mod serve;
 mod table;
 mod train;
 
@@ -45,6 +46,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
         Command::Train(train) => train::train(train),
         Command::Backends(backends) => backends::backends(backends),
         Command::Data(data) => data::data(data),
+        Command::Serve(serve) => serve::serve(serve),
         Command::Reproduce(reproduce) => reproduce::reproduce(reproduce),
         Command::Gradcheck(gradcheck) => gradcheck::gradcheck(gradcheck),
     };

@@ -45,6 +45,15 @@ Examples:
   chainrule backends
   chainrule backends --json")]
     Backends(BackendsOptions),
+    /// Offer this machine's device to `--backend remote:HOST:PORT` elsewhere, until Ctrl-C.
+    #[command(after_help = "\
+Whoever reaches the address can compute on this device, and what is sent is not encrypted. Where CHAINRULE_TOKEN is set, a client needs the
+same one; the token too is sent as it is, so that it keeps strays out and nobody else.
+
+Examples:
+  chainrule serve
+  CHAINRULE_TOKEN=$(cat token) chainrule serve --backend wgpu --listen 192.168.0.2:3000")]
+    Serve(ServeOptions),
     /// Make every run and figure of the report, judge its claims, and write its pages.
     #[command(after_help = "\
 Examples:
@@ -63,8 +72,8 @@ pub(crate) struct TrainOptions {
     pub(crate) config: PathBuf,
     #[command(flatten)]
     pub(crate) choices: Choices,
-    /// Where it runs [default: the first in this build of cuda, wgpu, flex, ndarray].
-    #[arg(long, value_enum)]
+    /// Where it runs: cuda, wgpu, flex, ndarray or remote:HOST:PORT [default: the first in this build of the local ones].
+    #[arg(long, value_name = "BACKEND")]
     pub(crate) backend: Option<Backend>,
     /// The run's folder [default: the first free of runs/NAME-1, runs/NAME-2, …].
     #[arg(long, value_name = "DIR")]
@@ -102,8 +111,8 @@ pub(crate) struct ReproduceOptions {
     pub(crate) plan: PathBuf,
     #[command(flatten)]
     pub(crate) choices: Choices,
-    /// Where it runs [default: the first in this build of cuda, wgpu, flex, ndarray].
-    #[arg(long, value_enum)]
+    /// Where it runs: cuda, wgpu, flex, ndarray or remote:HOST:PORT [default: the first in this build of the local ones].
+    #[arg(long, value_name = "BACKEND")]
     pub(crate) backend: Option<Backend>,
     /// Make this figure only, and the runs that it needs.
     #[arg(long, value_name = "FIGURE", conflicts_with = "check")]
@@ -152,11 +161,21 @@ pub(crate) struct GradcheckOptions {
     /// The seed of weights, features and directions.
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub(crate) seed: u64,
-    /// Where it runs [default: the first in this build of cuda, wgpu, flex, ndarray].
-    #[arg(long, value_enum)]
+    /// Where it runs: cuda, wgpu, flex, ndarray or remote:HOST:PORT [default: the first in this build of the local ones].
+    #[arg(long, value_name = "BACKEND")]
     pub(crate) backend: Option<Backend>,
     #[command(flatten)]
     pub(crate) output: Output,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ServeOptions {
+    /// What is offered: cuda, wgpu, flex or ndarray [default: the first in this build].
+    #[arg(long, value_name = "BACKEND")]
+    pub(crate) backend: Option<Backend>,
+    /// The address and port to listen on; port 0 is any free one.
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:3000")]
+    pub(crate) listen: String,
 }
 
 #[derive(Args, Debug)]

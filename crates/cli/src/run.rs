@@ -3,8 +3,7 @@
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
-use burn::store::{ModuleSnapshot, SafetensorsStore};
+use anyhow::{Context, Result, anyhow, bail};
 use burn::tensor::{Device, FloatDType};
 use chainrule_data::{Data, Split, mnist, sha256_of_files};
 use chainrule_gradcheck::f64_works;
@@ -13,7 +12,7 @@ use chainrule_records::{
     DataFile, DataSummary, Evaluation, Manifest, ModelKind, Precision, RunFolder, Seconds, Summary, TrainConfig,
     Versions, WeightNorms,
 };
-use chainrule_training::{Ending, Examples, Expansion, Observer, Trained, label_order, train};
+use chainrule_training::{DeviceLost, Ending, Examples, Expansion, Observer, TrainError, Trained, label_order, train};
 
 use crate::backend::{self, Backend};
 
@@ -25,9 +24,9 @@ pub(crate) struct Machine {
 
 impl Machine {
     /// The default device of the backend that was named, else of the build's first.
-    pub(crate) fn new(named: Option<Backend>) -> Result<Self> {
+    pub(crate) fn new(named: Option<&Backend>) -> Result<Self> {
         let backend = backend::choose(named)?;
-        Ok(Self { backend, device: backend.device()? })
+        Ok(Self { device: backend.device()?, backend })
     }
 
     /// Refuses a precision that the device does not have.
@@ -35,7 +34,7 @@ impl Machine {
         if precision == Precision::F64 && !f64_works(&self.device) {
             bail!(
                 "descent.precision = \"f64\": {} has no f64 here; take f32, or --features ndarray or flex",
-                self.backend.name()
+                self.backend
             );
         }
         Ok(())
@@ -97,7 +96,7 @@ impl Rows {
 
     /// Moves them to the device.
     pub(crate) fn load(self, precision: Precision, machine: &Machine) -> Loaded {
-        let expansion = if machine.backend.is_gpu() { Expansion::Device } else { Expansion::Host };
+        let expansion = if machine.backend.is_apart() { Expansion::Device } else { Expansion::Host };
         let [train, validation] = self.splits.map(|split| Examples::new(&split, precision, &machine.device, expansion));
         Loaded { train, validation, about: self.about }
     }
@@ -119,7 +118,7 @@ pub(crate) fn manifest(config: &TrainConfig, machine: &Machine, source: &Source)
             source: env!("CHAINRULE_SOURCE").to_owned(),
             burn: BURN_VERSION.to_owned(),
         },
-        backend: machine.backend.name().to_owned(),
+        backend: machine.backend.to_string(),
         device: format!("{:?}", machine.device),
         platform: format!("{} {}", std::env::consts::OS, std::env::consts::ARCH),
         data_source: source.name.clone(),
@@ -174,7 +173,10 @@ impl Run<'_> {
     fn train<M: Classifier>(&self, model: M, observer: &mut dyn Observer) -> Result<(Summary, Ending)> {
         let mut timed = Timed { observer, evaluating_since: None, validation: Duration::ZERO };
         let descent_start = Instant::now();
-        let trained = train(model, &self.rows.train, &self.rows.validation, self.config, &mut timed)?;
+        let trained = match train(model, &self.rows.train, &self.rows.validation, self.config, &mut timed) {
+            Err(TrainError::DeviceLost(lost)) => return Err(self.save_what_is_left(&lost)),
+            other => other?,
+        };
         let training = descent_start.elapsed().saturating_sub(timed.validation);
 
         self.folder.write_history(&trained.history)?;
@@ -186,10 +188,30 @@ impl Run<'_> {
                 self.folder.path().display()
             );
         }
-        self.folder.write_model(&safetensors(&trained.model)?)?;
+        self.folder.write_model(&trained.parameters, self.config.descent().precision)?;
         let summary = self.summary(&trained, training, timed.validation)?;
         self.folder.write_summary(&summary)?;
         Ok((summary, trained.ending))
+    }
+
+    /// Writes what was read from a device before it stopped answering; gives the error to tell.
+    fn save_what_is_left(&self, lost: &DeviceLost) -> anyhow::Error {
+        let save = || -> Result<String> {
+            self.folder.write_history(&lost.history)?;
+            let Some((step, parameters)) = &lost.parameters else { return Ok(String::new()) };
+            self.folder.write_model(parameters, self.config.descent().precision)?;
+            Ok(format!(" and the model of step {step}"))
+        };
+        match save() {
+            Ok(model) => anyhow!(
+                "{} stopped answering after step {} ({}); the history so far{model} is in {}",
+                self.machine.backend,
+                lost.history.train_loss.len(),
+                lost.reason,
+                self.folder.path().display()
+            ),
+            Err(error) => error.context(format!("{} stopped answering ({})", self.machine.backend, lost.reason)),
+        }
     }
 
     fn summary<M: Classifier>(
@@ -204,7 +226,7 @@ impl Run<'_> {
         Ok(Summary {
             experiment: self.config.experiment().to_owned(),
             model: self.config.model().kind,
-            backend: self.machine.backend.name().to_owned(),
+            backend: self.machine.backend.to_string(),
             device: format!("{:?}", self.machine.device),
             precision: self.config.descent().precision,
             gradient: self.config.descent().gradient,
@@ -255,13 +277,4 @@ impl Observer for Timed<'_> {
         self.validation += self.evaluating_since.take().map(|since| since.elapsed()).unwrap_or_default();
         self.observer.evaluation_ends(evaluation);
     }
-}
-
-/// The weights as Burn's own store writes them, `linear.weight` `[d, k]` and `linear.bias` `[k]`.
-///
-/// Without metadata: the store keeps it in a hash map, so that with any the same weights would give other bytes each time.
-fn safetensors<M: Classifier>(model: &M) -> Result<Vec<u8>> {
-    let mut store = SafetensorsStore::from_bytes(None).clear_metadata();
-    model.save_into(&mut store).context("writing the weights as safetensors")?;
-    store.get_bytes().context("writing the weights as safetensors")
 }

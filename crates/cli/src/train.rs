@@ -17,7 +17,7 @@ use crate::{exit, experiment, is_watched, print, print_json, say, table};
 pub(crate) fn train(options: &TrainOptions) -> Result<u8> {
     let start = Instant::now();
     let config = experiment::config(options)?;
-    let machine = Machine::new(options.backend)?;
+    let machine = Machine::new(options.backend.as_ref())?;
     machine.check(config.descent().precision)?;
 
     let mut tell = |line: &str| {

@@ -4,6 +4,7 @@
 //! - [`EarlyStopping`]: the rule that ends a run, for who trains and for who asks afterwards when another patience had ended it
 //! - [`History`]: every step's loss and every evaluation
 //! - [`Summary`]: how the run ended, in one JSON document
+//! - [`Parameters`]: what came of it
 //! - [`Manifest`]: what it ran on
 //! - [`RunFolder`]: these on disk, each file whole or absent
 //! - [`GradientChecks`]: what a gradient check found
@@ -15,6 +16,7 @@ mod early_stopping;
 mod history;
 mod keys;
 mod manifest;
+mod parameters;
 mod run_folder;
 mod summary;
 
@@ -27,5 +29,6 @@ pub use config::{
 pub use early_stopping::{EarlyStopping, Judgement};
 pub use history::{Evaluation, History};
 pub use manifest::{DataFile, Manifest, Versions};
+pub use parameters::Parameters;
 pub use run_folder::{RunError, RunFiles, RunFolder, write_whole};
 pub use summary::{DataSummary, FinalMetrics, Seconds, Summary, WeightNorms};

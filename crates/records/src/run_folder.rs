@@ -5,7 +5,7 @@ use atomic_write_file::AtomicWriteFile;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::{History, Manifest, Summary, TrainConfig};
+use crate::{History, Manifest, Parameters, Precision, Summary, TrainConfig};
 
 /// What can go wrong with a run folder.
 #[derive(Debug, thiserror::Error)]
@@ -22,12 +22,12 @@ pub enum RunError {
         problem: String,
     },
     /// It cannot be written.
-    #[error("cannot write {}: {source}", .path.display())]
+    #[error("cannot write {}: {problem}", .path.display())]
     Write {
         /// The file or folder.
         path: PathBuf,
         /// What the system said.
-        source: std::io::Error,
+        problem: std::io::Error,
     },
 }
 
@@ -48,11 +48,11 @@ impl RunFolder {
     /// # Errors
     /// Where something is there and `replace` is not set, or the folder cannot be written.
     pub fn create(path: &Path, replace: bool) -> Result<Self, RunError> {
-        let error = |source| RunError::Write { path: path.to_owned(), source };
+        let error = |problem| RunError::Write { path: path.to_owned(), problem };
         let is_taken = match std::fs::read_dir(path) {
             Ok(mut entries) => entries.next().is_some(),
-            Err(source) if source.kind() == std::io::ErrorKind::NotFound => false,
-            Err(source) => return Err(error(source)),
+            Err(problem) if problem.kind() == std::io::ErrorKind::NotFound => false,
+            Err(problem) => return Err(error(problem)),
         };
         if is_taken && !replace {
             return Err(RunError::Exists(path.to_owned()));
@@ -60,8 +60,8 @@ impl RunFolder {
         std::fs::create_dir_all(path).map_err(error)?;
         for file in FILES.map(|file| path.join(file)) {
             match std::fs::remove_file(&file) {
-                Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
-                    return Err(RunError::Write { path: file, source });
+                Err(problem) if problem.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(RunError::Write { path: file, problem });
                 }
                 _ => {}
             }
@@ -74,14 +74,14 @@ impl RunFolder {
     /// # Errors
     /// Where it cannot be written.
     pub fn create_numbered(runs: &Path, name: &str) -> Result<Self, RunError> {
-        std::fs::create_dir_all(runs).map_err(|source| RunError::Write { path: runs.to_owned(), source })?;
+        std::fs::create_dir_all(runs).map_err(|problem| RunError::Write { path: runs.to_owned(), problem })?;
         for number in 1u64.. {
             let path = runs.join(format!("{name}-{number}"));
             // Creating tells atomically who was first, where another run starts at the same moment.
             match std::fs::create_dir(&path) {
                 Ok(()) => return Self::create(&path, false),
-                Err(source) if source.kind() == std::io::ErrorKind::AlreadyExists => {}
-                Err(source) => return Err(RunError::Write { path, source }),
+                Err(problem) if problem.kind() == std::io::ErrorKind::AlreadyExists => {}
+                Err(problem) => return Err(RunError::Write { path, problem }),
             }
         }
         unreachable!("there are more numbers than folders")
@@ -113,8 +113,8 @@ impl RunFolder {
     }
 
     /// Writes `model.safetensors`.
-    pub fn write_model(&self, safetensors: &[u8]) -> Result<(), RunError> {
-        self.write("model.safetensors", safetensors)
+    pub fn write_model(&self, parameters: &Parameters, precision: Precision) -> Result<(), RunError> {
+        self.write("model.safetensors", &parameters.to_safetensors(precision))
     }
 
     /// Reads the run that lies in a folder.
@@ -130,7 +130,7 @@ impl RunFolder {
             manifest: read_json(path.join("manifest.json"))?,
             history: read_json(path.join("history.json"))?,
             summary: read_json(path.join("summary.json"))?,
-            model: read(&path.join("model.safetensors"))?,
+            parameters: read_parameters(path.join("model.safetensors"))?,
         })
     }
 
@@ -156,8 +156,8 @@ pub struct RunFiles {
     pub history: History,
     /// `summary.json`
     pub summary: Summary,
-    /// The bytes of `model.safetensors`.
-    pub model: Vec<u8>,
+    /// `model.safetensors`
+    pub parameters: Parameters,
 }
 
 /// Writes a file that appears whole or not at all: beside its place, synced, then renamed.
@@ -170,11 +170,16 @@ pub fn write_whole(path: &Path, content: &[u8]) -> Result<(), RunError> {
         file.write_all(content)?;
         file.commit()
     };
-    write().map_err(|source| RunError::Write { path: path.to_owned(), source })
+    write().map_err(|problem| RunError::Write { path: path.to_owned(), problem })
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, RunError> {
     std::fs::read(path).map_err(|error| RunError::Unfinished { path: path.to_owned(), problem: error.to_string() })
+}
+
+fn read_parameters(path: PathBuf) -> Result<Parameters, RunError> {
+    let bytes = read(&path)?;
+    Parameters::from_safetensors(&bytes).map_err(|problem| RunError::Unfinished { path, problem })
 }
 
 fn read_json<T: DeserializeOwned>(path: PathBuf) -> Result<T, RunError> {

@@ -416,15 +416,15 @@ fn overfitting(runs: &Runs) -> Findings {
 
 fn lower_row(runs: &Runs) -> Findings {
     let (printed, named) = (runs.get(PRINTED), runs.get("softmax-l2-1"));
-    let classes = 0..printed.weights.n_classes.min(named.weights.n_classes);
+    let classes = 0..printed.parameters.n_classes.min(named.parameters.n_classes);
     let alike: Vec<f64> = classes
         .clone()
-        .map(|class| correlation(&printed.weights.of_class(class), &named.weights.of_class(class)))
+        .map(|class| correlation(&printed.parameters.of_class(class), &named.parameters.of_class(class)))
         .collect();
     let least = alike.iter().copied().fold(f64::INFINITY, f64::min);
     let apart = classes
         .flat_map(|class| {
-            let grey = |run: &Run| Pictures::grey(&run.weights.of_class(class));
+            let grey = |run: &Run| Pictures::grey(&run.parameters.of_class(class));
             grey(printed).into_iter().zip(grey(named)).map(|(a, b)| a.abs_diff(b)).collect::<Vec<_>>()
         })
         .max()

@@ -22,7 +22,7 @@ pub use figure::{Axis, Chart, Color, Content, Corner, Figure, Format, Mark, Pict
 pub use figures::{FIGURES, Planned};
 pub use numbers::{Numbers, NumbersOrigin, RunNumbers};
 pub use plan::{Plan, PlanError, PlannedRun, Start};
-pub use run::{LoadError, Run, Runs, Weights};
+pub use run::{LoadError, Run, Runs};
 
 use chainrule_records::GradientChecks;
 

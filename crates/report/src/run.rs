@@ -3,8 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use chainrule_records::{Evaluation, History, Manifest, RunError, RunFolder, Summary, TrainConfig};
-use safetensors::{Dtype, SafeTensors};
+use chainrule_records::{Evaluation, History, Manifest, Parameters, RunError, RunFolder, Summary, TrainConfig};
 
 /// A finished run.
 #[derive(Clone, Debug)]
@@ -20,18 +19,7 @@ pub struct Run {
     /// How it ended.
     pub summary: Summary,
     /// What came of it.
-    pub weights: Weights,
-}
-
-/// The weights of a linear model, without its bias.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Weights {
-    /// `d * k` numbers, the class running fastest.
-    pub values: Vec<f64>,
-    /// Features, d.
-    pub n_features: usize,
-    /// Classes, k; 1 for the logistic model.
-    pub n_classes: usize,
+    pub parameters: Parameters,
 }
 
 /// Why a finished run is none.
@@ -40,14 +28,6 @@ pub enum LoadError {
     /// A file of it.
     #[error(transparent)]
     Files(#[from] RunError),
-    /// Its weights.
-    #[error("{}/model.safetensors: {problem}", .folder.display())]
-    Weights {
-        /// The run's folder.
-        folder: std::path::PathBuf,
-        /// What is wrong.
-        problem: String,
-    },
     /// It was interrupted.
     #[error("{}: the run was interrupted", .0.display())]
     Interrupted(std::path::PathBuf),
@@ -63,15 +43,13 @@ impl Run {
         if files.summary.interrupted {
             return Err(LoadError::Interrupted(folder.to_owned()));
         }
-        let weights = Weights::parse(&files.model)
-            .map_err(|problem| LoadError::Weights { folder: folder.to_owned(), problem })?;
         Ok(Self {
             name: name.to_owned(),
             config: files.config,
             manifest: files.manifest,
             history: files.history,
             summary: files.summary,
-            weights,
+            parameters: files.parameters,
         })
     }
 
@@ -101,31 +79,6 @@ impl Run {
         let count = |fraction: f64, rows: usize| (fraction * rows as f64).round() as usize;
         [count(last.train_accuracy, data.train), count(last.validation_accuracy, data.validation)]
     }
-}
-
-impl Weights {
-    fn parse(bytes: &[u8]) -> Result<Self, String> {
-        let file = SafeTensors::deserialize(bytes).map_err(|error| error.to_string())?;
-        let weight = file.tensor("linear.weight").map_err(|error| error.to_string())?;
-        let &[n_features, n_classes] = weight.shape() else {
-            return Err(format!("linear.weight has the shape {:?}, not [d, k]", weight.shape()));
-        };
-        let values = match weight.dtype() {
-            Dtype::F32 => numbers(weight.data(), |bytes| f64::from(f32::from_le_bytes(bytes))),
-            Dtype::F64 => numbers(weight.data(), f64::from_le_bytes),
-            other => return Err(format!("linear.weight is {other:?}, not F32 or F64")),
-        };
-        Ok(Self { values, n_features, n_classes })
-    }
-
-    /// The weights of one class, feature by feature.
-    pub fn of_class(&self, class: usize) -> Vec<f64> {
-        self.values.iter().skip(class).step_by(self.n_classes).copied().collect()
-    }
-}
-
-fn numbers<const N: usize>(bytes: &[u8], read: fn([u8; N]) -> f64) -> Vec<f64> {
-    bytes.chunks_exact(N).map(|chunk| read(chunk.try_into().expect("chunks of N"))).collect()
 }
 
 /// The finished runs by name.

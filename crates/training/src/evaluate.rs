@@ -1,5 +1,7 @@
-use burn::tensor::{FloatDType, Tensor};
+use burn::module::Param;
+use burn::tensor::{FloatDType, Tensor, TensorReadError};
 use chainrule_models::Classifier;
+use chainrule_records::Parameters;
 
 use crate::Examples;
 
@@ -13,22 +15,51 @@ pub struct Metrics {
 }
 
 /// Loss and accuracy over all rows of `examples`.
-pub fn evaluate<M: Classifier>(model: &M, examples: &Examples) -> Metrics {
+///
+/// # Errors
+/// Where the device does not give back what it computed.
+pub fn evaluate<M: Classifier>(model: &M, examples: &Examples) -> Result<Metrics, TensorReadError> {
     let logits = model.scores(examples.features.clone());
-    let read = read([losses(model, logits.clone(), examples), right(model, logits, examples)]);
-    metrics(&read[0], read[1][0], examples)
+    let [losses, right] = read([losses(model, logits.clone(), examples), right(model, logits, examples)])?;
+    Ok(metrics(&losses, right[0], examples))
 }
 
-/// Loss and accuracy over the validation rows, and accuracy over the training rows. The host waits for the device once.
-pub(crate) fn evaluate_both<M: Classifier>(model: &M, validation: &Examples, train: &Examples) -> (Metrics, f64) {
+/// Loss and accuracy over the validation rows, accuracy over the training rows, and the parameters. The host waits for the
+/// device once.
+pub(crate) fn evaluate_both<M: Classifier>(
+    model: &M,
+    validation: &Examples,
+    train: &Examples,
+) -> Result<(Metrics, f64, Parameters), TensorReadError> {
     let logits = model.scores(validation.features.clone());
+    let [weight, bias] = flat(model);
     let parts = [
         losses(model, logits.clone(), validation),
         right(model, logits, validation),
         right(model, model.scores(train.features.clone()), train),
+        weight,
+        bias,
     ];
-    let read = read(parts);
-    (metrics(&read[0], read[1][0], validation), read[2][0] / train.len() as f64)
+    let [losses, right, train_right, weight, bias] = read(parts)?;
+    let parameters = Parameters { n_features: train.n_features(), n_classes: bias.len(), weight, bias };
+    Ok((metrics(&losses, right[0], validation), train_right[0] / train.len() as f64, parameters))
+}
+
+/// The parameters of a model, on the host.
+pub(crate) fn parameters<M: Classifier>(model: &M) -> Result<Parameters, TensorReadError> {
+    let n_features = model.linear().weight.dims()[0];
+    let [weight, bias] = read(flat(model))?;
+    Ok(Parameters { n_features, n_classes: bias.len(), weight, bias })
+}
+
+/// W by rows, `[d k]`, and b, `[k]`.
+fn flat<M: Classifier>(model: &M) -> [Tensor<1>; 2] {
+    let linear = model.linear();
+    let weight = linear.weight.val();
+    let [_, k] = weight.dims();
+    // A layer without bias has one of zeros.
+    let bias = linear.bias.as_ref().map_or_else(|| Tensor::zeros([k], (&weight.device(), weight.dtype())), Param::val);
+    [weight.flatten(0, 1), bias]
 }
 
 fn metrics(losses: &[f64], right: f64, examples: &Examples) -> Metrics {
@@ -49,13 +80,13 @@ fn right<M: Classifier>(model: &M, logits: Tensor<2>, examples: &Examples) -> Te
 }
 
 /// Reads several tensors of one type at once.
-fn read<const N: usize>(parts: [Tensor<1>; N]) -> [Vec<f64>; N] {
+fn read<const N: usize>(parts: [Tensor<1>; N]) -> Result<[Vec<f64>; N], TensorReadError> {
     let lengths = parts.each_ref().map(|part| part.dims()[0]);
-    let all = Tensor::cat(parts.into(), 0).try_into_vec_as::<f64>().expect("the device gives back what it computed");
+    let all = Tensor::cat(parts.into(), 0).try_into_vec_as::<f64>()?;
     let mut rest = all.as_slice();
-    lengths.map(|length| {
+    Ok(lengths.map(|length| {
         let (part, after) = rest.split_at(length);
         rest = after;
         part.to_vec()
-    })
+    }))
 }

@@ -11,4 +11,4 @@ mod train;
 pub use evaluate::{Metrics, evaluate};
 pub use examples::{Examples, Expansion, label_order};
 pub use observer::Observer;
-pub use train::{Ending, TrainError, Trained, steps_per_epoch, train};
+pub use train::{DeviceLost, Ending, TrainError, Trained, steps_per_epoch, train};

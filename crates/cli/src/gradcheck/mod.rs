@@ -20,7 +20,7 @@ use crate::{exit, print, print_json};
 
 /// Runs the checks; exit code 1 where one does not hold.
 pub(crate) fn gradcheck(options: &GradcheckOptions) -> Result<u8> {
-    let machine = Machine::new(options.backend)?;
+    let machine = Machine::new(options.backend.as_ref())?;
     let table = if options.burn {
         table(&machine, options.seed, burn_nn::sweep(&machine.device, options.seed))
     } else {
@@ -43,7 +43,7 @@ pub(crate) fn check(machine: &Machine, seed: u64) -> GradientChecks {
 
 fn table(machine: &Machine, seed: u64, rows: Vec<GradientCheck>) -> GradientChecks {
     GradientChecks {
-        backend: machine.backend.name().to_owned(),
+        backend: machine.backend.to_string(),
         device: format!("{:?}", machine.device),
         seed,
         passed: rows.iter().all(|row| row.passed),

@@ -29,7 +29,7 @@ pub(crate) fn reproduce(options: &ReproduceOptions) -> Result<u8> {
     };
     let wanted = wanted(&plan, &needs(only)).with_context(|| options.plan.display().to_string())?;
     let first = wanted.first().context("the plan has no runs")?.config(Start::default())?;
-    let machine = Machine::new(options.backend)?;
+    let machine = Machine::new(options.backend.as_ref())?;
     machine.check(first.descent().precision)?;
 
     let tell = |line: &str| {
@@ -50,7 +50,7 @@ pub(crate) fn reproduce(options: &ReproduceOptions) -> Result<u8> {
     catch_interrupts();
     let is_shown = !options.output.quiet && is_watched();
     let workshop = Workshop::new(&machine, &data, &source, &options.runs, is_shown);
-    tell(&format!("data: {}; {} runs on {}", source.name, wanted.len(), machine.backend.name()));
+    tell(&format!("data: {}; {} runs on {}", source.name, wanted.len(), machine.backend));
     let Some(Made { runs, checks, reused }) = workshop.make(&wanted, only.is_none())? else {
         say(&format!("interrupted; what is finished lies in {}, and the same command goes on", options.runs.display()));
         return Ok(exit::INTERRUPTED);

@@ -101,7 +101,7 @@ impl<'a> Workshop<'a> {
 
     /// A CPU backend takes a core a run. A GPU is one machine, whose memory and queue runs would only share.
     fn workers(&self) -> usize {
-        if self.machine.backend.is_gpu() { 1 } else { thread::available_parallelism().map_or(1, NonZero::get) }
+        if self.machine.backend.is_apart() { 1 } else { thread::available_parallelism().map_or(1, NonZero::get) }
     }
 
     fn bar(&self, runs: usize) -> ProgressBar {
@@ -196,7 +196,7 @@ impl<'a> Workshop<'a> {
             &self.source.sha256(),
             env!("CARGO_PKG_VERSION"),
             env!("CHAINRULE_SOURCE"),
-            self.machine.backend.name(),
+            &self.machine.backend.to_string(),
             &device,
         ];
         let mut key = sha256(parts.iter().flat_map(|part| [part.as_bytes(), b"\0"]));

@@ -1,0 +1,24 @@
+//! `chainrule serve`: this machine's device for others.
+
+use anyhow::{Result, bail};
+
+use crate::backend::{self, Backend, device_name};
+use crate::options::ServeOptions;
+use crate::{exit, say};
+
+/// Serves until it is told to end.
+pub(crate) fn serve(options: &ServeOptions) -> Result<u8> {
+    let backend = backend::choose(options.backend.as_ref())?;
+    if let Backend::Remote(_) = backend {
+        bail!("{backend} is another machine's device, which only that machine can offer");
+    }
+    let device = device_name(&backend.device()?);
+    backend.serve(&options.listen, |address, has_token| {
+        let name = device.map(|name| format!(" ({name})")).unwrap_or_default();
+        say(&format!("serving {backend}{name} at {address}: --backend remote:{address}; Ctrl-C ends it"));
+        if !has_token && !address.ip().is_loopback() {
+            say("warning: whoever reaches this address can compute here; CHAINRULE_TOKEN keeps strays out");
+        }
+    })?;
+    Ok(exit::DONE)
+}

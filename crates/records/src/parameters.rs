@@ -1,0 +1,75 @@
+use safetensors::tensor::TensorView;
+use safetensors::{Dtype, SafeTensors};
+
+use crate::Precision;
+
+/// The parameters of a linear model, as `model.safetensors` keeps them.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Parameters {
+    /// Features, d.
+    pub n_features: usize,
+    /// Classes, k; 1 for the logistic model.
+    pub n_classes: usize,
+    /// W, `d * k` numbers, the class running fastest.
+    pub weight: Vec<f64>,
+    /// b, `k` numbers.
+    pub bias: Vec<f64>,
+}
+
+impl Parameters {
+    /// The weights of one class, feature by feature.
+    pub fn of_class(&self, class: usize) -> Vec<f64> {
+        self.weight.iter().skip(class).step_by(self.n_classes).copied().collect()
+    }
+
+    /// A file with `linear.weight` `[d, k]` and `linear.bias` `[k]`: what Burn's own store reads into the module. The same parameters
+    /// give the same bytes.
+    pub fn to_safetensors(&self, precision: Precision) -> Vec<u8> {
+        let (dtype, write): (_, fn(&f64) -> Vec<u8>) = match precision {
+            Precision::F32 => (Dtype::F32, |&x| (x as f32).to_le_bytes().to_vec()),
+            Precision::F64 => (Dtype::F64, |x| x.to_le_bytes().to_vec()),
+        };
+        let [weight, bias] =
+            [&self.weight, &self.bias].map(|values| values.iter().flat_map(write).collect::<Vec<u8>>());
+        let view = |shape, bytes| TensorView::new(dtype, shape, bytes).expect("a number for each place of the shape");
+        let tensors = [
+            ("linear.weight", view(vec![self.n_features, self.n_classes], &weight)),
+            ("linear.bias", view(vec![self.n_classes], &bias)),
+        ];
+        safetensors::serialize(tensors, None).expect("two tensors of these names are a file")
+    }
+
+    /// Reads such a file.
+    ///
+    /// # Errors
+    /// What the file lacks.
+    pub fn from_safetensors(bytes: &[u8]) -> Result<Self, String> {
+        let file = SafeTensors::deserialize(bytes).map_err(|error| error.to_string())?;
+        let (shape, weight) = tensor(&file, "linear.weight")?;
+        let &[n_features, n_classes] = shape.as_slice() else {
+            return Err(format!("linear.weight has the shape {shape:?}, not [d, k]"));
+        };
+        let (shape, bias) = tensor(&file, "linear.bias")?;
+        if shape != [n_classes] {
+            return Err(format!(
+                "linear.bias has the shape {shape:?}, not [{n_classes}], the classes of linear.weight"
+            ));
+        }
+        Ok(Self { n_features, n_classes, weight, bias })
+    }
+}
+
+/// A tensor's shape and numbers.
+fn tensor(file: &SafeTensors, name: &str) -> Result<(Vec<usize>, Vec<f64>), String> {
+    let tensor = file.tensor(name).map_err(|error| error.to_string())?;
+    let values = match tensor.dtype() {
+        Dtype::F32 => numbers(tensor.data(), |bytes| f64::from(f32::from_le_bytes(bytes))),
+        Dtype::F64 => numbers(tensor.data(), f64::from_le_bytes),
+        other => return Err(format!("{name} is {other:?}, not F32 or F64")),
+    };
+    Ok((tensor.shape().to_vec(), values))
+}
+
+fn numbers<const N: usize>(bytes: &[u8], read: fn([u8; N]) -> f64) -> Vec<f64> {
+    bytes.as_chunks().0.iter().map(|&chunk| read(chunk)).collect()
+}

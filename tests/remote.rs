@@ -1,0 +1,179 @@
+//! A device that another process offers, over loopback.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use chainrule::backend::Backend;
+use chainrule_records::{History, Parameters};
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::command::{call, code, command, folder, text};
+use crate::support::skip;
+
+/// A process that serves the first device of this build, until it is dropped.
+struct Server {
+    process: Child,
+    /// What `--backend` takes to use it.
+    backend: String,
+}
+
+impl Server {
+    /// None where this build cannot serve, or use what is served.
+    fn start(folder: &TempDir, token: Option<&str>) -> Option<Self> {
+        if !Backend::Remote(String::new()).is_built() {
+            skip("remote is not in this build");
+            return None;
+        }
+        let mut serve = command(folder.path(), &["serve", "--listen", "127.0.0.1:0"]);
+        let mut process =
+            serve.envs(token.map(|token| ("CHAINRULE_TOKEN", token))).stderr(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(process.stderr.take().unwrap()).lines();
+        let line = lines.next().unwrap().unwrap();
+        let backend = line.split_once("--backend ").and_then(|(_, rest)| rest.split_once(';'));
+        let backend = backend.unwrap_or_else(|| panic!("{line}")).0.to_owned();
+        // What it logs later must not fill the pipe.
+        std::thread::spawn(move || lines.for_each(drop));
+        Some(Self { process, backend })
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+fn train(folder: &TempDir, config: &str, backend: &str, out: &str, gradient: &str) -> Output {
+    let small = [
+        "--set",
+        "data.train_images=600",
+        "--set",
+        "data.validation_images=300",
+        "--set",
+        "descent.epochs=4",
+        "--set",
+        "descent.batch_size=20",
+    ];
+    let more = ["--data", "embedded", "--backend", backend, "--out", out, "--gradient", gradient, "--quiet", "--json"];
+    call(folder.path(), &[&["train", config], &small[..], &more[..]].concat())
+}
+
+#[test]
+fn a_run_on_a_remote_device_is_the_run_on_that_device() {
+    let folder = folder();
+    let Some(server) = Server::start(&folder, None) else { return };
+    let local = Backend::built().next().unwrap().to_string();
+    for config in ["configs/softmax.toml", "configs/logistic-shuffled.toml"] {
+        for gradient in ["closed-form", "autodiff"] {
+            let summaries = [("here", &local), ("there", &server.backend)].map(|(out, backend)| {
+                let out = format!("{out}-{gradient}-{}", config.len());
+                let output = train(&folder, config, backend, &out, gradient);
+                assert_eq!(code(&output), Some(0), "{}", text(&output.stderr));
+                let summary: Value = serde_json::from_slice(&output.stdout).unwrap();
+                let file = |name| std::fs::read(folder.path().join(&out).join(name)).unwrap();
+                (summary, file("history.json"), file("model.safetensors"))
+            });
+            let [here, there] = &summaries;
+            assert_eq!(here.0["backend"], local.as_str());
+            assert_eq!(there.0["backend"], server.backend.as_str());
+            for key in ["steps", "stop_epoch", "stop_step", "best_step"] {
+                assert_eq!(here.0[key], there.0[key], "{config} {gradient} {key}");
+            }
+            assert!(here.0["steps"].as_u64().unwrap() >= 4);
+            // The same device computes the same operations, so not only steps and epochs are equal.
+            assert!(here.1 == there.1, "{config} {gradient}: the histories differ");
+            assert!(here.2 == there.2, "{config} {gradient}: the models differ");
+        }
+    }
+}
+
+#[test]
+fn a_server_that_dies_leaves_an_error_and_a_saved_run() {
+    let folder = folder();
+    let Some(mut server) = Server::start(&folder, None) else { return };
+    let endless = ["train", "--set", "data.train_images=600", "--set", "data.validation_images=300"];
+    let more = ["--set", "descent.epochs=1000000", "--set", "early_stopping.patience=100000000", "--data", "embedded"];
+    let device = ["--backend", &server.backend, "--out", "run", "--quiet"];
+    let arguments = [&endless[..], &more[..], &device[..]].concat();
+    let mut training = command(folder.path(), &arguments).stderr(Stdio::piped()).spawn().unwrap();
+    let manifest = folder.path().join("run/manifest.json");
+    let began = Instant::now();
+    while !manifest.exists() {
+        assert!(training.try_wait().unwrap().is_none() && began.elapsed() < Duration::from_secs(60));
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    std::thread::sleep(Duration::from_secs(1));
+    assert!(training.try_wait().unwrap().is_none(), "it ended by itself");
+
+    server.process.kill().unwrap();
+    let killed = Instant::now();
+    while training.try_wait().unwrap().is_none() {
+        if killed.elapsed() > Duration::from_secs(60) {
+            training.kill().unwrap();
+            panic!("the training hangs");
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let output = training.wait_with_output().unwrap();
+    let error = text(&output.stderr);
+    assert_eq!(code(&output), Some(2), "{error}");
+    assert_eq!(error.lines().count(), 1, "{error}");
+    assert!(error.contains(&server.backend) && error.contains("stopped answering after step"), "{error}");
+
+    let file = |name: &str| std::fs::read(folder.path().join("run").join(name)).unwrap();
+    let history: History = serde_json::from_slice(&file("history.json")).unwrap();
+    assert!(history.evaluations.len() > 1, "killed before the second evaluation");
+    assert!(history.train_loss.len() > history.evaluations.last().unwrap().step);
+    assert!(history.train_loss.last() < history.train_loss.first());
+    let parameters = Parameters::from_safetensors(&file("model.safetensors")).unwrap();
+    assert_eq!((parameters.n_features, parameters.n_classes), (784, 10));
+    assert!(parameters.weight.iter().any(|&weight| weight != 0.0));
+    // Without a summary, nobody takes it for a finished run.
+    assert!(!folder.path().join("run/summary.json").exists());
+}
+
+#[test]
+fn only_who_has_the_token_is_served() {
+    let folder = folder();
+    let Some(server) = Server::start(&folder, Some("sesame")) else { return };
+    for (token, is_served) in [(None, false), (Some("sesam"), false), (Some("sesame"), true)] {
+        let quick = ["train", "--data", "embedded", "--set", "data.train_images=600", "--set", "descent.epochs=1"];
+        let arguments = [&quick[..], &["--backend", &server.backend, "--quiet"]].concat();
+        let output =
+            command(folder.path(), &arguments).envs(token.map(|token| ("CHAINRULE_TOKEN", token))).output().unwrap();
+        let error = text(&output.stderr);
+        assert_eq!(code(&output), Some(if is_served { 0 } else { 2 }), "{token:?}: {error}");
+        assert_eq!(error.contains("CHAINRULE_TOKEN"), !is_served, "{error}");
+    }
+}
+
+#[test]
+fn a_build_that_cannot_serve_or_be_served_says_so() {
+    if Backend::Remote(String::new()).is_built() {
+        return skip("this build can");
+    }
+    let folder = folder();
+    for (arguments, feature) in [
+        (&["serve", "--listen", "127.0.0.1:0"][..], "--features remote-server"),
+        (&["train", "--data", "embedded", "--backend", "remote:127.0.0.1:1"], "--features remote"),
+    ] {
+        let output = call(folder.path(), arguments);
+        let error = text(&output.stderr);
+        assert_eq!(code(&output), Some(2), "{error}");
+        assert_eq!(error.lines().count(), 1, "{error}");
+        assert!(error.trim_end().ends_with(feature), "{error}");
+    }
+}
+
+#[test]
+fn an_address_that_is_none_is_refused() {
+    let folder = folder();
+    for address in ["remote:", "remote:host", "remote::1", "remote:host:port", "remote:host:70000"] {
+        let output = call(folder.path(), &["train", "--backend", address]);
+        assert_eq!(code(&output), Some(2));
+        assert!(text(&output.stderr).contains("is not remote:HOST:PORT"), "{}", text(&output.stderr));
+    }
+}
