@@ -60,7 +60,7 @@ fn what_a_config_leaves_out_has_a_default() {
     let config = parse(SMALLEST, &[]).unwrap();
     assert_eq!(config.experiment(), "test");
     assert_eq!(config.data().source, "auto");
-    assert_eq!(config.descent().gradient, GradientSource::ClosedForm);
+    assert_eq!(config.descent().gradient, GradientSource::Auto);
     assert_eq!(config.descent().precision, Precision::F32);
     assert_eq!(
         config.descent().shuffle.generator,
@@ -135,7 +135,7 @@ fn a_value_of_the_wrong_type_names_file_key_and_value() {
         &["model.kind=tree"],
         "model.kind = \"tree\": unknown variant `tree`, expected `softmax` or `logistic`",
     );
-    refuses(SMALLEST, &["descent.gradient=magic"], "expected `closed-form` or `autodiff`");
+    refuses(SMALLEST, &["descent.gradient=magic"], "expected one of `auto`, `fused`, `closed-form`, `autodiff`");
     refuses("model = 3", &[], "model");
 }
 

@@ -144,6 +144,7 @@ fn run(
         device: "none".into(),
         precision: config.descent().precision,
         gradient: config.descent().gradient,
+        threads: 1,
         data,
         seed: 0,
         steps,

@@ -3,6 +3,7 @@
 //! - `derivation`: one equation of `docs/derivation.md` by itself
 //! - `gradients`: closed form against autodiff, and wrong gradients being refused
 //! - `gradcheck`: the gradient checker, and curvature by it
+//! - `kernels`: the fused kernels against the closed forms by tensor operations
 //! - `losses`: values of the losses, at the extremes too
 //! - `properties`: what holds of the models whatever the data
 //! - `files`: IDX and gzip, as they should be and as they should not
@@ -13,6 +14,7 @@
 //! - `training`: the trainer, on small data
 //! - `protocol`: the report's numbers on MNIST
 //! - `backends`: every backend of the build against every other
+//! - `remote`: a device that another process offers
 //! - `report`: figures and verdicts, on runs that were made up for them
 //! - `page`: the report's page in a browser
 //! - `reproduce`: the command that makes the runs and writes the report
@@ -30,6 +32,7 @@ mod digits;
 mod files;
 mod gradcheck;
 mod gradients;
+mod kernels;
 mod losses;
 mod made_up;
 mod mnist;

@@ -1,12 +1,12 @@
 //! The report's numbers on MNIST, which hold without shuffling because nothing is random then: f64 to 1e-8, f32 in the same
-//! epochs and steps with the right answers counted to within 2; both gradient sources, every CPU backend of the build.
+//! epochs and steps with the right answers counted to within 2; every gradient source, every CPU backend of the build.
 
 use burn::tensor::Device;
 use chainrule_training::Ending;
 
 use crate::support::{Fit, experiment, f64_devices, fit, mnist};
 
-const GRADIENTS: [&str; 2] = ["descent.gradient=closed-form", "descent.gradient=autodiff"];
+const GRADIENTS: [&str; 3] = ["descent.gradient=closed-form", "descent.gradient=autodiff", "descent.gradient=fused"];
 
 /// Step, validation loss, right answers among the training rows, and among the validation rows.
 const LOGISTIC: [(usize, f64, f64, f64); 6] = [
@@ -40,7 +40,7 @@ fn assert_count(what: &str, accuracy: f64, rows: f64, expected: f64, bound: f64)
     assert!((found - expected).abs() <= bound, "{what}: {found} of {rows} right, expected {expected} to {bound}");
 }
 
-/// Runs a check on every CPU of the build with both gradient sources. GPUs have no f64 and are slow in software: what they
+/// Runs a check on every CPU of the build with every gradient source. GPUs have no f64 and are slow in software: what they
 /// do is held against the CPU elsewhere, on less data.
 fn on_every_cpu(precision: &str, check: impl Fn(&Device, &str, &str)) {
     for device in f64_devices() {

@@ -1,16 +1,17 @@
 //! What the tests share: the devices of this build, random problems, and the one comparison that judges gradients.
 
+use std::num::NonZero;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use burn::nn::Linear;
 use burn::tensor::{DType, Device, FloatDType, Int, Tensor, TensorData};
 use chainrule::backend::Backend;
-use chainrule_data::{BatchOrder, Data, Shuffle};
+use chainrule_data::{BatchOrder, Data, Shuffle, Split};
 use chainrule_gradcheck::f64_works;
 use chainrule_models::{Classifier, Gradient, LogisticRegressionConfig, SoftmaxRegressionConfig, to_precision};
-use chainrule_records::{FinalMetrics, History, ModelKind, Precision, TrainConfig};
-use chainrule_training::{Ending, Examples, Expansion, Observer, Trained, label_order, train};
+use chainrule_records::{FinalMetrics, GradientSource, History, ModelKind, Precision, TrainConfig};
+use chainrule_training::{Ending, Examples, Expansion, Observer, Trained, fused_rows, label_order, train, train_fused};
 
 /// A device of every backend in this build.
 pub(crate) fn devices() -> Vec<Device> {
@@ -169,23 +170,37 @@ pub(crate) fn fit(config: &TrainConfig, data: &Data, device: &Device, observer: 
     let asked = config.data();
     let order = label_order(config.model().kind, asked);
     let (splits, classes) = data.split(asked.train_images, asked.validation_images, order.as_deref()).unwrap();
-    let [examples, validation] =
-        splits.map(|split| Examples::new(&split, config.descent().precision, device, Expansion::Host));
     let dtype = match config.descent().precision {
         Precision::F32 => FloatDType::F32,
         Precision::F64 => FloatDType::F64,
     };
-    let n_features = examples.n_features();
+    let n_features = splits[0].n_features;
     match config.model().kind {
         ModelKind::Logistic => {
             let model = to_precision(LogisticRegressionConfig::new(n_features).init(device), dtype);
-            into_fit(train(model, &examples, &validation, config, observer).unwrap())
+            into_fit(fit_model(model, splits, config, device, observer))
         }
         ModelKind::Softmax => {
             let model = to_precision(SoftmaxRegressionConfig::new(n_features, classes.len()).init(device), dtype);
-            into_fit(train(model, &examples, &validation, config, observer).unwrap())
+            into_fit(fit_model(model, splits, config, device, observer))
         }
     }
+}
+
+fn fit_model<M: Classifier>(
+    model: M,
+    splits: [Split; 2],
+    config: &TrainConfig,
+    device: &Device,
+    observer: &mut dyn Observer,
+) -> Trained<M> {
+    if config.descent().gradient == GradientSource::Fused {
+        let [examples, validation] = splits.map(|split| fused_rows(split, config.model().kind));
+        return train_fused(model, &examples, &validation, config, NonZero::new(1).unwrap(), observer).unwrap();
+    }
+    let [examples, validation] =
+        splits.map(|split| Examples::new(&split, config.descent().precision, device, Expansion::Host));
+    train(model, &examples, &validation, config, observer).unwrap()
 }
 
 fn into_fit<M: Classifier>(trained: Trained<M>) -> Fit {

@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// What decides a run's numbers and those of the gradient checks: everything but the command line and the report.
-const DECISIVE: [&str; 8] = [
+const DECISIVE: [&str; 9] = [
     "../data/src",
     "../gradcheck/src",
+    "../kernels/src",
     "../models/src",
     "../records/src",
     "../training/src",

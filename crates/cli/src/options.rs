@@ -1,5 +1,6 @@
 //! What the command line may say.
 
+use std::num::NonZero;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -75,6 +76,9 @@ pub(crate) struct TrainOptions {
     /// Where it runs: cuda, wgpu, flex, ndarray or remote:HOST:PORT [default: the first in this build of the local ones].
     #[arg(long, value_name = "BACKEND")]
     pub(crate) backend: Option<Backend>,
+    /// Threads of the fused kernels [default: as many as this machine runs at once]. More give the same results up to rounding.
+    #[arg(long, value_name = "N")]
+    pub(crate) threads: Option<NonZero<usize>>,
     /// The run's folder [default: the first free of runs/NAME-1, runs/NAME-2, …].
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
@@ -204,7 +208,11 @@ pub(crate) struct Output {
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub(crate) enum GradientOption {
-    /// The hand derivation.
+    /// Fused where the device has it, else closed-form.
+    Auto,
+    /// The hand derivation as kernels of its own, a step in one pass; on CPUs.
+    Fused,
+    /// The hand derivation by tensor operations.
     ClosedForm,
     /// Burn's autodiff.
     Autodiff,

@@ -1,18 +1,23 @@
 //! One run from its checked config to the files in its folder: what `train` does once, and `reproduce` many times.
 
+use std::num::NonZero;
 use std::ops::ControlFlow;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail};
 use burn::tensor::{Device, FloatDType};
 use chainrule_data::{Data, Split, mnist, sha256_of_files};
 use chainrule_gradcheck::f64_works;
+use chainrule_kernels::{Isa, Layout};
 use chainrule_models::{Classifier, LogisticRegressionConfig, SoftmaxRegressionConfig, to_precision, weight_norm};
 use chainrule_records::{
-    DataFile, DataSummary, Evaluation, Manifest, ModelKind, Precision, RunFolder, Seconds, Summary, TrainConfig,
-    Versions, WeightNorms,
+    DataFile, DataSummary, Evaluation, GradientSource, Manifest, ModelKind, Precision, RunFolder, Seconds, Summary,
+    TrainConfig, Versions, WeightNorms,
 };
-use chainrule_training::{DeviceLost, Ending, Examples, Expansion, Observer, TrainError, Trained, label_order, train};
+use chainrule_training::{
+    DeviceLost, Ending, Examples, Expansion, Observer, TrainError, Trained, fused_rows, label_order, train, train_fused,
+};
 
 use crate::backend::{self, Backend};
 
@@ -20,25 +25,47 @@ use crate::backend::{self, Backend};
 pub(crate) struct Machine {
     pub(crate) backend: Backend,
     pub(crate) device: Device,
+    /// Of the fused kernels.
+    threads: NonZero<usize>,
 }
 
 impl Machine {
     /// The default device of the backend that was named, else of the build's first.
-    pub(crate) fn new(named: Option<&Backend>) -> Result<Self> {
+    pub(crate) fn new(named: Option<&Backend>, threads: NonZero<usize>) -> Result<Self> {
         let backend = backend::choose(named)?;
-        Ok(Self { device: backend.device()?, backend })
+        Ok(Self { device: backend.device()?, backend, threads })
     }
 
-    /// Refuses a precision that the device does not have.
-    pub(crate) fn check(&self, precision: Precision) -> Result<()> {
-        if precision == Precision::F64 && !f64_works(&self.device) {
+    /// The config with what it leaves to the machine.
+    ///
+    /// # Errors
+    /// Where it asks for a precision or a gradient source that the device does not have.
+    pub(crate) fn settle(&self, config: TrainConfig) -> Result<TrainConfig> {
+        if config.descent().precision == Precision::F64 && !f64_works(&self.device) {
             bail!(
                 "descent.precision = \"f64\": {} has no f64 here; take f32, or --features ndarray or flex",
                 self.backend
             );
         }
-        Ok(())
+        match config.descent().gradient {
+            GradientSource::Auto if self.has_kernels() => Ok(config.with_gradient(GradientSource::Fused)),
+            GradientSource::Auto => Ok(config.with_gradient(GradientSource::ClosedForm)),
+            GradientSource::Fused if !self.has_kernels() => {
+                bail!("descent.gradient = \"fused\": {} has no fused kernels; take closed-form", self.backend)
+            }
+            GradientSource::Fused | GradientSource::ClosedForm | GradientSource::Autodiff => Ok(config),
+        }
     }
+
+    /// Whether the fused kernels run where its tensors are: in this process.
+    pub(crate) fn has_kernels(&self) -> bool {
+        !self.backend.is_apart()
+    }
+}
+
+/// As many threads as this machine runs at once.
+pub(crate) fn all_threads() -> NonZero<usize> {
+    thread::available_parallelism().unwrap_or(NonZero::<usize>::MIN)
 }
 
 /// A data set's name and checksums.
@@ -94,19 +121,55 @@ impl Rows {
         &self.splits[0].labels
     }
 
-    /// Moves them to the device.
-    pub(crate) fn load(self, precision: Precision, machine: &Machine) -> Loaded {
+    /// Makes them what a config's gradients are computed from.
+    pub(crate) fn load(self, config: &TrainConfig, machine: &Machine) -> Loaded {
+        let precision = config.descent().precision;
         let expansion = if machine.backend.is_apart() { Expansion::Device } else { Expansion::Host };
-        let [train, validation] = self.splits.map(|split| Examples::new(&split, precision, &machine.device, expansion));
-        Loaded { train, validation, about: self.about }
+        let form = if config.descent().gradient == GradientSource::Fused {
+            Form::Bytes(Box::new(self.splits.map(|split| fused_rows(split, config.model().kind))))
+        } else {
+            let examples = |split| Examples::new(&split, precision, &machine.device, expansion);
+            Form::Tensors(Box::new(self.splits.map(examples)))
+        };
+        Loaded { form, about: self.about }
     }
 }
 
-/// The rows of a run, resident on a device.
+/// The rows of a run, as they are computed with.
 pub(crate) struct Loaded {
-    train: Examples,
-    validation: Examples,
+    form: Form,
     about: DataSummary,
+}
+
+/// Training and validation rows.
+enum Form {
+    /// Resident on a device.
+    Tensors(Box<[Examples; 2]>),
+    /// As the fused kernels read them.
+    Bytes(Box<[chainrule_kernels::Rows; 2]>),
+}
+
+impl Loaded {
+    fn n_features(&self) -> usize {
+        match &self.form {
+            Form::Tensors(examples) => examples[0].n_features(),
+            Form::Bytes(rows) => rows[0].n_features(),
+        }
+    }
+
+    /// How the fused kernels take the training rows, where they do.
+    pub(crate) fn kernels(&self, machine: &Machine) -> Option<String> {
+        let Form::Bytes(rows) = &self.form else { return None };
+        let layout = match rows[0].layout() {
+            Layout::Sparse => "leave out the bytes that are 0",
+            Layout::Dense => "read every byte, since few are 0",
+        };
+        let (isa, threads) = (Isa::best(), machine.threads);
+        Some(format!(
+            "kernels: {isa}, {threads} {}; they {layout}",
+            if threads.get() == 1 { "thread" } else { "threads" }
+        ))
+    }
 }
 
 /// What a run ran on.
@@ -139,7 +202,7 @@ pub(crate) fn run(
     start: Instant,
     observer: &mut dyn Observer,
 ) -> Result<(Summary, Ending)> {
-    let (n_features, precision) = (rows.train.n_features(), float_type(config.descent().precision));
+    let (n_features, precision) = (rows.n_features(), float_type(config.descent().precision));
     let run = Run { config, machine, rows, folder, start };
     match config.model().kind {
         ModelKind::Logistic => {
@@ -173,7 +236,11 @@ impl Run<'_> {
     fn train<M: Classifier>(&self, model: M, observer: &mut dyn Observer) -> Result<(Summary, Ending)> {
         let mut timed = Timed { observer, evaluating_since: None, validation: Duration::ZERO };
         let descent_start = Instant::now();
-        let trained = match train(model, &self.rows.train, &self.rows.validation, self.config, &mut timed) {
+        let trained = match &self.rows.form {
+            Form::Tensors(rows) => train(model, &rows[0], &rows[1], self.config, &mut timed),
+            Form::Bytes(rows) => train_fused(model, &rows[0], &rows[1], self.config, self.machine.threads, &mut timed),
+        };
+        let trained = match trained {
             Err(TrainError::DeviceLost(lost)) => return Err(self.save_what_is_left(&lost)),
             other => other?,
         };
@@ -230,6 +297,7 @@ impl Run<'_> {
             device: format!("{:?}", self.machine.device),
             precision: self.config.descent().precision,
             gradient: self.config.descent().gradient,
+            threads: if let Form::Bytes(_) = self.rows.form { self.machine.threads.get() } else { 1 },
             data: self.rows.about.clone(),
             seed: self.config.descent().shuffle.seed,
             steps: trained.steps,

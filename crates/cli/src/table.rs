@@ -12,6 +12,8 @@ pub(crate) fn closing(summary: &Summary, folder: &Path) -> String {
         ModelKind::Logistic => "logistic regression",
     };
     let gradient = match summary.gradient {
+        // Settled before a run.
+        GradientSource::Auto | GradientSource::Fused => "fused closed-form gradients",
         GradientSource::ClosedForm => "closed-form gradients",
         GradientSource::Autodiff => "autodiff gradients",
     };

@@ -10,15 +10,14 @@ use chainrule_training::{Ending, steps_per_epoch};
 
 use crate::options::TrainOptions;
 use crate::progress::{Progress, catch_interrupts};
-use crate::run::{Machine, Rows, Source, manifest, run};
+use crate::run::{Machine, Rows, Source, all_threads, manifest, run};
 use crate::{exit, experiment, is_watched, print, print_json, say, table};
 
 /// Trains the experiment that the options describe. Everything that can be refused is refused before a file is written.
 pub(crate) fn train(options: &TrainOptions) -> Result<u8> {
     let start = Instant::now();
-    let config = experiment::config(options)?;
-    let machine = Machine::new(options.backend.as_ref())?;
-    machine.check(config.descent().precision)?;
+    let machine = Machine::new(options.backend.as_ref(), options.threads.unwrap_or_else(all_threads))?;
+    let config = machine.settle(experiment::config(options)?)?;
 
     let mut tell = |line: &str| {
         if !options.output.quiet {
@@ -42,7 +41,10 @@ pub(crate) fn train(options: &TrainOptions) -> Result<u8> {
     tell(&format!("data: {}, {} training and {} validation rows", about.source, about.train, about.validation));
 
     catch_interrupts();
-    let rows = rows.load(config.descent().precision, &machine);
+    let rows = rows.load(&config, &machine);
+    if let Some(kernels) = rows.kernels(&machine) {
+        tell(&kernels);
+    }
     let mut progress = Progress::new(steps, !options.output.quiet && is_watched());
     let result = run(&config, &machine, &rows, &folder, start, &mut progress);
     progress.finish();

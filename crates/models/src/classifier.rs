@@ -9,6 +9,9 @@ pub trait Classifier: Module {
     /// The affine map `Z = X W + b`, with weight `[d, k]` and bias `[k]`.
     fn linear(&self) -> &Linear;
 
+    /// The same, to set its parameters.
+    fn linear_mut(&mut self) -> &mut Linear;
+
     /// Cross-entropy of each row, computed from logits and finite wherever they are.
     ///
     /// # Shapes

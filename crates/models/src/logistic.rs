@@ -66,6 +66,10 @@ impl Classifier for LogisticRegression {
         &self.linear
     }
 
+    fn linear_mut(&mut self) -> &mut Linear {
+        &mut self.linear
+    }
+
     /// Eq. (3) in logits.
     ///
     /// Not the usual `ln(1 + exp(-|z|)) + max(z, 0) - y z`: the value is the same, but |z| and max(z, 0) both have a kink at

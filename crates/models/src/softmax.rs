@@ -61,6 +61,10 @@ impl Classifier for SoftmaxRegression {
         &self.linear
     }
 
+    fn linear_mut(&mut self) -> &mut Linear {
+        &mut self.linear
+    }
+
     /// Eq. (13) in logits: of the sum over classes, the one-hot target leaves -ln p of the right class.
     fn cross_entropy(&self, logits: Tensor<2>, labels: Tensor<1, Int>) -> Tensor<1> {
         log_softmax(logits, 1).gather(1, labels.unsqueeze_dim(1)).squeeze_dim::<1>(1).neg()

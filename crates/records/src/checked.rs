@@ -4,7 +4,8 @@ use serde::{Deserialize, Serialize};
 use toml::Table;
 
 use crate::config::{
-    ConfigError, DataConfig, DescentConfig, EarlyStoppingConfig, Generator, ModelConfig, ModelKind, ObjectiveConfig,
+    ConfigError, DataConfig, DescentConfig, EarlyStoppingConfig, Generator, GradientSource, ModelConfig, ModelKind,
+    ObjectiveConfig,
 };
 use crate::keys;
 
@@ -101,6 +102,12 @@ impl TrainConfig {
     /// The experiment with every key, as it is kept in the run folder. It parses to itself.
     pub fn to_toml(&self) -> String {
         toml::to_string(self).expect("strings, numbers and lists are all that a config holds")
+    }
+
+    /// The same with its gradients from elsewhere.
+    pub fn with_gradient(mut self, gradient: GradientSource) -> Self {
+        self.descent.gradient = gradient;
+        self
     }
 
     /// The experiment's name.

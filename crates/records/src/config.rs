@@ -133,7 +133,11 @@ pub struct DescentConfig {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum GradientSource {
-    /// The hand derivation.
+    /// Fused where the device has it, else the closed form by tensor operations.
+    Auto,
+    /// The hand derivation, as a kernel of its own that does a whole step in one pass.
+    Fused,
+    /// The hand derivation, by tensor operations.
     ClosedForm,
     /// Burn's autodiff.
     Autodiff,
@@ -205,7 +209,7 @@ impl Default for ObjectiveConfig {
 impl Default for DescentConfig {
     fn default() -> Self {
         Self {
-            gradient: GradientSource::ClosedForm,
+            gradient: GradientSource::Auto,
             precision: Precision::F32,
             learning_rate: 0.01,
             batch_size: 128,

@@ -17,6 +17,8 @@ pub struct Summary {
     pub precision: Precision,
     /// Where the gradients came from.
     pub gradient: GradientSource,
+    /// Threads of the fused kernels; 1 for other gradients, whose threads are the backend's affair.
+    pub threads: usize,
     /// What it was trained on.
     pub data: DataSummary,
     /// The seed of the shuffle.

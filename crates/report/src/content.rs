@@ -352,6 +352,7 @@ fn provenance(sources: &Sources) -> Section {
     let run = sources.runs.get("softmax");
     let manifest = &run.manifest;
     let gradient = match run.summary.gradient {
+        GradientSource::Auto | GradientSource::Fused => "the fused kernels (the closed forms above in one pass)",
         GradientSource::ClosedForm => "closed forms (the derivation above)",
         GradientSource::Autodiff => "Burn's autodiff",
     };

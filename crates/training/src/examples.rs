@@ -1,5 +1,6 @@
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 use chainrule_data::{Split, pixel_value};
+use chainrule_kernels::Rows;
 use chainrule_records::{DataConfig, ModelKind, Precision};
 
 /// Rows with their labels, resident on a device.
@@ -74,6 +75,15 @@ impl Examples {
             labels: self.labels.clone().select(0, rows),
         }
     }
+}
+
+/// A split as the fused kernels for a model read it. The features are those of [`Examples::new`].
+pub fn fused_rows(split: Split, kind: ModelKind) -> Rows {
+    let labels = split.labels.iter().copied().map(u32::from).collect();
+    let columns = if kind == ModelKind::Logistic { 1 } else { usize::from(u8::MAX) };
+    // Of a line two points tell all.
+    let (offset, scale) = (pixel_value(0), (pixel_value(255) - pixel_value(0)) / 255.0);
+    Rows::new(split.pixels, split.n_features, labels, scale, offset, columns)
 }
 
 /// The features of pixels, one after the other, looked up on the device: `[pixels.len()]`.

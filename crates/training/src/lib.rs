@@ -1,14 +1,25 @@
 //! Mini-batch gradient descent of a linear classifier, on closed-form or autodiff gradients.
 //!
 //! [`train()`] walks the path that a checked [`TrainConfig`](chainrule_records::TrainConfig) describes and gives the model,
-//! the history, and how it ended. It knows no clock and no console: an [`Observer`] is told what happens, and may stop it.
+//! the history, and how it ended; [`train_fused()`] walks it by kernels that do a step in one pass. It knows no clock and no console: an [`Observer`] is told what happens, and may stop it.
 
-mod evaluate;
+mod engine;
 mod examples;
+mod fused;
 mod observer;
+mod tensors;
 mod train;
 
-pub use evaluate::{Metrics, evaluate};
-pub use examples::{Examples, Expansion, label_order};
+pub use examples::{Examples, Expansion, fused_rows, label_order};
 pub use observer::Observer;
-pub use train::{DeviceLost, Ending, TrainError, Trained, steps_per_epoch, train};
+pub use tensors::{evaluate, with_parameters};
+pub use train::{DeviceLost, Ending, TrainError, Trained, steps_per_epoch, train, train_fused};
+
+/// What a model is worth on some rows.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Metrics {
+    /// Mean cross-entropy in nats, without the penalty.
+    pub loss: f64,
+    /// Fraction of rows classified rightly.
+    pub accuracy: f64,
+}

@@ -3,7 +3,7 @@ use std::ops::ControlFlow;
 use chainrule_records::Evaluation;
 
 /// Hears of a training's progress; `()` hears nothing.
-pub trait Observer {
+pub trait Observer: Send {
     /// A step was made. `Break` ends the training here, with all that it has.
     fn step_taken(&mut self, step: usize) -> ControlFlow<()> {
         let _ = step;

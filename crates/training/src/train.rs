@@ -1,17 +1,18 @@
-use burn::optim::{ModuleOptimizer, SgdConfig};
-use burn::tensor::{Tensor, TensorReadError};
+use std::num::NonZero;
+
+use burn::tensor::TensorReadError;
 use chainrule_data::{BatchOrder, Shuffle};
-use chainrule_models::{Classifier, CostAndGradient, L2, autodiff, closed_form};
+use chainrule_kernels::{Model, Rows};
+use chainrule_models::Classifier;
 use chainrule_records::{
-    EarlyStopping, Evaluation, FinalMetrics, Generator, GradientSource, History, Judgement, Parameters, ShuffleConfig,
+    EarlyStopping, Evaluation, FinalMetrics, Generator, History, Judgement, ModelKind, Parameters, ShuffleConfig,
     TrainConfig,
 };
 
-use crate::evaluate::{evaluate, evaluate_both, parameters};
+use crate::engine::{Engine, Evaluated};
+use crate::fused::Kernels;
+use crate::tensors::{Tensors, with_parameters};
 use crate::{Examples, Observer};
-
-/// Steps whose losses may wait on the device before they are read back: reading makes the device finish its work first.
-const LOSSES_ON_DEVICE: usize = 256;
 
 /// Why a training gave no model.
 #[derive(Debug, thiserror::Error)]
@@ -86,7 +87,8 @@ pub fn steps_per_epoch(config: &TrainConfig, rows: usize) -> Result<usize, Train
     if batch_size > rows { Err(TrainError::BatchTooLarge { batch_size, rows }) } else { Ok(rows / batch_size) }
 }
 
-/// Trains `model` by plain mini-batch gradient descent, as `config` says.
+/// Trains `model` by plain mini-batch gradient descent, as `config` says, by tensor operations on the device of the examples. A gradient
+/// source that the config leaves open, or fused, which is [`train_fused`]'s, is the closed form.
 ///
 /// The last rows of an epoch that fill no whole batch are dropped. After the update of every step that is a multiple of
 /// `steps_per_epoch / evaluations_per_epoch` (steps counted from 0 over all epochs) the model is evaluated.
@@ -101,103 +103,140 @@ pub fn train<M: Classifier>(
     config: &TrainConfig,
     observer: &mut dyn Observer,
 ) -> Result<Trained<M>, TrainError> {
-    let (descent, stopping) = (config.descent(), config.early_stopping());
-    let steps_per_epoch = steps_per_epoch(config, examples.len())?;
+    let mut engine = Tensors::new(model.clone(), examples, validation, config);
+    Ok(walk(&mut engine, config, observer)?.with(model))
+}
+
+/// The same by the fused kernels, on as many threads, from parameters that are 0: one pass over a batch's bytes gives loss, gradient and update.
+/// `model` tells which one is trained, and carries the result.
+///
+/// # Errors
+/// Where a batch is larger than the training rows.
+pub fn train_fused<M: Classifier>(
+    model: M,
+    examples: &Rows,
+    validation: &Rows,
+    config: &TrainConfig,
+    threads: NonZero<usize>,
+    observer: &mut dyn Observer,
+) -> Result<Trained<M>, TrainError> {
+    let [_, k] = model.linear().weight.dims();
+    let kernel = match config.model().kind {
+        ModelKind::Logistic => Model::Logistic,
+        ModelKind::Softmax => Model::Softmax { n_classes: k },
+    };
+    let threads = threads.get();
+    let mut engine = Kernels::new(kernel, examples, validation, config, threads);
+    let walked = chainrule_kernels::with_threads(threads, || walk(&mut engine, config, observer));
+    Ok(walked?.with(model))
+}
+
+/// A training that came to its end.
+struct Walked {
+    ending: Ending,
+    steps: usize,
+    steps_per_epoch: usize,
+    history: History,
+    parameters: Parameters,
+    best: Option<(usize, f64)>,
+    final_metrics: FinalMetrics,
+}
+
+impl Walked {
+    fn with<M: Classifier>(self, model: M) -> Trained<M> {
+        Trained {
+            model: with_parameters(model, &self.parameters),
+            parameters: self.parameters,
+            history: self.history,
+            ending: self.ending,
+            steps: self.steps,
+            steps_per_epoch: self.steps_per_epoch,
+            best: self.best,
+            final_metrics: self.final_metrics,
+        }
+    }
+}
+
+fn walk(engine: &mut dyn Engine, config: &TrainConfig, observer: &mut dyn Observer) -> Result<Walked, TrainError> {
+    let steps_per_epoch = steps_per_epoch(config, engine.rows())?;
     let mut walk = Walk {
         config,
-        examples,
-        validation,
-        evaluation_interval: (steps_per_epoch / stopping.evaluations_per_epoch).max(1),
-        descent: Descent {
-            model: model.train(),
-            optimizer: SgdConfig::new().init(),
-            learning_rate: descent.learning_rate,
-            gradient: descent.gradient,
-            l2: L2 { strength: config.objective().l2, penalize_bias: config.objective().penalize_bias },
-        },
+        evaluation_interval: (steps_per_epoch / config.early_stopping().evaluations_per_epoch).max(1),
         steps: 0,
-        losses: Losses::default(),
-        evaluations: Vec::new(),
-        early_stopping: EarlyStopping::new(stopping.patience),
-        best_model: None,
-        parameters: None,
+        history: History { train_loss: Vec::new(), evaluations: Vec::new() },
+        early_stopping: EarlyStopping::new(config.early_stopping().patience),
+        best: None,
+        last: None,
     };
-    match walk.finish(observer) {
-        Ok((ending, model, final_metrics, parameters)) => Ok(Trained {
-            model,
-            parameters,
+    match walk.to_its_end(engine, observer) {
+        Ok((ending, final_metrics, parameters)) => Ok(Walked {
             ending,
             steps: walk.steps,
             steps_per_epoch,
+            history: walk.history,
+            parameters,
             best: walk.early_stopping.best(),
             final_metrics,
-            history: walk.history(),
         }),
         Err(error) => {
             // Some errors of Burn go on with a backtrace.
             let reason = error.to_string().lines().take(3).map(str::trim).collect::<Vec<_>>().join(" ");
-            let parameters = walk.parameters.take();
-            Err(TrainError::DeviceLost(Box::new(DeviceLost { reason, history: walk.history(), parameters })))
+            Err(TrainError::DeviceLost(Box::new(DeviceLost { reason, history: walk.history, parameters: walk.last })))
         }
     }
 }
 
 /// A training under way.
-struct Walk<'a, M> {
+struct Walk<'a> {
     config: &'a TrainConfig,
-    examples: &'a Examples,
-    validation: &'a Examples,
     evaluation_interval: usize,
-    descent: Descent<M>,
     steps: usize,
-    losses: Losses,
-    evaluations: Vec<Evaluation>,
+    /// What was read from the engine, up to the first loss that is not finite.
+    history: History,
     early_stopping: EarlyStopping,
-    best_model: Option<M>,
+    /// The parameters at the best evaluation, where they are to be restored.
+    best: Option<Parameters>,
     /// The parameters at the last evaluation, and its step.
-    parameters: Option<(usize, Parameters)>,
+    last: Option<(usize, Parameters)>,
 }
 
-impl<M: Classifier> Walk<'_, M> {
-    fn finish(
+impl Walk<'_> {
+    #[expect(clippy::wrong_self_convention, reason = "it is the end that it goes to")]
+    fn to_its_end(
         &mut self,
+        engine: &mut dyn Engine,
         observer: &mut dyn Observer,
-    ) -> Result<(Ending, M, FinalMetrics, Parameters), TensorReadError> {
-        let mut ending = self.descend(observer)?;
-        let diverged = |ending| matches!(ending, Ending::Diverged { .. });
-        self.losses.read()?;
-        if let (Some(step), false) = (self.losses.first_not_finite, diverged(ending)) {
+    ) -> Result<(Ending, FinalMetrics, Parameters), TensorReadError> {
+        let mut ending = self.descend(engine, observer)?;
+        if !matches!(ending, Ending::Diverged { .. })
+            && let Some(step) = self.read_losses(engine)?
+        {
             ending = Ending::Diverged { step };
         }
-        let model = self.best_model.take().unwrap_or_else(|| self.descent.model.valid());
-        let (train, validation) = (evaluate(&model, self.examples)?, evaluate(&model, self.validation)?);
-        let final_metrics = FinalMetrics {
-            train_loss: train.loss,
-            validation_loss: validation.loss,
-            train_accuracy: train.accuracy,
-            validation_accuracy: validation.accuracy,
-        };
-        let is_finite = train.loss.is_finite() && validation.loss.is_finite();
-        if !is_finite && !diverged(ending) {
+        if let Some(best) = &self.best {
+            engine.set(best);
+        }
+        let metrics = engine.final_metrics()?;
+        let is_finite = metrics.train_loss.is_finite() && metrics.validation_loss.is_finite();
+        if !is_finite && !matches!(ending, Ending::Diverged { .. }) {
             ending = Ending::Diverged { step: self.steps - 1 };
         }
-        let parameters = parameters(&model)?;
-        Ok((ending, model, final_metrics, parameters))
+        Ok((ending, metrics, engine.parameters()?))
     }
 
     /// All steps and evaluations.
-    fn descend(&mut self, observer: &mut dyn Observer) -> Result<Ending, TensorReadError> {
+    fn descend(&mut self, engine: &mut dyn Engine, observer: &mut dyn Observer) -> Result<Ending, TensorReadError> {
         let descent = self.config.descent();
         let mut order = BatchOrder::new(shuffle(&descent.shuffle));
-        order.skip(descent.shuffle.skip_epochs, self.examples.len());
+        order.skip(descent.shuffle.skip_epochs, engine.rows());
         for epoch in 0..descent.epochs {
-            let rows = order.next_epoch(self.examples.len());
+            let rows = order.next_epoch(engine.rows());
             for batch in rows.chunks_exact(descent.batch_size) {
                 let step = self.steps;
-                self.losses.push(self.descent.step(&self.examples.batch(batch)))?;
+                engine.step(batch)?;
                 self.steps += 1;
                 if step.is_multiple_of(self.evaluation_interval)
-                    && let Some(ending) = self.evaluate(step, epoch, observer)?
+                    && let Some(ending) = self.evaluate(engine, step, epoch, observer)?
                 {
                     return Ok(ending);
                 }
@@ -212,98 +251,42 @@ impl<M: Classifier> Walk<'_, M> {
     /// One evaluation; gives how the training ends, where it does.
     fn evaluate(
         &mut self,
+        engine: &mut dyn Engine,
         step: usize,
         epoch: usize,
         observer: &mut dyn Observer,
     ) -> Result<Option<Ending>, TensorReadError> {
-        self.losses.read()?;
-        if let Some(step) = self.losses.first_not_finite {
+        if let Some(step) = self.read_losses(engine)? {
             return Ok(Some(Ending::Diverged { step }));
         }
         observer.evaluation_begins();
-        let model = self.descent.model.valid();
-        let (metrics, train_accuracy, parameters) = evaluate_both(&model, self.validation, self.examples)?;
-        if !metrics.loss.is_finite() {
+        let Evaluated { validation, train_accuracy, parameters } = engine.evaluate()?;
+        if !validation.loss.is_finite() {
             return Ok(Some(Ending::Diverged { step }));
         }
         let evaluation = Evaluation {
             step,
             epoch,
-            validation_loss: metrics.loss,
+            validation_loss: validation.loss,
             train_accuracy,
-            validation_accuracy: metrics.accuracy,
+            validation_accuracy: validation.accuracy,
         };
-        self.parameters = Some((step, parameters));
-        self.evaluations.push(evaluation);
+        self.history.evaluations.push(evaluation);
         observer.evaluation_ends(&evaluation);
-        Ok(match self.early_stopping.judge(step, metrics.loss) {
-            Judgement::Stop => Some(Ending::StoppedEarly),
-            Judgement::Improved => {
-                if self.config.early_stopping().restore_best {
-                    self.best_model = Some(model);
-                }
-                None
-            }
-            Judgement::Missed => None,
-        })
-    }
-
-    fn history(self) -> History {
-        History { train_loss: self.losses.read_back, evaluations: self.evaluations }
-    }
-}
-
-/// A model on its way down.
-struct Descent<M> {
-    model: M,
-    optimizer: ModuleOptimizer,
-    learning_rate: f64,
-    gradient: GradientSource,
-    l2: L2,
-}
-
-impl<M: Classifier> Descent<M> {
-    /// One update; gives the batch's mean cross-entropy before it, `[1]`.
-    fn step(&mut self, batch: &Examples) -> Tensor<1> {
-        let (features, labels) = (batch.features.clone(), batch.labels.clone());
-        let CostAndGradient { cross_entropy, gradient } = match self.gradient {
-            GradientSource::ClosedForm => closed_form(&self.model, features, labels, self.l2),
-            GradientSource::Autodiff => autodiff(&self.model, features, labels, self.l2),
-        };
-        let gradient = gradient.into_params(self.model.linear());
-        self.model = self.optimizer.step(self.learning_rate, self.model.clone(), gradient);
-        cross_entropy
-    }
-}
-
-/// The losses of all steps, read back from the device in blocks.
-#[derive(Default)]
-struct Losses {
-    on_device: Vec<Tensor<1>>,
-    /// Up to the first that is not finite.
-    read_back: Vec<f64>,
-    /// The step of that one.
-    first_not_finite: Option<usize>,
-}
-
-impl Losses {
-    fn push(&mut self, loss: Tensor<1>) -> Result<(), TensorReadError> {
-        self.on_device.push(loss);
-        // What a block finds is told at the next evaluation.
-        if self.on_device.len() >= LOSSES_ON_DEVICE { self.read() } else { Ok(()) }
-    }
-
-    fn read(&mut self) -> Result<(), TensorReadError> {
-        let on_device = std::mem::take(&mut self.on_device);
-        if !on_device.is_empty() && self.first_not_finite.is_none() {
-            let block = Tensor::cat(on_device, 0).try_into_vec_as::<f64>()?;
-            let finite = block.iter().take_while(|loss| loss.is_finite()).count();
-            self.read_back.extend_from_slice(&block[..finite]);
-            if finite < block.len() {
-                self.first_not_finite = Some(self.read_back.len());
-            }
+        let judgement = self.early_stopping.judge(step, validation.loss);
+        if judgement == Judgement::Improved && self.config.early_stopping().restore_best {
+            self.best = Some(parameters.clone());
         }
-        Ok(())
+        self.last = Some((step, parameters));
+        Ok((judgement == Judgement::Stop).then_some(Ending::StoppedEarly))
+    }
+
+    /// Adds the losses since the last time to the history, up to the first that is not finite, whose step it gives.
+    fn read_losses(&mut self, engine: &mut dyn Engine) -> Result<Option<usize>, TensorReadError> {
+        let losses = engine.losses()?;
+        let finite = losses.iter().take_while(|loss| loss.is_finite()).count();
+        self.history.train_loss.extend_from_slice(&losses[..finite]);
+        Ok((finite < losses.len()).then_some(self.history.train_loss.len()))
     }
 }
 

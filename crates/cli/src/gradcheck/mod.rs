@@ -7,6 +7,8 @@ mod models;
 
 use std::fmt::Write;
 
+use std::num::NonZero;
+
 use anyhow::Result;
 use burn::tensor::{Device, FloatDType, Tensor, TensorData};
 use chacha20::ChaCha8Rng;
@@ -20,7 +22,7 @@ use crate::{exit, print, print_json};
 
 /// Runs the checks; exit code 1 where one does not hold.
 pub(crate) fn gradcheck(options: &GradcheckOptions) -> Result<u8> {
-    let machine = Machine::new(options.backend.as_ref())?;
+    let machine = Machine::new(options.backend.as_ref(), NonZero::<usize>::MIN)?;
     let table = if options.burn {
         table(&machine, options.seed, burn_nn::sweep(&machine.device, options.seed))
     } else {
@@ -37,7 +39,7 @@ pub(crate) fn gradcheck(options: &GradcheckOptions) -> Result<u8> {
 /// This project's own derivation and models.
 pub(crate) fn check(machine: &Machine, seed: u64) -> GradientChecks {
     let mut rows = derivation::check(&machine.device, seed);
-    rows.extend(models::check(&machine.device, seed));
+    rows.extend(models::check(machine, seed));
     table(machine, seed, rows)
 }
 

@@ -2,15 +2,17 @@
 
 use burn::module::Param;
 use burn::nn::Linear;
-use burn::tensor::{Device, FloatDType, Int, Tensor, TensorData};
+use burn::tensor::{DType, Device, FloatDType, Int, Tensor, TensorData};
 use chainrule_gradcheck::{Options, Witness, against_differences, compare, controls, f64_works};
+use chainrule_kernels::{Float, Fused, Isa, Layout, Model, Rows};
 use chainrule_models::{
     Classifier, Gradient, L2, LogisticRegression, LogisticRegressionConfig, SoftmaxRegression, SoftmaxRegressionConfig,
     closed_form, hessian_vector_product, to_precision,
 };
 use chainrule_records::GradientCheck;
 
-use super::{add, fail, random, rounding, row};
+use super::{add, fail, random, rounding, row, uniform};
+use crate::run::Machine;
 
 /// Rows, features, classes: one row, one feature, two classes, many.
 const SHAPES: [[usize; 3]; 5] = [[1, 1, 2], [1, 7, 3], [9, 1, 2], [8, 5, 2], [33, 17, 10]];
@@ -32,6 +34,8 @@ struct Problem<M> {
     model: M,
     features: Tensor<2>,
     labels: Tensor<1, Int>,
+    /// The same rows as the fused kernels read them.
+    rows: Rows,
 }
 
 impl<M: Classifier> Problem<M> {
@@ -43,6 +47,32 @@ impl<M: Classifier> Problem<M> {
             let logits = model.scores(features.clone().cast(dtype));
             model.cross_entropy(logits, labels.clone()).mean() + l2.penalty(model.linear())
         }
+    }
+
+    /// The gradient of J by the fused kernels.
+    fn fused(&self, l2: L2) -> Gradient {
+        let linear = self.model.linear();
+        let weight = linear.weight.val().inner();
+        let gradient = self.kernel(if weight.dtype() == DType::F64 { Float::F64 } else { Float::F32 });
+        let to = (&weight.device(), weight.dtype());
+        let [d, k] = weight.dims();
+        let gradient = Gradient {
+            weight: Tensor::from_data(TensorData::new(gradient.weight, [d, k]), to),
+            bias: Tensor::from_data(TensorData::new(gradient.bias, [k]), to),
+        };
+        l2.add_to(gradient, linear)
+    }
+
+    fn kernel(&self, float: Float) -> chainrule_kernels::Gradient {
+        let linear = self.model.linear();
+        let [d, k] = linear.weight.dims();
+        let model = if k == 1 { Model::Logistic } else { Model::Softmax { n_classes: k } };
+        let mut kernel = Fused::new(model, d, float, 1, Isa::best());
+        let read = "the device gives back what it was given";
+        let bias = linear.bias.as_ref().expect("both models have one").val();
+        let weight = linear.weight.val().try_into_vec_as::<f64>().expect(read);
+        kernel.set(&weight, &bias.try_into_vec_as::<f64>().expect(read));
+        kernel.gradient(&self.rows, &(0..self.rows.len()).collect::<Vec<_>>())
     }
 
     /// The directional derivative of J by the closed form, whose own gradient is the Hessian times that direction.
@@ -59,13 +89,14 @@ impl<M: Classifier> Problem<M> {
 type Make<M> = fn(u64, [usize; 3], f64, &Device, FloatDType) -> Problem<M>;
 
 /// All lines of the table.
-pub(super) fn check(device: &Device, seed: u64) -> Vec<GradientCheck> {
-    let mut rows = check_model("logistic", logistic, device, seed);
-    rows.extend(check_model("softmax", softmax, device, seed));
+pub(super) fn check(machine: &Machine, seed: u64) -> Vec<GradientCheck> {
+    let mut rows = check_model("logistic", logistic, machine, seed);
+    rows.extend(check_model("softmax", softmax, machine, seed));
     rows
 }
 
-fn check_model<M: Classifier>(name: &str, make: Make<M>, device: &Device, seed: u64) -> Vec<GradientCheck> {
+fn check_model<M: Classifier>(name: &str, make: Make<M>, machine: &Machine, seed: u64) -> Vec<GradientCheck> {
+    let device = &machine.device;
     let has_f64 = f64_works(device);
     let witness = if has_f64 { Witness::F64 } else { Witness::Own };
     let options = Options { witness, seed, ..Options::default() };
@@ -78,13 +109,13 @@ fn check_model<M: Classifier>(name: &str, make: Make<M>, device: &Device, seed: 
         for (penalty, l2) in PENALTIES {
             let mut line = row(name, precision, penalty);
             for (case, problem) in problems(make, device, precision, seed) {
+                let linear = problem.model.linear();
                 let by_hand = closed_form(&problem.model, problem.features.clone(), problem.labels.clone(), l2);
-                let by_hand = by_hand.gradient.into_params(problem.model.linear());
-                add(
-                    &mut line,
-                    &case,
-                    &compare(&problem.model, problem.loss(l2), &[("closed-form", by_hand)], &options),
-                );
+                let mut sources = vec![("closed-form", by_hand.gradient.into_params(linear))];
+                if machine.has_kernels() {
+                    sources.push(("fused", problem.fused(l2).into_params(linear)));
+                }
+                add(&mut line, &case, &compare(&problem.model, problem.loss(l2), &sources, &options));
             }
             rows.push(line);
         }
@@ -182,10 +213,16 @@ fn batch<M>(
     device: &Device,
     dtype: FloatDType,
 ) -> Problem<M> {
-    let labels: Vec<i32> = (0..rows).map(|row| ((row as u64 * 7 + seed) % classes as u64) as i32).collect();
+    let labels: Vec<u32> = (0..rows).map(|row| ((row as u64 * 7 + seed) % classes as u64) as u32).collect();
+    // Pixels, about half of them background.
+    let bytes: Vec<u8> = uniform(seed, rows * d).iter().map(|x| (255.0 * x).max(0.0) as u8).collect();
+    let (scale, offset) = (2.0 / 255.0, -1.0);
+    let features: Vec<f64> = bytes.iter().map(|&byte| scale * f64::from(byte) + offset).collect();
+    let layout = if seed.is_multiple_of(2) { Layout::Sparse } else { Layout::Dense };
     Problem {
         model,
-        features: random(seed, [rows, d], device, dtype),
-        labels: Tensor::from_data(TensorData::new(labels, [rows]), device),
+        features: Tensor::from_data(TensorData::new(features, [rows, d]), (device, dtype.into())),
+        labels: Tensor::from_data(TensorData::new(labels.iter().map(|&y| y as i32).collect(), [rows]), device),
+        rows: Rows::with_layout(bytes, d, labels, scale, offset, layout),
     }
 }

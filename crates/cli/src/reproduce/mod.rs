@@ -2,6 +2,7 @@
 
 mod workshop;
 
+use std::num::NonZero;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};
@@ -29,8 +30,9 @@ pub(crate) fn reproduce(options: &ReproduceOptions) -> Result<u8> {
     };
     let wanted = wanted(&plan, &needs(only)).with_context(|| options.plan.display().to_string())?;
     let first = wanted.first().context("the plan has no runs")?.config(Start::default())?;
-    let machine = Machine::new(options.backend.as_ref())?;
-    machine.check(first.descent().precision)?;
+    // Several runs at once, each on a thread of its own.
+    let machine = Machine::new(options.backend.as_ref(), NonZero::<usize>::MIN)?;
+    let first = machine.settle(first)?;
 
     let tell = |line: &str| {
         if !options.output.quiet {

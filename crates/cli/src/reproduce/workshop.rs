@@ -1,7 +1,6 @@
 //! Makes the runs of a plan, several at once, and takes those that are there.
 
 use std::collections::HashMap;
-use std::num::NonZero;
 use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
@@ -19,7 +18,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::gradcheck;
 use crate::progress::is_interrupted;
-use crate::run::{Loaded, Machine, Rows, Source, manifest, run};
+use crate::run::{Loaded, Machine, Rows, Source, all_threads, manifest, run};
 
 /// The seed of the gradient checks that the report tells of.
 const CHECK_SEED: u64 = 0;
@@ -101,7 +100,7 @@ impl<'a> Workshop<'a> {
 
     /// A CPU backend takes a core a run. A GPU is one machine, whose memory and queue runs would only share.
     fn workers(&self) -> usize {
-        if self.machine.backend.is_apart() { 1 } else { thread::available_parallelism().map_or(1, NonZero::get) }
+        if self.machine.backend.is_apart() { 1 } else { all_threads().get() }
     }
 
     fn bar(&self, runs: usize) -> ProgressBar {
@@ -159,7 +158,7 @@ impl<'a> Workshop<'a> {
         if is_interrupted() {
             return Ok(None);
         }
-        let config = planned.config(begin)?;
+        let config = self.machine.settle(planned.config(begin)?)?;
         let path = self.folder.join(format!("{}-{}", planned.name, self.key(&config.to_toml())));
         // What is not whole, of a run that was killed, say, is made again.
         if let Ok(run) = Run::read(&planned.name, &path) {
@@ -206,13 +205,13 @@ impl<'a> Workshop<'a> {
 
     /// The rows of a config, moved to the device by the first run that needs them.
     fn rows(&self, config: &TrainConfig) -> Result<Arc<Loaded>> {
-        let precision = config.descent().precision;
-        let key = format!("{:?} {:?} {precision:?}", config.data(), config.model().kind);
+        let (precision, gradient) = (config.descent().precision, config.descent().gradient);
+        let key = format!("{:?} {:?} {precision:?} {gradient:?}", config.data(), config.model().kind);
         let mut loaded = lock(&self.loaded);
         if let Some(rows) = loaded.get(&key) {
             return Ok(Arc::clone(rows));
         }
-        let rows = Rows::new(config, self.data, self.source)?.load(precision, self.machine);
+        let rows = Rows::new(config, self.data, self.source)?.load(config, self.machine);
         let rows = Arc::new(rows);
         loaded.insert(key, Arc::clone(&rows));
         Ok(rows)

@@ -1,0 +1,99 @@
+//! Which vector instructions a kernel is compiled for, chosen while running.
+
+use std::fmt::{self, Display, Formatter};
+
+/// A set of vector instructions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Isa {
+    /// What every processor of this architecture has.
+    Portable,
+    /// 256 bits and fused multiply-add.
+    #[cfg(target_arch = "x86_64")]
+    Avx2,
+    /// 512 bits.
+    #[cfg(target_arch = "x86_64")]
+    Avx512,
+}
+
+impl Display for Isa {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Isa::Portable => "portable instructions",
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx2 => "AVX2",
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512 => "AVX-512",
+        })
+    }
+}
+
+/// Work that is compiled once for each [`Isa`].
+pub(crate) trait Task {
+    type Output;
+
+    /// Does it. To be compiled for the instructions of its caller, this and all that it calls must be `#[inline(always)]`.
+    fn run<const FMA: bool>(self) -> Self::Output;
+}
+
+impl Isa {
+    /// The best of this processor.
+    pub fn best() -> Self {
+        *Self::available().last().expect("the portable one is always there")
+    }
+
+    /// All that this processor has, the best last.
+    pub fn available() -> Vec<Self> {
+        #[allow(unused_mut, reason = "other architectures have nothing to add")]
+        let mut available = vec![Isa::Portable];
+        #[cfg(target_arch = "x86_64")]
+        {
+            if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+                available.push(Isa::Avx2);
+                let wide = is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512bw");
+                if wide && is_x86_feature_detected!("avx512dq") && is_x86_feature_detected!("avx512vl") {
+                    available.push(Isa::Avx512);
+                }
+            }
+        }
+        available
+    }
+
+    /// Runs a task as compiled for these instructions.
+    ///
+    /// # Panics
+    /// Where this processor lacks them.
+    #[cfg_attr(
+        target_arch = "x86_64",
+        expect(unsafe_code, reason = "compilers cannot see what the processor was asked")
+    )]
+    pub(crate) fn run<J: Task>(self, task: J) -> J::Output {
+        match self {
+            // On aarch64 fused multiply-add belongs to what every processor has.
+            Isa::Portable => task.run::<{ cfg!(target_arch = "aarch64") }>(),
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx2 => {
+                assert!(is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma"), "no AVX2 here");
+                // SAFETY: the processor has the two features that `avx2` is compiled for: asserted above.
+                unsafe { avx2(task) }
+            }
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512 => {
+                assert!(Isa::available().contains(&Isa::Avx512), "no AVX-512 here");
+                // SAFETY: the processor has the features that `avx512` is compiled for: asserted above, by asking for each.
+                unsafe { avx512(task) }
+            }
+        }
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,fma")]
+fn avx2<J: Task>(task: J) -> J::Output {
+    task.run::<true>()
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,fma,avx512f,avx512bw,avx512dq,avx512vl")]
+fn avx512<J: Task>(task: J) -> J::Output {
+    task.run::<true>()
+}

@@ -1,0 +1,161 @@
+//! The two float types, with what the kernels need of them, in forms that compilers turn into vector instructions.
+
+use std::fmt::Debug;
+use std::ops::{Add, AddAssign, Div, Mul, Neg, Sub};
+
+/// `f32` or `f64`.
+pub(crate) trait Real:
+    Copy
+    + Debug
+    + Send
+    + Sync
+    + PartialOrd
+    + Add<Output = Self>
+    + AddAssign
+    + Sub<Output = Self>
+    + Mul<Output = Self>
+    + Div<Output = Self>
+    + Neg<Output = Self>
+    + 'static
+{
+    /// 0
+    const ZERO: Self;
+    /// 1
+    const ONE: Self;
+    /// So low that its exponential is 0 whatever a logit is taken from it.
+    const LOWEST: Self;
+
+    /// The nearest.
+    fn from_f64(x: f64) -> Self;
+
+    /// The same number.
+    fn to_f64(self) -> f64;
+
+    /// A pixel.
+    fn from_u8(x: u8) -> Self;
+
+    /// `self * a + b`, rounded once where the processor does that fast.
+    fn times_plus<const FMA: bool>(self, a: Self, b: Self) -> Self;
+
+    /// `exp(self)` for `self <= 0`, to about one unit in the last place; 0 where that is no normal number.
+    ///
+    /// `exp(x) = 2^n exp(x - n ln 2)` with the nearest n, the rest by Taylor's series: without a branch, so that a loop of it is vectorised.
+    fn exponential<const FMA: bool>(self) -> Self;
+}
+
+macro_rules! real {
+    ($float:ty, $bits:ty, $mantissa:literal, $bias:literal, $round:literal, $lowest:literal, $normal:literal, $ln2:expr, $taylor:expr) => {
+        impl Real for $float {
+            const ZERO: Self = 0.0;
+            const ONE: Self = 1.0;
+            const LOWEST: Self = $lowest;
+
+            #[inline(always)]
+            fn from_f64(x: f64) -> Self {
+                x as $float
+            }
+
+            #[inline(always)]
+            fn to_f64(self) -> f64 {
+                f64::from(self)
+            }
+
+            #[inline(always)]
+            fn from_u8(x: u8) -> Self {
+                Self::from(x)
+            }
+
+            #[inline(always)]
+            fn times_plus<const FMA: bool>(self, a: Self, b: Self) -> Self {
+                if FMA { self.mul_add(a, b) } else { self * a + b }
+            }
+
+            #[inline(always)]
+            fn exponential<const FMA: bool>(self) -> Self {
+                // Adding 1.5 * 2^mantissa rounds to a whole number, whose lowest bits then are the sum's.
+                let rounded = self.times_plus::<FMA>(std::f64::consts::LOG2_E as $float, $round);
+                let n = rounded - $round;
+                let [high, low] = $ln2;
+                let rest = n.times_plus::<FMA>(-low, n.times_plus::<FMA>(-high, self));
+                let mut sum: $float = $taylor[0];
+                for &term in &$taylor[1..] {
+                    sum = sum.times_plus::<FMA>(rest, term);
+                }
+                let power = <$float>::from_bits((rounded.to_bits() << $mantissa).wrapping_add($bias << $mantissa));
+                if self < $normal { 0.0 } else { sum * power }
+            }
+        }
+    };
+}
+
+// ln 2 in two parts, the first with few enough bits that n times it is exact.
+real!(
+    f32,
+    u32,
+    23,
+    127,
+    12_582_912.0,
+    -1e30,
+    -87.0,
+    [0.693_145_75_f32, 1.428_606_8e-6],
+    [1.0 / 5040.0, 1.0 / 720.0, 1.0 / 120.0, 1.0 / 24.0, 1.0 / 6.0, 0.5, 1.0, 1.0]
+);
+real!(
+    f64,
+    u64,
+    52,
+    1023,
+    6_755_399_441_055_744.0,
+    -1e300,
+    -708.0,
+    [0.693_147_180_369_123_8_f64, 1.908_214_929_270_587_7e-10],
+    [
+        1.0 / 6_227_020_800.0,
+        1.0 / 479_001_600.0,
+        1.0 / 39_916_800.0,
+        1.0 / 3_628_800.0,
+        1.0 / 362_880.0,
+        1.0 / 40_320.0,
+        1.0 / 5040.0,
+        1.0 / 720.0,
+        1.0 / 120.0,
+        1.0 / 24.0,
+        1.0 / 6.0,
+        0.5,
+        1.0,
+        1.0
+    ]
+);
+
+#[cfg(test)]
+mod tests {
+    use super::Real;
+
+    /// The largest distance from the true exponential, in units in the last place of `T`.
+    fn worst<T: Real, const FMA: bool>(lowest: f64, unit: f64) -> f64 {
+        let points = (0..=200_000).map(|i| T::from_f64(lowest * f64::from(i) / 200_000.0));
+        let apart = points.map(|x| (x.exponential::<FMA>().to_f64() / x.to_f64().exp() - 1.0).abs() / unit);
+        apart.fold(0.0, |a: f64, b| if b <= a { a } else { b })
+    }
+
+    #[test]
+    fn exponentials_are_right_to_two_units_in_the_last_place() {
+        let found = [
+            worst::<f32, true>(-86.9, f64::from(f32::EPSILON)),
+            worst::<f32, false>(-86.9, f64::from(f32::EPSILON)),
+            worst::<f64, true>(-707.9, f64::EPSILON),
+            worst::<f64, false>(-707.9, f64::EPSILON),
+        ];
+        assert!(found.iter().all(|&units| units < 2.0), "{found:?}");
+    }
+
+    #[test]
+    fn what_is_too_small_is_zero_and_what_is_no_number_stays_none() {
+        for x in [-87.1, -1e30, f32::MIN, f32::NEG_INFINITY] {
+            assert_eq!(x.exponential::<true>(), 0.0);
+        }
+        assert_eq!((0.0f32.exponential::<true>(), 0.0f64.exponential::<false>()), (1.0, 1.0));
+        assert!(f32::NAN.exponential::<true>().is_nan() && f64::NAN.exponential::<false>().is_nan());
+        assert_eq!(f64::LOWEST.exponential::<true>(), 0.0);
+    }
+}

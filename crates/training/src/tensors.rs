@@ -1,0 +1,185 @@
+//! Steps and evaluations by Burn's tensor operations, on any device.
+
+use burn::module::Param;
+use burn::optim::{ModuleOptimizer, SgdConfig};
+use burn::tensor::{FloatDType, Tensor, TensorData, TensorReadError};
+use chainrule_models::{Classifier, CostAndGradient, L2, autodiff, closed_form};
+use chainrule_records::{FinalMetrics, GradientSource, Parameters, TrainConfig};
+
+use crate::engine::{Engine, Evaluated};
+use crate::{Examples, Metrics};
+
+/// Steps whose losses may wait on the device before they are read back: reading makes the device finish its work first.
+const LOSSES_ON_DEVICE: usize = 256;
+
+/// A model on its way down.
+pub(crate) struct Tensors<'a, M> {
+    model: M,
+    optimizer: ModuleOptimizer,
+    learning_rate: f64,
+    gradient: GradientSource,
+    l2: L2,
+    examples: &'a Examples,
+    validation: &'a Examples,
+    losses_on_device: Vec<Tensor<1>>,
+    losses: Vec<f64>,
+}
+
+impl<'a, M: Classifier> Tensors<'a, M> {
+    pub(crate) fn new(model: M, examples: &'a Examples, validation: &'a Examples, config: &TrainConfig) -> Self {
+        Self {
+            model: model.train(),
+            optimizer: SgdConfig::new().init(),
+            learning_rate: config.descent().learning_rate,
+            gradient: config.descent().gradient,
+            l2: L2 { strength: config.objective().l2, penalize_bias: config.objective().penalize_bias },
+            examples,
+            validation,
+            losses_on_device: Vec::new(),
+            losses: Vec::new(),
+        }
+    }
+
+    fn read_losses(&mut self) -> Result<(), TensorReadError> {
+        let on_device = std::mem::take(&mut self.losses_on_device);
+        if !on_device.is_empty() {
+            self.losses.extend(Tensor::cat(on_device, 0).try_into_vec_as::<f64>()?);
+        }
+        Ok(())
+    }
+}
+
+impl<M: Classifier> Engine for Tensors<'_, M> {
+    fn rows(&self) -> usize {
+        self.examples.len()
+    }
+
+    fn step(&mut self, batch: &[usize]) -> Result<(), TensorReadError> {
+        let Examples { features, labels } = self.examples.batch(batch);
+        let CostAndGradient { cross_entropy, gradient } = match self.gradient {
+            GradientSource::Autodiff => autodiff(&self.model, features, labels, self.l2),
+            GradientSource::Auto | GradientSource::ClosedForm | GradientSource::Fused => {
+                closed_form(&self.model, features, labels, self.l2)
+            }
+        };
+        let gradient = gradient.into_params(self.model.linear());
+        self.model = self.optimizer.step(self.learning_rate, self.model.clone(), gradient);
+        self.losses_on_device.push(cross_entropy);
+        if self.losses_on_device.len() >= LOSSES_ON_DEVICE { self.read_losses() } else { Ok(()) }
+    }
+
+    fn losses(&mut self) -> Result<Vec<f64>, TensorReadError> {
+        self.read_losses()?;
+        Ok(std::mem::take(&mut self.losses))
+    }
+
+    /// The host waits for the device once.
+    fn evaluate(&mut self) -> Result<Evaluated, TensorReadError> {
+        let (model, validation, train) = (self.model.valid(), self.validation, self.examples);
+        let logits = model.scores(validation.features.clone());
+        let [weight, bias] = flat(&model);
+        let parts = [
+            losses(&model, logits.clone(), validation),
+            right(&model, logits, validation),
+            right(&model, model.scores(train.features.clone()), train),
+            weight,
+            bias,
+        ];
+        let [losses, right, train_right, weight, bias] = read(parts)?;
+        Ok(Evaluated {
+            validation: metrics(&losses, right[0], validation),
+            train_accuracy: train_right[0] / train.len() as f64,
+            parameters: Parameters { n_features: train.n_features(), n_classes: bias.len(), weight, bias },
+        })
+    }
+
+    fn final_metrics(&mut self) -> Result<FinalMetrics, TensorReadError> {
+        let model = self.model.valid();
+        let (train, validation) = (evaluate(&model, self.examples)?, evaluate(&model, self.validation)?);
+        Ok(FinalMetrics {
+            train_loss: train.loss,
+            validation_loss: validation.loss,
+            train_accuracy: train.accuracy,
+            validation_accuracy: validation.accuracy,
+        })
+    }
+
+    fn parameters(&mut self) -> Result<Parameters, TensorReadError> {
+        let [weight, bias] = read(flat(&self.model.valid()))?;
+        Ok(Parameters { n_features: self.examples.n_features(), n_classes: bias.len(), weight, bias })
+    }
+
+    fn set(&mut self, parameters: &Parameters) {
+        self.model = with_parameters(self.model.clone(), parameters);
+    }
+}
+
+/// The model with other parameters, on its device and in its float type.
+///
+/// # Panics
+/// Where these are not as many as the model has.
+pub fn with_parameters<M: Classifier>(mut model: M, parameters: &Parameters) -> M {
+    let (d, k) = (parameters.n_features, parameters.n_classes);
+    let linear = model.linear_mut();
+    assert_eq!(linear.weight.dims(), [d, k], "features and classes of the model");
+    let weight = TensorData::new(parameters.weight.clone(), [d, k]);
+    linear.weight = linear.weight.clone().map(|old| alike(&old, weight));
+    let bias = TensorData::new(parameters.bias.clone(), [k]);
+    linear.bias = linear.bias.take().map(|param| param.map(|old| alike(&old, bias)));
+    model
+}
+
+/// Data as a tensor like another: on its device, in its type, with autodiff where that has it.
+fn alike<const D: usize>(old: &Tensor<D>, data: TensorData) -> Tensor<D> {
+    let new = Tensor::from_data(data, (&old.device(), old.dtype()));
+    if old.is_require_grad() { new.require_grad() } else { new }
+}
+
+/// Loss and accuracy over all rows of `examples`.
+///
+/// # Errors
+/// Where the device does not give back what it computed.
+pub fn evaluate<M: Classifier>(model: &M, examples: &Examples) -> Result<Metrics, TensorReadError> {
+    let logits = model.scores(examples.features.clone());
+    let [losses, right] = read([losses(model, logits.clone(), examples), right(model, logits, examples)])?;
+    Ok(metrics(&losses, right[0], examples))
+}
+
+fn metrics(losses: &[f64], right: f64, examples: &Examples) -> Metrics {
+    // The mean is taken on the host in f64: in f32 the order of summation, which differs from backend to backend, would
+    // decide which of two nearly equal losses is the lower, and with it when early stopping stops.
+    Metrics { loss: losses.iter().sum::<f64>() / losses.len() as f64, accuracy: right / examples.len() as f64 }
+}
+
+/// The cross-entropy of each row, `[n]`.
+fn losses<M: Classifier>(model: &M, logits: Tensor<2>, examples: &Examples) -> Tensor<1> {
+    model.cross_entropy(logits, examples.labels.clone())
+}
+
+/// How many rows are classified rightly, `[1]`; exact up to 2^24 of them in f32.
+fn right<M: Classifier>(model: &M, logits: Tensor<2>, examples: &Examples) -> Tensor<1> {
+    let dtype = FloatDType::from(logits.dtype());
+    model.classify(logits).equal(examples.labels.clone()).int().sum().cast(dtype)
+}
+
+/// W by rows, `[d k]`, and b, `[k]`.
+fn flat<M: Classifier>(model: &M) -> [Tensor<1>; 2] {
+    let linear = model.linear();
+    let weight = linear.weight.val();
+    let [_, k] = weight.dims();
+    // A layer without bias has one of zeros.
+    let bias = linear.bias.as_ref().map_or_else(|| Tensor::zeros([k], (&weight.device(), weight.dtype())), Param::val);
+    [weight.flatten(0, 1), bias]
+}
+
+/// Reads several tensors of one type at once.
+fn read<const N: usize>(parts: [Tensor<1>; N]) -> Result<[Vec<f64>; N], TensorReadError> {
+    let lengths = parts.each_ref().map(|part| part.dims()[0]);
+    let all = Tensor::cat(parts.into(), 0).try_into_vec_as::<f64>()?;
+    let mut rest = all.as_slice();
+    Ok(lengths.map(|length| {
+        let (part, after) = rest.split_at(length);
+        rest = after;
+        part.to_vec()
+    }))
+}
