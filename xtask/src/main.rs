@@ -12,8 +12,10 @@ cargo xtask COMMAND [--features ndarray|flex|wgpu|cuda] [options]
   train [CONFIG]   train one experiment and write a run folder
   gradcheck        closed form = autodiff = differences, for both models; --burn for Burn's own nn
   reproduce        every run and figure of the report, and the verdict on each claim; --check to compare
+  serve            offer this machine's device to --backend remote:HOST:PORT elsewhere
   backends         what this build has, and what this machine offers it
   data             where the data is; --fetch it, or --write-idx the embedded digits
+  bench            speed and memory of every gradient source and backend; --peers beside other tools
   ci               everything that is checked, cheapest first
 
 `cargo xtask COMMAND --help` tells the options of a command. --features takes a comma-separated list and replaces the
@@ -28,9 +30,10 @@ fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         Some("ci") => ci::run(),
-        Some(_) => match take_features(&mut arguments) {
-            Ok(features) => become_program(features, &arguments),
-            Err(problem) => {
+        Some(command) => match (command == "bench", take_features(&mut arguments)) {
+            (true, Ok(features)) => become_program("chainrule-bench", features, &arguments[1..]),
+            (false, Ok(features)) => become_program("chainrule", features, &arguments),
+            (_, Err(problem)) => {
                 complain(&problem);
                 ExitCode::from(2)
             }
@@ -62,9 +65,9 @@ fn take_features(arguments: &mut Vec<String>) -> Result<Option<String>, String> 
 }
 
 /// Builds the program and becomes it, so that its exit code and Ctrl-C are this process's.
-fn become_program(features: Option<String>, arguments: &[String]) -> ExitCode {
+fn become_program(package: &str, features: Option<String>, arguments: &[String]) -> ExitCode {
     let mut cargo = cargo();
-    cargo.args(["run", "--package", "chainrule"]);
+    cargo.args(["run", "--package", package]);
     if let Some(features) = features {
         cargo.args(["--no-default-features", "--features", &features]);
     }

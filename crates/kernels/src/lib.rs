@@ -6,9 +6,11 @@
 //! - [`Rows`]: labelled rows of bytes, all of them or those that are not 0
 //! - [`Fused`]: a model's parameters, with steps of gradient descent, gradients and evaluations
 //! - [`Isa`]: the vector instructions that these are compiled for
+//! - [`limits`]: what the processor could do at best
 
 mod fused;
 mod isa;
+pub mod limits;
 mod narrow;
 mod real;
 mod rows;
