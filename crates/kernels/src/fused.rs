@@ -280,7 +280,7 @@ impl<T: Real, const K: usize> Kernel for Wide<T, K> {
             (found.loss, found.right) = (0.0, 0);
             let which = which.part(part);
             isa.run(wide::Pass { rows, which, parameters, base, ask, found });
-            (found.loss, found.right)
+            (found.loss + found.logarithms.take(), found.right)
         };
         shared(parts(which.len(), self.found.len()), &mut self.found, work)
     }

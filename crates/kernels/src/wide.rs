@@ -59,8 +59,42 @@ pub(crate) struct Found<T, const K: usize> {
     pub(crate) loss: f64,
     /// Rows whose largest logit is their class's.
     pub(crate) right: usize,
+    pub(crate) logarithms: Logarithms,
     values: Vec<T>,
     logits: Vec<Lanes<T, K>>,
+}
+
+/// A sum of logarithms: one of a product, since a logarithm takes as long as dozens of products.
+#[derive(Clone, Debug)]
+pub(crate) struct Logarithms {
+    product: f64,
+    sum: f64,
+}
+
+impl Default for Logarithms {
+    fn default() -> Self {
+        Self { product: 1.0, sum: 0.0 }
+    }
+}
+
+impl Logarithms {
+    /// Adds that of a number from 1 to 2^50.
+    #[inline(always)]
+    pub(crate) fn add(&mut self, x: f64) {
+        self.product *= x;
+        // What is not a number stays in the product until it is taken.
+        if self.product >= 1e250 {
+            self.sum += self.product.ln();
+            self.product = 1.0;
+        }
+    }
+
+    /// The sum, which begins anew.
+    pub(crate) fn take(&mut self) -> f64 {
+        let sum = self.sum + self.product.ln();
+        *self = Self::default();
+        sum
+    }
 }
 
 /// Rows of a tile of dense ones: as many accumulators as registers bear.
@@ -72,8 +106,10 @@ impl<T: Real, const K: usize> Found<T, K> {
             gradient: Parameters::zeros(n_features, blocks),
             loss: 0.0,
             right: 0,
+            logarithms: Logarithms::default(),
             values: vec![T::ZERO; n_features * TILE],
-            logits: vec![Lanes::ZERO; blocks * TILE],
+            // As many rows as half of a nearest cache holds, but a tile at least.
+            logits: vec![Lanes::ZERO; blocks * (16_384 / (blocks * size_of::<Lanes<T, K>>())).clamp(TILE, 256)],
         }
     }
 }
@@ -146,36 +182,47 @@ impl<T: Real, const K: usize> Task for Pass<'_, T, K> {
 }
 
 impl<T: Real, const K: usize> Pass<'_, T, K> {
+    /// Forward over some rows, then backward over them: the weights and then the gradient's sums stay in the nearest cache, where both together
+    /// would not.
     #[inline(always)]
     fn sparse<const FMA: bool>(mut self, starts: &[usize], features: &[u16], values: &[u8]) {
         let (d, blocks) = (self.rows.n_features(), self.base.len());
         let scale = T::from_f64(self.rows.scale);
-        for i in 0..self.which.len() {
-            let row = self.which.at(i);
-            let range = starts[row]..starts[row + 1];
-            let features = &features[range.clone()];
-            let room = &mut self.found.values[..features.len()];
-            for (room, &value) in room.iter_mut().zip(&values[range]) {
-                *room = T::from_u8(value);
-            }
-            for block in 0..blocks {
-                let weight = &self.parameters.weight[block * d..][..d];
-                let mut logits = self.base[block];
-                logits
-                    .add_times::<FMA>(scale, &dot::<T, K, FMA>(features, &self.found.values[..features.len()], weight));
-                self.found.logits[block] = logits;
-            }
-            self.judge::<FMA>(row, 0);
-            if self.ask == Ask::Gradient {
+        let room = self.found.logits.len() / blocks;
+        let mut first = 0;
+        while first < self.which.len() {
+            let n = room.min(self.which.len() - first);
+            for i in 0..n {
+                let row = self.which.at(first + i);
+                let range = starts[row]..starts[row + 1];
+                let features = &features[range.clone()];
+                widen(&values[range], &mut self.found.values);
                 for block in 0..blocks {
-                    let residual = self.found.logits[block];
-                    self.found.gradient.bias[block].add(&residual);
-                    let gradient = &mut self.found.gradient.weight[block * d..][..d];
-                    for (&feature, &value) in features.iter().zip(&self.found.values[..features.len()]) {
-                        gradient[usize::from(feature)].add_times::<FMA>(value, &residual);
+                    let weight = &self.parameters.weight[block * d..][..d];
+                    let product = dot::<T, K, FMA>(features, &self.found.values[..features.len()], weight);
+                    let mut logits = self.base[block];
+                    logits.add_times::<FMA>(scale, &product);
+                    self.found.logits[i * blocks + block] = logits;
+                }
+                self.judge::<FMA>(row, i);
+            }
+            if self.ask == Ask::Gradient {
+                for i in 0..n {
+                    let row = self.which.at(first + i);
+                    let range = starts[row]..starts[row + 1];
+                    let features = &features[range.clone()];
+                    widen(&values[range], &mut self.found.values);
+                    for block in 0..blocks {
+                        let residual = self.found.logits[i * blocks + block];
+                        self.found.gradient.bias[block].add(&residual);
+                        let gradient = &mut self.found.gradient.weight[block * d..][..d];
+                        for (&feature, &value) in features.iter().zip(&self.found.values[..features.len()]) {
+                            gradient[usize::from(feature)].add_times::<FMA>(value, &residual);
+                        }
                     }
                 }
             }
+            first += n;
         }
     }
 
@@ -189,10 +236,7 @@ impl<T: Real, const K: usize> Pass<'_, T, K> {
             // A tile that is not full repeats its last row, of which nothing is kept.
             for i in 0..TILE {
                 let row = self.which.at(first + i.min(tile - 1));
-                let room = &mut self.found.values[i * d..][..d];
-                for (room, &value) in room.iter_mut().zip(&bytes[row * d..][..d]) {
-                    *room = T::from_u8(value);
-                }
+                widen(&bytes[row * d..][..d], &mut self.found.values[i * d..]);
             }
             for block in 0..blocks {
                 let weight = &self.parameters.weight[block * d..][..d];
@@ -256,7 +300,8 @@ impl<T: Real, const K: usize> Pass<'_, T, K> {
             }
         }
         let sum = fold(sums, |a, b| a + b);
-        self.found.loss += (highest - of_label).to_f64() + sum.to_f64().ln();
+        self.found.loss += (highest - of_label).to_f64();
+        self.found.logarithms.add(sum.to_f64());
         if self.ask == Ask::Gradient {
             let one_by = T::ONE / sum;
             for block in logits.iter_mut() {
@@ -266,6 +311,14 @@ impl<T: Real, const K: usize> Pass<'_, T, K> {
             }
             logits[label / K].0[label % K] += -T::ONE;
         }
+    }
+}
+
+/// Bytes as floats.
+#[inline(always)]
+fn widen<T: Real>(bytes: &[u8], room: &mut [T]) {
+    for (room, &byte) in room[..bytes.len()].iter_mut().zip(bytes) {
+        *room = T::from_u8(byte);
     }
 }
 
