@@ -20,7 +20,7 @@ struct Row {
     /// What the device calls itself.
     device: Option<String>,
     precisions: Vec<&'static str>,
-    gradients: [&'static str; 2],
+    gradients: Vec<&'static str>,
     /// Why there is no device, where there is none.
     problem: Option<String>,
 }
@@ -53,9 +53,15 @@ fn row(backend: &Backend, default: Option<&Backend>) -> Row {
         default: default == Some(backend),
         device: device.as_ref().ok().map(|device| device_name(device).unwrap_or_else(|| "this processor".to_owned())),
         precisions,
-        gradients: ["closed-form", "autodiff"],
+        gradients: gradients(backend),
         problem: device.err().map(|error| format!("{error:#}")),
     }
+}
+
+/// What `descent.gradient` may be there.
+fn gradients(backend: &Backend) -> Vec<&'static str> {
+    let kernels = (!backend.is_apart()).then_some("fused");
+    kernels.into_iter().chain(["closed-form", "autodiff"]).collect()
 }
 
 /// A device on another machine has an address, which is not known here.
@@ -72,7 +78,7 @@ fn remote() -> Row {
         default: false,
         device: None,
         precisions: Vec::new(),
-        gradients: ["closed-form", "autodiff"],
+        gradients: gradients(&backend),
         problem: Some(problem),
     }
 }
@@ -87,5 +93,5 @@ fn describe(rows: &[Row]) -> String {
         };
         writeln!(text, "{mark} {:<8} {found}", row.backend).expect("writing to a String cannot fail");
     }
-    text + "\n* is what runs where --backend does not say otherwise. Both gradient sources work on each; docs/backends.md compares them.\n"
+    text + "\n* is what runs where --backend does not say otherwise. Closed form and autodiff work on each, the fused kernels on CPUs;\ndocs/backends.md compares them.\n"
 }
