@@ -37,6 +37,8 @@ struct Problem {
     shape: [usize; 3],
 }
 
+const STEP: Step = Step { learning_rate: 0.1, l2: 0.01, penalize_bias: true };
+
 const SCALE: f64 = 2.0 / 255.0;
 const OFFSET: f64 = -1.0;
 
@@ -117,7 +119,7 @@ fn one_pass_gives_the_closed_forms_gradient() {
                     for (float, bound) in [(Float::F64, 1e-12), (Float::F32, 2e-5)] {
                         let case = format!("{shape:?} {layout:?} {isa} {threads} threads {float:?}");
                         let mut fused = problem.fused(float, threads, isa);
-                        let found = with_threads(threads, || fused.gradient(&rows, &all));
+                        let found = with_threads(threads, || fused.gradient(&rows, &all)).unwrap();
                         assert!(apart(&[found.loss], &[loss]) <= bound, "{case}: loss {} {loss}", found.loss);
                         assert!(apart(&found.weight, &weight) <= bound, "{case}: {}", apart(&found.weight, &weight));
                         assert!(apart(&found.bias, &bias) <= bound, "{case}: {}", apart(&found.bias, &bias));
@@ -215,14 +217,14 @@ fn as_many_threads_give_the_same_bits_and_others_nearly_so() {
     let problem = Problem::new([300, 100, 10]);
     let rows = problem.rows(Layout::Sparse);
     let order: Vec<usize> = (0..300).collect();
-    let step = Step { learning_rate: 0.1, l2: 0.01, penalize_bias: true };
     let walk = |threads: usize| {
         let mut fused = problem.fused(Float::F32, threads, Isa::best());
         with_threads(threads, || {
             order.chunks(100).cycle().take(30).for_each(|batch| {
-                fused.step(&rows, batch, step);
+                fused.step(&rows, batch, STEP);
             });
-        });
+        })
+        .unwrap();
         fused.parameters().0
     };
     for threads in 1..=4 {
@@ -253,6 +255,64 @@ fn training_too_fast_diverges_rather_than_reports_a_loss() {
 }
 
 #[test]
+fn threads_without_rows_do_nothing() {
+    let problem = Problem::new([70, 30, 10]);
+    let rows = problem.rows(Layout::Sparse);
+    let all: Vec<usize> = (0..70).collect();
+    let walk = |threads| {
+        let mut fused = problem.fused(Float::F64, threads, Isa::best());
+        // First on many parts, then on few, whose sums must be all that is added up.
+        let steps = || [&all[..], &all[..5], &all[3..40]].map(|batch| fused.step(&rows, batch, STEP));
+        (with_threads(threads, steps).unwrap(), fused.parameters().0)
+    };
+    let (losses, weight) = walk(1);
+    let (losses_of_many, weight_of_many) = walk(40);
+    assert!(apart(&losses_of_many, &losses) < 1e-13 && apart(&weight_of_many, &weight) < 1e-13);
+}
+
+#[test]
+#[should_panic(expected = "label 10 of 10 classes")]
+fn a_label_that_is_no_class_is_refused() {
+    let mut problem = Problem::new([7, 3, 10]);
+    problem.labels[2] = 10;
+    problem.fused(Float::F32, 1, Isa::best()).evaluate(&problem.rows(Layout::Dense));
+}
+
+#[test]
+#[should_panic(expected = "label 2 of 2 classes")]
+fn the_logistic_model_has_two_labels() {
+    let mut problem = Problem::new([7, 3, 1]);
+    problem.labels[2] = 2;
+    problem.fused(Float::F32, 1, Isa::best()).step(&problem.rows(Layout::Sparse), &[0], STEP);
+}
+
+#[test]
+#[should_panic(expected = "a row at least")]
+fn a_batch_without_rows_is_refused() {
+    let problem = Problem::new([7, 3, 10]);
+    problem.fused(Float::F32, 1, Isa::best()).step(&problem.rows(Layout::Dense), &[], STEP);
+}
+
+#[test]
+fn logits_that_are_no_numbers_are_never_right_and_show_in_the_loss() {
+    for class in [0, 3, 9] {
+        let mut problem = Problem::new([7, 3, 10]);
+        problem.labels.fill(class);
+        let rows = problem.rows(Layout::Dense);
+        let mut fused = problem.fused(Float::F32, 1, Isa::best());
+        problem.parameters.bias[class as usize] = f64::NAN;
+        fused.set(&problem.parameters.weight, &problem.parameters.bias);
+        let found = fused.evaluate(&rows);
+        assert!(found.loss.is_nan() && found.right == 0, "class {class}: {found:?}");
+    }
+    // Far below every finite number that a padding lane could hold.
+    let mut problem = Problem::new([7, 3, 10]);
+    problem.parameters.bias.fill(-1e31);
+    let found = problem.fused(Float::F32, 1, Isa::best()).evaluate(&problem.rows(Layout::Dense));
+    assert!(found.loss < 10.0, "{found:?}");
+}
+
+#[test]
 fn what_is_mostly_zero_is_kept_without_its_zeros() {
     let layout = |zeros: usize, columns: usize| {
         let bytes = (0..10_000).map(|i| if i % 100 < zeros { 0 } else { 7 }).collect();
@@ -273,7 +333,9 @@ fn features_are_the_bytes_that_the_tensors_have() {
     let device = crate::support::device();
     let tensors = values(Examples::new(&splits[0], Precision::F32, &device, Expansion::Host).features);
     let bytes = splits[0].pixels.clone();
-    let rows = fused_rows(splits[0].clone(), ModelKind::Logistic);
+    let mut split = splits[0].clone();
+    split.labels.fill(1);
+    let rows = fused_rows(split, ModelKind::Logistic);
     let mut fused = Fused::new(Model::Logistic, rows.n_features(), Float::F64, 1, Isa::best());
     // The gradient of a row at zero weights is its features times p - y, which is a half.
     let half = fused.gradient(&rows, &[3]).weight;

@@ -105,7 +105,8 @@ fn a_server_that_dies_leaves_an_error_and_a_saved_run() {
         assert!(training.try_wait().unwrap().is_none() && began.elapsed() < Duration::from_secs(60));
         std::thread::sleep(Duration::from_millis(10));
     }
-    std::thread::sleep(Duration::from_secs(1));
+    // Some evaluations, of a millisecond or two each.
+    std::thread::sleep(Duration::from_secs(2));
     assert!(training.try_wait().unwrap().is_none(), "it ended by itself");
 
     server.process.kill().unwrap();

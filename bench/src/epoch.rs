@@ -125,7 +125,7 @@ impl Run {
         println!("{who}, {:?}", self.config.model().kind);
         let mut stopwatch = Stopwatch { running_since: None, milliseconds: Vec::new() };
         // The first evaluation, after the first step, starts the watch, and the last epoch does not come to one.
-        let setting = format!("descent.epochs={}", epochs + 1);
+        let setting = format!("descent.epochs={}", epochs + 2);
         let config = TrainConfig::parse("bench", &self.config.to_toml(), &[setting]).expect("it was one before");
         let (kind, precision) = (config.model().kind, config.descent().precision);
         let float = match precision {

@@ -10,7 +10,7 @@ use chainrule_records::{ModelKind, Precision, TrainConfig};
 use chainrule_training::label_order;
 
 use crate::epoch::Epoch;
-use crate::whole::Whole;
+use crate::whole::{REPEATS, Whole};
 use crate::{Bench, Limit};
 
 const BEGIN: &str = "<!-- begin of cargo xtask bench -->";
@@ -69,9 +69,13 @@ pub(crate) fn page(bench: &Bench, epochs: &[Epoch], runs: &[Whole], skipped: &[S
         epochs_of(out, bench, config, epochs);
     }
     line(out, "\n### A whole `train configs/softmax.toml`\n");
+    let (epochs_of_run, evaluations) =
+        (bench.softmax.descent().epochs, bench.softmax.early_stopping().evaluations_per_epoch);
     line(
         out,
-        "50 epochs, each evaluated five times on all rows, from reading the files to the last number; f32; medians of three processes.\n",
+        &format!(
+            "{epochs_of_run} epochs, each evaluated {evaluations} times on all rows, from reading the files to the last number; f32; medians of {REPEATS} processes.\n"
+        ),
     );
     line(out, "| | threads | seconds | peak memory | fused is faster |\n| --- | --- | --- | --- | --- |");
     for run in runs {

@@ -42,6 +42,8 @@ fn run(who: String, source: &str, threads: Option<usize>, options: &[&str]) -> R
         let folder = tempfile::tempdir()?;
         let mut command = Command::new(std::env::current_exe()?);
         command.args(["--one", "train", SOFTMAX, "--quiet", "--json", "--data", source]).args(options);
+        // All epochs, as the peers.
+        command.args(["--set", "early_stopping.patience=1000000000"]);
         command.args(threads.map(|threads| format!("--threads={threads}")));
         let output = command.arg("--out").arg(folder.path().join("run")).output()?;
         ensure!(output.status.success(), "{who}: {}", String::from_utf8_lossy(&output.stderr));

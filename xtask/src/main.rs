@@ -7,7 +7,7 @@ mod ci;
 use std::process::{Command, ExitCode};
 
 const HELP: &str = "\
-cargo xtask COMMAND [--features ndarray|flex|wgpu|cuda] [options]
+cargo xtask COMMAND [--features ndarray|flex|wgpu|cuda|remote|remote-server] [options]
 
   train [CONFIG]   train one experiment and write a run folder
   gradcheck        closed form = autodiff = differences, for both models; --burn for Burn's own nn

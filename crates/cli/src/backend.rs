@@ -107,7 +107,7 @@ impl Backend {
                     Some(token) => host.with_credential(token),
                     None => host,
                 };
-                open_apart(|| within(CONNECT, move || Ok(Device::remote_options(&host).init()?)))
+                within(CONNECT, move || open_apart(|| Ok(Device::remote_options(&host).init()?)))
                     .map_err(|problem| anyhow!("{self}: {problem}; start `chainrule serve` there, and give both the same CHAINRULE_TOKEN, or none"))
             }
             #[allow(unreachable_patterns, reason = "reachable in every build that lacks a backend")]
@@ -237,11 +237,14 @@ const CONNECT: std::time::Duration = std::time::Duration::from_secs(30);
 
 /// Runs `f` in a thread of its own, and waits no longer than this for it.
 #[cfg(feature = "remote")]
-fn within<T: Send + 'static>(limit: std::time::Duration, f: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+fn within<T: Send + 'static>(
+    limit: std::time::Duration,
+    f: impl FnOnce() -> Result<T, String> + Send + 'static,
+) -> Result<T, String> {
     let (sender, receiver) = std::sync::mpsc::channel();
     // Where nobody waits any more, nobody needs the answer.
     std::thread::spawn(move || drop(sender.send(f())));
-    receiver.recv_timeout(limit).unwrap_or_else(|_| bail!("no answer within {} s", limit.as_secs()))
+    receiver.recv_timeout(limit).unwrap_or_else(|_| Err(format!("no answer within {} s", limit.as_secs())))
 }
 
 /// The error of a GPU that is not there.

@@ -1,6 +1,5 @@
 //! What the command line may say.
 
-use std::num::NonZero;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -77,8 +76,8 @@ pub(crate) struct TrainOptions {
     #[arg(long, value_name = "BACKEND")]
     pub(crate) backend: Option<Backend>,
     /// Threads of the fused kernels [default: as many as this machine runs at once]. More give the same results up to rounding.
-    #[arg(long, value_name = "N")]
-    pub(crate) threads: Option<NonZero<usize>>,
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(crate) threads: Option<u16>,
     /// The run's folder [default: the first free of runs/NAME-1, runs/NAME-2, …].
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,

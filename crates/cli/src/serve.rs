@@ -15,7 +15,13 @@ pub(crate) fn serve(options: &ServeOptions) -> Result<u8> {
     let device = device_name(&backend.device()?);
     backend.serve(&options.listen, |address, has_token| {
         let name = device.map(|name| format!(" ({name})")).unwrap_or_default();
-        say(&format!("serving {backend}{name} at {address}: --backend remote:{address}; Ctrl-C ends it"));
+        // Every interface is listened on, and none of them is called that.
+        let reached_at = if address.ip().is_unspecified() {
+            format!("THIS-MACHINE:{}", address.port())
+        } else {
+            address.to_string()
+        };
+        say(&format!("serving {backend}{name} at {address}: --backend remote:{reached_at}; Ctrl-C ends it"));
         if !has_token && !address.ip().is_loopback() {
             say("warning: whoever reaches this address can compute here; CHAINRULE_TOKEN keeps strays out");
         }

@@ -1,5 +1,6 @@
 //! `chainrule train`.
 
+use std::num::NonZero;
 use std::path::Path;
 use std::time::Instant;
 
@@ -16,7 +17,8 @@ use crate::{exit, experiment, is_watched, print, print_json, say, table};
 /// Trains the experiment that the options describe. Everything that can be refused is refused before a file is written.
 pub(crate) fn train(options: &TrainOptions) -> Result<u8> {
     let start = Instant::now();
-    let machine = Machine::new(options.backend.as_ref(), options.threads.unwrap_or_else(all_threads))?;
+    let threads = options.threads.and_then(|threads| NonZero::new(threads.into())).unwrap_or_else(all_threads);
+    let machine = Machine::new(options.backend.as_ref(), threads)?;
     let config = machine.settle(experiment::config(options)?)?;
 
     let mut tell = |line: &str| {

@@ -74,6 +74,8 @@ pub enum Float {
 pub struct Fused {
     n_features: usize,
     columns: usize,
+    /// Labels are below it.
+    n_labels: usize,
     isa: Isa,
     kernel: Box<dyn Kernel>,
 }
@@ -102,6 +104,8 @@ struct Wide<T, const K: usize> {
     base: Vec<Lanes<T, K>>,
     offset: f64,
     found: Vec<wide::Found<T, K>>,
+    /// How many of these the last pass used; the others' sums are 0.
+    used: usize,
 }
 
 /// Logistic regression.
@@ -111,6 +115,8 @@ struct Narrow<T> {
     base: T,
     offset: f64,
     found: Vec<narrow::Found<T>>,
+    /// How many of these the last pass used; the others' sums are 0.
+    used: usize,
 }
 
 fn kernel<T: Real>(model: Model, n_features: usize, threads: usize) -> Box<dyn Kernel> {
@@ -134,7 +140,8 @@ impl Fused {
             Float::F32 => kernel::<f32>(model, n_features, threads),
             Float::F64 => kernel::<f64>(model, n_features, threads),
         };
-        Self { n_features, columns, isa, kernel }
+        let n_labels = if model == Model::Logistic { 2 } else { columns };
+        Self { n_features, columns, n_labels, isa, kernel }
     }
 
     /// Sets W, `d * k` numbers with the class running fastest, and b.
@@ -158,9 +165,9 @@ impl Fused {
     /// One step of gradient descent on the rows of a batch; gives their mean cross-entropy before it.
     ///
     /// # Panics
-    /// Where a row or a label is beyond the others, or the rows have another number of features.
+    /// Where there is no row, or one of the batch is beyond the last, or the rows have other features or classes than the model.
     pub fn step(&mut self, rows: &Rows, batch: &[usize], step: Step) -> f64 {
-        assert_eq!(rows.n_features(), self.n_features, "as many features as the model has");
+        self.check(rows, batch.len());
         let n = batch.len() as f64;
         let by = By {
             scale: rows.scale / n,
@@ -194,8 +201,15 @@ impl Fused {
         self.all(rows, Ask::Right).1
     }
 
-    fn all(&mut self, rows: &Rows, ask: Ask) -> (f64, usize) {
+    fn check(&self, rows: &Rows, n: usize) {
+        assert!(n > 0, "a row at least");
         assert_eq!(rows.n_features(), self.n_features, "as many features as the model has");
+        // One column tells two classes apart; a softmax of one class is what it is.
+        assert!(rows.n_labels() <= self.n_labels, "label {} of {} classes", rows.n_labels() - 1, self.n_labels);
+    }
+
+    fn all(&mut self, rows: &Rows, ask: Ask) -> (f64, usize) {
+        self.check(rows, rows.len());
         self.kernel.pass(self.isa, rows, Which::From(0, rows.len()), ask)
     }
 
@@ -204,7 +218,7 @@ impl Fused {
     /// # Panics
     /// As [`Fused::step`].
     pub fn gradient(&mut self, rows: &Rows, batch: &[usize]) -> Gradient {
-        assert_eq!(rows.n_features(), self.n_features, "as many features as the model has");
+        self.check(rows, batch.len());
         let n = batch.len() as f64;
         let columns = self.columns;
         let (loss, _) = self.kernel.pass(self.isa, rows, Which::Listed(batch), Ask::Gradient);
@@ -218,16 +232,17 @@ impl Fused {
     }
 }
 
-/// Runs `f` where kernels find so many threads. Steps are short: a thread that is waited for must not have gone to sleep, which those of this
-/// pool do not between two steps.
+/// Runs `f` where kernels find so many threads. Steps are short: called from outside a pool, each would put its caller to sleep, where the
+/// threads of a pool look for more work for a while first.
 ///
-/// # Panics
-/// Where the system gives no threads.
-pub fn with_threads<R: Send>(threads: usize, f: impl FnOnce() -> R + Send) -> R {
+/// # Errors
+/// Where the system does not give so many threads; what it said.
+pub fn with_threads<R: Send>(threads: usize, f: impl FnOnce() -> R + Send) -> Result<R, String> {
     if threads == 1 {
-        return f();
+        return Ok(f());
     }
-    rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("threads are to be had").install(f)
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
+    Ok(pool.map_err(|error| error.to_string())?.install(f))
 }
 
 /// Rows that make a thread worth waking.
@@ -249,6 +264,7 @@ impl<T: Real, const K: usize> Wide<T, K> {
             offset: 0.0,
             parameters,
             found: vec![wide::Found::new(n_features, blocks); threads],
+            used: 1,
         }
     }
 }
@@ -256,6 +272,9 @@ impl<T: Real, const K: usize> Wide<T, K> {
 impl<T: Real, const K: usize> Kernel for Wide<T, K> {
     fn set(&mut self, weight: &[f64], bias: &[f64]) {
         let (k, d) = (self.n_classes, weight.len() / self.n_classes);
+        // The lanes that fill up, too: a training that diverged may have left anything in them.
+        self.parameters.weight.fill(Lanes::ZERO);
+        self.parameters.bias.fill(Lanes::ZERO);
         for (i, &value) in weight.iter().enumerate() {
             let (feature, class) = (i / k, i % k);
             self.parameters.weight[class / K * d + feature].0[class % K] = T::from_f64(value);
@@ -282,15 +301,18 @@ impl<T: Real, const K: usize> Kernel for Wide<T, K> {
             isa.run(wide::Pass { rows, which, parameters, base, ask, found });
             (found.loss + found.logarithms.take(), found.right)
         };
-        shared(parts(which.len(), self.found.len()), &mut self.found, work)
+        let parts = parts(which.len(), self.found.len());
+        self.used = parts.len();
+        shared(parts, &mut self.found, work)
     }
 
     fn update(&mut self, isa: Isa, by: By) {
-        isa.run(wide::Update { parameters: &mut self.parameters, found: &mut self.found, base: &mut self.base, by });
+        let found = &mut self.found[..self.used];
+        isa.run(wide::Update { parameters: &mut self.parameters, found, base: &mut self.base, by });
     }
 
     fn take_gradient(&mut self) -> (Vec<f64>, Vec<f64>) {
-        let (first, others) = self.found.split_first_mut().expect("a thread at least");
+        let (first, others) = self.found[..self.used].split_first_mut().expect("a thread at least");
         for other in others {
             let sums = first.gradient.weight.iter_mut().chain(&mut first.gradient.bias);
             for (sum, other) in sums.zip(other.gradient.weight.iter_mut().chain(&mut other.gradient.bias)) {
@@ -319,6 +341,7 @@ impl<T: Real> Narrow<T> {
             base: T::ZERO,
             offset: 0.0,
             found: vec![narrow::Found::new(n_features); threads],
+            used: 1,
         }
     }
 }
@@ -345,15 +368,18 @@ impl<T: Real> Kernel for Narrow<T> {
             isa.run(narrow::Pass { rows, which: which.part(part), parameters, base, ask, found });
             (found.loss, found.right)
         };
-        shared(parts(which.len(), self.found.len()), &mut self.found, work)
+        let parts = parts(which.len(), self.found.len());
+        self.used = parts.len();
+        shared(parts, &mut self.found, work)
     }
 
     fn update(&mut self, isa: Isa, by: By) {
-        isa.run(narrow::Update { parameters: &mut self.parameters, found: &mut self.found, base: &mut self.base, by });
+        let found = &mut self.found[..self.used];
+        isa.run(narrow::Update { parameters: &mut self.parameters, found, base: &mut self.base, by });
     }
 
     fn take_gradient(&mut self) -> (Vec<f64>, Vec<f64>) {
-        let (first, others) = self.found.split_first_mut().expect("a thread at least");
+        let (first, others) = self.found[..self.used].split_first_mut().expect("a thread at least");
         for other in others {
             first.gradient.bias += std::mem::replace(&mut other.gradient.bias, T::ZERO);
             for (sum, other) in first.gradient.weight.iter_mut().zip(&mut other.gradient.weight) {

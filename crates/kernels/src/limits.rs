@@ -9,22 +9,42 @@ use crate::isa::{Isa, Task};
 use crate::real::Real;
 
 /// Multiply-adds in f32 a second, on so many threads, out of registers: two operations each.
+///
+/// # Panics
+/// Where the system does not give so many threads.
 pub fn multiply_adds_per_second(isa: Isa, threads: usize) -> f64 {
     let rounds = 4_000_000;
-    let work =
-        || (0..threads).into_par_iter().for_each(|_| _ = black_box(isa.run(Chains { rounds: black_box(rounds) })));
-    let seconds = crate::with_threads(threads, || fastest(work));
-    (threads * rounds * CHAINS * 16) as f64 / seconds
+    // A sum fills one register.
+    let (lanes, seconds) = match isa {
+        Isa::Portable => (4, chains::<4>(isa, threads, rounds)),
+        #[cfg(target_arch = "x86_64")]
+        Isa::Avx2 => (8, chains::<8>(isa, threads, rounds)),
+        #[cfg(target_arch = "x86_64")]
+        Isa::Avx512 => (16, chains::<16>(isa, threads, rounds)),
+    };
+    (threads * rounds * CHAINS * lanes) as f64 / seconds
+}
+
+fn chains<const LANES: usize>(isa: Isa, threads: usize, rounds: usize) -> f64 {
+    let one = |_| _ = black_box(isa.run(Chains::<LANES> { rounds: black_box(rounds) }));
+    in_threads(threads, || fastest(|| (0..threads).into_par_iter().for_each(one)))
+}
+
+fn in_threads<R: Send>(threads: usize, f: impl FnOnce() -> R + Send) -> R {
+    crate::with_threads(threads, f).expect("threads are to be had")
 }
 
 /// Bytes read from memory a second, on so many threads.
+///
+/// # Panics
+/// Where the system does not give so many threads.
 pub fn bytes_per_second(threads: usize) -> f64 {
     let numbers: Vec<u64> = (0..(256 << 20) / 8).collect();
     let work = || {
         let part = numbers.len().div_ceil(threads);
         black_box(numbers.par_chunks(part).map(|part| part.iter().fold(0u64, |sum, x| sum ^ x)).sum::<u64>());
     };
-    (8 * numbers.len()) as f64 / crate::with_threads(threads, || fastest(work))
+    (8 * numbers.len()) as f64 / in_threads(threads, || fastest(work))
 }
 
 /// Seconds of the fastest of some calls.
@@ -40,18 +60,18 @@ fn fastest(work: impl Fn()) -> f64 {
 /// As many sums at once as hide how long one takes, and as registers bear.
 const CHAINS: usize = 10;
 
-struct Chains {
+struct Chains<const LANES: usize> {
     rounds: usize,
 }
 
-impl Task for Chains {
-    type Output = [[f32; 16]; CHAINS];
+impl<const LANES: usize> Task for Chains<LANES> {
+    type Output = [[f32; LANES]; CHAINS];
 
     #[inline(always)]
     fn run<const FMA: bool>(self) -> Self::Output {
         // Variables, not an array of them, which compilers would keep in memory.
-        let [mut a, mut b, mut c, mut d, mut e] = [[1.0f32; 16]; 5];
-        let [mut f, mut g, mut h, mut i, mut j] = [[2.0f32; 16]; 5];
+        let starts = std::array::from_fn(|chain| [1.0 + chain as f32; LANES]);
+        let [mut a, mut b, mut c, mut d, mut e, mut f, mut g, mut h, mut i, mut j] = starts;
         for _ in 0..self.rounds {
             for sums in [&mut a, &mut b, &mut c, &mut d, &mut e, &mut f, &mut g, &mut h, &mut i, &mut j] {
                 for sum in sums {

@@ -5,6 +5,7 @@
 pub struct Rows {
     n_features: usize,
     labels: Vec<u32>,
+    n_labels: usize,
     pub(crate) scale: f64,
     pub(crate) offset: f64,
     pub(crate) bytes: Bytes,
@@ -58,7 +59,8 @@ impl Rows {
             Layout::Sparse if n_features <= 1 << 16 => sparse(&bytes, n_features, labels.len()),
             _ => Bytes::Dense(bytes),
         };
-        Self { n_features, labels, scale, offset, bytes }
+        let n_labels = labels.iter().max().map_or(0, |&label| label as usize + 1);
+        Self { n_features, labels, n_labels, scale, offset, bytes }
     }
 
     /// Rows, n.
@@ -81,6 +83,11 @@ impl Rows {
         &self.labels
     }
 
+    /// One more than the highest label.
+    pub(crate) fn n_labels(&self) -> usize {
+        self.n_labels
+    }
+
     /// How they are kept.
     pub fn layout(&self) -> Layout {
         match self.bytes {
@@ -90,8 +97,8 @@ impl Rows {
     }
 }
 
-/// Below which part of bytes that are not 0 leaving the others out pays (docs/benchmarks.md says how that was found): for vectors along the
-/// classes, and for one column, where they lie along the features and so do not suffer from the zeros as much.
+/// Below which part of bytes that are not 0 leaving the others out pays, with something to spare (docs/decisions/0011-kernels.md): for vectors
+/// along the classes, and for one column, where they lie along the features and so do not suffer from the zeros as much.
 const SPARSE_BELOW: f64 = 0.25;
 const SPARSE_BELOW_FOR_ONE: f64 = 0.1;
 

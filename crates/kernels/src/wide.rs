@@ -163,7 +163,7 @@ pub(crate) struct Pass<'a, T, const K: usize> {
     pub(crate) rows: &'a Rows,
     pub(crate) which: Which<'a>,
     pub(crate) parameters: &'a Parameters<T, K>,
-    /// `c colsum(W) + b`; the lanes that fill up are lowest.
+    /// `c colsum(W) + b`; the lanes that fill up are below all.
     pub(crate) base: &'a [Lanes<T, K>],
     pub(crate) ask: Ask,
     pub(crate) found: &'a mut Found<T, K>,
@@ -272,21 +272,16 @@ impl<T: Real, const K: usize> Pass<'_, T, K> {
         let logits = &mut self.found.logits[place * blocks..][..blocks];
         let label = self.rows.labels()[row] as usize;
         let of_label = logits[label / K].0[label % K];
-        let mut highest = [T::LOWEST; K];
+        let mut highest = [T::NEG_INFINITY; K];
         for block in logits.iter() {
             for (highest, &logit) in highest.iter_mut().zip(&block.0) {
-                // Not `max`: what is not a number must come through.
+                // Not `max`, which is slower: what is not a number comes out in the loss.
                 *highest = if logit <= *highest { *highest } else { logit };
             }
         }
         let highest = fold(highest, |a, b| if b <= a { a } else { b });
         // Of equal logits the first counts.
-        let winner = if of_label < highest {
-            false
-        } else {
-            let before = |class: usize| logits[class / K].0[class % K] == highest;
-            !(0..label).any(before)
-        };
+        let winner = of_label >= highest && !(0..label).any(|class| logits[class / K].0[class % K] == highest);
         self.found.right += usize::from(winner);
         if self.ask == Ask::Right {
             return;
@@ -467,7 +462,7 @@ impl<T: Real, const K: usize> Task for Update<'_, T, K> {
     }
 }
 
-/// `c colsum(W) + b` of one block, the lanes beyond the classes lowest.
+/// `c colsum(W) + b` of one block, the lanes beyond the classes below all.
 #[inline(always)]
 fn base<T: Real, const K: usize>(
     column_sums: &[Lanes<T, K>],
@@ -482,7 +477,7 @@ fn base<T: Real, const K: usize>(
     }
     for (lane, base) in base.0.iter_mut().enumerate() {
         if block * K + lane >= n_classes {
-            *base = T::LOWEST;
+            *base = T::NEG_INFINITY;
         }
     }
     base

@@ -25,6 +25,14 @@ pub enum TrainError {
         /// Training rows.
         rows: usize,
     },
+    /// The system does not give so many threads.
+    #[error("there are no {threads} threads to be had ({problem}); take fewer")]
+    Threads {
+        /// Threads asked for.
+        threads: usize,
+        /// What the system said.
+        problem: String,
+    },
     /// The device stopped answering.
     #[error("the device stopped answering: {}", .0.reason)]
     DeviceLost(Box<DeviceLost>),
@@ -111,7 +119,7 @@ pub fn train<M: Classifier>(
 /// `model` tells which one is trained, and carries the result.
 ///
 /// # Errors
-/// Where a batch is larger than the training rows.
+/// Where a batch is larger than the training rows, or there are not so many threads to be had.
 pub fn train_fused<M: Classifier>(
     model: M,
     examples: &Rows,
@@ -128,6 +136,7 @@ pub fn train_fused<M: Classifier>(
     let threads = threads.get();
     let mut engine = Kernels::new(kernel, examples, validation, config, threads);
     let walked = chainrule_kernels::with_threads(threads, || walk(&mut engine, config, observer));
+    let walked = walked.map_err(|problem| TrainError::Threads { threads, problem })?;
     Ok(walked?.with(model))
 }
 

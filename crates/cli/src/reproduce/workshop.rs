@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow};
 use chainrule_data::{Data, sha256};
+use chainrule_kernels::Isa;
 use chainrule_records::{Evaluation, GradientChecks, RunFolder, TrainConfig, write_whole};
 use chainrule_report::{PlannedRun, Run, Runs, Start};
 use chainrule_training::{Ending, Observer};
@@ -197,6 +198,8 @@ impl<'a> Workshop<'a> {
             env!("CHAINRULE_SOURCE"),
             &self.machine.backend.to_string(),
             &device,
+            // Kernels for other instructions round otherwise.
+            &Isa::best().to_string(),
         ];
         let mut key = sha256(parts.iter().flat_map(|part| [part.as_bytes(), b"\0"]));
         key.truncate(16);
