@@ -162,15 +162,13 @@ fn add_products<T: Real, const N: usize, const FMA: bool>(sums: &mut [T; N], byt
 #[inline(always)]
 fn sparse_dot<T: Real, const FMA: bool>(features: &[u16], values: &[u8], weight: &[T]) -> T {
     let mut sums = [T::ZERO; 4];
-    let (fours, rest) = features.as_chunks::<4>();
-    let (four_values, rest_values) = values.as_chunks::<4>();
-    for (features, values) in fours.iter().zip(four_values) {
+    // Rows are filled up to fours.
+    let (features, _) = features.as_chunks::<4>();
+    let (values, _) = values.as_chunks::<4>();
+    for (features, values) in features.iter().zip(values) {
         for i in 0..4 {
             sums[i] = T::from_u8(values[i]).times_plus::<FMA>(weight[usize::from(features[i])], sums[i]);
         }
-    }
-    for (&feature, &value) in rest.iter().zip(rest_values) {
-        sums[0] = T::from_u8(value).times_plus::<FMA>(weight[usize::from(feature)], sums[0]);
     }
     fold(sums, |x, y| x + y)
 }

@@ -16,7 +16,7 @@ pub struct Rows {
 pub(crate) enum Bytes {
     /// `n * d`, row by row.
     Dense(Vec<u8>),
-    /// Those that are not 0, row by row, each with its feature; row i's are `starts[i]..starts[i + 1]`.
+    /// Those that are not 0, row by row, each with its feature, filled up with zeros to a multiple of four; row i's are `starts[i]..starts[i + 1]`.
     Sparse { starts: Vec<usize>, features: Vec<u16>, values: Vec<u8> },
 }
 
@@ -113,6 +113,11 @@ fn sparse(bytes: &[u8], n_features: usize, n_rows: usize) -> Bytes {
                 features.push(feature as u16);
                 values.push(byte);
             }
+        }
+        // Fours throughout, so that loops over fours leave no rest: a 0 more adds nothing.
+        while !values.len().is_multiple_of(4) {
+            features.push(0);
+            values.push(0);
         }
         starts.push(values.len());
     }

@@ -338,15 +338,13 @@ fn dot<T: Real, const K: usize, const FMA: bool>(
     weight: &[Lanes<T, K>],
 ) -> Lanes<T, K> {
     let mut sums = [Lanes::<T, K>::ZERO; 4];
-    let (fours, rest) = features.as_chunks::<4>();
-    let (four_values, rest_values) = values.as_chunks::<4>();
-    for (features, values) in fours.iter().zip(four_values) {
+    // Rows are filled up to fours.
+    let (features, _) = features.as_chunks::<4>();
+    let (values, _) = values.as_chunks::<4>();
+    for (features, values) in features.iter().zip(values) {
         for i in 0..4 {
             sums[i].add_times::<FMA>(values[i], &weight[usize::from(features[i])]);
         }
-    }
-    for (&feature, &value) in rest.iter().zip(rest_values) {
-        sums[0].add_times::<FMA>(value, &weight[usize::from(feature)]);
     }
     let [mut a, b, mut c, d] = sums;
     a.add(&b);
