@@ -374,6 +374,22 @@ fn the_program_trains_on_them_unless_told_otherwise_and_says_how() {
 }
 
 #[test]
+fn the_programs_gradient_check_holds_them_against_the_others() {
+    use chainrule::backend::Backend;
+    let Some(cpu) = [Backend::Flex, Backend::Ndarray].into_iter().find(Backend::is_built) else {
+        return crate::support::skip("no CPU backend is in this build");
+    };
+    let folder = folder();
+    let output = call(folder.path(), &["gradcheck", "--backend", cpu.name(), "--json"]);
+    assert_eq!(code(&output), Some(0), "{}", text(&output.stderr));
+    let found: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let rows = found["rows"].as_array().unwrap();
+    let with_them = rows.iter().filter(|row| row["sources"] == "autodiff = closed-form = fused");
+    // Two models, two precisions, three penalties.
+    assert_eq!(with_them.count(), 12, "{found}");
+}
+
+#[test]
 fn a_device_without_them_refuses_them_and_otherwise_does_without() {
     use chainrule::backend::Backend;
     if !Backend::Wgpu.is_built() {

@@ -312,17 +312,10 @@ impl<T: Real, const K: usize> Kernel for Wide<T, K> {
     }
 
     fn take_gradient(&mut self) -> (Vec<f64>, Vec<f64>) {
-        let (first, others) = self.found[..self.used].split_first_mut().expect("a thread at least");
-        for other in others {
-            let sums = first.gradient.weight.iter_mut().chain(&mut first.gradient.bias);
-            for (sum, other) in sums.zip(other.gradient.weight.iter_mut().chain(&mut other.gradient.bias)) {
-                sum.add(other);
-                *other = Lanes::ZERO;
-            }
-        }
-        let gradient = flat(&first.gradient, self.n_classes);
-        first.gradient.weight.fill(Lanes::ZERO);
-        first.gradient.bias.fill(Lanes::ZERO);
+        let sums = wide::Found::gather(&mut self.found[..self.used]);
+        let gradient = flat(sums, self.n_classes);
+        sums.weight.fill(Lanes::ZERO);
+        sums.bias.fill(Lanes::ZERO);
         gradient
     }
 }
@@ -379,15 +372,9 @@ impl<T: Real> Kernel for Narrow<T> {
     }
 
     fn take_gradient(&mut self) -> (Vec<f64>, Vec<f64>) {
-        let (first, others) = self.found[..self.used].split_first_mut().expect("a thread at least");
-        for other in others {
-            first.gradient.bias += std::mem::replace(&mut other.gradient.bias, T::ZERO);
-            for (sum, other) in first.gradient.weight.iter_mut().zip(&mut other.gradient.weight) {
-                *sum += std::mem::replace(other, T::ZERO);
-            }
-        }
-        let bias = vec![std::mem::replace(&mut first.gradient.bias, T::ZERO).to_f64()];
-        (first.gradient.weight.iter_mut().map(|sum| std::mem::replace(sum, T::ZERO).to_f64()).collect(), bias)
+        let sums = narrow::Found::gather(&mut self.found[..self.used]);
+        let bias = vec![std::mem::replace(&mut sums.bias, T::ZERO).to_f64()];
+        (sums.weight.iter_mut().map(|sum| std::mem::replace(sum, T::ZERO).to_f64()).collect(), bias)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::isa::Task;
 use crate::real::Real;
-use crate::rows::{Bytes, Rows};
+use crate::rows::{Bytes, Rows, entries};
 use crate::wide::{Ask, By, Which, fold};
 
 /// Numbers of a vector, wide enough for both types.
@@ -40,6 +40,19 @@ impl<T: Real> Found<T> {
     pub(crate) fn new(n_features: usize) -> Self {
         Self { gradient: Parameters::zeros(n_features), loss: 0.0, right: 0, logits: Vec::new() }
     }
+
+    /// Adds what all threads found to the first's, and clears the others'.
+    #[inline(always)]
+    pub(crate) fn gather(found: &mut [Self]) -> &mut Parameters<T> {
+        let (first, others) = found.split_first_mut().expect("a thread at least");
+        for other in others {
+            first.gradient.bias += std::mem::replace(&mut other.gradient.bias, T::ZERO);
+            for (sum, other) in first.gradient.weight.iter_mut().zip(&mut other.gradient.weight) {
+                *sum += std::mem::replace(other, T::ZERO);
+            }
+        }
+        &mut first.gradient
+    }
 }
 
 /// One pass over some rows.
@@ -67,8 +80,8 @@ impl<T: Real> Task for Pass<'_, T> {
             let dot = match &rows.bytes {
                 Bytes::Dense(bytes) => dense_dot::<T, FMA>(row(bytes, rows, which.at(i)), &parameters.weight),
                 Bytes::Sparse { starts, features, values } => {
-                    let range = starts[which.at(i)]..starts[which.at(i) + 1];
-                    sparse_dot::<T, FMA>(&features[range.clone()], &values[range], &parameters.weight)
+                    let (features, values) = entries(starts, features, values, which.at(i));
+                    sparse_dot::<T, FMA>(features, values, &parameters.weight)
                 }
             };
             *logit = scale.times_plus::<FMA>(dot, base);
@@ -114,8 +127,8 @@ impl<T: Real> Task for Pass<'_, T> {
             }
             Bytes::Sparse { starts, features, values } => {
                 for (i, &residual) in found.logits.iter().enumerate() {
-                    let range = starts[which.at(i)]..starts[which.at(i) + 1];
-                    for (&feature, &value) in features[range.clone()].iter().zip(&values[range]) {
+                    let (features, values) = entries(starts, features, values, which.at(i));
+                    for (&feature, &value) in features.iter().zip(values) {
                         let sum = &mut gradient.weight[usize::from(feature)];
                         *sum = T::from_u8(value).times_plus::<FMA>(residual, *sum);
                     }
@@ -208,18 +221,12 @@ impl<T: Real> Task for Update<'_, T> {
     #[inline(always)]
     fn run<const FMA: bool>(self) {
         let by = self.by;
-        let (first, others) = self.found.split_first_mut().expect("a thread at least");
-        for other in others {
-            first.gradient.bias += std::mem::replace(&mut other.gradient.bias, T::ZERO);
-            for (sum, other) in first.gradient.weight.iter_mut().zip(&mut other.gradient.weight) {
-                *sum += std::mem::replace(other, T::ZERO);
-            }
-        }
-        let of_bias = std::mem::replace(&mut first.gradient.bias, T::ZERO);
+        let sums = Found::gather(self.found);
+        let of_bias = std::mem::replace(&mut sums.bias, T::ZERO);
         let keep = T::from_f64(1.0 - by.learning_rate * by.l2);
         let scale = T::from_f64(-by.learning_rate * by.scale);
         let shift = T::from_f64(-by.learning_rate * by.offset) * of_bias;
-        for (weight, gradient) in self.parameters.weight.iter_mut().zip(&mut first.gradient.weight) {
+        for (weight, gradient) in self.parameters.weight.iter_mut().zip(&mut sums.weight) {
             *weight = scale.times_plus::<FMA>(*gradient, keep.times_plus::<FMA>(*weight, shift));
             *gradient = T::ZERO;
         }

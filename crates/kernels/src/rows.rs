@@ -29,6 +29,18 @@ pub enum Layout {
     Sparse,
 }
 
+/// A row of [`Bytes::Sparse`]: its features and their bytes.
+#[inline(always)]
+pub(crate) fn entries<'a>(
+    starts: &[usize],
+    features: &'a [u16],
+    values: &'a [u8],
+    row: usize,
+) -> (&'a [u16], &'a [u8]) {
+    let range = starts[row]..starts[row + 1];
+    (&features[range.clone()], &values[range])
+}
+
 impl Rows {
     /// Rows in the layout that kernels for so many columns of W are faster on: what is not 0 decides, counted.
     ///

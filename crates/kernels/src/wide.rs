@@ -7,7 +7,7 @@ use std::ops::Range;
 
 use crate::isa::Task;
 use crate::real::Real;
-use crate::rows::{Bytes, Rows};
+use crate::rows::{Bytes, Rows, entries};
 
 /// One number for each of K classes, on a cache line of its own.
 #[derive(Clone, Copy, Debug)]
@@ -112,6 +112,20 @@ impl<T: Real, const K: usize> Found<T, K> {
             logits: vec![Lanes::ZERO; blocks * (16_384 / (blocks * size_of::<Lanes<T, K>>())).clamp(TILE, 256)],
         }
     }
+
+    /// Adds what all threads found to the first's, and clears the others'.
+    #[inline(always)]
+    pub(crate) fn gather(found: &mut [Self]) -> &mut Parameters<T, K> {
+        let (first, others) = found.split_first_mut().expect("a thread at least");
+        for other in others {
+            let sums = first.gradient.weight.iter_mut().chain(&mut first.gradient.bias);
+            for (sum, other) in sums.zip(other.gradient.weight.iter_mut().chain(&mut other.gradient.bias)) {
+                sum.add(other);
+                *other = Lanes::ZERO;
+            }
+        }
+        &mut first.gradient
+    }
 }
 
 /// What a pass is to find; each also finds what stands before it.
@@ -194,9 +208,8 @@ impl<T: Real, const K: usize> Pass<'_, T, K> {
             let n = room.min(self.which.len() - first);
             for i in 0..n {
                 let row = self.which.at(first + i);
-                let range = starts[row]..starts[row + 1];
-                let features = &features[range.clone()];
-                widen(&values[range], &mut self.found.values);
+                let (features, bytes) = entries(starts, features, values, row);
+                widen(bytes, &mut self.found.values);
                 for block in 0..blocks {
                     let weight = &self.parameters.weight[block * d..][..d];
                     let product = dot::<T, K, FMA>(features, &self.found.values[..features.len()], weight);
@@ -209,9 +222,8 @@ impl<T: Real, const K: usize> Pass<'_, T, K> {
             if self.ask == Ask::Gradient {
                 for i in 0..n {
                     let row = self.which.at(first + i);
-                    let range = starts[row]..starts[row + 1];
-                    let features = &features[range.clone()];
-                    widen(&values[range], &mut self.found.values);
+                    let (features, bytes) = entries(starts, features, values, row);
+                    widen(bytes, &mut self.found.values);
                     for block in 0..blocks {
                         let residual = self.found.logits[i * blocks + block];
                         self.found.gradient.bias[block].add(&residual);
@@ -420,28 +432,17 @@ impl<T: Real, const K: usize> Task for Update<'_, T, K> {
     fn run<const FMA: bool>(self) {
         let by = self.by;
         let d = self.parameters.weight.len() / self.base.len();
-        let (first, others) = self.found.split_first_mut().expect("a thread at least");
+        let sums = Found::gather(self.found);
         for block in 0..self.base.len() {
-            for other in others.iter_mut() {
-                first.gradient.bias[block].add(&other.gradient.bias[block]);
-                other.gradient.bias[block] = Lanes::ZERO;
-            }
-            let of_bias = std::mem::replace(&mut first.gradient.bias[block], Lanes::ZERO);
+            let of_bias = std::mem::replace(&mut sums.bias[block], Lanes::ZERO);
             let range = block * d..(block + 1) * d;
-            for other in others.iter_mut() {
-                let sums = first.gradient.weight[range.clone()].iter_mut();
-                for (sum, other) in sums.zip(&mut other.gradient.weight[range.clone()]) {
-                    sum.add(other);
-                    *other = Lanes::ZERO;
-                }
-            }
             // (1 - rate lambda) W - rate a/n P^T D - rate c/n colsum(D)
             let keep = T::from_f64(1.0 - by.learning_rate * by.l2);
             let scale = T::from_f64(-by.learning_rate * by.scale);
             let mut shift = Lanes::<T, K>::ZERO;
             shift.add_times::<FMA>(T::from_f64(-by.learning_rate * by.offset), &of_bias);
             let mut column_sums = [Lanes::<T, K>::ZERO; 4];
-            let gradient = &mut first.gradient.weight[range.clone()];
+            let gradient = &mut sums.weight[range.clone()];
             for (j, (weight, gradient)) in self.parameters.weight[range].iter_mut().zip(gradient).enumerate() {
                 let mut new = shift;
                 new.add_times::<FMA>(keep, weight);

@@ -1,5 +1,5 @@
 use burn::tensor::TensorReadError;
-use chainrule_records::{FinalMetrics, Parameters};
+use chainrule_records::Parameters;
 
 use crate::Metrics;
 
@@ -16,7 +16,8 @@ pub(crate) trait Engine: Send {
 
     fn evaluate(&mut self) -> Result<Evaluated, TensorReadError>;
 
-    fn final_metrics(&mut self) -> Result<FinalMetrics, TensorReadError>;
+    /// Of the training rows and of the validation rows.
+    fn metrics(&mut self) -> Result<[Metrics; 2], TensorReadError>;
 
     fn parameters(&mut self) -> Result<Parameters, TensorReadError>;
 

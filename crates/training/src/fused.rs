@@ -2,7 +2,7 @@
 
 use burn::tensor::TensorReadError;
 use chainrule_kernels::{Float, Fused, Isa, Model, Rows, Step};
-use chainrule_records::{FinalMetrics, Parameters, Precision, TrainConfig};
+use chainrule_records::{Parameters, Precision, TrainConfig};
 
 use crate::Metrics;
 use crate::engine::{Engine, Evaluated};
@@ -41,7 +41,7 @@ impl<'a> Kernels<'a> {
         }
     }
 
-    fn metrics(&mut self, rows: &Rows) -> Metrics {
+    fn metrics_on(&mut self, rows: &Rows) -> Metrics {
         let found = self.fused.evaluate(rows);
         Metrics { loss: found.loss, accuracy: found.right as f64 / rows.len() as f64 }
     }
@@ -63,20 +63,14 @@ impl Engine for Kernels<'_> {
 
     fn evaluate(&mut self) -> Result<Evaluated, TensorReadError> {
         Ok(Evaluated {
-            validation: self.metrics(self.validation),
+            validation: self.metrics_on(self.validation),
             train_accuracy: self.fused.right(self.train) as f64 / self.train.len() as f64,
             parameters: self.parameters()?,
         })
     }
 
-    fn final_metrics(&mut self) -> Result<FinalMetrics, TensorReadError> {
-        let (train, validation) = (self.metrics(self.train), self.metrics(self.validation));
-        Ok(FinalMetrics {
-            train_loss: train.loss,
-            validation_loss: validation.loss,
-            train_accuracy: train.accuracy,
-            validation_accuracy: validation.accuracy,
-        })
+    fn metrics(&mut self) -> Result<[Metrics; 2], TensorReadError> {
+        Ok([self.train, self.validation].map(|rows| self.metrics_on(rows)))
     }
 
     fn parameters(&mut self) -> Result<Parameters, TensorReadError> {

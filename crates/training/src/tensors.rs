@@ -4,7 +4,7 @@ use burn::module::Param;
 use burn::optim::{ModuleOptimizer, SgdConfig};
 use burn::tensor::{FloatDType, Tensor, TensorData, TensorReadError};
 use chainrule_models::{Classifier, CostAndGradient, L2, autodiff, closed_form};
-use chainrule_records::{FinalMetrics, GradientSource, Parameters, TrainConfig};
+use chainrule_records::{GradientSource, Parameters, TrainConfig};
 
 use crate::engine::{Engine, Evaluated};
 use crate::{Examples, Metrics};
@@ -93,15 +93,9 @@ impl<M: Classifier> Engine for Tensors<'_, M> {
         })
     }
 
-    fn final_metrics(&mut self) -> Result<FinalMetrics, TensorReadError> {
+    fn metrics(&mut self) -> Result<[Metrics; 2], TensorReadError> {
         let model = self.model.valid();
-        let (train, validation) = (evaluate(&model, self.examples)?, evaluate(&model, self.validation)?);
-        Ok(FinalMetrics {
-            train_loss: train.loss,
-            validation_loss: validation.loss,
-            train_accuracy: train.accuracy,
-            validation_accuracy: validation.accuracy,
-        })
+        Ok([evaluate(&model, self.examples)?, evaluate(&model, self.validation)?])
     }
 
     fn parameters(&mut self) -> Result<Parameters, TensorReadError> {

@@ -225,11 +225,17 @@ impl Walk<'_> {
         if let Some(best) = &self.best {
             engine.set(best);
         }
-        let metrics = engine.final_metrics()?;
-        let is_finite = metrics.train_loss.is_finite() && metrics.validation_loss.is_finite();
+        let [train, validation] = engine.metrics()?;
+        let is_finite = train.loss.is_finite() && validation.loss.is_finite();
         if !is_finite && !matches!(ending, Ending::Diverged { .. }) {
             ending = Ending::Diverged { step: self.steps - 1 };
         }
+        let metrics = FinalMetrics {
+            train_loss: train.loss,
+            validation_loss: validation.loss,
+            train_accuracy: train.accuracy,
+            validation_accuracy: validation.accuracy,
+        };
         Ok((ending, metrics, engine.parameters()?))
     }
 
