@@ -17,7 +17,7 @@ use crate::support::{device, devices, devices_and_precisions, digits, experiment
 fn bytes_that_cross_to_a_device_are_the_features_that_would_have() {
     // Not a multiple of four bytes, and every byte there is.
     let pixels: Vec<u8> = (0..=255).chain([7, 255, 0]).collect();
-    let split = Split { n_features: 37, labels: vec![0; 7], pixels };
+    let split = Split { size: [1, 37], labels: vec![0; 7], pixels };
     for (device, precision) in devices_and_precisions() {
         let precision = if precision == FloatDType::F64 { Precision::F64 } else { Precision::F32 };
         let [host, there] = [Expansion::Host, Expansion::Device]

@@ -147,7 +147,7 @@ fn a_folder_is_read_whatever_its_images_sizes_and_classes() {
     let labels: Vec<u8> = (0..=255).collect();
     let folder = folder(&labels, &labels);
     let ([train, validation], classes) = read_folder(folder.path()).unwrap().split(None, None, None).unwrap();
-    assert_eq!((train.n_features, train.len(), validation.len(), classes.len()), (4, 256, 256, 256));
+    assert_eq!((train.n_features(), train.len(), validation.len(), classes.len()), (4, 256, 256, 256));
     assert_eq!(train.labels, labels);
     assert_eq!(train.features(|x| x)[0], 9.0 / 127.5 - 1.0);
 }

@@ -1,12 +1,12 @@
-//! The fused kernels, against the closed forms by tensor operations, for every shape, layout and set of instructions.
+//! The fused kernels, against the closed forms by tensor operations, for every shape and set of instructions.
 
 use burn::tensor::{DType, Device, FloatDType, Int, Tensor, TensorData};
 use chainrule_data::{BatchOrder, Shuffle};
-use chainrule_kernels::{Float, Fused, Isa, Layout, Model, Rows, Step, with_threads};
+use chainrule_kernels::{Float, Fused, Isa, Model, Rows, Step, with_threads};
 use chainrule_models::{
     Classifier, CostAndGradient, L2, LogisticRegressionConfig, SoftmaxRegressionConfig, closed_form, to_precision,
 };
-use chainrule_records::{ModelKind, Parameters, Precision};
+use chainrule_records::{Parameters, Precision};
 use chainrule_training::{Ending, Examples, Expansion, evaluate, fused_rows, with_parameters};
 use serde_json::Value;
 
@@ -46,8 +46,10 @@ impl Problem {
     fn new([rows, d, k]: [usize; 3]) -> Self {
         let classes = k.max(2);
         let labels = noise(3, rows).iter().map(|x| ((x + 1.0) * 1e6) as u32 % classes as u32).collect();
+        // Whole stretches of background, and between them bytes half of which are 0.
+        let byte = |(i, x): (usize, &f64)| if (i / 40).is_multiple_of(3) { 0 } else { (255.0 * x).max(0.0) as u8 };
         Self {
-            bytes: noise(1, rows * d).iter().map(|x| (255.0 * x).max(0.0) as u8).collect(),
+            bytes: noise(1, rows * d).iter().enumerate().map(byte).collect(),
             labels,
             parameters: Parameters { n_features: d, n_classes: k, weight: noise(5, d * k), bias: noise(7, k) },
             shape: [rows, d, k],
@@ -59,8 +61,18 @@ impl Problem {
         if k == 1 { Model::Logistic } else { Model::Softmax { n_classes: k } }
     }
 
-    fn rows(&self, layout: Layout) -> Rows {
-        Rows::with_layout(self.bytes.clone(), self.shape[1], self.labels.clone(), SCALE, OFFSET, layout)
+    fn rows(&self) -> Rows {
+        self.images([1, self.shape[1]])
+    }
+
+    fn images(&self, size: [usize; 2]) -> Rows {
+        Rows::new(&self.bytes, size, self.labels.clone(), SCALE, OFFSET)
+    }
+
+    /// The heights and widths that an image of so many features may have.
+    fn sizes(&self) -> impl Iterator<Item = [usize; 2]> {
+        let d = self.shape[1];
+        (1..=d).filter(move |height| d.is_multiple_of(*height)).map(move |height| [height, d / height])
     }
 
     fn fused(&self, float: Float, threads: usize, isa: Isa) -> Fused {
@@ -120,13 +132,12 @@ fn one_pass_gives_the_closed_forms_gradient() {
         let problem = Problem::new(shape);
         let (loss, weight, bias, right) = problem.by_tensors(&device);
         let all: Vec<usize> = (0..shape[0]).collect();
-        for layout in [Layout::Sparse, Layout::Dense] {
-            let rows = problem.rows(layout);
-            assert_eq!(rows.layout(), layout);
+        for size in problem.sizes() {
+            let rows = problem.images(size);
             for &isa in &instructions {
                 for threads in [1, 3] {
                     for (float, bound) in [(Float::F64, 1e-12), (Float::F32, 2e-5)] {
-                        let case = format!("{shape:?} {layout:?} {isa} {threads} threads {float:?}");
+                        let case = format!("{shape:?} {size:?} {isa} {threads} threads {float:?}");
                         let mut fused = problem.fused(float, threads, isa);
                         let found = with_threads(threads, || fused.gradient(&rows, &all)).unwrap();
                         assert!(apart(&[found.loss], &[loss]) <= bound, "{case}: loss {} {loss}", found.loss);
@@ -151,8 +162,8 @@ fn a_step_is_the_gradients_step_for_any_rows_in_any_order() {
     let batch = &BatchOrder::new(Shuffle::ChaCha { seed: 5 }).next_epoch(130)[..37];
     for penalize_bias in [true, false] {
         let step = Step { penalize_bias, ..step };
-        for layout in [Layout::Sparse, Layout::Dense] {
-            let rows = problem.rows(layout);
+        for size in [[1, 65], [5, 13], [13, 5]] {
+            let rows = problem.images(size);
             let mut fused = problem.fused(Float::F64, 1, Isa::best());
             let gradient = fused.gradient(&rows, batch);
             assert_eq!(fused.step(&rows, batch, step), gradient.loss);
@@ -224,7 +235,7 @@ fn on_mnist_they_stop_where_the_report_does() {
 #[test]
 fn as_many_threads_give_the_same_bits_and_others_nearly_so() {
     let problem = Problem::new([300, 100, 10]);
-    let rows = problem.rows(Layout::Sparse);
+    let rows = problem.rows();
     let order: Vec<usize> = (0..300).collect();
     let walk = |threads: usize| {
         let mut fused = problem.fused(Float::F32, threads, Isa::best());
@@ -266,7 +277,7 @@ fn training_too_fast_diverges_rather_than_reports_a_loss() {
 #[test]
 fn threads_without_rows_do_nothing() {
     let problem = Problem::new([70, 30, 10]);
-    let rows = problem.rows(Layout::Sparse);
+    let rows = problem.rows();
     let all: Vec<usize> = (0..70).collect();
     let walk = |threads| {
         let mut fused = problem.fused(Float::F64, threads, Isa::best());
@@ -284,7 +295,7 @@ fn threads_without_rows_do_nothing() {
 fn a_label_that_is_no_class_is_refused() {
     let mut problem = Problem::new([7, 3, 10]);
     problem.labels[2] = 10;
-    problem.fused(Float::F32, 1, Isa::best()).evaluate(&problem.rows(Layout::Dense));
+    problem.fused(Float::F32, 1, Isa::best()).evaluate(&problem.rows());
 }
 
 #[test]
@@ -292,14 +303,14 @@ fn a_label_that_is_no_class_is_refused() {
 fn the_logistic_model_has_two_labels() {
     let mut problem = Problem::new([7, 3, 1]);
     problem.labels[2] = 2;
-    problem.fused(Float::F32, 1, Isa::best()).step(&problem.rows(Layout::Sparse), &[0], STEP);
+    problem.fused(Float::F32, 1, Isa::best()).step(&problem.rows(), &[0], STEP);
 }
 
 #[test]
 #[should_panic(expected = "a row at least")]
 fn a_batch_without_rows_is_refused() {
     let problem = Problem::new([7, 3, 10]);
-    problem.fused(Float::F32, 1, Isa::best()).step(&problem.rows(Layout::Dense), &[], STEP);
+    problem.fused(Float::F32, 1, Isa::best()).step(&problem.rows(), &[], STEP);
 }
 
 #[test]
@@ -307,7 +318,7 @@ fn logits_that_are_no_numbers_are_never_right_and_show_in_the_loss() {
     for class in [0, 3, 9] {
         let mut problem = Problem::new([7, 3, 10]);
         problem.labels.fill(class);
-        let rows = problem.rows(Layout::Dense);
+        let rows = problem.rows();
         let mut fused = problem.fused(Float::F32, 1, Isa::best());
         problem.parameters.bias[class as usize] = f64::NAN;
         fused.set(&problem.parameters.weight, &problem.parameters.bias);
@@ -317,23 +328,25 @@ fn logits_that_are_no_numbers_are_never_right_and_show_in_the_loss() {
     // Far below every finite number that a padding lane could hold.
     let mut problem = Problem::new([7, 3, 10]);
     problem.parameters.bias.fill(-1e31);
-    let found = problem.fused(Float::F32, 1, Isa::best()).evaluate(&problem.rows(Layout::Dense));
+    let found = problem.fused(Float::F32, 1, Isa::best()).evaluate(&problem.rows());
     assert!(found.loss < 10.0, "{found:?}");
 }
 
 #[test]
-fn what_is_mostly_zero_is_kept_without_its_zeros() {
-    let layout = |zeros: usize, columns: usize| {
-        let bytes = (0..10_000).map(|i| if i % 100 < zeros { 0 } else { 7 }).collect();
-        Rows::new(bytes, 100, vec![0; 100], SCALE, OFFSET, columns).layout()
+fn blocks_that_are_all_zero_are_left_out() {
+    let kept = |size: [usize; 2], ink: &[usize]| {
+        let mut bytes = vec![0; size[0] * size[1]];
+        ink.iter().for_each(|&pixel| bytes[pixel] = 1);
+        Rows::new(&bytes, size, vec![0], SCALE, OFFSET).kept()
     };
-    let is_sparse = |zeros| [10, 1].map(|columns| layout(zeros, columns) == Layout::Sparse);
-    assert_eq!(is_sparse(100), [true, true]);
-    assert_eq!(is_sparse(81), [true, false], "one column does not suffer from MNIST's zeros");
-    assert_eq!(is_sparse(50), [false, false]);
-    assert_eq!(is_sparse(0), [false, false]);
-    let wide = Rows::with_layout(vec![0; 70_000], 70_000, vec![0], SCALE, OFFSET, Layout::Sparse);
-    assert_eq!(wide.layout(), Layout::Dense, "features beyond 16 bits");
+    assert_eq!(kept([28, 28], &[]), 0.0);
+    // Four pixels in a square are one block of 49 in an image; in line they lie in two.
+    assert_eq!(kept([28, 28], &[0, 3, 84, 87]), 1.0 / 49.0);
+    assert_eq!(kept([1, 784], &[0, 3, 84, 87]), 2.0 / 49.0);
+    // Blocks at the edges are filled up: five by five pixels are four.
+    assert_eq!(kept([5, 5], &[24]), 1.0 / 4.0);
+    assert_eq!(kept([5, 5], &[0, 4, 20, 24]), 1.0);
+    assert_eq!(kept([3, 7], &[20]), 1.0 / 2.0);
 }
 
 #[test]
@@ -344,7 +357,7 @@ fn features_are_the_bytes_that_the_tensors_have() {
     let bytes = splits[0].pixels.clone();
     let mut split = splits[0].clone();
     split.labels.fill(1);
-    let rows = fused_rows(split, ModelKind::Logistic);
+    let rows = fused_rows(&split);
     let mut fused = Fused::new(Model::Logistic, rows.n_features(), Float::F64, 1, Isa::best());
     // The gradient of a row at zero weights is its features times p - y, which is a half.
     let half = fused.gradient(&rows, &[3]).weight;
@@ -371,10 +384,7 @@ fn the_program_trains_on_them_unless_told_otherwise_and_says_how() {
     let cpu = if chainrule::backend::Backend::Flex.is_built() { "flex" } else { "ndarray" };
     let (summary, said) = train(&["--backend", cpu, "--threads", "2"]);
     assert_eq!((&summary["gradient"], &summary["threads"]), (&"fused".into(), &2.into()));
-    assert!(
-        said.contains(&format!("kernels: {}, 2 threads; they leave out the bytes that are 0", Isa::best())),
-        "{said}"
-    );
+    assert!(said.contains(&format!("kernels: {}, 2 threads; they read ", Isa::best())), "{said}");
     let config = std::fs::read_to_string(folder.path().join("runs/softmax-1/config.toml")).unwrap();
     assert!(config.contains("gradient = \"fused\""), "what ran is what is kept: {config}");
     let (summary, said) = train(&["--backend", cpu, "--gradient", "closed-form"]);

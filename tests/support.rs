@@ -174,7 +174,7 @@ pub(crate) fn fit(config: &TrainConfig, data: &Data, device: &Device, observer: 
         Precision::F32 => FloatDType::F32,
         Precision::F64 => FloatDType::F64,
     };
-    let n_features = splits[0].n_features;
+    let n_features = splits[0].n_features();
     match config.model().kind {
         ModelKind::Logistic => {
             let model = to_precision(LogisticRegressionConfig::new(n_features).init(device), dtype);
@@ -195,7 +195,7 @@ fn fit_model<M: Classifier>(
     observer: &mut dyn Observer,
 ) -> Trained<M> {
     if config.descent().gradient == GradientSource::Fused {
-        let [examples, validation] = splits.map(|split| fused_rows(split, config.model().kind));
+        let [examples, validation] = splits.each_ref().map(fused_rows);
         return train_fused(model, &examples, &validation, config, NonZero::new(1).unwrap(), observer).unwrap();
     }
     let [examples, validation] =

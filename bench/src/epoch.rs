@@ -105,16 +105,15 @@ impl Run {
         let order = label_order(config.model().kind, config.data());
         let asked = config.data();
         let (splits, classes) = bench.data.split(asked.train_images, asked.validation_images, order.as_deref())?;
-        let n_features = splits[0].n_features;
+        let n_features = splits[0].n_features();
         let (rows, device) = match device {
             Some(device) => {
                 let examples = |split| Examples::new(&split, precision, &device, Expansion::Host);
                 (Form::Tensors(Box::new(splits.map(examples))), device)
             }
             None => {
-                let rows = |split| fused_rows(split, config.model().kind);
                 let backend = Backend::built().last().context("this build has no backend")?;
-                (Form::Bytes(Box::new(splits.map(rows))), backend.device()?)
+                (Form::Bytes(Box::new(splits.each_ref().map(fused_rows))), backend.device()?)
             }
         };
         Ok(Self { config, device, rows, threads, n_features, n_classes: classes.len() })

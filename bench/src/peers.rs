@@ -66,7 +66,7 @@ pub(crate) fn measure(bench: &Bench, epochs: usize) -> Result<Peers> {
                     "validation_pixels": folder.path().join("validation.pixels"),
                     "validation_labels": folder.path().join("validation.labels"),
                     "rows": splits[0].len(),
-                    "features": splits[0].n_features,
+                    "features": splits[0].n_features(),
                     "classes": classes.len(),
                     "batch": config.descent().batch_size,
                     "learning_rate": config.descent().learning_rate,

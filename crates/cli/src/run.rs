@@ -9,7 +9,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use burn::tensor::{Device, FloatDType};
 use chainrule_data::{Data, Split, mnist, sha256_of_files};
 use chainrule_gradcheck::f64_works;
-use chainrule_kernels::{Isa, Layout};
+use chainrule_kernels::Isa;
 use chainrule_models::{Classifier, LogisticRegressionConfig, SoftmaxRegressionConfig, to_precision, weight_norm};
 use chainrule_records::{
     DataFile, DataSummary, Evaluation, GradientSource, Manifest, ModelKind, Precision, RunFolder, Seconds, Summary,
@@ -126,7 +126,7 @@ impl Rows {
         let precision = config.descent().precision;
         let expansion = if machine.backend.is_apart() { Expansion::Device } else { Expansion::Host };
         let form = if config.descent().gradient == GradientSource::Fused {
-            Form::Bytes(Box::new(self.splits.map(|split| fused_rows(split, config.model().kind))))
+            Form::Bytes(Box::new(self.splits.each_ref().map(fused_rows)))
         } else {
             let examples = |split| Examples::new(&split, precision, &machine.device, expansion);
             Form::Tensors(Box::new(self.splits.map(examples)))
@@ -160,13 +160,13 @@ impl Loaded {
     /// How the fused kernels take the training rows, where they do.
     pub(crate) fn kernels(&self, machine: &Machine) -> Option<String> {
         let Form::Bytes(rows) = &self.form else { return None };
-        let layout = match rows[0].layout() {
-            Layout::Sparse => "leave out the bytes that are 0",
-            Layout::Dense => "read every byte, since few are 0",
+        let reading = match rows[0].kept() {
+            1.0 => "every byte, since no block of 16 is all 0".to_owned(),
+            kept => format!("{:.0} % of the bytes, the blocks of 16 that are not all 0", 100.0 * kept),
         };
         let (isa, threads) = (Isa::best(), machine.threads);
         Some(format!(
-            "kernels: {isa}, {threads} {}; they {layout}",
+            "kernels: {isa}, {threads} {}; they read {reading}",
             if threads.get() == 1 { "thread" } else { "threads" }
         ))
     }

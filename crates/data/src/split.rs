@@ -9,8 +9,8 @@ use crate::{DataError, Images, LabelledImage};
 /// The rows that a run trains on, or is validated on: bytes as they are in the file, labels as positions among the classes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Split {
-    /// Features of a row, d: an image's pixels.
-    pub n_features: usize,
+    /// Pixel rows and columns of an image.
+    pub size: [usize; 2],
     /// `n * d` bytes, row by row.
     pub pixels: Vec<u8>,
     /// For each row the position of its class among the run's classes.
@@ -23,6 +23,11 @@ pub fn pixel_value(pixel: u8) -> f64 {
 }
 
 impl Split {
+    /// Features of a row, d: an image's pixels.
+    pub fn n_features(&self) -> usize {
+        self.size[0] * self.size[1]
+    }
+
     /// Rows.
     pub fn len(&self) -> usize {
         self.labels.len()
@@ -63,7 +68,7 @@ pub fn rows_of(
 
     let (height, width) = images.size();
     let mut split = Split {
-        n_features: height * width,
+        size: [height, width],
         pixels: Vec::with_capacity(chosen.len() * height * width),
         labels: Vec::with_capacity(chosen.len()),
     };

@@ -1,10 +1,12 @@
 use rayon::prelude::*;
 
 use crate::isa::Isa;
-use crate::narrow;
+use crate::judge::Ask;
+use crate::lanes::Lanes;
+use crate::linear::{By, Found, Parameters, Pass, Update, Which};
+use crate::patches::Patches;
 use crate::real::Real;
 use crate::rows::Rows;
-use crate::wide::{self, Ask, By, Lanes, Which};
 
 /// Which model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,42 +91,36 @@ trait Kernel: Send {
     /// Sum of losses and number of right rows; the gradient's sums are kept.
     fn pass(&mut self, isa: Isa, rows: &Rows, which: Which, ask: Ask) -> (f64, usize);
 
-    /// Updates by the sums of the last pass, and clears them.
+    /// Updates by the sums of the last pass.
     fn update(&mut self, isa: Isa, by: By);
 
-    /// The sums of the last pass, added up and cleared.
-    fn take_gradient(&mut self) -> (Vec<f64>, Vec<f64>);
+    /// The sums of the last pass: `P^T D` and `colsum(D)`.
+    fn gradient(&mut self) -> (Vec<f64>, Vec<f64>);
 }
 
-/// Softmax regression, with K lanes a block of classes.
-struct Wide<T, const K: usize> {
-    n_classes: usize,
-    parameters: wide::Parameters<T, K>,
-    /// `c colsum(W) + b`, for the c of the rows that it was computed for.
-    base: Vec<Lanes<T, K>>,
+/// Parameters whose columns go through the registers in sets of C.
+struct Linear<T, const C: usize> {
+    model: Model,
+    patches: Patches,
+    parameters: Parameters<T, C>,
+    /// The c of the rows that `base` was computed for.
     offset: f64,
-    found: Vec<wide::Found<T, K>>,
-    /// How many of these the last pass used; the others' sums are 0.
+    found: Vec<Found<T, C>>,
+    /// How many of these the last pass used.
     used: usize,
 }
 
-/// Logistic regression.
-struct Narrow<T> {
-    parameters: narrow::Parameters<T>,
-    /// `c sum(w) + b`, for the c of the rows that it was computed for.
-    base: T,
-    offset: f64,
-    found: Vec<narrow::Found<T>>,
-    /// How many of these the last pass used; the others' sums are 0.
-    used: usize,
-}
-
+/// A kernel whose sets of columns fill up as little as may be. The largest set is what 32 registers of 16 numbers bear; smaller registers spill, and
+/// are still faster so than with smaller sets, which would read each row once for every set.
 fn kernel<T: Real>(model: Model, n_features: usize, threads: usize) -> Box<dyn Kernel> {
-    match model {
-        Model::Logistic => Box::new(Narrow::<T>::new(n_features, threads)),
-        Model::Softmax { n_classes: n @ ..=8 } => Box::new(Wide::<T, 8>::new(n_features, n, threads)),
-        Model::Softmax { n_classes: n @ 9..=16 } => Box::new(Wide::<T, 16>::new(n_features, n, threads)),
-        Model::Softmax { n_classes: n } => Box::new(Wide::<T, 32>::new(n_features, n, threads)),
+    let columns = model.columns();
+    let cost = |&c: &usize| columns.div_ceil(c) * (c + 1);
+    match [1, 2, 3, 5, 10].into_iter().min_by_key(cost) {
+        Some(2) => Box::new(Linear::<T, 2>::new(model, n_features, threads)),
+        Some(3) => Box::new(Linear::<T, 3>::new(model, n_features, threads)),
+        Some(5) => Box::new(Linear::<T, 5>::new(model, n_features, threads)),
+        Some(10) => Box::new(Linear::<T, 10>::new(model, n_features, threads)),
+        _ => Box::new(Linear::<T, 1>::new(model, n_features, threads)),
     }
 }
 
@@ -177,7 +173,7 @@ impl Fused {
             learning_rate: step.learning_rate,
             l2: step.l2,
             l2_of_bias: if step.penalize_bias { step.l2 } else { 0.0 },
-            n_classes: self.columns,
+            columns: self.columns,
         };
         let (loss, _) = self.kernel.pass(self.isa, rows, Which::Listed(batch), Ask::Gradient);
         self.kernel.update(self.isa, by);
@@ -222,7 +218,7 @@ impl Fused {
         let n = batch.len() as f64;
         let columns = self.columns;
         let (loss, _) = self.kernel.pass(self.isa, rows, Which::Listed(batch), Ask::Gradient);
-        let (sums, residuals) = self.kernel.take_gradient();
+        let (sums, residuals) = self.kernel.gradient();
         let by = |(i, &sum): (usize, &f64)| (rows.scale * sum + rows.offset * residuals[i % columns]) / n;
         Gradient {
             loss: loss / n,
@@ -254,52 +250,74 @@ fn parts(n: usize, threads: usize) -> impl IndexedParallelIterator<Item = std::o
     (0..threads).into_par_iter().map(move |i| n * i / threads..n * (i + 1) / threads)
 }
 
-impl<T: Real, const K: usize> Wide<T, K> {
-    fn new(n_features: usize, n_classes: usize, threads: usize) -> Self {
-        let blocks = n_classes.div_ceil(K);
-        let parameters = wide::Parameters::zeros(n_features, blocks);
+impl<T: Real, const C: usize> Linear<T, C> {
+    fn new(model: Model, n_features: usize, threads: usize) -> Self {
+        // Rows that are images come later, and with them their order.
+        let (patches, columns) = (Patches::new(1, n_features), model.columns());
         Self {
-            n_classes,
-            base: wide::bases(&parameters, 0.0, n_classes),
+            model,
+            patches,
+            parameters: Parameters::new(patches, columns),
             offset: 0.0,
-            parameters,
-            found: vec![wide::Found::new(n_features, blocks); threads],
+            found: vec![Found::new(patches, columns); threads],
             used: 1,
         }
     }
+
+    /// Takes on the order in which the rows have their features.
+    fn suit(&mut self, rows: &Rows) {
+        if self.patches != rows.patches {
+            let (weight, bias) = self.parameters();
+            self.patches = rows.patches;
+            self.found = vec![Found::new(rows.patches, self.model.columns()); self.found.len()];
+            self.set(&weight, &bias);
+        }
+        if self.offset != rows.offset {
+            self.offset = rows.offset;
+            self.parameters.rebase(self.offset, self.model.columns());
+        }
+    }
+
+    /// Numbers that lie as the weights do, feature by feature with the column running fastest.
+    fn flat(&self, lanes: &[[Lanes<T>; C]]) -> Vec<f64> {
+        let (columns, blocks) = (self.model.columns(), self.patches.count());
+        let mut numbers = Vec::with_capacity(self.patches.n_features() * columns);
+        for feature in 0..self.patches.n_features() {
+            let (block, lane) = self.patches.place(feature);
+            numbers.extend((0..columns).map(|c| lanes[c / C * blocks + block][c % C].0[lane].to_f64()));
+        }
+        numbers
+    }
 }
 
-impl<T: Real, const K: usize> Kernel for Wide<T, K> {
+impl<T: Real, const C: usize> Kernel for Linear<T, C> {
     fn set(&mut self, weight: &[f64], bias: &[f64]) {
-        let (k, d) = (self.n_classes, weight.len() / self.n_classes);
-        // The lanes that fill up, too: a training that diverged may have left anything in them.
-        self.parameters.weight.fill(Lanes::ZERO);
-        self.parameters.bias.fill(Lanes::ZERO);
-        for (i, &value) in weight.iter().enumerate() {
-            let (feature, class) = (i / k, i % k);
-            self.parameters.weight[class / K * d + feature].0[class % K] = T::from_f64(value);
+        let (columns, blocks) = (self.model.columns(), self.patches.count());
+        // All anew, what fills up too: a training that diverged may have left anything there.
+        self.parameters = Parameters::new(self.patches, columns);
+        for (feature, weight) in weight.chunks_exact(columns).enumerate() {
+            let (block, lane) = self.patches.place(feature);
+            for (c, &value) in weight.iter().enumerate() {
+                self.parameters.weight[c / C * blocks + block][c % C].0[lane] = T::from_f64(value);
+            }
         }
-        for (class, &value) in bias.iter().enumerate() {
-            self.parameters.bias[class / K].0[class % K] = T::from_f64(value);
+        for (bias, &value) in self.parameters.bias.iter_mut().zip(bias) {
+            *bias = T::from_f64(value);
         }
-        self.base = wide::bases(&self.parameters, self.offset, k);
+        self.parameters.rebase(self.offset, columns);
     }
 
     fn parameters(&self) -> (Vec<f64>, Vec<f64>) {
-        flat(&self.parameters, self.n_classes)
+        let bias = &self.parameters.bias[..self.model.columns()];
+        (self.flat(&self.parameters.weight), bias.iter().map(|bias| bias.to_f64()).collect())
     }
 
     fn pass(&mut self, isa: Isa, rows: &Rows, which: Which, ask: Ask) -> (f64, usize) {
-        if self.offset != rows.offset {
-            self.offset = rows.offset;
-            self.base = wide::bases(&self.parameters, self.offset, self.n_classes);
-        }
-        let (parameters, base) = (&self.parameters, &self.base[..]);
-        let work = |(part, found): (_, &mut wide::Found<T, K>)| {
-            (found.loss, found.right) = (0.0, 0);
-            let which = which.part(part);
-            isa.run(wide::Pass { rows, which, parameters, base, ask, found });
-            (found.loss + found.logarithms.take(), found.right)
+        self.suit(rows);
+        let (model, parameters) = (self.model, &self.parameters);
+        let work = |(part, found): (_, &mut Found<T, C>)| {
+            isa.run(Pass { model, rows, which: which.part(part), parameters, ask, found });
+            found.verdict.take()
         };
         let parts = parts(which.len(), self.found.len());
         self.used = parts.len();
@@ -307,74 +325,14 @@ impl<T: Real, const K: usize> Kernel for Wide<T, K> {
     }
 
     fn update(&mut self, isa: Isa, by: By) {
-        let found = &mut self.found[..self.used];
-        isa.run(wide::Update { parameters: &mut self.parameters, found, base: &mut self.base, by });
+        isa.run(Update { parameters: &mut self.parameters, found: &mut self.found[..self.used], by });
     }
 
-    fn take_gradient(&mut self) -> (Vec<f64>, Vec<f64>) {
-        let sums = wide::Found::gather(&mut self.found[..self.used]);
-        let gradient = flat(sums, self.n_classes);
-        sums.weight.fill(Lanes::ZERO);
-        sums.bias.fill(Lanes::ZERO);
-        gradient
-    }
-}
-
-fn flat<T: Real, const K: usize>(parameters: &wide::Parameters<T, K>, k: usize) -> (Vec<f64>, Vec<f64>) {
-    let d = parameters.weight.len() / parameters.bias.len();
-    let at = |i: usize| parameters.weight[i % k / K * d + i / k].0[i % k % K].to_f64();
-    let bias = |class: usize| parameters.bias[class / K].0[class % K].to_f64();
-    ((0..d * k).map(at).collect(), (0..k).map(bias).collect())
-}
-
-impl<T: Real> Narrow<T> {
-    fn new(n_features: usize, threads: usize) -> Self {
-        Self {
-            parameters: narrow::Parameters::zeros(n_features),
-            base: T::ZERO,
-            offset: 0.0,
-            found: vec![narrow::Found::new(n_features); threads],
-            used: 1,
-        }
-    }
-}
-
-impl<T: Real> Kernel for Narrow<T> {
-    fn set(&mut self, weight: &[f64], bias: &[f64]) {
-        self.parameters.weight = weight.iter().map(|&value| T::from_f64(value)).collect();
-        self.parameters.bias = T::from_f64(bias[0]);
-        self.base = narrow::base(&self.parameters, self.offset);
-    }
-
-    fn parameters(&self) -> (Vec<f64>, Vec<f64>) {
-        (self.parameters.weight.iter().map(|weight| weight.to_f64()).collect(), vec![self.parameters.bias.to_f64()])
-    }
-
-    fn pass(&mut self, isa: Isa, rows: &Rows, which: Which, ask: Ask) -> (f64, usize) {
-        if self.offset != rows.offset {
-            self.offset = rows.offset;
-            self.base = narrow::base(&self.parameters, self.offset);
-        }
-        let (parameters, base) = (&self.parameters, self.base);
-        let work = |(part, found): (_, &mut narrow::Found<T>)| {
-            (found.loss, found.right) = (0.0, 0);
-            isa.run(narrow::Pass { rows, which: which.part(part), parameters, base, ask, found });
-            (found.loss, found.right)
-        };
-        let parts = parts(which.len(), self.found.len());
-        self.used = parts.len();
-        shared(parts, &mut self.found, work)
-    }
-
-    fn update(&mut self, isa: Isa, by: By) {
-        let found = &mut self.found[..self.used];
-        isa.run(narrow::Update { parameters: &mut self.parameters, found, base: &mut self.base, by });
-    }
-
-    fn take_gradient(&mut self) -> (Vec<f64>, Vec<f64>) {
-        let sums = narrow::Found::gather(&mut self.found[..self.used]);
-        let bias = vec![std::mem::replace(&mut sums.bias, T::ZERO).to_f64()];
-        (sums.weight.iter_mut().map(|sum| std::mem::replace(sum, T::ZERO).to_f64()).collect(), bias)
+    fn gradient(&mut self) -> (Vec<f64>, Vec<f64>) {
+        Found::gather(&mut self.found[..self.used]);
+        let sums = &self.found[0];
+        let residuals = sums.residuals[..self.model.columns()].iter().map(|residuals| residuals.sum().to_f64());
+        (self.flat(&sums.gradient), residuals.collect())
     }
 }
 

@@ -24,7 +24,7 @@ pub enum Expansion {
 impl Examples {
     /// Moves a split to a device. The features are the same numbers wherever they are expanded.
     pub fn new(split: &Split, precision: Precision, device: &Device, expansion: Expansion) -> Self {
-        let shape = [split.len(), split.n_features];
+        let shape = [split.len(), split.n_features()];
         let dtype = match precision {
             Precision::F32 => DType::F32,
             Precision::F64 => DType::F64,
@@ -77,13 +77,12 @@ impl Examples {
     }
 }
 
-/// A split as the fused kernels for a model read it. The features are those of [`Examples::new`].
-pub fn fused_rows(split: Split, kind: ModelKind) -> Rows {
+/// A split as the fused kernels read it. The features are those of [`Examples::new`].
+pub fn fused_rows(split: &Split) -> Rows {
     let labels = split.labels.iter().copied().map(u32::from).collect();
-    let columns = if kind == ModelKind::Logistic { 1 } else { usize::from(u8::MAX) };
     // Of a line two points tell all.
     let (offset, scale) = (pixel_value(0), (pixel_value(255) - pixel_value(0)) / 255.0);
-    Rows::new(split.pixels, split.n_features, labels, scale, offset, columns)
+    Rows::new(&split.pixels, split.size, labels, scale, offset)
 }
 
 /// The features of pixels, one after the other, looked up on the device: `[pixels.len()]`.

@@ -4,7 +4,7 @@ use burn::module::Param;
 use burn::nn::Linear;
 use burn::tensor::{DType, Device, FloatDType, Int, Tensor, TensorData};
 use chainrule_gradcheck::{Options, Witness, against_differences, compare, controls, f64_works};
-use chainrule_kernels::{Float, Fused, Isa, Layout, Model, Rows};
+use chainrule_kernels::{Float, Fused, Isa, Model, Rows};
 use chainrule_models::{
     Classifier, Gradient, L2, LogisticRegression, LogisticRegressionConfig, SoftmaxRegression, SoftmaxRegressionConfig,
     closed_form, hessian_vector_product, to_precision,
@@ -218,11 +218,10 @@ fn batch<M>(
     let bytes: Vec<u8> = uniform(seed, rows * d).iter().map(|x| (255.0 * x).max(0.0) as u8).collect();
     let (scale, offset) = (2.0 / 255.0, -1.0);
     let features: Vec<f64> = bytes.iter().map(|&byte| scale * f64::from(byte) + offset).collect();
-    let layout = if seed.is_multiple_of(2) { Layout::Sparse } else { Layout::Dense };
     Problem {
         model,
         features: Tensor::from_data(TensorData::new(features, [rows, d]), (device, dtype.into())),
         labels: Tensor::from_data(TensorData::new(labels.iter().map(|&y| y as i32).collect(), [rows]), device),
-        rows: Rows::with_layout(bytes, d, labels, scale, offset, layout),
+        rows: Rows::new(&bytes, [1, d], labels, scale, offset),
     }
 }

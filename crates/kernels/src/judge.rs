@@ -1,0 +1,175 @@
+//! Losses and residuals of sixteen rows at a time, a row a lane: logits `[k]` of lanes become `p - y`.
+
+use crate::lanes::Lanes;
+use crate::patches::BLOCK;
+use crate::real::Real;
+
+/// What a pass is to find; each also finds what stands before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ask {
+    /// Which rows are classified rightly.
+    Right,
+    /// The losses.
+    Loss,
+    /// The gradient's sums.
+    Gradient,
+}
+
+/// What was found of the rows so far.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Verdict {
+    /// Sum of cross-entropies, but for the logarithms.
+    loss: f64,
+    logarithms: Logarithms,
+    /// Rows whose largest logit is their class's.
+    right: usize,
+}
+
+impl Verdict {
+    /// Sum of cross-entropies, and rows that are right.
+    pub(crate) fn take(&mut self) -> (f64, usize) {
+        let Self { loss, mut logarithms, right } = std::mem::take(self);
+        (loss + logarithms.take(), right)
+    }
+
+    /// The first `n` lanes of a group of softmax regression; the residuals of the others become 0.
+    #[inline(always)]
+    pub(crate) fn softmax<T: Real, const FMA: bool>(
+        &mut self,
+        logits: &mut [Lanes<T>],
+        labels: &[u32; BLOCK],
+        n: usize,
+        ask: Ask,
+    ) {
+        let mut own = [T::ZERO; BLOCK];
+        for lane in 0..BLOCK {
+            own[lane] = logits[labels[lane] as usize].0[lane];
+        }
+        let mut is_right = [true; BLOCK];
+        let mut highest = [T::NEG_INFINITY; BLOCK];
+        for (class, logits) in logits.iter().enumerate() {
+            for lane in 0..BLOCK {
+                let (logit, own, highest) = (logits.0[lane], own[lane], &mut highest[lane]);
+                // Of equal logits the first counts; what is not a number is never right.
+                is_right[lane] &= if (class as u32) < labels[lane] { logit < own } else { logit <= own };
+                // Not `max`, which is slower: what is not a number comes out in the loss.
+                *highest = if logit <= *highest { *highest } else { logit };
+            }
+        }
+        for is_right in &is_right[..n] {
+            self.right += usize::from(*is_right);
+        }
+        if ask == Ask::Right {
+            return;
+        }
+        let mut sums = [T::ZERO; BLOCK];
+        for logits in logits.iter_mut() {
+            for lane in 0..BLOCK {
+                let power = (logits.0[lane] - highest[lane]).exponential::<FMA>();
+                logits.0[lane] = power;
+                sums[lane] += power;
+            }
+        }
+        for lane in 0..n {
+            self.loss += (highest[lane] - own[lane]).to_f64();
+            self.logarithms.add(sums[lane].to_f64());
+        }
+        if ask == Ask::Gradient {
+            let mut one_by = [T::ZERO; BLOCK];
+            for lane in 0..BLOCK {
+                one_by[lane] = T::ONE / sums[lane];
+            }
+            for logits in logits.iter_mut() {
+                for lane in 0..BLOCK {
+                    logits.0[lane] = logits.0[lane] * one_by[lane];
+                }
+            }
+            for lane in 0..BLOCK {
+                logits[labels[lane] as usize].0[lane] += -T::ONE;
+            }
+            clear(logits, n);
+        }
+    }
+
+    /// The same of logistic regression, whose label 1 is the positive class.
+    #[inline(always)]
+    pub(crate) fn logistic<T: Real, const FMA: bool>(
+        &mut self,
+        logits: &mut [Lanes<T>],
+        labels: &[u32; BLOCK],
+        n: usize,
+        ask: Ask,
+    ) {
+        let z = logits[0].0;
+        let [mut is_positive, mut is_right] = [[false; BLOCK]; 2];
+        for lane in 0..BLOCK {
+            is_positive[lane] = labels[lane] == 1;
+            is_right[lane] = (z[lane] > T::ZERO) == is_positive[lane];
+        }
+        for is_right in &is_right[..n] {
+            self.right += usize::from(*is_right);
+        }
+        if ask == Ask::Right {
+            return;
+        }
+        let [mut size, mut small] = [[T::ZERO; BLOCK]; 2];
+        for lane in 0..BLOCK {
+            size[lane] = if z[lane] < T::ZERO { -z[lane] } else { z[lane] };
+            small[lane] = (-size[lane]).exponential::<FMA>(); // exp(-|z|)
+        }
+        for lane in 0..n {
+            // max(z, 0) - y z + ln(1 + exp(-|z|))
+            let linear = if is_right[lane] { T::ZERO } else { size[lane] };
+            self.loss += linear.to_f64();
+            self.logarithms.add(1.0 + small[lane].to_f64());
+        }
+        if ask == Ask::Gradient {
+            for lane in 0..BLOCK {
+                let p = (if z[lane] < T::ZERO { small[lane] } else { T::ONE }) / (T::ONE + small[lane]);
+                logits[0].0[lane] = if is_positive[lane] { p - T::ONE } else { p };
+            }
+            clear(logits, n);
+        }
+    }
+}
+
+/// Lanes without a row.
+#[inline(always)]
+fn clear<T: Real>(logits: &mut [Lanes<T>], n: usize) {
+    if n < BLOCK {
+        for logits in logits {
+            logits.0[n..].fill(T::ZERO);
+        }
+    }
+}
+
+/// A sum of logarithms: one of a product, since a logarithm takes as long as dozens of products.
+#[derive(Clone, Debug)]
+struct Logarithms {
+    product: f64,
+    sum: f64,
+}
+
+impl Default for Logarithms {
+    fn default() -> Self {
+        Self { product: 1.0, sum: 0.0 }
+    }
+}
+
+impl Logarithms {
+    /// Adds that of a number from 1 to 2^50.
+    #[inline(always)]
+    fn add(&mut self, x: f64) {
+        self.product *= x;
+        // What is not a number stays in the product until it is taken.
+        if self.product >= 1e250 {
+            self.sum += self.product.ln();
+            self.product = 1.0;
+        }
+    }
+
+    /// The sum.
+    fn take(&mut self) -> f64 {
+        self.sum + self.product.ln()
+    }
+}

@@ -1,0 +1,364 @@
+//! `Z = X W + b` and `X^T D`, with vectors along the features.
+//!
+//! With features `x = a p + c` of bytes p, `Z = a (P W) + c colsum(W) + b` and `X^T D = a P^T D + c 1 colsum(D)^T`: what multiplies
+//! a byte that is 0 need not be read.
+
+use std::ops::Range;
+
+use crate::fused::Model;
+use crate::isa::Task;
+use crate::judge::{Ask, Verdict};
+use crate::lanes::{Lanes, sum_quarters};
+use crate::patches::{BLOCK, Patches};
+use crate::real::Real;
+use crate::rows::Rows;
+
+/// Parameters: columns in sets of C, the last filled up with columns that stay 0.
+#[derive(Clone, Debug)]
+pub(crate) struct Parameters<T, const C: usize> {
+    /// Block by block of the features; all of one set, then the next.
+    pub(crate) weight: Vec<[Lanes<T>; C]>,
+    /// Column by column.
+    pub(crate) bias: Vec<T>,
+    /// `c colsum(W) + b`; of the columns that fill up, below all.
+    pub(crate) base: Vec<T>,
+    /// 1 where a lane is a feature's, by block.
+    pub(crate) is_feature: Vec<Lanes<T>>,
+}
+
+impl<T: Real, const C: usize> Parameters<T, C> {
+    /// Parameters of 0.
+    pub(crate) fn new(patches: Patches, columns: usize) -> Self {
+        let (blocks, sets) = (patches.count(), columns.div_ceil(C));
+        let mut is_feature = vec![Lanes::ZERO; blocks];
+        for feature in 0..patches.n_features() {
+            let (block, lane) = patches.place(feature);
+            is_feature[block].0[lane] = T::ONE;
+        }
+        let mut base = vec![T::ZERO; sets * C];
+        base[columns..].fill(T::NEG_INFINITY);
+        Self { weight: vec![[Lanes::ZERO; C]; sets * blocks], bias: vec![T::ZERO; sets * C], base, is_feature }
+    }
+
+    /// Computes [`Parameters::base`] anew.
+    pub(crate) fn rebase(&mut self, offset: f64, columns: usize) {
+        let blocks = self.is_feature.len();
+        for (column, base) in self.base.iter_mut().enumerate().take(columns) {
+            let mut sum = Lanes::ZERO;
+            for weight in &self.weight[column / C * blocks..][..blocks] {
+                sum.add(&weight[column % C]);
+            }
+            *base = T::from_f64(offset).times_plus::<false>(sum.sum(), self.bias[column]);
+        }
+    }
+}
+
+/// Rows that go forward and then backward together: few enough that what they need stays in the nearest caches.
+const ROWS: usize = 64;
+
+/// What one thread found on its rows, and the room that it needs for it.
+/// Cache lines are not shared with another thread's.
+#[derive(Clone, Debug)]
+#[repr(align(128))]
+pub(crate) struct Found<T, const C: usize> {
+    /// `P^T D` by the weight's layout, for residuals D; not yet times a, plus c, over n.
+    pub(crate) gradient: Vec<[Lanes<T>; C]>,
+    /// `colsum(D)` in parts.
+    pub(crate) residuals: Vec<Lanes<T>>,
+    pub(crate) verdict: Verdict,
+    /// Logits, then residuals: by groups of sixteen rows, then by column, a row a lane.
+    logits: Vec<Lanes<T>>,
+}
+
+impl<T: Real, const C: usize> Found<T, C> {
+    pub(crate) fn new(patches: Patches, columns: usize) -> Self {
+        let (blocks, sets) = (patches.count(), columns.div_ceil(C));
+        Self {
+            gradient: vec![[Lanes::ZERO; C]; sets * blocks],
+            residuals: vec![Lanes::ZERO; sets * C],
+            verdict: Verdict::default(),
+            logits: vec![Lanes::ZERO; sets * C * ROWS / BLOCK],
+        }
+    }
+
+    /// Adds what all threads found to the first's.
+    #[inline(always)]
+    pub(crate) fn gather(found: &mut [Self]) -> &mut Self {
+        let (first, others) = found.split_first_mut().expect("a thread at least");
+        for other in others {
+            for (sums, others) in first.gradient.iter_mut().zip(&other.gradient) {
+                for (sum, other) in sums.iter_mut().zip(others) {
+                    sum.add(other);
+                }
+            }
+            for (sum, other) in first.residuals.iter_mut().zip(&other.residuals) {
+                sum.add(other);
+            }
+        }
+        first
+    }
+}
+
+/// The rows of a pass.
+#[derive(Clone, Copy)]
+pub(crate) enum Which<'a> {
+    /// These, in this order.
+    Listed(&'a [usize]),
+    /// Those from here to there.
+    From(usize, usize),
+}
+
+impl<'a> Which<'a> {
+    pub(crate) fn len(self) -> usize {
+        match self {
+            Which::Listed(rows) => rows.len(),
+            Which::From(start, end) => end - start,
+        }
+    }
+
+    #[inline(always)]
+    pub(crate) fn at(self, i: usize) -> usize {
+        match self {
+            Which::Listed(rows) => rows[i],
+            Which::From(start, _) => start + i,
+        }
+    }
+
+    #[inline(always)]
+    pub(crate) fn part(self, range: Range<usize>) -> Which<'a> {
+        match self {
+            Which::Listed(rows) => Which::Listed(&rows[range]),
+            Which::From(start, _) => Which::From(start + range.start, start + range.end),
+        }
+    }
+}
+
+/// One pass over some rows: logits, losses, residuals, and the gradient's sums where they are asked for.
+pub(crate) struct Pass<'a, T, const C: usize> {
+    pub(crate) model: Model,
+    pub(crate) rows: &'a Rows,
+    pub(crate) which: Which<'a>,
+    pub(crate) parameters: &'a Parameters<T, C>,
+    pub(crate) ask: Ask,
+    pub(crate) found: &'a mut Found<T, C>,
+}
+
+impl<T: Real, const C: usize> Task for Pass<'_, T, C> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<const FMA: bool>(mut self) {
+        let all = self.which;
+        let n = all.len();
+        if self.ask == Ask::Gradient {
+            self.found.gradient.fill([Lanes::ZERO; C]);
+            self.found.residuals.fill(Lanes::ZERO);
+        }
+        for first in (0..n).step_by(ROWS) {
+            self.which = all.part(first..(first + ROWS).min(n));
+            self.forward::<FMA>();
+            self.judge::<FMA>();
+            if self.ask == Ask::Gradient {
+                self.backward::<FMA>();
+            }
+        }
+    }
+}
+
+impl<T: Real, const C: usize> Pass<'_, T, C> {
+    #[inline(always)]
+    fn forward<const FMA: bool>(&mut self) {
+        let (n, blocks, columns) = (self.which.len(), self.parameters.is_feature.len(), self.parameters.base.len());
+        let scale = T::from_f64(self.rows.scale);
+        let mut products = [[[T::ZERO; 4]; BLOCK]; C];
+        for (set, base) in self.parameters.base.chunks_exact(C).enumerate() {
+            let weight = &self.parameters.weight[set * blocks..][..blocks];
+            for group in 0..n.div_ceil(BLOCK) {
+                // The group after it is on its way meanwhile: shuffled rows lie anywhere in memory.
+                if let Which::Listed(rows) = self.which {
+                    for &next in rows.iter().skip((group + 1) * BLOCK).take(BLOCK) {
+                        self.rows.prefetch(next);
+                    }
+                }
+                for lane in 0..BLOCK.min(n - group * BLOCK) {
+                    let (places, blocks) = self.rows.row(self.which.at(group * BLOCK + lane));
+                    let product = product::<T, C, FMA>(places, blocks, weight);
+                    for c in 0..C {
+                        products[c][lane] = product[c];
+                    }
+                }
+                let logits = &mut self.found.logits[group * columns + set * C..][..C];
+                for c in 0..C {
+                    let sums = sum_quarters(&products[c]);
+                    logits[c] = Lanes([base[c]; BLOCK]);
+                    logits[c].add_times::<FMA>(&sums, scale);
+                }
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn judge<const FMA: bool>(&mut self) {
+        let (n, columns) = (self.which.len(), self.parameters.base.len());
+        for group in 0..n.div_ceil(BLOCK) {
+            let filled = BLOCK.min(n - group * BLOCK);
+            let mut labels = [0; BLOCK];
+            for (lane, label) in labels.iter_mut().enumerate().take(filled) {
+                *label = self.rows.labels()[self.which.at(group * BLOCK + lane)];
+            }
+            let (verdict, ask) = (&mut self.found.verdict, self.ask);
+            let (logits, filling) = self.found.logits[group * columns..][..columns].split_at_mut(self.model.columns());
+            match self.model {
+                Model::Softmax { .. } => verdict.softmax::<T, FMA>(logits, &labels, filled, ask),
+                Model::Logistic => verdict.logistic::<T, FMA>(logits, &labels, filled, ask),
+            }
+            if ask == Ask::Gradient {
+                filling.fill(Lanes::ZERO);
+                for (sum, residual) in self.found.residuals.iter_mut().zip(logits) {
+                    sum.add(residual);
+                }
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn backward<const FMA: bool>(&mut self) {
+        let (blocks, columns) = (self.parameters.is_feature.len(), self.parameters.base.len());
+        let Found { gradient, logits, .. } = &mut *self.found;
+        for (set, gradient) in gradient.chunks_exact_mut(blocks).enumerate() {
+            for i in 0..self.which.len() {
+                let (places, bytes) = self.rows.row(self.which.at(i));
+                let residuals = &logits[i / BLOCK * columns + set * C..][..C];
+                let mut residuals_of_row = [T::ZERO; C];
+                for c in 0..C {
+                    residuals_of_row[c] = residuals[c].0[i % BLOCK];
+                }
+                for (&place, block) in places.iter().zip(bytes) {
+                    let x = Lanes::from_bytes(block);
+                    let sums = &mut gradient[place as usize];
+                    for c in 0..C {
+                        sums[c].add_times::<FMA>(&x, residuals_of_row[c]);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// `P W` of one row, for the columns of a set, in quarters. An addition waits for the one before it to the same sum: where the columns are too few
+/// to have others meanwhile, four sums of each take turns.
+#[inline(always)]
+fn product<T: Real, const C: usize, const FMA: bool>(
+    places: &[u32],
+    blocks: &[[u8; BLOCK]],
+    weight: &[[Lanes<T>; C]],
+) -> [[T; 4]; C] {
+    let turns = if C > 2 { 1 } else { TURNS };
+    let mut sums = [[Lanes::ZERO; C]; TURNS];
+    let (places_of_turns, last_places) = places.split_at(places.len() / turns * turns);
+    let (blocks_of_turns, last_blocks) = blocks.split_at(places_of_turns.len());
+    for (places, blocks) in places_of_turns.chunks_exact(turns).zip(blocks_of_turns.chunks_exact(turns)) {
+        for turn in 0..turns {
+            add_product::<T, C, FMA>(&mut sums[turn], &blocks[turn], &weight[places[turn] as usize]);
+        }
+    }
+    for (&place, block) in last_places.iter().zip(last_blocks) {
+        add_product::<T, C, FMA>(&mut sums[0], block, &weight[place as usize]);
+    }
+    let [mut sum, others @ ..] = sums;
+    for c in 0..C {
+        for other in others.iter().take(turns - 1) {
+            sum[c].add(&other[c]);
+        }
+    }
+    let mut quarters = [[T::ZERO; 4]; C];
+    for c in 0..C {
+        quarters[c] = sum[c].quarter();
+    }
+    quarters
+}
+
+const TURNS: usize = 4;
+
+#[inline(always)]
+fn add_product<T: Real, const C: usize, const FMA: bool>(
+    sums: &mut [Lanes<T>; C],
+    block: &[u8; BLOCK],
+    weight: &[Lanes<T>; C],
+) {
+    let x = Lanes::from_bytes(block);
+    for c in 0..C {
+        sums[c].add_product::<FMA>(&x, &weight[c]);
+    }
+}
+
+/// The update after a pass: `W -= rate (gradient + lambda W)`, which also sums W's columns anew.
+pub(crate) struct Update<'a, T, const C: usize> {
+    pub(crate) parameters: &'a mut Parameters<T, C>,
+    /// What each thread found.
+    pub(crate) found: &'a mut [Found<T, C>],
+    pub(crate) by: By,
+}
+
+/// By what a gradient's sums become an update.
+#[derive(Clone, Copy)]
+pub(crate) struct By {
+    /// a / n
+    pub(crate) scale: f64,
+    /// c / n
+    pub(crate) offset: f64,
+    /// 1 / n
+    pub(crate) one: f64,
+    /// c
+    pub(crate) base: f64,
+    pub(crate) learning_rate: f64,
+    /// lambda
+    pub(crate) l2: f64,
+    /// lambda where the bias is penalised, else 0
+    pub(crate) l2_of_bias: f64,
+    pub(crate) columns: usize,
+}
+
+impl<T: Real, const C: usize> Task for Update<'_, T, C> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<const FMA: bool>(self) {
+        let Self { parameters, found, by } = self;
+        let blocks = parameters.is_feature.len();
+        let sums = Found::gather(found);
+        // (1 - rate lambda) W - rate a/n P^T D - rate c/n colsum(D)
+        let keep = T::from_f64(1.0 - by.learning_rate * by.l2);
+        let scale = T::from_f64(-by.learning_rate * by.scale);
+        let keep_bias = T::from_f64(1.0 - by.learning_rate * by.l2_of_bias);
+        let rate = T::from_f64(-by.learning_rate * by.one);
+        for set in 0..parameters.bias.len() / C {
+            let [mut residuals, mut shift] = [[T::ZERO; C]; 2];
+            for c in 0..C {
+                residuals[c] = sums.residuals[set * C + c].sum();
+                shift[c] = T::from_f64(-by.learning_rate * by.offset) * residuals[c];
+            }
+            let mut column_sums = [Lanes::ZERO; C];
+            let weight = parameters.weight[set * blocks..][..blocks].iter_mut();
+            let gradient = &sums.gradient[set * blocks..][..blocks];
+            for ((weight, gradient), is_feature) in weight.zip(gradient).zip(&parameters.is_feature) {
+                for c in 0..C {
+                    let mut new = Lanes::ZERO;
+                    new.add_times::<FMA>(is_feature, shift[c]);
+                    new.add_times::<FMA>(&weight[c], keep);
+                    new.add_times::<FMA>(&gradient[c], scale);
+                    column_sums[c].add(&new);
+                    weight[c] = new;
+                }
+            }
+            for c in 0..C {
+                let column = set * C + c;
+                let bias = rate.times_plus::<FMA>(residuals[c], keep_bias * parameters.bias[column]);
+                parameters.bias[column] = bias;
+                if column < by.columns {
+                    parameters.base[column] = T::from_f64(by.base).times_plus::<FMA>(column_sums[c].sum(), bias);
+                }
+            }
+        }
+    }
+}
