@@ -5,7 +5,8 @@ use std::path::Path;
 
 use anyhow::Result;
 use burn_dataset::Dataset;
-use chainrule_data::{Counts, Data, DataError, Images, Request, digits, find, mnist, sha256_of_files};
+use chainrule_data::{Counts, Data, DataError, Images, Request, digits, find_within, mnist, sha256_of_files};
+use chainrule_records::DataConfig;
 use serde::Serialize;
 
 use crate::options::DataOptions;
@@ -41,7 +42,9 @@ pub(crate) fn data(options: &DataOptions) -> Result<u8> {
         (None, true) => Request::Mnist,
         (None, false) => experiment::request(options.data.source.as_deref().unwrap_or("auto")),
     };
-    let data = find(&request, counts, &mut |line| {
+    // Of large files only the labels and the checksum are wanted.
+    let resident_bytes = DataConfig::default().resident_bytes;
+    let data = find_within(&request, counts, resident_bytes, &mut |line| {
         if !options.output.quiet {
             say(line);
         }
@@ -61,11 +64,7 @@ fn write_digits(folder: &Path, seed: u64, counts: Counts) -> Result<()> {
         anyhow::bail!("{} exists already; name another folder with --write-idx", path.display());
     }
     std::fs::create_dir_all(folder).map_err(|problem| DataError::Write { path: folder.to_owned(), problem })?;
-    let [train_images, train_labels, test_images, test_labels] = &names;
-    let [train, validation] = digits::draw_both(seed, counts);
-    train.write(train_images, train_labels)?;
-    validation.write(test_images, test_labels)?;
-    Ok(())
+    Ok(digits::write_both(seed, counts, &names)?)
 }
 
 fn about(data: &Data) -> About {

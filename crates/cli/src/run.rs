@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail};
 use burn::tensor::{Device, FloatDType};
-use chainrule_data::{Data, Split, mnist, sha256_of_files};
+use chainrule_data::{Data, Selection, Split, mnist, sha256_of_files};
 use chainrule_gradcheck::f64_works;
 use chainrule_kernels::Isa;
 use chainrule_models::{Classifier, LogisticRegressionConfig, SoftmaxRegressionConfig, to_precision, weight_norm};
@@ -16,7 +16,8 @@ use chainrule_records::{
     TrainConfig, Versions, WeightNorms,
 };
 use chainrule_training::{
-    DeviceLost, Ending, Examples, Expansion, Observer, TrainError, Trained, fused_rows, label_order, train, train_fused,
+    DeviceLost, Ending, Examples, Expansion, Observer, Source as RowSource, Stream, TrainError, Trained, fused_rows,
+    label_order, train, train_streamed,
 };
 
 use crate::backend::{self, Backend};
@@ -90,8 +91,31 @@ impl Source {
 
 /// The rows of a run, as bytes.
 pub(crate) struct Rows {
-    splits: [Split; 2],
+    splits: [Part; 2],
     about: DataSummary,
+}
+
+/// Rows in memory, or where they are.
+enum Part {
+    Resident(Split),
+    InFile(Selection),
+}
+
+/// Validation rows of up to so many bytes are in memory whatever `data.resident_bytes` says, since they are evaluated again and again.
+const KEPT_FOR_VALIDATION: u64 = 16 << 20;
+
+impl Part {
+    /// Chosen rows, in memory unless they stay in a file and are more than `resident_bytes`.
+    fn new(selection: Selection, resident_bytes: u64) -> Result<Self> {
+        if selection.file().is_some() && selection.bytes() > resident_bytes {
+            return Ok(Self::InFile(selection));
+        }
+        Ok(Self::Resident(selection.read()?))
+    }
+
+    fn stays_in_file(&self) -> bool {
+        matches!(self, Self::InFile(_))
+    }
 }
 
 impl Rows {
@@ -99,16 +123,31 @@ impl Rows {
     pub(crate) fn new(config: &TrainConfig, data: &Data, source: &Source) -> Result<Self> {
         let order = label_order(config.model().kind, config.data());
         let asked = config.data();
-        let (splits, classes) = data.split(asked.train_images, asked.validation_images, order.as_deref())?;
+        let ([train, validation], classes) =
+            data.select(asked.train_images, asked.validation_images, order.as_deref())?;
         let (height, width) = data.train.size();
         let about = DataSummary {
             source: source.name.clone(),
             sha256: source.sha256(),
-            train: splits[0].len(),
-            validation: splits[1].len(),
+            train: train.len(),
+            validation: validation.len(),
             image_size: [height, width],
             classes,
         };
+        let resident_bytes = asked.resident_bytes;
+        let splits =
+            [Part::new(train, resident_bytes)?, Part::new(validation, resident_bytes.max(KEPT_FOR_VALIDATION))?];
+        if config.descent().gradient != GradientSource::Fused
+            && let Some(Part::InFile(rows)) = splits.iter().find(|part| part.stays_in_file())
+        {
+            let file = rows.file().context("a file")?;
+            bail!(
+                "{}: {} bytes of chosen rows are more than data.resident_bytes = {resident_bytes}, and only the fused kernels train on rows \
+                 that stay in their file; take --gradient fused on a CPU, fewer data.train_images or data.validation_images, or allow for more",
+                file.display(),
+                rows.bytes()
+            );
+        }
         Ok(Self { splits, about })
     }
 
@@ -117,18 +156,27 @@ impl Rows {
     }
 
     /// The training rows' labels.
-    pub(crate) fn train_labels(&self) -> &[u8] {
-        &self.splits[0].labels
+    pub(crate) fn train_labels(&self) -> Vec<u8> {
+        match &self.splits[0] {
+            Part::Resident(split) => split.labels.clone(),
+            Part::InFile(selection) => (0..selection.len()).map(|row| selection.label(row)).collect(),
+        }
     }
 
     /// Makes them what a config's gradients are computed from.
     pub(crate) fn load(self, config: &TrainConfig, machine: &Machine) -> Loaded {
-        let precision = config.descent().precision;
-        let expansion = if machine.backend.is_apart() { Expansion::Device } else { Expansion::Host };
         let form = if config.descent().gradient == GradientSource::Fused {
-            Form::Bytes(Box::new(self.splits.each_ref().map(fused_rows)))
+            let form = |part| match part {
+                Part::Resident(split) => Bytes::Resident(fused_rows(&split)),
+                Part::InFile(selection) => Bytes::InFile(Stream::new(selection)),
+            };
+            Form::Bytes(Box::new(self.splits.map(form)))
         } else {
-            let examples = |split| Examples::new(&split, precision, &machine.device, expansion);
+            let expansion = if machine.backend.is_apart() { Expansion::Device } else { Expansion::Host };
+            let examples = |part| {
+                let Part::Resident(split) = part else { unreachable!("refused when they were chosen") };
+                Examples::new(&split, config.descent().precision, &machine.device, expansion)
+            };
             Form::Tensors(Box::new(self.splits.map(examples)))
         };
         Loaded { form, about: self.about }
@@ -146,23 +194,41 @@ enum Form {
     /// Resident on a device.
     Tensors(Box<[Examples; 2]>),
     /// As the fused kernels read them.
-    Bytes(Box<[chainrule_kernels::Rows; 2]>),
+    Bytes(Box<[Bytes; 2]>),
+}
+
+/// Rows as the fused kernels read them.
+enum Bytes {
+    Resident(chainrule_kernels::Rows),
+    InFile(Stream),
+}
+
+impl Bytes {
+    fn source(&self) -> RowSource<'_> {
+        match self {
+            Self::Resident(rows) => RowSource::Resident(rows),
+            Self::InFile(stream) => RowSource::Streamed(stream),
+        }
+    }
 }
 
 impl Loaded {
     fn n_features(&self) -> usize {
         match &self.form {
             Form::Tensors(examples) => examples[0].n_features(),
-            Form::Bytes(rows) => rows[0].n_features(),
+            Form::Bytes(rows) => rows[0].source().n_features(),
         }
     }
 
     /// How the fused kernels take the training rows, where they do.
     pub(crate) fn kernels(&self, machine: &Machine) -> Option<String> {
         let Form::Bytes(rows) = &self.form else { return None };
-        let reading = match rows[0].kept() {
-            1.0 => "every byte, since no block of 16 is all 0".to_owned(),
-            kept => format!("{:.0} % of the bytes, the blocks of 16 that are not all 0", 100.0 * kept),
+        let reading = match &rows[0] {
+            Bytes::Resident(rows) if rows.kept() == 1.0 => "every byte, since no block of 16 is all 0".to_owned(),
+            Bytes::Resident(rows) => {
+                format!("{:.0} % of the bytes, the blocks of 16 that are not all 0", 100.0 * rows.kept())
+            }
+            Bytes::InFile(stream) => format!("the training rows in {} again and again", stream.file().display()),
         };
         let (isa, threads) = (Isa::best(), machine.threads);
         Some(format!(
@@ -238,10 +304,22 @@ impl Run<'_> {
         let descent_start = Instant::now();
         let trained = match &self.rows.form {
             Form::Tensors(rows) => train(model, &rows[0], &rows[1], self.config, &mut timed),
-            Form::Bytes(rows) => train_fused(model, &rows[0], &rows[1], self.config, self.machine.threads, &mut timed),
+            Form::Bytes(rows) => {
+                let [train, validation] = rows.each_ref().map(Bytes::source);
+                train_streamed(model, train, validation, self.config, self.machine.threads, &mut timed)
+            }
         };
         let trained = match trained {
-            Err(TrainError::DeviceLost(lost)) => return Err(self.save_what_is_left(&lost)),
+            Err(TrainError::DeviceLost(lost)) => {
+                return Err(self.save_what_is_left(
+                    &lost,
+                    &format!("{} stopped answering", self.machine.backend),
+                    &lost.reason,
+                ));
+            }
+            Err(TrainError::DataLost(lost)) => {
+                return Err(self.save_what_is_left(&lost, &lost.reason, "the training ended there"));
+            }
             other => other?,
         };
         let training = descent_start.elapsed().saturating_sub(timed.validation);
@@ -261,8 +339,8 @@ impl Run<'_> {
         Ok((summary, trained.ending))
     }
 
-    /// Writes what was read from a device before it stopped answering; gives the error to tell.
-    fn save_what_is_left(&self, lost: &DeviceLost) -> anyhow::Error {
+    /// Writes what a training came to before its device or its data was lost; gives the error to tell.
+    fn save_what_is_left(&self, lost: &DeviceLost, what: &str, more: &str) -> anyhow::Error {
         let save = || -> Result<String> {
             self.folder.write_history(&lost.history)?;
             let Some((step, parameters)) = &lost.parameters else { return Ok(String::new()) };
@@ -271,13 +349,11 @@ impl Run<'_> {
         };
         match save() {
             Ok(model) => anyhow!(
-                "{} stopped answering after step {} ({}); the history so far{model} is in {}",
-                self.machine.backend,
+                "{what} after step {} ({more}); the history so far{model} is in {}",
                 lost.history.train_loss.len(),
-                lost.reason,
                 self.folder.path().display()
             ),
-            Err(error) => error.context(format!("{} stopped answering ({})", self.machine.backend, lost.reason)),
+            Err(error) => error.context(format!("{what} ({more})")),
         }
     }
 

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use anyhow::Result;
-use chainrule_data::find;
+use chainrule_data::find_within;
 use chainrule_records::RunFolder;
 use chainrule_training::{Ending, steps_per_epoch};
 
@@ -26,7 +26,8 @@ pub(crate) fn train(options: &TrainOptions) -> Result<u8> {
             say(line);
         }
     };
-    let data = find(&experiment::request(&config.data().source), experiment::digits_to_draw(&config), &mut tell)?;
+    let request = experiment::request(&config.data().source);
+    let data = find_within(&request, experiment::digits_to_draw(&config), config.data().resident_bytes, &mut tell)?;
     let source = Source::new(&data);
     let rows = Rows::new(&config, &data, &source)?;
     // The files' bytes are no longer needed: what is trained on goes to the device.

@@ -4,11 +4,15 @@
 //! pen width and shaky hand, and some carry a stray stroke, so that a linear classifier errs as often as on real digits.
 //! Only `+ - * /` and square roots are used: IEEE 754 rounds these alike everywhere, which sine and cosine are not.
 
+use std::num::NonZero;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
 use chacha20::ChaCha8Rng;
 use rand::{RngExt, SeedableRng};
 
-use crate::idx::IdxImages;
-use crate::{Counts, Images};
+use crate::idx::{self, IdxImages, Writer};
+use crate::{Ahead, Counts, DataError, Images};
 
 /// The seed of the digits that training falls back to.
 pub const SEED: u64 = 0;
@@ -70,18 +74,58 @@ pub fn draw_both(seed: u64, counts: Counts) -> [Images; 2] {
     [draw(seed, 0, counts.train), draw(seed, 1, counts.validation)]
 }
 
+/// Writes the same as four IDX files: training images, training labels, validation images, validation labels. Drawn by all of this
+/// machine's cores and never more than a few thousand at a time; each file appears whole or not at all.
+///
+/// # Errors
+/// Where a file cannot be written.
+pub fn write_both(seed: u64, counts: Counts, files: &[PathBuf; 4]) -> Result<(), DataError> {
+    let [train_images, train_labels, validation_images, validation_labels] = files;
+    write(seed, 0, counts.train, train_images, train_labels)?;
+    write(seed, 1, counts.validation, validation_images, validation_labels)
+}
+
+/// Digits drawn at once by a thread.
+const AT_ONCE: usize = 1024;
+
+fn write(seed: u64, split: u64, count: usize, images: &Path, labels: &Path) -> Result<(), DataError> {
+    let threads = std::thread::available_parallelism().map_or(1, NonZero::get);
+    let range = move |i: usize| i * AT_ONCE..((i + 1) * AT_ONCE).min(count);
+    let drawn = Ahead::new(count.div_ceil(AT_ONCE), threads, move |i| draw_range(seed, split, range(i)));
+    let (mut images, mut labels) = (Writer::new(images)?, Writer::new(labels)?);
+    images.write(&idx::images_header(count, SIDE, SIDE))?;
+    labels.write(&idx::labels_header(count))?;
+    for (pixels_of_some, labels_of_some) in drawn.map_err(|problem| DataError::Thread { problem })? {
+        images.write(&pixels_of_some)?;
+        labels.write(&labels_of_some)?;
+    }
+    images.finish()?;
+    labels.finish()
+}
+
+/// Bytes of so many digits.
+pub(crate) fn bytes(count: usize) -> u64 {
+    (count * SIDE * SIDE) as u64
+}
+
 fn draw(seed: u64, split: u64, count: usize) -> Images {
+    let (pixels, labels) = draw_range(seed, split, 0..count);
+    Images::new(IdxImages { height: SIDE, width: SIDE, pixels }, labels)
+}
+
+/// Pixels and labels of these digits.
+fn draw_range(seed: u64, split: u64, range: Range<usize>) -> (Vec<u8>, Vec<u8>) {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    let mut pixels = Vec::with_capacity(count * SIDE * SIDE);
-    let mut labels = Vec::with_capacity(count);
-    for image in 0..count as u64 {
+    let mut pixels = Vec::with_capacity(range.len() * SIDE * SIDE);
+    let mut labels = Vec::with_capacity(range.len());
+    for image in range.start as u64..range.end as u64 {
         // A stream of its own for each image, so that it depends on neither its neighbours nor their number.
         rng.set_stream(2 * image + split);
         let label = rng.random_range(0..10u8);
         labels.push(label);
         pixels.extend(draw_digit(label, &mut rng));
     }
-    Images::new(IdxImages { height: SIDE, width: SIDE, pixels }, labels)
+    (pixels, labels)
 }
 
 /// A number from `-range` to `range`, on a grid of 2^24 steps that f32 holds exactly.

@@ -27,6 +27,50 @@ pub enum DataError {
         /// What is wrong with it.
         problem: String,
     },
+    /// A file that images are read from while they are needed has become shorter.
+    #[error("{}: breaks off in image {row}, of {images} that it had when it was opened; it was cut off meanwhile", .path.display())]
+    CutOff {
+        /// The file.
+        path: PathBuf,
+        /// The first image that is not whole, from 0.
+        row: u64,
+        /// Images that it had.
+        images: usize,
+    },
+    /// Images cannot be read from a file any more.
+    #[error("{}: cannot read images {first} to {last}: {problem}", .path.display())]
+    Row {
+        /// The file.
+        path: PathBuf,
+        /// The first image asked for, from 0.
+        first: usize,
+        /// The last image asked for.
+        last: usize,
+        /// What the system said.
+        problem: std::io::Error,
+    },
+    /// The same, as burn-dataset passes it on.
+    #[error(transparent)]
+    Dataset(burn_dataset::DatasetError),
+    /// No thread could be had for reading ahead.
+    #[error("there is no thread to be had for reading data ahead ({problem}); take fewer with --threads")]
+    Thread {
+        /// What the system said.
+        problem: std::io::Error,
+    },
+    /// More digits are to be drawn than may lie in memory.
+    #[error(
+        "{count} drawn digits take {bytes} bytes, more than data.resident_bytes = {resident_bytes}; write them to a folder \
+         (cargo xtask data --write-idx DIR --train-images N), which is read piece by piece (--data DIR)"
+    )]
+    ManyDigits {
+        /// Digits to be drawn.
+        count: usize,
+        /// Bytes that they take.
+        bytes: u64,
+        /// Bytes that may lie in memory.
+        resident_bytes: u64,
+    },
     /// A folder lacks one of the four files.
     #[error("{}: no {name} here, plain or .gz; a data folder holds the four IDX files of MNIST by their usual names", .folder.display())]
     Missing {

@@ -3,20 +3,24 @@
 //! A header is a claim that may be false: memory is taken as bytes arrive, never as the header asks, and reading stops one
 //! byte past what the header counts, however far a gzip would inflate.
 
+use std::cmp::Ordering;
 use std::fs::File;
 use std::io::{BufReader, Read, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use atomic_write_file::AtomicWriteFile;
 use flate2::bufread::MultiGzDecoder;
 
 use crate::DataError;
+use crate::image_file::ImageFile;
 
 /// Unsigned bytes in three dimensions: image, row, column.
 const IMAGES_MAGIC: u32 = 0x0000_0803;
 /// Unsigned bytes in one dimension.
 const LABELS_MAGIC: u32 = 0x0000_0801;
 const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
+/// Bytes before the pixels of a file of images.
+pub(crate) const IMAGES_HEADER: usize = 16;
 
 /// An IDX file of images as it stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,16 +35,18 @@ pub struct IdxImages {
 
 impl IdxImages {
     /// The file's 16 header bytes, which its checksum covers.
-    pub fn header(&self) -> [u8; 16] {
-        let count = self.pixels.len() / (self.height * self.width);
-        let mut header = [0; 16];
-        for (field, value) in
-            header.chunks_exact_mut(4).zip([IMAGES_MAGIC, count as u32, self.height as u32, self.width as u32])
-        {
-            field.copy_from_slice(&value.to_be_bytes());
-        }
-        header
+    pub fn header(&self) -> [u8; IMAGES_HEADER] {
+        images_header(self.pixels.len() / (self.height * self.width), self.height, self.width)
     }
+}
+
+/// The 16 header bytes of a file of `count` images.
+pub fn images_header(count: usize, height: usize, width: usize) -> [u8; IMAGES_HEADER] {
+    let mut header = [0; IMAGES_HEADER];
+    for (field, value) in header.chunks_exact_mut(4).zip([IMAGES_MAGIC, count as u32, height as u32, width as u32]) {
+        field.copy_from_slice(&value.to_be_bytes());
+    }
+    header
 }
 
 /// The 8 header bytes of a file of `count` labels.
@@ -56,8 +62,24 @@ pub fn labels_header(count: usize) -> [u8; 8] {
 /// # Errors
 /// Where the file cannot be read, is no IDX file of images, or is shorter or longer than its header says.
 pub fn read_images(path: &Path) -> Result<IdxImages, DataError> {
-    let (sizes, pixels) = read::<3>(path, IMAGES_MAGIC, "images")?;
-    Ok(IdxImages { height: sizes[1], width: sizes[2], pixels })
+    match open_images(path, u64::MAX)? {
+        Opened::Read(images) => Ok(images),
+        Opened::Left(file) => unreachable!("{}: there is nothing larger than all", file.path().display()),
+    }
+}
+
+/// Images that were read, or left in their file.
+pub(crate) enum Opened {
+    Read(IdxImages),
+    Left(ImageFile),
+}
+
+/// Reads an IDX file of images, or leaves it as it is where it is plain and its pixels are more than `resident_bytes`.
+pub(crate) fn open_images(path: &Path, resident_bytes: u64) -> Result<Opened, DataError> {
+    match read::<3>(path, IMAGES_MAGIC, "images", resident_bytes)? {
+        ([_, height, width], Content::Read(pixels)) => Ok(Opened::Read(IdxImages { height, width, pixels })),
+        (sizes, Content::Left(file)) => Ok(Opened::Left(ImageFile::new(path, file, sizes)?)),
+    }
 }
 
 /// Reads an IDX file of labels.
@@ -65,7 +87,10 @@ pub fn read_images(path: &Path) -> Result<IdxImages, DataError> {
 /// # Errors
 /// Where the file cannot be read, is no IDX file of labels, or is shorter or longer than its header says.
 pub fn read_labels(path: &Path) -> Result<Vec<u8>, DataError> {
-    Ok(read::<1>(path, LABELS_MAGIC, "labels")?.1)
+    match read::<1>(path, LABELS_MAGIC, "labels", u64::MAX)?.1 {
+        Content::Read(labels) => Ok(labels),
+        Content::Left(_) => unreachable!("there is nothing larger than all"),
+    }
 }
 
 /// Writes images as a plain IDX file.
@@ -80,24 +105,56 @@ pub fn write_labels(path: &Path, labels: &[u8]) -> Result<(), DataError> {
 
 /// Writes a file that appears whole or not at all: beside its place, synced, then renamed.
 pub(crate) fn write_whole(path: &Path, parts: &[&[u8]]) -> Result<(), DataError> {
-    let write = || {
-        let mut file = AtomicWriteFile::open(path)?;
-        for part in parts {
-            file.write_all(part)?;
-        }
-        file.commit()
-    };
-    write().map_err(|problem| DataError::Write { path: path.to_owned(), problem })
+    let mut writer = Writer::new(path)?;
+    for part in parts {
+        writer.write(part)?;
+    }
+    writer.finish()
 }
 
-/// The header's `D` sizes and the bytes that they count.
-fn read<const D: usize>(path: &Path, magic: u32, what: &str) -> Result<([usize; D], Vec<u8>), DataError> {
+/// A file that is written piece by piece, beside its place, and appears there whole when it is finished, or not at all.
+pub(crate) struct Writer {
+    path: PathBuf,
+    file: AtomicWriteFile,
+}
+
+impl Writer {
+    pub(crate) fn new(path: &Path) -> Result<Self, DataError> {
+        match AtomicWriteFile::open(path) {
+            Ok(file) => Ok(Self { path: path.to_owned(), file }),
+            Err(problem) => Err(DataError::Write { path: path.to_owned(), problem }),
+        }
+    }
+
+    pub(crate) fn write(&mut self, part: &[u8]) -> Result<(), DataError> {
+        self.file.write_all(part).map_err(|problem| DataError::Write { path: self.path.clone(), problem })
+    }
+
+    pub(crate) fn finish(self) -> Result<(), DataError> {
+        self.file.commit().map_err(|problem| DataError::Write { path: self.path, problem })
+    }
+}
+
+/// What a header counts: read, or left in the file since it is too much.
+enum Content {
+    Read(Vec<u8>),
+    Left(File),
+}
+
+/// The header's `D` sizes, and the bytes that they count where these are not more than `resident_bytes`.
+fn read<const D: usize>(
+    path: &Path,
+    magic: u32,
+    what: &str,
+    resident_bytes: u64,
+) -> Result<([usize; D], Content), DataError> {
     let problem = |problem: String| DataError::Idx { path: path.to_owned(), problem };
     let io = |problem| DataError::Read { path: path.to_owned(), problem };
 
-    let mut file = BufReader::new(File::open(path).map_err(io)?);
-    let is_gzip = std::io::BufRead::fill_buf(&mut file).map_err(io)?.starts_with(&GZIP_MAGIC);
-    let mut content: Box<dyn Read> = if is_gzip { Box::new(MultiGzDecoder::new(file)) } else { Box::new(file) };
+    let file = File::open(path).map_err(io)?;
+    let mut reader = BufReader::new(&file);
+    let is_gzip = std::io::BufRead::fill_buf(&mut reader).map_err(io)?.starts_with(&GZIP_MAGIC);
+    let mut content: Box<dyn Read> = if is_gzip { Box::new(MultiGzDecoder::new(reader)) } else { Box::new(reader) };
     // A gzip that breaks off or is damaged fails here, an unreadable file too: the system's words name which.
     let mut take = |limit: u64| -> Result<Vec<u8>, DataError> {
         let mut bytes = Vec::new();
@@ -132,17 +189,27 @@ fn read<const D: usize>(path: &Path, magic: u32, what: &str) -> Result<([usize; 
         Some(bytes) if bytes < u64::MAX / 2 => bytes,
         _ => return Err(problem(format!("its header counts impossibly many {what} (sizes {sizes:?})"))),
     };
+    if expected > resident_bytes {
+        if is_gzip {
+            return Err(problem(format!(
+                "its {expected} bytes of {what} are more than data.resident_bytes = {resident_bytes}, and only a plain file can \
+                 be read piece by piece; gunzip it, or allow for more"
+            )));
+        }
+        drop(content);
+        return Ok((sizes, Content::Left(file)));
+    }
     let mut bytes = take(expected + 1)?;
-    match bytes.len() as u64 {
-        found if found < expected => {
-            Err(problem(format!("breaks off: its header counts {expected} bytes of {what}, {found} are there")))
-        }
-        found if found > expected => {
-            Err(problem(format!("goes on after the {expected} bytes of {what} that its header counts")))
-        }
-        _ => {
-            bytes.shrink_to_fit();
-            Ok((sizes, bytes))
-        }
+    check_length(expected, bytes.len() as u64, what).map_err(problem)?;
+    bytes.shrink_to_fit();
+    Ok((sizes, Content::Read(bytes)))
+}
+
+/// What is wrong where a header counts otherwise than what follows.
+pub(crate) fn check_length(expected: u64, found: u64, what: &str) -> Result<(), String> {
+    match found.cmp(&expected) {
+        Ordering::Less => Err(format!("breaks off: its header counts {expected} bytes of {what}, {found} are there")),
+        Ordering::Greater => Err(format!("goes on after the {expected} bytes of {what} that its header counts")),
+        Ordering::Equal => Ok(()),
     }
 }

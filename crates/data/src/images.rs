@@ -1,8 +1,10 @@
 use std::path::Path;
+use std::sync::Arc;
 
 use burn_dataset::{Dataset, DatasetError};
 
-use crate::idx::{self, IdxImages};
+use crate::idx::{self, IdxImages, Opened, Writer};
+use crate::image_file::{ImageFile, PIECE};
 use crate::{DataError, sha256};
 
 /// One image with its label, as [`Images`] gives it.
@@ -14,11 +16,18 @@ pub struct LabelledImage {
     pub label: u8,
 }
 
-/// Images and labels in memory, a byte a pixel: a burn-dataset `Dataset` of [`LabelledImage`].
+/// Images and labels, a byte a pixel: a burn-dataset `Dataset` of [`LabelledImage`]. The labels are in memory; the images are, too, or stay in
+/// their file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Images {
-    images: IdxImages,
+    images: Pixels,
     labels: Vec<u8>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Pixels {
+    Resident(IdxImages),
+    InFile(Arc<ImageFile>),
 }
 
 impl Images {
@@ -27,16 +36,20 @@ impl Images {
     pub fn new(images: IdxImages, labels: Vec<u8>) -> Self {
         let size = images.height * images.width;
         assert_eq!(images.pixels.len(), labels.len() * size, "pixels for {} images of {size}", labels.len());
-        Self { images, labels }
+        Self { images: Pixels::Resident(images), labels }
     }
 
-    /// Reads two IDX files that belong together.
+    /// Reads two IDX files that belong together. Images of more than `resident_bytes` stay in their file, which is read once, for its checksum.
     ///
     /// # Errors
-    /// Where one cannot be read or is not whole, or where they differ in length.
-    pub fn read(images: &Path, labels: &Path) -> Result<Self, DataError> {
-        let (file, images, labels) = (images, idx::read_images(images)?, idx::read_labels(labels)?);
-        let count = images.pixels.len() / (images.height * images.width);
+    /// Where one cannot be read or is not whole, or where they differ in length; where images that are to stay in their file are gzipped.
+    pub fn read(images: &Path, labels: &Path, resident_bytes: u64) -> Result<Self, DataError> {
+        // The labels first: they are read in no time, where the checksum of a large file takes its time.
+        let (file, labels) = (images, idx::read_labels(labels)?);
+        let (count, images) = match idx::open_images(file, resident_bytes)? {
+            Opened::Read(images) => (images.pixels.len() / (images.height * images.width), Pixels::Resident(images)),
+            Opened::Left(file) => (file.count, Pixels::InFile(Arc::new(file))),
+        };
         if count != labels.len() {
             let folder = file.parent().unwrap_or(file).to_owned();
             return Err(DataError::Lengths { folder, images: count, labels: labels.len() });
@@ -47,15 +60,36 @@ impl Images {
     /// Writes two plain IDX files.
     ///
     /// # Errors
-    /// Where a file cannot be written.
+    /// Where a file cannot be written, or the images be read.
     pub fn write(&self, images: &Path, labels: &Path) -> Result<(), DataError> {
-        idx::write_images(images, &self.images)?;
+        let (height, width) = self.size();
+        let mut writer = Writer::new(images)?;
+        writer.write(&idx::images_header(self.labels.len(), height, width))?;
+        let rows_at_once = (PIECE / (height * width)).max(1);
+        let mut pixels = Vec::new();
+        for first in (0..self.labels.len()).step_by(rows_at_once) {
+            pixels.resize(rows_at_once.min(self.labels.len() - first) * height * width, 0);
+            self.read_pixels(first, &mut pixels)?;
+            writer.write(&pixels)?;
+        }
+        writer.finish()?;
         idx::write_labels(labels, &self.labels)
     }
 
     /// Rows and columns of an image.
     pub fn size(&self) -> (usize, usize) {
-        (self.images.height, self.images.width)
+        match &self.images {
+            Pixels::Resident(images) => (images.height, images.width),
+            Pixels::InFile(file) => (file.height, file.width),
+        }
+    }
+
+    /// The file that the images stay in, where they do.
+    pub fn file(&self) -> Option<&Path> {
+        match &self.images {
+            Pixels::Resident(_) => None,
+            Pixels::InFile(file) => Some(file.path()),
+        }
     }
 
     /// The labels, row by row.
@@ -63,25 +97,52 @@ impl Images {
         &self.labels
     }
 
-    /// The pixels of one image.
+    /// The pixels of one image in memory.
     ///
     /// # Panics
-    /// Where `row` is past the end.
+    /// Where `row` is past the end, or the images stay in their file.
     pub fn pixels(&self, row: usize) -> &[u8] {
-        let size = self.images.height * self.images.width;
-        &self.images.pixels[row * size..][..size]
+        let Pixels::Resident(images) = &self.images else { panic!("the images stay in their file") };
+        let size = images.height * images.width;
+        &images.pixels[row * size..][..size]
+    }
+
+    /// Fills `pixels` with those of the images from `first` on, as many as there is room for.
+    ///
+    /// # Errors
+    /// Where the images stay in their file and that cannot be read any more.
+    ///
+    /// # Panics
+    /// Where they go past the end, or `pixels` has room for a part of one.
+    pub fn read_pixels(&self, first: usize, pixels: &mut [u8]) -> Result<(), DataError> {
+        let (height, width) = self.size();
+        let size = height * width;
+        assert!(pixels.len().is_multiple_of(size), "room for whole images of {size} bytes, not {}", pixels.len());
+        match &self.images {
+            Pixels::Resident(images) => {
+                pixels.copy_from_slice(&images.pixels[first * size..][..pixels.len()]);
+                Ok(())
+            }
+            Pixels::InFile(file) => file.read(first, pixels),
+        }
     }
 
     /// SHA-256 of the images file and of the labels file, decompressed.
     pub fn file_checksums(&self) -> [String; 2] {
-        let header = self.images.header();
-        [sha256([&header[..], &self.images.pixels]), sha256([&idx::labels_header(self.labels.len())[..], &self.labels])]
+        let of_images = match &self.images {
+            Pixels::Resident(images) => sha256([&images.header()[..], &images.pixels]),
+            Pixels::InFile(file) => file.sha256.clone(),
+        };
+        [of_images, sha256([&idx::labels_header(self.labels.len())[..], &self.labels])]
     }
 }
 
 impl Dataset<LabelledImage> for Images {
     fn get(&self, index: usize) -> Result<LabelledImage, DatasetError> {
-        Ok(LabelledImage { pixels: self.pixels(index).to_vec(), label: self.labels[index] })
+        let (height, width) = self.size();
+        let mut pixels = vec![0; height * width];
+        self.read_pixels(index, &mut pixels).map_err(DatasetError::new)?;
+        Ok(LabelledImage { pixels, label: self.labels[index] })
     }
 
     fn len(&self) -> usize {

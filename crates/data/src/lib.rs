@@ -3,26 +3,33 @@
 //! - [`idx`]: the IDX format of MNIST, plain or gzipped, any image size, read with errors and written whole
 //! - [`mnist`]: the four MNIST files, known by checksum; the cache folder shared with burn-dataset; the download
 //! - [`digits`]: digits drawn by code, the same bytes on every platform for a seed
-//! - [`Images`]: images and labels in memory, a burn-dataset [`Dataset`](burn_dataset::Dataset)
+//! - [`Images`]: images and labels, in memory or left in their file, a burn-dataset [`Dataset`](burn_dataset::Dataset)
 //! - [`find`]: which of these a run gets
-//! - [`Split`]: the rows and classes that a run asks for, preprocessed
+//! - [`Selection`]: the rows and classes that a run asks for; [`Split`]: the same in memory, preprocessed
 //! - [`BatchOrder`]: the order of the rows in each epoch
+//! - [`Ahead`]: what other threads read or draw while this one computes
 //!
 //! It knows burn-dataset, but not Burn's tensors.
 
+mod ahead;
 mod checksum;
 pub mod digits;
 mod error;
 pub mod idx;
+mod image_file;
 mod images;
 pub mod mnist;
 mod order;
+mod positioned;
+mod selection;
 mod source;
 mod split;
 
+pub use ahead::Ahead;
 pub use checksum::sha256;
 pub use error::DataError;
 pub use images::{Images, LabelledImage};
-pub use order::{BatchOrder, Shuffle};
-pub use source::{Counts, Data, Origin, Request, find, read_folder, sha256_of_files};
-pub use split::{Split, pixel_value, rows_of};
+pub use order::{BatchOrder, Order, Shuffle};
+pub use selection::Selection;
+pub use source::{Counts, Data, Origin, Request, find, find_within, read_folder, sha256_of_files};
+pub use split::{Split, pixel_value};

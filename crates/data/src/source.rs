@@ -2,7 +2,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::{DataError, Images, Split, digits, mnist, rows_of, sha256};
+use crate::{DataError, Images, Selection, Split, digits, mnist, sha256};
 
 /// Which data a run asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,7 +50,7 @@ impl fmt::Display for Origin {
     }
 }
 
-/// A data set in memory: images to train on and images to validate on.
+/// A data set: images to train on and images to validate on.
 #[derive(Clone, Debug)]
 pub struct Data {
     /// Where it came from.
@@ -80,14 +80,28 @@ impl Data {
     /// are named. Gives both splits, and the classes in the order of their positions.
     ///
     /// # Errors
-    /// Where there are fewer rows, a class without an image, or, with no classes named, a validation label that no
-    /// training image has.
+    /// As [`Data::select`], and where images stay in their file and that cannot be read any more.
     pub fn split(
         &self,
         train: Option<usize>,
         validation: Option<usize>,
         classes: Option<&[u8]>,
     ) -> Result<([Split; 2], Vec<u8>), DataError> {
+        let ([train, validation], classes) = self.select(train, validation, classes)?;
+        Ok(([train.read()?, validation.read()?], classes))
+    }
+
+    /// The same before any pixel is copied.
+    ///
+    /// # Errors
+    /// Where there are fewer rows, a class without an image, or, with no classes named, a validation label that no
+    /// training image has.
+    pub fn select(
+        &self,
+        train: Option<usize>,
+        validation: Option<usize>,
+        classes: Option<&[u8]>,
+    ) -> Result<([Selection; 2], Vec<u8>), DataError> {
         let take = |asked: Option<usize>, found: usize, key, what| match asked {
             Some(asked) if asked > found => Err(DataError::TooFew { key, asked, found, what }),
             asked => Ok(asked.unwrap_or(found)),
@@ -108,30 +122,51 @@ impl Data {
                 (0..=largest).collect()
             }
         };
-        let splits = [
-            rows_of(&self.train, 0..train_rows, &classes, "training images")?,
-            rows_of(&self.validation, found - validation_rows..found, &classes, "validation images")?,
+        let selections = [
+            Selection::new(&self.train, 0..train_rows, &classes, "training images")?,
+            Selection::new(&self.validation, found - validation_rows..found, &classes, "validation images")?,
         ];
-        Ok((splits, classes))
+        Ok((selections, classes))
     }
 }
 
-/// Gets the data that `request` asks for; `tell` hears what takes time and what was tried in vain.
+/// Gets the data that `request` asks for, all of it in memory; `tell` hears what takes time and what was tried in vain.
 ///
 /// # Errors
 /// Where named data is not there or not right. [`Request::Auto`] without `$CHAINRULE_DATA` always ends in data.
 pub fn find(request: &Request, digits: Counts, tell: &mut dyn FnMut(&str)) -> Result<Data, DataError> {
+    find_within(request, digits, u64::MAX, tell)
+}
+
+/// The same, but a file with more than `resident_bytes` of pixels stays where it is, and is read as it is needed.
+///
+/// # Errors
+/// As [`find`]; where such a file is gzipped, and where more digits than that are to be drawn.
+pub fn find_within(
+    request: &Request,
+    digits: Counts,
+    resident_bytes: u64,
+    tell: &mut dyn FnMut(&str),
+) -> Result<Data, DataError> {
     match request {
-        Request::Folder(folder) => read_folder(folder),
-        Request::Embedded => Ok(Data::new(Origin::Embedded, digits::draw_both(digits::SEED, digits))),
-        Request::Mnist => find_mnist(tell),
+        Request::Folder(folder) => read_folder_within(folder, resident_bytes),
+        Request::Embedded => {
+            for count in [digits.train, digits.validation] {
+                let bytes = digits::bytes(count);
+                if bytes > resident_bytes {
+                    return Err(DataError::ManyDigits { count, bytes, resident_bytes });
+                }
+            }
+            Ok(Data::new(Origin::Embedded, digits::draw_both(digits::SEED, digits)))
+        }
+        Request::Mnist => find_mnist(resident_bytes, tell),
         Request::Auto => {
             if let Some(folder) = std::env::var_os("CHAINRULE_DATA").filter(|folder| !folder.is_empty()) {
-                return read_folder(Path::new(&folder));
+                return read_folder_within(Path::new(&folder), resident_bytes);
             }
-            find_mnist(tell).or_else(|error| {
+            find_mnist(resident_bytes, tell).or_else(|error| {
                 tell(&format!("{error}; taking the embedded digits"));
-                find(&Request::Embedded, digits, tell)
+                find_within(&Request::Embedded, digits, resident_bytes, tell)
             })
         }
     }
@@ -142,10 +177,10 @@ pub fn sha256_of_files(checksums: &[String]) -> String {
     sha256(checksums.iter().map(String::as_bytes))
 }
 
-fn find_mnist(tell: &mut dyn FnMut(&str)) -> Result<Data, DataError> {
+fn find_mnist(resident_bytes: u64, tell: &mut dyn FnMut(&str)) -> Result<Data, DataError> {
     let folder = mnist::cache_folder();
     if folder.join(mnist::FILES[0].split).join(mnist::FILES[0].name).exists() {
-        match mnist::read_cache(&folder) {
+        match mnist::read_cache_within(&folder, resident_bytes) {
             Ok(images) => return Ok(Data::new(Origin::MnistCache(folder), images)),
             Err(error) => tell(&format!("the cached MNIST is not whole: {error}")),
         }
@@ -153,7 +188,7 @@ fn find_mnist(tell: &mut dyn FnMut(&str)) -> Result<Data, DataError> {
     let url = std::env::var("CHAINRULE_MNIST_URL").unwrap_or_else(|_| mnist::URL.to_owned());
     tell(&format!("fetching MNIST (11 MB) from {url}"));
     mnist::download(&url, &folder)?;
-    Ok(Data::new(Origin::MnistDownload(folder.clone()), mnist::read_cache(&folder)?))
+    Ok(Data::new(Origin::MnistDownload(folder.clone()), mnist::read_cache_within(&folder, resident_bytes)?))
 }
 
 /// Reads the four IDX files of a folder, each plain or gzipped, by MNIST's names (`train-images-idx3-ubyte`, or with a dot
@@ -162,6 +197,10 @@ fn find_mnist(tell: &mut dyn FnMut(&str)) -> Result<Data, DataError> {
 /// # Errors
 /// Where a file is absent, cannot be read, or does not fit the others.
 pub fn read_folder(folder: &Path) -> Result<Data, DataError> {
+    read_folder_within(folder, u64::MAX)
+}
+
+fn read_folder_within(folder: &Path, resident_bytes: u64) -> Result<Data, DataError> {
     let path = |file: &mnist::File| {
         let dotted = file.name.replacen("-idx", ".idx", 1);
         let below = folder.join(file.split);
@@ -173,8 +212,8 @@ pub fn read_folder(folder: &Path) -> Result<Data, DataError> {
         return Err(DataError::Read { path: folder.to_owned(), problem });
     }
     let [train_images, train_labels, test_images, test_labels] = &mnist::FILES;
-    let train = Images::read(&path(train_images)?, &path(train_labels)?)?;
-    let validation = Images::read(&path(test_images)?, &path(test_labels)?)?;
+    let train = Images::read(&path(train_images)?, &path(train_labels)?, resident_bytes)?;
+    let validation = Images::read(&path(test_images)?, &path(test_labels)?, resident_bytes)?;
     if train.size() != validation.size() {
         let (train, validation) = (train.size(), validation.size());
         return Err(DataError::Sizes { folder: folder.to_owned(), train, validation });

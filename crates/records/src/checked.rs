@@ -168,6 +168,8 @@ fn check(config: &TrainConfig) -> Result<(), (&'static str, String)> {
         holds("data.classes", !repeated, "names a class twice")?;
         holds("data.classes", classes.len() >= 2, "expected at least two classes")?;
     }
+    // TOML's integers are signed.
+    holds("data.resident_bytes", i64::try_from(data.resident_bytes).is_ok(), "expected at most 9223372036854775807")?;
     if config.model.kind == ModelKind::Logistic {
         let two = data.classes.as_ref().is_some_and(|classes| classes.len() == 2);
         holds(

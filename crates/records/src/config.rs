@@ -81,6 +81,10 @@ pub struct DataConfig {
     /// The labels to tell apart, all where absent. The logistic model takes two, the first being the positive one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub classes: Option<Vec<u8>>,
+    /// Images of more bytes than this, a byte a pixel, are not taken into memory: they stay in their file, and the fused kernels train on them piece
+    /// by piece.
+    #[serde(default = "one_gibibyte")]
+    pub resident_bytes: u64,
 }
 
 /// `[model]`: which of the two.
@@ -194,9 +198,19 @@ fn auto() -> String {
     "auto".to_owned()
 }
 
+fn one_gibibyte() -> u64 {
+    1 << 30
+}
+
 impl Default for DataConfig {
     fn default() -> Self {
-        Self { source: auto(), train_images: None, validation_images: None, classes: None }
+        Self {
+            source: auto(),
+            train_images: None,
+            validation_images: None,
+            classes: None,
+            resident_bytes: one_gibibyte(),
+        }
     }
 }
 

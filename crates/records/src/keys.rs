@@ -5,11 +5,12 @@ use toml::{Table, Value};
 use crate::ConfigError;
 
 /// Every key, in the order of the README.
-pub(crate) const KEYS: [&str; 19] = [
+pub(crate) const KEYS: [&str; 20] = [
     "data.source",
     "data.train_images",
     "data.validation_images",
     "data.classes",
+    "data.resident_bytes",
     "model.kind",
     "objective.l2",
     "objective.penalize_bias",

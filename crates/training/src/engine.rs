@@ -1,4 +1,7 @@
+use std::sync::Arc;
+
 use burn::tensor::TensorReadError;
+use chainrule_data::{DataError, Order};
 use chainrule_records::Parameters;
 
 use crate::Metrics;
@@ -8,20 +11,47 @@ pub(crate) trait Engine: Send {
     /// Training rows.
     fn rows(&self) -> usize;
 
+    /// An epoch begins, whose steps take whole batches of this size from this order, one after the other.
+    fn begin_epoch(&mut self, order: &Arc<Order>, batch_size: usize) -> Result<(), Failure> {
+        let _ = (order, batch_size);
+        Ok(())
+    }
+
     /// One update.
-    fn step(&mut self, batch: &[usize]) -> Result<(), TensorReadError>;
+    fn step(&mut self, batch: &[usize]) -> Result<(), Failure>;
 
     /// The batches' mean cross-entropies, each before its update, of the steps since this was last asked.
-    fn losses(&mut self) -> Result<Vec<f64>, TensorReadError>;
+    fn losses(&mut self) -> Result<Vec<f64>, Failure>;
 
-    fn evaluate(&mut self) -> Result<Evaluated, TensorReadError>;
+    fn evaluate(&mut self) -> Result<Evaluated, Failure>;
 
     /// Of the training rows and of the validation rows.
-    fn metrics(&mut self) -> Result<[Metrics; 2], TensorReadError>;
+    fn metrics(&mut self) -> Result<[Metrics; 2], Failure>;
 
-    fn parameters(&mut self) -> Result<Parameters, TensorReadError>;
+    fn parameters(&mut self) -> Result<Parameters, Failure>;
 
     fn set(&mut self, parameters: &Parameters);
+}
+
+/// Why an engine cannot go on.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// The device does not give back what it computed.
+    Device(TensorReadError),
+    /// The rows cannot be read any more.
+    Data(DataError),
+}
+
+impl From<TensorReadError> for Failure {
+    fn from(error: TensorReadError) -> Self {
+        Self::Device(error)
+    }
+}
+
+impl From<DataError> for Failure {
+    fn from(error: DataError) -> Self {
+        Self::Data(error)
+    }
 }
 
 /// What one evaluation finds.

@@ -80,9 +80,14 @@ impl Examples {
 /// A split as the fused kernels read it. The features are those of [`Examples::new`].
 pub fn fused_rows(split: &Split) -> Rows {
     let labels = split.labels.iter().copied().map(u32::from).collect();
+    kernel_rows(&split.pixels, split.size, labels)
+}
+
+/// Pixels of so many lines and columns an image as the fused kernels read them.
+pub(crate) fn kernel_rows(pixels: &[u8], size: [usize; 2], labels: Vec<u32>) -> Rows {
     // Of a line two points tell all.
     let (offset, scale) = (pixel_value(0), (pixel_value(255) - pixel_value(0)) / 255.0);
-    Rows::new(&split.pixels, split.size, labels, scale, offset)
+    Rows::new(pixels, size, labels, scale, offset)
 }
 
 /// The features of pixels, one after the other, looked up on the device: `[pixels.len()]`.

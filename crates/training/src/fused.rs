@@ -1,26 +1,58 @@
 //! Steps and evaluations by the kernels, on the bytes of the rows.
 
-use burn::tensor::TensorReadError;
+use std::ops::Range;
+use std::sync::Arc;
+
+use chainrule_data::{Ahead, DataError, Order};
 use chainrule_kernels::{Float, Fused, Isa, Model, Rows, Step};
 use chainrule_records::{Parameters, Precision, TrainConfig};
 
-use crate::Metrics;
-use crate::engine::{Engine, Evaluated};
+use crate::engine::{Engine, Evaluated, Failure};
+use crate::{Metrics, Stream};
+
+/// Where the kernels take rows from.
+#[derive(Clone, Copy, Debug)]
+pub enum Source<'a> {
+    /// All of them in memory.
+    Resident(&'a Rows),
+    /// A chunk at a time.
+    Streamed(&'a Stream),
+}
+
+impl Source<'_> {
+    fn len(self) -> usize {
+        match self {
+            Source::Resident(rows) => rows.len(),
+            Source::Streamed(stream) => stream.len(),
+        }
+    }
+
+    /// Features of a row, d.
+    pub fn n_features(self) -> usize {
+        match self {
+            Source::Resident(rows) => rows.n_features(),
+            Source::Streamed(stream) => stream.n_features(),
+        }
+    }
+}
 
 /// Parameters on their way down.
 pub(crate) struct Kernels<'a> {
     fused: Fused,
     step: Step,
-    train: &'a Rows,
-    validation: &'a Rows,
+    train: Source<'a>,
+    validation: Source<'a>,
+    threads: usize,
+    /// The epoch's steps to come, where the rows do not lie in memory.
+    batches: Option<Batches>,
     losses: Vec<f64>,
 }
 
 impl<'a> Kernels<'a> {
     pub(crate) fn new(
         model: Model,
-        train: &'a Rows,
-        validation: &'a Rows,
+        train: Source<'a>,
+        validation: Source<'a>,
         config: &TrainConfig,
         threads: usize,
     ) -> Self {
@@ -37,13 +69,42 @@ impl<'a> Kernels<'a> {
             },
             train,
             validation,
+            threads,
+            batches: None,
             losses: Vec::new(),
         }
     }
 
-    fn metrics_on(&mut self, rows: &Rows) -> Metrics {
-        let found = self.fused.evaluate(rows);
-        Metrics { loss: found.loss, accuracy: found.right as f64 / rows.len() as f64 }
+    fn metrics_on(&mut self, source: Source<'_>) -> Result<Metrics, DataError> {
+        let n = source.len() as f64;
+        let (mut loss, mut right) = (0.0, 0);
+        self.on_all(source, |fused, rows| {
+            let found = fused.evaluate(rows);
+            // A single chunk's loss is the whole, unrounded.
+            loss += found.loss * (rows.len() as f64 / n);
+            right += found.right;
+        })?;
+        Ok(Metrics { loss, accuracy: right as f64 / n })
+    }
+
+    fn accuracy_on(&mut self, source: Source<'_>) -> Result<f64, DataError> {
+        let mut right = 0;
+        self.on_all(source, |fused, rows| right += fused.right(rows))?;
+        Ok(right as f64 / source.len() as f64)
+    }
+
+    /// All rows in their order, at once or a chunk at a time.
+    fn on_all(&mut self, source: Source<'_>, mut f: impl FnMut(&mut Fused, &Rows)) -> Result<(), DataError> {
+        match source {
+            Source::Resident(rows) => f(&mut self.fused, rows),
+            Source::Streamed(stream) => {
+                let n = stream.len();
+                for chunk in stream.chunks(Arc::new(Order::of_file(n)), n, stream.units_a_chunk(1), self.threads)? {
+                    f(&mut self.fused, &chunk?);
+                }
+            }
+        }
+        Ok(())
     }
 }
 
@@ -52,33 +113,90 @@ impl Engine for Kernels<'_> {
         self.train.len()
     }
 
-    fn step(&mut self, batch: &[usize]) -> Result<(), TensorReadError> {
-        self.losses.push(self.fused.step(self.train, batch, self.step));
+    fn begin_epoch(&mut self, order: &Arc<Order>, batch_size: usize) -> Result<(), Failure> {
+        // What was read ahead for an epoch that is over goes first.
+        self.batches = None;
+        if let Source::Streamed(stream) = self.train {
+            self.batches = Some(Batches::new(stream, order, batch_size, self.threads)?);
+        }
         Ok(())
     }
 
-    fn losses(&mut self) -> Result<Vec<f64>, TensorReadError> {
+    fn step(&mut self, batch: &[usize]) -> Result<(), Failure> {
+        let loss = match (self.train, &mut self.batches) {
+            (Source::Resident(rows), _) => self.fused.step(rows, batch, self.step),
+            (Source::Streamed(_), Some(batches)) => {
+                let (rows, batch) = batches.next()?;
+                self.fused.step(rows, batch, self.step)
+            }
+            (Source::Streamed(_), None) => unreachable!("an epoch begins before its first step"),
+        };
+        self.losses.push(loss);
+        Ok(())
+    }
+
+    fn losses(&mut self) -> Result<Vec<f64>, Failure> {
         Ok(std::mem::take(&mut self.losses))
     }
 
-    fn evaluate(&mut self) -> Result<Evaluated, TensorReadError> {
+    fn evaluate(&mut self) -> Result<Evaluated, Failure> {
         Ok(Evaluated {
-            validation: self.metrics_on(self.validation),
-            train_accuracy: self.fused.right(self.train) as f64 / self.train.len() as f64,
+            validation: self.metrics_on(self.validation)?,
+            train_accuracy: self.accuracy_on(self.train)?,
             parameters: self.parameters()?,
         })
     }
 
-    fn metrics(&mut self) -> Result<[Metrics; 2], TensorReadError> {
-        Ok([self.train, self.validation].map(|rows| self.metrics_on(rows)))
+    fn metrics(&mut self) -> Result<[Metrics; 2], Failure> {
+        // Nothing more is stepped on.
+        self.batches = None;
+        Ok([self.metrics_on(self.train)?, self.metrics_on(self.validation)?])
     }
 
-    fn parameters(&mut self) -> Result<Parameters, TensorReadError> {
+    fn parameters(&mut self) -> Result<Parameters, Failure> {
         let (weight, bias) = self.fused.parameters();
         Ok(Parameters { n_features: self.train.n_features(), n_classes: bias.len(), weight, bias })
     }
 
     fn set(&mut self, parameters: &Parameters) {
         self.fused.set(&parameters.weight, &parameters.bias);
+    }
+}
+
+/// An epoch's batches, several a chunk.
+struct Batches {
+    chunks: Ahead<Result<Rows, DataError>>,
+    current: Option<Rows>,
+    /// The next batch's rows of the current chunk.
+    next: Range<usize>,
+    /// `0..`, of which each batch is a part.
+    places: Vec<usize>,
+    batch_size: usize,
+}
+
+impl Batches {
+    fn new(stream: &Stream, order: &Arc<Order>, batch_size: usize, threads: usize) -> Result<Self, DataError> {
+        let n_batches = order.len() / batch_size;
+        let batches_a_chunk = stream.units_a_chunk(batch_size).min(n_batches);
+        let (n_rows, rows_a_chunk) = (n_batches * batch_size, batches_a_chunk * batch_size);
+        Ok(Self {
+            chunks: stream.chunks(Arc::clone(order), n_rows, rows_a_chunk, threads)?,
+            current: None,
+            next: 0..0,
+            places: (0..rows_a_chunk).collect(),
+            batch_size,
+        })
+    }
+
+    /// The rows of a chunk, and those of them that are the next batch.
+    fn next(&mut self) -> Result<(&Rows, &[usize]), DataError> {
+        if self.current.as_ref().is_none_or(|rows| self.next.end >= rows.len()) {
+            self.current = None;
+            self.current = Some(self.chunks.next().expect("as many batches as the epoch has")?);
+            self.next = 0..0;
+        }
+        self.next = self.next.end..self.next.end + self.batch_size;
+        let rows = self.current.as_ref().expect("taken just now");
+        Ok((rows, &self.places[self.next.clone()]))
     }
 }

@@ -6,7 +6,7 @@ use burn::tensor::{FloatDType, Tensor, TensorData, TensorReadError};
 use chainrule_models::{Classifier, CostAndGradient, L2, autodiff, closed_form};
 use chainrule_records::{GradientSource, Parameters, TrainConfig};
 
-use crate::engine::{Engine, Evaluated};
+use crate::engine::{Engine, Evaluated, Failure};
 use crate::{Examples, Metrics};
 
 /// Steps whose losses may wait on the device before they are read back: reading makes the device finish its work first.
@@ -54,7 +54,7 @@ impl<M: Classifier> Engine for Tensors<'_, M> {
         self.examples.len()
     }
 
-    fn step(&mut self, batch: &[usize]) -> Result<(), TensorReadError> {
+    fn step(&mut self, batch: &[usize]) -> Result<(), Failure> {
         let Examples { features, labels } = self.examples.batch(batch);
         let CostAndGradient { cross_entropy, gradient } = match self.gradient {
             GradientSource::Autodiff => autodiff(&self.model, features, labels, self.l2),
@@ -65,16 +65,19 @@ impl<M: Classifier> Engine for Tensors<'_, M> {
         let gradient = gradient.into_params(self.model.linear());
         self.model = self.optimizer.step(self.learning_rate, self.model.clone(), gradient);
         self.losses_on_device.push(cross_entropy);
-        if self.losses_on_device.len() >= LOSSES_ON_DEVICE { self.read_losses() } else { Ok(()) }
+        if self.losses_on_device.len() >= LOSSES_ON_DEVICE {
+            self.read_losses()?;
+        }
+        Ok(())
     }
 
-    fn losses(&mut self) -> Result<Vec<f64>, TensorReadError> {
+    fn losses(&mut self) -> Result<Vec<f64>, Failure> {
         self.read_losses()?;
         Ok(std::mem::take(&mut self.losses))
     }
 
     /// The host waits for the device once.
-    fn evaluate(&mut self) -> Result<Evaluated, TensorReadError> {
+    fn evaluate(&mut self) -> Result<Evaluated, Failure> {
         let (model, validation, train) = (self.model.valid(), self.validation, self.examples);
         let logits = model.scores(validation.features.clone());
         let [weight, bias] = flat(&model);
@@ -93,12 +96,12 @@ impl<M: Classifier> Engine for Tensors<'_, M> {
         })
     }
 
-    fn metrics(&mut self) -> Result<[Metrics; 2], TensorReadError> {
+    fn metrics(&mut self) -> Result<[Metrics; 2], Failure> {
         let model = self.model.valid();
         Ok([evaluate(&model, self.examples)?, evaluate(&model, self.validation)?])
     }
 
-    fn parameters(&mut self) -> Result<Parameters, TensorReadError> {
+    fn parameters(&mut self) -> Result<Parameters, Failure> {
         let [weight, bias] = read(flat(&self.model.valid()))?;
         Ok(Parameters { n_features: self.examples.n_features(), n_classes: bias.len(), weight, bias })
     }

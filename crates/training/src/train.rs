@@ -1,6 +1,6 @@
 use std::num::NonZero;
+use std::sync::Arc;
 
-use burn::tensor::TensorReadError;
 use chainrule_data::{BatchOrder, Shuffle};
 use chainrule_kernels::{Model, Rows};
 use chainrule_models::Classifier;
@@ -9,8 +9,8 @@ use chainrule_records::{
     TrainConfig,
 };
 
-use crate::engine::{Engine, Evaluated};
-use crate::fused::Kernels;
+use crate::engine::{Engine, Evaluated, Failure};
+use crate::fused::{Kernels, Source};
 use crate::tensors::{Tensors, with_parameters};
 use crate::{Examples, Observer};
 
@@ -36,16 +36,19 @@ pub enum TrainError {
     /// The device stopped answering.
     #[error("the device stopped answering: {}", .0.reason)]
     DeviceLost(Box<DeviceLost>),
+    /// Rows that stay in their file cannot be read any more.
+    #[error("{}", .0.reason)]
+    DataLost(Box<DeviceLost>),
 }
 
-/// What a training had read from its device before that stopped answering.
+/// What a training came to before its device stopped answering, or its data could not be read any more.
 #[derive(Clone, Debug)]
 pub struct DeviceLost {
-    /// What the backend said.
+    /// What the backend said, or what is wrong with the data.
     pub reason: String,
-    /// The losses and evaluations.
+    /// The losses and evaluations: those that were read from a device, or all.
     pub history: History,
-    /// The step of the last evaluation, and the parameters after it.
+    /// The parameters after a step, and which: after the last evaluation's, or the last of all.
     pub parameters: Option<(usize, Parameters)>,
 }
 
@@ -128,6 +131,23 @@ pub fn train_fused<M: Classifier>(
     threads: NonZero<usize>,
     observer: &mut dyn Observer,
 ) -> Result<Trained<M>, TrainError> {
+    let (examples, validation) = (Source::Resident(examples), Source::Resident(validation));
+    train_streamed(model, examples, validation, config, threads, observer)
+}
+
+/// The same on rows that stay in their file or are in memory. As many threads again read ahead. Where the layout is the same and a batch's rows
+/// are, so are the steps, bit for bit; a loss on more rows than make a chunk is rounded otherwise.
+///
+/// # Errors
+/// As [`train_fused`], and where a file cannot be read any more, with what the training came to until then.
+pub fn train_streamed<M: Classifier>(
+    model: M,
+    examples: Source<'_>,
+    validation: Source<'_>,
+    config: &TrainConfig,
+    threads: NonZero<usize>,
+    observer: &mut dyn Observer,
+) -> Result<Trained<M>, TrainError> {
     let [_, k] = model.linear().weight.dims();
     let kernel = match config.model().kind {
         ModelKind::Logistic => Model::Logistic,
@@ -187,10 +207,17 @@ fn walk(engine: &mut dyn Engine, config: &TrainConfig, observer: &mut dyn Observ
             best: walk.early_stopping.best(),
             final_metrics,
         }),
-        Err(error) => {
+        Err(Failure::Device(error)) => {
             // Some errors of Burn go on with a backtrace.
             let reason = error.to_string().lines().take(3).map(str::trim).collect::<Vec<_>>().join(" ");
             Err(TrainError::DeviceLost(Box::new(DeviceLost { reason, history: walk.history, parameters: walk.last })))
+        }
+        Err(Failure::Data(error)) => {
+            // What was computed is still there.
+            let read = walk.read_losses(engine).and_then(|_| engine.parameters());
+            let parameters = read.ok().filter(|_| walk.steps > 0).map(|parameters| (walk.steps - 1, parameters));
+            let (reason, history) = (error.to_string(), walk.history);
+            Err(TrainError::DataLost(Box::new(DeviceLost { reason, history, parameters })))
         }
     }
 }
@@ -215,7 +242,7 @@ impl Walk<'_> {
         &mut self,
         engine: &mut dyn Engine,
         observer: &mut dyn Observer,
-    ) -> Result<(Ending, FinalMetrics, Parameters), TensorReadError> {
+    ) -> Result<(Ending, FinalMetrics, Parameters), Failure> {
         let mut ending = self.descend(engine, observer)?;
         if !matches!(ending, Ending::Diverged { .. })
             && let Some(step) = self.read_losses(engine)?
@@ -240,15 +267,19 @@ impl Walk<'_> {
     }
 
     /// All steps and evaluations.
-    fn descend(&mut self, engine: &mut dyn Engine, observer: &mut dyn Observer) -> Result<Ending, TensorReadError> {
+    fn descend(&mut self, engine: &mut dyn Engine, observer: &mut dyn Observer) -> Result<Ending, Failure> {
         let descent = self.config.descent();
         let mut order = BatchOrder::new(shuffle(&descent.shuffle));
         order.skip(descent.shuffle.skip_epochs, engine.rows());
+        let mut batch = Vec::with_capacity(descent.batch_size);
         for epoch in 0..descent.epochs {
-            let rows = order.next_epoch(engine.rows());
-            for batch in rows.chunks_exact(descent.batch_size) {
+            let rows = Arc::new(order.next_order(engine.rows()));
+            engine.begin_epoch(&rows, descent.batch_size)?;
+            for first in (0..=rows.len() - descent.batch_size).step_by(descent.batch_size) {
+                batch.clear();
+                batch.extend(rows.range(first..first + descent.batch_size));
                 let step = self.steps;
-                engine.step(batch)?;
+                engine.step(&batch)?;
                 self.steps += 1;
                 if step.is_multiple_of(self.evaluation_interval)
                     && let Some(ending) = self.evaluate(engine, step, epoch, observer)?
@@ -270,7 +301,7 @@ impl Walk<'_> {
         step: usize,
         epoch: usize,
         observer: &mut dyn Observer,
-    ) -> Result<Option<Ending>, TensorReadError> {
+    ) -> Result<Option<Ending>, Failure> {
         if let Some(step) = self.read_losses(engine)? {
             return Ok(Some(Ending::Diverged { step }));
         }
@@ -297,7 +328,7 @@ impl Walk<'_> {
     }
 
     /// Adds the losses since the last time to the history, up to the first that is not finite, whose step it gives.
-    fn read_losses(&mut self, engine: &mut dyn Engine) -> Result<Option<usize>, TensorReadError> {
+    fn read_losses(&mut self, engine: &mut dyn Engine) -> Result<Option<usize>, Failure> {
         let losses = engine.losses()?;
         let finite = losses.iter().take_while(|loss| loss.is_finite()).count();
         self.history.train_loss.extend_from_slice(&losses[..finite]);

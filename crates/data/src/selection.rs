@@ -1,0 +1,157 @@
+use std::ops::Range;
+use std::path::Path;
+use std::sync::Arc;
+
+use burn_dataset::Dataset;
+use burn_dataset::transform::{PartialDataset, SelectionDataset};
+
+use crate::{DataError, Images, LabelledImage, Split};
+
+/// Rows of some images and the position of each one's class among a run's classes, before any pixel is copied.
+#[derive(Clone, Debug)]
+pub struct Selection {
+    images: Arc<Images>,
+    rows: Chosen,
+    /// Of each label, where it is one of the classes.
+    positions: [Option<u8>; 256],
+}
+
+/// Which images.
+#[derive(Clone, Debug)]
+enum Chosen {
+    /// All of a range.
+    All(Range<usize>),
+    /// These, in the file's order; there are fewer than 2^32, as an IDX header counts them.
+    Some(Arc<[u32]>),
+}
+
+impl Selection {
+    /// The images of `range` whose label is one of `classes`, in their order.
+    ///
+    /// # Errors
+    /// Where a class has no image: `what` says of which rows.
+    pub(crate) fn new(
+        images: &Arc<Images>,
+        range: Range<usize>,
+        classes: &[u8],
+        what: &'static str,
+    ) -> Result<Self, DataError> {
+        let mut positions = [None; 256];
+        for (position, &class) in (0..=u8::MAX).zip(classes) {
+            positions[usize::from(class)] = Some(position);
+        }
+        let labels = &images.labels()[range.clone()];
+        if let Some(&class) = classes.iter().find(|class| !labels.contains(class)) {
+            return Err(DataError::EmptyClass { class, rows: range.len(), what });
+        }
+        let is_chosen = |label: u8| positions[usize::from(label)].is_some();
+        let rows = if labels.iter().all(|&label| is_chosen(label)) {
+            Chosen::All(range)
+        } else {
+            Chosen::Some(range.filter(|&row| is_chosen(images.labels()[row])).map(|row| row as u32).collect())
+        };
+        Ok(Self { images: Arc::clone(images), rows, positions })
+    }
+
+    /// Rows.
+    pub fn len(&self) -> usize {
+        match &self.rows {
+            Chosen::All(range) => range.len(),
+            Chosen::Some(rows) => rows.len(),
+        }
+    }
+
+    /// Whether there is no row.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Pixel rows and columns of an image.
+    pub fn size(&self) -> [usize; 2] {
+        let (height, width) = self.images.size();
+        [height, width]
+    }
+
+    /// Features of a row, d: an image's pixels.
+    pub fn n_features(&self) -> usize {
+        let [height, width] = self.size();
+        height * width
+    }
+
+    /// Bytes of all rows' pixels.
+    pub fn bytes(&self) -> u64 {
+        self.len() as u64 * self.n_features() as u64
+    }
+
+    /// The file that the images stay in, where they do.
+    pub fn file(&self) -> Option<&Path> {
+        self.images.file()
+    }
+
+    /// The position of a row's class.
+    ///
+    /// # Panics
+    /// Where `row` is past the end.
+    pub fn label(&self, row: usize) -> u8 {
+        let label = self.images.labels()[self.image(row)];
+        self.positions[usize::from(label)].expect("rows of other classes are not chosen")
+    }
+
+    /// The pixels of these rows, one after the other. Rows that follow each other in the file are read at once.
+    ///
+    /// # Errors
+    /// Where the images stay in their file and that cannot be read any more.
+    ///
+    /// # Panics
+    /// Where a row is past the end.
+    pub fn read_rows(&self, rows: impl ExactSizeIterator<Item = usize>) -> Result<Vec<u8>, DataError> {
+        let size = self.n_features();
+        let mut pixels = vec![0; rows.len() * size];
+        let mut rest = &mut pixels[..];
+        let mut images = rows.map(|row| self.image(row)).peekable();
+        while let Some(first) = images.next() {
+            let mut count = 1;
+            while images.next_if_eq(&(first + count)).is_some() {
+                count += 1;
+            }
+            let (next, after) = rest.split_at_mut(count * size);
+            self.images.read_pixels(first, next)?;
+            rest = after;
+        }
+        Ok(pixels)
+    }
+
+    /// All rows, in memory.
+    ///
+    /// # Errors
+    /// Where the images stay in their file and that cannot be read any more.
+    pub fn read(&self) -> Result<Split, DataError> {
+        let (range, chosen) = match &self.rows {
+            Chosen::All(range) => (range.clone(), (0..range.len()).collect()),
+            Chosen::Some(rows) => (0..self.images.labels().len(), rows.iter().map(|&row| row as usize).collect()),
+        };
+        let mut split = Split {
+            size: self.size(),
+            pixels: Vec::with_capacity(self.len() * self.n_features()),
+            labels: Vec::with_capacity(self.len()),
+        };
+        let rows = PartialDataset::<_, LabelledImage>::new(Arc::clone(&self.images), range.start, range.end);
+        for image in SelectionDataset::from_indices_checked(rows, chosen).iter() {
+            let image = image.map_err(DataError::Dataset)?;
+            split.pixels.extend_from_slice(&image.pixels);
+            split.labels.extend(self.positions[usize::from(image.label)]);
+        }
+        Ok(split)
+    }
+
+    /// The number in the file of a row's image.
+    fn image(&self, row: usize) -> usize {
+        match &self.rows {
+            Chosen::All(range) => {
+                assert!(row < range.len(), "row {row} of {}", range.len());
+                range.start + row
+            }
+            Chosen::Some(rows) => rows[row] as usize,
+        }
+    }
+}
