@@ -18,6 +18,7 @@
 //! - `report`: figures and verdicts, on runs that were made up for them
 //! - `page`: the report's page in a browser
 //! - `reproduce`: the command that makes the runs and writes the report
+//! - `stream`: training on images that stay in their file
 //! - `command`: the program as a person or a script calls it
 //! - `made_up`: runs that nobody made, for `report` and `page`
 //! - `support`: what they share
@@ -43,5 +44,6 @@ mod protocol;
 mod remote;
 mod report;
 mod reproduce;
+mod stream;
 mod support;
 mod training;

@@ -1,6 +1,5 @@
 use std::io;
 use std::panic::resume_unwind;
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread::{Builder, JoinHandle};
 
@@ -16,25 +15,24 @@ pub struct Ahead<T> {
 }
 
 impl<T: Send + 'static> Ahead<T> {
-    /// Has the things of numbers `0..count` made by so many threads.
+    /// Has the things of numbers `0..count` made by so many threads, each of which gets a maker of its own, with room that it may use again.
     ///
     /// # Errors
     /// Where the system does not give so many threads.
     ///
     /// # Panics
     /// Where there are to be no threads.
-    pub fn new(
+    pub fn new<M: FnMut(usize) -> T + Send + 'static>(
         count: usize,
         threads: usize,
-        make: impl Fn(usize) -> T + Send + Sync + 'static,
+        maker: impl Fn() -> M,
     ) -> Result<Self, io::Error> {
         assert!(threads > 0, "a thread at least");
-        let make = Arc::new(make);
         let mut ahead = Self { lanes: Vec::new(), workers: Vec::new(), next: 0, count };
         let threads = threads.min(count);
         for first in 0..threads {
             let (sender, lane) = sync_channel(1);
-            let make = Arc::clone(&make);
+            let mut make = maker();
             let work = move || {
                 for number in (first..count).step_by(threads) {
                     if sender.send(make(number)).is_err() {
@@ -83,6 +81,7 @@ impl<T> Drop for Ahead<T> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     use super::*;
@@ -91,7 +90,7 @@ mod tests {
     fn all_come_in_order_whatever_the_threads() {
         for threads in [1, 2, 3, 7] {
             for count in [0, 1, 2, 3, 20] {
-                let made: Vec<usize> = Ahead::new(count, threads, |i| i * i).expect("threads").collect();
+                let made: Vec<usize> = Ahead::new(count, threads, || |i| i * i).expect("threads").collect();
                 assert_eq!(made, (0..count).map(|i| i * i).collect::<Vec<_>>(), "{threads} threads");
             }
         }
@@ -100,8 +99,11 @@ mod tests {
     #[test]
     fn no_more_is_made_ahead_than_two_a_thread() {
         let made = Arc::new(AtomicUsize::new(0));
-        let count = Arc::clone(&made);
-        let mut ahead = Ahead::new(1000, 3, move |_| count.fetch_add(1, Ordering::SeqCst)).expect("threads");
+        let maker = || {
+            let count = Arc::clone(&made);
+            move |_| count.fetch_add(1, Ordering::SeqCst)
+        };
+        let mut ahead = Ahead::new(1000, 3, maker).expect("threads");
         for taken in 1..=10 {
             ahead.next();
             std::thread::sleep(std::time::Duration::from_millis(5));
@@ -115,6 +117,6 @@ mod tests {
     #[test]
     #[should_panic(expected = "number 5")]
     fn a_panic_is_passed_on() {
-        let _ = Ahead::new(10, 2, |i| assert!(i != 5, "number {i}")).expect("threads").count();
+        let _ = Ahead::new(10, 2, || |i| assert!(i != 5, "number {i}")).expect("threads").count();
     }
 }

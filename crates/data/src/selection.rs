@@ -97,17 +97,22 @@ impl Selection {
         self.positions[usize::from(label)].expect("rows of other classes are not chosen")
     }
 
-    /// The pixels of these rows, one after the other. Rows that follow each other in the file are read at once.
+    /// The pixels of these rows, one after the other, in `room`, which becomes as large as they need. Rows that follow each other in the file are
+    /// read at once.
     ///
     /// # Errors
     /// Where the images stay in their file and that cannot be read any more.
     ///
     /// # Panics
     /// Where a row is past the end.
-    pub fn read_rows(&self, rows: impl ExactSizeIterator<Item = usize>) -> Result<Vec<u8>, DataError> {
+    pub fn read_rows<'a>(
+        &self,
+        rows: impl ExactSizeIterator<Item = usize>,
+        room: &'a mut Vec<u8>,
+    ) -> Result<&'a [u8], DataError> {
         let size = self.n_features();
-        let mut pixels = vec![0; rows.len() * size];
-        let mut rest = &mut pixels[..];
+        room.resize(rows.len() * size, 0);
+        let mut rest = &mut room[..];
         let mut images = rows.map(|row| self.image(row)).peekable();
         while let Some(first) = images.next() {
             let mut count = 1;
@@ -118,7 +123,7 @@ impl Selection {
             self.images.read_pixels(first, next)?;
             rest = after;
         }
-        Ok(pixels)
+        Ok(room)
     }
 
     /// All rows, in memory.

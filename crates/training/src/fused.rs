@@ -99,7 +99,7 @@ impl<'a> Kernels<'a> {
             Source::Resident(rows) => f(&mut self.fused, rows),
             Source::Streamed(stream) => {
                 let n = stream.len();
-                for chunk in stream.chunks(Arc::new(Order::of_file(n)), n, stream.units_a_chunk(1), self.threads)? {
+                for chunk in stream.chunks(&Arc::new(Order::of_file(n)), n, stream.units_a_chunk(1), self.threads)? {
                     f(&mut self.fused, &chunk?);
                 }
             }
@@ -180,7 +180,7 @@ impl Batches {
         let batches_a_chunk = stream.units_a_chunk(batch_size).min(n_batches);
         let (n_rows, rows_a_chunk) = (n_batches * batch_size, batches_a_chunk * batch_size);
         Ok(Self {
-            chunks: stream.chunks(Arc::clone(order), n_rows, rows_a_chunk, threads)?,
+            chunks: stream.chunks(order, n_rows, rows_a_chunk, threads)?,
             current: None,
             next: 0..0,
             places: (0..rows_a_chunk).collect(),

@@ -57,20 +57,22 @@ impl Stream {
     /// Where there are not so many threads to be had; each chunk, where the file cannot be read any more.
     pub fn chunks(
         &self,
-        order: Arc<Order>,
+        order: &Arc<Order>,
         n_rows: usize,
         rows_a_chunk: usize,
         threads: usize,
     ) -> Result<Ahead<Result<Rows, DataError>>, DataError> {
-        let selection = Arc::clone(&self.selection);
-        let chunk = move |i: usize| {
-            let places = i * rows_a_chunk..((i + 1) * rows_a_chunk).min(n_rows);
-            let n = places.len();
-            let mut labels = Vec::with_capacity(n);
-            let rows = order.range(places).inspect(|&row| labels.push(u32::from(selection.label(row))));
-            let pixels = selection.read_rows(rows)?;
-            Ok(kernel_rows(&pixels, selection.size(), labels))
+        let maker = || {
+            let (selection, order) = (Arc::clone(&self.selection), Arc::clone(order));
+            let mut room = Vec::new();
+            move |i: usize| {
+                let places = i * rows_a_chunk..((i + 1) * rows_a_chunk).min(n_rows);
+                let mut labels = Vec::with_capacity(places.len());
+                let rows = order.range(places).inspect(|&row| labels.push(u32::from(selection.label(row))));
+                selection.read_rows(rows, &mut room)?;
+                Ok(kernel_rows(&room, selection.size(), labels))
+            }
         };
-        Ahead::new(n_rows.div_ceil(rows_a_chunk), threads, chunk).map_err(|problem| DataError::Thread { problem })
+        Ahead::new(n_rows.div_ceil(rows_a_chunk), threads, maker).map_err(|problem| DataError::Thread { problem })
     }
 }

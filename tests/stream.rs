@@ -1,0 +1,434 @@
+//! Training on images that stay in their file.
+
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::num::NonZero;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use chainrule_data::idx::{IdxImages, write_images, write_labels};
+use chainrule_data::{Counts, Data, DataError, Request, digits, find_within, mnist};
+use chainrule_models::SoftmaxRegressionConfig;
+use chainrule_records::{History, ModelKind, Summary, TrainConfig};
+use chainrule_training::{Observer, Source, Stream, TrainError, Trained, train_streamed};
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use tempfile::TempDir;
+
+use crate::command::{call, code, command, folder, text};
+use crate::support::{device, experiment, skip};
+
+/// Where a folder's images and labels lie: training images, training labels, validation images, validation labels.
+fn files(folder: &Path) -> [PathBuf; 4] {
+    mnist::FILES.map(|file| folder.join(file.name))
+}
+
+/// The program's folder, with so many digits in `digits`.
+fn with_digits(train: usize, validation: usize) -> TempDir {
+    let folder = folder();
+    let digits = folder.path().join("digits");
+    std::fs::create_dir(&digits).unwrap();
+    digits::write_both(digits::SEED, Counts { train, validation }, &files(&digits)).unwrap();
+    folder
+}
+
+fn in_files(folder: &Path) -> Data {
+    let request = Request::Folder(folder.to_owned());
+    find_within(&request, Counts { train: 1, validation: 1 }, 0, &mut |_| {}).unwrap()
+}
+
+fn read_history(run: &Path) -> History {
+    serde_json::from_slice(&std::fs::read(run.join("history.json")).unwrap()).unwrap()
+}
+
+fn read_summary(run: &Path) -> Summary {
+    serde_json::from_slice(&std::fs::read(run.join("summary.json")).unwrap()).unwrap()
+}
+
+/// Trains on `digits`, with so many bytes in memory, into a folder of that name; gives what was said.
+fn train(folder: &Path, out: &str, resident_bytes: u64, arguments: &[&str]) -> String {
+    let resident_bytes = format!("data.resident_bytes={resident_bytes}");
+    let all = [&["train", "--data", "digits", "--set", &resident_bytes, "--out", out, "--force"], arguments].concat();
+    let output = call(folder, &all);
+    let said = text(&output.stderr);
+    assert_eq!(code(&output), Some(0), "{arguments:?}: {said}");
+    said
+}
+
+#[test]
+fn a_streamed_run_is_the_resident_run_byte_for_byte() {
+    let folder = with_digits(3000, 700);
+    let folder = folder.path();
+    let set = |settings: &[&'static str]| settings.iter().flat_map(|&setting| ["--set", setting]).collect::<Vec<_>>();
+    let all_rows = ["data.train_images=3000", "data.validation_images=700", "descent.epochs=3"];
+    let cases: [(&str, &[&str], &str); 8] = [
+        ("configs/softmax.toml", &["descent.shuffle.generator=none"], "2"),
+        ("configs/softmax.toml", &["descent.shuffle.generator=numpy-legacy"], "1"),
+        ("configs/softmax.toml", &["descent.shuffle.generator=chacha", "descent.precision=f64"], "2"),
+        ("configs/softmax.toml", &["descent.shuffle.generator=none", "data.classes=[7,1,4]"], "2"),
+        ("configs/softmax.toml", &["descent.shuffle.skip_epochs=2", "objective.l2=0.1", "data.classes=[0,8]"], "1"),
+        // Batches that are no part of a chunk, and one that is more than a chunk.
+        (
+            "configs/softmax.toml",
+            &["descent.batch_size=7", "descent.learning_rate=0.2", "early_stopping.restore_best=true"],
+            "1",
+        ),
+        ("configs/logistic.toml", &["descent.batch_size=500"], "2"),
+        ("configs/logistic-shuffled.toml", &["descent.batch_size=16"], "1"),
+    ];
+    for (config, settings, threads) in cases {
+        let arguments = [&[config, "--threads", threads][..], &set(&all_rows), &set(settings)].concat();
+        let streamed = train(folder, "streamed", 0, &arguments);
+        let resident = train(folder, "resident", 1 << 30, &arguments);
+        assert!(streamed.contains("stay in digits/train-images-idx3-ubyte"), "{streamed}");
+        assert!(!resident.contains("stay in"), "{resident}");
+        for file in ["history.json", "model.safetensors"] {
+            let [streamed, resident] =
+                ["streamed", "resident"].map(|run| std::fs::read(folder.join(run).join(file)).unwrap());
+            assert!(streamed == resident, "{config} {settings:?}: {file} differs");
+        }
+        let [streamed, resident] = ["streamed", "resident"].map(|run| read_summary(&folder.join(run)));
+        assert!((streamed.final_metrics.train_loss - resident.final_metrics.train_loss).abs() < 1e-12);
+        assert_eq!(streamed.final_metrics.train_accuracy, resident.final_metrics.train_accuracy);
+        assert_eq!(streamed.final_metrics.validation_loss, resident.final_metrics.validation_loss);
+        assert_eq!((streamed.data, streamed.best_step), (resident.data, resident.best_step));
+    }
+}
+
+/// So large that few of them are many bytes.
+const SIDE: usize = 200;
+
+/// Writes three classes of images, a sixth of whose bytes are not 0.
+fn write_large(folder: &Path, train: usize, validation: usize) {
+    std::fs::create_dir(folder).unwrap();
+    for (count, files) in [train, validation].into_iter().zip(files(folder).chunks(2)) {
+        let labels: Vec<u8> = (0..count).map(|i| (i * i % 3) as u8).collect();
+        let pixel = |i: usize| {
+            let (row, at) = (i / SIDE / SIDE, i % (SIDE * SIDE));
+            if (at + 7 * row).is_multiple_of(6) { 40 * labels[row] + (at * (row + 3) % 100) as u8 } else { 0 }
+        };
+        let pixels = (0..count * SIDE * SIDE).map(pixel).collect();
+        write_images(&files[0], &IdxImages { height: SIDE, width: SIDE, pixels }).unwrap();
+        write_labels(&files[1], &labels).unwrap();
+    }
+}
+
+#[test]
+fn a_loss_on_many_chunks_is_that_of_all_rows_at_once() {
+    let folder = folder();
+    let folder = folder.path();
+    // 16.8 MB of validation images: more than are kept in memory in any case.
+    write_large(&folder.join("digits"), 128, 421);
+    let arguments = [
+        "configs/softmax.toml",
+        "--set",
+        "data.train_images=128",
+        "--set",
+        "data.validation_images=421",
+        "--set",
+        "descent.batch_size=16",
+        "--set",
+        "descent.learning_rate=0.0001",
+        "--set",
+        "descent.epochs=2",
+    ];
+    train(folder, "streamed", 0, &arguments);
+    train(folder, "resident", 1 << 30, &arguments);
+    let [streamed, resident] = ["streamed", "resident"].map(|run| read_history(&folder.join(run)));
+    assert_eq!(streamed.train_loss, resident.train_loss);
+    let evaluations = streamed.evaluations.iter().zip(&resident.evaluations);
+    assert!(evaluations.len() >= 8);
+    for (a, b) in evaluations {
+        assert!((a.validation_loss / b.validation_loss - 1.0).abs() < 1e-13, "{a:?} {b:?}");
+        assert_eq!(a.validation_accuracy, b.validation_accuracy);
+        assert!(b.validation_loss.is_finite());
+    }
+    let losses: Vec<f64> = streamed.evaluations.iter().map(|evaluation| evaluation.validation_loss).collect();
+    assert!(losses.windows(2).all(|pair| pair[0] != pair[1]), "losses that do not move prove nothing: {losses:?}");
+}
+
+#[test]
+fn checksums_and_rows_of_a_file_that_stays_are_those_of_one_that_is_read() {
+    let folder = with_digits(1500, 300);
+    let folder = folder.path().join("digits");
+    let (left, read) = (in_files(&folder), chainrule_data::read_folder(&folder).unwrap());
+    assert_eq!(left.train.file(), Some(&*files(&folder)[0]));
+    assert_eq!(read.train.file(), None);
+    assert_eq!(left.file_checksums(), read.file_checksums());
+    let classes = Some(&[4, 0, 9][..]);
+    assert_eq!(left.split(Some(900), Some(200), classes).unwrap(), read.split(Some(900), Some(200), classes).unwrap());
+    let ([left, _], _) = left.select(Some(900), None, classes).unwrap();
+    let ([read, _], _) = read.split(Some(900), None, classes).unwrap();
+    let backwards = left.read_rows((0..left.len()).rev(), &mut Vec::new()).map(<[u8]>::to_vec).unwrap();
+    let expected: Vec<u8> = read.pixels.chunks(784).rev().flatten().copied().collect();
+    assert!(backwards == expected);
+}
+
+#[test]
+fn digits_that_are_written_are_those_that_are_drawn() {
+    let folder = tempfile::tempdir().unwrap();
+    // Neither a whole number of what a thread draws at once.
+    let counts = Counts { train: 2500, validation: 1025 };
+    digits::write_both(7, counts, &files(folder.path())).unwrap();
+    let [train, validation] = digits::draw_both(7, counts);
+    let written = chainrule_data::read_folder(folder.path()).unwrap();
+    assert_eq!((&*written.train, &*written.validation), (&train, &validation));
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 4, "nothing else is left in the folder");
+}
+
+/// Cuts a file off after so many steps.
+struct Saw<'a> {
+    after: usize,
+    file: &'a Path,
+    length: u64,
+}
+
+impl Observer for Saw<'_> {
+    fn step_taken(&mut self, step: usize) -> ControlFlow<()> {
+        if step + 1 == self.after {
+            OpenOptions::new().write(true).open(self.file).unwrap().set_len(self.length).unwrap();
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+fn fit(
+    data: &Data,
+    config: &TrainConfig,
+    observer: &mut dyn Observer,
+) -> Result<Trained<impl Sized + use<>>, TrainError> {
+    let ([train, validation], classes) = data.select(None, None, None).unwrap();
+    let [train, validation] = [train, validation].map(|rows| Stream::new(rows, ModelKind::Softmax).unwrap());
+    let model = SoftmaxRegressionConfig::new(784, classes.len()).init(&device());
+    let (train, validation) = (Source::Streamed(&train), Source::Streamed(&validation));
+    train_streamed(model, train, validation, config, NonZero::new(2).unwrap(), observer)
+}
+
+#[test]
+fn a_file_that_is_cut_off_ends_the_training_with_all_that_it_came_to() {
+    let folder = with_digits(20_000, 300);
+    let folder = folder.path().join("digits");
+    let file = &files(&folder)[0];
+    let data = in_files(&folder);
+    let config = experiment(
+        "softmax.toml",
+        &["descent.shuffle.generator=none", "descent.epochs=1", "early_stopping.evaluations_per_epoch=1"],
+    );
+    let whole = fit(&data, &config, &mut ()).unwrap();
+    // The 15 000th image is the first that is not whole. Of what comes before it much is read ahead when it happens, and is good.
+    let mut saw = Saw { after: 20, file, length: 16 + 15_000 * 784 + 1 };
+    let Err(TrainError::DataLost(lost)) = fit(&data, &config, &mut saw) else { panic!("the file is cut off") };
+    let expected = format!("{}: breaks off in image 15000, of 20000 that it had", file.display());
+    assert!(lost.reason.starts_with(&expected) && !lost.reason.contains('\n'), "{}", lost.reason);
+    let steps = lost.history.train_loss.len();
+    assert!((100..=117).contains(&steps), "{steps} steps of 128 of the 15000 rows that were left");
+    assert_eq!(lost.history.train_loss, whole.history.train_loss[..steps]);
+    assert_eq!(lost.history.evaluations, whole.history.evaluations[..1]);
+    let (step, parameters) = lost.parameters.unwrap();
+    assert_eq!(step, steps - 1);
+    assert!(parameters.weight.iter().any(|&weight| weight != 0.0));
+
+    // Who opens the file now hears of it at once.
+    let request = Request::Folder(folder.clone());
+    let error = find_within(&request, Counts { train: 1, validation: 1 }, 0, &mut |_| {}).unwrap_err();
+    assert!(matches!(error, DataError::Idx { .. }), "{error}");
+}
+
+#[test]
+fn an_evaluation_meets_a_file_that_is_cut_off_before_the_steps_do() {
+    let folder = with_digits(20_000, 300);
+    let folder = folder.path().join("digits");
+    let data = in_files(&folder);
+    // Evaluations after steps 0, 17, 34, …
+    let config = experiment(
+        "softmax.toml",
+        &["descent.shuffle.generator=none", "descent.epochs=1", "early_stopping.evaluations_per_epoch=9"],
+    );
+    let mut saw = Saw { after: 16, file: &files(&folder)[0], length: 16 + 19_999 * 784 };
+    let Err(TrainError::DataLost(lost)) = fit(&data, &config, &mut saw) else { panic!("the file is cut off") };
+    assert!(lost.reason.contains("breaks off in image 19999, of 20000"), "{}", lost.reason);
+    assert_eq!((lost.history.train_loss.len(), lost.history.evaluations.len()), (18, 1));
+    assert_eq!(lost.parameters.unwrap().0, 17);
+}
+
+#[test]
+fn the_program_saves_a_run_whose_file_is_cut_off_and_says_so_in_one_line() {
+    let folder = with_digits(5000, 300);
+    let folder = folder.path();
+    let arguments = [
+        "train",
+        "--data",
+        "digits",
+        "--quiet",
+        "--out",
+        "run",
+        "--set",
+        "data.resident_bytes=0",
+        "--set",
+        "data.train_images=5000",
+        "--set",
+        "data.validation_images=300",
+        "--set",
+        "descent.epochs=100000",
+        "--set",
+        "early_stopping.patience=1000000000",
+    ];
+    let child = command(folder, &arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let begun = Instant::now();
+    while !folder.join("run/manifest.json").exists() {
+        assert!(begun.elapsed() < Duration::from_secs(60), "the run does not begin");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    std::thread::sleep(Duration::from_millis(500));
+    let file = OpenOptions::new().write(true).open(&files(&folder.join("digits"))[0]).unwrap();
+    file.set_len(16 + 1000 * 784).unwrap();
+    let output = child.wait_with_output().unwrap();
+    let error = text(&output.stderr);
+    assert_eq!(code(&output), Some(2), "{error}");
+    assert!(error.starts_with("error: digits/train-images-idx3-ubyte: breaks off in image 1000"), "{error}");
+    assert!(
+        error.contains("the history so far and the model of step") && error.trim_end().lines().count() == 1,
+        "{error}"
+    );
+    let history = read_history(&folder.join("run"));
+    assert!(!history.train_loss.is_empty() && !history.evaluations.is_empty());
+    assert!(folder.join("run/model.safetensors").exists() && !folder.join("run/summary.json").exists());
+}
+
+/// A training on `digits` must be refused in one line before anything is written.
+fn refuses(folder: &Path, settings: &[&str], expected: &str) {
+    let all = [&["train", "--data", "digits", "--out", "refused"], settings].concat();
+    let output = call(folder, &all);
+    let error = text(&output.stderr);
+    assert_eq!(code(&output), Some(2), "{settings:?}: {error}");
+    assert!(error.contains(expected), "{settings:?}: {error:?} does not say {expected:?}");
+    assert!(error.starts_with("error: ") && error.trim_end().lines().count() == 1, "{error:?}");
+    assert!(!folder.join("refused").exists());
+}
+
+const STREAMED: [&str; 6] =
+    ["--set", "data.resident_bytes=0", "--set", "data.train_images=300", "--set", "data.validation_images=100"];
+
+#[test]
+fn a_header_that_lies_about_a_file_that_stays_is_refused() {
+    let folder = with_digits(300, 100);
+    let folder = folder.path();
+    let file = &files(&folder.join("digits"))[0];
+    let whole = std::fs::read(file).unwrap();
+    let with_count = |count: u32| {
+        let mut changed = whole.clone();
+        changed[4..8].copy_from_slice(&count.to_be_bytes());
+        std::fs::write(file, changed).unwrap();
+    };
+    with_count(u32::MAX);
+    refuses(folder, &STREAMED, "breaks off: its header counts 3367254359280 bytes of images, 235200 are there");
+    with_count(301);
+    refuses(folder, &STREAMED, "counts 235984 bytes of images, 235200 are there");
+    with_count(299);
+    refuses(folder, &STREAMED, "goes on after the 234416 bytes of images");
+    std::fs::write(file, &whole[..whole.len() - 784]).unwrap();
+    refuses(folder, &STREAMED, "breaks off");
+    let mut fewer = whole.clone();
+    fewer[4..8].copy_from_slice(&299u32.to_be_bytes());
+    fewer.truncate(whole.len() - 784);
+    std::fs::write(file, fewer).unwrap();
+    refuses(folder, &STREAMED, "299 images but 300 labels");
+}
+
+#[test]
+fn a_large_gzip_is_refused_with_what_to_do() {
+    let folder = with_digits(300, 100);
+    let folder = folder.path();
+    let file = &files(&folder.join("digits"))[0];
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    encoder.write_all(&std::fs::read(file).unwrap()).unwrap();
+    std::fs::write(format!("{}.gz", file.display()), encoder.finish().unwrap()).unwrap();
+    std::fs::remove_file(file).unwrap();
+    refuses(
+        folder,
+        &STREAMED,
+        "train-images-idx3-ubyte.gz: its 235200 bytes of images are more than data.resident_bytes = 0",
+    );
+    refuses(folder, &STREAMED, "gunzip it, or allow for more");
+}
+
+#[test]
+fn what_cannot_be_streamed_is_refused_with_what_to_do() {
+    let folder = with_digits(300, 100);
+    let folder = folder.path();
+    for gradient in ["closed-form", "autodiff"] {
+        let settings = [&STREAMED[..], &["--gradient", gradient]].concat();
+        refuses(folder, &settings, "digits/train-images-idx3-ubyte: 235200 bytes of chosen rows are more than");
+        refuses(folder, &settings, "take --gradient fused");
+    }
+    let drawn = ["--data", "embedded", "--set", "data.resident_bytes=235199", "--set", "data.train_images=300"];
+    let output = call(folder, &[&["train", "--out", "refused"], &drawn[..]].concat());
+    let error = text(&output.stderr);
+    assert_eq!(code(&output), Some(2), "{error}");
+    assert!(error.contains("300 drawn digits take 235200 bytes") && error.contains("--write-idx"), "{error}");
+}
+
+#[test]
+fn few_rows_of_a_large_file_are_taken_into_memory() {
+    let folder = with_digits(1000, 100);
+    let small = ["--set", "data.train_images=300", "--set", "data.validation_images=100", "--set", "descent.epochs=1"];
+    for gradient in ["fused", "closed-form"] {
+        let said = train(folder.path(), "run", 235_200, &[&small[..], &["--gradient", gradient]].concat());
+        assert!(!said.contains("stay in"), "{said}");
+    }
+    let said = train(folder.path(), "run", 235_199, &small);
+    assert!(said.contains("stay in"), "{said}");
+}
+
+/// The most memory that the program held, in bytes, as it trains on `digits` for an epoch.
+fn peak_bytes(folder: &Path, resident_bytes: &str) -> u64 {
+    let arguments = [
+        "train",
+        "--data",
+        "digits",
+        "--quiet",
+        "--out",
+        resident_bytes,
+        "--set",
+        &format!("data.resident_bytes={resident_bytes}"),
+        "--set",
+        "data.train_images=260000",
+        "--set",
+        "data.validation_images=300",
+        "--set",
+        "descent.epochs=1",
+        "--set",
+        "descent.shuffle.generator=none",
+        "--set",
+        "early_stopping.evaluations_per_epoch=1",
+    ];
+    let mut child = command(folder, &arguments).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let status = format!("/proc/{}/status", child.id());
+    let mut peak = 0;
+    // It only grows; what is missed between the last look and the end is less than the looks' distance.
+    while child.try_wait().unwrap().is_none() {
+        let text = std::fs::read_to_string(&status).unwrap_or_default();
+        let kilobytes =
+            text.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB")?.parse().ok());
+        peak = peak.max(1024 * kilobytes.unwrap_or(0u64));
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    peak
+}
+
+#[test]
+fn a_streamed_run_takes_a_fraction_of_the_files_size_in_memory() {
+    if !Path::new("/proc/self/status").exists() {
+        skip("no /proc");
+        return;
+    }
+    let folder = with_digits(260_000, 300);
+    let megabytes = 260_000 * 784 / 1_000_000;
+    let [streamed, resident] = ["0", "1073741824"].map(|bytes| peak_bytes(folder.path(), bytes) / 1_000_000);
+    assert!(streamed < 80, "{streamed} MB for a file of {megabytes} MB");
+    assert!(resident > megabytes, "{resident} MB: the bound is one that a run can exceed");
+}
