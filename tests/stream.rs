@@ -281,7 +281,7 @@ fn the_program_saves_a_run_whose_file_is_cut_off_and_says_so_in_one_line() {
         assert!(begun.elapsed() < Duration::from_secs(60), "the run does not begin");
         std::thread::sleep(Duration::from_millis(10));
     }
-    std::thread::sleep(Duration::from_millis(500));
+    std::thread::sleep(Duration::from_millis(1500));
     let file = OpenOptions::new().write(true).open(&files(&folder.join("digits"))[0]).unwrap();
     file.set_len(16 + 1000 * 784).unwrap();
     let output = child.wait_with_output().unwrap();

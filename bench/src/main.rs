@@ -6,6 +6,7 @@
 mod epoch;
 mod page;
 mod peers;
+mod scale;
 mod whole;
 
 use std::num::NonZero;
@@ -37,6 +38,15 @@ struct Options {
     /// Epochs that everyone makes, besides the first, which is not counted.
     #[arg(long, value_name = "N", default_value_t = 15, value_parser = clap::value_parser!(u16).range(2..))]
     epochs: u16,
+    /// Measure instead how an epoch grows with digits that stay in their file; they are written to this folder and deleted afterwards.
+    #[arg(long, value_name = "DIR")]
+    scale: Option<PathBuf>,
+    /// How many digits that is, time after time, 784 bytes each; the last as many as MNIST8M has.
+    #[arg(long, value_name = "N,…", value_delimiter = ',', requires = "scale", default_values_t = [1_000_000, 2_000_000, 4_000_000, 8_000_000])]
+    scale_images: Vec<u32>,
+    /// One of its trainings in a process of its own.
+    #[arg(long, hide = true, num_args = 3)]
+    one_scale: Option<Vec<String>>,
     /// One whole run in a process of its own, to see its memory: what this program calls itself with.
     #[arg(long, hide = true, num_args = 1.., allow_hyphen_values = true)]
     one: Option<Vec<String>>,
@@ -44,9 +54,10 @@ struct Options {
 
 fn main() -> ExitCode {
     let options = Options::parse();
-    let result = match &options.one {
-        Some(arguments) => return whole::one(arguments),
-        None => bench(&options),
+    let result = match (&options.one, &options.one_scale) {
+        (Some(arguments), _) => return whole::one(arguments),
+        (None, Some(arguments)) => return scale::one(arguments),
+        (None, None) => bench(&options),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -79,6 +90,12 @@ struct Limit {
 }
 
 fn bench(options: &Options) -> Result<()> {
+    let all = std::thread::available_parallelism().map_or(1, NonZero::get);
+    let threads = if all == 1 { vec![1] } else { vec![1, all] };
+    if let Some(folder) = &options.scale {
+        println!("{}", scale::measure(folder, &options.scale_images, &threads)?);
+        return Ok(());
+    }
     let read = |path: &str| TrainConfig::read(path.as_ref(), &[]).context("run this from the repository's folder");
     let (softmax, logistic) = (read(SOFTMAX)?, read(LOGISTIC)?);
     let request = match options.source.as_str() {
@@ -88,8 +105,6 @@ fn bench(options: &Options) -> Result<()> {
         folder => Request::Folder(PathBuf::from(folder)),
     };
     let data = find(&request, Counts { train: 20_000, validation: 10_000 }, &mut |line| println!("{line}"))?;
-    let all = std::thread::available_parallelism().map_or(1, NonZero::get);
-    let threads = if all == 1 { vec![1] } else { vec![1, all] };
     let limits = threads.iter().map(|&threads| Limit {
         threads,
         multiply_adds_per_second: limits::multiply_adds_per_second(Isa::best(), threads),

@@ -66,7 +66,7 @@ pub(crate) fn one(arguments: &[String]) -> ExitCode {
 }
 
 /// The most memory that this process held; 0 where the system does not say.
-fn peak_bytes() -> u64 {
+pub(crate) fn peak_bytes() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
     let kilobytes = line.and_then(|line| line.trim().strip_suffix("kB")).and_then(|text| text.trim().parse().ok());

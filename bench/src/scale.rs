@@ -1,0 +1,171 @@
+//! How an epoch's time and the memory grow with images that stay in their file, beside images in memory.
+
+use std::fmt::Write;
+use std::num::NonZero;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+use std::time::Instant;
+
+use anyhow::{Context, Result, ensure};
+use chainrule::backend::Backend;
+use chainrule_data::{Counts, Request, digits, find_within, mnist};
+use chainrule_models::SoftmaxRegressionConfig;
+use chainrule_records::{Evaluation, TrainConfig};
+use chainrule_training::{Observer, Source, Stream, fused_rows, train_streamed};
+use serde::{Deserialize, Serialize};
+
+use crate::SOFTMAX;
+use crate::epoch::median;
+use crate::whole::peak_bytes;
+
+/// Images in memory, which the others are held against: as many as the report trains on.
+const RESIDENT: usize = 20_000;
+
+/// Epochs of which the median counts.
+const EPOCHS: usize = 3;
+const RESIDENT_EPOCHS: usize = 100;
+
+/// What a process of its own found.
+#[derive(Serialize, Deserialize)]
+struct Found {
+    /// Images of an epoch whose steps are timed.
+    images: usize,
+    /// That they take.
+    seconds: Vec<f64>,
+    peak_bytes: u64,
+}
+
+impl Found {
+    /// Nanoseconds a step takes for each of its images.
+    fn nanoseconds(&self) -> f64 {
+        1e9 * median(self.seconds.clone()) / self.images as f64
+    }
+}
+
+/// Writes so many digits at a time into `folder`, trains on them, and deletes them; gives the table.
+pub(crate) fn measure(folder: &Path, counts: &[u32], threads: &[usize]) -> Result<String> {
+    let mut table = String::from(
+        "| images | in the file | threads | s an epoch | ns an image | of 20 000 in memory | ratio | peak memory |\n\
+         | --- | --- | --- | --- | --- | --- | --- | --- |\n",
+    );
+    let resident = Digits::write(folder, RESIDENT)?;
+    for &images in counts {
+        let images = images as usize;
+        let streamed = Digits::write(folder, images)?;
+        for &threads in threads {
+            println!("{images} images, threads: {threads}");
+            // Each time anew, since what else a machine does changes.
+            let (before, found) = (resident.train(threads)?, streamed.train(threads)?);
+            let after = resident.train(threads)?;
+            let of_resident = (before.nanoseconds() + after.nanoseconds()) / 2.0;
+            let nanoseconds = found.nanoseconds();
+            let (gigabytes, megabytes) = (images as f64 * 784.0 / 1e9, found.peak_bytes as f64 / 1e6);
+            let (seconds, ratio) = (median(found.seconds), nanoseconds / of_resident);
+            writeln!(
+                table,
+                "| {images} | {gigabytes:.2} GB | {threads} | {seconds:.2} | {nanoseconds:.0} | {of_resident:.0} ns | {ratio:.2} | {megabytes:.0} MB |"
+            )?;
+        }
+    }
+    Ok(table)
+}
+
+/// Digits in four files, until it is dropped.
+struct Digits {
+    folder: tempfile::TempDir,
+    images: usize,
+}
+
+impl Digits {
+    fn write(folder: &Path, images: usize) -> Result<Self> {
+        println!("drawing {images} images");
+        let folder = tempfile::tempdir_in(folder).with_context(|| folder.display().to_string())?;
+        let files = mnist::FILES.map(|file| folder.path().join(file.name));
+        digits::write_both(digits::SEED, Counts { train: images, validation: 10_000 }, &files)?;
+        Ok(Self { folder, images })
+    }
+
+    /// Trains in a process of its own, whose memory is seen.
+    fn train(&self, threads: usize) -> Result<Found> {
+        let mut command = Command::new(std::env::current_exe()?);
+        command.arg("--one-scale").arg(self.folder.path()).args([self.images.to_string(), threads.to_string()]);
+        let output = command.output()?;
+        ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+        Ok(serde_json::from_slice(&output.stdout)?)
+    }
+}
+
+/// What [`Digits::train`] calls.
+pub(crate) fn one(arguments: &[String]) -> ExitCode {
+    let found = || -> Result<Found> {
+        let [folder, images, threads] = arguments else { anyhow::bail!("a folder, images and threads") };
+        train(folder.into(), images.parse()?, threads.parse()?)
+    };
+    match found().and_then(|found| Ok(serde_json::to_string(&found)?)) {
+        Ok(text) => {
+            println!("{text}");
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            println!("{error:#}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// Times each epoch's steps but its first, which the evaluation follows.
+fn train(folder: PathBuf, images: usize, threads: NonZero<usize>) -> Result<Found> {
+    let is_resident = images == RESIDENT;
+    let epochs = if is_resident { RESIDENT_EPOCHS } else { EPOCHS };
+    let settings = [
+        format!("data.train_images={images}"),
+        format!("descent.epochs={epochs}"),
+        "descent.gradient=fused".to_owned(),
+        "descent.shuffle.generator=none".to_owned(),
+        "early_stopping.evaluations_per_epoch=1".to_owned(),
+        "early_stopping.patience=1000000000".to_owned(),
+    ];
+    let config = TrainConfig::read(SOFTMAX.as_ref(), &settings)?;
+    let kind = config.model().kind;
+    let counts = Counts { train: images, validation: 10_000 };
+    let resident_bytes = if is_resident { u64::MAX } else { 64 << 20 };
+    let data = find_within(&Request::Folder(folder), counts, resident_bytes, &mut |_| {})?;
+    let ([train, validation], classes) = data.select(None, None, None)?;
+    let device = Backend::built().last().context("this build has no backend")?.device()?;
+    let model = SoftmaxRegressionConfig::new(train.n_features(), classes.len()).init(&device);
+    let validation = fused_rows(validation.read()?, kind);
+    let steps = images / config.descent().batch_size;
+    let mut stopwatch = Stopwatch { steps, running_since: None, seconds: Vec::new() };
+    if is_resident {
+        let rows = fused_rows(train.read()?, kind);
+        let (rows, validation) = (Source::Resident(&rows), Source::Resident(&validation));
+        train_streamed(model, rows, validation, &config, threads, &mut stopwatch)?;
+    } else {
+        let stream = Stream::new(train, kind)?;
+        let (rows, validation) = (Source::Streamed(&stream), Source::Resident(&validation));
+        train_streamed(model, rows, validation, &config, threads, &mut stopwatch)?;
+    }
+    let images = (steps - 1) * config.descent().batch_size;
+    Ok(Found { images, seconds: stopwatch.seconds, peak_bytes: peak_bytes() })
+}
+
+/// Runs from the end of an evaluation, which follows an epoch's first step, to the epoch's last step.
+struct Stopwatch {
+    steps: usize,
+    running_since: Option<Instant>,
+    seconds: Vec<f64>,
+}
+
+impl Observer for Stopwatch {
+    fn step_taken(&mut self, step: usize) -> ControlFlow<()> {
+        if (step + 1).is_multiple_of(self.steps) {
+            self.seconds.extend(self.running_since.take().map(|since| since.elapsed().as_secs_f64()));
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn evaluation_ends(&mut self, _: &Evaluation) {
+        self.running_since = Some(Instant::now());
+    }
+}
