@@ -299,7 +299,7 @@ fn the_program_saves_a_run_whose_file_is_cut_off_and_says_so_in_one_line() {
 
 /// A training on `digits` must be refused in one line before anything is written.
 fn refuses(folder: &Path, settings: &[&str], expected: &str) {
-    let all = [&["train", "--data", "digits", "--out", "refused"], settings].concat();
+    let all = [&["train", "--quiet", "--data", "digits", "--out", "refused"], settings].concat();
     let output = call(folder, &all);
     let error = text(&output.stderr);
     assert_eq!(code(&output), Some(2), "{settings:?}: {error}");

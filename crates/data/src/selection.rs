@@ -13,7 +13,7 @@ pub struct Selection {
     images: Arc<Images>,
     rows: Chosen,
     /// Of each label, where it is one of the classes.
-    positions: [Option<u8>; 256],
+    positions: Arc<[Option<u8>; 256]>,
 }
 
 /// Which images.
@@ -50,7 +50,7 @@ impl Selection {
         } else {
             Chosen::Some(range.filter(|&row| is_chosen(images.labels()[row])).map(|row| row as u32).collect())
         };
-        Ok(Self { images: Arc::clone(images), rows, positions })
+        Ok(Self { images: Arc::clone(images), rows, positions: Arc::new(positions) })
     }
 
     /// Rows.

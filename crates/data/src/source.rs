@@ -149,7 +149,7 @@ pub fn find_within(
     tell: &mut dyn FnMut(&str),
 ) -> Result<Data, DataError> {
     match request {
-        Request::Folder(folder) => read_folder_within(folder, resident_bytes),
+        Request::Folder(folder) => read_folder_within(folder, resident_bytes, tell),
         Request::Embedded => {
             for count in [digits.train, digits.validation] {
                 let bytes = digits::bytes(count);
@@ -162,7 +162,7 @@ pub fn find_within(
         Request::Mnist => find_mnist(resident_bytes, tell),
         Request::Auto => {
             if let Some(folder) = std::env::var_os("CHAINRULE_DATA").filter(|folder| !folder.is_empty()) {
-                return read_folder_within(Path::new(&folder), resident_bytes);
+                return read_folder_within(Path::new(&folder), resident_bytes, tell);
             }
             find_mnist(resident_bytes, tell).or_else(|error| {
                 tell(&format!("{error}; taking the embedded digits"));
@@ -197,10 +197,10 @@ fn find_mnist(resident_bytes: u64, tell: &mut dyn FnMut(&str)) -> Result<Data, D
 /// # Errors
 /// Where a file is absent, cannot be read, or does not fit the others.
 pub fn read_folder(folder: &Path) -> Result<Data, DataError> {
-    read_folder_within(folder, u64::MAX)
+    read_folder_within(folder, u64::MAX, &mut |_| {})
 }
 
-fn read_folder_within(folder: &Path, resident_bytes: u64) -> Result<Data, DataError> {
+fn read_folder_within(folder: &Path, resident_bytes: u64, tell: &mut dyn FnMut(&str)) -> Result<Data, DataError> {
     let path = |file: &mnist::File| {
         let dotted = file.name.replacen("-idx", ".idx", 1);
         let below = folder.join(file.split);
@@ -211,9 +211,21 @@ fn read_folder_within(folder: &Path, resident_bytes: u64) -> Result<Data, DataEr
     if let Err(problem) = std::fs::read_dir(folder) {
         return Err(DataError::Read { path: folder.to_owned(), problem });
     }
+    let mut read = |images: &mnist::File, labels: &mnist::File| {
+        let (images, labels) = (path(images)?, path(labels)?);
+        let length = std::fs::metadata(&images).map_or(0, |metadata| metadata.len());
+        if length > resident_bytes && images.extension().is_none_or(|extension| extension != "gz") {
+            let gigabytes = length as f64 / 1e9;
+            tell(&format!(
+                "{} stays where it is; reading its {gigabytes:.2} GB once, for their checksum",
+                images.display()
+            ));
+        }
+        Images::read(&images, &labels, resident_bytes)
+    };
     let [train_images, train_labels, test_images, test_labels] = &mnist::FILES;
-    let train = Images::read(&path(train_images)?, &path(train_labels)?, resident_bytes)?;
-    let validation = Images::read(&path(test_images)?, &path(test_labels)?, resident_bytes)?;
+    let train = read(train_images, train_labels)?;
+    let validation = read(test_images, test_labels)?;
     if train.size() != validation.size() {
         let (train, validation) = (train.size(), validation.size());
         return Err(DataError::Sizes { folder: folder.to_owned(), train, validation });
