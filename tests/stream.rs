@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use chainrule_data::idx::{IdxImages, write_images, write_labels};
 use chainrule_data::{Counts, Data, DataError, Request, digits, find_within, mnist};
 use chainrule_models::SoftmaxRegressionConfig;
-use chainrule_records::{History, ModelKind, Summary, TrainConfig};
+use chainrule_records::{History, Summary, TrainConfig};
 use chainrule_training::{Observer, Source, Stream, TrainError, Trained, train_streamed};
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -200,7 +200,7 @@ fn fit(
     observer: &mut dyn Observer,
 ) -> Result<Trained<impl Sized + use<>>, TrainError> {
     let ([train, validation], classes) = data.select(None, None, None).unwrap();
-    let [train, validation] = [train, validation].map(|rows| Stream::new(rows, ModelKind::Softmax).unwrap());
+    let [train, validation] = [train, validation].map(Stream::new);
     let model = SoftmaxRegressionConfig::new(784, classes.len()).init(&device());
     let (train, validation) = (Source::Streamed(&train), Source::Streamed(&validation));
     train_streamed(model, train, validation, config, NonZero::new(2).unwrap(), observer)

@@ -127,22 +127,21 @@ fn train(folder: PathBuf, images: usize, threads: NonZero<usize>) -> Result<Foun
         "early_stopping.patience=1000000000".to_owned(),
     ];
     let config = TrainConfig::read(SOFTMAX.as_ref(), &settings)?;
-    let kind = config.model().kind;
     let counts = Counts { train: images, validation: 10_000 };
     let resident_bytes = if is_resident { u64::MAX } else { 64 << 20 };
     let data = find_within(&Request::Folder(folder), counts, resident_bytes, &mut |_| {})?;
     let ([train, validation], classes) = data.select(None, None, None)?;
     let device = Backend::built().last().context("this build has no backend")?.device()?;
     let model = SoftmaxRegressionConfig::new(train.n_features(), classes.len()).init(&device);
-    let validation = fused_rows(validation.read()?, kind);
+    let validation = fused_rows(&validation.read()?);
     let steps = images / config.descent().batch_size;
     let mut stopwatch = Stopwatch { steps, running_since: None, seconds: Vec::new() };
     if is_resident {
-        let rows = fused_rows(train.read()?, kind);
+        let rows = fused_rows(&train.read()?);
         let (rows, validation) = (Source::Resident(&rows), Source::Resident(&validation));
         train_streamed(model, rows, validation, &config, threads, &mut stopwatch)?;
     } else {
-        let stream = Stream::new(train, kind)?;
+        let stream = Stream::new(train);
         let (rows, validation) = (Source::Streamed(&stream), Source::Resident(&validation));
         train_streamed(model, rows, validation, &config, threads, &mut stopwatch)?;
     }

@@ -10,7 +10,7 @@ use chainrule_records::DataConfig;
 use serde::Serialize;
 
 use crate::options::DataOptions;
-use crate::{exit, experiment, print, print_json, say};
+use crate::{exit, print, print_json, say};
 
 /// What `chainrule data` says of a data set.
 #[derive(Serialize)]
@@ -40,7 +40,7 @@ pub(crate) fn data(options: &DataOptions) -> Result<u8> {
     let request = match (&options.write_idx, options.fetch) {
         (Some(folder), _) => Request::Folder(folder.clone()),
         (None, true) => Request::Mnist,
-        (None, false) => experiment::request(options.data.source.as_deref().unwrap_or("auto")),
+        (None, false) => Request::from(options.data.source.as_deref().unwrap_or("auto")),
     };
     // Of large files only the labels and the checksum are wanted.
     let resident_bytes = DataConfig::default().resident_bytes;

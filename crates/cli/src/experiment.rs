@@ -1,9 +1,7 @@
 //! From the command line to what a run needs: a checked config, a device, data.
 
-use std::path::PathBuf;
-
 use anyhow::Result;
-use chainrule_data::{Counts, Request};
+use chainrule_data::Counts;
 use chainrule_records::TrainConfig;
 use clap::ValueEnum;
 
@@ -33,16 +31,6 @@ pub(crate) fn overrides_but_data(choices: &Choices) -> Vec<String> {
 
 fn name(value: &impl ValueEnum) -> String {
     value.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
-}
-
-/// What `--data` and `data.source` may say.
-pub(crate) fn request(source: &str) -> Request {
-    match source {
-        "auto" => Request::Auto,
-        "mnist" => Request::Mnist,
-        "embedded" => Request::Embedded,
-        folder => Request::Folder(PathBuf::from(folder)),
-    }
 }
 
 /// As many digits as the config asks for; where it asks for all there are, as many as the report took of MNIST.

@@ -6,8 +6,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail};
-use burn::tensor::{Device, FloatDType};
-use chainrule_data::{Data, Selection, Split, mnist, sha256_of_files};
+use burn::tensor::Device;
+use chainrule_data::{Data, mnist, sha256_of_files};
 use chainrule_gradcheck::f64_works;
 use chainrule_kernels::Isa;
 use chainrule_models::{Classifier, LogisticRegressionConfig, SoftmaxRegressionConfig, to_precision, weight_norm};
@@ -16,8 +16,7 @@ use chainrule_records::{
     TrainConfig, Versions, WeightNorms,
 };
 use chainrule_training::{
-    DeviceLost, Ending, Examples, Expansion, Observer, Source as RowSource, Stream, TrainError, Trained, fused_rows,
-    label_order, train, train_streamed,
+    Bytes, Chosen, DeviceLost, Ending, Expansion, Observer, Prepared, TrainError, Trained, float_type, label_order,
 };
 
 use crate::backend::{self, Backend};
@@ -91,32 +90,12 @@ impl Source {
 
 /// The rows of a run, as bytes.
 pub(crate) struct Rows {
-    splits: [Part; 2],
+    splits: [Chosen; 2],
     about: DataSummary,
-}
-
-/// Rows in memory, or where they are.
-enum Part {
-    Resident(Split),
-    InFile(Selection),
 }
 
 /// Validation rows of up to so many bytes are in memory whatever `data.resident_bytes` says, since they are evaluated again and again.
 const KEPT_FOR_VALIDATION: u64 = 16 << 20;
-
-impl Part {
-    /// Chosen rows, in memory unless they stay in a file and are more than `resident_bytes`.
-    fn new(selection: Selection, resident_bytes: u64) -> Result<Self> {
-        if selection.file().is_some() && selection.bytes() > resident_bytes {
-            return Ok(Self::InFile(selection));
-        }
-        Ok(Self::Resident(selection.read()?))
-    }
-
-    fn stays_in_file(&self) -> bool {
-        matches!(self, Self::InFile(_))
-    }
-}
 
 impl Rows {
     /// Picks the rows and classes that a config names.
@@ -136,9 +115,12 @@ impl Rows {
         };
         let resident_bytes = asked.resident_bytes;
         let splits =
-            [Part::new(train, resident_bytes)?, Part::new(validation, resident_bytes.max(KEPT_FOR_VALIDATION))?];
+            [Chosen::new(train, resident_bytes)?, Chosen::new(validation, resident_bytes.max(KEPT_FOR_VALIDATION))?];
         if config.descent().gradient != GradientSource::Fused
-            && let Some(Part::InFile(rows)) = splits.iter().find(|part| part.stays_in_file())
+            && let Some(rows) = splits.iter().find_map(|rows| match rows {
+                Chosen::InFile(rows) => Some(rows),
+                Chosen::Resident(_) => None,
+            })
         {
             let file = rows.file().context("a file")?;
             bail!(
@@ -157,72 +139,26 @@ impl Rows {
 
     /// The training rows' labels.
     pub(crate) fn train_labels(&self) -> Vec<u8> {
-        match &self.splits[0] {
-            Part::Resident(split) => split.labels.clone(),
-            Part::InFile(selection) => (0..selection.len()).map(|row| selection.label(row)).collect(),
-        }
+        self.splits[0].labels()
     }
 
     /// Makes them what a config's gradients are computed from.
     pub(crate) fn load(self, config: &TrainConfig, machine: &Machine) -> Loaded {
-        let form = if config.descent().gradient == GradientSource::Fused {
-            let form = |part| match part {
-                Part::Resident(split) => Bytes::Resident(fused_rows(&split)),
-                Part::InFile(selection) => Bytes::InFile(Stream::new(selection)),
-            };
-            Form::Bytes(Box::new(self.splits.map(form)))
-        } else {
-            let expansion = if machine.backend.is_apart() { Expansion::Device } else { Expansion::Host };
-            let examples = |part| {
-                let Part::Resident(split) = part else { unreachable!("refused when they were chosen") };
-                Examples::new(&split, config.descent().precision, &machine.device, expansion)
-            };
-            Form::Tensors(Box::new(self.splits.map(examples)))
-        };
-        Loaded { form, about: self.about }
+        let expansion = if machine.backend.is_apart() { Expansion::Device } else { Expansion::Host };
+        Loaded { rows: Prepared::new(self.splits, config, &machine.device, expansion), about: self.about }
     }
 }
 
 /// The rows of a run, as they are computed with.
 pub(crate) struct Loaded {
-    form: Form,
+    rows: Prepared,
     about: DataSummary,
 }
 
-/// Training and validation rows.
-enum Form {
-    /// Resident on a device.
-    Tensors(Box<[Examples; 2]>),
-    /// As the fused kernels read them.
-    Bytes(Box<[Bytes; 2]>),
-}
-
-/// Rows as the fused kernels read them.
-enum Bytes {
-    Resident(chainrule_kernels::Rows),
-    InFile(Stream),
-}
-
-impl Bytes {
-    fn source(&self) -> RowSource<'_> {
-        match self {
-            Self::Resident(rows) => RowSource::Resident(rows),
-            Self::InFile(stream) => RowSource::Streamed(stream),
-        }
-    }
-}
-
 impl Loaded {
-    fn n_features(&self) -> usize {
-        match &self.form {
-            Form::Tensors(examples) => examples[0].n_features(),
-            Form::Bytes(rows) => rows[0].source().n_features(),
-        }
-    }
-
     /// How the fused kernels take the training rows, where they do.
     pub(crate) fn kernels(&self, machine: &Machine) -> Option<String> {
-        let Form::Bytes(rows) = &self.form else { return None };
+        let Prepared::Bytes(rows) = &self.rows else { return None };
         let reading = match &rows[0] {
             Bytes::Resident(rows) if rows.kept() == 1.0 => "every byte, since no block of 16 is all 0".to_owned(),
             Bytes::Resident(rows) => {
@@ -268,7 +204,7 @@ pub(crate) fn run(
     start: Instant,
     observer: &mut dyn Observer,
 ) -> Result<(Summary, Ending)> {
-    let (n_features, precision) = (rows.n_features(), float_type(config.descent().precision));
+    let (n_features, precision) = (rows.rows.n_features(), float_type(config.descent().precision));
     let run = Run { config, machine, rows, folder, start };
     match config.model().kind {
         ModelKind::Logistic => {
@@ -279,13 +215,6 @@ pub(crate) fn run(
             let model = SoftmaxRegressionConfig::new(n_features, rows.about.classes.len()).init(&machine.device);
             run.train(to_precision(model, precision), observer)
         }
-    }
-}
-
-fn float_type(precision: Precision) -> FloatDType {
-    match precision {
-        Precision::F32 => FloatDType::F32,
-        Precision::F64 => FloatDType::F64,
     }
 }
 
@@ -302,13 +231,7 @@ impl Run<'_> {
     fn train<M: Classifier>(&self, model: M, observer: &mut dyn Observer) -> Result<(Summary, Ending)> {
         let mut timed = Timed { observer, evaluating_since: None, validation: Duration::ZERO };
         let descent_start = Instant::now();
-        let trained = match &self.rows.form {
-            Form::Tensors(rows) => train(model, &rows[0], &rows[1], self.config, &mut timed),
-            Form::Bytes(rows) => {
-                let [train, validation] = rows.each_ref().map(Bytes::source);
-                train_streamed(model, train, validation, self.config, self.machine.threads, &mut timed)
-            }
-        };
+        let trained = self.rows.rows.train(model, self.config, self.machine.threads, &mut timed);
         let trained = match trained {
             Err(TrainError::DeviceLost(lost)) => {
                 return Err(self.save_what_is_left(
@@ -373,7 +296,7 @@ impl Run<'_> {
             device: format!("{:?}", self.machine.device),
             precision: self.config.descent().precision,
             gradient: self.config.descent().gradient,
-            threads: if let Form::Bytes(_) = self.rows.form { self.machine.threads.get() } else { 1 },
+            threads: if let Prepared::Bytes(_) = self.rows.rows { self.machine.threads.get() } else { 1 },
             data: self.rows.about.clone(),
             seed: self.config.descent().shuffle.seed,
             steps: trained.steps,

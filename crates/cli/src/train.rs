@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use anyhow::Result;
-use chainrule_data::find_within;
+use chainrule_data::{Request, find_within};
 use chainrule_records::RunFolder;
 use chainrule_training::{Ending, steps_per_epoch};
 
@@ -26,7 +26,7 @@ pub(crate) fn train(options: &TrainOptions) -> Result<u8> {
             say(line);
         }
     };
-    let request = experiment::request(&config.data().source);
+    let request = Request::from(config.data().source.as_str());
     let data = find_within(&request, experiment::digits_to_draw(&config), config.data().resident_bytes, &mut tell)?;
     let source = Source::new(&data);
     let rows = Rows::new(&config, &data, &source)?;

@@ -17,6 +17,18 @@ pub enum Request {
     Folder(PathBuf),
 }
 
+/// What `--data` and `data.source` may say.
+impl From<&str> for Request {
+    fn from(source: &str) -> Self {
+        match source {
+            "auto" => Self::Auto,
+            "mnist" => Self::Mnist,
+            "embedded" => Self::Embedded,
+            folder => Self::Folder(PathBuf::from(folder)),
+        }
+    }
+}
+
 /// How many digits to draw where digits are drawn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Counts {
@@ -170,6 +182,11 @@ pub fn find_within(
             })
         }
     }
+}
+
+/// Whether these are the checksums of MNIST's own four files, as [`Data::file_checksums`] gives a data set's.
+pub fn is_mnist<'a>(checksums: impl IntoIterator<Item = &'a str>) -> bool {
+    checksums.into_iter().eq(mnist::FILES.iter().map(|file| file.sha256))
 }
 
 /// One checksum of a data set, of its files' own: what [`Data::sha256`] gives, for who has them already.

@@ -6,7 +6,7 @@ use std::num::NonZero;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};
-use chainrule_data::{BatchOrder, Data, Origin, Shuffle, find, mnist};
+use chainrule_data::{BatchOrder, Data, Origin, Request, Shuffle, find, is_mnist};
 use chainrule_records::{TrainConfig, write_whole};
 use chainrule_report::{FIGURES, Facts, Numbers, Plan, PlannedRun, Report, Start, files_of, needs};
 use serde_json::json;
@@ -41,7 +41,7 @@ pub(crate) fn reproduce(options: &ReproduceOptions) -> Result<u8> {
     };
     // Not a key of the runs: the same data by another path makes the same runs, and no path of this machine is in them.
     let named = options.choices.data.source.as_deref().unwrap_or(&first.data().source);
-    let data = find(&experiment::request(named), experiment::digits_to_draw(&first), &mut |line| tell(line))?;
+    let data = find(&Request::from(named), experiment::digits_to_draw(&first), &mut |line| tell(line))?;
     let source = Source::new(&data);
     let name = data_name(&data, &source);
     // Only the report as it is planned may take the place of the one that is there.
@@ -113,7 +113,7 @@ const MNIST: &str = "MNIST";
 
 /// What the pages call the data: no path, which means nothing elsewhere.
 fn data_name(data: &Data, source: &Source) -> String {
-    if source.files.iter().zip(&mnist::FILES).all(|(found, file)| found.sha256 == file.sha256) {
+    if is_mnist(source.files.iter().map(|file| file.sha256.as_str())) {
         return MNIST.to_owned();
     }
     match &data.origin {
