@@ -1,15 +1,14 @@
-"""The whole protocol of configs/softmax.toml in NumPy: 50 epochs, shuffled, evaluated five times an epoch. Asked and answering as numpy_epoch.py, but
-that `milliseconds` is one number, reading the files included.
+"""The whole protocol of configs/softmax.toml in NumPy: 50 epochs, shuffled, evaluated five times an epoch. Asked by one
+JSON document on the first line, answers one: the seconds that it took, reading the files included, the last validation loss, and the most memory in bytes.
 """
 
-import json
-import resource
-import sys
 import time
 
 import numpy as np
 
-ask = json.load(sys.stdin)
+import turns
+
+ask = turns.asked()
 start = time.perf_counter()
 d, k, batch = ask["features"], ask["classes"], ask["batch"]
 float_type = np.dtype(ask["precision"]).type
@@ -60,6 +59,9 @@ for epoch in range(ask["epochs"]):
             z += b
             evaluations.append((loss, right, (z.argmax(axis=1) == y).mean()))
         step += 1
-peak = 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-milliseconds = [1e3 * (time.perf_counter() - start)]
-json.dump({"version": "NumPy " + np.__version__, "milliseconds": milliseconds, "loss": float(evaluations[-1][0]), "peak_bytes": peak}, sys.stdout)
+turns.answer(
+    version="NumPy " + np.__version__,
+    seconds=time.perf_counter() - start,
+    loss=float(evaluations[-1][0]),
+    peak_bytes=turns.peak_bytes(),
+)

@@ -1,16 +1,17 @@
-//! An epoch of training, without its evaluations, in this process.
+//! An epoch of training, without its evaluations: everyone in a process of their own, taking turns.
 
-use std::time::Instant;
+use std::path::Path;
 
-use anyhow::{Context, Result};
-use burn::tensor::{Device, FloatDType};
+use anyhow::{Result, ensure};
 use chainrule::backend::Backend;
-use chainrule_kernels::Rows;
-use chainrule_models::{Classifier, LogisticRegressionConfig, SoftmaxRegressionConfig, to_precision};
-use chainrule_records::{Evaluation, GradientSource, ModelKind, Precision, TrainConfig};
-use chainrule_training::{Examples, Expansion, Observer, fused_rows, label_order, train, train_fused};
+use chainrule_data::Split;
+use chainrule_records::{ModelKind, Precision, TrainConfig};
 
-use crate::Bench;
+use crate::engine::with;
+use crate::machine::with_threads;
+use crate::peers::{Package, script};
+use crate::turns::{Ask, Process, Turn};
+use crate::{Bench, Skipped};
 
 /// How long an epoch takes.
 pub(crate) struct Epoch {
@@ -22,24 +23,10 @@ pub(crate) struct Epoch {
     pub(crate) milliseconds: f64,
     /// Median of the absolute distances from it.
     pub(crate) spread: f64,
+    /// Of its whole process.
+    pub(crate) peak_bytes: u64,
     /// Whether it is another tool.
     pub(crate) is_peer: bool,
-}
-
-impl Epoch {
-    /// What so many epochs took, each by itself.
-    pub(crate) fn new(
-        who: String,
-        model: ModelKind,
-        precision: Precision,
-        threads: Option<usize>,
-        times: &[f64],
-        is_peer: bool,
-    ) -> Self {
-        let milliseconds = median(times.to_vec());
-        let spread = median(times.iter().map(|time| (time - milliseconds).abs()).collect());
-        Self { who, model, precision, threads, milliseconds, spread, is_peer }
-    }
 }
 
 pub(crate) fn median(mut values: Vec<f64>) -> f64 {
@@ -47,126 +34,188 @@ pub(crate) fn median(mut values: Vec<f64>) -> f64 {
     values[values.len() / 2]
 }
 
-/// Measures every gradient source on every backend of this build.
-pub(crate) fn measure(bench: &Bench, n_epochs: usize) -> Result<Vec<Epoch>> {
-    let mut epochs = Vec::new();
+/// The median, and the median of the absolute distances from it.
+pub(crate) fn median_and_spread(values: &[f64]) -> (f64, f64) {
+    let middle = median(values.to_vec());
+    (middle, median(values.iter().map(|value| (value - middle).abs()).collect()))
+}
+
+/// Who takes part.
+struct Contestant {
+    /// Where it does not say so itself.
+    name: String,
+    program: Program,
+    way: &'static str,
+    threads: Option<usize>,
+}
+
+enum Program {
+    /// This one, on a backend where that matters.
+    Own(Option<Backend>),
+    Script(&'static str),
+    Candle,
+}
+
+impl Contestant {
+    /// Everyone, on one thread and on all. Burn's operations and `torch.compile`, which takes long, only in f32.
+    fn all(bench: &Bench, precision: Precision, with_peers: bool) -> Vec<Self> {
+        let mut all = Vec::new();
+        let mut add = |name: String, program, way, threads| all.push(Self { name, program, way, threads });
+        for &threads in &bench.threads {
+            add("chainrule, fused".to_owned(), Program::Own(None), "fused", Some(threads));
+        }
+        if precision == Precision::F32 {
+            for backend in Backend::built() {
+                for (way, name) in [("closed form", "closed form"), ("autograd", "autodiff")] {
+                    let name = format!("Burn {backend}, {name} by tensor operations");
+                    add(name, Program::Own(Some(backend.clone())), way, None);
+                }
+            }
+        }
+        let peers = [
+            (Program::Script as fn(_) -> _, "NumPy", "numpy_epoch.py", &["closed form"][..]),
+            (Program::Script, "JAX", "jax_epoch.py", &["closed form"]),
+            (Program::Script, "PyTorch", "torch_epoch.py", &["closed form", "autograd", "compiled"]),
+            (|_| Program::Candle, "candle", "candle", &["closed form", "autograd"]),
+        ];
+        for (program, name, file, ways) in peers.into_iter().filter(|_| with_peers) {
+            for &way in ways.iter().filter(|way| **way != "compiled" || precision == Precision::F32) {
+                for &threads in &bench.threads {
+                    add(name.to_owned(), program(file), way, Some(threads));
+                }
+            }
+        }
+        all
+    }
+
+    fn start(&self, ask: &Ask, candle: &Package) -> Result<Running> {
+        let threads = self.threads.unwrap_or(1);
+        let mut ask = Ask { way: self.way.to_owned(), threads, ..ask.clone() };
+        let command = match &self.program {
+            Program::Own(backend) => {
+                ask.backend = backend.as_ref().map(|backend| backend.name().to_owned());
+                let own = std::env::current_exe()?;
+                let mut command = match self.threads {
+                    Some(threads) => with_threads(own.as_os_str(), threads),
+                    None => std::process::Command::new(own),
+                };
+                command.arg("--turns");
+                command
+            }
+            Program::Script(name) => script(name, threads),
+            Program::Candle => candle.command(threads)?,
+        };
+        let (process, version) = Process::ask(command, &ask)?;
+        let who = match self.program {
+            Program::Own(_) => self.name.clone(),
+            // These two are written in one way only.
+            Program::Script("numpy_epoch.py" | "jax_epoch.py") => version,
+            Program::Script(_) | Program::Candle => format!("{version}, {}", self.way),
+        };
+        Ok(Running { who, threads: self.threads, is_peer: !self.is_own(), process, turns: Vec::new() })
+    }
+
+    fn is_own(&self) -> bool {
+        matches!(self.program, Program::Own(_))
+    }
+}
+
+/// Who has started, and the turns taken.
+struct Running {
+    who: String,
+    threads: Option<usize>,
+    is_peer: bool,
+    process: Process,
+    turns: Vec<Turn>,
+}
+
+/// Measures everyone: so many rounds, in each of which each makes so many epochs, and one before them that is not counted.
+pub(crate) fn measure(
+    bench: &Bench,
+    rounds: usize,
+    epochs: usize,
+    with_peers: bool,
+    folder: &Path,
+) -> Result<(Vec<Epoch>, Vec<Skipped>)> {
+    let (mut found, mut skipped, candle) = (Vec::new(), Vec::new(), Package::new("candle"));
     for config in [&bench.softmax, &bench.logistic] {
         for precision in [Precision::F32, Precision::F64] {
-            for &threads in &bench.threads {
-                let run = Run::new(bench, config, GradientSource::Fused, precision, None, threads)?;
-                epochs.push(run.measure("chainrule, fused".to_owned(), Some(threads), n_epochs));
+            let ask = ask(bench, config, precision, folder)?;
+            let mut running = Vec::new();
+            for contestant in Contestant::all(bench, precision, with_peers) {
+                match contestant.start(&ask, &candle) {
+                    Ok(started) => running.push(started),
+                    Err(problem) if contestant.is_own() => return Err(problem.context(contestant.name)),
+                    Err(problem) => Skipped::add(&mut skipped, &contestant.name, &problem),
+                }
+            }
+            println!("{} {}: {} take turns", ask.model, ask.precision, running.len());
+            for _ in 0..rounds {
+                running.retain_mut(|one| match one.process.line(&(epochs + 1).to_string()) {
+                    Ok(turn) => {
+                        one.turns.push(turn);
+                        true
+                    }
+                    Err(problem) => {
+                        Skipped::add(&mut skipped, &one.who, &problem);
+                        false
+                    }
+                });
+            }
+            let kind = config.model().kind;
+            let reference = running.first().and_then(|ours| ours.turns.first()).map_or(f64::NAN, |turn| turn.loss);
+            for one in running {
+                let (loss, tolerance) = (one.turns[0].loss, if precision == Precision::F32 { 1e-4 } else { 1e-9 });
+                let is_same = (loss - reference).abs() <= tolerance * reference;
+                ensure!(is_same, "{}: after {epochs} epochs the loss is {loss}, not {reference}: other work", one.who);
+                found.push(one.result(kind, precision));
             }
         }
-        for backend in Backend::built() {
-            for gradient in [GradientSource::ClosedForm, GradientSource::Autodiff] {
-                let name = if gradient == GradientSource::Autodiff { "autodiff" } else { "closed form" };
-                let run = Run::new(bench, config, gradient, Precision::F32, Some(backend.device()?), 1)?;
-                epochs.push(run.measure(format!("Burn {backend}, {name} by tensor operations"), None, n_epochs));
-            }
-        }
     }
-    Ok(epochs)
+    Ok((found, skipped))
 }
 
-/// A training whose epochs are timed.
-struct Run {
-    config: TrainConfig,
-    device: Device,
-    rows: Form,
-    threads: usize,
-    n_features: usize,
-    n_classes: usize,
-}
-
-enum Form {
-    Tensors(Box<[Examples; 2]>),
-    Bytes(Box<[Rows; 2]>),
-}
-
-impl Run {
-    fn new(
-        bench: &Bench,
-        config: &TrainConfig,
-        gradient: GradientSource,
-        precision: Precision,
-        device: Option<Device>,
-        threads: usize,
-    ) -> Result<Self> {
-        let precision_name = if precision == Precision::F32 { "f32" } else { "f64" };
-        // In the file's order, as the peers; one evaluation an epoch, which is not timed; and no end but the last epoch.
-        let settings = [
-            "descent.shuffle.generator=none",
-            "early_stopping.evaluations_per_epoch=1",
-            "early_stopping.patience=1000000000",
-        ];
-        let precision_setting = format!("descent.precision={precision_name}");
-        let settings: Vec<String> = settings.iter().map(|&text| text.to_owned()).chain([precision_setting]).collect();
-        let config = TrainConfig::parse("bench", &config.to_toml(), &settings)?.with_gradient(gradient);
-        let order = label_order(config.model().kind, config.data());
-        let asked = config.data();
-        let (splits, classes) = bench.data.split(asked.train_images, asked.validation_images, order.as_deref())?;
-        let n_features = splits[0].n_features();
-        let (rows, device) = match device {
-            Some(device) => {
-                let examples = |split| Examples::new(&split, precision, &device, Expansion::Host);
-                (Form::Tensors(Box::new(splits.map(examples))), device)
-            }
-            None => {
-                let backend = Backend::built().last().context("this build has no backend")?;
-                (Form::Bytes(Box::new(splits.each_ref().map(fused_rows))), backend.device()?)
-            }
-        };
-        Ok(Self { config, device, rows, threads, n_features, n_classes: classes.len() })
-    }
-
-    /// Trains for so many epochs, the first of which is not counted.
-    fn measure(&self, who: String, threads: Option<usize>, epochs: usize) -> Epoch {
-        println!("{who}, {:?}", self.config.model().kind);
-        let mut stopwatch = Stopwatch { running_since: None, milliseconds: Vec::new() };
-        // The first evaluation, after the first step, starts the watch, and the last epoch does not come to one.
-        let setting = format!("descent.epochs={}", epochs + 2);
-        let config = TrainConfig::parse("bench", &self.config.to_toml(), &[setting]).expect("it was one before");
-        let (kind, precision) = (config.model().kind, config.descent().precision);
-        let float = match precision {
-            Precision::F32 => FloatDType::F32,
-            Precision::F64 => FloatDType::F64,
-        };
-        let (d, k) = (self.n_features, self.n_classes);
-        match kind {
-            ModelKind::Logistic => {
-                let model = LogisticRegressionConfig::new(d).init(&self.device);
-                self.train(to_precision(model, float), &config, &mut stopwatch);
-            }
-            ModelKind::Softmax => {
-                let model = SoftmaxRegressionConfig::new(d, k).init(&self.device);
-                self.train(to_precision(model, float), &config, &mut stopwatch);
-            }
-        }
-        Epoch::new(who, kind, precision, threads, &stopwatch.milliseconds[1..], false)
-    }
-
-    fn train<M: Classifier>(&self, model: M, config: &TrainConfig, stopwatch: &mut Stopwatch) {
-        let threads = self.threads.try_into().expect("one at least");
-        let trained = match &self.rows {
-            Form::Tensors(rows) => train(model, &rows[0], &rows[1], config, stopwatch),
-            Form::Bytes(rows) => train_fused(model, &rows[0], &rows[1], config, threads, stopwatch),
-        };
-        trained.expect("a training that went well before");
+impl Running {
+    fn result(&self, model: ModelKind, precision: Precision) -> Epoch {
+        let times: Vec<f64> = self.turns.iter().flat_map(|turn| &turn.milliseconds[1..]).copied().collect();
+        let (milliseconds, spread) = median_and_spread(&times);
+        let peak_bytes = self.turns.iter().map(|turn| turn.peak_bytes).max().unwrap_or(0);
+        let (who, threads, is_peer) = (self.who.clone(), self.threads, self.is_peer);
+        Epoch { who, model, precision, threads, milliseconds, spread, peak_bytes, is_peer }
     }
 }
 
-/// Runs from the end of one evaluation to the beginning of the next, which is an epoch later, and for which all losses are read.
-struct Stopwatch {
-    running_since: Option<Instant>,
-    milliseconds: Vec<f64>,
+/// What everyone is asked, the rows in files.
+fn ask(bench: &Bench, config: &TrainConfig, precision: Precision, folder: &Path) -> Result<Ask> {
+    let (split, classes) = bench.train_rows(config)?;
+    let (model, name) = match config.model().kind {
+        ModelKind::Softmax => ("softmax", "ten"),
+        ModelKind::Logistic => ("logistic", "two"),
+    };
+    let (pixels, labels) = write(folder, name, &split)?;
+    let setting = format!("descent.precision={}", if precision == Precision::F32 { "f32" } else { "f64" });
+    Ok(Ask {
+        model: model.to_owned(),
+        way: String::new(),
+        backend: None,
+        config: with(config, &[setting])?.to_toml(),
+        pixels,
+        labels,
+        rows: split.len(),
+        features: split.n_features(),
+        size: split.size,
+        classes,
+        batch: config.descent().batch_size,
+        learning_rate: config.descent().learning_rate,
+        precision: if precision == Precision::F32 { "float32" } else { "float64" }.to_owned(),
+        threads: 1,
+    })
 }
 
-impl Observer for Stopwatch {
-    fn evaluation_begins(&mut self) {
-        self.milliseconds.extend(self.running_since.take().map(|since| 1e3 * since.elapsed().as_secs_f64()));
-    }
-
-    fn evaluation_ends(&mut self, _: &Evaluation) {
-        self.running_since = Some(Instant::now());
-    }
+/// Writes the rows' bytes and labels into files of the folder, whose paths it gives.
+pub(crate) fn write(folder: &Path, name: &str, split: &Split) -> Result<(String, String)> {
+    let [pixels, labels] = ["pixels", "labels"].map(|what| folder.join(format!("{name}.{what}")));
+    std::fs::write(&pixels, &split.pixels)?;
+    std::fs::write(&labels, &split.labels)?;
+    Ok((pixels.display().to_string(), labels.display().to_string()))
 }

@@ -3,21 +3,32 @@
 
 #![expect(clippy::print_stdout, reason = "this is a program")]
 
+mod engine;
 mod epoch;
+mod growth;
+mod machine;
+mod optimum;
 mod page;
 mod peers;
 mod scale;
+mod turns;
 mod whole;
+mod work;
 
+use std::io::Write;
 use std::num::NonZero;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Instant;
 
 use anyhow::{Context, Result};
-use chainrule_data::{Counts, Data, Request, find};
+use chainrule_data::{Counts, Data, Request, Split, find};
 use chainrule_kernels::{Isa, limits};
 use chainrule_records::TrainConfig;
-use clap::Parser;
+use chainrule_training::label_order;
+use clap::{Parser, ValueEnum};
+
+use page::Measured;
 
 /// Measures an epoch of training, and whole runs, by every gradient source and backend of this build.
 #[derive(Debug, Parser)]
@@ -32,11 +43,14 @@ struct Options {
     /// Run other tools, too, on the same bytes: `pip install -r bench/requirements.txt`; `CHAINRULE_PYTHON` names the Python, else python3.
     #[arg(long)]
     peers: bool,
-    /// Put the tables into this page, between its marks.
+    /// Put the tables into this page, between its marks, and the plots into the folder `benchmarks` beside it.
     #[arg(long, value_name = "PAGE")]
     write: Option<PathBuf>,
-    /// Epochs that everyone makes, besides the first, which is not counted.
-    #[arg(long, value_name = "N", default_value_t = 15, value_parser = clap::value_parser!(u16).range(2..))]
+    /// Turns that everyone takes.
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..))]
+    rounds: u16,
+    /// Epochs a turn, besides its first, which is not counted.
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..))]
     epochs: u16,
     /// Measure instead how an epoch grows with digits that stay in their file; they are written to this folder and deleted afterwards.
     #[arg(long, value_name = "DIR")]
@@ -47,9 +61,28 @@ struct Options {
     /// One of its trainings in a process of its own.
     #[arg(long, hide = true, num_args = 3)]
     one_scale: Option<Vec<String>>,
+    /// Measure only this.
+    #[arg(long, value_enum, value_name = "PART", conflicts_with = "write")]
+    only: Option<Part>,
+    /// Take turns with others as one of this project's engines: what this program calls itself with.
+    #[arg(long, hide = true)]
+    turns: bool,
     /// One whole run in a process of its own, to see its memory: what this program calls itself with.
     #[arg(long, hide = true, num_args = 1.., allow_hyphen_values = true)]
     one: Option<Vec<String>>,
+}
+
+/// What is measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Part {
+    /// Epochs of both models.
+    Epochs,
+    /// Whole runs.
+    Runs,
+    /// Solvers, to the minimum.
+    Optimum,
+    /// How cost grows.
+    Growth,
 }
 
 fn main() -> ExitCode {
@@ -57,12 +90,14 @@ fn main() -> ExitCode {
     let result = match (&options.one, &options.one_scale) {
         (Some(arguments), _) => return whole::one(arguments),
         (None, Some(arguments)) => return scale::one(arguments),
+        (None, None) if options.turns => turns::answer(),
         (None, None) => bench(&options),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            println!("error: {error:#}");
+            // Standard error, which is where who called this looks.
+            let _ = writeln!(std::io::stderr(), "error: {error:#}");
             ExitCode::from(2)
         }
     }
@@ -82,6 +117,16 @@ struct Bench {
     limits: Vec<Limit>,
 }
 
+impl Bench {
+    /// The training rows of a config, and how many classes they have.
+    fn train_rows(&self, config: &TrainConfig) -> Result<(Split, usize)> {
+        let order = label_order(config.model().kind, config.data());
+        let asked = config.data();
+        let ([train, _], classes) = self.data.split(asked.train_images, asked.validation_images, order.as_deref())?;
+        Ok((train, classes.len()))
+    }
+}
+
 /// What so many threads could do at best.
 struct Limit {
     threads: usize,
@@ -89,7 +134,26 @@ struct Limit {
     bytes_per_second: f64,
 }
 
+/// Who could not be measured, and why.
+#[derive(PartialEq, Eq)]
+struct Skipped {
+    who: String,
+    why: String,
+}
+
+impl Skipped {
+    /// Says so, once.
+    fn add(all: &mut Vec<Skipped>, who: &str, problem: &anyhow::Error) {
+        let skipped = Skipped { who: who.to_owned(), why: format!("{problem:#}") };
+        if !all.contains(&skipped) {
+            println!("skipped: {who}: {}", skipped.why);
+            all.push(skipped);
+        }
+    }
+}
+
 fn bench(options: &Options) -> Result<()> {
+    let start = Instant::now();
     let all = std::thread::available_parallelism().map_or(1, NonZero::get);
     let threads = if all == 1 { vec![1] } else { vec![1, all] };
     if let Some(folder) = &options.scale {
@@ -98,12 +162,7 @@ fn bench(options: &Options) -> Result<()> {
     }
     let read = |path: &str| TrainConfig::read(path.as_ref(), &[]).context("run this from the repository's folder");
     let (softmax, logistic) = (read(SOFTMAX)?, read(LOGISTIC)?);
-    let request = match options.source.as_str() {
-        "auto" => Request::Auto,
-        "mnist" => Request::Mnist,
-        "embedded" => Request::Embedded,
-        folder => Request::Folder(PathBuf::from(folder)),
-    };
+    let request = Request::from(options.source.as_str());
     let data = find(&request, Counts { train: 20_000, validation: 10_000 }, &mut |line| println!("{line}"))?;
     let limits = threads.iter().map(|&threads| Limit {
         threads,
@@ -112,19 +171,33 @@ fn bench(options: &Options) -> Result<()> {
     });
     let bench = Bench { data, softmax, logistic, limits: limits.collect(), threads };
 
-    let mut epochs = epoch::measure(&bench, options.epochs.into())?;
-    let mut runs = whole::measure(&bench, &options.source)?;
-    let mut skipped = vec![];
-    if options.peers {
-        let found = peers::measure(&bench, options.epochs.into())?;
-        epochs.extend(found.epochs);
-        runs.extend(found.runs);
-        skipped = found.skipped;
+    let folder = tempfile::tempdir()?;
+    let is_asked = |part: Part| options.only.is_none_or(|only| only == part);
+    let (rounds, epochs_a_turn) = (options.rounds.into(), options.epochs.into());
+    let mut measured = Measured { rounds, epochs_a_turn, ..Measured::default() };
+    if is_asked(Part::Epochs) {
+        let (epochs, skipped) = epoch::measure(&bench, rounds, epochs_a_turn, options.peers, folder.path())?;
+        measured.epochs = epochs;
+        measured.skip(skipped);
     }
-    let page = page::page(&bench, &epochs, &runs, &skipped);
+    if is_asked(Part::Runs) {
+        let (runs, skipped) = whole::measure(&bench, &options.source, options.peers, folder.path())?;
+        measured.runs = runs;
+        measured.skip(skipped);
+    }
+    if is_asked(Part::Optimum) {
+        let (problems, skipped) = optimum::measure(&bench, options.peers, folder.path())?;
+        measured.problems = problems;
+        measured.skip(skipped);
+    }
+    if is_asked(Part::Growth) {
+        measured.growths = growth::measure(&bench)?;
+    }
+    let page = page::page(&bench, &measured)?;
     println!("\n{page}");
-    match &options.write {
-        Some(path) => page::write(path, &page),
-        None => Ok(()),
+    if let Some(path) = &options.write {
+        page::write(path, &page, &measured.growths)?;
     }
+    println!("measured in {} s", start.elapsed().as_secs());
+    Ok(())
 }

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::SOFTMAX;
 use crate::epoch::median;
-use crate::whole::peak_bytes;
+use crate::machine::peak_bytes;
 
 /// Images in memory, which the others are held against: as many as the report trains on.
 const RESIDENT: usize = 20_000;

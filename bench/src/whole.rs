@@ -1,13 +1,20 @@
-//! Whole runs of `configs/softmax.toml`, each in a process of its own, whose memory is seen.
+//! Whole runs of `configs/softmax.toml`, each in a process of its own, whose memory is seen; everyone makes one in turn, and then again.
 
 use std::ffi::OsString;
+use std::path::Path;
 use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result, ensure};
 use chainrule::backend::Backend;
 use chainrule_records::Summary;
+use serde::Deserialize;
+use serde_json::json;
 
-use crate::{Bench, SOFTMAX};
+use crate::epoch::{median, write};
+use crate::machine::{peak_bytes, with_threads};
+use crate::peers::script;
+use crate::turns::Process;
+use crate::{Bench, SOFTMAX, Skipped};
 
 /// A whole run.
 pub(crate) struct Whole {
@@ -15,46 +22,136 @@ pub(crate) struct Whole {
     pub(crate) threads: Option<usize>,
     pub(crate) seconds: f64,
     pub(crate) peak_bytes: u64,
+    pub(crate) is_peer: bool,
 }
 
 /// Runs of which the median counts.
 pub(crate) const REPEATS: usize = 3;
 
-/// Measures every gradient source on every backend of this build.
-pub(crate) fn measure(bench: &Bench, source: &str) -> Result<Vec<Whole>> {
-    let mut runs = Vec::new();
-    for &threads in &bench.threads {
-        runs.push(run("chainrule, fused".to_owned(), source, Some(threads), &["--gradient", "fused"])?);
-    }
-    for backend in Backend::built() {
-        for gradient in ["closed-form", "autodiff"] {
-            let who = format!("Burn {backend}, {} by tensor operations", gradient.replace('-', " "));
-            runs.push(run(who, source, None, &["--gradient", gradient, "--backend", backend.name()])?);
-        }
-    }
-    Ok(runs)
+/// Who makes a run.
+enum Runner {
+    /// This program with these options.
+    Own { who: String, threads: Option<usize>, options: Vec<String> },
+    /// The protocol in NumPy.
+    NumPy { threads: usize },
 }
 
-fn run(who: String, source: &str, threads: Option<usize>, options: &[&str]) -> Result<Whole> {
-    println!("a whole run: {who}");
-    let mut found = Vec::new();
-    for _ in 0..REPEATS {
-        let folder = tempfile::tempdir()?;
-        let mut command = Command::new(std::env::current_exe()?);
-        command.args(["--one", "train", SOFTMAX, "--quiet", "--json", "--data", source]).args(options);
-        // All epochs, as the peers.
-        command.args(["--set", "early_stopping.patience=1000000000"]);
-        command.args(threads.map(|threads| format!("--threads={threads}")));
-        let output = command.arg("--out").arg(folder.path().join("run")).output()?;
-        ensure!(output.status.success(), "{who}: {}", String::from_utf8_lossy(&output.stderr));
-        let text = String::from_utf8(output.stdout)?;
-        let (summary, peak) = text.rsplit_once("peak ").context("a run says its memory last")?;
-        let summary: Summary = serde_json::from_str(summary)?;
-        found.push((summary.seconds.total, peak.trim().parse::<u64>()?));
+/// Who made it, the seconds that it took, and the most memory that it held.
+type Made = (String, f64, u64);
+
+/// Measures every gradient source on every backend of this build, and NumPy where peers are asked for.
+pub(crate) fn measure(
+    bench: &Bench,
+    source: &str,
+    with_peers: bool,
+    folder: &Path,
+) -> Result<(Vec<Whole>, Vec<Skipped>)> {
+    let mut runners = Vec::new();
+    for &threads in &bench.threads {
+        let options = vec!["--gradient=fused".to_owned(), format!("--threads={threads}")];
+        runners.push(Runner::Own { who: "chainrule, fused".to_owned(), threads: Some(threads), options });
     }
-    found.sort_by(|a, b| a.0.total_cmp(&b.0));
-    let (seconds, peak_bytes) = found[REPEATS / 2];
-    Ok(Whole { who, threads, seconds, peak_bytes })
+    for backend in Backend::built() {
+        for (gradient, name) in [("closed-form", "closed form"), ("autodiff", "autodiff")] {
+            let who = format!("Burn {backend}, {name} by tensor operations");
+            let options = vec![format!("--gradient={gradient}"), format!("--backend={}", backend.name())];
+            runners.push(Runner::Own { who, threads: None, options });
+        }
+    }
+    if with_peers {
+        runners.extend(bench.threads.iter().map(|&threads| Runner::NumPy { threads }));
+    }
+    let ask = ask(bench, folder)?;
+    let mut skipped = Vec::new();
+    let mut runs: Vec<(Runner, Vec<Made>)> = runners.into_iter().map(|runner| (runner, Vec::new())).collect();
+    for round in 1..=REPEATS {
+        println!("whole runs, round {round} of {REPEATS}");
+        for (runner, made) in &mut runs {
+            match runner.run(source, &ask) {
+                Ok(run) => made.push(run),
+                Err(problem) if runner.is_peer() => Skipped::add(&mut skipped, "NumPy, whole run", &problem),
+                Err(problem) => return Err(problem),
+            }
+        }
+    }
+    let summed_up = runs.into_iter().filter(|(_, made)| !made.is_empty()).map(|(runner, made)| Whole {
+        who: made[0].0.clone(),
+        threads: runner.threads(),
+        seconds: median(made.iter().map(|run| run.1).collect()),
+        peak_bytes: made.iter().map(|run| run.2).max().unwrap_or(0),
+        is_peer: runner.is_peer(),
+    });
+    Ok((summed_up.collect(), skipped))
+}
+
+fn ask(bench: &Bench, folder: &Path) -> Result<serde_json::Value> {
+    let config = &bench.softmax;
+    let asked = config.data();
+    let (splits, classes) = bench.data.split(asked.train_images, asked.validation_images, None)?;
+    let (pixels, labels) = write(folder, "train", &splits[0])?;
+    let (validation_pixels, validation_labels) = write(folder, "validation", &splits[1])?;
+    Ok(json!({
+        "pixels": pixels,
+        "labels": labels,
+        "validation_pixels": validation_pixels,
+        "validation_labels": validation_labels,
+        "features": splits[0].n_features(),
+        "classes": classes.len(),
+        "batch": config.descent().batch_size,
+        "learning_rate": config.descent().learning_rate,
+        "epochs": config.descent().epochs,
+        "precision": "float32",
+    }))
+}
+
+/// What the protocol in NumPy answers.
+#[derive(Deserialize)]
+struct Answer {
+    version: String,
+    seconds: f64,
+    loss: f64,
+    peak_bytes: u64,
+}
+
+impl Runner {
+    fn threads(&self) -> Option<usize> {
+        match self {
+            Runner::Own { threads, .. } => *threads,
+            Runner::NumPy { threads } => Some(*threads),
+        }
+    }
+
+    fn is_peer(&self) -> bool {
+        matches!(self, Runner::NumPy { .. })
+    }
+
+    fn run(&self, source: &str, ask: &serde_json::Value) -> Result<Made> {
+        match self {
+            Runner::Own { who, threads, options } => {
+                let folder = tempfile::tempdir()?;
+                let own = std::env::current_exe()?;
+                let mut command = match threads {
+                    Some(threads) => with_threads(own.as_os_str(), *threads),
+                    None => Command::new(own),
+                };
+                command.args(["--one", "train", SOFTMAX, "--quiet", "--json", "--data", source]).args(options);
+                // All epochs, as the peers.
+                command.args(["--set", "early_stopping.patience=1000000000"]);
+                let output = command.arg("--out").arg(folder.path().join("run")).output()?;
+                ensure!(output.status.success(), "{who}: {}", String::from_utf8_lossy(&output.stderr));
+                let text = String::from_utf8(output.stdout)?;
+                let (summary, peak) = text.rsplit_once("peak ").context("a run says its memory last")?;
+                let summary: Summary = serde_json::from_str(summary)?;
+                Ok((who.clone(), summary.seconds.total, peak.trim().parse()?))
+            }
+            Runner::NumPy { threads } => {
+                let mut process = Process::start(script("numpy_protocol.py", *threads))?;
+                let answer: Answer = process.line(&ask.to_string())?;
+                ensure!(answer.loss.is_finite(), "it did not train");
+                Ok((answer.version, answer.seconds, answer.peak_bytes))
+            }
+        }
+    }
 }
 
 /// The program with these arguments, and then the most memory that it held.
@@ -63,12 +160,4 @@ pub(crate) fn one(arguments: &[String]) -> ExitCode {
     let code = chainrule::run(program.chain(arguments.iter().map(OsString::from)));
     println!("peak {}", peak_bytes());
     ExitCode::from(code)
-}
-
-/// The most memory that this process held; 0 where the system does not say.
-pub(crate) fn peak_bytes() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    let kilobytes = line.and_then(|line| line.trim().strip_suffix("kB")).and_then(|text| text.trim().parse().ok());
-    1024 * kilobytes.unwrap_or(0u64)
 }

@@ -1,0 +1,95 @@
+//! One of this project's engines, whose epochs are timed.
+
+use std::num::NonZero;
+use std::time::Instant;
+
+use anyhow::{Context, Result, ensure};
+use burn::tensor::Device;
+use chainrule_data::Split;
+use chainrule_models::{Classifier, LogisticRegressionConfig, SoftmaxRegressionConfig, to_precision};
+use chainrule_records::{Evaluation, ModelKind, TrainConfig};
+use chainrule_training::{Chosen, Expansion, Observer, Prepared, float_type, steps_per_epoch};
+
+/// A training from parameters that are 0, as often as one likes.
+pub(crate) struct Engine {
+    config: TrainConfig,
+    device: Device,
+    rows: Prepared,
+    n_rows: usize,
+    n_classes: usize,
+    threads: NonZero<usize>,
+}
+
+impl Engine {
+    pub(crate) fn new(
+        config: TrainConfig,
+        train: Split,
+        n_classes: usize,
+        device: &Device,
+        threads: usize,
+    ) -> Result<Self> {
+        // In the file's order, as the peers; one evaluation an epoch, which is not timed and so need not be long; and no end but the last epoch.
+        let settings = [
+            "descent.shuffle.generator=none",
+            "early_stopping.evaluations_per_epoch=1",
+            "early_stopping.patience=1000000000",
+        ];
+        let config = with(&config, &settings.map(str::to_owned))?;
+        let (n_rows, batch) = (train.len(), config.descent().batch_size.min(train.len()));
+        let validation = Split {
+            size: train.size,
+            pixels: train.pixels[..batch * train.n_features()].to_vec(),
+            labels: train.labels[..batch].to_vec(),
+        };
+        let rows = Prepared::new([train, validation].map(Chosen::Resident), &config, device, Expansion::Host);
+        let threads = NonZero::new(threads).context("a thread at least")?;
+        Ok(Self { config, device: device.clone(), rows, n_rows, n_classes, threads })
+    }
+
+    /// Trains for so many epochs: the milliseconds of each, and the loss of the last batch.
+    pub(crate) fn epochs(&self, n: usize) -> Result<(Vec<f64>, f64)> {
+        let mut stopwatch = Stopwatch { running_since: None, milliseconds: Vec::new() };
+        // The first evaluation, after the first step, starts the watch, and the last epoch does not come to one.
+        let config = with(&self.config, &[format!("descent.epochs={}", n + 1)])?;
+        let float = float_type(config.descent().precision);
+        let (d, k) = (self.rows.n_features(), self.n_classes);
+        let losses = match config.model().kind {
+            ModelKind::Logistic => {
+                let model = LogisticRegressionConfig::new(d).init(&self.device);
+                self.train(to_precision(model, float), &config, &mut stopwatch)?
+            }
+            ModelKind::Softmax => {
+                let model = SoftmaxRegressionConfig::new(d, k).init(&self.device);
+                self.train(to_precision(model, float), &config, &mut stopwatch)?
+            }
+        };
+        ensure!(stopwatch.milliseconds.len() == n, "{} epochs were timed, not {n}", stopwatch.milliseconds.len());
+        Ok((stopwatch.milliseconds, losses[n * steps_per_epoch(&config, self.n_rows)? - 1]))
+    }
+
+    /// The losses of all steps.
+    fn train<M: Classifier>(&self, model: M, config: &TrainConfig, stopwatch: &mut Stopwatch) -> Result<Vec<f64>> {
+        Ok(self.rows.train(model, config, self.threads, stopwatch)?.history.train_loss)
+    }
+}
+
+/// The same experiment with these settings.
+pub(crate) fn with(config: &TrainConfig, settings: &[String]) -> Result<TrainConfig> {
+    Ok(TrainConfig::parse("bench", &config.to_toml(), settings)?)
+}
+
+/// Runs from the end of one evaluation to the beginning of the next, which is an epoch later, and for which all losses are read.
+struct Stopwatch {
+    running_since: Option<Instant>,
+    milliseconds: Vec<f64>,
+}
+
+impl Observer for Stopwatch {
+    fn evaluation_begins(&mut self) {
+        self.milliseconds.extend(self.running_since.take().map(|since| 1e3 * since.elapsed().as_secs_f64()));
+    }
+
+    fn evaluation_ends(&mut self, _: &Evaluation) {
+        self.running_since = Some(Instant::now());
+    }
+}

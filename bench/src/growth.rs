@@ -1,0 +1,221 @@
+//! How the cost of an epoch grows with the images, the features, the classes and the batch: over rows that were made up, a part of whose bytes is not 0.
+
+use anyhow::{Context, Result};
+use chacha20::ChaCha8Rng;
+use chainrule::backend::Backend;
+use chainrule_data::Split;
+use chainrule_records::GradientSource;
+use chainrule_report::{Axis, Chart, Color, Content, Corner, Figure, Format, Mark, Scale, Series};
+use rand::{RngExt, SeedableRng};
+
+use crate::Bench;
+use crate::engine::{Engine, with};
+use crate::epoch::median;
+
+/// The part of bytes that are not 0, as MNIST's.
+pub(crate) const DENSITY: f64 = 0.19;
+
+/// What stays as it is while another grows.
+const SIZE: Size = Size { images: 4096, features: 784, classes: 10, batch: 128 };
+
+/// Epochs of which the median counts, after one that does not.
+const EPOCHS: usize = 5;
+
+#[derive(Clone, Copy)]
+struct Size {
+    images: usize,
+    features: usize,
+    classes: usize,
+    batch: usize,
+}
+
+/// What grows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Grows {
+    Images,
+    Features,
+    Classes,
+    Batch,
+}
+
+impl Grows {
+    const ALL: [Grows; 4] = [Grows::Images, Grows::Features, Grows::Classes, Grows::Batch];
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Grows::Images => "images, n",
+            Grows::Features => "features, d",
+            Grows::Classes => "classes, k",
+            Grows::Batch => "images a batch",
+        }
+    }
+
+    fn id(self) -> &'static str {
+        match self {
+            Grows::Images => "growth-images",
+            Grows::Features => "growth-features",
+            Grows::Classes => "growth-classes",
+            Grows::Batch => "growth-batch",
+        }
+    }
+
+    fn values(self) -> Vec<usize> {
+        let doublings = |first: usize, last: usize| {
+            std::iter::successors(Some(first), |value| Some(2 * value)).take_while(move |&value| value <= last)
+        };
+        match self {
+            Grows::Images => doublings(512, 32_768).collect(),
+            Grows::Features => doublings(49, 6272).collect(),
+            Grows::Classes => doublings(2, 256).collect(),
+            Grows::Batch => doublings(8, 2048).collect(),
+        }
+    }
+
+    fn size(self, value: usize) -> Size {
+        match self {
+            Grows::Images => Size { images: value, ..SIZE },
+            Grows::Features => Size { features: value, ..SIZE },
+            Grows::Classes => Size { classes: value, ..SIZE },
+            Grows::Batch => Size { batch: value, ..SIZE },
+        }
+    }
+}
+
+/// An engine's milliseconds an epoch, for each size.
+pub(crate) struct Curve {
+    pub(crate) who: String,
+    color: Color,
+    pub(crate) points: Vec<(f64, f64)>,
+}
+
+impl Curve {
+    /// The p of milliseconds = c size^p, fitted to all points by least squares of the logarithms.
+    pub(crate) fn exponent(&self) -> f64 {
+        let logs: Vec<(f64, f64)> = self.points.iter().map(|&(x, y)| (x.ln(), y.ln())).collect();
+        let n = logs.len() as f64;
+        let (mean_x, mean_y) = (logs.iter().map(|p| p.0).sum::<f64>() / n, logs.iter().map(|p| p.1).sum::<f64>() / n);
+        let covariance: f64 = logs.iter().map(|(x, y)| (x - mean_x) * (y - mean_y)).sum();
+        covariance / logs.iter().map(|(x, _)| (x - mean_x).powi(2)).sum::<f64>()
+    }
+}
+
+/// What happens when one size grows.
+pub(crate) struct Growth {
+    pub(crate) grows: Grows,
+    pub(crate) curves: Vec<Curve>,
+}
+
+impl Growth {
+    /// Nanoseconds for each image, feature and class, at the smallest and at the largest size.
+    pub(crate) fn per_element(&self, curve: &Curve) -> [f64; 2] {
+        [curve.points.first(), curve.points.last()].map(|point| {
+            let &(value, milliseconds) = point.expect("a size at least");
+            let Size { images, features, classes, .. } = self.grows.size(value as usize);
+            1e6 * milliseconds / (images * features * classes) as f64
+        })
+    }
+
+    /// The curves, both axes logarithmic.
+    pub(crate) fn figure(&self) -> Figure {
+        let series = self
+            .curves
+            .iter()
+            .map(|curve| Series::new(curve.who.clone(), curve.color, Mark::LineAndDots, curve.points.clone()));
+        let all = || self.curves.iter().flat_map(|curve| &curve.points);
+        let range = |of: fn(&(f64, f64)) -> f64, margin: f64| {
+            let values = || all().map(of);
+            values().fold(f64::INFINITY, f64::min) / margin..values().fold(0.0, f64::max) * margin
+        };
+        let axis = |label: String, range, format| Axis { label, range, scale: Scale::Logarithmic, format };
+        let name = self.grows.name();
+        Figure {
+            id: self.grows.id(),
+            title: format!("An epoch by {name}"),
+            caption: String::new(),
+            content: Content::Chart(Chart {
+                x: axis(name.to_owned(), range(|point| point.0, 1.25), Format::Count),
+                y: axis("milliseconds an epoch".to_owned(), range(|point| point.1, 2.0), Format::Number),
+                series: series.collect(),
+                legend: if self.grows == Grows::Batch { Corner::UpperRight } else { Corner::UpperLeft },
+            }),
+            runs: Vec::new(),
+        }
+    }
+}
+
+/// What does not grow, in words.
+pub(crate) fn size_in_words() -> String {
+    let Size { images, features, classes, batch } = SIZE;
+    format!("{images} images of {features} features, {classes} classes, {batch} a batch")
+}
+
+/// Measures all four, each engine at each size right after the other.
+pub(crate) fn measure(bench: &Bench) -> Result<Vec<Growth>> {
+    let backend = Backend::built().next().context("this build has no backend")?;
+    let device = backend.device()?;
+    let all_threads = bench.threads.last().copied().unwrap_or(1);
+    let mut engines = vec![("fused, 1 thread".to_owned(), GradientSource::Fused, 1, Color::Blue)];
+    if all_threads > 1 {
+        engines.push((format!("fused, {all_threads} threads"), GradientSource::Fused, all_threads, Color::Green));
+    }
+    let tensors = format!("Burn {backend}, tensor operations");
+    engines.push((tensors, GradientSource::ClosedForm, 1, Color::Vermillion));
+    let mut growths = Vec::new();
+    for grows in Grows::ALL {
+        println!("growth of {}", grows.name());
+        let mut curves: Vec<Curve> = engines
+            .iter()
+            .map(|(who, _, _, color)| Curve { who: who.clone(), color: *color, points: Vec::new() })
+            .collect();
+        for value in grows.values() {
+            let size = grows.size(value);
+            let rows = made_up(size);
+            let config = with(&bench.softmax, &[format!("descent.batch_size={}", size.batch)])?;
+            for ((_, gradient, threads, _), curve) in engines.iter().zip(&mut curves) {
+                let config = config.clone().with_gradient(*gradient);
+                let engine = Engine::new(config, rows.clone(), size.classes, &device, *threads)?;
+                let (milliseconds, _) = engine.epochs(EPOCHS + 1)?;
+                curve.points.push((value as f64, median(milliseconds[1..].to_vec())));
+            }
+        }
+        growths.push(Growth { grows, curves });
+    }
+    Ok(growths)
+}
+
+/// Rows with every class, whose ink and background lie in stretches as in images: of the blocks of sixteen features some have ink, in half of their
+/// features.
+fn made_up(size: Size) -> Split {
+    let mut rng = ChaCha8Rng::seed_from_u64(0);
+    let mut pixels = Vec::with_capacity(size.images * size.features);
+    for _ in 0..size.images {
+        for start in (0..size.features).step_by(16) {
+            let has_ink = rng.random_bool(2.0 * DENSITY);
+            for _ in start..size.features.min(start + 16) {
+                let is_ink = rng.random::<bool>() && has_ink;
+                pixels.push(if is_ink { rng.random_range(1..=u8::MAX) } else { 0 });
+            }
+        }
+    }
+    Split { size: [1, size.features], pixels, labels: (0..size.images).map(|row| (row % size.classes) as u8).collect() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_exponent_of_a_power_is_found() {
+        let points = (1..9).map(|i| (f64::from(i), 3.0 * f64::from(i).powf(1.5))).collect();
+        let curve = Curve { who: String::new(), color: Color::Blue, points };
+        assert!((curve.exponent() - 1.5).abs() < 1e-12, "{}", curve.exponent());
+    }
+
+    #[test]
+    fn made_up_rows_have_the_density_and_every_class() {
+        let split = made_up(Size { images: 100, features: 300, classes: 7, batch: 10 });
+        let non_zeros = split.pixels.iter().filter(|&&byte| byte != 0).count() as f64;
+        assert!((non_zeros / 30_000.0 - DENSITY).abs() < 0.02, "{non_zeros} of 30000");
+        assert!((0..7).all(|class| split.labels.contains(&class)));
+    }
+}

@@ -1,0 +1,47 @@
+//! What this runs on, and how processes are held to a part of it.
+
+use std::ffi::OsStr;
+use std::process::{Command, Stdio};
+use std::sync::OnceLock;
+
+/// The processor's name, where the system tells it.
+pub(crate) fn processor() -> Option<String> {
+    let text = std::fs::read_to_string("/proc/cpuinfo").ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("model name"))?;
+    Some(line.trim_start_matches([' ', '\t', ':']).to_owned())
+}
+
+/// The most memory that this process held, in bytes; 0 where the system does not say.
+pub(crate) fn peak_bytes() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kilobytes = line.and_then(|line| line.trim().strip_suffix("kB")).and_then(|text| text.trim().parse().ok());
+    1024 * kilobytes.unwrap_or(0u64)
+}
+
+/// Whether processes can be bound to processors: not every library can be told its threads, but the system can.
+pub(crate) fn can_bind() -> bool {
+    static CAN_BIND: OnceLock<bool> = OnceLock::new();
+    *CAN_BIND.get_or_init(|| {
+        let mut taskset = Command::new("taskset");
+        taskset.args(["--cpu-list", "0", "true"]).stdout(Stdio::null()).stderr(Stdio::null());
+        taskset.status().is_ok_and(|status| status.success())
+    })
+}
+
+/// A program that may use so many threads, and runs on as many processors.
+pub(crate) fn with_threads(program: &OsStr, threads: usize) -> Command {
+    let mut command = if can_bind() {
+        let mut taskset = Command::new("taskset");
+        taskset.args(["--cpu-list", &format!("0-{}", threads - 1)]).arg(program);
+        taskset
+    } else {
+        Command::new(program)
+    };
+    for variable in ["OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS"] {
+        command.env(variable, threads.to_string());
+    }
+    // Where this names an older processor's routines, NumPy would be held back.
+    command.env_remove("OPENBLAS_CORETYPE");
+    command
+}

@@ -1,0 +1,272 @@
+//! How long solvers take to the minimum of J: everyone's own parameters are judged by the same J, computed here in f64.
+
+use std::path::Path;
+
+use anyhow::{Context, Result, ensure};
+use chainrule_kernels::{Float, Fused, Isa, Model, Rows, with_threads};
+use chainrule_records::Precision;
+use chainrule_training::fused_rows;
+use serde::Deserialize;
+use serde_json::json;
+
+use crate::epoch::write;
+use crate::peers::{Package, script};
+use crate::turns::Process;
+use crate::{Bench, Skipped};
+
+/// lambda of J = C + lambda/2 sum w^2.
+pub(crate) const L2: f64 = 0.01;
+
+/// How far above the lowest J that anyone reaches counts as there, relatively.
+pub(crate) const NEAR: f64 = 1e-4;
+
+/// What scikit-learn is asked for, so that it goes past what counts as there.
+const TOLERANCE: f64 = 1e-5;
+
+/// Iterations after which linfa-logistic is there on MNIST with a penalised bias: found by trying (90 are too few), as one tunes a tolerance.
+const LINFA_ITERATIONS: usize = 100;
+
+/// A problem, and what everyone made of it.
+pub(crate) struct Problem {
+    pub(crate) penalize_bias: bool,
+    /// The lowest J that anyone reached.
+    pub(crate) lowest: f64,
+    /// Where the bias is penalised: how far above the minimum that can be, by the gradient there.
+    pub(crate) gap: Option<f64>,
+    pub(crate) solvers: Vec<Solver>,
+}
+
+/// How a solver did.
+pub(crate) struct Solver {
+    pub(crate) who: String,
+    pub(crate) precision: Precision,
+    pub(crate) threads: usize,
+    /// Seconds, iterations and J of the first iterate that is near enough, if any is.
+    pub(crate) near: Option<(f64, usize, f64)>,
+    /// Seconds and J of the last.
+    pub(crate) last: (f64, f64),
+    pub(crate) peak_bytes: u64,
+    pub(crate) is_peer: bool,
+}
+
+/// A solver's way.
+struct Descent {
+    who: String,
+    precision: Precision,
+    threads: usize,
+    iterates: Vec<Iterate>,
+    peak_bytes: u64,
+    is_peer: bool,
+}
+
+/// Where a solver was after so many seconds.
+struct Iterate {
+    seconds: f64,
+    iterations: usize,
+    /// W `[d, k]` row by row, then b `[k]`.
+    parameters: Vec<f64>,
+}
+
+/// This project's own solver on this problem: the one place to be filled in when there is one. It gives the seconds, from bytes in memory, after which it had
+/// which parameters (at least the last ones), and the most memory that its process held; nothing where this build has no solver.
+fn ours(bench: &Bench, penalize_bias: bool, precision: Precision, threads: usize) -> Result<Option<Descent>> {
+    let _ = (bench, penalize_bias, precision, threads);
+    Ok(None)
+}
+
+/// Asks everyone.
+pub(crate) fn measure(bench: &Bench, with_peers: bool, folder: &Path) -> Result<(Vec<Problem>, Vec<Skipped>)> {
+    let (split, classes) = bench.train_rows(&bench.softmax)?;
+    let (pixels, labels) = write(folder, "optimum", &split)?;
+    let (mut problems, mut skipped, linfa) = (Vec::new(), Vec::new(), Package::new("linfa"));
+    for penalize_bias in [true, false] {
+        let mut paths = Vec::new();
+        for precision in [Precision::F32, Precision::F64] {
+            for &threads in &bench.threads {
+                paths.extend(ours(bench, penalize_bias, precision, threads)?);
+            }
+        }
+        let ask = json!({
+            "pixels": pixels,
+            "labels": labels,
+            "rows": split.len(),
+            "features": split.n_features(),
+            "classes": classes,
+            "l2": L2,
+            "penalize_bias": penalize_bias,
+            "precision": "float32",
+            "tolerance": TOLERANCE,
+            "parameters": folder.join("iterates"),
+        });
+        if with_peers {
+            println!("to the optimum: scikit-learn");
+            let size = (split.n_features() + 1) * classes;
+            match sklearn(&ask, &folder.join("iterates"), size) {
+                Ok(path) => paths.push(path),
+                Err(problem) => Skipped::add(&mut skipped, "scikit-learn", &problem),
+            }
+        }
+        if with_peers && penalize_bias {
+            println!("to the optimum: linfa-logistic");
+            match linfa_logistic(&linfa, &ask) {
+                Ok(path) => paths.push(path),
+                Err(problem) => Skipped::add(&mut skipped, "linfa-logistic", &problem),
+            }
+        }
+        if !paths.is_empty() {
+            let rows = fused_rows(&split);
+            let threads = bench.threads.last().copied().unwrap_or(1);
+            let judged = with_threads(threads, || judge(&rows, classes, penalize_bias, threads, paths));
+            problems.push(judged.map_err(anyhow::Error::msg)?);
+        }
+    }
+    Ok((problems, skipped))
+}
+
+/// What the script answers; the parameters are in a file.
+#[derive(Deserialize)]
+struct Watched {
+    version: String,
+    seconds: Vec<f64>,
+    peak_bytes: u64,
+}
+
+/// On one thread in f32, which it is fastest in.
+fn sklearn(ask: &serde_json::Value, file: &Path, size: usize) -> Result<Descent> {
+    let mut process = Process::start(script("sklearn_optimum.py", 1))?;
+    let answer: Watched = process.line(&ask.to_string())?;
+    let bytes = std::fs::read(file).context("its iterates")?;
+    let numbers: Vec<f64> =
+        bytes.chunks_exact(8).map(|bytes| f64::from_le_bytes(bytes.try_into().expect("eight bytes"))).collect();
+    ensure!(numbers.len() == answer.seconds.len() * size, "{} numbers of {size} an iterate", numbers.len());
+    let iterates = answer.seconds.iter().zip(numbers.chunks_exact(size)).zip(1..);
+    let iterates = iterates.map(|((&seconds, parameters), iterations)| Iterate {
+        seconds,
+        iterations,
+        parameters: parameters.to_vec(),
+    });
+    Ok(Descent {
+        who: answer.version + ", lbfgs",
+        precision: Precision::F32,
+        threads: 1,
+        iterates: iterates.collect(),
+        peak_bytes: answer.peak_bytes,
+        is_peer: true,
+    })
+}
+
+/// What linfa's program answers.
+#[derive(Deserialize)]
+struct Fitted {
+    seconds: f64,
+    parameters: Vec<f64>,
+    peak_bytes: u64,
+}
+
+/// On one thread in f64: in f32 its line search finds no step at all.
+fn linfa_logistic(package: &Package, ask: &serde_json::Value) -> Result<Descent> {
+    let mut ask = ask.clone();
+    ask["precision"] = json!("float64");
+    let (mut process, version) = Process::ask(package.command(1)?, &ask)?;
+    let fitted: Fitted = process.line(&LINFA_ITERATIONS.to_string())?;
+    let iterate = Iterate { seconds: fitted.seconds, iterations: LINFA_ITERATIONS, parameters: fitted.parameters };
+    Ok(Descent {
+        who: version + ", lbfgs",
+        precision: Precision::F64,
+        threads: 1,
+        iterates: vec![iterate],
+        peak_bytes: fitted.peak_bytes,
+        is_peer: true,
+    })
+}
+
+/// J of all iterates, and which are near the lowest.
+fn judge(rows: &Rows, k: usize, penalize_bias: bool, threads: usize, paths: Vec<Descent>) -> Problem {
+    let d = rows.n_features();
+    let mut fused = Fused::new(Model::Softmax { n_classes: k }, d, Float::F64, threads, Isa::best());
+    let (mut lowest, mut best) = (f64::INFINITY, Vec::new());
+    let mut all = Vec::new();
+    for path in paths {
+        let mut costs = Vec::new();
+        for iterate in &path.iterates {
+            let (weight, bias) = iterate.parameters.split_at(d * k);
+            fused.set(weight, bias);
+            let penalised = if penalize_bias { &iterate.parameters[..] } else { weight };
+            let cost = fused.evaluate(rows).loss + 0.5 * L2 * squares(penalised);
+            if cost < lowest {
+                (lowest, best) = (cost, iterate.parameters.clone());
+            }
+            costs.push(cost);
+        }
+        all.push((path, costs));
+    }
+    let gap = penalize_bias.then(|| {
+        // J is lambda-strongly convex, so J - J* <= |gradient|^2 / (2 lambda).
+        fused.set(&best[..d * k], &best[d * k..]);
+        let gradient = fused.gradient(rows, &(0..rows.len()).collect::<Vec<_>>());
+        let slopes = gradient.weight.iter().chain(&gradient.bias).zip(&best);
+        slopes.map(|(slope, w)| (slope + L2 * w).powi(2)).sum::<f64>() / (2.0 * L2)
+    });
+    let solvers = all.into_iter().map(|(path, costs)| {
+        let near = costs.iter().position(|&cost| cost <= lowest * (1.0 + NEAR)).map(|i| {
+            let iterate = &path.iterates[i];
+            (iterate.seconds, iterate.iterations, costs[i])
+        });
+        let last = path.iterates.last().map_or(f64::NAN, |iterate| iterate.seconds);
+        Solver {
+            near,
+            last: (last, costs.last().copied().unwrap_or(f64::NAN)),
+            who: path.who,
+            precision: path.precision,
+            threads: path.threads,
+            peak_bytes: path.peak_bytes,
+            is_peer: path.is_peer,
+        }
+    });
+    let solvers = solvers.collect();
+    Problem { penalize_bias, lowest, gap, solvers }
+}
+
+fn squares(numbers: &[f64]) -> f64 {
+    numbers.iter().map(|x| x * x).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Two rows of one feature, two classes: by symmetry the minimum has w = (-a, a) and no bias.
+    #[test]
+    fn iterates_are_judged_by_j_and_the_first_that_is_near_counts() {
+        let rows = Rows::new(&[0, 255], [1, 1], vec![0, 1], 2.0 / 255.0, -1.0);
+        let cost = |a: f64| (1.0 + (-2.0 * a).exp()).ln() + L2 * a * a;
+        let descent = |is_peer, steps: &[f64]| Descent {
+            who: String::new(),
+            precision: Precision::F64,
+            threads: 1,
+            iterates: steps
+                .iter()
+                .zip(1..)
+                .map(|(&a, i)| Iterate {
+                    seconds: f64::from(i),
+                    iterations: i as usize,
+                    parameters: vec![-a, a, 0.0, 0.0],
+                })
+                .collect(),
+            peak_bytes: 0,
+            is_peer,
+        };
+        // The slope 2 L2 a - 2 / (1 + e^2a) is 0 at a = 1.7.
+        let (mut low, mut high) = (0.0f64, 5.0f64);
+        while high - low > 1e-12 {
+            let a = 0.5 * (low + high);
+            if 2.0 * L2 * a < 2.0 / (1.0 + (2.0 * a).exp()) { low = a } else { high = a }
+        }
+        let found = judge(&rows, 2, true, 1, vec![descent(false, &[1.0, low, low]), descent(true, &[0.5, 1.0])]);
+        assert!((found.lowest - cost(low)).abs() < 1e-9, "{} {}", found.lowest, cost(low));
+        assert!(found.gap.is_some_and(|gap| gap < 1e-9), "{:?}", found.gap);
+        assert_eq!(found.solvers[0].near.map(|near| (near.0, near.1)), Some((2.0, 2)));
+        assert_eq!(found.solvers[1].near, None);
+        assert!((found.solvers[1].last.1 - cost(1.0)).abs() < 1e-9);
+    }
+}

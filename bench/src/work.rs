@@ -1,0 +1,67 @@
+//! What an epoch must at least do, and how long that takes at best.
+
+use anyhow::Result;
+use chainrule_records::{ModelKind, TrainConfig};
+
+use crate::{Bench, Limit};
+
+/// The least work of an epoch.
+pub(crate) struct Work {
+    pub(crate) images: f64,
+    /// Multiply-adds forward and backward, for every byte.
+    multiply_adds: f64,
+    bytes: f64,
+    /// The part of bytes that are not 0.
+    pub(crate) density: f64,
+}
+
+/// Least milliseconds.
+#[derive(Clone, Copy)]
+pub(crate) struct Least {
+    /// For the multiply-adds, at the processor's peak.
+    pub(crate) operations: f64,
+    /// For the bytes, read from memory once.
+    pub(crate) bytes: f64,
+}
+
+impl Least {
+    /// The limit: whichever takes longer.
+    pub(crate) fn milliseconds(self) -> f64 {
+        self.operations.max(self.bytes)
+    }
+
+    /// Which that is.
+    pub(crate) fn binding(self) -> &'static str {
+        if self.operations > self.bytes { "operations" } else { "bytes" }
+    }
+}
+
+impl Work {
+    pub(crate) fn new(bench: &Bench, config: &TrainConfig) -> Result<Self> {
+        let (train, classes) = bench.train_rows(config)?;
+        let batch = config.descent().batch_size;
+        let images = (train.len() / batch * batch) as f64;
+        let columns = if config.model().kind == ModelKind::Logistic { 1 } else { classes };
+        let bytes = images * train.n_features() as f64;
+        let non_zeros = train.pixels.iter().filter(|&&byte| byte != 0).count();
+        let density = non_zeros as f64 / train.pixels.len() as f64;
+        Ok(Self { images, multiply_adds: 2.0 * bytes * columns as f64, bytes, density })
+    }
+
+    /// The least time for all bytes.
+    pub(crate) fn dense(&self, limit: &Limit) -> Least {
+        self.part(limit, 1.0)
+    }
+
+    /// The least time for the bytes that are not 0.
+    pub(crate) fn sparse(&self, limit: &Limit) -> Least {
+        self.part(limit, self.density)
+    }
+
+    fn part(&self, limit: &Limit, part: f64) -> Least {
+        Least {
+            operations: 1e3 * self.multiply_adds * part / limit.multiply_adds_per_second,
+            bytes: 1e3 * self.bytes * part / limit.bytes_per_second,
+        }
+    }
+}
