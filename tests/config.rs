@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use chainrule_records::{Generator, GradientSource, ModelKind, Precision, TrainConfig};
+use chainrule_records::{Generator, GradientSource, ModelKind, Precision, Solver, TrainConfig};
 
 const SMALLEST: &str = "[model]\nkind = 'softmax'\n";
 
@@ -47,7 +47,7 @@ fn the_experiments_of_the_report_say_what_its_protocol_says() {
 
 #[test]
 fn a_resolved_config_parses_to_itself() {
-    for name in ["logistic.toml", "logistic-shuffled.toml", "softmax.toml"] {
+    for name in ["logistic.toml", "logistic-shuffled.toml", "softmax.toml", "softmax-optimum.toml"] {
         let config = config_file(name);
         assert_eq!(parse(&config.to_toml(), &[]).unwrap(), config, "{name}");
     }
@@ -89,6 +89,10 @@ fn every_key_can_be_overridden() {
         "descent.epochs=3",
         "descent.shuffle.generator=none",
         "descent.shuffle.seed=9",
+        "optimum.tolerance=0.125",
+        "optimum.max_iterations=33",
+        "optimum.memory=7",
+        "optimum.evaluate_every=3",
         "early_stopping.evaluations_per_epoch=4",
         "early_stopping.patience=6",
         "early_stopping.restore_best=true",
@@ -103,6 +107,9 @@ fn every_key_can_be_overridden() {
         assert!(found == value || found == format!("{value}.0"), "{key}: {found}");
         assert!(!default.contains(&format!("{} = {found}", key.rsplit('.').next().unwrap())), "{key} is a default");
     }
+    // It does not go with early stopping.
+    let solver = parse(SMALLEST, &["objective.l2=1", "descent.solver=lbfgs"]).unwrap().descent().solver;
+    assert_eq!(solver, Solver::Lbfgs);
 }
 
 #[test]

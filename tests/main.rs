@@ -12,6 +12,7 @@
 //! - `order`: the order of the rows, against NumPy's own
 //! - `config`: experiments that can be run and those that cannot
 //! - `training`: the trainer, on small data
+//! - `optimum`: the minimum of J and its certificate, and scikit-learn's coefficients
 //! - `protocol`: the report's numbers on MNIST
 //! - `backends`: every backend of the build against every other
 //! - `remote`: a device that another process offers
@@ -37,6 +38,7 @@ mod kernels;
 mod losses;
 mod made_up;
 mod mnist;
+mod optimum;
 mod order;
 mod page;
 mod properties;

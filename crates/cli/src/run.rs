@@ -288,7 +288,7 @@ impl Run<'_> {
     ) -> Result<Summary> {
         let norm = weight_norm(trained.model.linear()).context("the weights are not finite")?;
         let (best_step, best_validation_loss) = trained.best.context("no evaluation was made")?;
-        let stop_step = trained.steps - 1;
+        let stop_step = trained.steps.saturating_sub(1);
         Ok(Summary {
             experiment: self.config.experiment().to_owned(),
             model: self.config.model().kind,
@@ -306,6 +306,7 @@ impl Run<'_> {
             interrupted: trained.ending == Ending::Interrupted,
             stop_epoch: stop_step / trained.steps_per_epoch,
             stop_step,
+            certificate: trained.certificate,
             best_step,
             best_validation_loss,
             final_metrics: trained.final_metrics,

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::path::Path;
 
-use chainrule_records::{GradientSource, ModelKind, Precision, Summary};
+use chainrule_records::{Certificate, GradientSource, ModelKind, Precision, SearchEnd, Summary};
 
 /// The closing table of a training.
 pub(crate) fn closing(summary: &Summary, folder: &Path) -> String {
@@ -21,18 +21,25 @@ pub(crate) fn closing(summary: &Summary, folder: &Path) -> String {
         Precision::F32 => "f32",
         Precision::F64 => "f64",
     };
-    let ended = if summary.interrupted {
-        "interrupted"
-    } else if summary.stopped_early {
-        "stopped early"
-    } else {
-        "all epochs made"
+    let ended = match &summary.certificate {
+        Some(certificate) => search_ended(certificate),
+        None => {
+            let how = if summary.interrupted {
+                "interrupted"
+            } else if summary.stopped_early {
+                "stopped early"
+            } else {
+                "all epochs made"
+            };
+            format!("{how}, in epoch {} at step {} (both from 0)", summary.stop_epoch, summary.stop_step)
+        }
     };
     let (last, norm, seconds) = (&summary.final_metrics, &summary.weight_norm, &summary.seconds);
     let rows = [
         ("experiment", format!("{}: {model}, {gradient}, {} {precision}", summary.experiment, summary.backend)),
         ("data", format!("{} ({} + {} rows)", summary.data.source, summary.data.train, summary.data.validation)),
-        ("ended", format!("{ended}, in epoch {} at step {} (both from 0)", summary.stop_epoch, summary.stop_step)),
+        ("ended", ended),
+        ("minimum", summary.certificate.as_ref().map(distance).unwrap_or_default()),
         ("best validation", format!("loss {:.6} at step {}", summary.best_validation_loss, summary.best_step)),
         ("", String::new()),
         ("", "      training  validation".to_owned()),
@@ -52,9 +59,30 @@ pub(crate) fn closing(summary: &Summary, folder: &Path) -> String {
         ),
         ("run", folder.display().to_string()),
     ];
-    rows.iter().fold(String::from("\n"), |mut text, (name, value)| {
+    // An empty line parts the table; a name without anything to say is left out.
+    let rows = rows.iter().filter(|(name, value)| name.is_empty() || !value.is_empty());
+    rows.fold(String::from("\n"), |mut text, (name, value)| {
         let line = format!("{name:<16} {value}");
         writeln!(text, "{}", line.trim_end()).expect("writing to a String cannot fail");
         text
     })
+}
+
+/// How a search for the minimum ended.
+fn search_ended(certificate: &Certificate) -> String {
+    let Certificate { iterations, gradients, tolerance, .. } = certificate;
+    let how = match certificate.ended {
+        SearchEnd::Converged => format!("within {tolerance:e} of the minimum"),
+        SearchEnd::IterationsUsedUp => "all iterations made".to_owned(),
+        SearchEnd::Rounding => "where rounding hides the rest of the way".to_owned(),
+        SearchEnd::Interrupted => "interrupted".to_owned(),
+    };
+    format!("{how}, after {iterations} iterations, {gradients} passes over the rows")
+}
+
+/// How near to the minimum it ended, and whether that was near enough.
+fn distance(certificate: &Certificate) -> String {
+    let Certificate { objective, gradient_norm, bound, tolerance, .. } = certificate;
+    let enough = if certificate.holds() { String::new() } else { format!("; {tolerance:e} was wanted") };
+    format!("J = {objective:.9} is at most {bound:.1e} above it (gradient {gradient_norm:.1e}){enough}")
 }

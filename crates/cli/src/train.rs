@@ -7,7 +7,7 @@ use std::time::Instant;
 use anyhow::Result;
 use chainrule_data::{Request, find_within};
 use chainrule_records::RunFolder;
-use chainrule_training::{Ending, steps_per_epoch};
+use chainrule_training::{Ending, most_steps};
 
 use crate::options::TrainOptions;
 use crate::progress::{Progress, catch_interrupts};
@@ -33,7 +33,7 @@ pub(crate) fn train(options: &TrainOptions) -> Result<u8> {
     // The files' bytes are no longer needed: what is trained on goes to the device.
     drop(data);
     let about = rows.about().clone();
-    let steps = config.descent().epochs.saturating_mul(steps_per_epoch(&config, about.train)?);
+    let steps = most_steps(&config, about.train)?;
 
     let folder = match &options.out {
         Some(out) => RunFolder::create(out, options.force)?,
@@ -58,5 +58,10 @@ pub(crate) fn train(options: &TrainOptions) -> Result<u8> {
     } else {
         print(&table::closing(&summary, folder.path()));
     }
-    Ok(if ending == Ending::Interrupted { exit::INTERRUPTED } else { exit::DONE })
+    Ok(match ending {
+        Ending::Interrupted => exit::INTERRUPTED,
+        // A minimum was asked for, and what was found is not proven to be one.
+        _ if summary.certificate.is_some_and(|certificate| !certificate.holds()) => exit::CHECK,
+        _ => exit::DONE,
+    })
 }

@@ -61,6 +61,26 @@ pub struct Gradient {
     pub bias: Vec<f64>,
 }
 
+impl Gradient {
+    /// Every number times a factor.
+    pub fn times(mut self, factor: f64) -> Self {
+        self.loss *= factor;
+        self.weight.iter_mut().chain(&mut self.bias).for_each(|x| *x *= factor);
+        self
+    }
+
+    /// Adds another, times a factor.
+    ///
+    /// # Panics
+    /// Where it is of another model.
+    pub fn add_times(&mut self, other: &Gradient, factor: f64) {
+        assert_eq!((self.weight.len(), self.bias.len()), (other.weight.len(), other.bias.len()), "the same model");
+        self.loss += factor * other.loss;
+        let numbers = self.weight.iter_mut().chain(&mut self.bias);
+        numbers.zip(other.weight.iter().chain(&other.bias)).for_each(|(x, other)| *x += factor * other);
+    }
+}
+
 /// Float type of parameters and sums.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Float {
@@ -214,10 +234,21 @@ impl Fused {
     /// # Panics
     /// As [`Fused::step`].
     pub fn gradient(&mut self, rows: &Rows, batch: &[usize]) -> Gradient {
-        self.check(rows, batch.len());
-        let n = batch.len() as f64;
-        let columns = self.columns;
-        let (loss, _) = self.kernel.pass(self.isa, rows, Which::Listed(batch), Ask::Gradient);
+        self.gradient_of(rows, Which::Listed(batch))
+    }
+
+    /// The same on all rows.
+    ///
+    /// # Panics
+    /// As [`Fused::step`].
+    pub fn gradient_of_all(&mut self, rows: &Rows) -> Gradient {
+        self.gradient_of(rows, Which::From(0, rows.len()))
+    }
+
+    fn gradient_of(&mut self, rows: &Rows, which: Which) -> Gradient {
+        self.check(rows, which.len());
+        let (n, columns) = (which.len() as f64, self.columns);
+        let (loss, _) = self.kernel.pass(self.isa, rows, which, Ask::Gradient);
         let (sums, residuals) = self.kernel.gradient();
         let by = |(i, &sum): (usize, &f64)| (rows.scale * sum + rows.offset * residuals[i % columns]) / n;
         Gradient {

@@ -5,7 +5,7 @@ use toml::Table;
 
 use crate::config::{
     ConfigError, DataConfig, DescentConfig, EarlyStoppingConfig, Generator, GradientSource, ModelConfig, ModelKind,
-    ObjectiveConfig,
+    ObjectiveConfig, OptimumConfig, Solver,
 };
 use crate::keys;
 
@@ -19,6 +19,7 @@ pub struct TrainConfig {
     model: ModelConfig,
     objective: ObjectiveConfig,
     descent: DescentConfig,
+    optimum: OptimumConfig,
     early_stopping: EarlyStoppingConfig,
 }
 
@@ -34,6 +35,8 @@ struct RawConfig {
     objective: ObjectiveConfig,
     #[serde(default)]
     descent: DescentConfig,
+    #[serde(default)]
+    optimum: OptimumConfig,
     #[serde(default)]
     early_stopping: EarlyStoppingConfig,
 }
@@ -87,6 +90,7 @@ impl TrainConfig {
             model: raw.model,
             objective: raw.objective,
             descent: raw.descent,
+            optimum: raw.optimum,
             early_stopping: raw.early_stopping,
         };
         match check(&config) {
@@ -133,6 +137,11 @@ impl TrainConfig {
     /// `[descent]`
     pub fn descent(&self) -> &DescentConfig {
         &self.descent
+    }
+
+    /// `[optimum]`
+    pub fn optimum(&self) -> &OptimumConfig {
+        &self.optimum
     }
 
     /// `[early_stopping]`
@@ -198,5 +207,26 @@ fn check(config: &TrainConfig) -> Result<(), (&'static str, String)> {
     let skipped = descent.shuffle.skip_epochs;
     holds("descent.shuffle.skip_epochs", skipped <= 1_000_000, "expected a whole number from 0 to 1000000")?;
     count("early_stopping.evaluations_per_epoch", stopping.evaluations_per_epoch, 1_000_000)?;
-    count("early_stopping.patience", stopping.patience.unwrap_or(1), 1_000_000_000)
+    count("early_stopping.patience", stopping.patience.unwrap_or(1), 1_000_000_000)?;
+
+    let optimum = &config.optimum;
+    holds(
+        "optimum.tolerance",
+        optimum.tolerance > 0.0 && optimum.tolerance <= 1.0,
+        "expected a distance from the minimum in nats above 0, at most 1; f32 reaches 1e-7, f64 1e-12",
+    )?;
+    count("optimum.max_iterations", optimum.max_iterations, 1_000_000)?;
+    count("optimum.memory", optimum.memory, 1000)?;
+    count("optimum.evaluate_every", optimum.evaluate_every, 1_000_000)?;
+    if descent.solver == Solver::Lbfgs {
+        holds(
+            "objective.l2",
+            l2 > 0.0,
+            "without a penalty J may have no minimum, and none can be certified; set it above 0, or descent.solver = \"sgd\"",
+        )?;
+        let goes_to_the_end = "descent.solver = \"lbfgs\" goes to the minimum and keeps it; leave this out";
+        holds("early_stopping.patience", stopping.patience.is_none(), goes_to_the_end)?;
+        holds("early_stopping.restore_best", !stopping.restore_best, goes_to_the_end)?;
+    }
+    Ok(())
 }

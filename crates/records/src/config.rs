@@ -115,10 +115,12 @@ pub struct ObjectiveConfig {
     pub penalize_bias: bool,
 }
 
-/// `[descent]`: plain mini-batch gradient descent.
+/// `[descent]`: how `J` is brought down.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct DescentConfig {
+    /// By what; learning rate, batches, epochs and shuffle are [`Solver::Sgd`]'s alone.
+    pub solver: Solver,
     /// Where the gradient comes from.
     pub gradient: GradientSource,
     /// The float type of weights and features.
@@ -131,6 +133,30 @@ pub struct DescentConfig {
     pub epochs: usize,
     /// The order of the rows.
     pub shuffle: ShuffleConfig,
+}
+
+/// What brings `J` down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Solver {
+    /// Plain mini-batch gradient descent.
+    Sgd,
+    /// L-BFGS on all rows, to the minimum, with a certificate; for lambda above 0. See `[optimum]`.
+    Lbfgs,
+}
+
+/// `[optimum]`: how near to the minimum [`Solver::Lbfgs`] goes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct OptimumConfig {
+    /// Done when `J` is certified to be at most this far above its minimum, in nats.
+    pub tolerance: f64,
+    /// Iterations at most, each of one pass over the training rows or a few.
+    pub max_iterations: usize,
+    /// Iterations whose steps are remembered, to read the curvature from.
+    pub memory: usize,
+    /// Iterations from one evaluation on the validation rows to the next.
+    pub evaluate_every: usize,
 }
 
 /// Where the gradient of a step comes from.
@@ -223,6 +249,7 @@ impl Default for ObjectiveConfig {
 impl Default for DescentConfig {
     fn default() -> Self {
         Self {
+            solver: Solver::Sgd,
             gradient: GradientSource::Auto,
             precision: Precision::F32,
             learning_rate: 0.01,
@@ -230,6 +257,12 @@ impl Default for DescentConfig {
             epochs: 50,
             shuffle: ShuffleConfig::default(),
         }
+    }
+}
+
+impl Default for OptimumConfig {
+    fn default() -> Self {
+        Self { tolerance: 1e-6, max_iterations: 1000, memory: 40, evaluate_every: 10 }
     }
 }
 

@@ -5,7 +5,7 @@ use toml::{Table, Value};
 use crate::ConfigError;
 
 /// Every key, in the order of the README.
-pub(crate) const KEYS: [&str; 20] = [
+pub(crate) const KEYS: [&str; 25] = [
     "data.source",
     "data.train_images",
     "data.validation_images",
@@ -14,6 +14,7 @@ pub(crate) const KEYS: [&str; 20] = [
     "model.kind",
     "objective.l2",
     "objective.penalize_bias",
+    "descent.solver",
     "descent.gradient",
     "descent.precision",
     "descent.learning_rate",
@@ -22,6 +23,10 @@ pub(crate) const KEYS: [&str; 20] = [
     "descent.shuffle.generator",
     "descent.shuffle.seed",
     "descent.shuffle.skip_epochs",
+    "optimum.tolerance",
+    "optimum.max_iterations",
+    "optimum.memory",
+    "optimum.evaluate_every",
     "early_stopping.evaluations_per_epoch",
     "early_stopping.patience",
     "early_stopping.restore_best",

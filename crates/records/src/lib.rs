@@ -5,10 +5,12 @@
 //! - [`History`]: every step's loss and every evaluation
 //! - [`Summary`]: how the run ended, in one JSON document
 //! - [`Parameters`]: what came of it
+//! - [`Certificate`]: how near to the minimum they are, where that is proven
 //! - [`Manifest`]: what it ran on
 //! - [`RunFolder`]: these on disk, each file whole or absent
 //! - [`GradientChecks`]: what a gradient check found
 
+mod certificate;
 mod checked;
 mod checks;
 mod config;
@@ -20,11 +22,12 @@ mod parameters;
 mod run_folder;
 mod summary;
 
+pub use certificate::{Certificate, SearchEnd};
 pub use checked::TrainConfig;
 pub use checks::{GradientCheck, GradientChecks};
 pub use config::{
     ConfigError, DataConfig, DescentConfig, EarlyStoppingConfig, Generator, GradientSource, ModelConfig, ModelKind,
-    ObjectiveConfig, Precision, ShuffleConfig,
+    ObjectiveConfig, OptimumConfig, Precision, ShuffleConfig, Solver,
 };
 pub use early_stopping::{EarlyStopping, Judgement};
 pub use history::{Evaluation, History};

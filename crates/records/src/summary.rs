@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-use crate::{GradientSource, ModelKind, Precision};
+use crate::{Certificate, GradientSource, ModelKind, Precision};
 
 /// How a run went: `summary.json`, and what `train --json` prints.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -41,6 +41,9 @@ pub struct Summary {
     pub best_step: usize,
     /// The lowest validation loss of all evaluations.
     pub best_validation_loss: f64,
+    /// How near to the minimum of `J` the saved weights are, where L-BFGS went for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<Certificate>,
     /// Measured after training ended, with the weights that were saved.
     #[serde(rename = "final")]
     pub final_metrics: FinalMetrics,

@@ -2,6 +2,7 @@ use std::sync::Arc;
 
 use burn::tensor::TensorReadError;
 use chainrule_data::{DataError, Order};
+use chainrule_kernels::Gradient;
 use chainrule_records::Parameters;
 
 use crate::Metrics;
@@ -22,6 +23,15 @@ pub(crate) trait Engine: Send {
 
     /// The batches' mean cross-entropies, each before its update, of the steps since this was last asked.
     fn losses(&mut self) -> Result<Vec<f64>, Failure>;
+
+    /// The mean cross-entropy of all training rows, without the penalty, and its gradient, at the parameters.
+    fn gradient_of_all(&mut self) -> Result<Gradient, Failure>;
+
+    /// The same in f64 at these parameters, where the engine computes with less and could do with more.
+    fn gradient_in_f64(&mut self, parameters: &Parameters) -> Option<Result<Gradient, Failure>> {
+        let _ = parameters;
+        None
+    }
 
     fn evaluate(&mut self) -> Result<Evaluated, Failure>;
 

@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use chainrule_data::{Ahead, DataError, Order};
-use chainrule_kernels::{Float, Fused, Isa, Model, Rows, Step};
+use chainrule_kernels::{Float, Fused, Gradient, Isa, Model, Rows, Step};
 use chainrule_records::{Parameters, Precision, TrainConfig};
 
 use crate::engine::{Engine, Evaluated, Failure};
@@ -39,6 +39,10 @@ impl Source<'_> {
 /// Parameters on their way down.
 pub(crate) struct Kernels<'a> {
     fused: Fused,
+    /// The same model in f64, once it is asked for, where `fused` is in f32.
+    in_f64: Option<Fused>,
+    model: Model,
+    precision: Precision,
     step: Step,
     train: Source<'a>,
     validation: Source<'a>,
@@ -62,6 +66,9 @@ impl<'a> Kernels<'a> {
         };
         Self {
             fused: Fused::new(model, train.n_features(), float, threads, Isa::best()),
+            in_f64: None,
+            model,
+            precision: config.descent().precision,
             step: Step {
                 learning_rate: config.descent().learning_rate,
                 l2: config.objective().l2,
@@ -78,7 +85,7 @@ impl<'a> Kernels<'a> {
     fn metrics_on(&mut self, source: Source<'_>) -> Result<Metrics, DataError> {
         let n = source.len() as f64;
         let (mut loss, mut right) = (0.0, 0);
-        self.on_all(source, |fused, rows| {
+        on_all(&mut self.fused, source, self.threads, |fused, rows| {
             let found = fused.evaluate(rows);
             // A single chunk's loss is the whole, unrounded.
             loss += found.loss * (rows.len() as f64 / n);
@@ -89,23 +96,43 @@ impl<'a> Kernels<'a> {
 
     fn accuracy_on(&mut self, source: Source<'_>) -> Result<f64, DataError> {
         let mut right = 0;
-        self.on_all(source, |fused, rows| right += fused.right(rows))?;
+        on_all(&mut self.fused, source, self.threads, |fused, rows| right += fused.right(rows))?;
         Ok(right as f64 / source.len() as f64)
     }
+}
 
-    /// All rows in their order, at once or a chunk at a time.
-    fn on_all(&mut self, source: Source<'_>, mut f: impl FnMut(&mut Fused, &Rows)) -> Result<(), DataError> {
-        match source {
-            Source::Resident(rows) => f(&mut self.fused, rows),
-            Source::Streamed(stream) => {
-                let n = stream.len();
-                for chunk in stream.chunks(&Arc::new(Order::of_file(n)), n, stream.units_a_chunk(1), self.threads)? {
-                    f(&mut self.fused, &chunk?);
-                }
+/// All rows in their order, at once or a chunk at a time.
+fn on_all(
+    fused: &mut Fused,
+    source: Source<'_>,
+    threads: usize,
+    mut f: impl FnMut(&mut Fused, &Rows),
+) -> Result<(), DataError> {
+    match source {
+        Source::Resident(rows) => f(fused, rows),
+        Source::Streamed(stream) => {
+            let n = stream.len();
+            for chunk in stream.chunks(&Arc::new(Order::of_file(n)), n, stream.units_a_chunk(1), threads)? {
+                f(fused, &chunk?);
             }
         }
-        Ok(())
     }
+    Ok(())
+}
+
+/// The gradient of all rows.
+fn gradient(fused: &mut Fused, source: Source<'_>, threads: usize) -> Result<Gradient, DataError> {
+    let n = source.len() as f64;
+    let mut mean: Option<Gradient> = None;
+    on_all(fused, source, threads, |fused, rows| {
+        let found = fused.gradient_of_all(rows);
+        let Some(mean) = &mut mean else {
+            mean = Some(found.times(rows.len() as f64 / n));
+            return;
+        };
+        mean.add_times(&found, rows.len() as f64 / n);
+    })?;
+    Ok(mean.expect("a row at least"))
 }
 
 impl Engine for Kernels<'_> {
@@ -137,6 +164,20 @@ impl Engine for Kernels<'_> {
 
     fn losses(&mut self) -> Result<Vec<f64>, Failure> {
         Ok(std::mem::take(&mut self.losses))
+    }
+
+    fn gradient_of_all(&mut self) -> Result<Gradient, Failure> {
+        Ok(gradient(&mut self.fused, self.train, self.threads)?)
+    }
+
+    fn gradient_in_f64(&mut self, parameters: &Parameters) -> Option<Result<Gradient, Failure>> {
+        if self.precision == Precision::F64 {
+            return None;
+        }
+        let (model, d, threads) = (self.model, self.train.n_features(), self.threads);
+        let fused = self.in_f64.get_or_insert_with(|| Fused::new(model, d, Float::F64, threads, Isa::best()));
+        fused.set(&parameters.weight, &parameters.bias);
+        Some(gradient(fused, self.train, threads).map_err(Failure::from))
     }
 
     fn evaluate(&mut self) -> Result<Evaluated, Failure> {

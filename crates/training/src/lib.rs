@@ -1,13 +1,18 @@
-//! Mini-batch gradient descent of a linear classifier, on closed-form or autodiff gradients.
+//! Mini-batch gradient descent of a linear classifier, or L-BFGS to the certified minimum, on closed-form or autodiff gradients.
 //!
 //! [`train()`] walks the path that a checked [`TrainConfig`](chainrule_records::TrainConfig) describes and gives the model,
 //! the history, and how it ended; [`train_fused()`] walks it by kernels that do a step in one pass, [`train_streamed()`] on rows that stay in
-//! their file, too. It knows no clock and no console: an [`Observer`] is told what happens, and may stop it.
+//! their file, too, and [`find_optimum()`] goes by them to the minimum and gives nothing else. It knows no clock and no console: an [`Observer`] is
+//! told what happens, and may stop it.
 
+mod bound;
+mod coordinates;
 mod engine;
 mod examples;
 mod fused;
+mod lbfgs;
 mod observer;
+mod optimum;
 mod prepared;
 mod stream;
 mod tensors;
@@ -16,10 +21,13 @@ mod train;
 pub use examples::{Examples, Expansion, fused_rows, label_order};
 pub use fused::Source;
 pub use observer::Observer;
+pub use optimum::{Iterate, Optimum, find_optimum};
 pub use prepared::{Bytes, Chosen, Prepared, float_type};
 pub use stream::Stream;
 pub use tensors::{evaluate, with_parameters};
-pub use train::{DeviceLost, Ending, TrainError, Trained, steps_per_epoch, train, train_fused, train_streamed};
+pub use train::{
+    DeviceLost, Ending, TrainError, Trained, most_steps, steps_per_epoch, train, train_fused, train_streamed,
+};
 
 /// What a model is worth on some rows.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -3,6 +3,7 @@
 use burn::module::Param;
 use burn::optim::{ModuleOptimizer, SgdConfig};
 use burn::tensor::{FloatDType, Tensor, TensorData, TensorReadError};
+use chainrule_kernels::Gradient as HostGradient;
 use chainrule_models::{Classifier, CostAndGradient, L2, autodiff, closed_form};
 use chainrule_records::{GradientSource, Parameters, TrainConfig};
 
@@ -40,6 +41,15 @@ impl<'a, M: Classifier> Tensors<'a, M> {
         }
     }
 
+    fn gradient(&self, Examples { features, labels }: Examples, l2: L2) -> CostAndGradient {
+        match self.gradient {
+            GradientSource::Autodiff => autodiff(&self.model, features, labels, l2),
+            GradientSource::Auto | GradientSource::ClosedForm | GradientSource::Fused => {
+                closed_form(&self.model, features, labels, l2)
+            }
+        }
+    }
+
     fn read_losses(&mut self) -> Result<(), TensorReadError> {
         let on_device = std::mem::take(&mut self.losses_on_device);
         if !on_device.is_empty() {
@@ -55,13 +65,7 @@ impl<M: Classifier> Engine for Tensors<'_, M> {
     }
 
     fn step(&mut self, batch: &[usize]) -> Result<(), Failure> {
-        let Examples { features, labels } = self.examples.batch(batch);
-        let CostAndGradient { cross_entropy, gradient } = match self.gradient {
-            GradientSource::Autodiff => autodiff(&self.model, features, labels, self.l2),
-            GradientSource::Auto | GradientSource::ClosedForm | GradientSource::Fused => {
-                closed_form(&self.model, features, labels, self.l2)
-            }
-        };
+        let CostAndGradient { cross_entropy, gradient } = self.gradient(self.examples.batch(batch), self.l2);
         let gradient = gradient.into_params(self.model.linear());
         self.model = self.optimizer.step(self.learning_rate, self.model.clone(), gradient);
         self.losses_on_device.push(cross_entropy);
@@ -74,6 +78,12 @@ impl<M: Classifier> Engine for Tensors<'_, M> {
     fn losses(&mut self) -> Result<Vec<f64>, Failure> {
         self.read_losses()?;
         Ok(std::mem::take(&mut self.losses))
+    }
+
+    fn gradient_of_all(&mut self) -> Result<HostGradient, Failure> {
+        let CostAndGradient { cross_entropy, gradient } = self.gradient(self.examples.clone(), L2::NONE);
+        let [loss, weight, bias] = read([cross_entropy, gradient.weight.flatten(0, 1), gradient.bias])?;
+        Ok(HostGradient { loss: loss[0], weight, bias })
     }
 
     /// The host waits for the device once.

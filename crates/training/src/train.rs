@@ -5,8 +5,8 @@ use chainrule_data::{BatchOrder, Shuffle};
 use chainrule_kernels::{Model, Rows};
 use chainrule_models::Classifier;
 use chainrule_records::{
-    EarlyStopping, Evaluation, FinalMetrics, Generator, History, Judgement, ModelKind, Parameters, ShuffleConfig,
-    TrainConfig,
+    Certificate, EarlyStopping, Evaluation, FinalMetrics, Generator, History, Judgement, ModelKind, Parameters,
+    ShuffleConfig, Solver, TrainConfig,
 };
 
 use crate::engine::{Engine, Evaluated, Failure};
@@ -52,7 +52,7 @@ pub struct DeviceLost {
     pub parameters: Option<(usize, Parameters)>,
 }
 
-/// How a training ended.
+/// How a training ended. The last three are those of [`Solver::Lbfgs`]; [`Trained::certificate`] says what came of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {
     /// All epochs were made.
@@ -61,6 +61,12 @@ pub enum Ending {
     StoppedEarly,
     /// The observer ended it.
     Interrupted,
+    /// The minimum was reached within `optimum.tolerance`.
+    Converged,
+    /// `optimum.max_iterations` were made before that.
+    UsedUp,
+    /// Rounding hides what is left of the way to the minimum.
+    Rounding,
     /// The loss of this step, or of the evaluation after it, is not finite.
     Diverged {
         /// The step, from 0.
@@ -71,7 +77,7 @@ pub enum Ending {
 /// A training's results.
 #[derive(Clone, Debug)]
 pub struct Trained<M> {
-    /// The last weights, or with `restore_best` the best ones; no autodiff.
+    /// The last weights, or with `restore_best` the best ones, or those nearest to the minimum, as far as is certain; no autodiff.
     pub model: M,
     /// Its parameters, on the host.
     pub parameters: Parameters,
@@ -87,22 +93,40 @@ pub struct Trained<M> {
     pub best: Option<(usize, f64)>,
     /// What `model` is worth; not finite where training diverged.
     pub final_metrics: FinalMetrics,
+    /// How near to the minimum `model` is, where [`Solver::Lbfgs`] went for it.
+    pub certificate: Option<Certificate>,
 }
 
-/// Updates in an epoch of `rows` training rows: whole batches.
+/// Updates that a training on `rows` rows makes at most.
+///
+/// # Errors
+/// As [`steps_per_epoch`].
+pub fn most_steps(config: &TrainConfig, rows: usize) -> Result<usize, TrainError> {
+    let steps_per_epoch = steps_per_epoch(config, rows)?;
+    Ok(match config.descent().solver {
+        Solver::Sgd => config.descent().epochs.saturating_mul(steps_per_epoch),
+        Solver::Lbfgs => config.optimum().max_iterations,
+    })
+}
+
+/// Updates in an epoch of `rows` training rows: whole batches, or with [`Solver::Lbfgs`] all rows at once.
 ///
 /// # Errors
 /// Where there is none.
 pub fn steps_per_epoch(config: &TrainConfig, rows: usize) -> Result<usize, TrainError> {
+    if config.descent().solver == Solver::Lbfgs {
+        return Ok(1);
+    }
     let batch_size = config.descent().batch_size;
     if batch_size > rows { Err(TrainError::BatchTooLarge { batch_size, rows }) } else { Ok(rows / batch_size) }
 }
 
-/// Trains `model` by plain mini-batch gradient descent, as `config` says, by tensor operations on the device of the examples. A gradient
+/// Trains `model` by plain mini-batch gradient descent, or to the minimum by L-BFGS, as `config` says, by tensor operations on the device of the examples. A gradient
 /// source that the config leaves open, or fused, which is [`train_fused`]'s, is the closed form.
 ///
 /// The last rows of an epoch that fill no whole batch are dropped. After the update of every step that is a multiple of
-/// `steps_per_epoch / evaluations_per_epoch` (steps counted from 0 over all epochs) the model is evaluated.
+/// `steps_per_epoch / evaluations_per_epoch` (steps counted from 0 over all epochs) the model is evaluated. A step of L-BFGS is an iteration, on all
+/// rows, and the evaluations are `optimum.evaluate_every` apart.
 ///
 /// # Errors
 /// Where a batch is larger than the training rows, and where the device stops answering, with what was read from it until
@@ -169,6 +193,7 @@ struct Walked {
     parameters: Parameters,
     best: Option<(usize, f64)>,
     final_metrics: FinalMetrics,
+    certificate: Option<Certificate>,
 }
 
 impl Walked {
@@ -182,6 +207,7 @@ impl Walked {
             steps_per_epoch: self.steps_per_epoch,
             best: self.best,
             final_metrics: self.final_metrics,
+            certificate: self.certificate,
         }
     }
 }
@@ -196,6 +222,7 @@ fn walk(engine: &mut dyn Engine, config: &TrainConfig, observer: &mut dyn Observ
         early_stopping: EarlyStopping::new(config.early_stopping().patience),
         best: None,
         last: None,
+        certificate: None,
     };
     match walk.to_its_end(engine, observer) {
         Ok((ending, final_metrics, parameters)) => Ok(Walked {
@@ -206,34 +233,48 @@ fn walk(engine: &mut dyn Engine, config: &TrainConfig, observer: &mut dyn Observ
             parameters,
             best: walk.early_stopping.best(),
             final_metrics,
+            certificate: walk.certificate,
         }),
-        Err(Failure::Device(error)) => {
-            // Some errors of Burn go on with a backtrace.
-            let reason = error.to_string().lines().take(3).map(str::trim).collect::<Vec<_>>().join(" ");
-            Err(TrainError::DeviceLost(Box::new(DeviceLost { reason, history: walk.history, parameters: walk.last })))
-        }
-        Err(Failure::Data(error)) => {
-            // What was computed is still there.
-            let read = walk.read_losses(engine).and_then(|_| engine.parameters());
-            let parameters = read.ok().filter(|_| walk.steps > 0).map(|parameters| (walk.steps - 1, parameters));
-            let (reason, history) = (error.to_string(), walk.history);
-            Err(TrainError::DataLost(Box::new(DeviceLost { reason, history, parameters })))
+        Err(failure) => {
+            // What was computed is still there, where it is the data that is lost.
+            let parameters = match failure {
+                Failure::Data(_) => {
+                    let read = walk.read_losses(engine).and_then(|_| engine.parameters());
+                    read.ok().filter(|_| walk.steps > 0).map(|parameters| (walk.steps - 1, parameters))
+                }
+                Failure::Device(_) => walk.last,
+            };
+            Err(lost(failure, walk.history, parameters))
         }
     }
 }
 
+/// What ended a training, with what it had come to.
+pub(crate) fn lost(failure: Failure, history: History, parameters: Option<(usize, Parameters)>) -> TrainError {
+    let lost = |reason| Box::new(DeviceLost { reason, history, parameters });
+    match failure {
+        Failure::Device(error) => {
+            // Some errors of Burn go on with a backtrace.
+            let reason = error.to_string().lines().take(3).map(str::trim).collect::<Vec<_>>().join(" ");
+            TrainError::DeviceLost(lost(reason))
+        }
+        Failure::Data(error) => TrainError::DataLost(lost(error.to_string())),
+    }
+}
+
 /// A training under way.
-struct Walk<'a> {
-    config: &'a TrainConfig,
+pub(crate) struct Walk<'a> {
+    pub(crate) config: &'a TrainConfig,
     evaluation_interval: usize,
-    steps: usize,
+    pub(crate) steps: usize,
     /// What was read from the engine, up to the first loss that is not finite.
-    history: History,
+    pub(crate) history: History,
     early_stopping: EarlyStopping,
-    /// The parameters at the best evaluation, where they are to be restored.
-    best: Option<Parameters>,
+    /// The parameters to end with, where these are not the last: those of the best evaluation, or nearest to the minimum.
+    pub(crate) best: Option<Parameters>,
     /// The parameters at the last evaluation, and its step.
     last: Option<(usize, Parameters)>,
+    pub(crate) certificate: Option<Certificate>,
 }
 
 impl Walk<'_> {
@@ -243,7 +284,10 @@ impl Walk<'_> {
         engine: &mut dyn Engine,
         observer: &mut dyn Observer,
     ) -> Result<(Ending, FinalMetrics, Parameters), Failure> {
-        let mut ending = self.descend(engine, observer)?;
+        let mut ending = match self.config.descent().solver {
+            Solver::Sgd => self.descend(engine, observer)?,
+            Solver::Lbfgs => self.to_the_minimum(engine, observer)?,
+        };
         if !matches!(ending, Ending::Diverged { .. })
             && let Some(step) = self.read_losses(engine)?
         {
@@ -255,7 +299,7 @@ impl Walk<'_> {
         let [train, validation] = engine.metrics()?;
         let is_finite = train.loss.is_finite() && validation.loss.is_finite();
         if !is_finite && !matches!(ending, Ending::Diverged { .. }) {
-            ending = Ending::Diverged { step: self.steps - 1 };
+            ending = Ending::Diverged { step: self.steps.saturating_sub(1) };
         }
         let metrics = FinalMetrics {
             train_loss: train.loss,
@@ -295,7 +339,7 @@ impl Walk<'_> {
     }
 
     /// One evaluation; gives how the training ends, where it does.
-    fn evaluate(
+    pub(crate) fn evaluate(
         &mut self,
         engine: &mut dyn Engine,
         step: usize,

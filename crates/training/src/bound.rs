@@ -1,0 +1,142 @@
+//! How far an objective can be above its minimum: Eqs. (28) and (32) of `docs/derivation.md`, from the gradient alone.
+
+use chainrule_kernels::Gradient;
+use chainrule_records::{ObjectiveConfig, Parameters};
+
+use crate::engine::Failure;
+use crate::lbfgs::dot;
+
+/// Means over the training rows, of which the bound for a free bias is made.
+pub(crate) struct Moments {
+    /// The mean row, `[d]`.
+    pub(crate) mean: Vec<f64>,
+    /// `X^T Y / N`, `[d, k]`.
+    class_sums: Vec<f64>,
+    /// The classes' frequencies, `[k]`; of the positive one, for the logistic model.
+    frequencies: Vec<f64>,
+}
+
+/// A bias that leaves no class but one a probability: `e^-1000` is 0 in every float type.
+const SATURATED: f64 = 1000.0;
+
+impl Moments {
+    /// By two gradients, at which every row gets the same probabilities, first of the one class and then of another: `X^T (1 e^T - Y) / N`, for two
+    /// unit vectors e. No engine has to give more than gradients.
+    pub(crate) fn new(
+        [d, k]: [usize; 2],
+        gradient: &mut dyn FnMut(&Parameters) -> Result<Gradient, Failure>,
+    ) -> Result<Self, Failure> {
+        let mut at = |class: usize, bias: f64| {
+            let mut parameters =
+                Parameters { n_features: d, n_classes: k, weight: vec![0.0; d * k], bias: vec![0.0; k] };
+            parameters.bias[class] = bias;
+            gradient(&parameters)
+        };
+        let first = at(0, SATURATED)?;
+        // The logistic model's one logit speaks for the other class where it is low.
+        let other = if k == 1 { at(0, -SATURATED)? } else { at(1, SATURATED)? };
+        let column = |gradient: &Gradient| gradient.weight.iter().step_by(k).copied().collect::<Vec<f64>>();
+        let mean: Vec<f64> = column(&first).iter().zip(column(&other)).map(|(first, other)| first - other).collect();
+        let is_first = |i: usize| f64::from(u8::from(i % k == 0));
+        let class_sums = first.weight.iter().enumerate().map(|(i, g)| is_first(i) * mean[i / k] - g).collect();
+        let frequencies = first.bias.iter().enumerate().map(|(i, g)| is_first(i) - g).collect();
+        Ok(Self { mean, class_sums, frequencies })
+    }
+}
+
+/// A point with what is known there.
+pub(crate) struct Found {
+    /// `J = C + lambda R`
+    pub(crate) objective: f64,
+    /// The gradient of J by W, then by b.
+    pub(crate) gradient: Vec<f64>,
+    /// `J - J*` is at most this.
+    pub(crate) bound: f64,
+}
+
+/// What J, its gradient and the bound are, where C and its gradient are these.
+pub(crate) fn found(at: &Parameters, cost: Gradient, config: &ObjectiveConfig, moments: &Moments) -> Found {
+    let lambda = config.l2;
+    let square = dot(&at.weight, &at.weight) + if config.penalize_bias { dot(&at.bias, &at.bias) } else { 0.0 };
+    let objective = cost.loss + lambda / 2.0 * square;
+    let with_penalty = |g: &[f64], w: &[f64]| g.iter().zip(w).map(|(g, w)| g + lambda * w).collect::<Vec<f64>>();
+    let by_weight = with_penalty(&cost.weight, &at.weight);
+    if config.penalize_bias {
+        let gradient = [by_weight, with_penalty(&cost.bias, &at.bias)].concat();
+        return Found { objective, bound: dot(&gradient, &gradient) / (2.0 * lambda), gradient };
+    }
+    let bound = with_free_bias(at, &cost, &by_weight, lambda, moments);
+    Found { objective, gradient: [by_weight, cost.bias].concat(), bound }
+}
+
+/// Eq. (32): the rows' probabilities mixed with as little of one t for all of them as gives each class its frequency.
+fn with_free_bias(at: &Parameters, cost: &Gradient, by_weight: &[f64], lambda: f64, moments: &Moments) -> f64 {
+    let k = at.n_classes;
+    let Mix { theta, t } = mix(&cost.bias, &moments.frequencies);
+    // X^T (1 t^T - Y) / N, of which X^T (P - Y) / N leaves X^T (1 t^T - P) / N.
+    let by_t = |i: usize| moments.mean[i / k] * t[i % k] - moments.class_sums[i];
+    let moved: Vec<f64> = by_weight.iter().enumerate().map(|(i, g)| g + theta * (by_t(i) - cost.weight[i])).collect();
+    // The mean over rows of KL(t | p) = ln S - t^T z - H(t), where C = ln S - y^T z.
+    let toward_t = (0..at.weight.len()).map(|i| at.weight[i] * by_t(i)).sum::<f64>()
+        + (0..k).map(|i| at.bias[i] * (t[i] - moments.frequencies[i])).sum::<f64>();
+    let divergence = cost.loss - toward_t - entropy(&t);
+    dot(&moved, &moved) / (2.0 * lambda) + theta * divergence.max(0.0)
+}
+
+/// How much of what is mixed in.
+#[derive(Debug)]
+struct Mix {
+    theta: f64,
+    /// A probability of each class, or of the positive one.
+    t: Vec<f64>,
+}
+
+/// Eq. (31): the least theta, and t, for which `(1 - theta) (p - y) + theta (t - y)` is 0 in the mean over rows, where `p - y` is `residual` and y the
+/// frequencies.
+fn mix(residual: &[f64], frequencies: &[f64]) -> Mix {
+    // t = y - s (p - y) has to stay a probability.
+    let room = residual.iter().zip(frequencies).map(|(&g, &y)| match g {
+        g if g > 0.0 => y / g,
+        g if g < 0.0 && residual.len() == 1 => (1.0 - y) / -g,
+        _ => f64::INFINITY,
+    });
+    let s = room.fold(f64::INFINITY, f64::min).max(0.0);
+    if s.is_infinite() {
+        return Mix { theta: 0.0, t: frequencies.to_vec() };
+    }
+    let t = residual.iter().zip(frequencies).map(|(g, y)| (y - s * g).clamp(0.0, 1.0)).collect();
+    Mix { theta: 1.0 / (1.0 + s), t }
+}
+
+/// `-sum t ln t` over the classes, in nats.
+fn entropy(t: &[f64]) -> f64 {
+    let part = |t: f64| if t > 0.0 { -t * t.ln() } else { 0.0 };
+    match t {
+        &[t] => part(t) + part(1.0 - t),
+        t => t.iter().copied().map(part).sum(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mixture_gives_each_class_its_frequency() {
+        let cases: [(&[f64], &[f64]); 5] = [
+            (&[0.1, -0.3, 0.2], &[0.5, 0.3, 0.2]),
+            (&[1e-9, -1e-9, 0.0], &[0.1, 0.2, 0.7]),
+            (&[0.2], &[0.4]),
+            (&[-0.2], &[0.4]),
+            (&[-0.4, 0.4], &[1.0, 0.0]),
+        ];
+        for (residual, frequencies) in cases {
+            let Mix { theta, t } = mix(residual, frequencies);
+            assert!((0.0..=1.0).contains(&theta) && t.iter().all(|t| (0.0..=1.0).contains(t)), "{theta} {t:?}");
+            for ((g, y), t) in residual.iter().zip(frequencies).zip(&t) {
+                assert!(((1.0 - theta) * g + theta * (t - y)).abs() < 1e-15, "{residual:?}: {theta} {t}");
+            }
+        }
+        assert_eq!(mix(&[0.0, 0.0], &[0.5, 0.5]).theta, 0.0);
+    }
+}

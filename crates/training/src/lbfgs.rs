@@ -1,0 +1,397 @@
+//! L-BFGS on plain slices: the two-loop recursion and a line search, for any function that gives its value with its gradient.
+//!
+//! Nocedal and Wright, *Numerical Optimization*, 2nd edition: Algorithm 7.4 for the direction, Section 3.1 for the Wolfe conditions. Where values
+//! are so near each other that rounding decides which is the lower, slopes judge in their place: the approximate Wolfe conditions of Hager and
+//! Zhang, *SIAM Journal on Optimization* 16 (2005), Eq. (4.1).
+
+use std::collections::VecDeque;
+use std::ops::ControlFlow;
+
+/// A point with the function's value and gradient there.
+#[derive(Clone, Debug)]
+pub(crate) struct Point {
+    pub(crate) x: Vec<f64>,
+    pub(crate) value: f64,
+    pub(crate) gradient: Vec<f64>,
+}
+
+/// How far to go, and what to trust.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Options {
+    /// Pairs of steps and changes of gradient that the curvature is read from.
+    pub(crate) memory: usize,
+    /// Iterations, at most.
+    pub(crate) iterations: usize,
+    /// Values whose distance, relative to them, is below this are taken for equal: more than rounding makes of them.
+    pub(crate) noise: f64,
+}
+
+/// Why the iterations ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    /// The caller had enough.
+    Told,
+    /// As many iterations as there may be were made.
+    UsedUp,
+    /// No lower value is to be found along the direction, or has been for long: rounding hides what is left of the way.
+    Rounding,
+}
+
+/// Fraction of the decrease that the slope promises which a step must keep.
+const DECREASE: f64 = 1e-4;
+/// Fraction of the first slope that may be left after a step.
+const SLOPE_LEFT: f64 = 0.9;
+/// Trials along one direction.
+const TRIALS: usize = 40;
+/// Iterations with neither a lower value nor a shorter gradient after which it is rounding that they walk on.
+const IDLE: usize = 20;
+
+/// What is minimised.
+pub(crate) trait Problem {
+    /// Why it cannot be computed.
+    type Error;
+
+    /// Value and gradient at `x`, or at what it rounds to where that is computed with, which the point tells.
+    fn evaluate(&mut self, x: Vec<f64>) -> Result<Point, Self::Error>;
+
+    /// Hears of the start and of every iteration's point, which is the one evaluated last; `Break` ends the iterations.
+    fn arrived(&mut self, at: &Point) -> Result<ControlFlow<()>, Self::Error>;
+}
+
+/// Goes down from `start`.
+///
+/// # Errors
+/// The problem's own.
+pub(crate) fn minimise<P: Problem>(problem: &mut P, start: Vec<f64>, options: Options) -> Result<End, P::Error> {
+    let mut at = problem.evaluate(start)?;
+    if problem.arrived(&at)?.is_break() {
+        return Ok(End::Told);
+    }
+    let mut memory = Memory { pairs: VecDeque::new(), capacity: options.memory };
+    let mut idle = Idle { value: at.value, length: norm(&at.gradient), count: 0 };
+    for _ in 0..options.iterations {
+        let next = loop {
+            let direction = memory.direction(&at.gradient);
+            // A first step of length 1 at most; afterwards the recursion knows the scale.
+            let first = if memory.pairs.is_empty() { (1.0 / norm(&at.gradient)).min(1.0) } else { 1.0 };
+            match line_search(problem, &at, &direction, first, options.noise)? {
+                Some(next) => break next,
+                // What the memory holds may be rounding: along the gradient itself there is one more chance.
+                None if !memory.pairs.is_empty() => memory.pairs.clear(),
+                None => return Ok(End::Rounding),
+            }
+        };
+        memory.push(&at, &next);
+        at = next;
+        if problem.arrived(&at)?.is_break() {
+            return Ok(End::Told);
+        }
+        if idle.is_over(&at) {
+            return Ok(End::Rounding);
+        }
+    }
+    Ok(End::UsedUp)
+}
+
+/// The lowest value and the shortest gradient so far, and for how long neither has moved.
+struct Idle {
+    value: f64,
+    length: f64,
+    count: usize,
+}
+
+impl Idle {
+    fn is_over(&mut self, at: &Point) -> bool {
+        let length = norm(&at.gradient);
+        let is_better = at.value < self.value || length < self.length;
+        self.count = if is_better { 0 } else { self.count + 1 };
+        self.value = self.value.min(at.value);
+        self.length = self.length.min(length);
+        self.count >= IDLE
+    }
+}
+
+/// The last steps and what they did to the gradient.
+struct Memory {
+    pairs: VecDeque<Pair>,
+    capacity: usize,
+}
+
+struct Pair {
+    /// The step.
+    s: Vec<f64>,
+    /// The change of the gradient.
+    y: Vec<f64>,
+    /// `s^T y`, above 0.
+    curvature: f64,
+}
+
+impl Memory {
+    /// Keeps the pair of two points, unless the function is not convex between them, or rounding says so.
+    fn push(&mut self, from: &Point, to: &Point) {
+        let s = difference(&to.x, &from.x);
+        let y = difference(&to.gradient, &from.gradient);
+        let curvature = dot(&s, &y);
+        if curvature <= f64::EPSILON * norm(&s) * norm(&y) {
+            return;
+        }
+        if self.pairs.len() == self.capacity {
+            self.pairs.pop_front();
+        }
+        self.pairs.push_back(Pair { s, y, curvature });
+    }
+
+    /// `-H g`, with the H that the pairs tell of: the two-loop recursion.
+    fn direction(&self, gradient: &[f64]) -> Vec<f64> {
+        let mut q: Vec<f64> = gradient.iter().map(|g| -g).collect();
+        let mut alphas = Vec::with_capacity(self.pairs.len());
+        for Pair { s, y, curvature } in self.pairs.iter().rev() {
+            let alpha = dot(s, &q) / curvature;
+            add(&mut q, -alpha, y);
+            alphas.push(alpha);
+        }
+        if let Some(Pair { y, curvature, .. }) = self.pairs.back() {
+            let scale = curvature / dot(y, y);
+            q.iter_mut().for_each(|q| *q *= scale);
+        }
+        for (Pair { s, y, curvature }, alpha) in self.pairs.iter().zip(alphas.into_iter().rev()) {
+            let beta = dot(y, &q) / curvature;
+            add(&mut q, alpha - beta, s);
+        }
+        q
+    }
+}
+
+/// A length along the direction that was tried.
+#[derive(Clone, Copy)]
+struct Trial {
+    length: f64,
+    slope: f64,
+}
+
+/// A point along `direction` that meets the Wolfe conditions; `None` where none is found, or `direction` does not go down.
+fn line_search<P: Problem>(
+    problem: &mut P,
+    from: &Point,
+    direction: &[f64],
+    first: f64,
+    noise: f64,
+) -> Result<Option<Point>, P::Error> {
+    let slope = dot(&from.gradient, direction);
+    if !(slope < 0.0 && slope.is_finite()) {
+        return Ok(None);
+    }
+    // Between `short`, which goes down but not far enough, and `long`, which goes too far, there is such a point.
+    let mut short = Trial { length: 0.0, slope };
+    let mut long: Option<Trial> = None;
+    let mut length = first;
+    for _ in 0..TRIALS {
+        let mut x = from.x.clone();
+        add(&mut x, length, direction);
+        let point = problem.evaluate(x)?;
+        let trial = Trial { length, slope: dot(&point.gradient, direction) };
+        let is_lower = point.value <= from.value + DECREASE * length * slope;
+        let is_level = point.value <= from.value + noise * from.value.abs();
+        let rises_little = trial.slope <= (2.0 * DECREASE - 1.0) * slope;
+        // A value that is no number is neither.
+        if !(is_lower || is_level && rises_little) || !trial.slope.is_finite() {
+            long = Some(trial);
+        } else if trial.slope < SLOPE_LEFT * slope {
+            short = trial;
+        } else {
+            return Ok(Some(point));
+        }
+        length = match long {
+            None => 4.0 * length,
+            Some(long) => between(short, long),
+        };
+    }
+    Ok(None)
+}
+
+/// Where the slope would be 0, were it straight between the two; never near to either, and in the middle where that is unknown.
+fn between(short: Trial, long: Trial) -> f64 {
+    let fraction = short.slope / (short.slope - long.slope);
+    let fraction = if long.slope.is_finite() && long.slope > 0.0 { fraction.clamp(0.1, 0.9) } else { 0.5 };
+    short.length + fraction * (long.length - short.length)
+}
+
+/// `a^T b`, in four sums, which do not wait for each other.
+pub(crate) fn dot(a: &[f64], b: &[f64]) -> f64 {
+    let ((fours_a, rest_a), (fours_b, rest_b)) = (a.as_chunks::<4>(), b.as_chunks::<4>());
+    let mut sums = [0.0; 4];
+    for (a, b) in fours_a.iter().zip(fours_b) {
+        for i in 0..4 {
+            sums[i] += a[i] * b[i];
+        }
+    }
+    let rest: f64 = rest_a.iter().zip(rest_b).map(|(a, b)| a * b).sum();
+    sums.iter().sum::<f64>() + rest
+}
+
+pub(crate) fn norm(a: &[f64]) -> f64 {
+    dot(a, a).sqrt()
+}
+
+/// `to += factor * a`
+fn add(to: &mut [f64], factor: f64, a: &[f64]) {
+    to.iter_mut().zip(a).for_each(|(to, a)| *to += factor * a);
+}
+
+fn difference(a: &[f64], b: &[f64]) -> Vec<f64> {
+    a.iter().zip(b).map(|(a, b)| a - b).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A function of a test, with a count of its evaluations.
+    struct Counted<F> {
+        function: F,
+        evaluations: usize,
+        last: Option<Point>,
+        /// The gradient's length at which it is enough.
+        enough: f64,
+    }
+
+    impl<F: Fn(&[f64]) -> (f64, Vec<f64>)> Problem for Counted<F> {
+        type Error = ();
+
+        fn evaluate(&mut self, x: Vec<f64>) -> Result<Point, ()> {
+            self.evaluations += 1;
+            let (value, gradient) = (self.function)(&x);
+            Ok(Point { x, value, gradient })
+        }
+
+        fn arrived(&mut self, at: &Point) -> Result<ControlFlow<()>, ()> {
+            assert!(at.value.is_finite(), "an iteration ended where the function is no number");
+            self.last = Some(at.clone());
+            let is_enough = norm(&at.gradient) <= self.enough;
+            Ok(if is_enough { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+        }
+    }
+
+    const OPTIONS: Options = Options { memory: 10, iterations: 2000, noise: 1e-12 };
+
+    fn go(
+        function: impl Fn(&[f64]) -> (f64, Vec<f64>),
+        start: &[f64],
+        options: Options,
+        enough: f64,
+    ) -> (End, Point, usize) {
+        let mut problem = Counted { function, evaluations: 0, last: None, enough };
+        let end = minimise(&mut problem, start.to_vec(), options).expect("it has no errors");
+        (end, problem.last.expect("the start at least"), problem.evaluations)
+    }
+
+    /// `1/2 sum c_i (x_i - 1)^2`
+    fn bowl(curvatures: Vec<f64>) -> impl Fn(&[f64]) -> (f64, Vec<f64>) {
+        move |x| {
+            let gradient: Vec<f64> = curvatures.iter().zip(x).map(|(c, x)| c * (x - 1.0)).collect();
+            (0.5 * gradient.iter().zip(x).map(|(g, x)| g * (x - 1.0)).sum::<f64>(), gradient)
+        }
+    }
+
+    fn rosenbrock(x: &[f64]) -> (f64, Vec<f64>) {
+        let (a, b) = (1.0 - x[0], x[1] - x[0] * x[0]);
+        (a * a + 100.0 * b * b, vec![-2.0 * a - 400.0 * x[0] * b, 200.0 * b])
+    }
+
+    #[test]
+    fn a_quadratic_with_a_memory_as_long_as_its_dimension_takes_few_passes() {
+        let (end, at, evaluations) = go(bowl(vec![1.0, 2.0, 5.0, 10.0]), &[3.0, -1.0, 0.0, 7.0], OPTIONS, 1e-10);
+        assert_eq!(end, End::Told);
+        assert!(evaluations < 25, "{evaluations}");
+        assert!(at.x.iter().all(|x| (x - 1.0).abs() < 1e-9), "{:?}", at.x);
+    }
+
+    #[test]
+    fn rosenbrocks_valley_is_walked_to_its_end() {
+        for memory in [1, 3, 10] {
+            let (end, at, evaluations) = go(rosenbrock, &[-1.2, 1.0], Options { memory, ..OPTIONS }, 1e-10);
+            assert_eq!(end, End::Told, "memory {memory}");
+            assert!(evaluations < 120, "memory {memory}: {evaluations}");
+            assert!(at.x.iter().all(|x| (x - 1.0).abs() < 1e-8), "{:?}", at.x);
+        }
+    }
+
+    #[test]
+    fn curvatures_that_lie_eight_orders_apart_are_no_obstacle() {
+        let curvatures: Vec<f64> = (0..9).map(|i| 10f64.powi(i - 4)).collect();
+        let (end, at, evaluations) = go(bowl(curvatures), &[0.0; 9], OPTIONS, 1e-9);
+        assert_eq!(end, End::Told);
+        assert!(evaluations < 800, "{evaluations}");
+        // The gradient is small where the curvature is, so only it says how far x came.
+        assert!(at.value < 1e-12, "{}", at.value);
+    }
+
+    #[test]
+    fn a_wall_beyond_which_there_are_no_numbers_is_not_stepped_over() {
+        // -ln(2 - x) + 3 x^2: no number from x = 2 on, which the first steps would reach from far below.
+        let function = |x: &[f64]| {
+            let room = 2.0 - x[0];
+            if room <= 0.0 {
+                return (f64::NAN, vec![f64::NAN]);
+            }
+            (-room.ln() - 9.0 * x[0] + x[0].exp(), vec![1.0 / room - 9.0 + x[0].exp()])
+        };
+        let (end, at, _) = go(function, &[-30.0], OPTIONS, 1e-9);
+        assert_eq!(end, End::Told);
+        assert!(at.x[0] < 2.0 && at.gradient[0].abs() < 1e-9, "{at:?}");
+    }
+
+    #[test]
+    fn infinities_count_as_too_far() {
+        let function = |x: &[f64]| {
+            if x[0].abs() > 3.0 {
+                (f64::INFINITY, vec![0.0])
+            } else {
+                (x[0] * x[0] - 4.0 * x[0], vec![2.0 * x[0] - 4.0])
+            }
+        };
+        let (end, at, _) = go(function, &[-3.0], OPTIONS, 1e-9);
+        assert_eq!((end, at.x[0]), (End::Told, 2.0));
+    }
+
+    #[test]
+    fn values_that_rounding_decides_on_do_not_end_the_walk_early() {
+        // Values to seven digits, as f32 has them; slopes are exact.
+        let exact = bowl(vec![1.0, 7.0, 30.0]);
+        let function = move |x: &[f64]| {
+            let (value, gradient) = exact(x);
+            (f64::from((value + 1.0) as f32), gradient)
+        };
+        let options = Options { noise: 1e-6, ..OPTIONS };
+        let (end, at, _) = go(function, &[4.0, -2.0, 9.0], options, 1e-9);
+        assert_eq!(end, End::Told, "{at:?}");
+    }
+
+    #[test]
+    fn what_cannot_go_lower_says_so() {
+        // Nowhere a slope to go down by.
+        let (end, at, evaluations) = go(|_| (1.0, vec![0.0]), &[5.0], OPTIONS, -1.0);
+        assert_eq!((end, at.x[0], evaluations), (End::Rounding, 5.0, 1));
+        // A gradient that lies: the value rises along it.
+        let (end, ..) = go(|x| (x[0], vec![-1.0]), &[5.0], OPTIONS, 0.0);
+        assert_eq!(end, End::Rounding);
+        // At the minimum up to rounding, and never told that it is enough.
+        let (end, at, evaluations) = go(bowl(vec![1.0, 3.0]), &[2.0, 5.0], OPTIONS, -1.0);
+        assert_eq!(end, End::Rounding);
+        assert!(at.value < 1e-25 && evaluations < 400, "{at:?} {evaluations}");
+    }
+
+    #[test]
+    fn iterations_are_counted() {
+        let (end, ..) = go(rosenbrock, &[-1.2, 1.0], Options { iterations: 5, ..OPTIONS }, 0.0);
+        assert_eq!(end, End::UsedUp);
+    }
+
+    #[test]
+    fn dot_products_leave_no_number_out() {
+        for n in 0..10 {
+            let a: Vec<f64> = (1..=n).map(f64::from).collect();
+            assert_eq!(dot(&a, &a), f64::from(n * (n + 1) * (2 * n + 1) / 6));
+        }
+    }
+}

@@ -1,0 +1,295 @@
+//! To the minimum of J, on all rows at once, with a proof of how near it came.
+
+use std::num::NonZero;
+use std::ops::ControlFlow;
+
+use chainrule_kernels::{Gradient, Model, Rows};
+use chainrule_records::{Certificate, History, ModelKind, Parameters, Precision, SearchEnd, Solver, TrainConfig};
+
+use crate::Observer;
+use crate::bound::{Found, Moments, found};
+use crate::coordinates::Coordinates;
+use crate::engine::{Engine, Failure};
+use crate::fused::{Kernels, Source};
+use crate::lbfgs::{self, End, Options, Point, Problem, norm};
+use crate::train::{Ending, TrainError, Walk, lost};
+
+/// What is known after an iteration, or of the start.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Iterate {
+    /// Iterations made; 0 is the start.
+    pub iteration: usize,
+    /// Passes over the training rows so far, each for J and its gradient.
+    pub gradients: usize,
+    /// The mean cross-entropy of all training rows, without the penalty, in nats.
+    pub cross_entropy: f64,
+    /// J, with the penalty.
+    pub objective: f64,
+    /// The length of the gradient of J.
+    pub gradient_norm: f64,
+    /// J is at most this far above its minimum, up to the rounding of the config's precision.
+    pub bound: f64,
+}
+
+/// What [`find_optimum`] found.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Optimum {
+    /// The parameters with the lowest bound.
+    pub parameters: Parameters,
+    /// How near to the minimum they are.
+    pub certificate: Certificate,
+}
+
+/// The minimum of J on `rows`, from parameters that are 0, by L-BFGS and the fused kernels on so many threads; no evaluations, no model, no files.
+///
+/// `hear` is told of the start and of every iteration. A caller's clock, read there, makes a trace of time to J; `Break` ends the search, with what it
+/// has.
+///
+/// ```
+/// # use std::{num::NonZero, ops::ControlFlow, time::Instant};
+/// # use chainrule_kernels::Rows;
+/// # use chainrule_records::TrainConfig;
+/// let config = "[model]\nkind = 'softmax'\n[objective]\nl2 = 0.01\n[descent]\nsolver = 'lbfgs'";
+/// let config = TrainConfig::parse("example", config, &[])?;
+/// // Two bytes a row, x = byte / 255, and three classes.
+/// let rows = Rows::new(&[0, 0, 255, 0, 0, 255], [1, 2], vec![0, 1, 2], 1.0 / 255.0, 0.0);
+/// let (start, mut trace) = (Instant::now(), Vec::new());
+/// let optimum = chainrule_training::find_optimum(&config, &rows, NonZero::<usize>::MIN, &mut |iterate| {
+///     trace.push((start.elapsed(), iterate.objective));
+///     ControlFlow::Continue(())
+/// })?;
+/// assert!(optimum.certificate.holds() && trace[0].1 == 3f64.ln());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # Errors
+/// Where there are not so many threads to be had.
+///
+/// # Panics
+/// Where the config's solver is another, there are no rows, or the labels are more than the logistic model's two.
+pub fn find_optimum(
+    config: &TrainConfig,
+    rows: &Rows,
+    threads: NonZero<usize>,
+    hear: &mut (dyn FnMut(&Iterate) -> ControlFlow<()> + Send),
+) -> Result<Optimum, TrainError> {
+    assert_eq!(config.descent().solver, Solver::Lbfgs, "descent.solver");
+    let model = match config.model().kind {
+        ModelKind::Logistic => Model::Logistic,
+        ModelKind::Softmax => {
+            Model::Softmax { n_classes: rows.labels().iter().max().map_or(0, |&label| label as usize + 1).max(2) }
+        }
+    };
+    let threads = threads.get();
+    let mut engine = Kernels::new(model, Source::Resident(rows), Source::Resident(rows), config, threads);
+    let mut hear = |_: &mut dyn Engine, iterate: &Iterate| Ok(hear(iterate));
+    let found = chainrule_kernels::with_threads(threads, || search(&mut engine, config, &mut hear));
+    let found = found.map_err(|problem| TrainError::Threads { threads, problem })?;
+    let (parameters, certificate) = found.map_err(|failure| lost(failure, History::default(), None))?;
+    Ok(Optimum { parameters, certificate })
+}
+
+impl Walk<'_> {
+    /// All iterations, and the evaluations between them.
+    #[expect(clippy::wrong_self_convention, reason = "it is the minimum that it goes to")]
+    pub(crate) fn to_the_minimum(
+        &mut self,
+        engine: &mut dyn Engine,
+        observer: &mut dyn Observer,
+    ) -> Result<Ending, Failure> {
+        let mut before = None;
+        let mut diverged = None;
+        let interval = self.config.optimum().evaluate_every;
+        let (parameters, certificate) = search(engine, self.config, &mut |engine, iterate| {
+            self.history.train_loss.extend(before.replace(iterate.cross_entropy));
+            let Some(step) = iterate.iteration.checked_sub(1) else { return Ok(ControlFlow::Continue(())) };
+            self.steps = iterate.iteration;
+            if step.is_multiple_of(interval) {
+                diverged = self.evaluate(engine, step, step, observer)?;
+            }
+            Ok(if diverged.is_some() { ControlFlow::Break(()) } else { observer.step_taken(step) })
+        })?;
+        engine.set(&parameters);
+        // The end is always looked at, on the grid or off it.
+        let step = self.steps.saturating_sub(1);
+        if diverged.is_none() && self.history.evaluations.last().is_none_or(|last| last.step != step) {
+            diverged = self.evaluate(engine, step, step, observer)?;
+        }
+        self.best = Some(parameters);
+        self.certificate = Some(certificate);
+        Ok(diverged.unwrap_or(match certificate.ended {
+            SearchEnd::Converged => Ending::Converged,
+            SearchEnd::IterationsUsedUp => Ending::UsedUp,
+            SearchEnd::Rounding => Ending::Rounding,
+            SearchEnd::Interrupted => Ending::Interrupted,
+        }))
+    }
+}
+
+/// Who hears of the iterations, and may use the engine meanwhile, which is at the parameters that were reached.
+type Hear<'a> = &'a mut dyn FnMut(&mut dyn Engine, &Iterate) -> Result<ControlFlow<()>, Failure>;
+
+/// The parameters with the lowest bound, from those of the engine on.
+fn search(engine: &mut dyn Engine, config: &TrainConfig, hear: Hear) -> Result<(Parameters, Certificate), Failure> {
+    let start = engine.parameters()?;
+    let mut gradients = 0;
+    let moments = Moments::new([start.n_features, start.n_classes], &mut |at| {
+        engine.set(at);
+        gradients += 1;
+        engine.gradient_of_all()
+    })?;
+    let coordinates = Coordinates::new(moments.mean.clone(), config.objective().penalize_bias);
+    let from = coordinates.of(&start);
+    let mut search = Search {
+        engine,
+        config,
+        moments,
+        moments_in_f64: None,
+        coordinates,
+        n_classes: start.n_classes,
+        hear,
+        gradients,
+        arrivals: 0,
+        at: None,
+        best: None,
+        told: None,
+    };
+    let options = Options {
+        memory: config.optimum().memory,
+        iterations: config.optimum().max_iterations,
+        noise: match config.descent().precision {
+            Precision::F32 => 1e-6,
+            Precision::F64 => 1e-12,
+        },
+    };
+    let end = lbfgs::minimise(&mut search, from, options)?;
+    let ended = match (search.told, end) {
+        (Some(told), _) => told,
+        (None, End::UsedUp) => SearchEnd::IterationsUsedUp,
+        (None, End::Rounding | End::Told) => SearchEnd::Rounding,
+    };
+    search.certify(ended)
+}
+
+/// A search under way.
+struct Search<'a> {
+    engine: &'a mut dyn Engine,
+    config: &'a TrainConfig,
+    moments: Moments,
+    /// Where the engine has f64 beside its own precision, and the bound takes them.
+    moments_in_f64: Option<Moments>,
+    coordinates: Coordinates,
+    n_classes: usize,
+    hear: Hear<'a>,
+    gradients: usize,
+    /// The start and the iterations.
+    arrivals: usize,
+    /// Where J was computed last.
+    at: Option<Place>,
+    /// The place with the lowest bound that an iteration came to.
+    best: Option<Place>,
+    /// Why the search is over, where it is.
+    told: Option<SearchEnd>,
+}
+
+/// Parameters, and what is known there.
+#[derive(Clone)]
+struct Place {
+    parameters: Parameters,
+    cross_entropy: f64,
+    objective: f64,
+    gradient_norm: f64,
+    bound: f64,
+}
+
+impl Search<'_> {
+    fn place(&self, parameters: Parameters, cost: Gradient, moments: &Moments) -> (Place, Vec<f64>) {
+        let cross_entropy = cost.loss;
+        let Found { objective, gradient, bound } = found(&parameters, cost, self.config.objective(), moments);
+        (Place { parameters, cross_entropy, objective, gradient_norm: norm(&gradient), bound }, gradient)
+    }
+
+    /// The place as f64 sees it, where that is more than the engine computes with: what f32 makes of a gradient is no proof.
+    fn in_f64(&mut self, place: Place) -> Result<Place, Failure> {
+        let Some(cost) = self.engine.gradient_in_f64(&place.parameters) else { return Ok(place) };
+        let cost = cost?;
+        self.gradients += 1;
+        if self.moments_in_f64.is_none() && !self.config.objective().penalize_bias {
+            let shape = [place.parameters.n_features, self.n_classes];
+            let mut gradient = |at: &Parameters| self.engine.gradient_in_f64(at).expect("it had one just now");
+            self.moments_in_f64 = Some(Moments::new(shape, &mut gradient)?);
+            self.gradients += 2;
+        }
+        Ok(self.place(place.parameters, cost, self.moments_in_f64.as_ref().unwrap_or(&self.moments)).0)
+    }
+
+    fn certify(mut self, ended: SearchEnd) -> Result<(Parameters, Certificate), Failure> {
+        let best = self.best.take().expect("the start is a place");
+        // What converged was seen in f64 already.
+        let best = if ended == SearchEnd::Converged { best } else { self.in_f64(best)? };
+        let certificate = Certificate {
+            objective: best.objective,
+            gradient_norm: best.gradient_norm,
+            bound: best.bound,
+            tolerance: self.config.optimum().tolerance,
+            ended,
+            iterations: self.arrivals - 1,
+            gradients: self.gradients,
+        };
+        Ok((best.parameters, certificate))
+    }
+}
+
+impl Problem for Search<'_> {
+    type Error = Failure;
+
+    fn evaluate(&mut self, x: Vec<f64>) -> Result<Point, Failure> {
+        let mut parameters = self.coordinates.parameters(x, self.n_classes);
+        if self.config.descent().precision == Precision::F32 {
+            // What the engine computes with, and what is saved, so that J and its gradient are those of this very point.
+            for value in parameters.weight.iter_mut().chain(&mut parameters.bias) {
+                *value = f64::from(*value as f32);
+            }
+        }
+        self.engine.set(&parameters);
+        let cost = self.engine.gradient_of_all()?;
+        self.gradients += 1;
+        let (place, gradient) = self.place(parameters, cost, &self.moments);
+        let k = place.parameters.n_classes;
+        let point = Point {
+            x: self.coordinates.of(&place.parameters),
+            value: place.objective,
+            gradient: self.coordinates.gradient(gradient, k),
+        };
+        self.at = Some(place);
+        Ok(point)
+    }
+
+    fn arrived(&mut self, _: &Point) -> Result<ControlFlow<()>, Failure> {
+        let mut place = self.at.clone().expect("a point was computed");
+        let tolerance = self.config.optimum().tolerance;
+        if place.bound <= tolerance {
+            place = self.in_f64(place)?;
+        }
+        let is_reached = place.bound <= tolerance;
+        let iterate = Iterate {
+            iteration: self.arrivals,
+            gradients: self.gradients,
+            cross_entropy: place.cross_entropy,
+            objective: place.objective,
+            gradient_norm: place.gradient_norm,
+            bound: place.bound,
+        };
+        self.arrivals += 1;
+        if self.best.as_ref().is_none_or(|best| place.bound < best.bound) {
+            self.best = Some(place);
+        }
+        let is_stopped = (self.hear)(&mut *self.engine, &iterate)?.is_break();
+        self.told = match (is_reached, is_stopped) {
+            (true, _) => Some(SearchEnd::Converged),
+            (false, true) => Some(SearchEnd::Interrupted),
+            (false, false) => return Ok(ControlFlow::Continue(())),
+        };
+        Ok(ControlFlow::Break(()))
+    }
+}
