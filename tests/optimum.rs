@@ -79,7 +79,7 @@ fn config(kind: ModelKind, more: &[&str]) -> TrainConfig {
 
 fn optimum(config: &TrainConfig, rows: &Rows) -> (Optimum, Vec<Iterate>) {
     let mut trace = Vec::new();
-    let found = find_optimum(config, rows, NonZero::new(1).unwrap(), &mut |iterate| {
+    let found = find_optimum(config, rows, NonZero::new(1).unwrap(), &mut |iterate, _| {
         trace.push(*iterate);
         ControlFlow::Continue(())
     });
@@ -509,7 +509,7 @@ fn threads_find_the_same_minimum() {
     let problem = Problem::read();
     let (rows, config) = (problem.rows(ModelKind::Softmax), config(ModelKind::Softmax, &["optimum.tolerance=1e-12"]));
     let find =
-        |threads| find_optimum(&config, &rows, NonZero::new(threads).unwrap(), &mut |_| ControlFlow::Continue(()));
+        |threads| find_optimum(&config, &rows, NonZero::new(threads).unwrap(), &mut |_, _| ControlFlow::Continue(()));
     let (one, two, again) = (find(1).unwrap(), find(2).unwrap(), find(2).unwrap());
     assert_eq!(two, again, "as many threads, the same bits");
     assert_close(&one.parameters.weight, &two.parameters.weight, 1e-5, "weights");

@@ -1,24 +1,34 @@
 //! How long solvers take to the minimum of J: everyone's own parameters are judged by the same J, computed here in f64.
 
+use std::num::NonZero;
+use std::ops::ControlFlow;
 use std::path::Path;
+use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
+use chainrule_data::Split;
 use chainrule_kernels::{Float, Fused, Isa, Model, Rows, with_threads};
-use chainrule_records::Precision;
-use chainrule_training::fused_rows;
+use chainrule_records::{Precision, TrainConfig};
+use chainrule_training::{find_optimum, fused_rows};
 use serde::Deserialize;
 use serde_json::json;
 
 use crate::epoch::write;
+use crate::machine::peak_bytes;
 use crate::peers::{Package, script};
 use crate::turns::Process;
 use crate::{Bench, Skipped};
+
+const EXPERIMENT: &str = "configs/softmax-optimum.toml";
 
 /// lambda of J = C + lambda/2 sum w^2.
 pub(crate) const L2: f64 = 0.01;
 
 /// How far above the lowest J that anyone reaches counts as there, relatively.
 pub(crate) const NEAR: f64 = 1e-4;
+
+/// What this project's solver proves before it ends: J is no farther than this above its minimum.
+const BOUND: f64 = 1e-6;
 
 /// What scikit-learn is asked for, so that it goes past what counts as there.
 const TOLERANCE: f64 = 1e-5;
@@ -67,11 +77,32 @@ struct Iterate {
     parameters: Vec<f64>,
 }
 
-/// This project's own solver on this problem: the one place to be filled in when there is one. It gives the seconds, from bytes in memory, after which it had
-/// which parameters (at least the last ones), and the most memory that its process held; nothing where this build has no solver.
-fn ours(bench: &Bench, penalize_bias: bool, precision: Precision, threads: usize) -> Result<Option<Descent>> {
-    let _ = (bench, penalize_bias, precision, threads);
-    Ok(None)
+/// This project's own solver: the seconds are from bytes in memory, the memory is all that this program ever held.
+fn ours(rows: &Split, penalize_bias: bool, precision: Precision, threads: usize) -> Result<Descent> {
+    let settings = [
+        format!("descent.precision={}", if precision == Precision::F32 { "f32" } else { "f64" }),
+        "descent.gradient=fused".to_owned(),
+        format!("objective.l2={L2}"),
+        format!("objective.penalize_bias={penalize_bias}"),
+        format!("optimum.tolerance={BOUND}"),
+    ];
+    let config = TrainConfig::read(EXPERIMENT.as_ref(), &settings)?;
+    let threads = NonZero::new(threads).context("a thread at least")?;
+    let (start, mut iterates) = (Instant::now(), Vec::new());
+    let rows = fused_rows(rows);
+    find_optimum(&config, &rows, threads, &mut |iterate, at| {
+        let parameters = at.weight.iter().chain(&at.bias).copied().collect();
+        iterates.push(Iterate { seconds: start.elapsed().as_secs_f64(), iterations: iterate.iteration, parameters });
+        ControlFlow::Continue(())
+    })?;
+    Ok(Descent {
+        who: "chainrule, lbfgs".to_owned(),
+        precision,
+        threads: threads.get(),
+        iterates,
+        peak_bytes: peak_bytes(),
+        is_peer: false,
+    })
 }
 
 /// Asks everyone.
@@ -83,7 +114,7 @@ pub(crate) fn measure(bench: &Bench, with_peers: bool, folder: &Path) -> Result<
         let mut paths = Vec::new();
         for precision in [Precision::F32, Precision::F64] {
             for &threads in &bench.threads {
-                paths.extend(ours(bench, penalize_bias, precision, threads)?);
+                paths.push(ours(&split, penalize_bias, precision, threads)?);
             }
         }
         let ask = json!({

@@ -42,7 +42,7 @@ pub struct Optimum {
 
 /// The minimum of J on `rows`, from parameters that are 0, by L-BFGS and the fused kernels on so many threads; no evaluations, no model, no files.
 ///
-/// `hear` is told of the start and of every iteration. A caller's clock, read there, makes a trace of time to J; `Break` ends the search, with what it
+/// `hear` is told of the start and of every iteration, with its parameters. A caller's clock, read there, makes a trace of time to J; `Break` ends the search, with what it
 /// has.
 ///
 /// ```
@@ -54,7 +54,7 @@ pub struct Optimum {
 /// // Two bytes a row, x = byte / 255, and three classes.
 /// let rows = Rows::new(&[0, 0, 255, 0, 0, 255], [1, 2], vec![0, 1, 2], 1.0 / 255.0, 0.0);
 /// let (start, mut trace) = (Instant::now(), Vec::new());
-/// let optimum = chainrule_training::find_optimum(&config, &rows, NonZero::<usize>::MIN, &mut |iterate| {
+/// let optimum = chainrule_training::find_optimum(&config, &rows, NonZero::<usize>::MIN, &mut |iterate, _| {
 ///     trace.push((start.elapsed(), iterate.objective));
 ///     ControlFlow::Continue(())
 /// })?;
@@ -71,7 +71,7 @@ pub fn find_optimum(
     config: &TrainConfig,
     rows: &Rows,
     threads: NonZero<usize>,
-    hear: &mut (dyn FnMut(&Iterate) -> ControlFlow<()> + Send),
+    hear: &mut (dyn FnMut(&Iterate, &Parameters) -> ControlFlow<()> + Send),
 ) -> Result<Optimum, TrainError> {
     assert_eq!(config.descent().solver, Solver::Lbfgs, "descent.solver");
     let model = match config.model().kind {
@@ -82,7 +82,7 @@ pub fn find_optimum(
     };
     let threads = threads.get();
     let mut engine = Kernels::new(model, Source::Resident(rows), Source::Resident(rows), config, threads);
-    let mut hear = |_: &mut dyn Engine, iterate: &Iterate| Ok(hear(iterate));
+    let mut hear = |_: &mut dyn Engine, iterate: &Iterate, at: &Parameters| Ok(hear(iterate, at));
     let found = chainrule_kernels::with_threads(threads, || search(&mut engine, config, &mut hear));
     let found = found.map_err(|problem| TrainError::Threads { threads, problem })?;
     let (parameters, certificate) = found.map_err(|failure| lost(failure, History::default(), None))?;
@@ -100,7 +100,7 @@ impl Walk<'_> {
         let mut before = None;
         let mut diverged = None;
         let interval = self.config.optimum().evaluate_every;
-        let (parameters, certificate) = search(engine, self.config, &mut |engine, iterate| {
+        let (parameters, certificate) = search(engine, self.config, &mut |engine, iterate, _| {
             self.history.train_loss.extend(before.replace(iterate.cross_entropy));
             let Some(step) = iterate.iteration.checked_sub(1) else { return Ok(ControlFlow::Continue(())) };
             self.steps = iterate.iteration;
@@ -127,7 +127,7 @@ impl Walk<'_> {
 }
 
 /// Who hears of the iterations, and may use the engine meanwhile, which is at the parameters that were reached.
-type Hear<'a> = &'a mut dyn FnMut(&mut dyn Engine, &Iterate) -> Result<ControlFlow<()>, Failure>;
+type Hear<'a> = &'a mut dyn FnMut(&mut dyn Engine, &Iterate, &Parameters) -> Result<ControlFlow<()>, Failure>;
 
 /// The parameters with the lowest bound, from those of the engine on.
 fn search(engine: &mut dyn Engine, config: &TrainConfig, hear: Hear) -> Result<(Parameters, Certificate), Failure> {
@@ -281,10 +281,10 @@ impl Problem for Search<'_> {
             bound: place.bound,
         };
         self.arrivals += 1;
+        let is_stopped = (self.hear)(&mut *self.engine, &iterate, &place.parameters)?.is_break();
         if self.best.as_ref().is_none_or(|best| place.bound < best.bound) {
             self.best = Some(place);
         }
-        let is_stopped = (self.hear)(&mut *self.engine, &iterate)?.is_break();
         self.told = match (is_reached, is_stopped) {
             (true, _) => Some(SearchEnd::Converged),
             (false, true) => Some(SearchEnd::Interrupted),
