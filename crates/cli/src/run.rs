@@ -164,7 +164,9 @@ impl Loaded {
             Bytes::Resident(rows) => {
                 format!("{:.0} % of the bytes, the blocks of 16 that are not all 0", 100.0 * rows.kept())
             }
-            Bytes::InFile(stream) => format!("the training rows in {} again and again", stream.file().display()),
+            Bytes::InFile(stream) => {
+                format!("blocks of 16 bytes that are not all 0; the training rows stay in {}", stream.file().display())
+            }
         };
         let (isa, threads) = (Isa::best(), machine.threads);
         Some(format!(
