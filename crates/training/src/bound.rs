@@ -37,7 +37,7 @@ impl Moments {
         let other = if k == 1 { at(0, -SATURATED)? } else { at(1, SATURATED)? };
         let column = |gradient: &Gradient| gradient.weight.iter().step_by(k).copied().collect::<Vec<f64>>();
         let mean: Vec<f64> = column(&first).iter().zip(column(&other)).map(|(first, other)| first - other).collect();
-        let is_first = |i: usize| f64::from(u8::from(i % k == 0));
+        let is_first = |i: usize| f64::from(u8::from(i.is_multiple_of(k)));
         let class_sums = first.weight.iter().enumerate().map(|(i, g)| is_first(i) * mean[i / k] - g).collect();
         let frequencies = first.bias.iter().enumerate().map(|(i, g)| is_first(i) - g).collect();
         Ok(Self { mean, class_sums, frequencies })
