@@ -22,7 +22,7 @@ pub(crate) struct Engine {
 
 impl Engine {
     pub(crate) fn new(
-        config: TrainConfig,
+        config: &TrainConfig,
         train: Split,
         n_classes: usize,
         device: &Device,
@@ -34,7 +34,7 @@ impl Engine {
             "early_stopping.evaluations_per_epoch=1",
             "early_stopping.patience=1000000000",
         ];
-        let config = with(&config, &settings.map(str::to_owned))?;
+        let config = with(config, &settings.map(str::to_owned))?;
         let (n_rows, batch) = (train.len(), config.descent().batch_size.min(train.len()));
         let validation = Split {
             size: train.size,

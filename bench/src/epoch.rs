@@ -105,14 +105,18 @@ impl Contestant {
             Program::Script(name) => script(name, threads),
             Program::Candle => candle.command(threads)?,
         };
-        let (process, version) = Process::ask(command, &ask)?;
-        let who = match self.program {
+        let (who, is_peer) = (self.name.clone(), !self.is_own());
+        Ok(Running { who, threads: self.threads, is_peer, process: Process::ask(command, &ask)?, turns: Vec::new() })
+    }
+
+    /// What to call it, by what it says of itself.
+    fn who(&self, version: String) -> String {
+        match self.program {
             Program::Own(_) => self.name.clone(),
             // These two are written in one way only.
             Program::Script("numpy_epoch.py" | "jax_epoch.py") => version,
             Program::Script(_) | Program::Candle => format!("{version}, {}", self.way),
-        };
-        Ok(Running { who, threads: self.threads, is_peer: !self.is_own(), process, turns: Vec::new() })
+        }
     }
 
     fn is_own(&self) -> bool {
@@ -141,11 +145,18 @@ pub(crate) fn measure(
     for config in [&bench.softmax, &bench.logistic] {
         for precision in [Precision::F32, Precision::F64] {
             let ask = ask(bench, config, precision, folder)?;
+            // Reading libraries and rows takes long: all at once, before anyone is timed.
+            let all = Contestant::all(bench, precision, with_peers);
+            let started: Vec<Result<Running>> = all.iter().map(|one| one.start(&ask, &candle)).collect();
             let mut running = Vec::new();
-            for contestant in Contestant::all(bench, precision, with_peers) {
-                match contestant.start(&ask, &candle) {
-                    Ok(started) => running.push(started),
-                    Err(problem) if contestant.is_own() => return Err(problem.context(contestant.name)),
+            for (contestant, started) in all.iter().zip(started) {
+                let ready = started.and_then(|mut one| {
+                    one.who = contestant.who(one.process.version()?);
+                    Ok(one)
+                });
+                match ready {
+                    Ok(ready) => running.push(ready),
+                    Err(problem) if contestant.is_own() => return Err(problem.context(contestant.name.clone())),
                     Err(problem) => Skipped::add(&mut skipped, &contestant.name, &problem),
                 }
             }

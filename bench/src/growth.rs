@@ -173,7 +173,7 @@ pub(crate) fn measure(bench: &Bench) -> Result<Vec<Growth>> {
             let config = with(&bench.softmax, &[format!("descent.batch_size={}", size.batch)])?;
             for ((_, gradient, threads, _), curve) in engines.iter().zip(&mut curves) {
                 let config = config.clone().with_gradient(*gradient);
-                let engine = Engine::new(config, rows.clone(), size.classes, &device, *threads)?;
+                let engine = Engine::new(&config, rows.clone(), size.classes, &device, *threads)?;
                 let (milliseconds, _) = engine.epochs(EPOCHS + 1)?;
                 curve.points.push((value as f64, median(milliseconds[1..].to_vec())));
             }

@@ -198,7 +198,8 @@ struct Fitted {
 fn linfa_logistic(package: &Package, ask: &serde_json::Value) -> Result<Descent> {
     let mut ask = ask.clone();
     ask["precision"] = json!("float64");
-    let (mut process, version) = Process::ask(package.command(1)?, &ask)?;
+    let mut process = Process::ask(package.command(1)?, &ask)?;
+    let version = process.version()?;
     let fitted: Fitted = process.line(&LINFA_ITERATIONS.to_string())?;
     let iterate = Iterate { seconds: fitted.seconds, iterations: LINFA_ITERATIONS, parameters: fitted.parameters };
     Ok(Descent {

@@ -80,17 +80,30 @@ impl Process {
         Ok(Self { child, input, output, errors })
     }
 
-    /// Starts it and asks; also gives its name and version.
-    pub(crate) fn ask(command: Command, ask: &impl Serialize) -> Result<(Self, String)> {
+    /// Starts it and asks, without waiting until it is ready.
+    pub(crate) fn ask(command: Command, ask: &impl Serialize) -> Result<Self> {
         let mut process = Self::start(command)?;
-        let Version { version } = process.line(&serde_json::to_string(ask)?)?;
-        Ok((process, version))
+        process.say(&serde_json::to_string(ask)?);
+        Ok(process)
+    }
+
+    /// Waits until it is ready; gives its name and version.
+    pub(crate) fn version(&mut self) -> Result<String> {
+        Ok(self.hear::<Version>()?.version)
     }
 
     /// Says a line and gives the answer.
     pub(crate) fn line<T: DeserializeOwned>(&mut self, line: &str) -> Result<T> {
+        self.say(line);
+        self.hear()
+    }
+
+    fn say(&mut self, line: &str) {
         // Who cannot be told has ended, and the missing answer says more.
         let _ = self.input.as_mut().map(|input| writeln!(input, "{line}").and_then(|()| input.flush()));
+    }
+
+    fn hear<T: DeserializeOwned>(&mut self) -> Result<T> {
         let mut answer = String::new();
         self.output.read_line(&mut answer)?;
         if answer.is_empty() {
@@ -128,7 +141,7 @@ pub(crate) fn answer() -> Result<()> {
         Some(name) => name.parse::<Backend>().map_err(anyhow::Error::msg)?,
         None => Backend::built().last().context("this build has no backend")?,
     };
-    let engine = Engine::new(config, split, ask.classes, &backend.device()?, ask.threads)?;
+    let engine = Engine::new(&config, split, ask.classes, &backend.device()?, ask.threads)?;
     let say = |answer: String| {
         let mut out = std::io::stdout().lock();
         writeln!(out, "{answer}").and_then(|()| out.flush())
