@@ -178,7 +178,8 @@ pub(crate) fn measure(
             for one in running {
                 let (loss, tolerance) = (one.turns[0].loss, if precision == Precision::F32 { 1e-4 } else { 1e-9 });
                 let is_same = (loss - reference).abs() <= tolerance * reference;
-                ensure!(is_same, "{}: after {epochs} epochs the loss is {loss}, not {reference}: other work", one.who);
+                let made = epochs + 1;
+                ensure!(is_same, "{}: after {made} epochs the loss is {loss}, not {reference}: other work", one.who);
                 found.push(one.result(kind, precision));
             }
         }

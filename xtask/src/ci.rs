@@ -17,7 +17,7 @@ struct Check {
     run: fn() -> Outcome,
 }
 
-const CHECKS: [Check; 15] = [
+const CHECKS: [Check; 16] = [
     Check { name: "format", run: || cargo(&["fmt", "--all", "--check"], &[]) },
     Check {
         name: "clippy",
@@ -34,6 +34,13 @@ const CHECKS: [Check; 15] = [
     Check { name: "tests", run: || cargo(&["test", "--workspace", "--locked"], &[]) },
     Check { name: "train: README's main job on the embedded digits", run: short_train },
     Check { name: "gradcheck", run: || cargo(&["xtask", "gradcheck"], &[]) },
+    Check {
+        name: "bench: every engine takes a turn, and comes to the same loss",
+        run: || {
+            let short = ["--data", "embedded", "--only", "epochs", "--rounds", "1", "--epochs", "1"];
+            cargo(&[&["xtask", "bench"], &short[..]].concat(), &[])
+        },
+    },
     Check { name: "reproduce: the report in docs/report", run: || reproduce(&[]) },
     Check {
         name: "the checker's core without Burn",
