@@ -17,7 +17,7 @@ struct Check {
     run: fn() -> Outcome,
 }
 
-const CHECKS: [Check; 16] = [
+const CHECKS: [Check; 17] = [
     Check { name: "format", run: || cargo(&["fmt", "--all", "--check"], &[]) },
     Check {
         name: "clippy",
@@ -47,6 +47,7 @@ const CHECKS: [Check; 16] = [
         // Not its tests, whose own dependencies bring Burn back; they run with the others.
         run: || cargo(&["check", "--package", "chainrule-gradcheck", "--no-default-features", "--locked"], &[]),
     },
+    Check { name: "the kernels under an address sanitizer", run: sanitizer },
     Check {
         name: "tests on flex and ndarray, and on a remote device",
         run: || tests_with(&["--features", "flex,remote"]),
@@ -152,6 +153,24 @@ fn short_train() -> Outcome {
         .all(|file| out.join(file).is_file());
     let _ = std::fs::remove_dir_all(&out);
     if is_whole { outcome } else { Outcome::Failed }
+}
+
+/// The kernels' own tests, which need no Burn, with every access to memory checked; that takes a nightly compiler.
+fn sanitizer() -> Outcome {
+    let target = "x86_64-unknown-linux-gnu";
+    let runtime = Command::new("rustc").args(["+nightly", "--print", "target-libdir", "--target", target]).output();
+    let has_runtime = runtime.is_ok_and(|output| {
+        let folder = PathBuf::from(String::from_utf8_lossy(&output.stdout).trim());
+        output.status.success() && folder.join("librustc-nightly_rt.asan.a").is_file()
+    });
+    if !has_runtime {
+        return Outcome::Skipped(format!("no nightly compiler for {target} is here; rustup toolchain install nightly"));
+    }
+    // Not the cargo that runs this, which is another toolchain's.
+    let test = ["+nightly", "test", "--package", "chainrule-kernels", "--lib", "--locked", "--target", target];
+    let mut cargo = Command::new("cargo");
+    cargo.args(test).env_remove("CARGO").env_remove("RUSTUP_TOOLCHAIN").current_dir(root());
+    succeeds(cargo.env("RUSTFLAGS", "-Zsanitizer=address"))
 }
 
 /// Compares our reader with burn-dataset's `MnistDataset`, which needs its feature `vision` and the real files.

@@ -19,6 +19,8 @@ mod linear;
 mod patches;
 mod real;
 mod rows;
+#[cfg(test)]
+mod tests;
 
 pub use fused::{Evaluation, Float, Fused, Gradient, Model, Step, with_threads};
 pub use isa::Isa;

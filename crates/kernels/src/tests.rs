@@ -1,0 +1,81 @@
+//! Every path of the kernels against loops over the formulas. Small, without Burn and without files, so that it also runs under an address sanitizer:
+//! `cargo +nightly test --package chainrule-kernels --target x86_64-unknown-linux-gnu` with `RUSTFLAGS=-Zsanitizer=address`.
+
+use crate::{Float, Fused, Isa, Model, Rows, Step, with_threads};
+
+/// Numbers from -1 to 1 without a pattern that a mistake could hide in.
+fn noise(seed: usize, n: usize) -> Vec<f64> {
+    (0..n).map(|i| ((i * 7919 + seed * 104_729) as f64 * 0.618_034).sin()).collect()
+}
+
+/// Loss, gradient by W and by b, and rows that are right, of features `[n, d]`.
+fn by_loops(x: &[f64], labels: &[u32], w: &[f64], b: &[f64]) -> (f64, Vec<f64>, Vec<f64>, usize) {
+    let (n, k, d) = (labels.len(), b.len(), w.len() / b.len());
+    let (mut loss, mut dw, mut db, mut right) = (0.0, vec![0.0; d * k], vec![0.0; k], 0);
+    for (x, &label) in x.chunks_exact(d).zip(labels) {
+        let z: Vec<f64> = (0..k).map(|c| b[c] + (0..d).map(|j| x[j] * w[j * k + c]).sum::<f64>()).collect();
+        let residual: Vec<f64> = if k == 1 {
+            let y = f64::from(label);
+            loss += z[0].max(0.0) - y * z[0] + (-z[0].abs()).exp().ln_1p();
+            right += usize::from((z[0] > 0.0) == (label == 1));
+            vec![1.0 / (1.0 + (-z[0]).exp()) - y]
+        } else {
+            let sum: f64 = z.iter().map(|z| z.exp()).sum();
+            loss += sum.ln() - z[label as usize];
+            right += usize::from(z.iter().all(|&other| other <= z[label as usize]));
+            (0..k).map(|c| z[c].exp() / sum - f64::from(u8::from(c == label as usize))).collect()
+        };
+        for c in 0..k {
+            db[c] += residual[c] / n as f64;
+            (0..d).for_each(|j| dw[j * k + c] += x[j] * residual[c] / n as f64);
+        }
+    }
+    (loss / n as f64, dw, db, right)
+}
+
+fn assert_near(found: &[f64], expected: &[f64], bound: f64, case: &str) {
+    let largest = expected.iter().fold(1e-3, |a: f64, b| a.max(b.abs()));
+    for (found, expected) in found.iter().zip(expected) {
+        assert!((found - expected).abs() <= bound * largest, "{case}: {found}, not {expected}");
+    }
+}
+
+#[test]
+fn every_path_computes_what_the_formulas_say() {
+    let step = Step { learning_rate: 0.3, l2: 0.05, penalize_bias: true };
+    for [n, height, width, k] in
+        [[1, 1, 1, 1], [1, 1, 1, 2], [17, 5, 7, 10], [33, 4, 4, 3], [70, 9, 3, 1], [16, 1, 33, 11], [3, 4, 6, 27]]
+    {
+        let d = height * width;
+        let bytes: Vec<u8> = noise(1, n * d).iter().map(|x| (255.0 * x).max(0.0) as u8).collect();
+        let labels: Vec<u32> = (0..n).map(|row| (row * row % k.max(2)) as u32).collect();
+        let (w, b) = (noise(2, d * k), noise(3, k));
+        let x: Vec<f64> = bytes.iter().map(|&byte| f64::from(byte) / 127.5 - 1.0).collect();
+        let (loss, dw, db, right) = by_loops(&x, &labels, &w, &b);
+        let moved = |w: &[f64], dw: &[f64]| w.iter().zip(dw).map(|(w, dw)| w - 0.3 * (dw + 0.05 * w)).collect();
+        let (w_moved, b_moved): (Vec<f64>, Vec<f64>) = (moved(&w, &dw), moved(&b, &db));
+        let (loss_after, ..) = by_loops(&x, &labels, &w_moved, &b_moved);
+        let rows = Rows::new(&bytes, [height, width], labels, 1.0 / 127.5, -1.0);
+        let model = if k == 1 { Model::Logistic } else { Model::Softmax { n_classes: k } };
+        for isa in Isa::available() {
+            for (float, bound) in [(Float::F32, 3e-5), (Float::F64, 1e-12)] {
+                for threads in [1, 3] {
+                    let case =
+                        format!("{n} rows of {height} x {width}, {k} columns, {isa}, {float:?}, {threads} threads");
+                    let mut fused = Fused::new(model, d, float, threads, isa);
+                    fused.set(&w, &b);
+                    let gradient = with_threads(threads, || fused.gradient_of_all(&rows)).expect("threads");
+                    assert_near(&[gradient.loss], &[loss], bound, &case);
+                    assert_near(&gradient.weight, &dw, bound, &case);
+                    assert_near(&gradient.bias, &db, bound, &case);
+                    assert_eq!((fused.evaluate(&rows).right, fused.right(&rows)), (right, right), "{case}");
+                    fused.step(&rows, &(0..n).collect::<Vec<_>>(), step);
+                    let (w_found, b_found) = fused.parameters();
+                    assert_near(&w_found, &w_moved, bound, &case);
+                    assert_near(&b_found, &b_moved, bound, &case);
+                    assert_near(&[fused.evaluate(&rows).loss], &[loss_after], 3.0 * bound, &case);
+                }
+            }
+        }
+    }
+}
