@@ -1,13 +1,15 @@
 use serde::{Deserialize, Serialize};
 
 /// How near to its minimum J* an objective `J = C + lambda/2 sum w^2` is at the weights that were saved.
+///
+/// Computed in f64 from those very weights where the fused kernels are, else in the run's precision.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Certificate {
     /// J, the mean cross-entropy of all training rows with the penalty, in nats.
     pub objective: f64,
     /// The length of the gradient of J by all parameters.
     pub gradient_norm: f64,
-    /// `J - J*` is at most this, in nats: Eq. (32) of `docs/derivation.md`; nothing was assumed of the data.
+    /// `J - J*` is at most this, in nats: Eq. (28) of `docs/derivation.md`, or Eq. (32) where the bias is free. Nothing is assumed of the data.
     pub bound: f64,
     /// What the bound was to come down to.
     pub tolerance: f64,

@@ -382,6 +382,19 @@ mod tests {
     }
 
     #[test]
+    fn walking_about_on_rounding_is_given_up() {
+        // Values that are all the same to seven digits, and gradients with an error that looks random, as sums in f32 have near the minimum.
+        let function = |x: &[f64]| {
+            let error = |x: f64| 1e-3 * (1e9 * x).sin();
+            (f64::from((1.0 + 1e-9 * dot(x, x)) as f32), x.iter().map(|&x| 1e-9 * x + error(x)).collect())
+        };
+        let start = [0.5, -0.25, 0.125, 0.75];
+        let (end, _, evaluations) = go(function, &start, Options { noise: 1e-6, iterations: 100_000, ..OPTIONS }, 0.0);
+        assert_eq!(end, End::Rounding);
+        assert!(evaluations < 1000, "{evaluations}");
+    }
+
+    #[test]
     fn iterations_are_counted() {
         let (end, ..) = go(rosenbrock, &[-1.2, 1.0], Options { iterations: 5, ..OPTIONS }, 0.0);
         assert_eq!(end, End::UsedUp);
