@@ -41,7 +41,9 @@ pub(crate) fn with_threads(program: &OsStr, threads: usize) -> Command {
     for variable in ["OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS"] {
         command.env(variable, threads.to_string());
     }
-    // Where this names an older processor's routines, NumPy would be held back.
-    command.env_remove("OPENBLAS_CORETYPE");
+    // Where these name an older processor's routines, NumPy would be held back.
+    for variable in ["OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE"] {
+        command.env_remove(variable);
+    }
     command
 }
