@@ -403,23 +403,7 @@ fn the_programs_gradient_check_holds_them_against_the_others() {
     assert_eq!(code(&output), Some(0), "{}", text(&output.stderr));
     let found: Value = serde_json::from_slice(&output.stdout).unwrap();
     let rows = found["rows"].as_array().unwrap();
-    let with_them = rows.iter().filter(|row| row["sources"] == "autodiff = closed-form = fused");
+    let with_them = rows.iter().filter(|row| row["sources"] == "autodiff = closed-form = fused = operation");
     // Two models, two precisions, three penalties.
     assert_eq!(with_them.count(), 12, "{found}");
-}
-
-#[test]
-fn a_device_without_them_refuses_them_and_otherwise_does_without() {
-    use chainrule::backend::Backend;
-    if !Backend::Wgpu.is_built() {
-        return skip("wgpu is not in this build");
-    }
-    let folder = folder();
-    let quick = ["train", "--data", "embedded", "--set", "data.train_images=600", "--set", "descent.epochs=1"];
-    let output = call(folder.path(), &[&quick[..], &["--backend", "wgpu", "--gradient", "fused"]].concat());
-    assert_eq!(code(&output), Some(2));
-    assert!(text(&output.stderr).contains("wgpu has no fused kernels; take closed-form"), "{}", text(&output.stderr));
-    let output = call(folder.path(), &[&quick[..], &["--backend", "wgpu", "--json"]].concat());
-    let summary: Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert_eq!(summary["gradient"], "closed-form");
 }

@@ -4,6 +4,7 @@
 //! - `gradients`: closed form against autodiff, and wrong gradients being refused
 //! - `gradcheck`: the gradient checker, and curvature by it
 //! - `kernels`: the fused kernels against the closed forms by tensor operations
+//! - `ops`: the loss as one Burn operation, and a GPU's own steps
 //! - `losses`: values of the losses, at the extremes too
 //! - `properties`: what holds of the models whatever the data
 //! - `files`: IDX and gzip, as they should be and as they should not
@@ -38,6 +39,7 @@ mod kernels;
 mod losses;
 mod made_up;
 mod mnist;
+mod ops;
 mod optimum;
 mod order;
 mod page;

@@ -11,7 +11,9 @@ use chainrule_data::{BatchOrder, Data, Shuffle, Split};
 use chainrule_gradcheck::f64_works;
 use chainrule_models::{Classifier, Gradient, LogisticRegressionConfig, SoftmaxRegressionConfig, to_precision};
 use chainrule_records::{FinalMetrics, GradientSource, History, ModelKind, Precision, TrainConfig};
-use chainrule_training::{Ending, Examples, Expansion, Observer, Trained, fused_rows, label_order, train, train_fused};
+use chainrule_training::{
+    Ending, Examples, Expansion, Observer, Trained, fused_rows, label_order, train, train_fused, train_on_device,
+};
 
 /// A device of every backend in this build.
 pub(crate) fn devices() -> Vec<Device> {
@@ -194,6 +196,9 @@ fn fit_model<M: Classifier>(
     device: &Device,
     observer: &mut dyn Observer,
 ) -> Trained<M> {
+    if config.descent().gradient == GradientSource::Fused && chainrule_ops::has_steps(device) {
+        return train_on_device(model, &splits, config, device, observer).unwrap();
+    }
     if config.descent().gradient == GradientSource::Fused {
         let [examples, validation] = splits.each_ref().map(fused_rows);
         return train_fused(model, &examples, &validation, config, NonZero::new(1).unwrap(), observer).unwrap();

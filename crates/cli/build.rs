@@ -5,11 +5,12 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// What decides a run's numbers and those of the gradient checks: everything but the command line and the report.
-const DECISIVE: [&str; 9] = [
+const DECISIVE: [&str; 10] = [
     "../data/src",
     "../gradcheck/src",
     "../kernels/src",
     "../models/src",
+    "../ops/src",
     "../records/src",
     "../training/src",
     "src/gradcheck",

@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use anyhow::Result;
 use chainrule_gradcheck::f64_works;
+use chainrule_ops::has_steps;
 use serde::Serialize;
 
 use crate::backend::{Backend, device_name};
@@ -53,15 +54,15 @@ fn row(backend: &Backend, default: Option<&Backend>) -> Row {
         default: default == Some(backend),
         device: device.as_ref().ok().map(|device| device_name(device).unwrap_or_else(|| "this processor".to_owned())),
         precisions,
-        gradients: gradients(backend),
+        // Without a device there is none to have kernels.
+        gradients: gradients(!backend.is_apart() || device.as_ref().is_ok_and(has_steps)),
         problem: device.err().map(|error| format!("{error:#}")),
     }
 }
 
 /// What `descent.gradient` may be there.
-fn gradients(backend: &Backend) -> Vec<&'static str> {
-    let kernels = (!backend.is_apart()).then_some("fused");
-    kernels.into_iter().chain(["closed-form", "autodiff"]).collect()
+fn gradients(has_kernels: bool) -> Vec<&'static str> {
+    has_kernels.then_some("fused").into_iter().chain(["closed-form", "autodiff"]).collect()
 }
 
 /// A device on another machine has an address, which is not known here.
@@ -78,7 +79,7 @@ fn remote() -> Row {
         default: false,
         device: None,
         precisions: Vec::new(),
-        gradients: gradients(&backend),
+        gradients: gradients(false),
         problem: Some(problem),
     }
 }
@@ -93,5 +94,5 @@ fn describe(rows: &[Row]) -> String {
         };
         writeln!(text, "{mark} {:<8} {found}", row.backend).expect("writing to a String cannot fail");
     }
-    text + "\n* is what runs where --backend does not say otherwise. Closed form and autodiff work on each, the fused kernels on CPUs;\ndocs/backends.md compares them.\n"
+    text + "\n* is what runs where --backend does not say otherwise. Closed form and autodiff work on each, fused kernels on all but\nremote devices; docs/backends.md compares them.\n"
 }

@@ -11,9 +11,10 @@ use chainrule_data::{Data, mnist, sha256_of_files};
 use chainrule_gradcheck::f64_works;
 use chainrule_kernels::Isa;
 use chainrule_models::{Classifier, LogisticRegressionConfig, SoftmaxRegressionConfig, to_precision, weight_norm};
+use chainrule_ops::has_steps;
 use chainrule_records::{
-    DataFile, DataSummary, Evaluation, GradientSource, Manifest, ModelKind, Precision, RunFolder, Seconds, Summary,
-    TrainConfig, Versions, WeightNorms,
+    DataFile, DataSummary, Evaluation, GradientSource, Manifest, ModelKind, Precision, RunFolder, Seconds, Solver,
+    Summary, TrainConfig, Versions, WeightNorms,
 };
 use chainrule_training::{
     Bytes, Chosen, DeviceLost, Ending, Expansion, Observer, Prepared, TrainError, Trained, float_type, label_order,
@@ -48,18 +49,24 @@ impl Machine {
             );
         }
         match config.descent().gradient {
-            GradientSource::Auto if self.has_kernels() => Ok(config.with_gradient(GradientSource::Fused)),
+            GradientSource::Auto if self.has_kernels_for(&config) => Ok(config.with_gradient(GradientSource::Fused)),
             GradientSource::Auto => Ok(config.with_gradient(GradientSource::ClosedForm)),
-            GradientSource::Fused if !self.has_kernels() => {
-                bail!("descent.gradient = \"fused\": {} has no fused kernels; take closed-form", self.backend)
+            GradientSource::Fused if !self.has_kernels_for(&config) => {
+                let what = if self.has_kernels() { " for this solver" } else { "" };
+                bail!("descent.gradient = \"fused\": {} has no fused kernels{what}; take closed-form", self.backend)
             }
             GradientSource::Fused | GradientSource::ClosedForm | GradientSource::Autodiff => Ok(config),
         }
     }
 
-    /// Whether the fused kernels run where its tensors are: in this process.
+    /// Of a device apart they make steps, not the gradients of all rows that L-BFGS asks for.
+    fn has_kernels_for(&self, config: &TrainConfig) -> bool {
+        self.has_kernels() && (!self.backend.is_apart() || config.descent().solver == Solver::Sgd)
+    }
+
+    /// Whether fused kernels run where its tensors are: in this process, or on its device by two launches a step.
     pub(crate) fn has_kernels(&self) -> bool {
-        !self.backend.is_apart()
+        !self.backend.is_apart() || has_steps(&self.device)
     }
 }
 
@@ -99,7 +106,7 @@ const KEPT_FOR_VALIDATION: u64 = 16 << 20;
 
 impl Rows {
     /// Picks the rows and classes that a config names.
-    pub(crate) fn new(config: &TrainConfig, data: &Data, source: &Source) -> Result<Self> {
+    pub(crate) fn new(config: &TrainConfig, data: &Data, source: &Source, machine: &Machine) -> Result<Self> {
         let order = label_order(config.model().kind, config.data());
         let asked = config.data();
         let ([train, validation], classes) =
@@ -116,7 +123,7 @@ impl Rows {
         let resident_bytes = asked.resident_bytes;
         let splits =
             [Chosen::new(train, resident_bytes)?, Chosen::new(validation, resident_bytes.max(KEPT_FOR_VALIDATION))?];
-        if config.descent().gradient != GradientSource::Fused
+        if (config.descent().gradient != GradientSource::Fused || machine.backend.is_apart())
             && let Some(rows) = splits.iter().find_map(|rows| match rows {
                 Chosen::InFile(rows) => Some(rows),
                 Chosen::Resident(_) => None,
@@ -158,7 +165,11 @@ pub(crate) struct Loaded {
 impl Loaded {
     /// How the fused kernels take the training rows, where they do.
     pub(crate) fn kernels(&self, machine: &Machine) -> Option<String> {
-        let Prepared::Bytes(rows) = &self.rows else { return None };
+        let rows = match &self.rows {
+            Prepared::Bytes(rows) => rows,
+            Prepared::Images(..) => return Some("kernels: the device's own, two launches a step".to_owned()),
+            Prepared::Tensors(_) => return None,
+        };
         let reading = match &rows[0] {
             Bytes::Resident(rows) if rows.kept() == 1.0 => "every byte, since no block of 16 is all 0".to_owned(),
             Bytes::Resident(rows) => {

@@ -29,7 +29,7 @@ pub(crate) fn train(options: &TrainOptions) -> Result<u8> {
     let request = Request::from(config.data().source.as_str());
     let data = find_within(&request, experiment::digits_to_draw(&config), config.data().resident_bytes, &mut tell)?;
     let source = Source::new(&data);
-    let rows = Rows::new(&config, &data, &source)?;
+    let rows = Rows::new(&config, &data, &source, &machine)?;
     // The files' bytes are no longer needed: what is trained on goes to the device.
     drop(data);
     let about = rows.about().clone();

@@ -2,11 +2,12 @@
 //!
 //! [`train()`] walks the path that a checked [`TrainConfig`](chainrule_records::TrainConfig) describes and gives the model,
 //! the history, and how it ended; [`train_fused()`] walks it by kernels that do a step in one pass, [`train_streamed()`] on rows that stay in
-//! their file, too, and [`find_optimum()`] goes by them to the minimum and gives nothing else. It knows no clock and no console: an [`Observer`] is
+//! their file, too, [`train_on_device()`] by a GPU's own, in two launches a step, and [`find_optimum()`] goes by them to the minimum and gives nothing else. It knows no clock and no console: an [`Observer`] is
 //! told what happens, and may stop it.
 
 mod bound;
 mod coordinates;
+mod device;
 mod engine;
 mod examples;
 mod fused;
@@ -26,7 +27,8 @@ pub use prepared::{Bytes, Chosen, Prepared, float_type};
 pub use stream::Stream;
 pub use tensors::{evaluate, with_parameters};
 pub use train::{
-    DeviceLost, Ending, TrainError, Trained, most_steps, steps_per_epoch, train, train_fused, train_streamed,
+    DeviceLost, Ending, TrainError, Trained, most_steps, steps_per_epoch, train, train_fused, train_on_device,
+    train_streamed,
 };
 
 /// What a model is worth on some rows.

@@ -7,7 +7,9 @@ use chainrule_models::Classifier;
 use chainrule_records::{GradientSource, Precision, TrainConfig};
 
 use crate::fused::Source;
-use crate::{Examples, Expansion, Observer, Stream, TrainError, Trained, fused_rows, train, train_streamed};
+use crate::{
+    Examples, Expansion, Observer, Stream, TrainError, Trained, fused_rows, train, train_on_device, train_streamed,
+};
 
 /// Chosen rows: in memory, or where they are.
 pub enum Chosen {
@@ -44,6 +46,8 @@ pub enum Prepared {
     Tensors(Box<[Examples; 2]>),
     /// As the fused kernels read them.
     Bytes(Box<[Bytes; 2]>),
+    /// As they cross to a device that has fused kernels of its own.
+    Images(Box<[Split; 2]>, Device),
 }
 
 /// Rows as the fused kernels read them.
@@ -64,21 +68,27 @@ impl Bytes {
 }
 
 impl Prepared {
-    /// Rows as bytes where the gradient is fused, else as tensors on the device.
+    /// Rows as bytes where the gradient is fused, else as tensors on the device. A device that expands bytes itself has fused kernels itself.
     ///
     /// # Panics
-    /// Where rows that are to be tensors stay in their file.
+    /// Where rows that go to a device stay in their file.
     pub fn new(rows: [Chosen; 2], config: &TrainConfig, device: &Device, expansion: Expansion) -> Self {
-        if config.descent().gradient == GradientSource::Fused {
+        let is_fused = config.descent().gradient == GradientSource::Fused;
+        if is_fused && expansion == Expansion::Host {
             return Self::Bytes(Box::new(rows.map(|rows| match rows {
                 Chosen::Resident(split) => Bytes::Resident(fused_rows(&split)),
                 Chosen::InFile(selection) => Bytes::InFile(Stream::new(selection)),
             })));
         }
-        Self::Tensors(Box::new(rows.map(|rows| match rows {
-            Chosen::Resident(split) => Examples::new(&split, config.descent().precision, device, expansion),
-            Chosen::InFile(_) => panic!("tensors are made of rows in memory"),
-        })))
+        let splits = rows.map(|rows| match rows {
+            Chosen::Resident(split) => split,
+            Chosen::InFile(_) => panic!("what goes to a device is in memory"),
+        });
+        if is_fused {
+            return Self::Images(Box::new(splits), device.clone());
+        }
+        let examples = |split| Examples::new(split, config.descent().precision, device, expansion);
+        Self::Tensors(Box::new(splits.each_ref().map(examples)))
     }
 
     /// Features of a row, d.
@@ -86,10 +96,11 @@ impl Prepared {
         match self {
             Self::Tensors(examples) => examples[0].n_features(),
             Self::Bytes(rows) => rows[0].source().n_features(),
+            Self::Images(splits, _) => splits[0].n_features(),
         }
     }
 
-    /// Trains on them: see [`train()`] and [`train_streamed()`], whose threads these are.
+    /// Trains on them: see [`train()`], [`train_streamed()`], whose threads these are, and [`train_on_device()`].
     ///
     /// # Errors
     /// As these.
@@ -103,6 +114,7 @@ impl Prepared {
         match self {
             Self::Tensors(rows) => train(model, &rows[0], &rows[1], config, observer),
             Self::Bytes(rows) => train_streamed(model, rows[0].source(), rows[1].source(), config, threads, observer),
+            Self::Images(splits, device) => train_on_device(model, splits, config, device, observer),
         }
     }
 }

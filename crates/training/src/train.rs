@@ -1,7 +1,8 @@
 use std::num::NonZero;
 use std::sync::Arc;
 
-use chainrule_data::{BatchOrder, Shuffle};
+use burn::tensor::Device;
+use chainrule_data::{BatchOrder, Shuffle, Split};
 use chainrule_kernels::{Model, Rows};
 use chainrule_models::Classifier;
 use chainrule_records::{
@@ -9,6 +10,7 @@ use chainrule_records::{
     ShuffleConfig, Solver, TrainConfig,
 };
 
+use crate::device::Launches;
 use crate::engine::{Engine, Evaluated, Failure};
 use crate::fused::{Kernels, Source};
 use crate::tensors::{Tensors, with_parameters};
@@ -32,6 +34,12 @@ pub enum TrainError {
         threads: usize,
         /// What the system said.
         problem: String,
+    },
+    /// The device has no kernels that do a whole step.
+    #[error("{device} has no kernels for that in this build; take descent.gradient = \"closed-form\"")]
+    NoKernels {
+        /// The device as it calls itself.
+        device: String,
     },
     /// The device stopped answering.
     #[error("the device stopped answering: {}", .0.reason)]
@@ -182,6 +190,26 @@ pub fn train_streamed<M: Classifier>(
     let walked = chainrule_kernels::with_threads(threads, || walk(&mut engine, config, observer));
     let walked = walked.map_err(|problem| TrainError::Threads { threads, problem })?;
     Ok(walked?.with(model))
+}
+
+/// The same by the kernels of a device with a memory of its own, from parameters that are 0: the bytes of both splits cross once, and a step is two launches.
+/// `model` tells which one is trained, and carries the result.
+///
+/// # Errors
+/// Where the device has no such kernels ([`chainrule_ops::has_steps`]) or the solver is not gradient descent, a batch is larger than the training rows, or the device stops answering.
+pub fn train_on_device<M: Classifier>(
+    model: M,
+    splits: &[Split; 2],
+    config: &TrainConfig,
+    device: &Device,
+    observer: &mut dyn Observer,
+) -> Result<Trained<M>, TrainError> {
+    let [_, k] = model.linear().weight.dims();
+    let launches = (config.descent().solver == Solver::Sgd).then(|| Launches::new(k, splits, config, device));
+    let Some(mut engine) = launches.flatten() else {
+        return Err(TrainError::NoKernels { device: format!("{device:?}") });
+    };
+    Ok(walk(&mut engine, config, observer)?.with(model))
 }
 
 /// A training that came to its end.

@@ -9,6 +9,7 @@ use chainrule_models::{
     Classifier, Gradient, L2, LogisticRegression, LogisticRegressionConfig, SoftmaxRegression, SoftmaxRegressionConfig,
     closed_form, hessian_vector_product, to_precision,
 };
+use chainrule_ops::{Loss, is_on, linear_loss};
 use chainrule_records::GradientCheck;
 
 use super::{add, fail, random, rounding, row, uniform};
@@ -36,7 +37,14 @@ struct Problem<M> {
     labels: Tensor<1, Int>,
     /// The same rows as the fused kernels read them.
     rows: Rows,
+    /// And as they cross to a device.
+    bytes: Vec<u8>,
+    classes: Vec<u32>,
 }
+
+/// Of a byte to its feature.
+const SCALE: f64 = 2.0 / 255.0;
+const OFFSET: f64 = -1.0;
 
 impl<M: Classifier> Problem<M> {
     /// J, in the type of the parameters that it is given.
@@ -49,18 +57,64 @@ impl<M: Classifier> Problem<M> {
         }
     }
 
-    /// The gradient of J by the fused kernels.
+    /// The gradient of J by the fused kernels: those of the device, where it has its own.
     fn fused(&self, l2: L2) -> Gradient {
         let linear = self.model.linear();
         let weight = linear.weight.val().inner();
-        let gradient = self.kernel(if weight.dtype() == DType::F64 { Float::F64 } else { Float::F32 });
+        let (of_weight, of_bias) = self.on_device().unwrap_or_else(|| {
+            let gradient = self.kernel(if weight.dtype() == DType::F64 { Float::F64 } else { Float::F32 });
+            (gradient.weight, gradient.bias)
+        });
         let to = (&weight.device(), weight.dtype());
         let [d, k] = weight.dims();
         let gradient = Gradient {
-            weight: Tensor::from_data(TensorData::new(gradient.weight, [d, k]), to),
-            bias: Tensor::from_data(TensorData::new(gradient.bias, [k]), to),
+            weight: Tensor::from_data(TensorData::new(of_weight, [d, k]), to),
+            bias: Tensor::from_data(TensorData::new(of_bias, [k]), to),
         };
         l2.add_to(gradient, linear)
+    }
+
+    /// The gradient of C by a device's own kernels.
+    fn on_device(&self) -> Option<(Vec<f64>, Vec<f64>)> {
+        let weight = self.model.linear().weight.val().inner();
+        let [n_features, n_columns] = weight.dims();
+        let (loss, dtype) = (self.kind(), weight.dtype());
+        let problem = chainrule_ops::Problem { loss, n_features, n_columns, scale: SCALE, offset: OFFSET, dtype };
+        let images = chainrule_ops::Images { pixels: &self.bytes, labels: &self.classes };
+        let mut steps = chainrule_ops::device_steps(&weight.device(), problem, [images, images])?;
+        let (weight, bias) = self.parameters();
+        steps.set(&weight, &bias);
+        let gradient = steps.gradient(&(0..self.classes.len()).collect::<Vec<_>>()).expect(READ);
+        Some((gradient.weight, gradient.bias))
+    }
+
+    /// The gradient of J by autodiff through the loss that is one operation, and the penalty by tensor operations.
+    fn operation(&self, l2: L2) -> Gradient {
+        let linear = self.model.linear();
+        let weight = linear.weight.val().inner().autodiff().require_grad();
+        let bias = linear.bias.as_ref().expect("both models have one").val().inner().autodiff().require_grad();
+        let (features, labels) = (self.features.clone(), self.labels.clone());
+        let loss = linear_loss(self.kind(), features, labels, weight.clone(), bias.clone());
+        let mut squares = weight.clone().powi_scalar(2).sum();
+        if l2.penalize_bias {
+            squares = squares + bias.clone().powi_scalar(2).sum();
+        }
+        let objective = loss.expect("asked for where it is only") + squares * (l2.strength / 2.0);
+        let gradients = objective.backward();
+        let reached = "the loss reaches both";
+        Gradient { weight: weight.grad(&gradients).expect(reached), bias: bias.grad(&gradients).expect(reached) }
+    }
+
+    fn kind(&self) -> Loss {
+        let [_, k] = self.model.linear().weight.dims();
+        if k == 1 { Loss::Logistic } else { Loss::Softmax }
+    }
+
+    /// W and b, on the host.
+    fn parameters(&self) -> (Vec<f64>, Vec<f64>) {
+        let linear = self.model.linear();
+        let bias = linear.bias.as_ref().expect("both models have one").val();
+        (linear.weight.val().try_into_vec_as().expect(READ), bias.try_into_vec_as().expect(READ))
     }
 
     fn kernel(&self, float: Float) -> chainrule_kernels::Gradient {
@@ -68,10 +122,8 @@ impl<M: Classifier> Problem<M> {
         let [d, k] = linear.weight.dims();
         let model = if k == 1 { Model::Logistic } else { Model::Softmax { n_classes: k } };
         let mut kernel = Fused::new(model, d, float, 1, Isa::best());
-        let read = "the device gives back what it was given";
-        let bias = linear.bias.as_ref().expect("both models have one").val();
-        let weight = linear.weight.val().try_into_vec_as::<f64>().expect(read);
-        kernel.set(&weight, &bias.try_into_vec_as::<f64>().expect(read));
+        let (weight, bias) = self.parameters();
+        kernel.set(&weight, &bias);
         kernel.gradient(&self.rows, &(0..self.rows.len()).collect::<Vec<_>>())
     }
 
@@ -84,6 +136,8 @@ impl<M: Classifier> Problem<M> {
         }
     }
 }
+
+const READ: &str = "the device gives back what it was given";
 
 /// Makes a problem of a shape, a seed and a scale of weights.
 type Make<M> = fn(u64, [usize; 3], f64, &Device, FloatDType) -> Problem<M>;
@@ -114,6 +168,9 @@ fn check_model<M: Classifier>(name: &str, make: Make<M>, machine: &Machine, seed
                 let mut sources = vec![("closed-form", by_hand.gradient.into_params(linear))];
                 if machine.has_kernels() {
                     sources.push(("fused", problem.fused(l2).into_params(linear)));
+                }
+                if is_on(device) {
+                    sources.push(("operation", problem.operation(l2).into_params(linear)));
                 }
                 add(&mut line, &case, &compare(&problem.model, problem.loss(l2), &sources, &options));
             }
@@ -216,12 +273,13 @@ fn batch<M>(
     let labels: Vec<u32> = (0..rows).map(|row| ((row as u64 * 7 + seed) % classes as u64) as u32).collect();
     // Pixels, about half of them background.
     let bytes: Vec<u8> = uniform(seed, rows * d).iter().map(|x| (255.0 * x).max(0.0) as u8).collect();
-    let (scale, offset) = (2.0 / 255.0, -1.0);
-    let features: Vec<f64> = bytes.iter().map(|&byte| scale * f64::from(byte) + offset).collect();
+    let features: Vec<f64> = bytes.iter().map(|&byte| SCALE * f64::from(byte) + OFFSET).collect();
     Problem {
         model,
         features: Tensor::from_data(TensorData::new(features, [rows, d]), (device, dtype.into())),
         labels: Tensor::from_data(TensorData::new(labels.iter().map(|&y| y as i32).collect(), [rows]), device),
-        rows: Rows::new(&bytes, [1, d], labels, scale, offset),
+        rows: Rows::new(&bytes, [1, d], labels.clone(), SCALE, OFFSET),
+        bytes,
+        classes: labels,
     }
 }

@@ -71,7 +71,7 @@ pub(crate) fn reproduce(options: &ReproduceOptions) -> Result<u8> {
         return Ok(exit::DONE);
     }
 
-    let facts = Facts { data_name: name, batches: batches(&runs.get("logistic").config, &data, &source)? };
+    let facts = Facts { data_name: name, batches: batches(&runs.get("logistic").config, &data, &source, &machine)? };
     let checks = checks.context("the gradient checks were not made")?;
     let report = Report::new(&runs, &checks, &facts);
     // The README in the current folder has a part that is made here; a report in another place leaves it alone.
@@ -152,8 +152,8 @@ fn wanted<'a>(plan: &'a Plan, names: &[&str]) -> Result<Vec<&'a PlannedRun>> {
 }
 
 /// For each batch of an epoch in file order how many rows it has of each class.
-fn batches(config: &TrainConfig, data: &Data, source: &Source) -> Result<Vec<Vec<usize>>> {
-    let rows = Rows::new(config, data, source)?;
+fn batches(config: &TrainConfig, data: &Data, source: &Source, machine: &Machine) -> Result<Vec<Vec<usize>>> {
+    let rows = Rows::new(config, data, source, machine)?;
     let labels = rows.train_labels();
     let order = BatchOrder::new(Shuffle::None).next_epoch(labels.len());
     let count = |batch: &[usize]| {

@@ -214,7 +214,7 @@ impl<'a> Workshop<'a> {
         if let Some(rows) = loaded.get(&key) {
             return Ok(Arc::clone(rows));
         }
-        let rows = Rows::new(config, self.data, self.source)?.load(config, self.machine);
+        let rows = Rows::new(config, self.data, self.source, self.machine)?.load(config, self.machine);
         let rows = Arc::new(rows);
         loaded.insert(key, Arc::clone(&rows));
         Ok(rows)

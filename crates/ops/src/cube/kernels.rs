@@ -1,0 +1,349 @@
+//! The two launches of a step, and the one of an evaluation.
+//!
+//! Parameters lie as [`Plan::place`] says; residuals as `[n, tiles, padded]`. A row's features are `scale * byte + offset`, four to a word.
+
+use burn_cubecl::cubecl;
+use burn_cubecl::cubecl::ir::ElemType;
+use burn_cubecl::cubecl::prelude::*;
+
+use super::plan::Plan;
+use crate::Loss;
+
+/// What going forward is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Task {
+    /// The rows that `order` names leave their losses and their residuals.
+    Train,
+    /// All rows leave their losses, and whether they are classified rightly.
+    Evaluate,
+}
+
+/// Logits, losses, and residuals or verdicts, of `plan.rows` rows a cube.
+///
+/// The units of a cube share the words of its rows. Each multiplies its words with a tile of classes, for all rows, so that a word's weights are read
+/// once for the lot; the units' sums meet in shared memory. Where there are more tiles than one, the softmax is taken as they come, and the logits
+/// wait in the place of the residuals.
+#[cube(launch)]
+pub(super) fn forward<F: Float>(
+    words: &[u32],
+    labels: &[u32],
+    order: &[u32],
+    parameters: &[Vector<F, Const<4>>],
+    residual: &mut [F],
+    found: &mut [F],
+    n: u32,
+    first: u32,
+    verdicts: u32,
+    scale: InputScalar,
+    offset: InputScalar,
+    of_n: InputScalar,
+    #[comptime] plan: Plan,
+    #[comptime] task: Task,
+    #[define(F)] _float: ElemType,
+) {
+    let rows = comptime!(plan.rows);
+    let tile = comptime!(plan.tile);
+    let tiles = comptime!(plan.tiles);
+    let units = comptime!(plan.units);
+    let sums = comptime!(plan.rows * plan.tile);
+    let words_a_row = comptime!(plan.words);
+    let words_a_tile = comptime!(plan.words + 1);
+    let classes = comptime!(plan.classes);
+    let padded = comptime!(plan.padded());
+    let is_training = comptime!(task == Task::Train);
+    let is_softmax = comptime!(plan.loss == Loss::Softmax);
+
+    let unit = UNIT_POS as usize;
+    let n = n as usize;
+    let first_row = CUBE_POS as usize * rows;
+    let scale = scale.get::<F>();
+    let offset = offset.get::<F>();
+
+    let mut partial = Shared::<[F]>::new_slice(units * sums);
+    let mut logits = Shared::<[F]>::new_slice(sums);
+    let mut peaks = Shared::<[F]>::new_slice(rows);
+    let mut totals = Shared::<[F]>::new_slice(rows);
+    let mut right_classes = Shared::<[u32]>::new_slice(rows);
+
+    // Where the rows' words begin. Rows beyond the last are it again, and leave nothing.
+    let mut at = Array::<usize>::new(rows);
+    #[unroll]
+    for r in 0..rows {
+        let i = min(first_row + r, n - 1);
+        let row = if is_training { order[i] as usize } else { i };
+        at[r] = row * words_a_row;
+    }
+
+    // Of the row that a unit looks after: the largest logit, its class, the sum of exp(z - largest), the logit of the label.
+    let mut peak = F::new(0.0);
+    let mut total = F::new(0.0);
+    let mut best = 0u32;
+    let mut label = 0u32;
+    let mut of_label = F::new(0.0);
+    if unit < rows {
+        let i = min(first_row + unit, n - 1);
+        let row = if is_training { order[i] as usize } else { i };
+        label = labels[row];
+        right_classes[unit] = label;
+    }
+
+    for t in 0..tiles {
+        let mut acc = Array::<F>::new(sums);
+        #[unroll]
+        for i in 0..sums {
+            acc[i] = F::new(0.0);
+        }
+        let mut w = unit;
+        while w < words_a_row {
+            let base = (t * words_a_tile + w) * tile;
+            let mut weights = Array::<F>::new(4 * tile);
+            #[unroll]
+            for v in 0..tile {
+                let four = parameters[base + v];
+                #[unroll]
+                for i in 0..4usize {
+                    weights[4 * v + i] = four.extract(i);
+                }
+            }
+            #[unroll]
+            for r in 0..rows {
+                let word = words[at[r] + w];
+                #[unroll]
+                for b in 0..4usize {
+                    let byte = (word >> comptime!(8 * b as u32)) & 255u32;
+                    let x = fma(F::cast_from(byte), scale, offset);
+                    #[unroll]
+                    for c in 0..tile {
+                        acc[r * tile + c] = fma(x, weights[b * tile + c], acc[r * tile + c]);
+                    }
+                }
+            }
+            w += units;
+        }
+        #[unroll]
+        for i in 0..sums {
+            partial[i * units + unit] = acc[i];
+        }
+        sync_cube();
+
+        // One unit adds up one sum, beginning at its own part, so that no two read the same bank.
+        let mut o = unit;
+        while o < sums {
+            let class = o % tile;
+            let bias = parameters[(t * words_a_tile + words_a_row) * tile + class / 4];
+            let mut z = bias.extract_dynamic(class % 4);
+            for u in 0..units {
+                z += partial[o * units + (u + unit) % units];
+            }
+            logits[o] = z;
+            if comptime!(is_training && tiles > 1) {
+                let row = first_row + o / tile;
+                if row < n {
+                    residual[(row * tiles + t) * padded + class] = z;
+                }
+            }
+            o += units;
+        }
+        sync_cube();
+
+        if unit < rows {
+            if is_softmax {
+                let from = unit * tile;
+                let before = peak;
+                if t == 0 {
+                    peak = logits[from];
+                }
+                #[unroll]
+                for c in 0..tile {
+                    let class = (t * tile + c) as u32;
+                    let z = logits[from + c];
+                    if (class as usize) < classes && z > peak {
+                        peak = z;
+                        best = class;
+                    }
+                    if class == label {
+                        of_label = z;
+                    }
+                }
+                if t > 0 {
+                    total *= (before - peak).exp();
+                }
+                #[unroll]
+                for c in 0..tile {
+                    if t * tile + c < classes {
+                        total += (logits[from + c] - peak).exp();
+                    }
+                }
+            } else {
+                of_label = logits[unit];
+            }
+        }
+    }
+
+    if unit < rows {
+        let row = first_row + unit;
+        let mut loss = F::new(0.0);
+        let mut is_right = F::new(0.0);
+        if is_softmax {
+            // Eq. (13). The label's logit is no number where it is larger than the largest.
+            loss = total.ln() - (of_label - peak);
+            if best == label && of_label <= peak {
+                is_right = F::new(1.0);
+            }
+            peaks[unit] = peak;
+            totals[unit] = F::new(1.0) / total;
+        } else {
+            // Eq. (3), with e = exp(-|z|), so that ln(1 + exp(z)) = max(z, 0) + ln(1 + e).
+            let z = of_label;
+            let e = (-z.abs()).exp();
+            let positive = z > F::new(0.0);
+            let hinge = select(positive, z, F::new(0.0));
+            let one = select(label == 1u32, F::new(1.0), F::new(0.0));
+            loss = hinge - one * z + (e + F::new(1.0)).ln();
+            if (label == 1u32 && positive) || (label == 0u32 && z <= F::new(0.0)) {
+                is_right = F::new(1.0);
+            }
+            // p - y is what remains of 1 where y is 1: no difference of nearly equal numbers.
+            let rest = select(positive == (label == 1u32), e, F::new(1.0)) / (e + F::new(1.0));
+            peaks[unit] = select(label == 1u32, -rest, rest);
+        }
+        if row < n {
+            found[first as usize + row] = loss;
+            if !is_training {
+                found[verdicts as usize + row] = is_right;
+            }
+        }
+    }
+
+    if is_training {
+        sync_cube();
+        let of_n = of_n.get::<F>();
+        for t in 0..tiles {
+            let mut o = unit;
+            while o < sums {
+                let r = o / tile;
+                let c = o % tile;
+                let row = first_row + r;
+                if row < n {
+                    let place = (row * tiles + t) * padded + c;
+                    if is_softmax {
+                        // Eq. (17): P - Y.
+                        let mut z = logits[o];
+                        if comptime!(tiles > 1) {
+                            z = residual[place];
+                        }
+                        let p = (z - peaks[r]).exp() * totals[r];
+                        let y = select((t * tile + c) as u32 == right_classes[r], F::new(1.0), F::new(0.0));
+                        residual[place] = (p - y) * of_n;
+                    } else {
+                        residual[place] = peaks[r] * of_n;
+                    }
+                }
+                o += units;
+            }
+        }
+    }
+}
+
+/// `W - rate (X^T D + l2 W)` in the place of W, and the same for b with an l2 of its own.
+///
+/// A unit has a word of features and a tile of classes, and goes through every `plan.down`-th row of the batch; the parts meet in shared memory. The
+/// bias is the weight of a feature that is 1, in the word after the last.
+#[cube(launch)]
+pub(super) fn backward<F: Float>(
+    words: &[u32],
+    order: &[u32],
+    residual: &[Vector<F, Const<4>>],
+    parameters: &mut [F],
+    n: u32,
+    scale: InputScalar,
+    offset: InputScalar,
+    rate: InputScalar,
+    l2: InputScalar,
+    l2_of_bias: InputScalar,
+    #[comptime] plan: Plan,
+    #[define(F)] _float: ElemType,
+) {
+    let tile = comptime!(plan.tile);
+    let tiles = comptime!(plan.tiles);
+    let across = comptime!(plan.across);
+    let down = comptime!(plan.down);
+    let sums = comptime!(4 * plan.tile);
+    let vectors = comptime!(plan.padded() / 4);
+    let words_a_row = comptime!(plan.words);
+
+    let unit = UNIT_POS as usize;
+    let x_in_cube = unit % across;
+    let y_in_cube = unit / across;
+    let t = CUBE_POS_Y as usize;
+    let first_word = CUBE_POS_X as usize * across;
+    let word_of_unit = first_word + x_in_cube;
+    let is_bias = word_of_unit >= words_a_row;
+    let at = min(word_of_unit, words_a_row - 1);
+    let zero = F::new(0.0);
+    let scale = select(is_bias, zero, scale.get::<F>());
+    let offset = offset.get::<F>();
+    let offset_of_first = select(is_bias, F::new(1.0), offset);
+
+    let mut acc = Array::<F>::new(sums);
+    #[unroll]
+    for i in 0..sums {
+        acc[i] = F::new(0.0);
+    }
+    let mut r = y_in_cube;
+    while r < n as usize {
+        let word = words[order[r] as usize * words_a_row + at];
+        let mut d = Array::<F>::new(vectors * 4);
+        #[unroll]
+        for v in 0..vectors {
+            let four = residual[(r * tiles + t) * vectors + v];
+            #[unroll]
+            for i in 0..4usize {
+                d[4 * v + i] = four.extract(i);
+            }
+        }
+        #[unroll]
+        for b in 0..4usize {
+            let byte = (word >> comptime!(8 * b as u32)) & 255u32;
+            let mut plus = offset;
+            if comptime!(b == 0) {
+                plus = offset_of_first;
+            }
+            let x = fma(F::cast_from(byte), scale, plus);
+            #[unroll]
+            for c in 0..tile {
+                acc[b * tile + c] = fma(x, d[c], acc[b * tile + c]);
+            }
+        }
+        r += down;
+    }
+
+    let mut partial = Shared::<[F]>::new_slice(down * across * sums);
+    #[unroll]
+    for i in 0..sums {
+        partial[(y_in_cube * sums + i) * across + x_in_cube] = acc[i];
+    }
+    sync_cube();
+
+    let rate = rate.get::<F>();
+    let mut o = unit;
+    while o < across * sums {
+        let x = o / sums;
+        let i = o % sums;
+        let feature = (first_word + x) * 4 + i / tile;
+        let class = t * tile + i % tile;
+        // Neither the features that fill up a row's last word, nor the classes that fill up the last tile, have weights.
+        let of_bias = feature == comptime!(4 * plan.words);
+        if (feature < comptime!(plan.features) || of_bias) && class < comptime!(plan.classes) {
+            let mut gradient = F::new(0.0);
+            for y in 0..down {
+                gradient += partial[(y * sums + i) * across + x];
+            }
+            let place = (t * comptime!(plan.words + 1) + first_word) * sums + o;
+            let w = parameters[place];
+            let l2 = select(of_bias, l2_of_bias.get::<F>(), l2.get::<F>());
+            parameters[place] = w - rate * (gradient + l2 * w);
+        }
+        o += across * down;
+    }
+}

@@ -1,0 +1,46 @@
+//! Softmax and logistic regression's loss as *one* differentiable Burn operation, and their training step as two launches on a GPU.
+//!
+//! What autodiff cannot know, the derivation tells: the gradient of a linear classifier's mean cross-entropy needs one pass over the batch. So the
+//! operation computes loss and gradients together, in its forward, and its backward hands them out, times the gradient that comes in:
+//!
+//! ```text
+//! C = mean(cross-entropy(X W + b, y))        D = (P - Y) / n
+//! dC/dW = X^T D        dC/db = column sums of D        dC/dX = D W^T
+//! ```
+//!
+//! It is one operation among Burn's own: scale it, add a penalty, call `backward`.
+//!
+//! ```
+//! use burn::tensor::{Device, Tensor, Tolerance};
+//!
+//! # if !chainrule_ops::is_on(&Device::default()) { return; }
+//! let device = Device::default().autodiff();
+//! let x = Tensor::<2>::from_data([[1.0, -2.0], [0.5, 4.0]], &device); // [n, d]
+//! let labels = Tensor::from_data([2, 0], &device); // [n]
+//! let w = Tensor::<2>::zeros([2, 3], &device).require_grad(); // [d, k]
+//! let b = Tensor::<1>::zeros([3], &device).require_grad(); // [k]
+//!
+//! let loss = chainrule_ops::softmax_regression(x, labels, w.clone(), b.clone())?;
+//! let gradients = (loss * 3.0 + w.clone().powi_scalar(2).sum()).backward();
+//! // Of 3 times the loss; column sums of P - Y are 2/3 - 1, 2/3 and 2/3 - 1.
+//! let expected = Tensor::<1>::from_data([-0.5, 1.0, -0.5], &device.inner());
+//! b.grad(&gradients).unwrap().into_data().assert_approx_eq::<f32>(&expected.into_data(), Tolerance::default());
+//! # Ok::<(), chainrule_ops::Unsupported>(())
+//! ```
+//!
+//! - [`softmax_regression`], [`logistic_regression`]: the operation, on Burn's NdArray, Flex and, by CubeCL, on wgpu and CUDA; [`is_on`] tells where
+//! - [`device_steps`]: whole training steps and evaluations on the bytes of images, on a device that CubeCL drives
+
+#[cfg(feature = "cube")]
+mod cube;
+#[cfg(any(feature = "ndarray", feature = "flex"))]
+#[cfg_attr(feature = "ndarray", expect(deprecated, reason = "NdArray: docs/decisions/0002-backends.md"))]
+mod host;
+mod loss;
+#[cfg_attr(feature = "ndarray", expect(deprecated, reason = "NdArray: docs/decisions/0002-backends.md"))]
+mod operation;
+mod steps;
+
+pub use loss::Loss;
+pub use operation::{Unsupported, is_on, linear_loss, logistic_regression, softmax_regression};
+pub use steps::{DeviceSteps, Evaluated, Gradient, Images, Problem, Step, device_steps, has_steps};

@@ -1,0 +1,246 @@
+//! The operation: what it is for Burn's tensors, its autodiff, and which backends have it.
+
+use burn::backend::autodiff::checkpoint::base::Checkpointer;
+use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
+use burn::backend::autodiff::grads::Gradients;
+use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
+use burn::backend::tensor::{FloatTensor, IntTensor};
+use burn::backend::{Autodiff, Backend, Dispatch, DispatchDevice, TensorMetadata, backend_extension};
+use burn::tensor::{DType, Device, Int, Shape, Tensor};
+
+use crate::Loss;
+
+/// A device or a float type that has no such operation.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unsupported {
+    /// The backend is none of those that this build has the operation for.
+    #[error(
+        "{device} has no fused loss in this build; compute it by tensor operations, or take ndarray, flex, wgpu or cuda"
+    )]
+    Device {
+        /// The device as it calls itself.
+        device: String,
+    },
+    /// The operation is there in f32 and f64.
+    #[error("the fused loss is computed in f32 or f64, not in {found}; cast features, weight and bias to one of them")]
+    Float {
+        /// The type, or the types where they are not the same.
+        found: String,
+    },
+}
+
+/// Mean cross-entropy of softmax regression, as one operation whose forward has computed its gradients.
+///
+/// # Shapes
+/// - features `[n, d]`, labels `[n]`, weight `[d, k]`, bias `[k]` -> `[1]`, in nats
+///
+/// Gradients reach weight, bias and features, whichever are tracked. Labels are classes, below k: a CPU panics on others, on a GPU they give nonsense.
+///
+/// # Errors
+/// Where the device has no such operation, or the floats are of another type than f32 or f64.
+///
+/// # Panics
+/// Where the shapes do not fit each other.
+pub fn softmax_regression(
+    features: Tensor<2>,
+    labels: Tensor<1, Int>,
+    weight: Tensor<2>,
+    bias: Tensor<1>,
+) -> Result<Tensor<1>, Unsupported> {
+    linear_loss(Loss::Softmax, features, labels, weight, bias)
+}
+
+/// Mean cross-entropy of logistic regression, as one operation whose forward has computed its gradients.
+///
+/// # Shapes
+/// - features `[n, d]`, labels `[n]` of 0 and 1, weight `[d, 1]`, bias `[1]` -> `[1]`, in nats
+///
+/// # Errors
+/// As [`softmax_regression`].
+///
+/// # Panics
+/// Where the shapes do not fit each other.
+pub fn logistic_regression(
+    features: Tensor<2>,
+    labels: Tensor<1, Int>,
+    weight: Tensor<2>,
+    bias: Tensor<1>,
+) -> Result<Tensor<1>, Unsupported> {
+    linear_loss(Loss::Logistic, features, labels, weight, bias)
+}
+
+/// [`softmax_regression`] or [`logistic_regression`], as `loss` says.
+///
+/// # Errors
+/// As [`softmax_regression`].
+///
+/// # Panics
+/// Where the shapes do not fit each other, or there is no row.
+pub fn linear_loss(
+    loss: Loss,
+    features: Tensor<2>,
+    labels: Tensor<1, Int>,
+    weight: Tensor<2>,
+    bias: Tensor<1>,
+) -> Result<Tensor<1>, Unsupported> {
+    let ([n, d], [d_of_weight, k]) = (features.dims(), weight.dims());
+    assert!(n > 0 && d > 0 && k > 0, "features [{n}, {d}] and weight [{d_of_weight}, {k}]: neither may be empty");
+    assert_eq!(d, d_of_weight, "features of [{n}, {d}] and of weight [{d_of_weight}, {k}]");
+    assert_eq!(labels.dims(), [n], "labels of [{n}, {d}] features");
+    assert_eq!(bias.dims(), [k], "bias of weight [{d}, {k}]");
+    assert!(loss == Loss::Softmax || k == 1, "weight of logistic regression is [{d}, 1], not [{d}, {k}]");
+    if !is_on(&features.device()) {
+        return Err(Unsupported::Device { device: format!("{:?}", features.device().inner()) });
+    }
+    let types = [features.dtype(), weight.dtype(), bias.dtype()];
+    if types != [DType::F32; 3] && types != [DType::F64; 3] {
+        let mut names: Vec<&str> = types.iter().map(|dtype| dtype.name()).collect();
+        names.dedup();
+        return Err(Unsupported::Float { found: names.join(" and ") });
+    }
+    let [features, weight, bias] = [features.into_dispatch(), weight.into_dispatch(), bias.into_dispatch()];
+    let loss = <Dispatch as LinearLoss>::mean_cross_entropy(features, labels.into_dispatch(), weight, bias, loss);
+    Ok(Tensor::from_dispatch(loss))
+}
+
+/// Whether the device's backend has the operation in this build.
+pub fn is_on(device: &Device) -> bool {
+    match device.clone().inner().as_dispatch() {
+        #[cfg(feature = "cube")]
+        DispatchDevice::Cube(_) => true,
+        #[cfg(feature = "flex")]
+        DispatchDevice::Flex(_) => true,
+        #[cfg(feature = "ndarray")]
+        DispatchDevice::NdArray(_) => true,
+        #[allow(unreachable_patterns, reason = "reachable where Burn has a backend that is not listed here")]
+        _ => false,
+    }
+}
+
+/// What one pass over a batch gives.
+pub(crate) struct OnePassed<B: Backend> {
+    /// `[1]`
+    pub(crate) loss: FloatTensor<B>,
+    /// `dC/dW`, `[d, k]`
+    pub(crate) weight: FloatTensor<B>,
+    /// `dC/db`, `[k]`
+    pub(crate) bias: FloatTensor<B>,
+    /// `D = (P - Y) / n`, `[n, k]`
+    pub(crate) residual: FloatTensor<B>,
+}
+
+/// A backend that computes the loss and its gradients in one pass over the batch.
+pub(crate) trait OnePass: Backend {
+    /// # Shapes
+    /// - features `[n, d]`, labels `[n]`, weight `[d, k]`, bias `[k]`, floats of one type, f32 or f64
+    fn one_pass(
+        features: FloatTensor<Self>,
+        labels: IntTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        loss: Loss,
+    ) -> OnePassed<Self>;
+}
+
+/// The operation, for Burn's dispatch to find each backend's own.
+#[backend_extension(
+    Autodiff,
+    Cube: cfg(feature = "cube"),
+    Flex: cfg(feature = "flex"),
+    NdArray: cfg(feature = "ndarray")
+)]
+pub(crate) trait LinearLoss: Backend {
+    /// Mean cross-entropy, `[1]`.
+    fn mean_cross_entropy(
+        features: FloatTensor<Self>,
+        labels: IntTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        loss: Loss,
+    ) -> FloatTensor<Self>;
+}
+
+/// Without autodiff nobody asks for the gradients.
+macro_rules! without_autodiff {
+    ($backend:ty) => {
+        impl LinearLoss for $backend {
+            fn mean_cross_entropy(
+                features: FloatTensor<Self>,
+                labels: IntTensor<Self>,
+                weight: FloatTensor<Self>,
+                bias: FloatTensor<Self>,
+                loss: Loss,
+            ) -> FloatTensor<Self> {
+                Self::one_pass(features, labels, weight, bias, loss).loss
+            }
+        }
+    };
+}
+
+#[cfg(feature = "cube")]
+without_autodiff!(burn::backend::Cube);
+#[cfg(feature = "flex")]
+without_autodiff!(burn::backend::Flex);
+#[cfg(feature = "ndarray")]
+without_autodiff!(burn::backend::NdArray);
+
+impl<B: OnePass, C: CheckpointStrategy> LinearLoss for Autodiff<B, C> {
+    fn mean_cross_entropy(
+        features: FloatTensor<Self>,
+        labels: IntTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        loss: Loss,
+    ) -> FloatTensor<Self> {
+        let inputs = [features.node(), weight.node(), bias.node()];
+        let wants_features = features.is_tracked();
+        let (features, weight, bias) = (features.into_primitive(), weight.into_primitive(), bias.into_primitive());
+        match HandOut.prepare::<C>(inputs).compute_bound().stateful() {
+            OpsKind::Tracked(prepared) => {
+                let found = B::one_pass(features, labels, weight.clone(), bias, loss);
+                let of_features = wants_features.then_some((found.residual, weight));
+                prepared.finish(Held { weight: found.weight, bias: found.bias, of_features }, found.loss)
+            }
+            OpsKind::UnTracked(prepared) => prepared.finish(B::one_pass(features, labels, weight, bias, loss).loss),
+        }
+    }
+}
+
+/// What the forward leaves for the backward.
+#[derive(Clone, Debug)]
+struct Held<B: Backend> {
+    weight: FloatTensor<B>,
+    bias: FloatTensor<B>,
+    /// D and W, of which the gradient by the features is made where it is wanted.
+    of_features: Option<(FloatTensor<B>, FloatTensor<B>)>,
+}
+
+/// The backward: the gradients are there already.
+#[derive(Debug)]
+struct HandOut;
+
+impl<B: Backend> Backward<B, 3> for HandOut {
+    type State = Held<B>;
+
+    fn backward(self, ops: Ops<Held<B>, 3>, gradients: &mut Gradients, _: &mut Checkpointer) {
+        let [features, weight, bias] = ops.parents;
+        let held = ops.state;
+        // dJ/dC, [1], of whatever J the loss has become a part.
+        let incoming = gradients.consume::<B>(&ops.node);
+        let scaled = |gradient: FloatTensor<B>| {
+            let ones = Shape::from(vec![1; gradient.shape().num_dims()]);
+            B::float_mul(gradient, B::float_reshape(incoming.clone(), ones))
+        };
+        if let Some(node) = weight {
+            gradients.register::<B>(node.id, scaled(held.weight));
+        }
+        if let Some(node) = bias {
+            gradients.register::<B>(node.id, scaled(held.bias));
+        }
+        if let (Some(node), Some((residual, weight))) = (features, held.of_features) {
+            // dC/dX = D W^T.
+            let gradient = B::float_matmul(residual, B::float_transpose(weight));
+            gradients.register::<B>(node.id, scaled(gradient));
+        }
+    }
+}

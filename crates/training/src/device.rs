@@ -1,0 +1,93 @@
+//! Steps and evaluations by the launches of a device's own kernels, on the bytes of the rows.
+
+use burn::tensor::{DType, Device};
+use chainrule_data::{Split, pixel_value};
+use chainrule_kernels::Gradient;
+use chainrule_ops::{DeviceSteps, Images, Loss, Problem, Step, device_steps};
+use chainrule_records::{ModelKind, Parameters, Precision, TrainConfig};
+
+use crate::Metrics;
+use crate::engine::{Engine, Evaluated, Failure};
+
+/// Parameters on their way down.
+pub(crate) struct Launches {
+    steps: Box<dyn DeviceSteps>,
+    step: Step,
+    rows: [usize; 2],
+    n_features: usize,
+}
+
+impl Launches {
+    /// `None` where the device has no such kernels.
+    pub(crate) fn new(columns: usize, splits: &[Split; 2], config: &TrainConfig, device: &Device) -> Option<Self> {
+        // Of a line two points tell all.
+        let (offset, scale) = (pixel_value(0), (pixel_value(255) - pixel_value(0)) / 255.0);
+        let problem = Problem {
+            loss: match config.model().kind {
+                ModelKind::Logistic => Loss::Logistic,
+                ModelKind::Softmax => Loss::Softmax,
+            },
+            n_features: splits[0].n_features(),
+            n_columns: columns,
+            scale,
+            offset,
+            dtype: match config.descent().precision {
+                Precision::F32 => DType::F32,
+                Precision::F64 => DType::F64,
+            },
+        };
+        let labels = [0, 1].map(|i| splits[i].labels.iter().copied().map(u32::from).collect::<Vec<_>>());
+        let images = [0, 1].map(|i| Images { pixels: &splits[i].pixels, labels: &labels[i] });
+        Some(Self {
+            steps: device_steps(device, problem, images)?,
+            step: Step {
+                learning_rate: config.descent().learning_rate,
+                l2: config.objective().l2,
+                penalize_bias: config.objective().penalize_bias,
+            },
+            rows: [0, 1].map(|i| splits[i].len()),
+            n_features: splits[0].n_features(),
+        })
+    }
+}
+
+impl Engine for Launches {
+    fn rows(&self) -> usize {
+        self.rows[0]
+    }
+
+    fn step(&mut self, batch: &[usize]) -> Result<(), Failure> {
+        Ok(self.steps.step(batch, self.step)?)
+    }
+
+    fn losses(&mut self) -> Result<Vec<f64>, Failure> {
+        Ok(self.steps.losses()?)
+    }
+
+    fn gradient_of_all(&mut self) -> Result<Gradient, Failure> {
+        unreachable!("`train_on_device` takes no solver that asks for it")
+    }
+
+    fn evaluate(&mut self) -> Result<Evaluated, Failure> {
+        let [train, validation] = self.metrics()?;
+        Ok(Evaluated { validation, train_accuracy: train.accuracy, parameters: self.parameters()? })
+    }
+
+    fn metrics(&mut self) -> Result<[Metrics; 2], Failure> {
+        let [train, validation] = self.steps.evaluate()?;
+        let metrics = |found: chainrule_ops::Evaluated, rows: usize| Metrics {
+            loss: found.loss,
+            accuracy: found.right as f64 / rows as f64,
+        };
+        Ok([metrics(train, self.rows[0]), metrics(validation, self.rows[1])])
+    }
+
+    fn parameters(&mut self) -> Result<Parameters, Failure> {
+        let (weight, bias) = self.steps.parameters()?;
+        Ok(Parameters { n_features: self.n_features, n_classes: bias.len(), weight, bias })
+    }
+
+    fn set(&mut self, parameters: &Parameters) {
+        self.steps.set(&parameters.weight, &parameters.bias);
+    }
+}

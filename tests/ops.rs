@@ -1,0 +1,459 @@
+//! The loss as one differentiable operation on every backend of the build, and whole steps on a GPU, against tensor operations and the closed forms.
+
+use burn::tensor::{DType, Device, FloatDType, Int, Tensor};
+use chainrule::backend::Backend;
+use chainrule_data::{BatchOrder, Shuffle};
+use chainrule_kernels::{Float, Fused, Isa, Model, Rows};
+use chainrule_models::{
+    Classifier, L2, LogisticRegressionConfig, SoftmaxRegressionConfig, autodiff, closed_form, to_precision,
+};
+use chainrule_ops::{
+    DeviceSteps, Images, Loss, Problem, Step, Unsupported, device_steps, has_steps, is_on, linear_loss,
+    logistic_regression, softmax_regression,
+};
+use chainrule_training::{Ending, with_parameters};
+use serde_json::Value;
+
+use crate::command::{call, code, folder, text};
+use crate::support::{
+    assert_close, device, devices, devices_and_precisions, digits, experiment, fit, labels, matrix, noise, skip,
+    tolerance, values, vector,
+};
+
+/// Rows, features, columns: one of each, one more and one less than what fits a word, a vector, a tile or a cube, and many classes.
+const SHAPES: [[usize; 3]; 12] = [
+    [1, 1, 1],
+    [1, 1, 2],
+    [7, 3, 8],
+    [9, 17, 9],
+    [8, 16, 12],
+    [33, 31, 13],
+    [128, 784, 10],
+    [65, 100, 33],
+    [130, 65, 1],
+    [64, 1, 3],
+    [5, 6, 1000],
+    [40, 7, 2049],
+];
+
+fn loss_of(columns: usize) -> Loss {
+    if columns == 1 { Loss::Logistic } else { Loss::Softmax }
+}
+
+/// Features, labels, weight and bias that look random.
+fn problem(
+    [n, d, k]: [usize; 3],
+    device: &Device,
+    dtype: FloatDType,
+) -> (Tensor<2>, Tensor<1, Int>, Tensor<2>, Tensor<1>) {
+    (
+        matrix(&noise(1, n * d), [n, d], device, dtype),
+        labels(2, n, k.max(2), device),
+        matrix(&noise(3, d * k), [d, k], device, dtype),
+        vector(&noise(4, k), device, dtype),
+    )
+}
+
+/// The mean cross-entropy by tensor operations.
+fn by_tensors(features: Tensor<2>, labels: Tensor<1, Int>, weight: Tensor<2>, bias: Tensor<1>) -> Tensor<1> {
+    fn with<M: Classifier>(model: &M, logits: Tensor<2>, labels: Tensor<1, Int>) -> Tensor<1> {
+        model.cross_entropy(logits, labels).mean()
+    }
+    let ([d, k], device) = (weight.dims(), weight.device());
+    let logits = features.matmul(weight) + bias.unsqueeze_dim(0);
+    if k == 1 {
+        with(&LogisticRegressionConfig::new(d).init(&device), logits, labels)
+    } else {
+        with(&SoftmaxRegressionConfig::new(d, k).init(&device), logits, labels)
+    }
+}
+
+/// J, and its gradients by features, weight and bias, of a loss that has become a part of J.
+fn gradients(
+    shape: [usize; 3],
+    device: &Device,
+    dtype: FloatDType,
+    loss: fn(Tensor<2>, Tensor<1, Int>, Tensor<2>, Tensor<1>) -> Tensor<1>,
+) -> [Vec<f64>; 4] {
+    let (features, labels, weight, bias) = problem(shape, device, dtype);
+    let features = features.autodiff().require_grad();
+    let (weight, bias) = (weight.autodiff().require_grad(), bias.autodiff().require_grad());
+    let loss = loss(features.clone(), labels, weight.clone(), bias.clone());
+    assert_eq!((loss.dims(), loss.dtype()), ([1], dtype.into()));
+    // Scaled, and with a penalty: what comes in is not 1, and not all of dJ/dW comes from here.
+    let objective = loss * 3.0 + weight.clone().powi_scalar(2).sum() * 0.05;
+    let found = objective.backward();
+    [
+        values(objective.inner()),
+        values(features.grad(&found).unwrap()),
+        values(weight.grad(&found).unwrap()),
+        values(bias.grad(&found).unwrap()),
+    ]
+}
+
+#[test]
+fn the_operation_is_autodiff_of_the_tensors_loss_also_scaled_and_penalised() {
+    for (device, dtype) in devices_and_precisions() {
+        for shape in SHAPES {
+            let expected = gradients(shape, &device, dtype, by_tensors);
+            let found = gradients(shape, &device, dtype, |features, labels, weight, bias| {
+                let [_, k] = weight.dims();
+                linear_loss(loss_of(k), features, labels, weight, bias).unwrap()
+            });
+            for ((found, expected), what) in found.iter().zip(&expected).zip(["J", "dJ/dX", "dJ/dW", "dJ/db"]) {
+                assert_close(found, expected, tolerance(dtype), &format!("{what}, {device:?} {dtype:?} {shape:?}"));
+            }
+        }
+    }
+}
+
+#[test]
+fn the_operation_is_the_closed_form() {
+    for (device, dtype) in devices_and_precisions() {
+        for [n, d, k] in [[33, 17, 10], [33, 17, 1]] {
+            let (features, labels, weight, bias) = problem([n, d, k], &device, dtype);
+            let parameters = chainrule_records::Parameters {
+                n_features: d,
+                n_classes: k,
+                weight: values(weight.clone()),
+                bias: values(bias.clone()),
+            };
+            let (weight, bias) = (weight.autodiff().require_grad(), bias.autodiff().require_grad());
+            let (x, y, w, b) = (features.clone(), labels.clone(), weight.clone(), bias.clone());
+            let (loss, expected) = if k == 1 {
+                let model = to_precision(LogisticRegressionConfig::new(d).init(&device), dtype);
+                let expected = closed_form(&with_parameters(model, &parameters), features, labels, L2::NONE);
+                (logistic_regression(x, y, w, b).unwrap(), expected)
+            } else {
+                let model = to_precision(SoftmaxRegressionConfig::new(d, k).init(&device), dtype);
+                let expected = closed_form(&with_parameters(model, &parameters), features, labels, L2::NONE);
+                (softmax_regression(x, y, w, b).unwrap(), expected)
+            };
+            let found = loss.backward();
+            let case = format!("{device:?} {dtype:?} {k} columns");
+            let close = |found, expected| assert_close(&values(found), &values(expected), tolerance(dtype), &case);
+            close(weight.grad(&found).unwrap(), expected.gradient.weight);
+            assert_close(&values(bias.grad(&found).unwrap()), &values(expected.gradient.bias), tolerance(dtype), &case);
+            assert_close(&values(loss.inner()), &values(expected.cross_entropy), tolerance(dtype), &case);
+        }
+    }
+}
+
+#[test]
+fn a_gradient_reaches_what_is_tracked_and_nothing_else() {
+    for device in devices() {
+        let dtype = FloatDType::F32;
+        let all = gradients([9, 5, 4], &device, dtype, |features, labels, weight, bias| {
+            softmax_regression(features, labels, weight, bias).unwrap()
+        });
+        for tracked in 0..3 {
+            let (features, labels, weight, bias) = problem([9, 5, 4], &device, dtype);
+            let mut inputs = (features.autodiff(), weight.autodiff(), bias.autodiff());
+            match tracked {
+                0 => inputs.0 = inputs.0.require_grad(),
+                1 => inputs.1 = inputs.1.require_grad(),
+                _ => inputs.2 = inputs.2.require_grad(),
+            }
+            let loss = softmax_regression(inputs.0.clone(), labels, inputs.1.clone(), inputs.2.clone()).unwrap() * 3.0;
+            let found = loss.backward();
+            let of = [
+                inputs.0.grad(&found).map(values),
+                inputs.1.grad(&found).map(values),
+                inputs.2.grad(&found).map(values),
+            ];
+            assert_eq!([0, 1, 2].map(|i| of[i].is_some()), [0, 1, 2].map(|i| i == tracked), "{device:?}");
+            // Of the weight there is no penalty in here.
+            if tracked != 1 {
+                let found = of[tracked].as_ref().unwrap();
+                assert_close(found, &all[1 + tracked], tolerance(dtype), &format!("{device:?} {tracked}"));
+            }
+        }
+        // And without autodiff it is a loss like another.
+        let (features, labels, weight, bias) = problem([9, 5, 4], &device, dtype);
+        let expected = values(by_tensors(features.clone(), labels.clone(), weight.clone(), bias.clone()));
+        let found = values(softmax_regression(features, labels, weight, bias).unwrap());
+        assert_close(&found, &expected, tolerance(dtype), &format!("{device:?}"));
+    }
+}
+
+#[test]
+fn the_operation_stays_finite_where_probabilities_saturate() {
+    for (device, dtype) in devices_and_precisions() {
+        for k in [1, 3] {
+            let (_, _, _, bias) = problem([2, 2, k], &device, dtype);
+            let features = matrix(&[1e4, 0.0, 0.0, -1e4], [2, 2], &device, dtype);
+            let weight = matrix(&vec![1.0; 2 * k], [2, k], &device, dtype);
+            let weight = (weight * matrix(&noise(3, 2 * k), [2, k], &device, dtype)).autodiff().require_grad();
+            let y = labels(1, 2, k.max(2), &device);
+            let loss = linear_loss(loss_of(k), features, y, weight.clone(), bias.autodiff()).unwrap();
+            let gradient = values(weight.grad(&loss.backward()).unwrap());
+            assert!(
+                values(loss.inner())[0].is_finite() && gradient.iter().all(|g| g.is_finite()),
+                "{device:?} {gradient:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_transposed_or_sliced_tensor_is_read_as_what_it_shows() {
+    for device in devices() {
+        let dtype = FloatDType::F32;
+        let (features, labels, weight, bias) = problem([9, 5, 4], &device, dtype);
+        let expected =
+            values(softmax_regression(features.clone(), labels.clone(), weight.clone(), bias.clone()).unwrap());
+        // The same numbers, lying otherwise.
+        let features = Tensor::cat(vec![features.clone() * 7.0, features], 0).narrow(0, 9, 9);
+        let weight = values(weight.transpose());
+        let weight = matrix(&weight, [4, 5], &device, dtype).transpose();
+        let found = values(softmax_regression(features, labels, weight, bias).unwrap());
+        assert_close(&found, &expected, tolerance(dtype), &format!("{device:?}"));
+    }
+}
+
+#[test]
+fn floats_of_two_types_are_refused_in_one_line() {
+    let Some((device, _)) = devices_and_precisions().into_iter().find(|(_, dtype)| *dtype == FloatDType::F64) else {
+        return skip("no device of this build has f64");
+    };
+    let (features, labels, weight, bias) = problem([3, 2, 2], &device, FloatDType::F64);
+    let problem = softmax_regression(features.cast(FloatDType::F32), labels, weight, bias).unwrap_err();
+    assert_eq!(problem, Unsupported::Float { found: "f32 and f64".to_owned() });
+    assert!(!problem.to_string().contains('\n'));
+}
+
+#[test]
+#[should_panic(expected = "labels: expected 0..3, found 3 at row 1")]
+fn a_label_that_is_no_class_is_refused_on_a_cpu() {
+    let cpu = [Backend::Flex, Backend::Ndarray].into_iter().find(Backend::is_built);
+    let Some(cpu) = cpu else { panic!("labels: expected 0..3, found 3 at row 1: no CPU is in this build") };
+    let device = cpu.device().unwrap();
+    let (features, _, weight, bias) = problem([2, 2, 3], &device, FloatDType::F32);
+    let _ = softmax_regression(features, Tensor::from_data([0, 3], &device), weight, bias);
+}
+
+/// The devices of this build that make whole steps themselves.
+fn devices_with_steps() -> Vec<Device> {
+    let devices: Vec<Device> = devices().into_iter().filter(has_steps).collect();
+    if devices.is_empty() {
+        skip("no device of this build has steps of its own");
+    }
+    devices
+}
+
+const SCALE: f64 = 2.0 / 255.0;
+const OFFSET: f64 = -1.0;
+
+/// Bytes, labels and parameters that look random.
+struct Made {
+    shape: [usize; 3],
+    bytes: Vec<u8>,
+    labels: Vec<u32>,
+    weight: Vec<f64>,
+    bias: Vec<f64>,
+}
+
+impl Made {
+    fn new([n, d, k]: [usize; 3]) -> Self {
+        let classes = k.max(2) as u32;
+        Self {
+            shape: [n, d, k],
+            bytes: noise(1, n * d).iter().map(|x| (255.0 * x).max(0.0) as u8).collect(),
+            labels: noise(3, n).iter().map(|x| ((x + 1.0) * 1e6) as u32 % classes).collect(),
+            weight: noise(5, d * k),
+            bias: noise(7, k),
+        }
+    }
+
+    fn on(&self, device: &Device) -> Box<dyn DeviceSteps> {
+        let [_, d, k] = self.shape;
+        let problem =
+            Problem { loss: loss_of(k), n_features: d, n_columns: k, scale: SCALE, offset: OFFSET, dtype: DType::F32 };
+        let images = Images { pixels: &self.bytes, labels: &self.labels };
+        let mut steps = device_steps(device, problem, [images, images]).unwrap();
+        steps.set(&self.weight, &self.bias);
+        steps
+    }
+
+    /// The kernels of the host, in f64.
+    fn by_kernels(&self) -> (Fused, Rows) {
+        let [_, d, k] = self.shape;
+        let model = if k == 1 { Model::Logistic } else { Model::Softmax { n_classes: k } };
+        let mut fused = Fused::new(model, d, Float::F64, 1, Isa::best());
+        fused.set(&self.weight, &self.bias);
+        (fused, Rows::new(&self.bytes, [1, d], self.labels.clone(), SCALE, OFFSET))
+    }
+}
+
+/// What sums of f32 may lose.
+const BOUND: f64 = 2e-5;
+
+#[test]
+fn a_devices_two_launches_give_the_closed_forms_gradient_for_every_shape() {
+    for device in devices_with_steps() {
+        for shape in SHAPES {
+            let made = Made::new(shape);
+            let (mut fused, rows) = made.by_kernels();
+            let mut steps = made.on(&device);
+            let all: Vec<usize> = (0..shape[0]).collect();
+            let few: Vec<usize> = all.iter().rev().copied().step_by(3).collect();
+            for batch in [&all, &few] {
+                let (found, expected) = (steps.gradient(batch).unwrap(), fused.gradient(&rows, batch));
+                let case = format!("{device:?} {shape:?} {} rows", batch.len());
+                assert_close(&[found.loss], &[expected.loss], BOUND, &case);
+                assert_close(&found.weight, &expected.weight, BOUND, &case);
+                assert_close(&found.bias, &expected.bias, BOUND, &case);
+            }
+            let (weight, bias) = steps.parameters().unwrap();
+            assert_close(&weight, &made.weight, 1e-7, "a gradient changes no weight");
+            assert_close(&bias, &made.bias, 1e-7, "nor a bias");
+            let (found, expected) = (steps.evaluate().unwrap(), fused.evaluate(&rows));
+            for found in found {
+                assert_close(&[found.loss], &[expected.loss], BOUND, &format!("{shape:?}"));
+                assert_eq!(found.right, expected.right, "{shape:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_devices_step_is_the_kernels_step() {
+    for device in devices_with_steps() {
+        for shape in [[130, 65, 10], [130, 65, 1], [65, 30, 33]] {
+            let made = Made::new(shape);
+            let order = BatchOrder::new(Shuffle::ChaCha { seed: 5 }).next_epoch(shape[0]);
+            for penalize_bias in [true, false] {
+                let (mut fused, rows) = made.by_kernels();
+                let mut steps = made.on(&device);
+                let step = Step { learning_rate: 0.1, l2: 0.07, penalize_bias };
+                let of_kernels = chainrule_kernels::Step { learning_rate: 0.1, l2: 0.07, penalize_bias };
+                let mut expected = Vec::new();
+                for batch in order.chunks(37) {
+                    steps.step(batch, step).unwrap();
+                    expected.push(fused.step(&rows, batch, of_kernels));
+                }
+                let case = format!("{device:?} {shape:?}");
+                assert_close(&steps.losses().unwrap(), &expected, BOUND, &case);
+                assert_eq!(steps.losses().unwrap(), [] as [f64; 0], "losses are told once");
+                let ((weight, bias), expected) = (steps.parameters().unwrap(), fused.parameters());
+                assert_close(&weight, &expected.0, BOUND, &case);
+                assert_close(&bias, &expected.1, BOUND, &case);
+            }
+        }
+    }
+}
+
+#[test]
+fn more_losses_than_wait_on_a_device_are_all_told() {
+    for device in devices_with_steps() {
+        let made = Made::new([700, 4, 3]);
+        let mut steps = made.on(&device);
+        let all: Vec<usize> = (0..700).collect();
+        let step = Step { learning_rate: 0.01, l2: 0.0, penalize_bias: false };
+        for _ in 0..200 {
+            steps.step(&all, step).unwrap();
+        }
+        let losses = steps.losses().unwrap();
+        assert_eq!(losses.len(), 200);
+        assert!(losses.windows(2).all(|pair| pair[1] < pair[0]), "{losses:?}");
+    }
+}
+
+#[test]
+fn training_by_launches_walks_the_closed_forms_path() {
+    let data = digits(600, 300);
+    for device in devices_with_steps() {
+        for kind in ["softmax.toml", "logistic-shuffled.toml"] {
+            for l2 in ["0.0", "0.1"] {
+                let [fused, tensors] = ["fused", "closed-form"].map(|gradient| {
+                    let (gradient, l2) = (format!("descent.gradient={gradient}"), format!("objective.l2={l2}"));
+                    let small = ["data.train_images=600", "data.validation_images=300", "descent.batch_size=25"];
+                    let more = ["descent.epochs=4", "early_stopping.patience=1000", &gradient, &l2];
+                    fit(&experiment(kind, &[&small[..], &more].concat()), &data, &device, &mut ())
+                });
+                assert_eq!((fused.steps, fused.ending), (tensors.steps, tensors.ending));
+                let case = format!("{device:?} {kind} {l2}");
+                assert_close(&fused.history.train_loss, &tensors.history.train_loss, 1e-4, &case);
+                assert_close(&fused.weight, &tensors.weight, 1e-4, &case);
+                assert_close(&fused.bias, &tensors.bias, 1e-4, &case);
+                assert_eq!(fused.history.evaluations.len(), tensors.history.evaluations.len());
+                for (fused, tensors) in fused.history.evaluations.iter().zip(&tensors.history.evaluations) {
+                    assert!((fused.validation_loss / tensors.validation_loss - 1.0).abs() < 1e-4, "{case}");
+                    // A logit that is nearly the largest may be on either side.
+                    assert!((fused.train_accuracy - tensors.train_accuracy).abs() <= 2.0 / 600.0, "{case}");
+                    assert!((fused.validation_accuracy - tensors.validation_accuracy).abs() <= 2.0 / 300.0, "{case}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn what_is_no_number_shows_in_a_devices_loss() {
+    for device in devices_with_steps() {
+        for k in [1, 3, 40] {
+            let mut made = Made::new([7, 3, k]);
+            made.labels.fill(0);
+            made.bias[0] = f64::NAN;
+            let found = made.on(&device).evaluate().unwrap()[0];
+            assert!(found.loss.is_nan() && found.right == 0, "{device:?} {k} columns: {found:?}");
+        }
+        let settings = ["descent.gradient=fused", "descent.learning_rate=1000", "objective.l2=1"];
+        let small = ["early_stopping.patience=1000", "data.train_images=600", "descent.batch_size=20"];
+        let found = fit(&experiment("softmax.toml", &[settings, small].concat()), &digits(600, 300), &device, &mut ());
+        assert!(matches!(found.ending, Ending::Diverged { .. }), "{:?}", found.ending);
+        assert!(found.history.train_loss.iter().all(|loss| loss.is_finite()));
+    }
+}
+
+#[test]
+#[should_panic(expected = "rows of a batch: expected 0..7, found Some(7)")]
+fn a_row_that_is_not_there_is_refused_by_a_device() {
+    match devices_with_steps().first() {
+        Some(device) => {
+            let step = Step { learning_rate: 0.1, l2: 0.0, penalize_bias: false };
+            let _ = Made::new([7, 3, 3]).on(device).step(&[0, 7], step);
+        }
+        None => panic!("rows of a batch: expected 0..7, found Some(7): not asked, there is no such device"),
+    }
+}
+
+#[test]
+fn a_gpu_trains_by_two_launches_a_step_unless_told_otherwise() {
+    if !Backend::Wgpu.is_built() {
+        return skip("wgpu is not in this build");
+    }
+    let folder = folder();
+    let train = |more: &[&str]| {
+        let quick = ["train", "--data", "embedded", "--set", "data.train_images=600", "--set", "descent.epochs=1"];
+        let output = call(folder.path(), &[&quick[..], &["--backend", "wgpu", "--json"], more].concat());
+        assert_eq!(code(&output), Some(0), "{}", text(&output.stderr));
+        (serde_json::from_slice::<Value>(&output.stdout).unwrap(), text(&output.stderr))
+    };
+    let (summary, said) = train(&[]);
+    assert_eq!((&summary["gradient"], &summary["threads"]), (&"fused".into(), &1.into()));
+    assert!(said.contains("kernels: the device's own, two launches a step"), "{said}");
+    let (summary, said) = train(&["--gradient", "closed-form"]);
+    assert_eq!(summary["gradient"], "closed-form");
+    assert!(!said.contains("kernels"), "{said}");
+}
+
+#[test]
+fn the_operation_is_on_every_local_backend() {
+    for device in devices() {
+        assert!(is_on(&device) && is_on(&device.clone().autodiff()), "{device:?}");
+    }
+    // Autodiff and the operation in one objective, beside autodiff alone.
+    let device = device();
+    let model = SoftmaxRegressionConfig::new(3, 4).init(&device);
+    let (features, labels, ..) = problem([6, 3, 4], &device, FloatDType::F32);
+    let expected = autodiff(&burn::module::Module::train(model), features.clone(), labels.clone(), L2::NONE);
+    let weight = Tensor::<2>::zeros([3, 4], &device).autodiff().require_grad();
+    let bias = Tensor::<1>::zeros([4], &device).autodiff();
+    let (x, y) = (features.autodiff(), labels);
+    let both = softmax_regression(x.clone(), y.clone(), weight.clone(), bias.clone()).unwrap()
+        + by_tensors(x, y, weight.clone(), bias);
+    let found = values(weight.grad(&both.backward()).unwrap());
+    let twice = values(expected.gradient.weight * 2.0);
+    assert_close(&found, &twice, tolerance(FloatDType::F32), "twice the gradient");
+}
