@@ -399,7 +399,7 @@ fn what_is_no_number_shows_in_a_devices_loss() {
             assert!(found.loss.is_nan() && found.right == 0, "{device:?} {k} columns: {found:?}");
         }
         let settings = ["descent.gradient=fused", "descent.learning_rate=1000", "objective.l2=1"];
-        let small = ["early_stopping.patience=1000", "data.train_images=600", "descent.batch_size=20"];
+        let small = ["early_stopping.patience=1000", "data.train_images=600", "data.validation_images=300"];
         let found = fit(&experiment("softmax.toml", &[settings, small].concat()), &digits(600, 300), &device, &mut ());
         assert!(matches!(found.ending, Ending::Diverged { .. }), "{:?}", found.ending);
         assert!(found.history.train_loss.iter().all(|loss| loss.is_finite()));

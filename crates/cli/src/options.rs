@@ -209,7 +209,7 @@ pub(crate) struct Output {
 pub(crate) enum GradientOption {
     /// Fused where the device has it, else closed-form.
     Auto,
-    /// The hand derivation as kernels of its own, a step in one pass; on CPUs.
+    /// The hand derivation as kernels of its own: on CPUs a step in one pass, on GPUs in two launches.
     Fused,
     /// The hand derivation by tensor operations.
     ClosedForm,

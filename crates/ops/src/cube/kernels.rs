@@ -182,31 +182,31 @@ pub(super) fn forward<F: Float>(
 
     if unit < rows {
         let row = first_row + unit;
-        let mut loss = F::new(0.0);
         let mut is_right = F::new(0.0);
-        if is_softmax {
-            // Eq. (13). The label's logit is no number where it is larger than the largest.
-            loss = total.ln() - (of_label - peak);
+        let loss = if is_softmax {
+            // The label's logit is no number where it is larger than the largest.
             if best == label && of_label <= peak {
                 is_right = F::new(1.0);
             }
             peaks[unit] = peak;
             totals[unit] = F::new(1.0) / total;
+            // Eq. (13).
+            total.ln() - (of_label - peak)
         } else {
-            // Eq. (3), with e = exp(-|z|), so that ln(1 + exp(z)) = max(z, 0) + ln(1 + e).
             let z = of_label;
-            let e = (-z.abs()).exp();
             let positive = z > F::new(0.0);
-            let hinge = select(positive, z, F::new(0.0));
-            let one = select(label == 1u32, F::new(1.0), F::new(0.0));
-            loss = hinge - one * z + (e + F::new(1.0)).ln();
             if (label == 1u32 && positive) || (label == 0u32 && z <= F::new(0.0)) {
                 is_right = F::new(1.0);
             }
-            // p - y is what remains of 1 where y is 1: no difference of nearly equal numbers.
+            // p - y, with e = exp(-|z|), is what remains of 1 where y is 1: no difference of nearly equal numbers.
+            let e = (-z.abs()).exp();
             let rest = select(positive == (label == 1u32), e, F::new(1.0)) / (e + F::new(1.0));
             peaks[unit] = select(label == 1u32, -rest, rest);
-        }
+            // Eq. (3): ln(1 + exp(z)) = max(z, 0) + ln(1 + e).
+            let hinge = select(positive, z, F::new(0.0));
+            let of_one = select(label == 1u32, z, F::new(0.0));
+            hinge - of_one + (e + F::new(1.0)).ln()
+        };
         if row < n {
             found[first as usize + row] = loss;
             if !is_training {
@@ -247,7 +247,7 @@ pub(super) fn forward<F: Float>(
 
 /// `W - rate (X^T D + l2 W)` in the place of W, and the same for b with an l2 of its own.
 ///
-/// A unit has a word of features and a tile of classes, and goes through every `plan.down`-th row of the batch; the parts meet in shared memory. The
+/// A unit has `plan.wide` words of features and a tile of classes, and goes through every `plan.down`-th row of the batch; the parts meet in shared memory. The
 /// bias is the weight of a feature that is 1, in the word after the last.
 #[cube(launch)]
 pub(super) fn backward<F: Float>(
@@ -267,6 +267,7 @@ pub(super) fn backward<F: Float>(
     let tile = comptime!(plan.tile);
     let tiles = comptime!(plan.tiles);
     let across = comptime!(plan.across);
+    let wide = comptime!(plan.wide);
     let down = comptime!(plan.down);
     let sums = comptime!(4 * plan.tile);
     let vectors = comptime!(plan.padded() / 4);
@@ -276,23 +277,30 @@ pub(super) fn backward<F: Float>(
     let x_in_cube = unit % across;
     let y_in_cube = unit / across;
     let t = CUBE_POS_Y as usize;
-    let first_word = CUBE_POS_X as usize * across;
-    let word_of_unit = first_word + x_in_cube;
-    let is_bias = word_of_unit >= words_a_row;
-    let at = min(word_of_unit, words_a_row - 1);
-    let zero = F::new(0.0);
-    let scale = select(is_bias, zero, scale.get::<F>());
-    let offset = offset.get::<F>();
-    let offset_of_first = select(is_bias, F::new(1.0), offset);
+    let first_word = CUBE_POS_X as usize * comptime!(across * wide);
 
-    let mut acc = Array::<F>::new(sums);
+    // Where the unit's words are in a row, and the line from byte to feature: of the word after the last, the first feature is 1 and the others are 0.
+    let mut at = Array::<usize>::new(wide);
+    let mut scales = Array::<F>::new(wide);
+    let mut offsets = Array::<F>::new(2 * wide);
     #[unroll]
-    for i in 0..sums {
+    for v in 0..wide {
+        let word = first_word + v * across + x_in_cube;
+        let is_bias = word >= words_a_row;
+        at[v] = min(word, words_a_row - 1);
+        scales[v] = select(is_bias, F::new(0.0), scale.get::<F>());
+        offsets[2 * v] = select(is_bias, F::new(1.0), offset.get::<F>());
+        offsets[2 * v + 1] = select(is_bias, F::new(0.0), offset.get::<F>());
+    }
+
+    let mut acc = Array::<F>::new(wide * sums);
+    #[unroll]
+    for i in 0..wide * sums {
         acc[i] = F::new(0.0);
     }
     let mut r = y_in_cube;
     while r < n as usize {
-        let word = words[order[r] as usize * words_a_row + at];
+        let row = order[r] as usize * words_a_row;
         let mut d = Array::<F>::new(vectors * 4);
         #[unroll]
         for v in 0..vectors {
@@ -303,47 +311,53 @@ pub(super) fn backward<F: Float>(
             }
         }
         #[unroll]
-        for b in 0..4usize {
-            let byte = (word >> comptime!(8 * b as u32)) & 255u32;
-            let mut plus = offset;
-            if comptime!(b == 0) {
-                plus = offset_of_first;
-            }
-            let x = fma(F::cast_from(byte), scale, plus);
+        for v in 0..wide {
+            let word = words[row + at[v]];
             #[unroll]
-            for c in 0..tile {
-                acc[b * tile + c] = fma(x, d[c], acc[b * tile + c]);
+            for b in 0..4usize {
+                let byte = (word >> comptime!(8 * b as u32)) & 255u32;
+                let x = fma(
+                    F::cast_from(byte),
+                    scales[v],
+                    offsets[2 * v + comptime!(if b == 0 { 0usize } else { 1usize })],
+                );
+                #[unroll]
+                for c in 0..tile {
+                    let i = v * sums + b * tile + c;
+                    acc[i] = fma(x, d[c], acc[i]);
+                }
             }
         }
         r += down;
     }
 
-    let mut partial = Shared::<[F]>::new_slice(down * across * sums);
+    let mut partial = Shared::<[F]>::new_slice(down * wide * sums * across);
     #[unroll]
-    for i in 0..sums {
-        partial[(y_in_cube * sums + i) * across + x_in_cube] = acc[i];
+    for i in 0..wide * sums {
+        partial[(y_in_cube * comptime!(wide * sums) + i) * across + x_in_cube] = acc[i];
     }
     sync_cube();
 
     let rate = rate.get::<F>();
     let mut o = unit;
-    while o < across * sums {
-        let x = o / sums;
+    while o < comptime!(across * wide * sums) {
+        let word = o / sums;
         let i = o % sums;
-        let feature = (first_word + x) * 4 + i / tile;
+        let feature = (first_word + word) * 4 + i / tile;
         let class = t * tile + i % tile;
         // Neither the features that fill up a row's last word, nor the classes that fill up the last tile, have weights.
         let of_bias = feature == comptime!(4 * plan.words);
         if (feature < comptime!(plan.features) || of_bias) && class < comptime!(plan.classes) {
             let mut gradient = F::new(0.0);
             for y in 0..down {
-                gradient += partial[(y * sums + i) * across + x];
+                let part = (y * wide + word / across) * sums + i;
+                gradient += partial[part * across + word % across];
             }
             let place = (t * comptime!(plan.words + 1) + first_word) * sums + o;
             let w = parameters[place];
             let l2 = select(of_bias, l2_of_bias.get::<F>(), l2.get::<F>());
             parameters[place] = w - rate * (gradient + l2 * w);
         }
-        o += across * down;
+        o += comptime!(across * down);
     }
 }

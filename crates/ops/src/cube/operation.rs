@@ -179,8 +179,8 @@ fn by_rows<F: Float, I: Int>(
         let e = (-z.abs()).exp();
         let positive = z > F::new(0.0);
         let hinge = select(positive, z, F::new(0.0));
-        let one = select(label == 1, F::new(1.0), F::new(0.0));
-        losses[row] = hinge - one * z + (e + F::new(1.0)).ln();
+        let of_one = select(label == 1, z, F::new(0.0));
+        losses[row] = hinge - of_one + (e + F::new(1.0)).ln();
         // What remains of 1 where y is 1: no difference of nearly equal numbers.
         let rest = select(positive == (label == 1), e, F::new(1.0)) / (e + F::new(1.0));
         residual[row] = select(label == 1, -rest, rest) * of_n;

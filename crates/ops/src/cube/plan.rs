@@ -21,8 +21,10 @@ pub(super) struct Plan {
     pub(super) rows: usize,
     /// Units of such a cube, a power of two.
     pub(super) units: usize,
-    /// Words of a cube that goes backward, one a unit.
+    /// Units side by side of a cube that goes backward.
     pub(super) across: usize,
+    /// Words that such a unit has.
+    pub(super) wide: usize,
     /// Parts that such a cube cuts the batch into.
     pub(super) down: usize,
 }
@@ -48,6 +50,7 @@ impl Plan {
             rows: ROWS,
             units: plane,
             across: plane.min(16),
+            wide: if plane > 8 { 1 } else { 2 },
             down: if plane > 8 { 4 } else { 1 },
         }
     }

@@ -130,7 +130,7 @@ impl Steps {
     /// The second launch, by what the first has left.
     fn go_backward(&self, order: &CubeTensor, n: usize, parameters: &CubeTensor, step: Step) {
         let plan = self.plan;
-        let cubes = CubeCount::Static((plan.words + 1).div_ceil(plan.across) as u32, plan.tiles as u32, 1);
+        let cubes = CubeCount::Static((plan.words + 1).div_ceil(plan.across * plan.wide) as u32, plan.tiles as u32, 1);
         backward::launch(
             &self.client,
             cubes,
