@@ -9,7 +9,7 @@ use chainrule_kernels::Rows;
 use crate::examples::kernel_rows;
 
 /// Bytes of a chunk's pixels, unless a batch has more: so few that preparing one and computing with another hardly leave a processor's cache.
-const CHUNK: usize = 1 << 20;
+const CHUNK: usize = 1 << 19;
 
 /// Labelled rows in a file, as the fused kernels take them: a chunk at a time.
 #[derive(Clone, Debug)]
