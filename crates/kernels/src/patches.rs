@@ -56,7 +56,7 @@ impl Patches {
 
     /// Calls `with` for each block of a row of `n_features` bytes, in order.
     pub(crate) fn blocks(self, row: &[u8], room: &mut Vec<u8>, mut with: impl FnMut(usize, [u8; BLOCK])) {
-        let [high, wide] = self.patch;
+        let high = self.patch[0];
         let (across, width) = (self.blocks_across(), self.whole_width());
         let whole = if self.width == width && self.height.is_multiple_of(high) {
             row
@@ -70,12 +70,20 @@ impl Patches {
             room
         };
         for (down, lines) in whole.chunks_exact(high * width).enumerate() {
+            let first = down * across;
+            if high == 1 {
+                lines.as_chunks().0.iter().enumerate().for_each(|(right, &block)| with(first + right, block));
+                continue;
+            }
+            // Of a length that the compiler knows, so that four bytes are one move.
+            let lines: [&[[u8; PATCH]]; PATCH] =
+                std::array::from_fn(|i| &lines[i * width..][..width].as_chunks().0[..across]);
             for right in 0..across {
                 let mut block = [0; BLOCK];
-                for (line, part) in block.chunks_exact_mut(wide).enumerate() {
-                    part.copy_from_slice(&lines[line * width + right * wide..][..wide]);
+                for (part, line) in block.as_chunks_mut().0.iter_mut().zip(lines) {
+                    *part = line[right];
                 }
-                with(down * across + right, block);
+                with(first + right, block);
             }
         }
     }

@@ -32,13 +32,16 @@ impl Rows {
         let (mut starts, mut places, mut blocks) = (Vec::with_capacity(labels.len() + 1), Vec::new(), Vec::new());
         let mut room = Vec::new();
         starts.push(0);
+        // All of a row's are written and those that are kept stay: which ones, no processor guesses well enough.
+        let (mut places_of_row, mut blocks_of_row) = (vec![0; patches.count()], vec![[0; BLOCK]; patches.count()]);
         for row in bytes.chunks_exact(patches.n_features()) {
+            let mut kept = 0;
             patches.blocks(row, &mut room, |place, block| {
-                if block != [0; BLOCK] {
-                    places.push(place as u32);
-                    blocks.push(block);
-                }
+                (places_of_row[kept], blocks_of_row[kept]) = (place as u32, block);
+                kept += usize::from(u128::from_ne_bytes(block) != 0);
             });
+            places.extend_from_slice(&places_of_row[..kept]);
+            blocks.extend_from_slice(&blocks_of_row[..kept]);
             starts.push(blocks.len());
         }
         Self { patches, labels, n_labels, scale, offset, starts, places, blocks }
