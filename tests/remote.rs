@@ -4,7 +4,9 @@ use std::io::{BufRead, BufReader};
 use std::process::{Child, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use burn::tensor::Tensor;
 use chainrule::backend::Backend;
+use chainrule_ops::softmax_regression;
 use chainrule_records::{History, Parameters};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -88,6 +90,25 @@ fn a_run_on_a_remote_device_is_the_run_on_that_device() {
             assert!(here.2 == there.2, "{config} {gradient}: the models differ");
         }
     }
+}
+
+#[test]
+fn a_remote_device_refuses_what_it_has_no_kernels_for_and_otherwise_does_without() {
+    let folder = folder();
+    let Some(server) = Server::start(&folder, None) else { return };
+    let output = train(&folder, "configs/softmax.toml", &server.backend, "fused", "fused");
+    assert_eq!(code(&output), Some(2));
+    assert!(text(&output.stderr).contains("has no fused kernels; take closed-form"), "{}", text(&output.stderr));
+    let auto = ["train", "--set", "data.train_images=600", "--set", "descent.epochs=1", "--data", "embedded", "--json"];
+    let output = call(folder.path(), &[&auto[..], &["--backend", &server.backend]].concat());
+    let summary: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(summary["gradient"], "closed-form");
+
+    let device = server.backend.parse::<Backend>().unwrap().device().unwrap();
+    let ones = Tensor::<2>::ones([2, 2], &device);
+    let labels = Tensor::from_data([0, 1], &device);
+    let refused = softmax_regression(ones.clone(), labels, ones, Tensor::ones([2], &device)).unwrap_err();
+    assert!(refused.to_string().contains("has no fused loss in this build"), "{refused}");
 }
 
 #[test]
