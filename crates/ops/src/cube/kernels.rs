@@ -55,7 +55,7 @@ pub(super) fn forward<F: Float>(
 
     let unit = UNIT_POS as usize;
     let n = n as usize;
-    let first_row = CUBE_POS as usize * rows;
+    let first_row = CUBE_POS * rows;
     let scale = scale.get::<F>();
     let offset = offset.get::<F>();
 

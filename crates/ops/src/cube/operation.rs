@@ -95,7 +95,7 @@ fn by_rows<F: Float, I: Int>(
     let lane = unit % lanes;
     let slice = unit / lanes;
     let (n, d, k) = (n as usize, d as usize, k as usize);
-    let row = CUBE_POS as usize;
+    let row = CUBE_POS;
     if row >= n {
         terminate!();
     }
@@ -200,7 +200,7 @@ fn by_columns<F: Float>(
     #[define(F)] _type: ElemType,
 ) {
     let (n, d, k) = (n as usize, d as usize, k as usize);
-    let place = CUBE_POS as usize * UNITS + UNIT_POS as usize;
+    let place = CUBE_POS * UNITS + UNIT_POS as usize;
     let j = place / k;
     let class = place % k;
     if j < d {
