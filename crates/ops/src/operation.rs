@@ -94,7 +94,7 @@ pub fn linear_loss(
     }
     let types = [features.dtype(), weight.dtype(), bias.dtype()];
     if types != [DType::F32; 3] && types != [DType::F64; 3] {
-        let mut names: Vec<&str> = types.iter().map(|dtype| dtype.name()).collect();
+        let mut names: Vec<&str> = types.iter().map(DType::name).collect();
         names.dedup();
         return Err(Unsupported::Float { found: names.join(" and ") });
     }
