@@ -13,7 +13,7 @@
 //! ```
 //! use burn::tensor::{Device, Tensor, Tolerance};
 //!
-//! # if !chainrule_ops::is_on(&Device::default()) { return; }
+//! # if !chainrule_ops::is_on(&Device::default()) { return Ok(()); }
 //! let device = Device::default().autodiff();
 //! let x = Tensor::<2>::from_data([[1.0, -2.0], [0.5, 4.0]], &device); // [n, d]
 //! let labels = Tensor::from_data([2, 0], &device); // [n]
