@@ -234,13 +234,13 @@ fn on_mnist_they_stop_where_the_report_does() {
 
 #[test]
 fn as_many_threads_give_the_same_bits_and_others_nearly_so() {
-    let problem = Problem::new([300, 100, 10]);
+    let problem = Problem::new([1100, 100, 10]);
     let rows = problem.rows();
-    let order: Vec<usize> = (0..300).collect();
+    let order: Vec<usize> = (0..1100).collect();
     let walk = |threads: usize| {
         let mut fused = problem.fused(Float::F32, threads, Isa::best());
         with_threads(threads, || {
-            order.chunks(100).cycle().take(30).for_each(|batch| {
+            order.chunks(500).cycle().take(30).for_each(|batch| {
                 fused.step(&rows, batch, STEP);
             });
         })
@@ -276,13 +276,13 @@ fn training_too_fast_diverges_rather_than_reports_a_loss() {
 
 #[test]
 fn threads_without_rows_do_nothing() {
-    let problem = Problem::new([70, 30, 10]);
+    let problem = Problem::new([700, 30, 10]);
     let rows = problem.rows();
-    let all: Vec<usize> = (0..70).collect();
+    let all: Vec<usize> = (0..700).collect();
     let walk = |threads| {
         let mut fused = problem.fused(Float::F64, threads, Isa::best());
         // First on many parts, then on few, whose sums must be all that is added up.
-        let steps = || [&all[..], &all[..5], &all[3..40]].map(|batch| fused.step(&rows, batch, STEP));
+        let steps = || [&all[..], &all[..5], &all[3..300]].map(|batch| fused.step(&rows, batch, STEP));
         (with_threads(threads, steps).unwrap(), fused.parameters().0)
     };
     let (losses, weight) = walk(1);

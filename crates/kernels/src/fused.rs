@@ -272,12 +272,14 @@ pub fn with_threads<R: Send>(threads: usize, f: impl FnOnce() -> R + Send) -> Re
     Ok(pool.map_err(|error| error.to_string())?.install(f))
 }
 
-/// Rows that make a thread worth waking.
-const ROWS_A_THREAD: usize = 32;
+/// Rows that make a thread worth waking: with a gradient many, since all of its sums and of the new weights cross to another core.
+fn rows_a_thread(ask: Ask) -> usize {
+    if ask == Ask::Gradient { 128 } else { 32 }
+}
 
 /// The parts of `n` rows that so many threads take.
-fn parts(n: usize, threads: usize) -> impl IndexedParallelIterator<Item = std::ops::Range<usize>> {
-    let threads = threads.min(n.div_ceil(ROWS_A_THREAD)).max(1);
+fn parts(n: usize, threads: usize, ask: Ask) -> impl IndexedParallelIterator<Item = std::ops::Range<usize>> {
+    let threads = threads.min(n.div_ceil(rows_a_thread(ask))).max(1);
     (0..threads).into_par_iter().map(move |i| n * i / threads..n * (i + 1) / threads)
 }
 
@@ -350,7 +352,7 @@ impl<T: Real, const C: usize> Kernel for Linear<T, C> {
             isa.run(Pass { model, rows, which: which.part(part), parameters, ask, found });
             found.verdict.take()
         };
-        let parts = parts(which.len(), self.found.len());
+        let parts = parts(which.len(), self.found.len(), ask);
         self.used = parts.len();
         shared(parts, &mut self.found, work)
     }

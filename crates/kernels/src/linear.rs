@@ -54,7 +54,7 @@ impl<T: Real, const C: usize> Parameters<T, C> {
 }
 
 /// Rows that go forward and then backward together: few enough that what they need stays in the nearest caches.
-const ROWS: usize = 64;
+const ROWS: usize = 128;
 
 /// What one thread found on its rows, and the room that it needs for it.
 /// Cache lines are not shared with another thread's.
