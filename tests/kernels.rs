@@ -14,7 +14,7 @@ use crate::command::{call, code, folder, text};
 use crate::support::{digits, experiment, f64_devices, fit, mnist, noise, skip, values};
 
 /// Rows, features, classes: one of each, one more and one less than what fits a vector, a tile or a thread, and many classes.
-const SHAPES: [[usize; 3]; 12] = [
+const SHAPES: [[usize; 3]; 13] = [
     [1, 1, 1],
     [1, 1, 2],
     [7, 3, 8],
@@ -26,6 +26,7 @@ const SHAPES: [[usize; 3]; 12] = [
     [130, 65, 1],
     [64, 1, 3],
     [5, 6, 1000],
+    [401, 17, 10],
     [40, 7, 2049],
 ];
 
@@ -325,7 +326,14 @@ fn logits_that_are_no_numbers_are_never_right_and_show_in_the_loss() {
         let found = fused.evaluate(&rows);
         assert!(found.loss.is_nan() && found.right == 0, "class {class}: {found:?}");
     }
-    // Far below every finite number that a padding lane could hold.
+    for class in [0, 1] {
+        let mut problem = Problem::new([7, 3, 1]);
+        problem.labels.fill(class);
+        problem.parameters.bias[0] = f64::NAN;
+        let found = problem.fused(Float::F32, 1, Isa::best()).evaluate(&problem.rows());
+        assert!(found.loss.is_nan() && found.right == 0, "logistic, class {class}: {found:?}");
+    }
+    // However far below zero all logits are.
     let mut problem = Problem::new([7, 3, 10]);
     problem.parameters.bias.fill(-1e31);
     let found = problem.fused(Float::F32, 1, Isa::best()).evaluate(&problem.rows());

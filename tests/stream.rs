@@ -101,6 +101,23 @@ fn a_streamed_run_is_the_resident_run_byte_for_byte() {
     }
 }
 
+#[test]
+fn the_minimum_is_the_same_from_a_file() {
+    let folder = with_digits(3000, 700);
+    let folder = folder.path();
+    // A bias that is free, so that the bound needs the rows' means, and f32, so that it takes f64 beside it.
+    let settings = ["data.train_images=3000", "data.validation_images=700", "objective.penalize_bias=false"];
+    let settings = settings.iter().flat_map(|setting| ["--set", setting]);
+    let arguments = [&["configs/softmax-optimum.toml"][..], &settings.collect::<Vec<_>>()].concat();
+    train(folder, "streamed", 0, &arguments);
+    train(folder, "resident", 1 << 30, &arguments);
+    let [streamed, resident] =
+        ["streamed", "resident"].map(|run| read_summary(&folder.join(run)).certificate.expect("the solver's"));
+    assert!(streamed.holds() && resident.holds(), "{streamed:?} {resident:?}");
+    let apart = (streamed.objective - resident.objective).abs();
+    assert!(apart <= streamed.bound.max(resident.bound), "{streamed:?} {resident:?}");
+}
+
 /// So large that few of them are many bytes.
 const SIDE: usize = 200;
 

@@ -162,16 +162,19 @@ pub(crate) fn measure(
             }
             println!("{} {}: {} take turns", ask.model, ask.precision, running.len());
             for _ in 0..rounds {
-                running.retain_mut(|one| match one.process.line(&(epochs + 1).to_string()) {
-                    Ok(turn) => {
-                        one.turns.push(turn);
-                        true
+                let mut left = Vec::new();
+                for mut one in running {
+                    match one.process.line(&(epochs + 1).to_string()) {
+                        Ok(turn) => one.turns.push(turn),
+                        Err(problem) if !one.is_peer => return Err(problem.context(one.who)),
+                        Err(problem) => {
+                            Skipped::add(&mut skipped, &one.who, &problem);
+                            continue;
+                        }
                     }
-                    Err(problem) => {
-                        Skipped::add(&mut skipped, &one.who, &problem);
-                        false
-                    }
-                });
+                    left.push(one);
+                }
+                running = left;
             }
             let kind = config.model().kind;
             let reference = running.first().and_then(|ours| ours.turns.first()).map_or(f64::NAN, |turn| turn.loss);

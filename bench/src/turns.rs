@@ -118,7 +118,7 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // At the end of its input it ends; where it does not listen, it is ended.
+        // At the end of its input it ends.
         drop(self.input.take());
         let _ = self.output.read_to_end(&mut Vec::new());
         let _ = self.child.wait();

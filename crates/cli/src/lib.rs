@@ -1,4 +1,4 @@
-//! The program `chainrule`: the only crate that names backends, files and the console.
+//! The program `chainrule`: the only crate that picks backends and names files and the console.
 //!
 //! [`run()`] is the whole program; [`backend`] makes Burn devices for those who drive the other crates themselves.
 

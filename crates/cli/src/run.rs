@@ -49,19 +49,13 @@ impl Machine {
             );
         }
         match config.descent().gradient {
-            GradientSource::Auto if self.has_kernels_for(&config) => Ok(config.with_gradient(GradientSource::Fused)),
+            GradientSource::Auto if self.has_kernels() => Ok(config.with_gradient(GradientSource::Fused)),
             GradientSource::Auto => Ok(config.with_gradient(GradientSource::ClosedForm)),
-            GradientSource::Fused if !self.has_kernels_for(&config) => {
-                let what = if self.has_kernels() { " for this solver" } else { "" };
-                bail!("descent.gradient = \"fused\": {} has no fused kernels{what}; take closed-form", self.backend)
+            GradientSource::Fused if !self.has_kernels() => {
+                bail!("descent.gradient = \"fused\": {} has no fused kernels; take closed-form", self.backend)
             }
             GradientSource::Fused | GradientSource::ClosedForm | GradientSource::Autodiff => Ok(config),
         }
-    }
-
-    /// Of a device apart they make steps, not the gradients of all rows that L-BFGS asks for.
-    fn has_kernels_for(&self, config: &TrainConfig) -> bool {
-        self.has_kernels() && (!self.backend.is_apart() || config.descent().solver == Solver::Sgd)
     }
 
     /// Whether fused kernels run where its tensors are: in this process, or on its device by two launches a step.
@@ -262,10 +256,12 @@ impl Run<'_> {
 
         self.folder.write_history(&trained.history)?;
         if let Ending::Diverged { step } = trained.ending {
+            let try_this = match self.config.descent().solver {
+                Solver::Sgd => format!("a descent.learning_rate below {}", self.config.descent().learning_rate),
+                Solver::Lbfgs => format!("an objective.l2 other than {}", self.config.objective().l2),
+            };
             bail!(
-                "the loss of step {step} is not finite: training diverged; try a descent.learning_rate below {}; \
-                 the history so far is in {}",
-                self.config.descent().learning_rate,
+                "the loss of step {step} is not finite: training diverged; try {try_this}; the history so far is in {}",
                 self.folder.path().display()
             );
         }

@@ -277,10 +277,9 @@ fn rows_a_thread(ask: Ask) -> usize {
     if ask == Ask::Gradient { 128 } else { 32 }
 }
 
-/// The parts of `n` rows that so many threads take.
-fn parts(n: usize, threads: usize, ask: Ask) -> impl IndexedParallelIterator<Item = std::ops::Range<usize>> {
-    let threads = threads.min(n.div_ceil(rows_a_thread(ask))).max(1);
-    (0..threads).into_par_iter().map(move |i| n * i / threads..n * (i + 1) / threads)
+/// Into how many parts so many threads cut `n` rows.
+fn parts(n: usize, threads: usize, ask: Ask) -> usize {
+    threads.min(n / rows_a_thread(ask)).max(1)
 }
 
 impl<T: Real, const C: usize> Linear<T, C> {
@@ -352,9 +351,8 @@ impl<T: Real, const C: usize> Kernel for Linear<T, C> {
             isa.run(Pass { model, rows, which: which.part(part), parameters, ask, found });
             found.verdict.take()
         };
-        let parts = parts(which.len(), self.found.len(), ask);
-        self.used = parts.len();
-        shared(parts, &mut self.found, work)
+        self.used = parts(which.len(), self.found.len(), ask);
+        shared(which.len(), &mut self.found[..self.used], work)
     }
 
     fn update(&mut self, isa: Isa, by: By) {
@@ -369,12 +367,18 @@ impl<T: Real, const C: usize> Kernel for Linear<T, C> {
     }
 }
 
-/// Each part by a thread; the results are added in the parts' order, so that they are the same each time.
+/// `n` rows in as many parts as there are to be found, each by a thread; the results are added in the parts' order, so that they are the same each time.
 fn shared<F: Send>(
-    parts: impl IndexedParallelIterator<Item = std::ops::Range<usize>>,
+    n: usize,
     found: &mut [F],
     work: impl Fn((std::ops::Range<usize>, &mut F)) -> (f64, usize) + Sync + Send,
 ) -> (f64, usize) {
-    let done: Vec<(f64, usize)> = parts.zip(found.par_iter_mut()).map(work).collect();
+    // One thread's work needs no pool, which rayon would start.
+    if let [found] = found {
+        return work((0..n, found));
+    }
+    let parts = found.len();
+    let range = |i: usize| n * i / parts..n * (i + 1) / parts;
+    let done: Vec<(f64, usize)> = found.par_iter_mut().enumerate().map(|(i, found)| work((range(i), found))).collect();
     done.into_iter().fold((0.0, 0), |(loss, right), (l, r)| (loss + l, right + r))
 }

@@ -104,7 +104,8 @@ impl Verdict {
         let [mut is_positive, mut is_right] = [[false; BLOCK]; 2];
         for lane in 0..BLOCK {
             is_positive[lane] = labels[lane] == 1;
-            is_right[lane] = (z[lane] > T::ZERO) == is_positive[lane];
+            // What is not a number is never right.
+            is_right[lane] = if is_positive[lane] { z[lane] > T::ZERO } else { z[lane] <= T::ZERO };
         }
         for is_right in &is_right[..n] {
             self.right += usize::from(*is_right);

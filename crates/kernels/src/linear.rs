@@ -20,7 +20,7 @@ pub(crate) struct Parameters<T, const C: usize> {
     pub(crate) weight: Vec<[Lanes<T>; C]>,
     /// Column by column.
     pub(crate) bias: Vec<T>,
-    /// `c colsum(W) + b`; of the columns that fill up, below all.
+    /// `c colsum(W) + b`.
     pub(crate) base: Vec<T>,
     /// 1 where a lane is a feature's, by block.
     pub(crate) is_feature: Vec<Lanes<T>>,
@@ -35,9 +35,8 @@ impl<T: Real, const C: usize> Parameters<T, C> {
             let (block, lane) = patches.place(feature);
             is_feature[block].0[lane] = T::ONE;
         }
-        let mut base = vec![T::ZERO; sets * C];
-        base[columns..].fill(T::NEG_INFINITY);
-        Self { weight: vec![[Lanes::ZERO; C]; sets * blocks], bias: vec![T::ZERO; sets * C], base, is_feature }
+        let zeros = vec![T::ZERO; sets * C];
+        Self { weight: vec![[Lanes::ZERO; C]; sets * blocks], bias: zeros.clone(), base: zeros, is_feature }
     }
 
     /// Computes [`Parameters::base`] anew.
@@ -54,7 +53,7 @@ impl<T: Real, const C: usize> Parameters<T, C> {
 }
 
 /// Rows that go forward and then backward together: few enough that what they need stays in the nearest caches.
-const ROWS: usize = 128;
+const ROWS: usize = 64;
 
 /// What one thread found on its rows, and the room that it needs for it.
 /// Cache lines are not shared with another thread's.
@@ -68,6 +67,8 @@ pub(crate) struct Found<T, const C: usize> {
     pub(crate) verdict: Verdict,
     /// Logits, then residuals: by groups of sixteen rows, then by column, a row a lane.
     logits: Vec<Lanes<T>>,
+    /// For each block of the features, which of the rows have it: a bit a row.
+    have: Vec<u64>,
 }
 
 impl<T: Real, const C: usize> Found<T, C> {
@@ -78,6 +79,7 @@ impl<T: Real, const C: usize> Found<T, C> {
             residuals: vec![Lanes::ZERO; sets * C],
             verdict: Verdict::default(),
             logits: vec![Lanes::ZERO; sets * C * ROWS / BLOCK],
+            have: vec![0; blocks],
         }
     }
 
@@ -151,15 +153,14 @@ impl<T: Real, const C: usize> Task for Pass<'_, T, C> {
         let all = self.which;
         let n = all.len();
         if self.ask == Ask::Gradient {
-            self.found.gradient.fill([Lanes::ZERO; C]);
             self.found.residuals.fill(Lanes::ZERO);
         }
         for first in (0..n).step_by(ROWS) {
             self.which = all.part(first..(first + ROWS).min(n));
-            self.forward::<FMA>();
+            self.forward::<FMA>(all, first);
             self.judge::<FMA>();
             if self.ask == Ask::Gradient {
-                self.backward::<FMA>();
+                self.backward::<FMA>(first == 0);
             }
         }
     }
@@ -167,7 +168,7 @@ impl<T: Real, const C: usize> Task for Pass<'_, T, C> {
 
 impl<T: Real, const C: usize> Pass<'_, T, C> {
     #[inline(always)]
-    fn forward<const FMA: bool>(&mut self) {
+    fn forward<const FMA: bool>(&mut self, all: Which, first: usize) {
         let (n, blocks, columns) = (self.which.len(), self.parameters.is_feature.len(), self.parameters.base.len());
         let scale = T::from_f64(self.rows.scale);
         let mut products = [[[T::ZERO; 4]; BLOCK]; C];
@@ -175,9 +176,13 @@ impl<T: Real, const C: usize> Pass<'_, T, C> {
             let weight = &self.parameters.weight[set * blocks..][..blocks];
             for group in 0..n.div_ceil(BLOCK) {
                 // The group after it is on its way meanwhile: shuffled rows lie anywhere in memory.
-                if let Which::Listed(rows) = self.which {
-                    for &next in rows.iter().skip((group + 1) * BLOCK).take(BLOCK) {
-                        self.rows.prefetch(next);
+                if let Which::Listed(rows) = all
+                    && set == 0
+                {
+                    let after = first + (group + 1) * BLOCK;
+                    let rows = &rows[after.min(rows.len())..(after + BLOCK).min(rows.len())];
+                    if rows.windows(2).any(|pair| pair[1] != pair[0] + 1) {
+                        rows.iter().for_each(|&row| self.rows.prefetch(row));
                     }
                 }
                 for lane in 0..BLOCK.min(n - group * BLOCK) {
@@ -222,9 +227,18 @@ impl<T: Real, const C: usize> Pass<'_, T, C> {
     }
 
     #[inline(always)]
-    fn backward<const FMA: bool>(&mut self) {
+    fn backward<const FMA: bool>(&mut self, is_first: bool) {
+        if C > 2 { self.by_blocks::<FMA>(is_first) } else { self.by_rows::<FMA>(is_first) }
+    }
+
+    /// Row by row, to sums in memory.
+    #[inline(always)]
+    fn by_rows<const FMA: bool>(&mut self, is_first: bool) {
         let (blocks, columns) = (self.parameters.is_feature.len(), self.parameters.base.len());
         let Found { gradient, logits, .. } = &mut *self.found;
+        if is_first {
+            gradient.fill([Lanes::ZERO; C]);
+        }
         for (set, gradient) in gradient.chunks_exact_mut(blocks).enumerate() {
             for i in 0..self.which.len() {
                 let (places, bytes) = self.rows.row(self.which.at(i));
@@ -240,6 +254,44 @@ impl<T: Real, const C: usize> Pass<'_, T, C> {
                         sums[c].add_times::<FMA>(&x, residuals_of_row[c]);
                     }
                 }
+            }
+        }
+    }
+
+    /// Block by block, whose sums stay in registers while all rows that have it are added: pays where a block has more sums than the bookkeeping costs.
+    #[inline(always)]
+    fn by_blocks<const FMA: bool>(&mut self, is_first: bool) {
+        let (blocks, columns) = (self.parameters.is_feature.len(), self.parameters.base.len());
+        let all_blocks = self.rows.blocks();
+        let Found { gradient, logits, have, .. } = &mut *self.found;
+        let (logits, have) = (&logits[..], &mut have[..]);
+        have.fill(0);
+        // Each row's next block, since they come in the rows' own order, and its group's first logits.
+        let mut starts = [(0, 0); ROWS];
+        for i in 0..self.which.len() {
+            let row = self.which.at(i);
+            starts[i] = (self.rows.start(row), i / BLOCK * columns);
+            for &place in self.rows.row(row).0 {
+                have[place as usize] |= 1 << i;
+            }
+        }
+        for (set, gradient) in gradient.chunks_exact_mut(blocks).enumerate() {
+            let mut rows = starts;
+            for (&have, gradient) in have.iter().zip(gradient) {
+                let mut sums = if is_first { [Lanes::ZERO; C] } else { *gradient };
+                let mut have = have;
+                while have != 0 {
+                    let i = have.trailing_zeros() as usize;
+                    have &= have - 1;
+                    let (next, first) = &mut rows[i];
+                    let x = Lanes::from_bytes(&all_blocks[*next]);
+                    *next += 1;
+                    let residuals = &logits[*first + set * C..][..C];
+                    for c in 0..C {
+                        sums[c].add_times::<FMA>(&x, residuals[c].0[i % BLOCK]);
+                    }
+                }
+                *gradient = sums;
             }
         }
     }

@@ -24,9 +24,10 @@ impl Rows {
     /// Rows that are images of so many lines and columns of pixels; `[1, d]` where they are none.
     ///
     /// # Panics
-    /// Where the bytes are not a row for each label.
+    /// Where there is no feature, or the bytes are not a row for each label.
     pub fn new(bytes: &[u8], [height, width]: [usize; 2], labels: Vec<u32>, scale: f64, offset: f64) -> Self {
         let patches = Patches::new(height, width);
+        assert!(patches.n_features() > 0, "a feature at least");
         assert_eq!(bytes.len(), labels.len() * patches.n_features(), "a byte for each row and feature");
         let n_labels = labels.iter().max().map_or(0, |&label| label as usize + 1);
         let (mut starts, mut places, mut blocks) = (Vec::with_capacity(labels.len() + 1), Vec::new(), Vec::new());
@@ -82,6 +83,18 @@ impl Rows {
     pub(crate) fn row(&self, row: usize) -> (&[u32], &[[u8; BLOCK]]) {
         let range = self.starts[row]..self.starts[row + 1];
         (&self.places[range.clone()], &self.blocks[range])
+    }
+
+    /// The blocks of all rows, one after the other.
+    #[inline(always)]
+    pub(crate) fn blocks(&self) -> &[[u8; BLOCK]] {
+        &self.blocks
+    }
+
+    /// The first of a row's blocks among all.
+    #[inline(always)]
+    pub(crate) fn start(&self, row: usize) -> usize {
+        self.starts[row]
     }
 
     /// Tells the processor that a row will be read.

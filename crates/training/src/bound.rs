@@ -80,7 +80,9 @@ fn with_free_bias(at: &Parameters, cost: &Gradient, by_weight: &[f64], lambda: f
     let toward_t = (0..at.weight.len()).map(|i| at.weight[i] * by_t(i)).sum::<f64>()
         + (0..k).map(|i| at.bias[i] * (t[i] - moments.frequencies[i])).sum::<f64>();
     let divergence = cost.loss - toward_t - entropy(&t);
-    dot(&moved, &moved) / (2.0 * lambda) + theta * divergence.max(0.0)
+    // Rounding may make it negative, but what is not a number stays so.
+    let divergence = if divergence < 0.0 { 0.0 } else { divergence };
+    dot(&moved, &moved) / (2.0 * lambda) + theta * divergence
 }
 
 /// How much of what is mixed in.

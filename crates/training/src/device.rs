@@ -65,7 +65,9 @@ impl Engine for Launches {
     }
 
     fn gradient_of_all(&mut self) -> Result<Gradient, Failure> {
-        unreachable!("`train_on_device` takes no solver that asks for it")
+        let all: Vec<usize> = (0..self.rows[0]).collect();
+        let chainrule_ops::Gradient { loss, weight, bias } = self.steps.gradient(&all)?;
+        Ok(Gradient { loss, weight, bias })
     }
 
     fn evaluate(&mut self) -> Result<Evaluated, Failure> {

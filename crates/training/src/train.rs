@@ -36,7 +36,7 @@ pub enum TrainError {
         problem: String,
     },
     /// The device has no kernels that do a whole step.
-    #[error("{device} has no kernels for that in this build; take descent.gradient = \"closed-form\"")]
+    #[error("{device} has no fused kernels in this build; take descent.gradient = \"closed-form\"")]
     NoKernels {
         /// The device as it calls itself.
         device: String,
@@ -167,8 +167,8 @@ pub fn train_fused<M: Classifier>(
     train_streamed(model, examples, validation, config, threads, observer)
 }
 
-/// The same on rows that stay in their file or are in memory. As many threads again read ahead. Where the layout is the same and a batch's rows
-/// are, so are the steps, bit for bit; a loss on more rows than make a chunk is rounded otherwise.
+/// The same on rows that stay in their file or are in memory. As many threads again read ahead. The steps are the
+/// same, bit for bit; a loss on more rows than make a chunk is rounded otherwise.
 ///
 /// # Errors
 /// As [`train_fused`], and where a file cannot be read any more, with what the training came to until then.
@@ -196,7 +196,7 @@ pub fn train_streamed<M: Classifier>(
 /// `model` tells which one is trained, and carries the result.
 ///
 /// # Errors
-/// Where the device has no such kernels ([`chainrule_ops::has_steps`]) or the solver is not gradient descent, a batch is larger than the training rows, or the device stops answering.
+/// Where the device has no such kernels ([`chainrule_ops::has_steps`]), a batch is larger than the training rows, or the device stops answering.
 pub fn train_on_device<M: Classifier>(
     model: M,
     splits: &[Split; 2],
@@ -205,8 +205,7 @@ pub fn train_on_device<M: Classifier>(
     observer: &mut dyn Observer,
 ) -> Result<Trained<M>, TrainError> {
     let [_, k] = model.linear().weight.dims();
-    let launches = (config.descent().solver == Solver::Sgd).then(|| Launches::new(k, splits, config, device));
-    let Some(mut engine) = launches.flatten() else {
+    let Some(mut engine) = Launches::new(k, splits, config, device) else {
         return Err(TrainError::NoKernels { device: format!("{device:?}") });
     };
     Ok(walk(&mut engine, config, observer)?.with(model))
@@ -266,11 +265,12 @@ fn walk(engine: &mut dyn Engine, config: &TrainConfig, observer: &mut dyn Observ
         Err(failure) => {
             // What was computed is still there, where it is the data that is lost.
             let parameters = match failure {
-                Failure::Data(_) => {
+                // Where L-BFGS is, it may only be trying.
+                Failure::Data(_) if config.descent().solver == Solver::Sgd => {
                     let read = walk.read_losses(engine).and_then(|_| engine.parameters());
                     read.ok().filter(|_| walk.steps > 0).map(|parameters| (walk.steps - 1, parameters))
                 }
-                Failure::Device(_) => walk.last,
+                Failure::Data(_) | Failure::Device(_) => walk.last,
             };
             Err(lost(failure, walk.history, parameters))
         }

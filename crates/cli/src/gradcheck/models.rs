@@ -15,8 +15,8 @@ use chainrule_records::GradientCheck;
 use super::{add, fail, random, rounding, row, uniform};
 use crate::run::Machine;
 
-/// Rows, features, classes: one row, one feature, two classes, many.
-const SHAPES: [[usize; 3]; 5] = [[1, 1, 2], [1, 7, 3], [9, 1, 2], [8, 5, 2], [33, 17, 10]];
+/// Rows, features, classes: one row, one feature, two classes, many; and images of 7 by 5.
+const SHAPES: [[usize; 3]; 6] = [[1, 1, 2], [1, 7, 3], [9, 1, 2], [8, 5, 2], [33, 17, 10], [5, 35, 3]];
 
 /// Zero, where every training starts; ordinary; and far out, where many probabilities are nearly 0 or 1. Farther still, slopes sink below the
 /// noise of the loss, and differences can tell nothing; where there is no f64 for them, half as far.
@@ -275,11 +275,13 @@ fn batch<M>(
     // Pixels, about half of them background.
     let bytes: Vec<u8> = uniform(seed, rows * d).iter().map(|x| (255.0 * x).max(0.0) as u8).collect();
     let features: Vec<f64> = bytes.iter().map(|&byte| SCALE * f64::from(byte) + OFFSET).collect();
+    // As an image, of which patches are read, where the number of features lets it be one.
+    let size = if d.is_multiple_of(7) && d > 28 { [7, d / 7] } else { [1, d] };
     Problem {
         model,
         features: Tensor::from_data(TensorData::new(features, [rows, d]), (device, dtype.into())),
         labels: Tensor::from_data(TensorData::new(labels.iter().map(|&y| y as i32).collect(), [rows]), device),
-        rows: Rows::new(&bytes, [1, d], labels.clone(), SCALE, OFFSET),
+        rows: Rows::new(&bytes, size, labels.clone(), SCALE, OFFSET),
         bytes,
         classes: labels,
     }
