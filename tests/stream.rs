@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
+use chainrule::backend::Backend;
 use chainrule_data::idx::{IdxImages, write_images, write_labels};
 use chainrule_data::{Counts, Data, DataError, Request, digits, find_within, mnist};
 use chainrule_models::SoftmaxRegressionConfig;
@@ -47,10 +48,17 @@ fn read_summary(run: &Path) -> Summary {
     serde_json::from_slice(&std::fs::read(run.join("summary.json")).unwrap()).unwrap()
 }
 
+/// A backend whose fused kernels read files: a GPU has its rows in memory, and comes first where a build has one.
+fn cpu() -> &'static str {
+    let cpu = [Backend::Flex, Backend::Ndarray].into_iter().find(Backend::is_built);
+    cpu.expect("these tests need a build with flex or ndarray").name()
+}
+
 /// Trains on `digits`, with so many bytes in memory, into a folder of that name; gives what was said.
 fn train(folder: &Path, out: &str, resident_bytes: u64, arguments: &[&str]) -> String {
     let resident_bytes = format!("data.resident_bytes={resident_bytes}");
-    let all = [&["train", "--data", "digits", "--set", &resident_bytes, "--out", out, "--force"], arguments].concat();
+    let all = ["train", "--data", "digits", "--backend", cpu(), "--set", &resident_bytes, "--out", out, "--force"];
+    let all = [&all[..], arguments].concat();
     let output = call(folder, &all);
     let said = text(&output.stderr);
     assert_eq!(code(&output), Some(0), "{arguments:?}: {said}");
@@ -280,6 +288,8 @@ fn the_program_saves_a_run_whose_file_is_cut_off_and_says_so_in_one_line() {
     let folder = folder.path();
     let arguments = [
         "train",
+        "--backend",
+        cpu(),
         "--data",
         "digits",
         "--quiet",
@@ -320,7 +330,7 @@ fn the_program_saves_a_run_whose_file_is_cut_off_and_says_so_in_one_line() {
 
 /// A training on `digits` must be refused in one line before anything is written.
 fn refuses(folder: &Path, settings: &[&str], expected: &str) {
-    let all = [&["train", "--quiet", "--data", "digits", "--out", "refused"], settings].concat();
+    let all = [&["train", "--quiet", "--data", "digits", "--backend", cpu(), "--out", "refused"], settings].concat();
     let output = call(folder, &all);
     let error = text(&output.stderr);
     assert_eq!(code(&output), Some(2), "{settings:?}: {error}");
@@ -385,7 +395,7 @@ fn what_cannot_be_streamed_is_refused_with_what_to_do() {
         refuses(folder, &settings, "take --gradient fused");
     }
     let drawn = ["--data", "embedded", "--set", "data.resident_bytes=235199", "--set", "data.train_images=300"];
-    let output = call(folder, &[&["train", "--out", "refused"], &drawn[..]].concat());
+    let output = call(folder, &[&["train", "--backend", cpu(), "--out", "refused"], &drawn[..]].concat());
     let error = text(&output.stderr);
     assert_eq!(code(&output), Some(2), "{error}");
     assert!(error.contains("300 drawn digits take 235200 bytes") && error.contains("--write-idx"), "{error}");
@@ -407,6 +417,8 @@ fn few_rows_of_a_large_file_are_taken_into_memory() {
 fn peak_bytes(folder: &Path, resident_bytes: &str) -> u64 {
     let arguments = [
         "train",
+        "--backend",
+        cpu(),
         "--data",
         "digits",
         "--quiet",
