@@ -31,6 +31,17 @@
 //! - [`softmax_regression`], [`logistic_regression`]: the operation, on Burn's NdArray, Flex and, by CubeCL, on wgpu and CUDA; [`is_on`] tells where
 //! - [`device_steps`]: whole training steps and evaluations on the bytes of images, on a device that CubeCL drives
 
+#![cfg_attr(
+    not(any(feature = "ndarray", feature = "flex", feature = "cube")),
+    allow(
+        unused_imports,
+        unused_macros,
+        unused_variables,
+        dead_code,
+        reason = "without a backend there is nobody to dispatch to"
+    )
+)]
+
 #[cfg(feature = "cube")]
 mod cube;
 #[cfg(any(feature = "ndarray", feature = "flex"))]

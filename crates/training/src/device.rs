@@ -1,13 +1,14 @@
 //! Steps and evaluations by the launches of a device's own kernels, on the bytes of the rows.
 
 use burn::tensor::{DType, Device};
-use chainrule_data::{Split, pixel_value};
+use chainrule_data::Split;
 use chainrule_kernels::Gradient;
 use chainrule_ops::{DeviceSteps, Images, Loss, Problem, Step, device_steps};
 use chainrule_records::{ModelKind, Parameters, Precision, TrainConfig};
 
 use crate::Metrics;
 use crate::engine::{Engine, Evaluated, Failure};
+use crate::examples::scale_and_offset;
 
 /// Parameters on their way down.
 pub(crate) struct Launches {
@@ -20,8 +21,7 @@ pub(crate) struct Launches {
 impl Launches {
     /// `None` where the device has no such kernels.
     pub(crate) fn new(columns: usize, splits: &[Split; 2], config: &TrainConfig, device: &Device) -> Option<Self> {
-        // Of a line two points tell all.
-        let (offset, scale) = (pixel_value(0), (pixel_value(255) - pixel_value(0)) / 255.0);
+        let (scale, offset) = scale_and_offset();
         let problem = Problem {
             loss: match config.model().kind {
                 ModelKind::Logistic => Loss::Logistic,

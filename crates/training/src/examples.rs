@@ -85,9 +85,13 @@ pub fn fused_rows(split: &Split) -> Rows {
 
 /// Pixels of so many lines and columns an image as the fused kernels read them.
 pub(crate) fn kernel_rows(pixels: &[u8], size: [usize; 2], labels: Vec<u32>) -> Rows {
-    // Of a line two points tell all.
-    let (offset, scale) = (pixel_value(0), (pixel_value(255) - pixel_value(0)) / 255.0);
+    let (scale, offset) = scale_and_offset();
     Rows::new(pixels, size, labels, scale, offset)
+}
+
+/// Those of [`pixel_value`]: of a line two points tell all.
+pub(crate) fn scale_and_offset() -> (f64, f64) {
+    ((pixel_value(255) - pixel_value(0)) / 255.0, pixel_value(0))
 }
 
 /// The features of pixels, one after the other, looked up on the device: `[pixels.len()]`.
