@@ -3,7 +3,7 @@ use rayon::prelude::*;
 use crate::isa::Isa;
 use crate::judge::Ask;
 use crate::lanes::Lanes;
-use crate::linear::{By, Found, Parameters, Pass, Update, Which};
+use crate::linear::{By, Found, Parameters, Pass, Rebase, Update, Which};
 use crate::patches::Patches;
 use crate::real::Real;
 use crate::rows::Rows;
@@ -104,7 +104,7 @@ pub struct Fused {
 
 /// Parameters of one float type, in a layout of their own. Behind a pointer so that all of it is compiled in this crate, as optimised as it asks for.
 trait Kernel: Send {
-    fn set(&mut self, weight: &[f64], bias: &[f64]);
+    fn set(&mut self, isa: Isa, weight: &[f64], bias: &[f64]);
 
     fn parameters(&self) -> (Vec<f64>, Vec<f64>);
 
@@ -170,7 +170,7 @@ impl Fused {
             (self.n_features * self.columns, self.columns),
             "a number for each parameter"
         );
-        self.kernel.set(weight, bias);
+        self.kernel.set(self.isa, weight, bias);
     }
 
     /// W, `d * k` numbers with the class running fastest, and b.
@@ -297,17 +297,21 @@ impl<T: Real, const C: usize> Linear<T, C> {
     }
 
     /// Takes on the order in which the rows have their features.
-    fn suit(&mut self, rows: &Rows) {
+    fn suit(&mut self, isa: Isa, rows: &Rows) {
         if self.patches != rows.patches {
             let (weight, bias) = self.parameters();
             self.patches = rows.patches;
             self.found = vec![Found::new(rows.patches, self.model.columns()); self.found.len()];
-            self.set(&weight, &bias);
+            self.set(isa, &weight, &bias);
         }
         if self.offset != rows.offset {
             self.offset = rows.offset;
-            self.parameters.rebase(self.offset, self.model.columns());
+            self.rebase(isa);
         }
+    }
+
+    fn rebase(&mut self, isa: Isa) {
+        isa.run(Rebase { parameters: &mut self.parameters, offset: self.offset, columns: self.model.columns() });
     }
 
     /// Numbers that lie as the weights do, feature by feature with the column running fastest.
@@ -323,7 +327,7 @@ impl<T: Real, const C: usize> Linear<T, C> {
 }
 
 impl<T: Real, const C: usize> Kernel for Linear<T, C> {
-    fn set(&mut self, weight: &[f64], bias: &[f64]) {
+    fn set(&mut self, isa: Isa, weight: &[f64], bias: &[f64]) {
         let (columns, blocks) = (self.model.columns(), self.patches.count());
         // All anew, what fills up too: a training that diverged may have left anything there.
         self.parameters = Parameters::new(self.patches, columns);
@@ -336,7 +340,7 @@ impl<T: Real, const C: usize> Kernel for Linear<T, C> {
         for (bias, &value) in self.parameters.bias.iter_mut().zip(bias) {
             *bias = T::from_f64(value);
         }
-        self.parameters.rebase(self.offset, columns);
+        self.rebase(isa);
     }
 
     fn parameters(&self) -> (Vec<f64>, Vec<f64>) {
@@ -345,7 +349,7 @@ impl<T: Real, const C: usize> Kernel for Linear<T, C> {
     }
 
     fn pass(&mut self, isa: Isa, rows: &Rows, which: Which, ask: Ask) -> (f64, usize) {
-        self.suit(rows);
+        self.suit(isa, rows);
         let (model, parameters) = (self.model, &self.parameters);
         let work = |(part, found): (_, &mut Found<T, C>)| {
             isa.run(Pass { model, rows, which: which.part(part), parameters, ask, found });

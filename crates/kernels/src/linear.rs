@@ -38,16 +38,29 @@ impl<T: Real, const C: usize> Parameters<T, C> {
         let zeros = vec![T::ZERO; sets * C];
         Self { weight: vec![[Lanes::ZERO; C]; sets * blocks], bias: zeros.clone(), base: zeros, is_feature }
     }
+}
 
-    /// Computes [`Parameters::base`] anew.
-    pub(crate) fn rebase(&mut self, offset: f64, columns: usize) {
-        let blocks = self.is_feature.len();
-        for (column, base) in self.base.iter_mut().enumerate().take(columns) {
+/// Computes [`Parameters::base`] anew, rounded as [`Update`] rounds it: parameters that were set are, bit for bit, those that were stepped to.
+pub(crate) struct Rebase<'a, T, const C: usize> {
+    pub(crate) parameters: &'a mut Parameters<T, C>,
+    /// c
+    pub(crate) offset: f64,
+    pub(crate) columns: usize,
+}
+
+impl<T: Real, const C: usize> Task for Rebase<'_, T, C> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<const FMA: bool>(self) {
+        let Self { parameters: Parameters { weight, bias, base, is_feature }, offset, columns } = self;
+        let blocks = is_feature.len();
+        for column in 0..columns {
             let mut sum = Lanes::ZERO;
-            for weight in &self.weight[column / C * blocks..][..blocks] {
+            for weight in &weight[column / C * blocks..][..blocks] {
                 sum.add(&weight[column % C]);
             }
-            *base = T::from_f64(offset).times_plus::<false>(sum.sum(), self.bias[column]);
+            base[column] = T::from_f64(offset).times_plus::<FMA>(sum.sum(), bias[column]);
         }
     }
 }

@@ -79,3 +79,26 @@ fn every_path_computes_what_the_formulas_say() {
         }
     }
 }
+
+#[test]
+fn parameters_that_are_set_are_those_that_were_stepped_to_bit_for_bit() {
+    let step = Step { learning_rate: 0.3, l2: 0.05, penalize_bias: true };
+    let ([n, height, width], d) = ([40, 5, 7], 35);
+    let bytes: Vec<u8> = noise(1, n * d).iter().map(|x| (255.0 * x).max(0.0) as u8).collect();
+    let labels: Vec<u32> = (0..n).map(|row| (row % 3) as u32).collect();
+    let rows = Rows::new(&bytes, [height, width], labels, 1.0 / 127.5, -0.3);
+    let all: Vec<usize> = (0..n).collect();
+    for isa in Isa::available() {
+        for float in [Float::F32, Float::F64] {
+            let fresh = || Fused::new(Model::Softmax { n_classes: 3 }, d, float, 1, isa);
+            let mut stepped = fresh();
+            for i in 0..20 {
+                stepped.step(&rows, &all[i..i + 20], step);
+                let (w, b) = stepped.parameters();
+                let mut set = fresh();
+                set.set(&w, &b);
+                assert_eq!(set.evaluate(&rows).loss, stepped.evaluate(&rows).loss, "{isa} {float:?}, step {i}");
+            }
+        }
+    }
+}
