@@ -84,7 +84,7 @@ fn refuses(folder: &Path, arguments: &[&str], expected: &str) {
     assert_eq!((out.as_str(), files_below(folder)), ("", before), "{arguments:?}");
 }
 
-fn files_below(folder: &Path) -> Vec<std::path::PathBuf> {
+pub(crate) fn files_below(folder: &Path) -> Vec<std::path::PathBuf> {
     let mut files = Vec::new();
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();

@@ -160,6 +160,7 @@ fn run(
         final_metrics: last,
         weight_norm: WeightNorms { frobenius: frobenius_squared.sqrt(), frobenius_squared, spectral },
         seconds: Seconds::default(),
+        files: BTreeMap::new(),
     };
     let manifest = Manifest {
         versions: Versions {
@@ -171,6 +172,8 @@ fn run(
         backend: "none".into(),
         device: "none".into(),
         platform: "none".into(),
+        instructions: "none".into(),
+        threads: 1,
         data_source: "made up".into(),
         data_files: vec![DataFile { name: "none".into(), sha256: "0".into() }],
         seed: 0,

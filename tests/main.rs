@@ -21,6 +21,7 @@
 //! - `page`: the report's page in a browser
 //! - `reproduce`: the command that makes the runs and writes the report
 //! - `stream`: training on images that stay in their file
+//! - `resume`: runs that were killed, interrupted, damaged or left without a disk
 //! - `command`: the program as a person or a script calls it
 //! - `made_up`: runs that nobody made, for `report` and `page`
 //! - `support`: what they share
@@ -48,6 +49,7 @@ mod protocol;
 mod remote;
 mod report;
 mod reproduce;
+mod resume;
 mod stream;
 mod support;
 mod training;

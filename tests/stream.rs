@@ -8,7 +8,6 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use chainrule::backend::Backend;
 use chainrule_data::idx::{IdxImages, write_images, write_labels};
 use chainrule_data::{Counts, Data, DataError, Request, digits, find_within, mnist};
 use chainrule_models::SoftmaxRegressionConfig;
@@ -19,7 +18,7 @@ use flate2::write::GzEncoder;
 use tempfile::TempDir;
 
 use crate::command::{call, code, command, folder, text};
-use crate::support::{device, experiment, skip};
+use crate::support::{cpu, device, experiment, skip};
 
 /// Where a folder's images and labels lie: training images, training labels, validation images, validation labels.
 fn files(folder: &Path) -> [PathBuf; 4] {
@@ -46,12 +45,6 @@ fn read_history(run: &Path) -> History {
 
 fn read_summary(run: &Path) -> Summary {
     serde_json::from_slice(&std::fs::read(run.join("summary.json")).unwrap()).unwrap()
-}
-
-/// A backend whose fused kernels read files: a GPU has its rows in memory, and comes first where a build has one.
-fn cpu() -> &'static str {
-    let cpu = [Backend::Flex, Backend::Ndarray].into_iter().find(Backend::is_built);
-    cpu.expect("these tests need a build with flex or ndarray").name()
 }
 
 /// Trains on `digits`, with so many bytes in memory, into a folder of that name; gives what was said.

@@ -10,7 +10,7 @@ use chainrule::backend::Backend;
 use chainrule_data::{BatchOrder, Data, Shuffle, Split};
 use chainrule_gradcheck::f64_works;
 use chainrule_models::{Classifier, Gradient, LogisticRegressionConfig, SoftmaxRegressionConfig, to_precision};
-use chainrule_records::{FinalMetrics, GradientSource, History, ModelKind, Precision, TrainConfig};
+use chainrule_records::{Certificate, FinalMetrics, GradientSource, History, ModelKind, Precision, TrainConfig};
 use chainrule_training::{
     Ending, Examples, Expansion, Observer, Trained, fused_rows, label_order, train, train_fused, train_on_device,
 };
@@ -25,6 +25,12 @@ pub(crate) fn devices() -> Vec<Device> {
 /// The first device of this build, for what is the same on all.
 pub(crate) fn device() -> Device {
     devices().remove(0)
+}
+
+/// A CPU's backend, for what a GPU does otherwise, which comes first where a build has one.
+pub(crate) fn cpu() -> &'static str {
+    let cpu = [Backend::Flex, Backend::Ndarray].into_iter().find(Backend::is_built);
+    cpu.expect("these tests need a build with flex or ndarray").name()
 }
 
 /// Every device of this build with every precision that it has.
@@ -163,6 +169,7 @@ pub(crate) struct Fit {
     pub(crate) steps: usize,
     pub(crate) best: Option<(usize, f64)>,
     pub(crate) final_metrics: FinalMetrics,
+    pub(crate) certificate: Option<Certificate>,
     pub(crate) weight: Vec<f64>,
     pub(crate) bias: Vec<f64>,
 }
@@ -218,6 +225,7 @@ fn into_fit<M: Classifier>(trained: Trained<M>) -> Fit {
         steps: trained.steps,
         best: trained.best,
         final_metrics: trained.final_metrics,
+        certificate: trained.certificate,
     }
 }
 

@@ -1,5 +1,7 @@
 //! From the command line to what a run needs: a checked config, a device, data.
 
+use std::path::PathBuf;
+
 use anyhow::Result;
 use chainrule_data::Counts;
 use chainrule_records::TrainConfig;
@@ -7,9 +9,11 @@ use clap::ValueEnum;
 
 use crate::options::{Choices, TrainOptions};
 
-/// The experiment that the options describe: its file, then what the command line chose otherwise.
+/// The experiment that the options describe: its file, then what the command line chose otherwise. A run that goes on has a file of its own.
 pub(crate) fn config(options: &TrainOptions) -> Result<TrainConfig> {
-    Ok(TrainConfig::read(&options.config, &overrides(&options.choices))?)
+    let of_run = options.resume.as_ref().map(|run| run.join("config.toml"));
+    let path = options.config.clone().or(of_run).unwrap_or_else(|| PathBuf::from("configs/softmax.toml"));
+    Ok(TrainConfig::read(&path, &overrides(&options.choices))?)
 }
 
 /// `--set` in order, then the options that have names.

@@ -4,6 +4,7 @@
 
 pub mod backend;
 mod backends;
+mod checkpoints;
 mod data;
 mod experiment;
 mod gradcheck;

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::backend::Backend;
+use crate::checkpoints::Every;
 
 /// Trains the two linear classifiers whose gradients everyone derives by hand once, on those gradients or on Burn's autodiff.
 #[derive(Debug, Parser)]
@@ -22,6 +23,7 @@ Examples:
   chainrule train
   chainrule train configs/logistic.toml --gradient autodiff --precision f64
   chainrule train configs/softmax.toml --set objective.l2=0.1 --set descent.epochs=10 --out runs/penalised
+  chainrule train --resume runs/softmax-1
   chainrule train --data embedded --quiet --json | jq .final.validation_accuracy")]
     Train(TrainOptions),
     /// Show where the data is and whether it is MNIST; fetch it, or write the embedded digits as IDX files.
@@ -67,9 +69,9 @@ Examples:
 
 #[derive(Args, Debug)]
 pub(crate) struct TrainOptions {
-    /// The experiment.
-    #[arg(value_name = "CONFIG", default_value = "configs/softmax.toml")]
-    pub(crate) config: PathBuf,
+    /// The experiment [default: configs/softmax.toml].
+    #[arg(value_name = "CONFIG")]
+    pub(crate) config: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) choices: Choices,
     /// Where it runs: cuda, wgpu, flex, ndarray or remote:HOST:PORT [default: the first in this build of the local ones].
@@ -84,6 +86,13 @@ pub(crate) struct TrainOptions {
     /// Replace the run that lies in --out.
     #[arg(long, requires = "out")]
     pub(crate) force: bool,
+    /// Go on with a run that was interrupted or killed, from its last checkpoint. It ends as if nothing had happened, bit for bit, and is refused where config,
+    /// data, code or machine are others.
+    #[arg(long, value_name = "RUN", conflicts_with_all = ["out", "force"])]
+    pub(crate) resume: Option<PathBuf>,
+    /// Write a checkpoint every so many steps (500) or seconds (30s), or never [default: 10s]. Ctrl-C always writes one.
+    #[arg(long, value_name = "N")]
+    pub(crate) checkpoint_every: Option<Every>,
     #[command(flatten)]
     pub(crate) output: Output,
 }

@@ -1,9 +1,8 @@
 //! One run from its checked config to the files in its folder: what `train` does once, and `reproduce` many times.
 
+use std::collections::BTreeMap;
 use std::num::NonZero;
-use std::ops::ControlFlow;
 use std::thread;
-use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail};
 use burn::tensor::Device;
@@ -13,14 +12,15 @@ use chainrule_kernels::Isa;
 use chainrule_models::{Classifier, LogisticRegressionConfig, SoftmaxRegressionConfig, to_precision, weight_norm};
 use chainrule_ops::has_steps;
 use chainrule_records::{
-    DataFile, DataSummary, Evaluation, GradientSource, Manifest, ModelKind, Precision, RunFolder, Seconds, Solver,
-    Summary, TrainConfig, Versions, WeightNorms,
+    DataFile, DataSummary, GradientSource, Manifest, ModelKind, Precision, RunFolder, Seconds, Solver, Summary,
+    TrainConfig, Versions, WeightNorms,
 };
 use chainrule_training::{
-    Bytes, Chosen, DeviceLost, Ending, Expansion, Observer, Prepared, TrainError, Trained, float_type, label_order,
+    Bytes, Chosen, DeviceLost, Ending, Expansion, Prepared, TrainError, Trained, float_type, label_order,
 };
 
 use crate::backend::{self, Backend};
+use crate::checkpoints::Keeper;
 
 /// Where runs happen.
 pub(crate) struct Machine {
@@ -193,6 +193,8 @@ pub(crate) fn manifest(config: &TrainConfig, machine: &Machine, source: &Source)
         backend: machine.backend.to_string(),
         device: format!("{:?}", machine.device),
         platform: format!("{} {}", std::env::consts::OS, std::env::consts::ARCH),
+        instructions: Isa::best().to_string(),
+        threads: machine.threads.get(),
         data_source: source.name.clone(),
         data_files: source.files.clone(),
         seed: config.descent().shuffle.seed,
@@ -202,25 +204,20 @@ pub(crate) fn manifest(config: &TrainConfig, machine: &Machine, source: &Source)
 /// Cargo.toml pins exactly this one; a test compares.
 const BURN_VERSION: &str = "0.22.1";
 
-/// Trains, and writes what came of it into `folder`. `start` is when the run's time began.
-pub(crate) fn run(
-    config: &TrainConfig,
-    machine: &Machine,
-    rows: &Loaded,
-    folder: &RunFolder,
-    start: Instant,
-    observer: &mut dyn Observer,
-) -> Result<(Summary, Ending)> {
+/// Trains, and writes what came of it into the folder whose run `keeper` keeps.
+pub(crate) fn run(machine: &Machine, rows: &Loaded, keeper: &mut Keeper) -> Result<(Summary, Ending)> {
+    let folder = keeper.folder();
+    let config = folder.config();
     let (n_features, precision) = (rows.rows.n_features(), float_type(config.descent().precision));
-    let run = Run { config, machine, rows, folder, start };
+    let run = Run { config, machine, rows, folder };
     match config.model().kind {
         ModelKind::Logistic => {
             let model = LogisticRegressionConfig::new(n_features).init(&machine.device);
-            run.train(to_precision(model, precision), observer)
+            run.train(to_precision(model, precision), keeper)
         }
         ModelKind::Softmax => {
             let model = SoftmaxRegressionConfig::new(n_features, rows.about.classes.len()).init(&machine.device);
-            run.train(to_precision(model, precision), observer)
+            run.train(to_precision(model, precision), keeper)
         }
     }
 }
@@ -231,14 +228,11 @@ struct Run<'a> {
     machine: &'a Machine,
     rows: &'a Loaded,
     folder: &'a RunFolder,
-    start: Instant,
 }
 
 impl Run<'_> {
-    fn train<M: Classifier>(&self, model: M, observer: &mut dyn Observer) -> Result<(Summary, Ending)> {
-        let mut timed = Timed { observer, evaluating_since: None, validation: Duration::ZERO };
-        let descent_start = Instant::now();
-        let trained = self.rows.rows.train(model, self.config, self.machine.threads, &mut timed);
+    fn train<M: Classifier>(&self, model: M, keeper: &mut Keeper) -> Result<(Summary, Ending)> {
+        let trained = self.rows.rows.train(model, self.config, self.machine.threads, keeper);
         let trained = match trained {
             Err(TrainError::DeviceLost(lost)) => {
                 return Err(self.save_what_is_left(
@@ -252,10 +246,8 @@ impl Run<'_> {
             }
             other => other?,
         };
-        let training = descent_start.elapsed().saturating_sub(timed.validation);
-
-        self.folder.write_history(&trained.history)?;
         if let Ending::Diverged { step } = trained.ending {
+            self.folder.write_history(&trained.history)?;
             let try_this = match self.config.descent().solver {
                 Solver::Sgd => format!("a descent.learning_rate below {}", self.config.descent().learning_rate),
                 Solver::Lbfgs => format!("an objective.l2 other than {}", self.config.objective().l2),
@@ -265,9 +257,10 @@ impl Run<'_> {
                 self.folder.path().display()
             );
         }
-        self.folder.write_model(&trained.parameters, self.config.descent().precision)?;
-        let summary = self.summary(&trained, training, timed.validation)?;
-        self.folder.write_summary(&summary)?;
+        let summary = self.summary(&trained, keeper.seconds())?;
+        let summary = self.folder.finish(&trained.history, &trained.parameters, summary).map_err(|error| {
+            anyhow!("{error}; where it can be written again, --resume {} goes on", self.folder.path().display())
+        })?;
         Ok((summary, trained.ending))
     }
 
@@ -276,7 +269,7 @@ impl Run<'_> {
         let save = || -> Result<String> {
             self.folder.write_history(&lost.history)?;
             let Some((step, parameters)) = &lost.parameters else { return Ok(String::new()) };
-            self.folder.write_model(parameters, self.config.descent().precision)?;
+            self.folder.write_model(parameters)?;
             Ok(format!(" and the model of step {step}"))
         };
         match save() {
@@ -289,12 +282,7 @@ impl Run<'_> {
         }
     }
 
-    fn summary<M: Classifier>(
-        &self,
-        trained: &Trained<M>,
-        training: Duration,
-        validation: Duration,
-    ) -> Result<Summary> {
+    fn summary<M: Classifier>(&self, trained: &Trained<M>, seconds: Seconds) -> Result<Summary> {
         let norm = weight_norm(trained.model.linear()).context("the weights are not finite")?;
         let (best_step, best_validation_loss) = trained.best.context("no evaluation was made")?;
         let stop_step = trained.steps.saturating_sub(1);
@@ -324,34 +312,8 @@ impl Run<'_> {
                 frobenius_squared: norm.frobenius_squared,
                 spectral: norm.spectral,
             },
-            seconds: Seconds {
-                total: self.start.elapsed().as_secs_f64(),
-                training: training.as_secs_f64(),
-                validation: validation.as_secs_f64(),
-            },
+            seconds,
+            files: BTreeMap::new(),
         })
-    }
-}
-
-/// Keeps the time of the evaluations for an observer.
-struct Timed<'a> {
-    observer: &'a mut dyn Observer,
-    evaluating_since: Option<Instant>,
-    validation: Duration,
-}
-
-impl Observer for Timed<'_> {
-    fn step_taken(&mut self, step: usize) -> ControlFlow<()> {
-        self.observer.step_taken(step)
-    }
-
-    fn evaluation_begins(&mut self) {
-        self.evaluating_since = Some(Instant::now());
-        self.observer.evaluation_begins();
-    }
-
-    fn evaluation_ends(&mut self, evaluation: &Evaluation) {
-        self.validation += self.evaluating_since.take().map(|since| since.elapsed()).unwrap_or_default();
-        self.observer.evaluation_ends(evaluation);
     }
 }

@@ -4,28 +4,37 @@ use std::num::NonZero;
 use std::path::Path;
 use std::time::Instant;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use chainrule_data::{Request, find_within};
-use chainrule_records::RunFolder;
+use chainrule_records::{Manifest, RunFolder, Summary};
 use chainrule_training::{Ending, most_steps};
 
+use crate::checkpoints::Keeper;
 use crate::options::TrainOptions;
 use crate::progress::{Progress, catch_interrupts};
 use crate::run::{Machine, Rows, Source, all_threads, manifest, run};
 use crate::{exit, experiment, is_watched, print, print_json, say, table};
 
-/// Trains the experiment that the options describe. Everything that can be refused is refused before a file is written.
+/// Trains the experiment that the options describe, or goes on with a run. Everything that can be refused is refused before a file is written.
 pub(crate) fn train(options: &TrainOptions) -> Result<u8> {
     let start = Instant::now();
-    let threads = options.threads.and_then(|threads| NonZero::new(threads.into())).unwrap_or_else(all_threads);
-    let machine = Machine::new(options.backend.as_ref(), threads)?;
-    let config = machine.settle(experiment::config(options)?)?;
-
     let mut tell = |line: &str| {
         if !options.output.quiet {
             say(line);
         }
     };
+    let resumed = options.resume.as_deref().map(RunFolder::open).transpose()?;
+    let machine = machine(options, resumed.as_ref().map(RunFolder::manifest))?;
+    let config = machine.settle(experiment::config(options)?)?;
+    if let Some(folder) = &resumed {
+        // Where the data lies may change; what it is, the manifest says.
+        let differences = config.differences(folder.config()).into_iter().filter(|key| !key.starts_with("data.source"));
+        refuse(folder, &differences.collect::<Vec<_>>())?;
+        if let Some(summary) = finished(folder, &mut tell) {
+            tell(&format!("{} is finished; nothing is left to do", folder.path().display()));
+            return Ok(close(options, folder, &summary));
+        }
+    }
     let request = Request::from(config.data().source.as_str());
     let data = find_within(&request, experiment::digits_to_draw(&config), config.data().resident_bytes, &mut tell)?;
     let source = Source::new(&data);
@@ -35,12 +44,15 @@ pub(crate) fn train(options: &TrainOptions) -> Result<u8> {
     let about = rows.about().clone();
     let steps = most_steps(&config, about.train)?;
 
-    let folder = match &options.out {
-        Some(out) => RunFolder::create(out, options.force)?,
-        None => RunFolder::create_numbered(Path::new("runs"), config.experiment())?,
+    let manifest = manifest(&config, &machine, &source);
+    let folder = match (resumed, &options.out) {
+        (Some(folder), _) => {
+            refuse(&folder, &folder.manifest().differences(&manifest))?;
+            folder
+        }
+        (None, Some(out)) => RunFolder::create(out, options.force, &config, &manifest)?,
+        (None, None) => RunFolder::create_numbered(Path::new("runs"), &config, &manifest)?,
     };
-    folder.write_config(&config)?;
-    folder.write_manifest(&manifest(&config, &machine, &source))?;
     tell(&format!("data: {}, {} training and {} validation rows", about.source, about.train, about.validation));
 
     catch_interrupts();
@@ -49,19 +61,64 @@ pub(crate) fn train(options: &TrainOptions) -> Result<u8> {
         tell(&kernels);
     }
     let mut progress = Progress::new(steps, !options.output.quiet && is_watched());
-    let result = run(&config, &machine, &rows, &folder, start, &mut progress);
+    let every = options.checkpoint_every.unwrap_or_default();
+    let result = Keeper::new(&mut progress, &folder, every, start, &mut tell)
+        .and_then(|mut keeper| run(&machine, &rows, &mut keeper));
     progress.finish();
     let (summary, ending) = result?;
-
-    if options.output.json {
-        print_json(&summary);
-    } else {
-        print(&table::closing(&summary, folder.path()));
+    if ending == Ending::Interrupted {
+        tell(&format!("interrupted; --resume {} goes on", folder.path().display()));
     }
-    Ok(match ending {
-        Ending::Interrupted => exit::INTERRUPTED,
-        // A minimum was asked for, and what was found is not proven to be one.
-        _ if summary.certificate.is_some_and(|certificate| !certificate.holds()) => exit::CHECK,
-        _ => exit::DONE,
-    })
+    Ok(close(options, &folder, &summary))
+}
+
+/// Where a new run is made, or where one goes on: as it was made, unless the options say otherwise.
+fn machine(options: &TrainOptions, made: Option<&Manifest>) -> Result<Machine> {
+    let named = options.threads.map(usize::from).or(made.map(|made| made.threads));
+    let threads = named.and_then(NonZero::new).unwrap_or_else(all_threads);
+    let backend = match (&options.backend, made) {
+        (None, Some(made)) => Some(made.backend.parse().map_err(anyhow::Error::msg)?),
+        (backend, _) => backend.clone(),
+    };
+    Machine::new(backend.as_ref(), threads)
+}
+
+/// Refuses to go on with a run that would come to something else here.
+fn refuse(folder: &RunFolder, differences: &[String]) -> Result<()> {
+    if differences.is_empty() {
+        return Ok(());
+    }
+    bail!(
+        "--resume {}: it would not go on as it began: {}; go on where all is as it was, or train anew",
+        folder.path().display(),
+        differences.join("; ")
+    )
+}
+
+/// The summary of a run that came to its end and is whole.
+fn finished(folder: &RunFolder, tell: &mut dyn FnMut(&str)) -> Option<Summary> {
+    match RunFolder::read(folder.path()) {
+        Ok(files) => Some(files.summary).filter(|summary| !summary.interrupted),
+        Err(error) => {
+            // Only what was finished can be damaged.
+            if folder.has_summary() {
+                tell(&format!("{error}; it is made again"));
+            }
+            None
+        }
+    }
+}
+
+/// Prints a run's result; gives the exit code.
+fn close(options: &TrainOptions, folder: &RunFolder, summary: &Summary) -> u8 {
+    if options.output.json {
+        print_json(summary);
+    } else {
+        print(&table::closing(summary, folder.path()));
+    }
+    if summary.interrupted {
+        return exit::INTERRUPTED;
+    }
+    // A minimum was asked for, and what was found may not be proven to be one.
+    if summary.certificate.is_some_and(|certificate| !certificate.holds()) { exit::CHECK } else { exit::DONE }
 }

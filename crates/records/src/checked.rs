@@ -1,7 +1,7 @@
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
-use toml::Table;
+use toml::{Table, Value};
 
 use crate::config::{
     ConfigError, DataConfig, DescentConfig, EarlyStoppingConfig, Generator, GradientSource, ModelConfig, ModelKind,
@@ -106,6 +106,17 @@ impl TrainConfig {
     /// The experiment with every key, as it is kept in the run folder. It parses to itself.
     pub fn to_toml(&self) -> String {
         toml::to_string(self).expect("strings, numbers and lists are all that a config holds")
+    }
+
+    /// The keys in which another differs, each with both values.
+    pub fn differences(&self, other: &Self) -> Vec<String> {
+        let [own, others] = [self, other].map(|config| toml::from_str::<Table>(&config.to_toml()).expect("TOML"));
+        let differing = keys::KEYS.into_iter().filter_map(|key| {
+            let [own, other] = [&own, &others].map(|table| keys::get(table, key));
+            let text = |value: Option<&Value>| value.map_or_else(|| "absent".to_owned(), ToString::to_string);
+            (own != other).then(|| format!("{key} = {}, not {}", text(own), text(other)))
+        });
+        differing.collect()
     }
 
     /// The same with its gradients from elsewhere.

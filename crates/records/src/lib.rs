@@ -7,16 +7,19 @@
 //! - [`Parameters`]: what came of it
 //! - [`Certificate`]: how near to the minimum they are, where that is proven
 //! - [`Manifest`]: what it ran on
-//! - [`RunFolder`]: these on disk, each file whole or absent
+//! - [`RunFolder`]: these on disk, each file whole or absent, with checkpoints of a run that goes on
 //! - [`GradientChecks`]: what a gradient check found
 
 mod certificate;
 mod checked;
+mod checkpoints;
 mod checks;
+mod checksum;
 mod config;
 mod early_stopping;
 mod history;
 mod keys;
+mod lock;
 mod manifest;
 mod parameters;
 mod run_folder;

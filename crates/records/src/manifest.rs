@@ -1,3 +1,5 @@
+use std::fmt::{self, Display, Formatter};
+
 use serde::{Deserialize, Serialize};
 
 /// What a run ran on, so that every number in it can be traced: `manifest.json`.
@@ -11,12 +13,51 @@ pub struct Manifest {
     pub device: String,
     /// Operating system and processor architecture.
     pub platform: String,
+    /// The vector instructions that the fused kernels take there.
+    #[serde(default)]
+    pub instructions: String,
+    /// Threads of the fused kernels.
+    #[serde(default)]
+    pub threads: usize,
     /// Where the data came from.
     pub data_source: String,
     /// The four files and their checksums.
     pub data_files: Vec<DataFile>,
     /// The seed of the shuffle.
     pub seed: u64,
+}
+
+impl Manifest {
+    /// In what else a run could come to other numbers than this one, `other` being where it would go on: one part of a sentence each, naming both. The git
+    /// revision is not asked, since a revision may change nothing that is computed, nor where the data lies.
+    pub fn differences(&self, other: &Self) -> Vec<String> {
+        let (made, here) = (&self.versions, &other.versions);
+        let code = |versions: &Versions| {
+            let Versions { chainrule, source, git_revision, .. } = versions;
+            format!("chainrule {chainrule} (sources {source}, git {git_revision})")
+        };
+        let is_other_code = (&made.chainrule, &made.source) != (&here.chainrule, &here.source);
+        let mut differences = Vec::new();
+        let mut compare = |what: &str, made: String, here: String| {
+            if made != here {
+                differences.push(format!("{what} {made}, here {here}"));
+            }
+        };
+        if is_other_code {
+            compare("code:", code(made), code(here));
+        }
+        compare("Burn", made.burn.clone(), here.burn.clone());
+        compare("backend", self.backend.clone(), other.backend.clone());
+        compare("device", self.device.clone(), other.device.clone());
+        compare("platform", self.platform.clone(), other.platform.clone());
+        compare("instructions", self.instructions.clone(), other.instructions.clone());
+        compare("threads", self.threads.to_string(), other.threads.to_string());
+        let name = |files: &[DataFile], i: usize| files.get(i).map_or_else(|| "none".to_owned(), DataFile::to_string);
+        for i in 0..self.data_files.len().max(other.data_files.len()) {
+            compare("data:", name(&self.data_files, i), name(&other.data_files, i));
+        }
+        differences
+    }
 }
 
 /// What was built.
@@ -39,4 +80,10 @@ pub struct DataFile {
     pub name: String,
     /// SHA-256 of its decompressed bytes.
     pub sha256: String,
+}
+
+impl Display for DataFile {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        write!(f, "{} with SHA-256 {}", self.name, self.sha256)
+    }
 }

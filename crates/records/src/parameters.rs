@@ -1,10 +1,11 @@
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
+use serde::{Deserialize, Serialize};
 
 use crate::Precision;
 
 /// The parameters of a linear model, as `model.safetensors` keeps them.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Parameters {
     /// Features, d.
     pub n_features: usize,
@@ -20,6 +21,12 @@ impl Parameters {
     /// The weights of one class, feature by feature.
     pub fn of_class(&self, class: usize) -> Vec<f64> {
         self.weight.iter().skip(class).step_by(self.n_classes).copied().collect()
+    }
+
+    /// Whether they are `[d, k]` and as many as that takes.
+    pub fn has_shape(&self, [d, k]: [usize; 2]) -> bool {
+        let counts = (self.weight.len(), self.bias.len());
+        [self.n_features, self.n_classes] == [d, k] && counts == (d * k, k)
     }
 
     /// A file with `linear.weight` `[d, k]` and `linear.bias` `[k]`: what Burn's own store reads into the module. The same parameters

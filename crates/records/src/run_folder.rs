@@ -5,7 +5,9 @@ use atomic_write_file::AtomicWriteFile;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::{History, Manifest, Parameters, Precision, Summary, TrainConfig};
+use crate::checksum::sha256;
+use crate::lock::{LOCK, Lock};
+use crate::{History, Manifest, Parameters, Summary, TrainConfig, checkpoints};
 
 /// What can go wrong with a run folder.
 #[derive(Debug, thiserror::Error)]
@@ -13,7 +15,15 @@ pub enum RunError {
     /// There is something in it already.
     #[error("{} exists already; name another folder with --out, or add --force to replace the run in it", .0.display())]
     Exists(PathBuf),
-    /// It is no finished run.
+    /// Another process writes into it.
+    #[error("{}: {holder} has this run; wait until it ends, or name another folder", .folder.display())]
+    Busy {
+        /// The folder.
+        folder: PathBuf,
+        /// The process.
+        holder: String,
+    },
+    /// It is no run, or not a whole one.
     #[error("{}: {problem}", .path.display())]
     Unfinished {
         /// The file.
@@ -31,55 +41,69 @@ pub enum RunError {
     },
 }
 
-/// A folder for one run's files, each of which appears whole or not at all.
+/// A folder for one run's files, each of which appears whole or not at all. Only one process at a time has it.
 #[derive(Debug)]
 pub struct RunFolder {
     path: PathBuf,
+    config: TrainConfig,
+    manifest: Manifest,
+    lock: Lock,
 }
 
-/// The files that a run writes, and that `--force` therefore replaces.
-const FILES: [&str; 5] = ["config.toml", "manifest.json", "history.json", "summary.json", "model.safetensors"];
+/// The files that a run writes, and that `--force` therefore replaces, with its checkpoints.
+const FILES: [&str; 5] = [CONFIG, MANIFEST, HISTORY, MODEL, SUMMARY];
+const CONFIG: &str = "config.toml";
+const MANIFEST: &str = "manifest.json";
+const HISTORY: &str = "history.json";
+const MODEL: &str = "model.safetensors";
+const SUMMARY: &str = "summary.json";
 
 impl RunFolder {
-    /// Makes a folder for a new run.
+    /// Makes a folder for a new run, and writes `config.toml` and `manifest.json`.
     ///
     /// With `replace`, the files of a run that lies there are deleted first, and nothing else is.
     ///
     /// # Errors
-    /// Where something is there and `replace` is not set, or the folder cannot be written.
-    pub fn create(path: &Path, replace: bool) -> Result<Self, RunError> {
+    /// Where something is there and `replace` is not set, another process has the folder, or it cannot be written.
+    pub fn create(path: &Path, replace: bool, config: &TrainConfig, manifest: &Manifest) -> Result<Self, RunError> {
         let error = |problem| RunError::Write { path: path.to_owned(), problem };
-        let is_taken = match std::fs::read_dir(path) {
-            Ok(mut entries) => entries.next().is_some(),
-            Err(problem) if problem.kind() == std::io::ErrorKind::NotFound => false,
-            Err(problem) => return Err(error(problem)),
-        };
-        if is_taken && !replace {
+        std::fs::create_dir_all(path).map_err(error)?;
+        let lock = Lock::take(path)?;
+        sweep(path);
+        let mut others = std::fs::read_dir(path).map_err(error)?.flatten().filter(|entry| entry.file_name() != LOCK);
+        if !replace && others.next().is_some() {
             return Err(RunError::Exists(path.to_owned()));
         }
-        std::fs::create_dir_all(path).map_err(error)?;
         for file in FILES.map(|file| path.join(file)) {
-            match std::fs::remove_file(&file) {
-                Err(problem) if problem.kind() != std::io::ErrorKind::NotFound => {
-                    return Err(RunError::Write { path: file, problem });
-                }
-                _ => {}
-            }
+            removed(std::fs::remove_file(&file), &file)?;
         }
-        Ok(Self { path: path.to_owned() })
+        let checkpoints = path.join(checkpoints::FOLDER);
+        removed(std::fs::remove_dir_all(&checkpoints), &checkpoints)?;
+        let folder = Self { path: path.to_owned(), config: config.clone(), manifest: manifest.clone(), lock };
+        if let Err(error) = folder.write_beginning() {
+            // Half a beginning is of no use to anyone, and in the way of the next try.
+            let _ = std::fs::remove_file(path.join(CONFIG));
+            return Err(error);
+        }
+        Ok(folder)
     }
 
-    /// Makes the first free one of `runs/NAME-1`, `runs/NAME-2`, …
+    /// Makes the first free one of `runs/NAME-1`, `runs/NAME-2`, …, NAME being the experiment's.
     ///
     /// # Errors
     /// Where it cannot be written.
-    pub fn create_numbered(runs: &Path, name: &str) -> Result<Self, RunError> {
+    pub fn create_numbered(runs: &Path, config: &TrainConfig, manifest: &Manifest) -> Result<Self, RunError> {
         std::fs::create_dir_all(runs).map_err(|problem| RunError::Write { path: runs.to_owned(), problem })?;
         for number in 1u64.. {
-            let path = runs.join(format!("{name}-{number}"));
+            let path = runs.join(format!("{}-{number}", config.experiment()));
             // Creating tells atomically who was first, where another run starts at the same moment.
             match std::fs::create_dir(&path) {
-                Ok(()) => return Self::create(&path, false),
+                Ok(()) => {
+                    return Self::create(&path, false, config, manifest).inspect_err(|_| {
+                        // It is empty, unless someone else put something there.
+                        let _ = std::fs::remove_dir(&path);
+                    });
+                }
                 Err(problem) if problem.kind() == std::io::ErrorKind::AlreadyExists => {}
                 Err(problem) => return Err(RunError::Write { path, problem }),
             }
@@ -87,61 +111,134 @@ impl RunFolder {
         unreachable!("there are more numbers than folders")
     }
 
+    /// Takes the folder of a run that was begun, to go on with it.
+    ///
+    /// # Errors
+    /// Where there is none, another process has it, or it cannot be written.
+    pub fn open(path: &Path) -> Result<Self, RunError> {
+        let (config, manifest) = read_beginning(path)?;
+        let lock = Lock::take(path)?;
+        sweep(path);
+        Ok(Self { path: path.to_owned(), config, manifest, lock })
+    }
+
     /// Where it is.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Writes `config.toml`.
-    pub fn write_config(&self, config: &TrainConfig) -> Result<(), RunError> {
-        self.write("config.toml", config.to_toml().as_bytes())
+    /// `config.toml`
+    pub fn config(&self) -> &TrainConfig {
+        &self.config
     }
 
-    /// Writes `manifest.json`.
-    pub fn write_manifest(&self, manifest: &Manifest) -> Result<(), RunError> {
-        self.write_json("manifest.json", manifest)
+    /// `manifest.json`
+    pub fn manifest(&self) -> &Manifest {
+        &self.manifest
     }
 
-    /// Writes `history.json`.
+    /// Moves the folder to its place, in place of what lies there.
+    ///
+    /// # Errors
+    /// Where it cannot be moved.
+    pub fn move_to(mut self, path: &Path) -> Result<(), RunError> {
+        removed(std::fs::remove_dir_all(path), path)?;
+        std::fs::rename(&self.path, path).map_err(|problem| RunError::Write { path: path.to_owned(), problem })?;
+        self.lock.moved_to(path);
+        Ok(())
+    }
+
+    /// Whether a summary lies there, of a run that came to an end or was interrupted.
+    pub fn has_summary(&self) -> bool {
+        self.path.join(SUMMARY).exists()
+    }
+
+    /// Writes `history.json` of a training that has no summary.
     pub fn write_history(&self, history: &History) -> Result<(), RunError> {
-        self.write_json("history.json", history)
+        self.write(HISTORY, &json(history))
     }
 
-    /// Writes `summary.json`.
-    pub fn write_summary(&self, summary: &Summary) -> Result<(), RunError> {
-        self.write_json("summary.json", summary)
+    /// Writes `model.safetensors` of a training that has no summary.
+    pub fn write_model(&self, parameters: &Parameters) -> Result<(), RunError> {
+        self.write(MODEL, &parameters.to_safetensors(self.config.descent().precision))
     }
 
-    /// Writes `model.safetensors`.
-    pub fn write_model(&self, parameters: &Parameters, precision: Precision) -> Result<(), RunError> {
-        self.write("model.safetensors", &parameters.to_safetensors(precision))
+    /// Writes what a training came to, the summary last, which gets the files' checksums.
+    ///
+    /// # Errors
+    /// Where a file cannot be written.
+    pub fn finish(
+        &self,
+        history: &History,
+        parameters: &Parameters,
+        mut summary: Summary,
+    ) -> Result<Summary, RunError> {
+        let files = [
+            (CONFIG, self.config.to_toml().into_bytes()),
+            (MANIFEST, json(&self.manifest)),
+            (HISTORY, json(history)),
+            (MODEL, parameters.to_safetensors(self.config.descent().precision)),
+        ];
+        // That of a run that was interrupted before seals what is no more.
+        let old = self.path.join(SUMMARY);
+        removed(std::fs::remove_file(&old), &old)?;
+        for (name, content) in &files {
+            // Those from before the first step are there, unless someone changed them.
+            if std::fs::read(self.path.join(name)).ok().as_ref() != Some(content) {
+                self.write(name, content)?;
+            }
+        }
+        summary.files = files.map(|(name, content)| (name.to_owned(), sha256(&content))).into();
+        self.write(SUMMARY, &json(&summary))?;
+        Ok(summary)
     }
 
     /// Reads the run that lies in a folder.
     ///
     /// # Errors
-    /// Where a file of it is absent or is not what a run writes.
+    /// Where a file of it is absent, is not what a run writes, or was changed since.
     pub fn read(path: &Path) -> Result<RunFiles, RunError> {
-        let config_path = path.join("config.toml");
-        let config = TrainConfig::read(&config_path, &[])
-            .map_err(|error| RunError::Unfinished { path: config_path, problem: error.to_string() })?;
+        // What is checked is what is read, should another process be writing there.
+        let [config, manifest, history, model, summary] = FILES.map(|name| path.join(name));
+        let summary: Summary = parse_json(&summary, &read(&summary)?)?;
+        let sealed = |path: &Path| {
+            let bytes = read(path)?;
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            match summary.files.get(&*name) {
+                Some(expected) if *expected != sha256(&bytes) => Err(RunError::Unfinished {
+                    path: path.to_owned(),
+                    problem: "it is damaged or was changed: its SHA-256 is not the one in summary.json".to_owned(),
+                }),
+                _ => Ok(bytes),
+            }
+        };
         Ok(RunFiles {
-            config,
-            manifest: read_json(path.join("manifest.json"))?,
-            history: read_json(path.join("history.json"))?,
-            summary: read_json(path.join("summary.json"))?,
-            parameters: read_parameters(path.join("model.safetensors"))?,
+            config: parse_config(&config, &sealed(&config)?)?,
+            manifest: parse_json(&manifest, &sealed(&manifest)?)?,
+            history: parse_json(&history, &sealed(&history)?)?,
+            parameters: Parameters::from_safetensors(&sealed(&model)?)
+                .map_err(|problem| RunError::Unfinished { path: model, problem })?,
+            summary,
         })
     }
 
-    fn write_json(&self, name: &str, value: &impl Serialize) -> Result<(), RunError> {
-        let mut text = serde_json::to_vec_pretty(value).expect("records hold only what JSON can");
-        text.push(b'\n');
-        self.write(name, &text)
+    /// Writes what stands in the folder before the first step.
+    fn write_beginning(&self) -> Result<(), RunError> {
+        write_whole(&self.path.join(CONFIG), self.config.to_toml().as_bytes())?;
+        write_whole(&self.path.join(MANIFEST), &json(&self.manifest))
     }
 
-    fn write(&self, name: &str, content: &[u8]) -> Result<(), RunError> {
-        write_whole(&self.path.join(name), content)
+    /// Writes a file, in a folder made anew where someone took it away meanwhile.
+    pub(crate) fn write(&self, name: &str, content: &[u8]) -> Result<(), RunError> {
+        let path = self.path.join(name);
+        if let Some(folder) = path.parent().filter(|folder| !folder.exists()) {
+            let is_new = !self.path.exists();
+            std::fs::create_dir_all(folder).map_err(|problem| RunError::Write { path: folder.to_owned(), problem })?;
+            if is_new {
+                self.write_beginning()?;
+            }
+        }
+        write_whole(&path, content)
     }
 }
 
@@ -173,16 +270,63 @@ pub fn write_whole(path: &Path, content: &[u8]) -> Result<(), RunError> {
     write().map_err(|problem| RunError::Write { path: path.to_owned(), problem })
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, RunError> {
-    std::fs::read(path).map_err(|error| RunError::Unfinished { path: path.to_owned(), problem: error.to_string() })
+/// It is gone, whether it was there or not.
+fn removed(result: std::io::Result<()>, path: &Path) -> Result<(), RunError> {
+    match result {
+        Err(problem) if problem.kind() != std::io::ErrorKind::NotFound => {
+            Err(RunError::Write { path: path.to_owned(), problem })
+        }
+        _ => Ok(()),
+    }
 }
 
-fn read_parameters(path: PathBuf) -> Result<Parameters, RunError> {
-    let bytes = read(&path)?;
-    Parameters::from_safetensors(&bytes).map_err(|problem| RunError::Unfinished { path, problem })
+/// Deletes what writers that were killed left beside the files of a folder.
+pub(crate) fn sweep(folder: &Path) {
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        // `.NAME.` and six letters or digits, as atomic_write_file names what it writes.
+        let name = entry.file_name();
+        let ours =
+            name.to_str().and_then(|name| name.strip_prefix('.')?.rsplit_once('.')).is_some_and(|(name, rest)| {
+                let is_random = rest.len() == 6 && rest.bytes().all(|byte| byte.is_ascii_alphanumeric());
+                is_random && (FILES.contains(&name) || name.starts_with("step-"))
+            });
+        if ours {
+            let _ = std::fs::remove_file(entry.path());
+        }
+    }
 }
 
-fn read_json<T: DeserializeOwned>(path: PathBuf) -> Result<T, RunError> {
-    let bytes = read(&path)?;
-    serde_json::from_slice(&bytes).map_err(|error| RunError::Unfinished { path, problem: error.to_string() })
+pub(crate) fn read(path: &Path) -> Result<Vec<u8>, RunError> {
+    let read = || {
+        // A pipe would be waited for, and a device read without end.
+        if !std::fs::metadata(path)?.is_file() {
+            return Err(std::io::Error::other("it is no file"));
+        }
+        std::fs::read(path)
+    };
+    read().map_err(|error| RunError::Unfinished { path: path.to_owned(), problem: error.to_string() })
+}
+
+fn read_beginning(folder: &Path) -> Result<(TrainConfig, Manifest), RunError> {
+    let [config, manifest] = [CONFIG, MANIFEST].map(|name| folder.join(name));
+    let begun = (parse_config(&config, &read(&config)?)?, parse_json(&manifest, &read(&manifest)?)?);
+    Ok(begun)
+}
+
+fn parse_config(path: &Path, bytes: &[u8]) -> Result<TrainConfig, RunError> {
+    let text = std::str::from_utf8(bytes).map_err(|error| error.to_string());
+    // Its name in errors is the file's, and the whole path stands before them.
+    let parsed = text.and_then(|text| TrainConfig::parse(CONFIG, text, &[]).map_err(|error| error.to_string()));
+    parsed.map_err(|problem| RunError::Unfinished { path: path.to_owned(), problem })
+}
+
+fn parse_json<T: DeserializeOwned>(path: &Path, bytes: &[u8]) -> Result<T, RunError> {
+    serde_json::from_slice(bytes)
+        .map_err(|error| RunError::Unfinished { path: path.to_owned(), problem: error.to_string() })
+}
+
+fn json(value: &impl Serialize) -> Vec<u8> {
+    let mut text = serde_json::to_vec_pretty(value).expect("records hold only what JSON can");
+    text.push(b'\n');
+    text
 }

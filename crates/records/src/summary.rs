@@ -1,3 +1,5 @@
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{Certificate, GradientSource, ModelKind, Precision};
@@ -51,6 +53,9 @@ pub struct Summary {
     pub weight_norm: WeightNorms,
     /// Wall-clock time.
     pub seconds: Seconds,
+    /// SHA-256 of the run's other files, by name. The summary is written last and seals them.
+    #[serde(default)]
+    pub files: BTreeMap<String, String>,
 }
 
 /// The data of a run.

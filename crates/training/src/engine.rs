@@ -12,9 +12,9 @@ pub(crate) trait Engine: Send {
     /// Training rows.
     fn rows(&self) -> usize;
 
-    /// An epoch begins, whose steps take whole batches of this size from this order, one after the other.
-    fn begin_epoch(&mut self, order: &Arc<Order>, batch_size: usize) -> Result<(), Failure> {
-        let _ = (order, batch_size);
+    /// An epoch begins, whose steps take whole batches of this size from this order, one after the other, but for the first that were `made` before.
+    fn begin_epoch(&mut self, order: &Arc<Order>, batch_size: usize, made: usize) -> Result<(), Failure> {
+        let _ = (order, batch_size, made);
         Ok(())
     }
 

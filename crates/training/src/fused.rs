@@ -112,7 +112,7 @@ fn on_all(
         Source::Resident(rows) => f(fused, rows),
         Source::Streamed(stream) => {
             let n = stream.len();
-            for chunk in stream.chunks(&Arc::new(Order::of_file(n)), n, stream.units_a_chunk(1), threads)? {
+            for chunk in stream.chunks(&Arc::new(Order::of_file(n)), 0..n, stream.units_a_chunk(1), threads)? {
                 f(fused, &chunk?);
             }
         }
@@ -140,11 +140,11 @@ impl Engine for Kernels<'_> {
         self.train.len()
     }
 
-    fn begin_epoch(&mut self, order: &Arc<Order>, batch_size: usize) -> Result<(), Failure> {
+    fn begin_epoch(&mut self, order: &Arc<Order>, batch_size: usize, made: usize) -> Result<(), Failure> {
         // What was read ahead for an epoch that is over goes first.
         self.batches = None;
         if let Source::Streamed(stream) = self.train {
-            self.batches = Some(Batches::new(stream, order, batch_size, self.threads)?);
+            self.batches = Some(Batches::new(stream, order, batch_size, made, self.threads)?);
         }
         Ok(())
     }
@@ -216,12 +216,18 @@ struct Batches {
 }
 
 impl Batches {
-    fn new(stream: &Stream, order: &Arc<Order>, batch_size: usize, threads: usize) -> Result<Self, DataError> {
+    fn new(
+        stream: &Stream,
+        order: &Arc<Order>,
+        batch_size: usize,
+        made: usize,
+        threads: usize,
+    ) -> Result<Self, DataError> {
         let n_batches = order.len() / batch_size;
         let batches_a_chunk = stream.units_a_chunk(batch_size).min(n_batches);
-        let (n_rows, rows_a_chunk) = (n_batches * batch_size, batches_a_chunk * batch_size);
+        let (places, rows_a_chunk) = (made * batch_size..n_batches * batch_size, batches_a_chunk * batch_size);
         Ok(Self {
-            chunks: stream.chunks(order, n_rows, rows_a_chunk, threads)?,
+            chunks: stream.chunks(order, places, rows_a_chunk, threads)?,
             current: None,
             next: 0..0,
             places: (0..rows_a_chunk).collect(),

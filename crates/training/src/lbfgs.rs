@@ -7,8 +7,10 @@
 use std::collections::VecDeque;
 use std::ops::ControlFlow;
 
+use serde::{Deserialize, Serialize};
+
 /// A point with the function's value and gradient there.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Point {
     pub(crate) x: Vec<f64>,
     pub(crate) value: f64,
@@ -55,45 +57,90 @@ pub(crate) trait Problem {
     fn evaluate(&mut self, x: Vec<f64>) -> Result<Point, Self::Error>;
 
     /// Hears of the start and of every iteration's point, which is the one evaluated last; `Break` ends the iterations.
-    fn arrived(&mut self, at: &Point) -> Result<ControlFlow<()>, Self::Error>;
+    fn arrived(&mut self, state: &State) -> Result<ControlFlow<()>, Self::Error>;
 }
 
-/// Goes down from `start`.
+/// Where the iterations stand between two of them.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct State {
+    pub(crate) at: Point,
+    memory: Memory,
+    idle: Idle,
+    /// Iterations made.
+    iterations: usize,
+}
+
+impl State {
+    fn new(at: Point, memory: usize) -> Self {
+        let idle = Idle { value: at.value, length: norm(&at.gradient), count: 0 };
+        Self { at, memory: Memory { pairs: VecDeque::new(), capacity: memory }, idle, iterations: 0 }
+    }
+
+    fn move_to(&mut self, next: Point) {
+        self.memory.push(&self.at, &next);
+        self.idle.hear(&next);
+        self.at = next;
+        self.iterations += 1;
+    }
+
+    /// Whether it is one of a function of so many numbers.
+    pub(crate) fn has_dimension(&self, n: usize) -> bool {
+        let of_pairs = self.memory.pairs.iter().flat_map(|pair| [&pair.s, &pair.y]);
+        [&self.at.x, &self.at.gradient].into_iter().chain(of_pairs).all(|vector| vector.len() == n)
+    }
+}
+
+/// Where the iterations begin.
+pub(crate) enum Start {
+    /// At a point.
+    At(Vec<f64>),
+    /// Where others ended.
+    From(Box<State>),
+}
+
+/// Goes down.
 ///
 /// # Errors
 /// The problem's own.
-pub(crate) fn minimise<P: Problem>(problem: &mut P, start: Vec<f64>, options: Options) -> Result<End, P::Error> {
-    let mut at = problem.evaluate(start)?;
-    if problem.arrived(&at)?.is_break() {
-        return Ok(End::Told);
-    }
-    let mut memory = Memory { pairs: VecDeque::new(), capacity: options.memory };
-    let mut idle = Idle { value: at.value, length: norm(&at.gradient), count: 0 };
-    for _ in 0..options.iterations {
+pub(crate) fn minimise<P: Problem>(problem: &mut P, start: Start, options: Options) -> Result<End, P::Error> {
+    let mut state = match start {
+        Start::From(state) => *state,
+        Start::At(x) => {
+            let state = State::new(problem.evaluate(x)?, options.memory);
+            if problem.arrived(&state)?.is_break() {
+                return Ok(End::Told);
+            }
+            state
+        }
+    };
+    loop {
+        if state.idle.is_over() {
+            return Ok(End::Rounding);
+        }
+        if state.iterations >= options.iterations {
+            return Ok(End::UsedUp);
+        }
         let next = loop {
+            let (at, memory) = (&state.at, &mut state.memory);
             let direction = memory.direction(&at.gradient);
             // A first step of length 1 at most; afterwards the recursion knows the scale.
             let first = if memory.pairs.is_empty() { (1.0 / norm(&at.gradient)).min(1.0) } else { 1.0 };
-            match line_search(problem, &at, &direction, first, options.noise)? {
+            match line_search(problem, at, &direction, first, options.noise)? {
                 Some(next) => break next,
                 // What the memory holds may be rounding: along the gradient itself there is one more chance.
                 None if !memory.pairs.is_empty() => memory.pairs.clear(),
                 None => return Ok(End::Rounding),
             }
         };
-        memory.push(&at, &next);
-        at = next;
-        if problem.arrived(&at)?.is_break() {
+        state.move_to(next);
+        if problem.arrived(&state)?.is_break() {
             return Ok(End::Told);
         }
-        if idle.is_over(&at) {
-            return Ok(End::Rounding);
-        }
     }
-    Ok(End::UsedUp)
 }
 
 /// The lowest value and the shortest gradient so far, and for how long neither has moved.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Idle {
     value: f64,
     length: f64,
@@ -101,22 +148,27 @@ struct Idle {
 }
 
 impl Idle {
-    fn is_over(&mut self, at: &Point) -> bool {
+    fn hear(&mut self, at: &Point) {
         let length = norm(&at.gradient);
         let is_better = at.value < self.value || length < self.length;
         self.count = if is_better { 0 } else { self.count + 1 };
         self.value = self.value.min(at.value);
         self.length = self.length.min(length);
+    }
+
+    fn is_over(&self) -> bool {
         self.count >= IDLE
     }
 }
 
 /// The last steps and what they did to the gradient.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Memory {
     pairs: VecDeque<Pair>,
     capacity: usize,
 }
 
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Pair {
     /// The step.
     s: Vec<f64>,
@@ -264,7 +316,7 @@ mod tests {
             Ok(Point { x, value, gradient })
         }
 
-        fn arrived(&mut self, at: &Point) -> Result<ControlFlow<()>, ()> {
+        fn arrived(&mut self, State { at, .. }: &State) -> Result<ControlFlow<()>, ()> {
             assert!(at.value.is_finite(), "an iteration ended where the function is no number");
             self.last = Some(at.clone());
             let is_enough = norm(&at.gradient) <= self.enough;
@@ -281,7 +333,7 @@ mod tests {
         enough: f64,
     ) -> (End, Point, usize) {
         let mut problem = Counted { function, evaluations: 0, last: None, enough };
-        let end = minimise(&mut problem, start.to_vec(), options).expect("it has no errors");
+        let end = minimise(&mut problem, Start::At(start.to_vec()), options).expect("it has no errors");
         (end, problem.last.expect("the start at least"), problem.evaluations)
     }
 

@@ -6,6 +6,7 @@
 //! told what happens, and may stop it.
 
 mod bound;
+mod checkpoint;
 mod coordinates;
 mod device;
 mod engine;
@@ -19,6 +20,7 @@ mod stream;
 mod tensors;
 mod train;
 
+pub use checkpoint::Checkpoint;
 pub use examples::{Examples, Expansion, fused_rows, label_order};
 pub use fused::Source;
 pub use observer::Observer;

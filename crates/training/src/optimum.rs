@@ -5,14 +5,15 @@ use std::ops::ControlFlow;
 
 use chainrule_kernels::{Gradient, Model, Rows};
 use chainrule_records::{Certificate, History, ModelKind, Parameters, Precision, SearchEnd, Solver, TrainConfig};
+use serde::{Deserialize, Serialize};
 
-use crate::Observer;
 use crate::bound::{Found, Moments, found};
 use crate::coordinates::Coordinates;
 use crate::engine::{Engine, Failure};
 use crate::fused::{Kernels, Source};
-use crate::lbfgs::{self, End, Options, Point, Problem, norm};
+use crate::lbfgs::{self, End, Options, Point, Problem, Start, State, norm};
 use crate::train::{Ending, TrainError, Walk, lost};
+use crate::{Checkpoint, Observer};
 
 /// What is known after an iteration, or of the start.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -82,32 +83,48 @@ pub fn find_optimum(
     };
     let threads = threads.get();
     let mut engine = Kernels::new(model, Source::Resident(rows), Source::Resident(rows), config, threads);
-    let mut hear = |_: &mut dyn Engine, iterate: &Iterate, at: &Parameters| Ok(hear(iterate, at));
-    let found = chainrule_kernels::with_threads(threads, || search(&mut engine, config, &mut hear));
+    let mut hear = |_: &mut dyn Engine, arrival: Arrival| Ok(hear(&arrival.iterate, arrival.parameters));
+    let found = chainrule_kernels::with_threads(threads, || search(&mut engine, config, None, &mut hear));
     let found = found.map_err(|problem| TrainError::Threads { threads, problem })?;
     let (parameters, certificate) = found.map_err(|failure| lost(failure, History::default(), None))?;
     Ok(Optimum { parameters, certificate })
 }
 
 impl Walk<'_> {
-    /// All iterations, and the evaluations between them.
+    /// All iterations, or those that are left, and the evaluations between them.
     #[expect(clippy::wrong_self_convention, reason = "it is the minimum that it goes to")]
     pub(crate) fn to_the_minimum(
         &mut self,
+        from: Option<SearchState>,
         engine: &mut dyn Engine,
         observer: &mut dyn Observer,
     ) -> Result<Ending, Failure> {
-        let mut before = None;
+        let mut before = from.as_ref().map(|from| from.cross_entropy);
         let mut diverged = None;
-        let interval = self.config.optimum().evaluate_every;
-        let (parameters, certificate) = search(engine, self.config, &mut |engine, iterate, _| {
+        let (interval, tolerance) = (self.config.optimum().evaluate_every, self.config.optimum().tolerance);
+        let (parameters, certificate) = search(engine, self.config, from, &mut |engine, arrival| {
+            let Arrival { iterate, parameters, state } = arrival;
             self.history.train_loss.extend(before.replace(iterate.cross_entropy));
             let Some(step) = iterate.iteration.checked_sub(1) else { return Ok(ControlFlow::Continue(())) };
             self.steps = iterate.iteration;
             if step.is_multiple_of(interval) {
                 diverged = self.evaluate(engine, step, step, observer)?;
+                if diverged.is_some() {
+                    return Ok(ControlFlow::Break(()));
+                }
             }
-            Ok(if diverged.is_some() { ControlFlow::Break(()) } else { observer.step_taken(step) })
+            let flow = observer.step_taken(step);
+            // From where it ends anyway there is nowhere to go on to.
+            if observer.wants_checkpoint(step) && iterate.bound > tolerance {
+                observer.keep(Checkpoint {
+                    steps: self.steps,
+                    parameters: parameters.clone(),
+                    best: None,
+                    history: self.history.clone(),
+                    search: Some(state()),
+                });
+            }
+            Ok(flow)
         })?;
         engine.set(&parameters);
         // The end is always looked at, on the grid or off it.
@@ -127,25 +144,57 @@ impl Walk<'_> {
 }
 
 /// Who hears of the iterations, and may use the engine meanwhile, which is at the parameters that were reached.
-type Hear<'a> = &'a mut dyn FnMut(&mut dyn Engine, &Iterate, &Parameters) -> Result<ControlFlow<()>, Failure>;
+type Hear<'a> = &'a mut dyn FnMut(&mut dyn Engine, Arrival) -> Result<ControlFlow<()>, Failure>;
 
-/// The parameters with the lowest bound, from those of the engine on.
-fn search(engine: &mut dyn Engine, config: &TrainConfig, hear: Hear) -> Result<(Parameters, Certificate), Failure> {
+/// An iteration's end, or the start.
+struct Arrival<'a> {
+    iterate: Iterate,
+    parameters: &'a Parameters,
+    /// Makes what it takes to go on from here.
+    state: &'a dyn Fn() -> SearchState,
+}
+
+/// Where a search stands between two iterations.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct SearchState {
+    descent: Box<State>,
+    /// Of all training rows, at the last iteration's parameters.
+    cross_entropy: f64,
+    best: Place,
+    gradients: usize,
+    arrivals: usize,
+    /// Whether the bound was asked in f64 already, and its moments counted.
+    has_moments_in_f64: bool,
+}
+
+impl SearchState {
+    /// Whether it is one of parameters of this shape.
+    pub(crate) fn fits(&self, [d, k]: [usize; 2]) -> bool {
+        self.descent.has_dimension(d * k + k) && self.best.parameters.has_shape([d, k])
+    }
+}
+
+/// The parameters with the lowest bound, from those of the engine on, or from where a search was ended.
+fn search(
+    engine: &mut dyn Engine,
+    config: &TrainConfig,
+    from: Option<SearchState>,
+    hear: Hear,
+) -> Result<(Parameters, Certificate), Failure> {
     let start = engine.parameters()?;
+    let shape = [start.n_features, start.n_classes];
     let mut gradients = 0;
-    let moments = Moments::new([start.n_features, start.n_classes], &mut |at| {
+    let moments = Moments::new(shape, &mut |at| {
         engine.set(at);
         gradients += 1;
         engine.gradient_of_all()
     })?;
     let coordinates = Coordinates::new(moments.mean.clone(), config.objective().penalize_bias);
-    let from = coordinates.of(&start);
     let mut search = Search {
         engine,
         config,
         moments,
         moments_in_f64: None,
-        coordinates,
         n_classes: start.n_classes,
         hear,
         gradients,
@@ -153,6 +202,20 @@ fn search(engine: &mut dyn Engine, config: &TrainConfig, hear: Hear) -> Result<(
         at: None,
         best: None,
         told: None,
+        coordinates,
+    };
+    let begin = match from {
+        None => Start::At(search.coordinates.of(&start)),
+        Some(from) => {
+            if from.has_moments_in_f64 {
+                search.moments_in_f64 = Some(search.moments_in_f64(shape)?);
+            }
+            // The two gradients that the moments took just now were counted then.
+            search.gradients = from.gradients;
+            search.arrivals = from.arrivals;
+            search.best = Some(from.best);
+            Start::From(from.descent)
+        }
     };
     let options = Options {
         memory: config.optimum().memory,
@@ -162,7 +225,7 @@ fn search(engine: &mut dyn Engine, config: &TrainConfig, hear: Hear) -> Result<(
             Precision::F64 => 1e-12,
         },
     };
-    let end = lbfgs::minimise(&mut search, from, options)?;
+    let end = lbfgs::minimise(&mut search, begin, options)?;
     let ended = match (search.told, end) {
         (Some(told), _) => told,
         (None, End::UsedUp) => SearchEnd::IterationsUsedUp,
@@ -193,7 +256,7 @@ struct Search<'a> {
 }
 
 /// Parameters, and what is known there.
-#[derive(Clone)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Place {
     parameters: Parameters,
     cross_entropy: f64,
@@ -215,12 +278,15 @@ impl Search<'_> {
         let cost = cost?;
         self.gradients += 1;
         if self.moments_in_f64.is_none() && !self.config.objective().penalize_bias {
-            let shape = [place.parameters.n_features, self.n_classes];
-            let mut gradient = |at: &Parameters| self.engine.gradient_in_f64(at).expect("it had one just now");
-            self.moments_in_f64 = Some(Moments::new(shape, &mut gradient)?);
+            self.moments_in_f64 = Some(self.moments_in_f64([place.parameters.n_features, self.n_classes])?);
             self.gradients += 2;
         }
         Ok(self.place(place.parameters, cost, self.moments_in_f64.as_ref().unwrap_or(&self.moments)).0)
+    }
+
+    /// The means that the bound is made of, as f64 sees them.
+    fn moments_in_f64(&mut self, shape: [usize; 2]) -> Result<Moments, Failure> {
+        Moments::new(shape, &mut |at| self.engine.gradient_in_f64(at).expect("an engine that had f64 before"))
     }
 
     fn certify(mut self, ended: SearchEnd) -> Result<(Parameters, Certificate), Failure> {
@@ -265,13 +331,12 @@ impl Problem for Search<'_> {
         Ok(point)
     }
 
-    fn arrived(&mut self, _: &Point) -> Result<ControlFlow<()>, Failure> {
+    fn arrived(&mut self, descent: &State) -> Result<ControlFlow<()>, Failure> {
         let mut place = self.at.clone().expect("a point was computed");
         let tolerance = self.config.optimum().tolerance;
         if place.bound <= tolerance {
             place = self.in_f64(place)?;
         }
-        let is_reached = place.bound <= tolerance;
         let iterate = Iterate {
             iteration: self.arrivals,
             gradients: self.gradients,
@@ -281,11 +346,22 @@ impl Problem for Search<'_> {
             bound: place.bound,
         };
         self.arrivals += 1;
-        let is_stopped = (self.hear)(&mut *self.engine, &iterate, &place.parameters)?.is_break();
-        if self.best.as_ref().is_none_or(|best| place.bound < best.bound) {
-            self.best = Some(place);
-        }
-        self.told = match (is_reached, is_stopped) {
+        let best = match self.best.take() {
+            Some(best) if place.bound.is_nan() || best.bound <= place.bound => best,
+            _ => place.clone(),
+        };
+        let state = || SearchState {
+            descent: Box::new(descent.clone()),
+            cross_entropy: iterate.cross_entropy,
+            best: best.clone(),
+            gradients: iterate.gradients,
+            arrivals: self.arrivals,
+            has_moments_in_f64: self.moments_in_f64.is_some(),
+        };
+        let arrival = Arrival { iterate, parameters: &place.parameters, state: &state };
+        let is_stopped = (self.hear)(&mut *self.engine, arrival)?.is_break();
+        self.best = Some(best);
+        self.told = match (place.bound <= tolerance, is_stopped) {
             (true, _) => Some(SearchEnd::Converged),
             (false, true) => Some(SearchEnd::Interrupted),
             (false, false) => return Ok(ControlFlow::Continue(())),

@@ -1,5 +1,6 @@
 //! Rows that are too many for memory, read and prepared chunk by chunk while the chunk before is computed with.
 
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -50,7 +51,7 @@ impl Stream {
         (CHUNK / self.n_features().saturating_mul(unit).max(1)).max(1)
     }
 
-    /// The first `n_rows` of `order`, `rows_a_chunk` at a time, read and prepared by so many threads. What is read ahead is at most two chunks a
+    /// The rows at these places of `order`, `rows_a_chunk` at a time, read and prepared by so many threads. What is read ahead is at most two chunks a
     /// thread.
     ///
     /// # Errors
@@ -58,21 +59,24 @@ impl Stream {
     pub fn chunks(
         &self,
         order: &Arc<Order>,
-        n_rows: usize,
+        places: Range<usize>,
         rows_a_chunk: usize,
         threads: usize,
     ) -> Result<Ahead<Result<Rows, DataError>>, DataError> {
+        let Range { start, end } = places;
         let maker = || {
             let (selection, order) = (Arc::clone(&self.selection), Arc::clone(order));
             let mut room = Vec::new();
             move |i: usize| {
-                let places = i * rows_a_chunk..((i + 1) * rows_a_chunk).min(n_rows);
+                let first = start + i * rows_a_chunk;
+                let places = first..(first + rows_a_chunk).min(end);
                 let mut labels = Vec::with_capacity(places.len());
                 let rows = order.range(places).inspect(|&row| labels.push(u32::from(selection.label(row))));
                 selection.read_rows(rows, &mut room)?;
                 Ok(kernel_rows(&room, selection.size(), labels))
             }
         };
-        Ahead::new(n_rows.div_ceil(rows_a_chunk), threads, maker).map_err(|problem| DataError::Thread { problem })
+        Ahead::new((end - start).div_ceil(rows_a_chunk), threads, maker)
+            .map_err(|problem| DataError::Thread { problem })
     }
 }

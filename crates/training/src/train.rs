@@ -13,8 +13,9 @@ use chainrule_records::{
 use crate::device::Launches;
 use crate::engine::{Engine, Evaluated, Failure};
 use crate::fused::{Kernels, Source};
+use crate::optimum::SearchState;
 use crate::tensors::{Tensors, with_parameters};
-use crate::{Examples, Observer};
+use crate::{Checkpoint, Examples, Observer};
 
 /// Why a training gave no model.
 #[derive(Debug, thiserror::Error)]
@@ -40,6 +41,14 @@ pub enum TrainError {
     NoKernels {
         /// The device as it calls itself.
         device: String,
+    },
+    /// The training cannot go on from where it was told to.
+    #[error("the checkpoint of step {steps} is another training's: {problem}")]
+    Checkpoint {
+        /// Its number of steps.
+        steps: usize,
+        /// What does not fit.
+        problem: String,
     },
     /// The device stopped answering.
     #[error("the device stopped answering: {}", .0.reason)]
@@ -251,7 +260,8 @@ fn walk(engine: &mut dyn Engine, config: &TrainConfig, observer: &mut dyn Observ
         last: None,
         certificate: None,
     };
-    match walk.to_its_end(engine, observer) {
+    let from = observer.resumes().map(|from| walk.resume(engine, from)).transpose()?.flatten();
+    match walk.to_its_end(from, engine, observer) {
         Ok((ending, final_metrics, parameters)) => Ok(Walked {
             ending,
             steps: walk.steps,
@@ -309,12 +319,13 @@ impl Walk<'_> {
     #[expect(clippy::wrong_self_convention, reason = "it is the end that it goes to")]
     fn to_its_end(
         &mut self,
+        from: Option<SearchState>,
         engine: &mut dyn Engine,
         observer: &mut dyn Observer,
     ) -> Result<(Ending, FinalMetrics, Parameters), Failure> {
         let mut ending = match self.config.descent().solver {
             Solver::Sgd => self.descend(engine, observer)?,
-            Solver::Lbfgs => self.to_the_minimum(engine, observer)?,
+            Solver::Lbfgs => self.to_the_minimum(from, engine, observer)?,
         };
         if !matches!(ending, Ending::Diverged { .. })
             && let Some(step) = self.read_losses(engine)?
@@ -338,16 +349,49 @@ impl Walk<'_> {
         Ok((ending, metrics, engine.parameters()?))
     }
 
-    /// All steps and evaluations.
+    /// Takes on what a training had come to; gives where its search for the minimum was, if that is what it did.
+    fn resume(&mut self, engine: &mut dyn Engine, from: Checkpoint) -> Result<Option<SearchState>, TrainError> {
+        let own = engine.parameters().map_err(|failure| lost(failure, History::default(), None))?;
+        let shape = [own.n_features, own.n_classes];
+        let Checkpoint { steps, parameters, best, history, search } = from;
+        let problem = if !parameters.has_shape(shape) || best.as_ref().is_some_and(|best| !best.has_shape(shape)) {
+            Some(format!("its parameters are not {} x {}", shape[0], shape[1]))
+        } else if history.train_loss.len() != steps {
+            Some(format!("its history has {} steps", history.train_loss.len()))
+        } else if search.is_some() != (self.config.descent().solver == Solver::Lbfgs) {
+            Some("its descent.solver is another".to_owned())
+        } else if search.as_ref().is_some_and(|search| !search.fits(shape)) {
+            Some("its search has another shape".to_owned())
+        } else {
+            None
+        };
+        if let Some(problem) = problem {
+            return Err(TrainError::Checkpoint { steps, problem });
+        }
+        engine.set(&parameters);
+        for evaluation in &history.evaluations {
+            self.early_stopping.judge(evaluation.step, evaluation.validation_loss);
+        }
+        self.steps = steps;
+        self.history = history;
+        self.best = best;
+        self.last = steps.checked_sub(1).map(|step| (step, parameters));
+        Ok(search)
+    }
+
+    /// All steps and evaluations that are left.
     fn descend(&mut self, engine: &mut dyn Engine, observer: &mut dyn Observer) -> Result<Ending, Failure> {
         let descent = self.config.descent();
+        let steps_per_epoch = engine.rows() / descent.batch_size;
+        let mut made = self.steps % steps_per_epoch;
+        let begun = self.steps / steps_per_epoch;
         let mut order = BatchOrder::new(shuffle(&descent.shuffle));
-        order.skip(descent.shuffle.skip_epochs, engine.rows());
+        order.skip(descent.shuffle.skip_epochs + begun, engine.rows());
         let mut batch = Vec::with_capacity(descent.batch_size);
-        for epoch in 0..descent.epochs {
+        for epoch in begun..descent.epochs {
             let rows = Arc::new(order.next_order(engine.rows()));
-            engine.begin_epoch(&rows, descent.batch_size)?;
-            for first in (0..=rows.len() - descent.batch_size).step_by(descent.batch_size) {
+            engine.begin_epoch(&rows, descent.batch_size, made)?;
+            for first in (made..steps_per_epoch).map(|batch| batch * descent.batch_size) {
                 batch.clear();
                 batch.extend(rows.range(first..first + descent.batch_size));
                 let step = self.steps;
@@ -358,10 +402,24 @@ impl Walk<'_> {
                 {
                     return Ok(ending);
                 }
-                if observer.step_taken(step).is_break() {
+                let flow = observer.step_taken(step);
+                if observer.wants_checkpoint(step) {
+                    if let Some(step) = self.read_losses(engine)? {
+                        return Ok(Ending::Diverged { step });
+                    }
+                    observer.keep(Checkpoint {
+                        steps: self.steps,
+                        parameters: engine.parameters()?,
+                        best: self.best.clone(),
+                        history: self.history.clone(),
+                        search: None,
+                    });
+                }
+                if flow.is_break() {
                     return Ok(Ending::Interrupted);
                 }
             }
+            made = 0;
         }
         Ok(Ending::Completed)
     }

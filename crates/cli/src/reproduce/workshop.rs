@@ -12,14 +12,16 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, anyhow};
 use chainrule_data::{Data, sha256};
 use chainrule_kernels::Isa;
-use chainrule_records::{Evaluation, GradientChecks, RunFolder, TrainConfig, write_whole};
+use chainrule_records::{Evaluation, GradientChecks, RunError, RunFolder, TrainConfig, write_whole};
 use chainrule_report::{PlannedRun, Run, Runs, Start};
 use chainrule_training::{Ending, Observer};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use crate::checkpoints::{Every, Keeper};
 use crate::gradcheck;
 use crate::progress::is_interrupted;
 use crate::run::{Loaded, Machine, Rows, Source, all_threads, manifest, run};
+use crate::say;
 
 /// The seed of the gradient checks that the report tells of.
 const CHECK_SEED: u64 = 0;
@@ -167,25 +169,49 @@ impl<'a> Workshop<'a> {
         }
         let start = Instant::now();
         let rows = self.rows(&config)?;
-        // Made beside its place, since another process may be making the same.
-        let making = self.folder.join(format!(".making-{}-{}", planned.name, std::process::id()));
-        let folder = RunFolder::create(&making, true)?;
-        folder.write_config(&config)?;
-        folder.write_manifest(&manifest(&config, self.machine, self.source))?;
+        // Made beside its place, which is left to what is finished; one that was interrupted goes on.
+        let making = self.folder.join(format!(".making-{}", path.file_name().unwrap_or_default().display()));
+        let Some(folder) = self.begin(&making, &config)? else { return Ok(None) };
+        // Another process may have finished it meanwhile.
+        if let Ok(run) = Run::read(&planned.name, &path) {
+            let _ = std::fs::remove_dir_all(&making);
+            return Ok(Some((run, true)));
+        }
         let mut watch = Watch { name: &planned.name, bar, ended: &self.ended };
-        let (_, ending) = run(&config, self.machine, &rows, &folder, start, &mut watch)?;
+        let mut tell = |line: &str| bar.suspend(|| say(&format!("run {}: {line}", planned.name)));
+        let mut keeper = Keeper::new(&mut watch, &folder, Every::default(), start, &mut tell)?;
+        let (_, ending) = run(self.machine, &rows, &mut keeper)?;
         if ending == Ending::Interrupted {
             return Ok(None);
         }
         let whole = Run::read(&planned.name, &making)?;
-        if Run::read(&planned.name, &path).is_ok() {
-            // The other process was faster.
-            let _ = std::fs::remove_dir_all(&making);
-        } else {
-            let _ = std::fs::remove_dir_all(&path);
-            std::fs::rename(&making, &path).with_context(|| format!("cannot make {}", path.display()))?;
-        }
+        folder.move_to(&path)?;
         Ok(Some((whole, false)))
+    }
+
+    /// The folder of a run to be made, or to go on with; waits for another process that is making the same. Nothing where the person interrupted.
+    fn begin(&self, path: &Path, config: &TrainConfig) -> Result<Option<RunFolder>> {
+        let manifest = manifest(config, self.machine, self.source);
+        loop {
+            let folder = match RunFolder::open(path) {
+                Ok(folder) if folder.config() == config && folder.manifest().differences(&manifest).is_empty() => {
+                    Ok(folder)
+                }
+                Ok(other) => {
+                    drop(other);
+                    RunFolder::create(path, true, config, &manifest)
+                }
+                Err(RunError::Unfinished { .. }) => RunFolder::create(path, true, config, &manifest),
+                Err(error) => Err(error),
+            };
+            match folder {
+                Err(RunError::Busy { .. }) if is_interrupted() || self.ended.load(Ordering::Relaxed) => {
+                    return Ok(None);
+                }
+                Err(RunError::Busy { .. }) => thread::sleep(Duration::from_millis(100)),
+                folder => return Ok(Some(folder?)),
+            }
+        }
     }
 
     /// What names a result: it changes with the config, the data, the code and the machine, whatever is computed from them.

@@ -1,0 +1,192 @@
+//! When a run's checkpoints are written, and what is written beside where the training stands.
+
+use std::num::NonZero;
+use std::ops::ControlFlow;
+use std::str::FromStr;
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, bail};
+use chainrule_records::{Evaluation, RunFolder, Seconds, TrainConfig};
+use chainrule_training::{Checkpoint, Observer};
+use serde::{Deserialize, Serialize};
+
+use crate::say;
+
+/// How often a checkpoint is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Every {
+    /// Only where the training is interrupted.
+    Never,
+    Steps(NonZero<usize>),
+    Time(Duration),
+}
+
+impl Default for Every {
+    /// So seldom that it costs nothing, and so often that nobody minds what is lost.
+    fn default() -> Self {
+        Self::Time(Duration::from_secs(10))
+    }
+}
+
+impl FromStr for Every {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let expected = || "expected steps, as in 500, seconds, as in 30s, or never".to_owned();
+        match text.strip_suffix('s') {
+            _ if text == "never" => Ok(Self::Never),
+            None => text.parse().map(Self::Steps).map_err(|_| expected()),
+            Some(seconds) => {
+                let seconds = seconds.parse().map_err(|_| expected())?;
+                Duration::try_from_secs_f64(seconds).map(Self::Time).map_err(|_| expected())
+            }
+        }
+    }
+}
+
+/// What a checkpoint's file holds.
+#[derive(Serialize, Deserialize)]
+struct Saved {
+    /// The config that came to it.
+    config: String,
+    /// Up to there.
+    seconds: Seconds,
+    checkpoint: Checkpoint,
+}
+
+impl Saved {
+    /// The last one of a folder that is whole, if there is one. Fails where someone changed the folder's config since.
+    fn last(folder: &RunFolder, tell: &mut dyn FnMut(&str)) -> Result<Option<Self>> {
+        let mut is_damaged = false;
+        let last = folder.last_checkpoint(&mut |error| {
+            is_damaged = true;
+            tell(&format!("{error}; the one before is taken"));
+        });
+        let Some((steps, saved)) = last else {
+            if is_damaged {
+                tell("no checkpoint is whole; the run begins anew");
+            }
+            return Ok(None);
+        };
+        let saved: Self = saved;
+        if saved.config != folder.config().to_toml() {
+            let made = TrainConfig::parse("the checkpoint", &saved.config, &[])?;
+            bail!(
+                "{}: its config.toml was changed since the checkpoint of step {steps}: {}; change it back, or train anew",
+                folder.path().display(),
+                folder.config().differences(&made).join(", ")
+            );
+        }
+        tell(&format!("going on from step {steps} of {}", folder.path().display()));
+        Ok(Some(saved))
+    }
+}
+
+/// Watches a training for an observer: keeps the time of its steps and evaluations, and its checkpoints.
+pub(crate) struct Keeper<'a> {
+    observer: &'a mut dyn Observer,
+    folder: &'a RunFolder,
+    every: Every,
+    from: Option<Checkpoint>,
+    /// What the run took until it was ended before.
+    before: Seconds,
+    /// When this process began with it.
+    start: Instant,
+    /// When the first step began.
+    steps_start: Instant,
+    evaluating_since: Option<Instant>,
+    validation: Duration,
+    last_kept: Instant,
+    is_ending: bool,
+    has_complained: bool,
+}
+
+impl<'a> Keeper<'a> {
+    /// Goes on from the folder's last checkpoint that is whole, which `tell` hears, or begins. `start` is when this process began with the run.
+    ///
+    /// # Errors
+    /// Where someone changed the folder's config after the checkpoint.
+    pub(crate) fn new(
+        observer: &'a mut dyn Observer,
+        folder: &'a RunFolder,
+        every: Every,
+        start: Instant,
+        tell: &mut dyn FnMut(&str),
+    ) -> Result<Self> {
+        let from = Saved::last(folder, tell)?;
+        let before = from.as_ref().map_or_else(Seconds::default, |from| from.seconds);
+        let now = Instant::now();
+        Ok(Self {
+            observer,
+            folder,
+            every,
+            from: from.map(|from| from.checkpoint),
+            before,
+            start,
+            steps_start: now,
+            evaluating_since: None,
+            validation: Duration::ZERO,
+            last_kept: now,
+            is_ending: false,
+            has_complained: false,
+        })
+    }
+
+    /// Whose run it is.
+    pub(crate) fn folder(&self) -> &'a RunFolder {
+        self.folder
+    }
+
+    /// What the run took so far.
+    pub(crate) fn seconds(&self) -> Seconds {
+        let training = self.steps_start.elapsed().saturating_sub(self.validation);
+        Seconds {
+            total: self.before.total + self.start.elapsed().as_secs_f64(),
+            training: self.before.training + training.as_secs_f64(),
+            validation: self.before.validation + self.validation.as_secs_f64(),
+        }
+    }
+}
+
+impl Observer for Keeper<'_> {
+    fn resumes(&mut self) -> Option<Checkpoint> {
+        self.from.take()
+    }
+
+    fn step_taken(&mut self, step: usize) -> ControlFlow<()> {
+        let flow = self.observer.step_taken(step);
+        self.is_ending = flow.is_break();
+        flow
+    }
+
+    fn wants_checkpoint(&mut self, step: usize) -> bool {
+        self.is_ending
+            || match self.every {
+                Every::Never => false,
+                Every::Steps(steps) => (step + 1).is_multiple_of(steps.get()),
+                Every::Time(time) => self.last_kept.elapsed() >= time,
+            }
+    }
+
+    fn keep(&mut self, checkpoint: Checkpoint) {
+        let steps = checkpoint.steps();
+        let saved = Saved { config: self.folder.config().to_toml(), seconds: self.seconds(), checkpoint };
+        if let Err(error) = self.folder.write_checkpoint(steps, &saved)
+            && !self.has_complained
+        {
+            say(&format!("warning: no checkpoint of step {steps}: {error}; the training goes on"));
+            self.has_complained = true;
+        }
+        self.last_kept = Instant::now();
+    }
+
+    fn evaluation_begins(&mut self) {
+        self.evaluating_since = Some(Instant::now());
+        self.observer.evaluation_begins();
+    }
+
+    fn evaluation_ends(&mut self, evaluation: &Evaluation) {
+        self.validation += self.evaluating_since.take().map(|since| since.elapsed()).unwrap_or_default();
+        self.observer.evaluation_ends(evaluation);
+    }
+}
