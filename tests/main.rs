@@ -9,7 +9,8 @@
 //! - `properties`: what holds of the models whatever the data
 //! - `files`: IDX and gzip, as they should be and as they should not
 //! - `digits`: the digits drawn by code
-//! - `mnist`: the real files, the cache and the download
+//! - `mnist`: the real files, and burn-dataset's own reader of them
+//! - `download`: MNIST from servers that are slow, broken or hostile, and into the cache
 //! - `order`: the order of the rows, against NumPy's own
 //! - `config`: experiments that can be run and those that cannot
 //! - `training`: the trainer, on small data
@@ -33,6 +34,7 @@ mod command;
 mod config;
 mod derivation;
 mod digits;
+mod download;
 mod files;
 mod gradcheck;
 mod gradients;

@@ -1,7 +1,8 @@
 //! From files to rows: where images come from and in which order training meets them.
 //!
 //! - [`idx`]: the IDX format of MNIST, plain or gzipped, any image size, read with errors and written whole
-//! - [`mnist`]: the four MNIST files, known by checksum; the cache folder shared with burn-dataset; the download
+//! - [`mnist`]: the four MNIST files, known by checksum; the cache folder shared with burn-dataset
+//! - [`download`]: MNIST from a server that is not trusted
 //! - [`digits`]: digits drawn by code, the same bytes on every platform for a seed
 //! - [`Images`]: images and labels, in memory or left in their file, a burn-dataset [`Dataset`](burn_dataset::Dataset)
 //! - [`find`]: which of these a run gets
@@ -14,6 +15,7 @@
 mod ahead;
 mod checksum;
 pub mod digits;
+pub mod download;
 mod error;
 pub mod idx;
 mod image_file;

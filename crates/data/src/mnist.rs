@@ -1,13 +1,8 @@
-//! The four MNIST files: known by checksum, kept in burn-dataset's cache folder, downloaded only whole and verified.
+//! The four MNIST files: known by checksum, kept in burn-dataset's cache folder.
 
-use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
-use flate2::read::GzDecoder;
-
-use crate::idx::write_whole;
-use crate::{DataError, Images, sha256};
+use crate::{DataError, Images};
 
 /// One of the four files of an MNIST-like data set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,13 +45,6 @@ pub const FILES: [File; 4] = [
     },
 ];
 
-/// Where the download comes from unless `CHAINRULE_MNIST_URL` names a mirror; burn-dataset's own source.
-pub const URL: &str = "https://storage.googleapis.com/cvdf-datasets/mnist";
-
-/// How long one file may take in all, and its connection before that. MNIST is 11 MB: past this, no one is coming.
-const FILE_TIMEOUT: Duration = Duration::from_secs(60);
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-
 /// burn-dataset's folder for MNIST, which `MnistDataset` also reads.
 pub fn cache_folder() -> PathBuf {
     let cache = dirs::cache_dir().unwrap_or_else(|| PathBuf::from(".cache"));
@@ -88,39 +76,4 @@ pub(crate) fn read_cache_within(folder: &Path, resident_bytes: u64) -> Result<[I
         }
     }
     Ok(splits)
-}
-
-/// Downloads the four files to `folder`, in the layout of burn-dataset's cache. None is written before all are verified.
-///
-/// # Errors
-/// Where the source cannot be reached in seconds, sends anything but MNIST, or the folder cannot be written.
-pub fn download(url: &str, folder: &Path) -> Result<(), DataError> {
-    let agent = ureq::Agent::from(
-        ureq::Agent::config_builder().timeout_connect(Some(CONNECT_TIMEOUT)).timeout_global(Some(FILE_TIMEOUT)).build(),
-    );
-    let mut contents = Vec::with_capacity(FILES.len());
-    for file in &FILES {
-        let fetched = fetch(&agent, &format!("{}/{}.gz", url.trim_end_matches('/'), file.name), file);
-        contents.push(fetched.map_err(|reason| DataError::NoMnist { reason, folder: folder.to_owned() })?);
-    }
-    for (file, content) in FILES.iter().zip(&contents) {
-        let split = folder.join(file.split);
-        std::fs::create_dir_all(&split).map_err(|problem| DataError::Write { path: split.clone(), problem })?;
-        write_whole(&split.join(file.name), &[content])?;
-    }
-    Ok(())
-}
-
-fn fetch(agent: &ureq::Agent, url: &str, file: &File) -> Result<Vec<u8>, String> {
-    let body = agent.get(url).call().map_err(|error| format!("{url}: {error}"))?.into_body();
-    // One byte more than MNIST's file has tells a longer one, however far it would inflate.
-    let mut content = Vec::new();
-    let inflated = GzDecoder::new(body.into_reader()).take(file.bytes + 1).read_to_end(&mut content);
-    inflated.map_err(|error| format!("{url}: broke off after {} bytes: {error}", content.len()))?;
-    let found = sha256([&content[..]]);
-    if found == file.sha256 {
-        Ok(content)
-    } else {
-        Err(format!("{url}: SHA-256 is {found}, MNIST's is {}", file.sha256))
-    }
 }

@@ -2,7 +2,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::{DataError, Images, Selection, Split, digits, mnist, sha256};
+use crate::{DataError, Images, Selection, Split, digits, download, mnist, sha256};
 
 /// Which data a run asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -202,9 +202,10 @@ fn find_mnist(resident_bytes: u64, tell: &mut dyn FnMut(&str)) -> Result<Data, D
             Err(error) => tell(&format!("the cached MNIST is not whole: {error}")),
         }
     }
-    let url = std::env::var("CHAINRULE_MNIST_URL").unwrap_or_else(|_| mnist::URL.to_owned());
+    let url = std::env::var("CHAINRULE_MNIST_URL").unwrap_or_else(|_| download::URL.to_owned());
+    let limits = download::limits().map_err(|reason| DataError::NoMnist { reason, folder: folder.clone() })?;
     tell(&format!("fetching MNIST (11 MB) from {url}"));
-    mnist::download(&url, &folder)?;
+    download::download(&url, &folder, limits)?;
     Ok(Data::new(Origin::MnistDownload(folder.clone()), mnist::read_cache_within(&folder, resident_bytes)?))
 }
 

@@ -1,0 +1,644 @@
+//! MNIST from servers that are slow, broken or hostile. Whatever one of them does, the download ends within its limits in one sentence, the
+//! cache stays as it was, `--data auto` says so and takes the embedded digits, and `--data mnist` ends with exit code 2.
+
+use std::collections::BTreeMap;
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::channel;
+use std::sync::{Arc, LazyLock};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use chainrule_data::download::{LIMITS, Limits, download};
+use chainrule_data::mnist::{FILES, read_cache};
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::command::{code, command, text};
+use crate::support::mnist;
+
+/// Past this a test fails instead of hanging; no limit that is tested comes near.
+const WATCH_DOG: Duration = Duration::from_secs(150);
+
+/// What a server may get rid of before it notices that nobody listens any more: the system's buffers.
+const IN_BUFFERS: u64 = 64 << 20;
+
+/// A server on loopback that treats every connection as it likes, each in a thread of its own, until it is dropped.
+struct Server {
+    address: SocketAddr,
+    is_over: Arc<AtomicBool>,
+    sent: Arc<AtomicU64>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// One connection: the path that was asked for, and where the answer goes. What is written is counted.
+struct Client {
+    path: String,
+    stream: TcpStream,
+    sent: Arc<AtomicU64>,
+}
+
+impl Server {
+    /// Answers requests.
+    fn new(answer: impl Fn(&mut Client) -> io::Result<()> + Send + Sync + 'static) -> Self {
+        Self::raw(move |stream, sent| {
+            let mut client = Client { path: String::new(), stream, sent };
+            client.read_request();
+            // Who is hung up on has been told enough.
+            let _ = answer(&mut client);
+        })
+    }
+
+    /// Takes connections.
+    fn raw(treat: impl Fn(TcpStream, Arc<AtomicU64>) + Send + Sync + 'static) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let (is_over, sent, treat) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)), Arc::new(treat));
+        let thread = thread::spawn({
+            let (is_over, sent) = (Arc::clone(&is_over), Arc::clone(&sent));
+            move || {
+                for stream in listener.incoming() {
+                    if is_over.load(Ordering::SeqCst) {
+                        return;
+                    }
+                    let (treat, sent) = (Arc::clone(&treat), Arc::clone(&sent));
+                    thread::spawn(move || treat(stream.unwrap(), sent));
+                }
+            }
+        });
+        Self { address, is_over, sent, thread: Some(thread) }
+    }
+
+    fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.is_over.store(true, Ordering::SeqCst);
+        let _ = TcpStream::connect(self.address);
+        let _ = self.thread.take().map(JoinHandle::join);
+    }
+}
+
+impl Client {
+    fn read_request(&mut self) {
+        let (mut request, mut byte) = (Vec::new(), [0]);
+        while !request.ends_with(b"\r\n\r\n") && self.stream.read(&mut byte).is_ok_and(|read| read == 1) {
+            request.push(byte[0]);
+        }
+        let request = String::from_utf8_lossy(&request);
+        self.path = request.split(' ').nth(1).unwrap_or_default().to_owned();
+    }
+
+    fn say(&mut self, text: &str) -> io::Result<()> {
+        self.write_all(text.as_bytes())
+    }
+
+    /// An answer as it should be.
+    fn ok(&mut self, body: &[u8]) -> io::Result<()> {
+        self.say(&format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len()))?;
+        self.write_all(body)
+    }
+
+    /// The head of an answer that only its end ends.
+    fn begin(&mut self) -> io::Result<()> {
+        self.say("HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n")
+    }
+
+    /// The same bytes until nobody listens any more.
+    fn repeat(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let many = bytes.repeat(1 + 65_536 / bytes.len());
+        loop {
+            self.write_all(&many)?;
+        }
+    }
+
+    /// The same byte by byte, each well within the time that any wait for one may take.
+    fn drip(&mut self, bytes: &[u8]) -> io::Result<()> {
+        for &byte in bytes.iter().cycle() {
+            self.write_all(&[byte])?;
+            thread::sleep(Duration::from_millis(50));
+        }
+        Ok(())
+    }
+
+    /// Nothing, until the other side hangs up.
+    fn wait(&mut self) {
+        let _ = self.stream.read(&mut [0]);
+    }
+}
+
+impl Write for Client {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.stream.write(bytes)?;
+        self.sent.fetch_add(written as u64, Ordering::SeqCst);
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.stream.flush()
+    }
+}
+
+fn gzip(content: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    encoder.write_all(content).unwrap();
+    encoder.finish().unwrap()
+}
+
+/// MNIST's four files as a server has them; says that the test is skipped where there are none.
+fn mnist_gzipped() -> Option<&'static [Vec<u8>; 4]> {
+    static FILES_GZIPPED: LazyLock<Option<[Vec<u8>; 4]>> = LazyLock::new(|| {
+        let data = mnist()?;
+        let folder = tempfile::tempdir().unwrap();
+        let paths = FILES.map(|file| folder.path().join(file.name));
+        data.train.write(&paths[0], &paths[1]).unwrap();
+        data.validation.write(&paths[2], &paths[3]).unwrap();
+        Some(paths.map(|path| gzip(&std::fs::read(path).unwrap())))
+    });
+    FILES_GZIPPED.as_ref()
+}
+
+/// The file that a path asks for.
+fn asked<'a>(files: &'a [Vec<u8>; 4], path: &str) -> &'a [u8] {
+    let at = FILES.iter().position(|file| path == format!("/{}.gz", file.name));
+    &files[at.unwrap_or_else(|| panic!("nobody should ask for {path}"))]
+}
+
+/// Everything below a folder: folders, and files with their bytes.
+fn contents(folder: &Path) -> BTreeMap<PathBuf, Option<Vec<u8>>> {
+    let mut found = BTreeMap::new();
+    for entry in std::fs::read_dir(folder).into_iter().flatten() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(contents(&path));
+            found.insert(path, None);
+        } else {
+            found.insert(path.clone(), Some(std::fs::read(path).unwrap()));
+        }
+    }
+    found
+}
+
+/// What a function gives, or a failed test where it hangs.
+fn within_the_watch_dog<T: Send + 'static>(f: impl FnOnce() -> T + Send + 'static) -> T {
+    let (sender, receiver) = channel();
+    thread::spawn(move || sender.send(f()));
+    receiver.recv_timeout(WATCH_DOG).expect("it ends")
+}
+
+/// A place with a cache that an earlier download left incomplete: two of four files, one of them damaged, and a temporary file.
+fn place_with_remains() -> (TempDir, PathBuf) {
+    let place = tempfile::tempdir().unwrap();
+    let cache = place.path().join("cache/burn-dataset/mnist");
+    for (name, content) in [
+        ("train/train-labels-idx1-ubyte", &b"damaged"[..]),
+        ("train/.train-images-idx3-ubyte.k2V9xA", b"half of it"),
+        ("test/t10k-labels-idx1-ubyte", b"\0\0\x08\x01\0\0\0\x01\x07"),
+    ] {
+        let path = cache.join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, content).unwrap();
+    }
+    (place, cache)
+}
+
+/// The download must fail with one line that has `expected` in it, and leave the cache byte for byte as it was.
+fn library_refuses(url: &str, limits: Limits, expected: &str) {
+    let (_place, cache) = place_with_remains();
+    let before = contents(&cache);
+    let (url, folder) = (url.to_owned(), cache.clone());
+    let message = within_the_watch_dog(move || download(&url, &folder, limits)).unwrap_err().to_string();
+    assert!(message.starts_with("no MNIST: ") && message.contains(expected), "{message:?} does not say {expected:?}");
+    assert!(message.contains("--data DIR") && !message.contains(char::is_control), "{message:?}");
+    assert_eq!(contents(&cache), before, "the cache is as it was");
+}
+
+/// So must the program: with `--data auto` it takes the embedded digits, with `--data mnist` it ends with exit code 2.
+fn program_refuses(url: &str, seconds: Option<&str>, expected: &str) {
+    let (place, cache) = place_with_remains();
+    program_refuses_in(place.path(), &cache, url, seconds, expected);
+}
+
+fn program_refuses_in(place: &Path, cache: &Path, url: &str, seconds: Option<&str>, expected: &str) {
+    let before = contents(cache);
+    let train = |data: &str| {
+        let quick = ["data.train_images=300", "data.validation_images=100", "descent.epochs=1"];
+        let settings = quick.iter().flat_map(|setting| ["--set", setting]);
+        let arguments: Vec<&str> = ["train", "--json", "--data", data].into_iter().chain(settings).collect();
+        let mut command = command(place, &arguments);
+        command.env("CHAINRULE_MNIST_URL", url).envs(seconds.map(|seconds| ("CHAINRULE_MNIST_SECONDS", seconds)));
+        let output = within_the_watch_dog(move || command.output()).unwrap();
+        (code(&output), text(&output.stdout), text(&output.stderr))
+    };
+    std::fs::create_dir_all(place.join("configs")).unwrap();
+    let config = Path::new(env!("CARGO_MANIFEST_DIR")).join("../configs/softmax.toml");
+    std::fs::copy(config, place.join("configs/softmax.toml")).unwrap();
+
+    let (code, out, error) = train("mnist");
+    let last = error.lines().last().unwrap_or_default();
+    assert_eq!((code, out.as_str()), (Some(2), ""), "{error}");
+    assert!(last.starts_with("error: ") && last.contains(expected), "{error:?} does not end with {expected:?}");
+    assert!(!place.join("runs").exists(), "no run was begun");
+
+    let (code, out, error) = train("auto");
+    assert_eq!(code, Some(0), "{error}");
+    let said = error.lines().find(|line| line.ends_with("; taking the embedded digits"));
+    assert!(said.is_some_and(|line| line.contains(expected)), "{error:?} does not say {expected:?}");
+    assert_eq!(serde_json::from_str::<Value>(&out).unwrap()["data"]["source"], "embedded digits");
+    assert_eq!(contents(cache), before, "the cache is as it was");
+}
+
+/// What holds of every server that is no good; gives how many bytes it got rid of.
+fn refused(expected: &str, answer: impl Fn(&mut Client) -> io::Result<()> + Send + Sync + 'static) -> u64 {
+    let server = Server::new(answer);
+    library_refuses(&server.url(), LIMITS, expected);
+    let sent = server.sent.load(Ordering::SeqCst);
+    program_refuses(&server.url(), None, expected);
+    sent
+}
+
+/// The same of a server that only a limit ends: `limits` by the library, a second in all by the program.
+fn refused_in_time(
+    limits: Limits,
+    expected: &str,
+    answer: impl Fn(&mut Client) -> io::Result<()> + Send + Sync + 'static,
+) {
+    let server = Server::new(answer);
+    library_refuses(&server.url(), limits, expected);
+    program_refuses(&server.url(), Some("1"), "took longer than 1 s; CHAINRULE_MNIST_SECONDS");
+}
+
+const LITTLE_IN_ALL: Limits = Limits { connect: LONG, answer: LONG, total: Duration::from_secs(1) };
+const LITTLE_FOR_AN_ANSWER: Limits = Limits { connect: LONG, answer: Duration::from_secs(1), total: LONG };
+const LONG: Duration = Duration::from_secs(600);
+
+#[test]
+fn a_file_with_another_checksum_is_refused() {
+    refused("train-images-idx3-ubyte.gz: SHA-256 is ", |client| client.ok(&gzip(b"not MNIST")));
+}
+
+#[test]
+fn a_last_file_with_another_checksum_leaves_none_of_the_others() {
+    let Some(files) = mnist_gzipped() else { return };
+    refused("t10k-labels-idx1-ubyte.gz: SHA-256 is ", |client| {
+        let is_last = client.path.contains("t10k-labels");
+        let other = gzip(b"not MNIST");
+        client.ok(if is_last { &other } else { asked(files, &client.path) })
+    });
+}
+
+#[test]
+fn a_file_that_breaks_off_is_refused() {
+    let body = gzip(&(0..=255).cycle().take(10_000).collect::<Vec<u8>>());
+    refused("broke off after ", move |client| {
+        client.say(&format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len()))?;
+        client.write_all(&body[..body.len() / 2])
+    });
+    // Whole by its length, but not by its content.
+    refused("broke off after ", |client| client.ok(&gzip(&[7; 1000])[..20]));
+    refused("broke off after 0 bytes", |client| client.ok(&[]));
+}
+
+#[test]
+fn a_file_in_chunks_that_breaks_off_is_refused() {
+    let body = gzip(b"not MNIST");
+    for (after, expected) in [
+        // Between two chunks, in the middle of one, and chunks of a length that is none.
+        ("", "broke off after "),
+        ("ffff\r\nand no more", "broke off after "),
+        ("fffffffffffffffff\r\n", "chunk"),
+        ("ffffffffffffffff\r\n", "broke off after "),
+        ("-5\r\n", "chunk"),
+        ("five!\r\n", "chunk"),
+        // Of nothing that can be inflated.
+        ("b\r\nand no more\r\n0\r\n\r\n", "broke off after 0 bytes: corrupt deflate stream"),
+    ] {
+        let begun = body[..10].to_vec();
+        refused(expected, move |client| {
+            client.say("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\na\r\n")?;
+            client.write_all(&begun)?;
+            client.say(&format!("\r\n{after}"))
+        });
+    }
+}
+
+#[test]
+fn a_file_without_end_is_left_when_it_is_longer_than_mnists() {
+    // Of zeros, which a thousandth of them tells.
+    let sent = refused("is longer than MNIST's file, which has 47040016 bytes", |client| {
+        client.begin()?;
+        io::copy(&mut io::repeat(0), &mut GzEncoder::new(client, Compression::fast())).map(|_| ())
+    });
+    assert!(sent < IN_BUFFERS, "{sent} bytes went out");
+    // Of bytes that do not compress.
+    let sent = refused("is longer than MNIST's file, which has 47040016 bytes", |client| {
+        client.begin()?;
+        io::copy(&mut io::repeat(7), &mut GzEncoder::new(client, Compression::none())).map(|_| ())
+    });
+    assert!(sent < 47_040_016 + IN_BUFFERS, "{sent} bytes went out");
+}
+
+#[test]
+fn a_gzip_of_nothing_without_end_is_left_at_twice_the_files_length() {
+    let sent = refused("went on after 94080032 bytes", |client| {
+        client.begin()?;
+        client.write_all(&gzip(&[])[..10])?;
+        // A block of no bytes, stored.
+        client.repeat(&[0, 0, 0, 0xff, 0xff])
+    });
+    assert!(sent < 94_080_032 + IN_BUFFERS, "{sent} bytes went out");
+}
+
+#[test]
+fn a_gzip_whose_own_name_never_ends_is_refused() {
+    let sent = refused("gzip", |client| {
+        client.begin()?;
+        client.write_all(&[0x1f, 0x8b, 8, 8, 0, 0, 0, 0, 0, 3])?;
+        client.repeat(b"name")
+    });
+    assert!(sent < IN_BUFFERS, "{sent} bytes went out");
+}
+
+#[test]
+fn a_page_instead_of_a_file_is_known_for_one() {
+    let page = "<!DOCTYPE html><html><body>Please log in</body></html>";
+    refused("what comes is no gzip file; perhaps this network answers with a page of its own", move |client| {
+        client
+            .say(&format!("HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: {}\r\n\r\n{page}", page.len()))
+    });
+    let sent = refused("what comes is no gzip file", |client| {
+        client.begin()?;
+        client.repeat(page.as_bytes())
+    });
+    assert!(sent < IN_BUFFERS, "{sent} bytes went out");
+}
+
+#[test]
+fn a_file_that_drips_ends_with_the_time_for_all() {
+    refused_in_time(LITTLE_IN_ALL, "took longer than 1 s", |client| {
+        client.begin()?;
+        client.write_all(&gzip(&[])[..10])?;
+        client.drip(&[0, 0, 0, 0xff, 0xff])
+    });
+}
+
+#[test]
+fn a_file_that_stops_in_the_middle_ends_with_the_time_for_all() {
+    refused_in_time(LITTLE_IN_ALL, "took longer than 1 s", |client| {
+        client.begin()?;
+        client.write_all(&gzip(&[])[..10])?;
+        client.wait();
+        Ok(())
+    });
+}
+
+#[test]
+fn the_time_for_all_is_that_of_four_files_and_not_of_each() {
+    let Some(files) = mnist_gzipped() else { return };
+    // Three come in time, each of them late.
+    let late = Duration::from_millis(600);
+    let limits = Limits { total: 4 * late, ..LIMITS };
+    let server = Server::new(move |client| {
+        thread::sleep(late);
+        let is_last = client.path.contains("t10k-labels");
+        client.ok(asked(files, &client.path))?;
+        assert!(!is_last, "three times the wait and three files are longer than the limit");
+        Ok(())
+    });
+    library_refuses(&server.url(), limits, "took longer than 2.4 s");
+}
+
+#[test]
+fn an_answer_that_does_not_come_ends_with_the_time_for_one() {
+    refused_in_time(LITTLE_FOR_AN_ANSWER, "no answer within 1 s", |client| {
+        client.wait();
+        Ok(())
+    });
+}
+
+#[test]
+fn an_answer_whose_head_drips_ends_with_the_time_for_one() {
+    refused_in_time(LITTLE_FOR_AN_ANSWER, "no answer within 1 s", |client| {
+        client.say("HTTP/1.1 200 OK\r\n")?;
+        client.drip(b"A: b\r\n")
+    });
+}
+
+#[test]
+fn an_answer_that_says_continue_for_ever_ends() {
+    let server = Server::new(|client| client.repeat(b"HTTP/1.1 100 Continue\r\n\r\n"));
+    library_refuses(&server.url(), LITTLE_FOR_AN_ANSWER, "");
+}
+
+#[test]
+fn a_server_that_hangs_up_is_told() {
+    let expected = "train-images-idx3-ubyte.gz: ";
+    refused(expected, |_| Ok(()));
+    // Before it has read what it was asked: the system resets the connection.
+    let server = Server::raw(|stream, _| drop(stream));
+    library_refuses(&server.url(), LIMITS, expected);
+    program_refuses(&server.url(), None, expected);
+}
+
+#[test]
+fn a_server_that_is_not_there_is_told() {
+    // A port that was just free: nobody listens.
+    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    library_refuses(&format!("http://{address}"), LIMITS, "Connection refused");
+    program_refuses(&format!("http://{address}"), None, "Connection refused");
+    for (url, expected) in
+        [("http://no.such.host.invalid", "host"), ("no url", "uri"), ("file:///etc", "http"), ("", "uri")]
+    {
+        library_refuses(url, LIMITS, expected);
+    }
+}
+
+#[test]
+fn redirects_without_end_are_refused() {
+    refused("is redirected more than 5 times", |client| {
+        let location = client.path.clone();
+        client.say(&format!("HTTP/1.1 302 Found\r\nLocation: {location}\r\nContent-Length: 0\r\n\r\n"))
+    });
+    let sent = refused("is redirected more than 5 times", |client| {
+        let location = format!("{}x", client.path);
+        client.say(&format!("HTTP/1.1 308 Permanent Redirect\r\nLocation: {location}\r\nContent-Length: 0\r\n\r\n"))
+    });
+    assert!(sent < IN_BUFFERS, "{sent} bytes went out");
+}
+
+#[test]
+fn redirects_to_what_is_not_the_web_are_refused() {
+    for location in
+        ["file:///etc/passwd", "ftp://127.0.0.1/x", "data:,x", "javascript:x", "http://", "//", "\x07\x1b[2J", ""]
+    {
+        refused("train-images-idx3-ubyte.gz: ", move |client| {
+            client.say(&format!("HTTP/1.1 302 Found\r\nLocation: {location}\r\nContent-Length: 0\r\n\r\n"))
+        });
+    }
+    refused("location", |client| client.say("HTTP/1.1 302 Found\r\nContent-Length: 0\r\n\r\n"));
+}
+
+#[test]
+fn a_redirect_to_another_host_is_followed() {
+    let other = Server::new(|client| client.say("HTTP/1.1 410 Gone\r\nContent-Length: 0\r\n\r\n"));
+    // The same machine, but not the same name.
+    let there = format!("http://localhost:{}", other.address.port());
+    refused("the server answers 410, Gone", move |client| {
+        let path = client.path.clone();
+        client.say(&format!("HTTP/1.1 307 Temporary Redirect\r\nLocation: {there}{path}\r\nContent-Length: 0\r\n\r\n"))
+    });
+    assert!(other.sent.load(Ordering::SeqCst) > 0, "the other was asked");
+}
+
+#[test]
+fn a_status_that_is_no_answer_is_told() {
+    for (status, expected) in [
+        ("404 Not Found", "the server answers 404, Not Found"),
+        ("503 Service Unavailable", "the server answers 503, Service Unavailable"),
+        ("401 \x1b[31mred", "train-images-idx3-ubyte.gz: "),
+        ("599 ", "the server answers 599"),
+        ("304 Not Modified", "train-images-idx3-ubyte.gz: "),
+        ("204 No Content", "broke off after 0 bytes"),
+        ("99999 Much", "train-images-idx3-ubyte.gz: "),
+        ("-1 Little", "train-images-idx3-ubyte.gz: "),
+    ] {
+        refused(expected, move |client| client.say(&format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n")));
+    }
+}
+
+#[test]
+fn a_status_with_a_page_that_never_ends_is_told() {
+    let sent = refused("the server answers 503, Service Unavailable", |client| {
+        client.say("HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\n\r\n")?;
+        client.repeat(b"sorry ")
+    });
+    assert!(sent < IN_BUFFERS, "{sent} bytes went out");
+}
+
+#[test]
+fn what_is_not_http_is_refused() {
+    for answer in
+        ["SSH-2.0-OpenSSH_9.2\r\n", "\0\x01\x02\x7f", "HTTP/1.1\r\n\r\n", "HTTP/9.9 200 OK\r\n\r\n", "<html></html>"]
+    {
+        refused("train-images-idx3-ubyte.gz: ", move |client| client.say(answer));
+    }
+    let sent = refused("train-images-idx3-ubyte.gz: ", |client| client.repeat(b"\x16\x03\x01 not for you "));
+    assert!(sent < IN_BUFFERS, "{sent} bytes went out");
+}
+
+#[test]
+fn a_head_of_an_answer_without_end_is_refused() {
+    for (line, expected) in [("A: b\r\n", "header"), ("one long line", "header")] {
+        let sent = refused(expected, move |client| {
+            client.say("HTTP/1.1 200 OK\r\nA: ")?;
+            client.repeat(line.as_bytes())
+        });
+        assert!(sent < IN_BUFFERS, "{sent} bytes went out");
+    }
+}
+
+#[test]
+fn a_length_that_lies_is_refused() {
+    let body = gzip(b"not MNIST");
+    for (length, expected) in [
+        ("-1", "content-length"),
+        ("many", "content-length"),
+        ("99999999999999999999", "content-length"),
+        ("18446744073709551615", "broke off after "),
+        ("9223372036854775808", "broke off after "),
+        ("15", "broke off after "),
+        ("15\r\nContent-Length: 16", "content-length"),
+    ] {
+        let body = body.clone();
+        refused(expected, move |client| {
+            client.say(&format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n"))?;
+            client.write_all(&body[..body.len() - 1])
+        });
+    }
+}
+
+#[test]
+fn a_server_that_does_not_encrypt_is_refused_under_https() {
+    let server = Server::raw(|mut stream, _| {
+        let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n");
+        let _ = stream.read(&mut [0; 4096]);
+    });
+    library_refuses(&format!("https://{}", server.address), LIMITS, "no secure connection: ");
+    program_refuses(&format!("https://{}", server.address), None, "no secure connection: ");
+}
+
+#[test]
+fn seconds_that_are_none_are_refused() {
+    for seconds in ["0", "-1", "soon", "1.5", ""] {
+        program_refuses("http://127.0.0.1:9", Some(seconds), "CHAINRULE_MNIST_SECONDS = ");
+    }
+}
+
+#[test]
+fn a_damaged_cache_stays_as_it_was_where_nothing_better_is_to_be_had() {
+    let (place, cache) = place_with_remains();
+    std::fs::write(cache.join("train/train-images-idx3-ubyte"), b"damaged").unwrap();
+    let server = Server::new(|client| client.say("HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"));
+    program_refuses_in(place.path(), &cache, &server.url(), None, "404");
+}
+
+#[test]
+fn a_cache_that_cannot_be_written_is_told() {
+    let Some(files) = mnist_gzipped() else { return };
+    let server = Server::new(|client| client.ok(asked(files, &client.path)));
+    // A file where a folder should be stops everyone, root too.
+    let place = tempfile::tempdir().unwrap();
+    let cache = place.path().join("cache");
+    std::fs::create_dir(&cache).unwrap();
+    std::fs::write(cache.join("burn-dataset"), b"a file").unwrap();
+    program_refuses_in(place.path(), &cache, &server.url(), None, "cannot write ");
+}
+
+#[test]
+fn a_download_of_mnist_is_read_from_the_cache_afterwards() {
+    let (Some(data), Some(files)) = (mnist(), mnist_gzipped()) else { return };
+    let server = Server::new(|client| client.ok(asked(files, &client.path)));
+    let (_place, cache) = place_with_remains();
+    download(&server.url(), &cache, LIMITS).unwrap();
+    let [train, validation] = read_cache(&cache).unwrap();
+    assert_eq!((&train, &validation), (&*data.train, &*data.validation));
+    assert_eq!(std::fs::read(cache.join("train/.train-images-idx3-ubyte.k2V9xA")).unwrap(), b"half of it");
+
+    // A cached file that was changed is not taken for MNIST.
+    let labels = cache.join("test").join(FILES[3].name);
+    let mut bytes = std::fs::read(&labels).unwrap();
+    bytes[100] ^= 1;
+    std::fs::write(&labels, bytes).unwrap();
+    let message = read_cache(&cache).unwrap_err().to_string();
+    assert!(message.contains("t10k-labels") && message.contains("SHA-256"), "{message}");
+}
+
+#[test]
+fn two_downloads_at_once_both_end_with_mnist() {
+    let Some(files) = mnist_gzipped() else { return };
+    let server = Server::new(|client| client.ok(asked(files, &client.path)));
+    let place = tempfile::tempdir().unwrap();
+    let url = server.url();
+    let fetch = || {
+        let mut command = command(place.path(), &["data", "--fetch", "--json"]);
+        command.env("CHAINRULE_MNIST_URL", &url).output().unwrap()
+    };
+    let outputs = thread::scope(|scope| [(); 4].map(|()| scope.spawn(fetch)).map(|thread| thread.join().unwrap()));
+    for output in &outputs {
+        assert_eq!(code(output), Some(0), "{}", text(&output.stderr));
+        let about: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert!(about["files"].as_array().unwrap().iter().all(|file| file["is_mnist"] == true), "{about}");
+    }
+    let cache = place.path().join("cache/burn-dataset/mnist");
+    let left: Vec<PathBuf> = contents(&cache).into_iter().filter_map(|(path, file)| file.map(|_| path)).collect();
+    let mut expected = FILES.map(|file| cache.join(file.split).join(file.name));
+    expected.sort();
+    assert_eq!(left, expected);
+}
