@@ -565,6 +565,39 @@ fn a_length_that_lies_is_refused() {
 }
 
 #[test]
+fn a_server_with_a_certificate_of_its_own_is_refused() {
+    use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+    use ureq::tls::{Certificate, RootCerts, TlsConfig};
+
+    let certified = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(certified.signing_key.serialize_der()));
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+    let config = config.with_no_client_auth().with_single_cert(vec![certified.cert.der().clone()], key).unwrap();
+    let config = Arc::new(config);
+    let server = Server::raw(move |stream, sent| {
+        let connection = rustls::ServerConnection::new(Arc::clone(&config)).unwrap();
+        let mut stream = rustls::StreamOwned::new(connection, stream);
+        if stream.read(&mut [0; 4096]).is_ok() {
+            sent.fetch_add(1, Ordering::SeqCst);
+            let _ = stream.write_all(b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n");
+            stream.conn.send_close_notify();
+            let _ = stream.flush();
+        }
+    });
+    let url = format!("https://localhost:{}", server.address.port());
+    library_refuses(&url, LIMITS, "no secure connection: invalid peer certificate: UnknownIssuer");
+    program_refuses(&url, None, "no secure connection: invalid peer certificate: UnknownIssuer");
+    assert_eq!(server.sent.load(Ordering::SeqCst), 0, "nothing was asked of it");
+
+    // Who trusts the certificate is served: nothing else was wrong with the server.
+    let roots = RootCerts::from(vec![Certificate::from_der(certified.cert.der()).to_owned()]);
+    let tls = TlsConfig::builder().root_certs(roots).build();
+    let agent: ureq::Agent = ureq::Agent::config_builder().tls_config(tls).build().into();
+    assert_eq!(agent.get(&url).call().unwrap().status(), 204);
+}
+
+#[test]
 fn a_server_that_does_not_encrypt_is_refused_under_https() {
     let server = Server::raw(|mut stream, _| {
         let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n");
