@@ -23,6 +23,7 @@
 //! - `reproduce`: the command that makes the runs and writes the report
 //! - `stream`: training on images that stay in their file
 //! - `resume`: runs that were killed, interrupted, damaged or left without a disk
+//! - `determinism`: the same bytes again, and numbers within a bound on other threads
 //! - `command`: the program as a person or a script calls it
 //! - `made_up`: runs that nobody made, for `report` and `page`
 //! - `support`: what they share
@@ -33,6 +34,7 @@ mod backends;
 mod command;
 mod config;
 mod derivation;
+mod determinism;
 mod digits;
 mod download;
 mod files;

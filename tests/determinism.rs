@@ -1,0 +1,273 @@
+//! The same config and seed give the same bytes on the same machine, whatever ran before or runs beside it; on another number of threads, numbers
+//! within a stated bound.
+
+use std::num::NonZero;
+use std::path::Path;
+use std::process::{Child, Stdio};
+use std::thread;
+
+use burn::tensor::Device;
+use chainrule_data::Data;
+use chainrule_models::{SoftmaxRegressionConfig, to_precision};
+use chainrule_records::{Parameters, RunFiles, RunFolder, TrainConfig};
+use chainrule_training::{Chosen, Expansion, Prepared, float_type, label_order};
+
+use crate::command::{call, code, command, folder, text};
+use crate::support::{digits, experiment, f64_devices, values};
+
+/// A way to train: an experiment, and what is set beside what all share.
+type Way = (&'static str, &'static [&'static str]);
+
+const FUSED: Way = ("softmax.toml", &["descent.gradient=fused"]);
+const FUSED_F64: Way =
+    ("softmax.toml", &["descent.gradient=fused", "descent.precision=f64", "descent.shuffle.generator=chacha"]);
+/// Batches that several threads share.
+const SHARED_BATCHES: Way =
+    ("softmax.toml", &["descent.gradient=fused", "descent.batch_size=1200", "descent.epochs=40"]);
+const SHARED_BATCHES_F64: Way = (
+    "softmax.toml",
+    &["descent.gradient=fused", "descent.batch_size=1200", "descent.epochs=40", "descent.precision=f64"],
+);
+const FUSED_LOGISTIC: Way = ("logistic.toml", &["descent.gradient=fused", "descent.shuffle.generator=chacha"]);
+const CLOSED_FORM: Way = ("softmax.toml", &["descent.gradient=closed-form"]);
+const CLOSED_FORM_F64: Way = ("softmax.toml", &["descent.gradient=closed-form", "descent.precision=f64"]);
+const AUTODIFF: Way = ("softmax.toml", &["descent.gradient=autodiff", "descent.shuffle.generator=chacha"]);
+const AUTODIFF_LOGISTIC_F64: Way = ("logistic.toml", &["descent.gradient=autodiff", "descent.precision=f64"]);
+const OPTIMUM: Way = ("softmax-optimum.toml", &["descent.gradient=fused", "objective.l2=0.1"]);
+const OPTIMUM_BY_AUTODIFF_F64: Way =
+    ("softmax-optimum.toml", &["descent.gradient=autodiff", "descent.precision=f64", "objective.l2=0.1"]);
+/// Left in their file, and read ahead by threads, in chunks of which an epoch has several.
+const STREAMED: Way = ("softmax.toml", &["descent.gradient=fused", "data.resident_bytes=100000"]);
+const OPTIMUM_STREAMED: Way =
+    ("softmax-optimum.toml", &["descent.gradient=fused", "objective.l2=0.1", "data.resident_bytes=100000"]);
+
+const WAYS: [Way; 13] = [
+    FUSED,
+    FUSED_F64,
+    SHARED_BATCHES,
+    SHARED_BATCHES_F64,
+    FUSED_LOGISTIC,
+    CLOSED_FORM,
+    CLOSED_FORM_F64,
+    AUTODIFF,
+    AUTODIFF_LOGISTIC_F64,
+    OPTIMUM,
+    OPTIMUM_BY_AUTODIFF_F64,
+    STREAMED,
+    OPTIMUM_STREAMED,
+];
+
+/// What a way sets, with what all share: so little to do that hundreds of trainings take seconds.
+fn settings((config, settings): Way) -> Vec<&'static str> {
+    let epochs: &[&str] = if config == "softmax-optimum.toml" { &[] } else { &["descent.epochs=4"] };
+    [&["data.train_images=1500", "data.validation_images=500"], epochs, settings].concat()
+}
+
+/// A training of the program, into a folder of its own, on the digits that [`place`] has written.
+fn start(place: &Path, way: Way, threads: &str, out: &str) -> Child {
+    let config = format!("configs/{}", way.0);
+    let given = ["train", &config, "--quiet", "--data", "digits", "--threads", threads, "--out", out];
+    let settings = settings(way).into_iter().flat_map(|setting| ["--set", setting]);
+    let arguments: Vec<&str> = given.into_iter().chain(settings).collect();
+    command(place, &arguments).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap()
+}
+
+/// A folder with the digits as files, which the program may leave where they are.
+fn place() -> tempfile::TempDir {
+    let place = folder();
+    let write = ["data", "--write-idx", "digits", "--train-images", "1500", "--validation-images", "500"];
+    let output = call(place.path(), &write);
+    assert_eq!(code(&output), Some(0), "{}", text(&output.stderr));
+    place
+}
+
+/// A run's files by name, as they are but for the seconds that it took.
+type Files = Vec<(String, Vec<u8>)>;
+
+/// Waits for a training of [`start`] to end.
+fn ended(child: Child, run: &Path) -> Files {
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(code(&output), Some(0), "{}: {}", run.display(), text(&output.stderr));
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(run).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        let mut content = std::fs::read(&path).unwrap();
+        if name == "summary.json" {
+            // As text, which has its keys' order too.
+            let summary = text(&content);
+            let (before, after) = summary.split_once("\"seconds\": {").unwrap();
+            content = [before, after.split_once('}').unwrap().1].concat().into_bytes();
+        }
+        files.push((name, content));
+    }
+    files.sort();
+    let names: Vec<&str> = files.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(names, ["config.toml", "history.json", "manifest.json", "model.safetensors", "summary.json"]);
+    files
+}
+
+/// Which files differ, for a message that does not print them.
+fn different<'a>(found: &'a Files, expected: &Files) -> Vec<&'a str> {
+    let pairs = found.iter().zip(expected);
+    pairs.filter(|(found, expected)| found != expected).map(|(found, _)| found.0.as_str()).collect()
+}
+
+#[test]
+fn the_program_writes_the_same_bytes_alone_again_and_beside_others() {
+    let place = place();
+    for (number, way) in WAYS.into_iter().enumerate() {
+        let out = |which: &str| format!("{number}-{which}");
+        let start = |way, which: &str| (start(place.path(), way, "3", &out(which)), place.path().join(out(which)));
+        let ended = |(child, run): (Child, std::path::PathBuf)| ended(child, &run);
+        let alone = ended(start(way, "alone"));
+        assert_eq!(different(&ended(start(way, "again")), &alone), [""; 0], "{way:?} again");
+        // Four at once, and one that does something else.
+        let other = start(WAYS[(number + 1) % WAYS.len()], "other");
+        for child in ["a", "b", "c", "d"].map(|which| start(way, which)) {
+            assert_eq!(different(&ended(child), &alone), [""; 0], "{way:?}, one of four at once");
+        }
+        ended(other);
+    }
+}
+
+/// A training's history as text, and its weights' bits, by the library.
+fn trained(config: &TrainConfig, data: &Data, device: &Device) -> (String, Vec<u64>) {
+    let asked = config.data();
+    let order = label_order(config.model().kind, asked);
+    let (splits, classes) = data.split(asked.train_images, asked.validation_images, order.as_deref()).unwrap();
+    let model = SoftmaxRegressionConfig::new(splits[0].n_features(), classes.len()).init(device);
+    let model = to_precision(model, float_type(config.descent().precision));
+    let rows = Prepared::new(splits.map(Chosen::Resident), config, device, Expansion::Host);
+    let trained = rows.train(model, config, NonZero::new(3).unwrap(), &mut ()).unwrap();
+    let linear = &trained.model.linear;
+    let parameters = [values(linear.weight.val()), values(linear.bias.as_ref().unwrap().val())].concat();
+    (serde_json::to_string(&trained.history).unwrap(), parameters.into_iter().map(f64::to_bits).collect())
+}
+
+#[test]
+fn a_process_gives_the_same_bits_in_every_training_one_after_the_other_and_at_once() {
+    let data = digits(1500, 500);
+    // Softmax regression in memory; the program does the rest.
+    let ways = WAYS.into_iter().filter(|way| way.0 != "logistic.toml" && ![STREAMED, OPTIMUM_STREAMED].contains(way));
+    let configs: Vec<TrainConfig> = ways.map(|way| experiment(way.0, &settings(way))).collect();
+    for device in f64_devices() {
+        let all = || configs.iter().map(|config| trained(config, &data, &device)).collect::<Vec<_>>();
+        // In the second round each comes after all the others.
+        let first = all();
+        assert!(first == all(), "{device:?}: a second round");
+        thread::scope(|scope| {
+            for (number, found) in [(); 4].map(|()| scope.spawn(all)).into_iter().enumerate() {
+                assert!(first == found.join().unwrap(), "{device:?}: thread {number} of four at once");
+            }
+        });
+    }
+}
+
+/// The runs of a way on 1, 2, 3, 4 and 8 threads.
+fn on_threads(way: Way) -> Vec<(RunFiles, Files)> {
+    let place = place();
+    let runs = ["1", "2", "3", "4", "8"].into_iter().map(|threads| {
+        let run = place.path().join(threads);
+        let files = ended(start(place.path(), way, threads, threads), &run);
+        (RunFolder::read(&run).unwrap(), files)
+    });
+    runs.collect()
+}
+
+/// How far apart the mean losses of `n` rows may be, added up in another order: each sum of numbers that are not negative is at most n roundings of
+/// it wrong, and the products under its logarithms a rounding a row.
+fn evaluations_apart(n: usize, loss: f64) -> f64 {
+    let rounding = f64::EPSILON / 2.0;
+    2.0 * rounding * (n as f64 * loss + 1.0)
+}
+
+#[test]
+fn batches_of_the_report_give_the_same_weights_on_any_number_of_threads() {
+    for way in [FUSED, FUSED_F64, FUSED_LOGISTIC, STREAMED] {
+        let runs = on_threads(way);
+        let (expected, expected_files) = &runs[0];
+        for (found, files) in &runs[1..] {
+            let name = format!("{way:?}, {} threads", found.summary.threads);
+            // A batch of fewer than 256 rows takes one thread. What several share, evaluations, is added up in another order.
+            let different = different(files, expected_files);
+            assert!(
+                different.iter().all(|file| ["history.json", "summary.json"].contains(file)),
+                "{name}: {different:?}"
+            );
+            assert_eq!(found.history.train_loss, expected.history.train_loss, "{name}");
+            assert_eq!(found.history.evaluations.len(), expected.history.evaluations.len(), "{name}");
+            for (a, b) in found.history.evaluations.iter().zip(&expected.history.evaluations) {
+                let apart = (a.validation_loss - b.validation_loss).abs();
+                let allowed = evaluations_apart(expected.summary.data.validation, b.validation_loss);
+                assert!(apart <= allowed, "{name}: losses {apart:e} apart, more than {allowed:e}");
+                assert_eq!(
+                    [a.train_accuracy, a.validation_accuracy],
+                    [b.train_accuracy, b.validation_accuracy],
+                    "{name}"
+                );
+            }
+        }
+    }
+}
+
+/// The length of the difference of all parameters.
+fn apart(a: &Parameters, b: &Parameters) -> f64 {
+    let squares = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| (a - b).powi(2)).sum::<f64>();
+    (squares(&a.weight, &b.weight) + squares(&a.bias, &b.bias)).sqrt()
+}
+
+/// How far apart weights may be after so many steps on batches that were added up in another order. A step's gradient is a mean over b rows of
+/// residual times features, at most sqrt(2) and sqrt(d + 1) long; b roundings, of no common sign, come to sqrt(b) of them. The update rounds once
+/// more. A step that is not too long brings two models no further apart, so that what steps add is added up at worst.
+fn weights_apart(run: &RunFiles, rounding: f64) -> f64 {
+    let (descent, [height, width]) = (run.config.descent(), run.summary.data.image_size);
+    let gradient = (2.0 * (height * width + 1) as f64).sqrt();
+    let each =
+        (descent.batch_size as f64).sqrt() * descent.learning_rate * gradient + run.summary.weight_norm.frobenius;
+    2.0 * rounding * run.summary.steps as f64 * each
+}
+
+#[test]
+fn batches_that_threads_share_give_weights_within_their_roundings() {
+    for (way, epsilon) in [(SHARED_BATCHES, f64::from(f32::EPSILON)), (SHARED_BATCHES_F64, f64::EPSILON)] {
+        let runs = on_threads(way);
+        let expected = &runs[0].0;
+        for (found, _) in &runs[1..] {
+            let (apart, allowed) =
+                (apart(&found.parameters, &expected.parameters), weights_apart(expected, epsilon / 2.0));
+            let threads = found.summary.threads;
+            assert!(apart <= allowed, "{way:?}, {threads} threads: {apart:e}, more than {allowed:e}");
+            assert!(apart > 0.0, "{way:?}, {threads} threads: they did share a batch");
+        }
+    }
+}
+
+#[test]
+fn minima_found_on_other_threads_are_as_near_as_their_certificates_say() {
+    for way in [OPTIMUM, OPTIMUM_STREAMED] {
+        let runs = on_threads(way);
+        // J is l2-strongly convex: l2/2 |w - w*|^2 <= J - J* <= bound.
+        let radius = |run: &RunFiles| {
+            let certificate = run.summary.certificate.unwrap();
+            assert!(certificate.holds());
+            (2.0 * certificate.bound / run.config.objective().l2).sqrt()
+        };
+        let expected = &runs[0].0;
+        for (found, _) in &runs[1..] {
+            let (apart, allowed) = (apart(&found.parameters, &expected.parameters), radius(found) + radius(expected));
+            let threads = found.summary.threads;
+            assert!(apart <= allowed, "{way:?}, {threads} threads: {apart:e}, more than {allowed:e}");
+        }
+    }
+}
+
+#[test]
+fn the_kernels_threads_do_nothing_to_trainings_by_tensors() {
+    for way in [CLOSED_FORM, AUTODIFF_LOGISTIC_F64, OPTIMUM_BY_AUTODIFF_F64] {
+        let runs = on_threads(way);
+        for (_, files) in &runs[1..] {
+            assert_eq!(different(files, &runs[0].1), [""; 0], "{way:?}");
+        }
+    }
+}
