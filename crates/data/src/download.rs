@@ -1,6 +1,5 @@
 //! MNIST from a server that is not trusted: bounded in time and size, verified by checksum, and kept only as a whole.
 
-use std::fmt::Write;
 use std::io::{self, ErrorKind, Read};
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -59,7 +58,7 @@ pub fn download(url: &str, folder: &Path, limits: Limits) -> Result<(), DataErro
         let url = format!("{}/{}.gz", url.trim_end_matches('/'), file.name);
         let fetched = fetch(&agent, &url, file, limits.total.saturating_sub(start.elapsed()));
         let content = fetched.map_err(|problem| DataError::NoMnist {
-            reason: in_one_line(&format!("{url}: {}", problem.in_words(limits))),
+            reason: format!("{url}: {}", problem.in_words(limits)),
             folder: folder.to_owned(),
         })?;
         contents.push(content);
@@ -143,7 +142,7 @@ impl Problem {
     }
 }
 
-/// What ureq says briefly or in a programmer's words.
+/// What ureq says briefly or in a programmer's words. Of what a server sent it quotes visible ASCII only.
 fn in_words(error: Error, limits: Limits) -> String {
     match error {
         Error::Timeout(Timeout::Resolve | Timeout::Connect) => {
@@ -161,22 +160,13 @@ fn in_words(error: Error, limits: Limits) -> String {
         Error::RequireHttpsOnly(url) => format!("is redirected to {url}, which is not encrypted"),
         // Of an answer, only TLS can be invalid as data.
         Error::Io(error) if error.kind() == ErrorKind::InvalidData => format!("no secure connection: {error}"),
+        Error::Io(error) if error.kind() == ErrorKind::UnexpectedEof => {
+            "the server hung up without an answer".to_owned()
+        }
         Error::Io(error) => error.to_string(),
+        Error::Protocol(error) => format!("what comes is no proper HTTP: {error}"),
         error => error.to_string(),
     }
-}
-
-/// What a server sent may be part of an error, and is not to move a terminal's cursor.
-fn in_one_line(text: &str) -> String {
-    let mut line = String::with_capacity(text.len());
-    for char in text.chars() {
-        if char.is_control() {
-            write!(line, "{}", char.escape_default()).expect("writing to a String cannot fail");
-        } else {
-            line.push(char);
-        }
-    }
-    line
 }
 
 #[cfg(test)]
