@@ -4,6 +4,8 @@
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Seek, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use chainrule::backend::Backend;
@@ -58,6 +60,9 @@ pub(crate) struct Turn {
     /// The most memory that the process held until now.
     pub(crate) peak_bytes: u64,
 }
+
+/// How long a process may take to end; a library may have a device or many threads to give back.
+const PATIENCE: Duration = Duration::from_secs(if cfg!(test) { 1 } else { 10 });
 
 /// A process that answers a line for each line; ended when this is dropped.
 pub(crate) struct Process {
@@ -118,10 +123,16 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // At the end of its input it ends.
+        // At the end of its input it ends, or is ended.
         drop(self.input.take());
-        let _ = self.output.read_to_end(&mut Vec::new());
-        let _ = self.child.wait();
+        let start = Instant::now();
+        while matches!(self.child.try_wait(), Ok(None)) {
+            if start.elapsed() > PATIENCE {
+                let _ = self.child.kill();
+                let _ = self.child.wait();
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
     }
 }
 
@@ -156,6 +167,8 @@ pub(crate) fn answer() -> Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::mpsc::channel;
+
     use super::*;
 
     fn shell(script: &str) -> Process {
@@ -168,6 +181,21 @@ mod tests {
     fn a_process_answers_a_line_for_each_line() {
         let mut doubles = shell("while read n; do echo $((2 * n)); done");
         assert_eq!([1, 21].map(|n| doubles.line::<u32>(&n.to_string()).ok()), [Some(2), Some(42)]);
+    }
+
+    #[test]
+    fn a_process_that_does_not_end_with_its_input_is_ended() {
+        // Its answer is its own id, and it is another program from then on.
+        let mut deaf = shell("read n; echo $$; exec sleep 1000");
+        let id = deaf.line::<u32>("1").expect("its id");
+        let (sender, receiver) = channel();
+        thread::spawn(move || {
+            drop(deaf);
+            sender.send(())
+        });
+        receiver.recv_timeout(6 * PATIENCE).expect("it is ended");
+        let folder = format!("/proc/{id}");
+        assert!(!std::path::Path::new(&folder).exists(), "process {id} still runs");
     }
 
     #[test]
