@@ -1,5 +1,7 @@
 //! Everything that is checked, cheapest first. A check that cannot run says so by name.
 
+mod supply;
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::time::Instant;
@@ -17,8 +19,10 @@ struct Check {
     run: fn() -> Outcome,
 }
 
-const CHECKS: [Check; 17] = [
+const CHECKS: [Check; 19] = [
     Check { name: "format", run: || cargo(&["fmt", "--all", "--check"], &[]) },
+    Check { name: "dependencies: licences, versions, sources", run: supply::dependencies },
+    Check { name: "dependencies: known faults", run: supply::advisories },
     Check {
         name: "clippy",
         run: || cargo(&["clippy", "--workspace", "--all-targets", "--locked", "--", "--deny", "warnings"], &[]),
