@@ -1,8 +1,8 @@
 //! What this project is built from and hands out: its dependencies, the oldest compiler that is promised, its packages.
 
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
-use super::{Outcome, cargo, root};
+use super::{Outcome, cargo, root, say, succeeds};
 
 /// `deny.toml`, but for faults that became known, whose list comes over the network.
 pub(super) fn dependencies() -> Outcome {
@@ -29,4 +29,36 @@ fn has_deny() -> bool {
     let mut deny = crate::cargo();
     deny.args(["deny", "--version"]).stdout(Stdio::null()).stderr(Stdio::null());
     deny.status().is_ok_and(|status| status.success())
+}
+
+/// Everything with the compiler that `rust-version` promises, unless that is the one which checks everything here.
+pub(super) fn oldest_compiler() -> Outcome {
+    let manifest = std::fs::read_to_string(root().join("Cargo.toml")).unwrap_or_default();
+    let version = manifest.lines().find_map(|line| line.strip_prefix("rust-version = \""));
+    let Some(version) = version.and_then(|version| version.strip_suffix('"')) else {
+        say("Cargo.toml has no line: rust-version = \"…\"");
+        return Outcome::Failed;
+    };
+    if output(Command::new("rustc").arg("--version")).is_some_and(|line| is_of(&line, "rustc ", version)) {
+        say(&format!("Rust {version} is the compiler of every check here"));
+        return Outcome::Passed;
+    }
+    let toolchains = output(Command::new("rustup").args(["toolchain", "list", "--quiet"])).unwrap_or_default();
+    let Some(toolchain) = toolchains.lines().find(|name| is_of(name, "", version)) else {
+        return Outcome::Skipped(format!("no Rust {version} is here; rustup toolchain install {version}"));
+    };
+    // Not the cargo that runs this, which is another toolchain's.
+    let check = ["run", toolchain, "cargo", "check", "--workspace", "--all-targets", "--locked"];
+    succeeds(Command::new("rustup").args(check).env_remove("CARGO").env_remove("RUSTUP_TOOLCHAIN").current_dir(root()))
+}
+
+/// Whether what follows `prefix` is `version` or a patch of it, as 1.95.0 of 1.95.
+fn is_of(text: &str, prefix: &str, version: &str) -> bool {
+    let rest = text.strip_prefix(prefix).and_then(|text| text.strip_prefix(version));
+    rest.is_some_and(|rest| !rest.starts_with(|next: char| next.is_ascii_digit()))
+}
+
+fn output(command: &mut Command) -> Option<String> {
+    let output = command.output().ok()?;
+    output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
 }
