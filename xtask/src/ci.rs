@@ -19,10 +19,11 @@ struct Check {
     run: fn() -> Outcome,
 }
 
-const CHECKS: [Check; 20] = [
+const CHECKS: [Check; 21] = [
     Check { name: "format", run: || cargo(&["fmt", "--all", "--check"], &[]) },
     Check { name: "dependencies: licences, versions, sources", run: supply::dependencies },
     Check { name: "dependencies: known faults", run: supply::advisories },
+    Check { name: "packages: licences and pages", run: supply::packages },
     Check { name: "the oldest compiler that is promised", run: supply::oldest_compiler },
     Check {
         name: "clippy",

@@ -62,3 +62,28 @@ fn output(command: &mut Command) -> Option<String> {
     let output = command.output().ok()?;
     output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
 }
+
+/// Every published package has a description, a licence, its texts and a page.
+pub(super) fn packages() -> Outcome {
+    let mut folders: Vec<_> = std::fs::read_dir(root().join("crates")).into_iter().flatten().flatten().collect();
+    folders.sort_by_key(std::fs::DirEntry::path);
+    let mut is_whole = !folders.is_empty();
+    for folder in folders.iter().map(std::fs::DirEntry::path) {
+        let manifest = std::fs::read_to_string(folder.join("Cargo.toml")).unwrap_or_default();
+        let list = output(crate::cargo().args(["package", "--list", "--allow-dirty", "--locked"]).current_dir(&folder));
+        let list = list.unwrap_or_default();
+        for key in ["description = ", "license.workspace = ", "readme"] {
+            if !manifest.lines().any(|line| line.starts_with(key)) {
+                say(&format!("{}: no line {key}", folder.join("Cargo.toml").display()));
+                is_whole = false;
+            }
+        }
+        for file in ["LICENSE-APACHE", "LICENSE-MIT", "README.md"] {
+            if !list.lines().any(|line| line == file) {
+                say(&format!("{}: its package has no {file}", folder.display()));
+                is_whole = false;
+            }
+        }
+    }
+    if is_whole { Outcome::Passed } else { Outcome::Failed }
+}
