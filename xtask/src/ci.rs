@@ -19,8 +19,9 @@ struct Check {
     run: fn() -> Outcome,
 }
 
-const CHECKS: [Check; 21] = [
+const CHECKS: [Check; 22] = [
     Check { name: "format", run: || cargo(&["fmt", "--all", "--check"], &[]) },
+    Check { name: "format of the peers' packages", run: peers_format },
     Check { name: "dependencies: licences, versions, sources", run: supply::dependencies },
     Check { name: "dependencies: known faults", run: supply::advisories },
     Check { name: "packages: licences and pages", run: supply::packages },
@@ -201,6 +202,18 @@ fn clippy_all() -> Outcome {
             .concat(),
         &[],
     )
+}
+
+/// The peers that are Rust have a workspace each, which `cargo fmt --all` does not enter.
+fn peers_format() -> Outcome {
+    for package in ["candle", "linfa"] {
+        let manifest = format!("bench/peers/{package}/Cargo.toml");
+        match cargo(&["fmt", "--manifest-path", &manifest, "--check"], &[]) {
+            Outcome::Passed => {}
+            other => return other,
+        }
+    }
+    Outcome::Passed
 }
 
 /// Makes the report again and compares it with the one that is committed.
