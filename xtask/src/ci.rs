@@ -19,7 +19,7 @@ struct Check {
     run: fn() -> Outcome,
 }
 
-const CHECKS: [Check; 22] = [
+const CHECKS: [Check; 24] = [
     Check { name: "format", run: || cargo(&["fmt", "--all", "--check"], &[]) },
     Check { name: "format of the peers' packages", run: peers_format },
     Check { name: "dependencies: licences, versions, sources", run: supply::dependencies },
@@ -69,6 +69,8 @@ const CHECKS: [Check; 22] = [
     },
     Check { name: "reader against burn-dataset's own", run: burn_mnist },
     Check { name: "clippy with every backend", run: clippy_all },
+    Check { name: "clippy of the operation with each backend alone", run: clippy_of_each_backend },
+    Check { name: "docs of the operation with every backend", run: docs_of_every_backend },
     Check {
         name: "clippy with cuda, which cannot be built here",
         run: || {
@@ -202,6 +204,27 @@ fn clippy_all() -> Outcome {
             .concat(),
         &[],
     )
+}
+
+/// Whether the operation's crate, which is built backend by backend, names in each only what is there.
+fn clippy_of_each_backend() -> Outcome {
+    // Without one, too. What wgpu and cuda share does not compile by itself: Burn's backends need one of the two.
+    for features in ["", "ndarray", "flex", "wgpu"] {
+        let clippy = ["clippy", "--package", "chainrule-ops", "--all-targets", "--locked", "--no-default-features"];
+        let options = ["--features", features, "--", "--deny", "warnings"];
+        match cargo(&[&clippy[..], &options].concat(), &[]) {
+            Outcome::Passed => {}
+            other => return other,
+        }
+    }
+    Outcome::Passed
+}
+
+/// The pages of what is only there with a backend.
+fn docs_of_every_backend() -> Outcome {
+    let doc = ["doc", "--package", "chainrule-ops", "--no-deps", "--locked", "--document-private-items"];
+    let features = ["--features", "ndarray,flex,wgpu"];
+    cargo(&[&doc[..], &features].concat(), &[("RUSTDOCFLAGS", "--deny warnings")])
 }
 
 /// The peers that are Rust have a workspace each, which `cargo fmt --all` does not enter.
