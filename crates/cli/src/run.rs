@@ -194,11 +194,17 @@ pub(crate) fn manifest(config: &TrainConfig, machine: &Machine, source: &Source)
         device: format!("{:?}", machine.device),
         platform: format!("{} {}", std::env::consts::OS, std::env::consts::ARCH),
         instructions: Isa::best().to_string(),
-        threads: machine.threads.get(),
+        threads: threads(config, machine),
         data_source: source.name.clone(),
         data_files: source.files.clone(),
         seed: config.descent().shuffle.seed,
     }
+}
+
+/// Those of the fused kernels in this process, where it is these that train; the threads of other gradients are the backend's affair.
+fn threads(config: &TrainConfig, machine: &Machine) -> usize {
+    let has_own = config.descent().gradient == GradientSource::Fused && !machine.backend.is_apart();
+    if has_own { machine.threads.get() } else { 1 }
 }
 
 /// Cargo.toml pins exactly this one; a test compares.
@@ -293,7 +299,7 @@ impl Run<'_> {
             device: format!("{:?}", self.machine.device),
             precision: self.config.descent().precision,
             gradient: self.config.descent().gradient,
-            threads: if let Prepared::Bytes(_) = self.rows.rows { self.machine.threads.get() } else { 1 },
+            threads: threads(self.config, self.machine),
             data: self.rows.about.clone(),
             seed: self.config.descent().shuffle.seed,
             steps: trained.steps,

@@ -16,7 +16,7 @@ pub struct Manifest {
     /// The vector instructions that the fused kernels take there.
     #[serde(default)]
     pub instructions: String,
-    /// Threads of the fused kernels.
+    /// Threads of the fused kernels; 1 for other gradients.
     #[serde(default)]
     pub threads: usize,
     /// Where the data came from.
