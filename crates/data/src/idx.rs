@@ -5,7 +5,7 @@
 
 use std::cmp::Ordering;
 use std::fs::File;
-use std::io::{BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 
 use atomic_write_file::AtomicWriteFile;
@@ -62,10 +62,16 @@ pub fn labels_header(count: usize) -> [u8; 8] {
 /// # Errors
 /// Where the file cannot be read, is no IDX file of images, or is shorter or longer than its header says.
 pub fn read_images(path: &Path) -> Result<IdxImages, DataError> {
-    match open_images(path, u64::MAX)? {
-        Opened::Read(images) => Ok(images),
-        Opened::Left(file) => unreachable!("{}: there is nothing larger than all", file.path().display()),
-    }
+    images_from(path, open(path)?)
+}
+
+/// Reads an IDX file of images from wherever its bytes come; `path` is its name in errors.
+///
+/// # Errors
+/// As [`read_images`].
+pub fn images_from(path: &Path, content: impl Read) -> Result<IdxImages, DataError> {
+    let (sizes, pixels) = read::<3>(path, content, IMAGES_MAGIC, "images", u64::MAX)?;
+    Ok(idx_images(sizes, pixels.expect(NOTHING_LARGER)))
 }
 
 /// Images that were read, or left in their file.
@@ -76,10 +82,15 @@ pub(crate) enum Opened {
 
 /// Reads an IDX file of images, or leaves it as it is where it is plain and its pixels are more than `resident_bytes`.
 pub(crate) fn open_images(path: &Path, resident_bytes: u64) -> Result<Opened, DataError> {
-    match read::<3>(path, IMAGES_MAGIC, "images", resident_bytes)? {
-        ([_, height, width], Content::Read(pixels)) => Ok(Opened::Read(IdxImages { height, width, pixels })),
-        (sizes, Content::Left(file)) => Ok(Opened::Left(ImageFile::new(path, file, sizes)?)),
+    let file = open(path)?;
+    match read(path, &file, IMAGES_MAGIC, "images", resident_bytes)? {
+        (sizes, Some(pixels)) => Ok(Opened::Read(idx_images(sizes, pixels))),
+        (sizes, None) => Ok(Opened::Left(ImageFile::new(path, file, sizes)?)),
     }
+}
+
+fn idx_images([_, height, width]: [usize; 3], pixels: Vec<u8>) -> IdxImages {
+    IdxImages { height, width, pixels }
 }
 
 /// Reads an IDX file of labels.
@@ -87,10 +98,35 @@ pub(crate) fn open_images(path: &Path, resident_bytes: u64) -> Result<Opened, Da
 /// # Errors
 /// Where the file cannot be read, is no IDX file of labels, or is shorter or longer than its header says.
 pub fn read_labels(path: &Path) -> Result<Vec<u8>, DataError> {
-    match read::<1>(path, LABELS_MAGIC, "labels", u64::MAX)?.1 {
-        Content::Read(labels) => Ok(labels),
-        Content::Left(_) => unreachable!("there is nothing larger than all"),
+    labels_from(path, open(path)?)
+}
+
+/// Reads an IDX file of labels from wherever its bytes come; `path` is its name in errors.
+///
+/// # Errors
+/// As [`read_labels`].
+pub fn labels_from(path: &Path, content: impl Read) -> Result<Vec<u8>, DataError> {
+    let (_, labels) = read::<1>(path, content, LABELS_MAGIC, "labels", u64::MAX)?;
+    Ok(labels.expect(NOTHING_LARGER))
+}
+
+/// Reads labels from a plain file, however many, or from a gzip of up to `resident_bytes`: a plain one is no larger than it looks.
+pub(crate) fn read_labels_within(path: &Path, resident_bytes: u64) -> Result<Vec<u8>, DataError> {
+    match read::<1>(path, open(path)?, LABELS_MAGIC, "labels", resident_bytes)? {
+        (_, Some(labels)) => Ok(labels),
+        (_, None) => read_labels(path),
     }
+}
+
+const NOTHING_LARGER: &str = "nothing is larger than all";
+
+/// Opens a regular file, or a link to one. Anything else might never end, or never begin: opening a pipe waits for who writes to it.
+fn open(path: &Path) -> Result<File, DataError> {
+    let io = |problem| DataError::Read { path: path.to_owned(), problem };
+    if !std::fs::metadata(path).map_err(io)?.is_file() {
+        return Err(DataError::Idx { path: path.to_owned(), problem: "not a regular file".to_owned() });
+    }
+    File::open(path).map_err(io)
 }
 
 /// Writes images as a plain IDX file.
@@ -135,25 +171,19 @@ impl Writer {
     }
 }
 
-/// What a header counts: read, or left in the file since it is too much.
-enum Content {
-    Read(Vec<u8>),
-    Left(File),
-}
-
 /// The header's `D` sizes, and the bytes that they count where these are not more than `resident_bytes`.
 fn read<const D: usize>(
     path: &Path,
+    content: impl Read,
     magic: u32,
     what: &str,
     resident_bytes: u64,
-) -> Result<([usize; D], Content), DataError> {
+) -> Result<([usize; D], Option<Vec<u8>>), DataError> {
     let problem = |problem: String| DataError::Idx { path: path.to_owned(), problem };
     let io = |problem| DataError::Read { path: path.to_owned(), problem };
 
-    let file = File::open(path).map_err(io)?;
-    let mut reader = BufReader::new(&file);
-    let is_gzip = std::io::BufRead::fill_buf(&mut reader).map_err(io)?.starts_with(&GZIP_MAGIC);
+    let mut reader = BufReader::new(content);
+    let is_gzip = reader.fill_buf().map_err(io)?.starts_with(&GZIP_MAGIC);
     let mut content: Box<dyn Read> = if is_gzip { Box::new(MultiGzDecoder::new(reader)) } else { Box::new(reader) };
     // A gzip that breaks off or is damaged fails here, an unreadable file too: the system's words name which.
     let mut take = |limit: u64| -> Result<Vec<u8>, DataError> {
@@ -196,13 +226,12 @@ fn read<const D: usize>(
                  be read piece by piece; gunzip it, or allow for more"
             )));
         }
-        drop(content);
-        return Ok((sizes, Content::Left(file)));
+        return Ok((sizes, None));
     }
     let mut bytes = take(expected + 1)?;
     check_length(expected, bytes.len() as u64, what).map_err(problem)?;
     bytes.shrink_to_fit();
-    Ok((sizes, Content::Read(bytes)))
+    Ok((sizes, Some(bytes)))
 }
 
 /// What is wrong where a header counts otherwise than what follows.

@@ -45,7 +45,7 @@ impl Images {
     /// Where one cannot be read or is not whole, or where they differ in length; where images that are to stay in their file are gzipped.
     pub fn read(images: &Path, labels: &Path, resident_bytes: u64) -> Result<Self, DataError> {
         // The labels first: they are read in no time, where the checksum of a large file takes its time.
-        let (file, labels) = (images, idx::read_labels(labels)?);
+        let (file, labels) = (images, idx::read_labels_within(labels, resident_bytes)?);
         let (count, images) = match idx::open_images(file, resident_bytes)? {
             Opened::Read(images) => (images.pixels.len() / (images.height * images.width), Pixels::Resident(images)),
             Opened::Left(file) => (file.count, Pixels::InFile(Arc::new(file))),
