@@ -7,7 +7,8 @@ use crate::config::{
     ConfigError, DataConfig, DescentConfig, EarlyStoppingConfig, Generator, GradientSource, ModelConfig, ModelKind,
     ObjectiveConfig, OptimumConfig, Solver,
 };
-use crate::keys;
+use crate::sentence::one_line;
+use crate::{keys, read_text};
 
 /// An experiment that was checked: every number is in its range, and what must fit together does.
 ///
@@ -41,6 +42,9 @@ struct RawConfig {
     early_stopping: EarlyStoppingConfig,
 }
 
+/// Bytes of an experiment's file, at most: a hundred times what it takes.
+const MOST_BYTES: u64 = 1 << 16;
+
 impl TrainConfig {
     /// Reads an experiment from a TOML file and applies `overrides`, each `key=value`.
     ///
@@ -48,11 +52,10 @@ impl TrainConfig {
     /// Where the file cannot be read, or says something that cannot be run.
     pub fn read(path: &Path, overrides: &[String]) -> Result<Self, ConfigError> {
         let file = path.display().to_string();
-        let text = match std::fs::read_to_string(path) {
-            Ok(text) => text,
-            Err(problem) => return Err(ConfigError::Read { file, problem }),
-        };
-        Self::parse(&file, &text, overrides)
+        match read_text(path, MOST_BYTES) {
+            Ok(text) => Self::parse(&file, &text, overrides),
+            Err(problem) => Err(ConfigError::Read { file, problem }),
+        }
     }
 
     /// Parses an experiment; `file` is its name in errors, and its stem the experiment's name where `text` gives none.
@@ -76,9 +79,9 @@ impl TrainConfig {
                 hint: "write [model] and below it kind = \"softmax\" or kind = \"logistic\"",
             });
         }
-        let value_at = |key: &str| keys::get(&table, key).map(ToString::to_string).unwrap_or_default();
+        let value_at = |key: &str| keys::get(&table, key).map(|value| one_line(&value.to_string())).unwrap_or_default();
         let raw: RawConfig = serde_path_to_error::deserialize(table.clone()).map_err(|error| {
-            let key = error.path().to_string();
+            let key = one_line(&error.path().to_string());
             let value = value_at(key.split('[').next().unwrap_or_default());
             ConfigError::Value { file: file.to_owned(), value, key, problem: one_line(error.inner().message()) }
         })?;
@@ -97,7 +100,8 @@ impl TrainConfig {
             Ok(()) => Ok(config),
             Err((key, problem)) => {
                 let written = toml::from_str::<Table>(&config.to_toml()).expect("it was written as TOML");
-                let value = keys::get(&written, key).map_or_else(|| "absent".to_owned(), ToString::to_string);
+                let value =
+                    keys::get(&written, key).map_or_else(|| "absent".to_owned(), |value| one_line(&value.to_string()));
                 Err(ConfigError::Value { file: file.to_owned(), key: key.to_owned(), value, problem })
             }
         }
@@ -159,10 +163,6 @@ impl TrainConfig {
     pub fn early_stopping(&self) -> &EarlyStoppingConfig {
         &self.early_stopping
     }
-}
-
-fn one_line(message: &str) -> String {
-    message.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 /// The first key whose value cannot be, and why.

@@ -3,6 +3,7 @@
 use toml::{Table, Value};
 
 use crate::ConfigError;
+use crate::sentence::one_line;
 
 /// Every key, in the order of the README.
 pub(crate) const KEYS: [&str; 25] = [
@@ -33,16 +34,25 @@ pub(crate) const KEYS: [&str; 25] = [
     "experiment",
 ];
 
+/// Parts of the longest key.
+const DEEPEST: usize = 3;
+
 /// Refuses a key that no experiment has, naming the nearest one.
 pub(crate) fn check_known(file: &str, table: &Table) -> Result<(), ConfigError> {
-    let unknown = flatten(table).into_iter().find(|key| {
+    let stranger = flatten(table).into_iter().find(|key| {
         let section = format!("{key}.");
         !KEYS.iter().any(|known| known == key || known.starts_with(&section))
     });
-    match unknown {
+    match stranger {
         None => Ok(()),
-        Some(key) => Err(ConfigError::UnknownKey { file: file.to_owned(), nearest: nearest(&key), key }),
+        Some(key) => Err(unknown(file, &key)),
     }
+}
+
+fn unknown(file: &str, key: &str) -> ConfigError {
+    // Abridged first: the distance of a long key takes long.
+    let key = one_line(key);
+    ConfigError::UnknownKey { file: file.to_owned(), nearest: nearest(&key), key }
 }
 
 /// The known key that is most like `key`, or like its last part, if only the section is wrong.
@@ -82,11 +92,15 @@ pub(crate) fn get<'a>(table: &'a Table, key: &str) -> Option<&'a Value> {
 
 /// Applies `--set key=value`. The value is TOML, or, where it is not, a string without its quotes.
 pub(crate) fn set(table: &mut Table, text: &str) -> Result<(), ConfigError> {
-    let malformed = || ConfigError::Override { text: text.to_owned() };
+    let malformed = || ConfigError::Override { text: one_line(text) };
     let (key, value) = text.split_once('=').ok_or_else(malformed)?;
     let (key, value) = (key.trim(), value.trim());
     if key.is_empty() || value.is_empty() || key.split('.').any(str::is_empty) {
         return Err(malformed());
+    }
+    // Before it is made: a table in a table in a table … would be taken apart again by as many calls in each other.
+    if key.split('.').count() > DEEPEST {
+        return Err(unknown("--set", key));
     }
     let parsed =
         toml::from_str::<Table>(&format!("value = {value}")).ok().and_then(|mut parsed| parsed.remove("value"));
@@ -120,5 +134,6 @@ mod tests {
         written.sort();
         keys.sort();
         assert_eq!(written, keys);
+        assert_eq!(KEYS.iter().map(|key| key.split('.').count()).max(), Some(DEEPEST));
     }
 }

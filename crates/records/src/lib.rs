@@ -17,12 +17,14 @@ mod checks;
 mod checksum;
 mod config;
 mod early_stopping;
+mod file;
 mod history;
 mod keys;
 mod lock;
 mod manifest;
 mod parameters;
 mod run_folder;
+mod sentence;
 mod summary;
 
 pub use certificate::{Certificate, SearchEnd};
@@ -33,6 +35,7 @@ pub use config::{
     ObjectiveConfig, OptimumConfig, Precision, ShuffleConfig, Solver,
 };
 pub use early_stopping::{EarlyStopping, Judgement};
+pub use file::{read_text, read_whole};
 pub use history::{Evaluation, History};
 pub use manifest::{DataFile, Manifest, Versions};
 pub use parameters::Parameters;

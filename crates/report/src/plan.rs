@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use chainrule_records::{ConfigError, TrainConfig};
+use chainrule_records::{ConfigError, TrainConfig, read_text};
 use serde::Deserialize;
 
 /// The runs of a report, in order. Every config of it was checked.
@@ -56,6 +56,12 @@ pub enum PlanError {
     },
 }
 
+/// Bytes of a plan, at most.
+const MOST_BYTES: u64 = 1 << 20;
+
+/// Runs that differ in their seed alone, at most.
+const MOST_SEEDS: u32 = 10_000;
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RawPlan {
@@ -83,7 +89,7 @@ impl Plan {
     /// Where the plan or a run's config cannot be read, or says something that cannot be.
     pub fn read(path: &Path, overrides: &[String]) -> Result<Self, PlanError> {
         let file = path.display().to_string();
-        let text = std::fs::read_to_string(path).map_err(|problem| PlanError::Read { file: file.clone(), problem })?;
+        let text = read_text(path, MOST_BYTES).map_err(|problem| PlanError::Read { file: file.clone(), problem })?;
         let folder = path.parent().unwrap_or(Path::new(""));
         let content = |problem: String| PlanError::Content { file: file.clone(), problem };
         let raw: RawPlan = toml::from_str(&text)
@@ -94,6 +100,9 @@ impl Plan {
             let mut own = settings(&raw.set);
             own.extend_from_slice(overrides);
             own.extend(settings(&run.set));
+            if let Some(seeds) = run.seeds.filter(|&seeds| seeds > MOST_SEEDS) {
+                return Err(content(format!("run {:?}: seeds = {seeds}: expected at most {MOST_SEEDS}", run.name)));
+            }
             let names: Vec<(String, Option<u32>)> = match run.seeds {
                 None => vec![(run.name, None)],
                 Some(seeds) => (0..seeds).map(|seed| (format!("{}-{seed}", run.name), Some(seed))).collect(),
