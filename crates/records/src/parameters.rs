@@ -3,6 +3,7 @@ use safetensors::{Dtype, SafeTensors};
 use serde::{Deserialize, Serialize};
 
 use crate::Precision;
+use crate::sentence::one_line;
 
 /// The parameters of a linear model, as `model.safetensors` keeps them.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -49,18 +50,21 @@ impl Parameters {
     /// Reads such a file.
     ///
     /// # Errors
-    /// What the file lacks.
+    /// What the file lacks, and where a number in it is not finite.
     pub fn from_safetensors(bytes: &[u8]) -> Result<Self, String> {
-        let file = SafeTensors::deserialize(bytes).map_err(|error| error.to_string())?;
+        let file = SafeTensors::deserialize(bytes).map_err(|error| one_line(&error.to_string()))?;
         let (shape, weight) = tensor(&file, "linear.weight")?;
         let &[n_features, n_classes] = shape.as_slice() else {
-            return Err(format!("linear.weight has the shape {shape:?}, not [d, k]"));
+            return Err(one_line(&format!("linear.weight has the shape {shape:?}, not [d, k]")));
         };
+        if n_features == 0 || n_classes == 0 {
+            return Err(format!("linear.weight has the shape {shape:?}, which has no number"));
+        }
         let (shape, bias) = tensor(&file, "linear.bias")?;
         if shape != [n_classes] {
-            return Err(format!(
+            return Err(one_line(&format!(
                 "linear.bias has the shape {shape:?}, not [{n_classes}], the classes of linear.weight"
-            ));
+            )));
         }
         Ok(Self { n_features, n_classes, weight, bias })
     }
@@ -69,11 +73,14 @@ impl Parameters {
 /// A tensor's shape and numbers.
 fn tensor(file: &SafeTensors, name: &str) -> Result<(Vec<usize>, Vec<f64>), String> {
     let tensor = file.tensor(name).map_err(|error| error.to_string())?;
-    let values = match tensor.dtype() {
+    let values: Vec<f64> = match tensor.dtype() {
         Dtype::F32 => numbers(tensor.data(), |bytes| f64::from(f32::from_le_bytes(bytes))),
         Dtype::F64 => numbers(tensor.data(), f64::from_le_bytes),
         other => return Err(format!("{name} is {other:?}, not F32 or F64")),
     };
+    if let Some(i) = values.iter().position(|value| !value.is_finite()) {
+        return Err(format!("number {i} of {name} is {}, which no training ends with", values[i]));
+    }
     Ok((tensor.shape().to_vec(), values))
 }
 
