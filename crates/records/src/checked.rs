@@ -43,7 +43,7 @@ struct RawConfig {
 }
 
 /// Bytes of an experiment's file, at most: a hundred times what it takes.
-const MOST_BYTES: u64 = 1 << 16;
+pub(crate) const MOST_BYTES: u64 = 1 << 16;
 
 impl TrainConfig {
     /// Reads an experiment from a TOML file and applies `overrides`, each `key=value`.

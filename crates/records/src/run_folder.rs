@@ -5,9 +5,11 @@ use atomic_write_file::AtomicWriteFile;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::checked::MOST_BYTES;
 use crate::checksum::sha256;
 use crate::lock::{LOCK, Lock};
-use crate::{History, Manifest, Parameters, Summary, TrainConfig, checkpoints};
+use crate::sentence::one_line;
+use crate::{History, Manifest, ModelKind, Parameters, Summary, TrainConfig, checkpoints, read_whole};
 
 /// What can go wrong with a run folder.
 #[derive(Debug, thiserror::Error)]
@@ -196,7 +198,7 @@ impl RunFolder {
     /// Reads the run that lies in a folder.
     ///
     /// # Errors
-    /// Where a file of it is absent, is not what a run writes, or was changed since.
+    /// Where a file of it is absent, is not what a run writes, or was changed since, and where two of them are not of one run.
     pub fn read(path: &Path) -> Result<RunFiles, RunError> {
         // What is checked is what is read, should another process be writing there.
         let [config, manifest, history, model, summary] = FILES.map(|name| path.join(name));
@@ -212,14 +214,18 @@ impl RunFolder {
                 _ => Ok(bytes),
             }
         };
-        Ok(RunFiles {
+        let run = RunFiles {
             config: parse_config(&config, &sealed(&config)?)?,
             manifest: parse_json(&manifest, &sealed(&manifest)?)?,
             history: parse_json(&history, &sealed(&history)?)?,
             parameters: Parameters::from_safetensors(&sealed(&model)?)
                 .map_err(|problem| RunError::Unfinished { path: model, problem })?,
             summary,
-        })
+        };
+        match run.contradiction() {
+            None => Ok(run),
+            Some((file, problem)) => Err(RunError::Unfinished { path: path.join(file), problem }),
+        }
     }
 
     /// Writes what stands in the folder before the first step.
@@ -255,6 +261,29 @@ pub struct RunFiles {
     pub summary: Summary,
     /// `model.safetensors`
     pub parameters: Parameters,
+}
+
+impl RunFiles {
+    /// A file that contradicts another, and how.
+    fn contradiction(&self) -> Option<(&'static str, String)> {
+        let (kind, configured) = (self.summary.model, self.config.model().kind);
+        if kind != configured {
+            return Some(("summary.json", format!("model is {kind:?}, but config.toml says {configured:?}")));
+        }
+        if self.summary.steps_per_epoch == 0 {
+            return Some(("summary.json", "steps_per_epoch is 0, and no run has such epochs".to_owned()));
+        }
+        let ([height, width], classes) = (self.summary.data.image_size, self.summary.data.classes.len());
+        let columns = if kind == ModelKind::Logistic { 1 } else { classes };
+        let found = [self.parameters.n_features, self.parameters.n_classes];
+        if height.checked_mul(width) != Some(found[0]) || columns != found[1] {
+            let problem = format!(
+                "linear.weight has the shape {found:?}, but summary.json speaks of images of {height} x {width} and of {classes} classes"
+            );
+            return Some(("model.safetensors", problem));
+        }
+        None
+    }
 }
 
 /// Writes a file that appears whole or not at all: beside its place, synced, then renamed.
@@ -297,14 +326,8 @@ pub(crate) fn sweep(folder: &Path) {
 }
 
 pub(crate) fn read(path: &Path) -> Result<Vec<u8>, RunError> {
-    let read = || {
-        // A pipe would be waited for, and a device read without end.
-        if !std::fs::metadata(path)?.is_file() {
-            return Err(std::io::Error::other("it is no file"));
-        }
-        std::fs::read(path)
-    };
-    read().map_err(|error| RunError::Unfinished { path: path.to_owned(), problem: error.to_string() })
+    let most = if path.ends_with(CONFIG) { MOST_BYTES } else { u64::MAX };
+    read_whole(path, most).map_err(|error| RunError::Unfinished { path: path.to_owned(), problem: error.to_string() })
 }
 
 fn read_beginning(folder: &Path) -> Result<(TrainConfig, Manifest), RunError> {
@@ -322,7 +345,7 @@ fn parse_config(path: &Path, bytes: &[u8]) -> Result<TrainConfig, RunError> {
 
 fn parse_json<T: DeserializeOwned>(path: &Path, bytes: &[u8]) -> Result<T, RunError> {
     serde_json::from_slice(bytes)
-        .map_err(|error| RunError::Unfinished { path: path.to_owned(), problem: error.to_string() })
+        .map_err(|error| RunError::Unfinished { path: path.to_owned(), problem: one_line(&error.to_string()) })
 }
 
 fn json(value: &impl Serialize) -> Vec<u8> {
