@@ -235,6 +235,12 @@ fn check(config: &TrainConfig) -> Result<(), (&'static str, String)> {
             l2 > 0.0,
             "without a penalty J may have no minimum, and none can be certified; set it above 0, or descent.solver = \"sgd\"",
         )?;
+        // The bound is a square over lambda: with less the one is lost below the smallest number and the other above the largest.
+        holds(
+            "objective.l2",
+            l2 >= 1e-100,
+            "so small a penalty is too small for a certificate; expected a number from 1e-100 to 1e6, or descent.solver = \"sgd\"",
+        )?;
         let goes_to_the_end = "descent.solver = \"lbfgs\" goes to the minimum and keeps it; leave this out";
         holds("early_stopping.patience", stopping.patience.is_none(), goes_to_the_end)?;
         holds("early_stopping.restore_best", !stopping.restore_best, goes_to_the_end)?;
