@@ -53,7 +53,8 @@ impl<'a, M: Classifier> Tensors<'a, M> {
     fn read_losses(&mut self) -> Result<(), TensorReadError> {
         let on_device = std::mem::take(&mut self.losses_on_device);
         if !on_device.is_empty() {
-            self.losses.extend(Tensor::cat(on_device, 0).try_into_vec_as::<f64>()?);
+            // No -0 for a loss of 0, which comes negated.
+            self.losses.extend(Tensor::cat(on_device, 0).try_into_vec_as::<f64>()?.iter().map(|loss| loss + 0.0));
         }
         Ok(())
     }
@@ -155,7 +156,11 @@ pub fn evaluate<M: Classifier>(model: &M, examples: &Examples) -> Result<Metrics
 fn metrics(losses: &[f64], right: f64, examples: &Examples) -> Metrics {
     // The mean is taken on the host in f64: in f32 the order of summation, which differs from backend to backend, would
     // decide which of two nearly equal losses is the lower, and with it when early stopping stops.
-    Metrics { loss: losses.iter().sum::<f64>() / losses.len() as f64, accuracy: right / examples.len() as f64 }
+    // From 0, where `sum` begins with -0: losses of 0 come negated.
+    Metrics {
+        loss: losses.iter().fold(0.0, |sum, loss| sum + loss) / losses.len() as f64,
+        accuracy: right / examples.len() as f64,
+    }
 }
 
 /// The cross-entropy of each row, `[n]`.
