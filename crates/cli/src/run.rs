@@ -9,7 +9,9 @@ use burn::tensor::Device;
 use chainrule_data::{Data, mnist, sha256_of_files};
 use chainrule_gradcheck::f64_works;
 use chainrule_kernels::Isa;
-use chainrule_models::{Classifier, LogisticRegressionConfig, SoftmaxRegressionConfig, to_precision, weight_norm};
+use chainrule_models::{
+    Classifier, LogisticRegressionConfig, SoftmaxRegressionConfig, WeightNorm, to_precision, weight_norm,
+};
 use chainrule_ops::has_steps;
 use chainrule_records::{
     DataFile, DataSummary, GradientSource, Manifest, ModelKind, Precision, RunFolder, Seconds, Solver, Summary,
@@ -252,21 +254,25 @@ impl Run<'_> {
             }
             other => other?,
         };
-        if let Ending::Diverged { step } = trained.ending {
+        let norm = match (trained.ending, weight_norm(trained.model.linear())) {
+            (Ending::Diverged { step }, _) => Err(format!("the loss of step {step} is not finite")),
+            (_, None) => Err("the sum of the squares of the weights is not finite".to_owned()),
+            (_, Some(norm)) => Ok(norm),
+        };
+        let folder = self.folder.path().display();
+        let norm = norm.or_else(|problem| {
             self.folder.write_history(&trained.history)?;
             let try_this = match self.config.descent().solver {
                 Solver::Sgd => format!("a descent.learning_rate below {}", self.config.descent().learning_rate),
                 Solver::Lbfgs => format!("an objective.l2 other than {}", self.config.objective().l2),
             };
-            bail!(
-                "the loss of step {step} is not finite: training diverged; try {try_this}; the history so far is in {}",
-                self.folder.path().display()
-            );
-        }
-        let summary = self.summary(&trained, keeper.seconds())?;
-        let summary = self.folder.finish(&trained.history, &trained.parameters, summary).map_err(|error| {
-            anyhow!("{error}; where it can be written again, --resume {} goes on", self.folder.path().display())
+            bail!("{problem}: training diverged; try {try_this}; the history so far is in {folder}")
         })?;
+        let summary = self.summary(&trained, norm, keeper.seconds())?;
+        let summary = self
+            .folder
+            .finish(&trained.history, &trained.parameters, summary)
+            .map_err(|error| anyhow!("{error}; where it can be written again, --resume {folder} goes on"))?;
         Ok((summary, trained.ending))
     }
 
@@ -288,8 +294,7 @@ impl Run<'_> {
         }
     }
 
-    fn summary<M: Classifier>(&self, trained: &Trained<M>, seconds: Seconds) -> Result<Summary> {
-        let norm = weight_norm(trained.model.linear()).context("the weights are not finite")?;
+    fn summary<M: Classifier>(&self, trained: &Trained<M>, norm: WeightNorm, seconds: Seconds) -> Result<Summary> {
         let (best_step, best_validation_loss) = trained.best.context("no evaluation was made")?;
         let stop_step = trained.steps.saturating_sub(1);
         Ok(Summary {

@@ -13,7 +13,7 @@ pub struct WeightNorm {
     pub spectral: f64,
 }
 
-/// The norms of `[W; b]`, or none where a parameter is not finite.
+/// The norms of `[W; b]`, or none where one of them is not finite, which large parameters suffice for.
 pub fn weight_norm(linear: &Linear) -> Option<WeightNorm> {
     /// An upper bound on sweeps for each singular value; a handful is usual.
     const SWEEPS: usize = 100;
@@ -32,9 +32,7 @@ pub fn weight_norm(linear: &Linear) -> Option<WeightNorm> {
     }
     let matrix = if device.supports_dtype(FloatDType::F64) { matrix.cast(FloatDType::F64) } else { matrix };
     let (_, singular, _) = svd::<2, 1>(matrix, SWEEPS);
-    Some(WeightNorm {
-        frobenius: frobenius_squared.sqrt(),
-        frobenius_squared,
-        spectral: singular.max().into_scalar::<f64>(),
-    })
+    let spectral = singular.max().into_scalar::<f64>();
+    // Where the device has f32 only, its squares overflow where those on the host did not.
+    spectral.is_finite().then_some(WeightNorm { frobenius: frobenius_squared.sqrt(), frobenius_squared, spectral })
 }
