@@ -8,6 +8,7 @@
 //! - `losses`: values of the losses, at the extremes too
 //! - `properties`: what holds of the models whatever the data
 //! - `files`: IDX and gzip, as they should be and as they should not
+//! - `hostile`: files and numbers as an enemy chose them, and what is checked by `fuzz/`
 //! - `digits`: the digits drawn by code
 //! - `mnist`: the real files, and burn-dataset's own reader of them
 //! - `download`: MNIST from servers that are slow, broken or hostile, and into the cache
@@ -40,6 +41,7 @@ mod download;
 mod files;
 mod gradcheck;
 mod gradients;
+mod hostile;
 mod kernels;
 mod losses;
 mod made_up;

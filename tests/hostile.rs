@@ -1,0 +1,176 @@
+//! Files and numbers as an enemy chose them: nothing panics, hangs, takes memory out of proportion or escapes its folder, and what is wrong is told in
+//! one sentence. `fuzz/` looks for more with the same checks: docs/testing.md.
+
+mod files;
+#[expect(unreachable_pub, reason = "the fuzz targets export the same module")]
+pub mod formats;
+mod numbers;
+
+use proptest::collection::vec;
+use proptest::prelude::{Strategy, any, prop_oneof};
+use proptest::sample::{Index, select};
+use proptest::test_runner::{Config, FileFailurePersistence, TestCaseError, TestError, TestRunner};
+
+use formats::Format;
+
+/// One change to a file.
+#[derive(Clone, Debug)]
+enum Mutation {
+    /// A bit turned.
+    Flip(Index, u8),
+    /// All after a place lost.
+    Truncate(Index),
+    /// The bytes from a place on overwritten by extreme numbers, as a length field may hold them.
+    Overwrite(Index, &'static [u8]),
+    /// Put in at a place.
+    Insert(Index, Vec<u8>),
+    /// What a number is written as replaced, where the file is text.
+    Number(Index, &'static str),
+    /// The end of another valid file put after the beginning of this one.
+    Splice(Index, Index, Index),
+}
+
+const EXTREMES: [&[u8]; 10] = [
+    &[0xff; 4],
+    &[0xff; 8],
+    &[0; 4],
+    &[0; 8],
+    &[0x80, 0, 0, 0],
+    &[0x7f, 0xff, 0xff, 0xff],
+    &[0, 0, 0, 0, 0, 0, 0, 0x80],
+    &[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f],
+    &[0, 0, 0xc0, 0x7f], // NaN
+    &[0, 0, 0x80, 0x7f], // infinity
+];
+
+const NUMBERS: [&str; 14] = [
+    "0",
+    "-0.0",
+    "-1",
+    "1e308",
+    "1e309",
+    "5e-324",
+    "nan",
+    "inf",
+    "-inf",
+    "null",
+    "[]",
+    "{}",
+    "18446744073709551616",
+    "9223372036854775807",
+];
+
+fn mutation() -> impl Strategy<Value = Mutation> {
+    prop_oneof![
+        (any::<Index>(), 0..8u8).prop_map(|(place, bit)| Mutation::Flip(place, bit)),
+        any::<Index>().prop_map(Mutation::Truncate),
+        (any::<Index>(), select(&EXTREMES[..])).prop_map(|(place, bytes)| Mutation::Overwrite(place, bytes)),
+        (any::<Index>(), vec(any::<u8>(), 1..20)).prop_map(|(place, bytes)| Mutation::Insert(place, bytes)),
+        (any::<Index>(), select(&NUMBERS[..])).prop_map(|(which, number)| Mutation::Number(which, number)),
+        (any::<Index>(), any::<Index>(), any::<Index>()).prop_map(|(a, b, c)| Mutation::Splice(a, b, c)),
+    ]
+}
+
+fn apply(bytes: &mut Vec<u8>, mutation: &Mutation, others: &[Vec<u8>]) {
+    // There is always a place after the last byte.
+    let place = |index: &Index, bytes: &[u8]| index.index(bytes.len() + 1);
+    match mutation {
+        Mutation::Flip(index, bit) if !bytes.is_empty() => {
+            let place = index.index(bytes.len());
+            bytes[place] ^= 1 << bit;
+        }
+        Mutation::Flip(..) => {}
+        Mutation::Truncate(index) => bytes.truncate(place(index, bytes)),
+        Mutation::Overwrite(index, extreme) => {
+            let place = place(index, bytes);
+            let room = extreme.len().min(bytes.len() - place);
+            bytes[place..place + room].copy_from_slice(&extreme[..room]);
+        }
+        Mutation::Insert(index, more) => {
+            let place = place(index, bytes);
+            bytes.splice(place..place, more.iter().copied());
+        }
+        Mutation::Number(index, number) => {
+            let starts: Vec<usize> = (0..bytes.len())
+                .filter(|&i| bytes[i].is_ascii_digit() && (i == 0 || !bytes[i - 1].is_ascii_alphanumeric()))
+                .collect();
+            if !starts.is_empty() {
+                let start = starts[index.index(starts.len())];
+                let length = bytes[start..].iter().take_while(|byte| byte.is_ascii_digit()).count();
+                bytes.splice(start..start + length, number.bytes());
+            }
+        }
+        Mutation::Splice(index, other, from) => {
+            let other = &others[other.index(others.len())];
+            bytes.truncate(place(index, bytes));
+            bytes.extend_from_slice(&other[place(from, other)..]);
+        }
+    }
+}
+
+/// Holds a format's check against so many valid files with a few mutations each, or as many as `PROPTEST_CASES` says.
+fn survives(format: Format, cases: u32) {
+    let seeds = (format.seeds)();
+    seeds.iter().for_each(|seed| (format.check)(seed));
+    let asked = std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok());
+    let config = Config {
+        cases: asked.unwrap_or(cases),
+        failure_persistence: Some(Box::new(FileFailurePersistence::Off)),
+        ..Config::default()
+    };
+    let strategy = (any::<Index>(), vec(mutation(), 1..5));
+    let result = TestRunner::new(config).run(&strategy, |(seed, mutations)| {
+        let mut bytes = seeds[seed.index(seeds.len())].clone();
+        mutations.iter().for_each(|mutation| apply(&mut bytes, mutation, &seeds));
+        let outcome = std::panic::catch_unwind(|| (format.check)(&bytes));
+        outcome.map_err(|_| TestCaseError::fail(format!("{}", bytes.escape_ascii())))
+    });
+    match result {
+        Ok(()) => {}
+        Err(TestError::Fail(bytes, _)) => panic!("{} is not safe from {bytes}", format.name),
+        Err(TestError::Abort(why)) => panic!("{}: {why}", format.name),
+    }
+}
+
+#[test]
+fn mutated_idx_files_are_read_as_they_are_or_refused() {
+    survives(formats::format("idx"), 4000);
+}
+
+#[test]
+fn mutated_gzips_are_read_whole_or_refused() {
+    survives(formats::format("gzip"), 4000);
+}
+
+#[test]
+fn mutated_configs_are_read_and_written_alike_or_refused_in_a_sentence() {
+    survives(formats::format("config"), 2000);
+}
+
+#[test]
+fn mutated_models_have_finite_numbers_or_are_refused() {
+    survives(formats::format("safetensors"), 4000);
+}
+
+#[test]
+fn mutated_records_are_the_same_when_they_are_written_and_read_again() {
+    survives(formats::format("records"), 2000);
+}
+
+#[test]
+fn mutated_run_folders_are_whole_runs_or_are_refused_by_the_file_s_name() {
+    survives(formats::format("run_folder"), 500);
+}
+
+#[test]
+fn every_format_has_its_fuzz_target() {
+    let fuzz = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz");
+    let manifest = std::fs::read_to_string(fuzz.join("Cargo.toml")).unwrap();
+    for format in formats::FORMATS {
+        let target = std::fs::read_to_string(fuzz.join(format!("fuzz_targets/{}.rs", format.name))).unwrap();
+        assert!(
+            target.contains(&format!("format(\"{}\")", format.name))
+                && manifest.contains(&format!("\"{}\"", format.name))
+        );
+    }
+}

@@ -1,0 +1,352 @@
+//! Files that an enemy wrote with care, and things that are no files.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::mpsc::channel;
+use std::time::Duration;
+
+use chainrule_data::idx::{IdxImages, images_header, labels_header, write_images, write_labels};
+use chainrule_data::{Counts, Request, find_within};
+use chainrule_records::{History, Parameters, Precision, RunFolder, TrainConfig};
+use chainrule_report::Plan;
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use tempfile::TempDir;
+
+use super::formats::{format, is_a_sentence};
+use crate::command::{call, code, folder, text};
+use crate::support::{noise, skip};
+
+/// Images in memory, at most, where these tests read data.
+const RESIDENT: u64 = 16 << 20;
+
+const FILES: [&str; 4] =
+    ["train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"];
+
+/// What is read from a path, in one word, and what is wrong with it.
+fn read(what: &str, path: &Path) -> Result<(), String> {
+    match what {
+        "config" => TrainConfig::read(path, &[]).map(drop).map_err(|error| error.to_string()),
+        "run" => RunFolder::read(path).map(drop).map_err(|error| error.to_string()),
+        "data" => {
+            let counts = Counts { train: 1, validation: 1 };
+            let found = find_within(&Request::Folder(path.to_owned()), counts, RESIDENT, &mut |_| {});
+            found.map(drop).map_err(|error| error.to_string())
+        }
+        other => panic!("{other}"),
+    }
+}
+
+/// A data folder of two small images a split.
+fn data_folder() -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for [images, labels] in [[FILES[0], FILES[1]], [FILES[2], FILES[3]]] {
+        let pixels = IdxImages { height: 2, width: 2, pixels: (0..8).collect() };
+        write_images(&folder.path().join(images), &pixels).unwrap();
+        write_labels(&folder.path().join(labels), &[0, 1]).unwrap();
+    }
+    folder
+}
+
+/// The folder of a run that can be read.
+fn run_folder() -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let names = ["config.toml", "history.json", "manifest.json", "summary.json", "model.safetensors"];
+    for (name, seed) in names.iter().zip((format("run_folder").seeds)()) {
+        std::fs::write(folder.path().join(name), &seed[1..]).unwrap();
+    }
+    read("run", folder.path()).unwrap();
+    folder
+}
+
+/// A gzip of `head` and then so many zeros.
+fn gzip(head: &[u8], zeros: u64) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    encoder.write_all(head).unwrap();
+    std::io::copy(&mut std::io::Read::take(std::io::repeat(0), zeros), &mut encoder).unwrap();
+    encoder.finish().unwrap()
+}
+
+/// Reads in a process of its own, which may take 2 GiB in all; gives what was wrong and by how many bytes its memory grew.
+fn read_apart(what: &str, path: &Path) -> (String, u64) {
+    let output = Command::new("sh")
+        .args(["-c", "ulimit -v 2097152; exec \"$@\"", "sh"])
+        .arg(std::env::current_exe().unwrap())
+        .args(["hostile::files::reads_what_the_tests_on_memory_name", "--exact", "--ignored", "--nocapture"])
+        .env("CHAINRULE_HOSTILE_READ", format!("{what} {}", path.display()))
+        .output()
+        .unwrap();
+    let said = text(&output.stdout);
+    let line = said.lines().find_map(|line| line.split_once("grew by ")).map(|(_, rest)| rest.to_owned());
+    let Some(line) = line else { panic!("{said}{}", text(&output.stderr)) };
+    let (grown, problem) = line.split_once(' ').unwrap();
+    (problem.to_owned(), grown.parse().unwrap())
+}
+
+/// The largest memory that this process has had, in bytes.
+fn peak() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
+    1024 * line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap()
+}
+
+#[test]
+#[ignore = "the process that the tests on memory start"]
+#[expect(clippy::print_stdout, reason = "they listen")]
+fn reads_what_the_tests_on_memory_name() {
+    let asked = std::env::var("CHAINRULE_HOSTILE_READ").unwrap();
+    let (what, path) = asked.split_once(' ').unwrap();
+    let before = peak();
+    let problem = read(what, Path::new(path)).err().unwrap_or_default();
+    println!("grew by {} {problem}", peak() - before);
+}
+
+/// What is read is refused for this reason, in a sentence, with at most `times` the bytes of the file and 4 MiB.
+fn costs_little(what: &str, path: &Path, file: &Path, times: u64, expected: &str) {
+    if !cfg!(target_os = "linux") {
+        return skip("a process's memory is read from Linux's /proc");
+    }
+    let length = std::fs::metadata(file).unwrap().len();
+    let (problem, grown) = read_apart(what, path);
+    assert!(problem.contains(expected), "{problem:?} does not say {expected:?}");
+    is_a_sentence(&problem);
+    assert!(grown <= times * length + (4 << 20), "{grown} bytes for a file of {length}: {problem}");
+}
+
+/// One of the four files, plain or gzipped, in an else valid folder.
+fn costs_little_as(name: &str, content: &[u8], times: u64, expected: &str) {
+    let folder = data_folder();
+    let is_gzip = content.starts_with(&[0x1f, 0x8b]);
+    std::fs::remove_file(folder.path().join(name)).unwrap();
+    let file = folder.path().join(if is_gzip { format!("{name}.gz") } else { name.to_owned() });
+    std::fs::write(&file, content).unwrap();
+    costs_little("data", folder.path(), &file, times, expected);
+}
+
+#[test]
+fn a_header_that_claims_all_there_could_be_takes_no_memory() {
+    let [images, labels, ..] = FILES;
+    let claims = images_header(u32::MAX as usize, 28, 28);
+    let two = [claims.to_vec(), vec![0; 2 * 28 * 28]].concat();
+    costs_little_as(images, &two, 3, "counts 3367254359280 bytes of images, 1568 are there");
+    costs_little_as(images, &gzip(&two, 0), 3, "more than data.resident_bytes");
+    let overflowing = images_header(u32::MAX as usize, u32::MAX as usize, u32::MAX as usize);
+    costs_little_as(images, &overflowing, 3, "impossibly many images");
+    costs_little_as(images, &images_header(1 << 31, 1 << 31, 2), 3, "impossibly many images");
+    let claims = labels_header(u32::MAX as usize);
+    costs_little_as(labels, &[&claims[..], &[0, 1]].concat(), 3, "counts 4294967295 bytes of labels, 2 are there");
+    costs_little_as(labels, &gzip(&claims, 2), 3, "more than data.resident_bytes");
+}
+
+#[test]
+fn a_gzip_bomb_is_not_inflated() {
+    let [images, labels, ..] = FILES;
+    // Longer than its header says.
+    costs_little_as(images, &gzip(&images_header(2, 2, 2), 1 << 30), 3, "goes on after the 8 bytes of images");
+    costs_little_as(labels, &gzip(&labels_header(2), 1 << 30), 3, "goes on after the 2 bytes of labels");
+    // As long as its header says.
+    costs_little_as(images, &gzip(&images_header(1 << 24, 8, 8), 1 << 30), 3, "more than data.resident_bytes");
+    costs_little_as(labels, &gzip(&labels_header(1 << 30), 1 << 30), 3, "more than data.resident_bytes");
+    // Many members, and bytes after the last.
+    let mut members = gzip(&images_header(2, 2, 2), 0);
+    members.extend(gzip(&[], 0).repeat(100_000));
+    costs_little_as(images, &members, 3, "breaks off: its header counts 8 bytes of images, 0 are there");
+    let garbage = [gzip(&images_header(2, 2, 2), 8), b"and so on".to_vec()].concat();
+    costs_little_as(images, &garbage, 3, "damaged gzip");
+}
+
+#[test]
+fn a_config_of_any_size_and_depth_takes_little_memory() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("hostile.toml");
+    let below = "[model]\nkind = \"softmax\"\n";
+    let dotted = vec!["a"; 30_000].join(".");
+    for (content, expected) in [
+        ("# longer than long\n".repeat(5 << 20), "longer than the 65536 bytes"),
+        (format!("{} = 1\n{below}", "k".repeat(60_000)), "unknown key kkkk"),
+        (format!("{dotted} = 1\n{below}"), "recursion limit"),
+        (format!("[{dotted}]\n{below}"), "recursion limit"),
+        (format!("a = {}{}\n", "[".repeat(30_000), "]".repeat(30_000)), "recurse"),
+        (format!("a = {}1{}\n", "{a=".repeat(10_000), "}".repeat(10_000)), "recurse"),
+        (format!("{below}[data]\nclasses = [{}]\n", "1, ".repeat(20_000)), "data.classes = [1, 1, "),
+        (format!("[model]\nkind = \"{}\"\n", "soft".repeat(15_000)), "unknown variant"),
+        (format!("{below}[data]\nsource = \"\"\nclasses = [{}]\n", "[],".repeat(20_000)), "data.classes"),
+        ((0..8000).map(|i| format!("k{i}=1\n")).collect(), "unknown key k0"),
+    ] {
+        std::fs::write(&path, content).unwrap();
+        costs_little("config", &path, &path, 200, expected);
+    }
+    let million = format!("data.classes=[{}]", "1,".repeat(1_000_000));
+    let steers = "data.\u{1}\r\u{1b}[31m1[, 2]".to_owned();
+    for set in [format!("{dotted}=1"), format!("{}=1", "k".repeat(1_000_000)), million, "a".repeat(1_000_000), steers] {
+        let problem = TrainConfig::parse("hostile.toml", below, &[set]).unwrap_err().to_string();
+        is_a_sentence(&problem);
+    }
+}
+
+#[test]
+fn a_plan_of_four_thousand_million_runs_is_refused_before_they_are_named() {
+    let folder = folder();
+    let plan = folder.path().join("configs/plan.toml");
+    for (seeds, is_too_many) in [("4294967295", true), ("10001", true), ("3", false)] {
+        let text = format!("[[run]]\nname = \"many\"\nconfig = \"softmax.toml\"\nseeds = {seeds}\n");
+        std::fs::write(&plan, text).unwrap();
+        match Plan::read(&plan, &[]) {
+            Ok(plan) => assert!(!is_too_many && plan.runs.len() == 3),
+            Err(error) => assert!(is_too_many && error.to_string().contains("expected at most 10000"), "{error}"),
+        }
+    }
+}
+
+#[test]
+fn records_of_any_size_and_depth_take_little_memory() {
+    let deep = |open: &str, close: &str| format!("{}{}", open.repeat(100_000), close.repeat(100_000));
+    let header = |length: u64| [&length.to_le_bytes()[..], b"{\"linear.weight\":{}}"].concat();
+    let zeros = |name: &str| format!("{{\"{name}\": [{}0]", "0,".repeat(1_000_000));
+    for (name, content, expected) in [
+        ("history.json", deep("[", "]").into_bytes(), "invalid type"),
+        ("history.json", format!("{{\"x\": {}}}", deep("[", "]")).into_bytes(), "missing field `train_loss`"),
+        ("summary.json", deep("{\"a\":", "}").into_bytes(), "expected value"),
+        ("summary.json", deep("[", "]").into_bytes(), "invalid type: sequence"),
+        ("history.json", (zeros("train_loss") + "}").into_bytes(), "missing field `evaluations`"),
+        ("history.json", (zeros("nothing") + "}").into_bytes(), "missing field `train_loss`"),
+        ("summary.json", format!("{{\"model\": \"{}\"}}", "soft".repeat(1 << 20)).into_bytes(), "unknown variant"),
+        ("model.safetensors", header(1 << 63), "model.safetensors: "),
+        ("model.safetensors", header(u64::MAX), "model.safetensors: "),
+        ("model.safetensors", header(20), "model.safetensors: "),
+        ("model.safetensors", vec![0xff; 1 << 20], "model.safetensors: "),
+        ("config.toml", vec![b'['; 1 << 20], "longer than the 65536 bytes"),
+        ("config.toml", vec![0xff; 100], "not UTF-8"),
+    ] {
+        let folder = run_folder();
+        let file = folder.path().join(name);
+        std::fs::write(&file, content).unwrap();
+        costs_little("run", folder.path(), &file, 16, expected);
+    }
+}
+
+#[test]
+fn a_run_that_contradicts_itself_or_has_no_numbers_is_refused() {
+    let model = |n_features: usize, n_classes: usize, weight: f64| {
+        let (weight, bias) = (vec![weight; n_features * n_classes], vec![0.0; n_classes]);
+        Parameters { n_features, n_classes, weight, bias }.to_safetensors(Precision::F64)
+    };
+    let summary = |from: &str, to: &str| {
+        let text = text(&(format("run_folder").seeds)()[3][1..]);
+        assert!(text.contains(from));
+        text.replace(from, to).into_bytes()
+    };
+    for (name, content, expected) in [
+        ("model.safetensors", model(6, 3, f64::NAN), "number 0 of linear.weight is NaN"),
+        ("model.safetensors", model(6, 3, f64::INFINITY), "number 0 of linear.weight is inf"),
+        ("model.safetensors", model(6, 0, 0.0), "linear.weight has the shape [6, 0], which has no number"),
+        ("model.safetensors", model(0, 3, 0.0), "linear.weight has the shape [0, 3], which has no number"),
+        ("model.safetensors", model(3, 6, 0.0), "images of 2 x 3 and of 3 classes"),
+        ("summary.json", summary("[2, 3]", "[3, 3]"), "images of 3 x 3 and of 3 classes"),
+        ("summary.json", summary("[2, 3]", "[9223372036854775807, 3]"), "images of 9223372036854775807 x 3"),
+        ("summary.json", summary("\"softmax\", \"backend\"", "\"logistic\", \"backend\""), "config.toml says Softmax"),
+        ("summary.json", summary("\"steps_per_epoch\": 2", "\"steps_per_epoch\": 0"), "steps_per_epoch is 0"),
+        ("summary.json", summary("0.125}", "1e999}"), "number out of range"),
+        ("summary.json", summary("0.125}", "null}"), "invalid type: null"),
+        ("summary.json", summary("\"converged\"", "\"con\\nverged\""), "unknown variant"),
+    ] {
+        let folder = run_folder();
+        std::fs::write(folder.path().join(name), content).unwrap();
+        let said = read("run", folder.path()).unwrap_err();
+        assert!(said.contains(expected), "{said:?} does not say {expected:?}");
+        is_a_sentence(&said);
+    }
+}
+
+#[test]
+fn a_history_is_the_same_bits_when_it_was_written_and_read_again() {
+    let losses = noise(1, 10_000).into_iter().map(|x| (x + 1.0) * 1.15).collect();
+    let history = History { train_loss: losses, evaluations: Vec::new() };
+    let written = serde_json::to_vec(&history).unwrap();
+    assert_eq!(serde_json::from_slice::<History>(&written).unwrap(), history);
+}
+
+/// What cannot be read as a file, under a name of its own.
+#[cfg(unix)]
+fn no_files(folder: &Path) -> Vec<PathBuf> {
+    let [pipe, directory, endless, ring] = ["pipe", "directory", "endless", "ring"].map(|name| folder.join(name));
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    std::fs::create_dir(&directory).unwrap();
+    std::os::unix::fs::symlink("/dev/zero", &endless).unwrap();
+    std::os::unix::fs::symlink(&ring, &ring).unwrap();
+    vec![pipe, directory, endless, ring]
+}
+
+/// What reading says, which ends.
+fn problem(what: &'static str, path: &Path) -> String {
+    let (sender, receiver) = channel();
+    let path = path.to_owned();
+    std::thread::spawn(move || sender.send(read(what, &path)));
+    let problem = receiver.recv_timeout(Duration::from_secs(100)).expect("an end").unwrap_err();
+    is_a_sentence(&problem);
+    problem
+}
+
+#[cfg(unix)]
+#[test]
+fn what_is_no_regular_file_is_refused_without_waiting_for_it() {
+    let folder = tempfile::tempdir().unwrap();
+    for strange in no_files(folder.path()) {
+        let is_ring = strange.ends_with("ring");
+        let expected = if is_ring { "symbolic link" } else { "not a regular file" };
+        let said = problem("config", &strange);
+        assert!(said.contains(expected) && said.contains(&strange.display().to_string()), "{said}");
+        for name in ["config.toml", "history.json", "manifest.json", "summary.json", "model.safetensors"] {
+            let run = run_folder();
+            let file = run.path().join(name);
+            std::fs::remove_file(&file).unwrap();
+            std::os::unix::fs::symlink(&strange, &file).unwrap();
+            let said = problem("run", run.path());
+            assert!(said.contains(expected) && said.contains(name), "{said}");
+        }
+        for name in FILES {
+            let data = data_folder();
+            let file = data.path().join(name);
+            std::fs::remove_file(&file).unwrap();
+            std::os::unix::fs::symlink(&strange, &file).unwrap();
+            let said = problem("data", data.path());
+            assert!(said.contains(&format!("no {name} here")), "{said}");
+            let said = chainrule_data::Images::read(&file, &file, RESIDENT).unwrap_err().to_string();
+            assert!(said.contains(expected), "{said}");
+        }
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_link_in_a_run_s_folder_is_replaced_and_not_followed() {
+    let folder = folder();
+    let outside = folder.path().join("outside");
+    std::fs::write(&outside, "as it was").unwrap();
+    let run = folder.path().join("run");
+    std::fs::create_dir(&run).unwrap();
+    for name in ["config.toml", "history.json", "manifest.json", "summary.json", "model.safetensors"] {
+        std::os::unix::fs::symlink(&outside, run.join(name)).unwrap();
+    }
+    let arguments = ["train", "--data", "embedded", "--set", "data.train_images=200", "--set", "descent.epochs=1"];
+    let more = ["--set", "data.validation_images=100", "--quiet", "--out", "run", "--force"];
+    let output = call(folder.path(), &[&arguments[..], &more].concat());
+    assert_eq!(code(&output), Some(0), "{}", text(&output.stderr));
+    assert_eq!(std::fs::read_to_string(&outside).unwrap(), "as it was");
+    read("run", &run).unwrap();
+}
+
+#[test]
+fn no_name_leads_out_of_the_folder() {
+    let folder = folder();
+    for name in ["../../x", "..", "/x", "a/b", "a\\\\b", "c:x", ".", "", "x\\u0000", "x\\n"] {
+        let set = format!("experiment=\"{name}\"");
+        let output = call(folder.path(), &["train", "--data", "embedded", "--quiet", "--set", &set]);
+        let said = text(&output.stderr);
+        assert_eq!(code(&output), Some(2), "{name}: {said}");
+        assert!(said.contains("expected a name of letters"), "{said}");
+        is_a_sentence(said.trim_end());
+    }
+    assert!(!folder.path().join("runs").exists());
+}

@@ -1,0 +1,46 @@
+//! Gzipped IDX.
+
+use std::io::{Read, Write};
+
+use flate2::Compression;
+use flate2::read::MultiGzDecoder;
+use flate2::write::GzEncoder;
+
+use super::idx::{self, read_images, read_labels};
+use super::is_a_sentence;
+
+pub fn seeds() -> Vec<Vec<u8>> {
+    let mut seeds: Vec<Vec<u8>> = idx::seeds().iter().map(|plain| gzip(plain)).collect();
+    let plain = &idx::seeds()[1];
+    seeds.push([gzip(&plain[..20]), gzip(&plain[20..])].concat());
+    seeds
+}
+
+/// The bytes as a gzip, and what they are when gzipped.
+pub fn check(bytes: &[u8]) {
+    // A gzip is read just where all of it can be inflated by who knows nothing of IDX, and as what it then is.
+    let mut inflated = Vec::new();
+    let is_whole = MultiGzDecoder::new(bytes).take(1 << 24).read_to_end(&mut inflated).is_ok();
+    match (read_images(bytes), read_labels(bytes)) {
+        (Err(images), Err(labels)) => [images, labels].iter().for_each(|error| is_a_sentence(&error.to_string())),
+        _ if !bytes.starts_with(&[0x1f, 0x8b]) => {} // That is plain IDX.
+        (images, labels) => {
+            assert!(is_whole, "read from a damaged gzip");
+            assert_eq!((images.ok(), labels.ok()), (read_images(&inflated).ok(), read_labels(&inflated).ok()));
+        }
+    }
+    // What lies in a gzip, in one member or in two, is read as it is without.
+    if !bytes.starts_with(&[0x1f, 0x8b]) {
+        let (head, tail) = bytes.split_at(bytes.len() / 2);
+        for gzipped in [gzip(bytes), [gzip(head), gzip(tail)].concat()] {
+            assert_eq!(read_images(&gzipped).ok(), read_images(bytes).ok());
+            assert_eq!(read_labels(&gzipped).ok(), read_labels(bytes).ok());
+        }
+    }
+}
+
+fn gzip(content: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    encoder.write_all(content).expect("memory can be written");
+    encoder.finish().expect("memory can be written")
+}

@@ -1,0 +1,56 @@
+//! A run's folder with one file of these bytes; the first byte says which.
+
+use std::path::Path;
+
+use chainrule_records::{ModelKind, Parameters, Precision, RunFiles, RunFolder};
+
+use super::{is_a_sentence, records};
+
+const FILES: [&str; 5] = ["config.toml", "history.json", "manifest.json", "summary.json", "model.safetensors"];
+
+/// What lies in the folder where nothing else is said.
+fn files() -> [Vec<u8>; 5] {
+    let config = b"[data]\nsource = \"embedded\"\n[model]\nkind = \"softmax\"\n".to_vec();
+    let [history, manifest, summary] = records::of_a_run();
+    let weight = (0..18).map(|i| f64::from(i) / 4.0).collect();
+    let parameters = Parameters { n_features: 6, n_classes: 3, weight, bias: vec![0.0, 1.0, -1.0] };
+    [config, history, manifest, summary, parameters.to_safetensors(Precision::F32)]
+}
+
+pub fn seeds() -> Vec<Vec<u8>> {
+    (0u8..).zip(files()).map(|(which, content)| [&[which][..], &content].concat()).collect()
+}
+
+pub fn check(bytes: &[u8]) {
+    let Some((&which, hostile)) = bytes.split_first() else { return };
+    let which = usize::from(which) % FILES.len();
+    let folder = tempfile::tempdir().expect("a folder");
+    for (i, (name, content)) in FILES.iter().zip(&files()).enumerate() {
+        let content = if i == which { hostile } else { content };
+        std::fs::write(folder.path().join(name), content).expect("a file");
+    }
+    match RunFolder::read(folder.path()) {
+        Ok(run) => check_run(&run, &folder.path().join("again")),
+        Err(error) => {
+            let message = error.to_string();
+            is_a_sentence(&message);
+            assert!(message.contains(FILES[which]), "{message:?} does not name {}", FILES[which]);
+        }
+    }
+}
+
+/// What was read is a run, and the same when it was written and read again.
+fn check_run(run: &RunFiles, again: &Path) {
+    let data = &run.summary.data;
+    let columns = if run.summary.model == ModelKind::Logistic { 1 } else { data.classes.len() };
+    assert_eq!(Some(run.parameters.n_features), data.image_size[0].checked_mul(data.image_size[1]));
+    assert_eq!((run.parameters.n_classes, run.config.model().kind), (columns, run.summary.model));
+
+    let folder = RunFolder::create(again, false).expect("a new folder");
+    folder.write_config(&run.config).expect("a file");
+    folder.write_history(&run.history).expect("a file");
+    folder.write_manifest(&run.manifest).expect("a file");
+    folder.write_summary(&run.summary).expect("a file");
+    folder.write_model(&run.parameters, Precision::F64).expect("a file");
+    assert_eq!(RunFolder::read(again).expect("what was written"), *run);
+}

@@ -1,0 +1,292 @@
+//! Data and settings that computing might stumble over: each training ends in finite numbers, or says that it has none.
+
+use std::path::Path;
+
+use chainrule_data::idx::{IdxImages, write_images, write_labels};
+use chainrule_data::{Data, read_folder};
+use chainrule_kernels::{Float, Fused, Isa, Model, Rows};
+use chainrule_models::{SoftmaxRegressionConfig, to_precision};
+use chainrule_records::TrainConfig;
+use chainrule_training::{Ending, Examples, Expansion, evaluate};
+use serde_json::Value;
+
+use super::formats::is_a_sentence;
+use crate::command::{call, code, folder, text};
+use crate::support::{Fit, device, devices_and_precisions, fit, with_parameters};
+
+/// Images of two by two, all of one grey each, and their labels.
+#[derive(Clone, Copy)]
+struct Strange {
+    name: &'static str,
+    train: &'static [(u8, u8)],
+    validation: &'static [(u8, u8)],
+}
+
+const STRANGE: [Strange; 8] = [
+    Strange { name: "constant", train: &[(9, 0), (9, 1), (9, 0), (9, 1)], validation: &[(9, 1), (9, 0)] },
+    Strange { name: "black", train: &[(0, 0), (0, 1)], validation: &[(0, 0), (0, 1)] },
+    Strange { name: "white", train: &[(255, 0), (255, 1)], validation: &[(255, 0), (255, 1)] },
+    Strange { name: "one row a class", train: &[(0, 0), (255, 1)], validation: &[(0, 0), (255, 1)] },
+    Strange {
+        name: "duplicates",
+        train: &[(0, 0), (0, 0), (0, 0), (255, 1), (255, 1)],
+        validation: &[(0, 0), (255, 1)],
+    },
+    Strange { name: "all wrong", train: &[(0, 0), (255, 1), (0, 0), (255, 1)], validation: &[(0, 1), (255, 0)] },
+    Strange { name: "one row", train: &[(7, 0)], validation: &[(7, 0)] },
+    Strange { name: "one class", train: &[(0, 0), (255, 0), (3, 0)], validation: &[(4, 0)] },
+];
+
+impl Strange {
+    fn write(self, folder: &Path) {
+        std::fs::create_dir_all(folder).unwrap();
+        for (split, rows) in [("train", self.train), ("t10k", self.validation)] {
+            let pixels = rows.iter().flat_map(|&(grey, _)| [grey; 4]).collect();
+            let labels: Vec<u8> = rows.iter().map(|&(_, label)| label).collect();
+            let images = IdxImages { height: 2, width: 2, pixels };
+            write_images(&folder.join(format!("{split}-images-idx3-ubyte")), &images).unwrap();
+            write_labels(&folder.join(format!("{split}-labels-idx1-ubyte")), &labels).unwrap();
+        }
+    }
+
+    fn data(self) -> Data {
+        let folder = tempfile::tempdir().unwrap();
+        self.write(folder.path());
+        read_folder(folder.path()).unwrap()
+    }
+
+    fn has_two_classes(self) -> bool {
+        self.train.iter().any(|&(_, label)| label == 1)
+    }
+}
+
+fn config(overrides: &[&str]) -> TrainConfig {
+    let text =
+        "[model]\nkind = 'softmax'\n[descent]\nbatch_size = 1\nepochs = 4\n[descent.shuffle]\ngenerator = 'none'\n";
+    let overrides: Vec<String> = overrides.iter().map(|&text| text.to_owned()).collect();
+    TrainConfig::parse("strange", text, &overrides).unwrap()
+}
+
+const GRADIENTS: [&str; 3] = ["descent.gradient=fused", "descent.gradient=closed-form", "descent.gradient=autodiff"];
+const PRECISIONS: [&str; 2] = ["descent.precision=f32", "descent.precision=f64"];
+const LOGISTIC: [&str; 2] = ["model.kind=logistic", "data.classes=[1, 0]"];
+
+/// No number that is reported is none; gives whether the training did not diverge.
+fn is_finite(fit: &Fit, case: &str) -> bool {
+    let evaluations = fit.history.evaluations.iter();
+    let numbers = evaluations.flat_map(|e| [e.validation_loss, e.train_accuracy, e.validation_accuracy]);
+    let mut numbers: Vec<f64> = numbers.chain(fit.history.train_loss.iter().copied()).collect();
+    numbers.extend(fit.best.map(|(_, loss)| loss));
+    let diverged = matches!(fit.ending, Ending::Diverged { .. });
+    if !diverged {
+        let last = fit.final_metrics;
+        numbers.extend([last.train_loss, last.validation_loss, last.train_accuracy, last.validation_accuracy]);
+        numbers.extend(fit.weight.iter().chain(&fit.bias));
+    }
+    assert!(numbers.iter().all(|number| number.is_finite()), "{case}: {numbers:?}");
+    let losses = fit.history.train_loss.iter().chain(fit.history.evaluations.iter().map(|e| &e.validation_loss));
+    assert!(losses.into_iter().all(|loss| loss.is_sign_positive()), "{case}: a loss of -0 or less");
+    !diverged
+}
+
+#[test]
+fn strange_data_ends_in_the_same_finite_numbers_by_every_engine() {
+    for strange in STRANGE {
+        let data = strange.data();
+        let models: &[&[&str]] = if strange.has_two_classes() { &[&[], &LOGISTIC] } else { &[&[]] };
+        for model in models {
+            for solver in [&["descent.solver=sgd"][..], &["descent.solver=lbfgs", "objective.l2=0.1"]] {
+                let mut losses = Vec::new();
+                for (gradient, precision) in GRADIENTS.iter().flat_map(|g| PRECISIONS.map(|p| (*g, p))) {
+                    let overrides = [*model, solver, &[gradient, precision]].concat();
+                    let case = format!("{}, {overrides:?}", strange.name);
+                    let fit = fit(&config(&overrides), &data, &device(), &mut ());
+                    assert!(is_finite(&fit, &case), "{case} diverged");
+                    losses.push((fit.final_metrics.train_loss, case));
+                }
+                for (loss, case) in &losses {
+                    assert!((loss - losses[0].0).abs() < 1e-3, "{case}: {loss}, not {}", losses[0].0);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn the_largest_steps_diverge_or_end_in_finite_numbers_by_every_engine() {
+    let largest = ["descent.learning_rate=1000", "objective.l2=1e6", "descent.epochs=1"];
+    const ROWS: [(u8, u8); 40] = {
+        let mut rows = [(0, 0); 40];
+        let mut i = 1;
+        while i < 40 {
+            rows[i] = (255, 1);
+            i += 2;
+        }
+        rows
+    };
+    let data = Strange { name: "alternating", train: &ROWS, validation: &[(0, 0), (255, 1)] }.data();
+    let mut diverged = 0;
+    for (gradient, precision) in GRADIENTS.iter().flat_map(|g| PRECISIONS.map(|p| (*g, p))) {
+        for model in [&[][..], &LOGISTIC] {
+            for steps in 2..=40 {
+                let rows = format!("data.train_images={steps}");
+                let overrides = [&largest[..], model, &[gradient, precision, &rows]].concat();
+                let fit = fit(&config(&overrides), &data, &device(), &mut ());
+                diverged += usize::from(!is_finite(&fit, &format!("{overrides:?}")));
+            }
+        }
+    }
+    assert!(diverged > 100, "{diverged} of 468");
+}
+
+/// The program's exit code and its one line of error, where it has one. What it wrote holds no `null`, which is how JSON says NaN.
+fn train(folder: &Path, arguments: &[&str]) -> (i32, String) {
+    let output =
+        call(folder, &[&["train", "strange.toml", "--quiet", "--json", "--out", "run", "--force"], arguments].concat());
+    let (code, said) = (code(&output).expect("no signal"), text(&output.stderr));
+    match code {
+        0 | 1 => no_null(&serde_json::from_slice(&output.stdout).unwrap(), arguments),
+        _ => {
+            assert!(said.starts_with("error: "), "{arguments:?}: {said}");
+            is_a_sentence(said.trim_end());
+        }
+    }
+    for name in ["summary.json", "history.json", "manifest.json"] {
+        if let Ok(bytes) = std::fs::read(folder.join("run").join(name)) {
+            no_null(&serde_json::from_slice(&bytes).unwrap(), arguments);
+        }
+    }
+    assert_eq!(code < 2, folder.join("run/summary.json").exists(), "{arguments:?}");
+    let _ = std::fs::remove_dir_all(folder.join("run"));
+    (code, said)
+}
+
+fn no_null(value: &Value, arguments: &[&str]) {
+    match value {
+        Value::Null => panic!("{arguments:?}: a number that is none"),
+        Value::Array(values) => values.iter().for_each(|value| no_null(value, arguments)),
+        Value::Object(values) => values.values().for_each(|value| no_null(value, arguments)),
+        Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+/// A folder with `strange.toml` and a data folder for each strange data set.
+fn strange_folder() -> tempfile::TempDir {
+    let folder = folder();
+    let text =
+        "[model]\nkind = 'softmax'\n[descent]\nbatch_size = 1\nepochs = 1\n[descent.shuffle]\ngenerator = 'none'\n";
+    std::fs::write(folder.path().join("strange.toml"), text).unwrap();
+    for strange in STRANGE {
+        strange.write(&folder.path().join(strange.name));
+    }
+    folder
+}
+
+#[test]
+fn the_program_ends_in_a_result_or_a_sentence_on_strange_data() {
+    let folder = strange_folder();
+    for strange in STRANGE {
+        assert_eq!(train(folder.path(), &["--data", strange.name]).0, 0, "{}", strange.name);
+        let mut logistic = vec!["--data", strange.name];
+        logistic.extend(LOGISTIC.iter().flat_map(|set| ["--set", set]));
+        let (code, said) = train(folder.path(), &logistic);
+        let lacks_one = said.contains("no image of class 1");
+        assert_eq!((code, lacks_one), if strange.has_two_classes() { (0, false) } else { (2, true) }, "{said}");
+    }
+}
+
+#[test]
+fn weights_too_large_for_their_norm_are_a_divergence_by_the_program() {
+    let folder = strange_folder();
+    let rows: &'static [(u8, u8)] = [(0, 0), (255, 1)].repeat(9).leak();
+    Strange { name: "eighteen", train: rows, validation: rows }.write(&folder.path().join("eighteen"));
+    let largest = ["--data", "eighteen", "--set", "descent.learning_rate=1000", "--set", "objective.l2=1e6"];
+    for gradient in ["fused", "closed-form", "autodiff"] {
+        let (code, said) =
+            train(folder.path(), &[&largest[..], &["--gradient", gradient, "--precision", "f64"]].concat());
+        assert!(code == 2 && said.contains("squares of the weights is not finite: training diverged; try"), "{said}");
+        let (code, said) = train(folder.path(), &[&largest[..], &["--gradient", gradient]].concat());
+        assert!(code == 2 && said.contains("is not finite: training diverged; try"), "{said}");
+    }
+}
+
+#[test]
+fn a_penalty_too_small_to_divide_by_is_refused_where_a_certificate_would() {
+    let folder = strange_folder();
+    let search = ["--data", "all wrong", "--set", "descent.solver=lbfgs", "--set", "optimum.max_iterations=1"];
+    for l2 in ["5e-324", "1e-300", "9e-101"] {
+        let (code, said) = train(folder.path(), &[&search[..], &["--set", &format!("objective.l2={l2}")]].concat());
+        assert!(code == 2 && said.contains("expected a number from 1e-100 to 1e6"), "{said}");
+    }
+    for (l2, gradient) in ["1e-100", "1e-30", "1e6"].iter().flat_map(|l2| GRADIENTS.map(|gradient| (l2, gradient))) {
+        let (code, said) =
+            train(folder.path(), &[&search[..], &["--set", &format!("objective.l2={l2}"), "--set", gradient]].concat());
+        assert!(code < 2, "{said}");
+    }
+}
+
+#[test]
+fn a_number_out_of_range_or_none_is_refused_with_the_range() {
+    let ranges = [
+        ("objective.l2", "expected a number from 0 (no penalty) to 1e6"),
+        ("descent.learning_rate", "expected a number above 0, at most 1000"),
+        ("optimum.tolerance", "in nats above 0, at most 1"),
+    ];
+    for (key, range) in ranges {
+        let (section, name) = key.split_once('.').unwrap();
+        for value in ["nan", "-nan", "+nan", "inf", "+inf", "-inf", "1e30", "-1e30", "-1.0", "1e308"] {
+            let in_file = format!("[model]\nkind = 'softmax'\n[{section}]\n{name} = {value}\n");
+            let by_file = TrainConfig::parse("strange.toml", &in_file, &[]);
+            let by_option =
+                TrainConfig::parse("strange.toml", "[model]\nkind = 'softmax'\n", &[format!("{key}={value}")]);
+            for refused in [by_file, by_option] {
+                let said = refused.unwrap_err().to_string();
+                assert!(said.contains(range) && said.contains(&format!("{key} = ")), "{said}");
+                is_a_sentence(&said);
+            }
+        }
+    }
+    let folder = strange_folder();
+    for set in ["objective.l2=1e30", "descent.learning_rate=1e30", "descent.learning_rate=nan"] {
+        let (code, said) = train(folder.path(), &["--data", "constant", "--set", set]);
+        assert!(code == 2 && ranges.iter().any(|(_, range)| said.contains(range)), "{said}");
+    }
+}
+
+/// Every weight this; two rows of each class.
+fn losses_with(weight: f64, model: Model, float: Float) -> (f64, usize) {
+    let rows = Rows::new(&[0, 255, 255, 0, 9, 200, 200, 9], [1, 2], vec![0, 1, 0, 1], 1.0 / 127.5, -1.0);
+    let mut fused = Fused::new(model, 2, float, 1, Isa::best());
+    let columns = model.columns();
+    fused.set(&vec![weight; 2 * columns], &vec![0.0; columns]);
+    let found = fused.evaluate(&rows);
+    (found.loss, found.right)
+}
+
+#[test]
+fn weights_that_are_no_numbers_have_no_finite_loss_and_no_row_right() {
+    for float in [Float::F32, Float::F64] {
+        for model in [Model::Logistic, Model::Softmax { n_classes: 2 }, Model::Softmax { n_classes: 10 }] {
+            for weight in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+                // Infinite pixels of either sign cancel to what is not a number.
+                let (loss, right) = losses_with(weight, model, float);
+                assert!(!loss.is_finite() && right == 0, "{model:?} {float:?} {weight}: {loss}, {right} right");
+            }
+        }
+    }
+    for (device, dtype) in devices_and_precisions() {
+        let split = STRANGE[5].data().split(None, None, None).unwrap().0[0].clone();
+        let precision = if dtype == burn::tensor::FloatDType::F64 {
+            chainrule_records::Precision::F64
+        } else {
+            chainrule_records::Precision::F32
+        };
+        let examples = Examples::new(&split, precision, &device, Expansion::Host);
+        let mut model = to_precision(SoftmaxRegressionConfig::new(4, 2).init(&device), dtype);
+        for weight in [f64::NAN, f64::INFINITY] {
+            let weight = crate::support::matrix(&[weight; 8], [4, 2], &device, dtype);
+            model.linear = with_parameters(model.linear, weight, crate::support::vector(&[0.0; 2], &device, dtype));
+            assert!(!evaluate(&model, &examples).unwrap().loss.is_finite());
+        }
+    }
+}
