@@ -19,7 +19,7 @@ struct Check {
     run: fn() -> Outcome,
 }
 
-const CHECKS: [Check; 24] = [
+const CHECKS: [Check; 25] = [
     Check { name: "format", run: || cargo(&["fmt", "--all", "--check"], &[]) },
     Check { name: "format of the peers' packages", run: peers_format },
     Check { name: "dependencies: licences, versions, sources", run: supply::dependencies },
@@ -55,6 +55,11 @@ const CHECKS: [Check; 24] = [
         run: || cargo(&["check", "--package", "chainrule-gradcheck", "--no-default-features", "--locked"], &[]),
     },
     Check { name: "the kernels under an address sanitizer", run: sanitizer },
+    Check {
+        name: "the fuzz targets",
+        // Built only: a fuzzer has no end.
+        run: || cargo(&["check", "--manifest-path", "fuzz/Cargo.toml", "--locked"], &[]),
+    },
     Check {
         name: "tests on flex and ndarray, and on a remote device",
         run: || tests_with(&["--features", "flex,remote"]),
