@@ -2,7 +2,8 @@
 //!
 //! [`train()`] walks the path that a checked [`TrainConfig`](chainrule_records::TrainConfig) describes and gives the model,
 //! the history, and how it ended; [`train_fused()`] walks it by kernels that do a step in one pass, [`train_streamed()`] on rows that stay in
-//! their file, too, [`train_on_device()`] by a GPU's own, in two launches a step, and [`find_optimum()`] goes by them to the minimum and gives nothing else. It knows no clock and no console: an [`Observer`] is
+//! their file, too, [`train_on_device()`] by a GPU's own, in two launches a step, and [`find_optimum()`] goes by them to the minimum and gives nothing else. A
+//! [`Predictor`] asks a model that was trained. It knows no clock and no console: an [`Observer`] is
 //! told what happens, and may stop it.
 
 mod bound;
@@ -12,6 +13,7 @@ mod device;
 mod engine;
 mod examples;
 mod fused;
+mod inference;
 mod lbfgs;
 mod observer;
 mod optimum;
@@ -23,6 +25,7 @@ mod train;
 pub use checkpoint::Checkpoint;
 pub use examples::{Examples, Expansion, fused_rows, label_order};
 pub use fused::Source;
+pub use inference::{Prediction, Predictor};
 pub use observer::Observer;
 pub use optimum::{Iterate, Optimum, find_optimum};
 pub use prepared::{Bytes, Chosen, Prepared, float_type};
