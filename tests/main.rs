@@ -9,6 +9,7 @@
 //! - `properties`: what holds of the models whatever the data
 //! - `files`: IDX and gzip, as they should be and as they should not
 //! - `hostile`: files and numbers as an enemy chose them, and what is checked by `fuzz/`
+//! - `picture`: how a PNG or JPEG becomes an image like MNIST's
 //! - `digits`: the digits drawn by code
 //! - `mnist`: the real files, and burn-dataset's own reader of them
 //! - `download`: MNIST from servers that are slow, broken or hostile, and into the cache
@@ -50,6 +51,7 @@ mod ops;
 mod optimum;
 mod order;
 mod page;
+mod picture;
 mod properties;
 mod protocol;
 mod remote;

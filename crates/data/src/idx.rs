@@ -171,6 +171,31 @@ impl Writer {
     }
 }
 
+/// Reads the bytes of an IDX file of images, plain or gzipped, that is not a file on disk.
+///
+/// # Errors
+/// What is wrong where they are no IDX file of images, are fewer or more than the header says, or hold more than `most` bytes of pixels.
+pub fn decode_images(bytes: &[u8], most: u64) -> Result<IdxImages, String> {
+    match parse::<3>(bytes, IMAGES_MAGIC, "images", most) {
+        Ok(([_, height, width], Some(pixels))) => Ok(IdxImages { height, width, pixels }),
+        Ok((sizes, None)) => {
+            Err(format!("its header counts {sizes:?} bytes of images, more than the {most} that are read"))
+        }
+        Err(Broken::Content(problem)) => Err(problem),
+        Err(Broken::Unread(problem)) => Err(problem.to_string()),
+    }
+}
+
+/// Whether these bytes begin, plain or gzipped, as an IDX file of images does.
+pub fn is_images(bytes: &[u8]) -> bool {
+    let mut magic = [0; 4];
+    let begins = match bytes.starts_with(&GZIP_MAGIC) {
+        true => MultiGzDecoder::new(bytes).read_exact(&mut magic),
+        false => { bytes }.read_exact(&mut magic),
+    };
+    begins.is_ok() && u32::from_be_bytes(magic) == IMAGES_MAGIC
+}
+
 /// The header's `D` sizes, and the bytes that they count where these are not more than `resident_bytes`.
 fn read<const D: usize>(
     path: &Path,
@@ -179,19 +204,37 @@ fn read<const D: usize>(
     what: &str,
     resident_bytes: u64,
 ) -> Result<([usize; D], Option<Vec<u8>>), DataError> {
-    let problem = |problem: String| DataError::Idx { path: path.to_owned(), problem };
-    let io = |problem| DataError::Read { path: path.to_owned(), problem };
+    parse(BufReader::new(content), magic, what, resident_bytes).map_err(|broken| match broken {
+        Broken::Content(problem) => DataError::Idx { path: path.to_owned(), problem },
+        Broken::Unread(problem) => DataError::Read { path: path.to_owned(), problem },
+    })
+}
 
-    let mut reader = BufReader::new(content);
-    let is_gzip = reader.fill_buf().map_err(io)?.starts_with(&GZIP_MAGIC);
-    let mut content: Box<dyn Read> = if is_gzip { Box::new(MultiGzDecoder::new(reader)) } else { Box::new(reader) };
+/// Why there is no content.
+enum Broken {
+    /// It is not what it should be.
+    Content(String),
+    /// The system did not give it.
+    Unread(std::io::Error),
+}
+
+/// The header's `D` sizes, and the bytes that they count; without these where they are plain and more than `resident_bytes`.
+fn parse<const D: usize>(
+    mut source: impl BufRead,
+    magic: u32,
+    what: &str,
+    resident_bytes: u64,
+) -> Result<([usize; D], Option<Vec<u8>>), Broken> {
+    let problem = |problem: String| Broken::Content(problem);
+    let is_gzip = source.fill_buf().map_err(Broken::Unread)?.starts_with(&GZIP_MAGIC);
+    let mut content: Box<dyn Read> = if is_gzip { Box::new(MultiGzDecoder::new(source)) } else { Box::new(source) };
     // A gzip that breaks off or is damaged fails here, an unreadable file too: the system's words name which.
-    let mut take = |limit: u64| -> Result<Vec<u8>, DataError> {
+    let mut take = |limit: u64| -> Result<Vec<u8>, Broken> {
         let mut bytes = Vec::new();
         match content.by_ref().take(limit).read_to_end(&mut bytes) {
             Ok(_) => Ok(bytes),
             Err(error) if is_gzip => Err(problem(format!("damaged gzip after {} bytes: {error}", bytes.len()))),
-            Err(error) => Err(io(error)),
+            Err(error) => Err(Broken::Unread(error)),
         }
     };
 

@@ -4,6 +4,7 @@
 //! - [`mnist`]: the four MNIST files, known by checksum; the cache folder shared with burn-dataset
 //! - [`download`]: MNIST from a server that is not trusted
 //! - [`digits`]: digits drawn by code, the same bytes on every platform for a seed
+//! - [`picture`]: a PNG or JPEG of any size as an image like MNIST's
 //! - [`Images`]: images and labels, in memory or left in their file, a burn-dataset [`Dataset`](burn_dataset::Dataset)
 //! - [`find`]: which of these a run gets
 //! - [`Selection`]: the rows and classes that a run asks for; [`Split`]: the same in memory, preprocessed
@@ -22,6 +23,7 @@ mod image_file;
 mod images;
 pub mod mnist;
 mod order;
+pub mod picture;
 mod positioned;
 mod selection;
 mod source;
