@@ -27,6 +27,7 @@
 //! - `resume`: runs that were killed, interrupted, damaged or left without a disk
 //! - `determinism`: the same bytes again, and numbers within a bound on other threads
 //! - `command`: the program as a person or a script calls it
+//! - `predict`: a trained model asked about pictures
 //! - `made_up`: runs that nobody made, for `report` and `page`
 //! - `support`: what they share
 
@@ -52,6 +53,7 @@ mod optimum;
 mod order;
 mod page;
 mod picture;
+mod predict;
 mod properties;
 mod protocol;
 mod remote;

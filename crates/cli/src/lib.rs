@@ -7,9 +7,12 @@ mod backends;
 mod checkpoints;
 mod data;
 mod experiment;
+mod given;
 mod gradcheck;
+mod model;
 mod options;
 mod panics;
+mod predict;
 mod progress;
 mod reproduce;
 mod run;
@@ -49,6 +52,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
         Command::Data(data) => data::data(data),
         Command::Serve(serve) => serve::serve(serve),
         Command::Reproduce(reproduce) => reproduce::reproduce(reproduce),
+        Command::Predict(predict) => predict::predict(predict),
         Command::Gradcheck(gradcheck) => gradcheck::gradcheck(gradcheck),
     };
     result.unwrap_or_else(|error| {

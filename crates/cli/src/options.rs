@@ -6,6 +6,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::backend::Backend;
 use crate::checkpoints::Every;
+use crate::predict::PredictOptions;
 
 /// Trains the two linear classifiers whose gradients everyone derives by hand once, on those gradients or on Burn's autodiff.
 #[derive(Debug, Parser)]
@@ -65,6 +66,16 @@ Examples:
   chainrule reproduce --data path/to/fashion-mnist
   chainrule reproduce --check")]
     Reproduce(ReproduceOptions),
+    /// Ask a trained model what pictures show: probabilities of every class.
+    #[command(after_help = "\
+A PNG or JPEG of any size is made what MNIST's images are: grey, light ink on a dark ground (inverted where its border is light), the ink fitted
+into 20 x 20 pixels of 28 x 28 and centred by its mass. What was done to each is told. Images in IDX files are taken as they are.
+
+Examples:
+  chainrule predict runs/softmax-1 seven.png
+  chainrule predict runs/softmax-1 photographs t10k-images-idx3-ubyte.gz --json
+  chainrule predict runs/softmax-1 - < seven.png")]
+    Predict(PredictOptions),
 }
 
 #[derive(Args, Debug)]

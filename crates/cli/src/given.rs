@@ -1,0 +1,109 @@
+//! The images that a person names on the command line: IDX files, pictures, folders of these, standard input.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use chainrule_data::idx;
+use chainrule_data::picture::{self, Treatment};
+
+/// An image as a model takes it.
+pub(crate) struct Given {
+    pub(crate) pixels: Vec<u8>,
+    /// Its number in its file, from 0, where that is an IDX file.
+    pub(crate) number: Option<usize>,
+    /// What was done to it, where it was a picture.
+    pub(crate) treatment: Option<Treatment>,
+}
+
+/// What a person calls standard input.
+pub(crate) const STANDARD_INPUT: &str = "-";
+
+/// Bytes of a file, and of the pixels in a gzipped one, that are read at most.
+const MOST_BYTES: u64 = 1 << 30;
+
+/// Bytes from which a file's kind is told: a gzip's header holds a file name.
+const BEGINNING: u64 = 4096;
+
+/// The files that an argument names: itself, or of a folder those that begin as a picture or as an IDX file of images does, by their names.
+/// `tell` hears how many others there are.
+pub(crate) fn files(argument: &Path, tell: &mut dyn FnMut(&str)) -> Result<Vec<PathBuf>, String> {
+    if argument == Path::new(STANDARD_INPUT) || !argument.is_dir() {
+        return Ok(vec![argument.to_owned()]);
+    }
+    let entries = std::fs::read_dir(argument).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+    let entries = entries.map_err(|error| error.to_string())?;
+    let all = entries.len();
+    let mut files: Vec<PathBuf> = entries.iter().map(std::fs::DirEntry::path).filter(|path| has_images(path)).collect();
+    files.sort();
+    let others = all - files.len();
+    if files.is_empty() {
+        return Err("no PNG, JPEG or IDX file of images in this folder".to_owned());
+    }
+    if others > 0 {
+        tell(&format!("{}: {others} others in it have no images and are passed over", argument.display()));
+    }
+    Ok(files)
+}
+
+/// Whether a folder's file begins as one that has images. What cannot be read is left for the person to hear of.
+fn has_images(path: &Path) -> bool {
+    if !path.is_file() {
+        return false;
+    }
+    let mut bytes = Vec::new();
+    match File::open(path).and_then(|file| file.take(BEGINNING).read_to_end(&mut bytes)) {
+        Ok(_) => picture::is_picture(&bytes) || idx::is_images(&bytes),
+        Err(_) => true,
+    }
+}
+
+/// The images of a file, or of standard input, for a model of images of `size`.
+pub(crate) fn read(file: &Path, size: [usize; 2]) -> Result<Vec<Given>, String> {
+    let bytes = bytes(file)?;
+    if bytes.is_empty() {
+        return Err("it is empty".to_owned());
+    }
+    if picture::is_picture(&bytes) {
+        let picture = picture::read(&bytes, size).map_err(|error| error.to_string())?;
+        return Ok(vec![Given { pixels: picture.pixels, number: None, treatment: Some(picture.treatment) }]);
+    }
+    if !idx::is_images(&bytes) {
+        return Err("neither a PNG, a JPEG nor an IDX file of images, plain or gzipped".to_owned());
+    }
+    let images = idx::decode_images(&bytes, MOST_BYTES)?;
+    let [height, width] = size;
+    if [images.height, images.width] != size {
+        return Err(format!(
+            "images of {} x {} pixels, and the model takes {height} x {width}; a PNG or JPEG of any size is fitted",
+            images.height, images.width
+        ));
+    }
+    let images = images.pixels.chunks_exact(height * width).enumerate();
+    Ok(images.map(|(i, pixels)| Given { pixels: pixels.to_vec(), number: Some(i), treatment: None }).collect())
+}
+
+fn bytes(file: &Path) -> Result<Vec<u8>, String> {
+    let mut bytes = Vec::new();
+    let read = if file == Path::new(STANDARD_INPUT) {
+        std::io::stdin().lock().take(MOST_BYTES + 1).read_to_end(&mut bytes)
+    } else {
+        let metadata = std::fs::metadata(file).map_err(|error| error.to_string())?;
+        // A pipe or a device would be waited for, perhaps for ever.
+        if !metadata.is_file() {
+            return Err("it is no file; what comes through a pipe is read from standard input, named -".to_owned());
+        }
+        if metadata.len() > MOST_BYTES {
+            return Err(too_large());
+        }
+        File::open(file).and_then(|file| file.take(MOST_BYTES + 1).read_to_end(&mut bytes))
+    };
+    read.map_err(|error| error.to_string())?;
+    if bytes.len() as u64 > MOST_BYTES { Err(too_large()) } else { Ok(bytes) }
+}
+
+fn too_large() -> String {
+    format!(
+        "it has more than the {MOST_BYTES} bytes that are read of a file; `evaluate --data` reads a folder piece by piece"
+    )
+}
