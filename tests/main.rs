@@ -27,6 +27,7 @@
 //! - `resume`: runs that were killed, interrupted, damaged or left without a disk
 //! - `determinism`: the same bytes again, and numbers within a bound on other threads
 //! - `command`: the program as a person or a script calls it
+//! - `evaluate`: a trained model judged by labelled images
 //! - `predict`: a trained model asked about pictures
 //! - `made_up`: runs that nobody made, for `report` and `page`
 //! - `support`: what they share
@@ -40,6 +41,7 @@ mod derivation;
 mod determinism;
 mod digits;
 mod download;
+mod evaluate;
 mod files;
 mod gradcheck;
 mod gradients;

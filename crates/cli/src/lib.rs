@@ -6,6 +6,7 @@ pub mod backend;
 mod backends;
 mod checkpoints;
 mod data;
+mod evaluate;
 mod experiment;
 mod given;
 mod gradcheck;
@@ -52,6 +53,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
         Command::Data(data) => data::data(data),
         Command::Serve(serve) => serve::serve(serve),
         Command::Reproduce(reproduce) => reproduce::reproduce(reproduce),
+        Command::Evaluate(evaluate) => evaluate::evaluate(evaluate),
         Command::Predict(predict) => predict::predict(predict),
         Command::Gradcheck(gradcheck) => gradcheck::gradcheck(gradcheck),
     };

@@ -6,6 +6,8 @@ use anyhow::{Context, Result, bail};
 use chainrule_records::{RunFiles, RunFolder};
 use chainrule_training::Predictor;
 
+use crate::table;
+
 /// A trained model, with what its run says of it.
 pub(crate) struct Model {
     pub(crate) folder: PathBuf,
@@ -43,5 +45,10 @@ impl Model {
     /// What the data calls the classes, in the order of the model's outputs.
     pub(crate) fn classes(&self) -> &[u8] {
         &self.run.summary.data.classes
+    }
+
+    /// In words.
+    pub(crate) fn kind(&self) -> &'static str {
+        table::name(self.run.summary.model)
     }
 }

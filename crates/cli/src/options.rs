@@ -6,6 +6,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::backend::Backend;
 use crate::checkpoints::Every;
+use crate::evaluate::EvaluateOptions;
 use crate::predict::PredictOptions;
 
 /// Trains the two linear classifiers whose gradients everyone derives by hand once, on those gradients or on Burn's autodiff.
@@ -76,6 +77,15 @@ Examples:
   chainrule predict runs/softmax-1 photographs t10k-images-idx3-ubyte.gz --json
   chainrule predict runs/softmax-1 - < seven.png")]
     Predict(PredictOptions),
+    /// Judge a trained model by labelled images: loss, accuracy, confusion, precision and recall, calibration.
+    #[command(after_help = "\
+It is judged by the run's own images unless --data names others, of which all are taken.
+
+Examples:
+  chainrule evaluate runs/softmax-1
+  chainrule evaluate runs/softmax-1 --split train --json
+  chainrule evaluate runs/softmax-1 --data path/to/folder --wrong wrong.png")]
+    Evaluate(EvaluateOptions),
 }
 
 #[derive(Args, Debug)]

@@ -7,10 +7,7 @@ use chainrule_records::{Certificate, GradientSource, ModelKind, Precision, Searc
 
 /// The closing table of a training.
 pub(crate) fn closing(summary: &Summary, folder: &Path) -> String {
-    let model = match summary.model {
-        ModelKind::Softmax => "softmax regression",
-        ModelKind::Logistic => "logistic regression",
-    };
+    let model = name(summary.model);
     let gradient = match summary.gradient {
         // Settled before a run.
         GradientSource::Auto | GradientSource::Fused => "fused closed-form gradients",
@@ -66,6 +63,14 @@ pub(crate) fn closing(summary: &Summary, folder: &Path) -> String {
         writeln!(text, "{}", line.trim_end()).expect("writing to a String cannot fail");
         text
     })
+}
+
+/// What a model is called.
+pub(crate) fn name(model: ModelKind) -> &'static str {
+    match model {
+        ModelKind::Softmax => "softmax regression",
+        ModelKind::Logistic => "logistic regression",
+    }
 }
 
 /// How a search for the minimum ended.

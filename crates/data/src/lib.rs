@@ -35,5 +35,5 @@ pub use error::DataError;
 pub use images::{Images, LabelledImage};
 pub use order::{BatchOrder, Order, Shuffle};
 pub use selection::Selection;
-pub use source::{Counts, Data, Origin, Request, find, find_within, is_mnist, read_folder, sha256_of_files};
+pub use source::{Counts, Data, Origin, Part, Request, find, find_within, is_mnist, read_folder, sha256_of_files};
 pub use split::{Split, pixel_value};

@@ -27,30 +27,26 @@ enum Chosen {
 
 impl Selection {
     /// The images of `range` whose label is one of `classes`, in their order.
-    ///
-    /// # Errors
-    /// Where a class has no image: `what` says of which rows.
-    pub(crate) fn new(
-        images: &Arc<Images>,
-        range: Range<usize>,
-        classes: &[u8],
-        what: &'static str,
-    ) -> Result<Self, DataError> {
+    pub(crate) fn new(images: &Arc<Images>, range: Range<usize>, classes: &[u8]) -> Self {
         let mut positions = [None; 256];
         for (position, &class) in (0..=u8::MAX).zip(classes) {
             positions[usize::from(class)] = Some(position);
         }
         let labels = &images.labels()[range.clone()];
-        if let Some(&class) = classes.iter().find(|class| !labels.contains(class)) {
-            return Err(DataError::EmptyClass { class, rows: range.len(), what });
-        }
         let is_chosen = |label: u8| positions[usize::from(label)].is_some();
         let rows = if labels.iter().all(|&label| is_chosen(label)) {
             Chosen::All(range)
         } else {
             Chosen::Some(range.filter(|&row| is_chosen(images.labels()[row])).map(|row| row as u32).collect())
         };
-        Ok(Self { images: Arc::clone(images), rows, positions: Arc::new(positions) })
+        Self { images: Arc::clone(images), rows, positions: Arc::new(positions) }
+    }
+
+    /// The position of a class that has no row.
+    pub(crate) fn empty_class(&self) -> Option<usize> {
+        let mut seen = [false; 256];
+        (0..self.len()).for_each(|row| seen[usize::from(self.label(row))] = true);
+        self.positions.iter().flatten().map(|&position| usize::from(position)).filter(|&position| !seen[position]).min()
     }
 
     /// Rows.
@@ -149,8 +145,11 @@ impl Selection {
         Ok(split)
     }
 
-    /// The number in the file of a row's image.
-    fn image(&self, row: usize) -> usize {
+    /// The number in the file of a row's image, from 0.
+    ///
+    /// # Panics
+    /// Where `row` is past the end.
+    pub fn image(&self, row: usize) -> usize {
         match &self.rows {
             Chosen::All(range) => {
                 assert!(row < range.len(), "row {row} of {}", range.len());

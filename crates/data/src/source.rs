@@ -1,4 +1,5 @@
 use std::fmt;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -62,6 +63,15 @@ impl fmt::Display for Origin {
     }
 }
 
+/// Which images of a data set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// The training file's.
+    Train,
+    /// The test file's, which the report calls validation.
+    Validation,
+}
+
 /// A data set: images to train on and images to validate on.
 #[derive(Clone, Debug)]
 pub struct Data {
@@ -114,14 +124,8 @@ impl Data {
         validation: Option<usize>,
         classes: Option<&[u8]>,
     ) -> Result<([Selection; 2], Vec<u8>), DataError> {
-        let take = |asked: Option<usize>, found: usize, key, what| match asked {
-            Some(asked) if asked > found => Err(DataError::TooFew { key, asked, found, what }),
-            asked => Ok(asked.unwrap_or(found)),
-        };
-        let train_rows = take(train, self.train.labels().len(), "train_images", "training images")?;
-        let found = self.validation.labels().len();
-        let validation_rows = take(validation, found, "validation_images", "validation images")?;
-
+        let [train_rows, validation_rows] =
+            [self.range(Part::Train, train)?, self.range(Part::Validation, validation)?];
         let classes = match classes {
             Some(classes) => classes.to_vec(),
             None => {
@@ -134,11 +138,50 @@ impl Data {
                 (0..=largest).collect()
             }
         };
+        let select = |images, range: Range<usize>, what| {
+            let rows = range.len();
+            let selection = Selection::new(images, range, &classes);
+            match selection.empty_class() {
+                Some(position) => Err(DataError::EmptyClass { class: classes[position], rows, what }),
+                None => Ok(selection),
+            }
+        };
         let selections = [
-            Selection::new(&self.train, 0..train_rows, &classes, "training images")?,
-            Selection::new(&self.validation, found - validation_rows..found, &classes, "validation images")?,
+            select(&self.train, train_rows, "training images")?,
+            select(&self.validation, validation_rows, "validation images")?,
         ];
         Ok((selections, classes))
+    }
+
+    /// The rows of one part whose label is one of `classes`, of the first training or the last validation images where so many are `asked`
+    /// for, else of all; a class may have none.
+    ///
+    /// # Errors
+    /// Where there are fewer images.
+    pub fn rows(&self, part: Part, asked: Option<usize>, classes: &[u8]) -> Result<Selection, DataError> {
+        Ok(Selection::new(self.images(part), self.range(part, asked)?, classes))
+    }
+
+    /// The images of one part.
+    pub fn images(&self, part: Part) -> &Arc<Images> {
+        match part {
+            Part::Train => &self.train,
+            Part::Validation => &self.validation,
+        }
+    }
+
+    /// The first training or the last validation images.
+    fn range(&self, part: Part, asked: Option<usize>) -> Result<Range<usize>, DataError> {
+        let found = self.images(part).labels().len();
+        let (key, what) = match part {
+            Part::Train => ("train_images", "training images"),
+            Part::Validation => ("validation_images", "validation images"),
+        };
+        match (part, asked.unwrap_or(found)) {
+            (_, asked) if asked > found => Err(DataError::TooFew { key, asked, found, what }),
+            (Part::Train, asked) => Ok(0..asked),
+            (Part::Validation, asked) => Ok(found - asked..found),
+        }
     }
 }
 

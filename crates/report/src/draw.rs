@@ -50,9 +50,9 @@ pub fn svg(figure: &Figure, purpose: Purpose) -> Drawing {
 }
 
 /// How much larger a PNG is than the SVG's units, for dense screens.
-const PNG_SCALE: u32 = 2;
+pub(crate) const PNG_SCALE: u32 = 2;
 /// Pixels drawn for each one kept, in both directions, so that edges come out smooth.
-const SAMPLES: u32 = 2;
+pub(crate) const SAMPLES: u32 = 2;
 
 /// Draws a figure as PNG.
 pub fn png(figure: &Figure) -> Vec<u8> {
@@ -76,7 +76,7 @@ pub fn png(figure: &Figure) -> Vec<u8> {
 }
 
 /// The means of squares of `samples` by `samples` pixels.
-fn average(pixels: &[u8], width: usize, height: usize, samples: usize) -> Vec<u8> {
+pub(crate) fn average(pixels: &[u8], width: usize, height: usize, samples: usize) -> Vec<u8> {
     let mut result = Vec::with_capacity(width * height * 3);
     for y in 0..height {
         for x in 0..width {
@@ -94,7 +94,7 @@ fn average(pixels: &[u8], width: usize, height: usize, samples: usize) -> Vec<u8
     result
 }
 
-fn encode(pixels: &[u8], width: u32, height: u32, color: png::ColorType) -> Vec<u8> {
+pub(crate) fn encode(pixels: &[u8], width: u32, height: u32, color: png::ColorType) -> Vec<u8> {
     let mut bytes = Vec::new();
     let mut encoder = png::Encoder::new(&mut bytes, width, height);
     encoder.set_color(color);
@@ -107,7 +107,7 @@ fn encode(pixels: &[u8], width: u32, height: u32, color: png::ColorType) -> Vec<
 }
 
 /// The family under which the font is registered; in an SVG the reader's own sans-serif.
-const FAMILY: &str = "sans-serif";
+pub(crate) const FAMILY: &str = "sans-serif";
 
 fn size_of(figure: &Figure, purpose: Purpose) -> [u32; 2] {
     match &figure.content {
@@ -129,11 +129,7 @@ fn draw<B: DrawingBackend>(
     purpose: Purpose,
     scale: u32,
 ) -> Option<[i32; 4]> {
-    static FONT: OnceLock<()> = OnceLock::new();
-    FONT.get_or_init(|| {
-        let font = include_bytes!("../assets/DejaVuSans-subset.ttf");
-        assert!(register_font(FAMILY, FontStyle::Normal, font).is_ok(), "the font in assets/ is one");
-    });
+    use_font();
     if purpose == Purpose::File {
         area.fill(&WHITE).expect(IN_MEMORY);
     }
@@ -146,7 +142,16 @@ fn draw<B: DrawingBackend>(
     }
 }
 
-const IN_MEMORY: &str = "drawing into memory cannot fail";
+/// Has letters drawn with the font in `assets/`.
+pub(crate) fn use_font() {
+    static FONT: OnceLock<()> = OnceLock::new();
+    FONT.get_or_init(|| {
+        let font = include_bytes!("../assets/DejaVuSans-subset.ttf");
+        assert!(register_font(FAMILY, FontStyle::Normal, font).is_ok(), "the font in assets/ is one");
+    });
+}
+
+pub(crate) const IN_MEMORY: &str = "drawing into memory cannot fail";
 const GRID: RGBColor = RGBColor(0xdd, 0xdd, 0xdd);
 
 fn draw_chart<B: DrawingBackend>(

@@ -1,13 +1,16 @@
 //! Run records in, an audited report out.
 //!
 //! A [`Plan`] says which runs a report is made of. Once they are there, [`Report::new`] draws its figures, judges its claims and writes its
-//! pages. No Burn: what trains does not draw, and what draws does not train.
+//! pages. A [`Tally`] judges a model by its probabilities, and a [`contact_sheet`] shows where it errs. No Burn: what trains does not draw, and what
+//! draws does not train.
 
 mod analysis;
 mod claims;
+mod contact_sheet;
 mod content;
 pub mod document;
 mod draw;
+mod evaluation;
 mod figure;
 mod figures;
 mod html;
@@ -17,7 +20,9 @@ mod plan;
 mod run;
 
 pub use claims::{Claim, Verdict};
+pub use contact_sheet::{Tile, contact_sheet};
 pub use draw::{Drawing, Purpose, png, svg};
+pub use evaluation::{Bin, ClassScores, Scores, Tally, Wrong, wilson};
 pub use figure::{Axis, Chart, Color, Content, Corner, Figure, Format, Mark, Pictures, Scale, Series};
 pub use figures::{FIGURES, Planned};
 pub use numbers::{Numbers, NumbersOrigin, RunNumbers};

@@ -1,0 +1,282 @@
+//! `chainrule evaluate`.
+
+use std::fmt::Write;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::{Context, Result, bail};
+use chainrule_data::{Ahead, Data, DataError, Origin, Part, Request, Selection, find_within};
+use chainrule_records::{ModelKind, write_whole};
+use chainrule_report::{Scores, Tally, Tile, Wrong, contact_sheet};
+use chainrule_training::Predictor;
+use clap::{Args, ValueEnum};
+use serde::Serialize;
+
+use crate::model::Model;
+use crate::options::{DataSource, Output};
+use crate::run::{Source, all_threads};
+use crate::{exit, experiment, print, print_json, say};
+
+#[derive(Args, Debug)]
+pub(crate) struct EvaluateOptions {
+    /// The folder of a finished run.
+    #[arg(value_name = "RUN")]
+    run: PathBuf,
+    #[command(flatten)]
+    data: DataSource,
+    /// Which of its images.
+    #[arg(long, value_enum, default_value = "validation")]
+    split: SplitOption,
+    /// Write the most confidently wrong images, up to 40, to this PNG.
+    #[arg(long, value_name = "FILE.png")]
+    wrong: Option<PathBuf>,
+    #[command(flatten)]
+    output: Output,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum SplitOption {
+    /// Those that a training learns from.
+    Train,
+    /// Those that it is judged by.
+    Validation,
+}
+
+/// What `evaluate --json` prints.
+#[derive(Serialize)]
+struct Answer<'a> {
+    run: String,
+    model: ModelKind,
+    data: AboutData,
+    /// What the data calls the classes, which are positions in all that follows.
+    classes: &'a [u8],
+    #[serde(flatten)]
+    scores: &'a Scores,
+    /// Their numbers in the file of images, from 0, in the order of `most_confidently_wrong`.
+    most_confidently_wrong_images: Vec<usize>,
+}
+
+/// What it was evaluated on.
+#[derive(Serialize)]
+struct AboutData {
+    source: String,
+    sha256: String,
+    split: &'static str,
+    /// Whether these are the very files that the run was made with.
+    is_the_runs_own: bool,
+    /// Images of other classes than the model's, on which it was not evaluated.
+    left_out: usize,
+}
+
+/// So many of the most confidently wrong images are shown, so many in a row, and so many of them in the text.
+const MOST_WRONG: usize = 40;
+const IN_A_ROW: usize = 8;
+const IN_TEXT: usize = 5;
+
+/// Evaluates a model on labelled images.
+pub(crate) fn evaluate(options: &EvaluateOptions) -> Result<u8> {
+    let model = Model::read(&options.run)?;
+    let mut tell = |line: &str| {
+        if !options.output.quiet {
+            say(line);
+        }
+    };
+    let data = find(&model, options.data.source.as_deref(), &mut tell)?;
+    let source = Source::new(&data);
+    let is_the_runs_own = source.files == model.run.manifest.data_files;
+    if !is_the_runs_own {
+        let other = &model.run.manifest.data_source;
+        tell(&format!("note: this is not the data of the run, which was made with {other} of other checksums"));
+    }
+    let (rows, left_out) = rows(&model, &data, options)?;
+    if left_out > 0 {
+        tell(&format!("note: {left_out} images of other classes than the model's are left out"));
+    }
+    let rows = Arc::new(rows);
+    let Some(scores) = tally(&model, &rows)?.scores() else {
+        bail!("{}: no image of the model's classes {:?}", source.name, model.classes());
+    };
+    if let Some(path) = &options.wrong {
+        write_whole(path, &sheet(&model, &rows, &scores)?)?;
+    }
+    let images = scores.most_confidently_wrong.iter().map(|wrong| rows.image(wrong.row)).collect();
+    let answer = Answer {
+        run: model.folder.display().to_string(),
+        model: model.run.summary.model,
+        data: AboutData {
+            sha256: source.sha256(),
+            source: source.name,
+            split: match options.split {
+                SplitOption::Train => "training",
+                SplitOption::Validation => "validation",
+            },
+            is_the_runs_own,
+            left_out,
+        },
+        classes: model.classes(),
+        scores: &scores,
+        most_confidently_wrong_images: images,
+    };
+    if options.output.json {
+        print_json(&answer);
+    } else {
+        print(&describe(&answer, model.kind()));
+    }
+    Ok(exit::DONE)
+}
+
+/// The data that was named, else the run's own.
+fn find(model: &Model, named: Option<&str>, tell: &mut dyn FnMut(&str)) -> Result<Data> {
+    let config = &model.run.config;
+    let request = match named {
+        Some(named) => Request::from(named),
+        None => own(&config.data().source, &model.run.manifest.data_source),
+    };
+    let found = find_within(&request, experiment::digits_to_draw(config), config.data().resident_bytes, tell);
+    let data = match named {
+        Some(_) => found?,
+        None => found.context("the data of the run; other data can be named with --data")?,
+    };
+    let ((height, width), [rows, columns]) = (data.train.size(), model.image_size());
+    if [height, width] != [rows, columns] {
+        bail!("{}: images of {height} x {width} pixels, and the model takes {rows} x {columns}", data.origin);
+    }
+    Ok(data)
+}
+
+/// What a run asked for; where that was `auto`, what it got.
+fn own(asked: &str, got: &str) -> Request {
+    match Request::from(asked) {
+        Request::Auto if got == Origin::Embedded.to_string() => Request::Embedded,
+        Request::Auto if got.starts_with("MNIST") => Request::Mnist,
+        Request::Auto => Request::Folder(got.into()),
+        other => other,
+    }
+}
+
+/// The run's own rows of its own data, all of other data, and how many others there are.
+fn rows(model: &Model, data: &Data, options: &EvaluateOptions) -> Result<(Selection, usize), DataError> {
+    let config = model.run.config.data();
+    let (part, of_run) = match options.split {
+        SplitOption::Train => (Part::Train, config.train_images),
+        SplitOption::Validation => (Part::Validation, config.validation_images),
+    };
+    let asked = of_run.filter(|_| options.data.source.is_none());
+    let rows = data.rows(part, asked, model.classes())?;
+    let left_out = asked.unwrap_or(data.images(part).labels().len()) - rows.len();
+    // A run of some classes leaves out the others as it is told.
+    Ok((rows, if config.classes.is_some() { 0 } else { left_out }))
+}
+
+/// Bytes of pixels that a thread reads and judges at once.
+const CHUNK: usize = 1 << 19;
+
+/// Asks the model about all rows, chunk by chunk on all processors, and counts in their order.
+fn tally(model: &Model, rows: &Arc<Selection>) -> Result<Tally> {
+    /// Label, predicted class, its probability, cross-entropy.
+    type Judged = (usize, usize, f64, f64);
+
+    let predictor = Arc::new(model.predictor.clone());
+    let rows_at_once = (CHUNK / predictor.n_features()).max(1);
+    let maker = || {
+        let (rows, predictor, mut room) = (Arc::clone(rows), Arc::clone(&predictor), Vec::new());
+        move |i: usize| -> Result<Vec<Judged>, DataError> {
+            let range = i * rows_at_once..((i + 1) * rows_at_once).min(rows.len());
+            let pixels = rows.read_rows(range.clone(), &mut room)?.chunks_exact(predictor.n_features());
+            Ok(range.zip(pixels).map(|(row, pixels)| judge(&predictor, rows.label(row).into(), pixels)).collect())
+        }
+    };
+    fn judge(predictor: &Predictor, label: usize, pixels: &[u8]) -> Judged {
+        let prediction = predictor.predict(pixels);
+        let confidence = prediction.probabilities[prediction.class];
+        (label, prediction.class, confidence, prediction.cross_entropy(label))
+    }
+    let mut tally = Tally::new(predictor.n_classes(), MOST_WRONG);
+    let chunks = Ahead::new(rows.len().div_ceil(rows_at_once), all_threads().get(), maker)
+        .map_err(|problem| DataError::Thread { problem })?;
+    let mut row = 0;
+    for chunk in chunks {
+        for (label, predicted, confidence, cross_entropy) in chunk? {
+            tally.add(row, label, predicted, confidence, cross_entropy);
+            row += 1;
+        }
+    }
+    Ok(tally)
+}
+
+/// The most confidently wrong images.
+fn sheet(model: &Model, rows: &Selection, scores: &Scores) -> Result<Vec<u8>> {
+    let (classes, mut room) = (model.classes(), Vec::new());
+    let mut tiles = Vec::new();
+    for &Wrong { row, label, predicted, confidence } in &scores.most_confidently_wrong {
+        let pixels = rows.read_rows(std::iter::once(row), &mut room)?;
+        let caption = [
+            format!("{}, taken for {}", classes[label], classes[predicted]),
+            format!("{:.2} %, no. {}", 100.0 * confidence, rows.image(row)),
+        ];
+        tiles.push(Tile::grey(pixels, caption));
+    }
+    let title = format!(
+        "The {} most confident of {} mistakes on {} images",
+        tiles.len(),
+        scores.rows - scores.right,
+        scores.rows
+    );
+    Ok(contact_sheet(&title, &tiles, model.image_size(), IN_A_ROW))
+}
+
+/// The result, for a person.
+fn describe(answer: &Answer, kind: &str) -> String {
+    let Answer { data, scores, classes, .. } = answer;
+    let percent = |fraction: f64| format!("{:.2} %", 100.0 * fraction);
+    let or_nothing = |fraction: Option<f64>| fraction.map_or_else(|| "-".to_owned(), percent);
+    let mut text = String::new();
+    let mut line = |line: String| writeln!(text, "{}", line.trim_end()).expect("writing to a String cannot fail");
+
+    let own = if data.is_the_runs_own { "the run's own" } else { "not the run's own" };
+    let [low, high] = scores.accuracy_interval.map(percent);
+    line(String::new());
+    line(format!("{:<14} {}: {kind}", "model", answer.run));
+    line(format!("{:<14} {}, {} {} images, {own}", "data", data.source, scores.rows, data.split));
+    line(format!("{:<14} {:.6}", "cross-entropy", scores.loss));
+    line(format!("{:<14} {}, {} right", "accuracy", percent(scores.accuracy), scores.right));
+    line(format!("{:<14} {low} to {high}, 95 % confidence (Wilson)", ""));
+    line(format!("{:<14} {} expected error", "calibration", percent(scores.expected_calibration_error)));
+
+    line(format!("\n{:>14} {:>10} {:>10} {:>10} {:>10}", "class", "precision", "recall", "F1", "images"));
+    for (class, of_class) in classes.iter().zip(&scores.per_class) {
+        let [precision, recall, f1] = [of_class.precision, of_class.recall, of_class.f1].map(or_nothing);
+        line(format!("{class:>14} {precision:>10} {recall:>10} {f1:>10} {:>10}", of_class.rows));
+    }
+
+    let width = scores.rows.to_string().len().max(3) + 1;
+    let cells = |cells: Vec<String>| cells.iter().map(|cell| format!("{cell:>width$}")).collect::<String>();
+    line(format!("\n{:>14} {}", "taken for", cells(classes.iter().map(ToString::to_string).collect())));
+    for (class, counts) in classes.iter().zip(&scores.confusion) {
+        let counts = counts.iter().map(|&count| if count == 0 { ".".to_owned() } else { count.to_string() });
+        line(format!("{class:>14} {}", cells(counts.collect())));
+    }
+
+    line(format!("\n{:>14} {:>10} {:>10} {:>10}", "confidence", "mean", "accuracy", "images"));
+    for bin in scores.reliability.iter().filter(|bin| bin.rows > 0) {
+        let range = format!("{:.0} to {:.0} %", 100.0 * bin.above, 100.0 * bin.up_to);
+        line(format!(
+            "{range:>14} {:>10} {:>10} {:>10}",
+            or_nothing(bin.confidence),
+            or_nothing(bin.accuracy),
+            bin.rows
+        ));
+    }
+
+    let wrong = scores.most_confidently_wrong.iter().zip(&answer.most_confidently_wrong_images).take(IN_TEXT);
+    for (i, (wrong, image)) in wrong.enumerate() {
+        let name = if i == 0 { "\nmost confidently wrong: " } else { "" };
+        line(format!(
+            "{name}image {image} shows {}, taken for {} at {}",
+            classes[wrong.label],
+            classes[wrong.predicted],
+            percent(wrong.confidence)
+        ));
+    }
+    text
+}

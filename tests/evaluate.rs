@@ -1,0 +1,214 @@
+//! `chainrule evaluate`: a trained model judged by labelled images.
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use crate::command::{call, code, folder, text};
+use crate::predict::{train, write_digits};
+
+/// What it prints as JSON, having said nothing else.
+fn evaluate(folder: &Path, more: &[&str]) -> Value {
+    let output = call(folder, &[&["evaluate", "run", "--json", "--quiet"], more].concat());
+    assert_eq!((code(&output), text(&output.stderr).as_str()), (Some(0), ""));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+fn number(value: &Value) -> f64 {
+    value.as_f64().unwrap_or_else(|| panic!("{value} is no number"))
+}
+
+/// Loss and accuracy on both splits are those that the training ended with, and the other numbers follow from the confusion matrix.
+fn agrees_with_the_summary(config: &str, more: &[&str], tolerance: f64) {
+    let folder = folder();
+    let summary = train(folder.path(), config, more);
+    for (split, loss, accuracy, rows) in [
+        ("train", "train_loss", "train_accuracy", "train"),
+        ("validation", "validation_loss", "validation_accuracy", "validation"),
+    ] {
+        let found = evaluate(folder.path(), &["--split", split]);
+        let expected = number(&summary["final"][loss]);
+        let apart = (number(&found["loss"]) / expected - 1.0).abs();
+        assert!(apart <= tolerance, "{config} {more:?}: {} {expected}", found["loss"]);
+        assert_eq!((&found["accuracy"], &found["rows"]), (&summary["final"][accuracy], &summary["data"][rows]));
+        assert_eq!(
+            (&found["classes"], &found["data"]["sha256"]),
+            (&summary["data"]["classes"], &summary["data"]["sha256"])
+        );
+        assert_eq!((&found["data"]["is_the_runs_own"], &found["data"]["left_out"]), (&true.into(), &0.into()));
+
+        let confusion: Vec<Vec<u64>> = serde_json::from_value(found["confusion"].clone()).unwrap();
+        let sum: u64 = confusion.iter().flatten().sum();
+        let right: u64 = (0..confusion.len()).map(|k| confusion[k][k]).sum();
+        assert_eq!((&found["rows"], &found["right"]), (&sum.into(), &right.into()));
+        let bins: u64 = found["reliability"].as_array().unwrap().iter().map(|bin| bin["rows"].as_u64().unwrap()).sum();
+        assert_eq!(bins, sum);
+        let wrong = found["most_confidently_wrong"].as_array().unwrap();
+        assert_eq!(wrong.len() as u64, (sum - right).min(40));
+        assert!(wrong.is_sorted_by_key(|wrong| -number(&wrong["confidence"])));
+    }
+}
+
+#[test]
+fn softmax_numbers_are_the_summarys() {
+    agrees_with_the_summary("configs/softmax.toml", &["--precision", "f64", "--gradient", "autodiff"], 1e-12);
+    agrees_with_the_summary("configs/softmax.toml", &["--precision", "f32", "--gradient", "fused"], 1e-6);
+}
+
+#[test]
+fn logistic_numbers_are_the_summarys() {
+    agrees_with_the_summary("configs/logistic.toml", &["--precision", "f64", "--gradient", "fused"], 1e-12);
+    agrees_with_the_summary("configs/logistic.toml", &["--precision", "f32", "--gradient", "closed-form"], 1e-6);
+}
+
+#[test]
+fn other_data_is_named_as_such_and_all_of_it_is_taken() {
+    let folder = folder();
+    train(folder.path(), "configs/softmax.toml", &[]);
+    write_digits(folder.path());
+    // The run's own files, wherever they lie.
+    let own = evaluate(folder.path(), &["--data", "digits"]);
+    assert_eq!((&own["data"]["is_the_runs_own"], &own["data"]["source"]), (&true.into(), &"digits".into()));
+    assert_eq!(own["loss"], evaluate(folder.path(), &[])["loss"]);
+
+    let more = ["--train-images", "600", "--validation-images", "450", "--seed", "7", "--quiet"];
+    call(folder.path(), &[&["data", "--write-idx", "others"], &more[..]].concat());
+    let output = call(folder.path(), &["evaluate", "run", "--data", "others", "--json"]);
+    let found: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&found["data"]["is_the_runs_own"], &found["rows"]), (&false.into(), &450.into()));
+    let said = text(&output.stderr);
+    assert!(said.contains("note: this is not the data of the run, which was made with embedded digits"), "{said}");
+    assert!(text(&call(folder.path(), &["evaluate", "run", "--data", "others"]).stdout).contains("not the run's own"));
+}
+
+#[test]
+fn images_of_other_classes_are_left_out_and_said_and_classes_without_images_have_no_recall() {
+    let folder = folder();
+    train(folder.path(), "configs/logistic.toml", &[]);
+    write_digits(folder.path());
+    let both = evaluate(folder.path(), &["--data", "digits"]);
+    // The run itself chose two of ten classes.
+    assert_eq!((&both["data"]["left_out"], &both["classes"]), (&0.into(), &json!([3, 2])));
+
+    let zeros = folder.path().join("zeros");
+    std::fs::create_dir(&zeros).unwrap();
+    for name in ["train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte"] {
+        std::fs::copy(folder.path().join("digits").join(name), zeros.join(name)).unwrap();
+    }
+    chainrule_data::idx::write_labels(&zeros.join("t10k-labels-idx1-ubyte"), &[3; 300]).unwrap();
+    let threes = evaluate(folder.path(), &["--data", "zeros"]);
+    assert_eq!((&threes["rows"], &threes["per_class"][1]["recall"]), (&300.into(), &Value::Null));
+
+    let all_ten = self::folder();
+    train(all_ten.path(), "configs/softmax.toml", &[]);
+    let elevens = all_ten.path().join("elevens");
+    std::fs::rename(&zeros, &elevens).unwrap();
+    let labels: Vec<u8> = (0..300).map(|i| if i < 100 { 11 } else { 1 }).collect();
+    chainrule_data::idx::write_labels(&elevens.join("t10k-labels-idx1-ubyte"), &labels).unwrap();
+    let output = call(all_ten.path(), &["evaluate", "run", "--data", "elevens", "--json"]);
+    let found: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&found["data"]["left_out"], &found["rows"]), (&100.into(), &200.into()));
+    let said = text(&output.stderr);
+    assert!(said.contains("100 images of other classes than the model's are left out"), "{said}");
+    chainrule_data::idx::write_labels(&elevens.join("t10k-labels-idx1-ubyte"), &[11; 300]).unwrap();
+    let output = call(all_ten.path(), &["evaluate", "run", "--data", "elevens", "--quiet"]);
+    assert_eq!(code(&output), Some(2));
+    assert!(text(&output.stderr).contains("elevens: no image of the model's classes"), "{}", text(&output.stderr));
+}
+
+/// More of them than are read at once, by an independent route, too: the probabilities that `predict` gives.
+#[test]
+fn images_that_stay_in_their_file_give_the_same_numbers() {
+    let folder = folder();
+    let many = ["--train-images", "1500", "--validation-images", "300", "--quiet"];
+    call(folder.path(), &[&["data", "--write-idx", "digits"], &many[..]].concat());
+    train(folder.path(), "configs/softmax.toml", &["--data", "digits"]);
+    let all = ["--data", "digits", "--split", "train"];
+    let resident = evaluate(folder.path(), &all);
+    assert_eq!(resident["rows"], 1500);
+
+    let file = "digits/train-images-idx3-ubyte";
+    let answer = call(folder.path(), &["predict", "run", file, "--json"]);
+    let predictions: Value = serde_json::from_slice(&answer.stdout).unwrap();
+    let labels = chainrule_data::idx::read_labels(&folder.path().join("digits/train-labels-idx1-ubyte")).unwrap();
+    let losses = predictions["predictions"].as_array().unwrap().iter().zip(labels);
+    let losses = losses.map(|(predicted, label)| -number(&predicted["probabilities"][usize::from(label)]).ln());
+    let loss = losses.sum::<f64>() / 1500.0;
+    assert!((loss / number(&resident["loss"]) - 1.0).abs() < 1e-12, "{loss} and {}", resident["loss"]);
+
+    // Of the same run with a limit that its files are above.
+    let config = folder.path().join("run/config.toml");
+    let text_of_config = std::fs::read_to_string(&config).unwrap();
+    assert!(text_of_config.contains("resident_bytes = 1073741824"), "{text_of_config}");
+    std::fs::write(&config, text_of_config.replace("1073741824", "1000")).unwrap();
+    let output = call(folder.path(), &[&["evaluate", "run", "--json"], &all[..]].concat());
+    assert!(text(&output.stderr).contains("stays where it is"), "{}", text(&output.stderr));
+    assert_eq!(serde_json::from_slice::<Value>(&output.stdout).unwrap(), resident);
+}
+
+#[test]
+fn the_most_confidently_wrong_images_come_as_one_picture() {
+    let folder = folder();
+    train(folder.path(), "configs/softmax.toml", &[]);
+    write_digits(folder.path());
+    let found = evaluate(folder.path(), &["--wrong", "wrong.png"]);
+    let sheet = image::open(folder.path().join("wrong.png")).unwrap().to_rgb8();
+    let wrong = found["most_confidently_wrong"].as_array().unwrap();
+    assert!(wrong.len() > 8, "{} wrong", wrong.len());
+    // The first of them, each of its pixels as a square of 8, stands on the sheet.
+    let first = found["most_confidently_wrong_images"][0].as_u64().unwrap() as usize;
+    let images = chainrule_data::idx::read_images(&folder.path().join("digits/t10k-images-idx3-ubyte")).unwrap();
+    let pixels = &images.pixels[784 * first..][..784];
+    let is_at = |left: u32, top: u32| {
+        (0..784).all(|i| {
+            let level = sheet.get_pixel(left + 8 * (i % 28) + 3, top + 8 * (i / 28) + 3).0;
+            level == [pixels[i as usize]; 3]
+        })
+    };
+    assert!((0..150).any(|top| (0..100).any(|left| is_at(left, top))), "image {first} is not the first on the sheet");
+    let other = call(folder.path(), &["evaluate", "run", "--wrong", "no/such/folder.png", "--quiet"]);
+    assert_eq!(code(&other), Some(2));
+    assert!(text(&other.stderr).starts_with("error: cannot write no/such/folder.png: "), "{}", text(&other.stderr));
+}
+
+#[test]
+fn the_text_says_what_the_json_does() {
+    let folder = folder();
+    train(folder.path(), "configs/softmax.toml", &[]);
+    let found = evaluate(folder.path(), &[]);
+    let output = call(folder.path(), &["evaluate", "run"]);
+    assert_eq!((code(&output), text(&output.stderr).as_str()), (Some(0), ""));
+    let table = text(&output.stdout);
+    for part in [
+        "embedded digits, 300 validation images, the run's own".to_owned(),
+        format!("{:.6}", number(&found["loss"])),
+        format!("{:.2} %, {} right", 100.0 * number(&found["accuracy"]), found["right"]),
+        "95 % confidence (Wilson)".to_owned(),
+        "precision     recall         F1     images".to_owned(),
+        format!("image {} shows", found["most_confidently_wrong_images"][0]),
+    ] {
+        assert!(table.contains(&part), "{table} does not say {part:?}");
+    }
+}
+
+#[test]
+fn a_run_whose_data_is_gone_or_of_another_size_says_so() {
+    let folder = folder();
+    write_digits(folder.path());
+    train(folder.path(), "configs/softmax.toml", &["--data", "digits"]);
+    std::fs::rename(folder.path().join("digits"), folder.path().join("moved")).unwrap();
+    let says = |arguments: &[&str], expected: &str| {
+        let output = call(folder.path(), &[&["evaluate", "run", "--quiet"], arguments].concat());
+        let error = text(&output.stderr);
+        assert_eq!((code(&output), error.lines().count()), (Some(2), 1), "{error}");
+        assert!(error.contains(expected), "{error:?} does not say {expected:?}");
+    };
+    says(&[], "error: the data of the run; other data can be named with --data: digits: ");
+    for name in ["train", "t10k"] {
+        let images = [&chainrule_data::idx::images_header(2, 3, 4)[..], &[0; 24]].concat();
+        std::fs::write(folder.path().join(format!("moved/{name}-images-idx3-ubyte")), images).unwrap();
+        chainrule_data::idx::write_labels(&folder.path().join(format!("moved/{name}-labels-idx1-ubyte")), &[0, 1])
+            .unwrap();
+    }
+    says(&["--data", "moved"], "moved: images of 3 x 4 pixels, and the model takes 28 x 28");
+}
