@@ -29,6 +29,7 @@
 //! - `command`: the program as a person or a script calls it
 //! - `evaluate`: a trained model judged by labelled images
 //! - `predict`: a trained model asked about pictures
+//! - `inspect`: what a trained model has learnt
 //! - `made_up`: runs that nobody made, for `report` and `page`
 //! - `support`: what they share
 
@@ -46,6 +47,7 @@ mod files;
 mod gradcheck;
 mod gradients;
 mod hostile;
+mod inspect;
 mod kernels;
 mod losses;
 mod made_up;

@@ -10,6 +10,7 @@ mod evaluate;
 mod experiment;
 mod given;
 mod gradcheck;
+mod inspect;
 mod model;
 mod options;
 mod panics;
@@ -18,6 +19,7 @@ mod progress;
 mod reproduce;
 mod run;
 mod serve;
+mod shades;
 mod table;
 mod train;
 
@@ -54,6 +56,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
         Command::Serve(serve) => serve::serve(serve),
         Command::Reproduce(reproduce) => reproduce::reproduce(reproduce),
         Command::Evaluate(evaluate) => evaluate::evaluate(evaluate),
+        Command::Inspect(inspect) => inspect::inspect(inspect),
         Command::Predict(predict) => predict::predict(predict),
         Command::Gradcheck(gradcheck) => gradcheck::gradcheck(gradcheck),
     };

@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::backend::Backend;
 use crate::checkpoints::Every;
 use crate::evaluate::EvaluateOptions;
+use crate::inspect::InspectOptions;
 use crate::predict::PredictOptions;
 
 /// Trains the two linear classifiers whose gradients everyone derives by hand once, on those gradients or on Burn's autodiff.
@@ -86,6 +87,16 @@ Examples:
   chainrule evaluate runs/softmax-1 --split train --json
   chainrule evaluate runs/softmax-1 --data path/to/folder --wrong wrong.png")]
     Evaluate(EvaluateOptions),
+    /// Show what a trained model has learnt: its weights as pictures, their norms, and what speaks for a class in an image.
+    #[command(after_help = "\
+A terminal gets colours, unless NO_COLOR is set, and a pipe plain characters.
+
+Examples:
+  chainrule inspect runs/softmax-1
+  chainrule inspect runs/softmax-1 --png weights.png
+  chainrule inspect runs/softmax-1 --image seven.png --class 1
+  chainrule inspect runs/softmax-1 --image t10k-images-idx3-ubyte.gz --index 247 --json")]
+    Inspect(InspectOptions),
 }
 
 #[derive(Args, Debug)]

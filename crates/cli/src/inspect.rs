@@ -1,0 +1,284 @@
+//! `chainrule inspect`.
+
+use std::fmt::Write;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, anyhow, bail};
+use burn::tensor::FloatDType;
+use chainrule_data::picture::Treatment;
+use chainrule_gradcheck::f64_works;
+use chainrule_models::{Classifier, SoftmaxRegressionConfig, to_precision, weight_norm};
+use chainrule_records::{ModelKind, WeightNorms, write_whole};
+use chainrule_report::{Tile, contact_sheet};
+use chainrule_training::with_parameters;
+use clap::Args;
+use serde::Serialize;
+
+use crate::model::Model;
+use crate::options::Output;
+use crate::shades::{Ink, Palette, Shaded, columns};
+use crate::{backend, exit, given, print, print_json, say};
+
+#[derive(Args, Debug)]
+pub(crate) struct InspectOptions {
+    /// The folder of a finished run.
+    #[arg(value_name = "RUN")]
+    run: PathBuf,
+    /// Show which pixels of this image speak for and against a class: a PNG or JPEG, an IDX file, or - for standard input.
+    #[arg(long, value_name = "FILE")]
+    image: Option<PathBuf>,
+    /// The image's number in an IDX file, from 0.
+    #[arg(long, value_name = "N", requires = "image", default_value_t = 0)]
+    index: usize,
+    /// The class, as the data calls it [default: the one predicted].
+    #[arg(long, value_name = "CLASS", requires = "image")]
+    class: Option<u8>,
+    /// Write the pictures to this PNG, too.
+    #[arg(long, value_name = "FILE.png")]
+    png: Option<PathBuf>,
+    #[command(flatten)]
+    output: Output,
+}
+
+/// What `inspect --json` prints.
+#[derive(Serialize)]
+struct Answer<'a> {
+    run: String,
+    model: ModelKind,
+    image_size: [usize; 2],
+    classes: &'a [u8],
+    weight_norm: WeightNorms,
+    weights: Vec<OfClass>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    image: Option<OfImage>,
+}
+
+/// A class's weights in a few numbers. The logistic model has those of its positive class only.
+#[derive(Serialize)]
+struct OfClass {
+    class: u8,
+    frobenius: f64,
+    bias: f64,
+    smallest: f64,
+    largest: f64,
+}
+
+/// What a model says of an image, and why.
+#[derive(Serialize)]
+struct OfImage {
+    file: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    number: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    treatment: Option<Treatment>,
+    /// The class predicted.
+    predicted: u8,
+    probabilities: Vec<f64>,
+    evidence: Evidence,
+}
+
+/// What speaks for a class: `x_j w_jk` of each pixel, and the bias, whose sum is the logit.
+#[derive(Serialize)]
+struct Evidence {
+    class: u8,
+    logit: f64,
+    bias: f64,
+    pixels: Vec<f64>,
+    most_for: Vec<Contribution>,
+    most_against: Vec<Contribution>,
+}
+
+/// Of one pixel.
+#[derive(Serialize)]
+struct Contribution {
+    row: usize,
+    column: usize,
+    /// Its grey level: 0 background, 255 ink.
+    level: u8,
+    evidence: f64,
+}
+
+/// So many contributions of either sign are told.
+const MOST: usize = 8;
+
+/// Shows what a model has learnt, or why it says what it says of an image.
+pub(crate) fn inspect(options: &InspectOptions) -> Result<u8> {
+    let model = Model::read(&options.run)?;
+    let found = options.image.as_ref().map(|_| explain(&model, options)).transpose()?;
+    let (pixels, image) = found.unzip();
+    if let (Some(OfImage { file, treatment: Some(treatment), .. }), false) = (&image, options.output.quiet) {
+        say(&format!("{file}: {treatment}"));
+    }
+    let answer = Answer {
+        run: model.folder.display().to_string(),
+        model: model.run.summary.model,
+        image_size: model.image_size(),
+        classes: model.classes(),
+        weight_norm: norms(&model)?,
+        weights: shown(&model).map(|class| of_class(&model, class)).collect(),
+        image,
+    };
+    let pictures = pictures(&model, &answer, pixels.as_deref());
+    if let Some(path) = &options.png {
+        let tiles: Vec<Tile> = pictures.iter().map(tile).collect();
+        let title = format!("{}: {}", answer.run, Ink::True.legend(Palette::Signed));
+        write_whole(path, &contact_sheet(&title, &tiles, model.image_size(), 5))?;
+    }
+    if options.output.json {
+        print_json(&answer);
+        return Ok(exit::DONE);
+    }
+    let ink = Ink::of_output();
+    let drawn = ink.draw(&pictures, model.image_size(), columns());
+    print(&format!("{}\n{drawn}{}\n", describe(&answer, model.kind()), ink.legend(Palette::Signed)));
+    Ok(exit::DONE)
+}
+
+/// The classes, as positions, that a model has weights of its own for.
+fn shown(model: &Model) -> std::ops::Range<usize> {
+    model.classes().len() - model.run.parameters.n_classes..model.classes().len()
+}
+
+/// The norms of the weights as they were saved.
+fn norms(model: &Model) -> Result<WeightNorms> {
+    let device = backend::choose(None)?.device()?;
+    let parameters = &model.run.parameters;
+    // The norms are of a matrix, whichever model's it is.
+    let linear = SoftmaxRegressionConfig::new(parameters.n_features, parameters.n_classes).init(&device);
+    let precision = if f64_works(&device) { FloatDType::F64 } else { FloatDType::F32 };
+    let norm = weight_norm(with_parameters(to_precision(linear, precision), parameters).linear());
+    let norm = norm.context("the weights are not finite")?;
+    Ok(WeightNorms { frobenius: norm.frobenius, frobenius_squared: norm.frobenius_squared, spectral: norm.spectral })
+}
+
+fn of_class(model: &Model, class: usize) -> OfClass {
+    let (weights, bias) = model.predictor.of_class(class);
+    OfClass {
+        class: model.classes()[class],
+        frobenius: weights.iter().map(|w| w * w).sum::<f64>().sqrt(),
+        bias,
+        smallest: weights.iter().copied().fold(f64::INFINITY, f64::min),
+        largest: weights.iter().copied().fold(f64::NEG_INFINITY, f64::max),
+    }
+}
+
+/// The pixels of the image that was named, and what the model says of it.
+fn explain(model: &Model, options: &InspectOptions) -> Result<(Vec<u8>, OfImage)> {
+    let path = options.image.as_deref().context("an image")?;
+    let file = path.display().to_string();
+    let mut images = given::read(path, model.image_size()).map_err(|problem| anyhow!("{file}: {problem}"))?;
+    let count = images.len();
+    if options.index >= count {
+        bail!(
+            "--index {}: {file} has {count} image{}, counted from 0",
+            options.index,
+            if count == 1 { "" } else { "s" }
+        );
+    }
+    let image = images.swap_remove(options.index);
+    let prediction = model.predictor.predict(&image.pixels);
+    let position = match options.class {
+        None => prediction.class,
+        Some(class) => match model.classes().iter().position(|&known| known == class) {
+            Some(position) => position,
+            None => bail!("--class {class}: the model's classes are {:?}", model.classes()),
+        },
+    };
+    let (pixels, bias) = model.predictor.evidence(&image.pixels, position);
+    let mut order: Vec<usize> = (0..pixels.len()).collect();
+    order.sort_by(|&i, &j| pixels[j].total_cmp(&pixels[i]));
+    let width = model.image_size()[1];
+    let contribution =
+        |&i: &usize| Contribution { row: i / width, column: i % width, level: image.pixels[i], evidence: pixels[i] };
+    let evidence = Evidence {
+        class: model.classes()[position],
+        logit: bias + pixels.iter().sum::<f64>(),
+        bias,
+        most_for: order.iter().filter(|&&i| pixels[i] > 0.0).take(MOST).map(contribution).collect(),
+        most_against: order.iter().rev().filter(|&&i| pixels[i] < 0.0).take(MOST).map(contribution).collect(),
+        pixels,
+    };
+    let of_image = OfImage {
+        file,
+        number: image.number,
+        treatment: image.treatment,
+        predicted: model.classes()[prediction.class],
+        probabilities: prediction.probabilities,
+        evidence,
+    };
+    Ok((image.pixels, of_image))
+}
+
+/// The weights of each class; of an image itself and what speaks for a class. All on one scale, so that they can be compared.
+fn pictures(model: &Model, answer: &Answer, pixels: Option<&[u8]>) -> Vec<Shaded> {
+    let signed = |name: String, values: &[f64], largest: f64| Shaded {
+        name,
+        values: values.iter().map(|value| value / largest).collect(),
+        palette: Palette::Signed,
+    };
+    let largest = |values: &[f64]| values.iter().fold(f64::MIN_POSITIVE, |largest, value| largest.max(value.abs()));
+    if let (Some(pixels), Some(image)) = (pixels, &answer.image) {
+        let evidence = &image.evidence;
+        let grey = pixels.iter().map(|&level| f64::from(level) / 255.0).collect();
+        return vec![
+            Shaded { name: "the image".to_owned(), values: grey, palette: Palette::Grey },
+            signed(format!("for {}", evidence.class), &evidence.pixels, largest(&evidence.pixels)),
+        ];
+    }
+    let of_all = largest(&model.run.parameters.weight);
+    let weights = shown(model)
+        .map(|class| signed(format!("class {}", model.classes()[class]), &model.predictor.of_class(class).0, of_all));
+    weights.collect()
+}
+
+fn tile(picture: &Shaded) -> Tile {
+    let rgb = picture.values.iter().flat_map(|&value| picture.palette.rgb(value)).collect();
+    Tile { rgb, caption: [picture.name.clone(), String::new()] }
+}
+
+/// The numbers, for a person.
+fn describe(answer: &Answer, kind: &str) -> String {
+    let mut text = String::new();
+    let mut line = |line: String| writeln!(text, "{}", line.trim_end()).expect("writing to a String cannot fail");
+    let [height, width] = answer.image_size;
+    let norm = &answer.weight_norm;
+    line(format!(
+        "{:<12} {}: {kind}, {height} x {width} pixels, {} classes",
+        "model",
+        answer.run,
+        answer.classes.len()
+    ));
+    line(format!(
+        "{:<12} Frobenius {:.4} (squared {:.4}), spectral {:.4}",
+        "weight norm", norm.frobenius, norm.frobenius_squared, norm.spectral
+    ));
+    let Some(image) = &answer.image else {
+        line(format!("\n{:>12} {:>10} {:>10} {:>10} {:>10}", "class", "norm", "bias", "smallest", "largest"));
+        for OfClass { class, frobenius, bias, smallest, largest } in &answer.weights {
+            line(format!("{class:>12} {frobenius:>10.4} {bias:>10.4} {smallest:>10.4} {largest:>10.4}"));
+        }
+        return text;
+    };
+    let number = image.number.map(|number| format!("[{number}]")).unwrap_or_default();
+    line(format!("{:<12} {}{number}", "image", image.file));
+    let mut by_probability: Vec<_> = answer.classes.iter().zip(&image.probabilities).collect();
+    by_probability.sort_by(|a, b| b.1.total_cmp(a.1));
+    let said =
+        by_probability.iter().take(3).map(|(class, probability)| format!("{class} at {:.2} %", 100.0 * *probability));
+    line(format!("{:<12} {}", "predicted", said.collect::<Vec<_>>().join(", then ")));
+    let evidence = &image.evidence;
+    line(format!(
+        "{:<12} logit {:.4}: pixels {:.4}, bias {:.4}",
+        format!("for {}", evidence.class),
+        evidence.logit,
+        evidence.logit - evidence.bias,
+        evidence.bias
+    ));
+    for (name, contributions) in [("most for", &evidence.most_for), ("most against", &evidence.most_against)] {
+        for (i, Contribution { row, column, level, evidence }) in contributions.iter().enumerate() {
+            let name = if i == 0 { name } else { "" };
+            line(format!("{name:<12} {evidence:>8.4}  row {row:>2}, column {column:>2}, level {level:>3}"));
+        }
+    }
+    text
+}

@@ -1,0 +1,249 @@
+//! Small pictures as characters: half-blocks in colours on a terminal, plain characters elsewhere.
+
+use std::fmt::Write;
+use std::io::IsTerminal;
+
+/// What a terminal can show.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ink {
+    /// Characters without colours.
+    Plain,
+    /// The 6 x 6 x 6 colours that terminals have had for long.
+    Cube,
+    /// 24 bits.
+    True,
+}
+
+/// What a value is drawn as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Palette {
+    /// From 0, black, to 1, white.
+    Grey,
+    /// From -1, blue, over 0, white, to 1, red: `ColorBrewer`'s `RdBu`, which people with any common colour blindness tell apart.
+    Signed,
+}
+
+/// A picture with a name above it.
+pub(crate) struct Shaded {
+    pub(crate) name: String,
+    /// Row by row, in the palette's range.
+    pub(crate) values: Vec<f64>,
+    pub(crate) palette: Palette,
+}
+
+/// Columns where there is no terminal.
+const COLUMNS: usize = 80;
+/// Columns between two pictures.
+const GAP: usize = 2;
+
+impl Ink {
+    /// What standard output shows: <https://no-color.org> is heeded.
+    pub(crate) fn of_output() -> Self {
+        let set = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+        let [no_color, term, colorterm] = ["NO_COLOR", "TERM", "COLORTERM"].map(set);
+        Self::new(std::io::stdout().is_terminal(), no_color.is_some(), term.as_deref(), colorterm.as_deref())
+    }
+
+    fn new(is_terminal: bool, no_color: bool, term: Option<&str>, colorterm: Option<&str>) -> Self {
+        if !is_terminal || no_color || term.is_none_or(|term| term == "dumb") {
+            return Ink::Plain;
+        }
+        match colorterm {
+            Some("truecolor" | "24bit") => Ink::True,
+            _ => Ink::Cube,
+        }
+    }
+
+    /// What the plain characters mean.
+    pub(crate) fn legend(self, palette: Palette) -> &'static str {
+        match (self, palette) {
+            (Ink::Plain, Palette::Signed) => "for: + * #   against: - ~ =",
+            (_, Palette::Signed) => "red speaks for, blue against",
+            (_, Palette::Grey) => "",
+        }
+    }
+
+    /// Draws pictures of `size` rows and columns beside and below each other, as many in a row as fit.
+    pub(crate) fn draw(self, pictures: &[Shaded], [height, width]: [usize; 2], columns: usize) -> String {
+        let shown = width.min(columns.max(1));
+        let rows = (height * shown).div_ceil(width);
+        let in_a_row = ((columns + GAP) / (shown + GAP)).max(1);
+        let mut text = String::new();
+        for pictures in pictures.chunks(in_a_row) {
+            let mut line = String::new();
+            for picture in pictures {
+                let name: String = picture.name.chars().take(shown).collect();
+                write!(line, "{name:<0$}", shown + GAP).expect("writing to a String cannot fail");
+            }
+            text.push_str(line.trim_end());
+            text.push('\n');
+            let small: Vec<Vec<f64>> =
+                pictures.iter().map(|picture| shrunk(&picture.values, [height, width], [rows, shown])).collect();
+            for y in (0..rows).step_by(2) {
+                let mut line = String::new();
+                for (i, (picture, values)) in pictures.iter().zip(&small).enumerate() {
+                    let row = |y: usize| values.get(y * shown..(y + 1) * shown);
+                    let upper = row(y).unwrap_or_default();
+                    if i > 0 {
+                        line.push_str(&" ".repeat(GAP));
+                    }
+                    self.draw_line(&mut line, picture.palette, upper, row(y + 1));
+                }
+                text.push_str(line.trim_end());
+                text.push('\n');
+            }
+        }
+        text
+    }
+
+    /// Two rows of pixels as one of characters, which are about twice as high as wide.
+    fn draw_line(self, line: &mut String, palette: Palette, upper: &[f64], lower: Option<&[f64]>) {
+        for (x, &upper) in upper.iter().enumerate() {
+            let lower = lower.map(|lower| lower[x]);
+            let drawn = match (self, lower.map(|lower| palette.rgb(lower))) {
+                (Ink::Plain, _) => {
+                    line.push(palette.character((upper + lower.unwrap_or(upper)) / 2.0));
+                    continue;
+                }
+                (Ink::True, lower) => {
+                    let [r, g, b] = palette.rgb(upper);
+                    let below = lower.map(|[r, g, b]| format!("\x1b[48;2;{r};{g};{b}m")).unwrap_or_default();
+                    format!("\x1b[38;2;{r};{g};{b}m{below}▀")
+                }
+                (Ink::Cube, lower) => {
+                    let below = lower.map(|rgb| format!("\x1b[48;5;{}m", of_cube(rgb))).unwrap_or_default();
+                    format!("\x1b[38;5;{}m{below}▀", of_cube(palette.rgb(upper)))
+                }
+            };
+            line.push_str(&drawn);
+        }
+        if self != Ink::Plain {
+            line.push_str("\x1b[0m");
+        }
+    }
+}
+
+/// Columns of the terminal that standard output is.
+pub(crate) fn columns() -> usize {
+    terminal_size::terminal_size().map_or(COLUMNS, |(width, _)| usize::from(width.0))
+}
+
+impl Palette {
+    /// Red, green and blue of a value.
+    pub(crate) fn rgb(self, value: f64) -> [u8; 3] {
+        const BLUE: [f64; 3] = [33.0, 102.0, 172.0];
+        const WHITE: [f64; 3] = [247.0; 3];
+        const RED: [f64; 3] = [178.0, 24.0, 43.0];
+        match self {
+            Palette::Grey => [(255.0 * value.clamp(0.0, 1.0)).round() as u8; 3],
+            Palette::Signed => {
+                let (end, part) = (if value < 0.0 { BLUE } else { RED }, value.abs().min(1.0));
+                [0, 1, 2].map(|i| (WHITE[i] + part * (end[i] - WHITE[i])).round() as u8)
+            }
+        }
+    }
+
+    fn character(self, value: f64) -> char {
+        let of = |characters: &[u8], part: f64| {
+            let last = characters.len() - 1;
+            char::from(characters[((part * characters.len() as f64) as usize).min(last)])
+        };
+        match self {
+            Palette::Grey => of(b" .:-=+*#%@", value.clamp(0.0, 1.0)),
+            // Up to an eighth of the largest is next to nothing.
+            Palette::Signed if value.abs() < 0.125 => ' ',
+            Palette::Signed if value < 0.0 => of(b"-~=", -value),
+            Palette::Signed => of(b"+*#", value),
+        }
+    }
+}
+
+/// The nearest of the 6 x 6 x 6 colours and the 24 greys from 8 to 238.
+fn of_cube(rgb: [u8; 3]) -> u8 {
+    const LEVELS: [u8; 6] = [0, 95, 135, 175, 215, 255];
+    let apart = |other: [u8; 3]| (0..3).map(|i| u32::from(rgb[i].abs_diff(other[i])).pow(2)).sum::<u32>();
+    let places = rgb.map(|level| (0..6).min_by_key(|&i| LEVELS[i].abs_diff(level)).unwrap_or_default());
+    let mean = rgb.iter().map(|&level| u32::from(level)).sum::<u32>() / 3;
+    let grey = (mean.saturating_sub(3) / 10).min(23) as u8;
+    if apart([8 + 10 * grey; 3]) < apart(places.map(|i| LEVELS[i])) {
+        return 232 + grey;
+    }
+    let [r, g, b] = places.map(|i| i as u8);
+    16 + 36 * r + 6 * g + b
+}
+
+/// The means of the parts of a picture that become one pixel each.
+fn shrunk(values: &[f64], [height, width]: [usize; 2], [rows, columns]: [usize; 2]) -> Vec<f64> {
+    let part = |i: usize, of: usize, pixels: usize| i * pixels / of..((i + 1) * pixels).div_ceil(of);
+    let mut small = Vec::with_capacity(rows * columns);
+    for y in 0..rows {
+        for x in 0..columns {
+            let (ys, xs) = (part(y, rows, height), part(x, columns, width));
+            let count = ys.len() * xs.len();
+            let sum: f64 = ys.flat_map(|y| xs.clone().map(move |x| values[y * width + x])).sum();
+            small.push(sum / count as f64);
+        }
+    }
+    small
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shaded(values: &[f64], palette: Palette) -> [Shaded; 1] {
+        [Shaded { name: "w".to_owned(), values: values.to_vec(), palette }]
+    }
+
+    #[test]
+    fn a_terminal_gets_the_colours_that_it_says_it_has_and_a_pipe_none() {
+        let (xterm, true_color) = (Some("xterm-256color"), Some("truecolor"));
+        assert_eq!(Ink::new(true, false, xterm, true_color), Ink::True);
+        assert_eq!(Ink::new(true, false, xterm, None), Ink::Cube);
+        assert_eq!(Ink::new(true, true, xterm, true_color), Ink::Plain);
+        assert_eq!(Ink::new(true, false, Some("dumb"), None), Ink::Plain);
+        assert_eq!(Ink::new(false, false, xterm, true_color), Ink::Plain);
+    }
+
+    #[test]
+    fn a_half_block_has_the_upper_pixel_in_front_and_the_lower_behind() {
+        let pixels = shaded(&[1.0, -1.0, 0.0], Palette::Signed);
+        let drawn = Ink::True.draw(&pixels, [3, 1], 80);
+        assert_eq!(drawn, "w\n\x1b[38;2;178;24;43m\x1b[48;2;33;102;172m▀\x1b[0m\n\x1b[38;2;247;247;247m▀\x1b[0m\n");
+        let drawn = Ink::Cube.draw(&shaded(&[1.0, 0.0], Palette::Grey), [2, 1], 80);
+        assert_eq!(drawn, "w\n\x1b[38;5;231m\x1b[48;5;16m▀\x1b[0m\n");
+    }
+
+    #[test]
+    fn a_colour_becomes_the_nearest_that_the_terminal_has() {
+        for (rgb, expected) in [
+            ([0; 3], 16),
+            ([255; 3], 231),
+            ([255, 0, 0], 196),
+            ([94, 134, 176], 16 + 36 + 12 + 3),
+            ([8; 3], 232),
+            ([239; 3], 255),
+            ([128; 3], 244),
+            // Nearly white is not tinted.
+            ([240, 243, 246], 255),
+        ] {
+            assert_eq!(of_cube(rgb), expected, "{rgb:?}");
+        }
+    }
+
+    #[test]
+    fn plain_characters_tell_the_sign_and_the_size() {
+        let row = [1.0, 0.5, 0.2, 0.0, -0.2, -0.5, -1.0, 1.0];
+        assert_eq!(Ink::Plain.draw(&shaded(&row, Palette::Signed), [1, 8], 80), "w\n#*+ -~=#\n");
+        assert_eq!(Ink::Plain.draw(&shaded(&[0.0, 1.0, 0.5, 1.0], Palette::Grey), [2, 2], 80), "w\n:@\n");
+    }
+
+    #[test]
+    fn pictures_wider_than_the_terminal_are_shrunk_and_small_ones_stand_beside_each_other() {
+        let wide = Ink::Plain.draw(&shaded(&[1.0, 1.0, -1.0, -1.0, 1.0, 1.0, -1.0, -1.0], Palette::Signed), [2, 4], 2);
+        assert_eq!(wide, "w\n#=\n");
+        let two = [shaded(&[1.0], Palette::Signed), shaded(&[-1.0], Palette::Signed)].map(|[one]| one);
+        assert_eq!(Ink::Plain.draw(&two, [1, 1], 4), "w  w\n#  =\n");
+        assert_eq!(Ink::Plain.draw(&two, [1, 1], 3), "w\n#\nw\n=\n");
+    }
+}

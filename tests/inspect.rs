@@ -1,0 +1,138 @@
+//! `chainrule inspect`: what a trained model has learnt, and why it says what it says.
+
+use std::path::Path;
+
+use image::ImageFormat;
+use serde_json::Value;
+
+use crate::command::{call, code, folder, text};
+use crate::picture::{encoded, seven};
+use crate::predict::{train, write_digits};
+
+fn inspect(folder: &Path, more: &[&str]) -> Value {
+    let output = call(folder, &[&["inspect", "run", "--json", "--quiet"], more].concat());
+    assert_eq!((code(&output), text(&output.stderr).as_str()), (Some(0), ""));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+fn number(value: &Value) -> f64 {
+    value.as_f64().unwrap_or_else(|| panic!("{value} is no number"))
+}
+
+#[test]
+fn norms_are_the_summarys_and_each_class_has_its_own() {
+    for (config, classes) in [("configs/softmax.toml", 10), ("configs/logistic.toml", 1)] {
+        let folder = folder();
+        let summary = train(folder.path(), config, &["--precision", "f64"]);
+        let found = inspect(folder.path(), &[]);
+        for norm in ["frobenius", "frobenius_squared", "spectral"] {
+            let [found, expected] = [&found, &summary].map(|value| number(&value["weight_norm"][norm]));
+            assert!((found - expected).abs() <= 1e-12 * expected, "{config}, {norm}: {found} and {expected}");
+        }
+        let weights = found["weights"].as_array().unwrap();
+        assert_eq!(weights.len(), classes);
+        let squared = |key: &str| weights.iter().map(|class| number(&class[key]).powi(2)).sum::<f64>();
+        let whole = number(&found["weight_norm"]["frobenius_squared"]);
+        assert!((squared("frobenius") + squared("bias") - whole).abs() < 1e-12 * whole);
+        // The logistic model's weights are the positive class's, which the experiment names first.
+        assert_eq!(weights.last().unwrap()["class"], if classes == 1 { 2 } else { 9 });
+    }
+}
+
+/// The evidence of all pixels and the bias add up to the logit, and the logits to the probabilities that `predict` gives.
+fn evidence_adds_up(config: &str) {
+    let folder = folder();
+    train(folder.path(), config, &[]);
+    write_digits(folder.path());
+    let file = "digits/t10k-images-idx3-ubyte";
+    let predicted: Value =
+        serde_json::from_slice(&call(folder.path(), &["predict", "run", file, "--json"]).stdout).unwrap();
+    for index in [0, 7] {
+        let of_image = |class: &Value| {
+            let (index, class) = (index.to_string(), class.to_string());
+            inspect(folder.path(), &["--image", file, "--index", &index, "--class", &class])["image"].take()
+        };
+        let classes = predicted["classes"].as_array().unwrap();
+        let images: Vec<Value> = classes.iter().map(of_image).collect();
+        for image in &images {
+            let evidence = &image["evidence"];
+            let pixels: Vec<f64> = serde_json::from_value(evidence["pixels"].clone()).unwrap();
+            let logit = number(&evidence["logit"]);
+            assert!((pixels.iter().sum::<f64>() + number(&evidence["bias"]) - logit).abs() < 1e-12);
+            assert_eq!(image["probabilities"], predicted["predictions"][index]["probabilities"]);
+            assert_eq!(image["predicted"], predicted["predictions"][index]["class"]);
+            // The first told is the largest of all.
+            let first = &evidence["most_for"][0];
+            let at = number(&first["row"]) as usize * 28 + number(&first["column"]) as usize;
+            let largest = pixels.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+            assert_eq!((number(&first["evidence"]), pixels[at]), (largest, largest));
+        }
+        // Of two classes the logistic model's evidence is each other's opposite, where softmax compares the logits themselves.
+        let logits: Vec<f64> = images.iter().map(|image| number(&image["evidence"]["logit"])).collect();
+        let powers: Vec<f64> = match logits.as_slice() {
+            [a, b] => {
+                assert!((a + b).abs() < 1e-12);
+                vec![1.0, b.exp()]
+            }
+            many => many.iter().map(|z| z.exp()).collect(),
+        };
+        for (k, power) in powers.iter().enumerate() {
+            let probability = number(&images[0]["probabilities"][k]);
+            assert!((power / powers.iter().sum::<f64>() - probability).abs() < 1e-12, "{index}, {k}");
+        }
+    }
+}
+
+#[test]
+fn evidence_adds_up_to_softmax_probabilities() {
+    evidence_adds_up("configs/softmax.toml");
+}
+
+#[test]
+fn evidence_adds_up_to_logistic_probabilities() {
+    evidence_adds_up("configs/logistic.toml");
+}
+
+#[test]
+fn a_pipe_gets_plain_characters_and_a_file_the_same_pictures() {
+    let folder = folder();
+    train(folder.path(), "configs/softmax.toml", &[]);
+    std::fs::write(folder.path().join("seven.png"), encoded(seven(90, 170, 0, 255), ImageFormat::Png)).unwrap();
+    let weights = call(folder.path(), &["inspect", "run", "--png", "weights.png"]);
+    let said = text(&weights.stdout);
+    assert!(!said.contains('\u{1b}') && !said.contains('▀'), "{said}");
+    for part in ["weight norm", "class 0", "class 9", "for: + * #   against: - ~ ="] {
+        assert!(said.contains(part), "{said} does not say {part:?}");
+    }
+    // Ten pictures of 14 lines, two beside each other.
+    assert!(said.lines().count() > 5 * 14, "{said}");
+    let sheet = image::open(folder.path().join("weights.png")).unwrap().to_rgb8();
+    // One scale for all: the largest weight of all is the only one in the strongest colour.
+    let strongest = sheet.pixels().filter(|pixel| [[178, 24, 43], [33, 102, 172]].contains(&pixel.0)).count();
+    assert_eq!(strongest, 64, "pixels of a weight");
+
+    let why = call(folder.path(), &["inspect", "run", "--image", "seven.png"]);
+    let (out, error) = (text(&why.stdout), text(&why.stderr));
+    assert!(error.starts_with("seven.png: PNG of 170 x 90, dark ink on light ground: inverted"), "{error}");
+    for part in ["predicted", "most for", "most against", "the image", "logit"] {
+        assert!(out.contains(part), "{out} does not say {part:?}");
+    }
+}
+
+#[test]
+fn what_is_not_there_is_refused_in_one_line() {
+    let folder = folder();
+    train(folder.path(), "configs/logistic.toml", &[]);
+    std::fs::write(folder.path().join("seven.png"), encoded(seven(90, 170, 0, 255), ImageFormat::Png)).unwrap();
+    for (arguments, expected) in [
+        (&["--image", "seven.png", "--class", "7"][..], "--class 7: the model's classes are [3, 2]"),
+        (&["--image", "seven.png", "--index", "1"], "--index 1: seven.png has 1 image, counted from 0"),
+        (&["--image", "absent.png"], "absent.png: No such file"),
+        (&["--png", "no/such/folder.png"], "cannot write no/such/folder.png: "),
+    ] {
+        let output = call(folder.path(), &[&["inspect", "run", "--quiet"], arguments].concat());
+        let error = text(&output.stderr);
+        assert_eq!((code(&output), error.lines().count()), (Some(2), 1), "{arguments:?}: {error}");
+        assert!(error.starts_with("error: ") && error.contains(expected), "{error:?} does not say {expected:?}");
+    }
+}
