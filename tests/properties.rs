@@ -1,6 +1,7 @@
 //! What holds of the models whatever the data.
 
-use burn::tensor::Tensor;
+use burn::module::Module;
+use burn::tensor::{FloatDType, Tensor};
 use chainrule_models::{
     Classifier, L2, LogisticRegressionConfig, SoftmaxRegressionConfig, closed_form, to_precision, weight_norm,
 };
@@ -117,5 +118,43 @@ fn the_weight_norm_counts_the_bias_as_a_row() {
         let norm = weight_norm(&model.linear).unwrap();
         assert_close(&[norm.frobenius_squared, norm.spectral], &[34.0, 5.0], 1e-6, "norms");
         assert_close(&[norm.frobenius], &[34f64.sqrt()], 1e-6, "Frobenius norm");
+    }
+}
+
+#[test]
+fn parameters_that_are_not_finite_have_no_norm() {
+    for (device, dtype) in devices_and_precisions() {
+        for wrong in [f64::NAN, f64::INFINITY] {
+            let mut model = to_precision(SoftmaxRegressionConfig::new(2, 2).init(&device), dtype);
+            let weight = matrix(&[3.0, wrong, 0.0, 4.0], [2, 2], &device, dtype);
+            model.linear = with_parameters(model.linear, weight, vector(&[0.0, 3.0], &device, dtype));
+            assert_eq!(weight_norm(&model.linear), None);
+        }
+    }
+}
+
+/// As all rows are at zero weights: how many of them are right must not depend on who counts them.
+#[test]
+fn a_tie_speaks_for_the_first_class() {
+    for (device, dtype) in devices_and_precisions() {
+        let softmax = SoftmaxRegressionConfig::new(1, 3).init(&device);
+        let z = matrix(&[0.0, 0.0, 0.0, -1.0, 2.0, 2.0], [2, 3], &device, dtype);
+        assert_eq!(softmax.classify(z).try_into_vec_as::<i32>().unwrap(), [0, 1]);
+        let logistic = LogisticRegressionConfig::new(1).init(&device);
+        let z = matrix(&[0.0, -0.0, 1e-30, -1e-30], [4, 1], &device, dtype);
+        assert_eq!(logistic.classify(z).try_into_vec_as::<i32>().unwrap(), [0, 0, 1, 0]);
+    }
+}
+
+#[test]
+fn a_model_in_another_precision_is_the_same_model() {
+    for (device, dtype) in devices_and_precisions() {
+        let model = SoftmaxRegressionConfig::new(2, 3).init(&device.clone().autodiff());
+        let cast = to_precision(model.clone(), dtype);
+        assert_eq!(FloatDType::from(cast.linear.weight.val().dtype()), dtype);
+        assert_eq!(cast.linear.weight.id, model.linear.weight.id, "by which an optimizer knows it");
+        assert!(cast.linear.weight.val().is_require_grad(), "it trains on");
+        let without = to_precision(model.valid(), dtype);
+        assert!(!without.linear.weight.val().is_require_grad(), "it asked for none");
     }
 }
