@@ -206,6 +206,39 @@ fn the_first_training_and_the_last_validation_rows_are_taken_and_then_the_classe
 }
 
 #[test]
+fn classes_are_numbered_in_the_order_that_they_are_named_in() {
+    let data = folder(&[5, 3, 4, 3], &[3, 5]);
+    let ([train, validation], classes) = read_folder(data.path()).unwrap().split(None, None, Some(&[5, 3])).unwrap();
+    assert_eq!(classes, [5, 3]);
+    assert_eq!((train.labels, validation.labels), (vec![0, 1, 1], vec![1, 0]));
+}
+
+#[test]
+fn the_checksum_of_a_data_set_covers_all_of_its_files() {
+    let of = |train: &[u8], validation: &[u8], pixel: Option<&str>| {
+        let data = folder(train, validation);
+        if let Some(name) = pixel {
+            let path = data.path().join(format!("{name}-images-idx3-ubyte"));
+            let mut bytes = std::fs::read(&path).unwrap();
+            *bytes.last_mut().unwrap() ^= 1;
+            std::fs::write(path, bytes).unwrap();
+        }
+        read_folder(data.path()).unwrap().sha256()
+    };
+    let checksums = [
+        of(&[0, 1], &[1, 0], None),
+        of(&[1, 1], &[1, 0], None),
+        of(&[0, 1], &[0, 0], None),
+        of(&[0, 1], &[1, 0], Some("train")),
+        of(&[0, 1], &[1, 0], Some("t10k")),
+    ];
+    for (i, checksum) in checksums.iter().enumerate() {
+        assert!(!checksums[..i].contains(checksum), "{i}: {checksums:?}");
+    }
+    assert_eq!(of(&[0, 1], &[1, 0], None), checksums[0]);
+}
+
+#[test]
 fn images_are_a_burn_dataset() {
     let data = digits(7, 3);
     let images: &Images = &data.train;

@@ -49,6 +49,16 @@ fn the_order_of_a_chacha_seed_is_this_one() {
 }
 
 #[test]
+fn another_seed_is_another_order() {
+    let order = |shuffle| BatchOrder::new(shuffle).next_epoch(100);
+    let chacha = [0, 1, 1 << 40].map(|seed| order(Shuffle::ChaCha { seed }));
+    let numpy = [0, 1, 1 << 31].map(|seed| order(Shuffle::NumpyLegacy { seed }));
+    for [a, b, c] in [chacha, numpy] {
+        assert!(a != b && b != c && a != c);
+    }
+}
+
+#[test]
 fn skipping_epochs_goes_on_with_the_stream() {
     for shuffle in [Shuffle::NumpyLegacy { seed: 7 }, Shuffle::ChaCha { seed: 7 }, Shuffle::None] {
         let mut drawn = BatchOrder::new(shuffle);

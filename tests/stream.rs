@@ -200,6 +200,22 @@ fn digits_that_are_written_are_those_that_are_drawn() {
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 4, "nothing else is left in the folder");
 }
 
+#[test]
+fn images_that_cannot_be_written_whole_leave_the_file_that_was_there() {
+    let folder = with_digits(300, 100);
+    let folder = folder.path();
+    let data = in_files(&folder.join("digits"));
+    let (images, labels) = (folder.join("images"), folder.join("labels"));
+    std::fs::write(&images, "mine").unwrap();
+    // Its last image breaks off after it was opened.
+    let file = OpenOptions::new().write(true).open(&files(&folder.join("digits"))[0]).unwrap();
+    file.set_len(16 + 299 * 784 + 1).unwrap();
+    let error = data.train.write(&images, &labels).unwrap_err();
+    assert!(matches!(error, DataError::CutOff { row: 299, images: 300, .. }), "{error}");
+    assert_eq!(std::fs::read_to_string(&images).unwrap(), "mine");
+    assert!(!labels.exists());
+}
+
 /// Cuts a file off after so many steps.
 struct Saw<'a> {
     after: usize,
