@@ -2,10 +2,11 @@
 
 use std::ops::ControlFlow;
 
-use chainrule_records::{EarlyStopping, Evaluation, Judgement};
+use chainrule_data::{BatchOrder, Shuffle, Split, pixel_value};
+use chainrule_records::{EarlyStopping, Evaluation, Judgement, TrainConfig};
 use chainrule_training::{Ending, Observer, TrainError, steps_per_epoch};
 
-use crate::support::{assert_close, device, devices, digits, experiment, f64_devices, fit};
+use crate::support::{Fit, assert_close, device, devices, digits, experiment, f64_devices, fit};
 
 /// A few epochs on a thousand digits.
 const SMALL: [&str; 4] =
@@ -39,6 +40,78 @@ fn closed_form_and_autodiff_walk_the_same_path() {
             }
             assert_close(&by_hand.weight, &by_burn.weight, 1e-9, "weights");
             assert_close(&by_hand.bias, &by_burn.bias, 1e-9, "bias");
+        }
+    }
+}
+
+/// Softmax regression in plain loops, by the formulas of the derivation: each batch's loss before its update, and `[W; b]` in the end.
+fn by_plain_loops(rows: &Split, k: usize, epochs: &[Vec<usize>], config: &TrainConfig) -> (Vec<f64>, Vec<f64>) {
+    let (descent, objective, d) = (config.descent(), config.objective(), rows.n_features());
+    let features = rows.features(|x| x);
+    let mut w = vec![0.0; (d + 1) * k];
+    let mut losses = Vec::new();
+    for batch in epochs.iter().flat_map(|order| order.chunks_exact(descent.batch_size)) {
+        let n = batch.len() as f64;
+        let penalised = if objective.penalize_bias { w.len() } else { d * k };
+        let mut gradient: Vec<f64> = w[..penalised].iter().map(|w| objective.l2 * w).collect();
+        gradient.resize(w.len(), 0.0);
+        let mut loss = 0.0;
+        for &row in batch {
+            // The bias is the weight of a feature that is always 1.
+            let x = [&features[row * d..][..d], &[1.0]].concat();
+            let z: Vec<f64> = (0..k).map(|class| (0..=d).map(|j| x[j] * w[j * k + class]).sum()).collect();
+            let sum: f64 = z.iter().copied().map(f64::exp).sum();
+            let label = usize::from(rows.labels[row]);
+            loss += (sum.ln() - z[label]) / n;
+            for (class, z) in z.iter().enumerate() {
+                let residual = z.exp() / sum - f64::from(u8::from(class == label));
+                (0..=d).for_each(|j| gradient[j * k + class] += residual * x[j] / n);
+            }
+        }
+        losses.push(loss);
+        w.iter_mut().zip(gradient).for_each(|(w, g)| *w -= descent.learning_rate * g);
+    }
+    (losses, w)
+}
+
+#[test]
+fn every_source_of_gradients_walks_as_plain_loops_do_in_the_order_of_the_seed() {
+    let data = digits(330, 50);
+    let ([rows, _], classes) = data.split(None, None, None).unwrap();
+    let shuffles = [
+        ("descent.shuffle.generator=none", Shuffle::None),
+        ("descent.shuffle.generator=numpy-legacy", Shuffle::NumpyLegacy { seed: 3 }),
+        ("descent.shuffle.generator=chacha", Shuffle::ChaCha { seed: 3 }),
+    ];
+    for (generator, shuffle) in shuffles {
+        let mut order = BatchOrder::new(shuffle);
+        let epochs: Vec<_> = (0..5).map(|_| order.next_epoch(rows.len())).collect();
+        for penalize_bias in ["objective.penalize_bias=true", "objective.penalize_bias=false"] {
+            for gradient in ["closed-form", "autodiff", "fused"] {
+                let gradient = format!("descent.gradient={gradient}");
+                // 330 rows are five batches of 64; the last ten rows of an epoch are dropped.
+                let config = [
+                    "data.train_images=330",
+                    "data.validation_images=50",
+                    "descent.batch_size=64",
+                    "descent.epochs=3",
+                    "descent.precision=f64",
+                    "descent.shuffle.seed=3",
+                    "descent.shuffle.skip_epochs=2",
+                    "objective.l2=0.5",
+                    generator,
+                    penalize_bias,
+                    &gradient,
+                ];
+                let config = experiment("softmax.toml", &config);
+                let (losses, w) = by_plain_loops(&rows, classes.len(), &epochs[2..], &config);
+                for device in f64_devices() {
+                    let found = fit(&config, &data, &device, &mut ());
+                    let what = format!("{device:?} {generator} {penalize_bias} {gradient}");
+                    assert_close(&found.history.train_loss, &losses, 1e-11, &what);
+                    assert_close(&[found.weight, found.bias].concat(), &w, 1e-11, &what);
+                }
+            }
         }
     }
 }
@@ -150,6 +223,51 @@ fn diverging_training_ends_at_the_step_and_keeps_the_history_so_far() {
         assert!(fit.history.train_loss.iter().all(|loss| loss.is_finite()));
         assert!(fit.history.evaluations.iter().all(|evaluation| evaluation.validation_loss.is_finite()));
         assert!(!fit.history.train_loss.is_empty());
+    }
+}
+
+#[test]
+fn what_diverges_in_the_last_step_is_no_result() {
+    let data = digits(1000, 500);
+    let reckless = |rows: usize| {
+        let rows = format!("data.train_images={rows}");
+        let config = [
+            &rows,
+            "data.validation_images=500",
+            "descent.shuffle.generator=none",
+            "descent.batch_size=100",
+            "descent.epochs=1",
+            "descent.learning_rate=1000",
+            "objective.l2=1e6",
+            // After the first step only.
+            "early_stopping.evaluations_per_epoch=1",
+        ];
+        fit(&experiment("softmax.toml", &config), &data, &device(), &mut ())
+    };
+    let Ending::Diverged { step } = reckless(1000).ending else { panic!("this diverges") };
+    // Without that step, all losses of steps and evaluations are finite, and the weights that they led to are no good.
+    let found = reckless(100 * step);
+    assert_eq!((found.ending, found.steps), (Ending::Diverged { step: step - 1 }, step));
+    assert_eq!((found.history.train_loss.len(), found.history.evaluations.len()), (step, 1));
+}
+
+#[test]
+fn the_first_class_of_the_logistic_model_is_the_positive_one() {
+    let data = digits(1000, 500);
+    for classes in [[2, 3], [3, 2]] {
+        let named = format!("data.classes={classes:?}");
+        let mut config = with(&["descent.batch_size=32"]);
+        config.push(&named);
+        let Fit { weight, bias, .. } = fit(&experiment("logistic.toml", &config), &data, &device(), &mut ());
+        let labelled = &data.train;
+        let rows = |label: u8| (0..1000).filter(move |&row| labelled.labels()[row] == label);
+        let logit = |row: usize| {
+            let x = data.train.pixels(row).iter().map(|&pixel| pixel_value(pixel));
+            bias[0] + x.zip(&weight).map(|(x, w)| x * w).sum::<f64>()
+        };
+        let positive = |label| rows(label).filter(|&row| logit(row) > 0.0).count() as f64 / rows(label).count() as f64;
+        let [first, second] = classes.map(positive);
+        assert!(first > 0.5 && second < 0.5, "{classes:?}: {first} {second}");
     }
 }
 
