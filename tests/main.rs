@@ -15,6 +15,7 @@
 //! - `download`: MNIST from servers that are slow, broken or hostile, and into the cache
 //! - `order`: the order of the rows, against NumPy's own
 //! - `config`: experiments that can be run and those that cannot
+//! - `records`: what a run's files hold, as another program reads them
 //! - `training`: the trainer, on small data
 //! - `optimum`: the minimum of J and its certificate, and scikit-learn's coefficients
 //! - `protocol`: the report's numbers on MNIST
@@ -60,6 +61,7 @@ mod picture;
 mod predict;
 mod properties;
 mod protocol;
+mod records;
 mod remote;
 mod report;
 mod reproduce;

@@ -1,0 +1,58 @@
+//! What a run's files hold, as another program reads them.
+
+use chainrule_records::{Parameters, Precision};
+use serde_json::{Value, json};
+
+/// A large number that f32 holds exactly.
+const TWO_TO_100: f64 = 1_267_650_600_228_229_401_496_703_205_376.0;
+
+/// Two features and three classes; f32 holds these numbers, too.
+fn parameters() -> Parameters {
+    let weight = vec![1.0, -2.0, 0.5, TWO_TO_100, -0.25, 0.0];
+    Parameters { n_features: 2, n_classes: 3, weight, bias: vec![3.0, -1.5, 1024.0] }
+}
+
+/// By the format's own description: eight bytes for the header's length, the header, and the numbers, all of them little-endian.
+fn tensor(file: &[u8], name: &str) -> (Value, Vec<u8>) {
+    let length = u64::from_le_bytes(file[..8].try_into().unwrap()) as usize;
+    let header: Value = serde_json::from_slice(&file[8..8 + length]).unwrap();
+    let [from, to] = [0, 1].map(|end| header[name]["data_offsets"][end].as_u64().unwrap() as usize);
+    (header[name].clone(), file[8 + length..][from..to].to_vec())
+}
+
+#[test]
+fn weights_are_saved_as_the_format_says() {
+    let parameters = parameters();
+    for (precision, dtype) in [(Precision::F32, "F32"), (Precision::F64, "F64")] {
+        let bytes = |values: &[f64]| -> Vec<u8> {
+            match precision {
+                Precision::F32 => values.iter().flat_map(|&x| (x as f32).to_le_bytes()).collect(),
+                Precision::F64 => values.iter().flat_map(|x| x.to_le_bytes()).collect(),
+            }
+        };
+        let file = parameters.to_safetensors(precision);
+        let (entry, weight) = tensor(&file, "linear.weight");
+        assert_eq!((&entry["dtype"], &entry["shape"]), (&json!(dtype), &json!([2, 3])));
+        assert_eq!(weight, bytes(&parameters.weight));
+        let (entry, bias) = tensor(&file, "linear.bias");
+        assert_eq!((&entry["dtype"], &entry["shape"]), (&json!(dtype), &json!([3])));
+        assert_eq!(bias, bytes(&parameters.bias));
+    }
+}
+
+#[test]
+fn weights_that_are_saved_are_read_back() {
+    let mut parameters = parameters();
+    for precision in [Precision::F32, Precision::F64] {
+        assert_eq!(Parameters::from_safetensors(&parameters.to_safetensors(precision)).unwrap(), parameters);
+    }
+    // f64 loses nothing.
+    parameters.bias[0] = 0.1;
+    assert_eq!(Parameters::from_safetensors(&parameters.to_safetensors(Precision::F64)).unwrap(), parameters);
+}
+
+#[test]
+fn the_weights_of_a_class_are_its_column() {
+    assert_eq!(parameters().of_class(0), [1.0, TWO_TO_100]);
+    assert_eq!(parameters().of_class(2), [0.5, 0.0]);
+}
