@@ -508,6 +508,23 @@ fn each_ending_is_told_and_keeps_the_weights() {
 }
 
 #[test]
+fn the_place_with_the_lowest_bound_is_kept() {
+    let problem = Problem::read();
+    let mut rose = 0;
+    for kind in KINDS {
+        for iterations in 1..=20 {
+            let iterations = format!("optimum.max_iterations={iterations}");
+            let exact = config(kind, &[&iterations, "optimum.tolerance=1e-14"]);
+            let (found, trace) = optimum(&exact, &problem.rows(kind));
+            let lowest = trace.iter().map(|iterate| iterate.bound).fold(f64::INFINITY, f64::min);
+            assert_eq!(found.certificate.bound, lowest, "{kind:?} {iterations}");
+            rose += usize::from(trace.last().unwrap().bound > lowest);
+        }
+    }
+    assert!(rose > 0, "bounds that only fall prove nothing");
+}
+
+#[test]
 fn a_penalty_under_which_nothing_moves_is_a_minimum_at_once() {
     let problem = Problem::read();
     let heavy = config(ModelKind::Softmax, &["objective.l2=1e6", "objective.penalize_bias=true"]);
