@@ -60,6 +60,7 @@ fn what_a_config_leaves_out_has_a_default() {
     let config = parse(SMALLEST, &[]).unwrap();
     assert_eq!(config.experiment(), "test");
     assert_eq!(config.data().source, "auto");
+    assert_eq!(config.data().resident_bytes, 1 << 30);
     assert_eq!(config.descent().gradient, GradientSource::Auto);
     assert_eq!(config.descent().precision, Precision::F32);
     assert_eq!(
