@@ -184,7 +184,9 @@ fn what_is_no_config_is_refused() {
     refuses("[model]\nkind = 'softmax'\nkind = 'softmax'", &[], "test.toml:3: ");
     refuses("", &[], "model.kind is missing");
     refuses(SMALLEST, &["descent.epochs"], "--set descent.epochs: expected key=value");
-    refuses(SMALLEST, &["=3"], "expected key=value");
+    for malformed in ["=3", "descent.epochs=", " = ", "descent.=3", ".epochs=3"] {
+        refuses(SMALLEST, &[malformed], "expected key=value");
+    }
     refuses(SMALLEST, &["model.kind.deep=3"], "expected key=value");
     refuses(SMALLEST, &["experiment=../../etc"], "experiment = \"../../etc\"");
     let message = TrainConfig::read(Path::new("no/such.toml"), &[]).unwrap_err().to_string();

@@ -95,7 +95,7 @@ pub(crate) fn set(table: &mut Table, text: &str) -> Result<(), ConfigError> {
     let malformed = || ConfigError::Override { text: one_line(text) };
     let (key, value) = text.split_once('=').ok_or_else(malformed)?;
     let (key, value) = (key.trim(), value.trim());
-    if key.is_empty() || value.is_empty() || key.split('.').any(str::is_empty) {
+    if value.is_empty() || key.split('.').any(str::is_empty) {
         return Err(malformed());
     }
     // Before it is made: a table in a table in a table … would be taken apart again by as many calls in each other.
