@@ -138,6 +138,9 @@ mod tests {
             for ((g, y), t) in residual.iter().zip(frequencies).zip(&t) {
                 assert!(((1.0 - theta) * g + theta * (t - y)).abs() < 1e-15, "{residual:?}: {theta} {t}");
             }
+            // With a smaller theta a t would be no probability: one is at its limit already.
+            let room = |t: f64| if residual.len() == 1 { t.min(1.0 - t) } else { t };
+            assert!(t.iter().any(|&t| room(t) < 1e-12), "{residual:?}: {theta} is not the least, {t:?}");
         }
         assert_eq!(mix(&[0.0, 0.0], &[0.5, 0.5]).theta, 0.0);
     }
