@@ -179,6 +179,10 @@ fn checksums_and_rows_of_a_file_that_stays_are_those_of_one_that_is_read() {
     assert_eq!(left.train.file(), Some(&*files(&folder)[0]));
     assert_eq!(read.train.file(), None);
     assert_eq!(left.file_checksums(), read.file_checksums());
+    assert!(
+        left.train == in_files(&folder).train && left.train != left.validation,
+        "the same images, wherever they lie"
+    );
     let classes = Some(&[4, 0, 9][..]);
     assert_eq!(left.split(Some(900), Some(200), classes).unwrap(), read.split(Some(900), Some(200), classes).unwrap());
     let ([left, _], _) = left.select(Some(900), None, classes).unwrap();
