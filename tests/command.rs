@@ -73,6 +73,14 @@ fn read_json(path: &Path) -> Value {
     serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
 }
 
+/// Takes the checksums of a run's files out of its summary, so that a test may change them.
+pub(crate) fn unseal(run: &Path) {
+    let path = run.join("summary.json");
+    let mut summary = read_json(&path);
+    summary["files"] = serde_json::json!({});
+    std::fs::write(&path, summary.to_string()).unwrap();
+}
+
 /// The call must end with exit code 2, one line on standard error, nothing on standard output, and no new file.
 fn refuses(folder: &Path, arguments: &[&str], expected: &str) {
     let before = files_below(folder);

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::command::{call, code, folder, text};
+use crate::command::{call, code, folder, text, unseal};
 use crate::predict::{train, write_digits};
 
 /// What it prints as JSON, having said nothing else.
@@ -141,6 +141,7 @@ fn images_that_stay_in_their_file_give_the_same_numbers() {
     let text_of_config = std::fs::read_to_string(&config).unwrap();
     assert!(text_of_config.contains("resident_bytes = 1073741824"), "{text_of_config}");
     std::fs::write(&config, text_of_config.replace("1073741824", "1000")).unwrap();
+    unseal(&folder.path().join("run"));
     let output = call(folder.path(), &[&["evaluate", "run", "--json"], &all[..]].concat());
     assert!(text(&output.stderr).contains("stays where it is"), "{}", text(&output.stderr));
     assert_eq!(serde_json::from_slice::<Value>(&output.stdout).unwrap(), resident);

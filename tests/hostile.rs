@@ -143,6 +143,11 @@ fn mutated_gzips_are_read_whole_or_refused() {
 }
 
 #[test]
+fn mutated_pictures_become_images_of_the_right_size_or_are_refused() {
+    survives(formats::format("picture"), 1000);
+}
+
+#[test]
 fn mutated_configs_are_read_and_written_alike_or_refused_in_a_sentence() {
     survives(formats::format("config"), 2000);
 }

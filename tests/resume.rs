@@ -1,6 +1,7 @@
 //! Runs that were killed, interrupted, damaged or left without a disk.
 
 use std::io::{BufRead, BufReader, Read, Write};
+use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
@@ -8,8 +9,9 @@ use std::time::{Duration, Instant};
 use burn::tensor::Device;
 use chainrule::backend::Backend;
 use chainrule_data::{Counts, Data, digits as drawn, mnist};
+use chainrule_models::SoftmaxRegressionConfig;
 use chainrule_records::{RunFolder, TrainConfig};
-use chainrule_training::{Checkpoint, Observer};
+use chainrule_training::{Checkpoint, Observer, fused_rows, train_fused};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -82,8 +84,9 @@ fn a_training_goes_on_from_any_checkpoint_to_the_same_bits_by_every_engine() {
 #[test]
 fn a_search_that_had_looked_in_f64_does_not_count_that_again() {
     let data = digits(500, 200);
-    let rows = ["data.train_images=500", "data.validation_images=200", "objective.l2=0.01"];
-    let config = experiment("softmax-optimum.toml", &[&rows[..], &["descent.gradient=fused"]].concat());
+    let rows = ["data.train_images=500", "data.validation_images=200", "descent.gradient=fused"];
+    let free_bias = ["objective.l2=0.01", "objective.penalize_bias=false"];
+    let config = experiment("softmax-optimum.toml", &[&rows[..], &free_bias].concat());
     let device = &f64_devices()[0];
     let mut shelf = Shelf::default();
     let passes = |fit: Fit| fit.certificate.unwrap().gradients;
@@ -95,6 +98,35 @@ fn a_search_that_had_looked_in_f64_does_not_count_that_again() {
     *has_looked = true.into();
     let mut shelf = Shelf { from: Some(serde_json::from_value(state).unwrap()), kept: Vec::new() };
     assert_eq!(passes(fit(&config, &data, device, &mut shelf)), whole - 2);
+}
+
+#[test]
+fn a_checkpoint_of_another_training_is_refused() {
+    let data = digits(300, 100);
+    let rows = ["data.train_images=300", "data.validation_images=100", "descent.batch_size=30", "descent.epochs=1"];
+    let kept = |name: &str, more: &[&str]| {
+        let mut shelf = Shelf::default();
+        fit(&experiment(name, &[&rows[..], more].concat()), &data, &f64_devices()[0], &mut shelf);
+        shelf.kept.pop().unwrap()
+    };
+    let config = experiment("softmax.toml", &rows);
+    let ([train, validation], classes) = data.split(Some(300), Some(100), None).unwrap();
+    let [train, validation] = [train, validation].map(|split| fused_rows(&split));
+    let from = |checkpoint: Checkpoint| {
+        let model = SoftmaxRegressionConfig::new(784, classes.len()).init(&f64_devices()[0]);
+        let mut shelf = Shelf { from: Some(checkpoint), kept: Vec::new() };
+        train_fused(model, &train, &validation, &config, NonZero::<usize>::MIN, &mut shelf)
+    };
+    assert!(from(kept("softmax.toml", &[])).is_ok());
+    let refused = |checkpoint: Checkpoint, expected: &str| {
+        let error = from(checkpoint).err().unwrap().to_string();
+        assert!(error.starts_with("the checkpoint of step ") && error.contains(expected), "{error}");
+    };
+    refused(kept("softmax.toml", &["data.classes=[1,2,3]"]), "is another training's: its parameters are not 784 x 10");
+    refused(kept("softmax-optimum.toml", &[]), "descent.solver");
+    let mut state = serde_json::to_value(kept("softmax.toml", &[])).unwrap();
+    state["steps"] = 7.into();
+    refused(serde_json::from_value(state).unwrap(), "its history has 10 steps");
 }
 
 /// From the first checkpoint, the last, and some between; a checkpoint goes through its file's format.
@@ -307,6 +339,25 @@ fn an_interrupted_run_says_how_it_goes_on_and_ends_as_if_it_had_not_been() {
     }
 }
 
+#[cfg(unix)]
+#[test]
+fn a_second_interruption_ends_the_program_at_once_and_the_run_still_goes_on() {
+    let folder = with_digits(600, 200);
+    let folder = folder.path();
+    let child = endless(folder, "run", &[]);
+    // Both wait for it while it is stopped, two of one kind would be one, and neither leaves it the time to write its files.
+    for name in ["-STOP", "-INT", "-TERM", "-CONT"] {
+        signal(&child, name);
+    }
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(code(&output), Some(130), "{}", text(&output.stderr));
+    assert!(!folder.join("run/summary.json").exists(), "it took the time to save");
+    let run = RunFolder::open(&folder.join("run")).unwrap();
+    let mut damaged = Vec::new();
+    assert!(run.last_checkpoint::<Value>(&mut |error| damaged.push(error.to_string())).is_some());
+    assert!(damaged.is_empty(), "{damaged:?}");
+}
+
 #[test]
 fn a_finished_run_has_nothing_left_to_do() {
     let folder = with_digits(600, 200);
@@ -460,9 +511,9 @@ fn a_run_folder_has_one_process_at_a_time_which_is_named() {
     let folder = folder.path();
     let mut child = endless(folder, "run", &[]);
     let holder = format!("run: process {} has this run; wait until it ends, or name another folder", child.id());
-    refuses(folder, &resume("run", &["--quiet"]), &holder);
-    refuses(folder, &train("run", &[&SHORT[..], &["--force"]].concat()), &holder);
     refuses(folder, &train("run", &SHORT), &holder);
+    refuses(folder, &train("run", &[&SHORT[..], &["--force"]].concat()), &holder);
+    refuses(folder, &resume("run", &["--quiet"]), &holder);
     child.kill().unwrap();
     child.wait().unwrap();
     // However it ended, the folder is free again.
@@ -508,6 +559,22 @@ fn a_folder_that_vanishes_is_made_anew_and_nothing_is_lost() {
     succeeds(folder, &train("whole", &arguments));
     assert_eq!(outcome(&folder.join("run")), outcome(&folder.join("whole")));
     assert!(RunFolder::read(&folder.join("run")).is_ok());
+}
+
+#[test]
+fn a_checkpoint_in_a_folder_that_vanished_has_the_run_to_go_on_with_beside_it() {
+    let folder = with_digits(600, 200);
+    let folder = folder.path();
+    let mut child = endless(folder, "run", &[]);
+    // Away in one go, where taking it apart would race with what is written meanwhile.
+    std::fs::rename(folder.join("run"), folder.join("away")).unwrap();
+    while std::fs::read_dir(folder.join("run/checkpoint")).map_or(0, Iterator::count) == 0 {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let run = RunFolder::open(&folder.join("run")).unwrap();
+    assert_eq!(run.manifest(), RunFolder::open(&folder.join("away")).unwrap().manifest());
 }
 
 /// A file system of its own in `folder`, of so many bytes, which goes away with it; `None`, said, where this process may not mount one.

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use chainrule_records::{RunFiles, RunFolder};
 use chainrule_training::Predictor;
 
@@ -17,23 +17,13 @@ pub(crate) struct Model {
 
 impl Model {
     /// # Errors
-    /// Where the folder holds no finished run, or one whose files do not belong together.
+    /// Where the folder holds no whole run, or its weights are too large to compute with.
     pub(crate) fn read(folder: &Path) -> Result<Self> {
         let run = RunFolder::read(folder)?;
-        let file = folder.join("model.safetensors");
-        let name = || file.display().to_string();
-        let predictor =
-            Predictor::new(run.summary.model, run.parameters.clone()).map_err(anyhow::Error::msg).with_context(name)?;
-        let ([height, width], classes) = (run.summary.data.image_size, run.summary.data.classes.len());
-        if height.checked_mul(width) != Some(predictor.n_features()) || classes != predictor.n_classes() {
-            bail!(
-                "{}: {} features and {} classes, where summary.json says {height} x {width} pixels and {classes} classes; the files are not of \
-                 one run",
-                file.display(),
-                predictor.n_features(),
-                predictor.n_classes()
-            );
-        }
+        let predictor = Predictor::new(run.summary.model, run.parameters.clone());
+        let predictor = predictor
+            .map_err(anyhow::Error::msg)
+            .with_context(|| folder.join("model.safetensors").display().to_string())?;
         Ok(Self { folder: folder.to_owned(), run, predictor })
     }
 

@@ -337,7 +337,7 @@ fn read_beginning(folder: &Path) -> Result<(TrainConfig, Manifest), RunError> {
 }
 
 fn parse_config(path: &Path, bytes: &[u8]) -> Result<TrainConfig, RunError> {
-    let text = std::str::from_utf8(bytes).map_err(|error| error.to_string());
+    let text = std::str::from_utf8(bytes).map_err(|_| "not UTF-8".to_owned());
     // Its name in errors is the file's, and the whole path stands before them.
     let parsed = text.and_then(|text| TrainConfig::parse(CONFIG, text, &[]).map_err(|error| error.to_string()));
     parsed.map_err(|problem| RunError::Unfinished { path: path.to_owned(), problem })

@@ -4,6 +4,7 @@
 mod config;
 mod gzip;
 mod idx;
+mod picture;
 mod records;
 mod run_folder;
 mod safetensors;
@@ -20,9 +21,10 @@ pub struct Format {
 }
 
 /// All of them.
-pub const FORMATS: [Format; 6] = [
+pub const FORMATS: [Format; 7] = [
     Format { name: "idx", seeds: idx::seeds, check: idx::check },
     Format { name: "gzip", seeds: gzip::seeds, check: gzip::check },
+    Format { name: "picture", seeds: picture::seeds, check: picture::check },
     Format { name: "config", seeds: config::seeds, check: config::check },
     Format { name: "safetensors", seeds: safetensors::seeds, check: safetensors::check },
     Format { name: "records", seeds: records::seeds, check: records::check },
