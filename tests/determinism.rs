@@ -13,7 +13,7 @@ use chainrule_records::{Parameters, RunFiles, RunFolder, TrainConfig};
 use chainrule_training::{Chosen, Expansion, Prepared, float_type, label_order};
 
 use crate::command::{call, code, command, folder, text};
-use crate::support::{digits, experiment, f64_devices, values};
+use crate::support::{cpu, digits, experiment, f64_devices, values};
 
 /// A way to train: an experiment, and what is set beside what all share.
 type Way = (&'static str, &'static [&'static str]);
@@ -66,7 +66,8 @@ fn settings((config, settings): Way) -> Vec<&'static str> {
 /// A training of the program, into a folder of its own, on the digits that [`place`] has written.
 fn start(place: &Path, way: Way, threads: &str, out: &str) -> Child {
     let config = format!("configs/{}", way.0);
-    let given = ["train", &config, "--quiet", "--data", "digits", "--threads", threads, "--out", out];
+    let given =
+        ["train", &config, "--backend", cpu(), "--quiet", "--data", "digits", "--threads", threads, "--out", out];
     let settings = settings(way).into_iter().flat_map(|setting| ["--set", setting]);
     let arguments: Vec<&str> = given.into_iter().chain(settings).collect();
     command(place, &arguments).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap()

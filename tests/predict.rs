@@ -12,14 +12,14 @@ use serde_json::Value;
 
 use crate::command::{call, code, command, folder, text, unseal};
 use crate::picture::{claims, encoded, seven};
-use crate::support::digits;
+use crate::support::{cpu, digits};
 
 /// Trains a small model, as `run`.
 pub(crate) fn train(folder: &Path, config: &str, more: &[&str]) -> Value {
     let small =
         ["--set", "data.source=embedded", "--set", "data.train_images=600", "--set", "data.validation_images=300"];
     let quick = ["--set", "descent.epochs=3", "--set", "descent.batch_size=100", "--out", "run", "--quiet", "--json"];
-    let output = call(folder, &[&["train", config][..], &small, &quick, more].concat());
+    let output = call(folder, &[&["train", config, "--backend", cpu()][..], &small, &quick, more].concat());
     assert_eq!(code(&output), Some(0), "{}", text(&output.stderr));
     serde_json::from_slice(&output.stdout).unwrap()
 }

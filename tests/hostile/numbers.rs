@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use burn::tensor::{Device, FloatDType};
 use chainrule_data::idx::{IdxImages, write_images, write_labels};
 use chainrule_data::{Data, read_folder};
 use chainrule_kernels::{Float, Fused, Isa, Model, Rows};
@@ -12,7 +13,7 @@ use serde_json::Value;
 
 use super::formats::is_a_sentence;
 use crate::command::{call, code, folder, text};
-use crate::support::{Fit, device, devices_and_precisions, fit, with_parameters};
+use crate::support::{Fit, cpu, devices_and_precisions, f64_devices, fit, with_parameters};
 
 /// Images of two by two, all of one grey each, and their labels.
 #[derive(Clone, Copy)]
@@ -89,6 +90,17 @@ fn is_finite(fit: &Fit, case: &str) -> bool {
     !diverged
 }
 
+/// Every source of gradients on every device of the build in each of its precisions.
+fn every_engine() -> impl Iterator<Item = (&'static str, (Device, &'static str))> {
+    let on = || {
+        devices_and_precisions().into_iter().map(|(device, precision)| match precision {
+            FloatDType::F64 => (device, PRECISIONS[1]),
+            _ => (device, PRECISIONS[0]),
+        })
+    };
+    GRADIENTS.into_iter().flat_map(move |gradient| on().map(move |engine| (gradient, engine)))
+}
+
 #[test]
 fn strange_data_ends_in_the_same_finite_numbers_by_every_engine() {
     for strange in STRANGE {
@@ -97,10 +109,10 @@ fn strange_data_ends_in_the_same_finite_numbers_by_every_engine() {
         for model in models {
             for solver in [&["descent.solver=sgd"][..], &["descent.solver=lbfgs", "objective.l2=0.1"]] {
                 let mut losses = Vec::new();
-                for (gradient, precision) in GRADIENTS.iter().flat_map(|g| PRECISIONS.map(|p| (*g, p))) {
+                for (gradient, (device, precision)) in every_engine() {
                     let overrides = [*model, solver, &[gradient, precision]].concat();
-                    let case = format!("{}, {overrides:?}", strange.name);
-                    let fit = fit(&config(&overrides), &data, &device(), &mut ());
+                    let case = format!("{}, {device:?}, {overrides:?}", strange.name);
+                    let fit = fit(&config(&overrides), &data, &device, &mut ());
                     assert!(is_finite(&fit, &case), "{case} diverged");
                     losses.push((fit.final_metrics.train_loss, case));
                 }
@@ -126,12 +138,13 @@ fn the_largest_steps_diverge_or_end_in_finite_numbers_by_every_engine() {
     };
     let data = Strange { name: "alternating", train: &ROWS, validation: &[(0, 0), (255, 1)] }.data();
     let mut diverged = 0;
+    let cpu = &f64_devices()[0];
     for (gradient, precision) in GRADIENTS.iter().flat_map(|g| PRECISIONS.map(|p| (*g, p))) {
         for model in [&[][..], &LOGISTIC] {
             for steps in 2..=40 {
                 let rows = format!("data.train_images={steps}");
                 let overrides = [&largest[..], model, &[gradient, precision, &rows]].concat();
-                let fit = fit(&config(&overrides), &data, &device(), &mut ());
+                let fit = fit(&config(&overrides), &data, cpu, &mut ());
                 diverged += usize::from(!is_finite(&fit, &format!("{overrides:?}")));
             }
         }
@@ -141,8 +154,11 @@ fn the_largest_steps_diverge_or_end_in_finite_numbers_by_every_engine() {
 
 /// The program's exit code and its one line of error, where it has one. What it wrote holds no `null`, which is how JSON says NaN.
 fn train(folder: &Path, arguments: &[&str]) -> (i32, String) {
-    let output =
-        call(folder, &[&["train", "strange.toml", "--quiet", "--json", "--out", "run", "--force"], arguments].concat());
+    let output = call(
+        folder,
+        &[&["train", "strange.toml", "--backend", cpu(), "--quiet", "--json", "--out", "run", "--force"], arguments]
+            .concat(),
+    );
     let (code, said) = (code(&output).expect("no signal"), text(&output.stderr));
     match code {
         0 | 1 => no_null(&serde_json::from_slice(&output.stdout).unwrap(), arguments),
@@ -276,7 +292,7 @@ fn weights_that_are_no_numbers_have_no_finite_loss_and_no_row_right() {
     }
     for (device, dtype) in devices_and_precisions() {
         let split = STRANGE[5].data().split(None, None, None).unwrap().0[0].clone();
-        let precision = if dtype == burn::tensor::FloatDType::F64 {
+        let precision = if dtype == FloatDType::F64 {
             chainrule_records::Precision::F64
         } else {
             chainrule_records::Precision::F32

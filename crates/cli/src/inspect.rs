@@ -4,20 +4,16 @@ use std::fmt::Write;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, anyhow, bail};
-use burn::tensor::FloatDType;
 use chainrule_data::picture::Treatment;
-use chainrule_gradcheck::f64_works;
-use chainrule_models::{Classifier, SoftmaxRegressionConfig, to_precision, weight_norm};
 use chainrule_records::{ModelKind, WeightNorms, write_whole};
 use chainrule_report::{Tile, contact_sheet};
-use chainrule_training::with_parameters;
 use clap::Args;
 use serde::Serialize;
 
 use crate::model::Model;
 use crate::options::Output;
 use crate::shades::{Ink, Palette, Shaded, columns};
-use crate::{backend, exit, given, print, print_json, say};
+use crate::{exit, given, print, print_json, say};
 
 #[derive(Args, Debug)]
 pub(crate) struct InspectOptions {
@@ -114,7 +110,7 @@ pub(crate) fn inspect(options: &InspectOptions) -> Result<u8> {
         model: model.run.summary.model,
         image_size: model.image_size(),
         classes: model.classes(),
-        weight_norm: norms(&model)?,
+        weight_norm: model.run.summary.weight_norm,
         weights: shown(&model).map(|class| of_class(&model, class)).collect(),
         image,
     };
@@ -137,18 +133,6 @@ pub(crate) fn inspect(options: &InspectOptions) -> Result<u8> {
 /// The classes, as positions, that a model has weights of its own for.
 fn shown(model: &Model) -> std::ops::Range<usize> {
     model.classes().len() - model.run.parameters.n_classes..model.classes().len()
-}
-
-/// The norms of the weights as they were saved.
-fn norms(model: &Model) -> Result<WeightNorms> {
-    let device = backend::choose(None)?.device()?;
-    let parameters = &model.run.parameters;
-    // The norms are of a matrix, whichever model's it is.
-    let linear = SoftmaxRegressionConfig::new(parameters.n_features, parameters.n_classes).init(&device);
-    let precision = if f64_works(&device) { FloatDType::F64 } else { FloatDType::F32 };
-    let norm = weight_norm(with_parameters(to_precision(linear, precision), parameters).linear());
-    let norm = norm.context("the weights are not finite")?;
-    Ok(WeightNorms { frobenius: norm.frobenius, frobenius_squared: norm.frobenius_squared, spectral: norm.spectral })
 }
 
 fn of_class(model: &Model, class: usize) -> OfClass {

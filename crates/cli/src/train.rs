@@ -102,7 +102,7 @@ fn finished(folder: &RunFolder, tell: &mut dyn FnMut(&str)) -> Option<Summary> {
         Err(error) => {
             // Only what was finished can be damaged.
             if folder.has_summary() {
-                tell(&format!("{error}; it is made again"));
+                tell(&error.to_string());
             }
             None
         }

@@ -199,18 +199,23 @@ impl RunFolder {
     ///
     /// # Errors
     /// Where a file of it is absent, is not what a run writes, or was changed since, and where two of them are not of one run.
-    pub fn read(path: &Path) -> Result<RunFiles, RunError> {
+    pub fn read(folder: &Path) -> Result<RunFiles, RunError> {
         // What is checked is what is read, should another process be writing there.
-        let [config, manifest, history, model, summary] = FILES.map(|name| path.join(name));
+        let [config, manifest, history, model, summary] = FILES.map(|name| folder.join(name));
         let summary: Summary = parse_json(&summary, &read(&summary)?)?;
         let sealed = |path: &Path| {
             let bytes = read(path)?;
             let name = path.file_name().unwrap_or_default().to_string_lossy();
             match summary.files.get(&*name) {
-                Some(expected) if *expected != sha256(&bytes) => Err(RunError::Unfinished {
-                    path: path.to_owned(),
-                    problem: "it is damaged or was changed: its SHA-256 is not the one in summary.json".to_owned(),
-                }),
+                Some(expected) if *expected != sha256(&bytes) => {
+                    let way_out = match &*name {
+                        HISTORY | MODEL => format!("train --resume {} makes it again", folder.display()),
+                        _ => "put back what was there, or train anew".to_owned(),
+                    };
+                    let problem =
+                        format!("it is damaged or was changed: its SHA-256 is not the one in summary.json; {way_out}");
+                    Err(RunError::Unfinished { path: path.to_owned(), problem })
+                }
                 _ => Ok(bytes),
             }
         };
@@ -224,7 +229,7 @@ impl RunFolder {
         };
         match run.contradiction() {
             None => Ok(run),
-            Some((file, problem)) => Err(RunError::Unfinished { path: path.join(file), problem }),
+            Some((file, problem)) => Err(RunError::Unfinished { path: folder.join(file), problem }),
         }
     }
 
