@@ -408,13 +408,20 @@ fn a_run_does_not_go_on_with_another_config_other_data_or_other_code() {
     assert_eq!(visible(), before, "what is refused leaves the run as it is");
 }
 
+/// Leaves of a finished run what it had been killed with just before its end.
+fn unfinish(run: &Path) {
+    for file in ["history.json", "model.safetensors", "summary.json"] {
+        std::fs::remove_file(run.join(file)).unwrap();
+    }
+}
+
 #[test]
 fn a_config_that_was_changed_in_the_runs_own_folder_is_refused_by_its_checkpoints() {
     let folder = with_digits(600, 200);
     let folder = folder.path();
-    let mut child = endless(folder, "run", &[]);
-    child.kill().unwrap();
-    child.wait().unwrap();
+    let short = ["--set", "descent.epochs=3", "--checkpoint-every", "20"];
+    succeeds(folder, &train("run", &[&SHORT[..], &short].concat()));
+    unfinish(&folder.join("run"));
     let config = folder.join("run/config.toml");
     let changed = std::fs::read_to_string(&config).unwrap().replace("l2 = 0.0", "l2 = 0.25");
     std::fs::write(&config, changed).unwrap();
@@ -456,10 +463,7 @@ fn a_damaged_checkpoint_is_noticed_and_the_one_before_taken() {
     for (i, damage) in damage.iter().enumerate() {
         for how_many in [1, 2] {
             succeeds(folder, &train("run", &[&arguments[..], &["--force"]].concat()));
-            // As if it had been killed before its end.
-            for file in ["history.json", "model.safetensors", "summary.json"] {
-                std::fs::remove_file(folder.join("run").join(file)).unwrap();
-            }
+            unfinish(&folder.join("run"));
             for steps in newest("run").into_iter().rev().take(how_many) {
                 let path = folder.join(format!("run/checkpoint/step-{steps}.mpk"));
                 let mut bytes = std::fs::read(&path).unwrap();

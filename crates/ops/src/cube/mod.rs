@@ -17,6 +17,7 @@ use burn_cubecl::tensor::CubeTensor;
 pub(crate) use steps::steps;
 
 /// The device below Burn's, where CubeCL drives it.
+#[allow(clippy::match_wildcard_for_single_variants, reason = "which others there are is a matter of the build")]
 pub(crate) fn device(device: &Device) -> Option<CubeDevice> {
     match device.clone().inner().as_dispatch() {
         DispatchDevice::Cube(device) => Some(device.clone()),
