@@ -9,7 +9,7 @@ use std::thread;
 use burn::tensor::Device;
 use chainrule_data::Data;
 use chainrule_models::{SoftmaxRegressionConfig, to_precision};
-use chainrule_records::{Parameters, RunFiles, RunFolder, TrainConfig};
+use chainrule_records::{Parameters, Preprocessing, RunFiles, RunFolder, TrainConfig};
 use chainrule_training::{Chosen, Expansion, Prepared, float_type, label_order};
 
 use crate::command::{call, code, command, folder, text};
@@ -143,7 +143,7 @@ fn trained(config: &TrainConfig, data: &Data, device: &Device) -> (String, Vec<u
     let (splits, classes) = data.split(asked.train_images, asked.validation_images, order.as_deref()).unwrap();
     let model = SoftmaxRegressionConfig::new(splits[0].n_features(), classes.len()).init(device);
     let model = to_precision(model, float_type(config.descent().precision));
-    let rows = Prepared::new(splits.map(Chosen::Resident), config, device, Expansion::Host);
+    let rows = Prepared::new(splits.map(Chosen::Resident), &Preprocessing::Pixels, config, device, Expansion::Host);
     let trained = rows.train(model, config, NonZero::new(3).unwrap(), &mut ()).unwrap();
     let linear = &trained.model.linear;
     let parameters = [values(linear.weight.val()), values(linear.bias.as_ref().unwrap().val())].concat();

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use chainrule_records::{
-    DataFile, DataSummary, Evaluation, FinalMetrics, GradientCheck, GradientChecks, History, Manifest, ModelKind,
-    Parameters, Seconds, Summary, TrainConfig, Versions, WeightNorms,
+    DataFile, DataKind, DataSummary, Evaluation, FinalMetrics, GradientCheck, GradientChecks, History, Manifest,
+    ModelKind, Parameters, Seconds, Summary, TrainConfig, Versions, WeightNorms,
 };
 use chainrule_report::{Facts, Report, Run, Runs};
 
@@ -194,7 +194,15 @@ fn run(
 }
 
 fn data(train: usize, validation: usize, classes: Vec<u8>) -> DataSummary {
-    DataSummary { source: "made up".into(), sha256: "0".into(), train, validation, image_size: [28, 28], classes }
+    DataSummary {
+        source: "made up".into(),
+        kind: DataKind::Images,
+        sha256: "0".into(),
+        train,
+        validation,
+        image_size: [28, 28],
+        classes,
+    }
 }
 
 fn checks() -> GradientChecks {

@@ -24,6 +24,7 @@
 //! - `report`: figures and verdicts, on runs that were made up for them
 //! - `page`: the report's page in a browser
 //! - `reproduce`: the command that makes the runs and writes the report
+//! - `standardize`: features less their mean, over their standard deviation, and scikit-learn's
 //! - `stream`: training on images that stay in their file
 //! - `resume`: runs that were killed, interrupted, damaged or left without a disk
 //! - `determinism`: the same bytes again, and numbers within a bound on other threads
@@ -66,6 +67,7 @@ mod remote;
 mod report;
 mod reproduce;
 mod resume;
+mod standardize;
 mod stream;
 mod support;
 mod training;

@@ -5,7 +5,7 @@ use std::io::Cursor;
 use burn_dataset::Dataset;
 use chainrule_data::picture::{Picture, PictureError, read};
 use chainrule_data::{BatchOrder, Shuffle};
-use chainrule_records::{ModelKind, Parameters};
+use chainrule_records::{ModelKind, Parameters, Preprocessing};
 use chainrule_training::Predictor;
 use image::{DynamicImage, GrayAlphaImage, GrayImage, ImageFormat, Luma, LumaA, Rgb, RgbImage};
 
@@ -301,7 +301,7 @@ fn digits_of_mnist_come_back_from_a_sheet_as_they_were() {
     let config = experiment("softmax.toml", &["data.train_images=5000", "descent.epochs=5"]);
     let fit = fit(&config, &data, &device(), &mut ());
     let parameters = Parameters { n_features: 784, n_classes: 10, weight: fit.weight, bias: fit.bias };
-    let predictor = Predictor::new(ModelKind::Softmax, parameters).unwrap();
+    let predictor = Predictor::new(ModelKind::Softmax, parameters, Preprocessing::Pixels).unwrap();
     let (mut apart, mut alike, mut right) = (0.0, 0, [0; 2]);
     for row in 0..1000 {
         let image = data.validation.get(row).unwrap();

@@ -7,7 +7,7 @@ use anyhow::{Context, Result, ensure};
 use burn::tensor::Device;
 use chainrule_data::Split;
 use chainrule_models::{Classifier, LogisticRegressionConfig, SoftmaxRegressionConfig, to_precision};
-use chainrule_records::{Evaluation, ModelKind, TrainConfig};
+use chainrule_records::{Evaluation, ModelKind, Preprocessing, TrainConfig};
 use chainrule_training::{Chosen, Expansion, Observer, Prepared, float_type, steps_per_epoch};
 
 /// A training from parameters that are 0, as often as one likes.
@@ -41,7 +41,13 @@ impl Engine {
             pixels: train.pixels[..batch * train.n_features()].to_vec(),
             labels: train.labels[..batch].to_vec(),
         };
-        let rows = Prepared::new([train, validation].map(Chosen::Resident), &config, device, Expansion::Host);
+        let rows = Prepared::new(
+            [train, validation].map(Chosen::Resident),
+            &Preprocessing::Pixels,
+            &config,
+            device,
+            Expansion::Host,
+        );
         let threads = NonZero::new(threads).context("a thread at least")?;
         Ok(Self { config, device: device.clone(), rows, n_rows, n_classes, threads })
     }

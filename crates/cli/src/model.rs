@@ -20,7 +20,7 @@ impl Model {
     /// Where the folder holds no whole run, or its weights are too large to compute with.
     pub(crate) fn read(folder: &Path) -> Result<Self> {
         let run = RunFolder::read(folder)?;
-        let predictor = Predictor::new(run.summary.model, run.parameters.clone());
+        let predictor = Predictor::new(run.summary.model, run.parameters.clone(), run.preprocessing.clone());
         let predictor = predictor
             .map_err(anyhow::Error::msg)
             .with_context(|| folder.join("model.safetensors").display().to_string())?;

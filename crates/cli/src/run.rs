@@ -14,11 +14,12 @@ use chainrule_models::{
 };
 use chainrule_ops::has_steps;
 use chainrule_records::{
-    DataFile, DataSummary, GradientSource, Manifest, ModelKind, Precision, RunFolder, Seconds, Solver, Summary,
-    TrainConfig, Versions, WeightNorms,
+    DataFile, DataKind, DataSummary, GradientSource, Manifest, ModelKind, Precision, Preprocessing, RunFolder, Seconds,
+    Solver, Summary, TrainConfig, Versions, WeightNorms,
 };
 use chainrule_training::{
     Bytes, Chosen, DeviceLost, Ending, Expansion, Prepared, TrainError, Trained, float_type, label_order,
+    standardization,
 };
 
 use crate::backend::{self, Backend};
@@ -51,7 +52,9 @@ impl Machine {
             );
         }
         match config.descent().gradient {
-            GradientSource::Auto if self.has_kernels() => Ok(config.with_gradient(GradientSource::Fused)),
+            GradientSource::Auto if self.has_kernels() && !config.data().standardize => {
+                Ok(config.with_gradient(GradientSource::Fused))
+            }
             GradientSource::Auto => Ok(config.with_gradient(GradientSource::ClosedForm)),
             GradientSource::Fused if !self.has_kernels() => {
                 bail!("descent.gradient = \"fused\": {} has no fused kernels; take closed-form", self.backend)
@@ -94,6 +97,7 @@ impl Source {
 /// The rows of a run, as bytes.
 pub(crate) struct Rows {
     splits: [Chosen; 2],
+    preprocessing: Preprocessing,
     about: DataSummary,
 }
 
@@ -110,6 +114,7 @@ impl Rows {
         let (height, width) = data.train.size();
         let about = DataSummary {
             source: source.name.clone(),
+            kind: DataKind::Images,
             sha256: source.sha256(),
             train: train.len(),
             validation: validation.len(),
@@ -122,18 +127,19 @@ impl Rows {
         if (config.descent().gradient != GradientSource::Fused || machine.backend.is_apart())
             && let Some(rows) = splits.iter().find_map(|rows| match rows {
                 Chosen::InFile(rows) => Some(rows),
-                Chosen::Resident(_) => None,
+                Chosen::Resident(_) | Chosen::Numbers(_) => None,
             })
         {
             let file = rows.file().context("a file")?;
             bail!(
                 "{}: {} bytes of chosen rows are more than data.resident_bytes = {resident_bytes}, and only the fused kernels train on rows \
-                 that stay in their file; take --gradient fused on a CPU, fewer data.train_images or data.validation_images, or allow for more",
+                 that stay in their file, which they do not standardise; take --gradient fused on a CPU, fewer data.train_images or data.validation_images, or allow for more",
                 file.display(),
                 rows.bytes()
             );
         }
-        Ok(Self { splits, about })
+        let preprocessing = if asked.standardize { standardization(&splits[0]) } else { Preprocessing::of(about.kind) };
+        Ok(Self { splits, preprocessing, about })
     }
 
     pub(crate) fn about(&self) -> &DataSummary {
@@ -148,13 +154,15 @@ impl Rows {
     /// Makes them what a config's gradients are computed from.
     pub(crate) fn load(self, config: &TrainConfig, machine: &Machine) -> Loaded {
         let expansion = if machine.backend.is_apart() { Expansion::Device } else { Expansion::Host };
-        Loaded { rows: Prepared::new(self.splits, config, &machine.device, expansion), about: self.about }
+        let rows = Prepared::new(self.splits, &self.preprocessing, config, &machine.device, expansion);
+        Loaded { rows, preprocessing: self.preprocessing, about: self.about }
     }
 }
 
 /// The rows of a run, as they are computed with.
 pub(crate) struct Loaded {
     rows: Prepared,
+    preprocessing: Preprocessing,
     about: DataSummary,
 }
 
@@ -271,7 +279,7 @@ impl Run<'_> {
         let summary = self.summary(&trained, norm, keeper.seconds())?;
         let summary = self
             .folder
-            .finish(&trained.history, &trained.parameters, summary)
+            .finish(&trained.history, &trained.parameters, &self.rows.preprocessing, summary)
             .map_err(|error| anyhow!("{error}; where it can be written again, --resume {folder} goes on"))?;
         Ok((summary, trained.ending))
     }
@@ -281,7 +289,7 @@ impl Run<'_> {
         let save = || -> Result<String> {
             self.folder.write_history(&lost.history)?;
             let Some((step, parameters)) = &lost.parameters else { return Ok(String::new()) };
-            self.folder.write_model(parameters)?;
+            self.folder.write_model(parameters, &self.rows.preprocessing)?;
             Ok(format!(" and the model of step {step}"))
         };
         match save() {

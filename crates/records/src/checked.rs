@@ -188,6 +188,11 @@ fn check(config: &TrainConfig) -> Result<(), (&'static str, String)> {
         holds("data.classes", !repeated, "names a class twice")?;
         holds("data.classes", classes.len() >= 2, "expected at least two classes")?;
     }
+    holds(
+        "data.standardize",
+        !data.standardize || descent.gradient != GradientSource::Fused,
+        "the fused kernels read bytes that all have one scale; take descent.gradient = \"closed-form\" or \"auto\"",
+    )?;
     // TOML's integers are signed.
     holds("data.resident_bytes", i64::try_from(data.resident_bytes).is_ok(), "expected at most 9223372036854775807")?;
     if config.model.kind == ModelKind::Logistic {
@@ -212,6 +217,11 @@ fn check(config: &TrainConfig) -> Result<(), (&'static str, String)> {
         "descent.shuffle.seed",
         descent.shuffle.generator != Generator::NumpyLegacy || u32::try_from(descent.shuffle.seed).is_ok(),
         "NumPy's legacy generator takes seeds up to 4294967295",
+    )?;
+    holds(
+        "data.standardize",
+        !data.standardize || descent.gradient != GradientSource::Fused,
+        "the fused kernels read bytes that all have one scale; take descent.gradient = \"closed-form\" or \"auto\"",
     )?;
     // TOML's integers are signed.
     holds("descent.shuffle.seed", i64::try_from(descent.shuffle.seed).is_ok(), "expected at most 9223372036854775807")?;

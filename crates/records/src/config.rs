@@ -81,6 +81,9 @@ pub struct DataConfig {
     /// The labels to tell apart, all where absent. The logistic model takes two, the first being the positive one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub classes: Option<Vec<u8>>,
+    /// Each feature less its mean over the training rows, divided by its standard deviation there; else pixels become -1 to 1, and numbers stay.
+    #[serde(default)]
+    pub standardize: bool,
     /// Images of more bytes than this, a byte a pixel, are not taken into memory: they stay in their file, and the fused kernels train on them piece
     /// by piece.
     #[serde(default = "one_gibibyte")]
@@ -235,6 +238,7 @@ impl Default for DataConfig {
             train_images: None,
             validation_images: None,
             classes: None,
+            standardize: false,
             resident_bytes: one_gibibyte(),
         }
     }

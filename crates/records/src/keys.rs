@@ -6,11 +6,12 @@ use crate::ConfigError;
 use crate::sentence::one_line;
 
 /// Every key, in the order of the README.
-pub(crate) const KEYS: [&str; 25] = [
+pub(crate) const KEYS: [&str; 26] = [
     "data.source",
     "data.train_images",
     "data.validation_images",
     "data.classes",
+    "data.standardize",
     "data.resident_bytes",
     "model.kind",
     "objective.l2",

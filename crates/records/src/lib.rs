@@ -4,7 +4,7 @@
 //! - [`EarlyStopping`]: the rule that ends a run, for who trains and for who asks afterwards when another patience had ended it
 //! - [`History`]: every step's loss and every evaluation
 //! - [`Summary`]: how the run ended, in one JSON document
-//! - [`Parameters`]: what came of it
+//! - [`Parameters`]: what came of it, and [`Preprocessing`], what its features were made by
 //! - [`Certificate`]: how near to the minimum they are, where that is proven
 //! - [`Manifest`]: what it ran on
 //! - [`RunFolder`]: these on disk, each file whole or absent, with checkpoints of a run that goes on
@@ -23,6 +23,7 @@ mod keys;
 mod lock;
 mod manifest;
 mod parameters;
+mod preprocessing;
 mod run_folder;
 mod sentence;
 mod summary;
@@ -39,5 +40,6 @@ pub use file::{read_text, read_whole};
 pub use history::{Evaluation, History};
 pub use manifest::{DataFile, Manifest, Versions};
 pub use parameters::Parameters;
+pub use preprocessing::{LARGEST_NUMBER, Preprocessing, Standardization};
 pub use run_folder::{RunError, RunFiles, RunFolder, write_whole};
-pub use summary::{DataSummary, FinalMetrics, Seconds, Summary, WeightNorms};
+pub use summary::{DataKind, DataSummary, FinalMetrics, Seconds, Summary, WeightNorms};

@@ -2,8 +2,8 @@ use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 use serde::{Deserialize, Serialize};
 
-use crate::Precision;
 use crate::sentence::one_line;
+use crate::{Precision, Preprocessing, Standardization};
 
 /// The parameters of a linear model, as `model.safetensors` keeps them.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -33,18 +33,29 @@ impl Parameters {
     /// A file with `linear.weight` `[d, k]` and `linear.bias` `[k]`: what Burn's own store reads into the module. The same parameters
     /// give the same bytes.
     pub fn to_safetensors(&self, precision: Precision) -> Vec<u8> {
+        self.to_safetensors_with(precision, &Preprocessing::Raw)
+    }
+
+    /// The same with what the features are made by, where that is not told by the data: `features.mean` and `features.scale`, `[d]` in f64, which
+    /// Burn's own store passes over.
+    pub fn to_safetensors_with(&self, precision: Precision, preprocessing: &Preprocessing) -> Vec<u8> {
         let (dtype, write): (_, fn(&f64) -> Vec<u8>) = match precision {
             Precision::F32 => (Dtype::F32, |&x| (x as f32).to_le_bytes().to_vec()),
             Precision::F64 => (Dtype::F64, |x| x.to_le_bytes().to_vec()),
         };
         let [weight, bias] =
             [&self.weight, &self.bias].map(|values| values.iter().flat_map(write).collect::<Vec<u8>>());
-        let view = |shape, bytes| TensorView::new(dtype, shape, bytes).expect("a number for each place of the shape");
-        let tensors = [
-            ("linear.weight", view(vec![self.n_features, self.n_classes], &weight)),
-            ("linear.bias", view(vec![self.n_classes], &bias)),
+        let statistics = preprocessing.standardization().map(Standardization::tensors);
+        let view =
+            |dtype, shape, bytes| TensorView::new(dtype, shape, bytes).expect("a number for each place of the shape");
+        let mut tensors = vec![
+            ("linear.weight", view(dtype, vec![self.n_features, self.n_classes], &weight)),
+            ("linear.bias", view(dtype, vec![self.n_classes], &bias)),
         ];
-        safetensors::serialize(tensors, None).expect("two tensors of these names are a file")
+        for (name, bytes) in statistics.iter().flatten() {
+            tensors.push((name, view(Dtype::F64, vec![self.n_features], bytes)));
+        }
+        safetensors::serialize(tensors, None).expect("tensors of different names are a file")
     }
 
     /// Reads such a file.
@@ -71,7 +82,7 @@ impl Parameters {
 }
 
 /// A tensor's shape and numbers.
-fn tensor(file: &SafeTensors, name: &str) -> Result<(Vec<usize>, Vec<f64>), String> {
+pub(crate) fn tensor(file: &SafeTensors, name: &str) -> Result<(Vec<usize>, Vec<f64>), String> {
     let tensor = file.tensor(name).map_err(|error| error.to_string())?;
     let values: Vec<f64> = match tensor.dtype() {
         Dtype::F32 => numbers(tensor.data(), |bytes| f64::from(f32::from_le_bytes(bytes))),

@@ -9,7 +9,10 @@ use crate::checked::MOST_BYTES;
 use crate::checksum::sha256;
 use crate::lock::{LOCK, Lock};
 use crate::sentence::one_line;
-use crate::{History, Manifest, ModelKind, Parameters, Summary, TrainConfig, checkpoints, read_whole};
+use crate::{
+    History, Manifest, ModelKind, Parameters, Preprocessing, Standardization, Summary, TrainConfig, checkpoints,
+    read_whole,
+};
 
 /// What can go wrong with a run folder.
 #[derive(Debug, thiserror::Error)]
@@ -161,8 +164,8 @@ impl RunFolder {
     }
 
     /// Writes `model.safetensors` of a training that has no summary.
-    pub fn write_model(&self, parameters: &Parameters) -> Result<(), RunError> {
-        self.write(MODEL, &parameters.to_safetensors(self.config.descent().precision))
+    pub fn write_model(&self, parameters: &Parameters, preprocessing: &Preprocessing) -> Result<(), RunError> {
+        self.write(MODEL, &parameters.to_safetensors_with(self.config.descent().precision, preprocessing))
     }
 
     /// Writes what a training came to, the summary last, which gets the files' checksums.
@@ -173,13 +176,14 @@ impl RunFolder {
         &self,
         history: &History,
         parameters: &Parameters,
+        preprocessing: &Preprocessing,
         mut summary: Summary,
     ) -> Result<Summary, RunError> {
         let files = [
             (CONFIG, self.config.to_toml().into_bytes()),
             (MANIFEST, json(&self.manifest)),
             (HISTORY, json(history)),
-            (MODEL, parameters.to_safetensors(self.config.descent().precision)),
+            (MODEL, parameters.to_safetensors_with(self.config.descent().precision, preprocessing)),
         ];
         // That of a run that was interrupted before seals what is no more.
         let old = self.path.join(SUMMARY);
@@ -219,12 +223,14 @@ impl RunFolder {
                 _ => Ok(bytes),
             }
         };
+        let unfinished = |problem| RunError::Unfinished { path: model.clone(), problem };
+        let weights = sealed(&model)?;
         let run = RunFiles {
             config: parse_config(&config, &sealed(&config)?)?,
             manifest: parse_json(&manifest, &sealed(&manifest)?)?,
             history: parse_json(&history, &sealed(&history)?)?,
-            parameters: Parameters::from_safetensors(&sealed(&model)?)
-                .map_err(|problem| RunError::Unfinished { path: model, problem })?,
+            parameters: Parameters::from_safetensors(&weights).map_err(unfinished)?,
+            preprocessing: Preprocessing::from_safetensors(&weights, summary.data.kind).map_err(unfinished)?,
             summary,
         };
         match run.contradiction() {
@@ -266,6 +272,8 @@ pub struct RunFiles {
     pub summary: Summary,
     /// `model.safetensors`
     pub parameters: Parameters,
+    /// What the features are made by, from the same file.
+    pub preprocessing: Preprocessing,
 }
 
 impl RunFiles {
@@ -286,6 +294,19 @@ impl RunFiles {
                 "linear.weight has the shape {found:?}, but summary.json speaks of images of {height} x {width} and of {classes} classes"
             );
             return Some(("model.safetensors", problem));
+        }
+        let statistics = self.preprocessing.standardization();
+        if statistics.is_some() != self.config.data().standardize {
+            return Some((
+                "model.safetensors",
+                "features.mean is there, or is not, against config.toml's data.standardize".to_owned(),
+            ));
+        }
+        if let Some(of) = statistics.map(Standardization::n_features).filter(|&of| of != found[0]) {
+            return Some((
+                "model.safetensors",
+                format!("features.mean has {of} numbers, and linear.weight {} rows", found[0]),
+            ));
         }
         None
     }

@@ -58,11 +58,27 @@ pub struct Summary {
     pub files: BTreeMap<String, String>,
 }
 
+/// What data are made of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DataKind {
+    /// Images as IDX files have them, or drawn by code: light ink on a ground of 0.
+    #[default]
+    Images,
+    /// Pictures of any kind, each class in a folder of its own, made grey and scaled.
+    Pictures,
+    /// Numbers in columns.
+    Table,
+}
+
 /// The data of a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DataSummary {
     /// Where it came from.
     pub source: String,
+    /// What it is made of.
+    #[serde(default)]
+    pub kind: DataKind,
     /// SHA-256 over the four files' own SHA-256.
     pub sha256: String,
     /// Training rows, after classes were chosen.

@@ -38,9 +38,26 @@ impl Examples {
                 Tensor::from_data(TensorData::new(split.features(|x| x), shape), (device, dtype))
             }
         };
-        let labels: Vec<i32> = split.labels.iter().copied().map(i32::from).collect();
-        let labels = Tensor::from_data(TensorData::new(labels, [split.len()]), device);
-        Self { features, labels }
+        Self { features, labels: labels(&split.labels, device) }
+    }
+
+    /// The features `[n, d]`, row by row, in the order of `labels`.
+    pub(crate) fn of_features(
+        features: impl ExactSizeIterator<Item = f64>,
+        of: &[u8],
+        precision: Precision,
+        device: &Device,
+    ) -> Self {
+        let shape = [of.len(), features.len() / of.len().max(1)];
+        let features = match precision {
+            Precision::F32 => TensorData::new(features.map(|x| x as f32).collect::<Vec<_>>(), shape),
+            Precision::F64 => TensorData::new(features.collect::<Vec<_>>(), shape),
+        };
+        let dtype = match precision {
+            Precision::F32 => DType::F32,
+            Precision::F64 => DType::F64,
+        };
+        Self { features: Tensor::from_data(features, (device, dtype)), labels: labels(of, device) }
     }
 
     /// Number of rows, n.
@@ -75,6 +92,12 @@ impl Examples {
             labels: self.labels.clone().select(0, rows),
         }
     }
+}
+
+fn labels(labels: &[u8], device: &Device) -> Tensor<1, Int> {
+    let labels: Vec<i32> = labels.iter().copied().map(i32::from).collect();
+    let rows = labels.len();
+    Tensor::from_data(TensorData::new(labels, [rows]), device)
 }
 
 /// A split as the fused kernels read it. The features are those of [`Examples::new`].

@@ -1,23 +1,21 @@
-//! A trained model on the bytes of images, by host arithmetic in f64: what it predicts, and why.
+//! A trained model on rows as the data has them, bytes of an image or numbers of a table, by host arithmetic in f64: what it predicts, and why.
 //!
 //! Both models are read as a softmax of logits, the logistic one's being 0 and z: `softmax(0, z) = (1 - sigmoid(z), sigmoid(z))`.
 
-use chainrule_data::pixel_value;
-use chainrule_records::{ModelKind, Parameters};
-
-use crate::examples::scale_and_offset;
+use chainrule_records::{ModelKind, Parameters, Preprocessing};
 
 /// A trained model, for asking.
 #[derive(Clone, Debug)]
 pub struct Predictor {
     kind: ModelKind,
     parameters: Parameters,
-    /// The logits of an image whose bytes are all 0, which most of an image's are: `b_k + offset * sum_j w_jk`.
+    preprocessing: Preprocessing,
+    /// The logits of a row whose features are all 0; of pixels, of an image whose bytes are all 0, which most of an image's are:
+    /// `b_k + offset * sum_j w_jk`.
     of_blank: Vec<f64>,
-    scale: f64,
 }
 
-/// What a model says of an image.
+/// What a model says of a row.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Prediction {
     /// `[k]`, in the order of the classes; for the logistic model 0 and z.
@@ -39,7 +37,10 @@ impl Prediction {
 impl Predictor {
     /// # Errors
     /// Where a parameter or a sum of them is not finite, or a logistic model has other than one column of them.
-    pub fn new(kind: ModelKind, parameters: Parameters) -> Result<Self, String> {
+    ///
+    /// # Panics
+    /// Where there are not as many statistics as features.
+    pub fn new(kind: ModelKind, parameters: Parameters, preprocessing: Preprocessing) -> Result<Self, String> {
         if !parameters.weight.iter().chain(&parameters.bias).all(|x| x.is_finite()) {
             return Err("its weights are not all finite".to_owned());
         }
@@ -50,21 +51,25 @@ impl Predictor {
         if kind == ModelKind::Logistic && columns != 1 {
             return Err(format!("a logistic model has 1 column of weights, and it has {columns}"));
         }
-        let (scale, offset) = scale_and_offset();
+        let statistics = preprocessing.standardization();
+        assert!(statistics.is_none_or(|by| by.n_features() == parameters.n_features), "statistics of each feature");
         let mut of_blank = parameters.bias.clone();
         for (class, z) in of_blank.iter_mut().enumerate() {
             let weights = parameters.of_class(class);
-            // No feature is larger than 1, so that no sum on the way to a logit is larger than this.
-            let largest = z.abs() + 3.0 * weights.iter().map(|w| w.abs()).sum::<f64>();
+            // No sum on the way to a logit is larger than this.
+            let parts = weights.iter().enumerate().map(|(j, w)| w.abs() * preprocessing.largest(j));
+            let largest = z.abs() + 3.0 * parts.sum::<f64>();
             if !largest.is_finite() {
                 return Err("its weights are so large that their sums are not finite".to_owned());
             }
-            *z += offset * weights.iter().sum::<f64>();
+            if preprocessing == Preprocessing::Pixels {
+                *z += preprocessing.affine(0).1 * weights.iter().sum::<f64>();
+            }
         }
-        Ok(Self { kind, of_blank, parameters, scale })
+        Ok(Self { kind, of_blank, parameters, preprocessing })
     }
 
-    /// Features of an image, d.
+    /// Features of a row, d.
     pub fn n_features(&self) -> usize {
         self.parameters.n_features
     }
@@ -77,19 +82,28 @@ impl Predictor {
         }
     }
 
-    /// What it says of an image.
+    /// What its features are made by.
+    pub fn preprocessing(&self) -> &Preprocessing {
+        &self.preprocessing
+    }
+
+    /// What it says of a row as the data has it: an image's bytes, or a table's numbers.
     ///
     /// # Panics
-    /// Where `pixels` are not d.
-    pub fn predict(&self, pixels: &[u8]) -> Prediction {
+    /// Where `raw` are not d.
+    pub fn predict<T: Copy + Into<f64>>(&self, raw: &[T]) -> Prediction {
         let columns = self.parameters.n_classes;
-        assert_eq!(pixels.len(), self.n_features(), "pixels of an image");
+        assert_eq!(raw.len(), self.n_features(), "numbers of a row");
         let mut logits = self.of_blank.clone();
-        for (&pixel, weights) in pixels.iter().zip(self.parameters.weight.chunks_exact(columns)) {
-            if pixel == 0 {
+        // Of pixels what a blank image's are is in the logits already. Of other numbers a difference is taken before it is divided: most digits of
+        // a feature whose mean is large would be lost between two terms.
+        let are_pixels = self.preprocessing == Preprocessing::Pixels;
+        for (j, (&raw, weights)) in raw.iter().zip(self.parameters.weight.chunks_exact(columns)).enumerate() {
+            let raw = raw.into();
+            let x = if are_pixels { self.preprocessing.affine(j).0 * raw } else { self.preprocessing.value(j, raw) };
+            if x == 0.0 {
                 continue;
             }
-            let x = self.scale * f64::from(pixel);
             logits.iter_mut().zip(weights).for_each(|(z, w)| *z += x * w);
         }
         if self.kind == ModelKind::Logistic {
@@ -121,13 +135,14 @@ impl Predictor {
         (weights.iter().map(|w| sign * w).collect(), sign * self.parameters.bias[column])
     }
 
-    /// What speaks for a class in an image: for each pixel `x_j w_jk`, and the bias `b_k`, of [`Predictor::of_class`]. Their sum is the logit.
+    /// What speaks for a class in a row: for each feature `x_j w_jk`, and the bias `b_k`, of [`Predictor::of_class`]. Their sum is the logit.
     ///
     /// # Panics
-    /// Where `pixels` are not d or `class` is none of the k.
-    pub fn evidence(&self, pixels: &[u8], class: usize) -> (Vec<f64>, f64) {
-        assert_eq!(pixels.len(), self.n_features(), "pixels of an image");
+    /// Where `raw` are not d or `class` is none of the k.
+    pub fn evidence<T: Copy + Into<f64>>(&self, raw: &[T], class: usize) -> (Vec<f64>, f64) {
+        assert_eq!(raw.len(), self.n_features(), "numbers of a row");
         let (weights, bias) = self.of_class(class);
-        (pixels.iter().zip(weights).map(|(&pixel, w)| pixel_value(pixel) * w).collect(), bias)
+        let features = raw.iter().enumerate().map(|(j, &raw)| self.preprocessing.value(j, raw.into()));
+        (features.zip(weights).map(|(x, w)| x * w).collect(), bias)
     }
 }

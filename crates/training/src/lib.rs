@@ -18,6 +18,7 @@ mod lbfgs;
 mod observer;
 mod optimum;
 mod prepared;
+mod standardize;
 mod stream;
 mod tensors;
 mod train;
@@ -29,6 +30,7 @@ pub use inference::{Prediction, Predictor};
 pub use observer::Observer;
 pub use optimum::{Iterate, Optimum, find_optimum};
 pub use prepared::{Bytes, Chosen, Prepared, float_type};
+pub use standardize::standardization;
 pub use stream::Stream;
 pub use tensors::{evaluate, with_parameters};
 pub use train::{

@@ -1,10 +1,10 @@
 use std::num::NonZero;
 
 use burn::tensor::{Device, FloatDType};
-use chainrule_data::{DataError, Selection, Split};
+use chainrule_data::{DataError, Numbers, Selection, Split};
 use chainrule_kernels::Rows;
 use chainrule_models::Classifier;
-use chainrule_records::{GradientSource, Precision, TrainConfig};
+use chainrule_records::{GradientSource, Precision, Preprocessing, TrainConfig};
 
 use crate::fused::Source;
 use crate::{
@@ -17,6 +17,8 @@ pub enum Chosen {
     Resident(Split),
     /// Rows that stay in their file.
     InFile(Selection),
+    /// A table's.
+    Numbers(Numbers),
 }
 
 impl Chosen {
@@ -35,6 +37,7 @@ impl Chosen {
     pub fn labels(&self) -> Vec<u8> {
         match self {
             Self::Resident(split) => split.labels.clone(),
+            Self::Numbers(rows) => rows.labels.clone(),
             Self::InFile(selection) => (0..selection.len()).map(|row| selection.label(row)).collect(),
         }
     }
@@ -71,24 +74,45 @@ impl Prepared {
     /// Rows as bytes where the gradient is fused, else as tensors on the device. A device that expands bytes itself has fused kernels itself.
     ///
     /// # Panics
-    /// Where rows that go to a device stay in their file.
-    pub fn new(rows: [Chosen; 2], config: &TrainConfig, device: &Device, expansion: Expansion) -> Self {
+    /// Where rows that go to a device stay in their file, and where the gradient is fused and the rows are not bytes that become -1 to 1.
+    pub fn new(
+        rows: [Chosen; 2],
+        preprocessing: &Preprocessing,
+        config: &TrainConfig,
+        device: &Device,
+        expansion: Expansion,
+    ) -> Self {
         let is_fused = config.descent().gradient == GradientSource::Fused;
+        let are_pixels = *preprocessing == Preprocessing::Pixels;
+        assert!(are_pixels || !is_fused, "the fused kernels read bytes with one scale");
         if is_fused && expansion == Expansion::Host {
             return Self::Bytes(Box::new(rows.map(|rows| match rows {
                 Chosen::Resident(split) => Bytes::Resident(fused_rows(&split)),
                 Chosen::InFile(selection) => Bytes::InFile(Stream::new(selection)),
+                Chosen::Numbers(_) => panic!("the fused kernels read bytes"),
             })));
         }
-        let splits = rows.map(|rows| match rows {
-            Chosen::Resident(split) => split,
-            Chosen::InFile(_) => panic!("what goes to a device is in memory"),
-        });
         if is_fused {
+            let splits = rows.map(|rows| match rows {
+                Chosen::Resident(split) => split,
+                Chosen::InFile(_) | Chosen::Numbers(_) => panic!("what goes to a device's kernels is bytes in memory"),
+            });
             return Self::Images(Box::new(splits), device.clone());
         }
-        let examples = |split| Examples::new(split, config.descent().precision, device, expansion);
-        Self::Tensors(Box::new(splits.each_ref().map(examples)))
+        let precision = config.descent().precision;
+        let examples = |rows| match rows {
+            Chosen::Resident(split) if are_pixels => Examples::new(&split, precision, device, expansion),
+            Chosen::Resident(split) => {
+                let features = features(&split.pixels, split.n_features(), preprocessing);
+                Examples::of_features(features, &split.labels, precision, device)
+            }
+            Chosen::Numbers(rows) => {
+                let features = features(&rows.values, rows.n_features, preprocessing);
+                Examples::of_features(features, &rows.labels, precision, device)
+            }
+            Chosen::InFile(_) => panic!("what goes to a device is in memory"),
+        };
+        Self::Tensors(Box::new(rows.map(examples)))
     }
 
     /// Features of a row, d.
@@ -117,6 +141,15 @@ impl Prepared {
             Self::Images(splits, device) => train_on_device(model, splits, config, device, observer),
         }
     }
+}
+
+/// What rows of d numbers become, row by row.
+fn features<T: Copy + Into<f64>>(
+    raw: &[T],
+    d: usize,
+    preprocessing: &Preprocessing,
+) -> impl ExactSizeIterator<Item = f64> {
+    raw.iter().enumerate().map(move |(i, &raw)| preprocessing.value(i % d, raw.into()))
 }
 
 /// Burn's name of a float type.

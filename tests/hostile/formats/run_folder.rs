@@ -50,6 +50,6 @@ fn check_run(run: &RunFiles, again: &Path) {
     let written = run.parameters.to_safetensors(run.config.descent().precision);
     let Ok(parameters) = Parameters::from_safetensors(&written) else { return };
     let folder = RunFolder::create(again, false, &run.config, &run.manifest).expect("a new folder");
-    let summary = folder.finish(&run.history, &parameters, run.summary.clone()).expect("files");
+    let summary = folder.finish(&run.history, &parameters, &run.preprocessing, run.summary.clone()).expect("files");
     assert_eq!(RunFolder::read(again).expect("what was written"), RunFiles { parameters, summary, ..run.clone() });
 }

@@ -1,0 +1,44 @@
+use chainrule_records::{Preprocessing, Standardization};
+
+use crate::Chosen;
+
+/// Mean and standard deviation of each feature over these rows, in two passes and in f64, as scikit-learn's `StandardScaler` has them: the variance is
+/// divided by n, and a feature that is the same in all rows, up to rounding, has the scale 1, so that it is only centred
+/// (`_is_constant_feature` and `_handle_zeros_in_scale` in sklearn/preprocessing/_data.py).
+///
+/// # Panics
+/// Where there is no row, or the rows stay in their file.
+pub fn standardization(rows: &Chosen) -> Preprocessing {
+    let by = match rows {
+        Chosen::Resident(split) => of(split.n_features(), &split.pixels),
+        Chosen::Numbers(rows) => of(rows.n_features, &rows.values),
+        Chosen::InFile(_) => panic!("rows that are standardised are in memory"),
+    };
+    Preprocessing::Standardized(by)
+}
+
+fn of<T: Copy + Into<f64>>(d: usize, values: &[T]) -> Standardization {
+    let n = (values.len() / d) as f64;
+    assert!(n > 0.0, "statistics of no row");
+    let mut mean = vec![0.0; d];
+    for row in values.chunks_exact(d) {
+        mean.iter_mut().zip(row).for_each(|(sum, &raw)| *sum += raw.into());
+    }
+    mean.iter_mut().for_each(|sum| *sum /= n);
+    let (mut squares, mut rounding) = (vec![0.0; d], vec![0.0; d]);
+    for row in values.chunks_exact(d) {
+        for (j, &raw) in row.iter().enumerate() {
+            let apart = raw.into() - mean[j];
+            squares[j] += apart * apart;
+            rounding[j] += apart;
+        }
+    }
+    let scale = (0..d).map(|j| {
+        // The second sum is 0 but for the rounding of the mean, which it corrects: T. Chan, G. Golub, R. LeVeque, Algorithms for computing the sample
+        // variance, The American Statistician 37(3), 1983, Eq. (1.7).
+        let variance = (squares[j] - rounding[j] * rounding[j] / n) / n;
+        let noise = n * f64::EPSILON * mean[j];
+        if variance <= n * f64::EPSILON * variance + noise * noise { 1.0 } else { variance.sqrt() }
+    });
+    Standardization { scale: scale.collect(), mean }
+}
