@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use chainrule_records::{
     DataFile, DataKind, DataSummary, Evaluation, FinalMetrics, GradientCheck, GradientChecks, History, Manifest,
-    ModelKind, Parameters, Seconds, Summary, TrainConfig, Versions, WeightNorms,
+    ModelKind, Parameters, Preprocessing, Seconds, Summary, TrainConfig, Versions, WeightNorms,
 };
 use chainrule_report::{Facts, Report, Run, Runs};
 
@@ -61,7 +61,11 @@ impl Story {
         Self {
             runs: runs.into_iter().map(|run| (run.name.clone(), run)).collect(),
             checks: checks(),
-            facts: Facts { data_name: "made-up data".into(), batches: vec![vec![60, 68]; STEPS] },
+            facts: Facts {
+                data_name: "made-up data".into(),
+                batches: vec![vec![60, 68]; STEPS],
+                examples: vec![(3, vec![100; 28 * 28])],
+            },
         }
     }
 
@@ -190,6 +194,7 @@ fn run(
         },
         summary,
         parameters: Parameters { n_features: 784, n_classes, weight, bias: vec![0.0; n_classes] },
+        preprocessing: Preprocessing::Pixels,
     }
 }
 

@@ -23,6 +23,7 @@
 //! - `remote`: a device that another process offers
 //! - `report`: figures and verdicts, on runs that were made up for them
 //! - `page`: the report's page in a browser
+//! - `board`: the page to draw on, in a browser
 //! - `reproduce`: the command that makes the runs and writes the report
 //! - `standardize`: features less their mean, over their standard deviation, and scikit-learn's
 //! - `stream`: training on images that stay in their file
@@ -33,11 +34,14 @@
 //! - `predict`: a trained model asked about pictures
 //! - `inspect`: what a trained model has learnt
 //! - `made_up`: runs that nobody made, for `report` and `page`
+//! - `browser`: how they drive one
 //! - `support`: what they share
 
 #![expect(clippy::unwrap_used, reason = "a test that panics has failed, which is what it is for")]
 
 mod backends;
+mod board;
+mod browser;
 mod command;
 mod config;
 mod derivation;

@@ -13,6 +13,7 @@ mod gradcheck;
 mod inspect;
 mod model;
 mod options;
+mod page;
 mod panics;
 mod predict;
 mod progress;
@@ -57,6 +58,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
         Command::Reproduce(reproduce) => reproduce::reproduce(reproduce),
         Command::Evaluate(evaluate) => evaluate::evaluate(evaluate),
         Command::Inspect(inspect) => inspect::inspect(inspect),
+        Command::Page(page) => page::page(page),
         Command::Predict(predict) => predict::predict(predict),
         Command::Gradcheck(gradcheck) => gradcheck::gradcheck(gradcheck),
     };

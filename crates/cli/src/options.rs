@@ -8,6 +8,7 @@ use crate::backend::Backend;
 use crate::checkpoints::Every;
 use crate::evaluate::EvaluateOptions;
 use crate::inspect::InspectOptions;
+use crate::page::PageOptions;
 use crate::predict::PredictOptions;
 
 /// Trains the two linear classifiers whose gradients everyone derives by hand once, on those gradients or on Burn's autodiff.
@@ -97,6 +98,14 @@ Examples:
   chainrule inspect runs/softmax-1 --image seven.png --class 1
   chainrule inspect runs/softmax-1 --image t10k-images-idx3-ubyte.gz --index 247 --json")]
     Inspect(InspectOptions),
+    /// Make a page to draw on: what a trained model says of a drawing, why, and the gradient step that would teach it.
+    #[command(after_help = "\
+The page is one file that needs no network: weights, examples and arithmetic are in it.
+
+Examples:
+  chainrule page runs/softmax-1
+  chainrule page runs/softmax-1 --out docs/draw.html")]
+    Page(PageOptions),
 }
 
 #[derive(Args, Debug)]

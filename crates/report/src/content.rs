@@ -2,12 +2,12 @@
 
 use chainrule_records::{Generator, GradientCheck, GradientChecks, GradientSource, Precision};
 
-use crate::Facts;
 use crate::analysis::spikes;
 use crate::claims::{Claim, lines_of};
 use crate::document::{Block, Document, Section, literal};
 use crate::figure::Figure;
 use crate::run::{Run, Runs};
+use crate::{Board, Facts};
 
 /// Everything that the pages are written from.
 pub(crate) struct Sources<'a> {
@@ -36,6 +36,7 @@ pub(crate) fn document(sources: &Sources) -> Document {
             task_2d(sources),
             task_2e(sources),
             task_3abc(sources, run),
+            board(sources, run),
             task_3d(sources),
             task_4a(sources),
             task_4b(sources),
@@ -262,6 +263,21 @@ fn task_3abc(sources: &Sources, run: &Run) -> Section {
             )),
             sources.figure("figure-4"),
             sources.figure("figure-5"),
+        ],
+    )
+}
+
+fn board(sources: &Sources, run: &Run) -> Section {
+    let facts = sources.facts;
+    section(
+        "board",
+        "Draw one yourself",
+        vec![
+            text(
+                "The model of figure 5, as the run `softmax` left it, to draw for: its ten probabilities, which strokes speak for a class and which against it, and the step \
+                 of task 1b that would teach it otherwise.",
+            ),
+            Block::Board(Box::new(Board::new(&run.summary, &run.parameters, &run.preprocessing, &facts.examples))),
         ],
     )
 }

@@ -3,6 +3,7 @@
 //! Texts have a little markup, a part of Markdown's: `` `code` ``, `$LaTeX$`, `*emphasis*`, `**strong**`, and a backslash before a
 //! character that is meant as it stands. [`literal`] puts those before whatever came from outside.
 
+use crate::Board;
 use crate::claims::Claim;
 use crate::figure::Figure;
 
@@ -44,6 +45,8 @@ pub enum Block {
     },
     /// All claims with their verdicts, in a table.
     Verdicts(Vec<Claim>),
+    /// A model to draw for; on the HTML page only.
+    Board(Box<Board>),
     /// A figure.
     Figure(Figure),
     /// A claim with its verdict.

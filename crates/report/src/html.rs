@@ -6,6 +6,7 @@ use pulldown_latex::config::DisplayMode;
 use pulldown_latex::{Parser, RenderConfig, Storage, push_mathml};
 use serde_json::{Value, json};
 
+use crate::board;
 use crate::claims::Claim;
 use crate::document::{Block, Document, Span, spans};
 use crate::draw::{Purpose, svg};
@@ -17,6 +18,30 @@ const SCRIPT: &str = include_str!("../assets/page.js");
 
 /// The whole page.
 pub(crate) fn render(document: &Document) -> String {
+    let body = html! {
+        header {
+            h1 { (document.title) }
+            p.lead { (inline(&document.lead)) }
+            nav aria-label="Contents" {
+                @for section in &document.sections {
+                    a href={ "#" (section.id) } { (section.title) }
+                }
+            }
+        }
+        main {
+            @for section in &document.sections {
+                section id=(section.id) {
+                    h2 { (section.title) }
+                    @for block in &section.blocks { (render_block(block)) }
+                }
+            }
+        }
+    };
+    page(&document.title, board::STYLE, &body, &[SCRIPT, board::SCRIPT].concat())
+}
+
+/// A page that needs nothing else. Its title, its own style and script, and what is on it.
+pub(crate) fn page(title: &str, style: &str, body: &Markup, script: &str) -> String {
     let page = html! {
         (DOCTYPE)
         html lang="en" {
@@ -24,28 +49,12 @@ pub(crate) fn render(document: &Document) -> String {
                 meta charset="utf-8";
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 meta name="color-scheme" content="light dark";
-                title { (document.title) }
-                style { (PreEscaped(STYLE)) }
+                title { (title) }
+                style { (PreEscaped(STYLE)) (PreEscaped(style)) }
             }
             body {
-                header {
-                    h1 { (document.title) }
-                    p.lead { (inline(&document.lead)) }
-                    nav aria-label="Contents" {
-                        @for section in &document.sections {
-                            a href={ "#" (section.id) } { (section.title) }
-                        }
-                    }
-                }
-                main {
-                    @for section in &document.sections {
-                        section id=(section.id) {
-                            h2 { (section.title) }
-                            @for block in &section.blocks { (render_block(block)) }
-                        }
-                    }
-                }
-                script { (PreEscaped(SCRIPT)) }
+                (body)
+                script { (PreEscaped(script)) }
             }
         }
     };
@@ -83,6 +92,7 @@ fn render_block(block: &Block) -> Markup {
             }
         },
         Block::Figure(figure) => render_figure(figure),
+        Block::Board(board) => board.section(),
         Block::Claim(claim) => render_claim(claim),
         Block::Details { summary, code } => html! {
             details id={ "run-" (summary) } { summary { (summary) } pre { code { (code) } } }
@@ -203,7 +213,7 @@ fn inline(text: &str) -> Markup {
 }
 
 /// LaTeX as MathML, which browsers draw themselves.
-fn math(latex: &str, display_mode: DisplayMode) -> Markup {
+pub(crate) fn math(latex: &str, display_mode: DisplayMode) -> Markup {
     let storage = Storage::new();
     let mut mathml = String::new();
     let config = RenderConfig { display_mode, ..RenderConfig::default() };

@@ -5,6 +5,7 @@
 //! draws does not train.
 
 mod analysis;
+mod board;
 mod claims;
 mod contact_sheet;
 mod content;
@@ -19,6 +20,7 @@ mod numbers;
 mod plan;
 mod run;
 
+pub use board::Board;
 pub use claims::{Claim, Verdict};
 pub use contact_sheet::{Tile, contact_sheet};
 pub use draw::{Drawing, Purpose, png, svg};
@@ -38,6 +40,8 @@ pub struct Facts {
     pub data_name: String,
     /// For each batch of an epoch in file order, of the run `logistic`, how many rows it has of each class.
     pub batches: Vec<Vec<usize>>,
+    /// Images to try on the page, each with its label.
+    pub examples: Vec<(u8, Vec<u8>)>,
 }
 
 /// A report: figures, verdicts, numbers and pages.

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use chainrule_records::{Evaluation, History, Manifest, Parameters, RunError, RunFolder, Summary, TrainConfig};
+use chainrule_records::{
+    Evaluation, History, Manifest, Parameters, Preprocessing, RunError, RunFolder, Summary, TrainConfig,
+};
 
 /// A finished run.
 #[derive(Clone, Debug)]
@@ -20,6 +22,8 @@ pub struct Run {
     pub summary: Summary,
     /// What came of it.
     pub parameters: Parameters,
+    /// What its features are made by.
+    pub preprocessing: Preprocessing,
 }
 
 /// Why a finished run is none.
@@ -50,6 +54,7 @@ impl Run {
             history: files.history,
             summary: files.summary,
             parameters: files.parameters,
+            preprocessing: files.preprocessing,
         })
     }
 

@@ -9,9 +9,11 @@ use anyhow::{Context, Result, anyhow, bail};
 use chainrule_data::{BatchOrder, Data, Origin, Request, Shuffle, find, is_mnist};
 use chainrule_records::{TrainConfig, write_whole};
 use chainrule_report::{FIGURES, Facts, Numbers, Plan, PlannedRun, Report, Start, files_of, needs};
+use chainrule_training::Predictor;
 use serde_json::json;
 
 use crate::options::ReproduceOptions;
+use crate::page::examples;
 use crate::progress::catch_interrupts;
 use crate::run::{Machine, Rows, Source};
 use crate::{exit, experiment, is_watched, print, print_json, say};
@@ -71,7 +73,14 @@ pub(crate) fn reproduce(options: &ReproduceOptions) -> Result<u8> {
         return Ok(exit::DONE);
     }
 
-    let facts = Facts { data_name: name, batches: batches(&runs.get("logistic").config, &data, &source, &machine)? };
+    let softmax = runs.get("softmax");
+    let predictor = Predictor::new(softmax.summary.model, softmax.parameters.clone(), softmax.preprocessing.clone());
+    let predictor = predictor.map_err(anyhow::Error::msg)?;
+    let facts = Facts {
+        examples: examples(&source, &softmax.summary.data, &predictor),
+        data_name: name,
+        batches: batches(&runs.get("logistic").config, &data, &source, &machine)?,
+    };
     let checks = checks.context("the gradient checks were not made")?;
     let report = Report::new(&runs, &checks, &facts);
     // The README in the current folder has a part that is made here; a report in another place leaves it alone.
