@@ -19,7 +19,8 @@ const KEPT: usize = 2;
 const FIRST_LINE: &[u8] = b"chainrule checkpoint 1\n";
 
 impl RunFolder {
-    /// Writes the checkpoint after so many steps, and deletes all but the last two.
+    /// Writes the checkpoint after so many steps, and deletes all but the last two, and those of later steps: a training that comes to this one found
+    /// them damaged.
     ///
     /// # Errors
     /// Where it cannot be written; those that were there still are.
@@ -27,7 +28,9 @@ impl RunFolder {
         let content = rmp_serde::to_vec_named(checkpoint).expect("a checkpoint holds numbers and lists");
         let bytes = [FIRST_LINE, sha256(&content).as_bytes(), b"\n", &content].concat();
         self.write(&format!("{FOLDER}/step-{steps}.mpk"), &bytes)?;
-        for (_, old) in self.checkpoints().into_iter().skip(KEPT) {
+        let all = self.checkpoints();
+        let later = all.iter().take_while(|(made, _)| *made > steps).count();
+        for (_, old) in all[..later].iter().chain(all.iter().skip(later + KEPT)) {
             // It is only in the way.
             let _ = std::fs::remove_file(old);
         }
