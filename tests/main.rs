@@ -17,6 +17,7 @@
 //! - `config`: experiments that can be run and those that cannot
 //! - `records`: what a run's files hold, as another program reads them
 //! - `training`: the trainer, on small data
+//! - `descent`: optimizers by their papers, schedules by their formulas, and the weights of classes
 //! - `optimum`: the minimum of J and its certificate, and scikit-learn's coefficients
 //! - `protocol`: the report's numbers on MNIST
 //! - `backends`: every backend of the build against every other
@@ -45,6 +46,7 @@ mod browser;
 mod command;
 mod config;
 mod derivation;
+mod descent;
 mod determinism;
 mod digits;
 mod download;

@@ -58,7 +58,7 @@ fn a_training_goes_on_from_any_checkpoint_to_the_same_bits_by_every_engine() {
     let data = digits(500, 200);
     let common = ["data.train_images=500", "data.validation_images=200", "descent.epochs=4", "descent.batch_size=64"];
     let shuffled = "descent.shuffle.generator=chacha";
-    let cases: [(&str, &[&str]); 7] = [
+    let cases: [(&str, &[&str]); 9] = [
         ("softmax.toml", &["descent.learning_rate=0.1", "objective.l2=0.01", "early_stopping.patience=6"]),
         ("softmax.toml", &[shuffled, "early_stopping.restore_best=true", "descent.learning_rate=1"]),
         ("softmax.toml", &["descent.shuffle.skip_epochs=3", "descent.batch_size=40", "data.classes=[5,0,9]"]),
@@ -66,6 +66,8 @@ fn a_training_goes_on_from_any_checkpoint_to_the_same_bits_by_every_engine() {
         ("softmax-optimum.toml", &["objective.l2=0.01", "optimum.evaluate_every=7"]),
         ("softmax-optimum.toml", &["objective.l2=0.01", "objective.penalize_bias=true", "optimum.memory=3"]),
         ("softmax-optimum.toml", &["model.kind=logistic", "data.classes=[3,8]", "optimum.tolerance=1e-9"]),
+        ("softmax.toml", &["descent.schedule=cosine", "descent.learning_rate=0.2"]),
+        ("softmax.toml", &["descent.schedule=step", "descent.step_epochs=2", "descent.learning_rate=0.2"]),
     ];
     for (name, settings) in cases {
         for gradient in ["fused", "closed-form", "autodiff"] {
@@ -73,6 +75,30 @@ fn a_training_goes_on_from_any_checkpoint_to_the_same_bits_by_every_engine() {
             for (devices, precision) in [(devices(), "f32"), (f64_devices(), "f64")] {
                 let precision = format!("descent.precision={precision}");
                 let config = experiment(name, &[&common[..], settings, &[&gradient, &precision]].concat());
+                for device in devices {
+                    goes_on(&config, &data, &device);
+                }
+            }
+        }
+    }
+}
+
+/// Every optimizer that remembers, with a schedule, and both models; no kernel is fused for them.
+#[test]
+fn every_optimizer_goes_on_from_any_checkpoint_to_the_same_bits() {
+    let data = digits(300, 100);
+    let common = ["data.train_images=300", "data.validation_images=100", "descent.epochs=3", "descent.batch_size=50"];
+    let shuffled = ["descent.shuffle.generator=chacha", "descent.schedule=exponential"];
+    for optimizer in ["sgd\ndescent.momentum=0.9", "adam", "adamw", "rmsprop", "rmsprop\ndescent.momentum=0", "adagrad"]
+    {
+        let optimizer = format!("descent.optimizer={optimizer}");
+        let optimizer: Vec<&str> = optimizer.lines().collect();
+        for (name, gradient) in [("softmax.toml", "closed-form"), ("logistic.toml", "autodiff")] {
+            let gradient = format!("descent.gradient={gradient}");
+            for (devices, precision) in [(devices(), "f32"), (f64_devices(), "f64")] {
+                let precision = format!("descent.precision={precision}");
+                let settings = [&common[..], &shuffled, &optimizer, &[&gradient, &precision]].concat();
+                let config = experiment(name, &settings);
                 for device in devices {
                     goes_on(&config, &data, &device);
                 }

@@ -44,8 +44,15 @@ fn closed_form_and_autodiff_walk_the_same_path() {
     }
 }
 
-/// Softmax regression in plain loops, by the formulas of the derivation: each batch's loss before its update, and `[W; b]` in the end.
-fn by_plain_loops(rows: &Split, k: usize, epochs: &[Vec<usize>], config: &TrainConfig) -> (Vec<f64>, Vec<f64>) {
+/// Softmax regression in plain loops, by the formulas of the derivation: each batch's loss before its update, and `[W; b]` in the end. `update` gets each
+/// step's number, `[W; b]` and its gradient.
+pub(crate) fn by_plain_loops(
+    rows: &Split,
+    k: usize,
+    epochs: &[Vec<usize>],
+    config: &TrainConfig,
+    mut update: impl FnMut(usize, &mut [f64], &[f64]),
+) -> (Vec<f64>, Vec<f64>) {
     let (descent, objective, d) = (config.descent(), config.objective(), rows.n_features());
     let features = rows.features(|x| x);
     let mut w = vec![0.0; (d + 1) * k];
@@ -68,10 +75,15 @@ fn by_plain_loops(rows: &Split, k: usize, epochs: &[Vec<usize>], config: &TrainC
                 (0..=d).for_each(|j| gradient[j * k + class] += residual * x[j] / n);
             }
         }
+        update(losses.len(), &mut w, &gradient);
         losses.push(loss);
-        w.iter_mut().zip(gradient).for_each(|(w, g)| *w -= descent.learning_rate * g);
     }
     (losses, w)
+}
+
+/// Plain gradient descent, by the rate of each step.
+pub(crate) fn plain(rate: impl Fn(usize) -> f64) -> impl FnMut(usize, &mut [f64], &[f64]) {
+    move |step, w, gradient| w.iter_mut().zip(gradient).for_each(|(w, g)| *w -= rate(step) * g)
 }
 
 #[test]
@@ -104,7 +116,8 @@ fn every_source_of_gradients_walks_as_plain_loops_do_in_the_order_of_the_seed() 
                     &gradient,
                 ];
                 let config = experiment("softmax.toml", &config);
-                let (losses, w) = by_plain_loops(&rows, classes.len(), &epochs[2..], &config);
+                let rate = config.descent().learning_rate;
+                let (losses, w) = by_plain_loops(&rows, classes.len(), &epochs[2..], &config, plain(|_| rate));
                 for device in f64_devices() {
                     let found = fit(&config, &data, &device, &mut ());
                     let what = format!("{device:?} {generator} {penalize_bias} {gradient}");

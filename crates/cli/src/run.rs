@@ -52,7 +52,7 @@ impl Machine {
             );
         }
         match config.descent().gradient {
-            GradientSource::Auto if self.has_kernels() && !config.data().standardize => {
+            GradientSource::Auto if self.has_kernels() && config.beyond_kernels().is_none() => {
                 Ok(config.with_gradient(GradientSource::Fused))
             }
             GradientSource::Auto => Ok(config.with_gradient(GradientSource::ClosedForm)),

@@ -5,9 +5,10 @@ use toml::{Table, Value};
 
 use crate::config::{
     ConfigError, DataConfig, DescentConfig, EarlyStoppingConfig, Generator, GradientSource, ModelConfig, ModelKind,
-    ObjectiveConfig, OptimumConfig, Solver,
+    ObjectiveConfig, OptimumConfig, Schedule, Solver,
 };
 use crate::sentence::one_line;
+use crate::update::Update;
 use crate::{keys, read_text};
 
 /// An experiment that was checked: every number is in its range, and what must fit together does.
@@ -87,7 +88,7 @@ impl TrainConfig {
         })?;
 
         let stem = Path::new(file).file_stem().map_or_else(|| "run".into(), |stem| stem.to_string_lossy().into_owned());
-        let config = TrainConfig {
+        let mut config = TrainConfig {
             experiment: raw.experiment.unwrap_or(stem),
             data: raw.data,
             model: raw.model,
@@ -97,7 +98,10 @@ impl TrainConfig {
             early_stopping: raw.early_stopping,
         };
         match check(&config) {
-            Ok(()) => Ok(config),
+            Ok(()) => {
+                config.descent.fill();
+                Ok(config)
+            }
             Err((key, problem)) => {
                 let written = toml::from_str::<Table>(&config.to_toml()).expect("it was written as TOML");
                 let value =
@@ -127,6 +131,17 @@ impl TrainConfig {
     pub fn with_gradient(mut self, gradient: GradientSource) -> Self {
         self.descent.gradient = gradient;
         self
+    }
+
+    /// What of it the fused kernels cannot do, where there is something: their steps are plain ones, on bytes of one scale.
+    pub fn beyond_kernels(&self) -> Option<&'static str> {
+        if self.descent.update() != Update::Plain {
+            Some("they know no optimizer but sgd without momentum")
+        } else if self.data.standardize {
+            Some("they read bytes that all have one scale, and data.standardize gives each pixel its own")
+        } else {
+            None
+        }
     }
 
     /// The experiment's name.
@@ -188,11 +203,6 @@ fn check(config: &TrainConfig) -> Result<(), (&'static str, String)> {
         holds("data.classes", !repeated, "names a class twice")?;
         holds("data.classes", classes.len() >= 2, "expected at least two classes")?;
     }
-    holds(
-        "data.standardize",
-        !data.standardize || descent.gradient != GradientSource::Fused,
-        "the fused kernels read bytes that all have one scale; take descent.gradient = \"closed-form\" or \"auto\"",
-    )?;
     // TOML's integers are signed.
     holds("data.resident_bytes", i64::try_from(data.resident_bytes).is_ok(), "expected at most 9223372036854775807")?;
     if config.model.kind == ModelKind::Logistic {
@@ -211,6 +221,7 @@ fn check(config: &TrainConfig) -> Result<(), (&'static str, String)> {
         rate > 0.0 && rate <= 1e3,
         "expected a number above 0, at most 1000; 0.01 is usual",
     )?;
+    descent.check()?;
     count("descent.batch_size", descent.batch_size, u32::MAX as usize)?;
     count("descent.epochs", descent.epochs, 1_000_000)?;
     holds(
@@ -218,17 +229,19 @@ fn check(config: &TrainConfig) -> Result<(), (&'static str, String)> {
         descent.shuffle.generator != Generator::NumpyLegacy || u32::try_from(descent.shuffle.seed).is_ok(),
         "NumPy's legacy generator takes seeds up to 4294967295",
     )?;
-    holds(
-        "data.standardize",
-        !data.standardize || descent.gradient != GradientSource::Fused,
-        "the fused kernels read bytes that all have one scale; take descent.gradient = \"closed-form\" or \"auto\"",
-    )?;
     // TOML's integers are signed.
     holds("descent.shuffle.seed", i64::try_from(descent.shuffle.seed).is_ok(), "expected at most 9223372036854775807")?;
     let skipped = descent.shuffle.skip_epochs;
     holds("descent.shuffle.skip_epochs", skipped <= 1_000_000, "expected a whole number from 0 to 1000000")?;
     count("early_stopping.evaluations_per_epoch", stopping.evaluations_per_epoch, 1_000_000)?;
     count("early_stopping.patience", stopping.patience.unwrap_or(1), 1_000_000_000)?;
+
+    if let (GradientSource::Fused, Some(reason)) = (descent.gradient, config.beyond_kernels()) {
+        return Err((
+            "descent.gradient",
+            format!("the fused kernels cannot: {reason}; take auto, closed-form or autodiff"),
+        ));
+    }
 
     let optimum = &config.optimum;
     holds(
@@ -252,6 +265,9 @@ fn check(config: &TrainConfig) -> Result<(), (&'static str, String)> {
             "so small a penalty is too small for a certificate; expected a number from 1e-100 to 1e6, or descent.solver = \"sgd\"",
         )?;
         let goes_to_the_end = "descent.solver = \"lbfgs\" goes to the minimum and keeps it; leave this out";
+        let has_steps_of_its_own = "descent.solver = \"lbfgs\" has steps of its own; leave this out";
+        holds("descent.optimizer", descent.update() == Update::Plain, has_steps_of_its_own)?;
+        holds("descent.schedule", descent.schedule == Schedule::Constant, has_steps_of_its_own)?;
         holds("early_stopping.patience", stopping.patience.is_none(), goes_to_the_end)?;
         holds("early_stopping.restore_best", !stopping.restore_best, goes_to_the_end)?;
     }

@@ -128,8 +128,45 @@ pub struct DescentConfig {
     pub gradient: GradientSource,
     /// The float type of weights and features.
     pub precision: Precision,
-    /// The step's length along the gradient.
+    /// What makes an update of a gradient; [`Solver::Sgd`]'s, as all that follows.
+    pub optimizer: Optimizer,
+    /// Of `sgd` and `rmsprop`: how much of the last update's direction stays. 0 is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub momentum: Option<f64>,
+    /// Of `sgd` with momentum: by how much less than whole the gradient goes into it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dampening: Option<f64>,
+    /// Of `sgd` with momentum: whether it looks ahead, as Nesterov does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub nesterov: Option<bool>,
+    /// Of `adam` and `adamw`: the memory of the mean of gradients.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub beta_1: Option<f64>,
+    /// Of `adam` and `adamw`: the memory of the mean of their squares.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub beta_2: Option<f64>,
+    /// Of `rmsprop`: the memory of the mean of squared gradients.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub alpha: Option<f64>,
+    /// Of all but `sgd`: what is added to the root that they divide by.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub epsilon: Option<f64>,
+    /// Of `adamw`: at each step weights and biases shrink by this times the learning rate, apart from the gradient. It is no part of `J`, as `objective.l2` is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub decoupled_weight_decay: Option<f64>,
+    /// The step's length along the gradient, at the first step.
     pub learning_rate: f64,
+    /// How the learning rate moves from there.
+    pub schedule: Schedule,
+    /// Of `linear` and `cosine`: the rate that the last of all epochs ends at.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub final_learning_rate: Option<f64>,
+    /// Of `exponential` and `step`: what the rate is multiplied by.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gamma: Option<f64>,
+    /// Of `step`: epochs from one multiplication to the next.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub step_epochs: Option<usize>,
     /// Rows a step; what is left of an epoch after the last whole batch is dropped.
     pub batch_size: usize,
     /// Passes over the training rows.
@@ -142,10 +179,42 @@ pub struct DescentConfig {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Solver {
-    /// Plain mini-batch gradient descent.
+    /// Mini-batch gradient descent, by the optimizer and the schedule of the config.
     Sgd,
     /// L-BFGS on all rows, to the minimum, with a certificate; for lambda above 0. See `[optimum]`.
     Lbfgs,
+}
+
+/// Burn's optimizers that make sense for a linear classifier.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Optimizer {
+    /// Gradient descent, plain or with momentum.
+    Sgd,
+    /// Kingma and Ba, 2015.
+    Adam,
+    /// Adam with decoupled weight decay: Loshchilov and Hutter, 2019.
+    AdamW,
+    /// Tieleman and Hinton, 2012.
+    RmsProp,
+    /// Duchi, Hazan and Singer, 2011.
+    AdaGrad,
+}
+
+/// How the learning rate moves: Burn's schedules.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Schedule {
+    /// Not at all.
+    Constant,
+    /// In a straight line to the final rate, a little at every step.
+    Linear,
+    /// Along half a cosine down to the final rate, a little at every step.
+    Cosine,
+    /// Times gamma after every epoch.
+    Exponential,
+    /// Times gamma after every so many epochs.
+    Step,
 }
 
 /// `[optimum]`: how near to the minimum [`Solver::Lbfgs`] goes.
@@ -256,7 +325,20 @@ impl Default for DescentConfig {
             solver: Solver::Sgd,
             gradient: GradientSource::Auto,
             precision: Precision::F32,
+            optimizer: Optimizer::Sgd,
+            momentum: None,
+            dampening: None,
+            nesterov: None,
+            beta_1: None,
+            beta_2: None,
+            alpha: None,
+            epsilon: None,
+            decoupled_weight_decay: None,
             learning_rate: 0.01,
+            schedule: Schedule::Constant,
+            final_learning_rate: None,
+            gamma: None,
+            step_epochs: None,
             batch_size: 128,
             epochs: 50,
             shuffle: ShuffleConfig::default(),

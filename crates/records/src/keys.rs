@@ -6,7 +6,7 @@ use crate::ConfigError;
 use crate::sentence::one_line;
 
 /// Every key, in the order of the README.
-pub(crate) const KEYS: [&str; 26] = [
+pub(crate) const KEYS: [&str; 39] = [
     "data.source",
     "data.train_images",
     "data.validation_images",
@@ -19,7 +19,20 @@ pub(crate) const KEYS: [&str; 26] = [
     "descent.solver",
     "descent.gradient",
     "descent.precision",
+    "descent.optimizer",
+    "descent.momentum",
+    "descent.dampening",
+    "descent.nesterov",
+    "descent.beta_1",
+    "descent.beta_2",
+    "descent.alpha",
+    "descent.epsilon",
+    "descent.decoupled_weight_decay",
     "descent.learning_rate",
+    "descent.schedule",
+    "descent.final_learning_rate",
+    "descent.gamma",
+    "descent.step_epochs",
     "descent.batch_size",
     "descent.epochs",
     "descent.shuffle.generator",
@@ -128,11 +141,17 @@ mod tests {
     #[test]
     fn the_list_of_keys_is_what_a_full_config_writes() {
         let text = "[model]\nkind = 'softmax'\n[data]\ntrain_images = 2\nvalidation_images = 2\nclasses = [0, 1]\n[early_stopping]\npatience = 1";
-        let config = TrainConfig::parse("full", text, &[]).expect("a valid config");
-        let written: Table = toml::from_str(&config.to_toml()).expect("TOML");
-        let mut written = flatten(&written);
+        // No optimizer and no schedule has every key.
+        let descents = ["sgd\nmomentum=0.5", "adamw\nschedule=linear", "rmsprop\nschedule=step"];
+        let mut written = Vec::new();
+        for descent in descents {
+            let set: Vec<String> = format!("optimizer={descent}").lines().map(|set| format!("descent.{set}")).collect();
+            let config = TrainConfig::parse("full", text, &set).expect("a valid config");
+            written.extend(flatten(&toml::from_str(&config.to_toml()).expect("TOML")));
+        }
         let mut keys = KEYS.map(str::to_owned).to_vec();
         written.sort();
+        written.dedup();
         keys.sort();
         assert_eq!(written, keys);
         assert_eq!(KEYS.iter().map(|key| key.split('.').count()).max(), Some(DEEPEST));

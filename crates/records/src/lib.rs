@@ -27,13 +27,14 @@ mod preprocessing;
 mod run_folder;
 mod sentence;
 mod summary;
+mod update;
 
 pub use certificate::{Certificate, SearchEnd};
 pub use checked::TrainConfig;
 pub use checks::{GradientCheck, GradientChecks};
 pub use config::{
     ConfigError, DataConfig, DescentConfig, EarlyStoppingConfig, Generator, GradientSource, ModelConfig, ModelKind,
-    ObjectiveConfig, OptimumConfig, Precision, ShuffleConfig, Solver,
+    ObjectiveConfig, Optimizer, OptimumConfig, Precision, Schedule, ShuffleConfig, Solver,
 };
 pub use early_stopping::{EarlyStopping, Judgement};
 pub use file::{read_text, read_whole};
@@ -43,3 +44,4 @@ pub use parameters::Parameters;
 pub use preprocessing::{LARGEST_NUMBER, Preprocessing, Standardization};
 pub use run_folder::{RunError, RunFiles, RunFolder, write_whole};
 pub use summary::{DataKind, DataSummary, FinalMetrics, Seconds, Summary, WeightNorms};
+pub use update::{Pace, Update};

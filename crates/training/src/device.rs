@@ -56,7 +56,8 @@ impl Engine for Launches {
         self.rows[0]
     }
 
-    fn step(&mut self, batch: &[usize]) -> Result<(), Failure> {
+    fn step(&mut self, batch: &[usize], learning_rate: f64) -> Result<(), Failure> {
+        self.step.learning_rate = learning_rate;
         Ok(self.steps.step(batch, self.step)?)
     }
 

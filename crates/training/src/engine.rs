@@ -6,6 +6,7 @@ use chainrule_kernels::Gradient;
 use chainrule_records::Parameters;
 
 use crate::Metrics;
+use crate::optimizer::{ANOTHER, Memory};
 
 /// What computes: parameters on their way down, and the rows that they are fitted to.
 pub(crate) trait Engine: Send {
@@ -18,8 +19,8 @@ pub(crate) trait Engine: Send {
         Ok(())
     }
 
-    /// One update.
-    fn step(&mut self, batch: &[usize]) -> Result<(), Failure>;
+    /// One update, of this learning rate.
+    fn step(&mut self, batch: &[usize], learning_rate: f64) -> Result<(), Failure>;
 
     /// The batches' mean cross-entropies, each before its update, of the steps since this was last asked.
     fn losses(&mut self) -> Result<Vec<f64>, Failure>;
@@ -41,6 +42,16 @@ pub(crate) trait Engine: Send {
     fn parameters(&mut self) -> Result<Parameters, Failure>;
 
     fn set(&mut self, parameters: &Parameters);
+
+    /// What the updates remember of those before, where they do.
+    fn memory(&mut self) -> Option<Memory> {
+        None
+    }
+
+    /// Takes on such a memory, once the parameters are set; gives what is wrong with it.
+    fn recall(&mut self, memory: Option<&Memory>) -> Result<(), String> {
+        memory.map_or(Ok(()), |_| Err(ANOTHER.to_owned()))
+    }
 }
 
 /// Why an engine cannot go on.

@@ -149,7 +149,8 @@ impl Engine for Kernels<'_> {
         Ok(())
     }
 
-    fn step(&mut self, batch: &[usize]) -> Result<(), Failure> {
+    fn step(&mut self, batch: &[usize], learning_rate: f64) -> Result<(), Failure> {
+        self.step.learning_rate = learning_rate;
         let loss = match (self.train, &mut self.batches) {
             (Source::Resident(rows), _) => self.fused.step(rows, batch, self.step),
             (Source::Streamed(_), Some(batches)) => {

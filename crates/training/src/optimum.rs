@@ -121,6 +121,7 @@ impl Walk<'_> {
                     parameters: parameters.clone(),
                     best: None,
                     history: self.history.clone(),
+                    memory: None,
                     search: Some(state()),
                 });
             }

@@ -1,13 +1,13 @@
 //! Steps and evaluations by Burn's tensor operations, on any device.
 
 use burn::module::Param;
-use burn::optim::{ModuleOptimizer, SgdConfig};
 use burn::tensor::{FloatDType, Tensor, TensorData, TensorReadError};
 use chainrule_kernels::Gradient as HostGradient;
 use chainrule_models::{Classifier, CostAndGradient, L2, autodiff, closed_form};
 use chainrule_records::{GradientSource, Parameters, TrainConfig};
 
 use crate::engine::{Engine, Evaluated, Failure};
+use crate::optimizer::{Memory, Optimizer, optimizer};
 use crate::{Examples, Metrics};
 
 /// Steps whose losses may wait on the device before they are read back: reading makes the device finish its work first.
@@ -16,8 +16,7 @@ const LOSSES_ON_DEVICE: usize = 256;
 /// A model on its way down.
 pub(crate) struct Tensors<'a, M> {
     model: M,
-    optimizer: ModuleOptimizer,
-    learning_rate: f64,
+    optimizer: Box<dyn Optimizer>,
     gradient: GradientSource,
     l2: L2,
     examples: &'a Examples,
@@ -30,8 +29,7 @@ impl<'a, M: Classifier> Tensors<'a, M> {
     pub(crate) fn new(model: M, examples: &'a Examples, validation: &'a Examples, config: &TrainConfig) -> Self {
         Self {
             model: model.train(),
-            optimizer: SgdConfig::new().init(),
-            learning_rate: config.descent().learning_rate,
+            optimizer: optimizer(config.descent().update()),
             gradient: config.descent().gradient,
             l2: L2 { strength: config.objective().l2, penalize_bias: config.objective().penalize_bias },
             examples,
@@ -65,10 +63,9 @@ impl<M: Classifier> Engine for Tensors<'_, M> {
         self.examples.len()
     }
 
-    fn step(&mut self, batch: &[usize]) -> Result<(), Failure> {
+    fn step(&mut self, batch: &[usize], learning_rate: f64) -> Result<(), Failure> {
         let CostAndGradient { cross_entropy, gradient } = self.gradient(self.examples.batch(batch), self.l2);
-        let gradient = gradient.into_params(self.model.linear());
-        self.model = self.optimizer.step(self.learning_rate, self.model.clone(), gradient);
+        self.optimizer.step(learning_rate, self.model.linear_mut(), gradient);
         self.losses_on_device.push(cross_entropy);
         if self.losses_on_device.len() >= LOSSES_ON_DEVICE {
             self.read_losses()?;
@@ -119,6 +116,14 @@ impl<M: Classifier> Engine for Tensors<'_, M> {
 
     fn set(&mut self, parameters: &Parameters) {
         self.model = with_parameters(self.model.clone(), parameters);
+    }
+
+    fn memory(&mut self) -> Option<Memory> {
+        self.optimizer.memory()
+    }
+
+    fn recall(&mut self, memory: Option<&Memory>) -> Result<(), String> {
+        self.optimizer.recall(memory, self.model.linear())
     }
 }
 

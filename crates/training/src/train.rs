@@ -14,6 +14,7 @@ use crate::device::Launches;
 use crate::engine::{Engine, Evaluated, Failure};
 use crate::fused::{Kernels, Source};
 use crate::optimum::SearchState;
+use crate::pace::LearningRates;
 use crate::tensors::{Tensors, with_parameters};
 use crate::{Checkpoint, Examples, Observer};
 
@@ -138,7 +139,7 @@ pub fn steps_per_epoch(config: &TrainConfig, rows: usize) -> Result<usize, Train
     if batch_size > rows { Err(TrainError::BatchTooLarge { batch_size, rows }) } else { Ok(rows / batch_size) }
 }
 
-/// Trains `model` by plain mini-batch gradient descent, or to the minimum by L-BFGS, as `config` says, by tensor operations on the device of the examples. A gradient
+/// Trains `model` by mini-batch gradient descent, or to the minimum by L-BFGS, as `config` says, by tensor operations on the device of the examples. A gradient
 /// source that the config leaves open, or fused, which is [`train_fused`]'s, is the closed form.
 ///
 /// The last rows of an epoch that fill no whole batch are dropped. After the update of every step that is a multiple of
@@ -353,7 +354,7 @@ impl Walk<'_> {
     fn resume(&mut self, engine: &mut dyn Engine, from: Checkpoint) -> Result<Option<SearchState>, TrainError> {
         let own = engine.parameters().map_err(|failure| lost(failure, History::default(), None))?;
         let shape = [own.n_features, own.n_classes];
-        let Checkpoint { steps, parameters, best, history, search } = from;
+        let Checkpoint { steps, parameters, best, history, memory, search } = from;
         let problem = if !parameters.has_shape(shape) || best.as_ref().is_some_and(|best| !best.has_shape(shape)) {
             Some(format!("its parameters are not {} x {}", shape[0], shape[1]))
         } else if history.train_loss.len() != steps {
@@ -369,6 +370,7 @@ impl Walk<'_> {
             return Err(TrainError::Checkpoint { steps, problem });
         }
         engine.set(&parameters);
+        engine.recall(memory.as_ref()).map_err(|problem| TrainError::Checkpoint { steps, problem })?;
         for evaluation in &history.evaluations {
             self.early_stopping.judge(evaluation.step, evaluation.validation_loss);
         }
@@ -388,6 +390,7 @@ impl Walk<'_> {
         let mut order = BatchOrder::new(shuffle(&descent.shuffle));
         order.skip(descent.shuffle.skip_epochs + begun, engine.rows());
         let mut batch = Vec::with_capacity(descent.batch_size);
+        let mut rates = LearningRates::new(descent, steps_per_epoch, self.steps);
         for epoch in begun..descent.epochs {
             let rows = Arc::new(order.next_order(engine.rows()));
             engine.begin_epoch(&rows, descent.batch_size, made)?;
@@ -395,7 +398,7 @@ impl Walk<'_> {
                 batch.clear();
                 batch.extend(rows.range(first..first + descent.batch_size));
                 let step = self.steps;
-                engine.step(&batch)?;
+                engine.step(&batch, rates.of(step))?;
                 self.steps += 1;
                 if step.is_multiple_of(self.evaluation_interval)
                     && let Some(ending) = self.evaluate(engine, step, epoch, observer)?
@@ -412,6 +415,7 @@ impl Walk<'_> {
                         parameters: engine.parameters()?,
                         best: self.best.clone(),
                         history: self.history.clone(),
+                        memory: engine.memory(),
                         search: None,
                     });
                 }

@@ -1,0 +1,221 @@
+//! Burn's optimizers on the two parameters of a linear classifier, with a memory that can be written down.
+//!
+//! Each is Burn's own, taken as it is for one tensor (`AdamConfig::build`) rather than for a module (`AdamConfig::init`): a record of the latter is read back
+//! in the device's default float type, on the process's default device, and of f64 half the digits would be lost where a training goes on (Burn 0.22.1).
+
+use std::collections::BTreeMap;
+
+use burn::module::Param;
+use burn::nn::Linear;
+use burn::optim::momentum::{MomentumConfig, MomentumState};
+use burn::optim::{
+    AdaGrad, AdaGradConfig, AdaGradState, Adam, AdamConfig, AdamState, AdamW, AdamWConfig, AdamWState,
+    AdaptiveMomentumState, CenteredState, LrDecayState, Optimizer as BurnOptimizer, RecordState, RmsProp,
+    RmsPropConfig, RmsPropMomentumState, RmsPropState, Sgd, SgdConfig, SgdState, SquareAvgState, StateSink,
+};
+use burn::tensor::{DType, Device, Tensor, TensorData};
+use chainrule_models::Gradient;
+use chainrule_records::Update;
+use serde::{Deserialize, Serialize};
+
+/// What an optimizer remembers of the steps before, by Burn's names, as `weight.momentum.moment_1`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Memory {
+    /// Each with as many numbers as its parameter.
+    tensors: BTreeMap<String, Vec<f64>>,
+    /// Steps made.
+    counts: BTreeMap<String, u64>,
+}
+
+/// A gradient in, moved parameters out.
+pub(crate) trait Optimizer: Send {
+    fn step(&mut self, learning_rate: f64, linear: &mut Linear, gradient: Gradient);
+
+    /// Nothing, of plain steps.
+    fn memory(&self) -> Option<Memory>;
+
+    /// Takes on what was remembered, for parameters like these; gives what is wrong with it.
+    fn recall(&mut self, memory: Option<&Memory>, linear: &Linear) -> Result<(), String>;
+}
+
+/// The one that a config names.
+pub(crate) fn optimizer(update: Update) -> Box<dyn Optimizer> {
+    // Burn keeps these in f32.
+    let f32 = |value: f64| value as f32;
+    match update {
+        Update::Plain => boxed(SgdConfig::new().build(), false),
+        Update::Momentum { momentum, dampening, nesterov } => {
+            let momentum =
+                MomentumConfig::new().with_momentum(momentum).with_dampening(dampening).with_nesterov(nesterov);
+            boxed(SgdConfig::new().with_momentum(Some(momentum)).build(), true)
+        }
+        Update::Adam { beta_1, beta_2, epsilon } => {
+            let config = AdamConfig::new().with_beta_1(f32(beta_1)).with_beta_2(f32(beta_2));
+            boxed(config.with_epsilon(f32(epsilon)).build(), true)
+        }
+        Update::AdamW { beta_1, beta_2, epsilon, decoupled_weight_decay } => {
+            let config = AdamWConfig::new().with_beta_1(f32(beta_1)).with_beta_2(f32(beta_2));
+            boxed(config.with_epsilon(f32(epsilon)).with_weight_decay(f32(decoupled_weight_decay)).build(), true)
+        }
+        Update::RmsProp { alpha, momentum, epsilon } => {
+            let config = RmsPropConfig::new().with_alpha(f32(alpha)).with_momentum(f32(momentum));
+            boxed(config.with_epsilon(f32(epsilon)).build(), true)
+        }
+        Update::AdaGrad { epsilon } => boxed(AdaGradConfig::new().with_epsilon(f32(epsilon)).build(), true),
+    }
+}
+
+/// What is wrong with a memory that is not this optimizer's.
+pub(crate) const ANOTHER: &str = "its descent.optimizer is another";
+
+fn boxed<O: Recalled>(rule: O, remembers: bool) -> Box<dyn Optimizer> {
+    Box::new(Both { rule, remembers, weight: None, bias: None })
+}
+
+/// A rule, and what it remembers of either parameter.
+struct Both<O: BurnOptimizer> {
+    rule: O,
+    /// Whether there is anything to remember.
+    remembers: bool,
+    weight: Option<O::State<2>>,
+    bias: Option<O::State<1>>,
+}
+
+impl<O: Recalled> Optimizer for Both<O> {
+    fn step(&mut self, learning_rate: f64, linear: &mut Linear, gradient: Gradient) {
+        let rule = &self.rule;
+        let (weight, state) = moved(rule, learning_rate, linear.weight.clone(), gradient.weight, self.weight.take());
+        (linear.weight, self.weight) = (weight, state);
+        linear.bias = linear.bias.take().map(|bias| {
+            let (bias, state) = moved(rule, learning_rate, bias, gradient.bias, self.bias.take());
+            self.bias = state;
+            bias
+        });
+    }
+
+    fn memory(&self) -> Option<Memory> {
+        let mut sink = StateSink::default();
+        if let Some(weight) = &self.weight {
+            weight.state_flatten("weight", &mut sink);
+        }
+        if let Some(bias) = &self.bias {
+            bias.state_flatten("bias", &mut sink);
+        }
+        let numbers = |data: TensorData| data.convert::<f64>().try_into_vec::<f64>().expect("converted just now");
+        let memory = Memory {
+            tensors: sink.tensors.into_iter().map(|(name, data)| (name, numbers(data))).collect(),
+            counts: sink.scalars.into_iter().filter_map(|(name, count)| Some((name, count.try_into().ok()?))).collect(),
+        };
+        (memory != Memory::default()).then_some(memory)
+    }
+
+    fn recall(&mut self, memory: Option<&Memory>, linear: &Linear) -> Result<(), String> {
+        let memory = match (memory, self.remembers) {
+            (Some(memory), true) => memory,
+            (None, false) => return Ok(()),
+            _ => return Err(ANOTHER.to_owned()),
+        };
+        self.weight = Some(recalled::<O, 2>(memory, "weight", &linear.weight)?);
+        self.bias = linear.bias.as_ref().map(|bias| recalled::<O, 1>(memory, "bias", bias)).transpose()?;
+        Ok(())
+    }
+}
+
+/// A parameter after a step.
+fn moved<O: BurnOptimizer, const D: usize>(
+    rule: &O,
+    learning_rate: f64,
+    param: Param<Tensor<D>>,
+    gradient: Tensor<D>,
+    state: Option<O::State<D>>,
+) -> (Param<Tensor<D>>, Option<O::State<D>>) {
+    let mut after = None;
+    let param = param.map(|old| {
+        let is_leaf = old.is_require_grad();
+        let (new, state) = rule.step(learning_rate, old.inner(), gradient, state);
+        after = state;
+        let new = Tensor::from_inner(new);
+        if is_leaf { new.require_grad() } else { new }
+    });
+    (param, after)
+}
+
+fn recalled<O: Recalled, const D: usize>(
+    memory: &Memory,
+    prefix: &str,
+    param: &Param<Tensor<D>>,
+) -> Result<O::State<D>, String> {
+    let like = param.val();
+    let part = Part { memory, prefix, shape: like.dims(), device: like.device(), dtype: like.dtype() };
+    O::recalled(&part).ok_or_else(|| format!("{ANOTHER}, or its memory of the {prefix} has another size"))
+}
+
+/// The memory of one parameter.
+struct Part<'a, const D: usize> {
+    memory: &'a Memory,
+    prefix: &'a str,
+    shape: [usize; D],
+    device: Device,
+    dtype: DType,
+}
+
+impl<const D: usize> Part<'_, D> {
+    /// Of the parameter's shape, on its device and in its type; nothing where there is none, or of another size.
+    fn tensor(&self, name: &str) -> Option<Tensor<D>> {
+        let values = self.memory.tensors.get(&format!("{}.{name}", self.prefix))?;
+        if values.len() != self.shape.iter().product::<usize>() {
+            return None;
+        }
+        Some(Tensor::from_data(TensorData::new(values.clone(), self.shape), (&self.device, self.dtype)))
+    }
+
+    fn count(&self, name: &str) -> Option<usize> {
+        // Burn takes powers of it as i32.
+        let count = *self.memory.counts.get(&format!("{}.{name}", self.prefix))?;
+        i32::try_from(count).ok()?.try_into().ok()
+    }
+}
+
+/// A rule whose state can be made of what was written down of it.
+trait Recalled: BurnOptimizer {
+    fn recalled<const D: usize>(part: &Part<'_, D>) -> Option<Self::State<D>>;
+}
+
+impl Recalled for Sgd {
+    fn recalled<const D: usize>(part: &Part<'_, D>) -> Option<SgdState<D>> {
+        Some(SgdState::new(Some(MomentumState::new(part.tensor("momentum.velocity")?))))
+    }
+}
+
+/// What Adam and AdamW remember.
+fn moments<const D: usize>(part: &Part<'_, D>) -> Option<AdaptiveMomentumState<D>> {
+    let [first, second] = [part.tensor("momentum.moment_1")?, part.tensor("momentum.moment_2")?];
+    Some(AdaptiveMomentumState::new(part.count("momentum.time")?, first, second))
+}
+
+impl Recalled for Adam {
+    fn recalled<const D: usize>(part: &Part<'_, D>) -> Option<AdamState<D>> {
+        Some(AdamState::new(moments(part)?))
+    }
+}
+
+impl Recalled for AdamW {
+    fn recalled<const D: usize>(part: &Part<'_, D>) -> Option<AdamWState<D>> {
+        Some(AdamWState::new(moments(part)?))
+    }
+}
+
+impl Recalled for RmsProp {
+    fn recalled<const D: usize>(part: &Part<'_, D>) -> Option<RmsPropState<D>> {
+        let square = SquareAvgState::new(part.tensor("square_avg.square_avg")?);
+        let centered = CenteredState::new(None, part.tensor("centered.avg")?);
+        // There is none without momentum.
+        Some(RmsPropState::new(square, centered, part.tensor("momentum.buf").map(RmsPropMomentumState::new)))
+    }
+}
+
+impl Recalled for AdaGrad {
+    fn recalled<const D: usize>(part: &Part<'_, D>) -> Option<AdaGradState<D>> {
+        Some(AdaGradState::new(LrDecayState::new(part.count("lr_decay.time")?, part.tensor("lr_decay.sum")?)))
+    }
+}
