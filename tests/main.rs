@@ -33,6 +33,7 @@
 //! - `command`: the program as a person or a script calls it
 //! - `evaluate`: a trained model judged by labelled images
 //! - `predict`: a trained model asked about pictures
+//! - `export`: a model in other tools' files, read by these tools
 //! - `inspect`: what a trained model has learnt
 //! - `made_up`: runs that nobody made, for `report` and `page`
 //! - `browser`: how they drive one
@@ -51,6 +52,7 @@ mod determinism;
 mod digits;
 mod download;
 mod evaluate;
+mod export;
 mod files;
 mod gradcheck;
 mod gradients;

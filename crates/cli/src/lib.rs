@@ -8,6 +8,7 @@ mod checkpoints;
 mod data;
 mod evaluate;
 mod experiment;
+mod export;
 mod given;
 mod gradcheck;
 mod inspect;
@@ -58,6 +59,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
         Command::Reproduce(reproduce) => reproduce::reproduce(reproduce),
         Command::Evaluate(evaluate) => evaluate::evaluate(evaluate),
         Command::Inspect(inspect) => inspect::inspect(inspect),
+        Command::Export(export) => export::export(export),
         Command::Page(page) => page::page(page),
         Command::Predict(predict) => predict::predict(predict),
         Command::Gradcheck(gradcheck) => gradcheck::gradcheck(gradcheck),

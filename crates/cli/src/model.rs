@@ -27,6 +27,18 @@ impl Model {
         Ok(Self { folder: folder.to_owned(), run, predictor })
     }
 
+    /// `runs/softmax-1.html` for the folder `runs/softmax-1`, by whatever name it was called.
+    ///
+    /// # Errors
+    /// Where the folder is gone, or is the root.
+    pub(crate) fn beside(&self, ending: &str) -> Result<PathBuf> {
+        let folder = self.folder.canonicalize().with_context(|| self.folder.display().to_string())?;
+        let mut name = folder.file_name().context("the root folder is no run")?.to_owned();
+        name.push(format!(".{ending}"));
+        let named = self.folder.file_name().and(self.folder.parent());
+        Ok(named.map_or_else(|| folder.with_file_name(&name), |parent| parent.join(&name)))
+    }
+
     /// Rows and columns of an image.
     pub(crate) fn image_size(&self) -> [usize; 2] {
         self.run.summary.data.image_size

@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::backend::Backend;
 use crate::checkpoints::Every;
 use crate::evaluate::EvaluateOptions;
+use crate::export::ExportOptions;
 use crate::inspect::InspectOptions;
 use crate::page::PageOptions;
 use crate::predict::PredictOptions;
@@ -106,6 +107,14 @@ Examples:
   chainrule page runs/softmax-1
   chainrule page runs/softmax-1 --out docs/draw.html")]
     Page(PageOptions),
+    /// Write a trained model for another tool: PyTorch, NumPy and scikit-learn, onnxruntime, or whatever reads JSON.
+    #[command(after_help = "\
+A file is never replaced without --force. What is in each of them, and the Python that loads it: docs/models.md.
+
+Examples:
+  chainrule export runs/softmax-1 --format onnx
+  chainrule export runs/softmax-1 --out softmax.npz")]
+    Export(ExportOptions),
 }
 
 #[derive(Args, Debug)]

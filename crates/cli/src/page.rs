@@ -1,8 +1,8 @@
 //! `chainrule page`.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use chainrule_data::{Counts, Origin, digits, is_mnist};
 use chainrule_records::{DataSummary, write_whole};
 use chainrule_report::Board;
@@ -46,7 +46,7 @@ pub(crate) fn page(options: &PageOptions) -> Result<u8> {
         data.validation
     );
     let html = board.to_html("Draw for a linear classifier", &about);
-    let out = options.out.clone().map_or_else(|| beside(&options.run), Ok)?;
+    let out = options.out.clone().map_or_else(|| model.beside("html"), Ok)?;
     write_whole(&out, html.as_bytes())?;
     if options.output.json {
         print_json(&json!({ "run": model.folder, "page": out, "bytes": html.len() }));
@@ -54,17 +54,6 @@ pub(crate) fn page(options: &PageOptions) -> Result<u8> {
         print(&format!("{}\n", out.display()));
     }
     Ok(exit::DONE)
-}
-
-/// `runs/softmax-1.html` for the folder `runs/softmax-1`, by whatever name it was called.
-fn beside(run: &Path) -> Result<PathBuf> {
-    let folder = run.canonicalize().with_context(|| run.display().to_string())?;
-    let mut name = folder.file_name().context("the root folder is no run")?.to_owned();
-    name.push(".html");
-    Ok(run
-        .parent()
-        .filter(|_| run.file_name().is_some())
-        .map_or_else(|| folder.with_file_name(&name), |parent| parent.join(&name)))
 }
 
 /// Digits to try, one of each kind, where a model knows digits of this size: those that are drawn by code, since MNIST's own are not ours to give away.

@@ -1,0 +1,106 @@
+//! `chainrule export`.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use anyhow::{Result, bail};
+use chainrule_formats::{Format, Portable, Row};
+use chainrule_records::write_whole;
+use clap::{Args, ValueEnum};
+use serde_json::json;
+
+use crate::model::Model;
+use crate::options::Output;
+use crate::{exit, print, print_json};
+
+#[derive(Args, Debug)]
+pub(crate) struct ExportOptions {
+    /// The folder of a finished run.
+    #[arg(value_name = "RUN")]
+    run: PathBuf,
+    /// The tool that it is for [default: as --out ends].
+    #[arg(long, value_enum, value_name = "FORMAT")]
+    format: Option<FormatOption>,
+    /// The file [default: RUN.FORMAT, beside the run's folder].
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// Replace the file that is there.
+    #[arg(long)]
+    force: bool,
+    #[command(flatten)]
+    output: Output,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum FormatOption {
+    /// PyTorch: `weight` [k, d] and `bias` [k] of an `nn.Linear`, which takes features.
+    Safetensors,
+    /// NumPy and scikit-learn: `coef` [k, d], `intercept`, `classes`, and `mean` and `scale` of the features.
+    Npz,
+    /// onnxruntime: the whole model, from raw rows to probabilities and labels.
+    Onnx,
+    /// All of it, for any language.
+    Json,
+}
+
+impl FormatOption {
+    fn format(self) -> Format {
+        match self {
+            Self::Safetensors => Format::Safetensors,
+            Self::Npz => Format::Npz,
+            Self::Onnx => Format::Onnx,
+            Self::Json => Format::Json,
+        }
+    }
+
+    fn name(self) -> String {
+        self.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
+    }
+}
+
+/// Writes a model in another tool's format.
+pub(crate) fn export(options: &ExportOptions) -> Result<u8> {
+    let model = Model::read(&options.run)?;
+    let ending = options.out.as_ref().and_then(|out| out.extension()).and_then(|ending| ending.to_str());
+    let by_ending = ending.and_then(|ending| FormatOption::from_str(ending, true).ok());
+    let Some(format) = options.format.or(by_ending) else {
+        bail!("--format says which of safetensors, npz, onnx and json is wanted, or --out by its ending");
+    };
+    let out = match &options.out {
+        Some(out) => out.clone(),
+        None => model.beside(&format.name())?,
+    };
+    if out.exists() && !options.force {
+        bail!("{} exists already; name another file with --out, or add --force to replace it", out.display());
+    }
+    let bytes = portable(&model).to_bytes(format.format());
+    write_whole(&out, &bytes)?;
+    if options.output.json {
+        print_json(&json!({ "run": model.folder, "file": out, "format": format.name(), "bytes": bytes.len() }));
+    } else {
+        print(&format!("{}\n", out.display()));
+    }
+    Ok(exit::DONE)
+}
+
+/// The model with all that goes with it.
+fn portable(model: &Model) -> Portable {
+    let (summary, manifest) = (&model.run.summary, &model.run.manifest);
+    let [height, width] = model.image_size();
+    let about = [
+        ("experiment", summary.experiment.clone()),
+        ("program", format!("chainrule {}, git {}", manifest.versions.chainrule, manifest.versions.git_revision)),
+        ("data", summary.data.source.clone()),
+        ("data_sha256", summary.data.sha256.clone()),
+        ("validation_accuracy", summary.final_metrics.validation_accuracy.to_string()),
+    ];
+    Portable {
+        kind: summary.model,
+        classes: model.classes().iter().map(u8::to_string).collect(),
+        parameters: model.run.parameters.clone(),
+        precision: summary.precision,
+        preprocessing: model.run.preprocessing.clone(),
+        row: Row::Image { height, width },
+        about: about.into_iter().map(|(key, value)| (key.to_owned(), value)).collect::<BTreeMap<_, _>>(),
+    }
+}

@@ -1,0 +1,187 @@
+//! `chainrule export`: a model in other tools' files, read by these tools, by the Python of docs/models.md.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::command::{call, code, folder, text};
+use crate::predict::{train, write_digits};
+use crate::support::skip;
+
+const FORMATS: [&str; 4] = ["safetensors", "npz", "onnx", "json"];
+
+/// Both models, both float types, and features by statistics of the training.
+const MODELS: [(&str, &[&str]); 5] = [
+    ("configs/softmax.toml", &[]),
+    ("configs/softmax.toml", &["--precision", "f64"]),
+    ("configs/softmax.toml", &["--set", "data.standardize=true"]),
+    ("configs/softmax.toml", &["--set", "data.classes=[4, 7]"]),
+    ("configs/logistic.toml", &["--precision", "f64"]),
+];
+
+fn export(folder: &Path) {
+    for format in FORMATS {
+        let file = format!("softmax.{format}");
+        let output = call(folder, &["export", "run", "--out", &file, "--force"]);
+        let told = (code(&output), text(&output.stderr), text(&output.stdout));
+        assert_eq!(told, (Some(0), String::new(), format!("{file}\n")));
+    }
+}
+
+/// The probabilities that `predict` gives, a row an image.
+fn expected(folder: &Path) -> Vec<Vec<f64>> {
+    let output = call(folder, &["predict", "run", "digits/t10k-images-idx3-ubyte", "--json", "--quiet"]);
+    assert_eq!(code(&output), Some(0), "{}", text(&output.stderr));
+    let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let of_image = |image: &Value| serde_json::from_value(image["probabilities"].clone()).unwrap();
+    answer["predictions"].as_array().unwrap().iter().map(of_image).collect()
+}
+
+/// The page's Python, a block each: the first gets the pixels, each of the others comes to probabilities.
+fn blocks() -> Vec<&'static str> {
+    let page = include_str!("../docs/models.md");
+    page.split("```python\n").skip(1).map(|rest| rest.split_once("```").unwrap().0).collect()
+}
+
+/// Runs every block and writes what each came to: its probabilities, or the module that is missing.
+const HARNESS: &str = "
+import json, sys
+blocks = json.load(sys.stdin)
+answers = []
+for block in blocks[1:]:
+    names = {}
+    try:
+        exec(blocks[0] + block, names)
+        answers.append(names['p'].tolist())
+    except ModuleNotFoundError as error:
+        answers.append(error.name)
+json.dump(answers, sys.stdout)
+";
+
+/// What Python says, within two minutes; nothing where there is none.
+pub(crate) fn python(folder: &Path, script: &str, input: &Value) -> Option<Value> {
+    let python = std::env::var_os("CHAINRULE_PYTHON").unwrap_or_else(|| "python3".into());
+    let mut command = Command::new(python);
+    command.args(["-c", script]).current_dir(folder);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let Ok(mut child) = command.spawn() else {
+        skip("no Python");
+        return None;
+    };
+    serde_json::to_writer(child.stdin.take().unwrap(), input).unwrap();
+    let deadline = Instant::now() + Duration::from_secs(120);
+    let out = std::thread::spawn({
+        let mut stdout = child.stdout.take().unwrap();
+        move || std::io::read_to_string(&mut stdout).unwrap()
+    });
+    let errors = std::io::read_to_string(child.stderr.take().unwrap()).unwrap();
+    let status = loop {
+        match child.try_wait().unwrap() {
+            Some(status) => break status,
+            None => assert!(Instant::now() < deadline, "Python takes too long"),
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    };
+    assert!(status.success(), "{errors}");
+    Some(serde_json::from_str(&out.join().unwrap()).unwrap())
+}
+
+#[test]
+fn every_tool_gives_the_programs_own_probabilities() {
+    for (config, more) in MODELS {
+        let folder = folder();
+        let folder = folder.path();
+        train(folder, config, more);
+        write_digits(folder);
+        export(folder);
+        let expected = expected(folder);
+        let blocks = blocks();
+        assert_eq!(blocks.len(), 7, "the pixels, and six ways to come to probabilities");
+        let Some(answers) = python(folder, HARNESS, &json!(blocks)) else { return };
+        for (block, answer) in blocks[1..].iter().zip(answers.as_array().unwrap()) {
+            if let Some(module) = answer.as_str() {
+                skip(&format!("no Python module {module}"));
+                continue;
+            }
+            let found: Vec<Vec<f64>> = serde_json::from_value(answer.clone()).unwrap();
+            assert_eq!(found.len(), expected.len());
+            for (found, expected) in found.iter().flatten().zip(expected.iter().flatten()) {
+                assert!((found - expected).abs() < 1e-6, "{config} {more:?}: {found} for {expected} by\n{block}");
+            }
+            assert_eq!(found[0].len(), expected[0].len());
+        }
+    }
+}
+
+/// Judges the file by ONNX's own checker, and gives what it says of each digit and what else is in it.
+const ONNX: &str = "
+import json, sys
+import numpy as np
+import onnx, onnxruntime
+model = onnx.load('softmax.onnx')
+onnx.checker.check_model(model, full_check=True)
+session = onnxruntime.InferenceSession('softmax.onnx')
+pixels = np.fromfile('digits/t10k-images-idx3-ubyte', np.uint8, offset=16).reshape(-1, 784)
+dtype = {'tensor(float)': np.float32, 'tensor(double)': np.float64}[session.get_inputs()[0].type]
+p, label = session.run(None, {'input': pixels.astype(dtype)})
+one, _ = session.run(None, {'input': pixels[:1].astype(dtype)})
+about = {entry.key: json.loads(entry.value) for entry in model.metadata_props}
+json.dump([label.tolist(), bool(np.array_equal(one[0], p[0])), about['chainrule']['classes']], sys.stdout)
+";
+
+#[test]
+fn onnx_is_valid_and_labels_images_as_predict_does() {
+    let probe = "import json, sys\ntry:\n    import onnx, onnxruntime\n    json.dump(True, sys.stdout)\nexcept ModuleNotFoundError as error:\n    json.dump(error.name, sys.stdout)";
+    for (config, more) in MODELS {
+        let folder = folder();
+        let folder = folder.path();
+        train(folder, config, more);
+        write_digits(folder);
+        export(folder);
+        match python(folder, probe, &json!(null)) {
+            Some(Value::Bool(true)) => {}
+            Some(module) => return skip(&format!("no Python module {module}")),
+            None => return,
+        }
+        let output = call(folder, &["predict", "run", "digits/t10k-images-idx3-ubyte", "--json", "--quiet"]);
+        let predicted: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let labels: Vec<&Value> =
+            predicted["predictions"].as_array().unwrap().iter().map(|image| &image["class"]).collect();
+        let found = python(folder, ONNX, &json!(null)).unwrap();
+        assert_eq!(found[0].as_array().unwrap().iter().collect::<Vec<_>>(), labels);
+        assert_eq!(found[1], true, "a single row is judged as it is among others");
+        let classes: Vec<String> = predicted["classes"].as_array().unwrap().iter().map(Value::to_string).collect();
+        assert_eq!(found[2], json!(classes));
+    }
+}
+
+#[test]
+fn the_same_model_is_the_same_file_and_none_is_replaced_unasked() {
+    let folder = folder();
+    let folder = folder.path();
+    train(folder, "configs/softmax.toml", &[]);
+    export(folder);
+    let read = |name: &str| std::fs::read(folder.join(name)).unwrap();
+    for format in FORMATS {
+        let file = format!("softmax.{format}");
+        let before = read(&file);
+        let refused = call(folder, &["export", "run", "--out", &file]);
+        let error = text(&refused.stderr);
+        assert_eq!((code(&refused), error.lines().count()), (Some(2), 1), "{error}");
+        assert!(error.contains("exists already") && error.contains("--force"), "{error}");
+        // Beside the run where no file is named, again to the same bytes.
+        let output = call(folder, &["export", "run", "--format", format, "--json"]);
+        let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(
+            (answer["file"].as_str(), answer["format"].as_str()),
+            (Some(&*format!("run.{format}")), Some(format))
+        );
+        assert!(read(&format!("run.{format}")) == before, "{file} is another file the second time");
+        assert_eq!(answer["bytes"], before.len());
+    }
+    let unknown = call(folder, &["export", "run", "--out", "softmax.pickle"]);
+    assert_eq!(code(&unknown), Some(2));
+    assert!(text(&unknown.stderr).contains("safetensors, npz, onnx and json"), "{}", text(&unknown.stderr));
+}
