@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use chainrule_records::{Generator, GradientSource, ModelKind, Precision, Solver, TrainConfig};
+use chainrule_records::{Class, Generator, GradientSource, ModelKind, Precision, Solver, TrainConfig};
 
 const SMALLEST: &str = "[model]\nkind = 'softmax'\n";
 
@@ -26,7 +26,7 @@ fn the_experiments_of_the_report_say_what_its_protocol_says() {
     let logistic = config_file("logistic.toml");
     assert_eq!(logistic.experiment(), "logistic");
     assert_eq!(logistic.model().kind, ModelKind::Logistic);
-    assert_eq!(logistic.data().classes.as_deref(), Some(&[2, 3][..]));
+    assert_eq!(logistic.data().classes.as_deref(), Some(&[2, 3].map(Class::Number)[..]));
     assert_eq!((logistic.descent().learning_rate, logistic.descent().epochs), (0.05, 500));
     assert_eq!(logistic.descent().shuffle.generator, Generator::None);
 

@@ -9,7 +9,7 @@ use std::thread;
 use burn::tensor::Device;
 use chainrule_data::Data;
 use chainrule_models::{SoftmaxRegressionConfig, to_precision};
-use chainrule_records::{Parameters, Preprocessing, RunFiles, RunFolder, TrainConfig};
+use chainrule_records::{Class, Parameters, Preprocessing, RunFiles, RunFolder, TrainConfig};
 use chainrule_training::{Chosen, Expansion, Prepared, float_type, label_order};
 
 use crate::command::{call, code, command, folder, text};
@@ -139,7 +139,8 @@ fn the_program_writes_the_same_bytes_alone_again_and_beside_others() {
 /// A training's history as text, and its weights' bits, by the library.
 fn trained(config: &TrainConfig, data: &Data, device: &Device) -> (String, Vec<u64>) {
     let asked = config.data();
-    let order = label_order(config.model().kind, asked);
+    let order = label_order(config.model().kind, asked)
+        .map(|classes| classes.iter().filter_map(Class::number).collect::<Vec<_>>());
     let (splits, classes) = data.split(asked.train_images, asked.validation_images, order.as_deref()).unwrap();
     let model = SoftmaxRegressionConfig::new(splits[0].n_features(), classes.len()).init(device);
     let model = to_precision(model, float_type(config.descent().precision));

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use chainrule_records::{
-    DataFile, DataKind, DataSummary, Evaluation, FinalMetrics, GradientCheck, GradientChecks, History, Manifest,
+    Class, DataFile, DataKind, DataSummary, Evaluation, FinalMetrics, GradientCheck, GradientChecks, History, Manifest,
     ModelKind, Parameters, Preprocessing, Seconds, Summary, TrainConfig, Versions, WeightNorms,
 };
 use chainrule_report::{Facts, Report, Run, Runs};
@@ -206,7 +206,8 @@ fn data(train: usize, validation: usize, classes: Vec<u8>) -> DataSummary {
         train,
         validation,
         image_size: [28, 28],
-        classes,
+        features: Vec::new(),
+        classes: classes.into_iter().map(Class::Number).collect(),
     }
 }
 

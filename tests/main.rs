@@ -19,6 +19,7 @@
 //! - `training`: the trainer, on small data
 //! - `descent`: optimizers by their papers, schedules by their formulas, and the weights of classes
 //! - `optimum`: the minimum of J and its certificate, and scikit-learn's coefficients
+//! - `tables`: CSV files, read, trained on and asked about
 //! - `protocol`: the report's numbers on MNIST
 //! - `backends`: every backend of the build against every other
 //! - `remote`: a device that another process offers
@@ -78,4 +79,5 @@ mod resume;
 mod standardize;
 mod stream;
 mod support;
+mod tables;
 mod training;

@@ -10,7 +10,7 @@ use chainrule::backend::Backend;
 use chainrule_data::{BatchOrder, Data, Shuffle, Split};
 use chainrule_gradcheck::f64_works;
 use chainrule_models::{Classifier, Gradient, LogisticRegressionConfig, SoftmaxRegressionConfig, to_precision};
-use chainrule_records::{Certificate, FinalMetrics, GradientSource, History, ModelKind, Precision, TrainConfig};
+use chainrule_records::{Certificate, Class, FinalMetrics, GradientSource, History, ModelKind, Precision, TrainConfig};
 use chainrule_training::{
     Ending, Examples, Expansion, Observer, Trained, fused_rows, label_order, train, train_fused, train_on_device,
 };
@@ -177,7 +177,8 @@ pub(crate) struct Fit {
 /// Trains as the program does, without its files and its console.
 pub(crate) fn fit(config: &TrainConfig, data: &Data, device: &Device, observer: &mut dyn Observer) -> Fit {
     let asked = config.data();
-    let order = label_order(config.model().kind, asked);
+    let order = label_order(config.model().kind, asked)
+        .map(|classes| classes.iter().filter_map(Class::number).collect::<Vec<_>>());
     let (splits, classes) = data.split(asked.train_images, asked.validation_images, order.as_deref()).unwrap();
     let dtype = match config.descent().precision {
         Precision::F32 => FloatDType::F32,

@@ -24,7 +24,7 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 use chainrule_data::{Counts, Data, Request, Split, find};
 use chainrule_kernels::{Isa, limits};
-use chainrule_records::TrainConfig;
+use chainrule_records::{Class, TrainConfig};
 use chainrule_training::label_order;
 use clap::{Parser, ValueEnum};
 
@@ -120,7 +120,8 @@ struct Bench {
 impl Bench {
     /// The training rows of a config, and how many classes they have.
     fn train_rows(&self, config: &TrainConfig) -> Result<(Split, usize)> {
-        let order = label_order(config.model().kind, config.data());
+        let order = label_order(config.model().kind, config.data())
+            .map(|classes| classes.iter().filter_map(Class::number).collect::<Vec<_>>());
         let asked = config.data();
         let ([train, _], classes) = self.data.split(asked.train_images, asked.validation_images, order.as_deref())?;
         Ok((train, classes.len()))

@@ -1,17 +1,20 @@
 //! `chainrule evaluate`.
 
 use std::fmt::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
-use chainrule_data::{Ahead, Data, DataError, Origin, Part, Request, Selection, find_within};
-use chainrule_records::{ModelKind, write_whole};
+use chainrule_data::{
+    Ahead, Data, DataError, Origin, Part, Request, Selection, TablePart, TableRequest, Tables, find_tables, find_within,
+};
+use chainrule_records::{Class, ModelKind, write_whole};
 use chainrule_report::{Scores, Tally, Tile, Wrong, contact_sheet};
 use chainrule_training::Predictor;
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 
+use crate::dataset::{holdout, names};
 use crate::model::Model;
 use crate::options::{DataSource, Output};
 use crate::run::{Source, all_threads};
@@ -49,11 +52,15 @@ struct Answer<'a> {
     model: ModelKind,
     data: AboutData,
     /// What the data calls the classes, which are positions in all that follows.
-    classes: &'a [u8],
+    classes: &'a [Class],
     #[serde(flatten)]
     scores: &'a Scores,
     /// Their numbers in the file of images, from 0, in the order of `most_confidently_wrong`.
-    most_confidently_wrong_images: Vec<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    most_confidently_wrong_images: Option<Vec<usize>>,
+    /// The lines of a table, the header's being 1, in the order of `most_confidently_wrong`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    most_confidently_wrong_lines: Option<Vec<u64>>,
 }
 
 /// What it was evaluated on.
@@ -73,7 +80,13 @@ const MOST_WRONG: usize = 40;
 const IN_A_ROW: usize = 8;
 const IN_TEXT: usize = 5;
 
-/// Evaluates a model on labelled images.
+/// Labelled rows, of images or of a table.
+enum Labelled {
+    Images(Arc<Selection>),
+    Table(TablePart),
+}
+
+/// Evaluates a model on labelled rows.
 pub(crate) fn evaluate(options: &EvaluateOptions) -> Result<u8> {
     let model = Model::read(&options.run)?;
     let mut tell = |line: &str| {
@@ -81,25 +94,52 @@ pub(crate) fn evaluate(options: &EvaluateOptions) -> Result<u8> {
             say(line);
         }
     };
-    let data = find(&model, options.data.source.as_deref(), &mut tell)?;
-    let source = Source::new(&data);
+    if options.wrong.is_some() && model.features().is_some() {
+        bail!(
+            "--wrong: the model was trained on a table, whose rows are no pictures; --json lists the lines that it gets wrong"
+        );
+    }
+    let (rows, source, left_out) = match model.features() {
+        None => {
+            let data = find(&model, options.data.source.as_deref(), &mut tell)?;
+            let (rows, left_out) = rows(&model, &data, options)?;
+            (Labelled::Images(Arc::new(rows)), Source::new(&data), left_out)
+        }
+        Some(features) => {
+            let tables = find_table(&model, features, options.data.source.as_deref())?;
+            let source = Source::of_tables(&tables);
+            let [train, validation] = tables.parts;
+            let part = match options.split {
+                SplitOption::Train => train,
+                SplitOption::Validation => validation,
+            };
+            // A run of some classes leaves out the others as it is told.
+            let left_out = if model.run.config.data().classes.is_some() { 0 } else { part.left_out };
+            (Labelled::Table(part), source, left_out)
+        }
+    };
     let is_the_runs_own = source.files == model.run.manifest.data_files;
     if !is_the_runs_own {
         let other = &model.run.manifest.data_source;
         tell(&format!("note: this is not the data of the run, which was made with {other} of other checksums"));
     }
-    let (rows, left_out) = rows(&model, &data, options)?;
+    let noun = rows.noun();
     if left_out > 0 {
-        tell(&format!("note: {left_out} images of other classes than the model's are left out"));
+        tell(&format!("note: {left_out} {noun}s of other classes than the model's are left out"));
     }
-    let rows = Arc::new(rows);
-    let Some(scores) = tally(&model, &rows)?.scores() else {
-        bail!("{}: no image of the model's classes {:?}", source.name, model.classes());
+    let Some(scores) = rows.tally(&model)?.scores() else {
+        bail!("{}: no {noun} of the model's classes {}", source.name, names(model.classes()).join(", "));
     };
-    if let Some(path) = &options.wrong {
-        write_whole(path, &sheet(&model, &rows, &scores)?)?;
+    if let (Some(path), Labelled::Images(rows)) = (&options.wrong, &rows) {
+        write_whole(path, &sheet(&model, rows, &scores)?)?;
     }
-    let images = scores.most_confidently_wrong.iter().map(|wrong| rows.image(wrong.row)).collect();
+    let wrong = scores.most_confidently_wrong.iter().map(|wrong| wrong.row);
+    let (images, lines) = match &rows {
+        Labelled::Images(rows) => (Some(wrong.map(|row| rows.image(row)).collect()), None),
+        Labelled::Table(part) => (None, Some(wrong.map(|row| part.lines[row]).collect())),
+    };
+    let is_whole_file = matches!(rows, Labelled::Table(_))
+        && options.data.source.as_ref().is_some_and(|path| Path::new(path).is_file());
     let answer = Answer {
         run: model.folder.display().to_string(),
         model: model.run.summary.model,
@@ -107,6 +147,7 @@ pub(crate) fn evaluate(options: &EvaluateOptions) -> Result<u8> {
             sha256: source.sha256(),
             source: source.name,
             split: match options.split {
+                _ if is_whole_file => "all",
                 SplitOption::Train => "training",
                 SplitOption::Validation => "validation",
             },
@@ -116,11 +157,12 @@ pub(crate) fn evaluate(options: &EvaluateOptions) -> Result<u8> {
         classes: model.classes(),
         scores: &scores,
         most_confidently_wrong_images: images,
+        most_confidently_wrong_lines: lines,
     };
     if options.output.json {
         print_json(&answer);
     } else {
-        print(&describe(&answer, model.kind()));
+        print(&describe(&answer, model.kind(), noun));
     }
     Ok(exit::DONE)
 }
@@ -128,20 +170,53 @@ pub(crate) fn evaluate(options: &EvaluateOptions) -> Result<u8> {
 /// The data that was named, else the run's own.
 fn find(model: &Model, named: Option<&str>, tell: &mut dyn FnMut(&str)) -> Result<Data> {
     let config = &model.run.config;
-    let request = match named {
-        Some(named) => Request::from(named),
-        None => own(&config.data().source, &model.run.manifest.data_source),
-    };
-    let found = find_within(&request, experiment::digits_to_draw(config), config.data().resident_bytes, tell);
+    let found =
+        find_within(&request(model, named), experiment::digits_to_draw(config), config.data().resident_bytes, tell);
     let data = match named {
         Some(_) => found?,
-        None => found.context("the data of the run; other data can be named with --data")?,
+        None => found.context(OF_THE_RUN)?,
     };
     let ((height, width), [rows, columns]) = (data.train.size(), model.image_size());
     if [height, width] != [rows, columns] {
         bail!("{}: images of {height} x {width} pixels, and the model takes {rows} x {columns}", data.origin);
     }
     Ok(data)
+}
+
+/// The same of a table, its columns being found by their names.
+fn find_table(model: &Model, features: &[String], named: Option<&str>) -> Result<Tables> {
+    let config = &model.run.config;
+    let wanted = TableRequest {
+        label: config.data().label.clone(),
+        ignored: Vec::new(),
+        features: Some(features.to_vec()),
+        classes: Some(names(model.classes())),
+        // Of other data all rows are taken.
+        holdout: named.is_none().then(|| holdout(config)),
+        resident_bytes: config.data().resident_bytes,
+    };
+    let request = request(model, named);
+    let found = find_tables(&request, &wanted);
+    let found = match named {
+        Some(_) => found?,
+        None => found.context(OF_THE_RUN)?,
+    };
+    match found {
+        Some(tables) => Ok(tables),
+        None => bail!(
+            "{}: no CSV file, nor a folder of train.csv, and the model was trained on a table",
+            named.unwrap_or(&model.run.manifest.data_source)
+        ),
+    }
+}
+
+const OF_THE_RUN: &str = "the data of the run; other data can be named with --data";
+
+fn request(model: &Model, named: Option<&str>) -> Request {
+    match named {
+        Some(named) => Request::from(named),
+        None => own(&model.run.config.data().source, &model.run.manifest.data_source),
+    }
 }
 
 /// What a run asked for; where that was `auto`, what it got.
@@ -162,7 +237,8 @@ fn rows(model: &Model, data: &Data, options: &EvaluateOptions) -> Result<(Select
         SplitOption::Validation => (Part::Validation, config.validation_images),
     };
     let asked = of_run.filter(|_| options.data.source.is_none());
-    let rows = data.rows(part, asked, model.classes())?;
+    let classes: Vec<u8> = model.classes().iter().filter_map(Class::number).collect();
+    let rows = data.rows(part, asked, &classes)?;
     let left_out = asked.unwrap_or(data.images(part).labels().len()) - rows.len();
     // A run of some classes leaves out the others as it is told.
     Ok((rows, if config.classes.is_some() { 0 } else { left_out }))
@@ -171,11 +247,40 @@ fn rows(model: &Model, data: &Data, options: &EvaluateOptions) -> Result<(Select
 /// Bytes of pixels that a thread reads and judges at once.
 const CHUNK: usize = 1 << 19;
 
-/// Asks the model about all rows, chunk by chunk on all processors, and counts in their order.
-fn tally(model: &Model, rows: &Arc<Selection>) -> Result<Tally> {
-    /// Label, predicted class, its probability, cross-entropy.
-    type Judged = (usize, usize, f64, f64);
+impl Labelled {
+    fn noun(&self) -> &'static str {
+        match self {
+            Self::Images(_) => "image",
+            Self::Table(_) => "row",
+        }
+    }
 
+    /// Asks the model about all rows and counts in their order.
+    fn tally(&self, model: &Model) -> Result<Tally> {
+        let rows = match self {
+            Self::Images(rows) => return tally(model, rows),
+            Self::Table(part) => &part.rows,
+        };
+        let mut tally = Tally::new(model.predictor.n_classes(), MOST_WRONG);
+        for (row, (values, &label)) in rows.values.chunks_exact(rows.n_features).zip(&rows.labels).enumerate() {
+            let (label, predicted, confidence, cross_entropy) = judge(&model.predictor, label.into(), values);
+            tally.add(row, label, predicted, confidence, cross_entropy);
+        }
+        Ok(tally)
+    }
+}
+
+/// Label, predicted class, its probability, cross-entropy.
+type Judged = (usize, usize, f64, f64);
+
+fn judge<T: Copy + Into<f64>>(predictor: &Predictor, label: usize, row: &[T]) -> Judged {
+    let prediction = predictor.predict(row);
+    let confidence = prediction.probabilities[prediction.class];
+    (label, prediction.class, confidence, prediction.cross_entropy(label))
+}
+
+/// Asks the model about all images, chunk by chunk on all processors, and counts in their order.
+fn tally(model: &Model, rows: &Arc<Selection>) -> Result<Tally> {
     let predictor = Arc::new(model.predictor.clone());
     let rows_at_once = (CHUNK / predictor.n_features()).max(1);
     let maker = || {
@@ -186,11 +291,6 @@ fn tally(model: &Model, rows: &Arc<Selection>) -> Result<Tally> {
             Ok(range.zip(pixels).map(|(row, pixels)| judge(&predictor, rows.label(row).into(), pixels)).collect())
         }
     };
-    fn judge(predictor: &Predictor, label: usize, pixels: &[u8]) -> Judged {
-        let prediction = predictor.predict(pixels);
-        let confidence = prediction.probabilities[prediction.class];
-        (label, prediction.class, confidence, prediction.cross_entropy(label))
-    }
     let mut tally = Tally::new(predictor.n_classes(), MOST_WRONG);
     let chunks = Ahead::new(rows.len().div_ceil(rows_at_once), all_threads().get(), maker)
         .map_err(|problem| DataError::Thread { problem })?;
@@ -226,10 +326,11 @@ fn sheet(model: &Model, rows: &Selection, scores: &Scores) -> Result<Vec<u8>> {
 }
 
 /// The result, for a person.
-fn describe(answer: &Answer, kind: &str) -> String {
+fn describe(answer: &Answer, kind: &str, noun: &str) -> String {
     let Answer { data, scores, classes, .. } = answer;
     let percent = |fraction: f64| format!("{:.2} %", 100.0 * fraction);
     let or_nothing = |fraction: Option<f64>| fraction.map_or_else(|| "-".to_owned(), percent);
+    let nouns = format!("{noun}s");
     let mut text = String::new();
     let mut line = |line: String| writeln!(text, "{}", line.trim_end()).expect("writing to a String cannot fail");
 
@@ -237,19 +338,20 @@ fn describe(answer: &Answer, kind: &str) -> String {
     let [low, high] = scores.accuracy_interval.map(percent);
     line(String::new());
     line(format!("{:<14} {}: {kind}", "model", answer.run));
-    line(format!("{:<14} {}, {} {} images, {own}", "data", data.source, scores.rows, data.split));
+    line(format!("{:<14} {}, {} {} {noun}s, {own}", "data", data.source, scores.rows, data.split));
     line(format!("{:<14} {:.6}", "cross-entropy", scores.loss));
     line(format!("{:<14} {}, {} right", "accuracy", percent(scores.accuracy), scores.right));
     line(format!("{:<14} {low} to {high}, 95 % confidence (Wilson)", ""));
     line(format!("{:<14} {} expected error", "calibration", percent(scores.expected_calibration_error)));
 
-    line(format!("\n{:>14} {:>10} {:>10} {:>10} {:>10}", "class", "precision", "recall", "F1", "images"));
+    line(format!("\n{:>14} {:>10} {:>10} {:>10} {:>10}", "class", "precision", "recall", "F1", nouns));
     for (class, of_class) in classes.iter().zip(&scores.per_class) {
         let [precision, recall, f1] = [of_class.precision, of_class.recall, of_class.f1].map(or_nothing);
         line(format!("{class:>14} {precision:>10} {recall:>10} {f1:>10} {:>10}", of_class.rows));
     }
 
-    let width = scores.rows.to_string().len().max(3) + 1;
+    let longest = names(classes).iter().map(|name| name.chars().count()).max().unwrap_or_default();
+    let width = scores.rows.to_string().len().max(longest).max(3) + 1;
     let cells = |cells: Vec<String>| cells.iter().map(|cell| format!("{cell:>width$}")).collect::<String>();
     line(format!("\n{:>14} {}", "taken for", cells(classes.iter().map(ToString::to_string).collect())));
     for (class, counts) in classes.iter().zip(&scores.confusion) {
@@ -257,7 +359,7 @@ fn describe(answer: &Answer, kind: &str) -> String {
         line(format!("{class:>14} {}", cells(counts.collect())));
     }
 
-    line(format!("\n{:>14} {:>10} {:>10} {:>10}", "confidence", "mean", "accuracy", "images"));
+    line(format!("\n{:>14} {:>10} {:>10} {:>10}", "confidence", "mean", "accuracy", nouns));
     for bin in scores.reliability.iter().filter(|bin| bin.rows > 0) {
         let range = format!("{:.0} to {:.0} %", 100.0 * bin.above, 100.0 * bin.up_to);
         line(format!(
@@ -268,11 +370,12 @@ fn describe(answer: &Answer, kind: &str) -> String {
         ));
     }
 
-    let wrong = scores.most_confidently_wrong.iter().zip(&answer.most_confidently_wrong_images).take(IN_TEXT);
-    for (i, (wrong, image)) in wrong.enumerate() {
+    let images = answer.most_confidently_wrong_images.iter().flatten().map(|image| format!("image {image} shows"));
+    let lines = answer.most_confidently_wrong_lines.iter().flatten().map(|line| format!("line {line} is"));
+    for (i, (wrong, which)) in scores.most_confidently_wrong.iter().zip(images.chain(lines)).take(IN_TEXT).enumerate() {
         let name = if i == 0 { "\nmost confidently wrong: " } else { "" };
         line(format!(
-            "{name}image {image} shows {}, taken for {} at {}",
+            "{name}{which} {}, taken for {} at {}",
             classes[wrong.label],
             classes[wrong.predicted],
             percent(wrong.confidence)

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use chainrule_data::idx;
 use chainrule_data::picture::{self, Treatment};
+use chainrule_data::table::{Columns, Table};
 
 /// An image as a model takes it.
 pub(crate) struct Given {
@@ -81,6 +82,11 @@ pub(crate) fn read(file: &Path, size: [usize; 2]) -> Result<Vec<Given>, String> 
     }
     let images = images.pixels.chunks_exact(height * width).enumerate();
     Ok(images.map(|(i, pixels)| Given { pixels: pixels.to_vec(), number: Some(i), treatment: None }).collect())
+}
+
+/// The rows of a CSV file, or of standard input, for a model of these features; other columns are passed over, the label's among them.
+pub(crate) fn read_table(file: &Path, features: &[String]) -> Result<Table, String> {
+    Table::read(&bytes(file)?[..], Columns::Named { features, label: None }, MOST_BYTES)
 }
 
 fn bytes(file: &Path) -> Result<Vec<u8>, String> {

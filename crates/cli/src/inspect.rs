@@ -5,11 +5,12 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, anyhow, bail};
 use chainrule_data::picture::Treatment;
-use chainrule_records::{ModelKind, WeightNorms, write_whole};
+use chainrule_records::{Class, ModelKind, WeightNorms, write_whole};
 use chainrule_report::{Tile, contact_sheet};
 use clap::Args;
 use serde::Serialize;
 
+use crate::dataset::names;
 use crate::model::Model;
 use crate::options::Output;
 use crate::shades::{Ink, Palette, Shaded, columns};
@@ -28,7 +29,7 @@ pub(crate) struct InspectOptions {
     index: usize,
     /// The class, as the data calls it [default: the one predicted].
     #[arg(long, value_name = "CLASS", requires = "image")]
-    class: Option<u8>,
+    class: Option<String>,
     /// Write the pictures to this PNG, too.
     #[arg(long, value_name = "FILE.png")]
     png: Option<PathBuf>,
@@ -42,9 +43,12 @@ struct Answer<'a> {
     run: String,
     model: ModelKind,
     image_size: [usize; 2],
-    classes: &'a [u8],
+    classes: &'a [Class],
     weight_norm: WeightNorms,
     weights: Vec<OfClass>,
+    /// Of a table's model: feature by feature, the largest weight first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    features: Option<Vec<OfFeature>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     image: Option<OfImage>,
 }
@@ -52,11 +56,22 @@ struct Answer<'a> {
 /// A class's weights in a few numbers. The logistic model has those of its positive class only.
 #[derive(Serialize)]
 struct OfClass {
-    class: u8,
+    class: Class,
     frobenius: f64,
     bias: f64,
     smallest: f64,
     largest: f64,
+}
+
+/// A feature's weights.
+#[derive(Serialize)]
+struct OfFeature {
+    name: String,
+    /// In the order of `weights`.
+    weights: Vec<f64>,
+    /// Mean and standard deviation of the training rows, of a standardised model.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mean_and_scale: Option<[f64; 2]>,
 }
 
 /// What a model says of an image, and why.
@@ -68,7 +83,7 @@ struct OfImage {
     #[serde(skip_serializing_if = "Option::is_none")]
     treatment: Option<Treatment>,
     /// The class predicted.
-    predicted: u8,
+    predicted: Class,
     probabilities: Vec<f64>,
     evidence: Evidence,
 }
@@ -76,7 +91,7 @@ struct OfImage {
 /// What speaks for a class: `x_j w_jk` of each pixel, and the bias, whose sum is the logit.
 #[derive(Serialize)]
 struct Evidence {
-    class: u8,
+    class: Class,
     logit: f64,
     bias: f64,
     pixels: Vec<f64>,
@@ -100,6 +115,12 @@ const MOST: usize = 8;
 /// Shows what a model has learnt, or why it says what it says of an image.
 pub(crate) fn inspect(options: &InspectOptions) -> Result<u8> {
     let model = Model::read(&options.run)?;
+    let of_table = [("--image", options.image.is_some()), ("--png", options.png.is_some())];
+    if let (Some(_), Some((option, _))) = (model.features(), of_table.iter().find(|(_, is_asked)| *is_asked)) {
+        bail!(
+            "{option}: the model was trained on a table, whose rows are no pictures; without it, its weights are listed by feature"
+        );
+    }
     let found = options.image.as_ref().map(|_| explain(&model, options)).transpose()?;
     let (pixels, image) = found.unzip();
     if let (Some(OfImage { file, treatment: Some(treatment), .. }), false) = (&image, options.output.quiet) {
@@ -112,8 +133,13 @@ pub(crate) fn inspect(options: &InspectOptions) -> Result<u8> {
         classes: model.classes(),
         weight_norm: model.run.summary.weight_norm,
         weights: shown(&model).map(|class| of_class(&model, class)).collect(),
+        features: model.features().map(|names| of_features(&model, names)),
         image,
     };
+    if model.features().is_some() && !options.output.json {
+        print(&describe(&answer, model.kind()));
+        return Ok(exit::DONE);
+    }
     let pictures = pictures(&model, &answer, pixels.as_deref());
     if let Some(path) = &options.png {
         let tiles: Vec<Tile> = pictures.iter().map(tile).collect();
@@ -135,10 +161,25 @@ fn shown(model: &Model) -> std::ops::Range<usize> {
     model.classes().len() - model.run.parameters.n_classes..model.classes().len()
 }
 
+/// Each feature's weights, those with the largest of any class first.
+fn of_features(model: &Model, names: &[String]) -> Vec<OfFeature> {
+    let by_class: Vec<Vec<f64>> = shown(model).map(|class| model.predictor.of_class(class).0).collect();
+    let statistics = model.run.preprocessing.standardization();
+    let of_feature = |(j, name): (usize, &String)| OfFeature {
+        name: name.clone(),
+        weights: by_class.iter().map(|weights| weights[j]).collect(),
+        mean_and_scale: statistics.map(|by| [by.mean[j], by.scale[j]]),
+    };
+    let mut features: Vec<OfFeature> = names.iter().enumerate().map(of_feature).collect();
+    let largest = |feature: &OfFeature| feature.weights.iter().fold(0.0, |largest: f64, w| largest.max(w.abs()));
+    features.sort_by(|a, b| largest(b).total_cmp(&largest(a)));
+    features
+}
+
 fn of_class(model: &Model, class: usize) -> OfClass {
     let (weights, bias) = model.predictor.of_class(class);
     OfClass {
-        class: model.classes()[class],
+        class: model.classes()[class].clone(),
         frobenius: weights.iter().map(|w| w * w).sum::<f64>().sqrt(),
         bias,
         smallest: weights.iter().copied().fold(f64::INFINITY, f64::min),
@@ -161,11 +202,11 @@ fn explain(model: &Model, options: &InspectOptions) -> Result<(Vec<u8>, OfImage)
     }
     let image = images.swap_remove(options.index);
     let prediction = model.predictor.predict(&image.pixels);
-    let position = match options.class {
+    let position = match &options.class {
         None => prediction.class,
-        Some(class) => match model.classes().iter().position(|&known| known == class) {
+        Some(class) => match model.classes().iter().position(|known| known.is_called(class)) {
             Some(position) => position,
-            None => bail!("--class {class}: the model's classes are {:?}", model.classes()),
+            None => bail!("--class {class}: the model's classes are {}", names(model.classes()).join(", ")),
         },
     };
     let (pixels, bias) = model.predictor.evidence(&image.pixels, position);
@@ -175,7 +216,7 @@ fn explain(model: &Model, options: &InspectOptions) -> Result<(Vec<u8>, OfImage)
     let contribution =
         |&i: &usize| Contribution { row: i / width, column: i % width, level: image.pixels[i], evidence: pixels[i] };
     let evidence = Evidence {
-        class: model.classes()[position],
+        class: model.classes()[position].clone(),
         logit: bias + pixels.iter().sum::<f64>(),
         bias,
         most_for: order.iter().filter(|&&i| pixels[i] > 0.0).take(MOST).map(contribution).collect(),
@@ -186,7 +227,7 @@ fn explain(model: &Model, options: &InspectOptions) -> Result<(Vec<u8>, OfImage)
         file,
         number: image.number,
         treatment: image.treatment,
-        predicted: model.classes()[prediction.class],
+        predicted: model.classes()[prediction.class].clone(),
         probabilities: prediction.probabilities,
         evidence,
     };
@@ -226,12 +267,11 @@ fn describe(answer: &Answer, kind: &str) -> String {
     let mut line = |line: String| writeln!(text, "{}", line.trim_end()).expect("writing to a String cannot fail");
     let [height, width] = answer.image_size;
     let norm = &answer.weight_norm;
-    line(format!(
-        "{:<12} {}: {kind}, {height} x {width} pixels, {} classes",
-        "model",
-        answer.run,
-        answer.classes.len()
-    ));
+    let takes = match &answer.features {
+        Some(features) => format!("{} features", features.len()),
+        None => format!("{height} x {width} pixels"),
+    };
+    line(format!("{:<12} {}: {kind}, {takes}, {} classes", "model", answer.run, answer.classes.len()));
     line(format!(
         "{:<12} Frobenius {:.4} (squared {:.4}), spectral {:.4}",
         "weight norm", norm.frobenius, norm.frobenius_squared, norm.spectral
@@ -240,6 +280,17 @@ fn describe(answer: &Answer, kind: &str) -> String {
         line(format!("\n{:>12} {:>10} {:>10} {:>10} {:>10}", "class", "norm", "bias", "smallest", "largest"));
         for OfClass { class, frobenius, bias, smallest, largest } in &answer.weights {
             line(format!("{class:>12} {frobenius:>10.4} {bias:>10.4} {smallest:>10.4} {largest:>10.4}"));
+        }
+        if let Some(features) = &answer.features {
+            let longest = |names: &mut dyn Iterator<Item = String>| names.map(|name| name.chars().count()).max();
+            let first = longest(&mut features.iter().map(|feature| feature.name.clone())).unwrap_or_default().max(12);
+            let classes: Vec<String> = answer.weights.iter().map(|of| of.class.to_string()).collect();
+            let width = longest(&mut classes.iter().cloned()).unwrap_or_default().max(10);
+            let cells = |cells: Vec<String>| cells.iter().map(|cell| format!(" {cell:>width$}")).collect::<String>();
+            line(format!("\n{:>first$}{}", "weight of", cells(classes)));
+            for OfFeature { name, weights, .. } in features {
+                line(format!("{name:>first$}{}", cells(weights.iter().map(|w| format!("{w:.4}")).collect())));
+            }
         }
         return text;
     };

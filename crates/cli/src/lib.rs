@@ -6,6 +6,7 @@ pub mod backend;
 mod backends;
 mod checkpoints;
 mod data;
+mod dataset;
 mod evaluate;
 mod experiment;
 mod export;

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use chainrule_records::{RunFiles, RunFolder};
+use chainrule_records::{Class, DataKind, RunFiles, RunFolder};
 use chainrule_training::Predictor;
 
 use crate::table;
@@ -44,8 +44,14 @@ impl Model {
         self.run.summary.data.image_size
     }
 
+    /// The features' names, where it takes a table.
+    pub(crate) fn features(&self) -> Option<&[String]> {
+        let data = &self.run.summary.data;
+        (data.kind == DataKind::Table).then_some(&data.features)
+    }
+
     /// What the data calls the classes, in the order of the model's outputs.
-    pub(crate) fn classes(&self) -> &[u8] {
+    pub(crate) fn classes(&self) -> &[Class] {
         &self.run.summary.data.classes
     }
 

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use chainrule_data::picture::Treatment;
-use chainrule_records::ModelKind;
+use chainrule_records::{Class, ModelKind};
+use chainrule_training::Prediction;
 use clap::Args;
 use serde::Serialize;
 
@@ -19,7 +20,7 @@ pub(crate) struct PredictOptions {
     /// The folder of a finished run.
     #[arg(value_name = "RUN")]
     run: PathBuf,
-    /// PNG, JPEG and IDX files, the latter plain or gzipped; folders of such files; - for standard input.
+    /// PNG, JPEG and IDX files, the latter plain or gzipped; folders of such files; for a model of a table CSV files; - for standard input.
     #[arg(value_name = "FILE", required = true)]
     files: Vec<PathBuf>,
     #[command(flatten)]
@@ -33,7 +34,7 @@ struct Answer<'a> {
     model: ModelKind,
     image_size: [usize; 2],
     /// In the order of the probabilities.
-    classes: &'a [u8],
+    classes: &'a [Class],
     predictions: Vec<Predicted>,
     problems: Vec<Problem>,
 }
@@ -42,10 +43,10 @@ struct Answer<'a> {
 #[derive(Serialize)]
 struct Predicted {
     file: String,
-    /// The image's number in an IDX file, from 0.
+    /// The image's number in an IDX file, or the row's in a table, from 0.
     #[serde(skip_serializing_if = "Option::is_none")]
     number: Option<usize>,
-    class: u8,
+    class: Class,
     probabilities: Vec<f64>,
     /// What was done to a picture.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -82,7 +83,9 @@ pub(crate) fn predict(options: &PredictOptions) -> Result<u8> {
     };
     let mut is_first = true;
     for argument in &options.files {
-        let files = match given::files(argument, &mut tell) {
+        let listed =
+            if model.features().is_some() { Ok(vec![argument.clone()]) } else { given::files(argument, &mut tell) };
+        let files = match listed {
             Ok(files) => files,
             Err(problem) => {
                 wrong(argument, problem);
@@ -90,15 +93,14 @@ pub(crate) fn predict(options: &PredictOptions) -> Result<u8> {
             }
         };
         for file in files {
-            let images = match given::read(&file, model.image_size()) {
-                Ok(images) => images,
+            let found = match asked(&model, &file) {
+                Ok(found) => found,
                 Err(problem) => {
                     wrong(&file, problem);
                     continue;
                 }
             };
-            for image in images {
-                let predicted = predicted(&model, &file, image);
+            for predicted in found {
                 if let Some(treatment) = &predicted.treatment {
                     tell(&format!("{}: {treatment}", predicted.file));
                 }
@@ -107,9 +109,9 @@ pub(crate) fn predict(options: &PredictOptions) -> Result<u8> {
                     continue;
                 }
                 if std::mem::take(&mut is_first) {
-                    print(&heading(model.classes()));
+                    print(&heading(&model));
                 }
-                print(&line(&predicted));
+                print(&line(&predicted, &model));
             }
         }
     }
@@ -120,29 +122,53 @@ pub(crate) fn predict(options: &PredictOptions) -> Result<u8> {
     Ok(if all_read { exit::DONE } else { exit::INPUT })
 }
 
+/// What the model says of a file's images or rows.
+fn asked(model: &Model, file: &Path) -> Result<Vec<Predicted>, String> {
+    let Some(features) = model.features() else {
+        let images = given::read(file, model.image_size())?;
+        return Ok(images.into_iter().map(|image| predicted(model, file, image)).collect());
+    };
+    let table = given::read_table(file, features)?;
+    let rows = (0..table.len()).map(|row| {
+        let Prediction { class, probabilities, .. } = model.predictor.predict(table.row(row));
+        let (file, class) = (file.display().to_string(), model.classes()[class].clone());
+        Predicted { file, number: Some(row), class, probabilities, treatment: None }
+    });
+    Ok(rows.collect())
+}
+
 fn predicted(model: &Model, file: &Path, image: Given) -> Predicted {
     let prediction = model.predictor.predict(&image.pixels);
     Predicted {
         file: file.display().to_string(),
         number: image.number,
-        class: model.classes()[prediction.class],
+        class: model.classes()[prediction.class].clone(),
         probabilities: prediction.probabilities,
         treatment: image.treatment,
     }
 }
 
-/// The classes over their columns.
-fn heading(classes: &[u8]) -> String {
-    let classes: String = classes.iter().map(|class| format!("{class:>7}")).collect();
-    format!("predicted  probability in % of{}\n{:>9}{classes}  image\n", "", "")
+/// Widths of the class predicted and of a probability, with room for every class's name.
+fn widths(model: &Model) -> [usize; 2] {
+    let longest = model.classes().iter().map(|class| class.to_string().chars().count()).max().unwrap_or_default();
+    [longest.max(9), (longest + 1).max(7)]
 }
 
-/// The class predicted, the probabilities and the image's name.
-fn line(predicted: &Predicted) -> String {
-    let mut line = format!("{:>9}", predicted.class);
+/// The classes over their columns.
+fn heading(model: &Model) -> String {
+    let [first, width] = widths(model);
+    let classes: String = model.classes().iter().map(|class| format!("{class:>width$}")).collect();
+    let what = if model.features().is_some() { "row, from 0" } else { "image" };
+    format!("{:>first$}  probability in % of{}\n{:>first$}{classes}  {what}\n", "predicted", "", "")
+}
+
+/// The class predicted, the probabilities and the image's or row's name.
+fn line(predicted: &Predicted, model: &Model) -> String {
+    let [first, width] = widths(model);
+    let mut line = format!("{:>first$}", predicted.class);
     let mut write = |text: std::fmt::Arguments| line.write_fmt(text).expect("writing to a String cannot fail");
     for probability in &predicted.probabilities {
-        write(format_args!("{:>7.2}", 100.0 * probability));
+        write(format_args!("{:>width$.2}", 100.0 * probability));
     }
     write(format_args!("  {}", predicted.file));
     if let Some(number) = predicted.number {

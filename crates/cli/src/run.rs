@@ -6,7 +6,7 @@ use std::thread;
 
 use anyhow::{Context, Result, anyhow, bail};
 use burn::tensor::Device;
-use chainrule_data::{Data, mnist, sha256_of_files};
+use chainrule_data::{Data, DataError, Tables, mnist, sha256_of_files};
 use chainrule_gradcheck::f64_works;
 use chainrule_kernels::Isa;
 use chainrule_models::{
@@ -14,8 +14,8 @@ use chainrule_models::{
 };
 use chainrule_ops::has_steps;
 use chainrule_records::{
-    DataFile, DataKind, DataSummary, GradientSource, Manifest, ModelKind, Precision, Preprocessing, RunFolder, Seconds,
-    Solver, Summary, TrainConfig, Versions, WeightNorms,
+    Class, DataFile, DataKind, DataSummary, GradientSource, Manifest, ModelKind, Precision, Preprocessing, RunFolder,
+    Seconds, Solver, Summary, TrainConfig, Versions, WeightNorms,
 };
 use chainrule_training::{
     Bytes, Chosen, DeviceLost, Ending, Expansion, Prepared, TrainError, Trained, float_type, label_order,
@@ -24,6 +24,7 @@ use chainrule_training::{
 
 use crate::backend::{self, Backend};
 use crate::checkpoints::Keeper;
+use crate::dataset::has_bytes_of_one_scale;
 
 /// Where runs happen.
 pub(crate) struct Machine {
@@ -52,12 +53,20 @@ impl Machine {
             );
         }
         match config.descent().gradient {
-            GradientSource::Auto if self.has_kernels() && config.beyond_kernels().is_none() => {
+            GradientSource::Auto
+                if self.has_kernels() && config.beyond_kernels().is_none() && has_bytes_of_one_scale(config.data()) =>
+            {
                 Ok(config.with_gradient(GradientSource::Fused))
             }
             GradientSource::Auto => Ok(config.with_gradient(GradientSource::ClosedForm)),
             GradientSource::Fused if !self.has_kernels() => {
                 bail!("descent.gradient = \"fused\": {} has no fused kernels; take closed-form", self.backend)
+            }
+            GradientSource::Fused if !has_bytes_of_one_scale(config.data()) => {
+                bail!(
+                    "descent.gradient = \"fused\": the kernels read the bytes of images, and {} is a table; take closed-form, or auto",
+                    config.data().source
+                )
             }
             GradientSource::Fused | GradientSource::ClosedForm | GradientSource::Autodiff => Ok(config),
         }
@@ -88,6 +97,11 @@ impl Source {
         Self { name: data.origin.to_string(), files }
     }
 
+    pub(crate) fn of_tables(tables: &Tables) -> Self {
+        let files = tables.files.iter().cloned().map(|(name, sha256)| DataFile { name, sha256 }).collect();
+        Self { name: tables.origin.to_string(), files }
+    }
+
     /// One checksum for the lot.
     pub(crate) fn sha256(&self) -> String {
         sha256_of_files(&self.files.iter().map(|file| file.sha256.clone()).collect::<Vec<_>>())
@@ -101,6 +115,15 @@ pub(crate) struct Rows {
     about: DataSummary,
 }
 
+/// The labels of classes, as the files number them.
+fn numbers(classes: &[Class], data: &Data) -> Result<Vec<u8>, DataError> {
+    let number = |class: &Class| {
+        let (rows, what) = (data.train.labels().len(), "training images");
+        class.number().ok_or_else(|| DataError::EmptyClass { class: class.to_string(), rows, what })
+    };
+    classes.iter().map(number).collect()
+}
+
 /// Validation rows of up to so many bytes are in memory whatever `data.resident_bytes` says, since they are evaluated again and again.
 const KEPT_FOR_VALIDATION: u64 = 16 << 20;
 
@@ -108,6 +131,7 @@ impl Rows {
     /// Picks the rows and classes that a config names.
     pub(crate) fn new(config: &TrainConfig, data: &Data, source: &Source, machine: &Machine) -> Result<Self> {
         let order = label_order(config.model().kind, config.data());
+        let order = order.map(|classes| numbers(&classes, data)).transpose()?;
         let asked = config.data();
         let ([train, validation], classes) =
             data.select(asked.train_images, asked.validation_images, order.as_deref())?;
@@ -119,7 +143,8 @@ impl Rows {
             train: train.len(),
             validation: validation.len(),
             image_size: [height, width],
-            classes,
+            features: Vec::new(),
+            classes: classes.into_iter().map(Class::from).collect(),
         };
         let resident_bytes = asked.resident_bytes;
         let splits =
@@ -140,6 +165,25 @@ impl Rows {
         }
         let preprocessing = if asked.standardize { standardization(&splits[0]) } else { Preprocessing::of(about.kind) };
         Ok(Self { splits, preprocessing, about })
+    }
+
+    /// The rows of tables.
+    pub(crate) fn of_tables(config: &TrainConfig, tables: Tables, source: &Source) -> Self {
+        let splits = tables.parts.map(|part| Chosen::Numbers(part.rows));
+        let [train, validation] = splits.each_ref().map(|rows| rows.labels().len());
+        let preprocessing =
+            if config.data().standardize { standardization(&splits[0]) } else { Preprocessing::of(DataKind::Table) };
+        let about = DataSummary {
+            source: source.name.clone(),
+            kind: DataKind::Table,
+            sha256: source.sha256(),
+            train,
+            validation,
+            image_size: [1, tables.columns.len()],
+            features: tables.columns,
+            classes: tables.classes.into_iter().map(Class::Name).collect(),
+        };
+        Self { splits, preprocessing, about }
     }
 
     pub(crate) fn about(&self) -> &DataSummary {

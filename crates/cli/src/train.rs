@@ -5,14 +5,14 @@ use std::path::Path;
 use std::time::Instant;
 
 use anyhow::{Result, bail};
-use chainrule_data::{Request, find_within};
 use chainrule_records::{Manifest, RunFolder, Summary};
 use chainrule_training::{Ending, most_steps};
 
 use crate::checkpoints::Keeper;
+use crate::dataset::Dataset;
 use crate::options::TrainOptions;
 use crate::progress::{Progress, catch_interrupts};
-use crate::run::{Machine, Rows, Source, all_threads, manifest, run};
+use crate::run::{Machine, all_threads, manifest, run};
 use crate::{exit, experiment, is_watched, print, print_json, say, table};
 
 /// Trains the experiment that the options describe, or goes on with a run. Everything that can be refused is refused before a file is written.
@@ -35,12 +35,10 @@ pub(crate) fn train(options: &TrainOptions) -> Result<u8> {
             return Ok(close(options, folder, &summary));
         }
     }
-    let request = Request::from(config.data().source.as_str());
-    let data = find_within(&request, experiment::digits_to_draw(&config), config.data().resident_bytes, &mut tell)?;
-    let source = Source::new(&data);
-    let rows = Rows::new(&config, &data, &source, &machine)?;
-    // The files' bytes are no longer needed: what is trained on goes to the device.
-    drop(data);
+    let data = Dataset::find(&config, &mut tell)?;
+    let source = data.source();
+    // The files' bytes are no longer needed then: what is trained on goes to the device.
+    let rows = data.rows(&config, &source, &machine)?;
     let about = rows.about().clone();
     let steps = most_steps(&config, about.train)?;
 

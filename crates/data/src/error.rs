@@ -27,6 +27,36 @@ pub enum DataError {
         /// What is wrong with it.
         problem: String,
     },
+    /// A file is not a table that can be learnt from.
+    #[error("{}: {problem}", .path.display())]
+    Table {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it, with line and column.
+        problem: String,
+    },
+    /// Nobody said which column has the labels.
+    #[error("{}: data.label is missing, the column of labels; name it (--set data.label=NAME): {columns}", .path.display())]
+    NoLabel {
+        /// The file.
+        path: PathBuf,
+        /// The columns that it has.
+        columns: String,
+    },
+    /// A folder of tables lacks one.
+    #[error("{}: no {names} here, plain or .gz", .folder.display())]
+    NoTable {
+        /// The folder.
+        folder: PathBuf,
+        /// What it may be called.
+        names: String,
+    },
+    /// Images are asked for where tables are.
+    #[error("{}: this is a table, and images are needed here", .path.display())]
+    IsTable {
+        /// The file or folder.
+        path: PathBuf,
+    },
     /// A file that images are read from while they are needed has become shorter.
     #[error("{}: breaks off in image {row}, of {images} that it had when it was opened; it was cut off meanwhile", .path.display())]
     CutOff {
@@ -125,11 +155,12 @@ pub enum DataError {
     },
     /// A class has no image to learn or be judged by.
     #[error(
-        "no image of class {class} among the {rows} {what}; take more rows, or name the classes that there are in data.classes"
+        "no {} of class {class} among the {rows} {what}; take more rows, or name the classes that there are in data.classes",
+        if .what.ends_with("rows") { "row" } else { "image" }
     )]
     EmptyClass {
         /// The class.
-        class: u8,
+        class: String,
         /// Rows looked at.
         rows: usize,
         /// What the rows are.

@@ -121,7 +121,7 @@ pub(crate) fn read_labels_within(path: &Path, resident_bytes: u64) -> Result<Vec
 const NOTHING_LARGER: &str = "nothing is larger than all";
 
 /// Opens a regular file, or a link to one. Anything else might never end, or never begin: opening a pipe waits for who writes to it.
-fn open(path: &Path) -> Result<File, DataError> {
+pub(crate) fn open(path: &Path) -> Result<File, DataError> {
     let io = |problem| DataError::Read { path: path.to_owned(), problem };
     if !std::fs::metadata(path).map_err(io)?.is_file() {
         return Err(DataError::Idx { path: path.to_owned(), problem: "not a regular file".to_owned() });

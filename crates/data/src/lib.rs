@@ -5,6 +5,7 @@
 //! - [`download`]: MNIST from a server that is not trusted
 //! - [`digits`]: digits drawn by code, the same bytes on every platform for a seed
 //! - [`picture`]: a PNG or JPEG of any size as an image like MNIST's
+//! - [`table`]: CSV; [`Tables`]: what of it is trained on, and what is held out by [`Holdout`]
 //! - [`Images`]: images and labels, in memory or left in their file, a burn-dataset [`Dataset`](burn_dataset::Dataset)
 //! - [`find`]: which of these a run gets
 //! - [`Selection`]: the rows and classes that a run asks for; [`Split`]: the same in memory, preprocessed
@@ -18,6 +19,7 @@ mod checksum;
 pub mod digits;
 pub mod download;
 mod error;
+mod holdout;
 pub mod idx;
 mod image_file;
 mod images;
@@ -29,13 +31,19 @@ mod positioned;
 mod selection;
 mod source;
 mod split;
+pub mod table;
+mod tables;
 
 pub use ahead::Ahead;
 pub use checksum::sha256;
 pub use error::DataError;
+pub use holdout::Holdout;
 pub use images::{Images, LabelledImage};
 pub use numbers::Numbers;
 pub use order::{BatchOrder, Order, Shuffle};
 pub use selection::Selection;
-pub use source::{Counts, Data, Origin, Part, Request, find, find_within, is_mnist, read_folder, sha256_of_files};
+pub use source::{
+    Counts, Data, Origin, Part, Request, find, find_tables, find_within, is_mnist, read_folder, sha256_of_files,
+};
 pub use split::{Split, pixel_value};
+pub use tables::{TablePart, TableRequest, Tables};

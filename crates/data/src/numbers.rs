@@ -1,5 +1,5 @@
 /// Rows of numbers as a table has them, labels as positions among the classes.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Numbers {
     /// Features of a row, d.
     pub n_features: usize,

@@ -3,7 +3,8 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::{DataError, Images, Selection, Split, digits, download, mnist, sha256};
+use crate::tables::are_tables;
+use crate::{DataError, Images, Selection, Split, TableRequest, Tables, digits, download, mnist, sha256};
 
 /// Which data a run asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,8 +15,24 @@ pub enum Request {
     Mnist,
     /// The digits drawn by code.
     Embedded,
-    /// A folder of four IDX files.
+    /// A table, or a folder of four IDX files or of tables.
     Folder(PathBuf),
+}
+
+impl Request {
+    /// The file or folder that it means, where it means one.
+    fn path(&self) -> Option<PathBuf> {
+        match self {
+            Self::Folder(path) => Some(path.clone()),
+            Self::Auto => std::env::var_os("CHAINRULE_DATA").filter(|path| !path.is_empty()).map(PathBuf::from),
+            Self::Mnist | Self::Embedded => None,
+        }
+    }
+
+    /// Whether it means tables, as far as names tell.
+    pub fn is_table(&self) -> bool {
+        self.path().is_some_and(|path| are_tables(&path))
+    }
 }
 
 /// What `--data` and `data.source` may say.
@@ -42,7 +59,7 @@ pub struct Counts {
 /// Where data came from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Origin {
-    /// A folder that was named.
+    /// A folder or file that was named.
     Folder(PathBuf),
     /// MNIST in burn-dataset's cache folder.
     MnistCache(PathBuf),
@@ -142,7 +159,7 @@ impl Data {
             let rows = range.len();
             let selection = Selection::new(images, range, &classes);
             match selection.empty_class() {
-                Some(position) => Err(DataError::EmptyClass { class: classes[position], rows, what }),
+                Some(position) => Err(DataError::EmptyClass { class: classes[position].to_string(), rows, what }),
                 None => Ok(selection),
             }
         };
@@ -185,6 +202,17 @@ impl Data {
     }
 }
 
+/// Reads the tables that `request` means; nothing where it means images.
+///
+/// # Errors
+/// As [`Tables::read`].
+pub fn find_tables(request: &Request, tables: &TableRequest) -> Result<Option<Tables>, DataError> {
+    match request.path().filter(|path| are_tables(path)) {
+        Some(path) => Tables::read(&path, tables).map(Some),
+        None => Ok(None),
+    }
+}
+
 /// Gets the data that `request` asks for, all of it in memory; `tell` hears what takes time and what was tried in vain.
 ///
 /// # Errors
@@ -216,8 +244,8 @@ pub fn find_within(
         }
         Request::Mnist => find_mnist(resident_bytes, tell),
         Request::Auto => {
-            if let Some(folder) = std::env::var_os("CHAINRULE_DATA").filter(|folder| !folder.is_empty()) {
-                return read_folder_within(Path::new(&folder), resident_bytes, tell);
+            if let Some(folder) = request.path() {
+                return read_folder_within(&folder, resident_bytes, tell);
             }
             find_mnist(resident_bytes, tell).or_else(|error| {
                 tell(&format!("{error}; taking the embedded digits"));
@@ -269,6 +297,9 @@ fn read_folder_within(folder: &Path, resident_bytes: u64, tell: &mut dyn FnMut(&
         let mut candidates = names.iter().flat_map(|name| [folder.join(name), below.join(name)]);
         candidates.find(|path| path.is_file()).ok_or(DataError::Missing { folder: folder.to_owned(), name: file.name })
     };
+    if are_tables(folder) {
+        return Err(DataError::IsTable { path: folder.to_owned() });
+    }
     if let Err(problem) = std::fs::read_dir(folder) {
         return Err(DataError::Read { path: folder.to_owned(), problem });
     }

@@ -195,7 +195,9 @@ fn check(config: &TrainConfig) -> Result<(), (&'static str, String)> {
         !name.is_empty() && name.len() <= 100 && name.chars().all(plain) && !name.starts_with('.'),
         "expected a name of letters, digits, - and _, since a folder is named after it; set experiment = \"…\"",
     )?;
-    holds("data.source", !data.source.is_empty(), "expected auto, mnist, embedded, or a folder of IDX files")?;
+    holds("data.source", !data.source.is_empty(), "expected auto, mnist, embedded, a CSV file, or a folder of data")?;
+    let fraction = data.validation_fraction;
+    holds("data.validation_fraction", fraction > 0.0 && fraction < 1.0, "expected a number between 0 and 1")?;
     count("data.train_images", data.train_images.unwrap_or(1), u32::MAX as usize)?;
     count("data.validation_images", data.validation_images.unwrap_or(1), u32::MAX as usize)?;
     if let Some(classes) = &data.classes {

@@ -4,6 +4,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::Class;
+
 /// Why an experiment cannot be run, in one line: file, key, value, and what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
@@ -69,18 +71,27 @@ pub enum ConfigError {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DataConfig {
-    /// `auto`, `mnist`, `embedded`, or a folder of IDX files.
+    /// `auto`, `mnist`, `embedded`, a folder of IDX files, a CSV file, or a folder of `train.csv` and `validation.csv`.
     #[serde(default = "auto")]
     pub source: String,
-    /// Train on the first N images, counted before classes are chosen; all where absent.
+    /// Train on the first N images of IDX files, counted before classes are chosen; all where absent. Tables and folders of classes are taken whole.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub train_images: Option<usize>,
     /// Validate on the last N images of the test files; all where absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub validation_images: Option<usize>,
-    /// The labels to tell apart, all where absent. The logistic model takes two, the first being the positive one.
+    /// The column of labels, of a table.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub classes: Option<Vec<u8>>,
+    pub label: Option<String>,
+    /// Columns of a table that are passed over.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ignore: Vec<String>,
+    /// The part of each class's rows that is kept for the validation where the data does not say which.
+    #[serde(default = "one_fifth")]
+    pub validation_fraction: f64,
+    /// The labels to tell apart, by number or by name, all where absent. The logistic model takes two, the first being the positive one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub classes: Option<Vec<Class>>,
     /// Each feature less its mean over the training rows, divided by its standard deviation there; else pixels become -1 to 1, and numbers stay.
     #[serde(default)]
     pub standardize: bool,
@@ -300,12 +311,19 @@ fn one_gibibyte() -> u64 {
     1 << 30
 }
 
+fn one_fifth() -> f64 {
+    0.2
+}
+
 impl Default for DataConfig {
     fn default() -> Self {
         Self {
             source: auto(),
             train_images: None,
             validation_images: None,
+            label: None,
+            ignore: Vec::new(),
+            validation_fraction: one_fifth(),
             classes: None,
             standardize: false,
             resident_bytes: one_gibibyte(),

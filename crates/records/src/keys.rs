@@ -6,10 +6,13 @@ use crate::ConfigError;
 use crate::sentence::one_line;
 
 /// Every key, in the order of the README.
-pub(crate) const KEYS: [&str; 39] = [
+pub(crate) const KEYS: [&str; 42] = [
     "data.source",
     "data.train_images",
     "data.validation_images",
+    "data.label",
+    "data.ignore",
+    "data.validation_fraction",
     "data.classes",
     "data.standardize",
     "data.resident_bytes",
@@ -140,7 +143,7 @@ mod tests {
 
     #[test]
     fn the_list_of_keys_is_what_a_full_config_writes() {
-        let text = "[model]\nkind = 'softmax'\n[data]\ntrain_images = 2\nvalidation_images = 2\nclasses = [0, 1]\n[early_stopping]\npatience = 1";
+        let text = "[model]\nkind = 'softmax'\n[data]\ntrain_images = 2\nvalidation_images = 2\nlabel = 'a'\nignore = ['b']\nclasses = [0, 1]\n[early_stopping]\npatience = 1";
         // No optimizer and no schedule has every key.
         let descents = ["sgd\nmomentum=0.5", "adamw\nschedule=linear", "rmsprop\nschedule=step"];
         let mut written = Vec::new();

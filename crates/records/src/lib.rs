@@ -2,6 +2,7 @@
 //!
 //! - [`TrainConfig`]: an experiment, parsed from TOML and checked; only a checked one trains
 //! - [`EarlyStopping`]: the rule that ends a run, for who trains and for who asks afterwards when another patience had ended it
+//! - [`Class`]: what the data calls a class
 //! - [`History`]: every step's loss and every evaluation
 //! - [`Summary`]: how the run ended, in one JSON document
 //! - [`Parameters`]: what came of it, and [`Preprocessing`], what its features were made by
@@ -15,6 +16,7 @@ mod checked;
 mod checkpoints;
 mod checks;
 mod checksum;
+mod class;
 mod config;
 mod early_stopping;
 mod file;
@@ -32,6 +34,7 @@ mod update;
 pub use certificate::{Certificate, SearchEnd};
 pub use checked::TrainConfig;
 pub use checks::{GradientCheck, GradientChecks};
+pub use class::{Class, name_problem};
 pub use config::{
     ConfigError, DataConfig, DescentConfig, EarlyStoppingConfig, Generator, GradientSource, ModelConfig, ModelKind,
     ObjectiveConfig, Optimizer, OptimumConfig, Precision, Schedule, ShuffleConfig, Solver,

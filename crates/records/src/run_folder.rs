@@ -10,8 +10,8 @@ use crate::checksum::sha256;
 use crate::lock::{LOCK, Lock};
 use crate::sentence::one_line;
 use crate::{
-    History, Manifest, ModelKind, Parameters, Preprocessing, Standardization, Summary, TrainConfig, checkpoints,
-    read_whole,
+    DataKind, History, Manifest, ModelKind, Parameters, Preprocessing, Standardization, Summary, TrainConfig,
+    checkpoints, name_problem, read_whole,
 };
 
 /// What can go wrong with a run folder.
@@ -294,6 +294,15 @@ impl RunFiles {
                 "linear.weight has the shape {found:?}, but summary.json speaks of images of {height} x {width} and of {classes} classes"
             );
             return Some(("model.safetensors", problem));
+        }
+        let data = &self.summary.data;
+        let named = if data.kind == DataKind::Table { found[0] } else { 0 };
+        if data.features.len() != named {
+            let problem = format!("it names {} features, not {named}", data.features.len());
+            return Some(("summary.json", problem));
+        }
+        if let Some(problem) = data.features.iter().find_map(|name| name_problem(name)) {
+            return Some(("summary.json", format!("the name of a feature {problem}")));
         }
         let statistics = self.preprocessing.standardization();
         if statistics.is_some() != self.config.data().standardize {

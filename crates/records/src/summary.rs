@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Certificate, GradientSource, ModelKind, Precision};
+use crate::{Certificate, Class, GradientSource, ModelKind, Precision};
 
 /// How a run went: `summary.json`, and what `train --json` prints.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -85,11 +85,14 @@ pub struct DataSummary {
     pub train: usize,
     /// Validation rows, after classes were chosen.
     pub validation: usize,
-    /// Height and width of an image in pixels; the features are its rows, one after the other.
+    /// Height and width of an image in pixels; the features are its rows, one after the other. A table's row is one of 1 x d.
     pub image_size: [usize; 2],
-    /// The labels of the classes as the files number them, in the order of the model's outputs; for the logistic model the
+    /// The features' names, of a table.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub features: Vec<String>,
+    /// The classes as the data calls them, in the order of the model's outputs; for the logistic model the
     /// negative class first.
-    pub classes: Vec<u8>,
+    pub classes: Vec<Class>,
 }
 
 /// Mean cross-entropy in nats, without the penalty, and fractions classified rightly.

@@ -171,8 +171,8 @@ fn task_2abc(sources: &Sources) -> Section {
                 "Class {} against class {}: {} training and {} validation rows. Pixels are scaled to $-1 \\dots 1$, weights start at zero, and plain gradient \
                  descent takes batches of {} in the order of the file with a learning rate of {}. An epoch has {} whole batches; the rows left over are \
                  dropped. The report evaluates every {} steps, and stops after {} evaluations in a row without a lower validation loss.",
-                classes.get(1).copied().unwrap_or_default(),
-                classes.first().copied().unwrap_or_default(),
+                classes.get(1).map(ToString::to_string).unwrap_or_default(),
+                classes.first().map(ToString::to_string).unwrap_or_default(),
                 data.train,
                 data.validation,
                 descent.batch_size,

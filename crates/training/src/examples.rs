@@ -1,7 +1,7 @@
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 use chainrule_data::{Split, pixel_value};
 use chainrule_kernels::Rows;
-use chainrule_records::{DataConfig, ModelKind, Precision};
+use chainrule_records::{Class, DataConfig, ModelKind, Precision};
 
 /// Rows with their labels, resident on a device.
 #[derive(Clone, Debug)]
@@ -141,7 +141,7 @@ fn expand(pixels: &[u8], device: &Device, dtype: DType) -> Tensor<1> {
 
 /// The classes in the order of their labels, 0 first: as the config lists them, but for the logistic model, where the first
 /// is the positive one and so has the label 1.
-pub fn label_order(kind: ModelKind, data: &DataConfig) -> Option<Vec<u8>> {
+pub fn label_order(kind: ModelKind, data: &DataConfig) -> Option<Vec<Class>> {
     let mut classes = data.classes.clone()?;
     if kind == ModelKind::Logistic {
         classes.reverse();

@@ -1,0 +1,70 @@
+//! Data of either kind, images or tables, as a run asks for it.
+
+use anyhow::Result;
+use chainrule_data::{Data, Holdout, Request, TableRequest, Tables, find_tables, find_within};
+use chainrule_records::{Class, DataConfig, ModelKind, TrainConfig};
+use chainrule_training::label_order;
+
+use crate::experiment;
+use crate::run::{Machine, Rows, Source};
+
+/// What a run is trained on.
+pub(crate) enum Dataset {
+    Images(Data),
+    Tables(Tables),
+}
+
+impl Dataset {
+    /// Gets the data of a config; `tell` hears what takes time.
+    pub(crate) fn find(config: &TrainConfig, tell: &mut dyn FnMut(&str)) -> Result<Self> {
+        let asked = config.data();
+        let request = Request::from(asked.source.as_str());
+        if let Some(tables) = find_tables(&request, &table_request(config.model().kind, config))? {
+            return Ok(Self::Tables(tables));
+        }
+        let digits = experiment::digits_to_draw(config);
+        Ok(Self::Images(find_within(&request, digits, asked.resident_bytes, tell)?))
+    }
+
+    pub(crate) fn source(&self) -> Source {
+        match self {
+            Self::Images(data) => Source::new(data),
+            Self::Tables(tables) => Source::of_tables(tables),
+        }
+    }
+
+    /// The rows that a config names.
+    pub(crate) fn rows(self, config: &TrainConfig, source: &Source, machine: &Machine) -> Result<Rows> {
+        match self {
+            Self::Images(data) => Rows::new(config, &data, source, machine),
+            Self::Tables(tables) => Ok(Rows::of_tables(config, tables, source)),
+        }
+    }
+}
+
+/// How a training reads tables.
+fn table_request(kind: ModelKind, config: &TrainConfig) -> TableRequest {
+    let asked = config.data();
+    TableRequest {
+        label: asked.label.clone(),
+        ignored: asked.ignore.clone(),
+        features: None,
+        classes: label_order(kind, asked).map(|classes| names(&classes)),
+        holdout: Some(holdout(config)),
+        resident_bytes: asked.resident_bytes,
+    }
+}
+
+/// What of a single file or folder a run keeps for the validation.
+pub(crate) fn holdout(config: &TrainConfig) -> Holdout {
+    Holdout { fraction: config.data().validation_fraction, seed: config.descent().shuffle.seed }
+}
+
+pub(crate) fn names(classes: &[Class]) -> Vec<String> {
+    classes.iter().map(ToString::to_string).collect()
+}
+
+/// Whether the rows are bytes with one scale, as the fused kernels read them.
+pub(crate) fn has_bytes_of_one_scale(data: &DataConfig) -> bool {
+    !data.standardize && !Request::from(data.source.as_str()).is_table()
+}

@@ -1,0 +1,384 @@
+//! CSV: a header of names, below it numbers, and one column of labels.
+//!
+//! Fields are parted by commas and may be quoted, as RFC 4180 has it; white space around them is none of them. Rows are counted by the lines of the
+//! file, the header's being 1. What is not a number is refused and never guessed.
+
+use std::collections::BTreeMap;
+use std::io::{self, BufRead, BufReader, Read};
+
+use csv::{ByteRecord, ReaderBuilder};
+use flate2::bufread::MultiGzDecoder;
+
+use crate::checksum::Checksum;
+
+/// Which columns are read.
+#[derive(Clone, Copy, Debug)]
+pub enum Columns<'a> {
+    /// All are features but the label's and these.
+    AllBut {
+        /// The column of labels.
+        label: &'a str,
+        /// Columns that are passed over.
+        ignored: &'a [String],
+    },
+    /// These, in this order; others are passed over.
+    Named {
+        /// The features.
+        features: &'a [String],
+        /// The column of labels, where these are wanted.
+        label: Option<&'a str>,
+    },
+}
+
+/// A table in memory.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Table {
+    /// The features' names.
+    pub columns: Vec<String>,
+    /// `n * d` numbers, row by row.
+    pub values: Vec<f64>,
+    /// For each row the position of its label among the `classes`; empty where no labels were wanted.
+    pub labels: Vec<u8>,
+    /// The labels that occur: by size where all are numbers, else by their characters.
+    pub classes: Vec<String>,
+    /// For each row its line, from 2.
+    pub lines: Vec<u64>,
+    /// SHA-256 of the file, decompressed.
+    pub sha256: String,
+}
+
+/// The largest number, up to its sign.
+const LARGEST: f64 = 1e30;
+/// Labels that differ, at most.
+const MOST_CLASSES: usize = 256;
+/// Characters of a name, at most.
+const LONGEST_NAME: usize = 100;
+/// Names that an error lists.
+const MOST_LISTED: usize = 20;
+
+impl Table {
+    /// Reads a table, plain or gzipped, of up to so many bytes, decompressed.
+    ///
+    /// # Errors
+    /// What is wrong, with line and column.
+    pub fn read(reader: impl Read, columns: Columns, most_bytes: u64) -> Result<Self, String> {
+        parse(decompressed(reader)?, columns, most_bytes)
+    }
+
+    /// The names in the first line.
+    ///
+    /// # Errors
+    /// Where these are no names.
+    pub fn header(reader: impl Read, most_bytes: u64) -> Result<Vec<String>, String> {
+        let mut source = Hashed::new(decompressed(reader)?, most_bytes);
+        let mut reader = csv_reader(&mut source);
+        header(reader.byte_headers().map_err(problem)?)
+    }
+
+    /// Features of a row, d.
+    pub fn n_features(&self) -> usize {
+        self.columns.len()
+    }
+
+    /// Rows.
+    pub fn len(&self) -> usize {
+        self.lines.len()
+    }
+
+    /// Whether there is no row.
+    pub fn is_empty(&self) -> bool {
+        self.lines.is_empty()
+    }
+
+    /// The numbers of a row.
+    ///
+    /// # Panics
+    /// Where `row` is past the end.
+    pub fn row(&self, row: usize) -> &[f64] {
+        &self.values[row * self.n_features()..][..self.n_features()]
+    }
+}
+
+fn decompressed<'a>(reader: impl Read + 'a) -> Result<Box<dyn Read + 'a>, String> {
+    let mut reader = BufReader::new(reader);
+    let is_gzip = reader.fill_buf().map_err(|error| error.to_string())?.starts_with(&[0x1f, 0x8b]);
+    Ok(if is_gzip { Box::new(MultiGzDecoder::new(reader)) } else { Box::new(reader) })
+}
+
+/// Ragged rows are let through, to be told by their line.
+fn csv_reader<R: Read>(source: R) -> csv::Reader<R> {
+    ReaderBuilder::new().flexible(true).from_reader(source)
+}
+
+fn problem(error: csv::Error) -> String {
+    match error.into_kind() {
+        csv::ErrorKind::Io(error) => error.to_string(),
+        other => format!("not CSV: {other:?}"),
+    }
+}
+
+fn parse(source: impl Read, columns: Columns, most_bytes: u64) -> Result<Table, String> {
+    let mut source = Hashed::new(source, most_bytes);
+    let mut reader = csv_reader(&mut source);
+    let header = header(reader.byte_headers().map_err(problem)?)?;
+    let chosen = Chosen::new(&header, columns)?;
+    let mut rows = Rows::default();
+    let mut record = ByteRecord::new();
+    while reader.read_byte_record(&mut record).map_err(problem)? {
+        // What csv itself calls a record's line is that of the blank lines before it. Behind it is exactly one line end, and before that those in quotes.
+        let inside = record.as_slice().iter().filter(|&&byte| byte == b'\n').count() as u64;
+        let line = reader.position().line() - 1 - inside;
+        rows.add(&record, line, &header, &chosen).map_err(|problem| format!("line {line}{problem}"))?;
+    }
+    drop(reader);
+    if rows.lines.is_empty() {
+        return Err("it has no rows below its header".to_owned());
+    }
+    let names: Vec<String> = chosen.features.iter().map(|&column| header[column].clone()).collect();
+    if let (Columns::AllBut { .. }, Some(j)) = (columns, rows.constant(names.len())) {
+        let (name, value) = (&names[j], rows.values[j]);
+        return Err(format!(
+            "column {name:?} is {value} in every row, so that it tells no class from another; leave it out with data.ignore = [{name:?}]"
+        ));
+    }
+    let (labels, classes) = rows.in_order();
+    Ok(Table {
+        columns: names,
+        values: rows.values,
+        labels,
+        classes,
+        lines: rows.lines,
+        sha256: source.checksum.finish(),
+    })
+}
+
+/// The names in the first line.
+fn header(record: &ByteRecord) -> Result<Vec<String>, String> {
+    let mut header: Vec<String> = Vec::new();
+    for (i, name) in record.iter().enumerate() {
+        let column = i + 1;
+        let name = std::str::from_utf8(name.trim_ascii())
+            .map_err(|_| format!("line 1: the name of column {column} is not UTF-8"))?;
+        if let Some(problem) = name_problem(name) {
+            let hint = if name.is_empty() { "; pandas writes a column without a name unless index=False" } else { "" };
+            return Err(format!("line 1: the name of column {column} {problem}{hint}"));
+        }
+        header.push(name.to_owned());
+    }
+    if header.is_empty() {
+        return Err("it is empty; expected a header row of names".to_owned());
+    }
+    if let [only] = &header[..]
+        && let Some(other) = only.chars().find(|&c| c == ';' || c == '\t')
+    {
+        return Err(format!("line 1: its columns seem to be parted by {other:?}; expected commas"));
+    }
+    if header.iter().all(|name| name.parse::<f64>().is_ok()) {
+        return Err("line 1: it has only numbers; expected a header row of names".to_owned());
+    }
+    let mut sorted: Vec<&String> = header.iter().collect();
+    sorted.sort();
+    match sorted.windows(2).find(|pair| pair[0] == pair[1]) {
+        Some(pair) => Err(format!("line 1: two columns are named {:?}", pair[0])),
+        None => Ok(header),
+    }
+}
+
+/// Why this can be no name.
+pub(crate) fn name_problem(name: &str) -> Option<&'static str> {
+    match name {
+        "" => Some("is empty"),
+        name if name.chars().count() > LONGEST_NAME => Some("has more than 100 characters"),
+        name if name.chars().any(char::is_control) => Some("has a control character in it"),
+        _ => None,
+    }
+}
+
+/// A few names, for an error.
+pub(crate) fn listed(names: &[String]) -> String {
+    let more =
+        if names.len() > MOST_LISTED { format!(" and {} more", names.len() - MOST_LISTED) } else { String::new() };
+    names.iter().take(MOST_LISTED).map(String::as_str).collect::<Vec<_>>().join(", ") + &more
+}
+
+/// Places of columns in a record.
+struct Chosen {
+    features: Vec<usize>,
+    label: Option<usize>,
+}
+
+impl Chosen {
+    fn new(header: &[String], columns: Columns) -> Result<Self, String> {
+        let place = |name: &str| header.iter().position(|column| column == name);
+        let known = || format!("its columns are {}", listed(header));
+        let label_place =
+            |label: &str| place(label).ok_or_else(|| format!("no column {label:?} of labels; {}", known()));
+        match columns {
+            Columns::AllBut { label, ignored } => {
+                let label = label_place(label)?;
+                if let Some(stranger) = ignored.iter().find(|name| place(name).is_none()) {
+                    return Err(format!("no column {stranger:?}, which data.ignore leaves out; {}", known()));
+                }
+                let features: Vec<usize> =
+                    (0..header.len()).filter(|&i| i != label && !ignored.contains(&header[i])).collect();
+                if features.is_empty() {
+                    return Err(format!("no column is left to learn from; {}", known()));
+                }
+                Ok(Self { features, label: Some(label) })
+            }
+            Columns::Named { features, label } => {
+                let places: BTreeMap<&str, usize> =
+                    header.iter().enumerate().map(|(i, name)| (name.as_str(), i)).collect();
+                let missing: Vec<String> =
+                    features.iter().filter(|name| !places.contains_key(name.as_str())).cloned().collect();
+                if !missing.is_empty() {
+                    return Err(format!("no column {}, from which the model learnt; {}", listed(&missing), known()));
+                }
+                let features = features.iter().map(|name| places[name.as_str()]).collect();
+                Ok(Self { features, label: label.map(label_place).transpose()? })
+            }
+        }
+    }
+}
+
+/// What was read so far.
+#[derive(Default)]
+struct Rows {
+    values: Vec<f64>,
+    /// In the order of their first rows.
+    labels: Vec<u8>,
+    classes: BTreeMap<String, u8>,
+    lines: Vec<u64>,
+}
+
+impl Rows {
+    fn add(&mut self, record: &ByteRecord, line: u64, header: &[String], chosen: &Chosen) -> Result<(), String> {
+        if record.len() != header.len() {
+            return Err(format!(": {} fields, and the header has {}", record.len(), header.len()));
+        }
+        for &column in &chosen.features {
+            let value = number(record[column].trim_ascii())
+                .map_err(|problem| format!(", column {:?}: {problem}", header[column]))?;
+            self.values.push(value);
+        }
+        if let Some(column) = chosen.label {
+            let wrong = |problem: &str| format!(", column {:?}: the label {problem}", header[column]);
+            let label = std::str::from_utf8(record[column].trim_ascii()).map_err(|_| wrong("is not UTF-8"))?;
+            if let Some(problem) = name_problem(label) {
+                return Err(wrong(problem));
+            }
+            let found = self.classes.len();
+            let position = match self.classes.get(label) {
+                Some(&position) => position,
+                None if found == MOST_CLASSES => {
+                    return Err(format!(
+                        ", column {:?}: this is the {}th different label, and at most {MOST_CLASSES} classes are told apart; \
+                         is it the right column (data.label)?",
+                        header[column],
+                        found + 1
+                    ));
+                }
+                None => {
+                    self.classes.insert(label.to_owned(), found as u8);
+                    found as u8
+                }
+            };
+            self.labels.push(position);
+        }
+        self.lines.push(line);
+        Ok(())
+    }
+
+    /// The first of d features that is the same in all rows, of which there is more than one.
+    fn constant(&self, d: usize) -> Option<usize> {
+        let is_constant = |&j: &usize| self.values.chunks_exact(d).all(|row| row[j] == self.values[j]);
+        (0..d).filter(|_| self.lines.len() > 1).find(is_constant)
+    }
+
+    /// The labels as positions among the classes, by size where all are numbers, else by their characters.
+    fn in_order(&self) -> (Vec<u8>, Vec<String>) {
+        let mut classes: Vec<(&String, u8)> = self.classes.iter().map(|(name, &first)| (name, first)).collect();
+        let sizes: Option<Vec<f64>> = classes.iter().map(|(name, _)| number(name.as_bytes()).ok()).collect();
+        if let Some(sizes) = sizes {
+            let mut by_size: Vec<usize> = (0..sizes.len()).collect();
+            by_size.sort_by(|&i, &j| sizes[i].total_cmp(&sizes[j]));
+            classes = by_size.into_iter().map(|i| classes[i]).collect();
+        }
+        let mut position = [0; MOST_CLASSES];
+        for (i, (_, first)) in (0..=u8::MAX).zip(&classes) {
+            position[usize::from(*first)] = i;
+        }
+        let labels = self.labels.iter().map(|&first| position[usize::from(first)]).collect();
+        (labels, classes.into_iter().map(|(name, _)| name.clone()).collect())
+    }
+}
+
+fn number(field: &[u8]) -> Result<f64, String> {
+    let way_out = "fill it in, leave out the row, or the column (data.ignore)";
+    if field.is_empty() {
+        return Err(format!("a value is missing; {way_out}"));
+    }
+    let text = std::str::from_utf8(field).map_err(|_| "not UTF-8".to_owned())?;
+    match text.parse::<f64>() {
+        Ok(number) if number.is_finite() && number.abs() <= LARGEST => Ok(number),
+        Ok(number) if number.is_finite() => Err(format!("{number:e} is larger than {LARGEST:e}")),
+        _ => {
+            let shown: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(40).collect();
+            Err(format!("{shown:?} is no number; {way_out}"))
+        }
+    }
+}
+
+/// A reader whose bytes are summed up and may only be so many. It gives one `\n` for each line end, of whichever kind, and one behind the last line.
+struct Hashed<R> {
+    source: R,
+    checksum: Checksum,
+    left: u64,
+    most: u64,
+    after_return: bool,
+    ends_line: bool,
+}
+
+impl<R> Hashed<R> {
+    fn new(source: R, most: u64) -> Self {
+        Self { source, checksum: Checksum::default(), left: most, most, after_return: false, ends_line: true }
+    }
+}
+
+impl<R: Read> Read for Hashed<R> {
+    fn read(&mut self, room: &mut [u8]) -> io::Result<usize> {
+        loop {
+            let count = self.source.read(room)?;
+            let Some(first) = room.first_mut() else { return Ok(0) };
+            if count == 0 {
+                if self.ends_line {
+                    return Ok(0);
+                }
+                *first = b'\n';
+                self.ends_line = true;
+                return Ok(1);
+            }
+            self.left = self.left.checked_sub(count as u64).ok_or_else(|| {
+                let most = self.most;
+                io::Error::other(format!(
+                    "it has more than the {most} bytes that data.resident_bytes takes into memory"
+                ))
+            })?;
+            self.checksum.update(&room[..count]);
+            let mut kept = 0;
+            for i in 0..count {
+                let byte = room[i];
+                let is_second = self.after_return && byte == b'\n';
+                self.after_return = byte == b'\r';
+                if !is_second {
+                    room[kept] = if self.after_return { b'\n' } else { byte };
+                    kept += 1;
+                }
+            }
+            if kept > 0 {
+                self.ends_line = room[kept - 1] == b'\n';
+                return Ok(kept);
+            }
+        }
+    }
+}

@@ -1,0 +1,108 @@
+use std::fmt::{self, Display, Formatter};
+use std::str::FromStr;
+
+use serde::de::{Error, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
+
+/// What the data calls a class: IDX files number them, tables and folders name them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub enum Class {
+    /// A label of an IDX file.
+    Number(u8),
+    /// A name, of one line.
+    Name(String),
+}
+
+/// Characters of a class's name, at most.
+const LONGEST_NAME: usize = 100;
+
+/// Why this cannot be a class's or a column's name, for people to read.
+pub fn name_problem(name: &str) -> Option<&'static str> {
+    if name.is_empty() {
+        Some("is empty")
+    } else if name.chars().count() > LONGEST_NAME {
+        Some("has more than 100 characters")
+    } else if name.chars().any(char::is_control) {
+        Some("has a control character in it")
+    } else {
+        None
+    }
+}
+
+impl Class {
+    /// The label, where it is a number.
+    pub fn number(&self) -> Option<u8> {
+        match self {
+            Self::Number(number) => Some(*number),
+            Self::Name(_) => None,
+        }
+    }
+
+    /// Whether a person means this class by `text`.
+    pub fn is_called(&self, text: &str) -> bool {
+        self.to_string() == text
+    }
+}
+
+impl From<u8> for Class {
+    fn from(number: u8) -> Self {
+        Self::Number(number)
+    }
+}
+
+impl FromStr for Class {
+    type Err = String;
+
+    /// A number from 0 to 255, else a name.
+    fn from_str(text: &str) -> Result<Self, String> {
+        match (text.parse(), name_problem(text)) {
+            (Ok(number), _) => Ok(Self::Number(number)),
+            (Err(_), None) => Ok(Self::Name(text.to_owned())),
+            (Err(_), Some(problem)) => Err(format!("the name of a class {problem}")),
+        }
+    }
+}
+
+impl Display for Class {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Number(number) => number.fmt(f),
+            Self::Name(name) => f.pad(name),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Class {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(ClassVisitor)
+    }
+}
+
+struct ClassVisitor;
+
+impl Visitor<'_> for ClassVisitor {
+    type Value = Class;
+
+    fn expecting(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.write_str("a label from 0 to 255, or a name in quotes")
+    }
+
+    fn visit_u64<E: Error>(self, number: u64) -> Result<Class, E> {
+        let label =
+            u8::try_from(number).map_err(|_| E::invalid_value(serde::de::Unexpected::Unsigned(number), &self))?;
+        Ok(Class::Number(label))
+    }
+
+    fn visit_i64<E: Error>(self, number: i64) -> Result<Class, E> {
+        let label = u8::try_from(number).map_err(|_| E::invalid_value(serde::de::Unexpected::Signed(number), &self))?;
+        Ok(Class::Number(label))
+    }
+
+    fn visit_str<E: Error>(self, name: &str) -> Result<Class, E> {
+        match name_problem(name) {
+            None => Ok(Class::Name(name.to_owned())),
+            Some(problem) => Err(E::custom(format!("the name of a class {problem}"))),
+        }
+    }
+}

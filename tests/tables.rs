@@ -1,0 +1,411 @@
+//! CSV files: read, trained on, asked about.
+
+use std::io::Write;
+use std::path::Path;
+
+use chainrule_data::table::{Columns, Table};
+use chainrule_data::{Holdout, sha256};
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use serde_json::{Value, json};
+
+use crate::command::{call, code, files_below, folder, text};
+use crate::standardize::{matrix, scikit_learn};
+use crate::support::{assert_close, cpu};
+
+const FEATURES: [&str; 5] = ["length", "altitude (m)", "width", "year", "always"];
+
+/// The made-up table that scikit-learn saw, its label in the middle, so many of its features.
+fn flowers(rows: impl Iterator<Item = usize>, features: usize) -> String {
+    let table = scikit_learn();
+    let (values, labels) = (matrix(&table["rows"]), &table["labels"]);
+    let names = FEATURES[..features].iter().map(ToString::to_string);
+    let mut lines = vec![with_label(names.collect(), "species")];
+    for row in rows {
+        let species = table["classes"][labels[row].as_u64().unwrap() as usize].as_str().unwrap();
+        let numbers = values[row][..features].iter().map(ToString::to_string);
+        // Which has a comma, once.
+        lines.push(with_label(numbers.collect(), &format!("\"{species}\"")));
+    }
+    lines.join("\n") + "\n"
+}
+
+fn with_label(mut fields: Vec<String>, label: &str) -> String {
+    fields.insert(2, label.to_owned());
+    fields.join(",")
+}
+
+fn write(folder: &Path, name: &str, content: impl AsRef<[u8]>) {
+    let path = folder.join(name);
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    std::fs::write(path, content).unwrap();
+}
+
+const MODEL: [&str; 4] = ["train", "configs/softmax.toml", "--set", "descent.batch_size=16"];
+const ON_FLOWERS: [&str; 4] = ["--data", "flowers.csv", "--set", "data.label=species"];
+
+fn train(folder: &Path, more: &[&str]) -> Value {
+    let output = call(folder, &[&MODEL[..], &["--backend", cpu(), "--json", "--quiet", "--out", "run"], more].concat());
+    assert_eq!(code(&output), Some(0), "{}", text(&output.stderr));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+fn ask(folder: &Path, arguments: &[&str]) -> Value {
+    let output = call(folder, &[arguments, &["--json", "--quiet"]].concat());
+    assert_eq!((code(&output), text(&output.stderr).as_str()), (Some(0), ""), "{arguments:?}");
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+/// Exit code 2, one line that says these, no file written.
+fn refuses(folder: &Path, arguments: &[&str], expected: &[&str]) {
+    let before = files_below(folder);
+    let output = call(folder, arguments);
+    let error = text(&output.stderr);
+    assert_eq!((code(&output), error.lines().count()), (Some(2), 1), "{arguments:?}: {error}");
+    for expected in expected {
+        assert!(error.contains(expected), "{error:?} does not say {expected:?}");
+    }
+    assert_eq!(files_below(folder), before);
+}
+
+#[test]
+fn a_csv_file_is_trained_on_evaluated_and_asked_about() {
+    let folder = folder();
+    write(folder.path(), "flowers.csv", flowers(0..120, 4));
+    let more = ["--set", "data.standardize=true", "--set", "descent.learning_rate=0.5"];
+    let summary = train(folder.path(), &[&ON_FLOWERS[..], &more].concat());
+    let data = &summary["data"];
+    assert_eq!((&data["train"], &data["validation"], &data["kind"]), (&json!(96), &json!(24), &json!("table")));
+    assert_eq!(data["classes"], json!(["iris", "lily, white", "rose"]));
+    assert_eq!(data["features"], json!(["length", "altitude (m)", "width", "year"]));
+    assert!(summary["final"]["validation_accuracy"].as_f64().unwrap() > 0.85, "{summary}");
+
+    // Its own rows, held out as they were.
+    for (split, loss) in [("train", "train_loss"), ("validation", "validation_loss")] {
+        let found = ask(folder.path(), &["evaluate", "run", "--split", split]);
+        let expected = summary["final"][loss].as_f64().unwrap();
+        assert!((found["loss"].as_f64().unwrap() / expected - 1.0).abs() < 1e-5, "{found}");
+        assert_eq!((&found["data"]["is_the_runs_own"], &found["classes"]), (&json!(true), &data["classes"]));
+    }
+    // Other columns between, in another order, and all of the rows.
+    let shuffled = flowers(0..120, 4).lines().enumerate().fold(String::new(), |text, (i, line)| {
+        // The label's comma is quoted: it is the third of the fields.
+        let (front, year) = line.rsplit_once(',').unwrap();
+        let note = if i == 0 { "note".to_owned() } else { format!("no {i}") };
+        text + &format!("{year},{note},{front}\n")
+    });
+    write(folder.path(), "other.csv", &shuffled);
+    let whole = ask(folder.path(), &["evaluate", "run", "--data", "flowers.csv"]);
+    let found = ask(folder.path(), &["evaluate", "run", "--data", "other.csv"]);
+    assert_eq!((&found["rows"], &found["loss"]), (&json!(120), &whole["loss"]));
+    assert_eq!((&found["data"]["split"], &found["data"]["is_the_runs_own"]), (&json!("all"), &json!(false)));
+    let wrong = found["most_confidently_wrong"].as_array().unwrap();
+    let lines = found["most_confidently_wrong_lines"].as_array().unwrap();
+    assert!(
+        !wrong.is_empty()
+            && wrong
+                .iter()
+                .zip(lines)
+                .all(|(wrong, line)| wrong["row"].as_u64().unwrap() + 2 == line.as_u64().unwrap())
+    );
+
+    // Predictions of the same rows come to the same count, whether the label is there or not.
+    let answer = ask(folder.path(), &["predict", "run", "other.csv"]);
+    let predictions = answer["predictions"].as_array().unwrap();
+    let table = scikit_learn();
+    let is_right =
+        |row: usize| predictions[row]["class"] == table["classes"][table["labels"][row].as_u64().unwrap() as usize];
+    assert_eq!((0..120).filter(|&row| is_right(row)).count() as u64, found["right"].as_u64().unwrap());
+    let unlabelled: String = shuffled
+        .lines()
+        .map(|line| {
+            let (front, _) = line.rsplit_once(',').unwrap();
+            let parts: Vec<&str> = front.splitn(5, ',').collect();
+            format!("{},{},{},{}\n", parts[0], parts[2], parts[3], line.rsplit_once(',').unwrap().1)
+        })
+        .collect();
+    write(folder.path(), "unlabelled.csv", unlabelled);
+    let without = ask(folder.path(), &["predict", "run", "unlabelled.csv"]);
+    assert_eq!(without["predictions"][7]["probabilities"], answer["predictions"][7]["probabilities"]);
+    assert_eq!((&without["predictions"][7]["number"], predictions.len()), (&json!(7), 120));
+}
+
+#[test]
+fn inspect_lists_weights_by_feature_and_the_largest_first() {
+    let folder = folder();
+    write(folder.path(), "flowers.csv", flowers(0..120, 4));
+    train(folder.path(), &[&ON_FLOWERS[..], &["--set", "data.standardize=true"]].concat());
+    let found = ask(folder.path(), &["inspect", "run"]);
+    let features = found["features"].as_array().unwrap();
+    let largest = |feature: &Value| {
+        feature["weights"].as_array().unwrap().iter().fold(0.0, |m: f64, w| m.max(w.as_f64().unwrap().abs()))
+    };
+    assert!(features.len() == 4 && features.is_sorted_by(|a, b| largest(a) > largest(b)), "{features:?}");
+    let year = features.iter().find(|feature| feature["name"] == "year").unwrap();
+    assert!((year["mean_and_scale"][0].as_f64().unwrap() - 2000.17).abs() < 0.05, "{year}");
+    let shown = text(&call(folder.path(), &["inspect", "run"]).stdout);
+    let order: Vec<usize> =
+        features.iter().map(|feature| shown.find(feature["name"].as_str().unwrap()).unwrap()).collect();
+    assert!(order.is_sorted() && shown.contains("lily, white"), "{shown}");
+    refuses(
+        folder.path(),
+        &["inspect", "run", "--image", "flowers.csv"],
+        &["--image: the model was trained on a table"],
+    );
+    refuses(
+        folder.path(),
+        &["evaluate", "run", "--wrong", "wrong.png"],
+        &["--wrong: the model was trained on a table"],
+    );
+}
+
+/// On the very rows that scikit-learn had, standardised by their own statistics, the minimum is its.
+#[test]
+fn the_minimum_on_a_standardised_table_is_scikit_learns() {
+    let folder = folder();
+    let table = flowers(0..120, 4);
+    write(folder.path(), "flowers/train.csv", &table);
+    write(folder.path(), "flowers/validation.csv", &table);
+    let arguments = [
+        "train",
+        "configs/softmax-optimum.toml",
+        "--backend",
+        cpu(),
+        "--data",
+        "flowers",
+        "--set",
+        "data.label=species",
+        "--set",
+        "data.standardize=true",
+        "--set",
+        "objective.l2=0.01",
+        "--set",
+        "objective.penalize_bias=false",
+        "--set",
+        "optimum.tolerance=1e-12",
+        "--precision",
+        "f64",
+        "--out",
+        "run",
+        "--json",
+        "--quiet",
+    ];
+    let output = call(folder.path(), &arguments);
+    assert_eq!(code(&output), Some(0), "{}", text(&output.stderr));
+    let expected = scikit_learn();
+    let answer = ask(folder.path(), &["predict", "run", "flowers/train.csv"]);
+    for (row, expected) in matrix(&expected["probabilities"]).iter().enumerate() {
+        let found: Vec<f64> = serde_json::from_value(answer["predictions"][row]["probabilities"].clone()).unwrap();
+        assert_close(&found, expected, 1e-5, "probabilities");
+    }
+    let features = ask(folder.path(), &["inspect", "run"])["features"].clone();
+    for (j, weights) in matrix(&expected["weight"])[..4].iter().enumerate() {
+        let found = features.as_array().unwrap().iter().find(|feature| feature["name"] == FEATURES[j]).unwrap();
+        // Biases are shared out otherwise, and weights are not: each feature's sum to 0.
+        assert_close(
+            &serde_json::from_value::<Vec<f64>>(found["weights"].clone()).unwrap(),
+            weights,
+            1e-5,
+            FEATURES[j],
+        );
+    }
+}
+
+#[test]
+fn raw_numbers_of_any_size_have_a_certified_minimum() {
+    let folder = folder();
+    write(folder.path(), "flowers.csv", flowers(0..120, 4));
+    let arguments = [
+        &["train", "configs/softmax-optimum.toml", "--backend", cpu(), "--precision", "f64", "--json", "--quiet"][..],
+        &ON_FLOWERS,
+        &["--set", "objective.l2=1"],
+    ]
+    .concat();
+    let output = call(folder.path(), &arguments);
+    let summary: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(code(&output), Some(0), "{}", text(&output.stderr));
+    assert!(summary["certificate"]["bound"].as_f64().unwrap() <= summary["certificate"]["tolerance"].as_f64().unwrap());
+}
+
+/// The logistic model, classes by name, both precisions, autodiff: each ends with what evaluate finds.
+#[test]
+fn every_gradient_and_model_trains_on_a_table() {
+    let folder = folder();
+    write(folder.path(), "flowers.csv", flowers(0..120, 4));
+    let two = ["--set", "data.classes=[\"rose\", \"iris\"]"];
+    for more in [
+        &["--precision", "f64", "--gradient", "autodiff"][..],
+        &["--precision", "f32", "--gradient", "closed-form"],
+        &["--precision", "f64", "--set", "model.kind=logistic", two[0], two[1]],
+        &["--precision", "f32", two[0], two[1]],
+    ] {
+        let more = [&ON_FLOWERS[..], more, &["--set", "data.standardize=true", "--force"]].concat();
+        let summary = train(folder.path(), &more);
+        let found = ask(folder.path(), &["evaluate", "run"]);
+        let expected = summary["final"]["validation_loss"].as_f64().unwrap();
+        assert!((found["loss"].as_f64().unwrap() / expected - 1.0).abs() < 1e-5, "{more:?}: {found}");
+        if more.contains(&two[1]) {
+            let is_logistic = more.contains(&"model.kind=logistic");
+            let order = if is_logistic { json!(["iris", "rose"]) } else { json!(["rose", "iris"]) };
+            assert_eq!((&summary["data"]["classes"], &found["data"]["left_out"]), (&order, &json!(0)));
+        }
+    }
+    refuses(
+        folder.path(),
+        &[&MODEL[..], &ON_FLOWERS, &["--gradient", "fused"]].concat(),
+        &["descent.gradient", "is a table", "closed-form"],
+    );
+}
+
+#[test]
+fn an_interrupted_run_goes_on_to_the_same_bytes_and_other_data_is_refused() {
+    let folder = folder();
+    write(folder.path(), "flowers.csv", flowers(0..120, 4));
+    let more = [&ON_FLOWERS[..], &["--set", "data.standardize=true"]].concat();
+    train(folder.path(), &[&more[..], &["--checkpoint-every", "7"]].concat());
+    let model = |name: &str| std::fs::read(folder.path().join(name).join("model.safetensors")).unwrap();
+    let whole = model("run");
+    // Killed after the last checkpoint: the summary is not there yet.
+    for name in ["summary.json", "model.safetensors", "history.json"] {
+        std::fs::remove_file(folder.path().join("run").join(name)).unwrap();
+    }
+    write(folder.path(), "flowers.csv", flowers(1..120, 4));
+    refuses(folder.path(), &["train", "--resume", "run", "--quiet"], &["flowers.csv with SHA-256"]);
+    write(folder.path(), "flowers.csv", flowers(0..120, 4));
+    let output = call(folder.path(), &["train", "--resume", "run"]);
+    assert!(text(&output.stderr).contains("going on from step"), "{}", text(&output.stderr));
+    assert!(model("run") == whole);
+}
+
+#[test]
+fn without_a_label_the_columns_are_listed() {
+    let folder = folder();
+    write(folder.path(), "flowers.csv", flowers(0..9, 4));
+    let arguments = [&MODEL[..], &["--data", "flowers.csv"]].concat();
+    refuses(folder.path(), &arguments, &["--set data.label=NAME", "length, altitude (m), species, width, year"]);
+    let arguments = [&MODEL[..], &["--data", "flowers.csv", "--set", "data.label=kind"]].concat();
+    refuses(folder.path(), &arguments, &["flowers.csv: no column \"kind\"", "length, altitude (m), species"]);
+}
+
+fn read(content: impl AsRef<[u8]>) -> Result<Table, String> {
+    Table::read(content.as_ref(), Columns::AllBut { label: "y", ignored: &["id".to_owned()] }, 1 << 20)
+}
+
+#[test]
+fn what_cannot_be_learnt_from_is_told_by_line_and_column() {
+    for (content, expected) in [
+        ("", "it is empty"),
+        ("\n\n", "it is empty"),
+        ("a,id,y\n", "no rows below its header"),
+        ("a,id,y\n1,7,u\n2,7,v\n,7,u\n", "line 4, column \"a\": a value is missing"),
+        ("a,id,y\n1,7,u\nNA,7,v\n", "line 3, column \"a\": \"NA\" is no number"),
+        ("a,id,y\n1,7,u\nnan,7,v\n", "line 3, column \"a\": \"nan\" is no number"),
+        ("a,id,y\n1,7,u\n-inf,7,v\n", "\"-inf\" is no number"),
+        ("a,id,y\n1,7,u\n1e31,7,v\n", "line 3, column \"a\": 1e31 is larger than 1e30"),
+        ("a,id,y\n1,7,u\n1e999,7,v\n", "\"1e999\" is no number"),
+        ("a,id,y\n1,7,u\n\"1,5\",7,v\n", "line 3, column \"a\": \"1,5\" is no number"),
+        ("a,id,y\n1,7,u\n2,v\n", "line 3: 2 fields, and the header has 3"),
+        ("a,id,y\n1,7,u\n2,7,v,\n", "line 3: 4 fields, and the header has 3"),
+        ("a,id,y\r\n1,7,u\r\n\r\n2,v\r\n", "line 4: 2 fields"),
+        ("a,id,y\n1,7,u\n2,7,\n", "line 3, column \"y\": the label is empty"),
+        ("a,a,id,y\n1,2,3,u\n", "line 1: two columns are named \"a\""),
+        (",a,id,y\n0,1,2,u\n", "line 1: the name of column 1 is empty; pandas"),
+        ("a;id;y\n1;2;u\n", "line 1: its columns seem to be parted by ';'"),
+        ("1,2,3\n1,2,3\n", "line 1: it has only numbers"),
+        ("a,b,id,y\n1,5,7,u\n2,5,8,v\n", "column \"b\" is 5 in every row"),
+        ("id,y\n7,u\n8,v\n", "no column is left to learn from"),
+        ("a,y\n7,u\n8,v\n", "no column \"id\", which data.ignore leaves out"),
+        ("a,id,y\n1,7,\"u\u{7}\"\n", "line 2, column \"y\": the label has a control character"),
+    ] {
+        let problem = read(content).map(|table| format!("{table:?}")).unwrap_err();
+        assert!(problem.contains(expected) && problem.lines().count() == 1, "{content:?}: {problem:?}");
+    }
+    let many: String = (0..300).map(|i| format!("{i},0,{i}\n")).collect();
+    let problem = read(format!("a,id,y\n{many}")).unwrap_err();
+    assert!(problem.starts_with("line 258, column \"y\": this is the 257th different label"), "{problem}");
+    let problem = Table::read(&b"a,y\n1,u\n2,v\n"[..], Columns::AllBut { label: "y", ignored: &[] }, 11).unwrap_err();
+    assert!(problem.contains("more than the 11 bytes"), "{problem}");
+}
+
+#[test]
+fn labels_and_classes_that_cannot_be_split_are_refused() {
+    let folder = folder();
+    let on = |source: &'static str| [&MODEL[..], &["--data", source, "--set", "data.label=y"]].concat();
+    write(folder.path(), "one.csv", "a,y\n1,u\n2,u\n");
+    refuses(folder.path(), &on("one.csv"), &["one.csv: the label is \"u\" in every row"]);
+    write(folder.path(), "single.csv", "a,y\n1,u\n2,v\n3,u\n");
+    refuses(folder.path(), &on("single.csv"), &["single.csv: line 3: the only row of the label \"v\""]);
+    write(folder.path(), "two/train.csv", "a,y\n1,u\n2,v\n");
+    refuses(folder.path(), &on("two"), &["two: no validation.csv or test.csv here"]);
+    write(folder.path(), "two/test.csv", "y,a\nu,1\nw,2\n");
+    refuses(folder.path(), &on("two"), &["test.csv: line 3: the label \"w\" occurs in no row of two"]);
+    let named = [&on("two")[..], &["--set", "data.classes=[\"u\", \"w\"]"]].concat();
+    refuses(folder.path(), &named, &["no row of class w among the 1 training rows"]);
+    refuses(folder.path(), &["data", "--data", "missing.csv"], &["missing.csv"]);
+}
+
+#[test]
+fn a_missing_column_and_other_data_are_told_by_evaluate_and_predict() {
+    let folder = folder();
+    write(folder.path(), "flowers.csv", flowers(0..120, 4));
+    train(folder.path(), &ON_FLOWERS);
+    write(folder.path(), "short.csv", "species,year\nrose,2000\n");
+    refuses(
+        folder.path(),
+        &["evaluate", "run", "--data", "short.csv"],
+        &["no column length, altitude (m), width, from which"],
+    );
+    refuses(folder.path(), &["predict", "run", "short.csv"], &["short.csv: no column length"]);
+    refuses(folder.path(), &["evaluate", "run", "--data", "embedded"], &["the model was trained on a table"]);
+    write(folder.path(), "new.csv", flowers(0..5, 4).replace("iris", "tulip"));
+    let output = call(folder.path(), &["evaluate", "run", "--data", "new.csv"]);
+    assert!(text(&output.stderr).contains("rows of other classes than the model's are left out"), "{output:?}");
+}
+
+#[test]
+fn names_and_numbers_are_read_as_they_are_meant() {
+    let plain = "\u{feff}id, a ,y\r\n0, 1e3 ,10\r\n1,-.5,9\r\n\r\n2,+7,10\r\n";
+    let table = read(plain).unwrap();
+    assert_eq!((table.columns, table.values), (vec!["a".to_owned()], vec![1000.0, -0.5, 7.0]));
+    // Labels that are numbers are in the order of their sizes.
+    assert_eq!(
+        (table.classes, table.labels, table.lines),
+        (vec!["9".to_owned(), "10".to_owned()], vec![1, 0, 1], vec![2, 3, 5])
+    );
+    assert_eq!(table.sha256, sha256([plain.as_bytes()]));
+    let mut gzip = GzEncoder::new(Vec::new(), Compression::default());
+    gzip.write_all(plain.as_bytes()).unwrap();
+    assert_eq!(read(gzip.finish().unwrap()), read(plain));
+    let texts = read("id,a,y\n0,1,b\n1,2,a\n2,3,10\n").unwrap();
+    assert_eq!((texts.classes, texts.labels), (vec!["10".to_owned(), "a".to_owned(), "b".to_owned()], vec![2, 1, 0]));
+    // A quoted line break is none between rows.
+    assert_eq!(read("a,id,y\n1,0,\"u\"\n2,\"x\ny\",v\n3,4,u\n").unwrap().lines, [2, 3, 5]);
+}
+
+#[test]
+fn each_class_is_held_out_in_proportion_and_by_the_seed_alone() {
+    let labels: Vec<u8> = (0..200)
+        .map(|row| {
+            if row < 150 {
+                3
+            } else if row < 197 {
+                0
+            } else {
+                9
+            }
+        })
+        .collect();
+    let holdout = |fraction: f64, seed: u64| Holdout { fraction, seed }.split(&labels).unwrap();
+    let [train, validation] = holdout(0.2, 0);
+    let count = |rows: &[usize]| [3, 0, 9].map(|class| rows.iter().filter(|&&row| labels[row] == class).count());
+    assert_eq!((count(&validation), count(&train)), ([30, 9, 1], [120, 38, 2]));
+    assert!(train.is_sorted() && validation.is_sorted());
+    let mut all = [train.clone(), validation.clone()].concat();
+    all.sort_unstable();
+    assert_eq!(all, (0..200).collect::<Vec<_>>());
+    assert_eq!(holdout(0.2, 0), [train, validation.clone()]);
+    assert_ne!(holdout(0.2, 1)[1], validation);
+    // A row at least on either side, however small the fraction.
+    assert_eq!((count(&holdout(0.001, 0)[1]), count(&holdout(0.999, 0)[0])), ([1, 1, 1], [1, 1, 1]));
+    assert_eq!(Holdout { fraction: 0.2, seed: 0 }.split(&[1, 1, 2]), Err(2));
+}
