@@ -148,6 +148,11 @@ fn mutated_pictures_become_images_of_the_right_size_or_are_refused() {
 }
 
 #[test]
+fn mutated_tables_have_a_number_in_every_place_or_are_refused_in_a_sentence() {
+    survives(formats::format("table"), 4000);
+}
+
+#[test]
 fn mutated_configs_are_read_and_written_alike_or_refused_in_a_sentence() {
     survives(formats::format("config"), 2000);
 }

@@ -19,6 +19,7 @@
 //! - `training`: the trainer, on small data
 //! - `descent`: optimizers by their papers, schedules by their formulas, and the weights of classes
 //! - `optimum`: the minimum of J and its certificate, and scikit-learn's coefficients
+//! - `image_folders`: pictures by class, and IDX files of other sizes than MNIST's
 //! - `tables`: CSV files, read, trained on and asked about
 //! - `protocol`: the report's numbers on MNIST
 //! - `backends`: every backend of the build against every other
@@ -58,6 +59,7 @@ mod files;
 mod gradcheck;
 mod gradients;
 mod hostile;
+mod image_folders;
 mod inspect;
 mod kernels;
 mod losses;

@@ -287,6 +287,21 @@ fn without_a_label_the_columns_are_listed() {
     refuses(folder.path(), &arguments, &["flowers.csv: no column \"kind\"", "length, altitude (m), species"]);
 }
 
+#[test]
+fn what_is_in_a_table_is_shown_before_anyone_chooses_its_label() {
+    let folder = folder();
+    write(folder.path(), "flowers.csv", flowers(0..120, 2).replace("\n5", "\n ,1,rose\n5"));
+    let found = ask(folder.path(), &["data", "--data", "flowers.csv"]);
+    let (table, columns) = (&found["tables"][0], &found["tables"][0]["columns"]);
+    let rows = table["rows"].as_u64().unwrap();
+    let count = |column: usize| ["numbers", "missing", "texts"].map(|key| columns[column][key].as_u64().unwrap());
+    assert!(rows > 130 && count(0) == [120, rows - 120, 0] && count(1) == [rows, 0, 0], "{found}");
+    assert_eq!((count(2), &columns[2]["name"]), ([0, 0, rows], &json!("species")));
+    assert_eq!((&columns[2]["different"], &columns[1]["smallest"]), (&json!(3), &json!(1.0)));
+    let shown = text(&call(folder.path(), &["data", "--data", "flowers.csv"]).stdout);
+    assert!(shown.contains("species") && shown.contains("data.label=COLUMN"), "{shown}");
+}
+
 fn read(content: impl AsRef<[u8]>) -> Result<Table, String> {
     Table::read(content.as_ref(), Columns::AllBut { label: "y", ignored: &["id".to_owned()] }, 1 << 20)
 }
@@ -308,6 +323,7 @@ fn what_cannot_be_learnt_from_is_told_by_line_and_column() {
         ("a,id,y\n1,7,u\n2,7,v,\n", "line 3: 4 fields, and the header has 3"),
         ("a,id,y\r\n1,7,u\r\n\r\n2,v\r\n", "line 4: 2 fields"),
         ("a,id,y\n1,7,u\n2,7,\n", "line 3, column \"y\": the label is empty"),
+        ("a,id,y\n1,7,u\n\n2,7,\"v\n3,7,u\n", "line 4: a quote is not closed"),
         ("a,a,id,y\n1,2,3,u\n", "line 1: two columns are named \"a\""),
         (",a,id,y\n0,1,2,u\n", "line 1: the name of column 1 is empty; pandas"),
         ("a;id;y\n1;2;u\n", "line 1: its columns seem to be parted by ';'"),

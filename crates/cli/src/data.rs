@@ -1,10 +1,12 @@
 //! `chainrule data`.
 
 use std::fmt::Write;
+use std::iter::repeat;
 use std::path::Path;
 
 use anyhow::Result;
 use burn_dataset::Dataset;
+use chainrule_data::table::{AboutColumn, AboutTable};
 use chainrule_data::{Counts, Data, DataError, Images, Request, digits, find_within, mnist, sha256_of_files};
 use chainrule_records::DataConfig;
 use serde::Serialize;
@@ -25,10 +27,24 @@ struct About {
 
 #[derive(Serialize)]
 struct AboutFile {
-    name: &'static str,
+    name: String,
+    /// Images or labels; of a folder of pictures, those of its class.
     count: usize,
     sha256: String,
     is_mnist: bool,
+}
+
+/// What it says of tables.
+#[derive(Serialize)]
+struct AboutTables {
+    tables: Vec<AboutTableFile>,
+}
+
+#[derive(Serialize)]
+struct AboutTableFile {
+    file: String,
+    #[serde(flatten)]
+    about: AboutTable,
 }
 
 /// Shows, fetches or writes data.
@@ -42,8 +58,19 @@ pub(crate) fn data(options: &DataOptions) -> Result<u8> {
         (None, true) => Request::Mnist,
         (None, false) => Request::from(options.data.source.as_deref().unwrap_or("auto")),
     };
-    // Of large files only the labels and the checksum are wanted.
     let resident_bytes = DataConfig::default().resident_bytes;
+    let tables = request.about_tables(resident_bytes)?;
+    if !tables.is_empty() {
+        let files = tables.into_iter().map(|(file, about)| AboutTableFile { file, about }).collect();
+        let about = AboutTables { tables: files };
+        if options.output.json {
+            print_json(&about);
+        } else {
+            print(&describe_tables(&about));
+        }
+        return Ok(exit::DONE);
+    }
+    // Of large files only the labels and the checksum are wanted.
     let data = find_within(&request, counts, resident_bytes, &mut |line| {
         if !options.output.quiet {
             say(line);
@@ -69,13 +96,17 @@ fn write_digits(folder: &Path, seed: u64, counts: Counts) -> Result<()> {
 
 fn about(data: &Data) -> About {
     let (height, width) = data.train.size();
-    let files = [&data.train, &data.train, &data.validation, &data.validation];
     let checksums = data.file_checksums();
     let sha256 = sha256_of_files(&checksums);
-    let files = mnist::FILES.iter().zip(files).zip(checksums).map(|((file, images), sha256)| AboutFile {
-        name: file.name,
-        count: images.len(),
-        is_mnist: sha256 == file.sha256,
+    let counts: Vec<usize> = match &data.pictures {
+        None => [&data.train, &data.train, &data.validation, &data.validation].map(|images| images.len()).into(),
+        Some(pictures) => pictures.counts.clone(),
+    };
+    let files = data.files().into_iter().zip(counts).zip(mnist::FILES.iter().map(Some).chain(repeat(None)));
+    let files = files.map(|(((name, sha256), count), file)| AboutFile {
+        is_mnist: file.is_some_and(|file| sha256 == file.sha256),
+        name,
+        count,
         sha256,
     });
     About {
@@ -92,23 +123,57 @@ fn describe(about: &About, data: &Data) -> String {
     let mut text = format!("source  {}\n", about.source);
     let mut line = |line: String| writeln!(text, "{line}").expect("writing to a String cannot fail");
     line(format!("cache   {}", about.cache_folder));
-    line(format!("images  {} x {} grey levels", about.height, about.width));
-    line(format!("sha256  {} (of the four below)", about.sha256));
+    let made =
+        if data.pictures.is_some() { ", as the pictures are made unless data.image_size says otherwise" } else { "" };
+    line(format!("images  {} x {} grey levels{made}", about.height, about.width));
+    line(format!(
+        "sha256  {} (of the {} below)",
+        about.sha256,
+        if data.pictures.is_some() { "folders" } else { "four" }
+    ));
     for file in &about.files {
-        let is_mnist = if file.is_mnist { "MNIST's" } else { "not MNIST's" };
+        let is_mnist = match (&data.pictures, file.is_mnist) {
+            (Some(_), _) => "pictures",
+            (None, true) => "MNIST's",
+            (None, false) => "not MNIST's",
+        };
         line(format!("{:<24} {:>6}  {}  {is_mnist}", file.name, file.count, file.sha256));
     }
     for (name, images) in [("training", &data.train), ("validation", &data.validation)] {
-        line(format!("{name:<11} of each label: {}", label_counts(images)));
+        line(format!("{name:<11} of each label: {}", label_counts(images, data)));
     }
     text
 }
 
-fn label_counts(images: &Images) -> String {
+fn describe_tables(about: &AboutTables) -> String {
+    let mut text = String::new();
+    let mut line = |line: String| writeln!(text, "{}", line.trim_end()).expect("writing to a String cannot fail");
+    for AboutTableFile { file, about } in &about.tables {
+        line(format!("source  {file}"));
+        line(format!("rows    {}", about.rows));
+        line(format!("sha256  {}", about.sha256));
+        let first = about.columns.iter().map(|column| column.name.chars().count()).max().unwrap_or_default().max(6);
+        line(format!(
+            "{:<first$} {:>9} {:>9} {:>9} {:>12} {:>12} {:>9}",
+            "column", "numbers", "missing", "texts", "smallest", "largest", "different"
+        ));
+        for AboutColumn { name, numbers, missing, texts, smallest, largest, different } in &about.columns {
+            let [smallest, largest] = [smallest, largest].map(|x| x.map(|x| x.to_string()).unwrap_or_default());
+            let different = different.map_or_else(|| "over 256".to_owned(), |count| count.to_string());
+            line(format!(
+                "{name:<first$} {numbers:>9} {missing:>9} {texts:>9} {smallest:>12} {largest:>12} {different:>9}"
+            ));
+        }
+    }
+    line("One of the columns has the labels: train --set data.label=COLUMN; all others are features, but for data.ignore.".to_owned());
+    text
+}
+
+fn label_counts(images: &Images, data: &Data) -> String {
     let mut counts = [0usize; 256];
     for &label in images.labels() {
         counts[usize::from(label)] += 1;
     }
     let present = counts.iter().enumerate().filter(|(_, count)| **count > 0);
-    present.map(|(label, count)| format!("{label}: {count}")).collect::<Vec<_>>().join(", ")
+    present.map(|(label, count)| format!("{}: {count}", data.class_name(label as u8))).collect::<Vec<_>>().join(", ")
 }

@@ -1,7 +1,7 @@
 //! Data of either kind, images or tables, as a run asks for it.
 
 use anyhow::Result;
-use chainrule_data::{Data, Holdout, Request, TableRequest, Tables, find_tables, find_within};
+use chainrule_data::{Data, Holdout, PictureRequest, Request, TableRequest, Tables, Treat, find_tables, find_with};
 use chainrule_records::{Class, DataConfig, ModelKind, TrainConfig};
 use chainrule_training::label_order;
 
@@ -23,7 +23,9 @@ impl Dataset {
             return Ok(Self::Tables(tables));
         }
         let digits = experiment::digits_to_draw(config);
-        Ok(Self::Images(find_within(&request, digits, asked.resident_bytes, tell)?))
+        let pictures =
+            PictureRequest { size: asked.image_size, treatment: Treat::AsWhole, holdout: Some(holdout(config)) };
+        Ok(Self::Images(find_with(&request, digits, pictures, asked.resident_bytes, tell)?))
     }
 
     pub(crate) fn source(&self) -> Source {

@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 use chainrule_data::{
-    Ahead, Data, DataError, Origin, Part, Request, Selection, TablePart, TableRequest, Tables, find_tables, find_within,
+    Ahead, Data, DataError, Origin, Part, PictureRequest, Request, Selection, TablePart, TableRequest, Tables,
+    find_tables, find_with,
 };
 use chainrule_records::{Class, ModelKind, write_whole};
 use chainrule_report::{Scores, Tally, Tile, Wrong, contact_sheet};
@@ -170,8 +171,14 @@ pub(crate) fn evaluate(options: &EvaluateOptions) -> Result<u8> {
 /// The data that was named, else the run's own.
 fn find(model: &Model, named: Option<&str>, tell: &mut dyn FnMut(&str)) -> Result<Data> {
     let config = &model.run.config;
-    let found =
-        find_within(&request(model, named), experiment::digits_to_draw(config), config.data().resident_bytes, tell);
+    let pictures = PictureRequest {
+        size: model.image_size(),
+        treatment: model.treatment(),
+        // Of other data all pictures are taken.
+        holdout: named.is_none().then(|| holdout(config)),
+    };
+    let digits = experiment::digits_to_draw(config);
+    let found = find_with(&request(model, named), digits, pictures, config.data().resident_bytes, tell);
     let data = match named {
         Some(_) => found?,
         None => found.context(OF_THE_RUN)?,
@@ -236,8 +243,8 @@ fn rows(model: &Model, data: &Data, options: &EvaluateOptions) -> Result<(Select
         SplitOption::Train => (Part::Train, config.train_images),
         SplitOption::Validation => (Part::Validation, config.validation_images),
     };
-    let asked = of_run.filter(|_| options.data.source.is_none());
-    let classes: Vec<u8> = model.classes().iter().filter_map(Class::number).collect();
+    let asked = of_run.filter(|_| options.data.source.is_none() && data.pictures.is_none());
+    let classes: Vec<Option<u8>> = model.classes().iter().map(|class| data.label_of(&class.to_string())).collect();
     let rows = data.rows(part, asked, &classes)?;
     let left_out = asked.unwrap_or(data.images(part).labels().len()) - rows.len();
     // A run of some classes leaves out the others as it is told.

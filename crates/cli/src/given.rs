@@ -4,9 +4,9 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use chainrule_data::idx;
 use chainrule_data::picture::{self, Treatment};
 use chainrule_data::table::{Columns, Table};
+use chainrule_data::{Treat, idx};
 
 /// An image as a model takes it.
 pub(crate) struct Given {
@@ -60,13 +60,17 @@ fn has_images(path: &Path) -> bool {
 }
 
 /// The images of a file, or of standard input, for a model of images of `size`.
-pub(crate) fn read(file: &Path, size: [usize; 2]) -> Result<Vec<Given>, String> {
+pub(crate) fn read(file: &Path, size: [usize; 2], treatment: Treat) -> Result<Vec<Given>, String> {
     let bytes = bytes(file)?;
     if bytes.is_empty() {
         return Err("it is empty".to_owned());
     }
     if picture::is_picture(&bytes) {
-        let picture = picture::read(&bytes, size).map_err(|error| error.to_string())?;
+        let picture = match treatment {
+            Treat::AsDrawn => picture::read(&bytes, size),
+            Treat::AsWhole => picture::read_whole(&bytes, size),
+        };
+        let picture = picture.map_err(|error| error.to_string())?;
         return Ok(vec![Given { pixels: picture.pixels, number: None, treatment: Some(picture.treatment) }]);
     }
     if !idx::is_images(&bytes) {

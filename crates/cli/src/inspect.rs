@@ -191,7 +191,8 @@ fn of_class(model: &Model, class: usize) -> OfClass {
 fn explain(model: &Model, options: &InspectOptions) -> Result<(Vec<u8>, OfImage)> {
     let path = options.image.as_deref().context("an image")?;
     let file = path.display().to_string();
-    let mut images = given::read(path, model.image_size()).map_err(|problem| anyhow!("{file}: {problem}"))?;
+    let mut images =
+        given::read(path, model.image_size(), model.treatment()).map_err(|problem| anyhow!("{file}: {problem}"))?;
     let count = images.len();
     if options.index >= count {
         bail!(

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use chainrule_data::Treat;
 use chainrule_records::{Class, DataKind, RunFiles, RunFolder};
 use chainrule_training::Predictor;
 
@@ -48,6 +49,14 @@ impl Model {
     pub(crate) fn features(&self) -> Option<&[String]> {
         let data = &self.run.summary.data;
         (data.kind == DataKind::Table).then_some(&data.features)
+    }
+
+    /// How it takes a picture: as the training took those that it learnt from.
+    pub(crate) fn treatment(&self) -> Treat {
+        match self.run.summary.data.kind {
+            DataKind::Images | DataKind::Table => Treat::AsDrawn,
+            DataKind::Pictures => Treat::AsWhole,
+        }
     }
 
     /// What the data calls the classes, in the order of the model's outputs.

@@ -28,6 +28,8 @@ Examples:
   chainrule train
   chainrule train configs/logistic.toml --gradient autodiff --precision f64
   chainrule train configs/softmax.toml --set objective.l2=0.1 --set descent.epochs=10 --out runs/penalised
+  chainrule train --data flowers.csv --set data.label=species --set data.standardize=true
+  chainrule train --data photographs --set data.validation_fraction=0.3
   chainrule train --resume runs/softmax-1
   chainrule train --data embedded --quiet --json | jq .final.validation_accuracy")]
     Train(TrainOptions),
@@ -37,6 +39,7 @@ Examples:
   chainrule data
   chainrule data --fetch
   chainrule data --data path/to/fashion-mnist
+  chainrule data --data flowers.csv
   chainrule data --write-idx digits --train-images 60000 --seed 7")]
     Data(DataOptions),
     /// Hold closed form, autodiff and differences against each other, for both models; exit code 1 on any disagreement.
@@ -73,11 +76,13 @@ Examples:
     /// Ask a trained model what pictures show: probabilities of every class.
     #[command(after_help = "\
 A PNG or JPEG of any size is made what MNIST's images are: grey, light ink on a dark ground (inverted where its border is light), the ink fitted
-into 20 x 20 pixels of 28 x 28 and centred by its mass. What was done to each is told. Images in IDX files are taken as they are.
+into 20 x 20 pixels of 28 x 28 and centred by its mass. What was done to each is told. Images in IDX files are taken as they are. A model of pictures by class takes a picture as
+its training did, and a model of a table takes CSV files, whose columns it finds by name.
 
 Examples:
   chainrule predict runs/softmax-1 seven.png
   chainrule predict runs/softmax-1 photographs t10k-images-idx3-ubyte.gz --json
+  chainrule predict runs/flowers new.csv --json
   chainrule predict runs/softmax-1 - < seven.png")]
     Predict(PredictOptions),
     /// Judge a trained model by labelled images: loss, accuracy, confusion, precision and recall, calibration.
@@ -248,7 +253,7 @@ pub(crate) struct BackendsOptions {
 
 #[derive(Args, Debug)]
 pub(crate) struct DataSource {
-    /// auto | mnist | embedded | a folder of IDX files. auto is `$CHAINRULE_DATA`, else MNIST from the cache, else a verified
+    /// auto | mnist | embedded | a CSV file | a folder of IDX files, of train.csv and validation.csv, or of pictures for each class. auto is `$CHAINRULE_DATA`, else MNIST from the cache, else a verified
     /// download, else the embedded digits.
     #[arg(long = "data", value_name = "SOURCE")]
     pub(crate) source: Option<String>,

@@ -125,7 +125,7 @@ pub(crate) fn predict(options: &PredictOptions) -> Result<u8> {
 /// What the model says of a file's images or rows.
 fn asked(model: &Model, file: &Path) -> Result<Vec<Predicted>, String> {
     let Some(features) = model.features() else {
-        let images = given::read(file, model.image_size())?;
+        let images = given::read(file, model.image_size(), model.treatment())?;
         return Ok(images.into_iter().map(|image| predicted(model, file, image)).collect());
     };
     let table = given::read_table(file, features)?;

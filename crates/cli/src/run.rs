@@ -6,7 +6,7 @@ use std::thread;
 
 use anyhow::{Context, Result, anyhow, bail};
 use burn::tensor::Device;
-use chainrule_data::{Data, DataError, Tables, mnist, sha256_of_files};
+use chainrule_data::{Data, DataError, Tables, sha256_of_files};
 use chainrule_gradcheck::f64_works;
 use chainrule_kernels::Isa;
 use chainrule_models::{
@@ -92,8 +92,7 @@ pub(crate) struct Source {
 
 impl Source {
     pub(crate) fn new(data: &Data) -> Self {
-        let names = mnist::FILES.iter().map(|file| file.name.to_owned());
-        let files = names.zip(data.file_checksums()).map(|(name, sha256)| DataFile { name, sha256 }).collect();
+        let files = data.files().into_iter().map(|(name, sha256)| DataFile { name, sha256 }).collect();
         Self { name: data.origin.to_string(), files }
     }
 
@@ -119,9 +118,14 @@ pub(crate) struct Rows {
 fn numbers(classes: &[Class], data: &Data) -> Result<Vec<u8>, DataError> {
     let number = |class: &Class| {
         let (rows, what) = (data.train.labels().len(), "training images");
-        class.number().ok_or_else(|| DataError::EmptyClass { class: class.to_string(), rows, what })
+        data.label_of(&class.to_string()).ok_or_else(|| DataError::EmptyClass { class: class.to_string(), rows, what })
     };
     classes.iter().map(number).collect()
+}
+
+/// What the data calls the class of a label.
+fn class(data: &Data, label: u8) -> Class {
+    if data.pictures.is_some() { Class::Name(data.class_name(label)) } else { Class::Number(label) }
 }
 
 /// Validation rows of up to so many bytes are in memory whatever `data.resident_bytes` says, since they are evaluated again and again.
@@ -138,13 +142,13 @@ impl Rows {
         let (height, width) = data.train.size();
         let about = DataSummary {
             source: source.name.clone(),
-            kind: DataKind::Images,
+            kind: if data.pictures.is_some() { DataKind::Pictures } else { DataKind::Images },
             sha256: source.sha256(),
             train: train.len(),
             validation: validation.len(),
             image_size: [height, width],
             features: Vec::new(),
-            classes: classes.into_iter().map(Class::from).collect(),
+            classes: classes.into_iter().map(|label| class(data, label)).collect(),
         };
         let resident_bytes = asked.resident_bytes;
         let splits =

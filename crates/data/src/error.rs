@@ -102,7 +102,7 @@ pub enum DataError {
         resident_bytes: u64,
     },
     /// A folder lacks one of the four files.
-    #[error("{}: no {name} here, plain or .gz; a data folder holds the four IDX files of MNIST by their usual names", .folder.display())]
+    #[error("{}: no {name} here, plain or .gz; a data folder holds the four IDX files of MNIST by their usual names, train.csv, or a folder of pictures for each class", .folder.display())]
     Missing {
         /// The folder.
         folder: PathBuf,

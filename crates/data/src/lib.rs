@@ -16,6 +16,7 @@
 
 mod ahead;
 mod checksum;
+mod class_folders;
 pub mod digits;
 pub mod download;
 mod error;
@@ -36,6 +37,7 @@ mod tables;
 
 pub use ahead::Ahead;
 pub use checksum::sha256;
+pub use class_folders::{PictureRequest, Treat};
 pub use error::DataError;
 pub use holdout::Holdout;
 pub use images::{Images, LabelledImage};
@@ -43,7 +45,8 @@ pub use numbers::Numbers;
 pub use order::{BatchOrder, Order, Shuffle};
 pub use selection::Selection;
 pub use source::{
-    Counts, Data, Origin, Part, Request, find, find_tables, find_within, is_mnist, read_folder, sha256_of_files,
+    Counts, Data, Origin, Part, Pictures, Request, find, find_tables, find_with, find_within, is_mnist, read_folder,
+    sha256_of_files,
 };
 pub use split::{Split, pixel_value};
 pub use tables::{TablePart, TableRequest, Tables};

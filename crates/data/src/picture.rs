@@ -5,6 +5,8 @@
 //! position this point at the center" (Y. LeCun, L. Bottou, Y. Bengio, P. Haffner, Gradient-based learning applied to document recognition,
 //! Proceedings of the IEEE 86(11), 1998, section III A). [`read`] does that to a picture, and tells what it did.
 //!
+//! [`read_whole`] treats a picture of anything: it is scaled as it is.
+//!
 //! A header is a claim that may be false: the dimensions are read and judged before a pixel is decoded.
 
 use std::fmt::{self, Display, Formatter};
@@ -67,6 +69,8 @@ pub struct Treatment {
     pub size: [usize; 2],
     /// Whether it had the image's size and light ink, and so was only made grey.
     pub as_it_is: bool,
+    /// Whether it was scaled as a whole, and no ink looked for.
+    pub whole: bool,
     /// What transparent pixels were laid over: 0 black, 255 white; nothing where there are none.
     pub laid_over: Option<u8>,
     /// The median grey level of its outermost pixels, from which the ink is told.
@@ -87,6 +91,10 @@ impl Display for Treatment {
             Some(0) => write!(f, ", laid over black")?,
             Some(_) => write!(f, ", laid over white")?,
             None => {}
+        }
+        if self.whole {
+            let [rows, columns] = self.fitted;
+            return write!(f, ", made grey and scaled to {rows} x {columns}");
         }
         if self.as_it_is {
             return write!(f, ", light ink (its border is {border} of 255): taken as it is");
@@ -132,6 +140,7 @@ pub fn read(bytes: &[u8], size: [usize; 2]) -> Result<Picture, PictureError> {
         format,
         size: [height, width],
         as_it_is: [height, width] == size && !inverted,
+        whole: false,
         laid_over,
         border,
         inverted,
@@ -145,6 +154,40 @@ pub fn read(bytes: &[u8], size: [usize; 2]) -> Result<Picture, PictureError> {
     let (pixels, fitted) = fit(&ink, size);
     treatment.ink = [ink.height() as usize, ink.width() as usize];
     treatment.fitted = fitted;
+    Ok(Picture { pixels, treatment })
+}
+
+/// Makes an image of `size` rows and columns of a picture of anything: grey, transparent pixels laid over black or white, scaled as a whole, whatever its
+/// proportions. Nothing is cropped, inverted or moved; light stays light.
+///
+/// # Errors
+/// Where the bytes are no whole picture of these formats, or the picture is too large.
+///
+/// # Panics
+/// Where `size` has no pixel.
+pub fn read_whole(bytes: &[u8], size: [usize; 2]) -> Result<Picture, PictureError> {
+    assert!(size[0] > 0 && size[1] > 0, "an image of {size:?} pixels");
+    let (format, decoded) = decode(bytes)?;
+    let (grey, laid_over) = to_grey(decoded);
+    let found = [grey.height() as usize, grey.width() as usize];
+    let border = border(&grey);
+    let pixels = if found == size {
+        grey.into_raw()
+    } else {
+        // Where it makes smaller, this filter is as wide as the pixels that become one, and never rings.
+        resize(&grey, size[1] as u32, size[0] as u32, FilterType::Triangle).into_raw()
+    };
+    let treatment = Treatment {
+        format,
+        size: found,
+        as_it_is: found == size,
+        whole: true,
+        laid_over,
+        border,
+        inverted: false,
+        ink: found,
+        fitted: size,
+    };
     Ok(Picture { pixels, treatment })
 }
 

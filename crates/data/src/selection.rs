@@ -26,11 +26,17 @@ enum Chosen {
 }
 
 impl Selection {
-    /// The images of `range` whose label is one of `classes`, in their order.
-    pub(crate) fn new(images: &Arc<Images>, range: Range<usize>, classes: &[u8]) -> Self {
+    /// The images of `range` whose label is one of `classes`, in their order; a class may have no label among these images.
+    pub(crate) fn new(
+        images: &Arc<Images>,
+        range: Range<usize>,
+        classes: impl IntoIterator<Item = Option<u8>>,
+    ) -> Self {
         let mut positions = [None; 256];
-        for (position, &class) in (0..=u8::MAX).zip(classes) {
-            positions[usize::from(class)] = Some(position);
+        for (position, class) in (0..=u8::MAX).zip(classes) {
+            if let Some(label) = class {
+                positions[usize::from(label)] = Some(position);
+            }
         }
         let labels = &images.labels()[range.clone()];
         let is_chosen = |label: u8| positions[usize::from(label)].is_some();

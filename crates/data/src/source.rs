@@ -3,8 +3,12 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::class_folders::{self, ClassFolders};
 use crate::tables::are_tables;
-use crate::{DataError, Images, Selection, Split, TableRequest, Tables, digits, download, mnist, sha256};
+use crate::{
+    DataError, Holdout, Images, PictureRequest, Selection, Split, TableRequest, Tables, Treat, digits, download, mnist,
+    sha256,
+};
 
 /// Which data a run asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,7 +25,7 @@ pub enum Request {
 
 impl Request {
     /// The file or folder that it means, where it means one.
-    fn path(&self) -> Option<PathBuf> {
+    pub(crate) fn path(&self) -> Option<PathBuf> {
         match self {
             Self::Folder(path) => Some(path.clone()),
             Self::Auto => std::env::var_os("CHAINRULE_DATA").filter(|path| !path.is_empty()).map(PathBuf::from),
@@ -98,16 +102,54 @@ pub struct Data {
     pub train: Arc<Images>,
     /// The test file, which the report calls validation.
     pub validation: Arc<Images>,
+    /// What they are pictures of, where a folder for each class says so.
+    pub pictures: Option<Pictures>,
+}
+
+/// Pictures in a folder for each class, made images.
+#[derive(Clone, Debug)]
+pub struct Pictures {
+    /// What the labels are called.
+    pub classes: Vec<String>,
+    /// Each class's folder, with one checksum over the names and checksums of its pictures.
+    pub files: Vec<(String, String)>,
+    /// Pictures in each of these.
+    pub counts: Vec<usize>,
 }
 
 impl Data {
     fn new(origin: Origin, [train, validation]: [Images; 2]) -> Self {
-        Self { origin, train: Arc::new(train), validation: Arc::new(validation) }
+        Self { origin, train: Arc::new(train), validation: Arc::new(validation), pictures: None }
     }
 
-    /// SHA-256 of each of the four files, decompressed, in the order of [`mnist::FILES`].
+    /// Names of the files, of each class's pictures one, and SHA-256 of each, decompressed; of IDX files in the order of [`mnist::FILES`].
+    pub fn files(&self) -> Vec<(String, String)> {
+        match &self.pictures {
+            Some(pictures) => pictures.files.clone(),
+            None => {
+                let checksums = [self.train.file_checksums(), self.validation.file_checksums()].concat();
+                mnist::FILES.iter().map(|file| file.name.to_owned()).zip(checksums).collect()
+            }
+        }
+    }
+
+    /// The checksums of [`Data::files`].
     pub fn file_checksums(&self) -> Vec<String> {
-        [self.train.file_checksums(), self.validation.file_checksums()].concat()
+        self.files().into_iter().map(|(_, sha256)| sha256).collect()
+    }
+
+    /// The label of the class that is called this, a number in digits where none have names.
+    pub fn label_of(&self, class: &str) -> Option<u8> {
+        match &self.pictures {
+            Some(pictures) => pictures.classes.iter().position(|name| name == class).map(|label| label as u8),
+            None => class.parse().ok(),
+        }
+    }
+
+    /// What a label's class is called.
+    pub fn class_name(&self, label: u8) -> String {
+        let name = self.pictures.as_ref().and_then(|pictures| pictures.classes.get(usize::from(label)));
+        name.cloned().unwrap_or_else(|| label.to_string())
     }
 
     /// One checksum for the lot: SHA-256 of the four files' own.
@@ -157,9 +199,9 @@ impl Data {
         };
         let select = |images, range: Range<usize>, what| {
             let rows = range.len();
-            let selection = Selection::new(images, range, &classes);
+            let selection = Selection::new(images, range, classes.iter().copied().map(Some));
             match selection.empty_class() {
-                Some(position) => Err(DataError::EmptyClass { class: classes[position].to_string(), rows, what }),
+                Some(position) => Err(DataError::EmptyClass { class: self.class_name(classes[position]), rows, what }),
                 None => Ok(selection),
             }
         };
@@ -171,12 +213,12 @@ impl Data {
     }
 
     /// The rows of one part whose label is one of `classes`, of the first training or the last validation images where so many are `asked`
-    /// for, else of all; a class may have none.
+    /// for, else of all; a class may have none, and where it has no label here, it has none.
     ///
     /// # Errors
     /// Where there are fewer images.
-    pub fn rows(&self, part: Part, asked: Option<usize>, classes: &[u8]) -> Result<Selection, DataError> {
-        Ok(Selection::new(self.images(part), self.range(part, asked)?, classes))
+    pub fn rows(&self, part: Part, asked: Option<usize>, classes: &[Option<u8>]) -> Result<Selection, DataError> {
+        Ok(Selection::new(self.images(part), self.range(part, asked)?, classes.iter().copied()))
     }
 
     /// The images of one part.
@@ -187,14 +229,14 @@ impl Data {
         }
     }
 
-    /// The first training or the last validation images.
+    /// The first training or the last validation images; of pictures in folders all, since the first are of one class.
     fn range(&self, part: Part, asked: Option<usize>) -> Result<Range<usize>, DataError> {
         let found = self.images(part).labels().len();
         let (key, what) = match part {
             Part::Train => ("train_images", "training images"),
             Part::Validation => ("validation_images", "validation images"),
         };
-        match (part, asked.unwrap_or(found)) {
+        match (part, asked.filter(|_| self.pictures.is_none()).unwrap_or(found)) {
             (_, asked) if asked > found => Err(DataError::TooFew { key, asked, found, what }),
             (Part::Train, asked) => Ok(0..asked),
             (Part::Validation, asked) => Ok(found - asked..found),
@@ -231,6 +273,30 @@ pub fn find_within(
     resident_bytes: u64,
     tell: &mut dyn FnMut(&str),
 ) -> Result<Data, DataError> {
+    let holdout = Some(Holdout { fraction: 0.2, seed: 0 });
+    let pictures = PictureRequest { size: [28, 28], treatment: Treat::AsWhole, holdout };
+    find_with(request, digits, pictures, resident_bytes, tell)
+}
+
+/// The same with pictures in folders made images as it is asked.
+///
+/// # Errors
+/// As [`find_within`], and where a picture is broken.
+pub fn find_with(
+    request: &Request,
+    digits: Counts,
+    pictures: PictureRequest,
+    resident_bytes: u64,
+    tell: &mut dyn FnMut(&str),
+) -> Result<Data, DataError> {
+    if let Some(folder) = request.path()
+        && !has_idx(&folder)
+        && let Some(parts) = class_folders::parts(&folder)
+    {
+        let ClassFolders { images, classes, files, counts } = class_folders::read(&parts, pictures, resident_bytes)?;
+        let data = Data::new(Origin::Folder(folder), images);
+        return Ok(Data { pictures: Some(Pictures { classes, files, counts }), ..data });
+    }
     match request {
         Request::Folder(folder) => read_folder_within(folder, resident_bytes, tell),
         Request::Embedded => {
@@ -289,13 +355,22 @@ pub fn read_folder(folder: &Path) -> Result<Data, DataError> {
     read_folder_within(folder, u64::MAX, &mut |_| {})
 }
 
+/// Where an IDX file may lie in a folder: by itself or below, by its usual name or with a dot before `idx`, plain or gzipped.
+fn idx_path(folder: &Path, file: &mnist::File) -> Option<PathBuf> {
+    let dotted = file.name.replacen("-idx", ".idx", 1);
+    let below = folder.join(file.split);
+    let names = [file.name.to_owned(), format!("{}.gz", file.name), dotted.clone(), format!("{dotted}.gz")];
+    names.iter().flat_map(|name| [folder.join(name), below.join(name)]).find(|path| path.is_file())
+}
+
+/// Whether one of the four IDX files lies there.
+fn has_idx(folder: &Path) -> bool {
+    mnist::FILES.iter().any(|file| idx_path(folder, file).is_some())
+}
+
 fn read_folder_within(folder: &Path, resident_bytes: u64, tell: &mut dyn FnMut(&str)) -> Result<Data, DataError> {
     let path = |file: &mnist::File| {
-        let dotted = file.name.replacen("-idx", ".idx", 1);
-        let below = folder.join(file.split);
-        let names = [file.name.to_owned(), format!("{}.gz", file.name), dotted.clone(), format!("{dotted}.gz")];
-        let mut candidates = names.iter().flat_map(|name| [folder.join(name), below.join(name)]);
-        candidates.find(|path| path.is_file()).ok_or(DataError::Missing { folder: folder.to_owned(), name: file.name })
+        idx_path(folder, file).ok_or(DataError::Missing { folder: folder.to_owned(), name: file.name })
     };
     if are_tables(folder) {
         return Err(DataError::IsTable { path: folder.to_owned() });

@@ -3,11 +3,12 @@
 //! Fields are parted by commas and may be quoted, as RFC 4180 has it; white space around them is none of them. Rows are counted by the lines of the
 //! file, the header's being 1. What is not a number is refused and never guessed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, BufRead, BufReader, Read};
 
 use csv::{ByteRecord, ReaderBuilder};
 use flate2::bufread::MultiGzDecoder;
+use serde::Serialize;
 
 use crate::checksum::Checksum;
 
@@ -53,8 +54,8 @@ const LARGEST: f64 = 1e30;
 const MOST_CLASSES: usize = 256;
 /// Characters of a name, at most.
 const LONGEST_NAME: usize = 100;
-/// Names that an error lists.
-const MOST_LISTED: usize = 20;
+/// Bytes of names after which an error lists no more.
+const LONGEST_LIST: usize = 250;
 
 impl Table {
     /// Reads a table, plain or gzipped, of up to so many bytes, decompressed.
@@ -99,6 +100,106 @@ impl Table {
     }
 }
 
+/// What is in a column, whatever it may be good for.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct AboutColumn {
+    /// Its name.
+    pub name: String,
+    /// Fields that are numbers.
+    pub numbers: u64,
+    /// Fields that are empty.
+    pub missing: u64,
+    /// Fields that are something else.
+    pub texts: u64,
+    /// The smallest number.
+    pub smallest: Option<f64>,
+    /// The largest number.
+    pub largest: Option<f64>,
+    /// Fields that differ, where they are no more than can be told apart as classes.
+    pub different: Option<usize>,
+}
+
+/// What is in a table, whatever it may be good for.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct AboutTable {
+    /// Rows below the header.
+    pub rows: u64,
+    /// SHA-256 of the file, decompressed.
+    pub sha256: String,
+    /// Column by column.
+    pub columns: Vec<AboutColumn>,
+}
+
+impl AboutTable {
+    /// Reads a table of up to so many bytes, decompressed, without keeping it.
+    ///
+    /// # Errors
+    /// Where it has no header, or a row is ragged.
+    pub fn read(reader: impl Read, most_bytes: u64) -> Result<Self, String> {
+        let mut source = Hashed::new(decompressed(reader)?, most_bytes);
+        let mut reader = csv_reader(&mut source);
+        let header = header(reader.byte_headers().map_err(problem)?)?;
+        let mut columns: Vec<AboutColumn> = header.iter().map(|name| AboutColumn::new(name)).collect();
+        let mut seen = vec![BTreeSet::new(); header.len()];
+        let (mut rows, mut record) = (0, ByteRecord::new());
+        while reader.read_byte_record(&mut record).map_err(problem)? {
+            if record.len() != header.len() {
+                return Err(format!("line {}{}", line(&reader, &record)?, ragged(&record, &header)));
+            }
+            rows += 1;
+            for ((field, column), seen) in record.iter().map(<[u8]>::trim_ascii).zip(&mut columns).zip(&mut seen) {
+                column.add(field);
+                if seen.len() <= MOST_CLASSES && !seen.contains(field) {
+                    seen.insert(field.to_vec());
+                }
+            }
+        }
+        drop(reader);
+        for (column, seen) in columns.iter_mut().zip(seen) {
+            column.different = Some(seen.len()).filter(|&count| count <= MOST_CLASSES);
+        }
+        Ok(Self { rows, sha256: source.checksum.finish(), columns })
+    }
+}
+
+impl AboutColumn {
+    fn new(name: &str) -> Self {
+        let name = name.to_owned();
+        Self { name, numbers: 0, missing: 0, texts: 0, smallest: None, largest: None, different: None }
+    }
+
+    fn add(&mut self, field: &[u8]) {
+        match number(field) {
+            Ok(number) => {
+                self.numbers += 1;
+                self.smallest = Some(self.smallest.map_or(number, |smallest| smallest.min(number)));
+                self.largest = Some(self.largest.map_or(number, |largest| largest.max(number)));
+            }
+            Err(_) if field.is_empty() => self.missing += 1,
+            Err(_) => self.texts += 1,
+        }
+    }
+}
+
+/// The line that a record begins in, which was read last. What csv itself says is that of the blank lines before it. Behind it is exactly one line end,
+/// and before that those in quotes.
+fn line<R: Read>(reader: &csv::Reader<R>, record: &ByteRecord) -> Result<u64, String> {
+    let inside = record.as_slice().iter().filter(|&&byte| byte == b'\n').count() as u64;
+    let end = reader.position().line();
+    // A quote that nobody closes takes all the rest of the file in, with its last line end.
+    if record.as_slice().ends_with(b"\n") {
+        return Err(format!(
+            "line {}: a quote is not closed, or closed only after a line break",
+            end.saturating_sub(inside)
+        ));
+    }
+    Ok(end.saturating_sub(1 + inside))
+}
+
+fn ragged(record: &ByteRecord, header: &[String]) -> String {
+    format!(": {} fields, and the header has {}", record.len(), header.len())
+}
+
 fn decompressed<'a>(reader: impl Read + 'a) -> Result<Box<dyn Read + 'a>, String> {
     let mut reader = BufReader::new(reader);
     let is_gzip = reader.fill_buf().map_err(|error| error.to_string())?.starts_with(&[0x1f, 0x8b]);
@@ -125,9 +226,7 @@ fn parse(source: impl Read, columns: Columns, most_bytes: u64) -> Result<Table, 
     let mut rows = Rows::default();
     let mut record = ByteRecord::new();
     while reader.read_byte_record(&mut record).map_err(problem)? {
-        // What csv itself calls a record's line is that of the blank lines before it. Behind it is exactly one line end, and before that those in quotes.
-        let inside = record.as_slice().iter().filter(|&&byte| byte == b'\n').count() as u64;
-        let line = reader.position().line() - 1 - inside;
+        let line = line(&reader, &record)?;
         rows.add(&record, line, &header, &chosen).map_err(|problem| format!("line {line}{problem}"))?;
     }
     drop(reader);
@@ -196,9 +295,15 @@ pub(crate) fn name_problem(name: &str) -> Option<&'static str> {
 
 /// A few names, for an error.
 pub(crate) fn listed(names: &[String]) -> String {
-    let more =
-        if names.len() > MOST_LISTED { format!(" and {} more", names.len() - MOST_LISTED) } else { String::new() };
-    names.iter().take(MOST_LISTED).map(String::as_str).collect::<Vec<_>>().join(", ") + &more
+    let mut text = String::new();
+    for (i, name) in names.iter().enumerate() {
+        if text.len() > LONGEST_LIST {
+            return text + &format!(" and {} more", names.len() - i);
+        }
+        text += if i == 0 { "" } else { ", " };
+        text += name;
+    }
+    text
 }
 
 /// Places of columns in a record.
@@ -254,7 +359,7 @@ struct Rows {
 impl Rows {
     fn add(&mut self, record: &ByteRecord, line: u64, header: &[String], chosen: &Chosen) -> Result<(), String> {
         if record.len() != header.len() {
-            return Err(format!(": {} fields, and the header has {}", record.len(), header.len()));
+            return Err(ragged(record, header));
         }
         for &column in &chosen.features {
             let value = number(record[column].trim_ascii())

@@ -1,7 +1,7 @@
 use std::path::{Path, PathBuf};
 
-use crate::table::{Columns, Table};
-use crate::{DataError, Holdout, Numbers, Origin, idx};
+use crate::table::{AboutTable, Columns, Table};
+use crate::{DataError, Holdout, Numbers, Origin, Request, idx};
 
 /// How a table is read.
 #[derive(Clone, Debug)]
@@ -59,6 +59,25 @@ fn in_folder(folder: &Path, name: &str) -> Option<PathBuf> {
 /// Whether a path names tables: any file, and a folder with one to train on.
 pub(crate) fn are_tables(path: &Path) -> bool {
     path.is_file() || in_folder(path, TRAIN).is_some()
+}
+
+impl Request {
+    /// What is in each table that this means, file by file; nothing where it means images.
+    ///
+    /// # Errors
+    /// Where one cannot be read, is no table, or has more than so many bytes.
+    pub fn about_tables(&self, most_bytes: u64) -> Result<Vec<(String, AboutTable)>, DataError> {
+        let Some(path) = self.path().filter(|path| are_tables(path)) else { return Ok(Vec::new()) };
+        let paths = match path.is_file() {
+            true => vec![path],
+            false => [TRAIN].iter().chain(&VALIDATION).filter_map(|name| in_folder(&path, name)).collect(),
+        };
+        let about = |path: PathBuf| {
+            let about = AboutTable::read(idx::open(&path)?, most_bytes);
+            Ok((path.display().to_string(), about.map_err(|problem| DataError::Table { path, problem })?))
+        };
+        paths.into_iter().map(about).collect()
+    }
 }
 
 impl Tables {

@@ -196,6 +196,8 @@ fn check(config: &TrainConfig) -> Result<(), (&'static str, String)> {
         "expected a name of letters, digits, - and _, since a folder is named after it; set experiment = \"…\"",
     )?;
     holds("data.source", !data.source.is_empty(), "expected auto, mnist, embedded, a CSV file, or a folder of data")?;
+    let sides = data.image_size.iter().all(|side| (1..=4096).contains(side));
+    holds("data.image_size", sides, "expected rows and columns from 1 to 4096, as in [28, 28]")?;
     let fraction = data.validation_fraction;
     holds("data.validation_fraction", fraction > 0.0 && fraction < 1.0, "expected a number between 0 and 1")?;
     count("data.train_images", data.train_images.unwrap_or(1), u32::MAX as usize)?;

@@ -71,7 +71,8 @@ pub enum ConfigError {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DataConfig {
-    /// `auto`, `mnist`, `embedded`, a folder of IDX files, a CSV file, or a folder of `train.csv` and `validation.csv`.
+    /// `auto`, `mnist`, `embedded`, a folder of IDX files, a CSV file, a folder of `train.csv` and `validation.csv`, or one with a
+    /// folder of pictures for each class.
     #[serde(default = "auto")]
     pub source: String,
     /// Train on the first N images of IDX files, counted before classes are chosen; all where absent. Tables and folders of classes are taken whole.
@@ -89,6 +90,9 @@ pub struct DataConfig {
     /// The part of each class's rows that is kept for the validation where the data does not say which.
     #[serde(default = "one_fifth")]
     pub validation_fraction: f64,
+    /// Rows and columns of the image that each picture of a folder is made.
+    #[serde(default = "as_mnist")]
+    pub image_size: [usize; 2],
     /// The labels to tell apart, by number or by name, all where absent. The logistic model takes two, the first being the positive one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub classes: Option<Vec<Class>>,
@@ -311,6 +315,10 @@ fn one_gibibyte() -> u64 {
     1 << 30
 }
 
+fn as_mnist() -> [usize; 2] {
+    [28, 28]
+}
+
 fn one_fifth() -> f64 {
     0.2
 }
@@ -324,6 +332,7 @@ impl Default for DataConfig {
             label: None,
             ignore: Vec::new(),
             validation_fraction: one_fifth(),
+            image_size: as_mnist(),
             classes: None,
             standardize: false,
             resident_bytes: one_gibibyte(),

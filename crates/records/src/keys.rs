@@ -6,13 +6,14 @@ use crate::ConfigError;
 use crate::sentence::one_line;
 
 /// Every key, in the order of the README.
-pub(crate) const KEYS: [&str; 42] = [
+pub(crate) const KEYS: [&str; 43] = [
     "data.source",
     "data.train_images",
     "data.validation_images",
     "data.label",
     "data.ignore",
     "data.validation_fraction",
+    "data.image_size",
     "data.classes",
     "data.standardize",
     "data.resident_bytes",

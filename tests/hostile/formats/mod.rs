@@ -8,6 +8,7 @@ mod picture;
 mod records;
 mod run_folder;
 mod safetensors;
+mod table;
 
 /// One kind of file.
 #[derive(Clone, Copy)]
@@ -21,13 +22,14 @@ pub struct Format {
 }
 
 /// All of them.
-pub const FORMATS: [Format; 7] = [
+pub const FORMATS: [Format; 8] = [
     Format { name: "idx", seeds: idx::seeds, check: idx::check },
     Format { name: "gzip", seeds: gzip::seeds, check: gzip::check },
     Format { name: "picture", seeds: picture::seeds, check: picture::check },
     Format { name: "config", seeds: config::seeds, check: config::check },
     Format { name: "safetensors", seeds: safetensors::seeds, check: safetensors::check },
     Format { name: "records", seeds: records::seeds, check: records::check },
+    Format { name: "table", seeds: table::seeds, check: table::check },
     Format { name: "run_folder", seeds: run_folder::seeds, check: run_folder::check },
 ];
 

@@ -2,7 +2,7 @@
 
 use std::io::Cursor;
 
-use chainrule_data::picture::{PictureError, read};
+use chainrule_data::picture::{PictureError, read, read_whole};
 use image::{DynamicImage, GrayAlphaImage, GrayImage, ImageFormat, Luma, LumaA, Rgb, RgbImage};
 
 use super::is_a_sentence;
@@ -28,6 +28,10 @@ pub fn seeds() -> Vec<Vec<u8>> {
 
 pub fn check(bytes: &[u8]) {
     for size in [[28, 28], [3, 40]] {
+        match read_whole(bytes, size) {
+            Ok(picture) => assert_eq!(picture.pixels.len(), size[0] * size[1]),
+            Err(error) => is_a_sentence(&error.to_string()),
+        }
         match read(bytes, size) {
             Ok(picture) => {
                 assert_eq!(picture.pixels.len(), size[0] * size[1]);

@@ -1,0 +1,210 @@
+//! A folder of pictures for each class.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use crate::idx::{self, IdxImages};
+use crate::table::name_problem;
+use crate::{DataError, Holdout, Images, picture, sha256};
+
+/// How pictures become images.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct PictureRequest {
+    /// Rows and columns of an image.
+    pub size: [usize; 2],
+    /// What a picture is taken for.
+    pub treatment: Treat,
+    /// What is kept for the validation, where the folder does not say; where absent, all pictures are for both.
+    pub holdout: Option<Holdout>,
+}
+
+/// What a picture is taken for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Treat {
+    /// Ink on a ground, like MNIST's: [`picture::read`].
+    AsDrawn,
+    /// Whatever it shows, edge to edge: [`picture::read_whole`].
+    AsWhole,
+}
+
+/// Pictures in folders by their class.
+pub(crate) struct ClassFolders {
+    pub(crate) images: [Images; 2],
+    /// What the folders call the labels.
+    pub(crate) classes: Vec<String>,
+    /// Each class's folder, with one checksum over the names and checksums of its pictures.
+    pub(crate) files: Vec<(String, String)>,
+    /// Pictures in each of these.
+    pub(crate) counts: Vec<usize>,
+}
+
+/// What the folders of the two parts may be called.
+const TRAIN: &str = "train";
+const VALIDATION: [&str; 2] = ["validation", "test"];
+
+/// Bytes of a picture's file, at most.
+const MOST_BYTES: u64 = 1 << 28;
+
+/// Bytes from which a picture is told.
+const BEGINNING: u64 = 16;
+
+/// Folders in a folder, by name; those that begin with a dot are none of them.
+fn folders(folder: &Path) -> Vec<(String, PathBuf)> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+    let mut folders: Vec<_> = entries.filter(|path| path.is_dir()).map(|path| (file_name(&path), path)).collect();
+    folders.retain(|(name, _)| !name.starts_with('.'));
+    folders.sort();
+    folders
+}
+
+/// Pictures in a folder, by name, as their first bytes tell.
+fn pictures(folder: &Path) -> Result<Vec<PathBuf>, DataError> {
+    let unreadable = |problem| DataError::Read { path: folder.to_owned(), problem };
+    let entries = std::fs::read_dir(folder).and_then(Iterator::collect::<Result<Vec<_>, _>>).map_err(unreadable)?;
+    let mut pictures: Vec<PathBuf> =
+        entries.iter().map(std::fs::DirEntry::path).filter(|path| is_picture(path)).collect();
+    pictures.sort();
+    Ok(pictures)
+}
+
+/// Whether a file is called or begins as a picture does: one that is called so and is none is told of, and not passed over.
+fn is_picture(path: &Path) -> bool {
+    let ending = path.extension().map(|ending| ending.to_string_lossy().to_lowercase()).unwrap_or_default();
+    if !path.is_file() || file_name(path).starts_with('.') {
+        return false;
+    }
+    let mut bytes = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(BEGINNING).read_to_end(&mut bytes));
+    ["png", "jpg", "jpeg"].contains(&ending.as_str()) || (read.is_ok() && picture::is_picture(&bytes))
+}
+
+fn file_name(path: &Path) -> String {
+    path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+}
+
+/// Whether there is a folder with pictures in it in this one.
+fn has_classes(folder: &Path) -> bool {
+    folders(folder).iter().any(|(_, path)| pictures(path).is_ok_and(|pictures| !pictures.is_empty()))
+}
+
+/// The folders of classes that are in a folder, all in one or in two parts; nothing where there is none.
+pub(crate) fn parts(folder: &Path) -> Option<Vec<PathBuf>> {
+    let train = folder.join(TRAIN);
+    if has_classes(&train) {
+        let validation = VALIDATION.map(|name| folder.join(name)).into_iter().find(|path| has_classes(path));
+        return Some([train].into_iter().chain(validation).collect());
+    }
+    has_classes(folder).then(|| vec![folder.to_owned()])
+}
+
+/// Reads the pictures of one part, or of two, of up to so many bytes of pixels.
+///
+/// # Errors
+/// Where a picture is broken, and where they are too many.
+pub(crate) fn read(parts: &[PathBuf], request: PictureRequest, resident_bytes: u64) -> Result<ClassFolders, DataError> {
+    let mut by_part: Vec<BTreeMap<String, Vec<PathBuf>>> = Vec::new();
+    for part in parts {
+        let mut of_class = BTreeMap::new();
+        for (name, folder) in folders(part) {
+            if let Some(problem) = name_problem(&name) {
+                return Err(DataError::Idx { path: folder, problem: format!("the name of a class {problem}") });
+            }
+            let pictures = pictures(&folder)?;
+            if !pictures.is_empty() {
+                of_class.insert(name, pictures);
+            }
+        }
+        by_part.push(of_class);
+    }
+    let classes: Vec<String> = by_part[0].keys().cloned().collect();
+    if classes.len() > 256 {
+        let problem = format!("it has folders of {} classes, and at most 256 are told apart", classes.len());
+        return Err(DataError::Idx { path: parts[0].clone(), problem });
+    }
+    if let Some((name, part)) = by_part
+        .iter()
+        .zip(parts)
+        .skip(1)
+        .find_map(|(of_class, part)| of_class.keys().find(|name| !classes.contains(name)).map(|name| (name, part)))
+    {
+        let problem = format!("no picture in {} is of this class", parts[0].display());
+        return Err(DataError::Idx { path: part.join(name), problem });
+    }
+    let size = (request.size[0] * request.size[1]) as u64;
+    let count = by_part.iter().flat_map(BTreeMap::values).map(Vec::len).sum::<usize>() as u64;
+    if count.saturating_mul(size) > resident_bytes {
+        let problem = format!(
+            "{count} pictures take {} bytes, more than data.resident_bytes = {resident_bytes} takes into memory",
+            count.saturating_mul(size)
+        );
+        return Err(DataError::Idx { path: parts[0].clone(), problem });
+    }
+
+    let (mut images, mut files, mut counts) = (Vec::new(), Vec::new(), Vec::new());
+    for (of_class, part) in by_part.iter().zip(parts) {
+        let (mut pixels, mut labels) = (Vec::new(), Vec::new());
+        for (name, pictures) in of_class {
+            let label = classes.iter().position(|class| class == name).expect("a class of the training") as u8;
+            let mut checksums = Vec::new();
+            for path in pictures {
+                let bytes = contents(path)?;
+                checksums.push(format!("{} {}\n", sha256([&bytes[..]]), file_name(path)));
+                pixels
+                    .extend(image(&bytes, request).map_err(|problem| DataError::Idx { path: path.clone(), problem })?);
+                labels.push(label);
+            }
+            let folder = if parts.len() > 1 { format!("{}/{name}", file_name(part)) } else { name.clone() };
+            counts.push(pictures.len());
+            files.push((folder, sha256(checksums.iter().map(String::as_bytes))));
+        }
+        images.push((pixels, labels));
+    }
+    let images = match (&images[..], request.holdout) {
+        ([train, validation], _) => [made(request, train, None), made(request, validation, None)],
+        ([all], None) => [made(request, all, None), made(request, all, None)],
+        ([all], Some(holdout)) => {
+            let rows = holdout.split(&all.1).map_err(|class| {
+                let path = parts[0].join(&classes[usize::from(class)]);
+                let problem = "the only picture of its class; to learn and to be judged a class needs two".to_owned();
+                DataError::Idx { path, problem }
+            })?;
+            rows.map(|rows| made(request, all, Some(&rows)))
+        }
+        _ => unreachable!("one part or two"),
+    };
+    Ok(ClassFolders { images, classes, files, counts })
+}
+
+/// These rows of pixels and labels, or all.
+fn made(request: PictureRequest, (pixels, labels): &(Vec<u8>, Vec<u8>), rows: Option<&[usize]>) -> Images {
+    let [height, width] = request.size;
+    let (pixels, labels) = match rows {
+        None => (pixels.clone(), labels.clone()),
+        Some(rows) => {
+            let of_row = |&row: &usize| &pixels[row * height * width..][..height * width];
+            (rows.iter().flat_map(of_row).copied().collect(), rows.iter().map(|&row| labels[row]).collect())
+        }
+    };
+    Images::new(IdxImages { height, width, pixels }, labels)
+}
+
+fn contents(path: &Path) -> Result<Vec<u8>, DataError> {
+    let mut bytes = Vec::new();
+    let read = idx::open(path)?.take(MOST_BYTES + 1).read_to_end(&mut bytes);
+    read.map_err(|problem| DataError::Read { path: path.to_owned(), problem })?;
+    if bytes.len() as u64 > MOST_BYTES {
+        let problem = format!("longer than the {MOST_BYTES} bytes that a picture may have");
+        return Err(DataError::Idx { path: path.to_owned(), problem });
+    }
+    Ok(bytes)
+}
+
+fn image(bytes: &[u8], request: PictureRequest) -> Result<Vec<u8>, String> {
+    let made = match request.treatment {
+        Treat::AsDrawn => picture::read(bytes, request.size),
+        Treat::AsWhole => picture::read_whole(bytes, request.size),
+    };
+    made.map(|picture| picture.pixels).map_err(|error| error.to_string())
+}

@@ -1,0 +1,230 @@
+//! Folders of images of one's own: pictures by class, and IDX files of other sizes and classes than MNIST's.
+
+use std::io::Cursor;
+use std::path::Path;
+
+use chainrule_data::idx::{self, IdxImages};
+use chainrule_data::picture;
+use image::{DynamicImage, GrayImage, ImageFormat, Luma, Rgb, RgbImage, Rgba, RgbaImage};
+use serde_json::{Value, json};
+
+use crate::command::{call, code, files_below, folder, text};
+use crate::support::cpu;
+
+fn bytes_of(image: &DynamicImage, format: ImageFormat) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    image.write_to(&mut Cursor::new(&mut bytes), format).unwrap();
+    bytes
+}
+
+fn write(path: &Path, bytes: &[u8]) {
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    std::fs::write(path, bytes).unwrap();
+}
+
+/// Made-up photographs: of a sky, light above and dark below; of a road, dark at the left and light at the right, in colour, each of another size.
+fn photograph(class: &str, number: u32) -> Vec<u8> {
+    let (width, height) = (40 + number % 7, 30 + number % 5);
+    let noise = |x: u32, y: u32| ((x * 31 + y * 17 + number * 13) % 60) as u8;
+    let level = |x: u32, y: u32| {
+        let part = if class == "sky" { 150 - 150 * y / height } else { 150 * x / width };
+        part as u8 + noise(x, y)
+    };
+    let image = RgbImage::from_fn(width, height, |x, y| Rgb([level(x, y), level(x, y) / 2 + 40, 90]));
+    if number.is_multiple_of(3) {
+        bytes_of(&image.into(), ImageFormat::Jpeg)
+    } else {
+        bytes_of(&image.into(), ImageFormat::Png)
+    }
+}
+
+fn photographs(folder: &Path, below: &str, numbers: std::ops::Range<u32>) {
+    for class in ["sky", "road"] {
+        for number in numbers.clone() {
+            let ending = if number.is_multiple_of(3) { "jpg" } else { "png" };
+            write(&folder.join(below).join(class).join(format!("{number:03}.{ending}")), &photograph(class, number));
+        }
+    }
+}
+
+fn train(folder: &Path, more: &[&str]) -> Value {
+    let few = ["--set", "descent.batch_size=8", "--backend", cpu(), "--json", "--quiet", "--out", "run", "--force"];
+    let output = call(folder, &[&["train", "configs/softmax.toml"], &few[..], more].concat());
+    assert_eq!(code(&output), Some(0), "{}", text(&output.stderr));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+fn ask(folder: &Path, arguments: &[&str]) -> Value {
+    let output = call(folder, &[arguments, &["--json", "--quiet"]].concat());
+    assert_eq!((code(&output), text(&output.stderr).as_str()), (Some(0), ""), "{arguments:?}");
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+fn refuses(folder: &Path, arguments: &[&str], expected: &[&str]) {
+    let before = files_below(folder);
+    let output = call(folder, arguments);
+    let error = text(&output.stderr);
+    assert_eq!((code(&output), error.lines().count()), (Some(2), 1), "{arguments:?}: {error}");
+    assert!(expected.iter().all(|expected| error.contains(expected)), "{error:?} does not say {expected:?}");
+    assert_eq!(files_below(folder), before);
+}
+
+#[test]
+fn pictures_by_class_are_trained_on_and_asked_about_as_they_were_learnt() {
+    let folder = folder();
+    photographs(folder.path(), "photos", 0..30);
+    write(&folder.path().join("photos/sky/notes.txt"), b"no picture");
+    for (more, features) in
+        [(&["--data", "photos"][..], 784), (&["--data", "photos", "--set", "data.image_size=[12, 16]"], 192)]
+    {
+        let summary = train(folder.path(), more);
+        let data = &summary["data"];
+        assert_eq!((&data["train"], &data["validation"], &data["kind"]), (&json!(48), &json!(12), &json!("pictures")));
+        assert_eq!(data["classes"], json!(["road", "sky"]));
+        assert_eq!(summary["gradient"], "fused");
+        assert!(summary["final"]["validation_accuracy"].as_f64().unwrap() > 0.9, "{summary}");
+        let [height, width] = [0, 1].map(|i| data["image_size"][i].as_u64().unwrap());
+        assert_eq!(height * width, features);
+
+        let own = ask(folder.path(), &["evaluate", "run"]);
+        let expected = summary["final"]["validation_loss"].as_f64().unwrap();
+        assert!((own["loss"].as_f64().unwrap() / expected - 1.0).abs() < 1e-5, "{own}");
+        assert_eq!((&own["rows"], &own["data"]["is_the_runs_own"]), (&json!(12), &json!(true)));
+        // Named, it is taken whole; and what predict says of each file comes to the same count.
+        let whole = ask(folder.path(), &["evaluate", "run", "--data", "photos"]);
+        let right: usize = ["road", "sky"]
+            .iter()
+            .map(|class| {
+                let answer = ask(folder.path(), &["predict", "run", &format!("photos/{class}")]);
+                let predictions = answer["predictions"].as_array().unwrap();
+                assert_eq!(predictions.len(), 30);
+                predictions.iter().filter(|predicted| predicted["class"] == *class).count()
+            })
+            .sum();
+        assert_eq!((&whole["rows"], &whole["right"]), (&json!(60), &json!(right)));
+    }
+    let shown = ask(folder.path(), &["inspect", "run", "--image", "photos/sky/001.png", "--class", "road"]);
+    assert_eq!((&shown["image"]["predicted"], &shown["image"]["evidence"]["class"]), (&json!("sky"), &json!("road")));
+    let listed = ask(folder.path(), &["data", "--data", "photos"]);
+    assert_eq!((&listed["files"][0]["name"], &listed["files"][0]["count"]), (&json!("road"), &json!(30)));
+}
+
+#[test]
+fn a_folder_of_two_parts_keeps_them_and_its_manifest_tells_a_changed_picture() {
+    let folder = folder();
+    photographs(folder.path(), "photos/train", 0..20);
+    photographs(folder.path(), "photos/test", 20..26);
+    let summary = train(folder.path(), &["--data", "photos", "--set", "data.standardize=true"]);
+    assert_eq!((&summary["data"]["train"], &summary["data"]["validation"]), (&json!(40), &json!(12)));
+    assert_eq!(summary["gradient"], "closed-form");
+    assert_eq!(ask(folder.path(), &["evaluate", "run", "--data", "photos"])["rows"], json!(12));
+    let manifest = std::fs::read(folder.path().join("run/manifest.json")).unwrap();
+    let manifest: Value = serde_json::from_slice(&manifest).unwrap();
+    let names: Vec<&Value> = manifest["data_files"].as_array().unwrap().iter().map(|file| &file["name"]).collect();
+    assert_eq!(names, ["train/road", "train/sky", "test/road", "test/sky"]);
+    write(&folder.path().join("photos/test/sky/021.jpg"), &photograph("sky", 22));
+    assert_eq!(ask(folder.path(), &["evaluate", "run"])["data"]["is_the_runs_own"], json!(false));
+    let two = ["--set", "data.classes=[\"sky\", \"road\"]"];
+    assert_eq!(
+        train(folder.path(), &[&["--data", "photos"], &two[..]].concat())["data"]["classes"],
+        json!(["sky", "road"])
+    );
+}
+
+#[test]
+fn a_broken_picture_is_named_and_so_is_what_cannot_be_split() {
+    let folder = folder();
+    let arguments = ["train", "configs/softmax.toml", "--data", "photos"];
+    photographs(folder.path(), "photos", 0..4);
+    write(&folder.path().join("photos/sky/broken.png"), &photograph("sky", 1)[..200]);
+    refuses(folder.path(), &arguments, &["photos/sky/broken.png: damaged PNG"]);
+    write(&folder.path().join("photos/sky/broken.png"), b"not at all");
+    refuses(folder.path(), &arguments, &["photos/sky/broken.png: neither a PNG nor a JPEG"]);
+    std::fs::remove_file(folder.path().join("photos/sky/broken.png")).unwrap();
+    write(&folder.path().join("photos/tree/1.png"), &photograph("sky", 1));
+    refuses(folder.path(), &arguments, &["photos/tree: the only picture of its class"]);
+    refuses(folder.path(), &[&arguments[..], &["--set", "data.image_size=[0, 28]"]].concat(), &["data.image_size"]);
+    std::fs::create_dir(folder.path().join("nothing")).unwrap();
+    refuses(
+        folder.path(),
+        &["data", "--data", "nothing"],
+        &["IDX files", "train.csv", "a folder of pictures for each class"],
+    );
+    photographs(folder.path(), "two/train", 0..4);
+    photographs(folder.path(), "two/test", 0..4);
+    write(&folder.path().join("two/test/tree/1.png"), &photograph("sky", 1));
+    refuses(folder.path(), &["train", "--data", "two"], &["two/test/tree: no picture in two/train is of this class"]);
+}
+
+/// Light stays light and nothing moves, where a digit would be inverted and centred.
+#[test]
+fn a_picture_of_anything_is_made_grey_and_scaled_and_nothing_else() {
+    let grey = GrayImage::from_fn(6, 4, |x, y| Luma([200 + (x * 4 + y) as u8]));
+    let same = picture::read_whole(&bytes_of(&grey.clone().into(), ImageFormat::Png), [4, 6]).unwrap();
+    assert_eq!(same.pixels, grey.into_raw());
+    // Halved, each pixel is of the mean of those around it: of blocks of one level, inside them, that level.
+    const LEVELS: [[u8; 2]; 2] = [[250, 120], [30, 200]];
+    let blocks = GrayImage::from_fn(80, 40, |x, y| Luma([LEVELS[(y / 20) as usize][(x / 40) as usize]]));
+    let half = picture::read_whole(&bytes_of(&blocks.into(), ImageFormat::Png), [20, 40]).unwrap();
+    for (row, column, expected) in [(2, 3, 250), (3, 36, 120), (17, 2, 30), (18, 38, 200)] {
+        assert_eq!(half.pixels[row * 40 + column], expected);
+    }
+    assert!(half.treatment.to_string().ends_with("made grey and scaled to 20 x 40"), "{}", half.treatment);
+    // The same of one grey level, where no digit would be seen.
+    let blank = GrayImage::from_pixel(9, 9, Luma([77]));
+    assert!(
+        picture::read_whole(&bytes_of(&blank.into(), ImageFormat::Png), [3, 3])
+            .unwrap()
+            .pixels
+            .iter()
+            .all(|&p| p == 77)
+    );
+    let glass = RgbaImage::from_pixel(2, 2, Rgba([0, 0, 0, 0]));
+    assert!(
+        picture::read_whole(&bytes_of(&glass.into(), ImageFormat::Png), [2, 2]).unwrap().treatment.laid_over.is_some()
+    );
+}
+
+/// Five classes of 9 x 13 pixels, each bright in rows of its own.
+fn made_up(count: usize) -> (IdxImages, Vec<u8>) {
+    let labels: Vec<u8> = (0..count).map(|i| (i * 7 % 5) as u8).collect();
+    let pixel = |i: usize, j: usize| {
+        let is_own = j / 13 % 5 == usize::from(labels[i]);
+        if is_own { 200 + (i * j % 50) as u8 } else { (i * 13 + j * 5) as u8 % 90 }
+    };
+    let pixels = (0..count).flat_map(|i| (0..9 * 13).map(move |j| (i, j))).map(|(i, j)| pixel(i, j)).collect();
+    (IdxImages { height: 9, width: 13, pixels }, labels)
+}
+
+#[test]
+fn idx_files_of_another_size_and_other_classes_go_all_the_way() {
+    let folder = folder();
+    let data = folder.path().join("shirts");
+    std::fs::create_dir(&data).unwrap();
+    for (name, count) in [("train", 300), ("t10k", 100)] {
+        let (images, labels) = made_up(count);
+        idx::write_images(&data.join(format!("{name}-images-idx3-ubyte")), &images).unwrap();
+        idx::write_labels(&data.join(format!("{name}-labels-idx1-ubyte")), &labels).unwrap();
+    }
+    let all = ["--data", "shirts", "--set", "data.train_images=300", "--set", "data.validation_images=100"];
+    for more in [&[][..], &["--precision", "f64", "--gradient", "autodiff"], &["--set", "data.standardize=true"]] {
+        let summary = train(folder.path(), &[&all[..], more].concat());
+        assert_eq!(
+            (&summary["data"]["image_size"], &summary["data"]["classes"]),
+            (&json!([9, 13]), &json!([0, 1, 2, 3, 4]))
+        );
+        assert_eq!(summary["final"]["validation_accuracy"], json!(1.0));
+        let found = ask(folder.path(), &["evaluate", "run"]);
+        let expected = summary["final"]["validation_loss"].as_f64().unwrap();
+        assert!((found["loss"].as_f64().unwrap() / expected - 1.0).abs() < 1e-4, "{found} {expected}");
+        let answer = ask(folder.path(), &["predict", "run", "shirts/t10k-images-idx3-ubyte"]);
+        let classes: Vec<&Value> = answer["predictions"].as_array().unwrap().iter().map(|p| &p["class"]).collect();
+        assert!(
+            classes.len() == 100 && classes.iter().zip(made_up(100).1).all(|(found, label)| **found == json!(label))
+        );
+        let shown = ask(folder.path(), &["inspect", "run", "--image", "shirts/t10k-images-idx3-ubyte", "--index", "3"]);
+        let evidence: Vec<f64> = serde_json::from_value(shown["image"]["evidence"]["pixels"].clone()).unwrap();
+        let logit = evidence.iter().sum::<f64>() + shown["image"]["evidence"]["bias"].as_f64().unwrap();
+        assert!(evidence.len() == 117 && (logit - shown["image"]["evidence"]["logit"].as_f64().unwrap()).abs() < 1e-9);
+    }
+}
