@@ -99,7 +99,9 @@ fn about(data: &Data) -> About {
     let checksums = data.file_checksums();
     let sha256 = sha256_of_files(&checksums);
     let counts: Vec<usize> = match &data.pictures {
-        None => [&data.train, &data.train, &data.validation, &data.validation].map(|images| images.len()).into(),
+        None => {
+            [&data.train, &data.train, &data.validation, &data.validation].map(|images| images.labels().len()).into()
+        }
         Some(pictures) => pictures.counts.clone(),
     };
     let files = data.files().into_iter().zip(counts).zip(mnist::FILES.iter().map(Some).chain(repeat(None)));

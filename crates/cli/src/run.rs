@@ -194,6 +194,17 @@ impl Rows {
         &self.about
     }
 
+    /// What a person should know of features that gradient descent steps over.
+    pub(crate) fn note(&self, config: &TrainConfig) -> Option<String> {
+        let Chosen::Numbers(rows) = &self.splits[0] else { return None };
+        let largest = rows.values.iter().fold(0.0, |largest: f64, x| largest.max(x.abs()));
+        let is_large =
+            largest > 100.0 && self.preprocessing == Preprocessing::Raw && config.descent().solver == Solver::Sgd;
+        is_large.then(|| {
+            format!("note: its numbers go up to {largest}, where gradient descent jumps about; --set data.standardize=true brings them to one size")
+        })
+    }
+
     /// The training rows' labels.
     pub(crate) fn train_labels(&self) -> Vec<u8> {
         self.splits[0].labels()

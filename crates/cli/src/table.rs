@@ -40,7 +40,7 @@ pub(crate) fn closing(summary: &Summary, folder: &Path) -> String {
         ("best validation", format!("loss {:.6} at step {}", summary.best_validation_loss, summary.best_step)),
         ("", String::new()),
         ("", "      training  validation".to_owned()),
-        ("cross-entropy", format!("{:>14.6}{:>12.6}", last.train_loss, last.validation_loss)),
+        ("cross-entropy", format!("{:>14.6} {:>11.6}", last.train_loss, last.validation_loss)),
         ("accuracy", format!("{:>12.2} %{:>10.2} %", 100.0 * last.train_accuracy, 100.0 * last.validation_accuracy)),
         ("", String::new()),
         (

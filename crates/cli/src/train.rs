@@ -53,6 +53,9 @@ pub(crate) fn train(options: &TrainOptions) -> Result<u8> {
     };
     tell(&format!("data: {}, {} training and {} validation rows", about.source, about.train, about.validation));
 
+    if let Some(note) = rows.note(&config) {
+        tell(&note);
+    }
     catch_interrupts();
     let rows = rows.load(&config, &machine);
     if let Some(kernels) = rows.kernels(&machine) {

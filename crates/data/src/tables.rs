@@ -206,15 +206,18 @@ fn read(path: &Path, columns: Columns, resident_bytes: u64) -> Result<Table, Dat
     Ok(table)
 }
 
-/// The classes asked for, else all labels, of which there are two at least.
+/// The classes asked for, each of which a training must find, else all labels, of which there are two at least.
 fn classes(path: &Path, table: &Table, request: &TableRequest) -> Result<Vec<String>, DataError> {
-    match (&request.classes, &table.classes[..]) {
-        (Some(classes), _) => Ok(classes.clone()),
-        (None, [only]) => {
+    let Some(classes) = &request.classes else {
+        if let [only] = &table.classes[..] {
             let problem = format!("the label is {only:?} in every row; nothing can be told apart");
-            Err(DataError::Table { path: path.to_owned(), problem })
+            return Err(DataError::Table { path: path.to_owned(), problem });
         }
-        (None, all) => Ok(all.to_vec()),
+        return Ok(table.classes.clone());
+    };
+    match classes.iter().find(|class| request.features.is_none() && !table.classes.contains(class)) {
+        Some(class) => Err(DataError::EmptyClass { class: class.clone(), rows: table.len(), what: "training rows" }),
+        None => Ok(classes.clone()),
     }
 }
 
