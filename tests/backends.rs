@@ -6,7 +6,7 @@ use chainrule::backend::Backend;
 use chainrule_data::Split;
 use chainrule_gradcheck::f64_works;
 use chainrule_models::{Classifier, SoftmaxRegression, SoftmaxRegressionConfig, to_precision};
-use chainrule_records::Precision;
+use chainrule_records::{Parameters, Precision, Preprocessing, Standardization};
 use chainrule_training::{Examples, Expansion, evaluate};
 use serde_json::Value;
 
@@ -84,10 +84,18 @@ fn a_model_saved_on_one_backend_is_the_same_on_every_other() {
         ];
         let output = call(folder.path(), &arguments);
         assert_eq!(code(&output), Some(0), "{}", text(&output.stderr));
+        // Statistics beside the weights are passed over.
+        let statistics = Standardization { mean: vec![0.5; 784], scale: vec![2.0; 784] };
         let read = |file: &str| std::fs::read(folder.path().join(&run).join(file)).unwrap();
         let summary: Value = serde_json::from_slice(&read("summary.json")).unwrap();
         for device in devices() {
-            let model = load(&read("model.safetensors"), &device);
+            let saved = read("model.safetensors");
+            let parameters = Parameters::from_safetensors(&saved).unwrap();
+            let with_statistics =
+                parameters.to_safetensors_with(Precision::F32, &Preprocessing::Standardized(statistics.clone()));
+            let other = load(&with_statistics, &device);
+            let model = load(&saved, &device);
+            assert_eq!(values(other.linear().weight.val()), values(model.linear().weight.val()));
             let examples = Examples::new(&splits[1], Precision::F32, &device, Expansion::Host);
             let found = evaluate(&model, &examples).unwrap();
             let expected = summary["final"]["validation_loss"].as_f64().unwrap();

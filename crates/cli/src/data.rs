@@ -5,7 +5,6 @@ use std::iter::repeat;
 use std::path::Path;
 
 use anyhow::Result;
-use burn_dataset::Dataset;
 use chainrule_data::table::{AboutColumn, AboutTable};
 use chainrule_data::{Counts, Data, DataError, Images, Request, digits, find_within, mnist, sha256_of_files};
 use chainrule_records::DataConfig;

@@ -129,7 +129,7 @@ pub(crate) fn evaluate(options: &EvaluateOptions) -> Result<u8> {
         tell(&format!("note: {left_out} {noun}s of other classes than the model's are left out"));
     }
     let Some(scores) = rows.tally(&model)?.scores() else {
-        bail!("{}: no {noun} of the model's classes {}", source.name, names(model.classes()).join(", "));
+        bail!("{}: no {noun} of the model's classes [{}]", source.name, names(model.classes()).join(", "));
     };
     if let (Some(path), Labelled::Images(rows)) = (&options.wrong, &rows) {
         write_whole(path, &sheet(&model, rows, &scores)?)?;

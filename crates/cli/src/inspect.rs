@@ -207,7 +207,7 @@ fn explain(model: &Model, options: &InspectOptions) -> Result<(Vec<u8>, OfImage)
         None => prediction.class,
         Some(class) => match model.classes().iter().position(|known| known.is_called(class)) {
             Some(position) => position,
-            None => bail!("--class {class}: the model's classes are {}", names(model.classes()).join(", ")),
+            None => bail!("--class {class}: the model's classes are [{}]", names(model.classes()).join(", ")),
         },
     };
     let (pixels, bias) = model.predictor.evidence(&image.pixels, position);
