@@ -213,3 +213,26 @@ fn a_run_whose_data_is_gone_or_of_another_size_says_so() {
     }
     says(&["--data", "moved"], "moved: images of 3 x 4 pixels, and the model takes 28 x 28");
 }
+
+/// Before tables, classes were numbers and nothing said what the data was made of.
+#[test]
+fn a_run_from_before_there_were_tables_still_reads() {
+    let folder = folder();
+    let summary = train(folder.path(), "configs/softmax.toml", &[]);
+    let run = folder.path().join("run");
+    unseal(&run);
+    let mut old: Value = serde_json::from_slice(&std::fs::read(run.join("summary.json")).unwrap()).unwrap();
+    assert!(old["data"].as_object_mut().unwrap().remove("kind").is_some());
+    std::fs::write(run.join("summary.json"), old.to_string()).unwrap();
+    let config = std::fs::read_to_string(run.join("config.toml")).unwrap();
+    let is_new =
+        |line: &&str| ["standardize", "validation_fraction", "image_size"].iter().any(|key| line.starts_with(key));
+    assert_eq!(config.lines().filter(is_new).count(), 3);
+    let old: String = config.lines().filter(|line| !is_new(line)).map(|line| format!("{line}\n")).collect();
+    std::fs::write(run.join("config.toml"), old).unwrap();
+    let found = evaluate(folder.path(), &[]);
+    assert_eq!(
+        (&found["accuracy"], &found["classes"]),
+        (&summary["final"]["validation_accuracy"], &json!([0, 1, 2, 3, 4, 5, 6, 7, 8, 9]))
+    );
+}

@@ -18,8 +18,8 @@ pub(crate) fn matrix(value: &Value) -> Vec<Vec<f64>> {
     serde_json::from_value(value.clone()).unwrap()
 }
 
-fn of(rows: Chosen) -> Standardization {
-    standardization(&rows).standardization().unwrap().clone()
+fn of(rows: &Chosen) -> Standardization {
+    standardization(rows).standardization().unwrap().clone()
 }
 
 #[test]
@@ -49,7 +49,7 @@ fn mean_scale_and_features_are_scikit_learns() {
 #[test]
 fn pixels_are_standardised_by_the_same_loops() {
     let pixels = vec![0, 10, 7, 255, 20, 7, 0, 60, 7, 255, 70, 7];
-    let found = of(Chosen::Resident(Split { size: [1, 3], pixels, labels: vec![0; 4] }));
+    let found = of(&Chosen::Resident(Split { size: [1, 3], pixels, labels: vec![0; 4] }));
     assert_eq!((&found.mean, &found.scale), (&vec![127.5, 40.0, 7.0], &vec![127.5, 650f64.sqrt(), 1.0]));
     // The report's own scaling is that of a pixel that is black as often as white.
     let standardized = Preprocessing::Standardized(found);
