@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use crate::command::{call, code, folder, text};
 use crate::predict::{train, write_digits};
 use crate::support::skip;
+use crate::tables;
 
 const FORMATS: [&str; 4] = ["safetensors", "npz", "onnx", "json"];
 
@@ -154,6 +155,71 @@ fn onnx_is_valid_and_labels_images_as_predict_does() {
         assert_eq!(found[1], true, "a single row is judged as it is among others");
         let classes: Vec<String> = predicted["classes"].as_array().unwrap().iter().map(Value::to_string).collect();
         assert_eq!(found[2], json!(classes));
+    }
+}
+
+/// A table's classes have names, and its rows are numbers of every size.
+const TABLE: &str = "
+import json, sys
+import numpy as np
+rows = json.load(sys.stdin)
+answers = {}
+model = np.load('softmax.npz')
+x = (np.array(rows) - model['mean']) / model['scale']
+z = x @ model['coef'].T + model['intercept']
+p = np.exp(z - z.max(axis=1, keepdims=True))
+answers['npz'] = [(p / p.sum(axis=1, keepdims=True)).tolist(), model['classes'][z.argmax(axis=1)].tolist()]
+try:
+    import onnxruntime
+    p, label = onnxruntime.InferenceSession('softmax.onnx').run(None, {'input': np.array(rows)})
+    answers['onnx'] = [p.tolist(), label.tolist()]
+except ModuleNotFoundError as error:
+    answers['onnx'] = error.name
+json.dump(answers, sys.stdout)
+";
+
+#[test]
+fn a_tables_classes_keep_their_names_and_a_page_is_no_place_for_its_rows() {
+    let folder = folder();
+    let folder = folder.path();
+    std::fs::write(folder.join("flowers.csv"), tables::flowers(0..120, 4)).unwrap();
+    let more = ["--set", "data.standardize=true", "--precision", "f64", "--set", "descent.epochs=20"];
+    tables::train(folder, &[&tables::ON_FLOWERS[..], &more].concat());
+    export(folder);
+    let output = call(folder, &["predict", "run", "flowers.csv", "--json", "--quiet"]);
+    let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let predictions = answer["predictions"].as_array().unwrap();
+    let table = tables::flowers(0..120, 4);
+    let rows: Vec<Vec<f64>> =
+        table.lines().skip(1).map(|line| line.split(',').filter_map(|field| field.parse().ok()).collect()).collect();
+    let document: Value = serde_json::from_slice(&std::fs::read(folder.join("softmax.json")).unwrap()).unwrap();
+    assert_eq!(document["row"], json!({ "numbers": { "names": ["length", "altitude (m)", "width", "year"] } }));
+
+    let page = call(folder, &["page", "run"]);
+    assert_eq!((code(&page), folder.join("run.html").exists()), (Some(2), false));
+    assert!(text(&page.stderr).contains("columns of a table"), "{}", text(&page.stderr));
+
+    let probe =
+        "import json\ntry:\n    import numpy\n    print('true')\nexcept ModuleNotFoundError:\n    print('false')";
+    match python(folder, probe, &json!(null)) {
+        Some(Value::Bool(true)) => {}
+        Some(_) => return skip("no Python module numpy"),
+        None => return,
+    }
+    for (tool, answer) in python(folder, TABLE, &json!(rows)).unwrap().as_object().unwrap() {
+        if let Some(module) = answer.as_str() {
+            skip(&format!("no Python module {module}"));
+            continue;
+        }
+        let found: (Vec<Vec<f64>>, Vec<String>) = serde_json::from_value(answer.clone()).unwrap();
+        assert_eq!(found.0.len(), predictions.len());
+        for ((found, label), expected) in found.0.iter().zip(&found.1).zip(predictions) {
+            let probabilities: Vec<f64> = serde_json::from_value(expected["probabilities"].clone()).unwrap();
+            for (found, expected) in found.iter().zip(&probabilities) {
+                assert!((found - expected).abs() < 1e-9, "{tool}: {found} for {expected}");
+            }
+            assert_eq!(Some(label.as_str()), expected["class"].as_str(), "{tool}");
+        }
     }
 }
 

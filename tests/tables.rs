@@ -16,7 +16,7 @@ use crate::support::{assert_close, cpu};
 const FEATURES: [&str; 5] = ["length", "altitude (m)", "width", "year", "always"];
 
 /// The made-up table that scikit-learn saw, its label in the middle, so many of its features.
-fn flowers(rows: impl Iterator<Item = usize>, features: usize) -> String {
+pub(crate) fn flowers(rows: impl Iterator<Item = usize>, features: usize) -> String {
     let table = scikit_learn();
     let (values, labels) = (matrix(&table["rows"]), &table["labels"]);
     let names = FEATURES[..features].iter().map(ToString::to_string);
@@ -42,9 +42,9 @@ fn write(folder: &Path, name: &str, content: impl AsRef<[u8]>) {
 }
 
 const MODEL: [&str; 4] = ["train", "configs/softmax.toml", "--set", "descent.batch_size=16"];
-const ON_FLOWERS: [&str; 4] = ["--data", "flowers.csv", "--set", "data.label=species"];
+pub(crate) const ON_FLOWERS: [&str; 4] = ["--data", "flowers.csv", "--set", "data.label=species"];
 
-fn train(folder: &Path, more: &[&str]) -> Value {
+pub(crate) fn train(folder: &Path, more: &[&str]) -> Value {
     let output = call(folder, &[&MODEL[..], &["--backend", cpu(), "--json", "--quiet", "--out", "run"], more].concat());
     assert_eq!(code(&output), Some(0), "{}", text(&output.stderr));
     serde_json::from_slice(&output.stdout).unwrap()

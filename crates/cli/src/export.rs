@@ -86,7 +86,10 @@ pub(crate) fn export(options: &ExportOptions) -> Result<u8> {
 /// The model with all that goes with it.
 fn portable(model: &Model) -> Portable {
     let (summary, manifest) = (&model.run.summary, &model.run.manifest);
-    let [height, width] = model.image_size();
+    let row = match (model.features(), model.image_size()) {
+        (Some(names), _) => Row::Numbers { names: names.to_vec() },
+        (None, [height, width]) => Row::Image { height, width },
+    };
     let about = [
         ("experiment", summary.experiment.clone()),
         ("program", format!("chainrule {}, git {}", manifest.versions.chainrule, manifest.versions.git_revision)),
@@ -96,11 +99,11 @@ fn portable(model: &Model) -> Portable {
     ];
     Portable {
         kind: summary.model,
-        classes: model.classes().iter().map(u8::to_string).collect(),
+        classes: model.classes().iter().map(ToString::to_string).collect(),
         parameters: model.run.parameters.clone(),
         precision: summary.precision,
         preprocessing: model.run.preprocessing.clone(),
-        row: Row::Image { height, width },
+        row,
         about: about.into_iter().map(|(key, value)| (key.to_owned(), value)).collect::<BTreeMap<_, _>>(),
     }
 }

@@ -2,9 +2,9 @@
 
 use std::path::PathBuf;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use chainrule_data::{Counts, Origin, digits, is_mnist};
-use chainrule_records::{DataSummary, write_whole};
+use chainrule_records::{Class, DataSummary, write_whole};
 use chainrule_report::Board;
 use chainrule_training::Predictor;
 use clap::Args;
@@ -30,6 +30,9 @@ pub(crate) struct PageOptions {
 /// Writes the page.
 pub(crate) fn page(options: &PageOptions) -> Result<u8> {
     let model = Model::read(&options.run)?;
+    if model.features().is_some() {
+        bail!("{}: the model takes the columns of a table, and on this page one draws", options.run.display());
+    }
     let (summary, data) = (&model.run.summary, &model.run.summary.data);
     let source = Source { name: data.source.clone(), files: model.run.manifest.data_files.clone() };
     let examples = examples(&source, data, &model.predictor);
@@ -66,7 +69,8 @@ pub(crate) fn examples(source: &Source, data: &DataSummary, predictor: &Predicto
     if !is_of_digits || data.image_size != [height, width] {
         return Vec::new();
     }
-    let of_class = |(position, &class): (usize, &u8)| {
+    let of_class = |(position, class): (usize, &Class)| {
+        let class = class.number()?;
         let images =
             || digits.labels().iter().zip(0..).filter(|(label, _)| **label == class).map(|(_, row)| digits.pixels(row));
         let right = images().find(|pixels| predictor.predict(pixels).class == position);

@@ -41,10 +41,10 @@ impl Board {
         examples: &[(u8, Vec<u8>)],
     ) -> Self {
         let data = &summary.data;
-        let position = |label: u8| data.classes.iter().position(|&class| class == label);
+        let position = |label: u8| data.classes.iter().position(|class| class.number() == Some(label));
         Self {
             kind: summary.model,
-            classes: data.classes.iter().map(u8::to_string).collect(),
+            classes: data.classes.iter().map(ToString::to_string).collect(),
             image_size: data.image_size,
             parameters: parameters.clone(),
             preprocessing: preprocessing.clone(),
