@@ -22,6 +22,7 @@
 //! - `image_folders`: pictures by class, and IDX files of other sizes than MNIST's
 //! - `tables`: CSV files, read, trained on and asked about
 //! - `protocol`: the report's numbers on MNIST
+//! - `architecture`: the invariants of `docs/architecture.md`
 //! - `backends`: every backend of the build against every other
 //! - `remote`: a device that another process offers
 //! - `report`: figures and verdicts, on runs that were made up for them
@@ -33,6 +34,7 @@
 //! - `resume`: runs that were killed, interrupted, damaged or left without a disk
 //! - `determinism`: the same bytes again, and numbers within a bound on other threads
 //! - `command`: the program as a person or a script calls it
+//! - `pages`: shell completions and man pages
 //! - `evaluate`: a trained model judged by labelled images
 //! - `predict`: a trained model asked about pictures
 //! - `export`: a model in other tools' files, read by these tools
@@ -43,6 +45,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that panics has failed, which is what it is for")]
 
+mod architecture;
 mod backends;
 mod board;
 mod browser;
@@ -69,6 +72,7 @@ mod ops;
 mod optimum;
 mod order;
 mod page;
+mod pages;
 mod picture;
 mod predict;
 mod properties;

@@ -20,6 +20,8 @@ cargo xtask COMMAND [--features ndarray|flex|wgpu|cuda|remote|remote-server] [op
   serve            offer this machine's device to --backend remote:HOST:PORT elsewhere
   backends         what this build has, and what this machine offers it
   data             where the data is; --fetch it, or --write-idx the embedded digits
+  completions SHELL  what makes bash, zsh, fish, elvish or powershell complete the program's commands and options
+  man              its man page; --out DIR for those of all commands
   bench            speed and memory of every gradient source and backend; --peers beside other tools
   ci               everything that is checked, cheapest first
 

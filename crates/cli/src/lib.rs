@@ -16,6 +16,7 @@ mod inspect;
 mod model;
 mod options;
 mod page;
+mod pages;
 mod panics;
 mod predict;
 mod progress;
@@ -64,6 +65,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
         Command::Page(page) => page::page(page),
         Command::Predict(predict) => predict::predict(predict),
         Command::Gradcheck(gradcheck) => gradcheck::gradcheck(gradcheck),
+        Command::Completions(completions) => pages::completions(completions),
+        Command::Man(man) => pages::man(man),
     };
     result.unwrap_or_else(|error| {
         say(&format!("error: {error:#}"));

@@ -120,6 +120,19 @@ Examples:
   chainrule export runs/softmax-1 --format onnx
   chainrule export runs/softmax-1 --out softmax.npz")]
     Export(ExportOptions),
+    /// Print what makes a shell complete this program's commands and options.
+    #[command(after_help = "\
+Examples:
+  chainrule completions bash > ~/.local/share/bash-completion/completions/chainrule
+  chainrule completions zsh > ~/.zfunc/_chainrule
+  chainrule completions fish > ~/.config/fish/completions/chainrule.fish")]
+    Completions(CompletionsOptions),
+    /// Print the program's man page, or write it and one of every command into a folder.
+    #[command(after_help = "\
+Examples:
+  chainrule man | man -l -
+  chainrule man --out ~/.local/share/man/man1")]
+    Man(ManOptions),
 }
 
 #[derive(Args, Debug)]
@@ -249,6 +262,20 @@ pub(crate) struct ServeOptions {
 pub(crate) struct BackendsOptions {
     #[command(flatten)]
     pub(crate) output: Output,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct CompletionsOptions {
+    /// The shell.
+    #[arg(value_enum)]
+    pub(crate) shell: clap_complete::Shell,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ManOptions {
+    /// Write chainrule.1 and a page of every command into this folder, and print their paths.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
 }
 
 #[derive(Args, Debug)]

@@ -1,0 +1,201 @@
+//! The invariants of `docs/architecture.md`, as far as a program can see them.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+}
+
+fn read(path: &str) -> String {
+    std::fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+/// The lines of code below a folder, as `path:line: code`, without comments and without what follows a file's `#[cfg(test)]`.
+fn code(folder: &str) -> Vec<String> {
+    let mut lines = Vec::new();
+    let mut folders = vec![root().join(folder)];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let name = path.strip_prefix(root()).unwrap().display().to_string();
+                let text = std::fs::read_to_string(&path).unwrap();
+                let written = text.split("#[cfg(test)]\nmod tests {").next().unwrap().lines().enumerate();
+                let code = written.filter(|(_, line)| !line.trim_start().starts_with("//"));
+                lines.extend(code.map(|(number, line)| format!("{name}:{}: {}", number + 1, line.trim())));
+            }
+        }
+    }
+    assert!(!lines.is_empty(), "{folder} has no code");
+    lines
+}
+
+/// No line of code below these folders may hold one of these words, but for those of the files that are named.
+fn nowhere(folders: &[&str], words: &[&str], but: &[&str]) {
+    for folder in folders {
+        for line in code(folder) {
+            let found = words.iter().find(|word| line.split_once(": ").is_some_and(|(_, code)| code.contains(**word)));
+            let is_allowed = but.iter().any(|file| line.starts_with(file));
+            assert!(found.is_none() || is_allowed, "{line}: {found:?}");
+        }
+    }
+}
+
+const LIBRARIES: [&str; 8] = [
+    "crates/data/src",
+    "crates/gradcheck/src",
+    "crates/kernels/src",
+    "crates/models/src",
+    "crates/ops/src",
+    "crates/records/src",
+    "crates/report/src",
+    "crates/training/src",
+];
+
+fn cargo(arguments: &[&str]) -> String {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let output = Command::new(cargo).args(arguments).args(["--locked", "--offline"]).current_dir(root()).output();
+    let output = output.unwrap();
+    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// All that a crate links, through others too.
+fn linked(package: &str, more: &[&str]) -> Vec<String> {
+    let tree = ["tree", "--package", package, "--edges", "normal", "--prefix", "none", "--format", "{p}"];
+    let tree = cargo(&[&tree, more].concat());
+    tree.lines().filter_map(|line| line.split_whitespace().next()).map(str::to_owned).collect()
+}
+
+fn is_burn(package: &str) -> bool {
+    ["burn", "cubecl", "ndarray", "wgpu"].iter().any(|name| package.starts_with(name))
+}
+
+#[test]
+fn crates_know_each_other_as_the_page_draws_it() {
+    let page = read("docs/architecture.md");
+    let drawn = page.split("## Who knows whom").nth(1).unwrap().split("```").nth(1).unwrap();
+    let drawn: Vec<String> = drawn.lines().skip(1).map(str::to_owned).collect();
+
+    let metadata: Value = serde_json::from_str(&cargo(&["metadata", "--no-deps", "--format-version", "1"])).unwrap();
+    let mut found = Vec::new();
+    for package in metadata["packages"].as_array().unwrap() {
+        let name = package["name"].as_str().unwrap();
+        if !package["manifest_path"].as_str().unwrap().contains("/crates/") && name != "xtask" {
+            continue;
+        }
+        let normal = package["dependencies"].as_array().unwrap().iter().filter(|known| known["kind"].is_null());
+        let mut knows: Vec<&str> =
+            normal.filter_map(|known| known["name"].as_str().unwrap().strip_prefix("chainrule-")).collect();
+        knows.sort_unstable();
+        let name = if name == "chainrule" { "cli" } else { name.trim_start_matches("chainrule-") };
+        found.push(format!("{name:<9} -> {}", if knows.is_empty() { "none".to_owned() } else { knows.join(", ") }));
+    }
+    found.sort_unstable();
+    assert_eq!(drawn, found);
+}
+
+#[test]
+fn backends_are_named_in_one_file() {
+    let others = LIBRARIES.into_iter().filter(|folder| !["crates/ops/src", "crates/gradcheck/src"].contains(folder));
+    let others: Vec<&str> = others.collect();
+    nowhere(&others, &["feature = ", "NdArray", "Wgpu", "Cuda"], &[]);
+    nowhere(&["crates/cli/src"], &["feature = ", "deprecated"], &["crates/cli/src/backend.rs:"]);
+    let features = code("crates/gradcheck/src").into_iter().filter(|line| line.contains("feature = "));
+    for line in features {
+        assert!(line.contains("feature = \"burn\""), "{line}");
+    }
+    let deprecated = code("crates/cli/src").iter().filter(|line| line.contains("deprecated")).count();
+    assert_eq!(deprecated, 1, "calls that are deprecated");
+}
+
+#[test]
+fn reports_and_commands_link_no_burn() {
+    for package in ["chainrule-kernels", "chainrule-records", "chainrule-report", "xtask"] {
+        let burn: Vec<String> = linked(package, &[]).into_iter().filter(|name| is_burn(name)).collect();
+        assert!(burn.is_empty(), "{package}: {burn:?}");
+    }
+    let mut burn: Vec<String> = linked("chainrule-data", &[]).into_iter().filter(|name| is_burn(name)).collect();
+    burn.dedup();
+    assert_eq!(burn, ["burn-dataset"], "chainrule-data");
+    // Of Burn's, the models link what the others must not: the check can see it.
+    assert!(linked("chainrule-models", &[]).iter().any(|name| is_burn(name)));
+}
+
+#[test]
+fn the_checkers_core_stands_alone() {
+    let core = linked("chainrule-gradcheck", &["--no-default-features"]);
+    let strangers: Vec<&String> = core
+        .iter()
+        .filter(|name| is_burn(name) || name.starts_with("chainrule-") && *name != "chainrule-gradcheck")
+        .collect();
+    assert!(strangers.is_empty(), "{strangers:?}");
+}
+
+#[test]
+fn a_checked_config_has_no_public_field() {
+    let text = read("crates/records/src/checked.rs");
+    let fields = text.split("pub struct TrainConfig {").nth(1).unwrap().split("\n}").next().unwrap();
+    assert!(fields.lines().count() > 3 && !fields.contains("pub"), "{fields}");
+    let derived =
+        text.split("pub struct TrainConfig").next().unwrap().lines().rev().find(|line| line.starts_with("#[derive"));
+    assert!(derived.is_some_and(|line| !line.contains("Deserialize") && !line.contains("Default")), "{derived:?}");
+}
+
+#[test]
+fn training_knows_no_clock_no_console_and_no_files() {
+    let words = ["std::time", "std::fs", "std::io", "std::env", "std::process", "Instant", "SystemTime", "println!"];
+    nowhere(&["crates/training/src"], &words, &[]);
+}
+
+#[test]
+fn no_randomness_comes_from_elsewhere() {
+    let folders: Vec<&str> = LIBRARIES.into_iter().chain(["crates/cli/src"]).collect();
+    nowhere(
+        &folders,
+        &["thread_rng", "rand::rng", "OsRng", "SysRng", "getrandom", "from_entropy", "Distribution::"],
+        &[],
+    );
+}
+
+#[test]
+fn unsafe_is_in_one_file() {
+    let folders: Vec<&str> = LIBRARIES.into_iter().chain(["crates/cli/src", "bench/src", "xtask/src"]).collect();
+    nowhere(&folders, &["unsafe ", "allow(unsafe_code", "expect(unsafe_code"], &["crates/kernels/src/isa.rs:"]);
+}
+
+#[test]
+fn files_are_written_by_those_who_write_them_whole() {
+    let folders: Vec<&str> = LIBRARIES.into_iter().chain(["crates/cli/src"]).collect();
+    // The lock has no content that anyone waits for.
+    nowhere(&folders, &["fs::write", "File::create", "File::options", "OpenOptions"], &["crates/records/src/lock.rs:"]);
+}
+
+#[test]
+fn no_library_prints_or_gives_up() {
+    let words =
+        ["println!", "print!", "eprintln!", "stdout()", "stderr()", "todo!", "unimplemented!", ".unwrap()", "dbg!"];
+    nowhere(&LIBRARIES, &words, &[]);
+}
+
+#[test]
+fn every_invariant_names_a_test_that_is_there() {
+    let page = read("docs/architecture.md");
+    let invariants: Vec<&str> = page.split("## Invariants").nth(1).unwrap().split("\n- **").skip(1).collect();
+    assert!(invariants.len() > 8, "{invariants:?}");
+    for invariant in invariants {
+        let tests = invariant.split('`').filter(|code| code.contains("::") && !code.contains([' ', '(', '/', '.']));
+        let tests: Vec<&str> = tests.collect();
+        assert!(!tests.is_empty(), "no test: {invariant}");
+        for test in tests {
+            let (module, name) = test.rsplit_once("::").unwrap();
+            let file = format!("tests/{}.rs", module.replace("::", "/"));
+            assert!(read(&file).contains(&format!("fn {name}()")), "{test} is not in {file}: {invariant}");
+        }
+    }
+}
