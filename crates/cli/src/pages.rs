@@ -39,8 +39,9 @@ fn man_pages() -> Result<Vec<(String, Vec<u8>)>> {
     let commands: Vec<Command> = program.get_subcommands().cloned().collect();
     let mut pages = vec![page("chainrule".to_owned(), program)?];
     for command in commands {
-        let name = format!("chainrule-{}", command.get_name());
-        pages.push(page(name.clone(), command.name(name).version(env!("CARGO_PKG_VERSION")))?);
+        // Building has made `chainrule-train` of `train`, for this.
+        let name = command.get_display_name().unwrap_or(command.get_name()).to_owned();
+        pages.push(page(name, command.version(env!("CARGO_PKG_VERSION")))?);
     }
     Ok(pages)
 }
