@@ -37,16 +37,16 @@ fn man_pages() -> Result<Vec<(String, Vec<u8>)>> {
     // It fills in what the commands inherit, such as the name that stands in their usage.
     program.build();
     let commands: Vec<Command> = program.get_subcommands().cloned().collect();
-    let mut pages = vec![page("chainrule".to_owned(), program)?];
+    let mut pages = vec![page("chainrule", program)?];
     for command in commands {
         // Building has made `chainrule-train` of `train`, for this.
         let name = command.get_display_name().unwrap_or(command.get_name()).to_owned();
-        pages.push(page(name, command.version(env!("CARGO_PKG_VERSION")))?);
+        pages.push(page(&name, command.version(env!("CARGO_PKG_VERSION")))?);
     }
     Ok(pages)
 }
 
-fn page(name: String, command: Command) -> Result<(String, Vec<u8>)> {
+fn page(name: &str, command: Command) -> Result<(String, Vec<u8>)> {
     let mut text = Vec::new();
     clap_mangen::Man::new(command).render(&mut text)?;
     Ok((format!("{name}.1"), text))
