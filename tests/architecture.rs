@@ -116,7 +116,7 @@ fn backends_are_named_in_one_file() {
 
 #[test]
 fn reports_and_commands_link_no_burn() {
-    for package in ["chainrule-kernels", "chainrule-records", "chainrule-report", "xtask"] {
+    for package in ["chainrule-kernels", "chainrule-records", "chainrule-formats", "chainrule-report", "xtask"] {
         let burn: Vec<String> = linked(package, &[]).into_iter().filter(|name| is_burn(name)).collect();
         assert!(burn.is_empty(), "{package}: {burn:?}");
     }
