@@ -187,7 +187,7 @@ impl Recalled for Sgd {
     }
 }
 
-/// What Adam and AdamW remember.
+/// What Adam and `AdamW` remember.
 fn moments<const D: usize>(part: &Part<'_, D>) -> Option<AdaptiveMomentumState<D>> {
     let [first, second] = [part.tensor("momentum.moment_1")?, part.tensor("momentum.moment_2")?];
     Some(AdaptiveMomentumState::new(part.count("momentum.time")?, first, second))
