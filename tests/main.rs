@@ -34,7 +34,7 @@
 //! - `resume`: runs that were killed, interrupted, damaged or left without a disk
 //! - `determinism`: the same bytes again, and numbers within a bound on other threads
 //! - `command`: the program as a person or a script calls it
-//! - `pages`: shell completions and man pages
+//! - `manual`: shell completions and man pages
 //! - `evaluate`: a trained model judged by labelled images
 //! - `predict`: a trained model asked about pictures
 //! - `export`: a model in other tools' files, read by these tools
@@ -67,12 +67,12 @@ mod inspect;
 mod kernels;
 mod losses;
 mod made_up;
+mod manual;
 mod mnist;
 mod ops;
 mod optimum;
 mod order;
 mod page;
-mod pages;
 mod picture;
 mod predict;
 mod properties;

@@ -19,7 +19,7 @@ struct Check {
     run: fn() -> Outcome,
 }
 
-const CHECKS: [Check; 25] = [
+const CHECKS: [Check; 26] = [
     Check { name: "format", run: || cargo(&["fmt", "--all", "--check"], &[]) },
     Check { name: "format of the peers' packages", run: peers_format },
     Check { name: "dependencies: licences, versions, sources", run: supply::dependencies },
@@ -38,7 +38,8 @@ const CHECKS: [Check; 25] = [
         },
     },
     Check { name: "a browser for the page's tests", run: browser },
-    Check { name: "tests", run: || cargo(&["test", "--workspace", "--locked"], &[]) },
+    Check { name: "Python with the tools that read exports", run: python },
+    Check { name: "tests", run: tests },
     Check { name: "train: README's main job on the embedded digits", run: short_train },
     Check { name: "gradcheck", run: || cargo(&["xtask", "gradcheck"], &[]) },
     Check {
@@ -145,6 +146,14 @@ fn succeeds(command: &mut Command) -> Outcome {
             Outcome::Failed
         }
     }
+}
+
+/// With the Python that [`python`] made, where it made one.
+fn tests() -> Outcome {
+    let own = own_python().to_string_lossy().into_owned();
+    let environment = [("CHAINRULE_PYTHON", own.as_str())];
+    let is_made = has_modules(Path::new(&own)) && std::env::var_os("CHAINRULE_PYTHON").is_none();
+    cargo(&["test", "--workspace", "--locked"], if is_made { &environment } else { &[] })
 }
 
 fn tests_with(options: &[&str]) -> Outcome {
@@ -256,6 +265,44 @@ fn browser() -> Outcome {
     let is_there =
         || Command::new("chromedriver").arg("--version").output().is_ok_and(|output| output.status.success());
     installed(is_there, &["chromium", "chromium-driver"])
+}
+
+/// What the tests of exports import, and what brings it.
+const MODULES: &str = "import numpy, safetensors, onnx, onnxruntime, sklearn";
+const PACKAGES: [&str; 5] = ["numpy", "safetensors", "onnx", "onnxruntime", "scikit-learn"];
+
+/// A Python that reads what is exported: the one that is there, else one of CI's own. PyTorch, which is large, is tested where it is already.
+fn python() -> Outcome {
+    let there = std::env::var_os("CHAINRULE_PYTHON").map_or_else(|| PathBuf::from("python3"), PathBuf::from);
+    if has_modules(&there) || has_modules(&own_python()) {
+        return Outcome::Passed;
+    }
+    if std::env::var_os("CI").is_none() {
+        return Outcome::Skipped(format!(
+            "it is not here; a Python with {}, or $CHAINRULE_PYTHON",
+            PACKAGES.join(", ")
+        ));
+    }
+    let own = own_python();
+    let folder = own.ancestors().nth(2).expect("below a folder");
+    let made = succeeds(Command::new(&there).args(["-m", "venv"]).arg(folder));
+    let install = ["-m", "pip", "install", "--quiet", "--only-binary", ":all:", "--timeout", "20", "--retries", "1"];
+    if matches!(made, Outcome::Passed)
+        && matches!(succeeds(Command::new(&own).args(install).args(PACKAGES)), Outcome::Passed)
+        && has_modules(&own)
+    {
+        return Outcome::Passed;
+    }
+    Outcome::Skipped(format!("it is not here, and {} could not be installed", PACKAGES.join(", ")))
+}
+
+/// Where CI makes a Python of its own.
+fn own_python() -> PathBuf {
+    root().join("target/python/bin/python")
+}
+
+fn has_modules(python: &Path) -> bool {
+    Command::new(python).args(["-c", MODULES]).output().is_ok_and(|output| output.status.success())
 }
 
 /// The tests on a real Vulkan adapter, Mesa's software one where there is no other.

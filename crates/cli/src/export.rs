@@ -33,9 +33,9 @@ pub(crate) struct ExportOptions {
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum FormatOption {
-    /// PyTorch: `weight` [k, d] and `bias` [k] of an `nn.Linear`, which takes features.
+    /// PyTorch: `weight` (k x d) and `bias` of an `nn.Linear`, which takes features.
     Safetensors,
-    /// NumPy and scikit-learn: `coef` [k, d], `intercept`, `classes`, and `mean` and `scale` of the features.
+    /// NumPy and scikit-learn: `coef` (k x d), `intercept`, `classes`, and `mean` and `scale` of the features.
     Npz,
     /// onnxruntime: the whole model, from raw rows to probabilities and labels.
     Onnx,

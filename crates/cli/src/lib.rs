@@ -13,10 +13,10 @@ mod export;
 mod given;
 mod gradcheck;
 mod inspect;
+mod manual;
 mod model;
 mod options;
 mod page;
-mod pages;
 mod panics;
 mod predict;
 mod progress;
@@ -65,8 +65,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
         Command::Page(page) => page::page(page),
         Command::Predict(predict) => predict::predict(predict),
         Command::Gradcheck(gradcheck) => gradcheck::gradcheck(gradcheck),
-        Command::Completions(completions) => pages::completions(completions),
-        Command::Man(man) => pages::man(man),
+        Command::Completions(completions) => manual::completions(completions),
+        Command::Man(man) => manual::man(man),
     };
     result.unwrap_or_else(|error| {
         say(&format!("error: {error:#}"));
