@@ -24,7 +24,7 @@ const CHECKS: [Check; 26] = [
     Check { name: "format of the peers' packages", run: peers_format },
     Check { name: "dependencies: licences, versions, sources", run: supply::dependencies },
     Check { name: "dependencies: known faults", run: supply::advisories },
-    Check { name: "packages: licences and pages", run: supply::packages },
+    Check { name: "packages: contents, licences and pages", run: supply::packages },
     Check { name: "the oldest compiler that is promised", run: supply::oldest_compiler },
     Check {
         name: "clippy",

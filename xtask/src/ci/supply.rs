@@ -63,27 +63,74 @@ fn output(command: &mut Command) -> Option<String> {
     output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-/// Every published package has a description, a licence, its texts and a page.
+/// Bytes of a packed package, at most: five times the largest, so that data or a picture that strayed in is seen.
+const MOST_BYTES: u64 = 1 << 20;
+
+/// What a package may hold beside what [`NAMES`] says, by the folder.
+const FOLDERS: [&str; 3] = ["src/", "examples/", "assets/"];
+/// What it must hold, and `build.rs`, which it may.
+const NAMES: [&str; 8] = [
+    "Cargo.toml",
+    "Cargo.toml.orig",
+    "Cargo.lock",
+    ".cargo_vcs_info.json",
+    "LICENSE-APACHE",
+    "LICENSE-MIT",
+    "README.md",
+    "build.rs",
+];
+
+/// Every published package has a description, a licence, its texts and a page, holds nothing else than its sources, and can be packed, its dependencies
+/// being those of the lock file. It is not built from the package: that is Burn once more for each of them, and the sources are those that the other
+/// checks build.
 pub(super) fn packages() -> Outcome {
     let mut folders: Vec<_> = std::fs::read_dir(root().join("crates")).into_iter().flatten().flatten().collect();
     folders.sort_by_key(std::fs::DirEntry::path);
-    let mut is_whole = !folders.is_empty();
+    let mut faults = Vec::new();
     for folder in folders.iter().map(std::fs::DirEntry::path) {
         let manifest = std::fs::read_to_string(folder.join("Cargo.toml")).unwrap_or_default();
         let list = output(crate::cargo().args(["package", "--list", "--allow-dirty", "--locked"]).current_dir(&folder));
         let list = list.unwrap_or_default();
+        let folder = folder.display();
         for key in ["description = ", "license.workspace = ", "readme"] {
             if !manifest.lines().any(|line| line.starts_with(key)) {
-                say(&format!("{}: no line {key}", folder.join("Cargo.toml").display()));
-                is_whole = false;
+                faults.push(format!("{folder}/Cargo.toml: no line {key}"));
             }
         }
-        for file in ["LICENSE-APACHE", "LICENSE-MIT", "README.md"] {
-            if !list.lines().any(|line| line == file) {
-                say(&format!("{}: its package has no {file}", folder.display()));
-                is_whole = false;
-            }
-        }
+        let lacks = |name: &&&str| **name != "build.rs" && !list.lines().any(|file| file == **name);
+        faults.extend(NAMES.iter().filter(lacks).map(|name| format!("{folder}: its package has no {name}")));
+        let strayed = |file: &&str| !NAMES.contains(file) && !FOLDERS.iter().any(|folder| file.starts_with(folder));
+        faults.extend(list.lines().filter(strayed).map(|file| format!("{folder}: its package has {file}")));
     }
-    if is_whole { Outcome::Passed } else { Outcome::Failed }
+    let packed = std::env::temp_dir().join(format!("chainrule-packages-{}", std::process::id()));
+    let target = packed.to_string_lossy();
+    let apart = ["chainrule-tests", "chainrule-bench", "xtask"].map(|name| ["--exclude", name]).concat();
+    // Offline: what is locked was fetched to build with.
+    let package = [
+        "package",
+        "--workspace",
+        "--no-verify",
+        "--locked",
+        "--offline",
+        "--allow-dirty",
+        "--quiet",
+        "--target-dir",
+        &target,
+    ];
+    let outcome = cargo(&[&package[..], &apart].concat(), &[]);
+    let packages: Vec<_> = std::fs::read_dir(packed.join("package")).into_iter().flatten().flatten().collect();
+    let packages = packages.iter().filter(|entry| entry.path().extension().is_some_and(|end| end == "crate"));
+    let size = |entry: &std::fs::DirEntry| entry.metadata().map_or(u64::MAX, |about| about.len());
+    let sizes: Vec<_> = packages.map(|entry| (entry.file_name(), size(entry))).collect();
+    let _ = std::fs::remove_dir_all(&packed);
+    if !matches!(outcome, Outcome::Passed) {
+        return outcome;
+    }
+    if sizes.len() != folders.len() {
+        faults.push(format!("{} crates make {} packages", folders.len(), sizes.len()));
+    }
+    let large = sizes.iter().filter(|(_, size)| *size > MOST_BYTES);
+    faults.extend(large.map(|(name, size)| format!("{}: {size} bytes are more than {MOST_BYTES}", name.display())));
+    faults.iter().for_each(|fault| say(fault));
+    if faults.is_empty() { Outcome::Passed } else { Outcome::Failed }
 }
