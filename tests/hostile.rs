@@ -163,6 +163,11 @@ fn mutated_models_have_finite_numbers_or_are_refused() {
 }
 
 #[test]
+fn other_tools_weights_are_read_or_refused() {
+    survives(formats::format("weights"), 4000);
+}
+
+#[test]
 fn mutated_records_are_the_same_when_they_are_written_and_read_again() {
     survives(formats::format("records"), 2000);
 }

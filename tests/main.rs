@@ -38,6 +38,7 @@
 //! - `evaluate`: a trained model judged by labelled images
 //! - `predict`: a trained model asked about pictures
 //! - `export`: a model in other tools' files, read by these tools
+//! - `import`: other tools' weights
 //! - `inspect`: what a trained model has learnt
 //! - `made_up`: runs that nobody made, for `report` and `page`
 //! - `browser`: how they drive one
@@ -63,6 +64,7 @@ mod gradcheck;
 mod gradients;
 mod hostile;
 mod image_folders;
+mod import;
 mod inspect;
 mod kernels;
 mod losses;

@@ -15,6 +15,7 @@ cargo xtask COMMAND [--features ndarray|flex|wgpu|cuda|remote|remote-server] [op
   evaluate RUN     how good a trained model is, on its own data or --data others
   inspect RUN      its weights as pictures, and what speaks for a class in an image
   export RUN       the model for PyTorch, NumPy, onnxruntime or anything else: --format safetensors|npz|onnx|json
+  import FILE      weights of PyTorch, scikit-learn or an export, as a folder that the others take
   page RUN         a page to draw on: what the model says, why, and the gradient step that would teach it
   predict RUN FILE…  what pictures show, by a trained model: IDX, PNG, JPEG, folders of them, - for standard input
   serve            offer this machine's device to --backend remote:HOST:PORT elsewhere

@@ -6,17 +6,17 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 use chainrule_data::{
-    Ahead, Data, DataError, Origin, Part, PictureRequest, Request, Selection, TablePart, TableRequest, Tables,
+    Ahead, Data, DataError, Holdout, Origin, Part, PictureRequest, Request, Selection, TablePart, TableRequest, Tables,
     find_tables, find_with,
 };
-use chainrule_records::{Class, ModelKind, write_whole};
+use chainrule_records::{Class, DataConfig, ModelKind, write_whole};
 use chainrule_report::{Scores, Tally, Tile, Wrong, contact_sheet};
 use chainrule_training::Predictor;
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 
 use crate::dataset::{holdout, names};
-use crate::model::Model;
+use crate::model::{Model, Origin as ModelOrigin, Trained};
 use crate::options::{DataSource, Output};
 use crate::run::{Source, all_threads};
 use crate::{exit, experiment, print, print_json, say};
@@ -28,6 +28,9 @@ pub(crate) struct EvaluateOptions {
     run: PathBuf,
     #[command(flatten)]
     data: DataSource,
+    /// The column of labels of a table [default: the run's].
+    #[arg(long, value_name = "COLUMN")]
+    label: Option<String>,
     /// Which of its images.
     #[arg(long, value_enum, default_value = "validation")]
     split: SplitOption,
@@ -107,21 +110,20 @@ pub(crate) fn evaluate(options: &EvaluateOptions) -> Result<u8> {
             (Labelled::Images(Arc::new(rows)), Source::new(&data), left_out)
         }
         Some(features) => {
-            let tables = find_table(&model, features, options.data.source.as_deref())?;
+            let tables = find_table(&model, features, options)?;
             let source = Source::of_tables(&tables);
             let [train, validation] = tables.parts;
             let part = match options.split {
                 SplitOption::Train => train,
                 SplitOption::Validation => validation,
             };
-            // A run of some classes leaves out the others as it is told.
-            let left_out = if model.run.config.data().classes.is_some() { 0 } else { part.left_out };
+            let left_out = if chose_classes(&model) { 0 } else { part.left_out };
             (Labelled::Table(part), source, left_out)
         }
     };
-    let is_the_runs_own = source.files == model.run.manifest.data_files;
-    if !is_the_runs_own {
-        let other = &model.run.manifest.data_source;
+    let is_the_runs_own = model.trained().is_some_and(|run| source.files == run.manifest.data_files);
+    if let (false, Some(Trained { manifest, .. })) = (is_the_runs_own, model.trained()) {
+        let other = &manifest.data_source;
         tell(&format!("note: this is not the data of the run, which was made with {other} of other checksums"));
     }
     let noun = rows.noun();
@@ -143,7 +145,7 @@ pub(crate) fn evaluate(options: &EvaluateOptions) -> Result<u8> {
         && options.data.source.as_ref().is_some_and(|path| Path::new(path).is_file());
     let answer = Answer {
         run: model.folder.display().to_string(),
-        model: model.run.summary.model,
+        model: model.kind,
         data: AboutData {
             sha256: source.sha256(),
             source: source.name,
@@ -163,22 +165,17 @@ pub(crate) fn evaluate(options: &EvaluateOptions) -> Result<u8> {
     if options.output.json {
         print_json(&answer);
     } else {
-        print(&describe(&answer, model.kind(), noun));
+        print(&describe(&answer, model.name(), noun));
     }
     Ok(exit::DONE)
 }
 
 /// The data that was named, else the run's own.
 fn find(model: &Model, named: Option<&str>, tell: &mut dyn FnMut(&str)) -> Result<Data> {
-    let config = &model.run.config;
-    let pictures = PictureRequest {
-        size: model.image_size(),
-        treatment: model.treatment(),
-        // Of other data all pictures are taken.
-        holdout: named.is_none().then(|| holdout(config)),
-    };
-    let digits = experiment::digits_to_draw(config);
-    let found = find_with(&request(model, named), digits, pictures, config.data().resident_bytes, tell);
+    let pictures =
+        PictureRequest { size: model.image_size(), treatment: model.treatment(), holdout: own_holdout(model, named) };
+    let digits = model.trained().map_or(experiment::DIGITS, |run| experiment::digits_to_draw(&run.config));
+    let found = find_with(&request(model, named)?, digits, pictures, resident_bytes(model), tell);
     let data = match named {
         Some(_) => found?,
         None => found.context(OF_THE_RUN)?,
@@ -191,18 +188,17 @@ fn find(model: &Model, named: Option<&str>, tell: &mut dyn FnMut(&str)) -> Resul
 }
 
 /// The same of a table, its columns being found by their names.
-fn find_table(model: &Model, features: &[String], named: Option<&str>) -> Result<Tables> {
-    let config = &model.run.config;
+fn find_table(model: &Model, features: &[String], options: &EvaluateOptions) -> Result<Tables> {
+    let (named, label) = (options.data.source.as_deref(), options.label.as_deref());
     let wanted = TableRequest {
-        label: config.data().label.clone(),
+        label: label.map(str::to_owned).or_else(|| model.trained()?.config.data().label.clone()),
         ignored: Vec::new(),
         features: Some(features.to_vec()),
         classes: Some(names(model.classes())),
-        // Of other data all rows are taken.
-        holdout: named.is_none().then(|| holdout(config)),
-        resident_bytes: config.data().resident_bytes,
+        holdout: own_holdout(model, named),
+        resident_bytes: resident_bytes(model),
     };
-    let request = request(model, named);
+    let request = request(model, named)?;
     let found = find_tables(&request, &wanted);
     let found = match named {
         Some(_) => found?,
@@ -212,18 +208,37 @@ fn find_table(model: &Model, features: &[String], named: Option<&str>) -> Result
         Some(tables) => Ok(tables),
         None => bail!(
             "{}: no CSV file, nor a folder of train.csv, and the model was trained on a table",
-            named.unwrap_or(&model.run.manifest.data_source)
+            named.unwrap_or("the run's data")
         ),
     }
 }
 
 const OF_THE_RUN: &str = "the data of the run; other data can be named with --data";
 
-fn request(model: &Model, named: Option<&str>) -> Request {
-    match named {
-        Some(named) => Request::from(named),
-        None => own(&model.run.config.data().source, &model.run.manifest.data_source),
+fn request(model: &Model, named: Option<&str>) -> Result<Request> {
+    match (named, &model.origin) {
+        (Some(named), _) => Ok(Request::from(named)),
+        (None, ModelOrigin::Run(run)) => Ok(own(&run.config.data().source, &run.manifest.data_source)),
+        (None, ModelOrigin::Imported(from)) => bail!(
+            "{}: the model came in {}, and on what it was trained is not known; name data with --data",
+            model.folder.display(),
+            from.name
+        ),
     }
+}
+
+/// Of its own data a run kept some; of other data all rows are taken.
+fn own_holdout(model: &Model, named: Option<&str>) -> Option<Holdout> {
+    model.trained().filter(|_| named.is_none()).map(|run| holdout(&run.config))
+}
+
+fn resident_bytes(model: &Model) -> u64 {
+    model.trained().map_or_else(|| DataConfig::default().resident_bytes, |run| run.config.data().resident_bytes)
+}
+
+/// Whether a run was told which classes to take, and so leaves out the others as it should.
+fn chose_classes(model: &Model) -> bool {
+    model.trained().is_some_and(|run| run.config.data().classes.is_some())
 }
 
 /// What a run asked for; where that was `auto`, what it got.
@@ -238,17 +253,16 @@ fn own(asked: &str, got: &str) -> Request {
 
 /// The run's own rows of its own data, all of other data, and how many others there are.
 fn rows(model: &Model, data: &Data, options: &EvaluateOptions) -> Result<(Selection, usize), DataError> {
-    let config = model.run.config.data();
+    let config = model.trained().map(|run| run.config.data());
     let (part, of_run) = match options.split {
-        SplitOption::Train => (Part::Train, config.train_images),
-        SplitOption::Validation => (Part::Validation, config.validation_images),
+        SplitOption::Train => (Part::Train, config.and_then(|config| config.train_images)),
+        SplitOption::Validation => (Part::Validation, config.and_then(|config| config.validation_images)),
     };
     let asked = of_run.filter(|_| options.data.source.is_none() && data.pictures.is_none());
     let classes: Vec<Option<u8>> = model.classes().iter().map(|class| data.label_of(&class.to_string())).collect();
     let rows = data.rows(part, asked, &classes)?;
     let left_out = asked.unwrap_or(data.images(part).labels().len()) - rows.len();
-    // A run of some classes leaves out the others as it is told.
-    Ok((rows, if config.classes.is_some() { 0 } else { left_out }))
+    Ok((rows, if chose_classes(model) { 0 } else { left_out }))
 }
 
 /// Bytes of pixels that a thread reads and judges at once.

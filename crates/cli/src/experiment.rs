@@ -37,10 +37,13 @@ fn name(value: &impl ValueEnum) -> String {
     value.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
 }
 
+/// As many as the report took of MNIST.
+pub(crate) const DIGITS: Counts = Counts { train: 20_000, validation: 10_000 };
+
 /// As many digits as the config asks for; where it asks for all there are, as many as the report took of MNIST.
 pub(crate) fn digits_to_draw(config: &TrainConfig) -> Counts {
     Counts {
-        train: config.data().train_images.unwrap_or(20_000),
-        validation: config.data().validation_images.unwrap_or(10_000),
+        train: config.data().train_images.unwrap_or(DIGITS.train),
+        validation: config.data().validation_images.unwrap_or(DIGITS.validation),
     }
 }

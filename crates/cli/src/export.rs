@@ -9,7 +9,7 @@ use chainrule_records::write_whole;
 use clap::{Args, ValueEnum};
 use serde_json::json;
 
-use crate::model::Model;
+use crate::model::{Model, Origin};
 use crate::options::Output;
 use crate::{exit, print, print_json};
 
@@ -85,24 +85,29 @@ pub(crate) fn export(options: &ExportOptions) -> Result<u8> {
 
 /// The model with all that goes with it.
 fn portable(model: &Model) -> Portable {
-    let (summary, manifest) = (&model.run.summary, &model.run.manifest);
     let row = match (model.features(), model.image_size()) {
         (Some(names), _) => Row::Numbers { names: names.to_vec() },
         (None, [height, width]) => Row::Image { height, width },
     };
-    let about = [
-        ("experiment", summary.experiment.clone()),
-        ("program", format!("chainrule {}, git {}", manifest.versions.chainrule, manifest.versions.git_revision)),
-        ("data", summary.data.source.clone()),
-        ("data_sha256", summary.data.sha256.clone()),
-        ("validation_accuracy", summary.final_metrics.validation_accuracy.to_string()),
-    ];
+    let about = match &model.origin {
+        Origin::Run(run) => {
+            let (summary, versions) = (&run.summary, &run.manifest.versions);
+            vec![
+                ("experiment", summary.experiment.clone()),
+                ("program", format!("chainrule {}, git {}", versions.chainrule, versions.git_revision)),
+                ("data", summary.data.source.clone()),
+                ("data_sha256", summary.data.sha256.clone()),
+                ("validation_accuracy", summary.final_metrics.validation_accuracy.to_string()),
+            ]
+        }
+        Origin::Imported(from) => vec![("imported_from", from.name.clone()), ("sha256", from.sha256.clone())],
+    };
     Portable {
-        kind: summary.model,
+        kind: model.kind,
         classes: model.classes().iter().map(ToString::to_string).collect(),
-        parameters: model.run.parameters.clone(),
-        precision: summary.precision,
-        preprocessing: model.run.preprocessing.clone(),
+        parameters: model.parameters.clone(),
+        precision: model.precision,
+        preprocessing: model.preprocessing.clone(),
         row,
         about: about.into_iter().map(|(key, value)| (key.to_owned(), value)).collect::<BTreeMap<_, _>>(),
     }

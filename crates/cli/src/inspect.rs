@@ -128,16 +128,16 @@ pub(crate) fn inspect(options: &InspectOptions) -> Result<u8> {
     }
     let answer = Answer {
         run: model.folder.display().to_string(),
-        model: model.run.summary.model,
+        model: model.kind,
         image_size: model.image_size(),
         classes: model.classes(),
-        weight_norm: model.run.summary.weight_norm,
+        weight_norm: model.weight_norm,
         weights: shown(&model).map(|class| of_class(&model, class)).collect(),
         features: model.features().map(|names| of_features(&model, names)),
         image,
     };
     if model.features().is_some() && !options.output.json {
-        print(&describe(&answer, model.kind()));
+        print(&describe(&answer, model.name()));
         return Ok(exit::DONE);
     }
     let pictures = pictures(&model, &answer, pixels.as_deref());
@@ -152,19 +152,19 @@ pub(crate) fn inspect(options: &InspectOptions) -> Result<u8> {
     }
     let ink = Ink::of_output();
     let drawn = ink.draw(&pictures, model.image_size(), columns());
-    print(&format!("{}\n{drawn}{}\n", describe(&answer, model.kind()), ink.legend(Palette::Signed)));
+    print(&format!("{}\n{drawn}{}\n", describe(&answer, model.name()), ink.legend(Palette::Signed)));
     Ok(exit::DONE)
 }
 
 /// The classes, as positions, that a model has weights of its own for.
 fn shown(model: &Model) -> std::ops::Range<usize> {
-    model.classes().len() - model.run.parameters.n_classes..model.classes().len()
+    model.classes().len() - model.parameters.n_classes..model.classes().len()
 }
 
 /// Each feature's weights, those with the largest of any class first.
 fn of_features(model: &Model, names: &[String]) -> Vec<OfFeature> {
     let by_class: Vec<Vec<f64>> = shown(model).map(|class| model.predictor.of_class(class).0).collect();
-    let statistics = model.run.preprocessing.standardization();
+    let statistics = model.preprocessing.standardization();
     let of_feature = |(j, name): (usize, &String)| OfFeature {
         name: name.clone(),
         weights: by_class.iter().map(|weights| weights[j]).collect(),
@@ -251,7 +251,7 @@ fn pictures(model: &Model, answer: &Answer, pixels: Option<&[u8]>) -> Vec<Shaded
             signed(format!("for {}", evidence.class), &evidence.pixels, largest(&evidence.pixels)),
         ];
     }
-    let of_all = largest(&model.run.parameters.weight);
+    let of_all = largest(&model.parameters.weight);
     let weights = shown(model)
         .map(|class| signed(format!("class {}", model.classes()[class]), &model.predictor.of_class(class).0, of_all));
     weights.collect()

@@ -12,6 +12,7 @@ mod experiment;
 mod export;
 mod given;
 mod gradcheck;
+mod import;
 mod inspect;
 mod manual;
 mod model;
@@ -62,6 +63,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
         Command::Evaluate(evaluate) => evaluate::evaluate(evaluate),
         Command::Inspect(inspect) => inspect::inspect(inspect),
         Command::Export(export) => export::export(export),
+        Command::Import(import) => import::import(import),
         Command::Page(page) => page::page(page),
         Command::Predict(predict) => predict::predict(predict),
         Command::Gradcheck(gradcheck) => gradcheck::gradcheck(gradcheck),

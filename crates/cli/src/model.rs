@@ -4,28 +4,71 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use chainrule_data::Treat;
-use chainrule_records::{Class, DataKind, RunFiles, RunFolder};
+use chainrule_records::{
+    Class, DataFile, DataKind, Imported, Manifest, ModelKind, Parameters, Precision, Preprocessing, RunFiles,
+    RunFolder, Schema, Summary, TrainConfig, WeightNorms,
+};
 use chainrule_training::Predictor;
 
 use crate::table;
 
-/// A trained model, with what its run says of it.
+/// A trained model, with what its folder says of it.
 pub(crate) struct Model {
     pub(crate) folder: PathBuf,
-    pub(crate) run: RunFiles,
+    pub(crate) kind: ModelKind,
+    pub(crate) precision: Precision,
+    pub(crate) schema: Schema,
+    pub(crate) parameters: Parameters,
+    pub(crate) preprocessing: Preprocessing,
+    pub(crate) weight_norm: WeightNorms,
     pub(crate) predictor: Predictor,
+    pub(crate) origin: Origin,
+}
+
+/// Where a model was trained.
+pub(crate) enum Origin {
+    /// Here.
+    Run(Box<Trained>),
+    /// Elsewhere: the file that it came in.
+    Imported(DataFile),
+}
+
+/// What a run says besides its model.
+pub(crate) struct Trained {
+    pub(crate) config: TrainConfig,
+    pub(crate) manifest: Manifest,
+    pub(crate) summary: Summary,
 }
 
 impl Model {
     /// # Errors
-    /// Where the folder holds no whole run, or its weights are too large to compute with.
+    /// Where the folder holds no whole run and no imported model, or its weights are too large to compute with.
     pub(crate) fn read(folder: &Path) -> Result<Self> {
-        let run = RunFolder::read(folder)?;
-        let predictor = Predictor::new(run.summary.model, run.parameters.clone(), run.preprocessing.clone());
+        let (kind, precision, schema, weight_norm, parameters, preprocessing, origin) = if Imported::is_in(folder) {
+            let (Imported { model, precision, data, weight_norm, from, .. }, parameters, preprocessing) =
+                Imported::read(folder)?;
+            (model, precision, data, weight_norm, parameters, preprocessing, Origin::Imported(from))
+        } else {
+            let RunFiles { config, manifest, summary, parameters, preprocessing, .. } = RunFolder::read(folder)?;
+            let (kind, precision, weight_norm) = (summary.model, summary.precision, summary.weight_norm);
+            let schema = summary.data.schema();
+            let origin = Origin::Run(Box::new(Trained { config, manifest, summary }));
+            (kind, precision, schema, weight_norm, parameters, preprocessing, origin)
+        };
+        let predictor = Predictor::new(kind, parameters.clone(), preprocessing.clone());
         let predictor = predictor
             .map_err(anyhow::Error::msg)
             .with_context(|| folder.join("model.safetensors").display().to_string())?;
-        Ok(Self { folder: folder.to_owned(), run, predictor })
+        let folder = folder.to_owned();
+        Ok(Self { folder, kind, precision, schema, parameters, preprocessing, weight_norm, predictor, origin })
+    }
+
+    /// Its run, where it was trained here.
+    pub(crate) fn trained(&self) -> Option<&Trained> {
+        match &self.origin {
+            Origin::Run(trained) => Some(trained),
+            Origin::Imported(_) => None,
+        }
     }
 
     /// `runs/softmax-1.html` for the folder `runs/softmax-1`, by whatever name it was called.
@@ -42,18 +85,17 @@ impl Model {
 
     /// Rows and columns of an image.
     pub(crate) fn image_size(&self) -> [usize; 2] {
-        self.run.summary.data.image_size
+        self.schema.image_size
     }
 
     /// The features' names, where it takes a table.
     pub(crate) fn features(&self) -> Option<&[String]> {
-        let data = &self.run.summary.data;
-        (data.kind == DataKind::Table).then_some(&data.features)
+        (self.schema.kind == DataKind::Table).then_some(&self.schema.features)
     }
 
     /// How it takes a picture: as the training took those that it learnt from.
     pub(crate) fn treatment(&self) -> Treat {
-        match self.run.summary.data.kind {
+        match self.schema.kind {
             DataKind::Images | DataKind::Table => Treat::AsDrawn,
             DataKind::Pictures => Treat::AsWhole,
         }
@@ -61,11 +103,11 @@ impl Model {
 
     /// What the data calls the classes, in the order of the model's outputs.
     pub(crate) fn classes(&self) -> &[Class] {
-        &self.run.summary.data.classes
+        &self.schema.classes
     }
 
     /// In words.
-    pub(crate) fn kind(&self) -> &'static str {
-        table::name(self.run.summary.model)
+    pub(crate) fn name(&self) -> &'static str {
+        table::name(self.kind)
     }
 }

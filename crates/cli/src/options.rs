@@ -8,6 +8,7 @@ use crate::backend::Backend;
 use crate::checkpoints::Every;
 use crate::evaluate::EvaluateOptions;
 use crate::export::ExportOptions;
+use crate::import::ImportOptions;
 use crate::inspect::InspectOptions;
 use crate::page::PageOptions;
 use crate::predict::PredictOptions;
@@ -120,6 +121,15 @@ Examples:
   chainrule export runs/softmax-1 --format onnx
   chainrule export runs/softmax-1 --out softmax.npz")]
     Export(ExportOptions),
+    /// Take another tool's weights: a folder that predict, evaluate, inspect, export and page take as a run's.
+    #[command(after_help = "\
+Weights for pixels of another range become weights for pixels from -1 to 1, which is what this program makes of them.
+
+Examples:
+  chainrule import mnist.safetensors --out models/torch --trained-on 0..1 --classes 0,1,2,3,4,5,6,7,8,9
+  chainrule import iris.npz --out models/iris --trained-on numbers --columns length,width
+  chainrule import exported.npz --out models/again")]
+    Import(ImportOptions),
     /// Print what makes a shell complete this program's commands and options.
     #[command(after_help = "\
 Examples:

@@ -3,14 +3,14 @@
 use std::path::PathBuf;
 
 use anyhow::{Result, bail};
-use chainrule_data::{Counts, Origin, digits, is_mnist};
-use chainrule_records::{Class, DataSummary, write_whole};
+use chainrule_data::{Counts, Origin as DataOrigin, digits, is_mnist};
+use chainrule_records::{Class, Schema, write_whole};
 use chainrule_report::Board;
 use chainrule_training::Predictor;
 use clap::Args;
 use serde_json::json;
 
-use crate::model::Model;
+use crate::model::{Model, Origin, Trained};
 use crate::options::Output;
 use crate::run::Source;
 use crate::{exit, print, print_json};
@@ -33,21 +33,31 @@ pub(crate) fn page(options: &PageOptions) -> Result<u8> {
     if model.features().is_some() {
         bail!("{}: the model takes the columns of a table, and on this page one draws", options.run.display());
     }
-    let (summary, data) = (&model.run.summary, &model.run.summary.data);
-    let source = Source { name: data.source.clone(), files: model.run.manifest.data_files.clone() };
-    let examples = examples(&source, data, &model.predictor);
-    let board = Board::new(summary, &model.run.parameters, &model.run.preprocessing, &examples);
-    let about = format!(
-        "The model that the experiment “{}” came to: {}, {} pixels to {} classes, trained on {} images, of which it has {:.2} % right, and {:.2} % of {} others.",
-        summary.experiment,
-        model.kind(),
-        model.predictor.n_features(),
-        model.classes().len(),
-        data.train,
-        100.0 * summary.final_metrics.train_accuracy,
-        100.0 * summary.final_metrics.validation_accuracy,
-        data.validation
-    );
+    let schema = &model.schema;
+    let examples = match model.trained() {
+        Some(Trained { manifest, .. }) => {
+            let source = Source { name: manifest.data_source.clone(), files: manifest.data_files.clone() };
+            examples(&source, schema, &model.predictor)
+        }
+        None => Vec::new(),
+    };
+    let board = Board::new(model.kind, schema, &model.parameters, &model.preprocessing, &examples);
+    let (d, k) = (model.predictor.n_features(), model.classes().len());
+    let what = format!("{}, {d} pixels to {k} classes", model.name());
+    let about = match &model.origin {
+        Origin::Run(run) => {
+            let (data, last) = (&run.summary.data, &run.summary.final_metrics);
+            format!(
+                "The model that the experiment “{}” came to: {what}, trained on {} images, of which it has {:.2} % right, and {:.2} % of {} others.",
+                run.summary.experiment,
+                data.train,
+                100.0 * last.train_accuracy,
+                100.0 * last.validation_accuracy,
+                data.validation
+            )
+        }
+        Origin::Imported(from) => format!("The model that came in {}: {what}, trained elsewhere.", from.name),
+    };
     let html = board.to_html("Draw for a linear classifier", &about);
     let out = options.out.clone().map_or_else(|| model.beside("html"), Ok)?;
     write_whole(&out, html.as_bytes())?;
@@ -61,9 +71,9 @@ pub(crate) fn page(options: &PageOptions) -> Result<u8> {
 
 /// Digits to try, one of each kind, where a model knows digits of this size: those that are drawn by code, since MNIST's own are not ours to give away.
 /// One that the model has right, where there is one among them, so that one sees what it unlearns.
-pub(crate) fn examples(source: &Source, data: &DataSummary, predictor: &Predictor) -> Vec<(u8, Vec<u8>)> {
-    let is_of_digits =
-        source.name == Origin::Embedded.to_string() || is_mnist(source.files.iter().map(|file| file.sha256.as_str()));
+pub(crate) fn examples(source: &Source, data: &Schema, predictor: &Predictor) -> Vec<(u8, Vec<u8>)> {
+    let is_of_digits = source.name == DataOrigin::Embedded.to_string()
+        || is_mnist(source.files.iter().map(|file| file.sha256.as_str()));
     let [_, digits] = digits::draw_both(digits::SEED, Counts { train: 0, validation: 200 });
     let (height, width) = digits.size();
     if !is_of_digits || data.image_size != [height, width] {

@@ -65,7 +65,7 @@ pub(crate) fn predict(options: &PredictOptions) -> Result<u8> {
     let model = Model::read(&options.run)?;
     let mut answer = Answer {
         run: model.folder.display().to_string(),
-        model: model.run.summary.model,
+        model: model.kind,
         image_size: model.image_size(),
         classes: model.classes(),
         predictions: Vec::new(),

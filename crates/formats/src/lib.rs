@@ -7,17 +7,21 @@
 //! - [`Format::Onnx`]: a whole model, from raw rows to probabilities, for onnxruntime
 //! - [`Format::Json`]: everything, for whatever reads JSON
 //!
-//! The same model gives the same bytes. No file, no console, no Burn.
+//! and [`Weights`] come back out of safetensors and npz files, whoever wrote them. The same model gives the same bytes. No file, no console, no Burn.
 
 mod json;
+mod npy;
 mod npz;
 mod onnx;
 mod pytorch;
+mod weights;
+
+pub use weights::{Known, Layout, Weights};
 
 use std::collections::BTreeMap;
 
 use chainrule_records::{ModelKind, Parameters, Precision, Preprocessing};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// A trained model with all that one needs to ask it.
 #[derive(Clone, Debug, PartialEq)]
@@ -39,7 +43,7 @@ pub struct Portable {
 }
 
 /// What a row is, before anything is done to it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Row {
     /// Grey levels from 0, the ground, to 255, line by line: of so many lines and columns.

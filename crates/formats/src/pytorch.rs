@@ -10,7 +10,7 @@ use crate::Portable;
 use crate::json::Description;
 
 /// The one key of the metadata, whose value is JSON: several would be written in the order of a hash map, another every time.
-const KEY: &str = "chainrule";
+pub(crate) const KEY: &str = "chainrule";
 
 pub(crate) fn write(model: &Portable) -> Vec<u8> {
     let [d, k] = [model.n_features(), model.parameters.n_classes];

@@ -6,6 +6,7 @@
 //! - [`History`]: every step's loss and every evaluation
 //! - [`Summary`]: how the run ended, in one JSON document
 //! - [`Parameters`]: what came of it, and [`Preprocessing`], what its features were made by
+//! - [`Imported`]: a model that was trained elsewhere
 //! - [`Certificate`]: how near to the minimum they are, where that is proven
 //! - [`Manifest`]: what it ran on
 //! - [`RunFolder`]: these on disk, each file whole or absent, with checkpoints of a run that goes on
@@ -21,6 +22,7 @@ mod config;
 mod early_stopping;
 mod file;
 mod history;
+mod imported;
 mod keys;
 mod lock;
 mod manifest;
@@ -42,9 +44,11 @@ pub use config::{
 pub use early_stopping::{EarlyStopping, Judgement};
 pub use file::{read_text, read_whole};
 pub use history::{Evaluation, History};
+pub use imported::Imported;
 pub use manifest::{DataFile, Manifest, Versions};
 pub use parameters::Parameters;
 pub use preprocessing::{LARGEST_NUMBER, Preprocessing, Standardization};
 pub use run_folder::{RunError, RunFiles, RunFolder, write_whole};
-pub use summary::{DataKind, DataSummary, FinalMetrics, Seconds, Summary, WeightNorms};
+pub use sentence::one_line;
+pub use summary::{DataKind, DataSummary, FinalMetrics, Schema, Seconds, Summary, WeightNorms};
 pub use update::{Pace, Update};

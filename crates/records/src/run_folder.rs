@@ -9,10 +9,7 @@ use crate::checked::MOST_BYTES;
 use crate::checksum::sha256;
 use crate::lock::{LOCK, Lock};
 use crate::sentence::one_line;
-use crate::{
-    DataKind, History, Manifest, ModelKind, Parameters, Preprocessing, Standardization, Summary, TrainConfig,
-    checkpoints, name_problem, read_whole,
-};
+use crate::{History, Manifest, Parameters, Preprocessing, Summary, TrainConfig, checkpoints, read_whole};
 
 /// What can go wrong with a run folder.
 #[derive(Debug, thiserror::Error)]
@@ -60,8 +57,8 @@ const FILES: [&str; 5] = [CONFIG, MANIFEST, HISTORY, MODEL, SUMMARY];
 const CONFIG: &str = "config.toml";
 const MANIFEST: &str = "manifest.json";
 const HISTORY: &str = "history.json";
-const MODEL: &str = "model.safetensors";
-const SUMMARY: &str = "summary.json";
+pub(crate) const MODEL: &str = "model.safetensors";
+pub(crate) const SUMMARY: &str = "summary.json";
 
 impl RunFolder {
     /// Makes a folder for a new run, and writes `config.toml` and `manifest.json`.
@@ -286,35 +283,13 @@ impl RunFiles {
         if self.summary.steps_per_epoch == 0 {
             return Some(("summary.json", "steps_per_epoch is 0, and no run has such epochs".to_owned()));
         }
-        let ([height, width], classes) = (self.summary.data.image_size, self.summary.data.classes.len());
-        let columns = if kind == ModelKind::Logistic { 1 } else { classes };
-        let found = [self.parameters.n_features, self.parameters.n_classes];
-        if height.checked_mul(width) != Some(found[0]) || columns != found[1] {
-            let problem = format!(
-                "linear.weight has the shape {found:?}, but summary.json speaks of images of {height} x {width} and of {classes} classes"
-            );
-            return Some(("model.safetensors", problem));
-        }
-        let data = &self.summary.data;
-        let named = if data.kind == DataKind::Table { found[0] } else { 0 };
-        if data.features.len() != named {
-            let problem = format!("it names {} features, not {named}", data.features.len());
+        if let Some(problem) = self.summary.data.schema().contradiction(kind, &self.parameters, &self.preprocessing) {
             return Some(("summary.json", problem));
         }
-        if let Some(problem) = data.features.iter().find_map(|name| name_problem(name)) {
-            return Some(("summary.json", format!("the name of a feature {problem}")));
-        }
-        let statistics = self.preprocessing.standardization();
-        if statistics.is_some() != self.config.data().standardize {
+        if self.preprocessing.standardization().is_some() != self.config.data().standardize {
             return Some((
                 "model.safetensors",
                 "features.mean is there, or is not, against config.toml's data.standardize".to_owned(),
-            ));
-        }
-        if let Some(of) = statistics.map(Standardization::n_features).filter(|&of| of != found[0]) {
-            return Some((
-                "model.safetensors",
-                format!("features.mean has {of} numbers, and linear.weight {} rows", found[0]),
             ));
         }
         None
@@ -378,12 +353,12 @@ fn parse_config(path: &Path, bytes: &[u8]) -> Result<TrainConfig, RunError> {
     parsed.map_err(|problem| RunError::Unfinished { path: path.to_owned(), problem })
 }
 
-fn parse_json<T: DeserializeOwned>(path: &Path, bytes: &[u8]) -> Result<T, RunError> {
+pub(crate) fn parse_json<T: DeserializeOwned>(path: &Path, bytes: &[u8]) -> Result<T, RunError> {
     serde_json::from_slice(bytes)
         .map_err(|error| RunError::Unfinished { path: path.to_owned(), problem: one_line(&error.to_string()) })
 }
 
-fn json(value: &impl Serialize) -> Vec<u8> {
+pub(crate) fn json(value: &impl Serialize) -> Vec<u8> {
     let mut text = serde_json::to_vec_pretty(value).expect("records hold only what JSON can");
     text.push(b'\n');
     text

@@ -1,5 +1,5 @@
 /// Text from a file as a part of an error: in one line, without what would steer a terminal, and no longer than one reads.
-pub(crate) fn one_line(text: &str) -> String {
+pub fn one_line(text: &str) -> String {
     const MOST: usize = 200;
     let mut line = String::new();
     // What is cut off is never looked at, however long it is.

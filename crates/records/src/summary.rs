@@ -2,7 +2,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Certificate, Class, GradientSource, ModelKind, Precision};
+use crate::class::name_problem;
+use crate::{Certificate, Class, GradientSource, ModelKind, Parameters, Precision, Preprocessing, Standardization};
 
 /// How a run went: `summary.json`, and what `train --json` prints.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -69,6 +70,59 @@ pub enum DataKind {
     Pictures,
     /// Numbers in columns.
     Table,
+}
+
+/// What a model takes and what it tells apart.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Schema {
+    /// What the rows are made of.
+    #[serde(default)]
+    pub kind: DataKind,
+    /// Height and width of an image in pixels; the features are its rows, one after the other. A table's row is one of 1 x d.
+    pub image_size: [usize; 2],
+    /// The features' names, of a table.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub features: Vec<String>,
+    /// The classes as the data calls them, in the order of the model's outputs; for the logistic model the
+    /// negative class first.
+    pub classes: Vec<Class>,
+}
+
+impl Schema {
+    /// In what a model's weights are not of these rows and classes.
+    pub(crate) fn contradiction(
+        &self,
+        model: ModelKind,
+        parameters: &Parameters,
+        preprocessing: &Preprocessing,
+    ) -> Option<String> {
+        let ([height, width], classes) = (self.image_size, self.classes.len());
+        let columns = if model == ModelKind::Logistic { 1 } else { classes };
+        let found = [parameters.n_features, parameters.n_classes];
+        let is_of_two = model != ModelKind::Logistic || classes == 2;
+        if height.checked_mul(width) != Some(found[0]) || columns != found[1] || !is_of_two {
+            return Some(format!(
+                "linear.weight of model.safetensors has the shape {found:?}, but it speaks of images of {height} x {width} and of {classes} classes"
+            ));
+        }
+        let named = if self.kind == DataKind::Table { found[0] } else { 0 };
+        if self.features.len() != named {
+            return Some(format!("it names {} features, not {named}", self.features.len()));
+        }
+        if let Some(problem) = self.features.iter().find_map(|name| name_problem(name)) {
+            return Some(format!("the name of a feature {problem}"));
+        }
+        let of = preprocessing.standardization().map(Standardization::n_features).filter(|&of| of != found[0]);
+        of.map(|of| format!("features.mean has {of} numbers, and linear.weight {} rows", found[0]))
+    }
+}
+
+impl DataSummary {
+    /// What of it the model is told by.
+    pub fn schema(&self) -> Schema {
+        let Self { kind, image_size, features, classes, .. } = self.clone();
+        Schema { kind, image_size, features, classes }
+    }
 }
 
 /// The data of a run.

@@ -2,7 +2,7 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use chainrule_records::{ModelKind, Parameters, Preprocessing, Summary};
+use chainrule_records::{ModelKind, Parameters, Preprocessing, Schema};
 use maud::{Markup, PreEscaped, html};
 use pulldown_latex::config::DisplayMode;
 use serde_json::json;
@@ -33,17 +33,17 @@ pub struct Board {
 const RATES: [f64; 2] = [-4.0, 0.0];
 
 impl Board {
-    /// Of a run on images. Of the examples, each with its label, those are taken that the model has a class for.
+    /// Of a model of images. Of the examples, each with its label, those are taken that the model has a class for.
     pub fn new(
-        summary: &Summary,
+        kind: ModelKind,
+        data: &Schema,
         parameters: &Parameters,
         preprocessing: &Preprocessing,
         examples: &[(u8, Vec<u8>)],
     ) -> Self {
-        let data = &summary.data;
         let position = |label: u8| data.classes.iter().position(|class| class.number() == Some(label));
         Self {
-            kind: summary.model,
+            kind,
             classes: data.classes.iter().map(ToString::to_string).collect(),
             image_size: data.image_size,
             parameters: parameters.clone(),

@@ -9,6 +9,7 @@ mod records;
 mod run_folder;
 mod safetensors;
 mod table;
+mod weights;
 
 /// One kind of file.
 #[derive(Clone, Copy)]
@@ -22,7 +23,7 @@ pub struct Format {
 }
 
 /// All of them.
-pub const FORMATS: [Format; 8] = [
+pub const FORMATS: [Format; 9] = [
     Format { name: "idx", seeds: idx::seeds, check: idx::check },
     Format { name: "gzip", seeds: gzip::seeds, check: gzip::check },
     Format { name: "picture", seeds: picture::seeds, check: picture::check },
@@ -30,6 +31,7 @@ pub const FORMATS: [Format; 8] = [
     Format { name: "safetensors", seeds: safetensors::seeds, check: safetensors::check },
     Format { name: "records", seeds: records::seeds, check: records::check },
     Format { name: "table", seeds: table::seeds, check: table::check },
+    Format { name: "weights", seeds: weights::seeds, check: weights::check },
     Format { name: "run_folder", seeds: run_folder::seeds, check: run_folder::check },
 ];
 

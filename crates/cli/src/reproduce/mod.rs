@@ -77,7 +77,7 @@ pub(crate) fn reproduce(options: &ReproduceOptions) -> Result<u8> {
     let predictor = Predictor::new(softmax.summary.model, softmax.parameters.clone(), softmax.preprocessing.clone());
     let predictor = predictor.map_err(anyhow::Error::msg)?;
     let facts = Facts {
-        examples: examples(&source, &softmax.summary.data, &predictor),
+        examples: examples(&source, &softmax.summary.data.schema(), &predictor),
         data_name: name,
         batches: batches(&runs.get("logistic").config, &data, &source, &machine)?,
     };

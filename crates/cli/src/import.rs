@@ -1,0 +1,236 @@
+//! `chainrule import`.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use anyhow::{Context, Result, anyhow, bail};
+use chainrule_data::sha256;
+use chainrule_formats::{Known, Layout, Row, Weights};
+use chainrule_gradcheck::f64_works;
+use chainrule_models::{SoftmaxRegressionConfig, to_precision, weight_norm};
+use chainrule_records::{
+    Class, DataFile, DataKind, Imported, ModelKind, Parameters, Precision, Preprocessing, Schema, Standardization,
+    WeightNorms, read_whole,
+};
+use chainrule_training::{Predictor, float_type, with_parameters};
+use clap::{Args, ValueEnum};
+
+use crate::backend;
+use crate::options::Output;
+use crate::{exit, print, print_json, say, table};
+
+#[derive(Args, Debug)]
+pub(crate) struct ImportOptions {
+    /// A safetensors or npz file of one matrix of weights and one vector of biases: what `export` wrote, PyTorch's state dict of an nn.Linear,
+    /// scikit-learn's coef_, intercept_ and classes_.
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    /// The model's folder.
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    /// Replace the imported model that lies in --out.
+    #[arg(long)]
+    force: bool,
+    /// What the model was trained on, unless the file says it: pixels in this range, or the numbers of a table.
+    #[arg(long, value_name = "RANGE", value_enum, allow_hyphen_values = true)]
+    trained_on: Option<TrainedOn>,
+    /// What the classes are called, in the order of the model's outputs [default: as the file says, else 0, 1, …].
+    #[arg(long, value_name = "CLASS,…", value_delimiter = ',')]
+    classes: Option<Vec<String>>,
+    /// Rows and columns of an image [default: as the file says, else a square].
+    #[arg(long, value_name = "HEIGHTxWIDTH")]
+    image_size: Option<Size>,
+    /// What the columns of a table are called, in the order of the features [default: as the file says].
+    #[arg(long, value_name = "COLUMN,…", value_delimiter = ',')]
+    columns: Option<Vec<String>>,
+    /// Which way the matrix lies, where its shape does not tell.
+    #[arg(long, value_enum)]
+    layout: Option<LayoutOption>,
+    #[command(flatten)]
+    output: Output,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum TrainedOn {
+    /// Grey levels as they are.
+    #[value(name = "0..255")]
+    Bytes,
+    /// As torchvision's `ToTensor` makes them.
+    #[value(name = "0..1")]
+    Unit,
+    /// As this program makes them.
+    #[value(name = "-1..1")]
+    Symmetric,
+    /// The numbers of a table, as they are.
+    #[value(name = "numbers")]
+    Numbers,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum LayoutOption {
+    /// A row for each class, as PyTorch and scikit-learn have it.
+    RowPerClass,
+    /// A row for each feature, as Burn and Keras have it.
+    RowPerFeature,
+}
+
+/// Rows and columns.
+#[derive(Clone, Copy, Debug)]
+struct Size([usize; 2]);
+
+impl FromStr for Size {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let size = text.split_once('x').and_then(|(height, width)| Some([height.parse().ok()?, width.parse().ok()?]));
+        size.map(Self).ok_or_else(|| "expected rows x columns, as in 28x28".to_owned())
+    }
+}
+
+/// A file of weights is no longer than this.
+const MOST_BYTES: u64 = 1 << 30;
+
+/// Makes a folder of someone else's weights that is asked as a run's is.
+pub(crate) fn import(options: &ImportOptions) -> Result<u8> {
+    let shown = options.file.display().to_string();
+    let bytes = read_whole(&options.file, MOST_BYTES).with_context(|| shown.clone())?;
+    let layout = options.layout.map(|layout| match layout {
+        LayoutOption::RowPerClass => Layout::RowPerClass,
+        LayoutOption::RowPerFeature => Layout::RowPerFeature,
+    });
+    let weights = Weights::read(&bytes, layout).map_err(|problem| anyhow!("{shown}: {problem}"))?;
+    let Weights { mut parameters, has_bias, precision, about } = weights;
+    let kind = about.kind.unwrap_or(if parameters.n_classes == 1 { ModelKind::Logistic } else { ModelKind::Softmax });
+    let preprocessing = preprocessing(options, &about, &mut parameters).with_context(|| shown.clone())?;
+    let schema = schema(options, &about, kind, &preprocessing, parameters.n_features).with_context(|| shown.clone())?;
+    let columns = if kind == ModelKind::Logistic { 1 } else { schema.classes.len() };
+    if columns != parameters.n_classes || (kind == ModelKind::Logistic && schema.classes.len() != 2) {
+        bail!("{shown}: it has weights of {} classes, and {} are named", parameters.n_classes, schema.classes.len());
+    }
+    // Weights that overflow are told before anything is written.
+    Predictor::new(kind, parameters.clone(), preprocessing.clone()).map_err(|problem| anyhow!("{shown}: {problem}"))?;
+    if !has_bias && !options.output.quiet {
+        say(&format!("note: {shown} has no bias; it is taken for 0"));
+    }
+    let name = options.file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let imported = Imported {
+        model: kind,
+        precision,
+        weight_norm: norms(&parameters)?,
+        data: schema,
+        from: DataFile { name, sha256: sha256([bytes.as_slice()]) },
+        files: BTreeMap::new(),
+    };
+    imported.write(&options.out, options.force, &parameters, &preprocessing)?;
+    if options.output.json {
+        print_json(&imported);
+    } else {
+        print(&describe(&options.out, &imported));
+    }
+    Ok(exit::DONE)
+}
+
+/// What is done to a row. Weights for pixels of another range become weights for ours: `w_j x_j` is the same for `x_j = (p - mean) / scale` and for
+/// `p / 127.5 - 1` with `w_j 127.5 / scale`, and a bias that is larger by `w_j (127.5 - mean) / scale`.
+fn preprocessing(options: &ImportOptions, about: &Known, parameters: &mut Parameters) -> Result<Preprocessing> {
+    let d = parameters.n_features;
+    if let Some([mean, scale]) = &about.mean_and_scale {
+        if options.trained_on.is_some() {
+            bail!("--trained-on: the file says itself what its features are made by");
+        }
+        let all = |number: f64| mean.iter().chain(scale).all(|&x| x == number);
+        let is_raw = mean.iter().all(|&mean| mean == 0.0) && scale.iter().all(|&scale| scale == 1.0);
+        return Ok(match (all(127.5), is_raw) {
+            (true, _) => Preprocessing::Pixels,
+            (_, true) => Preprocessing::Raw,
+            _ => Preprocessing::Standardized(Standardization { mean: mean.clone(), scale: scale.clone() }),
+        });
+    }
+    let (mean, scale) = match options.trained_on {
+        Some(TrainedOn::Numbers) => return Ok(Preprocessing::Raw),
+        Some(TrainedOn::Symmetric) => return Ok(Preprocessing::Pixels),
+        Some(TrainedOn::Unit) => (0.0, 255.0),
+        Some(TrainedOn::Bytes) => (0.0, 1.0),
+        None => bail!(
+            "it does not say what its features are made of; --trained-on 0..1 if the model learnt from pixels as torchvision's ToTensor makes \
+             them, -1..1 or 0..255 from pixels of that range, numbers from a table"
+        ),
+    };
+    let k = parameters.n_classes;
+    for j in 0..d {
+        for class in 0..k {
+            let weight = &mut parameters.weight[j * k + class];
+            parameters.bias[class] += *weight * ((127.5 - mean) / scale);
+            *weight *= 127.5 / scale;
+        }
+    }
+    Ok(Preprocessing::Pixels)
+}
+
+fn schema(options: &ImportOptions, about: &Known, kind: ModelKind, by: &Preprocessing, d: usize) -> Result<Schema> {
+    let classes = match options.classes.as_ref().or(about.classes.as_ref()) {
+        Some(names) => names.iter().map(|name| name.parse()).collect::<Result<Vec<Class>, _>>(),
+        None if kind == ModelKind::Logistic => Ok(vec![Class::Number(0), Class::Number(1)]),
+        None => bail!("it does not say what its classes are called; --classes 0,1,2 does"),
+    };
+    let classes = classes.map_err(anyhow::Error::msg)?;
+    if let Some(class) = classes.iter().enumerate().find_map(|(i, class)| classes[..i].contains(class).then_some(class))
+    {
+        bail!("the class {class} is named twice");
+    }
+    let is_table = options.columns.is_some()
+        || matches!(about.row, Some(Row::Numbers { .. }))
+        || (options.image_size.is_none() && about.row.is_none() && *by == Preprocessing::Raw);
+    if is_table {
+        let known = match &about.row {
+            Some(Row::Numbers { names }) => Some(names.clone()),
+            _ => None,
+        };
+        let Some(features) = options.columns.clone().or(known) else {
+            bail!("it does not say what its {d} columns are called; --columns length,width does");
+        };
+        if features.len() != d {
+            bail!("it has {d} features, and {} columns are named", features.len());
+        }
+        return Ok(Schema { kind: DataKind::Table, image_size: [1, d], features, classes });
+    }
+    let side = d.isqrt();
+    let image_size = match (options.image_size, &about.row) {
+        (Some(Size(size)), _) => size,
+        (None, Some(Row::Image { height, width })) => [*height, *width],
+        (None, _) if side * side == d => [side, side],
+        (None, _) => bail!("{d} pixels are no square; --image-size 28x28 says how many rows and columns"),
+    };
+    if image_size[0].checked_mul(image_size[1]) != Some(d) {
+        bail!("it has {d} features, which are no image of {} x {}", image_size[0], image_size[1]);
+    }
+    Ok(Schema { kind: DataKind::Images, image_size, features: Vec::new(), classes })
+}
+
+/// As a training computes them, in f64 where the device has it.
+fn norms(parameters: &Parameters) -> Result<WeightNorms> {
+    let device = backend::choose(None)?.device()?;
+    let precision = if f64_works(&device) { Precision::F64 } else { Precision::F32 };
+    let [d, k] = [parameters.n_features, parameters.n_classes];
+    let model = SoftmaxRegressionConfig::new(d, k).init(&device);
+    let model = with_parameters(to_precision(model, float_type(precision)), parameters);
+    let norm = weight_norm(&model.linear).context("the sum of the squares of the weights is not finite")?;
+    Ok(WeightNorms { frobenius: norm.frobenius, frobenius_squared: norm.frobenius_squared, spectral: norm.spectral })
+}
+
+fn describe(folder: &Path, imported: &Imported) -> String {
+    let Imported { model, data, from, .. } = imported;
+    let [height, width] = data.image_size;
+    let takes = match data.kind {
+        DataKind::Table => format!("{} columns", data.features.len()),
+        DataKind::Images | DataKind::Pictures => format!("{height} x {width} pixels"),
+    };
+    format!(
+        "{}: {}, {takes} to {} classes, from {}\n",
+        folder.display(),
+        table::name(*model),
+        data.classes.len(),
+        from.name
+    )
+}

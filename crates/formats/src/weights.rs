@@ -1,0 +1,328 @@
+//! Weights out of other tools' files.
+
+use std::collections::BTreeMap;
+use std::io::Read;
+
+use chainrule_records::{ModelKind, Parameters, Precision, one_line};
+use flate2::bufread::DeflateDecoder;
+use rawzip::{CompressionMethod, ZipArchive};
+use safetensors::{Dtype, SafeTensors};
+use serde::Deserialize;
+
+use crate::Row;
+use crate::npy::{self, Array, Values};
+use crate::pytorch::KEY;
+
+/// What a file of weights says.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Weights {
+    /// Weights and bias, zeros where the file has no bias.
+    pub parameters: Parameters,
+    /// Whether the file has a bias.
+    pub has_bias: bool,
+    /// The float type of the weights.
+    pub precision: Precision,
+    /// What else it says, as far as it does.
+    pub about: Known,
+}
+
+/// What a file may say besides its weights.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Known {
+    /// Logistic or softmax regression.
+    pub kind: Option<ModelKind>,
+    /// What the data calls the classes.
+    pub classes: Option<Vec<String>>,
+    /// `[d]` each: a feature is `(raw - mean) / scale`.
+    pub mean_and_scale: Option<[Vec<f64>; 2]>,
+    /// What a row is.
+    pub row: Option<Row>,
+}
+
+/// Which way a matrix of weights lies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Layout {
+    /// `[k, d]`: a row for each class, as PyTorch's `nn.Linear` and scikit-learn have it.
+    RowPerClass,
+    /// `[d, k]`: a row for each feature, as Burn's `nn::Linear` and Keras have it.
+    RowPerFeature,
+}
+
+/// Bytes of an npz's arrays together, at most: a hundred times what a large linear model takes.
+const MOST_BYTES: u64 = 1 << 28;
+/// Arrays of an npz, at most.
+const MOST_ARRAYS: usize = 64;
+
+impl Weights {
+    /// Reads a safetensors or an npz file; what it is, its first bytes tell. `layout` is asked only where the shapes do not say which way the weights lie.
+    ///
+    /// # Errors
+    /// What is wrong with it, in one line; of other tools' files, how to make one of these.
+    pub fn read(bytes: &[u8], layout: Option<Layout>) -> Result<Self, String> {
+        if bytes.starts_with(b"PK") {
+            let arrays = npz(bytes)?;
+            if arrays.keys().any(|name| name.ends_with("data.pkl") || name.contains(".data/")) {
+                return Err(PICKLED.to_owned());
+            }
+            return of_arrays(arrays, layout);
+        }
+        // The length of a safetensors file's header may begin so, too.
+        if bytes.starts_with(b"\x80") && bytes.get(8) != Some(&b'{') {
+            return Err(PICKLED.to_owned());
+        }
+        of_safetensors(bytes, layout)
+    }
+}
+
+const PICKLED: &str = "it is a pickle, which may run code, and which only Python can read; there: \
+     `safetensors.torch.save_file(model.state_dict(), 'model.safetensors')`, or of scikit-learn \
+     `numpy.savez('model.npz', coef=model.coef_, intercept=model.intercept_, classes=model.classes_)`";
+
+/// A matrix `[rows, columns]` and a vector.
+struct Found {
+    matrix: (String, [usize; 2], Vec<f64>),
+    vector: Option<(String, Vec<f64>)>,
+    precision: Precision,
+    layout: Option<Layout>,
+    about: Known,
+}
+
+impl Found {
+    fn weights(self, asked: Option<Layout>) -> Result<Weights, String> {
+        let (name, [rows, columns], values) = self.matrix;
+        let numbers = values.iter().chain(self.vector.iter().flat_map(|(_, bias)| bias));
+        if let Some(number) = numbers.copied().find(|number| !number.is_finite()) {
+            return Err(format!("it has the number {number}, which is no weight"));
+        }
+        let outputs = self.vector.as_ref().map(|(_, bias)| bias.len());
+        let layout = match (self.layout, outputs) {
+            (Some(layout), _) => layout,
+            (None, Some(k)) if k == rows && k != columns => Layout::RowPerClass,
+            (None, Some(k)) if k == columns && k != rows => Layout::RowPerFeature,
+            (None, Some(k)) if k != rows && k != columns => {
+                return Err(format!("{name} is {rows} x {columns}, and there are {k} biases, which is neither"));
+            }
+            (None, _) => asked.ok_or_else(|| {
+                format!("{name} is {rows} x {columns}, which may be classes x features or features x classes; --layout says which")
+            })?,
+        };
+        let [d, k] = match layout {
+            Layout::RowPerClass => [columns, rows],
+            Layout::RowPerFeature => [rows, columns],
+        };
+        if d == 0 || k == 0 {
+            return Err(format!("{name} is {rows} x {columns}, which has no number"));
+        }
+        let weight = match layout {
+            Layout::RowPerFeature => values,
+            Layout::RowPerClass => (0..d).flat_map(|j| values.iter().skip(j).step_by(d).copied()).collect(),
+        };
+        let has_bias = self.vector.is_some();
+        let bias = self.vector.map_or_else(|| vec![0.0; k], |(_, bias)| bias);
+        if bias.len() != k {
+            return Err(format!("{name} has {k} classes, and there are {} biases", bias.len()));
+        }
+        if let Some([mean, scale]) = &self.about.mean_and_scale {
+            if [mean.len(), scale.len()] != [d, d] {
+                return Err(format!("it has {} means and {} scales for {d} features", mean.len(), scale.len()));
+            }
+            if let Some(scale) = scale.iter().find(|scale| !scale.is_finite() || **scale <= 0.0) {
+                return Err(format!("it has the scale {scale}, by which nothing can be divided"));
+            }
+            if mean.iter().any(|mean| !mean.is_finite()) {
+                return Err("it has a mean that is not finite".to_owned());
+            }
+        }
+        let parameters = Parameters { n_features: d, n_classes: k, weight, bias };
+        Ok(Weights { parameters, has_bias, precision: self.precision, about: self.about })
+    }
+}
+
+/// What our own files say of themselves: see [`crate::json::Description`].
+#[derive(Deserialize)]
+struct Description {
+    kind: ModelKind,
+    classes: Vec<String>,
+    row: Row,
+    mean: PerFeature,
+    scale: PerFeature,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum PerFeature {
+    Same(f64),
+    Each(Vec<f64>),
+}
+
+impl PerFeature {
+    fn each(self, d: usize) -> Vec<f64> {
+        match self {
+            Self::Same(value) => vec![value; d],
+            Self::Each(values) => values,
+        }
+    }
+}
+
+fn known(description: &str, d: usize) -> Result<Known, String> {
+    let found: Description = serde_json::from_str(description)
+        .map_err(|error| format!("its description is not one: {}", one_line(&error.to_string())))?;
+    Ok(Known {
+        kind: Some(found.kind),
+        classes: Some(found.classes),
+        mean_and_scale: Some([found.mean.each(d), found.scale.each(d)]),
+        row: Some(found.row),
+    })
+}
+
+fn of_safetensors(bytes: &[u8], asked: Option<Layout>) -> Result<Weights, String> {
+    const NEITHER: &str = "neither a safetensors nor an npz file";
+    let (_, metadata) =
+        SafeTensors::read_metadata(bytes).map_err(|error| format!("{NEITHER}: {}", one_line(&error.to_string())))?;
+    let file =
+        SafeTensors::deserialize(bytes).map_err(|error| format!("{NEITHER}: {}", one_line(&error.to_string())))?;
+    // Of a run that standardised its features.
+    const STATISTICS: [&str; 2] = ["features.mean", "features.scale"];
+    let mut names: Vec<&str> = file.names().into_iter().filter(|name| !STATISTICS.contains(name)).collect();
+    names.sort_unstable();
+    let shapes: Vec<usize> = names.iter().filter_map(|name| Some(file.tensor(name).ok()?.shape().len())).collect();
+    let [matrix, vector] = [2, 1].map(|dimensions| {
+        names.iter().zip(&shapes).filter(|(_, shape)| **shape == dimensions).map(|(name, _)| *name).collect::<Vec<_>>()
+    });
+    let (&[matrix], true) = (matrix.as_slice(), matrix.len() + vector.len() == names.len() && vector.len() <= 1) else {
+        return Err(format!(
+            "a linear model has one matrix and one vector, and it has {} tensors: {}",
+            names.len(),
+            list(&names)
+        ));
+    };
+    let (shape, values, precision) = tensor(&file, matrix)?;
+    let &[rows, columns] = shape.as_slice() else { unreachable!("a tensor of two dimensions") };
+    let vector = match vector.first() {
+        Some(&name) => Some((name.to_owned(), tensor(&file, name)?.1)),
+        None => None,
+    };
+    let description = metadata.metadata().as_ref().and_then(|metadata| metadata.get(KEY));
+    let statistics = match STATISTICS.map(|name| tensor(&file, name)) {
+        [Ok((_, mean, _)), Ok((_, scale, _))] => Some([mean, scale]),
+        _ => None,
+    };
+    let (layout, about) = match description {
+        Some(text) => (Some(Layout::RowPerClass), known(text, columns)?),
+        None => (None, Known { mean_and_scale: statistics, ..Known::default() }),
+    };
+    let found = Found { matrix: (matrix.to_owned(), [rows, columns], values), vector, precision, layout, about };
+    found.weights(asked)
+}
+
+/// The first of many names, without what a terminal would take for more than letters.
+fn list(names: &[&str]) -> String {
+    let clean = |name: &&str| name.chars().filter(|c| !c.is_control()).take(40).collect::<String>();
+    let shown: Vec<String> = names.iter().take(5).map(clean).collect();
+    shown.join(", ") + if names.len() > 5 { ", …" } else { "" }
+}
+
+fn tensor(file: &SafeTensors, name: &str) -> Result<(Vec<usize>, Vec<f64>, Precision), String> {
+    let tensor = file.tensor(name).map_err(|error| one_line(&error.to_string()))?;
+    let (values, precision) = match tensor.dtype() {
+        Dtype::F32 => (
+            tensor.data().as_chunks().0.iter().map(|&chunk| f64::from(f32::from_le_bytes(chunk))).collect(),
+            Precision::F32,
+        ),
+        Dtype::F64 => {
+            (tensor.data().as_chunks().0.iter().map(|&chunk| f64::from_le_bytes(chunk)).collect(), Precision::F64)
+        }
+        other => return Err(format!("{} is {other:?}; save it as float32 or float64", list(&[name]))),
+    };
+    Ok((tensor.shape().to_vec(), values, precision))
+}
+
+/// The arrays of a ZIP by their names, those that are none left out of it.
+fn npz(bytes: &[u8]) -> Result<BTreeMap<String, Vec<u8>>, String> {
+    let damaged = |error: rawzip::Error| format!("damaged npz: {}", one_line(&error.to_string()));
+    let archive = ZipArchive::from_slice(bytes).map_err(damaged)?;
+    let mut entries = archive.entries();
+    let (mut arrays, mut left) = (BTreeMap::new(), MOST_BYTES);
+    while let Some(entry) = entries.next_entry().map_err(damaged)? {
+        if arrays.len() == MOST_ARRAYS {
+            return Err(format!("it has more than the {MOST_ARRAYS} arrays that are read"));
+        }
+        let name = String::from_utf8_lossy(entry.file_path().as_ref()).into_owned();
+        let local = archive.get_entry(entry.wayfinder()).map_err(damaged)?;
+        // A size is a claim: what is read is counted.
+        let mut content = Vec::new();
+        let read = match entry.compression_method() {
+            CompressionMethod::STORE => local.verifying_reader(local.data()).take(left + 1).read_to_end(&mut content),
+            CompressionMethod::DEFLATE => {
+                local.verifying_reader(DeflateDecoder::new(local.data())).take(left + 1).read_to_end(&mut content)
+            }
+            _ => return Err("it is compressed by other than deflate; NumPy writes no such".to_owned()),
+        };
+        read.map_err(|error| format!("damaged npz: {}", one_line(&error.to_string())))?;
+        left = left
+            .checked_sub(content.len() as u64)
+            .ok_or_else(|| format!("its arrays are more than the {MOST_BYTES} bytes that are read"))?;
+        arrays.insert(name.strip_suffix(".npy").unwrap_or(&name).to_owned(), content);
+    }
+    Ok(arrays)
+}
+
+fn of_arrays(mut arrays: BTreeMap<String, Vec<u8>>, asked: Option<Layout>) -> Result<Weights, String> {
+    let names: Vec<String> = arrays.keys().cloned().collect();
+    let mut take = |names: &[&'static str]| {
+        let found = names.iter().find_map(|&name| Some((name, arrays.remove(name)?)));
+        found
+            .map(|(name, bytes)| {
+                npy::read(&bytes).map_err(|problem| format!("{name}: {problem}")).map(|array| (name, array))
+            })
+            .transpose()
+    };
+    let matrix = take(&["coef", "coef_", "weight"])?;
+    let vector = take(&["intercept", "intercept_", "bias"])?;
+    let classes = take(&["classes", "classes_"])?;
+    let (mean, scale) = (take(&["mean", "mean_"])?, take(&["scale", "scale_"])?);
+    let description = take(&["description"])?;
+    let Some((name, Array { shape, values: Values::Floats { values, are_f32 } })) = matrix else {
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        return Err(format!("it has no weights of floats, coef (and intercept, classes), but {}", list(&names)));
+    };
+    let shape = match shape.as_slice() {
+        &[d] => [1, d],
+        &[rows, columns] => [rows, columns],
+        other => return Err(format!("{name} has the shape {other:?}, not classes x features")),
+    };
+    let vector = match vector {
+        None => None,
+        // One number for one class may come without a dimension.
+        Some((name, array)) => Some((name.to_owned(), floats(name, array)?)),
+    };
+    let texts = match classes {
+        None => None,
+        Some((_, Array { values: Values::Integers(labels), .. })) => Some(labels.iter().map(i64::to_string).collect()),
+        Some((_, Array { values: Values::Texts(names), .. })) => Some(names),
+        Some((name, _)) => return Err(format!("{name} are floats; integers or texts name classes")),
+    };
+    let layout = name.starts_with("coef").then_some(Layout::RowPerClass);
+    let d = shape[1];
+    let mut about = match description {
+        Some((_, Array { values: Values::Texts(text), .. })) if text.len() == 1 => known(&text[0], d)?,
+        _ => Known::default(),
+    };
+    // Of two classes there is one row, whatever the training had.
+    if layout.is_some() && shape[0] == 1 {
+        about.kind = Some(ModelKind::Logistic);
+    }
+    about.classes = texts.or(about.classes);
+    if let (Some((mean_name, mean)), Some((scale_name, scale))) = (mean, scale) {
+        about.mean_and_scale = Some([floats(mean_name, mean)?, floats(scale_name, scale)?]);
+    }
+    let precision = if are_f32 { Precision::F32 } else { Precision::F64 };
+    Found { matrix: (name.to_owned(), shape, values), vector, precision, layout, about }.weights(asked)
+}
+
+fn floats(name: &str, array: Array) -> Result<Vec<f64>, String> {
+    match array.values {
+        Values::Floats { values, .. } if array.shape.len() <= 1 => Ok(values),
+        _ => Err(format!("{name} is not a row of floats")),
+    }
+}
