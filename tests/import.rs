@@ -255,6 +255,7 @@ fn a_tables_model_is_asked_by_its_columns_names() {
         ask(folder, &["evaluate", model, "--data", "flowers.csv"].into_iter().chain(label).collect::<Vec<_>>())
     });
     assert_eq!(run["loss"], again["loss"]);
+    refuses(folder, &["evaluate", "again", "--data", "flowers.csv"], "--label");
 }
 
 #[test]

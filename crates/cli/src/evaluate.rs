@@ -190,8 +190,15 @@ fn find(model: &Model, named: Option<&str>, tell: &mut dyn FnMut(&str)) -> Resul
 /// The same of a table, its columns being found by their names.
 fn find_table(model: &Model, features: &[String], options: &EvaluateOptions) -> Result<Tables> {
     let (named, label) = (options.data.source.as_deref(), options.label.as_deref());
+    let label = label.map(str::to_owned).or_else(|| model.trained()?.config.data().label.clone());
+    if label.is_none() {
+        bail!(
+            "{}: the model was trained elsewhere; say with --label which column the labels are",
+            model.folder.display()
+        );
+    }
     let wanted = TableRequest {
-        label: label.map(str::to_owned).or_else(|| model.trained()?.config.data().label.clone()),
+        label,
         ignored: Vec::new(),
         features: Some(features.to_vec()),
         classes: Some(names(model.classes())),
