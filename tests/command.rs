@@ -57,6 +57,25 @@ fn quick<'a>(more: &[&'a str]) -> Vec<&'a str> {
     [&QUICK, more].concat()
 }
 
+/// What a command answers with `--json`, saying nothing else.
+pub(crate) fn ask(folder: &Path, arguments: &[&str]) -> Value {
+    let output = call(folder, &[arguments, &["--json", "--quiet"]].concat());
+    assert_eq!((code(&output), text(&output.stderr).as_str()), (Some(0), ""), "{arguments:?}");
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+/// Exit code 2, one line that says these, and no file written.
+pub(crate) fn is_refused(folder: &Path, arguments: &[&str], expected: &[&str]) {
+    let before = files_below(folder);
+    let output = call(folder, arguments);
+    let error = text(&output.stderr);
+    assert_eq!((code(&output), error.lines().count()), (Some(2), 1), "{arguments:?}: {error}");
+    for expected in expected {
+        assert!(error.contains(expected), "{error:?} does not say {expected:?}");
+    }
+    assert_eq!(files_below(folder), before, "{arguments:?}");
+}
+
 pub(crate) fn text(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).unwrap()
 }

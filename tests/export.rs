@@ -71,13 +71,17 @@ pub(crate) fn python(folder: &Path, script: &str, input: &Value) -> Option<Value
         skip("no Python");
         return None;
     };
-    serde_json::to_writer(child.stdin.take().unwrap(), input).unwrap();
+    // A script that asks for nothing may have ended by now.
+    let _ = serde_json::to_writer(child.stdin.take().unwrap(), input);
     let deadline = Instant::now() + Duration::from_secs(120);
     let out = std::thread::spawn({
         let mut stdout = child.stdout.take().unwrap();
         move || std::io::read_to_string(&mut stdout).unwrap()
     });
-    let errors = std::io::read_to_string(child.stderr.take().unwrap()).unwrap();
+    let errors = std::thread::spawn({
+        let mut stderr = child.stderr.take().unwrap();
+        move || std::io::read_to_string(&mut stderr).unwrap()
+    });
     let status = loop {
         match child.try_wait().unwrap() {
             Some(status) => break status,
@@ -85,7 +89,7 @@ pub(crate) fn python(folder: &Path, script: &str, input: &Value) -> Option<Value
         }
         std::thread::sleep(Duration::from_millis(20));
     };
-    assert!(status.success(), "{errors}");
+    assert!(status.success(), "{}", errors.join().unwrap());
     Some(serde_json::from_str(&out.join().unwrap()).unwrap())
 }
 

@@ -8,7 +8,7 @@ use chainrule_data::picture;
 use image::{DynamicImage, GrayImage, ImageFormat, Luma, Rgb, RgbImage, Rgba, RgbaImage};
 use serde_json::{Value, json};
 
-use crate::command::{call, code, files_below, folder, text};
+use crate::command::{ask, call, code, folder, is_refused, text};
 use crate::support::cpu;
 
 fn bytes_of(image: &DynamicImage, format: ImageFormat) -> Vec<u8> {
@@ -52,21 +52,6 @@ fn train(folder: &Path, more: &[&str]) -> Value {
     let output = call(folder, &[&["train", "configs/softmax.toml"], &few[..], more].concat());
     assert_eq!(code(&output), Some(0), "{}", text(&output.stderr));
     serde_json::from_slice(&output.stdout).unwrap()
-}
-
-fn ask(folder: &Path, arguments: &[&str]) -> Value {
-    let output = call(folder, &[arguments, &["--json", "--quiet"]].concat());
-    assert_eq!((code(&output), text(&output.stderr).as_str()), (Some(0), ""), "{arguments:?}");
-    serde_json::from_slice(&output.stdout).unwrap()
-}
-
-fn refuses(folder: &Path, arguments: &[&str], expected: &[&str]) {
-    let before = files_below(folder);
-    let output = call(folder, arguments);
-    let error = text(&output.stderr);
-    assert_eq!((code(&output), error.lines().count()), (Some(2), 1), "{arguments:?}: {error}");
-    assert!(expected.iter().all(|expected| error.contains(expected)), "{error:?} does not say {expected:?}");
-    assert_eq!(files_below(folder), before);
 }
 
 #[test]
@@ -137,15 +122,15 @@ fn a_broken_picture_is_named_and_so_is_what_cannot_be_split() {
     let arguments = ["train", "configs/softmax.toml", "--data", "photos"];
     photographs(folder.path(), "photos", 0..4);
     write(&folder.path().join("photos/sky/broken.png"), &photograph("sky", 1)[..200]);
-    refuses(folder.path(), &arguments, &["photos/sky/broken.png: damaged PNG"]);
+    is_refused(folder.path(), &arguments, &["photos/sky/broken.png: damaged PNG"]);
     write(&folder.path().join("photos/sky/broken.png"), b"not at all");
-    refuses(folder.path(), &arguments, &["photos/sky/broken.png: neither a PNG nor a JPEG"]);
+    is_refused(folder.path(), &arguments, &["photos/sky/broken.png: neither a PNG nor a JPEG"]);
     std::fs::remove_file(folder.path().join("photos/sky/broken.png")).unwrap();
     write(&folder.path().join("photos/tree/1.png"), &photograph("sky", 1));
-    refuses(folder.path(), &arguments, &["photos/tree: the only picture of its class"]);
-    refuses(folder.path(), &[&arguments[..], &["--set", "data.image_size=[0, 28]"]].concat(), &["data.image_size"]);
+    is_refused(folder.path(), &arguments, &["photos/tree: the only picture of its class"]);
+    is_refused(folder.path(), &[&arguments[..], &["--set", "data.image_size=[0, 28]"]].concat(), &["data.image_size"]);
     std::fs::create_dir(folder.path().join("nothing")).unwrap();
-    refuses(
+    is_refused(
         folder.path(),
         &["data", "--data", "nothing"],
         &["IDX files", "train.csv", "a folder of pictures for each class"],
@@ -153,7 +138,11 @@ fn a_broken_picture_is_named_and_so_is_what_cannot_be_split() {
     photographs(folder.path(), "two/train", 0..4);
     photographs(folder.path(), "two/test", 0..4);
     write(&folder.path().join("two/test/tree/1.png"), &photograph("sky", 1));
-    refuses(folder.path(), &["train", "--data", "two"], &["two/test/tree: no picture in two/train is of this class"]);
+    is_refused(
+        folder.path(),
+        &["train", "--data", "two"],
+        &["two/test/tree: no picture in two/train is of this class"],
+    );
 }
 
 /// Light stays light and nothing moves, where a digit would be inverted and centred.

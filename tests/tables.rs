@@ -9,7 +9,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use serde_json::{Value, json};
 
-use crate::command::{call, code, files_below, folder, text};
+use crate::command::{ask, call, code, folder, is_refused, text};
 use crate::standardize::{matrix, scikit_learn};
 use crate::support::{assert_close, cpu};
 
@@ -48,24 +48,6 @@ pub(crate) fn train(folder: &Path, more: &[&str]) -> Value {
     let output = call(folder, &[&MODEL[..], &["--backend", cpu(), "--json", "--quiet", "--out", "run"], more].concat());
     assert_eq!(code(&output), Some(0), "{}", text(&output.stderr));
     serde_json::from_slice(&output.stdout).unwrap()
-}
-
-fn ask(folder: &Path, arguments: &[&str]) -> Value {
-    let output = call(folder, &[arguments, &["--json", "--quiet"]].concat());
-    assert_eq!((code(&output), text(&output.stderr).as_str()), (Some(0), ""), "{arguments:?}");
-    serde_json::from_slice(&output.stdout).unwrap()
-}
-
-/// Exit code 2, one line that says these, no file written.
-fn refuses(folder: &Path, arguments: &[&str], expected: &[&str]) {
-    let before = files_below(folder);
-    let output = call(folder, arguments);
-    let error = text(&output.stderr);
-    assert_eq!((code(&output), error.lines().count()), (Some(2), 1), "{arguments:?}: {error}");
-    for expected in expected {
-        assert!(error.contains(expected), "{error:?} does not say {expected:?}");
-    }
-    assert_eq!(files_below(folder), before);
 }
 
 #[test]
@@ -147,12 +129,12 @@ fn inspect_lists_weights_by_feature_and_the_largest_first() {
     let order: Vec<usize> =
         features.iter().map(|feature| shown.find(feature["name"].as_str().unwrap()).unwrap()).collect();
     assert!(order.is_sorted() && shown.contains("lily, white"), "{shown}");
-    refuses(
+    is_refused(
         folder.path(),
         &["inspect", "run", "--image", "flowers.csv"],
         &["--image: the model was trained on a table"],
     );
-    refuses(
+    is_refused(
         folder.path(),
         &["evaluate", "run", "--wrong", "wrong.png"],
         &["--wrong: the model was trained on a table"],
@@ -250,7 +232,7 @@ fn every_gradient_and_model_trains_on_a_table() {
             assert_eq!((&summary["data"]["classes"], &found["data"]["left_out"]), (&order, &json!(0)));
         }
     }
-    refuses(
+    is_refused(
         folder.path(),
         &[&MODEL[..], &ON_FLOWERS, &["--gradient", "fused"]].concat(),
         &["descent.gradient", "is a table", "closed-form"],
@@ -270,7 +252,7 @@ fn an_interrupted_run_goes_on_to_the_same_bytes_and_other_data_is_refused() {
         std::fs::remove_file(folder.path().join("run").join(name)).unwrap();
     }
     write(folder.path(), "flowers.csv", flowers(1..120, 4));
-    refuses(folder.path(), &["train", "--resume", "run", "--quiet"], &["flowers.csv with SHA-256"]);
+    is_refused(folder.path(), &["train", "--resume", "run", "--quiet"], &["flowers.csv with SHA-256"]);
     write(folder.path(), "flowers.csv", flowers(0..120, 4));
     let output = call(folder.path(), &["train", "--resume", "run"]);
     assert!(text(&output.stderr).contains("going on from step"), "{}", text(&output.stderr));
@@ -282,9 +264,9 @@ fn without_a_label_the_columns_are_listed() {
     let folder = folder();
     write(folder.path(), "flowers.csv", flowers(0..9, 4));
     let arguments = [&MODEL[..], &["--data", "flowers.csv"]].concat();
-    refuses(folder.path(), &arguments, &["--set data.label=NAME", "length, altitude (m), species, width, year"]);
+    is_refused(folder.path(), &arguments, &["--set data.label=NAME", "length, altitude (m), species, width, year"]);
     let arguments = [&MODEL[..], &["--data", "flowers.csv", "--set", "data.label=kind"]].concat();
-    refuses(folder.path(), &arguments, &["flowers.csv: no column \"kind\"", "length, altitude (m), species"]);
+    is_refused(folder.path(), &arguments, &["flowers.csv: no column \"kind\"", "length, altitude (m), species"]);
 }
 
 #[test]
@@ -348,16 +330,16 @@ fn labels_and_classes_that_cannot_be_split_are_refused() {
     let folder = folder();
     let on = |source: &'static str| [&MODEL[..], &["--data", source, "--set", "data.label=y"]].concat();
     write(folder.path(), "one.csv", "a,y\n1,u\n2,u\n");
-    refuses(folder.path(), &on("one.csv"), &["one.csv: the label is \"u\" in every row"]);
+    is_refused(folder.path(), &on("one.csv"), &["one.csv: the label is \"u\" in every row"]);
     write(folder.path(), "single.csv", "a,y\n1,u\n2,v\n3,u\n");
-    refuses(folder.path(), &on("single.csv"), &["single.csv: line 3: the only row of the label \"v\""]);
+    is_refused(folder.path(), &on("single.csv"), &["single.csv: line 3: the only row of the label \"v\""]);
     write(folder.path(), "two/train.csv", "a,y\n1,u\n2,v\n");
-    refuses(folder.path(), &on("two"), &["two: no validation.csv or test.csv here"]);
+    is_refused(folder.path(), &on("two"), &["two: no validation.csv or test.csv here"]);
     write(folder.path(), "two/test.csv", "y,a\nu,1\nw,2\n");
-    refuses(folder.path(), &on("two"), &["test.csv: line 3: the label \"w\" occurs in no row of two"]);
+    is_refused(folder.path(), &on("two"), &["test.csv: line 3: the label \"w\" occurs in no row of two"]);
     let named = [&on("two")[..], &["--set", "data.classes=[\"u\", \"w\"]"]].concat();
-    refuses(folder.path(), &named, &["no row of class w among the 2 training rows"]);
-    refuses(folder.path(), &["data", "--data", "missing.csv"], &["missing.csv"]);
+    is_refused(folder.path(), &named, &["no row of class w among the 2 training rows"]);
+    is_refused(folder.path(), &["data", "--data", "missing.csv"], &["missing.csv"]);
 }
 
 #[test]
@@ -368,13 +350,13 @@ fn a_missing_column_and_other_data_are_told_by_evaluate_and_predict() {
     // Altitudes of thousands, as they are.
     assert!(text(&output.stderr).contains("data.standardize=true"), "{output:?}");
     write(folder.path(), "short.csv", "species,year\nrose,2000\n");
-    refuses(
+    is_refused(
         folder.path(),
         &["evaluate", "run", "--data", "short.csv"],
         &["no column length, altitude (m), width, from which"],
     );
-    refuses(folder.path(), &["predict", "run", "short.csv"], &["short.csv: no column length"]);
-    refuses(folder.path(), &["evaluate", "run", "--data", "embedded"], &["the model was trained on a table"]);
+    is_refused(folder.path(), &["predict", "run", "short.csv"], &["short.csv: no column length"]);
+    is_refused(folder.path(), &["evaluate", "run", "--data", "embedded"], &["the model was trained on a table"]);
     write(folder.path(), "new.csv", flowers(0..5, 4).replace("iris", "tulip"));
     let output = call(folder.path(), &["evaluate", "run", "--data", "new.csv"]);
     assert!(text(&output.stderr).contains("rows of other classes than the model's are left out"), "{output:?}");

@@ -66,7 +66,7 @@ pub(crate) fn names(classes: &[Class]) -> Vec<String> {
     classes.iter().map(ToString::to_string).collect()
 }
 
-/// Whether the rows are bytes with one scale, as the fused kernels read them.
-pub(crate) fn has_bytes_of_one_scale(data: &DataConfig) -> bool {
-    !data.standardize && !Request::from(data.source.as_str()).is_table()
+/// Whether the rows are bytes, as the fused kernels read them.
+pub(crate) fn are_bytes(data: &DataConfig) -> bool {
+    !Request::from(data.source.as_str()).is_table()
 }

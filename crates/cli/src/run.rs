@@ -24,7 +24,7 @@ use chainrule_training::{
 
 use crate::backend::{self, Backend};
 use crate::checkpoints::Keeper;
-use crate::dataset::has_bytes_of_one_scale;
+use crate::dataset::are_bytes;
 
 /// Where runs happen.
 pub(crate) struct Machine {
@@ -54,7 +54,7 @@ impl Machine {
         }
         match config.descent().gradient {
             GradientSource::Auto
-                if self.has_kernels() && config.beyond_kernels().is_none() && has_bytes_of_one_scale(config.data()) =>
+                if self.has_kernels() && config.beyond_kernels().is_none() && are_bytes(config.data()) =>
             {
                 Ok(config.with_gradient(GradientSource::Fused))
             }
@@ -62,7 +62,7 @@ impl Machine {
             GradientSource::Fused if !self.has_kernels() => {
                 bail!("descent.gradient = \"fused\": {} has no fused kernels; take closed-form", self.backend)
             }
-            GradientSource::Fused if !has_bytes_of_one_scale(config.data()) => {
+            GradientSource::Fused if !are_bytes(config.data()) => {
                 bail!(
                     "descent.gradient = \"fused\": the kernels read the bytes of images, and {} is a table; take closed-form, or auto",
                     config.data().source
