@@ -40,6 +40,7 @@
 //! - `export`: a model in other tools' files, read by these tools
 //! - `import`: other tools' weights
 //! - `inspect`: what a trained model has learnt
+//! - `library`: `Samples`, `Estimator` and `Fitted`, and the examples
 //! - `made_up`: runs that nobody made, for `report` and `page`
 //! - `browser`: how they drive one
 //! - `support`: what they share
@@ -67,6 +68,7 @@ mod image_folders;
 mod import;
 mod inspect;
 mod kernels;
+mod library;
 mod losses;
 mod made_up;
 mod manual;

@@ -13,7 +13,7 @@ const DECISIVE: [&str; 10] = [
     "../ops/src",
     "../records/src",
     "../training/src",
-    "src/gradcheck",
+    "src/check_gradients",
     "src/run.rs",
     "../../Cargo.lock",
 ];

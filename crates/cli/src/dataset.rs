@@ -1,8 +1,10 @@
 //! Data of either kind, images or tables, as a run asks for it.
 
 use anyhow::Result;
-use chainrule_data::{Data, Holdout, PictureRequest, Request, TableRequest, Tables, Treat, find_tables, find_with};
-use chainrule_records::{Class, DataConfig, ModelKind, TrainConfig};
+use chainrule_data::{
+    Data, DataError, Holdout, PictureRequest, Request, TableRequest, Tables, Treat, find_tables, find_with,
+};
+use chainrule_records::{Class, DataConfig, DataKind, ModelKind, Schema, TrainConfig};
 use chainrule_training::label_order;
 
 use crate::experiment;
@@ -16,7 +18,7 @@ pub(crate) enum Dataset {
 
 impl Dataset {
     /// Gets the data of a config; `tell` hears what takes time.
-    pub(crate) fn find(config: &TrainConfig, tell: &mut dyn FnMut(&str)) -> Result<Self> {
+    pub(crate) fn find(config: &TrainConfig, tell: &mut dyn FnMut(&str)) -> Result<Self, DataError> {
         let asked = config.data();
         let request = Request::from(asked.source.as_str());
         if let Some(tables) = find_tables(&request, &table_request(config.model().kind, config))? {
@@ -41,6 +43,27 @@ impl Dataset {
             Self::Images(data) => Rows::new(config, &data, source, machine),
             Self::Tables(tables) => Ok(Rows::of_tables(config, tables, source)),
         }
+    }
+}
+
+/// What rows of images with these labels are, and what the labels' classes are called.
+pub(crate) fn schema_of_images(data: &Data, labels: Vec<u8>) -> Schema {
+    let (height, width) = data.train.size();
+    let (kind, class): (_, &dyn Fn(u8) -> Class) = match data.pictures {
+        Some(_) => (DataKind::Pictures, &|label| Class::Name(data.class_name(label))),
+        None => (DataKind::Images, &Class::Number),
+    };
+    let classes = labels.into_iter().map(class).collect();
+    Schema { kind, image_size: [height, width], features: Vec::new(), classes }
+}
+
+/// What a table's rows are.
+pub(crate) fn schema_of_tables(tables: &Tables) -> Schema {
+    Schema {
+        kind: DataKind::Table,
+        image_size: [1, tables.columns.len()],
+        features: tables.columns.clone(),
+        classes: tables.classes.iter().cloned().map(Class::Name).collect(),
     }
 }
 

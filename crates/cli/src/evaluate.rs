@@ -226,10 +226,10 @@ fn request(model: &Model, named: Option<&str>) -> Result<Request> {
     match (named, &model.origin) {
         (Some(named), _) => Ok(Request::from(named)),
         (None, ModelOrigin::Run(run)) => Ok(own(&run.config.data().source, &run.manifest.data_source)),
-        (None, ModelOrigin::Imported(from)) => bail!(
-            "{}: the model came in {}, and on what it was trained is not known; name data with --data",
+        (None, ModelOrigin::Imported(imported)) => bail!(
+            "{}: the model {}, and where its data lies is not known; name data with --data",
             model.folder.display(),
-            from.name
+            imported.origin()
         ),
     }
 }

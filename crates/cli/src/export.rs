@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use anyhow::{Result, bail};
 use chainrule_formats::{Format, Portable, Row};
-use chainrule_records::write_whole;
+use chainrule_records::{DataFile, DataKind, Schema, write_whole};
 use clap::{Args, ValueEnum};
 use serde_json::json;
 
@@ -83,12 +83,16 @@ pub(crate) fn export(options: &ExportOptions) -> Result<u8> {
     Ok(exit::DONE)
 }
 
+/// What a row is, for other tools.
+pub(crate) fn row(schema: &Schema) -> Row {
+    match (schema.kind, schema.image_size) {
+        (DataKind::Table, _) => Row::Numbers { names: schema.features.clone() },
+        (DataKind::Images | DataKind::Pictures, [height, width]) => Row::Image { height, width },
+    }
+}
+
 /// The model with all that goes with it.
 fn portable(model: &Model) -> Portable {
-    let row = match (model.features(), model.image_size()) {
-        (Some(names), _) => Row::Numbers { names: names.to_vec() },
-        (None, [height, width]) => Row::Image { height, width },
-    };
     let about = match &model.origin {
         Origin::Run(run) => {
             let (summary, versions) = (&run.summary, &run.manifest.versions);
@@ -100,7 +104,14 @@ fn portable(model: &Model) -> Portable {
                 ("validation_accuracy", summary.final_metrics.validation_accuracy.to_string()),
             ]
         }
-        Origin::Imported(from) => vec![("imported_from", from.name.clone()), ("sha256", from.sha256.clone())],
+        Origin::Imported(imported) => {
+            let said = |keys: [&'static str; 2], file: &Option<DataFile>| {
+                file.clone()
+                    .map_or(Vec::new(), |DataFile { name, sha256 }| keys.into_iter().zip([name, sha256]).collect())
+            };
+            let from = said(["imported_from", "sha256"], &imported.from);
+            [from, said(["data", "data_sha256"], &imported.trained_on)].concat()
+        }
     };
     Portable {
         kind: model.kind,
@@ -108,7 +119,7 @@ fn portable(model: &Model) -> Portable {
         parameters: model.parameters.clone(),
         precision: model.precision,
         preprocessing: model.preprocessing.clone(),
-        row,
+        row: row(&model.schema),
         about: about.into_iter().map(|(key, value)| (key.to_owned(), value)).collect::<BTreeMap<_, _>>(),
     }
 }

@@ -16,9 +16,8 @@ use chainrule_records::{
 use chainrule_training::{Predictor, float_type, with_parameters};
 use clap::{Args, ValueEnum};
 
-use crate::backend;
 use crate::options::Output;
-use crate::{exit, print, print_json, say, table};
+use crate::{backend, exit, print, print_json, run, say, table};
 
 #[derive(Args, Debug)]
 pub(crate) struct ImportOptions {
@@ -119,7 +118,8 @@ pub(crate) fn import(options: &ImportOptions) -> Result<u8> {
         precision,
         weight_norm: norms(&parameters)?,
         data: schema,
-        from: DataFile { name, sha256: sha256([bytes.as_slice()]) },
+        from: Some(DataFile { name, sha256: sha256([bytes.as_slice()]) }),
+        trained_on: None,
         files: BTreeMap::new(),
     };
     imported.write(&options.out, options.force, &parameters, &preprocessing)?;
@@ -216,21 +216,21 @@ fn norms(parameters: &Parameters) -> Result<WeightNorms> {
     let model = SoftmaxRegressionConfig::new(d, k).init(&device);
     let model = with_parameters(to_precision(model, float_type(precision)), parameters);
     let norm = weight_norm(&model.linear).context("the sum of the squares of the weights is not finite")?;
-    Ok(WeightNorms { frobenius: norm.frobenius, frobenius_squared: norm.frobenius_squared, spectral: norm.spectral })
+    Ok(run::norms(norm))
 }
 
 fn describe(folder: &Path, imported: &Imported) -> String {
-    let Imported { model, data, from, .. } = imported;
+    let Imported { model, data, .. } = imported;
     let [height, width] = data.image_size;
     let takes = match data.kind {
         DataKind::Table => format!("{} columns", data.features.len()),
         DataKind::Images | DataKind::Pictures => format!("{height} x {width} pixels"),
     };
     format!(
-        "{}: {}, {takes} to {} classes, from {}\n",
+        "{}: {}, {takes} to {} classes, which {}\n",
         folder.display(),
         table::name(*model),
         data.classes.len(),
-        from.name
+        imported.origin()
     )
 }

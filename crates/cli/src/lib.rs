@@ -1,19 +1,48 @@
-//! The program `chainrule`: the only crate that picks backends and names files and the console.
+//! Two linear classifiers on hand-derived gradients: load data, fit, ask, check.
 //!
-//! [`run()`] is the whole program; [`backend`] makes Burn devices for those who drive the other crates themselves.
+//! ```
+//! # fn main() -> Result<(), chainrule::Error> {
+//! use chainrule::{Estimator, Samples};
+//!
+//! let [train, validation] = Samples::digits(1000, 7).split(0.2, 0)?; // or Samples::csv("penguins.csv", "species")?
+//! let estimator = Estimator::softmax().l2(0.01).learning_rate(0.05).epochs(20);
+//! let report = estimator.check_gradient(&train)?; // by hand = by autodiff = by differences
+//! report.assert_pass();
+//!
+//! let fitted = estimator.fit(&train, &validation)?;
+//! println!("accuracy {:.1} %", 100.0 * fitted.score(&validation)?);
+//! let probabilities = fitted.predict_proba(&validation)?; // [n][k]
+//! assert!((probabilities[0].iter().sum::<f64>() - 1.0).abs() < 1e-12);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! [`Samples`] are labelled rows, from CSV, images, pictures in folders or memory; an [`Estimator`] is a model with the settings of its training; a
+//! [`Fitted`] model is asked, saved, and exported for other tools. They stand on crates that can be used by themselves, and are here by shorter names:
+//! [`models`] (the Burn modules and their closed-form gradients), [`gradcheck`] (the checker, for any Burn module), [`data`], [`training`], [`records`]
+//! and [`burn`] itself, in the one version that fits.
+//!
+//! The same package is the program `chainrule`: [`run()`] is all of it. [`backend`] makes Burn devices for those who drive the other crates themselves.
+
+pub use burn;
+pub use chainrule_data as data;
+pub use chainrule_gradcheck as gradcheck;
+pub use chainrule_models as models;
+pub use chainrule_records as records;
+pub use chainrule_training as training;
 
 pub mod backend;
 mod backends;
+mod check_gradients;
 mod checkpoints;
-mod data;
 mod dataset;
 mod evaluate;
 mod experiment;
 mod export;
 mod given;
-mod gradcheck;
 mod import;
 mod inspect;
+mod library;
 mod manual;
 mod model;
 mod options;
@@ -25,8 +54,11 @@ mod reproduce;
 mod run;
 mod serve;
 mod shades;
+mod show_data;
 mod table;
 mod train;
+
+pub use library::{Error, Estimator, Fitted, Samples, Training};
 
 use std::ffi::OsString;
 use std::io::{IsTerminal, Write};
@@ -57,7 +89,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
     let result = match &options.command {
         Command::Train(train) => train::train(train),
         Command::Backends(backends) => backends::backends(backends),
-        Command::Data(data) => data::data(data),
+        Command::Data(data) => show_data::data(data),
         Command::Serve(serve) => serve::serve(serve),
         Command::Reproduce(reproduce) => reproduce::reproduce(reproduce),
         Command::Evaluate(evaluate) => evaluate::evaluate(evaluate),
@@ -66,7 +98,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
         Command::Import(import) => import::import(import),
         Command::Page(page) => page::page(page),
         Command::Predict(predict) => predict::predict(predict),
-        Command::Gradcheck(gradcheck) => gradcheck::gradcheck(gradcheck),
+        Command::Gradcheck(options) => check_gradients::gradcheck(options),
         Command::Completions(completions) => manual::completions(completions),
         Command::Man(man) => manual::man(man),
     };
@@ -96,3 +128,7 @@ fn print_json(value: &impl serde::Serialize) {
 fn is_watched() -> bool {
     std::io::stderr().is_terminal()
 }
+
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/library.md")]
+struct Page;

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use chainrule_data::Treat;
 use chainrule_records::{
-    Class, DataFile, DataKind, Imported, Manifest, ModelKind, Parameters, Precision, Preprocessing, RunFiles,
-    RunFolder, Schema, Summary, TrainConfig, WeightNorms,
+    Class, DataKind, Imported, Manifest, ModelKind, Parameters, Precision, Preprocessing, RunFiles, RunFolder, Schema,
+    Summary, TrainConfig, WeightNorms,
 };
 use chainrule_training::Predictor;
 
@@ -29,8 +29,8 @@ pub(crate) struct Model {
 pub(crate) enum Origin {
     /// Here.
     Run(Box<Trained>),
-    /// Elsewhere: the file that it came in.
-    Imported(DataFile),
+    /// Elsewhere.
+    Imported(Box<Imported>),
 }
 
 /// What a run says besides its model.
@@ -45,9 +45,10 @@ impl Model {
     /// Where the folder holds no whole run and no imported model, or its weights are too large to compute with.
     pub(crate) fn read(folder: &Path) -> Result<Self> {
         let (kind, precision, schema, weight_norm, parameters, preprocessing, origin) = if Imported::is_in(folder) {
-            let (Imported { model, precision, data, weight_norm, from, .. }, parameters, preprocessing) =
-                Imported::read(folder)?;
-            (model, precision, data, weight_norm, parameters, preprocessing, Origin::Imported(from))
+            let (imported, parameters, preprocessing) = Imported::read(folder)?;
+            let Imported { model, precision, weight_norm, .. } = imported;
+            let (schema, origin) = (imported.data.clone(), Origin::Imported(Box::new(imported)));
+            (model, precision, schema, weight_norm, parameters, preprocessing, origin)
         } else {
             let RunFiles { config, manifest, summary, parameters, preprocessing, .. } = RunFolder::read(folder)?;
             let (kind, precision, weight_norm) = (summary.model, summary.precision, summary.weight_norm);
@@ -95,10 +96,7 @@ impl Model {
 
     /// How it takes a picture: as the training took those that it learnt from.
     pub(crate) fn treatment(&self) -> Treat {
-        match self.schema.kind {
-            DataKind::Images | DataKind::Table => Treat::AsDrawn,
-            DataKind::Pictures => Treat::AsWhole,
-        }
+        treatment(self.schema.kind)
     }
 
     /// What the data calls the classes, in the order of the model's outputs.
@@ -109,5 +107,13 @@ impl Model {
     /// In words.
     pub(crate) fn name(&self) -> &'static str {
         table::name(self.kind)
+    }
+}
+
+/// How a model takes a picture that learnt from data of this kind.
+pub(crate) fn treatment(kind: DataKind) -> Treat {
+    match kind {
+        DataKind::Images | DataKind::Table => Treat::AsDrawn,
+        DataKind::Pictures => Treat::AsWhole,
     }
 }

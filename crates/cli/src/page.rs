@@ -56,7 +56,7 @@ pub(crate) fn page(options: &PageOptions) -> Result<u8> {
                 data.validation
             )
         }
-        Origin::Imported(from) => format!("The model that came in {}: {what}, trained elsewhere.", from.name),
+        Origin::Imported(imported) => format!("The model that {}: {what}.", imported.origin()),
     };
     let html = board.to_html("Draw for a linear classifier", &about);
     let out = options.out.clone().map_or_else(|| model.beside("html"), Ok)?;

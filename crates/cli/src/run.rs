@@ -14,17 +14,17 @@ use chainrule_models::{
 };
 use chainrule_ops::has_steps;
 use chainrule_records::{
-    Class, DataFile, DataKind, DataSummary, GradientSource, Manifest, ModelKind, Precision, Preprocessing, RunFolder,
+    Class, DataFile, DataSummary, GradientSource, Manifest, ModelKind, Precision, Preprocessing, RunFolder, Schema,
     Seconds, Solver, Summary, TrainConfig, Versions, WeightNorms,
 };
 use chainrule_training::{
-    Bytes, Chosen, DeviceLost, Ending, Expansion, Prepared, TrainError, Trained, float_type, label_order,
-    standardization,
+    Bytes, Chosen, DeviceLost, Ending, Examples, Expansion, Observer, Prepared, TrainError, Trained, float_type,
+    label_order, standardization,
 };
 
 use crate::backend::{self, Backend};
 use crate::checkpoints::Keeper;
-use crate::dataset::are_bytes;
+use crate::dataset::{are_bytes, schema_of_images, schema_of_tables};
 
 /// Where runs happen.
 pub(crate) struct Machine {
@@ -46,6 +46,12 @@ impl Machine {
     /// # Errors
     /// Where it asks for a precision or a gradient source that the device does not have.
     pub(crate) fn settle(&self, config: TrainConfig) -> Result<TrainConfig> {
+        let are_bytes = are_bytes(config.data());
+        self.settle_for(config, are_bytes)
+    }
+
+    /// The same for rows that are known: the bytes of images, or a table's numbers.
+    pub(crate) fn settle_for(&self, config: TrainConfig, are_bytes: bool) -> Result<TrainConfig> {
         if config.descent().precision == Precision::F64 && !f64_works(&self.device) {
             bail!(
                 "descent.precision = \"f64\": {} has no f64 here; take f32, or --features ndarray or flex",
@@ -53,19 +59,16 @@ impl Machine {
             );
         }
         match config.descent().gradient {
-            GradientSource::Auto
-                if self.has_kernels() && config.beyond_kernels().is_none() && are_bytes(config.data()) =>
-            {
+            GradientSource::Auto if self.has_kernels() && config.beyond_kernels().is_none() && are_bytes => {
                 Ok(config.with_gradient(GradientSource::Fused))
             }
             GradientSource::Auto => Ok(config.with_gradient(GradientSource::ClosedForm)),
             GradientSource::Fused if !self.has_kernels() => {
                 bail!("descent.gradient = \"fused\": {} has no fused kernels; take closed-form", self.backend)
             }
-            GradientSource::Fused if !are_bytes(config.data()) => {
+            GradientSource::Fused if !are_bytes => {
                 bail!(
-                    "descent.gradient = \"fused\": the kernels read the bytes of images, and {} is a table; take closed-form, or auto",
-                    config.data().source
+                    "descent.gradient = \"fused\": the kernels read the bytes of images, and these are a table's rows; take closed-form, or auto"
                 )
             }
             GradientSource::Fused | GradientSource::ClosedForm | GradientSource::Autodiff => Ok(config),
@@ -84,7 +87,7 @@ pub(crate) fn all_threads() -> NonZero<usize> {
 }
 
 /// A data set's name and checksums.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub(crate) struct Source {
     pub(crate) name: String,
     pub(crate) files: Vec<DataFile>,
@@ -101,10 +104,21 @@ impl Source {
         Self { name: tables.origin.to_string(), files }
     }
 
+    /// The lot as one file.
+    pub(crate) fn as_file(&self) -> DataFile {
+        DataFile { name: self.name.clone(), sha256: self.sha256() }
+    }
+
     /// One checksum for the lot.
     pub(crate) fn sha256(&self) -> String {
         sha256_of_files(&self.files.iter().map(|file| file.sha256.clone()).collect::<Vec<_>>())
     }
+}
+
+/// As records have them.
+pub(crate) fn norms(norm: WeightNorm) -> WeightNorms {
+    let WeightNorm { frobenius, frobenius_squared, spectral } = norm;
+    WeightNorms { frobenius, frobenius_squared, spectral }
 }
 
 /// The rows of a run, as bytes.
@@ -123,11 +137,6 @@ fn numbers(classes: &[Class], data: &Data) -> Result<Vec<u8>, DataError> {
     classes.iter().map(number).collect()
 }
 
-/// What the data calls the class of a label.
-fn class(data: &Data, label: u8) -> Class {
-    if data.pictures.is_some() { Class::Name(data.class_name(label)) } else { Class::Number(label) }
-}
-
 /// Validation rows of up to so many bytes are in memory whatever `data.resident_bytes` says, since they are evaluated again and again.
 const KEPT_FOR_VALIDATION: u64 = 16 << 20;
 
@@ -139,17 +148,6 @@ impl Rows {
         let asked = config.data();
         let ([train, validation], classes) =
             data.select(asked.train_images, asked.validation_images, order.as_deref())?;
-        let (height, width) = data.train.size();
-        let about = DataSummary {
-            source: source.name.clone(),
-            kind: if data.pictures.is_some() { DataKind::Pictures } else { DataKind::Images },
-            sha256: source.sha256(),
-            train: train.len(),
-            validation: validation.len(),
-            image_size: [height, width],
-            features: Vec::new(),
-            classes: classes.into_iter().map(|label| class(data, label)).collect(),
-        };
         let resident_bytes = asked.resident_bytes;
         let splits =
             [Chosen::new(train, resident_bytes)?, Chosen::new(validation, resident_bytes.max(KEPT_FOR_VALIDATION))?];
@@ -167,26 +165,23 @@ impl Rows {
                 rows.bytes()
             );
         }
-        let preprocessing = if asked.standardize { standardization(&splits[0]) } else { Preprocessing::of(about.kind) };
-        Ok(Self { splits, preprocessing, about })
+        Ok(Self::of_splits(config, splits, schema_of_images(data, classes), source))
     }
 
     /// The rows of tables.
     pub(crate) fn of_tables(config: &TrainConfig, tables: Tables, source: &Source) -> Self {
-        let splits = tables.parts.map(|part| Chosen::Numbers(part.rows));
-        let [train, validation] = splits.each_ref().map(|rows| rows.labels().len());
+        let schema = schema_of_tables(&tables);
+        Self::of_splits(config, tables.parts.map(|part| Chosen::Numbers(part.rows)), schema, source)
+    }
+
+    /// Rows to train on and to validate on that are chosen already.
+    pub(crate) fn of_splits(config: &TrainConfig, splits: [Chosen; 2], schema: Schema, source: &Source) -> Self {
         let preprocessing =
-            if config.data().standardize { standardization(&splits[0]) } else { Preprocessing::of(DataKind::Table) };
-        let about = DataSummary {
-            source: source.name.clone(),
-            kind: DataKind::Table,
-            sha256: source.sha256(),
-            train,
-            validation,
-            image_size: [1, tables.columns.len()],
-            features: tables.columns,
-            classes: tables.classes.into_iter().map(Class::Name).collect(),
-        };
+            if config.data().standardize { standardization(&splits[0]) } else { Preprocessing::of(schema.kind) };
+        let [train, validation] = splits.each_ref().map(Chosen::len);
+        let Schema { kind, image_size, features, classes } = schema;
+        let (source, sha256) = (source.name.clone(), source.sha256());
+        let about = DataSummary { source, kind, sha256, train, validation, image_size, features, classes };
         Self { splits, preprocessing, about }
     }
 
@@ -226,6 +221,31 @@ pub(crate) struct Loaded {
 }
 
 impl Loaded {
+    /// Trains a model on them, for whoever keeps no run folder.
+    pub(crate) fn train<M: Classifier>(
+        &self,
+        model: M,
+        config: &TrainConfig,
+        machine: &Machine,
+        observer: &mut dyn Observer,
+    ) -> Result<Trained<M>, TrainError> {
+        let model = to_precision(model, float_type(config.descent().precision));
+        self.rows.train(model, config, machine.threads, observer)
+    }
+
+    /// What the features are made by.
+    pub(crate) fn preprocessing(&self) -> &Preprocessing {
+        &self.preprocessing
+    }
+
+    /// The rows as tensors, unless the kernels take them as bytes.
+    pub(crate) fn into_tensors(self) -> Option<[Examples; 2]> {
+        match self.rows {
+            Prepared::Tensors(examples) => Some(*examples),
+            Prepared::Bytes(_) | Prepared::Images(..) => None,
+        }
+    }
+
     /// How the fused kernels take the training rows, where they do.
     pub(crate) fn kernels(&self, machine: &Machine) -> Option<String> {
         let rows = match &self.rows {
@@ -283,16 +303,16 @@ const BURN_VERSION: &str = "0.22.1";
 pub(crate) fn run(machine: &Machine, rows: &Loaded, keeper: &mut Keeper) -> Result<(Summary, Ending)> {
     let folder = keeper.folder();
     let config = folder.config();
-    let (n_features, precision) = (rows.rows.n_features(), float_type(config.descent().precision));
+    let n_features = rows.rows.n_features();
     let run = Run { config, machine, rows, folder };
     match config.model().kind {
         ModelKind::Logistic => {
             let model = LogisticRegressionConfig::new(n_features).init(&machine.device);
-            run.train(to_precision(model, precision), keeper)
+            run.train(model, keeper)
         }
         ModelKind::Softmax => {
             let model = SoftmaxRegressionConfig::new(n_features, rows.about.classes.len()).init(&machine.device);
-            run.train(to_precision(model, precision), keeper)
+            run.train(model, keeper)
         }
     }
 }
@@ -307,7 +327,7 @@ struct Run<'a> {
 
 impl Run<'_> {
     fn train<M: Classifier>(&self, model: M, keeper: &mut Keeper) -> Result<(Summary, Ending)> {
-        let trained = self.rows.rows.train(model, self.config, self.machine.threads, keeper);
+        let trained = self.rows.train(model, self.config, self.machine, keeper);
         let trained = match trained {
             Err(TrainError::DeviceLost(lost)) => {
                 return Err(self.save_what_is_left(
@@ -385,11 +405,7 @@ impl Run<'_> {
             best_step,
             best_validation_loss,
             final_metrics: trained.final_metrics,
-            weight_norm: WeightNorms {
-                frobenius: norm.frobenius,
-                frobenius_squared: norm.frobenius_squared,
-                spectral: norm.spectral,
-            },
+            weight_norm: norms(norm),
             seconds,
             files: BTreeMap::new(),
         })

@@ -402,20 +402,23 @@ impl Rows {
 
     /// The labels as positions among the classes, by size where all are numbers, else by their characters.
     fn in_order(&self) -> (Vec<u8>, Vec<String>) {
-        let mut classes: Vec<(&String, u8)> = self.classes.iter().map(|(name, &first)| (name, first)).collect();
-        let sizes: Option<Vec<f64>> = classes.iter().map(|(name, _)| number(name.as_bytes()).ok()).collect();
-        if let Some(sizes) = sizes {
-            let mut by_size: Vec<usize> = (0..sizes.len()).collect();
-            by_size.sort_by(|&i, &j| sizes[i].total_cmp(&sizes[j]));
-            classes = by_size.into_iter().map(|i| classes[i]).collect();
-        }
+        let classes = in_label_order(self.classes.keys().cloned().collect());
         let mut position = [0; MOST_CLASSES];
-        for (i, (_, first)) in (0..=u8::MAX).zip(&classes) {
-            position[usize::from(*first)] = i;
+        for (i, name) in (0..=u8::MAX).zip(&classes) {
+            position[usize::from(self.classes[name])] = i;
         }
-        let labels = self.labels.iter().map(|&first| position[usize::from(first)]).collect();
-        (labels, classes.into_iter().map(|(name, _)| name.clone()).collect())
+        (self.labels.iter().map(|&first| position[usize::from(first)]).collect(), classes)
     }
+}
+
+/// Labels in the order of their classes: by size where all are numbers, else by their characters.
+pub fn in_label_order(labels: BTreeSet<String>) -> Vec<String> {
+    let sizes: Option<Vec<f64>> = labels.iter().map(|label| number(label.as_bytes()).ok()).collect();
+    let labels: Vec<String> = labels.into_iter().collect();
+    let Some(sizes) = sizes else { return labels };
+    let mut by_size: Vec<usize> = (0..sizes.len()).collect();
+    by_size.sort_by(|&i, &j| sizes[i].total_cmp(&sizes[j]));
+    by_size.into_iter().map(|i| labels[i].clone()).collect()
 }
 
 fn number(field: &[u8]) -> Result<f64, String> {

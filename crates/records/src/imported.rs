@@ -19,8 +19,12 @@ pub struct Imported {
     pub data: Schema,
     /// Norms of the weights.
     pub weight_norm: WeightNorms,
-    /// The file that the weights came in.
-    pub from: DataFile,
+    /// The file that the weights came in, where they came in one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<DataFile>,
+    /// The data that it was fitted to, where a program of someone's own did that by this one's library.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trained_on: Option<DataFile>,
     /// SHA-256 of the folder's other file by its name. Filled in where it is written.
     #[serde(default)]
     pub files: BTreeMap<String, String>,
@@ -30,6 +34,15 @@ pub struct Imported {
 const IMPORTED: &str = "imported.json";
 
 impl Imported {
+    /// Where it comes from, for a sentence: "the model came in torch.npz".
+    pub fn origin(&self) -> String {
+        match (&self.from, &self.trained_on) {
+            (Some(from), _) => format!("came in {}", from.name),
+            (None, Some(data)) => format!("was fitted to {} by a program of its own", data.name),
+            (None, None) => "was saved by a program of its own".to_owned(),
+        }
+    }
+
     /// Whether a folder holds an imported model, whole or not.
     pub fn is_in(folder: &Path) -> bool {
         folder.join(IMPORTED).exists() && !folder.join(SUMMARY).exists()

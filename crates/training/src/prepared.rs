@@ -33,6 +33,20 @@ impl Chosen {
         Ok(Self::Resident(selection.read()?))
     }
 
+    /// Rows.
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Resident(split) => split.len(),
+            Self::Numbers(rows) => rows.len(),
+            Self::InFile(selection) => selection.len(),
+        }
+    }
+
+    /// Whether there is no row.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     /// Each row's class.
     pub fn labels(&self) -> Vec<u8> {
         match self {

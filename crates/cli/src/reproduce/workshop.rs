@@ -17,8 +17,8 @@ use chainrule_report::{PlannedRun, Run, Runs, Start};
 use chainrule_training::{Ending, Observer};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use crate::check_gradients;
 use crate::checkpoints::{Every, Keeper};
-use crate::gradcheck;
 use crate::progress::is_interrupted;
 use crate::run::{Loaded, Machine, Rows, Source, all_threads, manifest, run};
 use crate::say;
@@ -253,7 +253,7 @@ impl<'a> Workshop<'a> {
         if let Some(checks) = found {
             return Ok(checks);
         }
-        let checks = gradcheck::check(self.machine, CHECK_SEED);
+        let checks = check_gradients::check(self.machine, CHECK_SEED);
         std::fs::create_dir_all(self.folder).with_context(|| format!("cannot make {}", self.folder.display()))?;
         write_whole(&path, &serde_json::to_vec_pretty(&checks).context("writing the gradient checks")?)?;
         Ok(checks)
