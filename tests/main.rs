@@ -41,6 +41,7 @@
 //! - `import`: other tools' weights
 //! - `inspect`: what a trained model has learnt
 //! - `library`: `Samples`, `Estimator` and `Fitted`, and the examples
+//! - `formulas`: the formulas of the docs are those of the derivation
 //! - `made_up`: runs that nobody made, for `report` and `page`
 //! - `browser`: how they drive one
 //! - `support`: what they share
@@ -61,6 +62,7 @@ mod download;
 mod evaluate;
 mod export;
 mod files;
+mod formulas;
 mod gradcheck;
 mod gradients;
 mod hostile;

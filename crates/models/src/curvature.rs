@@ -7,6 +7,12 @@ use crate::{Classifier, Gradient, L2};
 
 /// The product of the Hessian of `J` with a direction, by the closed forms, Eqs. (25) to (27).
 ///
+#[doc = include_str!("../formulas/eq-25.html")]
+///
+#[doc = include_str!("../formulas/eq-26.html")]
+///
+#[doc = include_str!("../formulas/eq-27.html")]
+///
 /// With `S = X V + v_b`, the way the logits move along the direction `(V, v_b)`:
 ///
 /// ```text

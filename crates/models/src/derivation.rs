@@ -7,6 +7,8 @@ use burn::tensor::Tensor;
 
 /// Eq. (3): `C = -(y ln p + (1 - y) ln(1 - p))`, the binary cross-entropy of a probability.
 ///
+#[doc = include_str!("../formulas/eq-3.html")]
+///
 /// # Shapes
 /// - p `[n]`, y `[n]` -> `[n]`
 pub fn binary_cross_entropy(p: Tensor<1>, y: Tensor<1>) -> Tensor<1> {
@@ -14,6 +16,8 @@ pub fn binary_cross_entropy(p: Tensor<1>, y: Tensor<1>) -> Tensor<1> {
 }
 
 /// Eq. (4): `dC/dp = (p - y) / (p (1 - p))`.
+///
+#[doc = include_str!("../formulas/eq-4.html")]
 ///
 /// # Shapes
 /// - p `[n]`, y `[n]` -> `[n]`
@@ -23,6 +27,8 @@ pub fn binary_cross_entropy_by_probability(p: Tensor<1>, y: Tensor<1>) -> Tensor
 
 /// Eq. (5): `dp/dz = p (1 - p)`, the slope of the sigmoid.
 ///
+#[doc = include_str!("../formulas/eq-5.html")]
+///
 /// # Shapes
 /// - p `[n]` -> `[n]`
 pub fn sigmoid_by_logit(p: Tensor<1>) -> Tensor<1> {
@@ -30,6 +36,8 @@ pub fn sigmoid_by_logit(p: Tensor<1>) -> Tensor<1> {
 }
 
 /// Eq. (6): `dC/dz = p - y`.
+///
+#[doc = include_str!("../formulas/eq-6.html")]
 ///
 /// # Shapes
 /// - p `[n]`, y `[n]` -> `[n]`
@@ -39,6 +47,8 @@ pub fn binary_cross_entropy_by_logit(p: Tensor<1>, y: Tensor<1>) -> Tensor<1> {
 
 /// Eq. (8): `dC/dw = -(y - p) x`, of each row by itself.
 ///
+#[doc = include_str!("../formulas/eq-8.html")]
+///
 /// # Shapes
 /// - x `[n, d]`, p `[n]`, y `[n]` -> `[n, d]`
 pub fn binary_cross_entropy_by_weight(x: Tensor<2>, p: Tensor<1>, y: Tensor<1>) -> Tensor<2> {
@@ -46,6 +56,8 @@ pub fn binary_cross_entropy_by_weight(x: Tensor<2>, p: Tensor<1>, y: Tensor<1>) 
 }
 
 /// Eq. (13): `C = -sum_k y_k ln p_k`, the categorical cross-entropy of a distribution.
+///
+#[doc = include_str!("../formulas/eq-13.html")]
 ///
 /// # Shapes
 /// - p `[n, k]`, y `[n, k]` -> `[n]`
@@ -55,6 +67,8 @@ pub fn cross_entropy(p: Tensor<2>, y: Tensor<2>) -> Tensor<1> {
 
 /// Eq. (14): `dC/dp_k = -y_k / p_k`.
 ///
+#[doc = include_str!("../formulas/eq-14.html")]
+///
 /// # Shapes
 /// - p `[n, k]`, y `[n, k]` -> `[n, k]`
 pub fn cross_entropy_by_probability(p: Tensor<2>, y: Tensor<2>) -> Tensor<2> {
@@ -62,6 +76,8 @@ pub fn cross_entropy_by_probability(p: Tensor<2>, y: Tensor<2>) -> Tensor<2> {
 }
 
 /// Eq. (15): `dp_k/dz_k = p_k (1 - p_k)`, the diagonal of each row's softmax Jacobian.
+///
+#[doc = include_str!("../formulas/eq-15.html")]
 ///
 /// # Shapes
 /// - p `[n, k]` -> `[n, k]`
@@ -71,6 +87,8 @@ pub fn softmax_jacobian_diagonal(p: Tensor<2>) -> Tensor<2> {
 
 /// Eq. (16): `dp_k/dz_j = -p_k p_j` for j != k, the softmax Jacobian off its diagonal.
 ///
+#[doc = include_str!("../formulas/eq-16.html")]
+///
 /// # Shapes
 /// - p `[n, k]` -> `[n, k, k]`, indexed `[row, k, j]`; the entries with j = k mean nothing
 pub fn softmax_jacobian_off_diagonal(p: Tensor<2>) -> Tensor<3> {
@@ -79,6 +97,8 @@ pub fn softmax_jacobian_off_diagonal(p: Tensor<2>) -> Tensor<3> {
 
 /// Eq. (17): `dC/dz_j = p_j - y_j`, where y sums to one.
 ///
+#[doc = include_str!("../formulas/eq-17.html")]
+///
 /// # Shapes
 /// - p `[n, k]`, y `[n, k]` -> `[n, k]`
 pub fn cross_entropy_by_logit(p: Tensor<2>, y: Tensor<2>) -> Tensor<2> {
@@ -86,6 +106,8 @@ pub fn cross_entropy_by_logit(p: Tensor<2>, y: Tensor<2>) -> Tensor<2> {
 }
 
 /// Eq. (18): `dC/dw_jk = -x_j (y_k - p_k)`, of each row by itself.
+///
+#[doc = include_str!("../formulas/eq-18.html")]
 ///
 /// # Shapes
 /// - x `[n, d]`, p `[n, k]`, y `[n, k]` -> `[n, d, k]`

@@ -39,6 +39,16 @@ impl Gradient {
 
 /// Cross-entropy and gradient by the closed forms, Eqs. (9), (10), (19), (20) and (23).
 ///
+#[doc = include_str!("../formulas/eq-9.html")]
+///
+#[doc = include_str!("../formulas/eq-10.html")]
+///
+#[doc = include_str!("../formulas/eq-19.html")]
+///
+#[doc = include_str!("../formulas/eq-20.html")]
+///
+#[doc = include_str!("../formulas/eq-23.html")]
+///
 /// # Shapes
 /// - features `[n, d]`, labels `[n]`
 pub fn closed_form<M: Classifier>(model: &M, features: Tensor<2>, labels: Tensor<1, Int>, l2: L2) -> CostAndGradient {

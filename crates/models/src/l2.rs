@@ -7,6 +7,10 @@ use crate::Gradient;
 ///
 /// It is added after the mean over the batch and is never divided by the number of rows. Its gradient is `lambda w`,
 /// Eq. (22): with the other common convention, `R = sum w^2`, it would be `2 lambda w`.
+///
+#[doc = include_str!("../formulas/eq-21.html")]
+///
+#[doc = include_str!("../formulas/eq-23.html")]
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct L2 {
     /// lambda, at least zero.

@@ -24,6 +24,12 @@ pub struct LogisticRegressionConfig {
 }
 
 /// Binary logistic regression: features `[n, d]` -> logits `[n]`, the log-odds of label 1.
+///
+#[doc = include_str!("../formulas/eq-1.html")]
+///
+#[doc = include_str!("../formulas/eq-2.html")]
+///
+#[doc = include_str!("../formulas/eq-24.html")]
 #[derive(Module, Debug)]
 pub struct LogisticRegression {
     /// Weight `[d, 1]` and bias `[1]`.
@@ -46,6 +52,8 @@ impl LogisticRegression {
     }
 
     /// The probability of label 1, Eq. (2).
+    ///
+    #[doc = include_str!("../formulas/eq-2.html")]
     ///
     /// # Shapes
     /// - features `[n, d]` -> `[n]`

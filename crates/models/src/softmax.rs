@@ -26,6 +26,12 @@ pub struct SoftmaxRegressionConfig {
 }
 
 /// Softmax (multinomial logistic) regression: features `[n, d]` -> logits `[n, k]`.
+///
+#[doc = include_str!("../formulas/eq-11.html")]
+///
+#[doc = include_str!("../formulas/eq-12.html")]
+///
+#[doc = include_str!("../formulas/eq-13.html")]
 #[derive(Module, Debug)]
 pub struct SoftmaxRegression {
     /// Weight `[d, k]` and bias `[k]`.
@@ -48,6 +54,8 @@ impl SoftmaxRegression {
     }
 
     /// The probability of each class, Eq. (12).
+    ///
+    #[doc = include_str!("../formulas/eq-12.html")]
     ///
     /// # Shapes
     /// - features `[n, d]` -> `[n, k]`, rows summing to one

@@ -1,0 +1,65 @@
+//! The formulas in the docs of `chainrule-models` are those of `docs/derivation.md`, as MathML, which browsers draw themselves.
+//!
+//! `CHAINRULE_RENEW=1 cargo test -p chainrule-tests formulas::` writes them anew where the derivation has changed.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use pulldown_latex::config::DisplayMode;
+use pulldown_latex::{Parser, RenderConfig, Storage, push_mathml};
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+/// The numbered equations of the derivation, in LaTeX without their numbers.
+fn equations() -> BTreeMap<usize, String> {
+    let derivation = std::fs::read_to_string(root().join("docs/derivation.md")).unwrap();
+    // Between two pairs of dollars.
+    let displayed = derivation.split("$$").skip(1).step_by(2);
+    let numbered = displayed.map(|latex| {
+        let (formula, number) = latex.rsplit_once("\\tag{").unwrap();
+        // MathML has no box that all browsers draw.
+        let formula = formula.trim().replace('\n', " ").replace("\\boxed{", "{");
+        (number.trim_end_matches('}').parse().unwrap(), formula)
+    });
+    numbered.collect()
+}
+
+fn mathml(number: usize, latex: &str) -> String {
+    let storage = Storage::new();
+    let mut mathml = String::new();
+    let config = RenderConfig { display_mode: DisplayMode::Block, ..RenderConfig::default() };
+    push_mathml(&mut mathml, Parser::new(latex, &storage), config).unwrap();
+    assert!(!mathml.contains("<merror"), "Eq. ({number}): {mathml}");
+    format!("<p>Eq. ({number})</p>\n{mathml}\n")
+}
+
+#[test]
+fn the_docs_have_the_derivations_own_formulas() {
+    let equations = equations();
+    assert_eq!(equations.keys().copied().collect::<Vec<_>>(), (1..=equations.len()).collect::<Vec<_>>());
+    let folder = root().join("crates/models/formulas");
+    let renews = std::env::var_os("CHAINRULE_RENEW").is_some();
+    let sources = std::fs::read_dir(root().join("crates/models/src")).unwrap();
+    let sources: String = sources.map(|entry| std::fs::read_to_string(entry.unwrap().path()).unwrap()).collect();
+    let mut used = 0;
+    for (number, latex) in equations {
+        let file = folder.join(format!("eq-{number}.html"));
+        let is_shown = sources.contains(&format!("formulas/eq-{number}.html"));
+        assert!(is_shown || !file.exists(), "{} is shown nowhere", file.display());
+        if !is_shown {
+            continue;
+        }
+        used += 1;
+        let made = mathml(number, &latex);
+        if renews {
+            std::fs::write(&file, &made).unwrap();
+        }
+        let found = std::fs::read_to_string(&file).unwrap_or_default();
+        assert!(found == made, "{} is not Eq. ({number}) any more; CHAINRULE_RENEW=1 writes it anew", file.display());
+    }
+    assert!(used > 10, "only {used} equations are shown");
+    let files = std::fs::read_dir(folder).unwrap().count();
+    assert_eq!(files, used, "every file is an equation's");
+}
