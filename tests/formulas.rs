@@ -32,7 +32,10 @@ fn mathml(number: usize, latex: &str) -> String {
     let config = RenderConfig { display_mode: DisplayMode::Block, ..RenderConfig::default() };
     push_mathml(&mut mathml, Parser::new(latex, &storage), config).unwrap();
     assert!(!mathml.contains("<merror"), "Eq. ({number}): {mathml}");
-    format!("<p>Eq. ({number})</p>\n{mathml}\n")
+    // As a textbook sets it, its number at the right. The room above and below keeps rustdoc from scroll bars.
+    format!(
+        "<div style=\"display: flex; align-items: center; padding: 0.4em 0; overflow-y: hidden\"><div style=\"flex: 1\">{mathml}</div><div>({number})</div></div>\n"
+    )
 }
 
 #[test]
