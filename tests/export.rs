@@ -93,6 +93,29 @@ pub(crate) fn python(folder: &Path, script: &str, input: &Value) -> Option<Value
     Some(serde_json::from_str(&out.join().unwrap()).unwrap())
 }
 
+/// Names the first of these modules that Python does not have.
+const PROBE: &str = "
+import importlib, json, sys
+absent = None
+for name in json.load(sys.stdin):
+    try:
+        importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        absent = absent or error.name
+json.dump(absent, sys.stdout)
+";
+
+/// Whether there is a Python with these modules; says that the test is skipped where there is none.
+pub(crate) fn has_python(folder: &Path, modules: &[&str]) -> bool {
+    match python(folder, PROBE, &json!(modules)) {
+        Some(Value::Null) => return true,
+        Some(module) => skip(&format!("no Python module {module}")),
+        // That was said.
+        None => {}
+    }
+    false
+}
+
 #[test]
 fn every_tool_gives_the_programs_own_probabilities() {
     for (config, more) in MODELS {
@@ -138,17 +161,14 @@ json.dump([label.tolist(), bool(np.array_equal(one[0], p[0])), about['chainrule'
 
 #[test]
 fn onnx_is_valid_and_labels_images_as_predict_does() {
-    let probe = "import json, sys\ntry:\n    import onnx, onnxruntime\n    json.dump(True, sys.stdout)\nexcept ModuleNotFoundError as error:\n    json.dump(error.name, sys.stdout)";
     for (config, more) in MODELS {
         let folder = folder();
         let folder = folder.path();
         train(folder, config, more);
         write_digits(folder);
         export(folder);
-        match python(folder, probe, &json!(null)) {
-            Some(Value::Bool(true)) => {}
-            Some(module) => return skip(&format!("no Python module {module}")),
-            None => return,
+        if !has_python(folder, &["onnx", "onnxruntime"]) {
+            return;
         }
         let output = call(folder, &["predict", "run", "digits/t10k-images-idx3-ubyte", "--json", "--quiet"]);
         let predicted: Value = serde_json::from_slice(&output.stdout).unwrap();
@@ -203,12 +223,8 @@ fn a_tables_classes_keep_their_names_and_a_page_is_no_place_for_its_rows() {
     assert_eq!((code(&page), folder.join("run.html").exists()), (Some(2), false));
     assert!(text(&page.stderr).contains("columns of a table"), "{}", text(&page.stderr));
 
-    let probe =
-        "import json\ntry:\n    import numpy\n    print('true')\nexcept ModuleNotFoundError:\n    print('false')";
-    match python(folder, probe, &json!(null)) {
-        Some(Value::Bool(true)) => {}
-        Some(_) => return skip("no Python module numpy"),
-        None => return,
+    if !has_python(folder, &["numpy"]) {
+        return;
     }
     for (tool, answer) in python(folder, TABLE, &json!(rows)).unwrap().as_object().unwrap() {
         if let Some(module) = answer.as_str() {

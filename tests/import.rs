@@ -6,9 +6,8 @@ use chainrule_formats::{Layout, Weights};
 use serde_json::{Value, json};
 
 use crate::command::{ask, folder, is_refused, unseal};
-use crate::export::python;
+use crate::export::{has_python, python};
 use crate::predict::{train, write_digits};
-use crate::support::skip;
 use crate::tables;
 
 const DIGITS: &str = "digits/t10k-images-idx3-ubyte";
@@ -198,12 +197,8 @@ fn scikit_learns_coefficients_give_scikit_learns_probabilities() {
     let folder = folder();
     let folder = folder.path();
     write_digits(folder);
-    let probe =
-        "import json\ntry:\n    import sklearn\n    print('true')\nexcept ModuleNotFoundError:\n    print('false')";
-    match python(folder, probe, &json!(null)) {
-        Some(Value::Bool(true)) => {}
-        Some(_) => return skip("no Python module sklearn"),
-        None => return,
+    if !has_python(folder, &["sklearn"]) {
+        return;
     }
     let expected = python(folder, SCIKIT_LEARN, &json!(null)).unwrap();
     let [many, binary] = [0, 1].map(|i| serde_json::from_value::<Vec<f64>>(expected[i].clone()).unwrap());
