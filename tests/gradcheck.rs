@@ -420,7 +420,7 @@ fn curvature_is_right<M: Classifier>(problem: &Problem<M>) {
             weight: matrix(&noise(14, d * k), [d, k], &device, FloatDType::F64),
             bias: vector(&noise(15, k), &device, FloatDType::F64),
         };
-        let product = hessian_vector_product(&problem.model, problem.features.clone(), &direction, l2);
+        let product = hessian_vector_product(&problem.model, problem.features.clone(), None, &direction, l2);
         let along = |model: &M| {
             let gradient = closed_form(model, problem.features.clone(), problem.labels.clone(), l2).gradient;
             (gradient.weight * direction.weight.clone()).sum() + (gradient.bias * direction.bias.clone()).sum()

@@ -1,12 +1,14 @@
-//! Closed form against autodiff: Eqs. (9), (10), (19), (20) and (23) over shapes, seeds, penalties and weights.
+//! Closed form against autodiff: Eqs. (9), (10), (19), (20), (23) and (34) over shapes, seeds, penalties and weights.
 
 use burn::tensor::{Device, FloatDType, Int, Tensor};
 use chainrule_models::{
-    Classifier, Gradient, L2, LogisticRegression, LogisticRegressionConfig, SoftmaxRegression, SoftmaxRegressionConfig,
-    autodiff, closed_form, to_precision,
+    Classifier, CostAndGradient, Gradient, L2, LogisticRegression, LogisticRegressionConfig, SoftmaxRegression,
+    SoftmaxRegressionConfig, Targets, autodiff, closed_form, to_precision,
 };
 
-use crate::support::{compare, devices_and_precisions, labels, matrix, noise, tolerance, vector, with_parameters};
+use crate::support::{
+    assert_close, compare, devices_and_precisions, labels, matrix, noise, tolerance, values, vector, with_parameters,
+};
 
 /// Rows, features, classes.
 const SHAPES: [[usize; 3]; 6] = [[1, 1, 2], [1, 7, 3], [9, 1, 2], [8, 5, 2], [33, 17, 10], [128, 40, 26]];
@@ -25,6 +27,7 @@ struct Problem<M> {
     model: M,
     features: Tensor<2>,
     labels: Tensor<1, Int>,
+    classes: usize,
 }
 
 impl<M: Classifier> Problem<M> {
@@ -34,6 +37,16 @@ impl<M: Classifier> Problem<M> {
 
     fn autodiff(&self, l2: L2) -> Gradient {
         autodiff(&self.model, self.features.clone(), self.labels.clone(), l2).gradient
+    }
+
+    /// Rows that count by their class, from a quarter to twice as much, by both.
+    fn weighted(&self, l2: L2) -> [CostAndGradient; 2] {
+        let weights: Vec<f64> = (0..self.classes).map(|class| [2.0, 0.25, 1.5, 0.7][class % 4]).collect();
+        let dtype = FloatDType::from(self.features.dtype());
+        let weights = vector(&weights, &self.features.device(), dtype);
+        let targets = Targets::of_classes(self.labels.clone(), weights);
+        let by_hand = closed_form(&self.model, self.features.clone(), targets.clone(), l2);
+        [by_hand, autodiff(&self.model, self.features.clone(), targets, l2)]
     }
 }
 
@@ -52,7 +65,7 @@ fn softmax(seed: u64, shape: [usize; 3], scale: f64, device: &Device, dtype: Flo
     let mut model = to_precision(SoftmaxRegressionConfig::new(d, k).init(device), dtype);
     let (weight, bias) = parameters(seed, scale, [d, k], device, dtype);
     model.linear = with_parameters(model.linear, weight, bias);
-    Problem { model, features: features(seed, shape, device, dtype), labels: labels(seed, rows, k, device) }
+    Problem { model, features: features(seed, shape, device, dtype), labels: labels(seed, rows, k, device), classes: k }
 }
 
 fn logistic(
@@ -66,11 +79,14 @@ fn logistic(
     let mut model = to_precision(LogisticRegressionConfig::new(d).init(device), dtype);
     let (weight, bias) = parameters(seed, scale, [d, 1], device, dtype);
     model.linear = with_parameters(model.linear, weight, bias);
-    Problem { model, features: features(seed, shape, device, dtype), labels: labels(seed, rows, 2, device) }
+    Problem { model, features: features(seed, shape, device, dtype), labels: labels(seed, rows, 2, device), classes: 2 }
 }
 
 /// Every problem of the grid through one comparison; gives their number.
-fn over_the_grid<M: Classifier>(make: impl Fn(u64, [usize; 3], f64, &Device, FloatDType) -> Problem<M>) -> usize {
+fn over_the_grid<M: Classifier>(
+    make: impl Fn(u64, [usize; 3], f64, &Device, FloatDType) -> Problem<M>,
+    gradients: impl Fn(&Problem<M>, L2) -> [Gradient; 2],
+) -> usize {
     let mut checked = 0;
     for (device, dtype) in devices_and_precisions() {
         for shape in SHAPES {
@@ -78,7 +94,8 @@ fn over_the_grid<M: Classifier>(make: impl Fn(u64, [usize; 3], f64, &Device, Flo
                 for seed in 0..3 {
                     let problem = make(seed, shape, scale, &device, dtype);
                     for l2 in PENALTIES {
-                        let compared = compare(&problem.closed_form(l2), &problem.autodiff(l2), tolerance(dtype));
+                        let [by_hand, by_burn] = gradients(&problem, l2);
+                        let compared = compare(&by_hand, &by_burn, tolerance(dtype));
                         if let Err(difference) = compared {
                             panic!("{device:?} {dtype:?} {shape:?} scale {scale} seed {seed} {l2:?}: {difference}");
                         }
@@ -91,14 +108,62 @@ fn over_the_grid<M: Classifier>(make: impl Fn(u64, [usize; 3], f64, &Device, Flo
     checked
 }
 
+fn plain<M: Classifier>(problem: &Problem<M>, l2: L2) -> [Gradient; 2] {
+    [problem.closed_form(l2), problem.autodiff(l2)]
+}
+
+fn weighted<M: Classifier>(problem: &Problem<M>, l2: L2) -> [Gradient; 2] {
+    problem.weighted(l2).map(|found| found.gradient)
+}
+
 #[test]
 fn eqs_9_10_23_logistic_closed_form_matches_autodiff() {
-    assert!(over_the_grid(logistic) >= 216);
+    assert!(over_the_grid(logistic, plain) >= 216);
 }
 
 #[test]
 fn eqs_19_20_23_softmax_closed_form_matches_autodiff() {
-    assert!(over_the_grid(softmax) >= 216);
+    assert!(over_the_grid(softmax, plain) >= 216);
+}
+
+#[test]
+fn eqs_33_34_weighted_logistic_closed_form_matches_autodiff() {
+    assert!(over_the_grid(logistic, weighted) >= 216);
+}
+
+#[test]
+fn eqs_33_34_weighted_softmax_closed_form_matches_autodiff() {
+    assert!(over_the_grid(softmax, weighted) >= 216);
+}
+
+/// Each row's own cost and gradient, times its weight, added up and divided by the number of rows.
+#[test]
+fn eqs_33_34_a_weighted_batch_is_the_mean_of_its_rows_times_their_weights() {
+    fn check<M: Classifier>(problem: &Problem<M>, weights: &[f64], dtype: FloatDType) {
+        let n = weights.len();
+        let row = |i: usize| {
+            let (x, y) = (problem.features.clone().narrow(0, i, 1), problem.labels.clone().narrow(0, i, 1));
+            closed_form(&problem.model, x, y, L2::NONE)
+        };
+        let flat = |found: CostAndGradient| {
+            let CostAndGradient { cross_entropy, gradient } = found;
+            [values(cross_entropy), values(gradient.weight), values(gradient.bias)].concat()
+        };
+        let mut expected = vec![0.0; flat(row(0)).len()];
+        for (i, weight) in weights.iter().enumerate() {
+            expected.iter_mut().zip(flat(row(i))).for_each(|(sum, part)| *sum += weight * part / n as f64);
+        }
+        let weights = vector(weights, &problem.features.device(), dtype);
+        let targets = Targets { labels: problem.labels.clone(), weights: Some(weights) };
+        let found = closed_form(&problem.model, problem.features.clone(), targets, L2::NONE);
+        assert_close(&flat(found), &expected, tolerance(dtype), "cost and gradient");
+    }
+    // Any weights, whatever the classes.
+    let weights: Vec<f64> = noise(40, 33).iter().map(|x| 1.5 + x).collect();
+    for (device, dtype) in devices_and_precisions() {
+        check(&softmax(1, [33, 17, 10], 0.7, &device, dtype), &weights, dtype);
+        check(&logistic(1, [33, 17, 2], 0.7, &device, dtype), &weights, dtype);
+    }
 }
 
 /// The same problem with a gradient that is wrong in one way: the comparison must refuse it.

@@ -1,9 +1,10 @@
 //! What holds of the models whatever the data.
 
 use burn::module::Module;
-use burn::tensor::{FloatDType, Tensor};
+use burn::tensor::{FloatDType, Int, Tensor, TensorData};
 use chainrule_models::{
-    Classifier, L2, LogisticRegressionConfig, SoftmaxRegressionConfig, closed_form, to_precision, weight_norm,
+    Classifier, Gradient, L2, LogisticRegressionConfig, SoftmaxRegressionConfig, Targets, autodiff, closed_form,
+    to_precision, weight_norm,
 };
 
 use crate::support::{
@@ -75,6 +76,61 @@ fn duplicating_a_batch_changes_neither_loss_nor_gradient() {
         let twice = closed_form(&model, Tensor::cat(vec![x.clone(), x], 0), Tensor::cat(vec![y.clone(), y], 0), l2);
         assert_close(&values(twice.cross_entropy), &values(once.cross_entropy), tolerance(dtype), "loss");
         compare(&twice.gradient, &once.gradient, tolerance(dtype)).unwrap();
+    }
+}
+
+#[test]
+fn a_row_of_weight_two_is_a_row_that_is_there_twice() {
+    for (device, dtype) in devices_and_precisions() {
+        let mut model = to_precision(SoftmaxRegressionConfig::new(FEATURES, 4).init(&device), dtype);
+        let weight = matrix(&noise(5, FEATURES * 4), [FEATURES, 4], &device, dtype);
+        model.linear = with_parameters(model.linear, weight, vector(&noise(6, 4), &device, dtype));
+        let x = matrix(&noise(7, ROWS * FEATURES), [ROWS, FEATURES], &device, dtype);
+        let y = labels(8, ROWS, 4, &device);
+        let of_class: Vec<i32> = y
+            .clone()
+            .try_into_vec_as::<i32>()
+            .unwrap()
+            .iter()
+            .zip(0..)
+            .filter(|(y, _)| **y == 2)
+            .map(|(_, i)| i)
+            .collect();
+        let more = of_class.len();
+        assert!(more > 0 && more < ROWS, "{more} of {ROWS} rows");
+        let again = Tensor::<1, Int>::from_data(TensorData::new(of_class, [more]), &device);
+        let twice_x = Tensor::cat(vec![x.clone(), x.clone().select(0, again.clone())], 0);
+        let twice_y = Tensor::cat(vec![y.clone(), y.clone().select(0, again)], 0);
+        let weights = vector(&[1.0, 1.0, 2.0, 1.0], &device, dtype);
+        let weighted = closed_form(&model, x, Targets::of_classes(y, weights), L2::NONE);
+        let twice = closed_form(&model, twice_x, twice_y, L2::NONE);
+        // Both are divided by their number of rows.
+        let by = (ROWS + more) as f64 / ROWS as f64;
+        let Gradient { weight, bias } = twice.gradient;
+        assert_close(&values(weighted.cross_entropy), &values(twice.cross_entropy * by), tolerance(dtype), "loss");
+        let expected = Gradient { weight: weight * by, bias: bias * by };
+        compare(&weighted.gradient, &expected, tolerance(dtype)).unwrap();
+    }
+}
+
+#[test]
+fn weights_of_one_change_no_bit() {
+    for (device, dtype) in devices_and_precisions() {
+        let mut model = to_precision(SoftmaxRegressionConfig::new(FEATURES, 4).init(&device), dtype);
+        let weight = matrix(&noise(5, FEATURES * 4), [FEATURES, 4], &device, dtype);
+        model.linear = with_parameters(model.linear, weight, vector(&noise(6, 4), &device, dtype));
+        let x = matrix(&noise(7, ROWS * FEATURES), [ROWS, FEATURES], &device, dtype);
+        let y = labels(8, ROWS, 4, &device);
+        let ones = Targets::of_classes(y.clone(), vector(&[1.0; 4], &device, dtype));
+        let pairs = [
+            [y.clone().into(), ones.clone()].map(|targets: Targets| closed_form(&model, x.clone(), targets, L2::NONE)),
+            [y.clone().into(), ones].map(|targets: Targets| autodiff(&model, x.clone(), targets, L2::NONE)),
+        ];
+        for [plain, weighted] in pairs {
+            assert_eq!(values(plain.cross_entropy), values(weighted.cross_entropy));
+            assert_eq!(values(plain.gradient.weight), values(weighted.gradient.weight));
+            assert_eq!(values(plain.gradient.bias), values(weighted.gradient.bias));
+        }
     }
 }
 

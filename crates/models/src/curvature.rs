@@ -3,7 +3,7 @@
 use burn::nn::Linear;
 use burn::tensor::Tensor;
 
-use crate::{Classifier, Gradient, L2};
+use crate::{Classifier, Gradient, L2, targets};
 
 /// The product of the Hessian of `J` with a direction, by the closed forms, Eqs. (25) to (27).
 ///
@@ -20,18 +20,25 @@ use crate::{Classifier, Gradient, L2};
 /// logistic   Hv = X^T (p * (1 - p) * S) / n + lambda V
 /// ```
 ///
-/// and for the bias the column sums in place of `X^T`, and lambda only where it is penalised.
+/// and for the bias the column sums in place of `X^T`, and lambda only where it is penalised. With weights each row of what `X^T` is multiplied by is
+/// times its own, as in Eq. (34); of the labels the Hessian knows no more than that.
 ///
 /// # Shapes
-/// - features `[n, d]`, direction `[d, k]` and `[k]` -> `[d, k]` and `[k]`
-pub fn hessian_vector_product<M: Classifier>(model: &M, features: Tensor<2>, direction: &Gradient, l2: L2) -> Gradient {
+/// - features `[n, d]`, weights `[n]`, direction `[d, k]` and `[k]` -> `[d, k]` and `[k]`
+pub fn hessian_vector_product<M: Classifier>(
+    model: &M,
+    features: Tensor<2>,
+    weights: Option<Tensor<1>>,
+    direction: &Gradient,
+    l2: L2,
+) -> Gradient {
     let [n_rows, _] = features.dims();
     let Linear { weight, bias } = model.linear();
     let affine = |weight: Tensor<2>, bias: Tensor<1>| features.clone().matmul(weight) + bias.unsqueeze_dim(0);
     let bias = bias.as_ref().expect("both models have a bias").val().inner();
     let logits = affine(weight.val().inner(), bias);
     let moved = affine(direction.weight.clone(), direction.bias.clone()); // S, [n, k]
-    let residual = model.residual_along(logits, moved) / n_rows as f64; // [n, k]
+    let residual = targets::weighted(model.residual_along(logits, moved), weights) / n_rows as f64; // [n, k]
     let mut product = Gradient {
         weight: features.transpose().matmul(residual.clone()) + direction.weight.clone() * l2.strength,
         bias: residual.sum_dim(0).squeeze_dim(0),

@@ -2,10 +2,10 @@
 
 use burn::nn::Linear;
 use burn::optim::GradientsParams;
+use burn::tensor::Tensor;
 use burn::tensor::module::linear;
-use burn::tensor::{Int, Tensor};
 
-use crate::{Classifier, L2};
+use crate::{Classifier, L2, Targets};
 
 /// `dJ/dw` and `dJ/db` of a linear classifier, without autodiff association.
 #[derive(Clone, Debug)]
@@ -19,7 +19,7 @@ pub struct Gradient {
 /// What a training step needs of a batch.
 #[derive(Clone, Debug)]
 pub struct CostAndGradient {
-    /// The mean cross-entropy C of the batch, `[1]`, without the penalty.
+    /// The mean cross-entropy C of the batch, `[1]`, each row's times its weight, without the penalty.
     pub cross_entropy: Tensor<1>,
     /// The gradient of `J`, with the penalty.
     pub gradient: Gradient,
@@ -37,7 +37,7 @@ impl Gradient {
     }
 }
 
-/// Cross-entropy and gradient by the closed forms, Eqs. (9), (10), (19), (20) and (23).
+/// Cross-entropy and gradient by the closed forms, Eqs. (9), (10), (19), (20) and (23), and with weights Eq. (34).
 ///
 #[doc = include_str!("../formulas/eq-9.html")]
 ///
@@ -50,16 +50,22 @@ impl Gradient {
 #[doc = include_str!("../formulas/eq-23.html")]
 ///
 /// # Shapes
-/// - features `[n, d]`, labels `[n]`
-pub fn closed_form<M: Classifier>(model: &M, features: Tensor<2>, labels: Tensor<1, Int>, l2: L2) -> CostAndGradient {
+/// - features `[n, d]`, targets `[n]`: labels, or [`Targets`] with weights
+pub fn closed_form<M: Classifier>(
+    model: &M,
+    features: Tensor<2>,
+    targets: impl Into<Targets>,
+    l2: L2,
+) -> CostAndGradient {
     let [n_rows, _] = features.dims();
+    let targets = targets.into();
     let Linear { weight, bias } = model.linear();
     // Burn's optimizers want parameters with autodiff; their bare values leave no graph behind.
     let bias = bias.as_ref().map(|bias| bias.val().inner());
     let logits = linear(features.clone(), weight.val().inner(), bias);
-    let cross_entropy = model.cross_entropy(logits.clone(), labels.clone()).mean();
+    let cross_entropy = targets.mean(model.cross_entropy(logits.clone(), targets.labels.clone()));
     // The 1/n goes in before the product: the residual [n, k] is smaller than the gradient [d, k].
-    let residual = model.residual(logits, labels) / n_rows as f64;
+    let residual = targets.weighted(model.residual(logits, targets.labels.clone())) / n_rows as f64;
     let gradient =
         Gradient { weight: features.transpose().matmul(residual.clone()), bias: residual.sum_dim(0).squeeze_dim(0) };
     CostAndGradient { cross_entropy, gradient: l2.add_to(gradient, model.linear()) }
@@ -68,14 +74,15 @@ pub fn closed_form<M: Classifier>(model: &M, features: Tensor<2>, labels: Tensor
 /// Cross-entropy and gradient by Burn's autodiff, through the loss and the penalty.
 ///
 /// # Shapes
-/// - features `[n, d]`, labels `[n]`
+/// - features `[n, d]`, targets `[n]`: labels, or [`Targets`] with weights
 ///
 /// # Panics
 /// Where the model's parameters are without autodiff: see `Module::train`.
-pub fn autodiff<M: Classifier>(model: &M, features: Tensor<2>, labels: Tensor<1, Int>, l2: L2) -> CostAndGradient {
+pub fn autodiff<M: Classifier>(model: &M, features: Tensor<2>, targets: impl Into<Targets>, l2: L2) -> CostAndGradient {
     let linear = model.linear();
+    let targets = targets.into();
     let logits = model.scores(features);
-    let cross_entropy = model.cross_entropy(logits, labels).mean();
+    let cross_entropy = targets.mean(model.cross_entropy(logits, targets.labels.clone()));
     let objective = if l2.strength == 0.0 { cross_entropy.clone() } else { cross_entropy.clone() + l2.penalty(linear) };
     let gradients = objective.backward();
     let bias = linear.bias.as_ref().expect("both models have a bias");

@@ -29,6 +29,7 @@ mod logistic;
 mod norms;
 mod precision;
 mod softmax;
+mod targets;
 
 pub use classifier::Classifier;
 pub use curvature::hessian_vector_product;
@@ -38,3 +39,4 @@ pub use logistic::{LogisticRegression, LogisticRegressionConfig};
 pub use norms::{WeightNorm, weight_norm};
 pub use precision::to_precision;
 pub use softmax::{SoftmaxRegression, SoftmaxRegressionConfig};
+pub use targets::Targets;

@@ -7,7 +7,7 @@ use chainrule_gradcheck::{Options, Witness, against_differences, compare, contro
 use chainrule_kernels::{Float, Fused, Isa, Model, Rows};
 use chainrule_models::{
     Classifier, Gradient, L2, LogisticRegression, LogisticRegressionConfig, SoftmaxRegression, SoftmaxRegressionConfig,
-    closed_form, hessian_vector_product, to_precision,
+    Targets, closed_form, hessian_vector_product, to_precision,
 };
 use chainrule_ops::{Loss, is_on, linear_loss};
 use chainrule_records::GradientCheck;
@@ -25,11 +25,29 @@ const WEIGHT_SCALES_WITHOUT_F64: [f64; 3] = [0.0, 0.7, 2.0];
 
 const SEEDS: u64 = 2;
 
-const PENALTIES: [(&str, L2); 3] = [
-    ("no penalty", L2::NONE),
-    ("L2, bias free", L2 { strength: 0.1, penalize_bias: false }),
-    ("L2, bias penalised", L2 { strength: 0.1, penalize_bias: true }),
+/// J, and what it is called.
+#[derive(Clone, Copy)]
+struct Objective {
+    what: &'static str,
+    l2: L2,
+    /// Whether rows count by their class.
+    is_weighted: bool,
+}
+
+const BIAS_FREE: L2 = L2 { strength: 0.1, penalize_bias: false };
+const BIAS_PENALISED: L2 = L2 { strength: 0.1, penalize_bias: true };
+
+const OBJECTIVES: [Objective; 4] = [
+    Objective { what: "no penalty", l2: L2::NONE, is_weighted: false },
+    Objective { what: "L2, bias free", l2: BIAS_FREE, is_weighted: false },
+    Objective { what: "L2, bias penalised", l2: BIAS_PENALISED, is_weighted: false },
+    Objective { what: "class weights, L2, bias free", l2: BIAS_FREE, is_weighted: true },
 ];
+
+/// By how much a row of a class counts where not all count 1: at most that, so that residuals stay below 1.
+fn class_weight(class: u32) -> f64 {
+    f64::from(1 + 3 * class % 4) / 4.0
+}
 
 /// A model at some weights, with a batch.
 struct Problem<M> {
@@ -49,13 +67,29 @@ const OFFSET: f64 = -1.0;
 
 impl<M: Classifier> Problem<M> {
     /// J, in the type of the parameters that it is given.
-    fn loss(&self, l2: L2) -> impl Fn(&M) -> Tensor<1> {
-        let (features, labels) = (self.features.clone(), self.labels.clone());
+    fn loss(&self, of: Objective) -> impl Fn(&M) -> Tensor<1> {
+        let (features, Targets { labels, weights }) = (self.features.clone(), self.targets(of.is_weighted));
         move |model| {
             let dtype = FloatDType::from(model.linear().weight.val().dtype());
             let logits = model.scores(features.clone().cast(dtype));
-            model.cross_entropy(logits, labels.clone()).mean() + l2.penalty(model.linear())
+            let losses = model.cross_entropy(logits, labels.clone());
+            let losses = match &weights {
+                None => losses,
+                Some(weights) => losses * weights.clone().cast(dtype),
+            };
+            losses.mean() + of.l2.penalty(model.linear())
         }
+    }
+
+    /// The labels, and by how much each row counts.
+    fn targets(&self, is_weighted: bool) -> Targets {
+        let to = (&self.features.device(), self.features.dtype());
+        let weights = || {
+            let weights: Vec<f64> = self.classes.iter().map(|&class| class_weight(class)).collect();
+            let rows = weights.len();
+            Tensor::from_data(TensorData::new(weights, [rows]), to)
+        };
+        Targets { labels: self.labels.clone(), weights: is_weighted.then(weights) }
     }
 
     /// The gradient of J by the fused kernels: those of the device, where it has its own.
@@ -129,10 +163,10 @@ impl<M: Classifier> Problem<M> {
     }
 
     /// The directional derivative of J by the closed form, whose own gradient is the Hessian times that direction.
-    fn slope_along(&self, direction: Gradient, l2: L2) -> impl Fn(&M) -> Tensor<1> {
-        let (features, labels) = (self.features.clone(), self.labels.clone());
+    fn slope_along(&self, direction: Gradient, of: Objective) -> impl Fn(&M) -> Tensor<1> {
+        let (features, targets) = (self.features.clone(), self.targets(of.is_weighted));
         move |model| {
-            let gradient = closed_form(model, features.clone(), labels.clone(), l2).gradient;
+            let gradient = closed_form(model, features.clone(), targets.clone(), of.l2).gradient;
             (gradient.weight * direction.weight.clone()).sum() + (gradient.bias * direction.bias.clone()).sum()
         }
     }
@@ -163,19 +197,21 @@ fn check_model<M: Classifier>(name: &str, make: Make<M>, machine: &Machine, seed
         // Differences in f32 may resolve nothing of a case with few coordinates; of all cases together they have to.
         let max_unresolved = if has_f64 { options.max_unresolved } else { 1.0 };
         let of_a_case = Options { atol: rounding(precision), max_unresolved, ..options.clone() };
-        for (penalty, l2) in PENALTIES {
-            let mut line = row(name, precision, penalty);
+        for of in OBJECTIVES {
+            let (l2, mut line) = (of.l2, row(name, precision, of.what));
             for (case, problem) in problems(make, device, precision, seed) {
                 let linear = problem.model.linear();
-                let by_hand = closed_form(&problem.model, problem.features.clone(), problem.labels.clone(), l2);
+                let targets = problem.targets(of.is_weighted);
+                let by_hand = closed_form(&problem.model, problem.features.clone(), targets, l2);
                 let mut sources = vec![("closed-form", by_hand.gradient.into_params(linear))];
-                if machine.has_kernels() {
+                // To these two all rows count alike.
+                if machine.has_kernels() && !of.is_weighted {
                     sources.push(("fused", problem.fused(l2).into_params(linear)));
                 }
-                if is_on(device) {
+                if is_on(device) && !of.is_weighted {
                     sources.push(("operation", problem.operation(l2).into_params(linear)));
                 }
-                add(&mut line, &case, &compare(&problem.model, problem.loss(l2), &sources, &of_a_case));
+                add(&mut line, &case, &compare(&problem.model, problem.loss(of), &sources, &of_a_case));
             }
             let verdicts = line.coordinates * line.sources.split(" = ").count();
             if line.unresolved as f64 > options.max_unresolved * verdicts as f64 {
@@ -186,7 +222,11 @@ fn check_model<M: Classifier>(name: &str, make: Make<M>, machine: &Machine, seed
         }
     }
     if has_f64 {
-        rows.push(check_curvature(name, make, device, &options));
+        for (what, is_weighted) in [("Hessian-vector product", false), ("Hessian-vector product, class weights", true)]
+        {
+            let of = Objective { what, l2: BIAS_PENALISED, is_weighted };
+            rows.push(check_curvature(name, make, device, &options, of));
+        }
     }
     rows.push(check_controls(name, make, device, &options));
     rows
@@ -209,18 +249,24 @@ fn problems<M>(make: Make<M>, device: &Device, precision: FloatDType, seed: u64)
 
 /// The closed-form Hessian-vector product against differences of the closed-form gradient: the only witness there is, since
 /// Burn's autodiff has no second order.
-fn check_curvature<M: Classifier>(name: &str, make: Make<M>, device: &Device, options: &Options) -> GradientCheck {
-    let mut line = row(name, FloatDType::F64, "Hessian-vector product");
+fn check_curvature<M: Classifier>(
+    name: &str,
+    make: Make<M>,
+    device: &Device,
+    options: &Options,
+    of: Objective,
+) -> GradientCheck {
+    let mut line = row(name, FloatDType::F64, of.what);
     for (case, problem) in problems(make, device, FloatDType::F64, options.seed) {
         let [d, k] = problem.model.linear().weight.dims();
         let direction = Gradient {
             weight: random(options.seed + 100, [d, k], device, FloatDType::F64),
             bias: random(options.seed + 101, [k], device, FloatDType::F64),
         };
-        let (_, l2) = PENALTIES[2];
-        let product = hessian_vector_product(&problem.model, problem.features.clone(), &direction, l2);
+        let weights = problem.targets(of.is_weighted).weights;
+        let product = hessian_vector_product(&problem.model, problem.features.clone(), weights, &direction, of.l2);
         let by_hand = product.into_params(problem.model.linear());
-        let loss = problem.slope_along(direction, l2);
+        let loss = problem.slope_along(direction, of);
         // Without autodiff, which has nothing to say here.
         add(&mut line, &case, &against_differences(&problem.model, loss, &[("closed-form", by_hand)], options));
     }
@@ -231,8 +277,7 @@ fn check_curvature<M: Classifier>(name: &str, make: Make<M>, device: &Device, op
 fn check_controls<M: Classifier>(name: &str, make: Make<M>, device: &Device, options: &Options) -> GradientCheck {
     let precision = if f64_works(device) { FloatDType::F64 } else { FloatDType::F32 };
     let problem = make(options.seed, [33, 17, 10], 0.7, device, precision);
-    let (_, l2) = PENALTIES[1];
-    let result = controls(&problem.model, problem.loss(l2), options);
+    let result = controls(&problem.model, problem.loss(OBJECTIVES[1]), options);
     let applicable = result.controls.iter().filter(|control| control.caught.is_some()).count();
     let mut line = row(name, precision, &format!("{applicable} wrong gradients, all caught"));
     line.checks = applicable;

@@ -1,0 +1,72 @@
+use burn::tensor::{Int, Tensor};
+
+/// What a batch's rows are, and by how much each counts.
+///
+/// With weights `w_i` the cost of n rows is, Eq. (33),
+///
+/// ```text
+/// C = (1/n) sum_i w_i C_i
+/// ```
+///
+/// n being the number of rows, not the sum of the weights: a row of weight 2 is a row that is there twice, and twice as heavy rows make a gradient twice as
+/// long. Labels alone are targets that all count 1, and then nothing is multiplied.
+///
+/// ```
+/// use burn::tensor::{Device, Tensor};
+/// use chainrule_models::{L2, LogisticRegressionConfig, Targets, closed_form};
+///
+/// let device = Device::default();
+/// let model = LogisticRegressionConfig::new(1).init(&device);
+/// let x = Tensor::from_data([[-1.0], [0.5], [1.0]], &device); // [n, d]
+/// let labels = Tensor::from_data([0, 0, 1], &device); // [n]
+/// // Of label 1 there is one row of three, which counts as much as the two others.
+/// let weights = Tensor::from_data([0.75, 1.5], &device); // [k]
+/// let cost = closed_form(&model, x, Targets::of_classes(labels, weights), L2::NONE).cross_entropy;
+/// assert!((cost.into_scalar::<f64>() - std::f64::consts::LN_2).abs() < 1e-6);
+/// ```
+#[derive(Clone, Debug)]
+pub struct Targets {
+    /// Each row's class, `[n]`.
+    pub labels: Tensor<1, Int>,
+    /// By how much each row counts, `[n]`, in the float type of the features; 1 where absent.
+    pub weights: Option<Tensor<1>>,
+}
+
+impl Targets {
+    /// Rows that count by their class.
+    ///
+    /// # Shapes
+    /// - labels `[n]`, class weights `[k]`
+    pub fn of_classes(labels: Tensor<1, Int>, class_weights: Tensor<1>) -> Self {
+        let weights = class_weights.select(0, labels.clone());
+        Self { labels, weights: Some(weights) }
+    }
+
+    /// `(1/n) sum_i w_i l_i`, `[1]`, of losses l `[n]`: Eq. (33).
+    pub(crate) fn mean(&self, losses: Tensor<1>) -> Tensor<1> {
+        match &self.weights {
+            None => losses.mean(),
+            Some(weights) => (losses * weights.clone()).mean(),
+        }
+    }
+
+    /// Each row times its weight, `[n, k]`.
+    pub(crate) fn weighted(&self, rows: Tensor<2>) -> Tensor<2> {
+        weighted(rows, self.weights.clone())
+    }
+}
+
+/// Each row `[n, k]` times its weight `[n]`, where there are weights.
+pub(crate) fn weighted(rows: Tensor<2>, weights: Option<Tensor<1>>) -> Tensor<2> {
+    match weights {
+        None => rows,
+        Some(weights) => rows * weights.unsqueeze_dim(1),
+    }
+}
+
+impl From<Tensor<1, Int>> for Targets {
+    /// Rows that all count 1.
+    fn from(labels: Tensor<1, Int>) -> Self {
+        Self { labels, weights: None }
+    }
+}
