@@ -34,12 +34,14 @@ const BOUND: f64 = 1e-4;
 #[test]
 fn every_backend_walks_the_same_path() {
     let data = digits(600, 300);
-    for kind in ["softmax.toml", "logistic.toml"] {
+    for (kind, weights) in [("softmax.toml", None), ("logistic.toml", None), ("logistic.toml", Some("[3, 0.5]"))] {
         for gradient in ["closed-form", "autodiff"] {
             let gradient = format!("descent.gradient={gradient}");
+            let weights = weights.map(|weights| format!("objective.class_weights={weights}"));
             let small = ["data.train_images=600", "data.validation_images=300", "descent.batch_size=20"];
             let whole = ["descent.epochs=4", "early_stopping.patience=1000000", &gradient];
-            let config = experiment(kind, &[small, whole].concat());
+            let weights: Vec<&str> = weights.as_deref().into_iter().collect();
+            let config = experiment(kind, &[&small[..], &whole, &weights].concat());
             let first = fit(&config, &data, &device(), &mut ());
             for device in devices() {
                 let other = fit(&config, &data, &device, &mut ());

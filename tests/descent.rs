@@ -1,13 +1,25 @@
-//! Burn's optimizers against their papers' formulas, schedules against theirs, by every engine.
+//! Burn's optimizers against their papers' formulas, schedules against theirs, by every engine; and rows that count by their class.
 
 use std::f64::consts::PI;
 
 use burn::optim::momentum::MomentumConfig;
 use burn::optim::{AdaGradConfig, AdamConfig, AdamWConfig, RmsPropConfig};
-use chainrule_data::{BatchOrder, Shuffle};
+use burn::tensor::{FloatDType, Int, Tensor, TensorData};
+use chainrule_data::{BatchOrder, Numbers, Shuffle, Split};
+use chainrule_models::{
+    Gradient, L2, LogisticRegressionConfig, SoftmaxRegressionConfig, Targets, closed_form, to_precision,
+};
 use chainrule_records::{GradientSource, TrainConfig, Update};
+use chainrule_training::{Chosen, class_weights, fused_rows, standardization, train_fused};
+use serde_json::Value;
 
-use crate::support::{assert_close, digits, experiment, f64_devices, fit};
+use crate::command::{ask, call, code, folder, is_refused, text, unseal};
+use crate::standardize::{matrix, scikit_learn};
+use crate::support::{
+    assert_close, cpu, digits, experiment, f64_devices, fit, matrix as matrix_on, values as values_of, vector,
+    with_parameters,
+};
+use crate::tables::{ON_FLOWERS, flowers, train as train_table};
 use crate::training::{by_plain_loops, plain};
 
 /// Two epochs of five batches, in f64.
@@ -130,7 +142,7 @@ fn what_a_config_leaves_out_of_an_optimizer_is_burns_default() {
     let update = |text: &str| experiment("softmax.toml", &[text]).descent().update();
     let near = |own: f64, burns: f32| assert_eq!(own as f32, burns);
     let Update::Adam { beta_1, beta_2, epsilon } = update("descent.optimizer=adam") else { panic!("not Adam") };
-    let number = |value: &serde_json::Value, key: &str| value[key].as_f64().unwrap() as f32;
+    let number = |value: &Value, key: &str| value[key].as_f64().unwrap() as f32;
     let burns = json(&AdamConfig::new());
     near(beta_1, number(&burns, "beta_1"));
     near(beta_2, number(&burns, "beta_2"));
@@ -158,7 +170,7 @@ fn what_a_config_leaves_out_of_an_optimizer_is_burns_default() {
 }
 
 /// One of Burn's configs, whose fields are its own.
-fn json(config: &impl serde::Serialize) -> serde_json::Value {
+fn json(config: &impl serde::Serialize) -> Value {
     serde_json::to_value(config).unwrap()
 }
 
@@ -209,4 +221,273 @@ fn the_fused_kernels_are_refused_to_an_optimizer_that_they_do_not_know() {
         assert!(config.beyond_kernels().is_some());
     }
     assert_eq!(parse(&["descent.momentum=0".to_owned(), fused]).unwrap().beyond_kernels(), None);
+}
+
+/// Rows that count by their class, in plain loops: `(1/n) sum_i w_i loss_i` at `[W; b]`.
+fn weighted_loss(rows: &Split, w: &[f64], weights: &[f64]) -> f64 {
+    let (d, k) = (rows.n_features(), weights.len());
+    let features = rows.features(|x| x);
+    let loss = |row: usize| {
+        let x = [&features[row * d..][..d], &[1.0]].concat();
+        let z: Vec<f64> = (0..k).map(|class| (0..=d).map(|j| x[j] * w[j * k + class]).sum()).collect();
+        let label = usize::from(rows.labels[row]);
+        weights[label] * (z.iter().copied().map(f64::exp).sum::<f64>().ln() - z[label])
+    };
+    (0..rows.len()).map(loss).sum::<f64>() / rows.len() as f64
+}
+
+#[test]
+fn rows_count_by_their_class_as_in_plain_loops_in_steps_evaluations_and_the_end() {
+    let data = digits(160, 40);
+    let ([rows, validation], classes) = data.split(None, None, None).unwrap();
+    let mut order = BatchOrder::new(Shuffle::ChaCha { seed: 3 });
+    let epochs: Vec<_> = (0..2).map(|_| order.next_epoch(rows.len())).collect();
+    let each = "objective.class_weights=[0.1, 3, 1, 0.5, 2, 1, 1, 7, 0.25, 1]";
+    for weights in ["objective.class_weights=balanced", each] {
+        for gradient in ["closed-form", "autodiff", "auto"] {
+            let gradient = format!("descent.gradient={gradient}");
+            let more = ["descent.learning_rate=0.1", weights, &gradient];
+            let config = experiment("softmax.toml", &[&SMALL[..], &more].concat());
+            let (losses, w) = by_plain_loops(&rows, classes.len(), &epochs, &config, plain(|_| 0.1));
+            let weights = crate::training::weights(&rows, classes.len(), &config);
+            for device in f64_devices() {
+                let found = fit(&config, &data, &device, &mut ());
+                let what = format!("{device:?} {more:?}");
+                assert_close(&found.history.train_loss, &losses, 1e-11, &what);
+                assert_close(&[found.weight, found.bias].concat(), &w, 1e-11, &what);
+                // The balance is that of the training rows, for the validation rows, too.
+                let expected = [&rows, &validation].map(|rows| weighted_loss(rows, &w, &weights));
+                let metrics = [found.final_metrics.train_loss, found.final_metrics.validation_loss];
+                assert_close(&metrics, &expected, 1e-11, &what);
+                let best = found.history.evaluations.iter().map(|seen| seen.validation_loss).fold(f64::MAX, f64::min);
+                assert_eq!(found.best.unwrap().1, best);
+                assert!((weighted_loss(&validation, &w, &[1.0; 10]) - expected[1]).abs() > 1e-4, "{what}");
+            }
+        }
+    }
+}
+
+/// The first in `data.classes` is the positive one, label 1, and so is its weight.
+#[test]
+fn the_logistic_models_weights_are_in_the_order_of_its_classes() {
+    let data = digits(160, 40);
+    let train = |more: &[&str]| {
+        let config = experiment("logistic.toml", &[&SMALL[..9], &["descent.batch_size=8"], more].concat());
+        fit(&config, &data, &f64_devices()[0], &mut ())
+    };
+    let found = train(&["data.classes=[2, 3]", "objective.class_weights=[4, 0.5]"]);
+    // The same two classes in the other order make the same model, up to its sign.
+    let turned = train(&["data.classes=[3, 2]", "objective.class_weights=[0.5, 4]"]);
+    let negative: Vec<f64> = turned.weight.iter().map(|w| -w).collect();
+    assert_close(&found.weight, &negative, 1e-11, "weights");
+    let other = train(&["data.classes=[2, 3]", "objective.class_weights=[0.5, 4]"]);
+    assert!(found.bias[0] > other.bias[0], "{} {}", found.bias[0], other.bias[0]);
+}
+
+#[test]
+fn balanced_weights_and_their_minimum_are_scikit_learns() {
+    let expected: Value = serde_json::from_str(include_str!("fixtures/sklearn_class_weights.json")).unwrap();
+    let table = scikit_learn();
+    let (rows, labels): (Vec<Vec<f64>>, Vec<u8>) =
+        (matrix(&table["rows"]), serde_json::from_value(table["labels"].clone()).unwrap());
+    let config = "[model]\nkind = 'softmax'\n[objective]\nclass_weights = 'balanced'\n";
+    let config = TrainConfig::parse("test", config, &[]).unwrap();
+    let l2 = L2 { strength: expected["lambda"].as_f64().unwrap(), penalize_bias: false };
+    for fitted in expected["fits"].as_array().unwrap() {
+        let classes: Vec<u8> = serde_json::from_value(fitted["classes"].clone()).unwrap();
+        let position = |label: u8| classes.iter().position(|&class| class == label).map(|position| position as u8);
+        let chosen = rows.iter().zip(&labels).filter_map(|(row, &label)| Some((row.clone(), position(label)?)));
+        let (values, labels): (Vec<Vec<f64>>, Vec<u8>) = chosen.unzip();
+        let n = labels.len();
+        let weights = class_weights(&config, &classes, &labels).unwrap().unwrap();
+        let theirs: Vec<f64> = serde_json::from_value(fitted["class_weights"].clone()).unwrap();
+        for (own, their) in weights.iter().zip(&theirs) {
+            assert!((own / their - 1.0).abs() < 1e-15, "{weights:?} {theirs:?}");
+        }
+
+        let numbers = Numbers { n_features: 5, values: values.concat(), labels: labels.clone() };
+        let preprocessing = standardization(&Chosen::Numbers(numbers));
+        let features: Vec<f64> =
+            values.concat().iter().enumerate().map(|(i, &raw)| preprocessing.value(i % 5, raw)).collect();
+        let [w, b] = ["weight", "bias"].map(|name| match &fitted[name][0] {
+            Value::Array(_) => matrix(&fitted[name]).concat(),
+            _ => serde_json::from_value(fitted[name].clone()).unwrap(),
+        });
+        let their_loss = fitted["weighted_loss"].as_f64().unwrap();
+        for device in f64_devices() {
+            let tensor = |values: &[f64], shape| matrix_on(values, shape, &device, FloatDType::F64);
+            let (x, weight, bias) =
+                (tensor(&features, [n, 5]), tensor(&w, [5, b.len()]), vector(&b, &device, FloatDType::F64));
+            let labels: Vec<i32> = labels.iter().copied().map(i32::from).collect();
+            let y = Tensor::<1, Int>::from_data(TensorData::new(labels, [n]), &device);
+            let weights = vector(&weights, &device, FloatDType::F64);
+            let found = |targets: Targets| {
+                let (x, weight, bias) = (x.clone(), weight.clone(), bias.clone());
+                if classes.len() == 2 {
+                    let mut model = to_precision(LogisticRegressionConfig::new(5).init(&device), FloatDType::F64);
+                    model.linear = with_parameters(model.linear, weight, bias);
+                    return closed_form(&model, x, targets, l2);
+                }
+                let mut model = to_precision(SoftmaxRegressionConfig::new(5, 3).init(&device), FloatDType::F64);
+                model.linear = with_parameters(model.linear, weight, bias);
+                closed_form(&model, x, targets, l2)
+            };
+            let steepest = |gradient: Gradient| {
+                let all = [values_of(gradient.weight), values_of(gradient.bias)].concat();
+                all.iter().fold(0.0, |most: f64, g| most.max(g.abs()))
+            };
+            // J is flat where scikit-learn ended, and is not without the weights.
+            let weighted = found(Targets::of_classes(y.clone(), weights));
+            assert!((weighted.cross_entropy.into_scalar::<f64>() / their_loss - 1.0).abs() < 1e-12, "{classes:?}");
+            let slope = steepest(weighted.gradient);
+            assert!(slope < 1e-10, "{classes:?}: {slope:e}");
+            assert!(steepest(found(y.into()).gradient) > 1e-3, "{classes:?}");
+        }
+    }
+}
+
+#[test]
+fn weights_that_are_none_and_what_cannot_weigh_are_refused() {
+    let parse = |kind: &str, sets: &[&str]| {
+        let sets: Vec<String> = sets.iter().map(|&set| set.to_owned()).collect();
+        TrainConfig::parse("test", &format!("[model]\nkind = '{kind}'\n"), &sets)
+    };
+    let two = "data.classes=[2, 3]";
+    let lbfgs = ["objective.l2=0.1", "descent.solver=lbfgs", "objective.class_weights=balanced"];
+    let cases: [(&str, &[&str], &[&str]); 12] = [
+        ("softmax", &["objective.class_weights=balance"], &["\"balanced\", or a list of numbers", "balance"]),
+        ("softmax", &["objective.class_weights=3"], &["\"balanced\", or a list of numbers"]),
+        ("softmax", &["objective.class_weights=[1, 'a']"], &["objective.class_weights"]),
+        ("softmax", &["objective.class_weights=[1, 0]"], &["from 1e-6 to 1e6", "left out by data.classes"]),
+        ("softmax", &["objective.class_weights=[1, -1]"], &["from 1e-6 to 1e6"]),
+        ("softmax", &["objective.class_weights=[1, nan]"], &["from 1e-6 to 1e6"]),
+        ("softmax", &["objective.class_weights=[1, 1e7]"], &["from 1e-6 to 1e6"]),
+        (
+            "softmax",
+            &[two, "objective.class_weights=[1, 2, 3]"],
+            &["each of the 2 classes, in the order of data.classes"],
+        ),
+        ("logistic", &[two, "objective.class_weights=[1]"], &["each of the 2 classes"]),
+        ("softmax", &lbfgs, &["descent.solver = \"lbfgs\"", "leave this out"]),
+        (
+            "softmax",
+            &["objective.class_weights=balanced", "descent.gradient=fused"],
+            &["descent.gradient = \"fused\"", "objective.class_weights", "take auto"],
+        ),
+        ("softmax", &["objective.class_weight=balanced"], &["did you mean objective.class_weights?"]),
+    ];
+    for (kind, sets, expected) in cases {
+        let error = parse(kind, sets).unwrap_err().to_string();
+        assert!(error.starts_with("test: ") || error.contains("test:"), "{error}");
+        for expected in expected {
+            assert!(error.contains(expected), "{error:?} does not say {expected:?}");
+        }
+    }
+    let config = parse("softmax", &["objective.class_weights=[1, 2]"]).unwrap();
+    let error = class_weights(&config, &["a", "b", "c"], &[0, 1, 2]).unwrap_err().to_string();
+    assert!(error.contains("2 numbers, and the data has 3 classes") && error.contains("a, b, c"), "{error}");
+    let config = parse("softmax", &["objective.class_weights=balanced"]).unwrap();
+    let error = class_weights(&config, &["a", "b", "c"], &[0, 2, 2]).unwrap_err().to_string();
+    assert!(error.contains("no training row is of class b"), "{error}");
+
+    // The kernels are refused to who calls them with such a config, too, and not fed with rows that count alike.
+    let ([train, validation], _) = digits(160, 40).split(None, None, None).unwrap();
+    let [train, validation] = [train, validation].map(|split| fused_rows(&split));
+    let threads = std::num::NonZero::<usize>::MIN;
+    let model = || SoftmaxRegressionConfig::new(784, 10).init(&f64_devices()[0]);
+    for set in ["objective.class_weights=balanced", "descent.optimizer=adam"] {
+        let config = parse("softmax", &[set, "descent.batch_size=16"]).unwrap();
+        let error = train_fused(model(), &train, &validation, &config, threads, &mut ()).unwrap_err().to_string();
+        assert!(error.contains("the fused kernels cannot") && error.contains("closed-form"), "{error}");
+    }
+}
+
+/// A table in which a class is rare.
+fn rare() -> String {
+    // All of the first class, and few of the others.
+    let labels: Vec<u64> = serde_json::from_value(scikit_learn()["labels"].clone()).unwrap();
+    let mut others = 0;
+    flowers(
+        (0..120).filter(|&row| {
+            others += usize::from(labels[row] != 0);
+            labels[row] == 0 || others % 4 == 0
+        }),
+        4,
+    )
+}
+
+#[test]
+fn a_run_tells_its_weights_and_evaluate_tells_both_losses() {
+    let folder = folder();
+    let folder = folder.path();
+    std::fs::write(folder.join("flowers.csv"), rare()).unwrap();
+    let data = [
+        &ON_FLOWERS[..],
+        &["--set", "data.standardize=true", "--set", "descent.learning_rate=0.5", "--precision", "f64"],
+    ]
+    .concat();
+    let plain = train_table(folder, &[&data[..], &["--force"]].concat());
+    assert_eq!(plain["class_weights"], Value::Null);
+    let recalls = |found: &Value| -> Vec<f64> {
+        found["per_class"].as_array().unwrap().iter().map(|class| class["recall"].as_f64().unwrap()).collect()
+    };
+    let before = ask(folder, &["evaluate", "run", "--split", "train"]);
+    assert_eq!(before["weighted_loss"], Value::Null);
+
+    let balanced = [&data[..], &["--set", "objective.class_weights=balanced", "--force"]].concat();
+    let summary = train_table(folder, &balanced);
+    assert_eq!(summary["gradient"], "closed-form");
+    let weights: Vec<f64> = serde_json::from_value(summary["class_weights"].clone()).unwrap();
+    assert!(weights.len() == 3 && weights[0] < 0.6 && weights[1..].iter().all(|&weight| weight > 1.0), "{weights:?}");
+    for (split, loss) in [("train", "train_loss"), ("validation", "validation_loss")] {
+        let found = ask(folder, &["evaluate", "run", "--split", split]);
+        let expected = summary["final"][loss].as_f64().unwrap();
+        assert!((found["weighted_loss"].as_f64().unwrap() / expected - 1.0).abs() < 1e-12, "{found}");
+        assert!((found["loss"].as_f64().unwrap() / expected - 1.0).abs() > 1e-3, "{found}");
+        // Means by class, put together again.
+        let rows: Vec<u64> =
+            found["per_class"].as_array().unwrap().iter().map(|class| class["rows"].as_u64().unwrap()).collect();
+        let n = rows.iter().sum::<u64>() as f64;
+        let balance: f64 = rows.iter().zip(&weights).map(|(&rows, weight)| rows as f64 * weight / n).sum();
+        assert!(split == "validation" || (balance - 1.0).abs() < 1e-12, "{balance}");
+    }
+    let after = recalls(&ask(folder, &["evaluate", "run", "--split", "train"]));
+    let sum = |recalls: &[f64]| recalls.iter().sum::<f64>();
+    assert!(sum(&after) > sum(&recalls(&before)), "{after:?} {before}");
+
+    let shown = text(&call(folder, &["evaluate", "run"]).stdout);
+    assert!(shown.contains("weighted loss") && shown.contains("with the run's class weights"), "{shown}");
+    let again =
+        ["train", "configs/softmax.toml", "--set", "descent.batch_size=16", "--backend", cpu(), "--out", "again"];
+    let output = call(folder, &[&again[..], &balanced[..balanced.len() - 1]].concat());
+    let (told, closed) = (text(&output.stderr), text(&output.stdout));
+    assert!(told.contains("class weights: iris 0.") && closed.contains("class weights    iris 0."), "{told}{closed}");
+    assert!(closed.contains("weighted loss"), "{closed}");
+
+    let numbers = ["--set", "objective.class_weights=[1, 2]", "--out", "wrong"];
+    let expected = ["objective.class_weights: 2 numbers", "the data has 3 classes", "iris, lily, white, rose"];
+    is_refused(folder, &[&again[..6], &data, &numbers].concat(), &expected);
+    // A summary that lost its weights is another run's.
+    unseal(&folder.join("run"));
+    let path = folder.join("run/summary.json");
+    let mut changed: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    changed.as_object_mut().unwrap().remove("class_weights").unwrap();
+    std::fs::write(&path, changed.to_string()).unwrap();
+    is_refused(folder, &["evaluate", "run"], &["summary.json", "class_weights"]);
+}
+
+#[test]
+fn the_page_to_draw_on_says_that_its_step_has_no_weight() {
+    let folder = folder();
+    let folder = folder.path();
+    let short = ["--set", "data.train_images=300", "--set", "data.validation_images=100", "--set", "descent.epochs=1"];
+    let train = ["train", "configs/logistic.toml", "--data", "embedded", "--backend", cpu(), "--quiet", "--out"];
+    let weights = ["--set", "objective.class_weights=[0.5, 4]", "--set", "descent.batch_size=8"];
+    for (out, more) in [("plain", &weights[2..]), ("weighted", &weights[..])] {
+        assert_eq!(code(&call(folder, &[&train[..], &[out], &short, more].concat())), Some(0));
+        assert_eq!(code(&call(folder, &["page", out])), Some(0));
+        let page = std::fs::read_to_string(folder.join(out).with_extension("html")).unwrap();
+        assert_eq!(page.contains("by the weight of its class: 3 4.000, 2 0.500."), out == "weighted", "{out}");
+        assert_eq!(page.contains("steps on this page have no weight"), out == "weighted", "{out}");
+    }
 }

@@ -12,7 +12,7 @@ use chainrule_gradcheck::{
 };
 use chainrule_models::{
     Classifier, Gradient, L2, LogisticRegression, LogisticRegressionConfig, SoftmaxRegression, SoftmaxRegressionConfig,
-    closed_form, hessian_vector_product, to_precision,
+    Targets, closed_form, hessian_vector_product, to_precision,
 };
 
 use crate::support::{
@@ -413,16 +413,19 @@ fn the_report_is_short_when_all_is_well_and_tells_all_when_not() {
 /// The closed-form Hessian-vector product against differences of the closed-form gradient: along each coordinate of the
 /// parameters, the slope of `gradient . direction` is that coordinate of `H direction`.
 fn curvature_is_right<M: Classifier>(problem: &Problem<M>) {
-    for l2 in [L2::NONE, SOME, L2 { penalize_bias: true, ..SOME }] {
+    let weights = || vector(&noise(16, ROWS), &problem.features.device(), FloatDType::F64) + 1.25;
+    let penalised = L2 { penalize_bias: true, ..SOME };
+    for (l2, weights) in [(L2::NONE, None), (SOME, None), (penalised, None), (penalised, Some(weights()))] {
+        let targets = Targets { labels: problem.labels.clone(), weights: weights.clone() };
         let [d, k] = problem.model.linear().weight.dims();
         let device = problem.features.device();
         let direction = Gradient {
             weight: matrix(&noise(14, d * k), [d, k], &device, FloatDType::F64),
             bias: vector(&noise(15, k), &device, FloatDType::F64),
         };
-        let product = hessian_vector_product(&problem.model, problem.features.clone(), None, &direction, l2);
+        let product = hessian_vector_product(&problem.model, problem.features.clone(), weights, &direction, l2);
         let along = |model: &M| {
-            let gradient = closed_form(model, problem.features.clone(), problem.labels.clone(), l2).gradient;
+            let gradient = closed_form(model, problem.features.clone(), targets.clone(), l2).gradient;
             (gradient.weight * direction.weight.clone()).sum() + (gradient.bias * direction.bias.clone()).sum()
         };
         let by_hand = product.into_params(problem.model.linear());

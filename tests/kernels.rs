@@ -414,4 +414,9 @@ fn the_programs_gradient_check_holds_them_against_the_others() {
     let with_them = rows.iter().filter(|row| row["sources"] == "autodiff = closed-form = fused = operation");
     // Two models, two precisions, three penalties.
     assert_eq!(with_them.count(), 12, "{found}");
+    // And rows that count by their class, by hand and by autodiff, in both models, both precisions, and the Hessian of either.
+    let weighted = |row: &&Value| row["what"].as_str().unwrap().contains("class weights") && row["passed"] == true;
+    let sources: Vec<&Value> = rows.iter().filter(weighted).map(|row| &row["sources"]).collect();
+    assert_eq!(sources.iter().filter(|sources| **sources == "autodiff = closed-form").count(), 4, "{found}");
+    assert_eq!(sources.len(), 6, "{found}");
 }

@@ -150,6 +150,7 @@ fn run(
         gradient: config.descent().gradient,
         threads: 1,
         data,
+        class_weights: None,
         seed: 0,
         steps,
         steps_per_epoch,

@@ -108,6 +108,24 @@ fn every_optimizer_goes_on_from_any_checkpoint_to_the_same_bits() {
 }
 
 #[test]
+fn a_training_with_class_weights_goes_on_to_the_same_bits() {
+    let data = digits(300, 100);
+    let common = ["data.train_images=300", "data.validation_images=100", "descent.epochs=3", "descent.batch_size=50"];
+    for (name, weights) in [("softmax.toml", "balanced"), ("logistic.toml", "[0.5, 3]"), ("logistic.toml", "balanced")]
+    {
+        let weights = format!("objective.class_weights={weights}");
+        for gradient in ["closed-form", "autodiff"] {
+            let gradient = format!("descent.gradient={gradient}");
+            let more = ["early_stopping.restore_best=true", "early_stopping.patience=3", &weights, &gradient];
+            let config = experiment(name, &[&common[..], &more].concat());
+            for device in devices() {
+                goes_on(&config, &data, &device);
+            }
+        }
+    }
+}
+
+#[test]
 fn a_search_that_had_looked_in_f64_does_not_count_that_again() {
     let data = digits(500, 200);
     let rows = ["data.train_images=500", "data.validation_images=200", "descent.gradient=fused"];
@@ -453,6 +471,26 @@ fn a_config_that_was_changed_in_the_runs_own_folder_is_refused_by_its_checkpoint
     std::fs::write(&config, changed).unwrap();
     refuses(folder, &resume("run", &["--quiet"]), "run: its config.toml was changed since the checkpoint of step ");
     refuses(folder, &resume("run", &["--quiet"]), "objective.l2 = 0.25, not 0.0");
+}
+
+#[test]
+fn a_run_with_class_weights_takes_them_from_the_data_again_and_resumes_to_the_same_bytes() {
+    let folder = with_digits(600, 200);
+    let folder = folder.path();
+    let weights = ["--set", "objective.class_weights=balanced", "--checkpoint-every", "20"];
+    for out in ["whole", "cut"] {
+        succeeds(folder, &train(out, &[&SHORT[..], &weights].concat()));
+    }
+    unfinish(&folder.join("cut"));
+    succeeds(folder, &resume("cut", &["--quiet"]));
+    assert_eq!(outcome(&folder.join("cut")), outcome(&folder.join("whole")));
+    let summary = std::fs::read_to_string(folder.join("cut/summary.json")).unwrap();
+    let summary: Value = serde_json::from_str(&summary).unwrap();
+    assert_eq!(summary["class_weights"].as_array().map(Vec::len), Some(10), "{summary}");
+    // With other weights it would go on otherwise.
+    unfinish(&folder.join("cut"));
+    let other = ["--set", "objective.class_weights=[1,1,1,1,1,1,1,1,1,2]"];
+    refuses(folder, &resume("cut", &other), "objective.class_weights = ");
 }
 
 #[test]

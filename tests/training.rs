@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 
 use chainrule_data::{BatchOrder, Shuffle, Split, pixel_value};
-use chainrule_records::{EarlyStopping, Evaluation, Judgement, TrainConfig};
+use chainrule_records::{ClassWeights, EarlyStopping, Evaluation, Judgement, TrainConfig};
 use chainrule_training::{Ending, Observer, TrainError, steps_per_epoch};
 
 use crate::support::{Fit, assert_close, device, devices, digits, experiment, f64_devices, fit};
@@ -55,6 +55,7 @@ pub(crate) fn by_plain_loops(
 ) -> (Vec<f64>, Vec<f64>) {
     let (descent, objective, d) = (config.descent(), config.objective(), rows.n_features());
     let features = rows.features(|x| x);
+    let weights = weights(rows, k, config);
     let mut w = vec![0.0; (d + 1) * k];
     let mut losses = Vec::new();
     for batch in epochs.iter().flat_map(|order| order.chunks_exact(descent.batch_size)) {
@@ -69,9 +70,9 @@ pub(crate) fn by_plain_loops(
             let z: Vec<f64> = (0..k).map(|class| (0..=d).map(|j| x[j] * w[j * k + class]).sum()).collect();
             let sum: f64 = z.iter().copied().map(f64::exp).sum();
             let label = usize::from(rows.labels[row]);
-            loss += (sum.ln() - z[label]) / n;
+            loss += weights[label] * (sum.ln() - z[label]) / n;
             for (class, z) in z.iter().enumerate() {
-                let residual = z.exp() / sum - f64::from(u8::from(class == label));
+                let residual = weights[label] * (z.exp() / sum - f64::from(u8::from(class == label)));
                 (0..=d).for_each(|j| gradient[j * k + class] += residual * x[j] / n);
             }
         }
@@ -79,6 +80,18 @@ pub(crate) fn by_plain_loops(
         losses.push(loss);
     }
     (losses, w)
+}
+
+/// By how much a row of each class counts.
+pub(crate) fn weights(rows: &Split, k: usize, config: &TrainConfig) -> Vec<f64> {
+    let in_class = |class: usize| rows.labels.iter().filter(|&&label| usize::from(label) == class).count();
+    match &config.objective().class_weights {
+        None => vec![1.0; k],
+        Some(ClassWeights::Each(weights)) => weights.clone(),
+        Some(ClassWeights::Balanced) => {
+            (0..k).map(|class| rows.labels.len() as f64 / (k * in_class(class)) as f64).collect()
+        }
+    }
 }
 
 /// Plain gradient descent, by the rate of each step.

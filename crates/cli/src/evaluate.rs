@@ -289,12 +289,22 @@ impl Labelled {
             Self::Images(rows) => return tally(model, rows),
             Self::Table(part) => &part.rows,
         };
-        let mut tally = Tally::new(model.predictor.n_classes(), MOST_WRONG);
+        let mut tally = empty(model);
         for (row, (values, &label)) in rows.values.chunks_exact(rows.n_features).zip(&rows.labels).enumerate() {
             let (label, predicted, confidence, cross_entropy) = judge(&model.predictor, label.into(), values);
             tally.add(row, label, predicted, confidence, cross_entropy);
         }
         Ok(tally)
+    }
+}
+
+/// No rows yet.
+fn empty(model: &Model) -> Tally {
+    let tally = Tally::new(model.predictor.n_classes(), MOST_WRONG);
+    // Of other data, too, a row counts what it counted in the training.
+    match model.trained().and_then(|run| run.summary.class_weights.clone()) {
+        Some(class_weights) => tally.with_class_weights(class_weights),
+        None => tally,
     }
 }
 
@@ -319,7 +329,7 @@ fn tally(model: &Model, rows: &Arc<Selection>) -> Result<Tally> {
             Ok(range.zip(pixels).map(|(row, pixels)| judge(&predictor, rows.label(row).into(), pixels)).collect())
         }
     };
-    let mut tally = Tally::new(predictor.n_classes(), MOST_WRONG);
+    let mut tally = empty(model);
     let chunks = Ahead::new(rows.len().div_ceil(rows_at_once), all_threads().get(), maker)
         .map_err(|problem| DataError::Thread { problem })?;
     let mut row = 0;
@@ -368,6 +378,9 @@ fn describe(answer: &Answer, kind: &str, noun: &str) -> String {
     line(format!("{:<14} {}: {kind}", "model", answer.run));
     line(format!("{:<14} {}, {} {} {noun}s, {own}", "data", data.source, scores.rows, data.split));
     line(format!("{:<14} {:.6}", "cross-entropy", scores.loss));
+    if let Some(loss) = scores.weighted_loss {
+        line(format!("{:<14} {loss:.6}, with the run's class weights", "weighted loss"));
+    }
     line(format!("{:<14} {}, {} right", "accuracy", percent(scores.accuracy), scores.right));
     line(format!("{:<14} {low} to {high}, 95 % confidence (Wilson)", ""));
     line(format!("{:<14} {} expected error", "calibration", percent(scores.expected_calibration_error)));

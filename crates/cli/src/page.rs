@@ -41,7 +41,9 @@ pub(crate) fn page(options: &PageOptions) -> Result<u8> {
         }
         None => Vec::new(),
     };
-    let board = Board::new(model.kind, schema, &model.parameters, &model.preprocessing, &examples);
+    let class_weights = model.trained().and_then(|run| run.summary.class_weights.clone());
+    let board = Board::new(model.kind, schema, &model.parameters, &model.preprocessing, &examples)
+        .with_class_weights(class_weights);
     let (d, k) = (model.predictor.n_features(), model.classes().len());
     let what = format!("{}, {d} pixels to {k} classes", model.name());
     let about = match &model.origin {

@@ -18,13 +18,14 @@ use chainrule_records::{
     Seconds, Solver, Summary, TrainConfig, Versions, WeightNorms,
 };
 use chainrule_training::{
-    Bytes, Chosen, DeviceLost, Ending, Examples, Expansion, Observer, Prepared, TrainError, Trained, float_type,
+    Bytes, Chosen, DeviceLost, Ending, Examples, Expansion, Observer, Prepared, TrainError, Trained, class_weights, float_type,
     label_order, standardization,
 };
 
 use crate::backend::{self, Backend};
 use crate::checkpoints::Keeper;
 use crate::dataset::{are_bytes, schema_of_images, schema_of_tables};
+use crate::table;
 
 /// Where runs happen.
 pub(crate) struct Machine {
@@ -125,6 +126,8 @@ pub(crate) fn norms(norm: WeightNorm) -> WeightNorms {
 pub(crate) struct Rows {
     splits: [Chosen; 2],
     preprocessing: Preprocessing,
+    /// By how much a row of each class counts, where not all count 1.
+    class_weights: Option<Vec<f64>>,
     about: DataSummary,
 }
 
@@ -160,29 +163,41 @@ impl Rows {
             let file = rows.file().context("a file")?;
             bail!(
                 "{}: {} bytes of chosen rows are more than data.resident_bytes = {resident_bytes}, and only the fused kernels train on rows \
-                 that stay in their file, which they do not standardise; take --gradient fused on a CPU, fewer data.train_images or data.validation_images, or allow for more",
+                 that stay in their file, which they neither standardise nor weigh; take --gradient fused on a CPU, fewer data.train_images or data.validation_images, or allow for more",
                 file.display(),
                 rows.bytes()
             );
         }
-        Ok(Self::of_splits(config, splits, schema_of_images(data, classes), source))
+        Self::of_splits(config, splits, schema_of_images(data, classes), source)
     }
 
     /// The rows of tables.
-    pub(crate) fn of_tables(config: &TrainConfig, tables: Tables, source: &Source) -> Self {
+    pub(crate) fn of_tables(config: &TrainConfig, tables: Tables, source: &Source) -> Result<Self> {
         let schema = schema_of_tables(&tables);
         Self::of_splits(config, tables.parts.map(|part| Chosen::Numbers(part.rows)), schema, source)
     }
 
     /// Rows to train on and to validate on that are chosen already.
-    pub(crate) fn of_splits(config: &TrainConfig, splits: [Chosen; 2], schema: Schema, source: &Source) -> Self {
+    pub(crate) fn of_splits(
+        config: &TrainConfig,
+        splits: [Chosen; 2],
+        schema: Schema,
+        source: &Source,
+    ) -> Result<Self> {
         let preprocessing =
             if config.data().standardize { standardization(&splits[0]) } else { Preprocessing::of(schema.kind) };
+        let class_weights = class_weights(config, &schema.classes, &splits[0].labels())?;
         let [train, validation] = splits.each_ref().map(Chosen::len);
         let Schema { kind, image_size, features, classes } = schema;
         let (source, sha256) = (source.name.clone(), source.sha256());
         let about = DataSummary { source, kind, sha256, train, validation, image_size, features, classes };
-        Self { splits, preprocessing, about }
+        Ok(Self { splits, preprocessing, class_weights, about })
+    }
+
+    /// By how much the rows of each class count, where not all count 1, for a person.
+    pub(crate) fn weights(&self) -> Option<String> {
+        let weights = self.class_weights.as_ref()?;
+        Some(format!("class weights: {}", table::class_weights(&self.about.classes, weights)))
     }
 
     pub(crate) fn about(&self) -> &DataSummary {
@@ -393,6 +408,7 @@ impl Run<'_> {
             gradient: self.config.descent().gradient,
             threads: threads(self.config, self.machine),
             data: self.rows.about.clone(),
+            class_weights: trained.class_weights.clone(),
             seed: self.config.descent().shuffle.seed,
             steps: trained.steps,
             steps_per_epoch: trained.steps_per_epoch,

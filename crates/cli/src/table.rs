@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::path::Path;
 
-use chainrule_records::{Certificate, GradientSource, ModelKind, Precision, SearchEnd, Summary};
+use chainrule_records::{Certificate, Class, GradientSource, ModelKind, Precision, SearchEnd, Summary};
 
 /// The closing table of a training.
 pub(crate) fn closing(summary: &Summary, folder: &Path) -> String {
@@ -32,15 +32,18 @@ pub(crate) fn closing(summary: &Summary, folder: &Path) -> String {
         }
     };
     let (last, norm, seconds) = (&summary.final_metrics, &summary.weight_norm, &summary.seconds);
+    let weights = summary.class_weights.as_ref();
+    let loss = if weights.is_some() { "weighted loss" } else { "cross-entropy" };
     let rows = [
         ("experiment", format!("{}: {model}, {gradient}, {} {precision}", summary.experiment, summary.backend)),
         ("data", format!("{} ({} + {} rows)", summary.data.source, summary.data.train, summary.data.validation)),
+        ("class weights", weights.map(|weights| class_weights(&summary.data.classes, weights)).unwrap_or_default()),
         ("ended", ended),
         ("minimum", summary.certificate.as_ref().map(distance).unwrap_or_default()),
         ("best validation", format!("loss {:.6} at step {}", summary.best_validation_loss, summary.best_step)),
         ("", String::new()),
         ("", "      training  validation".to_owned()),
-        ("cross-entropy", format!("{:>14.6} {:>11.6}", last.train_loss, last.validation_loss)),
+        (loss, format!("{:>14.6} {:>11.6}", last.train_loss, last.validation_loss)),
         ("accuracy", format!("{:>12.2} %{:>10.2} %", 100.0 * last.train_accuracy, 100.0 * last.validation_accuracy)),
         ("", String::new()),
         (
@@ -63,6 +66,14 @@ pub(crate) fn closing(summary: &Summary, folder: &Path) -> String {
         writeln!(text, "{}", line.trim_end()).expect("writing to a String cannot fail");
         text
     })
+}
+
+/// Classes, each with the weight of its rows.
+pub(crate) fn class_weights(classes: &[Class], weights: &[f64]) -> String {
+    // Four digits tell a person enough.
+    let short = |weight: &f64| format!("{weight:.3e}").parse().unwrap_or(*weight);
+    let pairs = classes.iter().zip(weights).map(|(class, weight)| format!("{class} {}", short(weight)));
+    pairs.collect::<Vec<_>>().join(", ")
 }
 
 /// What a model is called.

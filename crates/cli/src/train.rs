@@ -53,8 +53,8 @@ pub(crate) fn train(options: &TrainOptions) -> Result<u8> {
     };
     tell(&format!("data: {}, {} training and {} validation rows", about.source, about.train, about.validation));
 
-    if let Some(note) = rows.note(&config) {
-        tell(&note);
+    for line in [rows.weights(), rows.note(&config)].into_iter().flatten() {
+        tell(&line);
     }
     catch_interrupts();
     let rows = rows.load(&config, &machine);

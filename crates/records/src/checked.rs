@@ -133,12 +133,14 @@ impl TrainConfig {
         self
     }
 
-    /// What of it the fused kernels cannot do, where there is something: their steps are plain ones, on bytes of one scale.
+    /// What of it the fused kernels cannot do, where there is something: their steps are plain ones, on bytes of one scale, in rows that count alike.
     pub fn beyond_kernels(&self) -> Option<&'static str> {
         if self.descent.update() != Update::Plain {
             Some("they know no optimizer but sgd without momentum")
         } else if self.data.standardize {
             Some("they read bytes that all have one scale, and data.standardize gives each pixel its own")
+        } else if self.objective.class_weights.is_some() {
+            Some("to them all rows count alike, and objective.class_weights says otherwise")
         } else {
             None
         }
@@ -219,6 +221,10 @@ fn check(config: &TrainConfig) -> Result<(), (&'static str, String)> {
     }
     let l2 = config.objective.l2;
     holds("objective.l2", (0.0..=1e6).contains(&l2), "expected a number from 0 (no penalty) to 1e6")?;
+    let classes = data.classes.as_ref().map(Vec::len);
+    if let Some(problem) = config.objective.class_weights.as_ref().and_then(|weights| weights.problem(classes)) {
+        return Err(("objective.class_weights", problem));
+    }
     let rate = descent.learning_rate;
     holds(
         "descent.learning_rate",
@@ -267,6 +273,11 @@ fn check(config: &TrainConfig) -> Result<(), (&'static str, String)> {
             "objective.l2",
             l2 >= 1e-100,
             "so small a penalty is too small for a certificate; expected a number from 1e-100 to 1e6, or descent.solver = \"sgd\"",
+        )?;
+        holds(
+            "objective.class_weights",
+            config.objective.class_weights.is_none(),
+            "descent.solver = \"lbfgs\" certifies the minimum of rows that all count alike; leave this out, or take descent.solver = \"sgd\"",
         )?;
         let goes_to_the_end = "descent.solver = \"lbfgs\" goes to the minimum and keeps it; leave this out";
         let has_steps_of_its_own = "descent.solver = \"lbfgs\" has steps of its own; leave this out";

@@ -4,7 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::Class;
+use crate::{Class, ClassWeights};
 
 /// Why an experiment cannot be run, in one line: file, key, value, and what to do.
 #[derive(Debug, thiserror::Error)]
@@ -123,7 +123,7 @@ pub enum ModelKind {
     Logistic,
 }
 
-/// `[objective]`: `J = C + lambda/2 sum w^2`.
+/// `[objective]`: `J = C + lambda/2 sum w^2`, where C is the mean over the rows of a batch of their cross-entropy, each times the weight of its class.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ObjectiveConfig {
@@ -131,6 +131,9 @@ pub struct ObjectiveConfig {
     pub l2: f64,
     /// Whether the bias belongs to w.
     pub penalize_bias: bool,
+    /// By how much a row counts, by its class; 1 where absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub class_weights: Option<ClassWeights>,
 }
 
 /// `[descent]`: how `J` is brought down.
@@ -342,7 +345,7 @@ impl Default for DataConfig {
 
 impl Default for ObjectiveConfig {
     fn default() -> Self {
-        Self { l2: 0.0, penalize_bias: false }
+        Self { l2: 0.0, penalize_bias: false, class_weights: None }
     }
 }
 

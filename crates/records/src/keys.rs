@@ -6,7 +6,7 @@ use crate::ConfigError;
 use crate::sentence::one_line;
 
 /// Every key, in the order of the README.
-pub(crate) const KEYS: [&str; 43] = [
+pub(crate) const KEYS: [&str; 44] = [
     "data.source",
     "data.train_images",
     "data.validation_images",
@@ -20,6 +20,7 @@ pub(crate) const KEYS: [&str; 43] = [
     "model.kind",
     "objective.l2",
     "objective.penalize_bias",
+    "objective.class_weights",
     "descent.solver",
     "descent.gradient",
     "descent.precision",
@@ -144,7 +145,7 @@ mod tests {
 
     #[test]
     fn the_list_of_keys_is_what_a_full_config_writes() {
-        let text = "[model]\nkind = 'softmax'\n[data]\ntrain_images = 2\nvalidation_images = 2\nlabel = 'a'\nignore = ['b']\nclasses = [0, 1]\n[early_stopping]\npatience = 1";
+        let text = "[model]\nkind = 'softmax'\n[data]\ntrain_images = 2\nvalidation_images = 2\nlabel = 'a'\nignore = ['b']\nclasses = [0, 1]\n[objective]\nclass_weights = 'balanced'\n[early_stopping]\npatience = 1";
         // No optimizer and no schedule has every key.
         let descents = ["sgd\nmomentum=0.5", "adamw\nschedule=linear", "rmsprop\nschedule=step"];
         let mut written = Vec::new();

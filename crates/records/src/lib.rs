@@ -18,6 +18,7 @@ mod checkpoints;
 mod checks;
 mod checksum;
 mod class;
+mod class_weights;
 mod config;
 mod early_stopping;
 mod file;
@@ -37,6 +38,7 @@ pub use certificate::{Certificate, SearchEnd};
 pub use checked::TrainConfig;
 pub use checks::{GradientCheck, GradientChecks};
 pub use class::{Class, name_problem};
+pub use class_weights::ClassWeights;
 pub use config::{
     ConfigError, DataConfig, DescentConfig, EarlyStoppingConfig, Generator, GradientSource, ModelConfig, ModelKind,
     ObjectiveConfig, Optimizer, OptimumConfig, Precision, Schedule, ShuffleConfig, Solver,

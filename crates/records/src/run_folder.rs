@@ -286,6 +286,14 @@ impl RunFiles {
         if let Some(problem) = self.summary.data.schema().contradiction(kind, &self.parameters, &self.preprocessing) {
             return Some(("summary.json", problem));
         }
+        let (asked, weights) = (&self.config.objective().class_weights, &self.summary.class_weights);
+        let found = weights.as_ref().map(Vec::len);
+        if found != asked.as_ref().map(|_| self.summary.data.classes.len()) {
+            return Some((
+                "summary.json",
+                "class_weights are not there for each class, or are there against config.toml's objective.class_weights".to_owned(),
+            ));
+        }
         if self.preprocessing.standardization().is_some() != self.config.data().standardize {
             return Some((
                 "model.safetensors",

@@ -24,6 +24,10 @@ pub struct Summary {
     pub threads: usize,
     /// What it was trained on.
     pub data: DataSummary,
+    /// By how much a row of each class counted in the objective, in the order of `data.classes`; where absent, 1. All cross-entropies of the run have
+    /// these weights, and its accuracies have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub class_weights: Option<Vec<f64>>,
     /// The seed of the shuffle.
     pub seed: u64,
     /// Updates made.
@@ -149,7 +153,7 @@ pub struct DataSummary {
     pub classes: Vec<Class>,
 }
 
-/// Mean cross-entropy in nats, without the penalty, and fractions classified rightly.
+/// Mean cross-entropy in nats, without the penalty, each row's times the weight of its class; and fractions classified rightly.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct FinalMetrics {
     /// Over all training rows.

@@ -27,6 +27,8 @@ pub struct Board {
     preprocessing: Preprocessing,
     /// Images to try, each with the position of its class: grey levels row by row.
     examples: Vec<(usize, Vec<u8>)>,
+    /// By how much a row of each class counted in the training, where not all counted 1.
+    class_weights: Option<Vec<f64>>,
 }
 
 /// The learning rates that the page's slider reaches, as powers of ten.
@@ -49,7 +51,13 @@ impl Board {
             parameters: parameters.clone(),
             preprocessing: preprocessing.clone(),
             examples: examples.iter().filter_map(|(label, pixels)| Some((position(*label)?, pixels.clone()))).collect(),
+            class_weights: None,
         }
+    }
+
+    /// The same of a model whose training gave each class's rows these weights, if it did. The page's step has none, and says so.
+    pub fn with_class_weights(self, class_weights: Option<Vec<f64>>) -> Self {
+        Self { class_weights, ..self }
     }
 
     /// One HTML file that needs nothing else. `about` tells which model it is, as plain text.
@@ -187,6 +195,17 @@ impl Board {
                 p {
                     "so that each class's step is the drawing itself, times how wrong the model is about that class: these are the pictures under “step”. They fade as it learns. "
                     "A step for one drawing is a batch of one: watch the examples, of which it may unlearn some."
+                }
+                @if let Some(weights) = &self.class_weights {
+                    p {
+                        "The training multiplied each row's cost, and so its step, by the weight of its class: "
+                        @for (i, (class, weight)) in self.classes.iter().zip(weights).enumerate() {
+                            @if i > 0 { ", " }
+                            (class) " " (format!("{weight:.3}"))
+                        }
+                        ". Costs and steps on this page have no weight; with it, a step is one at "
+                        (math(r"\eta", DisplayMode::Inline)) " times the weight."
+                    }
                 }
             }
         }

@@ -277,13 +277,16 @@ fn board(sources: &Sources, run: &Run) -> Section {
                 "The model of figure 5, as the run `softmax` left it, to draw for: its ten probabilities, which strokes speak for a class and which against it, and the step \
                  of task 1b that would teach it otherwise.",
             ),
-            Block::Board(Box::new(Board::new(
-                run.summary.model,
-                &run.summary.data.schema(),
-                &run.parameters,
-                &run.preprocessing,
-                &facts.examples,
-            ))),
+            Block::Board(Box::new(
+                Board::new(
+                    run.summary.model,
+                    &run.summary.data.schema(),
+                    &run.parameters,
+                    &run.preprocessing,
+                    &facts.examples,
+                )
+                .with_class_weights(run.summary.class_weights.clone()),
+            )),
         ],
     )
 }

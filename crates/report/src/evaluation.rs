@@ -11,6 +11,8 @@ pub struct Tally {
     classes: usize,
     rows: u64,
     loss: f64,
+    /// What a row of each class counts, where a weighted loss is wanted, and that loss's sum.
+    weighted: Option<(Vec<f64>, f64)>,
     /// `classes * classes`, by label and then by prediction.
     confusion: Vec<u64>,
     bins: [Sums; BINS],
@@ -51,6 +53,9 @@ pub struct Scores {
     pub right: u64,
     /// Mean cross-entropy in nats.
     pub loss: f64,
+    /// The same with each row's times the weight of its class, divided by the number of rows: what a training with class weights brings down.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub weighted_loss: Option<f64>,
     /// The fraction classified rightly.
     pub accuracy: f64,
     /// Where the accuracy on all such rows that there could be lies, in 95 of 100 such evaluations: [`wilson`].
@@ -102,7 +107,17 @@ impl Tally {
     /// For so many classes, to remember so many of the most confidently wrong rows.
     pub fn new(classes: usize, most_wrong: usize) -> Self {
         let confusion = vec![0; classes * classes];
-        Self { classes, rows: 0, loss: 0.0, confusion, bins: Default::default(), wrong: Vec::new(), most_wrong }
+        let (bins, wrong) = (Default::default(), Vec::new());
+        Self { classes, rows: 0, loss: 0.0, weighted: None, confusion, bins, wrong, most_wrong }
+    }
+
+    /// The same, that also takes the loss in which a row counts by its class.
+    ///
+    /// # Panics
+    /// Where there are not as many weights as classes.
+    pub fn with_class_weights(self, class_weights: Vec<f64>) -> Self {
+        assert_eq!(class_weights.len(), self.classes, "a weight for each class");
+        Self { weighted: Some((class_weights, 0.0)), ..self }
     }
 
     /// Adds a row of class `label` with the class that was predicted, its probability, and the row's cross-entropy.
@@ -118,6 +133,9 @@ impl Tally {
         let is_right = label == predicted;
         self.rows += 1;
         self.loss += cross_entropy;
+        if let Some((class_weights, sum)) = &mut self.weighted {
+            *sum += class_weights[label] * cross_entropy;
+        }
         self.confusion[label * self.classes + predicted] += 1;
         let bin = &mut self.bins[bin(confidence)];
         bin.rows += 1;
@@ -147,6 +165,7 @@ impl Tally {
             rows: self.rows,
             right,
             loss: self.loss / self.rows as f64,
+            weighted_loss: self.weighted.as_ref().map(|(_, sum)| sum / self.rows as f64),
             accuracy: right as f64 / self.rows as f64,
             accuracy_interval: wilson(right, self.rows),
             per_class: (0..self.classes).map(|class| ClassScores::new(&confusion, class)).collect(),

@@ -8,6 +8,7 @@
 
 mod bound;
 mod checkpoint;
+mod class_weights;
 mod coordinates;
 mod device;
 mod engine;
@@ -26,6 +27,7 @@ mod tensors;
 mod train;
 
 pub use checkpoint::Checkpoint;
+pub use class_weights::class_weights;
 pub use examples::{Examples, Expansion, fused_rows, label_order};
 pub use fused::Source;
 pub use inference::{Prediction, Predictor};
@@ -43,7 +45,7 @@ pub use train::{
 /// What a model is worth on some rows.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Metrics {
-    /// Mean cross-entropy in nats, without the penalty.
+    /// Mean cross-entropy in nats, without the penalty; in a training each row's times the weight of its class.
     pub loss: f64,
     /// Fraction of rows classified rightly.
     pub accuracy: f64,

@@ -12,7 +12,7 @@ use crate::coordinates::Coordinates;
 use crate::engine::{Engine, Failure};
 use crate::fused::{Kernels, Source};
 use crate::lbfgs::{self, End, Options, Point, Problem, Start, State, norm};
-use crate::train::{Ending, TrainError, Walk, lost};
+use crate::train::{Ending, TrainError, Walk, lost, within_kernels};
 use crate::{Checkpoint, Observer};
 
 /// What is known after an iteration, or of the start.
@@ -64,7 +64,7 @@ pub struct Optimum {
 /// ```
 ///
 /// # Errors
-/// Where there are not so many threads to be had.
+/// Where there are not so many threads to be had, and where the config asks for what the kernels cannot do ([`TrainConfig::beyond_kernels`]).
 ///
 /// # Panics
 /// Where the config's solver is another, there are no rows, or the labels are more than the logistic model's two.
@@ -75,6 +75,7 @@ pub fn find_optimum(
     hear: &mut (dyn FnMut(&Iterate, &Parameters) -> ControlFlow<()> + Send),
 ) -> Result<Optimum, TrainError> {
     assert_eq!(config.descent().solver, Solver::Lbfgs, "descent.solver");
+    within_kernels(config)?;
     let model = match config.model().kind {
         ModelKind::Logistic => Model::Logistic,
         ModelKind::Softmax => {

@@ -3,12 +3,13 @@
 use burn::module::Param;
 use burn::tensor::{FloatDType, Tensor, TensorData, TensorReadError};
 use chainrule_kernels::Gradient as HostGradient;
-use chainrule_models::{Classifier, CostAndGradient, L2, autodiff, closed_form};
-use chainrule_records::{GradientSource, Parameters, TrainConfig};
+use chainrule_models::{Classifier, CostAndGradient, L2, Targets, autodiff, closed_form};
+use chainrule_records::{GradientSource, History, ModelKind, Parameters, TrainConfig};
 
 use crate::engine::{Engine, Evaluated, Failure};
 use crate::optimizer::{Memory, Optimizer, optimizer};
-use crate::{Examples, Metrics};
+use crate::train::lost;
+use crate::{Examples, Metrics, TrainError, class_weights};
 
 /// Steps whose losses may wait on the device before they are read back: reading makes the device finish its work first.
 const LOSSES_ON_DEVICE: usize = 256;
@@ -21,13 +22,53 @@ pub(crate) struct Tensors<'a, M> {
     l2: L2,
     examples: &'a Examples,
     validation: &'a Examples,
+    weights: Option<Weights>,
     losses_on_device: Vec<Tensor<1>>,
     losses: Vec<f64>,
 }
 
+/// By how much a row counts, by its class.
+struct Weights {
+    /// `[k]`, and the same on the device.
+    of_class: Vec<f64>,
+    on_device: Tensor<1>,
+    /// Of each training row, and of each validation row.
+    of_row: [Vec<f64>; 2],
+}
+
+impl Weights {
+    /// Where the config has some. The host waits for the device once.
+    fn new<M: Classifier>(model: &M, splits: [&Examples; 2], config: &TrainConfig) -> Result<Option<Self>, TrainError> {
+        if config.objective().class_weights.is_none() {
+            return Ok(None);
+        }
+        let [_, columns] = model.linear().weight.dims();
+        let k = if config.model().kind == ModelKind::Logistic { 2 } else { columns };
+        let read = |examples: &Examples| {
+            let labels = examples.labels.clone().try_into_vec_as::<u8>();
+            labels.map_err(|error| lost(error.into(), History::default(), None))
+        };
+        let labels = [read(splits[0])?, read(splits[1])?];
+        // What the data calls them is not known here.
+        let names: Vec<String> = (0..k).map(|label| format!("number {label} (from 0)")).collect();
+        let Some(of_class) = class_weights(config, &names, &labels[0])? else { return Ok(None) };
+        let like = &splits[0].features;
+        let data = TensorData::new(of_class.clone(), [k]);
+        let on_device = Tensor::from_data(data, (&like.device(), like.dtype()));
+        let of_row = labels.map(|labels| labels.into_iter().map(|label| of_class[usize::from(label)]).collect());
+        Ok(Some(Self { of_class, on_device, of_row }))
+    }
+}
+
 impl<'a, M: Classifier> Tensors<'a, M> {
-    pub(crate) fn new(model: M, examples: &'a Examples, validation: &'a Examples, config: &TrainConfig) -> Self {
-        Self {
+    pub(crate) fn new(
+        model: M,
+        examples: &'a Examples,
+        validation: &'a Examples,
+        config: &TrainConfig,
+    ) -> Result<Self, TrainError> {
+        Ok(Self {
+            weights: Weights::new(&model, [examples, validation], config)?,
             model: model.train(),
             optimizer: optimizer(config.descent().update()),
             gradient: config.descent().gradient,
@@ -36,16 +77,30 @@ impl<'a, M: Classifier> Tensors<'a, M> {
             validation,
             losses_on_device: Vec::new(),
             losses: Vec::new(),
-        }
+        })
+    }
+
+    /// `[k]`, where not all rows count 1.
+    pub(crate) fn class_weights(&self) -> Option<Vec<f64>> {
+        self.weights.as_ref().map(|weights| weights.of_class.clone())
     }
 
     fn gradient(&self, Examples { features, labels }: Examples, l2: L2) -> CostAndGradient {
+        let targets = match &self.weights {
+            None => labels.into(),
+            Some(weights) => Targets::of_classes(labels, weights.on_device.clone()),
+        };
         match self.gradient {
-            GradientSource::Autodiff => autodiff(&self.model, features, labels, l2),
+            GradientSource::Autodiff => autodiff(&self.model, features, targets, l2),
             GradientSource::Auto | GradientSource::ClosedForm | GradientSource::Fused => {
-                closed_form(&self.model, features, labels, l2)
+                closed_form(&self.model, features, targets, l2)
             }
         }
+    }
+
+    /// By how much the training rows count, or the validation rows.
+    fn of_row(&self, split: usize) -> Option<&[f64]> {
+        self.weights.as_ref().map(|weights| &weights.of_row[split][..])
     }
 
     fn read_losses(&mut self) -> Result<(), TensorReadError> {
@@ -98,7 +153,7 @@ impl<M: Classifier> Engine for Tensors<'_, M> {
         ];
         let [losses, right, train_right, weight, bias] = read(parts)?;
         Ok(Evaluated {
-            validation: metrics(&losses, right[0], validation),
+            validation: metrics(&losses, self.of_row(1), right[0], validation),
             train_accuracy: train_right[0] / train.len() as f64,
             parameters: Parameters { n_features: train.n_features(), n_classes: bias.len(), weight, bias },
         })
@@ -106,7 +161,8 @@ impl<M: Classifier> Engine for Tensors<'_, M> {
 
     fn metrics(&mut self) -> Result<[Metrics; 2], Failure> {
         let model = self.model.valid();
-        Ok([evaluate(&model, self.examples)?, evaluate(&model, self.validation)?])
+        let of = |examples, split| evaluate_weighted(&model, examples, self.of_row(split));
+        Ok([of(self.examples, 0)?, of(self.validation, 1)?])
     }
 
     fn parameters(&mut self) -> Result<Parameters, Failure> {
@@ -153,19 +209,29 @@ fn alike<const D: usize>(old: &Tensor<D>, data: TensorData) -> Tensor<D> {
 /// # Errors
 /// Where the device does not give back what it computed.
 pub fn evaluate<M: Classifier>(model: &M, examples: &Examples) -> Result<Metrics, TensorReadError> {
-    let logits = model.scores(examples.features.clone());
-    let [losses, right] = read([losses(model, logits.clone(), examples), right(model, logits, examples)])?;
-    Ok(metrics(&losses, right[0], examples))
+    evaluate_weighted(model, examples, None)
 }
 
-fn metrics(losses: &[f64], right: f64, examples: &Examples) -> Metrics {
+/// The same with each row's loss times its weight, where there are weights.
+fn evaluate_weighted<M: Classifier>(
+    model: &M,
+    examples: &Examples,
+    weights: Option<&[f64]>,
+) -> Result<Metrics, TensorReadError> {
+    let logits = model.scores(examples.features.clone());
+    let [losses, right] = read([losses(model, logits.clone(), examples), right(model, logits, examples)])?;
+    Ok(metrics(&losses, weights, right[0], examples))
+}
+
+fn metrics(losses: &[f64], weights: Option<&[f64]>, right: f64, examples: &Examples) -> Metrics {
     // The mean is taken on the host in f64: in f32 the order of summation, which differs from backend to backend, would
     // decide which of two nearly equal losses is the lower, and with it when early stopping stops.
     // From 0, where `sum` begins with -0: losses of 0 come negated.
-    Metrics {
-        loss: losses.iter().fold(0.0, |sum, loss| sum + loss) / losses.len() as f64,
-        accuracy: right / examples.len() as f64,
-    }
+    let sum = match weights {
+        None => losses.iter().fold(0.0, |sum, loss| sum + loss),
+        Some(weights) => losses.iter().zip(weights).fold(0.0, |sum, (loss, weight)| sum + weight * loss),
+    };
+    Metrics { loss: sum / losses.len() as f64, accuracy: right / examples.len() as f64 }
 }
 
 /// The cross-entropy of each row, `[n]`.

@@ -43,6 +43,32 @@ pub enum TrainError {
         /// The device as it calls itself.
         device: String,
     },
+    /// The config asks for what fused kernels cannot do.
+    #[error("the fused kernels cannot: {problem}; take descent.gradient = \"closed-form\"")]
+    BeyondKernels {
+        /// What that is.
+        problem: &'static str,
+    },
+    /// The weights are not those of the classes.
+    #[error(
+        "objective.class_weights: {found} numbers, and the data has {k} classes; expected one for each of {classes}, in this order"
+    )]
+    ClassWeights {
+        /// Numbers given.
+        found: usize,
+        /// Classes.
+        k: usize,
+        /// Their names, in the order of their labels.
+        classes: String,
+    },
+    /// A class cannot be balanced.
+    #[error(
+        "objective.class_weights = \"balanced\": no training row is of class {class}; leave it out of data.classes, or give numbers"
+    )]
+    EmptyClass {
+        /// Its name.
+        class: String,
+    },
     /// The training cannot go on from where it was told to.
     #[error("the checkpoint of step {steps} is another training's: {problem}")]
     Checkpoint {
@@ -113,6 +139,8 @@ pub struct Trained<M> {
     pub final_metrics: FinalMetrics,
     /// How near to the minimum `model` is, where [`Solver::Lbfgs`] went for it.
     pub certificate: Option<Certificate>,
+    /// By how much a row of each class counted, where not all counted 1, in the order of the labels.
+    pub class_weights: Option<Vec<f64>>,
 }
 
 /// Updates that a training on `rows` rows makes at most.
@@ -146,9 +174,12 @@ pub fn steps_per_epoch(config: &TrainConfig, rows: usize) -> Result<usize, Train
 /// `steps_per_epoch / evaluations_per_epoch` (steps counted from 0 over all epochs) the model is evaluated. A step of L-BFGS is an iteration, on all
 /// rows, and the evaluations are `optimum.evaluate_every` apart.
 ///
+/// With `objective.class_weights` each row's cross-entropy is times its class's weight ([`class_weights`](crate::class_weights), of the training rows), in the gradients, in the
+/// history and in the final metrics.
+///
 /// # Errors
-/// Where a batch is larger than the training rows, and where the device stops answering, with what was read from it until
-/// then. A training that diverges is no error here: see [`Ending`].
+/// Where a batch is larger than the training rows, where the class weights are not those of the classes, and where the device stops answering, with what was
+/// read from it until then. A training that diverges is no error here: see [`Ending`].
 pub fn train<M: Classifier>(
     model: M,
     examples: &Examples,
@@ -156,15 +187,17 @@ pub fn train<M: Classifier>(
     config: &TrainConfig,
     observer: &mut dyn Observer,
 ) -> Result<Trained<M>, TrainError> {
-    let mut engine = Tensors::new(model.clone(), examples, validation, config);
-    Ok(walk(&mut engine, config, observer)?.with(model))
+    let mut engine = Tensors::new(model.clone(), examples, validation, config)?;
+    let walked = walk(&mut engine, config, observer)?;
+    Ok(Trained { class_weights: engine.class_weights(), ..walked.with(model) })
 }
 
 /// The same by the fused kernels, on as many threads, from parameters that are 0: one pass over a batch's bytes gives loss, gradient and update.
 /// `model` tells which one is trained, and carries the result.
 ///
 /// # Errors
-/// Where a batch is larger than the training rows, or there are not so many threads to be had.
+/// Where a batch is larger than the training rows, the config asks for what the kernels cannot do ([`TrainConfig::beyond_kernels`]), or there are not so many
+/// threads to be had.
 pub fn train_fused<M: Classifier>(
     model: M,
     examples: &Rows,
@@ -190,6 +223,7 @@ pub fn train_streamed<M: Classifier>(
     threads: NonZero<usize>,
     observer: &mut dyn Observer,
 ) -> Result<Trained<M>, TrainError> {
+    within_kernels(config)?;
     let [_, k] = model.linear().weight.dims();
     let kernel = match config.model().kind {
         ModelKind::Logistic => Model::Logistic,
@@ -206,7 +240,7 @@ pub fn train_streamed<M: Classifier>(
 /// `model` tells which one is trained, and carries the result.
 ///
 /// # Errors
-/// Where the device has no such kernels ([`chainrule_ops::has_steps`]), a batch is larger than the training rows, or the device stops answering.
+/// Where the device has no such kernels ([`chainrule_ops::has_steps`]) or the config asks for what they cannot do ([`TrainConfig::beyond_kernels`]), a batch is larger than the training rows, or the device stops answering.
 pub fn train_on_device<M: Classifier>(
     model: M,
     splits: &[Split; 2],
@@ -214,11 +248,17 @@ pub fn train_on_device<M: Classifier>(
     device: &Device,
     observer: &mut dyn Observer,
 ) -> Result<Trained<M>, TrainError> {
+    within_kernels(config)?;
     let [_, k] = model.linear().weight.dims();
     let Some(mut engine) = Launches::new(k, splits, config, device) else {
         return Err(TrainError::NoKernels { device: format!("{device:?}") });
     };
     Ok(walk(&mut engine, config, observer)?.with(model))
+}
+
+/// Refuses what no fused kernel does, rather than to do something else.
+pub(crate) fn within_kernels(config: &TrainConfig) -> Result<(), TrainError> {
+    config.beyond_kernels().map_or(Ok(()), |problem| Err(TrainError::BeyondKernels { problem }))
 }
 
 /// A training that came to its end.
@@ -245,6 +285,7 @@ impl Walked {
             best: self.best,
             final_metrics: self.final_metrics,
             certificate: self.certificate,
+            class_weights: None,
         }
     }
 }
