@@ -87,6 +87,7 @@ fn pictures_by_class_are_trained_on_and_asked_about_as_they_were_learnt() {
             })
             .sum();
         assert_eq!((&whole["rows"], &whole["right"]), (&json!(60), &json!(right)));
+        assert_eq!((&whole["data"]["split"], &whole["data"]["is_the_runs_own"]), (&json!("all"), &json!(true)));
     }
     let shown = ask(folder.path(), &["inspect", "run", "--image", "photos/sky/001.png", "--class", "road"]);
     assert_eq!((&shown["image"]["predicted"], &shown["image"]["evidence"]["class"]), (&json!("sky"), &json!("road")));

@@ -81,6 +81,23 @@ fn a_csv_file_is_trained_on_evaluated_and_asked_about() {
     let found = ask(folder.path(), &["evaluate", "run", "--data", "other.csv"]);
     assert_eq!((&found["rows"], &found["loss"]), (&json!(120), &whole["loss"]));
     assert_eq!((&found["data"]["split"], &found["data"]["is_the_runs_own"]), (&json!("all"), &json!(false)));
+    // Its own file, all of it: what it learnt from is there, too, and that is said.
+    assert_eq!((&whole["data"]["split"], &whole["data"]["is_the_runs_own"]), (&json!("all"), &json!(true)));
+    for (file, expected, note) in [
+        (
+            "flowers.csv",
+            "flowers.csv, all 120 rows, the run's own, those that it was trained on among them\n",
+            "was trained on are among these",
+        ),
+        ("other.csv", "other.csv, all 120 rows, not the run's own\n", "this is not the data of the run"),
+    ] {
+        let output = call(folder.path(), &["evaluate", "run", "--data", file]);
+        let (shown, told) = (text(&output.stdout), text(&output.stderr));
+        assert!(shown.contains(expected) && told.contains(note) && told.lines().count() == 1, "{shown}{told}");
+    }
+    let kept = call(folder.path(), &["evaluate", "run"]);
+    assert!(text(&kept.stdout).contains("flowers.csv, 24 validation rows, the run's own\n"));
+    assert_eq!(text(&kept.stderr), "");
     let wrong = found["most_confidently_wrong"].as_array().unwrap();
     let lines = found["most_confidently_wrong_lines"].as_array().unwrap();
     assert!(

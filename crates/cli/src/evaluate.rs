@@ -73,11 +73,14 @@ struct AboutData {
     source: String,
     sha256: String,
     split: &'static str,
-    /// Whether these are the very files that the run was made with.
+    /// Whether these are the very files that the run was made with. Where `split` is `all`, its training rows are then among them.
     is_the_runs_own: bool,
     /// Images of other classes than the model's, on which it was not evaluated.
     left_out: usize,
 }
+
+/// The split that is none: training and validation rows together.
+const ALL: &str = "all";
 
 /// So many of the most confidently wrong images are shown, so many in a row, and so many of them in the text.
 const MOST_WRONG: usize = 40;
@@ -103,11 +106,14 @@ pub(crate) fn evaluate(options: &EvaluateOptions) -> Result<u8> {
             "--wrong: the model was trained on a table, whose rows are no pictures; --json lists the lines that it gets wrong"
         );
     }
-    let (rows, source, left_out) = match model.features() {
+    let named = options.data.source.as_ref();
+    // Of data in one part the run kept some rows for the validation; named, all are taken.
+    let (rows, source, left_out, is_whole) = match model.features() {
         None => {
             let data = find(&model, options.data.source.as_deref(), &mut tell)?;
             let (rows, left_out) = rows(&model, &data, options)?;
-            (Labelled::Images(Arc::new(rows)), Source::new(&data), left_out)
+            let is_whole = named.is_some() && data.pictures.as_ref().is_some_and(|pictures| !pictures.has_parts);
+            (Labelled::Images(Arc::new(rows)), Source::new(&data), left_out, is_whole)
         }
         Some(features) => {
             let tables = find_table(&model, features, options)?;
@@ -118,7 +124,8 @@ pub(crate) fn evaluate(options: &EvaluateOptions) -> Result<u8> {
                 SplitOption::Validation => validation,
             };
             let left_out = if chose_classes(&model) { 0 } else { part.left_out };
-            (Labelled::Table(part), source, left_out)
+            let is_whole = named.is_some_and(|path| Path::new(path).is_file());
+            (Labelled::Table(part), source, left_out, is_whole)
         }
     };
     let is_the_runs_own = model.trained().is_some_and(|run| source.files == run.manifest.data_files);
@@ -127,6 +134,11 @@ pub(crate) fn evaluate(options: &EvaluateOptions) -> Result<u8> {
         tell(&format!("note: this is not the data of the run, which was made with {other} of other checksums"));
     }
     let noun = rows.noun();
+    if is_the_runs_own && is_whole {
+        tell(&format!(
+            "note: the {noun}s that the run was trained on are among these; without --data its validation {noun}s are taken"
+        ));
+    }
     if left_out > 0 {
         tell(&format!("note: {left_out} {noun}s of other classes than the model's are left out"));
     }
@@ -141,8 +153,6 @@ pub(crate) fn evaluate(options: &EvaluateOptions) -> Result<u8> {
         Labelled::Images(rows) => (Some(wrong.map(|row| rows.image(row)).collect()), None),
         Labelled::Table(part) => (None, Some(wrong.map(|row| part.lines[row]).collect())),
     };
-    let is_whole_file = matches!(rows, Labelled::Table(_))
-        && options.data.source.as_ref().is_some_and(|path| Path::new(path).is_file());
     let answer = Answer {
         run: model.folder.display().to_string(),
         model: model.kind,
@@ -150,7 +160,7 @@ pub(crate) fn evaluate(options: &EvaluateOptions) -> Result<u8> {
             sha256: source.sha256(),
             source: source.name,
             split: match options.split {
-                _ if is_whole_file => "all",
+                _ if is_whole => ALL,
                 SplitOption::Train => "training",
                 SplitOption::Validation => "validation",
             },
@@ -372,11 +382,17 @@ fn describe(answer: &Answer, kind: &str, noun: &str) -> String {
     let mut text = String::new();
     let mut line = |line: String| writeln!(text, "{}", line.trim_end()).expect("writing to a String cannot fail");
 
-    let own = if data.is_the_runs_own { "the run's own" } else { "not the run's own" };
+    let (split, n) = (data.split, scores.rows);
+    let rows = if split == ALL { format!("all {n} {noun}s") } else { format!("{n} {split} {noun}s") };
+    let own = match (data.is_the_runs_own, split) {
+        (true, ALL) => "the run's own, those that it was trained on among them",
+        (true, _) => "the run's own",
+        (false, _) => "not the run's own",
+    };
     let [low, high] = scores.accuracy_interval.map(percent);
     line(String::new());
     line(format!("{:<14} {}: {kind}", "model", answer.run));
-    line(format!("{:<14} {}, {} {} {noun}s, {own}", "data", data.source, scores.rows, data.split));
+    line(format!("{:<14} {}, {rows}, {own}", "data", data.source));
     line(format!("{:<14} {:.6}", "cross-entropy", scores.loss));
     if let Some(loss) = scores.weighted_loss {
         line(format!("{:<14} {loss:.6}, with the run's class weights", "weighted loss"));

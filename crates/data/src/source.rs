@@ -115,6 +115,8 @@ pub struct Pictures {
     pub files: Vec<(String, String)>,
     /// Pictures in each of these.
     pub counts: Vec<usize>,
+    /// Whether the training pictures and those for the validation are in folders of their own.
+    pub has_parts: bool,
 }
 
 impl Data {
@@ -295,7 +297,7 @@ pub fn find_with(
     {
         let ClassFolders { images, classes, files, counts } = class_folders::read(&parts, pictures, resident_bytes)?;
         let data = Data::new(Origin::Folder(folder), images);
-        return Ok(Data { pictures: Some(Pictures { classes, files, counts }), ..data });
+        return Ok(Data { pictures: Some(Pictures { classes, files, counts, has_parts: parts.len() > 1 }), ..data });
     }
     match request {
         Request::Folder(folder) => read_folder_within(folder, resident_bytes, tell),
