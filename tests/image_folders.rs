@@ -96,6 +96,24 @@ fn pictures_by_class_are_trained_on_and_asked_about_as_they_were_learnt() {
 }
 
 #[test]
+fn the_part_for_the_validation_may_be_called_validation_val_or_test_in_this_order() {
+    let folder = folder();
+    photographs(folder.path(), "photos/train", 0..20);
+    for (name, count) in [("test", 2), ("val", 3), ("validation", 4)] {
+        photographs(folder.path(), &format!("photos/{name}"), 20..20 + count);
+        let summary = train(folder.path(), &["--data", "photos"]);
+        assert_eq!(
+            (&summary["data"]["train"], &summary["data"]["validation"]),
+            (&json!(40), &json!(2 * count)),
+            "{name}"
+        );
+        let found = ask(folder.path(), &["evaluate", "run", "--data", "photos"]);
+        let about = &found["data"];
+        assert_eq!((&about["split"], &about["is_the_runs_own"]), (&json!("validation"), &json!(true)));
+    }
+}
+
+#[test]
 fn a_folder_of_two_parts_keeps_them_and_its_manifest_tells_a_changed_picture() {
     let folder = folder();
     photographs(folder.path(), "photos/train", 0..20);

@@ -40,9 +40,9 @@ pub(crate) struct ClassFolders {
     pub(crate) counts: Vec<usize>,
 }
 
-/// What the folders of the two parts may be called.
+/// What the folders of the two parts may be called; of several for the validation, the first that is there is taken.
 const TRAIN: &str = "train";
-const VALIDATION: [&str; 2] = ["validation", "test"];
+const VALIDATION: [&str; 3] = ["validation", "val", "test"];
 
 /// Bytes of a picture's file, at most.
 const MOST_BYTES: u64 = 1 << 28;
