@@ -1,13 +1,14 @@
-//! The minimum of J and its certificate: Eqs. (28) to (32) of `docs/derivation.md`, and what L-BFGS makes of them.
+//! The minimum of J and its certificate: Eqs. (28) to (32) and (35) of `docs/derivation.md`, and what L-BFGS makes of them.
 
 use std::num::NonZero;
 use std::ops::ControlFlow;
 
-use burn::tensor::Device;
-use chainrule_data::pixel_value;
+use burn::tensor::{Device, FloatDType};
+use chainrule_data::{Split, pixel_value};
 use chainrule_kernels::Rows;
-use chainrule_records::{GradientSource, ModelKind, Parameters, SearchEnd, TrainConfig};
-use chainrule_training::{Ending, Iterate, Observer, Optimum, find_optimum};
+use chainrule_models::{LogisticRegressionConfig, SoftmaxRegressionConfig, to_precision};
+use chainrule_records::{GradientSource, ModelKind, Parameters, Precision, SearchEnd, TrainConfig};
+use chainrule_training::{Ending, Examples, Expansion, Iterate, Observer, Optimum, find_optimum};
 use serde_json::Value;
 
 use crate::command::{call, code, folder, text};
@@ -330,6 +331,82 @@ fn eq_32_the_bound_needs_no_more_than_gradients() {
             let expected = bound_with_free_bias(&dense, &parameters, lambda);
             let far = (certificate.bound - expected).abs();
             assert!(far < 1e-4 * expected + 1e-15, "{kind:?}: {:e} {expected:e}", certificate.bound);
+        }
+    }
+}
+
+/// A row of weight 2 is a row that is there twice: J with weights at lambda is m times J of the rows so repeated at lambda / m, m being the mean weight.
+#[test]
+fn eq_35_the_weighted_bound_is_that_of_rows_which_are_there_as_often_as_they_weigh() {
+    let ([rows, validation], _) = digits(200, 50).split(None, None, Some(&[3, 8, 5])).unwrap();
+    let repeated = [3, 1, 2];
+    let often = |label: u8| repeated[usize::from(label)];
+    let again: Vec<usize> = (0..rows.len()).flat_map(|row| std::iter::repeat_n(row, often(rows.labels[row]))).collect();
+    let m = again.len() as f64 / rows.len() as f64;
+    let d = rows.n_features();
+    let more = Split {
+        size: rows.size,
+        pixels: again.iter().flat_map(|&row| rows.pixels[row * d..][..d].to_vec()).collect(),
+        labels: again.iter().map(|&row| rows.labels[row]).collect(),
+    };
+    for kind in KINDS {
+        // The logistic model takes the last two of them, as data.classes has them.
+        let k = if kind == ModelKind::Logistic { 2 } else { 3 };
+        let only = |split: &Split| {
+            let kept: Vec<usize> = (0..split.len()).filter(|&row| k == 3 || split.labels[row] > 0).collect();
+            Split {
+                size: split.size,
+                pixels: kept.iter().flat_map(|&row| split.pixels[row * d..][..d].to_vec()).collect(),
+                labels: kept.iter().map(|&row| split.labels[row] - u8::from(k == 2)).collect(),
+            }
+        };
+        let (few, many, validation) = (only(&rows), only(&more), only(&validation));
+        let m = if k == 3 { m } else { many.len() as f64 / few.len() as f64 };
+        let weights = if k == 3 { "objective.class_weights=[3, 1, 2]" } else { "objective.class_weights=[2, 1]" };
+        for penalize_bias in [true, false] {
+            // So early that the bound is far from 0, and at the end.
+            for iterations in [1, 4, 1000] {
+                let minimum = |rows: &Split, l2: f64, weights: &[&str]| {
+                    let sets = [
+                        format!("objective.penalize_bias={penalize_bias}"),
+                        format!("objective.l2={l2:e}"),
+                        format!("optimum.max_iterations={iterations}"),
+                        "optimum.tolerance=1e-9".to_owned(),
+                    ];
+                    let sets: Vec<&str> = sets.iter().map(String::as_str).chain(weights.iter().copied()).collect();
+                    let config = config(kind, &sets);
+                    let [train, validation] = [rows, &validation]
+                        .map(|split| Examples::new(split, Precision::F64, &f64_devices()[0], Expansion::Host));
+                    let device = &f64_devices()[0];
+                    match kind {
+                        ModelKind::Softmax => {
+                            let model = to_precision(SoftmaxRegressionConfig::new(d, k).init(device), FloatDType::F64);
+                            let trained =
+                                chainrule_training::train(model, &train, &validation, &config, &mut ()).unwrap();
+                            (trained.parameters, trained.certificate.unwrap())
+                        }
+                        ModelKind::Logistic => {
+                            let model = to_precision(LogisticRegressionConfig::new(d).init(device), FloatDType::F64);
+                            let trained =
+                                chainrule_training::train(model, &train, &validation, &config, &mut ()).unwrap();
+                            (trained.parameters, trained.certificate.unwrap())
+                        }
+                    }
+                };
+                let (weighted, certificate) = minimum(&few, 0.02, &[weights]);
+                let (repeated, expected) = minimum(&many, 0.02 / m, &[]);
+                let what = format!("{kind:?}, bias penalised: {penalize_bias}, {iterations} iterations");
+                let near = |found: f64, expected: f64, tolerance: f64| (found / (m * expected) - 1.0).abs() < tolerance;
+                assert!(near(certificate.objective, expected.objective, 1e-8), "{what}: {certificate:?} {expected:?}");
+                if iterations < 10 {
+                    assert_close(&weighted.weight, &repeated.weight, 1e-7, &what);
+                    assert_close(&weighted.bias, &repeated.bias, 1e-7, &what);
+                    assert!(near(certificate.bound, expected.bound, 1e-6), "{what}: {certificate:?} {expected:?}");
+                    assert!(certificate.bound > 1e-6, "{what}: {certificate:?}");
+                } else {
+                    assert!(certificate.holds(), "{what}: {certificate:?}");
+                }
+            }
         }
     }
 }

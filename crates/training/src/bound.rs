@@ -1,4 +1,4 @@
-//! How far an objective can be above its minimum: Eqs. (28) and (32) of `docs/derivation.md`, from the gradient alone.
+//! How far an objective can be above its minimum: Eqs. (28), (32) and (35) of `docs/derivation.md`, from the gradient alone.
 
 use chainrule_kernels::Gradient;
 use chainrule_records::{ObjectiveConfig, Parameters};
@@ -6,13 +6,15 @@ use chainrule_records::{ObjectiveConfig, Parameters};
 use crate::engine::Failure;
 use crate::lbfgs::dot;
 
-/// Means over the training rows, of which the bound for a free bias is made.
+/// Means over the training rows, each times its weight, of which the bound for a free bias is made.
 pub(crate) struct Moments {
+    /// The mean weight; 1 where all rows count alike.
+    weight: f64,
     /// The mean row, `[d]`.
-    pub(crate) mean: Vec<f64>,
+    mean: Vec<f64>,
     /// `X^T Y / N`, `[d, k]`.
     class_sums: Vec<f64>,
-    /// The classes' frequencies, `[k]`; of the positive one, for the logistic model.
+    /// The classes' frequencies, `[k]`, which add up to the mean weight; of the positive one, for the logistic model.
     frequencies: Vec<f64>,
 }
 
@@ -21,9 +23,10 @@ const SATURATED: f64 = 1000.0;
 
 impl Moments {
     /// By two gradients, at which every row gets the same probabilities, first of the one class and then of another: `X^T (1 e^T - Y) / N`, for two
-    /// unit vectors e. No engine has to give more than gradients.
+    /// unit vectors e. No engine has to give more than gradients, and the mean weight.
     pub(crate) fn new(
         [d, k]: [usize; 2],
+        weight: f64,
         gradient: &mut dyn FnMut(&Parameters) -> Result<Gradient, Failure>,
     ) -> Result<Self, Failure> {
         let mut at = |class: usize, bias: f64| {
@@ -39,8 +42,13 @@ impl Moments {
         let mean: Vec<f64> = column(&first).iter().zip(column(&other)).map(|(first, other)| first - other).collect();
         let is_first = |i: usize| f64::from(u8::from(i.is_multiple_of(k)));
         let class_sums = first.weight.iter().enumerate().map(|(i, g)| is_first(i) * mean[i / k] - g).collect();
-        let frequencies = first.bias.iter().enumerate().map(|(i, g)| is_first(i) - g).collect();
-        Ok(Self { mean, class_sums, frequencies })
+        let frequencies = first.bias.iter().enumerate().map(|(i, g)| is_first(i) * weight - g).collect();
+        Ok(Self { weight, mean, class_sums, frequencies })
+    }
+
+    /// The row that the training rows are on average, heavy ones more than others, `[d]`.
+    pub(crate) fn mean_row(&self) -> Vec<f64> {
+        self.mean.iter().map(|sum| sum / self.weight).collect()
     }
 }
 
@@ -69,17 +77,17 @@ pub(crate) fn found(at: &Parameters, cost: Gradient, config: &ObjectiveConfig, m
     Found { objective, gradient: [by_weight, cost.bias].concat(), bound }
 }
 
-/// Eq. (32): the rows' probabilities mixed with as little of one t for all of them as gives each class its frequency.
+/// Eq. (32), and with weights Eq. (35): the rows' probabilities mixed with as little of one t for all of them as gives each class its frequency.
 fn with_free_bias(at: &Parameters, cost: &Gradient, by_weight: &[f64], lambda: f64, moments: &Moments) -> f64 {
     let k = at.n_classes;
-    let Mix { theta, t } = mix(&cost.bias, &moments.frequencies);
+    let Mix { theta, t } = mix(&cost.bias, &moments.frequencies, moments.weight);
     // X^T (1 t^T - Y) / N, of which X^T (P - Y) / N leaves X^T (1 t^T - P) / N.
     let by_t = |i: usize| moments.mean[i / k] * t[i % k] - moments.class_sums[i];
     let moved: Vec<f64> = by_weight.iter().enumerate().map(|(i, g)| g + theta * (by_t(i) - cost.weight[i])).collect();
     // The mean over rows of KL(t | p) = ln S - t^T z - H(t), where C = ln S - y^T z.
     let toward_t = (0..at.weight.len()).map(|i| at.weight[i] * by_t(i)).sum::<f64>()
-        + (0..k).map(|i| at.bias[i] * (t[i] - moments.frequencies[i])).sum::<f64>();
-    let divergence = cost.loss - toward_t - entropy(&t);
+        + (0..k).map(|i| at.bias[i] * (moments.weight * t[i] - moments.frequencies[i])).sum::<f64>();
+    let divergence = cost.loss - toward_t - moments.weight * entropy(&t);
     // Rounding may make it negative, but what is not a number stays so.
     let divergence = if divergence < 0.0 { 0.0 } else { divergence };
     dot(&moved, &moved) / (2.0 * lambda) + theta * divergence
@@ -93,20 +101,20 @@ struct Mix {
     t: Vec<f64>,
 }
 
-/// Eq. (31): the least theta, and t, for which `(1 - theta) (p - y) + theta (t - y)` is 0 in the mean over rows, where `p - y` is `residual` and y the
-/// frequencies.
-fn mix(residual: &[f64], frequencies: &[f64]) -> Mix {
-    // t = y - s (p - y) has to stay a probability.
+/// Eq. (31): the least theta, and t, for which `(1 - theta) (p - y) + theta (t - y)` is 0 in the mean over rows, each times its weight, where `p - y` is
+/// `residual`, y the frequencies, and `weight` the mean weight.
+fn mix(residual: &[f64], frequencies: &[f64], weight: f64) -> Mix {
+    // t = (y - s (p - y)) / weight has to stay a probability.
     let room = residual.iter().zip(frequencies).map(|(&g, &y)| match g {
         g if g > 0.0 => y / g,
-        g if g < 0.0 && residual.len() == 1 => (1.0 - y) / -g,
+        g if g < 0.0 && residual.len() == 1 => (weight - y) / -g,
         _ => f64::INFINITY,
     });
     let s = room.fold(f64::INFINITY, f64::min).max(0.0);
     if s.is_infinite() {
-        return Mix { theta: 0.0, t: frequencies.to_vec() };
+        return Mix { theta: 0.0, t: frequencies.iter().map(|y| y / weight).collect() };
     }
-    let t = residual.iter().zip(frequencies).map(|(g, y)| (y - s * g).clamp(0.0, 1.0)).collect();
+    let t = residual.iter().zip(frequencies).map(|(g, y)| ((y - s * g) / weight).clamp(0.0, 1.0)).collect();
     Mix { theta: 1.0 / (1.0 + s), t }
 }
 
@@ -133,7 +141,12 @@ mod tests {
             (&[-0.4, 0.4], &[1.0, 0.0]),
         ];
         for (residual, frequencies) in cases {
-            let Mix { theta, t } = mix(residual, frequencies);
+            let Mix { theta, t } = mix(residual, frequencies, 1.0);
+            // Rows that are heavier by the same factor mix alike.
+            let [heavier, more] =
+                [residual, frequencies].map(|means| means.iter().map(|mean| 4.0 * mean).collect::<Vec<_>>());
+            let heavy = mix(&heavier, &more, 4.0);
+            assert_eq!((heavy.theta, &heavy.t), (theta, &t));
             assert!((0.0..=1.0).contains(&theta) && t.iter().all(|t| (0.0..=1.0).contains(t)), "{theta} {t:?}");
             for ((g, y), t) in residual.iter().zip(frequencies).zip(&t) {
                 assert!(((1.0 - theta) * g + theta * (t - y)).abs() < 1e-15, "{residual:?}: {theta} {t}");
@@ -142,6 +155,6 @@ mod tests {
             let room = |t: f64| if residual.len() == 1 { t.min(1.0 - t) } else { t };
             assert!(t.iter().any(|&t| room(t) < 1e-12), "{residual:?}: {theta} is not the least, {t:?}");
         }
-        assert_eq!(mix(&[0.0, 0.0], &[0.5, 0.5]).theta, 0.0);
+        assert_eq!(mix(&[0.0, 0.0], &[0.5, 0.5], 1.0).theta, 0.0);
     }
 }

@@ -25,6 +25,11 @@ pub(crate) trait Engine: Send {
     /// The batches' mean cross-entropies, each before its update, of the steps since this was last asked.
     fn losses(&mut self) -> Result<Vec<f64>, Failure>;
 
+    /// By how much a training row counts on average.
+    fn mean_weight(&self) -> f64 {
+        1.0
+    }
+
     /// The mean cross-entropy of all training rows, without the penalty, and its gradient, at the parameters.
     fn gradient_of_all(&mut self) -> Result<Gradient, Failure>;
 

@@ -186,12 +186,13 @@ fn search(
     let start = engine.parameters()?;
     let shape = [start.n_features, start.n_classes];
     let mut gradients = 0;
-    let moments = Moments::new(shape, &mut |at| {
+    let weight = engine.mean_weight();
+    let moments = Moments::new(shape, weight, &mut |at| {
         engine.set(at);
         gradients += 1;
         engine.gradient_of_all()
     })?;
-    let coordinates = Coordinates::new(moments.mean.clone(), config.objective().penalize_bias);
+    let coordinates = Coordinates::new(moments.mean_row(), config.objective().penalize_bias);
     let mut search = Search {
         engine,
         config,
@@ -288,7 +289,8 @@ impl Search<'_> {
 
     /// The means that the bound is made of, as f64 sees them.
     fn moments_in_f64(&mut self, shape: [usize; 2]) -> Result<Moments, Failure> {
-        Moments::new(shape, &mut |at| self.engine.gradient_in_f64(at).expect("an engine that had f64 before"))
+        let weight = self.engine.mean_weight();
+        Moments::new(shape, weight, &mut |at| self.engine.gradient_in_f64(at).expect("an engine that had f64 before"))
     }
 
     fn certify(mut self, ended: SearchEnd) -> Result<(Parameters, Certificate), Failure> {

@@ -37,7 +37,7 @@ struct Weights {
 }
 
 impl Weights {
-    /// Where the config has some. The host waits for the device once.
+    /// Where the config has some. The host waits for the device.
     fn new<M: Classifier>(model: &M, splits: [&Examples; 2], config: &TrainConfig) -> Result<Option<Self>, TrainError> {
         if config.objective().class_weights.is_none() {
             return Ok(None);
@@ -131,6 +131,10 @@ impl<M: Classifier> Engine for Tensors<'_, M> {
     fn losses(&mut self) -> Result<Vec<f64>, Failure> {
         self.read_losses()?;
         Ok(std::mem::take(&mut self.losses))
+    }
+
+    fn mean_weight(&self) -> f64 {
+        self.of_row(0).map_or(1.0, |weights| weights.iter().sum::<f64>() / weights.len() as f64)
     }
 
     fn gradient_of_all(&mut self) -> Result<HostGradient, Failure> {
