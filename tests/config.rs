@@ -83,6 +83,7 @@ fn every_key_can_be_overridden() {
         "model.kind=logistic",
         "objective.l2=1",
         "objective.penalize_bias=true",
+        "objective.class_weights=balanced",
         "descent.gradient=autodiff",
         "descent.precision=f64",
         "descent.learning_rate=0.5",
