@@ -108,8 +108,8 @@ json.dump(absent, sys.stdout)
 /// Whether there is a Python with these modules; says that the test is skipped where there is none.
 pub(crate) fn has_python(folder: &Path, modules: &[&str]) -> bool {
     match python(folder, PROBE, &json!(modules)) {
-        Some(Value::Null) => return true,
-        Some(module) => skip(&format!("no Python module {module}")),
+        Some(Value::String(module)) => skip(&format!("no Python module {module}")),
+        Some(_) => return true,
         // That was said.
         None => {}
     }
