@@ -73,7 +73,12 @@ fn a_table_comes_to_the_same_weights_as_by_the_program() {
     let folder = folder();
     let samples = table(folder.path(), "flowers.csv", &COLUMNS);
     let own_words = [
-        (softmax(), "softmax", samples.clone(), vec![]),
+        (
+            softmax().set("objective.class_weights", "[0.5, 2, 1]"),
+            "softmax",
+            samples.clone(),
+            vec!["objective.class_weights=[0.5, 2, 1]"],
+        ),
         (
             logistic(),
             "logistic",
@@ -360,6 +365,7 @@ fn the_gradient_is_checked_on_the_samples_by_hand_by_autodiff_and_by_differences
         (logistic().standardize().precision(Precision::F64), &flowers.with_classes(&["rose", "iris"]).unwrap()),
         (logistic().l2(0.3).set("objective.penalize_bias", true), &digits.with_classes(&[2, 3]).unwrap()),
         (softmax().gradient(GradientSource::Autodiff), &digits),
+        (softmax().set("objective.class_weights", "[0.5, 2, 1]").standardize(), &flowers),
     ] {
         let report = estimator.check_gradient(samples).unwrap();
         report.assert_pass();

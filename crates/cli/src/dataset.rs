@@ -41,7 +41,7 @@ impl Dataset {
     pub(crate) fn rows(self, config: &TrainConfig, source: &Source, machine: &Machine) -> Result<Rows> {
         match self {
             Self::Images(data) => Rows::new(config, &data, source, machine),
-            Self::Tables(tables) => Rows::of_tables(config, tables, source),
+            Self::Tables(tables) => Ok(Rows::of_tables(config, tables, source)?),
         }
     }
 }

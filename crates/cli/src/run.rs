@@ -18,8 +18,8 @@ use chainrule_records::{
     Seconds, Solver, Summary, TrainConfig, Versions, WeightNorms,
 };
 use chainrule_training::{
-    Bytes, Chosen, DeviceLost, Ending, Examples, Expansion, Observer, Prepared, TrainError, Trained, class_weights, float_type,
-    label_order, standardization,
+    Bytes, Chosen, DeviceLost, Ending, Examples, Expansion, Observer, Prepared, TrainError, Trained, class_weights,
+    float_type, label_order, standardization,
 };
 
 use crate::backend::{self, Backend};
@@ -168,11 +168,11 @@ impl Rows {
                 rows.bytes()
             );
         }
-        Self::of_splits(config, splits, schema_of_images(data, classes), source)
+        Ok(Self::of_splits(config, splits, schema_of_images(data, classes), source)?)
     }
 
     /// The rows of tables.
-    pub(crate) fn of_tables(config: &TrainConfig, tables: Tables, source: &Source) -> Result<Self> {
+    pub(crate) fn of_tables(config: &TrainConfig, tables: Tables, source: &Source) -> Result<Self, TrainError> {
         let schema = schema_of_tables(&tables);
         Self::of_splits(config, tables.parts.map(|part| Chosen::Numbers(part.rows)), schema, source)
     }
@@ -183,7 +183,7 @@ impl Rows {
         splits: [Chosen; 2],
         schema: Schema,
         source: &Source,
-    ) -> Result<Self> {
+    ) -> Result<Self, TrainError> {
         let preprocessing =
             if config.data().standardize { standardization(&splits[0]) } else { Preprocessing::of(schema.kind) };
         let class_weights = class_weights(config, &schema.classes, &splits[0].labels())?;
@@ -194,7 +194,12 @@ impl Rows {
         Ok(Self { splits, preprocessing, class_weights, about })
     }
 
-    /// By how much the rows of each class count, where not all count 1, for a person.
+    /// By how much the rows of each class count, where not all count 1.
+    pub(crate) fn class_weights(&self) -> Option<&[f64]> {
+        self.class_weights.as_deref()
+    }
+
+    /// The same for a person.
     pub(crate) fn weights(&self) -> Option<String> {
         let weights = self.class_weights.as_ref()?;
         Some(format!("class weights: {}", table::class_weights(&self.about.classes, weights)))

@@ -49,6 +49,10 @@ impl Gradient {
 ///
 #[doc = include_str!("../formulas/eq-23.html")]
 ///
+/// and where rows count by their weights
+///
+#[doc = include_str!("../formulas/eq-34.html")]
+///
 /// # Shapes
 /// - features `[n, d]`, targets `[n]`: labels, or [`Targets`] with weights
 pub fn closed_form<M: Classifier>(

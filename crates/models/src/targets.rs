@@ -2,13 +2,11 @@ use burn::tensor::{Int, Tensor};
 
 /// What a batch's rows are, and by how much each counts.
 ///
-/// With weights `w_i` the cost of n rows is, Eq. (33),
+/// With weights the cost of N rows is
 ///
-/// ```text
-/// C = (1/n) sum_i w_i C_i
-/// ```
+#[doc = include_str!("../formulas/eq-33.html")]
 ///
-/// n being the number of rows, not the sum of the weights: a row of weight 2 is a row that is there twice, and twice as heavy rows make a gradient twice as
+/// N being the number of rows, not the sum of the weights: a row of weight 2 is a row that is there twice, and twice as heavy rows make a gradient twice as
 /// long. Labels alone are targets that all count 1, and then nothing is multiplied.
 ///
 /// ```

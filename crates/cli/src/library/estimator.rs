@@ -1,11 +1,11 @@
 use std::fmt::Display;
 use std::num::NonZero;
 
-use burn::tensor::FloatDType;
+use burn::tensor::{FloatDType, Tensor, TensorData};
 use chacha20::ChaCha8Rng;
 use chainrule_gradcheck::{Options, Report, Witness, compare, f64_works};
 use chainrule_models::{
-    Classifier, L2, LogisticRegressionConfig, SoftmaxRegressionConfig, closed_form, to_precision, weight_norm,
+    Classifier, L2, LogisticRegressionConfig, SoftmaxRegressionConfig, Targets, closed_form, to_precision, weight_norm,
 };
 use chainrule_records::{
     Class, DataKind, DescentConfig, GradientSource, ModelKind, Optimizer, Parameters, Precision, Solver, TrainConfig,
@@ -106,6 +106,12 @@ impl Estimator {
         self.set(STANDARDIZE, true)
     }
 
+    /// Rows count by their class, so that all classes together count alike: `n / (k n_c)` for a class with `n_c` of the n rows. [default: each row counts 1]
+    #[must_use]
+    pub fn balanced(self) -> Self {
+        self.set("objective.class_weights", "balanced")
+    }
+
     /// The float type of weights and features. [default: f32]
     #[must_use]
     pub fn precision(self, precision: Precision) -> Self {
@@ -179,7 +185,7 @@ impl Estimator {
         }
         let validation = validation.as_of(&train.schema)?;
         let splits = [train.rows.clone(), validation].map(Chosen::from);
-        let rows = run::Rows::of_splits(&config, splits, train.schema.clone(), &train.source).load(&config, &machine);
+        let rows = run::Rows::of_splits(&config, splits, train.schema.clone(), &train.source)?.load(&config, &machine);
         let [d, k] = [train.n_features(), train.classes().len()];
         let Parts { parameters, weight_norm, training } = match self.kind {
             ModelKind::Logistic => {
@@ -328,18 +334,31 @@ fn check_gradient<M: Classifier>(
     let chosen: Vec<usize> = (0..samples.len().min(CHECKED_ROWS)).collect();
     let config = config.with_gradient(GradientSource::ClosedForm);
     let splits = [(); 2].map(|()| samples.rows.some(&chosen).into());
-    let rows = run::Rows::of_splits(&config, splits, samples.schema.clone(), &samples.source);
+    let rows = run::Rows::of_splits(&config, splits, samples.schema.clone(), &samples.source)?;
+    let class_weights = rows.class_weights().map(<[f64]>::to_vec);
     let Some(examples) = rows.load(&config, machine).into_tensors() else {
         return Err(Error::Backend("the rows are not tensors".to_owned()));
     };
     let [Examples { features, labels }, _] = examples;
     let l2 = L2 { strength: config.objective().l2, penalize_bias: config.objective().penalize_bias };
-    let by_hand = closed_form(&model, features.clone(), labels.clone(), l2).gradient.into_params(model.linear());
+    let weights = class_weights.map(|weights| {
+        Tensor::from_data(TensorData::new(weights, [samples.classes().len()]), (&features.device(), features.dtype()))
+    });
+    let targets = match weights {
+        Some(weights) => Targets::of_classes(labels, weights),
+        None => labels.into(),
+    };
+    let by_hand = closed_form(&model, features.clone(), targets.clone(), l2).gradient.into_params(model.linear());
     let objective = |model: &M| {
         // The differences may be taken in a wider type than the model's.
         let dtype = FloatDType::from(model.linear().weight.val().dtype());
         let logits = model.scores(features.clone().cast(dtype));
-        model.cross_entropy(logits, labels.clone()).mean() + l2.penalty(model.linear())
+        let losses = model.cross_entropy(logits, targets.labels.clone());
+        let losses = match &targets.weights {
+            Some(weights) => losses * weights.clone().cast(dtype),
+            None => losses,
+        };
+        losses.mean() + l2.penalty(model.linear())
     };
     let options = Options { witness, seed: config.descent().shuffle.seed, ..Options::default() };
     Ok(compare(&model, objective, &[("closed form", by_hand)], &options))
