@@ -599,7 +599,7 @@ fn a_run_folder_has_one_process_at_a_time_which_is_named() {
     let folder = with_digits(600, 200);
     let folder = folder.path();
     let mut child = endless(folder, "run", &[]);
-    let holder = format!("run: process {} has this run; wait until it ends, or name another folder", child.id());
+    let holder = format!("run: process {} writes into it; wait until it ends, or name another folder", child.id());
     refuses(folder, &train("run", &SHORT), &holder);
     refuses(folder, &train("run", &[&SHORT[..], &["--force"]].concat()), &holder);
     refuses(folder, &resume("run", &["--quiet"]), &holder);

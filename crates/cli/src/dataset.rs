@@ -11,6 +11,7 @@ use crate::experiment;
 use crate::run::{Machine, Rows, Source};
 
 /// What a run is trained on.
+#[derive(Clone)]
 pub(crate) enum Dataset {
     Images(Data),
     Tables(Tables),
@@ -28,6 +29,14 @@ impl Dataset {
         let pictures =
             PictureRequest { size: asked.image_size, treatment: Treat::AsWhole, holdout: Some(holdout(config)) };
         Ok(Self::Images(find_with(&request, digits, pictures, asked.resident_bytes, tell)?))
+    }
+
+    pub(crate) fn nature(&self) -> Nature {
+        match self {
+            Self::Images(data) if data.pictures.is_none() => Nature::Images,
+            Self::Images(_) => Nature::Pictures,
+            Self::Tables(_) => Nature::Tables,
+        }
     }
 
     pub(crate) fn source(&self) -> Source {
@@ -64,6 +73,28 @@ pub(crate) fn schema_of_tables(tables: &Tables) -> Schema {
         image_size: [1, tables.columns.len()],
         features: tables.columns.clone(),
         classes: tables.classes.iter().cloned().map(Class::Name).collect(),
+    }
+}
+
+/// What kind of data was found.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Nature {
+    Images,
+    Pictures,
+    Tables,
+}
+
+impl Nature {
+    /// Whether the data that one config got are those that another asks for.
+    pub(crate) fn serves(self, config: &TrainConfig, other: &TrainConfig) -> bool {
+        let is_same_holdout = || holdout(config) == holdout(other);
+        config.data() == other.data()
+            && match self {
+                Self::Images => true,
+                Self::Pictures => is_same_holdout(),
+                // The classes of a logistic model are put in an order as they are read.
+                Self::Tables => is_same_holdout() && config.model().kind == other.model().kind,
+            }
     }
 }
 

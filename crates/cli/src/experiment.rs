@@ -12,12 +12,15 @@ use crate::options::{Choices, TrainOptions};
 /// The experiment that the options describe: its file, then what the command line chose otherwise. A run that goes on has a file of its own.
 pub(crate) fn config(options: &TrainOptions) -> Result<TrainConfig> {
     let of_run = options.resume.as_ref().map(|run| run.join("config.toml"));
-    let path = options.config.clone().or(of_run).unwrap_or_else(|| PathBuf::from("configs/softmax.toml"));
+    let path = options.config.clone().or(of_run).unwrap_or_else(|| PathBuf::from(DEFAULT));
     Ok(TrainConfig::read(&path, &overrides(&options.choices))?)
 }
 
+/// The experiment that is meant where none is named.
+pub(crate) const DEFAULT: &str = "configs/softmax.toml";
+
 /// `--set` in order, then the options that have names.
-fn overrides(choices: &Choices) -> Vec<String> {
+pub(crate) fn overrides(choices: &Choices) -> Vec<String> {
     let quoted = |text: &str| toml::Value::from(text).to_string();
     let data = choices.data.source.as_deref().map(|source| format!("data.source={}", quoted(source)));
     overrides_but_data(choices).into_iter().chain(data).collect()

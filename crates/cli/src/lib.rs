@@ -35,6 +35,7 @@ pub mod backend;
 mod backends;
 mod check_gradients;
 mod checkpoints;
+mod crew;
 mod dataset;
 mod evaluate;
 mod experiment;
@@ -55,6 +56,7 @@ mod run;
 mod serve;
 mod shades;
 mod show_data;
+mod sweep;
 mod table;
 mod train;
 
@@ -88,6 +90,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
     };
     let result = match &options.command {
         Command::Train(train) => train::train(train),
+        Command::Sweep(sweep) => sweep::sweep(sweep),
         Command::Backends(backends) => backends::backends(backends),
         Command::Data(data) => show_data::data(data),
         Command::Serve(serve) => serve::serve(serve),

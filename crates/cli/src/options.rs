@@ -34,6 +34,17 @@ Examples:
   chainrule train --resume runs/softmax-1
   chainrule train --data embedded --quiet --json | jq .final.validation_accuracy")]
     Train(TrainOptions),
+    /// Train an experiment at every point of a grid over its keys, several at once; one table and one plot of what came of them.
+    #[command(after_help = "\
+A point is a run's folder below DIR/points, which evaluate, inspect, export, page and predict take. DIR/sweep.md and sweep.csv have the table, sweep.svg and sweep.png the plot,
+sweep.json both in one document. What is best is chosen by the validation rows, whose loss is therefore no estimate of the loss on new ones.
+
+Examples:
+  chainrule sweep --grid objective.l2=0,0.001,0.01,0.1
+  chainrule sweep --grid descent.optimizer=sgd,adam --grid descent.learning_rate=1e-3,1e-2,1e-1 --set descent.epochs=10
+  chainrule sweep configs/logistic.toml --grid data.classes=[2,3],[4,9] --out runs/pairs
+  chainrule sweep --resume runs/sweep-1")]
+    Sweep(SweepOptions),
     /// Show where the data is and whether it is MNIST; fetch it, or write the embedded digits as IDX files.
     #[command(after_help = "\
 Examples:
@@ -169,6 +180,43 @@ pub(crate) struct TrainOptions {
     #[arg(long, value_name = "RUN", conflicts_with_all = ["out", "force"])]
     pub(crate) resume: Option<PathBuf>,
     /// Write a checkpoint every so many steps (500) or seconds (30s), or never [default: 10s]. Ctrl-C always writes one.
+    #[arg(long, value_name = "N")]
+    pub(crate) checkpoint_every: Option<Every>,
+    #[command(flatten)]
+    pub(crate) output: Output,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct SweepOptions {
+    /// The experiment [default: configs/softmax.toml].
+    #[arg(value_name = "CONFIG")]
+    pub(crate) config: Option<PathBuf>,
+    /// A key of the experiment and the values to try, as in objective.l2=0,0.01,0.1; repeatable, for every combination. Lists in brackets and texts in quotes hold
+    /// together. It goes before --set and the other options.
+    #[arg(long = "grid", value_name = "KEY=VALUE,…", required_unless_present = "resume")]
+    pub(crate) grid: Vec<String>,
+    #[command(flatten)]
+    pub(crate) choices: Choices,
+    /// Where it runs: cuda, wgpu, flex, ndarray or remote:HOST:PORT [default: the first in this build of the local ones].
+    #[arg(long, value_name = "BACKEND")]
+    pub(crate) backend: Option<Backend>,
+    /// Trainings at once [default: as many as this machine has cores for; on a GPU 1]. The results are the same.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(crate) jobs: Option<u16>,
+    /// Threads of the fused kernels for each training [default: 1]. More give the same results up to rounding.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(crate) threads: Option<u16>,
+    /// The sweep's folder [default: the first free of runs/sweep-1, runs/sweep-2, …].
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+    /// Replace the sweep that lies in --out.
+    #[arg(long, requires = "out")]
+    pub(crate) force: bool,
+    /// Go on with a sweep that was interrupted or killed: make the points that are missing, and end those that were begun, to the same bytes. It is refused where config, grid, data,
+    /// code or machine are others.
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["out", "force"])]
+    pub(crate) resume: Option<PathBuf>,
+    /// Write a checkpoint of each training every so many steps (500) or seconds (30s), or never [default: 10s]. Ctrl-C always writes them.
     #[arg(long, value_name = "N")]
     pub(crate) checkpoint_every: Option<Every>,
     #[command(flatten)]

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::num::NonZero;
+use std::path::PathBuf;
 use std::thread;
 
 use anyhow::{Context, Result, anyhow, bail};
@@ -14,8 +15,8 @@ use chainrule_models::{
 };
 use chainrule_ops::has_steps;
 use chainrule_records::{
-    Class, DataFile, DataSummary, GradientSource, Manifest, ModelKind, Precision, Preprocessing, RunFolder, Schema,
-    Seconds, Solver, Summary, TrainConfig, Versions, WeightNorms,
+    Class, DataFile, DataSummary, Divergence, GradientSource, Manifest, ModelKind, Precision, Preprocessing, RunFolder,
+    Schema, Seconds, Solver, Summary, TrainConfig, Versions, WeightNorms,
 };
 use chainrule_training::{
     Bytes, Chosen, DeviceLost, Ending, Examples, Expansion, Observer, Prepared, TrainError, Trained, class_weights,
@@ -40,6 +41,11 @@ impl Machine {
     pub(crate) fn new(named: Option<&Backend>, threads: NonZero<usize>) -> Result<Self> {
         let backend = backend::choose(named)?;
         Ok(Self { device: backend.device()?, backend, threads })
+    }
+
+    /// Threads of the fused kernels.
+    pub(crate) fn threads(&self) -> NonZero<usize> {
+        self.threads
     }
 
     /// The config with what it leaves to the machine.
@@ -320,6 +326,9 @@ fn threads(config: &TrainConfig, machine: &Machine) -> usize {
 const BURN_VERSION: &str = "0.22.1";
 
 /// Trains, and writes what came of it into the folder whose run `keeper` keeps.
+///
+/// # Errors
+/// [`Diverged`], where it did, and whatever keeps it from training or writing.
 pub(crate) fn run(machine: &Machine, rows: &Loaded, keeper: &mut Keeper) -> Result<(Summary, Ending)> {
     let folder = keeper.folder();
     let config = folder.config();
@@ -335,6 +344,15 @@ pub(crate) fn run(machine: &Machine, rows: &Loaded, keeper: &mut Keeper) -> Resu
             run.train(model, keeper)
         }
     }
+}
+
+/// A training that left the floats. Its folder tells so, and has no model.
+#[derive(Debug, thiserror::Error)]
+#[error("{}: training diverged; try {remedy}; the history so far is in {}", .divergence.problem, .folder.display())]
+pub(crate) struct Diverged {
+    pub(crate) divergence: Divergence,
+    remedy: String,
+    folder: PathBuf,
 }
 
 /// What both models' trainings share.
@@ -361,26 +379,37 @@ impl Run<'_> {
             }
             other => other?,
         };
-        let norm = match (trained.ending, weight_norm(trained.model.linear())) {
-            (Ending::Diverged { step }, _) => Err(format!("the loss of step {step} is not finite")),
-            (_, None) => Err("the sum of the squares of the weights is not finite".to_owned()),
+        let problem = match (trained.ending, weight_norm(trained.model.linear())) {
+            (Ending::Diverged { step }, _) => Err((step, format!("the loss of step {step} is not finite"))),
+            (_, None) => {
+                let step = trained.steps.saturating_sub(1);
+                Err((step, "the sum of the squares of the weights is not finite".to_owned()))
+            }
             (_, Some(norm)) => Ok(norm),
         };
+        let norm = match problem {
+            Ok(norm) => norm,
+            Err((step, problem)) => {
+                let divergence = Divergence { step, problem };
+                self.folder.write_divergence(&trained.history, &divergence)?;
+                bail!(Diverged { divergence, remedy: self.remedy(), folder: self.folder.path().to_owned() })
+            }
+        };
         let folder = self.folder.path().display();
-        let norm = norm.or_else(|problem| {
-            self.folder.write_history(&trained.history)?;
-            let try_this = match self.config.descent().solver {
-                Solver::Sgd => format!("a descent.learning_rate below {}", self.config.descent().learning_rate),
-                Solver::Lbfgs => format!("an objective.l2 other than {}", self.config.objective().l2),
-            };
-            bail!("{problem}: training diverged; try {try_this}; the history so far is in {folder}")
-        })?;
         let summary = self.summary(&trained, norm, keeper.seconds())?;
         let summary = self
             .folder
             .finish(&trained.history, &trained.parameters, &self.rows.preprocessing, summary)
             .map_err(|error| anyhow!("{error}; where it can be written again, --resume {folder} goes on"))?;
         Ok((summary, trained.ending))
+    }
+
+    /// What may keep a training from diverging.
+    fn remedy(&self) -> String {
+        match self.config.descent().solver {
+            Solver::Sgd => format!("a descent.learning_rate below {}", self.config.descent().learning_rate),
+            Solver::Lbfgs => format!("an objective.l2 other than {}", self.config.objective().l2),
+        }
     }
 
     /// Writes what a training came to before its device or its data was lost; gives the error to tell.

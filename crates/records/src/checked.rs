@@ -52,11 +52,15 @@ impl TrainConfig {
     /// # Errors
     /// Where the file cannot be read, or says something that cannot be run.
     pub fn read(path: &Path, overrides: &[String]) -> Result<Self, ConfigError> {
-        let file = path.display().to_string();
-        match read_text(path, MOST_BYTES) {
-            Ok(text) => Self::parse(&file, &text, overrides),
-            Err(problem) => Err(ConfigError::Read { file, problem }),
-        }
+        Self::parse(&path.display().to_string(), &Self::read_text(path)?, overrides)
+    }
+
+    /// The text of an experiment's file, to be parsed.
+    ///
+    /// # Errors
+    /// Where it cannot be read.
+    pub fn read_text(path: &Path) -> Result<String, ConfigError> {
+        read_text(path, MOST_BYTES).map_err(|problem| ConfigError::Read { file: path.display().to_string(), problem })
     }
 
     /// Parses an experiment; `file` is its name in errors, and its stem the experiment's name where `text` gives none.

@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::checksum::sha256;
-use crate::run_folder::{read, sweep};
+use crate::run_folder::{read, tidy};
 use crate::{RunError, RunFolder};
 
 /// Their folder.
@@ -39,7 +39,7 @@ impl RunFolder {
 
     /// The last checkpoint that is whole, with its number of steps; `tell` hears of those that are not.
     pub fn last_checkpoint<T: DeserializeOwned>(&self, tell: &mut dyn FnMut(&RunError)) -> Option<(usize, T)> {
-        sweep(&self.path().join(FOLDER));
+        tidy(&self.path().join(FOLDER));
         self.checkpoints().into_iter().find_map(|(steps, path)| match read_checkpoint(&path) {
             Ok(checkpoint) => Some((steps, checkpoint)),
             Err(error) => {

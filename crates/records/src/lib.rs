@@ -10,6 +10,7 @@
 //! - [`Certificate`]: how near to the minimum they are, where that is proven
 //! - [`Manifest`]: what it ran on
 //! - [`RunFolder`]: these on disk, each file whole or absent, with checkpoints of a run that goes on
+//! - [`Grid`]: the experiments of a sweep, and [`SweepFolder`], what it is on disk
 //! - [`GradientChecks`]: what a gradient check found
 
 mod certificate;
@@ -22,6 +23,7 @@ mod class_weights;
 mod config;
 mod early_stopping;
 mod file;
+mod grid;
 mod history;
 mod imported;
 mod keys;
@@ -32,6 +34,7 @@ mod preprocessing;
 mod run_folder;
 mod sentence;
 mod summary;
+mod sweep_folder;
 mod update;
 
 pub use certificate::{Certificate, SearchEnd};
@@ -45,12 +48,14 @@ pub use config::{
 };
 pub use early_stopping::{EarlyStopping, Judgement};
 pub use file::{read_text, read_whole};
+pub use grid::{Grid, GridError, GridKey, number_value, plain_value};
 pub use history::{Evaluation, History};
 pub use imported::Imported;
 pub use manifest::{DataFile, Manifest, Versions};
 pub use parameters::Parameters;
 pub use preprocessing::{LARGEST_NUMBER, Preprocessing, Standardization};
-pub use run_folder::{RunError, RunFiles, RunFolder, write_whole};
+pub use run_folder::{Divergence, RunError, RunFiles, RunFolder, write_whole};
 pub use sentence::one_line;
 pub use summary::{DataKind, DataSummary, FinalMetrics, Schema, Seconds, Summary, WeightNorms};
+pub use sweep_folder::{SweepFolder, SweepPlan};
 pub use update::{Pace, Update};

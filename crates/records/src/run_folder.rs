@@ -2,23 +2,24 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use atomic_write_file::AtomicWriteFile;
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
 use crate::checked::MOST_BYTES;
 use crate::checksum::sha256;
 use crate::lock::{LOCK, Lock};
 use crate::sentence::one_line;
+use crate::sweep_folder::SWEEP_FILES;
 use crate::{History, Manifest, Parameters, Preprocessing, Summary, TrainConfig, checkpoints, read_whole};
 
 /// What can go wrong with a run folder.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
     /// There is something in it already.
-    #[error("{} exists already; name another folder with --out, or add --force to replace the run in it", .0.display())]
+    #[error("{} exists already; name another folder with --out, or add --force to replace what this program wrote there", .0.display())]
     Exists(PathBuf),
     /// Another process writes into it.
-    #[error("{}: {holder} has this run; wait until it ends, or name another folder", .folder.display())]
+    #[error("{}: {holder} writes into it; wait until it ends, or name another folder", .folder.display())]
     Busy {
         /// The folder.
         folder: PathBuf,
@@ -57,6 +58,8 @@ const FILES: [&str; 5] = [CONFIG, MANIFEST, HISTORY, MODEL, SUMMARY];
 const CONFIG: &str = "config.toml";
 const MANIFEST: &str = "manifest.json";
 const HISTORY: &str = "history.json";
+/// What a training that diverged leaves in place of a model and a summary.
+const DIVERGED: &str = "diverged.json";
 pub(crate) const MODEL: &str = "model.safetensors";
 pub(crate) const SUMMARY: &str = "summary.json";
 
@@ -71,16 +74,12 @@ impl RunFolder {
         let error = |problem| RunError::Write { path: path.to_owned(), problem };
         std::fs::create_dir_all(path).map_err(error)?;
         let lock = Lock::take(path)?;
-        sweep(path);
+        tidy(path);
         let mut others = std::fs::read_dir(path).map_err(error)?.flatten().filter(|entry| entry.file_name() != LOCK);
         if !replace && others.next().is_some() {
             return Err(RunError::Exists(path.to_owned()));
         }
-        for file in FILES.map(|file| path.join(file)) {
-            removed(std::fs::remove_file(&file), &file)?;
-        }
-        let checkpoints = path.join(checkpoints::FOLDER);
-        removed(std::fs::remove_dir_all(&checkpoints), &checkpoints)?;
+        remove_files(path)?;
         let folder = Self { path: path.to_owned(), config: config.clone(), manifest: manifest.clone(), lock };
         if let Err(error) = folder.write_beginning() {
             // Half a beginning is of no use to anyone, and in the way of the next try.
@@ -95,22 +94,24 @@ impl RunFolder {
     /// # Errors
     /// Where it cannot be written.
     pub fn create_numbered(runs: &Path, config: &TrainConfig, manifest: &Manifest) -> Result<Self, RunError> {
-        std::fs::create_dir_all(runs).map_err(|problem| RunError::Write { path: runs.to_owned(), problem })?;
-        for number in 1u64.. {
-            let path = runs.join(format!("{}-{number}", config.experiment()));
-            // Creating tells atomically who was first, where another run starts at the same moment.
-            match std::fs::create_dir(&path) {
-                Ok(()) => {
-                    return Self::create(&path, false, config, manifest).inspect_err(|_| {
-                        // It is empty, unless someone else put something there.
-                        let _ = std::fs::remove_dir(&path);
-                    });
-                }
-                Err(problem) if problem.kind() == std::io::ErrorKind::AlreadyExists => {}
-                Err(problem) => return Err(RunError::Write { path, problem }),
-            }
+        first_free(runs, config.experiment(), |path| Self::create(path, false, config, manifest))
+    }
+
+    /// Deletes the files of a run, and its folder where nothing else is in it. A folder without a run is left as it is.
+    ///
+    /// # Errors
+    /// Where another process has it, or it cannot be deleted.
+    pub fn remove(path: &Path) -> Result<(), RunError> {
+        if !path.join(CONFIG).exists() {
+            return Ok(());
         }
-        unreachable!("there are more numbers than folders")
+        let lock = Lock::take(path)?;
+        tidy(path);
+        remove_files(path)?;
+        drop(lock);
+        // Whatever else is in it stays.
+        let _ = std::fs::remove_dir(path);
+        Ok(())
     }
 
     /// Takes the folder of a run that was begun, to go on with it.
@@ -120,7 +121,7 @@ impl RunFolder {
     pub fn open(path: &Path) -> Result<Self, RunError> {
         let (config, manifest) = read_beginning(path)?;
         let lock = Lock::take(path)?;
-        sweep(path);
+        tidy(path);
         Ok(Self { path: path.to_owned(), config, manifest, lock })
     }
 
@@ -155,6 +156,24 @@ impl RunFolder {
         self.path.join(SUMMARY).exists()
     }
 
+    /// How the training diverged, where it is known to have.
+    ///
+    /// # Errors
+    /// Where what says so cannot be read.
+    pub fn divergence(&self) -> Result<Option<Divergence>, RunError> {
+        let path = self.path.join(DIVERGED);
+        if !path.exists() { Ok(None) } else { parse_json(&path, &read(&path)?).map(Some) }
+    }
+
+    /// Writes what is left of a training that diverged: `history.json`, and `diverged.json`, which tells it.
+    ///
+    /// # Errors
+    /// Where a file cannot be written.
+    pub fn write_divergence(&self, history: &History, divergence: &Divergence) -> Result<(), RunError> {
+        self.write_history(history)?;
+        self.write(DIVERGED, &json(divergence))
+    }
+
     /// Writes `history.json` of a training that has no summary.
     pub fn write_history(&self, history: &History) -> Result<(), RunError> {
         self.write(HISTORY, &json(history))
@@ -182,9 +201,10 @@ impl RunFolder {
             (HISTORY, json(history)),
             (MODEL, parameters.to_safetensors_with(self.config.descent().precision, preprocessing)),
         ];
-        // That of a run that was interrupted before seals what is no more.
-        let old = self.path.join(SUMMARY);
-        removed(std::fs::remove_file(&old), &old)?;
+        // Those of a run that ended before, otherwise: its summary seals what is no more.
+        for old in [SUMMARY, DIVERGED].map(|name| self.path.join(name)) {
+            removed(std::fs::remove_file(&old), &old)?;
+        }
         for (name, content) in &files {
             // Those from before the first step are there, unless someone changed them.
             if std::fs::read(self.path.join(name)).ok().as_ref() != Some(content) {
@@ -256,6 +276,15 @@ impl RunFolder {
     }
 }
 
+/// How a training left the floats.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Divergence {
+    /// The step, from 0, whose loss is not finite, or after which a weight is too large to be squared.
+    pub step: usize,
+    /// What is not finite, in words.
+    pub problem: String,
+}
+
 /// Everything that a run wrote.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RunFiles {
@@ -317,8 +346,41 @@ pub fn write_whole(path: &Path, content: &[u8]) -> Result<(), RunError> {
     write().map_err(|problem| RunError::Write { path: path.to_owned(), problem })
 }
 
+/// Makes the first free one of `runs/NAME-1`, `runs/NAME-2`, ….
+pub(crate) fn first_free<T>(
+    runs: &Path,
+    name: &str,
+    make: impl Fn(&Path) -> Result<T, RunError>,
+) -> Result<T, RunError> {
+    std::fs::create_dir_all(runs).map_err(|problem| RunError::Write { path: runs.to_owned(), problem })?;
+    for number in 1u64.. {
+        let path = runs.join(format!("{name}-{number}"));
+        // Creating tells atomically who was first, where another run starts at the same moment.
+        match std::fs::create_dir(&path) {
+            Ok(()) => {
+                return make(&path).inspect_err(|_| {
+                    // It is empty, unless someone else put something there.
+                    let _ = std::fs::remove_dir(&path);
+                });
+            }
+            Err(problem) if problem.kind() == std::io::ErrorKind::AlreadyExists => {}
+            Err(problem) => return Err(RunError::Write { path, problem }),
+        }
+    }
+    unreachable!("there are more numbers than folders")
+}
+
+/// Deletes what a run wrote.
+fn remove_files(folder: &Path) -> Result<(), RunError> {
+    for file in FILES.iter().chain([&DIVERGED]).map(|file| folder.join(file)) {
+        removed(std::fs::remove_file(&file), &file)?;
+    }
+    let checkpoints = folder.join(checkpoints::FOLDER);
+    removed(std::fs::remove_dir_all(&checkpoints), &checkpoints)
+}
+
 /// It is gone, whether it was there or not.
-fn removed(result: std::io::Result<()>, path: &Path) -> Result<(), RunError> {
+pub(crate) fn removed(result: std::io::Result<()>, path: &Path) -> Result<(), RunError> {
     match result {
         Err(problem) if problem.kind() != std::io::ErrorKind::NotFound => {
             Err(RunError::Write { path: path.to_owned(), problem })
@@ -328,14 +390,15 @@ fn removed(result: std::io::Result<()>, path: &Path) -> Result<(), RunError> {
 }
 
 /// Deletes what writers that were killed left beside the files of a folder.
-pub(crate) fn sweep(folder: &Path) {
+pub(crate) fn tidy(folder: &Path) {
     for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
         // `.NAME.` and six letters or digits, as atomic_write_file names what it writes.
         let name = entry.file_name();
         let ours =
             name.to_str().and_then(|name| name.strip_prefix('.')?.rsplit_once('.')).is_some_and(|(name, rest)| {
                 let is_random = rest.len() == 6 && rest.bytes().all(|byte| byte.is_ascii_alphanumeric());
-                is_random && (FILES.contains(&name) || name.starts_with("step-"))
+                let is_known = [&FILES[..], &SWEEP_FILES, &[DIVERGED]].concat().contains(&name);
+                is_random && (is_known || name.starts_with("step-"))
             });
         if ours {
             let _ = std::fs::remove_file(entry.path());

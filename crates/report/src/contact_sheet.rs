@@ -3,7 +3,7 @@
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
-use crate::draw::{FAMILY, IN_MEMORY, PNG_SCALE, SAMPLES, average, encode, use_font};
+use crate::draw::{FAMILY, IN_MEMORY, PNG_SCALE, bitmap, encode, use_font};
 
 /// A picture and what stands below it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,11 +43,8 @@ pub fn contact_sheet(title: &str, tiles: &[Tile], [height, width]: [usize; 2], c
     let page = [TITLE + tiles.len().div_ceil(columns) * row_height, 2 * GAP + columns * COLUMN];
     let place = |i: usize| [TITLE + i / columns * row_height, GAP + i % columns * COLUMN + (COLUMN - wide) / 2];
 
-    let scale = (PNG_SCALE * SAMPLES) as usize;
-    let mut samples = vec![255; page[0] * page[1] * scale * scale * 3];
-    {
-        let size = [page[1], page[0]].map(|side| (side * scale) as u32);
-        let area = BitMapBackend::with_buffer(&mut samples, (size[0], size[1])).into_drawing_area();
+    let mut pixels = bitmap([page[1] as u32, page[0] as u32], |area, scale| {
+        let scale = scale as usize;
         let style = |points: usize| TextStyle::from((FAMILY, (points * scale) as u32).into_font()).color(&BLACK);
         let write = |text: &str, points: usize, anchor: HPos, x: usize, y: usize| {
             let style = style(points).pos(Pos::new(anchor, VPos::Center));
@@ -60,11 +57,9 @@ pub fn contact_sheet(title: &str, tiles: &[Tile], [height, width]: [usize; 2], c
                 write(text, 12, HPos::Center, left + wide / 2, top + high + LINE / 2 + 2 + line * LINE);
             }
         }
-        area.present().expect(IN_MEMORY);
-    }
+    });
     let scale = PNG_SCALE as usize;
     let [page_height, page_width] = page.map(|side| side * scale);
-    let mut pixels = average(&samples, page_width, page_height, SAMPLES as usize);
     for (i, tile) in tiles.iter().enumerate() {
         assert_eq!(tile.rgb.len(), 3 * height * width, "colours of {height} x {width} pixels");
         let [top, left] = place(i).map(|units| units * scale);

@@ -34,13 +34,7 @@ pub enum Purpose {
 /// Draws a figure as SVG.
 pub fn svg(figure: &Figure, purpose: Purpose) -> Drawing {
     let size = size_of(figure, purpose);
-    let mut svg = String::new();
-    let plot = {
-        let area = SVGBackend::with_string(&mut svg, (size[0], size[1])).into_drawing_area();
-        let plot = draw(&area, figure, purpose, 1);
-        area.present().expect("drawing into memory cannot fail");
-        plot
-    };
+    let (mut svg, plot) = vector(size, |area| draw(area, figure, purpose, 1));
     if let Content::Pictures(pictures) = &figure.content {
         let tiles: String = tiles(pictures, 1).iter().map(|tile| tile.svg(pictures.size)).collect();
         let end = svg.rfind("</svg>").expect("plotters ends what it begins");
@@ -49,24 +43,46 @@ pub fn svg(figure: &Figure, purpose: Purpose) -> Drawing {
     Drawing { svg, size, plot }
 }
 
-/// How much larger a PNG is than the SVG's units, for dense screens.
-pub(crate) const PNG_SCALE: u32 = 2;
-/// Pixels drawn for each one kept, in both directions, so that edges come out smooth.
-pub(crate) const SAMPLES: u32 = 2;
+/// An SVG document of this size in its own units, and what drawing it gave.
+pub(crate) fn vector<T>(
+    [width, height]: [u32; 2],
+    draw: impl FnOnce(&DrawingArea<SVGBackend, Shift>) -> T,
+) -> (String, T) {
+    let mut svg = String::new();
+    let drawn = {
+        let area = SVGBackend::with_string(&mut svg, (width, height)).into_drawing_area();
+        let drawn = draw(&area);
+        area.present().expect(IN_MEMORY);
+        drawn
+    };
+    (svg, drawn)
+}
 
-/// Draws a figure as PNG.
-pub fn png(figure: &Figure) -> Vec<u8> {
-    let [width, height] = size_of(figure, Purpose::File);
+/// The pixels of a drawing of this size in an SVG's units, [`PNG_SCALE`] of them a unit in both directions; `draw` also gets how many it draws a unit.
+pub(crate) fn bitmap([width, height]: [u32; 2], draw: impl FnOnce(&DrawingArea<BitMapBackend, Shift>, u32)) -> Vec<u8> {
     let scale = PNG_SCALE * SAMPLES;
     let (wide, high) = (width * scale, height * scale);
     let mut samples = vec![255u8; (wide * high * 3) as usize];
     {
         let area = BitMapBackend::with_buffer(&mut samples, (wide, high)).into_drawing_area();
-        draw(&area, figure, Purpose::File, scale);
-        area.present().expect("drawing into memory cannot fail");
+        draw(&area, scale);
+        area.present().expect(IN_MEMORY);
     }
-    let (width, height) = (width * PNG_SCALE, height * PNG_SCALE);
-    let mut pixels = average(&samples, width as usize, height as usize, SAMPLES as usize);
+    average(&samples, (width * PNG_SCALE) as usize, (height * PNG_SCALE) as usize, SAMPLES as usize)
+}
+
+/// How much larger a PNG is than the SVG's units, for dense screens.
+pub(crate) const PNG_SCALE: u32 = 2;
+/// Pixels drawn for each one kept, in both directions, so that edges come out smooth.
+const SAMPLES: u32 = 2;
+
+/// Draws a figure as PNG.
+pub fn png(figure: &Figure) -> Vec<u8> {
+    let size = size_of(figure, Purpose::File);
+    let mut pixels = bitmap(size, |area, scale| {
+        draw(area, figure, Purpose::File, scale);
+    });
+    let [width, height] = size.map(|side| side * PNG_SCALE);
     if let Content::Pictures(pictures) = &figure.content {
         for tile in tiles(pictures, PNG_SCALE as usize) {
             tile.paint(&mut pixels, width as usize, pictures.size);
@@ -76,7 +92,7 @@ pub fn png(figure: &Figure) -> Vec<u8> {
 }
 
 /// The means of squares of `samples` by `samples` pixels.
-pub(crate) fn average(pixels: &[u8], width: usize, height: usize, samples: usize) -> Vec<u8> {
+fn average(pixels: &[u8], width: usize, height: usize, samples: usize) -> Vec<u8> {
     let mut result = Vec::with_capacity(width * height * 3);
     for y in 0..height {
         for x in 0..width {
@@ -152,7 +168,7 @@ pub(crate) fn use_font() {
 }
 
 pub(crate) const IN_MEMORY: &str = "drawing into memory cannot fail";
-const GRID: RGBColor = RGBColor(0xdd, 0xdd, 0xdd);
+pub(crate) const GRID: RGBColor = RGBColor(0xdd, 0xdd, 0xdd);
 
 fn draw_chart<B: DrawingBackend>(
     area: &DrawingArea<B, Shift>,

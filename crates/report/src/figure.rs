@@ -134,7 +134,7 @@ pub enum Color {
 
 impl Color {
     /// Red, green, blue.
-    pub fn rgb(self) -> [u8; 3] {
+    pub const fn rgb(self) -> [u8; 3] {
         match self {
             Color::Blue => [0x00, 0x72, 0xb2],
             Color::Vermillion => [0xd5, 0x5e, 0x00],

@@ -19,6 +19,8 @@ mod markdown;
 mod numbers;
 mod plan;
 mod run;
+mod sweep;
+mod sweep_plot;
 
 pub use board::Board;
 pub use claims::{Claim, Verdict};
@@ -30,6 +32,7 @@ pub use figures::{FIGURES, Planned};
 pub use numbers::{Numbers, NumbersOrigin, RunNumbers};
 pub use plan::{Plan, PlanError, PlannedRun, Start};
 pub use run::{LoadError, Run, Runs};
+pub use sweep::{Outcome, Sweep, SweepPoint};
 
 use chainrule_records::GradientChecks;
 

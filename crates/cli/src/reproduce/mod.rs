@@ -12,6 +12,7 @@ use chainrule_report::{FIGURES, Facts, Numbers, Plan, PlannedRun, Report, Start,
 use chainrule_training::Predictor;
 use serde_json::json;
 
+use crate::crew::{Crew, workers};
 use crate::options::ReproduceOptions;
 use crate::page::examples;
 use crate::progress::catch_interrupts;
@@ -53,7 +54,8 @@ pub(crate) fn reproduce(options: &ReproduceOptions) -> Result<u8> {
 
     catch_interrupts();
     let is_shown = !options.output.quiet && is_watched();
-    let workshop = Workshop::new(&machine, &data, &source, &options.runs, is_shown);
+    let crew = Crew::new(&machine, workers(&machine, NonZero::<usize>::MIN), "run", options.output.quiet, is_shown);
+    let workshop = Workshop { crew, machine: &machine, data: &data, source: &source, folder: &options.runs };
     tell(&format!("data: {}; {} runs on {}", source.name, wanted.len(), machine.backend));
     let Some(Made { runs, checks, reused }) = workshop.make(&wanted, only.is_none())? else {
         say(&format!("interrupted; what is finished lies in {}, and the same command goes on", options.runs.display()));

@@ -1,0 +1,136 @@
+//! The data of a sweep's points: found and looked through before any of them begins, and no more often than it takes.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use anyhow::{Context, Result, bail};
+use chainrule_records::{DataSummary, Grid, TrainConfig};
+use chainrule_training::most_steps;
+
+use crate::crew::Crew;
+use crate::dataset::{Dataset, Nature};
+use crate::run::{Loaded, Machine, Source};
+
+/// What the points of a sweep are trained on.
+pub(super) struct Material {
+    /// The data of all points, where these are the same: more than one would be much to keep.
+    kept: Mutex<Option<Dataset>>,
+    pub(super) found: Vec<Found>,
+    /// The rows that are computed with, by what decides them.
+    loads: HashMap<String, Load>,
+    /// For each point the number of its data, and the key of its rows.
+    of: Vec<(usize, String)>,
+}
+
+/// Data that some of the points ask for.
+pub(super) struct Found {
+    /// The first of these points.
+    pub(super) point: usize,
+    pub(super) source: Source,
+    nature: Nature,
+}
+
+struct Load {
+    about: DataSummary,
+    /// Points that are still to be made of them.
+    left: AtomicUsize,
+}
+
+impl Material {
+    /// Finds the data of all points, and refuses those that cannot be trained on theirs.
+    pub(super) fn find(
+        configs: &[TrainConfig],
+        grid: &Grid,
+        machine: &Machine,
+        tell: &mut dyn FnMut(&str),
+    ) -> Result<Self> {
+        let mut material = Self { kept: Mutex::default(), found: Vec::new(), loads: HashMap::new(), of: Vec::new() };
+        let mut last: Option<(usize, Dataset)> = None;
+        for (point, config) in configs.iter().enumerate() {
+            let known = |found: &Found| found.nature.serves(&configs[found.point], config);
+            let number = match material.found.iter().position(known) {
+                Some(number) => number,
+                None => {
+                    let data = Dataset::find(config, tell).with_context(|| grid.describe(point))?;
+                    material.found.push(Found { point, source: data.source(), nature: data.nature() });
+                    last = Some((material.found.len() - 1, data));
+                    material.found.len() - 1
+                }
+            };
+            let (kind, descent) = (config.model().kind, config.descent());
+            let key = format!("{number} {kind:?} {:?} {:?}", descent.precision, descent.gradient);
+            if !material.loads.contains_key(&key) {
+                let data = match last.take().filter(|last| last.0 == number) {
+                    Some((_, data)) => data,
+                    None => Dataset::find(config, tell).with_context(|| grid.describe(point))?,
+                };
+                let source = &material.found[number].source;
+                let rows = data.clone().rows(config, source, machine).with_context(|| grid.describe(point))?;
+                rows.note(config).iter().for_each(|note| tell(note));
+                material.loads.insert(key.clone(), Load { about: rows.about().clone(), left: AtomicUsize::new(0) });
+                last = Some((number, data));
+            }
+            let load = &material.loads[&key];
+            most_steps(config, load.about.train).with_context(|| grid.describe(point))?;
+            material.of.push((number, key));
+        }
+        if material.found.len() == 1 {
+            material.kept = Mutex::new(last.map(|(_, data)| data));
+        }
+        Ok(material)
+    }
+
+    /// What a point's data are.
+    pub(super) fn about(&self, point: usize) -> &DataSummary {
+        &self.loads[&self.of[point].1].about
+    }
+
+    /// Where a point's data come from.
+    pub(super) fn source(&self, point: usize) -> &Source {
+        &self.found[self.of[point].0].source
+    }
+
+    /// Of these points, in an order in which those with the same rows follow each other, so that few rows are in memory at once.
+    pub(super) fn in_order(&self, points: impl Iterator<Item = usize>) -> Vec<usize> {
+        let mut points: Vec<usize> = points.collect();
+        let first = |point: usize| self.of.iter().position(|other| other.1 == self.of[point].1);
+        points.sort_by_key(|&point| (first(point), point));
+        for &point in &points {
+            self.loads[&self.of[point].1].left.fetch_add(1, Ordering::Relaxed);
+        }
+        points
+    }
+
+    /// A point's rows, as they are computed with.
+    pub(super) fn rows(
+        &self,
+        point: usize,
+        config: &TrainConfig,
+        machine: &Machine,
+        crew: &Crew,
+    ) -> Result<Arc<Loaded>> {
+        crew.rows(&self.of[point].1, || {
+            let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+            // The files' bytes are no longer needed where nobody else will ask for other rows of them.
+            let kept = if self.loads.len() == 1 { kept.take() } else { kept.clone() };
+            let data = match kept {
+                Some(data) => data,
+                None => Dataset::find(config, &mut |_| {})?,
+            };
+            let source = self.source(point);
+            if data.source().files != source.files {
+                bail!("{} was changed meanwhile; begin a new sweep", source.name);
+            }
+            Ok(data.rows(config, source, machine)?.load(config, machine))
+        })
+    }
+
+    /// Lets go of a point's rows where no other is left that needs them.
+    pub(super) fn done_with(&self, point: usize, crew: &Crew) {
+        let key = &self.of[point].1;
+        if self.loads[key].left.fetch_sub(1, Ordering::Relaxed) == 1 {
+            crew.let_go(key);
+        }
+    }
+}

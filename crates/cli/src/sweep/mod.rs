@@ -1,0 +1,284 @@
+//! `chainrule sweep`: an experiment at every point of a grid over its keys.
+
+mod material;
+
+use std::collections::HashMap;
+use std::num::NonZero;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use anyhow::{Context, Result, anyhow, bail};
+use chainrule_records::{Grid, GridKey, RunError, RunFolder, SweepFolder, SweepPlan, TrainConfig};
+use chainrule_report::{Outcome, Run, Sweep};
+use serde_json::json;
+
+use crate::checkpoints::Every;
+use crate::crew::{Crew, Work, workers};
+use crate::options::SweepOptions;
+use crate::progress::catch_interrupts;
+use crate::run::{Diverged, Machine, manifest};
+use crate::{exit, experiment, is_watched, print, print_json, say};
+use material::Material;
+
+/// Rows of the table that a terminal gets.
+const SHOWN: usize = 30;
+
+/// Makes the points that are missing, and tells of all. Everything that can be refused is refused before a point is begun.
+pub(crate) fn sweep(options: &SweepOptions) -> Result<u8> {
+    let mut tell = |line: &str| {
+        if !options.output.quiet {
+            say(line);
+        }
+    };
+    let resumed = options.resume.as_deref().map(SweepFolder::open).transpose()?;
+    let begun = resumed.as_ref().map(SweepFolder::plan);
+    let machine = machine(options, begun)?;
+    let (mut plan, configs) = plan(options, begun, &machine)?;
+    if let (Some(folder), Some(begun)) = (&resumed, begun) {
+        let planned = settled(begun, &machine)?;
+        let differing = planned.iter().zip(&configs).enumerate().find_map(|(point, (planned, config))| {
+            Some(format!("{}: {}", plan.grid.describe(point), but_for_the_place(config.differences(planned))?))
+        });
+        let differences = plan.grid.differences(&begun.grid);
+        refuse(folder.path(), &if differences.is_empty() { differing.into_iter().collect() } else { differences })?;
+    }
+    let material = Material::find(&configs, &plan.grid, &machine, &mut tell)?;
+    plan.manifests =
+        material.found.iter().map(|found| manifest(&configs[found.point], &machine, &found.source)).collect();
+    let folder = match (resumed, &options.out) {
+        (Some(folder), _) => {
+            for (begun, here) in folder.plan().manifests.iter().zip(&plan.manifests) {
+                refuse(folder.path(), &begun.differences(here))?;
+            }
+            folder
+        }
+        (None, Some(out)) => SweepFolder::create(out, options.force, &plan)?,
+        (None, None) => SweepFolder::create_numbered(Path::new("runs"), &plan)?,
+    };
+    let points = Points { machine: &machine, plan: &plan, configs: &configs, material: &material, folder: &folder };
+    let found = points.found(&mut tell)?;
+
+    let jobs = options.jobs.and_then(|jobs| NonZero::new(usize::from(jobs)));
+    let jobs = jobs.unwrap_or_else(|| workers(&machine, machine.threads()));
+    for line in points.announcement(found.iter().flatten().count(), jobs) {
+        tell(&line);
+    }
+    catch_interrupts();
+    let is_shown = !options.output.quiet && is_watched();
+    let crew = Crew::new(&machine, jobs, "point", options.output.quiet, is_shown);
+    let (outcomes, is_interrupted) =
+        points.make(found, &crew, options.checkpoint_every.unwrap_or_default(), is_shown)?;
+
+    let sweep = Sweep::new(&plan, outcomes);
+    for (name, content) in sweep.files() {
+        folder.write(name, &content)?;
+    }
+    close(options, &sweep, folder.path(), is_interrupted)
+}
+
+/// Where a new sweep is made, or where one goes on: as it was begun, unless the options say otherwise.
+fn machine(options: &SweepOptions, begun: Option<&SweepPlan>) -> Result<Machine> {
+    let named = options.threads.map(usize::from).or(begun.map(|plan| plan.threads));
+    let threads = named.and_then(NonZero::new).unwrap_or(NonZero::<usize>::MIN);
+    let backend = match (&options.backend, begun.and_then(|plan| plan.manifests.first())) {
+        (None, Some(made)) => Some(made.backend.parse().map_err(anyhow::Error::msg)?),
+        (backend, _) => backend.clone(),
+    };
+    Machine::new(backend.as_ref(), threads)
+}
+
+/// What the options ask for, but for the data, or what was begun unless they say otherwise; and the experiments of its points.
+fn plan(options: &SweepOptions, begun: Option<&SweepPlan>, machine: &Machine) -> Result<(SweepPlan, Vec<TrainConfig>)> {
+    let keys = options.grid.iter().map(|text| GridKey::parse(text)).collect::<Result<Vec<_>, _>>()?;
+    let grid = match begun {
+        Some(begun) if keys.is_empty() => begun.grid.clone(),
+        _ => Grid::new(keys)?,
+    };
+    let (config, text, mut set) = match (begun, &options.config) {
+        (Some(begun), None) => (begun.config.clone(), begun.text.clone(), begun.set.clone()),
+        (_, named) => {
+            let path = named.clone().unwrap_or_else(|| PathBuf::from(experiment::DEFAULT));
+            (path.display().to_string(), TrainConfig::read_text(&path)?, Vec::new())
+        }
+    };
+    set.extend(experiment::overrides(&options.choices));
+    let plan = SweepPlan { config, text, set, threads: machine.threads().get(), grid, manifests: Vec::new() };
+    let configs = settled(&plan, machine)?;
+    let mut points: HashMap<String, usize> = HashMap::new();
+    for (point, config) in configs.iter().enumerate() {
+        if let Some(earlier) = points.insert(config.to_toml(), point) {
+            bail!(
+                "{} and {} are the same experiment; leave one of the values out",
+                plan.grid.describe(earlier),
+                plan.grid.describe(point)
+            );
+        }
+    }
+    Ok((plan, configs))
+}
+
+/// The experiments of a plan's points, with what they leave to the machine.
+fn settled(plan: &SweepPlan, machine: &Machine) -> Result<Vec<TrainConfig>> {
+    let configs = plan.configs()?.into_iter().enumerate();
+    configs.map(|(point, config)| machine.settle(config).with_context(|| plan.grid.describe(point))).collect()
+}
+
+/// The differences of two experiments but for where the data lie: that may change, and what they are the manifests say. Nothing where there are none.
+fn but_for_the_place(differences: Vec<String>) -> Option<String> {
+    let differences: Vec<String> = differences.into_iter().filter(|key| !key.starts_with("data.source")).collect();
+    (!differences.is_empty()).then(|| differences.join("; "))
+}
+
+/// Refuses to go on with a sweep that would come to something else here.
+fn refuse(folder: &Path, differences: &[String]) -> Result<()> {
+    if differences.is_empty() {
+        return Ok(());
+    }
+    bail!(
+        "--resume {}: it would not go on as it began: {}; go on where all is as it was, or begin a new sweep",
+        folder.display(),
+        differences.join("; ")
+    )
+}
+
+/// The points of a sweep, about to be made.
+struct Points<'a> {
+    machine: &'a Machine,
+    plan: &'a SweepPlan,
+    configs: &'a [TrainConfig],
+    material: &'a Material,
+    folder: &'a SweepFolder,
+}
+
+impl Points<'_> {
+    /// For each point what came of it, where it came to its end before. Refuses points that are others than they would be here.
+    fn found(&self, tell: &mut dyn FnMut(&str)) -> Result<Vec<Option<Outcome>>> {
+        let names = self.plan.folder_names();
+        let found = |(point, name): (usize, &String)| -> Result<Option<Outcome>> {
+            let path = self.folder.points().join(name);
+            let run = match RunFolder::open(&path) {
+                Ok(run) => run,
+                // Not so much as begun.
+                Err(RunError::Unfinished { .. }) => return Ok(None),
+                Err(error) => return Err(error.into()),
+            };
+            let here = manifest(&self.configs[point], self.machine, self.material.source(point));
+            let config = but_for_the_place(self.configs[point].differences(run.config()));
+            let differences: Vec<String> = config.into_iter().chain(run.manifest().differences(&here)).collect();
+            refuse(self.folder.path(), &differences).with_context(|| format!("point {name}"))?;
+            if let Some(divergence) = run.divergence()? {
+                return Ok(Some(Outcome::Diverged(divergence)));
+            }
+            match Run::read(name, &path) {
+                Ok(run) => Ok(Some(Outcome::Ended(Box::new(run.summary)))),
+                Err(error) => {
+                    // What has no summary was cut off, and what has one should be whole.
+                    if run.has_summary() {
+                        tell(&format!("point {name}: {error}"));
+                    }
+                    Ok(None)
+                }
+            }
+        };
+        names.iter().enumerate().map(found).collect()
+    }
+
+    /// What is going to be done, for the person.
+    fn announcement(&self, found: usize, jobs: NonZero<usize>) -> Vec<String> {
+        let about = self.material.about(0);
+        let data = match self.material.found.len() {
+            1 => format!("{}, {} training and {} validation rows", about.source, about.train, about.validation),
+            sets => format!("{sets} selections, the first of {}", about.source),
+        };
+        let (points, folder) = (self.configs.len(), self.folder.path().display());
+        let there = if found == 0 { String::new() } else { format!("; {found} of them found in {folder}") };
+        let backend = &self.machine.backend;
+        vec![
+            format!("data: {data}"),
+            format!("sweep: {points} points, {jobs} at once on {backend}, into {folder}{there}"),
+        ]
+    }
+
+    /// Makes those that are missing; gives all that came to their end, each with its number, and whether the person interrupted.
+    fn make(
+        &self,
+        found: Vec<Option<Outcome>>,
+        crew: &Crew,
+        every: Every,
+        is_shown: bool,
+    ) -> Result<(Vec<(usize, Outcome)>, bool)> {
+        let names = self.plan.folder_names();
+        let missing = found.iter().enumerate().filter(|(_, outcome)| outcome.is_none()).map(|(point, _)| point);
+        let order = self.material.in_order(missing);
+        let tasks: Vec<&str> = order.iter().map(|&point| names[point].as_str()).collect();
+        let make = |task: usize, ()| {
+            let made = self.one(order[task], &names[order[task]], crew, every);
+            self.material.done_with(order[task], crew);
+            let made = made.map_err(|error| {
+                let folder = self.folder.path().display();
+                anyhow!("{error:#}; sweep --resume {folder} makes what is missing")
+            })?;
+            if let (Some(outcome), false) = (&made, is_shown) {
+                crew.tell(&format!("point {}: {}", names[order[task]], in_words(outcome)));
+            }
+            Ok(made)
+        };
+        let Work { done, is_interrupted, .. } = crew.work(&tasks, |_, _| Some(()), make, || Ok(()))?;
+        let made = order.into_iter().zip(done).filter_map(|(point, outcome)| Some((point, outcome?)));
+        let found = found.into_iter().enumerate().filter_map(|(point, outcome)| Some((point, outcome?)));
+        Ok((found.chain(made).collect(), is_interrupted))
+    }
+
+    /// Makes a point, or goes on with it; nothing where the work ends before it does.
+    fn one(&self, point: usize, name: &str, crew: &Crew, every: Every) -> Result<Option<Outcome>> {
+        let start = Instant::now();
+        let config = &self.configs[point];
+        let rows = self.material.rows(point, config, self.machine, crew)?;
+        let manifest = manifest(config, self.machine, self.material.source(point));
+        let path = self.folder.points().join(name);
+        let take = || match RunFolder::open(&path) {
+            Err(RunError::Unfinished { .. }) => RunFolder::create(&path, true, config, &manifest),
+            other => other,
+        };
+        let Some(folder) = crew.wait_for(take)? else { return Ok(None) };
+        match crew.run(name, &folder, &rows, every, start) {
+            Ok(summary) => Ok(summary.map(|summary| Outcome::Ended(Box::new(summary)))),
+            // One that diverges says something of the grid, and keeps no other from being made.
+            Err(error) => Ok(Some(Outcome::Diverged(error.downcast::<Diverged>()?.divergence))),
+        }
+    }
+}
+
+/// What came of a point, in a line.
+fn in_words(outcome: &Outcome) -> String {
+    match outcome {
+        Outcome::Diverged(divergence) => format!("diverged: {}", divergence.problem),
+        Outcome::Ended(summary) => {
+            let last = &summary.final_metrics;
+            let accuracy = 100.0 * last.validation_accuracy;
+            format!("validation loss {:.6}, accuracy {accuracy:.2} %", last.validation_loss)
+        }
+    }
+}
+
+/// Prints what came of a sweep; gives the exit code.
+fn close(options: &SweepOptions, sweep: &Sweep, folder: &Path, is_interrupted: bool) -> Result<u8> {
+    if options.output.json {
+        let mut document = sweep.json();
+        document["folder"] = json!(folder);
+        document["interrupted"] = is_interrupted.into();
+        print_json(&document);
+    } else {
+        let files = ["sweep.md", "sweep.csv", "sweep.png"].map(|name| folder.join(name).display().to_string());
+        print(&format!("{}\n{}\n", sweep.table(SHOWN), files.join("\n")));
+    }
+    if is_interrupted {
+        say(&format!("interrupted; sweep --resume {} goes on", folder.display()));
+        return Ok(exit::INTERRUPTED);
+    }
+    if sweep.best().is_none() {
+        bail!("every point diverged; try smaller values of descent.learning_rate");
+    }
+    // Minima were asked for, and what was found may not be proven to be any.
+    Ok(if sweep.certificates_hold() { exit::DONE } else { exit::CHECK })
+}

@@ -1,0 +1,379 @@
+//! A sweep's points, as tables that are sorted by what came of them.
+
+use std::cmp::Ordering;
+use std::fmt::Write;
+
+use chainrule_records::{DataKind, Divergence, Grid, GridKey, SearchEnd, Summary, SweepPlan, plain_value};
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+
+use crate::sweep_plot;
+
+/// The points of a sweep that came to an end, and what may be said of them. The same points give the same bytes: no time of day and no duration is in them.
+#[derive(Clone, Debug)]
+pub struct Sweep {
+    config: String,
+    pub(crate) grid: Grid,
+    pub(crate) points: Vec<SweepPoint>,
+}
+
+/// A point of a sweep that came to an end.
+#[derive(Clone, Debug)]
+pub struct SweepPoint {
+    /// From 0, in the grid's order.
+    pub number: usize,
+    /// The number of its value of each key, from 0.
+    pub(crate) at: Vec<usize>,
+    /// Its folder below the sweep's.
+    pub folder: String,
+    /// What came of it.
+    pub outcome: Outcome,
+}
+
+/// What came of a point.
+#[derive(Clone, Debug)]
+pub enum Outcome {
+    /// A model.
+    Ended(Box<Summary>),
+    /// None: the training diverged.
+    Diverged(Divergence),
+}
+
+/// What the tables tell of a point.
+#[derive(Serialize)]
+struct Row {
+    /// From 1.
+    point: usize,
+    values: Map<String, Value>,
+    validation_loss: Option<f64>,
+    validation_accuracy: Option<f64>,
+    train_loss: Option<f64>,
+    train_accuracy: Option<f64>,
+    best_validation_loss: Option<f64>,
+    best_step: Option<usize>,
+    weight_norm: Option<f64>,
+    ended: &'static str,
+    last_step: usize,
+    folder: String,
+}
+
+impl SweepPoint {
+    /// What it came to, where it came to something.
+    pub fn summary(&self) -> Option<&Summary> {
+        match &self.outcome {
+            Outcome::Ended(summary) => Some(summary),
+            Outcome::Diverged(_) => None,
+        }
+    }
+
+    /// The mean cross-entropy over the validation rows with the weights that were saved, in nats.
+    pub fn validation_loss(&self) -> Option<f64> {
+        self.summary().map(|summary| summary.final_metrics.validation_loss)
+    }
+
+    /// How it ended: in one word, and the last step, from 0.
+    fn ended(&self) -> (&'static str, usize) {
+        match &self.outcome {
+            Outcome::Diverged(divergence) => ("diverged", divergence.step),
+            Outcome::Ended(summary) => {
+                let how = match summary.certificate.map(|certificate| (certificate.holds(), certificate.ended)) {
+                    Some((true, _)) => "converged",
+                    Some((false, SearchEnd::IterationsUsedUp)) => "iterations-used-up",
+                    Some((false, _)) => "not-converged",
+                    None if summary.stopped_early => "stopped-early",
+                    None => "all-epochs",
+                };
+                (how, summary.stop_step)
+            }
+        }
+    }
+
+    /// The same for people.
+    fn ended_in_words(&self) -> String {
+        let (how, step) = self.ended();
+        match how {
+            "all-epochs" => "all epochs made".to_owned(),
+            "converged" => "at the minimum".to_owned(),
+            "iterations-used-up" => "all iterations made, not at the minimum".to_owned(),
+            "not-converged" => "not at the minimum".to_owned(),
+            "stopped-early" => format!("stopped early at step {step}"),
+            _ => format!("diverged at step {step}"),
+        }
+    }
+}
+
+impl Sweep {
+    /// Of the points of a plan that came to an end, each with its number from 0.
+    pub fn new(plan: &SweepPlan, outcomes: Vec<(usize, Outcome)>) -> Self {
+        let (at, names) = (plan.grid.points(), plan.folder_names());
+        let point = |(number, outcome): (usize, Outcome)| SweepPoint {
+            number,
+            at: at[number].clone(),
+            folder: format!("{}/{}", SweepPlan::POINTS, names[number]),
+            outcome,
+        };
+        let mut points: Vec<SweepPoint> = outcomes.into_iter().map(point).collect();
+        points.sort_by_key(|point| point.number);
+        Self { config: plan.config.clone(), grid: plan.grid.clone(), points }
+    }
+
+    /// The points from the lowest validation loss to the highest, then those that diverged; of equals the earlier comes first.
+    pub fn ranked(&self) -> Vec<&SweepPoint> {
+        let mut ranked: Vec<&SweepPoint> = self.points.iter().collect();
+        ranked.sort_by(|a, b| match (a.validation_loss(), b.validation_loss()) {
+            (Some(a), Some(b)) => a.total_cmp(&b),
+            (Some(_), None) => Ordering::Less,
+            (None, Some(_)) => Ordering::Greater,
+            (None, None) => Ordering::Equal,
+        });
+        ranked
+    }
+
+    /// The point with the lowest validation loss, where one has a model.
+    pub fn best(&self) -> Option<&SweepPoint> {
+        self.ranked().into_iter().next().filter(|point| point.summary().is_some())
+    }
+
+    /// Whether every minimum that was asked for is certified.
+    pub fn certificates_hold(&self) -> bool {
+        let certificates = self.points.iter().filter_map(|point| point.summary()?.certificate);
+        certificates.into_iter().all(|certificate| certificate.holds())
+    }
+
+    /// The points of the grid, finished or not.
+    fn planned(&self) -> usize {
+        self.grid.keys().iter().map(|key| key.values.len()).product()
+    }
+
+    /// A point's values for people, in the order of the keys.
+    pub(crate) fn values(&self, point: &SweepPoint) -> Vec<String> {
+        self.grid.keys().iter().zip(&point.at).map(|(key, &i)| plain_value(&key.values[i])).collect()
+    }
+
+    /// A point's short keys and values in one line.
+    pub fn describe(&self, point: &SweepPoint) -> String {
+        let pairs = self.grid.short_names().into_iter().zip(self.values(point));
+        pairs.map(|(name, value)| format!("{name} = {value}")).collect::<Vec<_>>().join(", ")
+    }
+
+    fn row(&self, point: &SweepPoint) -> Row {
+        let summary = point.summary();
+        let last = summary.map(|summary| summary.final_metrics);
+        let value = |(key, &i): (&GridKey, &usize)| (key.key.clone(), typed(&key.values[i]));
+        let (ended, last_step) = point.ended();
+        Row {
+            point: point.number + 1,
+            values: self.grid.keys().iter().zip(&point.at).map(value).collect(),
+            validation_loss: last.map(|last| last.validation_loss),
+            validation_accuracy: last.map(|last| last.validation_accuracy),
+            train_loss: last.map(|last| last.train_loss),
+            train_accuracy: last.map(|last| last.train_accuracy),
+            best_validation_loss: summary.map(|summary| summary.best_validation_loss),
+            best_step: summary.map(|summary| summary.best_step),
+            weight_norm: summary.map(|summary| summary.weight_norm.frobenius),
+            ended,
+            last_step,
+            folder: point.folder.clone(),
+        }
+    }
+
+    /// Everything, as one JSON document: the grid, the best point, and a row for each that came to an end, in the grid's order.
+    pub fn json(&self) -> Value {
+        let keys = self.grid.keys().iter().map(|GridKey { key, values }| {
+            json!({ "key": key, "values": values.iter().map(|value| typed(value)).collect::<Vec<_>>() })
+        });
+        let rows: Vec<Row> = self.points.iter().map(|point| self.row(point)).collect();
+        json!({
+            "config": self.config,
+            "grid": keys.collect::<Vec<_>>(),
+            "points": self.planned(),
+            "finished": self.points.len(),
+            "diverged": self.points.iter().filter(|point| point.summary().is_none()).count(),
+            "best": self.best().map(|point| self.row(point)),
+            "rows": rows,
+        })
+    }
+
+    /// The same rows as CSV.
+    fn csv(&self) -> String {
+        let after = [
+            "validation_loss",
+            "validation_accuracy",
+            "train_loss",
+            "train_accuracy",
+            "best_validation_loss",
+            "best_step",
+            "weight_norm",
+            "ended",
+            "last_step",
+            "folder",
+        ];
+        let keys = self.grid.keys().iter().map(|key| key.key.as_str());
+        let mut text = line(["point"].into_iter().chain(keys).chain(after).map(str::to_owned));
+        for point in &self.points {
+            let row = serde_json::to_value(self.row(point)).expect("a row has only what JSON can");
+            let field = |name: &str| match &row[name] {
+                Value::Null => String::new(),
+                Value::String(text) => text.clone(),
+                other => other.to_string(),
+            };
+            let fields =
+                [field("point")].into_iter().chain(self.values(point)).chain(after.iter().map(|name| field(name)));
+            text += &line(fields);
+        }
+        text
+    }
+
+    /// Heads and cells of the table for people, sorted.
+    fn cells(&self) -> (Vec<String>, Vec<Vec<String>>) {
+        let names = self.grid.short_names().into_iter();
+        let after = ["validation loss", "validation", "training", "best step", "‖w‖", "ended"];
+        let heads = ["point"].into_iter().chain(names).chain(after).map(str::to_owned).collect();
+        let cells = |point: &SweepPoint| {
+            let mut cells = vec![(point.number + 1).to_string()];
+            cells.extend(self.values(point));
+            match point.summary() {
+                None => cells.extend(["–"; 5].map(str::to_owned)),
+                Some(summary) => {
+                    let last = &summary.final_metrics;
+                    cells.extend([
+                        format!("{:.6}", last.validation_loss),
+                        percent(last.validation_accuracy),
+                        percent(last.train_accuracy),
+                        summary.best_step.to_string(),
+                        format!("{:.4}", summary.weight_norm.frobenius),
+                    ]);
+                }
+            }
+            cells.push(point.ended_in_words());
+            cells
+        };
+        (heads, self.ranked().into_iter().map(cells).collect())
+    }
+
+    /// How many points there are of how many, and what one should know of their losses.
+    fn notes(&self) -> Vec<String> {
+        let (planned, finished) = (self.planned(), self.points.len());
+        let diverged = self.points.iter().filter(|point| point.summary().is_none()).count();
+        let mut notes = Vec::new();
+        if finished < planned {
+            notes.push(format!("{finished} of {planned} points are finished."));
+        }
+        if diverged > 0 {
+            notes.push(format!("{diverged} of {finished} points diverged."));
+        }
+        let summaries: Vec<&Summary> = self.points.iter().filter_map(SweepPoint::summary).collect();
+        let judged_on = |summary: &Summary| {
+            let data = &summary.data;
+            // A table's or a folder's own rows are kept for the validation by the seed.
+            let seed = (data.kind != DataKind::Images).then_some(summary.seed);
+            (data.sha256.clone(), data.validation, data.classes.clone(), seed)
+        };
+        if summaries.iter().any(|summary| judged_on(summary) != judged_on(summaries[0])) {
+            notes.push(
+                "Not all points are judged on the same validation rows: their losses compare only roughly.".to_owned(),
+            );
+        }
+        if self.best().is_some() && finished > 1 {
+            notes.push(
+                "The best was chosen by its validation loss, which is therefore too good an estimate of its loss on new rows.".to_owned(),
+            );
+        }
+        notes
+    }
+
+    /// The table for a terminal: the first `most` points of it, the best with a star.
+    pub fn table(&self, most: usize) -> String {
+        let (heads, rows) = self.cells();
+        let widths: Vec<usize> = (0..heads.len())
+            .map(|i| rows.iter().take(most).chain([&heads]).map(|row| row[i].chars().count()).max().unwrap_or_default())
+            .collect();
+        let is_best = |i: usize| i == 0 && self.best().is_some();
+        let written = |mark: &str, row: &[String]| {
+            let (last, before) = row.split_last().expect("a table has columns");
+            let before = before.iter().zip(&widths).map(|(cell, &width)| format!("{cell:>width$}"));
+            format!("{mark} {}  {last}\n", before.collect::<Vec<_>>().join("  "))
+        };
+        let mut text = String::from("\n") + &written(" ", &heads);
+        for (i, row) in rows.iter().take(most).enumerate() {
+            text += &written(if is_best(i) { "*" } else { " " }, row);
+        }
+        if rows.len() > most {
+            writeln!(text, "  … and {} more", rows.len() - most).expect("writing to a String cannot fail");
+        }
+        for note in self.notes() {
+            text += &format!("\n{note}");
+        }
+        text
+    }
+
+    /// The table as a page.
+    fn markdown(&self) -> String {
+        let plain = |text: &str| text.replace('\\', "\\\\").replace('|', "\\|");
+        let names: Vec<String> = self.grid.keys().iter().map(|key| format!("`{}`", key.key)).collect();
+        let mut text = format!("# {}: a sweep over {}\n\n", plain(&self.config), plain(&names.join(", ")));
+        if let Some((best, summary)) = self.best().and_then(|best| Some((best, best.summary()?))) {
+            let last = &summary.final_metrics;
+            text += &format!(
+                "Best: **{}**, validation loss {:.6}, accuracy {}: [`{}`]({}).\n",
+                plain(&self.describe(best)),
+                last.validation_loss,
+                percent(last.validation_accuracy),
+                best.folder,
+                best.folder
+            );
+        }
+        for note in self.notes() {
+            text += &format!("{note}\n");
+        }
+        text += "\n![Validation loss over the grid](sweep.svg)\n\n";
+        let (heads, rows) = self.cells();
+        let written =
+            |row: &[String]| format!("| {} |\n", row.iter().map(|cell| plain(cell)).collect::<Vec<_>>().join(" | "));
+        text += &written(&heads);
+        text += &format!("|{} --- |\n", " ---: |".repeat(heads.len() - 1));
+        for (i, row) in rows.iter().enumerate() {
+            let is_best = i == 0 && self.best().is_some();
+            text += &if is_best {
+                written(&row.iter().map(|cell| format!("**{cell}**")).collect::<Vec<_>>())
+            } else {
+                written(row)
+            };
+        }
+        text + "\nLosses are mean cross-entropies in nats, with the weights that were saved; validation and training are accuracies, ‖w‖ is the weights' Frobenius norm, bias \
+                included.\n"
+    }
+
+    /// Every file that tells of the sweep, by its name in the sweep's folder.
+    pub fn files(&self) -> [(&'static str, Vec<u8>); 5] {
+        let mut json = serde_json::to_string_pretty(&self.json()).expect("rows hold only what JSON can");
+        json.push('\n');
+        [
+            ("sweep.csv", self.csv().into_bytes()),
+            ("sweep.json", json.into_bytes()),
+            ("sweep.md", self.markdown().into_bytes()),
+            ("sweep.svg", sweep_plot::svg(self).into_bytes()),
+            ("sweep.png", sweep_plot::png(self)),
+        ]
+    }
+}
+
+pub(crate) fn percent(fraction: f64) -> String {
+    format!("{:.2} %", 100.0 * fraction)
+}
+
+/// A value of a grid as JSON has it.
+fn typed(value: &str) -> Value {
+    let parsed = toml::from_str::<toml::Table>(&format!("value = {value}"));
+    let value = parsed.ok().and_then(|mut parsed| serde_json::to_value(parsed.remove("value")?).ok());
+    value.unwrap_or_default()
+}
+
+/// A line of a CSV file, as RFC 4180 has it but for its ending.
+fn line(fields: impl Iterator<Item = String>) -> String {
+    let quoted = |field: String| {
+        let is_plain = !field.contains(['"', ',', '\n', '\r']);
+        if is_plain { field } else { format!("\"{}\"", field.replace('"', "\"\"")) }
+    };
+    fields.map(quoted).collect::<Vec<_>>().join(",") + "\n"
+}
