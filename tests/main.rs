@@ -29,6 +29,7 @@
 //! - `page`: the report's page in a browser
 //! - `board`: the page to draw on, in a browser
 //! - `reproduce`: the command that makes the runs and writes the report
+//! - `sweep`: an experiment at every point of a grid
 //! - `standardize`: features less their mean, over their standard deviation, and scikit-learn's
 //! - `stream`: training on images that stay in their file
 //! - `resume`: runs that were killed, interrupted, damaged or left without a disk
@@ -91,5 +92,6 @@ mod resume;
 mod standardize;
 mod stream;
 mod support;
+mod sweep;
 mod tables;
 mod training;

@@ -10,6 +10,7 @@ const HELP: &str = "\
 cargo xtask COMMAND [--features ndarray|flex|wgpu|cuda|remote|remote-server] [options]
 
   train [CONFIG]   train one experiment and write a run folder
+  sweep [CONFIG]   the same at every point of a grid: --grid KEY=VALUE,VALUE,…; one table and one plot; --resume goes on
   gradcheck        closed form = autodiff = differences, for both models; --burn for Burn's own nn
   reproduce        every run and figure of the report, and the verdict on each claim; --check to compare
   evaluate RUN     how good a trained model is, on its own data or --data others

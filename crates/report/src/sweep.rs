@@ -237,11 +237,11 @@ impl Sweep {
                 Some(summary) => {
                     let last = &summary.final_metrics;
                     cells.extend([
-                        format!("{:.6}", last.validation_loss),
+                        number(last.validation_loss, 6),
                         percent(last.validation_accuracy),
                         percent(last.train_accuracy),
                         summary.best_step.to_string(),
-                        format!("{:.4}", summary.weight_norm.frobenius),
+                        number(summary.weight_norm.frobenius, 4),
                     ]);
                 }
             }
@@ -274,7 +274,7 @@ impl Sweep {
                 "Not all points are judged on the same validation rows: their losses compare only roughly.".to_owned(),
             );
         }
-        if self.best().is_some() && finished > 1 {
+        if summaries.len() > 1 {
             notes.push(
                 "The best was chosen by its validation loss, which is therefore too good an estimate of its loss on new rows.".to_owned(),
             );
@@ -315,9 +315,9 @@ impl Sweep {
         if let Some((best, summary)) = self.best().and_then(|best| Some((best, best.summary()?))) {
             let last = &summary.final_metrics;
             text += &format!(
-                "Best: **{}**, validation loss {:.6}, accuracy {}: [`{}`]({}).\n",
+                "Best: **{}**, validation loss {}, accuracy {}: [`{}`]({}).\n",
                 plain(&self.describe(best)),
-                last.validation_loss,
+                number(last.validation_loss, 6),
                 percent(last.validation_accuracy),
                 best.folder,
                 best.folder
@@ -360,6 +360,12 @@ impl Sweep {
 
 pub(crate) fn percent(fraction: f64) -> String {
     format!("{:.2} %", 100.0 * fraction)
+}
+
+/// A number with so many digits behind the point, or where these would tell nothing, or be too many, as a power of ten.
+pub(crate) fn number(value: f64, digits: usize) -> String {
+    let is_plain = value == 0.0 || (1e-3..1e5).contains(&value.abs());
+    if is_plain { format!("{value:.digits$}") } else { format!("{value:.2e}") }
 }
 
 /// A value of a grid as JSON has it.

@@ -9,7 +9,7 @@ use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 use crate::draw::{FAMILY, GRID, IN_MEMORY, PNG_SCALE, bitmap, encode, use_font, vector};
 use crate::figure;
-use crate::sweep::{Sweep, SweepPoint, percent};
+use crate::sweep::{Sweep, SweepPoint, number, percent};
 
 pub(crate) fn svg(sweep: &Sweep) -> String {
     use_font();
@@ -104,6 +104,17 @@ impl<'a> Plot<'a> {
         [keys.div_ceil(columns), columns]
     }
 
+    /// The largest loss that is drawn. What nearly diverged would leave no room for the others.
+    fn ceiling(&self) -> f64 {
+        let best = self.sweep.best().and_then(SweepPoint::validation_loss);
+        best.filter(|best| *best > 0.0).map_or(f64::INFINITY, |best| 1000.0 * best)
+    }
+
+    /// A point's validation loss, where it is drawn.
+    fn loss(&self, point: &SweepPoint) -> Option<f64> {
+        point.validation_loss().filter(|loss| *loss <= self.ceiling())
+    }
+
     fn draw<B: DrawingBackend>(&self, area: &DrawingArea<B, Shift>, scale: u32) {
         area.fill(&WHITE).expect(IN_MEMORY);
         let pen = Pen { area, scale };
@@ -123,11 +134,14 @@ impl<'a> Plot<'a> {
             None => "no point has a model yet".to_owned(),
             Some((best, summary)) => {
                 let last = &summary.final_metrics;
-                let (loss, accuracy) = (last.validation_loss, percent(last.validation_accuracy));
-                format!("best: {}: {loss:.4} nats, {accuracy}", self.sweep.describe(best))
+                let (loss, accuracy) = (number(last.validation_loss, 4), percent(last.validation_accuracy));
+                format!("best: {} ({loss} nats, {accuracy})", self.sweep.describe(best))
             }
         };
-        pen.ring([20.0, 17.0], 6.0);
+        match self.kind {
+            Kind::Map => pen.frame([14, 11], [27, 24]),
+            Kind::OneKey | Kind::EachKey => pen.ring([20.0, 17.0], 6.0),
+        }
         pen.write(&pen.cut(&text, 13, width - 44), 13, [32, 17], HPos::Left, BLACK);
         let mut left = 14;
         let mut item = |mark: &dyn Fn(i32), text: &str| {
@@ -142,61 +156,60 @@ impl<'a> Plot<'a> {
                 item(&dot(BLUE), "training rows");
             }
             Kind::Map if self.has_two_lines() => pen.write(
-                "in each cell validation loss (nats), which the colour tells, and accuracy",
+                "in each cell validation loss (nats), as the colour tells, and accuracy",
                 12,
                 [14, 38],
                 HPos::Left,
                 BLACK,
             ),
-            Kind::Map => pen.write("colour: validation loss (nats)", 12, [14, 38], HPos::Left, BLACK),
+            Kind::Map => pen.write("dark to light: validation loss (nats)", 12, [14, 38], HPos::Left, BLACK),
             Kind::EachKey => {
                 item(&dot(SKY), "a point");
                 item(&dot(BLUE), "the best with this value");
             }
         }
-        if self.kind != Kind::Map && self.sweep.points.iter().any(|point| point.summary().is_none()) {
-            item(&|left| pen.cross([f64::from(left) + 8.0, 38.0]), "diverged");
+        if self.kind != Kind::Map && self.sweep.points.iter().any(|point| self.loss(point).is_none()) {
+            item(&|left| pen.cross([f64::from(left) + 8.0, 38.0]), "diverged, or far above");
         }
     }
 
     fn draw_one_key<B: DrawingBackend>(&self, pen: &Pen<'_, B>) {
         let axis = &self.axes[0];
-        let best = self.sweep.best().map(|point| point.number);
-        let of = |value: fn(&SweepPoint) -> Option<f64>| -> Vec<(f64, f64, bool)> {
-            let points = self.sweep.points.iter();
-            let mut points: Vec<_> = points
-                .filter_map(|point| Some((axis.at[point.at[0]], value(point)?, Some(point.number) == best)))
-                .collect();
-            points.sort_by(|a, b| a.0.total_cmp(&b.0));
-            points
-        };
-        let lost = self.diverged(0);
-        let losses = [of(|point| Some(point.summary()?.final_metrics.train_loss)), of(SweepPoint::validation_loss)];
-        let accuracies = [
-            of(|point| Some(point.summary()?.final_metrics.train_accuracy)),
-            of(|point| Some(point.summary()?.final_metrics.validation_accuracy)),
-        ];
         let draw =
-            |values: &[Vec<(f64, f64, bool)>; 2], label: &'static str, unit: Unit, has_x: bool, place: [i32; 4]| {
-                let all: Vec<f64> = values.concat().iter().map(|point| point.1).collect();
-                let marks = [(BLUE, &values[0]), (VERMILLION, &values[1])];
-                let marks = marks.map(|(color, points)| Marks {
-                    color,
-                    points: points.iter().map(|&(x, y, _)| (x, y)).collect(),
-                    is_line: axis.is_ordered,
-                });
-                let best = values[1].iter().find(|point| point.2).map(|&(x, y, _)| (x, y));
-                let panel = Panel { x: axis, y: &ValueAxis::of(label, &all, unit), has_x, lost: &lost };
+            |values: [&dyn Fn(&SweepPoint) -> Option<f64>; 2], label: &'static str, unit: Unit, place: [i32; 4]| {
+                let of = |value: &dyn Fn(&SweepPoint) -> Option<f64>| {
+                    let points = self.sweep.points.iter();
+                    let points = points.filter_map(|point| Some((axis.at[point.at[0]], value(point)?)));
+                    let mut points: Vec<(f64, f64)> = points.collect();
+                    points.sort_by(|a, b| a.0.total_cmp(&b.0));
+                    points
+                };
+                let [training, validation] = values.map(of);
+                let all: Vec<f64> = training.iter().chain(&validation).map(|point| point.1).collect();
+                let lost = self.without(0, values[1]);
+                let panel =
+                    Panel { x: axis, y: &ValueAxis::of(label, &all, unit), has_x: unit == Unit::Fraction, lost: &lost };
+                let best = self.sweep.best().and_then(|best| Some((axis.at[best.at[0]], values[1](best)?)));
+                let marks = [(BLUE, training), (VERMILLION, validation)];
+                let marks = marks.map(|(color, points)| Marks { color, points, is_line: axis.is_ordered });
                 panel.draw(pen, place, &marks, best);
             };
+        let last = |point: &SweepPoint| Some(point.summary()?.final_metrics);
+        let training =
+            |point: &SweepPoint| last(point).map(|last| last.train_loss).filter(|loss| *loss <= self.ceiling());
+        let losses: [&dyn Fn(&SweepPoint) -> Option<f64>; 2] = [&training, &|point| self.loss(point)];
+        let accuracies: [&dyn Fn(&SweepPoint) -> Option<f64>; 2] =
+            [&|point| last(point).map(|last| last.train_accuracy), &|point| {
+                last(point).map(|last| last.validation_accuracy)
+            }];
         let top = HEAD as i32;
-        draw(&losses, "cross-entropy (nats)", Unit::Nats, false, [76, top + 8, 620, top + 218]);
-        draw(&accuracies, "accuracy", Unit::Fraction, true, [76, top + 240, 620, top + 420]);
+        draw(losses, "cross-entropy (nats)", Unit::Nats, [76, top + 8, 620, top + 218]);
+        draw(accuracies, "accuracy", Unit::Fraction, [76, top + 240, 620, top + 420]);
     }
 
-    /// Where the points lie along a key that diverged.
-    fn diverged(&self, key: usize) -> Vec<f64> {
-        let lost = self.sweep.points.iter().filter(|point| point.summary().is_none());
+    /// Where along a key the points lie that have no such value.
+    fn without(&self, key: usize, value: impl Fn(&SweepPoint) -> Option<f64>) -> Vec<f64> {
+        let lost = self.sweep.points.iter().filter(|point| value(point).is_none());
         let mut lost: Vec<f64> = lost.map(|point| self.axes[key].at[point.at[key]]).collect();
         lost.sort_by(f64::total_cmp);
         lost.dedup();
@@ -205,13 +218,13 @@ impl<'a> Plot<'a> {
 
     fn draw_each_key<B: DrawingBackend>(&self, pen: &Pen<'_, B>) {
         let [_, columns] = self.panels();
-        let losses: Vec<f64> = self.sweep.points.iter().filter_map(SweepPoint::validation_loss).collect();
+        let losses: Vec<f64> = self.sweep.points.iter().filter_map(|point| self.loss(point)).collect();
         let y = ValueAxis::of(LOSS, &losses, Unit::Nats);
         for (key, axis) in self.axes.iter().enumerate() {
             let [left, top] =
                 [key as u32 % columns * PANEL[0], HEAD + key as u32 / columns * PANEL[1]].map(|side| side as i32);
             let [width, height] = PANEL.map(|side| side as i32);
-            let place = |point: &SweepPoint| Some((axis.at[point.at[key]], point.validation_loss()?));
+            let place = |point: &SweepPoint| Some((axis.at[point.at[key]], self.loss(point)?));
             let all: Vec<(f64, f64)> = self.sweep.points.iter().filter_map(place).collect();
             let mut lowest: Vec<(f64, f64)> = Vec::new();
             for &(x, loss) in &all {
@@ -225,7 +238,7 @@ impl<'a> Plot<'a> {
                 Marks { color: SKY, points: all, is_line: false },
                 Marks { color: BLUE, points: lowest, is_line: axis.is_ordered },
             ];
-            let panel = Panel { x: axis, y: &y, has_x: true, lost: &self.diverged(key) };
+            let panel = Panel { x: axis, y: &y, has_x: true, lost: &self.without(key, |point| self.loss(point)) };
             let axes = [left + 76, top + 8, left + width - 14, top + height - 52];
             panel.draw(pen, axes, &marks, self.sweep.best().and_then(place));
         }
@@ -243,7 +256,7 @@ impl<'a> Plot<'a> {
         let (rows, columns) = (down.labels.len() as i32, across.labels.len() as i32);
         let (left, top) = (MAP_LEFT as i32, HEAD as i32);
         let (right, bottom) = (left + columns * width, top + rows * height);
-        let losses: Vec<f64> = self.sweep.points.iter().filter_map(SweepPoint::validation_loss).collect();
+        let losses: Vec<f64> = self.sweep.points.iter().filter_map(|point| self.loss(point)).collect();
         let scale = ValueAxis::of(LOSS, &losses, Unit::Nats);
         let corner = |point: &SweepPoint| {
             let [row, column] = [(down, 0), (across, 1)].map(|(axis, key)| axis.order[point.at[key]] as i32);
@@ -265,17 +278,11 @@ impl<'a> Plot<'a> {
                 None => pen.cross(middle.map(f64::from)),
                 Some(summary) if self.has_two_lines() => {
                     let last = &summary.final_metrics;
-                    pen.write(
-                        &format!("{:.4}", last.validation_loss),
-                        12,
-                        [middle[0], middle[1] - 8],
-                        HPos::Center,
-                        ink,
-                    );
+                    pen.write(&number(last.validation_loss, 4), 12, [middle[0], middle[1] - 8], HPos::Center, ink);
                     pen.write(&percent(last.validation_accuracy), 11, [middle[0], middle[1] + 9], HPos::Center, ink);
                 }
                 Some(summary) if width >= 44 => {
-                    pen.write(&format!("{:.4}", summary.final_metrics.validation_loss), 11, middle, HPos::Center, ink);
+                    pen.write(&number(summary.final_metrics.validation_loss, 4), 11, middle, HPos::Center, ink);
                 }
                 Some(_) => {}
             }
@@ -326,7 +333,7 @@ fn draw_scale<B: DrawingBackend>(pen: &Pen<'_, B>, axis: &ValueAxis, [left, top,
         let (color, _) = shade(1.0 - (f64::from(y) + 0.5) / f64::from(height));
         pen.fill([left, top + y], [right, top + y + 1], color);
     }
-    for (at, label) in axis.ticks(4) {
+    for (at, label) in axis.ticks(7) {
         let y = bottom - (axis.share(at) * f64::from(height)).round() as i32;
         if (top - 1..=bottom + 1).contains(&y) {
             pen.line([right, y], [right + 4, y], BLACK);
@@ -350,6 +357,8 @@ fn shade(position: f64) -> (RGBColor, RGBColor) {
 /// Where the values of a key lie.
 struct KeyAxis {
     key: String,
+    /// The same with what there is to say of the scale.
+    title: String,
     /// For each value of the grid, in its order.
     at: Vec<f64>,
     labels: Vec<String>,
@@ -369,8 +378,13 @@ impl KeyAxis {
             Some(numbers) => places(numbers),
         };
         let order = at.iter().map(|x| at.iter().filter(|other| *other < x).count()).collect();
-        let key = if is_logarithmic { format!("{}, logarithmic", key.key) } else { key.key.clone() };
-        Self { key, at, labels, order, is_ordered }
+        let has_zero = numbers.is_some_and(|numbers| numbers.contains(&0.0));
+        let title = match (is_logarithmic, has_zero) {
+            (false, _) => key.key.clone(),
+            (true, false) => format!("{} (logarithmic)", key.key),
+            (true, true) => format!("{} (logarithmic, 0 apart)", key.key),
+        };
+        Self { key: key.key.clone(), title, at, labels, order, is_ordered }
     }
 
     fn range(&self) -> Range<f64> {
@@ -470,11 +484,19 @@ impl ValueAxis {
     fn ticks(&self, about: usize) -> Vec<(f64, String)> {
         let range = self.range();
         if self.is_logarithmic {
+            let width = range.end - range.start;
+            let digits: &[f64] = if width > 2.5 { &[1.0] } else { &[1.0, 2.0, 5.0] };
+            // Of many decades every second is told, or every third.
             let decades = range.start.floor() as i32..=range.end.ceil() as i32;
-            let digits: &[f64] = if range.end - range.start > 3.0 { &[1.0] } else { &[1.0, 2.0, 5.0] };
-            let values = decades.flat_map(|decade| digits.iter().map(move |digit| digit * 10f64.powi(decade)));
-            let inside = values.filter(|value| range.contains(&value.log10()));
-            return inside.map(|value| (value.log10(), format!("{}", (value * 1e9).round() / 1e9))).collect();
+            let decades = decades.step_by((width / 6.0).ceil() as usize);
+            let values = decades.flat_map(|decade| digits.iter().map(move |digit| (*digit, decade)));
+            let place = |(digit, decade): (f64, i32)| digit.log10() + f64::from(decade);
+            let written = |(digit, decade): (f64, i32)| match decade {
+                -3..=4 => format!("{}", (digit * 10f64.powi(decade) * 1e4).round() / 1e4),
+                _ => format!("{digit}e{decade}"),
+            };
+            let inside = values.filter(|&value| range.contains(&place(value)));
+            return inside.map(|value| (place(value), written(value))).collect();
         }
         let percent = if self.unit == Unit::Fraction { 100.0 } else { 1.0 };
         let (low, high) = (percent * range.start, percent * range.end);
@@ -541,7 +563,7 @@ impl Panel<'_> {
         pen.line([left, bottom], [right, bottom], BLACK);
         if self.has_x {
             pen.write(
-                &pen.cut(&self.x.key, 13, right - left),
+                &pen.cut(&self.x.title, 13, right - left),
                 13,
                 [(left + right) / 2, bottom + 32],
                 HPos::Center,
@@ -580,10 +602,13 @@ impl<B: DrawingBackend> Pen<'_, B> {
         ((x * scale).round() as i32, (y * scale).round() as i32)
     }
 
-    fn write(&self, text: &str, size: u32, place: [i32; 2], anchor: HPos, color: RGBColor) {
+    fn write(&self, text: &str, size: u32, [x, y]: [i32; 2], anchor: HPos, color: RGBColor) {
         let style = TextStyle::from((FAMILY, size * self.scale).into_font());
         let style = style.color(&color).pos(Pos::new(anchor, VPos::Center));
-        self.area.draw_text(text, &style, self.place(place.map(f64::from))).expect(IN_MEMORY);
+        // In pixels plotters centres the box of a line, whose letters stand above its middle.
+        let lower = if self.scale > 1 { 0.17 * f64::from(size) } else { 0.0 };
+        let place = self.place([f64::from(x), f64::from(y) + lower]);
+        self.area.draw_text(text, &style, place).expect(IN_MEMORY);
     }
 
     /// From bottom to top, its middle there.

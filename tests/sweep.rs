@@ -1,0 +1,637 @@
+//! An experiment at every point of a grid: the same runs as one by one, several at once, cut off and gone on with; and what is told of them.
+
+use std::fs::read;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use chainrule_records::{
+    Certificate, Divergence, Grid, GridKey, Manifest, RunFolder, SearchEnd, Summary, SweepFolder, SweepPlan,
+};
+use chainrule_report::{Outcome, Sweep};
+use serde_json::{Value, json};
+
+use crate::command::{ask, call, code, command, files_below, folder, is_refused, text};
+use crate::made_up::Story;
+use crate::support::cpu;
+
+/// A sweep whose points take a moment each.
+fn sweep<'a>(more: &[&'a str]) -> Vec<&'a str> {
+    [&["sweep", "--backend", cpu()][..], &FEW, more].concat()
+}
+
+const FEW: [&str; 8] = [
+    "--data",
+    "embedded",
+    "--set",
+    "data.train_images=600",
+    "--set",
+    "data.validation_images=300",
+    "--set",
+    "descent.epochs=2",
+];
+
+const TWO_BY_TWO: [&str; 4] = ["--grid", "descent.learning_rate=0.01,0.1", "--grid", "objective.l2=0,0.5"];
+
+fn succeeds(folder: &Path, arguments: &[&str]) -> Output {
+    let output = call(folder, arguments);
+    assert_eq!(code(&output), Some(0), "{arguments:?}: {}", text(&output.stderr));
+    output
+}
+
+fn json_of(path: &Path) -> Value {
+    serde_json::from_slice(&read(path).unwrap()).unwrap()
+}
+
+/// The points' folders, in the grid's order.
+fn points(sweep: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(sweep.join("points")).unwrap();
+    let mut points: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
+    points.sort();
+    points
+}
+
+/// All that a sweep wrote, by name: bytes, and of a run's summary all but the time.
+fn outcome(sweep: &Path) -> Vec<(PathBuf, String)> {
+    let is_lasting = |path: &PathBuf| path.is_file() && !path.components().any(|part| part.as_os_str() == "checkpoint");
+    let told = |path: PathBuf| {
+        let content = if path.ends_with("summary.json") {
+            let mut summary = json_of(&path);
+            summary.as_object_mut().unwrap().remove("seconds").unwrap();
+            summary.to_string()
+        } else {
+            chainrule_data::sha256([&read(&path).unwrap()[..]])
+        };
+        (path.strip_prefix(sweep).unwrap().to_owned(), content)
+    };
+    files_below(sweep).into_iter().filter(is_lasting).map(told).collect()
+}
+
+#[test]
+fn a_grid_is_the_runs_that_train_makes_one_by_one() {
+    let folder = folder();
+    let folder = folder.path();
+    succeeds(folder, &sweep(&[&TWO_BY_TWO[..], &["--out", "grid", "--quiet"]].concat()));
+    let made = points(&folder.join("grid"));
+    let names: Vec<_> = made.iter().map(|path| path.file_name().unwrap().to_str().unwrap()).collect();
+    let expected = [
+        "1-learning_rate=0.01-l2=0",
+        "2-learning_rate=0.01-l2=0.5",
+        "3-learning_rate=0.1-l2=0",
+        "4-learning_rate=0.1-l2=0.5",
+    ];
+    assert_eq!(names, expected);
+    let values = [("0.01", "0"), ("0.01", "0.5"), ("0.1", "0"), ("0.1", "0.5")];
+    for (point, (rate, l2)) in made.iter().zip(values) {
+        let (rate, l2) = (format!("descent.learning_rate={rate}"), format!("objective.l2={l2}"));
+        let alone = ["train", "--backend", cpu(), "--threads", "1", "--out", "alone", "--force", "--quiet"];
+        succeeds(folder, &[&alone[..], &FEW, &["--set", &rate, "--set", &l2]].concat());
+        for file in ["model.safetensors", "history.json", "config.toml", "manifest.json"] {
+            assert_eq!(read(point.join(file)).unwrap(), read(folder.join("alone").join(file)).unwrap(), "{point:?}");
+        }
+        // And every other command takes it.
+        let judged = ask(folder, &["evaluate", point.to_str().unwrap()]);
+        let summary = json_of(&point.join("summary.json"));
+        let apart = judged["loss"].as_f64().unwrap() - summary["final"]["validation_loss"].as_f64().unwrap();
+        assert!(apart.abs() < 1e-5, "{apart}");
+    }
+}
+
+#[test]
+fn any_number_of_jobs_gives_the_same_bytes() {
+    let folder = folder();
+    let folder = folder.path();
+    let grid = [
+        "--grid",
+        "descent.optimizer=sgd,adam",
+        "--grid",
+        "data.train_images=300,600",
+        "--grid",
+        "objective.l2=0,1e-3",
+    ];
+    let made = |jobs: &str| {
+        succeeds(folder, &sweep(&[&grid[..], &["--jobs", jobs, "--out", jobs, "--quiet"]].concat()));
+        outcome(&folder.join(jobs))
+    };
+    let alone = made("1");
+    // Eight points of five files, and six of the sweep's own.
+    assert_eq!(alone.len(), 8 * 5 + 6);
+    for jobs in ["2", "5"] {
+        assert_eq!(made(jobs), alone, "{jobs} jobs");
+    }
+}
+
+#[test]
+fn the_table_the_files_and_the_json_tell_the_same_sorted_by_validation_loss() {
+    let folder = folder();
+    let folder = folder.path();
+    let grid = ["--grid", "descent.learning_rate=0.001,0.1,0.01"];
+    let output = succeeds(folder, &sweep(&[&grid[..], &["--out", "grid"]].concat()));
+    let told = json_of(&folder.join("grid/sweep.json"));
+    let rows = told["rows"].as_array().unwrap();
+    let losses: Vec<f64> = rows.iter().map(|row| row["validation_loss"].as_f64().unwrap()).collect();
+    for (row, point) in rows.iter().zip(points(&folder.join("grid"))) {
+        let summary = json_of(&point.join("summary.json"));
+        for (name, expected) in [
+            ("validation_loss", &summary["final"]["validation_loss"]),
+            ("validation_accuracy", &summary["final"]["validation_accuracy"]),
+            ("train_loss", &summary["final"]["train_loss"]),
+            ("train_accuracy", &summary["final"]["train_accuracy"]),
+            ("best_step", &summary["best_step"]),
+            ("best_validation_loss", &summary["best_validation_loss"]),
+            ("weight_norm", &summary["weight_norm"]["frobenius"]),
+            ("last_step", &summary["stop_step"]),
+        ] {
+            assert_eq!(&row[name], expected, "{name}");
+        }
+        assert_eq!(folder.join("grid").join(row["folder"].as_str().unwrap()), point);
+    }
+    let rates: Vec<&Value> = rows.iter().map(|row| &row["values"]["descent.learning_rate"]).collect();
+    assert_eq!(rates, [&json!(0.001), &json!(0.1), &json!(0.01)]);
+    let mut ranked: Vec<usize> = vec![0, 1, 2];
+    ranked.sort_by(|&a, &b| losses[a].total_cmp(&losses[b]));
+    assert_ne!(ranked, [0, 1, 2], "a sorted table must differ from the grid's order");
+    assert_eq!(told["best"], rows[ranked[0]]);
+
+    let number = |line: &str, before: &str| line.strip_prefix(before)?.split_whitespace().next()?.parse::<usize>().ok();
+    let printed = text(&output.stdout);
+    let table: Vec<&str> = printed.lines().filter(|line| number(line, "* ").or(number(line, "  ")).is_some()).collect();
+    let numbers: Vec<usize> = table.iter().map(|line| number(&line[1..], " ").unwrap() - 1).collect();
+    assert_eq!(numbers, ranked, "{printed}");
+    assert!(table[0].starts_with('*') && table[1..].iter().all(|line| line.starts_with(' ')), "{printed}");
+    assert!(printed.contains("too good an estimate"), "{printed}");
+
+    let page = text(&read(folder.join("grid/sweep.md")).unwrap());
+    let table: Vec<&str> = page.lines().filter(|line| line.starts_with("| ")).skip(2).collect();
+    assert!(table[0].starts_with(&format!("| **{}** |", ranked[0] + 1)), "{page}");
+    assert!(table[2].starts_with(&format!("| {} |", ranked[2] + 1)), "{page}");
+
+    let sheet = text(&read(folder.join("grid/sweep.csv")).unwrap());
+    let mut lines = sheet.lines().map(|line| line.split(',').collect::<Vec<_>>());
+    let heads = lines.next().unwrap();
+    assert_eq!(heads[..3], ["point", "descent.learning_rate", "validation_loss"]);
+    for (line, (row, loss)) in lines.zip(rows.iter().zip(losses)) {
+        assert_eq!((line.len(), line[2].parse::<f64>().unwrap()), (heads.len(), loss));
+        assert_eq!(line[heads.len() - 1], row["folder"].as_str().unwrap());
+    }
+
+    // What is said on the way: the data, the sweep, and a line for each point.
+    let said = text(&output.stderr);
+    assert_eq!(said.lines().filter(|line| line.starts_with("point ")).count(), 3, "{said}");
+    assert_eq!(
+        said.lines().filter(|line| line.starts_with("data: ") || line.starts_with("sweep: ")).count(),
+        2,
+        "{said}"
+    );
+}
+
+#[test]
+fn a_sweep_answers_with_one_json_document_and_is_quiet_where_it_is_asked_to_be() {
+    let folder = folder();
+    // `ask` takes nothing on standard error.
+    let mut told = ask(folder.path(), &sweep(&["--grid", "objective.l2=0,1"]));
+    assert_eq!((told["folder"].take(), told["interrupted"].take()), (json!("runs/sweep-1"), json!(false)));
+    let written = json_of(&folder.path().join("runs/sweep-1/sweep.json"));
+    let keys = written.as_object().unwrap().keys();
+    assert!(keys.len() >= 7);
+    for key in keys {
+        assert_eq!(told[key], written[key], "{key}");
+    }
+    assert_eq!((&told["points"], &told["finished"], &told["diverged"]), (&json!(2), &json!(2), &json!(0)));
+    assert_eq!(ask(folder.path(), &sweep(&["--grid", "objective.l2=0,1"]))["folder"], "runs/sweep-2");
+}
+
+/// Three points of a second, with as many checkpoints as there is time for.
+fn long(out: &str) -> Vec<&str> {
+    let long = ["--set", "descent.epochs=400", "--set", "early_stopping.patience=1000000", "--checkpoint-every", "20"];
+    let grid = ["--grid", "objective.l2=0,0.01,0.1,1", "--jobs", "2"];
+    [&sweep(&[])[..], &long, &grid, &["--out", out]].concat()
+}
+
+fn wait_until(child: &mut Child, what: impl Fn() -> bool) {
+    let limit = Instant::now() + Duration::from_secs(120);
+    while !what() {
+        assert!(child.try_wait().unwrap().is_none() && Instant::now() < limit, "the sweep ended before");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+fn ended(sweep: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(sweep.join("points")).into_iter().flatten();
+    entries.map(|entry| entry.unwrap().path()).filter(|point| point.join("summary.json").exists()).collect()
+}
+
+#[test]
+fn a_sweep_that_was_killed_goes_on_to_the_same_bytes_and_makes_no_whole_point_again() {
+    let folder = folder();
+    let folder = folder.path();
+    succeeds(folder, &long("whole"));
+    let whole = outcome(&folder.join("whole"));
+    let mut went_on = 0;
+    for kills in [0, 1, 2] {
+        let cut = folder.join("cut");
+        let mut child = command(folder, &long("cut")).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        // With the first checkpoint, or as soon as so many points are whole.
+        let has_checkpoint = || files_below(&cut).iter().any(|path| path.extension().is_some_and(|end| end == "mpk"));
+        wait_until(&mut child, || cut.join("points").exists() && has_checkpoint() && ended(&cut).len() >= kills);
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert!(!cut.join("sweep.json").exists());
+        let written = |points: &[PathBuf]| -> Vec<_> {
+            points
+                .iter()
+                .map(|point| std::fs::metadata(point.join("summary.json")).unwrap().modified().unwrap())
+                .collect()
+        };
+        let ready = ended(&cut);
+        let before = written(&ready);
+        let said = text(&succeeds(folder, &["sweep", "--resume", "cut"]).stderr);
+        assert_eq!(written(&ready), before, "a whole point was made again");
+        assert!(ready.is_empty() || said.contains(&format!("{} of them found in cut", ready.len())), "{said}");
+        went_on += said.matches("going on from step ").count();
+        assert_eq!(outcome(&cut), whole, "{kills}");
+        let hidden = |path: &PathBuf| path.file_name().unwrap().to_string_lossy().starts_with('.');
+        assert_eq!(files_below(&cut).into_iter().filter(hidden).collect::<Vec<_>>(), Vec::<PathBuf>::new());
+        std::fs::remove_dir_all(&cut).unwrap();
+    }
+    assert!(went_on >= 2, "{went_on} points went on from a checkpoint");
+
+    // A finished sweep has nothing left to do, and tells the same again.
+    let said = text(&succeeds(folder, &["sweep", "--resume", "whole"]).stderr);
+    assert!(said.contains("4 of them found") && !said.contains("\npoint "), "{said}");
+    assert_eq!(outcome(&folder.join("whole")), whole);
+}
+
+#[cfg(unix)]
+#[test]
+fn ctrl_c_saves_the_runs_tells_of_those_that_are_finished_and_the_sweep_goes_on() {
+    let folder = folder();
+    let folder = folder.path();
+    let arguments = [&long("cut")[..], &["--json"]].concat();
+    let mut child = command(folder, &arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let cut = folder.join("cut");
+    wait_until(&mut child, || !ended(&cut).is_empty());
+    assert!(std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(code(&output), Some(130), "{}", text(&output.stderr));
+    assert!(text(&output.stderr).contains("interrupted; sweep --resume cut goes on"), "{}", text(&output.stderr));
+    let told: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let finished = told["finished"].as_u64().unwrap();
+    assert!((1..4).contains(&finished) && told["interrupted"] == true, "{told}");
+    assert_eq!(told["rows"].as_array().unwrap().len() as u64, finished);
+    assert!(text(&read(cut.join("sweep.md")).unwrap()).contains(&format!("{finished} of 4 points are finished.")));
+    // Those under way were saved as train saves a run.
+    let interrupted =
+        points(&cut).iter().filter(|point| json_of(&point.join("summary.json"))["interrupted"] == true).count();
+    assert!(interrupted >= 1);
+
+    let said = text(&succeeds(folder, &["sweep", "--resume", "cut"]).stderr);
+    assert!(said.matches("going on from step ").count() >= 1, "{said}");
+    succeeds(folder, &long("whole"));
+    assert_eq!(outcome(&cut), outcome(&folder.join("whole")));
+}
+
+#[test]
+fn a_sweep_does_not_go_on_with_another_grid_config_data_or_code() {
+    let folder = folder();
+    let folder = folder.path();
+    let digits = ["data", "--write-idx", "digits", "--train-images", "600", "--validation-images", "300"];
+    succeeds(folder, &digits);
+    let on_files = ["--data", "digits", "--grid", "objective.l2=0,1", "--out", "grid", "--quiet"];
+    succeeds(folder, &sweep(&on_files));
+    std::fs::remove_file(folder.join("grid/points/2-l2=1/summary.json")).unwrap();
+    let refuses = |more: &[&str], expected: &str| {
+        let arguments = [&["sweep", "--resume", "grid", "--quiet"][..], more].concat();
+        is_refused(folder, &arguments, &["--resume grid: it would not go on as it began: ", expected]);
+    };
+    refuses(&["--grid", "objective.l2=0,2"], "grid: objective.l2 = 0,2, not 0,1");
+    refuses(
+        &["--grid", "descent.epochs=2"],
+        "grid: descent.epochs = 2, not absent; grid: objective.l2 = absent, not 0,1",
+    );
+    refuses(&["--set", "descent.epochs=3"], "point 1, objective.l2 = 0: descent.epochs = 3, not 2");
+    refuses(&["--threads", "2"], "threads 1, here 2");
+    let labels = folder.join("digits/train-labels-idx1-ubyte");
+    let bytes = read(&labels).unwrap();
+    let mut other = bytes.clone();
+    *other.last_mut().unwrap() = (other.last().unwrap() + 1) % 10;
+    std::fs::write(&labels, other).unwrap();
+    refuses(&[], "data: train-labels-idx1-ubyte with SHA-256 ");
+    std::fs::write(&labels, bytes).unwrap();
+    // A point that someone put there from elsewhere.
+    let manifest = folder.join("grid/points/1-l2=0/manifest.json");
+    let kept = read(&manifest).unwrap();
+    let mut other = json_of(&manifest);
+    other["versions"]["source"] = "0123456789abcdef".into();
+    std::fs::write(&manifest, other.to_string()).unwrap();
+    refuses(&[], "code: chainrule ");
+    std::fs::write(&manifest, kept).unwrap();
+
+    // The same files elsewhere are the same data, and what changed in a config's file since does not matter.
+    std::fs::rename(folder.join("digits"), folder.join("elsewhere")).unwrap();
+    std::fs::write(folder.join("configs/softmax.toml"), "[model]\nkind = 'logistic'").unwrap();
+    let said = text(&succeeds(folder, &["sweep", "--resume", "grid", "--data", "elsewhere"]).stderr);
+    assert!(said.contains("1 of them found"), "{said}");
+}
+
+#[test]
+fn what_no_point_could_be_is_refused_before_the_first_begins() {
+    let folder = folder();
+    let folder = folder.path();
+    let long = format!("descent.shuffle.seed={}", (0..77).map(|seed| seed.to_string()).collect::<Vec<_>>().join(","));
+    let thirteen = "descent.epochs=1,2,3,4,5,6,7,8,9,10,11,12,13";
+    for (grid, expected) in [
+        (
+            &["objective.l2=0,0.1,-1"][..],
+            &["point 3, objective.l2 = -1: ", "objective.l2 = -1.0: expected a number from 0"][..],
+        ),
+        (
+            &["descent.epochs=1,2", "descent.batch_size=64,601"],
+            &["point 2, descent.epochs = 1, descent.batch_size = 601: descent.batch_size = 601: there are only 600"],
+        ),
+        (&["data.classes=[1,2],[1,77]"], &["point 2, data.classes = [1, 77]", "77"]),
+        (&["descent.optimizer=sgd,adamm"], &["point 2, descent.optimizer = \"adamm\": ", "adamm"]),
+        (&["objective.l3=0"], &["point 1, objective.l3 = 0: ", "did you mean objective.l2?"]),
+        (&["objective.l2=0,"], &["--grid objective.l2=0,: expected a key and its values"]),
+        (&["objective.l2"], &["--grid objective.l2: expected a key and its values"]),
+        (&["objective.l2=0", "objective.l2=1"], &["--grid objective.l2 is there twice"]),
+        (
+            &["objective.l2=0.1,1,1e-1"],
+            &["point 1, objective.l2 = 0.1 and point 3, objective.l2 = 1e-1 are the same experiment"],
+        ),
+        (&["descent.gradient=auto,fused"], &["are the same experiment"]),
+        // 77 x 13 points.
+        (&[&long, thirteen], &["the grid has 1001 points, and a sweep makes 1000 at most"]),
+    ] {
+        let grid: Vec<&str> = grid.iter().flat_map(|grid| ["--grid", grid]).collect();
+        is_refused(folder, &sweep(&[&grid[..], &["--out", "grid"]].concat()), expected);
+    }
+    assert_eq!(code(&call(folder, &sweep(&[]))), Some(2));
+    is_refused(folder, &["sweep", "--resume", "nowhere"], &["nowhere/sweep.toml: "]);
+    is_refused(folder, &["sweep", "no.toml", "--grid", "objective.l2=0"], &["no.toml: "]);
+}
+
+#[test]
+fn a_folder_is_replaced_by_force_only_and_what_is_not_a_sweeps_stays() {
+    let folder = folder();
+    let folder = folder.path();
+    succeeds(folder, &sweep(&["--grid", "objective.l2=0,1", "--out", "grid", "--quiet"]));
+    let again = ["--grid", "objective.l2=3", "--out", "grid", "--quiet"];
+    is_refused(folder, &sweep(&again), &["grid exists already; name another folder with --out, or add --force"]);
+    std::fs::write(folder.join("grid/notes.txt"), "mine").unwrap();
+    std::fs::write(folder.join("grid/points/2-l2=1/notes.txt"), "mine").unwrap();
+    succeeds(folder, &sweep(&[&again[..], &["--force"]].concat()));
+    let names: Vec<_> = points(&folder.join("grid")).iter().map(|path| path.file_name().unwrap().to_owned()).collect();
+    assert_eq!(names, ["1-l2=3", "2-l2=1"]);
+    assert_eq!(files_below(&folder.join("grid/points/2-l2=1")), [folder.join("grid/points/2-l2=1/notes.txt")]);
+    assert!(folder.join("grid/notes.txt").exists());
+
+    // One process at a time has a sweep, and a run in it.
+    let held = SweepFolder::open(&folder.join("grid")).unwrap();
+    is_refused(folder, &["sweep", "--resume", "grid"], &["grid: process ", "writes into it"]);
+    drop(held);
+    let held = RunFolder::open(&folder.join("grid/points/1-l2=3")).unwrap();
+    is_refused(folder, &["sweep", "--resume", "grid", "--quiet"], &["1-l2=3: process ", "writes into it"]);
+    drop(held);
+    succeeds(folder, &["sweep", "--resume", "grid"]);
+}
+
+#[test]
+fn a_point_that_diverges_stands_in_the_table_and_is_not_made_again() {
+    let folder = folder();
+    let folder = folder.path();
+    let reckless =
+        ["--set", "descent.learning_rate=1000", "--set", "early_stopping.patience=100", "--grid", "objective.l2=1e6,0"];
+    let output = succeeds(folder, &sweep(&[&reckless[..], &["--out", "grid"]].concat()));
+    let told = json_of(&folder.join("grid/sweep.json"));
+    let row = &told["rows"][0];
+    let step = row["last_step"].as_u64().unwrap();
+    assert_eq!(
+        (&row["ended"], &row["validation_loss"], &told["diverged"]),
+        (&json!("diverged"), &Value::Null, &json!(1))
+    );
+    assert_eq!(told["best"]["point"], 2);
+    let (printed, said) = (text(&output.stdout), text(&output.stderr));
+    assert!(printed.lines().any(|line| line.ends_with(&format!("diverged at step {step}"))), "{printed}");
+    assert!(said.contains(&format!("point 1-l2=1e6: diverged: the loss of step {step} is not finite")), "{said}");
+    // It has its losses up to there, and no model.
+    let run = folder.join("grid/points/1-l2=1e6");
+    let history = json_of(&run.join("history.json"));
+    assert_eq!(history["train_loss"].as_array().unwrap().len() as u64, step);
+    assert!(!run.join("model.safetensors").exists());
+    let diverged = std::fs::metadata(run.join("diverged.json")).unwrap().modified().unwrap();
+
+    let before = outcome(&folder.join("grid"));
+    let said = text(&succeeds(folder, &["sweep", "--resume", "grid"]).stderr);
+    assert!(said.contains("2 of them found in grid"), "{said}");
+    assert_eq!(std::fs::metadata(run.join("diverged.json")).unwrap().modified().unwrap(), diverged);
+    assert_eq!(outcome(&folder.join("grid")), before);
+    // What another config makes of the folder is no divergence any more.
+    let sound = ["train", "--backend", cpu(), "--out", "grid/points/1-l2=1e6", "--force", "--quiet"];
+    succeeds(folder, &[&sound[..], &FEW].concat());
+    assert!(!run.join("diverged.json").exists());
+
+    // Where there is no model at all there is nothing to choose.
+    let output =
+        call(folder, &sweep(&[&reckless[..4], &["--grid", "objective.l2=1e6,9e5", "--quiet", "--json"]].concat()));
+    assert_eq!(code(&output), Some(2));
+    let told: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&told["best"], &told["diverged"]), (&Value::Null, &json!(2)));
+    assert_eq!(text(&output.stderr), "error: every point diverged; try smaller values of descent.learning_rate\n");
+}
+
+#[test]
+fn points_of_other_data_are_made_on_theirs_and_the_table_says_where_losses_do_not_compare() {
+    let folder = folder();
+    let folder = folder.path();
+    let grid = ["--grid", "objective.l2=0,1", "--grid", "data.train_images=200,400", "--out", "grid", "--quiet"];
+    let output = succeeds(folder, &sweep(&grid));
+    let rows: Vec<Value> = points(&folder.join("grid"))
+        .iter()
+        .map(|point| json_of(&point.join("summary.json"))["data"]["train"].clone())
+        .collect();
+    assert_eq!(rows, [200, 400, 200, 400]);
+    let note = "Not all points are judged on the same validation rows";
+    assert!(!text(&output.stdout).contains(note), "the validation rows are the same");
+
+    // Of a table the seed keeps other rows for the validation.
+    let lines: String = (0..60).map(|i| format!("{},{}\n", i % 7, if i % 7 > 3 { "yes" } else { "no" })).collect();
+    std::fs::write(folder.join("table.csv"), format!("x,label\n{lines}")).unwrap();
+    let table = [
+        "sweep",
+        "--backend",
+        cpu(),
+        "--data",
+        "table.csv",
+        "--set",
+        "data.label=label",
+        "--set",
+        "descent.batch_size=10",
+        "--quiet",
+    ];
+    let of = |grid: &str| text(&succeeds(folder, &[&table[..], &["--grid", grid]].concat()).stdout);
+    assert!(of("descent.shuffle.seed=1,2,3").contains(note));
+    assert!(!of("descent.learning_rate=0.1,0.2").contains(note));
+}
+
+/// A plan over these keys, and what its points came to.
+fn made_up(keys: &[&str], change: impl Fn(usize, &mut Summary) -> bool) -> Sweep {
+    let story = Story::new();
+    let keys = keys.iter().map(|text| GridKey::parse(text).unwrap()).collect();
+    let plan = SweepPlan {
+        config: "made-up.toml".to_owned(),
+        text: String::new(),
+        set: Vec::new(),
+        threads: 1,
+        grid: Grid::new(keys).unwrap(),
+        manifests: Vec::<Manifest>::new(),
+    };
+    let outcome = |point: usize| {
+        let mut summary = story.run("softmax").summary.clone();
+        summary.final_metrics.validation_loss = 1.0 + 0.1 * ((point * 7) % 10) as f64;
+        let is_whole = change(point, &mut summary);
+        let divergence = Divergence { step: point, problem: "it was made up".to_owned() };
+        (point, if is_whole { Outcome::Ended(Box::new(summary)) } else { Outcome::Diverged(divergence) })
+    };
+    Sweep::new(&plan, (0..plan.grid.points().len()).map(outcome).collect())
+}
+
+/// The texts of an SVG document, whose tags are in order and whose marks are escaped.
+fn texts(svg: &str) -> Vec<String> {
+    let (mut open, mut texts) = (Vec::new(), Vec::new());
+    for piece in svg.split('<').skip(1) {
+        let (tag, text) = piece.split_once('>').unwrap();
+        let name = tag.trim_start_matches('/').split([' ', '/', '\n']).next().unwrap();
+        if tag.starts_with('/') {
+            assert_eq!(open.pop().as_deref(), Some(name), "{tag}");
+        } else if !tag.ends_with('/') {
+            open.push(name.to_owned());
+        }
+        assert_eq!(tag.matches('"').count() % 2, 0, "{tag}");
+        for entity in text.split('&').skip(1) {
+            assert!(
+                ["amp;", "lt;", "gt;", "quot;", "apos;", "#"].iter().any(|known| entity.starts_with(known)),
+                "{text}"
+            );
+        }
+        if !text.trim().is_empty() {
+            texts.push(text.trim().to_owned());
+        }
+    }
+    assert_eq!(open, Vec::<String>::new());
+    texts
+}
+
+#[test]
+fn pictures_name_axes_values_and_the_best_and_are_well_formed() {
+    let of = |keys: &[&str], change: &dyn Fn(usize, &mut Summary) -> bool| {
+        let files = made_up(keys, change).files();
+        let file = |name: &str| files.iter().find(|file| file.0 == name).unwrap().1.clone();
+        // As many pixels as the SVG has units, twice.
+        let (svg, png) = (text(&file("sweep.svg")), file("sweep.png"));
+        let width: u32 = svg.split("width=\"").nth(1).unwrap().split('"').next().unwrap().parse().unwrap();
+        assert_eq!((&png[..4], u32::from_be_bytes(png[16..20].try_into().unwrap())), (&b"\x89PNG"[..], 2 * width));
+        texts(&svg)
+    };
+    let whole = |_: usize, _: &mut Summary| true;
+    let has = |texts: &[String], expected: &[&str]| {
+        for expected in expected {
+            assert!(texts.iter().any(|text| text == expected), "{expected:?} is not in {texts:?}");
+        }
+    };
+    let one = of(&["objective.l2=0,1e-3,0.1"], &whole);
+    has(&one, &["0", "1e-3", "0.1", "objective.l2 (logarithmic, 0 apart)", "cross-entropy (nats)", "accuracy"]);
+    assert!(one[0].starts_with("best: l2 = 0 (1.0000 nats, "), "{one:?}");
+    // Less than two decades, and a negative number, are on a linear axis.
+    has(&of(&["descent.learning_rate=0.1,0.2,9"], &whole), &["descent.learning_rate"]);
+    has(&of(&["descent.optimizer=adam,sgd"], &whole), &["adam", "sgd", "descent.optimizer"]);
+    let diverged = |point: usize, _: &mut Summary| point != 2;
+    has(&of(&["objective.l2=1,2,3"], &diverged), &["diverged, or far above"]);
+
+    let two = of(&["descent.optimizer=adam,sgd", "objective.l2=0,0.1,1"], &diverged);
+    has(&two, &["adam", "0.1", "1.7000", "diverged", "descent.optimizer", "objective.l2"]);
+    // What nearly diverged leaves the others their colours: the scale ends a thousand times above the best.
+    let huge = |point: usize, summary: &mut Summary| {
+        if point == 1 {
+            summary.final_metrics.validation_loss = 3e31;
+        }
+        true
+    };
+    has(&of(&["descent.optimizer=adam,sgd", "objective.l2=0,0.1,1"], &huge), &["3.00e31", "1.0", "1.8"]);
+    let three = of(&["descent.optimizer=adam,sgd", "objective.l2=0,0.1", "descent.batch_size=32,64"], &whole);
+    has(&three, &["descent.optimizer", "objective.l2", "descent.batch_size", "a point", "the best with this value"]);
+    // Many values are thinned, and long or strange ones do not break the picture.
+    let seeds = (0..200).map(|seed| seed.to_string()).collect::<Vec<_>>().join(",");
+    let many = of(&[&format!("descent.shuffle.seed={seeds}")], &whole);
+    assert!(many.iter().any(|text| text == "descent.shuffle.seed") && many.len() < 60, "{}", many.len());
+    let strange =
+        of(&["data.label='<a & \"b\">',\"it's\"", "data.source='/a/very/long/path/to/a/folder/of/files',b"], &whole);
+    has(&strange, &["&lt;a &amp; \"b\"&gt;", "b"]);
+}
+
+#[test]
+fn a_table_has_rows_for_every_way_to_end() {
+    let ways = |point: usize, summary: &mut Summary| {
+        let certificate = |ended, bound| Certificate {
+            objective: 1.0,
+            gradient_norm: 1e-5,
+            bound,
+            tolerance: 1e-6,
+            ended,
+            iterations: 3,
+            gradients: 4,
+        };
+        (summary.stopped_early, summary.stop_step) = (point == 1, 70 + point);
+        summary.certificate = match point {
+            2 => Some(certificate(SearchEnd::Converged, 1e-9)),
+            3 => Some(certificate(SearchEnd::IterationsUsedUp, 1e-3)),
+            4 => Some(certificate(SearchEnd::Rounding, 1e-3)),
+            _ => None,
+        };
+        point != 5
+    };
+    let sweep = made_up(&["descent.epochs=1,2,3,4,5,6"], ways);
+    let rows = sweep.json()["rows"].clone();
+    let ended: Vec<&str> = (0..6).map(|point| rows[point]["ended"].as_str().unwrap()).collect();
+    assert_eq!(ended, ["all-epochs", "stopped-early", "converged", "iterations-used-up", "not-converged", "diverged"]);
+    assert!(!sweep.certificates_hold());
+    let table = sweep.table(30);
+    for words in [
+        "all epochs made",
+        "stopped early at step 71",
+        "at the minimum",
+        "all iterations made, not at the minimum",
+        "diverged at step 5",
+    ] {
+        assert!(table.lines().any(|line| line.ends_with(words)), "{table}");
+    }
+    // What diverged comes last, and of a long table the beginning is shown.
+    assert!(table.lines().nth(7).unwrap().ends_with("diverged at step 5"), "{table}");
+    assert!(sweep.table(2).contains("… and 4 more"), "{}", sweep.table(2));
+}
+
+#[test]
+fn a_minimum_that_is_not_certified_is_told_by_the_exit_code() {
+    let folder = folder();
+    let optimum = [
+        "sweep",
+        "configs/softmax-optimum.toml",
+        "--backend",
+        cpu(),
+        "--data",
+        "embedded",
+        "--quiet",
+        "--set",
+        "data.train_images=300",
+    ];
+    let optimum =
+        [&optimum[..], &["--set", "data.validation_images=100", "--grid", "objective.l2=0.1,1", "--json"]].concat();
+    let made = |iterations: &str| {
+        let output =
+            call(folder.path(), &[&optimum[..], &["--set", &format!("optimum.max_iterations={iterations}")]].concat());
+        let told: Value = serde_json::from_slice(&output.stdout).unwrap();
+        (code(&output), told["rows"][0]["ended"].as_str().unwrap().to_owned())
+    };
+    assert_eq!(made("2"), (Some(1), "iterations-used-up".to_owned()));
+    assert_eq!(made("1000"), (Some(0), "converged".to_owned()));
+}
