@@ -297,8 +297,9 @@ fn a_sweep_does_not_go_on_with_another_grid_config_data_or_code() {
     let folder = folder.path();
     let digits = ["data", "--write-idx", "digits", "--train-images", "600", "--validation-images", "300"];
     succeeds(folder, &digits);
-    let on_files = ["--data", "digits", "--grid", "objective.l2=0,1", "--out", "grid", "--quiet"];
-    succeeds(folder, &sweep(&on_files));
+    let on_files =
+        ["sweep", "--backend", cpu(), "--data", "digits", "--grid", "objective.l2=0,1", "--out", "grid", "--quiet"];
+    succeeds(folder, &[&on_files[..], &FEW[2..]].concat());
     std::fs::remove_file(folder.join("grid/points/2-l2=1/summary.json")).unwrap();
     let refuses = |more: &[&str], expected: &str| {
         let arguments = [&["sweep", "--resume", "grid", "--quiet"][..], more].concat();
@@ -364,7 +365,8 @@ fn what_no_point_could_be_is_refused_before_the_first_begins() {
         (&[&long, thirteen], &["the grid has 1001 points, and a sweep makes 1000 at most"]),
     ] {
         let grid: Vec<&str> = grid.iter().flat_map(|grid| ["--grid", grid]).collect();
-        is_refused(folder, &sweep(&[&grid[..], &["--out", "grid"]].concat()), expected);
+        let small = ["--set", "descent.batch_size=64", "--out", "grid", "--quiet"];
+        is_refused(folder, &sweep(&[&grid[..], &small].concat()), expected);
     }
     assert_eq!(code(&call(folder, &sweep(&[]))), Some(2));
     is_refused(folder, &["sweep", "--resume", "nowhere"], &["nowhere/sweep.toml: "]);
@@ -417,7 +419,9 @@ fn a_point_that_diverges_stands_in_the_table_and_is_not_made_again() {
     // It has its losses up to there, and no model.
     let run = folder.join("grid/points/1-l2=1e6");
     let history = json_of(&run.join("history.json"));
-    assert_eq!(history["train_loss"].as_array().unwrap().len() as u64, step);
+    // The loss that is not finite is the step's own, or that of the evaluation after it.
+    let losses = history["train_loss"].as_array().unwrap().len() as u64;
+    assert!((step..=step + 1).contains(&losses) && losses > 0, "{losses} losses and step {step}");
     assert!(!run.join("model.safetensors").exists());
     let diverged = std::fs::metadata(run.join("diverged.json")).unwrap().modified().unwrap();
 
@@ -476,7 +480,7 @@ fn points_of_other_data_are_made_on_theirs_and_the_table_says_where_losses_do_no
 
 /// A plan over these keys, and what its points came to.
 fn made_up(keys: &[&str], change: impl Fn(usize, &mut Summary) -> bool) -> Sweep {
-    let story = Story::new();
+    let ended = Story::new().run("softmax").summary.clone();
     let keys = keys.iter().map(|text| GridKey::parse(text).unwrap()).collect();
     let plan = SweepPlan {
         config: "made-up.toml".to_owned(),
@@ -487,7 +491,7 @@ fn made_up(keys: &[&str], change: impl Fn(usize, &mut Summary) -> bool) -> Sweep
         manifests: Vec::<Manifest>::new(),
     };
     let outcome = |point: usize| {
-        let mut summary = story.run("softmax").summary.clone();
+        let mut summary = ended.clone();
         summary.final_metrics.validation_loss = 1.0 + 0.1 * ((point * 7) % 10) as f64;
         let is_whole = change(point, &mut summary);
         let divergence = Divergence { step: point, problem: "it was made up".to_owned() };
@@ -566,7 +570,7 @@ fn pictures_name_axes_values_and_the_best_and_are_well_formed() {
     assert!(many.iter().any(|text| text == "descent.shuffle.seed") && many.len() < 60, "{}", many.len());
     let strange =
         of(&["data.label='<a & \"b\">',\"it's\"", "data.source='/a/very/long/path/to/a/folder/of/files',b"], &whole);
-    has(&strange, &["&lt;a &amp; \"b\"&gt;", "b"]);
+    has(&strange, &["&lt;a &amp; &quot;b&quot;&gt;", "b"]);
 }
 
 #[test]

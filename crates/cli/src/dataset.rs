@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use chainrule_data::{
-    Data, DataError, Holdout, PictureRequest, Request, TableRequest, Tables, Treat, find_tables, find_with,
+    Data, DataError, Holdout, Origin, PictureRequest, Request, TableRequest, Tables, Treat, find_tables, find_with,
 };
 use chainrule_records::{Class, DataConfig, DataKind, ModelKind, Schema, TrainConfig};
 use chainrule_training::label_order;
@@ -33,8 +33,9 @@ impl Dataset {
 
     pub(crate) fn nature(&self) -> Nature {
         match self {
-            Self::Images(data) if data.pictures.is_none() => Nature::Images,
-            Self::Images(_) => Nature::Pictures,
+            Self::Images(data) if data.pictures.is_some() => Nature::Pictures,
+            Self::Images(data) if data.origin == Origin::Embedded => Nature::Digits,
+            Self::Images(_) => Nature::Files,
             Self::Tables(_) => Nature::Tables,
         }
     }
@@ -79,7 +80,10 @@ pub(crate) fn schema_of_tables(tables: &Tables) -> Schema {
 /// What kind of data was found.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Nature {
-    Images,
+    /// IDX files, read whole, of which each run takes its rows and classes.
+    Files,
+    /// As many as are asked for, drawn by code.
+    Digits,
     Pictures,
     Tables,
 }
@@ -87,13 +91,15 @@ pub(crate) enum Nature {
 impl Nature {
     /// Whether the data that one config got are those that another asks for.
     pub(crate) fn serves(self, config: &TrainConfig, other: &TrainConfig) -> bool {
-        let is_same_holdout = || holdout(config) == holdout(other);
-        config.data() == other.data()
+        let place = |config: &TrainConfig| (config.data().source.clone(), config.data().resident_bytes);
+        let rest = |config: &TrainConfig| (config.data().clone(), holdout(config));
+        place(config) == place(other)
             && match self {
-                Self::Images => true,
-                Self::Pictures => is_same_holdout(),
-                // The classes of a logistic model are put in an order as they are read.
-                Self::Tables => is_same_holdout() && config.model().kind == other.model().kind,
+                Self::Files => true,
+                Self::Digits => experiment::digits_to_draw(config) == experiment::digits_to_draw(other),
+                Self::Pictures => rest(config) == rest(other),
+                // A logistic model's classes are put in an order as they are read.
+                Self::Tables => rest(config) == rest(other) && config.model().kind == other.model().kind,
             }
     }
 }

@@ -267,7 +267,7 @@ impl Sweep {
             let data = &summary.data;
             // A table's or a folder's own rows are kept for the validation by the seed.
             let seed = (data.kind != DataKind::Images).then_some(summary.seed);
-            (data.sha256.clone(), data.validation, data.classes.clone(), seed)
+            (data.source.clone(), data.validation, data.classes.clone(), seed)
         };
         if summaries.iter().any(|summary| judged_on(summary) != judged_on(summaries[0])) {
             notes.push(

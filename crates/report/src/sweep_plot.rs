@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use chainrule_records::{GridKey, number_value, plain_value};
+use chainrule_records::{FinalMetrics, GridKey, number_value, plain_value};
 use plotters::coord::Shift;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
@@ -53,6 +53,9 @@ enum Kind {
     /// For each key a panel with every point.
     EachKey,
 }
+
+/// What is drawn over a key.
+type Metric = fn(&FinalMetrics) -> f64;
 
 /// Height of the two lines above a plot.
 const HEAD: u32 = 52;
@@ -175,41 +178,35 @@ impl<'a> Plot<'a> {
 
     fn draw_one_key<B: DrawingBackend>(&self, pen: &Pen<'_, B>) {
         let axis = &self.axes[0];
-        let draw =
-            |values: [&dyn Fn(&SweepPoint) -> Option<f64>; 2], label: &'static str, unit: Unit, place: [i32; 4]| {
-                let of = |value: &dyn Fn(&SweepPoint) -> Option<f64>| {
-                    let points = self.sweep.points.iter();
-                    let points = points.filter_map(|point| Some((axis.at[point.at[0]], value(point)?)));
-                    let mut points: Vec<(f64, f64)> = points.collect();
-                    points.sort_by(|a, b| a.0.total_cmp(&b.0));
-                    points
-                };
-                let [training, validation] = values.map(of);
-                let all: Vec<f64> = training.iter().chain(&validation).map(|point| point.1).collect();
-                let lost = self.without(0, values[1]);
-                let panel =
-                    Panel { x: axis, y: &ValueAxis::of(label, &all, unit), has_x: unit == Unit::Fraction, lost: &lost };
-                let best = self.sweep.best().and_then(|best| Some((axis.at[best.at[0]], values[1](best)?)));
-                let marks = [(BLUE, training), (VERMILLION, validation)];
-                let marks = marks.map(|(color, points)| Marks { color, points, is_line: axis.is_ordered });
-                panel.draw(pen, place, &marks, best);
+        let draw = |metrics: [Metric; 2], ceiling: f64, y: (&'static str, Unit), place: [i32; 4]| {
+            let at = |point: &SweepPoint, metric: Metric| {
+                let value = metric(&point.summary()?.final_metrics);
+                (value <= ceiling).then_some((axis.at[point.at[0]], value))
             };
-        let last = |point: &SweepPoint| Some(point.summary()?.final_metrics);
-        let training =
-            |point: &SweepPoint| last(point).map(|last| last.train_loss).filter(|loss| *loss <= self.ceiling());
-        let losses: [&dyn Fn(&SweepPoint) -> Option<f64>; 2] = [&training, &|point| self.loss(point)];
-        let accuracies: [&dyn Fn(&SweepPoint) -> Option<f64>; 2] =
-            [&|point| last(point).map(|last| last.train_accuracy), &|point| {
-                last(point).map(|last| last.validation_accuracy)
-            }];
+            let [training, validation] = metrics.map(|metric| {
+                let mut points: Vec<(f64, f64)> =
+                    self.sweep.points.iter().filter_map(|point| at(point, metric)).collect();
+                points.sort_by(|a, b| a.0.total_cmp(&b.0));
+                points
+            });
+            let all: Vec<f64> = training.iter().chain(&validation).map(|point| point.1).collect();
+            let (y, has_x) = (ValueAxis::of(y.0, &all, y.1), y.1 == Unit::Fraction);
+            let lost = self.without(0, |point| at(point, metrics[1]).is_some());
+            let best = self.sweep.best().and_then(|best| at(best, metrics[1]));
+            let marks = [(BLUE, training), (VERMILLION, validation)];
+            let marks = marks.map(|(color, points)| Marks { color, points, is_line: axis.is_ordered });
+            Panel { x: axis, y: &y, has_x, lost: &lost }.draw(pen, place, &marks, best);
+        };
+        let losses: [Metric; 2] = [|last| last.train_loss, |last| last.validation_loss];
+        let accuracies: [Metric; 2] = [|last| last.train_accuracy, |last| last.validation_accuracy];
         let top = HEAD as i32;
-        draw(losses, "cross-entropy (nats)", Unit::Nats, [76, top + 8, 620, top + 218]);
-        draw(accuracies, "accuracy", Unit::Fraction, [76, top + 240, 620, top + 420]);
+        draw(losses, self.ceiling(), ("cross-entropy (nats)", Unit::Nats), [76, top + 8, 620, top + 218]);
+        draw(accuracies, 1.0, ("accuracy", Unit::Fraction), [76, top + 240, 620, top + 420]);
     }
 
-    /// Where along a key the points lie that have no such value.
-    fn without(&self, key: usize, value: impl Fn(&SweepPoint) -> Option<f64>) -> Vec<f64> {
-        let lost = self.sweep.points.iter().filter(|point| value(point).is_none());
+    /// Where along a key the points lie that cannot be drawn.
+    fn without(&self, key: usize, is_drawn: impl Fn(&SweepPoint) -> bool) -> Vec<f64> {
+        let lost = self.sweep.points.iter().filter(|point| !is_drawn(point));
         let mut lost: Vec<f64> = lost.map(|point| self.axes[key].at[point.at[key]]).collect();
         lost.sort_by(f64::total_cmp);
         lost.dedup();
@@ -238,7 +235,8 @@ impl<'a> Plot<'a> {
                 Marks { color: SKY, points: all, is_line: false },
                 Marks { color: BLUE, points: lowest, is_line: axis.is_ordered },
             ];
-            let panel = Panel { x: axis, y: &y, has_x: true, lost: &self.without(key, |point| self.loss(point)) };
+            let panel =
+                Panel { x: axis, y: &y, has_x: true, lost: &self.without(key, |point| self.loss(point).is_some()) };
             let axes = [left + 76, top + 8, left + width - 14, top + height - 52];
             panel.draw(pen, axes, &marks, self.sweep.best().and_then(place));
         }
@@ -310,9 +308,10 @@ impl<'a> Plot<'a> {
             let label = pen.cut(label, 12, left - 40);
             pen.write(&label, 12, [left - 8, top + row * height + height / 2], HPos::Right, BLACK);
         }
-        // Of names too wide for their columns some are left out.
+        // Numbers too wide for their columns are told of some; names are cut, as long as there is room for some letters.
         let widest = across.labels.iter().map(|label| pen.width(label, 12)).max().unwrap_or_default().min(90);
-        let every = (widest + 6).div_euclid(width).max(0) as usize + 1;
+        let is_told_of_all = !across.is_ordered && width >= 40;
+        let every = if is_told_of_all { 1 } else { (widest + 6).div_euclid(width) as usize + 1 };
         for (label, &place) in across.labels.iter().zip(&across.order) {
             if place % every == 0 {
                 let middle = left + place as i32 * width + width / 2;
@@ -414,12 +413,17 @@ impl KeyAxis {
     }
 }
 
-/// Where numbers lie on an axis, and whether it is logarithmic: where none is negative and the positive ones span two decades or more. A 0 among them then lies
-/// apart, to the left of the smallest.
+/// Where numbers lie on an axis, and whether it is logarithmic: where none is negative and the positive ones span two decades or more, unless they are about evenly
+/// spaced, as seeds are. A 0 among them then lies apart, to the left of the smallest.
 fn places(numbers: &[f64]) -> (Vec<f64>, bool) {
-    let positive: Vec<f64> = numbers.iter().copied().filter(|number| *number > 0.0).collect();
+    let mut positive: Vec<f64> = numbers.iter().copied().filter(|number| *number > 0.0).collect();
+    positive.sort_by(f64::total_cmp);
+    let gaps: Vec<f64> = positive.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    let [narrowest, widest] = ends(&gaps);
+    let is_even = gaps.len() > 1 && widest <= 3.0 * narrowest;
     let [low, high] = ends(&positive);
-    if positive.is_empty() || numbers.iter().any(|number| *number < 0.0) || high / low < 100.0 * (1.0 - 1e-12) {
+    let is_narrow = positive.is_empty() || high / low < 100.0 * (1.0 - 1e-12);
+    if is_narrow || is_even || numbers.iter().any(|number| *number < 0.0) {
         return (numbers.to_vec(), false);
     }
     let step = (high / low).log10() / (positive.len() - 1) as f64;

@@ -59,7 +59,8 @@ impl Material {
                 }
             };
             let (kind, descent) = (config.model().kind, config.descent());
-            let key = format!("{number} {kind:?} {:?} {:?}", descent.precision, descent.gradient);
+            let rows = (config.data(), kind, descent.precision, descent.gradient);
+            let key = format!("{number} {rows:?}");
             if !material.loads.contains_key(&key) {
                 let data = match last.take().filter(|last| last.0 == number) {
                     Some((_, data)) => data,

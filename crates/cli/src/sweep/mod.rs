@@ -186,9 +186,11 @@ impl Points<'_> {
     /// What is going to be done, for the person.
     fn announcement(&self, found: usize, jobs: NonZero<usize>) -> Vec<String> {
         let about = self.material.about(0);
-        let data = match self.material.found.len() {
-            1 => format!("{}, {} training and {} validation rows", about.source, about.train, about.validation),
-            sets => format!("{sets} selections, the first of {}", about.source),
+        let rows = |point: usize| [self.material.about(point).train, self.material.about(point).validation];
+        let data = if (0..self.configs.len()).all(|point| rows(point) == rows(0)) {
+            format!("{}, {} training and {} validation rows", about.source, about.train, about.validation)
+        } else {
+            format!("{}, other rows for other points", about.source)
         };
         let (points, folder) = (self.configs.len(), self.folder.path().display());
         let there = if found == 0 { String::new() } else { format!("; {found} of them found in {folder}") };
