@@ -280,9 +280,10 @@ fn ctrl_c_saves_the_runs_tells_of_those_that_are_finished_and_the_sweep_goes_on(
     assert!((1..4).contains(&finished) && told["interrupted"] == true, "{told}");
     assert_eq!(told["rows"].as_array().unwrap().len() as u64, finished);
     assert!(text(&read(cut.join("sweep.md")).unwrap()).contains(&format!("{finished} of 4 points are finished.")));
-    // Those under way were saved as train saves a run.
-    let interrupted =
-        points(&cut).iter().filter(|point| json_of(&point.join("summary.json"))["interrupted"] == true).count();
+    // Those under way were saved as train saves a run, and are not told of as finished.
+    let ends: Vec<Value> = points(&cut).iter().map(|point| json_of(&point.join("summary.json"))).collect();
+    let interrupted = ends.iter().filter(|summary| summary["interrupted"] == true).count();
+    assert_eq!(finished as usize, ends.len() - interrupted);
     assert!(interrupted >= 1);
 
     let said = text(&succeeds(folder, &["sweep", "--resume", "cut"]).stderr);
