@@ -201,10 +201,10 @@ fn a_sweep_answers_with_one_json_document_and_is_quiet_where_it_is_asked_to_be()
     assert_eq!(ask(folder.path(), &sweep(&["--grid", "objective.l2=0,1"]))["folder"], "runs/sweep-2");
 }
 
-/// Three points of a second, with as many checkpoints as there is time for.
+/// Points of half a second, with as many checkpoints as there is time for.
 fn long(out: &str) -> Vec<&str> {
     let long = ["--set", "descent.epochs=400", "--set", "early_stopping.patience=1000000", "--checkpoint-every", "20"];
-    let grid = ["--grid", "objective.l2=0,0.01,0.1,1", "--jobs", "2"];
+    let grid = ["--grid", "objective.l2=0,0.001,0.01,0.1,1,10", "--jobs", "2"];
     [&sweep(&[])[..], &long, &grid, &["--out", out]].concat()
 }
 
@@ -258,7 +258,7 @@ fn a_sweep_that_was_killed_goes_on_to_the_same_bytes_and_makes_no_whole_point_ag
 
     // A finished sweep has nothing left to do, and tells the same again.
     let said = text(&succeeds(folder, &["sweep", "--resume", "whole"]).stderr);
-    assert!(said.contains("4 of them found") && !said.contains("\npoint "), "{said}");
+    assert!(said.contains("6 of them found") && !said.contains("\npoint "), "{said}");
     assert_eq!(outcome(&folder.join("whole")), whole);
 }
 
@@ -277,9 +277,9 @@ fn ctrl_c_saves_the_runs_tells_of_those_that_are_finished_and_the_sweep_goes_on(
     assert!(text(&output.stderr).contains("interrupted; sweep --resume cut goes on"), "{}", text(&output.stderr));
     let told: Value = serde_json::from_slice(&output.stdout).unwrap();
     let finished = told["finished"].as_u64().unwrap();
-    assert!((1..4).contains(&finished) && told["interrupted"] == true, "{told}");
+    assert!((1..6).contains(&finished) && told["interrupted"] == true, "{told}");
     assert_eq!(told["rows"].as_array().unwrap().len() as u64, finished);
-    assert!(text(&read(cut.join("sweep.md")).unwrap()).contains(&format!("{finished} of 4 points are finished.")));
+    assert!(text(&read(cut.join("sweep.md")).unwrap()).contains(&format!("{finished} of 6 points are finished.")));
     // Those under way were saved as train saves a run, and are not told of as finished.
     let ends: Vec<Value> = points(&cut).iter().map(|point| json_of(&point.join("summary.json"))).collect();
     let interrupted = ends.iter().filter(|summary| summary["interrupted"] == true).count();

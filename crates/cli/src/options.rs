@@ -37,7 +37,7 @@ Examples:
     /// Train an experiment at every point of a grid over its keys, several at once; one table and one plot of what came of them.
     #[command(after_help = "\
 A point is a run's folder below DIR/points, which evaluate, inspect, export, page and predict take. DIR/sweep.md and sweep.csv have the table, sweep.svg and sweep.png the plot,
-sweep.json both in one document. What is best is chosen by the validation rows, whose loss is therefore no estimate of the loss on new ones.
+sweep.json the numbers and the grid. What is best is chosen by the validation rows, whose loss is therefore no estimate of the loss on new ones.
 
 Examples:
   chainrule sweep --grid objective.l2=0,0.001,0.01,0.1
