@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::time::Instant;
 
+use crate::{book, root};
+
 /// What became of a check.
 enum Outcome {
     Passed,
@@ -19,9 +21,9 @@ struct Check {
     run: fn() -> Outcome,
 }
 
-const CHECKS: [Check; 26] = [
+const CHECKS: [Check; 27] = [
     Check { name: "format", run: || cargo(&["fmt", "--all", "--check"], &[]) },
-    Check { name: "format of the peers' packages", run: peers_format },
+    Check { name: "format of the packages that are workspaces of their own", run: format_of_others },
     Check { name: "dependencies: licences, versions, sources", run: supply::dependencies },
     Check { name: "dependencies: known faults", run: supply::advisories },
     Check { name: "packages: contents, licences and pages", run: supply::packages },
@@ -37,6 +39,7 @@ const CHECKS: [Check; 26] = [
             cargo(&["doc", "--workspace", "--no-deps", "--locked", "--document-private-items"], &deny)
         },
     },
+    Check { name: "book: formulas, and nothing from elsewhere", run: the_book },
     Check { name: "a browser for the page's tests", run: browser },
     Check { name: "Python with the tools that read exports", run: python },
     Check { name: "tests", run: tests },
@@ -160,11 +163,6 @@ fn tests_with(options: &[&str]) -> Outcome {
     cargo(&[&["test", "--package", "chainrule-tests", "--locked"], options].concat(), &[])
 }
 
-/// The workspace's folder.
-fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask lies in the workspace")
-}
-
 /// README's first command, short, on data that every machine has.
 fn short_train() -> Outcome {
     let out = std::env::temp_dir().join(format!("chainrule-ci-{}", std::process::id()));
@@ -241,10 +239,10 @@ fn docs_of_every_backend() -> Outcome {
     cargo(&[&doc[..], &features].concat(), &[("RUSTDOCFLAGS", "--deny warnings")])
 }
 
-/// The peers that are Rust have a workspace each, which `cargo fmt --all` does not enter.
-fn peers_format() -> Outcome {
-    for package in ["candle", "linfa"] {
-        let manifest = format!("bench/peers/{package}/Cargo.toml");
+/// `cargo fmt --all` does not enter them.
+fn format_of_others() -> Outcome {
+    for package in ["bench/peers/candle", "bench/peers/linfa", "book"] {
+        let manifest = format!("{package}/Cargo.toml");
         match cargo(&["fmt", "--manifest-path", &manifest, "--check"], &[]) {
             Outcome::Passed => {}
             other => return other,
@@ -258,6 +256,54 @@ fn reproduce(options: &[&str]) -> Outcome {
     let Some(folder) = mnist_folder() else { return Outcome::Skipped("no MNIST".to_owned()) };
     let folder = folder.to_string_lossy();
     cargo(&[&["xtask", "reproduce", "--check", "--data", &folder], options].concat(), &[])
+}
+
+/// The book, by the mdBook that is there, else by one of CI's own.
+fn the_book() -> Outcome {
+    for command in [&["test"][..], &["clippy", "--all-targets"]] {
+        let manifest = ["--quiet", "--manifest-path", "book/Cargo.toml", "--locked"];
+        let deny: &[&str] = if command[0] == "clippy" { &["--", "--deny", "warnings"] } else { &[] };
+        match cargo(&[command, &manifest, deny].concat(), &[]) {
+            Outcome::Passed => {}
+            other => return other,
+        }
+    }
+    let own = target().join("mdbook");
+    let places = [PathBuf::from("mdbook"), own.join("bin/mdbook")];
+    let there = || places.iter().find(|mdbook| book::is_there(mdbook));
+    if there().is_none() {
+        // Two minutes of compiling, once: it stays beside what else CI has built.
+        if std::env::var_os("CI").is_none() {
+            return Outcome::Skipped("mdbook is not here; cargo install mdbook --locked".to_owned());
+        }
+        succeeds(crate::cargo().args(book::INSTALL).args(["--quiet", "--root"]).arg(&own).current_dir(root()));
+    }
+    let Some(mdbook) = there() else {
+        return Outcome::Skipped("mdbook is not here and could not be installed".to_owned());
+    };
+    // Of earlier pages none is left for the look at them.
+    let out = target().join("book-ci");
+    let _ = std::fs::remove_dir_all(&out);
+    match succeeds(&mut book::build(mdbook, &out)) {
+        Outcome::Passed => {}
+        other => return other,
+    }
+    match book::problems(&out) {
+        Ok(problems) if problems.is_empty() => Outcome::Passed,
+        Ok(problems) => {
+            say(&problems.join("\n"));
+            Outcome::Failed
+        }
+        Err(problem) => {
+            say(&problem.to_string());
+            Outcome::Failed
+        }
+    }
+}
+
+/// Where what is built lies, which outlives a checkout where CI says so.
+fn target() -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
 }
 
 /// Chromium and its driver; without them the page's tests say that they are skipped.

@@ -1,9 +1,11 @@
 //! `cargo xtask COMMAND [--features LIST] [options]`: builds the program with these backends and runs the command.
 //!
-//! `ci` is the one command of its own: everything that is checked, cheapest first.
+//! Two commands are its own: `ci`, everything that is checked, cheapest first, and `book`, the pages in `docs`.
 
+mod book;
 mod ci;
 
+use std::path::Path;
 use std::process::{Command, ExitCode};
 
 const HELP: &str = "\
@@ -25,6 +27,7 @@ cargo xtask COMMAND [--features ndarray|flex|wgpu|cuda|remote|remote-server] [op
   completions SHELL  what makes bash, zsh, fish, elvish or powershell complete the program's commands and options
   man              its man page; --out DIR for those of all commands
   bench            speed and memory of every gradient source and backend; --peers beside other tools
+  book             docs as a book, by mdBook, in target/book: --open in a browser, --out DIR elsewhere
   ci               everything that is checked, cheapest first
 
 `cargo xtask COMMAND --help` tells the options of a command. --features takes a comma-separated list and replaces the
@@ -39,6 +42,7 @@ fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         Some("ci") => ci::run(),
+        Some("book") => book::run(&arguments[1..]),
         Some(command) => match (command == "bench", take_features(&mut arguments)) {
             (true, Ok(features)) => become_program("chainrule-bench", features, &arguments[1..]),
             (false, Ok(features)) => become_program("chainrule", features, &arguments),
@@ -90,6 +94,11 @@ fn become_program(package: &str, features: Option<String>, arguments: &[String])
     };
     complain(&format!("cannot run cargo: {problem}"));
     ExitCode::from(2)
+}
+
+/// The workspace's folder.
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask lies in the workspace")
 }
 
 /// The cargo that runs this.

@@ -1,0 +1,109 @@
+//! `cargo xtask book`: the pages in `docs` as a book, by mdBook, and what must hold of what it makes.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+
+use crate::{complain, root};
+
+/// What brings mdBook: what is not needed for a book to read stays out.
+pub(crate) const INSTALL: [&str; 6] =
+    ["install", "mdbook", "--locked", "--no-default-features", "--features", "search"];
+
+/// `cargo xtask book [--open] [--out DIR]`.
+pub(crate) fn run(arguments: &[String]) -> ExitCode {
+    let (mut out, mut is_opened) = (root().join("target/book"), false);
+    let mut arguments = arguments.iter();
+    while let Some(argument) = arguments.next() {
+        match (argument.as_str(), arguments.len()) {
+            ("--open", _) => is_opened = true,
+            ("--out", 1..) => out = PathBuf::from(arguments.next().expect("one is left")),
+            ("--out", 0) => return refuse("--out: expected a folder"),
+            _ => return refuse(&format!("{argument}: book takes --open and --out DIR")),
+        }
+    }
+    let Ok(out) = std::path::absolute(out) else { return refuse("--out: expected a folder") };
+    if !is_there("mdbook".as_ref()) {
+        return refuse("mdbook is not here; cargo install mdbook --locked");
+    }
+    let mut mdbook = build("mdbook".as_ref(), &out);
+    if is_opened {
+        mdbook.arg("--open");
+    }
+    match mdbook.status() {
+        Ok(status) if status.success() => ExitCode::SUCCESS,
+        Ok(_) => ExitCode::from(2),
+        Err(problem) => refuse(&format!("cannot run mdbook: {problem}")),
+    }
+}
+
+fn refuse(problem: &str) -> ExitCode {
+    complain(problem);
+    ExitCode::from(2)
+}
+
+pub(crate) fn is_there(mdbook: &Path) -> bool {
+    Command::new(mdbook).arg("--version").output().is_ok_and(|output| output.status.success())
+}
+
+/// Builds the book with this mdBook into a folder, whose path is absolute.
+pub(crate) fn build(mdbook: &Path, out: &Path) -> Command {
+    let mut command = Command::new(mdbook);
+    command.arg("build").arg(root().join("book")).arg("--dest-dir").arg(out);
+    command
+}
+
+/// What must not be in the pages below a folder: what is loaded from elsewhere, and formulas that were not converted.
+pub(crate) fn problems(folder: &Path) -> std::io::Result<Vec<String>> {
+    let (mut problems, mut folders, mut formulas) = (Vec::new(), vec![folder.to_owned()], 0);
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder)? {
+            let path = entry?.path();
+            let extension = path.extension().unwrap_or_default().to_string_lossy().into_owned();
+            if path.is_dir() {
+                folders.push(path);
+            } else if extension == "html" || extension == "css" {
+                let text = std::fs::read_to_string(&path)?;
+                formulas += text.matches("<math").count();
+                let found =
+                    loaded_from_elsewhere(&text).into_iter().chain(dollars(&text).filter(|_| extension == "html"));
+                problems.extend(found.map(|problem| format!("{}: {problem}", path.display())));
+            }
+        }
+    }
+    if formulas == 0 {
+        problems.push(format!("{}: no formula at all", folder.display()));
+    }
+    Ok(problems)
+}
+
+/// Scripts, styles, pictures and fonts that a page would fetch; a link that a reader follows is none.
+fn loaded_from_elsewhere(text: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    let tags = ["<script", "<link", "<img", "<iframe", "<source", "<object", "<video", "<audio"];
+    for tag in text.split_inclusive('>').filter_map(|piece| piece.rfind('<').map(|at| &piece[at..])) {
+        let is_remote = ["=\"http", "='http", "=http", "=\"//", "='//"].iter().any(|remote| tag.contains(remote));
+        if is_remote && tags.iter().any(|name| tag.starts_with(name)) {
+            found.push(tag.to_owned());
+        }
+    }
+    for remote in ["url(http", "url(\"http", "url('http", "url(//", "@import"] {
+        found.extend(text.contains(remote).then(|| remote.to_owned()));
+    }
+    found
+}
+
+/// The first dollar of what is read as text: not in code, scripts or styles.
+fn dollars(text: &str) -> impl Iterator<Item = String> {
+    let mut rest = text.to_owned();
+    for tag in ["pre", "code", "script", "style"] {
+        let (open, close) = (format!("<{tag}"), format!("</{tag}>"));
+        let mut kept = String::new();
+        while let Some((before, after)) = rest.split_once(&open) {
+            kept.push_str(before);
+            rest = after.split_once(&close).map(|(_, after)| after.to_owned()).unwrap_or_default();
+        }
+        rest = kept + &rest;
+    }
+    let at = rest.find('$').map(|at| rest[at..].chars().take(60).collect::<String>());
+    at.map(|formula| format!("a formula that was not converted: {formula}")).into_iter()
+}
