@@ -1,10 +1,12 @@
 //! `chainrule completions` and `chainrule man`: what a shell and `man` are told, made from the options themselves.
 
+use std::fmt::Write;
 use std::path::Path;
 
 use anyhow::{Context, Result};
 use chainrule_records::write_whole;
-use clap::{Command, CommandFactory};
+use clap::builder::StyledStr;
+use clap::{Arg, Command, CommandFactory};
 
 use crate::options::{CompletionsOptions, ManOptions, Options};
 use crate::{exit, print};
@@ -17,6 +19,10 @@ pub(crate) fn completions(options: &CompletionsOptions) -> Result<u8> {
 }
 
 pub(crate) fn man(options: &ManOptions) -> Result<u8> {
+    if options.markdown {
+        print(&reference()?);
+        return Ok(exit::DONE);
+    }
     let mut pages = man_pages()?;
     let Some(out) = &options.out else {
         let (_, main) = pages.swap_remove(0);
@@ -31,11 +37,17 @@ pub(crate) fn man(options: &ManOptions) -> Result<u8> {
     Ok(exit::DONE)
 }
 
-/// File names and pages in roff: the program's own, then one of every command.
-fn man_pages() -> Result<Vec<(String, Vec<u8>)>> {
+/// The program with all its commands.
+fn program() -> Command {
     let mut program = Options::command().disable_help_subcommand(true);
     // It fills in what the commands inherit, such as the name that stands in their usage.
     program.build();
+    program
+}
+
+/// File names and pages in roff: the program's own, then one of every command.
+fn man_pages() -> Result<Vec<(String, Vec<u8>)>> {
+    let program = program();
     let commands: Vec<Command> = program.get_subcommands().cloned().collect();
     let mut pages = vec![page("chainrule", program)?];
     for command in commands {
@@ -50,4 +62,71 @@ fn page(name: &str, command: Command) -> Result<(String, Vec<u8>)> {
     let mut text = Vec::new();
     clap_mangen::Man::new(command).render(&mut text)?;
     Ok((format!("{name}.1"), text))
+}
+
+/// All commands and options as one page in Markdown, `docs/commands.md`.
+fn reference() -> Result<String, std::fmt::Error> {
+    let mut program = program();
+    let mut page = String::from(
+        "# Commands\n\n<!-- made by `cargo xtask man --markdown > docs/commands.md`; a test compares -->\n\n\
+         `cargo xtask COMMAND` builds the program and becomes it, with the same options; `--features LIST` picks its [backends](backends.md). \
+         The [keys of an experiment](training.md) are in the files of `configs`.\n",
+    );
+    if let Some(of_all) = program.get_after_long_help() {
+        // The line after a paragraph's first is its own in a block as it is.
+        write!(page, "\n```text\n{of_all}\n```\n")?;
+    }
+    for command in program.get_subcommands_mut() {
+        section(&mut page, command)?;
+    }
+    Ok(page)
+}
+
+fn section(page: &mut String, command: &mut Command) -> std::fmt::Result {
+    let usage = command.render_usage().to_string();
+    write!(page, "\n## {}\n\n{}\n", command.get_name(), sentence(command.get_long_about().or(command.get_about())))?;
+    write!(page, "\n```text\n{}\n```\n\n| option | meaning |\n| --- | --- |\n", usage.trim_start_matches("Usage: "))?;
+    // All have a --help.
+    for argument in command.get_arguments().filter(|argument| !argument.is_hide_set() && argument.get_id() != "help") {
+        writeln!(page, "| {} | {} |", name(argument), meaning(argument))?;
+    }
+    match command.get_after_help() {
+        Some(after) => write!(page, "\n```text\n{after}\n```\n"),
+        None => Ok(()),
+    }
+}
+
+/// `--out DIR`, as it is typed.
+fn name(argument: &Arg) -> String {
+    let value = argument.get_value_names().unwrap_or_default().join(" ");
+    let is_given = argument.get_action().takes_values();
+    match (argument.get_long(), argument.get_short()) {
+        (Some(long), short) => {
+            let short = short.map(|short| format!("`-{short}`, ")).unwrap_or_default();
+            let value = if is_given { format!(" {value}") } else { String::new() };
+            format!("{short}`--{long}{value}`")
+        }
+        (None, _) => format!("`{value}`"),
+    }
+}
+
+/// Its help, its default, and each value that it may have.
+fn meaning(argument: &Arg) -> String {
+    let mut meaning = sentence(argument.get_long_help().or(argument.get_help()));
+    let defaults: Vec<_> = argument.get_default_values().iter().map(|value| value.to_string_lossy()).collect();
+    if argument.get_action().takes_values() && !defaults.is_empty() {
+        meaning.push_str(&format!(" Default: `{}`.", defaults.join(" ")));
+    }
+    for value in argument.get_possible_values().iter().filter(|_| argument.get_action().takes_values()) {
+        let help = value.get_help().map(|help| format!(": {help}")).unwrap_or_default();
+        meaning.push_str(&format!("<br>`{}`{help}", value.get_name()));
+    }
+    meaning
+}
+
+/// On one line, with the bars that would part a table's cells and the brackets that would make tags written out.
+fn sentence(help: Option<&StyledStr>) -> String {
+    let help = help.map(ToString::to_string).unwrap_or_default();
+    let line = help.split_whitespace().collect::<Vec<_>>().join(" ");
+    line.replace('|', "\\|").replace('<', "&lt;")
 }

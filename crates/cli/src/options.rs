@@ -13,9 +13,26 @@ use crate::inspect::InspectOptions;
 use crate::page::PageOptions;
 use crate::predict::PredictOptions;
 
+/// What holds of all commands: at the end of the long help, the man page and the reference.
+const OF_ALL: &str = "\
+Example: chainrule train
+
+Exit codes:
+  0    done
+  1    a check did not hold
+  2    a usage, config or data error, told in one line
+  130  interrupted; a training has saved its run, and --resume goes on with it
+
+Environment:
+  CHAINRULE_DATA           the data where --data is auto: a file or folder that --data takes
+  CHAINRULE_MNIST_URL      where MNIST is downloaded from, in place of its mirror
+  CHAINRULE_MNIST_SECONDS  how long that download may take [default: 60]
+  CHAINRULE_TOKEN          what `serve` asks of a client, and what a client shows
+  NO_COLOR                 `inspect` writes no colours";
+
 /// Trains the two linear classifiers whose gradients everyone derives by hand once, on those gradients or on Burn's autodiff.
 #[derive(Debug, Parser)]
-#[command(name = "chainrule", version, arg_required_else_help = true, after_help = "Example: chainrule train")]
+#[command(name = "chainrule", version, arg_required_else_help = true, after_help = "Example: chainrule train", after_long_help = OF_ALL)]
 pub(crate) struct Options {
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -334,6 +351,9 @@ pub(crate) struct ManOptions {
     /// Write chainrule.1 and a page of every command into this folder, and print their paths.
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
+    /// Print all of them as the one page in Markdown that is docs/commands.md.
+    #[arg(long, conflicts_with = "out", hide = true)]
+    pub(crate) markdown: bool,
 }
 
 #[derive(Args, Debug)]
