@@ -14,8 +14,13 @@ pub(crate) fn call(folder: &Path, arguments: &[&str]) -> Output {
 /// What [`call`] calls.
 pub(crate) fn command(folder: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_chainrule-under-test"));
+    by_itself(command.args(arguments), folder);
     command
-        .args(arguments)
+}
+
+/// Gives a command a folder of its own, and neither data nor a way to fetch any.
+pub(crate) fn by_itself(command: &mut Command, folder: &Path) {
+    command
         .current_dir(folder)
         .env_remove("CHAINRULE_DATA")
         .env_remove("CHAINRULE_TOKEN")
@@ -25,7 +30,6 @@ pub(crate) fn command(folder: &Path, arguments: &[&str]) -> Command {
         .env("XDG_RUNTIME_DIR", folder)
         // Nor does it write its compiled shaders among the files that a test looks at.
         .env("MESA_SHADER_CACHE_DISABLE", "true");
-    command
 }
 
 pub(crate) fn folder() -> TempDir {

@@ -25,7 +25,7 @@ fn apart(found: &[f64], expected: &[f64]) -> f64 {
 }
 
 /// A safetensors file of f32 tensors, as other tools write one.
-fn safetensors(tensors: &[(&str, &[usize], Vec<f32>)]) -> Vec<u8> {
+pub(crate) fn safetensors(tensors: &[(&str, &[usize], Vec<f32>)]) -> Vec<u8> {
     let (mut header, mut data) = (serde_json::Map::new(), Vec::new());
     for (name, shape, values) in tensors {
         let start = data.len();
@@ -35,6 +35,25 @@ fn safetensors(tensors: &[(&str, &[usize], Vec<f32>)]) -> Vec<u8> {
     }
     let header = Value::from(header).to_string().into_bytes();
     [&(header.len() as u64).to_le_bytes()[..], &header, &data].concat()
+}
+
+/// A NumPy array with this header.
+pub(crate) fn npy(header: &str, data: &[u8]) -> Vec<u8> {
+    let length = (header.len() as u16).to_le_bytes();
+    [b"\x93NUMPY\x01\x00", &length[..], header.as_bytes(), data].concat()
+}
+
+/// A file of NumPy arrays, not compressed.
+pub(crate) fn npz(arrays: &[(&str, Vec<u8>)]) -> Vec<u8> {
+    let mut zip = rawzip::ZipArchiveWriter::new(Vec::new());
+    for (name, content) in arrays {
+        let (mut entry, config) = zip.new_file(*name).start().unwrap();
+        let mut writer = config.wrap(&mut entry);
+        std::io::Write::write_all(&mut writer, content).unwrap();
+        let (_, descriptor) = writer.finish().unwrap();
+        entry.finish(descriptor).unwrap();
+    }
+    zip.finish().unwrap()
 }
 
 #[test]
@@ -241,21 +260,6 @@ fn a_tables_model_is_asked_by_its_columns_names() {
 fn what_is_no_file_of_weights_is_refused_in_one_line() {
     let folder = folder();
     let folder = folder.path();
-    let npy = |header: &str, data: &[u8]| {
-        let length = (header.len() as u16).to_le_bytes();
-        [b"\x93NUMPY\x01\x00", &length[..], header.as_bytes(), data].concat()
-    };
-    let npz = |arrays: &[(&str, Vec<u8>)]| {
-        let mut zip = rawzip::ZipArchiveWriter::new(Vec::new());
-        for (name, content) in arrays {
-            let (mut entry, config) = zip.new_file(*name).start().unwrap();
-            let mut writer = config.wrap(&mut entry);
-            std::io::Write::write_all(&mut writer, content).unwrap();
-            let (_, descriptor) = writer.finish().unwrap();
-            entry.finish(descriptor).unwrap();
-        }
-        zip.finish().unwrap()
-    };
     let coef = |header: &str, data: &[u8]| npz(&[("coef.npy", npy(header, data))]);
     let two = [1.0f64, f64::NAN].map(f64::to_le_bytes).concat();
     let deep = format!("{{'descr': {}", "(".repeat(30_000));

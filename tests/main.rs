@@ -36,6 +36,7 @@
 //! - `determinism`: the same bytes again, and numbers within a bound on other threads
 //! - `command`: the program as a person or a script calls it
 //! - `manual`: shell completions and man pages
+//! - `docs`: the commands, outputs, links and formulas of the documentation
 //! - `evaluate`: a trained model judged by labelled images
 //! - `predict`: a trained model asked about pictures
 //! - `export`: a model in other tools' files, read by these tools
@@ -59,6 +60,7 @@ mod derivation;
 mod descent;
 mod determinism;
 mod digits;
+mod docs;
 mod download;
 mod evaluate;
 mod export;
