@@ -59,7 +59,7 @@ impl Material {
                 }
             };
             let (kind, descent) = (config.model().kind, config.descent());
-            let rows = (config.data(), kind, descent.precision, descent.gradient);
+            let rows = (config.data(), kind, descent.precision, descent.gradient, &config.objective().class_weights);
             let key = format!("{number} {rows:?}");
             if !material.loads.contains_key(&key) {
                 let data = match last.take().filter(|last| last.0 == number) {
