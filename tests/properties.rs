@@ -1,10 +1,10 @@
 //! What holds of the models whatever the data.
 
 use burn::module::Module;
-use burn::tensor::{FloatDType, Int, Tensor, TensorData};
+use burn::tensor::{Device, FloatDType, Int, Tensor, TensorData};
 use chainrule_models::{
-    Classifier, Gradient, L2, LogisticRegressionConfig, SoftmaxRegressionConfig, Targets, autodiff, closed_form,
-    to_precision, weight_norm,
+    Classifier, Gradient, L2, LogisticRegressionConfig, SoftmaxRegression, SoftmaxRegressionConfig, Targets, autodiff,
+    closed_form, to_precision, weight_norm,
 };
 
 use crate::support::{
@@ -63,14 +63,19 @@ fn two_class_softmax_equals_logistic_with_the_difference_of_weights() {
     }
 }
 
+/// A softmax regression with a batch.
+fn of_four_classes(device: &Device, dtype: FloatDType) -> (SoftmaxRegression, Tensor<2>, Tensor<1, Int>) {
+    let mut model = to_precision(SoftmaxRegressionConfig::new(FEATURES, 4).init(device), dtype);
+    let weight = matrix(&noise(5, FEATURES * 4), [FEATURES, 4], device, dtype);
+    model.linear = with_parameters(model.linear, weight, vector(&noise(6, 4), device, dtype));
+    let x = matrix(&noise(7, ROWS * FEATURES), [ROWS, FEATURES], device, dtype);
+    (model, x, labels(8, ROWS, 4, device))
+}
+
 #[test]
 fn duplicating_a_batch_changes_neither_loss_nor_gradient() {
     for (device, dtype) in devices_and_precisions() {
-        let mut model = to_precision(SoftmaxRegressionConfig::new(FEATURES, 4).init(&device), dtype);
-        let weight = matrix(&noise(5, FEATURES * 4), [FEATURES, 4], &device, dtype);
-        model.linear = with_parameters(model.linear, weight, vector(&noise(6, 4), &device, dtype));
-        let x = matrix(&noise(7, ROWS * FEATURES), [ROWS, FEATURES], &device, dtype);
-        let y = labels(8, ROWS, 4, &device);
+        let (model, x, y) = of_four_classes(&device, dtype);
         let l2 = L2 { strength: 0.3, penalize_bias: true };
         let once = closed_form(&model, x.clone(), y.clone(), l2);
         let twice = closed_form(&model, Tensor::cat(vec![x.clone(), x], 0), Tensor::cat(vec![y.clone(), y], 0), l2);
@@ -82,11 +87,7 @@ fn duplicating_a_batch_changes_neither_loss_nor_gradient() {
 #[test]
 fn a_row_of_weight_two_is_a_row_that_is_there_twice() {
     for (device, dtype) in devices_and_precisions() {
-        let mut model = to_precision(SoftmaxRegressionConfig::new(FEATURES, 4).init(&device), dtype);
-        let weight = matrix(&noise(5, FEATURES * 4), [FEATURES, 4], &device, dtype);
-        model.linear = with_parameters(model.linear, weight, vector(&noise(6, 4), &device, dtype));
-        let x = matrix(&noise(7, ROWS * FEATURES), [ROWS, FEATURES], &device, dtype);
-        let y = labels(8, ROWS, 4, &device);
+        let (model, x, y) = of_four_classes(&device, dtype);
         let of_class: Vec<i32> = y
             .clone()
             .try_into_vec_as::<i32>()
@@ -116,11 +117,7 @@ fn a_row_of_weight_two_is_a_row_that_is_there_twice() {
 #[test]
 fn weights_of_one_change_no_bit() {
     for (device, dtype) in devices_and_precisions() {
-        let mut model = to_precision(SoftmaxRegressionConfig::new(FEATURES, 4).init(&device), dtype);
-        let weight = matrix(&noise(5, FEATURES * 4), [FEATURES, 4], &device, dtype);
-        model.linear = with_parameters(model.linear, weight, vector(&noise(6, 4), &device, dtype));
-        let x = matrix(&noise(7, ROWS * FEATURES), [ROWS, FEATURES], &device, dtype);
-        let y = labels(8, ROWS, 4, &device);
+        let (model, x, y) = of_four_classes(&device, dtype);
         let ones = Targets::of_classes(y.clone(), vector(&[1.0; 4], &device, dtype));
         let pairs = [
             [y.clone().into(), ones.clone()].map(|targets: Targets| closed_form(&model, x.clone(), targets, L2::NONE)),

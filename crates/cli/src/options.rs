@@ -180,9 +180,8 @@ pub(crate) struct TrainOptions {
     pub(crate) config: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) choices: Choices,
-    /// Where it runs: cuda, wgpu, flex, ndarray or remote:HOST:PORT [default: the first in this build of the local ones].
-    #[arg(long, value_name = "BACKEND")]
-    pub(crate) backend: Option<Backend>,
+    #[command(flatten)]
+    pub(crate) place: Place,
     /// Threads of the fused kernels [default: as many as this machine runs at once]. More give the same results up to rounding.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(crate) threads: Option<u16>,
@@ -214,9 +213,8 @@ pub(crate) struct SweepOptions {
     pub(crate) grid: Vec<String>,
     #[command(flatten)]
     pub(crate) choices: Choices,
-    /// Where it runs: cuda, wgpu, flex, ndarray or remote:HOST:PORT [default: the first in this build of the local ones].
-    #[arg(long, value_name = "BACKEND")]
-    pub(crate) backend: Option<Backend>,
+    #[command(flatten)]
+    pub(crate) place: Place,
     /// Trainings at once [default: as many as this machine has cores for; on a GPU 1]. The results are the same.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(crate) jobs: Option<u16>,
@@ -238,6 +236,13 @@ pub(crate) struct SweepOptions {
     pub(crate) checkpoint_every: Option<Every>,
     #[command(flatten)]
     pub(crate) output: Output,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Place {
+    /// Where it runs: cuda, wgpu, flex, ndarray or remote:HOST:PORT [default: the first in this build of the local ones].
+    #[arg(long, value_name = "BACKEND")]
+    pub(crate) backend: Option<Backend>,
 }
 
 /// What the command line may choose otherwise than an experiment's file.
@@ -266,9 +271,8 @@ pub(crate) struct ReproduceOptions {
     pub(crate) plan: PathBuf,
     #[command(flatten)]
     pub(crate) choices: Choices,
-    /// Where it runs: cuda, wgpu, flex, ndarray or remote:HOST:PORT [default: the first in this build of the local ones].
-    #[arg(long, value_name = "BACKEND")]
-    pub(crate) backend: Option<Backend>,
+    #[command(flatten)]
+    pub(crate) place: Place,
     /// Make this figure only, and the runs that it needs.
     #[arg(long, value_name = "FIGURE", conflicts_with = "check")]
     pub(crate) only: Option<String>,
@@ -316,9 +320,8 @@ pub(crate) struct GradcheckOptions {
     /// The seed of weights, features and directions.
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub(crate) seed: u64,
-    /// Where it runs: cuda, wgpu, flex, ndarray or remote:HOST:PORT [default: the first in this build of the local ones].
-    #[arg(long, value_name = "BACKEND")]
-    pub(crate) backend: Option<Backend>,
+    #[command(flatten)]
+    pub(crate) place: Place,
     #[command(flatten)]
     pub(crate) output: Output,
 }

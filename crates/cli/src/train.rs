@@ -77,7 +77,7 @@ pub(crate) fn train(options: &TrainOptions) -> Result<u8> {
 fn machine(options: &TrainOptions, made: Option<&Manifest>) -> Result<Machine> {
     let named = options.threads.map(usize::from).or(made.map(|made| made.threads));
     let threads = named.and_then(NonZero::new).unwrap_or_else(all_threads);
-    let backend = match (&options.backend, made) {
+    let backend = match (&options.place.backend, made) {
         (None, Some(made)) => Some(made.backend.parse().map_err(anyhow::Error::msg)?),
         (backend, _) => backend.clone(),
     };

@@ -22,7 +22,7 @@ use crate::{exit, print, print_json};
 
 /// Runs the checks; exit code 1 where one does not hold.
 pub(crate) fn gradcheck(options: &GradcheckOptions) -> Result<u8> {
-    let machine = Machine::new(options.backend.as_ref(), NonZero::<usize>::MIN)?;
+    let machine = Machine::new(options.place.backend.as_ref(), NonZero::<usize>::MIN)?;
     let table = if options.burn {
         table(&machine, options.seed, burn_nn::sweep(&machine.device, options.seed))
     } else {

@@ -34,7 +34,7 @@ pub(crate) fn reproduce(options: &ReproduceOptions) -> Result<u8> {
     let wanted = wanted(&plan, &needs(only)).with_context(|| options.plan.display().to_string())?;
     let first = wanted.first().context("the plan has no runs")?.config(Start::default())?;
     // Several runs at once, each on a thread of its own.
-    let machine = Machine::new(options.backend.as_ref(), NonZero::<usize>::MIN)?;
+    let machine = Machine::new(options.place.backend.as_ref(), NonZero::<usize>::MIN)?;
     let first = machine.settle(first)?;
 
     let tell = |line: &str| {

@@ -80,7 +80,7 @@ pub(crate) fn sweep(options: &SweepOptions) -> Result<u8> {
 fn machine(options: &SweepOptions, begun: Option<&SweepPlan>) -> Result<Machine> {
     let named = options.threads.map(usize::from).or(begun.map(|plan| plan.threads));
     let threads = named.and_then(NonZero::new).unwrap_or(NonZero::<usize>::MIN);
-    let backend = match (&options.backend, begun.and_then(|plan| plan.manifests.first())) {
+    let backend = match (&options.place.backend, begun.and_then(|plan| plan.manifests.first())) {
         (None, Some(made)) => Some(made.backend.parse().map_err(anyhow::Error::msg)?),
         (backend, _) => backend.clone(),
     };
