@@ -190,6 +190,8 @@ fn what_is_no_config_is_refused() {
     refuses("[model]\nkind = 'softmax'\nkind = 'softmax'", &[], "test.toml:3: ");
     refuses("", &[], "model.kind is missing");
     refuses(SMALLEST, &["descent.epochs"], "--set descent.epochs: expected key=value");
+    // A second line is a part of the value, and not left out in silence.
+    refuses(SMALLEST, &["descent.epochs=1\nx = 2"], "descent.epochs");
     for malformed in ["=3", "descent.epochs=", " = ", "descent.=3", ".epochs=3"] {
         refuses(SMALLEST, &[malformed], "expected key=value");
     }

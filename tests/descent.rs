@@ -465,7 +465,7 @@ fn a_run_tells_its_weights_and_evaluate_tells_both_losses() {
         ["train", "configs/softmax.toml", "--set", "descent.batch_size=16", "--backend", cpu(), "--out", "again"];
     let output = call(folder, &[&again[..], &balanced[..balanced.len() - 1]].concat());
     let (told, closed) = (text(&output.stderr), text(&output.stdout));
-    assert!(told.contains("class weights: iris 0.") && closed.contains("class weights    iris 0."), "{told}{closed}");
+    assert!(told.contains("class weights: iris: 0.") && closed.contains("class weights    iris: 0."), "{told}{closed}");
     assert!(closed.contains("weighted loss"), "{closed}");
 
     let numbers = ["--set", "objective.class_weights=[1, 2]", "--out", "wrong"];

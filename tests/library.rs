@@ -271,11 +271,12 @@ fn settings_that_cannot_be_are_refused_by_their_keys() {
     says(softmax().l2(f64::NAN).fit(&two, &two), &["objective.l2"]);
     says(softmax().set("descent.rate", 1).fit(&two, &two), &["estimator: unknown key descent.rate"]);
     says(softmax().set("data.label", "x").fit(&two, &two), &["data.label", "what is trained on are the samples"]);
+    says(logistic().set("model.kind", "softmax").fit(&two, &two), &["model.kind", "Estimator::softmax"]);
     says(softmax().batch_size(3).fit(&two, &two), &["descent.batch_size = 3", "only 2 training rows"]);
     says(softmax().gradient(GradientSource::Fused).fit(&two, &two), &["fused", "table"]);
     says(softmax().backend("remote:nowhere:1".parse().unwrap()).fit(&two, &two), &["remote"]);
     let large = Samples::from_rows(&[[1e30], [-1e30]], &["a", "b"]).unwrap();
-    says(softmax().fit(&large, &large), &["training diverged", "standardize"]);
+    says(softmax().fit(&large, &large), &["training diverged", "descent.learning_rate below 0.01", "standardize"]);
 }
 
 #[test]
@@ -296,6 +297,7 @@ fn a_table_takes_no_more_memory_than_it_is_allowed() {
             .unwrap();
     assert_eq!([train.len(), validation.len()], [120, 120]);
     says(Samples::csv(folder.path().join("flowers.csv"), "colour"), &["no column \"colour\" of labels"]);
+    says(Samples::csv(folder.path(), "species"), &["a folder", "Samples::tables"]);
     says(Samples::load(folder.path().join("flowers.csv").to_str().unwrap()), &["Samples::csv", "length, weight"]);
     says(Samples::load(folder.path().join("nothing").to_str().unwrap()), &["nothing"]);
 }
@@ -374,6 +376,22 @@ fn the_gradient_is_checked_on_the_samples_by_hand_by_autodiff_and_by_differences
         assert!(shown.contains("autodiff, closed form"), "{shown}");
     }
     says(softmax().learning_rate(0.0).check_gradient(&flowers), &["descent.learning_rate"]);
+}
+
+#[test]
+fn the_gradient_is_checked_on_rows_of_all_classes_however_the_file_is_sorted() {
+    // A hundred rows of one class come first, and the other's are few.
+    let rows: Vec<[f64; 2]> = noise(3, 220).chunks_exact(2).map(|pair| [pair[0], 100.0 * pair[1]]).collect();
+    let labels: Vec<&str> = (0..110).map(|row| if row < 100 { "common" } else { "rare" }).collect();
+    let samples = Samples::from_rows(&rows, &labels).unwrap();
+    for estimator in [softmax(), logistic()] {
+        let estimator = estimator.standardize().balanced().l2(0.1);
+        let report = estimator.check_gradient(&samples).unwrap();
+        report.assert_pass();
+        // With the weights and statistics of a fit, the loss at these rows is that of all their classes.
+        let only_common = estimator.check_gradient(&samples.with_classes(&["common"]).unwrap());
+        says(only_common, &["1 classes (common)"]);
+    }
 }
 
 #[test]

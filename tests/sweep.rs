@@ -640,3 +640,63 @@ fn a_minimum_that_is_not_certified_is_told_by_the_exit_code() {
     assert_eq!(made("2"), (Some(1), "iterations-used-up".to_owned()));
     assert_eq!(made("1000"), (Some(0), "converged".to_owned()));
 }
+
+#[test]
+fn losses_of_other_class_weights_do_not_compare_and_none_is_the_best() {
+    let folder = folder();
+    let folder = folder.path();
+    let weights = "objective.class_weights=balanced,[1,1,1],[0.1,0.1,0.1]";
+    let few = ["--set", "data.classes=[1,2,3]", "--out", "weights"];
+    let told = text(&succeeds(folder, &sweep(&[&["--grid", weights][..], &few].concat())).stdout);
+    assert!(told.contains("none is called the best") && !told.contains("The best was chosen"), "{told}");
+    assert!(told.lines().all(|line| !line.starts_with('*')), "{told}");
+    let page = String::from_utf8(read(folder.join("weights/sweep.md")).unwrap()).unwrap();
+    assert!(page.contains("means of the weighted cross-entropy") && !page.contains("Best:"), "{page}");
+    assert_eq!(json_of(&folder.join("weights/sweep.json"))["best"], Value::Null);
+    let plot = String::from_utf8(read(folder.join("weights/sweep.svg")).unwrap()).unwrap();
+    assert!(texts(&plot).iter().any(|text| text == "losses do not compare"), "{:?}", texts(&plot));
+    // A wrong list in the last point is found before the first begins.
+    let wrong = "objective.class_weights=balanced,[1,2]";
+    is_refused(
+        folder,
+        &sweep(&["--grid", wrong, "--set", "data.classes=[1,2,3]"]),
+        &["point 2", "class_weights = [1, 2]"],
+    );
+
+    // Nor do those of other classes.
+    let classes = "data.classes=[1,2],[3,4]";
+    let told = text(
+        &succeeds(folder, &sweep(&["--grid", classes, "--set", "descent.batch_size=50", "--out", "classes"])).stdout,
+    );
+    assert!(told.contains("none is called the best"), "{told}");
+}
+
+#[test]
+fn a_runs_folder_is_no_sweeps_and_the_other_way_round() {
+    let folder = folder();
+    let folder = folder.path();
+    succeeds(folder, &[&["train", "--backend", cpu(), "--out", "run", "--quiet"][..], &FEW].concat());
+    succeeds(folder, &sweep(&["--grid", "objective.l2=0,0.1", "--out", "grid", "--quiet"]));
+    is_refused(folder, &sweep(&["--grid", "objective.l2=0,1", "--out", "run", "--force"]), &["run", "a run's folder"]);
+    let train = ["train", "--backend", cpu(), "--out", "grid", "--force"];
+    is_refused(folder, &[&train[..], &FEW].concat(), &["grid", "a sweep's folder", "points"]);
+    is_refused(folder, &["evaluate", "grid"], &["grid", "a sweep's folder", "points"]);
+    is_refused(folder, &["train", "--resume", "grid"], &["a sweep's folder", "sweep --resume"]);
+    is_refused(folder, &["sweep", "--grid", "objective.l2=0", "0.1"], &["0.1: no such experiment", "without spaces"]);
+}
+
+#[test]
+fn a_point_whose_config_is_damaged_is_told_and_not_made_anew() {
+    let folder = folder();
+    let folder = folder.path();
+    succeeds(folder, &sweep(&["--grid", "objective.l2=0,0.1", "--out", "grid", "--quiet"]));
+    let config = points(&folder.join("grid"))[1].join("config.toml");
+    std::fs::write(&config, "[data\n").unwrap();
+    let before = outcome(&folder.join("grid"));
+    is_refused(folder, &["sweep", "--resume", "grid"], &["2-l2=0.1", "config.toml", "put the file back"]);
+    assert_eq!(outcome(&folder.join("grid")), before);
+    // Where it is taken away, the point is made anew.
+    std::fs::remove_dir_all(config.parent().unwrap()).unwrap();
+    succeeds(folder, &["sweep", "--resume", "grid", "--quiet"]);
+    assert_eq!(points(&folder.join("grid")).len(), 2);
+}

@@ -7,7 +7,8 @@ use crate::{complain, root};
 
 /// What brings mdBook: what is not needed for a book to read stays out.
 pub(crate) const INSTALL: [&str; 6] =
-    ["install", "mdbook", "--locked", "--no-default-features", "--features", "search"];
+    // The version whose protocol the preprocessor speaks.
+    ["install", "mdbook@0.5.4", "--locked", "--no-default-features", "--features", "search"];
 
 /// `cargo xtask book [--open] [--out DIR]`.
 pub(crate) fn run(arguments: &[String]) -> ExitCode {

@@ -20,15 +20,23 @@ pub(crate) enum Dataset {
 impl Dataset {
     /// Gets the data of a config; `tell` hears what takes time.
     pub(crate) fn find(config: &TrainConfig, tell: &mut dyn FnMut(&str)) -> Result<Self, DataError> {
+        Self::find_at(&Request::from(config.data().source.as_str()), config, tell)
+    }
+
+    /// The same from where its source turned out to be.
+    pub(crate) fn find_at(
+        request: &Request,
+        config: &TrainConfig,
+        tell: &mut dyn FnMut(&str),
+    ) -> Result<Self, DataError> {
         let asked = config.data();
-        let request = Request::from(asked.source.as_str());
-        if let Some(tables) = find_tables(&request, &table_request(config.model().kind, config))? {
+        if let Some(tables) = find_tables(request, &table_request(config.model().kind, config))? {
             return Ok(Self::Tables(tables));
         }
         let digits = experiment::digits_to_draw(config);
         let pictures =
             PictureRequest { size: asked.image_size, treatment: Treat::AsWhole, holdout: Some(holdout(config)) };
-        Ok(Self::Images(find_with(&request, digits, pictures, asked.resident_bytes, tell)?))
+        Ok(Self::Images(find_with(request, digits, pictures, asked.resident_bytes, tell)?))
     }
 
     pub(crate) fn nature(&self) -> Nature {
@@ -101,6 +109,16 @@ impl Nature {
                 // A logistic model's classes are put in an order as they are read.
                 Self::Tables => rest(config) == rest(other) && config.model().kind == other.model().kind,
             }
+    }
+}
+
+/// What a run asked for; where that was `auto`, what it got.
+pub(crate) fn own(asked: &str, got: &str) -> Request {
+    match Request::from(asked) {
+        Request::Auto if got == Origin::Embedded.to_string() => Request::Embedded,
+        Request::Auto if got.starts_with("MNIST") => Request::Mnist,
+        Request::Auto => Request::Folder(got.into()),
+        other => other,
     }
 }
 

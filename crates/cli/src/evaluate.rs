@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 use chainrule_data::{
-    Ahead, Data, DataError, Holdout, Origin, Part, PictureRequest, Request, Selection, TablePart, TableRequest, Tables,
+    Ahead, Data, DataError, Holdout, Part, PictureRequest, Request, Selection, TablePart, TableRequest, Tables,
     find_tables, find_with,
 };
 use chainrule_records::{Class, DataConfig, ModelKind, write_whole};
@@ -15,7 +15,7 @@ use chainrule_training::Predictor;
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 
-use crate::dataset::{holdout, names};
+use crate::dataset::{self, holdout, names};
 use crate::model::{Model, Origin as ModelOrigin, Trained};
 use crate::options::{DataSource, Output};
 use crate::run::{Source, all_threads};
@@ -201,10 +201,11 @@ fn find(model: &Model, named: Option<&str>, tell: &mut dyn FnMut(&str)) -> Resul
 fn find_table(model: &Model, features: &[String], options: &EvaluateOptions) -> Result<Tables> {
     let (named, label) = (options.data.source.as_deref(), options.label.as_deref());
     let label = label.map(str::to_owned).or_else(|| model.trained()?.config.data().label.clone());
-    if label.is_none() {
+    if let (None, ModelOrigin::Imported(imported)) = (&label, &model.origin) {
         bail!(
-            "{}: the model was trained elsewhere; say with --label which column the labels are",
-            model.folder.display()
+            "{}: the model {}; say with --label which column the labels are",
+            model.folder.display(),
+            imported.origin()
         );
     }
     let wanted = TableRequest {
@@ -235,7 +236,7 @@ const OF_THE_RUN: &str = "the data of the run; other data can be named with --da
 fn request(model: &Model, named: Option<&str>) -> Result<Request> {
     match (named, &model.origin) {
         (Some(named), _) => Ok(Request::from(named)),
-        (None, ModelOrigin::Run(run)) => Ok(own(&run.config.data().source, &run.manifest.data_source)),
+        (None, ModelOrigin::Run(run)) => Ok(dataset::own(&run.config.data().source, &run.manifest.data_source)),
         (None, ModelOrigin::Imported(imported)) => bail!(
             "{}: the model {}, and where its data lies is not known; name data with --data",
             model.folder.display(),
@@ -256,16 +257,6 @@ fn resident_bytes(model: &Model) -> u64 {
 /// Whether a run was told which classes to take, and so leaves out the others as it should.
 fn chose_classes(model: &Model) -> bool {
     model.trained().is_some_and(|run| run.config.data().classes.is_some())
-}
-
-/// What a run asked for; where that was `auto`, what it got.
-fn own(asked: &str, got: &str) -> Request {
-    match Request::from(asked) {
-        Request::Auto if got == Origin::Embedded.to_string() => Request::Embedded,
-        Request::Auto if got.starts_with("MNIST") => Request::Mnist,
-        Request::Auto => Request::Folder(got.into()),
-        other => other,
-    }
 }
 
 /// The run's own rows of its own data, all of other data, and how many others there are.

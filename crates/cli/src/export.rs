@@ -76,7 +76,9 @@ pub(crate) fn export(options: &ExportOptions) -> Result<u8> {
     let bytes = portable(&model).to_bytes(format.format());
     write_whole(&out, &bytes)?;
     if options.output.json {
-        print_json(&json!({ "run": model.folder, "file": out, "format": format.name(), "bytes": bytes.len() }));
+        print_json(
+            &json!({ "run": model.folder.display().to_string(), "file": out.display().to_string(), "format": format.name(), "bytes": bytes.len() }),
+        );
     } else {
         print(&format!("{}\n", out.display()));
     }

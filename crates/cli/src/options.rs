@@ -208,7 +208,7 @@ pub(crate) struct SweepOptions {
     #[arg(value_name = "CONFIG")]
     pub(crate) config: Option<PathBuf>,
     /// A key of the experiment and the values to try, as in objective.l2=0,0.01,0.1; repeatable, for every combination. Lists in brackets and texts in quotes hold
-    /// together. It goes before --set and the other options.
+    /// together. It wins over --set and the other options.
     #[arg(long = "grid", value_name = "KEY=VALUE,…", required_unless_present = "resume")]
     pub(crate) grid: Vec<String>,
     #[command(flatten)]

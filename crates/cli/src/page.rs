@@ -64,7 +64,9 @@ pub(crate) fn page(options: &PageOptions) -> Result<u8> {
     let out = options.out.clone().map_or_else(|| model.beside("html"), Ok)?;
     write_whole(&out, html.as_bytes())?;
     if options.output.json {
-        print_json(&json!({ "run": model.folder, "page": out, "bytes": html.len() }));
+        print_json(
+            &json!({ "run": model.folder.display().to_string(), "page": out.display().to_string(), "bytes": html.len() }),
+        );
     } else {
         print(&format!("{}\n", out.display()));
     }

@@ -1,8 +1,8 @@
-//! One run from its checked config to the files in its folder: what `train` does once, and `reproduce` many times.
+//! One run from its checked config to the files in its folder: what `train` does once, and `sweep` and `reproduce` many times; the library takes its rows from here, too.
 
 use std::collections::BTreeMap;
 use std::num::NonZero;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::thread;
 
 use anyhow::{Context, Result, anyhow, bail};
@@ -48,6 +48,14 @@ impl Machine {
         self.threads
     }
 
+    /// The same for what goes on: as it was made, unless the options say otherwise.
+    pub(crate) fn again(named: Option<&Backend>, made: Option<&Manifest>, threads: NonZero<usize>) -> Result<Self> {
+        match (named, made) {
+            (None, Some(made)) => Self::new(Some(&made.backend.parse().map_err(anyhow::Error::msg)?), threads),
+            (named, _) => Self::new(named, threads),
+        }
+    }
+
     /// The config with what it leaves to the machine.
     ///
     /// # Errors
@@ -86,6 +94,18 @@ impl Machine {
     pub(crate) fn has_kernels(&self) -> bool {
         !self.backend.is_apart() || has_steps(&self.device)
     }
+}
+
+/// Refuses to go on with what would come to something else here; `instead` is what else one can do.
+pub(crate) fn refuse(folder: &Path, differences: &[String], instead: &str) -> Result<()> {
+    if differences.is_empty() {
+        return Ok(());
+    }
+    bail!(
+        "--resume {}: it would not go on as it began: {}; go on where all is as it was, or {instead}",
+        folder.display(),
+        differences.join("; ")
+    )
 }
 
 /// As many threads as this machine runs at once.
@@ -198,6 +218,11 @@ impl Rows {
         let (source, sha256) = (source.name.clone(), source.sha256());
         let about = DataSummary { source, kind, sha256, train, validation, image_size, features, classes };
         Ok(Self { splits, preprocessing, class_weights, about })
+    }
+
+    /// Some of the rows with what was found on all of them.
+    pub(crate) fn with_splits(self, splits: [Chosen; 2]) -> Self {
+        Self { splits, ..self }
     }
 
     /// By how much the rows of each class count, where not all count 1.
@@ -355,6 +380,14 @@ pub(crate) struct Diverged {
     folder: PathBuf,
 }
 
+/// What may keep a training from diverging.
+pub(crate) fn remedy(config: &TrainConfig) -> String {
+    match config.descent().solver {
+        Solver::Sgd => format!("a descent.learning_rate below {}", config.descent().learning_rate),
+        Solver::Lbfgs => format!("an objective.l2 other than {}", config.objective().l2),
+    }
+}
+
 /// What both models' trainings share.
 struct Run<'a> {
     config: &'a TrainConfig,
@@ -392,7 +425,7 @@ impl Run<'_> {
             Err((step, problem)) => {
                 let divergence = Divergence { step, problem };
                 self.folder.write_divergence(&trained.history, &divergence)?;
-                bail!(Diverged { divergence, remedy: self.remedy(), folder: self.folder.path().to_owned() })
+                bail!(Diverged { divergence, remedy: remedy(self.config), folder: self.folder.path().to_owned() })
             }
         };
         let folder = self.folder.path().display();
@@ -402,14 +435,6 @@ impl Run<'_> {
             .finish(&trained.history, &trained.parameters, &self.rows.preprocessing, summary)
             .map_err(|error| anyhow!("{error}; where it can be written again, --resume {folder} goes on"))?;
         Ok((summary, trained.ending))
-    }
-
-    /// What may keep a training from diverging.
-    fn remedy(&self) -> String {
-        match self.config.descent().solver {
-            Solver::Sgd => format!("a descent.learning_rate below {}", self.config.descent().learning_rate),
-            Solver::Lbfgs => format!("an objective.l2 other than {}", self.config.objective().l2),
-        }
     }
 
     /// Writes what a training came to before its device or its data was lost; gives the error to tell.

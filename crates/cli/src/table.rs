@@ -72,7 +72,7 @@ pub(crate) fn closing(summary: &Summary, folder: &Path) -> String {
 pub(crate) fn class_weights(classes: &[Class], weights: &[f64]) -> String {
     // Four digits tell a person enough.
     let short = |weight: &f64| format!("{weight:.3e}").parse().unwrap_or(*weight);
-    let pairs = classes.iter().zip(weights).map(|(class, weight)| format!("{class} {}", short(weight)));
+    let pairs = classes.iter().zip(weights).map(|(class, weight)| format!("{class}: {}", short(weight)));
     pairs.collect::<Vec<_>>().join(", ")
 }
 

@@ -4,7 +4,7 @@ use std::num::NonZero;
 use std::path::Path;
 use std::time::Instant;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use chainrule_records::{Manifest, RunFolder, Summary};
 use chainrule_training::{Ending, most_steps};
 
@@ -12,7 +12,7 @@ use crate::checkpoints::Keeper;
 use crate::dataset::Dataset;
 use crate::options::TrainOptions;
 use crate::progress::{Progress, catch_interrupts};
-use crate::run::{Machine, all_threads, manifest, run};
+use crate::run::{self, Machine, all_threads, manifest, run};
 use crate::{exit, experiment, is_watched, print, print_json, say, table};
 
 /// Trains the experiment that the options describe, or goes on with a run. Everything that can be refused is refused before a file is written.
@@ -77,23 +77,12 @@ pub(crate) fn train(options: &TrainOptions) -> Result<u8> {
 fn machine(options: &TrainOptions, made: Option<&Manifest>) -> Result<Machine> {
     let named = options.threads.map(usize::from).or(made.map(|made| made.threads));
     let threads = named.and_then(NonZero::new).unwrap_or_else(all_threads);
-    let backend = match (&options.place.backend, made) {
-        (None, Some(made)) => Some(made.backend.parse().map_err(anyhow::Error::msg)?),
-        (backend, _) => backend.clone(),
-    };
-    Machine::new(backend.as_ref(), threads)
+    Machine::again(options.place.backend.as_ref(), made, threads)
 }
 
 /// Refuses to go on with a run that would come to something else here.
 fn refuse(folder: &RunFolder, differences: &[String]) -> Result<()> {
-    if differences.is_empty() {
-        return Ok(());
-    }
-    bail!(
-        "--resume {}: it would not go on as it began: {}; go on where all is as it was, or train anew",
-        folder.path().display(),
-        differences.join("; ")
-    )
+    run::refuse(folder.path(), differences, "train anew")
 }
 
 /// The summary of a run that came to its end and is whole.

@@ -154,7 +154,7 @@ impl Data {
         name.cloned().unwrap_or_else(|| label.to_string())
     }
 
-    /// One checksum for the lot: SHA-256 of the four files' own.
+    /// One checksum for the lot: SHA-256 of the files' own.
     pub fn sha256(&self) -> String {
         sha256_of_files(&self.file_checksums())
     }

@@ -2,8 +2,8 @@
 
 use burn::nn::Linear;
 use burn::optim::GradientsParams;
-use burn::tensor::Tensor;
 use burn::tensor::module::linear;
+use burn::tensor::{FloatDType, Tensor};
 
 use crate::{Classifier, L2, Targets};
 
@@ -73,6 +73,18 @@ pub fn closed_form<M: Classifier>(
     let gradient =
         Gradient { weight: features.transpose().matmul(residual.clone()), bias: residual.sum_dim(0).squeeze_dim(0) };
     CostAndGradient { cross_entropy, gradient: l2.add_to(gradient, model.linear()) }
+}
+
+/// `J = C + lambda R` itself, `[1]`, in the float type of the model's parameters whatever the features' and weights' is: what differences are taken of.
+///
+/// # Shapes
+/// - features `[n, d]`, targets `[n]`: labels, or [`Targets`] with weights
+pub fn objective<M: Classifier>(model: &M, features: Tensor<2>, targets: impl Into<Targets>, l2: L2) -> Tensor<1> {
+    let dtype = FloatDType::from(model.linear().weight.val().dtype());
+    let Targets { labels, weights } = targets.into();
+    let targets = Targets { labels, weights: weights.map(|weights| weights.cast(dtype)) };
+    let logits = model.scores(features.cast(dtype));
+    targets.mean(model.cross_entropy(logits, targets.labels.clone())) + l2.penalty(model.linear())
 }
 
 /// Cross-entropy and gradient by Burn's autodiff, through the loss and the penalty.

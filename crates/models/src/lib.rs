@@ -9,7 +9,7 @@
 //!
 //! ```
 //! use burn::{module::Module, tensor::{Device, Tensor, Tolerance}};
-//! use chainrule_models::{L2, SoftmaxRegressionConfig, autodiff, closed_form};
+//! use chainrule_models::{L2, SoftmaxRegressionConfig, autodiff, closed_form, objective};
 //!
 //! let device = Device::default();
 //! let model = SoftmaxRegressionConfig::new(2, 3).init(&device);
@@ -33,7 +33,7 @@ mod targets;
 
 pub use classifier::Classifier;
 pub use curvature::hessian_vector_product;
-pub use gradient::{CostAndGradient, Gradient, autodiff, closed_form};
+pub use gradient::{CostAndGradient, Gradient, autodiff, closed_form, objective};
 pub use l2::L2;
 pub use logistic::{LogisticRegression, LogisticRegressionConfig};
 pub use norms::{WeightNorm, weight_norm};

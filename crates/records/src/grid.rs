@@ -1,10 +1,10 @@
 //! A grid over an experiment's keys: every combination of the values that are tried for each.
 
 use serde::{Deserialize, Serialize};
-use toml::{Table, Value};
+use toml::Value;
 
 use crate::sentence::one_line;
-use crate::{ConfigError, TrainConfig};
+use crate::{ConfigError, TrainConfig, toml_value};
 
 /// A key of an experiment, and the values that a sweep tries for it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -73,7 +73,7 @@ impl GridKey {
         if key.split('.').any(|part| part.trim().is_empty()) || values.iter().any(|value| value.is_empty()) {
             return Err(malformed());
         }
-        let written = |value: &&str| match parsed(value) {
+        let written = |value: &&str| match toml_value(value) {
             Some(Value::Table(_)) => Err(malformed()),
             // As it was written: 1e-5 is easier to read than what TOML makes of it.
             Some(Value::Integer(_) | Value::Float(_)) => Ok((*value).to_owned()),
@@ -86,7 +86,7 @@ impl GridKey {
 
 /// A value of a grid for people: a string without its quotes, all else as it is.
 pub fn plain_value(value: &str) -> String {
-    match parsed(value) {
+    match toml_value(value) {
         Some(Value::String(text)) => one_line(&text),
         _ => value.to_owned(),
     }
@@ -94,16 +94,11 @@ pub fn plain_value(value: &str) -> String {
 
 /// A value of a grid as a number, where it is one.
 pub fn number_value(value: &str) -> Option<f64> {
-    match parsed(value)? {
+    match toml_value(value)? {
         Value::Integer(number) => Some(number as f64),
         Value::Float(number) => Some(number).filter(|number| number.is_finite()),
         _ => None,
     }
-}
-
-/// A text as the TOML value that it is.
-fn parsed(text: &str) -> Option<Value> {
-    toml::from_str::<Table>(&format!("value = {text}")).ok().filter(|parsed| parsed.len() == 1)?.remove("value")
 }
 
 /// The parts between the commas that stand in no bracket and in no quotes.

@@ -5,7 +5,7 @@ use toml::{Table, Value};
 use crate::ConfigError;
 use crate::sentence::one_line;
 
-/// Every key, in the order of the README.
+/// Every key, in the order of a config file.
 pub(crate) const KEYS: [&str; 44] = [
     "data.source",
     "data.train_images",
@@ -109,6 +109,12 @@ pub(crate) fn get<'a>(table: &'a Table, key: &str) -> Option<&'a Value> {
     }
 }
 
+/// A text as the TOML value that it is, where it is one.
+pub fn toml_value(text: &str) -> Option<Value> {
+    // A text of several lines may be more than a value.
+    toml::from_str::<Table>(&format!("value = {text}")).ok().filter(|parsed| parsed.len() == 1)?.remove("value")
+}
+
 /// Applies `--set key=value`. The value is TOML, or, where it is not, a string without its quotes.
 pub(crate) fn set(table: &mut Table, text: &str) -> Result<(), ConfigError> {
     let malformed = || ConfigError::Override { text: one_line(text) };
@@ -121,9 +127,7 @@ pub(crate) fn set(table: &mut Table, text: &str) -> Result<(), ConfigError> {
     if key.split('.').count() > DEEPEST {
         return Err(unknown("--set", key));
     }
-    let parsed =
-        toml::from_str::<Table>(&format!("value = {value}")).ok().and_then(|mut parsed| parsed.remove("value"));
-    let value = parsed.unwrap_or_else(|| Value::String(value.to_owned()));
+    let value = toml_value(value).unwrap_or_else(|| Value::String(value.to_owned()));
 
     let mut section = table;
     let mut parts = key.split('.').peekable();

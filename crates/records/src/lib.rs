@@ -51,6 +51,7 @@ pub use file::{read_text, read_whole};
 pub use grid::{Grid, GridError, GridKey, number_value, plain_value};
 pub use history::{Evaluation, History};
 pub use imported::Imported;
+pub use keys::toml_value;
 pub use manifest::{DataFile, Manifest, Versions};
 pub use parameters::Parameters;
 pub use preprocessing::{LARGEST_NUMBER, Preprocessing, Standardization};

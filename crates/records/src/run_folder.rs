@@ -9,7 +9,7 @@ use crate::checked::MOST_BYTES;
 use crate::checksum::sha256;
 use crate::lock::{LOCK, Lock};
 use crate::sentence::one_line;
-use crate::sweep_folder::SWEEP_FILES;
+use crate::sweep_folder::{PLAN, SWEEP_FILES};
 use crate::{History, Manifest, Parameters, Preprocessing, Summary, TrainConfig, checkpoints, read_whole};
 
 /// What can go wrong with a run folder.
@@ -18,6 +18,14 @@ pub enum RunError {
     /// There is something in it already.
     #[error("{} exists already; name another folder with --out, or add --force to replace what this program wrote there", .0.display())]
     Exists(PathBuf),
+    /// A folder of the other kind.
+    #[error("{}: {what}", .path.display())]
+    Another {
+        /// The folder.
+        path: PathBuf,
+        /// What it is, and what to do.
+        what: &'static str,
+    },
     /// Another process writes into it.
     #[error("{}: {holder} writes into it; wait until it ends, or name another folder", .folder.display())]
     Busy {
@@ -55,7 +63,7 @@ pub struct RunFolder {
 
 /// The files that a run writes, and that `--force` therefore replaces, with its checkpoints.
 const FILES: [&str; 5] = [CONFIG, MANIFEST, HISTORY, MODEL, SUMMARY];
-const CONFIG: &str = "config.toml";
+pub(crate) const CONFIG: &str = "config.toml";
 const MANIFEST: &str = "manifest.json";
 const HISTORY: &str = "history.json";
 /// What a training that diverged leaves in place of a model and a summary.
@@ -71,6 +79,7 @@ impl RunFolder {
     /// # Errors
     /// Where something is there and `replace` is not set, another process has the folder, or it cannot be written.
     pub fn create(path: &Path, replace: bool, config: &TrainConfig, manifest: &Manifest) -> Result<Self, RunError> {
+        is_no_sweep(path)?;
         let error = |problem| RunError::Write { path: path.to_owned(), problem };
         std::fs::create_dir_all(path).map_err(error)?;
         let lock = Lock::take(path)?;
@@ -119,6 +128,7 @@ impl RunFolder {
     /// # Errors
     /// Where there is none, another process has it, or it cannot be written.
     pub fn open(path: &Path) -> Result<Self, RunError> {
+        is_no_sweep(path)?;
         let (config, manifest) = read_beginning(path)?;
         let lock = Lock::take(path)?;
         tidy(path);
@@ -149,6 +159,11 @@ impl RunFolder {
         std::fs::rename(&self.path, path).map_err(|problem| RunError::Write { path: path.to_owned(), problem })?;
         self.lock.moved_to(path);
         Ok(())
+    }
+
+    /// Whether a run was begun in a folder, whatever became of it: config and manifest are written first.
+    pub fn was_begun(path: &Path) -> bool {
+        path.join(CONFIG).exists() && path.join(MANIFEST).exists()
     }
 
     /// Whether a summary lies there, of a run that came to an end or was interrupted.
@@ -221,6 +236,7 @@ impl RunFolder {
     /// # Errors
     /// Where a file of it is absent, is not what a run writes, or was changed since, and where two of them are not of one run.
     pub fn read(folder: &Path) -> Result<RunFiles, RunError> {
+        is_no_sweep(folder)?;
         // What is checked is what is read, should another process be writing there.
         let [config, manifest, history, model, summary] = FILES.map(|name| folder.join(name));
         let summary: Summary = parse_json(&summary, &read(&summary)?)?;
@@ -368,6 +384,15 @@ pub(crate) fn first_free<T>(
         }
     }
     unreachable!("there are more numbers than folders")
+}
+
+/// Refuses the folder of a sweep, where a run's is wanted.
+fn is_no_sweep(path: &Path) -> Result<(), RunError> {
+    if path.join(PLAN).exists() {
+        let what = "this is a sweep's folder, and its runs are in points below it; sweep --resume goes on with it";
+        return Err(RunError::Another { path: path.to_owned(), what });
+    }
+    Ok(())
 }
 
 /// Deletes what a run wrote.

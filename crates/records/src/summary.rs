@@ -137,7 +137,7 @@ pub struct DataSummary {
     /// What it is made of.
     #[serde(default)]
     pub kind: DataKind,
-    /// SHA-256 over the four files' own SHA-256.
+    /// SHA-256 over the files' own SHA-256.
     pub sha256: String,
     /// Training rows, after classes were chosen.
     pub train: usize,

@@ -3,7 +3,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::lock::{LOCK, Lock};
-use crate::run_folder::{first_free, removed, tidy};
+use crate::run_folder::{CONFIG, first_free, removed, tidy};
 use crate::sentence::one_line;
 use crate::{Grid, GridError, Manifest, RunError, RunFolder, TrainConfig, read_text, write_whole};
 
@@ -67,7 +67,7 @@ pub struct SweepFolder {
     _lock: Lock,
 }
 
-const PLAN: &str = "sweep.toml";
+pub(crate) const PLAN: &str = "sweep.toml";
 /// Bytes of a plan, at most: of its config, its grid and the checksums of the data of a thousand points.
 const MOST_BYTES: u64 = 1 << 24;
 
@@ -82,6 +82,10 @@ impl SweepFolder {
     /// # Errors
     /// Where something is there and `replace` is not set, another process has the folder or a run in it, or it cannot be written.
     pub fn create(path: &Path, replace: bool, plan: &SweepPlan) -> Result<Self, RunError> {
+        if path.join(CONFIG).exists() && !path.join(PLAN).exists() {
+            let what = "this is a run's folder; name another for the sweep";
+            return Err(RunError::Another { path: path.to_owned(), what });
+        }
         let error = |problem| RunError::Write { path: path.to_owned(), problem };
         std::fs::create_dir_all(path).map_err(error)?;
         let lock = Lock::take(path)?;

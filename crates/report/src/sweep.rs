@@ -1,9 +1,10 @@
 //! A sweep's points, as tables that are sorted by what came of them.
 
 use std::cmp::Ordering;
+use std::collections::BTreeSet;
 use std::fmt::Write;
 
-use chainrule_records::{DataKind, Divergence, Grid, GridKey, SearchEnd, Summary, SweepPlan, plain_value};
+use chainrule_records::{DataKind, Divergence, Grid, GridKey, SearchEnd, Summary, SweepPlan, plain_value, toml_value};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
@@ -102,6 +103,9 @@ impl SweepPoint {
     }
 }
 
+/// The key that changes what a loss is.
+const CLASS_WEIGHTS: &str = "objective.class_weights";
+
 impl Sweep {
     /// Of the points of a plan that came to an end, each with its number from 0.
     pub fn new(plan: &SweepPlan, outcomes: Vec<(usize, Outcome)>) -> Self {
@@ -117,10 +121,12 @@ impl Sweep {
         Self { config: plan.config.clone(), grid: plan.grid.clone(), points }
     }
 
-    /// The points from the lowest validation loss to the highest, then those that diverged; of equals the earlier comes first.
+    /// The points from the lowest validation loss to the highest, then those that diverged; of equals, and where losses do not compare, the earlier comes
+    /// first.
     pub fn ranked(&self) -> Vec<&SweepPoint> {
         let mut ranked: Vec<&SweepPoint> = self.points.iter().collect();
         ranked.sort_by(|a, b| match (a.validation_loss(), b.validation_loss()) {
+            (Some(_), Some(_)) if !self.losses_compare() => Ordering::Equal,
             (Some(a), Some(b)) => a.total_cmp(&b),
             (Some(_), None) => Ordering::Less,
             (None, Some(_)) => Ordering::Greater,
@@ -129,9 +135,29 @@ impl Sweep {
         ranked
     }
 
-    /// The point with the lowest validation loss, where one has a model.
+    /// The point with the lowest validation loss, where one has a model and losses compare.
     pub fn best(&self) -> Option<&SweepPoint> {
-        self.ranked().into_iter().next().filter(|point| point.summary().is_some())
+        self.ranked().into_iter().next().filter(|point| point.summary().is_some() && self.losses_compare())
+    }
+
+    /// Whether a point has a model.
+    pub fn has_models(&self) -> bool {
+        self.points.iter().any(|point| point.summary().is_some())
+    }
+
+    /// Whether points tell the same classes apart and count rows alike: with other class weights a loss is of another kind, and the lowest that of the smallest
+    /// weights.
+    fn losses_compare(&self) -> bool {
+        let classes =
+            |summary: &Summary| -> BTreeSet<String> { summary.data.classes.iter().map(ToString::to_string).collect() };
+        let mut all = self.points.iter().filter_map(SweepPoint::summary).map(classes);
+        let first = all.next();
+        self.grid.keys().iter().all(|key| key.key != CLASS_WEIGHTS) && all.all(|classes| Some(classes) == first)
+    }
+
+    /// Whether rows count by their class in a loss.
+    pub(crate) fn is_weighted(&self) -> bool {
+        self.points.iter().filter_map(SweepPoint::summary).any(|summary| summary.class_weights.is_some())
     }
 
     /// Whether every minimum that was asked for is certified.
@@ -227,20 +253,19 @@ impl Sweep {
     /// Heads and cells of the table for people, sorted.
     fn cells(&self) -> (Vec<String>, Vec<Vec<String>>) {
         let names = self.grid.short_names().into_iter();
-        let after = ["validation loss", "validation", "training", "best step", "‖w‖", "ended"];
+        let after = ["validation loss", "validation", "training", "‖w‖", "ended"];
         let heads = ["point"].into_iter().chain(names).chain(after).map(str::to_owned).collect();
         let cells = |point: &SweepPoint| {
             let mut cells = vec![(point.number + 1).to_string()];
             cells.extend(self.values(point));
             match point.summary() {
-                None => cells.extend(["–"; 5].map(str::to_owned)),
+                None => cells.extend(["–"; 4].map(str::to_owned)),
                 Some(summary) => {
                     let last = &summary.final_metrics;
                     cells.extend([
                         number(last.validation_loss, 6),
                         percent(last.validation_accuracy),
                         percent(last.train_accuracy),
-                        summary.best_step.to_string(),
                         number(summary.weight_norm.frobenius, 4),
                     ]);
                 }
@@ -267,14 +292,19 @@ impl Sweep {
             let data = &summary.data;
             // A table's or a folder's own rows are kept for the validation by the seed.
             let seed = (data.kind != DataKind::Images).then_some(summary.seed);
-            (data.source.clone(), data.validation, data.classes.clone(), seed)
+            (data.source.clone(), data.validation, seed)
         };
         if summaries.iter().any(|summary| judged_on(summary) != judged_on(summaries[0])) {
             notes.push(
                 "Not all points are judged on the same validation rows: their losses compare only roughly.".to_owned(),
             );
         }
-        if summaries.len() > 1 {
+        if !self.losses_compare() {
+            notes.push(
+                "The points tell other classes apart, or weigh them differently: their losses do not compare, and none is called the best. evaluate gives each one's loss without weights."
+                    .to_owned(),
+            );
+        } else if summaries.len() > 1 {
             notes.push(
                 "The best was chosen by its validation loss, which is therefore too good an estimate of its loss on new rows.".to_owned(),
             );
@@ -294,7 +324,7 @@ impl Sweep {
             let before = before.iter().zip(&widths).map(|(cell, &width)| format!("{cell:>width$}"));
             format!("{mark} {}  {last}\n", before.collect::<Vec<_>>().join("  "))
         };
-        let mut text = String::from("\n") + &written(" ", &heads);
+        let mut text = if rows.is_empty() { String::new() } else { String::from("\n") + &written(" ", &heads) };
         for (i, row) in rows.iter().take(most).enumerate() {
             text += &written(if is_best(i) { "*" } else { " " }, row);
         }
@@ -340,8 +370,10 @@ impl Sweep {
                 written(row)
             };
         }
-        text + "\nLosses are mean cross-entropies in nats, with the weights that were saved; validation and training are accuracies, ‖w‖ is the weights' Frobenius norm, bias \
-                included.\n"
+        let loss = if self.is_weighted() { "weighted cross-entropy" } else { "cross-entropy" };
+        text + &format!(
+            "\nLosses are means of the {loss} in nats, of the model that was saved; validation and training are accuracies, ‖w‖ is the weights' Frobenius norm, bias included.\n"
+        )
     }
 
     /// Every file that tells of the sweep, by its name in the sweep's folder.
@@ -370,9 +402,7 @@ pub(crate) fn number(value: f64, digits: usize) -> String {
 
 /// A value of a grid as JSON has it.
 fn typed(value: &str) -> Value {
-    let parsed = toml::from_str::<toml::Table>(&format!("value = {value}"));
-    let value = parsed.ok().and_then(|mut parsed| serde_json::to_value(parsed.remove("value")?).ok());
-    value.unwrap_or_default()
+    toml_value(value).and_then(|value| serde_json::to_value(value).ok()).unwrap_or_default()
 }
 
 /// A line of a CSV file, as RFC 4180 has it but for its ending.

@@ -97,7 +97,8 @@ impl<'a> Plot<'a> {
     /// Width and height of a map's cell.
     fn cell(&self) -> [u32; 2] {
         let [rows, columns] = [0, 1].map(|key| self.axes[key].labels.len() as u32);
-        [(560 / columns).clamp(26, 92), (400 / rows).clamp(20, 44)]
+        // Few rows are high enough for their key's name beside them.
+        [(560 / columns).clamp(26, 92), (400 / rows).clamp(20, 44).max(170 / rows)]
     }
 
     /// Rows and columns of panels.
@@ -134,7 +135,8 @@ impl<'a> Plot<'a> {
         let width = self.size()[0] as i32;
         let best = self.sweep.best().and_then(|best| Some((best, best.summary()?)));
         let text = match best {
-            None => "no point has a model yet".to_owned(),
+            None if self.sweep.has_models() => "losses do not compare".to_owned(),
+            None => "no point has a model".to_owned(),
             Some((best, summary)) => {
                 let last = &summary.final_metrics;
                 let (loss, accuracy) = (number(last.validation_loss, 4), percent(last.validation_accuracy));
@@ -142,6 +144,7 @@ impl<'a> Plot<'a> {
             }
         };
         match self.kind {
+            _ if best.is_none() => {}
             Kind::Map => pen.frame([14, 11], [27, 24]),
             Kind::OneKey | Kind::EachKey => pen.ring([20.0, 17.0], 6.0),
         }
@@ -200,7 +203,8 @@ impl<'a> Plot<'a> {
         let losses: [Metric; 2] = [|last| last.train_loss, |last| last.validation_loss];
         let accuracies: [Metric; 2] = [|last| last.train_accuracy, |last| last.validation_accuracy];
         let top = HEAD as i32;
-        draw(losses, self.ceiling(), ("cross-entropy (nats)", Unit::Nats), [76, top + 8, 620, top + 218]);
+        let loss = if self.sweep.is_weighted() { "weighted cross-entropy (nats)" } else { "cross-entropy (nats)" };
+        draw(losses, self.ceiling(), (loss, Unit::Nats), [76, top + 8, 620, top + 218]);
         draw(accuracies, 1.0, ("accuracy", Unit::Fraction), [76, top + 240, 620, top + 420]);
     }
 
@@ -586,7 +590,9 @@ impl Panel<'_> {
             }
         }
         for &at in self.lost {
-            pen.cross([x(at), f64::from(top) + 8.0]);
+            // Where they would be: a loss without end, an accuracy of none.
+            let y = if self.y.unit == Unit::Nats { f64::from(top) + 8.0 } else { f64::from(bottom) - 8.0 };
+            pen.cross([x(at), y]);
         }
         if let Some(best) = best {
             pen.ring(place(&best), 7.0);

@@ -7,7 +7,7 @@ use chainrule_gradcheck::{Options, Witness, against_differences, compare, contro
 use chainrule_kernels::{Float, Fused, Isa, Model, Rows};
 use chainrule_models::{
     Classifier, Gradient, L2, LogisticRegression, LogisticRegressionConfig, SoftmaxRegression, SoftmaxRegressionConfig,
-    Targets, closed_form, hessian_vector_product, to_precision,
+    Targets, closed_form, hessian_vector_product, objective, to_precision,
 };
 use chainrule_ops::{Loss, is_on, linear_loss};
 use chainrule_records::GradientCheck;
@@ -68,17 +68,8 @@ const OFFSET: f64 = -1.0;
 impl<M: Classifier> Problem<M> {
     /// J, in the type of the parameters that it is given.
     fn loss(&self, of: Objective) -> impl Fn(&M) -> Tensor<1> {
-        let (features, Targets { labels, weights }) = (self.features.clone(), self.targets(of.is_weighted));
-        move |model| {
-            let dtype = FloatDType::from(model.linear().weight.val().dtype());
-            let logits = model.scores(features.clone().cast(dtype));
-            let losses = model.cross_entropy(logits, labels.clone());
-            let losses = match &weights {
-                None => losses,
-                Some(weights) => losses * weights.clone().cast(dtype),
-            };
-            losses.mean() + of.l2.penalty(model.linear())
-        }
+        let (features, targets) = (self.features.clone(), self.targets(of.is_weighted));
+        move |model| objective(model, features.clone(), targets.clone(), of.l2)
     }
 
     /// The labels, and by how much each row counts.

@@ -1,17 +1,19 @@
 use std::fmt::Display;
 use std::num::NonZero;
 
-use burn::tensor::{FloatDType, Tensor, TensorData};
+use burn::tensor::{Tensor, TensorData};
 use chacha20::ChaCha8Rng;
 use chainrule_gradcheck::{Options, Report, Witness, compare, f64_works};
 use chainrule_models::{
-    Classifier, L2, LogisticRegressionConfig, SoftmaxRegressionConfig, Targets, closed_form, to_precision, weight_norm,
+    Classifier, L2, LogisticRegressionConfig, SoftmaxRegressionConfig, Targets, closed_form, objective, to_precision,
+    weight_norm,
 };
 use chainrule_records::{
     Class, DataKind, DescentConfig, GradientSource, ModelKind, Optimizer, Parameters, Precision, Solver, TrainConfig,
     WeightNorms,
 };
 use chainrule_training::{Chosen, Ending, Examples, Observer, Trained, float_type, with_parameters};
+use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
 
 use crate::backend::Backend;
@@ -136,8 +138,9 @@ impl Estimator {
         self.set("descent.solver", name(Solver::Lbfgs))
     }
 
-    /// Any key of a config file but those of the data, as `--set` takes it: `set("descent.schedule", "cosine")`. What is wrong with it, [`fit`](Self::fit)
-    /// tells.
+    /// Any key of a config file but those of the data and the model, as `--set` takes it: `set("descent.schedule", "cosine")`. What is wrong with it,
+    /// [`fit`](Self::fit) tells. Lists by class are in the order of a config's: for the logistic model the positive class first, which is the second of
+    /// [`Samples::classes`].
     #[must_use]
     pub fn set(mut self, key: &str, value: impl Display) -> Self {
         self.settings.push(format!("{key}={value}"));
@@ -176,10 +179,8 @@ impl Estimator {
         validation: &Samples,
         observer: &mut dyn Observer,
     ) -> Result<Fitted, Error> {
-        let config = self.config(train)?;
         let machine = self.machine()?;
-        let are_bytes = train.schema.kind != DataKind::Table;
-        let config = machine.settle_for(config, are_bytes).map_err(|error| Error::Backend(format!("{error:#}")))?;
+        let config = self.settled(train, &machine)?;
         if validation.is_empty() {
             return Err(Error::Samples("there is no validation row".to_owned()));
         }
@@ -208,7 +209,7 @@ impl Estimator {
         .map(|fitted| fitted.with_training(training, train.source.clone()))
     }
 
-    /// Holds the gradient of `J` on these samples, the first 64 of them, by hand, by Burn's autodiff and by differences against each other, at weights drawn
+    /// Holds the gradient of `J` on these samples, 64 of them at most, of all classes, by hand, by Burn's autodiff and by differences against each other, at weights drawn
     /// by the seed, with bounds on the error instead of guessed tolerances.
     ///
     /// ```
@@ -223,8 +224,8 @@ impl Estimator {
     /// # Errors
     /// As [`fit`](Self::fit); what the check finds is in the report.
     pub fn check_gradient(&self, samples: &Samples) -> Result<Report, Error> {
-        let config = self.config(samples)?;
         let machine = self.machine()?;
+        let config = self.settled(samples, &machine)?;
         let [d, k] = [samples.n_features(), samples.classes().len()];
         match self.kind {
             ModelKind::Logistic => {
@@ -242,9 +243,13 @@ impl Estimator {
     /// Where one cannot be, by its key, and where the samples are not the model's: of other than two classes for the logistic one, or of less than two.
     pub fn config(&self, train: &Samples) -> Result<TrainConfig, Error> {
         let key = |setting: &str| setting.split('=').next().unwrap_or_default().trim().to_owned();
-        let of_data = self.settings.iter().map(|setting| key(setting));
-        if let Some(key) = of_data.filter(|key| key != STANDARDIZE).find(|key| key.split('.').next() == Some("data")) {
-            return Err(Error::Samples(format!("{key}: what is trained on are the samples; choose them before")));
+        for key in self.settings.iter().map(|setting| key(setting)).filter(|key| key != STANDARDIZE) {
+            let problem = match key.split('.').next() {
+                Some("data") => "what is trained on are the samples; choose them before",
+                Some("model") => "the estimator is of one model; take Estimator::softmax or Estimator::logistic",
+                _ => continue,
+            };
+            return Err(Error::Samples(format!("{key}: {problem}")));
         }
         let k = train.classes().len();
         if train.is_empty() {
@@ -275,6 +280,12 @@ impl Estimator {
         Ok(TrainConfig::parse("estimator", &text, &settings)?)
     }
 
+    /// The same with what they leave to the machine.
+    fn settled(&self, train: &Samples, machine: &Machine) -> Result<TrainConfig, Error> {
+        let are_bytes = train.schema.kind != DataKind::Table;
+        machine.settle_for(self.config(train)?, are_bytes).map_err(|error| Error::Backend(format!("{error:#}")))
+    }
+
     fn machine(&self) -> Result<Machine, Error> {
         Machine::new(self.backend.as_ref(), self.threads).map_err(|error| Error::Backend(format!("{error:#}")))
     }
@@ -300,7 +311,7 @@ struct Parts {
 
 impl Parts {
     fn new<M: Classifier>(trained: Trained<M>, config: &TrainConfig) -> Result<Self, Error> {
-        let diverged = |problem| Error::Diverged { problem, learning_rate: config.descent().learning_rate };
+        let diverged = |problem| Error::Diverged { problem, remedy: run::remedy(config) };
         if let Ending::Diverged { step } = trained.ending {
             return Err(diverged(format!("the loss of step {step} is not finite")));
         }
@@ -331,35 +342,46 @@ fn check_gradient<M: Classifier>(
     let parameters = Parameters { n_features: d, n_classes: k, weight, bias };
     let model = with_parameters(to_precision(model, float_type(precision)), &parameters).train();
 
-    let chosen: Vec<usize> = (0..samples.len().min(CHECKED_ROWS)).collect();
+    // Weights of classes and statistics are those that a fit would have: of all rows.
     let config = config.with_gradient(GradientSource::ClosedForm);
-    let splits = [(); 2].map(|()| samples.rows.some(&chosen).into());
+    let splits = [(); 2].map(|()| samples.rows.clone().into());
     let rows = run::Rows::of_splits(&config, splits, samples.schema.clone(), &samples.source)?;
     let class_weights = rows.class_weights().map(<[f64]>::to_vec);
-    let Some(examples) = rows.load(&config, machine).into_tensors() else {
+    let splits =
+        [(); 2].map(|()| samples.rows.some(&some_of_each_class(samples, config.descent().shuffle.seed)).into());
+    let rows = rows.with_splits(splits).load(&config, machine);
+    let Some([Examples { features, labels }, _]) = rows.into_tensors() else {
         return Err(Error::Backend("the rows are not tensors".to_owned()));
     };
-    let [Examples { features, labels }, _] = examples;
-    let l2 = L2 { strength: config.objective().l2, penalize_bias: config.objective().penalize_bias };
-    let weights = class_weights.map(|weights| {
-        Tensor::from_data(TensorData::new(weights, [samples.classes().len()]), (&features.device(), features.dtype()))
-    });
-    let targets = match weights {
-        Some(weights) => Targets::of_classes(labels, weights),
+    let targets = match class_weights {
+        Some(weights) => {
+            let to = (&features.device(), features.dtype());
+            Targets::of_classes(labels, Tensor::from_data(TensorData::new(weights, [samples.classes().len()]), to))
+        }
         None => labels.into(),
     };
+    let l2 = L2 { strength: config.objective().l2, penalize_bias: config.objective().penalize_bias };
     let by_hand = closed_form(&model, features.clone(), targets.clone(), l2).gradient.into_params(model.linear());
-    let objective = |model: &M| {
-        // The differences may be taken in a wider type than the model's.
-        let dtype = FloatDType::from(model.linear().weight.val().dtype());
-        let logits = model.scores(features.clone().cast(dtype));
-        let losses = model.cross_entropy(logits, targets.labels.clone());
-        let losses = match &targets.weights {
-            Some(weights) => losses * weights.clone().cast(dtype),
-            None => losses,
-        };
-        losses.mean() + l2.penalty(model.linear())
-    };
+    let loss = |model: &M| objective(model, features.clone(), targets.clone(), l2);
     let options = Options { witness, seed: config.descent().shuffle.seed, ..Options::default() };
-    Ok(compare(&model, objective, &[("closed form", by_hand)], &options))
+    Ok(compare(&model, loss, &[("closed form", by_hand)], &options))
+}
+
+/// [`CHECKED_ROWS`] of the rows at most, drawn by the seed, the classes taking turns: files are often sorted by class.
+fn some_of_each_class(samples: &Samples, seed: u64) -> Vec<usize> {
+    let mut rows: Vec<usize> = (0..samples.len()).collect();
+    rows.shuffle(&mut ChaCha8Rng::seed_from_u64(seed));
+    let mut seen = vec![0; samples.classes().len()];
+    let turns: Vec<usize> = rows
+        .iter()
+        .map(|&row| {
+            let turn = &mut seen[usize::from(samples.labels()[row])];
+            *turn += 1;
+            *turn
+        })
+        .collect();
+    let mut drawn: Vec<usize> = (0..rows.len()).collect();
+    drawn.sort_by_key(|&i| turns[i]);
+    drawn.truncate(CHECKED_ROWS);
+    drawn.into_iter().map(|i| rows[i]).collect()
 }

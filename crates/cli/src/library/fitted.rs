@@ -159,7 +159,8 @@ impl Fitted {
     /// # Errors
     /// Where the file cannot be read or is none of these, a column is missing or a number is none, with line and column, and where it takes more than 1 GiB.
     pub fn predict_file(&self, path: impl AsRef<Path>) -> Result<Vec<Prediction>, Error> {
-        let path = path.as_ref();
+        // By itself `-` is standard input, as for the program; a library's caller means a file.
+        let path = &Path::new(".").join(path);
         let wrong = |problem| Error::Samples(format!("{}: {problem}", path.display()));
         if self.schema.kind == DataKind::Table {
             let table = given::read_table(path, &self.schema.features).map_err(wrong)?;

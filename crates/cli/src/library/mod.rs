@@ -34,12 +34,12 @@ pub enum Error {
     #[error(transparent)]
     Training(#[from] TrainError),
     /// A loss, or the weights, that are not finite any more.
-    #[error("{problem}: training diverged; try a learning rate below {learning_rate}, or standardize")]
+    #[error("{problem}: training diverged; try {remedy}, or standardize")]
     Diverged {
         /// What is not finite, with its step.
         problem: String,
-        /// The learning rate that it began with.
-        learning_rate: f64,
+        /// What may keep it from that.
+        remedy: String,
     },
     /// A folder that a model cannot be read from or written to.
     #[error(transparent)]

@@ -35,6 +35,12 @@ impl Samples {
     /// # Errors
     /// What is wrong, with line and column; and where the file or its numbers take more than 1 GiB, which [`Samples::tables`] can allow for.
     pub fn csv(path: impl AsRef<Path>, label: &str) -> Result<Self, Error> {
+        if path.as_ref().is_dir() {
+            return Err(Error::Samples(format!(
+                "{}: a folder; Samples::tables reads one of train.csv and validation.csv",
+                path.as_ref().display()
+            )));
+        }
         let request = TableRequest {
             label: Some(label.to_owned()),
             ignored: Vec::new(),
@@ -70,7 +76,7 @@ impl Samples {
             Ok(Dataset::Images(data)) => Self::of_images(&data, config.data().resident_bytes),
             Ok(Dataset::Tables(tables)) => Ok(Self::of_tables(tables)),
             Err(DataError::NoLabel { path, columns }) => Err(Error::Samples(format!(
-                "{}: a table; Samples::csv reads it, and is told which column has the labels: {columns}",
+                "{}: a table; Samples::csv reads a file, and Samples::tables a folder of two, told which column has the labels: {columns}",
                 path.display()
             ))),
             Err(error) => Err(error.into()),

@@ -96,7 +96,7 @@ pub(crate) fn reproduce(options: &ReproduceOptions) -> Result<u8> {
                 update_readme(path, &report.readme)?;
             }
             if options.output.json {
-                print_json(&json!({ "report": out, "claims": report.claims }));
+                print_json(&json!({ "report": out.display().to_string(), "claims": report.claims }));
             } else {
                 print(&describe(&report, &out));
             }
@@ -221,7 +221,7 @@ fn check(committed: &Numbers, report: &Report, readme: Option<&Path>, out: &Path
         }
     }
     if as_json {
-        print_json(&json!({ "report": out, "differences": differences }));
+        print_json(&json!({ "report": out.display().to_string(), "differences": differences }));
     } else if differences.is_empty() {
         print(&format!(
             "{}: {} runs and {} verdicts come out the same\n",

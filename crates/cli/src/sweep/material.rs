@@ -9,7 +9,7 @@ use chainrule_records::{DataSummary, Grid, TrainConfig};
 use chainrule_training::most_steps;
 
 use crate::crew::Crew;
-use crate::dataset::{Dataset, Nature};
+use crate::dataset::{Dataset, Nature, own};
 use crate::run::{Loaded, Machine, Source};
 
 /// What the points of a sweep are trained on.
@@ -47,12 +47,20 @@ impl Material {
     ) -> Result<Self> {
         let mut material = Self { kept: Mutex::default(), found: Vec::new(), loads: HashMap::new(), of: Vec::new() };
         let mut last: Option<(usize, Dataset)> = None;
+        // What `auto` got for one point it gets for all, or a network that fails would be tried for each.
+        let find = |found: &[Found], config: &TrainConfig, tell: &mut dyn FnMut(&str)| {
+            let asked = &config.data().source;
+            match found.iter().find(|found| configs[found.point].data().source == *asked) {
+                Some(found) => Dataset::find_at(&own(asked, &found.source.name), config, tell),
+                None => Dataset::find(config, tell),
+            }
+        };
         for (point, config) in configs.iter().enumerate() {
             let known = |found: &Found| found.nature.serves(&configs[found.point], config);
             let number = match material.found.iter().position(known) {
                 Some(number) => number,
                 None => {
-                    let data = Dataset::find(config, tell).with_context(|| grid.describe(point))?;
+                    let data = find(&material.found, config, tell).with_context(|| grid.describe(point))?;
                     material.found.push(Found { point, source: data.source(), nature: data.nature() });
                     last = Some((material.found.len() - 1, data));
                     material.found.len() - 1
@@ -64,7 +72,7 @@ impl Material {
             if !material.loads.contains_key(&key) {
                 let data = match last.take().filter(|last| last.0 == number) {
                     Some((_, data)) => data,
-                    None => Dataset::find(config, tell).with_context(|| grid.describe(point))?,
+                    None => find(&material.found, config, tell).with_context(|| grid.describe(point))?,
                 };
                 let source = &material.found[number].source;
                 let rows = data.clone().rows(config, source, machine).with_context(|| grid.describe(point))?;
@@ -92,8 +100,9 @@ impl Material {
         &self.found[self.of[point].0].source
     }
 
-    /// Of these points, in an order in which those with the same rows follow each other, so that few rows are in memory at once.
-    pub(super) fn in_order(&self, points: impl Iterator<Item = usize>) -> Vec<usize> {
+    /// These points are going to be made, once: gives them in an order in which those with the same rows follow each other, so that few rows are in memory at
+    /// once.
+    pub(super) fn begin(&self, points: impl Iterator<Item = usize>) -> Vec<usize> {
         let mut points: Vec<usize> = points.collect();
         let first = |point: usize| self.of.iter().position(|other| other.1 == self.of[point].1);
         points.sort_by_key(|&point| (first(point), point));
@@ -115,11 +124,11 @@ impl Material {
             let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
             // The files' bytes are no longer needed where nobody else will ask for other rows of them.
             let kept = if self.loads.len() == 1 { kept.take() } else { kept.clone() };
+            let source = self.source(point);
             let data = match kept {
                 Some(data) => data,
-                None => Dataset::find(config, &mut |_| {})?,
+                None => Dataset::find_at(&own(&config.data().source, &source.name), config, &mut |_| {})?,
             };
-            let source = self.source(point);
             if data.source().files != source.files {
                 bail!("{} was changed meanwhile; begin a new sweep", source.name);
             }

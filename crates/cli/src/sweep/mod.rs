@@ -10,13 +10,12 @@ use std::time::Instant;
 use anyhow::{Context, Result, anyhow, bail};
 use chainrule_records::{Grid, GridKey, RunError, RunFolder, SweepFolder, SweepPlan, TrainConfig};
 use chainrule_report::{Outcome, Run, Sweep};
-use serde_json::json;
 
 use crate::checkpoints::Every;
 use crate::crew::{Crew, Work, workers};
 use crate::options::SweepOptions;
 use crate::progress::catch_interrupts;
-use crate::run::{Diverged, Machine, manifest};
+use crate::run::{self, Diverged, Machine, manifest};
 use crate::{exit, experiment, is_watched, print, print_json, say};
 use material::Material;
 
@@ -80,11 +79,7 @@ pub(crate) fn sweep(options: &SweepOptions) -> Result<u8> {
 fn machine(options: &SweepOptions, begun: Option<&SweepPlan>) -> Result<Machine> {
     let named = options.threads.map(usize::from).or(begun.map(|plan| plan.threads));
     let threads = named.and_then(NonZero::new).unwrap_or(NonZero::<usize>::MIN);
-    let backend = match (&options.place.backend, begun.and_then(|plan| plan.manifests.first())) {
-        (None, Some(made)) => Some(made.backend.parse().map_err(anyhow::Error::msg)?),
-        (backend, _) => backend.clone(),
-    };
-    Machine::new(backend.as_ref(), threads)
+    Machine::again(options.place.backend.as_ref(), begun.and_then(|plan| plan.manifests.first()), threads)
 }
 
 /// What the options ask for, but for the data, or what was begun unless they say otherwise; and the experiments of its points.
@@ -98,6 +93,9 @@ fn plan(options: &SweepOptions, begun: Option<&SweepPlan>, machine: &Machine) ->
         (Some(begun), None) => (begun.config.clone(), begun.text.clone(), begun.set.clone()),
         (_, named) => {
             let path = named.clone().unwrap_or_else(|| PathBuf::from(experiment::DEFAULT));
+            if named.is_some() && !path.exists() {
+                bail!("{}: no such experiment; values of --grid are parted by commas, without spaces", path.display());
+            }
             (path.display().to_string(), TrainConfig::read_text(&path)?, Vec::new())
         }
     };
@@ -131,14 +129,7 @@ fn but_for_the_place(differences: Vec<String>) -> Option<String> {
 
 /// Refuses to go on with a sweep that would come to something else here.
 fn refuse(folder: &Path, differences: &[String]) -> Result<()> {
-    if differences.is_empty() {
-        return Ok(());
-    }
-    bail!(
-        "--resume {}: it would not go on as it began: {}; go on where all is as it was, or begin a new sweep",
-        folder.display(),
-        differences.join("; ")
-    )
+    run::refuse(folder, differences, "begin a new sweep")
 }
 
 /// The points of a sweep, about to be made.
@@ -158,7 +149,11 @@ impl Points<'_> {
             let path = self.folder.points().join(name);
             let run = match RunFolder::open(&path) {
                 Ok(run) => run,
-                // Not so much as begun.
+                // What was begun has both files, and one of them is damaged: it may be all that is lost.
+                Err(error @ RunError::Unfinished { .. }) if RunFolder::was_begun(&path) => {
+                    let way_out = "put the file back, or take the folder away and the point is made anew";
+                    return Err(anyhow!("point {name}: {error}; {way_out}"));
+                }
                 Err(RunError::Unfinished { .. }) => return Ok(None),
                 Err(error) => return Err(error.into()),
             };
@@ -171,10 +166,12 @@ impl Points<'_> {
             }
             match Run::read(name, &path) {
                 Ok(run) => Ok(Some(Outcome::Ended(Box::new(run.summary)))),
-                Err(error) => {
-                    // What has no summary was cut off, and what has one should be whole.
-                    if run.has_summary() {
-                        tell(&format!("point {name}: {error}"));
+                Err(_) => {
+                    // What has no summary was cut off, or its summary says so, and any other should be whole.
+                    if run.has_summary()
+                        && let Err(error) = RunFolder::read(&path)
+                    {
+                        tell(&error.to_string());
                     }
                     Ok(None)
                 }
@@ -211,7 +208,7 @@ impl Points<'_> {
     ) -> Result<(Vec<(usize, Outcome)>, bool)> {
         let names = self.plan.folder_names();
         let missing = found.iter().enumerate().filter(|(_, outcome)| outcome.is_none()).map(|(point, _)| point);
-        let order = self.material.in_order(missing);
+        let order = self.material.begin(missing);
         let tasks: Vec<&str> = order.iter().map(|&point| names[point].as_str()).collect();
         let make = |task: usize, ()| {
             let made = self.one(order[task], &names[order[task]], crew, every);
@@ -267,7 +264,7 @@ fn in_words(outcome: &Outcome) -> String {
 fn close(options: &SweepOptions, sweep: &Sweep, folder: &Path, is_interrupted: bool) -> Result<u8> {
     if options.output.json {
         let mut document = sweep.json();
-        document["folder"] = json!(folder);
+        document["folder"] = folder.display().to_string().into();
         document["interrupted"] = is_interrupted.into();
         print_json(&document);
     } else {
@@ -278,7 +275,7 @@ fn close(options: &SweepOptions, sweep: &Sweep, folder: &Path, is_interrupted: b
         say(&format!("interrupted; sweep --resume {} goes on", folder.display()));
         return Ok(exit::INTERRUPTED);
     }
-    if sweep.best().is_none() {
+    if !sweep.has_models() {
         bail!("every point diverged; try smaller values of descent.learning_rate");
     }
     // Minima were asked for, and what was found may not be proven to be any.
