@@ -174,7 +174,7 @@ pub fn steps_per_epoch(config: &TrainConfig, rows: usize) -> Result<usize, Train
 /// `steps_per_epoch / evaluations_per_epoch` (steps counted from 0 over all epochs) the model is evaluated. A step of L-BFGS is an iteration, on all
 /// rows, and the evaluations are `optimum.evaluate_every` apart.
 ///
-/// With `objective.class_weights` each row's cross-entropy is times its class's weight ([`class_weights`](crate::class_weights), of the training rows), in the gradients, in the
+/// With `objective.class_weights` each row's cross-entropy is times its class's weight ([`class_weights`](crate::class_weights()), of the training rows), in the gradients, in the
 /// history and in the final metrics.
 ///
 /// # Errors
