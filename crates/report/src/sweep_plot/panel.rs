@@ -1,0 +1,87 @@
+//! A plot over one key.
+
+use std::ops::Range;
+
+use plotters::prelude::*;
+use plotters::style::text_anchor::HPos;
+
+use super::axes::{KeyAxis, Unit, ValueAxis};
+use super::pen::Pen;
+use crate::draw::GRID;
+
+/// What is drawn in one colour.
+pub(super) struct Marks {
+    pub(super) color: RGBColor,
+    pub(super) points: Vec<(f64, f64)>,
+    pub(super) is_line: bool,
+}
+
+/// A plot over one key.
+pub(super) struct Panel<'a> {
+    pub(super) x: &'a KeyAxis,
+    pub(super) y: &'a ValueAxis,
+    /// Whether it says what its x axis is; the panel below says it otherwise.
+    pub(super) has_x: bool,
+    /// Where points diverged.
+    pub(super) lost: &'a [f64],
+}
+
+impl Panel<'_> {
+    /// Its axes' ends are at left, top, right and bottom.
+    pub(super) fn draw<B: DrawingBackend>(
+        &self,
+        pen: &Pen<'_, B>,
+        [left, top, right, bottom]: [i32; 4],
+        marks: &[Marks],
+        best: Option<(f64, f64)>,
+    ) {
+        let (across, upwards) = (self.x.range(), self.y.range());
+        let share = |range: &Range<f64>, value: f64| (value - range.start) / (range.end - range.start);
+        let x = |value: f64| f64::from(left) + share(&across, value) * f64::from(right - left);
+        let y = |value: f64| f64::from(bottom) - share(&upwards, value) * f64::from(bottom - top);
+        for (value, label) in self.x.ticks(f64::from(right - left), 7.2) {
+            let x = x(value).round() as i32;
+            pen.line([x, top], [x, bottom], GRID);
+            pen.line([x, bottom], [x, bottom + 4], BLACK);
+            if self.has_x {
+                pen.write(&label, 12, [x, bottom + 13], HPos::Center, BLACK);
+            }
+        }
+        for (value, label) in self.y.ticks(5) {
+            let y = y(value).round() as i32;
+            pen.line([left, y], [right, y], GRID);
+            pen.line([left - 4, y], [left, y], BLACK);
+            pen.write(&label, 12, [left - 7, y], HPos::Right, BLACK);
+        }
+        pen.line([left, top], [left, bottom], BLACK);
+        pen.line([left, bottom], [right, bottom], BLACK);
+        if self.has_x {
+            pen.write(
+                &pen.cut(&self.x.title, 13, right - left),
+                13,
+                [(left + right) / 2, bottom + 32],
+                HPos::Center,
+                BLACK,
+            );
+        }
+        pen.write_upwards(self.y.label, 13, [left - 56, (top + bottom) / 2]);
+        let place = |&(at, value): &(f64, f64)| [x(at), y(self.y.map(value))];
+        for Marks { color, points, is_line } in marks {
+            let points: Vec<[f64; 2]> = points.iter().map(place).collect();
+            for pair in points.windows(2).filter(|_| *is_line) {
+                pen.stroke(pair[0], pair[1], *color);
+            }
+            for point in points {
+                pen.dot(point, 3.5, *color);
+            }
+        }
+        for &at in self.lost {
+            // Where they would be: a loss without end, an accuracy of none.
+            let y = if self.y.unit == Unit::Nats { f64::from(top) + 8.0 } else { f64::from(bottom) - 8.0 };
+            pen.cross([x(at), y]);
+        }
+        if let Some(best) = best {
+            pen.ring(place(&best), 7.0);
+        }
+    }
+}
