@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// What decides a run's numbers and those of the gradient checks: everything but the command line and the report.
-const DECISIVE: [&str; 10] = [
+const DECISIVE: [&str; 12] = [
     "../data/src",
     "../gradcheck/src",
     "../kernels/src",
@@ -14,6 +14,8 @@ const DECISIVE: [&str; 10] = [
     "../records/src",
     "../training/src",
     "src/check_gradients",
+    "src/machine.rs",
+    "src/rows.rs",
     "src/run.rs",
     "../../Cargo.lock",
 ];

@@ -15,8 +15,10 @@ use chainrule_training::{Ending, Observer};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::checkpoints::{Every, Keeper};
+use crate::machine::{Machine, all_threads};
 use crate::progress::is_interrupted;
-use crate::run::{Loaded, Machine, all_threads, run};
+use crate::rows::Loaded;
+use crate::run::run;
 use crate::say;
 
 /// Workers that make runs, and what they have in common.

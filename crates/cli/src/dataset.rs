@@ -8,7 +8,8 @@ use chainrule_records::{Class, DataConfig, DataKind, ModelKind, Schema, TrainCon
 use chainrule_training::label_order;
 
 use crate::experiment;
-use crate::run::{Machine, Rows, Source};
+use crate::machine::Machine;
+use crate::rows::{Rows, Source};
 
 /// What a run is trained on.
 #[derive(Clone)]

@@ -16,9 +16,10 @@ use clap::{Args, ValueEnum};
 use serde::Serialize;
 
 use crate::dataset::{self, holdout, names};
+use crate::machine::all_threads;
 use crate::model::{Model, Origin as ModelOrigin, Trained};
 use crate::options::{DataSource, Output};
-use crate::run::{Source, all_threads};
+use crate::rows::Source;
 use crate::{exit, experiment, print, print_json, say};
 
 #[derive(Args, Debug)]

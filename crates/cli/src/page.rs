@@ -12,7 +12,7 @@ use serde_json::json;
 
 use crate::model::{Model, Origin, Trained};
 use crate::options::Output;
-use crate::run::Source;
+use crate::rows::Source;
 use crate::{exit, print, print_json};
 
 #[derive(Args, Debug)]

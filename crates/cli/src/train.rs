@@ -10,9 +10,10 @@ use chainrule_training::{Ending, most_steps};
 
 use crate::checkpoints::Keeper;
 use crate::dataset::Dataset;
+use crate::machine::{Machine, all_threads};
 use crate::options::TrainOptions;
 use crate::progress::{Progress, catch_interrupts};
-use crate::run::{self, Machine, all_threads, manifest, run};
+use crate::run::{self, manifest, run};
 use crate::{exit, experiment, is_watched, print, print_json, say, table};
 
 /// Trains the experiment that the options describe, or goes on with a run. Everything that can be refused is refused before a file is written.

@@ -16,8 +16,8 @@ use chainrule_gradcheck::Report;
 use chainrule_records::{GradientCheck, GradientChecks};
 use rand::{RngExt, SeedableRng};
 
+use crate::machine::Machine;
 use crate::options::GradcheckOptions;
-use crate::run::Machine;
 use crate::{exit, print, print_json};
 
 /// Runs the checks; exit code 1 where one does not hold.

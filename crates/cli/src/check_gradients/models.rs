@@ -13,7 +13,7 @@ use chainrule_ops::{Loss, is_on, linear_loss};
 use chainrule_records::GradientCheck;
 
 use super::{add, fail, random, rounding, row, uniform};
-use crate::run::Machine;
+use crate::machine::Machine;
 
 /// Rows, features, classes: one row, one feature, two classes, many; and images of 7 by 5.
 const SHAPES: [[usize; 3]; 6] = [[1, 1, 2], [1, 7, 3], [9, 1, 2], [8, 5, 2], [33, 17, 10], [5, 35, 3]];

@@ -20,7 +20,9 @@ use crate::backend::Backend;
 use crate::library::Error;
 use crate::library::fitted::{Fitted, Training};
 use crate::library::samples::{Samples, listed};
-use crate::run::{self, Machine, all_threads};
+use crate::machine::{Machine, all_threads};
+use crate::rows::Rows;
+use crate::run;
 
 /// What to fit, and how: a model and the settings of its training, as a config file says them.
 ///
@@ -186,7 +188,7 @@ impl Estimator {
         }
         let validation = validation.as_of(&train.schema)?;
         let splits = [train.rows.clone(), validation].map(Chosen::from);
-        let rows = run::Rows::of_splits(&config, splits, train.schema.clone(), &train.source)?.load(&config, &machine);
+        let rows = Rows::of_splits(&config, splits, train.schema.clone(), &train.source)?.load(&config, &machine);
         let [d, k] = [train.n_features(), train.classes().len()];
         let Parts { parameters, weight_norm, training } = match self.kind {
             ModelKind::Logistic => {
@@ -345,7 +347,7 @@ fn check_gradient<M: Classifier>(
     // Weights of classes and statistics are those that a fit would have: of all rows.
     let config = config.with_gradient(GradientSource::ClosedForm);
     let splits = [(); 2].map(|()| samples.rows.clone().into());
-    let rows = run::Rows::of_splits(&config, splits, samples.schema.clone(), &samples.source)?;
+    let rows = Rows::of_splits(&config, splits, samples.schema.clone(), &samples.source)?;
     let class_weights = rows.class_weights().map(<[f64]>::to_vec);
     let splits =
         [(); 2].map(|()| samples.rows.some(&some_of_each_class(samples, config.descent().shuffle.seed)).into());

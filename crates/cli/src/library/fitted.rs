@@ -13,7 +13,7 @@ use crate::given;
 use crate::library::Error;
 use crate::library::samples::{Rows, Samples};
 use crate::model::{Model, treatment};
-use crate::run::Source;
+use crate::rows::Source;
 
 /// A trained model: made by [`Estimator::fit`](crate::Estimator::fit), or read from a folder by [`Fitted::load`].
 ///

@@ -8,7 +8,7 @@ use chainrule_training::Chosen;
 
 use crate::dataset::{self, Dataset};
 use crate::library::Error;
-use crate::run::Source;
+use crate::rows::Source;
 
 /// Labelled rows in memory: to fit an [`Estimator`](crate::Estimator) to, or to ask a [`Fitted`](crate::Fitted) model about.
 ///

@@ -13,10 +13,11 @@ use chainrule_training::Predictor;
 use serde_json::json;
 
 use crate::crew::{Crew, workers};
+use crate::machine::Machine;
 use crate::options::ReproduceOptions;
 use crate::page::examples;
 use crate::progress::catch_interrupts;
-use crate::run::{Machine, Rows, Source};
+use crate::rows::{Rows, Source};
 use crate::{exit, experiment, is_watched, print, print_json, say};
 use workshop::{Made, Workshop};
 

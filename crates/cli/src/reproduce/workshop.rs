@@ -13,7 +13,9 @@ use chainrule_report::{PlannedRun, Run, Runs, Start};
 use crate::check_gradients;
 use crate::checkpoints::Every;
 use crate::crew::{Crew, Work};
-use crate::run::{Loaded, Machine, Rows, Source, manifest};
+use crate::machine::Machine;
+use crate::rows::{Loaded, Rows, Source};
+use crate::run::manifest;
 
 /// The seed of the gradient checks that the report tells of.
 const CHECK_SEED: u64 = 0;

@@ -10,7 +10,8 @@ use chainrule_training::most_steps;
 
 use crate::crew::Crew;
 use crate::dataset::{Dataset, Nature, own};
-use crate::run::{Loaded, Machine, Source};
+use crate::machine::Machine;
+use crate::rows::{Loaded, Source};
 
 /// What the points of a sweep are trained on.
 pub(super) struct Material {

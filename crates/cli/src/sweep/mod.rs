@@ -13,9 +13,10 @@ use chainrule_report::{Outcome, Run, Sweep};
 
 use crate::checkpoints::Every;
 use crate::crew::{Crew, Work, workers};
+use crate::machine::Machine;
 use crate::options::SweepOptions;
 use crate::progress::catch_interrupts;
-use crate::run::{self, Diverged, Machine, manifest};
+use crate::run::{self, Diverged, manifest};
 use crate::{exit, experiment, is_watched, print, print_json, say};
 use material::Material;
 

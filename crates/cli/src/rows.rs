@@ -1,0 +1,227 @@
+//! The rows of a training: chosen from a data set, and then in the form that its gradients are computed from.
+
+use anyhow::{Context, Result, bail};
+use chainrule_data::{Data, DataError, Tables, sha256_of_files};
+use chainrule_kernels::Isa;
+use chainrule_models::{Classifier, to_precision};
+use chainrule_records::{Class, DataFile, DataSummary, GradientSource, Preprocessing, Schema, Solver, TrainConfig};
+use chainrule_training::{
+    Bytes, Chosen, Examples, Expansion, Observer, Prepared, TrainError, Trained, class_weights, float_type,
+    label_order, standardization,
+};
+
+use crate::dataset::{schema_of_images, schema_of_tables};
+use crate::machine::Machine;
+use crate::table;
+
+/// A data set's name and checksums.
+#[derive(Clone, Debug)]
+pub(crate) struct Source {
+    pub(crate) name: String,
+    pub(crate) files: Vec<DataFile>,
+}
+
+impl Source {
+    pub(crate) fn new(data: &Data) -> Self {
+        let files = data.files().into_iter().map(|(name, sha256)| DataFile { name, sha256 }).collect();
+        Self { name: data.origin.to_string(), files }
+    }
+
+    pub(crate) fn of_tables(tables: &Tables) -> Self {
+        let files = tables.files.iter().cloned().map(|(name, sha256)| DataFile { name, sha256 }).collect();
+        Self { name: tables.origin.to_string(), files }
+    }
+
+    /// The lot as one file.
+    pub(crate) fn as_file(&self) -> DataFile {
+        DataFile { name: self.name.clone(), sha256: self.sha256() }
+    }
+
+    /// One checksum for the lot.
+    pub(crate) fn sha256(&self) -> String {
+        sha256_of_files(&self.files.iter().map(|file| file.sha256.clone()).collect::<Vec<_>>())
+    }
+}
+
+/// The rows of a run, as bytes.
+pub(crate) struct Rows {
+    splits: [Chosen; 2],
+    preprocessing: Preprocessing,
+    /// By how much a row of each class counts, where not all count 1.
+    class_weights: Option<Vec<f64>>,
+    about: DataSummary,
+}
+
+/// The labels of classes, as the files number them.
+fn numbers(classes: &[Class], data: &Data) -> Result<Vec<u8>, DataError> {
+    let number = |class: &Class| {
+        let (rows, what) = (data.train.labels().len(), "training images");
+        data.label_of(&class.to_string()).ok_or_else(|| DataError::EmptyClass { class: class.to_string(), rows, what })
+    };
+    classes.iter().map(number).collect()
+}
+
+/// Validation rows of up to so many bytes are in memory whatever `data.resident_bytes` says, since they are evaluated again and again.
+const KEPT_FOR_VALIDATION: u64 = 16 << 20;
+
+impl Rows {
+    /// Picks the rows and classes that a config names.
+    pub(crate) fn new(config: &TrainConfig, data: &Data, source: &Source, machine: &Machine) -> Result<Self> {
+        let order = label_order(config.model().kind, config.data());
+        let order = order.map(|classes| numbers(&classes, data)).transpose()?;
+        let asked = config.data();
+        let ([train, validation], classes) =
+            data.select(asked.train_images, asked.validation_images, order.as_deref())?;
+        let resident_bytes = asked.resident_bytes;
+        let splits =
+            [Chosen::new(train, resident_bytes)?, Chosen::new(validation, resident_bytes.max(KEPT_FOR_VALIDATION))?];
+        if (config.descent().gradient != GradientSource::Fused || machine.backend.is_apart())
+            && let Some(rows) = splits.iter().find_map(|rows| match rows {
+                Chosen::InFile(rows) => Some(rows),
+                Chosen::Resident(_) | Chosen::Numbers(_) => None,
+            })
+        {
+            let file = rows.file().context("a file")?;
+            bail!(
+                "{}: {} bytes of chosen rows are more than data.resident_bytes = {resident_bytes}, and only the fused kernels train on rows \
+                 that stay in their file, which they neither standardise nor weigh; take --gradient fused on a CPU, fewer data.train_images or data.validation_images, or allow for more",
+                file.display(),
+                rows.bytes()
+            );
+        }
+        Ok(Self::of_splits(config, splits, schema_of_images(data, classes), source)?)
+    }
+
+    /// The rows of tables.
+    pub(crate) fn of_tables(config: &TrainConfig, tables: Tables, source: &Source) -> Result<Self, TrainError> {
+        let schema = schema_of_tables(&tables);
+        Self::of_splits(config, tables.parts.map(|part| Chosen::Numbers(part.rows)), schema, source)
+    }
+
+    /// Rows to train on and to validate on that are chosen already.
+    pub(crate) fn of_splits(
+        config: &TrainConfig,
+        splits: [Chosen; 2],
+        schema: Schema,
+        source: &Source,
+    ) -> Result<Self, TrainError> {
+        let preprocessing =
+            if config.data().standardize { standardization(&splits[0]) } else { Preprocessing::of(schema.kind) };
+        let class_weights = class_weights(config, &schema.classes, &splits[0].labels())?;
+        let [train, validation] = splits.each_ref().map(Chosen::len);
+        let Schema { kind, image_size, features, classes } = schema;
+        let (source, sha256) = (source.name.clone(), source.sha256());
+        let about = DataSummary { source, kind, sha256, train, validation, image_size, features, classes };
+        Ok(Self { splits, preprocessing, class_weights, about })
+    }
+
+    /// Some of the rows with what was found on all of them.
+    pub(crate) fn with_splits(self, splits: [Chosen; 2]) -> Self {
+        Self { splits, ..self }
+    }
+
+    /// By how much the rows of each class count, where not all count 1.
+    pub(crate) fn class_weights(&self) -> Option<&[f64]> {
+        self.class_weights.as_deref()
+    }
+
+    /// The same for a person.
+    pub(crate) fn weights(&self) -> Option<String> {
+        let weights = self.class_weights.as_ref()?;
+        Some(format!("class weights: {}", table::class_weights(&self.about.classes, weights)))
+    }
+
+    pub(crate) fn about(&self) -> &DataSummary {
+        &self.about
+    }
+
+    /// What a person should know of features that gradient descent steps over.
+    pub(crate) fn note(&self, config: &TrainConfig) -> Option<String> {
+        let Chosen::Numbers(rows) = &self.splits[0] else { return None };
+        let largest = rows.values.iter().fold(0.0, |largest: f64, x| largest.max(x.abs()));
+        let is_large =
+            largest > 100.0 && self.preprocessing == Preprocessing::Raw && config.descent().solver == Solver::Sgd;
+        is_large.then(|| {
+            format!("note: its numbers go up to {largest}, where gradient descent jumps about; --set data.standardize=true brings them to one size")
+        })
+    }
+
+    /// The training rows' labels.
+    pub(crate) fn train_labels(&self) -> Vec<u8> {
+        self.splits[0].labels()
+    }
+
+    /// Makes them what a config's gradients are computed from.
+    pub(crate) fn load(self, config: &TrainConfig, machine: &Machine) -> Loaded {
+        let expansion = if machine.backend.is_apart() { Expansion::Device } else { Expansion::Host };
+        let rows = Prepared::new(self.splits, &self.preprocessing, config, &machine.device, expansion);
+        Loaded { rows, preprocessing: self.preprocessing, about: self.about }
+    }
+}
+
+/// The rows of a run, as they are computed with.
+pub(crate) struct Loaded {
+    rows: Prepared,
+    preprocessing: Preprocessing,
+    about: DataSummary,
+}
+
+impl Loaded {
+    /// Trains a model on them, for whoever keeps no run folder.
+    pub(crate) fn train<M: Classifier>(
+        &self,
+        model: M,
+        config: &TrainConfig,
+        machine: &Machine,
+        observer: &mut dyn Observer,
+    ) -> Result<Trained<M>, TrainError> {
+        let model = to_precision(model, float_type(config.descent().precision));
+        self.rows.train(model, config, machine.threads(), observer)
+    }
+
+    /// Features of a row, d.
+    pub(crate) fn n_features(&self) -> usize {
+        self.rows.n_features()
+    }
+
+    /// What they are.
+    pub(crate) fn about(&self) -> &DataSummary {
+        &self.about
+    }
+
+    /// What the features are made by.
+    pub(crate) fn preprocessing(&self) -> &Preprocessing {
+        &self.preprocessing
+    }
+
+    /// The rows as tensors, unless the kernels take them as bytes.
+    pub(crate) fn into_tensors(self) -> Option<[Examples; 2]> {
+        match self.rows {
+            Prepared::Tensors(examples) => Some(*examples),
+            Prepared::Bytes(_) | Prepared::Images(..) => None,
+        }
+    }
+
+    /// How the fused kernels take the training rows, where they do.
+    pub(crate) fn kernels(&self, machine: &Machine) -> Option<String> {
+        let rows = match &self.rows {
+            Prepared::Bytes(rows) => rows,
+            Prepared::Images(..) => return Some("kernels: the device's own, two launches a step".to_owned()),
+            Prepared::Tensors(_) => return None,
+        };
+        let reading = match &rows[0] {
+            Bytes::Resident(rows) if rows.kept() == 1.0 => "every byte, since no block of 16 is all 0".to_owned(),
+            Bytes::Resident(rows) => {
+                format!("{:.0} % of the bytes, the blocks of 16 that are not all 0", 100.0 * rows.kept())
+            }
+            Bytes::InFile(stream) => {
+                format!("blocks of 16 bytes that are not all 0; the training rows stay in {}", stream.file().display())
+            }
+        };
+        let (isa, threads) = (Isa::best(), machine.threads());
+        Some(format!(
+            "kernels: {isa}, {threads} {}; they read {reading}",
+            if threads.get() == 1 { "thread" } else { "threads" }
+        ))
+    }
+}
