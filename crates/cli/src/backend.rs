@@ -50,9 +50,14 @@ impl Backend {
         }
     }
 
-    /// The local backends of this build.
+    /// The local backends of this build, or those of them that `CHAINRULE_BACKENDS` names, as in `flex,ndarray`.
     pub fn built() -> impl Iterator<Item = Backend> {
-        Backend::LOCAL.into_iter().filter(Backend::is_built)
+        let named = std::env::var(CHOSEN).ok();
+        let is_named = move |backend: &Backend| match &named {
+            Some(named) => named.split(',').any(|name| name.trim() == backend.name()),
+            None => true,
+        };
+        Backend::LOCAL.into_iter().filter(Backend::is_built).filter(is_named)
     }
 
     /// Whether it has a memory and a queue of its own, apart from the host's.
@@ -182,12 +187,25 @@ fn token() -> Result<Option<String>> {
     }
 }
 
-/// The backend that was named, else the first of this build.
+/// The variable that narrows a build of several backends.
+const CHOSEN: &str = "CHAINRULE_BACKENDS";
+
+/// The backend that was named, else the first of this build that `CHAINRULE_BACKENDS` allows.
 ///
 /// # Errors
-/// Where the build has no backend at all.
+/// Where there is none, and where `CHAINRULE_BACKENDS` names one that this build has not.
 pub fn choose(named: Option<&Backend>) -> Result<Backend> {
-    match named.cloned().or_else(|| Backend::built().next()) {
+    if let Some(named) = named {
+        return Ok(named.clone());
+    }
+    if let Some(names) = std::env::var_os(CHOSEN) {
+        let built: Vec<&str> = Backend::LOCAL.iter().filter(|backend| backend.is_built()).map(Backend::name).collect();
+        let names = names.to_string_lossy();
+        if let Some(stranger) = names.split(',').map(str::trim).find(|name| !built.contains(name)) {
+            bail!("{CHOSEN}: {stranger:?} is none of this build's backends: {}", built.join(", "));
+        }
+    }
+    match Backend::built().next() {
         Some(backend) => Ok(backend),
         None if cfg!(feature = "remote") => {
             bail!("this build has only remote devices; name one with --backend remote:HOST:PORT")

@@ -24,6 +24,7 @@ Exit codes:
   130  interrupted; a training has saved its run, and --resume goes on with it
 
 Environment:
+  CHAINRULE_BACKENDS       the backends to choose from, of those that are built, as in flex,ndarray [default: all]
   CHAINRULE_DATA           the data where --data is auto: a file or folder that --data takes
   CHAINRULE_MNIST_URL      where MNIST is downloaded from, in place of its mirror
   CHAINRULE_MNIST_SECONDS  how long that download may take [default: 60]
