@@ -1,9 +1,13 @@
 //! The invariants of `docs/architecture.md`, as far as a program can see them.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
+use chainrule_tests_macros::test;
 use serde_json::Value;
+
+use crate::command::process;
+use crate::harness::{Test, tests};
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
@@ -59,7 +63,7 @@ const LIBRARIES: [&str; 8] = [
 
 fn cargo(arguments: &[&str]) -> String {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let output = Command::new(cargo).args(arguments).args(["--locked", "--offline"]).current_dir(root()).output();
+    let output = process(cargo).args(arguments).args(["--locked", "--offline"]).current_dir(root()).output();
     let output = output.unwrap();
     assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()
@@ -127,6 +131,26 @@ fn reports_and_commands_link_no_burn() {
     assert!(linked("chainrule-models", &[]).iter().any(|name| is_burn(name)));
 }
 
+/// Packages of a dependency tree with their features, but for the workspace's own.
+fn features(selection: &[&str]) -> BTreeSet<String> {
+    let tree = ["tree", "--prefix", "none", "--format", "{p} [{f}]"];
+    let tree = cargo(&[&tree, selection].concat());
+    let lines = tree.lines().map(|line| line.trim_end_matches(" (*)").to_owned());
+    lines.filter(|line| !line.contains("(/") && !line.is_empty()).collect()
+}
+
+/// Else Cargo compiles Burn once for `cargo test --workspace` and once for `cargo xtask train`.
+#[test]
+fn tests_and_program_are_built_with_the_same_features() {
+    let tests = features(&["--workspace", "--edges", "normal,build,dev"]);
+    for program in ["chainrule", "chainrule-bench"] {
+        let program = features(&["--package", program, "--edges", "normal,build"]);
+        assert!(program.iter().any(|package| package.starts_with("burn-core v")), "{program:?}");
+        let apart: Vec<&String> = program.difference(&tests).collect();
+        assert!(apart.is_empty(), "the tests ask for other features of {apart:?}");
+    }
+}
+
 #[test]
 fn the_checkers_core_stands_alone() {
     let core = linked("chainrule-gradcheck", &["--no-default-features"]);
@@ -181,6 +205,48 @@ fn no_library_prints_or_gives_up() {
     let words =
         ["println!", "print!", "eprintln!", "stdout()", "stderr()", "todo!", "unimplemented!", ".unwrap()", "dbg!"];
     nowhere(&LIBRARIES, &words, &[]);
+}
+
+#[test]
+fn tests_start_processes_in_one_place() {
+    // Not in one piece, or this file would have it.
+    nowhere(&["tests"], &[concat!("Command::", "new(")], &["tests/command.rs:"]);
+}
+
+/// Without the compiler's harness, its own `#[test]` drops a function, and nobody is told.
+#[test]
+fn every_test_is_run() {
+    let mut run: BTreeSet<String> = tests().map(Test::path).collect();
+    assert_eq!(run.len(), tests().count(), "tests of the same name");
+    let mut folders = vec![root().join("tests")];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            if path.extension().is_none_or(|extension| extension != "rs") {
+                continue;
+            }
+            let text = std::fs::read_to_string(&path).unwrap();
+            let name = path.strip_prefix(root().join("tests")).unwrap().with_extension("");
+            let module = name.to_str().unwrap().replace(std::path::MAIN_SEPARATOR, "::");
+            let lines: Vec<&str> = text.lines().map(str::trim).collect();
+            let marks = (0..lines.len()).filter(|&at| lines[at] == "#[test]");
+            for at in marks {
+                let import = "use chainrule_tests_macros::test;";
+                assert!(lines.contains(&import), "{}: no {import}", path.display());
+                let before = lines[..at].iter().rev().take_while(|line| line.starts_with("#["));
+                let after = lines[at..].iter().take_while(|line| !line.starts_with("fn "));
+                let is_conditional = before.chain(after).any(|line| line.starts_with("#[cfg("));
+                let function = lines[at..].iter().find_map(|line| line.strip_prefix("fn ")).unwrap();
+                let test = format!("{module}::{}", function.split('(').next().unwrap());
+                assert!(run.remove(&test) || is_conditional, "{test} is not run");
+            }
+        }
+    }
+    assert!(run.is_empty(), "not found: {run:?}");
 }
 
 #[test]

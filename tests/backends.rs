@@ -7,10 +7,11 @@ use chainrule_data::Split;
 use chainrule_gradcheck::f64_works;
 use chainrule_models::{Classifier, SoftmaxRegression, SoftmaxRegressionConfig, to_precision};
 use chainrule_records::{Parameters, Precision, Preprocessing, Standardization};
+use chainrule_tests_macros::test;
 use chainrule_training::{Examples, Expansion, evaluate};
 use serde_json::Value;
 
-use crate::command::{call, code, folder, text};
+use crate::command::{call, code, command, folder, text};
 use crate::support::{device, devices, devices_and_precisions, digits, experiment, fit, values};
 
 #[test]
@@ -136,6 +137,29 @@ fn the_program_lists_its_backends_and_what_they_can() {
         }
     }
     assert_eq!(rows.iter().filter(|row| row["default"] == true).count(), 1);
+}
+
+#[test]
+fn an_environment_variable_chooses_among_the_backends_of_a_build() {
+    let folder = folder();
+    let called = |chosen: &str, arguments: &[&str]| {
+        command(folder.path(), arguments).env("CHAINRULE_BACKENDS", chosen).output().unwrap()
+    };
+    for backend in Backend::built() {
+        let output = called(&format!(" {} ", backend.name()), &["backends", "--json"]);
+        let rows: Vec<Value> = serde_json::from_slice(&output.stdout).unwrap();
+        for row in rows {
+            assert_eq!(row["default"], row["backend"] == backend.name(), "{row}");
+        }
+    }
+    let first = Backend::built().next().unwrap();
+    for stranger in ["", "nvidia", &format!("{},nvidia", first.name())] {
+        let output = called(stranger, &["train", "--data", "embedded", "--quiet"]);
+        let error = text(&output.stderr);
+        assert_eq!((code(&output), error.lines().count()), (Some(2), 1), "{stranger:?}: {error}");
+        assert!(error.contains("CHAINRULE_BACKENDS") && error.contains(first.name()), "{error}");
+    }
+    assert!(!folder.path().join("runs").exists());
 }
 
 #[test]

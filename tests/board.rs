@@ -5,6 +5,7 @@ use std::path::Path;
 use chainrule_data::picture;
 use chainrule_kernels::{Float, Fused, Isa, Model, Step};
 use chainrule_records::{ModelKind, Parameters, RunFolder};
+use chainrule_tests_macros::test;
 use chainrule_training::{Predictor, fused_rows};
 use serde_json::{Value, json};
 
@@ -43,7 +44,7 @@ const MODELS: [(&str, &[&str], ModelKind); 3] = [
 
 #[test]
 fn a_thousand_images_have_the_programs_own_probabilities_and_evidence() {
-    let Some(browser) = Browser::start() else { return };
+    let browser = Browser::start();
     let images = digits(1000, 1).train;
     let standardized = ("configs/softmax.toml", &["--set", "data.standardize=true"][..], ModelKind::Softmax);
     for (config, more, _) in [&MODELS[..], &[standardized]].concat() {
@@ -75,7 +76,7 @@ fn a_thousand_images_have_the_programs_own_probabilities_and_evidence() {
 
 #[test]
 fn its_steps_are_the_kernels_own() {
-    let Some(browser) = Browser::start() else { return };
+    let browser = Browser::start();
     let data = digits(40, 60);
     for (config, more, kind) in MODELS {
         let folder = folder();
@@ -154,7 +155,7 @@ fn press(browser: &Browser, keys: &str) {
 
 #[test]
 fn a_drawing_is_fitted_like_mnists_and_judged_as_the_program_judges_it() {
-    let Some(browser) = Browser::start() else { return };
+    let browser = Browser::start();
     let folder = folder();
     let predictor = open(&browser, folder.path(), "configs/softmax.toml", &[]);
     status(&browser, "The board is empty.");
@@ -196,7 +197,7 @@ fn a_drawing_is_fitted_like_mnists_and_judged_as_the_program_judges_it() {
 
 #[test]
 fn a_step_makes_what_it_is_taught_more_probable_and_can_be_forgotten() {
-    let Some(browser) = Browser::start() else { return };
+    let browser = Browser::start();
     let folder = folder();
     let predictor = open(&browser, folder.path(), "configs/softmax.toml", &[]);
     let is_disabled =
@@ -244,7 +245,7 @@ fn a_step_makes_what_it_is_taught_more_probable_and_can_be_forgotten() {
 
 #[test]
 fn it_can_be_drawn_on_with_the_keyboard_alone() {
-    let Some(browser) = Browser::start() else { return };
+    let browser = Browser::start();
     let folder = folder();
     open(&browser, folder.path(), "configs/logistic.toml", &[]);
     // Tab comes to the board first. Right and down arrows, space.
@@ -269,7 +270,7 @@ fn it_can_be_drawn_on_with_the_keyboard_alone() {
 
 #[test]
 fn it_fits_a_phone() {
-    let Some(browser) = Browser::start() else { return };
+    let browser = Browser::start();
     let folder = folder();
     open(&browser, folder.path(), "configs/softmax.toml", &[]);
     let phone = json!({ "width": 360, "height": 740, "deviceScaleFactor": 1, "mobile": true });

@@ -1,10 +1,11 @@
 //! A browser to try pages in: drives Chromium by chromedriver, with the W3C's `WebDriver` protocol.
 
 use std::io::{BufRead, BufReader};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 
 use serde_json::{Value, json};
 
+use crate::command::process;
 use crate::support::skip;
 
 /// A browser with one window.
@@ -16,12 +17,11 @@ pub(crate) struct Browser {
 }
 
 impl Browser {
-    /// Starts one; nothing where there is none.
-    pub(crate) fn start() -> Option<Self> {
-        let started = Command::new("chromedriver").arg("--port=0").stdout(Stdio::piped()).stderr(Stdio::null()).spawn();
+    /// Starts one; no test goes on where there is none.
+    pub(crate) fn start() -> Self {
+        let started = process("chromedriver").arg("--port=0").stdout(Stdio::piped()).stderr(Stdio::null()).spawn();
         let Ok(mut driver) = started else {
             skip("no Chromium: chromedriver is not installed");
-            return None;
         };
         let mut lines = BufReader::new(driver.stdout.take().unwrap()).lines();
         let port = lines.find_map(|line| {
@@ -47,7 +47,7 @@ impl Browser {
         let capabilities = json!({ "alwaysMatch": { "goog:chromeOptions": options } });
         let made = browser.post("", &json!({ "capabilities": capabilities }));
         browser.session = format!("{}/{}", browser.session, made["sessionId"].as_str().unwrap());
-        Some(browser)
+        browser
     }
 
     pub(crate) fn post(&self, path: &str, body: &Value) -> Value {

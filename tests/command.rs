@@ -1,10 +1,21 @@
 //! The program as a person or a script calls it.
 
+use std::ffi::OsStr;
 use std::path::Path;
 use std::process::{Command, Output};
 
+use chainrule_tests_macros::test;
 use serde_json::Value;
 use tempfile::TempDir;
+
+pub(crate) use crate::harness::starts_processes;
+
+/// A program to start, which no test does otherwise: where those that start processes are left out, a
+/// test ends here.
+pub(crate) fn process(program: impl AsRef<OsStr>) -> Command {
+    starts_processes();
+    Command::new(program)
+}
 
 /// Calls the program in a folder of its own, on no data but what the arguments name, and with no way to fetch any.
 pub(crate) fn call(folder: &Path, arguments: &[&str]) -> Output {
@@ -13,7 +24,7 @@ pub(crate) fn call(folder: &Path, arguments: &[&str]) -> Output {
 
 /// What [`call`] calls.
 pub(crate) fn command(folder: &Path, arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_chainrule-under-test"));
+    let mut command = process(env!("CARGO_BIN_EXE_chainrule-under-test"));
     by_itself(command.args(arguments), folder);
     command
 }
@@ -280,7 +291,7 @@ fn a_backend_that_this_build_lacks_names_the_feature_to_add() {
     use chainrule::backend::Backend;
     let folder = folder();
     let missing = [Backend::Wgpu, Backend::Flex, Backend::Ndarray].into_iter().find(|backend| !backend.is_built());
-    let Some(missing) = missing else { return crate::support::skip("every backend is in this build") };
+    let Some(missing) = missing else { crate::support::skip("every backend is in this build") };
     let expected = format!("this build has no {0} backend; add --features {0}", missing.name());
     refuses(folder.path(), &quick(&["--backend", missing.name()]), &expected);
 }
@@ -349,7 +360,7 @@ fn ctrl_c_saves_the_run_and_exits_with_130() {
     let folder = folder();
     let endless =
         ["train", "--data", "embedded", "--set", "data.train_images=600", "--set", "data.validation_images=300"];
-    let child = Command::new(env!("CARGO_BIN_EXE_chainrule-under-test"))
+    let child = process(env!("CARGO_BIN_EXE_chainrule-under-test"))
         .args(endless)
         .args([
             "--set",
@@ -370,7 +381,7 @@ fn ctrl_c_saves_the_run_and_exits_with_130() {
         std::thread::sleep(std::time::Duration::from_millis(20));
     }
     std::thread::sleep(std::time::Duration::from_millis(500));
-    Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    process("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
     let output = child.wait_with_output().unwrap();
     assert_eq!(code(&output), Some(130));
     let summary: Value = serde_json::from_slice(&output.stdout).unwrap();

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use chainrule_records::{Class, Generator, GradientSource, ModelKind, Precision, Solver, TrainConfig};
+use chainrule_tests_macros::test;
 
 const SMALLEST: &str = "[model]\nkind = 'softmax'\n";
 

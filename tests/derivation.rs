@@ -3,6 +3,7 @@
 use burn::tensor::activation::{sigmoid, softmax};
 use burn::tensor::{Device, FloatDType, Tensor};
 use chainrule_models::derivation;
+use chainrule_tests_macros::test;
 
 use crate::support::{assert_close, f64_devices, matrix, noise, values, vector};
 

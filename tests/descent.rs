@@ -12,6 +12,7 @@ use chainrule_models::{
     Gradient, L2, LogisticRegressionConfig, SoftmaxRegressionConfig, Targets, closed_form, to_precision,
 };
 use chainrule_records::{GradientSource, TrainConfig, Update};
+use chainrule_tests_macros::test;
 use chainrule_training::{Chosen, class_weights, find_optimum, fused_rows, standardization, train_fused};
 use serde_json::Value;
 

@@ -10,6 +10,7 @@ use burn::tensor::Device;
 use chainrule_data::Data;
 use chainrule_models::{SoftmaxRegressionConfig, to_precision};
 use chainrule_records::{Class, Parameters, Preprocessing, RunFiles, RunFolder, TrainConfig};
+use chainrule_tests_macros::test;
 use chainrule_training::{Chosen, Expansion, Prepared, float_type, label_order};
 
 use crate::command::{call, code, command, folder, text};

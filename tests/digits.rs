@@ -1,6 +1,7 @@
 //! The digits drawn by code.
 
 use chainrule_data::{Counts, digits, sha256};
+use chainrule_tests_macros::test;
 
 use crate::support::all_pixels;
 

@@ -2,15 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use chainrule::backend::Backend;
+use chainrule_tests_macros::test;
 
-use crate::command::{by_itself, call, code, folder, text};
+use crate::command::{by_itself, call, code, folder, process, text};
 use crate::import::{npy, npz, safetensors};
-use crate::support::{mnist_folder, skip};
+use crate::support::{in_part, mnist_folder, skip};
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
@@ -88,6 +89,7 @@ const NOT_RUN: &[(&str, &str)] = &[
     ("cargo run --example lambdas", "`library::the_examples_run` runs it"),
     ("cargo fmt --all", "CI's check `format`"),
     ("cargo xtask ci", "runs these tests"),
+    ("cargo xtask test --quick", "runs these tests, but for those that start a process, as this one does"),
     ("cargo xtask book --open", "CI's check `book`"),
     ("mdbook serve book --open", "ends never, and opens a browser"),
     ("cargo install mdbook --locked", "needs a network"),
@@ -195,7 +197,7 @@ fn run_page(page: &str, mnist: Option<&Path>, done: &Mutex<BTreeMap<String, (Opt
     std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_chainrule-under-test"), folder.join("bin/chainrule")).unwrap();
     let path = format!("{}:{}", folder.join("bin").display(), std::env::var("PATH").unwrap());
     let run = |command: &str| {
-        let mut bash = Command::new("bash");
+        let mut bash = process("bash");
         // A terminal shows both outputs.
         bash.args(["--norc", "-o", "pipefail", "-c", &format!("exec 2>&1; {command}")]);
         by_itself(&mut bash, folder);
@@ -254,12 +256,12 @@ fn is_alike(shown: &str, printed: &str) -> bool {
 
 #[test]
 fn every_command_of_every_page_does_what_the_page_says() {
-    if Command::new("bash").arg("--version").output().is_err() {
-        return skip("no bash");
+    if process("bash").arg("--version").output().is_err() {
+        skip("no bash");
     }
     // On a GPU that is software some of them would take an hour.
     if Backend::built().any(|backend| backend != Backend::Ndarray) {
-        return skip("the pages are of the default build, which has ndarray only");
+        skip("the pages are of the default build, which has ndarray only");
     }
     let shown: Vec<(String, Vec<Shown>)> =
         pages().into_iter().map(|page| (page.clone(), commands(&read(&page)))).collect();
@@ -270,6 +272,8 @@ fn every_command_of_every_page_does_what_the_page_says() {
     if let Some(mnist) = mnist_folder() {
         let on_mnist = shown.iter().filter(|(_, shown)| is_any(shown, |shown| shown.answer.is_some()));
         runs.extend(on_mnist.map(|(page, _)| (page.as_str(), Some(mnist.clone()))));
+    } else {
+        in_part("no MNIST");
     }
     assert!(runs.len() > 5, "{runs:?}");
 
@@ -324,7 +328,7 @@ fn a_command_in_running_text_is_there_with_its_options() {
         for span in spans.filter_map(|code| code.strip_prefix("cargo xtask ").or(code.strip_prefix("chainrule "))) {
             let mut words = span.split([' ', '=', '|']);
             let name = words.next().unwrap();
-            if ["COMMAND", "ci", "bench", "book", "…"].contains(&name) {
+            if ["COMMAND", "ci", "test", "bench", "book", "…"].contains(&name) {
                 continue;
             }
             let section = reference.split(&format!("\n## {name}\n")).nth(1);

@@ -7,18 +7,19 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::channel;
-use std::sync::{Arc, LazyLock};
+use std::sync::{Arc, OnceLock};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use chainrule_data::download::{LIMITS, Limits, download};
 use chainrule_data::mnist::{FILES, read_cache};
+use chainrule_tests_macros::test;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::command::{code, command, text};
+use crate::command::{code, command, starts_processes, text};
 use crate::support::mnist;
 
 /// Past this a test fails instead of hanging; no limit that is tested comes near.
@@ -152,17 +153,17 @@ fn gzip(content: &[u8]) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
-/// MNIST's four files as a server has them; says that the test is skipped where there are none.
-fn mnist_gzipped() -> Option<&'static [Vec<u8>; 4]> {
-    static FILES_GZIPPED: LazyLock<Option<[Vec<u8>; 4]>> = LazyLock::new(|| {
-        let data = mnist()?;
+/// MNIST's four files as a server has them; no test goes on where there are none.
+fn mnist_gzipped() -> &'static [Vec<u8>; 4] {
+    static FILES_GZIPPED: OnceLock<[Vec<u8>; 4]> = OnceLock::new();
+    FILES_GZIPPED.get_or_init(|| {
+        let data = mnist();
         let folder = tempfile::tempdir().unwrap();
         let paths = FILES.map(|file| folder.path().join(file.name));
         data.train.write(&paths[0], &paths[1]).unwrap();
         data.validation.write(&paths[2], &paths[3]).unwrap();
-        Some(paths.map(|path| gzip(&std::fs::read(path).unwrap())))
-    });
-    FILES_GZIPPED.as_ref()
+        paths.map(|path| gzip(&std::fs::read(path).unwrap()))
+    })
 }
 
 /// The file that a path asks for.
@@ -286,7 +287,8 @@ fn a_file_with_another_checksum_is_refused() {
 
 #[test]
 fn a_last_file_with_another_checksum_leaves_none_of_the_others() {
-    let Some(files) = mnist_gzipped() else { return };
+    starts_processes();
+    let files = mnist_gzipped();
     refused("t10k-labels-idx1-ubyte.gz: SHA-256 is ", |client| {
         let is_last = client.path.contains("t10k-labels");
         let other = gzip(b"not MNIST");
@@ -401,7 +403,8 @@ fn a_file_that_stops_in_the_middle_ends_with_the_time_for_all() {
 
 #[test]
 fn the_time_for_all_is_that_of_four_files_and_not_of_each() {
-    let Some(files) = mnist_gzipped() else { return };
+    starts_processes();
+    let files = mnist_gzipped();
     // Each comes in time, but late, and the last too late.
     let late = Duration::from_millis(600);
     let limits = Limits { total: 4 * late, ..LIMITS };
@@ -621,7 +624,8 @@ fn a_damaged_cache_stays_as_it_was_where_nothing_better_is_to_be_had() {
 
 #[test]
 fn a_cache_that_cannot_be_written_is_told() {
-    let Some(files) = mnist_gzipped() else { return };
+    starts_processes();
+    let files = mnist_gzipped();
     let server = Server::new(|client| client.ok(asked(files, &client.path)));
     // A file where a folder should be stops everyone, root too.
     let place = tempfile::tempdir().unwrap();
@@ -633,7 +637,7 @@ fn a_cache_that_cannot_be_written_is_told() {
 
 #[test]
 fn a_download_of_mnist_is_read_from_the_cache_afterwards() {
-    let (Some(data), Some(files)) = (mnist(), mnist_gzipped()) else { return };
+    let (data, files) = (mnist(), mnist_gzipped());
     let server = Server::new(|client| client.ok(asked(files, &client.path)));
     let (_place, cache) = place_with_remains();
     download(&server.url(), &cache, LIMITS).unwrap();
@@ -652,7 +656,8 @@ fn a_download_of_mnist_is_read_from_the_cache_afterwards() {
 
 #[test]
 fn two_downloads_at_once_both_end_with_mnist() {
-    let Some(files) = mnist_gzipped() else { return };
+    starts_processes();
+    let files = mnist_gzipped();
     let server = Server::new(|client| client.ok(asked(files, &client.path)));
     let place = tempfile::tempdir().unwrap();
     let url = server.url();

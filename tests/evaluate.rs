@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use chainrule_tests_macros::test;
 use serde_json::{Value, json};
 
 use crate::command::{call, code, folder, text, unseal};

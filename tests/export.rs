@@ -1,14 +1,15 @@
 //! `chainrule export`: a model in other tools' files, read by these tools, by the Python of docs/models.md.
 
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
+use chainrule_tests_macros::test;
 use serde_json::{Value, json};
 
-use crate::command::{call, code, folder, text};
+use crate::command::{call, code, folder, process, text};
 use crate::predict::{train, write_digits};
-use crate::support::skip;
+use crate::support::{in_part, skip};
 use crate::tables;
 
 const FORMATS: [&str; 4] = ["safetensors", "npz", "onnx", "json"];
@@ -61,15 +62,14 @@ for block in blocks[1:]:
 json.dump(answers, sys.stdout)
 ";
 
-/// What Python says, within two minutes; nothing where there is none.
-pub(crate) fn python(folder: &Path, script: &str, input: &Value) -> Option<Value> {
+/// What Python says, within two minutes; no test goes on where there is none.
+pub(crate) fn python(folder: &Path, script: &str, input: &Value) -> Value {
     let python = std::env::var_os("CHAINRULE_PYTHON").unwrap_or_else(|| "python3".into());
-    let mut command = Command::new(python);
+    let mut command = process(python);
     command.args(["-c", script]).current_dir(folder);
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let Ok(mut child) = command.spawn() else {
         skip("no Python");
-        return None;
     };
     // A script that asks for nothing may have ended by now.
     let _ = serde_json::to_writer(child.stdin.take().unwrap(), input);
@@ -90,7 +90,7 @@ pub(crate) fn python(folder: &Path, script: &str, input: &Value) -> Option<Value
         std::thread::sleep(Duration::from_millis(20));
     };
     assert!(status.success(), "{}", errors.join().unwrap());
-    Some(serde_json::from_str(&out.join().unwrap()).unwrap())
+    serde_json::from_str(&out.join().unwrap()).unwrap()
 }
 
 /// Names the first of these modules that Python does not have.
@@ -105,15 +105,11 @@ for name in json.load(sys.stdin):
 json.dump(absent, sys.stdout)
 ";
 
-/// Whether there is a Python with these modules; says that the test is skipped where there is none.
-pub(crate) fn has_python(folder: &Path, modules: &[&str]) -> bool {
-    match python(folder, PROBE, &json!(modules)) {
-        Some(Value::String(module)) => skip(&format!("no Python module {module}")),
-        Some(_) => return true,
-        // That was said.
-        None => {}
+/// No test goes on where there is no Python with these modules.
+pub(crate) fn needs_python(folder: &Path, modules: &[&str]) {
+    if let Value::String(module) = python(folder, PROBE, &json!(modules)) {
+        skip(&format!("no Python module {module}"));
     }
-    false
 }
 
 #[test]
@@ -127,10 +123,10 @@ fn every_tool_gives_the_programs_own_probabilities() {
         let expected = expected(folder);
         let blocks = blocks();
         assert_eq!(blocks.len(), 7, "the pixels, and six ways to come to probabilities");
-        let Some(answers) = python(folder, HARNESS, &json!(blocks)) else { return };
+        let answers = python(folder, HARNESS, &json!(blocks));
         for (block, answer) in blocks[1..].iter().zip(answers.as_array().unwrap()) {
             if let Some(module) = answer.as_str() {
-                skip(&format!("no Python module {module}"));
+                in_part(&format!("no Python module {module}"));
                 continue;
             }
             let found: Vec<Vec<f64>> = serde_json::from_value(answer.clone()).unwrap();
@@ -167,14 +163,12 @@ fn onnx_is_valid_and_labels_images_as_predict_does() {
         train(folder, config, more);
         write_digits(folder);
         export(folder);
-        if !has_python(folder, &["onnx", "onnxruntime"]) {
-            return;
-        }
+        needs_python(folder, &["onnx", "onnxruntime"]);
         let output = call(folder, &["predict", "run", "digits/t10k-images-idx3-ubyte", "--json", "--quiet"]);
         let predicted: Value = serde_json::from_slice(&output.stdout).unwrap();
         let labels: Vec<&Value> =
             predicted["predictions"].as_array().unwrap().iter().map(|image| &image["class"]).collect();
-        let found = python(folder, ONNX, &json!(null)).unwrap();
+        let found = python(folder, ONNX, &json!(null));
         assert_eq!(found[0].as_array().unwrap().iter().collect::<Vec<_>>(), labels);
         assert_eq!(found[1], true, "a single row is judged as it is among others");
         let classes: Vec<String> = predicted["classes"].as_array().unwrap().iter().map(Value::to_string).collect();
@@ -223,12 +217,10 @@ fn a_tables_classes_keep_their_names_and_a_page_is_no_place_for_its_rows() {
     assert_eq!((code(&page), folder.join("run.html").exists()), (Some(2), false));
     assert!(text(&page.stderr).contains("columns of a table"), "{}", text(&page.stderr));
 
-    if !has_python(folder, &["numpy"]) {
-        return;
-    }
-    for (tool, answer) in python(folder, TABLE, &json!(rows)).unwrap().as_object().unwrap() {
+    needs_python(folder, &["numpy"]);
+    for (tool, answer) in python(folder, TABLE, &json!(rows)).as_object().unwrap() {
         if let Some(module) = answer.as_str() {
-            skip(&format!("no Python module {module}"));
+            in_part(&format!("no Python module {module}"));
             continue;
         }
         let found: (Vec<Vec<f64>>, Vec<String>) = serde_json::from_value(answer.clone()).unwrap();

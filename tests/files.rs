@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use burn_dataset::Dataset;
 use chainrule_data::idx::{IdxImages, read_images, read_labels, write_images, write_labels};
 use chainrule_data::{Images, read_folder};
+use chainrule_tests_macros::test;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use tempfile::TempDir;

@@ -14,6 +14,7 @@ use chainrule_models::{
     Classifier, Gradient, L2, LogisticRegression, LogisticRegressionConfig, SoftmaxRegression, SoftmaxRegressionConfig,
     Targets, closed_form, hessian_vector_product, to_precision,
 };
+use chainrule_tests_macros::test;
 
 use crate::support::{
     devices, devices_and_precisions, f64_devices, labels, matrix, noise, skip, vector, with_parameters,
@@ -448,7 +449,7 @@ fn eqs_26_27_the_softmax_hessian_vector_product_matches_differences_of_the_gradi
 /// What `docs/burn-gradients.md` says of Burn on ndarray. Should this fail, Burn has mended something, and the page must say so.
 #[test]
 fn burns_known_faults_are_still_there() {
-    let Ok(device) = Backend::Ndarray.device() else { return skip("ndarray is not in this build") };
+    let Ok(device) = Backend::Ndarray.device() else { skip("ndarray is not in this build") };
     let gelu = |x: &Param<Tensor<1>>| burn::tensor::activation::gelu(x.val());
     let report = check(&number(-1.5, &device), gelu, &Options::default());
     let worst = report.parameters[0].sources[0].worst.as_ref().unwrap();

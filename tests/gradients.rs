@@ -5,6 +5,7 @@ use chainrule_models::{
     Classifier, CostAndGradient, Gradient, L2, LogisticRegression, LogisticRegressionConfig, SoftmaxRegression,
     SoftmaxRegressionConfig, Targets, autodiff, closed_form, to_precision,
 };
+use chainrule_tests_macros::test;
 
 use crate::support::{
     assert_close, compare, devices_and_precisions, labels, matrix, noise, tolerance, values, vector, with_parameters,

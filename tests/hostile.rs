@@ -8,6 +8,7 @@ mod numbers;
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 
+use chainrule_tests_macros::test;
 use proptest::collection::vec;
 use proptest::prelude::{Strategy, any, prop_oneof};
 use proptest::sample::{Index, select};

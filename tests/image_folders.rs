@@ -5,6 +5,7 @@ use std::path::Path;
 
 use chainrule_data::idx::{self, IdxImages};
 use chainrule_data::picture;
+use chainrule_tests_macros::test;
 use image::{DynamicImage, GrayImage, ImageFormat, Luma, Rgb, RgbImage, Rgba, RgbaImage};
 use serde_json::{Value, json};
 

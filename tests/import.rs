@@ -3,10 +3,11 @@
 use std::path::Path;
 
 use chainrule_formats::{Layout, Weights};
+use chainrule_tests_macros::test;
 use serde_json::{Value, json};
 
 use crate::command::{ask, folder, is_refused, unseal};
-use crate::export::{has_python, python};
+use crate::export::{needs_python, python};
 use crate::predict::{train, write_digits};
 use crate::tables;
 
@@ -216,10 +217,8 @@ fn scikit_learns_coefficients_give_scikit_learns_probabilities() {
     let folder = folder();
     let folder = folder.path();
     write_digits(folder);
-    if !has_python(folder, &["sklearn"]) {
-        return;
-    }
-    let expected = python(folder, SCIKIT_LEARN, &json!(null)).unwrap();
+    needs_python(folder, &["sklearn"]);
+    let expected = python(folder, SCIKIT_LEARN, &json!(null));
     let [many, binary] = [0, 1].map(|i| serde_json::from_value::<Vec<f64>>(expected[i].clone()).unwrap());
     for (file, expected, bound, classes) in [
         ("many", &many, 1e-9, json!(0)),

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use chainrule_tests_macros::test;
 use image::ImageFormat;
 use serde_json::Value;
 

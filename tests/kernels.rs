@@ -7,6 +7,7 @@ use chainrule_models::{
     Classifier, CostAndGradient, L2, LogisticRegressionConfig, SoftmaxRegressionConfig, closed_form, to_precision,
 };
 use chainrule_records::{Parameters, Precision};
+use chainrule_tests_macros::test;
 use chainrule_training::{Ending, Examples, Expansion, evaluate, fused_rows, with_parameters};
 use serde_json::Value;
 
@@ -107,13 +108,9 @@ impl Problem {
     }
 }
 
-/// A device that has f64; says that the test is skipped where there is none.
-fn f64_device() -> Option<Device> {
-    let device = f64_devices().into_iter().next();
-    if device.is_none() {
-        skip("no device of this build has f64");
-    }
-    device
+/// A device that has f64; no test goes on where there is none.
+fn f64_device() -> Device {
+    f64_devices().into_iter().next().unwrap_or_else(|| skip("no device of this build has f64"))
 }
 
 /// The largest distance, relative to the largest number.
@@ -126,7 +123,7 @@ fn apart(found: &[f64], expected: &[f64]) -> f64 {
 
 #[test]
 fn one_pass_gives_the_closed_forms_gradient() {
-    let Some(device) = f64_device() else { return };
+    let device = f64_device();
     let instructions = Isa::available();
     assert_eq!(instructions[0], Isa::Portable);
     for shape in SHAPES {
@@ -186,7 +183,7 @@ fn a_step_is_the_gradients_step_for_any_rows_in_any_order() {
 
 #[test]
 fn training_on_them_walks_the_closed_forms_path() {
-    let Some(device) = f64_device() else { return };
+    let device = f64_device();
     let data = digits(600, 300);
     for kind in ["softmax.toml", "logistic-shuffled.toml"] {
         for (precision, bound) in [("f64", 1e-10), ("f32", 1e-4)] {
@@ -217,8 +214,8 @@ fn training_on_them_walks_the_closed_forms_path() {
 
 #[test]
 fn on_mnist_they_stop_where_the_report_does() {
-    let Some(data) = mnist() else { return };
-    let Some(device) = f64_device() else { return };
+    let data = mnist();
+    let device = f64_device();
     for precision in ["f32", "f64"] {
         let settings = ["descent.gradient=fused".to_owned(), format!("descent.precision={precision}")];
         let settings: Vec<&str> = settings.iter().map(String::as_str).collect();
@@ -386,9 +383,7 @@ fn the_program_trains_on_them_unless_told_otherwise_and_says_how() {
         let summary: Value = serde_json::from_slice(&output.stdout).unwrap();
         (summary, text(&output.stderr))
     };
-    if f64_device().is_none() {
-        return;
-    }
+    f64_device();
     let cpu = if chainrule::backend::Backend::Flex.is_built() { "flex" } else { "ndarray" };
     let (summary, said) = train(&["--backend", cpu, "--threads", "2"]);
     assert_eq!((&summary["gradient"], &summary["threads"]), (&"fused".into(), &2.into()));
@@ -404,7 +399,7 @@ fn the_program_trains_on_them_unless_told_otherwise_and_says_how() {
 fn the_programs_gradient_check_holds_them_against_the_others() {
     use chainrule::backend::Backend;
     let Some(cpu) = [Backend::Flex, Backend::Ndarray].into_iter().find(Backend::is_built) else {
-        return skip("no CPU backend is in this build");
+        skip("no CPU backend is in this build");
     };
     let folder = folder();
     let output = call(folder.path(), &["gradcheck", "--backend", cpu.name(), "--json"]);

@@ -3,17 +3,17 @@
 use std::num::NonZero;
 use std::ops::ControlFlow;
 use std::path::Path;
-use std::process::Command;
 
 use chainrule::backend::Backend;
 use chainrule::{Error, Estimator, Fitted, Samples};
 use chainrule_data::{Counts, Data, Request, TableRequest};
 use chainrule_formats::Weights;
 use chainrule_records::{Class, GradientSource, Optimizer, Precision};
+use chainrule_tests_macros::test;
 use chainrule_training::{Ending, Observer};
 use serde_json::json;
 
-use crate::command::{ask, call, code, files_below, folder, text};
+use crate::command::{ask, call, code, files_below, folder, process, text};
 use crate::support::{cpu, noise, skip};
 
 /// Three classes that can nearly be told apart, of columns of different units; as CSV, its columns in this order.
@@ -434,9 +434,8 @@ fn the_examples_run() {
         let program = built.join(name);
         if !program.exists() {
             skip("the examples are not built, as cargo test --workspace builds them");
-            return;
         }
-        let output = Command::new(program).output().unwrap();
+        let output = process(program).output().unwrap();
         assert!(output.status.success(), "{name}: {}", text(&output.stderr));
         let out = text(&output.stdout);
         assert!(out.contains(expected), "{name}: {out}");

@@ -2,6 +2,7 @@
 
 use burn::tensor::{FloatDType, Int, Tensor, TensorData};
 use chainrule_models::{Classifier, L2, LogisticRegressionConfig, SoftmaxRegressionConfig, autodiff, closed_form};
+use chainrule_tests_macros::test;
 
 use crate::support::{assert_close, devices, devices_and_precisions, matrix, tolerance, values, vector};
 

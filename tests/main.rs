@@ -1,4 +1,5 @@
-//! The workspace's integration tests, in one binary. Where a test goes:
+//! The workspace's integration tests, in one binary, with a harness of their own: a test is a function
+//! with `#[test]`, for which its module has `use chainrule_tests_macros::test`. Where a test goes:
 //!
 //! - `derivation`: one equation of `docs/derivation.md` by itself
 //! - `gradients`: closed form against autodiff, and wrong gradients being refused
@@ -47,6 +48,7 @@
 //! - `made_up`: runs that nobody made, for `report` and `page`
 //! - `browser`: how they drive one
 //! - `support`: what they share
+//! - `harness`: how they are run, and those counted that cannot be
 
 #![expect(clippy::unwrap_used, reason = "a test that panics has failed, which is what it is for")]
 
@@ -68,6 +70,7 @@ mod files;
 mod formulas;
 mod gradcheck;
 mod gradients;
+mod harness;
 mod hostile;
 mod image_folders;
 mod import;
@@ -97,3 +100,7 @@ mod support;
 mod sweep;
 mod tables;
 mod training;
+
+fn main() -> std::process::ExitCode {
+    harness::main()
+}

@@ -1,8 +1,8 @@
 //! Shell completions and man pages: made from the options, so that no command can be missing.
 
-use std::process::Command;
+use chainrule_tests_macros::test;
 
-use crate::command::{call, code, folder, text};
+use crate::command::{call, code, folder, process, text};
 use crate::support::skip;
 
 /// The commands that `--help` lists.
@@ -33,8 +33,8 @@ fn every_shells_completions_know_every_command() {
 
 #[test]
 fn bash_completes_a_command_and_an_option() {
-    if Command::new("bash").arg("--version").output().is_err() {
-        return skip("no bash");
+    if process("bash").arg("--version").output().is_err() {
+        skip("no bash");
     }
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("completions"), script("bash")).unwrap();
@@ -46,7 +46,7 @@ fn bash_completes_a_command_and_an_option() {
             words.join(" "),
             words.len() - 1,
         );
-        let output = Command::new("bash").args(["--norc", "-ec", &asked]).current_dir(folder.path()).output().unwrap();
+        let output = process("bash").args(["--norc", "-ec", &asked]).current_dir(folder.path()).output().unwrap();
         assert_eq!((text(&output.stdout).trim(), text(&output.stderr).as_str()), (expected, ""), "{words:?}");
     }
 }
@@ -71,10 +71,10 @@ fn every_command_has_a_man_page_that_names_its_options() {
 fn man_pages_render_without_a_complaint() {
     let renders = |page: &str, folder: &std::path::Path| {
         // Letters once, and not struck over themselves to be bold.
-        Command::new("groff").args(["-man", "-Kutf8", "-Tutf8", "-ww", "-P-cbu", page]).current_dir(folder).output()
+        process("groff").args(["-man", "-Kutf8", "-Tutf8", "-ww", "-P-cbu", page]).current_dir(folder).output()
     };
-    if Command::new("groff").arg("--version").output().is_err() {
-        return skip("no groff");
+    if process("groff").arg("--version").output().is_err() {
+        skip("no groff");
     }
     let folder = folder();
     let written = text(&call(folder.path(), &["man", "--out", "pages"]).stdout);

@@ -11,6 +11,7 @@ use chainrule_ops::{
     DeviceSteps, Images, Loss, Problem, Step, Unsupported, device_steps, has_steps, is_on, linear_loss,
     logistic_regression, softmax_regression,
 };
+use chainrule_tests_macros::test;
 use chainrule_training::{Ending, with_parameters};
 use serde_json::Value;
 
@@ -212,7 +213,7 @@ fn a_transposed_or_sliced_tensor_is_read_as_what_it_shows() {
 #[test]
 fn floats_of_two_types_are_refused_in_one_line() {
     let Some((device, _)) = devices_and_precisions().into_iter().find(|(_, dtype)| *dtype == FloatDType::F64) else {
-        return skip("no device of this build has f64");
+        skip("no device of this build has f64");
     };
     let (features, labels, weight, bias) = problem([3, 2, 2], &device, FloatDType::F64);
     let problem = softmax_regression(features.cast(FloatDType::F32), labels, weight, bias).unwrap_err();
@@ -223,7 +224,7 @@ fn floats_of_two_types_are_refused_in_one_line() {
 #[test]
 fn a_label_that_is_no_class_is_refused_on_a_cpu() {
     let cpu = [Backend::Flex, Backend::Ndarray].into_iter().find(Backend::is_built);
-    let Some(cpu) = cpu else { return skip("no CPU backend is in this build") };
+    let Some(cpu) = cpu else { skip("no CPU backend is in this build") };
     let device = cpu.device().unwrap();
     let said = panic_of(|| {
         let (features, _, weight, bias) = problem([2, 2, 3], &device, FloatDType::F32);
@@ -424,7 +425,7 @@ fn a_row_that_is_not_there_is_refused_by_a_device() {
 #[test]
 fn a_gpu_trains_by_two_launches_a_step_unless_told_otherwise() {
     if !Backend::Wgpu.is_built() {
-        return skip("wgpu is not in this build");
+        skip("wgpu is not in this build");
     }
     let folder = folder();
     let train = |more: &[&str]| {

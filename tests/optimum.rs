@@ -8,6 +8,7 @@ use chainrule_data::{Split, pixel_value};
 use chainrule_kernels::Rows;
 use chainrule_models::{LogisticRegressionConfig, SoftmaxRegressionConfig, to_precision};
 use chainrule_records::{GradientSource, ModelKind, Parameters, Precision, SearchEnd, TrainConfig};
+use chainrule_tests_macros::test;
 use chainrule_training::{Ending, Examples, Expansion, Iterate, Observer, Optimum, find_optimum};
 use serde_json::Value;
 

@@ -1,6 +1,7 @@
 //! The order of the rows, against NumPy's own (`fixtures/numpy_order.py` made the fixture).
 
 use chainrule_data::{BatchOrder, Shuffle, sha256};
+use chainrule_tests_macros::test;
 use serde_json::Value;
 
 fn numbers(value: &Value) -> Vec<usize> {

@@ -1,6 +1,7 @@
 //! The report's page in a browser: hovering, switching curves, narrow and dark.
 
 use chainrule_report::Content;
+use chainrule_tests_macros::test;
 use serde_json::{Value, json};
 
 use crate::browser::Browser;
@@ -24,7 +25,7 @@ fn marks(browser: &Browser, figure: &str, color: &str) -> (u64, u64) {
 
 #[test]
 fn hovering_tells_exact_values_and_the_legend_switches_curves() {
-    let Some(browser) = Browser::start() else { return };
+    let browser = Browser::start();
     let report = Story::new().report();
     let folder = tempfile::tempdir().unwrap();
     let page = folder.path().join("index.html");
@@ -96,7 +97,7 @@ fn hovering_tells_exact_values_and_the_legend_switches_curves() {
 
 #[test]
 fn the_page_fits_a_phone_and_follows_the_dark() {
-    let Some(browser) = Browser::start() else { return };
+    let browser = Browser::start();
     let folder = tempfile::tempdir().unwrap();
     let page = folder.path().join("index.html");
     std::fs::write(&page, Story::new().report().html).unwrap();

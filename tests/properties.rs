@@ -6,6 +6,7 @@ use chainrule_models::{
     Classifier, Gradient, L2, LogisticRegressionConfig, SoftmaxRegression, SoftmaxRegressionConfig, Targets, autodiff,
     closed_form, to_precision, weight_norm,
 };
+use chainrule_tests_macros::test;
 
 use crate::support::{
     assert_close, compare, devices_and_precisions, labels, matrix, noise, tolerance, values, vector, with_parameters,

@@ -1,6 +1,7 @@
 //! What a run's files hold, as another program reads them.
 
 use chainrule_records::{Parameters, Precision};
+use chainrule_tests_macros::test;
 use serde_json::{Value, json};
 
 /// A large number that f32 holds exactly.

@@ -8,6 +8,7 @@ use burn::tensor::Tensor;
 use chainrule::backend::Backend;
 use chainrule_ops::softmax_regression;
 use chainrule_records::{History, Parameters};
+use chainrule_tests_macros::test;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -22,11 +23,10 @@ struct Server {
 }
 
 impl Server {
-    /// None where this build cannot serve, or use what is served.
-    fn start(folder: &TempDir, token: Option<&str>) -> Option<Self> {
+    /// No test goes on where this build cannot serve, or use what is served.
+    fn start(folder: &TempDir, token: Option<&str>) -> Self {
         if !Backend::Remote(String::new()).is_built() {
             skip("remote is not in this build");
-            return None;
         }
         let mut serve = command(folder.path(), &["serve", "--listen", "127.0.0.1:0"]);
         let mut process =
@@ -37,7 +37,7 @@ impl Server {
         let backend = backend.unwrap_or_else(|| panic!("{line}")).0.to_owned();
         // What it logs later must not fill the pipe.
         std::thread::spawn(move || lines.for_each(drop));
-        Some(Self { process, backend })
+        Self { process, backend }
     }
 }
 
@@ -66,7 +66,7 @@ fn train(folder: &TempDir, config: &str, backend: &str, out: &str, gradient: &st
 #[test]
 fn a_run_on_a_remote_device_is_the_run_on_that_device() {
     let folder = folder();
-    let Some(server) = Server::start(&folder, None) else { return };
+    let server = Server::start(&folder, None);
     let local = Backend::built().next().unwrap().to_string();
     for config in ["configs/softmax.toml", "configs/logistic-shuffled.toml"] {
         for gradient in ["closed-form", "autodiff"] {
@@ -95,7 +95,7 @@ fn a_run_on_a_remote_device_is_the_run_on_that_device() {
 #[test]
 fn a_remote_device_refuses_what_it_has_no_kernels_for_and_otherwise_does_without() {
     let folder = folder();
-    let Some(server) = Server::start(&folder, None) else { return };
+    let server = Server::start(&folder, None);
     let output = train(&folder, "configs/softmax.toml", &server.backend, "fused", "fused");
     assert_eq!(code(&output), Some(2));
     assert!(text(&output.stderr).contains("has no fused kernels; take closed-form"), "{}", text(&output.stderr));
@@ -114,7 +114,7 @@ fn a_remote_device_refuses_what_it_has_no_kernels_for_and_otherwise_does_without
 #[test]
 fn a_server_that_dies_leaves_an_error_and_a_saved_run() {
     let folder = folder();
-    let Some(mut server) = Server::start(&folder, None) else { return };
+    let mut server = Server::start(&folder, None);
     let endless = ["train", "--set", "data.train_images=600", "--set", "data.validation_images=300"];
     let more = ["--set", "descent.epochs=1000000", "--set", "early_stopping.patience=100000000", "--data", "embedded"];
     let device = ["--backend", &server.backend, "--out", "run", "--quiet"];
@@ -160,7 +160,7 @@ fn a_server_that_dies_leaves_an_error_and_a_saved_run() {
 #[test]
 fn only_who_has_the_token_is_served() {
     let folder = folder();
-    let Some(server) = Server::start(&folder, Some("sesame")) else { return };
+    let server = Server::start(&folder, Some("sesame"));
     for (token, is_served) in [(None, false), (Some("sesam"), false), (Some("sesame"), true)] {
         let quick = ["train", "--data", "embedded", "--set", "data.train_images=600", "--set", "descent.epochs=1"];
         let arguments = [&quick[..], &["--backend", &server.backend, "--quiet"]].concat();
@@ -175,7 +175,7 @@ fn only_who_has_the_token_is_served() {
 #[test]
 fn a_build_that_cannot_serve_or_be_served_says_so() {
     if Backend::Remote(String::new()).is_built() {
-        return skip("this build can");
+        skip("this build can");
     }
     let folder = folder();
     for (arguments, feature) in [

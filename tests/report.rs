@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use chainrule_report::{Content, FIGURES, Plan, PlanError, Purpose, Report, Run, Verdict, files_of, needs, svg};
+use chainrule_tests_macros::test;
 
 use crate::made_up::Story;
 

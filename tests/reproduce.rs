@@ -1,12 +1,13 @@
 //! The command that makes the runs and writes the report.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Output, Stdio};
 
 use chainrule::backend::Backend;
+use chainrule_tests_macros::test;
 use serde_json::Value;
 
-use crate::command::{call, code, folder, text};
+use crate::command::{call, code, folder, process, text};
 
 /// Reproduces the report on a few digits, in a second or two.
 fn reproduce(folder: &Path, more: &[&str]) -> Output {
@@ -122,7 +123,7 @@ fn ctrl_c_keeps_the_finished_runs_and_the_same_command_goes_on() {
     let few = ["--set", "data.train_images=800", "--set", "data.validation_images=200", "--set", "descent.epochs=40"];
     let command = ["reproduce", "--data", "embedded", "--precision", "f32", "--backend", backend, "--only", "2e-seeds"];
     let arguments = [&command[..], &few].concat();
-    let child = Command::new(env!("CARGO_BIN_EXE_chainrule-under-test"))
+    let child = process(env!("CARGO_BIN_EXE_chainrule-under-test"))
         .args(&arguments)
         .current_dir(folder.path())
         .stdout(Stdio::null())
@@ -137,7 +138,7 @@ fn ctrl_c_keeps_the_finished_runs_and_the_same_command_goes_on() {
     while finished() < 3 {
         std::thread::sleep(std::time::Duration::from_millis(5));
     }
-    Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    process("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
     let output = child.wait_with_output().unwrap();
     assert_eq!(code(&output), Some(130), "{}", text(&output.stderr));
     assert!(text(&output.stderr).contains("the same command goes on"), "{}", text(&output.stderr));

@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::num::NonZero;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use burn::tensor::Device;
@@ -11,11 +11,12 @@ use chainrule::backend::Backend;
 use chainrule_data::{Counts, Data, digits as drawn, mnist};
 use chainrule_models::SoftmaxRegressionConfig;
 use chainrule_records::{RunFolder, TrainConfig};
+use chainrule_tests_macros::test;
 use chainrule_training::{Checkpoint, Observer, fused_rows, train_fused};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::command::{call, code, command, files_below, folder, text};
+use crate::command::{call, code, command, files_below, folder, process, text};
 use crate::made_up::Story;
 use crate::support::{Fit, cpu, devices, digits, experiment, f64_devices, fit, noise, skip};
 
@@ -253,7 +254,7 @@ fn endless(folder: &Path, out: &str, more: &[&str]) -> Child {
 
 #[cfg(unix)]
 fn signal(child: &Child, name: &str) {
-    assert!(Command::new("kill").args([name, &child.id().to_string()]).status().unwrap().success());
+    assert!(process("kill").args([name, &child.id().to_string()]).status().unwrap().success());
 }
 
 #[test]
@@ -317,10 +318,9 @@ fn a_run_killed_at_any_of_fifty_moments_resumes_to_the_same_bytes() {
             std::fs::remove_dir_all(&run).unwrap();
         }
     }
-    #[expect(clippy::print_stdout, reason = "with --nocapture it tells how hard it tried")]
-    let () = println!(
+    crate::harness::tell(&format!(
         "{kills} kills, {resumed} with a checkpoint to go on from, {within_a_write} within the writing of one"
-    );
+    ));
     assert!(kills >= 50, "{kills} kills");
     assert!(resumed >= 20 && within_a_write >= 1, "{resumed} {within_a_write} of {kills}");
 }
@@ -666,33 +666,32 @@ fn a_checkpoint_in_a_folder_that_vanished_has_the_run_to_go_on_with_beside_it() 
     assert_eq!(run.manifest(), RunFolder::open(&folder.join("away")).unwrap().manifest());
 }
 
-/// A file system of its own in `folder`, of so many bytes, which goes away with it; `None`, said, where this process may not mount one.
+/// A file system of its own in `folder`, of so many bytes, which goes away with it; no test goes on where this process may not mount one.
 #[cfg(target_os = "linux")]
 struct Disk(PathBuf);
 
 #[cfg(target_os = "linux")]
 impl Disk {
-    fn mount(folder: &Path, bytes: usize) -> Option<Self> {
+    fn mount(folder: &Path, bytes: usize) -> Self {
         std::fs::create_dir(folder).unwrap();
         let options = format!("size={bytes}");
-        let mount = Command::new("mount").args(["-t", "tmpfs", "-o", &options, "tmpfs"]).arg(folder).output();
+        let mount = process("mount").args(["-t", "tmpfs", "-o", &options, "tmpfs"]).arg(folder).output();
         if mount.is_ok_and(|output| output.status.success()) {
-            return Some(Self(folder.to_owned()));
+            return Self(folder.to_owned());
         }
         skip("no file system may be mounted here");
-        None
     }
 
     fn remount(&self, options: &str) {
         let options = format!("remount,{options}");
-        assert!(Command::new("mount").args(["-o", &options]).arg(&self.0).status().unwrap().success());
+        assert!(process("mount").args(["-o", &options]).arg(&self.0).status().unwrap().success());
     }
 }
 
 #[cfg(target_os = "linux")]
 impl Drop for Disk {
     fn drop(&mut self) {
-        let _ = Command::new("umount").arg("--lazy").arg(&self.0).status();
+        let _ = process("umount").arg("--lazy").arg(&self.0).status();
     }
 }
 
@@ -701,7 +700,7 @@ impl Drop for Disk {
 fn a_full_disk_is_told_and_nothing_that_was_written_is_lost() {
     let folder = with_digits(600, 200);
     let folder = folder.path();
-    let Some(disk) = Disk::mount(&folder.join("disk"), 256 << 10) else { return };
+    let disk = Disk::mount(&folder.join("disk"), 256 << 10);
     let arguments = [&SHORT[..], &["--set", "descent.epochs=20"]].concat();
     succeeds(folder, &train("whole", &arguments));
     // Room for the first files and a checkpoint or two, which grow with the history.
@@ -737,7 +736,7 @@ fn a_full_disk_is_told_and_nothing_that_was_written_is_lost() {
 fn a_folder_that_becomes_read_only_is_told_and_the_run_goes_on_later() {
     let folder = with_digits(600, 200);
     let folder = folder.path();
-    let Some(disk) = Disk::mount(&folder.join("disk"), 4 << 20) else { return };
+    let disk = Disk::mount(&folder.join("disk"), 4 << 20);
     let mut child = endless(folder, "disk/run", &[]);
     child.kill().unwrap();
     child.wait().unwrap();

@@ -2,6 +2,7 @@
 
 use chainrule_data::{Numbers, Split};
 use chainrule_records::{DataKind, Parameters, Precision, Preprocessing, Standardization};
+use chainrule_tests_macros::test;
 use chainrule_training::{Chosen, standardization};
 use serde_json::Value;
 

@@ -15,6 +15,8 @@ use chainrule_training::{
     Ending, Examples, Expansion, Observer, Trained, fused_rows, label_order, train, train_fused, train_on_device,
 };
 
+pub(crate) use crate::harness::{could_not_run as skip, in_part};
+
 /// A device of every backend in this build.
 pub(crate) fn devices() -> Vec<Device> {
     let devices: Vec<Device> = Backend::built().map(|backend| backend.device().unwrap()).collect();
@@ -127,28 +129,16 @@ pub(crate) fn assert_close(found: &[f64], expected: &[f64], tolerance: f64, what
     );
 }
 
-/// The real MNIST, from `$CHAINRULE_DATA` or beside the checkout; says that the test is skipped where there is none.
-pub(crate) fn mnist() -> Option<Data> {
-    let folder = mnist_folder()?;
-    Some(chainrule_data::read_folder(&folder).unwrap())
+/// The real MNIST, from `$CHAINRULE_DATA` or beside the checkout; no test goes on where there is none.
+pub(crate) fn mnist() -> Data {
+    let folder = mnist_folder().unwrap_or_else(|| skip("no MNIST"));
+    chainrule_data::read_folder(&folder).unwrap()
 }
 
 pub(crate) fn mnist_folder() -> Option<PathBuf> {
     let named = std::env::var_os("CHAINRULE_DATA").map(PathBuf::from);
     let shared = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/data/mnist"));
-    let folder = named.into_iter().chain([shared]).find(|folder| folder.is_dir());
-    if folder.is_none() {
-        skip("no MNIST");
-    }
-    folder
-}
-
-/// Says past the test harness, which would keep it, that a test could not run.
-#[expect(clippy::explicit_write, reason = "println and eprintln are captured from passing tests")]
-pub(crate) fn skip(why: &str) {
-    use std::io::Write;
-    let name = std::thread::current().name().unwrap_or("test").to_owned();
-    writeln!(std::io::stderr(), "{name}: skipped: {why}").unwrap();
+    named.into_iter().chain([shared]).find(|folder| folder.is_dir())
 }
 
 /// A few digits drawn by code.

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use chainrule_data::table::{Columns, Table};
 use chainrule_data::{Holdout, sha256};
+use chainrule_tests_macros::test;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use serde_json::{Value, json};

@@ -4,6 +4,7 @@ use std::ops::ControlFlow;
 
 use chainrule_data::{BatchOrder, Shuffle, Split, pixel_value};
 use chainrule_records::{ClassWeights, EarlyStopping, Evaluation, Judgement, TrainConfig};
+use chainrule_tests_macros::test;
 use chainrule_training::{Ending, Observer, TrainError, steps_per_epoch};
 
 use crate::support::{Fit, assert_close, device, devices, digits, experiment, f64_devices, fit};

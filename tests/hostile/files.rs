@@ -2,7 +2,6 @@
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
@@ -10,12 +9,13 @@ use chainrule_data::idx::{IdxImages, images_header, labels_header, write_images,
 use chainrule_data::{Counts, Request, find_within};
 use chainrule_records::{History, Parameters, Precision, RunFolder, TrainConfig};
 use chainrule_report::Plan;
+use chainrule_tests_macros::test;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use tempfile::TempDir;
 
 use super::formats::{format, is_a_sentence};
-use crate::command::{call, code, folder, text};
+use crate::command::{call, code, folder, process, text};
 use crate::support::{noise, skip};
 
 /// Images in memory, at most, where these tests read data.
@@ -70,7 +70,7 @@ fn gzip(head: &[u8], zeros: u64) -> Vec<u8> {
 
 /// Reads in a process of its own, which may take 2 GiB in all; gives what was wrong and by how many bytes its memory grew.
 fn read_apart(what: &str, path: &Path) -> (String, u64) {
-    let output = Command::new("sh")
+    let output = process("sh")
         .args(["-c", "ulimit -v 2097152; exec \"$@\"", "sh"])
         .arg(std::env::current_exe().unwrap())
         .args(["hostile::files::reads_what_the_tests_on_memory_name", "--exact", "--ignored", "--nocapture"])
@@ -105,7 +105,7 @@ fn reads_what_the_tests_on_memory_name() {
 /// What is read is refused for this reason, in a sentence, with at most `times` the bytes of the file and 4 MiB.
 fn costs_little(what: &str, path: &Path, file: &Path, times: u64, expected: &str) {
     if !cfg!(target_os = "linux") {
-        return skip("a process's memory is read from Linux's /proc");
+        skip("a process's memory is read from Linux's /proc");
     }
     let length = std::fs::metadata(file).unwrap().len();
     let (problem, grown) = read_apart(what, path);
@@ -271,7 +271,7 @@ fn a_history_is_the_same_bits_when_it_was_written_and_read_again() {
 #[cfg(unix)]
 fn no_files(folder: &Path) -> Vec<PathBuf> {
     let [pipe, directory, endless, ring] = ["pipe", "directory", "endless", "ring"].map(|name| folder.join(name));
-    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    assert!(process("mkfifo").arg(&pipe).status().unwrap().success());
     std::fs::create_dir(&directory).unwrap();
     std::os::unix::fs::symlink("/dev/zero", &endless).unwrap();
     std::os::unix::fs::symlink(&ring, &ring).unwrap();

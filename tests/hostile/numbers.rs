@@ -8,6 +8,7 @@ use chainrule_data::{Data, read_folder};
 use chainrule_kernels::{Float, Fused, Isa, Model, Rows};
 use chainrule_models::{SoftmaxRegressionConfig, to_precision};
 use chainrule_records::TrainConfig;
+use chainrule_tests_macros::test;
 use chainrule_training::{Ending, Examples, Expansion, evaluate};
 use serde_json::Value;
 

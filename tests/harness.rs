@@ -1,0 +1,277 @@
+//! What runs the tests, in place of the compiler's own harness. That one counts a test that finds out
+//! on the way that it cannot run among those that passed; here it is counted by itself, with its
+//! reason. And with `CHAINRULE_TESTS=quick`, every test that starts a process is left out, as soon as
+//! it would start one.
+
+use std::any::Any;
+use std::backtrace::{Backtrace, BacktraceStatus};
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Write;
+use std::panic::{PanicHookInfo, catch_unwind, resume_unwind, set_hook, take_hook};
+use std::process::ExitCode;
+use std::sync::{LazyLock, Mutex};
+use std::thread;
+
+use libtest_mimic::{Arguments, Completion, Failed, Trial};
+
+/// A function with `#[test]`, as `chainrule-tests-macros` puts it down.
+pub(crate) struct Test {
+    pub(crate) module: &'static str,
+    pub(crate) name: &'static str,
+    pub(crate) function: fn(),
+    pub(crate) is_ignored: bool,
+    /// What it must say as it panics, if it must.
+    pub(crate) panics_with: Option<&'static str>,
+}
+
+inventory::collect!(Test);
+
+/// Every test of this build, in any order.
+pub(crate) fn tests() -> impl Iterator<Item = &'static Test> {
+    inventory::iter::<Test>.into_iter()
+}
+
+impl Test {
+    /// Its name with its module's, without the crate's.
+    pub(crate) fn path(&self) -> String {
+        let module = self.module.split_once("::").map(|(_, module)| format!("{module}::"));
+        format!("{}{}", module.unwrap_or_default(), self.name)
+    }
+}
+
+/// Thrown by a test that cannot run here, for this reason.
+struct CouldNotRun(String);
+
+/// Thrown by a test that is about to start a process, where such are left out.
+struct StartsAProcess;
+
+/// What is known of a test in its own thread.
+#[derive(Default)]
+struct Own {
+    /// Why parts of it could not run.
+    parts: BTreeSet<String>,
+    /// What was said in the thread's last panic, and where.
+    panicked: Option<String>,
+}
+
+thread_local! {
+    static OWN: RefCell<Option<Own>> = const { RefCell::new(None) };
+}
+
+/// The panics of threads that tests started: nobody knows which test started which.
+static ELSEWHERE: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
+/// How the tests ended that did not simply pass or fail.
+struct Counts {
+    all: usize,
+    could_not_run: BTreeMap<String, usize>,
+    in_part: BTreeMap<String, usize>,
+    left_out: BTreeMap<String, usize>,
+}
+
+static COUNTS: Mutex<Counts> =
+    Mutex::new(Counts { all: 0, could_not_run: BTreeMap::new(), in_part: BTreeMap::new(), left_out: BTreeMap::new() });
+
+/// Whether this run leaves the tests out that start processes.
+static IS_QUICK: LazyLock<bool> = LazyLock::new(|| {
+    let asked = std::env::var("CHAINRULE_TESTS").unwrap_or_default();
+    assert!(["", "quick"].contains(&asked.as_str()), "CHAINRULE_TESTS={asked}: only quick is known");
+    asked == "quick"
+});
+
+/// Ends the test, which is counted among those that could not run.
+pub(crate) fn could_not_run(reason: &str) -> ! {
+    leave(CouldNotRun(reason.to_owned()))
+}
+
+/// Ends the test, where those that start processes are left out.
+pub(crate) fn starts_processes() {
+    if *IS_QUICK {
+        leave(StartsAProcess);
+    }
+}
+
+/// Counts the test among those of which a part could not run, and goes on.
+pub(crate) fn in_part(reason: &str) {
+    let counted = OWN.with_borrow_mut(|own| own.as_mut().map(|own| own.parts.insert(reason.to_owned())));
+    assert!(counted.is_some(), "a test says in its own thread what of it could not run");
+}
+
+/// Prints a line where the command line asks to see what tests print.
+#[expect(clippy::print_stdout, reason = "a person asked for it")]
+pub(crate) fn tell(line: &str) {
+    if std::env::args().any(|argument| argument == "--nocapture") {
+        println!("{line}");
+    }
+}
+
+/// Past the panic hook, as this is no panic that anybody must hear of.
+fn leave(payload: impl Any + Send) -> ! {
+    let is_own = OWN.with_borrow(Option::is_some);
+    assert!(is_own, "a test asks in its own thread whether it can run, before it starts threads: see tests/harness.rs");
+    resume_unwind(Box::new(payload))
+}
+
+pub(crate) fn main() -> ExitCode {
+    LazyLock::force(&IS_QUICK);
+    let (filters, others) = filters(std::env::args());
+    let mut arguments = Arguments::from_iter(others);
+    let threads = std::env::var("RUST_TEST_THREADS").ok().and_then(|threads| threads.parse().ok());
+    arguments.test_threads = arguments.test_threads.or(threads);
+
+    let mut tests: Vec<(String, &'static Test)> = tests().map(|test| (test.path(), test)).collect();
+    tests.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
+    // A single one is left to libtest-mimic, which then says how many it left out.
+    if let [filter] = &filters[..] {
+        arguments.filter = Some(filter.clone());
+    } else if !filters.is_empty() {
+        let is_meant = |name: &str, filter: &str| if arguments.exact { name == filter } else { name.contains(filter) };
+        tests.retain(|(name, _)| filters.iter().any(|filter| is_meant(name, filter)));
+    }
+    let trials = tests.into_iter().map(|(name, test)| {
+        let run = {
+            let name = name.clone();
+            move || run(name, test)
+        };
+        Trial::ignorable_test(name, run).with_ignored_flag(test.is_ignored)
+    });
+    let trials = trials.collect();
+
+    let other_threads = take_hook();
+    set_hook(Box::new(move |info| {
+        // The main thread runs no test, so its panic is this harness's own. And of one that ends the
+        // process, nobody would tell later.
+        if thread::current().name() == Some("main") || said(info.payload()).starts_with("panic in a ") {
+            tell_before_the_end();
+            other_threads(info);
+        } else {
+            note(info);
+        }
+    }));
+    let conclusion = libtest_mimic::run(&arguments, trials);
+    if !arguments.list {
+        tell_counts();
+    }
+    conclusion.exit_code()
+}
+
+/// The names that a command line asks for, any number of them, and all else that is on it:
+/// libtest-mimic takes one name at most.
+fn filters(arguments: impl Iterator<Item = String>) -> (Vec<String>, Vec<String>) {
+    let with_value = ["--test-threads", "--skip", "--logfile", "--color", "--format", "-Z"];
+    let (mut filters, mut others, mut is_value) = (Vec::new(), Vec::new(), true);
+    for argument in arguments {
+        if is_value || argument.starts_with('-') {
+            // The first one is the program.
+            is_value = !is_value && with_value.contains(&argument.as_str());
+            others.push(argument);
+        } else {
+            filters.push(argument);
+        }
+    }
+    (filters, others)
+}
+
+/// Runs a test in a thread of its own, which has its name.
+fn run(name: String, test: &'static Test) -> Result<Completion, Failed> {
+    let before = ELSEWHERE.lock().unwrap().len();
+    let thread = thread::Builder::new().name(name).spawn(|| {
+        OWN.set(Some(Own::default()));
+        let result = catch_unwind(test.function);
+        (result, OWN.take().unwrap_or_default())
+    });
+    let (result, own) = thread.unwrap().join().unwrap();
+    let mut counts = COUNTS.lock().unwrap();
+    counts.all += 1;
+    let payload = match (result, test.panics_with) {
+        (Ok(()), None) => {
+            if !own.parts.is_empty() {
+                let reasons = own.parts.into_iter().collect::<Vec<_>>().join(" and ");
+                *counts.in_part.entry(reasons).or_default() += 1;
+            }
+            return Ok(Completion::Completed);
+        }
+        (Ok(()), Some(_)) => return Err("it did not panic, as it should".into()),
+        (Err(payload), _) => payload,
+    };
+    if let Some(CouldNotRun(reason)) = payload.downcast_ref() {
+        *counts.could_not_run.entry(reason.clone()).or_default() += 1;
+        return Ok(Completion::ignored_with(format!("could not run: {reason}")));
+    }
+    if payload.is::<StartsAProcess>() {
+        *counts.left_out.entry("that start a process".to_owned()).or_default() += 1;
+        return Ok(Completion::ignored_with("starts a process"));
+    }
+    let said = said(&*payload);
+    if test.panics_with.is_some_and(|expected| said.contains(expected)) {
+        return Ok(Completion::Completed);
+    }
+    // A panic that was only passed on has another place, which was noted elsewhere.
+    let own = own.panicked.filter(|panicked| panicked.contains(&said)).unwrap_or(said);
+    let expected = test.panics_with.map(|expected| format!("it should have panicked with {expected:?}"));
+    let elsewhere = ELSEWHERE.lock().unwrap()[before..].iter().map(|panic| format!("meanwhile, {panic}")).collect();
+    Err([vec![own], expected.into_iter().collect(), elsewhere].concat().join("\n").into())
+}
+
+/// The text of a panic, if it has one.
+fn said(payload: &(dyn Any + Send)) -> String {
+    let text = payload.downcast_ref::<String>().cloned();
+    text.or_else(|| payload.downcast_ref::<&str>().map(|&text| text.to_owned()))
+        .unwrap_or_else(|| "a panic without words".to_owned())
+}
+
+/// Keeps what a panic says for the report of the test, should it fail: a panic may be what a test is after.
+fn note(info: &PanicHookInfo) {
+    let mut panic = said(info.payload());
+    if let Some(location) = info.location() {
+        panic = format!("{location}: {panic}");
+    }
+    let backtrace = Backtrace::capture();
+    if backtrace.status() == BacktraceStatus::Captured {
+        panic = format!("{panic}\n{backtrace}");
+    }
+    // Nor does a thread have anything of its own any more as it ends.
+    let is_own = OWN.try_with(|own| {
+        let mut own = own.borrow_mut();
+        own.as_mut().map(|own| own.panicked = Some(panic.clone())).is_some()
+    });
+    if !is_own.unwrap_or(false) {
+        let thread = thread::current();
+        let name = thread.name().map_or("a thread without a name".to_owned(), |name| format!("thread {name}"));
+        ELSEWHERE.lock().unwrap().push(format!("in {name}: {panic}"));
+    }
+}
+
+/// Tells of the panic that was noted, before another one ends the process.
+fn tell_before_the_end() {
+    let panicked = OWN.with_borrow(|own| own.as_ref().and_then(|own| own.panicked.clone()));
+    if let Some(panicked) = panicked {
+        let _ = writeln!(std::io::stderr(), "{panicked}");
+    }
+}
+
+/// How many tests did not run, and why.
+#[expect(clippy::print_stdout, reason = "it is what a person reads after the tests")]
+fn tell_counts() {
+    let counts = COUNTS.lock().unwrap();
+    let all = counts.all;
+    println!("could not run: {}", by_reason(all, &counts.could_not_run));
+    if !counts.in_part.is_empty() {
+        println!("ran in part: {}", by_reason(all, &counts.in_part));
+    }
+    if *IS_QUICK {
+        println!("left out: {}", by_reason(all, &counts.left_out));
+    }
+}
+
+/// So many of all tests, and the reasons, the most frequent first.
+fn by_reason(all: usize, reasons: &BTreeMap<String, usize>) -> String {
+    let mut sorted: Vec<(&String, &usize)> = reasons.iter().collect();
+    // In the order of the alphabet where there are as many.
+    sorted.sort_by_key(|(_, count)| std::cmp::Reverse(**count));
+    let reasons = sorted.iter().map(|(reason, count)| format!("{count} {reason}")).collect::<Vec<_>>().join("; ");
+    let sum: usize = sorted.iter().map(|(_, count)| **count).sum();
+    let colon = if sum == 0 { "" } else { ": " };
+    format!("{sum} of {all} tests{colon}{reasons}")
+}
