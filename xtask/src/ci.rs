@@ -1,4 +1,8 @@
 //! Everything that is checked, cheapest first. A check that cannot run says so by name.
+//!
+//! What bounds its time is how often Burn is compiled: for the default features twice (metadata for clippy and the docs,
+//! code for the tests and the program), for every backend twice in the same way, and its metadata for the crate of the
+//! operation with one backend alone. A check that asks for other features than these builds Burn once more.
 
 mod supply;
 
@@ -6,134 +10,234 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::time::Instant;
 
-use crate::{book, root};
+use crate::test::{Tally, counted};
+use crate::{book, complain, root, say};
 
 /// What became of a check.
 enum Outcome {
     Passed,
+    /// Tests passed, of which some could not run.
+    Tested(Tally),
     Failed,
     /// It could not run, for this reason.
     Skipped(String),
 }
 
 struct Check {
+    /// What `--only` and `--from` take.
     name: &'static str,
+    about: &'static str,
     run: fn() -> Outcome,
 }
 
-const CHECKS: [Check; 27] = [
-    Check { name: "format", run: || cargo(&["fmt", "--all", "--check"], &[]) },
-    Check { name: "format of the packages that are workspaces of their own", run: format_of_others },
-    Check { name: "dependencies: licences, versions, sources", run: supply::dependencies },
-    Check { name: "dependencies: known faults", run: supply::advisories },
-    Check { name: "packages: contents, licences and pages", run: supply::packages },
-    Check { name: "the oldest compiler that is promised", run: supply::oldest_compiler },
-    Check {
-        name: "clippy",
-        run: || cargo(&["clippy", "--workspace", "--all-targets", "--locked", "--", "--deny", "warnings"], &[]),
-    },
-    Check {
-        name: "docs",
-        run: || {
-            let deny = [("RUSTDOCFLAGS", "--deny warnings")];
-            cargo(&["doc", "--workspace", "--no-deps", "--locked", "--document-private-items"], &deny)
-        },
-    },
-    Check { name: "book: formulas, and nothing from elsewhere", run: the_book },
-    Check { name: "a browser for the page's tests", run: browser },
-    Check { name: "Python with the tools that read exports", run: python },
-    Check { name: "tests", run: tests },
-    Check { name: "train: README's main job on the embedded digits", run: short_train },
-    Check { name: "gradcheck", run: || cargo(&["xtask", "gradcheck"], &[]) },
-    Check {
-        name: "bench: every engine takes a turn, and comes to the same loss",
-        run: || {
-            let short = ["--data", "embedded", "--only", "epochs", "--rounds", "1", "--epochs", "1"];
-            cargo(&[&["xtask", "bench"], &short[..]].concat(), &[])
-        },
-    },
-    Check { name: "reproduce: the report in docs/report", run: || reproduce(&[]) },
-    Check {
-        name: "the checker's core without Burn",
-        // Not its tests, whose own dependencies bring Burn back; they run with the others.
-        run: || cargo(&["check", "--package", "chainrule-gradcheck", "--no-default-features", "--locked"], &[]),
-    },
-    Check { name: "the kernels under an address sanitizer", run: sanitizer },
-    Check {
-        name: "the fuzz targets",
-        // Built only: a fuzzer has no end.
-        run: || cargo(&["check", "--manifest-path", "fuzz/Cargo.toml", "--locked"], &[]),
-    },
-    Check {
-        name: "tests on flex and ndarray, and on a remote device",
-        run: || tests_with(&["--features", "flex,remote"]),
-    },
-    Check {
-        name: "reproduce: the same on flex by autodiff",
-        // With the features of the tests before it, so that Burn is not built once more.
-        run: || {
-            let features = "flex,ndarray,remote,remote-server";
-            reproduce(&["--features", features, "--backend", "flex", "--gradient", "autodiff"])
-        },
-    },
-    Check { name: "reader against burn-dataset's own", run: burn_mnist },
-    Check { name: "clippy with every backend", run: clippy_all },
-    Check { name: "clippy of the operation with each backend alone", run: clippy_of_each_backend },
-    Check { name: "docs of the operation with every backend", run: docs_of_every_backend },
-    Check {
-        name: "clippy with cuda, which cannot be built here",
-        run: || {
-            // Its build fetches a compiler (LLVM) from elsewhere, unless it is told that only its documentation is wanted.
-            let check = [
-                "clippy",
-                "--package",
-                "chainrule",
-                "--lib",
-                "--locked",
-                "--features",
-                "cuda",
-                "--",
-                "--deny",
-                "warnings",
-            ];
-            cargo(&check, &[("DOCS_RS", "1")])
-        },
-    },
-    Check { name: "tests on wgpu", run: wgpu },
-];
-
-/// Runs the checks until one fails.
-pub(crate) fn run() -> ExitCode {
-    let (mut passed, mut skipped) = (0, Vec::new());
-    for check in CHECKS {
-        say(&format!("=== {}", check.name));
-        let start = Instant::now();
-        match (check.run)() {
-            Outcome::Passed => {
-                passed += 1;
-                say(&format!("=== {}: passed in {} s", check.name, start.elapsed().as_secs()));
-            }
-            Outcome::Skipped(why) => {
-                say(&format!("=== {}: skipped: {why}", check.name));
-                skipped.push(check.name);
-            }
-            Outcome::Failed => {
-                say(&format!("=== {}: FAILED", check.name));
-                say(&format!("{passed} passed, 1 failed, {} skipped", skipped.len()));
-                return ExitCode::FAILURE;
-            }
-        }
-    }
-    for name in &skipped {
-        say(&format!("skipped: {name}"));
-    }
-    say(&format!("{passed} passed, 0 failed, {} skipped", skipped.len()));
-    ExitCode::SUCCESS
+const fn check(name: &'static str, about: &'static str, run: fn() -> Outcome) -> Check {
+    Check { name, about, run }
 }
 
-#[expect(clippy::print_stdout, reason = "this is a program")]
-fn say(line: &str) {
-    println!("{line}");
+const CHECKS: [Check; 26] = [
+    check("format", "rustfmt", || cargo(&["fmt", "--all", "--check"], &[])),
+    check("format-apart", "rustfmt of the packages that are workspaces of their own", format_of_others),
+    check("licences", "licences, versions and sources of the dependencies", supply::dependencies),
+    check("advisories", "known faults of the dependencies", supply::advisories),
+    check("packages", "contents, licences and pages of the packages", supply::packages),
+    check("oldest-compiler", "the oldest compiler that is promised", supply::oldest_compiler),
+    check("browser", "a browser for the tests of pages", browser),
+    check("python", "Python with the tools that read exports", python),
+    check("vulkan", "a Vulkan driver for the tests on wgpu", vulkan),
+    check("clippy", "lints of the default build", || {
+        cargo(&["clippy", "--workspace", "--all-targets", "--locked", "--", "--deny", "warnings"], &[])
+    }),
+    check("docs", "rustdoc of the default build", || {
+        let deny = [("RUSTDOCFLAGS", "--deny warnings")];
+        cargo(&["doc", "--workspace", "--no-deps", "--locked", "--document-private-items"], &deny)
+    }),
+    check("book", "formulas of the book, and nothing in it from elsewhere", the_book),
+    check("tests", "cargo test --workspace", tests),
+    check("train", "README's main job on the embedded digits", short_train),
+    check("gradcheck", "closed form, autodiff and differences", || cargo(&["xtask", "gradcheck"], &[])),
+    check("bench", "every engine takes a turn, and comes to the same loss", || {
+        let short = ["--data", "embedded", "--only", "epochs", "--rounds", "1", "--epochs", "1"];
+        cargo(&[&["xtask", "bench"], &short[..]].concat(), &[])
+    }),
+    check("reproduce", "the report in docs/report comes out again", || reproduce(&["xtask"], &[])),
+    check("checker-core", "the checker's core without Burn", || {
+        // Not its tests, whose own dependencies bring Burn back; they run with the others.
+        cargo(&["check", "--package", "chainrule-gradcheck", "--no-default-features", "--locked"], &[])
+    }),
+    check("sanitizer", "the kernels under an address sanitizer", sanitizer),
+    check("fuzz-targets", "they compile; a fuzzer has no end", || {
+        cargo(&["check", "--manifest-path", "fuzz/Cargo.toml", "--locked"], &[])
+    }),
+    check("clippy-apart", "lints of the operation with one backend alone", clippy_of_each_backend),
+    check("clippy-wide", "lints with every backend, cuda too", || {
+        wide(&["clippy", "--all-targets"], &["--", "--deny", "warnings"], &[])
+    }),
+    check("docs-wide", "rustdoc with every backend", || {
+        let deny = [("RUSTDOCFLAGS", "--deny warnings")];
+        wide(&["doc", "--no-deps", "--document-private-items"], &[], &deny)
+    }),
+    check("tests-flex", "tests on flex and ndarray, on a remote device, and of burn-dataset's own reader", || {
+        tests_again("flex,ndarray", &[])
+    }),
+    check("reproduce-flex", "the same report on flex by autodiff", || {
+        // By the tests' own program, which is built; that of `cargo xtask reproduce` would be Burn once more.
+        let program =
+            ["run", "--package", "chainrule-tests", "--features", EVERY, "--bin", "chainrule-under-test", "--"];
+        reproduce(&program, &["--backend", "flex", "--gradient", "autodiff"])
+    }),
+    check("tests-wgpu", "tests on wgpu", || match vulkan() {
+        // With ndarray beside it, so that both are compared.
+        Outcome::Passed => tests_again("wgpu,ndarray", ON_CPUS_ONLY),
+        missing => missing,
+    }),
+];
+
+/// What takes longer than a change should wait for: `--all` runs these too.
+const LONG: [Check; 2] = [
+    check("fuzz", "every fuzz target for a minute", fuzz),
+    check("mutants", "one in forty of the faults that cargo-mutants makes", mutants),
+];
+
+/// The features of the second build: all that can be built and run here.
+const EVERY: &str = "flex,wgpu,remote,burn-mnist";
+
+/// Modules of the integration tests whose subject is no backend: they run once, with the default build.
+const OF_NO_BACKEND: &[&str] = &[
+    "architecture::",
+    "board::",
+    "config::",
+    "digits::",
+    "docs::",
+    "download::",
+    "files::",
+    "formulas::",
+    "hostile::",
+    "image_folders::",
+    "inspect::",
+    "manual::",
+    "order::",
+    "page::",
+    "picture::",
+    "records::",
+    "report::",
+    // Their trainings are those of other modules; what they are about is processes, files and pages.
+    "resume::a_report_that_was_killed",
+    "resume::a_thousand_runs",
+    "sweep::",
+    "tables::",
+];
+
+/// What is run on flex and ndarray, and has nothing to do with a GPU.
+const ON_CPUS_ONLY: &[&str] = &["mnist::", "remote::"];
+
+/// What was asked of the list.
+#[derive(Default)]
+struct Asked {
+    all: bool,
+    list: bool,
+    only: Vec<String>,
+    from: Option<String>,
+}
+
+fn asked(arguments: &[String]) -> Result<Asked, String> {
+    let mut asked = Asked::default();
+    let mut arguments = arguments.iter();
+    while let Some(argument) = arguments.next() {
+        let mut name = || arguments.next().cloned().ok_or(format!("{argument}: expected a check; see --list"));
+        match argument.as_str() {
+            "--all" => asked.all = true,
+            "--list" => asked.list = true,
+            "--only" => asked.only.push(name()?),
+            "--from" => asked.from = Some(name()?),
+            _ => return Err(format!("{argument}: ci takes --list, --only NAME, --from NAME and --all")),
+        }
+    }
+    let names = || CHECKS.iter().chain(&LONG).map(|check| check.name);
+    match asked.only.iter().chain(&asked.from).find(|name| !names().any(|known| known == *name)) {
+        Some(stranger) => Err(format!("{stranger}: no check; there are {}", names().collect::<Vec<_>>().join(", "))),
+        None => Ok(asked),
+    }
+}
+
+/// A check that is over: seconds, and why it did not run where it did not.
+struct Done {
+    name: &'static str,
+    seconds: u64,
+    outcome: Outcome,
+}
+
+/// Runs the checks until one fails, and ends with a table of them.
+pub(crate) fn run(arguments: &[String]) -> ExitCode {
+    let asked = match asked(arguments) {
+        Ok(asked) => asked,
+        Err(problem) => {
+            complain(&problem);
+            return ExitCode::from(2);
+        }
+    };
+    if asked.list {
+        let line = |check: &Check| format!("{:<16} {}", check.name, check.about);
+        CHECKS.iter().for_each(|check| say(&line(check)));
+        LONG.iter().for_each(|check| say(&format!("{} (with --all)", line(check))));
+        return ExitCode::SUCCESS;
+    }
+    let is_long_wanted = |check: &Check| asked.all || asked.only.iter().any(|name| name == check.name);
+    let checks = CHECKS.iter().chain(LONG.iter().filter(|check| is_long_wanted(check)));
+    let begins = |check: &&Check| asked.from.as_ref().is_some_and(|from| from != check.name);
+    let checks = checks
+        .skip_while(begins)
+        .filter(|check| asked.only.is_empty() || asked.only.iter().any(|name| name == check.name));
+
+    let mut done = Vec::new();
+    for check in checks {
+        say(&format!("=== {}: {}", check.name, check.about));
+        let start = Instant::now();
+        let outcome = (check.run)();
+        let is_failed = matches!(outcome, Outcome::Failed);
+        done.push(Done { name: check.name, seconds: start.elapsed().as_secs(), outcome });
+        say(&format!("=== {}", describe(&done[done.len() - 1])));
+        if is_failed {
+            break;
+        }
+    }
+    finish(&done, asked.all)
+}
+
+fn describe(done: &Done) -> String {
+    let outcome = match &done.outcome {
+        Outcome::Passed | Outcome::Tested(_) => "passed".to_owned(),
+        Outcome::Failed => "FAILED".to_owned(),
+        Outcome::Skipped(why) => format!("skipped: {why}"),
+    };
+    format!("{:<16} {:>5} s  {outcome}", done.name, done.seconds)
+}
+
+/// The table of what took how long, and what was not looked at.
+fn finish(done: &[Done], all: bool) -> ExitCode {
+    say("");
+    done.iter().for_each(|check| say(&describe(check)));
+    let count = |which: fn(&Outcome) -> bool| done.iter().filter(|check| which(&check.outcome)).count();
+    let failed = count(|outcome| matches!(outcome, Outcome::Failed));
+    let seconds: u64 = done.iter().map(|check| check.seconds).sum();
+    say(&format!(
+        "{:<16} {seconds:>5} s  {} passed, {failed} failed, {} skipped",
+        "all",
+        count(|outcome| matches!(outcome, Outcome::Passed | Outcome::Tested(_))),
+        count(|outcome| matches!(outcome, Outcome::Skipped(_))),
+    ));
+    let mut tally = Tally::default();
+    for check in done {
+        if let Outcome::Tested(counted) = &check.outcome {
+            tally.add(counted);
+        }
+    }
+    if tally.is_told() {
+        say(&format!("integration tests: {}", tally.to_string().replace('\n', "; ")));
+    }
+    if !all {
+        say(&format!("left to --all: {}", LONG.map(|check| check.about).join("; ")));
+    }
+    if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 fn cargo(arguments: &[&str], environment: &[(&str, &str)]) -> Outcome {
@@ -151,16 +255,44 @@ fn succeeds(command: &mut Command) -> Outcome {
     }
 }
 
-/// With the Python that [`python`] made, where it made one.
 fn tests() -> Outcome {
-    let own = own_python().to_string_lossy().into_owned();
-    let environment = [("CHAINRULE_PYTHON", own.as_str())];
-    let is_made = has_modules(Path::new(&own)) && std::env::var_os("CHAINRULE_PYTHON").is_none();
-    cargo(&["test", "--workspace", "--locked"], if is_made { &environment } else { &[] })
+    tested(crate::cargo().args(["test", "--workspace", "--locked"]))
 }
 
-fn tests_with(options: &[&str]) -> Outcome {
-    cargo(&[&["test", "--package", "chainrule-tests", "--locked"], options].concat(), &[])
+/// Tests, with the Python that [`python`] made, where it made one.
+fn tested(cargo: &mut Command) -> Outcome {
+    let own = own_python();
+    if has_modules(&own) && std::env::var_os("CHAINRULE_PYTHON").is_none() {
+        cargo.env("CHAINRULE_PYTHON", own);
+    }
+    match counted(cargo) {
+        Ok((true, tally)) if tally.is_told() => Outcome::Tested(tally),
+        Ok((true, _)) => {
+            say("no integration test said what it could not run");
+            Outcome::Failed
+        }
+        Ok((false, _)) => Outcome::Failed,
+        Err(problem) => {
+            say(&format!("{cargo:?}: {problem}"));
+            Outcome::Failed
+        }
+    }
+}
+
+/// The integration tests on these backends, the first of which the program takes where none is named, but for those that
+/// have run already or cannot run there.
+fn tests_again(backends: &str, but: &[&str]) -> Outcome {
+    let but = OF_NO_BACKEND.iter().chain(but).flat_map(|name| ["--skip", name]);
+    let test = ["test", "--package", "chainrule-tests", "--locked", "--features", EVERY, "--"];
+    tested(crate::cargo().args(test.into_iter().chain(but)).env("CHAINRULE_BACKENDS", backends))
+}
+
+/// A command on the whole workspace with every backend. The build script of cuda's LLVM fetches a compiler from elsewhere,
+/// unless it is told that only documentation is wanted; so these are checked and documented, and not built.
+fn wide(command: &[&str], end: &[&str], environment: &[(&str, &str)]) -> Outcome {
+    let features = "chainrule/flex,chainrule/wgpu,chainrule/cuda,chainrule/remote,chainrule/remote-server,chainrule-tests/burn-mnist";
+    let options = ["--workspace", "--locked", "--features", features];
+    cargo(&[command, &options, end].concat(), &[environment, &[("DOCS_RS", "1")]].concat())
 }
 
 /// README's first command, short, on data that every machine has.
@@ -194,14 +326,6 @@ fn sanitizer() -> Outcome {
     succeeds(cargo.env("RUSTFLAGS", "-Zsanitizer=address"))
 }
 
-/// Compares our reader with burn-dataset's `MnistDataset`, which needs its feature `vision` and the real files.
-fn burn_mnist() -> Outcome {
-    match mnist_folder() {
-        Some(_) => tests_with(&["--features", "burn-mnist", "mnist::"]),
-        None => Outcome::Skipped("no MNIST".to_owned()),
-    }
-}
-
 /// Where the tests look for MNIST too.
 fn mnist_folder() -> Option<PathBuf> {
     let named = std::env::var_os("CHAINRULE_DATA").map(PathBuf::from);
@@ -209,19 +333,11 @@ fn mnist_folder() -> Option<PathBuf> {
     named.into_iter().chain(shared).find(|folder| folder.is_dir())
 }
 
-fn clippy_all() -> Outcome {
-    let features = ["--features", "chainrule/flex,chainrule/wgpu,chainrule/remote,chainrule/remote-server"];
-    cargo(
-        &[&["clippy", "--workspace", "--all-targets", "--locked"], &features[..], &["--", "--deny", "warnings"]]
-            .concat(),
-        &[],
-    )
-}
-
 /// Whether the operation's crate, which is built backend by backend, names in each only what is there.
 fn clippy_of_each_backend() -> Outcome {
-    // Without one, too. What wgpu and cuda share does not compile by itself: Burn's backends need one of the two.
-    for features in ["", "ndarray", "flex", "wgpu"] {
+    // Without one, too; with ndarray alone it is in the default build. What wgpu and cuda share does not compile by
+    // itself: Burn's backends need one of the two.
+    for features in ["", "flex", "wgpu"] {
         let clippy = ["clippy", "--package", "chainrule-ops", "--all-targets", "--locked", "--no-default-features"];
         let options = ["--features", features, "--", "--deny", "warnings"];
         match cargo(&[&clippy[..], &options].concat(), &[]) {
@@ -230,13 +346,6 @@ fn clippy_of_each_backend() -> Outcome {
         }
     }
     Outcome::Passed
-}
-
-/// The pages of what is only there with a backend.
-fn docs_of_every_backend() -> Outcome {
-    let doc = ["doc", "--package", "chainrule-ops", "--no-deps", "--locked", "--document-private-items"];
-    let features = ["--features", "ndarray,flex,wgpu"];
-    cargo(&[&doc[..], &features].concat(), &[("RUSTDOCFLAGS", "--deny warnings")])
 }
 
 /// `cargo fmt --all` does not enter them.
@@ -251,11 +360,11 @@ fn format_of_others() -> Outcome {
     Outcome::Passed
 }
 
-/// Makes the report again and compares it with the one that is committed.
-fn reproduce(options: &[&str]) -> Outcome {
+/// Makes the report again, by the program that cargo runs so, and compares it with the one that is committed.
+fn reproduce(program: &[&str], options: &[&str]) -> Outcome {
     let Some(folder) = mnist_folder() else { return Outcome::Skipped("no MNIST".to_owned()) };
     let folder = folder.to_string_lossy();
-    cargo(&[&["xtask", "reproduce", "--check", "--data", &folder], options].concat(), &[])
+    cargo(&[program, &["reproduce", "--check", "--data", &folder], options].concat(), &[])
 }
 
 /// The book, by the mdBook that is there, else by one of CI's own.
@@ -351,13 +460,41 @@ fn has_modules(python: &Path) -> bool {
     Command::new(python).args(["-c", MODULES]).output().is_ok_and(|output| output.status.success())
 }
 
-/// The tests on a real Vulkan adapter, Mesa's software one where there is no other.
-fn wgpu() -> Outcome {
-    match installed(has_vulkan, &["mesa-vulkan-drivers", "libvulkan1"]) {
-        // With ndarray beside it, so that both are compared.
-        Outcome::Passed => tests_with(&["--features", "wgpu"]),
-        missing => missing,
+/// A real Vulkan adapter, Mesa's software one where there is no other.
+fn vulkan() -> Outcome {
+    installed(has_vulkan, &["mesa-vulkan-drivers", "libvulkan1"])
+}
+
+/// A minute for each target that `fuzz/Cargo.toml` names.
+fn fuzz() -> Outcome {
+    if !has_subcommand(&["fuzz", "--version"]) {
+        return Outcome::Skipped("no cargo-fuzz is here; cargo install --locked cargo-fuzz".to_owned());
     }
+    let manifest = std::fs::read_to_string(root().join("fuzz/Cargo.toml")).unwrap_or_default();
+    let names = manifest.lines().filter_map(|line| line.strip_prefix("path = \"fuzz_targets/")?.strip_suffix(".rs\""));
+    for name in names {
+        // Not the cargo that runs this, which is another toolchain's.
+        let mut fuzz = Command::new("cargo");
+        fuzz.args(["+nightly", "fuzz", "run", name, "--", "-max_total_time=60", "-rss_limit_mb=2048", "-timeout=10"]);
+        fuzz.env_remove("CARGO").env_remove("RUSTUP_TOOLCHAIN").current_dir(root());
+        match succeeds(&mut fuzz) {
+            Outcome::Passed => {}
+            other => return other,
+        }
+    }
+    Outcome::Passed
+}
+
+/// Faults put into a copy of the sources, a fortieth of them: the tests must fall.
+fn mutants() -> Outcome {
+    if !has_subcommand(&["mutants", "--version"]) {
+        return Outcome::Skipped("no cargo-mutants is here; cargo install --locked cargo-mutants".to_owned());
+    }
+    cargo(&["mutants", "--workspace", "--shard", "0/40", "--timeout", "600", "--baseline", "skip"], &[])
+}
+
+fn has_subcommand(arguments: &[&str]) -> bool {
+    crate::cargo().args(arguments).output().is_ok_and(|output| output.status.success())
 }
 
 /// Whether something is there, once these Debian packages are, where they may be installed.

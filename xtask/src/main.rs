@@ -1,9 +1,10 @@
 //! `cargo xtask COMMAND [--features LIST] [options]`: builds the program with these backends and runs the command.
 //!
-//! Two commands are its own: `ci`, everything that is checked, cheapest first, and `book`, the pages in `docs`.
+//! Three commands are its own: `test`, `ci`, everything that is checked, cheapest first, and `book`, the pages in `docs`.
 
 mod book;
 mod ci;
+mod test;
 
 use std::path::Path;
 use std::process::{Command, ExitCode};
@@ -28,7 +29,8 @@ cargo xtask COMMAND [--features ndarray|flex|wgpu|cuda|remote|remote-server] [op
   man              its man page; --out DIR for those of all commands
   bench            speed and memory of every gradient source and backend; --peers beside other tools
   book             docs as a book, by mdBook, in target/book: --open in a browser, --out DIR elsewhere
-  ci               everything that is checked, cheapest first
+  test             the workspace's tests, and how many could not run: --quick for those that start no process
+  ci               everything that is checked, cheapest first: --list, --only NAME, --from NAME, --all
 
 `cargo xtask COMMAND --help` tells the options of a command. --features takes a comma-separated list and replaces the
 default, ndarray. Example: cargo xtask train configs/logistic.toml --features flex --gradient autodiff
@@ -41,7 +43,8 @@ fn main() -> ExitCode {
             print_help();
             ExitCode::SUCCESS
         }
-        Some("ci") => ci::run(),
+        Some("ci") => ci::run(&arguments[1..]),
+        Some("test") => test::run(&arguments[1..]),
         Some("book") => book::run(&arguments[1..]),
         Some(command) => match (command == "bench", take_features(&mut arguments)) {
             (true, Ok(features)) => become_program("chainrule-bench", features, &arguments[1..]),
@@ -57,6 +60,11 @@ fn main() -> ExitCode {
 #[expect(clippy::print_stdout, reason = "this is a program")]
 fn print_help() {
     print!("{HELP}");
+}
+
+#[expect(clippy::print_stdout, reason = "this is a program")]
+fn say(line: &str) {
+    println!("{line}");
 }
 
 #[expect(clippy::print_stderr, reason = "this is a program")]

@@ -1,0 +1,130 @@
+//! `cargo xtask test [--quick] [options]`: the tests of the workspace, and how many of them could not run.
+
+use std::collections::BTreeMap;
+use std::fmt::{self, Display, Formatter};
+use std::io::{BufRead, BufReader};
+use std::process::{Command, ExitCode, Stdio};
+
+use crate::{complain, root, say};
+
+/// What the integration tests end with, one line each: `KIND: 3 of 470 tests: 2 REASON; 1 REASON`.
+const KINDS: [&str; 3] = ["could not run", "ran in part", "left out"];
+
+/// The tests that did not run, or not wholly, by kind and reason.
+#[derive(Default)]
+pub(crate) struct Tally {
+    tests: usize,
+    counts: [BTreeMap<String, usize>; 3],
+}
+
+impl Tally {
+    /// Takes on a line of a test binary, if it is one of these.
+    fn read(&mut self, line: &str) {
+        let Some((kind, rest)) = line.split_once(": ") else { return };
+        let Some(kind) = KINDS.iter().position(|known| *known == kind) else { return };
+        let (total, reasons) = rest.split_once(": ").unwrap_or((rest, ""));
+        let tests = total.split_whitespace().nth(2).and_then(|tests| tests.parse::<usize>().ok());
+        // Every binary has a line of the first kind.
+        self.tests += tests.filter(|_| kind == 0).unwrap_or_default();
+        for (count, reason) in reasons.split("; ").filter_map(|part| part.split_once(' ')) {
+            let count: usize = count.parse().unwrap_or_default();
+            *self.counts[kind].entry(reason.to_owned()).or_default() += count;
+        }
+    }
+
+    pub(crate) fn add(&mut self, other: &Tally) {
+        self.tests += other.tests;
+        for (counts, others) in self.counts.iter_mut().zip(&other.counts) {
+            for (reason, count) in others {
+                *counts.entry(reason.clone()).or_default() += count;
+            }
+        }
+    }
+
+    /// Whether a binary said what it could not run, as all integration tests do.
+    pub(crate) fn is_told(&self) -> bool {
+        self.tests > 0
+    }
+}
+
+impl Display for Tally {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let lines =
+            KINDS.iter().zip(&self.counts).enumerate().filter(|(kind, (_, counts))| *kind == 0 || !counts.is_empty());
+        let lines = lines.map(|(_, (kind, counts))| {
+            let reasons: Vec<String> = counts.iter().map(|(reason, count)| format!("{count} {reason}")).collect();
+            let total: usize = counts.values().sum();
+            let colon = if reasons.is_empty() { "" } else { ": " };
+            format!("{kind}: {total} of {} tests{colon}{}", self.tests, reasons.join("; "))
+        });
+        f.write_str(&lines.collect::<Vec<_>>().join("\n"))
+    }
+}
+
+/// `cargo xtask test`.
+pub(crate) fn run(arguments: &[String]) -> ExitCode {
+    let is_quick = arguments.iter().any(|argument| argument == "--quick");
+    let mut cargo = crate::cargo();
+    cargo.args(["test", "--workspace"]);
+    if is_quick {
+        // No doc tests, each of which is a program to compile; and no test that starts a process, as the binary sees.
+        cargo.arg("--tests").env("CHAINRULE_TESTS", "quick");
+    }
+    cargo.args(arguments.iter().filter(|argument| *argument != "--quick"));
+    match counted(&mut cargo) {
+        Ok((is_passed, tally)) => {
+            if tally.is_told() {
+                say(&format!("\nIntegration tests:\n{tally}"));
+            }
+            if is_quick {
+                say("left out: the examples in rustdoc; cargo test --workspace runs everything");
+            }
+            if is_passed { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+        }
+        Err(problem) => {
+            complain(&format!("cannot run cargo: {problem}"));
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// Runs tests and shows what they print; whether they passed, and what was counted.
+pub(crate) fn counted(cargo: &mut Command) -> std::io::Result<(bool, Tally)> {
+    let mut process = cargo.current_dir(root()).stdout(Stdio::piped()).spawn()?;
+    let mut tally = Tally::default();
+    if let Some(output) = process.stdout.take() {
+        for line in BufReader::new(output).split(b'\n') {
+            let line = line?;
+            let line = String::from_utf8_lossy(&line);
+            tally.read(&line);
+            say(&line);
+        }
+    }
+    Ok((process.wait()?.success(), tally))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Tally;
+
+    #[test]
+    fn what_binaries_could_not_run_is_added_up_by_reason() {
+        let mut tally = Tally::default();
+        assert!(!tally.is_told());
+        for line in [
+            "test result: ok. 470 passed; 0 failed",
+            "could not run: 3 of 470 tests: 2 no MNIST; 1 no bash, nor groff: here",
+            "ran in part: 1 of 470 tests: 1 no Python module torch",
+            "could not run: 0 of 30 tests",
+        ] {
+            tally.read(line);
+        }
+        let mut twice = Tally::default();
+        twice.add(&tally);
+        assert!(twice.is_told());
+        let first = "could not run: 3 of 500 tests: 2 no MNIST; 1 no bash, nor groff: here";
+        assert_eq!(twice.to_string(), format!("{first}\nran in part: 1 of 500 tests: 1 no Python module torch"));
+        twice.add(&tally);
+        assert!(twice.to_string().starts_with("could not run: 6 of 1000 tests: 4 no MNIST; "));
+    }
+}
