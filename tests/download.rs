@@ -287,7 +287,6 @@ fn a_file_with_another_checksum_is_refused() {
 
 #[test]
 fn a_last_file_with_another_checksum_leaves_none_of_the_others() {
-    starts_processes();
     let files = mnist_gzipped();
     refused("t10k-labels-idx1-ubyte.gz: SHA-256 is ", |client| {
         let is_last = client.path.contains("t10k-labels");
@@ -403,7 +402,6 @@ fn a_file_that_stops_in_the_middle_ends_with_the_time_for_all() {
 
 #[test]
 fn the_time_for_all_is_that_of_four_files_and_not_of_each() {
-    starts_processes();
     let files = mnist_gzipped();
     // Each comes in time, but late, and the last too late.
     let late = Duration::from_millis(600);
@@ -624,7 +622,6 @@ fn a_damaged_cache_stays_as_it_was_where_nothing_better_is_to_be_had() {
 
 #[test]
 fn a_cache_that_cannot_be_written_is_told() {
-    starts_processes();
     let files = mnist_gzipped();
     let server = Server::new(|client| client.ok(asked(files, &client.path)));
     // A file where a folder should be stops everyone, root too.
@@ -656,6 +653,7 @@ fn a_download_of_mnist_is_read_from_the_cache_afterwards() {
 
 #[test]
 fn two_downloads_at_once_both_end_with_mnist() {
+    // They are started in threads.
     starts_processes();
     let files = mnist_gzipped();
     let server = Server::new(|client| client.ok(asked(files, &client.path)));

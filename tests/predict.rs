@@ -11,7 +11,7 @@ use chainrule_training::{Predictor, fused_rows};
 use image::{GrayImage, ImageFormat};
 use serde_json::Value;
 
-use crate::command::{call, code, command, folder, process, text, unseal};
+use crate::command::{call, code, command, folder, text, unseal};
 use crate::picture::{claims, encoded, seven};
 use crate::support::{cpu, digits};
 
@@ -252,11 +252,11 @@ fn a_pipe_among_the_files_is_not_waited_for_and_a_claim_of_100000_squared_takes_
     let folder = folder();
     train(folder.path(), "configs/softmax.toml", &[]);
     let pipe = folder.path().join("pipe");
-    assert!(process("mkfifo").arg(&pipe).status().unwrap().success());
+    assert!(crate::command::process("mkfifo").arg(&pipe).status().unwrap().success());
     std::fs::write(folder.path().join("huge.png"), claims(100_000, 100_000)).unwrap();
     let sh = |script: &str| {
         let arguments = ["-c", script, env!("CARGO_BIN_EXE_chainrule-under-test")];
-        process("sh").args(arguments).current_dir(folder.path()).output().unwrap()
+        crate::command::process("sh").args(arguments).current_dir(folder.path()).output().unwrap()
     };
     // Ended after a while, or the test would wait as the program does.
     let output = sh("exec timeout 60 \"$0\" predict run pipe");

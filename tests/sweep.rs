@@ -12,7 +12,7 @@ use chainrule_report::{Outcome, Sweep};
 use chainrule_tests_macros::test;
 use serde_json::{Value, json};
 
-use crate::command::{ask, call, code, command, files_below, folder, is_refused, process, text};
+use crate::command::{ask, call, code, command, files_below, folder, is_refused, text};
 use crate::made_up::Story;
 use crate::support::cpu;
 
@@ -272,7 +272,7 @@ fn ctrl_c_saves_the_runs_tells_of_those_that_are_finished_and_the_sweep_goes_on(
     let mut child = command(folder, &arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let cut = folder.join("cut");
     wait_until(&mut child, || !ended(&cut).is_empty());
-    assert!(process("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    assert!(crate::command::process("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
     let output = child.wait_with_output().unwrap();
     assert_eq!(code(&output), Some(130), "{}", text(&output.stderr));
     assert!(text(&output.stderr).contains("interrupted; sweep --resume cut goes on"), "{}", text(&output.stderr));

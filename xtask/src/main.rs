@@ -110,6 +110,16 @@ fn root() -> &'static Path {
 }
 
 /// The cargo that runs this.
+///
+/// Without what that one tells this package of itself: a build script below Burn (ring's) looks at these variables, and
+/// `cargo xtask` would build all above it anew after each `cargo test`.
 fn cargo() -> Command {
-    Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    for (name, _) in std::env::vars_os() {
+        let is_of_package = |name: &str| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_");
+        if name.to_str().is_some_and(|name| is_of_package(name) || name == "OUT_DIR") {
+            cargo.env_remove(name);
+        }
+    }
+    cargo
 }

@@ -29,7 +29,7 @@ Environment:
   CHAINRULE_MNIST_URL      where MNIST is downloaded from, in place of its mirror
   CHAINRULE_MNIST_SECONDS  how long that download may take [default: 60]
   CHAINRULE_TOKEN          what `serve` asks of a client, and what a client shows
-  NO_COLOR                 `inspect` writes no colours";
+  NO_COLOR                 no colours, on a terminal either";
 
 /// Trains the two linear classifiers whose gradients everyone derives by hand once, on those gradients or on Burn's autodiff.
 #[derive(Debug, Parser)]
