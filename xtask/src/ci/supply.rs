@@ -104,7 +104,9 @@ pub(super) fn packages() -> Outcome {
     }
     let packed = std::env::temp_dir().join(format!("chainrule-packages-{}", std::process::id()));
     let target = packed.to_string_lossy();
-    let apart = ["chainrule-tests", "chainrule-bench", "xtask"].map(|name| ["--exclude", name]).concat();
+    let apart = ["chainrule-tests", "chainrule-tests-macros", "chainrule-bench", "xtask"]
+        .map(|name| ["--exclude", name])
+        .concat();
     // Offline: what is locked was fetched to build with.
     let package = [
         "package",
