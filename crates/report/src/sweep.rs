@@ -125,8 +125,10 @@ impl Sweep {
     /// first.
     pub fn ranked(&self) -> Vec<&SweepPoint> {
         let mut ranked: Vec<&SweepPoint> = self.points.iter().collect();
+        // Once, and not for each pair: it looks at every point.
+        let compare = self.losses_compare();
         ranked.sort_by(|a, b| match (a.validation_loss(), b.validation_loss()) {
-            (Some(_), Some(_)) if !self.losses_compare() => Ordering::Equal,
+            (Some(_), Some(_)) if !compare => Ordering::Equal,
             (Some(a), Some(b)) => a.total_cmp(&b),
             (Some(_), None) => Ordering::Less,
             (None, Some(_)) => Ordering::Greater,
