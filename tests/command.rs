@@ -10,8 +10,8 @@ use tempfile::TempDir;
 
 pub(crate) use crate::harness::starts_processes;
 
-/// A program to start, which no test does otherwise: where those that start processes are left out, a
-/// test ends here.
+/// A program to start, which no test does otherwise: where those that start processes are left
+/// out, a test ends here.
 pub(crate) fn process(program: impl AsRef<OsStr>) -> Command {
     starts_processes();
     Command::new(program)

@@ -1,7 +1,7 @@
-//! What runs the tests, in place of the compiler's own harness. That one counts a test that finds out
-//! on the way that it cannot run among those that passed; here it is counted by itself, with its
-//! reason. And with `CHAINRULE_TESTS=quick`, every test that starts a process is left out, as soon as
-//! it would start one.
+//! What runs the tests, in place of the compiler's own harness. That one counts a test that finds
+//! out on the way that it cannot run among those that passed; here it is counted by itself, with
+//! its reason. And with `CHAINRULE_TESTS=quick`, every test that starts a process is left out, as
+//! soon as it would start one.
 
 use std::any::Any;
 use std::backtrace::{Backtrace, BacktraceStatus};
@@ -221,7 +221,8 @@ fn said(payload: &(dyn Any + Send)) -> String {
         .unwrap_or_else(|| "a panic without words".to_owned())
 }
 
-/// Keeps what a panic says for the report of the test, should it fail: a panic may be what a test is after.
+/// Keeps what a panic says for the report of the test, should it fail: a panic may be what a test
+/// is after.
 fn note(info: &PanicHookInfo) {
     let mut panic = said(info.payload());
     if let Some(location) = info.location() {

@@ -117,8 +117,9 @@ fn survives(format: Format, cases: u32) {
     seeds.iter().for_each(|seed| (format.check)(seed));
     let asked = std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok());
     let config = Config { cases: asked.unwrap_or(cases), ..Config::default() };
-    // Other mutations each time. What a map's hashes are seeded with stands in for the system's generator, which
-    // proptest has only together with features that would have Burn compiled once more for the tests.
+    // Other mutations each time. What a map's hashes are seeded with stands in for the system's
+    // generator, which proptest has only together with features that would have Burn compiled
+    // once more for the tests.
     let seed = [(); 4].map(|()| RandomState::new().build_hasher().finish().to_le_bytes()).concat();
     let generator = TestRng::from_seed(RngAlgorithm::ChaCha, &seed);
     let strategy = (any::<Index>(), vec(mutation(), 1..5));

@@ -1,5 +1,6 @@
-//! The workspace's integration tests, in one binary, with a harness of their own: a test is a function
-//! with `#[test]`, for which its module has `use chainrule_tests_macros::test`. Where a test goes:
+//! The workspace's integration tests, in one binary, with a harness of their own: a test is a
+//! function with `#[test]`, for which its module has `use chainrule_tests_macros::test`. Where a
+//! test goes:
 //!
 //! - `derivation`: one equation of `docs/derivation.md` by itself
 //! - `gradients`: closed form against autodiff, and wrong gradients being refused

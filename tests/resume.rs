@@ -666,7 +666,8 @@ fn a_checkpoint_in_a_folder_that_vanished_has_the_run_to_go_on_with_beside_it() 
     assert_eq!(run.manifest(), RunFolder::open(&folder.join("away")).unwrap().manifest());
 }
 
-/// A file system of its own in `folder`, of so many bytes, which goes away with it; no test goes on where this process may not mount one.
+/// A file system of its own in `folder`, of so many bytes, which goes away with it; no test goes
+/// on where this process may not mount one.
 #[cfg(target_os = "linux")]
 struct Disk(PathBuf);
 

@@ -129,7 +129,8 @@ pub(crate) fn assert_close(found: &[f64], expected: &[f64], tolerance: f64, what
     );
 }
 
-/// The real MNIST, from `$CHAINRULE_DATA` or beside the checkout; no test goes on where there is none.
+/// The real MNIST, from `$CHAINRULE_DATA` or beside the checkout; no test goes on where there is
+/// none.
 pub(crate) fn mnist() -> Data {
     let folder = mnist_folder().unwrap_or_else(|| skip("no MNIST"));
     chainrule_data::read_folder(&folder).unwrap()

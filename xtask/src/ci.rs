@@ -1,8 +1,9 @@
 //! Everything that is checked, cheapest first. A check that cannot run says so by name.
 //!
-//! What bounds its time is how often Burn is compiled: for the default features twice (metadata for clippy and the docs,
-//! code for the tests and the program), for every backend twice in the same way, and its metadata for the crate of the
-//! operation with one backend alone. A check that asks for other features than these builds Burn once more.
+//! What bounds its time is how often Burn is compiled: for the default features twice (metadata
+//! for clippy and the docs, code for the tests and the program), for every backend twice in the
+//! same way, and its metadata for the crate of the operation with one backend alone. A check that
+//! asks for other features than these builds Burn once more.
 
 mod supply;
 
@@ -80,7 +81,8 @@ const CHECKS: [Check; 26] = [
         tests_again("flex,ndarray", &[])
     }),
     check("reproduce-flex", "the same report on flex by autodiff", || {
-        // By the tests' own program, which is built; that of `cargo xtask reproduce` would be Burn once more.
+        // By the tests' own program, which is built; that of `cargo xtask reproduce` would be
+        // Burn once more.
         let program =
             ["run", "--package", "chainrule-tests", "--features", EVERY, "--bin", "chainrule-under-test", "--"];
         reproduce(&program, &["--backend", "flex", "--gradient", "autodiff"])
@@ -101,7 +103,8 @@ const LONG: [Check; 2] = [
 /// The features of the second build: all that can be built and run here.
 const EVERY: &str = "flex,wgpu,remote,burn-mnist";
 
-/// Modules of the integration tests whose subject is no backend: they run once, with the default build.
+/// Modules of the integration tests whose subject is no backend: they run once, with the default
+/// build.
 const OF_NO_BACKEND: &[&str] = &[
     "architecture::",
     "board::",
@@ -279,16 +282,17 @@ fn tested(cargo: &mut Command) -> Outcome {
     }
 }
 
-/// The integration tests on these backends, the first of which the program takes where none is named, but for those that
-/// have run already or cannot run there.
+/// The integration tests on these backends, the first of which the program takes where none is
+/// named, but for those that have run already or cannot run there.
 fn tests_again(backends: &str, but: &[&str]) -> Outcome {
     let but = OF_NO_BACKEND.iter().chain(but).flat_map(|name| ["--skip", name]);
     let test = ["test", "--package", "chainrule-tests", "--locked", "--features", EVERY, "--"];
     tested(crate::cargo().args(test.into_iter().chain(but)).env("CHAINRULE_BACKENDS", backends))
 }
 
-/// A command on the whole workspace with every backend. The build script of cuda's LLVM fetches a compiler from elsewhere,
-/// unless it is told that only documentation is wanted; so these are checked and documented, and not built.
+/// A command on the whole workspace with every backend. The build script of cuda's LLVM fetches a
+/// compiler from elsewhere, unless it is told that only documentation is wanted; so these are
+/// checked and documented, and not built.
 fn wide(command: &[&str], end: &[&str], environment: &[(&str, &str)]) -> Outcome {
     let features = "chainrule/flex,chainrule/wgpu,chainrule/cuda,chainrule/remote,chainrule/remote-server,chainrule-tests/burn-mnist";
     let options = ["--workspace", "--locked", "--features", features];
@@ -335,8 +339,8 @@ fn mnist_folder() -> Option<PathBuf> {
 
 /// Whether the operation's crate, which is built backend by backend, names in each only what is there.
 fn clippy_of_each_backend() -> Outcome {
-    // Without one, too; with ndarray alone it is in the default build. What wgpu and cuda share does not compile by
-    // itself: Burn's backends need one of the two.
+    // Without one, too; with ndarray alone it is in the default build. What wgpu and cuda share
+    // does not compile by itself: Burn's backends need one of the two.
     for features in ["", "flex", "wgpu"] {
         let clippy = ["clippy", "--package", "chainrule-ops", "--all-targets", "--locked", "--no-default-features"];
         let options = ["--features", features, "--", "--deny", "warnings"];
@@ -360,7 +364,8 @@ fn format_of_others() -> Outcome {
     Outcome::Passed
 }
 
-/// Makes the report again, by the program that cargo runs so, and compares it with the one that is committed.
+/// Makes the report again, by the program that cargo runs so, and compares it with the one that
+/// is committed.
 fn reproduce(program: &[&str], options: &[&str]) -> Outcome {
     let Some(folder) = mnist_folder() else { return Outcome::Skipped("no MNIST".to_owned()) };
     let folder = folder.to_string_lossy();

@@ -1,6 +1,7 @@
 //! `cargo xtask COMMAND [--features LIST] [options]`: builds the program with these backends and runs the command.
 //!
-//! Three commands are its own: `test`, `ci`, everything that is checked, cheapest first, and `book`, the pages in `docs`.
+//! Three commands are its own: `test`, `ci`, everything that is checked, cheapest first, and
+//! `book`, the pages in `docs`.
 
 mod book;
 mod ci;
@@ -111,8 +112,8 @@ fn root() -> &'static Path {
 
 /// The cargo that runs this.
 ///
-/// Without what that one tells this package of itself: a build script below Burn (ring's) looks at these variables, and
-/// `cargo xtask` would build all above it anew after each `cargo test`.
+/// Without what that one tells this package of itself: a build script below Burn (ring's) looks
+/// at these variables, and `cargo xtask` would build all above it anew after each `cargo test`.
 fn cargo() -> Command {
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     for (name, _) in std::env::vars_os() {

@@ -1,4 +1,5 @@
-//! `cargo xtask test [--quick] [options]`: the tests of the workspace, and how many of them could not run.
+//! `cargo xtask test [--quick] [options]`: the tests of the workspace, and how many of them could
+//! not run.
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Display, Formatter};
@@ -67,7 +68,8 @@ pub(crate) fn run(arguments: &[String]) -> ExitCode {
     let mut cargo = crate::cargo();
     cargo.args(["test", "--workspace"]);
     if is_quick {
-        // No doc tests, each of which is a program to compile; and no test that starts a process, as the binary sees.
+        // No doc tests, each of which is a program to compile; and no test that starts a process,
+        // as the binary sees.
         cargo.arg("--tests").env("CHAINRULE_TESTS", "quick");
     }
     cargo.args(arguments.iter().filter(|argument| *argument != "--quick"));

@@ -50,7 +50,8 @@ impl Backend {
         }
     }
 
-    /// The local backends of this build, or those of them that `CHAINRULE_BACKENDS` names, as in `flex,ndarray`.
+    /// The local backends of this build, or those of them that `CHAINRULE_BACKENDS` names, as in
+    /// `flex,ndarray`.
     pub fn built() -> impl Iterator<Item = Backend> {
         let named = std::env::var(CHOSEN).ok();
         let is_named = move |backend: &Backend| match &named {

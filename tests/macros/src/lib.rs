@@ -1,4 +1,5 @@
-//! `#[test]` for a binary with a harness of its own, where the compiler's attribute would drop the function.
+//! `#[test]` for a binary with a harness of its own, where the compiler's attribute would drop
+//! the function.
 
 use proc_macro::{Delimiter, Group, TokenStream, TokenTree};
 
@@ -55,7 +56,8 @@ pub fn test(_: TokenStream, function: TokenStream) -> TokenStream {
     kept.into_iter().collect()
 }
 
-/// The text in `should_panic(expected = "text")`, as it is written; any text has the empty one in it.
+/// The text in `should_panic(expected = "text")`, as it is written; any text has the empty one in
+/// it.
 fn expected(words: &[TokenTree]) -> String {
     let inner = words.get(1).map(|group| match group {
         TokenTree::Group(group) => group.stream().into_iter().last(),
