@@ -67,7 +67,7 @@ fn train(folder: &TempDir, config: &str, backend: &str, out: &str, gradient: &st
 fn a_run_on_a_remote_device_is_the_run_on_that_device() {
     let folder = folder();
     let server = Server::start(&folder, None);
-    let local = Backend::built().next().unwrap().to_string();
+    let local = Backend::built().unwrap()[0].to_string();
     for config in ["configs/softmax.toml", "configs/logistic-shuffled.toml"] {
         for gradient in ["closed-form", "autodiff"] {
             let summaries = [("here", &local), ("there", &server.backend)].map(|(out, backend)| {

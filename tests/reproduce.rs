@@ -12,7 +12,7 @@ use crate::command::{call, code, folder, process, text};
 /// Reproduces the report on a few digits, in a second or two.
 fn reproduce(folder: &Path, more: &[&str]) -> Output {
     // The slowest backend is not asked for 115 runs.
-    let backend = Backend::built().last().unwrap();
+    let backend = Backend::built().unwrap().pop().unwrap();
     let few = [
         "reproduce",
         "--data",
@@ -119,7 +119,7 @@ fn the_plans_own_settings_of_a_run_outlast_those_of_the_command_line() {
 #[cfg(unix)]
 fn ctrl_c_keeps_the_finished_runs_and_the_same_command_goes_on() {
     let folder = folder();
-    let backend = Backend::built().last().unwrap().name();
+    let backend = Backend::built().unwrap().pop().unwrap().name();
     let few = ["--set", "data.train_images=800", "--set", "data.validation_images=200", "--set", "descent.epochs=40"];
     let command = ["reproduce", "--data", "embedded", "--precision", "f32", "--backend", backend, "--only", "2e-seeds"];
     let arguments = [&command[..], &few].concat();
@@ -158,7 +158,7 @@ fn a_folder_that_is_named_is_what_the_runs_are_made_on() {
     let folder = folder();
     let written = ["data", "--write-idx", "raw", "--train-images", "800", "--validation-images", "200", "--seed", "7"];
     assert_eq!(code(&call(folder.path(), &written)), Some(0));
-    let backend = Backend::built().last().unwrap().name();
+    let backend = Backend::built().unwrap().pop().unwrap().name();
     let few = ["--set", "data.train_images=800", "--set", "data.validation_images=200", "--set", "descent.epochs=2"];
     let command = ["reproduce", "--data", "raw", "--precision", "f32", "--backend", backend, "--only", "figure-3"];
     let output = call(folder.path(), &[&command[..], &few].concat());

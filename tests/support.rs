@@ -19,7 +19,7 @@ pub(crate) use crate::harness::{could_not_run as skip, in_part};
 
 /// A device of every backend in this build.
 pub(crate) fn devices() -> Vec<Device> {
-    let devices: Vec<Device> = Backend::built().map(|backend| backend.device().unwrap()).collect();
+    let devices: Vec<Device> = Backend::built().unwrap().iter().map(|backend| backend.device().unwrap()).collect();
     assert!(!devices.is_empty(), "this build has no backend to test");
     devices
 }

@@ -58,14 +58,14 @@ enum Program {
 
 impl Contestant {
     /// Everyone, on one thread and on all. Burn's operations and `torch.compile`, which takes long, only in f32.
-    fn all(bench: &Bench, precision: Precision, with_peers: bool) -> Vec<Self> {
+    fn all(bench: &Bench, precision: Precision, with_peers: bool) -> Result<Vec<Self>> {
         let mut all = Vec::new();
         let mut add = |name: String, program, way, threads| all.push(Self { name, program, way, threads });
         for &threads in &bench.threads {
             add("chainrule, fused".to_owned(), Program::Own(None), "fused", Some(threads));
         }
         if precision == Precision::F32 {
-            for backend in Backend::built() {
+            for backend in Backend::built()? {
                 for (way, name) in [("closed form", "closed form"), ("autograd", "autodiff")] {
                     let name = format!("Burn {backend}, {name} by tensor operations");
                     add(name, Program::Own(Some(backend.clone())), way, None);
@@ -85,7 +85,7 @@ impl Contestant {
                 }
             }
         }
-        all
+        Ok(all)
     }
 
     fn start(&self, ask: &Ask, candle: &Package) -> Result<Running> {
@@ -146,7 +146,7 @@ pub(crate) fn measure(
         for precision in [Precision::F32, Precision::F64] {
             let ask = ask(bench, config, precision, folder)?;
             // Reading libraries and rows takes long: all at once, before anyone is timed.
-            let all = Contestant::all(bench, precision, with_peers);
+            let all = Contestant::all(bench, precision, with_peers)?;
             let started: Vec<Result<Running>> = all.iter().map(|one| one.start(&ask, &candle)).collect();
             let mut running = Vec::new();
             for (contestant, started) in all.iter().zip(started) {

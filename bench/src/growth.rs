@@ -151,7 +151,7 @@ pub(crate) fn size_in_words() -> String {
 
 /// Measures all four, each engine at each size right after the other.
 pub(crate) fn measure(bench: &Bench) -> Result<Vec<Growth>> {
-    let backend = Backend::built().next().context("this build has no backend")?;
+    let backend = Backend::built()?.into_iter().next().context("this build has no backend")?;
     let device = backend.device()?;
     let all_threads = bench.threads.last().copied().unwrap_or(1);
     let mut engines = vec![("fused, 1 thread".to_owned(), GradientSource::Fused, 1, Color::Blue)];

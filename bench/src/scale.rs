@@ -131,7 +131,7 @@ fn train(folder: PathBuf, images: usize, threads: NonZero<usize>) -> Result<Foun
     let resident_bytes = if is_resident { u64::MAX } else { 64 << 20 };
     let data = find_within(&Request::Folder(folder), counts, resident_bytes, &mut |_| {})?;
     let ([train, validation], classes) = data.select(None, None, None)?;
-    let device = Backend::built().last().context("this build has no backend")?.device()?;
+    let device = Backend::built()?.pop().context("this build has no backend")?.device()?;
     let model = SoftmaxRegressionConfig::new(train.n_features(), classes.len()).init(&device);
     let validation = fused_rows(&validation.read()?);
     let steps = images / config.descent().batch_size;

@@ -150,7 +150,7 @@ pub(crate) fn answer() -> Result<()> {
     let config = TrainConfig::parse("what to train on", &ask.config, &[])?.with_gradient(gradient);
     let backend = match &ask.backend {
         Some(name) => name.parse::<Backend>().map_err(anyhow::Error::msg)?,
-        None => Backend::built().last().context("this build has no backend")?,
+        None => Backend::built()?.pop().context("this build has no backend")?,
     };
     let engine = Engine::new(&config, split, ask.classes, &backend.device()?, ask.threads)?;
     let say = |answer: String| {

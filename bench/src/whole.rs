@@ -51,7 +51,7 @@ pub(crate) fn measure(
         let options = vec!["--gradient=fused".to_owned(), format!("--threads={threads}")];
         runners.push(Runner::Own { who: "chainrule, fused".to_owned(), threads: Some(threads), options });
     }
-    for backend in Backend::built() {
+    for backend in Backend::built()? {
         for (gradient, name) in [("closed-form", "closed form"), ("autodiff", "autodiff")] {
             let who = format!("Burn {backend}, {name} by tensor operations");
             let options = vec![format!("--gradient={gradient}"), format!("--backend={}", backend.name())];

@@ -52,13 +52,19 @@ impl Backend {
 
     /// The local backends of this build, or those of them that `CHAINRULE_BACKENDS` names, as in
     /// `flex,ndarray`.
-    pub fn built() -> impl Iterator<Item = Backend> {
-        let named = std::env::var(CHOSEN).ok();
-        let is_named = move |backend: &Backend| match &named {
-            Some(named) => named.split(',').any(|name| name.trim() == backend.name()),
-            None => true,
-        };
-        Backend::LOCAL.into_iter().filter(Backend::is_built).filter(is_named)
+    ///
+    /// # Errors
+    /// Where `CHAINRULE_BACKENDS` names one that this build has not.
+    pub fn built() -> Result<Vec<Backend>> {
+        let built: Vec<Backend> = Backend::LOCAL.into_iter().filter(Backend::is_built).collect();
+        let Some(chosen) = std::env::var_os(CHOSEN) else { return Ok(built) };
+        let chosen = chosen.to_string_lossy();
+        let chosen: Vec<&str> = chosen.split(',').map(str::trim).collect();
+        let names: Vec<&str> = built.iter().map(Backend::name).collect();
+        if let Some(stranger) = chosen.iter().find(|name| !names.contains(name)) {
+            bail!("{CHOSEN}: {stranger:?} is none of this build's backends: {}", names.join(", "));
+        }
+        Ok(built.into_iter().filter(|backend| chosen.contains(&backend.name())).collect())
     }
 
     /// Whether it has a memory and a queue of its own, apart from the host's.
@@ -199,14 +205,7 @@ pub fn choose(named: Option<&Backend>) -> Result<Backend> {
     if let Some(named) = named {
         return Ok(named.clone());
     }
-    if let Some(names) = std::env::var_os(CHOSEN) {
-        let built: Vec<&str> = Backend::LOCAL.iter().filter(|backend| backend.is_built()).map(Backend::name).collect();
-        let names = names.to_string_lossy();
-        if let Some(stranger) = names.split(',').map(str::trim).find(|name| !built.contains(name)) {
-            bail!("{CHOSEN}: {stranger:?} is none of this build's backends: {}", built.join(", "));
-        }
-    }
-    match Backend::built().next() {
+    match Backend::built()?.into_iter().next() {
         Some(backend) => Ok(backend),
         None if cfg!(feature = "remote") => {
             bail!("this build has only remote devices; name one with --backend remote:HOST:PORT")

@@ -28,7 +28,7 @@ struct Row {
 
 /// Lists the backends.
 pub(crate) fn backends(options: &BackendsOptions) -> Result<u8> {
-    let default = Backend::built().next();
+    let default = Backend::built()?.into_iter().next();
     let mut rows: Vec<Row> = Backend::LOCAL.iter().map(|backend| row(backend, default.as_ref())).collect();
     rows.push(remote());
     if options.output.json {
