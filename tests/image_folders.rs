@@ -326,7 +326,7 @@ fn two_folders_of_one_name_are_refused() {
     use std::os::unix::ffi::OsStrExt;
 
     let folder = folder();
-    photographs(folder.path(), "photos", 0..4);
+    photographs(folder.path(), "photos", 0..8);
     for byte in [0xfe, 0xff] {
         let name = std::ffi::OsStr::from_bytes(&[b'x', byte]).to_owned();
         let class = folder.path().join("photos").join(name);

@@ -11,7 +11,7 @@ use chainrule_training::most_steps;
 use crate::crew::Crew;
 use crate::dataset::{Dataset, Nature, own};
 use crate::machine::Machine;
-use crate::rows::{Loaded, Source, dropped};
+use crate::rows::{Loaded, Source};
 
 /// What the points of a sweep are trained on.
 pub(super) struct Material {
@@ -47,7 +47,7 @@ impl Material {
         tell: &mut dyn FnMut(&str),
     ) -> Result<Self> {
         let mut material = Self { kept: Mutex::default(), found: Vec::new(), loads: HashMap::new(), of: Vec::new() };
-        let (mut last, mut is_told): (Option<(usize, Dataset)>, _) = (None, false);
+        let mut last: Option<(usize, Dataset)> = None;
         // What `auto` got for one point it gets for all, or a network that fails would be tried for each.
         let find = |found: &[Found], config: &TrainConfig, tell: &mut dyn FnMut(&str)| {
             let asked = &config.data().source;
@@ -83,11 +83,6 @@ impl Material {
             }
             let load = &material.loads[&key];
             most_steps(config, load.about.train).with_context(|| grid.describe(point))?;
-            // Once for all points, whose summaries have the numbers.
-            if !is_told && let Some(note) = dropped(config, load.about.train) {
-                tell(&note);
-                is_told = true;
-            }
             material.of.push((number, key));
         }
         if material.found.len() == 1 {
