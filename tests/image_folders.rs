@@ -317,6 +317,17 @@ fn idx_files_and_others_beside_them_are_told_apart() {
     write(&data.join("extra-images-idx3-ubyte"), b"");
     write(&data.join("train/train-images-idx3-ubyte"), b"");
     assert_eq!(unused(), json!(["extra-images-idx3-ubyte, train/"]));
+    // So are images that a config does not ask for.
+    let said = |train_images: &str| {
+        let all = ["train", "--data", "shirts", "--backend", cpu(), "--out", "run", "--force", "--set"];
+        let few = [train_images, "--set", "data.validation_images=100", "--set", "descent.epochs=1"];
+        let output = call(folder.path(), &[&all[..], &few].concat());
+        assert_eq!(code(&output), Some(0), "{}", text(&output.stderr));
+        text(&output.stderr)
+    };
+    let expected = "note: only the first 200 of 300 training images (data.train_images) are taken\n";
+    assert!(said("data.train_images=200").contains(expected));
+    assert!(!said("data.train_images=300").contains("note: only"));
 }
 
 /// Names that no UTF-8 is become the same where they are read as it.
