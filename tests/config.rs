@@ -178,6 +178,7 @@ fn classes_that_do_not_fit_the_model_are_refused() {
     refuses(SMALLEST, &["model.kind=logistic", "data.classes=[1, 2, 3]"], "needs exactly two");
     refuses(SMALLEST, &["data.classes=[1]"], "at least two classes");
     refuses(SMALLEST, &["data.classes=[1, 2, 1]"], "names a class twice");
+    refuses(SMALLEST, &["data.classes=[2, \"2\"]"], "names a class twice");
     refuses(SMALLEST, &["data.classes=[\"rose\", \"a\\u0007\"]"], "the name of a class has a control character in it");
     refuses(SMALLEST, &["data.classes=[\"rose\", \"\"]"], "the name of a class is empty");
     refuses(SMALLEST, &["data.classes=[1, 1.5]"], "a label from 0 to 255, or a name in quotes");

@@ -308,7 +308,7 @@ fn balanced_weights_and_their_minimum_are_scikit_learns() {
             assert!((own / their - 1.0).abs() < 1e-15, "{weights:?} {theirs:?}");
         }
 
-        let numbers = Numbers { n_features: 5, values: values.concat(), labels: labels.clone() };
+        let numbers = Numbers { n_features: 5, values: values.concat().into(), labels: labels.clone() };
         let preprocessing = standardization(&Chosen::Numbers(numbers));
         let features: Vec<f64> =
             values.concat().iter().enumerate().map(|(i, &raw)| preprocessing.value(i % 5, raw)).collect();

@@ -97,10 +97,10 @@ fn pictures_by_class_are_trained_on_and_asked_about_as_they_were_learnt() {
 }
 
 #[test]
-fn the_part_for_the_validation_may_be_called_validation_val_or_test_in_this_order() {
+fn the_part_for_the_validation_may_be_called_validation_valid_val_or_test_in_this_order() {
     let folder = folder();
     photographs(folder.path(), "photos/train", 0..20);
-    for (name, count) in [("test", 2), ("val", 3), ("validation", 4)] {
+    for (name, count) in [("test", 2), ("val", 3), ("valid", 5), ("validation", 4)] {
         photographs(folder.path(), &format!("photos/{name}"), 20..20 + count);
         let summary = train(folder.path(), &["--data", "photos"]);
         assert_eq!(
@@ -236,4 +236,123 @@ fn idx_files_of_another_size_and_other_classes_go_all_the_way() {
         let logit = evidence.iter().sum::<f64>() + shown["image"]["evidence"]["bias"].as_f64().unwrap();
         assert!(evidence.len() == 117 && (logit - shown["image"]["evidence"]["logit"].as_f64().unwrap()).abs() < 1e-9);
     }
+}
+
+/// Pictures of other formats, in other places, and what is no picture, in `train` and in `data`, as text and as JSON.
+#[test]
+fn what_a_folder_of_pictures_holds_and_is_not_used_is_named() {
+    let folder = folder();
+    let path = folder.path().join("photos");
+    photographs(&path, "train", 0..10);
+    photographs(&path, "test", 10..12);
+    photographs(&path, "dev", 12..14);
+    let picture = GrayImage::from_pixel(9, 9, Luma([7]));
+    for number in 0..5 {
+        write(
+            &path.join(format!("train/bird/{number}.bmp")),
+            &bytes_of(&picture.clone().into(), ImageFormat::Png)[1..],
+        );
+    }
+    write(&path.join("train/cat/2019/1.png"), &photograph("sky", 1));
+    write(&path.join("train/sky/notes.txt"), b"no picture");
+    write(&path.join("train/sky/\u{1b}[31m.webp"), b"RIFF");
+    write(&path.join(".DS_Store"), b"no word of it");
+    std::fs::create_dir(path.join("empty")).unwrap();
+    let expected =
+        json!(["dev/, empty/", "train/bird/, train/cat/", "train/sky/\\u{1b}[31m.webp, train/sky/notes.txt"]);
+    assert_eq!(train(folder.path(), &["--data", "photos"])["data"]["unused"], expected);
+    assert_eq!(ask(folder.path(), &["data", "--data", "photos"])["unused"], expected);
+    let told = "not used: dev/, empty/; train/bird/, train/cat/; train/sky/\\u{1b}[31m.webp, train/sky/notes.txt (used are PNG and JPEG files in a folder of their class)\n";
+    let call = |arguments: &[&str]| call(folder.path(), arguments);
+    let output = call(&[
+        "train",
+        "--data",
+        "photos",
+        "--backend",
+        cpu(),
+        "--set",
+        "descent.batch_size=8",
+        "--out",
+        "run",
+        "--force",
+    ]);
+    assert!(text(&output.stderr).contains(&format!("note: {told}")), "{}", text(&output.stderr));
+    assert!(text(&call(&["data", "--data", "photos"]).stdout).contains(told));
+    assert!(text(&call(&["evaluate", "run"]).stderr).contains(&format!("note: {told}")));
+
+    // However much there is, it is not more than one reads.
+    for class in 0..40 {
+        for number in 0..40 {
+            write(&path.join(format!("train/sky{class}/{number}.gif")), b"GIF89a");
+        }
+        write(&path.join(format!("train/sky{class}/{}.png", "long".repeat(50))), &photograph("sky", 1));
+        write(&path.join(format!("test/sky{class}/1.png")), &photograph("sky", 1));
+    }
+    let about = ask(folder.path(), &["data", "--data", "photos"]);
+    let unused: Vec<&str> = about["unused"].as_array().unwrap().iter().map(|line| line.as_str().unwrap()).collect();
+    assert_eq!((unused.len(), unused[10]), (11, "more in 33 other folders"));
+    assert!(
+        unused[3].ends_with("train/sky0/0.gif, train/sky0/1.gif, train/sky0/10.gif and 37 more beside it"),
+        "{unused:?}"
+    );
+    assert!(unused.concat().len() < 2000);
+
+    // Where nothing is a class, what is there is said.
+    write(&folder.path().join("bmp/cat/1.bmp"), b"BM");
+    is_refused(folder.path(), &["train", "--data", "bmp"], &["PNG or JPEG", "and this one cat/"]);
+}
+
+#[test]
+fn idx_files_and_others_beside_them_are_told_apart() {
+    let folder = folder();
+    let data = folder.path().join("shirts");
+    for (name, count) in [("train", 300), ("t10k", 100)] {
+        let (images, labels) = made_up(count);
+        std::fs::create_dir_all(&data).unwrap();
+        idx::write_images(&data.join(format!("{name}-images-idx3-ubyte")), &images).unwrap();
+        idx::write_labels(&data.join(format!("{name}-labels-idx1-ubyte")), &labels).unwrap();
+    }
+    let unused = || ask(folder.path(), &["data", "--data", "shirts"])["unused"].clone();
+    assert_eq!(unused(), json!([]));
+    write(&data.join("extra-images-idx3-ubyte"), b"");
+    write(&data.join("train/train-images-idx3-ubyte"), b"");
+    assert_eq!(unused(), json!(["extra-images-idx3-ubyte, train/"]));
+    // So are images that a config does not ask for.
+    let said = |train_images: &str| {
+        let all = ["train", "--data", "shirts", "--backend", cpu(), "--out", "run", "--force", "--set"];
+        let few = [train_images, "--set", "data.validation_images=100", "--set", "descent.epochs=1"];
+        let output = call(folder.path(), &[&all[..], &few].concat());
+        assert_eq!(code(&output), Some(0), "{}", text(&output.stderr));
+        text(&output.stderr)
+    };
+    let expected = "note: only the first 200 of 300 training images (data.train_images) are taken\n";
+    assert!(said("data.train_images=200").contains(expected));
+    assert!(!said("data.train_images=300").contains("note: only"));
+}
+
+/// Names that no UTF-8 is become the same where they are read as it.
+#[cfg(target_os = "linux")]
+#[test]
+fn two_folders_of_one_name_are_refused() {
+    use std::os::unix::ffi::OsStrExt;
+
+    let folder = folder();
+    photographs(folder.path(), "photos", 0..8);
+    for byte in [0xfe, 0xff] {
+        let name = std::ffi::OsStr::from_bytes(&[b'x', byte]).to_owned();
+        let class = folder.path().join("photos").join(name);
+        write(&class.join("1.png"), &photograph("sky", 1));
+        write(&class.join("2.png"), &photograph("sky", 2));
+        if byte == 0xfe {
+            assert_eq!(
+                train(folder.path(), &["--data", "photos"])["data"]["classes"],
+                json!(["road", "sky", "x\u{fffd}"])
+            );
+        }
+    }
+    is_refused(
+        folder.path(),
+        &["train", "--data", "photos"],
+        &["photos: two of its folders are both called \"x\u{fffd}\"", "rename one"],
+    );
 }

@@ -154,6 +154,7 @@ fn run(
         seed: 0,
         steps,
         steps_per_epoch,
+        dropped_rows: 0,
         epochs_completed: steps / steps_per_epoch,
         stopped_early,
         interrupted: false,
@@ -209,6 +210,7 @@ fn data(train: usize, validation: usize, classes: Vec<u8>) -> DataSummary {
         image_size: [28, 28],
         features: Vec::new(),
         classes: classes.into_iter().map(Class::Number).collect(),
+        unused: Vec::new(),
     }
 }
 

@@ -62,12 +62,20 @@ fn a_training_goes_on_from_any_checkpoint_to_the_same_bits_by_every_engine() {
     let cases: [(&str, &[&str]); 9] = [
         ("softmax.toml", &["descent.learning_rate=0.1", "objective.l2=0.01", "early_stopping.patience=6"]),
         ("softmax.toml", &[shuffled, "early_stopping.restore_best=true", "descent.learning_rate=1"]),
-        ("softmax.toml", &["descent.shuffle.skip_epochs=3", "descent.batch_size=40", "data.classes=[5,0,9]"]),
+        (
+            "softmax.toml",
+            &[
+                "descent.shuffle.skip_epochs=3",
+                "descent.batch_size=40",
+                "data.classes=[5,0,9]",
+                "descent.drop_last=false",
+            ],
+        ),
         ("logistic-shuffled.toml", &["descent.batch_size=32", "early_stopping.evaluations_per_epoch=1"]),
         ("softmax-optimum.toml", &["objective.l2=0.01", "optimum.evaluate_every=7"]),
         ("softmax-optimum.toml", &["objective.l2=0.01", "objective.penalize_bias=true", "optimum.memory=3"]),
         ("softmax-optimum.toml", &["model.kind=logistic", "data.classes=[3,8]", "optimum.tolerance=1e-9"]),
-        ("softmax.toml", &["descent.schedule=cosine", "descent.learning_rate=0.2"]),
+        ("softmax.toml", &["descent.schedule=cosine", "descent.learning_rate=0.2", "descent.drop_last=false"]),
         ("softmax.toml", &["descent.schedule=step", "descent.step_epochs=2", "early_stopping.patience=99"]),
     ];
     for (name, settings) in cases {

@@ -28,7 +28,7 @@ fn mean_scale_and_features_are_scikit_learns() {
     let expected = scikit_learn();
     let rows = matrix(&expected["rows"]);
     let (n_features, labels) = (rows[0].len(), vec![0; rows.len()]);
-    let preprocessing = standardization(&Chosen::Numbers(Numbers { n_features, values: rows.concat(), labels }));
+    let preprocessing = standardization(&Chosen::Numbers(Numbers { n_features, values: rows.concat().into(), labels }));
     let found = preprocessing.standardization().unwrap();
     for j in 0..n_features {
         for (found, expected) in [(found.mean[j], &expected["mean"][j]), (found.scale[j], &expected["scale"][j])] {

@@ -70,7 +70,12 @@ fn a_streamed_run_is_the_resident_run_byte_for_byte() {
         ("configs/softmax.toml", &["descent.shuffle.generator=numpy-legacy"], "1"),
         (
             "configs/softmax.toml",
-            &["descent.shuffle.generator=chacha", "descent.precision=f64", "descent.batch_size=900"],
+            &[
+                "descent.shuffle.generator=chacha",
+                "descent.precision=f64",
+                "descent.batch_size=900",
+                "descent.drop_last=false",
+            ],
             "2",
         ),
         ("configs/softmax.toml", &["descent.shuffle.generator=none", "data.classes=[7,1,4]"], "2"),
@@ -78,10 +83,15 @@ fn a_streamed_run_is_the_resident_run_byte_for_byte() {
         // Batches that are no part of a chunk, and one that is more than a chunk.
         (
             "configs/softmax.toml",
-            &["descent.batch_size=7", "descent.learning_rate=0.2", "early_stopping.restore_best=true"],
+            &[
+                "descent.batch_size=7",
+                "descent.drop_last=false",
+                "descent.learning_rate=0.2",
+                "early_stopping.restore_best=true",
+            ],
             "1",
         ),
-        ("configs/logistic.toml", &["descent.batch_size=500"], "2"),
+        ("configs/logistic.toml", &["descent.batch_size=500", "descent.drop_last=false"], "2"),
         ("configs/logistic-shuffled.toml", &["descent.batch_size=16"], "1"),
     ];
     for (config, settings, threads) in cases {

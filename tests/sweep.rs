@@ -184,6 +184,7 @@ fn the_table_the_files_and_the_json_tell_the_same_sorted_by_validation_loss() {
         2,
         "{said}"
     );
+    assert_eq!(said.lines().filter(|line| line.contains("of 600 training rows are left out of each epoch")).count(), 1);
 }
 
 #[test]

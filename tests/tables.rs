@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::path::Path;
 
-use chainrule_data::table::{Columns, Table};
+use chainrule_data::table::{AboutTable, Columns, Table};
 use chainrule_data::{Holdout, sha256};
 use chainrule_tests_macros::test;
 use flate2::Compression;
@@ -352,7 +352,7 @@ fn labels_and_classes_that_cannot_be_split_are_refused() {
     write(folder.path(), "single.csv", "a,y\n1,u\n2,v\n3,u\n");
     is_refused(folder.path(), &on("single.csv"), &["single.csv: line 3: the only row of the label \"v\""]);
     write(folder.path(), "two/train.csv", "a,y\n1,u\n2,v\n");
-    is_refused(folder.path(), &on("two"), &["two: no validation.csv or test.csv here"]);
+    is_refused(folder.path(), &on("two"), &["two: no validation.csv, valid.csv, val.csv or test.csv here"]);
     write(folder.path(), "two/test.csv", "y,a\nu,1\nw,2\n");
     is_refused(folder.path(), &on("two"), &["test.csv: line 3: the label \"w\" occurs in no row of two"]);
     let named = [&on("two")[..], &["--set", "data.classes=[\"u\", \"w\"]"]].concat();
@@ -384,7 +384,7 @@ fn a_missing_column_and_other_data_are_told_by_evaluate_and_predict() {
 fn names_and_numbers_are_read_as_they_are_meant() {
     let plain = "\u{feff}id, a ,y\r\n0, 1e3 ,10\r\n1,-.5,9\r\n\r\n2,+7,10\r\n";
     let table = read(plain).unwrap();
-    assert_eq!((table.columns, table.values), (vec!["a".to_owned()], vec![1000.0, -0.5, 7.0]));
+    assert_eq!((table.columns, table.values), (vec!["a".to_owned()], vec![1000.0, -0.5, 7.0].into()));
     // Labels that are numbers are in the order of their sizes.
     assert_eq!(
         (table.classes, table.labels, table.lines),
@@ -426,4 +426,152 @@ fn each_class_is_held_out_in_proportion_and_by_the_seed_alone() {
     // A row at least on either side, however small the fraction.
     assert_eq!((count(&holdout(0.001, 0)[1]), count(&holdout(0.999, 0)[0])), ([1, 1, 1], [1, 1, 1]));
     assert_eq!(Holdout { fraction: 0.2, seed: 0 }.split(&[1, 1, 2]), Err(2));
+}
+
+#[test]
+fn what_is_no_csv_is_called_what_it_is() {
+    let zip = |name: &str| [&b"PK\x03\x04\x14\0\x06\0\x08\0\0\0!\0"[..], name.as_bytes(), &[0; 40]].concat();
+    let utf_16 =
+        |text: &str, mark: &[u8]| [mark, &text.encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<_>>()].concat();
+    let table = "a,b,y\n1,2,u\n2,3,v\n";
+    let big_endian: Vec<u8> = table.encode_utf16().flat_map(u16::to_be_bytes).collect();
+    let mut packed = GzEncoder::new(Vec::new(), Compression::default());
+    packed.write_all(b"PAR1\x15\x04\x15 and so on").unwrap();
+    for (content, what, way_out) in [
+        (zip("[Content_Types].xml"), "a spreadsheet of Excel (xlsx)", "save it as CSV"),
+        (
+            zip("mimetypeapplication/vnd.oasis.opendocument.spreadsheet"),
+            "an OpenDocument spreadsheet",
+            "save it as CSV",
+        ),
+        (zip("arr_0.npy"), "NumPy's npz", "savetxt"),
+        (zip("table.csv"), "a zip archive", "unpack it"),
+        (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1".to_vec(), "an old document of Excel (xls)", "save it as CSV"),
+        (b"PAR1\x15\x04\x15 and so on".to_vec(), "Parquet", "read_parquet"),
+        (packed.finish().unwrap(), "Parquet", "read_parquet"),
+        (b"ARROW1\0\0".to_vec(), "Arrow (Feather)", "read_feather"),
+        (utf_16(table, b"\xff\xfe"), "text in UTF-16", "save it as UTF-8"),
+        (utf_16(table, b""), "text in UTF-16", "save it as UTF-8"),
+        ([b"\xfe\xff".to_vec(), big_endian.clone()].concat(), "text in UTF-16", "save it as UTF-8"),
+        (big_endian, "text in UTF-16", "save it as UTF-8"),
+        (b"\x28\xb5\x2f\xfd and so on".to_vec(), "packed by zstd", "unpack it"),
+        (b"\x89PNG\r\n\x1a\n and so on".to_vec(), "a picture (PNG)", "a folder of pictures for each class"),
+        (b"\0\0\x08\x03\0\0\0\x02".to_vec(), "an IDX file of images", "name the folder"),
+        (table.replace(',', "\t").into_bytes(), "parted by tabs", "commas"),
+        (b"a\tthe b, c\ty\n1\t2\tu\n".to_vec(), "parted by tabs", "commas"),
+        (table.replace(',', "|").into_bytes(), "parted by '|'", "commas"),
+    ] {
+        for problem in [read(&content).unwrap_err(), AboutTable::read(&content[..]).unwrap_err()] {
+            assert!(problem.contains(what) && problem.contains(way_out), "{what}: {problem:?}");
+            assert_eq!(problem.lines().count(), 1, "{problem:?}");
+        }
+    }
+    let folder = folder();
+    write(folder.path(), "book.xlsx", zip("[Content_Types].xml"));
+    for arguments in [&["data", "--data", "book.xlsx"][..], &["train", "--data", "book.xlsx", "--set", "data.label=y"]]
+    {
+        is_refused(folder.path(), arguments, &["book.xlsx: this is a spreadsheet of Excel (xlsx)", "save it as CSV"]);
+    }
+    // What comes through a pipe is in no file.
+    for arguments in
+        [&["data", "--data", "/dev/stdin"][..], &["train", "--data", "/dev/stdin", "--set", "data.label=y"]]
+    {
+        is_refused(
+            folder.path(),
+            arguments,
+            &["/dev/stdin: ", "a file or a folder, and this is neither", "cat > data.csv"],
+        );
+    }
+}
+
+/// Of labels that nobody named as classes; those who name them are believed.
+#[test]
+fn labels_that_are_no_class_or_two_forms_of_one_are_refused() {
+    let folder = folder();
+    for (labels, expected) in [
+        (&["u", "v", "NA", "u", "v", "NA"][..], "line 4: the label is \"NA\", which stands for a missing value"),
+        (&["u", "v", "nan", "u", "v", "nan"], "line 4: the label is \"nan\", which stands for a missing value"),
+        (&["1", "2", "1", "1.0", "2", "1.0"], "line 5: the label \"1.0\" is the same number as \"1\" in line 2"),
+        (&["02", "1", "2", "02", "1", "2"], "line 4: the label \"2\" is the same number as \"02\" in line 2"),
+        (&["-0", "1", "0", "-0", "1", "0"], "line 4: the label \"0\" is the same number as \"-0\" in line 2"),
+    ] {
+        let rows: String = labels.iter().enumerate().map(|(i, label)| format!("{i},{label}\n")).collect();
+        write(folder.path(), "mine.csv", format!("a,y\n{rows}"));
+        write(folder.path(), "two/train.csv", format!("a,y\n{rows}"));
+        write(folder.path(), "two/test.csv", format!("a,y\n{rows}"));
+        for data in ["mine.csv", "two"] {
+            let arguments = [&MODEL[..], &["--data", data, "--set", "data.label=y"]].concat();
+            is_refused(folder.path(), &arguments, &[expected, "data.classes"]);
+        }
+        let [first, third] = [labels[0], labels[2]];
+        let other = if third == first { labels[3] } else { third };
+        let named = format!("data.classes=[\"{first}\", \"{other}\"]");
+        let more = ["--data", "mine.csv", "--set", "data.label=y", "--set", &named, "--force"];
+        let few = ["--set", "descent.batch_size=2"];
+        assert_eq!(train(folder.path(), &[&more[..], &few].concat())["data"]["classes"], json!([first, other]));
+    }
+    // What IDX files number has one name each.
+    let digits = ["train", "--data", "embedded", "--set", "data.classes=[\"2\", \"02\"]"];
+    is_refused(folder.path(), &digits, &["no image of class 02 among"]);
+}
+
+#[test]
+fn rows_that_no_batch_takes_are_told_and_kept_unless_it_is_asked() {
+    let folder = folder();
+    write(folder.path(), "flowers.csv", flowers(0..120, 4));
+    let all = ["--backend", cpu(), "--out", "run", "--force", "--set", "data.standardize=true"];
+    let call = |more: &[&str]| {
+        let output = call(folder.path(), &[&MODEL[..], &ON_FLOWERS, &all, more].concat());
+        assert_eq!(code(&output), Some(0), "{}", text(&output.stderr));
+        let summary = std::fs::read(folder.path().join("run/summary.json")).unwrap();
+        (text(&output.stderr), serde_json::from_slice::<Value>(&summary).unwrap())
+    };
+    // 96 rows are 3 batches of 30, and 6 more.
+    let batches = ["--set", "descent.batch_size=30"];
+    let (said, summary) = call(&batches);
+    assert!(said.contains("note: 6 of 96 training rows are left out of each epoch (others each time)"), "{said}");
+    assert!(said.contains("descent.drop_last=false"), "{said}");
+    assert_eq!((&summary["dropped_rows"], &summary["steps_per_epoch"]), (&json!(6), &json!(3)));
+    let (said, _) = call(&[&batches[..], &["--set", "descent.shuffle.generator=none"]].concat());
+    assert!(said.contains("so that nothing is learnt from them"), "{said}");
+    let (said, summary) = call(&[&batches[..], &["--set", "descent.drop_last=false"]].concat());
+    assert!(!said.contains("left out"), "{said}");
+    assert_eq!((&summary["dropped_rows"], &summary["steps_per_epoch"]), (&json!(0), &json!(4)));
+}
+
+#[test]
+fn the_table_for_the_validation_may_have_four_names_and_others_in_the_folder_are_named() {
+    let folder = folder();
+    write(folder.path(), "two/train.csv", flowers(0..90, 4));
+    write(folder.path(), "two/.hidden", "no word of it");
+    let all = ["--data", "two", "--set", "data.label=species", "--set", "data.standardize=true", "--force"];
+    let mut unused: Vec<&str> = Vec::new();
+    for (name, rows) in [("test", 90..100), ("val", 90..101), ("valid", 90..102), ("validation", 90..103)] {
+        write(folder.path(), &format!("two/{name}.csv"), flowers(rows.clone(), 4));
+        let summary = train(folder.path(), &all);
+        assert_eq!(summary["data"]["validation"], json!(rows.len()), "{name}");
+        let found = if unused.is_empty() { Value::Null } else { json!([unused.join(", ")]) };
+        assert_eq!(summary["data"]["unused"], found);
+        let about = ask(folder.path(), &["data", "--data", "two"]);
+        let files: Vec<&Value> = about["tables"].as_array().unwrap().iter().map(|table| &table["file"]).collect();
+        assert_eq!(files, ["two/train.csv", &format!("two/{name}.csv")]);
+        unused.insert(
+            0,
+            match name {
+                "test" => "two/test.csv",
+                "val" => "two/val.csv",
+                _ => "two/valid.csv",
+            },
+        );
+        unused[0] = unused[0].strip_prefix("two/").unwrap();
+        unused.sort_unstable();
+    }
+    let said = "not used: test.csv, val.csv, valid.csv";
+    let output = call(folder.path(), &[&MODEL[..], &all, &["--backend", cpu(), "--out", "run"]].concat());
+    assert!(text(&output.stderr).contains(&format!("note: {said}\n")), "{}", text(&output.stderr));
+    assert!(text(&call(folder.path(), &["data", "--data", "two"]).stdout).contains(&format!("{said}\n")));
+    assert_eq!(ask(folder.path(), &["data", "--data", "two"])["unused"], json!(["test.csv, val.csv, valid.csv"]));
+    write(folder.path(), "two/more.csv", "a\n");
+    let about = ask(folder.path(), &["data", "--data", "two"]);
+    assert_eq!(about["unused"], json!(["more.csv, test.csv, val.csv and 1 more beside it"]));
 }

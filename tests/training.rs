@@ -1,13 +1,15 @@
 //! The trainer, on digits drawn by code.
 
+use std::num::NonZero;
 use std::ops::ControlFlow;
 
-use chainrule_data::{BatchOrder, Shuffle, Split, pixel_value};
-use chainrule_records::{ClassWeights, EarlyStopping, Evaluation, Judgement, TrainConfig};
+use chainrule_data::{BatchOrder, Numbers, Shuffle, Split, pixel_value};
+use chainrule_models::{SoftmaxRegressionConfig, to_precision};
+use chainrule_records::{ClassWeights, EarlyStopping, Evaluation, Judgement, Precision, Preprocessing, TrainConfig};
 use chainrule_tests_macros::test;
-use chainrule_training::{Ending, Observer, TrainError, steps_per_epoch};
+use chainrule_training::{Chosen, Ending, Expansion, Observer, Prepared, TrainError, float_type, steps_per_epoch};
 
-use crate::support::{Fit, assert_close, device, devices, digits, experiment, f64_devices, fit};
+use crate::support::{self, Fit, assert_close, device, devices, digits, experiment, f64_devices, fit};
 
 /// A few epochs on a thousand digits.
 const SMALL: [&str; 4] =
@@ -59,7 +61,8 @@ pub(crate) fn by_plain_loops(
     let weights = weights(rows, k, config);
     let mut w = vec![0.0; (d + 1) * k];
     let mut losses = Vec::new();
-    for batch in epochs.iter().flat_map(|order| order.chunks_exact(descent.batch_size)) {
+    let is_taken = |batch: &&[usize]| !descent.drop_last || batch.len() == descent.batch_size;
+    for batch in epochs.iter().flat_map(|order| order.chunks(descent.batch_size)).filter(is_taken) {
         let n = batch.len() as f64;
         let penalised = if objective.penalize_bias { w.len() } else { d * k };
         let mut gradient: Vec<f64> = w[..penalised].iter().map(|w| objective.l2 * w).collect();
@@ -112,10 +115,13 @@ fn every_source_of_gradients_walks_as_plain_loops_do_in_the_order_of_the_seed() 
     for (generator, shuffle) in shuffles {
         let mut order = BatchOrder::new(shuffle);
         let epochs: Vec<_> = (0..5).map(|_| order.next_epoch(rows.len())).collect();
-        for penalize_bias in ["objective.penalize_bias=true", "objective.penalize_bias=false"] {
+        for (penalize_bias, drop_last) in [
+            ("objective.penalize_bias=true", "descent.drop_last=true"),
+            ("objective.penalize_bias=false", "descent.drop_last=false"),
+        ] {
             for gradient in ["closed-form", "autodiff", "fused"] {
                 let gradient = format!("descent.gradient={gradient}");
-                // 330 rows are five batches of 64; the last ten rows of an epoch are dropped.
+                // 330 rows are five batches of 64; the last ten rows of an epoch are dropped, or a batch of their own.
                 let config = [
                     "data.train_images=330",
                     "data.validation_images=50",
@@ -127,6 +133,7 @@ fn every_source_of_gradients_walks_as_plain_loops_do_in_the_order_of_the_seed() 
                     "objective.l2=0.5",
                     generator,
                     penalize_bias,
+                    drop_last,
                     &gradient,
                 ];
                 let config = experiment("softmax.toml", &config);
@@ -134,7 +141,7 @@ fn every_source_of_gradients_walks_as_plain_loops_do_in_the_order_of_the_seed() 
                 let (losses, w) = by_plain_loops(&rows, classes.len(), &epochs[2..], &config, plain(|_| rate));
                 for device in f64_devices() {
                     let found = fit(&config, &data, &device, &mut ());
-                    let what = format!("{device:?} {generator} {penalize_bias} {gradient}");
+                    let what = format!("{device:?} {generator} {penalize_bias} {drop_last} {gradient}");
                     assert_close(&found.history.train_loss, &losses, 1e-11, &what);
                     assert_close(&[found.weight, found.bias].concat(), &w, 1e-11, &what);
                 }
@@ -187,6 +194,34 @@ fn evaluations_fall_on_the_protocols_grid() {
     assert_eq!((fit.steps, fit.history.train_loss.len()), (30, 30));
     let at: Vec<_> = fit.history.evaluations.iter().map(|evaluation| (evaluation.step, evaluation.epoch)).collect();
     assert_eq!(at, [(0, 0), (3, 0), (6, 0), (9, 0), (12, 0), (15, 1), (18, 1), (21, 1), (24, 1), (27, 1)]);
+    // With the last 40 rows 16 steps, and every fourth.
+    let whole = ["descent.batch_size=64", "descent.epochs=2", "early_stopping.evaluations_per_epoch=4"];
+    let config = experiment("softmax.toml", &with(&[&whole[..], &["descent.drop_last=false"]].concat()));
+    let fit = support::fit(&config, &data, &device(), &mut ());
+    assert_eq!((fit.steps, fit.history.train_loss.len()), (32, 32));
+    let at: Vec<_> = fit.history.evaluations.iter().map(|evaluation| (evaluation.step, evaluation.epoch)).collect();
+    assert_eq!(at, [(0, 0), (4, 0), (8, 0), (12, 0), (16, 1), (20, 1), (24, 1), (28, 1)]);
+}
+
+/// Sixteen rows of one class and then four of another, in the order of the file, in batches of sixteen.
+#[test]
+fn a_class_at_the_end_of_a_sorted_file_is_learnt() {
+    let rows = Numbers {
+        n_features: 1,
+        values: (0..20).map(|i| if i < 16 { -1.0 } else { 1.0 }).collect(),
+        labels: (0..20).map(|i| u8::from(i >= 16)).collect(),
+    };
+    let accuracy = |drop_last: &str| {
+        let set = ["descent.batch_size=16", "descent.shuffle.generator=none", "descent.learning_rate=0.5", drop_last];
+        let config = experiment("softmax.toml", &set);
+        let rows = [rows.clone(), rows.clone()].map(Chosen::Numbers);
+        let rows = Prepared::new(rows, &Preprocessing::Raw, &config, &device(), Expansion::Host);
+        let model = to_precision(SoftmaxRegressionConfig::new(1, 2).init(&device()), float_type(Precision::F32));
+        let trained = rows.train(model, &config, NonZero::<usize>::MIN, &mut ()).unwrap();
+        (trained.steps_per_epoch, trained.final_metrics.train_accuracy)
+    };
+    assert_eq!(accuracy("descent.drop_last=false"), (2, 1.0));
+    assert_eq!(accuracy("descent.drop_last=true"), (1, 0.8));
 }
 
 #[test]
@@ -346,4 +381,7 @@ fn a_batch_larger_than_the_data_is_refused() {
     let TrainError::BatchTooLarge { batch_size: 1001, rows: 1000 } = error else { panic!("{error}") };
     assert!(error.to_string().contains("there are only 1000 training rows"), "{error}");
     assert_eq!(steps_per_epoch(&config, 1001).unwrap(), 1);
+    // Where the last batch is kept, it is all there are.
+    let config = experiment("softmax.toml", &["descent.batch_size=1001", "descent.drop_last=false"]);
+    assert_eq!([1, 1000, 1001, 1002, 2003].map(|rows| steps_per_epoch(&config, rows).unwrap()), [1, 1, 1, 2, 3]);
 }

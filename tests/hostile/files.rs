@@ -6,7 +6,7 @@ use std::sync::mpsc::channel;
 use std::time::Duration;
 
 use chainrule_data::idx::{IdxImages, images_header, labels_header, write_images, write_labels};
-use chainrule_data::{Counts, Request, find_within};
+use chainrule_data::{Counts, Holdout, Request, TableRequest, Tables, find_within, look};
 use chainrule_records::{History, Parameters, Precision, RunFolder, TrainConfig};
 use chainrule_report::Plan;
 use chainrule_tests_macros::test;
@@ -33,6 +33,22 @@ fn read(what: &str, path: &Path) -> Result<(), String> {
             let counts = Counts { train: 1, validation: 1 };
             let found = find_within(&Request::Folder(path.to_owned()), counts, RESIDENT, &mut |_| {});
             found.map(drop).map_err(|error| error.to_string())
+        }
+        "look" => {
+            let counts = Counts { train: 1, validation: 1 };
+            look(&Request::Folder(path.to_owned()), counts, &mut |_| {}).map(drop).map_err(|error| error.to_string())
+        }
+        "about" => Request::Folder(path.to_owned()).about_tables().map(drop).map_err(|error| error.to_string()),
+        "table" => {
+            let request = TableRequest {
+                label: Some("y".to_owned()),
+                ignored: Vec::new(),
+                features: None,
+                classes: None,
+                holdout: Some(Holdout { fraction: 0.2, seed: 0 }),
+                resident_bytes: 1 << 30,
+            };
+            Tables::read(path, &request).map(drop).map_err(|error| error.to_string())
         }
         other => panic!("{other}"),
     }
@@ -154,6 +170,115 @@ fn a_gzip_bomb_is_not_inflated() {
     costs_little_as(images, &members, 3, "breaks off: its header counts 8 bytes of images, 0 are there");
     let garbage = [gzip(&images_header(2, 2, 2), 8), b"and so on".to_vec()].concat();
     costs_little_as(images, &garbage, 3, "damaged gzip");
+}
+
+/// A table in a file of its own costs at most 4 times its bytes, decompressed, and so many more: of what was read where it is refused for a reason.
+fn costs_in_proportion(name: &str, content: &[u8], inflated: u64, base: u64, expected: [&str; 2]) {
+    if !cfg!(target_os = "linux") {
+        skip("a process's memory is read from Linux's /proc");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join(name);
+    std::fs::write(&path, content).unwrap();
+    for (what, expected) in ["about", "table"].into_iter().zip(expected) {
+        let (problem, grown) = read_apart(what, &path);
+        assert!(problem.contains(expected) && problem.is_empty() == expected.is_empty(), "{what}: {problem:?}");
+        assert!(grown <= 4 * inflated + base, "{what}: {grown} bytes for {inflated}");
+    }
+}
+
+/// `rows` lines of as many fields as the header has, all of one digit but the label.
+fn digits_table(rows: usize, columns: usize) -> Vec<u8> {
+    let mut text: String = (0..columns).map(|j| format!("c{j},")).collect::<String>() + "y\n";
+    for row in 0..rows {
+        text.extend((0..columns).flat_map(|j| [char::from(b'0' + ((row * row + row * j + j) % 10) as u8), ',']));
+        text += if row % 3 == 0 { "u\n" } else { "v\n" };
+    }
+    text.into_bytes()
+}
+
+#[test]
+fn a_table_takes_memory_in_proportion_to_its_bytes() {
+    // The shortest fields that there are, in many rows, in few, and in a single column, whose rows are little more than their numbers.
+    let long = digits_table(40_000, 100);
+    costs_in_proportion("long.csv", &long, long.len() as u64, 8 << 20, ["", ""]);
+    let wide = digits_table(64, 50_000);
+    costs_in_proportion("wide.csv", &wide, wide.len() as u64, 32 << 20, ["", ""]);
+    let narrow: Vec<u8> = digits_table(1_000_000, 1);
+    costs_in_proportion("narrow.csv", &narrow, narrow.len() as u64, 8 << 20, ["", ""]);
+    // Numbers that take eight bytes, and one of them at the end, where all others take four.
+    let fractions = String::from_utf8(digits_table(40_000, 50)).unwrap().replace("1,", ".1,");
+    costs_in_proportion("fractions.csv", fractions.as_bytes(), fractions.len() as u64, 8 << 20, ["", ""]);
+}
+
+#[test]
+fn a_header_or_a_line_without_end_is_not_read_to_its_end() {
+    let endless = |text: &[u8]| {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+        (0..1 << 10).for_each(|_| encoder.write_all(&text.repeat(1 << 16)).unwrap());
+        encoder.finish().unwrap()
+    };
+    // 128 MiB each.
+    let too_long = "goes on for more than 4194304 bytes; perhaps a quote is not closed";
+    costs_in_proportion("header.csv.gz", &endless(b"a,"), 0, 64 << 20, [too_long; 2]);
+    costs_in_proportion("line.csv.gz", &[gzip(b"a,y\n1,u\n", 0), endless(b"1,")].concat(), 0, 64 << 20, [too_long; 2]);
+    costs_in_proportion(
+        "quote.csv.gz",
+        &[gzip(b"a,y\n1,\"u\n", 0), endless(b"2\n")].concat(),
+        0,
+        64 << 20,
+        [too_long; 2],
+    );
+    let many: Vec<u8> = (0..100_001).flat_map(|j| format!("c{j},").into_bytes()).collect();
+    let many = [&many[..], b"y\n"].concat();
+    costs_in_proportion(
+        "many.csv",
+        &many,
+        many.len() as u64,
+        64 << 20,
+        ["it has 100002 columns, and at most 100000"; 2],
+    );
+}
+
+/// What is only looked at is found as it is read, however it is packed, and takes no memory.
+#[test]
+fn images_of_any_size_are_looked_at_without_keeping_them() {
+    let folder = data_folder();
+    let counts = Counts { train: 1, validation: 1 };
+    let request = Request::Folder(folder.path().to_owned());
+    let (seen, read) = (look(&request, counts, &mut |_| {}), find_within(&request, counts, RESIDENT, &mut |_| {}));
+    let (seen, read) = (seen.unwrap(), read.unwrap());
+    assert_eq!((seen.files(), seen.train.labels(), seen.train.size()), (read.files(), read.train.labels(), (2, 2)));
+    if !cfg!(target_os = "linux") {
+        skip("a process's memory is read from Linux's /proc");
+    }
+    let (images, pixels) = (1 << 16, 64 << 20);
+    for [images_file, labels_file] in [[FILES[0], FILES[1]], [FILES[2], FILES[3]]] {
+        std::fs::remove_file(folder.path().join(images_file)).unwrap();
+        std::fs::remove_file(folder.path().join(labels_file)).unwrap();
+        let packed = gzip(&images_header(images, 32, 32), pixels);
+        std::fs::write(folder.path().join(format!("{images_file}.gz")), packed).unwrap();
+        write_labels(&folder.path().join(labels_file), &vec![0; images]).unwrap();
+    }
+    let (problem, grown) = read_apart("look", folder.path());
+    assert!(problem.is_empty() && grown < 8 << 20, "{grown} bytes: {problem}");
+    assert!(read_apart("data", folder.path()).0.contains("more than data.resident_bytes"));
+    // What is cut off, or goes on, is told all the same.
+    let packed = gzip(&images_header(images, 32, 32), pixels - 1);
+    std::fs::write(folder.path().join(format!("{}.gz", FILES[0])), packed).unwrap();
+    assert!(read_apart("look", folder.path()).0.contains("67108863 are there"));
+}
+
+/// A terabyte, none of which is read.
+#[test]
+fn a_table_that_is_too_large_for_a_training_is_refused_before_it_is_read() {
+    let folder = folder();
+    let file = std::fs::File::create(folder.path().join("large.csv")).unwrap();
+    file.set_len(1 << 40).unwrap();
+    let output = call(folder.path(), &["train", "--data", "large.csv", "--set", "data.label=y"]);
+    let said = text(&output.stderr);
+    assert_eq!(code(&output), Some(2), "{said}");
+    assert!(said.contains("its 1099511627776 bytes are more than data.resident_bytes = 1073741824"), "{said}");
 }
 
 #[test]

@@ -1,8 +1,11 @@
 //! Data of either kind, images or tables, as a run asks for it.
 
+use std::sync::Arc;
+
 use anyhow::Result;
 use chainrule_data::{
-    Data, DataError, Holdout, Origin, PictureRequest, Request, TableRequest, Tables, Treat, find_tables, find_with,
+    Data, DataError, Holdout, Images, Origin, PictureRequest, Request, TableRequest, Tables, Treat, find_tables,
+    find_with,
 };
 use chainrule_records::{Class, DataConfig, DataKind, ModelKind, Schema, TrainConfig};
 use chainrule_training::label_order;
@@ -10,6 +13,7 @@ use chainrule_training::label_order;
 use crate::experiment;
 use crate::machine::Machine;
 use crate::rows::{Rows, Source};
+use crate::show_data::not_used;
 
 /// What a run is trained on.
 #[derive(Clone)]
@@ -31,13 +35,44 @@ impl Dataset {
         tell: &mut dyn FnMut(&str),
     ) -> Result<Self, DataError> {
         let asked = config.data();
-        if let Some(tables) = find_tables(request, &table_request(config.model().kind, config))? {
-            return Ok(Self::Tables(tables));
+        let data = match find_tables(request, &table_request(config.model().kind, config))? {
+            Some(tables) => Self::Tables(tables),
+            None => {
+                let (size, holdout) = (asked.image_size, Some(holdout(config)));
+                let pictures = PictureRequest { size, treatment: Treat::AsWhole, holdout };
+                let digits = experiment::digits_to_draw(config);
+                Self::Images(find_with(request, digits, pictures, asked.resident_bytes, tell)?)
+            }
+        };
+        if let Some(what) = data.not_used() {
+            tell(&format!("note: {what}"));
         }
-        let digits = experiment::digits_to_draw(config);
-        let pictures =
-            PictureRequest { size: asked.image_size, treatment: Treat::AsWhole, holdout: Some(holdout(config)) };
-        Ok(Self::Images(find_with(request, digits, pictures, asked.resident_bytes, tell)?))
+        Ok(data)
+    }
+
+    /// What its folder holds and is not used, for a person.
+    pub(crate) fn not_used(&self) -> Option<String> {
+        match self {
+            Self::Images(data) => not_used(&data.unused, data.pictures.is_some()),
+            Self::Tables(tables) => not_used(&tables.unused, false),
+        }
+    }
+
+    /// Which images of IDX files a config takes where these are not all, for a person.
+    pub(crate) fn taken(&self, config: &TrainConfig) -> Option<String> {
+        let Self::Images(data) = self else { return None };
+        let asked = config.data();
+        let parts = [
+            (asked.train_images, &data.train, "first", "training images (data.train_images)"),
+            (asked.validation_images, &data.validation, "last", "validation images (data.validation_images)"),
+        ];
+        let part = |(asked, images, which, what): (Option<usize>, &Arc<Images>, _, _)| {
+            let found = images.labels().len();
+            let asked = asked.filter(|&asked| asked < found && data.pictures.is_none())?;
+            Some(format!("the {which} {asked} of {found} {what}"))
+        };
+        let parts: Vec<String> = parts.into_iter().filter_map(part).collect();
+        (!parts.is_empty()).then(|| format!("note: only {} are taken", parts.join(" and ")))
     }
 
     pub(crate) fn nature(&self) -> Nature {

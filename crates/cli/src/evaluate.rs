@@ -20,6 +20,7 @@ use crate::machine::all_threads;
 use crate::model::{Model, Origin as ModelOrigin, Trained};
 use crate::options::{DataSource, Output};
 use crate::rows::Source;
+use crate::show_data::not_used;
 use crate::{exit, experiment, print, print_json, say};
 
 #[derive(Args, Debug)]
@@ -65,7 +66,7 @@ struct Answer<'a> {
     most_confidently_wrong_images: Option<Vec<usize>>,
     /// The lines of a table, the header's being 1, in the order of `most_confidently_wrong`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    most_confidently_wrong_lines: Option<Vec<u64>>,
+    most_confidently_wrong_lines: Option<Vec<u32>>,
 }
 
 /// What it was evaluated on.
@@ -91,7 +92,7 @@ const IN_TEXT: usize = 5;
 /// Labelled rows, of images or of a table.
 enum Labelled {
     Images(Arc<Selection>),
-    Table(TablePart),
+    Table(Arc<TablePart>),
 }
 
 /// Evaluates a model on labelled rows.
@@ -112,12 +113,14 @@ pub(crate) fn evaluate(options: &EvaluateOptions) -> Result<u8> {
     let (rows, source, left_out, is_whole) = match model.features() {
         None => {
             let data = find(&model, options.data.source.as_deref(), &mut tell)?;
+            not_used(&data.unused, data.pictures.is_some()).iter().for_each(|what| tell(&format!("note: {what}")));
             let (rows, left_out) = rows(&model, &data, options)?;
             let is_whole = named.is_some() && data.pictures.as_ref().is_some_and(|pictures| !pictures.has_parts);
             (Labelled::Images(Arc::new(rows)), Source::new(&data), left_out, is_whole)
         }
         Some(features) => {
             let tables = find_table(&model, features, options)?;
+            not_used(&tables.unused, false).iter().for_each(|what| tell(&format!("note: {what}")));
             let source = Source::of_tables(&tables);
             let [train, validation] = tables.parts;
             let part = match options.split {
@@ -292,8 +295,8 @@ impl Labelled {
             Self::Table(part) => &part.rows,
         };
         let mut tally = empty(model);
-        for (row, (values, &label)) in rows.values.chunks_exact(rows.n_features).zip(&rows.labels).enumerate() {
-            let (label, predicted, confidence, cross_entropy) = judge(&model.predictor, label.into(), values);
+        for (row, &label) in rows.labels.iter().enumerate() {
+            let (label, predicted, confidence, cross_entropy) = judge(&model.predictor, label.into(), &rows.row(row));
             tally.add(row, label, predicted, confidence, cross_entropy);
         }
         Ok(tally)

@@ -90,7 +90,11 @@ pub(crate) fn read(file: &Path, size: [usize; 2], treatment: Treat) -> Result<Ve
 
 /// The rows of a CSV file, or of standard input, for a model of these features; other columns are passed over, the label's among them.
 pub(crate) fn read_table(file: &Path, features: &[String]) -> Result<Table, String> {
-    Table::read(&bytes(file)?[..], Columns::Named { features, label: None }, MOST_BYTES)
+    let columns = Columns::Named { features, label: None };
+    match file == Path::new(STANDARD_INPUT) {
+        true => Table::read(std::io::stdin().lock(), columns, MOST_BYTES),
+        false => Table::read(open(file)?, columns, MOST_BYTES),
+    }
 }
 
 fn bytes(file: &Path) -> Result<Vec<u8>, String> {
@@ -98,18 +102,22 @@ fn bytes(file: &Path) -> Result<Vec<u8>, String> {
     let read = if file == Path::new(STANDARD_INPUT) {
         std::io::stdin().lock().take(MOST_BYTES + 1).read_to_end(&mut bytes)
     } else {
-        let metadata = std::fs::metadata(file).map_err(|error| error.to_string())?;
-        // A pipe or a device would be waited for, perhaps for ever.
-        if !metadata.is_file() {
-            return Err("it is no file; what comes through a pipe is read from standard input, named -".to_owned());
-        }
-        if metadata.len() > MOST_BYTES {
-            return Err(too_large());
-        }
-        File::open(file).and_then(|file| file.take(MOST_BYTES + 1).read_to_end(&mut bytes))
+        open(file)?.take(MOST_BYTES + 1).read_to_end(&mut bytes)
     };
     read.map_err(|error| error.to_string())?;
     if bytes.len() as u64 > MOST_BYTES { Err(too_large()) } else { Ok(bytes) }
+}
+
+fn open(file: &Path) -> Result<File, String> {
+    let metadata = std::fs::metadata(file).map_err(|error| error.to_string())?;
+    // A pipe or a device would be waited for, perhaps for ever.
+    if !metadata.is_file() {
+        return Err("it is no file; what comes through a pipe is read from standard input, named -".to_owned());
+    }
+    if metadata.len() > MOST_BYTES {
+        return Err(too_large());
+    }
+    File::open(file).map_err(|error| error.to_string())
 }
 
 fn too_large() -> String {

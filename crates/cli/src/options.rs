@@ -362,7 +362,7 @@ pub(crate) struct ManOptions {
 
 #[derive(Args, Debug)]
 pub(crate) struct DataSource {
-    /// auto | mnist | embedded | a CSV file | a folder of IDX files, of train.csv and validation.csv, or of pictures for each class. auto is `$CHAINRULE_DATA`, else MNIST from the cache, else a verified
+    /// auto | mnist | embedded | a CSV file | a folder of IDX files, of train.csv and validation.csv, or of pictures for each class, in train and validation or all in one. auto is `$CHAINRULE_DATA`, else MNIST from the cache, else a verified
     /// download, else the embedded digits.
     #[arg(long = "data", value_name = "SOURCE")]
     pub(crate) source: Option<String>,

@@ -36,7 +36,8 @@ pub(crate) fn page(options: &PageOptions) -> Result<u8> {
     let schema = &model.schema;
     let examples = match model.trained() {
         Some(Trained { manifest, .. }) => {
-            let source = Source { name: manifest.data_source.clone(), files: manifest.data_files.clone() };
+            let source =
+                Source { name: manifest.data_source.clone(), files: manifest.data_files.clone(), unused: Vec::new() };
             examples(&source, schema, &model.predictor)
         }
         None => Vec::new(),

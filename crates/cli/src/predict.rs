@@ -130,7 +130,7 @@ fn asked(model: &Model, file: &Path) -> Result<Vec<Predicted>, String> {
     };
     let table = given::read_table(file, features)?;
     let rows = (0..table.len()).map(|row| {
-        let Prediction { class, probabilities, .. } = model.predictor.predict(table.row(row));
+        let Prediction { class, probabilities, .. } = model.predictor.predict(&table.row(row));
         let (file, class) = (file.display().to_string(), model.classes()[class].clone());
         Predicted { file, number: Some(row), class, probabilities, treatment: None }
     });

@@ -1,13 +1,17 @@
 //! The rows of a training: chosen from a data set, and then in the form that its gradients are computed from.
 
+use std::sync::Arc;
+
 use anyhow::{Context, Result, bail};
-use chainrule_data::{Data, DataError, Tables, sha256_of_files};
+use chainrule_data::{Data, DataError, TablePart, Tables, sha256_of_files};
 use chainrule_kernels::Isa;
 use chainrule_models::{Classifier, to_precision};
-use chainrule_records::{Class, DataFile, DataSummary, GradientSource, Preprocessing, Schema, Solver, TrainConfig};
+use chainrule_records::{
+    Class, DataFile, DataSummary, Generator, GradientSource, Preprocessing, Schema, Solver, TrainConfig,
+};
 use chainrule_training::{
-    Bytes, Chosen, Examples, Expansion, Observer, Prepared, TrainError, Trained, class_weights, float_type,
-    label_order, standardization,
+    Bytes, Chosen, Examples, Expansion, Observer, Prepared, TrainError, Trained, class_weights, dropped_rows,
+    float_type, label_order, standardization,
 };
 
 use crate::dataset::{schema_of_images, schema_of_tables};
@@ -19,17 +23,19 @@ use crate::table;
 pub(crate) struct Source {
     pub(crate) name: String,
     pub(crate) files: Vec<DataFile>,
+    /// What its folder holds and is not used, a few names for each place.
+    pub(crate) unused: Vec<String>,
 }
 
 impl Source {
     pub(crate) fn new(data: &Data) -> Self {
         let files = data.files().into_iter().map(|(name, sha256)| DataFile { name, sha256 }).collect();
-        Self { name: data.origin.to_string(), files }
+        Self { name: data.origin.to_string(), files, unused: data.unused.clone() }
     }
 
     pub(crate) fn of_tables(tables: &Tables) -> Self {
         let files = tables.files.iter().cloned().map(|(name, sha256)| DataFile { name, sha256 }).collect();
-        Self { name: tables.origin.to_string(), files }
+        Self { name: tables.origin.to_string(), files, unused: tables.unused.clone() }
     }
 
     /// The lot as one file.
@@ -64,6 +70,23 @@ fn numbers(classes: &[Class], data: &Data) -> Result<Vec<u8>, DataError> {
 /// Validation rows of up to so many bytes are in memory whatever `data.resident_bytes` says, since they are evaluated again and again.
 const KEPT_FOR_VALIDATION: u64 = 16 << 20;
 
+/// What a person should know of training rows that no step of an epoch is on.
+pub(crate) fn dropped(config: &TrainConfig, rows: usize) -> Option<String> {
+    let dropped = dropped_rows(config, rows);
+    let which = match config.descent().shuffle.generator {
+        Generator::None => "the last ones each time, so that nothing is learnt from them",
+        Generator::NumpyLegacy | Generator::Chacha => "others each time",
+    };
+    // Where there is no whole batch, that is an error.
+    (0 < dropped && dropped < rows).then(|| {
+        format!(
+            "note: {dropped} of {rows} training rows are left out of each epoch ({which}), since they fill no batch of {}; --set \
+             descent.drop_last=false takes them, too",
+            config.descent().batch_size
+        )
+    })
+}
+
 impl Rows {
     /// Picks the rows and classes that a config names.
     pub(crate) fn new(config: &TrainConfig, data: &Data, source: &Source, machine: &Machine) -> Result<Self> {
@@ -95,7 +118,8 @@ impl Rows {
     /// The rows of tables.
     pub(crate) fn of_tables(config: &TrainConfig, tables: Tables, source: &Source) -> Result<Self, TrainError> {
         let schema = schema_of_tables(&tables);
-        Self::of_splits(config, tables.parts.map(|part| Chosen::Numbers(part.rows)), schema, source)
+        let numbers = |part: Arc<TablePart>| Chosen::Numbers(Arc::unwrap_or_clone(part).rows);
+        Self::of_splits(config, tables.parts.map(numbers), schema, source)
     }
 
     /// Rows to train on and to validate on that are chosen already.
@@ -110,8 +134,8 @@ impl Rows {
         let class_weights = class_weights(config, &schema.classes, &splits[0].labels())?;
         let [train, validation] = splits.each_ref().map(Chosen::len);
         let Schema { kind, image_size, features, classes } = schema;
-        let (source, sha256) = (source.name.clone(), source.sha256());
-        let about = DataSummary { source, kind, sha256, train, validation, image_size, features, classes };
+        let (unused, sha256, source) = (source.unused.clone(), source.sha256(), source.name.clone());
+        let about = DataSummary { source, kind, sha256, train, validation, image_size, features, classes, unused };
         Ok(Self { splits, preprocessing, class_weights, about })
     }
 

@@ -10,7 +10,7 @@ use chainrule_records::{
     Divergence, GradientSource, Manifest, ModelKind, RunFolder, Seconds, Solver, Summary, TrainConfig, Versions,
     WeightNorms,
 };
-use chainrule_training::{DeviceLost, Ending, TrainError, Trained};
+use chainrule_training::{DeviceLost, Ending, TrainError, Trained, dropped_rows};
 
 use crate::checkpoints::Keeper;
 use crate::machine::Machine;
@@ -184,6 +184,7 @@ impl Run<'_> {
             seed: self.config.descent().shuffle.seed,
             steps: trained.steps,
             steps_per_epoch: trained.steps_per_epoch,
+            dropped_rows: dropped_rows(self.config, self.rows.about().train),
             epochs_completed: trained.steps / trained.steps_per_epoch,
             stopped_early: trained.ending == Ending::StoppedEarly,
             interrupted: trained.ending == Ending::Interrupted,

@@ -6,8 +6,7 @@ use std::path::Path;
 
 use anyhow::Result;
 use chainrule_data::table::{AboutColumn, AboutTable};
-use chainrule_data::{Counts, Data, DataError, Images, Request, digits, find_within, mnist, sha256_of_files};
-use chainrule_records::DataConfig;
+use chainrule_data::{Counts, Data, DataError, Images, Request, digits, look, mnist, sha256_of_files};
 use serde::Serialize;
 
 use crate::options::DataOptions;
@@ -22,6 +21,8 @@ struct About {
     height: usize,
     width: usize,
     files: Vec<AboutFile>,
+    /// What its folder holds and is not used, a few names for each place.
+    unused: Vec<String>,
 }
 
 #[derive(Serialize)]
@@ -37,6 +38,8 @@ struct AboutFile {
 #[derive(Serialize)]
 struct AboutTables {
     tables: Vec<AboutTableFile>,
+    /// What their folder holds and is not used, a few names for each place.
+    unused: Vec<String>,
 }
 
 #[derive(Serialize)]
@@ -57,11 +60,9 @@ pub(crate) fn data(options: &DataOptions) -> Result<u8> {
         (None, true) => Request::Mnist,
         (None, false) => Request::from(options.data.source.as_deref().unwrap_or("auto")),
     };
-    let resident_bytes = DataConfig::default().resident_bytes;
-    let tables = request.about_tables(resident_bytes)?;
-    if !tables.is_empty() {
-        let files = tables.into_iter().map(|(file, about)| AboutTableFile { file, about }).collect();
-        let about = AboutTables { tables: files };
+    if let Some((tables, unused)) = request.about_tables()? {
+        let tables = tables.into_iter().map(|(file, about)| AboutTableFile { file, about }).collect();
+        let about = AboutTables { tables, unused };
         if options.output.json {
             print_json(&about);
         } else {
@@ -69,8 +70,7 @@ pub(crate) fn data(options: &DataOptions) -> Result<u8> {
         }
         return Ok(exit::DONE);
     }
-    // Of large files only the labels and the checksum are wanted.
-    let data = find_within(&request, counts, resident_bytes, &mut |line| {
+    let data = look(&request, counts, &mut |line| {
         if !options.output.quiet {
             say(line);
         }
@@ -117,6 +117,7 @@ fn about(data: &Data) -> About {
         height,
         width,
         files: files.collect(),
+        unused: data.unused.clone(),
     }
 }
 
@@ -143,6 +144,7 @@ fn describe(about: &About, data: &Data) -> String {
     for (name, images) in [("training", &data.train), ("validation", &data.validation)] {
         line(format!("{name:<11} of each label: {}", label_counts(images, data)));
     }
+    not_used(&about.unused, data.pictures.is_some()).into_iter().for_each(line);
     text
 }
 
@@ -166,8 +168,15 @@ fn describe_tables(about: &AboutTables) -> String {
             ));
         }
     }
+    not_used(&about.unused, false).into_iter().for_each(&mut line);
     line("One of the columns has the labels: train --set data.label=COLUMN; all others are features, but for data.ignore.".to_owned());
     text
+}
+
+/// What a data set's folder holds and is not used, for a person.
+pub(crate) fn not_used(unused: &[String], are_pictures: bool) -> Option<String> {
+    let why = if are_pictures { " (used are PNG and JPEG files in a folder of their class)" } else { "" };
+    (!unused.is_empty()).then(|| format!("not used: {}{why}", unused.join("; ")))
 }
 
 fn label_counts(images: &Images, data: &Data) -> String {

@@ -13,6 +13,7 @@ use crate::dataset::Dataset;
 use crate::machine::{Machine, all_threads};
 use crate::options::TrainOptions;
 use crate::progress::{Progress, catch_interrupts};
+use crate::rows::dropped;
 use crate::run::{self, manifest, run};
 use crate::{exit, experiment, is_watched, print, print_json, say, table};
 
@@ -37,7 +38,7 @@ pub(crate) fn train(options: &TrainOptions) -> Result<u8> {
         }
     }
     let data = Dataset::find(&config, &mut tell)?;
-    let source = data.source();
+    let (source, taken) = (data.source(), data.taken(&config));
     // The files' bytes are no longer needed then: what is trained on goes to the device.
     let rows = data.rows(&config, &source, &machine)?;
     let about = rows.about().clone();
@@ -54,7 +55,7 @@ pub(crate) fn train(options: &TrainOptions) -> Result<u8> {
     };
     tell(&format!("data: {}, {} training and {} validation rows", about.source, about.train, about.validation));
 
-    for line in [rows.weights(), rows.note(&config)].into_iter().flatten() {
+    for line in [taken, dropped(&config, about.train), rows.weights(), rows.note(&config)].into_iter().flatten() {
         tell(&line);
     }
     catch_interrupts();

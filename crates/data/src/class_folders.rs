@@ -3,10 +3,13 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read;
+use std::iter::repeat_n;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use crate::idx::{self, IdxImages};
+use crate::idx::{self, IdxImages, Keep};
 use crate::table::name_problem;
+use crate::tables::{TRAIN, VALIDATION};
 use crate::{DataError, Holdout, Images, picture, sha256};
 
 /// How pictures become images.
@@ -31,18 +34,16 @@ pub enum Treat {
 
 /// Pictures in folders by their class.
 pub(crate) struct ClassFolders {
-    pub(crate) images: [Images; 2],
+    pub(crate) images: [Arc<Images>; 2],
     /// What the folders call the labels.
     pub(crate) classes: Vec<String>,
     /// Each class's folder, with one checksum over the names and checksums of its pictures.
     pub(crate) files: Vec<(String, String)>,
     /// Pictures in each of these.
     pub(crate) counts: Vec<usize>,
+    /// All of them.
+    pub(crate) pictures: Vec<PathBuf>,
 }
-
-/// What the folders of the two parts may be called; of several for the validation, the first that is there is taken.
-const TRAIN: &str = "train";
-const VALIDATION: [&str; 3] = ["validation", "val", "test"];
 
 /// Bytes of a picture's file, at most.
 const MOST_BYTES: u64 = 1 << 28;
@@ -80,7 +81,7 @@ fn is_picture(path: &Path) -> bool {
     ["png", "jpg", "jpeg"].contains(&ending.as_str()) || (read.is_ok() && picture::is_picture(&bytes))
 }
 
-fn file_name(path: &Path) -> String {
+pub(crate) fn file_name(path: &Path) -> String {
     path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
 }
 
@@ -99,11 +100,11 @@ pub(crate) fn parts(folder: &Path) -> Option<Vec<PathBuf>> {
     has_classes(folder).then(|| vec![folder.to_owned()])
 }
 
-/// Reads the pictures of one part, or of two, of up to so many bytes of pixels.
+/// Reads the pictures of one part, or of two, and keeps all of their pixels or none.
 ///
 /// # Errors
 /// Where a picture is broken, and where they are too many.
-pub(crate) fn read(parts: &[PathBuf], request: PictureRequest, resident_bytes: u64) -> Result<ClassFolders, DataError> {
+pub(crate) fn read(parts: &[PathBuf], request: PictureRequest, keep: Keep) -> Result<ClassFolders, DataError> {
     let mut by_part: Vec<BTreeMap<String, Vec<PathBuf>>> = Vec::new();
     for part in parts {
         let mut of_class = BTreeMap::new();
@@ -112,8 +113,11 @@ pub(crate) fn read(parts: &[PathBuf], request: PictureRequest, resident_bytes: u
                 return Err(DataError::Idx { path: folder, problem: format!("the name of a class {problem}") });
             }
             let pictures = pictures(&folder)?;
-            if !pictures.is_empty() {
-                of_class.insert(name, pictures);
+            if !pictures.is_empty() && of_class.insert(name.clone(), pictures).is_some() {
+                let problem = format!(
+                    "two of its folders are both called {name:?} where bytes that are no UTF-8 are replaced; rename one"
+                );
+                return Err(DataError::Idx { path: part.clone(), problem });
             }
         }
         by_part.push(of_class);
@@ -134,7 +138,9 @@ pub(crate) fn read(parts: &[PathBuf], request: PictureRequest, resident_bytes: u
     }
     let size = (request.size[0] * request.size[1]) as u64;
     let count = by_part.iter().flat_map(BTreeMap::values).map(Vec::len).sum::<usize>() as u64;
-    if count.saturating_mul(size) > resident_bytes {
+    if let Keep::UpTo(resident_bytes) = keep
+        && count.saturating_mul(size) > resident_bytes
+    {
         let problem = format!(
             "{count} pictures take {} bytes, more than data.resident_bytes = {resident_bytes} takes into memory",
             count.saturating_mul(size)
@@ -142,52 +148,53 @@ pub(crate) fn read(parts: &[PathBuf], request: PictureRequest, resident_bytes: u
         return Err(DataError::Idx { path: parts[0].clone(), problem });
     }
 
-    let (mut images, mut files, mut counts) = (Vec::new(), Vec::new(), Vec::new());
-    for (of_class, part) in by_part.iter().zip(parts) {
-        let (mut pixels, mut labels) = (Vec::new(), Vec::new());
+    // Of each picture whether it is for the validation, where the folder does not say.
+    let kept = match (parts, request.holdout) {
+        ([all], Some(holdout)) => {
+            let labels: Vec<u8> =
+                (0..=u8::MAX).zip(by_part[0].values()).flat_map(|(label, of)| repeat_n(label, of.len())).collect();
+            let kept = holdout.kept(&labels).map_err(|class| {
+                let path = all.join(&classes[usize::from(class)]);
+                let problem = "the only picture of its class; to learn and to be judged a class needs two".to_owned();
+                DataError::Idx { path, problem }
+            })?;
+            Some(kept)
+        }
+        _ => None,
+    };
+    let (mut images, mut files, mut counts) = (<[(Vec<u8>, Vec<u8>); 2]>::default(), Vec::new(), Vec::new());
+    for (number, (of_class, part)) in by_part.iter().zip(parts).enumerate() {
+        let mut row = 0;
         for (name, pictures) in of_class {
             let label = classes.iter().position(|class| class == name).expect("a class of the training") as u8;
             let mut checksums = Vec::new();
             for path in pictures {
                 let bytes = contents(path)?;
                 checksums.push(format!("{} {}\n", sha256([&bytes[..]]), file_name(path)));
-                pixels
-                    .extend(image(&bytes, request).map_err(|problem| DataError::Idx { path: path.clone(), problem })?);
+                let (pixels, labels) = &mut images[kept.as_ref().map_or(number, |kept| kept[row].into())];
+                let made = image(&bytes, request).map_err(|problem| DataError::Idx { path: path.clone(), problem })?;
+                if let Keep::UpTo(_) = keep {
+                    pixels.extend(made);
+                }
                 labels.push(label);
+                row += 1;
             }
             let folder = if parts.len() > 1 { format!("{}/{name}", file_name(part)) } else { name.clone() };
             counts.push(pictures.len());
             files.push((folder, sha256(checksums.iter().map(String::as_bytes))));
         }
-        images.push((pixels, labels));
     }
-    let images = match (&images[..], request.holdout) {
-        ([train, validation], _) => [made(request, train, None), made(request, validation, None)],
-        ([all], None) => [made(request, all, None), made(request, all, None)],
-        ([all], Some(holdout)) => {
-            let rows = holdout.split(&all.1).map_err(|class| {
-                let path = parts[0].join(&classes[usize::from(class)]);
-                let problem = "the only picture of its class; to learn and to be judged a class needs two".to_owned();
-                DataError::Idx { path, problem }
-            })?;
-            rows.map(|rows| made(request, all, Some(&rows)))
-        }
-        _ => unreachable!("one part or two"),
-    };
-    Ok(ClassFolders { images, classes, files, counts })
-}
-
-/// These rows of pixels and labels, or all.
-fn made(request: PictureRequest, (pixels, labels): &(Vec<u8>, Vec<u8>), rows: Option<&[usize]>) -> Images {
     let [height, width] = request.size;
-    let (pixels, labels) = match rows {
-        None => (pixels.clone(), labels.clone()),
-        Some(rows) => {
-            let of_row = |&row: &usize| &pixels[row * height * width..][..height * width];
-            (rows.iter().flat_map(of_row).copied().collect(), rows.iter().map(|&row| labels[row]).collect())
-        }
-    };
-    Images::new(IdxImages { height, width, pixels }, labels)
+    let [train, validation] = images.map(|(pixels, labels)| {
+        Arc::new(match keep {
+            Keep::UpTo(_) => Images::new(IdxImages { height, width, pixels }, labels),
+            Keep::Nothing => Images::seen((height, width), labels, String::new()),
+        })
+    });
+    let is_whole = parts.len() == 1 && kept.is_none();
+    let images = if is_whole { [Arc::clone(&train), train] } else { [train, validation] };
+    let pictures = by_part.into_iter().flat_map(BTreeMap::into_values).flatten().collect();
+    Ok(ClassFolders { images, classes, files, counts, pictures })
 }
 
 fn contents(path: &Path) -> Result<Vec<u8>, DataError> {

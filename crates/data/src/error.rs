@@ -102,12 +102,25 @@ pub enum DataError {
         resident_bytes: u64,
     },
     /// A folder lacks one of the four files.
-    #[error("{}: no {name} here, plain or .gz; a data folder holds the four IDX files of MNIST by their usual names, train.csv, or a folder of pictures for each class", .folder.display())]
+    #[error(
+        "{}: no {name} here, plain or .gz; a data folder holds the four IDX files of MNIST by their usual names, train.csv, or a folder of pictures for each class, PNG or JPEG{}{}",
+        .folder.display(),
+        if .found.is_empty() { "" } else { ", and this one " },
+        .found.join("; ")
+    )]
     Missing {
         /// The folder.
         folder: PathBuf,
         /// The file's usual name.
         name: &'static str,
+        /// Some names of what it holds.
+        found: Vec<String>,
+    },
+    /// A pipe or a device.
+    #[error("{}: data is read from a file or a folder, and this is neither; write what comes through a pipe to a file first (cat > data.csv)", .path.display())]
+    NoFile {
+        /// What was named.
+        path: PathBuf,
     },
     /// Images and labels do not belong together.
     #[error("{}: {images} images but {labels} labels; the two files do not belong together", .folder.display())]

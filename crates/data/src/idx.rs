@@ -12,7 +12,8 @@ use atomic_write_file::AtomicWriteFile;
 use flate2::bufread::MultiGzDecoder;
 
 use crate::DataError;
-use crate::image_file::ImageFile;
+use crate::checksum::Checksum;
+use crate::image_file::{ImageFile, PIECE};
 
 /// Unsigned bytes in three dimensions: image, row, column.
 const IMAGES_MAGIC: u32 = 0x0000_0803;
@@ -74,15 +75,34 @@ pub fn images_from(path: &Path, content: impl Read) -> Result<IdxImages, DataErr
     Ok(idx_images(sizes, pixels.expect(NOTHING_LARGER)))
 }
 
-/// Images that were read, or left in their file.
+/// What is kept of images in memory.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Keep {
+    /// All of a file with up to so many bytes of pixels.
+    UpTo(u64),
+    /// No pixel of any: a file of whatever size is read through, for its checksum.
+    Nothing,
+}
+
+/// Images that were read, left in their file, or only looked at.
 pub(crate) enum Opened {
     Read(IdxImages),
     Left(ImageFile),
+    Seen {
+        /// Images, rows, columns.
+        sizes: [usize; 3],
+        /// Of the file, decompressed.
+        sha256: String,
+    },
 }
 
-/// Reads an IDX file of images, or leaves it as it is where it is plain and its pixels are more than `resident_bytes`.
-pub(crate) fn open_images(path: &Path, resident_bytes: u64) -> Result<Opened, DataError> {
+/// Reads an IDX file of images, or leaves it as it is where it is plain and its pixels are more than are kept.
+pub(crate) fn open_images(path: &Path, keep: Keep) -> Result<Opened, DataError> {
     let file = open(path)?;
+    let Keep::UpTo(resident_bytes) = keep else {
+        let (sizes, sha256) = look_through(BufReader::new(file)).map_err(|broken| broken.of(path))?;
+        return Ok(Opened::Seen { sizes, sha256 });
+    };
     match read(path, &file, IMAGES_MAGIC, "images", resident_bytes)? {
         (sizes, Some(pixels)) => Ok(Opened::Read(idx_images(sizes, pixels))),
         (sizes, None) => Ok(Opened::Left(ImageFile::new(path, file, sizes)?)),
@@ -204,10 +224,7 @@ fn read<const D: usize>(
     what: &str,
     resident_bytes: u64,
 ) -> Result<([usize; D], Option<Vec<u8>>), DataError> {
-    parse(BufReader::new(content), magic, what, resident_bytes).map_err(|broken| match broken {
-        Broken::Content(problem) => DataError::Idx { path: path.to_owned(), problem },
-        Broken::Unread(problem) => DataError::Read { path: path.to_owned(), problem },
-    })
+    parse(BufReader::new(content), magic, what, resident_bytes).map_err(|broken| broken.of(path))
 }
 
 /// Why there is no content.
@@ -218,27 +235,92 @@ enum Broken {
     Unread(std::io::Error),
 }
 
+impl Broken {
+    fn of(self, path: &Path) -> DataError {
+        let path = path.to_owned();
+        match self {
+            Self::Content(problem) => DataError::Idx { path, problem },
+            Self::Unread(problem) => DataError::Read { path, problem },
+        }
+    }
+}
+
+/// The bytes of a file, plain or gzipped.
+struct Content<'a> {
+    source: Box<dyn Read + 'a>,
+    is_gzip: bool,
+    taken: u64,
+}
+
+impl<'a> Content<'a> {
+    fn new(mut source: impl BufRead + 'a) -> Result<Self, Broken> {
+        let is_gzip = source.fill_buf().map_err(Broken::Unread)?.starts_with(&GZIP_MAGIC);
+        let source: Box<dyn Read + 'a> = if is_gzip { Box::new(MultiGzDecoder::new(source)) } else { Box::new(source) };
+        Ok(Self { source, is_gzip, taken: 0 })
+    }
+
+    /// The next bytes, up to so many. A gzip that breaks off or is damaged fails here, an unreadable file too: the system's words name which.
+    fn take(&mut self, limit: u64) -> Result<Vec<u8>, Broken> {
+        let mut bytes = Vec::new();
+        let read = self.source.by_ref().take(limit).read_to_end(&mut bytes);
+        self.taken += bytes.len() as u64;
+        match read {
+            Ok(_) => Ok(bytes),
+            Err(error) if self.is_gzip => {
+                Err(Broken::Content(format!("damaged gzip after {} bytes: {error}", self.taken)))
+            }
+            Err(error) => Err(Broken::Unread(error)),
+        }
+    }
+}
+
 /// The header's `D` sizes, and the bytes that they count; without these where they are plain and more than `resident_bytes`.
 fn parse<const D: usize>(
-    mut source: impl BufRead,
+    source: impl BufRead,
     magic: u32,
     what: &str,
     resident_bytes: u64,
 ) -> Result<([usize; D], Option<Vec<u8>>), Broken> {
-    let problem = |problem: String| Broken::Content(problem);
-    let is_gzip = source.fill_buf().map_err(Broken::Unread)?.starts_with(&GZIP_MAGIC);
-    let mut content: Box<dyn Read> = if is_gzip { Box::new(MultiGzDecoder::new(source)) } else { Box::new(source) };
-    // A gzip that breaks off or is damaged fails here, an unreadable file too: the system's words name which.
-    let mut take = |limit: u64| -> Result<Vec<u8>, Broken> {
-        let mut bytes = Vec::new();
-        match content.by_ref().take(limit).read_to_end(&mut bytes) {
-            Ok(_) => Ok(bytes),
-            Err(error) if is_gzip => Err(problem(format!("damaged gzip after {} bytes: {error}", bytes.len()))),
-            Err(error) => Err(Broken::Unread(error)),
+    let mut content = Content::new(source)?;
+    let (sizes, expected) = header::<D>(&mut content, magic, what)?;
+    if expected > resident_bytes {
+        if content.is_gzip {
+            return Err(Broken::Content(format!(
+                "its {expected} bytes of {what} are more than data.resident_bytes = {resident_bytes}, and only a plain file can \
+                 be read piece by piece; gunzip it, or allow for more"
+            )));
         }
-    };
+        return Ok((sizes, None));
+    }
+    let mut bytes = content.take(expected + 1)?;
+    check_length(expected, bytes.len() as u64, what).map_err(Broken::Content)?;
+    bytes.shrink_to_fit();
+    Ok((sizes, Some(bytes)))
+}
 
-    let header = take(4 * (1 + D as u64))?;
+/// The sizes of a file of images and its checksum, of which no more than a piece is in memory at once.
+fn look_through(source: impl BufRead) -> Result<([usize; 3], String), Broken> {
+    let mut content = Content::new(source)?;
+    let (sizes, expected) = header::<3>(&mut content, IMAGES_MAGIC, "images")?;
+    let [count, height, width] = sizes;
+    let (mut checksum, mut found) = (Checksum::default(), 0);
+    checksum.update(&images_header(count, height, width));
+    loop {
+        let piece = content.take((PIECE as u64).min(expected + 1 - found))?;
+        checksum.update(&piece);
+        found += piece.len() as u64;
+        if piece.is_empty() || found > expected {
+            break;
+        }
+    }
+    check_length(expected, found, "images").map_err(Broken::Content)?;
+    Ok((sizes, checksum.finish()))
+}
+
+/// The `D` sizes that a header tells, and how many bytes they count.
+fn header<const D: usize>(content: &mut Content<'_>, magic: u32, what: &str) -> Result<([usize; D], u64), Broken> {
+    let problem = |problem: String| Broken::Content(problem);
+    let header = content.take(4 * (1 + D as u64))?;
     if header.is_empty() {
         return Err(problem("the file is empty".into()));
     }
@@ -262,19 +344,7 @@ fn parse<const D: usize>(
         Some(bytes) if bytes < u64::MAX / 2 => bytes,
         _ => return Err(problem(format!("its header counts impossibly many {what} (sizes {sizes:?})"))),
     };
-    if expected > resident_bytes {
-        if is_gzip {
-            return Err(problem(format!(
-                "its {expected} bytes of {what} are more than data.resident_bytes = {resident_bytes}, and only a plain file can \
-                 be read piece by piece; gunzip it, or allow for more"
-            )));
-        }
-        return Ok((sizes, None));
-    }
-    let mut bytes = take(expected + 1)?;
-    check_length(expected, bytes.len() as u64, what).map_err(problem)?;
-    bytes.shrink_to_fit();
-    Ok((sizes, Some(bytes)))
+    Ok((sizes, expected))
 }
 
 /// What is wrong where a header counts otherwise than what follows.

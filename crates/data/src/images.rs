@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use burn_dataset::{Dataset, DatasetError};
 
-use crate::idx::{self, IdxImages, Opened, Writer};
+use crate::idx::{self, IdxImages, Keep, Opened, Writer};
 use crate::image_file::{ImageFile, PIECE};
 use crate::{DataError, sha256};
 
@@ -28,7 +28,15 @@ pub struct Images {
 enum Pixels {
     Resident(IdxImages),
     InFile(Arc<ImageFile>),
+    /// Not to be read: they were looked at.
+    Seen {
+        size: (usize, usize),
+        sha256: String,
+    },
 }
+
+/// Labels out of a gzip, at most, where images of any number are looked at.
+const MOST_LABELS: u64 = 1 << 30;
 
 impl Images {
     /// # Panics
@@ -44,17 +52,31 @@ impl Images {
     /// # Errors
     /// Where one cannot be read or is not whole, or where they differ in length; where images that are to stay in their file are gzipped.
     pub fn read(images: &Path, labels: &Path, resident_bytes: u64) -> Result<Self, DataError> {
+        Self::open(images, labels, Keep::UpTo(resident_bytes))
+    }
+
+    /// The same with as many pixels in memory as are to be kept.
+    pub(crate) fn open(images: &Path, labels: &Path, keep: Keep) -> Result<Self, DataError> {
         // The labels first: they are read in no time, where the checksum of a large file takes its time.
-        let (file, labels) = (images, idx::read_labels_within(labels, resident_bytes)?);
-        let (count, images) = match idx::open_images(file, resident_bytes)? {
+        let most_labels = if let Keep::UpTo(bytes) = keep { bytes } else { MOST_LABELS };
+        let (file, labels) = (images, idx::read_labels_within(labels, most_labels)?);
+        let (count, images) = match idx::open_images(file, keep)? {
             Opened::Read(images) => (images.pixels.len() / (images.height * images.width), Pixels::Resident(images)),
             Opened::Left(file) => (file.count, Pixels::InFile(Arc::new(file))),
+            Opened::Seen { sizes: [count, height, width], sha256 } => {
+                (count, Pixels::Seen { size: (height, width), sha256 })
+            }
         };
         if count != labels.len() {
             let folder = file.parent().unwrap_or(file).to_owned();
             return Err(DataError::Lengths { folder, images: count, labels: labels.len() });
         }
         Ok(Self { images, labels })
+    }
+
+    /// Images that were looked at and not kept, of a file with this checksum where they are in one.
+    pub(crate) fn seen(size: (usize, usize), labels: Vec<u8>, sha256: String) -> Self {
+        Self { images: Pixels::Seen { size, sha256 }, labels }
     }
 
     /// Writes two plain IDX files.
@@ -81,13 +103,14 @@ impl Images {
         match &self.images {
             Pixels::Resident(images) => (images.height, images.width),
             Pixels::InFile(file) => (file.height, file.width),
+            Pixels::Seen { size, .. } => *size,
         }
     }
 
     /// The file that the images stay in, where they do.
     pub fn file(&self) -> Option<&Path> {
         match &self.images {
-            Pixels::Resident(_) => None,
+            Pixels::Resident(_) | Pixels::Seen { .. } => None,
             Pixels::InFile(file) => Some(file.path()),
         }
     }
@@ -113,7 +136,7 @@ impl Images {
     /// Where the images stay in their file and that cannot be read any more.
     ///
     /// # Panics
-    /// Where they go past the end, or `pixels` has room for a part of one.
+    /// Where they go past the end, `pixels` has room for a part of one, or no pixel was kept.
     pub fn read_pixels(&self, first: usize, pixels: &mut [u8]) -> Result<(), DataError> {
         let (height, width) = self.size();
         let size = height * width;
@@ -124,6 +147,7 @@ impl Images {
                 Ok(())
             }
             Pixels::InFile(file) => file.read(first, pixels),
+            Pixels::Seen { .. } => panic!("images of which no pixel was kept"),
         }
     }
 
@@ -132,6 +156,7 @@ impl Images {
         let of_images = match &self.images {
             Pixels::Resident(images) => sha256([&images.header()[..], &images.pixels]),
             Pixels::InFile(file) => file.sha256.clone(),
+            Pixels::Seen { sha256, .. } => sha256.clone(),
         };
         [of_images, sha256([&idx::labels_header(self.labels.len())[..], &self.labels])]
     }

@@ -20,6 +20,7 @@ mod class_folders;
 pub mod digits;
 pub mod download;
 mod error;
+mod foreign;
 mod holdout;
 pub mod idx;
 mod image_file;
@@ -34,6 +35,7 @@ mod source;
 mod split;
 pub mod table;
 mod tables;
+mod unused;
 
 pub use ahead::Ahead;
 pub use checksum::sha256;
@@ -41,12 +43,12 @@ pub use class_folders::{PictureRequest, Treat};
 pub use error::DataError;
 pub use holdout::Holdout;
 pub use images::{Images, LabelledImage};
-pub use numbers::Numbers;
+pub use numbers::{Numbers, Values};
 pub use order::{BatchOrder, Order, Shuffle};
 pub use selection::Selection;
 pub use source::{
-    Counts, Data, Origin, Part, Pictures, Request, find, find_tables, find_with, find_within, is_mnist, read_folder,
-    sha256_of_files,
+    Counts, Data, Origin, Part, Pictures, Request, find, find_tables, find_with, find_within, is_mnist, look,
+    read_folder, sha256_of_files,
 };
 pub use split::{Split, pixel_value};
 pub use tables::{TablePart, TableRequest, Tables};

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::idx::Keep;
 use crate::{DataError, Images};
 
 /// One of the four files of an MNIST-like data set.
@@ -56,17 +57,14 @@ pub fn cache_folder() -> PathBuf {
 /// # Errors
 /// Where a file is absent or cannot be read, or has not MNIST's checksum.
 pub fn read_cache(folder: &Path) -> Result<[Images; 2], DataError> {
-    read_cache_within(folder, u64::MAX)
+    read_cache_keeping(folder, Keep::UpTo(u64::MAX))
 }
 
-/// The same, but a file with more than `resident_bytes` of pixels stays where it is, and is read as it is needed.
-pub(crate) fn read_cache_within(folder: &Path, resident_bytes: u64) -> Result<[Images; 2], DataError> {
+/// The same with as many pixels in memory as are to be kept.
+pub(crate) fn read_cache_keeping(folder: &Path, keep: Keep) -> Result<[Images; 2], DataError> {
     let path = |file: &File| folder.join(file.split).join(file.name);
     let [train_images, train_labels, test_images, test_labels] = FILES.each_ref().map(path);
-    let splits = [
-        Images::read(&train_images, &train_labels, resident_bytes)?,
-        Images::read(&test_images, &test_labels, resident_bytes)?,
-    ];
+    let splits = [Images::open(&train_images, &train_labels, keep)?, Images::open(&test_images, &test_labels, keep)?];
     let found = splits.iter().flat_map(Images::file_checksums);
     for (file, found) in FILES.iter().zip(found) {
         if found != file.sha256 {

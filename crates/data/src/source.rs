@@ -4,7 +4,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::class_folders::{self, ClassFolders};
+use crate::idx::Keep;
 use crate::tables::are_tables;
+use crate::unused::unused;
 use crate::{
     DataError, Holdout, Images, PictureRequest, Selection, Split, TableRequest, Tables, Treat, digits, download, mnist,
     sha256,
@@ -104,6 +106,8 @@ pub struct Data {
     pub validation: Arc<Images>,
     /// What they are pictures of, where a folder for each class says so.
     pub pictures: Option<Pictures>,
+    /// What its folder holds and is not used, a few names for each place.
+    pub unused: Vec<String>,
 }
 
 /// Pictures in a folder for each class, made images.
@@ -121,7 +125,7 @@ pub struct Pictures {
 
 impl Data {
     fn new(origin: Origin, [train, validation]: [Images; 2]) -> Self {
-        Self { origin, train: Arc::new(train), validation: Arc::new(validation), pictures: None }
+        Self { origin, train: Arc::new(train), validation: Arc::new(validation), pictures: None, unused: Vec::new() }
     }
 
     /// Names of the files, of each class's pictures one, and SHA-256 of each, decompressed; of IDX files in the order of [`mnist::FILES`].
@@ -144,7 +148,8 @@ impl Data {
     pub fn label_of(&self, class: &str) -> Option<u8> {
         match &self.pictures {
             Some(pictures) => pictures.classes.iter().position(|name| name == class).map(|label| label as u8),
-            None => class.parse().ok(),
+            // No label is called 02.
+            None => class.parse().ok().filter(|label: &u8| label.to_string() == class),
         }
     }
 
@@ -275,10 +280,12 @@ pub fn find_within(
     resident_bytes: u64,
     tell: &mut dyn FnMut(&str),
 ) -> Result<Data, DataError> {
-    let holdout = Some(Holdout { fraction: 0.2, seed: 0 });
-    let pictures = PictureRequest { size: [28, 28], treatment: Treat::AsWhole, holdout };
-    find_with(request, digits, pictures, resident_bytes, tell)
+    find_with(request, digits, PICTURES, resident_bytes, tell)
 }
+
+/// How pictures are made images where nobody says how.
+const PICTURES: PictureRequest =
+    PictureRequest { size: [28, 28], treatment: Treat::AsWhole, holdout: Some(Holdout { fraction: 0.2, seed: 0 }) };
 
 /// The same with pictures in folders made images as it is asked.
 ///
@@ -291,17 +298,39 @@ pub fn find_with(
     resident_bytes: u64,
     tell: &mut dyn FnMut(&str),
 ) -> Result<Data, DataError> {
+    find_keeping(request, digits, pictures, Keep::UpTo(resident_bytes), tell)
+}
+
+/// What [`find`] would get, of whatever size, without a pixel of it in memory: labels, sizes and checksums, of which none but pixels can be asked for.
+///
+/// # Errors
+/// As [`find`].
+pub fn look(request: &Request, digits: Counts, tell: &mut dyn FnMut(&str)) -> Result<Data, DataError> {
+    find_keeping(request, digits, PICTURES, Keep::Nothing, tell)
+}
+
+fn find_keeping(
+    request: &Request,
+    digits: Counts,
+    pictures: PictureRequest,
+    keep: Keep,
+    tell: &mut dyn FnMut(&str),
+) -> Result<Data, DataError> {
     if let Some(folder) = request.path()
         && !has_idx(&folder)
         && let Some(parts) = class_folders::parts(&folder)
     {
-        let ClassFolders { images, classes, files, counts } = class_folders::read(&parts, pictures, resident_bytes)?;
-        let data = Data::new(Origin::Folder(folder), images);
-        return Ok(Data { pictures: Some(Pictures { classes, files, counts, has_parts: parts.len() > 1 }), ..data });
+        let read = class_folders::read(&parts, pictures, keep)?;
+        let ClassFolders { images: [train, validation], classes, files, counts, pictures } = read;
+        let unused = unused(&folder, pictures);
+        let pictures = Some(Pictures { classes, files, counts, has_parts: parts.len() > 1 });
+        return Ok(Data { origin: Origin::Folder(folder), train, validation, pictures, unused });
     }
     match request {
-        Request::Folder(folder) => read_folder_within(folder, resident_bytes, tell),
+        Request::Folder(folder) => read_folder_keeping(folder, keep, tell),
         Request::Embedded => {
+            // They are drawn in any case.
+            let resident_bytes = if let Keep::UpTo(bytes) = keep { bytes } else { MOST_DRAWN };
             for count in [digits.train, digits.validation] {
                 let bytes = digits::bytes(count);
                 if bytes > resident_bytes {
@@ -310,18 +339,21 @@ pub fn find_with(
             }
             Ok(Data::new(Origin::Embedded, digits::draw_both(digits::SEED, digits)))
         }
-        Request::Mnist => find_mnist(resident_bytes, tell),
+        Request::Mnist => find_mnist(keep, tell),
         Request::Auto => {
             if let Some(folder) = request.path() {
-                return read_folder_within(&folder, resident_bytes, tell);
+                return read_folder_keeping(&folder, keep, tell);
             }
-            find_mnist(resident_bytes, tell).or_else(|error| {
+            find_mnist(keep, tell).or_else(|error| {
                 tell(&format!("{error}; taking the embedded digits"));
-                find_within(&Request::Embedded, digits, resident_bytes, tell)
+                find_keeping(&Request::Embedded, digits, pictures, keep, tell)
             })
         }
     }
 }
+
+/// Bytes of digits that are drawn to be looked at, at most.
+const MOST_DRAWN: u64 = 1 << 30;
 
 /// Whether these are the checksums of MNIST's own four files, as [`Data::file_checksums`] gives a data set's.
 pub fn is_mnist<'a>(checksums: impl IntoIterator<Item = &'a str>) -> bool {
@@ -333,10 +365,10 @@ pub fn sha256_of_files(checksums: &[String]) -> String {
     sha256(checksums.iter().map(String::as_bytes))
 }
 
-fn find_mnist(resident_bytes: u64, tell: &mut dyn FnMut(&str)) -> Result<Data, DataError> {
+fn find_mnist(keep: Keep, tell: &mut dyn FnMut(&str)) -> Result<Data, DataError> {
     let folder = mnist::cache_folder();
     if folder.join(mnist::FILES[0].split).join(mnist::FILES[0].name).exists() {
-        match mnist::read_cache_within(&folder, resident_bytes) {
+        match mnist::read_cache_keeping(&folder, keep) {
             Ok(images) => return Ok(Data::new(Origin::MnistCache(folder), images)),
             Err(error) => tell(&format!("the cached MNIST is not whole: {error}")),
         }
@@ -345,7 +377,7 @@ fn find_mnist(resident_bytes: u64, tell: &mut dyn FnMut(&str)) -> Result<Data, D
     let limits = download::limits().map_err(|reason| DataError::NoMnist { reason, folder: folder.clone() })?;
     tell(&format!("fetching MNIST (11 MB) from {url}"));
     download::download(&url, &folder, limits)?;
-    Ok(Data::new(Origin::MnistDownload(folder.clone()), mnist::read_cache_within(&folder, resident_bytes)?))
+    Ok(Data::new(Origin::MnistDownload(folder.clone()), mnist::read_cache_keeping(&folder, keep)?))
 }
 
 /// Reads the four IDX files of a folder, each plain or gzipped, by MNIST's names (`train-images-idx3-ubyte`, or with a dot
@@ -354,7 +386,7 @@ fn find_mnist(resident_bytes: u64, tell: &mut dyn FnMut(&str)) -> Result<Data, D
 /// # Errors
 /// Where a file is absent, cannot be read, or does not fit the others.
 pub fn read_folder(folder: &Path) -> Result<Data, DataError> {
-    read_folder_within(folder, u64::MAX, &mut |_| {})
+    read_folder_keeping(folder, Keep::UpTo(u64::MAX), &mut |_| {})
 }
 
 /// Where an IDX file may lie in a folder: by itself or below, by its usual name or with a dot before `idx`, plain or gzipped.
@@ -370,12 +402,20 @@ fn has_idx(folder: &Path) -> bool {
     mnist::FILES.iter().any(|file| idx_path(folder, file).is_some())
 }
 
-fn read_folder_within(folder: &Path, resident_bytes: u64, tell: &mut dyn FnMut(&str)) -> Result<Data, DataError> {
+fn read_folder_keeping(folder: &Path, keep: Keep, tell: &mut dyn FnMut(&str)) -> Result<Data, DataError> {
     let path = |file: &mnist::File| {
-        idx_path(folder, file).ok_or(DataError::Missing { folder: folder.to_owned(), name: file.name })
+        idx_path(folder, file).ok_or_else(|| DataError::Missing {
+            folder: folder.to_owned(),
+            name: file.name,
+            found: unused(folder, []),
+        })
     };
     if are_tables(folder) {
         return Err(DataError::IsTable { path: folder.to_owned() });
+    }
+    let metadata = std::fs::metadata(folder);
+    if metadata.is_ok_and(|metadata| !metadata.is_dir()) {
+        return Err(DataError::NoFile { path: folder.to_owned() });
     }
     if let Err(problem) = std::fs::read_dir(folder) {
         return Err(DataError::Read { path: folder.to_owned(), problem });
@@ -383,14 +423,17 @@ fn read_folder_within(folder: &Path, resident_bytes: u64, tell: &mut dyn FnMut(&
     let mut read = |images: &mnist::File, labels: &mnist::File| {
         let (images, labels) = (path(images)?, path(labels)?);
         let length = std::fs::metadata(&images).map_or(0, |metadata| metadata.len());
-        if length > resident_bytes && images.extension().is_none_or(|extension| extension != "gz") {
+        if let Keep::UpTo(resident_bytes) = keep
+            && length > resident_bytes
+            && images.extension().is_none_or(|extension| extension != "gz")
+        {
             let gigabytes = length as f64 / 1e9;
             tell(&format!(
                 "{} stays where it is; reading its {gigabytes:.2} GB once, for their checksum",
                 images.display()
             ));
         }
-        Images::read(&images, &labels, resident_bytes)
+        Images::open(&images, &labels, keep)
     };
     let [train_images, train_labels, test_images, test_labels] = &mnist::FILES;
     let train = read(train_images, train_labels)?;
@@ -399,5 +442,6 @@ fn read_folder_within(folder: &Path, resident_bytes: u64, tell: &mut dyn FnMut(&
         let (train, validation) = (train.size(), validation.size());
         return Err(DataError::Sizes { folder: folder.to_owned(), train, validation });
     }
-    Ok(Data::new(Origin::Folder(folder.to_owned()), [train, validation]))
+    let unused = unused(folder, mnist::FILES.iter().filter_map(|file| idx_path(folder, file)));
+    Ok(Data { unused, ..Data::new(Origin::Folder(folder.to_owned()), [train, validation]) })
 }

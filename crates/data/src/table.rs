@@ -2,8 +2,12 @@
 //!
 //! Fields are parted by commas and may be quoted, as RFC 4180 has it; white space around them is none of them. Rows are counted by the lines of the
 //! file, the header's being 1. What is not a number is refused and never guessed.
+//!
+//! A table takes up to 4 times as much memory as its file has bytes, decompressed, and [`AboutTable`] no more than that and at most 2 KiB a column, beside
+//! 100 MB at most for a header and a line: of these a file may have [`MOST_COLUMNS`] and [`LONGEST_ROW`].
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{DefaultHasher, Hasher};
 use std::io::{self, BufRead, BufReader, Read};
 
 use csv::{ByteRecord, ReaderBuilder};
@@ -11,6 +15,8 @@ use flate2::bufread::MultiGzDecoder;
 use serde::Serialize;
 
 use crate::checksum::Checksum;
+use crate::foreign::foreign;
+use crate::numbers::Values;
 
 /// Which columns are read.
 #[derive(Clone, Copy, Debug)]
@@ -37,17 +43,21 @@ pub struct Table {
     /// The features' names.
     pub columns: Vec<String>,
     /// `n * d` numbers, row by row.
-    pub values: Vec<f64>,
+    pub values: Values,
     /// For each row the position of its label among the `classes`; empty where no labels were wanted.
     pub labels: Vec<u8>,
     /// The labels that occur: by size where all are numbers, else by their characters.
     pub classes: Vec<String>,
     /// For each row its line, from 2.
-    pub lines: Vec<u64>,
+    pub lines: Vec<u32>,
     /// SHA-256 of the file, decompressed.
     pub sha256: String,
 }
 
+/// Columns of a table, at most.
+pub const MOST_COLUMNS: usize = 100_000;
+/// Bytes of a row with all of its line breaks, at most.
+pub const LONGEST_ROW: u64 = 4 << 20;
 /// The largest number, up to its sign.
 const LARGEST: f64 = 1e30;
 /// Labels that differ, at most.
@@ -58,7 +68,7 @@ const LONGEST_NAME: usize = 100;
 const LONGEST_LIST: usize = 250;
 
 impl Table {
-    /// Reads a table, plain or gzipped, of up to so many bytes, decompressed.
+    /// Reads a table, plain or gzipped, of up to so many bytes, decompressed, and numbers of up to as many.
     ///
     /// # Errors
     /// What is wrong, with line and column.
@@ -72,8 +82,7 @@ impl Table {
     /// Where these are no names.
     pub fn header(reader: impl Read, most_bytes: u64) -> Result<Vec<String>, String> {
         let mut source = Hashed::new(decompressed(reader)?, most_bytes);
-        let mut reader = csv_reader(&mut source);
-        header(reader.byte_headers().map_err(problem)?)
+        header(&mut csv_reader(&mut source))
     }
 
     /// Features of a row, d.
@@ -95,8 +104,8 @@ impl Table {
     ///
     /// # Panics
     /// Where `row` is past the end.
-    pub fn row(&self, row: usize) -> &[f64] {
-        &self.values[row * self.n_features()..][..self.n_features()]
+    pub fn row(&self, row: usize) -> Vec<f64> {
+        self.values.row(self.n_features(), row)
     }
 }
 
@@ -131,34 +140,60 @@ pub struct AboutTable {
 }
 
 impl AboutTable {
-    /// Reads a table of up to so many bytes, decompressed, without keeping it.
+    /// Reads a table of whatever length, without keeping it.
     ///
     /// # Errors
     /// Where it has no header, or a row is ragged.
-    pub fn read(reader: impl Read, most_bytes: u64) -> Result<Self, String> {
-        let mut source = Hashed::new(decompressed(reader)?, most_bytes);
+    pub fn read(reader: impl Read) -> Result<Self, String> {
+        let mut source = Hashed::new(decompressed(reader)?, u64::MAX);
         let mut reader = csv_reader(&mut source);
-        let header = header(reader.byte_headers().map_err(problem)?)?;
+        let header = header(&mut reader)?;
         let mut columns: Vec<AboutColumn> = header.iter().map(|name| AboutColumn::new(name)).collect();
-        let mut seen = vec![BTreeSet::new(); header.len()];
+        let mut seen: Vec<Seen> = header.iter().map(|_| Seen::default()).collect();
         let (mut rows, mut record) = (0, ByteRecord::new());
-        while reader.read_byte_record(&mut record).map_err(problem)? {
+        while next(&mut reader, &mut record)? {
             if record.len() != header.len() {
                 return Err(format!("line {}{}", line(&reader, &record)?, ragged(&record, &header)));
             }
             rows += 1;
             for ((field, column), seen) in record.iter().map(<[u8]>::trim_ascii).zip(&mut columns).zip(&mut seen) {
                 column.add(field);
-                if seen.len() <= MOST_CLASSES && !seen.contains(field) {
-                    seen.insert(field.to_vec());
-                }
+                seen.add(field);
             }
         }
         drop(reader);
         for (column, seen) in columns.iter_mut().zip(seen) {
-            column.different = Some(seen.len()).filter(|&count| count <= MOST_CLASSES);
+            column.different = seen.0.map(|hashes| hashes.len());
         }
         Ok(Self { rows, sha256: source.checksum.finish(), columns })
+    }
+}
+
+/// Hashes of the fields that differ, in order, until there are more than can be told apart as classes. That two of so few have the same of 2^64 hashes
+/// does not happen.
+struct Seen(Option<Vec<u64>>);
+
+impl Default for Seen {
+    fn default() -> Self {
+        Self(Some(Vec::new()))
+    }
+}
+
+impl Seen {
+    fn add(&mut self, field: &[u8]) {
+        let Some(hashes) = &mut self.0 else { return };
+        let mut hasher = DefaultHasher::new();
+        hasher.write(field);
+        let Err(place) = hashes.binary_search(&hasher.finish()) else { return };
+        if hashes.len() == MOST_CLASSES {
+            self.0 = None;
+            return;
+        }
+        // Of a hundred thousand columns room for twice as many would be felt.
+        if hashes.len() == hashes.capacity() {
+            hashes.reserve_exact(4.max(hashes.len() / 4));
+        }
+        hashes.insert(place, hasher.finish());
     }
 }
 
@@ -200,15 +235,21 @@ fn ragged(record: &ByteRecord, header: &[String]) -> String {
     format!(": {} fields, and the header has {}", record.len(), header.len())
 }
 
+/// The text of a file, plain or gzipped, unless its beginning is that of something else.
 fn decompressed<'a>(reader: impl Read + 'a) -> Result<Box<dyn Read + 'a>, String> {
     let mut reader = BufReader::new(reader);
     let is_gzip = reader.fill_buf().map_err(|error| error.to_string())?.starts_with(&[0x1f, 0x8b]);
-    Ok(if is_gzip { Box::new(MultiGzDecoder::new(reader)) } else { Box::new(reader) })
+    let mut text: BufReader<Box<dyn Read + 'a>> =
+        BufReader::new(if is_gzip { Box::new(MultiGzDecoder::new(reader)) } else { Box::new(reader) });
+    match foreign(text.fill_buf().map_err(|error| error.to_string())?) {
+        Some(problem) => Err(problem),
+        None => Ok(Box::new(text)),
+    }
 }
 
 /// Ragged rows are let through, to be told by their line.
 fn csv_reader<R: Read>(source: R) -> csv::Reader<R> {
-    ReaderBuilder::new().flexible(true).from_reader(source)
+    ReaderBuilder::new().has_headers(false).flexible(true).from_reader(source)
 }
 
 fn problem(error: csv::Error) -> String {
@@ -218,16 +259,36 @@ fn problem(error: csv::Error) -> String {
     }
 }
 
+/// Reads the next row; whether there is one.
+fn next<R: Read>(reader: &mut csv::Reader<&mut Hashed<R>>, record: &mut ByteRecord) -> Result<bool, String> {
+    let line = reader.position().line();
+    let source = reader.get_mut();
+    (source.left_of_row, source.is_too_long) = (LONGEST_ROW, false);
+    let read = reader.read_byte_record(record);
+    if reader.get_ref().is_too_long {
+        return Err(format!(
+            "line {line}: it goes on for more than {LONGEST_ROW} bytes; perhaps a quote is not closed"
+        ));
+    }
+    read.map_err(problem)
+}
+
 fn parse(source: impl Read, columns: Columns, most_bytes: u64) -> Result<Table, String> {
     let mut source = Hashed::new(source, most_bytes);
     let mut reader = csv_reader(&mut source);
-    let header = header(reader.byte_headers().map_err(problem)?)?;
+    let header = header(&mut reader)?;
     let chosen = Chosen::new(&header, columns)?;
     let mut rows = Rows::default();
     let mut record = ByteRecord::new();
-    while reader.read_byte_record(&mut record).map_err(problem)? {
+    while next(&mut reader, &mut record)? {
         let line = line(&reader, &record)?;
         rows.add(&record, line, &header, &chosen).map_err(|problem| format!("line {line}{problem}"))?;
+        if rows.values.bytes() > most_bytes {
+            return Err(format!(
+                "line {line}: its numbers up to here take {} bytes, more than data.resident_bytes = {most_bytes} takes into memory",
+                rows.values.bytes()
+            ));
+        }
     }
     drop(reader);
     if rows.lines.is_empty() {
@@ -235,7 +296,7 @@ fn parse(source: impl Read, columns: Columns, most_bytes: u64) -> Result<Table, 
     }
     let names: Vec<String> = chosen.features.iter().map(|&column| header[column].clone()).collect();
     if let (Columns::AllBut { .. }, Some(j)) = (columns, rows.constant(names.len())) {
-        let (name, value) = (&names[j], rows.values[j]);
+        let (name, value) = (&names[j], rows.values.get(j));
         return Err(format!(
             "column {name:?} is {value} in every row, so that it tells no class from another; leave it out with data.ignore = [{name:?}]"
         ));
@@ -252,8 +313,19 @@ fn parse(source: impl Read, columns: Columns, most_bytes: u64) -> Result<Table, 
 }
 
 /// The names in the first line.
-fn header(record: &ByteRecord) -> Result<Vec<String>, String> {
+fn header<R: Read>(reader: &mut csv::Reader<&mut Hashed<R>>) -> Result<Vec<String>, String> {
+    let mut record = ByteRecord::new();
+    next(reader, &mut record)?;
     let mut header: Vec<String> = Vec::new();
+    if record.len() > MOST_COLUMNS {
+        return Err(format!("line 1: it has {} columns, and at most {MOST_COLUMNS} are read", record.len()));
+    }
+    if let Some(separator) = other_separator(&record) {
+        let name = if separator == '\t' { "tabs".to_owned() } else { format!("{separator:?}") };
+        return Err(format!(
+            "line 1: its columns seem to be parted by {name}, and {name} are not read; save it with commas between them"
+        ));
+    }
     for (i, name) in record.iter().enumerate() {
         let column = i + 1;
         let name = std::str::from_utf8(name.trim_ascii())
@@ -267,11 +339,6 @@ fn header(record: &ByteRecord) -> Result<Vec<String>, String> {
     if header.is_empty() {
         return Err("it is empty; expected a header row of names".to_owned());
     }
-    if let [only] = &header[..]
-        && let Some(other) = only.chars().find(|&c| c == ';' || c == '\t')
-    {
-        return Err(format!("line 1: its columns seem to be parted by {other:?}; expected commas"));
-    }
     if header.iter().all(|name| name.parse::<f64>().is_ok()) {
         return Err("line 1: it has only numbers; expected a header row of names".to_owned());
     }
@@ -280,6 +347,17 @@ fn header(record: &ByteRecord) -> Result<Vec<String>, String> {
     match sorted.windows(2).find(|pair| pair[0] == pair[1]) {
         Some(pair) => Err(format!("line 1: two columns are named {:?}", pair[0])),
         None => Ok(header),
+    }
+}
+
+/// What parts the columns where these are not parted by commas: tabs, which no name has, or what is in the only name.
+fn other_separator(record: &ByteRecord) -> Option<char> {
+    let has = |field: &[u8], separator: char| field.contains(&(separator as u8));
+    let mut fields = record.iter();
+    match (fields.next(), fields.next()) {
+        (Some(_), _) if record.iter().any(|field| has(field, '\t')) => Some('\t'),
+        (Some(only), None) => [';', '|'].into_iter().find(|&separator| has(only, separator)),
+        _ => None,
     }
 }
 
@@ -349,11 +427,11 @@ impl Chosen {
 /// What was read so far.
 #[derive(Default)]
 struct Rows {
-    values: Vec<f64>,
+    values: Values,
     /// In the order of their first rows.
     labels: Vec<u8>,
     classes: BTreeMap<String, u8>,
-    lines: Vec<u64>,
+    lines: Vec<u32>,
 }
 
 impl Rows {
@@ -390,13 +468,14 @@ impl Rows {
             };
             self.labels.push(position);
         }
-        self.lines.push(line);
+        self.lines.push(u32::try_from(line).map_err(|_| ": beyond the 4294967295 lines that are read".to_owned())?);
         Ok(())
     }
 
     /// The first of d features that is the same in all rows, of which there is more than one.
     fn constant(&self, d: usize) -> Option<usize> {
-        let is_constant = |&j: &usize| self.values.chunks_exact(d).all(|row| row[j] == self.values[j]);
+        let value = |row: usize, j: usize| self.values.get(row * d + j);
+        let is_constant = |&j: &usize| (1..self.lines.len()).all(|row| value(row, j) == value(0, j));
         (0..d).filter(|_| self.lines.len() > 1).find(is_constant)
     }
 
@@ -421,7 +500,7 @@ pub fn in_label_order(labels: BTreeSet<String>) -> Vec<String> {
     by_size.into_iter().map(|i| labels[i].clone()).collect()
 }
 
-fn number(field: &[u8]) -> Result<f64, String> {
+pub(crate) fn number(field: &[u8]) -> Result<f64, String> {
     let way_out = "fill it in, leave out the row, or the column (data.ignore)";
     if field.is_empty() {
         return Err(format!("a value is missing; {way_out}"));
@@ -437,19 +516,31 @@ fn number(field: &[u8]) -> Result<f64, String> {
     }
 }
 
-/// A reader whose bytes are summed up and may only be so many. It gives one `\n` for each line end, of whichever kind, and one behind the last line.
+/// A reader whose bytes are summed up and may only be so many, in all and between two rows. It gives one `\n` for each line end, of whichever kind, and one behind the last line.
 struct Hashed<R> {
     source: R,
     checksum: Checksum,
     left: u64,
     most: u64,
+    /// Of the row that is being read; whether it had more.
+    left_of_row: u64,
+    is_too_long: bool,
     after_return: bool,
     ends_line: bool,
 }
 
 impl<R> Hashed<R> {
     fn new(source: R, most: u64) -> Self {
-        Self { source, checksum: Checksum::default(), left: most, most, after_return: false, ends_line: true }
+        Self {
+            source,
+            checksum: Checksum::default(),
+            left: most,
+            most,
+            left_of_row: LONGEST_ROW,
+            is_too_long: false,
+            after_return: false,
+            ends_line: true,
+        }
     }
 }
 
@@ -472,6 +563,9 @@ impl<R: Read> Read for Hashed<R> {
                     "it has more than the {most} bytes that data.resident_bytes takes into memory"
                 ))
             })?;
+            let left_of_row = self.left_of_row.checked_sub(count as u64);
+            self.is_too_long = left_of_row.is_none();
+            self.left_of_row = left_of_row.ok_or_else(|| io::Error::other("a row is too long"))?;
             self.checksum.update(&room[..count]);
             let mut kept = 0;
             for i in 0..count {

@@ -1,6 +1,8 @@
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use crate::table::{AboutTable, Columns, Table};
+use crate::table::{AboutTable, Columns, Table, number};
+use crate::unused::unused;
 use crate::{DataError, Holdout, Numbers, Origin, Request, idx};
 
 /// How a table is read.
@@ -31,8 +33,10 @@ pub struct Tables {
     pub columns: Vec<String>,
     /// The labels, in the order of their positions.
     pub classes: Vec<String>,
-    /// To train on, and to validate on.
-    pub parts: [TablePart; 2],
+    /// To train on, and to validate on; of one file without a holdout the same.
+    pub parts: [Arc<TablePart>; 2],
+    /// What its folder holds and is not used, a few names for each place.
+    pub unused: Vec<String>,
 }
 
 /// The rows of one part.
@@ -41,14 +45,14 @@ pub struct TablePart {
     /// The numbers.
     pub rows: Numbers,
     /// Each one's line in its file, from 2.
-    pub lines: Vec<u64>,
+    pub lines: Vec<u32>,
     /// Rows of other labels, which are none of them.
     pub left_out: usize,
 }
 
-/// What a folder of two tables calls the training's, and what it may call the other.
-const TRAIN: &str = "train";
-const VALIDATION: [&str; 2] = ["validation", "test"];
+/// What a folder of two parts calls the training's, and what it may call the other's, of which the first that is there is taken.
+pub(crate) const TRAIN: &str = "train";
+pub(crate) const VALIDATION: [&str; 4] = ["validation", "valid", "val", "test"];
 
 /// The table of this name in a folder, plain or gzipped.
 fn in_folder(folder: &Path, name: &str) -> Option<PathBuf> {
@@ -62,26 +66,31 @@ pub(crate) fn are_tables(path: &Path) -> bool {
 }
 
 impl Request {
-    /// What is in each table that this means, file by file; nothing where it means images.
+    /// What is in each table that a training would read, file by file, and what its folder holds besides; nothing where this means images.
     ///
     /// # Errors
-    /// Where one cannot be read, is no table, or has more than so many bytes.
-    pub fn about_tables(&self, most_bytes: u64) -> Result<Vec<(String, AboutTable)>, DataError> {
-        let Some(path) = self.path().filter(|path| are_tables(path)) else { return Ok(Vec::new()) };
-        let paths = match path.is_file() {
-            true => vec![path],
-            false => [TRAIN].iter().chain(&VALIDATION).filter_map(|name| in_folder(&path, name)).collect(),
+    /// Where one cannot be read, or is no table.
+    pub fn about_tables(&self) -> Result<Option<(Vec<(String, AboutTable)>, Vec<String>)>, DataError> {
+        let Some(path) = self.path().filter(|path| are_tables(path)) else { return Ok(None) };
+        let (paths, others) = match path.is_file() {
+            true => (vec![path], Vec::new()),
+            false => {
+                let validation = VALIDATION.iter().find_map(|name| in_folder(&path, name));
+                let paths: Vec<PathBuf> = in_folder(&path, TRAIN).into_iter().chain(validation).collect();
+                let others = unused(&path, paths.clone());
+                (paths, others)
+            }
         };
         let about = |path: PathBuf| {
-            let about = AboutTable::read(idx::open(&path)?, most_bytes);
+            let about = AboutTable::read(idx::open(&path)?);
             Ok((path.display().to_string(), about.map_err(|problem| DataError::Table { path, problem })?))
         };
-        paths.into_iter().map(about).collect()
+        Ok(Some((paths.into_iter().map(about).collect::<Result<_, _>>()?, others)))
     }
 }
 
 impl Tables {
-    /// Reads a file, or a folder of `train.csv` and `validation.csv` or `test.csv`.
+    /// Reads a file, or a folder of `train.csv` and `validation.csv`, `valid.csv`, `val.csv` or `test.csv`.
     ///
     /// # Errors
     /// Where a file cannot be read or says what cannot be learnt from, with its line and column; with no features given, where a class has no row to
@@ -92,7 +101,7 @@ impl Tables {
         }
         let of_part = |names: &[&str]| {
             let found = names.iter().find_map(|name| in_folder(path, name));
-            found.ok_or_else(|| DataError::NoTable { folder: path.to_owned(), names: names.join(".csv or ") + ".csv" })
+            found.ok_or_else(|| DataError::NoTable { folder: path.to_owned(), names: listed_files(names) })
         };
         let (train_path, validation_path) = (of_part(&[TRAIN])?, of_part(&VALIDATION)?);
         let train = read(&train_path, columns(&train_path, request)?, request.resident_bytes)?;
@@ -100,6 +109,7 @@ impl Tables {
         let named = Columns::Named { features: &train.columns, label: request.label.as_deref() };
         let validation = read(&validation_path, named, request.resident_bytes)?;
         let classes = classes(&train_path, &train, request)?;
+        let unused = unused(path, [train_path.clone(), validation_path.clone()]);
         let files = [(&train_path, &train), (&validation_path, &validation)];
         let files = files.map(|(path, table)| (file_name(path), table.sha256.clone())).into();
         if request.classes.is_none() {
@@ -114,34 +124,43 @@ impl Tables {
                 return Err(DataError::Table { path: validation_path, problem });
             }
         }
-        let parts = [&train, &validation].map(|table| part(table, all(table), &classes));
-        let tables = Self { origin: Origin::Folder(path.to_owned()), files, columns: train.columns, classes, parts };
-        tables.has_every_class(request)
+        let columns = train.columns.clone();
+        let parts = [train, validation].map(|table| {
+            let [part, _] = parts(table, &classes, |_| false);
+            Arc::new(part)
+        });
+        let origin = Origin::Folder(path.to_owned());
+        Self { origin, files, columns, classes, parts, unused }.has_every_class(request)
     }
 
     fn of_file(path: &Path, request: &TableRequest) -> Result<Self, DataError> {
         let table = read(path, columns(path, request)?, request.resident_bytes)?;
         let classes = classes(path, &table, request)?;
-        let whole = part(&table, all(&table), &classes);
+        let (columns, files) = (table.columns.clone(), vec![(file_name(path), table.sha256.clone())]);
         let parts = match &request.holdout {
-            None => [whole.clone(), whole],
+            None => {
+                let [whole, _] = parts(table, &classes, |_| false);
+                let whole = Arc::new(whole);
+                [Arc::clone(&whole), whole]
+            }
             Some(holdout) => {
-                let rows = holdout.split(&whole.rows.labels).map_err(|class| {
-                    let row = whole.rows.labels.iter().position(|&label| label == class).unwrap_or_default();
-                    let (class, line) = (&classes[usize::from(class)], whole.lines[row]);
+                // Counted among the rows of these classes.
+                let positions = positions(&table, &classes);
+                let of_row = |&label: &u8| positions[usize::from(label)];
+                let labels: Vec<u8> = table.labels.iter().filter_map(of_row).collect();
+                let kept = holdout.kept(&labels).map_err(|class| {
+                    let row = table.labels.iter().position(|label| of_row(label) == Some(class)).unwrap_or_default();
+                    let (class, line) = (&classes[usize::from(class)], table.lines[row]);
                     let problem = format!(
                         "line {line}: the only row of the label {class:?}; to learn and to be judged a class needs two, or name others in data.classes"
                     );
                     DataError::Table { path: path.to_owned(), problem }
                 })?;
-                let mut parts = rows.map(|rows| whole.some(&rows));
-                parts[0].left_out = whole.left_out;
-                parts
+                parts(table, &classes, |row| kept[row]).map(Arc::new)
             }
         };
-        let files = vec![(file_name(path), table.sha256)];
-        let tables = Self { origin: Origin::Folder(path.to_owned()), files, columns: table.columns, classes, parts };
-        tables.has_every_class(request)
+        let origin = Origin::Folder(path.to_owned());
+        Self { origin, files, columns, classes, parts, unused: Vec::new() }.has_every_class(request)
     }
 
     /// Refuses a training without rows of a class.
@@ -158,21 +177,6 @@ impl Tables {
             }
         }
         Ok(self)
-    }
-}
-
-impl TablePart {
-    fn some(&self, rows: &[usize]) -> Self {
-        let d = self.rows.n_features;
-        Self {
-            rows: Numbers {
-                n_features: d,
-                values: rows.iter().flat_map(|&row| &self.rows.values[row * d..][..d]).copied().collect(),
-                labels: rows.iter().map(|&row| self.rows.labels[row]).collect(),
-            },
-            lines: rows.iter().map(|&row| self.lines[row]).collect(),
-            left_out: 0,
-        }
     }
 }
 
@@ -196,24 +200,27 @@ fn columns<'a>(path: &Path, request: &'a TableRequest) -> Result<Columns<'a>, Da
 
 fn read(path: &Path, columns: Columns, resident_bytes: u64) -> Result<Table, DataError> {
     let problem = |problem| DataError::Table { path: path.to_owned(), problem };
-    let table = Table::read(idx::open(path)?, columns, resident_bytes).map_err(problem)?;
-    let bytes = size_of_val(&table.values[..]) as u64;
+    let file = idx::open(path)?;
+    let bytes = file.metadata().map_err(|problem| DataError::Read { path: path.to_owned(), problem })?.len();
     if bytes > resident_bytes {
         return Err(problem(format!(
-            "its numbers take {bytes} bytes, more than data.resident_bytes = {resident_bytes} takes into memory"
+            "its {bytes} bytes are more than data.resident_bytes = {resident_bytes} takes into memory"
         )));
     }
-    Ok(table)
+    Table::read(file, columns, resident_bytes).map_err(problem)
 }
 
-/// The classes asked for, each of which a training must find, else all labels, of which there are two at least.
+/// The classes asked for, each of which a training must find, else all labels, of which there are two at least, and none that is not meant for one.
 fn classes(path: &Path, table: &Table, request: &TableRequest) -> Result<Vec<String>, DataError> {
     let Some(classes) = &request.classes else {
         if let [only] = &table.classes[..] {
             let problem = format!("the label is {only:?} in every row; nothing can be told apart");
             return Err(DataError::Table { path: path.to_owned(), problem });
         }
-        return Ok(table.classes.clone());
+        return match unmeant(table) {
+            Some(problem) => Err(DataError::Table { path: path.to_owned(), problem }),
+            None => Ok(table.classes.clone()),
+        };
     };
     match classes.iter().find(|class| request.features.is_none() && !table.classes.contains(class)) {
         Some(class) => Err(DataError::EmptyClass { class: class.clone(), rows: table.len(), what: "training rows" }),
@@ -221,34 +228,80 @@ fn classes(path: &Path, table: &Table, request: &TableRequest) -> Result<Vec<Str
     }
 }
 
+/// What R, NumPy, pandas and spreadsheets write where there is no value.
+const MISSING: [&str; 6] = ["NA", "<NA>", "N/A", "#N/A", "NaN", "nan"];
+
+/// What is wrong with labels that nobody named as classes: one that stands for a missing value, or two that are one number, of which a person may have
+/// meant one class.
+fn unmeant(table: &Table) -> Option<String> {
+    let line = |class: usize| {
+        let row = table.labels.iter().position(|&label| usize::from(label) == class).unwrap_or_default();
+        table.lines[row]
+    };
+    if let Some(class) = table.classes.iter().position(|class| MISSING.contains(&class.as_str())) {
+        return Some(format!(
+            "line {}: the label is {:?}, which stands for a missing value; leave such rows out, or name all classes in data.classes",
+            line(class),
+            table.classes[class]
+        ));
+    }
+    let sizes: Vec<Option<f64>> = table.classes.iter().map(|class| number(class.as_bytes()).ok()).collect();
+    let same = (0..sizes.len()).find_map(|i| {
+        let other = (0..i).find(|&j| sizes[i].is_some() && sizes[i] == sizes[j])?;
+        Some(if line(other) < line(i) { [other, i] } else { [i, other] })
+    });
+    let [first, second] = same?;
+    Some(format!(
+        "line {}: the label {:?} is the same number as {:?} in line {}; write one class in one way, or name all classes in data.classes",
+        line(second),
+        table.classes[second],
+        table.classes[first],
+        line(first)
+    ))
+}
+
 fn label(table: &Table, row: usize) -> &String {
     &table.classes[usize::from(table.labels[row])]
 }
 
-fn all(table: &Table) -> Vec<usize> {
-    (0..table.len()).collect()
+/// Where each of a table's labels is among the classes, where it is one of them.
+fn positions(table: &Table, classes: &[String]) -> Vec<Option<u8>> {
+    let position = |label| classes.iter().position(|class| class == label).map(|position| position as u8);
+    table.classes.iter().map(position).collect()
 }
 
-/// Those of these rows that have one of the labels.
-fn part(table: &Table, rows: Vec<usize>, classes: &[String]) -> TablePart {
-    let positions: Vec<Option<u8>> = table
-        .classes
-        .iter()
-        .map(|label| classes.iter().position(|class| class == label).map(|position| position as u8))
-        .collect();
-    let mut part = TablePart::default();
-    part.rows.n_features = table.n_features();
-    for row in rows {
-        match positions[usize::from(table.labels[row])] {
-            None => part.left_out += 1,
+/// The rows that have one of the labels, in two parts: `is_second` tells of each of these, counted from 0. The table is freed meanwhile.
+fn parts(table: Table, classes: &[String], is_second: impl Fn(usize) -> bool) -> [TablePart; 2] {
+    let (positions, d) = (positions(&table, classes), table.n_features());
+    let mut parts = [TablePart::default(), TablePart::default()];
+    parts.iter_mut().for_each(|part| part.rows.n_features = d);
+    let (mut values, mut count) = (table.values.into_iter(), 0);
+    for (label, line) in table.labels.into_iter().zip(table.lines) {
+        let row = values.by_ref().take(d);
+        match positions[usize::from(label)] {
+            None => {
+                row.for_each(drop);
+                parts[0].left_out += 1;
+            }
             Some(position) => {
-                part.rows.values.extend_from_slice(table.row(row));
+                let part = &mut parts[usize::from(is_second(count))];
+                count += 1;
+                row.for_each(|value| part.rows.values.push(value));
                 part.rows.labels.push(position);
-                part.lines.push(table.lines[row]);
+                part.lines.push(line);
             }
         }
     }
-    part
+    parts
+}
+
+/// These names of tables, of which one is looked for.
+fn listed_files(names: &[&str]) -> String {
+    let files: Vec<String> = names.iter().map(|name| format!("{name}.csv")).collect();
+    match &files[..] {
+        [others @ .., last] if !others.is_empty() => format!("{} or {last}", others.join(", ")),
+        _ => files.concat(),
+    }
 }
 
 fn file_name(path: &Path) -> String {

@@ -209,7 +209,9 @@ fn check(config: &TrainConfig) -> Result<(), (&'static str, String)> {
     count("data.train_images", data.train_images.unwrap_or(1), u32::MAX as usize)?;
     count("data.validation_images", data.validation_images.unwrap_or(1), u32::MAX as usize)?;
     if let Some(classes) = &data.classes {
-        let repeated = (1..classes.len()).any(|i| classes[..i].contains(&classes[i]));
+        // A name is a text, and 2 is called "2".
+        let repeated =
+            (1..classes.len()).any(|i| classes[..i].iter().any(|class| class.is_called(&classes[i].to_string())));
         holds("data.classes", !repeated, "names a class twice")?;
         holds("data.classes", classes.len() >= 2, "expected at least two classes")?;
     }

@@ -185,8 +185,10 @@ pub struct DescentConfig {
     /// Of `step`: epochs from one multiplication to the next.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub step_epochs: Option<usize>,
-    /// Rows a step; what is left of an epoch after the last whole batch is dropped.
+    /// Rows a step; the last step of an epoch takes those that are left.
     pub batch_size: usize,
+    /// Whether an epoch leaves out the rows that fill no whole batch, so that all of its steps are on as many.
+    pub drop_last: bool,
     /// Passes over the training rows.
     pub epochs: usize,
     /// The order of the rows.
@@ -370,6 +372,7 @@ impl Default for DescentConfig {
             gamma: None,
             step_epochs: None,
             batch_size: 128,
+            drop_last: false,
             epochs: 50,
             shuffle: ShuffleConfig::default(),
         }

@@ -6,7 +6,7 @@ use crate::ConfigError;
 use crate::sentence::one_line;
 
 /// Every key, in the order of a config file.
-pub(crate) const KEYS: [&str; 44] = [
+pub(crate) const KEYS: [&str; 45] = [
     "data.source",
     "data.train_images",
     "data.validation_images",
@@ -39,6 +39,7 @@ pub(crate) const KEYS: [&str; 44] = [
     "descent.gamma",
     "descent.step_epochs",
     "descent.batch_size",
+    "descent.drop_last",
     "descent.epochs",
     "descent.shuffle.generator",
     "descent.shuffle.seed",

@@ -34,6 +34,9 @@ pub struct Summary {
     pub steps: usize,
     /// Updates in an epoch.
     pub steps_per_epoch: usize,
+    /// Training rows that were in no step of an epoch, since they fill no whole batch (`descent.drop_last`).
+    #[serde(default)]
+    pub dropped_rows: usize,
     /// Whole passes over the training rows.
     pub epochs_completed: usize,
     /// Whether patience ended it.
@@ -151,6 +154,9 @@ pub struct DataSummary {
     /// The classes as the data calls them, in the order of the model's outputs; for the logistic model the
     /// negative class first.
     pub classes: Vec<Class>,
+    /// What its folder holds and is not used, a few names for each place.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unused: Vec<String>,
 }
 
 /// Mean cross-entropy in nats, without the penalty, each row's times the weight of its class; and fractions classified rightly.

@@ -169,8 +169,8 @@ fn task_2abc(sources: &Sources) -> Section {
         vec![
             text(format!(
                 "Class {} against class {}: {} training and {} validation rows. Pixels are scaled to $-1 \\dots 1$, weights start at zero, and plain gradient \
-                 descent takes batches of {} in the order of the file with a learning rate of {}. An epoch has {} whole batches; the rows left over are \
-                 dropped. The report evaluates every {} steps, and stops after {} evaluations in a row without a lower validation loss.",
+                 descent takes batches of {} in the order of the file with a learning rate of {}. An epoch has {} {}. \
+                 The report evaluates every {} steps, and stops after {} evaluations in a row without a lower validation loss.",
                 classes.get(1).map(ToString::to_string).unwrap_or_default(),
                 classes.first().map(ToString::to_string).unwrap_or_default(),
                 data.train,
@@ -178,6 +178,7 @@ fn task_2abc(sources: &Sources) -> Section {
                 descent.batch_size,
                 descent.learning_rate,
                 run.summary.steps_per_epoch,
+                if descent.drop_last { "whole batches; the rows left over are dropped" } else { "batches" },
                 run.evaluation_interval(),
                 run.config.early_stopping().patience.unwrap_or_default()
             )),

@@ -1,3 +1,4 @@
+use std::ops::Range;
 use std::sync::Arc;
 
 use burn::tensor::TensorReadError;
@@ -13,9 +14,9 @@ pub(crate) trait Engine: Send {
     /// Training rows.
     fn rows(&self) -> usize;
 
-    /// An epoch begins, whose steps take whole batches of this size from this order, one after the other, but for the first that were `made` before.
-    fn begin_epoch(&mut self, order: &Arc<Order>, batch_size: usize, made: usize) -> Result<(), Failure> {
-        let _ = (order, batch_size, made);
+    /// An epoch begins, whose steps take the rows at these places of this order, one batch of this size after the other; the last may be smaller.
+    fn begin_epoch(&mut self, order: &Arc<Order>, places: Range<usize>, batch_size: usize) -> Result<(), Failure> {
+        let _ = (order, places, batch_size);
         Ok(())
     }
 

@@ -41,17 +41,24 @@ impl Examples {
         Self { features, labels: labels(&split.labels, device) }
     }
 
-    /// The features `[n, d]`, row by row, in the order of `labels`.
+    /// The features `[n, d]`, row by row, of rows with these labels.
     pub(crate) fn of_features(
-        features: impl ExactSizeIterator<Item = f64>,
+        features: impl Iterator<Item = f64>,
+        d: usize,
         of: &[u8],
         precision: Precision,
         device: &Device,
     ) -> Self {
-        let shape = [of.len(), features.len() / of.len().max(1)];
+        fn all<T>(features: impl Iterator<Item = T>, count: usize) -> Vec<T> {
+            let mut all = Vec::with_capacity(count);
+            all.extend(features);
+            all
+        }
+        let shape = [of.len(), d];
+        let count = of.len() * d;
         let features = match precision {
-            Precision::F32 => TensorData::new(features.map(|x| x as f32).collect::<Vec<_>>(), shape),
-            Precision::F64 => TensorData::new(features.collect::<Vec<_>>(), shape),
+            Precision::F32 => TensorData::new(all(features.map(|x| x as f32), count), shape),
+            Precision::F64 => TensorData::new(all(features, count), shape),
         };
         let dtype = match precision {
             Precision::F32 => DType::F32,

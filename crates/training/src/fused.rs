@@ -140,11 +140,11 @@ impl Engine for Kernels<'_> {
         self.train.len()
     }
 
-    fn begin_epoch(&mut self, order: &Arc<Order>, batch_size: usize, made: usize) -> Result<(), Failure> {
+    fn begin_epoch(&mut self, order: &Arc<Order>, places: Range<usize>, batch_size: usize) -> Result<(), Failure> {
         // What was read ahead for an epoch that is over goes first.
         self.batches = None;
         if let Source::Streamed(stream) = self.train {
-            self.batches = Some(Batches::new(stream, order, batch_size, made, self.threads)?);
+            self.batches = Some(Batches::new(stream, order, places, batch_size, self.threads)?);
         }
         Ok(())
     }
@@ -220,18 +220,17 @@ impl Batches {
     fn new(
         stream: &Stream,
         order: &Arc<Order>,
+        places: Range<usize>,
         batch_size: usize,
-        made: usize,
         threads: usize,
     ) -> Result<Self, DataError> {
-        let n_batches = order.len() / batch_size;
-        let batches_a_chunk = stream.units_a_chunk(batch_size).min(n_batches);
-        let (places, rows_a_chunk) = (made * batch_size..n_batches * batch_size, batches_a_chunk * batch_size);
+        let batches_a_chunk = stream.units_a_chunk(batch_size).min(places.len().div_ceil(batch_size));
+        let rows_a_chunk = batches_a_chunk * batch_size;
         Ok(Self {
             chunks: stream.chunks(order, places, rows_a_chunk, threads)?,
             current: None,
             next: 0..0,
-            places: (0..rows_a_chunk).collect(),
+            places: (0..rows_a_chunk.min(order.len())).collect(),
             batch_size,
         })
     }
@@ -243,8 +242,8 @@ impl Batches {
             self.current = Some(self.chunks.next().expect("as many batches as the epoch has")?);
             self.next = 0..0;
         }
-        self.next = self.next.end..self.next.end + self.batch_size;
         let rows = self.current.as_ref().expect("taken just now");
+        self.next = self.next.end..rows.len().min(self.next.end + self.batch_size);
         Ok((rows, &self.places[self.next.clone()]))
     }
 }

@@ -38,8 +38,8 @@ pub use standardize::standardization;
 pub use stream::Stream;
 pub use tensors::{evaluate, with_parameters};
 pub use train::{
-    DeviceLost, Ending, TrainError, Trained, most_steps, steps_per_epoch, train, train_fused, train_on_device,
-    train_streamed,
+    DeviceLost, Ending, TrainError, Trained, dropped_rows, most_steps, steps_per_epoch, train, train_fused,
+    train_on_device, train_streamed,
 };
 
 /// What a model is worth on some rows.

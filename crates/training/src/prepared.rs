@@ -117,12 +117,13 @@ impl Prepared {
         let examples = |rows| match rows {
             Chosen::Resident(split) if are_pixels => Examples::new(&split, precision, device, expansion),
             Chosen::Resident(split) => {
-                let features = features(&split.pixels, split.n_features(), preprocessing);
-                Examples::of_features(features, &split.labels, precision, device)
+                let (d, raw) = (split.n_features(), split.pixels.into_iter().map(f64::from));
+                Examples::of_features(features(raw, d, preprocessing), d, &split.labels, precision, device)
             }
             Chosen::Numbers(rows) => {
-                let features = features(&rows.values, rows.n_features, preprocessing);
-                Examples::of_features(features, &rows.labels, precision, device)
+                // Block by block they become features and are freed.
+                let (d, raw) = (rows.n_features, rows.values.into_iter());
+                Examples::of_features(features(raw, d, preprocessing), d, &rows.labels, precision, device)
             }
             Chosen::InFile(_) => panic!("what goes to a device is in memory"),
         };
@@ -158,12 +159,8 @@ impl Prepared {
 }
 
 /// What rows of d numbers become, row by row.
-fn features<T: Copy + Into<f64>>(
-    raw: &[T],
-    d: usize,
-    preprocessing: &Preprocessing,
-) -> impl ExactSizeIterator<Item = f64> {
-    raw.iter().enumerate().map(move |(i, &raw)| preprocessing.value(i % d, raw.into()))
+fn features(raw: impl Iterator<Item = f64>, d: usize, preprocessing: &Preprocessing) -> impl Iterator<Item = f64> {
+    raw.zip((0..d).cycle()).map(move |(raw, j)| preprocessing.value(j, raw))
 }
 
 /// Burn's name of a float type.

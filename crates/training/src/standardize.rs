@@ -10,28 +10,27 @@ use crate::Chosen;
 /// Where there is no row, or the rows stay in their file.
 pub fn standardization(rows: &Chosen) -> Preprocessing {
     let by = match rows {
-        Chosen::Resident(split) => of(split.n_features(), &split.pixels),
-        Chosen::Numbers(rows) => of(rows.n_features, &rows.values),
+        Chosen::Resident(split) => of(split.n_features(), split.pixels.iter().copied().map(f64::from)),
+        Chosen::Numbers(rows) => of(rows.n_features, rows.values.iter()),
         Chosen::InFile(_) => panic!("rows that are standardised are in memory"),
     };
     Preprocessing::Standardized(by)
 }
 
-fn of<T: Copy + Into<f64>>(d: usize, values: &[T]) -> Standardization {
-    let n = (values.len() / d) as f64;
-    assert!(n > 0.0, "statistics of no row");
-    let mut mean = vec![0.0; d];
-    for row in values.chunks_exact(d) {
-        mean.iter_mut().zip(row).for_each(|(sum, &raw)| *sum += raw.into());
+/// Of values `[n, d]`, row by row.
+fn of(d: usize, values: impl Iterator<Item = f64> + Clone) -> Standardization {
+    let (mut mean, mut n) = (vec![0.0; d], 0.0);
+    for (raw, j) in values.clone().zip((0..d).cycle()) {
+        mean[j] += raw;
+        n += f64::from(u8::from(j == 0));
     }
+    assert!(n > 0.0, "statistics of no row");
     mean.iter_mut().for_each(|sum| *sum /= n);
     let (mut squares, mut rounding) = (vec![0.0; d], vec![0.0; d]);
-    for row in values.chunks_exact(d) {
-        for (j, &raw) in row.iter().enumerate() {
-            let apart = raw.into() - mean[j];
-            squares[j] += apart * apart;
-            rounding[j] += apart;
-        }
+    for (raw, j) in values.zip((0..d).cycle()) {
+        let apart = raw - mean[j];
+        squares[j] += apart * apart;
+        rounding[j] += apart;
     }
     let scale = (0..d).map(|j| {
         // The second sum is 0 but for the rounding of the mean, which it corrects: T. Chan, G. Golub, R. LeVeque, Algorithms for computing the sample

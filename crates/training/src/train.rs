@@ -21,8 +21,10 @@ use crate::{Checkpoint, Examples, Observer};
 /// Why a training gave no model.
 #[derive(Debug, thiserror::Error)]
 pub enum TrainError {
-    /// There is no whole batch in an epoch.
-    #[error("descent.batch_size = {batch_size}: there are only {rows} training rows; make batches of at most {rows}")]
+    /// There is no whole batch in an epoch, and others are dropped.
+    #[error(
+        "descent.batch_size = {batch_size}: there are only {rows} training rows; make batches of at most {rows}, or keep the last one of an epoch (descent.drop_last = false)"
+    )]
     BatchTooLarge {
         /// Rows a batch.
         batch_size: usize,
@@ -155,22 +157,32 @@ pub fn most_steps(config: &TrainConfig, rows: usize) -> Result<usize, TrainError
     })
 }
 
-/// Updates in an epoch of `rows` training rows: whole batches, or with [`Solver::Lbfgs`] all rows at once.
+/// Updates in an epoch of `rows` training rows: its batches, the last of which may be smaller unless `descent.drop_last` leaves it out, or with
+/// [`Solver::Lbfgs`] all rows at once.
 ///
 /// # Errors
-/// Where there is none.
+/// Where smaller batches are left out, and there is no whole one.
 pub fn steps_per_epoch(config: &TrainConfig, rows: usize) -> Result<usize, TrainError> {
     if config.descent().solver == Solver::Lbfgs {
         return Ok(1);
     }
     let batch_size = config.descent().batch_size;
-    if batch_size > rows { Err(TrainError::BatchTooLarge { batch_size, rows }) } else { Ok(rows / batch_size) }
+    match rows - dropped_rows(config, rows) {
+        0 => Err(TrainError::BatchTooLarge { batch_size, rows }),
+        taken => Ok(taken.div_ceil(batch_size)),
+    }
+}
+
+/// Rows of an epoch of `rows` training rows that are in none of its batches, since they fill no whole one (`descent.drop_last`).
+pub fn dropped_rows(config: &TrainConfig, rows: usize) -> usize {
+    let descent = config.descent();
+    if descent.solver == Solver::Sgd && descent.drop_last { rows % descent.batch_size } else { 0 }
 }
 
 /// Trains `model` by mini-batch gradient descent, or to the minimum by L-BFGS, as `config` says, by tensor operations on the device of the examples. A gradient
 /// source that the config leaves open, or fused, which is [`train_fused`]'s, is the closed form.
 ///
-/// The last rows of an epoch that fill no whole batch are dropped. After the update of every step that is a multiple of
+/// A step is the mean over its batch's rows; the last batch of an epoch has the rows that are left, or is dropped by `descent.drop_last`. After the update of every step that is a multiple of
 /// `steps_per_epoch / evaluations_per_epoch` (steps counted from 0 over all epochs) the model is evaluated. A step of L-BFGS is an iteration, on all
 /// rows, and the evaluations are `optimum.evaluate_every` apart.
 ///
@@ -178,7 +190,7 @@ pub fn steps_per_epoch(config: &TrainConfig, rows: usize) -> Result<usize, Train
 /// history and in the final metrics.
 ///
 /// # Errors
-/// Where a batch is larger than the training rows, where the class weights are not those of the classes, and where the device stops answering, with what was
+/// Where no batch is whole and the last one is dropped, where the class weights are not those of the classes, and where the device stops answering, with what was
 /// read from it until then. A training that diverges is no error here: see [`Ending`].
 pub fn train<M: Classifier>(
     model: M,
@@ -196,7 +208,7 @@ pub fn train<M: Classifier>(
 /// `model` tells which one is trained, and carries the result.
 ///
 /// # Errors
-/// Where a batch is larger than the training rows, the config asks for what the kernels cannot do ([`TrainConfig::beyond_kernels`]), or there are not so many
+/// Where no batch is whole and the last one is dropped, the config asks for what the kernels cannot do ([`TrainConfig::beyond_kernels`]), or there are not so many
 /// threads to be had.
 pub fn train_fused<M: Classifier>(
     model: M,
@@ -240,7 +252,7 @@ pub fn train_streamed<M: Classifier>(
 /// `model` tells which one is trained, and carries the result.
 ///
 /// # Errors
-/// Where the device has no such kernels ([`chainrule_ops::has_steps`]) or the config asks for what they cannot do ([`TrainConfig::beyond_kernels`]), a batch is larger than the training rows, or the device stops answering.
+/// Where the device has no such kernels ([`chainrule_ops::has_steps`]) or the config asks for what they cannot do ([`TrainConfig::beyond_kernels`]), no batch is whole and the last one is dropped, or the device stops answering.
 pub fn train_on_device<M: Classifier>(
     model: M,
     splits: &[Split; 2],
@@ -294,6 +306,7 @@ fn walk(engine: &mut dyn Engine, config: &TrainConfig, observer: &mut dyn Observ
     let steps_per_epoch = steps_per_epoch(config, engine.rows())?;
     let mut walk = Walk {
         config,
+        steps_per_epoch,
         evaluation_interval: (steps_per_epoch / config.early_stopping().evaluations_per_epoch).max(1),
         steps: 0,
         history: History { train_loss: Vec::new(), evaluations: Vec::new() },
@@ -345,6 +358,7 @@ pub(crate) fn lost(failure: Failure, history: History, parameters: Option<(usize
 /// A training under way.
 pub(crate) struct Walk<'a> {
     pub(crate) config: &'a TrainConfig,
+    steps_per_epoch: usize,
     evaluation_interval: usize,
     pub(crate) steps: usize,
     /// What was read from the engine, up to the first loss that is not finite.
@@ -425,19 +439,20 @@ impl Walk<'_> {
     /// All steps and evaluations that are left.
     fn descend(&mut self, engine: &mut dyn Engine, observer: &mut dyn Observer) -> Result<Ending, Failure> {
         let descent = self.config.descent();
-        let steps_per_epoch = engine.rows() / descent.batch_size;
+        let (steps_per_epoch, batch_size) = (self.steps_per_epoch, descent.batch_size);
+        let taken = engine.rows() - dropped_rows(self.config, engine.rows());
         let mut made = self.steps % steps_per_epoch;
         let begun = self.steps / steps_per_epoch;
         let mut order = BatchOrder::new(shuffle(&descent.shuffle));
         order.skip(descent.shuffle.skip_epochs + begun, engine.rows());
-        let mut batch = Vec::with_capacity(descent.batch_size);
+        let mut batch = Vec::with_capacity(batch_size.min(taken));
         let mut rates = LearningRates::new(descent, steps_per_epoch, self.steps);
         for epoch in begun..descent.epochs {
             let rows = Arc::new(order.next_order(engine.rows()));
-            engine.begin_epoch(&rows, descent.batch_size, made)?;
-            for first in (made..steps_per_epoch).map(|batch| batch * descent.batch_size) {
+            engine.begin_epoch(&rows, made * batch_size..taken, batch_size)?;
+            for first in (made..steps_per_epoch).map(|batch| batch * batch_size) {
                 batch.clear();
-                batch.extend(rows.range(first..first + descent.batch_size));
+                batch.extend(rows.range(first..taken.min(first + batch_size)));
                 let step = self.steps;
                 engine.step(&batch, rates.of(step))?;
                 self.steps += 1;

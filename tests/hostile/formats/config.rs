@@ -8,7 +8,7 @@ pub fn seeds() -> Vec<Vec<u8>> {
     let every_key = "experiment = \"mine\"\n[data]\nsource = \"embedded\"\ntrain_images = 20\nvalidation_images = 10\n\
                      classes = [2, 3]\nresident_bytes = 1000\n[model]\nkind = \"logistic\"\n[objective]\nl2 = 0.5\n\
                      penalize_bias = true\nclass_weights = [0.5, 2.0]\n[descent]\nsolver = \"sgd\"\ngradient = \"closed-form\"\nprecision = \"f64\"\n\
-                     learning_rate = 0.05\nbatch_size = 8\nepochs = 3\n[descent.shuffle]\ngenerator = \"numpy-legacy\"\n\
+                     learning_rate = 0.05\nbatch_size = 8\ndrop_last = true\nepochs = 3\n[descent.shuffle]\ngenerator = \"numpy-legacy\"\n\
                      seed = 4\nskip_epochs = 1\n[early_stopping]\nevaluations_per_epoch = 5\npatience = 10\n\
                      restore_best = true\n";
     let optimum = "[model]\nkind = 'softmax'\n[objective]\nl2 = 1e-3\n[descent]\nsolver = 'lbfgs'\n[optimum]\n\

@@ -27,7 +27,7 @@ pub fn check(bytes: &[u8]) {
             Err(problem) => is_a_sentence(&problem),
         }
     }
-    match AboutTable::read(bytes, 1 << 20) {
+    match AboutTable::read(bytes) {
         Ok(about) => assert!(
             about.columns.iter().all(|column| column.numbers + column.missing + column.texts == about.rows),
             "{about:?}"
@@ -39,7 +39,7 @@ pub fn check(bytes: &[u8]) {
 /// A number in every place, a label for every row, and each class in use.
 fn is_whole(table: &Table, columns: Columns) {
     assert!(!table.is_empty() && table.values.len() == table.len() * table.n_features());
-    assert!(table.values.iter().all(|value| value.is_finite()));
+    assert!(table.values.iter().all(f64::is_finite));
     assert!(table.lines.is_sorted() && table.lines.iter().all(|&line| line >= 2));
     let has_labels = matches!(columns, Columns::AllBut { .. });
     assert_eq!(table.labels.len(), if has_labels { table.len() } else { 0 });

@@ -9,8 +9,7 @@ use chainrule_models::{
     weight_norm,
 };
 use chainrule_records::{
-    Class, DataKind, DescentConfig, GradientSource, ModelKind, Optimizer, Parameters, Precision, Solver, TrainConfig,
-    WeightNorms,
+    Class, DataKind, GradientSource, ModelKind, Optimizer, Parameters, Precision, Solver, TrainConfig, WeightNorms,
 };
 use chainrule_training::{Chosen, Ending, Examples, Observer, Trained, float_type, with_parameters};
 use rand::seq::SliceRandom;
@@ -85,10 +84,16 @@ impl Estimator {
         self.set("descent.epochs", epochs)
     }
 
-    /// Rows a step; what is left of an epoch after the last whole batch is dropped. [default: 128, or all rows where there are fewer]
+    /// Rows a step; the last step of an epoch takes those that are left. [default: 128]
     #[must_use]
     pub fn batch_size(self, rows: usize) -> Self {
-        self.set(BATCH_SIZE, rows)
+        self.set("descent.batch_size", rows)
+    }
+
+    /// Leaves out of each epoch the rows that fill no whole batch, so that all steps are on as many. [default: all rows are trained on]
+    #[must_use]
+    pub fn drop_last(self) -> Self {
+        self.set("descent.drop_last", true)
     }
 
     /// Of the order of the rows. [default: 0]
@@ -266,10 +271,6 @@ impl Estimator {
             )));
         }
         let mut settings = self.settings.clone();
-        if !settings.iter().any(|setting| key(setting) == BATCH_SIZE) {
-            let most = DescentConfig::default().batch_size;
-            settings.push(format!("{BATCH_SIZE}={}", most.min(train.len())));
-        }
         if self.kind == ModelKind::Logistic {
             // A config names the positive class first.
             let classes = train.classes().iter().rev().cloned().map(|class| match class {
@@ -293,7 +294,6 @@ impl Estimator {
     }
 }
 
-const BATCH_SIZE: &str = "descent.batch_size";
 const STANDARDIZE: &str = "data.standardize";
 
 /// As a config file names it.

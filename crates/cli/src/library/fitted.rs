@@ -164,7 +164,7 @@ impl Fitted {
         let wrong = |problem| Error::Samples(format!("{}: {problem}", path.display()));
         if self.schema.kind == DataKind::Table {
             let table = given::read_table(path, &self.schema.features).map_err(wrong)?;
-            return Ok((0..table.len()).map(|row| self.predictor.predict(table.row(row))).collect());
+            return Ok((0..table.len()).map(|row| self.predictor.predict(&table.row(row))).collect());
         }
         let images = given::read(path, self.schema.image_size, treatment(self.schema.kind)).map_err(wrong)?;
         Ok(images.iter().map(|image| self.predictor.predict(&image.pixels)).collect())
@@ -200,7 +200,7 @@ impl Fitted {
         let d = self.predictor.n_features();
         match rows {
             Rows::Images(split) => Box::new(split.pixels.chunks_exact(d).map(|row| self.predictor.predict(row))),
-            Rows::Numbers(rows) => Box::new(rows.values.chunks_exact(d).map(|row| self.predictor.predict(row))),
+            Rows::Numbers(rows) => Box::new((0..rows.len()).map(|row| self.predictor.predict(&rows.row(row)))),
         }
     }
 

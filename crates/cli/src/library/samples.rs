@@ -1,8 +1,11 @@
 use std::path::Path;
+use std::sync::Arc;
 
 use chainrule_data::digits::draw_both;
 use chainrule_data::table::in_label_order;
-use chainrule_data::{Counts, Data, DataError, Holdout, Numbers, Origin, Split, TableRequest, Tables, sha256};
+use chainrule_data::{
+    Counts, Data, DataError, Holdout, Numbers, Origin, Split, TablePart, TableRequest, Tables, Values, sha256,
+};
 use chainrule_records::{Class, DataConfig, DataFile, DataKind, LARGEST_NUMBER, Schema, TrainConfig, name_problem};
 use chainrule_training::Chosen;
 
@@ -87,7 +90,7 @@ impl Samples {
     pub fn digits(count: usize, seed: u64) -> Self {
         let [images, _] = draw_both(seed, Counts { train: count, validation: 0 });
         let files = images.file_checksums().map(|sha256| DataFile { name: Origin::Embedded.to_string(), sha256 });
-        let source = Source { name: Origin::Embedded.to_string(), files: files.into() };
+        let source = Source { name: Origin::Embedded.to_string(), files: files.into(), unused: Vec::new() };
         let schema = Schema {
             kind: DataKind::Images,
             image_size: [images.size().0, images.size().1],
@@ -115,7 +118,7 @@ impl Samples {
         if rows.len() != labels.len() {
             return wrong(format!("{} rows and {} labels; each row has one", rows.len(), labels.len()));
         }
-        let mut values = Vec::with_capacity(rows.len() * n_features);
+        let mut values = Values::default();
         for (i, row) in rows.iter().map(AsRef::as_ref).enumerate() {
             if row.len() != n_features {
                 return wrong(format!("row {i} has {} numbers, and row 0 has {n_features}", row.len()));
@@ -123,7 +126,7 @@ impl Samples {
             if let Some(j) = row.iter().position(|x| x.is_nan() || x.abs() > LARGEST_NUMBER) {
                 return wrong(format!("row {i}, number {j}: {} is not between ±{LARGEST_NUMBER:e}", row[j]));
             }
-            values.extend_from_slice(row);
+            row.iter().for_each(|&x| values.push(x));
         }
         let names: Vec<String> = labels.iter().map(ToString::to_string).collect();
         if let Some((i, problem)) = names.iter().enumerate().find_map(|(i, name)| Some((i, name_problem(name)?))) {
@@ -135,7 +138,7 @@ impl Samples {
         }
         let position = |name| classes.iter().position(|class| class == name).unwrap_or_default() as u8;
         let numbers = Numbers { n_features, values, labels: names.iter().map(position).collect() };
-        let bytes: Vec<u8> = numbers.values.iter().flat_map(|x| x.to_le_bytes()).collect();
+        let bytes: Vec<u8> = numbers.values.iter().flat_map(f64::to_le_bytes).collect();
         let file = DataFile { name: "rows in memory".to_owned(), sha256: sha256([&bytes[..], &numbers.labels]) };
         let schema = Schema {
             kind: DataKind::Table,
@@ -143,7 +146,7 @@ impl Samples {
             features: (1..=n_features).map(|j| format!("x{j}")).collect(),
             classes: classes.into_iter().map(Class::Name).collect(),
         };
-        let source = Source { name: file.name.clone(), files: vec![file] };
+        let source = Source { name: file.name.clone(), files: vec![file], unused: Vec::new() };
         Ok(Self { rows: Rows::Numbers(numbers), schema, source })
     }
 
@@ -243,6 +246,11 @@ impl Samples {
         self.rows.labels()
     }
 
+    /// What the folder that they were read from holds and is not used, a few names for each place.
+    pub fn unused(&self) -> &[String] {
+        &self.source.unused
+    }
+
     /// The numbers of a row as the data has them, d of them: bytes from 0 to 255 of an image.
     ///
     /// # Panics
@@ -251,7 +259,7 @@ impl Samples {
         let d = self.n_features();
         match &self.rows {
             Rows::Images(split) => split.pixels[row * d..][..d].iter().map(|&pixel| pixel.into()).collect(),
-            Rows::Numbers(numbers) => numbers.values[row * d..][..d].to_vec(),
+            Rows::Numbers(numbers) => numbers.row(row),
         }
     }
 
@@ -304,7 +312,8 @@ impl Samples {
             })
         };
         let places = schema.features.iter().map(place).collect::<Result<Vec<usize>, _>>()?;
-        let values = values.chunks_exact(*n_features).flat_map(|row| places.iter().map(|&place| row[place]));
+        let values =
+            (0..labels.len()).flat_map(|row| places.iter().map(move |&place| values.get(row * n_features + place)));
         Ok(Rows::Numbers(Numbers { n_features: places.len(), values: values.collect(), labels: labels.clone() }))
     }
 
@@ -315,7 +324,8 @@ impl Samples {
     fn of_tables(tables: Tables) -> [Self; 2] {
         let source = Source::of_tables(&tables);
         let schema = dataset::schema_of_tables(&tables);
-        tables.parts.map(|part| Self { rows: Rows::Numbers(part.rows), schema: schema.clone(), source: source.clone() })
+        let rows = |part: Arc<TablePart>| Rows::Numbers(Arc::unwrap_or_clone(part).rows);
+        tables.parts.map(|part| Self { rows: rows(part), schema: schema.clone(), source: source.clone() })
     }
 
     fn of_images(data: &Data, resident_bytes: u64) -> Result<[Self; 2], Error> {
@@ -364,11 +374,7 @@ impl Rows {
                 pixels: some(pixels, size[0] * size[1], rows),
                 labels: some(labels, 1, rows),
             }),
-            Self::Numbers(Numbers { n_features, values, labels }) => Self::Numbers(Numbers {
-                n_features: *n_features,
-                values: some(values, *n_features, rows),
-                labels: some(labels, 1, rows),
-            }),
+            Self::Numbers(numbers) => Self::Numbers(numbers.some(rows)),
         }
     }
 }

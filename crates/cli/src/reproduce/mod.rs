@@ -9,7 +9,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use chainrule_data::{BatchOrder, Data, Origin, Request, Shuffle, find, is_mnist};
 use chainrule_records::{TrainConfig, write_whole};
 use chainrule_report::{FIGURES, Facts, Numbers, Plan, PlannedRun, Report, Start, files_of, needs};
-use chainrule_training::Predictor;
+use chainrule_training::{Predictor, dropped_rows};
 use serde_json::json;
 
 use crate::crew::{Crew, workers};
@@ -173,7 +173,8 @@ fn batches(config: &TrainConfig, data: &Data, source: &Source, machine: &Machine
         batch.iter().for_each(|&row| counts[usize::from(labels[row])] += 1);
         counts
     };
-    Ok(order.chunks_exact(config.descent().batch_size).map(count).collect())
+    let taken = order.len() - dropped_rows(config, order.len());
+    Ok(order[..taken].chunks(config.descent().batch_size).map(count).collect())
 }
 
 fn write_files(out: &Path, files: &[(String, Vec<u8>)]) -> Result<()> {

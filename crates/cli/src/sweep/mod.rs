@@ -16,6 +16,7 @@ use crate::crew::{Crew, Work, workers};
 use crate::machine::Machine;
 use crate::options::SweepOptions;
 use crate::progress::catch_interrupts;
+use crate::rows::dropped;
 use crate::run::{self, Diverged, manifest};
 use crate::{exit, experiment, is_watched, print, print_json, say};
 use material::Material;
@@ -193,10 +194,10 @@ impl Points<'_> {
         let (points, folder) = (self.configs.len(), self.folder.path().display());
         let there = if found == 0 { String::new() } else { format!("; {found} of them found in {folder}") };
         let backend = &self.machine.backend;
-        vec![
-            format!("data: {data}"),
-            format!("sweep: {points} points, {jobs} at once on {backend}, into {folder}{there}"),
-        ]
+        // Of one of the points, for all: their summaries have the numbers.
+        let dropped = (0..points).find_map(|point| dropped(&self.configs[point], self.material.about(point).train));
+        let sweep = format!("sweep: {points} points, {jobs} at once on {backend}, into {folder}{there}");
+        [Some(format!("data: {data}")), dropped, Some(sweep)].into_iter().flatten().collect()
     }
 
     /// Makes those that are missing; gives all that came to their end, each with its number, and whether the person interrupted.

@@ -1,0 +1,63 @@
+//! Files that are no CSV, told by how they begin, and what to do about each.
+
+/// What a file is that begins so, and what to do, where it is known and no CSV.
+pub(crate) fn foreign(beginning: &[u8]) -> Option<String> {
+    let has = |text: &[u8]| beginning.windows(text.len()).any(|window| window == text);
+    // Zip archives differ in what is in them, which comes first.
+    let is_zip = beginning.starts_with(b"PK\x03\x04");
+    let zipped = ZIPPED.iter().find(|(name, ..)| is_zip && has(name));
+    let (_, what, way_out) = zipped
+        .or_else(|| BEGINNINGS.iter().find(|(magic, ..)| beginning.starts_with(magic)))
+        .or_else(|| Some(&UTF_16).filter(|_| is_utf_16_of_ascii(beginning)))?;
+    Some(format!("this is {what}, and a table is read from CSV; {way_out}"))
+}
+
+/// How it begins, or what is in its beginning; what it is; and what to do.
+type Kind = (&'static [u8], &'static str, &'static str);
+
+const SAVE_AS: &str = "save it as CSV (UTF-8) in the program that it is from";
+const UNPACK: &str = "unpack it; of packed files gzip's are read";
+const PICTURES: &str = "name the folder that holds a folder of pictures for each class";
+
+const ZIPPED: [Kind; 3] = [
+    (b"spreadsheet", "an OpenDocument spreadsheet", SAVE_AS),
+    (b"[Content_Types].xml", "a spreadsheet of Excel (xlsx)", SAVE_AS),
+    (
+        b".npy",
+        "NumPy's npz",
+        "write its arrays by numpy.savetxt with a header of names, or pandas' to_csv(…, index=False)",
+    ),
+];
+
+const UTF_16: Kind = (b"\xff\xfe", "text in UTF-16", "save it as UTF-8");
+
+const BEGINNINGS: [Kind; 21] = [
+    UTF_16,
+    (b"\xfe\xff", "text in UTF-16", "save it as UTF-8"),
+    (b"PAR1", "Parquet", "pandas' read_parquet(…).to_csv(…, index=False) makes it one"),
+    (b"ARROW1", "Arrow (Feather)", "pandas' read_feather(…).to_csv(…, index=False) makes it one"),
+    (b"\x89HDF", "HDF5", "pandas' read_hdf(…).to_csv(…, index=False) makes it one"),
+    (b"SQLite format 3", "a database of SQLite", "sqlite3 -header -csv FILE \"select * from TABLE\" makes it one"),
+    (b"\xd0\xcf\x11\xe0", "an old document of Excel (xls)", SAVE_AS),
+    (b"\x93NUMPY", "a NumPy array", "numpy.savetxt with a header of names makes it one"),
+    (b"\x80\x04\x95", "a pickle of Python", "pandas' to_csv(…, index=False) makes it one"),
+    (b"RDX", "data of R", "write.csv(…, row.names = FALSE) makes it one"),
+    (b"PK\x03\x04", "a zip archive", UNPACK),
+    (b"\x1f\x8b", "gzipped twice", "gunzip it once"),
+    (b"BZh", "packed by bzip2", UNPACK),
+    (b"\xfd7zXZ\0", "packed by xz", UNPACK),
+    (b"\x28\xb5\x2f\xfd", "packed by zstd", UNPACK),
+    (b"7z\xbc\xaf\x27\x1c", "packed by 7-Zip", UNPACK),
+    (b"%PDF-", "a PDF", "save its table as CSV"),
+    (b"\x89PNG", "a picture (PNG)", PICTURES),
+    (b"\xff\xd8\xff", "a picture (JPEG)", PICTURES),
+    (b"\0\0\x08\x01", "an IDX file of labels", "name the folder that holds all four IDX files"),
+    (b"\0\0\x08\x03", "an IDX file of images", "name the folder that holds all four IDX files"),
+];
+
+/// Whether every other byte is 0, and those between are not, as in UTF-16 that has no mark of it: no text has a 0.
+fn is_utf_16_of_ascii(beginning: &[u8]) -> bool {
+    let pairs = beginning[..beginning.len().min(64)].chunks_exact(2);
+    let is_text = |zero: usize| pairs.clone().all(|pair| pair[zero] == 0 && pair[1 - zero] != 0);
+    pairs.len() > 1 && (is_text(0) || is_text(1))
+}
