@@ -58,15 +58,15 @@ fn a_thousand_images_have_the_programs_own_probabilities_and_evidence() {
             let rows: Vec<&[u8]> = (first..first + 100).map(|row| images.pixels(row)).collect();
             let found = browser.script(&script, &json!([rows]));
             for (pixels, found) in rows.into_iter().zip(found.as_array().unwrap()) {
-                let expected = predictor.predict(pixels);
+                let expected = predictor.predict(pixels).unwrap();
                 let last = expected.logits.len() - 1;
                 assert_close(&numbers(&found[0]), &expected.logits, 1e-12, "logits");
                 assert_close(&numbers(&found[1]), &expected.probabilities, 1e-12, "probabilities");
                 assert_eq!(found[2].as_u64(), Some(expected.class as u64));
                 assert_close(&[found[3].as_f64().unwrap()], &[expected.cross_entropy(last)], 1e-12, "loss");
                 // The page's evidence is the ink's: the program's less that of an empty board.
-                let (of_image, _) = predictor.evidence(pixels, last);
-                let (of_blank, _) = predictor.evidence(&vec![0; pixels.len()], last);
+                let (of_image, _) = predictor.evidence(pixels, last).unwrap();
+                let (of_blank, _) = predictor.evidence(&vec![0; pixels.len()], last).unwrap();
                 let of_ink: Vec<f64> = of_image.iter().zip(of_blank).map(|(image, blank)| image - blank).collect();
                 assert_close(&numbers(&found[4]), &of_ink, 1e-12, "evidence");
             }
@@ -161,7 +161,7 @@ fn a_drawing_is_fitted_like_mnists_and_judged_as_the_program_judges_it() {
     status(&browser, "The board is empty.");
     drag(&browser, &SEVEN);
     let image = seen(&browser);
-    let prediction = predictor.predict(&image);
+    let prediction = predictor.predict(&image).unwrap();
     for ((bar, probability, _), expected) in shown(&browser).iter().zip(&prediction.probabilities) {
         assert!((bar - 100.0 * expected).abs() < 1e-3, "a bar of {bar} % for {expected}");
         assert_eq!(probability, &format!("{:.1} %", 100.0 * expected));
@@ -205,7 +205,7 @@ fn a_step_makes_what_it_is_taught_more_probable_and_can_be_forgotten() {
     assert_eq!(is_disabled("[data-part=once]"), true, "there is nothing to learn from");
     drag(&browser, &SEVEN);
     let image = seen(&browser);
-    let before = predictor.predict(&image);
+    let before = predictor.predict(&image).unwrap();
     // A class that it is not.
     let taught = (before.class + 1) % 10;
     browser.click(&format!("[data-part=class]:nth-of-type({}) [data-of=truth]", taught + 1));

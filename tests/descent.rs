@@ -246,10 +246,13 @@ fn rows_count_by_their_class_as_in_plain_loops_in_steps_evaluations_and_the_end(
     let mut order = BatchOrder::new(Shuffle::ChaCha { seed: 3 });
     let epochs: Vec<_> = (0..2).map(|_| order.next_epoch(rows.len())).collect();
     let each = "objective.class_weights=[0.1, 3, 1, 0.5, 2, 1, 1, 7, 0.25, 1]";
-    for weights in ["objective.class_weights=balanced", each] {
+    // Who is not named counts 1.
+    let named = "objective.class_weights={7 = 7, 8 = 0.25, 1 = 3, 0 = 0.1, 4 = 2, 3 = 0.5}";
+    let all_ten = "data.classes=[0, 1, 2, 3, 4, 5, 6, 7, 8, 9]";
+    for weights in ["objective.class_weights=balanced", each, named] {
         for gradient in ["closed-form", "autodiff", "auto"] {
             let gradient = format!("descent.gradient={gradient}");
-            let more = ["descent.learning_rate=0.1", weights, &gradient];
+            let more = ["descent.learning_rate=0.1", weights, &gradient, all_ten];
             let config = experiment("softmax.toml", &[&SMALL[..], &more].concat());
             let (losses, w) = by_plain_loops(&rows, classes.len(), &epochs, &config, plain(|_| 0.1));
             let weights = crate::training::weights(&rows, classes.len(), &config);
@@ -270,21 +273,23 @@ fn rows_count_by_their_class_as_in_plain_loops_in_steps_evaluations_and_the_end(
     }
 }
 
-/// The first in `data.classes` is the positive one, label 1, and so is its weight.
 #[test]
-fn the_logistic_models_weights_are_in_the_order_of_its_classes() {
+fn the_logistic_models_weights_are_those_of_the_classes_that_are_named() {
     let data = digits(160, 40);
     let train = |more: &[&str]| {
         let config = experiment("logistic.toml", &[&SMALL[..9], &["descent.batch_size=8"], more].concat());
         fit(&config, &data, &f64_devices()[0], &mut ())
     };
-    let found = train(&["data.classes=[2, 3]", "objective.class_weights=[4, 0.5]"]);
+    let found = train(&["data.classes=[2, 3]", "objective.class_weights={2 = 4, 3 = 0.5}"]);
     // The same two classes in the other order make the same model, up to its sign.
-    let turned = train(&["data.classes=[3, 2]", "objective.class_weights=[0.5, 4]"]);
+    let turned = train(&["data.classes=[3, 2]", "objective.class_weights={2 = 4, 3 = 0.5}"]);
     let negative: Vec<f64> = turned.weight.iter().map(|w| -w).collect();
     assert_close(&found.weight, &negative, 1e-11, "weights");
-    let other = train(&["data.classes=[2, 3]", "objective.class_weights=[0.5, 4]"]);
+    let other = train(&["data.classes=[2, 3]", "objective.class_weights={3 = 4, 2 = 0.5}"]);
     assert!(found.bias[0] > other.bias[0], "{} {}", found.bias[0], other.bias[0]);
+    // A key of its own for each class, as --set and --grid name it.
+    let one_by_one = ["objective.class_weights.2=4", "objective.class_weights.3=0.5"];
+    assert_eq!(train(&[&["data.classes=[2, 3]"], &one_by_one[..]].concat()).weight, found.weight);
 }
 
 #[test]
@@ -356,9 +361,28 @@ fn weights_that_are_none_and_what_cannot_weigh_are_refused() {
         TrainConfig::parse("test", &format!("[model]\nkind = '{kind}'\n"), &sets)
     };
     let two = "data.classes=[2, 3]";
-    let cases: [(&str, &[&str], &[&str]); 11] = [
-        ("softmax", &["objective.class_weights=balance"], &["\"balanced\", or a list of numbers", "balance"]),
-        ("softmax", &["objective.class_weights=3"], &["\"balanced\", or a list of numbers"]),
+    let expected = "\"balanced\", numbers by the classes' names, as in {no = 0.5, yes = 25}, or a list of numbers";
+    let cases: [(&str, &[&str], &[&str]); 16] = [
+        ("softmax", &["objective.class_weights=balance"], &[expected, "balance"]),
+        ("softmax", &["objective.class_weights=3"], &[expected]),
+        ("softmax", &["objective.class_weights={}"], &["from 1e-6 to 1e6"]),
+        (
+            "softmax",
+            &["objective.class_weights={a = 'much'}"],
+            &["objective.class_weights.a = \"much\"", "expected f64"],
+        ),
+        ("logistic", &[two, "objective.class_weights={2 = 0}"], &["from 1e-6 to 1e6", "left out by data.classes"]),
+        (
+            "softmax",
+            &[two, "objective.class_weights={2 = 1, two = 3}"],
+            &["data.classes has no class two; they are 2, 3"],
+        ),
+        // It would be read in the reverse of what a person sees in `classes()`, or in data.classes.
+        (
+            "logistic",
+            &[two, "objective.class_weights=[4, 0.5]"],
+            &["objective.class_weights = [4.0, 0.5]", "name them: { 2 = 4.0, 3 = 0.5 }, or { 2 = 0.5, 3 = 4.0 }"],
+        ),
         ("softmax", &["objective.class_weights=[1, 'a']"], &["objective.class_weights"]),
         ("softmax", &["objective.class_weights=[1, 0]"], &["from 1e-6 to 1e6", "left out by data.classes"]),
         ("softmax", &["objective.class_weights=[1, -1]"], &["from 1e-6 to 1e6"]),
@@ -369,7 +393,7 @@ fn weights_that_are_none_and_what_cannot_weigh_are_refused() {
             &[two, "objective.class_weights=[1, 2, 3]"],
             &["each of the 2 classes, in the order of data.classes"],
         ),
-        ("logistic", &[two, "objective.class_weights=[1]"], &["each of the 2 classes"]),
+        ("logistic", &[two, "objective.class_weights=[3]"], &["name them: { 2 = 3.0, 3 = 1.0 }, or"]),
         (
             "softmax",
             &["objective.class_weights=balanced", "descent.gradient=fused"],
@@ -387,6 +411,9 @@ fn weights_that_are_none_and_what_cannot_weigh_are_refused() {
     let config = parse("softmax", &["objective.class_weights=[1, 2]"]).unwrap();
     let error = class_weights(&config, &["a", "b", "c"], &[0, 1, 2]).unwrap_err().to_string();
     assert!(error.contains("2 numbers, and the data has 3 classes") && error.contains("a, b, c"), "{error}");
+    let config = parse("softmax", &["objective.class_weights={yes = 25}"]).unwrap();
+    let error = class_weights(&config, &["no", "Yes"], &[0, 1]).unwrap_err().to_string();
+    assert!(error.contains("there is no class yes; the data has no, Yes"), "{error}");
     let config = parse("softmax", &["objective.class_weights=balanced"]).unwrap();
     let error = class_weights(&config, &["a", "b", "c"], &[0, 2, 2]).unwrap_err().to_string();
     assert!(error.contains("no training row is of class b"), "{error}");
@@ -472,6 +499,19 @@ fn a_run_tells_its_weights_and_evaluate_tells_both_losses() {
     let numbers = ["--set", "objective.class_weights=[1, 2]", "--out", "wrong"];
     let expected = ["objective.class_weights: 2 numbers", "the data has 3 classes", "iris, lily, white, rose"];
     is_refused(folder, &[&again[..6], &data, &numbers].concat(), &expected);
+    // By name, of the classes that are meant; the config that is kept says the same again.
+    let named = ["--set", "objective.class_weights={rose = 25, \"lily, white\" = 2}", "--out", "named", "--json"];
+    let output = call(folder, &[&again[..6], &data, &named].concat());
+    let summary: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(summary["class_weights"], serde_json::json!([1.0, 2.0, 25.0]), "{}", text(&output.stderr));
+    let kept = TrainConfig::read(&folder.join("named/config.toml"), &[]).unwrap();
+    assert_eq!(TrainConfig::parse("kept", &kept.to_toml(), &[]).unwrap(), kept);
+    let unknown = ["--set", "objective.class_weights={Rose = 25}", "--out", "wrong"];
+    is_refused(
+        folder,
+        &[&again[..6], &data, &unknown].concat(),
+        &["no class Rose; the data has iris, lily, white, rose"],
+    );
     // A summary that lost its weights is another run's.
     unseal(&folder.join("run"));
     let path = folder.join("run/summary.json");
@@ -487,7 +527,7 @@ fn the_page_to_draw_on_says_that_its_step_has_no_weight() {
     let folder = folder.path();
     let short = ["--set", "data.train_images=300", "--set", "data.validation_images=100", "--set", "descent.epochs=1"];
     let train = ["train", "configs/logistic.toml", "--data", "embedded", "--backend", cpu(), "--quiet", "--out"];
-    let weights = ["--set", "objective.class_weights=[0.5, 4]", "--set", "descent.batch_size=8"];
+    let weights = ["--set", "objective.class_weights={2 = 0.5, 3 = 4}", "--set", "descent.batch_size=8"];
     for (out, more) in [("plain", &weights[2..]), ("weighted", &weights[..])] {
         assert_eq!(code(&call(folder, &[&train[..], &[out], &short, more].concat())), Some(0));
         assert_eq!(code(&call(folder, &["page", out])), Some(0));

@@ -147,7 +147,7 @@ fn eqs_33_34_a_weighted_batch_is_the_mean_of_its_rows_times_their_weights() {
             closed_form(&problem.model, x, y, L2::NONE)
         };
         let flat = |found: CostAndGradient| {
-            let CostAndGradient { cross_entropy, gradient } = found;
+            let CostAndGradient { cross_entropy, gradient, .. } = found;
             [values(cross_entropy), values(gradient.weight), values(gradient.bias)].concat()
         };
         let mut expected = vec![0.0; flat(row(0)).len()];

@@ -100,7 +100,7 @@ impl Problem {
         let labels: Vec<i32> = self.labels.iter().map(|&label| label as i32).collect();
         let labels = Tensor::<1, Int>::from_data(TensorData::new(labels, [n]), device);
         let model = with_parameters(model, &self.parameters);
-        let CostAndGradient { cross_entropy, gradient } =
+        let CostAndGradient { cross_entropy, gradient, .. } =
             closed_form(&model, features.clone(), labels.clone(), L2::NONE);
         let found = evaluate(&model, &Examples { features, labels }).unwrap();
         let right = (found.accuracy * n as f64).round() as usize;

@@ -74,16 +74,16 @@ fn a_table_comes_to_the_same_weights_as_by_the_program() {
     let samples = table(folder.path(), "flowers.csv", &COLUMNS);
     let own_words = [
         (
-            softmax().set("objective.class_weights", "[0.5, 2, 1]"),
+            softmax().class_weights([("iris", 0.5), ("poppy", 2.0)]),
             "softmax",
             samples.clone(),
             vec!["objective.class_weights=[0.5, 2, 1]"],
         ),
         (
-            logistic(),
+            logistic().class_weights([("rose", 3.0)]),
             "logistic",
             samples.with_classes(&["iris", "rose"]).unwrap(),
-            vec!["data.classes=[\"rose\",\"iris\"]"],
+            vec!["data.classes=[\"rose\",\"iris\"]", "objective.class_weights.rose=3"],
         ),
     ];
     for (estimator, kind, samples, more) in own_words {
@@ -182,6 +182,41 @@ fn columns_are_found_by_their_names_in_any_order() {
 }
 
 #[test]
+fn a_row_that_is_no_row_of_the_model_is_an_error() {
+    let folder = folder();
+    let flowers = table(folder.path(), "flowers.csv", &COLUMNS);
+    let two = flowers.with_classes(&["iris", "rose"]).unwrap();
+    let digits = Samples::digits(40, 0);
+    let fitted = [
+        (softmax().epochs(1).learning_rate(1e-9).fit(&flowers, &flowers), "finite numbers up to 1e30"),
+        (softmax().epochs(1).standardize().fit(&flowers, &flowers), "finite numbers up to 1e30"),
+        (logistic().epochs(1).standardize().fit(&two, &two), "finite numbers up to 1e30"),
+        (softmax().epochs(1).fit(&digits, &digits), "numbers from 0 to 255"),
+    ];
+    for (fitted, expected) in fitted {
+        let fitted = fitted.unwrap();
+        let (predictor, d) = (fitted.predictor(), fitted.predictor().n_features());
+        let row = vec![1.0; d];
+        assert!(predictor.predict(&row).unwrap().probabilities.iter().all(|p| p.is_finite()));
+        let (logits, evidence) = (predictor.predict(&row).unwrap().logits, predictor.evidence(&row, 1).unwrap());
+        assert!((logits[1] - evidence.1 - evidence.0.iter().sum::<f64>()).abs() < 1e-9);
+        for length in [0, d - 1, d + 1] {
+            let length_of = format!("the row has {length} numbers, and the model takes {d}");
+            let row = vec![1.0; length];
+            says(predictor.predict(&row).map_err(Error::from), &[&length_of]);
+            says(predictor.evidence(&row, 0).map_err(Error::from), &[&length_of]);
+        }
+        for number in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 1e300, -1e300] {
+            let mut row = row.clone();
+            row[d - 1] = number;
+            let place = format!("number {} of the row (from 0) is {number:?}", d - 1);
+            says(predictor.predict(&row).map_err(Error::from), &[&place, expected]);
+            says(predictor.evidence(&row, 0).map_err(Error::from), &[&place, expected]);
+        }
+    }
+}
+
+#[test]
 fn classes_are_found_by_their_names_in_any_order() {
     let folder = folder();
     let samples = table(folder.path(), "flowers.csv", &COLUMNS);
@@ -272,6 +307,11 @@ fn settings_that_cannot_be_are_refused_by_their_keys() {
     says(softmax().set("descent.rate", 1).fit(&two, &two), &["estimator: unknown key descent.rate"]);
     says(softmax().set("data.label", "x").fit(&two, &two), &["data.label", "what is trained on are the samples"]);
     says(logistic().set("model.kind", "softmax").fit(&two, &two), &["model.kind", "Estimator::softmax"]);
+    // The one order is that of the samples, and the other a config's.
+    let list = logistic().set("objective.class_weights", "[1, 3]");
+    says(list.fit(&two, &two), &["name them: { a = 3.0, b = 1.0 }, or { a = 1.0, b = 3.0 }"]);
+    let unknown = softmax().class_weights([("A", 2.0)]);
+    says(unknown.fit(&two, &two), &["objective.class_weights: there is no class A; the data has a, b"]);
     says(softmax().batch_size(3).drop_last().fit(&two, &two), &["descent.batch_size = 3", "only 2 training rows"]);
     says(softmax().gradient(GradientSource::Fused).fit(&two, &two), &["fused", "table"]);
     says(softmax().backend("remote:nowhere:1".parse().unwrap()).fit(&two, &two), &["remote"]);

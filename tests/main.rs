@@ -19,6 +19,7 @@
 //! - `config`: experiments that can be run and those that cannot
 //! - `records`: what a run's files hold, as another program reads them
 //! - `training`: the trainer, on small data
+//! - `memory`: what a step leaves behind, by every gradient source and optimizer
 //! - `descent`: optimizers by their papers, schedules by their formulas, and the weights of classes
 //! - `optimum`: the minimum of J and its certificate, and scikit-learn's coefficients
 //! - `image_folders`: pictures by class, and IDX files of other sizes than MNIST's
@@ -81,6 +82,7 @@ mod library;
 mod losses;
 mod made_up;
 mod manual;
+mod memory;
 mod mnist;
 mod ops;
 mod optimum;

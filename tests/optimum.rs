@@ -3,17 +3,17 @@
 use std::num::NonZero;
 use std::ops::ControlFlow;
 
-use burn::tensor::{Device, FloatDType};
+use burn::tensor::{DType, Device, FloatDType, Int, Tensor, TensorData};
 use chainrule_data::{Split, pixel_value};
 use chainrule_kernels::Rows;
-use chainrule_models::{LogisticRegressionConfig, SoftmaxRegressionConfig, to_precision};
+use chainrule_models::{LogisticRegressionConfig, SoftmaxRegression, SoftmaxRegressionConfig, to_precision};
 use chainrule_records::{GradientSource, ModelKind, Parameters, Precision, SearchEnd, TrainConfig};
 use chainrule_tests_macros::test;
-use chainrule_training::{Ending, Examples, Expansion, Iterate, Observer, Optimum, find_optimum};
+use chainrule_training::{Ending, Examples, Expansion, Iterate, Observer, Optimum, Trained, find_optimum};
 use serde_json::Value;
 
 use crate::command::{call, code, folder, text};
-use crate::support::{assert_close, device, devices, digits, experiment, f64_devices, fit, noise};
+use crate::support::{assert_close, device, devices, digits, experiment, f64_devices, fit, noise, skip};
 
 /// Made-up rows with a background, as an image's, as both tests and scikit-learn see them.
 struct Problem {
@@ -363,7 +363,7 @@ fn eq_35_the_weighted_bound_is_that_of_rows_which_are_there_as_often_as_they_wei
         };
         let (few, many, validation) = (only(&rows), only(&more), only(&validation));
         let m = if k == 3 { m } else { many.len() as f64 / few.len() as f64 };
-        let weights = if k == 3 { "objective.class_weights=[3, 1, 2]" } else { "objective.class_weights=[2, 1]" };
+        let weights = if k == 3 { "objective.class_weights=[3, 1, 2]" } else { "objective.class_weights={1 = 2}" };
         for penalize_bias in [true, false] {
             // So early that the bound is far from 0, and at the end.
             for iterations in [1, 4, 1000] {
@@ -641,6 +641,110 @@ fn f32_is_certified_in_f64() {
             assert!(objective - least <= certificate.bound + 1e-13, "{} {}", objective - least, certificate.bound);
             assert!(certificate.gradients > trace.len(), "the last one is a pass more");
         }
+    }
+}
+
+/// A device that has f64, too; no test goes on where there is none.
+fn f64_device() -> Device {
+    f64_devices().into_iter().next().unwrap_or_else(|| skip("no device of this build has f64"))
+}
+
+/// A table as f32 has it, with its examples.
+fn table(n: usize, [d, k]: [usize; 2], feature: impl Fn(f64, usize) -> f64) -> (Dense, Examples) {
+    let numbers: Vec<f32> = noise(5, n * d).iter().enumerate().map(|(i, &x)| feature(x, i) as f32).collect();
+    // Noise, too, as many of each.
+    let labels: Vec<usize> = noise(6, n).iter().map(|x| (((x + 1.0) / 2.0 * k as f64) as usize).min(k - 1)).collect();
+    let device = f64_device();
+    let features = Tensor::<2>::from_data(TensorData::new(numbers.clone(), [n, d]), (&device, DType::F32));
+    let y: Vec<i32> = labels.iter().map(|&label| label as i32).collect();
+    let labels_on_device = Tensor::<1, Int>::from_data(TensorData::new(y, [n]), &device);
+    let x = numbers.chunks(d).map(|row| row.iter().copied().map(f64::from).collect()).collect();
+    (Dense { x, y: labels, k, kind: ModelKind::Softmax }, Examples { features, labels: labels_on_device })
+}
+
+/// Trains by tensors on such a table.
+fn fit_table(examples: &Examples, k: usize, sets: &[&str]) -> Trained<SoftmaxRegression> {
+    let sets: Vec<String> = sets.iter().map(|&set| set.to_owned()).collect();
+    let config = TrainConfig::parse("table", "[model]\nkind = 'softmax'\n", &sets).unwrap();
+    let dtype = FloatDType::from(examples.features.dtype());
+    let model = to_precision(SoftmaxRegressionConfig::new(examples.n_features(), k).init(&f64_device()), dtype);
+    chainrule_training::train(model, examples, examples, &config, &mut ()).unwrap()
+}
+
+#[test]
+fn the_certificate_is_what_f64_finds_whatever_the_rows_are_in() {
+    let cases: [(usize, [usize; 2], &str, &dyn Fn(f64, usize) -> f64); 3] = [
+        // So many rows that a sum in f32 has four digits left of them.
+        (200_000, [2, 7], "objective.l2=0.001", &|x, _| x),
+        (20_000, [3, 4], "objective.l2=1e-4", &|x, i| if i % 3 == 0 { 30.0 + x } else { 5.0 * x }),
+        // Where f32 gets nowhere near the tolerance.
+        (5_000, [2, 3], "objective.l2=1e-5", &|x, _| 1e4 + 100.0 * x),
+    ];
+    for (n, [d, k], l2, feature) in cases {
+        let (dense, examples) = table(n, [d, k], feature);
+        let lambda = l2.split_once('=').unwrap().1.parse().unwrap();
+        let in_f64 = Examples { features: examples.features.clone().cast(FloatDType::F64), ..examples.clone() };
+        let to_the_end = ["descent.solver=lbfgs", l2, "optimum.tolerance=1e-11", "optimum.max_iterations=3000"];
+        let exact = fit_table(&in_f64, k, &[&to_the_end[..], &["descent.precision=f64"]].concat());
+        let exact = exact.certificate.unwrap();
+        assert!(exact.bound < 1e-9, "{n}: {exact:?}");
+        for gradient in ["descent.gradient=closed-form", "descent.gradient=autodiff"] {
+            let what = format!("{n} rows, {gradient}");
+            let found = fit_table(&examples, k, &["descent.solver=lbfgs", l2, gradient, "optimum.tolerance=1e-7"]);
+            let certificate = found.certificate.unwrap();
+            let objective = dense.objective(&found.parameters, lambda, false);
+            assert!((certificate.objective / objective - 1.0).abs() < 1e-12, "{what}: {objective} {certificate:?}");
+            // Never below the minimum, nor farther above it than it says.
+            assert!(certificate.objective >= exact.objective - exact.bound, "{what}: {certificate:?} {exact:?}");
+            assert!(objective <= exact.objective + certificate.bound + 1e-13, "{what}: {certificate:?} {exact:?}");
+            assert_eq!(certificate.ended == SearchEnd::Converged, certificate.holds(), "{what}: {certificate:?}");
+            if n == 200_000 {
+                assert!(certificate.holds() && certificate.iterations > 0, "{what}: {certificate:?}");
+                assert!(objective < 7f64.ln() - 1e-6, "{what}: {objective}");
+            }
+        }
+    }
+}
+
+#[test]
+fn losses_of_many_rows_are_summed_in_f64() {
+    let (_, examples) = table(200_000, [2, 7], |x, _| x);
+    for gradient in ["descent.gradient=closed-form", "descent.gradient=autodiff"] {
+        let all_at_once = ["descent.batch_size=200000", "descent.epochs=1", "descent.shuffle.generator=none", gradient];
+        let found = fit_table(&examples, 7, &all_at_once);
+        let first = found.history.train_loss[0];
+        // Of each row f32 has seven digits, and their mean has as many.
+        assert!((first - 7f64.ln()).abs() < 1e-7, "{gradient}: {first}");
+    }
+}
+
+#[test]
+fn where_rounding_ends_a_search_the_line_says_what_goes_on() {
+    let folder = folder();
+    let rows: String = noise(8, 900)
+        .chunks_exact(3)
+        .map(|row| format!("{},{},{}\n", 100.0 + row[0], row[1], if row[0] + row[2] > 0.0 { "up" } else { "down" }))
+        .collect();
+    std::fs::write(folder.path().join("table.csv"), format!("a,b,class\n{rows}")).unwrap();
+    let lbfgs = ["--set", "descent.solver=lbfgs", "--set", "objective.l2=0.001", "--set", "optimum.tolerance=1e-60"];
+    let softmax = folder.path().join("softmax.toml");
+    std::fs::write(&softmax, "[model]\nkind = 'softmax'\n").unwrap();
+    let train =
+        ["train", "softmax.toml", "--data", "table.csv", "--set", "data.label=class", "--force", "--out", "run"];
+    for (more, expected) in [
+        (&[][..], "; take --precision f64, and --set data.standardize=true"),
+        (&["--set", "data.standardize=true"][..], "; take --precision f64\n"),
+        (&["--precision", "f64"][..], "; take --set data.standardize=true\n"),
+        (
+            &["--precision", "f64", "--set", "data.standardize=true"][..],
+            "; no float type has more digits: allow for more by --set optimum.tolerance",
+        ),
+    ] {
+        let output = call(folder.path(), &[&train[..], &lbfgs, more].concat());
+        assert_eq!(code(&output), Some(1), "{more:?}: {}", text(&output.stderr));
+        let said = text(&output.stdout);
+        assert!(said.contains("where rounding hides the rest of the way"), "{more:?}: {said}");
+        assert!(said.contains(&format!("1e-60 was wanted{expected}")), "{more:?}: {said}");
     }
 }
 

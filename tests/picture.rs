@@ -315,7 +315,7 @@ fn digits_of_mnist_come_back_from_a_sheet_as_they_were() {
         let found = read(&png(sheet), SIZE).unwrap();
         let sum: f64 = found.pixels.iter().zip(&image.pixels).map(|(a, b)| f64::from(a.abs_diff(*b))).sum();
         apart += sum / 784.0 / 1000.0;
-        let classes = [&image.pixels, &found.pixels].map(|pixels| predictor.predict(pixels).class);
+        let classes = [&image.pixels, &found.pixels].map(|pixels| predictor.predict(pixels).unwrap().class);
         alike += usize::from(classes[0] == classes[1]);
         for (right, class) in right.iter_mut().zip(classes) {
             *right += usize::from(class == usize::from(image.label));

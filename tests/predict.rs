@@ -104,7 +104,8 @@ fn of_equally_probable_classes_the_first_is_predicted_as_the_models_do() {
             weight: vec![0.0; 784 * columns],
             bias: vec![0.0; columns],
         };
-        let prediction = Predictor::new(kind, zeros, Preprocessing::Pixels).unwrap().predict(&splits[1].pixels[..784]);
+        let predictor = Predictor::new(kind, zeros, Preprocessing::Pixels).unwrap();
+        let prediction = predictor.predict(&splits[1].pixels[..784]).unwrap();
         assert_eq!((prediction.class, prediction.probabilities.as_slice()), (0, &[0.5, 0.5][..]));
         assert!((prediction.cross_entropy(1) - 2f64.ln()).abs() < 1e-15);
         let mut fused = Fused::new(model, 784, Float::F64, 1, Isa::best());

@@ -56,4 +56,12 @@ fn weights_that_are_saved_are_read_back() {
 fn the_weights_of_a_class_are_its_column() {
     assert_eq!(parameters().of_class(0), [1.0, TWO_TO_100]);
     assert_eq!(parameters().of_class(2), [0.5, 0.0]);
+    // Not numbers from other places: the logistic model has one column.
+    let logistic = Parameters { n_features: 3, n_classes: 1, weight: vec![1.0, 2.0, 3.0], bias: vec![0.0] };
+    assert_eq!(logistic.of_class(0), [1.0, 2.0, 3.0]);
+    for (parameters, class) in [(logistic, 1), (parameters(), 3)] {
+        let beyond = std::panic::catch_unwind(|| parameters.of_class(class)).unwrap_err();
+        let said = beyond.downcast_ref::<String>().unwrap();
+        assert!(said.contains(&format!("class {class} of weights with {} column", parameters.n_classes)), "{said}");
+    }
 }

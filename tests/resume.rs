@@ -120,7 +120,8 @@ fn every_optimizer_goes_on_from_any_checkpoint_to_the_same_bits() {
 fn a_training_with_class_weights_goes_on_to_the_same_bits() {
     let data = digits(300, 100);
     let common = ["data.train_images=300", "data.validation_images=100", "descent.epochs=3", "descent.batch_size=50"];
-    for (name, weights) in [("softmax.toml", "balanced"), ("logistic.toml", "[0.5, 3]"), ("logistic.toml", "balanced")]
+    for (name, weights) in
+        [("softmax.toml", "balanced"), ("logistic.toml", "{2 = 0.5, 3 = 3}"), ("logistic.toml", "balanced")]
     {
         let weights = format!("objective.class_weights={weights}");
         for gradient in ["closed-form", "autodiff"] {

@@ -657,6 +657,14 @@ fn losses_of_other_class_weights_do_not_compare_and_none_is_the_best() {
     assert_eq!(json_of(&folder.join("weights/sweep.json"))["best"], Value::Null);
     let plot = String::from_utf8(read(folder.join("weights/sweep.svg")).unwrap()).unwrap();
     assert!(texts(&plot).iter().any(|text| text == "losses do not compare"), "{:?}", texts(&plot));
+    // By name, and one class's at a time.
+    for (grid, shown) in
+        [("objective.class_weights={1=1},{1=5,2=2}", "{ 1 = 5, 2 = 2 }"), ("objective.class_weights.1=1,25", "25")]
+    {
+        let points = sweep(&[&["--grid", grid, "--force"][..], &few].concat());
+        let told = text(&succeeds(folder, &points).stdout);
+        assert!(told.contains(shown) && told.contains("none is called the best"), "{grid}: {told}");
+    }
     // A wrong list in the last point is found before the first begins.
     let wrong = "objective.class_weights=balanced,[1,2]";
     is_refused(

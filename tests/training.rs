@@ -92,6 +92,9 @@ pub(crate) fn weights(rows: &Split, k: usize, config: &TrainConfig) -> Vec<f64> 
     match &config.objective().class_weights {
         None => vec![1.0; k],
         Some(ClassWeights::Each(weights)) => weights.clone(),
+        Some(ClassWeights::Named(weights)) => {
+            (0..k).map(|class| weights.get(&class.to_string()).copied().unwrap_or(1.0)).collect()
+        }
         Some(ClassWeights::Balanced) => {
             (0..k).map(|class| rows.labels.len() as f64 / (k * in_class(class)) as f64).collect()
         }
@@ -269,6 +272,42 @@ fn early_stopping_keeps_the_last_weights_and_restores_the_best_where_asked() {
     assert_eq!(last.final_metrics.validation_loss, evaluations.last().unwrap().validation_loss);
     assert_eq!(best.final_metrics.validation_loss, loss);
     assert!(last.final_metrics.validation_loss > loss);
+}
+
+#[test]
+fn the_end_is_evaluated_and_counts_where_the_best_weights_are_kept() {
+    let data = digits(1000, 500);
+    // 31 steps an epoch, one evaluation in each, at its first step: what the last 30 steps come to was never looked at.
+    let common = ["descent.batch_size=32", "descent.epochs=2", "early_stopping.evaluations_per_epoch=1"];
+    for gradient in ["descent.gradient=closed-form", "descent.gradient=autodiff", "descent.gradient=fused"] {
+        let train = |more: &[&'static str], observer: &mut dyn Observer| {
+            let more = [&common[..], &[gradient], more].concat();
+            fit(&experiment("softmax.toml", &with(&more)), &data, &device(), observer)
+        };
+        let steps = |fit: &Fit| fit.history.evaluations.iter().map(|evaluation| evaluation.step).collect::<Vec<_>>();
+        let last = train(&[], &mut ());
+        assert_eq!((last.steps, steps(&last)), (62, vec![0, 31]), "{gradient}");
+        let best = train(&["early_stopping.restore_best=true"], &mut ());
+        assert_eq!((best.ending, steps(&best)), (Ending::Completed, vec![0, 31, 61]), "{gradient}");
+        assert_eq!((best.best.unwrap().0, best.history.evaluations[2].epoch), (61, 1), "{gradient}");
+        assert_eq!(best.weight, last.weight, "the last weights are the best: {gradient}");
+        assert_eq!(best.final_metrics.validation_loss, best.best.unwrap().1, "{gradient}");
+
+        // A miss at the end ends nothing more: no other ending is told, and what was better stays.
+        let hasty = ["descent.learning_rate=0.9", "early_stopping.restore_best=true", "early_stopping.patience=1"];
+        let worse = train(&[&hasty[..], &["descent.epochs=1"]].concat(), &mut ());
+        assert_eq!((worse.ending, steps(&worse)), (Ending::Completed, vec![0, 30]), "{gradient}");
+        let [first, end] = [0, 1].map(|i| worse.history.evaluations[i].validation_loss);
+        assert_eq!(worse.final_metrics.validation_loss, first.min(end), "{gradient}: {first} {end}");
+
+        // Wherever it ends, and once.
+        let mut observer = Impatient { steps: 9, heard: Vec::new() };
+        let cut = train(&["early_stopping.restore_best=true"], &mut observer);
+        assert_eq!((cut.ending, observer.heard), (Ending::Interrupted, vec![0, 8]), "{gradient}");
+        assert_eq!(cut.final_metrics.validation_loss, cut.best.unwrap().1, "{gradient}");
+        let on_the_grid = ["early_stopping.restore_best=true", "early_stopping.evaluations_per_epoch=31"];
+        assert_eq!(steps(&train(&on_the_grid, &mut ())), (0..62).collect::<Vec<_>>(), "{gradient}");
+    }
 }
 
 #[test]

@@ -32,7 +32,7 @@ fn main() -> Result<(), Error> {
     let metrics = fitted.evaluate(&validation)?;
     println!("validation: loss {:.4}, accuracy {:.1} %", metrics.loss, 100.0 * metrics.accuracy);
 
-    let first = fitted.predictor().predict(&validation.row(0));
+    let first = fitted.predictor().predict(&validation.row(0))?;
     for (class, probability) in fitted.classes().iter().zip(&first.probabilities) {
         println!("{:5.1} % {class}", 100.0 * probability);
     }

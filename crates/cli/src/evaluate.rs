@@ -317,7 +317,7 @@ fn empty(model: &Model) -> Tally {
 type Judged = (usize, usize, f64, f64);
 
 fn judge<T: Copy + Into<f64>>(predictor: &Predictor, label: usize, row: &[T]) -> Judged {
-    let prediction = predictor.predict(row);
+    let prediction = predictor.predict(row).expect("rows of the model's own size, read as numbers");
     let confidence = prediction.probabilities[prediction.class];
     (label, prediction.class, confidence, prediction.cross_entropy(label))
 }

@@ -202,7 +202,7 @@ fn explain(model: &Model, options: &InspectOptions) -> Result<(Vec<u8>, OfImage)
         );
     }
     let image = images.swap_remove(options.index);
-    let prediction = model.predictor.predict(&image.pixels);
+    let prediction = model.predictor.predict(&image.pixels)?;
     let position = match &options.class {
         None => prediction.class,
         Some(class) => match model.classes().iter().position(|known| known.is_called(class)) {
@@ -210,7 +210,7 @@ fn explain(model: &Model, options: &InspectOptions) -> Result<(Vec<u8>, OfImage)
             None => bail!("--class {class}: the model's classes are [{}]", names(model.classes()).join(", ")),
         },
     };
-    let (pixels, bias) = model.predictor.evidence(&image.pixels, position);
+    let (pixels, bias) = model.predictor.evidence(&image.pixels, position)?;
     let mut order: Vec<usize> = (0..pixels.len()).collect();
     order.sort_by(|&i, &j| pixels[j].total_cmp(&pixels[i]));
     let width = model.image_size()[1];

@@ -88,7 +88,8 @@ pub(crate) fn examples(source: &Source, data: &Schema, predictor: &Predictor) ->
         let class = class.number()?;
         let images =
             || digits.labels().iter().zip(0..).filter(|(label, _)| **label == class).map(|(_, row)| digits.pixels(row));
-        let right = images().find(|pixels| predictor.predict(pixels).class == position);
+        let right =
+            images().find(|pixels| predictor.predict(pixels).is_ok_and(|prediction| prediction.class == position));
         Some((class, right.or_else(|| images().next())?.to_vec()))
     };
     data.classes.iter().enumerate().filter_map(of_class).collect()

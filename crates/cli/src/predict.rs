@@ -126,26 +126,27 @@ pub(crate) fn predict(options: &PredictOptions) -> Result<u8> {
 fn asked(model: &Model, file: &Path) -> Result<Vec<Predicted>, String> {
     let Some(features) = model.features() else {
         let images = given::read(file, model.image_size(), model.treatment())?;
-        return Ok(images.into_iter().map(|image| predicted(model, file, image)).collect());
+        return images.into_iter().map(|image| predicted(model, file, image)).collect();
     };
     let table = given::read_table(file, features)?;
     let rows = (0..table.len()).map(|row| {
-        let Prediction { class, probabilities, .. } = model.predictor.predict(&table.row(row));
+        let prediction = model.predictor.predict(&table.row(row)).map_err(|error| error.to_string())?;
+        let Prediction { class, probabilities, .. } = prediction;
         let (file, class) = (file.display().to_string(), model.classes()[class].clone());
-        Predicted { file, number: Some(row), class, probabilities, treatment: None }
+        Ok(Predicted { file, number: Some(row), class, probabilities, treatment: None })
     });
-    Ok(rows.collect())
+    rows.collect()
 }
 
-fn predicted(model: &Model, file: &Path, image: Given) -> Predicted {
-    let prediction = model.predictor.predict(&image.pixels);
-    Predicted {
+fn predicted(model: &Model, file: &Path, image: Given) -> Result<Predicted, String> {
+    let prediction = model.predictor.predict(&image.pixels).map_err(|error| error.to_string())?;
+    Ok(Predicted {
         file: file.display().to_string(),
         number: image.number,
         class: model.classes()[prediction.class].clone(),
         probabilities: prediction.probabilities,
         treatment: image.treatment,
-    }
+    })
 }
 
 /// Widths of the class predicted and of a probability, with room for every class's name.

@@ -179,7 +179,7 @@ impl Rows {
     pub(crate) fn load(self, config: &TrainConfig, machine: &Machine) -> Loaded {
         let expansion = if machine.backend.is_apart() { Expansion::Device } else { Expansion::Host };
         let rows = Prepared::new(self.splits, &self.preprocessing, config, &machine.device, expansion);
-        Loaded { rows, preprocessing: self.preprocessing, about: self.about }
+        Loaded { rows, preprocessing: self.preprocessing, class_weights: self.class_weights, about: self.about }
     }
 }
 
@@ -187,6 +187,7 @@ impl Rows {
 pub(crate) struct Loaded {
     rows: Prepared,
     preprocessing: Preprocessing,
+    class_weights: Option<Vec<f64>>,
     about: DataSummary,
 }
 
@@ -200,7 +201,9 @@ impl Loaded {
         observer: &mut dyn Observer,
     ) -> Result<Trained<M>, TrainError> {
         let model = to_precision(model, float_type(config.descent().precision));
-        self.rows.train(model, config, machine.threads(), observer)
+        let with_weights = |weights: &Vec<f64>| config.clone().with_class_weights(weights.clone());
+        let config = self.class_weights.as_ref().map_or_else(|| config.clone(), with_weights);
+        self.rows.train(model, &config, machine.threads(), observer)
     }
 
     /// Features of a row, d.

@@ -3,10 +3,12 @@
 use std::fmt::Write;
 use std::path::Path;
 
-use chainrule_records::{Certificate, Class, GradientSource, ModelKind, Precision, SearchEnd, Summary};
+use chainrule_records::{
+    Certificate, Class, DataKind, GradientSource, ModelKind, Precision, SearchEnd, Summary, TrainConfig,
+};
 
 /// The closing table of a training.
-pub(crate) fn closing(summary: &Summary, folder: &Path) -> String {
+pub(crate) fn closing(summary: &Summary, config: &TrainConfig, folder: &Path) -> String {
     let model = name(summary.model);
     let gradient = match summary.gradient {
         // Settled before a run.
@@ -39,7 +41,7 @@ pub(crate) fn closing(summary: &Summary, folder: &Path) -> String {
         ("data", format!("{} ({} + {} rows)", summary.data.source, summary.data.train, summary.data.validation)),
         ("class weights", weights.map(|weights| class_weights(&summary.data.classes, weights)).unwrap_or_default()),
         ("ended", ended),
-        ("minimum", summary.certificate.as_ref().map(distance).unwrap_or_default()),
+        ("minimum", minimum(summary, config).unwrap_or_default()),
         ("best validation", format!("loss {:.6} at step {}", summary.best_validation_loss, summary.best_step)),
         ("", String::new()),
         ("", "      training  validation".to_owned()),
@@ -96,9 +98,28 @@ fn search_ended(certificate: &Certificate) -> String {
     format!("{how}, after {iterations} iterations, {gradients} passes over the rows")
 }
 
-/// How near to the minimum it ended, and whether that was near enough.
-fn distance(certificate: &Certificate) -> String {
-    let Certificate { objective, gradient_norm, bound, tolerance, .. } = certificate;
-    let enough = if certificate.holds() { String::new() } else { format!("; {tolerance:e} was wanted") };
-    format!("J = {objective:.9} is at most {bound:.1e} above it (gradient {gradient_norm:.1e}){enough}")
+/// How near to the minimum it ended, and where that was not near enough, what to do.
+fn minimum(summary: &Summary, config: &TrainConfig) -> Option<String> {
+    let certificate = summary.certificate.as_ref()?;
+    let Certificate { objective, gradient_norm, bound, tolerance, ended, .. } = certificate;
+    let mut text = format!("J = {objective:.9} is at most {bound:.1e} above it (gradient {gradient_norm:.1e})");
+    if !certificate.holds() {
+        write!(text, "; {tolerance:e} was wanted").expect("writing to a String cannot fail");
+        if *ended == SearchEnd::Rounding {
+            text += "; ";
+            text += less_rounding(summary, config);
+        }
+    }
+    Some(text)
+}
+
+/// What goes on where rounding ended a search.
+fn less_rounding(summary: &Summary, config: &TrainConfig) -> &'static str {
+    let is_as_it_was = summary.data.kind == DataKind::Table && !config.data().standardize;
+    match (summary.precision, is_as_it_was) {
+        (Precision::F32, true) => "take --precision f64, and --set data.standardize=true",
+        (Precision::F32, false) => "take --precision f64",
+        (Precision::F64, true) => "take --set data.standardize=true",
+        (Precision::F64, false) => "no float type has more digits: allow for more by --set optimum.tolerance",
+    }
 }

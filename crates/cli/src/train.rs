@@ -106,7 +106,7 @@ fn close(options: &TrainOptions, folder: &RunFolder, summary: &Summary) -> u8 {
     if options.output.json {
         print_json(summary);
     } else {
-        print(&table::closing(summary, folder.path()));
+        print(&table::closing(summary, folder.config(), folder.path()));
     }
     if summary.interrupted {
         return exit::INTERRUPTED;

@@ -237,12 +237,19 @@ impl Fused {
         self.gradient_of(rows, Which::Listed(batch))
     }
 
-    /// The same on all rows.
+    /// The same on all rows, of which those of a few thousand are summed in the model's float type, and the sums in f64.
     ///
     /// # Panics
     /// As [`Fused::step`].
     pub fn gradient_of_all(&mut self, rows: &Rows) -> Gradient {
-        self.gradient_of(rows, Which::From(0, rows.len()))
+        let n = rows.len();
+        let first = self.gradient_of(rows, Which::From(0, n.min(ROWS_A_SUM)));
+        let mut all = first.times(n.min(ROWS_A_SUM) as f64 / n as f64);
+        for first in (0..n).step_by(ROWS_A_SUM).skip(1) {
+            let end = n.min(first + ROWS_A_SUM);
+            all.add_times(&self.gradient_of(rows, Which::From(first, end)), (end - first) as f64 / n as f64);
+        }
+        all
     }
 
     fn gradient_of(&mut self, rows: &Rows, which: Which) -> Gradient {
@@ -271,6 +278,9 @@ pub fn with_threads<R: Send>(threads: usize, f: impl FnOnce() -> R + Send) -> Re
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
     Ok(pool.map_err(|error| error.to_string())?.install(f))
 }
+
+/// Rows whose gradient is summed in the model's own float type.
+const ROWS_A_SUM: usize = 1 << 13;
 
 /// Rows that make a thread worth waking: with a gradient many, since all of its sums and of the new weights cross to another core.
 fn rows_a_thread(ask: Ask) -> usize {

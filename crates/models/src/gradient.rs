@@ -19,7 +19,10 @@ pub struct Gradient {
 /// What a training step needs of a batch.
 #[derive(Clone, Debug)]
 pub struct CostAndGradient {
-    /// The mean cross-entropy C of the batch, `[1]`, each row's times its weight, without the penalty.
+    /// Each row's cross-entropy, `[n]`, times its weight. A sum over many rows loses digits in the
+    /// tensors' own float type; who wants it whole takes it of these, in f64.
+    pub losses: Tensor<1>,
+    /// Their mean, the cost C of the batch, `[1]`, without the penalty.
     pub cross_entropy: Tensor<1>,
     /// The gradient of `J`, with the penalty.
     pub gradient: Gradient,
@@ -28,12 +31,21 @@ pub struct CostAndGradient {
 impl Gradient {
     /// In the form that Burn's optimizers take.
     pub fn into_params(self, linear: &Linear) -> GradientsParams {
+        forget_old_parameters(&linear.weight.val());
         let mut params = GradientsParams::new();
         params.register(linear.weight.id, self.weight);
         if let Some(bias) = &linear.bias {
             params.register(bias.id, self.bias);
         }
         params
+    }
+}
+
+/// Burn lists every parameter that requires a gradient, those of past steps too, until a backward pass looks for what is gone (0.22.1). A loop by closed
+/// forms has none, and would grow by some 2.5 kB a step: so here is one, through a single number.
+fn forget_old_parameters(weight: &Tensor<2>) {
+    if weight.is_require_grad() {
+        drop(Tensor::<1>::zeros([1], &weight.device()).require_grad().backward());
     }
 }
 
@@ -67,12 +79,13 @@ pub fn closed_form<M: Classifier>(
     // Burn's optimizers want parameters with autodiff; their bare values leave no graph behind.
     let bias = bias.as_ref().map(|bias| bias.val().inner());
     let logits = linear(features.clone(), weight.val().inner(), bias);
-    let cross_entropy = targets.mean(model.cross_entropy(logits.clone(), targets.labels.clone()));
+    let losses = targets.losses(model.cross_entropy(logits.clone(), targets.labels.clone()));
     // The 1/n goes in before the product: the residual [n, k] is smaller than the gradient [d, k].
     let residual = targets.weighted(model.residual(logits, targets.labels.clone())) / n_rows as f64;
     let gradient =
         Gradient { weight: features.transpose().matmul(residual.clone()), bias: residual.sum_dim(0).squeeze_dim(0) };
-    CostAndGradient { cross_entropy, gradient: l2.add_to(gradient, model.linear()) }
+    let cross_entropy = losses.clone().mean();
+    CostAndGradient { losses, cross_entropy, gradient: l2.add_to(gradient, model.linear()) }
 }
 
 /// `J = C + lambda R` itself, `[1]`, in the float type of the model's parameters whatever the features' and weights' is: what differences are taken of.
@@ -84,7 +97,8 @@ pub fn objective<M: Classifier>(model: &M, features: Tensor<2>, targets: impl In
     let Targets { labels, weights } = targets.into();
     let targets = Targets { labels, weights: weights.map(|weights| weights.cast(dtype)) };
     let logits = model.scores(features.cast(dtype));
-    targets.mean(model.cross_entropy(logits, targets.labels.clone())) + l2.penalty(model.linear())
+    let losses = targets.losses(model.cross_entropy(logits, targets.labels.clone()));
+    losses.mean() + l2.penalty(model.linear())
 }
 
 /// Cross-entropy and gradient by Burn's autodiff, through the loss and the penalty.
@@ -98,7 +112,8 @@ pub fn autodiff<M: Classifier>(model: &M, features: Tensor<2>, targets: impl Int
     let linear = model.linear();
     let targets = targets.into();
     let logits = model.scores(features);
-    let cross_entropy = targets.mean(model.cross_entropy(logits, targets.labels.clone()));
+    let losses = targets.losses(model.cross_entropy(logits, targets.labels.clone()));
+    let cross_entropy = losses.clone().mean();
     let objective = if l2.strength == 0.0 { cross_entropy.clone() } else { cross_entropy.clone() + l2.penalty(linear) };
     let gradients = objective.backward();
     let bias = linear.bias.as_ref().expect("both models have a bias");
@@ -106,5 +121,5 @@ pub fn autodiff<M: Classifier>(model: &M, features: Tensor<2>, targets: impl Int
         weight: linear.weight.val().grad(&gradients).expect("the loss reaches the weight"),
         bias: bias.val().grad(&gradients).expect("the loss reaches the bias"),
     };
-    CostAndGradient { cross_entropy: cross_entropy.inner(), gradient }
+    CostAndGradient { losses: losses.inner(), cross_entropy: cross_entropy.inner(), gradient }
 }

@@ -40,11 +40,11 @@ impl Targets {
         Self { labels, weights: Some(weights) }
     }
 
-    /// `(1/n) sum_i w_i l_i`, `[1]`, of losses l `[n]`: Eq. (33).
-    pub(crate) fn mean(&self, losses: Tensor<1>) -> Tensor<1> {
+    /// `w_i l_i` of losses l, `[n]`, whose mean is Eq. (33).
+    pub(crate) fn losses(&self, losses: Tensor<1>) -> Tensor<1> {
         match &self.weights {
-            None => losses.mean(),
-            Some(weights) => (losses * weights.clone()).mean(),
+            None => losses,
+            Some(weights) => losses * weights.clone(),
         }
     }
 

@@ -2,7 +2,7 @@ use serde::{Deserialize, Serialize};
 
 /// How near to its minimum J* an objective `J = C + lambda/2 sum w^2` is at the weights that were saved.
 ///
-/// Computed in f64 from those very weights where the fused kernels are, else in the run's precision.
+/// Computed and summed in f64, whatever the run's precision, from those very weights and from the rows as that precision has them.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Certificate {
     /// J, the mean cross-entropy of all training rows with the penalty, in nats.

@@ -3,6 +3,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
+use crate::ClassWeights;
 use crate::config::{
     ConfigError, DataConfig, DescentConfig, EarlyStoppingConfig, Generator, GradientSource, ModelConfig, ModelKind,
     ObjectiveConfig, OptimumConfig, Schedule, Solver,
@@ -137,6 +138,12 @@ impl TrainConfig {
         self
     }
 
+    /// The same with these weights of the classes, in the order of the labels, for who trains with it: what the data calls its classes is not known there.
+    pub fn with_class_weights(mut self, weights: Vec<f64>) -> Self {
+        self.objective.class_weights = Some(ClassWeights::Each(weights));
+        self
+    }
+
     /// What of it the fused kernels cannot do, where there is something: their steps are plain ones, on bytes of one scale, in rows that count alike.
     pub fn beyond_kernels(&self) -> Option<&'static str> {
         if self.descent.update() != Update::Plain {
@@ -227,8 +234,8 @@ fn check(config: &TrainConfig) -> Result<(), (&'static str, String)> {
     }
     let l2 = config.objective.l2;
     holds("objective.l2", (0.0..=1e6).contains(&l2), "expected a number from 0 (no penalty) to 1e6")?;
-    let classes = data.classes.as_ref().map(Vec::len);
-    if let Some(problem) = config.objective.class_weights.as_ref().and_then(|weights| weights.problem(classes)) {
+    let (kind, classes) = (config.model.kind, data.classes.as_deref());
+    if let Some(problem) = config.objective.class_weights.as_ref().and_then(|weights| weights.problem(kind, classes)) {
         return Err(("objective.class_weights", problem));
     }
     let rate = descent.learning_rate;

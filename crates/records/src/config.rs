@@ -131,7 +131,7 @@ pub struct ObjectiveConfig {
     pub l2: f64,
     /// Whether the bias belongs to w.
     pub penalize_bias: bool,
-    /// By how much a row counts, by its class; 1 where absent.
+    /// By how much a row counts, by its class; 1 where absent, and for classes that it does not name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub class_weights: Option<ClassWeights>,
 }
@@ -308,7 +308,7 @@ pub struct EarlyStoppingConfig {
     /// Stop at this many evaluations in a row without a strictly lower validation loss; never where absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub patience: Option<usize>,
-    /// End with the weights of the best evaluation instead of the last ones.
+    /// End with the weights of the best evaluation instead of the last ones, where these are no better: the end is evaluated, too.
     pub restore_best: bool,
 }
 

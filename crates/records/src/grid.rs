@@ -6,6 +6,9 @@ use toml::Value;
 use crate::sentence::one_line;
 use crate::{ConfigError, TrainConfig, toml_value};
 
+/// The one key whose values may be tables: numbers by name.
+pub const CLASS_WEIGHTS: &str = "objective.class_weights";
+
 /// A key of an experiment, and the values that a sweep tries for it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -74,7 +77,7 @@ impl GridKey {
             return Err(malformed());
         }
         let written = |value: &&str| match toml_value(value) {
-            Some(Value::Table(_)) => Err(malformed()),
+            Some(Value::Table(_)) if key != CLASS_WEIGHTS => Err(malformed()),
             // As it was written: 1e-5 is easier to read than what TOML makes of it.
             Some(Value::Integer(_) | Value::Float(_)) => Ok((*value).to_owned()),
             Some(value) => Ok(value.to_string()),
@@ -251,6 +254,7 @@ mod tests {
         check("objective.l2=0,0.001, 1e-5", "objective.l2", &["0", "0.001", "1e-5"]);
         check("descent.optimizer=sgd,\"adam\",'adamw'", "descent.optimizer", &["\"sgd\"", "\"adam\"", "\"adamw\""]);
         check("data.classes=[2,3],[0,1,[7]]", "data.classes", &["[2, 3]", "[0, 1, [7]]"]);
+        check("objective.class_weights={no=1,yes=2},balanced", CLASS_WEIGHTS, &["{ no = 1, yes = 2 }", "\"balanced\""]);
         check("data.label='a,b',\"c\\\",d\"", "data.label", &["\"a,b\"", "'c\",d'"]);
         check(" early_stopping.restore_best = true , false", "early_stopping.restore_best", &["true", "false"]);
         // What is no TOML is a string, a comment's beginning and a second line included.

@@ -59,7 +59,7 @@ const DEEPEST: usize = 3;
 
 /// Refuses a key that no experiment has, naming the nearest one.
 pub(crate) fn check_known(file: &str, table: &Table) -> Result<(), ConfigError> {
-    let stranger = flatten(table).into_iter().find(|key| {
+    let stranger = flatten("", table).into_iter().find(|key| {
         let section = format!("{key}.");
         !KEYS.iter().any(|known| known == key || known.starts_with(&section))
     });
@@ -86,15 +86,16 @@ fn nearest(key: &str) -> &'static str {
     KEYS.into_iter().max_by(|a, b| distance(a).total_cmp(&distance(b))).expect("there are keys")
 }
 
-/// The dotted names of all values that are not tables, and of empty tables.
-fn flatten(table: &Table) -> Vec<String> {
+/// The dotted names, behind a section's with its dot, of known keys, whose values may be tables, of all other values that are none, and of empty tables.
+fn flatten(section: &str, table: &Table) -> Vec<String> {
     let mut keys = Vec::new();
     for (name, value) in table {
+        let key = format!("{section}{name}");
         match value {
-            Value::Table(inner) if !inner.is_empty() => {
-                keys.extend(flatten(inner).into_iter().map(|key| format!("{name}.{key}")));
+            Value::Table(inner) if !inner.is_empty() && !KEYS.contains(&key.as_str()) => {
+                keys.extend(flatten(&format!("{key}."), inner));
             }
-            _ => keys.push(name.clone()),
+            _ => keys.push(key),
         }
     }
     keys
@@ -157,7 +158,7 @@ mod tests {
         for descent in descents {
             let set: Vec<String> = format!("optimizer={descent}").lines().map(|set| format!("descent.{set}")).collect();
             let config = TrainConfig::parse("full", text, &set).expect("a valid config");
-            written.extend(flatten(&toml::from_str(&config.to_toml()).expect("TOML")));
+            written.extend(flatten("", &toml::from_str(&config.to_toml()).expect("TOML")));
         }
         let mut keys = KEYS.map(str::to_owned).to_vec();
         written.sort();

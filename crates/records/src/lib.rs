@@ -48,7 +48,7 @@ pub use config::{
 };
 pub use early_stopping::{EarlyStopping, Judgement};
 pub use file::{read_text, read_whole};
-pub use grid::{Grid, GridError, GridKey, number_value, plain_value};
+pub use grid::{CLASS_WEIGHTS, Grid, GridError, GridKey, number_value, plain_value};
 pub use history::{Evaluation, History};
 pub use imported::Imported;
 pub use keys::toml_value;

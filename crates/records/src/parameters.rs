@@ -19,8 +19,16 @@ pub struct Parameters {
 }
 
 impl Parameters {
-    /// The weights of one class, feature by feature.
+    /// The weights of one class, feature by feature; of the logistic model, whose one column is the positive class's, those of class 0.
+    ///
+    /// # Panics
+    /// Where W has no such column.
     pub fn of_class(&self, class: usize) -> Vec<f64> {
+        let k = self.n_classes;
+        assert!(
+            class < k,
+            "class {class} of weights with {k} columns; a logistic model's are those of its positive class"
+        );
         self.weight.iter().skip(class).step_by(self.n_classes).copied().collect()
     }
 

@@ -4,7 +4,9 @@ use std::cmp::Ordering;
 use std::collections::BTreeSet;
 use std::fmt::Write;
 
-use chainrule_records::{DataKind, Divergence, Grid, GridKey, SearchEnd, Summary, SweepPlan, plain_value, toml_value};
+use chainrule_records::{
+    CLASS_WEIGHTS, DataKind, Divergence, Grid, GridKey, SearchEnd, Summary, SweepPlan, plain_value, toml_value,
+};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
@@ -103,9 +105,6 @@ impl SweepPoint {
     }
 }
 
-/// The key that changes what a loss is.
-const CLASS_WEIGHTS: &str = "objective.class_weights";
-
 impl Sweep {
     /// Of the points of a plan that came to an end, each with its number from 0.
     pub fn new(plan: &SweepPlan, outcomes: Vec<(usize, Outcome)>) -> Self {
@@ -154,7 +153,8 @@ impl Sweep {
             |summary: &Summary| -> BTreeSet<String> { summary.data.classes.iter().map(ToString::to_string).collect() };
         let mut all = self.points.iter().filter_map(SweepPoint::summary).map(classes);
         let first = all.next();
-        self.grid.keys().iter().all(|key| key.key != CLASS_WEIGHTS) && all.all(|classes| Some(classes) == first)
+        self.grid.keys().iter().all(|key| !key.key.starts_with(CLASS_WEIGHTS))
+            && all.all(|classes| Some(classes) == first)
     }
 
     /// Whether rows count by their class in a loss.

@@ -1,4 +1,4 @@
-use chainrule_records::{ClassWeights, ModelKind, TrainConfig};
+use chainrule_records::{ClassWeights, TrainConfig, one_line};
 
 use crate::TrainError;
 
@@ -17,7 +17,7 @@ use crate::TrainError;
 /// ```
 ///
 /// # Errors
-/// Where there are not as many weights as classes, or a class has no row to balance it by.
+/// Where there are not as many weights as classes, one is of a class that is not there, or a class has no row to balance it by.
 ///
 /// # Panics
 /// Where a label is no class.
@@ -41,11 +41,14 @@ pub fn class_weights(
             let classes = classes.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
             return Err(TrainError::ClassWeights { found: weights.len(), k, classes });
         }
-        // The positive class comes first in a config, and is label 1.
-        ClassWeights::Each(weights) if config.model().kind == ModelKind::Logistic => {
-            weights.iter().rev().copied().collect()
-        }
         ClassWeights::Each(weights) => weights.clone(),
+        ClassWeights::Named(weights) => {
+            let classes: Vec<String> = classes.iter().map(ToString::to_string).collect();
+            if let Some(class) = asked.unknown(&classes) {
+                return Err(TrainError::UnknownClass { class: one_line(class), classes: classes.join(", ") });
+            }
+            classes.iter().map(|class| weights.get(class).copied().unwrap_or(1.0)).collect()
+        }
     };
     Ok(Some(weights))
 }

@@ -2,25 +2,28 @@
 
 use burn::tensor::{DType, Device};
 use chainrule_data::Split;
-use chainrule_kernels::Gradient;
+use chainrule_kernels::{Float, Fused, Gradient, Isa, Model, Rows};
 use chainrule_ops::{DeviceSteps, Images, Loss, Problem, Step, device_steps};
 use chainrule_records::{ModelKind, Parameters, Precision, TrainConfig};
 
 use crate::Metrics;
 use crate::engine::{Engine, Evaluated, Failure};
-use crate::examples::scale_and_offset;
+use crate::examples::{fused_rows, scale_and_offset};
 
 /// Parameters on their way down.
-pub(crate) struct Launches {
+pub(crate) struct Launches<'a> {
     steps: Box<dyn DeviceSteps>,
     step: Step,
-    rows: [usize; 2],
-    n_features: usize,
+    model: Model,
+    precision: Precision,
+    splits: &'a [Split; 2],
+    /// The host's kernels in f64, once they are asked for: a device may have no f64.
+    in_f64: Option<(Fused, Rows)>,
 }
 
-impl Launches {
+impl<'a> Launches<'a> {
     /// `None` where the device has no such kernels.
-    pub(crate) fn new(columns: usize, splits: &[Split; 2], config: &TrainConfig, device: &Device) -> Option<Self> {
+    pub(crate) fn new(columns: usize, splits: &'a [Split; 2], config: &TrainConfig, device: &Device) -> Option<Self> {
         let (scale, offset) = scale_and_offset();
         let problem = Problem {
             loss: match config.model().kind {
@@ -45,15 +48,20 @@ impl Launches {
                 l2: config.objective().l2,
                 penalize_bias: config.objective().penalize_bias,
             },
-            rows: [0, 1].map(|i| splits[i].len()),
-            n_features: splits[0].n_features(),
+            model: match config.model().kind {
+                ModelKind::Logistic => Model::Logistic,
+                ModelKind::Softmax => Model::Softmax { n_classes: columns },
+            },
+            precision: config.descent().precision,
+            splits,
+            in_f64: None,
         })
     }
 }
 
-impl Engine for Launches {
+impl Engine for Launches<'_> {
     fn rows(&self) -> usize {
-        self.rows[0]
+        self.splits[0].len()
     }
 
     fn step(&mut self, batch: &[usize], learning_rate: f64) -> Result<(), Failure> {
@@ -66,9 +74,21 @@ impl Engine for Launches {
     }
 
     fn gradient_of_all(&mut self) -> Result<Gradient, Failure> {
-        let all: Vec<usize> = (0..self.rows[0]).collect();
+        let all: Vec<usize> = (0..self.rows()).collect();
         let chainrule_ops::Gradient { loss, weight, bias } = self.steps.gradient(&all)?;
         Ok(Gradient { loss, weight, bias })
+    }
+
+    fn gradient_in_f64(&mut self, parameters: &Parameters) -> Option<Result<Gradient, Failure>> {
+        if self.precision == Precision::F64 {
+            return None;
+        }
+        let (model, train) = (self.model, &self.splits[0]);
+        let (fused, rows) = self.in_f64.get_or_insert_with(|| {
+            (Fused::new(model, train.n_features(), Float::F64, 1, Isa::best()), fused_rows(train))
+        });
+        fused.set(&parameters.weight, &parameters.bias);
+        Some(Ok(fused.gradient_of_all(rows)))
     }
 
     fn evaluate(&mut self) -> Result<Evaluated, Failure> {
@@ -82,12 +102,12 @@ impl Engine for Launches {
             loss: found.loss,
             accuracy: found.right as f64 / rows as f64,
         };
-        Ok([metrics(train, self.rows[0]), metrics(validation, self.rows[1])])
+        Ok([metrics(train, self.splits[0].len()), metrics(validation, self.splits[1].len())])
     }
 
     fn parameters(&mut self) -> Result<Parameters, Failure> {
         let (weight, bias) = self.steps.parameters()?;
-        Ok(Parameters { n_features: self.n_features, n_classes: bias.len(), weight, bias })
+        Ok(Parameters { n_features: self.splits[0].n_features(), n_classes: bias.len(), weight, bias })
     }
 
     fn set(&mut self, parameters: &Parameters) {

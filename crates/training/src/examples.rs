@@ -82,15 +82,26 @@ impl Examples {
         self.features.dims()[1]
     }
 
+    /// So many rows that follow each other: a view on most backends.
+    pub(crate) fn part(&self, first: usize, n: usize) -> Examples {
+        Examples {
+            features: self.features.clone().narrow(0, first, n),
+            labels: self.labels.clone().narrow(0, first, n),
+        }
+    }
+
+    /// All rows, at most so many at a time.
+    pub(crate) fn parts(&self, most: usize) -> impl Iterator<Item = Examples> {
+        let n = self.len();
+        (0..n).step_by(most).map(move |first| self.part(first, most.min(n - first)))
+    }
+
     /// The rows of a batch, in that order.
     pub(crate) fn batch(&self, rows: &[usize]) -> Examples {
-        // Rows that follow each other, as they do without shuffling, are a view on most backends.
+        // As they do without shuffling.
         let follow_each_other = rows.windows(2).all(|pair| pair[1] == pair[0] + 1);
         if let (true, Some(&first)) = (follow_each_other, rows.first()) {
-            return Examples {
-                features: self.features.clone().narrow(0, first, rows.len()),
-                labels: self.labels.clone().narrow(0, first, rows.len()),
-            };
+            return self.part(first, rows.len());
         }
         let indices: Vec<i32> = rows.iter().map(|&row| row as i32).collect();
         let rows = Tensor::from_data(TensorData::new(indices, [rows.len()]), &self.labels.device());

@@ -2,7 +2,7 @@
 //!
 //! Both models are read as a softmax of logits, the logistic one's being 0 and z: `softmax(0, z) = (1 - sigmoid(z), sigmoid(z))`.
 
-use chainrule_records::{ModelKind, Parameters, Preprocessing};
+use chainrule_records::{LARGEST_NUMBER, ModelKind, Parameters, Preprocessing};
 
 /// A trained model, for asking.
 #[derive(Clone, Debug)]
@@ -13,6 +13,29 @@ pub struct Predictor {
     /// The logits of a row whose features are all 0; of pixels, of an image whose bytes are all 0, which most of an image's are:
     /// `b_k + offset * sum_j w_jk`.
     of_blank: Vec<f64>,
+}
+
+/// Why a model cannot be asked about a row.
+#[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
+pub enum RowError {
+    /// It is longer or shorter than a row is.
+    #[error("the row has {found} numbers, and the model takes {expected}")]
+    Length {
+        /// Numbers given.
+        found: usize,
+        /// Features, d.
+        expected: usize,
+    },
+    /// It has something else than what the model was trained on.
+    #[error("number {position} of the row (from 0) is {value:?}; the model takes {expected}")]
+    Number {
+        /// Where, from 0.
+        position: usize,
+        /// What is there.
+        value: f64,
+        /// What may be there.
+        expected: &'static str,
+    },
 }
 
 /// What a model says of a row.
@@ -89,11 +112,11 @@ impl Predictor {
 
     /// What it says of a row as the data has it: an image's bytes, or a table's numbers.
     ///
-    /// # Panics
-    /// Where `raw` are not d.
-    pub fn predict<T: Copy + Into<f64>>(&self, raw: &[T]) -> Prediction {
+    /// # Errors
+    /// Where `raw` are not d, or one of them is not what the model takes: a number, not above 1e30, or of an image one from 0 to 255.
+    pub fn predict<T: Copy + Into<f64>>(&self, raw: &[T]) -> Result<Prediction, RowError> {
+        self.check(raw)?;
         let columns = self.parameters.n_classes;
-        assert_eq!(raw.len(), self.n_features(), "numbers of a row");
         let mut logits = self.of_blank.clone();
         // Of pixels what a blank image's are is in the logits already. Of other numbers a difference is taken before it is divided: most digits of
         // a feature whose mean is large would be lost between two terms.
@@ -117,7 +140,24 @@ impl Predictor {
         }
         let powers: Vec<f64> = logits.iter().map(|z| (z - logits[class]).exp()).collect();
         let sum: f64 = powers.iter().sum();
-        Prediction { probabilities: powers.iter().map(|power| power / sum).collect(), logits, class }
+        Ok(Prediction { probabilities: powers.iter().map(|power| power / sum).collect(), logits, class })
+    }
+
+    /// Refuses what no logit can be made of.
+    fn check<T: Copy + Into<f64>>(&self, raw: &[T]) -> Result<(), RowError> {
+        let (found, expected) = (raw.len(), self.n_features());
+        if found != expected {
+            return Err(RowError::Length { found, expected });
+        }
+        let (range, expected) = match self.preprocessing {
+            Preprocessing::Pixels => (0.0..=255.0, "numbers from 0 to 255"),
+            Preprocessing::Raw | Preprocessing::Standardized(_) => {
+                (-LARGEST_NUMBER..=LARGEST_NUMBER, "finite numbers up to 1e30")
+            }
+        };
+        // What is not a number is in no range.
+        let wrong = raw.iter().map(|&raw| raw.into()).enumerate().find(|(_, value)| !range.contains(value));
+        wrong.map_or(Ok(()), |(position, value)| Err(RowError::Number { position, value, expected }))
     }
 
     /// The weights `[d]` and the bias that speak for a class; for the logistic model those of z for the positive class, the last, and of -z for
@@ -137,12 +177,15 @@ impl Predictor {
 
     /// What speaks for a class in a row: for each feature `x_j w_jk`, and the bias `b_k`, of [`Predictor::of_class`]. Their sum is the logit.
     ///
+    /// # Errors
+    /// As [`Predictor::predict`].
+    ///
     /// # Panics
-    /// Where `raw` are not d or `class` is none of the k.
-    pub fn evidence<T: Copy + Into<f64>>(&self, raw: &[T], class: usize) -> (Vec<f64>, f64) {
-        assert_eq!(raw.len(), self.n_features(), "numbers of a row");
+    /// Where `class` is none of the k.
+    pub fn evidence<T: Copy + Into<f64>>(&self, raw: &[T], class: usize) -> Result<(Vec<f64>, f64), RowError> {
+        self.check(raw)?;
         let (weights, bias) = self.of_class(class);
         let features = raw.iter().enumerate().map(|(j, &raw)| self.preprocessing.value(j, raw.into()));
-        (features.zip(weights).map(|(x, w)| x * w).collect(), bias)
+        Ok((features.zip(weights).map(|(x, w)| x * w).collect(), bias))
     }
 }

@@ -134,8 +134,7 @@ fn moved<O: BurnOptimizer, const D: usize>(
         let is_leaf = old.is_require_grad();
         let (new, state) = rule.step(learning_rate, old.inner(), gradient, state);
         after = state;
-        let new = Tensor::from_inner(new);
-        if is_leaf { new.require_grad() } else { new }
+        if is_leaf { Tensor::from_inner(new).require_grad() } else { new }
     });
     (param, after)
 }

@@ -28,7 +28,7 @@ pub struct Iterate {
     pub objective: f64,
     /// The length of the gradient of J.
     pub gradient_norm: f64,
-    /// J is at most this far above its minimum, up to the rounding of the config's precision.
+    /// J is at most this far above its minimum: as f64 sees it where that is within the tolerance, else up to the rounding of the config's precision.
     pub bound: f64,
 }
 

@@ -1,29 +1,37 @@
 //! Steps and evaluations by Burn's tensor operations, on any device.
 
 use burn::module::Param;
-use burn::tensor::{FloatDType, Tensor, TensorData, TensorReadError};
+use burn::tensor::{DType, FloatDType, Tensor, TensorData, TensorReadError};
 use chainrule_kernels::Gradient as HostGradient;
 use chainrule_models::{Classifier, CostAndGradient, L2, Targets, autodiff, closed_form};
 use chainrule_records::{GradientSource, History, ModelKind, Parameters, TrainConfig};
 
 use crate::engine::{Engine, Evaluated, Failure};
+use crate::host::Sums;
 use crate::optimizer::{Memory, Optimizer, optimizer};
 use crate::train::lost;
-use crate::{Examples, Metrics, TrainError, class_weights};
+use crate::{Examples, Metrics, TrainError, class_weights, label_order};
 
-/// Steps whose losses may wait on the device before they are read back: reading makes the device finish its work first.
-const LOSSES_ON_DEVICE: usize = 256;
+/// Steps, and rows in them, whose losses may wait on the device before they are read back: reading makes the device finish its work first.
+const STEPS_ON_DEVICE: usize = 256;
+const LOSSES_ON_DEVICE: usize = 1 << 16;
+
+/// Rows whose gradient is summed in the device's float type, or read at once; what more rows come to is added in f64.
+const ROWS_A_SUM: usize = 1 << 12;
 
 /// A model on its way down.
 pub(crate) struct Tensors<'a, M> {
     model: M,
     optimizer: Box<dyn Optimizer>,
+    kind: ModelKind,
     gradient: GradientSource,
     l2: L2,
     examples: &'a Examples,
     validation: &'a Examples,
     weights: Option<Weights>,
+    /// Of the rows of each step.
     losses_on_device: Vec<Tensor<1>>,
+    rows_on_device: usize,
     losses: Vec<f64>,
 }
 
@@ -49,8 +57,11 @@ impl Weights {
             labels.map_err(|error| lost(error.into(), History::default(), None))
         };
         let labels = [read(splits[0])?, read(splits[1])?];
-        // What the data calls them is not known here.
-        let names: Vec<String> = (0..k).map(|label| format!("number {label} (from 0)")).collect();
+        // What the data calls them, only a config with data.classes knows here.
+        let names: Vec<String> = match label_order(config.model().kind, config.data()) {
+            Some(classes) => classes.iter().map(ToString::to_string).collect(),
+            None => (0..k).map(|label| format!("number {label} (from 0)")).collect(),
+        };
         let Some(of_class) = class_weights(config, &names, &labels[0])? else { return Ok(None) };
         let like = &splits[0].features;
         let data = TensorData::new(of_class.clone(), [k]);
@@ -69,13 +80,16 @@ impl<'a, M: Classifier> Tensors<'a, M> {
     ) -> Result<Self, TrainError> {
         Ok(Self {
             weights: Weights::new(&model, [examples, validation], config)?,
-            model: model.train(),
+            // Parameters that require a gradient are in a graph of Burn's, which only a backward pass clears (docs/burn-gradients.md).
+            model: if config.descent().gradient == GradientSource::Autodiff { model.train() } else { model.valid() },
             optimizer: optimizer(config.descent().update()),
+            kind: config.model().kind,
             gradient: config.descent().gradient,
             l2: L2 { strength: config.objective().l2, penalize_bias: config.objective().penalize_bias },
             examples,
             validation,
             losses_on_device: Vec::new(),
+            rows_on_device: 0,
             losses: Vec::new(),
         })
     }
@@ -103,12 +117,23 @@ impl<'a, M: Classifier> Tensors<'a, M> {
         self.weights.as_ref().map(|weights| &weights.of_row[split][..])
     }
 
-    fn read_losses(&mut self) -> Result<(), TensorReadError> {
-        let on_device = std::mem::take(&mut self.losses_on_device);
-        if !on_device.is_empty() {
-            // No -0 for a loss of 0, which comes negated.
-            self.losses.extend(Tensor::cat(on_device, 0).try_into_vec_as::<f64>()?.iter().map(|loss| loss + 0.0));
+    /// On the host: a device may have no f64.
+    fn sums_in_f64(&self, parameters: &Parameters) -> Result<HostGradient, TensorReadError> {
+        let mut sums = Sums::new(self.kind, parameters);
+        for Examples { features, labels } in self.examples.parts(ROWS_A_SUM) {
+            let rows = features.flatten::<1>(0, 1).try_into_vec_as::<f64>()?;
+            let labels = labels.try_into_vec_as::<u8>()?;
+            for (row, label) in rows.chunks_exact(parameters.n_features).zip(labels) {
+                let label = usize::from(label);
+                sums.add(row, label, self.weights.as_ref().map_or(1.0, |weights| weights.of_class[label]));
+            }
         }
+        Ok(sums.mean())
+    }
+
+    fn read_losses(&mut self) -> Result<(), TensorReadError> {
+        self.rows_on_device = 0;
+        self.losses.extend(read_all(std::mem::take(&mut self.losses_on_device))?.iter().map(|losses| mean(losses)));
         Ok(())
     }
 }
@@ -119,10 +144,11 @@ impl<M: Classifier> Engine for Tensors<'_, M> {
     }
 
     fn step(&mut self, batch: &[usize], learning_rate: f64) -> Result<(), Failure> {
-        let CostAndGradient { cross_entropy, gradient } = self.gradient(self.examples.batch(batch), self.l2);
+        let CostAndGradient { losses, gradient, .. } = self.gradient(self.examples.batch(batch), self.l2);
         self.optimizer.step(learning_rate, self.model.linear_mut(), gradient);
-        self.losses_on_device.push(cross_entropy);
-        if self.losses_on_device.len() >= LOSSES_ON_DEVICE {
+        self.losses_on_device.push(losses);
+        self.rows_on_device += batch.len();
+        if self.losses_on_device.len() >= STEPS_ON_DEVICE || self.rows_on_device >= LOSSES_ON_DEVICE {
             self.read_losses()?;
         }
         Ok(())
@@ -138,9 +164,26 @@ impl<M: Classifier> Engine for Tensors<'_, M> {
     }
 
     fn gradient_of_all(&mut self) -> Result<HostGradient, Failure> {
-        let CostAndGradient { cross_entropy, gradient } = self.gradient(self.examples.clone(), L2::NONE);
-        let [loss, weight, bias] = read([cross_entropy, gradient.weight.flatten(0, 1), gradient.bias])?;
-        Ok(HostGradient { loss: loss[0], weight, bias })
+        let parts = self.examples.parts(ROWS_A_SUM).flat_map(|rows| {
+            let CostAndGradient { losses, gradient, .. } = self.gradient(rows, L2::NONE);
+            [losses, gradient.weight.flatten(0, 1), gradient.bias]
+        });
+        let (n, parts) = (self.examples.len() as f64, read_all(parts.collect())?);
+        let [d, k] = self.model.linear().weight.dims();
+        let mut all = HostGradient { loss: 0.0, weight: vec![0.0; d * k], bias: vec![0.0; k] };
+        for part in parts.chunks_exact(3) {
+            let part_of_all = part[0].len() as f64 / n;
+            let [losses, weight, bias] = [0, 1, 2].map(|i| part[i].clone());
+            all.add_times(&HostGradient { loss: mean(&losses), weight, bias }, part_of_all);
+        }
+        Ok(all)
+    }
+
+    fn gradient_in_f64(&mut self, parameters: &Parameters) -> Option<Result<HostGradient, Failure>> {
+        if self.examples.features.dtype() == DType::F64 {
+            return None;
+        }
+        Some(self.sums_in_f64(parameters).map_err(Failure::from))
     }
 
     /// The host waits for the device once.
@@ -228,14 +271,18 @@ fn evaluate_weighted<M: Classifier>(
 }
 
 fn metrics(losses: &[f64], weights: Option<&[f64]>, right: f64, examples: &Examples) -> Metrics {
-    // The mean is taken on the host in f64: in f32 the order of summation, which differs from backend to backend, would
-    // decide which of two nearly equal losses is the lower, and with it when early stopping stops.
-    // From 0, where `sum` begins with -0: losses of 0 come negated.
-    let sum = match weights {
-        None => losses.iter().fold(0.0, |sum, loss| sum + loss),
-        Some(weights) => losses.iter().zip(weights).fold(0.0, |sum, (loss, weight)| sum + weight * loss),
+    let loss = match weights {
+        None => mean(losses),
+        Some(weights) => mean(&losses.iter().zip(weights).map(|(loss, weight)| weight * loss).collect::<Vec<_>>()),
     };
-    Metrics { loss: sum / losses.len() as f64, accuracy: right / examples.len() as f64 }
+    Metrics { loss, accuracy: right / examples.len() as f64 }
+}
+
+/// Taken on the host in f64: in f32 the order of summation, which differs from backend to backend, would decide which of two nearly equal losses is the
+/// lower, and with it when early stopping stops; and a mean over 200 000 rows has no more than four digits.
+fn mean(losses: &[f64]) -> f64 {
+    // From 0, where `sum` begins with -0: losses of 0 come negated.
+    losses.iter().fold(0.0, |sum, loss| sum + loss) / losses.len() as f64
 }
 
 /// The cross-entropy of each row, `[n]`.
@@ -261,12 +308,21 @@ fn flat<M: Classifier>(model: &M) -> [Tensor<1>; 2] {
 
 /// Reads several tensors of one type at once.
 fn read<const N: usize>(parts: [Tensor<1>; N]) -> Result<[Vec<f64>; N], TensorReadError> {
-    let lengths = parts.each_ref().map(|part| part.dims()[0]);
-    let all = Tensor::cat(parts.into(), 0).try_into_vec_as::<f64>()?;
+    Ok(read_all(parts.into())?.try_into().expect("as many as there were"))
+}
+
+/// The same of any number.
+fn read_all(parts: Vec<Tensor<1>>) -> Result<Vec<Vec<f64>>, TensorReadError> {
+    if parts.is_empty() {
+        return Ok(Vec::new());
+    }
+    let lengths: Vec<usize> = parts.iter().map(|part| part.dims()[0]).collect();
+    let all = Tensor::cat(parts, 0).try_into_vec_as::<f64>()?;
     let mut rest = all.as_slice();
-    Ok(lengths.map(|length| {
+    let cut = lengths.into_iter().map(|length| {
         let (part, after) = rest.split_at(length);
         rest = after;
         part.to_vec()
-    }))
+    });
+    Ok(cut.collect())
 }

@@ -63,6 +63,14 @@ pub enum TrainError {
         /// Their names, in the order of their labels.
         classes: String,
     },
+    /// A weight is of a class that the data has not.
+    #[error("objective.class_weights: there is no class {class}; the data has {classes}")]
+    UnknownClass {
+        /// Its name.
+        class: String,
+        /// Those that are there, in the order of their labels.
+        classes: String,
+    },
     /// A class cannot be balanced.
     #[error(
         "objective.class_weights = \"balanced\": no training row is of class {class}; leave it out of data.classes, or give numbers"
@@ -182,9 +190,11 @@ pub fn dropped_rows(config: &TrainConfig, rows: usize) -> usize {
 /// Trains `model` by mini-batch gradient descent, or to the minimum by L-BFGS, as `config` says, by tensor operations on the device of the examples. A gradient
 /// source that the config leaves open, or fused, which is [`train_fused`]'s, is the closed form.
 ///
-/// A step is the mean over its batch's rows; the last batch of an epoch has the rows that are left, or is dropped by `descent.drop_last`. After the update of every step that is a multiple of
-/// `steps_per_epoch / evaluations_per_epoch` (steps counted from 0 over all epochs) the model is evaluated. A step of L-BFGS is an iteration, on all
-/// rows, and the evaluations are `optimum.evaluate_every` apart.
+/// A step is the mean over its batch's rows; the last batch of an epoch has the rows that are left,
+/// or is dropped by `descent.drop_last`. After the update of every step that is a multiple of
+/// `steps_per_epoch / evaluations_per_epoch` (steps counted from 0 over all epochs) the model is
+/// evaluated, and where the best weights are kept after the last step, too. A step of L-BFGS is an
+/// iteration, on all rows, and the evaluations are `optimum.evaluate_every` apart.
 ///
 /// With `objective.class_weights` each row's cross-entropy is times its class's weight ([`class_weights`](crate::class_weights()), of the training rows), in the gradients, in the
 /// history and in the final metrics.
@@ -288,7 +298,7 @@ struct Walked {
 impl Walked {
     fn with<M: Classifier>(self, model: M) -> Trained<M> {
         Trained {
-            model: with_parameters(model, &self.parameters),
+            model: with_parameters(model.valid(), &self.parameters),
             parameters: self.parameters,
             history: self.history,
             ending: self.ending,
@@ -380,7 +390,10 @@ impl Walk<'_> {
         observer: &mut dyn Observer,
     ) -> Result<(Ending, FinalMetrics, Parameters), Failure> {
         let mut ending = match self.config.descent().solver {
-            Solver::Sgd => self.descend(engine, observer)?,
+            Solver::Sgd => {
+                let ending = self.descend(engine, observer)?;
+                self.look_at_the_end(ending, engine, observer)?
+            }
             Solver::Lbfgs => self.to_the_minimum(from, engine, observer)?,
         };
         if !matches!(ending, Ending::Diverged { .. })
@@ -482,6 +495,27 @@ impl Walk<'_> {
             made = 0;
         }
         Ok(Ending::Completed)
+    }
+
+    /// Where the best weights are kept the last ones may be these, on the grid or off it. Who keeps the last has them evaluated anyway, and the history
+    /// is the grid's.
+    fn look_at_the_end(
+        &mut self,
+        ending: Ending,
+        engine: &mut dyn Engine,
+        observer: &mut dyn Observer,
+    ) -> Result<Ending, Failure> {
+        let Some(step) = self.steps.checked_sub(1) else { return Ok(ending) };
+        let is_evaluated = self.history.evaluations.last().is_some_and(|last| last.step == step);
+        let has_diverged = matches!(ending, Ending::Diverged { .. });
+        if is_evaluated || has_diverged || !self.config.early_stopping().restore_best {
+            return Ok(ending);
+        }
+        // A miss too many ends nothing any more.
+        Ok(match self.evaluate(engine, step, step / self.steps_per_epoch, observer)? {
+            Some(diverged @ Ending::Diverged { .. }) => diverged,
+            _ => ending,
+        })
     }
 
     /// One evaluation; gives how the training ends, where it does.

@@ -121,6 +121,13 @@ impl Estimator {
         self.set("objective.class_weights", "balanced")
     }
 
+    /// Rows count by their class, the classes by their names; those that are not named count 1, as they do by default.
+    #[must_use]
+    pub fn class_weights<C: Display>(self, weights: impl IntoIterator<Item = (C, f64)>) -> Self {
+        let weights = weights.into_iter().map(|(class, weight)| (class.to_string(), toml::Value::from(weight)));
+        self.set("objective.class_weights", toml::Value::Table(weights.collect()))
+    }
+
     /// The float type of weights and features. [default: f32]
     #[must_use]
     pub fn precision(self, precision: Precision) -> Self {
@@ -146,8 +153,7 @@ impl Estimator {
     }
 
     /// Any key of a config file but those of the data and the model, as `--set` takes it: `set("descent.schedule", "cosine")`. What is wrong with it,
-    /// [`fit`](Self::fit) tells. Lists by class are in the order of a config's: for the logistic model the positive class first, which is the second of
-    /// [`Samples::classes`].
+    /// [`fit`](Self::fit) tells.
     #[must_use]
     pub fn set(mut self, key: &str, value: impl Display) -> Self {
         self.settings.push(format!("{key}={value}"));

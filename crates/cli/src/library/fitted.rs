@@ -6,7 +6,7 @@ use chainrule_records::{
     Certificate, Class, DataKind, FinalMetrics, History, Imported, ModelKind, Parameters, Precision, Preprocessing,
     Schema, TrainConfig, WeightNorms, write_whole,
 };
-use chainrule_training::{Ending, Metrics, Prediction, Predictor};
+use chainrule_training::{Ending, Metrics, Prediction, Predictor, RowError};
 
 use crate::export::row;
 use crate::given;
@@ -141,7 +141,7 @@ impl Fitted {
     /// Where a column is missing, or the samples are images and the model takes a table, or the other way round, or images of another size.
     pub fn predict(&self, samples: &Samples) -> Result<Vec<Class>, Error> {
         let rows = samples.rows_as_of(&self.schema)?;
-        Ok(self.predictions(&rows).map(|prediction| self.schema.classes[prediction.class].clone()).collect())
+        self.predictions(&rows).map(|prediction| Ok(self.schema.classes[prediction?.class].clone())).collect()
     }
 
     /// The probability of each class in each row, `[n][k]`, in the order of [`classes`](Self::classes).
@@ -150,7 +150,7 @@ impl Fitted {
     /// As [`predict`](Self::predict).
     pub fn predict_proba(&self, samples: &Samples) -> Result<Vec<Vec<f64>>, Error> {
         let rows = samples.rows_as_of(&self.schema)?;
-        Ok(self.predictions(&rows).map(|prediction| prediction.probabilities).collect())
+        self.predictions(&rows).map(|prediction| Ok(prediction?.probabilities)).collect()
     }
 
     /// What it says of a file without labels: of each row of a CSV file, which has the model's columns in whatever order and may have others; of each image of
@@ -164,10 +164,10 @@ impl Fitted {
         let wrong = |problem| Error::Samples(format!("{}: {problem}", path.display()));
         if self.schema.kind == DataKind::Table {
             let table = given::read_table(path, &self.schema.features).map_err(wrong)?;
-            return Ok((0..table.len()).map(|row| self.predictor.predict(&table.row(row))).collect());
+            return (0..table.len()).map(|row| Ok(self.predictor.predict(&table.row(row))?)).collect();
         }
         let images = given::read(path, self.schema.image_size, treatment(self.schema.kind)).map_err(wrong)?;
-        Ok(images.iter().map(|image| self.predictor.predict(&image.pixels)).collect())
+        images.iter().map(|image| Ok(self.predictor.predict(&image.pixels)?)).collect()
     }
 
     /// The fraction of rows that it classifies rightly: the accuracy.
@@ -189,6 +189,7 @@ impl Fitted {
         }
         let (mut loss, mut right) = (0.0, 0usize);
         for (prediction, &label) in self.predictions(&rows).zip(rows.labels()) {
+            let prediction = prediction?;
             loss += prediction.cross_entropy(label.into());
             right += usize::from(prediction.class == usize::from(label));
         }
@@ -196,7 +197,7 @@ impl Fitted {
         Ok(Metrics { loss: loss / n, accuracy: right as f64 / n })
     }
 
-    fn predictions<'a>(&'a self, rows: &'a Rows) -> Box<dyn Iterator<Item = Prediction> + 'a> {
+    fn predictions<'a>(&'a self, rows: &'a Rows) -> Box<dyn Iterator<Item = Result<Prediction, RowError>> + 'a> {
         let d = self.predictor.n_features();
         match rows {
             Rows::Images(split) => Box::new(split.pixels.chunks_exact(d).map(|row| self.predictor.predict(row))),

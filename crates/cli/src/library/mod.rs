@@ -12,7 +12,7 @@ use std::fmt::{self, Debug, Display, Formatter};
 
 use chainrule_data::DataError;
 use chainrule_records::{ConfigError, RunError};
-use chainrule_training::TrainError;
+use chainrule_training::{RowError, TrainError};
 
 /// Why nothing came of it, in one line: what is wrong, where, and what to do.
 #[derive(thiserror::Error)]
@@ -27,6 +27,9 @@ pub enum Error {
     /// Samples that are not what is asked for: of other columns, classes or sizes.
     #[error("{0}")]
     Samples(String),
+    /// A row that a model cannot be asked about.
+    #[error(transparent)]
+    Row(#[from] RowError),
     /// A backend that this build or this machine lacks, or that cannot do what is asked of it.
     #[error("{0}")]
     Backend(String),

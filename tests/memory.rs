@@ -1,0 +1,183 @@
+//! What a step leaves behind: nothing but its loss in the history, by every gradient source and optimizer.
+//!
+//! The numbers of many more steps are a person's to make (in docs/testing.md):
+//! `CHAINRULE_MEMORY=500000 cargo test -p chainrule-tests -- --ignored --nocapture memory::trains`.
+
+use std::num::NonZero;
+
+use burn::optim::AdamConfig;
+use burn::tensor::{Device, Int, Tensor, TensorData};
+use chainrule_kernels::Rows;
+use chainrule_models::{L2, SoftmaxRegression, SoftmaxRegressionConfig, closed_form};
+use chainrule_records::TrainConfig;
+use chainrule_tests_macros::test;
+use chainrule_training::{Examples, Observer, train, train_fused};
+
+use crate::command::{process, text};
+use crate::support::{device, noise, skip};
+
+/// Rows, features and classes.
+const SHAPE: [usize; 3] = [60, 3, 3];
+const BATCH: usize = 6;
+
+/// Bytes a step. A history has 8 of each, in a buffer that doubles; an evaluation every ten steps has 40.
+const MOST: f64 = 48.0;
+
+/// Resident memory of this process, in bytes.
+fn resident() -> f64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+    1024.0 * line.split_whitespace().nth(1).unwrap().parse::<f64>().unwrap()
+}
+
+/// Looks at the memory after a tenth of the steps, when all that is made once is there, and at the last.
+struct Scales {
+    steps: usize,
+    at: Vec<f64>,
+}
+
+impl Scales {
+    fn new(steps: usize) -> Self {
+        Self { steps, at: Vec::new() }
+    }
+
+    fn look(&mut self, step: usize) {
+        if step == self.steps / 10 || step + 1 == self.steps {
+            self.at.push(resident());
+        }
+    }
+
+    fn bytes_a_step(&self) -> f64 {
+        let &[first, last] = &self.at[..] else { panic!("{} looks at {} steps", self.at.len(), self.steps) };
+        (last - first) / (0.9 * self.steps as f64)
+    }
+}
+
+impl Observer for Scales {
+    fn step_taken(&mut self, step: usize) -> std::ops::ControlFlow<()> {
+        self.look(step);
+        std::ops::ControlFlow::Continue(())
+    }
+}
+
+fn config(steps: usize, sets: &str) -> TrainConfig {
+    let epochs = (steps / (SHAPE[0] / BATCH)).to_string();
+    let text = format!(
+        "[model]\nkind = 'softmax'\n[objective]\nl2 = 0.01\n[descent]\nbatch_size = {BATCH}\nepochs = {epochs}\nlearning_rate = 1e-4\n"
+    );
+    let sets: Vec<String> = sets.split_whitespace().map(|set| format!("descent.{set}")).collect();
+    TrainConfig::parse("memory", &text, &sets).unwrap()
+}
+
+fn model(device: &Device) -> SoftmaxRegression {
+    SoftmaxRegressionConfig::new(SHAPE[1], SHAPE[2]).init(device)
+}
+
+fn examples(device: &Device) -> Examples {
+    let [n, d, k] = SHAPE;
+    let labels: Vec<i32> = (0..n).map(|row| (row % k) as i32).collect();
+    Examples {
+        features: Tensor::from_data(TensorData::new(noise(1, n * d), [n, d]), device),
+        labels: Tensor::<1, Int>::from_data(TensorData::new(labels, [n]), device),
+    }
+}
+
+/// By tensors, in as many steps.
+fn by_tensors(steps: usize, sets: &str) -> f64 {
+    let (device, mut scales) = (device(), Scales::new(steps));
+    let examples = examples(&device);
+    train(model(&device), &examples, &examples, &config(steps, sets), &mut scales).unwrap();
+    scales.bytes_a_step()
+}
+
+fn by_kernels(steps: usize) -> f64 {
+    let [n, d, k] = SHAPE;
+    let bytes: Vec<u8> = (0..n * d).map(|i| (i * 37) as u8).collect();
+    let rows = Rows::new(&bytes, [1, d], (0..n).map(|row| (row % k) as u32).collect(), 1.0 / 255.0, 0.0);
+    let mut scales = Scales::new(steps);
+    let one = NonZero::<usize>::MIN;
+    train_fused(model(&device()), &rows, &rows, &config(steps, ""), one, &mut scales).unwrap();
+    scales.bytes_a_step()
+}
+
+/// As many trainings as make so many steps of L-BFGS, each of ten at most: it would be done long before. Models are made anew each time, too.
+fn to_the_minimum(steps: usize, sets: &str) -> f64 {
+    let (device, mut scales) = (device(), Scales::new(steps));
+    let examples = examples(&device);
+    let sets = format!("{sets} solver=lbfgs");
+    let text =
+        "[model]\nkind = 'softmax'\n[objective]\nl2 = 0.01\n[optimum]\nmax_iterations = 10\ntolerance = 1e-300\n";
+    let sets: Vec<String> = sets.split_whitespace().map(|set| format!("descent.{set}")).collect();
+    let config = TrainConfig::parse("memory", text, &sets).unwrap();
+    let mut made = 0;
+    while made < steps {
+        let found = train(model(&device), &examples, &examples, &config, &mut ()).unwrap();
+        assert!((1..=10).contains(&found.steps));
+        for step in made..made + found.steps {
+            scales.look(step);
+        }
+        made += found.steps;
+    }
+    scales.bytes_a_step()
+}
+
+/// A loop of one's own, by a closed form and an optimizer of Burn's, as in `examples/own_loop.rs`.
+fn own_loop(steps: usize) -> f64 {
+    let (device, mut scales) = (device(), Scales::new(steps));
+    let Examples { features, labels } = examples(&device);
+    let mut model = model(&device.clone().autodiff());
+    let mut optimizer = AdamConfig::new().init();
+    for step in 0..steps {
+        let gradient = closed_form(&model, features.clone(), labels.clone(), L2::NONE).gradient;
+        model = optimizer.step(1e-3, model.clone(), gradient.into_params(&model.linear));
+        scales.look(step);
+    }
+    scales.bytes_a_step()
+}
+
+const OPTIMIZERS: [&str; 6] =
+    ["optimizer=sgd", "momentum=0.9", "optimizer=adam", "optimizer=adamw", "optimizer=rmsprop", "optimizer=adagrad"];
+
+#[test]
+#[ignore = "the process that the test on memory starts, and a person for many steps"]
+#[expect(clippy::print_stdout, reason = "they listen")]
+fn trains_in_a_process_of_its_own() {
+    let steps: usize = std::env::var("CHAINRULE_MEMORY").unwrap().parse().unwrap();
+    let is_short = steps < 100_000;
+    let tell = |what: &str, bytes: f64| println!("{bytes:8.1} bytes a step: {what}");
+    for gradient in ["closed-form", "autodiff"] {
+        for optimizer in OPTIMIZERS {
+            // By autodiff it takes longer, and the optimizers are the same.
+            if gradient == "closed-form" || !is_short || optimizer == "optimizer=adam" {
+                let sets = format!("{optimizer} gradient={gradient}");
+                tell(&sets, by_tensors(steps, &sets));
+            }
+        }
+        let sets = format!("gradient={gradient}");
+        tell(&format!("solver=lbfgs {sets}"), to_the_minimum(steps, &sets));
+    }
+    tell("gradient=fused", by_kernels(steps));
+    tell("a loop of one's own", own_loop(steps));
+}
+
+#[test]
+fn a_step_leaves_nothing_behind_but_its_loss() {
+    if !cfg!(target_os = "linux") {
+        skip("a process's memory is read from Linux's /proc");
+    }
+    let output = process(std::env::current_exe().unwrap())
+        .args(["memory::trains_in_a_process_of_its_own", "--exact", "--ignored", "--nocapture"])
+        .env("CHAINRULE_MEMORY", "20000")
+        .output()
+        .unwrap();
+    let said = text(&output.stdout);
+    let found: Vec<(f64, &str)> = said
+        .lines()
+        .filter_map(|line| line.split_once(" bytes a step: "))
+        .map(|(bytes, what)| (bytes.trim().parse().unwrap(), what))
+        .collect();
+    assert_eq!(found.len(), 11, "{said}{}", text(&output.stderr));
+    for (bytes, what) in found {
+        assert!(bytes < MOST, "{what}: {bytes} bytes a step\n{said}");
+    }
+}
