@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use crate::table::{AboutTable, Columns, Table};
@@ -42,8 +43,8 @@ pub struct TablePart {
     pub rows: Numbers,
     /// Each one's line in its file, from 2.
     pub lines: Vec<u64>,
-    /// Rows of other labels, which are none of them.
-    pub left_out: usize,
+    /// How many rows of other labels there are, which are none of them, by their labels.
+    pub left_out: BTreeMap<String, usize>,
 }
 
 /// What a folder of two tables calls the training's, and what it may call the other.
@@ -171,7 +172,7 @@ impl TablePart {
                 labels: rows.iter().map(|&row| self.rows.labels[row]).collect(),
             },
             lines: rows.iter().map(|&row| self.lines[row]).collect(),
-            left_out: 0,
+            left_out: BTreeMap::new(),
         }
     }
 }
@@ -240,7 +241,7 @@ fn part(table: &Table, rows: Vec<usize>, classes: &[String]) -> TablePart {
     part.rows.n_features = table.n_features();
     for row in rows {
         match positions[usize::from(table.labels[row])] {
-            None => part.left_out += 1,
+            None => *part.left_out.entry(label(table, row).clone()).or_default() += 1,
             Some(position) => {
                 part.rows.values.extend_from_slice(table.row(row));
                 part.rows.labels.push(position);
