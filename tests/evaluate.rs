@@ -5,8 +5,9 @@ use std::path::Path;
 use chainrule_tests_macros::test;
 use serde_json::{Value, json};
 
-use crate::command::{call, code, folder, text, unseal};
+use crate::command::{call, code, folder, is_refused, text, unseal};
 use crate::predict::{train, write_digits};
+use crate::tables;
 
 /// What it prints as JSON, having said nothing else.
 fn evaluate(folder: &Path, more: &[&str]) -> Value {
@@ -36,7 +37,9 @@ fn agrees_with_the_summary(config: &str, more: &[&str], tolerance: f64) {
             (&found["classes"], &found["data"]["sha256"]),
             (&summary["data"]["classes"], &summary["data"]["sha256"])
         );
-        assert_eq!((&found["data"]["is_the_runs_own"], &found["data"]["left_out"]), (&true.into(), &0.into()));
+        // Of ten classes, some are none that a run chose.
+        let left_out = number(&found["data"]["left_out"]) > 0.0;
+        assert_eq!((&found["data"]["is_the_runs_own"], left_out), (&true.into(), config == "configs/logistic.toml"));
 
         let confusion: Vec<Vec<u64>> = serde_json::from_value(found["confusion"].clone()).unwrap();
         let sum: u64 = confusion.iter().flatten().sum();
@@ -83,13 +86,17 @@ fn other_data_is_named_as_such_and_all_of_it_is_taken() {
 }
 
 #[test]
-fn images_of_other_classes_are_left_out_and_said_and_classes_without_images_have_no_recall() {
+fn images_of_other_classes_are_refused_or_counted_and_classes_without_images_have_no_recall() {
     let folder = folder();
     train(folder.path(), "configs/logistic.toml", &[]);
     write_digits(folder.path());
     let both = evaluate(folder.path(), &["--data", "digits"]);
-    // The run itself chose two of ten classes.
-    assert_eq!((&both["data"]["left_out"], &both["classes"]), (&0.into(), &json!([3, 2])));
+    // The run itself chose two of ten classes, so that the others may be there, and are counted.
+    assert_eq!(
+        (&both["data"]["left_out"], &both["classes"]),
+        (&(300 - number(&both["rows"]) as u64).into(), &json!([3, 2]))
+    );
+    assert_eq!(both["data"]["left_out_classes"].as_object().unwrap().len(), 8);
 
     let zeros = folder.path().join("zeros");
     std::fs::create_dir(&zeros).unwrap();
@@ -106,11 +113,14 @@ fn images_of_other_classes_are_left_out_and_said_and_classes_without_images_have
     std::fs::rename(&zeros, &elevens).unwrap();
     let labels: Vec<u8> = (0..300).map(|i| if i < 100 { 11 } else { 1 }).collect();
     chainrule_data::idx::write_labels(&elevens.join("t10k-labels-idx1-ubyte"), &labels).unwrap();
-    let output = call(all_ten.path(), &["evaluate", "run", "--data", "elevens", "--json"]);
-    let found: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let expected = "elevens: 100 of 300 images are of classes that the model does not know: 11 (100); its classes are [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]; --known-classes-only";
+    is_refused(all_ten.path(), &["evaluate", "run", "--data", "elevens", "--quiet"], &[expected]);
+    let found = evaluate(all_ten.path(), &["--data", "elevens", "--known-classes-only"]);
     assert_eq!((&found["data"]["left_out"], &found["rows"]), (&100.into(), &200.into()));
-    let said = text(&output.stderr);
-    assert!(said.contains("100 images of other classes than the model's are left out"), "{said}");
+    assert_eq!(found["data"]["left_out_classes"], json!({ "11": 100 }));
+    let output = call(all_ten.path(), &["evaluate", "run", "--data", "elevens", "--known-classes-only"]);
+    let said = text(&output.stdout);
+    assert!(said.contains("\nleft out       100 images of other classes: 11 (100)\n"), "{said}");
     chainrule_data::idx::write_labels(&elevens.join("t10k-labels-idx1-ubyte"), &[11; 300]).unwrap();
     let output = call(all_ten.path(), &["evaluate", "run", "--data", "elevens", "--quiet"]);
     assert_eq!(code(&output), Some(2));
@@ -236,4 +246,26 @@ fn a_run_from_before_there_were_tables_still_reads() {
         (&found["accuracy"], &found["classes"]),
         (&summary["final"]["validation_accuracy"], &json!([0, 1, 2, 3, 4, 5, 6, 7, 8, 9]))
     );
+}
+
+/// A count of the rows that a model knows says nothing of those that it does not.
+#[test]
+fn rows_of_labels_that_the_model_does_not_know_are_refused_or_counted() {
+    let folder = folder();
+    let write = |name: &str, labels: [&str; 4]| {
+        let rows = (0..40).map(|row| format!("{},{}\n", row % 4 / 2 * 10 + row / 8, labels[row % 4]));
+        std::fs::write(folder.path().join(name), "x,label\n".to_owned() + &rows.collect::<String>()).unwrap();
+    };
+    write("table.csv", ["no", "no", "yes", "yes"]);
+    write("other.csv", ["no", "No", "yes", "maybe"]);
+    let more = ["--set", "data.label=label", "--set", "data.standardize=true"];
+    tables::train(folder.path(), &[&["--data", "table.csv"], &more[..]].concat());
+    let expected = "other.csv: 20 of 40 rows are of classes that the model does not know: No (10), maybe (10); its classes are [no, yes]";
+    is_refused(folder.path(), &["evaluate", "run", "--data", "other.csv", "--json", "--quiet"], &[expected]);
+    let found = evaluate(folder.path(), &["--data", "other.csv", "--known-classes-only"]);
+    assert_eq!((&found["rows"], &found["data"]["left_out"]), (&json!(20), &json!(20)));
+    assert_eq!(found["data"]["left_out_classes"], json!({ "No": 10, "maybe": 10 }));
+    let output = call(folder.path(), &["evaluate", "run", "--data", "other.csv", "--known-classes-only"]);
+    let said = text(&output.stdout);
+    assert!(said.contains("\nleft out       20 rows of other classes: No (10), maybe (10)\n"), "{said}");
 }

@@ -7,12 +7,13 @@ use std::time::{Duration, Instant};
 use chainrule_tests_macros::test;
 use serde_json::{Value, json};
 
-use crate::command::{call, code, folder, process, text};
+use crate::command::{ask, call, code, folder, process, text};
+use crate::import::{npy, npz};
 use crate::predict::{train, write_digits};
-use crate::support::{in_part, skip};
+use crate::support::{in_part, noise, skip};
 use crate::tables;
 
-const FORMATS: [&str; 4] = ["safetensors", "npz", "onnx", "json"];
+pub(crate) const FORMATS: [&str; 4] = ["safetensors", "npz", "onnx", "json"];
 
 /// Both models, both float types, and features by statistics of the training.
 const MODELS: [(&str, &[&str]); 5] = [
@@ -42,13 +43,13 @@ fn expected(folder: &Path) -> Vec<Vec<f64>> {
 }
 
 /// The page's Python, a block each: the first gets the pixels, each of the others comes to probabilities.
-fn blocks() -> Vec<&'static str> {
+pub(crate) fn blocks() -> Vec<&'static str> {
     let page = include_str!("../docs/models.md");
     page.split("```python\n").skip(1).map(|rest| rest.split_once("```").unwrap().0).collect()
 }
 
 /// Runs every block and writes what each came to: its probabilities, or the module that is missing.
-const HARNESS: &str = "
+pub(crate) const HARNESS: &str = "
 import json, sys
 blocks = json.load(sys.stdin)
 answers = []
@@ -262,4 +263,104 @@ fn the_same_model_is_the_same_file_and_none_is_replaced_unasked() {
     let unknown = call(folder, &["export", "run", "--out", "softmax.pickle"]);
     assert_eq!(code(&unknown), Some(2));
     assert!(text(&unknown.stderr).contains("safetensors, npz, onnx and json"), "{}", text(&unknown.stderr));
+}
+
+/// What onnxruntime says of rows: the float type that a file takes, its probabilities and its
+/// labels.
+const ONNX_OF_ROWS: &str = "
+import json, sys
+import numpy as np
+import onnx, onnxruntime
+answers = []
+for file, rows in json.load(sys.stdin):
+    onnx.checker.check_model(onnx.load(file), full_check=True)
+    session = onnxruntime.InferenceSession(file)
+    kind = session.get_inputs()[0].type
+    dtype = {'tensor(float)': np.float32, 'tensor(double)': np.float64}[kind]
+    p, label = session.run(None, {'input': np.array(rows, dtype)})
+    answers.append([kind, p.ravel().tolist(), label.tolist()])
+json.dump(answers, sys.stdout)
+";
+
+/// A model of f32 weights on two columns, a and b: one row of weights is of two classes, three are
+/// of as many.
+fn imported(
+    folder: &Path,
+    name: &str,
+    [coef, intercept]: [&[f32]; 2],
+    statistics: Option<[[f64; 2]; 2]>,
+    more: &[&str],
+) {
+    let array = |descr: &str, shape: &str, bytes: Vec<u8>| {
+        npy(&format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': {shape}, }}"), &bytes)
+    };
+    let f4 = |shape: &str, x: &[f32]| array("<f4", shape, x.iter().flat_map(|x| x.to_le_bytes()).collect());
+    let f8 = |x: [f64; 2]| array("<f8", "(2,)", x.iter().flat_map(|x| x.to_le_bytes()).collect());
+    let k = intercept.len();
+    let mut arrays =
+        vec![("coef.npy", f4(&format!("({k}, 2)"), coef)), ("intercept.npy", f4(&format!("({k},)"), intercept))];
+    arrays.extend(statistics.into_iter().flat_map(|[mean, scale]| [("mean.npy", f8(mean)), ("scale.npy", f8(scale))]));
+    std::fs::write(folder.join(format!("{name}.npz")), npz(&arrays)).unwrap();
+    let options = ["import", &format!("{name}.npz"), "--out", name, "--columns", "a,b"];
+    ask(folder, &[&options[..], more].concat());
+}
+
+/// Seconds since 1970, one feature of two and 150 around 1.7e9, tell classes apart that f32 cannot:
+/// there they are 128 apart.
+#[test]
+fn onnx_takes_doubles_where_f32_does_not_hold_the_rows() {
+    let folder = folder();
+    let folder = folder.path();
+    let draws = noise(3, 240);
+    let seconds: Vec<[f64; 2]> =
+        draws.chunks_exact(2).map(|draw| [(1.7e9 + 150.0 * draw[0]).round(), draw[1]]).collect();
+    let table = seconds.iter().map(|[t, x]| format!("{t},{x},{}\n", if *t + 30.0 * x > 1.7e9 { "010" } else { "007" }));
+    std::fs::write(folder.join("seconds.csv"), "time,x,label\n".to_owned() + &table.collect::<String>()).unwrap();
+    let more = ["--set", "data.label=label", "--set", "data.standardize=true", "--set", "descent.learning_rate=1"];
+    let summary = tables::train(folder, &[&["--data", "seconds.csv"], &more[..]].concat());
+    assert_eq!(summary["precision"], "f32");
+
+    let near = |mean: f64, scale: f64| draws.chunks_exact(2).map(move |x| [mean + scale * x[0], scale * x[1]]);
+    let weights: [&[f32]; 2] = [&[4.0, -3.0], &[0.25]];
+    let one_each: [&[f32]; 2] = [&[2.0, -1.0, -3.0, 0.5, 0.75, 2.5], &[0.0, -1.0, 0.5]];
+    let rest = ["--classes", "r,s,t", "--one-vs-rest"];
+    imported(folder, "raw", [&[0.01, 1.0], &[-1.7e7]], None, &["--trained-on", "numbers"]);
+    imported(folder, "held", weights, Some([[2.0, 0.0], [1.0, 1.0]]), &[]);
+    imported(folder, "above", weights, Some([[-2.01, 0.0], [1.0, 1.0]]), &[]);
+    imported(folder, "tiny", weights, Some([[0.0, 0.0], [1e-39, 1e-39]]), &[]);
+    imported(folder, "rest", one_each, Some([[1.0, 0.0], [1.0, 1.0]]), &rest);
+    imported(folder, "rest-far", one_each, Some([[1e6, 0.0], [1.0, 1.0]]), &rest);
+    let cases = [
+        ("run", "double", seconds.clone()),
+        ("raw", "double", seconds.clone()),
+        ("held", "float", near(2.0, 1.0).collect()),
+        ("above", "double", near(-2.01, 1.0).collect()),
+        ("tiny", "double", near(0.0, 1e-39).collect()),
+        ("rest", "float", near(1.0, 1.0).collect()),
+        // Far out, too, where sigmoids are 0 or 1.
+        ("rest-far", "double", near(1e6, 1.0).chain(near(1e6, 1e3)).collect::<Vec<[f64; 2]>>()),
+    ];
+    for (name, _, _) in &cases {
+        ask(folder, &["export", name, "--format", "onnx"]);
+    }
+    needs_python(folder, &["numpy", "onnx", "onnxruntime"]);
+    let asked: Vec<Value> = cases.iter().map(|(name, _, rows)| json!([format!("{name}.onnx"), rows])).collect();
+    let answers = python(folder, ONNX_OF_ROWS, &json!(asked));
+    for ((name, float_type, rows), answer) in cases.iter().zip(answers.as_array().unwrap()) {
+        let first = if *name == "run" { "time,x\n" } else { "a,b\n" };
+        let table = rows.iter().map(|[a, b]| format!("{a},{b}\n")).collect::<String>();
+        std::fs::write(folder.join("rows.csv"), first.to_owned() + &table).unwrap();
+        let expected = ask(folder, &["predict", name, "rows.csv"]);
+        let (found_type, found, labels): (String, Vec<f64>, Value) = serde_json::from_value(answer.clone()).unwrap();
+        assert_eq!(found_type, format!("tensor({float_type})"), "{name}");
+        let predictions = expected["predictions"].as_array().unwrap();
+        let expected = predictions.iter().flat_map(|row| row["probabilities"].as_array().unwrap().clone());
+        let apart = found.iter().zip(expected).map(|(p, expected)| (p - expected.as_f64().unwrap()).abs());
+        let apart = apart.fold(0.0, f64::max);
+        assert!(found.len() >= 2 * rows.len() && apart < 1e-6, "{name}: {apart}");
+        if *name == "run" {
+            let expected: Vec<&Value> = predictions.iter().map(|row| &row["class"]).collect();
+            assert_eq!(labels.as_array().unwrap().iter().collect::<Vec<_>>(), expected);
+        }
+    }
 }

@@ -94,6 +94,18 @@ fn pictures_by_class_are_trained_on_and_asked_about_as_they_were_learnt() {
     assert_eq!((&shown["image"]["predicted"], &shown["image"]["evidence"]["class"]), (&json!("sky"), &json!("road")));
     let listed = ask(folder.path(), &["data", "--data", "photos"]);
     assert_eq!((&listed["files"][0]["name"], &listed["files"][0]["count"]), (&json!("road"), &json!(30)));
+    // Exported and imported again it still takes a picture as a whole.
+    for format in ["safetensors", "npz", "json"] {
+        ask(folder.path(), &["export", "run", "--format", format]);
+        let imported = ask(folder.path(), &["import", &format!("run.{format}"), "--out", "again", "--force"]);
+        assert_eq!(imported["data"]["kind"], "pictures");
+        let [run, again] = ["run", "again"].map(|model| ask(folder.path(), &["predict", model, "photos/sky/001.png"]));
+        let [run, again] = [run, again].map(|answer| answer["predictions"][0].clone());
+        assert_eq!(run["treatment"], again["treatment"]);
+        let [run, again] = [run, again].map(|answer| answer["probabilities"][0].as_f64().unwrap());
+        // From npz it comes back as the logistic model that a softmax of two is.
+        assert!((run - again).abs() < 1e-6, "{format}: {run} {again}");
+    }
 }
 
 #[test]

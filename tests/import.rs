@@ -2,13 +2,16 @@
 
 use std::path::Path;
 
+use chainrule::{Fitted, Samples};
 use chainrule_formats::{Layout, Weights};
+use chainrule_records::{Class, DataKind, Precision};
 use chainrule_tests_macros::test;
 use serde_json::{Value, json};
 
-use crate::command::{ask, folder, is_refused, unseal};
-use crate::export::{needs_python, python};
+use crate::command::{ask, call, folder, is_refused, text, unseal};
+use crate::export::{FORMATS, HARNESS, blocks, needs_python, python};
 use crate::predict::{train, write_digits};
+use crate::support::in_part;
 use crate::tables;
 
 const DIGITS: &str = "digits/t10k-images-idx3-ubyte";
@@ -280,4 +283,300 @@ fn what_is_no_file_of_weights_is_refused_in_one_line() {
         std::fs::write(folder.join("weights"), bytes).unwrap();
         is_refused(folder, &["import", "weights", "--out", "out", "--trained-on", "numbers"], &[expected]);
     }
+}
+
+/// A table of two classes or more, each a stretch of x, and as many rows of each.
+fn stretches(labels: &[&str]) -> String {
+    let rows = (0..12 * labels.len()).map(|row| {
+        let class = row % labels.len();
+        format!("{},{}\n", class as f64 + 0.05 * (row / labels.len()) as f64, labels[class])
+    });
+    "x,label\n".to_owned() + &rows.collect::<String>()
+}
+
+#[test]
+fn class_names_come_back_as_they_were_by_every_format() {
+    let folder = folder();
+    let folder = folder.path();
+    for labels in [&["007", "010"][..], &["-1", "250", "300"], &["7", "10"], &["+1", "1e3", "١"], &["False", "True"]] {
+        std::fs::write(folder.join("table.csv"), stretches(labels)).unwrap();
+        let more = ["--set", "data.label=label", "--set", "data.standardize=true", "--force"];
+        tables::train(folder, &[&["--data", "table.csv"], &more[..]].concat());
+        let asked = |model: &str| {
+            let answer = ask(folder, &["predict", model, "table.csv"]);
+            let predictions = answer["predictions"].as_array().unwrap();
+            (answer["classes"].clone(), predictions.iter().map(|row| row["class"].clone()).collect::<Vec<_>>())
+        };
+        let expected = asked("run");
+        assert_eq!(expected.0, json!(labels));
+        for format in ["safetensors", "npz", "json"] {
+            let file = format!("run.{format}");
+            ask(folder, &["export", "run", "--format", format, "--out", &file, "--force"]);
+            let imported = ask(folder, &["import", &file, "--out", "again", "--force"]);
+            assert_eq!(imported["data"]["classes"], json!(labels), "{format}");
+            assert_eq!(asked("again"), expected, "{format}");
+            let judged = ask(folder, &["evaluate", "again", "--data", "table.csv", "--label", "label"]);
+            assert_eq!(
+                (&judged["rows"], &judged["data"]["left_out"], &judged["classes"]),
+                (&json!(12 * labels.len()), &json!(0), &json!(labels)),
+                "{format}"
+            );
+        }
+    }
+}
+
+#[test]
+fn labels_of_images_are_numbers_and_names_are_never_taken_for_them() {
+    let all_of = |kind, names: &[&str]| {
+        let names: Vec<String> = names.iter().map(ToString::to_string).collect();
+        Class::all_of(kind, &names).map(|classes| json!(classes))
+    };
+    for (kind, names, expected) in [
+        (DataKind::Images, ["0", "255"], json!([0, 255])),
+        (DataKind::Images, ["0", "256"], json!(["0", "256"])),
+        (DataKind::Images, ["007", "7"], json!(["007", "7"])),
+        (DataKind::Images, ["+1", "-1"], json!(["+1", "-1"])),
+        (DataKind::Pictures, ["0", "1"], json!(["0", "1"])),
+        (DataKind::Table, ["0", "1"], json!(["0", "1"])),
+    ] {
+        assert_eq!(all_of(kind, &names), Ok(expected));
+    }
+    assert_eq!(all_of(DataKind::Table, &["a", "a"]), Err("the class a is named twice".to_owned()));
+    assert_eq!(all_of(DataKind::Table, &["a", ""]), Err("the name of a class is empty".to_owned()));
+}
+
+#[test]
+fn json_of_other_programs_may_have_classes_that_are_integers() {
+    let document = |classes: &str| {
+        format!(
+            r#"{{"format":"chainrule model 1","kind":"softmax","classes":{classes},"row":{{"numbers":{{"names":["x"]}}}},
+               "mean":[0],"scale":[1],"weight":[[1],[0],[-1]],"bias":[0,0.1,0]}}"#
+        )
+    };
+    let read = |text: &str| Weights::read(text.as_bytes(), None);
+    let weights = read(&document(r#"[250, "300", -1]"#)).unwrap();
+    assert_eq!(weights.about.classes, Some(["250", "300", "-1"].map(str::to_owned).into()));
+    assert_eq!((weights.parameters.weight, weights.precision), (vec![1.0, 0.0, -1.0], Precision::F64));
+    for (text, expected) in [
+        (document("[1.5, 2, 3]"), "it is no JSON that export wrote"),
+        (document("[1, 2, 3]").replace("model 1", "model 9"), "of the format chainrule model 9"),
+        (document("[1, 2, 3]").replace("[0],[-1]", "[0],[-1,2]"), "weight[2] has 2 numbers, and weight[0] 1"),
+        (r#"{"coef": [1, 2]}"#.to_owned(), "missing field `format`"),
+    ] {
+        let problem = read(&text).unwrap_err();
+        assert!(problem.contains(expected), "{problem:?} does not say {expected:?}");
+    }
+}
+
+/// A file of NumPy's own: `tests/fixtures/numpy_objects.py`.
+const OBJECTS: &[u8] = include_bytes!("fixtures/numpy_objects.npz");
+
+#[test]
+fn classes_that_are_python_objects_are_read_without_running_any() {
+    let names = |bytes: &[u8]| Weights::read(bytes, None).map(|weights| weights.about.classes.unwrap());
+    assert_eq!(names(OBJECTS).unwrap(), ["no", "yes, but", "möglich"]);
+
+    let of_objects = |count: usize, pickle: &[u8]| {
+        let floats = |numbers: &[f64]| numbers.iter().flat_map(|x| x.to_le_bytes()).collect::<Vec<u8>>();
+        let header =
+            |descr: &str, shape: &str| format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': {shape}, }}");
+        names(&npz(&[
+            ("coef.npy", npy(&header("<f8", &format!("({count}, 1)")), &floats(&vec![1.0; count]))),
+            ("intercept.npy", npy(&header("<f8", &format!("({count},)")), &floats(&vec![0.0; count]))),
+            ("classes.npy", npy(&header("|O", &format!("({count},)")), pickle)),
+        ]))
+    };
+    // What the array's pickle ends with: its list, in the tuple of its state.
+    let list = |objects: &[u8]| [b"\x80\x02cnumpy\nndarray\n(K\x01](", objects, b"etb."].concat();
+    assert_eq!(of_objects(3, &list(b"X\x01\0\0\0aq\x07h\x07\x88")).unwrap(), ["a", "a", "True"]);
+    assert_eq!(of_objects(3, &list(b"K\x07J\xff\xff\xff\xffG\x3f\xe0\0\0\0\0\0\0")).unwrap(), ["7", "-1", "0.5"]);
+    for (pickle, expected) in [
+        (list(b"X\x01\0\0\0a"), "not what its 1 objects are"),
+        (list(b"X\x01\0\0\0aN"), "objects other than"),
+        // os.system("touch here"), called.
+        (list(b"X\x01\0\0\0acos\nsystem\nX\x0a\0\0\0touch here\x85R"), "objects other than"),
+        (list(&[&b"X\xff\xff\xff\x7f"[..], &[b'a'; 100]].concat()), "objects other than"),
+        ([b"\x80\x02](".to_vec(), vec![0x85; 100_000], b".".to_vec()].concat(), "objects other than"),
+        (list(&b"X\x01\0\0\0a".repeat(1 << 15)), "objects other than"),
+        (b"\x80\x02](ee.".to_vec(), "objects other than"),
+        (b"\x80\x02".to_vec(), "objects other than"),
+    ] {
+        let problem = of_objects(2, &pickle).unwrap_err();
+        assert!(problem.starts_with("classes: ") || problem.contains(expected), "{problem}");
+        assert!(problem.contains(expected), "{problem:?} does not say {expected:?}");
+    }
+    // Whatever else stands in a byte's place, it is an error or other names.
+    let valid = list(b"X\x01\0\0\0a\x94\x8c\x01bh\x00");
+    for place in 0..valid.len() {
+        for byte in
+            [0, 1, 0x28, 0x2e, 0x42, 0x4a, 0x52, 0x58, 0x5d, 0x61, 0x62, 0x65, 0x68, 0x71, 0x74, 0x87, 0x8a, 0xff]
+        {
+            let mut damaged = valid.clone();
+            damaged[place] = byte;
+            let _ = of_objects(3, &damaged);
+        }
+    }
+}
+
+/// scikit-learn's other ways to many classes, with its scaler, and what classes its users have; a
+/// model of two classes on the first two features, too.
+const ONE_VS_REST: &str = "
+import json, sys
+import numpy as np
+from sklearn.datasets import load_iris
+from sklearn.linear_model import LogisticRegression, SGDClassifier
+from sklearn.multiclass import OneVsRestClassifier
+from sklearn.preprocessing import StandardScaler
+rows, y = load_iris(return_X_y=True)
+names = np.array(['setosa', 'versicolor', 'virginica'], dtype=object)
+answers = {}
+def save(file, model, classes, rows, **more):
+    estimators = getattr(model, 'estimators_', None)
+    coef, intercept = (model.coef_, model.intercept_) if estimators is None else (
+        np.vstack([e.coef_ for e in estimators]), np.hstack([e.intercept_ for e in estimators]))
+    np.savez(file + '.npz', coef=coef, intercept=intercept, classes=classes, **more)
+    return coef
+scaler = StandardScaler().fit(rows)
+sgd = SGDClassifier(loss='log_loss', alpha=0.01, random_state=0).fit(scaler.transform(rows), names[y])
+save('sgd', sgd, sgd.classes_, rows, mean=scaler.mean_, scale=scaler.scale_)
+answers['sgd'] = sgd.predict_proba(scaler.transform(rows)).ravel().tolist()
+# On rows as they are its logits are in the hundreds.
+wild = SGDClassifier(loss='log_loss', alpha=1e-5, random_state=0).fit(rows, y.astype(float))
+save('wild', wild, wild.classes_, rows)
+answers['wild'] = wild.predict_proba(rows).ravel().tolist()
+rest = OneVsRestClassifier(LogisticRegression()).fit(rows, y.astype(np.int8))
+save('rest', rest, rest.classes_, rows)
+answers['rest'] = rest.predict_proba(rows).ravel().tolist()
+two = SGDClassifier(loss='log_loss', random_state=0).fit(scaler.transform(rows), y > 0)
+save('two', two, two.classes_, rows, mean=scaler.mean_, scale=scaler.scale_)
+answers['two'] = two.predict_proba(scaler.transform(rows)).ravel().tolist()
+with open('iris.csv', 'w') as file:
+    print('a,b,c,d,species', file=file)
+    for row, label in zip(rows.tolist(), y):
+        print(*row, names[label], sep=',', file=file)
+json.dump([answers, y.tolist()], sys.stdout)
+";
+
+#[test]
+fn one_vs_rest_gives_scikit_learns_probabilities_wherever_it_goes() {
+    let folder = folder();
+    let folder = folder.path();
+    needs_python(folder, &["sklearn"]);
+    let answers = python(folder, ONE_VS_REST, &json!(null));
+    for (name, classes, link) in [
+        ("sgd", json!(["setosa", "versicolor", "virginica"]), "one-vs-rest"),
+        ("wild", json!(["0.0", "1.0", "2.0"]), "one-vs-rest"),
+        ("rest", json!(["0", "1", "2"]), "one-vs-rest"),
+        ("two", json!(["False", "True"]), "logistic"),
+    ] {
+        let expected: Vec<f64> = serde_json::from_value(answers[0][name].clone()).unwrap();
+        let (file, more) = (format!("{name}.npz"), ["--columns", "a,b,c,d", "--one-vs-rest"]);
+        let numbers = if ["wild", "rest"].contains(&name) { &["--trained-on", "numbers"][..] } else { &[] };
+        let imported = ask(folder, &[&["import", &file, "--out", name], &more[..], numbers].concat());
+        assert_eq!((&imported["data"]["classes"], &imported["model"]), (&classes, &json!(link)), "{name}");
+        let found = probabilities(folder, name, "iris.csv");
+        assert!(apart(&found, &expected) < 1e-9, "{name}: {}", apart(&found, &expected));
+        // Exported it is the same model, and says so itself.
+        for format in ["npz", "safetensors", "json"] {
+            let again = format!("{name}-again.{format}");
+            ask(folder, &["export", name, "--out", &again]);
+            let imported = ask(folder, &["import", &again, "--out", "again", "--force"]);
+            assert_eq!((&imported["data"]["classes"], &imported["model"]), (&classes, &json!(link)), "{again}");
+            assert_eq!(probabilities(folder, "again", "iris.csv"), found, "{again}");
+        }
+    }
+
+    // The cross-entropy is that of its probabilities.
+    let judged = ask(folder, &["evaluate", "sgd", "--data", "iris.csv", "--label", "species"]);
+    let found = probabilities(folder, "sgd", "iris.csv");
+    let labels: Vec<usize> = serde_json::from_value(answers[1].clone()).unwrap();
+    let loss = labels.iter().enumerate().map(|(row, label)| -found[3 * row + label].ln()).sum::<f64>() / 150.0;
+    assert!((judged["loss"].as_f64().unwrap() / loss - 1.0).abs() < 1e-12, "{} {loss}", judged["loss"]);
+    let inspected = call(folder, &["inspect", "sgd"]);
+    let expected = "sgd: logistic regression, one class against the rest, 4 features, 3 classes";
+    assert!(text(&inspected.stdout).contains(expected), "{}", text(&inspected.stdout));
+    let fitted = Fitted::load(folder.join("sgd")).unwrap();
+    let samples = Samples::csv(folder.join("iris.csv"), "species").unwrap();
+    assert_eq!(fitted.predict_proba(&samples).unwrap().concat(), found);
+    fitted.save(folder.join("saved")).unwrap();
+    assert_eq!(probabilities(folder, "saved", "iris.csv"), found);
+
+    // Told as docs/models.md says, each tool gives these, too.
+    let page = include_str!("../docs/models.md");
+    let [lines, tool] = ["`p = 1 / (1 + np.exp(-z))`", "`SGDClassifier(loss=\"log_loss\")`"];
+    assert!(page.contains(lines) && page.contains(tool));
+    FORMATS.iter().for_each(|format| drop(ask(folder, &["export", "sgd", "--out", &format!("softmax.{format}")])));
+    let rows = "import json\nimport numpy as np\npixels = np.loadtxt('iris.csv', delimiter=',', skiprows=1, usecols=range(4))\n";
+    let told = |block: &str| {
+        block
+            .replace("p = np.exp(z - z.max(axis=1, keepdims=True))", lines.trim_matches('`'))
+            .replace("LogisticRegression()", tool.trim_matches('`'))
+            .replace("LogisticRegression", "SGDClassifier")
+    };
+    let asked: Vec<String> = std::iter::once(rows.to_owned())
+        .chain(blocks()[1..].iter().filter(|block| !block.contains("torch")).map(|block| told(block)))
+        .collect();
+    let of_tools = python(folder, HARNESS, &json!(asked));
+    assert_eq!(of_tools.as_array().unwrap().len(), 5);
+    for (block, answer) in asked[1..].iter().zip(of_tools.as_array().unwrap()) {
+        if let Some(module) = answer.as_str() {
+            in_part(&format!("no Python module {module}"));
+            continue;
+        }
+        let told: Vec<Vec<f64>> = serde_json::from_value(answer.clone()).unwrap();
+        assert!(apart(&told.concat(), &found) < 1e-9, "{block}");
+    }
+
+    // What is not said is said to be taken for softmax regression, and what says itself that it is
+    // that stays it.
+    let guessed = call(folder, &["import", "sgd.npz", "--out", "softmax", "--columns", "a,b,c,d"]);
+    let note = "note: sgd.npz is taken for softmax regression's, since it does not say; --one-vs-rest if";
+    assert!(text(&guessed.stderr).starts_with(note), "{}", text(&guessed.stderr));
+    assert!(text(&guessed.stdout).starts_with("softmax: softmax regression, 4 columns to 3 classes"));
+    assert!(apart(&probabilities(folder, "softmax", "iris.csv"), &found) > 0.05);
+    ask(folder, &["export", "softmax", "--out", "own.npz"]);
+    is_refused(
+        folder,
+        &["import", "own.npz", "--out", "out", "--one-vs-rest"],
+        &["--one-vs-rest", "says itself that it is of softmax regression"],
+    );
+    // A scaler says what features are, and not whether of a table or of an image of 2 x 2.
+    is_refused(folder, &["import", "sgd.npz", "--out", "out"], &["--columns", "--image-size"]);
+    is_refused(folder, &["page", "sgd"], &["columns of a table"]);
+}
+
+#[test]
+fn a_page_shows_no_single_step_of_several_models() {
+    let folder = folder();
+    let folder = folder.path();
+    let file = safetensors(&[("weight", &[3, 4], vec![0.25; 12]), ("bias", &[3], vec![0.0, 1.0, -1.0])]);
+    std::fs::write(folder.join("torch.safetensors"), file).unwrap();
+    let more = ["--trained-on", "0..1", "--classes", "0,1,2", "--one-vs-rest"];
+    ask(folder, &[&["import", "torch.safetensors", "--out", "model"], &more[..]].concat());
+    is_refused(folder, &["page", "model"], &["one class against the rest", "gradient step of a single model"]);
+}
+
+#[test]
+fn a_scaler_may_do_one_of_the_two_alone_and_what_is_not_read_is_named() {
+    let folder = folder();
+    let folder = folder.path();
+    let floats = |shape: &str, numbers: &[f64]| {
+        let bytes: Vec<u8> = numbers.iter().flat_map(|x| x.to_le_bytes()).collect();
+        npy(&format!("{{'descr': '<f8', 'fortran_order': False, 'shape': {shape}, }}"), &bytes)
+    };
+    let model = |more: &[(&str, Vec<u8>)]| {
+        let own = [("coef.npy", floats("(1, 2)", &[1.0, -1.0])), ("intercept.npy", floats("(1,)", &[0.5]))];
+        npz(&[&own[..], more].concat())
+    };
+    let statistics = |more: &[(&str, Vec<u8>)]| Weights::read(&model(more), None).unwrap().about.mean_and_scale;
+    let [mean, scale] = [("mean_.npy", floats("(2,)", &[3.0, 4.0])), ("scale_.npy", floats("(2,)", &[5.0, 6.0]))];
+    assert_eq!(statistics(std::slice::from_ref(&mean)), Some([vec![3.0, 4.0], vec![1.0, 1.0]]));
+    assert_eq!(statistics(std::slice::from_ref(&scale)), Some([vec![0.0, 0.0], vec![5.0, 6.0]]));
+    let least = ("min_.npy", floats("(2,)", &[0.0, 0.0]));
+    let problem = Weights::read(&model(&[scale, least]), None).unwrap_err();
+    assert!(problem.contains("MinMaxScaler"), "{problem}");
+
+    std::fs::write(folder.join("more.npz"), model(&[mean, ("n_iter_.npy", floats("(1,)", &[7.0]))])).unwrap();
+    let output = call(folder, &["import", "more.npz", "--out", "out", "--columns", "a,b"]);
+    assert_eq!(text(&output.stderr), "note: more.npz also has n_iter_, of which nothing is taken\n");
 }

@@ -1,5 +1,6 @@
 //! `chainrule evaluate`.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -9,7 +10,7 @@ use chainrule_data::{
     Ahead, Data, DataError, Holdout, Part, PictureRequest, Request, Selection, TablePart, TableRequest, Tables,
     find_tables, find_with,
 };
-use chainrule_records::{Class, DataConfig, ModelKind, write_whole};
+use chainrule_records::{Class, DataConfig, Link, write_whole};
 use chainrule_report::{Scores, Tally, Tile, Wrong, contact_sheet};
 use chainrule_training::Predictor;
 use clap::{Args, ValueEnum};
@@ -36,6 +37,10 @@ pub(crate) struct EvaluateOptions {
     /// Which of its images.
     #[arg(long, value_enum, default_value = "validation")]
     split: SplitOption,
+    /// Leave out rows of classes that the model does not know, and say how many; without it they
+    /// are refused, unless data.classes left them out in the training, too.
+    #[arg(long)]
+    known_classes_only: bool,
     /// Write the most confidently wrong images, up to 40, to this PNG.
     #[arg(long, value_name = "FILE.png")]
     wrong: Option<PathBuf>,
@@ -55,7 +60,7 @@ enum SplitOption {
 #[derive(Serialize)]
 struct Answer<'a> {
     run: String,
-    model: ModelKind,
+    model: Link,
     data: AboutData,
     /// What the data calls the classes, which are positions in all that follows.
     classes: &'a [Class],
@@ -77,21 +82,25 @@ struct AboutData {
     split: &'static str,
     /// Whether these are the very files that the run was made with. Where `split` is `all`, its training rows are then among them.
     is_the_runs_own: bool,
-    /// Images of other classes than the model's, on which it was not evaluated.
+    /// Rows of other classes than the model's, on which it was not evaluated.
     left_out: usize,
+    /// How many of each of these.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    left_out_classes: BTreeMap<String, usize>,
 }
 
 /// The split that is none: training and validation rows together.
 const ALL: &str = "all";
 
-/// So many of the most confidently wrong images are shown, so many in a row, and so many of them in the text.
+/// So many of the most confidently wrong images are shown, so many in a row, and so many of them,
+/// or of the classes left out, in the text.
 const MOST_WRONG: usize = 40;
 const IN_A_ROW: usize = 8;
 const IN_TEXT: usize = 5;
 
 /// Labelled rows, of images or of a table.
 enum Labelled {
-    Images(Arc<Selection>),
+    Images { rows: Arc<Selection>, left_out: BTreeMap<String, usize> },
     Table(Arc<TablePart>),
 }
 
@@ -110,13 +119,13 @@ pub(crate) fn evaluate(options: &EvaluateOptions) -> Result<u8> {
     }
     let named = options.data.source.as_ref();
     // Of data in one part the run kept some rows for the validation; named, all are taken.
-    let (rows, source, left_out, is_whole) = match model.features() {
+    let (rows, source, is_whole) = match model.features() {
         None => {
             let data = find(&model, options.data.source.as_deref(), &mut tell)?;
             not_used(&data.unused, data.pictures.is_some()).iter().for_each(|what| tell(&format!("note: {what}")));
             let (rows, left_out) = rows(&model, &data, options)?;
             let is_whole = named.is_some() && data.pictures.as_ref().is_some_and(|pictures| !pictures.has_parts);
-            (Labelled::Images(Arc::new(rows)), Source::new(&data), left_out, is_whole)
+            (Labelled::Images { rows: Arc::new(rows), left_out }, Source::new(&data), is_whole)
         }
         Some(features) => {
             let tables = find_table(&model, features, options)?;
@@ -127,9 +136,8 @@ pub(crate) fn evaluate(options: &EvaluateOptions) -> Result<u8> {
                 SplitOption::Train => train,
                 SplitOption::Validation => validation,
             };
-            let left_out = if chose_classes(&model) { 0 } else { part.left_out };
             let is_whole = named.is_some_and(|path| Path::new(path).is_file());
-            (Labelled::Table(part), source, left_out, is_whole)
+            (Labelled::Table(part), source, is_whole)
         }
     };
     let is_the_runs_own = model.trained().is_some_and(|run| source.files == run.manifest.data_files);
@@ -143,23 +151,32 @@ pub(crate) fn evaluate(options: &EvaluateOptions) -> Result<u8> {
             "note: the {noun}s that the run was trained on are among these; without --data its validation {noun}s are taken"
         ));
     }
-    if left_out > 0 {
-        tell(&format!("note: {left_out} {noun}s of other classes than the model's are left out"));
+    let left_out = rows.left_out();
+    let count: usize = left_out.values().sum();
+    let may_leave_out = options.known_classes_only || chose_classes(&model);
+    if count > 0 && rows.len() > 0 && !may_leave_out {
+        bail!(
+            "{}: {count} of {} {noun}s are of classes that the model does not know: {}; its classes are [{}]; --known-classes-only leaves these {noun}s out",
+            source.name,
+            count + rows.len(),
+            counted(left_out),
+            names(model.classes()).join(", ")
+        );
     }
     let Some(scores) = rows.tally(&model)?.scores() else {
         bail!("{}: no {noun} of the model's classes [{}]", source.name, names(model.classes()).join(", "));
     };
-    if let (Some(path), Labelled::Images(rows)) = (&options.wrong, &rows) {
+    if let (Some(path), Labelled::Images { rows, .. }) = (&options.wrong, &rows) {
         write_whole(path, &sheet(&model, rows, &scores)?)?;
     }
     let wrong = scores.most_confidently_wrong.iter().map(|wrong| wrong.row);
     let (images, lines) = match &rows {
-        Labelled::Images(rows) => (Some(wrong.map(|row| rows.image(row)).collect()), None),
+        Labelled::Images { rows, .. } => (Some(wrong.map(|row| rows.image(row)).collect()), None),
         Labelled::Table(part) => (None, Some(wrong.map(|row| part.lines[row]).collect())),
     };
     let answer = Answer {
         run: model.folder.display().to_string(),
-        model: model.kind,
+        model: model.link,
         data: AboutData {
             sha256: source.sha256(),
             source: source.name,
@@ -169,7 +186,8 @@ pub(crate) fn evaluate(options: &EvaluateOptions) -> Result<u8> {
                 SplitOption::Validation => "validation",
             },
             is_the_runs_own,
-            left_out,
+            left_out: count,
+            left_out_classes: left_out.clone(),
         },
         classes: model.classes(),
         scores: &scores,
@@ -263,8 +281,20 @@ fn chose_classes(model: &Model) -> bool {
     model.trained().is_some_and(|run| run.config.data().classes.is_some())
 }
 
-/// The run's own rows of its own data, all of other data, and how many others there are.
-fn rows(model: &Model, data: &Data, options: &EvaluateOptions) -> Result<(Selection, usize), DataError> {
+/// A few classes, each with its rows.
+fn counted(classes: &BTreeMap<String, usize>) -> String {
+    let shown: Vec<String> = classes.iter().take(IN_TEXT).map(|(class, rows)| format!("{class} ({rows})")).collect();
+    let more = classes.len() - shown.len();
+    shown.join(", ") + &if more > 0 { format!(" and {more} more") } else { String::new() }
+}
+
+/// The run's own rows of its own data, all of other data, and how many of each other class there
+/// are.
+fn rows(
+    model: &Model,
+    data: &Data,
+    options: &EvaluateOptions,
+) -> Result<(Selection, BTreeMap<String, usize>), DataError> {
     let config = model.trained().map(|run| run.config.data());
     let (part, of_run) = match options.split {
         SplitOption::Train => (Part::Train, config.and_then(|config| config.train_images)),
@@ -273,8 +303,17 @@ fn rows(model: &Model, data: &Data, options: &EvaluateOptions) -> Result<(Select
     let asked = of_run.filter(|_| options.data.source.is_none() && data.pictures.is_none());
     let classes: Vec<Option<u8>> = model.classes().iter().map(|class| data.label_of(&class.to_string())).collect();
     let rows = data.rows(part, asked, &classes)?;
-    let left_out = asked.unwrap_or(data.images(part).labels().len()) - rows.len();
-    Ok((rows, if chose_classes(model) { 0 } else { left_out }))
+    let labels = data.images(part).labels();
+    let count = asked.unwrap_or(labels.len());
+    let labels = match part {
+        Part::Train => &labels[..count],
+        Part::Validation => &labels[labels.len() - count..],
+    };
+    let mut left_out = BTreeMap::new();
+    for &label in labels.iter().filter(|label| !classes.contains(&Some(**label))) {
+        *left_out.entry(label).or_default() += 1;
+    }
+    Ok((rows, left_out.into_iter().map(|(label, rows)| (data.class_name(label), rows)).collect()))
 }
 
 /// Bytes of pixels that a thread reads and judges at once.
@@ -283,15 +322,30 @@ const CHUNK: usize = 1 << 19;
 impl Labelled {
     fn noun(&self) -> &'static str {
         match self {
-            Self::Images(_) => "image",
+            Self::Images { .. } => "image",
             Self::Table(_) => "row",
+        }
+    }
+
+    fn len(&self) -> usize {
+        match self {
+            Self::Images { rows, .. } => rows.len(),
+            Self::Table(part) => part.lines.len(),
+        }
+    }
+
+    /// How many rows of other classes than the model's there are, by their classes.
+    fn left_out(&self) -> &BTreeMap<String, usize> {
+        match self {
+            Self::Images { left_out, .. } => left_out,
+            Self::Table(part) => &part.left_out,
         }
     }
 
     /// Asks the model about all rows and counts in their order.
     fn tally(&self, model: &Model) -> Result<Tally> {
         let rows = match self {
-            Self::Images(rows) => return tally(model, rows),
+            Self::Images { rows, .. } => return tally(model, rows),
             Self::Table(part) => &part.rows,
         };
         let mut tally = empty(model);
@@ -388,6 +442,14 @@ fn describe(answer: &Answer, kind: &str, noun: &str) -> String {
     line(String::new());
     line(format!("{:<14} {}: {kind}", "model", answer.run));
     line(format!("{:<14} {}, {rows}, {own}", "data", data.source));
+    if data.left_out > 0 {
+        line(format!(
+            "{:<14} {} {noun}s of other classes: {}",
+            "left out",
+            data.left_out,
+            counted(&data.left_out_classes)
+        ));
+    }
     line(format!("{:<14} {:.6}", "cross-entropy", scores.loss));
     if let Some(loss) = scores.weighted_loss {
         line(format!("{:<14} {loss:.6}, with the run's class weights", "weighted loss"));

@@ -89,7 +89,8 @@ pub(crate) fn export(options: &ExportOptions) -> Result<u8> {
 pub(crate) fn row(schema: &Schema) -> Row {
     match (schema.kind, schema.image_size) {
         (DataKind::Table, _) => Row::Numbers { names: schema.features.clone() },
-        (DataKind::Images | DataKind::Pictures, [height, width]) => Row::Image { height, width },
+        (DataKind::Images, [height, width]) => Row::Image { height, width },
+        (DataKind::Pictures, [height, width]) => Row::Picture { height, width },
     }
 }
 
@@ -116,7 +117,7 @@ fn portable(model: &Model) -> Portable {
         }
     };
     Portable {
-        kind: model.kind,
+        link: model.link,
         classes: model.classes().iter().map(ToString::to_string).collect(),
         parameters: model.parameters.clone(),
         precision: model.precision,

@@ -10,7 +10,7 @@ use chainrule_formats::{Known, Layout, Row, Weights};
 use chainrule_gradcheck::f64_works;
 use chainrule_models::{SoftmaxRegressionConfig, to_precision, weight_norm};
 use chainrule_records::{
-    Class, DataFile, DataKind, Imported, ModelKind, Parameters, Precision, Preprocessing, Schema, Standardization,
+    Class, DataFile, DataKind, Imported, Link, Parameters, Precision, Preprocessing, Schema, Standardization,
     WeightNorms, read_whole,
 };
 use chainrule_training::{Predictor, float_type, with_parameters};
@@ -21,8 +21,9 @@ use crate::{backend, exit, print, print_json, run, say, table};
 
 #[derive(Args, Debug)]
 pub(crate) struct ImportOptions {
-    /// A safetensors or npz file of one matrix of weights and one vector of biases: what `export` wrote, PyTorch's state dict of an nn.Linear,
-    /// scikit-learn's coef_, intercept_ and classes_.
+    /// A safetensors or npz file of one matrix of weights and one vector of biases: what `export`
+    /// wrote, its JSON too, PyTorch's state dict of an nn.Linear, scikit-learn's coef_, intercept_
+    /// and classes_, with mean_ and scale_ of its StandardScaler.
     #[arg(value_name = "FILE")]
     file: PathBuf,
     /// The model's folder.
@@ -46,6 +47,11 @@ pub(crate) struct ImportOptions {
     /// Which way the matrix lies, where its shape does not tell.
     #[arg(long, value_enum)]
     layout: Option<LayoutOption>,
+    /// Take several columns of weights for as many logistic regressions, each of a class against
+    /// the rest, as scikit-learn's SGDClassifier(loss="log_loss") and OneVsRestClassifier train
+    /// them [default: as the file says, else softmax regression].
+    #[arg(long)]
+    one_vs_rest: bool,
     #[command(flatten)]
     output: Output,
 }
@@ -100,21 +106,34 @@ pub(crate) fn import(options: &ImportOptions) -> Result<u8> {
     });
     let weights = Weights::read(&bytes, layout).map_err(|problem| anyhow!("{shown}: {problem}"))?;
     let Weights { mut parameters, has_bias, precision, about } = weights;
-    let kind = about.kind.unwrap_or(if parameters.n_classes == 1 { ModelKind::Logistic } else { ModelKind::Softmax });
+    let link = link(options, &about, parameters.n_classes).with_context(|| shown.clone())?;
     let preprocessing = preprocessing(options, &about, &mut parameters).with_context(|| shown.clone())?;
-    let schema = schema(options, &about, kind, &preprocessing, parameters.n_features).with_context(|| shown.clone())?;
-    let columns = if kind == ModelKind::Logistic { 1 } else { schema.classes.len() };
-    if columns != parameters.n_classes || (kind == ModelKind::Logistic && schema.classes.len() != 2) {
-        bail!("{shown}: it has weights of {} classes, and {} are named", parameters.n_classes, schema.classes.len());
+    let schema = schema(options, &about, link, &preprocessing, parameters.n_features).with_context(|| shown.clone())?;
+    let (columns, named) = (parameters.n_classes, schema.classes.len());
+    if link.columns(named) != columns || link.classes(columns) != named {
+        bail!("{shown}: it has weights of {columns} classes, and {named} are named");
     }
     // Weights that overflow are told before anything is written.
-    Predictor::new(kind, parameters.clone(), preprocessing.clone()).map_err(|problem| anyhow!("{shown}: {problem}"))?;
-    if !has_bias && !options.output.quiet {
-        say(&format!("note: {shown} has no bias; it is taken for 0"));
+    Predictor::new(link, parameters.clone(), preprocessing.clone()).map_err(|problem| anyhow!("{shown}: {problem}"))?;
+    let tell = |line: String| {
+        if !options.output.quiet {
+            say(&line);
+        }
+    };
+    if !has_bias {
+        tell(format!("note: {shown} has no bias; it is taken for 0"));
+    }
+    if let Some(names) = &about.not_read {
+        tell(format!("note: {shown} also has {names}, of which nothing is taken"));
+    }
+    if about.link.is_none() && link == Link::Softmax {
+        tell(format!(
+            "note: {shown} is taken for softmax regression's, since it does not say; --one-vs-rest if each class was trained against the rest, as by scikit-learn's SGDClassifier(loss=\"log_loss\") or OneVsRestClassifier"
+        ));
     }
     let name = options.file.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let imported = Imported {
-        model: kind,
+        model: link,
         precision,
         weight_norm: norms(&parameters)?,
         data: schema,
@@ -129,6 +148,17 @@ pub(crate) fn import(options: &ImportOptions) -> Result<u8> {
         print(&describe(&options.out, &imported));
     }
     Ok(exit::DONE)
+}
+
+/// How its logits become probabilities. One column of weights is two classes' in any case.
+fn link(options: &ImportOptions, about: &Known, columns: usize) -> Result<Link> {
+    match (about.link, options.one_vs_rest) {
+        (Some(Link::Softmax), true) => bail!("--one-vs-rest: the file says itself that it is of softmax regression"),
+        (Some(link), _) => Ok(link),
+        (None, _) if columns == 1 => Ok(Link::Logistic),
+        (None, true) => Ok(Link::OneVsRest),
+        (None, false) => Ok(Link::Softmax),
+    }
 }
 
 /// What is done to a row. Weights for pixels of another range become weights for ours: `w_j x_j` is the same for `x_j = (p - mean) / scale` and for
@@ -168,17 +198,13 @@ fn preprocessing(options: &ImportOptions, about: &Known, parameters: &mut Parame
     Ok(Preprocessing::Pixels)
 }
 
-fn schema(options: &ImportOptions, about: &Known, kind: ModelKind, by: &Preprocessing, d: usize) -> Result<Schema> {
-    let classes = match options.classes.as_ref().or(about.classes.as_ref()) {
-        Some(names) => names.iter().map(|name| name.parse()).collect::<Result<Vec<Class>, _>>(),
-        None if kind == ModelKind::Logistic => Ok(vec![Class::Number(0), Class::Number(1)]),
+fn schema(options: &ImportOptions, about: &Known, link: Link, by: &Preprocessing, d: usize) -> Result<Schema> {
+    let names = match options.classes.as_ref().or(about.classes.as_ref()) {
+        Some(names) => names.clone(),
+        None if link == Link::Logistic => vec!["0".to_owned(), "1".to_owned()],
         None => bail!("it does not say what its classes are called; --classes 0,1,2 does"),
     };
-    let classes = classes.map_err(anyhow::Error::msg)?;
-    if let Some(class) = classes.iter().enumerate().find_map(|(i, class)| classes[..i].contains(class).then_some(class))
-    {
-        bail!("the class {class} is named twice");
-    }
+    let classes = |kind| Class::all_of(kind, &names).map_err(anyhow::Error::msg);
     let is_table = options.columns.is_some()
         || matches!(about.row, Some(Row::Numbers { .. }))
         || (options.image_size.is_none() && about.row.is_none() && *by == Preprocessing::Raw);
@@ -193,19 +219,25 @@ fn schema(options: &ImportOptions, about: &Known, kind: ModelKind, by: &Preproce
         if features.len() != d {
             bail!("it has {d} features, and {} columns are named", features.len());
         }
-        return Ok(Schema { kind: DataKind::Table, image_size: [1, d], features, classes });
+        let kind = DataKind::Table;
+        return Ok(Schema { kind, image_size: [1, d], features, classes: classes(kind)? });
     }
     let side = d.isqrt();
     let image_size = match (options.image_size, &about.row) {
         (Some(Size(size)), _) => size,
-        (None, Some(Row::Image { height, width })) => [*height, *width],
+        (None, Some(Row::Image { height, width } | Row::Picture { height, width })) => [*height, *width],
+        (None, _) if matches!(by, Preprocessing::Standardized(_)) => bail!(
+            "it does not say whether its {d} features are a table's columns or an image's pixels; --columns length,width says what columns are called, \
+             --image-size 28x28 of how many rows and columns an image is"
+        ),
         (None, _) if side * side == d => [side, side],
         (None, _) => bail!("{d} pixels are no square; --image-size 28x28 says how many rows and columns"),
     };
     if image_size[0].checked_mul(image_size[1]) != Some(d) {
         bail!("it has {d} features, which are no image of {} x {}", image_size[0], image_size[1]);
     }
-    Ok(Schema { kind: DataKind::Images, image_size, features: Vec::new(), classes })
+    let kind = if matches!(about.row, Some(Row::Picture { .. })) { DataKind::Pictures } else { DataKind::Images };
+    Ok(Schema { kind, image_size, features: Vec::new(), classes: classes(kind)? })
 }
 
 /// As a training computes them, in f64 where the device has it.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, anyhow, bail};
 use chainrule_data::picture::Treatment;
-use chainrule_records::{Class, ModelKind, WeightNorms, write_whole};
+use chainrule_records::{Class, Link, WeightNorms, write_whole};
 use chainrule_report::{Tile, contact_sheet};
 use clap::Args;
 use serde::Serialize;
@@ -41,7 +41,7 @@ pub(crate) struct InspectOptions {
 #[derive(Serialize)]
 struct Answer<'a> {
     run: String,
-    model: ModelKind,
+    model: Link,
     image_size: [usize; 2],
     classes: &'a [Class],
     weight_norm: WeightNorms,
@@ -128,7 +128,7 @@ pub(crate) fn inspect(options: &InspectOptions) -> Result<u8> {
     }
     let answer = Answer {
         run: model.folder.display().to_string(),
-        model: model.kind,
+        model: model.link,
         image_size: model.image_size(),
         classes: model.classes(),
         weight_norm: model.weight_norm,

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use chainrule_data::Treat;
 use chainrule_records::{
-    Class, DataKind, Imported, Manifest, ModelKind, Parameters, Precision, Preprocessing, RunFiles, RunFolder, Schema,
+    Class, DataKind, Imported, Link, Manifest, Parameters, Precision, Preprocessing, RunFiles, RunFolder, Schema,
     Summary, TrainConfig, WeightNorms,
 };
 use chainrule_training::Predictor;
@@ -15,7 +15,7 @@ use crate::table;
 /// A trained model, with what its folder says of it.
 pub(crate) struct Model {
     pub(crate) folder: PathBuf,
-    pub(crate) kind: ModelKind,
+    pub(crate) link: Link,
     pub(crate) precision: Precision,
     pub(crate) schema: Schema,
     pub(crate) parameters: Parameters,
@@ -44,24 +44,24 @@ impl Model {
     /// # Errors
     /// Where the folder holds no whole run and no imported model, or its weights are too large to compute with.
     pub(crate) fn read(folder: &Path) -> Result<Self> {
-        let (kind, precision, schema, weight_norm, parameters, preprocessing, origin) = if Imported::is_in(folder) {
+        let (link, precision, schema, weight_norm, parameters, preprocessing, origin) = if Imported::is_in(folder) {
             let (imported, parameters, preprocessing) = Imported::read(folder)?;
             let Imported { model, precision, weight_norm, .. } = imported;
             let (schema, origin) = (imported.data.clone(), Origin::Imported(Box::new(imported)));
             (model, precision, schema, weight_norm, parameters, preprocessing, origin)
         } else {
             let RunFiles { config, manifest, summary, parameters, preprocessing, .. } = RunFolder::read(folder)?;
-            let (kind, precision, weight_norm) = (summary.model, summary.precision, summary.weight_norm);
+            let (link, precision, weight_norm) = (summary.model.into(), summary.precision, summary.weight_norm);
             let schema = summary.data.schema();
             let origin = Origin::Run(Box::new(Trained { config, manifest, summary }));
-            (kind, precision, schema, weight_norm, parameters, preprocessing, origin)
+            (link, precision, schema, weight_norm, parameters, preprocessing, origin)
         };
-        let predictor = Predictor::new(kind, parameters.clone(), preprocessing.clone());
+        let predictor = Predictor::new(link, parameters.clone(), preprocessing.clone());
         let predictor = predictor
             .map_err(anyhow::Error::msg)
             .with_context(|| folder.join("model.safetensors").display().to_string())?;
         let folder = folder.to_owned();
-        Ok(Self { folder, kind, precision, schema, parameters, preprocessing, weight_norm, predictor, origin })
+        Ok(Self { folder, link, precision, schema, parameters, preprocessing, weight_norm, predictor, origin })
     }
 
     /// Its run, where it was trained here.
@@ -106,7 +106,7 @@ impl Model {
 
     /// In words.
     pub(crate) fn name(&self) -> &'static str {
-        table::name(self.kind)
+        table::name(self.link)
     }
 }
 

@@ -152,11 +152,13 @@ Examples:
     Export(ExportOptions),
     /// Take another tool's weights: a folder that predict, evaluate, inspect, export and page take as a run's.
     #[command(after_help = "\
-Weights for pixels of another range become weights for pixels from -1 to 1, which is what this program makes of them.
+Weights for pixels of another range become weights for pixels from -1 to 1, which is what this program makes of them. What to save of a scaler, and which models are \
+one against the rest: docs/models.md.
 
 Examples:
   chainrule import mnist.safetensors --out models/torch --trained-on 0..1 --classes 0,1,2,3,4,5,6,7,8,9
   chainrule import iris.npz --out models/iris --trained-on numbers --columns length,width
+  chainrule import iris.npz --out models/rest --trained-on numbers --columns length,width --one-vs-rest
   chainrule import exported.npz --out models/again")]
     Import(ImportOptions),
     /// Print what makes a shell complete this program's commands and options.

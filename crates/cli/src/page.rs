@@ -33,6 +33,13 @@ pub(crate) fn page(options: &PageOptions) -> Result<u8> {
     if model.features().is_some() {
         bail!("{}: the model takes the columns of a table, and on this page one draws", options.run.display());
     }
+    let Some(kind) = model.link.model_kind() else {
+        bail!(
+            "{}: the model is {}, and the page shows the gradient step of a single model",
+            options.run.display(),
+            model.name()
+        );
+    };
     let schema = &model.schema;
     let examples = match model.trained() {
         Some(Trained { manifest, .. }) => {
@@ -43,8 +50,8 @@ pub(crate) fn page(options: &PageOptions) -> Result<u8> {
         None => Vec::new(),
     };
     let class_weights = model.trained().and_then(|run| run.summary.class_weights.clone());
-    let board = Board::new(model.kind, schema, &model.parameters, &model.preprocessing, &examples)
-        .with_class_weights(class_weights);
+    let board =
+        Board::new(kind, schema, &model.parameters, &model.preprocessing, &examples).with_class_weights(class_weights);
     let (d, k) = (model.predictor.n_features(), model.classes().len());
     let what = format!("{}, {d} pixels to {k} classes", model.name());
     let about = match &model.origin {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use chainrule_data::picture::Treatment;
-use chainrule_records::{Class, ModelKind};
+use chainrule_records::{Class, Link};
 use chainrule_training::Prediction;
 use clap::Args;
 use serde::Serialize;
@@ -31,7 +31,7 @@ pub(crate) struct PredictOptions {
 #[derive(Serialize)]
 struct Answer<'a> {
     run: String,
-    model: ModelKind,
+    model: Link,
     image_size: [usize; 2],
     /// In the order of the probabilities.
     classes: &'a [Class],
@@ -65,7 +65,7 @@ pub(crate) fn predict(options: &PredictOptions) -> Result<u8> {
     let model = Model::read(&options.run)?;
     let mut answer = Answer {
         run: model.folder.display().to_string(),
-        model: model.kind,
+        model: model.link,
         image_size: model.image_size(),
         classes: model.classes(),
         predictions: Vec::new(),

@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::path::Path;
 
 use chainrule_records::{
-    Certificate, Class, DataKind, GradientSource, ModelKind, Precision, SearchEnd, Summary, TrainConfig,
+    Certificate, Class, DataKind, GradientSource, Link, Precision, SearchEnd, Summary, TrainConfig,
 };
 
 /// The closing table of a training.
@@ -79,10 +79,11 @@ pub(crate) fn class_weights(classes: &[Class], weights: &[f64]) -> String {
 }
 
 /// What a model is called.
-pub(crate) fn name(model: ModelKind) -> &'static str {
-    match model {
-        ModelKind::Softmax => "softmax regression",
-        ModelKind::Logistic => "logistic regression",
+pub(crate) fn name(link: impl Into<Link>) -> &'static str {
+    match link.into() {
+        Link::Softmax => "softmax regression",
+        Link::Logistic => "logistic regression",
+        Link::OneVsRest => "logistic regression, one class against the rest",
     }
 }
 

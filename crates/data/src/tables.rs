@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -46,8 +47,8 @@ pub struct TablePart {
     pub rows: Numbers,
     /// Each one's line in its file, from 2.
     pub lines: Vec<u32>,
-    /// Rows of other labels, which are none of them.
-    pub left_out: usize,
+    /// How many rows of other labels there are, which are none of them, by their labels.
+    pub left_out: BTreeMap<String, usize>,
 }
 
 /// What a folder of two parts calls the training's, and what it may call the other's, of which the first that is there is taken.
@@ -281,7 +282,8 @@ fn parts(table: Table, classes: &[String], is_second: impl Fn(usize) -> bool) ->
         match positions[usize::from(label)] {
             None => {
                 row.for_each(drop);
-                parts[0].left_out += 1;
+                let label = table.classes[usize::from(label)].clone();
+                *parts[0].left_out.entry(label).or_default() += 1;
             }
             Some(position) => {
                 let part = &mut parts[usize::from(is_second(count))];

@@ -1,6 +1,6 @@
 //! Everything as JSON, which a browser's `JSON.parse` reads as well as Python's `json`.
 
-use chainrule_records::ModelKind;
+use chainrule_records::Link;
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -21,7 +21,7 @@ struct Document<'a> {
 #[derive(Serialize)]
 pub(crate) struct Description<'a> {
     format: &'static str,
-    kind: ModelKind,
+    kind: Link,
     formula: &'static str,
     classes: &'a [String],
     row: &'a Row,
@@ -48,14 +48,14 @@ impl From<Vec<f64>> for PerFeature {
 }
 
 /// The first key of every description.
-const FORMAT: &str = "chainrule model 1";
+pub(crate) const FORMAT: &str = "chainrule model 1";
 
 impl<'a> Description<'a> {
     pub(crate) fn new(model: &'a Portable) -> Self {
         let [mean, scale] = model.mean_and_scale().map(PerFeature::from);
         Self {
             format: FORMAT,
-            kind: model.kind,
+            kind: model.link,
             formula: model.formula(),
             classes: &model.classes,
             row: &model.row,

@@ -7,12 +7,14 @@
 //! - [`Format::Onnx`]: a whole model, from raw rows to probabilities, for onnxruntime
 //! - [`Format::Json`]: everything, for whatever reads JSON
 //!
-//! and [`Weights`] come back out of safetensors and npz files, whoever wrote them. The same model gives the same bytes. No file, no console, no Burn.
+//! and [`Weights`] come back out of safetensors and npz files, whoever wrote them, and out of our
+//! own JSON. The same model gives the same bytes. No file, no console, no Burn.
 
 mod json;
 mod npy;
 mod npz;
 mod onnx;
+mod pickle;
 mod pytorch;
 mod weights;
 
@@ -20,14 +22,14 @@ pub use weights::{Known, Layout, Weights};
 
 use std::collections::BTreeMap;
 
-use chainrule_records::{ModelKind, Parameters, Precision, Preprocessing};
+use chainrule_records::{Link, Parameters, Precision, Preprocessing};
 use serde::{Deserialize, Serialize};
 
 /// A trained model with all that one needs to ask it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Portable {
-    /// Logistic or softmax regression.
-    pub kind: ModelKind,
+    /// Logistic or softmax regression, or one against the rest.
+    pub link: Link,
     /// What the data calls the classes, in the order of the probabilities; two for the logistic model, whose z speaks for the second.
     pub classes: Vec<String>,
     /// The weights, `[d, k]`, and the bias.
@@ -48,6 +50,13 @@ pub struct Portable {
 pub enum Row {
     /// Grey levels from 0, the ground, to 255, line by line: of so many lines and columns.
     Image {
+        /// Lines.
+        height: usize,
+        /// Columns.
+        width: usize,
+    },
+    /// The same of a picture of any kind, made grey and scaled as a whole.
+    Picture {
         /// Lines.
         height: usize,
         /// Columns.
@@ -112,9 +121,10 @@ impl Portable {
 
     /// How probabilities are computed, for who reads the file.
     fn formula(&self) -> &'static str {
-        match self.kind {
-            ModelKind::Softmax => "x = (raw - mean) / scale; z = weight x + bias; p = softmax(z)",
-            ModelKind::Logistic => "x = (raw - mean) / scale; z = weight x + bias; p = [1 - sigmoid(z), sigmoid(z)]",
+        match self.link {
+            Link::Softmax => "x = (raw - mean) / scale; z = weight x + bias; p = softmax(z)",
+            Link::Logistic => "x = (raw - mean) / scale; z = weight x + bias; p = [1 - sigmoid(z), sigmoid(z)]",
+            Link::OneVsRest => "x = (raw - mean) / scale; z = weight x + bias; p = sigmoid(z) / sum(sigmoid(z))",
         }
     }
 }

@@ -1,7 +1,10 @@
 //! NumPy's `.npy` (<https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html>): a line of text that says what follows, and the numbers.
 //!
-//! Of someone else's file nothing is believed: a header is short, a shape is held against the bytes that are there, and what would run code (objects, which are
-//! pickled) is refused.
+//! Of someone else's file nothing is believed: a header is short, a shape is held against the bytes
+//! that are there, and of objects, which are pickled, those are read that are names; what would run
+//! code is refused.
+
+use crate::pickle;
 
 /// Reads one array.
 ///
@@ -44,6 +47,7 @@ pub(crate) enum Values {
         are_f32: bool,
     },
     Integers(Vec<i64>),
+    /// Truth values and objects, too, as Python's `str` writes them.
     Texts(Vec<String>),
 }
 
@@ -133,15 +137,36 @@ impl<'a> Header<'a> {
             }
             "<i8" => {
                 whole(8)?;
-                Values::Integers(data.as_chunks().0.iter().map(|&chunk| i64::from_le_bytes(chunk)).collect())
+                Values::Integers(integers(data, i64::from_le_bytes))
+            }
+            "<u4" => {
+                whole(4)?;
+                Values::Integers(integers(data, u32::from_le_bytes))
             }
             "<i4" => {
                 whole(4)?;
-                Values::Integers(data.as_chunks().0.iter().map(|&chunk| i32::from_le_bytes(chunk).into()).collect())
+                Values::Integers(integers(data, i32::from_le_bytes))
+            }
+            "<u2" => {
+                whole(2)?;
+                Values::Integers(integers(data, u16::from_le_bytes))
+            }
+            "<i2" => {
+                whole(2)?;
+                Values::Integers(integers(data, i16::from_le_bytes))
             }
             "|u1" => {
                 whole(1)?;
-                Values::Integers(data.iter().map(|&byte| byte.into()).collect())
+                Values::Integers(integers(data, u8::from_le_bytes))
+            }
+            "|i1" => {
+                whole(1)?;
+                Values::Integers(integers(data, i8::from_le_bytes))
+            }
+            "|b1" => {
+                whole(1)?;
+                let name = |&byte: &u8| if byte == 0 { "False" } else { "True" }.to_owned();
+                Values::Texts(data.iter().map(name).collect())
             }
             _ if descr.starts_with("<U") => {
                 let length: usize = descr[2..].parse().map_err(|_| format!("type {descr} is not known"))?;
@@ -155,8 +180,12 @@ impl<'a> Header<'a> {
                 };
                 Values::Texts(data.chunks_exact(size).map(text).collect::<Result<_, _>>()?)
             }
-            _ if descr.ends_with('O') => {
-                return Err("it holds Python objects, which only Python can read, and which may run code".to_owned());
+            "|O" => {
+                let names = pickle::names(data)?;
+                if names.len() != count {
+                    return Err(format!("a shape of {shape:?} is not what its {} objects are", names.len()));
+                }
+                Values::Texts(names)
             }
             other => {
                 let other: String = other.chars().filter(|c| !c.is_control()).take(20).collect();
@@ -174,4 +203,8 @@ impl<'a> Header<'a> {
         };
         Ok(Array { shape, values })
     }
+}
+
+fn integers<const N: usize, T: Into<i64>>(data: &[u8], read: fn([u8; N]) -> T) -> Vec<i64> {
+    data.as_chunks().0.iter().map(|&chunk| read(chunk).into()).collect()
 }

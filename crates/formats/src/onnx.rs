@@ -1,12 +1,14 @@
-//! An ONNX model from raw rows to probabilities: `Sub`, `Div`, `Gemm`, `Softmax`, and `ArgMax` with `Gather` for the label.
+//! An ONNX model from raw rows to probabilities: `Sub`, `Div`, `Gemm`, `Softmax`, and `ArgMax` with
+//! `Gather` for the label. Of one class against the rest it is the softmax of
+//! `log sigmoid(z) = min(z, 0) - log(1 + exp(-|z|))`.
 //!
 //! The messages are the few of `onnx.proto` that this takes, with its field numbers (<https://github.com/onnx/onnx/blob/main/onnx/onnx.proto>).
 
-use chainrule_records::{ModelKind, Precision};
+use chainrule_records::{Link, Precision, Preprocessing};
 use prost::Message;
 
-use crate::Portable;
 use crate::json::Description;
+use crate::{Portable, Row};
 
 /// The version of the intermediate representation, and of the operators: those of ONNX 1.8, which every onnxruntime of the last years reads.
 const IR_VERSION: i64 = 7;
@@ -146,30 +148,67 @@ struct DimensionProto {
     dim_param: Option<String>,
 }
 
+/// A feature's mean is at most so many of its deviations where f32 holds its numbers.
+///
+/// Rounding to f32 moves a number near the mean, and the mean itself, by `2^-24 |mean|` each: of
+/// the feature, `2^-23 |mean| / deviation`. Up to this bound that is no more than f32 loses in any
+/// feature of a few deviations.
+const MOST_DEVIATIONS: f64 = 2.0;
+
+/// The float type of the file: that of the training, unless f32 does not hold the rows that the
+/// model was trained on.
+fn precision(model: &Portable) -> Precision {
+    let f32_holds = match (&model.preprocessing, &model.row) {
+        // Grey levels are whole numbers.
+        (Preprocessing::Pixels, _) | (Preprocessing::Raw, Row::Image { .. } | Row::Picture { .. }) => true,
+        // Nothing says how large they are.
+        (Preprocessing::Raw, Row::Numbers { .. }) => false,
+        (Preprocessing::Standardized(by), _) => by
+            .mean
+            .iter()
+            .zip(&by.scale)
+            .all(|(mean, &scale)| mean.abs() <= MOST_DEVIATIONS * scale && scale >= f64::from(f32::MIN_POSITIVE)),
+    };
+    if f32_holds { model.precision } else { Precision::F64 }
+}
+
 pub(crate) fn write(model: &Portable) -> Vec<u8> {
+    let precision = precision(model);
     let (d, k) = (model.n_features(), model.classes.len());
     let [mean, scale] = model.mean_and_scale();
     let (weight, bias) = columns(model);
-    let float = |name, dims: &[usize], values: &[f64]| floats(name, dims, model.precision, values);
+    let float = |name, dims: &[usize], values: &[f64]| floats(name, dims, precision, values);
     let labels = labels(model);
-    let (float_type, label_type) = (data_type(model.precision), labels.data_type);
+    let (float_type, label_type) = (data_type(precision), labels.data_type);
+    let mut nodes = vec![
+        node("Sub", &["input", "mean"], "centred", &[]),
+        node("Div", &["centred", "scale"], "features", &[]),
+        node("Gemm", &["features", "weight", "bias"], "logits", &[]),
+    ];
+    let mut initializers = vec![
+        float("mean", &[d], &mean),
+        float("scale", &[d], &scale),
+        float("weight", &[d, k], &weight),
+        float("bias", &[k], &bias),
+        labels,
+    ];
+    // What the probabilities are the softmax of, and what the most probable class has the most of.
+    let (powers, highest) = if model.link == Link::OneVsRest {
+        nodes.extend(log_sigmoid());
+        initializers.extend([float("zero", &[], &[0.0]), float("one", &[], &[1.0])]);
+        ("log_sigmoid", "logits")
+    } else {
+        ("logits", "probabilities")
+    };
+    nodes.extend([
+        node("Softmax", &[powers], "probabilities", &[("axis", 1)]),
+        node("ArgMax", &[highest], "position", &[("axis", 1), ("keepdims", 0)]),
+        node("Gather", &["classes", "position"], "label", &[("axis", 0)]),
+    ]);
     let graph = GraphProto {
         name: "linear_classifier".to_owned(),
-        node: vec![
-            node("Sub", &["input", "mean"], "centred", &[]),
-            node("Div", &["centred", "scale"], "features", &[]),
-            node("Gemm", &["features", "weight", "bias"], "logits", &[]),
-            node("Softmax", &["logits"], "probabilities", &[("axis", 1)]),
-            node("ArgMax", &["probabilities"], "position", &[("axis", 1), ("keepdims", 0)]),
-            node("Gather", &["classes", "position"], "label", &[("axis", 0)]),
-        ],
-        initializer: vec![
-            float("mean", &[d], &mean),
-            float("scale", &[d], &scale),
-            float("weight", &[d, k], &weight),
-            float("bias", &[k], &bias),
-            labels,
-        ],
+        node: nodes,
+        initializer: initializers,
         input: vec![value("input", float_type, &[None, Some(d)], "rows as the data has them")],
         output: vec![
             value("probabilities", float_type, &[None, Some(k)], "of each class, in the order of `classes`"),
@@ -189,12 +228,25 @@ pub(crate) fn write(model: &Portable) -> Vec<u8> {
     model.encode_to_vec()
 }
 
+/// From `logits` to `log_sigmoid`.
+fn log_sigmoid() -> [NodeProto; 7] {
+    [
+        node("Abs", &["logits"], "size", &[]),
+        node("Neg", &["size"], "minus_size", &[]),
+        node("Exp", &["minus_size"], "power", &[]),
+        node("Add", &["power", "one"], "one_and_power", &[]),
+        node("Log", &["one_and_power"], "log", &[]),
+        node("Min", &["logits", "zero"], "least", &[]),
+        node("Sub", &["least", "log"], "log_sigmoid", &[]),
+    ]
+}
+
 /// W `[d, k]` and b `[k]` with a column for each class: the logistic model's first class has zeros, since `softmax(0, z) = (1 - sigmoid(z), sigmoid(z))`.
 fn columns(model: &Portable) -> (Vec<f64>, Vec<f64>) {
-    let Portable { parameters, kind, .. } = model;
-    match kind {
-        ModelKind::Softmax => (parameters.weight.clone(), parameters.bias.clone()),
-        ModelKind::Logistic => {
+    let Portable { parameters, link, .. } = model;
+    match link {
+        Link::Softmax | Link::OneVsRest => (parameters.weight.clone(), parameters.bias.clone()),
+        Link::Logistic => {
             let with_zero = |values: &[f64]| values.iter().flat_map(|&value| [0.0, value]).collect();
             (with_zero(&parameters.weight), with_zero(&parameters.bias))
         }

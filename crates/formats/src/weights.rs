@@ -3,15 +3,16 @@
 use std::collections::BTreeMap;
 use std::io::Read;
 
-use chainrule_records::{ModelKind, Parameters, Precision, one_line};
+use chainrule_records::{Link, Parameters, Precision, one_line};
 use flate2::bufread::DeflateDecoder;
 use rawzip::{CompressionMethod, ZipArchive};
 use safetensors::{Dtype, SafeTensors};
 use serde::Deserialize;
 
-use crate::Row;
+use crate::json::FORMAT;
 use crate::npy::{self, Array, Values};
 use crate::pytorch::KEY;
+use crate::{Row, pickle};
 
 /// What a file of weights says.
 #[derive(Clone, Debug, PartialEq)]
@@ -29,14 +30,16 @@ pub struct Weights {
 /// What a file may say besides its weights.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Known {
-    /// Logistic or softmax regression.
-    pub kind: Option<ModelKind>,
+    /// How its logits become probabilities.
+    pub link: Option<Link>,
     /// What the data calls the classes.
     pub classes: Option<Vec<String>>,
     /// `[d]` each: a feature is `(raw - mean) / scale`.
     pub mean_and_scale: Option<[Vec<f64>; 2]>,
     /// What a row is.
     pub row: Option<Row>,
+    /// The names of an npz's other arrays, for a person, where there are any.
+    pub not_read: Option<String>,
 }
 
 /// Which way a matrix of weights lies.
@@ -54,7 +57,8 @@ const MOST_BYTES: u64 = 1 << 28;
 const MOST_ARRAYS: usize = 64;
 
 impl Weights {
-    /// Reads a safetensors or an npz file; what it is, its first bytes tell. `layout` is asked only where the shapes do not say which way the weights lie.
+    /// Reads a safetensors or an npz file, or JSON that was exported; what it is, its first bytes
+    /// tell. `layout` is asked only where the shapes do not say which way the weights lie.
     ///
     /// # Errors
     /// What is wrong with it, in one line; of other tools' files, how to make one of these.
@@ -69,6 +73,11 @@ impl Weights {
         // The length of a safetensors file's header may begin so, too.
         if bytes.starts_with(b"\x80") && bytes.get(8) != Some(&b'{') {
             return Err(PICKLED.to_owned());
+        }
+        // A safetensors file's header is as long as its first eight bytes say, of which the last is
+        // 0.
+        if bytes.starts_with(b"{") && bytes.get(7).is_some_and(|&byte| byte != 0) {
+            return of_json(bytes);
         }
         of_safetensors(bytes, layout)
     }
@@ -141,11 +150,28 @@ impl Found {
 /// What our own files say of themselves: see [`crate::json::Description`].
 #[derive(Deserialize)]
 struct Description {
-    kind: ModelKind,
-    classes: Vec<String>,
+    kind: Link,
+    classes: Vec<ClassName>,
     row: Row,
     mean: PerFeature,
     scale: PerFeature,
+}
+
+/// A text, as `export` writes it; of other programs also an integer, whose name is its digits.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum ClassName {
+    Text(String),
+    Integer(i64),
+}
+
+impl From<ClassName> for String {
+    fn from(name: ClassName) -> Self {
+        match name {
+            ClassName::Text(text) => text,
+            ClassName::Integer(integer) => integer.to_string(),
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -167,12 +193,50 @@ impl PerFeature {
 fn known(description: &str, d: usize) -> Result<Known, String> {
     let found: Description = serde_json::from_str(description)
         .map_err(|error| format!("its description is not one: {}", one_line(&error.to_string())))?;
-    Ok(Known {
-        kind: Some(found.kind),
-        classes: Some(found.classes),
-        mean_and_scale: Some([found.mean.each(d), found.scale.each(d)]),
-        row: Some(found.row),
-    })
+    Ok(found.known(d))
+}
+
+impl Description {
+    fn known(self, d: usize) -> Known {
+        Known {
+            link: Some(self.kind),
+            classes: Some(self.classes.into_iter().map(String::from).collect()),
+            mean_and_scale: Some([self.mean.each(d), self.scale.each(d)]),
+            row: Some(self.row),
+            not_read: None,
+        }
+    }
+}
+
+/// See [`crate::json`].
+#[derive(Deserialize)]
+struct Document {
+    format: String,
+    weight: Vec<Vec<f64>>,
+    bias: Vec<f64>,
+    #[serde(flatten)]
+    description: Description,
+}
+
+fn of_json(bytes: &[u8]) -> Result<Weights, String> {
+    if bytes.len() as u64 > MOST_BYTES {
+        return Err(format!("it is JSON of more than the {MOST_BYTES} bytes that are read"));
+    }
+    let Document { format, weight, bias, description } = serde_json::from_slice(bytes)
+        .map_err(|error| format!("it is no JSON that export wrote: {}", one_line(&error.to_string())))?;
+    if format != FORMAT {
+        return Err(format!("it is JSON of the format {}, not {FORMAT}", list(&[format.as_str()])));
+    }
+    let (k, d) = (weight.len(), weight.first().map_or(0, Vec::len));
+    if let Some(class) = weight.iter().position(|of_class| of_class.len() != d) {
+        return Err(format!("weight[{class}] has {} numbers, and weight[0] {d}", weight[class].len()));
+    }
+    // It does not say; the digits do.
+    let are_f32 = weight.iter().flatten().chain(&bias).all(|&x| f64::from(x as f32) == x);
+    let precision = if are_f32 { Precision::F32 } else { Precision::F64 };
+    let matrix = ("weight".to_owned(), [k, d], weight.concat());
+    let (vector, layout) = (Some(("bias".to_owned(), bias)), Some(Layout::RowPerClass));
+    Found { matrix, vector, precision, layout, about: description.known(d) }.weights(None)
 }
 
 fn of_safetensors(bytes: &[u8], asked: Option<Layout>) -> Result<Weights, String> {
@@ -203,9 +267,9 @@ fn of_safetensors(bytes: &[u8], asked: Option<Layout>) -> Result<Weights, String
         None => None,
     };
     let description = metadata.metadata().as_ref().and_then(|metadata| metadata.get(KEY));
-    let statistics = match STATISTICS.map(|name| tensor(&file, name)) {
-        [Ok((_, mean, _)), Ok((_, scale, _))] => Some([mean, scale]),
-        _ => None,
+    let statistics = match STATISTICS.map(|name| file.tensor(name).is_ok()) {
+        [false, false] => None,
+        _ => Some([tensor(&file, STATISTICS[0])?.1, tensor(&file, STATISTICS[1])?.1]),
     };
     let (layout, about) = match description {
         Some(text) => (Some(Layout::RowPerClass), known(text, columns)?),
@@ -300,7 +364,10 @@ fn of_arrays(mut arrays: BTreeMap<String, Vec<u8>>, asked: Option<Layout>) -> Re
         None => None,
         Some((_, Array { values: Values::Integers(labels), .. })) => Some(labels.iter().map(i64::to_string).collect()),
         Some((_, Array { values: Values::Texts(names), .. })) => Some(names),
-        Some((name, _)) => return Err(format!("{name} are floats; integers or texts name classes")),
+        Some((name, Array { values: Values::Floats { values, are_f32 }, .. })) => {
+            let names = values.iter().map(|&x| pickle::float_name(x, are_f32)).collect::<Option<Vec<String>>>();
+            Some(names.ok_or_else(|| format!("{name} has a number that is not finite, which names no class"))?)
+        }
     };
     let layout = name.starts_with("coef").then_some(Layout::RowPerClass);
     let d = shape[1];
@@ -310,12 +377,22 @@ fn of_arrays(mut arrays: BTreeMap<String, Vec<u8>>, asked: Option<Layout>) -> Re
     };
     // Of two classes there is one row, whatever the training had.
     if layout.is_some() && shape[0] == 1 {
-        about.kind = Some(ModelKind::Logistic);
+        about.link = Some(Link::Logistic);
     }
     about.classes = texts.or(about.classes);
-    if let (Some((mean_name, mean)), Some((scale_name, scale))) = (mean, scale) {
-        about.mean_and_scale = Some([floats(mean_name, mean)?, floats(scale_name, scale)?]);
+    if scale.is_some() && arrays.keys().any(|name| name.trim_end_matches('_').ends_with("min")) {
+        return Err("its scale is a MinMaxScaler's, which multiplies by it; save mean=scaler.data_min_ and scale=scaler.data_range_ if its range is 0 to 1".to_owned());
     }
+    // A scaler may do one of the two alone.
+    if mean.is_some() || scale.is_some() {
+        let each = |found: Option<(&str, Array)>, otherwise| match found {
+            Some((name, array)) => floats(name, array),
+            None => Ok(vec![otherwise; d]),
+        };
+        about.mean_and_scale = Some([each(mean, 0.0)?, each(scale, 1.0)?]);
+    }
+    let others: Vec<&str> = arrays.keys().map(String::as_str).collect();
+    about.not_read = if others.is_empty() { None } else { Some(list(&others)) };
     let precision = if are_f32 { Precision::F32 } else { Precision::F64 };
     Found { matrix: (name.to_owned(), shape, values), vector, precision, layout, about }.weights(asked)
 }

@@ -1,8 +1,9 @@
 use std::fmt::{self, Display, Formatter};
-use std::str::FromStr;
 
 use serde::de::{Error, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
+
+use crate::DataKind;
 
 /// What the data calls a class: IDX files number them, tables and folders name them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -31,6 +32,26 @@ pub fn name_problem(name: &str) -> Option<&'static str> {
 }
 
 impl Class {
+    /// The classes of data of this kind that are called so. A table's and a folder's are names,
+    /// whatever these look like. IDX files number theirs: where each is written as a number from 0
+    /// to 255 is, `7` and not `007`, they are numbers.
+    ///
+    /// # Errors
+    /// Where one can be no name, or two are the same.
+    pub fn all_of(kind: DataKind, names: &[String]) -> Result<Vec<Self>, String> {
+        if let Some(problem) = names.iter().find_map(|name| name_problem(name)) {
+            return Err(format!("the name of a class {problem}"));
+        }
+        if let Some(twice) = names.iter().enumerate().find_map(|(i, name)| names[..i].contains(name).then_some(name)) {
+            return Err(format!("the class {twice} is named twice"));
+        }
+        let numbers: Option<Vec<Self>> = names.iter().map(|name| Some(Self::Number(label(name)?))).collect();
+        Ok(match (kind, numbers) {
+            (DataKind::Images, Some(numbers)) => numbers,
+            _ => names.iter().cloned().map(Self::Name).collect(),
+        })
+    }
+
     /// The label, where it is a number.
     pub fn number(&self) -> Option<u8> {
         match self {
@@ -51,17 +72,9 @@ impl From<u8> for Class {
     }
 }
 
-impl FromStr for Class {
-    type Err = String;
-
-    /// A number from 0 to 255, else a name.
-    fn from_str(text: &str) -> Result<Self, String> {
-        match (text.parse(), name_problem(text)) {
-            (Ok(number), _) => Ok(Self::Number(number)),
-            (Err(_), None) => Ok(Self::Name(text.to_owned())),
-            (Err(_), Some(problem)) => Err(format!("the name of a class {problem}")),
-        }
-    }
+/// The label that a text is as it is written: no other text is the same one.
+fn label(text: &str) -> Option<u8> {
+    text.parse().ok().filter(|label: &u8| label.to_string() == text)
 }
 
 impl Display for Class {

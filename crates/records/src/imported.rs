@@ -6,13 +6,13 @@ use serde::{Deserialize, Serialize};
 use crate::checksum::sha256;
 use crate::run_folder::{MODEL, SUMMARY, json, parse_json, read};
 use crate::summary::Schema;
-use crate::{DataFile, ModelKind, Parameters, Precision, Preprocessing, RunError, WeightNorms, write_whole};
+use crate::{DataFile, Link, Parameters, Precision, Preprocessing, RunError, WeightNorms, write_whole};
 
 /// A model that was trained elsewhere: `imported.json`, beside `model.safetensors`. It says what a run's summary says of its model, and nothing of a training.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Imported {
-    /// Logistic or softmax regression.
-    pub model: ModelKind,
+    /// Logistic or softmax regression, or one against the rest.
+    pub model: Link,
     /// The float type of the weights.
     pub precision: Precision,
     /// What it takes and what it tells apart.

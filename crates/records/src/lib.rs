@@ -6,7 +6,8 @@
 //! - [`History`]: every step's loss and every evaluation
 //! - [`Summary`]: how the run ended, in one JSON document
 //! - [`Parameters`]: what came of it, and [`Preprocessing`], what its features were made by
-//! - [`Imported`]: a model that was trained elsewhere
+//! - [`Imported`]: a model that was trained elsewhere, and [`Link`], how its logits become
+//!   probabilities
 //! - [`Certificate`]: how near to the minimum they are, where that is proven
 //! - [`Manifest`]: what it ran on
 //! - [`RunFolder`]: these on disk, each file whole or absent, with checkpoints of a run that goes on
@@ -27,6 +28,7 @@ mod grid;
 mod history;
 mod imported;
 mod keys;
+mod link;
 mod lock;
 mod manifest;
 mod parameters;
@@ -52,6 +54,7 @@ pub use grid::{CLASS_WEIGHTS, Grid, GridError, GridKey, number_value, plain_valu
 pub use history::{Evaluation, History};
 pub use imported::Imported;
 pub use keys::toml_value;
+pub use link::Link;
 pub use manifest::{DataFile, Manifest, Versions};
 pub use parameters::Parameters;
 pub use preprocessing::{LARGEST_NUMBER, Preprocessing, Standardization};

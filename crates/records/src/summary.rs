@@ -3,7 +3,9 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::class::name_problem;
-use crate::{Certificate, Class, GradientSource, ModelKind, Parameters, Precision, Preprocessing, Standardization};
+use crate::{
+    Certificate, Class, GradientSource, Link, ModelKind, Parameters, Precision, Preprocessing, Standardization,
+};
 
 /// How a run went: `summary.json`, and what `train --json` prints.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -99,15 +101,14 @@ impl Schema {
     /// In what a model's weights are not of these rows and classes.
     pub(crate) fn contradiction(
         &self,
-        model: ModelKind,
+        link: impl Into<Link>,
         parameters: &Parameters,
         preprocessing: &Preprocessing,
     ) -> Option<String> {
-        let ([height, width], classes) = (self.image_size, self.classes.len());
-        let columns = if model == ModelKind::Logistic { 1 } else { classes };
+        let ([height, width], classes, link) = (self.image_size, self.classes.len(), link.into());
         let found = [parameters.n_features, parameters.n_classes];
-        let is_of_two = model != ModelKind::Logistic || classes == 2;
-        if height.checked_mul(width) != Some(found[0]) || columns != found[1] || !is_of_two {
+        let expected = [link.columns(classes), link.classes(found[1])];
+        if height.checked_mul(width) != Some(found[0]) || [found[1], classes] != expected {
             return Some(format!(
                 "linear.weight of model.safetensors has the shape {found:?}, but it speaks of images of {height} x {width} and of {classes} classes"
             ));

@@ -1,13 +1,16 @@
 //! A trained model on rows as the data has them, bytes of an image or numbers of a table, by host arithmetic in f64: what it predicts, and why.
 //!
-//! Both models are read as a softmax of logits, the logistic one's being 0 and z: `softmax(0, z) = (1 - sigmoid(z), sigmoid(z))`.
+//! All models are read as a softmax of logits:
+//! - logistic, of 0 and z: `softmax(0, z) = (1 - sigmoid(z), sigmoid(z))`
+//! - one class against the rest, of log sigmoid(z):
+//!   `softmax(log sigmoid(z))_k = sigmoid(z_k) / sum_l sigmoid(z_l)`
 
-use chainrule_records::{LARGEST_NUMBER, ModelKind, Parameters, Preprocessing};
+use chainrule_records::{LARGEST_NUMBER, Link, Parameters, Preprocessing};
 
 /// A trained model, for asking.
 #[derive(Clone, Debug)]
 pub struct Predictor {
-    kind: ModelKind,
+    link: Link,
     parameters: Parameters,
     preprocessing: Preprocessing,
     /// The logits of a row whose features are all 0; of pixels, of an image whose bytes are all 0, which most of an image's are:
@@ -41,11 +44,12 @@ pub enum RowError {
 /// What a model says of a row.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Prediction {
-    /// `[k]`, in the order of the classes; for the logistic model 0 and z.
+    /// `[k]`, in the order of the classes, whose softmax the probabilities are; for the logistic
+    /// model 0 and z, for one class against the rest `log sigmoid(z_k)`.
     pub logits: Vec<f64>,
     /// `[k]`, in the order of the classes.
     pub probabilities: Vec<f64>,
-    /// The position of the most probable class, of equal ones the first.
+    /// The position of the class with the largest z, of equal ones the first.
     pub class: usize,
 }
 
@@ -63,7 +67,8 @@ impl Predictor {
     ///
     /// # Panics
     /// Where there are not as many statistics as features.
-    pub fn new(kind: ModelKind, parameters: Parameters, preprocessing: Preprocessing) -> Result<Self, String> {
+    pub fn new(link: impl Into<Link>, parameters: Parameters, preprocessing: Preprocessing) -> Result<Self, String> {
+        let link = link.into();
         if !parameters.weight.iter().chain(&parameters.bias).all(|x| x.is_finite()) {
             return Err("its weights are not all finite".to_owned());
         }
@@ -71,7 +76,7 @@ impl Predictor {
         if columns == 0 || parameters.n_features == 0 {
             return Err("it has no weight".to_owned());
         }
-        if kind == ModelKind::Logistic && columns != 1 {
+        if link == Link::Logistic && columns != 1 {
             return Err(format!("a logistic model has 1 column of weights, and it has {columns}"));
         }
         let statistics = preprocessing.standardization();
@@ -89,7 +94,7 @@ impl Predictor {
                 *z += preprocessing.affine(0).1 * weights.iter().sum::<f64>();
             }
         }
-        Ok(Self { kind, of_blank, parameters, preprocessing })
+        Ok(Self { link, of_blank, parameters, preprocessing })
     }
 
     /// Features of a row, d.
@@ -99,10 +104,7 @@ impl Predictor {
 
     /// Classes, k: two for the logistic model.
     pub fn n_classes(&self) -> usize {
-        match self.kind {
-            ModelKind::Logistic => 2,
-            ModelKind::Softmax => self.parameters.n_classes,
-        }
+        self.link.classes(self.parameters.n_classes)
     }
 
     /// What its features are made by.
@@ -129,7 +131,7 @@ impl Predictor {
             }
             logits.iter_mut().zip(weights).for_each(|(z, w)| *z += x * w);
         }
-        if self.kind == ModelKind::Logistic {
+        if self.link == Link::Logistic {
             logits.insert(0, 0.0);
         }
         let mut class = 0;
@@ -137,6 +139,9 @@ impl Predictor {
             if *z > logits[class] {
                 class = k;
             }
+        }
+        if self.link == Link::OneVsRest {
+            logits.iter_mut().for_each(|z| *z = log_sigmoid(*z));
         }
         let powers: Vec<f64> = logits.iter().map(|z| (z - logits[class]).exp()).collect();
         let sum: f64 = powers.iter().sum();
@@ -167,15 +172,16 @@ impl Predictor {
     /// Where `class` is none of the k.
     pub fn of_class(&self, class: usize) -> (Vec<f64>, f64) {
         assert!(class < self.n_classes(), "class {class} of {}", self.n_classes());
-        let (column, sign) = match self.kind {
-            ModelKind::Softmax => (class, 1.0),
-            ModelKind::Logistic => (0, if class == 0 { -1.0 } else { 1.0 }),
+        let (column, sign) = match self.link {
+            Link::Softmax | Link::OneVsRest => (class, 1.0),
+            Link::Logistic => (0, if class == 0 { -1.0 } else { 1.0 }),
         };
         let weights = self.parameters.of_class(column);
         (weights.iter().map(|w| sign * w).collect(), sign * self.parameters.bias[column])
     }
 
-    /// What speaks for a class in a row: for each feature `x_j w_jk`, and the bias `b_k`, of [`Predictor::of_class`]. Their sum is the logit.
+    /// What speaks for a class in a row: for each feature `x_j w_jk`, and the bias `b_k`, of
+    /// [`Predictor::of_class`]. Their sum is z.
     ///
     /// # Errors
     /// As [`Predictor::predict`].
@@ -188,4 +194,9 @@ impl Predictor {
         let features = raw.iter().enumerate().map(|(j, &raw)| self.preprocessing.value(j, raw.into()));
         Ok((features.zip(weights).map(|(x, w)| x * w).collect(), bias))
     }
+}
+
+/// Without overflow, and without a loss of digits where sigmoid(z) is next to 0 or 1.
+fn log_sigmoid(z: f64) -> f64 {
+    z.min(0.0) - (-z.abs()).exp().ln_1p()
 }

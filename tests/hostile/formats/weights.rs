@@ -1,13 +1,13 @@
-//! Other tools' weights: safetensors and npz.
+//! Other tools' weights: safetensors, npz and our own JSON.
 
 use chainrule_formats::{Format, Layout, Portable, Row, Weights};
-use chainrule_records::{ModelKind, Parameters, Precision, Preprocessing, Standardization};
+use chainrule_records::{Link, Parameters, Precision, Preprocessing, Standardization};
 
 use super::is_a_sentence;
 
 pub fn seeds() -> Vec<Vec<u8>> {
     let softmax = Portable {
-        kind: ModelKind::Softmax,
+        link: Link::Softmax,
         classes: ["a", "b", "c"].map(str::to_owned).into(),
         parameters: Parameters { n_features: 2, n_classes: 3, weight: vec![0.5; 6], bias: vec![1.0; 3] },
         precision: Precision::F32,
@@ -16,7 +16,7 @@ pub fn seeds() -> Vec<Vec<u8>> {
         about: [("experiment".to_owned(), "made up".to_owned())].into(),
     };
     let logistic = Portable {
-        kind: ModelKind::Logistic,
+        link: Link::Logistic,
         classes: ["3", "2"].map(str::to_owned).into(),
         parameters: Parameters { n_features: 4, n_classes: 1, weight: vec![0.25; 4], bias: vec![-1.0] },
         precision: Precision::F64,
@@ -24,8 +24,9 @@ pub fn seeds() -> Vec<Vec<u8>> {
         row: Row::Image { height: 2, width: 2 },
         about: [].into(),
     };
-    let formats = [Format::Safetensors, Format::Npz];
-    formats.iter().flat_map(|&format| [softmax.to_bytes(format), logistic.to_bytes(format)]).collect()
+    let formats = [Format::Safetensors, Format::Npz, Format::Json];
+    let own = formats.iter().flat_map(|&format| [softmax.to_bytes(format), logistic.to_bytes(format)]);
+    own.chain([include_bytes!("../../fixtures/numpy_objects.npz").to_vec()]).collect()
 }
 
 pub fn check(bytes: &[u8]) {

@@ -212,7 +212,7 @@ impl Estimator {
             }
         };
         Fitted::new(
-            self.kind,
+            self.kind.into(),
             config.descent().precision,
             train.schema.clone(),
             parameters,

@@ -3,8 +3,8 @@ use std::path::Path;
 
 use chainrule_formats::{Format, Portable};
 use chainrule_records::{
-    Certificate, Class, DataKind, FinalMetrics, History, Imported, ModelKind, Parameters, Precision, Preprocessing,
-    Schema, TrainConfig, WeightNorms, write_whole,
+    Certificate, Class, DataKind, FinalMetrics, History, Imported, Link, Parameters, Precision, Preprocessing, Schema,
+    TrainConfig, WeightNorms, write_whole,
 };
 use chainrule_training::{Ending, Metrics, Prediction, Predictor, RowError};
 
@@ -20,7 +20,7 @@ use crate::rows::Source;
 /// It is asked in f64 on the host, and takes rows as the data has them: what is done to them before they meet the weights, it does.
 #[derive(Clone, Debug)]
 pub struct Fitted {
-    kind: ModelKind,
+    link: Link,
     precision: Precision,
     schema: Schema,
     parameters: Parameters,
@@ -50,15 +50,15 @@ pub struct Training {
 
 impl Fitted {
     pub(crate) fn new(
-        kind: ModelKind,
+        link: Link,
         precision: Precision,
         schema: Schema,
         parameters: Parameters,
         preprocessing: Preprocessing,
         weight_norm: WeightNorms,
     ) -> Result<Self, Error> {
-        let predictor = Predictor::new(kind, parameters.clone(), preprocessing).map_err(Error::Model)?;
-        Ok(Self { kind, precision, schema, parameters, weight_norm, predictor, training: None })
+        let predictor = Predictor::new(link, parameters.clone(), preprocessing).map_err(Error::Model)?;
+        Ok(Self { link, precision, schema, parameters, weight_norm, predictor, training: None })
     }
 
     pub(crate) fn with_training(self, training: Training, source: Source) -> Self {
@@ -70,9 +70,9 @@ impl Fitted {
     /// # Errors
     /// Where the folder holds no whole model.
     pub fn load(folder: impl AsRef<Path>) -> Result<Self, Error> {
-        let Model { kind, precision, schema, parameters, weight_norm, predictor, .. } =
+        let Model { link, precision, schema, parameters, weight_norm, predictor, .. } =
             Model::read(folder.as_ref()).map_err(|error| Error::Model(format!("{error:#}")))?;
-        Ok(Self { kind, precision, schema, parameters, weight_norm, predictor, training: None })
+        Ok(Self { link, precision, schema, parameters, weight_norm, predictor, training: None })
     }
 
     /// Writes the model into a folder of its own, for [`load`](Self::load) and for the program: `chainrule evaluate`, `predict`, `inspect`, `page` and `export`
@@ -82,7 +82,7 @@ impl Fitted {
     /// Where something is there already, or it cannot be written.
     pub fn save(&self, folder: impl AsRef<Path>) -> Result<(), Error> {
         let imported = Imported {
-            model: self.kind,
+            model: self.link,
             precision: self.precision,
             data: self.schema.clone(),
             weight_norm: self.weight_norm,
@@ -124,7 +124,7 @@ impl Fitted {
         let program = ("program", format!("chainrule {}", env!("CARGO_PKG_VERSION")));
         let about = of_training.chain([program]).map(|(key, value)| (key.to_owned(), value)).collect();
         let portable = Portable {
-            kind: self.kind,
+            link: self.link,
             classes: self.schema.classes.iter().map(ToString::to_string).collect(),
             parameters: self.parameters.clone(),
             precision: self.precision,
