@@ -60,9 +60,9 @@ pub(crate) fn data(options: &DataOptions) -> Result<u8> {
         (None, true) => Request::Mnist,
         (None, false) => Request::from(options.data.source.as_deref().unwrap_or("auto")),
     };
-    if let Some((tables, unused)) = request.about_tables()? {
-        let tables = tables.into_iter().map(|(file, about)| AboutTableFile { file, about }).collect();
-        let about = AboutTables { tables, unused };
+    if let Some(found) = request.about_tables()? {
+        let tables = found.files.into_iter().map(|(file, about)| AboutTableFile { file, about }).collect();
+        let about = AboutTables { tables, unused: found.unused };
         if options.output.json {
             print_json(&about);
         } else {

@@ -51,4 +51,4 @@ pub use source::{
     read_folder, sha256_of_files,
 };
 pub use split::{Split, pixel_value};
-pub use tables::{TablePart, TableRequest, Tables};
+pub use tables::{AboutTables, TablePart, TableRequest, Tables};

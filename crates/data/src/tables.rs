@@ -51,6 +51,15 @@ pub struct TablePart {
     pub left_out: BTreeMap<String, usize>,
 }
 
+/// What is in tables, whatever it may be good for.
+#[derive(Clone, Debug)]
+pub struct AboutTables {
+    /// File by file.
+    pub files: Vec<(String, AboutTable)>,
+    /// What their folder holds and is not used, a few names for each place.
+    pub unused: Vec<String>,
+}
+
 /// What a folder of two parts calls the training's, and what it may call the other's, of which the first that is there is taken.
 pub(crate) const TRAIN: &str = "train";
 pub(crate) const VALIDATION: [&str; 4] = ["validation", "valid", "val", "test"];
@@ -67,26 +76,26 @@ pub(crate) fn are_tables(path: &Path) -> bool {
 }
 
 impl Request {
-    /// What is in each table that a training would read, file by file, and what its folder holds besides; nothing where this means images.
+    /// What is in each table that a training would read; nothing where this means images.
     ///
     /// # Errors
     /// Where one cannot be read, or is no table.
-    pub fn about_tables(&self) -> Result<Option<(Vec<(String, AboutTable)>, Vec<String>)>, DataError> {
+    pub fn about_tables(&self) -> Result<Option<AboutTables>, DataError> {
         let Some(path) = self.path().filter(|path| are_tables(path)) else { return Ok(None) };
-        let (paths, others) = match path.is_file() {
+        let (paths, unused) = match path.is_file() {
             true => (vec![path], Vec::new()),
             false => {
                 let validation = VALIDATION.iter().find_map(|name| in_folder(&path, name));
                 let paths: Vec<PathBuf> = in_folder(&path, TRAIN).into_iter().chain(validation).collect();
-                let others = unused(&path, paths.clone());
-                (paths, others)
+                let unused = unused(&path, paths.clone());
+                (paths, unused)
             }
         };
         let about = |path: PathBuf| {
             let about = AboutTable::read(idx::open(&path)?);
             Ok((path.display().to_string(), about.map_err(|problem| DataError::Table { path, problem })?))
         };
-        Ok(Some((paths.into_iter().map(about).collect::<Result<_, _>>()?, others)))
+        Ok(Some(AboutTables { files: paths.into_iter().map(about).collect::<Result<_, _>>()?, unused }))
     }
 }
 
