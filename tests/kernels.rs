@@ -153,6 +153,24 @@ fn one_pass_gives_the_closed_forms_gradient() {
     }
 }
 
+/// Rows that are sorted by class: on the way a sum grows far beyond what it ends with.
+#[test]
+fn sums_over_all_rows_do_not_lose_digits_with_their_number() {
+    let (n, d) = (200_000, 20);
+    let bytes: Vec<u8> = noise(2, n * d).iter().map(|x| (200.0 + 50.0 * x) as u8).collect();
+    let rows = Rows::new(&bytes, [1, d], (0..n).map(|row| u32::from(row >= n / 2)).collect(), SCALE, OFFSET);
+    let all: Vec<usize> = (0..n).collect();
+    for model in [Model::Logistic, Model::Softmax { n_classes: 2 }] {
+        let exact = Fused::new(model, d, Float::F64, 1, Isa::best()).gradient(&rows, &all);
+        let mut fused = Fused::new(model, d, Float::F32, 1, Isa::best());
+        let at_once = apart(&fused.gradient(&rows, &all).weight, &exact.weight);
+        let in_parts = fused.gradient_of_all(&rows);
+        let distance = apart(&in_parts.weight, &exact.weight);
+        assert!(distance < at_once / 5.0, "{model:?}: {distance:e}, and {at_once:e} in one sum");
+        assert!(apart(&[in_parts.loss], &[exact.loss]) < 1e-7, "{model:?}: {} {}", in_parts.loss, exact.loss);
+    }
+}
+
 #[test]
 fn a_step_is_the_gradients_step_for_any_rows_in_any_order() {
     let problem = Problem::new([130, 65, 10]);
