@@ -13,11 +13,13 @@
 //! - [`Grid`]: the experiments of a sweep, and [`SweepFolder`], what it is on disk
 //! - [`GradientChecks`]: what a gradient check found
 
+mod begun;
 mod certificate;
 mod checked;
 mod checkpoints;
 mod checks;
 mod checksum;
+mod claim;
 mod class;
 mod class_weights;
 mod config;
@@ -26,12 +28,14 @@ mod file;
 mod grid;
 mod history;
 mod imported;
+mod inside;
 mod keys;
 mod lock;
 mod manifest;
 mod parameters;
 mod preprocessing;
 mod run_folder;
+mod seal;
 mod sentence;
 mod summary;
 mod sweep_folder;
@@ -55,7 +59,8 @@ pub use keys::toml_value;
 pub use manifest::{DataFile, Manifest, Versions};
 pub use parameters::Parameters;
 pub use preprocessing::{LARGEST_NUMBER, Preprocessing, Standardization};
-pub use run_folder::{Divergence, RunError, RunFiles, RunFolder, write_whole};
+pub use run_folder::{Divergence, RunError, RunFiles, RunFolder, read_sealed, write_whole};
+pub use seal::{seal_json, sealed};
 pub use sentence::one_line;
 pub use summary::{DataKind, DataSummary, FinalMetrics, Schema, Seconds, Summary, WeightNorms};
 pub use sweep_folder::{SweepFolder, SweepPlan};
