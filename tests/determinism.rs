@@ -103,7 +103,9 @@ fn ended(child: Child, run: &Path) -> Files {
             // As text, which has its keys' order too.
             let summary = text(&content);
             let (before, after) = summary.split_once("\"seconds\": {").unwrap();
-            content = [before, after.split_once('}').unwrap().1].concat().into_bytes();
+            // The seal is over them, too.
+            let after = after.split_once('}').unwrap().1.split_once("\"seal\"").unwrap().0;
+            content = [before, after].concat().into_bytes();
         }
         files.push((name, content));
     }

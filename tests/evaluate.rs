@@ -5,7 +5,7 @@ use std::path::Path;
 use chainrule_tests_macros::test;
 use serde_json::{Value, json};
 
-use crate::command::{call, code, folder, is_refused, text, unseal};
+use crate::command::{call, code, folder, is_refused, seal_again, text};
 use crate::predict::{train, write_digits};
 use crate::tables;
 
@@ -152,7 +152,7 @@ fn images_that_stay_in_their_file_give_the_same_numbers() {
     let text_of_config = std::fs::read_to_string(&config).unwrap();
     assert!(text_of_config.contains("resident_bytes = 1073741824"), "{text_of_config}");
     std::fs::write(&config, text_of_config.replace("1073741824", "1000")).unwrap();
-    unseal(&folder.path().join("run"));
+    seal_again(&folder.path().join("run"));
     let output = call(folder.path(), &[&["evaluate", "run", "--json"], &all[..]].concat());
     assert!(text(&output.stderr).contains("stays where it is"), "{}", text(&output.stderr));
     assert_eq!(serde_json::from_slice::<Value>(&output.stdout).unwrap(), resident);
@@ -231,7 +231,6 @@ fn a_run_from_before_there_were_tables_still_reads() {
     let folder = folder();
     let summary = train(folder.path(), "configs/softmax.toml", &[]);
     let run = folder.path().join("run");
-    unseal(&run);
     let mut old: Value = serde_json::from_slice(&std::fs::read(run.join("summary.json")).unwrap()).unwrap();
     assert!(old["data"].as_object_mut().unwrap().remove("kind").is_some());
     std::fs::write(run.join("summary.json"), old.to_string()).unwrap();
@@ -241,6 +240,7 @@ fn a_run_from_before_there_were_tables_still_reads() {
     assert_eq!(config.lines().filter(is_new).count(), 3);
     let old: String = config.lines().filter(|line| !is_new(line)).map(|line| format!("{line}\n")).collect();
     std::fs::write(run.join("config.toml"), old).unwrap();
+    seal_again(&run);
     let found = evaluate(folder.path(), &[]);
     assert_eq!(
         (&found["accuracy"], &found["classes"]),

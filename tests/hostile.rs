@@ -2,6 +2,7 @@
 //! one sentence. `fuzz/` looks for more with the same checks: docs/testing.md.
 
 mod files;
+mod folders;
 #[expect(unreachable_pub, reason = "the fuzz targets export the same module")]
 pub mod formats;
 mod numbers;

@@ -11,7 +11,7 @@ use chainrule_training::{Predictor, fused_rows};
 use image::{GrayImage, ImageFormat};
 use serde_json::Value;
 
-use crate::command::{call, code, command, folder, text, unseal};
+use crate::command::{call, code, command, folder, seal_again, text};
 use crate::picture::{claims, encoded, seven};
 use crate::support::{cpu, digits};
 
@@ -224,7 +224,7 @@ fn of_several_files_the_good_ones_are_answered_and_the_bad_ones_told() {
 fn a_folder_without_a_finished_run_is_refused() {
     let folder = folder();
     std::fs::write(folder.path().join("a.png"), encoded(seven(90, 170, 0, 255), ImageFormat::Png)).unwrap();
-    refuses(folder.path(), &["predict", "nowhere", "a.png"], "nowhere/summary.json: ");
+    refuses(folder.path(), &["predict", "nowhere", "a.png"], "nowhere/manifest.json: ");
     train(folder.path(), "configs/softmax.toml", &[]);
     let model = folder.path().join("run/model.safetensors");
     // The weights of other classes, and such as are no numbers.
@@ -236,13 +236,13 @@ fn a_folder_without_a_finished_run_is_refused() {
     };
     std::fs::write(&model, parameters(0.0, 10).to_safetensors(chainrule_records::Precision::F64)).unwrap();
     refuses(folder.path(), &["predict", "run", "a.png"], "run/model.safetensors: it is damaged or was changed");
-    unseal(&folder.path().join("run"));
     for (weight, classes, expected) in [
         (0.0, 3, "the shape [784, 3], but it speaks of images of 28 x 28 and of 10 classes"),
         (f64::NAN, 10, "number 0 of linear.weight is NaN"),
         (1e308, 10, "so large that their sums are not finite"),
     ] {
         std::fs::write(&model, parameters(weight, classes).to_safetensors(chainrule_records::Precision::F64)).unwrap();
+        seal_again(&folder.path().join("run"));
         refuses(folder.path(), &["predict", "run", "a.png"], expected);
     }
 }

@@ -77,8 +77,23 @@ fn the_whole_report_is_made_on_any_data_and_kept_runs_are_used_again() {
     let cut =
         runs_of(folder).into_iter().find(|run| run.to_string_lossy().contains("softmax-l2-1-full-length")).unwrap();
     std::fs::remove_file(cut.join("summary.json")).unwrap();
+    // And one of which a digit changed meanwhile, with the checks that say that gradients hold.
+    let turn = |path: &Path, text: &str| {
+        let whole = std::fs::read_to_string(path).unwrap();
+        assert!(whole.contains(text));
+        std::fs::write(path, whole.replacen(text, &text.replace('0', "1"), 1)).unwrap();
+    };
+    let turned = runs_of(folder).into_iter().find(|run| run.to_string_lossy().contains("softmax-l2-0.01-")).unwrap();
+    turn(&turned.join("summary.json"), "\"validation_accuracy\": 0");
+    let checks = std::fs::read_dir(folder.join("runs/reproduce")).unwrap().map(|entry| entry.unwrap().path());
+    let checks = checks.into_iter().find(|path| path.to_string_lossy().contains("gradcheck-")).unwrap();
+    turn(&checks, "\"seed\": 0");
     let third = reproduce(folder, &["--check", "--out", &out.to_string_lossy()]);
-    assert!(text(&third.stderr).contains("1 runs made, 114 found"), "{}", text(&third.stderr));
+    assert!(text(&third.stderr).contains("2 runs made, 113 found"), "{}", text(&third.stderr));
+    for file in [turned.join("summary.json"), checks] {
+        let file = file.file_name().unwrap().to_string_lossy().into_owned();
+        assert!(text(&third.stderr).contains(&format!("{file}: it is damaged")), "{}", text(&third.stderr));
+    }
     assert_eq!(code(&third), Some(0), "{}", text(&third.stdout));
 
     // Autodiff gives the same report.

@@ -16,7 +16,7 @@ use chainrule_training::{Checkpoint, Observer, fused_rows, train_fused};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::command::{call, code, command, files_below, folder, process, text};
+use crate::command::{call, code, command, files_below, folder, process, text, without_seal};
 use crate::made_up::Story;
 use crate::support::{Fit, cpu, devices, digits, experiment, f64_devices, fit, noise, skip};
 
@@ -243,6 +243,7 @@ fn outcome(run: &Path) -> Vec<(&'static str, String)> {
     let read = |name| std::fs::read(run.join(name)).unwrap();
     let mut summary: Value = serde_json::from_slice(&read("summary.json")).unwrap();
     summary.as_object_mut().unwrap().remove("seconds").unwrap();
+    let summary = without_seal(summary);
     let files = ["config.toml", "manifest.json", "history.json", "model.safetensors"];
     let checksum = |name| (name, chainrule_data::sha256([&read(name)[..]]));
     files.into_iter().map(checksum).chain([("summary.json", summary.to_string())]).collect()
@@ -455,7 +456,8 @@ fn a_run_does_not_go_on_with_another_config_other_data_or_other_code() {
     let text = std::fs::read_to_string(&manifest).unwrap();
     let mut value: Value = serde_json::from_str(&text).unwrap();
     value["versions"]["source"] = "0123456789abcdef".into();
-    std::fs::write(&manifest, value.to_string()).unwrap();
+    let value = without_seal(value).to_string();
+    std::fs::write(&manifest, chainrule_records::seal_json(&value)).unwrap();
     refuses(&[], "code: chainrule ");
     std::fs::write(&manifest, text).unwrap();
     assert_eq!(visible(), before, "what is refused leaves the run as it is");
@@ -469,7 +471,7 @@ fn unfinish(run: &Path) {
 }
 
 #[test]
-fn a_config_that_was_changed_in_the_runs_own_folder_is_refused_by_its_checkpoints() {
+fn a_config_that_was_changed_in_the_runs_own_folder_is_refused_and_so_is_another_runs_checkpoint() {
     let folder = with_digits(600, 200);
     let folder = folder.path();
     let short = ["--set", "descent.epochs=3", "--checkpoint-every", "20"];
@@ -478,8 +480,20 @@ fn a_config_that_was_changed_in_the_runs_own_folder_is_refused_by_its_checkpoint
     let config = folder.join("run/config.toml");
     let changed = std::fs::read_to_string(&config).unwrap().replace("l2 = 0.0", "l2 = 0.25");
     std::fs::write(&config, changed).unwrap();
-    refuses(folder, &resume("run", &["--quiet"]), "run: its config.toml was changed since the checkpoint of step ");
-    refuses(folder, &resume("run", &["--quiet"]), "objective.l2 = 0.25, not 0.0");
+    let changed = "run/config.toml: it is damaged or was changed since the run began: objective.l2 = 0.25, not 0.0; ";
+    refuses(folder, &resume("run", &["--quiet"]), changed);
+    // It stands in the manifest, too.
+    std::fs::remove_file(&config).unwrap();
+    succeeds(folder, &resume("run", &["--quiet"]));
+    assert!(std::fs::read_to_string(&config).unwrap().contains("l2 = 0.0"));
+
+    // Nor is another run's checkpoint taken.
+    succeeds(folder, &train("other", &[&SHORT[..], &short, &["--set", "objective.l2=0.25"]].concat()));
+    unfinish(&folder.join("run"));
+    std::fs::copy(folder.join("other/checkpoint/step-80.mpk"), folder.join("run/checkpoint/step-80.mpk")).unwrap();
+    let refused =
+        "run: the checkpoint of step 80 is another run's: objective.l2 = 0.0, not 0.25; delete it, or train anew";
+    refuses(folder, &resume("run", &["--quiet"]), refused);
 }
 
 #[test]

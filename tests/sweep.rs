@@ -12,7 +12,7 @@ use chainrule_report::{Outcome, Sweep};
 use chainrule_tests_macros::test;
 use serde_json::{Value, json};
 
-use crate::command::{ask, call, code, command, files_below, folder, is_refused, text};
+use crate::command::{ask, call, code, command, files_below, folder, is_refused, text, without_seal};
 use crate::made_up::Story;
 use crate::support::cpu;
 
@@ -59,7 +59,7 @@ fn outcome(sweep: &Path) -> Vec<(PathBuf, String)> {
         let content = if path.ends_with("summary.json") {
             let mut summary = json_of(&path);
             summary.as_object_mut().unwrap().remove("seconds").unwrap();
-            summary.to_string()
+            without_seal(summary).to_string()
         } else {
             chainrule_data::sha256([&read(&path).unwrap()[..]])
         };
@@ -327,7 +327,8 @@ fn a_sweep_does_not_go_on_with_another_grid_config_data_or_code() {
     let kept = read(&manifest).unwrap();
     let mut other = json_of(&manifest);
     other["versions"]["source"] = "0123456789abcdef".into();
-    std::fs::write(&manifest, other.to_string()).unwrap();
+    let other = without_seal(other).to_string();
+    std::fs::write(&manifest, chainrule_records::seal_json(&other)).unwrap();
     refuses(&[], "code: chainrule ");
     std::fs::write(&manifest, kept).unwrap();
 
@@ -377,19 +378,23 @@ fn what_no_point_could_be_is_refused_before_the_first_begins() {
 }
 
 #[test]
-fn a_folder_is_replaced_by_force_only_and_what_is_not_a_sweeps_stays() {
+fn a_folder_is_replaced_by_force_only_and_where_nothing_but_a_sweep_is_in_it() {
     let folder = folder();
     let folder = folder.path();
     succeeds(folder, &sweep(&["--grid", "objective.l2=0,1", "--out", "grid", "--quiet"]));
     let again = ["--grid", "objective.l2=3", "--out", "grid", "--quiet"];
     is_refused(folder, &sweep(&again), &["grid exists already; name another folder with --out, or add --force"]);
-    std::fs::write(folder.join("grid/notes.txt"), "mine").unwrap();
-    std::fs::write(folder.join("grid/points/2-l2=1/notes.txt"), "mine").unwrap();
+    let before = outcome(&folder.join("grid"));
+    for mine in ["grid/notes.txt", "grid/points/notes.txt", "grid/points/2-l2=1/notes.txt"] {
+        std::fs::write(folder.join(mine), "mine").unwrap();
+        let refused = format!("{mine}: this is not what this program wrote");
+        is_refused(folder, &sweep(&[&again[..], &["--force"]].concat()), &[&refused, "nothing was replaced"]);
+        std::fs::remove_file(folder.join(mine)).unwrap();
+    }
+    assert_eq!(outcome(&folder.join("grid")), before);
     succeeds(folder, &sweep(&[&again[..], &["--force"]].concat()));
     let names: Vec<_> = points(&folder.join("grid")).iter().map(|path| path.file_name().unwrap().to_owned()).collect();
-    assert_eq!(names, ["1-l2=3", "2-l2=1"]);
-    assert_eq!(files_below(&folder.join("grid/points/2-l2=1")), [folder.join("grid/points/2-l2=1/notes.txt")]);
-    assert!(folder.join("grid/notes.txt").exists());
+    assert_eq!(names, ["1-l2=3"]);
 
     // One process at a time has a sweep, and a run in it.
     let held = SweepFolder::open(&folder.join("grid")).unwrap();
@@ -432,6 +437,12 @@ fn a_point_that_diverges_stands_in_the_table_and_is_not_made_again() {
     let said = text(&succeeds(folder, &["sweep", "--resume", "grid"]).stderr);
     assert!(said.contains("2 of them found in grid"), "{said}");
     assert_eq!(std::fs::metadata(run.join("diverged.json")).unwrap().modified().unwrap(), diverged);
+    assert_eq!(outcome(&folder.join("grid")), before);
+    // A divergence that was changed is found out, and made again.
+    let changed = text(&read(run.join("diverged.json")).unwrap()).replacen("\"step\": ", "\"step\": 1", 1);
+    std::fs::write(run.join("diverged.json"), changed).unwrap();
+    let said = text(&succeeds(folder, &["sweep", "--resume", "grid"]).stderr);
+    assert!(said.contains("diverged.json: it is damaged") && said.contains("1 of them found in grid"), "{said}");
     assert_eq!(outcome(&folder.join("grid")), before);
     // What another config makes of the folder is no divergence any more.
     let sound = ["train", "--backend", cpu(), "--out", "grid/points/1-l2=1e6", "--force", "--quiet"];
@@ -703,10 +714,20 @@ fn a_point_whose_config_is_damaged_is_told_and_not_made_anew() {
     let config = points(&folder.join("grid"))[1].join("config.toml");
     std::fs::write(&config, "[data\n").unwrap();
     let before = outcome(&folder.join("grid"));
-    is_refused(folder, &["sweep", "--resume", "grid"], &["2-l2=0.1", "config.toml", "put the file back"]);
+    is_refused(
+        folder,
+        &["sweep", "--resume", "grid"],
+        &["2-l2=0.1", "config.toml: it is damaged", "or take the folder away"],
+    );
     assert_eq!(outcome(&folder.join("grid")), before);
+    // What the other point came to is made again, said.
+    let summary = points(&folder.join("grid"))[0].join("summary.json");
+    std::fs::write(&summary, text(&read(&summary).unwrap()).replacen("\"best_step\": ", "\"best_step\": 1", 1))
+        .unwrap();
+    is_refused(folder, &["evaluate", "grid/points/1-l2=0"], &["summary.json: it is damaged", "--resume"]);
     // Where it is taken away, the point is made anew.
     std::fs::remove_dir_all(config.parent().unwrap()).unwrap();
-    succeeds(folder, &["sweep", "--resume", "grid", "--quiet"]);
+    let said = text(&succeeds(folder, &["sweep", "--resume", "grid"]).stderr);
+    assert!(said.contains("summary.json: it is damaged") && !said.contains("of them found"), "{said}");
     assert_eq!(points(&folder.join("grid")).len(), 2);
 }

@@ -55,7 +55,7 @@ struct Saved {
 }
 
 impl Saved {
-    /// The last one of a folder that is whole, if there is one. Fails where someone changed the folder's config since.
+    /// The last one of a folder that is whole, if there is one. Fails where it is of another config.
     fn last(folder: &RunFolder, tell: &mut dyn FnMut(&str)) -> Result<Option<Self>> {
         let mut is_damaged = false;
         let last = folder.last_checkpoint(&mut |error| {
@@ -72,7 +72,7 @@ impl Saved {
         if saved.config != folder.config().to_toml() {
             let made = TrainConfig::parse("the checkpoint", &saved.config, &[])?;
             bail!(
-                "{}: its config.toml was changed since the checkpoint of step {steps}: {}; change it back, or train anew",
+                "{}: the checkpoint of step {steps} is another run's: {}; delete it, or train anew",
                 folder.path().display(),
                 folder.config().differences(&made).join(", ")
             );
@@ -105,7 +105,7 @@ impl<'a> Keeper<'a> {
     /// Goes on from the folder's last checkpoint that is whole, which `tell` hears, or begins. `start` is when this process began with the run.
     ///
     /// # Errors
-    /// Where someone changed the folder's config after the checkpoint.
+    /// Where the checkpoint is of another config.
     pub(crate) fn new(
         observer: &'a mut dyn Observer,
         folder: &'a RunFolder,

@@ -1,19 +1,24 @@
 //! From the command line to what a run needs: a checked config, a device, data.
 
-use std::path::PathBuf;
+use std::path::Path;
 
 use anyhow::Result;
 use chainrule_data::Counts;
-use chainrule_records::TrainConfig;
+use chainrule_records::{RunFolder, TrainConfig};
 use clap::ValueEnum;
 
 use crate::options::{Choices, TrainOptions};
 
-/// The experiment that the options describe: its file, then what the command line chose otherwise. A run that goes on has a file of its own.
-pub(crate) fn config(options: &TrainOptions) -> Result<TrainConfig> {
-    let of_run = options.resume.as_ref().map(|run| run.join("config.toml"));
-    let path = options.config.clone().or(of_run).unwrap_or_else(|| PathBuf::from(DEFAULT));
-    Ok(TrainConfig::read(&path, &overrides(&options.choices))?)
+/// The experiment that the options describe: its file, or the run that goes on, then what the command line chose otherwise.
+pub(crate) fn config(options: &TrainOptions, resumed: Option<&RunFolder>) -> Result<TrainConfig> {
+    let overrides = overrides(&options.choices);
+    Ok(match (&options.config, resumed) {
+        (None, Some(run)) => {
+            let name = run.path().join("config.toml").display().to_string();
+            TrainConfig::parse(&name, &run.config().to_toml(), &overrides)?
+        }
+        (named, _) => TrainConfig::read(named.as_deref().unwrap_or(Path::new(DEFAULT)), &overrides)?,
+    })
 }
 
 /// The experiment that is meant where none is named.

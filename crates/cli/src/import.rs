@@ -29,7 +29,7 @@ pub(crate) struct ImportOptions {
     /// The model's folder.
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
-    /// Replace the imported model that lies in --out.
+    /// Replace the imported model that lies in --out, where nothing else does.
     #[arg(long)]
     force: bool,
     /// What the model was trained on, unless the file says it: pixels in this range, or the numbers of a table.

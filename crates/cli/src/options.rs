@@ -191,7 +191,7 @@ pub(crate) struct TrainOptions {
     /// The run's folder [default: the first free of runs/NAME-1, runs/NAME-2, …].
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
-    /// Replace the run that lies in --out.
+    /// Replace the run that lies in --out, where nothing else does.
     #[arg(long, requires = "out")]
     pub(crate) force: bool,
     /// Go on with a run that was interrupted or killed, from its last checkpoint. It ends as if nothing had happened, bit for bit, and is refused where config,
@@ -227,7 +227,7 @@ pub(crate) struct SweepOptions {
     /// The sweep's folder [default: the first free of runs/sweep-1, runs/sweep-2, …].
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
-    /// Replace the sweep that lies in --out.
+    /// Replace the sweep that lies in --out, where nothing else does.
     #[arg(long, requires = "out")]
     pub(crate) force: bool,
     /// Go on with a sweep that was interrupted or killed: make the points that are missing, and end those that were begun, to the same bytes. It is refused where config, grid, data,

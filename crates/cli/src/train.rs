@@ -27,7 +27,7 @@ pub(crate) fn train(options: &TrainOptions) -> Result<u8> {
     };
     let resumed = options.resume.as_deref().map(RunFolder::open).transpose()?;
     let machine = machine(options, resumed.as_ref().map(RunFolder::manifest))?;
-    let config = machine.settle(experiment::config(options)?)?;
+    let config = machine.settle(experiment::config(options, resumed.as_ref())?)?;
     if let Some(folder) = &resumed {
         // Where the data lies may change; what it is, the manifest says.
         let differences = config.differences(folder.config()).into_iter().filter(|key| !key.starts_with("data.source"));

@@ -7,8 +7,9 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::checksum::sha256;
-use crate::run_folder::{read, tidy};
-use crate::{RunError, RunFolder};
+use crate::claim;
+use crate::run_folder::{is_unfinished, read, tidy};
+use crate::{RunError, RunFolder, inside};
 
 /// Their folder.
 pub(crate) const FOLDER: &str = "checkpoint";
@@ -52,16 +53,63 @@ impl RunFolder {
     /// The files with their numbers of steps, the last first.
     fn checkpoints(&self) -> Vec<(usize, PathBuf)> {
         let entries = std::fs::read_dir(self.path().join(FOLDER)).into_iter().flatten().flatten();
-        let mut checkpoints: Vec<_> = entries
-            .filter_map(|entry| {
-                let name = entry.file_name();
-                let steps = name.to_str()?.strip_prefix("step-")?.strip_suffix(".mpk")?.parse().ok()?;
-                Some((steps, entry.path()))
-            })
-            .collect();
+        let mut checkpoints: Vec<_> =
+            entries.filter_map(|entry| Some((steps_of(entry.file_name().to_str()?)?, entry.path()))).collect();
         checkpoints.sort_by(|a, b| b.cmp(a));
         checkpoints
     }
+}
+
+/// The steps of a checkpoint's file by its name, where it is one.
+fn steps_of(name: &str) -> Option<usize> {
+    name.strip_prefix("step-")?.strip_suffix(".mpk")?.parse().ok()
+}
+
+/// Refuses what is no folder, or a checkpoint that is no file.
+pub(crate) fn check(run: &Path) -> Result<(), RunError> {
+    let folder = run.join(FOLDER);
+    let error = |path: &Path, problem| RunError::Write { path: path.to_owned(), problem };
+    if !inside::check(&folder, true).map_err(|problem| error(&folder, problem))? {
+        return Ok(());
+    }
+    for name in claim::entries(&folder)?.into_iter().filter(|name| steps_of(name).is_some()) {
+        let path = folder.join(name);
+        inside::check(&path, false).map_err(|problem| error(&path, problem))?;
+    }
+    Ok(())
+}
+
+/// The checkpoints of a folder, whole or not, with their folder; or else the first thing in it that is none.
+pub(crate) fn own_files(run: &Path) -> Result<Vec<PathBuf>, PathBuf> {
+    let folder = run.join(FOLDER);
+    if !inside::check(&folder, true).map_err(|_| folder.clone())? {
+        return Ok(Vec::new());
+    }
+    let mut paths = Vec::new();
+    for name in claim::entries(&folder).map_err(|_| folder.clone())? {
+        let path = folder.join(&name);
+        let is_named = steps_of(&name).is_some() || is_unfinished(&name);
+        if !is_named || inside::check(&path, false).is_err() {
+            return Err(path);
+        }
+        paths.push(path);
+    }
+    paths.push(folder);
+    Ok(paths)
+}
+
+/// Deletes what has the names of checkpoints, and their folder where nothing else is in it.
+pub(crate) fn remove(run: &Path) -> Result<(), RunError> {
+    let folder = run.join(FOLDER);
+    if !matches!(inside::check(&folder, true), Ok(true)) {
+        return Ok(());
+    }
+    tidy(&folder);
+    for name in claim::entries(&folder)?.into_iter().filter(|name| steps_of(name).is_some()) {
+        claim::remove(&folder.join(name))?;
+    }
+    let _ = std::fs::remove_dir(&folder);
+    Ok(())
 }
 
 fn read_checkpoint<T: DeserializeOwned>(path: &Path) -> Result<T, RunError> {

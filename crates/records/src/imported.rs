@@ -1,12 +1,14 @@
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use crate::checksum::sha256;
-use crate::run_folder::{MODEL, SUMMARY, json, parse_json, read};
+use crate::claim::{Claim, Kind, entries, is_of_no_account};
+use crate::run_folder::{MODEL, SUMMARY, is_unfinished, read, read_sealed, tidy};
+use crate::seal::{sealed, unsealed};
 use crate::summary::Schema;
-use crate::{DataFile, Link, Parameters, Precision, Preprocessing, RunError, WeightNorms, write_whole};
+use crate::{DataFile, Link, Parameters, Precision, Preprocessing, RunError, WeightNorms, inside, write_whole};
 
 /// A model that was trained elsewhere: `imported.json`, beside `model.safetensors`. It says what a run's summary says of its model, and nothing of a training.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -26,12 +28,22 @@ pub struct Imported {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trained_on: Option<DataFile>,
     /// SHA-256 of the folder's other file by its name. Filled in where it is written.
-    #[serde(default)]
     pub files: BTreeMap<String, String>,
 }
 
 /// The file that makes a folder one of an imported model.
-const IMPORTED: &str = "imported.json";
+pub(crate) const IMPORTED: &str = "imported.json";
+
+/// The weights of a model that replaces another, until `imported.json` tells of them. Whoever was killed then left them to be read under this name.
+pub(crate) const NEXT: &str = ".model.safetensors.next";
+
+/// A folder of an imported model is one by its card.
+const MODELS: Kind = Kind {
+    name: "an imported model",
+    is_leftover: |name| name == NEXT || is_unfinished(name),
+    // The card and the weights that it tells of are replaced by renaming, and are there until then.
+    to_replace: |folder| check_own(folder).map(|()| Vec::new()),
+};
 
 impl Imported {
     /// Where it comes from, for a sentence: "the model came in torch.npz".
@@ -45,13 +57,14 @@ impl Imported {
 
     /// Whether a folder holds an imported model, whole or not.
     pub fn is_in(folder: &Path) -> bool {
-        folder.join(IMPORTED).exists() && !folder.join(SUMMARY).exists()
+        inside::is_there(&folder.join(IMPORTED)) && !inside::is_there(&folder.join(SUMMARY))
     }
 
-    /// Writes the model into a folder of its own; with `replace` into one that holds another imported model.
+    /// Writes the model into a folder of its own, whole or not at all; with `replace` into one that holds another imported model and nothing besides, which
+    /// is there until this one is.
     ///
     /// # Errors
-    /// Where something else is there, and where it cannot be written.
+    /// Where something else is there, another process has the folder, and where it cannot be written.
     pub fn write(
         &self,
         folder: &Path,
@@ -59,22 +72,23 @@ impl Imported {
         parameters: &Parameters,
         preprocessing: &Preprocessing,
     ) -> Result<(), RunError> {
-        let is_free = std::fs::read_dir(folder).map_or(!folder.exists(), |mut entries| entries.next().is_none());
-        let may_replace = replace && Self::is_in(folder);
-        if !is_free && !may_replace {
-            return Err(RunError::Exists(folder.to_owned()));
-        }
-        let failed = |problem| RunError::Write { path: folder.to_owned(), problem };
-        std::fs::create_dir_all(folder).map_err(failed)?;
         let weights = parameters.to_safetensors_with(self.precision, preprocessing);
         let files = BTreeMap::from([(MODEL.to_owned(), sha256(&weights))]);
-        // What seals the weights comes last, and that of others goes first.
-        let (model, sealed) = (folder.join(MODEL), folder.join(IMPORTED));
-        if sealed.exists() {
-            std::fs::remove_file(&sealed).map_err(failed)?;
-        }
-        write_whole(&model, &weights)?;
-        write_whole(&sealed, &json(&Self { files, ..self.clone() }))
+        let card = sealed(&Self { files, ..self.clone() });
+        let write = |folder: &Path| {
+            tidy(folder);
+            let [model, next] = [MODEL, NEXT].map(|name| folder.join(name));
+            let put =
+                || std::fs::rename(&next, &model).map_err(|problem| RunError::Write { path: model.clone(), problem });
+            // Of a replacement that was cut off, the card may tell of what waits for its name.
+            if files_of(folder).is_ok_and(|(_, path, _)| path == next) {
+                put()?;
+            }
+            write_whole(&next, &weights)?;
+            write_whole(&folder.join(IMPORTED), &card)?;
+            put()
+        };
+        Claim::create(folder, replace, &MODELS, &write).map(drop)
     }
 
     /// Reads the model that lies in a folder.
@@ -82,14 +96,8 @@ impl Imported {
     /// # Errors
     /// Where a file is absent, damaged or was changed, and where the two are not of one model.
     pub fn read(folder: &Path) -> Result<(Self, Parameters, Preprocessing), RunError> {
-        let (card, model) = (folder.join(IMPORTED), folder.join(MODEL));
-        let imported: Self = parse_json(&card, &read(&card)?)?;
-        let weights = read(&model)?;
-        let unfinished = |problem| RunError::Unfinished { path: model.clone(), problem };
-        if imported.files.get(MODEL) != Some(&sha256(&weights)) {
-            let problem = "it is damaged or was changed: its SHA-256 is not the one in imported.json; import it again";
-            return Err(unfinished(problem.to_owned()));
-        }
+        let (imported, path, weights) = files_of(folder)?;
+        let unfinished = |problem| RunError::Unfinished { path: path.clone(), problem };
         let parameters = Parameters::from_safetensors(&weights).map_err(unfinished)?;
         let preprocessing = Preprocessing::from_safetensors(&weights, imported.data.kind).map_err(unfinished)?;
         match imported.data.contradiction(imported.model, &parameters, &preprocessing) {
@@ -97,4 +105,54 @@ impl Imported {
             Some(problem) => Err(RunError::Unfinished { path: folder.join(IMPORTED), problem }),
         }
     }
+
+    fn tells_of(&self, weights: &[u8]) -> bool {
+        self.files.get(MODEL) == Some(&sha256(weights))
+    }
+}
+
+/// What one can do about a damaged model.
+const WAY_OUT: &str = "import it again";
+
+/// A folder's card, and the weights that it tells of with where they lie.
+fn files_of(folder: &Path) -> Result<(Imported, PathBuf, Vec<u8>), RunError> {
+    let card = folder.join(IMPORTED);
+    loop {
+        let bytes = read(&card)?;
+        let imported: Imported = unsealed(&bytes)
+            .map_err(|problem| RunError::Unfinished { path: card.clone(), problem: format!("{problem}; {WAY_OUT}") })?;
+        // In this order they are found under one of the names, should they get the other one meanwhile.
+        for path in [NEXT, MODEL].map(|name| folder.join(name)) {
+            if let Ok(weights) = read(&path)
+                && imported.tells_of(&weights)
+            {
+                return Ok((imported, path, weights));
+            }
+        }
+        // Another process may have replaced both since.
+        if read(&card)? == bytes {
+            let path = folder.join(MODEL);
+            read(&path)?;
+            let problem =
+                format!("it is damaged or was changed: its SHA-256 is not the one in imported.json; {WAY_OUT}");
+            return Err(RunError::Unfinished { path, problem });
+        }
+    }
+}
+
+/// Refuses a folder that is no imported model's, or in which something else lies: names the first.
+fn check_own(folder: &Path) -> Result<(), RunError> {
+    let names = entries(folder)?;
+    let foreign = |name: &str| Err(RunError::Foreign { path: folder.join(name), kind: MODELS.name });
+    let Ok(card) = read_sealed::<Imported>(&folder.join(IMPORTED), WAY_OUT) else {
+        let card = names.iter().find(|name| *name == IMPORTED);
+        return foreign(card.or(names.first()).map_or(IMPORTED, String::as_str));
+    };
+    let tells_of = |name: &str| read(&folder.join(name)).is_ok_and(|weights| card.tells_of(&weights));
+    let is_own = |name: &str| match name {
+        IMPORTED => true,
+        MODEL => tells_of(MODEL) || tells_of(NEXT) && inside::check(&folder.join(MODEL), false).is_ok(),
+        _ => is_of_no_account(folder, name, &MODELS),
+    };
+    names.iter().find(|name| !is_own(name)).map_or(Ok(()), |name| foreign(name))
 }

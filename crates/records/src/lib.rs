@@ -14,11 +14,13 @@
 //! - [`Grid`]: the experiments of a sweep, and [`SweepFolder`], what it is on disk
 //! - [`GradientChecks`]: what a gradient check found
 
+mod begun;
 mod certificate;
 mod checked;
 mod checkpoints;
 mod checks;
 mod checksum;
+mod claim;
 mod class;
 mod class_weights;
 mod config;
@@ -27,6 +29,7 @@ mod file;
 mod grid;
 mod history;
 mod imported;
+mod inside;
 mod keys;
 mod link;
 mod lock;
@@ -34,6 +37,7 @@ mod manifest;
 mod parameters;
 mod preprocessing;
 mod run_folder;
+mod seal;
 mod sentence;
 mod summary;
 mod sweep_folder;
@@ -58,7 +62,8 @@ pub use link::Link;
 pub use manifest::{DataFile, Manifest, Versions};
 pub use parameters::Parameters;
 pub use preprocessing::{LARGEST_NUMBER, Preprocessing, Standardization};
-pub use run_folder::{Divergence, RunError, RunFiles, RunFolder, write_whole};
+pub use run_folder::{Divergence, RunError, RunFiles, RunFolder, read_sealed, write_whole};
+pub use seal::{seal_json, sealed};
 pub use sentence::one_line;
 pub use summary::{DataKind, DataSummary, FinalMetrics, Schema, Seconds, Summary, WeightNorms};
 pub use sweep_folder::{SweepFolder, SweepPlan};

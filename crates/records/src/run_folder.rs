@@ -5,12 +5,15 @@ use atomic_write_file::AtomicWriteFile;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::checked::MOST_BYTES;
+use crate::begun::Begun;
 use crate::checksum::sha256;
+use crate::claim::{Claim, Kind, entries, is_of_no_account, remove};
+use crate::imported::{IMPORTED, NEXT};
 use crate::lock::{LOCK, Lock};
+use crate::seal::{sealed, unsealed};
 use crate::sentence::one_line;
 use crate::sweep_folder::{PLAN, SWEEP_FILES};
-use crate::{History, Manifest, Parameters, Preprocessing, Summary, TrainConfig, checkpoints, read_whole};
+use crate::{History, Manifest, Parameters, Preprocessing, Summary, TrainConfig, checkpoints, inside};
 
 /// What can go wrong with a run folder.
 #[derive(Debug, thiserror::Error)]
@@ -42,6 +45,14 @@ pub enum RunError {
         /// What is wrong with it.
         problem: String,
     },
+    /// Something in it is not known to be this program's, and would be replaced.
+    #[error("{}: this is not what this program wrote as a part of {kind}, and nothing was replaced; move it away, or name another folder", .path.display())]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+        /// What lies there, or should: a run, say.
+        kind: &'static str,
+    },
     /// It cannot be written.
     #[error("cannot write {}: {problem}", .path.display())]
     Write {
@@ -55,47 +66,39 @@ pub enum RunError {
 /// A folder for one run's files, each of which appears whole or not at all. Only one process at a time has it.
 #[derive(Debug)]
 pub struct RunFolder {
-    path: PathBuf,
-    config: TrainConfig,
-    manifest: Manifest,
-    lock: Lock,
+    begun: Begun,
+    claim: Claim,
 }
 
-/// The files that a run writes, and that `--force` therefore replaces, with its checkpoints.
+/// The files that a run writes, with its checkpoints.
 const FILES: [&str; 5] = [CONFIG, MANIFEST, HISTORY, MODEL, SUMMARY];
 pub(crate) const CONFIG: &str = "config.toml";
-const MANIFEST: &str = "manifest.json";
+pub(crate) const MANIFEST: &str = "manifest.json";
 const HISTORY: &str = "history.json";
 /// What a training that diverged leaves in place of a model and a summary.
 const DIVERGED: &str = "diverged.json";
 pub(crate) const MODEL: &str = "model.safetensors";
 pub(crate) const SUMMARY: &str = "summary.json";
 
+/// A folder of a run is one by its manifest.
+const RUN: Kind = Kind {
+    name: "a run",
+    is_leftover: is_unfinished,
+    to_replace: |folder| Ok(own_files(folder)?.into_iter().filter(|path| !path.ends_with(MANIFEST)).collect()),
+};
+
 impl RunFolder {
-    /// Makes a folder for a new run, and writes `config.toml` and `manifest.json`.
+    /// Makes a folder for a new run, whole with `config.toml` and `manifest.json` or not at all.
     ///
-    /// With `replace`, the files of a run that lies there are deleted first, and nothing else is.
+    /// With `replace`, a run that lies there is replaced, if nothing else does and its seals are whole.
     ///
     /// # Errors
-    /// Where something is there and `replace` is not set, another process has the folder, or it cannot be written.
+    /// Where something is there and `replace` is not set or does not allow it, another process has the folder, or it cannot be written.
     pub fn create(path: &Path, replace: bool, config: &TrainConfig, manifest: &Manifest) -> Result<Self, RunError> {
         is_no_sweep(path)?;
-        let error = |problem| RunError::Write { path: path.to_owned(), problem };
-        std::fs::create_dir_all(path).map_err(error)?;
-        let lock = Lock::take(path)?;
-        tidy(path);
-        let mut others = std::fs::read_dir(path).map_err(error)?.flatten().filter(|entry| entry.file_name() != LOCK);
-        if !replace && others.next().is_some() {
-            return Err(RunError::Exists(path.to_owned()));
-        }
-        remove_files(path)?;
-        let folder = Self { path: path.to_owned(), config: config.clone(), manifest: manifest.clone(), lock };
-        if let Err(error) = folder.write_beginning() {
-            // Half a beginning is of no use to anyone, and in the way of the next try.
-            let _ = std::fs::remove_file(path.join(CONFIG));
-            return Err(error);
-        }
-        Ok(folder)
+        let begun = Begun::new(config, manifest);
+        let claim = Claim::create(path, replace, &RUN, &|folder| begun.write(folder))?;
+        Ok(Self { begun, claim })
     }
 
     /// Makes the first free one of `runs/NAME-1`, `runs/NAME-2`, …, NAME being the experiment's.
@@ -103,19 +106,21 @@ impl RunFolder {
     /// # Errors
     /// Where it cannot be written.
     pub fn create_numbered(runs: &Path, config: &TrainConfig, manifest: &Manifest) -> Result<Self, RunError> {
-        first_free(runs, config.experiment(), |path| Self::create(path, false, config, manifest))
+        let begun = Begun::new(config, manifest);
+        let claim = Claim::create_numbered(runs, config.experiment(), &RUN, &|folder| begun.write(folder))?;
+        Ok(Self { begun, claim })
     }
 
-    /// Deletes the files of a run, and its folder where nothing else is in it. A folder without a run is left as it is.
+    /// Deletes what has the names of a run's files, whole or not, and the folder where nothing else is in it: for folders that only this program has to do
+    /// with.
     ///
     /// # Errors
     /// Where another process has it, or it cannot be deleted.
     pub fn remove(path: &Path) -> Result<(), RunError> {
-        if !path.join(CONFIG).exists() {
+        if !path.is_dir() {
             return Ok(());
         }
         let lock = Lock::take(path)?;
-        tidy(path);
         remove_files(path)?;
         drop(lock);
         // Whatever else is in it stays.
@@ -123,61 +128,81 @@ impl RunFolder {
         Ok(())
     }
 
-    /// Takes the folder of a run that was begun, to go on with it.
+    /// Takes the folder of a run that was begun, to go on with it. A `config.toml` that is absent is written again.
     ///
     /// # Errors
-    /// Where there is none, another process has it, or it cannot be written.
+    /// Where there is none, it was changed since, a link leads out of it, another process has it, or it cannot be written.
     pub fn open(path: &Path) -> Result<Self, RunError> {
         is_no_sweep(path)?;
-        let (config, manifest) = read_beginning(path)?;
-        let lock = Lock::take(path)?;
+        // What is no run's is left as it is; what another process does until the lock is had does not count.
+        Begun::read(path)?;
+        let claim = Claim::take(path)?;
+        let begun = Begun::read(path)?;
+        let error = |path: PathBuf| move |problem| RunError::Write { path, problem };
+        for file in FILES.iter().chain([&DIVERGED]).map(|name| path.join(name)) {
+            inside::check(&file, false).map_err(error(file))?;
+        }
+        checkpoints::check(path)?;
         tidy(path);
-        Ok(Self { path: path.to_owned(), config, manifest, lock })
+        if !begun.has_config(path)? {
+            begun.write_config(path)?;
+        }
+        Ok(Self { begun, claim })
     }
 
     /// Where it is.
     pub fn path(&self) -> &Path {
-        &self.path
+        self.claim.path()
     }
 
     /// `config.toml`
     pub fn config(&self) -> &TrainConfig {
-        &self.config
+        &self.begun.config
     }
 
     /// `manifest.json`
     pub fn manifest(&self) -> &Manifest {
-        &self.manifest
+        &self.begun.manifest
     }
 
-    /// Moves the folder to its place, in place of what lies there.
+    /// Moves the folder to its place, in place of a run that lies there, whole or not.
     ///
     /// # Errors
-    /// Where it cannot be moved.
-    pub fn move_to(mut self, path: &Path) -> Result<(), RunError> {
-        removed(std::fs::remove_dir_all(path), path)?;
-        std::fs::rename(&self.path, path).map_err(|problem| RunError::Write { path: path.to_owned(), problem })?;
-        self.lock.moved_to(path);
+    /// Where it cannot be moved, or something else lies there.
+    pub fn move_to(self, path: &Path) -> Result<(), RunError> {
+        Self::remove(path)?;
+        self.claim.move_to(path)
+    }
+
+    /// Deletes the run.
+    ///
+    /// # Errors
+    /// Where it cannot be deleted.
+    pub fn discard(self) -> Result<(), RunError> {
+        let path = self.path().to_owned();
+        remove_files(&path)?;
+        drop(self);
+        let _ = std::fs::remove_dir(&path);
         Ok(())
     }
 
-    /// Whether a run was begun in a folder, whatever became of it: config and manifest are written first.
+    /// Whether a run was begun in a folder, whatever became of it.
     pub fn was_begun(path: &Path) -> bool {
-        path.join(CONFIG).exists() && path.join(MANIFEST).exists()
+        inside::is_there(&path.join(MANIFEST))
     }
 
     /// Whether a summary lies there, of a run that came to an end or was interrupted.
     pub fn has_summary(&self) -> bool {
-        self.path.join(SUMMARY).exists()
+        inside::is_there(&self.path().join(SUMMARY))
     }
 
     /// How the training diverged, where it is known to have.
     ///
     /// # Errors
-    /// Where what says so cannot be read.
+    /// Where what says so cannot be read, or is damaged.
     pub fn divergence(&self) -> Result<Option<Divergence>, RunError> {
-        let path = self.path.join(DIVERGED);
-        if !path.exists() { Ok(None) } else { parse_json(&path, &read(&path)?).map(Some) }
+        let path = self.path().join(DIVERGED);
+        if inside::is_there(&path) { read_sealed(&path, "the run is made again").map(Some) } else { Ok(None) }
     }
 
     /// Writes what is left of a training that diverged: `history.json`, and `diverged.json`, which tells it.
@@ -186,7 +211,7 @@ impl RunFolder {
     /// Where a file cannot be written.
     pub fn write_divergence(&self, history: &History, divergence: &Divergence) -> Result<(), RunError> {
         self.write_history(history)?;
-        self.write(DIVERGED, &json(divergence))
+        self.write(DIVERGED, &sealed(divergence))
     }
 
     /// Writes `history.json` of a training that has no summary.
@@ -196,10 +221,10 @@ impl RunFolder {
 
     /// Writes `model.safetensors` of a training that has no summary.
     pub fn write_model(&self, parameters: &Parameters, preprocessing: &Preprocessing) -> Result<(), RunError> {
-        self.write(MODEL, &parameters.to_safetensors_with(self.config.descent().precision, preprocessing))
+        self.write(MODEL, &parameters.to_safetensors_with(self.config().descent().precision, preprocessing))
     }
 
-    /// Writes what a training came to, the summary last, which gets the files' checksums.
+    /// Writes what a training came to, the summary last, which gets the files' checksums and seals them.
     ///
     /// # Errors
     /// Where a file cannot be written.
@@ -211,23 +236,23 @@ impl RunFolder {
         mut summary: Summary,
     ) -> Result<Summary, RunError> {
         let files = [
-            (CONFIG, self.config.to_toml().into_bytes()),
-            (MANIFEST, json(&self.manifest)),
+            (MANIFEST, self.begun.document.clone()),
+            (CONFIG, self.begun.text.clone().into_bytes()),
             (HISTORY, json(history)),
-            (MODEL, parameters.to_safetensors_with(self.config.descent().precision, preprocessing)),
+            (MODEL, parameters.to_safetensors_with(self.config().descent().precision, preprocessing)),
         ];
         // Those of a run that ended before, otherwise: its summary seals what is no more.
-        for old in [SUMMARY, DIVERGED].map(|name| self.path.join(name)) {
-            removed(std::fs::remove_file(&old), &old)?;
+        for old in [SUMMARY, DIVERGED] {
+            remove(&self.path().join(old))?;
         }
         for (name, content) in &files {
             // Those from before the first step are there, unless someone changed them.
-            if std::fs::read(self.path.join(name)).ok().as_ref() != Some(content) {
+            if std::fs::read(self.path().join(name)).ok().as_ref() != Some(content) {
                 self.write(name, content)?;
             }
         }
         summary.files = files.map(|(name, content)| (name.to_owned(), sha256(&content))).into();
-        self.write(SUMMARY, &json(&summary))?;
+        self.write(SUMMARY, &sealed(&summary))?;
         Ok(summary)
     }
 
@@ -238,32 +263,34 @@ impl RunFolder {
     pub fn read(folder: &Path) -> Result<RunFiles, RunError> {
         is_no_sweep(folder)?;
         // What is checked is what is read, should another process be writing there.
-        let [config, manifest, history, model, summary] = FILES.map(|name| folder.join(name));
-        let summary: Summary = parse_json(&summary, &read(&summary)?)?;
-        let sealed = |path: &Path| {
-            let bytes = read(path)?;
-            let name = path.file_name().unwrap_or_default().to_string_lossy();
-            match summary.files.get(&*name) {
-                Some(expected) if *expected != sha256(&bytes) => {
-                    let way_out = match &*name {
-                        HISTORY | MODEL => format!("train --resume {} makes it again", folder.display()),
-                        _ => "put back what was there, or train anew".to_owned(),
-                    };
-                    let problem =
-                        format!("it is damaged or was changed: its SHA-256 is not the one in summary.json; {way_out}");
-                    Err(RunError::Unfinished { path: path.to_owned(), problem })
-                }
-                _ => Ok(bytes),
+        let [history, model, summary] = [HISTORY, MODEL, SUMMARY].map(|name| folder.join(name));
+        let again = format!("train --resume {} makes it again", folder.display());
+        let begun = Begun::read(folder)?;
+        let summary: Summary = read_sealed(&summary, &again)?;
+        let check = |name: &str, bytes: &[u8]| {
+            if summary.files.get(name) == Some(&sha256(bytes)) {
+                return Ok(());
             }
+            let problem = format!("it is damaged or was changed: its SHA-256 is not the one in summary.json; {again}");
+            Err(RunError::Unfinished { path: folder.join(name), problem })
         };
+        check(MANIFEST, &begun.document)?;
+        check(CONFIG, begun.text.as_bytes())?;
+        if !begun.has_config(folder)? {
+            let problem = format!("it is gone; {again}");
+            return Err(RunError::Unfinished { path: folder.join(CONFIG), problem });
+        }
+        let told = read(&history)?;
+        check(HISTORY, &told)?;
+        let weights = read(&model)?;
+        check(MODEL, &weights)?;
         let unfinished = |problem| RunError::Unfinished { path: model.clone(), problem };
-        let weights = sealed(&model)?;
         let run = RunFiles {
-            config: parse_config(&config, &sealed(&config)?)?,
-            manifest: parse_json(&manifest, &sealed(&manifest)?)?,
-            history: parse_json(&history, &sealed(&history)?)?,
+            history: parse_json(&history, &told)?,
             parameters: Parameters::from_safetensors(&weights).map_err(unfinished)?,
             preprocessing: Preprocessing::from_safetensors(&weights, summary.data.kind).map_err(unfinished)?,
+            config: begun.config,
+            manifest: begun.manifest,
             summary,
         };
         match run.contradiction() {
@@ -272,21 +299,18 @@ impl RunFolder {
         }
     }
 
-    /// Writes what stands in the folder before the first step.
-    fn write_beginning(&self) -> Result<(), RunError> {
-        write_whole(&self.path.join(CONFIG), self.config.to_toml().as_bytes())?;
-        write_whole(&self.path.join(MANIFEST), &json(&self.manifest))
-    }
-
     /// Writes a file, in a folder made anew where someone took it away meanwhile.
     pub(crate) fn write(&self, name: &str, content: &[u8]) -> Result<(), RunError> {
-        let path = self.path.join(name);
-        if let Some(folder) = path.parent().filter(|folder| !folder.exists()) {
-            let is_new = !self.path.exists();
-            std::fs::create_dir_all(folder).map_err(|problem| RunError::Write { path: folder.to_owned(), problem })?;
-            if is_new {
-                self.write_beginning()?;
-            }
+        self.claim.hold(&RUN, &|folder| self.begun.write(folder))?;
+        let path = self.path().join(name);
+        let error = |path: &Path| {
+            let path = path.to_owned();
+            move |problem| RunError::Write { path, problem }
+        };
+        if let Some(folder) = path.parent().filter(|folder| *folder != self.path())
+            && !inside::check(folder, true).map_err(error(folder))?
+        {
+            std::fs::create_dir(folder).map_err(error(folder))?;
         }
         write_whole(&path, content)
     }
@@ -362,99 +386,100 @@ pub fn write_whole(path: &Path, content: &[u8]) -> Result<(), RunError> {
     write().map_err(|problem| RunError::Write { path: path.to_owned(), problem })
 }
 
-/// Makes the first free one of `runs/NAME-1`, `runs/NAME-2`, ….
-pub(crate) fn first_free<T>(
-    runs: &Path,
-    name: &str,
-    make: impl Fn(&Path) -> Result<T, RunError>,
-) -> Result<T, RunError> {
-    std::fs::create_dir_all(runs).map_err(|problem| RunError::Write { path: runs.to_owned(), problem })?;
-    for number in 1u64.. {
-        let path = runs.join(format!("{name}-{number}"));
-        // Creating tells atomically who was first, where another run starts at the same moment.
-        match std::fs::create_dir(&path) {
-            Ok(()) => {
-                return make(&path).inspect_err(|_| {
-                    // It is empty, unless someone else put something there.
-                    let _ = std::fs::remove_dir(&path);
-                });
-            }
-            Err(problem) if problem.kind() == std::io::ErrorKind::AlreadyExists => {}
-            Err(problem) => return Err(RunError::Write { path, problem }),
-        }
-    }
-    unreachable!("there are more numbers than folders")
-}
-
 /// Refuses the folder of a sweep, where a run's is wanted.
 fn is_no_sweep(path: &Path) -> Result<(), RunError> {
-    if path.join(PLAN).exists() {
+    if inside::is_there(&path.join(PLAN)) {
         let what = "this is a sweep's folder, and its runs are in points below it; sweep --resume goes on with it";
         return Err(RunError::Another { path: path.to_owned(), what });
     }
     Ok(())
 }
 
-/// Deletes what a run wrote.
-fn remove_files(folder: &Path) -> Result<(), RunError> {
-    for file in FILES.iter().chain([&DIVERGED]).map(|file| folder.join(file)) {
-        removed(std::fs::remove_file(&file), &file)?;
+/// The files of a folder, in the order in which they are deleted so that what is left is a run for as long as it can be one.
+///
+/// # Errors
+/// Where the folder is no run's, or something else lies in it: names the first.
+pub(crate) fn own_files(folder: &Path) -> Result<Vec<PathBuf>, RunError> {
+    let names = entries(folder)?;
+    let foreign = |name: &str| RunError::Foreign { path: folder.join(name), kind: RUN.name };
+    let Ok(begun) = Begun::read_manifest(folder) else {
+        let manifest = names.iter().find(|name| *name == MANIFEST);
+        return Err(foreign(manifest.or(names.first()).map_or(MANIFEST, String::as_str)));
+    };
+    let summary: Option<Summary> = read_sealed(&folder.join(SUMMARY), "").ok();
+    // Of a run without a summary nothing tells what its model should be.
+    let is_sealed = |name: &str, bytes: &[u8]| {
+        summary.as_ref().is_none_or(|summary| summary.files.get(name) == Some(&sha256(bytes)))
+    };
+    let is_own = |name: &str, bytes: &[u8]| match name {
+        MANIFEST => true,
+        CONFIG => bytes == begun.text.as_bytes(),
+        HISTORY | MODEL => is_sealed(name, bytes),
+        SUMMARY => summary.is_some(),
+        DIVERGED => unsealed::<Divergence>(bytes).is_ok(),
+        _ => false,
+    };
+    let mut leftovers = Vec::new();
+    for name in &names {
+        if is_of_no_account(folder, name, &RUN) {
+            leftovers.push(folder.join(name));
+        } else if *name != checkpoints::FOLDER && !read(&folder.join(name)).is_ok_and(|bytes| is_own(name, &bytes)) {
+            return Err(foreign(name));
+        }
     }
-    let checkpoints = folder.join(checkpoints::FOLDER);
-    removed(std::fs::remove_dir_all(&checkpoints), &checkpoints)
+    let checkpoints = checkpoints::own_files(folder).map_err(|path| RunError::Foreign { path, kind: RUN.name })?;
+    let named = |names: &[&str]| names.iter().map(|name| folder.join(name)).collect::<Vec<_>>();
+    leftovers.retain(|path| !path.ends_with(LOCK));
+    Ok([leftovers, named(&[SUMMARY, DIVERGED, HISTORY, MODEL]), checkpoints, named(&[CONFIG, MANIFEST])].concat())
 }
 
-/// It is gone, whether it was there or not.
-pub(crate) fn removed(result: std::io::Result<()>, path: &Path) -> Result<(), RunError> {
-    match result {
-        Err(problem) if problem.kind() != std::io::ErrorKind::NotFound => {
-            Err(RunError::Write { path: path.to_owned(), problem })
-        }
-        _ => Ok(()),
+/// Deletes what has the names of a run's files.
+fn remove_files(folder: &Path) -> Result<(), RunError> {
+    tidy(folder);
+    for name in FILES.iter().rev().chain([&DIVERGED]) {
+        remove(&folder.join(name))?;
     }
+    checkpoints::remove(folder)
 }
 
 /// Deletes what writers that were killed left beside the files of a folder.
 pub(crate) fn tidy(folder: &Path) {
     for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
-        // `.NAME.` and six letters or digits, as atomic_write_file names what it writes.
-        let name = entry.file_name();
-        let ours =
-            name.to_str().and_then(|name| name.strip_prefix('.')?.rsplit_once('.')).is_some_and(|(name, rest)| {
-                let is_random = rest.len() == 6 && rest.bytes().all(|byte| byte.is_ascii_alphanumeric());
-                let is_known = [&FILES[..], &SWEEP_FILES, &[DIVERGED]].concat().contains(&name);
-                is_random && (is_known || name.starts_with("step-"))
-            });
-        if ours {
+        if entry.file_name().to_str().is_some_and(is_unfinished) {
             let _ = std::fs::remove_file(entry.path());
         }
     }
 }
 
+/// Whether a file was being written: `.NAME.` and six letters or digits, as `atomic_write_file` names it.
+pub(crate) fn is_unfinished(name: &str) -> bool {
+    name.strip_prefix('.').and_then(|name| name.rsplit_once('.')).is_some_and(|(name, rest)| {
+        let is_random = rest.len() == 6 && rest.bytes().all(|byte| byte.is_ascii_alphanumeric());
+        let is_known = [&FILES[..], &SWEEP_FILES, &[DIVERGED, IMPORTED, NEXT]].concat().contains(&name);
+        is_random && (is_known || name.starts_with("step-"))
+    })
+}
+
 pub(crate) fn read(path: &Path) -> Result<Vec<u8>, RunError> {
-    let most = if path.ends_with(CONFIG) { MOST_BYTES } else { u64::MAX };
-    read_whole(path, most).map_err(|error| RunError::Unfinished { path: path.to_owned(), problem: error.to_string() })
+    inside::read(path, u64::MAX)
+        .map_err(|error| RunError::Unfinished { path: path.to_owned(), problem: error.to_string() })
 }
 
-fn read_beginning(folder: &Path) -> Result<(TrainConfig, Manifest), RunError> {
-    let [config, manifest] = [CONFIG, MANIFEST].map(|name| folder.join(name));
-    let begun = (parse_config(&config, &read(&config)?)?, parse_json(&manifest, &read(&manifest)?)?);
-    Ok(begun)
+/// The record of a sealed file, which is no link; where it is none, `way_out` is what one can do.
+///
+/// # Errors
+/// Where the file cannot be read, its seal is not that of its content, or the content is no such record.
+pub fn read_sealed<T: DeserializeOwned>(path: &Path, way_out: &str) -> Result<T, RunError> {
+    let unfinished = |problem| RunError::Unfinished { path: path.to_owned(), problem: format!("{problem}; {way_out}") };
+    unsealed(&read(path)?).map_err(unfinished)
 }
 
-fn parse_config(path: &Path, bytes: &[u8]) -> Result<TrainConfig, RunError> {
-    let text = std::str::from_utf8(bytes).map_err(|_| "not UTF-8".to_owned());
-    // Its name in errors is the file's, and the whole path stands before them.
-    let parsed = text.and_then(|text| TrainConfig::parse(CONFIG, text, &[]).map_err(|error| error.to_string()));
-    parsed.map_err(|problem| RunError::Unfinished { path: path.to_owned(), problem })
-}
-
-pub(crate) fn parse_json<T: DeserializeOwned>(path: &Path, bytes: &[u8]) -> Result<T, RunError> {
+fn parse_json<T: DeserializeOwned>(path: &Path, bytes: &[u8]) -> Result<T, RunError> {
     serde_json::from_slice(bytes)
         .map_err(|error| RunError::Unfinished { path: path.to_owned(), problem: one_line(&error.to_string()) })
 }
 
-pub(crate) fn json(value: &impl Serialize) -> Vec<u8> {
+fn json(value: &impl Serialize) -> Vec<u8> {
     let mut text = serde_json::to_vec_pretty(value).expect("records hold only what JSON can");
     text.push(b'\n');
     text

@@ -2,10 +2,11 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::claim::{BEGINNING, Claim, Kind, entries, is_empty, is_of_no_account};
 use crate::lock::{LOCK, Lock};
-use crate::run_folder::{CONFIG, first_free, removed, tidy};
-use crate::sentence::one_line;
-use crate::{Grid, GridError, Manifest, RunError, RunFolder, TrainConfig, read_text, write_whole};
+use crate::run_folder::{self, is_unfinished, tidy};
+use crate::seal::{sealed_toml, unsealed_toml};
+use crate::{Grid, GridError, Manifest, RunError, RunFolder, TrainConfig, inside, write_whole};
 
 /// What a sweep is made of, so that it can be gone on with: `sweep.toml`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -62,49 +63,34 @@ const LONGEST: usize = 100;
 /// A folder for a sweep: its plan, what came of it, and below `points` a run's folder for each point. Only one process at a time has it.
 #[derive(Debug)]
 pub struct SweepFolder {
-    path: PathBuf,
     plan: SweepPlan,
-    _lock: Lock,
+    claim: Claim,
 }
 
 pub(crate) const PLAN: &str = "sweep.toml";
 /// Bytes of a plan, at most: of its config, its grid and the checksums of the data of a thousand points.
 const MOST_BYTES: u64 = 1 << 24;
 
-/// The files that a sweep writes, and that `--force` therefore replaces, with its points.
+/// The files that a sweep writes, with its points.
 pub(crate) const SWEEP_FILES: [&str; 6] = [PLAN, "sweep.csv", "sweep.json", "sweep.md", "sweep.svg", "sweep.png"];
 
+/// A folder of a sweep is one by its plan.
+const SWEEP: Kind = Kind { name: "a sweep", is_leftover: is_unfinished, to_replace: own_files };
+
 impl SweepFolder {
-    /// Makes a folder for a new sweep, and writes `sweep.toml`.
+    /// Makes a folder for a new sweep, whole with `sweep.toml` or not at all.
     ///
-    /// With `replace`, the files of a sweep that lies there, and of its runs, are deleted first, and nothing else is.
+    /// With `replace`, a sweep that lies there is replaced with its runs, if nothing else does and its seals are whole.
     ///
     /// # Errors
-    /// Where something is there and `replace` is not set, another process has the folder or a run in it, or it cannot be written.
+    /// Where something is there and `replace` is not set or does not allow it, another process has the folder or a run in it, or it cannot be written.
     pub fn create(path: &Path, replace: bool, plan: &SweepPlan) -> Result<Self, RunError> {
-        if path.join(CONFIG).exists() && !path.join(PLAN).exists() {
+        if RunFolder::was_begun(path) && !inside::is_there(&path.join(PLAN)) {
             let what = "this is a run's folder; name another for the sweep";
             return Err(RunError::Another { path: path.to_owned(), what });
         }
-        let error = |problem| RunError::Write { path: path.to_owned(), problem };
-        std::fs::create_dir_all(path).map_err(error)?;
-        let lock = Lock::take(path)?;
-        let mut others = std::fs::read_dir(path).map_err(error)?.flatten().filter(|entry| entry.file_name() != LOCK);
-        if !replace && others.next().is_some() {
-            return Err(RunError::Exists(path.to_owned()));
-        }
-        // First the plan: what is left without one is no sweep's.
-        tidy(path);
-        for file in SWEEP_FILES.map(|file| path.join(file)) {
-            removed(std::fs::remove_file(&file), &file)?;
-        }
-        let folder = Self { path: path.to_owned(), plan: plan.clone(), _lock: lock };
-        for run in std::fs::read_dir(folder.points()).into_iter().flatten().flatten() {
-            RunFolder::remove(&run.path())?;
-        }
-        let text = toml::to_string(plan).expect("a plan is strings, numbers, lists and tables");
-        write_whole(&path.join(PLAN), text.as_bytes())?;
-        Ok(folder)
+        let claim = Claim::create(path, replace, &SWEEP, &|folder| plan.write(folder))?;
+        Ok(Self { plan: plan.clone(), claim })
     }
 
     /// Makes the first free one of `runs/sweep-1`, `runs/sweep-2`, ….
@@ -112,26 +98,29 @@ impl SweepFolder {
     /// # Errors
     /// Where it cannot be written.
     pub fn create_numbered(runs: &Path, plan: &SweepPlan) -> Result<Self, RunError> {
-        first_free(runs, "sweep", |path| Self::create(path, false, plan))
+        let claim = Claim::create_numbered(runs, "sweep", &SWEEP, &|folder| plan.write(folder))?;
+        Ok(Self { plan: plan.clone(), claim })
     }
 
     /// Takes the folder of a sweep that was begun, to go on with it.
     ///
     /// # Errors
-    /// Where there is none, another process has it, or it cannot be written.
+    /// Where there is none, its plan was changed, a link leads out of it, another process has it, or it cannot be written.
     pub fn open(path: &Path) -> Result<Self, RunError> {
-        let file = path.join(PLAN);
-        let unfinished = |problem: String| RunError::Unfinished { path: file.clone(), problem };
-        let text = read_text(&file, MOST_BYTES).map_err(|error| unfinished(error.to_string()))?;
-        let plan: SweepPlan = toml::from_str(&text).map_err(|error| unfinished(one_line(error.message())))?;
-        let lock = Lock::take(path)?;
+        let plan = SweepPlan::read(path)?;
+        let claim = Claim::take(path)?;
+        for (names, is_folder) in [(&SWEEP_FILES[..], false), (&[SweepPlan::POINTS], true)] {
+            for path in names.iter().map(|name| path.join(name)) {
+                inside::check(&path, is_folder).map_err(|problem| RunError::Write { path, problem })?;
+            }
+        }
         tidy(path);
-        Ok(Self { path: path.to_owned(), plan, _lock: lock })
+        Ok(Self { plan, claim })
     }
 
     /// Where it is.
     pub fn path(&self) -> &Path {
-        &self.path
+        self.claim.path()
     }
 
     /// `sweep.toml`
@@ -139,9 +128,18 @@ impl SweepFolder {
         &self.plan
     }
 
-    /// Where the runs are.
-    pub fn points(&self) -> PathBuf {
-        self.path.join(SweepPlan::POINTS)
+    /// Where a run of it is, or is to be made.
+    ///
+    /// # Errors
+    /// Where that is elsewhere, behind a link, or the sweep's folder is no longer this process's and cannot be made again.
+    pub fn point(&self, name: &str) -> Result<PathBuf, RunError> {
+        self.hold()?;
+        let points = self.path().join(SweepPlan::POINTS);
+        let point = points.join(name);
+        for path in [points, point.clone()] {
+            inside::check(&path, true).map_err(|problem| RunError::Write { path, problem })?;
+        }
+        Ok(point)
     }
 
     /// Writes a file beside the plan.
@@ -149,9 +147,81 @@ impl SweepFolder {
     /// # Errors
     /// Where it cannot be written.
     pub fn write(&self, name: &str, content: &[u8]) -> Result<(), RunError> {
-        debug_assert!(SWEEP_FILES.contains(&name), "{name} would outlast --force");
-        write_whole(&self.path.join(name), content)
+        debug_assert!(SWEEP_FILES.contains(&name), "{name} would be in the way of --force");
+        self.hold()?;
+        write_whole(&self.path().join(name), content)
     }
+
+    fn hold(&self) -> Result<(), RunError> {
+        self.claim.hold(&SWEEP, &|folder| self.plan.write(folder))
+    }
+}
+
+impl SweepPlan {
+    fn read(folder: &Path) -> Result<Self, RunError> {
+        let path = folder.join(PLAN);
+        let text = inside::read(&path, MOST_BYTES).map_err(|error| error.to_string());
+        let plan = text.and_then(|bytes| {
+            let text = String::from_utf8(bytes).map_err(|_| "not UTF-8".to_owned())?;
+            unsealed_toml(&text).map_err(|problem| format!("{problem}; put back what was there, or begin a new sweep"))
+        });
+        plan.map_err(|problem| RunError::Unfinished { path, problem })
+    }
+
+    fn write(&self, folder: &Path) -> Result<(), RunError> {
+        let text = toml::to_string(self).expect("a plan is strings, numbers, lists and tables");
+        write_whole(&folder.join(PLAN), &sealed_toml(&text))
+    }
+}
+
+/// The files of a folder but its plan, in the order in which they are deleted.
+///
+/// # Errors
+/// Where the folder is no sweep's, something else lies in it, or another process has one of its runs.
+fn own_files(folder: &Path) -> Result<Vec<PathBuf>, RunError> {
+    let names = entries(folder)?;
+    let foreign = |path: PathBuf| RunError::Foreign { path, kind: SWEEP.name };
+    let Ok(plan) = SweepPlan::read(folder) else {
+        let plan = names.iter().find(|name| *name == PLAN);
+        return Err(foreign(folder.join(plan.or(names.first()).map_or(PLAN, String::as_str))));
+    };
+    let points = folder.join(SweepPlan::POINTS);
+    let mut paths = Vec::new();
+    for name in &names {
+        let path = folder.join(name);
+        let is_own = if path == points {
+            inside::check(&path, true).is_ok()
+        } else {
+            is_of_no_account(folder, name, &SWEEP)
+                || SWEEP_FILES.contains(&name.as_str()) && inside::check(&path, false).is_ok()
+        };
+        if !is_own {
+            return Err(foreign(path));
+        }
+        if path != points && name != PLAN && name != LOCK {
+            paths.push(path);
+        }
+    }
+    if !inside::is_there(&points) {
+        return Ok(paths);
+    }
+    let runs = plan.folder_names();
+    for name in entries(&points)? {
+        let run = points.join(&name);
+        let of = name.strip_prefix(BEGINNING).unwrap_or(&name);
+        if !runs.iter().any(|run| run == of) || inside::check(&run, true).is_err() {
+            return Err(foreign(run));
+        }
+        Lock::check_free(&run)?;
+        if is_empty(&run, &SWEEP)? {
+            paths.extend(entries(&run)?.iter().map(|name| run.join(name)));
+        } else {
+            paths.extend(run_folder::own_files(&run)?);
+        }
+        paths.extend([run.join(LOCK), run]);
+    }
+    paths.push(points);
+    Ok(paths)
 }
 
 #[cfg(test)]

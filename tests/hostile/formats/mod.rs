@@ -6,7 +6,7 @@ mod gzip;
 mod idx;
 mod picture;
 mod records;
-mod run_folder;
+pub mod run_folder;
 mod safetensors;
 mod table;
 mod weights;

@@ -1,8 +1,8 @@
-//! A run's folder with one file of these bytes; the first byte says which.
+//! A run's folder with one file of these bytes, under seals that hold; the first byte says which.
 
 use std::path::Path;
 
-use chainrule_records::{ModelKind, Parameters, Precision, RunFiles, RunFolder};
+use chainrule_records::{ModelKind, Parameters, Precision, RunFiles, RunFolder, seal_json};
 
 use super::{is_a_sentence, records};
 
@@ -17,6 +17,31 @@ fn files() -> [Vec<u8>; 5] {
     [config, history, manifest, summary, parameters.to_safetensors(Precision::F32)]
 }
 
+/// Writes the files into a folder, with seals that hold wherever a document could have one.
+pub fn write(folder: &Path, [config, history, manifest, summary, model]: &[Vec<u8>; 5]) {
+    // A member of an object, before the others.
+    let with = |document: &[u8], name: &str, value: &str| {
+        let Some(rest) = document.trim_ascii().strip_prefix(b"{").filter(|rest| rest.ends_with(b"}")) else {
+            return document.to_vec();
+        };
+        let document = [format!("{{\"{name}\": {value}, ").as_bytes(), rest].concat();
+        String::from_utf8(document).map_or_else(|error| error.into_bytes(), |document| seal_json(&document))
+    };
+    let text = serde_json::to_string(&String::from_utf8_lossy(config)).expect("a string is JSON");
+    let manifest = with(manifest, "config", &text);
+    let files = [config, history, &manifest, model];
+    let names = ["config.toml", "history.json", "manifest.json", "model.safetensors"];
+    let seals: Vec<String> = names
+        .iter()
+        .zip(files)
+        .map(|(name, file)| format!("{name:?}: {:?}", chainrule_data::sha256([file.as_slice()])))
+        .collect();
+    let summary = with(summary, "files", &format!("{{{}}}", seals.join(", ")));
+    for (name, content) in FILES.iter().zip([config, history, &manifest, &summary, model]) {
+        std::fs::write(folder.join(name), content).expect("a file");
+    }
+}
+
 pub fn seeds() -> Vec<Vec<u8>> {
     (0u8..).zip(files()).map(|(which, content)| [&[which][..], &content].concat()).collect()
 }
@@ -25,10 +50,9 @@ pub fn check(bytes: &[u8]) {
     let Some((&which, hostile)) = bytes.split_first() else { return };
     let which = usize::from(which) % FILES.len();
     let folder = tempfile::tempdir().expect("a folder");
-    for (i, (name, content)) in FILES.iter().zip(&files()).enumerate() {
-        let content = if i == which { hostile } else { content };
-        std::fs::write(folder.path().join(name), content).expect("a file");
-    }
+    let mut content = files();
+    content[which] = hostile.to_vec();
+    write(folder.path(), &content);
     match RunFolder::read(folder.path()) {
         Ok(run) => check_run(&run, &folder.path().join("again")),
         Err(error) => {

@@ -7,7 +7,7 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 use chainrule_data::{Data, sha256};
 use chainrule_kernels::Isa;
-use chainrule_records::{GradientChecks, RunError, RunFolder, TrainConfig, write_whole};
+use chainrule_records::{GradientChecks, RunError, RunFolder, TrainConfig, read_sealed, sealed, write_whole};
 use chainrule_report::{PlannedRun, Run, Runs, Start};
 
 use crate::check_gradients;
@@ -74,8 +74,12 @@ impl Workshop<'_> {
         let config = self.machine.settle(planned.config(begin)?)?;
         let path = self.folder.join(format!("{}-{}", planned.name, self.key(&config.to_toml())));
         // What is not whole, of a run that was killed, say, is made again.
-        if let Ok(run) = Run::read(&planned.name, &path) {
-            return Ok(Some((run, true)));
+        match Run::read(&planned.name, &path) {
+            Ok(run) => return Ok(Some((run, true))),
+            Err(error) if path.exists() => {
+                self.crew.tell(&format!("run {}: {error}; it is made again here", planned.name))
+            }
+            Err(_) => {}
         }
         let start = Instant::now();
         let rows = self.rows(&config)?;
@@ -84,7 +88,7 @@ impl Workshop<'_> {
         let Some(folder) = self.begin(&making, &config)? else { return Ok(None) };
         // Another process may have finished it meanwhile.
         if let Ok(run) = Run::read(&planned.name, &path) {
-            let _ = std::fs::remove_dir_all(&making);
+            folder.discard()?;
             return Ok(Some((run, true)));
         }
         if self.crew.run(&planned.name, &folder, &rows, Every::default(), start)?.is_none() {
@@ -98,16 +102,16 @@ impl Workshop<'_> {
     /// The folder of a run to be made, or to go on with; waits for another process that is making the same. Nothing where the person interrupted.
     fn begin(&self, path: &Path, config: &TrainConfig) -> Result<Option<RunFolder>> {
         let manifest = manifest(config, self.machine, self.source);
-        let take = || match RunFolder::open(path) {
-            Ok(folder) if folder.config() == config && folder.manifest().differences(&manifest).is_empty() => {
-                Ok(folder)
+        let take = || {
+            match RunFolder::open(path) {
+                Ok(folder) if folder.config() == config && folder.manifest().differences(&manifest).is_empty() => {
+                    return Ok(folder);
+                }
+                Ok(other) => other.discard()?,
+                Err(RunError::Unfinished { .. }) => RunFolder::remove(path)?,
+                Err(error) => return Err(error),
             }
-            Ok(other) => {
-                drop(other);
-                RunFolder::create(path, true, config, &manifest)
-            }
-            Err(RunError::Unfinished { .. }) => RunFolder::create(path, true, config, &manifest),
-            Err(error) => Err(error),
+            RunFolder::create(path, false, config, &manifest)
         };
         Ok(self.crew.wait_for(take)?)
     }
@@ -140,13 +144,14 @@ impl Workshop<'_> {
     /// The gradient checks of this build on this machine.
     fn checks(&self) -> Result<GradientChecks> {
         let path = self.folder.join(format!("gradcheck-{}.json", self.key(&format!("gradcheck {CHECK_SEED}"))));
-        let found = std::fs::read(&path).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
-        if let Some(checks) = found {
-            return Ok(checks);
+        match read_sealed(&path, "the checks are made again") {
+            Ok(checks) => return Ok(checks),
+            Err(error) if path.exists() => self.crew.tell(&error.to_string()),
+            Err(_) => {}
         }
         let checks = check_gradients::check(self.machine, CHECK_SEED);
         std::fs::create_dir_all(self.folder).with_context(|| format!("cannot make {}", self.folder.display()))?;
-        write_whole(&path, &serde_json::to_vec_pretty(&checks).context("writing the gradient checks")?)?;
+        write_whole(&path, &sealed(&checks))?;
         Ok(checks)
     }
 }

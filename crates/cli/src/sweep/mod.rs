@@ -148,13 +148,12 @@ impl Points<'_> {
     fn found(&self, tell: &mut dyn FnMut(&str)) -> Result<Vec<Option<Outcome>>> {
         let names = self.plan.folder_names();
         let found = |(point, name): (usize, &String)| -> Result<Option<Outcome>> {
-            let path = self.folder.points().join(name);
+            let path = self.folder.point(name)?;
             let run = match RunFolder::open(&path) {
                 Ok(run) => run,
-                // What was begun has both files, and one of them is damaged: it may be all that is lost.
+                // A file of it is damaged, which may be all that is lost.
                 Err(error @ RunError::Unfinished { .. }) if RunFolder::was_begun(&path) => {
-                    let way_out = "put the file back, or take the folder away and the point is made anew";
-                    return Err(anyhow!("point {name}: {error}; {way_out}"));
+                    return Err(anyhow!("point {name}: {error}, or take the folder away and the point is made anew"));
                 }
                 Err(RunError::Unfinished { .. }) => return Ok(None),
                 Err(error) => return Err(error.into()),
@@ -163,8 +162,10 @@ impl Points<'_> {
             let config = but_for_the_place(self.configs[point].differences(run.config()));
             let differences: Vec<String> = config.into_iter().chain(run.manifest().differences(&here)).collect();
             refuse(self.folder.path(), &differences).with_context(|| format!("point {name}"))?;
-            if let Some(divergence) = run.divergence()? {
-                return Ok(Some(Outcome::Diverged(divergence)));
+            match run.divergence() {
+                Ok(Some(divergence)) => return Ok(Some(Outcome::Diverged(divergence))),
+                Ok(None) => {}
+                Err(error) => tell(&error.to_string()),
             }
             match Run::read(name, &path) {
                 Ok(run) => Ok(Some(Outcome::Ended(Box::new(run.summary)))),
@@ -236,7 +237,7 @@ impl Points<'_> {
         let config = &self.configs[point];
         let rows = self.material.rows(point, config, self.machine, crew)?;
         let manifest = manifest(config, self.machine, self.material.source(point));
-        let path = self.folder.points().join(name);
+        let path = self.folder.point(name)?;
         let take = || match RunFolder::open(&path) {
             Err(RunError::Unfinished { .. }) => RunFolder::create(&path, true, config, &manifest),
             other => other,

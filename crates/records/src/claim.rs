@@ -1,0 +1,204 @@
+//! A folder that one process writes into: made whole, held, and replaced only where all that lies in it is known to be this program's.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use crate::lock::{LOCK, Lock, is_locks};
+use crate::{RunError, inside};
+
+/// Runs, sweeps or imported models, each of which has one file that makes a folder one of them. It is written whole, and last where a folder is replaced, so
+/// that a folder that was cut off is the old one or the new.
+pub(crate) struct Kind {
+    /// "run"
+    pub(crate) name: &'static str,
+    /// Whether a file of this name is one that was being written, and that nobody reads.
+    pub(crate) is_leftover: fn(&str) -> bool,
+    /// What must be deleted before the folder is replaced, in this order; all but the file that makes it one of its kind. Fails where something in the folder
+    /// is not proven to be this program's, by the name of the first such file.
+    pub(crate) to_replace: fn(&Path) -> Result<Vec<PathBuf>, RunError>,
+}
+
+/// What the name of a folder begins with that is made beside its place.
+pub(crate) const BEGINNING: &str = ".beginning-";
+
+/// A folder that this process has.
+#[derive(Debug)]
+pub(crate) struct Claim {
+    path: PathBuf,
+    lock: Mutex<Lock>,
+}
+
+/// Writes a folder's first files, the one that makes it one of its kind first.
+type Write<'a> = &'a dyn Fn(&Path) -> Result<(), RunError>;
+
+impl Claim {
+    /// Makes a folder, or fills one that is empty. With `replace` it may hold another of its kind, and nothing besides.
+    pub(crate) fn create(path: &Path, replace: bool, kind: &Kind, write: Write) -> Result<Self, RunError> {
+        loop {
+            let lock =
+                if path.exists() { Some(in_place(path, replace, kind, write)?) } else { beside(path, kind, write)? };
+            if let Some(lock) = lock {
+                return Ok(Self { path: path.to_owned(), lock: Mutex::new(lock) });
+            }
+        }
+    }
+
+    /// Makes the first free one of `runs/NAME-1`, `runs/NAME-2`, ….
+    pub(crate) fn create_numbered(runs: &Path, name: &str, kind: &Kind, write: Write) -> Result<Self, RunError> {
+        let mut number = 1u64;
+        loop {
+            let path = runs.join(format!("{name}-{number}"));
+            if inside::is_there(&path) {
+                number += 1;
+                continue;
+            }
+            match beside(&path, kind, write) {
+                Ok(Some(lock)) => return Ok(Self { path, lock: Mutex::new(lock) }),
+                Ok(None) => {}
+                // Another process is just making it.
+                Err(RunError::Busy { .. }) => std::thread::sleep(Duration::from_millis(1)),
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Takes a folder that is there.
+    pub(crate) fn take(path: &Path) -> Result<Self, RunError> {
+        Ok(Self { path: path.to_owned(), lock: Mutex::new(Lock::take(path)?) })
+    }
+
+    /// Where it is.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Sees to it that the folder is still this process's, and makes it anew where someone deleted or renamed it meanwhile.
+    pub(crate) fn hold(&self, kind: &Kind, write: Write) -> Result<(), RunError> {
+        let mut lock = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
+        if lock.holds() {
+            return Ok(());
+        }
+        if lock.is_of(&self.path) {
+            // Only the lock's file was deleted.
+            *lock = Lock::take(&self.path)?;
+            return Ok(());
+        }
+        match beside(&self.path, kind, write)? {
+            Some(made) => *lock = made,
+            None => {
+                let what = "another folder took its place meanwhile, and nothing is written there";
+                return Err(RunError::Another { path: self.path.clone(), what });
+            }
+        }
+        Ok(())
+    }
+
+    /// Moves the folder to a place where nothing is.
+    pub(crate) fn move_to(self, path: &Path) -> Result<(), RunError> {
+        fs::rename(&self.path, path).map_err(|problem| RunError::Write { path: path.to_owned(), problem })?;
+        self.lock.into_inner().unwrap_or_else(PoisonError::into_inner).moved_to(path);
+        Ok(())
+    }
+}
+
+/// Fills a folder that is there.
+fn in_place(path: &Path, replace: bool, kind: &Kind, write: Write) -> Result<Lock, RunError> {
+    if !path.is_dir() {
+        return Err(RunError::Write { path: path.to_owned(), problem: ErrorKind::NotADirectory.into() });
+    }
+    // Before anything is touched, and once more when nobody else can write.
+    if !is_empty(path, kind)? {
+        Lock::check_free(path)?;
+    }
+    to_clear(path, replace, kind)?;
+    let lock = Lock::take(path)?;
+    to_clear(path, replace, kind)?.iter().try_for_each(|old| remove(old))?;
+    write(path)?;
+    Ok(lock)
+}
+
+/// What must be deleted of a folder before it is filled.
+fn to_clear(path: &Path, replace: bool, kind: &Kind) -> Result<Vec<PathBuf>, RunError> {
+    if is_empty(path, kind)? {
+        let leftovers = entries(path)?.into_iter().filter(|name| name != LOCK);
+        return Ok(leftovers.map(|name| path.join(name)).collect());
+    }
+    if replace { (kind.to_replace)(path) } else { Err(RunError::Exists(path.to_owned())) }
+}
+
+/// Makes a folder beside its place and puts it there whole; nothing where something took the place meanwhile.
+fn beside(path: &Path, kind: &Kind, write: Write) -> Result<Option<Lock>, RunError> {
+    let error = |path: &Path, problem| RunError::Write { path: path.to_owned(), problem };
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    fs::create_dir_all(parent).map_err(|problem| error(path, problem))?;
+    let mut name = std::ffi::OsString::from(BEGINNING);
+    name.push(path.file_name().unwrap_or_default());
+    let beginning = parent.join(name);
+    match fs::create_dir(&beginning) {
+        Err(problem) if problem.kind() != ErrorKind::AlreadyExists => return Err(error(path, problem)),
+        _ => {}
+    }
+    inside::check(&beginning, true).map_err(|problem| error(&beginning, problem))?;
+    let mut lock = match Lock::take(&beginning) {
+        // It was just put in its place.
+        Err(RunError::Write { problem, .. }) if problem.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(RunError::Busy { holder, .. }) => return Err(RunError::Busy { folder: path.to_owned(), holder }),
+        other => other?,
+    };
+    // What a process that was killed left.
+    to_clear(&beginning, true, kind)?.iter().try_for_each(|old| remove(old))?;
+    let moved = write(&beginning).and_then(|()| match fs::rename(&beginning, path) {
+        Ok(()) => Ok(true),
+        Err(_) if path.exists() => Ok(false),
+        Err(problem) => Err(error(path, problem)),
+    });
+    if let Ok(true) = moved {
+        lock.moved_to(path);
+        return Ok(Some(lock));
+    }
+    // All that lies there now was made here.
+    let _ = fs::remove_dir_all(&beginning);
+    moved.map(|_| None)
+}
+
+/// Whether nothing lies in a folder but a lock and what someone did not come to write.
+pub(crate) fn is_empty(path: &Path, kind: &Kind) -> Result<bool, RunError> {
+    let names = entries(path)?;
+    Ok(names.iter().all(|name| is_of_no_account(path, name, kind)))
+}
+
+/// Whether an entry of a folder is a lock's, or one that someone did not come to write.
+pub(crate) fn is_of_no_account(folder: &Path, name: &str, kind: &Kind) -> bool {
+    let path = folder.join(name);
+    if name != LOCK {
+        return (kind.is_leftover)(name) && inside::check(&path, false).is_ok();
+    }
+    inside::open(&path, |path| fs::File::open(path)).is_ok_and(|file| is_locks(&file))
+}
+
+/// The names in a folder, sorted; those that are no UTF-8 with signs in place of what is none.
+pub(crate) fn entries(folder: &Path) -> Result<Vec<String>, RunError> {
+    let error =
+        |problem: std::io::Error| RunError::Unfinished { path: folder.to_owned(), problem: problem.to_string() };
+    let mut names = Vec::new();
+    for entry in fs::read_dir(folder).map_err(error)? {
+        names.push(entry.map_err(error)?.file_name().to_string_lossy().into_owned());
+    }
+    names.sort();
+    Ok(names)
+}
+
+/// Deletes a file, or an empty folder, where there is one.
+pub(crate) fn remove(path: &Path) -> Result<(), RunError> {
+    let is_folder = fs::symlink_metadata(path).is_ok_and(|found| found.is_dir());
+    let result = if is_folder { fs::remove_dir(path) } else { fs::remove_file(path) };
+    match result {
+        Err(problem) if problem.kind() != ErrorKind::NotFound => {
+            Err(RunError::Write { path: path.to_owned(), problem })
+        }
+        _ => Ok(()),
+    }
+}

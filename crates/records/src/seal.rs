@@ -1,0 +1,82 @@
+//! The seal of a document: the SHA-256 of all its bytes but the last, among which it stands. Whoever reads the document compares it, so that no bit of it
+//! changes unnoticed, not even one of the seal or of a key.
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::checksum::sha256;
+use crate::sentence::one_line;
+
+/// What stands before and after the 64 digits.
+struct Seal {
+    before: &'static str,
+    after: &'static str,
+}
+
+/// The last member of a JSON object.
+const JSON: Seal = Seal { before: ",\n  \"seal\": \"", after: "\"\n}\n" };
+
+/// The last line of a TOML file.
+const TOML: Seal = Seal { before: "# seal: ", after: "\n" };
+
+impl Seal {
+    fn put(&self, content: &str) -> Vec<u8> {
+        let mut sealed = [content.as_bytes(), self.before.as_bytes()].concat();
+        sealed.extend(sha256(&sealed).into_bytes());
+        sealed.extend(self.after.as_bytes());
+        sealed
+    }
+
+    fn holds(&self, bytes: &[u8]) -> bool {
+        let without = |bytes: &[u8]| {
+            let sealed = bytes.strip_suffix(self.after.as_bytes())?;
+            let (content, digits) = sealed.split_at_checked(sealed.len().checked_sub(64)?)?;
+            Some(content.ends_with(self.before.as_bytes()) && digits == sha256(content).as_bytes())
+        };
+        without(bytes).unwrap_or(false)
+    }
+}
+
+/// Why a document is not taken whose seal is missing or wrong: which of both it is, nobody can tell.
+const BROKEN: &str =
+    "it is damaged or was changed, or an earlier version wrote it: the SHA-256 at its end is not that of its content";
+
+/// A JSON object with its seal.
+///
+/// # Panics
+/// Where the text does not end as an object does.
+pub fn seal_json(text: &str) -> Vec<u8> {
+    JSON.put(text.trim_end().strip_suffix('}').expect("an object ends with a brace").trim_end())
+}
+
+/// A record as a JSON document with its seal.
+pub fn sealed(record: &impl Serialize) -> Vec<u8> {
+    seal_json(&serde_json::to_string_pretty(record).expect("records hold only what JSON can"))
+}
+
+/// The record of such a document.
+///
+/// # Errors
+/// Where the seal is not that of the content, or the content no such record: in words.
+pub(crate) fn unsealed<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
+    if !JSON.holds(bytes) {
+        return Err(BROKEN.to_owned());
+    }
+    serde_json::from_slice(bytes).map_err(|error| one_line(&error.to_string()))
+}
+
+/// A TOML document with its seal.
+pub(crate) fn sealed_toml(text: &str) -> Vec<u8> {
+    TOML.put(text)
+}
+
+/// The record of such a document.
+///
+/// # Errors
+/// As [`unsealed`].
+pub(crate) fn unsealed_toml<T: DeserializeOwned>(text: &str) -> Result<T, String> {
+    if !TOML.holds(text.as_bytes()) {
+        return Err(BROKEN.to_owned());
+    }
+    toml::from_str(text).map_err(|error| one_line(error.message()))
+}
