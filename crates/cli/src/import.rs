@@ -255,6 +255,7 @@ fn describe(folder: &Path, imported: &Imported) -> String {
     let Imported { model, data, .. } = imported;
     let [height, width] = data.image_size;
     let takes = match data.kind {
+        DataKind::Table if data.features.len() == 1 => "1 column".to_owned(),
         DataKind::Table => format!("{} columns", data.features.len()),
         DataKind::Images | DataKind::Pictures => format!("{height} x {width} pixels"),
     };
