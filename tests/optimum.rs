@@ -673,12 +673,13 @@ fn fit_table(examples: &Examples, k: usize, sets: &[&str]) -> Trained<SoftmaxReg
 
 #[test]
 fn the_certificate_is_what_f64_finds_whatever_the_rows_are_in() {
-    let cases: [(usize, [usize; 2], &str, &dyn Fn(f64, usize) -> f64); 3] = [
+    type Feature = fn(f64, usize) -> f64;
+    let cases: [(usize, [usize; 2], &str, Feature); 3] = [
         // So many rows that a sum in f32 has four digits left of them.
-        (200_000, [2, 7], "objective.l2=0.001", &|x, _| x),
-        (20_000, [3, 4], "objective.l2=1e-4", &|x, i| if i % 3 == 0 { 30.0 + x } else { 5.0 * x }),
+        (200_000, [2, 7], "objective.l2=0.001", |x, _| x),
+        (20_000, [3, 4], "objective.l2=1e-4", |x, i| if i % 3 == 0 { 30.0 + x } else { 5.0 * x }),
         // Where f32 gets nowhere near the tolerance.
-        (5_000, [2, 3], "objective.l2=1e-5", &|x, _| 1e4 + 100.0 * x),
+        (5_000, [2, 3], "objective.l2=1e-5", |x, _| 1e4 + 100.0 * x),
     ];
     for (n, [d, k], l2, feature) in cases {
         let (dense, examples) = table(n, [d, k], feature);

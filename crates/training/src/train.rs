@@ -298,7 +298,7 @@ struct Walked {
 impl Walked {
     fn with<M: Classifier>(self, model: M) -> Trained<M> {
         Trained {
-            model: with_parameters(model.valid(), &self.parameters),
+            model: with_parameters(model, &self.parameters),
             parameters: self.parameters,
             history: self.history,
             ending: self.ending,
