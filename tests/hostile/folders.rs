@@ -533,7 +533,7 @@ fn kills(place: &Path, arguments: &[&str], count: usize, prepare: &dyn Fn(), loo
     };
     let (time, _) = run(None);
     look();
-    let count = if all() { 40 * count } else { count };
+    let count = if all() { 10 * count } else { count };
     let moments = noise(5, count).into_iter().map(|x| (x + 1.0) / 2.0);
     moments
         .filter(|&moment| {

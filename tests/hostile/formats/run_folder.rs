@@ -25,7 +25,7 @@ pub fn write(folder: &Path, [config, history, manifest, summary, model]: &[Vec<u
             return document.to_vec();
         };
         let document = [format!("{{\"{name}\": {value}, ").as_bytes(), rest].concat();
-        String::from_utf8(document).map_or_else(|error| error.into_bytes(), |document| seal_json(&document))
+        String::from_utf8(document).map_or_else(std::string::FromUtf8Error::into_bytes, |document| seal_json(&document))
     };
     let text = serde_json::to_string(&String::from_utf8_lossy(config)).expect("a string is JSON");
     let manifest = with(manifest, "config", &text);

@@ -77,7 +77,7 @@ impl Workshop<'_> {
         match Run::read(&planned.name, &path) {
             Ok(run) => return Ok(Some((run, true))),
             Err(error) if path.exists() => {
-                self.crew.tell(&format!("run {}: {error}; it is made again here", planned.name))
+                self.crew.tell(&format!("run {}: {error}; it is made again here", planned.name));
             }
             Err(_) => {}
         }
