@@ -1,19 +1,32 @@
 //! From the command line to what a run needs: a checked config, a device, data.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use chainrule_data::Counts;
 use chainrule_records::TrainConfig;
 use clap::ValueEnum;
 
+use crate::missing::is_config;
 use crate::options::{Choices, TrainOptions};
 
 /// The experiment that the options describe: its file, then what the command line chose otherwise. A run that goes on has a file of its own.
 pub(crate) fn config(options: &TrainOptions) -> Result<TrainConfig> {
     let of_run = options.resume.as_ref().map(|run| run.join("config.toml"));
     let path = options.config.clone().or(of_run).unwrap_or_else(|| PathBuf::from(DEFAULT));
+    has_values(&options.choices, options.config.as_deref())?;
+    is_config(&path)?;
     Ok(TrainConfig::read(&path, &overrides(&options.choices))?)
+}
+
+/// Refuses `--set KEY VALUE`, whose value was taken for the experiment's file.
+pub(crate) fn has_values(choices: &Choices, config: Option<&Path>) -> Result<()> {
+    match (choices.overrides.iter().find(|set| !set.contains('=')), config) {
+        (Some(set), Some(value)) if !value.exists() => {
+            bail!("--set {set}: expected key=value; write --set {set}={}", value.display())
+        }
+        _ => Ok(()),
+    }
 }
 
 /// The experiment that is meant where none is named.

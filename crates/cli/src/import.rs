@@ -11,13 +11,14 @@ use chainrule_gradcheck::f64_works;
 use chainrule_models::{SoftmaxRegressionConfig, to_precision, weight_norm};
 use chainrule_records::{
     Class, DataFile, DataKind, Imported, ModelKind, Parameters, Precision, Preprocessing, Schema, Standardization,
-    WeightNorms, read_whole,
+    WeightNorms, count, read_whole,
 };
 use chainrule_training::{Predictor, float_type, with_parameters};
 use clap::{Args, ValueEnum};
 
+use crate::destination::folder_exists;
 use crate::options::Output;
-use crate::{backend, exit, print, print_json, run, say, table};
+use crate::{backend, exit, print_json, print_line, run, say, table};
 
 #[derive(Args, Debug)]
 pub(crate) struct ImportOptions {
@@ -105,7 +106,11 @@ pub(crate) fn import(options: &ImportOptions) -> Result<u8> {
     let schema = schema(options, &about, kind, &preprocessing, parameters.n_features).with_context(|| shown.clone())?;
     let columns = if kind == ModelKind::Logistic { 1 } else { schema.classes.len() };
     if columns != parameters.n_classes || (kind == ModelKind::Logistic && schema.classes.len() != 2) {
-        bail!("{shown}: it has weights of {} classes, and {} are named", parameters.n_classes, schema.classes.len());
+        bail!(
+            "{shown}: it has weights of {}, and names of {}",
+            count(parameters.n_classes, "class"),
+            schema.classes.len()
+        );
     }
     // Weights that overflow are told before anything is written.
     Predictor::new(kind, parameters.clone(), preprocessing.clone()).map_err(|problem| anyhow!("{shown}: {problem}"))?;
@@ -122,11 +127,11 @@ pub(crate) fn import(options: &ImportOptions) -> Result<u8> {
         trained_on: None,
         files: BTreeMap::new(),
     };
-    imported.write(&options.out, options.force, &parameters, &preprocessing)?;
+    imported.write(&options.out, options.force, &parameters, &preprocessing).map_err(folder_exists)?;
     if options.output.json {
-        print_json(&imported);
+        print_json(&imported)?;
     } else {
-        print(&describe(&options.out, &imported));
+        print_line(describe(&options.out, &imported))?;
     }
     Ok(exit::DONE)
 }
@@ -188,10 +193,13 @@ fn schema(options: &ImportOptions, about: &Known, kind: ModelKind, by: &Preproce
             _ => None,
         };
         let Some(features) = options.columns.clone().or(known) else {
-            bail!("it does not say what its {d} columns are called; --columns length,width does");
+            bail!(
+                "it does not say what its {} called; --columns length,width does",
+                if d == 1 { "one column is".to_owned() } else { format!("{d} columns are") }
+            );
         };
         if features.len() != d {
-            bail!("it has {d} features, and {} columns are named", features.len());
+            bail!("it has {}, and names of {}", count(d, "feature"), count(features.len(), "column"));
         }
         return Ok(Schema { kind: DataKind::Table, image_size: [1, d], features, classes });
     }
@@ -203,7 +211,7 @@ fn schema(options: &ImportOptions, about: &Known, kind: ModelKind, by: &Preproce
         (None, _) => bail!("{d} pixels are no square; --image-size 28x28 says how many rows and columns"),
     };
     if image_size[0].checked_mul(image_size[1]) != Some(d) {
-        bail!("it has {d} features, which are no image of {} x {}", image_size[0], image_size[1]);
+        bail!("it has {}, and an image of {} x {} has others", count(d, "feature"), image_size[0], image_size[1]);
     }
     Ok(Schema { kind: DataKind::Images, image_size, features: Vec::new(), classes })
 }
@@ -223,11 +231,11 @@ fn describe(folder: &Path, imported: &Imported) -> String {
     let Imported { model, data, .. } = imported;
     let [height, width] = data.image_size;
     let takes = match data.kind {
-        DataKind::Table => format!("{} columns", data.features.len()),
+        DataKind::Table => count(data.features.len(), "column"),
         DataKind::Images | DataKind::Pictures => format!("{height} x {width} pixels"),
     };
     format!(
-        "{}: {}, {takes} to {} classes, which {}\n",
+        "{}: {}, {takes} to {} classes, which {}",
         folder.display(),
         table::name(*model),
         data.classes.len(),

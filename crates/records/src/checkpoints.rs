@@ -7,7 +7,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::checksum::sha256;
-use crate::run_folder::{read, tidy};
+use crate::file::clear_drafts;
+use crate::run_folder::read;
 use crate::{RunError, RunFolder};
 
 /// Their folder.
@@ -39,7 +40,7 @@ impl RunFolder {
 
     /// The last checkpoint that is whole, with its number of steps; `tell` hears of those that are not.
     pub fn last_checkpoint<T: DeserializeOwned>(&self, tell: &mut dyn FnMut(&RunError)) -> Option<(usize, T)> {
-        tidy(&self.path().join(FOLDER));
+        clear_drafts(&self.path().join(FOLDER));
         self.checkpoints().into_iter().find_map(|(steps, path)| match read_checkpoint(&path) {
             Ok(checkpoint) => Some((steps, checkpoint)),
             Err(error) => {

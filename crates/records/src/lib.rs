@@ -47,7 +47,7 @@ pub use config::{
     ObjectiveConfig, Optimizer, OptimumConfig, Precision, Schedule, ShuffleConfig, Solver,
 };
 pub use early_stopping::{EarlyStopping, Judgement};
-pub use file::{read_text, read_whole};
+pub use file::{Destination, Draft, read_text, read_whole, write_whole};
 pub use grid::{Grid, GridError, GridKey, number_value, plain_value};
 pub use history::{Evaluation, History};
 pub use imported::Imported;
@@ -55,8 +55,8 @@ pub use keys::toml_value;
 pub use manifest::{DataFile, Manifest, Versions};
 pub use parameters::Parameters;
 pub use preprocessing::{LARGEST_NUMBER, Preprocessing, Standardization};
-pub use run_folder::{Divergence, RunError, RunFiles, RunFolder, write_whole};
-pub use sentence::one_line;
+pub use run_folder::{Divergence, RunError, RunFiles, RunFolder};
+pub use sentence::{alike, count, one_line, steers, visible};
 pub use summary::{DataKind, DataSummary, FinalMetrics, Schema, Seconds, Summary, WeightNorms};
 pub use sweep_folder::{SweepFolder, SweepPlan};
 pub use update::{Pace, Update};

@@ -1,22 +1,22 @@
-use std::io::Write as _;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use atomic_write_file::AtomicWriteFile;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::checked::MOST_BYTES;
 use crate::checksum::sha256;
+use crate::file::{clear_drafts, write_whole};
 use crate::lock::{LOCK, Lock};
 use crate::sentence::one_line;
-use crate::sweep_folder::{PLAN, SWEEP_FILES};
+use crate::sweep_folder::PLAN;
 use crate::{History, Manifest, Parameters, Preprocessing, Summary, TrainConfig, checkpoints, read_whole};
 
 /// What can go wrong with a run folder.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
     /// There is something in it already.
-    #[error("{} exists already; name another folder with --out, or add --force to replace what this program wrote there", .0.display())]
+    #[error("{} exists already", .0.display())]
     Exists(PathBuf),
     /// A folder of the other kind.
     #[error("{}: {what}", .path.display())]
@@ -42,12 +42,22 @@ pub enum RunError {
         /// What is wrong with it.
         problem: String,
     },
+    /// It cannot be read.
+    #[error("{}: {problem}", .path.display())]
+    Read {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        problem: std::io::Error,
+    },
     /// It cannot be written.
     #[error("cannot write {}: {problem}", .path.display())]
     Write {
         /// The file or folder.
         path: PathBuf,
         /// What the system said.
+        #[source]
         problem: std::io::Error,
     },
 }
@@ -83,7 +93,7 @@ impl RunFolder {
         let error = |problem| RunError::Write { path: path.to_owned(), problem };
         std::fs::create_dir_all(path).map_err(error)?;
         let lock = Lock::take(path)?;
-        tidy(path);
+        clear_drafts(path);
         let mut others = std::fs::read_dir(path).map_err(error)?.flatten().filter(|entry| entry.file_name() != LOCK);
         if !replace && others.next().is_some() {
             return Err(RunError::Exists(path.to_owned()));
@@ -115,7 +125,7 @@ impl RunFolder {
             return Ok(());
         }
         let lock = Lock::take(path)?;
-        tidy(path);
+        clear_drafts(path);
         remove_files(path)?;
         drop(lock);
         // Whatever else is in it stays.
@@ -131,7 +141,7 @@ impl RunFolder {
         is_no_sweep(path)?;
         let (config, manifest) = read_beginning(path)?;
         let lock = Lock::take(path)?;
-        tidy(path);
+        clear_drafts(path);
         Ok(Self { path: path.to_owned(), config, manifest, lock })
     }
 
@@ -349,19 +359,6 @@ impl RunFiles {
     }
 }
 
-/// Writes a file that appears whole or not at all: beside its place, synced, then renamed.
-///
-/// # Errors
-/// Where it cannot be written; what lay there before still does.
-pub fn write_whole(path: &Path, content: &[u8]) -> Result<(), RunError> {
-    let write = || {
-        let mut file = AtomicWriteFile::open(path)?;
-        file.write_all(content)?;
-        file.commit()
-    };
-    write().map_err(|problem| RunError::Write { path: path.to_owned(), problem })
-}
-
 /// Makes the first free one of `runs/NAME-1`, `runs/NAME-2`, ….
 pub(crate) fn first_free<T>(
     runs: &Path,
@@ -379,7 +376,7 @@ pub(crate) fn first_free<T>(
                     let _ = std::fs::remove_dir(&path);
                 });
             }
-            Err(problem) if problem.kind() == std::io::ErrorKind::AlreadyExists => {}
+            Err(problem) if problem.kind() == ErrorKind::AlreadyExists => {}
             Err(problem) => return Err(RunError::Write { path, problem }),
         }
     }
@@ -407,33 +404,21 @@ fn remove_files(folder: &Path) -> Result<(), RunError> {
 /// It is gone, whether it was there or not.
 pub(crate) fn removed(result: std::io::Result<()>, path: &Path) -> Result<(), RunError> {
     match result {
-        Err(problem) if problem.kind() != std::io::ErrorKind::NotFound => {
+        Err(problem) if problem.kind() != ErrorKind::NotFound => {
             Err(RunError::Write { path: path.to_owned(), problem })
         }
         _ => Ok(()),
     }
 }
 
-/// Deletes what writers that were killed left beside the files of a folder.
-pub(crate) fn tidy(folder: &Path) {
-    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
-        // `.NAME.` and six letters or digits, as atomic_write_file names what it writes.
-        let name = entry.file_name();
-        let ours =
-            name.to_str().and_then(|name| name.strip_prefix('.')?.rsplit_once('.')).is_some_and(|(name, rest)| {
-                let is_random = rest.len() == 6 && rest.bytes().all(|byte| byte.is_ascii_alphanumeric());
-                let is_known = [&FILES[..], &SWEEP_FILES, &[DIVERGED]].concat().contains(&name);
-                is_random && (is_known || name.starts_with("step-"))
-            });
-        if ours {
-            let _ = std::fs::remove_file(entry.path());
-        }
-    }
-}
-
 pub(crate) fn read(path: &Path) -> Result<Vec<u8>, RunError> {
     let most = if path.ends_with(CONFIG) { MOST_BYTES } else { u64::MAX };
-    read_whole(path, most).map_err(|error| RunError::Unfinished { path: path.to_owned(), problem: error.to_string() })
+    read_whole(path, most).map_err(|problem| match problem.kind() {
+        ErrorKind::NotFound | ErrorKind::InvalidInput => {
+            RunError::Unfinished { path: path.to_owned(), problem: problem.to_string() }
+        }
+        _ => RunError::Read { path: path.to_owned(), problem },
+    })
 }
 
 fn read_beginning(folder: &Path) -> Result<(TrainConfig, Manifest), RunError> {

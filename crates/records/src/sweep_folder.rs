@@ -2,8 +2,9 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::file::clear_drafts;
 use crate::lock::{LOCK, Lock};
-use crate::run_folder::{CONFIG, first_free, removed, tidy};
+use crate::run_folder::{CONFIG, first_free, removed};
 use crate::sentence::one_line;
 use crate::{Grid, GridError, Manifest, RunError, RunFolder, TrainConfig, read_text, write_whole};
 
@@ -94,7 +95,7 @@ impl SweepFolder {
             return Err(RunError::Exists(path.to_owned()));
         }
         // First the plan: what is left without one is no sweep's.
-        tidy(path);
+        clear_drafts(path);
         for file in SWEEP_FILES.map(|file| path.join(file)) {
             removed(std::fs::remove_file(&file), &file)?;
         }
@@ -125,7 +126,7 @@ impl SweepFolder {
         let text = read_text(&file, MOST_BYTES).map_err(|error| unfinished(error.to_string()))?;
         let plan: SweepPlan = toml::from_str(&text).map_err(|error| unfinished(one_line(error.message())))?;
         let lock = Lock::take(path)?;
-        tidy(path);
+        clear_drafts(path);
         Ok(Self { path: path.to_owned(), plan, _lock: lock })
     }
 
