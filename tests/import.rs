@@ -178,9 +178,9 @@ fn pytorchs_layout_is_turned_and_its_pixels_become_ours() {
     for (arguments, expected) in [
         (&["--classes", "0,1,2"][..], "--trained-on 0..1"),
         (&["--trained-on", "0..1"], "--classes 0,1,2"),
-        (&["--trained-on", "0..1", "--classes", "0,1"], "weights of 3 classes, and 2 are named"),
+        (&["--trained-on", "0..1", "--classes", "0,1"], "weights of 3 classes, and names of 2"),
         (&["--trained-on", "0..1", "--classes", "0,1,1"], "the class 1 is named twice"),
-        (&["--trained-on", "0..1", "--classes", "0,1,2", "--image-size", "28x29"], "no image of 28 x 29"),
+        (&["--trained-on", "0..1", "--classes", "0,1,2", "--image-size", "28x29"], "an image of 28 x 29"),
         (&["--trained-on", "numbers", "--classes", "0,1,2"], "--columns"),
     ] {
         is_refused(folder, &[&["import", "torch.safetensors", "--out", "out"], arguments].concat(), &[expected]);

@@ -38,6 +38,8 @@
 //! - `resume`: runs that were killed, interrupted, damaged or left without a disk
 //! - `determinism`: the same bytes again, and numbers within a bound on other threads
 //! - `command`: the program as a person or a script calls it
+//! - `output`: files that a person names, standard output, Ctrl-C and terminals
+//! - `messages`: what a slip is told
 //! - `manual`: shell completions and man pages
 //! - `docs`: the commands, outputs, links and formulas of the documentation
 //! - `evaluate`: a trained model judged by labelled images
@@ -83,10 +85,12 @@ mod losses;
 mod made_up;
 mod manual;
 mod memory;
+mod messages;
 mod mnist;
 mod ops;
 mod optimum;
 mod order;
+mod output;
 mod page;
 mod picture;
 mod predict;

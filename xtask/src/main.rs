@@ -7,8 +7,9 @@ mod book;
 mod ci;
 mod test;
 
+use std::io::{ErrorKind, Write};
 use std::path::Path;
-use std::process::{Command, ExitCode};
+use std::process::{Command, ExitCode, exit};
 
 const HELP: &str = "\
 cargo xtask COMMAND [--features ndarray|flex|wgpu|cuda|remote|remote-server] [options]
@@ -41,7 +42,7 @@ fn main() -> ExitCode {
     let mut arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.first().map(String::as_str) {
         None | Some("help" | "--help" | "-h") => {
-            print_help();
+            say(HELP.trim_end());
             ExitCode::SUCCESS
         }
         Some("ci") => ci::run(&arguments[1..]),
@@ -58,14 +59,14 @@ fn main() -> ExitCode {
     }
 }
 
-#[expect(clippy::print_stdout, reason = "this is a program")]
-fn print_help() {
-    print!("{HELP}");
-}
-
-#[expect(clippy::print_stdout, reason = "this is a program")]
+/// A line on standard output. Where nobody reads it any more, this ends as a closed pipe ends others.
 fn say(line: &str) {
-    println!("{line}");
+    if let Err(problem) = writeln!(std::io::stdout(), "{line}") {
+        if problem.kind() != ErrorKind::BrokenPipe {
+            complain(&format!("cannot write to standard output: {problem}"));
+        }
+        exit(if problem.kind() == ErrorKind::BrokenPipe { 141 } else { 2 });
+    }
 }
 
 #[expect(clippy::print_stderr, reason = "this is a program")]

@@ -6,6 +6,7 @@ use std::sync::Mutex;
 
 use anyhow::{Result, anyhow, bail};
 use burn::tensor::{Device, Tensor};
+use chainrule_records::visible;
 
 use crate::panics::quietly;
 
@@ -175,7 +176,7 @@ impl FromStr for Backend {
             return if is_whole {
                 Ok(Backend::Remote(address.to_owned()))
             } else {
-                Err(format!("remote:{address} is not remote:HOST:PORT"))
+                Err(format!("remote:{} is not remote:HOST:PORT", visible(address)))
             };
         }
         let found = Backend::LOCAL.into_iter().find(|backend| backend.name() == text);

@@ -1,7 +1,5 @@
 //! `chainrule backends`: what this build has, and what this machine offers it.
 
-use std::fmt::Write;
-
 use anyhow::Result;
 use chainrule_gradcheck::f64_works;
 use chainrule_ops::has_steps;
@@ -9,7 +7,8 @@ use serde::Serialize;
 
 use crate::backend::{Backend, device_name};
 use crate::options::BackendsOptions;
-use crate::{exit, print, print_json};
+use crate::output::{Lines, sentence};
+use crate::{exit, print_json};
 
 /// One backend, in this build and on this machine.
 #[derive(Debug, Serialize)]
@@ -32,9 +31,9 @@ pub(crate) fn backends(options: &BackendsOptions) -> Result<u8> {
     let mut rows: Vec<Row> = Backend::LOCAL.iter().map(|backend| row(backend, default.as_ref())).collect();
     rows.push(remote());
     if options.output.json {
-        print_json(&rows);
+        print_json(&rows)?;
     } else {
-        print(&describe(&rows));
+        describe(&rows).print()?;
     }
     Ok(exit::DONE)
 }
@@ -56,7 +55,7 @@ fn row(backend: &Backend, default: Option<&Backend>) -> Row {
         precisions,
         // Without a device there is none to have kernels.
         gradients: gradients(!backend.is_apart() || device.as_ref().is_ok_and(has_steps)),
-        problem: device.err().map(|error| format!("{error:#}")),
+        problem: device.err().map(|error| sentence(&error)),
     }
 }
 
@@ -84,15 +83,18 @@ fn remote() -> Row {
     }
 }
 
-fn describe(rows: &[Row]) -> String {
-    let mut text = String::new();
+fn describe(rows: &[Row]) -> Lines {
+    let mut lines = Lines::default();
     for row in rows {
         let mark = if row.default { "*" } else { " " };
         let found = match (&row.device, &row.problem) {
             (Some(device), _) => format!("{device}: {}", row.precisions.join(", ")),
             (None, problem) => problem.clone().unwrap_or_default(),
         };
-        writeln!(text, "{mark} {:<8} {found}", row.backend).expect("writing to a String cannot fail");
+        lines.add(format!("{mark} {:<8} {found}", row.backend));
     }
-    text + "\n* is what runs where --backend does not say otherwise. Closed form and autodiff work on each, fused kernels on all but\nremote devices; docs/backends.md compares them.\n"
+    lines.gap();
+    lines.add("* is what runs where --backend does not say otherwise. Closed form and autodiff work on each, fused kernels on all but");
+    lines.add("remote devices; docs/backends.md compares them.");
+    lines
 }

@@ -159,6 +159,10 @@ impl Observer for Keeper<'_> {
         flow
     }
 
+    fn is_ended(&mut self) -> bool {
+        self.observer.is_ended()
+    }
+
     fn wants_checkpoint(&mut self, step: usize) -> bool {
         self.is_ending
             || match self.every {

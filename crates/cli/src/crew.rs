@@ -10,7 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow};
-use chainrule_records::{Evaluation, RunError, RunFolder, Summary};
+use chainrule_records::{Evaluation, RunError, RunFolder, Summary, visible};
 use chainrule_training::{Ending, Observer};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
@@ -18,7 +18,7 @@ use crate::checkpoints::{Every, Keeper};
 use crate::machine::{Machine, all_threads};
 use crate::progress::is_interrupted;
 use crate::rows::Loaded;
-use crate::run::run;
+use crate::run::{is_interruption, run};
 use crate::say;
 
 /// Workers that make runs, and what they have in common.
@@ -94,7 +94,8 @@ impl<'a> Crew<'a> {
             for _ in 0..self.workers.get().min(tasks) {
                 scope.spawn(|| self.take_turns(names, &begin, &make, &state, &changed));
             }
-            aside().map_err(|error| self.end(&mut lock(&state), Err(error))).ok()
+            let why = |error| if is_interrupted() { Ok(()) } else { Err(error) };
+            aside().map_err(|error| self.end(&mut lock(&state), why(error))).ok()
         });
         self.bar.finish_and_clear();
         let state = state.into_inner().unwrap_or_else(PoisonError::into_inner);
@@ -184,8 +185,12 @@ impl<'a> Crew<'a> {
         let mut watch = Watch { name, crew: self };
         let mut tell = |line: &str| self.tell(&format!("{} {name}: {line}", self.task));
         let mut keeper = Keeper::new(&mut watch, folder, every, start, &mut tell)?;
-        let (summary, ending) = run(self.machine, rows, &mut keeper)?;
-        Ok((ending != Ending::Interrupted).then_some(summary))
+        match run(self.machine, rows, &mut keeper) {
+            Ok((_, Ending::Interrupted)) => Ok(None),
+            Ok((summary, _)) => Ok(Some(summary)),
+            Err(error) if is_interruption(&error) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// The rows of this key, made by the first run that needs them; the others wait for it.
@@ -224,7 +229,11 @@ impl Observer for Watch<'_> {
         if self.crew.is_over() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 
+    fn is_ended(&mut self) -> bool {
+        self.crew.is_over()
+    }
+
     fn evaluation_ends(&mut self, evaluation: &Evaluation) {
-        self.crew.bar.set_message(format!("{}, step {}", self.name, evaluation.step));
+        self.crew.bar.set_message(format!("{}, step {}", visible(self.name), evaluation.step));
     }
 }

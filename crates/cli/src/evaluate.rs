@@ -1,7 +1,6 @@
 //! `chainrule evaluate`.
 
 use std::collections::BTreeMap;
-use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -10,19 +9,22 @@ use chainrule_data::{
     Ahead, Data, DataError, Holdout, Part, PictureRequest, Request, Selection, TablePart, TableRequest, Tables,
     find_tables, find_with,
 };
-use chainrule_records::{Class, DataConfig, Link, write_whole};
+use chainrule_records::{Class, DataConfig, Link, count};
 use chainrule_report::{Scores, Tally, Tile, Wrong, contact_sheet};
 use chainrule_training::Predictor;
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 
 use crate::dataset::{self, holdout, names};
+use crate::destination::destination;
 use crate::machine::all_threads;
+use crate::missing::is_folder;
 use crate::model::{Model, Origin as ModelOrigin, Trained};
 use crate::options::{DataSource, Output};
+use crate::output::Lines;
 use crate::rows::Source;
 use crate::show_data::not_used;
-use crate::{exit, experiment, print, print_json, say};
+use crate::{exit, experiment, print_json, say};
 
 #[derive(Args, Debug)]
 pub(crate) struct EvaluateOptions {
@@ -44,6 +46,9 @@ pub(crate) struct EvaluateOptions {
     /// Write the most confidently wrong images, up to 40, to this PNG.
     #[arg(long, value_name = "FILE.png")]
     wrong: Option<PathBuf>,
+    /// Replace the file that is there.
+    #[arg(long, requires = "wrong")]
+    force: bool,
     #[command(flatten)]
     output: Output,
 }
@@ -106,6 +111,7 @@ enum Labelled {
 
 /// Evaluates a model on labelled rows.
 pub(crate) fn evaluate(options: &EvaluateOptions) -> Result<u8> {
+    is_folder(&options.run)?;
     let model = Model::read(&options.run)?;
     let mut tell = |line: &str| {
         if !options.output.quiet {
@@ -117,6 +123,7 @@ pub(crate) fn evaluate(options: &EvaluateOptions) -> Result<u8> {
             "--wrong: the model was trained on a table, whose rows are no pictures; --json lists the lines that it gets wrong"
         );
     }
+    let file = options.wrong.as_ref().map(|path| destination(path, options.force, "--wrong")).transpose()?;
     let named = options.data.source.as_ref();
     // Of data in one part the run kept some rows for the validation; named, all are taken.
     let (rows, source, is_whole) = match model.features() {
@@ -166,8 +173,8 @@ pub(crate) fn evaluate(options: &EvaluateOptions) -> Result<u8> {
     let Some(scores) = rows.tally(&model)?.scores() else {
         bail!("{}: no {noun} of the model's classes [{}]", source.name, names(model.classes()).join(", "));
     };
-    if let (Some(path), Labelled::Images { rows, .. }) = (&options.wrong, &rows) {
-        write_whole(path, &sheet(&model, rows, &scores)?)?;
+    if let (Some(file), Labelled::Images { rows, .. }) = (file, &rows) {
+        file.write(&sheet(&model, rows, &scores)?)?;
     }
     let wrong = scores.most_confidently_wrong.iter().map(|wrong| wrong.row);
     let (images, lines) = match &rows {
@@ -195,9 +202,9 @@ pub(crate) fn evaluate(options: &EvaluateOptions) -> Result<u8> {
         most_confidently_wrong_lines: lines,
     };
     if options.output.json {
-        print_json(&answer);
+        print_json(&answer)?;
     } else {
-        print(&describe(&answer, model.name(), noun));
+        describe(&answer, model.name(), noun).print()?;
     }
     Ok(exit::DONE)
 }
@@ -423,13 +430,12 @@ fn sheet(model: &Model, rows: &Selection, scores: &Scores) -> Result<Vec<u8>> {
 }
 
 /// The result, for a person.
-fn describe(answer: &Answer, kind: &str, noun: &str) -> String {
+fn describe(answer: &Answer, kind: &str, noun: &str) -> Lines {
     let Answer { data, scores, classes, .. } = answer;
     let percent = |fraction: f64| format!("{:.2} %", 100.0 * fraction);
     let or_nothing = |fraction: Option<f64>| fraction.map_or_else(|| "-".to_owned(), percent);
     let nouns = format!("{noun}s");
-    let mut text = String::new();
-    let mut line = |line: String| writeln!(text, "{}", line.trim_end()).expect("writing to a String cannot fail");
+    let mut lines = Lines::default();
 
     let (split, n) = (data.split, scores.rows);
     let rows = if split == ALL { format!("all {n} {noun}s") } else { format!("{n} {split} {noun}s") };
@@ -439,44 +445,43 @@ fn describe(answer: &Answer, kind: &str, noun: &str) -> String {
         (false, _) => "not the run's own",
     };
     let [low, high] = scores.accuracy_interval.map(percent);
-    line(String::new());
-    line(format!("{:<14} {}: {kind}", "model", answer.run));
-    line(format!("{:<14} {}, {rows}, {own}", "data", data.source));
+    lines.gap();
+    lines.add(format!("{:<14} {}: {kind}", "model", answer.run));
+    lines.add(format!("{:<14} {}, {rows}, {own}", "data", data.source));
     if data.left_out > 0 {
-        line(format!(
-            "{:<14} {} {noun}s of other classes: {}",
-            "left out",
-            data.left_out,
-            counted(&data.left_out_classes)
-        ));
+        let left_out = count(data.left_out, noun);
+        lines.add(format!("{:<14} {left_out} of other classes: {}", "left out", counted(&data.left_out_classes)));
     }
-    line(format!("{:<14} {:.6}", "cross-entropy", scores.loss));
+    lines.add(format!("{:<14} {:.6}", "cross-entropy", scores.loss));
     if let Some(loss) = scores.weighted_loss {
-        line(format!("{:<14} {loss:.6}, with the run's class weights", "weighted loss"));
+        lines.add(format!("{:<14} {loss:.6}, with the run's class weights", "weighted loss"));
     }
-    line(format!("{:<14} {}, {} right", "accuracy", percent(scores.accuracy), scores.right));
-    line(format!("{:<14} {low} to {high}, 95 % confidence (Wilson)", ""));
-    line(format!("{:<14} {} expected error", "calibration", percent(scores.expected_calibration_error)));
+    lines.add(format!("{:<14} {}, {} right", "accuracy", percent(scores.accuracy), scores.right));
+    lines.add(format!("{:<14} {low} to {high}, 95 % confidence (Wilson)", ""));
+    lines.add(format!("{:<14} {} expected error", "calibration", percent(scores.expected_calibration_error)));
 
-    line(format!("\n{:>14} {:>10} {:>10} {:>10} {:>10}", "class", "precision", "recall", "F1", nouns));
+    lines.gap();
+    lines.add(format!("{:>14} {:>10} {:>10} {:>10} {:>10}", "class", "precision", "recall", "F1", nouns));
     for (class, of_class) in classes.iter().zip(&scores.per_class) {
         let [precision, recall, f1] = [of_class.precision, of_class.recall, of_class.f1].map(or_nothing);
-        line(format!("{class:>14} {precision:>10} {recall:>10} {f1:>10} {:>10}", of_class.rows));
+        lines.add(format!("{class:>14} {precision:>10} {recall:>10} {f1:>10} {:>10}", of_class.rows));
     }
 
     let longest = names(classes).iter().map(|name| name.chars().count()).max().unwrap_or_default();
     let width = scores.rows.to_string().len().max(longest).max(3) + 1;
     let cells = |cells: Vec<String>| cells.iter().map(|cell| format!("{cell:>width$}")).collect::<String>();
-    line(format!("\n{:>14} {}", "taken for", cells(classes.iter().map(ToString::to_string).collect())));
+    lines.gap();
+    lines.add(format!("{:>14} {}", "taken for", cells(classes.iter().map(ToString::to_string).collect())));
     for (class, counts) in classes.iter().zip(&scores.confusion) {
         let counts = counts.iter().map(|&count| if count == 0 { ".".to_owned() } else { count.to_string() });
-        line(format!("{class:>14} {}", cells(counts.collect())));
+        lines.add(format!("{class:>14} {}", cells(counts.collect())));
     }
 
-    line(format!("\n{:>14} {:>10} {:>10} {:>10}", "confidence", "mean", "accuracy", nouns));
+    lines.gap();
+    lines.add(format!("{:>14} {:>10} {:>10} {:>10}", "confidence", "mean", "accuracy", nouns));
     for bin in scores.reliability.iter().filter(|bin| bin.rows > 0) {
         let range = format!("{:.0} to {:.0} %", 100.0 * bin.above, 100.0 * bin.up_to);
-        line(format!(
+        lines.add(format!(
             "{range:>14} {:>10} {:>10} {:>10}",
             or_nothing(bin.confidence),
             or_nothing(bin.accuracy),
@@ -485,15 +490,20 @@ fn describe(answer: &Answer, kind: &str, noun: &str) -> String {
     }
 
     let images = answer.most_confidently_wrong_images.iter().flatten().map(|image| format!("image {image} shows"));
-    let lines = answer.most_confidently_wrong_lines.iter().flatten().map(|line| format!("line {line} is"));
-    for (i, (wrong, which)) in scores.most_confidently_wrong.iter().zip(images.chain(lines)).take(IN_TEXT).enumerate() {
-        let name = if i == 0 { "\nmost confidently wrong: " } else { "" };
-        line(format!(
+    let of_table = answer.most_confidently_wrong_lines.iter().flatten().map(|line| format!("line {line} is"));
+    for (i, (wrong, which)) in
+        scores.most_confidently_wrong.iter().zip(images.chain(of_table)).take(IN_TEXT).enumerate()
+    {
+        if i == 0 {
+            lines.gap();
+        }
+        let name = if i == 0 { "most confidently wrong: " } else { "" };
+        lines.add(format!(
             "{name}{which} {}, taken for {} at {}",
             classes[wrong.label],
             classes[wrong.predicted],
             percent(wrong.confidence)
         ));
     }
-    text
+    lines
 }

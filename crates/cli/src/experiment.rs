@@ -2,23 +2,35 @@
 
 use std::path::Path;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use chainrule_data::Counts;
 use chainrule_records::{RunFolder, TrainConfig};
 use clap::ValueEnum;
 
+use crate::missing::is_config;
 use crate::options::{Choices, TrainOptions};
 
 /// The experiment that the options describe: its file, or the run that goes on, then what the command line chose otherwise.
 pub(crate) fn config(options: &TrainOptions, resumed: Option<&RunFolder>) -> Result<TrainConfig> {
+    has_values(&options.choices, options.config.as_deref())?;
     let overrides = overrides(&options.choices);
-    Ok(match (&options.config, resumed) {
-        (None, Some(run)) => {
-            let name = run.path().join("config.toml").display().to_string();
-            TrainConfig::parse(&name, &run.config().to_toml(), &overrides)?
+    if let (None, Some(run)) = (&options.config, resumed) {
+        let name = run.path().join("config.toml").display().to_string();
+        return Ok(TrainConfig::parse(&name, &run.config().to_toml(), &overrides)?);
+    }
+    let path = options.config.as_deref().unwrap_or(Path::new(DEFAULT));
+    is_config(path)?;
+    Ok(TrainConfig::read(path, &overrides)?)
+}
+
+/// Refuses `--set KEY VALUE`, whose value was taken for the experiment's file.
+pub(crate) fn has_values(choices: &Choices, config: Option<&Path>) -> Result<()> {
+    match (choices.overrides.iter().find(|set| !set.contains('=')), config) {
+        (Some(set), Some(value)) if !value.exists() => {
+            bail!("--set {set}: expected key=value; write --set {set}={}", value.display())
         }
-        (named, _) => TrainConfig::read(named.as_deref().unwrap_or(Path::new(DEFAULT)), &overrides)?,
-    })
+        _ => Ok(()),
+    }
 }
 
 /// The experiment that is meant where none is named.

@@ -5,13 +5,15 @@ use std::path::PathBuf;
 
 use anyhow::{Result, bail};
 use chainrule_formats::{Format, Portable, Row};
-use chainrule_records::{DataFile, DataKind, Schema, write_whole};
+use chainrule_records::{DataFile, DataKind, Schema};
 use clap::{Args, ValueEnum};
 use serde_json::json;
 
+use crate::destination::destination;
+use crate::missing::is_folder;
 use crate::model::{Model, Origin};
 use crate::options::Output;
-use crate::{exit, print, print_json};
+use crate::{exit, print_json, print_line};
 
 #[derive(Args, Debug)]
 pub(crate) struct ExportOptions {
@@ -60,6 +62,7 @@ impl FormatOption {
 
 /// Writes a model in another tool's format.
 pub(crate) fn export(options: &ExportOptions) -> Result<u8> {
+    is_folder(&options.run)?;
     let model = Model::read(&options.run)?;
     let ending = options.out.as_ref().and_then(|out| out.extension()).and_then(|ending| ending.to_str());
     let by_ending = ending.and_then(|ending| FormatOption::from_str(ending, true).ok());
@@ -70,17 +73,15 @@ pub(crate) fn export(options: &ExportOptions) -> Result<u8> {
         Some(out) => out.clone(),
         None => model.beside(&format.name())?,
     };
-    if out.exists() && !options.force {
-        bail!("{} exists already; name another file with --out, or add --force to replace it", out.display());
-    }
+    let file = destination(&out, options.force, "--out")?;
     let bytes = portable(&model).to_bytes(format.format());
-    write_whole(&out, &bytes)?;
+    file.write(&bytes)?;
     if options.output.json {
         print_json(
             &json!({ "run": model.folder.display().to_string(), "file": out.display().to_string(), "format": format.name(), "bytes": bytes.len() }),
-        );
+        )?;
     } else {
-        print(&format!("{}\n", out.display()));
+        print_line(out.display().to_string())?;
     }
     Ok(exit::DONE)
 }

@@ -11,13 +11,14 @@ use chainrule_gradcheck::f64_works;
 use chainrule_models::{SoftmaxRegressionConfig, to_precision, weight_norm};
 use chainrule_records::{
     Class, DataFile, DataKind, Imported, Link, Parameters, Precision, Preprocessing, Schema, Standardization,
-    WeightNorms, read_whole,
+    WeightNorms, count, read_whole,
 };
 use chainrule_training::{Predictor, float_type, with_parameters};
 use clap::{Args, ValueEnum};
 
+use crate::destination::folder_exists;
 use crate::options::Output;
-use crate::{backend, exit, print, print_json, run, say, table};
+use crate::{backend, exit, print_json, print_line, run, say, table};
 
 #[derive(Args, Debug)]
 pub(crate) struct ImportOptions {
@@ -111,7 +112,7 @@ pub(crate) fn import(options: &ImportOptions) -> Result<u8> {
     let schema = schema(options, &about, link, &preprocessing, parameters.n_features).with_context(|| shown.clone())?;
     let (columns, named) = (parameters.n_classes, schema.classes.len());
     if link.columns(named) != columns || link.classes(columns) != named {
-        bail!("{shown}: it has weights of {columns} classes, and {named} are named");
+        bail!("{shown}: it has weights of {}, and names of {named}", count(columns, "class"));
     }
     // Weights that overflow are told before anything is written.
     Predictor::new(link, parameters.clone(), preprocessing.clone()).map_err(|problem| anyhow!("{shown}: {problem}"))?;
@@ -141,11 +142,11 @@ pub(crate) fn import(options: &ImportOptions) -> Result<u8> {
         trained_on: None,
         files: BTreeMap::new(),
     };
-    imported.write(&options.out, options.force, &parameters, &preprocessing)?;
+    imported.write(&options.out, options.force, &parameters, &preprocessing).map_err(folder_exists)?;
     if options.output.json {
-        print_json(&imported);
+        print_json(&imported)?;
     } else {
-        print(&describe(&options.out, &imported));
+        print_line(describe(&options.out, &imported))?;
     }
     Ok(exit::DONE)
 }
@@ -214,10 +215,13 @@ fn schema(options: &ImportOptions, about: &Known, link: Link, by: &Preprocessing
             _ => None,
         };
         let Some(features) = options.columns.clone().or(known) else {
-            bail!("it does not say what its {d} columns are called; --columns length,width does");
+            bail!(
+                "it does not say what its {} called; --columns length,width does",
+                if d == 1 { "one column is".to_owned() } else { format!("{d} columns are") }
+            );
         };
         if features.len() != d {
-            bail!("it has {d} features, and {} columns are named", features.len());
+            bail!("it has {}, and names of {}", count(d, "feature"), count(features.len(), "column"));
         }
         let kind = DataKind::Table;
         return Ok(Schema { kind, image_size: [1, d], features, classes: classes(kind)? });
@@ -234,7 +238,7 @@ fn schema(options: &ImportOptions, about: &Known, link: Link, by: &Preprocessing
         (None, _) => bail!("{d} pixels are no square; --image-size 28x28 says how many rows and columns"),
     };
     if image_size[0].checked_mul(image_size[1]) != Some(d) {
-        bail!("it has {d} features, which are no image of {} x {}", image_size[0], image_size[1]);
+        bail!("it has {}, and an image of {} x {} has others", count(d, "feature"), image_size[0], image_size[1]);
     }
     let kind = if matches!(about.row, Some(Row::Picture { .. })) { DataKind::Pictures } else { DataKind::Images };
     Ok(Schema { kind, image_size, features: Vec::new(), classes: classes(kind)? })
@@ -255,12 +259,11 @@ fn describe(folder: &Path, imported: &Imported) -> String {
     let Imported { model, data, .. } = imported;
     let [height, width] = data.image_size;
     let takes = match data.kind {
-        DataKind::Table if data.features.len() == 1 => "1 column".to_owned(),
-        DataKind::Table => format!("{} columns", data.features.len()),
+        DataKind::Table => count(data.features.len(), "column"),
         DataKind::Images | DataKind::Pictures => format!("{height} x {width} pixels"),
     };
     format!(
-        "{}: {}, {takes} to {} classes, which {}\n",
+        "{}: {}, {takes} to {} classes, which {}",
         folder.display(),
         table::name(*model),
         data.classes.len(),

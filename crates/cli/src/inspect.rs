@@ -1,20 +1,22 @@
 //! `chainrule inspect`.
 
-use std::fmt::Write;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, anyhow, bail};
 use chainrule_data::picture::Treatment;
-use chainrule_records::{Class, Link, WeightNorms, write_whole};
+use chainrule_records::{Class, Link, WeightNorms, count};
 use chainrule_report::{Tile, contact_sheet};
 use clap::Args;
 use serde::Serialize;
 
 use crate::dataset::names;
+use crate::destination::destination;
+use crate::missing::is_folder;
 use crate::model::Model;
 use crate::options::Output;
+use crate::output::Lines;
 use crate::shades::{Ink, Palette, Shaded, columns};
-use crate::{exit, given, print, print_json, say};
+use crate::{exit, given, print_json, say};
 
 #[derive(Args, Debug)]
 pub(crate) struct InspectOptions {
@@ -33,6 +35,9 @@ pub(crate) struct InspectOptions {
     /// Write the pictures to this PNG, too.
     #[arg(long, value_name = "FILE.png")]
     png: Option<PathBuf>,
+    /// Replace the file that is there.
+    #[arg(long, requires = "png")]
+    force: bool,
     #[command(flatten)]
     output: Output,
 }
@@ -114,6 +119,7 @@ const MOST: usize = 8;
 
 /// Shows what a model has learnt, or why it says what it says of an image.
 pub(crate) fn inspect(options: &InspectOptions) -> Result<u8> {
+    is_folder(&options.run)?;
     let model = Model::read(&options.run)?;
     let of_table = [("--image", options.image.is_some()), ("--png", options.png.is_some())];
     if let (Some(_), Some((option, _))) = (model.features(), of_table.iter().find(|(_, is_asked)| *is_asked)) {
@@ -121,6 +127,7 @@ pub(crate) fn inspect(options: &InspectOptions) -> Result<u8> {
             "{option}: the model was trained on a table, whose rows are no pictures; without it, its weights are listed by feature"
         );
     }
+    let png = options.png.as_ref().map(|path| destination(path, options.force, "--png")).transpose()?;
     let found = options.image.as_ref().map(|_| explain(&model, options)).transpose()?;
     let (pixels, image) = found.unzip();
     if let (Some(OfImage { file, treatment: Some(treatment), .. }), false) = (&image, options.output.quiet) {
@@ -137,22 +144,26 @@ pub(crate) fn inspect(options: &InspectOptions) -> Result<u8> {
         image,
     };
     if model.features().is_some() && !options.output.json {
-        print(&describe(&answer, model.name()));
+        describe(&answer, model.name()).print()?;
         return Ok(exit::DONE);
     }
     let pictures = pictures(&model, &answer, pixels.as_deref());
-    if let Some(path) = &options.png {
+    if let Some(png) = png {
         let tiles: Vec<Tile> = pictures.iter().map(tile).collect();
         let title = format!("{}: {}", answer.run, Ink::True.legend(Palette::Signed));
-        write_whole(path, &contact_sheet(&title, &tiles, model.image_size(), 5))?;
+        png.write(&contact_sheet(&title, &tiles, model.image_size(), 5))?;
     }
     if options.output.json {
-        print_json(&answer);
+        print_json(&answer)?;
         return Ok(exit::DONE);
     }
     let ink = Ink::of_output();
     let drawn = ink.draw(&pictures, model.image_size(), columns());
-    print(&format!("{}\n{drawn}{}\n", describe(&answer, model.name()), ink.legend(Palette::Signed)));
+    let mut lines = describe(&answer, model.name());
+    lines.gap();
+    lines.drawn(&drawn);
+    lines.add(ink.legend(Palette::Signed));
+    lines.print()?;
     Ok(exit::DONE)
 }
 
@@ -263,24 +274,24 @@ fn tile(picture: &Shaded) -> Tile {
 }
 
 /// The numbers, for a person.
-fn describe(answer: &Answer, kind: &str) -> String {
-    let mut text = String::new();
-    let mut line = |line: String| writeln!(text, "{}", line.trim_end()).expect("writing to a String cannot fail");
+fn describe(answer: &Answer, kind: &str) -> Lines {
+    let mut lines = Lines::default();
     let [height, width] = answer.image_size;
     let norm = &answer.weight_norm;
     let takes = match &answer.features {
-        Some(features) => format!("{} features", features.len()),
+        Some(features) => count(features.len(), "feature"),
         None => format!("{height} x {width} pixels"),
     };
-    line(format!("{:<12} {}: {kind}, {takes}, {} classes", "model", answer.run, answer.classes.len()));
-    line(format!(
+    lines.add(format!("{:<12} {}: {kind}, {takes}, {} classes", "model", answer.run, answer.classes.len()));
+    lines.add(format!(
         "{:<12} Frobenius {:.4} (squared {:.4}), spectral {:.4}",
         "weight norm", norm.frobenius, norm.frobenius_squared, norm.spectral
     ));
     let Some(image) = &answer.image else {
-        line(format!("\n{:>12} {:>10} {:>10} {:>10} {:>10}", "class", "norm", "bias", "smallest", "largest"));
+        lines.gap();
+        lines.add(format!("{:>12} {:>10} {:>10} {:>10} {:>10}", "class", "norm", "bias", "smallest", "largest"));
         for OfClass { class, frobenius, bias, smallest, largest } in &answer.weights {
-            line(format!("{class:>12} {frobenius:>10.4} {bias:>10.4} {smallest:>10.4} {largest:>10.4}"));
+            lines.add(format!("{class:>12} {frobenius:>10.4} {bias:>10.4} {smallest:>10.4} {largest:>10.4}"));
         }
         if let Some(features) = &answer.features {
             let longest = |names: &mut dyn Iterator<Item = String>| names.map(|name| name.chars().count()).max();
@@ -288,22 +299,23 @@ fn describe(answer: &Answer, kind: &str) -> String {
             let classes: Vec<String> = answer.weights.iter().map(|of| of.class.to_string()).collect();
             let width = longest(&mut classes.iter().cloned()).unwrap_or_default().max(10);
             let cells = |cells: Vec<String>| cells.iter().map(|cell| format!(" {cell:>width$}")).collect::<String>();
-            line(format!("\n{:>first$}{}", "weight of", cells(classes)));
+            lines.gap();
+            lines.add(format!("{:>first$}{}", "weight of", cells(classes)));
             for OfFeature { name, weights, .. } in features {
-                line(format!("{name:>first$}{}", cells(weights.iter().map(|w| format!("{w:.4}")).collect())));
+                lines.add(format!("{name:>first$}{}", cells(weights.iter().map(|w| format!("{w:.4}")).collect())));
             }
         }
-        return text;
+        return lines;
     };
     let number = image.number.map(|number| format!("[{number}]")).unwrap_or_default();
-    line(format!("{:<12} {}{number}", "image", image.file));
+    lines.add(format!("{:<12} {}{number}", "image", image.file));
     let mut by_probability: Vec<_> = answer.classes.iter().zip(&image.probabilities).collect();
     by_probability.sort_by(|a, b| b.1.total_cmp(a.1));
     let said =
         by_probability.iter().take(3).map(|(class, probability)| format!("{class} at {:.2} %", 100.0 * *probability));
-    line(format!("{:<12} {}", "predicted", said.collect::<Vec<_>>().join(", then ")));
+    lines.add(format!("{:<12} {}", "predicted", said.collect::<Vec<_>>().join(", then ")));
     let evidence = &image.evidence;
-    line(format!(
+    lines.add(format!(
         "{:<12} logit {:.4}: pixels {:.4}, bias {:.4}",
         format!("for {}", evidence.class),
         evidence.logit,
@@ -313,8 +325,8 @@ fn describe(answer: &Answer, kind: &str) -> String {
     for (name, contributions) in [("most for", &evidence.most_for), ("most against", &evidence.most_against)] {
         for (i, Contribution { row, column, level, evidence }) in contributions.iter().enumerate() {
             let name = if i == 0 { name } else { "" };
-            line(format!("{name:<12} {evidence:>8.4}  row {row:>2}, column {column:>2}, level {level:>3}"));
+            lines.add(format!("{name:<12} {evidence:>8.4}  row {row:>2}, column {column:>2}, level {level:>3}"));
         }
     }
-    text
+    lines
 }

@@ -37,6 +37,7 @@ mod check_gradients;
 mod checkpoints;
 mod crew;
 mod dataset;
+mod destination;
 mod evaluate;
 mod experiment;
 mod export;
@@ -46,8 +47,10 @@ mod inspect;
 mod library;
 mod machine;
 mod manual;
+mod missing;
 mod model;
 mod options;
+mod output;
 mod page;
 mod panics;
 mod predict;
@@ -65,11 +68,12 @@ mod train;
 pub use library::{Error, Estimator, Fitted, Samples, Training};
 
 use std::ffi::OsString;
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 
 use clap::Parser;
 
 use options::{Command, Options};
+use output::{print_as_is, print_json, print_line, say};
 
 /// Exit codes that scripts may rely on.
 mod exit {
@@ -77,18 +81,16 @@ mod exit {
     pub(crate) const CHECK: u8 = 1;
     pub(crate) const INPUT: u8 = 2;
     pub(crate) const INTERRUPTED: u8 = 130;
+    /// What a shell says of a program that a closed pipe killed.
+    pub(crate) const NO_READER: u8 = 141;
 }
 
 /// Runs the program on these arguments, the first being its name, and gives its exit code: 0 done, 1 a check did not hold, 2 a usage,
-/// config or data error, 130 interrupted with the run saved.
+/// config or data error or an answer that cannot be written, 130 interrupted with the run saved, 141 nobody reads the answer.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
     let options = match Options::try_parse_from(arguments) {
         Ok(options) => options,
-        Err(error) => {
-            // Help and version go to standard output and end well.
-            let _ = error.print();
-            return if error.use_stderr() { exit::INPUT } else { exit::DONE };
-        }
+        Err(error) => return output::tell_usage(error),
     };
     let result = match &options.command {
         Command::Train(train) => train::train(train),
@@ -107,26 +109,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
         Command::Completions(completions) => manual::completions(completions),
         Command::Man(man) => manual::man(man),
     };
-    result.unwrap_or_else(|error| {
-        say(&format!("error: {error:#}"));
-        exit::INPUT
-    })
-}
-
-/// One line for the person watching, on standard error; where nobody can hear, nothing is lost.
-fn say(line: &str) {
-    let _ = writeln!(std::io::stderr(), "{line}");
-}
-
-/// The result, on standard output. A reader that left early (`| head`) is no error.
-fn print(text: &str) {
-    let mut out = std::io::stdout().lock();
-    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
-}
-
-fn print_json(value: &impl serde::Serialize) {
-    let text = serde_json::to_string_pretty(value).expect("records hold only what JSON can");
-    print(&format!("{text}\n"));
+    result.unwrap_or_else(|error| output::tell_error(&error))
 }
 
 /// Whether a progress bar has someone to show itself to.

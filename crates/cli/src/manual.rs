@@ -1,38 +1,39 @@
 //! `chainrule completions` and `chainrule man`: what a shell and `man` are told, made from the options themselves.
 
 use std::fmt::Write;
-use std::path::Path;
 
 use anyhow::{Context, Result};
-use chainrule_records::write_whole;
 use clap::builder::StyledStr;
 use clap::{Arg, Command, CommandFactory};
 
+use crate::destination::destination;
 use crate::options::{CompletionsOptions, ManOptions, Options};
-use crate::{exit, print};
+use crate::{exit, print_as_is, print_line};
 
 pub(crate) fn completions(options: &CompletionsOptions) -> Result<u8> {
     let mut script = Vec::new();
     clap_complete::generate(options.shell, &mut Options::command(), "chainrule", &mut script);
-    print(&String::from_utf8_lossy(&script));
+    print_as_is(&String::from_utf8_lossy(&script))?;
     Ok(exit::DONE)
 }
 
 pub(crate) fn man(options: &ManOptions) -> Result<u8> {
     if options.markdown {
-        print(&reference()?);
+        print_as_is(&reference()?)?;
         return Ok(exit::DONE);
     }
     let mut pages = man_pages()?;
     let Some(out) = &options.out else {
         let (_, main) = pages.swap_remove(0);
-        print(&String::from_utf8_lossy(&main));
+        print_as_is(&String::from_utf8_lossy(&main))?;
         return Ok(exit::DONE);
     };
     std::fs::create_dir_all(out).with_context(|| format!("making the folder {}", out.display()))?;
-    for (name, page) in &pages {
-        write_whole(&Path::new(out).join(name), page)?;
-        print(&format!("{}\n", out.join(name).display()));
+    let files = pages.iter().map(|(name, _)| destination(&out.join(name), options.force, "--out"));
+    let files = files.collect::<Result<Vec<_>>>()?;
+    for ((name, page), file) in pages.iter().zip(files) {
+        file.write(page)?;
+        print_line(out.join(name).display().to_string())?;
     }
     Ok(exit::DONE)
 }

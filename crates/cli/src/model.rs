@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use chainrule_data::Treat;
 use chainrule_records::{
-    Class, DataKind, Imported, Link, Manifest, Parameters, Precision, Preprocessing, RunFiles, RunFolder, Schema,
-    Summary, TrainConfig, WeightNorms,
+    Class, DataKind, Imported, Link, Manifest, Parameters, Precision, Preprocessing, RunError, RunFiles, RunFolder,
+    Schema, Summary, TrainConfig, WeightNorms,
 };
 use chainrule_training::Predictor;
 
@@ -44,6 +44,7 @@ impl Model {
     /// # Errors
     /// Where the folder holds no whole run and no imported model, or its weights are too large to compute with.
     pub(crate) fn read(folder: &Path) -> Result<Self> {
+        std::fs::metadata(folder).map_err(|problem| RunError::Read { path: folder.to_owned(), problem })?;
         let (link, precision, schema, weight_norm, parameters, preprocessing, origin) = if Imported::is_in(folder) {
             let (imported, parameters, preprocessing) = Imported::read(folder)?;
             let Imported { model, precision, weight_norm, .. } = imported;

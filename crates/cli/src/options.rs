@@ -17,11 +17,14 @@ use crate::predict::PredictOptions;
 const OF_ALL: &str = "\
 Example: chainrule train
 
+A file or folder that is there is replaced with --force only, and a file appears whole or not at all.
+
 Exit codes:
   0    done
   1    a check did not hold
-  2    a usage, config or data error, told in one line
+  2    a usage, config or data error, told in one line; or an answer that cannot be written, as on a full disk
   130  interrupted; a training has saved its run, and --resume goes on with it
+  141  nobody reads the answer any more, as in chainrule man | head -1
 
 Environment:
   CHAINRULE_BACKENDS       the backends to choose from, of those that are built, as in flex,ndarray [default: all]
@@ -144,7 +147,7 @@ Examples:
     Page(PageOptions),
     /// Write a trained model for another tool: PyTorch, NumPy and scikit-learn, onnxruntime, or whatever reads JSON.
     #[command(after_help = "\
-A file is never replaced without --force. What is in each of them, and the Python that loads it: docs/models.md.
+What is in each of them, and the Python that loads it: docs/models.md.
 
 Examples:
   chainrule export runs/softmax-1 --format onnx
@@ -253,7 +256,7 @@ pub(crate) struct Place {
 pub(crate) struct Choices {
     #[command(flatten)]
     pub(crate) data: DataSource,
-    /// Override a key of the experiment, as in descent.epochs=10; repeatable.
+    /// Override a key of the experiment, as in descent.epochs=10; repeatable. none takes back a key that may be absent, as in early_stopping.patience=none.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub(crate) overrides: Vec<String>,
     /// Where the gradients come from.
@@ -279,9 +282,12 @@ pub(crate) struct ReproduceOptions {
     /// Make this figure only, and the runs that it needs.
     #[arg(long, value_name = "FIGURE", conflicts_with = "check")]
     pub(crate) only: Option<String>,
-    /// The report's folder [default: docs/report for MNIST, else runs/report-on-DATA].
+    /// The report's folder [default: docs/report for MNIST, else runs/report-on-DATA, where it is made again].
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
+    /// Replace the report's files that lie in --out.
+    #[arg(long, requires = "out", conflicts_with = "check")]
+    pub(crate) force: bool,
     /// Where finished runs are kept, and taken from where config, data, code and device are the same.
     #[arg(long, value_name = "DIR", default_value = "runs/reproduce")]
     pub(crate) runs: PathBuf,
@@ -357,6 +363,9 @@ pub(crate) struct ManOptions {
     /// Write chainrule.1 and a page of every command into this folder, and print their paths.
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
+    /// Replace the pages that are there.
+    #[arg(long, requires = "out")]
+    pub(crate) force: bool,
     /// Print all of them as the one page in Markdown that is docs/commands.md.
     #[arg(long, conflicts_with = "out", hide = true)]
     pub(crate) markdown: bool,

@@ -4,16 +4,18 @@ use std::path::PathBuf;
 
 use anyhow::{Result, bail};
 use chainrule_data::{Counts, Origin as DataOrigin, digits, is_mnist};
-use chainrule_records::{Class, Schema, write_whole};
+use chainrule_records::{Class, Schema};
 use chainrule_report::Board;
 use chainrule_training::Predictor;
 use clap::Args;
 use serde_json::json;
 
+use crate::destination::destination;
+use crate::missing::is_folder;
 use crate::model::{Model, Origin, Trained};
 use crate::options::Output;
 use crate::rows::Source;
-use crate::{exit, print, print_json};
+use crate::{exit, print_json, print_line};
 
 #[derive(Args, Debug)]
 pub(crate) struct PageOptions {
@@ -23,12 +25,16 @@ pub(crate) struct PageOptions {
     /// The page's file [default: RUN.html, beside the run's folder].
     #[arg(long, value_name = "FILE.html")]
     out: Option<PathBuf>,
+    /// Replace the file that is there.
+    #[arg(long)]
+    force: bool,
     #[command(flatten)]
     output: Output,
 }
 
 /// Writes the page.
 pub(crate) fn page(options: &PageOptions) -> Result<u8> {
+    is_folder(&options.run)?;
     let model = Model::read(&options.run)?;
     if model.features().is_some() {
         bail!("{}: the model takes the columns of a table, and on this page one draws", options.run.display());
@@ -40,6 +46,8 @@ pub(crate) fn page(options: &PageOptions) -> Result<u8> {
             model.name()
         );
     };
+    let out = options.out.clone().map_or_else(|| model.beside("html"), Ok)?;
+    let file = destination(&out, options.force, "--out")?;
     let schema = &model.schema;
     let examples = match model.trained() {
         Some(Trained { manifest, .. }) => {
@@ -69,14 +77,13 @@ pub(crate) fn page(options: &PageOptions) -> Result<u8> {
         Origin::Imported(imported) => format!("The model that {}: {what}.", imported.origin()),
     };
     let html = board.to_html("Draw for a linear classifier", &about);
-    let out = options.out.clone().map_or_else(|| model.beside("html"), Ok)?;
-    write_whole(&out, html.as_bytes())?;
+    file.write(html.as_bytes())?;
     if options.output.json {
         print_json(
             &json!({ "run": model.folder.display().to_string(), "page": out.display().to_string(), "bytes": html.len() }),
-        );
+        )?;
     } else {
-        print(&format!("{}\n", out.display()));
+        print_line(out.display().to_string())?;
     }
     Ok(exit::DONE)
 }

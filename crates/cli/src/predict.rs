@@ -11,9 +11,11 @@ use clap::Args;
 use serde::Serialize;
 
 use crate::given::{self, Given};
+use crate::missing::is_folder;
 use crate::model::Model;
 use crate::options::Output;
-use crate::{exit, print, print_json, say};
+use crate::output::Lines;
+use crate::{exit, print_json, print_line, say};
 
 #[derive(Args, Debug)]
 pub(crate) struct PredictOptions {
@@ -62,6 +64,7 @@ struct Problem {
 
 /// Asks a model about pictures. Where some cannot be read, the others are answered, and the exit code says so.
 pub(crate) fn predict(options: &PredictOptions) -> Result<u8> {
+    is_folder(&options.run)?;
     let model = Model::read(&options.run)?;
     let mut answer = Answer {
         run: model.folder.display().to_string(),
@@ -109,15 +112,15 @@ pub(crate) fn predict(options: &PredictOptions) -> Result<u8> {
                     continue;
                 }
                 if std::mem::take(&mut is_first) {
-                    print(&heading(&model));
+                    heading(&model).print()?;
                 }
-                print(&line(&predicted, &model));
+                print_line(line(&predicted, &model))?;
             }
         }
     }
     let all_read = answer.problems.is_empty();
     if options.output.json {
-        print_json(&answer);
+        print_json(&answer)?;
     }
     Ok(if all_read { exit::DONE } else { exit::INPUT })
 }
@@ -156,11 +159,14 @@ fn widths(model: &Model) -> [usize; 2] {
 }
 
 /// The classes over their columns.
-fn heading(model: &Model) -> String {
+fn heading(model: &Model) -> Lines {
     let [first, width] = widths(model);
     let classes: String = model.classes().iter().map(|class| format!("{class:>width$}")).collect();
     let what = if model.features().is_some() { "row, from 0" } else { "image" };
-    format!("{:>first$}  probability in % of{}\n{:>first$}{classes}  {what}\n", "predicted", "", "")
+    let mut lines = Lines::default();
+    lines.add(format!("{:>first$}  probability in % of", "predicted"));
+    lines.add(format!("{:>first$}{classes}  {what}", ""));
+    lines
 }
 
 /// The class predicted, the probabilities and the image's or row's name.
@@ -175,6 +181,5 @@ fn line(predicted: &Predicted, model: &Model) -> String {
     if let Some(number) = predicted.number {
         write(format_args!("[{number}]"));
     }
-    line.push('\n');
     line
 }

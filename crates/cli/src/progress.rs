@@ -1,8 +1,10 @@
 //! What a person sees and does while a training runs.
 
 use std::ops::ControlFlow;
-use std::sync::LazyLock;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
 
 use chainrule_records::Evaluation;
 use chainrule_training::Observer;
@@ -13,16 +15,22 @@ use crate::exit;
 /// Set by the first Ctrl-C or termination signal.
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 
+/// A pass over very many rows takes longer than this, and whoever waits for its end should know it.
+const PATIENCE: Duration = Duration::from_millis(500);
+
 /// Lets the first Ctrl-C end the training with its run saved, and the second end the program at once.
-pub(crate) fn catch_interrupts() {
-    static CAUGHT: LazyLock<Result<(), ctrlc::Error>> = LazyLock::new(|| {
-        ctrlc::set_handler(|| {
-            if INTERRUPTED.swap(true, Ordering::SeqCst) {
-                std::process::exit(exit::INTERRUPTED.into());
-            }
-        })
-    });
-    if let Err(error) = &*CAUGHT {
+pub(crate) fn catch_interrupts(is_quiet: bool) {
+    static CAUGHT: OnceLock<Result<(), ctrlc::Error>> = OnceLock::new();
+    let heard = move || {
+        if INTERRUPTED.swap(true, Ordering::SeqCst) {
+            std::process::exit(exit::INTERRUPTED.into());
+        }
+        thread::sleep(PATIENCE);
+        if !is_quiet {
+            crate::say("ending when this pass over the rows is done, with all saved; Ctrl-C again ends at once");
+        }
+    };
+    if let Err(error) = CAUGHT.get_or_init(|| ctrlc::set_handler(heard)) {
         crate::say(&format!("Ctrl-C will lose this run: {error}"));
     }
 }
@@ -55,6 +63,10 @@ impl Observer for Progress {
     fn step_taken(&mut self, step: usize) -> ControlFlow<()> {
         self.bar.set_position(step as u64 + 1);
         if is_interrupted() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }
+
+    fn is_ended(&mut self) -> bool {
+        is_interrupted()
     }
 
     fn evaluation_ends(&mut self, evaluation: &Evaluation) {

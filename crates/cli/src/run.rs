@@ -84,6 +84,11 @@ pub(crate) fn run(machine: &Machine, rows: &Loaded, keeper: &mut Keeper) -> Resu
     }
 }
 
+/// Whether a training was interrupted before there was anything to keep.
+pub(crate) fn is_interruption(error: &anyhow::Error) -> bool {
+    matches!(error.downcast_ref(), Some(TrainError::Interrupted))
+}
+
 /// A training that left the floats. Its folder tells so, and has no model.
 #[derive(Debug, thiserror::Error)]
 #[error("{}: training diverged; try {remedy}; the history so far is in {}", .divergence.problem, .folder.display())]

@@ -3,6 +3,8 @@
 use std::fmt::Write;
 use std::io::IsTerminal;
 
+use chainrule_records::visible;
+
 /// What a terminal can show.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ink {
@@ -72,7 +74,7 @@ impl Ink {
         for pictures in pictures.chunks(in_a_row) {
             let mut line = String::new();
             for picture in pictures {
-                let name: String = picture.name.chars().take(shown).collect();
+                let name: String = visible(&picture.name).chars().take(shown).collect();
                 write!(line, "{name:<0$}", shown + GAP).expect("writing to a String cannot fail");
             }
             text.push_str(line.trim_end());

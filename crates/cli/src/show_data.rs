@@ -1,6 +1,5 @@
 //! `chainrule data`.
 
-use std::fmt::Write;
 use std::iter::repeat;
 use std::path::Path;
 
@@ -10,7 +9,8 @@ use chainrule_data::{Counts, Data, DataError, Images, Request, digits, look, mni
 use serde::Serialize;
 
 use crate::options::DataOptions;
-use crate::{exit, print, print_json, say};
+use crate::output::Lines;
+use crate::{exit, print_json, say};
 
 /// What `chainrule data` says of a data set.
 #[derive(Serialize)]
@@ -64,9 +64,9 @@ pub(crate) fn data(options: &DataOptions) -> Result<u8> {
         let tables = found.files.into_iter().map(|(file, about)| AboutTableFile { file, about }).collect();
         let about = AboutTables { tables, unused: found.unused };
         if options.output.json {
-            print_json(&about);
+            print_json(&about)?;
         } else {
-            print(&describe_tables(&about));
+            describe_tables(&about).print()?;
         }
         return Ok(exit::DONE);
     }
@@ -77,16 +77,17 @@ pub(crate) fn data(options: &DataOptions) -> Result<u8> {
     })?;
     let about = about(&data);
     if options.output.json {
-        print_json(&about);
+        print_json(&about)?;
     } else {
-        print(&describe(&about, &data));
+        describe(&about, &data).print()?;
     }
     Ok(exit::DONE)
 }
 
 fn write_digits(folder: &Path, seed: u64, counts: Counts) -> Result<()> {
     let names = mnist::FILES.map(|file| folder.join(file.name));
-    if let Some(path) = names.iter().find(|path| path.exists()) {
+    // A link that leads nowhere is something, too.
+    if let Some(path) = names.iter().find(|path| path.symlink_metadata().is_ok()) {
         anyhow::bail!("{} exists already; name another folder with --write-idx", path.display());
     }
     std::fs::create_dir_all(folder).map_err(|problem| DataError::Write { path: folder.to_owned(), problem })?;
@@ -121,14 +122,14 @@ fn about(data: &Data) -> About {
     }
 }
 
-fn describe(about: &About, data: &Data) -> String {
-    let mut text = format!("source  {}\n", about.source);
-    let mut line = |line: String| writeln!(text, "{line}").expect("writing to a String cannot fail");
-    line(format!("cache   {}", about.cache_folder));
+fn describe(about: &About, data: &Data) -> Lines {
+    let mut lines = Lines::default();
+    lines.add(format!("source  {}", about.source));
+    lines.add(format!("cache   {}", about.cache_folder));
     let made =
         if data.pictures.is_some() { ", as the pictures are made unless data.image_size says otherwise" } else { "" };
-    line(format!("images  {} x {} grey levels{made}", about.height, about.width));
-    line(format!(
+    lines.add(format!("images  {} x {} grey levels{made}", about.height, about.width));
+    lines.add(format!(
         "sha256  {} (of the {} below)",
         about.sha256,
         if data.pictures.is_some() { "folders" } else { "four" }
@@ -139,38 +140,41 @@ fn describe(about: &About, data: &Data) -> String {
             (None, true) => "MNIST's",
             (None, false) => "not MNIST's",
         };
-        line(format!("{:<24} {:>6}  {}  {is_mnist}", file.name, file.count, file.sha256));
+        lines.add(format!("{:<24} {:>6}  {}  {is_mnist}", file.name, file.count, file.sha256));
     }
     for (name, images) in [("training", &data.train), ("validation", &data.validation)] {
-        line(format!("{name:<11} of each label: {}", label_counts(images, data)));
+        lines.add(format!("{name:<11} of each label: {}", label_counts(images, data)));
     }
-    not_used(&about.unused, data.pictures.is_some()).into_iter().for_each(line);
-    text
+    if let Some(what) = not_used(&about.unused, data.pictures.is_some()) {
+        lines.add(what);
+    }
+    lines
 }
 
-fn describe_tables(about: &AboutTables) -> String {
-    let mut text = String::new();
-    let mut line = |line: String| writeln!(text, "{}", line.trim_end()).expect("writing to a String cannot fail");
+fn describe_tables(about: &AboutTables) -> Lines {
+    let mut lines = Lines::default();
     for AboutTableFile { file, about } in &about.tables {
-        line(format!("source  {file}"));
-        line(format!("rows    {}", about.rows));
-        line(format!("sha256  {}", about.sha256));
+        lines.add(format!("source  {file}"));
+        lines.add(format!("rows    {}", about.rows));
+        lines.add(format!("sha256  {}", about.sha256));
         let first = about.columns.iter().map(|column| column.name.chars().count()).max().unwrap_or_default().max(6);
-        line(format!(
+        lines.add(format!(
             "{:<first$} {:>9} {:>9} {:>9} {:>12} {:>12} {:>9}",
             "column", "numbers", "missing", "texts", "smallest", "largest", "different"
         ));
         for AboutColumn { name, numbers, missing, texts, smallest, largest, different } in &about.columns {
             let [smallest, largest] = [smallest, largest].map(|x| x.map(|x| x.to_string()).unwrap_or_default());
             let different = different.map_or_else(|| "over 256".to_owned(), |count| count.to_string());
-            line(format!(
+            lines.add(format!(
                 "{name:<first$} {numbers:>9} {missing:>9} {texts:>9} {smallest:>12} {largest:>12} {different:>9}"
             ));
         }
     }
-    not_used(&about.unused, false).into_iter().for_each(&mut line);
-    line("One of the columns has the labels: train --set data.label=COLUMN; all others are features, but for data.ignore.".to_owned());
-    text
+    if let Some(what) = not_used(&about.unused, false) {
+        lines.add(what);
+    }
+    lines.add("One of the columns has the labels: train --set data.label=COLUMN; all others are features, but for data.ignore.");
+    lines
 }
 
 /// What a data set's folder holds and is not used, for a person.

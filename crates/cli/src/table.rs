@@ -1,14 +1,15 @@
 //! What a run comes to, for a person.
 
-use std::fmt::Write;
 use std::path::Path;
 
 use chainrule_records::{
-    Certificate, Class, DataKind, GradientSource, Link, Precision, SearchEnd, Summary, TrainConfig,
+    Certificate, Class, DataKind, GradientSource, Link, Precision, SearchEnd, Summary, TrainConfig, count,
 };
 
+use crate::output::Lines;
+
 /// The closing table of a training.
-pub(crate) fn closing(summary: &Summary, config: &TrainConfig, folder: &Path) -> String {
+pub(crate) fn closing(summary: &Summary, config: &TrainConfig, folder: &Path) -> Lines {
     let model = name(summary.model);
     let gradient = match summary.gradient {
         // Settled before a run.
@@ -62,12 +63,12 @@ pub(crate) fn closing(summary: &Summary, config: &TrainConfig, folder: &Path) ->
         ("run", folder.display().to_string()),
     ];
     // An empty line parts the table; a name without anything to say is left out.
-    let rows = rows.iter().filter(|(name, value)| name.is_empty() || !value.is_empty());
-    rows.fold(String::from("\n"), |mut text, (name, value)| {
-        let line = format!("{name:<16} {value}");
-        writeln!(text, "{}", line.trim_end()).expect("writing to a String cannot fail");
-        text
-    })
+    let mut lines = Lines::default();
+    lines.gap();
+    for (name, value) in rows.iter().filter(|(name, value)| name.is_empty() || !value.is_empty()) {
+        lines.add(format!("{name:<16} {value}"));
+    }
+    lines
 }
 
 /// Classes, each with the weight of its rows.
@@ -96,7 +97,8 @@ fn search_ended(certificate: &Certificate) -> String {
         SearchEnd::Rounding => "where rounding hides the rest of the way".to_owned(),
         SearchEnd::Interrupted => "interrupted".to_owned(),
     };
-    format!("{how}, after {iterations} iterations, {gradients} passes over the rows")
+    let [iterations, passes] = [count(*iterations, "iteration"), count(*gradients, "pass")];
+    format!("{how}, after {iterations}, {passes} over the rows")
 }
 
 /// How near to the minimum it ended, and where that was not near enough, what to do.
@@ -105,7 +107,7 @@ fn minimum(summary: &Summary, config: &TrainConfig) -> Option<String> {
     let Certificate { objective, gradient_norm, bound, tolerance, ended, .. } = certificate;
     let mut text = format!("J = {objective:.9} is at most {bound:.1e} above it (gradient {gradient_norm:.1e})");
     if !certificate.holds() {
-        write!(text, "; {tolerance:e} was wanted").expect("writing to a String cannot fail");
+        text += &format!("; {tolerance:e} was wanted");
         if *ended == SearchEnd::Rounding {
             text += "; ";
             text += less_rounding(summary, config);

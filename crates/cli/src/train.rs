@@ -10,12 +10,14 @@ use chainrule_training::{Ending, most_steps};
 
 use crate::checkpoints::Keeper;
 use crate::dataset::Dataset;
+use crate::destination::folder_exists;
 use crate::machine::{Machine, all_threads};
+use crate::missing::is_folder;
 use crate::options::TrainOptions;
 use crate::progress::{Progress, catch_interrupts};
 use crate::rows::dropped;
-use crate::run::{self, manifest, run};
-use crate::{exit, experiment, is_watched, print, print_json, say, table};
+use crate::run::{self, is_interruption, manifest, run};
+use crate::{exit, experiment, is_watched, print_json, say, table};
 
 /// Trains the experiment that the options describe, or goes on with a run. Everything that can be refused is refused before a file is written.
 pub(crate) fn train(options: &TrainOptions) -> Result<u8> {
@@ -25,6 +27,7 @@ pub(crate) fn train(options: &TrainOptions) -> Result<u8> {
             say(line);
         }
     };
+    options.resume.as_deref().map_or(Ok(()), is_folder)?;
     let resumed = options.resume.as_deref().map(RunFolder::open).transpose()?;
     let machine = machine(options, resumed.as_ref().map(RunFolder::manifest))?;
     let config = machine.settle(experiment::config(options, resumed.as_ref())?)?;
@@ -34,7 +37,7 @@ pub(crate) fn train(options: &TrainOptions) -> Result<u8> {
         refuse(folder, &differences.collect::<Vec<_>>())?;
         if let Some(summary) = finished(folder, &mut tell) {
             tell(&format!("{} is finished; nothing is left to do", folder.path().display()));
-            return Ok(close(options, folder, &summary));
+            return close(options, folder, &summary);
         }
     }
     let data = Dataset::find(&config, &mut tell)?;
@@ -50,7 +53,7 @@ pub(crate) fn train(options: &TrainOptions) -> Result<u8> {
             refuse(&folder, &folder.manifest().differences(&manifest))?;
             folder
         }
-        (None, Some(out)) => RunFolder::create(out, options.force, &config, &manifest)?,
+        (None, Some(out)) => RunFolder::create(out, options.force, &config, &manifest).map_err(folder_exists)?,
         (None, None) => RunFolder::create_numbered(Path::new("runs"), &config, &manifest)?,
     };
     tell(&format!("data: {}, {} training and {} validation rows", about.source, about.train, about.validation));
@@ -58,21 +61,28 @@ pub(crate) fn train(options: &TrainOptions) -> Result<u8> {
     for line in [taken, dropped(&config, about.train), rows.weights(), rows.note(&config)].into_iter().flatten() {
         tell(&line);
     }
-    catch_interrupts();
     let rows = rows.load(&config, &machine);
     if let Some(kernels) = rows.kernels(&machine) {
         tell(&kernels);
     }
+    // Up to here nothing is lost where Ctrl-C ends the program at once.
+    catch_interrupts(options.output.quiet);
     let mut progress = Progress::new(steps, !options.output.quiet && is_watched());
     let every = options.checkpoint_every.unwrap_or_default();
     let result = Keeper::new(&mut progress, &folder, every, start, &mut tell)
         .and_then(|mut keeper| run(&machine, &rows, &mut keeper));
     progress.finish();
-    let (summary, ending) = result?;
+    let (summary, ending) = match result {
+        Err(error) if is_interruption(&error) => {
+            tell(&format!("{error}; --resume {} begins again", folder.path().display()));
+            return Ok(exit::INTERRUPTED);
+        }
+        other => other?,
+    };
     if ending == Ending::Interrupted {
         tell(&format!("interrupted; --resume {} goes on", folder.path().display()));
     }
-    Ok(close(options, &folder, &summary))
+    close(options, &folder, &summary)
 }
 
 /// Where a new run is made, or where one goes on: as it was made, unless the options say otherwise.
@@ -102,15 +112,16 @@ fn finished(folder: &RunFolder, tell: &mut dyn FnMut(&str)) -> Option<Summary> {
 }
 
 /// Prints a run's result; gives the exit code.
-fn close(options: &TrainOptions, folder: &RunFolder, summary: &Summary) -> u8 {
+fn close(options: &TrainOptions, folder: &RunFolder, summary: &Summary) -> Result<u8> {
     if options.output.json {
-        print_json(summary);
+        print_json(summary)?;
     } else {
-        print(&table::closing(summary, folder.config(), folder.path()));
+        table::closing(summary, folder.config(), folder.path()).print()?;
     }
     if summary.interrupted {
-        return exit::INTERRUPTED;
+        return Ok(exit::INTERRUPTED);
     }
     // A minimum was asked for, and what was found may not be proven to be one.
-    if summary.certificate.is_some_and(|certificate| !certificate.holds()) { exit::CHECK } else { exit::DONE }
+    let is_short_of_it = summary.certificate.is_some_and(|certificate| !certificate.holds());
+    Ok(if is_short_of_it { exit::CHECK } else { exit::DONE })
 }

@@ -9,6 +9,7 @@ pub enum DataError {
         /// The file.
         path: PathBuf,
         /// What the system said.
+        #[source]
         problem: std::io::Error,
     },
     /// A file could not be written; nothing of it is left behind.
@@ -17,6 +18,7 @@ pub enum DataError {
         /// The file or folder.
         path: PathBuf,
         /// What the system said.
+        #[source]
         problem: std::io::Error,
     },
     /// A file is not a whole IDX file of the expected kind.
@@ -77,15 +79,17 @@ pub enum DataError {
         /// The last image asked for.
         last: usize,
         /// What the system said.
+        #[source]
         problem: std::io::Error,
     },
     /// The same, as burn-dataset passes it on.
     #[error(transparent)]
     Dataset(burn_dataset::DatasetError),
     /// No thread could be had for reading ahead.
-    #[error("there is no thread to be had for reading data ahead ({problem}); take fewer with --threads")]
+    #[error("there is no thread to be had for reading data ahead ({problem}); take fewer threads")]
     Thread {
         /// What the system said.
+        #[source]
         problem: std::io::Error,
     },
     /// More digits are to be drawn than may lie in memory.
@@ -180,7 +184,7 @@ pub enum DataError {
         what: &'static str,
     },
     /// MNIST could not be had.
-    #[error("no MNIST: {reason}; put the four IDX files into {} or name a folder that has them (--data DIR)", .folder.display())]
+    #[error("no MNIST: {reason}; put the four IDX files into {} or name a folder that has them as the data", .folder.display())]
     NoMnist {
         /// Why the download failed.
         reason: String,

@@ -5,10 +5,10 @@
 
 use std::cmp::Ordering;
 use std::fs::File;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
-use atomic_write_file::AtomicWriteFile;
+use chainrule_records::Draft;
 use flate2::bufread::MultiGzDecoder;
 
 use crate::DataError;
@@ -171,23 +171,23 @@ pub(crate) fn write_whole(path: &Path, parts: &[&[u8]]) -> Result<(), DataError>
 /// A file that is written piece by piece, beside its place, and appears there whole when it is finished, or not at all.
 pub(crate) struct Writer {
     path: PathBuf,
-    file: AtomicWriteFile,
+    file: Draft,
 }
 
 impl Writer {
     pub(crate) fn new(path: &Path) -> Result<Self, DataError> {
-        match AtomicWriteFile::open(path) {
+        match Draft::new(path) {
             Ok(file) => Ok(Self { path: path.to_owned(), file }),
             Err(problem) => Err(DataError::Write { path: path.to_owned(), problem }),
         }
     }
 
     pub(crate) fn write(&mut self, part: &[u8]) -> Result<(), DataError> {
-        self.file.write_all(part).map_err(|problem| DataError::Write { path: self.path.clone(), problem })
+        self.file.write(part).map_err(|problem| DataError::Write { path: self.path.clone(), problem })
     }
 
     pub(crate) fn finish(self) -> Result<(), DataError> {
-        self.file.commit().map_err(|problem| DataError::Write { path: self.path, problem })
+        self.file.finish().map_err(|problem| DataError::Write { path: self.path, problem })
     }
 }
 

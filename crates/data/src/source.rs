@@ -1,4 +1,5 @@
 use std::fmt;
+use std::io::{Error, ErrorKind};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -418,6 +419,18 @@ fn read_folder_keeping(folder: &Path, keep: Keep, tell: &mut dyn FnMut(&str)) ->
         return Err(DataError::NoFile { path: folder.to_owned() });
     }
     if let Err(problem) = std::fs::read_dir(folder) {
+        let problem = match problem.kind() {
+            // A file is a table, and has been taken for one.
+            ErrorKind::NotADirectory => Error::new(
+                ErrorKind::NotADirectory,
+                "neither a file nor a folder, and data is read more than once; write what comes through it to a file first",
+            ),
+            ErrorKind::NotFound => Error::new(
+                ErrorKind::NotFound,
+                "no such file or folder; data is auto, mnist, embedded, a CSV file, or a folder",
+            ),
+            _ => problem,
+        };
         return Err(DataError::Read { path: folder.to_owned(), problem });
     }
     let mut read = |images: &mnist::File, labels: &mnist::File| {

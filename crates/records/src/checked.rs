@@ -53,7 +53,9 @@ impl TrainConfig {
     /// # Errors
     /// Where the file cannot be read, or says something that cannot be run.
     pub fn read(path: &Path, overrides: &[String]) -> Result<Self, ConfigError> {
-        Self::parse(&path.display().to_string(), &Self::read_text(path)?, overrides)
+        // An override without a value may have left it where the file's name is expected.
+        overrides.iter().try_for_each(|text| keys::key_and_value(text).map(|_| ()))?;
+        Self::parse_from(&path.display().to_string(), &Self::read_text(path)?, overrides, COMMAND_LINE)
     }
 
     /// The text of an experiment's file, to be parsed.
@@ -69,15 +71,23 @@ impl TrainConfig {
     /// # Errors
     /// Where `text` or an override says something that cannot be run.
     pub fn parse(file: &str, text: &str, overrides: &[String]) -> Result<Self, ConfigError> {
+        Self::parse_from(file, text, overrides, file)
+    }
+
+    /// The same where the overrides come from elsewhere than the file.
+    pub(crate) fn parse_from(file: &str, text: &str, overrides: &[String], from: &str) -> Result<Self, ConfigError> {
         let mut table: Table = toml::from_str(text).map_err(|error| ConfigError::Syntax {
             file: file.to_owned(),
             line: 1 + text[..error.span().map_or(0, |span| span.start.min(text.len()))].matches('\n').count(),
             message: one_line(error.message()),
         })?;
-        for text in overrides {
-            keys::set(&mut table, text)?;
-        }
-        keys::check_known(file, &table)?;
+        let set = overrides.iter().map(|text| keys::set(&mut table, text, from)).collect::<Result<Vec<_>, _>>()?;
+        let said_by = |key: &str| {
+            let is_in = |inner: &str, outer: &str| inner.strip_prefix(outer).is_some_and(|rest| rest.starts_with('.'));
+            let is_set = set.iter().any(|set| *set == key || is_in(key, set) || is_in(set, key));
+            if is_set { from.to_owned() } else { file.to_owned() }
+        };
+        keys::check_known(&said_by, &table)?;
         if keys::get(&table, "model.kind").is_none() {
             return Err(ConfigError::MissingKey {
                 file: file.to_owned(),
@@ -88,8 +98,9 @@ impl TrainConfig {
         let value_at = |key: &str| keys::get(&table, key).map(|value| one_line(&value.to_string())).unwrap_or_default();
         let raw: RawConfig = serde_path_to_error::deserialize(table.clone()).map_err(|error| {
             let key = one_line(&error.path().to_string());
-            let value = value_at(key.split('[').next().unwrap_or_default());
-            ConfigError::Value { file: file.to_owned(), value, key, problem: one_line(error.inner().message()) }
+            let plain = key.split('[').next().unwrap_or_default();
+            let (file, value) = (said_by(plain), value_at(plain));
+            ConfigError::Value { file, value, key, problem: expected(&one_line(error.inner().message())) }
         })?;
 
         let stem = Path::new(file).file_stem().map_or_else(|| "run".into(), |stem| stem.to_string_lossy().into_owned());
@@ -111,7 +122,7 @@ impl TrainConfig {
                 let written = toml::from_str::<Table>(&config.to_toml()).expect("it was written as TOML");
                 let value =
                     keys::get(&written, key).map_or_else(|| "absent".to_owned(), |value| one_line(&value.to_string()));
-                Err(ConfigError::Value { file: file.to_owned(), key: key.to_owned(), value, problem })
+                Err(ConfigError::Value { file: said_by(key), key: key.to_owned(), value, problem })
             }
         }
     }
@@ -191,6 +202,22 @@ impl TrainConfig {
     pub fn early_stopping(&self) -> &EarlyStoppingConfig {
         &self.early_stopping
     }
+}
+
+/// Who sets what the file does not.
+pub(crate) const COMMAND_LINE: &str = "command line";
+
+/// What serde says of a value of the wrong type, in the words of a config file.
+fn expected(message: &str) -> String {
+    let words = match message.rsplit_once(", expected ").map(|(_, expected)| expected) {
+        Some("usize" | "u64" | "u32" | "u8") => "expected a whole number, 0 or more",
+        Some("f64") => "expected a number",
+        Some("a string") => "expected a text in quotes",
+        Some("a boolean") => "expected true or false",
+        Some("a sequence") => "expected a list, as in [2, 3]",
+        _ => message,
+    };
+    words.to_owned()
 }
 
 /// The first key whose value cannot be, and why.

@@ -8,7 +8,8 @@ use serde::de::DeserializeOwned;
 
 use crate::checksum::sha256;
 use crate::claim;
-use crate::run_folder::{is_unfinished, read, tidy};
+use crate::file::{clear_drafts, is_draft};
+use crate::run_folder::read;
 use crate::{RunError, RunFolder, inside};
 
 /// Their folder.
@@ -40,7 +41,7 @@ impl RunFolder {
 
     /// The last checkpoint that is whole, with its number of steps; `tell` hears of those that are not.
     pub fn last_checkpoint<T: DeserializeOwned>(&self, tell: &mut dyn FnMut(&RunError)) -> Option<(usize, T)> {
-        tidy(&self.path().join(FOLDER));
+        clear_drafts(&self.path().join(FOLDER));
         self.checkpoints().into_iter().find_map(|(steps, path)| match read_checkpoint(&path) {
             Ok(checkpoint) => Some((steps, checkpoint)),
             Err(error) => {
@@ -88,7 +89,7 @@ pub(crate) fn own_files(run: &Path) -> Result<Vec<PathBuf>, PathBuf> {
     let mut paths = Vec::new();
     for name in claim::entries(&folder).map_err(|_| folder.clone())? {
         let path = folder.join(&name);
-        let is_named = steps_of(&name).is_some() || is_unfinished(&name);
+        let is_named = steps_of(&name).is_some() || is_draft(&name);
         if !is_named || inside::check(&path, false).is_err() {
             return Err(path);
         }
@@ -104,7 +105,7 @@ pub(crate) fn remove(run: &Path) -> Result<(), RunError> {
     if !matches!(inside::check(&folder, true), Ok(true)) {
         return Ok(());
     }
-    tidy(&folder);
+    clear_drafts(&folder);
     for name in claim::entries(&folder)?.into_iter().filter(|name| steps_of(name).is_some()) {
         claim::remove(&folder.join(name))?;
     }

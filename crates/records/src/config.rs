@@ -15,6 +15,7 @@ pub enum ConfigError {
         /// The file.
         file: String,
         /// What the system said.
+        #[source]
         problem: std::io::Error,
     },
     /// The file is not TOML.
@@ -28,14 +29,14 @@ pub enum ConfigError {
         message: String,
     },
     /// A key that no experiment has.
-    #[error("{file}: unknown key {key}; did you mean {nearest}?")]
+    #[error("{file}: unknown key {key}; {hint}")]
     UnknownKey {
         /// The file.
         file: String,
         /// The key.
         key: String,
-        /// The known key most like it.
-        nearest: &'static str,
+        /// The known key most like it, or those that there are.
+        hint: String,
     },
     /// `--set` without a key or a value.
     #[error("--set {text}: expected key=value, as in --set descent.epochs=10")]

@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 use toml::Value;
 
-use crate::sentence::one_line;
+use crate::checked::COMMAND_LINE;
+use crate::sentence::{one_line, visible};
 use crate::{ConfigError, TrainConfig, toml_value};
 
 /// The one key whose values may be tables: numbers by name.
@@ -59,6 +60,7 @@ pub enum GridError {
         /// Its number, keys and values.
         point: String,
         /// What is wrong with it.
+        #[source]
         problem: Box<ConfigError>,
     },
 }
@@ -91,7 +93,7 @@ impl GridKey {
 pub fn plain_value(value: &str) -> String {
     match toml_value(value) {
         Some(Value::String(text)) => one_line(&text),
-        _ => value.to_owned(),
+        _ => visible(value).into_owned(),
     }
 }
 
@@ -194,7 +196,7 @@ impl Grid {
         let config = |(i, values): (usize, Vec<&str>)| {
             let own = self.keys.iter().zip(values).map(|(key, value)| format!("{}={value}", key.key));
             let overrides: Vec<String> = overrides.iter().cloned().chain(own).collect();
-            TrainConfig::parse(file, text, &overrides)
+            TrainConfig::parse_from(file, text, &overrides, COMMAND_LINE)
                 .map_err(|problem| GridError::Point { point: self.describe(i), problem: Box::new(problem) })
         };
         self.values().into_iter().enumerate().map(config).collect()

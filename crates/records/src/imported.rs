@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::checksum::sha256;
 use crate::claim::{Claim, Kind, entries, is_of_no_account};
-use crate::run_folder::{MODEL, SUMMARY, is_unfinished, read, read_sealed, tidy};
+use crate::file::{clear_drafts, is_draft};
+use crate::run_folder::{MODEL, SUMMARY, read, read_sealed};
 use crate::seal::{sealed, unsealed};
 use crate::summary::Schema;
 use crate::{DataFile, Link, Parameters, Precision, Preprocessing, RunError, WeightNorms, inside, write_whole};
@@ -40,7 +41,7 @@ pub(crate) const NEXT: &str = ".model.safetensors.next";
 /// A folder of an imported model is one by its card.
 const MODELS: Kind = Kind {
     name: "an imported model",
-    is_leftover: |name| name == NEXT || is_unfinished(name),
+    is_leftover: |name| name == NEXT || is_draft(name),
     // The card and the weights that it tells of are replaced by renaming, and are there until then.
     to_replace: |folder| check_own(folder).map(|()| Vec::new()),
 };
@@ -76,7 +77,7 @@ impl Imported {
         let files = BTreeMap::from([(MODEL.to_owned(), sha256(&weights))]);
         let card = sealed(&Self { files, ..self.clone() });
         let write = |folder: &Path| {
-            tidy(folder);
+            clear_drafts(folder);
             let [model, next] = [MODEL, NEXT].map(|name| folder.join(name));
             let put =
                 || std::fs::rename(&next, &model).map_err(|problem| RunError::Write { path: model.clone(), problem });

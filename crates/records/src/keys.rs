@@ -3,7 +3,7 @@
 use toml::{Table, Value};
 
 use crate::ConfigError;
-use crate::sentence::one_line;
+use crate::sentence::{ALIKE, one_line};
 
 /// Every key, in the order of a config file.
 pub(crate) const KEYS: [&str; 45] = [
@@ -54,36 +54,75 @@ pub(crate) const KEYS: [&str; 45] = [
     "experiment",
 ];
 
+/// Those whose value is a text: `--set data.label=2024` names a column, and no number.
+const TEXTS: [&str; 3] = ["data.source", "data.label", "experiment"];
+
+/// Those that a file may set and a command line take back, by the value `none`.
+pub(crate) const OPTIONAL: [&str; 16] = [
+    "data.train_images",
+    "data.validation_images",
+    "data.classes",
+    "objective.class_weights",
+    "descent.momentum",
+    "descent.dampening",
+    "descent.nesterov",
+    "descent.beta_1",
+    "descent.beta_2",
+    "descent.alpha",
+    "descent.epsilon",
+    "descent.decoupled_weight_decay",
+    "descent.final_learning_rate",
+    "descent.gamma",
+    "descent.step_epochs",
+    "early_stopping.patience",
+];
+
 /// Parts of the longest key.
 const DEEPEST: usize = 3;
 
-/// Refuses a key that no experiment has, naming the nearest one.
-pub(crate) fn check_known(file: &str, table: &Table) -> Result<(), ConfigError> {
+/// Refuses a key that no experiment has, and says what was probably meant.
+pub(crate) fn check_known(file: impl Fn(&str) -> String, table: &Table) -> Result<(), ConfigError> {
     let stranger = flatten("", table).into_iter().find(|key| {
         let section = format!("{key}.");
         !KEYS.iter().any(|known| known == key || known.starts_with(&section))
     });
     match stranger {
         None => Ok(()),
-        Some(key) => Err(unknown(file, &key)),
+        Some(key) => Err(unknown(file(&key), &key)),
     }
 }
 
-fn unknown(file: &str, key: &str) -> ConfigError {
+fn unknown(file: String, key: &str) -> ConfigError {
     // Abridged first: the distance of a long key takes long.
     let key = one_line(key);
-    ConfigError::UnknownKey { file: file.to_owned(), nearest: nearest(&key), key }
+    ConfigError::UnknownKey { file, hint: hint(&key), key }
 }
 
-/// The known key that is most like `key`, or like its last part, if only the section is wrong.
-fn nearest(key: &str) -> &'static str {
-    let last = |key: &str| key.rsplit('.').next().unwrap_or_default().to_owned();
-    let distance = |known: &str| {
-        let whole = strsim::normalized_damerau_levenshtein(known, key);
-        let name = strsim::normalized_damerau_levenshtein(&last(known), &last(key));
-        whole + 2.0 * name
+/// The known key that is like `key`, or like its last part, if only the section is wrong; else those that there are.
+fn hint(key: &str) -> String {
+    let alike = strsim::normalized_damerau_levenshtein;
+    let (section, name) = key.rsplit_once('.').unwrap_or_default();
+    let name = if name.is_empty() { key } else { name };
+    let likeness = |known: &str| {
+        let (its_section, its_name) = known.rsplit_once('.').unwrap_or(("", known));
+        let (whole, last) = (alike(known, key), alike(its_name, name));
+        // In its own section a key may be less like one: objective.lambda2 is objective.l2.
+        let is_meant = last >= ALIKE || (section == its_section && whole > ALIKE);
+        is_meant.then_some(whole + 2.0 * last)
     };
-    KEYS.into_iter().max_by(|a, b| distance(a).total_cmp(&distance(b))).expect("there are keys")
+    let meant = KEYS.into_iter().filter_map(|known| Some((likeness(known)?, known)));
+    if let Some((_, known)) = meant.max_by(|a, b| a.0.total_cmp(&b.0)) {
+        return format!("did you mean {known}?");
+    }
+    let first = key.split('.').next().unwrap_or_default();
+    let own: Vec<&str> = KEYS.into_iter().filter_map(|known| known.strip_prefix(first)?.strip_prefix('.')).collect();
+    if own.is_empty() {
+        let mut sections: Vec<&str> = KEYS.into_iter().filter_map(|known| Some(known.split_once('.')?.0)).collect();
+        sections.dedup();
+        format!("the sections are {}", sections.join(", "))
+    } else {
+        format!("{first} has the keys {}", own.join(", "))
+    }
 }
 
 /// The dotted names, behind a section's with its dot, of known keys, whose values may be tables, of all other values that are none, and of empty tables.
@@ -117,31 +156,45 @@ pub fn toml_value(text: &str) -> Option<Value> {
     toml::from_str::<Table>(&format!("value = {text}")).ok().filter(|parsed| parsed.len() == 1)?.remove("value")
 }
 
-/// Applies `--set key=value`. The value is TOML, or, where it is not, a string without its quotes.
-pub(crate) fn set(table: &mut Table, text: &str) -> Result<(), ConfigError> {
+/// The key and the value of `--set key=value`.
+pub(crate) fn key_and_value(text: &str) -> Result<(&str, &str), ConfigError> {
     let malformed = || ConfigError::Override { text: one_line(text) };
     let (key, value) = text.split_once('=').ok_or_else(malformed)?;
     let (key, value) = (key.trim(), value.trim());
-    if value.is_empty() || key.split('.').any(str::is_empty) {
-        return Err(malformed());
-    }
+    if value.is_empty() || key.split('.').any(str::is_empty) { Err(malformed()) } else { Ok((key, value)) }
+}
+
+/// Applies `--set key=value`; gives the key. The value is TOML, or, where it is not, a string without its quotes; `none` takes back what may be absent.
+pub(crate) fn set<'a>(table: &mut Table, text: &'a str, from: &str) -> Result<&'a str, ConfigError> {
+    let malformed = || ConfigError::Override { text: one_line(text) };
+    let (key, value) = key_and_value(text)?;
     // Before it is made: a table in a table in a table … would be taken apart again by as many calls in each other.
     if key.split('.').count() > DEEPEST {
-        return Err(unknown("--set", key));
+        return Err(unknown(from.to_owned(), key));
     }
-    let value = toml_value(value).unwrap_or_else(|| Value::String(value.to_owned()));
+    let as_text = || Value::String(value.to_owned());
+    let value = match toml_value(value) {
+        Some(value @ Value::String(_)) => value,
+        Some(_) if TEXTS.contains(&key) => as_text(),
+        value => value.unwrap_or_else(as_text),
+    };
+    let is_taken_back = OPTIONAL.contains(&key) && value.as_str() == Some("none");
 
     let mut section = table;
     let mut parts = key.split('.').peekable();
     while let Some(part) = parts.next() {
         if parts.peek().is_none() {
-            section.insert(part.to_owned(), value);
+            if is_taken_back {
+                section.remove(part);
+            } else {
+                section.insert(part.to_owned(), value);
+            }
             break;
         }
         let entry = section.entry(part).or_insert_with(|| Value::Table(Table::new()));
         section = entry.as_table_mut().ok_or_else(malformed)?;
     }
-    Ok(())
+    Ok(key)
 }
 
 #[cfg(test)]
@@ -165,6 +218,7 @@ mod tests {
         written.dedup();
         keys.sort();
         assert_eq!(written, keys);
+        assert!(OPTIONAL.iter().chain(&TEXTS).all(|key| KEYS.contains(key)));
         assert_eq!(KEYS.iter().map(|key| key.split('.').count()).max(), Some(DEEPEST));
     }
 }

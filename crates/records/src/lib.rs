@@ -53,7 +53,7 @@ pub use config::{
     ObjectiveConfig, Optimizer, OptimumConfig, Precision, Schedule, ShuffleConfig, Solver,
 };
 pub use early_stopping::{EarlyStopping, Judgement};
-pub use file::{read_text, read_whole};
+pub use file::{Destination, Draft, read_text, read_whole, write_whole};
 pub use grid::{CLASS_WEIGHTS, Grid, GridError, GridKey, number_value, plain_value};
 pub use history::{Evaluation, History};
 pub use imported::Imported;
@@ -62,9 +62,9 @@ pub use link::Link;
 pub use manifest::{DataFile, Manifest, Versions};
 pub use parameters::Parameters;
 pub use preprocessing::{LARGEST_NUMBER, Preprocessing, Standardization};
-pub use run_folder::{Divergence, RunError, RunFiles, RunFolder, read_sealed, write_whole};
+pub use run_folder::{Divergence, RunError, RunFiles, RunFolder, read_sealed};
 pub use seal::{seal_json, sealed};
-pub use sentence::one_line;
+pub use sentence::{alike, count, one_line, steers, visible};
 pub use summary::{DataKind, DataSummary, FinalMetrics, Schema, Seconds, Summary, WeightNorms};
 pub use sweep_folder::{SweepFolder, SweepPlan};
 pub use update::{Pace, Update};

@@ -1,25 +1,24 @@
-use std::io::Write as _;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use atomic_write_file::AtomicWriteFile;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::begun::Begun;
 use crate::checksum::sha256;
 use crate::claim::{Claim, Kind, entries, is_of_no_account, remove};
-use crate::imported::{IMPORTED, NEXT};
+use crate::file::{clear_drafts, is_draft, write_whole};
 use crate::lock::{LOCK, Lock};
 use crate::seal::{sealed, unsealed};
 use crate::sentence::one_line;
-use crate::sweep_folder::{PLAN, SWEEP_FILES};
+use crate::sweep_folder::PLAN;
 use crate::{History, Manifest, Parameters, Preprocessing, Summary, TrainConfig, checkpoints, inside};
 
 /// What can go wrong with a run folder.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
     /// There is something in it already.
-    #[error("{} exists already; name another folder with --out, or add --force to replace what this program wrote there", .0.display())]
+    #[error("{} exists already", .0.display())]
     Exists(PathBuf),
     /// A folder of the other kind.
     #[error("{}: {what}", .path.display())]
@@ -53,12 +52,22 @@ pub enum RunError {
         /// What lies there, or should: a run, say.
         kind: &'static str,
     },
+    /// It cannot be read.
+    #[error("{}: {problem}", .path.display())]
+    Read {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        problem: std::io::Error,
+    },
     /// It cannot be written.
     #[error("cannot write {}: {problem}", .path.display())]
     Write {
         /// The file or folder.
         path: PathBuf,
         /// What the system said.
+        #[source]
         problem: std::io::Error,
     },
 }
@@ -83,7 +92,7 @@ pub(crate) const SUMMARY: &str = "summary.json";
 /// A folder of a run is one by its manifest.
 const RUN: Kind = Kind {
     name: "a run",
-    is_leftover: is_unfinished,
+    is_leftover: is_draft,
     to_replace: |folder| Ok(own_files(folder)?.into_iter().filter(|path| !path.ends_with(MANIFEST)).collect()),
 };
 
@@ -121,6 +130,7 @@ impl RunFolder {
             return Ok(());
         }
         let lock = Lock::take(path)?;
+        clear_drafts(path);
         remove_files(path)?;
         drop(lock);
         // Whatever else is in it stays.
@@ -143,7 +153,7 @@ impl RunFolder {
             inside::check(&file, false).map_err(error(file))?;
         }
         checkpoints::check(path)?;
-        tidy(path);
+        clear_drafts(path);
         if !begun.has_config(path)? {
             begun.write_config(path)?;
         }
@@ -373,19 +383,6 @@ impl RunFiles {
     }
 }
 
-/// Writes a file that appears whole or not at all: beside its place, synced, then renamed.
-///
-/// # Errors
-/// Where it cannot be written; what lay there before still does.
-pub fn write_whole(path: &Path, content: &[u8]) -> Result<(), RunError> {
-    let write = || {
-        let mut file = AtomicWriteFile::open(path)?;
-        file.write_all(content)?;
-        file.commit()
-    };
-    write().map_err(|problem| RunError::Write { path: path.to_owned(), problem })
-}
-
 /// Refuses the folder of a sweep, where a run's is wanted.
 fn is_no_sweep(path: &Path) -> Result<(), RunError> {
     if inside::is_there(&path.join(PLAN)) {
@@ -435,34 +432,19 @@ pub(crate) fn own_files(folder: &Path) -> Result<Vec<PathBuf>, RunError> {
 
 /// Deletes what has the names of a run's files.
 fn remove_files(folder: &Path) -> Result<(), RunError> {
-    tidy(folder);
     for name in FILES.iter().rev().chain([&DIVERGED]) {
         remove(&folder.join(name))?;
     }
     checkpoints::remove(folder)
 }
 
-/// Deletes what writers that were killed left beside the files of a folder.
-pub(crate) fn tidy(folder: &Path) {
-    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
-        if entry.file_name().to_str().is_some_and(is_unfinished) {
-            let _ = std::fs::remove_file(entry.path());
-        }
-    }
-}
-
-/// Whether a file was being written: `.NAME.` and six letters or digits, as `atomic_write_file` names it.
-pub(crate) fn is_unfinished(name: &str) -> bool {
-    name.strip_prefix('.').and_then(|name| name.rsplit_once('.')).is_some_and(|(name, rest)| {
-        let is_random = rest.len() == 6 && rest.bytes().all(|byte| byte.is_ascii_alphanumeric());
-        let is_known = [&FILES[..], &SWEEP_FILES, &[DIVERGED, IMPORTED, NEXT]].concat().contains(&name);
-        is_random && (is_known || name.starts_with("step-"))
-    })
-}
-
 pub(crate) fn read(path: &Path) -> Result<Vec<u8>, RunError> {
-    inside::read(path, u64::MAX)
-        .map_err(|error| RunError::Unfinished { path: path.to_owned(), problem: error.to_string() })
+    inside::read(path, u64::MAX).map_err(|problem| match problem.kind() {
+        ErrorKind::NotFound | ErrorKind::InvalidInput => {
+            RunError::Unfinished { path: path.to_owned(), problem: problem.to_string() }
+        }
+        _ => RunError::Read { path: path.to_owned(), problem },
+    })
 }
 
 /// The record of a sealed file, which is no link; where it is none, `way_out` is what one can do.

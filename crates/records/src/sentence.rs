@@ -1,3 +1,24 @@
+use std::borrow::Cow;
+
+/// Text that this program did not write, for a terminal: control characters, and those that turn the direction of what follows, as Rust writes them, `\n` and `\u{1b}`.
+pub fn visible(text: &str) -> Cow<'_, str> {
+    if !text.contains(steers) {
+        return Cow::Borrowed(text);
+    }
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        if steers(c) { shown.extend(c.escape_default()) } else { shown.push(c) }
+    }
+    Cow::Owned(shown)
+}
+
+/// Whether a character is not shown, but steers what shows it: controls, line and paragraph separators, and Unicode's marks, embeddings, overrides and isolates
+/// of direction.
+pub fn steers(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
 /// Text from a file as a part of an error: in one line, without what would steer a terminal, and no longer than one reads.
 pub fn one_line(text: &str) -> String {
     const MOST: usize = 200;
@@ -8,23 +29,70 @@ pub fn one_line(text: &str) -> String {
             line.push('…');
             break;
         }
-        let c = if c.is_control() || c.is_whitespace() { ' ' } else { c };
-        if c != ' ' || !line.ends_with(' ') {
+        if c.is_whitespace() {
+            if !line.ends_with(' ') {
+                line.push(' ');
+            }
+        } else if steers(c) {
+            line.extend(c.escape_default());
+        } else {
             line.push(c);
         }
     }
     line
 }
 
+/// So many of them: "1 class", "3 classes".
+pub fn count(number: usize, noun: &str) -> String {
+    match (number, noun.ends_with('s')) {
+        (1, _) => format!("1 {noun}"),
+        (_, true) => format!("{number} {noun}es"),
+        (_, false) => format!("{number} {noun}s"),
+    }
+}
+
+/// The places of those names that may be meant by what was written, the one that is most like it first.
+pub fn alike<'a>(written: &str, names: impl Iterator<Item = &'a str>) -> Vec<usize> {
+    let likeness = |name: &str| strsim::normalized_damerau_levenshtein(written, name);
+    let mut alike: Vec<(f64, usize)> = names.enumerate().map(|(place, name)| (likeness(name), place)).collect();
+    alike.retain(|(likeness, _)| *likeness >= ALIKE);
+    alike.sort_by(|a, b| b.0.total_cmp(&a.0));
+    alike.into_iter().map(|(_, place)| place).collect()
+}
+
+/// From 0, nothing in common, to 1, the same: from here on one name may be a slip for another.
+pub(crate) const ALIKE: f64 = 0.6;
+
 #[cfg(test)]
 mod tests {
-    use super::one_line;
+    use super::*;
 
     #[test]
     fn what_a_file_says_becomes_one_line_that_ends() {
         assert_eq!(one_line("  expected\n\n  a number\t!\r\n"), "expected a number !");
-        assert_eq!(one_line("red \u{1b}[31m\0"), "red [31m ");
+        assert_eq!(one_line("red \u{1b}[31m\0"), "red \\u{1b}[31m\\u{0}");
         assert_eq!(one_line("€".repeat(1000).as_str()), "€".repeat(200) + "…");
         assert!(one_line(&" a".repeat(1000)).len() <= 204);
+    }
+
+    #[test]
+    fn what_steers_a_terminal_is_shown_and_all_else_stays() {
+        let plain = "naïve 漢字 🙂 \\n {}";
+        assert_eq!(visible(plain), plain);
+        assert_eq!(visible("a\nb\r\tc"), "a\\nb\\r\\tc");
+        assert_eq!(visible("\u{1b}[31m \u{9b}2J \u{7f} \u{202e}gpj"), "\\u{1b}[31m \\u{9b}2J \\u{7f} \\u{202e}gpj");
+        let shown = visible("\u{2066}\u{2028}\0").into_owned();
+        assert_eq!(visible(&shown), shown, "twice is once");
+    }
+
+    #[test]
+    fn a_slip_finds_its_name_and_another_word_none() {
+        let names = || ["logistic.toml", "softmax.toml", "softmax-2.toml"].into_iter();
+        assert_eq!(alike("sofmax.toml", names()), [1, 2]);
+        assert_eq!(alike("penguins", names()), [0; 0]);
+        assert_eq!(
+            (count(1, "class"), count(2, "class"), count(0, "row")),
+            ("1 class".into(), "2 classes".into(), "0 rows".into())
+        );
     }
 }

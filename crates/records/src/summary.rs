@@ -3,6 +3,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::class::name_problem;
+use crate::sentence::count;
 use crate::{
     Certificate, Class, GradientSource, Link, ModelKind, Parameters, Precision, Preprocessing, Standardization,
 };
@@ -115,7 +116,7 @@ impl Schema {
         }
         let named = if self.kind == DataKind::Table { found[0] } else { 0 };
         if self.features.len() != named {
-            return Some(format!("it names {} features, not {named}", self.features.len()));
+            return Some(format!("it names {}, not {named}", count(self.features.len(), "feature")));
         }
         if let Some(problem) = self.features.iter().find_map(|name| name_problem(name)) {
             return Some(format!("the name of a feature {problem}"));

@@ -3,8 +3,9 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::claim::{BEGINNING, Claim, Kind, entries, is_empty, is_of_no_account};
+use crate::file::{clear_drafts, is_draft};
 use crate::lock::{LOCK, Lock};
-use crate::run_folder::{self, is_unfinished, tidy};
+use crate::run_folder;
 use crate::seal::{sealed_toml, unsealed_toml};
 use crate::{Grid, GridError, Manifest, RunError, RunFolder, TrainConfig, inside, write_whole};
 
@@ -75,7 +76,7 @@ const MOST_BYTES: u64 = 1 << 24;
 pub(crate) const SWEEP_FILES: [&str; 6] = [PLAN, "sweep.csv", "sweep.json", "sweep.md", "sweep.svg", "sweep.png"];
 
 /// A folder of a sweep is one by its plan.
-const SWEEP: Kind = Kind { name: "a sweep", is_leftover: is_unfinished, to_replace: own_files };
+const SWEEP: Kind = Kind { name: "a sweep", is_leftover: is_draft, to_replace: own_files };
 
 impl SweepFolder {
     /// Makes a folder for a new sweep, whole with `sweep.toml` or not at all.
@@ -114,7 +115,7 @@ impl SweepFolder {
                 inside::check(&path, is_folder).map_err(|problem| RunError::Write { path, problem })?;
             }
         }
-        tidy(path);
+        clear_drafts(path);
         Ok(Self { plan, claim })
     }
 

@@ -104,10 +104,19 @@ impl Report {
     }
 }
 
+/// The paths of [`Report::files`], before there is a report.
+pub fn file_names() -> Vec<String> {
+    let pages = ["report.md", "index.html", "claims.json", "numbers.json"].map(str::to_owned);
+    pages.into_iter().chain(FIGURES.iter().flat_map(|figure| file_names_of(figure.id))).collect()
+}
+
+/// Those of [`files_of`], before there is a figure.
+pub fn file_names_of(figure: &str) -> [String; 2] {
+    ["svg", "png"].map(|ending| format!("figures/{figure}.{ending}"))
+}
+
 /// A figure's two files, by their paths below the report's folder.
 pub fn files_of(figure: &Figure) -> [(String, Vec<u8>); 2] {
-    [
-        (format!("figures/{}.svg", figure.id), svg(figure, Purpose::File).svg.into_bytes()),
-        (format!("figures/{}.png", figure.id), png(figure)),
-    ]
+    let [as_svg, as_png] = file_names_of(figure.id);
+    [(as_svg, svg(figure, Purpose::File).svg.into_bytes()), (as_png, png(figure))]
 }

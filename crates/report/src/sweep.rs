@@ -10,6 +10,7 @@ use chainrule_records::{
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
+use crate::document::literal;
 use crate::sweep_plot;
 
 /// The points of a sweep that came to an end, and what may be said of them. The same points give the same bytes: no time of day and no duration is in them.
@@ -341,14 +342,16 @@ impl Sweep {
 
     /// The table as a page.
     fn markdown(&self) -> String {
-        let plain = |text: &str| text.replace('\\', "\\\\").replace('|', "\\|");
         let names: Vec<String> = self.grid.keys().iter().map(|key| format!("`{}`", key.key)).collect();
-        let mut text = format!("# {}: a sweep over {}\n\n", plain(&self.config), plain(&names.join(", ")));
+        let mut text = format!("# {}: a sweep over {}\n\n", literal(&self.config), names.join(", "));
         if let Some((best, summary)) = self.best().and_then(|best| Some((best, best.summary()?))) {
             let last = &summary.final_metrics;
+            let values = self.values(best);
+            let pairs = self.grid.short_names().into_iter().zip(&values);
+            let pairs: Vec<String> = pairs.map(|(name, value)| format!("{name} = {}", literal(value))).collect();
             text += &format!(
                 "Best: **{}**, validation loss {}, accuracy {}: [`{}`]({}).\n",
-                plain(&self.describe(best)),
+                pairs.join(", "),
                 number(last.validation_loss, 6),
                 percent(last.validation_accuracy),
                 best.folder,
@@ -360,17 +363,13 @@ impl Sweep {
         }
         text += "\n![Validation loss over the grid](sweep.svg)\n\n";
         let (heads, rows) = self.cells();
-        let written =
-            |row: &[String]| format!("| {} |\n", row.iter().map(|cell| plain(cell)).collect::<Vec<_>>().join(" | "));
+        let written = |row: &[String]| format!("| {} |\n", row.join(" | "));
         text += &written(&heads);
         text += &format!("|{} --- |\n", " ---: |".repeat(heads.len() - 1));
         for (i, row) in rows.iter().enumerate() {
             let is_best = i == 0 && self.best().is_some();
-            text += &if is_best {
-                written(&row.iter().map(|cell| format!("**{cell}**")).collect::<Vec<_>>())
-            } else {
-                written(row)
-            };
+            let mark = if is_best { "**" } else { "" };
+            text += &written(&row.iter().map(|cell| format!("{mark}{}{mark}", literal(cell))).collect::<Vec<_>>());
         }
         let loss = if self.is_weighted() { "weighted cross-entropy" } else { "cross-entropy" };
         text + &format!(

@@ -17,6 +17,11 @@ pub trait Observer: Send {
         ControlFlow::Continue(())
     }
 
+    /// Whether the training is to end, asked where no step is made for long. [`Observer::step_taken`] is not told then.
+    fn is_ended(&mut self) -> bool {
+        false
+    }
+
     /// Whether a checkpoint is wanted, now that this step was made, and [`Observer::step_taken`] was told of it.
     fn wants_checkpoint(&mut self, step: usize) -> bool {
         let _ = step;

@@ -7,7 +7,7 @@ use chainrule_kernels::{Model, Rows};
 use chainrule_models::Classifier;
 use chainrule_records::{
     Certificate, EarlyStopping, Evaluation, FinalMetrics, Generator, History, Judgement, ModelKind, Parameters,
-    ShuffleConfig, Solver, TrainConfig,
+    ShuffleConfig, Solver, TrainConfig, count,
 };
 
 use crate::device::Launches;
@@ -32,7 +32,7 @@ pub enum TrainError {
         rows: usize,
     },
     /// The system does not give so many threads.
-    #[error("there are no {threads} threads to be had ({problem}); take fewer")]
+    #[error("{} cannot be had ({problem}); take fewer", count(*.threads, "thread"))]
     Threads {
         /// Threads asked for.
         threads: usize,
@@ -53,7 +53,9 @@ pub enum TrainError {
     },
     /// The weights are not those of the classes.
     #[error(
-        "objective.class_weights: {found} numbers, and the data has {k} classes; expected one for each of {classes}, in this order"
+        "objective.class_weights: {}, and the data has {}; expected one for each of {classes}, in this order",
+        count(*.found, "number"),
+        count(*.k, "class")
     )]
     ClassWeights {
         /// Numbers given.
@@ -87,6 +89,9 @@ pub enum TrainError {
         /// What does not fit.
         problem: String,
     },
+    /// The observer ended it before there was anything to keep.
+    #[error("interrupted before the first step")]
+    Interrupted,
     /// The device stopped answering.
     #[error("the device stopped answering: {}", .0.reason)]
     DeviceLost(Box<DeviceLost>),
@@ -327,6 +332,7 @@ fn walk(engine: &mut dyn Engine, config: &TrainConfig, observer: &mut dyn Observ
     };
     let from = observer.resumes().map(|from| walk.resume(engine, from)).transpose()?.flatten();
     match walk.to_its_end(from, engine, observer) {
+        Ok((Ending::Interrupted, ..)) if walk.steps == 0 => Err(TrainError::Interrupted),
         Ok((ending, final_metrics, parameters)) => Ok(Walked {
             ending,
             steps: walk.steps,
@@ -457,7 +463,13 @@ impl Walk<'_> {
         let mut made = self.steps % steps_per_epoch;
         let begun = self.steps / steps_per_epoch;
         let mut order = BatchOrder::new(shuffle(&descent.shuffle));
-        order.skip(descent.shuffle.skip_epochs + begun, engine.rows());
+        // One by one: a million of them take seconds.
+        for _ in 0..descent.shuffle.skip_epochs + begun {
+            if observer.is_ended() {
+                return Ok(Ending::Interrupted);
+            }
+            order.skip(1, engine.rows());
+        }
         let mut batch = Vec::with_capacity(batch_size.min(taken));
         let mut rates = LearningRates::new(descent, steps_per_epoch, self.steps);
         for epoch in begun..descent.epochs {

@@ -5,8 +5,6 @@ mod burn_nn;
 mod derivation;
 mod models;
 
-use std::fmt::Write;
-
 use std::num::NonZero;
 
 use anyhow::Result;
@@ -18,7 +16,8 @@ use rand::{RngExt, SeedableRng};
 
 use crate::machine::Machine;
 use crate::options::GradcheckOptions;
-use crate::{exit, print, print_json};
+use crate::output::Lines;
+use crate::{exit, print_json};
 
 /// Runs the checks; exit code 1 where one does not hold.
 pub(crate) fn gradcheck(options: &GradcheckOptions) -> Result<u8> {
@@ -29,9 +28,9 @@ pub(crate) fn gradcheck(options: &GradcheckOptions) -> Result<u8> {
         check(&machine, options.seed)
     };
     if options.output.json {
-        print_json(&table);
+        print_json(&table)?;
     } else {
-        print(&describe(&table));
+        describe(&table).print()?;
     }
     Ok(if table.passed { exit::DONE } else { exit::CHECK })
 }
@@ -93,9 +92,10 @@ fn fail(row: &mut GradientCheck, problem: String) {
     row.problem.get_or_insert(problem);
 }
 
-fn describe(table: &GradientChecks) -> String {
-    let mut text = format!("gradients against differences on {}, seed {}\n\n", table.backend, table.seed);
-    let mut line = |line: String| writeln!(text, "{}", line.trim_end()).expect("writing to a String cannot fail");
+fn describe(table: &GradientChecks) -> Lines {
+    let mut lines = Lines::default();
+    lines.add(format!("gradients against differences on {}, seed {}", table.backend, table.seed));
+    lines.gap();
     let width = table.rows.iter().map(|row| row.what.len()).max().unwrap_or(0).max(4);
     let first = table.rows.iter().map(|row| row.subject.len()).max().unwrap_or(0).max(7);
     let row = |cells: [&str; 8]| {
@@ -104,24 +104,27 @@ fn describe(table: &GradientChecks) -> String {
             "{subject:<first$}  {precision:<4} {what:<width$}  {checks:>6} {coordinates:>11} {failed:>6} {unresolved:>10}  {verdict}"
         )
     };
-    line(row(["subject", "type", "what", "checks", "coordinates", "failed", "unresolved", ""]));
+    lines.add(row(["subject", "type", "what", "checks", "coordinates", "failed", "unresolved", ""]));
     for r in &table.rows {
         let kinks = if r.kinks > 0 { format!(" ({} at a kink)", r.kinks) } else { String::new() };
         let verdict = format!("{}{kinks}", if r.passed { "passed" } else { "FAILED" });
         let numbers = [r.checks, r.coordinates, r.failed, r.unresolved].map(|number| number.to_string());
         let [checks, coordinates, failed, unresolved] = &numbers;
-        line(row([&r.subject, &r.precision, &r.what, checks, coordinates, failed, unresolved, &verdict]));
+        lines.add(row([&r.subject, &r.precision, &r.what, checks, coordinates, failed, unresolved, &verdict]));
     }
     for problem in table.rows.iter().filter_map(|row| Some((row, row.problem.as_ref()?))) {
-        line(format!("\n{} {} {}: {}", problem.0.subject, problem.0.precision, problem.0.what, problem.1));
+        lines.gap();
+        let about = format!("{} {} {}: {}", problem.0.subject, problem.0.precision, problem.0.what, problem.1);
+        about.lines().for_each(|line| lines.add(line));
     }
     let failed = table.rows.iter().filter(|row| !row.passed).count();
-    line(if failed == 0 {
-        "\nall passed".to_owned()
+    lines.gap();
+    lines.add(if failed == 0 {
+        "all passed".to_owned()
     } else {
-        format!("\n{failed} of {} lines FAILED", table.rows.len())
+        format!("{failed} of {} lines FAILED", table.rows.len())
     });
-    text
+    lines
 }
 
 /// Numbers from -1 to 1, the same for a seed on every platform.

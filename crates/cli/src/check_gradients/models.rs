@@ -14,6 +14,7 @@ use chainrule_records::GradientCheck;
 
 use super::{add, fail, random, rounding, row, uniform};
 use crate::machine::Machine;
+use crate::progress::is_interrupted;
 
 /// Rows, features, classes: one row, one feature, two classes, many; and images of 7 by 5.
 const SHAPES: [[usize; 3]; 6] = [[1, 1, 2], [1, 7, 3], [9, 1, 2], [8, 5, 2], [33, 17, 10], [5, 35, 3]];
@@ -190,7 +191,8 @@ fn check_model<M: Classifier>(name: &str, make: Make<M>, machine: &Machine, seed
         let of_a_case = Options { atol: rounding(precision), max_unresolved, ..options.clone() };
         for of in OBJECTIVES {
             let (l2, mut line) = (of.l2, row(name, precision, of.what));
-            for (case, problem) in problems(make, device, precision, seed) {
+            for (case, problem) in problems(make, device, precision, seed).into_iter().take_while(|_| !is_interrupted())
+            {
                 let linear = problem.model.linear();
                 let targets = problem.targets(of.is_weighted);
                 let by_hand = closed_form(&problem.model, problem.features.clone(), targets, l2);
@@ -248,7 +250,8 @@ fn check_curvature<M: Classifier>(
     of: Objective,
 ) -> GradientCheck {
     let mut line = row(name, FloatDType::F64, of.what);
-    for (case, problem) in problems(make, device, FloatDType::F64, options.seed) {
+    let problems = problems(make, device, FloatDType::F64, options.seed);
+    for (case, problem) in problems.into_iter().take_while(|_| !is_interrupted()) {
         let [d, k] = problem.model.linear().weight.dims();
         let direction = Gradient {
             weight: random(options.seed + 100, [d, k], device, FloatDType::F64),

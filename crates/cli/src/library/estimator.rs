@@ -10,6 +10,7 @@ use chainrule_models::{
 };
 use chainrule_records::{
     Class, DataKind, GradientSource, ModelKind, Optimizer, Parameters, Precision, Solver, TrainConfig, WeightNorms,
+    count,
 };
 use chainrule_training::{Chosen, Ending, Examples, Observer, Trained, float_type, with_parameters};
 use rand::seq::SliceRandom;
@@ -20,6 +21,7 @@ use crate::library::Error;
 use crate::library::fitted::{Fitted, Training};
 use crate::library::samples::{Samples, listed};
 use crate::machine::{Machine, all_threads};
+use crate::output::sentence;
 use crate::rows::Rows;
 use crate::run;
 
@@ -270,7 +272,8 @@ impl Estimator {
         }
         if k < 2 || (self.kind == ModelKind::Logistic && k != 2) {
             return Err(Error::Samples(format!(
-                "the samples have {k} classes ({}), and {} regression tells {} apart; Samples::with_classes chooses",
+                "the samples have {} ({}), and {} regression tells {} apart; Samples::with_classes chooses",
+                count(k, "class"),
                 listed(train.classes()),
                 name(self.kind),
                 if self.kind == ModelKind::Logistic { "two" } else { "two or more" }
@@ -292,11 +295,11 @@ impl Estimator {
     /// The same with what they leave to the machine.
     fn settled(&self, train: &Samples, machine: &Machine) -> Result<TrainConfig, Error> {
         let are_bytes = train.schema.kind != DataKind::Table;
-        machine.settle_for(self.config(train)?, are_bytes).map_err(|error| Error::Backend(format!("{error:#}")))
+        machine.settle_for(self.config(train)?, are_bytes).map_err(|error| Error::Backend(sentence(&error)))
     }
 
     fn machine(&self) -> Result<Machine, Error> {
-        Machine::new(self.backend.as_ref(), self.threads).map_err(|error| Error::Backend(format!("{error:#}")))
+        Machine::new(self.backend.as_ref(), self.threads).map_err(|error| Error::Backend(sentence(&error)))
     }
 }
 

@@ -3,8 +3,8 @@ use std::path::Path;
 
 use chainrule_formats::{Format, Portable};
 use chainrule_records::{
-    Certificate, Class, DataKind, FinalMetrics, History, Imported, Link, Parameters, Precision, Preprocessing, Schema,
-    TrainConfig, WeightNorms, write_whole,
+    Certificate, Class, DataKind, Destination, FinalMetrics, History, Imported, Link, Parameters, Precision,
+    Preprocessing, RunError, Schema, TrainConfig, WeightNorms,
 };
 use chainrule_training::{Ending, Metrics, Prediction, Predictor, RowError};
 
@@ -13,6 +13,7 @@ use crate::given;
 use crate::library::Error;
 use crate::library::samples::{Rows, Samples};
 use crate::model::{Model, treatment};
+use crate::output::sentence;
 use crate::rows::Source;
 
 /// A trained model: made by [`Estimator::fit`](crate::Estimator::fit), or read from a folder by [`Fitted::load`].
@@ -70,8 +71,11 @@ impl Fitted {
     /// # Errors
     /// Where the folder holds no whole model.
     pub fn load(folder: impl AsRef<Path>) -> Result<Self, Error> {
-        let Model { link, precision, schema, parameters, weight_norm, predictor, .. } =
-            Model::read(folder.as_ref()).map_err(|error| Error::Model(format!("{error:#}")))?;
+        let Model { link, precision, schema, parameters, weight_norm, predictor, .. } = Model::read(folder.as_ref())
+            .map_err(|error| match error.downcast::<RunError>() {
+                Ok(error) => Error::Folder(error),
+                Err(error) => Error::Model(sentence(&error)),
+            })?;
         Ok(Self { link, precision, schema, parameters, weight_norm, predictor, training: None })
     }
 
@@ -94,7 +98,7 @@ impl Fitted {
     }
 
     /// Writes the model for another tool, by the file's ending: `.safetensors` for PyTorch, `.npz` for NumPy and scikit-learn, `.onnx` for onnxruntime,
-    /// `.json` for whatever reads JSON. The file appears whole or not at all, in place of one that is there.
+    /// `.json` for whatever reads JSON. The file appears whole or not at all, in place of one that is there, whose mode it keeps.
     ///
     /// # Errors
     /// Where the ending is none of these, or it cannot be written.
@@ -132,7 +136,7 @@ impl Fitted {
             row: row(&self.schema),
             about,
         };
-        Ok(write_whole(file, &portable.to_bytes(format))?)
+        Ok(Destination::new(file, true)?.write(&portable.to_bytes(format))?)
     }
 
     /// The most probable class of each row. The samples' columns are found by their names, and their own classes do not matter.

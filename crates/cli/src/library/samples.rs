@@ -6,7 +6,9 @@ use chainrule_data::table::in_label_order;
 use chainrule_data::{
     Counts, Data, DataError, Holdout, Numbers, Origin, Split, TablePart, TableRequest, Tables, Values, sha256,
 };
-use chainrule_records::{Class, DataConfig, DataFile, DataKind, LARGEST_NUMBER, Schema, TrainConfig, name_problem};
+use chainrule_records::{
+    Class, DataConfig, DataFile, DataKind, LARGEST_NUMBER, Schema, TrainConfig, count, name_problem,
+};
 use chainrule_training::Chosen;
 
 use crate::dataset::{self, Dataset};
@@ -116,7 +118,11 @@ impl Samples {
             return wrong("row 0 has no number".to_owned());
         }
         if rows.len() != labels.len() {
-            return wrong(format!("{} rows and {} labels; each row has one", rows.len(), labels.len()));
+            return wrong(format!(
+                "{} and {}; each row has one",
+                count(rows.len(), "row"),
+                count(labels.len(), "label")
+            ));
         }
         let mut values = Values::default();
         for (i, row) in rows.iter().map(AsRef::as_ref).enumerate() {
@@ -161,7 +167,7 @@ impl Samples {
         }
         let names: Vec<String> = names.iter().map(ToString::to_string).collect();
         if names.len() != self.n_features() {
-            return wrong(format!("{} columns, and {} names", self.n_features(), names.len()));
+            return wrong(format!("{}, and {}", count(self.n_features(), "column"), count(names.len(), "name")));
         }
         if let Some((j, problem)) = names.iter().enumerate().find_map(|(j, name)| Some((j, name_problem(name)?))) {
             return wrong(format!("the name of column {j} {problem}"));
@@ -387,7 +393,7 @@ fn some<T: Copy>(values: &[T], d: usize, rows: &[usize]) -> Vec<T> {
 fn described(schema: &Schema) -> String {
     let [height, width] = schema.image_size;
     match schema.kind {
-        DataKind::Table => format!("a table of {} columns", schema.features.len()),
+        DataKind::Table => format!("a table of {}", count(schema.features.len(), "column")),
         DataKind::Images | DataKind::Pictures => format!("images of {height} x {width}"),
     }
 }

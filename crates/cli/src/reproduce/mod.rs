@@ -7,23 +7,30 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};
 use chainrule_data::{BatchOrder, Data, Origin, Request, Shuffle, find, is_mnist};
-use chainrule_records::{TrainConfig, write_whole};
-use chainrule_report::{FIGURES, Facts, Numbers, Plan, PlannedRun, Report, Start, files_of, needs};
+use chainrule_records::{Destination, TrainConfig, write_whole};
+use chainrule_report::{
+    FIGURES, Facts, Numbers, Plan, PlannedRun, Report, Start, file_names, file_names_of, files_of, needs,
+};
 use chainrule_training::{Predictor, dropped_rows};
 use serde_json::json;
 
 use crate::crew::{Crew, workers};
+use crate::destination::destination;
 use crate::machine::Machine;
+use crate::missing::is_config;
 use crate::options::ReproduceOptions;
+use crate::output::Lines;
 use crate::page::examples;
 use crate::progress::catch_interrupts;
 use crate::rows::{Rows, Source};
-use crate::{exit, experiment, is_watched, print, print_json, say};
+use crate::{exit, experiment, is_watched, print_json, say};
 use workshop::{Made, Workshop};
 
 /// Makes what is missing, and writes or checks the report.
 pub(crate) fn reproduce(options: &ReproduceOptions) -> Result<u8> {
     let overrides = experiment::overrides_but_data(&options.choices);
+    experiment::has_values(&options.choices, Some(&options.plan))?;
+    is_config(&options.plan)?;
     let plan = Plan::read(&options.plan, &overrides)?;
     let only = match &options.only {
         None => None,
@@ -32,6 +39,12 @@ pub(crate) fn reproduce(options: &ReproduceOptions) -> Result<u8> {
             anyhow!("--only {id}: there is no such figure; take one of {}", ids.join(", "))
         })?),
     };
+    // By default the report is made again where it lies; a folder that a person names is as likely something else's.
+    let is_replaced = options.out.is_none() || options.force;
+    if let (Some(out), false) = (&options.out, options.check) {
+        let names = only.map_or_else(file_names, |figure| file_names_of(figure.id).into());
+        names.iter().try_for_each(|name| file(out, name, is_replaced).map(|_| ()))?;
+    }
     let wanted = wanted(&plan, &needs(only)).with_context(|| options.plan.display().to_string())?;
     let first = wanted.first().context("the plan has no runs")?.config(Start::default())?;
     // Several runs at once, each on a thread of its own.
@@ -53,7 +66,7 @@ pub(crate) fn reproduce(options: &ReproduceOptions) -> Result<u8> {
     let out = options.out.clone().unwrap_or_else(|| default_folder(&name, is_as_planned || options.check));
     let committed = if options.check { Some(read_numbers(&out)?) } else { None };
 
-    catch_interrupts();
+    catch_interrupts(options.output.quiet);
     let is_shown = !options.output.quiet && is_watched();
     let crew = Crew::new(&machine, workers(&machine, NonZero::<usize>::MIN), "run", options.output.quiet, is_shown);
     let workshop = Workshop { crew, machine: &machine, data: &data, source: &source, folder: &options.runs };
@@ -66,12 +79,14 @@ pub(crate) fn reproduce(options: &ReproduceOptions) -> Result<u8> {
 
     if let Some(figure) = only {
         let files = files_of(&(figure.make)(&runs));
-        write_files(&out, &files)?;
+        write_files(&out, &files, is_replaced)?;
         let paths: Vec<String> = files.iter().map(|(file, _)| out.join(file).display().to_string()).collect();
         if options.output.json {
-            print_json(&json!({ "files": paths }));
+            print_json(&json!({ "files": paths }))?;
         } else {
-            print(&(paths.join("\n") + "\n"));
+            let mut lines = Lines::default();
+            paths.iter().for_each(|path| lines.add(path));
+            lines.print()?;
         }
         return Ok(exit::DONE);
     }
@@ -92,14 +107,14 @@ pub(crate) fn reproduce(options: &ReproduceOptions) -> Result<u8> {
     match committed {
         Some(committed) => check(&committed, &report, readme, &out, options.output.json),
         None => {
-            write_files(&out, &report.files())?;
+            write_files(&out, &report.files(), is_replaced)?;
             if let Some(path) = readme {
                 update_readme(path, &report.readme)?;
             }
             if options.output.json {
-                print_json(&json!({ "report": out.display().to_string(), "claims": report.claims }));
+                print_json(&json!({ "report": out.display().to_string(), "claims": report.claims }))?;
             } else {
-                print(&describe(&report, &out));
+                describe(&report, &out).print()?;
             }
             Ok(exit::DONE)
         }
@@ -177,13 +192,22 @@ fn batches(config: &TrainConfig, data: &Data, source: &Source, machine: &Machine
     Ok(order[..taken].chunks(config.descent().batch_size).map(count).collect())
 }
 
-fn write_files(out: &Path, files: &[(String, Vec<u8>)]) -> Result<()> {
-    for (name, content) in files {
-        let path = out.join(name);
-        if let Some(folder) = path.parent() {
-            std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
-        }
-        write_whole(&path, content)?;
+/// A file of the report; nothing where its folder is still to be made.
+fn file(out: &Path, name: &str, is_replaced: bool) -> Result<Option<Destination>> {
+    let path = out.join(name);
+    match path.parent().is_some_and(Path::is_dir) {
+        true => destination(&path, is_replaced, "--out").map(Some),
+        false => Ok(None),
+    }
+}
+
+fn write_files(out: &Path, files: &[(String, Vec<u8>)], is_replaced: bool) -> Result<()> {
+    for folder in files.iter().filter_map(|(name, _)| Some(out.join(name).parent()?.to_owned())) {
+        std::fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    }
+    let places = files.iter().map(|(name, _)| file(out, name, is_replaced)).collect::<Result<Vec<_>>>()?;
+    for (place, (_, content)) in places.into_iter().flatten().zip(files) {
+        place.write(content)?;
     }
     Ok(())
 }
@@ -222,26 +246,34 @@ fn check(committed: &Numbers, report: &Report, readme: Option<&Path>, out: &Path
             differences.push(format!("{}: its results are others; run reproduce without --check", path.display()));
         }
     }
-    if as_json {
-        print_json(&json!({ "report": out.display().to_string(), "differences": differences }));
-    } else if differences.is_empty() {
-        print(&format!(
-            "{}: {} runs and {} verdicts come out the same\n",
+    let mut lines = Lines::default();
+    if differences.is_empty() {
+        lines.add(format!(
+            "{}: {} runs and {} verdicts come out the same",
             out.display(),
             report.numbers.runs.len(),
             report.claims.len()
         ));
     } else {
-        print(&format!("{}: {} not as before:\n{}\n", out.display(), differences.len(), differences.join("\n")));
+        lines.add(format!("{}: {} not as before:", out.display(), differences.len()));
+        differences.iter().for_each(|difference| lines.add(difference));
+    }
+    if as_json {
+        print_json(&json!({ "report": out.display().to_string(), "differences": differences }))?;
+    } else {
+        lines.print()?;
     }
     Ok(if differences.is_empty() { exit::DONE } else { exit::CHECK })
 }
 
 /// The verdicts, for a person.
-fn describe(report: &Report, out: &Path) -> String {
-    let mut text = String::from("\n");
+fn describe(report: &Report, out: &Path) -> Lines {
+    let mut lines = Lines::default();
+    lines.gap();
     for claim in &report.claims {
-        text += &format!("{:<7} {:<14} {}\n", claim.id, claim.verdict.name(), claim.claim);
+        lines.add(format!("{:<7} {:<14} {}", claim.id, claim.verdict.name(), claim.claim));
     }
-    text + &format!("\n{} and {}\n", out.join("report.md").display(), out.join("index.html").display())
+    lines.gap();
+    lines.add(format!("{} and {}", out.join("report.md").display(), out.join("index.html").display()));
+    lines
 }

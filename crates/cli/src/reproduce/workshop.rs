@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use chainrule_data::{Data, sha256};
 use chainrule_kernels::Isa;
 use chainrule_records::{GradientChecks, RunError, RunFolder, TrainConfig, read_sealed, sealed, write_whole};
@@ -14,6 +14,7 @@ use crate::check_gradients;
 use crate::checkpoints::Every;
 use crate::crew::{Crew, Work};
 use crate::machine::Machine;
+use crate::progress::is_interrupted;
 use crate::rows::{Loaded, Rows, Source};
 use crate::run::manifest;
 
@@ -150,6 +151,9 @@ impl Workshop<'_> {
             Err(_) => {}
         }
         let checks = check_gradients::check(self.machine, CHECK_SEED);
+        if is_interrupted() {
+            bail!("the gradient checks were interrupted");
+        }
         std::fs::create_dir_all(self.folder).with_context(|| format!("cannot make {}", self.folder.display()))?;
         write_whole(&path, &sealed(&checks))?;
         Ok(checks)

@@ -8,17 +8,20 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::{Context, Result, anyhow, bail};
-use chainrule_records::{Grid, GridKey, RunError, RunFolder, SweepFolder, SweepPlan, TrainConfig};
+use chainrule_records::{Grid, GridKey, RunError, RunFolder, SweepFolder, SweepPlan, TrainConfig, count};
 use chainrule_report::{Outcome, Run, Sweep};
 
 use crate::checkpoints::Every;
 use crate::crew::{Crew, Work, workers};
+use crate::destination::folder_exists;
 use crate::machine::Machine;
+use crate::missing::{is_config, is_folder};
 use crate::options::SweepOptions;
+use crate::output::{Lines, sentence};
 use crate::progress::catch_interrupts;
 use crate::rows::dropped;
 use crate::run::{self, Diverged, manifest};
-use crate::{exit, experiment, is_watched, print, print_json, say};
+use crate::{exit, experiment, is_watched, print_json, say};
 use material::Material;
 
 /// Rows of the table that a terminal gets.
@@ -31,6 +34,7 @@ pub(crate) fn sweep(options: &SweepOptions) -> Result<u8> {
             say(line);
         }
     };
+    options.resume.as_deref().map_or(Ok(()), is_folder)?;
     let resumed = options.resume.as_deref().map(SweepFolder::open).transpose()?;
     let begun = resumed.as_ref().map(SweepFolder::plan);
     let machine = machine(options, begun)?;
@@ -53,7 +57,7 @@ pub(crate) fn sweep(options: &SweepOptions) -> Result<u8> {
             }
             folder
         }
-        (None, Some(out)) => SweepFolder::create(out, options.force, &plan)?,
+        (None, Some(out)) => SweepFolder::create(out, options.force, &plan).map_err(folder_exists)?,
         (None, None) => SweepFolder::create_numbered(Path::new("runs"), &plan)?,
     };
     let points = Points { machine: &machine, plan: &plan, configs: &configs, material: &material, folder: &folder };
@@ -64,7 +68,7 @@ pub(crate) fn sweep(options: &SweepOptions) -> Result<u8> {
     for line in points.announcement(found.iter().flatten().count(), jobs) {
         tell(&line);
     }
-    catch_interrupts();
+    catch_interrupts(options.output.quiet);
     let is_shown = !options.output.quiet && is_watched();
     let crew = Crew::new(&machine, jobs, "point", options.output.quiet, is_shown);
     let (outcomes, is_interrupted) =
@@ -95,9 +99,8 @@ fn plan(options: &SweepOptions, begun: Option<&SweepPlan>, machine: &Machine) ->
         (Some(begun), None) => (begun.config.clone(), begun.text.clone(), begun.set.clone()),
         (_, named) => {
             let path = named.clone().unwrap_or_else(|| PathBuf::from(experiment::DEFAULT));
-            if named.is_some() && !path.exists() {
-                bail!("{}: no such experiment; values of --grid are parted by commas, without spaces", path.display());
-            }
+            experiment::has_values(&options.choices, named.as_deref())?;
+            is_config(&path).with_context(|| "values of --grid are parted by commas, without spaces")?;
             (path.display().to_string(), TrainConfig::read_text(&path)?, Vec::new())
         }
     };
@@ -197,7 +200,7 @@ impl Points<'_> {
         let backend = &self.machine.backend;
         // Of one of the points, for all: their summaries have the numbers.
         let dropped = (0..points).find_map(|point| dropped(&self.configs[point], self.material.about(point).train));
-        let sweep = format!("sweep: {points} points, {jobs} at once on {backend}, into {folder}{there}");
+        let sweep = format!("sweep: {}, {jobs} at once on {backend}, into {folder}{there}", count(points, "point"));
         [Some(format!("data: {data}")), dropped, Some(sweep)].into_iter().flatten().collect()
     }
 
@@ -218,7 +221,7 @@ impl Points<'_> {
             self.material.done_with(order[task], crew);
             let made = made.map_err(|error| {
                 let folder = self.folder.path().display();
-                anyhow!("{error:#}; sweep --resume {folder} makes what is missing")
+                anyhow!("{}; sweep --resume {folder} makes what is missing", sentence(&error))
             })?;
             if let (Some(outcome), false) = (&made, is_shown) {
                 crew.tell(&format!("point {}: {}", names[order[task]], in_words(outcome)));
@@ -269,10 +272,14 @@ fn close(options: &SweepOptions, sweep: &Sweep, folder: &Path, is_interrupted: b
         let mut document = sweep.json();
         document["folder"] = folder.display().to_string().into();
         document["interrupted"] = is_interrupted.into();
-        print_json(&document);
+        print_json(&document)?;
     } else {
-        let files = ["sweep.md", "sweep.csv", "sweep.png"].map(|name| folder.join(name).display().to_string());
-        print(&format!("{}\n{}\n", sweep.table(SHOWN), files.join("\n")));
+        let mut lines = Lines::default();
+        sweep.table(SHOWN).split('\n').for_each(|line| lines.add(line));
+        ["sweep.md", "sweep.csv", "sweep.png"]
+            .iter()
+            .for_each(|name| lines.add(folder.join(name).display().to_string()));
+        lines.print()?;
     }
     if is_interrupted {
         say(&format!("interrupted; sweep --resume {} goes on", folder.display()));

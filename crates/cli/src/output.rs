@@ -1,0 +1,163 @@
+//! All that the program prints: its answer on standard output, and lines for the person on standard error.
+//!
+//! Both go to terminals, which obey control characters. What this program did not write itself, from file names to what a manifest says, is printed with them visible.
+
+use std::fmt::Write as _;
+use std::io::{ErrorKind, Write};
+
+use chainrule_records::{steers, visible};
+use clap::error::{ContextKind, ContextValue};
+
+use crate::exit;
+
+/// The answer cannot be written.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot write to standard output: {0}")]
+pub(crate) struct Unwritten(#[from] std::io::Error);
+
+/// An answer for people. Each line is one line of what is printed, whatever stands in it.
+#[derive(Debug, Default)]
+pub(crate) struct Lines(String);
+
+impl Lines {
+    pub(crate) fn add(&mut self, line: impl AsRef<str>) {
+        self.0.push_str(visible(line.as_ref()).trim_end());
+        self.gap();
+    }
+
+    /// An empty line, or the end of one.
+    pub(crate) fn gap(&mut self) {
+        self.0.push('\n');
+    }
+
+    /// What steers the terminal on purpose, and has no text in it but this program's.
+    pub(crate) fn drawn(&mut self, drawn: &str) {
+        self.0.push_str(drawn);
+    }
+
+    pub(crate) fn print(&self) -> Result<(), Unwritten> {
+        print_as_is(&self.0)
+    }
+}
+
+/// An answer of one line.
+pub(crate) fn print_line(line: impl AsRef<str>) -> Result<(), Unwritten> {
+    let mut lines = Lines::default();
+    lines.add(line);
+    lines.print()
+}
+
+/// An answer for programs.
+pub(crate) fn print_json(value: &impl serde::Serialize) -> Result<(), Unwritten> {
+    print_as_is(&json(value))
+}
+
+/// A text that this program wrote, every character of it.
+pub(crate) fn print_as_is(text: &str) -> Result<(), Unwritten> {
+    let mut out = std::io::stdout().lock();
+    out.write_all(text.as_bytes())?;
+    Ok(out.flush()?)
+}
+
+/// JSON has escapes of its own, which leave its values as they are.
+fn json(value: &impl serde::Serialize) -> String {
+    let text = serde_json::to_string_pretty(value).expect("records hold only what JSON can");
+    let mut json = String::with_capacity(text.len() + 1);
+    for c in text.chars() {
+        // None of them stands outside of a string but the line break, and serde has escaped those within.
+        match c {
+            '\n' => json.push(c),
+            _ if steers(c) => write!(json, "\\u{:04x}", u32::from(c)).expect("writing to a String cannot fail"),
+            _ => json.push(c),
+        }
+    }
+    json.push('\n');
+    json
+}
+
+/// One line for the person watching, on standard error; where nobody can hear, nothing is lost.
+pub(crate) fn say(line: &str) {
+    let _ = writeln!(std::io::stderr(), "{}", visible(line));
+}
+
+/// Tells why a command ended; gives the exit code.
+pub(crate) fn tell_error(error: &anyhow::Error) -> u8 {
+    match error.downcast_ref::<Unwritten>() {
+        Some(Unwritten(problem)) if problem.kind() == ErrorKind::BrokenPipe => exit::NO_READER,
+        _ => {
+            say(&format!("error: {}", sentence(error)));
+            exit::INPUT
+        }
+    }
+}
+
+/// An error with its causes, each of which is told once: a library's error says its cause itself.
+pub(crate) fn sentence(error: &anyhow::Error) -> String {
+    error.chain().map(ToString::to_string).fold(String::new(), |said, cause| match said.is_empty() {
+        true => cause,
+        false if said.contains(&cause) => said,
+        false => format!("{said}: {cause}"),
+    })
+}
+
+/// Prints help or version, or what is wrong with the arguments; gives the exit code.
+pub(crate) fn tell_usage(mut error: clap::Error) -> u8 {
+    if !error.use_stderr() {
+        return match error.print().map_err(Unwritten) {
+            Ok(()) => exit::DONE,
+            Err(unwritten) => tell_error(&unwritten.into()),
+        };
+    }
+    // A glob may have put names of files among the arguments, and an argument may have lines of its own.
+    let shown = error.context().filter_map(|(kind, value)| match value {
+        ContextValue::String(text) if text.contains(steers) => {
+            Some((kind, ContextValue::String(visible(text).into_owned())))
+        }
+        ContextValue::Strings(texts) if texts.iter().any(|text| text.contains(steers)) => {
+            Some((kind, ContextValue::Strings(texts.iter().map(|text| visible(text).into_owned()).collect())))
+        }
+        _ => None,
+    });
+    for (kind, value) in shown.collect::<Vec<_>>() {
+        error.insert(kind, value);
+        // The tip says it as it is.
+        error.remove(ContextKind::Suggested);
+    }
+    let _ = error.print();
+    exit::INPUT
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::Context;
+
+    use super::*;
+
+    #[test]
+    fn a_line_is_one_line_whatever_stands_in_it() {
+        let mut lines = Lines::default();
+        lines.add("a\nerror: forged \u{1b}[2J\u{9b}m");
+        lines.gap();
+        lines.drawn("\u{1b}[0m\n");
+        assert_eq!(lines.0, "a\\nerror: forged \\u{1b}[2J\\u{9b}m\n\n\u{1b}[0m\n");
+    }
+
+    #[test]
+    fn json_escapes_what_steers_a_terminal_and_keeps_its_values() {
+        let value = serde_json::json!({ "file": "a\n\u{1b}\u{7f}\u{9b}\u{202e}é" });
+        let text = json(&value);
+        assert!(text.chars().all(|c| c == '\n' || !steers(c)), "{text:?}");
+        assert!(text.contains("\\u009b\\u202eé"), "{text:?}");
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&text).unwrap_or_default(), value);
+    }
+
+    #[test]
+    fn a_cause_is_told_once() {
+        let cause = || std::io::Error::other("no space");
+        let told = Err::<(), _>(Unwritten(cause())).context("first");
+        assert_eq!(
+            told.map_err(|error| sentence(&error)),
+            Err("first: cannot write to standard output: no space".into())
+        );
+    }
+}

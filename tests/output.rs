@@ -1,0 +1,352 @@
+//! What the program writes and prints: never in place of what it was not asked to replace, never half, and never what another's name would have it print.
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::process::{Output, Stdio};
+use std::time::{Duration, Instant};
+
+use chainrule_records::{Draft, steers};
+use chainrule_tests_macros::test;
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::command::{by_itself, call, code, command, files_below, folder, is_refused, process, text};
+
+/// Four lines of flowers, which train in no time.
+const FLOWERS: &str = "length,width,kind\n1,2,rose\n2,1,tulip\n1.5,2,rose\n2,1.5,tulip\n1,2.5,rose\n2.5,1,tulip\n\
+                       1.25,2,rose\n2,1.25,tulip\n1,2.25,rose\n2.25,1,tulip\n";
+
+/// A training of digits in `run`.
+fn of_digits() -> TempDir {
+    let folder = folder();
+    let few = ["--set", "data.train_images=200", "--set", "data.validation_images=100", "--set", "descent.epochs=1"];
+    let output = call(folder.path(), &[&["train", "--data", "embedded", "--out", "run", "--quiet"], &few[..]].concat());
+    assert_eq!(code(&output), Some(0), "{}", text(&output.stderr));
+    folder
+}
+
+/// One of flowers, and what is asked of it. `table` is the file's name.
+fn of_flowers(table: &str, flowers: &str, out: &str) -> TempDir {
+    let folder = folder();
+    std::fs::write(folder.path().join(table), flowers).unwrap();
+    let few = ["--set", "data.label=kind", "--set", "descent.batch_size=2", "--set", "descent.epochs=2", "--quiet"];
+    let output = call(folder.path(), &[&["train", "--data", table, "--out", out], &few[..]].concat());
+    assert_eq!(code(&output), Some(0), "{}", text(&output.stderr));
+    folder
+}
+
+/// Calls that write a file that a person names, with that file.
+fn writers() -> [(&'static [&'static str], &'static str); 6] {
+    [
+        (&["page", "run"], "run.html"),
+        (&["page", "run", "--out", "page.html"], "page.html"),
+        (&["export", "run", "--out", "model.onnx"], "model.onnx"),
+        (&["inspect", "run", "--png", "weights.png"], "weights.png"),
+        (&["evaluate", "run", "--wrong", "wrong.png"], "wrong.png"),
+        (&["man", "--out", "pages"], "pages/chainrule-train.1"),
+    ]
+}
+
+fn forced<'a>(call: &[&'a str]) -> Vec<&'a str> {
+    [call, &["--force"]].concat()
+}
+
+fn read(path: &Path) -> String {
+    String::from_utf8_lossy(&std::fs::read(path).unwrap()).into_owned()
+}
+
+#[cfg(unix)]
+#[test]
+fn no_file_is_replaced_that_was_not_to_be() {
+    let folder = of_digits();
+    let at = |file: &str| folder.path().join(file);
+    std::fs::create_dir(at("pages")).unwrap();
+    for (arguments, file) in writers() {
+        std::fs::write(at(file), "mine").unwrap();
+        is_refused(folder.path(), arguments, &[&format!("{file} exists already"), "--force"]);
+        assert_eq!(read(&at(file)), "mine", "{arguments:?}");
+        let output = call(folder.path(), &forced(arguments));
+        assert_eq!(code(&output), Some(0), "{arguments:?}: {}", text(&output.stderr));
+        assert_ne!(read(&at(file)), "mine", "{arguments:?}");
+    }
+    let model = read(&at("run/model.safetensors"));
+    is_refused(folder.path(), &["page", "run", "--out", "run/model.safetensors"], &["exists already"]);
+    assert_eq!(read(&at("run/model.safetensors")), model);
+
+    // Before any run of the report is made.
+    std::fs::create_dir_all(at("report/figures")).unwrap();
+    std::fs::write(at("report/figures/figure-3.png"), "mine").unwrap();
+    for arguments in [&["reproduce", "--out", "report"][..], &["reproduce", "--out", "report", "--only", "figure-3"]] {
+        is_refused(folder.path(), arguments, &["report/figures/figure-3.png exists already", "--force"]);
+    }
+    std::os::unix::fs::symlink("nowhere", at("train-images-idx3-ubyte")).unwrap();
+    is_refused(folder.path(), &["data", "--write-idx", "."], &["train-images-idx3-ubyte exists already"]);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_file_keeps_its_mode_a_new_one_has_the_umasks_and_a_link_stays_one() {
+    use std::os::unix::fs::{PermissionsExt, symlink};
+    let folder = of_digits();
+    let at = |file: &str| folder.path().join(file);
+    let mode = |file: &str| std::fs::metadata(at(file)).unwrap().permissions().mode() & 0o7777;
+    std::fs::create_dir(at("pages")).unwrap();
+    std::fs::write(at("plain"), "").unwrap();
+    for (arguments, file) in writers() {
+        let _ = std::fs::remove_file(at(file));
+        let written = call(folder.path(), arguments);
+        assert_eq!(code(&written), Some(0), "{arguments:?}: {}", text(&written.stderr));
+        assert_eq!(mode(file), mode("plain"), "{arguments:?}");
+        std::fs::rename(at(file), at("real")).unwrap();
+        std::fs::write(at("real"), "mine").unwrap();
+        std::fs::set_permissions(at("real"), std::fs::Permissions::from_mode(0o640)).unwrap();
+        symlink(at("real"), at(file)).unwrap();
+        is_refused(folder.path(), arguments, &["exists already"]);
+        let written = call(folder.path(), &forced(arguments));
+        assert_eq!(code(&written), Some(0), "{arguments:?}: {}", text(&written.stderr));
+        assert!(at(file).is_symlink(), "{arguments:?}");
+        assert_ne!(read(&at("real")), "mine", "{arguments:?}");
+        assert_eq!(mode("real"), 0o640, "{arguments:?}");
+        std::fs::remove_file(at(file)).unwrap();
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn what_is_no_regular_file_is_refused_and_stays() {
+    use std::os::unix::fs::{FileTypeExt, symlink};
+    let folder = of_digits();
+    let at = |file: &str| folder.path().join(file);
+    std::fs::create_dir(at("pages")).unwrap();
+    for (arguments, file) in writers() {
+        let arguments = forced(arguments);
+        assert!(process("mkfifo").arg(at(file)).status().unwrap().success());
+        is_refused(folder.path(), &arguments, &["no regular file"]);
+        assert!(at(file).symlink_metadata().unwrap().file_type().is_fifo());
+        // A link to it is no way around.
+        std::fs::rename(at(file), at("pipe")).unwrap();
+        symlink("pipe", at(file)).unwrap();
+        is_refused(folder.path(), &arguments, &["no regular file"]);
+        std::fs::remove_file(at("pipe")).unwrap();
+        is_refused(folder.path(), &arguments, &["a link to a file that is not there"]);
+        std::fs::remove_file(at(file)).unwrap();
+        std::fs::create_dir(at(file)).unwrap();
+        is_refused(folder.path(), &arguments, &["it is a folder"]);
+        std::fs::remove_dir(at(file)).unwrap();
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn what_a_killed_writer_left_the_next_one_clears_and_nothing_else() {
+    let folder = of_digits();
+    let hidden = || -> Vec<PathBuf> {
+        let is_hidden = |path: &PathBuf| path.file_name().unwrap().to_string_lossy().starts_with('.');
+        files_below(folder.path()).into_iter().filter(is_hidden).collect()
+    };
+    for arguments in ["page run", "export run --format json"] {
+        // The system kills who writes more than a file may have.
+        let program = env!("CARGO_BIN_EXE_chainrule-under-test");
+        let mut killed = process("sh");
+        by_itself(killed.args(["-c", &format!("ulimit -c 0; ulimit -f 1; exec {program} {arguments}")]), folder.path());
+        let output = killed.output().unwrap();
+        // The second cleared what the first had left.
+        assert_eq!((code(&output), hidden().len()), (None, 1), "{arguments}: {}", text(&output.stderr));
+    }
+    // Another's, if with a name like those of many programs; and that of a process that is still writing.
+    std::fs::write(folder.path().join(".run.html.a1b2c3"), "mine").unwrap();
+    let mut writing = Draft::new(&folder.path().join("other")).unwrap();
+    writing.write(b"whole").unwrap();
+    assert_eq!(hidden().len(), 2, "{:?}", hidden());
+    assert_eq!(code(&call(folder.path(), &["page", "run"])), Some(0));
+    assert_eq!(hidden().len(), 2, "{:?}", hidden());
+    writing.finish().unwrap();
+    assert_eq!(read(&folder.path().join("other")), "whole");
+    assert_eq!(hidden(), [folder.path().join(".run.html.a1b2c3")]);
+}
+
+/// Whether a command that is under way ends within a second of Ctrl-C, with 130.
+#[cfg(unix)]
+fn hears_ctrl_c(folder: &Path, arguments: &[&str], begun: &str) {
+    let child = command(folder, arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let start = Instant::now();
+    while !folder.join(begun).exists() {
+        assert!(start.elapsed() < Duration::from_secs(60), "{arguments:?} does not begin");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    std::thread::sleep(Duration::from_millis(500));
+    let interrupted = Instant::now();
+    assert!(process("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    let output = child.wait_with_output().unwrap();
+    let took = interrupted.elapsed();
+    assert_eq!(code(&output), Some(130), "{arguments:?}: {}", text(&output.stderr));
+    assert!(took < Duration::from_secs(1), "{arguments:?} heard Ctrl-C after {took:?}");
+}
+
+#[cfg(unix)]
+#[test]
+fn ctrl_c_is_heard_while_epochs_are_skipped() {
+    let folder = folder();
+    let long = ["--data", "embedded", "--set", "descent.shuffle.skip_epochs=1000000", "--out", "run", "--quiet"];
+    hears_ctrl_c(folder.path(), &[&["train"], &long[..]].concat(), "run/manifest.json");
+    // Nothing is there yet, and the run begins again.
+    let again = ["train", "--resume", "run", "--set", "descent.epochs=1", "--quiet"];
+    is_refused(folder.path(), &again, &["descent.epochs = 1, not 50"]);
+    std::fs::remove_dir_all(folder.path().join("run")).unwrap();
+    let sweep = [&["sweep", "--grid", "objective.l2=0,1"], &long[..]].concat();
+    hears_ctrl_c(folder.path(), &sweep, "run/points/1-l2=0/manifest.json");
+}
+
+/// Every kind of answer: tables, documents, pages, lists, help.
+const ANSWERS: [&[&str]; 16] = [
+    &["train", "--data", "flowers.csv", "--set", "data.label=kind", "--set", "descent.batch_size=2", "--quiet"],
+    &["train", "--resume", "run"],
+    &["evaluate", "run"],
+    &["evaluate", "run", "--json"],
+    &["inspect", "run"],
+    &["predict", "run", "flowers.csv"],
+    &["predict", "run", "flowers.csv", "--json"],
+    &["export", "run", "--format", "json", "--force"],
+    &["data", "--data", "flowers.csv"],
+    &["data", "--data", "flowers.csv", "--json"],
+    &["backends"],
+    &["man"],
+    &["completions", "bash"],
+    &["--help"],
+    &["--version"],
+    &[
+        "sweep",
+        "--data",
+        "flowers.csv",
+        "--set",
+        "data.label=kind",
+        "--set",
+        "descent.batch_size=2",
+        "--grid",
+        "objective.l2=0,1",
+    ],
+];
+
+#[cfg(target_os = "linux")]
+#[test]
+fn an_answer_that_cannot_be_written_is_an_error() {
+    let folder = of_flowers("flowers.csv", FLOWERS, "run");
+    for arguments in ANSWERS {
+        let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+        let output = command(folder.path(), arguments).stdout(full).output().unwrap();
+        let told = text(&output.stderr);
+        assert_eq!(code(&output), Some(2), "{arguments:?}: {told}");
+        let last = told.lines().last().unwrap_or_default();
+        assert!(last.starts_with("error: cannot write to standard output: No space left"), "{arguments:?}: {told}");
+        assert_eq!(last.matches("No space left").count(), 1, "{told}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_reader_that_went_away_ends_it_quietly() {
+    let folder = of_flowers("flowers.csv", FLOWERS, "run");
+    for arguments in ANSWERS {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let output = command(folder.path(), arguments).stdout(writer).output().unwrap();
+        let told = text(&output.stderr);
+        assert_eq!((code(&output), told.contains("error")), (Some(141), false), "{arguments:?}: {told}");
+    }
+}
+
+/// Colours, a line of its own, another line's colours by one character of eight bits, and letters from right to left.
+const STEERING: &str = "\u{1b}[31m\nerror: forged\u{9b}1m\u{202e}";
+
+/// Nothing steers the terminal, and no line is forged.
+fn is_plain(output: &Output, arguments: &[&str]) {
+    for told in [&output.stdout, &output.stderr] {
+        let told = text(told);
+        assert!(!told.chars().any(|c| c != '\n' && steers(c)), "{arguments:?}: {told:?}");
+        assert!(!told.contains("\nerror: forged"), "{arguments:?}: {told}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn names_of_others_are_printed_with_their_control_characters_visible() {
+    let (table, run) = (format!("flowers{STEERING}.csv"), format!("run{STEERING}"));
+    // A class and a column may be called so: of what steers, only what Unicode counts as control is refused there.
+    let flowers = FLOWERS.replace("rose", "ro\u{202e}se").replace("length", "len\u{2066}gth");
+    let folder = of_flowers(&table, &flowers, &run);
+    std::fs::copy(folder.path().join(&table), folder.path().join("flowers.csv")).unwrap();
+    let (config, exported) = (format!("con{STEERING}fig.toml"), format!("model{STEERING}.npz"));
+    std::fs::write(folder.path().join(&config), "[model]\nkind = 3").unwrap();
+    let (imported, absent) = (format!("imported{STEERING}"), format!("absent{STEERING}"));
+    let unknown = format!("--un{STEERING}known");
+    let small = ["--set", "data.label=kind", "--set", "descent.batch_size=2", "--set", "descent.epochs=1"];
+    let calls: [(&[&str], i32); 20] = [
+        (&["train", "--resume", &run], 0),
+        (&["evaluate", &run], 0),
+        (&["evaluate", &run, "--data", "flowers.csv"], 0),
+        (&["inspect", &run], 0),
+        (&["predict", &run, &table], 0),
+        (&["predict", &run, &absent], 2),
+        (&["export", &run, "--out", &exported], 0),
+        (&["import", &exported, "--out", &imported], 0),
+        (&["inspect", &imported], 0),
+        (&["page", &run], 2),
+        (&["data", "--data", &table], 0),
+        (&["train", &config], 2),
+        (&["train", &absent], 2),
+        (&["evaluate", &absent], 2),
+        (&["reproduce", &absent], 2),
+        (&["train", "--set", &format!("descent.{STEERING}=1")], 2),
+        (&["train", "--backend", STEERING], 2),
+        (&["train", &unknown], 2),
+        (&["evaluate", &run, &unknown], 2),
+        (&[STEERING], 2),
+    ];
+    for (arguments, expected) in calls {
+        let output = call(folder.path(), arguments);
+        assert_eq!(code(&output), Some(expected), "{arguments:?}: {}", text(&output.stderr));
+        is_plain(&output, arguments);
+    }
+    let sweep = [&["sweep", "--data", &table, "--grid", "objective.l2=0,1"], &small[..]].concat();
+    let output = call(folder.path(), &sweep);
+    assert_eq!(code(&output), Some(0), "{}", text(&output.stderr));
+    is_plain(&output, &sweep);
+
+    // JSON has its own escapes, and the very names.
+    let json = ["predict", &run, &table, "--json"];
+    let output = call(folder.path(), &json);
+    is_plain(&output, &json);
+    let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(answer["predictions"][0]["file"], table);
+    assert!(answer["classes"].as_array().unwrap().contains(&"ro\u{202e}se".into()), "{answer}");
+}
+
+#[test]
+fn a_sweeps_page_has_no_tags_but_its_own() {
+    let flowers = FLOWERS.replace("kind", "<b>kind</b>");
+    let folder = folder();
+    std::fs::write(folder.path().join("<i>flowers</i>.csv"), &flowers).unwrap();
+    std::fs::copy(folder.path().join("configs/softmax.toml"), folder.path().join("<u>own.toml")).unwrap();
+    let few = ["--set", "descent.batch_size=2", "--set", "descent.epochs=1", "--quiet", "--out", "sweep"];
+    let grid = ["--grid", "data.label=<b>kind</b>", "--grid", "data.source=<i>flowers</i>.csv"];
+    let sweep = [&["sweep", "<u>own.toml", "--set", "experiment=own"], &grid[..], &few].concat();
+    let output = call(folder.path(), &sweep);
+    assert_eq!(code(&output), Some(0), "{}", text(&output.stderr));
+    let page = read(&folder.path().join("sweep/sweep.md"));
+    let tags = page.match_indices('<').filter(|(at, _)| !page[..*at].ends_with('\\'));
+    assert_eq!(tags.count(), 0, "{page}");
+    assert!(page.contains("\\<b\\>kind\\</b\\>") && page.contains("\\<u\\>own.toml"), "{page}");
+}
+
+#[test]
+fn a_pipe_gets_each_line_as_soon_as_it_is_known() {
+    let folder = of_flowers("flowers.csv", FLOWERS, "run");
+    // The second file never comes to its end, and the first's answer is there all the same.
+    let mut asking = command(folder.path(), &["predict", "run", "flowers.csv", "-"]);
+    let mut child = asking.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut first = [0; 12];
+    child.stdout.as_mut().unwrap().read_exact(&mut first).unwrap();
+    assert_eq!(text(&first).trim(), "predicted");
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
