@@ -56,7 +56,7 @@ fn a_slip_is_told_as_what_it_is_with_what_to_do() {
             &["command line: early_stopping.restore_best = 1: expected true or false"],
         ),
         (&["train", "--set", "descent.epochs=none"], &["descent.epochs = \"none\": expected a whole number"]),
-        (&["sweep", "--grid", "objective.l2=-1"], &["command line: objective.l2 = -1: expected a number from 0"]),
+        (&["sweep", "--grid", "objective.l2=-1"], &["command line: objective.l2 = -1.0: expected a number from 0"]),
         // A file or folder that is not there.
         (&["train", "sofmax.toml"], &["sofmax.toml: no such file; did you mean configs/softmax.toml"]),
         (&["train", "penguins"], &["penguins: no such file; there are configs/", "configs/softmax.toml"]),
@@ -123,7 +123,7 @@ fn what_a_file_sets_the_command_line_can_take_back() {
 
 /// The kind of the system's error at the end of the chain.
 fn cause(error: &dyn Error) -> Option<ErrorKind> {
-    let last = std::iter::successors(error.source(), |error| error.source()).last()?;
+    let last = std::iter::successors(error.source(), |&error| error.source()).last()?;
     Some(last.downcast_ref::<std::io::Error>()?.kind())
 }
 

@@ -109,6 +109,7 @@ impl Tables {
         if path.is_file() {
             return Self::of_file(path, request);
         }
+        std::fs::metadata(path).map_err(|problem| DataError::Read { path: path.to_owned(), problem })?;
         let of_part = |names: &[&str]| {
             let found = names.iter().find_map(|name| in_folder(path, name));
             found.ok_or_else(|| DataError::NoTable { folder: path.to_owned(), names: listed_files(names) })
