@@ -288,7 +288,7 @@ fn bad_input_gets_one_line_and_exit_code_2() {
     let refuses = |more: &[&str], expected: &str| refuses(folder.path(), &quick(more), expected);
     refuses(
         &["--set", "descent.learning_rate=0"],
-        "configs/softmax.toml: descent.learning_rate = 0.0: expected a number above 0",
+        "command line: descent.learning_rate = 0.0: expected a number above 0",
     );
     refuses(&["--set", "descent.learnin_rate=1"], "did you mean descent.learning_rate?");
     refuses(&["--set", "descent.batch_size=601"], "descent.batch_size = 601: there are only 600 training rows");

@@ -136,7 +136,7 @@ fn an_unknown_key_names_the_nearest_known_one() {
 
 #[test]
 fn a_value_of_the_wrong_type_names_file_key_and_value() {
-    refuses(SMALLEST, &["descent.epochs=many"], "test.toml: descent.epochs = \"many\": invalid type");
+    refuses(SMALLEST, &["descent.epochs=many"], "test.toml: descent.epochs = \"many\": expected a whole number");
     refuses(SMALLEST, &["descent.epochs=2.5"], "descent.epochs = 2.5");
     refuses(SMALLEST, &["descent.epochs=-2"], "descent.epochs = -2");
     refuses(SMALLEST, &["data.classes=[1, 300]"], "data.classes");

@@ -217,7 +217,7 @@ fn library_refuses(url: &str, limits: Limits, expected: &str) {
     let (url, folder) = (url.to_owned(), cache.clone());
     let message = within_the_watch_dog(move || download(&url, &folder, limits)).unwrap_err().to_string();
     assert!(message.starts_with("no MNIST: ") && message.contains(expected), "{message:?} does not say {expected:?}");
-    assert!(message.contains("--data DIR") && !message.contains(char::is_control), "{message:?}");
+    assert!(message.contains("or name a folder that has them") && !message.contains(char::is_control), "{message:?}");
     assert_eq!(contents(&cache), before, "the cache is as it was");
 }
 

@@ -259,7 +259,7 @@ fn what_no_model_can_be_fitted_to_is_refused_in_a_line() {
     says(Samples::from_rows(&none, &["a"]), &["there is no row"]);
     says(Samples::from_rows(&[[]; 2], &["a", "b"]), &["row 0 has no number"]);
     says(Samples::from_rows(&[vec![1.0], vec![1.0, 2.0]], &["a", "b"]), &["row 1 has 2 numbers, and row 0 has 1"]);
-    says(Samples::from_rows(&[[1.0], [2.0]], &["a"]), &["2 rows and 1 labels"]);
+    says(Samples::from_rows(&[[1.0], [2.0]], &["a"]), &["2 rows and 1 label;"]);
     for number in [f64::NAN, f64::INFINITY, -2e30] {
         says(Samples::from_rows(&[[1.0, 0.0], [2.0, number]], &["a", "b"]), &["row 1, number 1"]);
     }
@@ -430,7 +430,7 @@ fn the_gradient_is_checked_on_rows_of_all_classes_however_the_file_is_sorted() {
         report.assert_pass();
         // With the weights and statistics of a fit, the loss at these rows is that of all their classes.
         let only_common = estimator.check_gradient(&samples.with_classes(&["common"]).unwrap());
-        says(only_common, &["1 classes (common)"]);
+        says(only_common, &["1 class (common)"]);
     }
 }
 

@@ -73,9 +73,9 @@ fn a_slip_is_told_as_what_it_is_with_what_to_do() {
         (&["train", "--data", "penguin.csv"], &["penguin.csv: no such file or folder; data is auto, mnist, embedded"]),
         (
             &["train", "--data", "/dev/null"],
-            &["/dev/null: neither a file nor a folder", "write what comes through it to a file first"],
+            &["/dev/null: data is read from a file or a folder, and this is neither", "write what comes through"],
         ),
-        (&["data", "--data", "/dev/null"], &["write what comes through it to a file first"]),
+        (&["data", "--data", "/dev/null"], &["write what comes through a pipe to a file first"]),
     ];
     for (arguments, expected) in cases {
         is_refused(folder.path(), arguments, expected);

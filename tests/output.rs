@@ -1,6 +1,5 @@
 //! What the program writes and prints: never in place of what it was not asked to replace, never half, and never what another's name would have it print.
 
-use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 use std::time::{Duration, Instant};
@@ -336,17 +335,4 @@ fn a_sweeps_page_has_no_tags_but_its_own() {
     let tags = page.match_indices('<').filter(|(at, _)| !page[..*at].ends_with('\\'));
     assert_eq!(tags.count(), 0, "{page}");
     assert!(page.contains("\\<b\\>kind\\</b\\>") && page.contains("\\<u\\>own.toml"), "{page}");
-}
-
-#[test]
-fn a_pipe_gets_each_line_as_soon_as_it_is_known() {
-    let folder = of_flowers("flowers.csv", FLOWERS, "run");
-    // The second file never comes to its end, and the first's answer is there all the same.
-    let mut asking = command(folder.path(), &["predict", "run", "flowers.csv", "-"]);
-    let mut child = asking.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-    let mut first = [0; 12];
-    child.stdout.as_mut().unwrap().read_exact(&mut first).unwrap();
-    assert_eq!(text(&first), "predicted  p");
-    child.kill().unwrap();
-    child.wait().unwrap();
 }

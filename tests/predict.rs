@@ -224,7 +224,7 @@ fn of_several_files_the_good_ones_are_answered_and_the_bad_ones_told() {
 fn a_folder_without_a_finished_run_is_refused() {
     let folder = folder();
     std::fs::write(folder.path().join("a.png"), encoded(seven(90, 170, 0, 255), ImageFormat::Png)).unwrap();
-    refuses(folder.path(), &["predict", "nowhere", "a.png"], "nowhere/manifest.json: ");
+    refuses(folder.path(), &["predict", "nowhere", "a.png"], "nowhere: no such folder");
     train(folder.path(), "configs/softmax.toml", &[]);
     let model = folder.path().join("run/model.safetensors");
     // The weights of other classes, and such as are no numbers.

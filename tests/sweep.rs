@@ -373,7 +373,7 @@ fn what_no_point_could_be_is_refused_before_the_first_begins() {
         is_refused(folder, &sweep(&[&grid[..], &small].concat()), expected);
     }
     assert_eq!(code(&call(folder, &sweep(&[]))), Some(2));
-    is_refused(folder, &["sweep", "--resume", "nowhere"], &["nowhere/sweep.toml: "]);
+    is_refused(folder, &["sweep", "--resume", "nowhere"], &["nowhere: no such folder"]);
     is_refused(folder, &["sweep", "no.toml", "--grid", "objective.l2=0"], &["no.toml: "]);
 }
 
@@ -703,7 +703,7 @@ fn a_runs_folder_is_no_sweeps_and_the_other_way_round() {
     is_refused(folder, &[&train[..], &FEW].concat(), &["grid", "a sweep's folder", "points"]);
     is_refused(folder, &["evaluate", "grid"], &["grid", "a sweep's folder", "points"]);
     is_refused(folder, &["train", "--resume", "grid"], &["a sweep's folder", "sweep --resume"]);
-    is_refused(folder, &["sweep", "--grid", "objective.l2=0", "0.1"], &["0.1: no such experiment", "without spaces"]);
+    is_refused(folder, &["sweep", "--grid", "objective.l2=0", "0.1"], &["0.1: no such file", "without spaces"]);
 }
 
 #[test]

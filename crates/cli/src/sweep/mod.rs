@@ -100,7 +100,8 @@ fn plan(options: &SweepOptions, begun: Option<&SweepPlan>, machine: &Machine) ->
         (_, named) => {
             let path = named.clone().unwrap_or_else(|| PathBuf::from(experiment::DEFAULT));
             experiment::has_values(&options.choices, named.as_deref())?;
-            is_config(&path).with_context(|| "values of --grid are parted by commas, without spaces")?;
+            is_config(&path)
+                .map_err(|error| anyhow!("{error}; values of --grid are parted by commas, without spaces"))?;
             (path.display().to_string(), TrainConfig::read_text(&path)?, Vec::new())
         }
     };
