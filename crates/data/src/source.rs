@@ -414,24 +414,17 @@ fn read_folder_keeping(folder: &Path, keep: Keep, tell: &mut dyn FnMut(&str)) ->
     if are_tables(folder) {
         return Err(DataError::IsTable { path: folder.to_owned() });
     }
-    let metadata = std::fs::metadata(folder);
-    if metadata.is_ok_and(|metadata| !metadata.is_dir()) {
-        return Err(DataError::NoFile { path: folder.to_owned() });
-    }
     if let Err(problem) = std::fs::read_dir(folder) {
-        let problem = match problem.kind() {
+        let path = folder.to_owned();
+        return Err(match problem.kind() {
             // A file is a table, and has been taken for one.
-            ErrorKind::NotADirectory => Error::new(
-                ErrorKind::NotADirectory,
-                "neither a file nor a folder, and data is read more than once; write what comes through it to a file first",
-            ),
-            ErrorKind::NotFound => Error::new(
-                ErrorKind::NotFound,
-                "no such file or folder; data is auto, mnist, embedded, a CSV file, or a folder",
-            ),
-            _ => problem,
-        };
-        return Err(DataError::Read { path: folder.to_owned(), problem });
+            ErrorKind::NotADirectory => DataError::NoFile { path },
+            ErrorKind::NotFound => {
+                let sentence = "no such file or folder; data is auto, mnist, embedded, a CSV file, or a folder";
+                DataError::Read { path, problem: Error::new(ErrorKind::NotFound, sentence) }
+            }
+            _ => DataError::Read { path, problem },
+        });
     }
     let mut read = |images: &mnist::File, labels: &mnist::File| {
         let (images, labels) = (path(images)?, path(labels)?);

@@ -133,7 +133,11 @@ fn to_clear(path: &Path, replace: bool, kind: &Kind) -> Result<Vec<PathBuf>, Run
 fn beside(path: &Path, kind: &Kind, write: Write) -> Result<Option<Lock>, RunError> {
     let error = |path: &Path, problem| RunError::Write { path: path.to_owned(), problem };
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    fs::create_dir_all(parent).map_err(|problem| error(path, problem))?;
+    fs::create_dir_all(parent).map_err(|problem| match problem.kind() {
+        // So a system calls a file where a folder should be.
+        ErrorKind::AlreadyExists => error(path, ErrorKind::NotADirectory.into()),
+        _ => error(path, problem),
+    })?;
     let mut name = std::ffi::OsString::from(BEGINNING);
     name.push(path.file_name().unwrap_or_default());
     let beginning = parent.join(name);
