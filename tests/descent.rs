@@ -369,7 +369,7 @@ fn weights_that_are_none_and_what_cannot_weigh_are_refused() {
         (
             "softmax",
             &["objective.class_weights={a = 'much'}"],
-            &["objective.class_weights.a = \"much\"", "expected f64"],
+            &["objective.class_weights.a = \"much\"", "expected a number"],
         ),
         ("logistic", &[two, "objective.class_weights={2 = 0}"], &["from 1e-6 to 1e6", "left out by data.classes"]),
         (
