@@ -268,7 +268,7 @@ fn what_no_model_can_be_fitted_to_is_refused_in_a_line() {
     says(Samples::from_rows(&vec![[1.0]; 257], &many), &["257 different labels"]);
 
     let two = Samples::from_rows(&[[1.0], [2.0], [3.0], [4.0]], &["a", "b", "a", "b"]).unwrap();
-    says(two.clone().with_columns(&["x", "y"]), &["1 columns, and 2 names"]);
+    says(two.clone().with_columns(&["x", "y"]), &["1 column, and 2 names"]);
     says(two.clone().with_columns(&[""]), &["the name of column 0 is empty"]);
     says(
         Samples::from_rows(&[[1.0, 2.0]], &["a"]).unwrap().with_columns(&["x", "x"]),
@@ -289,7 +289,7 @@ fn what_no_model_can_be_fitted_to_is_refused_in_a_line() {
         &["3 classes (a, b, c)", "logistic regression tells two apart", "with_classes"],
     );
     let one = two.with_classes(&["a"]).unwrap();
-    says(softmax().fit(&one, &one), &["1 classes (a)", "softmax"]);
+    says(softmax().fit(&one, &one), &["1 class (a)", "softmax"]);
     says(softmax().fit(&two, &three), &["row 2 is of the class c"]);
     let nothing = two.with_classes(&[] as &[&str]).unwrap();
     assert!(nothing.is_empty());

@@ -228,7 +228,7 @@ fn what_cannot_be_reproduced_is_said_in_one_line() {
     let folder = folder();
     for (arguments, expected) in [
         (vec!["--only", "figure-9"], "there is no such figure; take one of figure-1"),
-        (vec!["no/plan.toml"], "cannot read no/plan.toml"),
+        (vec!["no/plan.toml"], "no/plan.toml: no such file"),
         (vec!["--set", "descent.epoch=3"], "descent.epochs"),
         (vec!["--check", "--out", "nowhere"], "cannot read nowhere/numbers.json"),
     ] {

@@ -25,10 +25,13 @@ pub(crate) fn catch_interrupts(is_quiet: bool) {
         if INTERRUPTED.swap(true, Ordering::SeqCst) {
             std::process::exit(exit::INTERRUPTED.into());
         }
-        thread::sleep(PATIENCE);
-        if !is_quiet {
-            crate::say("ending when this pass over the rows is done, with all saved; Ctrl-C again ends at once");
-        }
+        // Beside, since the second one is not heard before this returns.
+        thread::spawn(move || {
+            thread::sleep(PATIENCE);
+            if !is_quiet {
+                crate::say("ending when this pass over the rows is done, with all saved; Ctrl-C again ends at once");
+            }
+        });
     };
     if let Err(error) = CAUGHT.get_or_init(|| ctrlc::set_handler(heard)) {
         crate::say(&format!("Ctrl-C will lose this run: {error}"));
