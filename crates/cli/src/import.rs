@@ -49,7 +49,7 @@ pub(crate) struct ImportOptions {
     #[arg(long, value_enum)]
     layout: Option<LayoutOption>,
     /// Take several columns of weights for as many logistic regressions, each of a class against
-    /// the rest, as scikit-learn's SGDClassifier(loss="log_loss") and OneVsRestClassifier train
+    /// the rest, as scikit-learn's `SGDClassifier(loss="log_loss")` and OneVsRestClassifier train
     /// them [default: as the file says, else softmax regression].
     #[arg(long)]
     one_vs_rest: bool,
