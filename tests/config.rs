@@ -197,7 +197,8 @@ fn what_is_no_config_is_refused() {
     for malformed in ["=3", "descent.epochs=", " = ", "descent.=3", ".epochs=3"] {
         refuses(SMALLEST, &[malformed], "expected key=value");
     }
-    refuses(SMALLEST, &["model.kind.deep=3"], "expected key=value");
+    refuses(SMALLEST, &["model.kind.deep=3"], "unknown key model.kind.deep");
+    refuses(SMALLEST, &["descent=3"], "descent is a section of keys, which are set one by one, as descent.");
     refuses(SMALLEST, &["experiment=../../etc"], "experiment = \"../../etc\"");
     let message = TrainConfig::read(Path::new("no/such.toml"), &[]).unwrap_err().to_string();
     assert!(message.starts_with("no/such.toml: "), "{message}");

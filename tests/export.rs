@@ -326,6 +326,7 @@ fn onnx_takes_doubles_where_f32_does_not_hold_the_rows() {
     let rest = ["--classes", "r,s,t", "--one-vs-rest"];
     imported(folder, "raw", [&[0.01, 1.0], &[-1.7e7]], None, &["--trained-on", "numbers"]);
     imported(folder, "held", weights, Some([[2.0, 0.0], [1.0, 1.0]]), &[]);
+    imported(folder, "steep", [&[160.0, -120.0], &[0.0]], Some([[1.8, 0.0], [1.0, 1.0]]), &[]);
     imported(folder, "above", weights, Some([[-2.01, 0.0], [1.0, 1.0]]), &[]);
     imported(folder, "tiny", weights, Some([[0.0, 0.0], [1e-39, 1e-39]]), &[]);
     imported(folder, "rest", one_each, Some([[1.0, 0.0], [1.0, 1.0]]), &rest);
@@ -334,6 +335,7 @@ fn onnx_takes_doubles_where_f32_does_not_hold_the_rows() {
         ("run", "double", seconds.clone()),
         ("raw", "double", seconds.clone()),
         ("held", "float", near(2.0, 1.0).collect()),
+        ("steep", "double", near(1.8, 1.0).collect()),
         ("above", "double", near(-2.01, 1.0).collect()),
         ("tiny", "double", near(0.0, 1e-39).collect()),
         ("rest", "float", near(1.0, 1.0).collect()),

@@ -175,6 +175,8 @@ fn pytorchs_layout_is_turned_and_its_pixels_become_ours() {
         }
     }
 
+    let twice = vec!["a"; d].join(",");
+    let unnamed = (0..d).map(|j| if j == 5 { String::new() } else { j.to_string() }).collect::<Vec<_>>().join(",");
     for (arguments, expected) in [
         (&["--classes", "0,1,2"][..], "--trained-on 0..1"),
         (&["--trained-on", "0..1"], "--classes 0,1,2"),
@@ -182,6 +184,8 @@ fn pytorchs_layout_is_turned_and_its_pixels_become_ours() {
         (&["--trained-on", "0..1", "--classes", "0,1,1"], "the class 1 is named twice"),
         (&["--trained-on", "0..1", "--classes", "0,1,2", "--image-size", "28x29"], "an image of 28 x 29"),
         (&["--trained-on", "numbers", "--classes", "0,1,2"], "--columns"),
+        (&["--classes", "0,1,2", "--columns", &twice], "two columns are called \"a\""),
+        (&["--classes", "0,1,2", "--columns", &unnamed], "the name of a column is empty"),
     ] {
         is_refused(folder, &[&["import", "torch.safetensors", "--out", "out"], arguments].concat(), &[expected]);
     }

@@ -403,6 +403,7 @@ fn what_is_not_proven_to_be_ours_refuses_the_whole_by_its_name_before_anything_i
                 "notes.txt",
                 "checkpoint/epoch-90.pt",
                 "checkpoint/step-7.pt",
+                "checkpoint/step-9.mpk",
                 "model.safetensors",
                 "config.toml",
                 ".lock",
@@ -430,6 +431,43 @@ fn what_is_not_proven_to_be_ours_refuses_the_whole_by_its_name_before_anything_i
         attempt(&folder).unwrap();
         std::fs::remove_dir_all(&folder).unwrap();
     }
+    // Of a run without a summary, too, model and history are such files or none of ours.
+    for name in ["model.safetensors", "history.json"] {
+        make_run(&folder);
+        std::fs::remove_file(folder.join("summary.json")).unwrap();
+        std::fs::write(folder.join(name), "mine").unwrap();
+        refuses("a run without a summary", &train, name);
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
+}
+
+#[test]
+fn what_a_kill_left_of_a_beginning_is_in_no_ones_way_and_another_folder_of_that_name_stays() {
+    let place = tempfile::tempdir().unwrap();
+    let [folder, beginning] = ["folder", ".beginning-folder"].map(|name| place.path().join(name));
+    let make_model = |path: &Path| import(path, false, 1.0).unwrap();
+    type Make<'a> = &'a dyn Fn(&Path);
+    let begin_run = |path: &Path| {
+        let run = small();
+        drop(RunFolder::create(path, false, &run.config, &run.manifest).unwrap());
+    };
+    let begin_sweep = |path: &Path| drop(SweepFolder::create(path, false, &plan()).unwrap());
+    let begins: [Make; 3] = [&begin_run, &begin_sweep, &make_model];
+    for left in begins {
+        for made in begins {
+            left(&beginning);
+            made(&folder);
+            assert!(folder.exists() && !beginning.exists());
+            std::fs::remove_dir_all(&folder).unwrap();
+        }
+    }
+    // A whole run that someone called so.
+    make_run(&beginning);
+    let before = contents(&beginning);
+    let run = small();
+    let error = RunFolder::create(&folder, true, &run.config, &run.manifest).unwrap_err();
+    assert!(error.to_string().starts_with(&format!("{}: ", beginning.display())), "{error}");
+    assert_eq!(contents(&beginning), before);
 }
 
 #[test]

@@ -92,6 +92,9 @@ struct AboutData {
     /// How many of each of these.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     left_out_classes: BTreeMap<String, usize>,
+    /// What its folder holds besides.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    unused: Vec<String>,
 }
 
 /// The split that is none: training and validation rows together.
@@ -195,6 +198,7 @@ pub(crate) fn evaluate(options: &EvaluateOptions) -> Result<u8> {
             is_the_runs_own,
             left_out: count,
             left_out_classes: left_out.clone(),
+            unused: source.unused.clone(),
         },
         classes: model.classes(),
         scores: &scores,

@@ -11,7 +11,7 @@ use chainrule_gradcheck::f64_works;
 use chainrule_models::{SoftmaxRegressionConfig, to_precision, weight_norm};
 use chainrule_records::{
     Class, DataFile, DataKind, Imported, Link, Parameters, Precision, Preprocessing, Schema, Standardization,
-    WeightNorms, count, read_whole,
+    WeightNorms, count, name_problem, read_whole,
 };
 use chainrule_training::{Predictor, float_type, with_parameters};
 use clap::{Args, ValueEnum};
@@ -222,6 +222,14 @@ fn schema(options: &ImportOptions, about: &Known, link: Link, by: &Preprocessing
         };
         if features.len() != d {
             bail!("it has {}, and names of {}", count(d, "feature"), count(features.len(), "column"));
+        }
+        if let Some(problem) = features.iter().find_map(|name| name_problem(name)) {
+            bail!("the name of a column {problem}");
+        }
+        if let Some(twice) =
+            features.iter().enumerate().find_map(|(i, name)| features[..i].contains(name).then_some(name))
+        {
+            bail!("two columns are called {twice:?}, and columns are found by their names");
         }
         let kind = DataKind::Table;
         return Ok(Schema { kind, image_size: [1, d], features, classes: classes(kind)? });

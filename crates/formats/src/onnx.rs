@@ -155,21 +155,34 @@ struct DimensionProto {
 /// feature of a few deviations.
 const MOST_DEVIATIONS: f64 = 2.0;
 
+/// The weights of a class on standardised features come to at most this, their signs left out,
+/// where f32 gives probabilities to 1e-6: it rounds each product, of a number of a few deviations,
+/// by `2^-24` of it.
+const STEEPEST: f64 = 16.0;
+
 /// The float type of the file: that of the training, unless f32 does not hold the rows that the
 /// model was trained on.
 fn precision(model: &Portable) -> Precision {
-    let f32_holds = match (&model.preprocessing, &model.row) {
-        // Grey levels are whole numbers.
-        (Preprocessing::Pixels, _) | (Preprocessing::Raw, Row::Image { .. } | Row::Picture { .. }) => true,
-        // Nothing says how large they are.
-        (Preprocessing::Raw, Row::Numbers { .. }) => false,
-        (Preprocessing::Standardized(by), _) => by
-            .mean
-            .iter()
-            .zip(&by.scale)
-            .all(|(mean, &scale)| mean.abs() <= MOST_DEVIATIONS * scale && scale >= f64::from(f32::MIN_POSITIVE)),
-    };
+    let f32_holds =
+        match (&model.preprocessing, &model.row) {
+            // Grey levels are whole numbers.
+            (Preprocessing::Pixels, _) | (Preprocessing::Raw, Row::Image { .. } | Row::Picture { .. }) => true,
+            // Nothing says how large they are.
+            (Preprocessing::Raw, Row::Numbers { .. }) => false,
+            (Preprocessing::Standardized(by), _) => {
+                by.mean.iter().zip(&by.scale).all(|(mean, &scale)| {
+                    mean.abs() <= MOST_DEVIATIONS * scale && scale >= f64::from(f32::MIN_POSITIVE)
+                }) && steepness(model) <= STEEPEST
+            }
+        };
     if f32_holds { model.precision } else { Precision::F64 }
+}
+
+/// What the weights of a class come to, their signs left out, at most.
+fn steepness(model: &Portable) -> f64 {
+    let k = model.parameters.n_classes;
+    let of_class = |class: usize| model.parameters.weight.iter().skip(class).step_by(k).map(|w| w.abs()).sum::<f64>();
+    (0..k).map(of_class).fold(0.0, f64::max)
 }
 
 pub(crate) fn write(model: &Portable) -> Vec<u8> {

@@ -88,6 +88,7 @@ impl TrainConfig {
             if is_set { from.to_owned() } else { file.to_owned() }
         };
         keys::check_known(said_by, &table)?;
+        keys::check_sections(said_by, &table)?;
         if keys::get(&table, "model.kind").is_none() {
             return Err(ConfigError::MissingKey {
                 file: file.to_owned(),

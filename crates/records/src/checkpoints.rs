@@ -89,8 +89,11 @@ pub(crate) fn own_files(run: &Path) -> Result<Vec<PathBuf>, PathBuf> {
     let mut paths = Vec::new();
     for name in claim::entries(&folder).map_err(|_| folder.clone())? {
         let path = folder.join(&name);
-        let is_named = steps_of(&name).is_some() || is_draft(&name);
-        if !is_named || inside::check(&path, false).is_err() {
+        let is_own = match steps_of(&name) {
+            Some(_) => read(&path).is_ok_and(|bytes| content(&bytes).is_ok()),
+            None => is_draft(&name) && inside::check(&path, false).is_ok(),
+        };
+        if !is_own {
             return Err(path);
         }
         paths.push(path);
@@ -116,11 +119,17 @@ pub(crate) fn remove(run: &Path) -> Result<(), RunError> {
 fn read_checkpoint<T: DeserializeOwned>(path: &Path) -> Result<T, RunError> {
     let bytes = read(path)?;
     let damaged = |problem: &str| RunError::Unfinished { path: path.to_owned(), problem: problem.to_owned() };
-    let rest = bytes.strip_prefix(FIRST_LINE).ok_or_else(|| damaged("it is no checkpoint, or a damaged one"))?;
-    let (checksum, content) = rest.split_at_checked(64).ok_or_else(|| damaged("it breaks off"))?;
-    let content = content.strip_prefix(b"\n").ok_or_else(|| damaged("it breaks off, or is damaged"))?;
-    if checksum != sha256(content).as_bytes() {
-        return Err(damaged("it is damaged: its SHA-256 is not the one that it was written with"));
-    }
+    let content = content(&bytes).map_err(damaged)?;
     rmp_serde::from_slice(content).map_err(|error| damaged(&format!("it is another version's: {error}")))
+}
+
+/// What a checkpoint holds, or why it is none.
+fn content(bytes: &[u8]) -> Result<&[u8], &'static str> {
+    let rest = bytes.strip_prefix(FIRST_LINE).ok_or("it is no checkpoint, or a damaged one")?;
+    let (checksum, content) = rest.split_at_checked(64).ok_or("it breaks off")?;
+    let content = content.strip_prefix(b"\n").ok_or("it breaks off, or is damaged")?;
+    if checksum != sha256(content).as_bytes() {
+        return Err("it is damaged: its SHA-256 is not the one that it was written with");
+    }
+    Ok(content)
 }

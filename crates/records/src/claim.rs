@@ -6,7 +6,10 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use crate::imported::{IMPORTED, MODELS};
 use crate::lock::{LOCK, Lock, is_locks};
+use crate::run_folder::{CONFIG, MANIFEST, MODEL, RUN};
+use crate::sweep_folder::{PLAN, SWEEP};
 use crate::{RunError, inside};
 
 /// Runs, sweeps or imported models, each of which has one file that makes a folder one of them. It is written whole, and last where a folder is replaced, so
@@ -152,8 +155,7 @@ fn beside(path: &Path, kind: &Kind, write: Write) -> Result<Option<Lock>, RunErr
         Err(RunError::Busy { holder, .. }) => return Err(RunError::Busy { folder: path.to_owned(), holder }),
         other => other?,
     };
-    // What a process that was killed left.
-    to_clear(&beginning, true, kind)?.iter().try_for_each(|old| remove(old))?;
+    left(&beginning, kind)?.iter().try_for_each(|old| remove(old))?;
     let moved = write(&beginning).and_then(|()| match fs::rename(&beginning, path) {
         Ok(()) => Ok(true),
         Err(_) if path.exists() => Ok(false),
@@ -166,6 +168,25 @@ fn beside(path: &Path, kind: &Kind, write: Write) -> Result<Option<Lock>, RunErr
     // All that lies there now was made here.
     let _ = fs::remove_dir_all(&beginning);
     moved.map(|_| None)
+}
+
+/// What a process that was killed left of a folder of any kind that it began; fails where something
+/// else is there.
+fn left(beginning: &Path, kind: &Kind) -> Result<Vec<PathBuf>, RunError> {
+    let names: Vec<String> = entries(beginning)?.into_iter().filter(|name| name != LOCK).collect();
+    let is_begun = |kind: &Kind, first: &[&str]| {
+        let is_first = |name: &String| first.contains(&name.as_str()) || is_of_no_account(beginning, name, kind);
+        names.iter().all(is_first) && (kind.to_replace)(beginning).is_ok()
+    };
+    // The first files of each.
+    let kinds: [(&Kind, &[&str]); 3] = [(&RUN, &[MANIFEST, CONFIG]), (&SWEEP, &[PLAN]), (&MODELS, &[IMPORTED, MODEL])];
+    let is_left = |(kind, first): &(&Kind, &[&str])| {
+        is_empty(beginning, kind).is_ok_and(|is_empty| is_empty) || is_begun(kind, first)
+    };
+    if kinds.iter().any(is_left) {
+        return Ok(names.iter().map(|name| beginning.join(name)).collect());
+    }
+    Err(RunError::Foreign { path: beginning.to_owned(), kind: kind.name })
 }
 
 /// Whether nothing lies in a folder but a lock and what someone did not come to write.

@@ -39,7 +39,7 @@ pub(crate) const IMPORTED: &str = "imported.json";
 pub(crate) const NEXT: &str = ".model.safetensors.next";
 
 /// A folder of an imported model is one by its card.
-const MODELS: Kind = Kind {
+pub(crate) const MODELS: Kind = Kind {
     name: "an imported model",
     is_leftover: |name| name == NEXT || is_draft(name),
     // The card and the weights that it tells of are replaced by renaming, and are there until then.

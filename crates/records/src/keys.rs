@@ -2,8 +2,8 @@
 
 use toml::{Table, Value};
 
-use crate::ConfigError;
 use crate::sentence::{ALIKE, one_line};
+use crate::{CLASS_WEIGHTS, ConfigError};
 
 /// Every key, in the order of a config file.
 pub(crate) const KEYS: [&str; 45] = [
@@ -92,6 +92,18 @@ pub(crate) fn check_known(file: impl Fn(&str) -> String, table: &Table) -> Resul
     }
 }
 
+/// Refuses a value in the place of a section.
+pub(crate) fn check_sections(file: impl Fn(&str) -> String, table: &Table) -> Result<(), ConfigError> {
+    for key in flatten("", table) {
+        let section = format!("{key}.");
+        let first = KEYS.iter().find(|known| known.starts_with(&section));
+        let (Some(first), Some(value)) = (first, get(table, &key).filter(|value| !value.is_table())) else { continue };
+        let problem = format!("{key} is a section of keys, which are set one by one, as {first}");
+        return Err(ConfigError::Value { file: file(&key), key, value: one_line(&value.to_string()), problem });
+    }
+    Ok(())
+}
+
 fn unknown(file: String, key: &str) -> ConfigError {
     // Abridged first: the distance of a long key takes long.
     let key = one_line(key);
@@ -166,7 +178,6 @@ pub(crate) fn key_and_value(text: &str) -> Result<(&str, &str), ConfigError> {
 
 /// Applies `--set key=value`; gives the key. The value is TOML, or, where it is not, a string without its quotes; `none` takes back what may be absent.
 pub(crate) fn set<'a>(table: &mut Table, text: &'a str, from: &str) -> Result<&'a str, ConfigError> {
-    let malformed = || ConfigError::Override { text: one_line(text) };
     let (key, value) = key_and_value(text)?;
     // Before it is made: a table in a table in a table … would be taken apart again by as many calls in each other.
     if key.split('.').count() > DEEPEST {
@@ -192,7 +203,11 @@ pub(crate) fn set<'a>(table: &mut Table, text: &'a str, from: &str) -> Result<&'
             break;
         }
         let entry = section.entry(part).or_insert_with(|| Value::Table(Table::new()));
-        section = entry.as_table_mut().ok_or_else(malformed)?;
+        // The last word counts, here too: "balanced", say, and then the weight of a class.
+        if !entry.is_table() && key.starts_with(CLASS_WEIGHTS) {
+            *entry = Value::Table(Table::new());
+        }
+        section = entry.as_table_mut().ok_or_else(|| unknown(from.to_owned(), key))?;
     }
     Ok(key)
 }

@@ -90,7 +90,7 @@ pub(crate) const MODEL: &str = "model.safetensors";
 pub(crate) const SUMMARY: &str = "summary.json";
 
 /// A folder of a run is one by its manifest.
-const RUN: Kind = Kind {
+pub(crate) const RUN: Kind = Kind {
     name: "a run",
     is_leftover: is_draft,
     to_replace: |folder| Ok(own_files(folder)?.into_iter().filter(|path| !path.ends_with(MANIFEST)).collect()),
@@ -404,9 +404,11 @@ pub(crate) fn own_files(folder: &Path) -> Result<Vec<PathBuf>, RunError> {
         return Err(foreign(manifest.or(names.first()).map_or(MANIFEST, String::as_str)));
     };
     let summary: Option<Summary> = read_sealed(&folder.join(SUMMARY), "").ok();
-    // Of a run without a summary nothing tells what its model should be.
-    let is_sealed = |name: &str, bytes: &[u8]| {
-        summary.as_ref().is_none_or(|summary| summary.files.get(name) == Some(&sha256(bytes)))
+    // Of a run that did not come to its summary nothing tells more than that they are such files.
+    let is_sealed = |name: &str, bytes: &[u8]| match &summary {
+        Some(summary) => summary.files.get(name) == Some(&sha256(bytes)),
+        None if name == MODEL => Parameters::from_safetensors(bytes).is_ok(),
+        None => serde_json::from_slice::<History>(bytes).is_ok(),
     };
     let is_own = |name: &str, bytes: &[u8]| match name {
         MANIFEST => true,

@@ -2,7 +2,7 @@
 
 mod material;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -26,6 +26,9 @@ use material::Material;
 
 /// Rows of the table that a terminal gets.
 const SHOWN: usize = 30;
+
+/// So many notes are told of rows that points leave out.
+const MOST_NOTES: usize = 3;
 
 /// Makes the points that are missing, and tells of all. Everything that can be refused is refused before a point is begun.
 pub(crate) fn sweep(options: &SweepOptions) -> Result<u8> {
@@ -199,10 +202,11 @@ impl Points<'_> {
         let (points, folder) = (self.configs.len(), self.folder.path().display());
         let there = if found == 0 { String::new() } else { format!("; {found} of them found in {folder}") };
         let backend = &self.machine.backend;
-        // Of one of the points, for all: their summaries have the numbers.
-        let dropped = (0..points).find_map(|point| dropped(&self.configs[point], self.material.about(point).train));
+        // Each once, and only some of very many: the points' summaries have the numbers.
+        let dropped = (0..points).filter_map(|point| dropped(&self.configs[point], self.material.about(point).train));
+        let dropped: BTreeSet<String> = dropped.collect();
         let sweep = format!("sweep: {}, {jobs} at once on {backend}, into {folder}{there}", count(points, "point"));
-        [Some(format!("data: {data}")), dropped, Some(sweep)].into_iter().flatten().collect()
+        [format!("data: {data}")].into_iter().chain(dropped.into_iter().take(MOST_NOTES)).chain([sweep]).collect()
     }
 
     /// Makes those that are missing; gives all that came to their end, each with its number, and whether the person interrupted.
