@@ -254,7 +254,7 @@ pub(crate) struct Place {
 pub(crate) struct Choices {
     #[command(flatten)]
     pub(crate) data: DataSource,
-    /// Override a key of the experiment, as in descent.epochs=10; repeatable. none takes back a key that may be absent, as in early_stopping.patience=none.
+    /// Override a key of the experiment, as in descent.epochs=10; repeatable. none takes back a key that may be absent, as in `early_stopping.patience=none`.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub(crate) overrides: Vec<String>,
     /// Where the gradients come from.

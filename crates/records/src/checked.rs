@@ -86,7 +86,7 @@ impl TrainConfig {
             let is_set = set.iter().any(|set| *set == key || is_in(key, set) || is_in(set, key));
             if is_set { from.to_owned() } else { file.to_owned() }
         };
-        keys::check_known(&said_by, &table)?;
+        keys::check_known(said_by, &table)?;
         if keys::get(&table, "model.kind").is_none() {
             return Err(ConfigError::MissingKey {
                 file: file.to_owned(),
