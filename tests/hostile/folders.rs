@@ -77,10 +77,15 @@ const SWEPT: [&str; 5] = ["sweep.csv", "sweep.json", "sweep.md", "sweep.svg", "s
 const POINT: &str = "1-l2=0";
 
 /// Writes a finished sweep, of which one point is there.
+fn write_tables(folder: &SweepFolder, text: &str) -> Result<(), RunError> {
+    let others = SWEPT.into_iter().filter(|name| *name != "sweep.json").map(|name| (name, text.into()));
+    folder.write_tables(&format!("{{ \"rows\": \"{text}\" }}"), &others.collect::<Vec<(&str, Vec<u8>)>>())
+}
+
 fn make_sweep(path: &Path) {
     let folder = SweepFolder::create(path, false, &plan()).unwrap();
     make_run(&folder.point(POINT).unwrap());
-    SWEPT.iter().for_each(|name| folder.write(name, b"told").unwrap());
+    write_tables(&folder, "told").unwrap();
 }
 
 fn names(folder: &Path) -> Vec<String> {
@@ -281,7 +286,7 @@ fn no_path_in_a_folder_leaves_it_through_a_link() {
         let folder = SweepFolder::open(path)?;
         let point = folder.point(POINT)?;
         go_on(&point)?;
-        SWEPT.iter().try_for_each(|name| folder.write(name, b"told again"))
+        write_tables(&folder, "told again")
     };
     let sweep_again = |path: &Path| {
         let folder = SweepFolder::create(path, true, &plan())?;
@@ -412,7 +417,16 @@ fn what_is_not_proven_to_be_ours_refuses_the_whole_by_its_name_before_anything_i
         (
             &make_sweep,
             attempts[1],
-            &["notes.txt", "sweep.toml", "points/notes", "points/1-l2=0/notes", "points/1-l2=0/checkpoint/epoch-90.pt"],
+            &[
+                "notes.txt",
+                "sweep.toml",
+                "sweep.csv",
+                "sweep.json",
+                "sweep.png",
+                "points/notes",
+                "points/1-l2=0/notes",
+                "points/1-l2=0/checkpoint/epoch-90.pt",
+            ],
         ),
         (&make_model, attempts[2], &["notes.txt", "config.toml", "imported.json", "model.safetensors"]),
     ];

@@ -1,12 +1,14 @@
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::claim::{BEGINNING, Claim, Kind, entries, is_empty, is_of_no_account};
+use crate::checksum::sha256;
+use crate::claim::{BEGINNING, Claim, Kind, entries, is_empty, is_of_no_account, remove};
 use crate::file::{clear_drafts, is_draft};
 use crate::lock::{LOCK, Lock};
-use crate::run_folder;
-use crate::seal::{sealed_toml, unsealed_toml};
+use crate::run_folder::{self, read, read_sealed};
+use crate::seal::{seal_json, sealed_toml, unsealed_toml};
 use crate::{Grid, GridError, Manifest, RunError, RunFolder, TrainConfig, inside, write_whole};
 
 /// What a sweep is made of, so that it can be gone on with: `sweep.toml`.
@@ -69,11 +71,12 @@ pub struct SweepFolder {
 }
 
 pub(crate) const PLAN: &str = "sweep.toml";
+const JSON: &str = "sweep.json";
 /// Bytes of a plan, at most: of its config, its grid and the checksums of the data of a thousand points.
 const MOST_BYTES: u64 = 1 << 24;
 
 /// The files that a sweep writes, with its points.
-pub(crate) const SWEEP_FILES: [&str; 6] = [PLAN, "sweep.csv", "sweep.json", "sweep.md", "sweep.svg", "sweep.png"];
+pub(crate) const SWEEP_FILES: [&str; 6] = [PLAN, "sweep.csv", JSON, "sweep.md", "sweep.svg", "sweep.png"];
 
 /// A folder of a sweep is one by its plan.
 pub(crate) const SWEEP: Kind = Kind { name: "a sweep", is_leftover: is_draft, to_replace: own_files };
@@ -143,14 +146,27 @@ impl SweepFolder {
         Ok(point)
     }
 
-    /// Writes a file beside the plan.
+    /// Writes what tells of the sweep: a JSON object as `sweep.json`, and the other files, whose
+    /// checksums it gets with a seal. They are gone while they are written, so that none is ever
+    /// another than it says.
     ///
     /// # Errors
-    /// Where it cannot be written.
-    pub fn write(&self, name: &str, content: &[u8]) -> Result<(), RunError> {
-        debug_assert!(SWEEP_FILES.contains(&name), "{name} would be in the way of --force");
+    /// Where one cannot be written.
+    ///
+    /// # Panics
+    /// Where `json` is no object with members.
+    pub fn write_tables(&self, json: &str, others: &[(&str, Vec<u8>)]) -> Result<(), RunError> {
         self.hold()?;
-        write_whole(&self.path().join(name), content)
+        let mut files = BTreeMap::new();
+        for (name, content) in others {
+            debug_assert!(SWEEP_FILES.contains(name), "{name} would be in the way of --force");
+            remove(&self.path().join(name))?;
+            files.insert((*name).to_owned(), sha256(content));
+        }
+        let members = json.trim_end().strip_suffix('}').expect("an object ends with a brace").trim_end();
+        let files = serde_json::to_string(&files).expect("names and checksums are texts");
+        write_whole(&self.path().join(JSON), &seal_json(&format!("{members},\n  \"files\": {files}\n}}")))?;
+        others.iter().try_for_each(|(name, content)| write_whole(&self.path().join(name), content))
     }
 
     fn hold(&self) -> Result<(), RunError> {
@@ -186,6 +202,17 @@ fn own_files(folder: &Path) -> Result<Vec<PathBuf>, RunError> {
         let plan = names.iter().find(|name| *name == PLAN);
         return Err(foreign(folder.join(plan.or(names.first()).map_or(PLAN, String::as_str))));
     };
+    /// What `sweep.json` says of the others.
+    #[derive(Deserialize)]
+    struct Told {
+        files: BTreeMap<String, String>,
+    }
+    let told: Option<Told> = read_sealed(&folder.join(JSON), "").ok();
+    let is_told = |name: &str, bytes: &[u8]| match (&told, name) {
+        (Some(_), JSON) => true,
+        (Some(told), name) => told.files.get(name) == Some(&sha256(bytes)),
+        (None, _) => false,
+    };
     let points = folder.join(SweepPlan::POINTS);
     let mut paths = Vec::new();
     for name in &names {
@@ -193,8 +220,9 @@ fn own_files(folder: &Path) -> Result<Vec<PathBuf>, RunError> {
         let is_own = if path == points {
             inside::check(&path, true).is_ok()
         } else {
-            is_of_no_account(folder, name, &SWEEP)
-                || SWEEP_FILES.contains(&name.as_str()) && inside::check(&path, false).is_ok()
+            name == PLAN
+                || is_of_no_account(folder, name, &SWEEP)
+                || SWEEP_FILES.contains(&name.as_str()) && read(&path).is_ok_and(|bytes| is_told(name, &bytes))
         };
         if !is_own {
             return Err(foreign(path));

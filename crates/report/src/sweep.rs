@@ -377,13 +377,10 @@ impl Sweep {
         )
     }
 
-    /// Every file that tells of the sweep, by its name in the sweep's folder.
-    pub fn files(&self) -> [(&'static str, Vec<u8>); 5] {
-        let mut json = serde_json::to_string_pretty(&self.json()).expect("rows hold only what JSON can");
-        json.push('\n');
+    /// Every file that tells of the sweep but [`Sweep::json`], by its name in the sweep's folder.
+    pub fn files(&self) -> [(&'static str, Vec<u8>); 4] {
         [
             ("sweep.csv", self.csv().into_bytes()),
-            ("sweep.json", json.into_bytes()),
             ("sweep.md", self.markdown().into_bytes()),
             ("sweep.svg", sweep_plot::svg(self).into_bytes()),
             ("sweep.png", sweep_plot::png(self)),

@@ -78,9 +78,8 @@ pub(crate) fn sweep(options: &SweepOptions) -> Result<u8> {
         points.make(found, &crew, options.checkpoint_every.unwrap_or_default(), is_shown)?;
 
     let sweep = Sweep::new(&plan, outcomes);
-    for (name, content) in sweep.files() {
-        folder.write(name, &content)?;
-    }
+    let json = serde_json::to_string_pretty(&sweep.json()).context("a sweep as JSON")?;
+    folder.write_tables(&json, &sweep.files())?;
     close(options, &sweep, folder.path(), is_interrupted)
 }
 
