@@ -95,7 +95,8 @@ const CHECKS: [Check; 26] = [
 ];
 
 /// What takes longer than a change should wait for: `--all` runs these too.
-const LONG: [Check; 2] = [
+const LONG: [Check; 3] = [
+    check("clippy-alone", "lints of the program with cuda alone, and with remote devices alone", clippy_of_the_program),
     check("fuzz", "every fuzz target for a minute", fuzz),
     check("mutants", "one in forty of the faults that cargo-mutants makes", mutants),
 ];
@@ -186,15 +187,21 @@ pub(crate) fn run(arguments: &[String]) -> ExitCode {
         LONG.iter().for_each(|check| say(&format!("{} (with --all)", line(check))));
         return ExitCode::SUCCESS;
     }
-    let is_long_wanted = |check: &Check| asked.all || asked.only.iter().any(|name| name == check.name);
+    let is_named = |check: &Check| asked.only.iter().chain(&asked.from).any(|name| name == check.name);
+    let is_long_wanted = |check: &Check| asked.all || is_named(check);
     let checks = CHECKS.iter().chain(LONG.iter().filter(|check| is_long_wanted(check)));
     let begins = |check: &&Check| asked.from.as_ref().is_some_and(|from| from != check.name);
     let checks = checks
         .skip_while(begins)
         .filter(|check| asked.only.is_empty() || asked.only.iter().any(|name| name == check.name));
+    let checks: Vec<&Check> = checks.collect();
+    if checks.is_empty() {
+        complain("no check is both named by --only and not before that of --from; see --list");
+        return ExitCode::from(2);
+    }
 
     let mut done = Vec::new();
-    for check in checks {
+    for check in &checks {
         say(&format!("=== {}: {}", check.name, check.about));
         let start = Instant::now();
         let outcome = (check.run)();
@@ -205,7 +212,8 @@ pub(crate) fn run(arguments: &[String]) -> ExitCode {
             break;
         }
     }
-    finish(&done, asked.all)
+    let not_begun: Vec<&str> = checks.iter().skip(done.len()).map(|check| check.name).collect();
+    finish(&done, &not_begun, asked.all)
 }
 
 fn describe(done: &Done) -> String {
@@ -218,9 +226,12 @@ fn describe(done: &Done) -> String {
 }
 
 /// The table of what took how long, and what was not looked at.
-fn finish(done: &[Done], all: bool) -> ExitCode {
+fn finish(done: &[Done], not_begun: &[&str], all: bool) -> ExitCode {
     say("");
     done.iter().for_each(|check| say(&describe(check)));
+    if !not_begun.is_empty() {
+        say(&format!("not begun: {}", not_begun.join(", ")));
+    }
     let count = |which: fn(&Outcome) -> bool| done.iter().filter(|check| which(&check.outcome)).count();
     let failed = count(|outcome| matches!(outcome, Outcome::Failed));
     let seconds: u64 = done.iter().map(|check| check.seconds).sum();
@@ -266,6 +277,8 @@ fn tests() -> Outcome {
 
 /// Tests, with the Python that [`python`] made, where it made one.
 fn tested(cargo: &mut Command) -> Outcome {
+    // All of them, whatever a person's shell leaves out.
+    cargo.env_remove("CHAINRULE_TESTS");
     let own = own_python();
     if has_modules(&own) && std::env::var_os("CHAINRULE_PYTHON").is_none() {
         cargo.env("CHAINRULE_PYTHON", own);
@@ -284,8 +297,7 @@ fn tested(cargo: &mut Command) -> Outcome {
     }
 }
 
-/// The integration tests on these backends, the first of which the program takes where none is
-/// named, but for those that have run already or cannot run there.
+/// The integration tests on these backends, but for those that have run already or cannot run there.
 fn tests_again(backends: &str, but: &[&str]) -> Outcome {
     let but = OF_NO_BACKEND.iter().chain(but).flat_map(|name| ["--skip", name]);
     let test = ["test", "--package", "chainrule-tests", "--locked", "--features", EVERY, "--"];
@@ -347,6 +359,21 @@ fn clippy_of_each_backend() -> Outcome {
         let clippy = ["clippy", "--package", "chainrule-ops", "--all-targets", "--locked", "--no-default-features"];
         let options = ["--features", features, "--", "--deny", "warnings"];
         match cargo(&[&clippy[..], &options].concat(), &[]) {
+            Outcome::Passed => {}
+            other => return other,
+        }
+    }
+    Outcome::Passed
+}
+
+/// Whether the program names what only a backend beside has: everywhere else cuda and remote
+/// devices are built together with wgpu.
+fn clippy_of_the_program() -> Outcome {
+    for features in ["cuda", "remote,remote-server"] {
+        let clippy = ["clippy", "--package", "chainrule", "--lib", "--locked", "--no-default-features"];
+        // As in `wide`.
+        match cargo(&[&clippy[..], &["--features", features, "--", "--deny", "warnings"]].concat(), &[("DOCS_RS", "1")])
+        {
             Outcome::Passed => {}
             other => return other,
         }

@@ -71,12 +71,16 @@ pub(crate) fn run(arguments: &[String]) -> ExitCode {
         // No doc tests, each of which is a program to compile; and no test that starts a process,
         // as the binary sees.
         cargo.arg("--tests").env("CHAINRULE_TESTS", "quick");
+    } else {
+        cargo.env_remove("CHAINRULE_TESTS");
     }
     cargo.args(arguments.iter().filter(|argument| *argument != "--quick"));
     match counted(&mut cargo) {
         Ok((is_passed, tally)) => {
             if tally.is_told() {
                 say(&format!("\nIntegration tests:\n{tally}"));
+            } else {
+                say("\nNo integration test ran.");
             }
             if is_quick {
                 say("left out: the examples in rustdoc; cargo test --workspace runs everything");
