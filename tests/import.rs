@@ -184,8 +184,8 @@ fn pytorchs_layout_is_turned_and_its_pixels_become_ours() {
         (&["--trained-on", "0..1", "--classes", "0,1,1"], "the class 1 is named twice"),
         (&["--trained-on", "0..1", "--classes", "0,1,2", "--image-size", "28x29"], "an image of 28 x 29"),
         (&["--trained-on", "numbers", "--classes", "0,1,2"], "--columns"),
-        (&["--classes", "0,1,2", "--columns", &twice], "two columns are called \"a\""),
-        (&["--classes", "0,1,2", "--columns", &unnamed], "the name of a column is empty"),
+        (&["--trained-on", "numbers", "--classes", "0,1,2", "--columns", &twice], "two columns are called \"a\""),
+        (&["--trained-on", "numbers", "--classes", "0,1,2", "--columns", &unnamed], "the name of a column is empty"),
     ] {
         is_refused(folder, &[&["import", "torch.safetensors", "--out", "out"], arguments].concat(), &[expected]);
     }
