@@ -208,6 +208,9 @@ fn own_files(folder: &Path) -> Result<Vec<PathBuf>, RunError> {
         files: BTreeMap<String, String>,
     }
     let told: Option<Told> = read_sealed(&folder.join(JSON), "").ok();
+    if told.is_none() && inside::is_there(&folder.join(JSON)) {
+        return Err(foreign(folder.join(JSON)));
+    }
     let is_told = |name: &str, bytes: &[u8]| match (&told, name) {
         (Some(_), JSON) => true,
         (Some(told), name) => told.files.get(name) == Some(&sha256(bytes)),
