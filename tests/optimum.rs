@@ -13,7 +13,7 @@ use chainrule_training::{Ending, Examples, Expansion, Iterate, Observer, Optimum
 use serde_json::Value;
 
 use crate::command::{call, code, folder, text};
-use crate::support::{assert_close, device, devices, digits, experiment, f64_devices, fit, noise, skip};
+use crate::support::{assert_close, cpu, device, devices, digits, experiment, f64_devices, fit, noise, skip};
 
 /// Made-up rows with a background, as an image's, as both tests and scikit-learn see them.
 struct Problem {
@@ -732,6 +732,8 @@ fn where_rounding_ends_a_search_the_line_says_what_goes_on() {
     std::fs::write(&softmax, "[model]\nkind = 'softmax'\n").unwrap();
     let train =
         ["train", "softmax.toml", "--data", "table.csv", "--set", "data.label=class", "--force", "--out", "run"];
+    // Where it is, f64 is on a CPU.
+    let train = [&train[..], &["--backend", cpu()]].concat();
     for (more, expected) in [
         (&[][..], "; take --precision f64, and --set data.standardize=true"),
         (&["--set", "data.standardize=true"][..], "; take --precision f64\n"),

@@ -134,7 +134,7 @@ const OF_NO_BACKEND: &[&str] = &[
 ];
 
 /// What is run on flex and ndarray, and has nothing to do with a GPU.
-const ON_CPUS_ONLY: &[&str] = &["mnist::", "remote::"];
+const ON_CPUS_ONLY: &[&str] = &["memory::", "mnist::", "remote::"];
 
 /// What was asked of the list.
 #[derive(Default)]
