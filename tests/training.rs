@@ -48,13 +48,13 @@ fn closed_form_and_autodiff_walk_the_same_path() {
 }
 
 /// Softmax regression in plain loops, by the formulas of the derivation: each batch's loss before its update, and `[W; b]` in the end. `update` gets each
-/// step's number, `[W; b]` and its gradient.
+/// step's number, how much of a whole batch it is on, `[W; b]` and its gradient.
 pub(crate) fn by_plain_loops(
     rows: &Split,
     k: usize,
     epochs: &[Vec<usize>],
     config: &TrainConfig,
-    mut update: impl FnMut(usize, &mut [f64], &[f64]),
+    mut update: impl FnMut(usize, f64, &mut [f64], &[f64]),
 ) -> (Vec<f64>, Vec<f64>) {
     let (descent, objective, d) = (config.descent(), config.objective(), rows.n_features());
     let features = rows.features(|x| x);
@@ -80,7 +80,7 @@ pub(crate) fn by_plain_loops(
                 (0..=d).for_each(|j| gradient[j * k + class] += residual * x[j] / n);
             }
         }
-        update(losses.len(), &mut w, &gradient);
+        update(losses.len(), n / descent.batch_size.min(rows.len()) as f64, &mut w, &gradient);
         losses.push(loss);
     }
     (losses, w)
@@ -101,9 +101,9 @@ pub(crate) fn weights(rows: &Split, k: usize, config: &TrainConfig) -> Vec<f64> 
     }
 }
 
-/// Plain gradient descent, by the rate of each step.
-pub(crate) fn plain(rate: impl Fn(usize) -> f64) -> impl FnMut(usize, &mut [f64], &[f64]) {
-    move |step, w, gradient| w.iter_mut().zip(gradient).for_each(|(w, g)| *w -= rate(step) * g)
+/// Plain gradient descent, by the rate of each step on a whole batch.
+pub(crate) fn plain(rate: impl Fn(usize) -> f64) -> impl FnMut(usize, f64, &mut [f64], &[f64]) {
+    move |step, share, w, gradient| w.iter_mut().zip(gradient).for_each(|(w, g)| *w -= share * rate(step) * g)
 }
 
 #[test]

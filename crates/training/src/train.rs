@@ -196,7 +196,7 @@ pub fn dropped_rows(config: &TrainConfig, rows: usize) -> usize {
 /// source that the config leaves open, or fused, which is [`train_fused`]'s, is the closed form.
 ///
 /// A step is the mean over its batch's rows; the last batch of an epoch has the rows that are left,
-/// or is dropped by `descent.drop_last`. After the update of every step that is a multiple of
+/// and a learning rate that is as much smaller, or is dropped by `descent.drop_last`. After the update of every step that is a multiple of
 /// `steps_per_epoch / evaluations_per_epoch` (steps counted from 0 over all epochs) the model is
 /// evaluated, and where the best weights are kept after the last step, too. A step of L-BFGS is an
 /// iteration, on all rows, and the evaluations are `optimum.evaluate_every` apart.
@@ -470,7 +470,8 @@ impl Walk<'_> {
             }
             order.skip(1, engine.rows());
         }
-        let mut batch = Vec::with_capacity(batch_size.min(taken));
+        let whole = batch_size.min(taken);
+        let mut batch = Vec::with_capacity(whole);
         let mut rates = LearningRates::new(descent, steps_per_epoch, self.steps);
         for epoch in begun..descent.epochs {
             let rows = Arc::new(order.next_order(engine.rows()));
@@ -479,7 +480,9 @@ impl Walk<'_> {
                 batch.clear();
                 batch.extend(rows.range(first..taken.min(first + batch_size)));
                 let step = self.steps;
-                engine.step(&batch, rates.of(step))?;
+                // One row left over would else move the weights as far as a whole batch does.
+                let share = batch.len() as f64 / whole as f64;
+                engine.step(&batch, share * rates.of(step))?;
                 self.steps += 1;
                 if step.is_multiple_of(self.evaluation_interval)
                     && let Some(ending) = self.evaluate(engine, step, epoch, observer)?

@@ -86,7 +86,8 @@ impl Estimator {
         self.set("descent.epochs", epochs)
     }
 
-    /// Rows a step; the last step of an epoch takes those that are left. [default: 128]
+    /// Rows a step; the last step of an epoch takes those that are left, at a learning rate that is as
+    /// much smaller. [default: 128]
     #[must_use]
     pub fn batch_size(self, rows: usize) -> Self {
         self.set("descent.batch_size", rows)
