@@ -169,12 +169,7 @@ fn run(
         files: BTreeMap::new(),
     };
     let manifest = Manifest {
-        versions: Versions {
-            chainrule: "0".into(),
-            git_revision: "none".into(),
-            source: "none".into(),
-            burn: "none".into(),
-        },
+        versions: Versions { chainrule: "0".into(), git_revision: "none".into(), numerics: 1, burn: "none".into() },
         backend: "none".into(),
         device: "none".into(),
         platform: "none".into(),

@@ -36,6 +36,7 @@
 //! - `standardize`: features less their mean, over their standard deviation, and scikit-learn's
 //! - `stream`: training on images that stay in their file
 //! - `resume`: runs that were killed, interrupted, damaged or left without a disk
+//! - `numerics`: the bits that small trainings come to, by the version of the numerics
 //! - `determinism`: the same bytes again, and numbers within a bound on other threads
 //! - `command`: the program as a person or a script calls it
 //! - `output`: files that a person names, standard output, Ctrl-C and terminals
@@ -87,6 +88,7 @@ mod manual;
 mod memory;
 mod messages;
 mod mnist;
+mod numerics;
 mod ops;
 mod optimum;
 mod order;

@@ -447,20 +447,36 @@ fn a_run_does_not_go_on_with_another_config_other_data_or_other_code() {
     let files = mnist::FILES.map(|file| file.name);
     let labels = folder.join("digits").join(files[1]);
     let mut bytes = std::fs::read(&labels).unwrap();
+    let of_labels = bytes.clone();
     let last = bytes.len() - 1;
     bytes[last] = (bytes[last] + 1) % 10;
     std::fs::write(&labels, bytes).unwrap();
     refuses(&[], "data: train-labels-idx1-ubyte with SHA-256 ");
-    // Other code, as the manifest tells it.
+    // Other numerics, as the manifest tells it, and those of before they were counted.
+    std::fs::write(&labels, of_labels).unwrap();
     let manifest = folder.join("run/manifest.json");
     let text = std::fs::read_to_string(&manifest).unwrap();
-    let mut value: Value = serde_json::from_str(&text).unwrap();
-    value["versions"]["source"] = "0123456789abcdef".into();
-    let value = without_seal(value).to_string();
-    std::fs::write(&manifest, chainrule_records::seal_json(&value)).unwrap();
-    refuses(&[], "code: chainrule ");
-    std::fs::write(&manifest, text).unwrap();
+    let with_versions = |change: &dyn Fn(&mut Value)| {
+        let mut value: Value = serde_json::from_str(&text).unwrap();
+        change(&mut value["versions"]);
+        let value = without_seal(value).to_string();
+        std::fs::write(&manifest, chainrule_records::seal_json(&value)).unwrap();
+    };
+    with_versions(&|versions| versions["numerics"] = 1_000_000.into());
+    refuses(&[], "whose numerics are version 1000000 ");
+    with_versions(&|versions| {
+        versions["source"] = "0123456789abcdef".into();
+        versions.as_object_mut().unwrap().remove("numerics");
+    });
+    refuses(&[], "whose numerics are version 0 ");
+    std::fs::write(&manifest, &text).unwrap();
     assert_eq!(visible(), before, "what is refused leaves the run as it is");
+    // Another release and revision of the same numerics come to the same, and are no reason among others.
+    with_versions(&|versions| {
+        versions["chainrule"] = "9.9.9".into();
+        versions["git_revision"] = "0123456789ab".into();
+    });
+    refuses(&["--threads", "2"], "it would not go on as it began: threads 1, here 2; go on");
 }
 
 /// Leaves of a finished run what it had been killed with just before its end.

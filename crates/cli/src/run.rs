@@ -10,7 +10,7 @@ use chainrule_records::{
     Divergence, GradientSource, Manifest, ModelKind, RunFolder, Seconds, Solver, Summary, TrainConfig, Versions,
     WeightNorms,
 };
-use chainrule_training::{DeviceLost, Ending, TrainError, Trained, dropped_rows};
+use chainrule_training::{DeviceLost, Ending, NUMERICS, TrainError, Trained, dropped_rows};
 
 use crate::checkpoints::Keeper;
 use crate::machine::Machine;
@@ -40,7 +40,7 @@ pub(crate) fn manifest(config: &TrainConfig, machine: &Machine, source: &Source)
         versions: Versions {
             chainrule: env!("CARGO_PKG_VERSION").to_owned(),
             git_revision: env!("CHAINRULE_REVISION").to_owned(),
-            source: env!("CHAINRULE_SOURCE").to_owned(),
+            numerics: NUMERICS,
             burn: BURN_VERSION.to_owned(),
         },
         backend: machine.backend.to_string(),

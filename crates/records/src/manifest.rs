@@ -29,21 +29,20 @@ pub struct Manifest {
 
 impl Manifest {
     /// In what else a run could come to other numbers than this one, `other` being where it would go on: one part of a sentence each, naming both. The git
-    /// revision is not asked, since a revision may change nothing that is computed, nor where the data lies.
+    /// revision and the release are not asked, since they may change nothing that is computed, nor where the data lies.
     pub fn differences(&self, other: &Self) -> Vec<String> {
         let (made, here) = (&self.versions, &other.versions);
         let code = |versions: &Versions| {
-            let Versions { chainrule, source, git_revision, .. } = versions;
-            format!("chainrule {chainrule} (sources {source}, git {git_revision})")
+            let Versions { chainrule, numerics, git_revision, .. } = versions;
+            format!("chainrule {chainrule}, whose numerics are version {numerics} (git {git_revision})")
         };
-        let is_other_code = (&made.chainrule, &made.source) != (&here.chainrule, &here.source);
         let mut differences = Vec::new();
         let mut compare = |what: &str, made: String, here: String| {
             if made != here {
                 differences.push(format!("{what} {made}, here {here}"));
             }
         };
-        if is_other_code {
+        if made.numerics != here.numerics {
             compare("code:", code(made), code(here));
         }
         compare("Burn", made.burn.clone(), here.burn.clone());
@@ -67,8 +66,10 @@ pub struct Versions {
     pub chainrule: String,
     /// Its git revision, `-dirty` where files were changed; `unknown` outside a checkout.
     pub git_revision: String,
-    /// A digest of the source files that decide a run's numbers, and of the compiler's hash function.
-    pub source: String,
+    /// The version of all that decides a training's bits; 0 in runs of before 0.2, which have a digest of all
+    /// sources instead.
+    #[serde(default)]
+    pub numerics: u32,
     /// Burn.
     pub burn: String,
 }

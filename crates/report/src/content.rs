@@ -395,9 +395,9 @@ fn provenance(sources: &Sources) -> Section {
         (
             "program",
             format!(
-                "chainrule {}, source digest `{}`",
+                "chainrule {}, version {} of its numerics",
                 literal(&manifest.versions.chainrule),
-                literal(&manifest.versions.source)
+                manifest.versions.numerics
             ),
         ),
         (

@@ -9,6 +9,7 @@ use chainrule_data::{Data, sha256};
 use chainrule_kernels::Isa;
 use chainrule_records::{GradientChecks, RunError, RunFolder, TrainConfig, read_sealed, sealed, write_whole};
 use chainrule_report::{PlannedRun, Run, Runs, Start};
+use chainrule_training::NUMERICS;
 
 use crate::check_gradients;
 use crate::checkpoints::Every;
@@ -123,8 +124,7 @@ impl Workshop<'_> {
         let parts = [
             config,
             &self.source.sha256(),
-            env!("CARGO_PKG_VERSION"),
-            env!("CHAINRULE_SOURCE"),
+            &NUMERICS.to_string(),
             &self.machine.backend.to_string(),
             &device,
             // Kernels for other instructions round otherwise.
@@ -144,11 +144,14 @@ impl Workshop<'_> {
 
     /// The gradient checks of this build on this machine.
     fn checks(&self) -> Result<GradientChecks> {
-        let path = self.folder.join(format!("gradcheck-{}.json", self.key(&format!("gradcheck {CHECK_SEED}"))));
+        // They are of what is computed in a training and of the checker itself, which no version counts.
+        let revision = env!("CHAINRULE_REVISION");
+        let build = format!("gradcheck {CHECK_SEED} {} {revision}", env!("CARGO_PKG_VERSION"));
+        let path = self.folder.join(format!("gradcheck-{}.json", self.key(&build)));
         match read_sealed(&path, "the checks are made again") {
-            Ok(checks) => return Ok(checks),
+            Ok(checks) if !revision.ends_with("-dirty") => return Ok(checks),
             Err(error) if path.exists() => self.crew.tell(&error.to_string()),
-            Err(_) => {}
+            Ok(_) | Err(_) => {}
         }
         let checks = check_gradients::check(self.machine, CHECK_SEED);
         if is_interrupted() {

@@ -1,0 +1,150 @@
+//! The bits that small trainings come to, so that nobody changes them unawares: `fixtures/numerics.json` has them for
+//! each kind of processor that they were seen on, and for one version of the numerics.
+
+use std::collections::BTreeMap;
+use std::num::NonZero;
+use std::path::PathBuf;
+
+use burn::tensor::Device;
+use chainrule::backend::Backend;
+use chainrule_data::{Numbers, sha256};
+use chainrule_kernels::Isa;
+use chainrule_models::{SoftmaxRegressionConfig, to_precision};
+use chainrule_records::History;
+use chainrule_tests_macros::test;
+use chainrule_training::{Chosen, Expansion, NUMERICS, Prepared, float_type, standardization};
+use serde::{Deserialize, Serialize};
+
+use crate::support::{Fit, digits, experiment, fit, noise, skip};
+
+/// The fixture.
+#[derive(Default, Serialize, Deserialize)]
+struct Golden {
+    /// The version of the numerics that they are of.
+    numerics: u32,
+    /// By processor and backend, and there by training, the digest of what it came to.
+    digests: BTreeMap<String, BTreeMap<String, String>>,
+}
+
+/// The trainings: an experiment of `configs/`, and what is set in it. Every gradient source, optimizer, schedule, shuffle,
+/// precision and solver is in one.
+const TRAININGS: [(&str, &[&str]); 14] = [
+    ("softmax.toml", &["descent.gradient=fused"]),
+    ("softmax.toml", &["descent.gradient=fused", "descent.precision=f64", "descent.drop_last=false"]),
+    ("softmax.toml", &["descent.gradient=closed-form", "descent.drop_last=false"]),
+    ("softmax.toml", &["descent.gradient=closed-form", "descent.precision=f64", "descent.schedule=linear"]),
+    ("softmax.toml", &["descent.gradient=autodiff", "descent.shuffle.generator=chacha", "descent.shuffle.seed=5"]),
+    ("softmax.toml", &["descent.momentum=0.9", "objective.class_weights=balanced", "descent.schedule=cosine"]),
+    ("softmax.toml", &["descent.optimizer=adam", "descent.schedule=exponential", "descent.gamma=0.5"]),
+    ("softmax.toml", &["descent.optimizer=adamw", "descent.decoupled_weight_decay=0.1"]),
+    ("softmax.toml", &["descent.optimizer=rmsprop", "descent.shuffle.generator=none", "objective.l2=0.01"]),
+    ("softmax.toml", &["descent.optimizer=adagrad", "early_stopping.restore_best=true"]),
+    ("logistic.toml", &["descent.gradient=fused", "objective.l2=0.01", "objective.penalize_bias=true"]),
+    ("logistic-shuffled.toml", &["descent.gradient=autodiff", "descent.precision=f64"]),
+    ("softmax-optimum.toml", &["descent.gradient=fused", "objective.l2=0.1"]),
+    ("softmax-optimum.toml", &["descent.gradient=closed-form", "objective.l2=0.1"]),
+];
+
+/// What all of these share, but for the epochs.
+const SMALL: [&str; 3] = ["data.train_images=330", "data.validation_images=100", "descent.batch_size=32"];
+
+#[test]
+fn trainings_come_to_the_same_bits_until_the_version_of_the_numerics_is_raised() {
+    let path = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/numerics.json"));
+    let mut golden: Golden =
+        std::fs::read(&path).map(|bytes| serde_json::from_slice(&bytes).unwrap()).unwrap_or_default();
+    assert!(golden.numerics <= NUMERICS, "{} is of a later version than NUMERICS, {NUMERICS}", path.display());
+    let backends = [Backend::Flex, Backend::Ndarray].into_iter().filter(Backend::is_built);
+    let found: BTreeMap<String, BTreeMap<String, String>> =
+        backends.map(|backend| (place(&backend), digests(&backend.device().unwrap()))).collect();
+    if std::env::var_os("CHAINRULE_RENEW").is_some() {
+        if golden.numerics < NUMERICS {
+            golden = Golden { numerics: NUMERICS, ..Golden::default() };
+        }
+        for (place, digests) in &found {
+            let known = golden.digests.entry(place.clone()).or_default();
+            assert_eq!(changed(known, digests), no_names(), "raise NUMERICS, and renew again");
+            known.clone_from(digests);
+        }
+        std::fs::write(&path, serde_json::to_string_pretty(&golden).unwrap() + "\n").unwrap();
+    }
+    assert_eq!(golden.numerics, NUMERICS, "CHAINRULE_RENEW=1 notes the bits of the new version");
+    let unknown: Vec<&str> =
+        found.keys().filter(|place| !golden.digests.contains_key(*place)).map(String::as_str).collect();
+    for (place, digests) in &found {
+        let Some(known) = golden.digests.get(place) else { continue };
+        assert_eq!(
+            changed(known, digests),
+            no_names(),
+            "on {place} these come to other bits: raise chainrule_training::NUMERICS where that is meant, \
+             and note them with CHAINRULE_RENEW=1"
+        );
+        assert_eq!(known.keys().collect::<Vec<_>>(), digests.keys().collect::<Vec<_>>(), "CHAINRULE_RENEW=1 adds them");
+    }
+    if !unknown.is_empty() {
+        skip(&format!("no bits are noted for {}", unknown.join(" and ")));
+    }
+}
+
+fn no_names() -> Vec<String> {
+    Vec::new()
+}
+
+/// Trainings that came to other bits than are known.
+fn changed(known: &BTreeMap<String, String>, found: &BTreeMap<String, String>) -> Vec<String> {
+    let is_other = |name: &&String| known.get(*name).is_some_and(|digest| *digest != found[*name]);
+    found.keys().filter(is_other).cloned().collect()
+}
+
+/// On what else the bits depend: vector instructions, and the C library's functions.
+fn place(backend: &Backend) -> String {
+    let (os, processor) = (std::env::consts::OS, std::env::consts::ARCH);
+    let library = if cfg!(target_env = "gnu") { " with glibc" } else { "" };
+    format!("{} on {os}{library}, {processor}, {}", backend.name(), Isa::best())
+}
+
+fn digests(device: &Device) -> BTreeMap<String, String> {
+    let data = digits(330, 100);
+    let mut digests = BTreeMap::new();
+    for (config, settings) in TRAININGS {
+        let epochs: &[&str] = if config == "softmax-optimum.toml" { &[] } else { &["descent.epochs=4"] };
+        let fit = fit(&experiment(config, &[&SMALL[..], epochs, settings].concat()), &data, device, &mut ());
+        digests.insert(format!("{config} {}", settings.join(" ")), digest_of(&fit));
+    }
+    for (config, setting) in [("softmax.toml", "descent.epochs=4"), ("softmax-optimum.toml", "objective.l2=0.02")] {
+        let (history, parameters) = on_a_table(config, setting, device);
+        digests.insert(format!("a table by {config} {setting}"), digest(&history, &parameters));
+    }
+    digests
+}
+
+/// A training on standardised numbers.
+fn on_a_table(config: &str, setting: &str, device: &Device) -> (History, Vec<f64>) {
+    let (n, d, k) = (300, 4, 3);
+    let rows = Numbers {
+        n_features: d,
+        values: (0..n * d).zip(noise(1, n * d)).map(|(i, x)| x * [1.0, 10.0, 100.0, 1000.0][i % d]).collect(),
+        labels: (0..n).map(|i| (i * i % k) as u8).collect(),
+    };
+    let config = experiment(config, &[setting, "data.standardize=true"]);
+    let rows = [rows.clone(), rows].map(Chosen::Numbers);
+    let standardized = standardization(&rows[0]);
+    let rows = Prepared::new(rows, &standardized, &config, device, Expansion::Host);
+    let model = to_precision(SoftmaxRegressionConfig::new(d, k).init(device), float_type(config.descent().precision));
+    let trained = rows.train(model, &config, NonZero::<usize>::MIN, &mut ()).unwrap();
+    (trained.history, [trained.parameters.weight, trained.parameters.bias].concat())
+}
+
+fn digest_of(fit: &Fit) -> String {
+    let metrics = &fit.final_metrics;
+    let ends = [metrics.train_loss, metrics.validation_loss, metrics.train_accuracy, metrics.validation_accuracy];
+    digest(&fit.history, &[&fit.weight[..], &fit.bias, &ends].concat())
+}
+
+fn digest(history: &History, numbers: &[f64]) -> String {
+    let evaluations = history.evaluations.iter().map(|evaluation| &evaluation.validation_loss);
+    let all = history.train_loss.iter().chain(evaluations).chain(numbers);
+    let mut digest = sha256([&all.flat_map(|x| x.to_le_bytes()).collect::<Vec<u8>>()[..]]);
+    digest.truncate(16);
+    digest
+}
