@@ -4,11 +4,11 @@ use burn::tensor::{Device, FloatDType};
 use burn_store::{ModuleSnapshot, SafetensorsStore};
 use chainrule::backend::Backend;
 use chainrule_data::Split;
+use chainrule_engines::{Examples, Expansion, evaluate};
 use chainrule_gradcheck::f64_works;
 use chainrule_models::{Classifier, SoftmaxRegression, SoftmaxRegressionConfig, to_precision};
 use chainrule_records::{Parameters, Precision, Preprocessing, Standardization};
 use chainrule_tests_macros::test;
-use chainrule_training::{Examples, Expansion, evaluate};
 use serde_json::Value;
 
 use crate::command::{call, code, command, folder, text};

@@ -5,8 +5,8 @@ use std::path::Path;
 use chainrule_data::picture;
 use chainrule_kernels::{Float, Fused, Isa, Model, Step};
 use chainrule_records::{ModelKind, Parameters, RunFolder};
+use chainrule_solve::{Predictor, fused_rows};
 use chainrule_tests_macros::test;
-use chainrule_training::{Predictor, fused_rows};
 use serde_json::{Value, json};
 
 use crate::browser::Browser;

@@ -12,8 +12,8 @@ use chainrule_models::{
     Gradient, L2, LogisticRegressionConfig, SoftmaxRegressionConfig, Targets, closed_form, to_precision,
 };
 use chainrule_records::{GradientSource, TrainConfig, Update};
+use chainrule_solve::{Chosen, class_weights, find_optimum, fused_rows, standardization, train_fused};
 use chainrule_tests_macros::test;
-use chainrule_training::{Chosen, class_weights, find_optimum, fused_rows, standardization, train_fused};
 use serde_json::Value;
 
 use crate::command::{ask, call, code, folder, is_refused, seal_again, text};
@@ -426,10 +426,9 @@ fn weights_that_are_none_and_what_cannot_weigh_are_refused() {
     let ([train, validation], _) = digits(160, 40).split(None, None, None).unwrap();
     let [train, validation] = [train, validation].map(|split| fused_rows(&split));
     let threads = NonZero::<usize>::MIN;
-    let model = || SoftmaxRegressionConfig::new(784, 10).init(&f64_devices()[0]);
     for set in ["objective.class_weights=balanced", "descent.optimizer=adam"] {
         let config = parse("softmax", &[set, "descent.batch_size=16"]).unwrap();
-        let error = train_fused(model(), &train, &validation, &config, threads, &mut ()).unwrap_err().to_string();
+        let error = train_fused(10, &train, &validation, &config, threads, &mut ()).unwrap_err().to_string();
         assert!(error.contains("the fused kernels cannot") && error.contains("closed-form"), "{error}");
     }
     let lbfgs = ["objective.l2=0.1", "descent.solver=lbfgs", "objective.class_weights=balanced"];

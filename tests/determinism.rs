@@ -8,13 +8,14 @@ use std::thread;
 
 use burn::tensor::Device;
 use chainrule_data::Data;
+use chainrule_engines::{Expansion, Prepared, float_type};
 use chainrule_models::{SoftmaxRegressionConfig, to_precision};
 use chainrule_records::{Class, Parameters, Preprocessing, RunFiles, RunFolder, TrainConfig};
+use chainrule_solve::{Chosen, label_order};
 use chainrule_tests_macros::test;
-use chainrule_training::{Chosen, Expansion, Prepared, float_type, label_order};
 
 use crate::command::{call, code, command, folder, text};
-use crate::support::{cpu, digits, experiment, f64_devices, values};
+use crate::support::{cpu, digits, experiment, f64_devices};
 
 /// A way to train: an experiment, and what is set beside what all share.
 type Way = (&'static str, &'static [&'static str]);
@@ -149,8 +150,7 @@ fn trained(config: &TrainConfig, data: &Data, device: &Device) -> (String, Vec<u
     let model = to_precision(model, float_type(config.descent().precision));
     let rows = Prepared::new(splits.map(Chosen::Resident), &Preprocessing::Pixels, config, device, Expansion::Host);
     let trained = rows.train(model, config, NonZero::new(3).unwrap(), &mut ()).unwrap();
-    let linear = &trained.model.linear;
-    let parameters = [values(linear.weight.val()), values(linear.bias.as_ref().unwrap().val())].concat();
+    let parameters = [trained.parameters.weight, trained.parameters.bias].concat();
     (serde_json::to_string(&trained.history).unwrap(), parameters.into_iter().map(f64::to_bits).collect())
 }
 

@@ -2,10 +2,12 @@
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use burn_dataset::Dataset;
 use chainrule_data::idx::{IdxImages, read_images, read_labels, write_images, write_labels};
-use chainrule_data::{Images, read_folder};
+use chainrule_data::read_folder;
+use chainrule_engines::ImageDataset;
 use chainrule_tests_macros::test;
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -242,9 +244,9 @@ fn the_checksum_of_a_data_set_covers_all_of_its_files() {
 #[test]
 fn images_are_a_burn_dataset() {
     let data = digits(7, 3);
-    let images: &Images = &data.train;
+    let images = ImageDataset(Arc::clone(&data.train));
     assert_eq!(images.len(), 7);
     let pixels: Vec<u8> = images.iter().flat_map(|image| image.unwrap().pixels).collect();
     assert_eq!(pixels, all_pixels(&data.train));
-    assert_eq!(images.get(6).unwrap().label, images.labels()[6]);
+    assert_eq!(images.get(6).unwrap().label, data.train.labels()[6]);
 }

@@ -2,13 +2,14 @@
 
 use burn::tensor::{DType, Device, FloatDType, Int, Tensor, TensorData};
 use chainrule_data::{BatchOrder, Shuffle};
+use chainrule_engines::{Examples, Expansion, evaluate, with_parameters};
 use chainrule_kernels::{Float, Fused, Isa, Model, Rows, Step, with_threads};
 use chainrule_models::{
     Classifier, CostAndGradient, L2, LogisticRegressionConfig, SoftmaxRegressionConfig, closed_form, to_precision,
 };
 use chainrule_records::{Parameters, Precision};
+use chainrule_solve::{Ending, fused_rows};
 use chainrule_tests_macros::test;
-use chainrule_training::{Ending, Examples, Expansion, evaluate, fused_rows, with_parameters};
 use serde_json::Value;
 
 use crate::command::{call, code, folder, text};

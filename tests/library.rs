@@ -9,8 +9,8 @@ use chainrule::{Error, Estimator, Fitted, Samples};
 use chainrule_data::{Counts, Data, Request, TableRequest};
 use chainrule_formats::Weights;
 use chainrule_records::{Class, GradientSource, Optimizer, Precision};
+use chainrule_solve::{Ending, Observer};
 use chainrule_tests_macros::test;
-use chainrule_training::{Ending, Observer};
 use serde_json::json;
 
 use crate::command::{ask, call, code, files_below, folder, process, text};

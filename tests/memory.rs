@@ -8,11 +8,12 @@ use std::num::NonZero;
 use burn::nn::Linear;
 use burn::optim::{AdamConfig, GradientsParams};
 use burn::tensor::{Device, Int, Tensor, TensorData};
+use chainrule_engines::{Examples, train_by_tensors};
 use chainrule_kernels::Rows;
 use chainrule_models::{Gradient, L2, SoftmaxRegression, SoftmaxRegressionConfig, closed_form};
 use chainrule_records::TrainConfig;
+use chainrule_solve::{Observer, train_fused};
 use chainrule_tests_macros::test;
-use chainrule_training::{Examples, Observer, train, train_fused};
 
 use crate::command::{process, text};
 use crate::support::{device, noise, skip};
@@ -87,7 +88,7 @@ fn examples(device: &Device) -> Examples {
 fn by_tensors(steps: usize, sets: &str) -> f64 {
     let (device, mut scales) = (device(), Scales::new(steps));
     let examples = examples(&device);
-    train(model(&device), &examples, &examples, &config(steps, sets), &mut scales).unwrap();
+    train_by_tensors(model(&device), &examples, &examples, &config(steps, sets), &mut scales).unwrap();
     scales.bytes_a_step()
 }
 
@@ -97,7 +98,7 @@ fn by_kernels(steps: usize) -> f64 {
     let rows = Rows::new(&bytes, [1, d], (0..n).map(|row| (row % k) as u32).collect(), 1.0 / 255.0, 0.0);
     let mut scales = Scales::new(steps);
     let one = NonZero::<usize>::MIN;
-    train_fused(model(&device()), &rows, &rows, &config(steps, ""), one, &mut scales).unwrap();
+    train_fused(k, &rows, &rows, &config(steps, ""), one, &mut scales).unwrap();
     scales.bytes_a_step()
 }
 
@@ -112,7 +113,7 @@ fn to_the_minimum(steps: usize, sets: &str) -> f64 {
     let config = TrainConfig::parse("memory", text, &sets).unwrap();
     let mut made = 0;
     while made < steps {
-        let found = train(model(&device), &examples, &examples, &config, &mut ()).unwrap();
+        let found = train_by_tensors(model(&device), &examples, &examples, &config, &mut ()).unwrap();
         assert!((1..=10).contains(&found.steps));
         for step in made..made + found.steps {
             scales.look(step);

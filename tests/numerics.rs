@@ -8,11 +8,12 @@ use std::path::PathBuf;
 use burn::tensor::Device;
 use chainrule::backend::Backend;
 use chainrule_data::{Numbers, sha256};
+use chainrule_engines::{Expansion, Prepared, float_type};
 use chainrule_kernels::Isa;
 use chainrule_models::{SoftmaxRegressionConfig, to_precision};
 use chainrule_records::History;
+use chainrule_solve::{Chosen, NUMERICS, standardization};
 use chainrule_tests_macros::test;
-use chainrule_training::{Chosen, Expansion, NUMERICS, Prepared, float_type, standardization};
 use serde::{Deserialize, Serialize};
 
 use crate::support::{Fit, digits, experiment, fit, noise, skip};
@@ -76,7 +77,7 @@ fn trainings_come_to_the_same_bits_until_the_version_of_the_numerics_is_raised()
         assert_eq!(
             changed(known, digests),
             no_names(),
-            "on {place} these come to other bits: raise chainrule_training::NUMERICS where that is meant, \
+            "on {place} these come to other bits: raise chainrule_solve::NUMERICS where that is meant, \
              and note them with CHAINRULE_RENEW=1"
         );
         assert_eq!(known.keys().collect::<Vec<_>>(), digests.keys().collect::<Vec<_>>(), "CHAINRULE_RENEW=1 adds them");

@@ -3,6 +3,7 @@
 use burn::tensor::{DType, Device, FloatDType, Int, Tensor};
 use chainrule::backend::Backend;
 use chainrule_data::{BatchOrder, Shuffle};
+use chainrule_engines::with_parameters;
 use chainrule_kernels::{Float, Fused, Isa, Model, Rows};
 use chainrule_models::{
     Classifier, L2, LogisticRegressionConfig, SoftmaxRegressionConfig, autodiff, closed_form, to_precision,
@@ -11,8 +12,8 @@ use chainrule_ops::{
     DeviceSteps, Images, Loss, Problem, Step, Unsupported, device_steps, has_steps, is_on, linear_loss,
     logistic_regression, softmax_regression,
 };
+use chainrule_solve::Ending;
 use chainrule_tests_macros::test;
-use chainrule_training::{Ending, with_parameters};
 use serde_json::Value;
 
 use crate::command::{call, code, folder, text};

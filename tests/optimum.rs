@@ -5,11 +5,12 @@ use std::ops::ControlFlow;
 
 use burn::tensor::{DType, Device, FloatDType, Int, Tensor, TensorData};
 use chainrule_data::{Split, pixel_value};
+use chainrule_engines::{Examples, Expansion};
 use chainrule_kernels::Rows;
-use chainrule_models::{LogisticRegressionConfig, SoftmaxRegression, SoftmaxRegressionConfig, to_precision};
+use chainrule_models::{LogisticRegressionConfig, SoftmaxRegressionConfig, to_precision};
 use chainrule_records::{GradientSource, ModelKind, Parameters, Precision, SearchEnd, TrainConfig};
+use chainrule_solve::{Ending, Iterate, Observer, Optimum, Trained, find_optimum};
 use chainrule_tests_macros::test;
-use chainrule_training::{Ending, Examples, Expansion, Iterate, Observer, Optimum, Trained, find_optimum};
 use serde_json::Value;
 
 use crate::command::{call, code, folder, text};
@@ -383,13 +384,15 @@ fn eq_35_the_weighted_bound_is_that_of_rows_which_are_there_as_often_as_they_wei
                         ModelKind::Softmax => {
                             let model = to_precision(SoftmaxRegressionConfig::new(d, k).init(device), FloatDType::F64);
                             let trained =
-                                chainrule_training::train(model, &train, &validation, &config, &mut ()).unwrap();
+                                chainrule_engines::train_by_tensors(model, &train, &validation, &config, &mut ())
+                                    .unwrap();
                             (trained.parameters, trained.certificate.unwrap())
                         }
                         ModelKind::Logistic => {
                             let model = to_precision(LogisticRegressionConfig::new(d).init(device), FloatDType::F64);
                             let trained =
-                                chainrule_training::train(model, &train, &validation, &config, &mut ()).unwrap();
+                                chainrule_engines::train_by_tensors(model, &train, &validation, &config, &mut ())
+                                    .unwrap();
                             (trained.parameters, trained.certificate.unwrap())
                         }
                     }
@@ -663,12 +666,12 @@ fn table(n: usize, [d, k]: [usize; 2], feature: impl Fn(f64, usize) -> f64) -> (
 }
 
 /// Trains by tensors on such a table.
-fn fit_table(examples: &Examples, k: usize, sets: &[&str]) -> Trained<SoftmaxRegression> {
+fn fit_table(examples: &Examples, k: usize, sets: &[&str]) -> Trained {
     let sets: Vec<String> = sets.iter().map(|&set| set.to_owned()).collect();
     let config = TrainConfig::parse("table", "[model]\nkind = 'softmax'\n", &sets).unwrap();
     let dtype = FloatDType::from(examples.features.dtype());
     let model = to_precision(SoftmaxRegressionConfig::new(examples.n_features(), k).init(&f64_device()), dtype);
-    chainrule_training::train(model, examples, examples, &config, &mut ()).unwrap()
+    chainrule_engines::train_by_tensors(model, examples, examples, &config, &mut ()).unwrap()
 }
 
 #[test]

@@ -2,12 +2,11 @@
 
 use std::io::Cursor;
 
-use burn_dataset::Dataset;
 use chainrule_data::picture::{Picture, PictureError, read};
 use chainrule_data::{BatchOrder, Shuffle};
 use chainrule_records::{ModelKind, Parameters, Preprocessing};
+use chainrule_solve::Predictor;
 use chainrule_tests_macros::test;
-use chainrule_training::Predictor;
 use image::{DynamicImage, GrayAlphaImage, GrayImage, ImageFormat, Luma, LumaA, Rgb, RgbImage};
 
 use crate::support::{device, digits, experiment, fit, mnist};
@@ -57,10 +56,10 @@ fn assert_near(found: &Picture, expected: &Picture, most: f64, what: &str) {
 fn an_image_of_the_right_size_with_light_ink_is_taken_as_it_is() {
     let data = digits(10, 10);
     for row in 0..10 {
-        let image = data.train.get(row).unwrap();
-        let file = png(GrayImage::from_raw(28, 28, image.pixels.clone()).unwrap());
+        let pixels = data.train.pixels(row);
+        let file = png(GrayImage::from_raw(28, 28, pixels.to_vec()).unwrap());
         let found = read(&file, SIZE).unwrap();
-        assert_eq!(found.pixels, image.pixels);
+        assert_eq!(found.pixels, pixels);
         assert!(found.treatment.as_it_is && !found.treatment.inverted);
         assert!(found.treatment.to_string().contains("taken as it is"), "{}", found.treatment);
     }
@@ -305,20 +304,20 @@ fn digits_of_mnist_come_back_from_a_sheet_as_they_were() {
     let predictor = Predictor::new(ModelKind::Softmax, parameters, Preprocessing::Pixels).unwrap();
     let (mut apart, mut alike, mut right) = (0.0, 0, [0; 2]);
     for row in 0..1000 {
-        let image = data.validation.get(row).unwrap();
-        let small = GrayImage::from_raw(28, 28, image.pixels.clone()).unwrap();
+        let pixels = data.validation.pixels(row);
+        let small = GrayImage::from_raw(28, 28, pixels.to_vec()).unwrap();
         let large = image::imageops::resize(&small, 224, 224, image::imageops::FilterType::CatmullRom);
         let mut sheet = GrayImage::from_pixel(600, 500, Luma([255]));
         for (x, y, pixel) in large.enumerate_pixels() {
             sheet.put_pixel(x + 37, y + 190, Luma([255 - pixel.0[0]]));
         }
         let found = read(&png(sheet), SIZE).unwrap();
-        let sum: f64 = found.pixels.iter().zip(&image.pixels).map(|(a, b)| f64::from(a.abs_diff(*b))).sum();
+        let sum: f64 = found.pixels.iter().zip(pixels).map(|(a, b)| f64::from(a.abs_diff(*b))).sum();
         apart += sum / 784.0 / 1000.0;
-        let classes = [&image.pixels, &found.pixels].map(|pixels| predictor.predict(pixels).unwrap().class);
+        let classes = [pixels, &found.pixels].map(|pixels| predictor.predict(pixels).unwrap().class);
         alike += usize::from(classes[0] == classes[1]);
         for (right, class) in right.iter_mut().zip(classes) {
-            *right += usize::from(class == usize::from(image.label));
+            *right += usize::from(class == usize::from(data.validation.labels()[row]));
         }
     }
     // 6.4, 953 and [828, 834] when it was written.

@@ -6,8 +6,8 @@ use std::process::{Output, Stdio};
 
 use chainrule_kernels::{Float, Fused, Isa, Model};
 use chainrule_records::{ModelKind, Parameters, Preprocessing};
+use chainrule_solve::{Predictor, fused_rows};
 use chainrule_tests_macros::test;
-use chainrule_training::{Predictor, fused_rows};
 use image::{GrayImage, ImageFormat};
 use serde_json::Value;
 

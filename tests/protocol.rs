@@ -2,8 +2,8 @@
 //! epochs and steps with the right answers counted to within 2; every gradient source, every CPU backend of the build.
 
 use burn::tensor::Device;
+use chainrule_solve::Ending;
 use chainrule_tests_macros::test;
-use chainrule_training::Ending;
 
 use crate::support::{Fit, experiment, f64_devices, fit, mnist};
 

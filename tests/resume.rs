@@ -9,10 +9,9 @@ use std::time::{Duration, Instant};
 use burn::tensor::Device;
 use chainrule::backend::Backend;
 use chainrule_data::{Counts, Data, digits as drawn, mnist};
-use chainrule_models::SoftmaxRegressionConfig;
 use chainrule_records::{RunFolder, TrainConfig};
+use chainrule_solve::{Checkpoint, Observer, fused_rows, train_fused};
 use chainrule_tests_macros::test;
-use chainrule_training::{Checkpoint, Observer, fused_rows, train_fused};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -167,9 +166,8 @@ fn a_checkpoint_of_another_training_is_refused() {
     let ([train, validation], classes) = data.split(Some(300), Some(100), None).unwrap();
     let [train, validation] = [train, validation].map(|split| fused_rows(&split));
     let from = |checkpoint: Checkpoint| {
-        let model = SoftmaxRegressionConfig::new(784, classes.len()).init(&f64_devices()[0]);
         let mut shelf = Shelf { from: Some(checkpoint), kept: Vec::new() };
-        train_fused(model, &train, &validation, &config, NonZero::<usize>::MIN, &mut shelf)
+        train_fused(classes.len(), &train, &validation, &config, NonZero::<usize>::MIN, &mut shelf)
     };
     assert!(from(kept("softmax.toml", &[])).is_ok());
     let refused = |checkpoint: Checkpoint, expected: &str| {

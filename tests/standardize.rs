@@ -2,8 +2,8 @@
 
 use chainrule_data::{Numbers, Split};
 use chainrule_records::{DataKind, Parameters, Precision, Preprocessing, Standardization};
+use chainrule_solve::{Chosen, standardization};
 use chainrule_tests_macros::test;
-use chainrule_training::{Chosen, standardization};
 use serde_json::Value;
 
 use crate::command::{call, code, folder, text};

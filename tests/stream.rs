@@ -10,16 +10,15 @@ use std::time::{Duration, Instant};
 
 use chainrule_data::idx::{IdxImages, write_images, write_labels};
 use chainrule_data::{Counts, Data, DataError, Request, digits, find_within, mnist};
-use chainrule_models::SoftmaxRegressionConfig;
 use chainrule_records::{History, Summary, TrainConfig};
+use chainrule_solve::{Observer, Source, Stream, TrainError, Trained, train_streamed};
 use chainrule_tests_macros::test;
-use chainrule_training::{Observer, Source, Stream, TrainError, Trained, train_streamed};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use tempfile::TempDir;
 
 use crate::command::{call, code, command, folder, text};
-use crate::support::{cpu, device, experiment, skip};
+use crate::support::{cpu, experiment, skip};
 
 /// Where a folder's images and labels lie: training images, training labels, validation images, validation labels.
 fn files(folder: &Path) -> [PathBuf; 4] {
@@ -247,16 +246,11 @@ impl Observer for Saw<'_> {
     }
 }
 
-fn fit(
-    data: &Data,
-    config: &TrainConfig,
-    observer: &mut dyn Observer,
-) -> Result<Trained<impl Sized + use<>>, TrainError> {
+fn fit(data: &Data, config: &TrainConfig, observer: &mut dyn Observer) -> Result<Trained, TrainError> {
     let ([train, validation], classes) = data.select(None, None, None).unwrap();
     let [train, validation] = [train, validation].map(Stream::new);
-    let model = SoftmaxRegressionConfig::new(784, classes.len()).init(&device());
     let (train, validation) = (Source::Streamed(&train), Source::Streamed(&validation));
-    train_streamed(model, train, validation, config, NonZero::new(2).unwrap(), observer)
+    train_streamed(classes.len(), train, validation, config, NonZero::new(2).unwrap(), observer)
 }
 
 #[test]

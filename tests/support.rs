@@ -8,12 +8,11 @@ use burn::nn::Linear;
 use burn::tensor::{DType, Device, FloatDType, Int, Tensor, TensorData};
 use chainrule::backend::Backend;
 use chainrule_data::{BatchOrder, Data, Shuffle, Split};
+use chainrule_engines::{Examples, Expansion, train_by_tensors, train_on_device};
 use chainrule_gradcheck::f64_works;
 use chainrule_models::{Classifier, Gradient, LogisticRegressionConfig, SoftmaxRegressionConfig, to_precision};
 use chainrule_records::{Certificate, Class, FinalMetrics, GradientSource, History, ModelKind, Precision, TrainConfig};
-use chainrule_training::{
-    Ending, Examples, Expansion, Observer, Trained, fused_rows, label_order, train, train_fused, train_on_device,
-};
+use chainrule_solve::{Ending, Observer, Trained, fused_rows, label_order, train_fused};
 
 pub(crate) use crate::harness::{could_not_run as skip, in_part};
 
@@ -194,24 +193,24 @@ fn fit_model<M: Classifier>(
     config: &TrainConfig,
     device: &Device,
     observer: &mut dyn Observer,
-) -> Trained<M> {
+) -> Trained {
+    let [_, columns] = model.linear().weight.dims();
     if config.descent().gradient == GradientSource::Fused && chainrule_ops::has_steps(device) {
-        return train_on_device(model, &splits, config, device, observer).unwrap();
+        return train_on_device(columns, &splits, config, device, observer).unwrap();
     }
     if config.descent().gradient == GradientSource::Fused {
         let [examples, validation] = splits.each_ref().map(fused_rows);
-        return train_fused(model, &examples, &validation, config, NonZero::new(1).unwrap(), observer).unwrap();
+        return train_fused(columns, &examples, &validation, config, NonZero::new(1).unwrap(), observer).unwrap();
     }
     let [examples, validation] =
         splits.map(|split| Examples::new(&split, config.descent().precision, device, Expansion::Host));
-    train(model, &examples, &validation, config, observer).unwrap()
+    train_by_tensors(model, &examples, &validation, config, observer).unwrap()
 }
 
-fn into_fit<M: Classifier>(trained: Trained<M>) -> Fit {
-    let linear = trained.model.linear();
+fn into_fit(trained: Trained) -> Fit {
     Fit {
-        weight: values(linear.weight.val()),
-        bias: values(linear.bias.as_ref().unwrap().val()),
+        weight: trained.parameters.weight,
+        bias: trained.parameters.bias,
         history: trained.history,
         ending: trained.ending,
         steps: trained.steps,

@@ -4,10 +4,11 @@ use std::num::NonZero;
 use std::ops::ControlFlow;
 
 use chainrule_data::{BatchOrder, Numbers, Shuffle, Split, pixel_value};
+use chainrule_engines::{Expansion, Prepared, float_type};
 use chainrule_models::{SoftmaxRegressionConfig, to_precision};
 use chainrule_records::{ClassWeights, EarlyStopping, Evaluation, Judgement, Precision, Preprocessing, TrainConfig};
+use chainrule_solve::{Chosen, Ending, Observer, TrainError, steps_per_epoch};
 use chainrule_tests_macros::test;
-use chainrule_training::{Chosen, Ending, Expansion, Observer, Prepared, TrainError, float_type, steps_per_epoch};
 
 use crate::support::{self, Fit, assert_close, device, devices, digits, experiment, f64_devices, fit};
 

@@ -6,9 +6,10 @@ use std::time::Instant;
 use anyhow::{Context, Result, ensure};
 use burn::tensor::Device;
 use chainrule_data::Split;
+use chainrule_engines::{Expansion, Prepared, float_type};
 use chainrule_models::{Classifier, LogisticRegressionConfig, SoftmaxRegressionConfig, to_precision};
 use chainrule_records::{Evaluation, ModelKind, Preprocessing, TrainConfig};
-use chainrule_training::{Chosen, Expansion, Observer, Prepared, float_type, steps_per_epoch};
+use chainrule_solve::{Chosen, Observer, steps_per_epoch};
 
 /// A training from parameters that are 0, as often as one likes.
 pub(crate) struct Engine {

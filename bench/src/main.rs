@@ -25,7 +25,7 @@ use anyhow::{Context, Result};
 use chainrule_data::{Counts, Data, Request, Split, find};
 use chainrule_kernels::{Isa, limits};
 use chainrule_records::{Class, TrainConfig};
-use chainrule_training::label_order;
+use chainrule_solve::label_order;
 use clap::{Parser, ValueEnum};
 
 use page::Measured;

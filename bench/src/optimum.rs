@@ -9,7 +9,7 @@ use anyhow::{Context, Result, ensure};
 use chainrule_data::Split;
 use chainrule_kernels::{Float, Fused, Isa, Model, Rows, with_threads};
 use chainrule_records::{Precision, TrainConfig};
-use chainrule_training::{find_optimum, fused_rows};
+use chainrule_solve::{find_optimum, fused_rows};
 use serde::Deserialize;
 use serde_json::json;
 

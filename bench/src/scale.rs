@@ -8,11 +8,9 @@ use std::process::{Command, ExitCode};
 use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
-use chainrule::backend::Backend;
 use chainrule_data::{Counts, Request, digits, find_within, mnist};
-use chainrule_models::SoftmaxRegressionConfig;
 use chainrule_records::{Evaluation, TrainConfig};
-use chainrule_training::{Observer, Source, Stream, fused_rows, train_streamed};
+use chainrule_solve::{Observer, Source, Stream, fused_rows, train_streamed};
 use serde::{Deserialize, Serialize};
 
 use crate::SOFTMAX;
@@ -131,19 +129,17 @@ fn train(folder: PathBuf, images: usize, threads: NonZero<usize>) -> Result<Foun
     let resident_bytes = if is_resident { u64::MAX } else { 64 << 20 };
     let data = find_within(&Request::Folder(folder), counts, resident_bytes, &mut |_| {})?;
     let ([train, validation], classes) = data.select(None, None, None)?;
-    let device = Backend::built()?.pop().context("this build has no backend")?.device()?;
-    let model = SoftmaxRegressionConfig::new(train.n_features(), classes.len()).init(&device);
     let validation = fused_rows(&validation.read()?);
     let steps = images / config.descent().batch_size;
     let mut stopwatch = Stopwatch { steps, running_since: None, seconds: Vec::new() };
     if is_resident {
         let rows = fused_rows(&train.read()?);
         let (rows, validation) = (Source::Resident(&rows), Source::Resident(&validation));
-        train_streamed(model, rows, validation, &config, threads, &mut stopwatch)?;
+        train_streamed(classes.len(), rows, validation, &config, threads, &mut stopwatch)?;
     } else {
         let stream = Stream::new(train);
         let (rows, validation) = (Source::Streamed(&stream), Source::Resident(&validation));
-        train_streamed(model, rows, validation, &config, threads, &mut stopwatch)?;
+        train_streamed(classes.len(), rows, validation, &config, threads, &mut stopwatch)?;
     }
     let images = (steps - 1) * config.descent().batch_size;
     Ok(Found { images, seconds: stopwatch.seconds, peak_bytes: peak_bytes() })

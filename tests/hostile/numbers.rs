@@ -5,11 +5,12 @@ use std::path::Path;
 use burn::tensor::{Device, FloatDType};
 use chainrule_data::idx::{IdxImages, write_images, write_labels};
 use chainrule_data::{Data, read_folder};
+use chainrule_engines::{Examples, Expansion, evaluate};
 use chainrule_kernels::{Float, Fused, Isa, Model, Rows};
 use chainrule_models::{SoftmaxRegressionConfig, to_precision};
 use chainrule_records::TrainConfig;
+use chainrule_solve::Ending;
 use chainrule_tests_macros::test;
-use chainrule_training::{Ending, Examples, Expansion, evaluate};
 use serde_json::Value;
 
 use super::formats::is_a_sentence;

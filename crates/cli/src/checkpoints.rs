@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 use chainrule_records::{Evaluation, RunFolder, Seconds, TrainConfig};
-use chainrule_training::{Checkpoint, Observer};
+use chainrule_solve::{Checkpoint, Observer};
 use serde::{Deserialize, Serialize};
 
 use crate::say;

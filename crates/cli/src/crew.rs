@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow};
 use chainrule_records::{Evaluation, RunError, RunFolder, Summary, visible};
-use chainrule_training::{Ending, Observer};
+use chainrule_solve::{Ending, Observer};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::checkpoints::{Every, Keeper};

@@ -8,7 +8,7 @@ use chainrule_data::{
     find_with,
 };
 use chainrule_records::{Class, DataConfig, DataKind, ModelKind, Schema, TrainConfig};
-use chainrule_training::label_order;
+use chainrule_solve::label_order;
 
 use crate::experiment;
 use crate::machine::Machine;

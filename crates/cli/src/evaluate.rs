@@ -11,7 +11,7 @@ use chainrule_data::{
 };
 use chainrule_records::{Class, DataConfig, Link, count};
 use chainrule_report::{Scores, Tally, Tile, Wrong, contact_sheet};
-use chainrule_training::Predictor;
+use chainrule_solve::Predictor;
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 

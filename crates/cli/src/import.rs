@@ -7,18 +7,17 @@ use std::str::FromStr;
 use anyhow::{Context, Result, anyhow, bail};
 use chainrule_data::sha256;
 use chainrule_formats::{Known, Layout, Row, Weights};
-use chainrule_gradcheck::f64_works;
-use chainrule_models::{SoftmaxRegressionConfig, to_precision, weight_norm};
 use chainrule_records::{
-    Class, DataFile, DataKind, Imported, Link, Parameters, Precision, Preprocessing, Schema, Standardization,
-    WeightNorms, count, name_problem, read_whole,
+    Class, DataFile, DataKind, Imported, Link, Parameters, Preprocessing, Schema, Standardization, count, name_problem,
+    read_whole,
 };
-use chainrule_training::{Predictor, float_type, with_parameters};
+use chainrule_solve::Predictor;
 use clap::{Args, ValueEnum};
 
 use crate::destination::folder_exists;
+use crate::norms::norms;
 use crate::options::Output;
-use crate::{backend, exit, print_json, print_line, run, say, table};
+use crate::{backend, exit, print_json, print_line, say, table};
 
 #[derive(Args, Debug)]
 pub(crate) struct ImportOptions {
@@ -133,10 +132,12 @@ pub(crate) fn import(options: &ImportOptions) -> Result<u8> {
         ));
     }
     let name = options.file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let weight_norm = norms(&parameters, &backend::choose(None)?.device()?)
+        .context("the sum of the squares of the weights is not finite")?;
     let imported = Imported {
         model: link,
         precision,
-        weight_norm: norms(&parameters)?,
+        weight_norm,
         data: schema,
         from: Some(DataFile { name, sha256: sha256([bytes.as_slice()]) }),
         trained_on: None,
@@ -253,16 +254,6 @@ fn schema(options: &ImportOptions, about: &Known, link: Link, by: &Preprocessing
 }
 
 /// As a training computes them, in f64 where the device has it.
-fn norms(parameters: &Parameters) -> Result<WeightNorms> {
-    let device = backend::choose(None)?.device()?;
-    let precision = if f64_works(&device) { Precision::F64 } else { Precision::F32 };
-    let [d, k] = [parameters.n_features, parameters.n_classes];
-    let model = SoftmaxRegressionConfig::new(d, k).init(&device);
-    let model = with_parameters(to_precision(model, float_type(precision)), parameters);
-    let norm = weight_norm(&model.linear).context("the sum of the squares of the weights is not finite")?;
-    Ok(run::norms(norm))
-}
-
 fn describe(folder: &Path, imported: &Imported) -> String {
     let Imported { model, data, .. } = imported;
     let [height, width] = data.image_size;

@@ -19,17 +19,18 @@
 //!
 //! [`Samples`] are labelled rows, from CSV, images, pictures in folders or memory; an [`Estimator`] is a model with the settings of its training; a
 //! [`Fitted`] model is asked, saved, and exported for other tools. They stand on crates that can be used by themselves, and are here by shorter names:
-//! [`models`] (the Burn modules and their closed-form gradients), [`gradcheck`] (the checker, for any Burn module), [`data`], [`training`], [`records`]
-//! and [`burn`] itself, in the one version that fits.
+//! [`models`] (the Burn modules and their closed-form gradients), [`gradcheck`] (the checker, for any Burn module),
+//! [`data`], [`solve`] (trainings, whatever computes them), [`engines`] (what computes them on Burn), [`records`] and [`burn`] itself, in the one version that fits.
 //!
 //! The same package is the program `chainrule`: [`run()`] is all of it. [`backend`] makes Burn devices for those who drive the other crates themselves.
 
 pub use burn;
 pub use chainrule_data as data;
+pub use chainrule_engines as engines;
 pub use chainrule_gradcheck as gradcheck;
 pub use chainrule_models as models;
 pub use chainrule_records as records;
-pub use chainrule_training as training;
+pub use chainrule_solve as solve;
 
 pub mod backend;
 mod backends;
@@ -49,6 +50,7 @@ mod machine;
 mod manual;
 mod missing;
 mod model;
+mod norms;
 mod options;
 mod output;
 mod page;

@@ -8,7 +8,7 @@ use chainrule_records::{
     Class, DataKind, Imported, Link, Manifest, Parameters, Precision, Preprocessing, RunError, RunFiles, RunFolder,
     Schema, Summary, TrainConfig, WeightNorms,
 };
-use chainrule_training::Predictor;
+use chainrule_solve::Predictor;
 
 use crate::table;
 

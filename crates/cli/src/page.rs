@@ -6,7 +6,7 @@ use anyhow::{Result, bail};
 use chainrule_data::{Counts, Origin as DataOrigin, digits, is_mnist};
 use chainrule_records::{Class, Schema};
 use chainrule_report::Board;
-use chainrule_training::Predictor;
+use chainrule_solve::Predictor;
 use clap::Args;
 use serde_json::json;
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use chainrule_data::picture::Treatment;
 use chainrule_records::{Class, Link};
-use chainrule_training::Prediction;
+use chainrule_solve::Prediction;
 use clap::Args;
 use serde::Serialize;
 

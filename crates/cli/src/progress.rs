@@ -7,7 +7,7 @@ use std::thread;
 use std::time::Duration;
 
 use chainrule_records::Evaluation;
-use chainrule_training::Observer;
+use chainrule_solve::Observer;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::exit;

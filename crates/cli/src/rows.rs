@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 use chainrule_data::{Data, DataError, TablePart, Tables, sha256_of_files};
+use chainrule_engines::{Examples, Expansion, Prepared, float_type};
 use chainrule_kernels::Isa;
 use chainrule_models::{Classifier, to_precision};
 use chainrule_records::{
     Class, DataFile, DataSummary, Generator, GradientSource, Preprocessing, Schema, Solver, TrainConfig,
 };
-use chainrule_training::{
-    Bytes, Chosen, Examples, Expansion, Observer, Prepared, TrainError, Trained, class_weights, dropped_rows,
-    float_type, label_order, standardization,
+use chainrule_solve::{
+    Bytes, Chosen, Observer, TrainError, Trained, class_weights, dropped_rows, label_order, standardization,
 };
 
 use crate::dataset::{schema_of_images, schema_of_tables};
@@ -199,7 +199,7 @@ impl Loaded {
         config: &TrainConfig,
         machine: &Machine,
         observer: &mut dyn Observer,
-    ) -> Result<Trained<M>, TrainError> {
+    ) -> Result<Trained, TrainError> {
         let model = to_precision(model, float_type(config.descent().precision));
         let with_weights = |weights: &Vec<f64>| config.clone().with_class_weights(weights.clone());
         let config = self.class_weights.as_ref().map_or_else(|| config.clone(), with_weights);

@@ -5,22 +5,17 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};
 use chainrule_kernels::Isa;
-use chainrule_models::{Classifier, LogisticRegressionConfig, SoftmaxRegressionConfig, WeightNorm, weight_norm};
+use chainrule_models::{Classifier, LogisticRegressionConfig, SoftmaxRegressionConfig};
 use chainrule_records::{
     Divergence, GradientSource, Manifest, ModelKind, RunFolder, Seconds, Solver, Summary, TrainConfig, Versions,
     WeightNorms,
 };
-use chainrule_training::{DeviceLost, Ending, NUMERICS, TrainError, Trained, dropped_rows};
+use chainrule_solve::{DeviceLost, Ending, NUMERICS, TrainError, Trained, dropped_rows};
 
 use crate::checkpoints::Keeper;
 use crate::machine::Machine;
+use crate::norms::norms;
 use crate::rows::{Loaded, Source};
-
-/// As records have them.
-pub(crate) fn norms(norm: WeightNorm) -> WeightNorms {
-    let WeightNorm { frobenius, frobenius_squared, spectral } = norm;
-    WeightNorms { frobenius, frobenius_squared, spectral }
-}
 
 /// Refuses to go on with what would come to something else here; `instead` is what else one can do.
 pub(crate) fn refuse(folder: &Path, differences: &[String], instead: &str) -> Result<()> {
@@ -130,7 +125,7 @@ impl Run<'_> {
             }
             other => other?,
         };
-        let problem = match (trained.ending, weight_norm(trained.model.linear())) {
+        let problem = match (trained.ending, norms(&trained.parameters, &self.machine.device)) {
             (Ending::Diverged { step }, _) => Err((step, format!("the loss of step {step} is not finite"))),
             (_, None) => {
                 let step = trained.steps.saturating_sub(1);
@@ -173,7 +168,7 @@ impl Run<'_> {
         }
     }
 
-    fn summary<M: Classifier>(&self, trained: &Trained<M>, norm: WeightNorm, seconds: Seconds) -> Result<Summary> {
+    fn summary(&self, trained: &Trained, norm: WeightNorms, seconds: Seconds) -> Result<Summary> {
         let (best_step, best_validation_loss) = trained.best.context("no evaluation was made")?;
         let stop_step = trained.steps.saturating_sub(1);
         Ok(Summary {
@@ -199,7 +194,7 @@ impl Run<'_> {
             best_step,
             best_validation_loss,
             final_metrics: trained.final_metrics,
-            weight_norm: norms(norm),
+            weight_norm: norm,
             seconds,
             files: BTreeMap::new(),
         })

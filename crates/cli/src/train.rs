@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use anyhow::Result;
 use chainrule_records::{Manifest, RunFolder, Summary};
-use chainrule_training::{Ending, most_steps};
+use chainrule_solve::{Ending, most_steps};
 
 use crate::checkpoints::Keeper;
 use crate::dataset::Dataset;

@@ -82,9 +82,6 @@ pub enum DataError {
         #[source]
         problem: std::io::Error,
     },
-    /// The same, as burn-dataset passes it on.
-    #[error(transparent)]
-    Dataset(burn_dataset::DatasetError),
     /// No thread could be had for reading ahead.
     #[error("there is no thread to be had for reading data ahead ({problem}); take fewer threads")]
     Thread {

@@ -1,22 +1,11 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use burn_dataset::{Dataset, DatasetError};
-
 use crate::idx::{self, IdxImages, Keep, Opened, Writer};
 use crate::image_file::{ImageFile, PIECE};
 use crate::{DataError, sha256};
 
-/// One image with its label, as [`Images`] gives it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LabelledImage {
-    /// Grey levels row by row: 0 background, 255 ink.
-    pub pixels: Vec<u8>,
-    /// What the image shows.
-    pub label: u8,
-}
-
-/// Images and labels, a byte a pixel: a burn-dataset `Dataset` of [`LabelledImage`]. The labels are in memory; the images are, too, or stay in
+/// Images and labels, a byte a pixel. The labels are in memory; the images are, too, or stay in
 /// their file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Images {
@@ -159,18 +148,5 @@ impl Images {
             Pixels::Seen { sha256, .. } => sha256.clone(),
         };
         [of_images, sha256([&idx::labels_header(self.labels.len())[..], &self.labels])]
-    }
-}
-
-impl Dataset<LabelledImage> for Images {
-    fn get(&self, index: usize) -> Result<LabelledImage, DatasetError> {
-        let (height, width) = self.size();
-        let mut pixels = vec![0; height * width];
-        self.read_pixels(index, &mut pixels).map_err(DatasetError::new)?;
-        Ok(LabelledImage { pixels, label: self.labels[index] })
-    }
-
-    fn len(&self) -> usize {
-        self.labels.len()
     }
 }

@@ -6,13 +6,11 @@
 //! - [`digits`]: digits drawn by code, the same bytes on every platform for a seed
 //! - [`picture`]: a PNG or JPEG of any size as an image like MNIST's
 //! - [`table`]: CSV; [`Tables`]: what of it is trained on, and what is held out by [`Holdout`]
-//! - [`Images`]: images and labels, in memory or left in their file, a burn-dataset [`Dataset`](burn_dataset::Dataset)
+//! - [`Images`]: images and labels, in memory or left in their file
 //! - [`find`]: which of these a run gets
 //! - [`Selection`]: the rows and classes that a run asks for; [`Split`]: the same in memory, preprocessed
 //! - [`BatchOrder`]: the order of the rows in each epoch
 //! - [`Ahead`]: what other threads read or draw while this one computes
-//!
-//! It knows burn-dataset, but not Burn's tensors.
 
 mod ahead;
 mod checksum;
@@ -42,7 +40,7 @@ pub use checksum::sha256;
 pub use class_folders::{PictureRequest, Treat};
 pub use error::DataError;
 pub use holdout::Holdout;
-pub use images::{Images, LabelledImage};
+pub use images::Images;
 pub use numbers::{Numbers, Values};
 pub use order::{BatchOrder, Order, Shuffle};
 pub use selection::Selection;

@@ -2,10 +2,7 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
-use burn_dataset::Dataset;
-use burn_dataset::transform::{PartialDataset, SelectionDataset};
-
-use crate::{DataError, Images, LabelledImage, Split};
+use crate::{DataError, Images, Split};
 
 /// Rows of some images and the position of each one's class among a run's classes, before any pixel is copied.
 #[derive(Clone, Debug)]
@@ -133,22 +130,9 @@ impl Selection {
     /// # Errors
     /// Where the images stay in their file and that cannot be read any more.
     pub fn read(&self) -> Result<Split, DataError> {
-        let (range, chosen) = match &self.rows {
-            Chosen::All(range) => (range.clone(), (0..range.len()).collect()),
-            Chosen::Some(rows) => (0..self.images.labels().len(), rows.iter().map(|&row| row as usize).collect()),
-        };
-        let mut split = Split {
-            size: self.size(),
-            pixels: Vec::with_capacity(self.len() * self.n_features()),
-            labels: Vec::with_capacity(self.len()),
-        };
-        let rows = PartialDataset::<_, LabelledImage>::new(Arc::clone(&self.images), range.start, range.end);
-        for image in SelectionDataset::from_indices_checked(rows, chosen).iter() {
-            let image = image.map_err(DataError::Dataset)?;
-            split.pixels.extend_from_slice(&image.pixels);
-            split.labels.extend(self.positions[usize::from(image.label)]);
-        }
-        Ok(split)
+        let mut pixels = Vec::new();
+        self.read_rows(0..self.len(), &mut pixels)?;
+        Ok(Split { size: self.size(), pixels, labels: (0..self.len()).map(|row| self.label(row)).collect() })
     }
 
     /// The number in the file of a row's image, from 0.

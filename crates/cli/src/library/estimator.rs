@@ -3,16 +3,16 @@ use std::num::NonZero;
 
 use burn::tensor::{Tensor, TensorData};
 use chacha20::ChaCha8Rng;
+use chainrule_engines::{Examples, float_type, with_parameters};
 use chainrule_gradcheck::{Options, Report, Witness, compare, f64_works};
 use chainrule_models::{
     Classifier, L2, LogisticRegressionConfig, SoftmaxRegressionConfig, Targets, closed_form, objective, to_precision,
-    weight_norm,
 };
 use chainrule_records::{
     Class, DataKind, GradientSource, ModelKind, Optimizer, Parameters, Precision, Solver, TrainConfig, WeightNorms,
     count,
 };
-use chainrule_training::{Chosen, Ending, Examples, Observer, Trained, float_type, with_parameters};
+use chainrule_solve::{Chosen, Ending, Observer, Trained};
 use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
 
@@ -21,6 +21,7 @@ use crate::library::Error;
 use crate::library::fitted::{Fitted, Training};
 use crate::library::samples::{Samples, listed};
 use crate::machine::{Machine, all_threads};
+use crate::norms::norms;
 use crate::output::sentence;
 use crate::rows::Rows;
 use crate::run;
@@ -207,11 +208,11 @@ impl Estimator {
         let Parts { parameters, weight_norm, training } = match self.kind {
             ModelKind::Logistic => {
                 let model = LogisticRegressionConfig::new(d).init(&machine.device);
-                Parts::new(rows.train(model, &config, &machine, observer)?, &config)?
+                Parts::new(rows.train(model, &config, &machine, observer)?, &config, &machine)?
             }
             ModelKind::Softmax => {
                 let model = SoftmaxRegressionConfig::new(d, k).init(&machine.device);
-                Parts::new(rows.train(model, &config, &machine, observer)?, &config)?
+                Parts::new(rows.train(model, &config, &machine, observer)?, &config, &machine)?
             }
         };
         Fitted::new(
@@ -322,16 +323,16 @@ struct Parts {
 }
 
 impl Parts {
-    fn new<M: Classifier>(trained: Trained<M>, config: &TrainConfig) -> Result<Self, Error> {
+    fn new(trained: Trained, config: &TrainConfig, machine: &Machine) -> Result<Self, Error> {
         let diverged = |problem| Error::Diverged { problem, remedy: run::remedy(config) };
         if let Ending::Diverged { step } = trained.ending {
             return Err(diverged(format!("the loss of step {step} is not finite")));
         }
-        let norm = weight_norm(trained.model.linear())
+        let norm = norms(&trained.parameters, &machine.device)
             .ok_or_else(|| diverged("the sum of the squares of the weights is not finite".to_owned()))?;
         let Trained { parameters, history, ending, steps, best, final_metrics, certificate, .. } = trained;
         let training = Training { config: config.clone(), history, ending, steps, best, final_metrics, certificate };
-        Ok(Self { parameters, weight_norm: run::norms(norm), training })
+        Ok(Self { parameters, weight_norm: norm, training })
     }
 }
 

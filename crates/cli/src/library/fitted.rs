@@ -6,7 +6,7 @@ use chainrule_records::{
     Certificate, Class, DataKind, Destination, FinalMetrics, History, Imported, Link, Parameters, Precision,
     Preprocessing, RunError, Schema, TrainConfig, WeightNorms,
 };
-use chainrule_training::{Ending, Metrics, Prediction, Predictor, RowError};
+use chainrule_solve::{Ending, Metrics, Prediction, Predictor, RowError};
 
 use crate::export::row;
 use crate::given;

@@ -12,7 +12,7 @@ use std::fmt::{self, Debug, Display, Formatter};
 
 use chainrule_data::DataError;
 use chainrule_records::{ConfigError, RunError};
-use chainrule_training::{RowError, TrainError};
+use chainrule_solve::{RowError, TrainError};
 
 /// Why nothing came of it, in one line: what is wrong, where, and what to do.
 ///

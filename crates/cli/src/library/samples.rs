@@ -9,7 +9,7 @@ use chainrule_data::{
 use chainrule_records::{
     Class, DataConfig, DataFile, DataKind, LARGEST_NUMBER, Schema, TrainConfig, count, name_problem,
 };
-use chainrule_training::Chosen;
+use chainrule_solve::Chosen;
 
 use crate::dataset::{self, Dataset};
 use crate::library::Error;

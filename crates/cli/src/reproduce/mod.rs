@@ -11,7 +11,7 @@ use chainrule_records::{Destination, TrainConfig, write_whole};
 use chainrule_report::{
     FIGURES, Facts, Numbers, Plan, PlannedRun, Report, Start, file_names, file_names_of, files_of, needs,
 };
-use chainrule_training::{Predictor, dropped_rows};
+use chainrule_solve::{Predictor, dropped_rows};
 use serde_json::json;
 
 use crate::crew::{Crew, workers};

@@ -9,7 +9,7 @@ use chainrule_data::{Data, sha256};
 use chainrule_kernels::Isa;
 use chainrule_records::{GradientChecks, RunError, RunFolder, TrainConfig, read_sealed, sealed, write_whole};
 use chainrule_report::{PlannedRun, Run, Runs, Start};
-use chainrule_training::NUMERICS;
+use chainrule_solve::NUMERICS;
 
 use crate::check_gradients;
 use crate::checkpoints::Every;

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context, Result, bail};
 use chainrule_records::{DataSummary, Grid, TrainConfig};
-use chainrule_training::most_steps;
+use chainrule_solve::most_steps;
 
 use crate::crew::Crew;
 use crate::dataset::{Dataset, Nature, own};

@@ -1,7 +1,8 @@
+use std::collections::BTreeMap;
+
 use chainrule_records::{History, Parameters};
 use serde::{Deserialize, Serialize};
 
-use crate::optimizer::Memory;
 use crate::optimum::SearchState;
 
 /// Where a training stands between two steps: all that it takes to go on and end as if nothing had happened, with the same rows, config and engine.
@@ -39,3 +40,15 @@ impl Checkpoint {
         &self.history
     }
 }
+
+/// What an optimizer remembers of the steps before.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Memory {
+    /// By names of the engine's, as `weight.momentum.moment_1`, each with as many numbers as its parameter.
+    pub tensors: BTreeMap<String, Vec<f64>>,
+    /// Steps made, by names of the engine's.
+    pub counts: BTreeMap<String, u64>,
+}
+
+/// What is wrong with a memory that is not this optimizer's.
+pub const ANOTHER_OPTIMIZER: &str = "its descent.optimizer is another";

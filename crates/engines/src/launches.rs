@@ -5,10 +5,9 @@ use chainrule_data::Split;
 use chainrule_kernels::{Float, Fused, Gradient, Isa, Model, Rows};
 use chainrule_ops::{DeviceSteps, Images, Loss, Problem, Step, device_steps};
 use chainrule_records::{ModelKind, Parameters, Precision, TrainConfig};
+use chainrule_solve::{Engine, Evaluated, Failure, Metrics, fused_rows, scale_and_offset};
 
-use crate::Metrics;
-use crate::engine::{Engine, Evaluated, Failure};
-use crate::examples::{fused_rows, scale_and_offset};
+use crate::lost;
 
 /// Parameters on their way down.
 pub(crate) struct Launches<'a> {
@@ -66,16 +65,16 @@ impl Engine for Launches<'_> {
 
     fn step(&mut self, batch: &[usize], learning_rate: f64) -> Result<(), Failure> {
         self.step.learning_rate = learning_rate;
-        Ok(self.steps.step(batch, self.step)?)
+        self.steps.step(batch, self.step).map_err(lost)
     }
 
     fn losses(&mut self) -> Result<Vec<f64>, Failure> {
-        Ok(self.steps.losses()?)
+        self.steps.losses().map_err(lost)
     }
 
     fn gradient_of_all(&mut self) -> Result<Gradient, Failure> {
         let all: Vec<usize> = (0..self.rows()).collect();
-        let chainrule_ops::Gradient { loss, weight, bias } = self.steps.gradient(&all)?;
+        let chainrule_ops::Gradient { loss, weight, bias } = self.steps.gradient(&all).map_err(lost)?;
         Ok(Gradient { loss, weight, bias })
     }
 
@@ -97,7 +96,7 @@ impl Engine for Launches<'_> {
     }
 
     fn metrics(&mut self) -> Result<[Metrics; 2], Failure> {
-        let [train, validation] = self.steps.evaluate()?;
+        let [train, validation] = self.steps.evaluate().map_err(lost)?;
         let metrics = |found: chainrule_ops::Evaluated, rows: usize| Metrics {
             loss: found.loss,
             accuracy: found.right as f64 / rows as f64,
@@ -106,7 +105,7 @@ impl Engine for Launches<'_> {
     }
 
     fn parameters(&mut self) -> Result<Parameters, Failure> {
-        let (weight, bias) = self.steps.parameters()?;
+        let (weight, bias) = self.steps.parameters().map_err(lost)?;
         Ok(Parameters { n_features: self.splits[0].n_features(), n_classes: bias.len(), weight, bias })
     }
 

@@ -3,8 +3,8 @@
 use chainrule_kernels::Gradient;
 use chainrule_records::{ModelKind, Parameters};
 
-/// Sums over rows, at one place.
-pub(crate) struct Sums<'a> {
+/// Sums over rows of their cross-entropies and of the gradients of these, at one place.
+pub struct Sums<'a> {
     kind: ModelKind,
     at: &'a Parameters,
     sums: Gradient,
@@ -14,13 +14,14 @@ pub(crate) struct Sums<'a> {
 }
 
 impl<'a> Sums<'a> {
-    pub(crate) fn new(kind: ModelKind, at: &'a Parameters) -> Self {
+    /// Of no row yet.
+    pub fn new(kind: ModelKind, at: &'a Parameters) -> Self {
         let sums = Gradient { loss: 0.0, weight: vec![0.0; at.weight.len()], bias: vec![0.0; at.bias.len()] };
         Self { kind, at, sums, rows: 0, logits: at.bias.clone() }
     }
 
     /// Adds a row `[d]` that counts `weight`.
-    pub(crate) fn add(&mut self, x: &[f64], label: usize, weight: f64) {
+    pub fn add(&mut self, x: &[f64], label: usize, weight: f64) {
         let (k, z) = (self.at.n_classes, &mut self.logits);
         z.copy_from_slice(&self.at.bias);
         for (x, w) in x.iter().zip(self.at.weight.chunks_exact(k)) {
@@ -39,8 +40,8 @@ impl<'a> Sums<'a> {
         self.rows += 1;
     }
 
-    /// The means.
-    pub(crate) fn mean(self) -> Gradient {
+    /// The means over the rows that were added.
+    pub fn mean(self) -> Gradient {
         self.sums.times(1.0 / self.rows as f64)
     }
 }

@@ -1,61 +1,12 @@
 use std::num::NonZero;
 
 use burn::tensor::{Device, FloatDType};
-use chainrule_data::{DataError, Numbers, Selection, Split};
-use chainrule_kernels::Rows;
+use chainrule_data::Split;
 use chainrule_models::Classifier;
 use chainrule_records::{GradientSource, Precision, Preprocessing, TrainConfig};
+use chainrule_solve::{Bytes, Chosen, Observer, Stream, TrainError, Trained, fused_rows, train_streamed};
 
-use crate::fused::Source;
-use crate::{
-    Examples, Expansion, Observer, Stream, TrainError, Trained, fused_rows, train, train_on_device, train_streamed,
-};
-
-/// Chosen rows: in memory, or where they are.
-pub enum Chosen {
-    /// Their bytes.
-    Resident(Split),
-    /// Rows that stay in their file.
-    InFile(Selection),
-    /// A table's.
-    Numbers(Numbers),
-}
-
-impl Chosen {
-    /// In memory, unless the rows stay in a file and are more than so many bytes.
-    ///
-    /// # Errors
-    /// Where the file cannot be read any more.
-    pub fn new(selection: Selection, resident_bytes: u64) -> Result<Self, DataError> {
-        if selection.file().is_some() && selection.bytes() > resident_bytes {
-            return Ok(Self::InFile(selection));
-        }
-        Ok(Self::Resident(selection.read()?))
-    }
-
-    /// Rows.
-    pub fn len(&self) -> usize {
-        match self {
-            Self::Resident(split) => split.len(),
-            Self::Numbers(rows) => rows.len(),
-            Self::InFile(selection) => selection.len(),
-        }
-    }
-
-    /// Whether there is no row.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// Each row's class.
-    pub fn labels(&self) -> Vec<u8> {
-        match self {
-            Self::Resident(split) => split.labels.clone(),
-            Self::Numbers(rows) => rows.labels.clone(),
-            Self::InFile(selection) => (0..selection.len()).map(|row| selection.label(row)).collect(),
-        }
-    }
-}
+use crate::{Examples, Expansion, train_by_tensors, train_on_device};
 
 /// Training and validation rows, in the form that a config's gradients are computed from.
 pub enum Prepared {
@@ -65,23 +16,6 @@ pub enum Prepared {
     Bytes(Box<[Bytes; 2]>),
     /// As they cross to a device that has fused kernels of its own.
     Images(Box<[Split; 2]>, Device),
-}
-
-/// Rows as the fused kernels read them.
-pub enum Bytes {
-    /// All of them in memory.
-    Resident(Rows),
-    /// A chunk at a time.
-    InFile(Stream),
-}
-
-impl Bytes {
-    fn source(&self) -> Source<'_> {
-        match self {
-            Self::Resident(rows) => Source::Resident(rows),
-            Self::InFile(stream) => Source::Streamed(stream),
-        }
-    }
 }
 
 impl Prepared {
@@ -139,7 +73,8 @@ impl Prepared {
         }
     }
 
-    /// Trains on them: see [`train()`], [`train_streamed()`], whose threads these are, and [`train_on_device()`].
+    /// Trains on them: by [`train_by_tensors`], by [`train_streamed`], whose threads these are, or by [`train_on_device`].
+    /// From where it starts, only tensors ask the model; the others from 0.
     ///
     /// # Errors
     /// As these.
@@ -149,11 +84,12 @@ impl Prepared {
         config: &TrainConfig,
         threads: NonZero<usize>,
         observer: &mut dyn Observer,
-    ) -> Result<Trained<M>, TrainError> {
+    ) -> Result<Trained, TrainError> {
+        let [_, columns] = model.linear().weight.dims();
         match self {
-            Self::Tensors(rows) => train(model, &rows[0], &rows[1], config, observer),
-            Self::Bytes(rows) => train_streamed(model, rows[0].source(), rows[1].source(), config, threads, observer),
-            Self::Images(splits, device) => train_on_device(model, splits, config, device, observer),
+            Self::Tensors(rows) => train_by_tensors(model, &rows[0], &rows[1], config, observer),
+            Self::Bytes(rows) => train_streamed(columns, rows[0].source(), rows[1].source(), config, threads, observer),
+            Self::Images(splits, device) => train_on_device(columns, splits, config, device, observer),
         }
     }
 }

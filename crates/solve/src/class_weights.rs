@@ -11,7 +11,7 @@ use crate::TrainError;
 /// # use chainrule_records::TrainConfig;
 /// let config = "[model]\nkind = 'softmax'\n[objective]\nclass_weights = 'balanced'";
 /// let config = TrainConfig::parse("example", config, &[])?;
-/// let weights = chainrule_training::class_weights(&config, &["rare", "common"], &[1, 1, 0, 1])?;
+/// let weights = chainrule_solve::class_weights(&config, &["rare", "common"], &[1, 1, 0, 1])?;
 /// assert_eq!(weights, Some(vec![2.0, 2.0 / 3.0]));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```

@@ -1,22 +1,18 @@
 use std::num::NonZero;
 use std::sync::Arc;
 
-use burn::tensor::Device;
-use chainrule_data::{BatchOrder, Shuffle, Split};
+use chainrule_data::{BatchOrder, Shuffle};
 use chainrule_kernels::{Model, Rows};
-use chainrule_models::Classifier;
 use chainrule_records::{
     Certificate, EarlyStopping, Evaluation, FinalMetrics, Generator, History, Judgement, ModelKind, Parameters,
     ShuffleConfig, Solver, TrainConfig, count,
 };
 
-use crate::device::Launches;
 use crate::engine::{Engine, Evaluated, Failure};
 use crate::fused::{Kernels, Source};
 use crate::optimum::SearchState;
-use crate::pace::LearningRates;
-use crate::tensors::{Tensors, with_parameters};
-use crate::{Checkpoint, Examples, Observer};
+use crate::schedule::LearningRates;
+use crate::{Checkpoint, Observer};
 
 /// Why a training gave no model.
 #[derive(Debug, thiserror::Error)]
@@ -135,10 +131,8 @@ pub enum Ending {
 
 /// A training's results.
 #[derive(Clone, Debug)]
-pub struct Trained<M> {
-    /// The last weights, or with `restore_best` the best ones, or those nearest to the minimum, as far as is certain; no autodiff.
-    pub model: M,
-    /// Its parameters, on the host.
+pub struct Trained {
+    /// The last parameters, or with `restore_best` the best ones, or those nearest to the minimum, as far as is certain.
     pub parameters: Parameters,
     /// All finite losses.
     pub history: History,
@@ -150,9 +144,9 @@ pub struct Trained<M> {
     pub steps_per_epoch: usize,
     /// Step and validation loss of the best evaluation, if there was one.
     pub best: Option<(usize, f64)>,
-    /// What `model` is worth; not finite where training diverged.
+    /// What they are worth; not finite where training diverged.
     pub final_metrics: FinalMetrics,
-    /// How near to the minimum `model` is, where [`Solver::Lbfgs`] went for it.
+    /// How near to the minimum they are, where [`Solver::Lbfgs`] went for it.
     pub certificate: Option<Certificate>,
     /// By how much a row of each class counted, where not all counted 1, in the order of the labels.
     pub class_weights: Option<Vec<f64>>,
@@ -192,49 +186,22 @@ pub fn dropped_rows(config: &TrainConfig, rows: usize) -> usize {
     if descent.solver == Solver::Sgd && descent.drop_last { rows % descent.batch_size } else { 0 }
 }
 
-/// Trains `model` by mini-batch gradient descent, or to the minimum by L-BFGS, as `config` says, by tensor operations on the device of the examples. A gradient
-/// source that the config leaves open, or fused, which is [`train_fused`]'s, is the closed form.
-///
-/// A step is the mean over its batch's rows; the last batch of an epoch has the rows that are left,
-/// and a learning rate that is as much smaller, or is dropped by `descent.drop_last`. After the update of every step that is a multiple of
-/// `steps_per_epoch / evaluations_per_epoch` (steps counted from 0 over all epochs) the model is
-/// evaluated, and where the best weights are kept after the last step, too. A step of L-BFGS is an
-/// iteration, on all rows, and the evaluations are `optimum.evaluate_every` apart.
-///
-/// With `objective.class_weights` each row's cross-entropy is times its class's weight ([`class_weights`](crate::class_weights()), of the training rows), in the gradients, in the
-/// history and in the final metrics.
+/// The same by the fused kernels, on as many threads, from parameters that are 0: one pass over a batch's bytes gives loss,
+/// gradient and update. The rows are of so many classes.
 ///
 /// # Errors
-/// Where no batch is whole and the last one is dropped, where the class weights are not those of the classes, and where the device stops answering, with what was
-/// read from it until then. A training that diverges is no error here: see [`Ending`].
-pub fn train<M: Classifier>(
-    model: M,
-    examples: &Examples,
-    validation: &Examples,
-    config: &TrainConfig,
-    observer: &mut dyn Observer,
-) -> Result<Trained<M>, TrainError> {
-    let mut engine = Tensors::new(model.clone(), examples, validation, config)?;
-    let walked = walk(&mut engine, config, observer)?;
-    Ok(Trained { class_weights: engine.class_weights(), ..walked.with(model) })
-}
-
-/// The same by the fused kernels, on as many threads, from parameters that are 0: one pass over a batch's bytes gives loss, gradient and update.
-/// `model` tells which one is trained, and carries the result.
-///
-/// # Errors
-/// Where no batch is whole and the last one is dropped, the config asks for what the kernels cannot do ([`TrainConfig::beyond_kernels`]), or there are not so many
+/// As [`train`], and where the config asks for what the kernels cannot do ([`TrainConfig::beyond_kernels`]), or there are not so many
 /// threads to be had.
-pub fn train_fused<M: Classifier>(
-    model: M,
+pub fn train_fused(
+    n_classes: usize,
     examples: &Rows,
     validation: &Rows,
     config: &TrainConfig,
     threads: NonZero<usize>,
     observer: &mut dyn Observer,
-) -> Result<Trained<M>, TrainError> {
+) -> Result<Trained, TrainError> {
     let (examples, validation) = (Source::Resident(examples), Source::Resident(validation));
-    train_streamed(model, examples, validation, config, threads, observer)
+    train_streamed(n_classes, examples, validation, config, threads, observer)
 }
 
 /// The same on rows that stay in their file or are in memory. As many threads again read ahead. The steps are the
@@ -242,82 +209,53 @@ pub fn train_fused<M: Classifier>(
 ///
 /// # Errors
 /// As [`train_fused`], and where a file cannot be read any more, with what the training came to until then.
-pub fn train_streamed<M: Classifier>(
-    model: M,
+pub fn train_streamed(
+    n_classes: usize,
     examples: Source<'_>,
     validation: Source<'_>,
     config: &TrainConfig,
     threads: NonZero<usize>,
     observer: &mut dyn Observer,
-) -> Result<Trained<M>, TrainError> {
+) -> Result<Trained, TrainError> {
     within_kernels(config)?;
-    let [_, k] = model.linear().weight.dims();
     let kernel = match config.model().kind {
         ModelKind::Logistic => Model::Logistic,
-        ModelKind::Softmax => Model::Softmax { n_classes: k },
+        ModelKind::Softmax => Model::Softmax { n_classes },
     };
     let threads = threads.get();
     let mut engine = Kernels::new(kernel, examples, validation, config, threads);
-    let walked = chainrule_kernels::with_threads(threads, || walk(&mut engine, config, observer));
-    let walked = walked.map_err(|problem| TrainError::Threads { threads, problem })?;
-    Ok(walked?.with(model))
-}
-
-/// The same by the kernels of a device with a memory of its own, from parameters that are 0: the bytes of both splits cross once, and a step is two launches.
-/// `model` tells which one is trained, and carries the result.
-///
-/// # Errors
-/// Where the device has no such kernels ([`chainrule_ops::has_steps`]) or the config asks for what they cannot do ([`TrainConfig::beyond_kernels`]), no batch is whole and the last one is dropped, or the device stops answering.
-pub fn train_on_device<M: Classifier>(
-    model: M,
-    splits: &[Split; 2],
-    config: &TrainConfig,
-    device: &Device,
-    observer: &mut dyn Observer,
-) -> Result<Trained<M>, TrainError> {
-    within_kernels(config)?;
-    let [_, k] = model.linear().weight.dims();
-    let Some(mut engine) = Launches::new(k, splits, config, device) else {
-        return Err(TrainError::NoKernels { device: format!("{device:?}") });
-    };
-    Ok(walk(&mut engine, config, observer)?.with(model))
+    let trained = chainrule_kernels::with_threads(threads, || train(&mut engine, config, observer));
+    trained.map_err(|problem| TrainError::Threads { threads, problem })?
 }
 
 /// Refuses what no fused kernel does, rather than to do something else.
-pub(crate) fn within_kernels(config: &TrainConfig) -> Result<(), TrainError> {
+///
+/// # Errors
+/// Where the config asks for that.
+pub fn within_kernels(config: &TrainConfig) -> Result<(), TrainError> {
     config.beyond_kernels().map_or(Ok(()), |problem| Err(TrainError::BeyondKernels { problem }))
 }
 
-/// A training that came to its end.
-struct Walked {
-    ending: Ending,
-    steps: usize,
-    steps_per_epoch: usize,
-    history: History,
-    parameters: Parameters,
-    best: Option<(usize, f64)>,
-    final_metrics: FinalMetrics,
-    certificate: Option<Certificate>,
-}
-
-impl Walked {
-    fn with<M: Classifier>(self, model: M) -> Trained<M> {
-        Trained {
-            model: with_parameters(model, &self.parameters),
-            parameters: self.parameters,
-            history: self.history,
-            ending: self.ending,
-            steps: self.steps,
-            steps_per_epoch: self.steps_per_epoch,
-            best: self.best,
-            final_metrics: self.final_metrics,
-            certificate: self.certificate,
-            class_weights: None,
-        }
-    }
-}
-
-fn walk(engine: &mut dyn Engine, config: &TrainConfig, observer: &mut dyn Observer) -> Result<Walked, TrainError> {
+/// Trains by mini-batch gradient descent, or to the minimum by L-BFGS, as `config` says, from the engine's parameters.
+///
+/// A step is the mean over its batch's rows; the last batch of an epoch has the rows that are left, and a learning rate
+/// that is as much smaller, or is dropped by `descent.drop_last`. After the update of every step that is a multiple of
+/// `steps_per_epoch / evaluations_per_epoch` (steps counted from 0 over all epochs) the model is evaluated, and where the
+/// best weights are kept after the last step, too. A step of L-BFGS is an iteration, on all rows, and the evaluations are
+/// `optimum.evaluate_every` apart.
+///
+/// With `objective.class_weights` each row's cross-entropy is times its class's weight
+/// ([`class_weights`](crate::class_weights()), of the training rows), in the gradients, in the history and in the final
+/// metrics.
+///
+/// # Errors
+/// Where no batch is whole and the last one is dropped, and where the engine fails, with what was read from it until then.
+/// A training that diverges is no error here: see [`Ending`].
+pub fn train(
+    engine: &mut dyn Engine,
+    config: &TrainConfig,
+    observer: &mut dyn Observer,
+) -> Result<Trained, TrainError> {
     let steps_per_epoch = steps_per_epoch(config, engine.rows())?;
     let mut walk = Walk {
         config,
@@ -333,7 +271,7 @@ fn walk(engine: &mut dyn Engine, config: &TrainConfig, observer: &mut dyn Observ
     let from = observer.resumes().map(|from| walk.resume(engine, from)).transpose()?.flatten();
     match walk.to_its_end(from, engine, observer) {
         Ok((Ending::Interrupted, ..)) if walk.steps == 0 => Err(TrainError::Interrupted),
-        Ok((ending, final_metrics, parameters)) => Ok(Walked {
+        Ok((ending, final_metrics, parameters)) => Ok(Trained {
             ending,
             steps: walk.steps,
             steps_per_epoch,
@@ -342,6 +280,7 @@ fn walk(engine: &mut dyn Engine, config: &TrainConfig, observer: &mut dyn Observ
             best: walk.early_stopping.best(),
             final_metrics,
             certificate: walk.certificate,
+            class_weights: engine.class_weights(),
         }),
         Err(failure) => {
             // What was computed is still there, where it is the data that is lost.
@@ -353,21 +292,8 @@ fn walk(engine: &mut dyn Engine, config: &TrainConfig, observer: &mut dyn Observ
                 }
                 Failure::Data(_) | Failure::Device(_) => walk.last,
             };
-            Err(lost(failure, walk.history, parameters))
+            Err(failure.lost(walk.history, parameters))
         }
-    }
-}
-
-/// What ended a training, with what it had come to.
-pub(crate) fn lost(failure: Failure, history: History, parameters: Option<(usize, Parameters)>) -> TrainError {
-    let lost = |reason| Box::new(DeviceLost { reason, history, parameters });
-    match failure {
-        Failure::Device(error) => {
-            // Some errors of Burn go on with a backtrace.
-            let reason = error.to_string().lines().take(3).map(str::trim).collect::<Vec<_>>().join(" ");
-            TrainError::DeviceLost(lost(reason))
-        }
-        Failure::Data(error) => TrainError::DataLost(lost(error.to_string())),
     }
 }
 
@@ -426,7 +352,7 @@ impl Walk<'_> {
 
     /// Takes on what a training had come to; gives where its search for the minimum was, if that is what it did.
     fn resume(&mut self, engine: &mut dyn Engine, from: Checkpoint) -> Result<Option<SearchState>, TrainError> {
-        let own = engine.parameters().map_err(|failure| lost(failure, History::default(), None))?;
+        let own = engine.parameters().map_err(|failure| failure.lost(History::default(), None))?;
         let shape = [own.n_features, own.n_classes];
         let Checkpoint { steps, parameters, best, history, memory, search } = from;
         let problem = if !parameters.has_shape(shape) || best.as_ref().is_some_and(|best| !best.has_shape(shape)) {
@@ -472,7 +398,7 @@ impl Walk<'_> {
         }
         let whole = batch_size.min(taken);
         let mut batch = Vec::with_capacity(whole);
-        let mut rates = LearningRates::new(descent, steps_per_epoch, self.steps);
+        let mut rates = LearningRates::new(descent, steps_per_epoch);
         for epoch in begun..descent.epochs {
             let rows = Arc::new(order.next_order(engine.rows()));
             engine.begin_epoch(&rows, made * batch_size..taken, batch_size)?;

@@ -1,46 +1,42 @@
-//! Mini-batch gradient descent of a linear classifier, or L-BFGS to the certified minimum, on closed-form or autodiff gradients.
+//! A linear classifier's training: mini-batch gradient descent, or L-BFGS to the certified minimum.
 //!
-//! [`train()`] walks the path that a checked [`TrainConfig`](chainrule_records::TrainConfig) describes and gives the model,
-//! the history, and how it ended; [`train_fused()`] walks it by kernels that do a step in one pass, [`train_streamed()`] on rows that stay in
-//! their file, too, [`train_on_device()`] by a GPU's own, in two launches a step, and [`find_optimum()`] goes by them to the minimum and gives nothing else. A
-//! [`Predictor`] asks a model that was trained. It knows no clock and no console: an [`Observer`] is
-//! told what happens, and may stop it.
+//! [`train()`] walks the path that a checked [`TrainConfig`](chainrule_records::TrainConfig) describes over an [`Engine`],
+//! which computes, and gives the parameters, the history, and how it ended. One engine is here: [`train_fused()`] goes by
+//! kernels that do a step in one pass, [`train_streamed()`] on rows that stay in their file, too, and [`find_optimum()`]
+//! goes by them to the minimum and gives nothing else. A [`Predictor`] asks a model that was trained. It knows no Burn, no
+//! clock and no console: an [`Observer`] is told what happens, and may stop it.
 
 mod bound;
 mod checkpoint;
 mod class_weights;
 mod coordinates;
-mod device;
 mod engine;
-mod examples;
 mod fused;
 mod host;
 mod inference;
 mod lbfgs;
 mod observer;
-mod optimizer;
 mod optimum;
-mod pace;
-mod prepared;
+mod rows;
+mod schedule;
 mod standardize;
 mod stream;
-mod tensors;
 mod train;
 
-pub use checkpoint::Checkpoint;
+pub use checkpoint::{ANOTHER_OPTIMIZER, Checkpoint, Memory};
 pub use class_weights::class_weights;
-pub use examples::{Examples, Expansion, fused_rows, label_order};
+pub use engine::{Engine, Evaluated, Failure};
 pub use fused::Source;
+pub use host::Sums;
 pub use inference::{Prediction, Predictor, RowError};
 pub use observer::Observer;
 pub use optimum::{Iterate, Optimum, find_optimum};
-pub use prepared::{Bytes, Chosen, Prepared, float_type};
+pub use rows::{Bytes, Chosen, fused_rows, label_order, scale_and_offset};
 pub use standardize::standardization;
 pub use stream::Stream;
-pub use tensors::{evaluate, with_parameters};
 pub use train::{
     DeviceLost, Ending, TrainError, Trained, dropped_rows, most_steps, steps_per_epoch, train, train_fused,
-    train_on_device, train_streamed,
+    train_streamed, within_kernels,
 };
 
 /// The version of all that decides a training's bits, here and in the crates below: kernels, closed forms, optimizers,

@@ -3,8 +3,6 @@
 //! Each is Burn's own, taken as it is for one tensor (`AdamConfig::build`) rather than for a module (`AdamConfig::init`): a record of the latter is read back
 //! in the device's default float type, on the process's default device, and of f64 half the digits would be lost where a training goes on (Burn 0.22.1).
 
-use std::collections::BTreeMap;
-
 use burn::module::Param;
 use burn::nn::Linear;
 use burn::optim::momentum::{MomentumConfig, MomentumState};
@@ -16,16 +14,7 @@ use burn::optim::{
 use burn::tensor::{DType, Device, Tensor, TensorData};
 use chainrule_models::Gradient;
 use chainrule_records::Update;
-use serde::{Deserialize, Serialize};
-
-/// What an optimizer remembers of the steps before, by Burn's names, as `weight.momentum.moment_1`.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Memory {
-    /// Each with as many numbers as its parameter.
-    tensors: BTreeMap<String, Vec<f64>>,
-    /// Steps made.
-    counts: BTreeMap<String, u64>,
-}
+use chainrule_solve::{ANOTHER_OPTIMIZER, Memory};
 
 /// A gradient in, moved parameters out.
 pub(crate) trait Optimizer: Send {
@@ -64,9 +53,6 @@ pub(crate) fn optimizer(update: Update) -> Box<dyn Optimizer> {
         Update::AdaGrad { epsilon } => boxed(AdaGradConfig::new().with_epsilon(f32(epsilon)).build(), true),
     }
 }
-
-/// What is wrong with a memory that is not this optimizer's.
-pub(crate) const ANOTHER: &str = "its descent.optimizer is another";
 
 fn boxed<O: Recalled>(rule: O, remembers: bool) -> Box<dyn Optimizer> {
     Box::new(Both { rule, remembers, weight: None, bias: None })
@@ -113,7 +99,7 @@ impl<O: Recalled> Optimizer for Both<O> {
         let memory = match (memory, self.remembers) {
             (Some(memory), true) => memory,
             (None, false) => return Ok(()),
-            _ => return Err(ANOTHER.to_owned()),
+            _ => return Err(ANOTHER_OPTIMIZER.to_owned()),
         };
         self.weight = Some(recalled::<O, 2>(memory, "weight", &linear.weight)?);
         self.bias = linear.bias.as_ref().map(|bias| recalled::<O, 1>(memory, "bias", bias)).transpose()?;
@@ -146,7 +132,7 @@ fn recalled<O: Recalled, const D: usize>(
 ) -> Result<O::State<D>, String> {
     let like = param.val();
     let part = Part { memory, prefix, shape: like.dims(), device: like.device(), dtype: like.dtype() };
-    O::recalled(&part).ok_or_else(|| format!("{ANOTHER}, or its memory of the {prefix} has another size"))
+    O::recalled(&part).ok_or_else(|| format!("{ANOTHER_OPTIMIZER}, or its memory of the {prefix} has another size"))
 }
 
 /// The memory of one parameter.

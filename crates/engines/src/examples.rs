@@ -1,7 +1,6 @@
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 use chainrule_data::{Split, pixel_value};
-use chainrule_kernels::Rows;
-use chainrule_records::{Class, DataConfig, ModelKind, Precision};
+use chainrule_records::Precision;
 
 /// Rows with their labels, resident on a device.
 #[derive(Clone, Debug)]
@@ -118,23 +117,6 @@ fn labels(labels: &[u8], device: &Device) -> Tensor<1, Int> {
     Tensor::from_data(TensorData::new(labels, [rows]), device)
 }
 
-/// A split as the fused kernels read it. The features are those of [`Examples::new`].
-pub fn fused_rows(split: &Split) -> Rows {
-    let labels = split.labels.iter().copied().map(u32::from).collect();
-    kernel_rows(&split.pixels, split.size, labels)
-}
-
-/// Pixels of so many lines and columns an image as the fused kernels read them.
-pub(crate) fn kernel_rows(pixels: &[u8], size: [usize; 2], labels: Vec<u32>) -> Rows {
-    let (scale, offset) = scale_and_offset();
-    Rows::new(pixels, size, labels, scale, offset)
-}
-
-/// Those of [`pixel_value`]: of a line two points tell all.
-pub(crate) fn scale_and_offset() -> (f64, f64) {
-    ((pixel_value(255) - pixel_value(0)) / 255.0, pixel_value(0))
-}
-
 /// The features of pixels, one after the other, looked up on the device: `[pixels.len()]`.
 ///
 /// Four bytes cross as one 32-bit integer, since not every backend has bytes.
@@ -155,14 +137,4 @@ fn expand(pixels: &[u8], device: &Device, dtype: DType) -> Tensor<1> {
     // Looked up rather than computed, so that they are rounded as the host rounds them.
     let table: Vec<f64> = (0..=u8::MAX).map(pixel_value).collect();
     Tensor::<1>::from_data(TensorData::new(table, [256]), (device, dtype)).select(0, bytes)
-}
-
-/// The classes in the order of their labels, 0 first: as the config lists them, but for the logistic model, where the first
-/// is the positive one and so has the label 1.
-pub fn label_order(kind: ModelKind, data: &DataConfig) -> Option<Vec<Class>> {
-    let mut classes = data.classes.clone()?;
-    if kind == ModelKind::Logistic {
-        classes.reverse();
-    }
-    Some(classes)
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use chainrule_data::{Ahead, DataError, Order, Selection};
 use chainrule_kernels::Rows;
 
-use crate::examples::kernel_rows;
+use crate::rows::kernel_rows;
 
 /// Bytes of a chunk's pixels, unless a batch has more: so few that preparing one and computing with another hardly leave a processor's cache.
 const CHUNK: usize = 1 << 19;

@@ -1,16 +1,16 @@
+use std::error::Error;
 use std::ops::Range;
 use std::sync::Arc;
 
-use burn::tensor::TensorReadError;
 use chainrule_data::{DataError, Order};
 use chainrule_kernels::Gradient;
-use chainrule_records::Parameters;
+use chainrule_records::{History, Parameters};
 
-use crate::Metrics;
-use crate::optimizer::{ANOTHER, Memory};
+use crate::checkpoint::{ANOTHER_OPTIMIZER, Memory};
+use crate::{DeviceLost, Metrics, TrainError};
 
 /// What computes: parameters on their way down, and the rows that they are fitted to.
-pub(crate) trait Engine: Send {
+pub trait Engine: Send {
     /// Training rows.
     fn rows(&self) -> usize;
 
@@ -26,6 +26,11 @@ pub(crate) trait Engine: Send {
     /// The batches' mean cross-entropies, each before its update, of the steps since this was last asked.
     fn losses(&mut self) -> Result<Vec<f64>, Failure>;
 
+    /// By how much a row of each class counts, `[k]`, where not all count 1.
+    fn class_weights(&self) -> Option<Vec<f64>> {
+        None
+    }
+
     /// By how much a training row counts on average.
     fn mean_weight(&self) -> f64 {
         1.0
@@ -40,13 +45,16 @@ pub(crate) trait Engine: Send {
         None
     }
 
+    /// What the parameters are worth, between two steps.
     fn evaluate(&mut self) -> Result<Evaluated, Failure>;
 
-    /// Of the training rows and of the validation rows.
+    /// What they are worth on the training rows and on the validation rows.
     fn metrics(&mut self) -> Result<[Metrics; 2], Failure>;
 
+    /// The parameters, on the host.
     fn parameters(&mut self) -> Result<Parameters, Failure>;
 
+    /// Takes on these parameters.
     fn set(&mut self, parameters: &Parameters);
 
     /// What the updates remember of those before, where they do.
@@ -56,22 +64,31 @@ pub(crate) trait Engine: Send {
 
     /// Takes on such a memory, once the parameters are set; gives what is wrong with it.
     fn recall(&mut self, memory: Option<&Memory>) -> Result<(), String> {
-        memory.map_or(Ok(()), |_| Err(ANOTHER.to_owned()))
+        memory.map_or(Ok(()), |_| Err(ANOTHER_OPTIMIZER.to_owned()))
     }
 }
 
 /// Why an engine cannot go on.
 #[derive(Debug)]
-pub(crate) enum Failure {
+pub enum Failure {
     /// The device does not give back what it computed.
-    Device(TensorReadError),
+    Device(Box<dyn Error + Send + Sync>),
     /// The rows cannot be read any more.
     Data(DataError),
 }
 
-impl From<TensorReadError> for Failure {
-    fn from(error: TensorReadError) -> Self {
-        Self::Device(error)
+impl Failure {
+    /// As the training's error, with what the training had come to.
+    pub fn lost(self, history: History, parameters: Option<(usize, Parameters)>) -> TrainError {
+        let lost = |reason| Box::new(DeviceLost { reason, history, parameters });
+        match self {
+            Self::Device(error) => {
+                // Some errors of Burn go on with a backtrace.
+                let reason = error.to_string().lines().take(3).map(str::trim).collect::<Vec<_>>().join(" ");
+                TrainError::DeviceLost(lost(reason))
+            }
+            Self::Data(error) => TrainError::DataLost(lost(error.to_string())),
+        }
     }
 }
 
@@ -82,8 +99,11 @@ impl From<DataError> for Failure {
 }
 
 /// What one evaluation finds.
-pub(crate) struct Evaluated {
-    pub(crate) validation: Metrics,
-    pub(crate) train_accuracy: f64,
-    pub(crate) parameters: Parameters,
+pub struct Evaluated {
+    /// What the parameters are worth on the validation rows.
+    pub validation: Metrics,
+    /// Fraction of the training rows that they classify rightly.
+    pub train_accuracy: f64,
+    /// These parameters.
+    pub parameters: Parameters,
 }

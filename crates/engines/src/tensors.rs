@@ -5,12 +5,10 @@ use burn::tensor::{DType, FloatDType, Tensor, TensorData, TensorReadError};
 use chainrule_kernels::Gradient as HostGradient;
 use chainrule_models::{Classifier, CostAndGradient, L2, Targets, autodiff, closed_form};
 use chainrule_records::{GradientSource, History, ModelKind, Parameters, TrainConfig};
+use chainrule_solve::{Engine, Evaluated, Failure, Memory, Metrics, Sums, TrainError, class_weights, label_order};
 
-use crate::engine::{Engine, Evaluated, Failure};
-use crate::host::Sums;
-use crate::optimizer::{Memory, Optimizer, optimizer};
-use crate::train::lost;
-use crate::{Examples, Metrics, TrainError, class_weights, label_order};
+use crate::optimizer::{Optimizer, optimizer};
+use crate::{Examples, lost};
 
 /// Steps, and rows in them, whose losses may wait on the device before they are read back: reading makes the device finish its work first.
 const STEPS_ON_DEVICE: usize = 256;
@@ -54,7 +52,7 @@ impl Weights {
         let k = if config.model().kind == ModelKind::Logistic { 2 } else { columns };
         let read = |examples: &Examples| {
             let labels = examples.labels.clone().try_into_vec_as::<u8>();
-            labels.map_err(|error| lost(error.into(), History::default(), None))
+            labels.map_err(|error| lost(error).lost(History::default(), None))
         };
         let labels = [read(splits[0])?, read(splits[1])?];
         // What the data calls them, only a config with data.classes knows here.
@@ -92,11 +90,6 @@ impl<'a, M: Classifier> Tensors<'a, M> {
             rows_on_device: 0,
             losses: Vec::new(),
         })
-    }
-
-    /// `[k]`, where not all rows count 1.
-    pub(crate) fn class_weights(&self) -> Option<Vec<f64>> {
-        self.weights.as_ref().map(|weights| weights.of_class.clone())
     }
 
     fn gradient(&self, Examples { features, labels }: Examples, l2: L2) -> CostAndGradient {
@@ -149,14 +142,18 @@ impl<M: Classifier> Engine for Tensors<'_, M> {
         self.losses_on_device.push(losses);
         self.rows_on_device += batch.len();
         if self.losses_on_device.len() >= STEPS_ON_DEVICE || self.rows_on_device >= LOSSES_ON_DEVICE {
-            self.read_losses()?;
+            self.read_losses().map_err(lost)?;
         }
         Ok(())
     }
 
     fn losses(&mut self) -> Result<Vec<f64>, Failure> {
-        self.read_losses()?;
+        self.read_losses().map_err(lost)?;
         Ok(std::mem::take(&mut self.losses))
+    }
+
+    fn class_weights(&self) -> Option<Vec<f64>> {
+        self.weights.as_ref().map(|weights| weights.of_class.clone())
     }
 
     fn mean_weight(&self) -> f64 {
@@ -168,7 +165,7 @@ impl<M: Classifier> Engine for Tensors<'_, M> {
             let CostAndGradient { losses, gradient, .. } = self.gradient(rows, L2::NONE);
             [losses, gradient.weight.flatten(0, 1), gradient.bias]
         });
-        let (n, parts) = (self.examples.len() as f64, read_all(parts.collect())?);
+        let (n, parts) = (self.examples.len() as f64, read_all(parts.collect()).map_err(lost)?);
         let [d, k] = self.model.linear().weight.dims();
         let mut all = HostGradient { loss: 0.0, weight: vec![0.0; d * k], bias: vec![0.0; k] };
         for part in parts.chunks_exact(3) {
@@ -183,7 +180,7 @@ impl<M: Classifier> Engine for Tensors<'_, M> {
         if self.examples.features.dtype() == DType::F64 {
             return None;
         }
-        Some(self.sums_in_f64(parameters).map_err(Failure::from))
+        Some(self.sums_in_f64(parameters).map_err(lost))
     }
 
     /// The host waits for the device once.
@@ -198,7 +195,7 @@ impl<M: Classifier> Engine for Tensors<'_, M> {
             weight,
             bias,
         ];
-        let [losses, right, train_right, weight, bias] = read(parts)?;
+        let [losses, right, train_right, weight, bias] = read(parts).map_err(lost)?;
         Ok(Evaluated {
             validation: metrics(&losses, self.of_row(1), right[0], validation),
             train_accuracy: train_right[0] / train.len() as f64,
@@ -209,11 +206,11 @@ impl<M: Classifier> Engine for Tensors<'_, M> {
     fn metrics(&mut self) -> Result<[Metrics; 2], Failure> {
         let model = self.model.valid();
         let of = |examples, split| evaluate_weighted(&model, examples, self.of_row(split));
-        Ok([of(self.examples, 0)?, of(self.validation, 1)?])
+        Ok([of(self.examples, 0).map_err(lost)?, of(self.validation, 1).map_err(lost)?])
     }
 
     fn parameters(&mut self) -> Result<Parameters, Failure> {
-        let [weight, bias] = read(flat(&self.model.valid()))?;
+        let [weight, bias] = read(flat(&self.model.valid())).map_err(lost)?;
         Ok(Parameters { n_features: self.examples.n_features(), n_classes: bias.len(), weight, bias })
     }
 

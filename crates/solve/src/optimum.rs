@@ -12,7 +12,7 @@ use crate::coordinates::Coordinates;
 use crate::engine::{Engine, Failure};
 use crate::fused::{Kernels, Source};
 use crate::lbfgs::{self, End, Options, Point, Problem, Start, State, norm};
-use crate::train::{Ending, TrainError, Walk, lost, within_kernels};
+use crate::train::{Ending, TrainError, Walk, within_kernels};
 use crate::{Checkpoint, Observer};
 
 /// What is known after an iteration, or of the start.
@@ -55,7 +55,7 @@ pub struct Optimum {
 /// // Two bytes a row, x = byte / 255, and three classes.
 /// let rows = Rows::new(&[0, 0, 255, 0, 0, 255], [1, 2], vec![0, 1, 2], 1.0 / 255.0, 0.0);
 /// let (start, mut trace) = (Instant::now(), Vec::new());
-/// let optimum = chainrule_training::find_optimum(&config, &rows, NonZero::<usize>::MIN, &mut |iterate, _| {
+/// let optimum = chainrule_solve::find_optimum(&config, &rows, NonZero::<usize>::MIN, &mut |iterate, _| {
 ///     trace.push((start.elapsed(), iterate.objective));
 ///     ControlFlow::Continue(())
 /// })?;
@@ -87,7 +87,7 @@ pub fn find_optimum(
     let mut hear = |_: &mut dyn Engine, arrival: Arrival| Ok(hear(&arrival.iterate, arrival.parameters));
     let found = chainrule_kernels::with_threads(threads, || search(&mut engine, config, None, &mut hear));
     let found = found.map_err(|problem| TrainError::Threads { threads, problem })?;
-    let (parameters, certificate) = found.map_err(|failure| lost(failure, History::default(), None))?;
+    let (parameters, certificate) = found.map_err(|failure| failure.lost(History::default(), None))?;
     Ok(Optimum { parameters, certificate })
 }
 

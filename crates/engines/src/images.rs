@@ -1,0 +1,30 @@
+use std::sync::Arc;
+
+use burn_dataset::{Dataset, DatasetError};
+use chainrule_data::Images;
+
+/// One image with its label.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LabelledImage {
+    /// Grey levels row by row: 0 background, 255 ink.
+    pub pixels: Vec<u8>,
+    /// What the image shows.
+    pub label: u8,
+}
+
+/// Images as a burn-dataset `Dataset`, for its loaders and transforms: in memory, or left in their file.
+#[derive(Clone, Debug)]
+pub struct ImageDataset(pub Arc<Images>);
+
+impl Dataset<LabelledImage> for ImageDataset {
+    fn get(&self, index: usize) -> Result<LabelledImage, DatasetError> {
+        let (height, width) = self.0.size();
+        let mut pixels = vec![0; height * width];
+        self.0.read_pixels(index, &mut pixels).map_err(DatasetError::new)?;
+        Ok(LabelledImage { pixels, label: self.0.labels()[index] })
+    }
+
+    fn len(&self) -> usize {
+        self.0.labels().len()
+    }
+}

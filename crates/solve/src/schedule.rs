@@ -1,0 +1,45 @@
+//! The learning rate of every step: the formulas of Burn's schedules, rounded as Burn rounds them.
+
+use std::f64::consts::PI;
+
+use chainrule_records::{DescentConfig, Pace};
+
+/// Gives the learning rates of a training's steps.
+pub(crate) struct LearningRates {
+    pace: Pace,
+    rate: f64,
+    /// Steps in all epochs.
+    steps: usize,
+    steps_per_epoch: usize,
+    /// Of an exponential decay: the last epoch that was asked for, and its rate.
+    decayed: (usize, f64),
+}
+
+impl LearningRates {
+    pub(crate) fn new(descent: &DescentConfig, steps_per_epoch: usize) -> Self {
+        let (pace, rate) = (descent.pace(), descent.learning_rate);
+        let first = if let Pace::Exponential { gamma } = pace { rate / gamma * gamma } else { rate };
+        let steps = descent.epochs.saturating_mul(steps_per_epoch);
+        Self { pace, rate, steps, steps_per_epoch, decayed: (0, first) }
+    }
+
+    /// That of a step, counted from 0 over all epochs; no step before the last that was asked for.
+    pub(crate) fn of(&mut self, step: usize) -> f64 {
+        let (rate, epoch) = (self.rate, step / self.steps_per_epoch);
+        match self.pace {
+            Pace::Constant => rate,
+            Pace::Linear { final_learning_rate: last } => {
+                last - (last - rate) / self.steps as f64 * (self.steps - step) as f64
+            }
+            Pace::Cosine { final_learning_rate: last } => {
+                last + 0.5 * (rate - last) * (1.0 + (step as f64 / self.steps as f64 * PI).cos())
+            }
+            Pace::Exponential { gamma } => {
+                let (of, before) = self.decayed;
+                self.decayed = (epoch, (of..epoch).fold(before, |rate, _| rate * gamma));
+                self.decayed.1
+            }
+            Pace::Step { gamma, epochs } => rate * gamma.powi((epoch / epochs) as i32),
+        }
+    }
+}
