@@ -119,7 +119,7 @@ fn backends_are_named_in_one_file() {
 
 #[test]
 fn what_needs_no_burn_links_none() {
-    for package in ["kernels", "records", "data", "formats", "solve", "report"] {
+    for package in ["kernels", "records", "data", "formats", "solve", "evaluate", "report"] {
         let burn = linked(&format!("chainrule-{package}"), &[]).into_iter().filter(|name| is_burn(name));
         assert_eq!(burn.collect::<Vec<_>>(), [""; 0], "{package}");
     }

@@ -9,8 +9,9 @@ use chainrule_data::{
     Ahead, Data, DataError, Holdout, Part, PictureRequest, Request, Selection, TablePart, TableRequest, Tables,
     find_tables, find_with,
 };
+use chainrule_evaluate::{Scores, Tally, Wrong};
 use chainrule_records::{Class, DataConfig, Link, count};
-use chainrule_report::{Scores, Tally, Tile, Wrong, contact_sheet};
+use chainrule_report::{Tile, contact_sheet};
 use chainrule_solve::Predictor;
 use clap::{Args, ValueEnum};
 use serde::Serialize;
