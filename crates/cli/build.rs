@@ -1,9 +1,17 @@
-//! Notes what is built, for the run's manifest: the git revision.
+//! Notes what is built, for the run's manifest: the git revision, and Burn's version.
 
 use std::path::Path;
 use std::process::Command;
 
+/// Of the checkout, and of the package where that is installed as it was packed.
+const LOCK_FILES: [&str; 2] = ["../../Cargo.lock", "Cargo.lock"];
+
 fn main() {
+    let lock = LOCK_FILES.into_iter().find(|path| Path::new(path).exists());
+    let burn = lock.and_then(|path| locked(&std::fs::read_to_string(path).ok()?, "burn"));
+    // Whoever builds it by another lock file has any patch of it.
+    println!("cargo::rustc-env=CHAINRULE_BURN={}", burn.as_deref().unwrap_or("0.22"));
+    lock.iter().for_each(|path| println!("cargo::rerun-if-changed={path}"));
     let git = |arguments: &[&str]| {
         let output = Command::new("git").args(arguments).output().ok()?;
         let text = String::from_utf8(output.stdout).ok()?;
@@ -21,4 +29,10 @@ fn main() {
     if let Some(log) = git(&["rev-parse", "--git-path", "logs/HEAD"]).filter(|log| Path::new(log).exists()) {
         println!("cargo::rerun-if-changed={log}");
     }
+}
+
+/// The version of a package in a lock file.
+fn locked(lock: &str, package: &str) -> Option<String> {
+    let (_, after) = lock.split_once(&format!("name = \"{package}\"\nversion = \""))?;
+    Some(after.split('"').next()?.to_owned())
 }

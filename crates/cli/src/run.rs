@@ -36,7 +36,7 @@ pub(crate) fn manifest(config: &TrainConfig, machine: &Machine, source: &Source)
             chainrule: env!("CARGO_PKG_VERSION").to_owned(),
             git_revision: env!("CHAINRULE_REVISION").to_owned(),
             numerics: NUMERICS,
-            burn: BURN_VERSION.to_owned(),
+            burn: env!("CHAINRULE_BURN").to_owned(),
         },
         backend: machine.backend.to_string(),
         device: format!("{:?}", machine.device),
@@ -54,9 +54,6 @@ fn threads(config: &TrainConfig, machine: &Machine) -> usize {
     let has_own = config.descent().gradient == GradientSource::Fused && !machine.backend.is_apart();
     if has_own { machine.threads().get() } else { 1 }
 }
-
-/// Cargo.toml pins exactly this one; a test compares.
-const BURN_VERSION: &str = "0.22.1";
 
 /// Trains, and writes what came of it into the folder whose run `keeper` keeps.
 ///
