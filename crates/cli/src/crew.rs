@@ -11,12 +11,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow};
 use chainrule_records::{Evaluation, RunError, RunFolder, Summary, visible};
-use chainrule_solve::{Ending, Observer};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use chainrule_solve::{Ending, Observer, most_steps};
+use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::checkpoints::{Every, Keeper};
 use crate::machine::{Machine, all_threads};
-use crate::progress::is_interrupted;
+use crate::progress::{TICK, is_interrupted, target};
 use crate::rows::Loaded;
 use crate::run::{is_interruption, run};
 use crate::say;
@@ -29,11 +29,16 @@ pub(crate) struct Crew<'a> {
     task: &'static str,
     is_quiet: bool,
     bar: ProgressBar,
+    /// Tasks that are done, and of those under way, by name, how many of their [`PARTS`].
+    parts: Mutex<(u64, HashMap<String, u64>)>,
     /// Rows on the device, by what decides them.
     loaded: Mutex<HashMap<String, Arc<Loaded>>>,
     /// Set where the work ends early, so that runs under way end too.
     ended: AtomicBool,
 }
+
+/// Of a task, as the bar moves.
+const PARTS: u64 = 1000;
 
 /// How far the work came.
 pub(crate) struct Work<T, A> {
@@ -70,10 +75,11 @@ impl<'a> Crew<'a> {
         is_quiet: bool,
         is_shown: bool,
     ) -> Self {
-        let target = if is_shown { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
-        let style = ProgressStyle::with_template(&format!("{{bar:32}} {{pos}}/{{len}} {task}s  {{elapsed}}  {{msg}}"));
-        let bar = ProgressBar::with_draw_target(None, target).with_style(style.expect("the template is well-formed"));
-        Self { machine, workers, task, is_quiet, bar, loaded: Mutex::default(), ended: AtomicBool::new(false) }
+        let style = ProgressStyle::with_template(&format!("{{bar:32}} {{prefix}} {task}s  {{elapsed}}  {{msg}}"));
+        let style = style.expect("the template is well-formed");
+        let bar = ProgressBar::with_draw_target(None, target(is_shown)).with_style(style);
+        let (parts, loaded, ended) = (Mutex::default(), Mutex::default(), AtomicBool::new(false));
+        Self { machine, workers, task, is_quiet, bar, parts, loaded, ended }
     }
 
     /// Does the tasks of these names, each as soon as `begin` says with what it begins, given what is done; and `aside` here, meanwhile. The first error
@@ -88,8 +94,9 @@ impl<'a> Crew<'a> {
         let tasks = names.len();
         let state = State { taken: vec![false; tasks], done: (0..tasks).map(|_| None).collect(), ended: None };
         let (state, changed) = (Mutex::new(state), Condvar::new());
-        self.bar.set_length(tasks as u64);
-        self.bar.enable_steady_tick(Duration::from_millis(200));
+        self.bar.set_length(tasks as u64 * PARTS);
+        self.bar.set_prefix(format!("0/{tasks}"));
+        self.bar.enable_steady_tick(TICK);
         let aside = thread::scope(|scope| {
             for _ in 0..self.workers.get().min(tasks) {
                 scope.spawn(|| self.take_turns(names, &begin, &make, &state, &changed));
@@ -143,13 +150,29 @@ impl<'a> Crew<'a> {
             match made {
                 Ok(Some(made)) => {
                     state.done[task] = Some(made);
-                    self.bar.inc(1);
+                    self.is_done(names[task], names.len());
                 }
                 Ok(None) => self.end(&mut state, Ok(())),
                 Err(error) => self.end(&mut state, Err(error)),
             }
             changed.notify_all();
         }
+    }
+
+    /// A task came so far.
+    fn has_come(&self, name: &str, parts: u64) {
+        let mut state = lock(&self.parts);
+        state.1.insert(name.to_owned(), parts);
+        self.bar.set_position(state.0 * PARTS + state.1.values().sum::<u64>());
+    }
+
+    /// One of so many tasks is done.
+    fn is_done(&self, name: &str, tasks: usize) {
+        let mut state = lock(&self.parts);
+        state.1.remove(name);
+        state.0 += 1;
+        self.bar.set_prefix(format!("{}/{tasks}", state.0));
+        self.bar.set_position(state.0 * PARTS + state.1.values().sum::<u64>());
     }
 
     /// A line for the person, above the bar.
@@ -182,7 +205,8 @@ impl<'a> Crew<'a> {
         every: Every,
         start: Instant,
     ) -> Result<Option<Summary>> {
-        let mut watch = Watch { name, crew: self };
+        let steps = most_steps(folder.config(), rows.about().train)?;
+        let mut watch = Watch { name, crew: self, steps, parts: 0 };
         let mut tell = |line: &str| self.tell(&format!("{} {name}: {line}", self.task));
         let mut keeper = Keeper::new(&mut watch, folder, every, start, &mut tell)?;
         match run(self.machine, rows, &mut keeper) {
@@ -222,10 +246,18 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 struct Watch<'a> {
     name: &'a str,
     crew: &'a Crew<'a>,
+    /// Of the run, at most, and how many of its [`PARTS`] were told.
+    steps: usize,
+    parts: u64,
 }
 
 impl Observer for Watch<'_> {
-    fn step_taken(&mut self, _: usize) -> ControlFlow<()> {
+    fn step_taken(&mut self, step: usize) -> ControlFlow<()> {
+        let parts = ((step + 1) as f64 / self.steps as f64 * PARTS as f64) as u64;
+        if parts != self.parts {
+            self.parts = parts;
+            self.crew.has_come(self.name, parts);
+        }
         if self.crew.is_over() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 

@@ -17,7 +17,7 @@ use chainrule_gradcheck::{Options, Report, check_output, f64_works};
 use chainrule_models::to_precision;
 use chainrule_records::GradientCheck;
 
-use super::{add, fail, random, row};
+use super::{Watch, add, fail, random, row};
 use crate::panics::quietly;
 
 /// One module or function of Burn's.
@@ -34,7 +34,7 @@ struct Sweep {
 }
 
 /// Checks every case in every precision of the device. One that panics is a line of its own, and the others go on.
-pub(super) fn sweep(device: &Device, seed: u64) -> Vec<GradientCheck> {
+pub(super) fn sweep(device: &Device, seed: u64, watch: Watch<'_>) -> Vec<GradientCheck> {
     // Burn draws a layer's weights from the device's own generator.
     device.seed(seed);
     let dtypes = if f64_works(device) { vec![FloatDType::F32, FloatDType::F64] } else { vec![FloatDType::F32] };
@@ -43,6 +43,7 @@ pub(super) fn sweep(device: &Device, seed: u64) -> Vec<GradientCheck> {
         for dtype in dtypes.iter().copied() {
             let sweep = Sweep { device: device.clone(), dtype, seed };
             let mut line = row(case.name, dtype, "parameters and inputs");
+            watch(&line);
             match quietly(|| (case.run)(&sweep)) {
                 Ok(report) => add(&mut line, "", &report),
                 Err(panic) => fail(&mut line, format!("panicked: {panic}")),

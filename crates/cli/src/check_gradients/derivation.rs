@@ -12,7 +12,7 @@ use chainrule_models::derivation::{
 };
 use chainrule_records::GradientCheck;
 
-use super::{add, fail, random, rounding, row};
+use super::{Watch, add, fail, random, rounding, row};
 
 const ROWS: usize = 6;
 const FEATURES: usize = 4;
@@ -29,7 +29,7 @@ struct Point {
 }
 
 /// One line an equation. Outputs of more than one number are added up with random factors.
-pub(super) fn check(device: &Device, seed: u64) -> Vec<GradientCheck> {
+pub(super) fn check(device: &Device, seed: u64, watch: Watch<'_>) -> Vec<GradientCheck> {
     let dtype = if f64_works(device) { FloatDType::F64 } else { FloatDType::F32 };
     let steps: [(&str, Step); 9] = [
         ("Eq. (4), dC/dp", |i, o| {
@@ -96,6 +96,7 @@ pub(super) fn check(device: &Device, seed: u64) -> Vec<GradientCheck> {
     let mut lines = Vec::new();
     for (what, step) in steps {
         let mut line = row("derivation", dtype, what);
+        watch(&line);
         for seed in seed..seed + SEEDS {
             add(&mut line, &format!("seed {seed}"), &step(&Inputs::new(seed, device, dtype), &options));
         }

@@ -17,16 +17,23 @@ use rand::{RngExt, SeedableRng};
 use crate::machine::Machine;
 use crate::options::GradcheckOptions;
 use crate::output::Lines;
-use crate::{exit, print_json};
+use crate::progress::Waiting;
+use crate::{exit, is_watched, print_json};
+
+/// Told which line of the table is worked on next.
+type Watch<'a> = &'a dyn Fn(&GradientCheck);
 
 /// Runs the checks; exit code 1 where one does not hold.
 pub(crate) fn gradcheck(options: &GradcheckOptions) -> Result<u8> {
     let machine = Machine::new(options.place.backend.as_ref(), NonZero::<usize>::MIN)?;
+    let waiting = Waiting::new(!options.output.quiet && is_watched());
+    let watch = |line: &GradientCheck| waiting.tell(&format!("{} {}, {}", line.subject, line.precision, line.what));
     let table = if options.burn {
-        table(&machine, options.seed, burn_nn::sweep(&machine.device, options.seed))
+        table(&machine, options.seed, burn_nn::sweep(&machine.device, options.seed, &watch))
     } else {
-        check(&machine, options.seed)
+        check(&machine, options.seed, &watch)
     };
+    drop(waiting);
     if options.output.json {
         print_json(&table)?;
     } else {
@@ -36,9 +43,9 @@ pub(crate) fn gradcheck(options: &GradcheckOptions) -> Result<u8> {
 }
 
 /// This project's own derivation and models.
-pub(crate) fn check(machine: &Machine, seed: u64) -> GradientChecks {
-    let mut rows = derivation::check(&machine.device, seed);
-    rows.extend(models::check(machine, seed));
+pub(crate) fn check(machine: &Machine, seed: u64, watch: Watch<'_>) -> GradientChecks {
+    let mut rows = derivation::check(&machine.device, seed, watch);
+    rows.extend(models::check(machine, seed, watch));
     table(machine, seed, rows)
 }
 

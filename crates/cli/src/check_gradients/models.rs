@@ -12,7 +12,7 @@ use chainrule_models::{
 use chainrule_ops::{Loss, is_on, linear_loss};
 use chainrule_records::GradientCheck;
 
-use super::{add, fail, random, rounding, row, uniform};
+use super::{Watch, add, fail, random, rounding, row, uniform};
 use crate::machine::Machine;
 use crate::progress::is_interrupted;
 
@@ -170,13 +170,19 @@ const READ: &str = "the device gives back what it was given";
 type Make<M> = fn(u64, [usize; 3], f64, &Device, FloatDType) -> Problem<M>;
 
 /// All lines of the table.
-pub(super) fn check(machine: &Machine, seed: u64) -> Vec<GradientCheck> {
-    let mut rows = check_model("logistic", logistic, machine, seed);
-    rows.extend(check_model("softmax", softmax, machine, seed));
+pub(super) fn check(machine: &Machine, seed: u64, watch: Watch<'_>) -> Vec<GradientCheck> {
+    let mut rows = check_model("logistic", logistic, machine, seed, watch);
+    rows.extend(check_model("softmax", softmax, machine, seed, watch));
     rows
 }
 
-fn check_model<M: Classifier>(name: &str, make: Make<M>, machine: &Machine, seed: u64) -> Vec<GradientCheck> {
+fn check_model<M: Classifier>(
+    name: &str,
+    make: Make<M>,
+    machine: &Machine,
+    seed: u64,
+    watch: Watch<'_>,
+) -> Vec<GradientCheck> {
     let device = &machine.device;
     let has_f64 = f64_works(device);
     let witness = if has_f64 { Witness::F64 } else { Witness::Own };
@@ -191,6 +197,7 @@ fn check_model<M: Classifier>(name: &str, make: Make<M>, machine: &Machine, seed
         let of_a_case = Options { atol: rounding(precision), max_unresolved, ..options.clone() };
         for of in OBJECTIVES {
             let (l2, mut line) = (of.l2, row(name, precision, of.what));
+            watch(&line);
             for (case, problem) in problems(make, device, precision, seed).into_iter().take_while(|_| !is_interrupted())
             {
                 let linear = problem.model.linear();
@@ -218,7 +225,9 @@ fn check_model<M: Classifier>(name: &str, make: Make<M>, machine: &Machine, seed
         for (what, is_weighted) in [("Hessian-vector product", false), ("Hessian-vector product, class weights", true)]
         {
             let of = Objective { what, l2: BIAS_PENALISED, is_weighted };
-            rows.push(check_curvature(name, make, device, &options, of));
+            let line = row(name, FloatDType::F64, what);
+            watch(&line);
+            rows.push(check_curvature(line, make, device, &options, of));
         }
     }
     rows.push(check_controls(name, make, device, &options));
@@ -243,13 +252,12 @@ fn problems<M>(make: Make<M>, device: &Device, precision: FloatDType, seed: u64)
 /// The closed-form Hessian-vector product against differences of the closed-form gradient: the only witness there is, since
 /// Burn's autodiff has no second order.
 fn check_curvature<M: Classifier>(
-    name: &str,
+    mut line: GradientCheck,
     make: Make<M>,
     device: &Device,
     options: &Options,
     of: Objective,
 ) -> GradientCheck {
-    let mut line = row(name, FloatDType::F64, of.what);
     let problems = problems(make, device, FloatDType::F64, options.seed);
     for (case, problem) in problems.into_iter().take_while(|_| !is_interrupted()) {
         let [d, k] = problem.model.linear().weight.dims();

@@ -153,7 +153,7 @@ impl Workshop<'_> {
             Err(error) if path.exists() => self.crew.tell(&error.to_string()),
             Ok(_) | Err(_) => {}
         }
-        let checks = check_gradients::check(self.machine, CHECK_SEED);
+        let checks = check_gradients::check(self.machine, CHECK_SEED, &|_| ());
         if is_interrupted() {
             bail!("the gradient checks were interrupted");
         }
