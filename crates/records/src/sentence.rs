@@ -53,15 +53,46 @@ pub fn count(number: usize, noun: &str) -> String {
 
 /// The places of those names that may be meant by what was written, the one that is most like it first.
 pub fn alike<'a>(written: &str, names: impl Iterator<Item = &'a str>) -> Vec<usize> {
-    let likeness = |name: &str| strsim::normalized_damerau_levenshtein(written, name);
-    let mut alike: Vec<(f64, usize)> = names.enumerate().map(|(place, name)| (likeness(name), place)).collect();
-    alike.retain(|(likeness, _)| *likeness >= ALIKE);
-    alike.sort_by(|a, b| b.0.total_cmp(&a.0));
+    let written = plain(written);
+    let mut alike: Vec<(usize, usize)> = names
+        .enumerate()
+        .filter_map(|(place, name)| Some((slips(&written, &plain(name), share_of(&written))?, place)))
+        .collect();
+    alike.sort_unstable();
     alike.into_iter().map(|(_, place)| place).collect()
 }
 
-/// From 0, nothing in common, to 1, the same: from here on one name may be a slip for another.
-pub(crate) const ALIKE: f64 = 0.6;
+/// The name that is most like what was written, where one is near it.
+pub fn nearest<'a>(written: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let names: Vec<&str> = names.into_iter().collect();
+    alike(written, names.iter().copied()).first().map(|&place| names[place])
+}
+
+/// A name without what people take for the same: capitals, and what is between its words.
+pub(crate) fn plain(name: &str) -> String {
+    // Abridged: no name is so long, and the distance of a long text takes long.
+    name.chars()
+        .take(LONGEST)
+        .flat_map(char::to_lowercase)
+        .map(|c| if c == '-' || c == ' ' { '_' } else { c })
+        .collect()
+}
+
+/// Characters of a name that are compared.
+const LONGEST: usize = 100;
+
+/// Slips that a name of this length may have and still be meant: one in three characters, and one in a short name.
+pub(crate) fn share_of(written: &str) -> usize {
+    (written.chars().count() / 3).clamp(1, 4)
+}
+
+/// How many characters are to be changed, put in, left out or swapped to make one plain name of the other, where these are at most so many.
+pub(crate) fn slips(written: &str, name: &str, most: usize) -> Option<usize> {
+    let apart = written.chars().count().abs_diff(name.chars().count());
+    // Where every character is another, nothing is alike.
+    let most = most.min(written.chars().count().max(name.chars().count()).saturating_sub(1));
+    (apart <= most).then(|| strsim::damerau_levenshtein(written, name)).filter(|&slips| slips <= most)
+}
 
 #[cfg(test)]
 mod tests {
@@ -83,6 +114,19 @@ mod tests {
         assert_eq!(visible("\u{1b}[31m \u{9b}2J \u{7f} \u{202e}gpj"), "\\u{1b}[31m \\u{9b}2J \\u{7f} \\u{202e}gpj");
         let shown = visible("\u{2066}\u{2028}\0").into_owned();
         assert_eq!(visible(&shown), shown, "twice is once");
+    }
+
+    #[test]
+    fn only_what_is_near_is_meant() {
+        let check = |written, names: &[&'static str], meant| assert_eq!(nearest(written, names.iter().copied()), meant);
+        check("mnst", &["auto", "mnist", "embedded"], Some("mnist"));
+        check("Embeded", &["auto", "mnist", "embedded"], Some("embedded"));
+        check("closed_form", &["auto", "closed-form"], Some("closed-form"));
+        check("lr", &["solver", "learning_rate"], None);
+        check("f16", &["f32", "f64"], None);
+        check("x", &["y"], None);
+        check("svm", &["sgd", "adam"], None);
+        check(&"a".repeat(100_000), &["a"], None);
     }
 
     #[test]
