@@ -41,6 +41,7 @@ mod seal;
 mod sentence;
 mod summary;
 mod sweep_folder;
+mod unused;
 mod update;
 mod values;
 
@@ -65,7 +66,8 @@ pub use parameters::Parameters;
 pub use preprocessing::{LARGEST_NUMBER, Preprocessing, Standardization};
 pub use run_folder::{Divergence, RunError, RunFiles, RunFolder, read_sealed};
 pub use seal::{seal_json, sealed};
-pub use sentence::{alike, count, nearest, one_line, steers, visible};
+pub use sentence::{alike, count, display_width, nearest, one_line, steers, to_left, to_right, toml_problem, visible};
 pub use summary::{DataKind, DataSummary, FinalMetrics, Schema, Seconds, Summary, WeightNorms};
 pub use sweep_folder::{SweepFolder, SweepPlan};
+pub use unused::{Unused, UnusedFile};
 pub use update::{Pace, Update};

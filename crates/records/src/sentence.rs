@@ -1,4 +1,7 @@
 use std::borrow::Cow;
+use std::fmt::Display;
+
+use unicode_width::UnicodeWidthStr;
 
 /// Text that this program did not write, for a terminal: control characters, and those that turn the direction of what follows, as Rust writes them, `\n` and `\u{1b}`.
 pub fn visible(text: &str) -> Cow<'_, str> {
@@ -40,6 +43,43 @@ pub fn one_line(text: &str) -> String {
         }
     }
     line
+}
+
+/// What is wrong with TOML, with its line, in words that are none of the parser's.
+pub fn toml_problem(text: &str, error: &toml::de::Error) -> String {
+    let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+    let message = one_line(error.message());
+    let named = |beginning: &str| message.strip_prefix(beginning).and_then(|rest| rest.split_once('`'));
+    let problem = if let Some((key, rest)) = named("unknown field `") {
+        format!("unknown key {key}{}", rest.replace('`', "").replacen(", expected", "; expected", 1))
+    } else if let Some((key, _)) = named("missing field `") {
+        format!("the key {key} is missing")
+    } else {
+        match message.rsplit_once(", expected ").filter(|_| message.starts_with("invalid ")) {
+            Some((_, expected)) => format!("expected {expected}"),
+            None => message.clone(),
+        }
+    };
+    format!("line {}: {problem}", 1 + before.matches('\n').count())
+}
+
+/// Columns of a terminal that a text takes as it is printed, with what steers the terminal shown.
+pub fn display_width(text: &str) -> usize {
+    visible(text).width()
+}
+
+/// A text as it is printed, at the left of so many columns at least.
+pub fn to_left(text: impl Display, columns: usize) -> String {
+    let text = text.to_string();
+    let text = visible(&text);
+    format!("{text}{}", " ".repeat(columns.saturating_sub(text.width())))
+}
+
+/// The same at the right.
+pub fn to_right(text: impl Display, columns: usize) -> String {
+    let text = text.to_string();
+    let text = visible(&text);
+    format!("{}{text}", " ".repeat(columns.saturating_sub(text.width())))
 }
 
 /// So many of them: "1 class", "3 classes".
@@ -104,6 +144,19 @@ mod tests {
         assert_eq!(one_line("red \u{1b}[31m\0"), "red \\u{1b}[31m\\u{0}");
         assert_eq!(one_line("€".repeat(1000).as_str()), "€".repeat(200) + "…");
         assert!(one_line(&" a".repeat(1000)).len() <= 204);
+    }
+
+    #[test]
+    fn columns_are_those_of_what_is_printed() {
+        for (text, columns) in
+            [("kind", 4), ("naïve", 5), ("e\u{301}", 1), ("漢字", 4), ("\u{1b}[31m", 10), ("\u{202e}", 8)]
+        {
+            assert_eq!(display_width(text), columns, "{text:?}");
+            assert_eq!(display_width(&to_right(text, 12)), 12, "{text:?}");
+            assert_eq!(display_width(&to_left(text, 12)), 12, "{text:?}");
+            assert_eq!(to_right(text, 0), visible(text), "{text:?}");
+        }
+        assert_eq!((to_right("a", 3), to_left(7, 3)), ("  a".into(), "7  ".into()));
     }
 
     #[test]
