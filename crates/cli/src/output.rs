@@ -121,7 +121,7 @@ fn option_for(error: &(dyn std::error::Error + 'static)) -> Option<String> {
         };
     }
     match error.downcast_ref::<RunError>()? {
-        RunError::Damaged { run, .. } => Some(format!("train --resume {} makes it again", run.display())),
+        RunError::Damaged { run, .. } => Some(format!("train --resume {} does that", run.display())),
         RunError::IsSweep { folder } => Some(format!("sweep --resume {} goes on with it", folder.display())),
         _ => None,
     }

@@ -106,9 +106,12 @@ pub(crate) fn parts(folder: &Path) -> Option<Vec<PathBuf>> {
 pub(crate) fn unused(folder: &Path, used: Vec<PathBuf>) -> Unused {
     crate::unused::unused(folder, used, |path| {
         if path.is_dir() {
+            let is_at_the_top = path.parent() == Some(folder);
             match (has_classes(path), pictures(path).is_ok_and(|pictures| !pictures.is_empty())) {
-                (true, _) => Some("another part is taken, or none is of this name"),
-                (false, true) => Some("a folder in the folder of a class, or of no part"),
+                (true, _) if is_at_the_top => Some("another part is taken, or none is of this name"),
+                (true, _) => Some("its pictures are in folders in it"),
+                (false, true) if is_at_the_top => Some("in no part, as train is one"),
+                (false, true) => Some("a folder in the folder of a class"),
                 (false, false) => Some("no PNG or JPEG in it"),
             }
         } else if is_picture(path) {

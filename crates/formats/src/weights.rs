@@ -253,7 +253,7 @@ fn looks_like(bytes: &[u8]) -> &'static str {
         "; it is HDF5, as of Keras: there numpy.savez('model.npz', coef=weight, intercept=bias)"
     } else if beginning.contains(&0) || std::str::from_utf8(beginning).is_err_and(|error| error.error_len().is_some()) {
         ""
-    } else if beginning.contains(&b',') && !beginning.contains(&b'{') {
+    } else if beginning.split(|&byte| byte == b'\n').next().is_some_and(|line| line.contains(&b',')) {
         "; it is a text, perhaps a table, and weights are meant here"
     } else {
         "; it is a text, and weights are meant here"

@@ -50,8 +50,8 @@ pub enum RunError {
         /// What is wrong with it.
         problem: String,
     },
-    /// A file of a finished run was lost or changed; the run can be trained again.
-    #[error("{}: {problem}", .path.display())]
+    /// A file of a finished run was lost or changed.
+    #[error("{}: {problem}; it is made again where the run is resumed", .path.display())]
     Damaged {
         /// The file.
         path: PathBuf,

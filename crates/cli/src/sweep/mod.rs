@@ -103,7 +103,7 @@ fn plan(options: &SweepOptions, begun: Option<&SweepPlan>, machine: &Machine) ->
         (_, named) => {
             let path = named.clone().unwrap_or_else(|| PathBuf::from(experiment::DEFAULT));
             experiment::has_values(&options.choices, named.as_deref())?;
-            is_config(&path).map_err(|error| match path.exists() {
+            is_config(&path).map_err(|error| match path.exists() || error.to_string().ends_with('?') {
                 true => error,
                 false => anyhow!("{error}; values of --grid are parted by commas, without spaces"),
             })?;
