@@ -60,9 +60,6 @@ fn no_file_is_replaced_that_was_not_to_be() {
     let folder = of_digits();
     let at = |file: &str| folder.path().join(file);
     std::fs::create_dir(at("pages")).unwrap();
-    // Its link leads to a pipe, which has no path.
-    let piped = ["export", "run", "--format", "json", "--out", "/dev/stdout"];
-    is_refused(folder.path(), &piped, &["cannot write /dev/stdout: it is no regular file but a pipe"]);
     for (arguments, file) in writers() {
         std::fs::write(at(file), "mine").unwrap();
         is_refused(folder.path(), arguments, &[&format!("{file} exists already"), "--force"]);
@@ -120,6 +117,9 @@ fn what_is_no_regular_file_is_refused_and_stays() {
     let folder = of_digits();
     let at = |file: &str| folder.path().join(file);
     std::fs::create_dir(at("pages")).unwrap();
+    // Its link leads to a pipe, which has no path.
+    let piped = ["export", "run", "--format", "json", "--out", "/dev/stdout"];
+    is_refused(folder.path(), &piped, &["cannot write /dev/stdout: it is no regular file but a pipe"]);
     for (arguments, file) in writers() {
         let arguments = forced(arguments);
         assert!(process("mkfifo").arg(at(file)).status().unwrap().success());
