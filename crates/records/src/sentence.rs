@@ -3,6 +3,8 @@ use std::fmt::Display;
 
 use unicode_width::UnicodeWidthStr;
 
+use crate::values::in_words;
+
 /// Text that this program did not write, for a terminal: control characters, and those that turn the direction of what follows, as Rust writes them, `\n` and `\u{1b}`.
 pub fn visible(text: &str) -> Cow<'_, str> {
     if !text.contains(steers) {
@@ -56,7 +58,7 @@ pub fn toml_problem(text: &str, error: &toml::de::Error) -> String {
         format!("the key {key} is missing")
     } else {
         match message.rsplit_once(", expected ").filter(|_| message.starts_with("invalid ")) {
-            Some((_, expected)) => format!("expected {expected}"),
+            Some((_, expected)) => in_words(expected),
             None => message.clone(),
         }
     };
@@ -178,6 +180,7 @@ mod tests {
         check("lr", &["solver", "learning_rate"], None);
         check("f16", &["f32", "f64"], None);
         check("x", &["y"], None);
+        check("kittens", &["sitting"], None);
         check("svm", &["sgd", "adam"], None);
         check(&"a".repeat(100_000), &["a"], None);
     }

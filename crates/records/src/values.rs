@@ -76,15 +76,10 @@ pub(crate) fn problem(key: &str, value: Option<&Value>, message: &str) -> String
         return SIDES.to_owned();
     }
     let expected = match message.rsplit_once(", expected ").map(|(_, expected)| expected) {
-        Some("usize" | "u64" | "u32" | "u8") => "expected a whole number, 0 or more".to_owned(),
-        Some("f64") => "expected a number".to_owned(),
-        Some("a string") => "expected a text in quotes".to_owned(),
-        Some("a boolean") => "expected true or false".to_owned(),
         Some("a sequence") if key == "data.ignore" => {
             "expected a list of the names of columns, as in [\"id\", \"date\"]".to_owned()
         }
-        Some("a sequence") => "expected a list, as in [2, 3] or [\"rose\", \"tulip\"]".to_owned(),
-        Some(other) => format!("expected {other}"),
+        Some(expected) => in_words(expected),
         None => message.to_owned(),
     };
     let meant = text.filter(|_| key == CLASS_WEIGHTS).and_then(|text| nearest(text, [ClassWeights::BALANCED]));
@@ -93,6 +88,18 @@ pub(crate) fn problem(key: &str, value: Option<&Value>, message: &str) -> String
         // What is no TOML was taken for a text.
         (None, Some(text)) if text.starts_with(['[', '{']) => format!("{expected}; texts in it stand in quotes"),
         _ => expected,
+    }
+}
+
+/// What serde expected, in the words of a config file.
+pub(crate) fn in_words(expected: &str) -> String {
+    match expected {
+        "usize" | "u64" | "u32" | "u8" => "expected a whole number, 0 or more".to_owned(),
+        "f64" => "expected a number".to_owned(),
+        "a string" => "expected a text in quotes".to_owned(),
+        "a boolean" => "expected true or false".to_owned(),
+        "a sequence" => "expected a list, as in [2, 3] or [\"rose\", \"tulip\"]".to_owned(),
+        other => format!("expected {other}"),
     }
 }
 
