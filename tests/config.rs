@@ -140,12 +140,8 @@ fn a_value_of_the_wrong_type_names_file_key_and_value() {
     refuses(SMALLEST, &["descent.epochs=2.5"], "descent.epochs = 2.5");
     refuses(SMALLEST, &["descent.epochs=-2"], "descent.epochs = -2");
     refuses(SMALLEST, &["data.classes=[1, 300]"], "data.classes");
-    refuses(
-        SMALLEST,
-        &["model.kind=tree"],
-        "model.kind = \"tree\": unknown variant `tree`, expected `softmax` or `logistic`",
-    );
-    refuses(SMALLEST, &["descent.gradient=magic"], "expected one of `auto`, `fused`, `closed-form`, `autodiff`");
+    refuses(SMALLEST, &["model.kind=tree"], "model.kind = \"tree\": expected softmax or logistic");
+    refuses(SMALLEST, &["descent.gradient=magic"], "expected one of auto, fused, closed-form, autodiff");
     refuses("model = 3", &[], "model");
 }
 
@@ -191,7 +187,7 @@ fn what_is_no_config_is_refused() {
     refuses("[model\nkind = 1", &[], "test.toml:1: ");
     refuses("[model]\nkind = 'softmax'\nkind = 'softmax'", &[], "test.toml:3: ");
     refuses("", &[], "model.kind is missing");
-    refuses(SMALLEST, &["descent.epochs"], "--set descent.epochs: expected key=value");
+    refuses(SMALLEST, &["descent.epochs"], "descent.epochs: expected key=value");
     // A second line is a part of the value, and not left out in silence.
     refuses(SMALLEST, &["descent.epochs=1\nx = 2"], "descent.epochs");
     for malformed in ["=3", "descent.epochs=", " = ", "descent.=3", ".epochs=3"] {

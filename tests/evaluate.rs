@@ -215,7 +215,8 @@ fn a_run_whose_data_is_gone_or_of_another_size_says_so() {
         assert_eq!((code(&output), error.lines().count()), (Some(2), 1), "{error}");
         assert!(error.contains(expected), "{error:?} does not say {expected:?}");
     };
-    says(&[], "error: the data of the run; other data can be named with --data: digits: ");
+    says(&[], "error: digits: no such file or folder");
+    says(&[], "; this is the data of the run, and --data names other data\n");
     for name in ["train", "t10k"] {
         let images = [&chainrule_data::idx::images_header(2, 3, 4)[..], &[0; 24]].concat();
         std::fs::write(folder.path().join(format!("moved/{name}-images-idx3-ubyte")), images).unwrap();

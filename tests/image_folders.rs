@@ -270,8 +270,16 @@ fn what_a_folder_of_pictures_holds_and_is_not_used_is_named() {
     write(&path.join("train/sky/\u{1b}[31m.webp"), b"RIFF");
     write(&path.join(".DS_Store"), b"no word of it");
     std::fs::create_dir(path.join("empty")).unwrap();
-    let expected =
-        json!(["dev/, empty/", "train/bird/, train/cat/", "train/sky/\\u{1b}[31m.webp, train/sky/notes.txt"]);
+    let (none, other) = ("no PNG or JPEG in it", "neither PNG nor JPEG");
+    let unused = [
+        ("dev/", "another part is taken, or none is of this name"),
+        ("empty/", none),
+        ("train/bird/", none),
+        ("train/cat/", "its pictures are in folders in it"),
+        ("train/sky/\u{1b}[31m.webp", other),
+        ("train/sky/notes.txt", other),
+    ];
+    let expected: Value = unused.iter().map(|(path, reason)| json!({ "path": path, "reason": reason })).collect();
     assert_eq!(train(folder.path(), &["--data", "photos"])["data"]["unused"], expected);
     assert_eq!(ask(folder.path(), &["data", "--data", "photos"])["unused"], expected);
     let told = "not used: dev/, empty/; train/bird/, train/cat/; train/sky/\\u{1b}[31m.webp, train/sky/notes.txt (used are PNG and JPEG files in a folder of their class)\n";
@@ -301,17 +309,35 @@ fn what_a_folder_of_pictures_holds_and_is_not_used_is_named() {
         write(&path.join(format!("test/sky{class}/1.png")), &photograph("sky", 1));
     }
     let about = ask(folder.path(), &["data", "--data", "photos"]);
-    let unused: Vec<&str> = about["unused"].as_array().unwrap().iter().map(|line| line.as_str().unwrap()).collect();
-    assert_eq!((unused.len(), unused[10]), (11, "more in 33 other folders"));
-    assert!(
-        unused[3].ends_with("train/sky0/0.gif, train/sky0/1.gif, train/sky0/10.gif and 37 more beside it"),
-        "{unused:?}"
-    );
-    assert!(unused.concat().len() < 2000);
+    let unused: Vec<&str> =
+        about["unused"].as_array().unwrap().iter().map(|file| file["path"].as_str().unwrap()).collect();
+    // A program gets a thousand names, and how many there are besides.
+    assert_eq!((unused.len(), &about["unused_left_out"]), (1000, &json!(606)));
+    assert!(unused.contains(&"train/sky0/10.gif") && unused.contains(&"train/cat/"), "{unused:?}");
+    let told = text(&call(&["data", "--data", "photos"]).stdout);
+    let told = told.lines().find(|line| line.starts_with("not used: ")).unwrap();
+    assert!(told.contains("train/sky0/0.gif, train/sky0/1.gif, train/sky0/10.gif and 37 more beside it; "), "{told}");
+    assert!(told.contains("; more in 18 other folders; and 606 more (used are"), "{told}");
+    assert!(told.len() < 2000, "{told}");
 
     // Where nothing is a class, what is there is said.
     write(&folder.path().join("bmp/cat/1.bmp"), b"BM");
     is_refused(folder.path(), &["train", "--data", "bmp"], &["PNG or JPEG", "and this one cat/"]);
+}
+
+#[test]
+fn a_folder_of_parts_by_almost_their_names_says_what_to_rename() {
+    let folder = folder();
+    for part in ["Train", "Valid"] {
+        photographs(&folder.path().join("capitals"), part, 0..4);
+    }
+    is_refused(
+        folder.path(),
+        &["data", "--data", "capitals"],
+        &["and this one Train/, Valid/; rename Train to train and Valid to valid"],
+    );
+    write(&folder.path().join("long/training.csv"), b"a,b\n1,2\n");
+    is_refused(folder.path(), &["train", "--data", "long"], &["; rename training.csv to train.csv"]);
 }
 
 #[test]
@@ -328,7 +354,10 @@ fn idx_files_and_others_beside_them_are_told_apart() {
     assert_eq!(unused(), json!([]));
     write(&data.join("extra-images-idx3-ubyte"), b"");
     write(&data.join("train/train-images-idx3-ubyte"), b"");
-    assert_eq!(unused(), json!(["extra-images-idx3-ubyte, train/"]));
+    assert_eq!(
+        unused(),
+        json!([{ "path": "extra-images-idx3-ubyte", "reason": null }, { "path": "train/", "reason": null }])
+    );
     // So are images that a config does not ask for.
     let said = |train_images: &str| {
         let all = ["train", "--data", "shirts", "--backend", cpu(), "--out", "run", "--force", "--set"];

@@ -128,7 +128,7 @@ fn what_is_not_there_is_refused_in_one_line() {
     for (arguments, expected) in [
         (&["--image", "seven.png", "--class", "7"][..], "--class 7: the model's classes are [3, 2]"),
         (&["--image", "seven.png", "--index", "1"], "--index 1: seven.png has 1 image, counted from 0"),
-        (&["--image", "absent.png"], "absent.png: No such file"),
+        (&["--image", "absent.png"], "absent.png: no such file"),
         (&["--png", "no/such/folder.png"], "cannot write no/such/folder.png: "),
     ] {
         let output = call(folder.path(), &[&["inspect", "run", "--quiet"], arguments].concat());

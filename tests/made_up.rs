@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use chainrule_records::{
     Class, DataFile, DataKind, DataSummary, Evaluation, FinalMetrics, GradientCheck, GradientChecks, History, Manifest,
-    ModelKind, Parameters, Preprocessing, Seconds, Summary, TrainConfig, Versions, WeightNorms,
+    ModelKind, Parameters, Preprocessing, Seconds, Summary, TrainConfig, Unused, Versions, WeightNorms,
 };
 use chainrule_report::{Facts, Report, Run, Runs};
 
@@ -205,7 +205,7 @@ fn data(train: usize, validation: usize, classes: Vec<u8>) -> DataSummary {
         image_size: [28, 28],
         features: Vec::new(),
         classes: classes.into_iter().map(Class::Number).collect(),
-        unused: Vec::new(),
+        unused: Unused::default(),
     }
 }
 

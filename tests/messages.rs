@@ -4,7 +4,8 @@ use std::error::Error;
 use std::io::ErrorKind;
 
 use chainrule::{Estimator, Fitted, Samples};
-use chainrule_records::TrainConfig;
+use chainrule_data::{Counts, Request, TableRequest, Tables, find_within};
+use chainrule_records::{GridKey, RunFolder, TrainConfig, check_override};
 use chainrule_tests_macros::test;
 
 use crate::command::{call, code, folder, is_refused, text};
@@ -12,7 +13,7 @@ use crate::command::{call, code, folder, is_refused, text};
 const FLOWERS: &str =
     "length,2024\n1,rose\n2,tulip\n1,rose\n2,tulip\n1,rose\n2,tulip\n1,rose\n2,tulip\n1,rose\n2,tulip\n";
 
-/// A call in a folder with the configs, a run, `runs/softmax-1` and `runs/logistic-7`, and flowers; one line that says all of these.
+/// A call in a folder with the configs, runs, flowers, and what is none of these; one line that says all of these.
 #[test]
 fn a_slip_is_told_as_what_it_is_with_what_to_do() {
     let folder = folder();
@@ -21,11 +22,34 @@ fn a_slip_is_told_as_what_it_is_with_what_to_do() {
         std::fs::create_dir_all(folder.path().join(run)).unwrap();
         std::fs::write(folder.path().join(run).join("config.toml"), "").unwrap();
     }
-    let cases: [(&[&str], &[&str]); 24] = [
+    let archive = [&b"flowers.csv"[..], &[0; 246], b"ustar\x0000", &[0; 248]].concat();
+    let others: [(&str, &[u8]); 4] = [
+        ("t.json", b"[{\"length\": 1}]"),
+        ("t.html", b"<!DOCTYPE html>\n<title>Not found</title>"),
+        ("t.tar", &archive),
+        ("plan.toml", b"[[run]]\nnme = 'a'\n"),
+    ];
+    for (name, content) in others {
+        std::fs::write(folder.path().join(name), content).unwrap();
+    }
+    std::fs::create_dir(folder.path().join("made")).unwrap();
+    for name in ["config.toml", "manifest.json"] {
+        std::fs::write(folder.path().join("made").join(name), "").unwrap();
+    }
+    let cases: &[(&[&str], &[&str])] = &[
         // A key that is none, and what was meant.
         (
-            &["train", "--set", "data.delimiter=;"],
-            &["command line: unknown key data.delimiter; data has the keys source, train_images,"],
+            &["train", "--set", "data.header=1"],
+            &["command line: unknown key data.header; data has the keys source, train_images,"],
+        ),
+        (
+            &["train", "--set", "data.seperator=;"],
+            &["unknown key data.seperator; a table's columns are parted by commas"],
+        ),
+        (&["train", "--set", "descent.lr=1"], &["unknown key descent.lr; did you mean descent.learning_rate?"]),
+        (
+            &["train", "--set", "descent.weight_decay=1"],
+            &["did you mean objective.l2 or descent.decoupled_weight_decay?"],
         ),
         (
             &["train", "--set", "dta.nothing=1"],
@@ -41,10 +65,7 @@ fn a_slip_is_told_as_what_it_is_with_what_to_do() {
             &["--set descent.epochs: expected key=value; write --set descent.epochs=3"],
         ),
         (&["sweep", "--grid", "objective.l2=0,1", "--set", "descent.epochs", "3"], &["write --set descent.epochs=3"]),
-        (
-            &["train", "--set", "descent.epochs"],
-            &["--set descent.epochs: expected key=value, as in --set descent.epochs=10"],
-        ),
+        (&["train", "--set", "descent.epochs"], &["--set descent.epochs: expected key=value, as in descent.epochs=10"]),
         (
             &["train", "--set", "descent.epochs=many"],
             &["command line: descent.epochs = \"many\": expected a whole number"],
@@ -76,9 +97,83 @@ fn a_slip_is_told_as_what_it_is_with_what_to_do() {
             &["/dev/null: data is read from a file or a folder, and this is neither", "write what comes through"],
         ),
         (&["data", "--data", "/dev/null"], &["write what comes through a pipe to a file first"]),
+        // A value that its key cannot have.
+        (&["train", "--set", "model.kind=svm"], &["model.kind = \"svm\": expected softmax or logistic"]),
+        (&["train", "--set", "descent.optimizer=Adam"], &["did you mean adam? expected one of sgd, adam, adamw,"]),
+        (&["train", "--set", "descent.solver=adam"], &["; adam is a value of descent.optimizer"]),
+        (&["train", "--set", "objective.class_weights=Balanced"], &["did you mean \"balanced\"? expected"]),
+        (&["train", "--set", "descent.epochs=-3"], &["descent.epochs = -3: expected a whole number from 1 to 1000000"]),
+        (&["train", "--set", "descent.epochs=1e3"], &["from 1 to 1000000; write 1000"]),
+        (&["train", "--set", "data.image_size=28"], &["data.image_size = 28: expected rows and columns from 1 to"]),
+        (&["train", "--set", "data.classes=[300,2]"], &["data.classes[0] = 300: expected a label from 0 to 255"]),
+        // A name that is near one that there is.
+        (&["train", "--data", "mnst"], &["mnst: no such file or folder; did you mean mnist?"]),
+        (&["data", "--data", "Embeded"], &["did you mean embedded?"]),
+        (&["data", "--data", "flower.csv"], &["flower.csv: no such file or folder; did you mean flowers.csv?"]),
+        (&["data", "--data", "runs/softmx-1"], &["did you mean runs/softmax-1?"]),
+        (&["train", "configs/softmax"], &["configs/softmax: no such file; did you mean configs/softmax.toml?"]),
+        (&["train", "softmax"], &["softmax: no such file; did you mean configs/softmax.toml?"]),
+        (&["import", "flower.csv", "--out", "m"], &["flower.csv: no such file; did you mean flowers.csv?"]),
+        // Something else in a file's place.
+        (
+            &["train", "flowers.csv"],
+            &["flowers.csv: expected the TOML file of an experiment", "--data flowers.csv --set data.label=COLUMN"],
+        ),
+        (
+            &["sweep", "flowers.csv", "--grid", "objective.l2=0,1"],
+            &["--data flowers.csv --set data.label=COLUMN trains on it\n"],
+        ),
+        (&["reproduce", "flowers.csv"], &["this is a table"]),
+        (&["reproduce", "configs/softmax.toml"], &["this is an experiment, which train takes, and a plan has runs"]),
+        (&["reproduce", "plan.toml"], &["plan.toml: line 2: unknown key nme; expected one of name, config,"]),
+        (&["train", "runs"], &["runs: expected the TOML file", "this is a folder; data is named by --data runs"]),
+        (&["train", "made"], &["made: expected the TOML file", "train --resume made goes on", "made/config.toml"]),
+        (&["evaluate", "made/config.toml"], &["the folder of a run is meant here; did you mean made?"]),
+        (&["evaluate", "runs"], &["runs: no run lies in this folder"]),
+        (&["train", "--resume", "configs"], &["configs: no run lies in this folder"]),
+        (&["import", "flowers.csv", "--out", "m"], &["neither a safetensors nor an npz file", "perhaps a table"]),
+        (&["import", "runs", "--out", "m"], &["runs: it is a folder, and the file of weights is meant here"]),
+        (&["train", "--data", "t.json"], &["t.json: this is JSON, and a table is read from CSV"]),
+        (&["train", "--data", "t.html"], &["t.html: this is a page of HTML"]),
+        (&["train", "--data", "t.tar"], &["t.tar: this is a tar archive"]),
+        (&["train", "--data", "configs/softmax.toml"], &["this is a TOML file, as of an experiment"]),
+        (
+            &["train", "--data", "flowers.csv"],
+            &["data.label is missing", "length, 2024; name it with --set data.label="],
+        ),
+        // What the command line cannot say.
+        (
+            &["train", "configs/softmax.toml", "--set", "descent.epochs", "3"],
+            &["--set descent.epochs: expected key=value; write --set descent.epochs=3\n"],
+        ),
+        (&["train", "--set", "=3"], &["--set =3: expected key=value"]),
+        (&["sweep", "configs/softmax.toml", "--grid", "objective.l2", "3"], &["; write --grid objective.l2=3\n"]),
+        (&["train", "--seed", "abc"], &["--seed abc: expected a whole number from 0 to ", "train --help"]),
+        (&["train", "--seed", "-1"], &["--seed -1: a number below 0 is not taken"]),
+        (&["train", "--seed"], &["--seed: its value is missing"]),
+        (&["train", "--seed", "1", "--seed", "2"], &["--seed is there twice"]),
+        (&["train", "--threads", "0"], &["--threads 0: expected a whole number from 1 to 1024"]),
+        (&["inspect", "made", "--index", "x"], &["--index x: expected a whole number, 0 or more"]),
+        (&["train", "--precision", "f16"], &["--precision f16: expected f32 or f64"]),
+        (&["train", "--gradient", "closed_form"], &["fused, closed-form, autodiff; did you mean closed-form?\n"]),
+        (&["train", "--backend", "foo"], &["--backend foo: it is one of"]),
+        (&["train", "--sede", "3"], &["--sede: no such option; did you mean --seed?\n"]),
+        (&["train", "--penguins"], &["--penguins: no such option; chainrule train --help lists"]),
+        (&["train", "--quiet=3"], &["--quiet: it takes no value"]),
+        (&["trian"], &["trian: no such command; did you mean train?\n"]),
+        (&["penguins"], &["penguins: no such command; chainrule --help lists the commands"]),
+        (&["evaluate"], &["<RUN> is missing; usage: ", "evaluate <RUN>"]),
+        (&["predict"], &["<RUN> and <FILE>... are missing; usage: "]),
+        (&["gradcheck", "foo"], &["foo: one argument too many"]),
+        (&["train", "--out", "a", "--resume", "b"], &["--out and --resume do not go together"]),
     ];
     for (arguments, expected) in cases {
         is_refused(folder.path(), arguments, expected);
+        // No word of a parser, of the code, or of the system's numbers.
+        let said = text(&call(folder.path(), arguments).stderr);
+        for word in ["invalid", "variant", "digit found", "os error", "unexpected argument", "Some(", "Error {", "?;"] {
+            assert!(!said.contains(word), "{arguments:?}: {said}");
+        }
     }
     // What the file says, the file is to blame for.
     std::fs::write(folder.path().join("own.toml"), "[model]\nkind = 'softmax'\n[descent]\nepochs = 0\n").unwrap();
@@ -147,6 +242,31 @@ fn the_librarys_errors_have_their_causes_and_no_options_of_the_program() {
     assert_eq!(cause(&nowhere), Some(ErrorKind::NotFound), "{nowhere}");
     // All is in the one line, too.
     assert!(nowhere.to_string().contains("No such file"), "{nowhere}");
+
+    let no_label = TableRequest {
+        label: None,
+        ignored: Vec::new(),
+        features: None,
+        classes: None,
+        holdout: None,
+        resident_bytes: u64::MAX,
+    };
+    let unlabelled = Tables::read(&at("flowers.csv"), &no_label).unwrap_err();
+    let sweep = at("sweep");
+    std::fs::create_dir(&sweep).unwrap();
+    std::fs::write(sweep.join("sweep.toml"), "").unwrap();
+    let many = find_within(&Request::Embedded, Counts { train: 9, validation: 9 }, 10, &mut |_| {});
+    let neutral = [
+        unlabelled.to_string(),
+        many.unwrap_err().to_string(),
+        RunFolder::read(&sweep).unwrap_err().to_string(),
+        Estimator::softmax().set("descent.epochs", "").fit(&samples, &samples).unwrap_err().to_string(),
+        GridKey::parse("objective.l2").unwrap_err().to_string(),
+        check_override("descent.epochs").unwrap_err().to_string(),
+    ];
+    for said in neutral {
+        assert!(!said.contains("--") && !said.contains("xtask"), "{said}");
+    }
 
     let exists = fitted.save(at("model")).unwrap_err();
     assert!(exists.to_string().ends_with("model exists already"), "{exists}");

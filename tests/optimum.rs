@@ -774,7 +774,7 @@ fn what_has_no_certified_minimum_is_refused() {
     for key in ["optimum.max_iterations", "optimum.memory", "optimum.evaluate_every"] {
         refuses(&[&format!("{key}=0")], &format!("{key} = 0: expected a whole number from 1"));
     }
-    refuses(&["descent.solver=newton"], "descent.solver = \"newton\": unknown variant");
+    refuses(&["descent.solver=newton"], "descent.solver = \"newton\": expected sgd or lbfgs");
     refuses(&["optimum.iterations=3"], "unknown key optimum.iterations; did you mean optimum.max_iterations?");
 }
 

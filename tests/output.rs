@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 use std::time::{Duration, Instant};
 
-use chainrule_records::{Draft, steers};
+use chainrule_records::{Draft, display_width, steers};
 use chainrule_tests_macros::test;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -117,6 +117,9 @@ fn what_is_no_regular_file_is_refused_and_stays() {
     let folder = of_digits();
     let at = |file: &str| folder.path().join(file);
     std::fs::create_dir(at("pages")).unwrap();
+    // Its link leads to a pipe, which has no path.
+    let piped = ["export", "run", "--format", "json", "--out", "/dev/stdout"];
+    is_refused(folder.path(), &piped, &["cannot write /dev/stdout: it is no regular file but a pipe"]);
     for (arguments, file) in writers() {
         let arguments = forced(arguments);
         assert!(process("mkfifo").arg(at(file)).status().unwrap().success());
@@ -318,6 +321,52 @@ fn names_of_others_are_printed_with_their_control_characters_visible() {
     let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(answer["predictions"][0]["file"], table);
     assert!(answer["classes"].as_array().unwrap().contains(&"ro\u{202e}se".into()), "{answer}");
+}
+
+/// The lines of a table: from the heading that has these words to the next that is empty or no part of it.
+fn table_of<'a>(said: &'a str, heading: &str) -> Vec<&'a str> {
+    let lines: Vec<&str> = said.lines().skip_while(|line| !line.contains(heading)).collect();
+    assert!(lines.len() > 1, "{heading}: {said}");
+    lines.into_iter().take_while(|line| !line.is_empty() && !line.starts_with("One of")).collect()
+}
+
+fn have_one_width(lines: &[&str]) {
+    let widths: Vec<usize> = lines.iter().map(|line| display_width(line)).collect();
+    assert!(widths.iter().all(|&width| width == widths[0]), "{widths:?}: {lines:#?}");
+}
+
+#[test]
+fn tables_are_aligned_whatever_their_names_are() {
+    // Escaped, twice as wide as a letter, and longer than a column usually is.
+    let flowers = FLOWERS
+        .replace("rose", "ro\u{202e}se")
+        .replace("tulip", "漢字漢字漢字漢字漢字")
+        .replace("length", "len\u{2066}\u{2067}\u{2068}gth");
+    let folder = of_flowers("flowers.csv", &flowers, "run");
+    std::fs::copy(folder.path().join("flowers.csv"), folder.path().join("花花花.csv")).unwrap();
+    let said = |arguments: &[&str]| {
+        let output = call(folder.path(), arguments);
+        assert_eq!(code(&output), Some(0), "{arguments:?}: {}", text(&output.stderr));
+        text(&output.stdout)
+    };
+    have_one_width(&table_of(&said(&["data", "--data", "flowers.csv"]), "smallest"));
+    let evaluated = said(&["evaluate", "run"]);
+    for heading in ["precision", "taken for", "confidence  "] {
+        have_one_width(&table_of(&evaluated, heading));
+    }
+    let inspected = said(&["inspect", "run"]);
+    for heading in ["norm       bias", "weight of"] {
+        have_one_width(&table_of(&inspected, heading));
+    }
+    fn before_the_last<'a>(lines: &[&'a str]) -> Vec<&'a str> {
+        lines.iter().map(|line| line.trim_end().rsplit_once("  ").unwrap().0).collect()
+    }
+    let predicted = said(&["predict", "run", "flowers.csv"]);
+    have_one_width(&before_the_last(&predicted.lines().skip(1).collect::<Vec<_>>()));
+    let small = ["--set", "data.label=kind", "--set", "descent.batch_size=2", "--set", "descent.epochs=1"];
+    let sweep = ["sweep", "--grid", "data.source=flowers.csv,花花花.csv", "--quiet"];
+    let swept = said(&[&sweep[..], &small].concat());
+    have_one_width(&before_the_last(&table_of(&swept, "source")));
 }
 
 #[test]

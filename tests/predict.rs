@@ -200,7 +200,7 @@ fn of_several_files_the_good_ones_are_answered_and_the_bad_ones_told() {
         ("text.png", "neither a PNG, a JPEG nor an IDX file"),
         ("small", "images of 8 x 8 pixels, and the model takes 28 x 28"),
         ("void", "no PNG, JPEG or IDX file of images in this folder"),
-        ("absent.png", "No such file"),
+        ("absent.png", "no such file"),
     ];
     let names: Vec<&str> = bad.iter().map(|(name, _)| *name).chain(["good.png"]).collect();
     let output = call(folder.path(), &[&["predict", "run", "--json", "--quiet"], &names[..]].concat());

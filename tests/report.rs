@@ -356,10 +356,10 @@ fn a_plan_that_cannot_be_is_refused_in_one_line() {
         |name: &str, config: &str, more: &str| format!("[[run]]\nname = '{name}'\nconfig = '{config}.toml'\n{more}\n");
     let two = |more: &str| run("a", "softmax", "") + &run("b", "logistic", more);
     for (text, expected) in [
-        (String::from("run = 3"), "plan.toml: TOML parse error"),
+        (String::from("run = 3"), "plan.toml: line 1: expected a list"),
         (run("a", "absent", ""), "absent.toml"),
         (run("a", "softmax", "set = { 'descent.epoch' = 1 }"), "descent.epochs"),
-        (run("a", "softmax", "sed = 1"), "unknown field `sed`"),
+        (run("a", "softmax", "sed = 1"), "plan.toml: line 4: unknown key sed; expected one of name, config,"),
         (run("a/b", "softmax", ""), "a/b"),
         (two("after = 'c'"), "after = \"c\" names no run above it"),
         (two("as_long_as = 'c'"), "as_long_as = \"c\" names no run above it"),

@@ -625,7 +625,7 @@ fn a_damaged_file_of_a_finished_run_is_noticed_and_made_again() {
         if file == "model.safetensors" || file == "history.json" {
             let said = succeeds(folder, &resume("run", &[]));
             assert!(said.contains(&format!("{file}: it is damaged")), "{said}");
-            assert!(said.contains("train --resume run makes it again\n"), "{said}");
+            assert!(said.contains("train --resume run does that\n"), "{said}");
             assert!(said.contains("going on from step 80 of run"), "{said}");
             assert_eq!(outcome(&folder.join("run")), expected, "{file}");
         }

@@ -361,7 +361,7 @@ fn what_no_point_could_be_is_refused_before_the_first_begins() {
         (&["objective.l3=0"], &["point 1, objective.l3 = 0: ", "did you mean objective.l2?"]),
         (&["objective.l2=0,"], &["--grid objective.l2=0,: expected a key and its values"]),
         (&["objective.l2"], &["--grid objective.l2: expected a key and its values"]),
-        (&["objective.l2=0", "objective.l2=1"], &["--grid objective.l2 is there twice"]),
+        (&["objective.l2=0", "objective.l2=1"], &["--grid: the grid has objective.l2 twice"]),
         (
             &["objective.l2=0.1,1,1e-1"],
             &["point 1, objective.l2 = 0.1 and point 3, objective.l2 = 1e-1 are the same experiment"],

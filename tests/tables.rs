@@ -282,7 +282,7 @@ fn without_a_label_the_columns_are_listed() {
     let folder = folder();
     write(folder.path(), "flowers.csv", flowers(0..9, 4));
     let arguments = [&MODEL[..], &["--data", "flowers.csv"]].concat();
-    is_refused(folder.path(), &arguments, &["--set data.label=NAME", "length, altitude (m), species, width, year"]);
+    is_refused(folder.path(), &arguments, &["--set data.label=COLUMN", "length, altitude (m), species, width, year"]);
     let arguments = [&MODEL[..], &["--data", "flowers.csv", "--set", "data.label=kind"]].concat();
     is_refused(folder.path(), &arguments, &["flowers.csv: no column \"kind\"", "length, altitude (m), species"]);
 }
@@ -553,7 +553,8 @@ fn the_table_for_the_validation_may_have_four_names_and_others_in_the_folder_are
         write(folder.path(), &format!("two/{name}.csv"), flowers(rows.clone(), 4));
         let summary = train(folder.path(), &all);
         assert_eq!(summary["data"]["validation"], json!(rows.len()), "{name}");
-        let found = if unused.is_empty() { Value::Null } else { json!([unused.join(", ")]) };
+        let of = |path: &&str| json!({ "path": path, "reason": "another table is taken for its part" });
+        let found = if unused.is_empty() { Value::Null } else { unused.iter().map(of).collect() };
         assert_eq!(summary["data"]["unused"], found);
         let about = ask(folder.path(), &["data", "--data", "two"]);
         let files: Vec<&Value> = about["tables"].as_array().unwrap().iter().map(|table| &table["file"]).collect();
@@ -573,8 +574,11 @@ fn the_table_for_the_validation_may_have_four_names_and_others_in_the_folder_are
     let output = call(folder.path(), &[&MODEL[..], &all, &["--backend", cpu(), "--out", "run"]].concat());
     assert!(text(&output.stderr).contains(&format!("note: {said}\n")), "{}", text(&output.stderr));
     assert!(text(&call(folder.path(), &["data", "--data", "two"]).stdout).contains(&format!("{said}\n")));
-    assert_eq!(ask(folder.path(), &["data", "--data", "two"])["unused"], json!(["test.csv, val.csv, valid.csv"]));
     write(folder.path(), "two/more.csv", "a\n");
+    let said = "not used: more.csv, test.csv, val.csv and 1 more beside it\n";
+    assert!(text(&call(folder.path(), &["data", "--data", "two"]).stdout).contains(said));
     let about = ask(folder.path(), &["data", "--data", "two"]);
-    assert_eq!(about["unused"], json!(["more.csv, test.csv, val.csv and 1 more beside it"]));
+    let paths: Vec<&Value> = about["unused"].as_array().unwrap().iter().map(|file| &file["path"]).collect();
+    assert_eq!(paths, ["more.csv", "test.csv", "val.csv", "valid.csv"]);
+    assert_eq!((&about["unused"][0]["reason"], &about["unused_left_out"]), (&Value::Null, &json!(0)));
 }

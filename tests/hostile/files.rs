@@ -305,7 +305,7 @@ fn a_config_of_any_size_and_depth_takes_little_memory() {
         (format!("a = {}{}\n", "[".repeat(30_000), "]".repeat(30_000)), "recurse"),
         (format!("a = {}1{}\n", "{a=".repeat(10_000), "}".repeat(10_000)), "recurse"),
         (format!("{below}[data]\nclasses = [{}]\n", "1, ".repeat(20_000)), "data.classes = [1, 1, "),
-        (format!("[model]\nkind = \"{}\"\n", "soft".repeat(15_000)), "unknown variant"),
+        (format!("[model]\nkind = \"{}\"\n", "soft".repeat(15_000)), "expected softmax or logistic"),
         (format!("{below}[data]\nsource = \"\"\nclasses = [{}]\n", "[],".repeat(20_000)), "data.classes"),
         ((0..8000).map(|i| format!("k{i}=1\n")).collect(), "unknown key k0"),
     ] {

@@ -182,7 +182,7 @@ fn a_key_that_is_renamed_or_a_document_without_a_seal_is_refused_with_what_to_do
     let read_sweep = |path: &Path| SweepFolder::open(path).map(drop);
     type Read<'a> = &'a dyn Fn(&Path) -> Result<(), RunError>;
     let cases: [(PathBuf, Read, &str); 4] = [
-        (run.join("summary.json"), &read_run, "train --resume "),
+        (run.join("summary.json"), &read_run, "where the run is resumed"),
         (run.join("manifest.json"), &read_run, "train anew"),
         (model.join("imported.json"), &read_model, "import it again"),
         (sweep.join("sweep.toml"), &read_sweep, "begin a new sweep"),

@@ -209,7 +209,7 @@ pub fn choose(named: Option<&Backend>) -> Result<Backend> {
     match Backend::built()?.into_iter().next() {
         Some(backend) => Ok(backend),
         None if cfg!(feature = "remote") => {
-            bail!("this build has only remote devices; name one with --backend remote:HOST:PORT")
+            bail!("this build has only remote devices; name one, as in remote:HOST:PORT")
         }
         None => bail!("this build has no backend; add --features ndarray, flex, wgpu or cuda"),
     }

@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, anyhow, bail};
 use chainrule_data::{
     Ahead, Data, DataError, Holdout, Part, PictureRequest, Request, Selection, TablePart, TableRequest, Tables,
     find_tables, find_with,
 };
 use chainrule_evaluate::{Scores, Tally, Wrong};
-use chainrule_records::{Class, DataConfig, Link, count};
+use chainrule_records::{Class, DataConfig, Link, Unused, count, display_width, to_right};
 use chainrule_report::{Tile, contact_sheet};
 use chainrule_solve::Predictor;
 use clap::{Args, ValueEnum};
@@ -94,8 +94,8 @@ struct AboutData {
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     left_out_classes: BTreeMap<String, usize>,
     /// What its folder holds besides.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    unused: Vec<String>,
+    #[serde(flatten)]
+    unused: Unused,
 }
 
 /// The split that is none: training and validation rows together.
@@ -222,7 +222,7 @@ fn find(model: &Model, named: Option<&str>, tell: &mut dyn FnMut(&str)) -> Resul
     let found = find_with(&request(model, named)?, digits, pictures, resident_bytes(model), tell);
     let data = match named {
         Some(_) => found?,
-        None => found.context(OF_THE_RUN)?,
+        None => found.map_err(of_the_run)?,
     };
     let ((height, width), [rows, columns]) = (data.train.size(), model.image_size());
     if [height, width] != [rows, columns] {
@@ -252,9 +252,10 @@ fn find_table(model: &Model, features: &[String], options: &EvaluateOptions) -> 
     };
     let request = request(model, named)?;
     let found = find_tables(&request, &wanted);
-    let found = match named {
-        Some(_) => found?,
-        None => found.context(OF_THE_RUN)?,
+    // A column that the options name is looked for in whatever data.
+    let found = match (named, &options.label) {
+        (None, None) => found.map_err(of_the_run)?,
+        _ => found?,
     };
     match found {
         Some(tables) => Ok(tables),
@@ -265,7 +266,10 @@ fn find_table(model: &Model, features: &[String], options: &EvaluateOptions) -> 
     }
 }
 
-const OF_THE_RUN: &str = "the data of the run; other data can be named with --data";
+#[expect(clippy::needless_pass_by_value, reason = "as map_err gives it")]
+fn of_the_run(error: DataError) -> anyhow::Error {
+    anyhow!("{error}; this is the data of the run, and --data names other data")
+}
 
 fn request(model: &Model, named: Option<&str>) -> Result<Request> {
     match (named, &model.origin) {
@@ -465,29 +469,32 @@ fn describe(answer: &Answer, kind: &str, noun: &str) -> Lines {
     lines.add(format!("{:<14} {low} to {high}, 95 % confidence (Wilson)", ""));
     lines.add(format!("{:<14} {} expected error", "calibration", percent(scores.expected_calibration_error)));
 
+    // The names have one column in all of these tables.
+    let longest = names(classes).iter().map(|name| display_width(name)).max().unwrap_or_default();
+    let first = longest.max(14);
     lines.gap();
-    lines.add(format!("{:>14} {:>10} {:>10} {:>10} {:>10}", "class", "precision", "recall", "F1", nouns));
+    lines.add(format!("{:>first$} {:>10} {:>10} {:>10} {:>10}", "class", "precision", "recall", "F1", nouns));
     for (class, of_class) in classes.iter().zip(&scores.per_class) {
         let [precision, recall, f1] = [of_class.precision, of_class.recall, of_class.f1].map(or_nothing);
-        lines.add(format!("{class:>14} {precision:>10} {recall:>10} {f1:>10} {:>10}", of_class.rows));
+        let class = to_right(class, first);
+        lines.add(format!("{class} {precision:>10} {recall:>10} {f1:>10} {:>10}", of_class.rows));
     }
 
-    let longest = names(classes).iter().map(|name| name.chars().count()).max().unwrap_or_default();
-    let width = scores.rows.to_string().len().max(longest).max(3) + 1;
-    let cells = |cells: Vec<String>| cells.iter().map(|cell| format!("{cell:>width$}")).collect::<String>();
+    let columns = scores.rows.to_string().len().max(longest).max(3) + 1;
+    let cells = |cells: Vec<String>| cells.iter().map(|cell| to_right(cell, columns)).collect::<String>();
     lines.gap();
-    lines.add(format!("{:>14} {}", "taken for", cells(classes.iter().map(ToString::to_string).collect())));
+    lines.add(format!("{} {}", to_right("taken for", first), cells(classes.iter().map(ToString::to_string).collect())));
     for (class, counts) in classes.iter().zip(&scores.confusion) {
         let counts = counts.iter().map(|&count| if count == 0 { ".".to_owned() } else { count.to_string() });
-        lines.add(format!("{class:>14} {}", cells(counts.collect())));
+        lines.add(format!("{} {}", to_right(class, first), cells(counts.collect())));
     }
 
     lines.gap();
-    lines.add(format!("{:>14} {:>10} {:>10} {:>10}", "confidence", "mean", "accuracy", nouns));
+    lines.add(format!("{:>first$} {:>10} {:>10} {:>10}", "confidence", "mean", "accuracy", nouns));
     for bin in scores.reliability.iter().filter(|bin| bin.rows > 0) {
         let range = format!("{:.0} to {:.0} %", 100.0 * bin.above, 100.0 * bin.up_to);
         lines.add(format!(
-            "{range:>14} {:>10} {:>10} {:>10}",
+            "{range:>first$} {:>10} {:>10} {:>10}",
             or_nothing(bin.confidence),
             or_nothing(bin.accuracy),
             bin.rows

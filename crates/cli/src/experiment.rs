@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use anyhow::{Result, bail};
+use anyhow::{Result, anyhow, bail};
 use chainrule_data::Counts;
-use chainrule_records::{RunFolder, TrainConfig};
+use chainrule_records::{RunFolder, TrainConfig, check_override};
 use clap::ValueEnum;
 
 use crate::missing::is_config;
@@ -23,13 +23,16 @@ pub(crate) fn config(options: &TrainOptions, resumed: Option<&RunFolder>) -> Res
     Ok(TrainConfig::read(path, &overrides)?)
 }
 
-/// Refuses `--set KEY VALUE`, whose value was taken for the experiment's file.
+/// Refuses `--set` without a value, or whose value was taken for the experiment's file.
 pub(crate) fn has_values(choices: &Choices, config: Option<&Path>) -> Result<()> {
     match (choices.overrides.iter().find(|set| !set.contains('=')), config) {
         (Some(set), Some(value)) if !value.exists() => {
             bail!("--set {set}: expected key=value; write --set {set}={}", value.display())
         }
-        _ => Ok(()),
+        _ => {
+            let checked = choices.overrides.iter().try_for_each(|set| check_override(set));
+            checked.map_err(|error| anyhow!("--set {error}"))
+        }
     }
 }
 

@@ -1,12 +1,14 @@
 //! The images that a person names on the command line: IDX files, pictures, folders of these, standard input.
 
 use std::fs::File;
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
 use chainrule_data::picture::{self, Treatment};
 use chainrule_data::table::{Columns, Table};
 use chainrule_data::{Treat, idx};
+
+use crate::missing::no_such_file;
 
 /// An image as a model takes it.
 pub(crate) struct Given {
@@ -109,7 +111,10 @@ fn bytes(file: &Path) -> Result<Vec<u8>, String> {
 }
 
 fn open(file: &Path) -> Result<File, String> {
-    let metadata = std::fs::metadata(file).map_err(|error| error.to_string())?;
+    let metadata = std::fs::metadata(file).map_err(|error| match error.kind() {
+        ErrorKind::NotFound => no_such_file(file),
+        _ => error.to_string(),
+    })?;
     // A pipe or a device would be waited for, perhaps for ever.
     if !metadata.is_file() {
         return Err("it is no file; what comes through a pipe is read from standard input, named -".to_owned());

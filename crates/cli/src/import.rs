@@ -1,12 +1,13 @@
 //! `chainrule import`.
 
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use anyhow::{Context, Result, anyhow, bail};
 use chainrule_data::sha256;
-use chainrule_formats::{Known, Layout, Row, Weights};
+use chainrule_formats::{Known, LAYOUT_SAYS, Layout, Row, Weights};
 use chainrule_records::{
     Class, DataFile, DataKind, Imported, Link, Parameters, Preprocessing, Schema, Standardization, count, name_problem,
     read_whole,
@@ -15,6 +16,7 @@ use chainrule_solve::Predictor;
 use clap::{Args, ValueEnum};
 
 use crate::destination::folder_exists;
+use crate::missing::no_such_file;
 use crate::norms::norms;
 use crate::options::Output;
 use crate::{backend, exit, print_json, print_line, say, table};
@@ -99,12 +101,21 @@ const MOST_BYTES: u64 = 1 << 30;
 /// Makes a folder of someone else's weights that is asked as a run's is.
 pub(crate) fn import(options: &ImportOptions) -> Result<u8> {
     let shown = options.file.display().to_string();
-    let bytes = read_whole(&options.file, MOST_BYTES).with_context(|| shown.clone())?;
+    let bytes = read_whole(&options.file, MOST_BYTES).map_err(|error| match (error.kind(), options.file.is_dir()) {
+        (ErrorKind::NotFound, _) => anyhow!("{shown}: {}", no_such_file(&options.file)),
+        (_, true) => {
+            anyhow!("{shown}: it is a folder, and the file of weights is meant here, safetensors, npz or exported JSON")
+        }
+        _ => anyhow!("{shown}: {error}"),
+    })?;
     let layout = options.layout.map(|layout| match layout {
         LayoutOption::RowPerClass => Layout::RowPerClass,
         LayoutOption::RowPerFeature => Layout::RowPerFeature,
     });
-    let weights = Weights::read(&bytes, layout).map_err(|problem| anyhow!("{shown}: {problem}"))?;
+    let weights = Weights::read(&bytes, layout).map_err(|problem| match problem.ends_with(LAYOUT_SAYS) {
+        true => anyhow!("{shown}: {problem}; --layout row-per-class or --layout row-per-feature does"),
+        false => anyhow!("{shown}: {problem}"),
+    })?;
     let Weights { mut parameters, has_bias, precision, about } = weights;
     let link = link(options, &about, parameters.n_classes).with_context(|| shown.clone())?;
     let preprocessing = preprocessing(options, &about, &mut parameters).with_context(|| shown.clone())?;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, anyhow, bail};
 use chainrule_data::picture::Treatment;
-use chainrule_records::{Class, Link, WeightNorms, count};
+use chainrule_records::{Class, Link, WeightNorms, count, display_width, to_left, to_right};
 use chainrule_report::{Tile, contact_sheet};
 use clap::Args;
 use serde::Serialize;
@@ -289,20 +289,25 @@ fn describe(answer: &Answer, kind: &str) -> Lines {
     ));
     let Some(image) = &answer.image else {
         lines.gap();
-        lines.add(format!("{:>12} {:>10} {:>10} {:>10} {:>10}", "class", "norm", "bias", "smallest", "largest"));
+        let classes: Vec<String> = answer.weights.iter().map(|of| of.class.to_string()).collect();
+        let longest = |names: &[String]| names.iter().map(|name| display_width(name)).max().unwrap_or_default();
+        let first = longest(&classes).max(12);
+        lines.add(format!("{:>first$} {:>10} {:>10} {:>10} {:>10}", "class", "norm", "bias", "smallest", "largest"));
         for OfClass { class, frobenius, bias, smallest, largest } in &answer.weights {
-            lines.add(format!("{class:>12} {frobenius:>10.4} {bias:>10.4} {smallest:>10.4} {largest:>10.4}"));
+            let class = to_right(class, first);
+            lines.add(format!("{class} {frobenius:>10.4} {bias:>10.4} {smallest:>10.4} {largest:>10.4}"));
         }
         if let Some(features) = &answer.features {
-            let longest = |names: &mut dyn Iterator<Item = String>| names.map(|name| name.chars().count()).max();
-            let first = longest(&mut features.iter().map(|feature| feature.name.clone())).unwrap_or_default().max(12);
-            let classes: Vec<String> = answer.weights.iter().map(|of| of.class.to_string()).collect();
-            let width = longest(&mut classes.iter().cloned()).unwrap_or_default().max(10);
-            let cells = |cells: Vec<String>| cells.iter().map(|cell| format!(" {cell:>width$}")).collect::<String>();
+            let names: Vec<String> = features.iter().map(|feature| feature.name.clone()).collect();
+            let (first, columns) = (longest(&names).max(12), longest(&classes).max(10));
+            let cells = |cells: Vec<String>| {
+                cells.iter().map(|cell| format!(" {}", to_right(cell, columns))).collect::<String>()
+            };
             lines.gap();
             lines.add(format!("{:>first$}{}", "weight of", cells(classes)));
             for OfFeature { name, weights, .. } in features {
-                lines.add(format!("{name:>first$}{}", cells(weights.iter().map(|w| format!("{w:.4}")).collect())));
+                let name = to_right(name, first);
+                lines.add(format!("{name}{}", cells(weights.iter().map(|w| format!("{w:.4}")).collect())));
             }
         }
         return lines;
@@ -316,8 +321,8 @@ fn describe(answer: &Answer, kind: &str) -> Lines {
     lines.add(format!("{:<12} {}", "predicted", said.collect::<Vec<_>>().join(", then ")));
     let evidence = &image.evidence;
     lines.add(format!(
-        "{:<12} logit {:.4}: pixels {:.4}, bias {:.4}",
-        format!("for {}", evidence.class),
+        "{} logit {:.4}: pixels {:.4}, bias {:.4}",
+        to_left(format!("for {}", evidence.class), 12),
         evidence.logit,
         evidence.logit - evidence.bias,
         evidence.bias

@@ -66,6 +66,7 @@ mod show_data;
 mod sweep;
 mod table;
 mod train;
+mod usage;
 
 pub use library::{Error, Estimator, Fitted, Samples, Training};
 
@@ -90,9 +91,10 @@ mod exit {
 /// Runs the program on these arguments, the first being its name, and gives its exit code: 0 done, 1 a check did not hold, 2 a usage,
 /// config or data error or an answer that cannot be written, 130 interrupted with the run saved, 141 nobody reads the answer.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
-    let options = match Options::try_parse_from(arguments) {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    let options = match Options::try_parse_from(&arguments) {
         Ok(options) => options,
-        Err(error) => return output::tell_usage(error),
+        Err(error) => return usage::tell(&error, &arguments),
     };
     let result = match &options.command {
         Command::Train(train) => train::train(train),

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use clap::builder::StyledStr;
 use clap::{Arg, Command, CommandFactory};
 
@@ -28,6 +28,12 @@ pub(crate) fn man(options: &ManOptions) -> Result<u8> {
         print_as_is(&String::from_utf8_lossy(&main))?;
         return Ok(exit::DONE);
     };
+    if out.exists() && !out.is_dir() {
+        bail!(
+            "{}: it is no folder, and several pages are written with --out; without it one is printed",
+            out.display()
+        );
+    }
     std::fs::create_dir_all(out).with_context(|| format!("making the folder {}", out.display()))?;
     let files = pages.iter().map(|(name, _)| destination(&out.join(name), options.force, "--out"));
     let files = files.collect::<Result<Vec<_>>>()?;

@@ -3,34 +3,89 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
-use chainrule_records::alike;
+use chainrule_records::{alike, nearest};
 
 use crate::experiment::DEFAULT;
 
 /// So many names are a help, and more are a list to search.
 const SHOWN: usize = 8;
 
-/// Refuses an experiment or a plan that is not there, and names those that are.
+/// Refuses an experiment or a plan that is not there, and names those that are; and what is none, with the option that takes it.
 pub(crate) fn is_config(path: &Path) -> Result<()> {
-    let is_toml = |path: &Path| path.extension().is_some_and(|ending| ending == "toml") && path.is_file();
-    if is_there(path) {
-        return Ok(());
+    let shown = path.display();
+    if path.is_dir() {
+        let what = if path.join("imported.json").is_file() {
+            "an imported model, which is trained already; predict and evaluate take it".to_owned()
+        } else if path.join("sweep.toml").is_file() {
+            format!("the folder of a sweep; sweep --resume {shown} goes on with it")
+        } else if is_run(path) {
+            let config = path.join("config.toml");
+            format!(
+                "the folder of a run; train --resume {shown} goes on with it, and its experiment is {}",
+                config.display()
+            )
+        } else {
+            format!("a folder; data is named by --data {shown}")
+        };
+        bail!("{shown}: expected the TOML file of an experiment, and this is {what}");
     }
+    if is_there(path) {
+        return match is_table(path) {
+            false => Ok(()),
+            true => bail!(
+                "{shown}: expected the TOML file of an experiment, and this is a table; --data {shown} --set data.label=COLUMN trains on it"
+            ),
+        };
+    }
+    let is_toml = |path: &Path| path.extension().is_some_and(|ending| ending == "toml") && path.is_file();
     let folder = Path::new(DEFAULT).parent().unwrap_or(Path::new("."));
-    bail!("{}: no such file{}", path.display(), instead(path, folder, is_toml))
+    bail!("{shown}: no such file{}", instead(path, folder, is_toml))
 }
 
 /// Refuses a folder of a run, an imported model or a sweep that is not there, and names those that are.
 pub(crate) fn is_folder(path: &Path) -> Result<()> {
     let holds_one =
         |path: &Path| ["config.toml", "imported.json", "sweep.toml"].iter().any(|name| path.join(name).is_file());
-    if is_there(path) {
-        return match path.is_dir() {
-            true => Ok(()),
-            false => bail!("{}: it is a file, and the folder of a run is meant here", path.display()),
-        };
+    let shown = path.display();
+    if !is_there(path) {
+        bail!("{shown}: no such folder{}", instead(path, Path::new("runs"), holds_one));
     }
-    bail!("{}: no such folder{}", path.display(), instead(path, Path::new("runs"), holds_one))
+    if !path.is_dir() {
+        let own = path.parent().filter(|folder| is_run(folder) || holds_one(folder));
+        let meant = own.map(|folder| format!("; did you mean {}?", folder.display())).unwrap_or_default();
+        bail!("{shown}: it is a file, and the folder of a run is meant here{meant}");
+    }
+    let parts = ["model.safetensors", "history.json", "sweep.json"];
+    if !holds_one(path) && !is_run(path) && !parts.iter().any(|name| path.join(name).exists()) {
+        bail!("{shown}: no run lies in this folder{}", instead(path, Path::new("runs"), holds_one));
+    }
+    Ok(())
+}
+
+/// Whether a run was begun in a folder, as far as names tell.
+fn is_run(folder: &Path) -> bool {
+    ["manifest.json", "summary.json"].iter().any(|name| folder.join(name).is_file())
+}
+
+/// Whether a file is a table, as far as its name tells.
+fn is_table(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
+    [".csv", ".csv.gz", ".tsv"].iter().any(|ending| name.ends_with(ending)) && path.is_file()
+}
+
+/// What to say of a file that is not there.
+pub(crate) fn no_such_file(path: &Path) -> String {
+    let beside = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let entries = std::fs::read_dir(beside.unwrap_or(Path::new("."))).into_iter().flatten().flatten();
+    let mut names: Vec<String> = entries
+        .filter(|entry| entry.path().is_file())
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .collect();
+    names.sort();
+    let written = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let meant = nearest(&written, names.iter().map(String::as_str)).map(|name| path.with_file_name(name));
+    let hint = meant.map(|meant| format!("; did you mean {}?", meant.display())).unwrap_or_default();
+    format!("no such file{hint}")
 }
 
 /// Whatever else is wrong with it, is told where it is read.
@@ -52,14 +107,20 @@ fn instead(path: &Path, folder: &Path, is_one: impl Fn(&Path) -> bool) -> String
     found.dedup();
     let name = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let names: Vec<String> = found.iter().map(|path| name(path)).collect();
-    let meant = alike(&name(path), names.iter().map(String::as_str));
+    let mut meant = alike(&name(path), names.iter().map(String::as_str));
+    // The ending may have been left out.
+    let stem = |name: &str| name.strip_suffix(".toml").map(str::to_owned);
+    if let Some(place) = names.iter().position(|other| stem(other).is_some_and(|stem| stem == name(path))) {
+        meant = vec![place];
+    }
     let shown = |paths: &[&PathBuf]| paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>();
     if let Some((last, before)) = shown(&meant.iter().take(3).map(|&i| &found[i]).collect::<Vec<_>>()).split_last() {
         let before = if before.is_empty() { String::new() } else { format!("{} or ", before.join(", ")) };
         return format!("; did you mean {before}{last}?");
     }
-    match shown(&found.iter().take(SHOWN).collect::<Vec<_>>()) {
-        none if none.is_empty() => String::new(),
+    match &shown(&found.iter().take(SHOWN).collect::<Vec<_>>())[..] {
+        [] => String::new(),
+        [one] => format!("; there is {one}"),
         some => format!("; there are {}{}", some.join(", "), if found.len() > SHOWN { ", …" } else { "" }),
     }
 }

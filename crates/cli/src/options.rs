@@ -1,5 +1,6 @@
 //! What the command line may say.
 
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -179,6 +180,15 @@ Examples:
     Man(ManOptions),
 }
 
+/// Reads a whole number of this range.
+fn number<T: TryFrom<u64>>(range: RangeInclusive<u64>) -> impl Fn(&str) -> Result<T, String> + Clone {
+    move |text| {
+        let number =
+            text.parse().ok().filter(|number| range.contains(number)).and_then(|number| T::try_from(number).ok());
+        number.ok_or_else(|| format!("expected a whole number from {} to {}", range.start(), range.end()))
+    }
+}
+
 #[derive(Args, Debug)]
 pub(crate) struct TrainOptions {
     /// The experiment [default: configs/softmax.toml].
@@ -189,7 +199,7 @@ pub(crate) struct TrainOptions {
     #[command(flatten)]
     pub(crate) place: Place,
     /// Threads of the fused kernels [default: as many as this machine runs at once]. More give the same results up to rounding.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    #[arg(long, value_name = "N", value_parser = number::<u16>(1..=1024))]
     pub(crate) threads: Option<u16>,
     /// The run's folder [default: the first free of runs/NAME-1, runs/NAME-2, …].
     #[arg(long, value_name = "DIR")]
@@ -222,10 +232,10 @@ pub(crate) struct SweepOptions {
     #[command(flatten)]
     pub(crate) place: Place,
     /// Trainings at once [default: as many as this machine has cores for; on a GPU 1]. The results are the same.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    #[arg(long, value_name = "N", value_parser = number::<u16>(1..=1024))]
     pub(crate) jobs: Option<u16>,
     /// Threads of the fused kernels for each training [default: 1]. More give the same results up to rounding.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    #[arg(long, value_name = "N", value_parser = number::<u16>(1..=1024))]
     pub(crate) threads: Option<u16>,
     /// The sweep's folder [default: the first free of runs/sweep-1, runs/sweep-2, …].
     #[arg(long, value_name = "DIR")]
@@ -266,7 +276,7 @@ pub(crate) struct Choices {
     #[arg(long, value_enum)]
     pub(crate) precision: Option<PrecisionOption>,
     /// The seed of the shuffle.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = number::<u64>(0..=u64::MAX))]
     pub(crate) seed: Option<u64>,
 }
 
@@ -309,13 +319,13 @@ pub(crate) struct DataOptions {
     #[arg(long, value_name = "DIR")]
     pub(crate) write_idx: Option<PathBuf>,
     /// Training digits to draw.
-    #[arg(long, value_name = "N", default_value_t = 20_000, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = 20_000, value_parser = number::<u32>(1..=u32::MAX.into()))]
     pub(crate) train_images: u32,
     /// Validation digits to draw.
-    #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = number::<u32>(1..=u32::MAX.into()))]
     pub(crate) validation_images: u32,
     /// The seed of the digits that --write-idx draws.
-    #[arg(long, value_name = "N", default_value_t = chainrule_data::digits::SEED, requires = "write_idx")]
+    #[arg(long, value_name = "N", default_value_t = chainrule_data::digits::SEED, value_parser = number::<u64>(0..=u64::MAX), requires = "write_idx")]
     pub(crate) seed: u64,
     #[command(flatten)]
     pub(crate) output: Output,
@@ -327,7 +337,7 @@ pub(crate) struct GradcheckOptions {
     #[arg(long)]
     pub(crate) burn: bool,
     /// The seed of weights, features and directions.
-    #[arg(long, value_name = "N", default_value_t = 0)]
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = number::<u64>(0..=u64::MAX))]
     pub(crate) seed: u64,
     #[command(flatten)]
     pub(crate) place: Place,

@@ -5,8 +5,8 @@
 use std::fmt::Write as _;
 use std::io::{ErrorKind, Write};
 
-use chainrule_records::{steers, visible};
-use clap::error::{ContextKind, ContextValue};
+use chainrule_data::DataError;
+use chainrule_records::{RunError, steers, visible};
 
 use crate::exit;
 
@@ -85,7 +85,7 @@ pub(crate) fn tell_error(error: &anyhow::Error) -> u8 {
     match error.downcast_ref::<Unwritten>() {
         Some(Unwritten(problem)) if problem.kind() == ErrorKind::BrokenPipe => exit::NO_READER,
         _ => {
-            say(&format!("error: {}", sentence(error)));
+            say(&format!("error: {}", told(error)));
             exit::INPUT
         }
     }
@@ -100,31 +100,31 @@ pub(crate) fn sentence(error: &anyhow::Error) -> String {
     })
 }
 
-/// Prints help or version, or what is wrong with the arguments; gives the exit code.
-pub(crate) fn tell_usage(mut error: clap::Error) -> u8 {
-    if !error.use_stderr() {
-        return match error.print().map_err(Unwritten) {
-            Ok(()) => exit::DONE,
-            Err(unwritten) => tell_error(&unwritten.into()),
+/// The same for a person at the program: with the option that helps, which a library's error does not know of.
+pub(crate) fn told(error: &anyhow::Error) -> String {
+    let said = sentence(error);
+    match error.chain().find_map(option_for) {
+        Some(option) => format!("{said}; {option}"),
+        None => said,
+    }
+}
+
+/// The option that helps where something is missing or wrong.
+fn option_for(error: &(dyn std::error::Error + 'static)) -> Option<String> {
+    if let Some(error) = error.downcast_ref::<DataError>() {
+        return match error {
+            DataError::NoLabel { .. } => Some("name it with --set data.label=COLUMN".to_owned()),
+            DataError::ManyDigits { .. } => Some(
+                "chainrule data --write-idx DIR --train-images N writes them, and --data DIR names them".to_owned(),
+            ),
+            _ => None,
         };
     }
-    // A glob may have put names of files among the arguments, and an argument may have lines of its own.
-    let shown = error.context().filter_map(|(kind, value)| match value {
-        ContextValue::String(text) if text.contains(steers) => {
-            Some((kind, ContextValue::String(visible(text).into_owned())))
-        }
-        ContextValue::Strings(texts) if texts.iter().any(|text| text.contains(steers)) => {
-            Some((kind, ContextValue::Strings(texts.iter().map(|text| visible(text).into_owned()).collect())))
-        }
+    match error.downcast_ref::<RunError>()? {
+        RunError::Damaged { run, .. } => Some(format!("train --resume {} does that", run.display())),
+        RunError::IsSweep { folder } => Some(format!("sweep --resume {} goes on with it", folder.display())),
         _ => None,
-    });
-    for (kind, value) in shown.collect::<Vec<_>>() {
-        error.insert(kind, value);
-        // The tip says it as it is.
-        error.remove(ContextKind::Suggested);
     }
-    let _ = error.print();
-    exit::INPUT
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::{Result, bail};
 use chainrule_data::{Counts, Origin as DataOrigin, digits, is_mnist};
-use chainrule_records::{Class, Schema};
+use chainrule_records::{Class, Schema, Unused};
 use chainrule_report::Board;
 use chainrule_solve::Predictor;
 use clap::Args;
@@ -51,8 +51,11 @@ pub(crate) fn page(options: &PageOptions) -> Result<u8> {
     let schema = &model.schema;
     let examples = match model.trained() {
         Some(Trained { manifest, .. }) => {
-            let source =
-                Source { name: manifest.data_source.clone(), files: manifest.data_files.clone(), unused: Vec::new() };
+            let source = Source {
+                name: manifest.data_source.clone(),
+                files: manifest.data_files.clone(),
+                unused: Unused::default(),
+            };
             examples(&source, schema, &model.predictor)
         }
         None => Vec::new(),

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use chainrule_data::picture::Treatment;
-use chainrule_records::{Class, Link};
+use chainrule_records::{Class, Link, display_width, to_right};
 use chainrule_solve::Prediction;
 use clap::Args;
 use serde::Serialize;
@@ -154,14 +154,14 @@ fn predicted(model: &Model, file: &Path, image: Given) -> Result<Predicted, Stri
 
 /// Widths of the class predicted and of a probability, with room for every class's name.
 fn widths(model: &Model) -> [usize; 2] {
-    let longest = model.classes().iter().map(|class| class.to_string().chars().count()).max().unwrap_or_default();
+    let longest = model.classes().iter().map(|class| display_width(&class.to_string())).max().unwrap_or_default();
     [longest.max(9), (longest + 1).max(7)]
 }
 
 /// The classes over their columns.
 fn heading(model: &Model) -> Lines {
-    let [first, width] = widths(model);
-    let classes: String = model.classes().iter().map(|class| format!("{class:>width$}")).collect();
+    let [first, columns] = widths(model);
+    let classes: String = model.classes().iter().map(|class| to_right(class, columns)).collect();
     let what = if model.features().is_some() { "row, from 0" } else { "image" };
     let mut lines = Lines::default();
     lines.add(format!("{:>first$}  probability in % of", "predicted"));
@@ -171,11 +171,11 @@ fn heading(model: &Model) -> Lines {
 
 /// The class predicted, the probabilities and the image's or row's name.
 fn line(predicted: &Predicted, model: &Model) -> String {
-    let [first, width] = widths(model);
-    let mut line = format!("{:>first$}", predicted.class);
+    let [first, columns] = widths(model);
+    let mut line = to_right(&predicted.class, first);
     let mut write = |text: std::fmt::Arguments| line.write_fmt(text).expect("writing to a String cannot fail");
     for probability in &predicted.probabilities {
-        write(format_args!("{:>width$.2}", 100.0 * probability));
+        write(format_args!("{:>columns$.2}", 100.0 * probability));
     }
     write(format_args!("  {}", predicted.file));
     if let Some(number) = predicted.number {

@@ -8,7 +8,7 @@ use chainrule_engines::{Examples, Expansion, Prepared, float_type};
 use chainrule_kernels::Isa;
 use chainrule_models::{Classifier, to_precision};
 use chainrule_records::{
-    Class, DataFile, DataSummary, Generator, GradientSource, Preprocessing, Schema, Solver, TrainConfig,
+    Class, DataFile, DataSummary, Generator, GradientSource, Preprocessing, Schema, Solver, TrainConfig, Unused,
 };
 use chainrule_solve::{
     Bytes, Chosen, Observer, TrainError, Trained, class_weights, dropped_rows, label_order, standardization,
@@ -23,8 +23,8 @@ use crate::table;
 pub(crate) struct Source {
     pub(crate) name: String,
     pub(crate) files: Vec<DataFile>,
-    /// What its folder holds and is not used, a few names for each place.
-    pub(crate) unused: Vec<String>,
+    /// What its folder holds and is not used.
+    pub(crate) unused: Unused,
 }
 
 impl Source {

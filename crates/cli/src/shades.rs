@@ -1,9 +1,8 @@
 //! Small pictures as characters: half-blocks in colours on a terminal, plain characters elsewhere.
 
-use std::fmt::Write;
 use std::io::IsTerminal;
 
-use chainrule_records::visible;
+use chainrule_records::{display_width, to_left, visible};
 
 /// What a terminal can show.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,8 +73,11 @@ impl Ink {
         for pictures in pictures.chunks(in_a_row) {
             let mut line = String::new();
             for picture in pictures {
-                let name: String = visible(&picture.name).chars().take(shown).collect();
-                write!(line, "{name:<0$}", shown + GAP).expect("writing to a String cannot fail");
+                let mut name = visible(&picture.name).into_owned();
+                while display_width(&name) > shown {
+                    name.pop();
+                }
+                line.push_str(&to_left(name, shown + GAP));
             }
             text.push_str(line.trim_end());
             text.push('\n');

@@ -6,6 +6,7 @@ use std::path::Path;
 use anyhow::Result;
 use chainrule_data::table::{AboutColumn, AboutTable};
 use chainrule_data::{Counts, Data, DataError, Images, Request, digits, look, mnist, sha256_of_files};
+use chainrule_records::{Unused, UnusedFile, display_width, to_left};
 use serde::Serialize;
 
 use crate::options::DataOptions;
@@ -21,8 +22,10 @@ struct About {
     height: usize,
     width: usize,
     files: Vec<AboutFile>,
-    /// What its folder holds and is not used, a few names for each place.
-    unused: Vec<String>,
+    /// What its folder holds and is not used.
+    unused: Vec<UnusedFile>,
+    /// How much more there is of it.
+    unused_left_out: usize,
 }
 
 #[derive(Serialize)]
@@ -38,8 +41,10 @@ struct AboutFile {
 #[derive(Serialize)]
 struct AboutTables {
     tables: Vec<AboutTableFile>,
-    /// What their folder holds and is not used, a few names for each place.
-    unused: Vec<String>,
+    /// What their folder holds and is not used.
+    unused: Vec<UnusedFile>,
+    /// How much more there is of it.
+    unused_left_out: usize,
 }
 
 #[derive(Serialize)]
@@ -62,11 +67,12 @@ pub(crate) fn data(options: &DataOptions) -> Result<u8> {
     };
     if let Some(found) = request.about_tables()? {
         let tables = found.files.into_iter().map(|(file, about)| AboutTableFile { file, about }).collect();
-        let about = AboutTables { tables, unused: found.unused };
+        let Unused { files, left_out } = found.unused.clone();
+        let about = AboutTables { tables, unused: files, unused_left_out: left_out };
         if options.output.json {
             print_json(&about)?;
         } else {
-            describe_tables(&about).print()?;
+            describe_tables(&about, &found.unused).print()?;
         }
         return Ok(exit::DONE);
     }
@@ -118,7 +124,8 @@ fn about(data: &Data) -> About {
         height,
         width,
         files: files.collect(),
-        unused: data.unused.clone(),
+        unused: data.unused.files.clone(),
+        unused_left_out: data.unused.left_out,
     }
 }
 
@@ -134,30 +141,31 @@ fn describe(about: &About, data: &Data) -> Lines {
         about.sha256,
         if data.pictures.is_some() { "folders" } else { "four" }
     ));
+    let first = about.files.iter().map(|file| display_width(&file.name)).max().unwrap_or_default().max(24);
     for file in &about.files {
         let is_mnist = match (&data.pictures, file.is_mnist) {
             (Some(_), _) => "pictures",
             (None, true) => "MNIST's",
             (None, false) => "not MNIST's",
         };
-        lines.add(format!("{:<24} {:>6}  {}  {is_mnist}", file.name, file.count, file.sha256));
+        lines.add(format!("{} {:>6}  {}  {is_mnist}", to_left(&file.name, first), file.count, file.sha256));
     }
     for (name, images) in [("training", &data.train), ("validation", &data.validation)] {
         lines.add(format!("{name:<11} of each label: {}", label_counts(images, data)));
     }
-    if let Some(what) = not_used(&about.unused, data.pictures.is_some()) {
+    if let Some(what) = not_used(&data.unused, data.pictures.is_some()) {
         lines.add(what);
     }
     lines
 }
 
-fn describe_tables(about: &AboutTables) -> Lines {
+fn describe_tables(about: &AboutTables, unused: &Unused) -> Lines {
     let mut lines = Lines::default();
     for AboutTableFile { file, about } in &about.tables {
         lines.add(format!("source  {file}"));
         lines.add(format!("rows    {}", about.rows));
         lines.add(format!("sha256  {}", about.sha256));
-        let first = about.columns.iter().map(|column| column.name.chars().count()).max().unwrap_or_default().max(6);
+        let first = about.columns.iter().map(|column| display_width(&column.name)).max().unwrap_or_default().max(6);
         lines.add(format!(
             "{:<first$} {:>9} {:>9} {:>9} {:>12} {:>12} {:>9}",
             "column", "numbers", "missing", "texts", "smallest", "largest", "different"
@@ -165,12 +173,13 @@ fn describe_tables(about: &AboutTables) -> Lines {
         for AboutColumn { name, numbers, missing, texts, smallest, largest, different } in &about.columns {
             let [smallest, largest] = [smallest, largest].map(|x| x.map(|x| x.to_string()).unwrap_or_default());
             let different = different.map_or_else(|| "over 256".to_owned(), |count| count.to_string());
+            let name = to_left(name, first);
             lines.add(format!(
-                "{name:<first$} {numbers:>9} {missing:>9} {texts:>9} {smallest:>12} {largest:>12} {different:>9}"
+                "{name} {numbers:>9} {missing:>9} {texts:>9} {smallest:>12} {largest:>12} {different:>9}"
             ));
         }
     }
-    if let Some(what) = not_used(&about.unused, false) {
+    if let Some(what) = not_used(unused, false) {
         lines.add(what);
     }
     lines.add("One of the columns has the labels: train --set data.label=COLUMN; all others are features, but for data.ignore.");
@@ -178,9 +187,9 @@ fn describe_tables(about: &AboutTables) -> Lines {
 }
 
 /// What a data set's folder holds and is not used, for a person.
-pub(crate) fn not_used(unused: &[String], are_pictures: bool) -> Option<String> {
+pub(crate) fn not_used(unused: &Unused, are_pictures: bool) -> Option<String> {
     let why = if are_pictures { " (used are PNG and JPEG files in a folder of their class)" } else { "" };
-    (!unused.is_empty()).then(|| format!("not used: {}{why}", unused.join("; ")))
+    (!unused.files.is_empty()).then(|| format!("not used: {}{why}", unused.in_short().join("; ")))
 }
 
 fn label_counts(images: &Images, data: &Data) -> String {

@@ -14,6 +14,7 @@ use crate::destination::folder_exists;
 use crate::machine::{Machine, all_threads};
 use crate::missing::is_folder;
 use crate::options::TrainOptions;
+use crate::output::told;
 use crate::progress::{Progress, catch_interrupts};
 use crate::rows::dropped;
 use crate::run::{self, is_interruption, manifest, run};
@@ -104,7 +105,7 @@ fn finished(folder: &RunFolder, tell: &mut dyn FnMut(&str)) -> Option<Summary> {
         Err(error) => {
             // Only what was finished can be damaged.
             if folder.has_summary() {
-                tell(&error.to_string());
+                tell(&told(&error.into()));
             }
             None
         }

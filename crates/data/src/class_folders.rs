@@ -7,6 +7,8 @@ use std::iter::repeat_n;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use chainrule_records::Unused;
+
 use crate::idx::{self, IdxImages, Keep};
 use crate::table::name_problem;
 use crate::tables::{TRAIN, VALIDATION};
@@ -98,6 +100,26 @@ pub(crate) fn parts(folder: &Path) -> Option<Vec<PathBuf>> {
         return Some([train].into_iter().chain(validation).collect());
     }
     has_classes(folder).then(|| vec![folder.to_owned()])
+}
+
+/// What lies in a folder of classes beside these pictures.
+pub(crate) fn unused(folder: &Path, used: Vec<PathBuf>) -> Unused {
+    crate::unused::unused(folder, used, |path| {
+        if path.is_dir() {
+            let is_at_the_top = path.parent() == Some(folder);
+            match (has_classes(path), pictures(path).is_ok_and(|pictures| !pictures.is_empty())) {
+                (true, _) if is_at_the_top => Some("another part is taken, or none is of this name"),
+                (true, _) => Some("its pictures are in folders in it"),
+                (false, true) if is_at_the_top => Some("in no part, as train is one"),
+                (false, true) => Some("a folder in the folder of a class"),
+                (false, false) => Some("no PNG or JPEG in it"),
+            }
+        } else if is_picture(path) {
+            Some("in no folder of a class")
+        } else {
+            Some("neither PNG nor JPEG")
+        }
+    })
 }
 
 /// Reads the pictures of one part, or of two, and keeps all of their pixels or none.

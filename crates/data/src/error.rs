@@ -38,7 +38,7 @@ pub enum DataError {
         problem: String,
     },
     /// Nobody said which column has the labels.
-    #[error("{}: data.label is missing, the column of labels; name it (--set data.label=NAME): {columns}", .path.display())]
+    #[error("{}: data.label is missing, the column of labels; the columns are {columns}", .path.display())]
     NoLabel {
         /// The file.
         path: PathBuf,
@@ -91,8 +91,8 @@ pub enum DataError {
     },
     /// More digits are to be drawn than may lie in memory.
     #[error(
-        "{count} drawn digits take {bytes} bytes, more than data.resident_bytes = {resident_bytes}; write them to a folder \
-         (cargo xtask data --write-idx DIR --train-images N), which is read piece by piece (--data DIR)"
+        "{count} drawn digits take {bytes} bytes, more than data.resident_bytes = {resident_bytes}; write them to a folder, which \
+         is read piece by piece"
     )]
     ManyDigits {
         /// Digits to be drawn.
@@ -104,10 +104,11 @@ pub enum DataError {
     },
     /// A folder lacks one of the four files.
     #[error(
-        "{}: no {name} here, plain or .gz; a data folder holds the four IDX files of MNIST by their usual names, train.csv, or a folder of pictures for each class, PNG or JPEG{}{}",
+        "{}: no {name} here, plain or .gz; a data folder holds the four IDX files of MNIST by their usual names, train.csv, or a folder of pictures for each class, PNG or JPEG{}{}{}",
         .folder.display(),
         if .found.is_empty() { "" } else { ", and this one " },
-        .found.join("; ")
+        .found.join("; "),
+        .hint.as_ref().map(|hint| format!("; {hint}")).unwrap_or_default()
     )]
     Missing {
         /// The folder.
@@ -116,6 +117,8 @@ pub enum DataError {
         name: &'static str,
         /// Some names of what it holds.
         found: Vec<String>,
+        /// What to rename, where that may help.
+        hint: Option<String>,
     },
     /// A pipe or a device.
     #[error("{}: data is read from a file or a folder, and this is neither; write what comes through a pipe to a file first (cat > data.csv)", .path.display())]

@@ -8,7 +8,10 @@ pub(crate) fn foreign(beginning: &[u8]) -> Option<String> {
     let zipped = ZIPPED.iter().find(|(name, ..)| is_zip && has(name));
     let (_, what, way_out) = zipped
         .or_else(|| BEGINNINGS.iter().find(|(magic, ..)| beginning.starts_with(magic)))
-        .or_else(|| Some(&UTF_16).filter(|_| is_utf_16_of_ascii(beginning)))?;
+        .or_else(|| Some(&UTF_16).filter(|_| is_utf_16_of_ascii(beginning)))
+        .or_else(|| Some(&TAR).filter(|_| beginning.get(257..262) == Some(b"ustar")))
+        .or_else(|| Some(&SAFETENSORS).filter(|_| beginning.get(8..10) == Some(b"{\"")))
+        .or_else(|| text(beginning))?;
     Some(format!("this is {what}, and a table is read from CSV; {way_out}"))
 }
 
@@ -54,6 +57,43 @@ const BEGINNINGS: [Kind; 21] = [
     (b"\0\0\x08\x01", "an IDX file of labels", "name the folder that holds all four IDX files"),
     (b"\0\0\x08\x03", "an IDX file of images", "name the folder that holds all four IDX files"),
 ];
+
+const TAR: Kind = (b"", "a tar archive", UNPACK);
+const SAFETENSORS: Kind = (b"", "a model's weights (safetensors)", "chainrule's import takes such a file");
+const JSON: Kind = (b"", "JSON", "pandas' read_json(…).to_csv(…, index=False) makes it one");
+const HTML: Kind = (b"", "a page of HTML", "a download that failed, perhaps; save the table itself");
+const XML: Kind = (b"", "XML", "save it as CSV in the program that it is from");
+const TOML: Kind = (b"", "a TOML file, as of an experiment", "name the table itself");
+
+/// Texts of other kinds, by their first characters that are no white space.
+fn text(beginning: &[u8]) -> Option<&'static Kind> {
+    let beginning = beginning.strip_prefix(b"\xef\xbb\xbf").unwrap_or(beginning).trim_ascii_start();
+    let lower = beginning[..beginning.len().min(16)].to_ascii_lowercase();
+    let starts = |texts: &[&str]| texts.iter().any(|text| lower.starts_with(text.as_bytes()));
+    let after = |open: &[u8]| beginning.strip_prefix(open).and_then(|rest| rest.trim_ascii_start().first());
+    if matches!(after(b"{"), Some(b'"' | b'}')) || matches!(after(b"["), Some(b'{' | b'[')) {
+        return Some(&JSON);
+    }
+    if starts(&["<!doctype html", "<html", "<head", "<body", "<table"]) {
+        return Some(&HTML);
+    }
+    if starts(&["<?xml", "<svg"]) {
+        return Some(&XML);
+    }
+    // The first line that says something names a section, or sets a key.
+    let line = beginning
+        .split(|&byte| byte == b'\n')
+        .map(<[u8]>::trim_ascii)
+        .find(|line| !line.is_empty() && line[0] != b'#')?;
+    let is_name = |name: &[u8]| {
+        let is_part = |byte: &u8| byte.is_ascii_alphanumeric() || b"_-.".contains(byte);
+        !name.is_empty() && name.iter().all(is_part)
+    };
+    let section = line.strip_prefix(b"[").and_then(|rest| rest.strip_suffix(b"]"));
+    let key = line.windows(3).position(|window| window == b" = ").map(|at| &line[..at]);
+    let is_toml = section.is_some_and(is_name) || (key.is_some_and(is_name) && !line.contains(&b','));
+    is_toml.then_some(&TOML)
+}
 
 /// Whether every other byte is 0, and those between are not, as in UTF-16 that has no mark of it: no text has a 0.
 fn is_utf_16_of_ascii(beginning: &[u8]) -> bool {

@@ -4,9 +4,11 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::class_folders::{self, ClassFolders};
+use chainrule_records::{Unused, nearest};
+
+use crate::class_folders::{self, ClassFolders, file_name};
 use crate::idx::Keep;
-use crate::tables::are_tables;
+use crate::tables::{TRAIN, VALIDATION, are_tables};
 use crate::unused::unused;
 use crate::{
     DataError, Holdout, Images, PictureRequest, Selection, Split, TableRequest, Tables, Treat, digits, download, mnist,
@@ -107,8 +109,8 @@ pub struct Data {
     pub validation: Arc<Images>,
     /// What they are pictures of, where a folder for each class says so.
     pub pictures: Option<Pictures>,
-    /// What its folder holds and is not used, a few names for each place.
-    pub unused: Vec<String>,
+    /// What its folder holds and is not used.
+    pub unused: Unused,
 }
 
 /// Pictures in a folder for each class, made images.
@@ -126,7 +128,13 @@ pub struct Pictures {
 
 impl Data {
     fn new(origin: Origin, [train, validation]: [Images; 2]) -> Self {
-        Self { origin, train: Arc::new(train), validation: Arc::new(validation), pictures: None, unused: Vec::new() }
+        Self {
+            origin,
+            train: Arc::new(train),
+            validation: Arc::new(validation),
+            pictures: None,
+            unused: Unused::default(),
+        }
     }
 
     /// Names of the files, of each class's pictures one, and SHA-256 of each, decompressed; of IDX files in the order of [`mnist::FILES`].
@@ -323,7 +331,7 @@ fn find_keeping(
     {
         let read = class_folders::read(&parts, pictures, keep)?;
         let ClassFolders { images: [train, validation], classes, files, counts, pictures } = read;
-        let unused = unused(&folder, pictures);
+        let unused = class_folders::unused(&folder, pictures);
         let pictures = Some(Pictures { classes, files, counts, has_parts: parts.len() > 1 });
         return Ok(Data { origin: Origin::Folder(folder), train, validation, pictures, unused });
     }
@@ -403,12 +411,52 @@ fn has_idx(folder: &Path) -> bool {
     mnist::FILES.iter().any(|file| idx_path(folder, file).is_some())
 }
 
+/// The source that a path that is not there was probably meant as: one of the names, or what lies beside it.
+fn meant(path: &Path) -> Option<String> {
+    let written = file_name(path);
+    let beside = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let source = nearest(&written, ["auto", "mnist", "embedded"]).filter(|_| beside.is_none());
+    if let Some(source) = source {
+        return Some(source.to_owned());
+    }
+    let entries = std::fs::read_dir(beside.unwrap_or(Path::new("."))).into_iter().flatten().flatten();
+    let mut names: Vec<String> = entries
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .filter(|name| !name.starts_with('.'))
+        .collect();
+    names.sort();
+    let near = nearest(&written, names.iter().map(String::as_str))?;
+    Some(beside.map_or_else(|| near.to_owned(), |beside| beside.join(near).display().to_string()))
+}
+
+/// What to rename in a folder whose parts are there by almost their names: `Train`, say, or `training.csv`.
+fn misnamed(folder: &Path) -> Option<String> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let mut names: Vec<String> = entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+    names.sort();
+    let right = |name: &String| {
+        let lower = name.to_lowercase();
+        let (stem, ending) = lower.split_at(lower.find('.').unwrap_or(lower.len()));
+        let is_part = match ending {
+            "" => folder.join(name).is_dir(),
+            _ => [".csv", ".csv.gz"].contains(&ending),
+        };
+        let part = [TRAIN].into_iter().chain(VALIDATION).find(|part| stem == *part);
+        let part = part.or_else(|| stem.starts_with(TRAIN).then_some(TRAIN)).filter(|_| is_part)?;
+        let right = format!("{part}{ending}");
+        (right != *name).then(|| format!("{name} to {right}"))
+    };
+    let renamed: Vec<String> = names.iter().filter_map(right).take(2).collect();
+    (!renamed.is_empty()).then(|| format!("rename {}", renamed.join(" and ")))
+}
+
 fn read_folder_keeping(folder: &Path, keep: Keep, tell: &mut dyn FnMut(&str)) -> Result<Data, DataError> {
     let path = |file: &mnist::File| {
         idx_path(folder, file).ok_or_else(|| DataError::Missing {
             folder: folder.to_owned(),
             name: file.name,
-            found: unused(folder, []),
+            found: unused(folder, [], |_| None).in_short(),
+            hint: misnamed(folder),
         })
     };
     if are_tables(folder) {
@@ -420,7 +468,11 @@ fn read_folder_keeping(folder: &Path, keep: Keep, tell: &mut dyn FnMut(&str)) ->
             // A file is a table, and has been taken for one.
             ErrorKind::NotADirectory => DataError::NoFile { path },
             ErrorKind::NotFound => {
-                let sentence = "no such file or folder; data is auto, mnist, embedded, a CSV file, or a folder";
+                let hint = meant(&path).map_or_else(
+                    || "data is auto, mnist, embedded, a CSV file, or a folder".to_owned(),
+                    |name| format!("did you mean {name}?"),
+                );
+                let sentence = format!("no such file or folder; {hint}");
                 DataError::Read { path, problem: Error::new(ErrorKind::NotFound, sentence) }
             }
             _ => DataError::Read { path, problem },
@@ -448,6 +500,8 @@ fn read_folder_keeping(folder: &Path, keep: Keep, tell: &mut dyn FnMut(&str)) ->
         let (train, validation) = (train.size(), validation.size());
         return Err(DataError::Sizes { folder: folder.to_owned(), train, validation });
     }
-    let unused = unused(folder, mnist::FILES.iter().filter_map(|file| idx_path(folder, file)));
+    let unused = unused(folder, mnist::FILES.iter().filter_map(|file| idx_path(folder, file)), |path| {
+        mnist::FILES.iter().any(|file| file_name(path).starts_with(file.name)).then_some("another of its name is taken")
+    });
     Ok(Data { unused, ..Data::new(Origin::Folder(folder.to_owned()), [train, validation]) })
 }

@@ -2,6 +2,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use chainrule_records::Unused;
+
 use crate::table::{AboutTable, Columns, Table, number};
 use crate::unused::unused;
 use crate::{DataError, Holdout, Numbers, Origin, Request, idx};
@@ -36,8 +38,8 @@ pub struct Tables {
     pub classes: Vec<String>,
     /// To train on, and to validate on; of one file without a holdout the same.
     pub parts: [Arc<TablePart>; 2],
-    /// What its folder holds and is not used, a few names for each place.
-    pub unused: Vec<String>,
+    /// What its folder holds and is not used.
+    pub unused: Unused,
 }
 
 /// The rows of one part.
@@ -56,8 +58,8 @@ pub struct TablePart {
 pub struct AboutTables {
     /// File by file.
     pub files: Vec<(String, AboutTable)>,
-    /// What their folder holds and is not used, a few names for each place.
-    pub unused: Vec<String>,
+    /// What their folder holds and is not used.
+    pub unused: Unused,
 }
 
 /// What a folder of two parts calls the training's, and what it may call the other's, of which the first that is there is taken.
@@ -75,6 +77,17 @@ pub(crate) fn are_tables(path: &Path) -> bool {
     path.is_file() || in_folder(path, TRAIN).is_some()
 }
 
+/// What lies beside the tables of a folder.
+fn unused_tables(folder: &Path, used: impl IntoIterator<Item = PathBuf>) -> Unused {
+    unused(folder, used, |path| {
+        let is_part = [TRAIN].iter().chain(&VALIDATION).any(|part| {
+            let name = file_name(path);
+            [".csv", ".csv.gz"].iter().any(|ending| name == format!("{part}{ending}"))
+        });
+        is_part.then_some("another table is taken for its part")
+    })
+}
+
 impl Request {
     /// What is in each table that a training would read; nothing where this means images.
     ///
@@ -83,11 +96,11 @@ impl Request {
     pub fn about_tables(&self) -> Result<Option<AboutTables>, DataError> {
         let Some(path) = self.path().filter(|path| are_tables(path)) else { return Ok(None) };
         let (paths, unused) = match path.is_file() {
-            true => (vec![path], Vec::new()),
+            true => (vec![path], Unused::default()),
             false => {
                 let validation = VALIDATION.iter().find_map(|name| in_folder(&path, name));
                 let paths: Vec<PathBuf> = in_folder(&path, TRAIN).into_iter().chain(validation).collect();
-                let unused = unused(&path, paths.clone());
+                let unused = unused_tables(&path, paths.clone());
                 (paths, unused)
             }
         };
@@ -120,7 +133,7 @@ impl Tables {
         let named = Columns::Named { features: &train.columns, label: request.label.as_deref() };
         let validation = read(&validation_path, named, request.resident_bytes)?;
         let classes = classes(&train_path, &train, request)?;
-        let unused = unused(path, [train_path.clone(), validation_path.clone()]);
+        let unused = unused_tables(path, [train_path.clone(), validation_path.clone()]);
         let files = [(&train_path, &train), (&validation_path, &validation)];
         let files = files.map(|(path, table)| (file_name(path), table.sha256.clone())).into();
         if request.classes.is_none() {
@@ -171,7 +184,7 @@ impl Tables {
             }
         };
         let origin = Origin::Folder(path.to_owned());
-        Self { origin, files, columns, classes, parts, unused: Vec::new() }.has_every_class(request)
+        Self { origin, files, columns, classes, parts, unused: Unused::default() }.has_every_class(request)
     }
 
     /// Refuses a training without rows of a class.

@@ -18,7 +18,7 @@ mod pickle;
 mod pytorch;
 mod weights;
 
-pub use weights::{Known, Layout, Weights};
+pub use weights::{Known, LAYOUT_SAYS, Layout, Weights};
 
 use std::collections::BTreeMap;
 

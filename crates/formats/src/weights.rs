@@ -56,6 +56,9 @@ const MOST_BYTES: u64 = 1 << 28;
 /// Arrays of an npz, at most.
 const MOST_ARRAYS: usize = 64;
 
+/// Ends the sentence about weights whose shapes do not say which way they lie.
+pub const LAYOUT_SAYS: &str = "their layout must be named";
+
 impl Weights {
     /// Reads a safetensors or an npz file, or JSON that was exported; what it is, its first bytes
     /// tell. `layout` is asked only where the shapes do not say which way the weights lie.
@@ -112,7 +115,9 @@ impl Found {
                 return Err(format!("{name} is {rows} x {columns}, and there are {k} biases, which is neither"));
             }
             (None, _) => asked.ok_or_else(|| {
-                format!("{name} is {rows} x {columns}, which may be classes x features or features x classes; --layout says which")
+                format!(
+                    "{name} is {rows} x {columns}, which may be classes x features or features x classes; {LAYOUT_SAYS}"
+                )
             })?,
         };
         let [d, k] = match layout {
@@ -239,8 +244,28 @@ fn of_json(bytes: &[u8]) -> Result<Weights, String> {
     Found { matrix, vector, precision, layout, about: description.known(d) }.weights(None)
 }
 
+/// What a file is that is none of weights, as far as its beginning tells.
+fn looks_like(bytes: &[u8]) -> &'static str {
+    let beginning = &bytes[..bytes.len().min(512)];
+    if beginning.is_empty() {
+        "; it is empty"
+    } else if beginning.starts_with(b"\x89HDF") {
+        "; it is HDF5, as of Keras: there numpy.savez('model.npz', coef=weight, intercept=bias)"
+    } else if beginning.contains(&0) || std::str::from_utf8(beginning).is_err_and(|error| error.error_len().is_some()) {
+        ""
+    } else if beginning.split(|&byte| byte == b'\n').next().is_some_and(|line| line.contains(&b',')) {
+        "; it is a text, perhaps a table, and weights are meant here"
+    } else {
+        "; it is a text, and weights are meant here"
+    }
+}
+
 fn of_safetensors(bytes: &[u8], asked: Option<Layout>) -> Result<Weights, String> {
-    const NEITHER: &str = "neither a safetensors nor an npz file";
+    const NEITHER: &str = "neither a safetensors nor an npz file, nor JSON that was exported";
+    // A header of 100 MB or more is no header: the file begins with something else.
+    if bytes.get(..8).is_none_or(|length| length[4..] != [0; 4]) {
+        return Err(format!("{NEITHER}{}", looks_like(bytes)));
+    }
     let (_, metadata) =
         SafeTensors::read_metadata(bytes).map_err(|error| format!("{NEITHER}: {}", one_line(&error.to_string())))?;
     let file =

@@ -10,7 +10,8 @@ use crate::config::{
 };
 use crate::sentence::one_line;
 use crate::update::Update;
-use crate::{keys, read_text};
+use crate::values::{IMAGE_SIZE, SIDES, check_whole};
+use crate::{keys, read_text, values};
 
 /// An experiment that was checked: every number is in its range, and what must fit together does.
 ///
@@ -96,12 +97,24 @@ impl TrainConfig {
                 hint: "write [model] and below it kind = \"softmax\" or kind = \"logistic\"",
             });
         }
-        let value_at = |key: &str| keys::get(&table, key).map(|value| one_line(&value.to_string())).unwrap_or_default();
         let raw: RawConfig = serde_path_to_error::deserialize(table.clone()).map_err(|error| {
-            let key = one_line(&error.path().to_string());
-            let plain = key.split('[').next().unwrap_or_default();
-            let (file, value) = (said_by(plain), value_at(plain));
-            ConfigError::Value { file, value, key, problem: expected(&one_line(error.inner().message())) }
+            let (mut key, message) = (one_line(&error.path().to_string()), one_line(error.inner().message()));
+            let (plain, index) = key.split_once('[').map_or((key.as_str(), None), |(plain, rest)| {
+                (plain, rest.split_once(']').and_then(|(index, _)| index.parse::<usize>().ok()))
+            });
+            let whole = keys::get(&table, plain);
+            let problem = values::problem(plain, whole, &message);
+            let file = said_by(plain);
+            // The sides of an image are told of together.
+            let value = match index {
+                Some(index) if plain != IMAGE_SIZE => whole.and_then(|whole| whole.get(index)),
+                _ => {
+                    key = plain.to_owned();
+                    whole
+                }
+            };
+            let value = value.map(|value| one_line(&value.to_string())).unwrap_or_default();
+            ConfigError::Value { file, value, key, problem }
         })?;
 
         let stem = Path::new(file).file_stem().map_or_else(|| "run".into(), |stem| stem.to_string_lossy().into_owned());
@@ -208,25 +221,10 @@ impl TrainConfig {
 /// Who sets what the file does not.
 pub(crate) const COMMAND_LINE: &str = "command line";
 
-/// What serde says of a value of the wrong type, in the words of a config file.
-fn expected(message: &str) -> String {
-    let words = match message.rsplit_once(", expected ").map(|(_, expected)| expected) {
-        Some("usize" | "u64" | "u32" | "u8") => "expected a whole number, 0 or more",
-        Some("f64") => "expected a number",
-        Some("a string") => "expected a text in quotes",
-        Some("a boolean") => "expected true or false",
-        Some("a sequence") => "expected a list, as in [2, 3]",
-        _ => message,
-    };
-    words.to_owned()
-}
-
 /// The first key whose value cannot be, and why.
 fn check(config: &TrainConfig) -> Result<(), (&'static str, String)> {
     let holds = |key, holds: bool, problem: &str| if holds { Ok(()) } else { Err((key, problem.to_owned())) };
-    let count = |key, value: usize, largest: usize| {
-        holds(key, (1..=largest).contains(&value), &format!("expected a whole number from 1 to {largest}"))
-    };
+    let count = |key, value: usize| check_whole(key, value as u64);
     let (data, descent, stopping) = (&config.data, &config.descent, &config.early_stopping);
 
     let name = &config.experiment;
@@ -238,11 +236,11 @@ fn check(config: &TrainConfig) -> Result<(), (&'static str, String)> {
     )?;
     holds("data.source", !data.source.is_empty(), "expected auto, mnist, embedded, a CSV file, or a folder of data")?;
     let sides = data.image_size.iter().all(|side| (1..=4096).contains(side));
-    holds("data.image_size", sides, "expected rows and columns from 1 to 4096, as in [28, 28]")?;
+    holds(IMAGE_SIZE, sides, SIDES)?;
     let fraction = data.validation_fraction;
     holds("data.validation_fraction", fraction > 0.0 && fraction < 1.0, "expected a number between 0 and 1")?;
-    count("data.train_images", data.train_images.unwrap_or(1), u32::MAX as usize)?;
-    count("data.validation_images", data.validation_images.unwrap_or(1), u32::MAX as usize)?;
+    count("data.train_images", data.train_images.unwrap_or(1))?;
+    count("data.validation_images", data.validation_images.unwrap_or(1))?;
     if let Some(classes) = &data.classes {
         // A name is a text, and 2 is called "2".
         let repeated =
@@ -250,8 +248,7 @@ fn check(config: &TrainConfig) -> Result<(), (&'static str, String)> {
         holds("data.classes", !repeated, "names a class twice")?;
         holds("data.classes", classes.len() >= 2, "expected at least two classes")?;
     }
-    // TOML's integers are signed.
-    holds("data.resident_bytes", i64::try_from(data.resident_bytes).is_ok(), "expected at most 9223372036854775807")?;
+    check_whole("data.resident_bytes", data.resident_bytes)?;
     if config.model.kind == ModelKind::Logistic {
         let two = data.classes.as_ref().is_some_and(|classes| classes.len() == 2);
         holds(
@@ -273,19 +270,17 @@ fn check(config: &TrainConfig) -> Result<(), (&'static str, String)> {
         "expected a number above 0, at most 1000; 0.01 is usual",
     )?;
     descent.check()?;
-    count("descent.batch_size", descent.batch_size, u32::MAX as usize)?;
-    count("descent.epochs", descent.epochs, 1_000_000)?;
+    count("descent.batch_size", descent.batch_size)?;
+    count("descent.epochs", descent.epochs)?;
     holds(
         "descent.shuffle.seed",
         descent.shuffle.generator != Generator::NumpyLegacy || u32::try_from(descent.shuffle.seed).is_ok(),
         "NumPy's legacy generator takes seeds up to 4294967295",
     )?;
-    // TOML's integers are signed.
-    holds("descent.shuffle.seed", i64::try_from(descent.shuffle.seed).is_ok(), "expected at most 9223372036854775807")?;
-    let skipped = descent.shuffle.skip_epochs;
-    holds("descent.shuffle.skip_epochs", skipped <= 1_000_000, "expected a whole number from 0 to 1000000")?;
-    count("early_stopping.evaluations_per_epoch", stopping.evaluations_per_epoch, 1_000_000)?;
-    count("early_stopping.patience", stopping.patience.unwrap_or(1), 1_000_000_000)?;
+    check_whole("descent.shuffle.seed", descent.shuffle.seed)?;
+    count("descent.shuffle.skip_epochs", descent.shuffle.skip_epochs)?;
+    count("early_stopping.evaluations_per_epoch", stopping.evaluations_per_epoch)?;
+    count("early_stopping.patience", stopping.patience.unwrap_or(1))?;
 
     if let (GradientSource::Fused, Some(reason)) = (descent.gradient, config.beyond_kernels()) {
         return Err((
@@ -300,9 +295,9 @@ fn check(config: &TrainConfig) -> Result<(), (&'static str, String)> {
         optimum.tolerance > 0.0 && optimum.tolerance <= 1.0,
         "expected a distance from the minimum in nats above 0, at most 1; f32 reaches 1e-10, with a free bias 1e-6, and f64 1e-13",
     )?;
-    count("optimum.max_iterations", optimum.max_iterations, 1_000_000)?;
-    count("optimum.memory", optimum.memory, 1000)?;
-    count("optimum.evaluate_every", optimum.evaluate_every, 1_000_000)?;
+    count("optimum.max_iterations", optimum.max_iterations)?;
+    count("optimum.memory", optimum.memory)?;
+    count("optimum.evaluate_every", optimum.evaluate_every)?;
     if descent.solver == Solver::Lbfgs {
         holds(
             "objective.l2",

@@ -21,10 +21,10 @@ pub enum ClassWeights {
     Each(Vec<f64>),
 }
 
-/// What a config calls [`ClassWeights::Balanced`].
-const BALANCED: &str = "balanced";
-
 impl ClassWeights {
+    /// What a config calls [`ClassWeights::Balanced`].
+    pub(crate) const BALANCED: &str = "balanced";
+
     /// No weight is smaller than the first of these, nor larger than the second: in f32, too, a row of the lightest class then still tells.
     const RANGE: [f64; 2] = [1e-6, 1e6];
 
@@ -89,7 +89,7 @@ fn by_name(weights: &[f64], classes: &[Class]) -> String {
 impl Serialize for ClassWeights {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {
-            Self::Balanced => serializer.serialize_str(BALANCED),
+            Self::Balanced => serializer.serialize_str(Self::BALANCED),
             Self::Named(weights) => weights.serialize(serializer),
             Self::Each(weights) => weights.serialize(serializer),
         }
@@ -112,7 +112,7 @@ impl<'de> Visitor<'de> for ClassWeightsVisitor {
     }
 
     fn visit_str<E: Error>(self, text: &str) -> Result<ClassWeights, E> {
-        if text == BALANCED {
+        if text == ClassWeights::BALANCED {
             Ok(ClassWeights::Balanced)
         } else {
             Err(E::invalid_value(serde::de::Unexpected::Str(text), &self))

@@ -38,8 +38,8 @@ pub enum ConfigError {
         /// The known key most like it, or those that there are.
         hint: String,
     },
-    /// `--set` without a key or a value.
-    #[error("--set {text}: expected key=value, as in --set descent.epochs=10")]
+    /// An override without a key or a value.
+    #[error("{text}: expected key=value, as in descent.epochs=10")]
     Override {
         /// What was given.
         text: String,

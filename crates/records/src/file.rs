@@ -78,6 +78,10 @@ impl Destination {
                 ErrorKind::NotFound => Error::new(ErrorKind::InvalidInput, "it is a link to a file that is not there"),
                 _ => error,
             };
+            // What is behind /dev/stdout has no path where it is a pipe.
+            if let Ok(metadata) = std::fs::metadata(path) {
+                is_regular(&metadata).map_err(failed)?;
+            }
             path.canonicalize().map_err(|error| failed(leads_nowhere(error)))?
         } else {
             named.clone()
@@ -241,7 +245,9 @@ fn is_regular(metadata: &Metadata) -> Result<(), Error> {
     let problem = match (metadata.is_file(), metadata.is_dir()) {
         (true, _) => return Ok(()),
         (_, true) => "it is a folder",
-        _ => "it is no regular file",
+        _ => {
+            "it is no regular file but a pipe, a terminal or a device; name a file, which is written whole or not at all"
+        }
     };
     Err(Error::new(ErrorKind::InvalidInput, problem))
 }

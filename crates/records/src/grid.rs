@@ -33,17 +33,17 @@ pub struct Grid {
 pub enum GridError {
     /// It is not a key with values.
     #[error(
-        "--grid {text}: expected a key and its values, as in --grid objective.l2=0,0.01,0.1; commas in brackets and quotes part no values"
+        "{text}: expected a key and its values, as in objective.l2=0,0.01,0.1; commas in brackets and quotes part no values"
     )]
     Malformed {
         /// What was given.
         text: String,
     },
     /// There is nothing to try.
-    #[error("the grid has no keys; name one, as in --grid objective.l2=0,0.01,0.1")]
+    #[error("the grid has no keys; name one, as in objective.l2=0,0.01,0.1")]
     Empty,
     /// A key has two lists.
-    #[error("--grid {key} is there twice; put all its values into one list")]
+    #[error("the grid has {key} twice; put all its values into one list")]
     Repeated {
         /// The key.
         key: String,
@@ -66,7 +66,7 @@ pub enum GridError {
 }
 
 impl GridKey {
-    /// Parses `key=value,value,…`. Each value is TOML, or, where it is not, a string without its quotes, as `--set` takes it.
+    /// Parses `key=value,value,…`. Each value is TOML, or, where it is not, a string without its quotes, as overrides do.
     ///
     /// # Errors
     /// Where there is no key or no value.
@@ -263,7 +263,7 @@ mod tests {
         check("data.source=a b,c # d", "data.source", &["\"a b\"", "\"c # d\""]);
         for bad in ["objective.l2", "=1", "objective.l2=", "a=1,,2", "a=1,", "a..b=1", "model={kind=1}"] {
             let error = GridKey::parse(bad).expect_err(bad).to_string();
-            assert!(error.starts_with(&format!("--grid {bad}: expected a key and its values")), "{error}");
+            assert!(error.starts_with(&format!("{bad}: expected a key and its values")), "{error}");
         }
     }
 

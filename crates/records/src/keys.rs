@@ -1,8 +1,8 @@
-//! The keys of an experiment: what a file or `--set` may name, and where in it.
+//! The keys of an experiment: what a file or an override may name, and where in it.
 
 use toml::{Table, Value};
 
-use crate::sentence::{ALIKE, one_line};
+use crate::sentence::{one_line, plain, share_of, slips};
 use crate::{CLASS_WEIGHTS, ConfigError};
 
 /// Every key, in the order of a config file.
@@ -54,7 +54,7 @@ pub(crate) const KEYS: [&str; 45] = [
     "experiment",
 ];
 
-/// Those whose value is a text: `--set data.label=2024` names a column, and no number.
+/// Those whose value is a text: `data.label=2024` names a column, and no number.
 const TEXTS: [&str; 3] = ["data.source", "data.label", "experiment"];
 
 /// Those that a file may set and a command line take back, by the value `none`.
@@ -110,21 +110,49 @@ fn unknown(file: String, key: &str) -> ConfigError {
     ConfigError::UnknownKey { file, hint: hint(&key), key }
 }
 
-/// The known key that is like `key`, or like its last part, if only the section is wrong; else those that there are.
+/// What other programs call a key, the name with `_` between its words.
+const CALLED: [(&str, &[&str]); 13] = [
+    ("descent.learning_rate", &["lr", "eta", "eta0", "rate", "step_size"]),
+    ("descent.batch_size", &["batch", "minibatch", "batch_rows"]),
+    ("descent.epochs", &["n_epochs", "num_epochs", "n_iter"]),
+    ("descent.precision", &["dtype", "float"]),
+    ("descent.shuffle.seed", &["random_state", "random_seed"]),
+    ("objective.l2", &["l2_strength", "l2_penalty", "lambda", "lambda2", "weight_decay", "regularization", "penalty"]),
+    ("objective.penalize_bias", &["penalise_bias"]),
+    ("model.kind", &["type", "model", "name"]),
+    ("data.source", &["path", "file", "folder", "dataset"]),
+    ("data.label", &["target", "labels", "y"]),
+    ("data.validation_fraction", &["test_size", "split", "validation_split", "val_split"]),
+    ("data.standardize", &["normalize", "normalise", "scale"]),
+    ("early_stopping.patience", &["early_stopping"]),
+];
+
+/// What parts a table's columns, which is no key.
+const SEPARATOR: [&str; 4] = ["separator", "delimiter", "sep", "delim"];
+
+/// The known key that is probably meant by `key`: one that is near it in its own section, or is called so elsewhere; else those that there are.
 fn hint(key: &str) -> String {
-    let alike = strsim::normalized_damerau_levenshtein;
     let (section, name) = key.rsplit_once('.').unwrap_or_default();
-    let name = if name.is_empty() { key } else { name };
-    let likeness = |known: &str| {
+    let name = plain(if name.is_empty() { key } else { name });
+    // In another section only the same name is meant, but for a slip in a long one.
+    let near = |known: &'static str| {
         let (its_section, its_name) = known.rsplit_once('.').unwrap_or(("", known));
-        let (whole, last) = (alike(known, key), alike(its_name, name));
-        // In its own section a key may be less like one: objective.lambda2 is objective.l2.
-        let is_meant = last >= ALIKE || (section == its_section && whole > ALIKE);
-        is_meant.then_some(whole + 2.0 * last)
+        let is_own = section == its_section;
+        let most = if is_own { share_of(&name) } else { name.chars().count() / 8 };
+        let is_its_end = || is_own && name.len() > 3 && its_name.ends_with(&format!("_{name}"));
+        let slips = slips(&name, its_name, most).or_else(|| is_its_end().then_some(usize::MAX))?;
+        Some((slips, !is_own, known))
     };
-    let meant = KEYS.into_iter().filter_map(|known| Some((likeness(known)?, known)));
-    if let Some((_, known)) = meant.max_by(|a, b| a.0.total_cmp(&b.0)) {
-        return format!("did you mean {known}?");
+    let called = CALLED.iter().find(|(_, names)| names.contains(&name.as_str())).map(|(known, _)| *known);
+    match (KEYS.into_iter().filter_map(near).min(), called) {
+        (Some((1.., _, known)), Some(called)) if known != called => {
+            return format!("did you mean {called} or {known}?");
+        }
+        (Some((_, _, known)), _) | (None, Some(known)) => return format!("did you mean {known}?"),
+        (None, None) => {}
+    }
+    if ["", "data"].contains(&section) && SEPARATOR.iter().any(|known| slips(&name, known, name.len() / 6).is_some()) {
+        return "a table's columns are parted by commas, and by nothing else; save it so".to_owned();
     }
     let first = key.split('.').next().unwrap_or_default();
     let own: Vec<&str> = KEYS.into_iter().filter_map(|known| known.strip_prefix(first)?.strip_prefix('.')).collect();
@@ -168,7 +196,17 @@ pub fn toml_value(text: &str) -> Option<Value> {
     toml::from_str::<Table>(&format!("value = {text}")).ok().filter(|parsed| parsed.len() == 1)?.remove("value")
 }
 
-/// The key and the value of `--set key=value`.
+/// Refuses what is not of the form `key=value`, as [`TrainConfig::read`] does.
+///
+/// # Errors
+/// [`ConfigError::Override`]
+///
+/// [`TrainConfig::read`]: crate::TrainConfig::read
+pub fn check_override(text: &str) -> Result<(), ConfigError> {
+    key_and_value(text).map(|_| ())
+}
+
+/// The key and the value of an override, `key=value`.
 pub(crate) fn key_and_value(text: &str) -> Result<(&str, &str), ConfigError> {
     let malformed = || ConfigError::Override { text: one_line(text) };
     let (key, value) = text.split_once('=').ok_or_else(malformed)?;
@@ -176,7 +214,7 @@ pub(crate) fn key_and_value(text: &str) -> Result<(&str, &str), ConfigError> {
     if value.is_empty() || key.split('.').any(str::is_empty) { Err(malformed()) } else { Ok((key, value)) }
 }
 
-/// Applies `--set key=value`; gives the key. The value is TOML, or, where it is not, a string without its quotes; `none` takes back what may be absent.
+/// Applies an override, `key=value`; gives the key. The value is TOML, or, where it is not, a string without its quotes; `none` takes back what may be absent.
 pub(crate) fn set<'a>(table: &mut Table, text: &'a str, from: &str) -> Result<&'a str, ConfigError> {
     let (key, value) = key_and_value(text)?;
     // Before it is made: a table in a table in a table … would be taken apart again by as many calls in each other.
@@ -216,6 +254,41 @@ pub(crate) fn set<'a>(table: &mut Table, text: &'a str, from: &str) -> Result<&'
 mod tests {
     use super::*;
     use crate::TrainConfig;
+
+    #[test]
+    fn a_key_that_is_none_is_told_what_was_meant_where_that_is_near() {
+        let cases = [
+            ("descent.epoch", "did you mean descent.epochs?"),
+            ("descent.learning-rate", "did you mean descent.learning_rate?"),
+            ("learning-rate", "did you mean descent.learning_rate?"),
+            ("learnin_rate", "did you mean descent.learning_rate?"),
+            ("epochs", "did you mean descent.epochs?"),
+            ("descent.lr", "did you mean descent.learning_rate?"),
+            ("lr", "did you mean descent.learning_rate?"),
+            ("batch", "did you mean descent.batch_size?"),
+            ("descent.l2", "did you mean objective.l2?"),
+            ("objective.l3", "did you mean objective.l2?"),
+            ("objective.lambda2", "did you mean objective.l2?"),
+            ("objective.weight_decay", "did you mean objective.l2?"),
+            ("descent.weight_decay", "did you mean objective.l2 or descent.decoupled_weight_decay?"),
+            ("descent.seed", "did you mean descent.shuffle.seed?"),
+            ("optimum.iterations", "did you mean optimum.max_iterations?"),
+            ("data.lable", "did you mean data.label?"),
+            ("data.standardise", "did you mean data.standardize?"),
+            ("data.seperator", "a table's columns are parted by commas, and by nothing else; save it so"),
+            ("data.delimiter", "a table's columns are parted by commas, and by nothing else; save it so"),
+            ("data.generation", "data has the keys source, train_images,"),
+            ("data.header", "data has the keys source, train_images,"),
+            ("descent.penguins", "descent has the keys solver, gradient,"),
+            ("model.layers", "model has the keys kind"),
+            ("early_stopping.min_delta", "early_stopping has the keys evaluations_per_epoch, patience, restore_best"),
+            ("penguins", "the sections are data, model, objective, descent, optimum, early_stopping"),
+        ];
+        for (key, expected) in cases {
+            assert!(hint(key).starts_with(expected), "{key}: {}", hint(key));
+        }
+        assert!(CALLED.iter().all(|(known, _)| KEYS.contains(known)));
+    }
 
     #[test]
     fn the_list_of_keys_is_what_a_full_config_writes() {

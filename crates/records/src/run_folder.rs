@@ -28,6 +28,12 @@ pub enum RunError {
         /// What it is, and what to do.
         what: &'static str,
     },
+    /// A folder of a sweep, where a run's is wanted.
+    #[error("{}: this is a sweep's folder, and its runs are in points below it", .folder.display())]
+    IsSweep {
+        /// The folder.
+        folder: PathBuf,
+    },
     /// Another process writes into it.
     #[error("{}: {holder} writes into it; wait until it ends, or name another folder", .folder.display())]
     Busy {
@@ -43,6 +49,16 @@ pub enum RunError {
         path: PathBuf,
         /// What is wrong with it.
         problem: String,
+    },
+    /// A file of a finished run was lost or changed.
+    #[error("{}: {problem}; it is made again where the run is resumed", .path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+        /// The run's folder.
+        run: PathBuf,
     },
     /// Something in it is not known to be this program's, and would be replaced.
     #[error("{}: this is not what this program wrote as a part of {kind}, and nothing was replaced; move it away, or name another folder", .path.display())]
@@ -274,21 +290,23 @@ impl RunFolder {
         is_no_sweep(folder)?;
         // What is checked is what is read, should another process be writing there.
         let [history, model, summary] = [HISTORY, MODEL, SUMMARY].map(|name| folder.join(name));
-        let again = format!("train --resume {} makes it again", folder.display());
+        let damaged = |path: PathBuf, problem: &str| RunError::Damaged {
+            path,
+            problem: problem.to_owned(),
+            run: folder.to_owned(),
+        };
         let begun = Begun::read(folder)?;
-        let summary: Summary = read_sealed(&summary, &again)?;
+        let summary: Summary = unsealed(&read(&summary)?).map_err(|problem| damaged(summary, &problem))?;
         let check = |name: &str, bytes: &[u8]| {
             if summary.files.get(name) == Some(&sha256(bytes)) {
                 return Ok(());
             }
-            let problem = format!("it is damaged or was changed: its SHA-256 is not the one in summary.json; {again}");
-            Err(RunError::Unfinished { path: folder.join(name), problem })
+            Err(damaged(folder.join(name), "it is damaged or was changed: its SHA-256 is not the one in summary.json"))
         };
         check(MANIFEST, &begun.document)?;
         check(CONFIG, begun.text.as_bytes())?;
         if !begun.has_config(folder)? {
-            let problem = format!("it is gone; {again}");
-            return Err(RunError::Unfinished { path: folder.join(CONFIG), problem });
+            return Err(damaged(folder.join(CONFIG), "it is gone"));
         }
         let told = read(&history)?;
         check(HISTORY, &told)?;
@@ -386,8 +404,7 @@ impl RunFiles {
 /// Refuses the folder of a sweep, where a run's is wanted.
 fn is_no_sweep(path: &Path) -> Result<(), RunError> {
     if inside::is_there(&path.join(PLAN)) {
-        let what = "this is a sweep's folder, and its runs are in points below it; sweep --resume goes on with it";
-        return Err(RunError::Another { path: path.to_owned(), what });
+        return Err(RunError::IsSweep { folder: path.to_owned() });
     }
     Ok(())
 }

@@ -1,4 +1,9 @@
 use std::borrow::Cow;
+use std::fmt::Display;
+
+use unicode_width::UnicodeWidthStr;
+
+use crate::values::in_words;
 
 /// Text that this program did not write, for a terminal: control characters, and those that turn the direction of what follows, as Rust writes them, `\n` and `\u{1b}`.
 pub fn visible(text: &str) -> Cow<'_, str> {
@@ -42,6 +47,43 @@ pub fn one_line(text: &str) -> String {
     line
 }
 
+/// What is wrong with TOML, with its line, in words that are none of the parser's.
+pub fn toml_problem(text: &str, error: &toml::de::Error) -> String {
+    let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+    let message = one_line(error.message());
+    let named = |beginning: &str| message.strip_prefix(beginning).and_then(|rest| rest.split_once('`'));
+    let problem = if let Some((key, rest)) = named("unknown field `") {
+        format!("unknown key {key}{}", rest.replace('`', "").replacen(", expected", "; expected", 1))
+    } else if let Some((key, _)) = named("missing field `") {
+        format!("the key {key} is missing")
+    } else {
+        match message.rsplit_once(", expected ").filter(|_| message.starts_with("invalid ")) {
+            Some((_, expected)) => in_words(expected),
+            None => message.clone(),
+        }
+    };
+    format!("line {}: {problem}", 1 + before.matches('\n').count())
+}
+
+/// Columns of a terminal that a text takes as it is printed, with what steers the terminal shown.
+pub fn display_width(text: &str) -> usize {
+    visible(text).width()
+}
+
+/// A text as it is printed, at the left of so many columns at least.
+pub fn to_left(text: impl Display, columns: usize) -> String {
+    let text = text.to_string();
+    let text = visible(&text);
+    format!("{text}{}", " ".repeat(columns.saturating_sub(text.width())))
+}
+
+/// The same at the right.
+pub fn to_right(text: impl Display, columns: usize) -> String {
+    let text = text.to_string();
+    let text = visible(&text);
+    format!("{}{text}", " ".repeat(columns.saturating_sub(text.width())))
+}
+
 /// So many of them: "1 class", "3 classes".
 pub fn count(number: usize, noun: &str) -> String {
     match (number, noun.ends_with('s')) {
@@ -53,15 +95,46 @@ pub fn count(number: usize, noun: &str) -> String {
 
 /// The places of those names that may be meant by what was written, the one that is most like it first.
 pub fn alike<'a>(written: &str, names: impl Iterator<Item = &'a str>) -> Vec<usize> {
-    let likeness = |name: &str| strsim::normalized_damerau_levenshtein(written, name);
-    let mut alike: Vec<(f64, usize)> = names.enumerate().map(|(place, name)| (likeness(name), place)).collect();
-    alike.retain(|(likeness, _)| *likeness >= ALIKE);
-    alike.sort_by(|a, b| b.0.total_cmp(&a.0));
+    let written = plain(written);
+    let mut alike: Vec<(usize, usize)> = names
+        .enumerate()
+        .filter_map(|(place, name)| Some((slips(&written, &plain(name), share_of(&written))?, place)))
+        .collect();
+    alike.sort_unstable();
     alike.into_iter().map(|(_, place)| place).collect()
 }
 
-/// From 0, nothing in common, to 1, the same: from here on one name may be a slip for another.
-pub(crate) const ALIKE: f64 = 0.6;
+/// The name that is most like what was written, where one is near it.
+pub fn nearest<'a>(written: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let names: Vec<&str> = names.into_iter().collect();
+    alike(written, names.iter().copied()).first().map(|&place| names[place])
+}
+
+/// A name without what people take for the same: capitals, and what is between its words.
+pub(crate) fn plain(name: &str) -> String {
+    // Abridged: no name is so long, and the distance of a long text takes long.
+    name.chars()
+        .take(LONGEST)
+        .flat_map(char::to_lowercase)
+        .map(|c| if c == '-' || c == ' ' { '_' } else { c })
+        .collect()
+}
+
+/// Characters of a name that are compared.
+const LONGEST: usize = 100;
+
+/// Slips that a name of this length may have and still be meant: one in three characters, and one in a short name.
+pub(crate) fn share_of(written: &str) -> usize {
+    (written.chars().count() / 3).clamp(1, 4)
+}
+
+/// How many characters are to be changed, put in, left out or swapped to make one plain name of the other, where these are at most so many.
+pub(crate) fn slips(written: &str, name: &str, most: usize) -> Option<usize> {
+    let apart = written.chars().count().abs_diff(name.chars().count());
+    // Where every character is another, nothing is alike.
+    let most = most.min(written.chars().count().max(name.chars().count()).saturating_sub(1));
+    (apart <= most).then(|| strsim::damerau_levenshtein(written, name)).filter(|&slips| slips <= most)
+}
 
 #[cfg(test)]
 mod tests {
@@ -76,6 +149,19 @@ mod tests {
     }
 
     #[test]
+    fn columns_are_those_of_what_is_printed() {
+        for (text, columns) in
+            [("kind", 4), ("naïve", 5), ("e\u{301}", 1), ("漢字", 4), ("\u{1b}[31m", 10), ("\u{202e}", 8)]
+        {
+            assert_eq!(display_width(text), columns, "{text:?}");
+            assert_eq!(display_width(&to_right(text, 12)), 12, "{text:?}");
+            assert_eq!(display_width(&to_left(text, 12)), 12, "{text:?}");
+            assert_eq!(to_right(text, 0), visible(text), "{text:?}");
+        }
+        assert_eq!((to_right("a", 3), to_left(7, 3)), ("  a".into(), "7  ".into()));
+    }
+
+    #[test]
     fn what_steers_a_terminal_is_shown_and_all_else_stays() {
         let plain = "naïve 漢字 🙂 \\n {}";
         assert_eq!(visible(plain), plain);
@@ -83,6 +169,20 @@ mod tests {
         assert_eq!(visible("\u{1b}[31m \u{9b}2J \u{7f} \u{202e}gpj"), "\\u{1b}[31m \\u{9b}2J \\u{7f} \\u{202e}gpj");
         let shown = visible("\u{2066}\u{2028}\0").into_owned();
         assert_eq!(visible(&shown), shown, "twice is once");
+    }
+
+    #[test]
+    fn only_what_is_near_is_meant() {
+        let check = |written, names: &[&'static str], meant| assert_eq!(nearest(written, names.iter().copied()), meant);
+        check("mnst", &["auto", "mnist", "embedded"], Some("mnist"));
+        check("Embeded", &["auto", "mnist", "embedded"], Some("embedded"));
+        check("closed_form", &["auto", "closed-form"], Some("closed-form"));
+        check("lr", &["solver", "learning_rate"], None);
+        check("f16", &["f32", "f64"], None);
+        check("x", &["y"], None);
+        check("kittens", &["sitting"], None);
+        check("svm", &["sgd", "adam"], None);
+        check(&"a".repeat(100_000), &["a"], None);
     }
 
     #[test]

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::class::name_problem;
 use crate::sentence::count;
+use crate::unused::Unused;
 use crate::{
     Certificate, Class, GradientSource, Link, ModelKind, Parameters, Precision, Preprocessing, Standardization,
 };
@@ -156,9 +157,9 @@ pub struct DataSummary {
     /// The classes as the data calls them, in the order of the model's outputs; for the logistic model the
     /// negative class first.
     pub classes: Vec<Class>,
-    /// What its folder holds and is not used, a few names for each place.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub unused: Vec<String>,
+    /// What its folder holds and is not used.
+    #[serde(flatten)]
+    pub unused: Unused,
 }
 
 /// Mean cross-entropy in nats, without the penalty, each row's times the weight of its class; and fractions classified rightly.

@@ -1,6 +1,7 @@
 //! Which numbers an optimizer and a schedule have, what they are where a config leaves them out, and what they may be.
 
 use crate::config::{DescentConfig, Optimizer, Schedule};
+use crate::values::check_whole;
 
 /// What makes an update of a gradient, with all its numbers; the defaults are Burn's.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -214,11 +215,7 @@ impl DescentConfig {
             "expected a number from 0 (no decay) to 1000",
         )?;
         holds("descent.gamma", is_within(self.gamma, 1e-6, 1.0), "expected a number from 1e-6 to 1")?;
-        holds(
-            "descent.step_epochs",
-            self.step_epochs.is_none_or(|epochs| (1..=1_000_000).contains(&epochs)),
-            "expected a whole number from 1 to 1000000",
-        )?;
+        check_whole("descent.step_epochs", self.step_epochs.unwrap_or(1) as u64)?;
         // Burn's schedules know no others.
         let rate = self.learning_rate;
         holds(

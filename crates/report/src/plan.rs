@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use chainrule_records::{ConfigError, TrainConfig, read_text};
+use chainrule_records::{ConfigError, TrainConfig, read_text, toml_problem};
 use serde::Deserialize;
 
 /// The runs of a report, in order. Every config of it was checked.
@@ -93,7 +93,7 @@ impl Plan {
         let folder = path.parent().unwrap_or(Path::new(""));
         let content = |problem: String| PlanError::Content { file: file.clone(), problem };
         let raw: RawPlan = toml::from_str(&text)
-            .map_err(|error| content(error.to_string().split_whitespace().collect::<Vec<_>>().join(" ")))?;
+            .map_err(|error| content(not_a_plan(&text).unwrap_or_else(|| toml_problem(&text, &error))))?;
 
         let mut runs: Vec<PlannedRun> = Vec::new();
         for run in raw.run {
@@ -180,6 +180,13 @@ impl PlannedRun {
         overrides.extend(start.epochs.map(|epochs| format!("descent.epochs={epochs}")));
         TrainConfig::read(&self.file, &overrides)
     }
+}
+
+/// What to say of an experiment in a plan's place.
+fn not_a_plan(text: &str) -> Option<String> {
+    let table: toml::Table = toml::from_str(text).ok()?;
+    let is_experiment = table.contains_key("model") && !table.contains_key("run");
+    is_experiment.then(|| "this is an experiment, which train takes, and a plan has runs: [[run]]".to_owned())
 }
 
 fn settings(table: &toml::Table) -> Vec<String> {

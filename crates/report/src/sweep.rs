@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use std::fmt::Write;
 
 use chainrule_records::{
-    CLASS_WEIGHTS, DataKind, Divergence, Grid, GridKey, SearchEnd, Summary, SweepPlan, plain_value, toml_value,
+    CLASS_WEIGHTS, DataKind, Divergence, Grid, GridKey, SearchEnd, Summary, SweepPlan, display_width, plain_value,
+    to_right, toml_value,
 };
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -319,12 +320,12 @@ impl Sweep {
     pub fn table(&self, most: usize) -> String {
         let (heads, rows) = self.cells();
         let widths: Vec<usize> = (0..heads.len())
-            .map(|i| rows.iter().take(most).chain([&heads]).map(|row| row[i].chars().count()).max().unwrap_or_default())
+            .map(|i| rows.iter().take(most).chain([&heads]).map(|row| display_width(&row[i])).max().unwrap_or_default())
             .collect();
         let is_best = |i: usize| i == 0 && self.best().is_some();
         let written = |mark: &str, row: &[String]| {
             let (last, before) = row.split_last().expect("a table has columns");
-            let before = before.iter().zip(&widths).map(|(cell, &width)| format!("{cell:>width$}"));
+            let before = before.iter().zip(&widths).map(|(cell, &width)| to_right(cell, width));
             format!("{mark} {}  {last}\n", before.collect::<Vec<_>>().join("  "))
         };
         let mut text = if rows.is_empty() { String::new() } else { String::from("\n") + &written(" ", &heads) };

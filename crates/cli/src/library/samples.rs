@@ -7,7 +7,7 @@ use chainrule_data::{
     Counts, Data, DataError, Holdout, Numbers, Origin, Split, TablePart, TableRequest, Tables, Values, sha256,
 };
 use chainrule_records::{
-    Class, DataConfig, DataFile, DataKind, LARGEST_NUMBER, Schema, TrainConfig, count, name_problem,
+    Class, DataConfig, DataFile, DataKind, LARGEST_NUMBER, Schema, TrainConfig, Unused, count, name_problem,
 };
 use chainrule_solve::Chosen;
 
@@ -92,7 +92,7 @@ impl Samples {
     pub fn digits(count: usize, seed: u64) -> Self {
         let [images, _] = draw_both(seed, Counts { train: count, validation: 0 });
         let files = images.file_checksums().map(|sha256| DataFile { name: Origin::Embedded.to_string(), sha256 });
-        let source = Source { name: Origin::Embedded.to_string(), files: files.into(), unused: Vec::new() };
+        let source = Source { name: Origin::Embedded.to_string(), files: files.into(), unused: Unused::default() };
         let schema = Schema {
             kind: DataKind::Images,
             image_size: [images.size().0, images.size().1],
@@ -152,7 +152,7 @@ impl Samples {
             features: (1..=n_features).map(|j| format!("x{j}")).collect(),
             classes: classes.into_iter().map(Class::Name).collect(),
         };
-        let source = Source { name: file.name.clone(), files: vec![file], unused: Vec::new() };
+        let source = Source { name: file.name.clone(), files: vec![file], unused: Unused::default() };
         Ok(Self { rows: Rows::Numbers(numbers), schema, source })
     }
 
@@ -252,8 +252,8 @@ impl Samples {
         self.rows.labels()
     }
 
-    /// What the folder that they were read from holds and is not used, a few names for each place.
-    pub fn unused(&self) -> &[String] {
+    /// What the folder that they were read from holds and is not used.
+    pub fn unused(&self) -> &Unused {
         &self.source.unused
     }
 

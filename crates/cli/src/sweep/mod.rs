@@ -17,7 +17,7 @@ use crate::destination::folder_exists;
 use crate::machine::Machine;
 use crate::missing::{is_config, is_folder};
 use crate::options::SweepOptions;
-use crate::output::{Lines, sentence};
+use crate::output::{Lines, told};
 use crate::progress::catch_interrupts;
 use crate::rows::dropped;
 use crate::run::{self, Diverged, manifest};
@@ -92,18 +92,21 @@ fn machine(options: &SweepOptions, begun: Option<&SweepPlan>) -> Result<Machine>
 
 /// What the options ask for, but for the data, or what was begun unless they say otherwise; and the experiments of its points.
 fn plan(options: &SweepOptions, begun: Option<&SweepPlan>, machine: &Machine) -> Result<(SweepPlan, Vec<TrainConfig>)> {
-    let keys = options.grid.iter().map(|text| GridKey::parse(text)).collect::<Result<Vec<_>, _>>()?;
+    let keys = options.grid.iter().map(|text| GridKey::parse(text)).collect::<Result<Vec<_>, _>>();
+    let keys = keys.map_err(|error| anyhow!("--grid {error}"))?;
     let grid = match begun {
         Some(begun) if keys.is_empty() => begun.grid.clone(),
-        _ => Grid::new(keys)?,
+        _ => Grid::new(keys).map_err(|error| anyhow!("--grid: {error}"))?,
     };
     let (config, text, mut set) = match (begun, &options.config) {
         (Some(begun), None) => (begun.config.clone(), begun.text.clone(), begun.set.clone()),
         (_, named) => {
             let path = named.clone().unwrap_or_else(|| PathBuf::from(experiment::DEFAULT));
             experiment::has_values(&options.choices, named.as_deref())?;
-            is_config(&path)
-                .map_err(|error| anyhow!("{error}; values of --grid are parted by commas, without spaces"))?;
+            is_config(&path).map_err(|error| match path.exists() || error.to_string().ends_with('?') {
+                true => error,
+                false => anyhow!("{error}; values of --grid are parted by commas, without spaces"),
+            })?;
             (path.display().to_string(), TrainConfig::read_text(&path)?, Vec::new())
         }
     };
@@ -225,7 +228,7 @@ impl Points<'_> {
             self.material.done_with(order[task], crew);
             let made = made.map_err(|error| {
                 let folder = self.folder.path().display();
-                anyhow!("{}; sweep --resume {folder} makes what is missing", sentence(&error))
+                anyhow!("{}; sweep --resume {folder} makes what is missing", told(&error))
             })?;
             if let (Some(outcome), false) = (&made, is_shown) {
                 crew.tell(&format!("point {}: {}", names[order[task]], in_words(outcome)));

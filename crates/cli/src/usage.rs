@@ -1,0 +1,153 @@
+//! What is wrong with the arguments, in one line and in the words of the other errors.
+
+use std::error::Error as _;
+use std::ffi::OsString;
+
+use chainrule_records::{nearest, one_line, visible};
+use clap::CommandFactory;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+
+use crate::exit;
+use crate::options::Options;
+use crate::output::{Unwritten, say, tell_error};
+
+/// Prints help or version, or what is wrong with the arguments; gives the exit code.
+pub(crate) fn tell(error: &clap::Error, arguments: &[OsString]) -> u8 {
+    if error.use_stderr() && error.kind() != ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        say(&format!("error: {}", sentence(error, arguments)));
+        return exit::INPUT;
+    }
+    match (error.print().map_err(Unwritten::from), error.use_stderr()) {
+        (_, true) => exit::INPUT,
+        (Ok(()), false) => exit::DONE,
+        (Err(unwritten), false) => tell_error(&unwritten.into()),
+    }
+}
+
+fn sentence(error: &clap::Error, arguments: &[OsString]) -> String {
+    let arguments: Vec<String> = arguments.iter().map(|argument| argument.to_string_lossy().into_owned()).collect();
+    let text = |kind| match error.get(kind) {
+        Some(ContextValue::String(text)) => Some(text.as_str()),
+        _ => None,
+    };
+    let given = text(ContextKind::InvalidArg).unwrap_or_default();
+    let value = text(ContextKind::InvalidValue).unwrap_or_default();
+    let command = Options::command();
+    let subcommand = arguments.get(1).and_then(|name| command.find_subcommand(name));
+    let help = subcommand.map_or_else(
+        || "chainrule --help lists the commands".to_owned(),
+        |command| format!("chainrule {} --help lists what it takes", command.get_name()),
+    );
+    let usage = match error.get(ContextKind::Usage) {
+        Some(ContextValue::StyledStr(usage)) => one_line(&usage.to_string()).replacen("Usage:", "usage:", 1),
+        _ => help.clone(),
+    };
+    let problem = match error.kind() {
+        ErrorKind::UnknownArgument => unknown_argument(given, &arguments, subcommand),
+        ErrorKind::InvalidSubcommand => {
+            let given = text(ContextKind::InvalidSubcommand).unwrap_or_default();
+            let names: Vec<&str> = command.get_subcommands().map(clap::Command::get_name).collect();
+            let meant = nearest(given, names.iter().copied());
+            format!("{}: no such command{}", one_line(given), did_you_mean(meant))
+        }
+        ErrorKind::InvalidValue if value.is_empty() => format!("{}: its value is missing", option(given)),
+        ErrorKind::InvalidValue => {
+            let valid = match error.get(ContextKind::ValidValue) {
+                Some(ContextValue::Strings(valid)) => valid.as_slice(),
+                _ => &[],
+            };
+            let meant = nearest(value, valid.iter().map(String::as_str));
+            format!("{} {}: expected {}{}", option(given), one_line(value), listed(valid), did_you_mean(meant))
+        }
+        ErrorKind::ValueValidation => {
+            let problem = error.source().map(ToString::to_string).unwrap_or_default();
+            format!("{} {}: {}", option(given), one_line(value), number_problem(&problem))
+        }
+        ErrorKind::MissingRequiredArgument => match error.get(ContextKind::InvalidArg) {
+            Some(ContextValue::Strings(missing)) => {
+                let verb = if missing.len() == 1 { "is" } else { "are" };
+                return format!("{} {verb} missing; {usage}", missing.join(" and "));
+            }
+            _ => rendered(error),
+        },
+        ErrorKind::ArgumentConflict => {
+            let other = match error.get(ContextKind::PriorArg) {
+                Some(ContextValue::String(other)) => option(other).to_owned(),
+                Some(ContextValue::Strings(others)) => {
+                    others.iter().map(|other| option(other)).collect::<Vec<_>>().join(" and ")
+                }
+                _ => String::new(),
+            };
+            match option(given) == other {
+                true => format!("{other} is there twice"),
+                false => format!("{} and {other} do not go together", option(given)),
+            }
+        }
+        ErrorKind::TooManyValues => format!("{}: it takes no value", option(given)),
+        _ => rendered(error),
+    };
+    // What to write is said already.
+    let is_solved = problem.ends_with('?') || problem.contains("; write ");
+    if is_solved { problem } else { format!("{problem}; {help}") }
+}
+
+/// Words of which one is taken.
+fn listed(words: &[String]) -> String {
+    match words {
+        [first, second] => format!("{first} or {second}"),
+        _ => format!("one of {}", words.join(", ")),
+    }
+}
+
+/// An option or argument as a person writes it, without the name of its value.
+fn option(name: &str) -> &str {
+    name.split(' ').next().filter(|name| name.starts_with('-')).unwrap_or(name)
+}
+
+fn did_you_mean(name: Option<&str>) -> String {
+    name.map(|name| format!("; did you mean {name}?")).unwrap_or_default()
+}
+
+/// An option that there is not, or a word too many; the value that it belongs to, where it was meant as one.
+fn unknown_argument(given: &str, arguments: &[String], command: Option<&clap::Command>) -> String {
+    let shown = one_line(given);
+    let place = arguments.iter().position(|argument| argument == given);
+    let before = |back: usize| place.and_then(|place| place.checked_sub(back)).and_then(|place| arguments.get(place));
+    if let (Some(option), Some(key)) =
+        (before(2).filter(|option| ["--set", "--grid"].contains(&option.as_str())), before(1))
+        && !key.contains('=')
+        && !given.starts_with('-')
+    {
+        return format!("{option} {key}: expected key=value; write {option} {key}={shown}");
+    }
+    let is_number = given.strip_prefix('-').is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()));
+    if let Some(option) = before(1).filter(|option| is_number && option.starts_with("--")) {
+        return format!("{option} {shown}: a number below 0 is not taken");
+    }
+    if !given.starts_with('-') {
+        return format!("{shown}: one argument too many");
+    }
+    let name = given.split('=').next().unwrap_or(given).trim_start_matches('-');
+    let names: Vec<&str> =
+        command.into_iter().flat_map(clap::Command::get_arguments).filter_map(clap::Arg::get_long).collect();
+    let meant = nearest(name, names.iter().copied()).map(|name| format!("--{name}"));
+    format!("{}: no such option{}", visible(&shown), did_you_mean(meant.as_deref()))
+}
+
+/// What the standard library says of a number, in words of a config.
+fn number_problem(problem: &str) -> &str {
+    let of_digits = ["invalid digit found in string", "cannot parse integer from empty string"];
+    let of_size = ["number too large to fit in target type", "number too small to fit in target type"];
+    if of_digits.contains(&problem) || of_size.contains(&problem) {
+        "expected a whole number, 0 or more"
+    } else {
+        problem
+    }
+}
+
+/// What clap says, without its tips and its usage.
+fn rendered(error: &clap::Error) -> String {
+    let text = error.to_string();
+    let first = text.trim_start_matches("error: ").split("\n\n").next().unwrap_or_default();
+    one_line(first)
+}
