@@ -35,7 +35,7 @@ cargo xtask COMMAND [--features ndarray|flex|wgpu|cuda|remote|remote-server] [op
   ci               everything that is checked, cheapest first: --list, --only NAME, --from NAME, --all
 
 `cargo xtask COMMAND --help` tells the options of a command. --features takes a comma-separated list and replaces the
-default, ndarray. Example: cargo xtask train configs/logistic.toml --features flex --gradient autodiff
+default, ndarray. Example: cargo xtask train logistic --features flex --gradient autodiff
 ";
 
 fn main() -> ExitCode {

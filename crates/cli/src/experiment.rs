@@ -7,7 +7,7 @@ use chainrule_data::Counts;
 use chainrule_records::{RunFolder, TrainConfig, check_override};
 use clap::ValueEnum;
 
-use crate::missing::is_config;
+use crate::builtin::{Experiment, experiment};
 use crate::options::{Choices, TrainOptions};
 
 /// The experiment that the options describe: its file, or the run that goes on, then what the command line chose otherwise.
@@ -18,9 +18,8 @@ pub(crate) fn config(options: &TrainOptions, resumed: Option<&RunFolder>) -> Res
         let name = run.path().join("config.toml").display().to_string();
         return Ok(TrainConfig::parse(&name, &run.config().to_toml(), &overrides)?);
     }
-    let path = options.config.as_deref().unwrap_or(Path::new(DEFAULT));
-    is_config(path)?;
-    Ok(TrainConfig::read(path, &overrides)?)
+    let Experiment { file, text } = experiment(options.config.as_deref())?;
+    Ok(TrainConfig::parse_overridden(&file, &text, &overrides)?)
 }
 
 /// Refuses `--set` without a value, or whose value was taken for the experiment's file.
@@ -35,9 +34,6 @@ pub(crate) fn has_values(choices: &Choices, config: Option<&Path>) -> Result<()>
         }
     }
 }
-
-/// The experiment that is meant where none is named.
-pub(crate) const DEFAULT: &str = "configs/softmax.toml";
 
 /// `--set` in order, then the options that have names.
 pub(crate) fn overrides(choices: &Choices) -> Vec<String> {

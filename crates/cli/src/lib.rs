@@ -34,6 +34,7 @@ pub use chainrule_solve as solve;
 
 pub mod backend;
 mod backends;
+mod builtin;
 mod check_gradients;
 mod checkpoints;
 mod crew;

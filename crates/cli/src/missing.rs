@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Result, bail};
 use chainrule_records::{alike, nearest};
 
-use crate::experiment::DEFAULT;
+use crate::builtin::EXPERIMENTS;
 
 /// So many names are a help, and more are a list to search.
 const SHOWN: usize = 8;
@@ -38,8 +38,8 @@ pub(crate) fn is_config(path: &Path) -> Result<()> {
         };
     }
     let is_toml = |path: &Path| path.extension().is_some_and(|ending| ending == "toml") && path.is_file();
-    let folder = Path::new(DEFAULT).parent().unwrap_or(Path::new("."));
-    bail!("{shown}: no such file{}", instead(path, folder, is_toml))
+    let inside: Vec<PathBuf> = EXPERIMENTS.iter().map(|(name, _)| PathBuf::from(name)).collect();
+    bail!("{shown}: no such file, and no experiment of that name{}", instead(path, inside, is_toml))
 }
 
 /// Refuses a folder of a run, an imported model or a sweep that is not there, and names those that are.
@@ -48,7 +48,7 @@ pub(crate) fn is_folder(path: &Path) -> Result<()> {
         |path: &Path| ["config.toml", "imported.json", "sweep.toml"].iter().any(|name| path.join(name).is_file());
     let shown = path.display();
     if !is_there(path) {
-        bail!("{shown}: no such folder{}", instead(path, Path::new("runs"), holds_one));
+        bail!("{shown}: no such folder{}", instead(path, runs(holds_one), holds_one));
     }
     if !path.is_dir() {
         let own = path.parent().filter(|folder| is_run(folder) || holds_one(folder));
@@ -57,9 +57,14 @@ pub(crate) fn is_folder(path: &Path) -> Result<()> {
     }
     let parts = ["model.safetensors", "history.json", "sweep.json"];
     if !holds_one(path) && !is_run(path) && !parts.iter().any(|name| path.join(name).exists()) {
-        bail!("{shown}: no run lies in this folder{}", instead(path, Path::new("runs"), holds_one));
+        bail!("{shown}: no run lies in this folder{}", instead(path, runs(holds_one), holds_one));
     }
     Ok(())
+}
+
+/// Folders where runs are made by default.
+fn runs(is_one: impl Fn(&Path) -> bool) -> Vec<PathBuf> {
+    entries(Path::new("runs")).into_iter().filter(|path| is_one(path)).collect()
 }
 
 /// Whether a run was begun in a folder, as far as names tell.
@@ -93,16 +98,17 @@ fn is_there(path: &Path) -> bool {
     !matches!(path.symlink_metadata(), Err(error) if error.kind() == std::io::ErrorKind::NotFound)
 }
 
-/// The rest of the sentence: those beside it and in a folder where they are looked for whose names are like its own, else all.
-fn instead(path: &Path, folder: &Path, is_one: impl Fn(&Path) -> bool) -> String {
+/// What lies in a folder.
+fn entries(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    entries.map(|entry| if folder == Path::new(".") { entry.file_name().into() } else { entry.path() }).collect()
+}
+
+/// The rest of the sentence: those beside it and those that are known besides whose names are like its own, else all.
+fn instead(path: &Path, known: Vec<PathBuf>, is_one: impl Fn(&Path) -> bool) -> String {
     let beside = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut found: Vec<PathBuf> = Vec::new();
-    for folder in [beside, folder] {
-        let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
-        let entries =
-            entries.map(|entry| if folder == Path::new(".") { entry.file_name().into() } else { entry.path() });
-        found.extend(entries.filter(|path: &PathBuf| is_one(path)));
-    }
+    let mut found = known;
+    found.extend(entries(beside).into_iter().filter(|path| is_one(path)));
     found.sort();
     found.dedup();
     let name = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();

@@ -49,8 +49,8 @@ pub(crate) enum Command {
     #[command(after_help = "\
 Examples:
   chainrule train
-  chainrule train configs/logistic.toml --gradient autodiff --precision f64
-  chainrule train configs/softmax.toml --set objective.l2=0.1 --set descent.epochs=10 --out runs/penalised
+  chainrule train logistic --gradient autodiff --precision f64
+  chainrule train softmax --set objective.l2=0.1 --set descent.epochs=10 --out runs/penalised
   chainrule train --data flowers.csv --set data.label=species --set data.standardize=true
   chainrule train --data photographs --set data.validation_fraction=0.3 --set objective.class_weights=balanced
   chainrule train --resume runs/softmax-1
@@ -64,7 +64,7 @@ sweep.json the numbers and the grid. What is best is chosen by the validation ro
 Examples:
   chainrule sweep --grid objective.l2=0,0.001,0.01,0.1
   chainrule sweep --grid descent.optimizer=sgd,adam --grid descent.learning_rate=1e-3,1e-2,1e-1 --set descent.epochs=10
-  chainrule sweep configs/logistic.toml --grid data.classes=[2,3],[4,9] --out runs/pairs
+  chainrule sweep logistic --grid data.classes=[2,3],[4,9] --out runs/pairs
   chainrule sweep --resume runs/sweep-1")]
     Sweep(SweepOptions),
     /// Show where the data is and whether it is MNIST; fetch it, or write the embedded digits as IDX files.
@@ -191,7 +191,7 @@ fn number<T: TryFrom<u64>>(range: RangeInclusive<u64>) -> impl Fn(&str) -> Resul
 
 #[derive(Args, Debug)]
 pub(crate) struct TrainOptions {
-    /// The experiment [default: configs/softmax.toml].
+    /// The experiment: a TOML file, or one of those inside: softmax, softmax-optimum, logistic, logistic-shuffled [default: softmax].
     #[arg(value_name = "CONFIG")]
     pub(crate) config: Option<PathBuf>,
     #[command(flatten)]
@@ -220,7 +220,7 @@ pub(crate) struct TrainOptions {
 
 #[derive(Args, Debug)]
 pub(crate) struct SweepOptions {
-    /// The experiment [default: configs/softmax.toml].
+    /// The experiment: a TOML file, or one of those inside: softmax, softmax-optimum, logistic, logistic-shuffled [default: softmax].
     #[arg(value_name = "CONFIG")]
     pub(crate) config: Option<PathBuf>,
     /// A key of the experiment and the values to try, as in objective.l2=0,0.01,0.1; repeatable, for every combination. Lists in brackets and texts in quotes hold
@@ -282,9 +282,9 @@ pub(crate) struct Choices {
 
 #[derive(Args, Debug)]
 pub(crate) struct ReproduceOptions {
-    /// The runs of the report.
-    #[arg(value_name = "PLAN", default_value = "configs/report.toml")]
-    pub(crate) plan: PathBuf,
+    /// The runs of the report [default: those inside, as `configs/report.toml` of the sources has them].
+    #[arg(value_name = "PLAN")]
+    pub(crate) plan: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) choices: Choices,
     #[command(flatten)]
@@ -292,7 +292,7 @@ pub(crate) struct ReproduceOptions {
     /// Make this figure only, and the runs that it needs.
     #[arg(long, value_name = "FIGURE", conflicts_with = "check")]
     pub(crate) only: Option<String>,
-    /// The report's folder [default: docs/report for MNIST, else runs/report-on-DATA, where it is made again].
+    /// The report's folder [default: in a checkout docs/report for MNIST, else runs/report-on-DATA, where it is made again].
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
     /// Replace the report's files that lie in --out.

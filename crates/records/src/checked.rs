@@ -56,7 +56,15 @@ impl TrainConfig {
     pub fn read(path: &Path, overrides: &[String]) -> Result<Self, ConfigError> {
         // An override without a value may have left it where the file's name is expected.
         overrides.iter().try_for_each(|text| keys::key_and_value(text).map(|_| ()))?;
-        Self::parse_from(&path.display().to_string(), &Self::read_text(path)?, overrides, COMMAND_LINE)
+        Self::parse_overridden(&path.display().to_string(), &Self::read_text(path)?, overrides)
+    }
+
+    /// The same of an experiment that was read: errors tell what the file says from what the overrides do.
+    ///
+    /// # Errors
+    /// As [`parse`](Self::parse).
+    pub fn parse_overridden(file: &str, text: &str, overrides: &[String]) -> Result<Self, ConfigError> {
+        Self::parse_from(file, text, overrides, COMMAND_LINE)
     }
 
     /// The text of an experiment's file, to be parsed.

@@ -493,7 +493,7 @@ pub(crate) fn readme(sources: &Sources) -> String {
         };
         let [_, right] = run.right();
         vec![
-            format!("[`configs/{name}.toml`](configs/{name}.toml)"),
+            format!("[`{name}`](crates/cli/configs/{name}.toml)"),
             format!("{:.2} %", 100.0 * run.summary.final_metrics.validation_accuracy),
             format!("{right} of {}", run.summary.data.validation),
             ended,

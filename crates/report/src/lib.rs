@@ -28,7 +28,7 @@ pub use draw::{Drawing, Purpose, png, svg};
 pub use figure::{Axis, Chart, Color, Content, Corner, Figure, Format, Mark, Pictures, Scale, Series};
 pub use figures::{FIGURES, Planned};
 pub use numbers::{Numbers, NumbersOrigin, RunNumbers};
-pub use plan::{Plan, PlanError, PlannedRun, Start};
+pub use plan::{Plan, PlanError, PlannedRun, ReadConfig, Start};
 pub use run::{LoadError, Run, Runs};
 pub use sweep::{Outcome, Sweep, SweepPoint};
 

@@ -21,9 +21,13 @@ pub struct PlannedRun {
     pub after: Option<String>,
     /// The run that decides how many epochs it makes: those that this one began.
     pub as_long_as: Option<String>,
-    file: PathBuf,
+    file: String,
+    text: String,
     overrides: Vec<String>,
 }
+
+/// Gives the config that a plan's run names: its own name in errors, and its text.
+pub type ReadConfig<'a> = &'a dyn Fn(&Path) -> Result<(String, String), ConfigError>;
 
 /// What is wrong with a plan.
 #[derive(Debug, thiserror::Error)]
@@ -91,9 +95,21 @@ impl Plan {
         let file = path.display().to_string();
         let text = read_text(path, MOST_BYTES).map_err(|problem| PlanError::Read { file: file.clone(), problem })?;
         let folder = path.parent().unwrap_or(Path::new(""));
-        let content = |problem: String| PlanError::Content { file: file.clone(), problem };
-        let raw: RawPlan = toml::from_str(&text)
-            .map_err(|error| content(not_a_plan(&text).unwrap_or_else(|| toml_problem(&text, &error))))?;
+        let read = |config: &Path| {
+            let config = folder.join(config);
+            Ok((config.display().to_string(), TrainConfig::read_text(&config)?))
+        };
+        Self::parse(&file, &text, overrides, &read)
+    }
+
+    /// The same of a plan that was read; `file` is its name in errors, and `read` gives its configs.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub fn parse(file: &str, text: &str, overrides: &[String], read: ReadConfig<'_>) -> Result<Self, PlanError> {
+        let content = |problem: String| PlanError::Content { file: file.to_owned(), problem };
+        let raw: RawPlan = toml::from_str(text)
+            .map_err(|error| content(not_a_plan(text).unwrap_or_else(|| toml_problem(text, &error))))?;
 
         let mut runs: Vec<PlannedRun> = Vec::new();
         for run in raw.run {
@@ -111,18 +127,20 @@ impl Plan {
                 let mut overrides = own.clone();
                 overrides.extend(seed.map(|seed| format!("descent.shuffle.seed={seed}")));
                 overrides.push(format!("experiment={name:?}"));
+                let error =
+                    |problem| PlanError::Run { file: file.to_owned(), name: name.clone(), problem: Box::new(problem) };
+                let (config, text) = read(&run.config).map_err(error)?;
                 let planned = PlannedRun {
                     name: name.clone(),
                     after: run.after.clone(),
                     as_long_as: run.as_long_as.clone(),
-                    file: folder.join(&run.config),
+                    file: config,
+                    text,
                     overrides,
                 };
                 if runs.iter().any(|earlier| earlier.name == name) {
                     return Err(content(format!("two runs are named {name:?}")));
                 }
-                let error =
-                    |problem| PlanError::Run { file: file.clone(), name: name.clone(), problem: Box::new(problem) };
                 let config = planned.config(Start::default()).map_err(error)?;
                 if let Some(after) = &run.after {
                     let earlier = runs
@@ -178,7 +196,7 @@ impl PlannedRun {
         let mut overrides = self.overrides.clone();
         overrides.push(format!("descent.shuffle.skip_epochs={}", start.skip_epochs));
         overrides.extend(start.epochs.map(|epochs| format!("descent.epochs={epochs}")));
-        TrainConfig::read(&self.file, &overrides)
+        TrainConfig::parse_overridden(&self.file, &self.text, &overrides)
     }
 }
 

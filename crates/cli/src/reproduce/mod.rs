@@ -23,15 +23,20 @@ use crate::output::Lines;
 use crate::page::examples;
 use crate::progress::catch_interrupts;
 use crate::rows::{Rows, Source};
-use crate::{exit, experiment, is_watched, print_json, say};
+use crate::{builtin, exit, experiment, is_watched, print_json, say};
 use workshop::{Made, Workshop};
 
 /// Makes what is missing, and writes or checks the report.
 pub(crate) fn reproduce(options: &ReproduceOptions) -> Result<u8> {
     let overrides = experiment::overrides_but_data(&options.choices);
-    experiment::has_values(&options.choices, Some(&options.plan))?;
-    is_config(&options.plan)?;
-    let plan = Plan::read(&options.plan, &overrides)?;
+    experiment::has_values(&options.choices, options.plan.as_deref())?;
+    let plan = match &options.plan {
+        None => builtin::report(&overrides)?,
+        Some(path) => {
+            is_config(path)?;
+            Plan::read(path, &overrides)?
+        }
+    };
     let only = match &options.only {
         None => None,
         Some(id) => Some(FIGURES.iter().find(|figure| figure.id == id).ok_or_else(|| {
@@ -45,7 +50,7 @@ pub(crate) fn reproduce(options: &ReproduceOptions) -> Result<u8> {
         let names = only.map_or_else(file_names, |figure| file_names_of(figure.id).into());
         names.iter().try_for_each(|name| file(out, name, is_replaced).map(|_| ()))?;
     }
-    let wanted = wanted(&plan, &needs(only)).with_context(|| options.plan.display().to_string())?;
+    let wanted = wanted(&plan, &needs(only))?;
     let first = wanted.first().context("the plan has no runs")?.config(Start::default())?;
     // Several runs at once, each on a thread of its own.
     let machine = Machine::new(options.place.backend.as_ref(), NonZero::<usize>::MIN)?;
@@ -62,7 +67,7 @@ pub(crate) fn reproduce(options: &ReproduceOptions) -> Result<u8> {
     let source = Source::new(&data);
     let name = data_name(&data, &source);
     // Only the report as it is planned may take the place of the one that is there.
-    let is_as_planned = overrides.is_empty() && options.plan == Path::new(PLAN);
+    let is_as_planned = overrides.is_empty() && options.plan.is_none();
     let out = options.out.clone().unwrap_or_else(|| default_folder(&name, is_as_planned || options.check));
     let committed = if options.check { Some(read_numbers(&out)?) } else { None };
 
@@ -121,14 +126,11 @@ pub(crate) fn reproduce(options: &ReproduceOptions) -> Result<u8> {
     }
 }
 
-/// Where the report on MNIST lies.
+/// Where the report on MNIST lies in a checkout.
 const REPORT: &str = "docs/report";
 
-/// The plan of that report, and the default of the command line.
-const PLAN: &str = "configs/report.toml";
-
 fn default_folder(data_name: &str, is_as_planned: bool) -> PathBuf {
-    if data_name == MNIST && is_as_planned {
+    if data_name == MNIST && is_as_planned && Path::new(REPORT).is_dir() {
         return PathBuf::from(REPORT);
     }
     let plain: Vec<&str> =

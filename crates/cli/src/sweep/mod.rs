@@ -4,18 +4,19 @@ mod material;
 
 use std::collections::{BTreeSet, HashMap};
 use std::num::NonZero;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Instant;
 
 use anyhow::{Context, Result, anyhow, bail};
 use chainrule_records::{Grid, GridKey, RunError, RunFolder, SweepFolder, SweepPlan, TrainConfig, count};
 use chainrule_report::{Outcome, Run, Sweep};
 
+use crate::builtin::{self, Experiment};
 use crate::checkpoints::Every;
 use crate::crew::{Crew, Work, workers};
 use crate::destination::folder_exists;
 use crate::machine::Machine;
-use crate::missing::{is_config, is_folder};
+use crate::missing::is_folder;
 use crate::options::SweepOptions;
 use crate::output::{Lines, told};
 use crate::progress::catch_interrupts;
@@ -101,13 +102,15 @@ fn plan(options: &SweepOptions, begun: Option<&SweepPlan>, machine: &Machine) ->
     let (config, text, mut set) = match (begun, &options.config) {
         (Some(begun), None) => (begun.config.clone(), begun.text.clone(), begun.set.clone()),
         (_, named) => {
-            let path = named.clone().unwrap_or_else(|| PathBuf::from(experiment::DEFAULT));
             experiment::has_values(&options.choices, named.as_deref())?;
-            is_config(&path).map_err(|error| match path.exists() || error.to_string().ends_with('?') {
-                true => error,
-                false => anyhow!("{error}; values of --grid are parted by commas, without spaces"),
+            let read = builtin::experiment(named.as_deref());
+            let Experiment { file, text } = read.map_err(|error| match named {
+                Some(path) if !path.exists() && !error.to_string().ends_with('?') => {
+                    anyhow!("{error}; values of --grid are parted by commas, without spaces")
+                }
+                _ => error,
             })?;
-            (path.display().to_string(), TrainConfig::read_text(&path)?, Vec::new())
+            (file, text, Vec::new())
         }
     };
     set.extend(experiment::overrides(&options.choices));

@@ -1,0 +1,56 @@
+//! The experiments that are inside the program, so that it works in any folder.
+
+use std::path::Path;
+
+use anyhow::Result;
+use chainrule_records::{ConfigError, TrainConfig};
+use chainrule_report::{Plan, PlanError};
+
+use crate::missing::is_config;
+
+/// Each by its name: those of `configs/` in a checkout, with the why beside each number.
+pub(crate) const EXPERIMENTS: [(&str, &str); 4] = [
+    (DEFAULT, include_str!("../configs/softmax.toml")),
+    ("softmax-optimum", include_str!("../configs/softmax-optimum.toml")),
+    ("logistic", include_str!("../configs/logistic.toml")),
+    ("logistic-shuffled", include_str!("../configs/logistic-shuffled.toml")),
+];
+
+/// The experiment that is meant where none is named.
+const DEFAULT: &str = "softmax";
+
+/// The report's plan: `configs/report.toml`.
+const REPORT: &str = include_str!("../configs/report.toml");
+
+/// An experiment as it is written.
+pub(crate) struct Experiment {
+    /// What it is called in errors.
+    pub(crate) file: String,
+    pub(crate) text: String,
+}
+
+/// The experiment that is named: a file, or where there is none of that name one that is inside.
+pub(crate) fn experiment(named: Option<&Path>) -> Result<Experiment> {
+    let path = named.unwrap_or(Path::new(DEFAULT));
+    let inside = text(path.to_str().unwrap_or_default());
+    if let Some(text) = inside.filter(|_| named.is_none() || path.symlink_metadata().is_err()) {
+        return Ok(Experiment { file: path.display().to_string(), text: text.to_owned() });
+    }
+    is_config(path)?;
+    Ok(Experiment { file: path.display().to_string(), text: TrainConfig::read_text(path)? })
+}
+
+/// The report's own plan, whose experiments are inside, too.
+pub(crate) fn report(overrides: &[String]) -> Result<Plan, PlanError> {
+    let read = |path: &Path| {
+        let name = path.file_stem().and_then(|name| name.to_str()).unwrap_or_default();
+        let absent =
+            || ConfigError::Read { file: path.display().to_string(), problem: std::io::ErrorKind::NotFound.into() };
+        text(name).map(|text| (name.to_owned(), text.to_owned())).ok_or_else(absent)
+    };
+    Plan::parse("the report's plan", REPORT, overrides, &read)
+}
+
+fn text(name: &str) -> Option<&'static str> {
+    EXPERIMENTS.iter().find(|(inside, _)| *inside == name).map(|(_, text)| *text)
+}
