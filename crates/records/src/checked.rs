@@ -1,6 +1,7 @@
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
+use serde_path_to_error::Segment;
 use toml::{Table, Value};
 
 use crate::ClassWeights;
@@ -29,7 +30,7 @@ pub struct TrainConfig {
 /// What a file may say; serde sees to the types, [`check`] to the values.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct RawConfig {
+pub(crate) struct RawConfig {
     experiment: Option<String>,
     #[serde(default)]
     data: DataConfig,
@@ -42,6 +43,21 @@ struct RawConfig {
     optimum: OptimumConfig,
     #[serde(default)]
     early_stopping: EarlyStoppingConfig,
+}
+
+impl RawConfig {
+    /// The same, with a name where it has none.
+    pub(crate) fn unchecked(self, name: &str) -> TrainConfig {
+        TrainConfig {
+            experiment: self.experiment.unwrap_or_else(|| name.to_owned()),
+            data: self.data,
+            model: self.model,
+            objective: self.objective,
+            descent: self.descent,
+            optimum: self.optimum,
+            early_stopping: self.early_stopping,
+        }
+    }
 }
 
 /// Bytes of an experiment's file, at most: a hundred times what it takes.
@@ -84,11 +100,10 @@ impl TrainConfig {
         let set = overrides.iter().map(|text| keys::set(&mut table, text, from)).collect::<Result<Vec<_>, _>>()?;
         let said_by = |key: &str| {
             let is_in = |inner: &str, outer: &str| inner.strip_prefix(outer).is_some_and(|rest| rest.starts_with('.'));
-            let is_set = set.iter().any(|set| *set == key || is_in(key, set) || is_in(set, key));
+            let is_set = set.iter().any(|set| set == key || is_in(key, set) || is_in(set, key));
             if is_set { from.to_owned() } else { file.to_owned() }
         };
-        keys::check_known(said_by, &table)?;
-        keys::check_sections(said_by, &table)?;
+        keys::check(said_by, &table)?;
         if keys::get(&table, "model.kind").is_none() {
             return Err(ConfigError::MissingKey {
                 file: file.to_owned(),
@@ -96,24 +111,27 @@ impl TrainConfig {
                 hint: "write [model] and below it kind = \"softmax\" or kind = \"logistic\"",
             });
         }
-        let value_at = |key: &str| keys::get(&table, key).map(|value| one_line(&value.to_string())).unwrap_or_default();
         let raw: RawConfig = serde_path_to_error::deserialize(table.clone()).map_err(|error| {
-            let key = one_line(&error.path().to_string());
-            let plain = key.split('[').next().unwrap_or_default();
-            let (file, value) = (said_by(plain), value_at(plain));
-            ConfigError::Value { file, value, key, problem: expected(&one_line(error.inner().message())) }
+            let mut places = String::new();
+            let mut parts = Vec::new();
+            for segment in error.path() {
+                match segment {
+                    Segment::Map { key } => parts.push(key.as_str()),
+                    Segment::Seq { index } => places += &format!("[{index}]"),
+                    Segment::Enum { .. } | Segment::Unknown => {}
+                }
+            }
+            let (key, value) = (keys::dotted(parts.iter().copied()), keys::at(&table, parts));
+            ConfigError::Value {
+                file: said_by(&key),
+                value: value.map(|value| one_line(&value.to_string())).unwrap_or_default(),
+                key: one_line(&(key + &places)),
+                problem: expected(&one_line(error.inner().message())),
+            }
         })?;
 
         let stem = Path::new(file).file_stem().map_or_else(|| "run".into(), |stem| stem.to_string_lossy().into_owned());
-        let mut config = TrainConfig {
-            experiment: raw.experiment.unwrap_or(stem),
-            data: raw.data,
-            model: raw.model,
-            objective: raw.objective,
-            descent: raw.descent,
-            optimum: raw.optimum,
-            early_stopping: raw.early_stopping,
-        };
+        let mut config = raw.unchecked(&stem);
         match check(&config) {
             Ok(()) => {
                 config.descent.fill();

@@ -47,11 +47,14 @@ impl SweepPlan {
         let digits = points.len().to_string().len();
         let name = |(i, values): (usize, &Vec<&str>)| {
             let mut name = format!("{:0digits$}", i + 1);
-            for (key, value) in keys.iter().zip(values) {
-                // A dash for all that has a meaning to a shell or a file system; what is left of a list or a string has none at its ends.
+            // A dash for all that has a meaning to a shell or a file system; what is left of a list or a string has none at its ends.
+            let plain = |text: &str| {
                 let plain = |c: char| if c.is_ascii_alphanumeric() || "._+-".contains(c) { c } else { ' ' };
-                let plain: String = value.chars().map(plain).collect();
-                name += &format!("-{key}={}", plain.split_whitespace().collect::<Vec<_>>().join("-"));
+                let plain: String = text.chars().map(plain).collect();
+                plain.split_whitespace().collect::<Vec<_>>().join("-")
+            };
+            for (key, value) in keys.iter().zip(values) {
+                name += &format!("-{}={}", plain(key), plain(value));
             }
             name.truncate(LONGEST);
             name
