@@ -773,3 +773,44 @@ fn a_class_whose_name_has_a_dot_or_an_equals_sign_has_a_key_of_its_own_in_quotes
     said(&format!("\"{}\"=1", "\\".repeat(50_000)), &["unknown key"]);
     said(&format!("{}=1", "\"=".repeat(20_000)), &["unknown key"]);
 }
+
+#[cfg(unix)]
+#[test]
+fn a_point_that_is_a_link_is_followed_where_it_is_named_and_by_nothing_that_comes_from_its_sweep() {
+    use std::os::unix::fs::symlink;
+    let folder = folder();
+    let folder = folder.path();
+    let again = ["--grid", "objective.l2=0,1", "--out", "grid", "--quiet"];
+    succeeds(folder, &sweep(&again));
+    let point = "grid/points/2-l2=1";
+    ask(folder, &["data", "--write-idx", "digits", "--train-images", "9", "--validation-images", "9"]);
+    for moved in ["grid/points", point] {
+        std::fs::rename(folder.join(moved), folder.join("elsewhere")).unwrap();
+        symlink(folder.join("elsewhere"), folder.join(moved)).unwrap();
+        let before = outcome(&folder.join("elsewhere"));
+        assert!(before.len() >= 5);
+        for named in [
+            &["evaluate", point][..],
+            &["inspect", point],
+            &["predict", point, "digits/t10k-images-idx3-ubyte"],
+            &["page", point, "--out", "page.html", "--force"],
+            &["export", point, "--out", "model.npz", "--force"],
+            &["train", "--resume", point, "--quiet"],
+        ] {
+            succeeds(folder, named);
+        }
+        let expected = format!("{moved}: a symbolic link");
+        is_refused(folder, &["sweep", "--resume", "grid", "--quiet"], &[&expected]);
+        let force = sweep(&[&again[..], &["--force"]].concat());
+        is_refused(folder, &force, &[&format!("{moved}: this is not what this program wrote")]);
+        assert_eq!(outcome(&folder.join("elsewhere")), before);
+        // The sweep's own folder is named, and may be one.
+        std::fs::remove_file(folder.join(moved)).unwrap();
+        std::fs::rename(folder.join("elsewhere"), folder.join(moved)).unwrap();
+        std::fs::rename(folder.join("grid"), folder.join("elsewhere")).unwrap();
+        symlink(folder.join("elsewhere"), folder.join("grid")).unwrap();
+        succeeds(folder, &["sweep", "--resume", "grid", "--quiet"]);
+        std::fs::remove_file(folder.join("grid")).unwrap();
+        std::fs::rename(folder.join("elsewhere"), folder.join("grid")).unwrap();
+    }
+}

@@ -82,7 +82,12 @@ const MOST_BYTES: u64 = 1 << 24;
 pub(crate) const SWEEP_FILES: [&str; 6] = [PLAN, "sweep.csv", JSON, "sweep.md", "sweep.svg", "sweep.png"];
 
 /// A folder of a sweep is one by its plan.
-pub(crate) const SWEEP: Kind = Kind { name: "a sweep", is_leftover: is_draft, to_replace: own_files };
+pub(crate) const SWEEP: Kind = Kind {
+    name: "a sweep",
+    is_leftover: is_draft,
+    is_one: |folder| SweepPlan::read(folder).is_ok(),
+    to_replace: own_files,
+};
 
 impl SweepFolder {
     /// Makes a folder for a new sweep, whole with `sweep.toml` or not at all.
