@@ -425,6 +425,141 @@ fn classes_that_are_python_objects_are_read_without_running_any() {
     }
 }
 
+/// A weight of 1 for each class, and these classes.
+fn of_classes(count: usize, descr: &str, classes: &[u8]) -> Result<Vec<String>, String> {
+    let floats = |number: f64| number.to_le_bytes().repeat(count);
+    let header =
+        |descr: &str, shape: &str| format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': {shape}, }}");
+    let file = npz(&[
+        ("coef.npy", npy(&header("<f8", &format!("({count}, 1)")), &floats(1.0))),
+        ("intercept.npy", npy(&header("<f8", &format!("({count},)")), &floats(0.0))),
+        ("classes_.npy", npy(&header(descr, &format!("({count},)")), classes)),
+    ]);
+    Weights::read(&file, None).map(|weights| weights.about.classes.unwrap())
+}
+
+#[test]
+fn classes_may_be_numpys_integers_of_every_size_and_bytes() {
+    for (descr, bytes, expected) in [
+        ("<u8", [[0u8; 8], [255; 8]].concat(), ["0", "18446744073709551615"]),
+        ("<i8", [[255u8; 8], [0, 1, 0, 0, 0, 0, 0, 0]].concat(), ["-1", "256"]),
+        (">i4", vec![255, 255, 255, 254, 0, 0, 1, 0], ["-2", "256"]),
+        (">u2", vec![1, 0, 255, 255], ["256", "65535"]),
+        ("|u1", vec![0, 255], ["0", "255"]),
+        ("|i1", vec![128, 127], ["-128", "127"]),
+        ("|b1", vec![0, 1], ["False", "True"]),
+        (">f4", vec![0x3f, 0, 0, 0, 0x40, 0, 0, 0], ["0.5", "2.0"]),
+        ("|S1", b"ab".to_vec(), ["a", "b"]),
+        ("|S3", b"a\0\0\xc3\xa9\0".to_vec(), ["a", "é"]),
+        (">U1", vec![0, 0, 0, b'a', 0, 0, 0, 0xe9], ["a", "é"]),
+    ] {
+        assert_eq!(of_classes(2, descr, &bytes).unwrap(), expected, "{descr}");
+    }
+    assert!(of_classes(2, "|S1", b"a\xff").unwrap_err().contains("a text in it is none"));
+    for descr in ["<i3", "|i8", "=i8", "<f2", "<i08", "<i+8", "|S0", "|V1", "<M8", "<i", "é", ""] {
+        let problem = of_classes(2, descr, &[0; 16]).unwrap_err();
+        assert!(problem.contains("is not known; save it as") || problem.contains("not what NumPy writes"), "{problem}");
+    }
+}
+
+#[test]
+fn numpys_scalars_among_objects_are_read_and_no_other_call_is() {
+    let text = |text: &str| [b"X", &(text.len() as u32).to_le_bytes()[..], text.as_bytes()].concat();
+    let call = |module: &str, code: &str, order: &str, bytes: &[u8]| {
+        let functions = format!("c{module}\nscalar\ncnumpy\ndtype\n").into_bytes();
+        let state = [&b"\x89\x88\x87R(K\x03"[..], &text(order), b"NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\0tb"].concat();
+        [&functions, &text(code), &state, &[b'C', bytes.len() as u8][..], bytes, b"\x86R"].concat()
+    };
+    let [one, two] = ["numpy.core.multiarray", "numpy._core.multiarray"];
+    let read = |objects: &[Vec<u8>]| {
+        let pickle = [b"\x80\x03cnumpy\nndarray\n(K\x01](", &objects.concat()[..], b"etb."].concat();
+        of_classes(objects.len(), "|O", &pickle)
+    };
+    let found = read(&[
+        call(two, "U2", "<", b"n\0\0\0o\0\0\0"),
+        call(one, "U1", ">", b"\0\0\0n"),
+        call(two, "i8", "<", &(-300i64).to_le_bytes()),
+        call(two, "u8", "<", &u64::MAX.to_le_bytes()),
+        call(one, "i2", ">", &[1, 0]),
+        call(two, "b1", "|", &[1]),
+        call(two, "f4", "<", &0.1f32.to_le_bytes()),
+        call(two, "S1", "|", b"a"),
+        b"C\x02it".to_vec(),
+        b"\x8a\x09\0\0\0\0\0\0\0\0\x01".to_vec(),
+    ]);
+    let expected = ["no", "n", "-300", "18446744073709551615", "256", "True", "0.1", "a", "it", "18446744073709551616"];
+    assert_eq!(found.unwrap(), expected);
+    // A type that is remembered before its order of bytes is said has it afterwards: NumPy writes so.
+    let remembered = call(two, "i2", ">", &[1, 0]);
+    let at = remembered.windows(2).position(|bytes| bytes == b"\x87R").unwrap() + 2;
+    let again = format!("c{two}\nscalar\nh\x05C\x02").into_bytes();
+    let remembered = [&remembered[..at], b"q\x05", &remembered[at..], &again, &[0, 1], b"\x86R"].concat();
+    let pickle = [b"\x80\x03cnumpy\nndarray\n(K\x01](", &remembered[..], b"etb."].concat();
+    assert_eq!(of_classes(2, "|O", &pickle).unwrap(), ["256", "1"]);
+
+    let functions = format!("c{two}\nscalar\ncnumpy\ndtype\n").into_bytes();
+    let no_order = [&functions[..], &text("i8"), b"\x89\x88\x87RC\x01a\x86R"].concat();
+    for object in [
+        call("os", "i8", "<", &[0; 8]),
+        call("numpy.core", "i8", "<", &[0; 8]),
+        call(two, "i8", "<", &[0; 7]),
+        call(two, "i8", "=", &[0; 8]),
+        call(two, "O8", "|", &[0; 8]),
+        call(two, "M8", "<", &[0; 8]),
+        call(two, "U1", "<", &[0, 0xd8, 0, 0]),
+        call(two, "S1", "|", b"\xff"),
+        call(two, "f8", "<", &f64::NAN.to_le_bytes()),
+        no_order,
+        format!("c{two}\nscalar\n)R").into_bytes(),
+        b"cnumpy\ndtype\n".to_vec(),
+        b"C\x01\xff".to_vec(),
+    ] {
+        let problem = read(&[b"K\x01".to_vec(), object.clone()]).unwrap_err();
+        assert!(problem.contains("objects other than"), "{}: {problem}", String::from_utf8_lossy(&object));
+    }
+    // Whatever stands in a byte's place, it is an error or other names.
+    let valid = [b"\x80\x03cnumpy\nndarray\n(K\x01](", &call(two, "U1", "<", b"a\0\0\0")[..], b"etb."].concat();
+    for place in 0..valid.len() {
+        for byte in
+            [0, 1, 0x28, 0x29, 0x2e, 0x43, 0x52, 0x58, 0x5d, 0x62, 0x65, 0x68, 0x71, 0x74, 0x85, 0x87, 0x93, 0xff]
+        {
+            let mut damaged = valid.clone();
+            damaged[place] = byte;
+            let _ = of_classes(1, "|O", &damaged);
+        }
+    }
+}
+
+/// Classes of every type that names something, with what Python calls them.
+const NUMPYS_CLASSES: &str = "
+import json, sys
+import numpy as np
+texts, numbers = ['no', 'yes, but', 'möglich'], [1, 2, 127]
+kinds = [np.array(texts), np.array(texts, dtype=object), np.array([np.str_(text) for text in texts], dtype=object)]
+kinds += [np.array(numbers, dtype=kind) for kind in ['u1', 'u2', 'u4', 'u8', 'i1', 'i2', 'i4', 'i8', '>i8', 'f4', 'f8']]
+kinds += [np.array(list(kind), dtype=object) for kind in kinds[3:]] + [np.array(numbers, dtype='u8').astype(object)]
+kinds += [np.array([True, False, np.True_], dtype=object)[:2], np.array([b'a', b'b', b'c'])]
+kinds += [np.array([np.bytes_(b'a'), b'b', np.str_('c')], dtype=object)]
+answers = []
+for i, kind in enumerate(kinds):
+    k = len(kind)
+    np.savez(f'{i}.npz', coef_=np.arange(3.0 * k).reshape(k, 3), intercept_=np.zeros(k), classes_=kind)
+    answers.append([c.decode() if isinstance(c, bytes) else str(c) for c in kind])
+json.dump(answers, sys.stdout)
+";
+
+#[test]
+fn numpys_classes_have_the_names_that_python_gives_them() {
+    let folder = folder();
+    let folder = folder.path();
+    needs_python(folder, &["numpy"]);
+    let answers = python(folder, NUMPYS_CLASSES, &json!(null));
+    for (i, expected) in answers.as_array().unwrap().iter().enumerate() {
+        let weights = Weights::read(&std::fs::read(folder.join(format!("{i}.npz"))).unwrap(), None);
+        assert_eq!(json!(weights.unwrap().about.classes.unwrap()), *expected, "{i}");
+    }
+}
+
 /// scikit-learn's other ways to many classes, with its scaler, and what classes its users have; a
 /// model of two classes on the first two features, too.
 const ONE_VS_REST: &str = "

@@ -733,3 +733,84 @@ fn a_point_whose_config_is_damaged_is_told_and_not_made_anew() {
     assert!(said.contains("summary.json: it is damaged") && !said.contains("of them found"), "{said}");
     assert_eq!(points(&folder.join("grid")).len(), 2);
 }
+
+#[test]
+fn a_class_whose_name_has_a_dot_or_an_equals_sign_has_a_key_of_its_own_in_quotes() {
+    let folder = folder();
+    let folder = folder.path();
+    let rows: String = (0..240).map(|i| format!("{},{}\n", i % 7, ["x.y", "b=c", "a/é"][i % 3])).collect();
+    std::fs::write(folder.join("rows.csv"), format!("x,label\n{rows}")).unwrap();
+    let of_rows = ["--data", "rows.csv", "--set", "data.label=label", "--set", "descent.epochs=1", "--quiet"];
+    let [by_name, by_keys] = [
+        &["--set", "objective.class_weights={\"x.y\" = 3, \"b=c\" = 2}"][..],
+        &["--set", "objective.class_weights.\"x.y\"=3", "--set", "objective.class_weights.\"b=c\"=2"],
+    ];
+    for (more, out) in [(by_name, "by-name"), (by_keys, "by-keys")] {
+        succeeds(folder, &[&["train", "--backend", cpu(), "--out", out], &of_rows[..], more].concat());
+    }
+    let config = |run: &str| std::fs::read_to_string(folder.join(run).join("config.toml")).unwrap();
+    assert_eq!(config("by-keys"), config("by-name"));
+
+    let grid = ["--grid", "objective.class_weights.\"x.y\"=1,3", "--grid", "objective.class_weights.a/é=2"];
+    succeeds(folder, &[&["sweep", "--backend", cpu(), "--out", "grid"], &of_rows[..], by_keys, &grid].concat());
+    let names: Vec<_> = points(&folder.join("grid")).iter().map(|path| path.file_name().unwrap().to_owned()).collect();
+    assert_eq!(names, ["1-x.y=1-a=2", "2-x.y=3-a=2"]);
+    assert!(config("grid/points/2-x.y=3-a=2").contains("\"a/é\" = 2.0\n\"b=c\" = 2.0\n\"x.y\" = 3.0\n"));
+    succeeds(folder, &["sweep", "--resume", "grid", "--quiet"]);
+    let named_twice = ["--grid", "objective.class_weights.'x.y'=1", "--grid", "objective.class_weights.\"x.y\"=2"];
+    is_refused(folder, &[&["sweep"], &of_rows[..], &named_twice].concat(), &["is there twice"]);
+
+    let said = |set: &str, expected: &[&str]| {
+        is_refused(folder, &[&["train"], &of_rows[..], &["--set", set]].concat(), expected);
+    };
+    said("objective.class_weights.x.y=3", &["unknown key objective.class_weights.x.y", "stands in quotes"]);
+    said("objective.class_weights.\"x.y\"=much", &["objective.class_weights.\"x.y\" = \"much\": ", "a number"]);
+    said("objective.class_weights.\"x.z\"=3", &["no class x.z; the data has"]);
+    // A section and a key in one pair of quotes are no known key.
+    said("\"descent.epochs\"=3", &["unknown key \"descent.epochs\"; did you mean descent.epochs?"]);
+    // However long, it is one line, at once.
+    said(&format!("a{}=1", ".\"b\"".repeat(20_000)), &["unknown key"]);
+    said(&format!("\"{}\"=1", "\\".repeat(50_000)), &["unknown key"]);
+    said(&format!("{}=1", "\"=".repeat(20_000)), &["unknown key"]);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_point_that_is_a_link_is_followed_where_it_is_named_and_by_nothing_that_comes_from_its_sweep() {
+    use std::os::unix::fs::symlink;
+    let folder = folder();
+    let folder = folder.path();
+    let again = ["--grid", "objective.l2=0,1", "--out", "grid", "--quiet"];
+    succeeds(folder, &sweep(&again));
+    let point = "grid/points/2-l2=1";
+    ask(folder, &["data", "--write-idx", "digits", "--train-images", "9", "--validation-images", "9"]);
+    for moved in ["grid/points", point] {
+        std::fs::rename(folder.join(moved), folder.join("elsewhere")).unwrap();
+        symlink(folder.join("elsewhere"), folder.join(moved)).unwrap();
+        let before = outcome(&folder.join("elsewhere"));
+        assert!(before.len() >= 5);
+        for named in [
+            &["evaluate", point][..],
+            &["inspect", point],
+            &["predict", point, "digits/t10k-images-idx3-ubyte"],
+            &["page", point, "--out", "page.html", "--force"],
+            &["export", point, "--out", "model.npz", "--force"],
+            &["train", "--resume", point, "--quiet"],
+        ] {
+            succeeds(folder, named);
+        }
+        let expected = format!("{moved}: a symbolic link");
+        is_refused(folder, &["sweep", "--resume", "grid", "--quiet"], &[&expected]);
+        let force = sweep(&[&again[..], &["--force"]].concat());
+        is_refused(folder, &force, &[&format!("{moved}: this is not what this program wrote")]);
+        assert_eq!(outcome(&folder.join("elsewhere")), before);
+        // The sweep's own folder is named, and may be one.
+        std::fs::remove_file(folder.join(moved)).unwrap();
+        std::fs::rename(folder.join("elsewhere"), folder.join(moved)).unwrap();
+        std::fs::rename(folder.join("grid"), folder.join("elsewhere")).unwrap();
+        symlink(folder.join("elsewhere"), folder.join("grid")).unwrap();
+        succeeds(folder, &["sweep", "--resume", "grid", "--quiet"]);
+        std::fs::remove_file(folder.join("grid")).unwrap();
+        std::fs::rename(folder.join("elsewhere"), folder.join("grid")).unwrap();
+    }
+}

@@ -384,6 +384,36 @@ fn a_missing_column_and_other_data_are_told_by_evaluate_and_predict() {
 }
 
 #[test]
+fn a_name_is_a_text_and_blanks_that_may_belong_to_it_are_refused() {
+    let texts = ["null", "NULL", "NA", "N/A", "nan", "NaN", "None", "none", "inf", "true", "~"];
+    let rows: String = texts.iter().enumerate().map(|(i, name)| format!("{i},0,{name}\n")).collect();
+    let table = read(format!("a,id,y\n{rows}")).unwrap();
+    let found: Vec<&str> = table.labels.iter().map(|&label| table.classes[usize::from(label)].as_str()).collect();
+    assert_eq!((found.as_slice(), table.classes.len()), (&texts[..], texts.len()));
+
+    // White space around a field is none of it, where no quote says otherwise.
+    for rows in
+        ["1,0, u\n2,0,v \n3,0,u\n", "1,0,\"u\"\n2,0,\"v\"\n\n3, 0,\"u\"\n", "1,0, u\r\n\r\n2,\"x\ny\",v\r\n3,0,u"]
+    {
+        assert_eq!(read(format!("a,id, y\n{rows}")).unwrap().classes, ["u", "v"], "{rows}");
+        assert_eq!(read(format!("\u{feff}a,id,y \n{rows}")).unwrap().classes, ["u", "v"], "{rows}");
+    }
+    for (content, expected) in [
+        ("a,id,y\n1,0,u\n2,0,\" u\"\n", "line 3, column \"y\": the label begins or ends with a blank"),
+        ("a,id,y\n1,0,u\n\n\n2,0,\"u \"\n", "line 5, column \"y\": the label begins or ends with a blank"),
+        ("a,id,y\n1,0,u\n2,\"x\ny\",\"u\t\"", "line 3, column \"y\": the label begins or ends with a blank"),
+        ("a,id,y\n1,0,u\n2,0,\"\"\" \"\n", "line 3, column \"y\": the label begins or ends with a blank"),
+        // Of which of the two the quotes are, nobody knows.
+        ("a,id,y\n1,0,v\n\"2\",0, u\n", "line 3, column \"y\": the label begins or ends with a blank"),
+        ("\" a\",id,y\n1,0,u\n2,0,v\n", "line 1: the name of column 1 begins or ends with a blank"),
+        ("\u{feff}a,id,\"y \"\n1,0,u\n2,0,v\n", "line 1: the name of column 3 begins or ends with a blank"),
+    ] {
+        let problem = read(content).map(|table| format!("{table:?}")).unwrap_err();
+        assert!(problem.contains(expected) && problem.lines().count() == 1, "{content:?}: {problem:?}");
+    }
+}
+
+#[test]
 fn names_and_numbers_are_read_as_they_are_meant() {
     let plain = "\u{feff}id, a ,y\r\n0, 1e3 ,10\r\n1,-.5,9\r\n\r\n2,+7,10\r\n";
     let table = read(plain).unwrap();
@@ -494,6 +524,9 @@ fn labels_that_are_no_class_or_two_forms_of_one_are_refused() {
     for (labels, expected) in [
         (&["u", "v", "NA", "u", "v", "NA"][..], "line 4: the label is \"NA\", which stands for a missing value"),
         (&["u", "v", "nan", "u", "v", "nan"], "line 4: the label is \"nan\", which stands for a missing value"),
+        (&["u", "v", "null", "u", "v", "null"], "line 4: the label is \"null\", which stands for a missing value"),
+        (&["u", "NULL", "v", "u", "NULL", "v"], "line 3: the label is \"NULL\", which stands for a missing value"),
+        (&["None", "v", "u", "None", "v", "u"], "line 2: the label is \"None\", which stands for a missing value"),
         (&["1", "2", "1", "1.0", "2", "1.0"], "line 5: the label \"1.0\" is the same number as \"1\" in line 2"),
         (&["02", "1", "2", "02", "1", "2"], "line 4: the label \"2\" is the same number as \"02\" in line 2"),
         (&["-0", "1", "0", "-0", "1", "0"], "line 4: the label \"0\" is the same number as \"-0\" in line 2"),

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
+use chainrule_data::sha256;
 use chainrule_records::{
     Grid, GridKey, Imported, RunError, RunFiles, RunFolder, SweepFolder, SweepPlan, read_sealed, sealed,
 };
@@ -412,6 +413,8 @@ fn what_is_not_proven_to_be_ours_refuses_the_whole_by_its_name_before_anything_i
                 "model.safetensors",
                 "config.toml",
                 ".lock",
+                ".chainrule-1-1",
+                "checkpoint/.chainrule-1-1",
             ],
         ),
         (
@@ -419,6 +422,8 @@ fn what_is_not_proven_to_be_ours_refuses_the_whole_by_its_name_before_anything_i
             attempts[1],
             &[
                 "notes.txt",
+                ".chainrule-1-1",
+                "points/1-l2=0/.lock",
                 "sweep.toml",
                 "sweep.csv",
                 "sweep.json",
@@ -428,14 +433,21 @@ fn what_is_not_proven_to_be_ours_refuses_the_whole_by_its_name_before_anything_i
                 "points/1-l2=0/checkpoint/epoch-90.pt",
             ],
         ),
-        (&make_model, attempts[2], &["notes.txt", "config.toml", "imported.json", "model.safetensors"]),
+        (
+            &make_model,
+            attempts[2],
+            &["notes.txt", ".lock", ".chainrule-1-1", "config.toml", "imported.json", "model.safetensors"],
+        ),
     ];
     for (make, (what, attempt), foreign) in cases {
         make(&folder);
         for name in foreign {
             let kept = std::fs::read(folder.join(name)).ok();
-            std::fs::write(folder.join(name), "mine").unwrap();
-            refuses(what, attempt, name);
+            // An empty file of that name proves no more.
+            for content in ["mine", ""] {
+                std::fs::write(folder.join(name), content).unwrap();
+                refuses(what, attempt, name);
+            }
             match kept {
                 Some(content) => std::fs::write(folder.join(name), content).unwrap(),
                 None => std::fs::remove_file(folder.join(name)).unwrap(),
@@ -482,6 +494,112 @@ fn what_a_kill_left_of_a_beginning_is_in_no_ones_way_and_another_folder_of_that_
     let error = RunFolder::create(&folder, true, &run.config, &run.manifest).unwrap_err();
     assert!(error.to_string().starts_with(&format!("{}: ", beginning.display())), "{error}");
     assert_eq!(contents(&beginning), before);
+}
+
+#[test]
+fn a_lock_says_whose_it_is_from_its_first_moment_and_an_empty_file_is_none() {
+    let place = tempfile::tempdir().unwrap();
+    let path = place.path().join("run");
+    make_run(&path);
+    let lock = path.join(".lock");
+    let held = RunFolder::open(&path).unwrap();
+    assert_eq!(std::fs::read_to_string(&lock).unwrap(), format!("process {}", std::process::id()));
+    drop(held);
+    assert_eq!(names(&path).iter().filter(|name| name.starts_with('.')).count(), 0);
+    for mine in ["", "process ", "process one", "mine"] {
+        std::fs::write(&lock, mine).unwrap();
+        let error = RunFolder::open(&path).unwrap_err().to_string();
+        assert!(error.contains(".lock") && error.contains("this program did not write it"), "{error}");
+        assert_eq!(std::fs::read_to_string(&lock).unwrap(), mine);
+        std::fs::remove_file(&lock).unwrap();
+    }
+    // Where a process was killed that had just given it its name, it has the draft's, too.
+    let draft = ".chainrule-4711-12";
+    let draft = path.join(format!("{draft}-{}", &sha256([draft.as_bytes()])[..16]));
+    std::fs::write(&draft, "process 4711").unwrap();
+    std::fs::hard_link(&draft, &lock).unwrap();
+    drop(RunFolder::open(&path).unwrap());
+    assert!(!lock.exists() && !draft.exists());
+}
+
+#[test]
+fn a_folders_name_may_be_as_long_as_the_file_system_takes() {
+    let place = tempfile::tempdir().unwrap();
+    let run = small();
+    for (length, is_taken) in [(200, true), (201, true), (244, true), (255, true), (256, false)] {
+        let path = place.path().join("n".repeat(length));
+        match RunFolder::create(&path, false, &run.config, &run.manifest) {
+            Ok(_) => assert!(is_taken && path.exists(), "{length}"),
+            Err(error) => {
+                assert!(!is_taken, "{length}: {error}");
+                is_a_sentence(&error.to_string());
+            }
+        }
+    }
+    assert!(names(place.path()).iter().all(|name| !name.contains(".beginning")), "{:?}", names(place.path()));
+}
+
+/// Files may have so many blocks of 512 bytes, and a write beyond is an error, as on a full disk.
+#[cfg(unix)]
+fn with_full_disk(place: &Path, blocks: usize, arguments: &[&str]) -> std::process::Output {
+    let mut shell = crate::command::process("sh");
+    let script = format!("trap '' XFSZ; ulimit -f {blocks}; exec \"$@\"");
+    shell.current_dir(place).args(["-c", &script, "sh", env!("CARGO_BIN_EXE_chainrule-under-test")]).args(arguments);
+    shell.output().unwrap()
+}
+
+#[cfg(unix)]
+#[test]
+fn an_import_that_fails_takes_away_what_it_wrote() {
+    let place = folder();
+    let place = place.path();
+    // Of so many columns with such names the card is longer than the weights.
+    let columns: Vec<String> =
+        (0..100).map(|i| format!("a column with quite a long name, which is number {i}")).collect();
+    let columns = columns.iter().map(|name| name.replace(',', "")).collect::<Vec<_>>().join(",");
+    let [old, new] = [1.0f32, 2.0].map(|weight| {
+        let tensors: [(&str, &[usize], Vec<f32>); 2] =
+            [("weight", &[3, 100], vec![weight; 300]), ("bias", &[3], vec![0.0; 3])];
+        crate::import::safetensors(&tensors)
+    });
+    std::fs::write(place.join("old.safetensors"), old).unwrap();
+    std::fs::write(place.join("new.safetensors"), new).unwrap();
+    let import = |file: &'static str, out: &'static str| {
+        [
+            "import",
+            file,
+            "--out",
+            out,
+            "--force",
+            "--trained-on",
+            "numbers",
+            "--classes",
+            "a,b,c",
+            "--columns",
+            &columns,
+        ]
+        .map(str::to_owned)
+    };
+    let fails = |out: &'static str| {
+        let arguments = import("new.safetensors", out);
+        let output = with_full_disk(place, 8, &arguments.each_ref().map(String::as_str));
+        let said = text(&output.stderr);
+        assert_eq!(code(&output), Some(2), "{said}");
+        assert!(said.lines().last().unwrap().contains("imported.json: "), "{said}");
+    };
+    ask(place, &import("old.safetensors", "model").each_ref().map(String::as_str));
+    let before = contents(&place.join("model"));
+    fails("model");
+    assert_eq!(contents(&place.join("model")), before);
+    // What a killed one left is taken away, too.
+    std::fs::write(place.join("model/.model.safetensors.next"), "half of some weights").unwrap();
+    fails("model");
+    assert_eq!(contents(&place.join("model")), before);
+    std::fs::create_dir(place.join("empty")).unwrap();
+    fails("empty");
+    fails("none");
+    assert_eq!((names(&place.join("empty")), place.join("none").exists()), (Vec::new(), false));
+    assert!(names(place).iter().all(|name| !name.contains("/.") && !name.starts_with('.')), "{:?}", names(place));
 }
 
 #[test]

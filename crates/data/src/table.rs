@@ -1,6 +1,6 @@
 //! CSV: a header of names, below it numbers, and one column of labels.
 //!
-//! Fields are parted by commas and may be quoted, as RFC 4180 has it; white space around them is none of them. Rows are counted by the lines of the
+//! Fields are parted by commas and may be quoted, as RFC 4180 has it; white space around them is none of them, and names that may have some in quotes are refused. Rows are counted by the lines of the
 //! file, the header's being 1. What is not a number is refused and never guessed.
 //!
 //! A table takes up to 4 times as much memory as its file has bytes, decompressed, and [`AboutTable`] no more than that and at most 2 KiB a column, beside
@@ -151,7 +151,7 @@ impl AboutTable {
         let mut columns: Vec<AboutColumn> = header.iter().map(|name| AboutColumn::new(name)).collect();
         let mut seen: Vec<Seen> = header.iter().map(|_| Seen::default()).collect();
         let (mut rows, mut record) = (0, ByteRecord::new());
-        while next(&mut reader, &mut record)? {
+        while next(&mut reader, &mut record)?.is_some() {
             if record.len() != header.len() {
                 return Err(format!("line {}{}", line(&reader, &record)?, ragged(&record, &header)));
             }
@@ -259,18 +259,46 @@ fn problem(error: csv::Error) -> String {
     }
 }
 
-/// Reads the next row; whether there is one.
-fn next<R: Read>(reader: &mut csv::Reader<&mut Hashed<R>>, record: &mut ByteRecord) -> Result<bool, String> {
-    let line = reader.position().line();
+/// Whether a row has quotes around a field, which is not told of each.
+#[derive(Clone, Copy, PartialEq)]
+enum Quotes {
+    Some,
+    None,
+}
+
+/// Reads the next row, where there is one.
+fn next<R: Read>(reader: &mut csv::Reader<&mut Hashed<R>>, record: &mut ByteRecord) -> Result<Option<Quotes>, String> {
+    let start = reader.position().clone();
     let source = reader.get_mut();
     (source.left_of_row, source.is_too_long) = (LONGEST_ROW, false);
     let read = reader.read_byte_record(record);
     if reader.get_ref().is_too_long {
         return Err(format!(
-            "line {line}: it goes on for more than {LONGEST_ROW} bytes; perhaps a quote is not closed"
+            "line {}: it goes on for more than {LONGEST_ROW} bytes; perhaps a quote is not closed",
+            start.line()
         ));
     }
-    read.map_err(problem)
+    let is_read = read.map_err(problem)?;
+    // Of a row without quotes each byte is a field's, a comma or the line's end, and each line before it is blank.
+    let breaks = record.as_slice().iter().filter(|&&byte| byte == b'\n').count() as u64;
+    let lines = (reader.position().line() - start.line()).saturating_sub(breaks);
+    let plain = record.as_slice().len() as u64 + (record.len() as u64).saturating_sub(1) + lines;
+    let more = (reader.position().byte() - start.byte()).saturating_sub(plain);
+    let is_byte_order_mark = start.byte() == 0 && more == 3;
+    let quotes = if more == 0 || is_byte_order_mark { Quotes::None } else { Quotes::Some };
+    Ok(is_read.then_some(quotes))
+}
+
+/// A name without the white space around it. White space in its quotes would be a part of it, and is
+/// not told apart: such a name is refused, so that no two of them are taken for one.
+fn name(field: &[u8], quotes: Quotes) -> Result<&str, &'static str> {
+    let name = field.trim_ascii();
+    if quotes == Quotes::Some && name.len() < field.len() {
+        return Err(
+            "begins or ends with a blank, in a row with quotes, where it may be a part of it; leave the blank out, or the quotes",
+        );
+    }
+    std::str::from_utf8(name).map_err(|_| "is not UTF-8")
 }
 
 fn parse(source: impl Read, columns: Columns, most_bytes: u64) -> Result<Table, String> {
@@ -280,9 +308,9 @@ fn parse(source: impl Read, columns: Columns, most_bytes: u64) -> Result<Table, 
     let chosen = Chosen::new(&header, columns)?;
     let mut rows = Rows::default();
     let mut record = ByteRecord::new();
-    while next(&mut reader, &mut record)? {
+    while let Some(quotes) = next(&mut reader, &mut record)? {
         let line = line(&reader, &record)?;
-        rows.add(&record, line, &header, &chosen).map_err(|problem| format!("line {line}{problem}"))?;
+        rows.add(&record, quotes, line, &header, &chosen).map_err(|problem| format!("line {line}{problem}"))?;
         if rows.values.bytes() > most_bytes {
             return Err(format!(
                 "line {line}: its numbers up to here take {} bytes, more than data.resident_bytes = {most_bytes} takes into memory",
@@ -315,7 +343,7 @@ fn parse(source: impl Read, columns: Columns, most_bytes: u64) -> Result<Table, 
 /// The names in the first line.
 fn header<R: Read>(reader: &mut csv::Reader<&mut Hashed<R>>) -> Result<Vec<String>, String> {
     let mut record = ByteRecord::new();
-    next(reader, &mut record)?;
+    let quotes = next(reader, &mut record)?.unwrap_or(Quotes::None);
     let mut header: Vec<String> = Vec::new();
     if record.len() > MOST_COLUMNS {
         return Err(format!("line 1: it has {} columns, and at most {MOST_COLUMNS} are read", record.len()));
@@ -328,8 +356,8 @@ fn header<R: Read>(reader: &mut csv::Reader<&mut Hashed<R>>) -> Result<Vec<Strin
     }
     for (i, name) in record.iter().enumerate() {
         let column = i + 1;
-        let name = std::str::from_utf8(name.trim_ascii())
-            .map_err(|_| format!("line 1: the name of column {column} is not UTF-8"))?;
+        let name =
+            self::name(name, quotes).map_err(|problem| format!("line 1: the name of column {column} {problem}"))?;
         if let Some(problem) = name_problem(name) {
             let hint = if name.is_empty() { "; pandas writes a column without a name unless index=False" } else { "" };
             return Err(format!("line 1: the name of column {column} {problem}{hint}"));
@@ -435,7 +463,14 @@ struct Rows {
 }
 
 impl Rows {
-    fn add(&mut self, record: &ByteRecord, line: u64, header: &[String], chosen: &Chosen) -> Result<(), String> {
+    fn add(
+        &mut self,
+        record: &ByteRecord,
+        quotes: Quotes,
+        line: u64,
+        header: &[String],
+        chosen: &Chosen,
+    ) -> Result<(), String> {
         if record.len() != header.len() {
             return Err(ragged(record, header));
         }
@@ -446,7 +481,7 @@ impl Rows {
         }
         if let Some(column) = chosen.label {
             let wrong = |problem: &str| format!(", column {:?}: the label {problem}", header[column]);
-            let label = std::str::from_utf8(record[column].trim_ascii()).map_err(|_| wrong("is not UTF-8"))?;
+            let label = name(&record[column], quotes).map_err(wrong)?;
             if let Some(problem) = name_problem(label) {
                 return Err(wrong(problem));
             }

@@ -253,7 +253,7 @@ fn classes(path: &Path, table: &Table, request: &TableRequest) -> Result<Vec<Str
 }
 
 /// What R, NumPy, pandas and spreadsheets write where there is no value.
-const MISSING: [&str; 6] = ["NA", "<NA>", "N/A", "#N/A", "NaN", "nan"];
+const MISSING: [&str; 10] = ["NA", "<NA>", "N/A", "n/a", "#N/A", "NaN", "nan", "NULL", "null", "None"];
 
 /// What is wrong with labels that nobody named as classes: one that stands for a missing value, or two that are one number, of which a person may have
 /// meant one class.

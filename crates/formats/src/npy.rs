@@ -46,12 +46,21 @@ pub(crate) enum Values {
         values: Vec<f64>,
         are_f32: bool,
     },
-    Integers(Vec<i64>),
-    /// Truth values and objects, too, as Python's `str` writes them.
+    Integers(Vec<i128>),
+    /// Truth values and objects, too, as Python's `str` writes them; bytes are the text that they spell.
     Texts(Vec<String>),
 }
 
 impl Values {
+    /// What Python's `str` makes of each; none where one is no name, as a number that is not finite.
+    pub(crate) fn names(self) -> Option<Vec<String>> {
+        match self {
+            Self::Floats { values, are_f32 } => values.into_iter().map(|x| float_name(x, are_f32)).collect(),
+            Self::Integers(values) => Some(values.iter().map(i128::to_string).collect()),
+            Self::Texts(names) => Some(names),
+        }
+    }
+
     fn permuted(self, order: &[usize]) -> Self {
         fn pick<T: Clone>(values: &[T], order: &[usize]) -> Vec<T> {
             order.iter().map(|&i| values[i].clone()).collect()
@@ -119,78 +128,21 @@ impl<'a> Header<'a> {
         let Self { descr, fortran_order, shape } = self;
         let count = shape.iter().try_fold(1usize, |count, &n| count.checked_mul(n));
         let count = count.ok_or_else(|| format!("a shape of {shape:?} is too large"))?;
-        let whole = |size: usize| match count.checked_mul(size) {
-            Some(bytes) if bytes == data.len() => Ok(()),
-            _ => Err(format!("a shape of {shape:?} is not what its {} bytes hold", data.len())),
-        };
-        let values = match descr {
-            "<f4" | ">f4" => {
-                whole(4)?;
-                let read = if descr.starts_with('<') { f32::from_le_bytes } else { f32::from_be_bytes };
-                let values = data.as_chunks().0.iter().map(|&chunk| f64::from(read(chunk))).collect();
-                Values::Floats { values, are_f32: true }
+        let values = if descr == "|O" {
+            let names = pickle::names(data)?;
+            if names.len() != count {
+                return Err(format!("a shape of {shape:?} is not what its {} objects are", names.len()));
             }
-            "<f8" | ">f8" => {
-                whole(8)?;
-                let read = if descr.starts_with('<') { f64::from_le_bytes } else { f64::from_be_bytes };
-                Values::Floats { values: data.as_chunks().0.iter().map(|&chunk| read(chunk)).collect(), are_f32: false }
+            Values::Texts(names)
+        } else {
+            let element = Element::parse(descr).ok_or_else(|| {
+                let descr: String = descr.chars().filter(|c| !c.is_control()).take(20).collect();
+                format!("type {descr} is not known; save it as float32, float64, int64 or text")
+            })?;
+            if count.checked_mul(element.size) != Some(data.len()) {
+                return Err(format!("a shape of {shape:?} is not what its {} bytes hold", data.len()));
             }
-            "<i8" => {
-                whole(8)?;
-                Values::Integers(integers(data, i64::from_le_bytes))
-            }
-            "<u4" => {
-                whole(4)?;
-                Values::Integers(integers(data, u32::from_le_bytes))
-            }
-            "<i4" => {
-                whole(4)?;
-                Values::Integers(integers(data, i32::from_le_bytes))
-            }
-            "<u2" => {
-                whole(2)?;
-                Values::Integers(integers(data, u16::from_le_bytes))
-            }
-            "<i2" => {
-                whole(2)?;
-                Values::Integers(integers(data, i16::from_le_bytes))
-            }
-            "|u1" => {
-                whole(1)?;
-                Values::Integers(integers(data, u8::from_le_bytes))
-            }
-            "|i1" => {
-                whole(1)?;
-                Values::Integers(integers(data, i8::from_le_bytes))
-            }
-            "|b1" => {
-                whole(1)?;
-                let name = |&byte: &u8| if byte == 0 { "False" } else { "True" }.to_owned();
-                Values::Texts(data.iter().map(name).collect())
-            }
-            _ if descr.starts_with("<U") => {
-                let length: usize = descr[2..].parse().map_err(|_| format!("type {descr} is not known"))?;
-                let size = length.checked_mul(4).filter(|&size| size > 0);
-                let size = size.ok_or_else(|| format!("type {descr} is not known"))?;
-                whole(size)?;
-                let text = |bytes: &[u8]| {
-                    let units = bytes.as_chunks().0.iter().map(|&chunk| u32::from_le_bytes(chunk));
-                    let text: Option<String> = units.take_while(|&unit| unit != 0).map(char::from_u32).collect();
-                    text.ok_or_else(|| "a text in it is none".to_owned())
-                };
-                Values::Texts(data.chunks_exact(size).map(text).collect::<Result<_, _>>()?)
-            }
-            "|O" => {
-                let names = pickle::names(data)?;
-                if names.len() != count {
-                    return Err(format!("a shape of {shape:?} is not what its {} objects are", names.len()));
-                }
-                Values::Texts(names)
-            }
-            other => {
-                let other: String = other.chars().filter(|c| !c.is_control()).take(20).collect();
-                return Err(format!("type {other} is not known; save it as float32, float64, int64 or text"));
-            }
+            element.read(data)?
         };
         let values = match (fortran_order, shape.as_slice()) {
             (false, _) | (true, [] | [_]) => values,
@@ -205,6 +157,100 @@ impl<'a> Header<'a> {
     }
 }
 
-fn integers<const N: usize, T: Into<i64>>(data: &[u8], read: fn([u8; N]) -> T) -> Vec<i64> {
-    data.as_chunks().0.iter().map(|&chunk| read(chunk).into()).collect()
+/// The type of an array's elements.
+#[derive(Clone, Copy)]
+pub(crate) struct Element {
+    is_big_endian: bool,
+    kind: u8,
+    /// Bytes, not 0.
+    size: usize,
+}
+
+impl Element {
+    /// The type that NumPy writes so, as in `<i8`, where it is read.
+    pub(crate) fn parse(descr: &str) -> Option<Self> {
+        let (&[order, kind], length) = descr.as_bytes().split_first_chunk()?;
+        // No sign, and no zeros in front.
+        let length =
+            std::str::from_utf8(length).ok().filter(|digits| digits.starts_with(|c| matches!(c, '1'..='9')))?;
+        let length: usize = length.parse().ok()?;
+        let size = if kind == b'U' { length.checked_mul(4)? } else { length };
+        let is_known = match kind {
+            b'b' => size == 1,
+            b'i' | b'u' => matches!(size, 1 | 2 | 4 | 8),
+            b'f' => matches!(size, 4 | 8),
+            b'U' | b'S' => true,
+            _ => false,
+        };
+        let has_order = size > 1 && kind != b'S';
+        let is_order = if has_order { matches!(order, b'<' | b'>') } else { matches!(order, b'|' | b'<' | b'>') };
+        (is_known && is_order).then_some(Self { is_big_endian: has_order && order == b'>', kind, size })
+    }
+
+    /// Bytes.
+    pub(crate) fn size(self) -> usize {
+        self.size
+    }
+
+    /// Reads elements that fill these bytes.
+    ///
+    /// # Errors
+    /// Where one is no text that should be one.
+    pub(crate) fn read(self, data: &[u8]) -> Result<Values, String> {
+        let Self { is_big_endian, kind, size } = self;
+        let elements = data.chunks_exact(size);
+        let whole = |no_text: Option<Vec<String>>| no_text.ok_or_else(|| "a text in it is none".to_owned());
+        Ok(match (kind, size) {
+            (b'f', 4) => {
+                let read = if is_big_endian { f32::from_be_bytes } else { f32::from_le_bytes };
+                let values = data.as_chunks().0.iter().map(|&chunk| f64::from(read(chunk))).collect();
+                Values::Floats { values, are_f32: true }
+            }
+            (b'f', _) => {
+                let read = if is_big_endian { f64::from_be_bytes } else { f64::from_le_bytes };
+                Values::Floats { values: data.as_chunks().0.iter().map(|&chunk| read(chunk)).collect(), are_f32: false }
+            }
+            (b'b', _) => {
+                let name = |&byte: &u8| if byte == 0 { "False" } else { "True" }.to_owned();
+                Values::Texts(data.iter().map(name).collect())
+            }
+            (b'i' | b'u', _) => {
+                let read = |bytes: &[u8]| {
+                    if is_big_endian {
+                        integer(bytes.iter(), kind == b'i')
+                    } else {
+                        integer(bytes.iter().rev(), kind == b'i')
+                    }
+                };
+                Values::Integers(elements.map(read).collect())
+            }
+            (b'U', _) => {
+                let read = if is_big_endian { u32::from_be_bytes } else { u32::from_le_bytes };
+                let text = |bytes: &[u8]| {
+                    let units = bytes.as_chunks().0.iter().map(|&chunk| read(chunk));
+                    units.take_while(|&unit| unit != 0).map(char::from_u32).collect()
+                };
+                Values::Texts(whole(elements.map(text).collect())?)
+            }
+            // Bytes of a text. NumPy fills them up with zeros.
+            _ => {
+                let text = |bytes: &[u8]| {
+                    let end = bytes.iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1);
+                    std::str::from_utf8(&bytes[..end]).map(str::to_owned).ok()
+                };
+                Values::Texts(whole(elements.map(text).collect())?)
+            }
+        })
+    }
+}
+
+/// An integer of up to 16 bytes, the first of which counts most.
+pub(crate) fn integer<'a>(mut bytes: impl Iterator<Item = &'a u8> + Clone, is_signed: bool) -> i128 {
+    let is_negative = is_signed && bytes.clone().next().is_some_and(|first| *first >= 0x80);
+    bytes.by_ref().fold(if is_negative { -1 } else { 0 }, |number, &byte| (number << 8) | i128::from(byte))
+}
+
+/// `1.0`, `0.5`: what Python's `str` makes of a number of usual size; none of what is not finite.
+pub(crate) fn float_name(number: f64, is_f32: bool) -> Option<String> {
+    number.is_finite().then(|| if is_f32 { format!("{:?}", number as f32) } else { format!("{number:?}") })
 }

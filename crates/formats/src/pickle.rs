@@ -3,25 +3,91 @@
 //! Such an array is pickled, and a pickle is a program that may call whatever Python knows. Here
 //! none of it is called: of the opcodes
 //! (<https://github.com/python/cpython/blob/main/Lib/pickletools.py>) those that NumPy needs for a
-//! list of texts, numbers and truth values put these on a stack, what a call would give is
+//! list of texts, numbers, truth values and its own scalars put these on a stack. Of all calls two
+//! are known, by the function's name: of `numpy.dtype`, and of `numpy.core.multiarray.scalar`, which
+//! makes one of NumPy's numbers or texts out of a type and its bytes. What any other would give is
 //! [`Value::Other`], and every other opcode ends the reading.
 
 use std::collections::BTreeMap;
+
+use crate::npy::{Element, float_name, integer};
 
 /// Bytes of a text, at most: as many as the longest name may have.
 const LONGEST_TEXT: usize = 400;
 /// Bytes of a pickle, at most: more than those of 256 such names.
 const MOST_BYTES: usize = 1 << 17;
 
-/// What lies on the stack. Nothing lies in anything else, so that no pickle can nest them.
+/// What lies on the stack.
 #[derive(Clone)]
-enum Value {
-    /// A text, a number or a truth value, as Python's `str` writes it.
-    Name(String),
+enum Value<'a> {
+    Plain(Plain<'a>),
     /// The list of objects, and each tuple that it is in.
     List(Vec<String>),
-    /// What is no name: types, shapes, `None`.
+    /// The first of a tuple's values, of which only a few are ever asked for. Nothing else lies in
+    /// anything, so that no pickle can nest.
+    Tuple(Vec<Plain<'a>>),
+}
+
+/// What holds nothing else.
+#[derive(Clone, Copy)]
+enum Plain<'a> {
+    /// A text.
+    Text(&'a str),
+    Integer(i128),
+    Float(f64),
+    Truth(bool),
+    Bytes(&'a [u8]),
+    /// One of NumPy's types, by its number among those that were made.
+    Type(usize),
+    /// One of NumPy's scalars, of this type.
+    Scalar(Element, &'a [u8]),
+    Function(Function),
+    /// What is no name: shapes, `None`.
     Other,
+}
+
+/// A function whose calls are known.
+#[derive(Clone, Copy)]
+enum Function {
+    Type,
+    Scalar,
+}
+
+impl Function {
+    fn find(module: &str, name: &str) -> Option<Self> {
+        match (module, name) {
+            ("numpy", "dtype") => Some(Self::Type),
+            // NumPy 1, and NumPy 2.
+            ("numpy.core.multiarray" | "numpy._core.multiarray", "scalar") => Some(Self::Scalar),
+            _ => None,
+        }
+    }
+}
+
+/// The type of a scalar as it is pickled: `i8`, and its order of bytes once that is said.
+struct Type<'a> {
+    code: &'a str,
+    order: Option<&'a str>,
+}
+
+/// Values of a tuple that are kept.
+const KEPT: usize = 2;
+
+impl Plain<'_> {
+    /// As Python's `str` writes it.
+    fn name(self) -> Option<String> {
+        match self {
+            Self::Text(text) => Some(text.to_owned()),
+            Self::Integer(number) => Some(number.to_string()),
+            Self::Float(number) => float_name(number, false),
+            Self::Truth(truth) => Some(if truth { "True" } else { "False" }.to_owned()),
+            // The text that they spell.
+            Self::Bytes(bytes) if bytes.len() <= LONGEST_TEXT => String::from_utf8(bytes.to_vec()).ok(),
+            // Of a scalar, one.
+            Self::Scalar(element, bytes) => element.read(bytes).ok()?.names()?.pop(),
+            Self::Bytes(_) | Self::Type(_) | Self::Function(_) | Self::Other => None,
+        }
+    }
 }
 
 /// Reads the objects of an array, as their names.
@@ -29,7 +95,8 @@ enum Value {
 /// # Errors
 /// Where the pickle is damaged, or holds what is no name.
 pub(crate) fn names(bytes: &[u8]) -> Result<Vec<String>, String> {
-    let machine = Machine { rest: bytes, stack: Vec::new(), marks: Vec::new(), memo: BTreeMap::new() };
+    let machine =
+        Machine { rest: bytes, stack: Vec::new(), marks: Vec::new(), memo: BTreeMap::new(), types: Vec::new() };
     let names = if bytes.len() > MOST_BYTES { None } else { machine.run() };
     names.ok_or_else(|| {
         "it holds Python objects other than short texts, numbers, True and False, which only Python can read, and which may run code".to_owned()
@@ -38,10 +105,11 @@ pub(crate) fn names(bytes: &[u8]) -> Result<Vec<String>, String> {
 
 struct Machine<'a> {
     rest: &'a [u8],
-    stack: Vec<Value>,
+    stack: Vec<Value<'a>>,
     /// Lengths of the stack.
     marks: Vec<usize>,
-    memo: BTreeMap<usize, Value>,
+    memo: BTreeMap<usize, Value<'a>>,
+    types: Vec<Type<'a>>,
 }
 
 impl<'a> Machine<'a> {
@@ -58,45 +126,51 @@ impl<'a> Machine<'a> {
                 b'C' => self.bytes(1)?,
                 b'B' => self.bytes(4)?,
                 // NEWTRUE, NEWFALSE, NONE
-                0x88 => self.push("True"),
-                0x89 => self.push("False"),
-                b'N' => self.stack.push(Value::Other),
+                0x88 => self.push(Plain::Truth(true)),
+                0x89 => self.push(Plain::Truth(false)),
+                b'N' => self.push(Plain::Other),
                 // BININT1, BININT2, BININT, LONG1
                 b'K' => self.integer(1, false)?,
                 b'M' => self.integer(2, false)?,
                 b'J' => self.integer(4, true)?,
                 0x8a => {
-                    let size = self.size(1).filter(|size| (1..=8).contains(size))?;
+                    let size = self.size(1).filter(|size| (1..=16).contains(size))?;
                     self.integer(size, true)?;
                 }
                 // BINFLOAT
                 b'G' => {
                     let number = f64::from_be_bytes(self.take(8)?.try_into().ok()?);
-                    self.push(&float_name(number, false)?);
+                    self.push(Plain::Float(number));
                 }
                 // GLOBAL, STACK_GLOBAL: a module's and a thing's name.
                 b'c' => {
-                    self.line()?;
-                    self.line()?;
-                    self.stack.push(Value::Other);
+                    let (module, name) = (self.line()?, self.line()?);
+                    self.global(module, name);
                 }
-                0x93 => self.replace(2)?,
+                0x93 => match (self.pop()?, self.pop()?) {
+                    (Value::Plain(Plain::Text(name)), Value::Plain(Plain::Text(module))) => self.global(module, name),
+                    _ => return None,
+                },
                 // REDUCE: a call, of a function and its arguments. BUILD: an object and its state.
                 b'R' => {
-                    self.pop()?;
-                    self.pop()?;
-                    self.stack.push(Value::Other);
+                    let (arguments, function) = (self.pop()?, self.pop()?);
+                    let made = self.call(&function, &arguments)?;
+                    self.push(made);
                 }
-                b'b' => self.replace(2)?,
+                b'b' => {
+                    let (state, object) = (self.pop()?, self.pop()?);
+                    let object = self.build(object, state)?;
+                    self.stack.push(object);
+                }
                 // MARK, EMPTY_TUPLE, TUPLE1, TUPLE2, TUPLE3, TUPLE
                 b'(' => self.marks.push(self.stack.len()),
-                b')' => self.stack.push(Value::Other),
-                0x85 => self.replace(1)?,
-                0x86 => self.replace(2)?,
-                0x87 => self.replace(3)?,
+                b')' => self.tuple(0)?,
+                0x85 => self.tuple(1)?,
+                0x86 => self.tuple(2)?,
+                0x87 => self.tuple(3)?,
                 b't' => {
                     let count = self.count_to_mark()?;
-                    self.replace(count)?;
+                    self.tuple(count)?;
                 }
                 // EMPTY_LIST, APPEND, APPENDS
                 b']' => self.stack.push(Value::List(Vec::new())),
@@ -119,7 +193,7 @@ impl<'a> Machine<'a> {
                 b'.' => {
                     return match self.pop()? {
                         Value::List(names) => Some(names),
-                        Value::Name(_) | Value::Other => None,
+                        Value::Plain(_) | Value::Tuple(_) => None,
                     };
                 }
                 _ => return None,
@@ -149,40 +223,76 @@ impl<'a> Machine<'a> {
         Some(taken.iter().rev().fold(0, |size, &byte| (size << 8) | usize::from(byte)))
     }
 
-    fn line(&mut self) -> Option<()> {
+    fn line(&mut self) -> Option<&'a str> {
         let end = self.rest.iter().position(|&byte| byte == b'\n')?;
-        self.skip(end + 1)
+        let line = self.take(end)?;
+        self.skip(1)?;
+        std::str::from_utf8(line).ok()
     }
 
     fn text(&mut self, length: usize) -> Option<()> {
         let size = self.size(length).filter(|&size| size <= LONGEST_TEXT)?;
         let text = std::str::from_utf8(self.take(size)?).ok()?;
-        self.push(text);
+        self.push(Plain::Text(text));
         Some(())
     }
 
     fn bytes(&mut self, length: usize) -> Option<()> {
         let size = self.size(length)?;
-        self.skip(size)?;
-        self.stack.push(Value::Other);
+        let bytes = self.take(size)?;
+        self.push(Plain::Bytes(bytes));
         Some(())
     }
 
     fn integer(&mut self, size: usize, is_signed: bool) -> Option<()> {
         let taken = self.take(size)?;
-        let is_negative = is_signed && taken.last().is_some_and(|last| *last >= 0x80);
-        let filled =
-            taken.iter().rev().fold(if is_negative { -1 } else { 0 }, |n: i64, &byte| (n << 8) | i64::from(byte));
-        self.push(&filled.to_string());
+        self.push(Plain::Integer(integer(taken.iter().rev(), is_signed)));
         Some(())
     }
 
-    fn push(&mut self, name: &str) {
-        self.stack.push(Value::Name(name.to_owned()));
+    fn push(&mut self, plain: Plain<'a>) {
+        self.stack.push(Value::Plain(plain));
+    }
+
+    fn global(&mut self, module: &str, name: &str) {
+        self.push(Function::find(module, name).map_or(Plain::Other, Plain::Function));
+    }
+
+    /// What a call gives; nothing where it is of one of ours with what that does not take.
+    fn call(&mut self, function: &Value, arguments: &Value<'a>) -> Option<Plain<'a>> {
+        let Value::Plain(Plain::Function(function)) = function else { return Some(Plain::Other) };
+        match (function, arguments) {
+            (Function::Type, Value::Tuple(arguments)) => {
+                let Some(&Plain::Text(code)) = arguments.first() else { return None };
+                self.types.push(Type { code, order: None });
+                Some(Plain::Type(self.types.len() - 1))
+            }
+            (Function::Scalar, Value::Tuple(arguments)) => {
+                let &[Plain::Type(number), Plain::Bytes(bytes)] = arguments.as_slice() else { return None };
+                let Type { code, order } = &self.types[number];
+                let element = Element::parse(&format!("{}{code}", (*order)?))?;
+                let is_one = element.size() == bytes.len() && bytes.len() <= LONGEST_TEXT;
+                is_one.then_some(Plain::Scalar(element, bytes))
+            }
+            _ => None,
+        }
+    }
+
+    /// An object with its state: of a type that is its order of bytes, of the array its list.
+    fn build(&mut self, object: Value<'a>, state: Value<'a>) -> Option<Value<'a>> {
+        match (object, state) {
+            (Value::Plain(Plain::Type(number)), Value::Tuple(state)) => {
+                let &[_, Plain::Text(order)] = state.as_slice() else { return None };
+                self.types[number].order = Some(order);
+                Some(Value::Plain(Plain::Type(number)))
+            }
+            (list @ Value::List(_), _) | (_, list @ Value::List(_)) => Some(list),
+            _ => Some(Value::Plain(Plain::Other)),
+        }
     }
 
     /// Nothing is taken from below a mark.
-    fn pop(&mut self) -> Option<Value> {
+    fn pop(&mut self) -> Option<Value<'a>> {
         if self.marks.last().is_some_and(|&mark| self.stack.len() <= mark) { None } else { self.stack.pop() }
     }
 
@@ -191,15 +301,19 @@ impl<'a> Machine<'a> {
         self.stack.len().checked_sub(mark)
     }
 
-    /// Puts one value in the place of several: the list, where it is one of them.
-    fn replace(&mut self, count: usize) -> Option<()> {
-        let mut value = Value::Other;
-        for _ in 0..count {
-            if let list @ Value::List(_) = self.pop()? {
-                value = list;
+    /// Puts a tuple in the place of its values: the list, where it is one of them.
+    fn tuple(&mut self, count: usize) -> Option<()> {
+        let (mut kept, mut list) = (Vec::new(), None);
+        for place in (0..count).rev() {
+            match self.pop()? {
+                found @ Value::List(_) => list = Some(found),
+                Value::Plain(plain) if place < KEPT => kept.push(plain),
+                Value::Tuple(_) if place < KEPT => kept.push(Plain::Other),
+                Value::Plain(_) | Value::Tuple(_) => {}
             }
         }
-        self.stack.push(value);
+        kept.reverse();
+        self.stack.push(list.unwrap_or(Value::Tuple(kept)));
         Some(())
     }
 
@@ -207,8 +321,8 @@ impl<'a> Machine<'a> {
         let place = self.stack.len().checked_sub(count)?;
         let mut names = Vec::new();
         for value in self.stack.drain(place..) {
-            let Value::Name(name) = value else { return None };
-            names.push(name);
+            let Value::Plain(plain) = value else { return None };
+            names.push(plain.name()?);
         }
         let Some(Value::List(list)) = self.stack.last_mut() else { return None };
         list.extend(names);
@@ -217,15 +331,11 @@ impl<'a> Machine<'a> {
 
     fn remember(&mut self, key: usize) -> Option<()> {
         let value = match self.stack.last()? {
-            Value::Name(name) => Value::Name(name.clone()),
-            Value::List(_) | Value::Other => Value::Other,
+            // Too much to be there twice.
+            Value::List(_) => Value::Plain(Plain::Other),
+            other => other.clone(),
         };
         self.memo.insert(key, value);
         Some(())
     }
-}
-
-/// `1.0`, `0.5`: what Python's `str` makes of a number of usual size; none of what is not finite.
-pub(crate) fn float_name(number: f64, is_f32: bool) -> Option<String> {
-    number.is_finite().then(|| if is_f32 { format!("{:?}", number as f32) } else { format!("{number:?}") })
 }

@@ -9,10 +9,10 @@ use rawzip::{CompressionMethod, ZipArchive};
 use safetensors::{Dtype, SafeTensors};
 use serde::Deserialize;
 
+use crate::Row;
 use crate::json::FORMAT;
 use crate::npy::{self, Array, Values};
 use crate::pytorch::KEY;
-use crate::{Row, pickle};
 
 /// What a file of weights says.
 #[derive(Clone, Debug, PartialEq)]
@@ -387,12 +387,12 @@ fn of_arrays(mut arrays: BTreeMap<String, Vec<u8>>, asked: Option<Layout>) -> Re
     };
     let texts = match classes {
         None => None,
-        Some((_, Array { values: Values::Integers(labels), .. })) => Some(labels.iter().map(i64::to_string).collect()),
-        Some((_, Array { values: Values::Texts(names), .. })) => Some(names),
-        Some((name, Array { values: Values::Floats { values, are_f32 }, .. })) => {
-            let names = values.iter().map(|&x| pickle::float_name(x, are_f32)).collect::<Option<Vec<String>>>();
-            Some(names.ok_or_else(|| format!("{name} has a number that is not finite, which names no class"))?)
-        }
+        Some((name, array)) => Some(
+            array
+                .values
+                .names()
+                .ok_or_else(|| format!("{name} has a number that is not finite, which names no class"))?,
+        ),
     };
     let layout = name.starts_with("coef").then_some(Layout::RowPerClass);
     let d = shape[1];

@@ -1,6 +1,7 @@
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
+use serde_path_to_error::Segment;
 use toml::{Table, Value};
 
 use crate::ClassWeights;
@@ -30,7 +31,7 @@ pub struct TrainConfig {
 /// What a file may say; serde sees to the types, [`check`] to the values.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct RawConfig {
+pub(crate) struct RawConfig {
     experiment: Option<String>,
     #[serde(default)]
     data: DataConfig,
@@ -43,6 +44,21 @@ struct RawConfig {
     optimum: OptimumConfig,
     #[serde(default)]
     early_stopping: EarlyStoppingConfig,
+}
+
+impl RawConfig {
+    /// The same, with a name where it has none.
+    pub(crate) fn unchecked(self, name: &str) -> TrainConfig {
+        TrainConfig {
+            experiment: self.experiment.unwrap_or_else(|| name.to_owned()),
+            data: self.data,
+            model: self.model,
+            objective: self.objective,
+            descent: self.descent,
+            optimum: self.optimum,
+            early_stopping: self.early_stopping,
+        }
+    }
 }
 
 /// Bytes of an experiment's file, at most: a hundred times what it takes.
@@ -93,11 +109,10 @@ impl TrainConfig {
         let set = overrides.iter().map(|text| keys::set(&mut table, text, from)).collect::<Result<Vec<_>, _>>()?;
         let said_by = |key: &str| {
             let is_in = |inner: &str, outer: &str| inner.strip_prefix(outer).is_some_and(|rest| rest.starts_with('.'));
-            let is_set = set.iter().any(|set| *set == key || is_in(key, set) || is_in(set, key));
+            let is_set = set.iter().any(|set| set == key || is_in(key, set) || is_in(set, key));
             if is_set { from.to_owned() } else { file.to_owned() }
         };
-        keys::check_known(said_by, &table)?;
-        keys::check_sections(said_by, &table)?;
+        keys::check(said_by, &table)?;
         if keys::get(&table, "model.kind").is_none() {
             return Err(ConfigError::MissingKey {
                 file: file.to_owned(),
@@ -106,35 +121,27 @@ impl TrainConfig {
             });
         }
         let raw: RawConfig = serde_path_to_error::deserialize(table.clone()).map_err(|error| {
-            let (mut key, message) = (one_line(&error.path().to_string()), one_line(error.inner().message()));
-            let (plain, index) = key.split_once('[').map_or((key.as_str(), None), |(plain, rest)| {
-                (plain, rest.split_once(']').and_then(|(index, _)| index.parse::<usize>().ok()))
-            });
-            let whole = keys::get(&table, plain);
-            let problem = values::problem(plain, whole, &message);
-            let file = said_by(plain);
-            // The sides of an image are told of together.
-            let value = match index {
-                Some(index) if plain != IMAGE_SIZE => whole.and_then(|whole| whole.get(index)),
-                _ => {
-                    key = plain.to_owned();
-                    whole
+            let (mut parts, mut place) = (Vec::new(), None);
+            for segment in error.path() {
+                match segment {
+                    Segment::Map { key } if place.is_none() => parts.push(key.as_str()),
+                    Segment::Seq { index } => place = place.or(Some(*index)),
+                    Segment::Map { .. } | Segment::Enum { .. } | Segment::Unknown => {}
                 }
+            }
+            let (key, whole) = (keys::dotted(parts.iter().copied()), keys::at(&table, parts));
+            let (file, problem) = (said_by(&key), values::problem(&key, whole, &one_line(error.inner().message())));
+            // The sides of an image are told of together.
+            let (key, value) = match place.filter(|_| key != IMAGE_SIZE) {
+                Some(place) => (format!("{key}[{place}]"), whole.and_then(|whole| whole.get(place))),
+                None => (key, whole),
             };
             let value = value.map(|value| one_line(&value.to_string())).unwrap_or_default();
-            ConfigError::Value { file, value, key, problem }
+            ConfigError::Value { file, value, key: one_line(&key), problem }
         })?;
 
         let stem = Path::new(file).file_stem().map_or_else(|| "run".into(), |stem| stem.to_string_lossy().into_owned());
-        let mut config = TrainConfig {
-            experiment: raw.experiment.unwrap_or(stem),
-            data: raw.data,
-            model: raw.model,
-            objective: raw.objective,
-            descent: raw.descent,
-            optimum: raw.optimum,
-            early_stopping: raw.early_stopping,
-        };
+        let mut config = raw.unchecked(&stem);
         match check(&config) {
             Ok(()) => {
                 config.descent.fill();

@@ -1,12 +1,14 @@
 //! A folder that one process writes into: made whole, held, and replaced only where all that lies in it is known to be this program's.
 
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use crate::imported::{IMPORTED, MODELS};
+use crate::checksum::sha256;
+use crate::imported::{IMPORTED, MODELS, NEXT};
 use crate::lock::{LOCK, Lock, is_locks};
 use crate::run_folder::{CONFIG, MANIFEST, MODEL, RUN};
 use crate::sweep_folder::{PLAN, SWEEP};
@@ -19,6 +21,8 @@ pub(crate) struct Kind {
     pub(crate) name: &'static str,
     /// Whether a file of this name is one that was being written, and that nobody reads.
     pub(crate) is_leftover: fn(&str) -> bool,
+    /// Whether the file is there that makes a folder one of its kind, with its seal.
+    pub(crate) is_one: fn(&Path) -> bool,
     /// What must be deleted before the folder is replaced, in this order; all but the file that makes it one of its kind. Fails where something in the folder
     /// is not proven to be this program's, by the name of the first such file.
     pub(crate) to_replace: fn(&Path) -> Result<Vec<PathBuf>, RunError>,
@@ -112,14 +116,26 @@ fn in_place(path: &Path, replace: bool, kind: &Kind, write: Write) -> Result<Loc
     if !path.is_dir() {
         return Err(RunError::Write { path: path.to_owned(), problem: ErrorKind::NotADirectory.into() });
     }
-    // Before anything is touched, and once more when nobody else can write.
-    if !is_empty(path, kind)? {
+    let was_empty = is_empty(path, kind)?;
+    if !was_empty {
         Lock::check_free(path)?;
+        // In what is none of ours not even a lock is made. All else, which may take long, is looked at
+        // once, when nobody else can write.
+        let lock = path.join(LOCK);
+        let may_be_locked = !inside::is_there(&lock) || is_of_no_account(path, LOCK, kind);
+        if !(replace && may_be_locked && (kind.is_one)(path)) {
+            to_clear(path, replace, kind)?;
+        }
     }
-    to_clear(path, replace, kind)?;
     let lock = Lock::take(path)?;
     to_clear(path, replace, kind)?.iter().try_for_each(|old| remove(old))?;
-    write(path)?;
+    write(path).inspect_err(|_| {
+        if was_empty {
+            // Of what was begun here nothing is kept.
+            let begun = [CONFIG, MANIFEST, PLAN, IMPORTED, MODEL, NEXT];
+            begun.iter().for_each(|name| drop(remove(&path.join(name))));
+        }
+    })?;
     Ok(lock)
 }
 
@@ -141,9 +157,7 @@ fn beside(path: &Path, kind: &Kind, write: Write) -> Result<Option<Lock>, RunErr
         ErrorKind::AlreadyExists => error(path, ErrorKind::NotADirectory.into()),
         _ => error(path, problem),
     })?;
-    let mut name = std::ffi::OsString::from(BEGINNING);
-    name.push(path.file_name().unwrap_or_default());
-    let beginning = parent.join(name);
+    let beginning = parent.join(beginning_name(path.file_name().unwrap_or_default()));
     match fs::create_dir(&beginning) {
         Err(problem) if problem.kind() != ErrorKind::AlreadyExists => return Err(error(path, problem)),
         _ => {}
@@ -168,6 +182,19 @@ fn beside(path: &Path, kind: &Kind, write: Write) -> Result<Option<Lock>, RunErr
     // All that lies there now was made here.
     let _ = fs::remove_dir_all(&beginning);
     moved.map(|_| None)
+}
+
+/// What a folder is called while it is made. A long name with this in front would be too long for a
+/// file system, which takes 255 bytes, and has its checksum there.
+fn beginning_name(name: &OsStr) -> OsString {
+    let mut beginning = OsString::from(BEGINNING);
+    let bytes = name.as_encoded_bytes();
+    if bytes.len() <= 200 {
+        beginning.push(name);
+    } else {
+        beginning.push(sha256(bytes));
+    }
+    beginning
 }
 
 /// What a process that was killed left of a folder of any kind that it began; fails where something

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::RunError;
+use crate::checksum::sha256;
 
 /// Reads a regular file, or a link to one, of up to so many bytes. Anything else might never end, or never begin: opening a pipe waits for who
 /// writes to it.
@@ -13,14 +14,19 @@ use crate::RunError;
 /// # Errors
 /// Where it is none, or longer, and what the system says.
 pub fn read_whole(path: &Path, most: u64) -> Result<Vec<u8>, Error> {
-    let other = |problem: String| Err(Error::new(ErrorKind::InvalidInput, problem));
     if !std::fs::metadata(path)?.is_file() {
-        return other("not a regular file".to_owned());
+        return Err(Error::new(ErrorKind::InvalidInput, "not a regular file"));
     }
+    read_open(&File::open(path)?, most)
+}
+
+/// The same of a regular file that is open.
+pub(crate) fn read_open(file: &File, most: u64) -> Result<Vec<u8>, Error> {
     let mut bytes = Vec::new();
-    File::open(path)?.take(most.saturating_add(1)).read_to_end(&mut bytes)?;
+    file.take(most.saturating_add(1)).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > most {
-        return other(format!("longer than the {most} bytes that such a file may have"));
+        let problem = format!("longer than the {most} bytes that such a file may have");
+        return Err(Error::new(ErrorKind::InvalidInput, problem));
     }
     Ok(bytes)
 }
@@ -130,8 +136,16 @@ pub struct Draft {
     file: File,
 }
 
-/// Begins the name of a draft: the process and a number follow. Nobody else's files are called that.
+/// Begins the name of a draft. What a killed process left may have any content, or none, so that the
+/// name has to prove whose it is: behind the process and a number are digits of their checksum.
 const DRAFT: &str = ".chainrule-";
+
+/// The name of a draft.
+fn draft_name(process: u32, number: u64) -> String {
+    let name = format!("{DRAFT}{process}-{number}");
+    let digits = sha256(name.as_bytes());
+    format!("{name}-{}", &digits[..16])
+}
 
 impl Draft {
     /// Begins a file for `place`.
@@ -150,7 +164,7 @@ impl Draft {
         clear_drafts(folder);
         loop {
             let number = NEXT.fetch_add(1, Ordering::Relaxed);
-            let path = folder.join(format!("{DRAFT}{}-{number}", std::process::id()));
+            let path = folder.join(draft_name(std::process::id(), number));
             match File::options().write(true).create_new(true).open(&path) {
                 Ok(file) => match file.try_lock() {
                     // Another process takes it for one that was left, since it was not locked yet.
@@ -199,6 +213,13 @@ impl Draft {
         }
     }
 
+    /// Gives the file its place where nothing is, and gives it open and locked, as it is.
+    pub(crate) fn finish_locked_where_nothing_is(self) -> Result<File, Error> {
+        let file = self.file.try_clone()?;
+        std::fs::hard_link(&self.path, &self.place)?;
+        Ok(file)
+    }
+
     /// So that the name, too, outlasts a power cut, where folders can be synced.
     fn sync_folder(&self) {
         let _ = File::open(folder_of(&self.place)).and_then(|folder| folder.sync_all());
@@ -227,9 +248,13 @@ pub(crate) fn clear_drafts(folder: &Path) {
 
 /// Whether a file of this name is a draft.
 pub(crate) fn is_draft(name: &str) -> bool {
-    name.strip_prefix(DRAFT).and_then(|name| name.split_once('-')).is_some_and(|(process, number)| {
-        [process, number].iter().all(|part| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit()))
-    })
+    let mut parts = name.strip_prefix(DRAFT).unwrap_or_default().split('-');
+    match [parts.next().map(str::parse), parts.next().map(str::parse)] {
+        [Some(Ok(process)), Some(Ok(number))] => {
+            u32::try_from(process).is_ok_and(|process| draft_name(process, number) == name)
+        }
+        _ => false,
+    }
 }
 
 /// What is at a path, without following a link there.
@@ -255,4 +280,29 @@ fn is_regular(metadata: &Metadata) -> Result<(), Error> {
 /// The folder of a file.
 fn folder_of(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_draft_is_known_by_a_name_that_nobody_else_gives() {
+        let name = draft_name(4711, 12);
+        assert!(is_draft(&name) && name.len() < 64, "{name}");
+        let digits = &name[name.len() - 16..];
+        for other in [
+            ".chainrule-4711-12",
+            ".chainrule-1-1",
+            ".chainrule-4711-12-0123456789abcdef",
+            &format!(".chainrule-4711-13-{digits}"),
+            &format!(".chainrule-04711-12-{digits}"),
+            &format!(".chainrule-4711-12-{digits}-1"),
+            &format!("chainrule-4711-12-{digits}"),
+            ".chainrule-",
+            "",
+        ] {
+            assert!(!is_draft(other), "{other}");
+        }
+    }
 }

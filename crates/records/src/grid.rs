@@ -5,7 +5,7 @@ use toml::Value;
 
 use crate::checked::COMMAND_LINE;
 use crate::sentence::{one_line, visible};
-use crate::{ConfigError, TrainConfig, toml_value};
+use crate::{ConfigError, TrainConfig, keys, toml_value};
 
 /// The one key whose values may be tables: numbers by name.
 pub const CLASS_WEIGHTS: &str = "objective.class_weights";
@@ -14,7 +14,7 @@ pub const CLASS_WEIGHTS: &str = "objective.class_weights";
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct GridKey {
-    /// Its dotted name, as in `objective.l2`.
+    /// Its dotted name, as in `objective.l2`; a part that has a dot itself stands in TOML's quotes.
     pub key: String,
     /// The values in the order given, each as TOML writes it: `0.01`, `"adam"`, `[2, 3]`.
     pub values: Vec<String>,
@@ -72,12 +72,12 @@ impl GridKey {
     /// Where there is no key or no value.
     pub fn parse(text: &str) -> Result<Self, GridError> {
         let malformed = || GridError::Malformed { text: one_line(text) };
-        let (key, list) = text.split_once('=').ok_or_else(malformed)?;
-        let key = key.trim();
+        let (key, list) = keys::key_and_text(text).ok_or_else(malformed)?;
         let values: Vec<&str> = parts(list).into_iter().map(str::trim).collect();
-        if key.split('.').any(|part| part.trim().is_empty()) || values.iter().any(|value| value.is_empty()) {
+        if key.iter().any(String::is_empty) || values.iter().any(|value| value.is_empty()) {
             return Err(malformed());
         }
+        let key = keys::dotted(key.iter().map(String::as_str));
         let written = |value: &&str| match toml_value(value) {
             Some(Value::Table(_)) if key != CLASS_WEIGHTS => Err(malformed()),
             // As it was written: 1e-5 is easier to read than what TOML makes of it.
@@ -85,7 +85,7 @@ impl GridKey {
             Some(value) => Ok(value.to_string()),
             None => Ok(Value::String((*value).to_owned()).to_string()),
         };
-        Ok(Self { key: key.to_owned(), values: values.iter().map(written).collect::<Result<_, _>>()? })
+        Ok(Self { values: values.iter().map(written).collect::<Result<_, _>>()?, key })
     }
 }
 
@@ -182,7 +182,7 @@ impl Grid {
     /// Each key's name where there is little room: its last part, or all of it where another key ends so too.
     pub fn short_names(&self) -> Vec<&str> {
         fn last(key: &GridKey) -> &str {
-            key.key.rsplit('.').next().unwrap_or_default()
+            keys::last_part(&key.key)
         }
         let is_shared = |name: &str| self.keys.iter().filter(|key| last(key) == name).count() > 1;
         self.keys.iter().map(|key| if is_shared(last(key)) { &key.key } else { last(key) }).collect()

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::checksum::sha256;
-use crate::claim::{Claim, Kind, entries, is_of_no_account};
+use crate::claim::{Claim, Kind, entries, is_of_no_account, remove};
 use crate::file::{clear_drafts, is_draft};
 use crate::run_folder::{MODEL, SUMMARY, read, read_sealed};
 use crate::seal::{sealed, unsealed};
@@ -42,6 +42,7 @@ pub(crate) const NEXT: &str = ".model.safetensors.next";
 pub(crate) const MODELS: Kind = Kind {
     name: "an imported model",
     is_leftover: |name| name == NEXT || is_draft(name),
+    is_one: |folder| read_sealed::<Imported>(&folder.join(IMPORTED), WAY_OUT).is_ok(),
     // The card and the weights that it tells of are replaced by renaming, and are there until then.
     to_replace: |folder| check_own(folder).map(|()| Vec::new()),
 };
@@ -85,8 +86,10 @@ impl Imported {
             if files_of(folder).is_ok_and(|(_, path, _)| path == next) {
                 put()?;
             }
+            // Else what waits there is of a replacement that came to nothing.
+            remove(&next)?;
             write_whole(&next, &weights)?;
-            write_whole(&folder.join(IMPORTED), &card)?;
+            write_whole(&folder.join(IMPORTED), &card).inspect_err(|_| drop(remove(&next)))?;
             put()
         };
         Claim::create(folder, replace, &MODELS, &write).map(drop)

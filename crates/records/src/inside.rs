@@ -1,8 +1,10 @@
 //! Files in a folder of this program's. The folder may have been reached through a link; from there on none is followed, so that no path leaves it.
 
 use std::fs::{File, Metadata, symlink_metadata};
-use std::io::{Error, ErrorKind, Read, Result};
+use std::io::{Error, ErrorKind, Result};
 use std::path::Path;
+
+use crate::file::read_open;
 
 fn refused<T>(problem: &str) -> Result<T> {
     Err(Error::new(ErrorKind::InvalidInput, problem))
@@ -40,12 +42,7 @@ pub(crate) fn open(path: &Path, open: impl Fn(&Path) -> Result<File>) -> Result<
 
 /// Reads a regular file of up to so many bytes.
 pub(crate) fn read(path: &Path, most: u64) -> Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    open(path, |path| File::open(path))?.take(most.saturating_add(1)).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > most {
-        return refused(&format!("longer than the {most} bytes that such a file may have"));
-    }
-    Ok(bytes)
+    read_open(&open(path, |path| File::open(path))?, most)
 }
 
 /// Whether both tell of one file.

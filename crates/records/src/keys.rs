@@ -80,34 +80,36 @@ pub(crate) const OPTIONAL: [&str; 16] = [
 /// Parts of the longest key.
 const DEEPEST: usize = 3;
 
-/// Refuses a key that no experiment has, and says what was probably meant.
-pub(crate) fn check_known(file: impl Fn(&str) -> String, table: &Table) -> Result<(), ConfigError> {
-    let stranger = flatten("", table).into_iter().find(|key| {
+/// Refuses a key that no experiment has, and says what was probably meant; and a value in the place
+/// of a section.
+pub(crate) fn check(file: impl Fn(&str) -> String, table: &Table) -> Result<(), ConfigError> {
+    let mut values = None;
+    for (key, value) in flatten(table) {
         let section = format!("{key}.");
-        !KEYS.iter().any(|known| known == key || known.starts_with(&section))
-    });
-    match stranger {
+        match KEYS.iter().find(|known| known.starts_with(&section)) {
+            Some(first) if !value.is_table() => values = values.or(Some((key, value, *first))),
+            Some(_) => {}
+            None if KEYS.contains(&key.as_str()) => {}
+            None => return Err(unknown(file(&key), &key)),
+        }
+    }
+    match values {
         None => Ok(()),
-        Some(key) => Err(unknown(file(&key), &key)),
+        Some((key, value, first)) => {
+            let problem = format!("{key} is a section of keys, which are set one by one, as {first}");
+            Err(ConfigError::Value { file: file(&key), key, value: one_line(&value.to_string()), problem })
+        }
     }
-}
-
-/// Refuses a value in the place of a section.
-pub(crate) fn check_sections(file: impl Fn(&str) -> String, table: &Table) -> Result<(), ConfigError> {
-    for key in flatten("", table) {
-        let section = format!("{key}.");
-        let first = KEYS.iter().find(|known| known.starts_with(&section));
-        let (Some(first), Some(value)) = (first, get(table, &key).filter(|value| !value.is_table())) else { continue };
-        let problem = format!("{key} is a section of keys, which are set one by one, as {first}");
-        return Err(ConfigError::Value { file: file(&key), key, value: one_line(&value.to_string()), problem });
-    }
-    Ok(())
 }
 
 fn unknown(file: String, key: &str) -> ConfigError {
     // Abridged first: the distance of a long key takes long.
     let key = one_line(key);
-    ConfigError::UnknownKey { file, hint: hint(&key), key }
+    let hint = match key.strip_prefix(CLASS_WEIGHTS).and_then(|rest| rest.strip_prefix('.')) {
+        Some(_) => format!("a class whose name has a dot stands in quotes: {CLASS_WEIGHTS}.\"a.b\""),
+        None => hint(&key),
+    };
+    ConfigError::UnknownKey { file, hint, key }
 }
 
 /// What other programs call a key, the name with `_` between its words.
@@ -165,29 +167,108 @@ fn hint(key: &str) -> String {
     }
 }
 
-/// The dotted names, behind a section's with its dot, of known keys, whose values may be tables, of all other values that are none, and of empty tables.
-fn flatten(section: &str, table: &Table) -> Vec<String> {
-    let mut keys = Vec::new();
-    for (name, value) in table {
-        let key = format!("{section}{name}");
-        match value {
-            Value::Table(inner) if !inner.is_empty() && !KEYS.contains(&key.as_str()) => {
-                keys.extend(flatten(&format!("{key}."), inner));
+/// Known keys, whose values may be tables, and all other values that are none, and empty tables: each
+/// by its dotted key.
+fn flatten(table: &Table) -> Vec<(String, &Value)> {
+    fn add<'a>(section: &str, table: &'a Table, all: &mut Vec<(String, &'a Value)>) {
+        for (name, value) in table {
+            let key = format!("{section}{}", dotted([name.as_str()]));
+            match value {
+                Value::Table(inner) if !inner.is_empty() && !KEYS.contains(&key.as_str()) => {
+                    add(&format!("{key}."), inner, all);
+                }
+                _ => all.push((key, value)),
             }
-            _ => keys.push(key),
         }
     }
-    keys
+    let mut all = Vec::new();
+    add("", table, &mut all);
+    all
 }
 
-/// The value at a dotted key.
-pub(crate) fn get<'a>(table: &'a Table, key: &str) -> Option<&'a Value> {
-    let (section, rest) = key.split_once('.').map_or((key, None), |(section, rest)| (section, Some(rest)));
-    let value = table.get(section)?;
-    match rest {
-        None => Some(value),
-        Some(rest) => get(value.as_table()?, rest),
+/// Whether a part of a dotted key is read back without quotes.
+fn is_plain(part: &str) -> bool {
+    let is_quoted = part.contains(['.', '=', '"', '\'']) || part.chars().any(char::is_control);
+    !part.is_empty() && part == part.trim() && !is_quoted
+}
+
+/// The dotted key that has these parts. Where one of them needs quotes, it is a key as TOML has it.
+pub(crate) fn dotted<'a>(parts: impl IntoIterator<Item = &'a str>) -> String {
+    let parts: Vec<&str> = parts.into_iter().collect();
+    if parts.iter().all(|part| is_plain(part)) {
+        return parts.join(".");
     }
+    let in_toml = |part: &str| {
+        let line = Table::from_iter([(part.to_owned(), Value::from(0))]).to_string();
+        line.trim_end().strip_suffix("= 0").unwrap_or_default().trim_end().to_owned()
+    };
+    parts.into_iter().map(in_toml).collect::<Vec<_>>().join(".")
+}
+
+/// Where the dots of a dotted key are that stand in no quotes, and the first such `=`.
+fn separators(text: &str) -> (Vec<usize>, Option<usize>) {
+    let (mut dots, mut quote, mut is_escaped, mut begins) = (Vec::new(), None, false, true);
+    for (at, c) in text.char_indices() {
+        match (quote, c) {
+            (Some('"'), _) if is_escaped => is_escaped = false,
+            (Some('"'), '\\') => is_escaped = true,
+            (Some(open), _) if c == open => quote = None,
+            (Some(_), _) => {}
+            (None, '"' | '\'') if begins => quote = Some(c),
+            (None, '.') => dots.push(at),
+            (None, '=') => return (dots, Some(at)),
+            (None, _) => {}
+        }
+        begins = c == '.' || (begins && c == ' ');
+    }
+    (dots, None)
+}
+
+/// The last part of a dotted key, as it stands there.
+pub(crate) fn last_part(key: &str) -> &str {
+    separators(key).0.last().map_or(key, |dot| &key[dot + 1..])
+}
+
+/// The parts of the dotted key before the first `=`, and the text behind that. Quotes are TOML's, in
+/// which a part may have a dot and an `=`; a part without them may be more than TOML allows.
+pub(crate) fn key_and_text(text: &str) -> Option<(Vec<String>, &str)> {
+    if let (dots, Some(end)) = separators(text)
+        && text[..end].contains(['"', '\''])
+        && dots.len() < DEEPEST
+        && let Some(parts) = toml_key(text[..end].trim())
+    {
+        return Some((parts, &text[end + 1..]));
+    }
+    let (key, text) = text.split_once('=')?;
+    Some((key.split('.').map(|part| part.trim().to_owned()).collect(), text))
+}
+
+/// The parts of a text that is a key in TOML.
+fn toml_key(text: &str) -> Option<Vec<String>> {
+    // A text of several lines may be more than a key, and one that begins so is a table's head or a comment.
+    if text.starts_with(['[', '#']) || text.contains(char::is_control) {
+        return None;
+    }
+    let mut value = Value::Table(toml::from_str(&format!("{text} = 0")).ok()?);
+    let mut parts = Vec::new();
+    while let Value::Table(table) = value {
+        let (part, inner) = table.into_iter().next()?;
+        parts.push(part);
+        value = inner;
+    }
+    Some(parts)
+}
+
+/// The value at a dotted key of [`KEYS`].
+pub(crate) fn get<'a>(table: &'a Table, key: &str) -> Option<&'a Value> {
+    at(table, key.split('.'))
+}
+
+/// The value at the parts of a key.
+pub(crate) fn at<'a, 'p>(table: &'a Table, parts: impl IntoIterator<Item = &'p str>) -> Option<&'a Value> {
+    let mut parts = parts.into_iter();
+    let first = table.get(parts.next()?);
+    parts.try_fold(first?, |value, part| value.as_table()?.get(part))
 }
 
 /// A text as the TOML value that it is, where it is one.
@@ -206,37 +287,39 @@ pub fn check_override(text: &str) -> Result<(), ConfigError> {
     key_and_value(text).map(|_| ())
 }
 
-/// The key and the value of an override, `key=value`.
-pub(crate) fn key_and_value(text: &str) -> Result<(&str, &str), ConfigError> {
+/// The parts of the key and the value of an override, `key=value`.
+pub(crate) fn key_and_value(text: &str) -> Result<(Vec<String>, &str), ConfigError> {
     let malformed = || ConfigError::Override { text: one_line(text) };
-    let (key, value) = text.split_once('=').ok_or_else(malformed)?;
-    let (key, value) = (key.trim(), value.trim());
-    if value.is_empty() || key.split('.').any(str::is_empty) { Err(malformed()) } else { Ok((key, value)) }
+    let (parts, value) = key_and_text(text).ok_or_else(malformed)?;
+    let value = value.trim();
+    if value.is_empty() || parts.iter().any(String::is_empty) { Err(malformed()) } else { Ok((parts, value)) }
 }
 
-/// Applies an override, `key=value`; gives the key. The value is TOML, or, where it is not, a string without its quotes; `none` takes back what may be absent.
-pub(crate) fn set<'a>(table: &mut Table, text: &'a str, from: &str) -> Result<&'a str, ConfigError> {
-    let (key, value) = key_and_value(text)?;
+/// Applies an override, `key=value`; gives the dotted key. The value is TOML, or, where it is not, a
+/// string without its quotes; `none` takes back what may be absent.
+pub(crate) fn set(table: &mut Table, text: &str, from: &str) -> Result<String, ConfigError> {
+    let (parts, value) = key_and_value(text)?;
+    let key = dotted(parts.iter().map(String::as_str));
     // Before it is made: a table in a table in a table … would be taken apart again by as many calls in each other.
-    if key.split('.').count() > DEEPEST {
-        return Err(unknown(from.to_owned(), key));
+    if parts.len() > DEEPEST {
+        return Err(unknown(from.to_owned(), &key));
     }
     let as_text = || Value::String(value.to_owned());
     let value = match toml_value(value) {
         Some(value @ Value::String(_)) => value,
-        Some(_) if TEXTS.contains(&key) => as_text(),
+        Some(_) if TEXTS.contains(&key.as_str()) => as_text(),
         value => value.unwrap_or_else(as_text),
     };
-    let is_taken_back = OPTIONAL.contains(&key) && value.as_str() == Some("none");
+    let is_taken_back = OPTIONAL.contains(&key.as_str()) && value.as_str() == Some("none");
 
     let mut section = table;
-    let mut parts = key.split('.').peekable();
+    let mut parts = parts.into_iter().peekable();
     while let Some(part) = parts.next() {
         if parts.peek().is_none() {
             if is_taken_back {
-                section.remove(part);
+                section.remove(&part);
             } else {
-                section.insert(part.to_owned(), value);
+                section.insert(part, value);
             }
             break;
         }
@@ -245,7 +328,7 @@ pub(crate) fn set<'a>(table: &mut Table, text: &'a str, from: &str) -> Result<&'
         if !entry.is_table() && key.starts_with(CLASS_WEIGHTS) {
             *entry = Value::Table(Table::new());
         }
-        section = entry.as_table_mut().ok_or_else(|| unknown(from.to_owned(), key))?;
+        section = entry.as_table_mut().ok_or_else(|| unknown(from.to_owned(), &key))?;
     }
     Ok(key)
 }
@@ -254,6 +337,7 @@ pub(crate) fn set<'a>(table: &mut Table, text: &'a str, from: &str) -> Result<&'
 mod tests {
     use super::*;
     use crate::TrainConfig;
+    use crate::checked::RawConfig;
 
     #[test]
     fn a_key_that_is_none_is_told_what_was_meant_where_that_is_near() {
@@ -299,14 +383,71 @@ mod tests {
         for descent in descents {
             let set: Vec<String> = format!("optimizer={descent}").lines().map(|set| format!("descent.{set}")).collect();
             let config = TrainConfig::parse("full", text, &set).expect("a valid config");
-            written.extend(flatten("", &toml::from_str(&config.to_toml()).expect("TOML")));
+            let table: Table = toml::from_str(&config.to_toml()).expect("TOML");
+            written.extend(flatten(&table).into_iter().map(|(key, _)| key));
         }
         let mut keys = KEYS.map(str::to_owned).to_vec();
         written.sort();
         written.dedup();
         keys.sort();
         assert_eq!(written, keys);
-        assert!(OPTIONAL.iter().chain(&TEXTS).all(|key| KEYS.contains(key)));
         assert_eq!(KEYS.iter().map(|key| key.split('.').count()).max(), Some(DEEPEST));
+    }
+    /// The config with one key's value, written again, where its type takes such a value.
+    fn with(key: &str, value: &Value) -> Option<Table> {
+        let (section, name) = key.rsplit_once('.').unwrap_or(("", key));
+        let mut table = Table::from_iter([(name.to_owned(), value.clone())]);
+        for part in section.rsplit('.').filter(|part| !part.is_empty()) {
+            table = Table::from_iter([(part.to_owned(), Value::Table(table))]);
+        }
+        let model = table.entry("model").or_insert_with(|| Value::Table(Table::new()));
+        model.as_table_mut()?.entry("kind").or_insert_with(|| Value::from("softmax"));
+        let raw: RawConfig = table.try_into().ok()?;
+        Some(toml::from_str(&raw.unchecked("stem").to_toml()).expect("TOML"))
+    }
+
+    #[test]
+    fn the_lists_of_texts_and_of_what_may_be_absent_are_what_the_types_say() {
+        let texts = KEYS.into_iter().filter(|key| with(key, &Value::from("no word of ours")).is_some());
+        assert_eq!(texts.collect::<Vec<_>>(), TEXTS.to_vec());
+        // What a config leaves out that says nothing of it. Not a list that may be empty, nor a
+        // text, of which `none` is one.
+        let defaults = with("model.kind", &Value::from("softmax")).expect("a config");
+        let is_empty_list =
+            |key: &str| with(key, &Value::Array(Vec::new())).is_some_and(|written| get(&written, key).is_none());
+        let absent = KEYS.into_iter().filter(|key| get(&defaults, key).is_none());
+        let optional = absent.filter(|key| !TEXTS.contains(key) && !is_empty_list(key));
+        assert_eq!(optional.collect::<Vec<_>>(), OPTIONAL.to_vec());
+    }
+
+    #[test]
+    fn a_part_of_a_key_may_stand_in_tomls_quotes_and_have_a_dot_and_an_equals_sign() {
+        let check = |text: &str, parts: &[&str], value: &str| {
+            let found = key_and_value(text).expect(text);
+            assert_eq!(found, (parts.iter().map(|part| (*part).to_owned()).collect(), value), "{text}");
+            // As it is written, it is read back.
+            let again = format!("{}={value}", dotted(parts.iter().copied()));
+            assert_eq!(key_and_value(&again).expect(&again), found, "{again}");
+        };
+        check("a.b.c=1", &["a", "b", "c"], "1");
+        check("a.b.\"x.y\"=1", &["a", "b", "x.y"], "1");
+        check("a.\"b=c\"=1", &["a", "b=c"], "1");
+        check("a.'b=\"c\"'=\"d=e\"", &["a", "b=\"c\""], "\"d=e\"");
+        check(" a . \"b \\\" = c\" = 1 ", &["a", "b \" = c"], "1");
+        check("a.\"\\u00e9\"=1", &["a", "\u{e9}"], "1");
+        check("a.\" b \"=1", &["a", " b "], "1");
+        check("\"a.b\"=1", &["a.b"], "1");
+        // No keys in TOML, but such names need no quotes.
+        check("a.versicolor iris=1", &["a", "versicolor iris"], "1");
+        check("a.na\u{ef}ve=1", &["a", "na\u{ef}ve"], "1");
+        check("a.it's=it's", &["a", "it's"], "it's");
+        check("a.it's'=b=c", &["a", "it's'"], "b=c");
+        check("a.\"b=c", &["a", "\"b"], "c");
+        check("a.\"b\"c=1", &["a", "\"b\"c"], "1");
+        check("#a.\"b\"=1", &["#a", "\"b\""], "1");
+        assert_eq!([last_part("a.b.\"x.y\""), last_part("a"), last_part("a.it's.b")], ["\"x.y\"", "a", "b"]);
+        for bad in ["a", "=1", "a=", "a..b=1", ".a=1", "a.=1", "a.\"\"=1", "a. =1"] {
+            key_and_value(bad).expect_err(bad);
+        }
     }
 }

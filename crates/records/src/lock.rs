@@ -2,6 +2,7 @@ use std::fs::{File, TryLockError};
 use std::io::{Error, ErrorKind, Read as _, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
 
+use crate::file::{Draft, is_draft};
 use crate::{RunError, inside};
 
 /// The one process that writes into a folder. The system lets go of it when that process ends, however it ends.
@@ -22,14 +23,22 @@ impl Lock {
     pub(crate) fn take(folder: &Path) -> Result<Self, RunError> {
         let path = folder.join(LOCK);
         let error = |problem| RunError::Write { path: path.clone(), problem };
+        let held = |file: File| {
+            Ok(Self {
+                #[cfg(unix)]
+                folder: File::open(folder).map_err(error)?,
+                path: path.clone(),
+                file,
+            })
+        };
         loop {
-            // One that makes a file follows no link.
-            let file = match File::options().read(true).write(true).create_new(true).open(&path) {
-                Err(problem) if problem.kind() == ErrorKind::AlreadyExists => {
-                    inside::open(&path, |path| File::options().read(true).write(true).open(path))
-                }
-                made => made,
-            };
+            match make(&path) {
+                Ok(Some(file)) => return held(file),
+                Ok(None) => {}
+                Err(problem) if problem.kind() == ErrorKind::NotFound && folder.is_dir() => continue,
+                Err(problem) => return Err(error(problem)),
+            }
+            let file = inside::open(&path, |path| File::options().read(true).write(true).open(path));
             let mut file = match file {
                 // Its holder removed it, and the folder is still there.
                 Err(problem) if problem.kind() == ErrorKind::NotFound && folder.is_dir() => continue,
@@ -46,20 +55,16 @@ impl Lock {
             if !is_at(&file, &path) {
                 continue;
             }
+            forget_draft(folder, &file);
             if !is_locks(&file) || !inside::has_one_name(&file).map_err(error)? {
                 let problem =
                     "it has another name elsewhere (a hard link), or this program did not write it; delete it";
                 return Err(error(Error::new(ErrorKind::InvalidInput, problem)));
             }
-            let holder = format!("process {}", std::process::id());
-            // On a full disk nobody learns the name, but the lock holds.
-            let _ = file.set_len(0).and_then(|()| file.rewind()).and_then(|()| file.write_all(holder.as_bytes()));
-            return Ok(Self {
-                #[cfg(unix)]
-                folder: File::open(folder).map_err(error)?,
-                path,
-                file,
-            });
+            // It says so of another process until this is written. On a full disk it is none.
+            let said = file.set_len(0).and_then(|()| file.rewind()).and_then(|()| file.write_all(holder().as_bytes()));
+            said.inspect_err(|_| drop(std::fs::remove_file(&path))).map_err(error)?;
+            return held(file);
         }
     }
 
@@ -103,12 +108,57 @@ impl Drop for Lock {
     }
 }
 
-/// Whether a file has a lock's content, or none.
+/// Makes a lock's file, locked, where nothing has its name. It gets that name with its content, so
+/// that whenever its maker is killed, it says whose it is.
+fn make(path: &Path) -> Result<Option<File>, Error> {
+    // A draft would only be in the way of whoever holds it.
+    if inside::is_there(path) {
+        return Ok(None);
+    }
+    let mut draft = Draft::new(path)?;
+    draft.write(holder().as_bytes())?;
+    match draft.finish_locked_where_nothing_is() {
+        Ok(file) => return Ok(Some(file)),
+        Err(problem) if problem.kind() == ErrorKind::AlreadyExists => return Ok(None),
+        Err(problem) if problem.kind() == ErrorKind::NotFound => return Err(problem),
+        // A file system without hard links.
+        Err(_) => {}
+    }
+    match File::options().read(true).write(true).create_new(true).open(path) {
+        Ok(mut file) => {
+            // Whoever is faster finds nothing in it, and lets go of it again.
+            let _ = file.lock();
+            file.write_all(holder().as_bytes()).inspect_err(|_| drop(std::fs::remove_file(path)))?;
+            Ok(Some(file))
+        }
+        Err(problem) if problem.kind() == ErrorKind::AlreadyExists => Ok(None),
+        Err(problem) => Err(problem),
+    }
+}
+
+/// What a lock's file says.
+fn holder() -> String {
+    format!("process {}", std::process::id())
+}
+
+/// Takes away the other name that a lock has whose maker was killed as it got its own.
+fn forget_draft(folder: &Path, lock: &File) {
+    let Ok(lock) = lock.metadata() else { return };
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        let is_other = entry.file_name().to_str().is_some_and(is_draft)
+            && entry.metadata().is_ok_and(|found| found.is_file() && inside::is_same(&found, &lock));
+        if is_other {
+            let _ = std::fs::remove_file(entry.path());
+        }
+    }
+}
+
+/// Whether a file has a lock's content.
 pub(crate) fn is_locks(file: &File) -> bool {
     let mut content = String::new();
     let is_read = file.take(100).read_to_string(&mut content).is_ok();
-    let digits = content.strip_prefix("process ");
-    is_read && (content.is_empty() || digits.is_some_and(|digits| digits.bytes().all(|byte| byte.is_ascii_digit())))
+    let digits = content.strip_prefix("process ").unwrap_or_default();
+    is_read && !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 fn busy(folder: &Path, file: &File) -> RunError {

@@ -109,6 +109,7 @@ pub(crate) const SUMMARY: &str = "summary.json";
 pub(crate) const RUN: Kind = Kind {
     name: "a run",
     is_leftover: is_draft,
+    is_one: |folder| Begun::read_manifest(folder).is_ok(),
     to_replace: |folder| Ok(own_files(folder)?.into_iter().filter(|path| !path.ends_with(MANIFEST)).collect()),
 };
 

@@ -47,11 +47,14 @@ impl SweepPlan {
         let digits = points.len().to_string().len();
         let name = |(i, values): (usize, &Vec<&str>)| {
             let mut name = format!("{:0digits$}", i + 1);
-            for (key, value) in keys.iter().zip(values) {
-                // A dash for all that has a meaning to a shell or a file system; what is left of a list or a string has none at its ends.
+            // A dash for all that has a meaning to a shell or a file system; what is left of a list or a string has none at its ends.
+            let plain = |text: &str| {
                 let plain = |c: char| if c.is_ascii_alphanumeric() || "._+-".contains(c) { c } else { ' ' };
-                let plain: String = value.chars().map(plain).collect();
-                name += &format!("-{key}={}", plain.split_whitespace().collect::<Vec<_>>().join("-"));
+                let plain: String = text.chars().map(plain).collect();
+                plain.split_whitespace().collect::<Vec<_>>().join("-")
+            };
+            for (key, value) in keys.iter().zip(values) {
+                name += &format!("-{}={}", plain(key), plain(value));
             }
             name.truncate(LONGEST);
             name
@@ -79,7 +82,12 @@ const MOST_BYTES: u64 = 1 << 24;
 pub(crate) const SWEEP_FILES: [&str; 6] = [PLAN, "sweep.csv", JSON, "sweep.md", "sweep.svg", "sweep.png"];
 
 /// A folder of a sweep is one by its plan.
-pub(crate) const SWEEP: Kind = Kind { name: "a sweep", is_leftover: is_draft, to_replace: own_files };
+pub(crate) const SWEEP: Kind = Kind {
+    name: "a sweep",
+    is_leftover: is_draft,
+    is_one: |folder| SweepPlan::read(folder).is_ok(),
+    to_replace: own_files,
+};
 
 impl SweepFolder {
     /// Makes a folder for a new sweep, whole with `sweep.toml` or not at all.
