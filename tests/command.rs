@@ -403,3 +403,25 @@ fn ctrl_c_saves_the_run_and_exits_with_130() {
     assert_eq!(history["train_loss"].as_array().unwrap().len(), steps);
     assert!(folder.path().join("run/model.safetensors").exists());
 }
+
+#[test]
+fn experiments_are_inside_the_program_and_files_come_first() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let small = ["--data", "embedded", "--quiet", "--set", "descent.epochs=1", "--set", "descent.batch_size=50"];
+    let succeeds = |arguments: &[&str]| {
+        let output = call(folder, &[arguments, &small].concat());
+        assert_eq!(code(&output), Some(0), "{arguments:?}: {}", text(&output.stderr));
+    };
+    let experiment = |run: &str| read_json(&folder.join(run).join("summary.json"))["experiment"].clone();
+    succeeds(&["train"]);
+    assert_eq!(experiment("runs/softmax-1"), "softmax");
+    succeeds(&["train", "logistic-shuffled"]);
+    assert_eq!(experiment("runs/logistic-shuffled-1"), "logistic-shuffled");
+    succeeds(&["sweep", "logistic", "--grid", "objective.l2=0,0.1"]);
+    let plan = std::fs::read_to_string(folder.join("runs/sweep-1/sweep.toml")).unwrap();
+    assert!(plan.contains("config = \"logistic\""), "{plan}");
+    std::fs::write(folder.join("logistic"), "experiment = 'mine'\n[model]\nkind = 'softmax'").unwrap();
+    succeeds(&["train", "logistic", "--out", "own"]);
+    assert_eq!(experiment("own"), "mine");
+}

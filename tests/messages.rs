@@ -79,9 +79,9 @@ fn a_slip_is_told_as_what_it_is_with_what_to_do() {
         (&["train", "--set", "descent.epochs=none"], &["descent.epochs = \"none\": expected a whole number"]),
         (&["sweep", "--grid", "objective.l2=-1"], &["command line: objective.l2 = -1.0: expected a number from 0"]),
         // A file or folder that is not there.
-        (&["train", "sofmax.toml"], &["sofmax.toml: no such file; did you mean configs/softmax.toml"]),
-        (&["train", "penguins"], &["penguins: no such file; there are configs/", "configs/softmax.toml"]),
-        (&["sweep", "sofmax.toml", "--grid", "objective.l2=0,1"], &["did you mean configs/softmax.toml"]),
+        (&["train", "sofmax.toml"], &["sofmax.toml: no such file or experiment; did you mean softmax?"]),
+        (&["train", "penguins"], &["penguins: no such file or experiment; there are logistic, ", "softmax-optimum"]),
+        (&["sweep", "sofmax.toml", "--grid", "objective.l2=0,1"], &["did you mean softmax?"]),
         (
             &["reproduce", "configs/reprot.toml"],
             &["configs/reprot.toml: no such file; did you mean configs/report.toml"],
@@ -111,8 +111,11 @@ fn a_slip_is_told_as_what_it_is_with_what_to_do() {
         (&["data", "--data", "Embeded"], &["did you mean embedded?"]),
         (&["data", "--data", "flower.csv"], &["flower.csv: no such file or folder; did you mean flowers.csv?"]),
         (&["data", "--data", "runs/softmx-1"], &["did you mean runs/softmax-1?"]),
-        (&["train", "configs/softmax"], &["configs/softmax: no such file; did you mean configs/softmax.toml?"]),
-        (&["train", "softmax"], &["softmax: no such file; did you mean configs/softmax.toml?"]),
+        (
+            &["train", "configs/softmax"],
+            &["configs/softmax: no such file or experiment; did you mean configs/softmax.toml?"],
+        ),
+        (&["train", "softmax.toml"], &["softmax.toml: no such file or experiment; did you mean softmax?"]),
         (&["import", "flower.csv", "--out", "m"], &["flower.csv: no such file; did you mean flowers.csv?"]),
         // Something else in a file's place.
         (

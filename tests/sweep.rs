@@ -328,7 +328,7 @@ fn a_sweep_does_not_go_on_with_another_grid_config_data_or_code() {
     let manifest = folder.join("grid/points/1-l2=0/manifest.json");
     let kept = read(&manifest).unwrap();
     let mut other = json_of(&manifest);
-    other["versions"]["source"] = "0123456789abcdef".into();
+    other["versions"]["numerics"] = 1_000_000.into();
     let other = without_seal(other).to_string();
     std::fs::write(&manifest, chainrule_records::seal_json(&other)).unwrap();
     refuses(&[], "code: chainrule ");
@@ -758,7 +758,7 @@ fn a_class_whose_name_has_a_dot_or_an_equals_sign_has_a_key_of_its_own_in_quotes
     assert!(config("grid/points/2-x.y=3-a=2").contains("\"a/é\" = 2.0\n\"b=c\" = 2.0\n\"x.y\" = 3.0\n"));
     succeeds(folder, &["sweep", "--resume", "grid", "--quiet"]);
     let named_twice = ["--grid", "objective.class_weights.'x.y'=1", "--grid", "objective.class_weights.\"x.y\"=2"];
-    is_refused(folder, &[&["sweep"], &of_rows[..], &named_twice].concat(), &["is there twice"]);
+    is_refused(folder, &[&["sweep"], &of_rows[..], &named_twice].concat(), &[" twice"]);
 
     let said = |set: &str, expected: &[&str]| {
         is_refused(folder, &[&["train"], &of_rows[..], &["--set", set]].concat(), expected);

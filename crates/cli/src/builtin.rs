@@ -6,7 +6,7 @@ use anyhow::Result;
 use chainrule_records::{ConfigError, TrainConfig};
 use chainrule_report::{Plan, PlanError};
 
-use crate::missing::is_config;
+use crate::missing::{Config, is_config};
 
 /// Each by its name: those of `configs/` in a checkout, with the why beside each number.
 pub(crate) const EXPERIMENTS: [(&str, &str); 4] = [
@@ -36,7 +36,7 @@ pub(crate) fn experiment(named: Option<&Path>) -> Result<Experiment> {
     if let Some(text) = inside.filter(|_| named.is_none() || path.symlink_metadata().is_err()) {
         return Ok(Experiment { file: path.display().to_string(), text: text.to_owned() });
     }
-    is_config(path)?;
+    is_config(path, Config::Experiment)?;
     Ok(Experiment { file: path.display().to_string(), text: TrainConfig::read_text(path)? })
 }
 

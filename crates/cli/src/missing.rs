@@ -10,8 +10,17 @@ use crate::builtin::EXPERIMENTS;
 /// So many names are a help, and more are a list to search.
 const SHOWN: usize = 8;
 
+/// What a TOML file is read as.
+#[derive(Clone, Copy)]
+pub(crate) enum Config {
+    /// Some of these are inside the program.
+    Experiment,
+    /// Of a report.
+    Plan,
+}
+
 /// Refuses an experiment or a plan that is not there, and names those that are; and what is none, with the option that takes it.
-pub(crate) fn is_config(path: &Path) -> Result<()> {
+pub(crate) fn is_config(path: &Path, kind: Config) -> Result<()> {
     let shown = path.display();
     if path.is_dir() {
         let what = if path.join("imported.json").is_file() {
@@ -38,8 +47,11 @@ pub(crate) fn is_config(path: &Path) -> Result<()> {
         };
     }
     let is_toml = |path: &Path| path.extension().is_some_and(|ending| ending == "toml") && path.is_file();
-    let inside: Vec<PathBuf> = EXPERIMENTS.iter().map(|(name, _)| PathBuf::from(name)).collect();
-    bail!("{shown}: no such file, and no experiment of that name{}", instead(path, inside, is_toml))
+    let (what, inside) = match kind {
+        Config::Experiment => ("file or experiment", EXPERIMENTS.iter().map(|(name, _)| PathBuf::from(name)).collect()),
+        Config::Plan => ("file", Vec::new()),
+    };
+    bail!("{shown}: no such {what}{}", instead(path, inside, is_toml))
 }
 
 /// Refuses a folder of a run, an imported model or a sweep that is not there, and names those that are.
@@ -111,12 +123,14 @@ fn instead(path: &Path, known: Vec<PathBuf>, is_one: impl Fn(&Path) -> bool) -> 
     found.extend(entries(beside).into_iter().filter(|path| is_one(path)));
     found.sort();
     found.dedup();
-    let name = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    // Without the ending, which may have been left out, or written where there is none.
+    let name = |path: &Path| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        name.strip_suffix(".toml").map_or(name.clone(), str::to_owned)
+    };
     let names: Vec<String> = found.iter().map(|path| name(path)).collect();
     let mut meant = alike(&name(path), names.iter().map(String::as_str));
-    // The ending may have been left out.
-    let stem = |name: &str| name.strip_suffix(".toml").map(str::to_owned);
-    if let Some(place) = names.iter().position(|other| stem(other).is_some_and(|stem| stem == name(path))) {
+    if let Some(place) = names.iter().position(|other| *other == name(path)) {
         meant = vec![place];
     }
     let shown = |paths: &[&PathBuf]| paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>();

@@ -107,7 +107,8 @@ fn unknown(file: String, key: &str) -> ConfigError {
     let key = one_line(key);
     let hint = match key.strip_prefix(CLASS_WEIGHTS).and_then(|rest| rest.strip_prefix('.')) {
         Some(_) => format!("a class whose name has a dot stands in quotes: {CLASS_WEIGHTS}.\"a.b\""),
-        None => hint(&key),
+        // Quotes hold together what is parted by dots.
+        None => hint(&key.replace(['"', '\''], "")),
     };
     ConfigError::UnknownKey { file, hint, key }
 }

@@ -17,7 +17,7 @@ use serde_json::json;
 use crate::crew::{Crew, workers};
 use crate::destination::destination;
 use crate::machine::Machine;
-use crate::missing::is_config;
+use crate::missing::{Config, is_config};
 use crate::options::ReproduceOptions;
 use crate::output::Lines;
 use crate::page::examples;
@@ -33,7 +33,7 @@ pub(crate) fn reproduce(options: &ReproduceOptions) -> Result<u8> {
     let plan = match &options.plan {
         None => builtin::report(&overrides)?,
         Some(path) => {
-            is_config(path)?;
+            is_config(path, Config::Plan)?;
             Plan::read(path, &overrides)?
         }
     };
