@@ -106,12 +106,13 @@ fn crates_know_each_other_as_the_page_draws_it() {
 #[test]
 fn backends_are_named_in_one_file() {
     let mut others = libraries();
-    others.retain(|folder| !["crates/ops/src", "crates/gradcheck/src"].contains(&folder.as_str()));
+    others.retain(|folder| !["crates/ops/src", "crates/gradcheck/src", "crates/data/src"].contains(&folder.as_str()));
     nowhere(&others, &["(feature = ", ", feature = ", "NdArray", "Wgpu", "Cuda"], &[]);
     nowhere(&["crates/cli/src"], &["(feature = ", ", feature = ", "deprecated"], &["crates/cli/src/backend.rs:"]);
-    let features = code("crates/gradcheck/src").into_iter().filter(|line| line.contains("feature = "));
-    for line in features {
-        assert!(line.contains("feature = \"burn\""), "{line}");
+    for (folder, own) in [("crates/gradcheck/src", &["burn"][..]), ("crates/data/src", &["download", "pictures"])] {
+        for line in code(folder).into_iter().filter(|line| line.contains("feature = ")) {
+            assert!(own.iter().any(|feature| line.contains(&format!("feature = \"{feature}\""))), "{line}");
+        }
     }
     let deprecated = code("crates/cli/src").iter().filter(|line| line.contains("deprecated")).count();
     assert_eq!(deprecated, 1, "calls that are deprecated");
@@ -124,6 +125,10 @@ fn what_needs_no_burn_links_none() {
         assert_eq!(burn.collect::<Vec<_>>(), [""; 0], "{package}");
     }
     assert!(!linked("xtask", &[]).iter().any(|name| is_burn(name)));
+    // Who trains by kernels on data of their own pays for no TLS and no decoders.
+    let strangers = ["ureq", "rustls", "ring", "image", "png", "toml_edit", "clap", "plotters"];
+    let solve = linked("chainrule-solve", &[]);
+    assert!(!solve.iter().any(|name| strangers.contains(&name.as_str())), "{solve:?}");
     // Of Burn's, the models link what the others must not: the check can see it.
     assert!(linked("chainrule-models", &[]).iter().any(|name| is_burn(name)));
 }

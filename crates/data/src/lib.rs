@@ -2,9 +2,9 @@
 //!
 //! - [`idx`]: the IDX format of MNIST, plain or gzipped, any image size, read with errors and written whole
 //! - [`mnist`]: the four MNIST files, known by checksum; the cache folder shared with burn-dataset
-//! - [`download`]: MNIST from a server that is not trusted
+//! - `download`, with the feature of that name: MNIST from a server that is not trusted
 //! - [`digits`]: digits drawn by code, the same bytes on every platform for a seed
-//! - [`picture`]: a PNG or JPEG of any size as an image like MNIST's
+//! - [`picture`]: a PNG or JPEG of any size as an image like MNIST's, with the feature `pictures`
 //! - [`table`]: CSV; [`Tables`]: what of it is trained on, and what is held out by [`Holdout`]
 //! - [`Images`]: images and labels, in memory or left in their file
 //! - [`find`]: which of these a run gets
@@ -16,6 +16,7 @@ mod ahead;
 mod checksum;
 mod class_folders;
 pub mod digits;
+#[cfg(feature = "download")]
 pub mod download;
 mod error;
 mod foreign;

@@ -7,12 +7,13 @@ use std::sync::Arc;
 use chainrule_records::{Unused, nearest};
 
 use crate::class_folders::{self, ClassFolders, file_name};
+#[cfg(feature = "download")]
+use crate::download;
 use crate::idx::Keep;
 use crate::tables::{TRAIN, VALIDATION, are_tables};
 use crate::unused::unused;
 use crate::{
-    DataError, Holdout, Images, PictureRequest, Selection, Split, TableRequest, Tables, Treat, digits, download, mnist,
-    sha256,
+    DataError, Holdout, Images, PictureRequest, Selection, Split, TableRequest, Tables, Treat, digits, mnist, sha256,
 };
 
 /// Which data a run asks for.
@@ -382,11 +383,22 @@ fn find_mnist(keep: Keep, tell: &mut dyn FnMut(&str)) -> Result<Data, DataError>
             Err(error) => tell(&format!("the cached MNIST is not whole: {error}")),
         }
     }
-    let url = std::env::var("CHAINRULE_MNIST_URL").unwrap_or_else(|_| download::URL.to_owned());
-    let limits = download::limits().map_err(|reason| DataError::NoMnist { reason, folder: folder.clone() })?;
-    tell(&format!("fetching MNIST (11 MB) from {url}"));
-    download::download(&url, &folder, limits)?;
+    download_to(&folder, tell)?;
     Ok(Data::new(Origin::MnistDownload(folder.clone()), mnist::read_cache_keeping(&folder, keep)?))
+}
+
+#[cfg(feature = "download")]
+fn download_to(folder: &Path, tell: &mut dyn FnMut(&str)) -> Result<(), DataError> {
+    let url = std::env::var("CHAINRULE_MNIST_URL").unwrap_or_else(|_| download::URL.to_owned());
+    let limits = download::limits().map_err(|reason| DataError::NoMnist { reason, folder: folder.to_owned() })?;
+    tell(&format!("fetching MNIST (11 MB) from {url}"));
+    download::download(&url, folder, limits)
+}
+
+#[cfg(not(feature = "download"))]
+fn download_to(folder: &Path, _: &mut dyn FnMut(&str)) -> Result<(), DataError> {
+    let reason = "this build downloads nothing; build it with the feature download".to_owned();
+    Err(DataError::NoMnist { reason, folder: folder.to_owned() })
 }
 
 /// Reads the four IDX files of a folder, each plain or gzipped, by MNIST's names (`train-images-idx3-ubyte`, or with a dot

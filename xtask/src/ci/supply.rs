@@ -67,7 +67,7 @@ fn output(command: &mut Command) -> Option<String> {
 const MOST_BYTES: u64 = 1 << 20;
 
 /// What a package may hold beside what [`NAMES`] says, by the folder.
-const FOLDERS: [&str; 4] = ["src/", "examples/", "assets/", "formulas/"];
+const FOLDERS: [&str; 5] = ["src/", "examples/", "assets/", "configs/", "formulas/"];
 /// What it must hold, and `build.rs`, which it may.
 const NAMES: [&str; 8] = [
     "Cargo.toml",

@@ -1,0 +1,220 @@
+//! Pictures made images, by the decoders and filters of the crate image.
+
+use std::io::Cursor;
+
+use image::imageops::{FilterType, crop_imm, resize};
+use image::metadata::Orientation;
+use image::{DynamicImage, GrayImage, ImageDecoder, ImageFormat, ImageReader, Limits};
+
+use super::{LEAST_CONTRAST, MOST_BYTES, MOST_ON_A_SIDE, MOST_PIXELS, Picture, PictureError, Treatment};
+
+/// From which part of the strongest ink on a pixel counts as ink where its extent is measured. Below are a JPEG's ripples and a smoothed edge's foot.
+const INK: u8 = 255 / 4;
+/// The part of a side that the ink is fitted into: MNIST's 20 of 28.
+const BOX: f64 = 20.0 / 28.0;
+
+/// [`read`](super::read)
+pub(super) fn of_ink(bytes: &[u8], size: [usize; 2]) -> Result<Picture, PictureError> {
+    let (format, decoded) = decode(bytes)?;
+    let (grey, laid_over) = to_grey(decoded);
+    let [width, height] = [grey.width(), grey.height()].map(|side| side as usize);
+    let border = border(&grey);
+    let inverted = border > 127;
+    let mut treatment = Treatment {
+        format,
+        size: [height, width],
+        as_it_is: [height, width] == size && !inverted,
+        whole: false,
+        laid_over,
+        border,
+        inverted,
+        ink: size,
+        fitted: size,
+    };
+    if treatment.as_it_is {
+        return Ok(Picture { pixels: grey.into_raw(), treatment });
+    }
+    let ink = ink(grey, border, inverted)?;
+    let (pixels, fitted) = fit(&ink, size);
+    treatment.ink = [ink.height() as usize, ink.width() as usize];
+    treatment.fitted = fitted;
+    Ok(Picture { pixels, treatment })
+}
+
+/// [`read_whole`](super::read_whole)
+pub(super) fn of_anything(bytes: &[u8], size: [usize; 2]) -> Result<Picture, PictureError> {
+    let (format, decoded) = decode(bytes)?;
+    let (grey, laid_over) = to_grey(decoded);
+    let found = [grey.height() as usize, grey.width() as usize];
+    let border = border(&grey);
+    let pixels = if found == size {
+        grey.into_raw()
+    } else {
+        // Where it makes smaller, this filter is as wide as the pixels that become one, and never rings.
+        resize(&grey, size[1] as u32, size[0] as u32, FilterType::Triangle).into_raw()
+    };
+    let treatment = Treatment {
+        format,
+        size: found,
+        as_it_is: found == size,
+        whole: true,
+        laid_over,
+        border,
+        inverted: false,
+        ink: found,
+        fitted: size,
+    };
+    Ok(Picture { pixels, treatment })
+}
+
+fn format(bytes: &[u8]) -> Option<(ImageFormat, &'static str)> {
+    match image::guess_format(bytes) {
+        Ok(ImageFormat::Png) => Some((ImageFormat::Png, "PNG")),
+        Ok(ImageFormat::Jpeg) => Some((ImageFormat::Jpeg, "JPEG")),
+        _ => None,
+    }
+}
+
+fn decode(bytes: &[u8]) -> Result<(&'static str, DynamicImage), PictureError> {
+    let (kind, format) = format(bytes).ok_or(PictureError::Format)?;
+    let damaged = |problem: String| PictureError::Damaged { format, problem: one_line(&problem) };
+    let damaged_by = |error: image::ImageError| damaged(error.to_string());
+
+    let mut limits = Limits::no_limits();
+    limits.max_alloc = Some(MOST_BYTES);
+    let mut reader = ImageReader::with_format(Cursor::new(bytes), kind);
+    reader.limits(limits);
+    let mut decoder = reader.into_decoder().map_err(damaged_by)?;
+    let (width, height) = decoder.dimensions();
+    if width.max(height) > MOST_ON_A_SIDE || u64::from(width) * u64::from(height) > MOST_PIXELS {
+        return Err(PictureError::TooLarge { width, height });
+    }
+    if width == 0 || height == 0 {
+        return Err(damaged("it has no pixel".to_owned()));
+    }
+    // Of 16-bit colours fewer fit.
+    if decoder.total_bytes() > MOST_BYTES {
+        return Err(PictureError::TooLarge { width, height });
+    }
+    // The decoder fills up with grey what a JPEG lacks.
+    if kind == ImageFormat::Jpeg && !jpeg_ends(bytes) {
+        return Err(damaged("it breaks off".to_owned()));
+    }
+    let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
+    let mut decoded = DynamicImage::from_decoder(decoder).map_err(damaged_by)?;
+    decoded.apply_orientation(orientation);
+    Ok((format, decoded))
+}
+
+/// Whether the end of the image is marked, after the segments with their lengths, among which may be a whole thumbnail.
+fn jpeg_ends(bytes: &[u8]) -> bool {
+    const START_OF_SCAN: u8 = 0xda;
+    const END_OF_IMAGE: [u8; 2] = [0xff, 0xd9];
+    let mut rest = bytes.get(2..).unwrap_or_default();
+    while let [0xff, marker, high, low, ..] = *rest {
+        if marker == START_OF_SCAN {
+            break;
+        }
+        let skipped = if marker == 0xff { 1 } else { 2 + usize::from(u16::from_be_bytes([high, low])) };
+        rest = rest.get(skipped..).unwrap_or_default();
+    }
+    rest.windows(2).any(|pair| pair == END_OF_IMAGE)
+}
+
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// Grey levels, and what transparent pixels were laid over: light ink over black, dark ink over white.
+fn to_grey(decoded: DynamicImage) -> (GrayImage, Option<u8>) {
+    if !decoded.color().has_alpha() {
+        return (decoded.into_luma8(), None);
+    }
+    let decoded = decoded.into_luma_alpha8();
+    if decoded.pixels().all(|pixel| pixel.0[1] == 255) {
+        return (
+            GrayImage::from_fn(decoded.width(), decoded.height(), |x, y| [decoded.get_pixel(x, y).0[0]].into()),
+            None,
+        );
+    }
+    let (sum, weight) = decoded.pixels().fold((0, 0), |(sum, weight), pixel| {
+        let [level, alpha] = pixel.0.map(u64::from);
+        (sum + level * alpha, weight + alpha)
+    });
+    let ground = if sum > 127 * weight { 0 } else { 255u8 };
+    let blend = |x, y| {
+        let [level, alpha] = decoded.get_pixel(x, y).0.map(u32::from);
+        [((level * alpha + u32::from(ground) * (255 - alpha) + 127) / 255) as u8].into()
+    };
+    (GrayImage::from_fn(decoded.width(), decoded.height(), blend), Some(ground))
+}
+
+/// The median of the outermost pixels: a stroke that leaves the picture does not move it.
+fn border(grey: &GrayImage) -> u8 {
+    let (width, height) = grey.dimensions();
+    let mut counts = [0u64; 256];
+    let mut count = |x: u32, y: u32| counts[usize::from(grey.get_pixel(x, y).0[0])] += 1;
+    for x in 0..width {
+        count(x, 0);
+        count(x, height - 1);
+    }
+    for y in 0..height {
+        count(0, y);
+        count(width - 1, y);
+    }
+    let half = counts.iter().sum::<u64>() / 2;
+    let mut seen = 0;
+    let median = counts.iter().position(|count| {
+        seen += count;
+        seen > half
+    });
+    median.expect("more than half of the pixels are seen at the last level") as u8
+}
+
+/// The ink alone, from 0 for its ground to 255 where it is strongest.
+fn ink(mut grey: GrayImage, border: u8, inverted: bool) -> Result<GrayImage, PictureError> {
+    let above = |level: u8| if inverted { border.saturating_sub(level) } else { level.saturating_sub(border) };
+    let strongest = grey.pixels().map(|pixel| above(pixel.0[0])).max().unwrap_or_default();
+    if strongest < LEAST_CONTRAST {
+        return Err(PictureError::Blank { ground: border });
+    }
+    let (mut left, mut top, mut right, mut bottom) = (u32::MAX, u32::MAX, 0, 0);
+    for (x, y, pixel) in grey.enumerate_pixels_mut() {
+        let level = u32::from(above(pixel.0[0])) * 255 / u32::from(strongest);
+        pixel.0[0] = level as u8;
+        if pixel.0[0] >= INK {
+            (left, top, right, bottom) = (left.min(x), top.min(y), right.max(x), bottom.max(y));
+        }
+    }
+    Ok(crop_imm(&grey, left, top, right - left + 1, bottom - top + 1).to_image())
+}
+
+/// Fits ink into the box of an image of `size` and puts its centre of mass in the middle; gives the image, and the size of the ink in it.
+///
+/// The middle is pixel 14 of 28, counted from 0, to half a pixel: that is where MNIST's own centres of mass lie, all of them.
+fn fit(ink: &GrayImage, [height, width]: [usize; 2]) -> (Vec<u8>, [usize; 2]) {
+    let room = [height, width].map(|side| (side as f64 * BOX).round().max(1.0));
+    let found = [ink.height(), ink.width()].map(f64::from);
+    let scale = (room[0] / found[0]).min(room[1] / found[1]);
+    let [rows, columns] = [0, 1].map(|i| (found[i] * scale).round().clamp(1.0, room[i]) as usize);
+    // Where it makes smaller, this filter is as wide as the pixels that become one. Of image's filters docs/decisions/0017-pictures.md compares them.
+    let fitted = resize(ink, columns as u32, rows as u32, FilterType::CatmullRom);
+
+    let (mut mass, mut moments) = (0.0, [0.0; 2]);
+    for (x, y, pixel) in fitted.enumerate_pixels() {
+        let level = f64::from(pixel.0[0]);
+        mass += level;
+        moments[0] += level * f64::from(y);
+        moments[1] += level * f64::from(x);
+    }
+    let first = |side: usize, taken: usize, moment: f64| {
+        let middle = if mass > 0.0 { moment / mass } else { (taken / 2) as f64 };
+        ((side / 2) as f64 - middle).round().clamp(0.0, (side - taken) as f64) as usize
+    };
+    let (top, left) = (first(height, rows, moments[0]), first(width, columns, moments[1]));
+    let mut pixels = vec![0; height * width];
+    for (y, line) in fitted.as_raw().chunks_exact(columns).enumerate() {
+        pixels[(top + y) * width + left..][..columns].copy_from_slice(line);
+    }
+    (pixels, [rows, columns])
+}
