@@ -6,7 +6,7 @@
 //! list of texts, numbers, truth values and its own scalars put these on a stack. Of all calls two
 //! are known, by the function's name: of `numpy.dtype`, and of `numpy.core.multiarray.scalar`, which
 //! makes one of NumPy's numbers or texts out of a type and its bytes. What any other would give is
-//! [`Value::Other`], and every other opcode ends the reading.
+//! [`Plain::Other`], and every other opcode ends the reading.
 
 use std::collections::BTreeMap;
 

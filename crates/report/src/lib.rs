@@ -1,7 +1,7 @@
 //! Run records in, an audited report out.
 //!
 //! A [`Plan`] says which runs a report is made of. Once they are there, [`Report::new`] draws its figures, judges its claims and writes its
-//! pages. A [`Tally`] judges a model by its probabilities, and a [`contact_sheet()`] shows where it errs. No Burn: what trains does not draw, and what
+//! pages. A [`contact_sheet()`] shows where a model errs. No Burn: what trains does not draw, and what
 //! draws does not train.
 
 mod analysis;
