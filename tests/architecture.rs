@@ -1,6 +1,6 @@
 //! The invariants of `docs/architecture.md`, as far as a program can see them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use chainrule_tests_macros::test;
@@ -276,4 +276,47 @@ fn every_invariant_names_a_test_that_is_there() {
             assert!(read(&file).contains(&format!("fn {name}()")), "{test} is not in {file}: {invariant}");
         }
     }
+}
+
+/// The files of a crate that each of them names by `crate::…`, as modules; the root is left out, which names all.
+fn files_that_know_each_other(folder: &str) -> BTreeMap<String, BTreeSet<String>> {
+    let module = |line: &str| {
+        let path = line.split(".rs:").next().unwrap().strip_prefix(folder).unwrap().trim_start_matches('/');
+        path.trim_end_matches("/mod").replace('/', "::")
+    };
+    let lines = code(folder);
+    let modules: BTreeSet<String> = lines.iter().map(|line| module(line)).collect();
+    let mut texts: BTreeMap<String, String> = BTreeMap::new();
+    for line in &lines {
+        texts.entry(module(line)).or_default().push_str(line.split_once(": ").unwrap().1);
+    }
+    texts.retain(|name, _| !["lib", "main"].contains(&name.as_str()));
+    let knows = |(name, text): (String, String)| {
+        let paths = text.split("crate::").skip(1).flat_map(|after| match after.strip_prefix('{') {
+            Some(list) => list.split('}').next().unwrap().split(',').map(|path| path.trim().to_owned()).collect(),
+            None => vec![after.split(|c: char| !(c.is_alphanumeric() || "_:".contains(c))).next().unwrap().to_owned()],
+        });
+        // The longest beginning of the path that is a file.
+        let file = |path: String| {
+            let parts: Vec<&str> = path.split("::").collect();
+            (1..=parts.len()).rev().map(|n| parts[..n].join("::")).find(|file| modules.contains(file))
+        };
+        let known = paths.filter_map(file).filter(|file| *file != name).collect();
+        (name, known)
+    };
+    texts.into_iter().map(knows).collect()
+}
+
+#[test]
+fn no_circle_of_files_is_in_the_program() {
+    let mut known = files_that_know_each_other("crates/cli/src");
+    assert!(known["train"].contains("run") && known["reproduce::workshop"].contains("crew"), "{known:?}");
+    // Who knows nobody that is left is in no circle, until nobody is left.
+    while let Some(free) = known.iter().find(|(_, others)| others.is_empty()).map(|(name, _)| name.clone()) {
+        known.remove(&free);
+        known.values_mut().for_each(|others| {
+            others.remove(&free);
+        });
+    }
+    assert!(known.is_empty(), "in circles, or knowing who is: {known:#?}");
 }

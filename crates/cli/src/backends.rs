@@ -6,9 +6,9 @@ use chainrule_ops::has_steps;
 use serde::Serialize;
 
 use crate::backend::{Backend, device_name};
+use crate::exit;
 use crate::options::BackendsOptions;
-use crate::output::{Lines, sentence};
-use crate::{exit, print_json};
+use crate::output::{Lines, print_json, sentence};
 
 /// One backend, in this build and on this machine.
 #[derive(Debug, Serialize)]

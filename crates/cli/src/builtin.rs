@@ -2,11 +2,8 @@
 
 use std::path::Path;
 
-use anyhow::Result;
-use chainrule_records::{ConfigError, TrainConfig};
+use chainrule_records::ConfigError;
 use chainrule_report::{Plan, PlanError};
-
-use crate::missing::{Config, is_config};
 
 /// Each by its name: those of `configs/` in a checkout, with the why beside each number.
 pub(crate) const EXPERIMENTS: [(&str, &str); 4] = [
@@ -17,28 +14,10 @@ pub(crate) const EXPERIMENTS: [(&str, &str); 4] = [
 ];
 
 /// The experiment that is meant where none is named.
-const DEFAULT: &str = "softmax";
+pub(crate) const DEFAULT: &str = "softmax";
 
 /// The report's plan: `configs/report.toml`.
 const REPORT: &str = include_str!("../configs/report.toml");
-
-/// An experiment as it is written.
-pub(crate) struct Experiment {
-    /// What it is called in errors.
-    pub(crate) file: String,
-    pub(crate) text: String,
-}
-
-/// The experiment that is named: a file, or where there is none of that name one that is inside.
-pub(crate) fn experiment(named: Option<&Path>) -> Result<Experiment> {
-    let path = named.unwrap_or(Path::new(DEFAULT));
-    let inside = text(path.to_str().unwrap_or_default());
-    if let Some(text) = inside.filter(|_| named.is_none() || path.symlink_metadata().is_err()) {
-        return Ok(Experiment { file: path.display().to_string(), text: text.to_owned() });
-    }
-    is_config(path, Config::Experiment)?;
-    Ok(Experiment { file: path.display().to_string(), text: TrainConfig::read_text(path)? })
-}
 
 /// The report's own plan, whose experiments are inside, too.
 pub(crate) fn report(overrides: &[String]) -> Result<Plan, PlanError> {
@@ -51,6 +30,7 @@ pub(crate) fn report(overrides: &[String]) -> Result<Plan, PlanError> {
     Plan::parse("the report's plan", REPORT, overrides, &read)
 }
 
-fn text(name: &str) -> Option<&'static str> {
+/// The text of an experiment inside.
+pub(crate) fn text(name: &str) -> Option<&'static str> {
     EXPERIMENTS.iter().find(|(inside, _)| *inside == name).map(|(_, text)| *text)
 }

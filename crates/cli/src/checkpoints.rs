@@ -5,12 +5,11 @@ use std::ops::ControlFlow;
 use std::str::FromStr;
 use std::time::{Duration, Instant};
 
+use crate::output::say;
 use anyhow::{Result, bail};
 use chainrule_records::{Evaluation, RunFolder, Seconds, TrainConfig};
 use chainrule_solve::{Checkpoint, Observer};
 use serde::{Deserialize, Serialize};
-
-use crate::say;
 
 /// How often a checkpoint is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

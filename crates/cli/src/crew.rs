@@ -16,10 +16,10 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::checkpoints::{Every, Keeper};
 use crate::machine::{Machine, all_threads};
+use crate::output::say;
 use crate::progress::{TICK, is_interrupted, target};
 use crate::rows::Loaded;
 use crate::run::{is_interruption, run};
-use crate::say;
 
 /// Workers that make runs, and what they have in common.
 pub(crate) struct Crew<'a> {

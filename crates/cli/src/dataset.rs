@@ -7,13 +7,13 @@ use chainrule_data::{
     Data, DataError, Holdout, Images, Origin, PictureRequest, Request, TableRequest, Tables, Treat, find_tables,
     find_with,
 };
-use chainrule_records::{Class, DataConfig, DataKind, ModelKind, Schema, TrainConfig};
+use chainrule_records::{Class, ModelKind, TrainConfig};
 use chainrule_solve::label_order;
 
 use crate::experiment;
 use crate::machine::Machine;
-use crate::rows::{Rows, Source};
-use crate::show_data::not_used;
+use crate::rows::Rows;
+use crate::source::{Source, not_used};
 
 /// What a run is trained on.
 #[derive(Clone)]
@@ -100,27 +100,6 @@ impl Dataset {
     }
 }
 
-/// What rows of images with these labels are, and what the labels' classes are called.
-pub(crate) fn schema_of_images(data: &Data, labels: Vec<u8>) -> Schema {
-    let (height, width) = data.train.size();
-    let (kind, class): (_, &dyn Fn(u8) -> Class) = match data.pictures {
-        Some(_) => (DataKind::Pictures, &|label| Class::Name(data.class_name(label))),
-        None => (DataKind::Images, &Class::Number),
-    };
-    let classes = labels.into_iter().map(class).collect();
-    Schema { kind, image_size: [height, width], features: Vec::new(), classes }
-}
-
-/// What a table's rows are.
-pub(crate) fn schema_of_tables(tables: &Tables) -> Schema {
-    Schema {
-        kind: DataKind::Table,
-        image_size: [1, tables.columns.len()],
-        features: tables.columns.clone(),
-        classes: tables.classes.iter().cloned().map(Class::Name).collect(),
-    }
-}
-
 /// What kind of data was found.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Nature {
@@ -178,9 +157,4 @@ pub(crate) fn holdout(config: &TrainConfig) -> Holdout {
 
 pub(crate) fn names(classes: &[Class]) -> Vec<String> {
     classes.iter().map(ToString::to_string).collect()
-}
-
-/// Whether the rows are bytes, as the fused kernels read them.
-pub(crate) fn are_bytes(data: &DataConfig) -> bool {
-    !Request::from(data.source.as_str()).is_table()
 }

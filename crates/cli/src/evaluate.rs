@@ -22,10 +22,9 @@ use crate::machine::all_threads;
 use crate::missing::is_folder;
 use crate::model::{Model, Origin as ModelOrigin, Trained};
 use crate::options::{DataSource, Output};
-use crate::output::Lines;
-use crate::rows::Source;
-use crate::show_data::not_used;
-use crate::{exit, experiment, print_json, say};
+use crate::output::{Lines, print_json, say};
+use crate::source::{Source, not_used};
+use crate::{exit, experiment};
 
 #[derive(Args, Debug)]
 pub(crate) struct EvaluateOptions {

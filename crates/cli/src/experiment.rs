@@ -7,7 +7,8 @@ use chainrule_data::Counts;
 use chainrule_records::{RunFolder, TrainConfig, check_override};
 use clap::ValueEnum;
 
-use crate::builtin::{Experiment, experiment};
+use crate::builtin;
+use crate::missing::{Config, is_config};
 use crate::options::{Choices, TrainOptions};
 
 /// The experiment that the options describe: its file, or the run that goes on, then what the command line chose otherwise.
@@ -18,8 +19,26 @@ pub(crate) fn config(options: &TrainOptions, resumed: Option<&RunFolder>) -> Res
         let name = run.path().join("config.toml").display().to_string();
         return Ok(TrainConfig::parse(&name, &run.config().to_toml(), &overrides)?);
     }
-    let Experiment { file, text } = experiment(options.config.as_deref())?;
+    let Experiment { file, text } = read(options.config.as_deref())?;
     Ok(TrainConfig::parse_overridden(&file, &text, &overrides)?)
+}
+
+/// An experiment as it is written.
+pub(crate) struct Experiment {
+    /// What it is called in errors.
+    pub(crate) file: String,
+    pub(crate) text: String,
+}
+
+/// The experiment that is named: a file, or where there is none of that name one that is inside.
+pub(crate) fn read(named: Option<&Path>) -> Result<Experiment> {
+    let path = named.unwrap_or(Path::new(builtin::DEFAULT));
+    let inside = builtin::text(path.to_str().unwrap_or_default());
+    if let Some(text) = inside.filter(|_| named.is_none() || path.symlink_metadata().is_err()) {
+        return Ok(Experiment { file: path.display().to_string(), text: text.to_owned() });
+    }
+    is_config(path, Config::Experiment)?;
+    Ok(Experiment { file: path.display().to_string(), text: TrainConfig::read_text(path)? })
 }
 
 /// Refuses `--set` without a value, or whose value was taken for the experiment's file.

@@ -10,10 +10,11 @@ use clap::{Args, ValueEnum};
 use serde_json::json;
 
 use crate::destination::destination;
+use crate::exit;
 use crate::missing::is_folder;
 use crate::model::{Model, Origin};
 use crate::options::Output;
-use crate::{exit, print_json, print_line};
+use crate::output::{print_json, print_line};
 
 #[derive(Args, Debug)]
 pub(crate) struct ExportOptions {

@@ -19,7 +19,8 @@ use crate::destination::folder_exists;
 use crate::missing::no_such_file;
 use crate::norms::norms;
 use crate::options::Output;
-use crate::{backend, exit, print_json, print_line, say, table};
+use crate::output::{print_json, print_line, say};
+use crate::{backend, exit, table};
 
 #[derive(Args, Debug)]
 pub(crate) struct ImportOptions {

@@ -14,9 +14,9 @@ use crate::destination::destination;
 use crate::missing::is_folder;
 use crate::model::Model;
 use crate::options::Output;
-use crate::output::Lines;
+use crate::output::{Lines, print_json, say};
 use crate::shades::{Ink, Palette, Shaded, columns};
-use crate::{exit, given, print_json, say};
+use crate::{exit, given};
 
 #[derive(Args, Debug)]
 pub(crate) struct InspectOptions {

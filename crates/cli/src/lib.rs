@@ -37,10 +37,12 @@ mod backends;
 mod builtin;
 mod check_gradients;
 mod checkpoints;
+mod commands;
 mod crew;
 mod dataset;
 mod destination;
 mod evaluate;
+mod exit;
 mod experiment;
 mod export;
 mod given;
@@ -64,6 +66,7 @@ mod run;
 mod serve;
 mod shades;
 mod show_data;
+mod source;
 mod sweep;
 mod table;
 mod train;
@@ -72,22 +75,10 @@ mod usage;
 pub use library::{Error, Estimator, Fitted, Samples, Training};
 
 use std::ffi::OsString;
-use std::io::IsTerminal;
 
 use clap::Parser;
 
-use options::{Command, Options};
-use output::{print_as_is, print_json, print_line, say};
-
-/// Exit codes that scripts may rely on.
-mod exit {
-    pub(crate) const DONE: u8 = 0;
-    pub(crate) const CHECK: u8 = 1;
-    pub(crate) const INPUT: u8 = 2;
-    pub(crate) const INTERRUPTED: u8 = 130;
-    /// What a shell says of a program that a closed pipe killed.
-    pub(crate) const NO_READER: u8 = 141;
-}
+use commands::{Command, Options};
 
 /// Runs the program on these arguments, the first being its name, and gives its exit code: 0 done, 1 a check did not hold, 2 a usage,
 /// config or data error or an answer that cannot be written, 130 interrupted with the run saved, 141 nobody reads the answer.
@@ -115,11 +106,6 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
         Command::Man(man) => manual::man(man),
     };
     result.unwrap_or_else(|error| output::tell_error(&error))
-}
-
-/// Whether a progress bar has someone to show itself to.
-fn is_watched() -> bool {
-    std::io::stderr().is_terminal()
 }
 
 #[cfg(doctest)]

@@ -5,12 +5,12 @@ use std::thread;
 
 use anyhow::{Result, bail};
 use burn::tensor::Device;
+use chainrule_data::Request;
 use chainrule_gradcheck::f64_works;
 use chainrule_ops::has_steps;
-use chainrule_records::{GradientSource, Manifest, Precision, TrainConfig};
+use chainrule_records::{DataConfig, GradientSource, Manifest, Precision, TrainConfig};
 
 use crate::backend::{self, Backend};
-use crate::dataset::are_bytes;
 
 /// Where runs happen.
 pub(crate) struct Machine {
@@ -83,4 +83,9 @@ impl Machine {
 /// As many threads as this machine runs at once.
 pub(crate) fn all_threads() -> NonZero<usize> {
     thread::available_parallelism().unwrap_or(NonZero::<usize>::MIN)
+}
+
+/// Whether the rows are bytes, as the fused kernels read them.
+fn are_bytes(data: &DataConfig) -> bool {
+    !Request::from(data.source.as_str()).is_table()
 }

@@ -6,9 +6,11 @@ use anyhow::{Context, Result, bail};
 use clap::builder::StyledStr;
 use clap::{Arg, Command, CommandFactory};
 
+use crate::commands::Options;
 use crate::destination::destination;
-use crate::options::{CompletionsOptions, ManOptions, Options};
-use crate::{exit, print_as_is, print_line};
+use crate::exit;
+use crate::options::{CompletionsOptions, ManOptions};
+use crate::output::{print_as_is, print_line};
 
 pub(crate) fn completions(options: &CompletionsOptions) -> Result<u8> {
     let mut script = Vec::new();

@@ -11,11 +11,12 @@ use clap::Args;
 use serde_json::json;
 
 use crate::destination::destination;
+use crate::exit;
 use crate::missing::is_folder;
 use crate::model::{Model, Origin, Trained};
 use crate::options::Output;
-use crate::rows::Source;
-use crate::{exit, print_json, print_line};
+use crate::output::{print_json, print_line};
+use crate::source::Source;
 
 #[derive(Args, Debug)]
 pub(crate) struct PageOptions {

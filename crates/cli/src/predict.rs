@@ -10,12 +10,12 @@ use chainrule_solve::Prediction;
 use clap::Args;
 use serde::Serialize;
 
+use crate::exit;
 use crate::given::{self, Given};
 use crate::missing::is_folder;
 use crate::model::Model;
 use crate::options::Output;
-use crate::output::Lines;
-use crate::{exit, print_json, print_line, say};
+use crate::output::{Lines, print_json, print_line, say};
 
 #[derive(Args, Debug)]
 pub(crate) struct PredictOptions {

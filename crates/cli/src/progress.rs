@@ -1,5 +1,6 @@
 //! What a person sees and does while a training runs.
 
+use std::io::IsTerminal;
 use std::ops::ControlFlow;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -29,12 +30,14 @@ pub(crate) fn catch_interrupts(is_quiet: bool) {
         thread::spawn(move || {
             thread::sleep(PATIENCE);
             if !is_quiet {
-                crate::say("ending when this pass over the rows is done, with all saved; Ctrl-C again ends at once");
+                crate::output::say(
+                    "ending when this pass over the rows is done, with all saved; Ctrl-C again ends at once",
+                );
             }
         });
     };
     if let Err(error) = CAUGHT.get_or_init(|| ctrlc::set_handler(heard)) {
-        crate::say(&format!("Ctrl-C will lose this run: {error}"));
+        crate::output::say(&format!("Ctrl-C will lose this run: {error}"));
     }
 }
 
@@ -108,4 +111,9 @@ impl Observer for Progress {
             100.0 * evaluation.validation_accuracy
         ));
     }
+}
+
+/// Whether a progress bar has someone to show itself to.
+pub(crate) fn is_watched() -> bool {
+    std::io::stderr().is_terminal()
 }

@@ -3,51 +3,18 @@
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
-use chainrule_data::{Data, DataError, TablePart, Tables, sha256_of_files};
+use chainrule_data::{Data, DataError, TablePart, Tables};
 use chainrule_engines::{Examples, Expansion, Prepared, float_type};
 use chainrule_kernels::Isa;
 use chainrule_models::{Classifier, to_precision};
-use chainrule_records::{
-    Class, DataFile, DataSummary, Generator, GradientSource, Preprocessing, Schema, Solver, TrainConfig, Unused,
-};
+use chainrule_records::{Class, DataSummary, Generator, GradientSource, Preprocessing, Schema, Solver, TrainConfig};
 use chainrule_solve::{
     Bytes, Chosen, Observer, TrainError, Trained, class_weights, dropped_rows, label_order, standardization,
 };
 
-use crate::dataset::{schema_of_images, schema_of_tables};
 use crate::machine::Machine;
+use crate::source::{Source, schema_of_images, schema_of_tables};
 use crate::table;
-
-/// A data set's name and checksums.
-#[derive(Clone, Debug)]
-pub(crate) struct Source {
-    pub(crate) name: String,
-    pub(crate) files: Vec<DataFile>,
-    /// What its folder holds and is not used.
-    pub(crate) unused: Unused,
-}
-
-impl Source {
-    pub(crate) fn new(data: &Data) -> Self {
-        let files = data.files().into_iter().map(|(name, sha256)| DataFile { name, sha256 }).collect();
-        Self { name: data.origin.to_string(), files, unused: data.unused.clone() }
-    }
-
-    pub(crate) fn of_tables(tables: &Tables) -> Self {
-        let files = tables.files.iter().cloned().map(|(name, sha256)| DataFile { name, sha256 }).collect();
-        Self { name: tables.origin.to_string(), files, unused: tables.unused.clone() }
-    }
-
-    /// The lot as one file.
-    pub(crate) fn as_file(&self) -> DataFile {
-        DataFile { name: self.name.clone(), sha256: self.sha256() }
-    }
-
-    /// One checksum for the lot.
-    pub(crate) fn sha256(&self) -> String {
-        sha256_of_files(&self.files.iter().map(|file| file.sha256.clone()).collect::<Vec<_>>())
-    }
-}
 
 /// The rows of a run, as bytes.
 pub(crate) struct Rows {

@@ -15,7 +15,8 @@ use chainrule_solve::{DeviceLost, Ending, NUMERICS, TrainError, Trained, dropped
 use crate::checkpoints::Keeper;
 use crate::machine::Machine;
 use crate::norms::norms;
-use crate::rows::{Loaded, Source};
+use crate::rows::Loaded;
+use crate::source::Source;
 
 /// Refuses to go on with what would come to something else here; `instead` is what else one can do.
 pub(crate) fn refuse(folder: &Path, differences: &[String], instead: &str) -> Result<()> {

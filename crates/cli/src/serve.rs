@@ -3,8 +3,9 @@
 use anyhow::{Result, bail};
 
 use crate::backend::{self, Backend, device_name};
+use crate::exit;
 use crate::options::ServeOptions;
-use crate::{exit, say};
+use crate::output::say;
 
 /// Serves until it is told to end.
 pub(crate) fn serve(options: &ServeOptions) -> Result<u8> {

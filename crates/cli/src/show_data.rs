@@ -9,9 +9,10 @@ use chainrule_data::{Counts, Data, DataError, Images, Request, digits, look, mni
 use chainrule_records::{Unused, UnusedFile, display_width, to_left};
 use serde::Serialize;
 
+use crate::exit;
 use crate::options::DataOptions;
-use crate::output::Lines;
-use crate::{exit, print_json, say};
+use crate::output::{Lines, print_json, say};
+use crate::source::not_used;
 
 /// What `chainrule data` says of a data set.
 #[derive(Serialize)]
@@ -184,12 +185,6 @@ fn describe_tables(about: &AboutTables, unused: &Unused) -> Lines {
     }
     lines.add("One of the columns has the labels: train --set data.label=COLUMN; all others are features, but for data.ignore.");
     lines
-}
-
-/// What a data set's folder holds and is not used, for a person.
-pub(crate) fn not_used(unused: &Unused, are_pictures: bool) -> Option<String> {
-    let why = if are_pictures { " (used are PNG and JPEG files in a folder of their class)" } else { "" };
-    (!unused.files.is_empty()).then(|| format!("not used: {}{why}", unused.in_short().join("; ")))
 }
 
 fn label_counts(images: &Images, data: &Data) -> String {

@@ -14,11 +14,11 @@ use crate::destination::folder_exists;
 use crate::machine::{Machine, all_threads};
 use crate::missing::is_folder;
 use crate::options::TrainOptions;
-use crate::output::told;
-use crate::progress::{Progress, catch_interrupts};
+use crate::output::{print_json, say, told};
+use crate::progress::{Progress, catch_interrupts, is_watched};
 use crate::rows::dropped;
 use crate::run::{self, is_interruption, manifest, run};
-use crate::{exit, experiment, is_watched, print_json, say, table};
+use crate::{exit, experiment, table};
 
 /// Trains the experiment that the options describe, or goes on with a run. Everything that can be refused is refused before a file is written.
 pub(crate) fn train(options: &TrainOptions) -> Result<u8> {

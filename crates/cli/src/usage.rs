@@ -7,8 +7,8 @@ use chainrule_records::{nearest, one_line, visible};
 use clap::CommandFactory;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
+use crate::commands::Options;
 use crate::exit;
-use crate::options::Options;
 use crate::output::{Unwritten, say, tell_error};
 
 /// Prints help or version, or what is wrong with the arguments; gives the exit code.

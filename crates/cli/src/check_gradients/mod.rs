@@ -14,11 +14,11 @@ use chainrule_gradcheck::Report;
 use chainrule_records::{GradientCheck, GradientChecks};
 use rand::{RngExt, SeedableRng};
 
+use crate::exit;
 use crate::machine::Machine;
 use crate::options::GradcheckOptions;
-use crate::output::Lines;
-use crate::progress::Waiting;
-use crate::{exit, is_watched, print_json};
+use crate::output::{Lines, print_json};
+use crate::progress::{Waiting, is_watched};
 
 /// Told which line of the table is worked on next.
 type Watch<'a> = &'a dyn Fn(&GradientCheck);

@@ -14,7 +14,7 @@ use crate::library::Error;
 use crate::library::samples::{Rows, Samples};
 use crate::model::{Model, treatment};
 use crate::output::sentence;
-use crate::rows::Source;
+use crate::source::Source;
 
 /// A trained model: made by [`Estimator::fit`](crate::Estimator::fit), or read from a folder by [`Fitted::load`].
 ///

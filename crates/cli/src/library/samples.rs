@@ -13,7 +13,7 @@ use chainrule_solve::Chosen;
 
 use crate::dataset::{self, Dataset};
 use crate::library::Error;
-use crate::rows::Source;
+use crate::source::{Source, schema_of_images, schema_of_tables};
 
 /// Labelled rows in memory: to fit an [`Estimator`](crate::Estimator) to, or to ask a [`Fitted`](crate::Fitted) model about.
 ///
@@ -329,7 +329,7 @@ impl Samples {
 
     fn of_tables(tables: Tables) -> [Self; 2] {
         let source = Source::of_tables(&tables);
-        let schema = dataset::schema_of_tables(&tables);
+        let schema = schema_of_tables(&tables);
         let rows = |part: Arc<TablePart>| Rows::Numbers(Arc::unwrap_or_clone(part).rows);
         tables.parts.map(|part| Self { rows: rows(part), schema: schema.clone(), source: source.clone() })
     }
@@ -342,7 +342,7 @@ impl Samples {
                 "{source}: {bytes} bytes of images are more than the {resident_bytes} that samples may take in memory; `train` reads them piece by piece"
             )));
         }
-        let (source, schema) = (Source::new(data), dataset::schema_of_images(data, labels));
+        let (source, schema) = (Source::new(data), schema_of_images(data, labels));
         let [train, validation] = selections;
         let read = |split| Self { rows: Rows::Images(split), schema: schema.clone(), source: source.clone() };
         Ok([read(train.read()?), read(validation.read()?)])

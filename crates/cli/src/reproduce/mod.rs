@@ -19,11 +19,12 @@ use crate::destination::destination;
 use crate::machine::Machine;
 use crate::missing::{Config, is_config};
 use crate::options::ReproduceOptions;
-use crate::output::Lines;
+use crate::output::{Lines, print_json, say};
 use crate::page::examples;
-use crate::progress::catch_interrupts;
-use crate::rows::{Rows, Source};
-use crate::{builtin, exit, experiment, is_watched, print_json, say};
+use crate::progress::{catch_interrupts, is_watched};
+use crate::rows::Rows;
+use crate::source::Source;
+use crate::{builtin, exit, experiment};
 use workshop::{Made, Workshop};
 
 /// Makes what is missing, and writes or checks the report.

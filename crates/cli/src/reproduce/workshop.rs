@@ -16,8 +16,9 @@ use crate::checkpoints::Every;
 use crate::crew::{Crew, Work};
 use crate::machine::Machine;
 use crate::progress::is_interrupted;
-use crate::rows::{Loaded, Rows, Source};
+use crate::rows::{Loaded, Rows};
 use crate::run::manifest;
+use crate::source::Source;
 
 /// The seed of the gradient checks that the report tells of.
 const CHECK_SEED: u64 = 0;

@@ -11,7 +11,8 @@ use chainrule_solve::most_steps;
 use crate::crew::Crew;
 use crate::dataset::{Dataset, Nature, own};
 use crate::machine::Machine;
-use crate::rows::{Loaded, Source};
+use crate::rows::Loaded;
+use crate::source::Source;
 
 /// What the points of a sweep are trained on.
 pub(super) struct Material {

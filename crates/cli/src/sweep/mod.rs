@@ -11,18 +11,17 @@ use anyhow::{Context, Result, anyhow, bail};
 use chainrule_records::{Grid, GridKey, RunError, RunFolder, SweepFolder, SweepPlan, TrainConfig, count};
 use chainrule_report::{Outcome, Run, Sweep};
 
-use crate::builtin::{self, Experiment};
 use crate::checkpoints::Every;
 use crate::crew::{Crew, Work, workers};
 use crate::destination::folder_exists;
 use crate::machine::Machine;
 use crate::missing::is_folder;
 use crate::options::SweepOptions;
-use crate::output::{Lines, told};
-use crate::progress::catch_interrupts;
+use crate::output::{Lines, print_json, say, told};
+use crate::progress::{catch_interrupts, is_watched};
 use crate::rows::dropped;
 use crate::run::{self, Diverged, manifest};
-use crate::{exit, experiment, is_watched, print_json, say};
+use crate::{exit, experiment};
 use material::Material;
 
 /// Rows of the table that a terminal gets.
@@ -103,8 +102,8 @@ fn plan(options: &SweepOptions, begun: Option<&SweepPlan>, machine: &Machine) ->
         (Some(begun), None) => (begun.config.clone(), begun.text.clone(), begun.set.clone()),
         (_, named) => {
             experiment::has_values(&options.choices, named.as_deref())?;
-            let read = builtin::experiment(named.as_deref());
-            let Experiment { file, text } = read.map_err(|error| match named {
+            let read = experiment::read(named.as_deref());
+            let experiment::Experiment { file, text } = read.map_err(|error| match named {
                 Some(path) if !path.exists() && !error.to_string().ends_with('?') => {
                     anyhow!("{error}; values of --grid are parted by commas, without spaces")
                 }
