@@ -185,7 +185,8 @@ fn classes_that_do_not_fit_the_model_are_refused() {
 #[test]
 fn what_is_no_config_is_refused() {
     refuses("[model\nkind = 1", &[], "test.toml:1: ");
-    refuses("[model]\nkind = 'softmax'\nkind = 'softmax'", &[], "test.toml:3: ");
+    refuses("[model]\nkind = 'softmax'\nkind = 'softmax'", &[], "test.toml:3: kind = 'softmax': this is no TOML (");
+    refuses("[model]\nkind = softmax", &[], "test.toml:2: kind = softmax: this is no TOML (");
     refuses("", &[], "model.kind is missing");
     refuses(SMALLEST, &["descent.epochs"], "descent.epochs: expected key=value");
     // A second line is a part of the value, and not left out in silence.

@@ -419,6 +419,22 @@ fn a_finished_run_has_nothing_left_to_do() {
     let said = succeeds(folder, &resume("run", &["--json"]));
     assert!(said.contains("run is finished; nothing is left to do"), "{said}");
     assert_eq!(outcome(&folder.join("run")), before);
+    // The same data elsewhere is the same, and other data is not.
+    std::fs::rename(folder.join("digits"), folder.join("elsewhere")).unwrap();
+    let said = succeeds(folder, &resume("run", &["--data", "elsewhere"]));
+    assert!(said.contains("run is finished; nothing is left to do"), "{said}");
+    let other = ["data", "--write-idx", "other", "--seed", "5", "--train-images", "600", "--validation-images", "200"];
+    succeeds(folder, &other);
+    refuses(folder, &resume("run", &["--data", "other", "--quiet"]), "it would not go on as it began: data:");
+    refuses(folder, &resume("run", &["--data", "nowhere", "--quiet"]), "nowhere");
+    assert_eq!(outcome(&folder.join("run")), before);
+    // What it lacks is named, with what makes it again.
+    std::fs::remove_file(folder.join("run/model.safetensors")).unwrap();
+    refuses(folder, &["evaluate", "run"], "run/model.safetensors: it is gone; ");
+    std::fs::remove_file(folder.join("run/summary.json")).unwrap();
+    let error =
+        refuses(folder, &["evaluate", "run"], "run/summary.json: it is not there, as in a run that has not ended");
+    assert!(error.contains("train --resume run") && !error.contains("os error"), "{error}");
 }
 
 #[test]

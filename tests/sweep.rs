@@ -757,6 +757,15 @@ fn a_class_whose_name_has_a_dot_or_an_equals_sign_has_a_key_of_its_own_in_quotes
     assert_eq!(names, ["1-x.y=1-a=2", "2-x.y=3-a=2"]);
     assert!(config("grid/points/2-x.y=3-a=2").contains("\"a/é\" = 2.0\n\"b=c\" = 2.0\n\"x.y\" = 3.0\n"));
     succeeds(folder, &["sweep", "--resume", "grid", "--quiet"]);
+    // A page has what others wrote as it is written.
+    std::fs::write(folder.join("page.csv"), format!("x,label\n{rows}").replace("a/é", "<b>|p")).unwrap();
+    let of_page = [&["sweep", "--data", "page.csv", "--out", "page"], &of_rows[2..]].concat();
+    succeeds(folder, &[&of_page[..], &["--grid", "objective.class_weights.\"<b>|p\"=1,2"]].concat());
+    let page = std::fs::read_to_string(folder.join("page/sweep.md")).unwrap();
+    let table: Vec<&str> = page.lines().filter(|line| line.starts_with('|')).collect();
+    assert!(table[0].contains("\\<b") && table[0].contains("\\|p"), "{page}");
+    let bars = |line: &str| line.replace("\\|", "").matches('|').count();
+    assert!(table.len() == 4 && table.iter().all(|line| bars(line) == bars(table[0])), "{page}");
     let named_twice = ["--grid", "objective.class_weights.'x.y'=1", "--grid", "objective.class_weights.\"x.y\"=2"];
     is_refused(folder, &[&["sweep"], &of_rows[..], &named_twice].concat(), &[" twice"]);
 

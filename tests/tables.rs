@@ -546,6 +546,17 @@ fn labels_that_are_no_class_or_two_forms_of_one_are_refused() {
         let few = ["--set", "descent.batch_size=2"];
         assert_eq!(train(folder.path(), &[&more[..], &few].concat())["data"]["classes"], json!([first, other]));
     }
+    // Long ones are compared digit by digit, and a quote behind a blank begins no field.
+    let long = "a,y\n1,9007199254740993\n2,9007199254740992\n3,9007199254740993\n4,9007199254740992\n";
+    write(folder.path(), "long.csv", long);
+    let few = ["--data", "long.csv", "--set", "data.label=y", "--set", "descent.batch_size=2", "--force"];
+    let classes = train(folder.path(), &few)["data"]["classes"].clone();
+    assert_eq!(classes.as_array().unwrap().len(), 2, "{classes}");
+    for rows in ["1,rose\n2, \"rose\"\n3,lily\n", "1,rose\n2,\t\"rose\"\n3,lily\n"] {
+        write(folder.path(), "quote.csv", format!("a,y\n{rows}"));
+        let arguments = [&MODEL[..], &["--data", "quote.csv", "--set", "data.label=y"]].concat();
+        is_refused(folder.path(), &arguments, &["line 3, column \"y\": the label begins with a quote behind a blank"]);
+    }
     // What IDX files number has one name each.
     let digits = ["train", "--data", "embedded", "--set", "data.classes=[\"2\", \"02\"]"];
     is_refused(folder.path(), &digits, &["no image of class 02 among"]);

@@ -104,7 +104,7 @@ pub(crate) struct Choices {
     #[arg(long, value_enum)]
     pub(crate) precision: Option<PrecisionOption>,
     /// The seed of the shuffle.
-    #[arg(long, value_name = "N", value_parser = number::<u64>(0..=u64::MAX))]
+    #[arg(long, value_name = "N", value_parser = number::<u64>(0..=i64::MAX as u64))]
     pub(crate) seed: Option<u64>,
 }
 

@@ -36,11 +36,15 @@ pub(crate) fn train(options: &TrainOptions) -> Result<u8> {
         // Where the data lies may change; what it is, the manifest says.
         let differences = config.differences(folder.config()).into_iter().filter(|key| !key.starts_with("data.source"));
         refuse(folder, &differences.collect::<Vec<_>>())?;
-        if let Some(summary) = finished(folder, &mut tell) {
-            tell(&format!("{} is finished; nothing is left to do", folder.path().display()));
-            return close(options, folder, &summary);
-        }
     }
+    let finished = resumed.as_ref().and_then(|folder| Some((folder, finished(folder, &mut tell)?)));
+    // Other data is looked at first.
+    if let Some((folder, summary)) = &finished
+        && config.data().source == folder.config().data().source
+    {
+        return is_finished(options, folder, summary, &mut tell);
+    }
+    let summary = finished.map(|(_, summary)| summary);
     let data = Dataset::find(&config, &mut tell)?;
     let (source, taken) = (data.source(), data.taken(&config));
     // The files' bytes are no longer needed then: what is trained on goes to the device.
@@ -52,6 +56,9 @@ pub(crate) fn train(options: &TrainOptions) -> Result<u8> {
     let folder = match (resumed, &options.out) {
         (Some(folder), _) => {
             refuse(&folder, &folder.manifest().differences(&manifest))?;
+            if let Some(summary) = summary {
+                return is_finished(options, &folder, &summary, &mut tell);
+            }
             folder
         }
         (None, Some(out)) => RunFolder::create(out, options.force, &config, &manifest).map_err(folder_exists)?,
@@ -110,6 +117,17 @@ fn finished(folder: &RunFolder, tell: &mut dyn FnMut(&str)) -> Option<Summary> {
             None
         }
     }
+}
+
+/// Says so of a run that is to go on, and prints its result.
+fn is_finished(
+    options: &TrainOptions,
+    folder: &RunFolder,
+    summary: &Summary,
+    tell: &mut dyn FnMut(&str),
+) -> Result<u8> {
+    tell(&format!("{} is finished; nothing is left to do", folder.path().display()));
+    close(options, folder, summary)
 }
 
 /// Prints a run's result; gives the exit code.

@@ -293,6 +293,9 @@ fn next<R: Read>(reader: &mut csv::Reader<&mut Hashed<R>>, record: &mut ByteReco
 /// not told apart: such a name is refused, so that no two of them are taken for one.
 fn name(field: &[u8], quotes: Quotes) -> Result<&str, &'static str> {
     let name = field.trim_ascii();
+    if name.starts_with(b"\"") && !field.starts_with(b"\"") {
+        return Err("begins with a quote behind a blank, so that the quote would be a part of it; leave the blank out");
+    }
     if quotes == Quotes::Some && name.len() < field.len() {
         return Err(
             "begins or ends with a blank, in a row with quotes, where it may be a part of it; leave the blank out, or the quotes",

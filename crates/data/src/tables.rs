@@ -270,8 +270,14 @@ fn unmeant(table: &Table) -> Option<String> {
         ));
     }
     let sizes: Vec<Option<f64>> = table.classes.iter().map(|class| number(class.as_bytes()).ok()).collect();
+    let whole: Vec<Option<(bool, &str)>> = table.classes.iter().map(|class| whole_number(class)).collect();
+    let are_same = |i: usize, j: usize| match (whole[i], whole[j]) {
+        // Long ones may round to the same.
+        (Some(one), Some(other)) => one == other,
+        _ => sizes[i].is_some() && sizes[i] == sizes[j],
+    };
     let same = (0..sizes.len()).find_map(|i| {
-        let other = (0..i).find(|&j| sizes[i].is_some() && sizes[i] == sizes[j])?;
+        let other = (0..i).find(|&j| are_same(i, j))?;
         Some(if line(other) < line(i) { [other, i] } else { [i, other] })
     });
     let [first, second] = same?;
@@ -282,6 +288,19 @@ fn unmeant(table: &Table) -> Option<String> {
         table.classes[first],
         line(first)
     ))
+}
+
+/// Whether a whole number is below 0, and its digits without zeros in front; nothing of other texts.
+fn whole_number(text: &str) -> Option<(bool, &str)> {
+    let (is_negative, digits) = match text.strip_prefix('-') {
+        Some(digits) => (true, digits),
+        None => (false, text.strip_prefix('+').unwrap_or(text)),
+    };
+    if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    let digits = digits.trim_start_matches('0');
+    Some((is_negative && !digits.is_empty(), digits))
 }
 
 fn label(table: &Table, row: usize) -> &String {

@@ -250,7 +250,44 @@ pub(crate) fn integer<'a>(mut bytes: impl Iterator<Item = &'a u8> + Clone, is_si
     bytes.by_ref().fold(if is_negative { -1 } else { 0 }, |number, &byte| (number << 8) | i128::from(byte))
 }
 
-/// `1.0`, `0.5`: what Python's `str` makes of a number of usual size; none of what is not finite.
+/// `1.0`, `1e-05`: what Python's `str` makes of a number; none of what is not finite.
 pub(crate) fn float_name(number: f64, is_f32: bool) -> Option<String> {
-    number.is_finite().then(|| if is_f32 { format!("{:?}", number as f32) } else { format!("{number:?}") })
+    // -0 is 0.
+    let number = number + 0.0;
+    let shown = if is_f32 { format!("{:?}", number as f32) } else { format!("{number:?}") };
+    number.is_finite().then(|| match shown.split_once('e') {
+        // Python gives an exponent a sign and two digits.
+        Some((digits, exponent)) => {
+            let sign = if exponent.starts_with('-') { '-' } else { '+' };
+            format!("{digits}e{sign}{:0>2}", exponent.trim_start_matches('-'))
+        }
+        None => shown,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::float_name;
+
+    /// By Python 3.13: `str(x)`, and `str(numpy.float32(x))`.
+    #[test]
+    fn floats_are_named_as_python_names_them() {
+        let names = [
+            (0.0, "0.0"),
+            (-0.0, "0.0"),
+            (2.5, "2.5"),
+            (1e-4, "0.0001"),
+            (1e-5, "1e-05"),
+            (-1.5e-7, "-1.5e-07"),
+            (1e15, "1000000000000000.0"),
+            (1e16, "1e+16"),
+            (1e22, "1e+22"),
+            (1e300, "1e+300"),
+        ];
+        for (number, name) in names {
+            assert_eq!(float_name(number, false).as_deref(), Some(name));
+        }
+        assert_eq!(float_name(f64::from(1e-5f32), true).as_deref(), Some("1e-05"));
+        assert_eq!([f64::NAN, f64::INFINITY].map(|number| float_name(number, false)), [None, None]);
+    }
 }

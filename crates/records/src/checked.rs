@@ -101,10 +101,11 @@ impl TrainConfig {
 
     /// The same where the overrides come from elsewhere than the file.
     pub(crate) fn parse_from(file: &str, text: &str, overrides: &[String], from: &str) -> Result<Self, ConfigError> {
-        let mut table: Table = toml::from_str(text).map_err(|error| ConfigError::Syntax {
-            file: file.to_owned(),
-            line: 1 + text[..error.span().map_or(0, |span| span.start.min(text.len()))].matches('\n').count(),
-            message: one_line(error.message()),
+        let mut table: Table = toml::from_str(text).map_err(|error| {
+            let line = text[..error.span().map_or(0, |span| span.start.min(text.len()))].matches('\n').count();
+            let written = one_line(text.lines().nth(line).unwrap_or_default().trim());
+            let message = format!("{written}: this is no TOML ({})", one_line(error.message()));
+            ConfigError::Syntax { file: file.to_owned(), line: 1 + line, message }
         })?;
         let set = overrides.iter().map(|text| keys::set(&mut table, text, from)).collect::<Result<Vec<_>, _>>()?;
         let said_by = |key: &str| {

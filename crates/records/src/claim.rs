@@ -167,7 +167,12 @@ fn beside(path: &Path, kind: &Kind, write: Write) -> Result<Option<Lock>, RunErr
         // It was just put in its place.
         Err(RunError::Write { problem, .. }) if problem.kind() == ErrorKind::NotFound => return Ok(None),
         Err(RunError::Busy { holder, .. }) => return Err(RunError::Busy { folder: path.to_owned(), holder }),
-        other => other?,
+        Err(problem) => {
+            // As on a full disk. A folder with something in it stays.
+            let _ = fs::remove_dir(&beginning);
+            return Err(problem);
+        }
+        Ok(lock) => lock,
     };
     left(&beginning, kind)?.iter().try_for_each(|old| remove(old))?;
     let moved = write(&beginning).and_then(|()| match fs::rename(&beginning, path) {

@@ -61,8 +61,11 @@ impl Lock {
                     "it has another name elsewhere (a hard link), or this program did not write it; delete it";
                 return Err(error(Error::new(ErrorKind::InvalidInput, problem)));
             }
-            // It says so of another process until this is written. On a full disk it is none.
-            let said = file.set_len(0).and_then(|()| file.rewind()).and_then(|()| file.write_all(holder().as_bytes()));
+            // It says so of another process until this is written, and is cut to its length afterwards: killed in between,
+            // it is still a lock's. On a full disk it is none.
+            let holder = holder();
+            let said = file.rewind().and_then(|()| file.write_all(holder.as_bytes()));
+            let said = said.and_then(|()| file.set_len(holder.len() as u64));
             said.inspect_err(|_| drop(std::fs::remove_file(&path))).map_err(error)?;
             return held(file);
         }
@@ -174,5 +177,25 @@ fn is_at(file: &File, path: &Path) -> bool {
     match (file.metadata(), std::fs::metadata(path)) {
         (Ok(open), Ok(named)) => inside::is_same(&open, &named),
         _ => false,
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test that panics has failed, which is what it is for")]
+mod tests {
+    use super::*;
+
+    /// A lock that was left is taken over by writing over it, so that a kill in between leaves one, too.
+    #[test]
+    fn a_longer_lock_that_was_left_is_taken_over_and_cut_to_its_length() {
+        let folder = std::env::temp_dir().join(format!("chainrule-lock-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let path = folder.join(LOCK);
+        std::fs::write(&path, "process 12345678901234567890").unwrap();
+        let lock = Lock::take(&folder).unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), holder());
+        drop(lock);
+        assert!(!path.exists());
+        std::fs::remove_dir(&folder).unwrap();
     }
 }

@@ -296,8 +296,15 @@ impl RunFolder {
             problem: problem.to_owned(),
             run: folder.to_owned(),
         };
+        let there = |path: &Path, problem| match read(path) {
+            Err(RunError::Read { problem: error, .. }) if error.kind() == ErrorKind::NotFound => {
+                Err(damaged(path.to_owned(), problem))
+            }
+            other => other,
+        };
         let begun = Begun::read(folder)?;
-        let summary: Summary = unsealed(&read(&summary)?).map_err(|problem| damaged(summary, &problem))?;
+        let written = there(&summary, "it is not there, as in a run that has not ended")?;
+        let summary: Summary = unsealed(&written).map_err(|problem| damaged(summary, &problem))?;
         let check = |name: &str, bytes: &[u8]| {
             if summary.files.get(name) == Some(&sha256(bytes)) {
                 return Ok(());
@@ -309,9 +316,9 @@ impl RunFolder {
         if !begun.has_config(folder)? {
             return Err(damaged(folder.join(CONFIG), "it is gone"));
         }
-        let told = read(&history)?;
+        let told = there(&history, "it is gone")?;
         check(HISTORY, &told)?;
-        let weights = read(&model)?;
+        let weights = there(&model, "it is gone")?;
         check(MODEL, &weights)?;
         let unfinished = |problem| RunError::Unfinished { path: model.clone(), problem };
         let run = RunFiles {

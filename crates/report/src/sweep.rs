@@ -343,13 +343,16 @@ impl Sweep {
 
     /// The table as a page.
     fn markdown(&self) -> String {
-        let names: Vec<String> = self.grid.keys().iter().map(|key| format!("`{}`", key.key)).collect();
+        // Between backticks nothing is escaped.
+        let name = |key: &str| if key.contains('`') { literal(key) } else { format!("`{key}`") };
+        let names: Vec<String> = self.grid.keys().iter().map(|key| name(&key.key)).collect();
         let mut text = format!("# {}: a sweep over {}\n\n", literal(&self.config), names.join(", "));
         if let Some((best, summary)) = self.best().and_then(|best| Some((best, best.summary()?))) {
             let last = &summary.final_metrics;
             let values = self.values(best);
             let pairs = self.grid.short_names().into_iter().zip(&values);
-            let pairs: Vec<String> = pairs.map(|(name, value)| format!("{name} = {}", literal(value))).collect();
+            let pairs: Vec<String> =
+                pairs.map(|(name, value)| format!("{} = {}", literal(name), literal(value))).collect();
             text += &format!(
                 "Best: **{}**, validation loss {}, accuracy {}: [`{}`]({}).\n",
                 pairs.join(", "),
@@ -365,7 +368,7 @@ impl Sweep {
         text += "\n![Validation loss over the grid](sweep.svg)\n\n";
         let (heads, rows) = self.cells();
         let written = |row: &[String]| format!("| {} |\n", row.join(" | "));
-        text += &written(&heads);
+        text += &written(&heads.iter().map(|head| literal(head)).collect::<Vec<_>>());
         text += &format!("|{} --- |\n", " ---: |".repeat(heads.len() - 1));
         for (i, row) in rows.iter().enumerate() {
             let is_best = i == 0 && self.best().is_some();
