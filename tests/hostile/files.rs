@@ -352,7 +352,7 @@ fn records_of_any_size_and_depth_take_little_memory() {
         ("model.safetensors", header(20), "model.safetensors: "),
         ("model.safetensors", vec![0xff; 1 << 20], "model.safetensors: "),
         ("config.toml", vec![b'['; 1 << 20], "longer than the 65536 bytes"),
-        ("config.toml", vec![0xff; 100], "config.toml:1: key with no value"),
+        ("config.toml", vec![0xff; 100], "this is no TOML (key with no value"),
     ] {
         let folder = run_folder_with(name, content);
         costs_little("run", folder.path(), &folder.path().join(name), 16, expected);

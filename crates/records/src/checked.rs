@@ -61,6 +61,9 @@ impl RawConfig {
     }
 }
 
+/// Characters of a line that is no TOML, at most.
+const SHOWN: usize = 40;
+
 /// Bytes of an experiment's file, at most: a hundred times what it takes.
 pub(crate) const MOST_BYTES: u64 = 1 << 16;
 
@@ -103,7 +106,8 @@ impl TrainConfig {
     pub(crate) fn parse_from(file: &str, text: &str, overrides: &[String], from: &str) -> Result<Self, ConfigError> {
         let mut table: Table = toml::from_str(text).map_err(|error| {
             let line = text[..error.span().map_or(0, |span| span.start.min(text.len()))].matches('\n').count();
-            let written = one_line(text.lines().nth(line).unwrap_or_default().trim());
+            let written: String = text.lines().nth(line).unwrap_or_default().trim().chars().take(SHOWN).collect();
+            let written = one_line(&written);
             let message = format!("{written}: this is no TOML ({})", one_line(error.message()));
             ConfigError::Syntax { file: file.to_owned(), line: 1 + line, message }
         })?;

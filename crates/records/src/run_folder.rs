@@ -296,11 +296,9 @@ impl RunFolder {
             problem: problem.to_owned(),
             run: folder.to_owned(),
         };
-        let there = |path: &Path, problem| match read(path) {
-            Err(RunError::Read { problem: error, .. }) if error.kind() == ErrorKind::NotFound => {
-                Err(damaged(path.to_owned(), problem))
-            }
-            other => other,
+        let there = |path: &Path, problem| match inside::is_there(path) {
+            true => read(path),
+            false => Err(damaged(path.to_owned(), problem)),
         };
         let begun = Begun::read(folder)?;
         let written = there(&summary, "it is not there, as in a run that has not ended")?;
