@@ -109,21 +109,16 @@ pub fn number_value(value: &str) -> Option<f64> {
 /// The parts between the commas that stand in no bracket and in no quotes.
 fn parts(list: &str) -> Vec<&str> {
     let mut parts = Vec::new();
-    let (mut begin, mut depth, mut quote, mut is_escaped) = (0, 0usize, None, false);
+    let (mut begin, mut depth, mut quotes) = (0, 0usize, keys::Quotes::default());
     for (at, c) in list.char_indices() {
-        match (quote, c) {
-            (Some('"'), _) if is_escaped => is_escaped = false,
-            (Some('"'), '\\') => is_escaped = true,
-            (Some(open), _) if c == open => quote = None,
-            (Some(_), _) => {}
-            (None, '"' | '\'') => quote = Some(c),
-            (None, '[' | '{') => depth += 1,
-            (None, ']' | '}') => depth = depth.saturating_sub(1),
-            (None, ',') if depth == 0 => {
+        match (quotes.take(c, true), c) {
+            (false, '[' | '{') => depth += 1,
+            (false, ']' | '}') => depth = depth.saturating_sub(1),
+            (false, ',') if depth == 0 => {
                 parts.push(&list[begin..at]);
                 begin = at + 1;
             }
-            (None, _) => {}
+            _ => {}
         }
     }
     parts.push(&list[begin..]);

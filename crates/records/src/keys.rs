@@ -206,19 +206,36 @@ pub(crate) fn dotted<'a>(parts: impl IntoIterator<Item = &'a str>) -> String {
     parts.into_iter().map(in_toml).collect::<Vec<_>>().join(".")
 }
 
+/// TOML's quotes, followed through a text character by character.
+#[derive(Default)]
+pub(crate) struct Quotes {
+    open: Option<char>,
+    is_escaped: bool,
+}
+
+impl Quotes {
+    /// Whether the next character is a quote, or stands between two; a first one is none where it `may_open` nothing.
+    pub(crate) fn take(&mut self, c: char, may_open: bool) -> bool {
+        match (self.open, c) {
+            (Some('"'), _) if self.is_escaped => self.is_escaped = false,
+            (Some('"'), '\\') => self.is_escaped = true,
+            (Some(open), _) if c == open => self.open = None,
+            (Some(_), _) => {}
+            (None, '"' | '\'') if may_open => self.open = Some(c),
+            (None, _) => return false,
+        }
+        true
+    }
+}
+
 /// Where the dots of a dotted key are that stand in no quotes, and the first such `=`.
 fn separators(text: &str) -> (Vec<usize>, Option<usize>) {
-    let (mut dots, mut quote, mut is_escaped, mut begins) = (Vec::new(), None, false, true);
+    let (mut dots, mut quotes, mut begins) = (Vec::new(), Quotes::default(), true);
     for (at, c) in text.char_indices() {
-        match (quote, c) {
-            (Some('"'), _) if is_escaped => is_escaped = false,
-            (Some('"'), '\\') => is_escaped = true,
-            (Some(open), _) if c == open => quote = None,
-            (Some(_), _) => {}
-            (None, '"' | '\'') if begins => quote = Some(c),
-            (None, '.') => dots.push(at),
-            (None, '=') => return (dots, Some(at)),
-            (None, _) => {}
+        match (quotes.take(c, begins), c) {
+            (false, '.') => dots.push(at),
+            (false, '=') => return (dots, Some(at)),
+            _ => {}
         }
         begins = c == '.' || (begins && c == ' ');
     }
