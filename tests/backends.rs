@@ -1,18 +1,21 @@
 //! Every backend of the build against every other: the same features, the same training, the same model in a file.
 
+use std::path::Path;
+
 use burn::tensor::{Device, FloatDType};
 use burn_store::{ModuleSnapshot, SafetensorsStore};
 use chainrule::backend::Backend;
+use chainrule_core::{Precision, Preprocessing, Standardization};
 use chainrule_data::Split;
 use chainrule_engines::{Examples, Expansion, evaluate};
 use chainrule_gradcheck::f64_works;
 use chainrule_models::{Classifier, SoftmaxRegression, SoftmaxRegressionConfig, to_precision};
-use chainrule_records::{Parameters, Precision, Preprocessing, Standardization};
+use chainrule_records::{read_parameters, write_weights};
 use chainrule_tests_macros::test;
 use serde_json::Value;
 
 use crate::command::{call, code, command, folder, text};
-use crate::support::{device, devices, devices_and_precisions, digits, experiment, fit, values};
+use crate::support::{cpu, device, devices, devices_and_precisions, digits, experiment, fit, noise, values};
 
 #[test]
 fn bytes_that_cross_to_a_device_are_the_features_that_would_have() {
@@ -91,9 +94,9 @@ fn a_model_saved_on_one_backend_is_the_same_on_every_other() {
         let summary: Value = serde_json::from_slice(&read("summary.json")).unwrap();
         for device in devices() {
             let saved = read("model.safetensors");
-            let parameters = Parameters::from_safetensors(&saved).unwrap();
+            let parameters = read_parameters(&saved).unwrap();
             let with_statistics =
-                parameters.to_safetensors_with(Precision::F32, &Preprocessing::Standardized(statistics.clone()));
+                write_weights(&parameters, Precision::F32, &Preprocessing::Standardized(statistics.clone()));
             let other = load(&with_statistics, &device);
             let model = load(&saved, &device);
             assert_eq!(values(other.linear().weight.val()), values(model.linear().weight.val()));
@@ -124,8 +127,10 @@ fn the_program_lists_its_backends_and_what_they_can() {
     let output = call(folder.path(), &["backends", "--json"]);
     assert_eq!(code(&output), Some(0), "{}", text(&output.stderr));
     let rows: Vec<Value> = serde_json::from_slice(&output.stdout).unwrap();
-    assert_eq!(rows.len(), 5);
-    assert_eq!((&rows[4]["backend"], rows[4]["device"].is_null()), (&"remote".into(), true));
+    assert_eq!(rows.len(), 6);
+    assert_eq!((&rows[5]["backend"], rows[5]["device"].is_null()), (&"remote".into(), true));
+    let cpu = (&rows[4]["backend"], &rows[4]["built"], &rows[4]["gradients"]);
+    assert_eq!(cpu, (&"cpu".into(), &true.into(), &serde_json::json!(["fused", "closed-form"])));
     for (row, backend) in rows.iter().zip(Backend::LOCAL) {
         assert_eq!((&row["backend"], &row["built"]), (&backend.name().into(), &backend.is_built().into()));
         if let Ok(device) = backend.device() {
@@ -160,6 +165,72 @@ fn an_environment_variable_chooses_among_the_backends_of_a_build() {
             assert_eq!((code(&output), error.lines().count()), (Some(2), 1), "{stranger:?}: {error}");
             assert!(error.contains("CHAINRULE_BACKENDS") && error.contains(first.name()), "{error}");
         }
+    }
+    assert!(!folder.path().join("runs").exists());
+}
+
+/// The history and the weights of a run, and its summary.
+fn run(folder: &Path, name: &str, arguments: &[&str]) -> ([Vec<u8>; 2], Value) {
+    let output = call(folder, &[&["train", "--quiet", "--threads", "1", "--out", name], arguments].concat());
+    assert_eq!(code(&output), Some(0), "{name}: {}", text(&output.stderr));
+    let read = |file: &str| std::fs::read(folder.join(name).join(file)).unwrap();
+    let summary = serde_json::from_slice(&read("summary.json")).unwrap();
+    (["history.json", "model.safetensors"].map(read), summary)
+}
+
+#[test]
+fn this_processor_without_burn_trains_as_burns_backends_do() {
+    let folder = folder();
+    // The kernels are the same.
+    let digits = ["--data", "embedded", "--set", "descent.epochs=2", "--set", "data.train_images=600"];
+    let (here, summary) = run(folder.path(), "digits-here", &[&digits[..], &["--backend", "cpu"]].concat());
+    assert_eq!(summary["gradient"], "fused");
+    assert_eq!(here, run(folder.path(), "digits-there", &[&digits[..], &["--backend", cpu()]].concat()).0);
+    // Plain loops and tensors round otherwise.
+    let rows = noise(2, 900);
+    let table: String = rows.chunks(3).fold("a,b,c,kind\n".to_owned(), |table, row| {
+        let kind = ["x", "y", "z"][usize::from(row[0] + 0.5 * row[1] > 0.3) + usize::from(row[2] > 0.8)];
+        table + &format!("{},{},{},{kind}\n", row[0], 10.0 * row[1], 100.0 * row[2])
+    });
+    std::fs::write(folder.path().join("table.csv"), table).unwrap();
+    let ways: [&[&str]; 3] = [
+        &["--set", "descent.epochs=5", "--set", "objective.class_weights=balanced"],
+        &["--set", "descent.epochs=5", "--set", "model.kind=logistic", "--set", "data.classes=[\"x\",\"y\"]"],
+        &["softmax-optimum", "--set", "objective.l2=0.01", "--set", "optimum.tolerance=1e-10"],
+    ];
+    let common = ["--data", "table.csv", "--set", "data.label=kind", "--set", "data.standardize=true"];
+    for (number, way) in ways.iter().enumerate() {
+        let all = |backend| [&common[..], way, &["--precision", "f64", "--backend", backend]].concat();
+        let [here, there] = ["cpu", cpu()].map(|backend| {
+            let (_, summary) = run(folder.path(), &format!("table-{number}-{backend}"), &all(backend));
+            assert_eq!((&summary["backend"], &summary["gradient"]), (&backend.into(), &"closed-form".into()));
+            summary
+        });
+        for key in ["train_loss", "validation_loss"] {
+            let [a, b] = [&here, &there].map(|summary| summary["final"][key].as_f64().unwrap());
+            assert!((a - b).abs() < 1e-8 * b, "way {number}, {key}: {a} and {b}");
+        }
+        let [a, b] = [&here, &there].map(|summary| summary["weight_norm"]["spectral"].as_f64().unwrap());
+        assert!((a - b).abs() < 1e-4 * b, "way {number}: {a} and {b}");
+    }
+    let asked = ["evaluate", "table-0-cpu", "--data", "table.csv", "--json"];
+    assert_eq!(code(&call(folder.path(), &asked)), Some(0));
+}
+
+#[test]
+fn what_this_processor_lacks_without_burn_is_refused_in_one_line() {
+    let folder = folder();
+    let train = ["train", "--data", "embedded", "--backend", "cpu"];
+    let cases: [(&[&str], &str); 3] = [
+        (&[&train[..], &["--set", "descent.optimizer=adam"]].concat(), "descent.optimizer: cpu makes plain steps only"),
+        (&[&train[..], &["--gradient", "autodiff"]].concat(), "descent.gradient = \"autodiff\": cpu has none"),
+        (&["gradcheck", "--backend", "cpu"], "gradients are checked against Burn's autodiff"),
+    ];
+    for (arguments, expected) in cases {
+        let output = call(folder.path(), arguments);
+        let error = text(&output.stderr);
+        assert_eq!((code(&output), error.lines().count()), (Some(2), 1), "{error}");
+        assert!(error.contains(expected) && error.contains("--features"), "{error}");
     }
     assert!(!folder.path().join("runs").exists());
 }

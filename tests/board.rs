@@ -2,9 +2,10 @@
 
 use std::path::Path;
 
+use chainrule_core::{ModelKind, Parameters};
 use chainrule_data::picture;
 use chainrule_kernels::{Float, Fused, Isa, Model, Step};
-use chainrule_records::{ModelKind, Parameters, RunFolder};
+use chainrule_records::{RunFolder, read_parameters};
 use chainrule_solve::{Predictor, fused_rows};
 use chainrule_tests_macros::test;
 use serde_json::{Value, json};
@@ -25,7 +26,7 @@ fn open(browser: &Browser, folder: &Path, config: &str, more: &[&str]) -> Predic
 }
 
 fn parameters(folder: &Path) -> Parameters {
-    Parameters::from_safetensors(&std::fs::read(folder.join("run/model.safetensors")).unwrap()).unwrap()
+    read_parameters(&std::fs::read(folder.join("run/model.safetensors")).unwrap()).unwrap()
 }
 
 /// What the page itself calls.

@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use chainrule_records::{Class, Generator, GradientSource, ModelKind, Precision, Solver, TrainConfig};
+use chainrule_core::{Class, Generator, GradientSource, ModelKind, Precision, Solver, TrainConfig};
+use chainrule_records::ConfigFile;
 use chainrule_tests_macros::test;
 
 const SMALLEST: &str = "[model]\nkind = 'softmax'\n";

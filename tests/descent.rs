@@ -7,11 +7,12 @@ use std::ops::ControlFlow;
 use burn::optim::momentum::MomentumConfig;
 use burn::optim::{AdaGradConfig, AdamConfig, AdamWConfig, RmsPropConfig};
 use burn::tensor::{FloatDType, Int, Tensor, TensorData};
+use chainrule_core::{GradientSource, TrainConfig, Update};
 use chainrule_data::{BatchOrder, Numbers, Shuffle, Split};
 use chainrule_models::{
     Gradient, L2, LogisticRegressionConfig, SoftmaxRegressionConfig, Targets, closed_form, to_precision,
 };
-use chainrule_records::{GradientSource, TrainConfig, Update};
+use chainrule_records::ConfigFile;
 use chainrule_solve::{Chosen, class_weights, find_optimum, fused_rows, standardization, train_fused};
 use chainrule_tests_macros::test;
 use serde_json::Value;

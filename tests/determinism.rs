@@ -6,16 +6,17 @@ use std::path::Path;
 use std::process::{Child, Stdio};
 use std::thread;
 
-use burn::tensor::Device;
+use chainrule::backend::Backend;
+use chainrule::machine::Machine;
+use chainrule_core::{Class, Parameters, Preprocessing, TrainConfig};
 use chainrule_data::Data;
-use chainrule_engines::{Expansion, Prepared, float_type};
-use chainrule_models::{SoftmaxRegressionConfig, to_precision};
-use chainrule_records::{Class, Parameters, Preprocessing, RunFiles, RunFolder, TrainConfig};
-use chainrule_solve::{Chosen, label_order};
+use chainrule_data::label_order;
+use chainrule_records::{RunFiles, RunFolder};
+use chainrule_solve::Chosen;
 use chainrule_tests_macros::test;
 
 use crate::command::{call, code, command, folder, text};
-use crate::support::{cpu, digits, experiment, f64_devices};
+use crate::support::{cpu, digits, experiment};
 
 /// A way to train: an experiment, and what is set beside what all share.
 type Way = (&'static str, &'static [&'static str]);
@@ -141,15 +142,15 @@ fn the_program_writes_the_same_bytes_alone_again_and_beside_others() {
 }
 
 /// A training's history as text, and its weights' bits, by the library.
-fn trained(config: &TrainConfig, data: &Data, device: &Device) -> (String, Vec<u64>) {
+fn trained(config: &TrainConfig, data: &Data, backend: &Backend) -> (String, Vec<u64>) {
     let asked = config.data();
     let order = label_order(config.model().kind, asked)
         .map(|classes| classes.iter().filter_map(Class::number).collect::<Vec<_>>());
     let (splits, classes) = data.split(asked.train_images, asked.validation_images, order.as_deref()).unwrap();
-    let model = SoftmaxRegressionConfig::new(splits[0].n_features(), classes.len()).init(device);
-    let model = to_precision(model, float_type(config.descent().precision));
-    let rows = Prepared::new(splits.map(Chosen::Resident), &Preprocessing::Pixels, config, device, Expansion::Host);
-    let trained = rows.train(model, config, NonZero::new(3).unwrap(), &mut ()).unwrap();
+    let threads = NonZero::new(3).unwrap();
+    let machine = Machine::new(Some(backend), threads).unwrap();
+    let rows = machine.prepare(splits.map(Chosen::Resident), &Preprocessing::Pixels, config);
+    let trained = rows.train(classes.len(), config, threads, &mut ()).unwrap();
     let parameters = [trained.parameters.weight, trained.parameters.bias].concat();
     (serde_json::to_string(&trained.history).unwrap(), parameters.into_iter().map(f64::to_bits).collect())
 }
@@ -160,14 +161,15 @@ fn a_process_gives_the_same_bits_in_every_training_one_after_the_other_and_at_on
     // Softmax regression in memory; the program does the rest.
     let ways = WAYS.into_iter().filter(|way| way.0 != "logistic.toml" && ![STREAMED, OPTIMUM_STREAMED].contains(way));
     let configs: Vec<TrainConfig> = ways.map(|way| experiment(way.0, &settings(way))).collect();
-    for device in f64_devices() {
-        let all = || configs.iter().map(|config| trained(config, &data, &device)).collect::<Vec<_>>();
+    let with_f64 = |backend: &Backend| backend.offer().unwrap().has_f64;
+    for backend in Backend::built().unwrap().into_iter().filter(with_f64) {
+        let all = || configs.iter().map(|config| trained(config, &data, &backend)).collect::<Vec<_>>();
         // In the second round each comes after all the others.
         let first = all();
-        assert!(first == all(), "{device:?}: a second round");
+        assert!(first == all(), "{backend}: a second round");
         thread::scope(|scope| {
             for (number, found) in [(); 4].map(|()| scope.spawn(all)).into_iter().enumerate() {
-                assert!(first == found.join().unwrap(), "{device:?}: thread {number} of four at once");
+                assert!(first == found.join().unwrap(), "{backend}: thread {number} of four at once");
             }
         });
     }

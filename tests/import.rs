@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use chainrule::{Fitted, Samples};
+use chainrule_core::{Class, DataKind, Precision};
 use chainrule_formats::{Layout, Weights};
-use chainrule_records::{Class, DataKind, Precision};
 use chainrule_tests_macros::test;
 use serde_json::{Value, json};
 

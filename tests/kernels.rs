@@ -1,13 +1,13 @@
 //! The fused kernels, against the closed forms by tensor operations, for every shape and set of instructions.
 
 use burn::tensor::{DType, Device, FloatDType, Int, Tensor, TensorData};
+use chainrule_core::{Parameters, Precision};
 use chainrule_data::{BatchOrder, Shuffle};
 use chainrule_engines::{Examples, Expansion, evaluate, with_parameters};
 use chainrule_kernels::{Float, Fused, Isa, Model, Rows, Step, with_threads};
 use chainrule_models::{
     Classifier, CostAndGradient, L2, LogisticRegressionConfig, SoftmaxRegressionConfig, closed_form, to_precision,
 };
-use chainrule_records::{Parameters, Precision};
 use chainrule_solve::{Ending, fused_rows};
 use chainrule_tests_macros::test;
 use serde_json::Value;

@@ -2,11 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use chainrule_records::{
-    Class, DataFile, DataKind, DataSummary, Evaluation, FinalMetrics, GradientCheck, GradientChecks, History, Manifest,
-    ModelKind, Parameters, Preprocessing, Seconds, Summary, TrainConfig, Unused, Versions, WeightNorms,
+use chainrule_audit::{Facts, Report};
+use chainrule_core::{
+    Class, DataFile, DataKind, Evaluation, FinalMetrics, History, ModelKind, Parameters, Preprocessing, TrainConfig,
+    Unused, WeightNorms,
 };
-use chainrule_report::{Facts, Report, Run, Runs};
+use chainrule_records::ConfigFile;
+use chainrule_records::{DataSummary, GradientCheck, GradientChecks, Manifest, Seconds, Summary, Versions};
+use chainrule_report::{Run, Runs};
 
 /// A report's runs, checks and facts, to be changed before it is made.
 pub(crate) struct Story {

@@ -8,10 +8,11 @@ use std::num::NonZero;
 use burn::nn::Linear;
 use burn::optim::{AdamConfig, GradientsParams};
 use burn::tensor::{Device, Int, Tensor, TensorData};
+use chainrule_core::TrainConfig;
 use chainrule_engines::{Examples, train_by_tensors};
 use chainrule_kernels::Rows;
 use chainrule_models::{Gradient, L2, SoftmaxRegression, SoftmaxRegressionConfig, closed_form};
-use chainrule_records::TrainConfig;
+use chainrule_records::ConfigFile;
 use chainrule_solve::{Observer, train_fused};
 use chainrule_tests_macros::test;
 

@@ -4,8 +4,10 @@ use std::error::Error;
 use std::io::ErrorKind;
 
 use chainrule::{Estimator, Fitted, Samples};
+use chainrule_core::TrainConfig;
 use chainrule_data::{Counts, Request, TableRequest, Tables, find_within};
-use chainrule_records::{GridKey, RunFolder, TrainConfig, check_override};
+use chainrule_records::ConfigFile;
+use chainrule_records::{GridKey, RunFolder, check_override};
 use chainrule_tests_macros::test;
 
 use crate::command::{call, code, folder, is_refused, text};
@@ -263,7 +265,7 @@ fn the_librarys_errors_have_their_causes_and_no_options_of_the_program() {
         unlabelled.to_string(),
         many.unwrap_err().to_string(),
         RunFolder::read(&sweep).unwrap_err().to_string(),
-        Estimator::softmax().set("descent.epochs", "").fit(&samples, &samples).unwrap_err().to_string(),
+        Estimator::softmax().epochs(0).fit(&samples, &samples).unwrap_err().to_string(),
         GridKey::parse("objective.l2").unwrap_err().to_string(),
         check_override("descent.epochs").unwrap_err().to_string(),
     ];

@@ -2,16 +2,14 @@
 //! each kind of processor that they were seen on, and for one version of the numerics.
 
 use std::collections::BTreeMap;
-use std::num::NonZero;
 use std::path::PathBuf;
 
 use burn::tensor::Device;
 use chainrule::backend::Backend;
+use chainrule_core::History;
 use chainrule_data::{Numbers, sha256};
-use chainrule_engines::{Expansion, Prepared, float_type};
+use chainrule_engines::{Expansion, Prepared};
 use chainrule_kernels::Isa;
-use chainrule_models::{SoftmaxRegressionConfig, to_precision};
-use chainrule_records::History;
 use chainrule_solve::{Chosen, NUMERICS, standardization};
 use chainrule_tests_macros::test;
 use serde::{Deserialize, Serialize};
@@ -131,8 +129,7 @@ fn on_a_table(config: &str, setting: &str, device: &Device) -> (History, Vec<f64
     let rows = [rows.clone(), rows].map(Chosen::Numbers);
     let standardized = standardization(&rows[0]);
     let rows = Prepared::new(rows, &standardized, &config, device, Expansion::Host);
-    let model = to_precision(SoftmaxRegressionConfig::new(d, k).init(device), float_type(config.descent().precision));
-    let trained = rows.train(model, &config, NonZero::<usize>::MIN, &mut ()).unwrap();
+    let trained = rows.train(k, &config, &mut ()).unwrap();
     (trained.history, [trained.parameters.weight, trained.parameters.bias].concat())
 }
 

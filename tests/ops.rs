@@ -114,7 +114,7 @@ fn the_operation_is_the_closed_form() {
     for (device, dtype) in devices_and_precisions() {
         for [n, d, k] in [[33, 17, 10], [33, 17, 1]] {
             let (features, labels, weight, bias) = problem([n, d, k], &device, dtype);
-            let parameters = chainrule_records::Parameters {
+            let parameters = chainrule_core::Parameters {
                 n_features: d,
                 n_classes: k,
                 weight: values(weight.clone()),

@@ -4,11 +4,12 @@ use std::num::NonZero;
 use std::ops::ControlFlow;
 
 use burn::tensor::{DType, Device, FloatDType, Int, Tensor, TensorData};
+use chainrule_core::{GradientSource, ModelKind, Parameters, Precision, SearchEnd, TrainConfig};
 use chainrule_data::{Split, pixel_value};
 use chainrule_engines::{Examples, Expansion};
 use chainrule_kernels::Rows;
 use chainrule_models::{LogisticRegressionConfig, SoftmaxRegressionConfig, to_precision};
-use chainrule_records::{GradientSource, ModelKind, Parameters, Precision, SearchEnd, TrainConfig};
+use chainrule_records::ConfigFile;
 use chainrule_solve::{Ending, Iterate, Observer, Optimum, Trained, find_optimum};
 use chainrule_tests_macros::test;
 use serde_json::Value;

@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 use std::time::{Duration, Instant};
 
-use chainrule_records::{Draft, display_width, steers};
+use chainrule_core::{display_width, steers};
+use chainrule_records::Draft;
 use chainrule_tests_macros::test;
 use serde_json::Value;
 use tempfile::TempDir;

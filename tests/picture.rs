@@ -2,9 +2,9 @@
 
 use std::io::Cursor;
 
+use chainrule_core::{ModelKind, Parameters, Preprocessing};
 use chainrule_data::picture::{Picture, PictureError, read};
 use chainrule_data::{BatchOrder, Shuffle};
-use chainrule_records::{ModelKind, Parameters, Preprocessing};
 use chainrule_solve::Predictor;
 use chainrule_tests_macros::test;
 use image::{DynamicImage, GrayAlphaImage, GrayImage, ImageFormat, Luma, LumaA, Rgb, RgbImage};

@@ -1,11 +1,12 @@
 //! `chainrule predict`: a trained model asked about pictures.
 
+use chainrule_records::write_weights;
 use std::io::Write;
 use std::path::Path;
 use std::process::{Output, Stdio};
 
+use chainrule_core::{ModelKind, Parameters, Preprocessing};
 use chainrule_kernels::{Float, Fused, Isa, Model};
-use chainrule_records::{ModelKind, Parameters, Preprocessing};
 use chainrule_solve::{Predictor, fused_rows};
 use chainrule_tests_macros::test;
 use image::{GrayImage, ImageFormat};
@@ -234,14 +235,19 @@ fn a_folder_without_a_finished_run_is_refused() {
         weight: vec![weight; 784 * classes],
         bias: vec![0.0; classes],
     };
-    std::fs::write(&model, parameters(0.0, 10).to_safetensors(chainrule_records::Precision::F64)).unwrap();
+    std::fs::write(&model, write_weights(&parameters(0.0, 10), chainrule_core::Precision::F64, &Preprocessing::Raw))
+        .unwrap();
     refuses(folder.path(), &["predict", "run", "a.png"], "run/model.safetensors: it is damaged or was changed");
     for (weight, classes, expected) in [
         (0.0, 3, "the shape [784, 3], but it speaks of images of 28 x 28 and of 10 classes"),
         (f64::NAN, 10, "number 0 of linear.weight is NaN"),
         (1e308, 10, "so large that their sums are not finite"),
     ] {
-        std::fs::write(&model, parameters(weight, classes).to_safetensors(chainrule_records::Precision::F64)).unwrap();
+        std::fs::write(
+            &model,
+            write_weights(&parameters(weight, classes), chainrule_core::Precision::F64, &Preprocessing::Raw),
+        )
+        .unwrap();
         seal_again(&folder.path().join("run"));
         refuses(folder.path(), &["predict", "run", "a.png"], expected);
     }

@@ -1,13 +1,14 @@
 //! A device that another process offers, over loopback.
 
+use chainrule_records::read_parameters;
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use burn::tensor::Tensor;
 use chainrule::backend::Backend;
+use chainrule_core::History;
 use chainrule_ops::softmax_regression;
-use chainrule_records::{History, Parameters};
 use chainrule_tests_macros::test;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -150,7 +151,7 @@ fn a_server_that_dies_leaves_an_error_and_a_saved_run() {
     assert!(history.evaluations.len() > 1, "killed before the second evaluation");
     assert!(history.train_loss.len() > history.evaluations.last().unwrap().step);
     assert!(history.train_loss.last() < history.train_loss.first());
-    let parameters = Parameters::from_safetensors(&file("model.safetensors")).unwrap();
+    let parameters = read_parameters(&file("model.safetensors")).unwrap();
     assert_eq!((parameters.n_features, parameters.n_classes), (784, 10));
     assert!(parameters.weight.iter().any(|&weight| weight != 0.0));
     // Without a summary, nobody takes it for a finished run.

@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use chainrule_report::{Content, FIGURES, Plan, PlanError, Purpose, Report, Run, Verdict, files_of, needs, svg};
+use chainrule_audit::{FIGURES, Plan, PlanError, Report, needs};
+use chainrule_report::{Content, Purpose, Run, Verdict, files_of, svg};
 use chainrule_tests_macros::test;
 
 use crate::made_up::Story;
@@ -300,7 +301,7 @@ fn the_markdown_names_pictures_that_are_written() {
 #[test]
 fn numbers_differ_where_anything_that_counts_does() {
     let old = Story::new().report().numbers;
-    let read: chainrule_report::Numbers = serde_json::from_str(&old.to_json()).unwrap();
+    let read: chainrule_audit::Numbers = serde_json::from_str(&old.to_json()).unwrap();
     assert_eq!(read, old);
     assert_eq!(old.differences(&old), Vec::<String>::new());
     type Change = fn(&mut Story);

@@ -8,8 +8,10 @@ use std::time::{Duration, Instant};
 
 use burn::tensor::Device;
 use chainrule::backend::Backend;
+use chainrule_core::TrainConfig;
 use chainrule_data::{Counts, Data, digits as drawn, mnist};
-use chainrule_records::{RunFolder, TrainConfig};
+use chainrule_records::ConfigFile;
+use chainrule_records::RunFolder;
 use chainrule_solve::{Checkpoint, Observer, fused_rows, train_fused};
 use chainrule_tests_macros::test;
 use serde_json::Value;

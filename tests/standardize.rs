@@ -1,7 +1,8 @@
 //! Features less their mean, over their standard deviation, both of the training rows.
 
+use chainrule_core::{DataKind, Parameters, Precision, Preprocessing, Standardization};
 use chainrule_data::{Numbers, Split};
-use chainrule_records::{DataKind, Parameters, Precision, Preprocessing, Standardization};
+use chainrule_records::{read_parameters, read_preprocessing, write_weights};
 use chainrule_solve::{Chosen, standardization};
 use chainrule_tests_macros::test;
 use serde_json::Value;
@@ -66,12 +67,12 @@ fn statistics_are_saved_beside_the_weights_and_read_back_to_the_last_bit() {
     let parameters = Parameters { n_features: 2, n_classes: 3, weight: vec![0.5; 6], bias: vec![1.0; 3] };
     let by = Preprocessing::Standardized(Standardization { mean: vec![0.1, -1e9], scale: vec![1.0 / 3.0, 1e-9] });
     for precision in [Precision::F32, Precision::F64] {
-        let file = parameters.to_safetensors_with(precision, &by);
-        assert_eq!(Preprocessing::from_safetensors(&file, DataKind::Table).unwrap(), by);
-        assert_eq!(Parameters::from_safetensors(&file).unwrap(), parameters);
+        let file = write_weights(&parameters, precision, &by);
+        assert_eq!(read_preprocessing(&file, DataKind::Table).unwrap(), by);
+        assert_eq!(read_parameters(&file).unwrap(), parameters);
         // Where there are none, the data tells.
         for (kind, expected) in [(DataKind::Images, Preprocessing::Pixels), (DataKind::Table, Preprocessing::Raw)] {
-            let found = Preprocessing::from_safetensors(&parameters.to_safetensors(precision), kind);
+            let found = read_preprocessing(&write_weights(&parameters, precision, &Preprocessing::Raw), kind);
             assert_eq!(found.unwrap(), expected);
         }
     }
@@ -86,8 +87,8 @@ fn statistics_that_nothing_can_be_divided_by_are_refused() {
         ([0.0, f64::NAN], [1.0, 1.0], "number 1 of features.mean is NaN"),
     ] {
         let by = Preprocessing::Standardized(Standardization { mean: mean.into(), scale: scale.into() });
-        let file = parameters.to_safetensors_with(Precision::F64, &by);
-        let problem = Preprocessing::from_safetensors(&file, DataKind::Table).unwrap_err();
+        let file = write_weights(&parameters, Precision::F64, &by);
+        let problem = read_preprocessing(&file, DataKind::Table).unwrap_err();
         assert!(problem.contains(expected), "{problem:?} {expected:?}");
     }
 }

@@ -8,9 +8,10 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
+use chainrule_core::{History, TrainConfig};
 use chainrule_data::idx::{IdxImages, write_images, write_labels};
 use chainrule_data::{Counts, Data, DataError, Request, digits, find_within, mnist};
-use chainrule_records::{History, Summary, TrainConfig};
+use chainrule_records::Summary;
 use chainrule_solve::{Observer, Source, Stream, TrainError, Trained, train_streamed};
 use chainrule_tests_macros::test;
 use flate2::Compression;

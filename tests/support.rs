@@ -7,12 +7,14 @@ use std::sync::Arc;
 use burn::nn::Linear;
 use burn::tensor::{DType, Device, FloatDType, Int, Tensor, TensorData};
 use chainrule::backend::Backend;
+use chainrule_core::{Certificate, Class, FinalMetrics, GradientSource, History, ModelKind, Precision, TrainConfig};
+use chainrule_data::label_order;
 use chainrule_data::{BatchOrder, Data, Shuffle, Split};
 use chainrule_engines::{Examples, Expansion, train_by_tensors, train_on_device};
 use chainrule_gradcheck::f64_works;
 use chainrule_models::{Classifier, Gradient, LogisticRegressionConfig, SoftmaxRegressionConfig, to_precision};
-use chainrule_records::{Certificate, Class, FinalMetrics, GradientSource, History, ModelKind, Precision, TrainConfig};
-use chainrule_solve::{Ending, Observer, Trained, fused_rows, label_order, train_fused};
+use chainrule_records::ConfigFile;
+use chainrule_solve::{Ending, Observer, Trained, fused_rows, train_fused};
 
 pub(crate) use crate::harness::{could_not_run as skip, in_part};
 

@@ -5,9 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use chainrule_records::{
-    Certificate, Divergence, Grid, GridKey, Manifest, RunFolder, SearchEnd, Summary, SweepFolder, SweepPlan,
-};
+use chainrule_core::{Certificate, SearchEnd};
+use chainrule_records::{Divergence, Grid, GridKey, Manifest, RunFolder, Summary, SweepFolder, SweepPlan};
 use chainrule_report::{Outcome, Sweep};
 use chainrule_tests_macros::test;
 use serde_json::{Value, json};

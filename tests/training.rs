@@ -1,12 +1,10 @@
 //! The trainer, on digits drawn by code.
 
-use std::num::NonZero;
 use std::ops::ControlFlow;
 
+use chainrule_core::{ClassWeights, EarlyStopping, Evaluation, Judgement, Preprocessing, TrainConfig};
 use chainrule_data::{BatchOrder, Numbers, Shuffle, Split, pixel_value};
-use chainrule_engines::{Expansion, Prepared, float_type};
-use chainrule_models::{SoftmaxRegressionConfig, to_precision};
-use chainrule_records::{ClassWeights, EarlyStopping, Evaluation, Judgement, Precision, Preprocessing, TrainConfig};
+use chainrule_engines::{Expansion, Prepared};
 use chainrule_solve::{Chosen, Ending, Observer, TrainError, steps_per_epoch};
 use chainrule_tests_macros::test;
 
@@ -220,8 +218,7 @@ fn a_class_at_the_end_of_a_sorted_file_is_learnt() {
         let config = experiment("softmax.toml", &set);
         let rows = [rows.clone(), rows.clone()].map(Chosen::Numbers);
         let rows = Prepared::new(rows, &Preprocessing::Raw, &config, &device(), Expansion::Host);
-        let model = to_precision(SoftmaxRegressionConfig::new(1, 2).init(&device()), float_type(Precision::F32));
-        let trained = rows.train(model, &config, NonZero::<usize>::MIN, &mut ()).unwrap();
+        let trained = rows.train(2, &config, &mut ()).unwrap();
         (trained.steps_per_epoch, trained.final_metrics.train_accuracy)
     };
     assert_eq!(accuracy("descent.drop_last=false"), (2, 1.0));

@@ -4,17 +4,16 @@ use std::num::NonZero;
 use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
-use burn::tensor::Device;
+use chainrule::backend::Backend;
+use chainrule::machine::{Machine, Prepared};
+use chainrule_core::{Evaluation, Preprocessing, TrainConfig};
 use chainrule_data::Split;
-use chainrule_engines::{Expansion, Prepared, float_type};
-use chainrule_models::{Classifier, LogisticRegressionConfig, SoftmaxRegressionConfig, to_precision};
-use chainrule_records::{Evaluation, ModelKind, Preprocessing, TrainConfig};
+use chainrule_records::ConfigFile;
 use chainrule_solve::{Chosen, Observer, steps_per_epoch};
 
 /// A training from parameters that are 0, as often as one likes.
 pub(crate) struct Engine {
     config: TrainConfig,
-    device: Device,
     rows: Prepared,
     n_rows: usize,
     n_classes: usize,
@@ -26,7 +25,7 @@ impl Engine {
         config: &TrainConfig,
         train: Split,
         n_classes: usize,
-        device: &Device,
+        backend: &Backend,
         threads: usize,
     ) -> Result<Self> {
         // In the file's order, as the peers; one evaluation an epoch, which is not timed and so need not be long; and no end but the last epoch.
@@ -42,15 +41,9 @@ impl Engine {
             pixels: train.pixels[..batch * train.n_features()].to_vec(),
             labels: train.labels[..batch].to_vec(),
         };
-        let rows = Prepared::new(
-            [train, validation].map(Chosen::Resident),
-            &Preprocessing::Pixels,
-            &config,
-            device,
-            Expansion::Host,
-        );
-        let threads = NonZero::new(threads).context("a thread at least")?;
-        Ok(Self { config, device: device.clone(), rows, n_rows, n_classes, threads })
+        let machine = Machine::new(Some(backend), NonZero::new(threads).context("a thread at least")?)?;
+        let rows = machine.prepare([train, validation].map(Chosen::Resident), &Preprocessing::Pixels, &config);
+        Ok(Self { config, rows, n_rows, n_classes, threads: machine.threads() })
     }
 
     /// Trains for so many epochs: the milliseconds of each, and the loss of the last batch.
@@ -58,25 +51,9 @@ impl Engine {
         let mut stopwatch = Stopwatch { running_since: None, milliseconds: Vec::new() };
         // The first evaluation, after the first step, starts the watch, and the last epoch does not come to one.
         let config = with(&self.config, &[format!("descent.epochs={}", n + 1)])?;
-        let float = float_type(config.descent().precision);
-        let (d, k) = (self.rows.n_features(), self.n_classes);
-        let losses = match config.model().kind {
-            ModelKind::Logistic => {
-                let model = LogisticRegressionConfig::new(d).init(&self.device);
-                self.train(to_precision(model, float), &config, &mut stopwatch)?
-            }
-            ModelKind::Softmax => {
-                let model = SoftmaxRegressionConfig::new(d, k).init(&self.device);
-                self.train(to_precision(model, float), &config, &mut stopwatch)?
-            }
-        };
+        let losses = self.rows.train(self.n_classes, &config, self.threads, &mut stopwatch)?.history.train_loss;
         ensure!(stopwatch.milliseconds.len() == n, "{} epochs were timed, not {n}", stopwatch.milliseconds.len());
         Ok((stopwatch.milliseconds, losses[n * steps_per_epoch(&config, self.n_rows)? - 1]))
-    }
-
-    /// The losses of all steps.
-    fn train<M: Classifier>(&self, model: M, config: &TrainConfig, stopwatch: &mut Stopwatch) -> Result<Vec<f64>> {
-        Ok(self.rows.train(model, config, self.threads, stopwatch)?.history.train_loss)
     }
 }
 

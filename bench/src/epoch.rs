@@ -4,8 +4,9 @@ use std::path::Path;
 
 use anyhow::{Result, ensure};
 use chainrule::backend::Backend;
+use chainrule_core::{ModelKind, Precision, TrainConfig};
 use chainrule_data::Split;
-use chainrule_records::{ModelKind, Precision, TrainConfig};
+use chainrule_records::ConfigFile;
 
 use crate::engine::with;
 use crate::machine::with_threads;

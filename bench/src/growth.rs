@@ -3,8 +3,8 @@
 use anyhow::{Context, Result};
 use chacha20::ChaCha8Rng;
 use chainrule::backend::Backend;
+use chainrule_core::GradientSource;
 use chainrule_data::Split;
-use chainrule_records::GradientSource;
 use chainrule_report::{Axis, Chart, Color, Content, Corner, Figure, Format, Mark, Scale, Series};
 use rand::{RngExt, SeedableRng};
 
@@ -152,7 +152,6 @@ pub(crate) fn size_in_words() -> String {
 /// Measures all four, each engine at each size right after the other.
 pub(crate) fn measure(bench: &Bench) -> Result<Vec<Growth>> {
     let backend = Backend::built()?.into_iter().next().context("this build has no backend")?;
-    let device = backend.device()?;
     let all_threads = bench.threads.last().copied().unwrap_or(1);
     let mut engines = vec![("fused, 1 thread".to_owned(), GradientSource::Fused, 1, Color::Blue)];
     if all_threads > 1 {
@@ -173,7 +172,7 @@ pub(crate) fn measure(bench: &Bench) -> Result<Vec<Growth>> {
             let config = with(&bench.softmax, &[format!("descent.batch_size={}", size.batch)])?;
             for ((_, gradient, threads, _), curve) in engines.iter().zip(&mut curves) {
                 let config = config.clone().with_gradient(*gradient);
-                let engine = Engine::new(&config, rows.clone(), size.classes, &device, *threads)?;
+                let engine = Engine::new(&config, rows.clone(), size.classes, &backend, *threads)?;
                 let (milliseconds, _) = engine.epochs(EPOCHS + 1)?;
                 curve.points.push((value as f64, median(milliseconds[1..].to_vec())));
             }

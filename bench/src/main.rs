@@ -22,10 +22,11 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use anyhow::{Context, Result};
+use chainrule_core::{Class, TrainConfig};
+use chainrule_data::label_order;
 use chainrule_data::{Counts, Data, Request, Split, find};
 use chainrule_kernels::{Isa, limits};
-use chainrule_records::{Class, TrainConfig};
-use chainrule_solve::label_order;
+use chainrule_records::ConfigFile;
 use clap::{Parser, ValueEnum};
 
 use page::Measured;

@@ -6,9 +6,10 @@ use std::path::Path;
 use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
+use chainrule_core::{Precision, TrainConfig};
 use chainrule_data::Split;
 use chainrule_kernels::{Float, Fused, Isa, Model, Rows, with_threads};
-use chainrule_records::{Precision, TrainConfig};
+use chainrule_records::ConfigFile;
 use chainrule_solve::{find_optimum, fused_rows};
 use serde::Deserialize;
 use serde_json::json;

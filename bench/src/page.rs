@@ -4,9 +4,10 @@ use std::fmt::Write;
 use std::path::Path;
 
 use anyhow::{Context, Result};
+use chainrule_core::{ModelKind, Precision, TrainConfig};
 use chainrule_data::is_mnist;
 use chainrule_kernels::Isa;
-use chainrule_records::{ModelKind, Precision, TrainConfig, write_whole};
+use chainrule_records::write_whole;
 use chainrule_report::{Purpose, svg};
 
 use crate::epoch::Epoch;

@@ -8,8 +8,9 @@ use std::process::{Command, ExitCode};
 use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
+use chainrule_core::{Evaluation, TrainConfig};
 use chainrule_data::{Counts, Request, digits, find_within, mnist};
-use chainrule_records::{Evaluation, TrainConfig};
+use chainrule_records::ConfigFile;
 use chainrule_solve::{Observer, Source, Stream, fused_rows, train_streamed};
 use serde::{Deserialize, Serialize};
 

@@ -9,8 +9,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use chainrule::backend::Backend;
+use chainrule_core::{GradientSource, TrainConfig};
 use chainrule_data::Split;
-use chainrule_records::{GradientSource, TrainConfig};
+use chainrule_records::ConfigFile;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -152,7 +153,7 @@ pub(crate) fn answer() -> Result<()> {
         Some(name) => name.parse::<Backend>().map_err(anyhow::Error::msg)?,
         None => Backend::built()?.pop().context("this build has no backend")?,
     };
-    let engine = Engine::new(&config, split, ask.classes, &backend.device()?, ask.threads)?;
+    let engine = Engine::new(&config, split, ask.classes, &backend, ask.threads)?;
     let say = |answer: String| {
         let mut out = std::io::stdout().lock();
         writeln!(out, "{answer}").and_then(|()| out.flush())

@@ -157,7 +157,7 @@ impl Runner {
 /// The program with these arguments, and then the most memory that it held.
 pub(crate) fn one(arguments: &[String]) -> ExitCode {
     let program = std::iter::once("chainrule").map(OsString::from);
-    let code = chainrule::run(program.chain(arguments.iter().map(OsString::from)));
+    let code = chainrule_cli::run(program.chain(arguments.iter().map(OsString::from)));
     println!("peak {}", peak_bytes());
     ExitCode::from(code)
 }

@@ -1,7 +1,7 @@
 //! What an epoch must at least do, and how long that takes at best.
 
 use anyhow::Result;
-use chainrule_records::{ModelKind, TrainConfig};
+use chainrule_core::{ModelKind, TrainConfig};
 
 use crate::{Bench, Limit};
 

@@ -5,10 +5,12 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
+use chainrule_audit::Plan;
+use chainrule_core::{History, Parameters, Precision, Preprocessing, TrainConfig};
 use chainrule_data::idx::{IdxImages, images_header, labels_header, write_images, write_labels};
 use chainrule_data::{Counts, Holdout, Request, TableRequest, Tables, find_within, look};
-use chainrule_records::{History, Parameters, Precision, RunFolder, TrainConfig};
-use chainrule_report::Plan;
+use chainrule_records::RunFolder;
+use chainrule_records::{ConfigFile, write_weights};
 use chainrule_tests_macros::test;
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -363,7 +365,7 @@ fn records_of_any_size_and_depth_take_little_memory() {
 fn a_run_that_contradicts_itself_or_has_no_numbers_is_refused() {
     let model = |n_features: usize, n_classes: usize, weight: f64| {
         let (weight, bias) = (vec![weight; n_features * n_classes], vec![0.0; n_classes]);
-        Parameters { n_features, n_classes, weight, bias }.to_safetensors(Precision::F64)
+        write_weights(&Parameters { n_features, n_classes, weight, bias }, Precision::F64, &Preprocessing::Raw)
     };
     let summary = |from: &str, to: &str| {
         let text = text(&(format("run_folder").seeds)()[3][1..]);

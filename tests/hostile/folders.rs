@@ -164,7 +164,7 @@ fn every_bit_of_every_file_that_is_read_is_noticed() {
     let record = folder.path().join("record.json");
     std::fs::write(&record, sealed(&small().history)).unwrap();
     turned += turn(&record, &|| {
-        let read = read_sealed::<chainrule_records::History>(&record, "made again");
+        let read = read_sealed::<chainrule_core::History>(&record, "made again");
         read.map(drop).map_err(|error| error.to_string())
     });
     tell(&format!("{turned} bits turned, all of them noticed"));

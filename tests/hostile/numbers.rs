@@ -3,12 +3,13 @@
 use std::path::Path;
 
 use burn::tensor::{Device, FloatDType};
+use chainrule_core::TrainConfig;
 use chainrule_data::idx::{IdxImages, write_images, write_labels};
 use chainrule_data::{Data, read_folder};
 use chainrule_engines::{Examples, Expansion, evaluate};
 use chainrule_kernels::{Float, Fused, Isa, Model, Rows};
 use chainrule_models::{SoftmaxRegressionConfig, to_precision};
-use chainrule_records::TrainConfig;
+use chainrule_records::ConfigFile;
 use chainrule_solve::Ending;
 use chainrule_tests_macros::test;
 use serde_json::Value;
@@ -294,11 +295,8 @@ fn weights_that_are_no_numbers_have_no_finite_loss_and_no_row_right() {
     }
     for (device, dtype) in devices_and_precisions() {
         let split = STRANGE[5].data().split(None, None, None).unwrap().0[0].clone();
-        let precision = if dtype == FloatDType::F64 {
-            chainrule_records::Precision::F64
-        } else {
-            chainrule_records::Precision::F32
-        };
+        let precision =
+            if dtype == FloatDType::F64 { chainrule_core::Precision::F64 } else { chainrule_core::Precision::F32 };
         let examples = Examples::new(&split, precision, &device, Expansion::Host);
         let mut model = to_precision(SoftmaxRegressionConfig::new(4, 2).init(&device), dtype);
         for weight in [f64::NAN, f64::INFINITY] {

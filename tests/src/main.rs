@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    ExitCode::from(chainrule::run(std::env::args_os()))
+    ExitCode::from(chainrule_cli::run(std::env::args_os()))
 }

@@ -35,7 +35,7 @@ const fn check(name: &'static str, about: &'static str, run: fn() -> Outcome) ->
     Check { name, about, run }
 }
 
-const CHECKS: [Check; 26] = [
+const CHECKS: [Check; 29] = [
     check("format", "rustfmt", || cargo(&["fmt", "--all", "--check"], &[])),
     check("format-apart", "rustfmt of the packages that are workspaces of their own", format_of_others),
     check("licences", "licences, versions and sources of the dependencies", supply::dependencies),
@@ -65,6 +65,9 @@ const CHECKS: [Check; 26] = [
         // Not its tests, whose own dependencies bring Burn back; they run with the others.
         cargo(&["check", "--package", "chainrule-gradcheck", "--no-default-features", "--locked"], &[])
     }),
+    check("light", "the library and the program without Burn: lints, and a training", without_burn),
+    check("packed", "tests of the packages that link no Burn, from what would be published", supply::packed),
+    check("wasm", "the library in WebAssembly: it is built, and an example of it runs", in_wasm),
     check("sanitizer", "the kernels under an address sanitizer", sanitizer),
     check("fuzz-targets", "they compile; a fuzzer has no end", || {
         cargo(&["check", "--manifest-path", "fuzz/Cargo.toml", "--locked"], &[])
@@ -308,7 +311,7 @@ fn tests_again(backends: &str, but: &[&str]) -> Outcome {
 /// compiler from elsewhere, unless it is told that only documentation is wanted; so these are
 /// checked and documented, and not built.
 fn wide(command: &[&str], end: &[&str], environment: &[(&str, &str)]) -> Outcome {
-    let features = "chainrule/flex,chainrule/wgpu,chainrule/cuda,chainrule/remote,chainrule/remote-server,chainrule-tests/burn-mnist";
+    let features = "chainrule-cli/flex,chainrule-cli/wgpu,chainrule-cli/cuda,chainrule-cli/remote,chainrule-cli/remote-server,chainrule-tests/burn-mnist";
     let options = ["--workspace", "--locked", "--features", features];
     cargo(&[command, &options, end].concat(), &[environment, &[("DOCS_RS", "1")]].concat())
 }
@@ -324,6 +327,46 @@ fn short_train() -> Outcome {
         .all(|file| out.join(file).is_file());
     let _ = std::fs::remove_dir_all(&out);
     if is_whole { outcome } else { Outcome::Failed }
+}
+
+/// What is published for those who want no Burn: else nothing builds the library by itself, or the program without any backend.
+fn without_burn() -> Outcome {
+    let light = ["--package", "chainrule", "--package", "chainrule-cli", "--no-default-features", "--locked"];
+    let train = ["run", "--package", "chainrule-cli", "--no-default-features", "--locked", "--", "train", "--json"];
+    let out = std::env::temp_dir().join(format!("chainrule-light-{}", std::process::id()));
+    let folder = out.to_string_lossy();
+    let short = ["--data", "embedded", "--set", "descent.epochs=5", "--out", &folder];
+    let steps = [
+        [&["clippy", "--all-targets"][..], &light, &["--", "--deny", "warnings"]].concat(),
+        [&train[..], &short].concat(),
+    ];
+    let mut outcomes = steps.iter().map(|step| cargo(step, &[]));
+    let failed = outcomes.find(|outcome| !matches!(outcome, Outcome::Passed));
+    let _ = std::fs::remove_dir_all(&out);
+    failed.unwrap_or(Outcome::Passed)
+}
+
+/// The whole light library, where there are no files and no threads: `examples/anywhere.rs` fits, writes, reads and predicts there, and what does not hold
+/// traps.
+fn in_wasm() -> Outcome {
+    let target = "wasm32-unknown-unknown";
+    let folder = Command::new("rustc").args(["--print", "target-libdir", "--target", target]).output();
+    let folder = folder.map(|output| PathBuf::from(String::from_utf8_lossy(&output.stdout).trim())).unwrap_or_default();
+    if !folder.is_dir() {
+        return Outcome::Skipped(format!("the target {target} is not here; rustup target add {target}"));
+    }
+    let build = ["build", "--package", "chainrule", "--example", "anywhere", "--target", target, "--locked"];
+    match cargo(&build, &[]) {
+        Outcome::Passed => {}
+        other => return other,
+    }
+    let file = self::target().join(target).join("debug/examples/anywhere.wasm");
+    let run = "WebAssembly.instantiate(require('fs').readFileSync(process.argv[1])).then(({ instance }) => process.exit(instance.exports.main(0, 0)))";
+    let mut node = Command::new("node");
+    if node.arg("--version").output().is_err() {
+        return Outcome::Skipped("it was built, and no node is here to run it".to_owned());
+    }
+    succeeds(Command::new("node").args(["--eval", run]).arg(file))
 }
 
 /// The kernels' own tests, which need no Burn, with every access to memory checked; that takes a nightly compiler.
@@ -370,7 +413,16 @@ fn clippy_of_each_backend() -> Outcome {
 /// devices are built together with wgpu.
 fn clippy_of_the_program() -> Outcome {
     for features in ["cuda", "remote,remote-server"] {
-        let clippy = ["clippy", "--package", "chainrule", "--lib", "--locked", "--no-default-features"];
+        let clippy = [
+            "clippy",
+            "--package",
+            "chainrule",
+            "--package",
+            "chainrule-cli",
+            "--lib",
+            "--locked",
+            "--no-default-features",
+        ];
         // As in `wide`.
         match cargo(&[&clippy[..], &["--features", features, "--", "--deny", "warnings"]].concat(), &[("DOCS_RS", "1")])
         {

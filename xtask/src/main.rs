@@ -50,7 +50,7 @@ fn main() -> ExitCode {
         Some("book") => book::run(&arguments[1..]),
         Some(command) => match (command == "bench", take_features(&mut arguments)) {
             (true, Ok(features)) => become_program("chainrule-bench", features, &arguments[1..]),
-            (false, Ok(features)) => become_program("chainrule", features, &arguments),
+            (false, Ok(features)) => become_program("chainrule-cli", features, &arguments),
             (_, Err(problem)) => {
                 complain(&problem);
                 ExitCode::from(2)

@@ -1,14 +1,12 @@
 //! `chainrule backends`: what this build has, and what this machine offers it.
 
 use anyhow::Result;
-use chainrule_gradcheck::f64_works;
-use chainrule_ops::has_steps;
 use serde::Serialize;
 
-use crate::backend::{Backend, device_name};
 use crate::exit;
 use crate::options::BackendsOptions;
-use crate::output::{Lines, print_json, sentence};
+use crate::output::{Lines, print_json};
+use chainrule::backend::{Backend, Offer, choose};
 
 /// One backend, in this build and on this machine.
 #[derive(Debug, Serialize)]
@@ -27,8 +25,11 @@ struct Row {
 
 /// Lists the backends.
 pub(crate) fn backends(options: &BackendsOptions) -> Result<u8> {
-    let default = Backend::built()?.into_iter().next();
-    let mut rows: Vec<Row> = Backend::LOCAL.iter().map(|backend| row(backend, default.as_ref())).collect();
+    // An environment that narrows it to what is not there is told.
+    Backend::built()?;
+    let default = choose(None).ok();
+    let all = Backend::LOCAL.into_iter().chain([Backend::Cpu]);
+    let mut rows: Vec<Row> = all.map(|backend| row(&backend, default.as_ref())).collect();
     rows.push(remote());
     if options.output.json {
         print_json(&rows)?;
@@ -39,29 +40,29 @@ pub(crate) fn backends(options: &BackendsOptions) -> Result<u8> {
 }
 
 fn row(backend: &Backend, default: Option<&Backend>) -> Row {
-    let device = backend.device();
-    let mut precisions = Vec::new();
-    if let Ok(device) = &device {
-        precisions.push("f32");
-        if f64_works(device) {
-            precisions.push("f64");
-        }
-    }
+    let offer = backend.offer();
+    let precisions = match &offer {
+        Ok(Offer { has_f64: true, .. }) => vec!["f32", "f64"],
+        Ok(_) => vec!["f32"],
+        Err(_) => Vec::new(),
+    };
+    // Without a device there is none to have kernels.
+    let has_kernels = offer.as_ref().map_or(!backend.is_apart(), |offer| offer.has_kernels);
     Row {
         backend: backend.name(),
         built: backend.is_built(),
         default: default == Some(backend),
-        device: device.as_ref().ok().map(|device| device_name(device).unwrap_or_else(|| "this processor".to_owned())),
+        device: offer.as_ref().ok().map(|offer| offer.device.clone().unwrap_or_else(|| "this processor".to_owned())),
         precisions,
-        // Without a device there is none to have kernels.
-        gradients: gradients(!backend.is_apart() || device.as_ref().is_ok_and(has_steps)),
-        problem: device.err().map(|error| sentence(&error)),
+        gradients: gradients(has_kernels, *backend != Backend::Cpu),
+        problem: offer.err().map(|error| error.to_string()),
     }
 }
 
 /// What `descent.gradient` may be there.
-fn gradients(has_kernels: bool) -> Vec<&'static str> {
-    has_kernels.then_some("fused").into_iter().chain(["closed-form", "autodiff"]).collect()
+fn gradients(has_kernels: bool, has_autodiff: bool) -> Vec<&'static str> {
+    let fused = has_kernels.then_some("fused");
+    fused.into_iter().chain(["closed-form"]).chain(has_autodiff.then_some("autodiff")).collect()
 }
 
 /// A device on another machine has an address, which is not known here.
@@ -78,7 +79,7 @@ fn remote() -> Row {
         default: false,
         device: None,
         precisions: Vec::new(),
-        gradients: gradients(false),
+        gradients: gradients(false, true),
         problem: Some(problem),
     }
 }
@@ -94,7 +95,7 @@ fn describe(rows: &[Row]) -> Lines {
         lines.add(format!("{mark} {:<8} {found}", row.backend));
     }
     lines.gap();
-    lines.add("* is what runs where --backend does not say otherwise. Closed form and autodiff work on each, fused kernels on all but");
-    lines.add("remote devices; docs/backends.md compares them.");
+    lines.add("* is what runs where --backend does not say otherwise. Closed forms work on each, fused kernels on all but remote devices;");
+    lines.add("cpu is this processor without Burn: no autodiff, and no optimizer but plain sgd. docs/backends.md compares them.");
     lines
 }

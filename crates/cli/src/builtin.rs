@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
+use chainrule_audit::{Plan, PlanError};
 use chainrule_records::ConfigError;
-use chainrule_report::{Plan, PlanError};
 
 /// Each by its name: those of `configs/` in a checkout, with the why beside each number.
 pub(crate) const EXPERIMENTS: [(&str, &str); 4] = [

@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 
 use crate::output::say;
 use anyhow::{Result, bail};
-use chainrule_records::{Evaluation, RunFolder, Seconds, TrainConfig};
+use chainrule_core::{Evaluation, TrainConfig};
+use chainrule_records::ConfigFile;
+use chainrule_records::{RunFolder, Seconds};
 use chainrule_solve::{Checkpoint, Observer};
 use serde::{Deserialize, Serialize};
 

@@ -10,16 +10,17 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow};
-use chainrule_records::{Evaluation, RunError, RunFolder, Summary, visible};
+use chainrule_core::{Evaluation, visible};
+use chainrule_records::{RunError, RunFolder, Summary};
 use chainrule_solve::{Ending, Observer, most_steps};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::checkpoints::{Every, Keeper};
-use crate::machine::{Machine, all_threads};
 use crate::output::say;
 use crate::progress::{TICK, is_interrupted, target};
 use crate::rows::Loaded;
 use crate::run::{is_interruption, run};
+use chainrule::machine::{Machine, all_threads};
 
 /// Workers that make runs, and what they have in common.
 pub(crate) struct Crew<'a> {
@@ -60,7 +61,7 @@ struct State<T> {
 
 /// As many trainings as this machine makes at once: a CPU backend takes `threads` cores a run. A GPU is one machine, whose memory and queue runs would only share.
 pub(crate) fn workers(machine: &Machine, threads: NonZero<usize>) -> NonZero<usize> {
-    if machine.backend.is_apart() {
+    if machine.backend().is_apart() {
         return NonZero::<usize>::MIN;
     }
     NonZero::new(all_threads().get() / threads).unwrap_or(NonZero::<usize>::MIN)

@@ -5,26 +5,26 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Result, anyhow, bail};
+use chainrule_core::{Class, DataConfig, Link, Unused, count, display_width, to_right};
 use chainrule_data::{
     Ahead, Data, DataError, Holdout, Part, PictureRequest, Request, Selection, TablePart, TableRequest, Tables,
     find_tables, find_with,
 };
 use chainrule_evaluate::{Scores, Tally, Wrong};
-use chainrule_records::{Class, DataConfig, Link, Unused, count, display_width, to_right};
 use chainrule_report::{Tile, contact_sheet};
 use chainrule_solve::Predictor;
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 
-use crate::dataset::{self, holdout, names};
 use crate::destination::destination;
-use crate::machine::all_threads;
+use crate::exit;
 use crate::missing::is_folder;
 use crate::model::{Model, Origin as ModelOrigin, Trained};
 use crate::options::{DataSource, Output};
 use crate::output::{Lines, print_json, say};
-use crate::source::{Source, not_used};
-use crate::{exit, experiment};
+use chainrule::machine::all_threads;
+use chainrule_data::{DIGITS, digits_to_draw, holdout, names, own};
+use chainrule_data::{Provenance, not_used};
 
 #[derive(Args, Debug)]
 pub(crate) struct EvaluateOptions {
@@ -135,12 +135,12 @@ pub(crate) fn evaluate(options: &EvaluateOptions) -> Result<u8> {
             not_used(&data.unused, data.pictures.is_some()).iter().for_each(|what| tell(&format!("note: {what}")));
             let (rows, left_out) = rows(&model, &data, options)?;
             let is_whole = named.is_some() && data.pictures.as_ref().is_some_and(|pictures| !pictures.has_parts);
-            (Labelled::Images { rows: Arc::new(rows), left_out }, Source::new(&data), is_whole)
+            (Labelled::Images { rows: Arc::new(rows), left_out }, Provenance::of_images(&data), is_whole)
         }
         Some(features) => {
             let tables = find_table(&model, features, options)?;
             not_used(&tables.unused, false).iter().for_each(|what| tell(&format!("note: {what}")));
-            let source = Source::of_tables(&tables);
+            let source = Provenance::of_tables(&tables);
             let [train, validation] = tables.parts;
             let part = match options.split {
                 SplitOption::Train => train,
@@ -217,7 +217,7 @@ pub(crate) fn evaluate(options: &EvaluateOptions) -> Result<u8> {
 fn find(model: &Model, named: Option<&str>, tell: &mut dyn FnMut(&str)) -> Result<Data> {
     let pictures =
         PictureRequest { size: model.image_size(), treatment: model.treatment(), holdout: own_holdout(model, named) };
-    let digits = model.trained().map_or(experiment::DIGITS, |run| experiment::digits_to_draw(&run.config));
+    let digits = model.trained().map_or(DIGITS, |run| digits_to_draw(&run.config));
     let found = find_with(&request(model, named)?, digits, pictures, resident_bytes(model), tell);
     let data = match named {
         Some(_) => found?,
@@ -273,7 +273,7 @@ fn of_the_run(error: DataError) -> anyhow::Error {
 fn request(model: &Model, named: Option<&str>) -> Result<Request> {
     match (named, &model.origin) {
         (Some(named), _) => Ok(Request::from(named)),
-        (None, ModelOrigin::Run(run)) => Ok(dataset::own(&run.config.data().source, &run.manifest.data_source)),
+        (None, ModelOrigin::Run(run)) => Ok(own(&run.config.data().source, &run.manifest.data_source)),
         (None, ModelOrigin::Imported(imported)) => bail!(
             "{}: the model {}, and where its data lies is not known; name data with --data",
             model.folder.display(),

@@ -3,8 +3,9 @@
 use std::path::Path;
 
 use anyhow::{Result, anyhow, bail};
-use chainrule_data::Counts;
-use chainrule_records::{RunFolder, TrainConfig, check_override};
+use chainrule_core::TrainConfig;
+use chainrule_records::ConfigFile;
+use chainrule_records::{RunFolder, check_override};
 use clap::ValueEnum;
 
 use crate::builtin;
@@ -73,15 +74,4 @@ pub(crate) fn overrides_but_data(choices: &Choices) -> Vec<String> {
 
 fn name(value: &impl ValueEnum) -> String {
     value.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
-}
-
-/// As many as the report took of MNIST.
-pub(crate) const DIGITS: Counts = Counts { train: 20_000, validation: 10_000 };
-
-/// As many digits as the config asks for; where it asks for all there are, as many as the report took of MNIST.
-pub(crate) fn digits_to_draw(config: &TrainConfig) -> Counts {
-    Counts {
-        train: config.data().train_images.unwrap_or(DIGITS.train),
-        validation: config.data().validation_images.unwrap_or(DIGITS.validation),
-    }
 }

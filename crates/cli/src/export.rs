@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use anyhow::{Result, bail};
+use chainrule_core::DataFile;
 use chainrule_formats::{Format, Portable, Row};
-use chainrule_records::{DataFile, DataKind, Schema};
 use clap::{Args, ValueEnum};
 use serde_json::json;
 
@@ -87,15 +87,6 @@ pub(crate) fn export(options: &ExportOptions) -> Result<u8> {
     Ok(exit::DONE)
 }
 
-/// What a row is, for other tools.
-pub(crate) fn row(schema: &Schema) -> Row {
-    match (schema.kind, schema.image_size) {
-        (DataKind::Table, _) => Row::Numbers { names: schema.features.clone() },
-        (DataKind::Images, [height, width]) => Row::Image { height, width },
-        (DataKind::Pictures, [height, width]) => Row::Picture { height, width },
-    }
-}
-
 /// The model with all that goes with it.
 fn portable(model: &Model) -> Portable {
     let about = match &model.origin {
@@ -124,7 +115,7 @@ fn portable(model: &Model) -> Portable {
         parameters: model.parameters.clone(),
         precision: model.precision,
         preprocessing: model.preprocessing.clone(),
-        row: row(&model.schema),
+        row: Row::from(&model.schema),
         about: about.into_iter().map(|(key, value)| (key.to_owned(), value)).collect::<BTreeMap<_, _>>(),
     }
 }

@@ -5,22 +5,19 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow};
+use chainrule_core::{DataFile, DataKind, WeightNorms, count};
 use chainrule_data::sha256;
-use chainrule_formats::{Known, LAYOUT_SAYS, Layout, Row, Weights};
-use chainrule_records::{
-    Class, DataFile, DataKind, Imported, Link, Parameters, Preprocessing, Schema, Standardization, count, name_problem,
-    read_whole,
-};
+use chainrule_formats::{Hints, ImportError, Layout, Model, TrainedOn};
+use chainrule_records::{Imported, read_whole};
 use chainrule_solve::Predictor;
 use clap::{Args, ValueEnum};
 
 use crate::destination::folder_exists;
-use crate::missing::no_such_file;
-use crate::norms::norms;
 use crate::options::Output;
 use crate::output::{print_json, print_line, say};
-use crate::{backend, exit, table};
+use crate::{exit, table};
+use chainrule_data::given::no_such_file;
 
 #[derive(Args, Debug)]
 pub(crate) struct ImportOptions {
@@ -37,7 +34,7 @@ pub(crate) struct ImportOptions {
     force: bool,
     /// What the model was trained on, unless the file says it: pixels in this range, or the numbers of a table.
     #[arg(long, value_name = "RANGE", value_enum, allow_hyphen_values = true)]
-    trained_on: Option<TrainedOn>,
+    trained_on: Option<TrainedOnOption>,
     /// What the classes are called, in the order of the model's outputs [default: as the file says, else 0, 1, …].
     #[arg(long, value_name = "CLASS,…", value_delimiter = ',')]
     classes: Option<Vec<String>>,
@@ -60,7 +57,7 @@ pub(crate) struct ImportOptions {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum TrainedOn {
+enum TrainedOnOption {
     /// Grey levels as they are.
     #[value(name = "0..255")]
     Bytes,
@@ -109,22 +106,8 @@ pub(crate) fn import(options: &ImportOptions) -> Result<u8> {
         }
         _ => anyhow!("{shown}: {error}"),
     })?;
-    let layout = options.layout.map(|layout| match layout {
-        LayoutOption::RowPerClass => Layout::RowPerClass,
-        LayoutOption::RowPerFeature => Layout::RowPerFeature,
-    });
-    let weights = Weights::read(&bytes, layout).map_err(|problem| match problem.ends_with(LAYOUT_SAYS) {
-        true => anyhow!("{shown}: {problem}; --layout row-per-class or --layout row-per-feature does"),
-        false => anyhow!("{shown}: {problem}"),
-    })?;
-    let Weights { mut parameters, has_bias, precision, about } = weights;
-    let link = link(options, &about, parameters.n_classes).with_context(|| shown.clone())?;
-    let preprocessing = preprocessing(options, &about, &mut parameters).with_context(|| shown.clone())?;
-    let schema = schema(options, &about, link, &preprocessing, parameters.n_features).with_context(|| shown.clone())?;
-    let (columns, named) = (parameters.n_classes, schema.classes.len());
-    if link.columns(named) != columns || link.classes(columns) != named {
-        bail!("{shown}: it has weights of {}, and names of {named}", count(columns, "class"));
-    }
+    let model = Model::read(&bytes, &hints(options)).map_err(|error| told(&shown, &error))?;
+    let Model { link, precision, schema, parameters, preprocessing, .. } = model;
     // Weights that overflow are told before anything is written.
     Predictor::new(link, parameters.clone(), preprocessing.clone()).map_err(|problem| anyhow!("{shown}: {problem}"))?;
     let tell = |line: String| {
@@ -132,20 +115,19 @@ pub(crate) fn import(options: &ImportOptions) -> Result<u8> {
             say(&line);
         }
     };
-    if !has_bias {
+    if !model.has_bias {
         tell(format!("note: {shown} has no bias; it is taken for 0"));
     }
-    if let Some(names) = &about.not_read {
+    if let Some(names) = &model.not_read {
         tell(format!("note: {shown} also has {names}, of which nothing is taken"));
     }
-    if about.link.is_none() && link == Link::Softmax {
+    if model.is_taken_for_softmax {
         tell(format!(
             "note: {shown} is taken for softmax regression's, since it does not say; --one-vs-rest if each class was trained against the rest, as by scikit-learn's SGDClassifier(loss=\"log_loss\") or OneVsRestClassifier"
         ));
     }
     let name = options.file.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let weight_norm = norms(&parameters, &backend::choose(None)?.device()?)
-        .context("the sum of the squares of the weights is not finite")?;
+    let weight_norm = WeightNorms::of(&parameters).context("the sum of the squares of the weights is not finite")?;
     let imported = Imported {
         model: link,
         precision,
@@ -164,108 +146,46 @@ pub(crate) fn import(options: &ImportOptions) -> Result<u8> {
     Ok(exit::DONE)
 }
 
-/// How its logits become probabilities. One column of weights is two classes' in any case.
-fn link(options: &ImportOptions, about: &Known, columns: usize) -> Result<Link> {
-    match (about.link, options.one_vs_rest) {
-        (Some(Link::Softmax), true) => bail!("--one-vs-rest: the file says itself that it is of softmax regression"),
-        (Some(link), _) => Ok(link),
-        (None, _) if columns == 1 => Ok(Link::Logistic),
-        (None, true) => Ok(Link::OneVsRest),
-        (None, false) => Ok(Link::Softmax),
+fn hints(options: &ImportOptions) -> Hints {
+    Hints {
+        layout: options.layout.map(|layout| match layout {
+            LayoutOption::RowPerClass => Layout::RowPerClass,
+            LayoutOption::RowPerFeature => Layout::RowPerFeature,
+        }),
+        one_vs_rest: options.one_vs_rest,
+        trained_on: options.trained_on.map(|range| match range {
+            TrainedOnOption::Bytes => TrainedOn::Bytes,
+            TrainedOnOption::Unit => TrainedOn::Unit,
+            TrainedOnOption::Symmetric => TrainedOn::Symmetric,
+            TrainedOnOption::Numbers => TrainedOn::Numbers,
+        }),
+        classes: options.classes.clone(),
+        columns: options.columns.clone(),
+        image_size: options.image_size.map(|Size(size)| size),
     }
 }
 
-/// What is done to a row. Weights for pixels of another range become weights for ours: `w_j x_j` is the same for `x_j = (p - mean) / scale` and for
-/// `p / 127.5 - 1` with `w_j 127.5 / scale`, and a bias that is larger by `w_j (127.5 - mean) / scale`.
-fn preprocessing(options: &ImportOptions, about: &Known, parameters: &mut Parameters) -> Result<Preprocessing> {
-    let d = parameters.n_features;
-    if let Some([mean, scale]) = &about.mean_and_scale {
-        if options.trained_on.is_some() {
-            bail!("--trained-on: the file says itself what its features are made by");
+/// For a person at the program: with the option that helps.
+fn told(file: &str, error: &ImportError) -> anyhow::Error {
+    let option = match error {
+        ImportError::IsSoftmax => return anyhow!("{file}: --one-vs-rest: {error}"),
+        ImportError::SaysFeatures => return anyhow!("{file}: --trained-on: {error}"),
+        ImportError::Layout(_) => "--layout row-per-class or --layout row-per-feature does",
+        ImportError::NoFeatures => {
+            "--trained-on 0..1 if the model learnt from pixels as torchvision's ToTensor makes them, -1..1 or 0..255 from pixels of that range, \
+             numbers from a table"
         }
-        let all = |number: f64| mean.iter().chain(scale).all(|&x| x == number);
-        let is_raw = mean.iter().all(|&mean| mean == 0.0) && scale.iter().all(|&scale| scale == 1.0);
-        return Ok(match (all(127.5), is_raw) {
-            (true, _) => Preprocessing::Pixels,
-            (_, true) => Preprocessing::Raw,
-            _ => Preprocessing::Standardized(Standardization { mean: mean.clone(), scale: scale.clone() }),
-        });
-    }
-    let (mean, scale) = match options.trained_on {
-        Some(TrainedOn::Numbers) => return Ok(Preprocessing::Raw),
-        Some(TrainedOn::Symmetric) => return Ok(Preprocessing::Pixels),
-        Some(TrainedOn::Unit) => (0.0, 255.0),
-        Some(TrainedOn::Bytes) => (0.0, 1.0),
-        None => bail!(
-            "it does not say what its features are made of; --trained-on 0..1 if the model learnt from pixels as torchvision's ToTensor makes \
-             them, -1..1 or 0..255 from pixels of that range, numbers from a table"
-        ),
+        ImportError::NoClasses => "--classes 0,1,2 does",
+        ImportError::NoColumns(_) => "--columns length,width does",
+        ImportError::NoKind(_) => {
+            "--columns length,width says what columns are called, --image-size 28x28 of how many rows and columns an image is"
+        }
+        ImportError::NoSquare(_) => "--image-size 28x28 says how many rows and columns",
+        _ => return anyhow!("{file}: {error}"),
     };
-    let k = parameters.n_classes;
-    for j in 0..d {
-        for class in 0..k {
-            let weight = &mut parameters.weight[j * k + class];
-            parameters.bias[class] += *weight * ((127.5 - mean) / scale);
-            *weight *= 127.5 / scale;
-        }
-    }
-    Ok(Preprocessing::Pixels)
+    anyhow!("{file}: {error}; {option}")
 }
 
-fn schema(options: &ImportOptions, about: &Known, link: Link, by: &Preprocessing, d: usize) -> Result<Schema> {
-    let names = match options.classes.as_ref().or(about.classes.as_ref()) {
-        Some(names) => names.clone(),
-        None if link == Link::Logistic => vec!["0".to_owned(), "1".to_owned()],
-        None => bail!("it does not say what its classes are called; --classes 0,1,2 does"),
-    };
-    let classes = |kind| Class::all_of(kind, &names).map_err(anyhow::Error::msg);
-    let is_table = options.columns.is_some()
-        || matches!(about.row, Some(Row::Numbers { .. }))
-        || (options.image_size.is_none() && about.row.is_none() && *by == Preprocessing::Raw);
-    if is_table {
-        let known = match &about.row {
-            Some(Row::Numbers { names }) => Some(names.clone()),
-            _ => None,
-        };
-        let Some(features) = options.columns.clone().or(known) else {
-            bail!(
-                "it does not say what its {} called; --columns length,width does",
-                if d == 1 { "one column is".to_owned() } else { format!("{d} columns are") }
-            );
-        };
-        if features.len() != d {
-            bail!("it has {}, and names of {}", count(d, "feature"), count(features.len(), "column"));
-        }
-        if let Some(problem) = features.iter().find_map(|name| name_problem(name)) {
-            bail!("the name of a column {problem}");
-        }
-        if let Some(twice) =
-            features.iter().enumerate().find_map(|(i, name)| features[..i].contains(name).then_some(name))
-        {
-            bail!("two columns are called {twice:?}, and columns are found by their names");
-        }
-        let kind = DataKind::Table;
-        return Ok(Schema { kind, image_size: [1, d], features, classes: classes(kind)? });
-    }
-    let side = d.isqrt();
-    let image_size = match (options.image_size, &about.row) {
-        (Some(Size(size)), _) => size,
-        (None, Some(Row::Image { height, width } | Row::Picture { height, width })) => [*height, *width],
-        (None, _) if matches!(by, Preprocessing::Standardized(_)) => bail!(
-            "it does not say whether its {d} features are a table's columns or an image's pixels; --columns length,width says what columns are called, \
-             --image-size 28x28 of how many rows and columns an image is"
-        ),
-        (None, _) if side * side == d => [side, side],
-        (None, _) => bail!("{d} pixels are no square; --image-size 28x28 says how many rows and columns"),
-    };
-    if image_size[0].checked_mul(image_size[1]) != Some(d) {
-        bail!("it has {}, and an image of {} x {} has others", count(d, "feature"), image_size[0], image_size[1]);
-    }
-    let kind = if matches!(about.row, Some(Row::Picture { .. })) { DataKind::Pictures } else { DataKind::Images };
-    Ok(Schema { kind, image_size, features: Vec::new(), classes: classes(kind)? })
-}
-
-/// As a training computes them, in f64 where the device has it.
 fn describe(folder: &Path, imported: &Imported) -> String {
     let Imported { model, data, .. } = imported;
     let [height, width] = data.image_size;

@@ -1,7 +1,7 @@
-//! `chainrule`: see the library's [`chainrule::run`].
+//! `chainrule`: see the library's [`chainrule_cli::run`].
 
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    ExitCode::from(chainrule::run(std::env::args_os()))
+    ExitCode::from(chainrule_cli::run(std::env::args_os()))
 }

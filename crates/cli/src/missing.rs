@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
-use chainrule_records::{alike, nearest};
+use chainrule_core::alike;
 
 use crate::builtin::EXPERIMENTS;
 
@@ -88,21 +88,6 @@ fn is_run(folder: &Path) -> bool {
 fn is_table(path: &Path) -> bool {
     let name = path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
     [".csv", ".csv.gz", ".tsv"].iter().any(|ending| name.ends_with(ending)) && path.is_file()
-}
-
-/// What to say of a file that is not there.
-pub(crate) fn no_such_file(path: &Path) -> String {
-    let beside = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-    let entries = std::fs::read_dir(beside.unwrap_or(Path::new("."))).into_iter().flatten().flatten();
-    let mut names: Vec<String> = entries
-        .filter(|entry| entry.path().is_file())
-        .map(|entry| entry.file_name().to_string_lossy().into_owned())
-        .collect();
-    names.sort();
-    let written = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let meant = nearest(&written, names.iter().map(String::as_str)).map(|name| path.with_file_name(name));
-    let hint = meant.map(|meant| format!("; did you mean {}?", meant.display())).unwrap_or_default();
-    format!("no such file{hint}")
 }
 
 /// Whatever else is wrong with it, is told where it is read.

@@ -3,11 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use chainrule_core::{Class, DataKind, Link, Parameters, Precision, Preprocessing, Schema, TrainConfig, WeightNorms};
 use chainrule_data::Treat;
-use chainrule_records::{
-    Class, DataKind, Imported, Link, Manifest, Parameters, Precision, Preprocessing, RunError, RunFiles, RunFolder,
-    Schema, Summary, TrainConfig, WeightNorms,
-};
+use chainrule_records::{Imported, Manifest, RunError, RunFiles, RunFolder, Summary};
 use chainrule_solve::Predictor;
 
 use crate::table;
@@ -97,7 +95,7 @@ impl Model {
 
     /// How it takes a picture: as the training took those that it learnt from.
     pub(crate) fn treatment(&self) -> Treat {
-        treatment(self.schema.kind)
+        Treat::of(self.schema.kind)
     }
 
     /// What the data calls the classes, in the order of the model's outputs.
@@ -108,13 +106,5 @@ impl Model {
     /// In words.
     pub(crate) fn name(&self) -> &'static str {
         table::name(self.link)
-    }
-}
-
-/// How a model takes a picture that learnt from data of this kind.
-pub(crate) fn treatment(kind: DataKind) -> Treat {
-    match kind {
-        DataKind::Images | DataKind::Table => Treat::AsDrawn,
-        DataKind::Pictures => Treat::AsWhole,
     }
 }

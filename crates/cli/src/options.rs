@@ -5,8 +5,8 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use crate::backend::Backend;
 use crate::checkpoints::Every;
+use chainrule::backend::Backend;
 
 /// Reads a whole number of this range.
 fn number<T: TryFrom<u64>>(range: RangeInclusive<u64>) -> impl Fn(&str) -> Result<T, String> + Clone {

@@ -5,8 +5,9 @@
 use std::fmt::Write as _;
 use std::io::{ErrorKind, Write};
 
+use chainrule_core::{steers, visible};
 use chainrule_data::DataError;
-use chainrule_records::{RunError, steers, visible};
+use chainrule_records::RunError;
 
 use crate::exit;
 

@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use anyhow::{Result, bail};
+use chainrule_core::{Class, Schema, Unused};
 use chainrule_data::{Counts, Origin as DataOrigin, digits, is_mnist};
-use chainrule_records::{Class, Schema, Unused};
 use chainrule_report::Board;
 use chainrule_solve::Predictor;
 use clap::Args;
@@ -16,7 +16,7 @@ use crate::missing::is_folder;
 use crate::model::{Model, Origin, Trained};
 use crate::options::Output;
 use crate::output::{print_json, print_line};
-use crate::source::Source;
+use chainrule_data::Provenance;
 
 #[derive(Args, Debug)]
 pub(crate) struct PageOptions {
@@ -52,7 +52,7 @@ pub(crate) fn page(options: &PageOptions) -> Result<u8> {
     let schema = &model.schema;
     let examples = match model.trained() {
         Some(Trained { manifest, .. }) => {
-            let source = Source {
+            let source = Provenance {
                 name: manifest.data_source.clone(),
                 files: manifest.data_files.clone(),
                 unused: Unused::default(),
@@ -94,7 +94,7 @@ pub(crate) fn page(options: &PageOptions) -> Result<u8> {
 
 /// Digits to try, one of each kind, where a model knows digits of this size: those that are drawn by code, since MNIST's own are not ours to give away.
 /// One that the model has right, where there is one among them, so that one sees what it unlearns.
-pub(crate) fn examples(source: &Source, data: &Schema, predictor: &Predictor) -> Vec<(u8, Vec<u8>)> {
+pub(crate) fn examples(source: &Provenance, data: &Schema, predictor: &Predictor) -> Vec<(u8, Vec<u8>)> {
     let is_of_digits = source.name == DataOrigin::Embedded.to_string()
         || is_mnist(source.files.iter().map(|file| file.sha256.as_str()));
     let [_, digits] = digits::draw_both(digits::SEED, Counts { train: 0, validation: 200 });

@@ -4,18 +4,18 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
+use chainrule_core::{Class, Link, display_width, to_right};
 use chainrule_data::picture::Treatment;
-use chainrule_records::{Class, Link, display_width, to_right};
 use chainrule_solve::Prediction;
 use clap::Args;
 use serde::Serialize;
 
 use crate::exit;
-use crate::given::{self, Given};
 use crate::missing::is_folder;
 use crate::model::Model;
 use crate::options::Output;
 use crate::output::{Lines, print_json, print_line, say};
+use chainrule_data::given::{self, Given};
 
 #[derive(Args, Debug)]
 pub(crate) struct PredictOptions {

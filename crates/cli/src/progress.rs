@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use chainrule_records::{Evaluation, visible};
+use chainrule_core::Evaluation;
 use chainrule_solve::Observer;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
@@ -52,28 +52,6 @@ pub(crate) const TICK: Duration = Duration::from_millis(200);
 /// Standard error, for whom it is shown to.
 pub(crate) fn target(is_shown: bool) -> ProgressDrawTarget {
     if is_shown { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() }
-}
-
-/// Says on a terminal what is worked on, while that takes long; gone when dropped.
-pub(crate) struct Waiting(ProgressBar);
-
-impl Waiting {
-    pub(crate) fn new(is_shown: bool) -> Self {
-        let style = ProgressStyle::with_template("{spinner} {elapsed}  {msg}").expect("the template is well-formed");
-        let bar = ProgressBar::with_draw_target(None, target(is_shown)).with_style(style);
-        bar.enable_steady_tick(TICK);
-        Self(bar)
-    }
-
-    pub(crate) fn tell(&self, what: &str) {
-        self.0.set_message(visible(what).into_owned());
-    }
-}
-
-impl Drop for Waiting {
-    fn drop(&mut self) {
-        self.0.finish_and_clear();
-    }
 }
 
 /// Draws a training's bar and looks out for Ctrl-C.

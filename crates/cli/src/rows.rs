@@ -3,18 +3,15 @@
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
+use chainrule_core::{Class, Generator, GradientSource, Preprocessing, Schema, Solver, TrainConfig};
 use chainrule_data::{Data, DataError, TablePart, Tables};
-use chainrule_engines::{Examples, Expansion, Prepared, float_type};
 use chainrule_kernels::Isa;
-use chainrule_models::{Classifier, to_precision};
-use chainrule_records::{Class, DataSummary, Generator, GradientSource, Preprocessing, Schema, Solver, TrainConfig};
-use chainrule_solve::{
-    Bytes, Chosen, Observer, TrainError, Trained, class_weights, dropped_rows, label_order, standardization,
-};
+use chainrule_records::DataSummary;
+use chainrule_solve::{Bytes, Chosen, Observer, TrainError, Trained, class_weights, dropped_rows, standardization};
 
-use crate::machine::Machine;
-use crate::source::{Source, schema_of_images, schema_of_tables};
 use crate::table;
+use chainrule::machine::{Machine, Prepared};
+use chainrule_data::{Dataset, Provenance, label_order, schema_of_images, schema_of_tables};
 
 /// The rows of a run, as bytes.
 pub(crate) struct Rows {
@@ -55,8 +52,16 @@ pub(crate) fn dropped(config: &TrainConfig, rows: usize) -> Option<String> {
 }
 
 impl Rows {
+    /// The rows that a config names.
+    pub(crate) fn of(data: Dataset, config: &TrainConfig, source: &Provenance, machine: &Machine) -> Result<Self> {
+        match data {
+            Dataset::Images(data) => Self::new(config, &data, source, machine),
+            Dataset::Tables(tables) => Ok(Self::of_tables(config, tables, source)?),
+        }
+    }
+
     /// Picks the rows and classes that a config names.
-    pub(crate) fn new(config: &TrainConfig, data: &Data, source: &Source, machine: &Machine) -> Result<Self> {
+    pub(crate) fn new(config: &TrainConfig, data: &Data, source: &Provenance, machine: &Machine) -> Result<Self> {
         let order = label_order(config.model().kind, config.data());
         let order = order.map(|classes| numbers(&classes, data)).transpose()?;
         let asked = config.data();
@@ -65,7 +70,7 @@ impl Rows {
         let resident_bytes = asked.resident_bytes;
         let splits =
             [Chosen::new(train, resident_bytes)?, Chosen::new(validation, resident_bytes.max(KEPT_FOR_VALIDATION))?];
-        if (config.descent().gradient != GradientSource::Fused || machine.backend.is_apart())
+        if (config.descent().gradient != GradientSource::Fused || machine.backend().is_apart())
             && let Some(rows) = splits.iter().find_map(|rows| match rows {
                 Chosen::InFile(rows) => Some(rows),
                 Chosen::Resident(_) | Chosen::Numbers(_) => None,
@@ -83,18 +88,18 @@ impl Rows {
     }
 
     /// The rows of tables.
-    pub(crate) fn of_tables(config: &TrainConfig, tables: Tables, source: &Source) -> Result<Self, TrainError> {
+    fn of_tables(config: &TrainConfig, tables: Tables, source: &Provenance) -> Result<Self, TrainError> {
         let schema = schema_of_tables(&tables);
         let numbers = |part: Arc<TablePart>| Chosen::Numbers(Arc::unwrap_or_clone(part).rows);
         Self::of_splits(config, tables.parts.map(numbers), schema, source)
     }
 
     /// Rows to train on and to validate on that are chosen already.
-    pub(crate) fn of_splits(
+    fn of_splits(
         config: &TrainConfig,
         splits: [Chosen; 2],
         schema: Schema,
-        source: &Source,
+        source: &Provenance,
     ) -> Result<Self, TrainError> {
         let preprocessing =
             if config.data().standardize { standardization(&splits[0]) } else { Preprocessing::of(schema.kind) };
@@ -104,16 +109,6 @@ impl Rows {
         let (unused, sha256, source) = (source.unused.clone(), source.sha256(), source.name.clone());
         let about = DataSummary { source, kind, sha256, train, validation, image_size, features, classes, unused };
         Ok(Self { splits, preprocessing, class_weights, about })
-    }
-
-    /// Some of the rows with what was found on all of them.
-    pub(crate) fn with_splits(self, splits: [Chosen; 2]) -> Self {
-        Self { splits, ..self }
-    }
-
-    /// By how much the rows of each class count, where not all count 1.
-    pub(crate) fn class_weights(&self) -> Option<&[f64]> {
-        self.class_weights.as_deref()
     }
 
     /// The same for a person.
@@ -144,8 +139,7 @@ impl Rows {
 
     /// Makes them what a config's gradients are computed from.
     pub(crate) fn load(self, config: &TrainConfig, machine: &Machine) -> Loaded {
-        let expansion = if machine.backend.is_apart() { Expansion::Device } else { Expansion::Host };
-        let rows = Prepared::new(self.splits, &self.preprocessing, config, &machine.device, expansion);
+        let rows = machine.prepare(self.splits, &self.preprocessing, config);
         Loaded { rows, preprocessing: self.preprocessing, class_weights: self.class_weights, about: self.about }
     }
 }
@@ -159,23 +153,16 @@ pub(crate) struct Loaded {
 }
 
 impl Loaded {
-    /// Trains a model on them, for whoever keeps no run folder.
-    pub(crate) fn train<M: Classifier>(
+    /// Trains a model on them.
+    pub(crate) fn train(
         &self,
-        model: M,
         config: &TrainConfig,
         machine: &Machine,
         observer: &mut dyn Observer,
     ) -> Result<Trained, TrainError> {
-        let model = to_precision(model, float_type(config.descent().precision));
         let with_weights = |weights: &Vec<f64>| config.clone().with_class_weights(weights.clone());
         let config = self.class_weights.as_ref().map_or_else(|| config.clone(), with_weights);
-        self.rows.train(model, &config, machine.threads(), observer)
-    }
-
-    /// Features of a row, d.
-    pub(crate) fn n_features(&self) -> usize {
-        self.rows.n_features()
+        self.rows.train(self.about.classes.len(), &config, machine.threads(), observer)
     }
 
     /// What they are.
@@ -188,22 +175,12 @@ impl Loaded {
         &self.preprocessing
     }
 
-    /// The rows as tensors, unless the kernels take them as bytes.
-    pub(crate) fn into_tensors(self) -> Option<[Examples; 2]> {
-        match self.rows {
-            Prepared::Tensors(examples) => Some(*examples),
-            Prepared::Bytes(_) | Prepared::Images(..) => None,
-        }
-    }
-
     /// How the fused kernels take the training rows, where they do.
     pub(crate) fn kernels(&self, machine: &Machine) -> Option<String> {
-        let rows = match &self.rows {
-            Prepared::Bytes(rows) => rows,
-            Prepared::Images(..) => return Some("kernels: the device's own, two launches a step".to_owned()),
-            Prepared::Tensors(_) => return None,
-        };
-        let reading = match &rows[0] {
+        if self.rows.has_launches() {
+            return Some("kernels: the device's own, two launches a step".to_owned());
+        }
+        let reading = match self.rows.bytes()? {
             Bytes::Resident(rows) if rows.kept() == 1.0 => "every byte, since no block of 16 is all 0".to_owned(),
             Bytes::Resident(rows) => {
                 format!("{:.0} % of the bytes, the blocks of 16 that are not all 0", 100.0 * rows.kept())

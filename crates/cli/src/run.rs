@@ -1,22 +1,20 @@
 //! One run from its checked config to the files in its folder: what `train` does once, and `sweep` and `reproduce` many times.
 
 use std::collections::BTreeMap;
+use std::num::NonZero;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};
+use chainrule_core::{GradientSource, TrainConfig, WeightNorms};
 use chainrule_kernels::Isa;
-use chainrule_models::{Classifier, LogisticRegressionConfig, SoftmaxRegressionConfig};
-use chainrule_records::{
-    Divergence, GradientSource, Manifest, ModelKind, RunFolder, Seconds, Solver, Summary, TrainConfig, Versions,
-    WeightNorms,
-};
+use chainrule_records::{Divergence, Manifest, RunFolder, Seconds, Summary, Versions};
 use chainrule_solve::{DeviceLost, Ending, NUMERICS, TrainError, Trained, dropped_rows};
 
 use crate::checkpoints::Keeper;
-use crate::machine::Machine;
-use crate::norms::norms;
 use crate::rows::Loaded;
-use crate::source::Source;
+use chainrule::backend::Backend;
+use chainrule::machine::Machine;
+use chainrule_data::Provenance;
 
 /// Refuses to go on with what would come to something else here; `instead` is what else one can do.
 pub(crate) fn refuse(folder: &Path, differences: &[String], instead: &str) -> Result<()> {
@@ -30,8 +28,14 @@ pub(crate) fn refuse(folder: &Path, differences: &[String], instead: &str) -> Re
     )
 }
 
+/// The machine for what goes on: as it was made, unless the options say otherwise.
+pub(crate) fn again(named: Option<&Backend>, made: Option<&Manifest>, threads: NonZero<usize>) -> Result<Machine> {
+    let made = made.map(|made| made.backend.parse::<Backend>().map_err(anyhow::Error::msg)).transpose()?;
+    Ok(Machine::new(named.or(made.as_ref()), threads)?)
+}
+
 /// What a run ran on.
-pub(crate) fn manifest(config: &TrainConfig, machine: &Machine, source: &Source) -> Manifest {
+pub(crate) fn manifest(config: &TrainConfig, machine: &Machine, source: &Provenance) -> Manifest {
     Manifest {
         versions: Versions {
             chainrule: env!("CARGO_PKG_VERSION").to_owned(),
@@ -39,8 +43,8 @@ pub(crate) fn manifest(config: &TrainConfig, machine: &Machine, source: &Source)
             numerics: NUMERICS,
             burn: env!("CHAINRULE_BURN").to_owned(),
         },
-        backend: machine.backend.to_string(),
-        device: format!("{:?}", machine.device),
+        backend: machine.backend().to_string(),
+        device: machine.device_text(),
         platform: format!("{} {}", std::env::consts::OS, std::env::consts::ARCH),
         instructions: Isa::best().to_string(),
         threads: threads(config, machine),
@@ -52,7 +56,7 @@ pub(crate) fn manifest(config: &TrainConfig, machine: &Machine, source: &Source)
 
 /// Those of the fused kernels in this process, where it is these that train; the threads of other gradients are the backend's affair.
 fn threads(config: &TrainConfig, machine: &Machine) -> usize {
-    let has_own = config.descent().gradient == GradientSource::Fused && !machine.backend.is_apart();
+    let has_own = config.descent().gradient == GradientSource::Fused && !machine.backend().is_apart();
     if has_own { machine.threads().get() } else { 1 }
 }
 
@@ -63,18 +67,7 @@ fn threads(config: &TrainConfig, machine: &Machine) -> usize {
 pub(crate) fn run(machine: &Machine, rows: &Loaded, keeper: &mut Keeper) -> Result<(Summary, Ending)> {
     let folder = keeper.folder();
     let config = folder.config();
-    let n_features = rows.n_features();
-    let run = Run { config, machine, rows, folder };
-    match config.model().kind {
-        ModelKind::Logistic => {
-            let model = LogisticRegressionConfig::new(n_features).init(&machine.device);
-            run.train(model, keeper)
-        }
-        ModelKind::Softmax => {
-            let model = SoftmaxRegressionConfig::new(n_features, rows.about().classes.len()).init(&machine.device);
-            run.train(model, keeper)
-        }
-    }
+    Run { config, machine, rows, folder }.train(keeper)
 }
 
 /// Whether a training was interrupted before there was anything to keep.
@@ -91,15 +84,7 @@ pub(crate) struct Diverged {
     folder: PathBuf,
 }
 
-/// What may keep a training from diverging.
-pub(crate) fn remedy(config: &TrainConfig) -> String {
-    match config.descent().solver {
-        Solver::Sgd => format!("a descent.learning_rate below {}", config.descent().learning_rate),
-        Solver::Lbfgs => format!("an objective.l2 other than {}", config.objective().l2),
-    }
-}
-
-/// What both models' trainings share.
+/// A run under way.
 struct Run<'a> {
     config: &'a TrainConfig,
     machine: &'a Machine,
@@ -108,13 +93,13 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    fn train<M: Classifier>(&self, model: M, keeper: &mut Keeper) -> Result<(Summary, Ending)> {
-        let trained = self.rows.train(model, self.config, self.machine, keeper);
+    fn train(&self, keeper: &mut Keeper) -> Result<(Summary, Ending)> {
+        let trained = self.rows.train(self.config, self.machine, keeper);
         let trained = match trained {
             Err(TrainError::DeviceLost(lost)) => {
                 return Err(self.save_what_is_left(
                     &lost,
-                    &format!("{} stopped answering", self.machine.backend),
+                    &format!("{} stopped answering", self.machine.backend()),
                     &lost.reason,
                 ));
             }
@@ -123,7 +108,7 @@ impl Run<'_> {
             }
             other => other?,
         };
-        let problem = match (trained.ending, norms(&trained.parameters, &self.machine.device)) {
+        let problem = match (trained.ending, self.machine.norms(&trained.parameters)) {
             (Ending::Diverged { step }, _) => Err((step, format!("the loss of step {step} is not finite"))),
             (_, None) => {
                 let step = trained.steps.saturating_sub(1);
@@ -136,7 +121,7 @@ impl Run<'_> {
             Err((step, problem)) => {
                 let divergence = Divergence { step, problem };
                 self.folder.write_divergence(&trained.history, &divergence)?;
-                bail!(Diverged { divergence, remedy: remedy(self.config), folder: self.folder.path().to_owned() })
+                bail!(Diverged { divergence, remedy: self.config.remedy(), folder: self.folder.path().to_owned() })
             }
         };
         let folder = self.folder.path().display();
@@ -172,8 +157,8 @@ impl Run<'_> {
         Ok(Summary {
             experiment: self.config.experiment().to_owned(),
             model: self.config.model().kind,
-            backend: self.machine.backend.to_string(),
-            device: format!("{:?}", self.machine.device),
+            backend: self.machine.backend().to_string(),
+            device: self.machine.device_text(),
             precision: self.config.descent().precision,
             gradient: self.config.descent().gradient,
             threads: threads(self.config, self.machine),

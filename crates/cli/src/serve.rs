@@ -1,11 +1,13 @@
 //! `chainrule serve`: this machine's device for others.
 
-use anyhow::{Result, bail};
+use anyhow::{Result, anyhow, bail};
 
-use crate::backend::{self, Backend, device_name};
+use std::net::TcpListener;
+
 use crate::exit;
 use crate::options::ServeOptions;
 use crate::output::say;
+use chainrule::backend::{self, Backend};
 
 /// Serves until it is told to end.
 pub(crate) fn serve(options: &ServeOptions) -> Result<u8> {
@@ -13,8 +15,10 @@ pub(crate) fn serve(options: &ServeOptions) -> Result<u8> {
     if let Backend::Remote(_) = backend {
         bail!("{backend} is another machine's device, which only that machine can offer");
     }
-    let device = device_name(&backend.device()?);
-    backend.serve(&options.listen, |address, has_token| {
+    let device = backend.offer()?.device;
+    let listen = &options.listen;
+    let listener = TcpListener::bind(listen).map_err(|error| anyhow!("--listen {listen}: {error}"))?;
+    backend.serve(listener, |address, has_token| {
         let name = device.map(|name| format!(" ({name})")).unwrap_or_default();
         // Every interface is listened on, and none of them is called that.
         let reached_at = if address.ip().is_unspecified() {

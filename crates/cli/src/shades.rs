@@ -2,7 +2,7 @@
 
 use std::io::IsTerminal;
 
-use chainrule_records::{display_width, to_left, visible};
+use chainrule_core::{display_width, to_left, visible};
 
 /// What a terminal can show.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

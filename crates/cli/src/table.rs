@@ -2,9 +2,8 @@
 
 use std::path::Path;
 
-use chainrule_records::{
-    Certificate, Class, DataKind, GradientSource, Link, Precision, SearchEnd, Summary, TrainConfig, count,
-};
+use chainrule_core::{Certificate, Class, DataKind, GradientSource, Link, Precision, SearchEnd, TrainConfig, count};
+use chainrule_records::Summary;
 
 use crate::output::Lines;
 

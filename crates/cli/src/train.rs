@@ -5,20 +5,21 @@ use std::path::Path;
 use std::time::Instant;
 
 use anyhow::Result;
+use chainrule_records::ConfigFile;
 use chainrule_records::{Manifest, RunFolder, Summary};
 use chainrule_solve::{Ending, most_steps};
 
 use crate::checkpoints::Keeper;
-use crate::dataset::Dataset;
 use crate::destination::folder_exists;
-use crate::machine::{Machine, all_threads};
 use crate::missing::is_folder;
 use crate::options::TrainOptions;
 use crate::output::{print_json, say, told};
 use crate::progress::{Progress, catch_interrupts, is_watched};
-use crate::rows::dropped;
-use crate::run::{self, is_interruption, manifest, run};
+use crate::rows::{Rows, dropped};
+use crate::run::{self, again, is_interruption, manifest, run};
 use crate::{exit, experiment, table};
+use chainrule::machine::{Machine, all_threads};
+use chainrule_data::Dataset;
 
 /// Trains the experiment that the options describe, or goes on with a run. Everything that can be refused is refused before a file is written.
 pub(crate) fn train(options: &TrainOptions) -> Result<u8> {
@@ -46,9 +47,9 @@ pub(crate) fn train(options: &TrainOptions) -> Result<u8> {
     }
     let summary = finished.map(|(_, summary)| summary);
     let data = Dataset::find(&config, &mut tell)?;
-    let (source, taken) = (data.source(), data.taken(&config));
+    let (source, taken) = (data.provenance(), data.taken(&config));
     // The files' bytes are no longer needed then: what is trained on goes to the device.
-    let rows = data.rows(&config, &source, &machine)?;
+    let rows = Rows::of(data, &config, &source, &machine)?;
     let about = rows.about().clone();
     let steps = most_steps(&config, about.train)?;
 
@@ -97,7 +98,7 @@ pub(crate) fn train(options: &TrainOptions) -> Result<u8> {
 fn machine(options: &TrainOptions, made: Option<&Manifest>) -> Result<Machine> {
     let named = options.threads.map(usize::from).or(made.map(|made| made.threads));
     let threads = named.and_then(NonZero::new).unwrap_or_else(all_threads);
-    Machine::again(options.place.backend.as_ref(), made, threads)
+    again(options.place.backend.as_ref(), made, threads)
 }
 
 /// Refuses to go on with a run that would come to something else here.

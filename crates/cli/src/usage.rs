@@ -3,7 +3,7 @@
 use std::error::Error as _;
 use std::ffi::OsString;
 
-use chainrule_records::{nearest, one_line, visible};
+use chainrule_core::{nearest, one_line, visible};
 use clap::CommandFactory;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 

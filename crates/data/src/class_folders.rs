@@ -7,7 +7,7 @@ use std::iter::repeat_n;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use chainrule_records::Unused;
+use chainrule_core::{DataKind, Unused};
 
 use crate::idx::{self, IdxImages, Keep};
 use crate::table::name_problem;
@@ -32,6 +32,16 @@ pub enum Treat {
     AsDrawn,
     /// Whatever it shows, edge to edge: [`picture::read_whole`].
     AsWhole,
+}
+
+impl Treat {
+    /// How a model takes a picture that learnt from data of this kind: as the training took those that it learnt from.
+    pub fn of(kind: DataKind) -> Self {
+        match kind {
+            DataKind::Images | DataKind::Table => Self::AsDrawn,
+            DataKind::Pictures => Self::AsWhole,
+        }
+    }
 }
 
 /// Pictures in folders by their class.

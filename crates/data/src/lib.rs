@@ -7,7 +7,8 @@
 //! - [`picture`]: a PNG or JPEG of any size as an image like MNIST's, with the feature `pictures`
 //! - [`table`]: CSV; [`Tables`]: what of it is trained on, and what is held out by [`Holdout`]
 //! - [`Images`]: images and labels, in memory or left in their file
-//! - [`find`]: which of these a run gets
+//! - [`find`]: which of these a run gets; [`Dataset`]: what a config gets, and its [`Provenance`]
+//! - [`given`]: files that a model is asked about
 //! - [`Selection`]: the rows and classes that a run asks for; [`Split`]: the same in memory, preprocessed
 //! - [`BatchOrder`]: the order of the rows in each epoch
 //! - [`Ahead`]: what other threads read or draw while this one computes
@@ -15,11 +16,13 @@
 mod ahead;
 mod checksum;
 mod class_folders;
+mod dataset;
 pub mod digits;
 #[cfg(feature = "download")]
 pub mod download;
 mod error;
 mod foreign;
+pub mod given;
 mod holdout;
 pub mod idx;
 mod image_file;
@@ -29,6 +32,7 @@ mod numbers;
 mod order;
 pub mod picture;
 mod positioned;
+mod provenance;
 mod selection;
 mod source;
 mod split;
@@ -39,11 +43,13 @@ mod unused;
 pub use ahead::Ahead;
 pub use checksum::sha256;
 pub use class_folders::{PictureRequest, Treat};
+pub use dataset::{DIGITS, Dataset, Nature, digits_to_draw, holdout, label_order, names, own};
 pub use error::DataError;
 pub use holdout::Holdout;
 pub use images::Images;
 pub use numbers::{Numbers, Values};
 pub use order::{BatchOrder, Order, Shuffle};
+pub use provenance::{Provenance, not_used, schema_of_images, schema_of_tables};
 pub use selection::Selection;
 pub use source::{
     Counts, Data, Origin, Part, Pictures, Request, find, find_tables, find_with, find_within, is_mnist, look,
@@ -51,3 +57,7 @@ pub use source::{
 };
 pub use split::{Split, pixel_value};
 pub use tables::{AboutTables, TablePart, TableRequest, Tables};
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

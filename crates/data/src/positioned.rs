@@ -7,7 +7,7 @@ use std::io;
 ///
 /// # Errors
 /// `UnexpectedEof` where the file ends before, else what the system said.
-#[cfg(not(windows))]
+#[cfg(unix)]
 pub(crate) fn read_exact_at(file: &File, bytes: &mut [u8], offset: u64) -> io::Result<()> {
     std::os::unix::fs::FileExt::read_exact_at(file, bytes, offset)
 }
@@ -32,4 +32,16 @@ pub(crate) fn read_exact_at(file: &File, mut bytes: &mut [u8], mut offset: u64) 
         }
     }
     Ok(())
+}
+
+/// Fills `bytes` from `offset` on. A cursor moves, which no thread beside this one minds: where this is compiled, as for WebAssembly, there is none.
+///
+/// # Errors
+/// `UnexpectedEof` where the file ends before, else what the system said.
+#[cfg(not(any(unix, windows)))]
+pub(crate) fn read_exact_at(mut file: &File, bytes: &mut [u8], offset: u64) -> io::Result<()> {
+    use std::io::{Read, Seek, SeekFrom};
+
+    file.seek(SeekFrom::Start(offset))?;
+    file.read_exact(bytes)
 }

@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use chainrule_records::{Unused, nearest};
+use chainrule_core::{Unused, nearest};
 
 use crate::class_folders::{self, ClassFolders, file_name};
 #[cfg(feature = "download")]

@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use chainrule_records::Unused;
+use chainrule_core::Unused;
 
 use crate::table::{AboutTable, Columns, Table, number};
 use crate::unused::unused;

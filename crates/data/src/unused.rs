@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use chainrule_records::{Unused, UnusedFile};
+use chainrule_core::{Unused, UnusedFile};
 
 use crate::class_folders::file_name;
 

@@ -1,6 +1,6 @@
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
+use chainrule_core::Precision;
 use chainrule_data::{Split, pixel_value};
-use chainrule_records::Precision;
 
 /// Rows with their labels, resident on a device.
 #[derive(Clone, Debug)]

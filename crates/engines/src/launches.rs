@@ -1,10 +1,10 @@
 //! Steps and evaluations by the launches of a device's own kernels, on the bytes of the rows.
 
 use burn::tensor::{DType, Device};
+use chainrule_core::{ModelKind, Parameters, Precision, TrainConfig};
 use chainrule_data::Split;
 use chainrule_kernels::{Float, Fused, Gradient, Isa, Model, Rows};
 use chainrule_ops::{DeviceSteps, Images, Loss, Problem, Step, device_steps};
-use chainrule_records::{ModelKind, Parameters, Precision, TrainConfig};
 use chainrule_solve::{Engine, Evaluated, Failure, Metrics, fused_rows, scale_and_offset};
 
 use crate::lost;

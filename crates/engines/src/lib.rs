@@ -12,9 +12,9 @@ mod prepared;
 mod tensors;
 
 use burn::tensor::{Device, TensorReadError};
+use chainrule_core::TrainConfig;
 use chainrule_data::Split;
 use chainrule_models::Classifier;
-use chainrule_records::TrainConfig;
 use chainrule_solve::{Failure, Observer, TrainError, Trained, train, within_kernels};
 
 pub use examples::{Examples, Expansion};

@@ -12,8 +12,8 @@ use burn::optim::{
     RmsPropConfig, RmsPropMomentumState, RmsPropState, Sgd, SgdConfig, SgdState, SquareAvgState, StateSink,
 };
 use burn::tensor::{DType, Device, Tensor, TensorData};
+use chainrule_core::Update;
 use chainrule_models::Gradient;
-use chainrule_records::Update;
 use chainrule_solve::{ANOTHER_OPTIMIZER, Memory};
 
 /// A gradient in, moved parameters out.

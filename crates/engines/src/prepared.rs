@@ -1,28 +1,24 @@
-use std::num::NonZero;
-
 use burn::tensor::{Device, FloatDType};
+use chainrule_core::{GradientSource, ModelKind, Precision, Preprocessing, TrainConfig};
 use chainrule_data::Split;
-use chainrule_models::Classifier;
-use chainrule_records::{GradientSource, Precision, Preprocessing, TrainConfig};
-use chainrule_solve::{Bytes, Chosen, Observer, Stream, TrainError, Trained, fused_rows, train_streamed};
+use chainrule_models::{LogisticRegressionConfig, SoftmaxRegressionConfig, to_precision};
+use chainrule_solve::{Chosen, Observer, TrainError, Trained};
 
 use crate::{Examples, Expansion, train_by_tensors, train_on_device};
 
-/// Training and validation rows, in the form that a config's gradients are computed from.
+/// Training and validation rows, in the form that a device computes a config's gradients from.
 pub enum Prepared {
-    /// Resident on a device.
-    Tensors(Box<[Examples; 2]>),
-    /// As the fused kernels read them.
-    Bytes(Box<[Bytes; 2]>),
+    /// Resident on it.
+    Tensors(Box<[Examples; 2]>, Device),
     /// As they cross to a device that has fused kernels of its own.
     Images(Box<[Split; 2]>, Device),
 }
 
 impl Prepared {
-    /// Rows as bytes where the gradient is fused, else as tensors on the device. A device that expands bytes itself has fused kernels itself.
+    /// Rows as bytes where the gradient is fused, else as tensors on the device.
     ///
     /// # Panics
-    /// Where rows that go to a device stay in their file, and where the gradient is fused and the rows are not bytes that become -1 to 1.
+    /// Where the rows stay in their file, and where the gradient is fused and the rows are not bytes that become -1 to 1.
     pub fn new(
         rows: [Chosen; 2],
         preprocessing: &Preprocessing,
@@ -33,13 +29,6 @@ impl Prepared {
         let is_fused = config.descent().gradient == GradientSource::Fused;
         let are_pixels = *preprocessing == Preprocessing::Pixels;
         assert!(are_pixels || !is_fused, "the fused kernels read bytes with one scale");
-        if is_fused && expansion == Expansion::Host {
-            return Self::Bytes(Box::new(rows.map(|rows| match rows {
-                Chosen::Resident(split) => Bytes::Resident(fused_rows(&split)),
-                Chosen::InFile(selection) => Bytes::InFile(Stream::new(selection)),
-                Chosen::Numbers(_) => panic!("the fused kernels read bytes"),
-            })));
-        }
         if is_fused {
             let splits = rows.map(|rows| match rows {
                 Chosen::Resident(split) => split,
@@ -61,35 +50,41 @@ impl Prepared {
             }
             Chosen::InFile(_) => panic!("what goes to a device is in memory"),
         };
-        Self::Tensors(Box::new(rows.map(examples)))
+        Self::Tensors(Box::new(rows.map(examples)), device.clone())
     }
 
     /// Features of a row, d.
     pub fn n_features(&self) -> usize {
         match self {
-            Self::Tensors(examples) => examples[0].n_features(),
-            Self::Bytes(rows) => rows[0].source().n_features(),
+            Self::Tensors(examples, _) => examples[0].n_features(),
             Self::Images(splits, _) => splits[0].n_features(),
         }
     }
 
-    /// Trains on them: by [`train_by_tensors`], by [`train_streamed`], whose threads these are, or by [`train_on_device`].
-    /// From where it starts, only tensors ask the model; the others from 0.
+    /// Trains on them from parameters that are 0, by [`train_by_tensors`] or by [`train_on_device`]. The model has so many columns of weights: 1, or
+    /// one a class.
     ///
     /// # Errors
     /// As these.
-    pub fn train<M: Classifier>(
+    pub fn train(
         &self,
-        model: M,
+        columns: usize,
         config: &TrainConfig,
-        threads: NonZero<usize>,
         observer: &mut dyn Observer,
     ) -> Result<Trained, TrainError> {
-        let [_, columns] = model.linear().weight.dims();
+        let (d, float) = (self.n_features(), float_type(config.descent().precision));
         match self {
-            Self::Tensors(rows) => train_by_tensors(model, &rows[0], &rows[1], config, observer),
-            Self::Bytes(rows) => train_streamed(columns, rows[0].source(), rows[1].source(), config, threads, observer),
             Self::Images(splits, device) => train_on_device(columns, splits, config, device, observer),
+            Self::Tensors(rows, device) => match config.model().kind {
+                ModelKind::Logistic => {
+                    let model = to_precision(LogisticRegressionConfig::new(d).init(device), float);
+                    train_by_tensors(model, &rows[0], &rows[1], config, observer)
+                }
+                ModelKind::Softmax => {
+                    let model = to_precision(SoftmaxRegressionConfig::new(d, columns).init(device), float);
+                    train_by_tensors(model, &rows[0], &rows[1], config, observer)
+                }
+            },
         }
     }
 }

@@ -2,10 +2,11 @@
 
 use burn::module::Param;
 use burn::tensor::{DType, FloatDType, Tensor, TensorData, TensorReadError};
+use chainrule_core::{GradientSource, History, ModelKind, Parameters, TrainConfig};
+use chainrule_data::label_order;
 use chainrule_kernels::Gradient as HostGradient;
 use chainrule_models::{Classifier, CostAndGradient, L2, Targets, autodiff, closed_form};
-use chainrule_records::{GradientSource, History, ModelKind, Parameters, TrainConfig};
-use chainrule_solve::{Engine, Evaluated, Failure, Memory, Metrics, Sums, TrainError, class_weights, label_order};
+use chainrule_solve::{Engine, Evaluated, Failure, Memory, Metrics, Sums, TrainError, class_weights};
 
 use crate::optimizer::{Optimizer, optimizer};
 use crate::{Examples, lost};

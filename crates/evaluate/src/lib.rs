@@ -308,3 +308,7 @@ mod tests {
         assert_eq!(rows, [1, 3, 5]);
     }
 }
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

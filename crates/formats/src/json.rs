@@ -1,6 +1,6 @@
 //! Everything as JSON, which a browser's `JSON.parse` reads as well as Python's `json`.
 
-use chainrule_records::Link;
+use chainrule_core::Link;
 use serde::Serialize;
 use std::collections::BTreeMap;
 

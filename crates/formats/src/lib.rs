@@ -8,8 +8,9 @@
 //! - [`Format::Json`]: everything, for whatever reads JSON
 //!
 //! and [`Weights`] come back out of safetensors and npz files, whoever wrote them, and out of our
-//! own JSON. The same model gives the same bytes. No file, no console, no Burn.
+//! own JSON; with [`Hints`] for what the file does not say, they make a [`Model`]. The same model gives the same bytes. No file, no console, no Burn.
 
+mod import;
 mod json;
 mod npy;
 mod npz;
@@ -18,11 +19,13 @@ mod pickle;
 mod pytorch;
 mod weights;
 
-pub use weights::{Known, LAYOUT_SAYS, Layout, Weights};
+pub use import::{Hints, ImportError, Model, TrainedOn};
+use weights::LAYOUT_SAYS;
+pub use weights::{Known, Layout, Weights};
 
 use std::collections::BTreeMap;
 
-use chainrule_records::{Link, Parameters, Precision, Preprocessing};
+use chainrule_core::{DataKind, Link, Parameters, Precision, Preprocessing, Schema};
 use serde::{Deserialize, Serialize};
 
 /// A trained model with all that one needs to ask it.
@@ -67,6 +70,16 @@ pub enum Row {
         /// Of each feature; none where nobody named them.
         names: Vec<String>,
     },
+}
+
+impl From<&Schema> for Row {
+    fn from(schema: &Schema) -> Self {
+        match (schema.kind, schema.image_size) {
+            (DataKind::Table, _) => Self::Numbers { names: schema.features.clone() },
+            (DataKind::Images, [height, width]) => Self::Image { height, width },
+            (DataKind::Pictures, [height, width]) => Self::Picture { height, width },
+        }
+    }
 }
 
 /// A format of a file.
@@ -128,3 +141,7 @@ impl Portable {
         }
     }
 }
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

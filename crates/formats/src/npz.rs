@@ -3,7 +3,7 @@
 
 use std::io::Write;
 
-use chainrule_records::{Link, Precision};
+use chainrule_core::{Link, Precision};
 use rawzip::ZipArchiveWriter;
 
 use crate::Portable;

@@ -4,7 +4,7 @@
 //!
 //! The messages are the few of `onnx.proto` that this takes, with its field numbers (<https://github.com/onnx/onnx/blob/main/onnx/onnx.proto>).
 
-use chainrule_records::{Link, Precision, Preprocessing};
+use chainrule_core::{Link, Precision, Preprocessing};
 use prost::Message;
 
 use crate::json::Description;

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use chainrule_records::Precision;
+use chainrule_core::Precision;
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, serialize};
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::Read;
 
-use chainrule_records::{Link, Parameters, Precision, one_line};
+use chainrule_core::{Link, Parameters, Precision, one_line};
 use flate2::bufread::DeflateDecoder;
 use rawzip::{CompressionMethod, ZipArchive};
 use safetensors::{Dtype, SafeTensors};
@@ -57,7 +57,7 @@ const MOST_BYTES: u64 = 1 << 28;
 const MOST_ARRAYS: usize = 64;
 
 /// Ends the sentence about weights whose shapes do not say which way they lie.
-pub const LAYOUT_SAYS: &str = "their layout must be named";
+pub(crate) const LAYOUT_SAYS: &str = "their layout must be named";
 
 impl Weights {
     /// Reads a safetensors or an npz file, or JSON that was exported; what it is, its first bytes

@@ -46,7 +46,3 @@ pub use slope::{Slope, noise, slope};
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;
-
-#[cfg(all(doctest, feature = "burn"))]
-#[doc = include_str!("../../../docs/howto/gradcheck.md")]
-struct HowTo;

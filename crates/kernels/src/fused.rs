@@ -267,7 +267,7 @@ impl Fused {
 }
 
 /// Runs `f` where kernels find so many threads. Steps are short: called from outside a pool, each would put its caller to sleep, where the
-/// threads of a pool look for more work for a while first.
+/// threads of a pool look for more work for a while first. Where there are no threads at all, as in WebAssembly, one does.
 ///
 /// # Errors
 /// Where the system does not give so many threads; what it said.
@@ -275,8 +275,17 @@ pub fn with_threads<R: Send>(threads: usize, f: impl FnOnce() -> R + Send) -> Re
     if threads == 1 {
         return Ok(f());
     }
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
-    Ok(pool.map_err(|error| error.to_string())?.install(f))
+    match rayon::ThreadPoolBuilder::new().num_threads(threads).build() {
+        Ok(pool) => Ok(pool.install(f)),
+        Err(error) if has_no_threads(&error) => Ok(f()),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+/// Whether the system has no threads, and not just no more of them.
+fn has_no_threads(error: &rayon::ThreadPoolBuildError) -> bool {
+    let cause = std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<std::io::Error>());
+    cause.is_some_and(|cause| cause.kind() == std::io::ErrorKind::Unsupported)
 }
 
 /// Rows whose gradient is summed in the model's own float type.

@@ -25,3 +25,7 @@ mod tests;
 pub use fused::{Evaluation, Float, Fused, Gradient, Model, Step, with_threads};
 pub use isa::Isa;
 pub use rows::Rows;
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -40,3 +40,7 @@ pub use norms::{WeightNorm, weight_norm};
 pub use precision::to_precision;
 pub use softmax::{SoftmaxRegression, SoftmaxRegressionConfig};
 pub use targets::Targets;
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -8,10 +8,11 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::checksum::sha256;
-use crate::imported::{IMPORTED, MODELS, NEXT};
+use crate::imported::MODELS;
 use crate::lock::{LOCK, Lock, is_locks};
-use crate::run_folder::{CONFIG, MANIFEST, MODEL, RUN};
-use crate::sweep_folder::{PLAN, SWEEP};
+use crate::names::{CONFIG, IMPORTED, MANIFEST, MODEL, NEXT, PLAN};
+#[cfg(feature = "runs")]
+use crate::runs::{RUN, SWEEP};
 use crate::{RunError, inside};
 
 /// Runs, sweeps or imported models, each of which has one file that makes a folder one of them. It is written whole, and last where a folder is replaced, so
@@ -211,7 +212,13 @@ fn left(beginning: &Path, kind: &Kind) -> Result<Vec<PathBuf>, RunError> {
         names.iter().all(is_first) && (kind.to_replace)(beginning).is_ok()
     };
     // The first files of each.
-    let kinds: [(&Kind, &[&str]); 3] = [(&RUN, &[MANIFEST, CONFIG]), (&SWEEP, &[PLAN]), (&MODELS, &[IMPORTED, MODEL])];
+    let kinds: &[(&Kind, &[&str])] = &[
+        #[cfg(feature = "runs")]
+        (&RUN, &[MANIFEST, CONFIG]),
+        #[cfg(feature = "runs")]
+        (&SWEEP, &[PLAN]),
+        (&MODELS, &[IMPORTED, MODEL]),
+    ];
     let is_left = |(kind, first): &(&Kind, &[&str])| {
         is_empty(beginning, kind).is_ok_and(|is_empty| is_empty) || is_begun(kind, first)
     };

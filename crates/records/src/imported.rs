@@ -1,15 +1,15 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use chainrule_core::{DataFile, Link, Parameters, Precision, Preprocessing, Schema, WeightNorms};
 use serde::{Deserialize, Serialize};
 
 use crate::checksum::sha256;
 use crate::claim::{Claim, Kind, entries, is_of_no_account, remove};
 use crate::file::{clear_drafts, is_draft};
-use crate::run_folder::{MODEL, SUMMARY, read, read_sealed};
-use crate::seal::{sealed, unsealed};
-use crate::summary::Schema;
-use crate::{DataFile, Link, Parameters, Precision, Preprocessing, RunError, WeightNorms, inside, write_whole};
+use crate::names::{IMPORTED, MODEL, NEXT, SUMMARY};
+use crate::seal::{read, read_sealed, sealed, unsealed};
+use crate::{RunError, inside, read_parameters, read_preprocessing, write_weights, write_whole};
 
 /// A model that was trained elsewhere: `imported.json`, beside `model.safetensors`. It says what a run's summary says of its model, and nothing of a training.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -31,12 +31,6 @@ pub struct Imported {
     /// SHA-256 of the folder's other file by its name. Filled in where it is written.
     pub files: BTreeMap<String, String>,
 }
-
-/// The file that makes a folder one of an imported model.
-pub(crate) const IMPORTED: &str = "imported.json";
-
-/// The weights of a model that replaces another, until `imported.json` tells of them. Whoever was killed then left them to be read under this name.
-pub(crate) const NEXT: &str = ".model.safetensors.next";
 
 /// A folder of an imported model is one by its card.
 pub(crate) const MODELS: Kind = Kind {
@@ -74,7 +68,7 @@ impl Imported {
         parameters: &Parameters,
         preprocessing: &Preprocessing,
     ) -> Result<(), RunError> {
-        let weights = parameters.to_safetensors_with(self.precision, preprocessing);
+        let weights = write_weights(parameters, self.precision, preprocessing);
         let files = BTreeMap::from([(MODEL.to_owned(), sha256(&weights))]);
         let card = sealed(&Self { files, ..self.clone() });
         let write = |folder: &Path| {
@@ -102,8 +96,8 @@ impl Imported {
     pub fn read(folder: &Path) -> Result<(Self, Parameters, Preprocessing), RunError> {
         let (imported, path, weights) = files_of(folder)?;
         let unfinished = |problem| RunError::Unfinished { path: path.clone(), problem };
-        let parameters = Parameters::from_safetensors(&weights).map_err(unfinished)?;
-        let preprocessing = Preprocessing::from_safetensors(&weights, imported.data.kind).map_err(unfinished)?;
+        let parameters = read_parameters(&weights).map_err(unfinished)?;
+        let preprocessing = read_preprocessing(&weights, imported.data.kind).map_err(unfinished)?;
         match imported.data.contradiction(imported.model, &parameters, &preprocessing) {
             None => Ok((imported, parameters, preprocessing)),
             Some(problem) => Err(RunError::Unfinished { path: folder.join(IMPORTED), problem }),

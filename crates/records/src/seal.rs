@@ -1,33 +1,34 @@
 //! The seal of a document: the SHA-256 of all its bytes but the last, among which it stands. Whoever reads the document compares it, so that no bit of it
 //! changes unnoticed, not even one of the seal or of a key.
 
+use std::io::ErrorKind;
+use std::path::Path;
+
+use chainrule_core::one_line;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::checksum::sha256;
-use crate::sentence::one_line;
+use crate::{RunError, inside};
 
 /// What stands before and after the 64 digits.
-struct Seal {
-    before: &'static str,
-    after: &'static str,
+pub(crate) struct Seal {
+    pub(crate) before: &'static str,
+    pub(crate) after: &'static str,
 }
 
 /// The last member of a JSON object.
 const JSON: Seal = Seal { before: ",\n  \"seal\": \"", after: "\"\n}\n" };
 
-/// The last line of a TOML file.
-const TOML: Seal = Seal { before: "# seal: ", after: "\n" };
-
 impl Seal {
-    fn put(&self, content: &str) -> Vec<u8> {
+    pub(crate) fn put(&self, content: &str) -> Vec<u8> {
         let mut sealed = [content.as_bytes(), self.before.as_bytes()].concat();
         sealed.extend(sha256(&sealed).into_bytes());
         sealed.extend(self.after.as_bytes());
         sealed
     }
 
-    fn holds(&self, bytes: &[u8]) -> bool {
+    pub(crate) fn holds(&self, bytes: &[u8]) -> bool {
         let without = |bytes: &[u8]| {
             let sealed = bytes.strip_suffix(self.after.as_bytes())?;
             let (content, digits) = sealed.split_at_checked(sealed.len().checked_sub(64)?)?;
@@ -38,7 +39,7 @@ impl Seal {
 }
 
 /// Why a document is not taken whose seal is missing or wrong: which of both it is, nobody can tell.
-const BROKEN: &str =
+pub(crate) const BROKEN: &str =
     "it is damaged or was changed, or an earlier version wrote it: the SHA-256 at its end is not that of its content";
 
 /// A JSON object with its seal.
@@ -65,18 +66,21 @@ pub(crate) fn unsealed<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
     serde_json::from_slice(bytes).map_err(|error| one_line(&error.to_string()))
 }
 
-/// A TOML document with its seal.
-pub(crate) fn sealed_toml(text: &str) -> Vec<u8> {
-    TOML.put(text)
+/// The bytes of a file of ours, which is no link.
+pub(crate) fn read(path: &Path) -> Result<Vec<u8>, RunError> {
+    inside::read(path, u64::MAX).map_err(|problem| match problem.kind() {
+        ErrorKind::NotFound | ErrorKind::InvalidInput => {
+            RunError::Unfinished { path: path.to_owned(), problem: problem.to_string() }
+        }
+        _ => RunError::Read { path: path.to_owned(), problem },
+    })
 }
 
-/// The record of such a document.
+/// The record of a sealed file, which is no link; where it is none, `way_out` is what one can do.
 ///
 /// # Errors
-/// As [`unsealed`].
-pub(crate) fn unsealed_toml<T: DeserializeOwned>(text: &str) -> Result<T, String> {
-    if !TOML.holds(text.as_bytes()) {
-        return Err(BROKEN.to_owned());
-    }
-    toml::from_str(text).map_err(|error| one_line(error.message()))
+/// Where the file cannot be read, its seal is not that of its content, or the content is no such record.
+pub fn read_sealed<T: DeserializeOwned>(path: &Path, way_out: &str) -> Result<T, RunError> {
+    let unfinished = |problem| RunError::Unfinished { path: path.to_owned(), problem: format!("{problem}; {way_out}") };
+    unsealed(&read(path)?).map_err(unfinished)
 }

@@ -2,7 +2,7 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use chainrule_records::{ModelKind, Parameters, Preprocessing, Schema};
+use chainrule_core::{ModelKind, Parameters, Preprocessing, Schema};
 use maud::{Markup, PreEscaped, html};
 use pulldown_latex::config::DisplayMode;
 use serde_json::json;

@@ -4,7 +4,7 @@
 //! character that is meant as it stands. [`literal`] puts those before whatever came from outside.
 
 use crate::Board;
-use crate::claims::Claim;
+use crate::Claim;
 use crate::figure::Figure;
 
 /// A titled list of sections.

@@ -6,8 +6,8 @@ use pulldown_latex::config::DisplayMode;
 use pulldown_latex::{Parser, RenderConfig, Storage, push_mathml};
 use serde_json::{Value, json};
 
+use crate::Claim;
 use crate::board;
-use crate::claims::Claim;
 use crate::document::{Block, Document, Span, spans};
 use crate::draw::{Purpose, svg};
 use crate::figure::{Axis, Chart, Content, Figure, Format, Mark, Pictures, Scale};
@@ -17,7 +17,7 @@ const STYLE: &str = include_str!("../assets/page.css");
 const SCRIPT: &str = include_str!("../assets/page.js");
 
 /// The whole page.
-pub(crate) fn render(document: &Document) -> String {
+pub fn render(document: &Document) -> String {
     let body = html! {
         header {
             h1 { (document.title) }

@@ -1,112 +1,32 @@
-//! Run records in, an audited report out.
+//! What runs, sweeps and models look like: figures, documents and pages, drawn of what records have.
 //!
-//! A [`Plan`] says which runs a report is made of. Once they are there, [`Report::new`] draws its figures, judges its claims and writes its
-//! pages. A [`contact_sheet()`] shows where a model errs. No Burn: what trains does not draw, and what
-//! draws does not train.
+//! - [`Figure`]: a chart or pictures, drawn by [`svg`] and [`png`]
+//! - [`document`]: text with figures, formulas and claims, written as Markdown ([`markdown`]) and as one page ([`html`])
+//! - [`Run`]: a finished run, and [`Claim`], what is said of some, with its [`Verdict`]
+//! - [`Sweep`]: a grid's points as table and plot
+//! - [`Board`]: a page to draw on, and [`contact_sheet()`], where a model errs
+//!
+//! No Burn: what trains does not draw, and what draws does not train.
 
-mod analysis;
 mod board;
-mod claims;
+mod claim;
 mod contact_sheet;
-mod content;
 pub mod document;
 mod draw;
 mod figure;
-mod figures;
-mod html;
-mod markdown;
-mod numbers;
-mod plan;
+pub mod html;
+pub mod markdown;
 mod run;
 mod sweep;
 mod sweep_plot;
 
 pub use board::Board;
-pub use claims::{Claim, Verdict};
+pub use claim::{Claim, Verdict};
 pub use contact_sheet::{Tile, contact_sheet};
 pub use draw::{Drawing, Purpose, png, svg};
 pub use figure::{Axis, Chart, Color, Content, Corner, Figure, Format, Mark, Pictures, Scale, Series};
-pub use figures::{FIGURES, Planned};
-pub use numbers::{Numbers, NumbersOrigin, RunNumbers};
-pub use plan::{Plan, PlanError, PlannedRun, ReadConfig, Start};
 pub use run::{LoadError, Run, Runs};
 pub use sweep::{Outcome, Sweep, SweepPoint};
-
-use chainrule_records::GradientChecks;
-
-/// What the report knows besides its runs.
-#[derive(Clone, Debug)]
-pub struct Facts {
-    /// What to call the data.
-    pub data_name: String,
-    /// For each batch of an epoch in file order, of the run `logistic`, how many rows it has of each class.
-    pub batches: Vec<Vec<usize>>,
-    /// Images to try on the page, each with its label.
-    pub examples: Vec<(u8, Vec<u8>)>,
-}
-
-/// A report: figures, verdicts, numbers and pages.
-#[derive(Clone, Debug)]
-pub struct Report {
-    /// The figures, in the order of [`FIGURES`].
-    pub figures: Vec<Figure>,
-    /// The claims, in the order of the tasks.
-    pub claims: Vec<Claim>,
-    /// What must come out the same again.
-    pub numbers: Numbers,
-    /// `report.md`
-    pub markdown: String,
-    /// `index.html`
-    pub html: String,
-    /// The README's tables.
-    pub readme: String,
-}
-
-/// The names of the runs that a report, or one figure of it, needs: where a run is made with many seeds, the name before the seed.
-pub fn needs(figure: Option<&Planned>) -> Vec<&'static str> {
-    let figures = FIGURES.iter().filter(|planned| figure.is_none_or(|only| only.id == planned.id));
-    let mut names: Vec<&str> = figures.flat_map(|planned| planned.needs.iter().copied()).collect();
-    names.sort_unstable();
-    names.dedup();
-    names
-}
-
-impl Report {
-    /// Draws, judges and writes.
-    ///
-    /// # Panics
-    /// Where a run is missing that [`needs`] names.
-    pub fn new(runs: &Runs, checks: &GradientChecks, facts: &Facts) -> Self {
-        let figures: Vec<Figure> = FIGURES.iter().map(|planned| (planned.make)(runs)).collect();
-        let claims = claims::judge(runs, checks, facts);
-        let sources = content::Sources { runs, checks, facts, figures: &figures, claims: &claims };
-        let document = content::document(&sources);
-        let (markdown, html) = (markdown::render(&document), html::render(&document));
-        let readme = content::readme(&sources);
-        let numbers = Numbers::new(runs, &claims);
-        Self { figures, claims, numbers, markdown, html, readme }
-    }
-
-    /// Every file of the report, by its path below the report's folder.
-    pub fn files(&self) -> Vec<(String, Vec<u8>)> {
-        let mut claims = serde_json::to_string_pretty(&self.claims).expect("claims hold only what JSON can");
-        claims.push('\n');
-        let mut files = vec![
-            ("report.md".to_owned(), self.markdown.clone().into_bytes()),
-            ("index.html".to_owned(), self.html.clone().into_bytes()),
-            ("claims.json".to_owned(), claims.into_bytes()),
-            ("numbers.json".to_owned(), self.numbers.to_json().into_bytes()),
-        ];
-        files.extend(self.figures.iter().flat_map(files_of));
-        files
-    }
-}
-
-/// The paths of [`Report::files`], before there is a report.
-pub fn file_names() -> Vec<String> {
-    let pages = ["report.md", "index.html", "claims.json", "numbers.json"].map(str::to_owned);
-    pages.into_iter().chain(FIGURES.iter().flat_map(|figure| file_names_of(figure.id))).collect()
-}
 
 /// Those of [`files_of`], before there is a figure.
 pub fn file_names_of(figure: &str) -> [String; 2] {

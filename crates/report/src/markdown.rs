@@ -2,11 +2,11 @@
 
 use std::fmt::Write;
 
-use crate::claims::Claim;
+use crate::Claim;
 use crate::document::{Block, Document};
 
 /// The whole document; figures are links to `figures/`.
-pub(crate) fn render(document: &Document) -> String {
+pub fn render(document: &Document) -> String {
     let mut text = format!("# {}\n\n{}\n", document.title, document.lead);
     for section in &document.sections {
         write!(text, "\n## {}\n", section.title).expect(INTO_A_STRING);
@@ -65,7 +65,7 @@ fn render_block(text: &mut String, block: &Block) {
 }
 
 /// A table whose cells are texts.
-pub(crate) fn table(head: &[String], rows: &[Vec<String>]) -> String {
+pub fn table(head: &[String], rows: &[Vec<String>]) -> String {
     let line = |cells: &[String]| format!("| {} |\n", cells.join(" | ").replace('\n', " "));
     let mut text = line(head);
     text.push_str(&line(&vec!["---".to_owned(); head.len()]));

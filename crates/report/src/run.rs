@@ -3,9 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use chainrule_records::{
-    Evaluation, History, Manifest, Parameters, Preprocessing, RunError, RunFolder, Summary, TrainConfig,
-};
+use chainrule_core::{Evaluation, History, Parameters, Preprocessing, TrainConfig};
+use chainrule_records::{Manifest, RunError, RunFolder, Summary};
 
 /// A finished run.
 #[derive(Clone, Debug)]
@@ -101,7 +100,7 @@ impl Runs {
     /// The run of that name.
     ///
     /// # Panics
-    /// Where there is none: what asks for it says in [`crate::needs`] that it will.
+    /// Where there is none: what asks for it says before that it will.
     pub fn get(&self, name: &str) -> &Run {
         self.runs.get(name).unwrap_or_else(|| panic!("there is no run {name:?}"))
     }

@@ -4,10 +4,8 @@ use std::cmp::Ordering;
 use std::collections::BTreeSet;
 use std::fmt::Write;
 
-use chainrule_records::{
-    CLASS_WEIGHTS, DataKind, Divergence, Grid, GridKey, SearchEnd, Summary, SweepPlan, display_width, plain_value,
-    to_right, toml_value,
-};
+use chainrule_core::{DataKind, SearchEnd, display_width, to_right};
+use chainrule_records::{CLASS_WEIGHTS, Divergence, Grid, GridKey, Summary, SweepPlan, plain_value, toml_value};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 

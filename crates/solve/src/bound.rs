@@ -1,7 +1,7 @@
 //! How far an objective can be above its minimum: Eqs. (28), (32) and (35) of `docs/derivation.md`, from the gradient alone.
 
+use chainrule_core::{ObjectiveConfig, Parameters};
 use chainrule_kernels::Gradient;
-use chainrule_records::{ObjectiveConfig, Parameters};
 
 use crate::engine::Failure;
 use crate::lbfgs::dot;

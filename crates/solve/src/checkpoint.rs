@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use chainrule_records::{History, Parameters};
+use chainrule_core::{History, Parameters};
 use serde::{Deserialize, Serialize};
 
 use crate::optimum::SearchState;

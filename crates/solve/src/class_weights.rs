@@ -1,4 +1,4 @@
-use chainrule_records::{ClassWeights, TrainConfig, one_line};
+use chainrule_core::{ClassWeights, TrainConfig, one_line};
 
 use crate::TrainError;
 
@@ -8,9 +8,10 @@ use crate::TrainError;
 /// `"balanced"` is `n / (k n_c)`, as scikit-learn's `compute_class_weight` has it (`sklearn/utils/class_weight.py`).
 ///
 /// ```
-/// # use chainrule_records::TrainConfig;
-/// let config = "[model]\nkind = 'softmax'\n[objective]\nclass_weights = 'balanced'";
-/// let config = TrainConfig::parse("example", config, &[])?;
+/// # use chainrule_core::{ClassWeights, ModelKind, Settings, TrainConfig};
+/// let mut settings = Settings::of(ModelKind::Softmax);
+/// settings.objective.class_weights = Some(ClassWeights::Balanced);
+/// let config = TrainConfig::try_from(settings)?;
 /// let weights = chainrule_solve::class_weights(&config, &["rare", "common"], &[1, 1, 0, 1])?;
 /// assert_eq!(weights, Some(vec![2.0, 2.0 / 3.0]));
 /// # Ok::<(), Box<dyn std::error::Error>>(())

@@ -1,6 +1,6 @@
 //! Coordinates in which no direction of the parameters is much steeper than the others.
 
-use chainrule_records::Parameters;
+use chainrule_core::Parameters;
 
 use crate::lbfgs::dot;
 

@@ -2,9 +2,9 @@ use std::error::Error;
 use std::ops::Range;
 use std::sync::Arc;
 
+use chainrule_core::{History, Parameters};
 use chainrule_data::{DataError, Order};
 use chainrule_kernels::Gradient;
-use chainrule_records::{History, Parameters};
 
 use crate::checkpoint::{ANOTHER_OPTIMIZER, Memory};
 use crate::{DeviceLost, Metrics, TrainError};

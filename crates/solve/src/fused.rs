@@ -3,9 +3,9 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use chainrule_core::{Parameters, Precision, TrainConfig};
 use chainrule_data::{Ahead, DataError, Order};
 use chainrule_kernels::{Float, Fused, Gradient, Isa, Model, Rows, Step};
-use chainrule_records::{Parameters, Precision, TrainConfig};
 
 use crate::engine::{Engine, Evaluated, Failure};
 use crate::{Metrics, Stream};

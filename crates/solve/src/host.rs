@@ -1,7 +1,7 @@
 //! The mean cross-entropy of rows and its gradient by plain loops in f64, whatever a device computes with: what a certificate is made of.
 
+use chainrule_core::{ModelKind, Parameters};
 use chainrule_kernels::Gradient;
-use chainrule_records::{ModelKind, Parameters};
 
 /// Sums over rows of their cross-entropies and of the gradients of these, at one place.
 pub struct Sums<'a> {
@@ -23,10 +23,7 @@ impl<'a> Sums<'a> {
     /// Adds a row `[d]` that counts `weight`.
     pub fn add(&mut self, x: &[f64], label: usize, weight: f64) {
         let (k, z) = (self.at.n_classes, &mut self.logits);
-        z.copy_from_slice(&self.at.bias);
-        for (x, w) in x.iter().zip(self.at.weight.chunks_exact(k)) {
-            z.iter_mut().zip(w).for_each(|(z, w)| *z += x * w);
-        }
+        logits(self.at, x, z);
         self.sums.loss += weight
             * match self.kind {
                 ModelKind::Logistic => logistic(&mut z[0], label),
@@ -43,6 +40,38 @@ impl<'a> Sums<'a> {
     /// The means over the rows that were added.
     pub fn mean(self) -> Gradient {
         self.sums.times(1.0 / self.rows as f64)
+    }
+}
+
+/// The cross-entropy of a row `[d]`, and whether it is classified rightly; `room` is for its logits.
+pub(crate) fn cross_entropy(
+    kind: ModelKind,
+    at: &Parameters,
+    x: &[f64],
+    label: usize,
+    room: &mut Vec<f64>,
+) -> (f64, bool) {
+    room.resize(at.n_classes, 0.0);
+    logits(at, x, room);
+    match kind {
+        ModelKind::Logistic => {
+            let class = usize::from(room[0] > 0.0);
+            (logistic(&mut room[0], label), class == label)
+        }
+        ModelKind::Softmax => {
+            // Of equal ones the first.
+            let is_largest =
+                room.iter().enumerate().all(|(k, z)| if k < label { *z < room[label] } else { *z <= room[label] });
+            (softmax(room, label), is_largest)
+        }
+    }
+}
+
+/// `z = x W + b`
+fn logits(at: &Parameters, x: &[f64], z: &mut [f64]) {
+    z.copy_from_slice(&at.bias);
+    for (x, w) in x.iter().zip(at.weight.chunks_exact(at.n_classes)) {
+        z.iter_mut().zip(w).for_each(|(z, w)| *z += x * w);
     }
 }
 

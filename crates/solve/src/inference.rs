@@ -5,7 +5,7 @@
 //! - one class against the rest, of log sigmoid(z):
 //!   `softmax(log sigmoid(z))_k = sigmoid(z_k) / sum_l sigmoid(z_l)`
 
-use chainrule_records::{LARGEST_NUMBER, Link, Parameters, Preprocessing};
+use chainrule_core::{LARGEST_NUMBER, Link, Parameters, Preprocessing};
 
 /// A trained model, for asking.
 #[derive(Clone, Debug)]

@@ -1,6 +1,6 @@
 //! A linear classifier's training: mini-batch gradient descent, or L-BFGS to the certified minimum.
 //!
-//! [`train()`] walks the path that a checked [`TrainConfig`](chainrule_records::TrainConfig) describes over an [`Engine`],
+//! [`train()`] walks the path that a checked [`TrainConfig`](chainrule_core::TrainConfig) describes over an [`Engine`],
 //! which computes, and gives the parameters, the history, and how it ended. One engine is here: [`train_fused()`] goes by
 //! kernels that do a step in one pass, [`train_streamed()`] on rows that stay in their file, too, and [`find_optimum()`]
 //! goes by them to the minimum and gives nothing else. A [`Predictor`] asks a model that was trained. It knows no Burn, no
@@ -10,6 +10,7 @@ mod bound;
 mod checkpoint;
 mod class_weights;
 mod coordinates;
+mod dense;
 mod engine;
 mod fused;
 mod host;
@@ -17,6 +18,7 @@ mod inference;
 mod lbfgs;
 mod observer;
 mod optimum;
+mod prepared;
 mod rows;
 mod schedule;
 mod standardize;
@@ -25,13 +27,15 @@ mod train;
 
 pub use checkpoint::{ANOTHER_OPTIMIZER, Checkpoint, Memory};
 pub use class_weights::class_weights;
+pub use dense::{Dense, train_dense};
 pub use engine::{Engine, Evaluated, Failure};
 pub use fused::Source;
 pub use host::Sums;
 pub use inference::{Prediction, Predictor, RowError};
 pub use observer::Observer;
 pub use optimum::{Iterate, Optimum, find_optimum};
-pub use rows::{Bytes, Chosen, fused_rows, label_order, scale_and_offset};
+pub use prepared::Prepared;
+pub use rows::{Bytes, Chosen, fused_rows, scale_and_offset};
 pub use standardize::standardization;
 pub use stream::Stream;
 pub use train::{
@@ -53,3 +57,7 @@ pub struct Metrics {
     /// Fraction of rows classified rightly.
     pub accuracy: f64,
 }
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -1,6 +1,6 @@
 use std::ops::ControlFlow;
 
-use chainrule_records::Evaluation;
+use chainrule_core::Evaluation;
 
 use crate::Checkpoint;
 

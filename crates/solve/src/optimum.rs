@@ -3,8 +3,8 @@
 use std::num::NonZero;
 use std::ops::ControlFlow;
 
+use chainrule_core::{Certificate, History, ModelKind, Parameters, Precision, SearchEnd, Solver, TrainConfig};
 use chainrule_kernels::{Gradient, Model, Rows};
-use chainrule_records::{Certificate, History, ModelKind, Parameters, Precision, SearchEnd, Solver, TrainConfig};
 use serde::{Deserialize, Serialize};
 
 use crate::bound::{Found, Moments, found};
@@ -49,9 +49,11 @@ pub struct Optimum {
 /// ```
 /// # use std::{num::NonZero, ops::ControlFlow, time::Instant};
 /// # use chainrule_kernels::Rows;
-/// # use chainrule_records::TrainConfig;
-/// let config = "[model]\nkind = 'softmax'\n[objective]\nl2 = 0.01\n[descent]\nsolver = 'lbfgs'";
-/// let config = TrainConfig::parse("example", config, &[])?;
+/// # use chainrule_core::{ModelKind, Settings, Solver, TrainConfig};
+/// let mut settings = Settings::of(ModelKind::Softmax);
+/// settings.objective.l2 = 0.01;
+/// settings.descent.solver = Solver::Lbfgs;
+/// let config = TrainConfig::try_from(settings)?;
 /// // Two bytes a row, x = byte / 255, and three classes.
 /// let rows = Rows::new(&[0, 0, 255, 0, 0, 255], [1, 2], vec![0, 1, 2], 1.0 / 255.0, 0.0);
 /// let (start, mut trace) = (Instant::now(), Vec::new());

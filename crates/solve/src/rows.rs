@@ -2,7 +2,6 @@
 
 use chainrule_data::{DataError, Numbers, Selection, Split, pixel_value};
 use chainrule_kernels::Rows;
-use chainrule_records::{Class, DataConfig, ModelKind};
 
 use crate::{Source, Stream};
 
@@ -85,14 +84,4 @@ pub(crate) fn kernel_rows(pixels: &[u8], size: [usize; 2], labels: Vec<u32>) -> 
 /// Those of [`pixel_value`]: of a line two points tell all.
 pub fn scale_and_offset() -> (f64, f64) {
     ((pixel_value(255) - pixel_value(0)) / 255.0, pixel_value(0))
-}
-
-/// The classes in the order of their labels, 0 first: as the config lists them, but for the logistic model, where the first
-/// is the positive one and so has the label 1.
-pub fn label_order(kind: ModelKind, data: &DataConfig) -> Option<Vec<Class>> {
-    let mut classes = data.classes.clone()?;
-    if kind == ModelKind::Logistic {
-        classes.reverse();
-    }
-    Some(classes)
 }

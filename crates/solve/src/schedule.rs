@@ -2,7 +2,7 @@
 
 use std::f64::consts::PI;
 
-use chainrule_records::{DescentConfig, Pace};
+use chainrule_core::{DescentConfig, Pace};
 
 /// Gives the learning rates of a training's steps.
 pub(crate) struct LearningRates {

@@ -1,4 +1,4 @@
-use chainrule_records::{Preprocessing, Standardization};
+use chainrule_core::{Preprocessing, Standardization};
 
 use crate::Chosen;
 

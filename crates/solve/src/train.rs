@@ -1,12 +1,12 @@
 use std::num::NonZero;
 use std::sync::Arc;
 
-use chainrule_data::{BatchOrder, Shuffle};
-use chainrule_kernels::{Model, Rows};
-use chainrule_records::{
+use chainrule_core::{
     Certificate, EarlyStopping, Evaluation, FinalMetrics, Generator, History, Judgement, ModelKind, Parameters,
     ShuffleConfig, Solver, TrainConfig, count,
 };
+use chainrule_data::{BatchOrder, Shuffle};
+use chainrule_kernels::{Model, Rows};
 
 use crate::engine::{Engine, Evaluated, Failure};
 use crate::fused::{Kernels, Source};
@@ -47,6 +47,9 @@ pub enum TrainError {
         /// What that is.
         problem: &'static str,
     },
+    /// The plain loops make plain steps.
+    #[error("without Burn there is no optimizer but plain sgd; take descent.optimizer = \"sgd\" without momentum")]
+    NoOptimizer,
     /// The weights are not those of the classes.
     #[error(
         "objective.class_weights: {}, and the data has {}; expected one for each of {classes}, in this order",

@@ -1,6 +1,7 @@
 //! An experiment, and below a line of three dashes what `--set` says of it, a line each.
 
-use chainrule_records::TrainConfig;
+use chainrule_core::TrainConfig;
+use chainrule_records::ConfigFile;
 
 use super::is_a_sentence;
 

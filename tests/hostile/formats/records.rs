@@ -2,7 +2,8 @@
 
 use std::fmt::Debug;
 
-use chainrule_records::{GradientChecks, History, Manifest, Summary};
+use chainrule_core::History;
+use chainrule_records::{GradientChecks, Manifest, Summary};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 

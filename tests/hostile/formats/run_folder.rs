@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use chainrule_records::{ModelKind, Parameters, Precision, RunFiles, RunFolder, seal_json};
+use chainrule_core::{ModelKind, Parameters, Precision, Preprocessing};
+use chainrule_records::{RunFiles, RunFolder, read_parameters, seal_json, write_weights};
 
 use super::{is_a_sentence, records};
 
@@ -14,7 +15,7 @@ fn files() -> [Vec<u8>; 5] {
     let [history, manifest, summary] = records::of_a_run();
     let weight = (0..18).map(|i| f64::from(i) / 4.0).collect();
     let parameters = Parameters { n_features: 6, n_classes: 3, weight, bias: vec![0.0, 1.0, -1.0] };
-    [config, history, manifest, summary, parameters.to_safetensors(Precision::F32)]
+    [config, history, manifest, summary, write_weights(&parameters, Precision::F32, &Preprocessing::Raw)]
 }
 
 /// Writes the files into a folder, with seals that hold wherever a document could have one.
@@ -71,8 +72,8 @@ fn check_run(run: &RunFiles, again: &Path) {
     assert_eq!((run.parameters.n_classes, run.config.model().kind), (columns, run.summary.model));
 
     // As the config's precision writes them, unless they are no numbers there.
-    let written = run.parameters.to_safetensors(run.config.descent().precision);
-    let Ok(parameters) = Parameters::from_safetensors(&written) else { return };
+    let written = write_weights(&run.parameters, run.config.descent().precision, &Preprocessing::Raw);
+    let Ok(parameters) = read_parameters(&written) else { return };
     let folder = RunFolder::create(again, false, &run.config, &run.manifest).expect("a new folder");
     let summary = folder.finish(&run.history, &parameters, &run.preprocessing, run.summary.clone()).expect("files");
     assert_eq!(RunFolder::read(again).expect("what was written"), RunFiles { parameters, summary, ..run.clone() });

@@ -1,6 +1,7 @@
 //! A model's parameters.
 
-use chainrule_records::{Parameters, Precision};
+use chainrule_core::{Parameters, Precision, Preprocessing};
+use chainrule_records::{read_parameters, write_weights};
 
 use super::is_a_sentence;
 
@@ -11,23 +12,23 @@ pub fn seeds() -> Vec<Vec<u8>> {
         Parameters { n_features, n_classes, weight, bias: (0..n_classes).map(number).collect() }
     };
     vec![
-        model(1, 1).to_safetensors(Precision::F32),
-        model(4, 3).to_safetensors(Precision::F32),
-        model(4, 3).to_safetensors(Precision::F64),
-        model(6, 10).to_safetensors(Precision::F64),
+        write_weights(&model(1, 1), Precision::F32, &Preprocessing::Raw),
+        write_weights(&model(4, 3), Precision::F32, &Preprocessing::Raw),
+        write_weights(&model(4, 3), Precision::F64, &Preprocessing::Raw),
+        write_weights(&model(6, 10), Precision::F64, &Preprocessing::Raw),
     ]
 }
 
 pub fn check(bytes: &[u8]) {
-    match Parameters::from_safetensors(bytes) {
+    match read_parameters(bytes) {
         Ok(parameters) => {
             let Parameters { n_features, n_classes, weight, bias } = &parameters;
             assert!(*n_features > 0 && *n_classes > 0);
             assert_eq!((weight.len(), bias.len()), (n_features * n_classes, *n_classes));
             assert!(weight.iter().chain(bias).all(|number| number.is_finite()));
             assert!((0..*n_classes).all(|class| parameters.of_class(class).len() == *n_features));
-            let written = parameters.to_safetensors(Precision::F64);
-            assert_eq!(Parameters::from_safetensors(&written).expect("what was written"), parameters);
+            let written = write_weights(&parameters, Precision::F64, &Preprocessing::Raw);
+            assert_eq!(read_parameters(&written).expect("what was written"), parameters);
         }
         Err(error) => is_a_sentence(&error),
     }

@@ -1,7 +1,7 @@
 //! Other tools' weights: safetensors, npz and our own JSON.
 
+use chainrule_core::{Link, Parameters, Precision, Preprocessing, Standardization};
 use chainrule_formats::{Format, Layout, Portable, Row, Weights};
-use chainrule_records::{Link, Parameters, Precision, Preprocessing, Standardization};
 
 use super::is_a_sentence;
 

@@ -1,8 +1,9 @@
 //! What this project is built from and hands out: its dependencies, the oldest compiler that is promised, its packages.
 
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use super::{Outcome, cargo, root, say, succeeds};
+use super::{Outcome, cargo, root, say, succeeds, target};
 
 /// `deny.toml`, but for faults that became known, whose list comes over the network.
 pub(super) fn dependencies() -> Outcome {
@@ -67,7 +68,7 @@ fn output(command: &mut Command) -> Option<String> {
 const MOST_BYTES: u64 = 1 << 20;
 
 /// What a package may hold beside what [`NAMES`] says, by the folder.
-const FOLDERS: [&str; 5] = ["src/", "examples/", "assets/", "configs/", "formulas/"];
+const FOLDERS: [&str; 6] = ["src/", "tests/", "examples/", "assets/", "configs/", "formulas/"];
 /// What it must hold, and `build.rs`, which it may.
 const NAMES: [&str; 8] = [
     "Cargo.toml",
@@ -103,7 +104,26 @@ pub(super) fn packages() -> Outcome {
         faults.extend(list.lines().filter(strayed).map(|file| format!("{folder}: its package has {file}")));
     }
     let packed = std::env::temp_dir().join(format!("chainrule-packages-{}", std::process::id()));
-    let target = packed.to_string_lossy();
+    let outcome = pack(&packed);
+    let size = |path: &PathBuf| path.metadata().map_or(u64::MAX, |about| about.len());
+    let sizes: Vec<_> =
+        packages_in(&packed).iter().map(|path| (path.file_name().unwrap_or_default().to_owned(), size(path))).collect();
+    let _ = std::fs::remove_dir_all(&packed);
+    if !matches!(outcome, Outcome::Passed) {
+        return outcome;
+    }
+    if sizes.len() != folders.len() {
+        faults.push(format!("{} crates make {} packages", folders.len(), sizes.len()));
+    }
+    let large = sizes.iter().filter(|(_, size)| *size > MOST_BYTES);
+    faults.extend(large.map(|(name, size)| format!("{}: {size} bytes are more than {MOST_BYTES}", name.display())));
+    faults.iter().for_each(|fault| say(fault));
+    if faults.is_empty() { Outcome::Passed } else { Outcome::Failed }
+}
+
+/// Packs every published package, below this folder.
+fn pack(folder: &Path) -> Outcome {
+    let target = folder.to_string_lossy();
     let apart = ["chainrule-tests", "chainrule-tests-macros", "chainrule-bench", "xtask"]
         .map(|name| ["--exclude", name])
         .concat();
@@ -119,20 +139,66 @@ pub(super) fn packages() -> Outcome {
         "--target-dir",
         &target,
     ];
-    let outcome = cargo(&[&package[..], &apart].concat(), &[]);
-    let packages: Vec<_> = std::fs::read_dir(packed.join("package")).into_iter().flatten().flatten().collect();
-    let packages = packages.iter().filter(|entry| entry.path().extension().is_some_and(|end| end == "crate"));
-    let size = |entry: &std::fs::DirEntry| entry.metadata().map_or(u64::MAX, |about| about.len());
-    let sizes: Vec<_> = packages.map(|entry| (entry.file_name(), size(entry))).collect();
-    let _ = std::fs::remove_dir_all(&packed);
-    if !matches!(outcome, Outcome::Passed) {
-        return outcome;
+    cargo(&[&package[..], &apart].concat(), &[])
+}
+
+/// The packages that were packed there.
+fn packages_in(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder.join("package")).into_iter().flatten().flatten();
+    let paths = entries.map(|entry| entry.path());
+    let mut packages: Vec<PathBuf> = paths.filter(|path| path.extension().is_some_and(|end| end == "crate")).collect();
+    packages.sort();
+    packages
+}
+
+/// What links no Burn, and so is built from its package in a minute.
+const LIGHT: [&str; 8] = ["core", "kernels", "records", "data", "formats", "evaluate", "solve", ""];
+
+/// The light packages' own tests and doc tests, from what would be published: nothing there reaches outside of its package.
+pub(super) fn packed() -> Outcome {
+    let folder = target().join("packed");
+    // What was unpacked before goes, and what was built stays.
+    let unpacked = folder.join("sources");
+    let _ = std::fs::remove_dir_all(&unpacked);
+    match pack(&folder) {
+        Outcome::Passed => {}
+        other => return other,
     }
-    if sizes.len() != folders.len() {
-        faults.push(format!("{} crates make {} packages", folders.len(), sizes.len()));
+    let mut patches = String::new();
+    let mut members = Vec::new();
+    for package in packages_in(&folder) {
+        let stem = package.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let Some((name, _)) = stem.rsplit_once('-') else { continue };
+        let made = std::fs::create_dir_all(&unpacked);
+        if made.is_err() || !succeeds_quietly(Command::new("tar").arg("-xzf").arg(&package).arg("-C").arg(&unpacked)) {
+            say(&format!("{}: cannot be unpacked", package.display()));
+            return Outcome::Failed;
+        }
+        patches += &format!("{name} = {{ path = \"{stem}\" }}\n");
+        if LIGHT.contains(&name.trim_start_matches("chainrule").trim_start_matches('-')) {
+            members.push(format!("\"{stem}\""));
+        }
     }
-    let large = sizes.iter().filter(|(_, size)| *size > MOST_BYTES);
-    faults.extend(large.map(|(name, size)| format!("{}: {size} bytes are more than {MOST_BYTES}", name.display())));
-    faults.iter().for_each(|fault| say(fault));
-    if faults.is_empty() { Outcome::Passed } else { Outcome::Failed }
+    if members.len() != LIGHT.len() {
+        say(&format!("of {} light packages {} were packed", LIGHT.len(), members.len()));
+        return Outcome::Failed;
+    }
+    let members = members.join(", ");
+    let manifest = format!(
+        "[workspace]\nresolver = \"3\"\nmembers = [{members}]\n\n[profile.dev]\nopt-level = 2\ndebug = false\n\n[patch.crates-io]\n{patches}"
+    );
+    let written = std::fs::write(unpacked.join("Cargo.toml"), manifest)
+        .and_then(|()| std::fs::copy(root().join("Cargo.lock"), unpacked.join("Cargo.lock")));
+    if let Err(problem) = written {
+        say(&format!("{}: {problem}", unpacked.display()));
+        return Outcome::Failed;
+    }
+    let manifest = unpacked.join("Cargo.toml");
+    let built = folder.join("built");
+    let test = ["test", "--workspace", "--offline", "--manifest-path", &manifest.to_string_lossy()].map(str::to_owned);
+    succeeds(crate::cargo().args(test).arg("--target-dir").arg(&built))
+}
+
+fn succeeds_quietly(command: &mut Command) -> bool {
+    command.status().is_ok_and(|status| status.success())
 }

@@ -18,7 +18,7 @@ use chainrule_models::to_precision;
 use chainrule_records::GradientCheck;
 
 use super::{Watch, add, fail, random, row};
-use crate::panics::quietly;
+use chainrule::panics::quietly;
 
 /// One module or function of Burn's.
 struct Case {

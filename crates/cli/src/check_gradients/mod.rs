@@ -4,10 +4,11 @@
 mod burn_nn;
 mod derivation;
 mod models;
+mod waiting;
 
 use std::num::NonZero;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use burn::tensor::{Device, FloatDType, Tensor, TensorData};
 use chacha20::ChaCha8Rng;
 use chainrule_gradcheck::Report;
@@ -15,10 +16,11 @@ use chainrule_records::{GradientCheck, GradientChecks};
 use rand::{RngExt, SeedableRng};
 
 use crate::exit;
-use crate::machine::Machine;
 use crate::options::GradcheckOptions;
 use crate::output::{Lines, print_json};
-use crate::progress::{Waiting, is_watched};
+use crate::progress::is_watched;
+use chainrule::machine::Machine;
+use waiting::Waiting;
 
 /// Told which line of the table is worked on next.
 type Watch<'a> = &'a dyn Fn(&GradientCheck);
@@ -29,9 +31,9 @@ pub(crate) fn gradcheck(options: &GradcheckOptions) -> Result<u8> {
     let waiting = Waiting::new(!options.output.quiet && is_watched());
     let watch = |line: &GradientCheck| waiting.tell(&format!("{} {}, {}", line.subject, line.precision, line.what));
     let table = if options.burn {
-        table(&machine, options.seed, burn_nn::sweep(&machine.device, options.seed, &watch))
+        table(&machine, options.seed, burn_nn::sweep(device(&machine)?, options.seed, &watch))
     } else {
-        check(&machine, options.seed, &watch)
+        check(&machine, options.seed, &watch)?
     };
     drop(waiting);
     if options.output.json {
@@ -43,16 +45,26 @@ pub(crate) fn gradcheck(options: &GradcheckOptions) -> Result<u8> {
 }
 
 /// This project's own derivation and models.
-pub(crate) fn check(machine: &Machine, seed: u64, watch: Watch<'_>) -> GradientChecks {
-    let mut rows = derivation::check(&machine.device, seed, watch);
-    rows.extend(models::check(machine, seed, watch));
-    table(machine, seed, rows)
+///
+/// # Errors
+/// Where the machine has no device of Burn's.
+pub(crate) fn check(machine: &Machine, seed: u64, watch: Watch<'_>) -> Result<GradientChecks> {
+    let device = device(machine)?;
+    let mut rows = derivation::check(device, seed, watch);
+    rows.extend(models::check(machine, device, seed, watch));
+    Ok(table(machine, seed, rows))
+}
+
+fn device(machine: &Machine) -> Result<&Device> {
+    machine.device().context(
+        "gradients are checked against Burn's autodiff, and the backend cpu is without Burn; take another, as --features ndarray has it",
+    )
 }
 
 fn table(machine: &Machine, seed: u64, rows: Vec<GradientCheck>) -> GradientChecks {
     GradientChecks {
-        backend: machine.backend.to_string(),
-        device: format!("{:?}", machine.device),
+        backend: machine.backend().to_string(),
+        device: machine.device_text(),
         seed,
         passed: rows.iter().all(|row| row.passed),
         rows,

@@ -13,8 +13,8 @@ use chainrule_ops::{Loss, is_on, linear_loss};
 use chainrule_records::GradientCheck;
 
 use super::{Watch, add, fail, random, rounding, row, uniform};
-use crate::machine::Machine;
 use crate::progress::is_interrupted;
+use chainrule::machine::Machine;
 
 /// Rows, features, classes: one row, one feature, two classes, many; and images of 7 by 5.
 const SHAPES: [[usize; 3]; 6] = [[1, 1, 2], [1, 7, 3], [9, 1, 2], [8, 5, 2], [33, 17, 10], [5, 35, 3]];
@@ -170,9 +170,9 @@ const READ: &str = "the device gives back what it was given";
 type Make<M> = fn(u64, [usize; 3], f64, &Device, FloatDType) -> Problem<M>;
 
 /// All lines of the table.
-pub(super) fn check(machine: &Machine, seed: u64, watch: Watch<'_>) -> Vec<GradientCheck> {
-    let mut rows = check_model("logistic", logistic, machine, seed, watch);
-    rows.extend(check_model("softmax", softmax, machine, seed, watch));
+pub(super) fn check(machine: &Machine, device: &Device, seed: u64, watch: Watch<'_>) -> Vec<GradientCheck> {
+    let mut rows = check_model("logistic", logistic, machine, device, seed, watch);
+    rows.extend(check_model("softmax", softmax, machine, device, seed, watch));
     rows
 }
 
@@ -180,10 +180,10 @@ fn check_model<M: Classifier>(
     name: &str,
     make: Make<M>,
     machine: &Machine,
+    device: &Device,
     seed: u64,
     watch: Watch<'_>,
 ) -> Vec<GradientCheck> {
-    let device = &machine.device;
     let has_f64 = f64_works(device);
     let witness = if has_f64 { Witness::F64 } else { Witness::Own };
     let options = Options { witness, seed, ..Options::default() };

@@ -6,25 +6,25 @@ use std::num::NonZero;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};
+use chainrule_audit::{FIGURES, Facts, Numbers, Plan, PlannedRun, Report, Start, file_names, needs};
+use chainrule_core::TrainConfig;
 use chainrule_data::{BatchOrder, Data, Origin, Request, Shuffle, find, is_mnist};
-use chainrule_records::{Destination, TrainConfig, write_whole};
-use chainrule_report::{
-    FIGURES, Facts, Numbers, Plan, PlannedRun, Report, Start, file_names, file_names_of, files_of, needs,
-};
+use chainrule_records::{Destination, write_whole};
+use chainrule_report::{file_names_of, files_of};
 use chainrule_solve::{Predictor, dropped_rows};
 use serde_json::json;
 
 use crate::crew::{Crew, workers};
 use crate::destination::destination;
-use crate::machine::Machine;
 use crate::missing::{Config, is_config};
 use crate::options::ReproduceOptions;
 use crate::output::{Lines, print_json, say};
 use crate::page::examples;
 use crate::progress::{catch_interrupts, is_watched};
 use crate::rows::Rows;
-use crate::source::Source;
 use crate::{builtin, exit, experiment};
+use chainrule::machine::Machine;
+use chainrule_data::{Provenance, digits_to_draw};
 use workshop::{Made, Workshop};
 
 /// Makes what is missing, and writes or checks the report.
@@ -64,8 +64,8 @@ pub(crate) fn reproduce(options: &ReproduceOptions) -> Result<u8> {
     };
     // Not a key of the runs: the same data by another path makes the same runs, and no path of this machine is in them.
     let named = options.choices.data.source.as_deref().unwrap_or(&first.data().source);
-    let data = find(&Request::from(named), experiment::digits_to_draw(&first), &mut |line| tell(line))?;
-    let source = Source::new(&data);
+    let data = find(&Request::from(named), digits_to_draw(&first), &mut |line| tell(line))?;
+    let source = Provenance::of_images(&data);
     let name = data_name(&data, &source);
     // Only the report as it is planned may take the place of the one that is there.
     let is_as_planned = overrides.is_empty() && options.plan.is_none();
@@ -76,7 +76,7 @@ pub(crate) fn reproduce(options: &ReproduceOptions) -> Result<u8> {
     let is_shown = !options.output.quiet && is_watched();
     let crew = Crew::new(&machine, workers(&machine, NonZero::<usize>::MIN), "run", options.output.quiet, is_shown);
     let workshop = Workshop { crew, machine: &machine, data: &data, source: &source, folder: &options.runs };
-    tell(&format!("data: {}; {} runs on {}", source.name, wanted.len(), machine.backend));
+    tell(&format!("data: {}; {} runs on {}", source.name, wanted.len(), machine.backend()));
     let Some(Made { runs, checks, reused }) = workshop.make(&wanted, only.is_none())? else {
         say(&format!("interrupted; what is finished lies in {}, and the same command goes on", options.runs.display()));
         return Ok(exit::INTERRUPTED);
@@ -142,7 +142,7 @@ fn default_folder(data_name: &str, is_as_planned: bool) -> PathBuf {
 const MNIST: &str = "MNIST";
 
 /// What the pages call the data: no path, which means nothing elsewhere.
-fn data_name(data: &Data, source: &Source) -> String {
+fn data_name(data: &Data, source: &Provenance) -> String {
     if is_mnist(source.files.iter().map(|file| file.sha256.as_str())) {
         return MNIST.to_owned();
     }
@@ -182,7 +182,7 @@ fn wanted<'a>(plan: &'a Plan, names: &[&str]) -> Result<Vec<&'a PlannedRun>> {
 }
 
 /// For each batch of an epoch in file order how many rows it has of each class.
-fn batches(config: &TrainConfig, data: &Data, source: &Source, machine: &Machine) -> Result<Vec<Vec<usize>>> {
+fn batches(config: &TrainConfig, data: &Data, source: &Provenance, machine: &Machine) -> Result<Vec<Vec<usize>>> {
     let rows = Rows::new(config, data, source, machine)?;
     let labels = rows.train_labels();
     let order = BatchOrder::new(Shuffle::None).next_epoch(labels.len());

@@ -5,20 +5,23 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
+use chainrule_audit::{PlannedRun, Start};
+use chainrule_core::TrainConfig;
 use chainrule_data::{Data, sha256};
 use chainrule_kernels::Isa;
-use chainrule_records::{GradientChecks, RunError, RunFolder, TrainConfig, read_sealed, sealed, write_whole};
-use chainrule_report::{PlannedRun, Run, Runs, Start};
+use chainrule_records::ConfigFile;
+use chainrule_records::{GradientChecks, RunError, RunFolder, read_sealed, sealed, write_whole};
+use chainrule_report::{Run, Runs};
 use chainrule_solve::NUMERICS;
 
 use crate::check_gradients;
 use crate::checkpoints::Every;
 use crate::crew::{Crew, Work};
-use crate::machine::Machine;
 use crate::progress::is_interrupted;
 use crate::rows::{Loaded, Rows};
 use crate::run::manifest;
-use crate::source::Source;
+use chainrule::machine::Machine;
+use chainrule_data::Provenance;
 
 /// The seed of the gradient checks that the report tells of.
 const CHECK_SEED: u64 = 0;
@@ -28,7 +31,7 @@ pub(super) struct Workshop<'a> {
     pub(super) crew: Crew<'a>,
     pub(super) machine: &'a Machine,
     pub(super) data: &'a Data,
-    pub(super) source: &'a Source,
+    pub(super) source: &'a Provenance,
     pub(super) folder: &'a Path,
 }
 
@@ -121,12 +124,12 @@ impl Workshop<'_> {
 
     /// What names a result: it changes with the config, the data, the code and the machine, whatever is computed from them.
     fn key(&self, config: &str) -> String {
-        let device = format!("{:?}", self.machine.device);
+        let device = self.machine.device_text();
         let parts = [
             config,
             &self.source.sha256(),
             &NUMERICS.to_string(),
-            &self.machine.backend.to_string(),
+            &self.machine.backend().to_string(),
             &device,
             // Kernels for other instructions round otherwise.
             &Isa::best().to_string(),
@@ -154,7 +157,7 @@ impl Workshop<'_> {
             Err(error) if path.exists() => self.crew.tell(&error.to_string()),
             Ok(_) | Err(_) => {}
         }
-        let checks = check_gradients::check(self.machine, CHECK_SEED, &|_| ());
+        let checks = check_gradients::check(self.machine, CHECK_SEED, &|_| ())?;
         if is_interrupted() {
             bail!("the gradient checks were interrupted");
         }

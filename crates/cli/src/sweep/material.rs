@@ -5,14 +5,15 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context, Result, bail};
-use chainrule_records::{DataSummary, Grid, TrainConfig};
+use chainrule_core::TrainConfig;
+use chainrule_records::{DataSummary, Grid};
 use chainrule_solve::most_steps;
 
 use crate::crew::Crew;
-use crate::dataset::{Dataset, Nature, own};
-use crate::machine::Machine;
-use crate::rows::Loaded;
-use crate::source::Source;
+use crate::rows::{Loaded, Rows};
+use chainrule::machine::Machine;
+use chainrule_data::Provenance;
+use chainrule_data::{Dataset, Nature, own};
 
 /// What the points of a sweep are trained on.
 pub(super) struct Material {
@@ -29,7 +30,7 @@ pub(super) struct Material {
 pub(super) struct Found {
     /// The first of these points.
     pub(super) point: usize,
-    pub(super) source: Source,
+    pub(super) source: Provenance,
     nature: Nature,
 }
 
@@ -63,7 +64,7 @@ impl Material {
                 Some(number) => number,
                 None => {
                     let data = find(&material.found, config, tell).with_context(|| grid.describe(point))?;
-                    material.found.push(Found { point, source: data.source(), nature: data.nature() });
+                    material.found.push(Found { point, source: data.provenance(), nature: data.nature() });
                     last = Some((material.found.len() - 1, data));
                     material.found.len() - 1
                 }
@@ -77,7 +78,7 @@ impl Material {
                     None => find(&material.found, config, tell).with_context(|| grid.describe(point))?,
                 };
                 let source = &material.found[number].source;
-                let rows = data.clone().rows(config, source, machine).with_context(|| grid.describe(point))?;
+                let rows = Rows::of(data.clone(), config, source, machine).with_context(|| grid.describe(point))?;
                 rows.note(config).iter().for_each(|note| tell(note));
                 material.loads.insert(key.clone(), Load { about: rows.about().clone(), left: AtomicUsize::new(0) });
                 last = Some((number, data));
@@ -98,7 +99,7 @@ impl Material {
     }
 
     /// Where a point's data come from.
-    pub(super) fn source(&self, point: usize) -> &Source {
+    pub(super) fn source(&self, point: usize) -> &Provenance {
         &self.found[self.of[point].0].source
     }
 
@@ -131,10 +132,10 @@ impl Material {
                 Some(data) => data,
                 None => Dataset::find_at(&own(&config.data().source, &source.name), config, &mut |_| {})?,
             };
-            if data.source().files != source.files {
+            if data.provenance().files != source.files {
                 bail!("{} was changed meanwhile; begin a new sweep", source.name);
             }
-            Ok(data.rows(config, source, machine)?.load(config, machine))
+            Ok(Rows::of(data, config, source, machine)?.load(config, machine))
         })
     }
 

@@ -8,20 +8,22 @@ use std::path::Path;
 use std::time::Instant;
 
 use anyhow::{Context, Result, anyhow, bail};
-use chainrule_records::{Grid, GridKey, RunError, RunFolder, SweepFolder, SweepPlan, TrainConfig, count};
+use chainrule_core::{TrainConfig, count};
+use chainrule_records::ConfigFile;
+use chainrule_records::{Grid, GridKey, RunError, RunFolder, SweepFolder, SweepPlan};
 use chainrule_report::{Outcome, Run, Sweep};
 
 use crate::checkpoints::Every;
 use crate::crew::{Crew, Work, workers};
 use crate::destination::folder_exists;
-use crate::machine::Machine;
 use crate::missing::is_folder;
 use crate::options::SweepOptions;
 use crate::output::{Lines, print_json, say, told};
 use crate::progress::{catch_interrupts, is_watched};
 use crate::rows::dropped;
-use crate::run::{self, Diverged, manifest};
+use crate::run::{self, Diverged, again, manifest};
 use crate::{exit, experiment};
+use chainrule::machine::Machine;
 use material::Material;
 
 /// Rows of the table that a terminal gets.
@@ -87,7 +89,7 @@ pub(crate) fn sweep(options: &SweepOptions) -> Result<u8> {
 fn machine(options: &SweepOptions, begun: Option<&SweepPlan>) -> Result<Machine> {
     let named = options.threads.map(usize::from).or(begun.map(|plan| plan.threads));
     let threads = named.and_then(NonZero::new).unwrap_or(NonZero::<usize>::MIN);
-    Machine::again(options.place.backend.as_ref(), begun.and_then(|plan| plan.manifests.first()), threads)
+    again(options.place.backend.as_ref(), begun.and_then(|plan| plan.manifests.first()), threads)
 }
 
 /// What the options ask for, but for the data, or what was begun unless they say otherwise; and the experiments of its points.
@@ -205,7 +207,7 @@ impl Points<'_> {
         };
         let (points, folder) = (self.configs.len(), self.folder.path().display());
         let there = if found == 0 { String::new() } else { format!("; {found} of them found in {folder}") };
-        let backend = &self.machine.backend;
+        let backend = self.machine.backend();
         // Each once, and only some of very many: the points' summaries have the numbers.
         let dropped = (0..points).filter_map(|point| dropped(&self.configs[point], self.material.about(point).train));
         let dropped: BTreeSet<String> = dropped.collect();

@@ -4,7 +4,7 @@ mod axes;
 mod panel;
 mod pen;
 
-use chainrule_records::FinalMetrics;
+use chainrule_core::FinalMetrics;
 use plotters::coord::Shift;
 use plotters::prelude::*;
 use plotters::style::text_anchor::HPos;

@@ -1,0 +1,99 @@
+//! What figures and verdicts work out from a run's history: pure functions.
+
+use std::collections::BTreeMap;
+
+use chainrule_core::{EarlyStopping, Evaluation, Judgement};
+
+use chainrule_report::Run;
+
+/// Steps of a block of the smoothed training loss, as in the report.
+pub(crate) const BLOCK: usize = 10;
+
+/// Mean and standard deviation of the training loss over a block of steps.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Block {
+    /// The middle of its steps.
+    pub(crate) step: f64,
+    /// The mean.
+    pub(crate) mean: f64,
+    /// The standard deviation, the root of the mean squared distance from the mean.
+    pub(crate) deviation: f64,
+}
+
+/// The blocks of a training loss; what is left after the last whole one is dropped.
+pub(crate) fn blocks(losses: &[f64]) -> Vec<Block> {
+    let block = |(i, losses): (usize, &[f64])| {
+        let mean = mean(losses);
+        let variance = losses.iter().map(|loss| (loss - mean).powi(2)).sum::<f64>() / BLOCK as f64;
+        Block { step: (i * BLOCK) as f64 + (BLOCK - 1) as f64 / 2.0, mean, deviation: variance.sqrt() }
+    };
+    losses.chunks_exact(BLOCK).enumerate().map(block).collect()
+}
+
+/// The mean; not a number where there is nothing.
+pub(crate) fn mean(values: &[f64]) -> f64 {
+    values.iter().sum::<f64>() / values.len() as f64
+}
+
+/// The median of sorted values, the lower one of two.
+pub(crate) fn median(sorted: &[usize]) -> Option<usize> {
+    sorted.get(sorted.len().checked_sub(1)? / 2).copied()
+}
+
+/// The evaluation at which a patience would have ended a run that was not stopped; nothing where it would not have.
+pub(crate) fn stop_with(patience: usize, evaluations: &[Evaluation]) -> Option<&Evaluation> {
+    let mut rule = EarlyStopping::new(Some(patience));
+    evaluations.iter().find(|evaluation| rule.judge(evaluation.step, evaluation.validation_loss) == Judgement::Stop)
+}
+
+/// How far a loss must stand above the larger of its two neighbours to be called a spike.
+const SPIKE: f64 = 1.25;
+
+/// The evaluations after the first epoch that stand out above both their neighbours.
+pub(crate) fn spikes(run: &Run) -> Vec<&Evaluation> {
+    let stands_out = |three: &[Evaluation]| {
+        three[1].epoch > 0 && three[1].validation_loss > SPIKE * three[0].validation_loss.max(three[2].validation_loss)
+    };
+    run.evaluations().windows(3).filter(|three| stands_out(three)).map(|three| &three[1]).collect()
+}
+
+/// The batch after which the validation loss is highest, epoch by epoch, of a run that was evaluated after every step.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct HardestBatch {
+    /// Its place in the epoch, from 0.
+    pub(crate) batch: usize,
+    /// The epochs in which it was the hardest.
+    pub(crate) epochs: usize,
+    /// All whole epochs but the first, in which everything is new.
+    pub(crate) of: usize,
+}
+
+/// Finds the batch that is most often the hardest; nothing where there is no whole epoch after the first.
+pub(crate) fn hardest_batch(every_step: &Run) -> Option<HardestBatch> {
+    let steps = every_step.summary.steps_per_epoch;
+    let mut counts = BTreeMap::new();
+    let epochs = every_step.evaluations().chunks_exact(steps).skip(1);
+    let of = epochs.len();
+    for epoch in epochs {
+        let hardest = (0..steps).max_by(|&a, &b| epoch[a].validation_loss.total_cmp(&epoch[b].validation_loss))?;
+        *counts.entry(hardest).or_insert(0) += 1;
+    }
+    let (batch, epochs) = counts.into_iter().max_by_key(|&(_, count)| count)?;
+    Some(HardestBatch { batch, epochs, of })
+}
+
+/// After how many steps an evaluation meets the same batch again: the least common multiple of both periods.
+pub(crate) fn meeting(steps_per_epoch: usize, evaluation_interval: usize) -> usize {
+    let (mut a, mut b) = (steps_per_epoch, evaluation_interval);
+    while b > 0 {
+        (a, b) = (b, a % b);
+    }
+    steps_per_epoch / a * evaluation_interval
+}
+
+/// How alike two lists of numbers are: Pearson's correlation.
+pub(crate) fn correlation(a: &[f64], b: &[f64]) -> f64 {
+    let (mean_a, mean_b) = (mean(a), mean(b));
+    let sum = |f: &dyn Fn(f64, f64) -> f64| a.iter().zip(b).map(|(a, b)| f(a - mean_a, b - mean_b)).sum::<f64>();
+    sum(&|a, b| a * b) / (sum(&|a, _| a * a) * sum(&|_, b| b * b)).sqrt()
+}

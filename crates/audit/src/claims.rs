@@ -1,0 +1,566 @@
+//! The report's claims, each judged by what was measured. No verdict is written by hand: on other data they may come out otherwise.
+
+use chainrule_records::{GradientCheck, GradientChecks};
+use chainrule_report::document::literal;
+use chainrule_report::{Claim, Pictures, Run, Runs, Verdict};
+use serde_json::{Value, json};
+
+use crate::Facts;
+use crate::analysis::{correlation, hardest_batch, mean, median, meeting, spikes, stop_with};
+use crate::figures::{FULL_LENGTH, PATIENCES, PENALISED, PRINTED};
+
+/// The verdict on a claim whose core holds or does not, and which then stands as it is or needs an amendment.
+fn verdict(core_holds: bool, as_it_stands: bool) -> Verdict {
+    match (core_holds, as_it_stands) {
+        (true, true) => Verdict::Supported,
+        (true, false) => Verdict::Corrected,
+        (false, _) => Verdict::NotSupported,
+    }
+}
+
+/// What a claim needs to be judged.
+struct Findings {
+    verdict: Verdict,
+    measured: String,
+    why: String,
+    evidence: Value,
+    runs: Vec<String>,
+    figures: Vec<&'static str>,
+}
+
+/// Judges all claims.
+pub(crate) fn judge(runs: &Runs, checks: &GradientChecks, facts: &Facts) -> Vec<Claim> {
+    let claims: [(&str, &str, Findings); 10] = [
+        ("1a", "∂C/∂w = −(y − p) x for the binary cross-entropy", closed_form(checks, "logistic", &[4, 5, 6, 8])),
+        (
+            "1b",
+            "∂C/∂w = −x (y − p) for softmax and the categorical cross-entropy",
+            closed_form(checks, "softmax", &[14, 15, 17, 18]),
+        ),
+        ("2d", "Early stopping ends the training after 33 epochs", early_stopping(runs)),
+        (
+            "2e-i",
+            "Without shuffling, validation batches hold one class only, which makes the spikes; shuffling fixes that",
+            one_class_batches(runs, facts),
+        ),
+        ("2e-ii", "With shuffling, training stops way earlier", earlier_stop(runs)),
+        (
+            "3d",
+            "There is clear overfitting: training accuracy is much higher than validation accuracy",
+            overfitting(runs),
+        ),
+        ("4a", "∂J/∂w = ∂C/∂w + λw", penalty(checks)),
+        ("4b", "The lower row of the pictures is λ = 1", lower_row(runs)),
+        ("4c, 4d", "Any L2 penalty costs validation accuracy", accuracy_cost(runs)),
+        ("4e", "‖w‖² falls with λ, as figure 8 shows", norms(runs)),
+    ];
+    let claim = |(id, claim, found): (&str, &str, Findings)| Claim {
+        id: id.to_owned(),
+        claim: claim.to_owned(),
+        verdict: found.verdict,
+        measured: found.measured,
+        why: found.why,
+        evidence: found.evidence,
+        runs: found.runs,
+        figures: found.figures.into_iter().map(str::to_owned).collect(),
+    };
+    claims.into_iter().map(claim).collect()
+}
+
+/// The lines of the checks that speak of an equation; of (23), those of whole models with a penalty.
+pub(crate) fn lines_of(checks: &GradientChecks, equation: usize) -> Vec<&GradientCheck> {
+    let number = format!("({equation})");
+    let speaks_of = |row: &&GradientCheck| match equation {
+        23 => row.what.starts_with("L2"),
+        _ => {
+            let mut words = row.what.split([',', ' ']);
+            row.subject == "derivation" && !is_refusal(row) && words.any(|word| word == number)
+        }
+    };
+    checks.rows.iter().filter(speaks_of).collect()
+}
+
+/// Whether a line holds where a wrong formula is refused.
+fn is_refusal(row: &GradientCheck) -> bool {
+    row.what.contains("refused")
+}
+
+fn closed_form(checks: &GradientChecks, model: &str, equations: &[usize]) -> Findings {
+    let steps: Vec<&GradientCheck> = equations.iter().flat_map(|&equation| lines_of(checks, equation)).collect();
+    let model = checks.rows.iter().filter(|row| row.subject == model && row.what == "no penalty");
+    let rows: Vec<&GradientCheck> = steps.into_iter().chain(model).collect();
+    let (coordinates, failed) = total(&rows);
+    let holds = !rows.is_empty() && rows.iter().all(|row| row.passed);
+    Findings {
+        verdict: if holds { Verdict::Supported } else { Verdict::NotSupported },
+        measured: format!(
+            "{coordinates} coordinates, each by hand, by autodiff and by finite differences: {failed} disagree. Each step of the derivation, \
+             and the whole gradient over shapes, weights and batches."
+        ),
+        why: if holds {
+            "Three independent routes give the same gradient within the bounds of their rounding.".into()
+        } else {
+            let problem = rows.iter().find_map(|row| row.problem.as_deref()).unwrap_or("Nothing was checked.");
+            literal(problem.lines().next().unwrap_or_default())
+        },
+        evidence: json!({ "coordinates": coordinates, "failed": failed, "lines": rows }),
+        runs: Vec::new(),
+        figures: Vec::new(),
+    }
+}
+
+fn total(rows: &[&GradientCheck]) -> (usize, usize) {
+    (rows.iter().map(|row| row.coordinates).sum(), rows.iter().map(|row| row.failed).sum())
+}
+
+fn penalty(checks: &GradientChecks) -> Findings {
+    let halved: Vec<&GradientCheck> = [22, 23].iter().flat_map(|&equation| lines_of(checks, equation)).collect();
+    let holds = !halved.is_empty() && halved.iter().all(|row| row.passed);
+    let refusal = checks.rows.iter().find(|row| is_refusal(row));
+    let other_refused = refusal.is_some_and(|row| row.passed);
+    let (coordinates, failed) = total(&halved);
+    let verdict = match (holds, refusal.is_some(), other_refused) {
+        (true, true, true) => Verdict::Corrected,
+        (true, true, false) => Verdict::Supported,
+        _ => Verdict::NotSupported,
+    };
+    Findings {
+        verdict,
+        measured: format!(
+            "For R = ½ Σ w²: {coordinates} coordinates by hand, by autodiff and by differences, {failed} disagree. For R = Σ w² the same \
+             formula is {}.",
+            if other_refused { "refused" } else { "not refused" }
+        ),
+        why: match verdict {
+            Verdict::Corrected => {
+                "The formula stands on a convention that has to be said: R is half the sum of squares. For the whole sum, the penalty's \
+                 gradient is 2λw."
+            }
+            Verdict::Supported => "The checks accept the formula for both conventions of R.",
+            Verdict::NotSupported => "The checks do not bear it out.",
+        }
+        .into(),
+        evidence: json!({ "half": holds, "whole_refused": other_refused, "coordinates": coordinates, "failed": failed }),
+        runs: Vec::new(),
+        figures: Vec::new(),
+    }
+}
+
+/// The epoch that the report names.
+const CLAIMED_EPOCH: usize = 33;
+
+fn early_stopping(runs: &Runs) -> Findings {
+    let (run, full) = (runs.get("logistic"), runs.get("logistic-full-length"));
+    let (end, own) = (&run.summary, run.config.early_stopping().patience.unwrap_or(usize::MAX));
+    let epoch_with = |patience| stop_with(patience, full.evaluations()).map(|evaluation| evaluation.epoch);
+    let sweep: Vec<(usize, Option<usize>)> = PATIENCES.map(|patience| (patience, epoch_with(patience))).collect();
+    let near: Vec<(usize, Option<usize>)> = (own.saturating_sub(2).max(1)..=own.saturating_add(2))
+        .map(|patience| (patience, epoch_with(patience)))
+        .collect();
+    let differs = |epoch: Option<usize>| epoch.is_none_or(|epoch| epoch.abs_diff(end.stop_epoch) > 1);
+    let others: Vec<String> =
+        near.iter().filter(|(_, epoch)| differs(*epoch)).map(|(patience, _)| patience.to_string()).collect();
+    let is_fragile = !others.is_empty();
+    let said = |(patience, epoch): &(usize, Option<usize>)| match epoch {
+        Some(epoch) => format!("{patience} stops in epoch {epoch}"),
+        None => format!("{patience} never stops"),
+    };
+    let near = near.iter().map(said).collect::<Vec<_>>().join(", ");
+    let right = end.stopped_early && end.stop_epoch == CLAIMED_EPOCH;
+    Findings {
+        verdict: verdict(right, !is_fragile),
+        measured: if end.stopped_early {
+            format!(
+                "Ended at step {}, {:.2} epochs in: in epoch {} counted from 0, which is pass number {}. A patience of {near}. The lowest validation \
+                 loss of all {} epochs comes at step {}.",
+                end.stop_step,
+                (end.stop_step + 1) as f64 / end.steps_per_epoch as f64,
+                end.stop_epoch,
+                end.stop_epoch + 1,
+                full.config.descent().epochs,
+                full.summary.best_step
+            )
+        } else {
+            format!("It did not stop early in {} epochs.", run.config.descent().epochs)
+        },
+        why: match (right, is_fragile) {
+            (false, _) => format!("Here it is not epoch {CLAIMED_EPOCH}."),
+            (true, true) => format!(
+                "{CLAIMED_EPOCH} is an index from 0: the training ends during pass number {}; and it hangs on the patience: one of {} \
+                 evaluations gives another answer.",
+                CLAIMED_EPOCH + 1,
+                others.join(" or ")
+            ),
+            (true, false) => {
+                format!("{CLAIMED_EPOCH} epochs were completed, and patiences near the report's own agree.")
+            }
+        },
+        evidence: json!({
+            "stop_epoch": end.stop_epoch, "stop_step": end.stop_step, "epochs_completed": end.epochs_completed,
+            "best_step_of_full_length": full.summary.best_step,
+            "epoch_by_patience": sweep.iter().map(|(patience, epoch)| json!([patience, epoch])).collect::<Vec<_>>(),
+        }),
+        runs: names(&[run, full]),
+        figures: vec!["figure-1", "2d-patience"],
+    }
+}
+
+fn one_class_batches(runs: &Runs, facts: &Facts) -> Findings {
+    let (run, shuffled) = (runs.get("logistic"), runs.get("logistic-shuffled"));
+    let every = runs.get("logistic-every-step");
+    let one_class = facts.batches.iter().filter(|counts| counts.iter().filter(|&&count| count > 0).count() < 2).count();
+    let rarest = facts.batches.iter().filter_map(|counts| counts.iter().min()).min().copied().unwrap_or_default();
+    let (steps, interval) = (run.summary.steps_per_epoch, run.evaluation_interval());
+    let period = meeting(steps, interval);
+    let found: Vec<usize> = spikes(run).iter().map(|evaluation| evaluation.step).collect();
+    let hardest = hardest_batch(every);
+    let on_hardest = |hardest: usize| found.iter().filter(|step| *step % steps == hardest).count();
+    let is_alias = hardest.as_ref().is_some_and(|hardest| {
+        found.len() > 1
+            && 10 * hardest.epochs >= 9 * hardest.of
+            && on_hardest(hardest.batch) == found.len()
+            && found.windows(2).all(|pair| pair[1] - pair[0] == period)
+    });
+    let after_shuffling = spikes(shuffled).len();
+
+    let mut measured = format!(
+        "{one_class} of {} training batches hold one class only (the fewest of either class in a batch: {rarest}), and every evaluation is over \
+         all {} validation rows. ",
+        facts.batches.len(),
+        run.summary.data.validation
+    );
+    if found.is_empty() {
+        measured += "In file order there is no spike. ";
+    } else {
+        let steps: Vec<String> = found.iter().map(ToString::to_string).collect();
+        measured += &format!("In file order there are spikes at steps {}. ", steps.join(", "));
+    }
+    if let Some(hardest) = &hardest {
+        measured += &format!(
+            "Evaluated after every step, batch {} leaves the highest validation loss in {} of {} epochs. An epoch has {steps} steps and the report \
+             looks every {interval}, so it looks after any one batch every {period} steps. ",
+            hardest.batch, hardest.epochs, hardest.of
+        );
+    }
+    measured += &format!("Shuffled, there are {after_shuffling} spikes.");
+    Findings {
+        verdict: if one_class > 0 && !found.is_empty() { Verdict::Corrected } else { Verdict::NotSupported },
+        measured,
+        why: match (one_class, is_alias) {
+            (0, true) => format!(
+                "No batch is one-class, and validation knows no batches at all. What one sees is aliasing: the same batch spoils the weights once \
+                 in every epoch, and the report's grid meets it once in {period} steps.{}",
+                if after_shuffling == 0 { " Shuffled, that batch is never made again." } else { "" }
+            ),
+            (0, false) => "No batch is one-class, and validation knows no batches at all.".into(),
+            (_, _) if found.is_empty() => {
+                "Some training batches are one-class, but there are no spikes to explain.".into()
+            }
+            _ => "Some training batches are one-class; but validation is always over all rows.".into(),
+        },
+        evidence: json!({
+            "one_class_batches": one_class, "batches": facts.batches.len(), "rarest_class_in_a_batch": rarest,
+            "validation_rows": run.summary.data.validation, "spikes": found, "steps_per_epoch": steps,
+            "evaluation_interval": interval, "period": period, "aliasing": is_alias,
+            "hardest_batch": hardest.as_ref().map(|h| json!({ "batch": h.batch, "epochs": h.epochs, "of": h.of })),
+            "spikes_shuffled": after_shuffling,
+        }),
+        runs: names(&[run, shuffled, every]),
+        figures: vec!["figure-1", "figure-3", "2e-aliasing"],
+    }
+}
+
+fn earlier_stop(runs: &Runs) -> Findings {
+    let (plain, shuffled, seeds) = (runs.get("logistic"), runs.get("logistic-shuffled"), runs.seeds("logistic-seed"));
+    let mut stops: Vec<usize> = seeds.iter().map(|run| run.summary.stop_step).collect();
+    stops.sort_unstable();
+    let mut epochs: Vec<usize> = seeds.iter().map(|run| run.summary.stop_epoch).collect();
+    epochs.sort_unstable();
+    let before = |step: usize| stops.iter().filter(|&&stop| stop < step).count();
+    let (all, earlier, before_own) = (stops.len(), before(plain.summary.stop_step), before(shuffled.summary.stop_step));
+    let middle = median(&epochs).unwrap_or_default();
+    let range = [epochs.first(), epochs.last()].map(|epoch| epoch.copied().unwrap_or_default());
+    let after_own = stops.iter().filter(|&&stop| stop > shuffled.summary.stop_step).count();
+    let is_typical = 20 * (all - after_own) >= all && 20 * (all - before_own) >= all;
+    let is_sure = 20 * earlier >= 19 * all;
+    // "Way" earlier: the usual run saves a quarter of the epochs.
+    let is_way = 4 * (middle + 1) <= 3 * (plain.summary.stop_epoch + 1);
+    let verdict = match (is_sure && is_typical && is_way, 2 * earlier > all) {
+        (true, _) => Verdict::Supported,
+        (false, true) => Verdict::Corrected,
+        (false, false) => Verdict::NotSupported,
+    };
+    let own_seed = shuffled.summary.seed;
+    let is_one_of_them = if seeds.iter().any(|run| run.summary.seed == own_seed) {
+        format!(" The report's is one of them, seed {own_seed}.")
+    } else {
+        String::new()
+    };
+    Findings {
+        verdict,
+        measured: format!(
+            "The report's shuffled run ends in epoch {}, the one in file order in epoch {}. Of {all} shuffled runs that differ in their seed only, \
+             {earlier} end before the one in file order; they end in epochs {} to {}, the median in {middle}. {before_own} of them end before the \
+             report's own.{is_one_of_them}",
+            shuffled.summary.stop_epoch, plain.summary.stop_epoch, range[0], range[1]
+        ),
+        why: match verdict {
+            Verdict::Supported => format!(
+                "{earlier} of {all} seeds stop earlier, the median by a quarter of the epochs or more, and the report's run is none of the extremes."
+            ),
+            Verdict::Corrected => format!(
+                "{} {earlier} of {all} seeds do. But by how much is the seed's doing: the report's own stops in epoch {}, the median in epoch {middle}. \
+                 One run cannot tell.",
+                if is_sure { "Earlier, yes:" } else { "Mostly earlier:" },
+                shuffled.summary.stop_epoch
+            ),
+            Verdict::NotSupported => format!(
+                "{} of {all} seeds stop as late or later. When training stops is the seed's doing, and one run cannot tell.",
+                all - earlier
+            ),
+        },
+        evidence: json!({
+            "in_file_order": plain.summary.stop_step, "reports_shuffled_run": shuffled.summary.stop_step, "seeds": all,
+            "earlier_than_in_file_order": earlier, "earlier_than_the_reports": before_own, "median_epoch": middle, "epochs": epochs,
+        }),
+        runs: [names(&[plain, shuffled]), names(&seeds)].concat(),
+        figures: vec!["figure-3", "2e-seeds"],
+    }
+}
+
+fn overfitting(runs: &Runs) -> Findings {
+    let run = runs.get("softmax");
+    let (last, data) = (&run.summary.final_metrics, &run.summary.data);
+    let error = |p: f64, n: usize| p * (1.0 - p) / n as f64;
+    let gap = last.train_accuracy - last.validation_accuracy;
+    let gap_error = (error(last.train_accuracy, data.train) + error(last.validation_accuracy, data.validation)).sqrt();
+    let losses: Vec<f64> = run.evaluations().iter().map(|evaluation| evaluation.validation_loss).collect();
+    let (before, late) = last_tenths(&losses);
+    let rises = late > before;
+    let is_wide = gap > YARDSTICK * gap_error;
+    let verdict = verdict(rises, is_wide);
+    Findings {
+        verdict,
+        measured: format!(
+            "At the end {:.2} % of the training and {:.2} % of the validation rows are right: a gap of {:.2} points, {:.1} of its standard errors. The \
+             validation loss averages {before:.4} over the second-to-last tenth of the evaluations and {late:.4} over the last: it {}.",
+            100.0 * last.train_accuracy,
+            100.0 * last.validation_accuracy,
+            100.0 * gap,
+            gap / gap_error,
+            if rises { "rises" } else { "does not rise" }
+        ),
+        why: match verdict {
+            Verdict::Supported => "The gap is wider than chance makes it, and the validation loss rises.".into(),
+            Verdict::Corrected => "The validation loss rises, but the gap is no wider than chance makes it.".into(),
+            Verdict::NotSupported => "To overfit is to get worse on validation rows while getting better on training rows, and the validation loss does not \
+                                      get worse here. A gap alone is what fitting does."
+                .into(),
+        },
+        evidence: json!({
+            "train_accuracy": last.train_accuracy, "validation_accuracy": last.validation_accuracy, "gap": gap, "gap_standard_error": gap_error,
+            "validation_loss_before": before, "validation_loss_last": late,
+        }),
+        runs: names(&[run]),
+        figures: vec!["figure-4", "figure-5"],
+    }
+}
+
+fn lower_row(runs: &Runs) -> Findings {
+    let (printed, named) = (runs.get(PRINTED), runs.get("softmax-l2-1"));
+    let classes = 0..printed.parameters.n_classes.min(named.parameters.n_classes);
+    let alike: Vec<f64> = classes
+        .clone()
+        .map(|class| correlation(&printed.parameters.of_class(class), &named.parameters.of_class(class)))
+        .collect();
+    let least = alike.iter().copied().fold(f64::INFINITY, f64::min);
+    let apart = classes
+        .flat_map(|class| {
+            let grey = |run: &Run| Pictures::grey(&run.parameters.of_class(class));
+            grey(printed).into_iter().zip(grey(named)).map(|(a, b)| a.abs_diff(b)).collect::<Vec<_>>()
+        })
+        .max()
+        .unwrap_or_default();
+    let is_other = printed.lambda() != 1.0 && apart > 0;
+    Findings {
+        verdict: if is_other { Verdict::Corrected } else { Verdict::Supported },
+        measured: format!(
+            "The report's program trains λ = 0, then λ = {}, and draws these two. Its pictures and those of λ = 1 correlate by at least {least:.4}, and \
+             differ by up to {apart} of 255 grey levels.",
+            printed.lambda()
+        ),
+        why: if is_other {
+            format!("The row is λ = {}. λ = 1 looks alike, but is another run.", printed.lambda())
+        } else {
+            "The pictures are those of λ = 1.".into()
+        },
+        evidence: json!({ "lambda": printed.lambda(), "least_correlation": least, "largest_difference_of_grey_levels": apart }),
+        runs: names(&[printed, named]),
+        figures: vec!["figure-6", "4b-penalties"],
+    }
+}
+
+/// How many standard errors make a difference that is not put down to chance.
+const YARDSTICK: f64 = 1.0;
+
+/// The means of the second-to-last and of the last tenth of some values, at least one value each.
+fn last_tenths(values: &[f64]) -> (f64, f64) {
+    let tenth = (values.len() / 10).max(1);
+    let end = values.len() - tenth;
+    let before = &values[end.saturating_sub(tenth)..end];
+    let late = mean(&values[end..]);
+    (if before.is_empty() { late } else { mean(before) }, late)
+}
+
+fn accuracy_cost(runs: &Runs) -> Findings {
+    let stopped = Cost::new(runs, &PENALISED, "softmax");
+    // These judge: stopped early, runs differ in their length too.
+    let full = Cost::new(runs, &FULL_LENGTH[..4], FULL_LENGTH[4]);
+    let (costly, harmless): (Vec<&Change>, Vec<&Change>) =
+        full.changes.iter().partition(|change| change.change < -YARDSTICK);
+    let verdict = match (costly.len(), harmless.len()) {
+        (_, 0) => Verdict::Supported,
+        (0, _) => Verdict::NotSupported,
+        _ => Verdict::Corrected,
+    };
+    let list = |changes: &[&Change]| {
+        changes.iter().map(|change| format!("λ = {}", change.run.lambda())).collect::<Vec<_>>().join(", ")
+    };
+    let said =
+        |change: &&Change| format!("λ = {} changes the accuracy by {}", change.run.lambda(), signed(change.change));
+    let harmless_said = harmless.iter().map(said).collect::<Vec<_>>().join(", ");
+    let ended = stopped.changes.iter().filter(|change| change.run.summary.stopped_early).count();
+    Findings {
+        verdict,
+        measured: format!(
+            "All epochs made: {} As the report has it, where early stopping, which it does not mention here, ended {ended} of the penalised runs: {} Each \
+             accuracy is the mean over the last tenth of the evaluations; in brackets its change in standard errors of an accuracy on that many rows.",
+            full.describe(),
+            stopped.describe()
+        ),
+        why: match verdict {
+            Verdict::Supported => "Each of them costs more than one standard error with all epochs made.".to_owned(),
+            Verdict::NotSupported => {
+                format!("None of them costs more than one standard error with all epochs made: {harmless_said}.")
+            }
+            Verdict::Corrected => format!(
+                "A strong enough penalty does: {}. But with all epochs made {harmless_said} standard errors: too little to tell on this many rows. Stopped \
+                 early, the runs differ in their length too.",
+                list(&costly)
+            ),
+        },
+        evidence: json!({ "full_length": full.evidence(), "stopped": stopped.evidence() }),
+        runs: [full.names(), stopped.names()].concat(),
+        figures: vec!["figure-7", "4c-full-length"],
+    }
+}
+
+/// What penalties do to the validation accuracy.
+struct Cost<'a> {
+    free: &'a Run,
+    /// The standard error of the accuracy without a penalty.
+    error: f64,
+    changes: Vec<Change<'a>>,
+}
+
+struct Change<'a> {
+    run: &'a Run,
+    /// In standard errors, negative where the penalty costs accuracy.
+    change: f64,
+}
+
+impl<'a> Cost<'a> {
+    fn new(runs: &'a Runs, penalised: &[&str], free: &str) -> Self {
+        let free = runs.get(free);
+        let base = late_accuracy(free);
+        let error = free.standard_error(base);
+        let change = |name: &&str| {
+            let run = runs.get(name);
+            Change { run, change: (late_accuracy(run) - base) / error }
+        };
+        Self { free, error, changes: penalised.iter().map(change).collect() }
+    }
+
+    fn describe(&self) -> String {
+        let said = |change: &Change| {
+            let percent = 100.0 * late_accuracy(change.run);
+            format!("λ = {}: {percent:.2} % ({})", change.run.lambda(), signed(change.change))
+        };
+        format!(
+            "λ = {}: {:.2} % ± {:.2} points; {}.",
+            self.free.lambda(),
+            100.0 * late_accuracy(self.free),
+            100.0 * self.error,
+            self.changes.iter().map(said).collect::<Vec<_>>().join("; ")
+        )
+    }
+
+    fn evidence(&self) -> Value {
+        let changes = self.changes.iter().map(|change| {
+            json!({
+                "lambda": change.run.lambda(), "accuracy": late_accuracy(change.run), "change_in_standard_errors": change.change,
+                "stopped_early": change.run.summary.stopped_early, "steps": change.run.summary.steps,
+            })
+        });
+        json!({
+            "without_penalty": late_accuracy(self.free), "standard_error": self.error, "with_penalty": changes.collect::<Vec<_>>(),
+        })
+    }
+
+    fn names(&self) -> Vec<String> {
+        let runs: Vec<&Run> = std::iter::once(self.free).chain(self.changes.iter().map(|change| change.run)).collect();
+        names(&runs)
+    }
+}
+
+/// The validation accuracy over the last tenth of the evaluations: a single one leaps about by more than what is looked for.
+fn late_accuracy(run: &Run) -> f64 {
+    let accuracies: Vec<f64> = run.evaluations().iter().map(|evaluation| evaluation.validation_accuracy).collect();
+    last_tenths(&accuracies).1
+}
+
+/// One digit behind the point, with a true minus.
+fn signed(value: f64) -> String {
+    format!("{value:+.1}").replace('-', "−")
+}
+
+fn norms(runs: &Runs) -> Findings {
+    let penalised = PENALISED.map(|name| runs.get(name));
+    // From the strongest penalty to the weakest.
+    let rises = |norm: fn(&Run) -> f64| penalised.windows(2).all(|pair| norm(pair[0]) < norm(pair[1]));
+    let spectral = |run: &Run| run.summary.weight_norm.spectral;
+    let squared = |run: &Run| run.summary.weight_norm.frobenius_squared;
+    let full = FULL_LENGTH.map(|name| runs.get(name));
+    let rises_full =
+        full[..4].windows(2).all(|pair| squared(pair[0]) < squared(pair[1]) && spectral(pair[0]) < spectral(pair[1]));
+    let falls = [rises(spectral), rises(|run| run.summary.weight_norm.frobenius), rises(squared), rises_full];
+    let is_squared = penalised.iter().all(|run| (spectral(run) / squared(run) - 1.0).abs() < 0.01);
+    let said = |run: &&Run| format!("λ = {}: {:.4} and {:.4}", run.lambda(), spectral(run), squared(run));
+    let verdict = verdict(falls.iter().all(|falls| *falls), is_squared);
+    Findings {
+        verdict,
+        measured: format!(
+            "Spectral norm and ‖w‖²: {}. These runs differ in their length, and weights that start at zero grow with it; with all epochs made: {}.",
+            penalised.iter().map(said).collect::<Vec<_>>().join("; "),
+            full[..4].iter().map(said).collect::<Vec<_>>().join("; ")
+        ),
+        why: match verdict {
+            Verdict::Supported => "All three norms fall, early stopping or not, and the spectral one is ‖w‖² within 1 %.".into(),
+            Verdict::Corrected => "All three norms fall with λ, early stopping or not. But what figure 8 plots is the spectral norm, the largest singular value of the weights with \
+                                   their bias row, and not ‖w‖²."
+                .into(),
+            Verdict::NotSupported => "Not every norm falls with λ here.".into(),
+        },
+        evidence: json!({
+            "norms": penalised.iter().map(|run| json!({
+                "lambda": run.lambda(), "spectral": spectral(run), "frobenius": run.summary.weight_norm.frobenius, "frobenius_squared": squared(run),
+            })).collect::<Vec<_>>(),
+        }),
+        runs: [names(&penalised), names(&full[..4])].concat(),
+        figures: vec!["figure-8", "4e-norms"],
+    }
+}
+
+fn names(runs: &[&Run]) -> Vec<String> {
+    runs.iter().map(|run| run.name.clone()).collect()
+}

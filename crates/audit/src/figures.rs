@@ -1,0 +1,392 @@
+//! The figures: the report's eight, and the audit's.
+
+use std::ops::Range;
+
+use chainrule_core::Evaluation;
+use chainrule_report::{Axis, Chart, Color, Content, Corner, Figure, Format, Mark, Pictures, Run, Runs, Scale, Series};
+
+use crate::analysis::{blocks, hardest_batch, meeting, stop_with};
+
+/// A figure that can be drawn once its runs are there.
+#[derive(Clone, Copy, Debug)]
+pub struct Planned {
+    /// Its name, as in `--only`.
+    pub id: &'static str,
+    /// The runs that it shows, by name; where a run was made with many seeds, all of them.
+    pub needs: &'static [&'static str],
+    /// Looks at them.
+    pub make: fn(&Runs) -> Figure,
+}
+
+/// All figures, in the order of the page.
+pub const FIGURES: [Planned; 14] = [
+    Planned { id: "figure-1", needs: &["logistic"], make: figure_1 },
+    Planned { id: "figure-2", needs: &["logistic"], make: figure_2 },
+    Planned { id: "2d-patience", needs: &["logistic", "logistic-full-length"], make: patience },
+    Planned { id: "figure-3", needs: &["logistic", "logistic-shuffled"], make: figure_3 },
+    Planned { id: "2e-aliasing", needs: &["logistic", "logistic-every-step"], make: aliasing },
+    Planned { id: "2e-seeds", needs: &["logistic", "logistic-shuffled", "logistic-seed"], make: seeds },
+    Planned { id: "figure-4", needs: &["softmax"], make: figure_4 },
+    Planned { id: "figure-5", needs: &["softmax"], make: figure_5 },
+    Planned { id: "figure-6", needs: &["softmax", PRINTED], make: figure_6 },
+    Planned { id: "4b-penalties", needs: &["softmax", "softmax-l2-1", PRINTED], make: penalties },
+    Planned { id: "figure-7", needs: &PENALISED, make: figure_7 },
+    Planned { id: "4c-full-length", needs: &FULL_LENGTH, make: full_length },
+    Planned { id: "figure-8", needs: &PENALISED, make: figure_8 },
+    Planned { id: "4e-norms", needs: &PENALISED, make: norms },
+];
+
+/// The runs of figures 7 and 8, from the strongest penalty to the weakest.
+pub(crate) const PENALISED: [&str; 4] = ["softmax-l2-1", "softmax-l2-0.1", "softmax-l2-0.01", "softmax-l2-0.001"];
+
+/// The same runs without early stopping, and last the one without a penalty.
+pub(crate) const FULL_LENGTH: [&str; 5] = [
+    "softmax-l2-1-full-length",
+    "softmax-l2-0.1-full-length",
+    "softmax-l2-0.01-full-length",
+    "softmax-l2-0.001-full-length",
+    "softmax-full-length",
+];
+
+/// The run that the report's program draws in the lower row of figure 6: the second that it makes.
+pub(crate) const PRINTED: &str = "softmax-l2-2";
+
+fn figure_1(runs: &Runs) -> Figure {
+    let run = runs.get("logistic");
+    Figure {
+        id: "figure-1",
+        title: "Logistic regression: loss".into(),
+        caption: "Training loss as the mean of blocks of 10 steps, with a band of one standard deviation (the report's legend calls it \
+                  variance), and validation loss at every evaluation."
+            .into(),
+        content: Content::Chart(losses(run, 0.0..0.2)),
+        runs: vec![run.name.clone()],
+    }
+}
+
+fn figure_2(runs: &Runs) -> Figure {
+    let run = runs.get("logistic");
+    Figure {
+        id: "figure-2",
+        title: "Logistic regression: accuracy".into(),
+        caption: format!(
+            "Accuracy on the {} training rows and on the {} validation rows.",
+            run.summary.data.train, run.summary.data.validation
+        ),
+        content: Content::Chart(accuracies(run, 0.93..0.99)),
+        runs: vec![run.name.clone()],
+    }
+}
+
+fn figure_3(runs: &Runs) -> Figure {
+    let (plain, shuffled) = (runs.get("logistic"), runs.get("logistic-shuffled"));
+    let series = vec![
+        accuracy("in file order", Color::Vermillion, plain, |e| e.validation_accuracy),
+        accuracy("shuffled every epoch", Color::Blue, shuffled, |e| e.validation_accuracy),
+    ];
+    Figure {
+        id: "figure-3",
+        title: "Logistic regression: shuffling".into(),
+        caption: "Validation accuracy without and with a new order of the rows every epoch.".into(),
+        content: Content::Chart(over_steps("validation accuracy", 0.93..0.99, Format::Percent, series)),
+        runs: names(&[plain, shuffled]),
+    }
+}
+
+fn figure_4(runs: &Runs) -> Figure {
+    let run = runs.get("softmax");
+    Figure {
+        id: "figure-4",
+        title: "Softmax regression: loss".into(),
+        caption: "Training loss as the mean of blocks of 10 steps, with a band of one standard deviation, and validation loss.".into(),
+        content: Content::Chart(losses(run, 0.2..0.8)),
+        runs: vec![run.name.clone()],
+    }
+}
+
+fn figure_5(runs: &Runs) -> Figure {
+    let run = runs.get("softmax");
+    Figure {
+        id: "figure-5",
+        title: "Softmax regression: accuracy".into(),
+        caption: "Accuracy on the training and on the validation rows.".into(),
+        content: Content::Chart(accuracies(run, 0.89..0.93)),
+        runs: vec![run.name.clone()],
+    }
+}
+
+fn figure_6(runs: &Runs) -> Figure {
+    let shown = [runs.get("softmax"), runs.get(PRINTED)];
+    Figure {
+        id: "figure-6",
+        title: "The weights as pictures".into(),
+        caption: format!(
+            "Each class's weights, each picture scaled to its own smallest weight (black) and largest (white); the bias is left out. The \
+             lower row is λ = {}, the second run that the report's program makes.",
+            shown[1].lambda()
+        ),
+        content: Content::Pictures(pictures(&shown)),
+        runs: names(&shown),
+    }
+}
+
+fn figure_7(runs: &Runs) -> Figure {
+    let shown = PENALISED.map(|name| runs.get(name));
+    Figure {
+        id: "figure-7",
+        title: "Accuracy under four penalties".into(),
+        caption: "Validation accuracy. Early stopping ends a run where its validation loss has not fallen for some evaluations, so the curves may differ in \
+                  length."
+            .into(),
+        content: Content::Chart(over_steps("validation accuracy", 0.75..0.93, Format::Percent, by_lambda(&shown))),
+        runs: names(&shown),
+    }
+}
+
+fn figure_8(runs: &Runs) -> Figure {
+    let shown = PENALISED.map(|name| runs.get(name));
+    let points = shown.iter().map(|run| (run.lambda(), run.summary.weight_norm.spectral)).collect();
+    let spectral = Series::new("spectral norm", Color::Blue, Mark::LineAndDots, points);
+    let y = from_zero(&[&spectral]);
+    Figure {
+        id: "figure-8",
+        title: "The norm of the weights against the penalty".into(),
+        caption: "The spectral norm, the largest singular value, of the weights with the bias as their last row. The report's axis calls it \
+                  ‖w‖²."
+            .into(),
+        content: Content::Chart(Chart {
+            x: Axis::linear("λ", -0.02..1.02, Format::Number),
+            y: Axis::linear("spectral norm of [W; b]", y, Format::Number),
+            series: vec![spectral],
+            legend: Corner::UpperRight,
+        }),
+        runs: names(&shown),
+    }
+}
+
+/// Patiences that are tried on the full-length run.
+pub(crate) const PATIENCES: Range<usize> = 1..61;
+
+fn patience(runs: &Runs) -> Figure {
+    let (run, full) = (runs.get("logistic"), runs.get("logistic-full-length"));
+    let stops =
+        PATIENCES.filter_map(|patience| Some((patience as f64, stop_with(patience, full.evaluations())?.epoch as f64)));
+    let sweep = Series::new("any patience", Color::Sky, Mark::LineAndDots, stops.collect());
+    let at = run.config.early_stopping().patience.filter(|_| run.summary.stopped_early);
+    let own = at.map(|patience| (patience as f64, run.summary.stop_epoch as f64)).into_iter().collect();
+    let own = Series::new("the report's", Color::Vermillion, Mark::Dots, own);
+    let y = from_zero(&[&sweep, &own]);
+    Figure {
+        id: "2d-patience",
+        title: "Where each patience stops".into(),
+        caption: "The epoch, counted from 0, in which early stopping ends the run of figure 1, against the number of evaluations without \
+                  a lower validation loss that it waits for. Read off one run that was never stopped."
+            .into(),
+        content: Content::Chart(Chart {
+            x: Axis::linear("patience (evaluations)", 0.0..PATIENCES.end as f64, Format::Count),
+            y: Axis::linear("epoch in which it stops", y, Format::Count),
+            series: vec![sweep, own],
+            legend: Corner::LowerRight,
+        }),
+        runs: names(&[run, full]),
+    }
+}
+
+fn aliasing(runs: &Runs) -> Figure {
+    let (run, every) = (runs.get("logistic"), runs.get("logistic-every-step"));
+    let loss = |evaluation: &Evaluation| (evaluation.step as f64, evaluation.validation_loss);
+    let all = Series::new("after every step", Color::Sky, Mark::Thin, every.evaluations().iter().map(loss).collect());
+    let (steps, interval) = (run.summary.steps_per_epoch, run.evaluation_interval());
+    let grid: Vec<_> = run.evaluations().iter().map(loss).collect();
+    let mut series = vec![all, Series::new("the report's evaluations", Color::Green, Mark::Dots, grid)];
+    if let Some(hardest) = hardest_batch(every) {
+        let meets = run.evaluations().iter().filter(|e| e.step % steps == hardest.batch);
+        series.push(Series::new(
+            format!("of these, after batch {}", hardest.batch),
+            Color::Vermillion,
+            Mark::Dots,
+            meets.map(loss).collect(),
+        ));
+    }
+    let mut chart = over_steps("validation loss (nats)", 0.0..0.3, Format::Number, series);
+    chart.x.range.end = run.summary.stop_step as f64;
+    let end = chart.x.range.end;
+    chart.series[0].points.retain(|point| point.0 <= end);
+    Figure {
+        id: "2e-aliasing",
+        title: "Between the report's evaluations".into(),
+        caption: format!(
+            "Validation loss of the same path after every step, and the steps at which the report looks: every {interval}. An epoch has \
+             {steps} steps, so the same batch is met once in {}.",
+            meeting(steps, interval)
+        ),
+        content: Content::Chart(chart),
+        runs: names(&[run, every]),
+    }
+}
+
+fn seeds(runs: &Runs) -> Figure {
+    let (plain, shuffled, seeds) = (runs.get("logistic"), runs.get("logistic-shuffled"), runs.seeds("logistic-seed"));
+    let last = seeds.iter().chain([&plain, &shuffled]).map(|run| run.summary.stop_epoch).max().unwrap_or_default();
+    let count = |epoch: usize| seeds.iter().filter(|run| run.summary.stop_epoch == epoch).count();
+    let bars: Vec<_> = (0..=last).map(|epoch| (epoch as f64, count(epoch) as f64)).filter(|bar| bar.1 > 0.0).collect();
+    let highest = bars.iter().map(|bar| bar.1).fold(1.0, f64::max);
+    let top = (1.1 * highest).ceil();
+    let at = |run: &Run| vec![(run.summary.stop_epoch as f64, top)];
+    Figure {
+        id: "2e-seeds",
+        title: "Where shuffled runs stop".into(),
+        caption: format!(
+            "The epoch, counted from 0, in which {} shuffled runs end that differ in their seed only; and where the report's two runs \
+             ended.",
+            seeds.len()
+        ),
+        content: Content::Chart(Chart {
+            x: Axis::linear("epoch in which it stops", -1.0..last as f64 + 2.0, Format::Count),
+            y: Axis::linear("runs", 0.0..top, Format::Count),
+            series: vec![
+                Series::new(format!("{} seeds", seeds.len()), Color::Sky, Mark::Bars(0.8), bars),
+                Series::new("the report's shuffled run", Color::Green, Mark::Upright, at(shuffled)),
+                Series::new("in file order", Color::Vermillion, Mark::Upright, at(plain)),
+            ],
+            legend: Corner::UpperLeft,
+        }),
+        runs: [names(&[plain, shuffled]), names(&seeds)].concat(),
+    }
+}
+
+fn penalties(runs: &Runs) -> Figure {
+    let shown = [runs.get("softmax"), runs.get("softmax-l2-1"), runs.get(PRINTED)];
+    Figure {
+        id: "4b-penalties",
+        title: "The weights under no penalty, λ = 1 and λ = 2".into(),
+        caption: "As figure 6, with the run that the report names between the two that it shows.".into(),
+        content: Content::Pictures(pictures(&shown)),
+        runs: names(&shown),
+    }
+}
+
+fn full_length(runs: &Runs) -> Figure {
+    let shown = FULL_LENGTH.map(|name| runs.get(name));
+    let mut series = by_lambda(&shown);
+    let free = shown.last().expect("there are five");
+    let band = series.last_mut().expect("one each");
+    band.name = format!("λ = {} ± one standard error", free.lambda());
+    band.band = band.points.iter().map(|&(_, p)| free.standard_error(p)).collect();
+    let chart = over_steps("validation accuracy", 0.87..0.925, Format::Percent, series);
+    let outside = shown.iter().filter(|run| !chart.y.range.contains(&run.summary.final_metrics.validation_accuracy));
+    let outside: String = outside
+        .map(|run| {
+            let percent = 100.0 * run.summary.final_metrics.validation_accuracy;
+            format!(" λ = {} ends outside the picture, at {percent:.2} %.", run.lambda())
+        })
+        .collect();
+    Figure {
+        id: "4c-full-length",
+        title: "Accuracy under four penalties, all epochs made".into(),
+        caption: format!(
+            "The runs of figure 7 without early stopping, and the one without a penalty. The band is a yardstick, the standard error of an accuracy on {} \
+             rows: about how far it would move on as many other images.{outside}",
+            free.summary.data.validation
+        ),
+        content: Content::Chart(chart),
+        runs: names(&shown),
+    }
+}
+
+fn norms(runs: &Runs) -> Figure {
+    let shown = PENALISED.map(|name| runs.get(name));
+    let of = |name: &str, color, norm: fn(&Run) -> f64| {
+        Series::new(name, color, Mark::LineAndDots, shown.iter().map(|run| (run.lambda(), norm(run))).collect())
+    };
+    let series = vec![
+        of("Frobenius squared, ‖w‖²", Color::Vermillion, |run| run.summary.weight_norm.frobenius_squared),
+        of("Frobenius, ‖w‖", Color::Green, |run| run.summary.weight_norm.frobenius),
+        of("spectral, the report's", Color::Blue, |run| run.summary.weight_norm.spectral),
+    ];
+    let y = from_zero(&series.iter().collect::<Vec<_>>());
+    Figure {
+        id: "4e-norms",
+        title: "Three norms against the penalty".into(),
+        caption: "Of the weights with the bias as their last row; λ on a logarithmic axis.".into(),
+        content: Content::Chart(Chart {
+            x: Axis { label: "λ".into(), range: 0.0008..1.25, scale: Scale::Logarithmic, format: Format::Number },
+            y: Axis::linear("norm of [W; b]", y, Format::Number),
+            series,
+            legend: Corner::UpperRight,
+        }),
+        runs: names(&shown),
+    }
+}
+
+/// Smoothed training loss and validation loss, with the report's limits.
+fn losses(run: &Run, limits: Range<f64>) -> Chart {
+    let blocks = blocks(&run.history.train_loss);
+    let training = Series {
+        band: blocks.iter().map(|block| block.deviation).collect(),
+        ..Series::new(
+            "training, mean of 10 steps ± one standard deviation",
+            Color::Blue,
+            Mark::Line,
+            blocks.iter().map(|block| (block.step, block.mean)).collect(),
+        )
+    };
+    let validation = accuracy("validation", Color::Vermillion, run, |e| e.validation_loss);
+    over_steps("cross-entropy (nats)", limits, Format::Number, vec![training, validation])
+}
+
+fn accuracies(run: &Run, limits: Range<f64>) -> Chart {
+    let series = vec![
+        accuracy("training", Color::Blue, run, |e| e.train_accuracy),
+        accuracy("validation", Color::Vermillion, run, |e| e.validation_accuracy),
+    ];
+    over_steps("accuracy", limits, Format::Percent, series)
+}
+
+fn accuracy(name: &str, color: Color, run: &Run, value: fn(&Evaluation) -> f64) -> Series {
+    Series::new(name, color, Mark::Line, run.evaluations().iter().map(|e| (e.step as f64, value(e))).collect())
+}
+
+fn by_lambda(runs: &[&Run]) -> Vec<Series> {
+    let colors = [Color::Vermillion, Color::Orange, Color::Green, Color::Purple, Color::Blue];
+    let curves = runs.iter().zip(colors);
+    curves
+        .map(|(run, color)| accuracy(&format!("λ = {}", run.lambda()), color, run, |e| e.validation_accuracy))
+        .collect()
+}
+
+/// Curves over steps, with the report's limits where they fit.
+fn over_steps(label: &str, limits: Range<f64>, format: Format, series: Vec<Series>) -> Chart {
+    let last = series.iter().flat_map(|series| &series.points).map(|point| point.0).fold(1.0, f64::max);
+    let limits = Axis::fitted(limits, series.iter().flat_map(|series| &series.points).map(|point| point.1));
+    let corner = if format == Format::Percent { Corner::LowerRight } else { Corner::UpperRight };
+    Chart {
+        x: Axis::linear("gradient steps", 0.0..last, Format::Count),
+        y: Axis::linear(label, limits, format),
+        series,
+        legend: corner,
+    }
+}
+
+/// From zero to a little above the highest point.
+fn from_zero(series: &[&Series]) -> Range<f64> {
+    let highest = series.iter().flat_map(|series| &series.points).map(|point| point.1).fold(0.0, f64::max);
+    0.0..if highest > 0.0 { 1.08 * highest } else { 1.0 }
+}
+
+fn pictures(runs: &[&Run]) -> Pictures {
+    let first = runs[0];
+    let row = |run: &&Run| {
+        let name = if run.lambda() == 0.0 { "no penalty".to_owned() } else { format!("λ = {}", run.lambda()) };
+        (name, (0..run.parameters.n_classes).map(|class| run.parameters.of_class(class)).collect())
+    };
+    Pictures {
+        columns: first.summary.data.classes.iter().map(ToString::to_string).collect(),
+        rows: runs.iter().map(row).collect(),
+        size: first.summary.data.image_size,
+    }
+}
+
+fn names(runs: &[&Run]) -> Vec<String> {
+    runs.iter().map(|run| run.name.clone()).collect()
+}

@@ -1,0 +1,92 @@
+//! The course report, audited: run records in, figures, verdicts and pages out.
+//!
+//! A [`Plan`] says which runs a report is made of. Once they are there, [`Report::new`] draws its figures, judges its claims and writes its
+//! pages. It reads no file and knows no clock.
+
+mod analysis;
+mod claims;
+mod content;
+mod figures;
+mod numbers;
+mod plan;
+
+pub use figures::{FIGURES, Planned};
+pub use numbers::{Numbers, NumbersOrigin, RunNumbers};
+pub use plan::{Plan, PlanError, PlannedRun, ReadConfig, Start};
+
+use chainrule_records::GradientChecks;
+use chainrule_report::{Claim, Figure, Runs, file_names_of, files_of, html, markdown};
+
+/// What the report knows besides its runs.
+#[derive(Clone, Debug)]
+pub struct Facts {
+    /// What to call the data.
+    pub data_name: String,
+    /// For each batch of an epoch in file order, of the run `logistic`, how many rows it has of each class.
+    pub batches: Vec<Vec<usize>>,
+    /// Images to try on the page, each with its label.
+    pub examples: Vec<(u8, Vec<u8>)>,
+}
+
+/// A report: figures, verdicts, numbers and pages.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// The figures, in the order of [`FIGURES`].
+    pub figures: Vec<Figure>,
+    /// The claims, in the order of the tasks.
+    pub claims: Vec<Claim>,
+    /// What must come out the same again.
+    pub numbers: Numbers,
+    /// `report.md`
+    pub markdown: String,
+    /// `index.html`
+    pub html: String,
+    /// The README's tables.
+    pub readme: String,
+}
+
+/// The names of the runs that a report, or one figure of it, needs: where a run is made with many seeds, the name before the seed.
+pub fn needs(figure: Option<&Planned>) -> Vec<&'static str> {
+    let figures = FIGURES.iter().filter(|planned| figure.is_none_or(|only| only.id == planned.id));
+    let mut names: Vec<&str> = figures.flat_map(|planned| planned.needs.iter().copied()).collect();
+    names.sort_unstable();
+    names.dedup();
+    names
+}
+
+impl Report {
+    /// Draws, judges and writes.
+    ///
+    /// # Panics
+    /// Where a run is missing that [`needs`] names.
+    pub fn new(runs: &Runs, checks: &GradientChecks, facts: &Facts) -> Self {
+        let figures: Vec<Figure> = FIGURES.iter().map(|planned| (planned.make)(runs)).collect();
+        let claims = claims::judge(runs, checks, facts);
+        let sources = content::Sources { runs, checks, facts, figures: &figures, claims: &claims };
+        let document = content::document(&sources);
+        let (markdown, html) = (markdown::render(&document), html::render(&document));
+        let readme = content::readme(&sources);
+        let numbers = Numbers::new(runs, &claims);
+        Self { figures, claims, numbers, markdown, html, readme }
+    }
+
+    /// Every file of the report, by its path below the report's folder.
+    pub fn files(&self) -> Vec<(String, Vec<u8>)> {
+        let mut claims = serde_json::to_string_pretty(&self.claims).expect("claims hold only what JSON can");
+        claims.push('\n');
+        let mut files = vec![
+            ("report.md".to_owned(), self.markdown.clone().into_bytes()),
+            ("index.html".to_owned(), self.html.clone().into_bytes()),
+            ("claims.json".to_owned(), claims.into_bytes()),
+            ("numbers.json".to_owned(), self.numbers.to_json().into_bytes()),
+        ];
+        files.extend(self.figures.iter().flat_map(files_of));
+        files
+    }
+}
+
+/// The paths of [`Report::files`], before there is a report.
+pub fn file_names() -> Vec<String> {
+    let pages = ["report.md", "index.html", "claims.json", "numbers.json"].map(str::to_owned);
+    pages.into_iter().chain(FIGURES.iter().flat_map(|figure| file_names_of(figure.id))).collect()
+}

@@ -1,0 +1,156 @@
+//! What of a reproduction must come out the same again: `numbers.json`.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+use chainrule_core::{GradientSource, Precision};
+use chainrule_report::{Claim, Run, Runs, Verdict};
+use serde::{Deserialize, Serialize};
+
+/// The numbers of a reproduction.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Numbers {
+    /// What they were computed on.
+    pub origin: NumbersOrigin,
+    /// The verdict on each claim.
+    pub verdicts: BTreeMap<String, Verdict>,
+    /// The numbers of each run.
+    pub runs: BTreeMap<String, RunNumbers>,
+}
+
+/// What numbers were computed on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct NumbersOrigin {
+    /// SHA-256 of the data.
+    pub data_sha256: String,
+    /// The Burn backend.
+    pub backend: String,
+    /// Float type.
+    pub precision: Precision,
+    /// Where the gradients came from.
+    pub gradient: GradientSource,
+}
+
+/// The numbers of a run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RunNumbers {
+    /// Updates made.
+    pub steps: usize,
+    /// The epoch in which it ended, from 0.
+    pub stop_epoch: usize,
+    /// Whether patience ended it.
+    pub stopped_early: bool,
+    /// The step of the lowest validation loss.
+    pub best_step: usize,
+    /// Training and validation rows that were classified rightly.
+    pub right: [usize; 2],
+    /// Mean cross-entropy over the validation rows at the end, in nats.
+    pub validation_loss: f64,
+    /// The root of the sum of squares of weights and bias.
+    pub frobenius: f64,
+    /// The largest singular value of weights and bias.
+    pub spectral: f64,
+}
+
+impl Numbers {
+    pub(crate) fn new(runs: &Runs, claims: &[Claim]) -> Self {
+        let any = runs.iter().next().expect("a report has runs");
+        Self {
+            origin: NumbersOrigin {
+                data_sha256: any.summary.data.sha256.clone(),
+                backend: any.summary.backend.clone(),
+                precision: any.summary.precision,
+                gradient: any.summary.gradient,
+            },
+            verdicts: claims.iter().map(|claim| (claim.id.clone(), claim.verdict)).collect(),
+            runs: runs.iter().map(|run| (run.name.clone(), RunNumbers::new(run))).collect(),
+        }
+    }
+
+    /// As JSON, one line a run.
+    pub fn to_json(&self) -> String {
+        let mut text = format!("{{\n  \"origin\": {},\n", json(&self.origin));
+        writeln!(text, "  \"verdicts\": {},", json(&self.verdicts)).expect("writing to a String cannot fail");
+        let runs: Vec<String> = self.runs.iter().map(|(name, run)| format!("    {name:?}: {}", json(run))).collect();
+        write!(text, "  \"runs\": {{\n{}\n  }}\n}}\n", runs.join(",\n")).expect("writing to a String cannot fail");
+        text
+    }
+
+    /// What in `fresh` is not as in these; empty where all is.
+    ///
+    /// Steps, epochs and verdicts must be the same, and in f64 all counts too, with norms and losses to 1e-6. In f32 counts may differ by 2, and norms
+    /// and losses by 1e-3: rounding differs from backend to backend.
+    pub fn differences(&self, fresh: &Numbers) -> Vec<String> {
+        let mut found = Vec::new();
+        if self.origin.data_sha256 != fresh.origin.data_sha256 {
+            return vec!["the data is not the same: its checksum differs".to_owned()];
+        }
+        for id in self.verdicts.keys().chain(fresh.verdicts.keys().filter(|id| !self.verdicts.contains_key(*id))) {
+            let verdicts =
+                [self, fresh].map(|numbers| numbers.verdicts.get(id).map_or("absent", |verdict| verdict.name()));
+            if verdicts[0] != verdicts[1] {
+                found.push(format!("claim {id}: was {}, now {}", verdicts[0], verdicts[1]));
+            }
+        }
+        let is_f32 = [self, fresh].iter().any(|numbers| numbers.origin.precision == Precision::F32);
+        let (counts, relative) = if is_f32 { (2, 1e-3) } else { (0, 1e-6) };
+        for name in self.runs.keys().chain(fresh.runs.keys().filter(|name| !self.runs.contains_key(*name))) {
+            match (self.runs.get(name), fresh.runs.get(name)) {
+                (Some(old), Some(new)) => {
+                    found.extend(
+                        old.differences(new, counts, relative).into_iter().map(|line| format!("{name}: {line}")),
+                    );
+                }
+                (Some(_), None) => found.push(format!("{name}: was not run")),
+                (None, _) => found.push(format!("{name}: is new")),
+            }
+        }
+        found
+    }
+}
+
+impl RunNumbers {
+    fn new(run: &Run) -> Self {
+        let summary = &run.summary;
+        Self {
+            steps: summary.steps,
+            stop_epoch: summary.stop_epoch,
+            stopped_early: summary.stopped_early,
+            best_step: summary.best_step,
+            right: run.right(),
+            validation_loss: summary.final_metrics.validation_loss,
+            frobenius: summary.weight_norm.frobenius,
+            spectral: summary.weight_norm.spectral,
+        }
+    }
+
+    fn differences(&self, new: &RunNumbers, counts: usize, relative: f64) -> Vec<String> {
+        let mut found = Vec::new();
+        let mut same = |what: &str, old: usize, new: usize, within: usize| {
+            if old.abs_diff(new) > within {
+                found.push(format!("{what} was {old}, now {new}"));
+            }
+        };
+        same("steps", self.steps, new.steps, 0);
+        same("stop epoch", self.stop_epoch, new.stop_epoch, 0);
+        same("stopped early", self.stopped_early.into(), new.stopped_early.into(), 0);
+        same("best step", self.best_step, new.best_step, 0);
+        same("training rows right", self.right[0], new.right[0], counts);
+        same("validation rows right", self.right[1], new.right[1], counts);
+        let mut close = |what: &str, old: f64, new: f64| {
+            // Written so that what is not a number is a difference.
+            let is_close = (old - new).abs() <= relative * old.abs();
+            if !is_close {
+                found.push(format!("{what} was {old}, now {new}"));
+            }
+        };
+        close("validation loss", self.validation_loss, new.validation_loss);
+        close("Frobenius norm", self.frobenius, new.frobenius);
+        close("spectral norm", self.spectral, new.spectral);
+        found
+    }
+}
+
+fn json(value: &impl Serialize) -> String {
+    serde_json::to_string(value).expect("numbers, names and verdicts are what JSON can hold")
+}

@@ -1,0 +1,343 @@
+//! What computes: this processor without Burn, or one of Burn's backends: which this build has, and a device on one, here or on another machine.
+//! Only this file asks for the Cargo feature of a backend.
+
+use std::fmt::{self, Display, Formatter};
+use std::str::FromStr;
+#[cfg(feature = "burn")]
+use std::sync::Mutex;
+
+#[cfg(feature = "burn")]
+use burn::tensor::Device;
+#[cfg(any(feature = "cuda", feature = "wgpu", feature = "remote"))]
+use burn::tensor::Tensor;
+use chainrule_core::visible;
+
+use crate::Error;
+#[cfg(any(feature = "cuda", feature = "wgpu", feature = "remote"))]
+use crate::panics::quietly;
+
+/// A backend that a build may have, by the Cargo feature of the same name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Backend {
+    /// NVIDIA GPUs through CUDA.
+    Cuda,
+    /// GPUs through Vulkan, Metal, DirectX 12 or WebGPU.
+    Wgpu,
+    /// Burn's own CPU backend.
+    Flex,
+    /// The ndarray crate on the CPU.
+    Ndarray,
+    /// The device that `chainrule serve` offers at this address, `HOST:PORT`.
+    Remote(String),
+    /// This processor without Burn: the fused kernels, and plain loops for rows that are no bytes.
+    Cpu,
+}
+
+impl Backend {
+    /// Burn's that compute on this machine. The program's default feature, ndarray, comes last: who adds another means to use it.
+    pub const LOCAL: [Backend; 4] = [Backend::Cuda, Backend::Wgpu, Backend::Flex, Backend::Ndarray];
+
+    /// The feature's name.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Backend::Cuda => "cuda",
+            Backend::Wgpu => "wgpu",
+            Backend::Flex => "flex",
+            Backend::Ndarray => "ndarray",
+            Backend::Remote(_) => "remote",
+            Backend::Cpu => "cpu",
+        }
+    }
+
+    /// Whether this build has it.
+    pub fn is_built(&self) -> bool {
+        match self {
+            Backend::Cuda => cfg!(feature = "cuda"),
+            Backend::Wgpu => cfg!(feature = "wgpu"),
+            Backend::Flex => cfg!(feature = "flex"),
+            Backend::Ndarray => cfg!(feature = "ndarray"),
+            Backend::Remote(_) => cfg!(feature = "remote"),
+            Backend::Cpu => true,
+        }
+    }
+
+    /// Burn's local backends of this build, or those of them that `CHAINRULE_BACKENDS` names, as in
+    /// `flex,ndarray`.
+    ///
+    /// # Errors
+    /// Where `CHAINRULE_BACKENDS` names one that this build has not.
+    pub fn built() -> Result<Vec<Backend>, Error> {
+        let built: Vec<Backend> = Backend::LOCAL.into_iter().filter(Backend::is_built).collect();
+        let Some(chosen) = std::env::var_os(CHOSEN) else { return Ok(built) };
+        let chosen = chosen.to_string_lossy();
+        let chosen: Vec<&str> = chosen.split(',').map(str::trim).collect();
+        let names: Vec<&str> = built.iter().map(Backend::name).collect();
+        if let Some(stranger) = chosen.iter().find(|name| !names.contains(name)) {
+            return problem(format!("{CHOSEN}: {stranger:?} is none of this build's backends: {}", names.join(", ")));
+        }
+        Ok(built.into_iter().filter(|backend| chosen.contains(&backend.name())).collect())
+    }
+
+    /// Whether it has a memory and a queue of its own, apart from the host's.
+    pub fn is_apart(&self) -> bool {
+        match self {
+            Backend::Cuda | Backend::Wgpu | Backend::Remote(_) => true,
+            Backend::Flex | Backend::Ndarray | Backend::Cpu => false,
+        }
+    }
+
+    /// The default device of this backend, without autodiff. It answers: a tensor was made on it.
+    ///
+    /// # Errors
+    /// Where this build lacks the backend, naming the feature to add; where this machine lacks the device, naming what to install; and
+    /// where nothing answers at a remote's address.
+    #[cfg(feature = "burn")]
+    pub fn device(&self) -> Result<Device, Error> {
+        // A driver is asked once: asked again, the runtime says that it is there already.
+        static OPENED: Mutex<Vec<(Backend, Result<Device, String>)>> = Mutex::new(Vec::new());
+        let mut opened = OPENED.lock().map_err(|_| Error::Backend("opening a device panicked before".to_owned()))?;
+        let device = match opened.iter().find(|(backend, _)| backend == self) {
+            Some((_, device)) => device.clone(),
+            None => {
+                let device = self.open().map_err(|error| error.to_string());
+                opened.push((self.clone(), device.clone()));
+                device
+            }
+        };
+        device.map_err(Error::Backend)
+    }
+
+    #[cfg(feature = "burn")]
+    fn open(&self) -> Result<Device, Error> {
+        match self {
+            #[cfg(feature = "cuda")]
+            Backend::Cuda => {
+                open_apart(|| Ok(Device::cuda(0))).map_err(no_gpu("install NVIDIA's driver and CUDA 12 or later"))
+            }
+            #[cfg(feature = "wgpu")]
+            Backend::Wgpu => open_apart(|| Device::wgpu_options().init().map_err(|error| error.to_string()))
+                .map_err(no_gpu("install a Vulkan driver (Debian: mesa-vulkan-drivers and libvulkan1)")),
+            #[cfg(feature = "flex")]
+            Backend::Flex => Ok(Device::flex()),
+            #[cfg(feature = "ndarray")]
+            Backend::Ndarray => {
+                #[expect(deprecated, reason = "the default by the owner's choice: docs/decisions/0002-backends.md")]
+                let device = Device::ndarray();
+                Ok(device)
+            }
+            #[cfg(feature = "remote")]
+            Backend::Remote(address) => {
+                let host = burn::tensor::remote::RemoteHost::websocket(&format!("ws://{address}"));
+                let host = match token()? {
+                    Some(token) => host.with_credential(token),
+                    None => host,
+                };
+                let open =
+                    move || open_apart(|| Device::remote_options(&host).init().map_err(|error| error.to_string()));
+                within(CONNECT, open).map_err(|problem| {
+                    Error::Backend(format!(
+                        "{self}: {problem}; start `chainrule serve` there, and give both the same CHAINRULE_TOKEN, or none"
+                    ))
+                })
+            }
+            Backend::Cpu => problem("cpu is this processor without Burn, and has no device of Burn's".to_owned()),
+            #[allow(unreachable_patterns, reason = "reachable in every build that lacks a backend")]
+            missing => problem(missing.missing()),
+        }
+    }
+
+    /// What it has, on this machine.
+    ///
+    /// # Errors
+    /// Where this build lacks the backend, or this machine its device.
+    pub fn offer(&self) -> Result<Offer, Error> {
+        if *self == Backend::Cpu {
+            return Ok(Offer { device: None, has_f64: true, has_kernels: true, has_autodiff: false });
+        }
+        #[cfg(feature = "burn")]
+        {
+            let device = self.device()?;
+            Ok(Offer {
+                device: device_name(&device),
+                has_f64: chainrule_gradcheck::f64_works(&device),
+                has_kernels: !self.is_apart() || chainrule_ops::has_steps(&device),
+                has_autodiff: true,
+            })
+        }
+        #[cfg(not(feature = "burn"))]
+        problem(self.missing())
+    }
+
+    /// What to say where this build lacks it.
+    pub(crate) fn missing(&self) -> String {
+        format!("this build has no {0} backend; add --features {0}", self.name())
+    }
+
+    /// Offers its device to others, until the process is told to end. `tell` is called when it does, with the address, and whether it asks for a token.
+    ///
+    /// # Errors
+    /// Where this build cannot serve, or the device is not to be had.
+    #[cfg(feature = "remote-server")]
+    pub fn serve(
+        &self,
+        listener: std::net::TcpListener,
+        tell: impl FnOnce(std::net::SocketAddr, bool),
+    ) -> Result<(), Error> {
+        use burn::tensor::server::{RemoteServer, TokenAuthorizer, WebSocketTransport};
+
+        let token = token()?;
+        let failed = |error: &dyn Display| Error::Backend(error.to_string());
+        let mut server = RemoteServer::new([self.device()?]);
+        let has_token = token.is_some();
+        if let Some(token) = token {
+            server = server.with_authorizer(TokenAuthorizer::new(token).map_err(|error| failed(&error))?);
+        }
+        tell(listener.local_addr().map_err(|error| failed(&error))?, has_token);
+        server.serve(WebSocketTransport::from_listener(listener)).map_err(|error| failed(&error))
+    }
+
+    /// Says that this build cannot serve.
+    ///
+    /// # Errors
+    /// Always.
+    #[cfg(not(feature = "remote-server"))]
+    pub fn serve(
+        &self,
+        _listener: std::net::TcpListener,
+        _tell: impl FnOnce(std::net::SocketAddr, bool),
+    ) -> Result<(), Error> {
+        problem("this build cannot serve; add --features remote-server".to_owned())
+    }
+}
+
+/// What a backend has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Offer {
+    /// What the device calls itself, where that is not this processor.
+    pub device: Option<String>,
+    /// Whether it computes in 64 bits, too.
+    pub has_f64: bool,
+    /// Whether fused kernels run there.
+    pub has_kernels: bool,
+    /// Whether Burn's autodiff and its optimizers run there.
+    pub has_autodiff: bool,
+}
+
+impl Display for Backend {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Backend::Remote(address) => write!(f, "remote:{address}"),
+            local => f.write_str(local.name()),
+        }
+    }
+}
+
+impl FromStr for Backend {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if let Some(address) = text.strip_prefix("remote:") {
+            let is_whole =
+                address.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok());
+            return if is_whole {
+                Ok(Backend::Remote(address.to_owned()))
+            } else {
+                Err(format!("remote:{} is not remote:HOST:PORT", visible(address)))
+            };
+        }
+        let found = Backend::LOCAL.into_iter().chain([Backend::Cpu]).find(|backend| backend.name() == text);
+        found.ok_or_else(|| "it is one of cuda, wgpu, flex, ndarray, cpu, remote:HOST:PORT".to_owned())
+    }
+}
+
+/// What a server asks of its clients, where it asks for anything: not on the command line, where every process can read it.
+#[cfg(any(feature = "remote", feature = "remote-server"))]
+fn token() -> Result<Option<String>, Error> {
+    match std::env::var("CHAINRULE_TOKEN") {
+        Ok(token) if token.is_empty() => problem("CHAINRULE_TOKEN is empty; unset it, or say the token".to_owned()),
+        Ok(token) => Ok(Some(token)),
+        Err(std::env::VarError::NotPresent) => Ok(None),
+        Err(error) => problem(format!("CHAINRULE_TOKEN: {error}")),
+    }
+}
+
+/// The variable that narrows a build of several backends.
+const CHOSEN: &str = "CHAINRULE_BACKENDS";
+
+/// The backend that was named, else the first of this build that `CHAINRULE_BACKENDS` allows; without Burn, this processor.
+///
+/// # Errors
+/// Where there is none, and where `CHAINRULE_BACKENDS` names one that this build has not.
+pub fn choose(named: Option<&Backend>) -> Result<Backend, Error> {
+    match (named, Backend::built()?.into_iter().next()) {
+        (Some(named), _) => Ok(named.clone()),
+        (None, Some(first)) => Ok(first),
+        (None, None) if cfg!(feature = "remote") => {
+            problem("this build has only remote devices; name one, as in remote:HOST:PORT, or cpu".to_owned())
+        }
+        (None, None) => Ok(Backend::Cpu),
+    }
+}
+
+fn problem<T>(problem: String) -> Result<T, Error> {
+    Err(Error::Backend(problem))
+}
+
+/// What the device calls itself, where it has a name of its own.
+#[cfg(feature = "burn")]
+fn device_name(device: &Device) -> Option<String> {
+    #[cfg(any(feature = "cuda", feature = "wgpu"))]
+    return device.identity().map(|identity| identity.name);
+    #[cfg(not(any(feature = "cuda", feature = "wgpu")))]
+    {
+        let _ = device;
+        None
+    }
+}
+
+/// Opens a device and computes on it once; gives the problem where that fails. A GPU's runtime tells of a missing driver by panicking,
+/// in a thread of its own or in this one.
+#[cfg(any(feature = "cuda", feature = "wgpu", feature = "remote"))]
+fn open_apart(open: impl FnOnce() -> Result<Device, String>) -> Result<Device, String> {
+    let opened = quietly(|| {
+        let device = open()?;
+        let two = Tensor::<1>::ones([2], &device).sum().try_into_vec_as::<f32>();
+        match two.as_deref() {
+            Ok([2.0]) => Ok(device),
+            other => Err(format!("1 + 1 came out as {other:?}")),
+        }
+    });
+    let problem = match opened {
+        Ok(Ok(device)) => return Ok(device),
+        Ok(Err(problem)) => problem,
+        Err(panic) if panic.is_empty() => "no reason was given".to_owned(),
+        Err(panic) => panic,
+    };
+    Err(problem.split_whitespace().collect::<Vec<_>>().join(" "))
+}
+
+/// How long a server may take to answer. Burn itself tries for 16 seconds where nothing listens, and waits for ever where what listens says nothing.
+#[cfg(feature = "remote")]
+const CONNECT: std::time::Duration = std::time::Duration::from_secs(30);
+
+/// Runs `f` in a thread of its own, and waits no longer than this for it.
+#[cfg(feature = "remote")]
+fn within<T: Send + 'static>(
+    limit: std::time::Duration,
+    f: impl FnOnce() -> Result<T, String> + Send + 'static,
+) -> Result<T, String> {
+    let (sender, receiver) = std::sync::mpsc::channel();
+    // Where nobody waits any more, nobody needs the answer.
+    std::thread::spawn(move || drop(sender.send(f())));
+    receiver.recv_timeout(limit).unwrap_or_else(|_| Err(format!("no answer within {} s", limit.as_secs())))
+}
+
+/// The error of a GPU that is not there.
+#[cfg(any(feature = "cuda", feature = "wgpu"))]
+fn no_gpu(install: &str) -> impl Fn(String) -> Error {
+    move |problem| {
+        Error::Backend(format!(
+            "no device was found ({problem}); {install}, or take another backend: --features ndarray or flex"
+        ))
+    }
+}

@@ -1,0 +1,103 @@
+//! What only Burn does: norms on its devices, and the gradient check.
+
+use burn::tensor::{Device, Tensor, TensorData};
+use chacha20::ChaCha8Rng;
+use chainrule_core::{GradientSource, ModelKind, Parameters, Precision, TrainConfig, WeightNorms};
+use chainrule_engines::{Examples, Expansion, Prepared, float_type, with_parameters};
+use chainrule_gradcheck::{Options, Report, Witness, compare, f64_works};
+use chainrule_models::{
+    Classifier, L2, LogisticRegressionConfig, SoftmaxRegressionConfig, Targets, WeightNorm, closed_form, objective,
+    to_precision, weight_norm,
+};
+use chainrule_solve::class_weights;
+use rand::seq::SliceRandom;
+use rand::{RngExt, SeedableRng};
+
+use crate::Error;
+use crate::estimator::Learnt;
+use crate::machine::Machine;
+use crate::samples::Samples;
+
+/// Rows that a gradient is checked on, at most.
+const CHECKED_ROWS: usize = 64;
+
+/// Norms as records have them, computed on the device, in f64 where it has that; nothing where the squares sum to more than
+/// floats hold.
+pub(crate) fn norms(parameters: &Parameters, device: &Device) -> Option<WeightNorms> {
+    let precision = if f64_works(device) { Precision::F64 } else { Precision::F32 };
+    let model = SoftmaxRegressionConfig::new(parameters.n_features, parameters.n_classes).init(device);
+    let model = with_parameters(to_precision(model, float_type(precision)), parameters);
+    let WeightNorm { frobenius, frobenius_squared, spectral } = weight_norm(&model.linear)?;
+    Some(WeightNorms { frobenius, frobenius_squared, spectral })
+}
+
+/// See [`Estimator::check_gradient`](crate::Estimator::check_gradient).
+pub(crate) fn check_gradient(samples: &Samples, config: TrainConfig, machine: &Machine) -> Result<Report, Error> {
+    let Some(device) = machine.device() else {
+        return Err(Error::Backend(
+            "a gradient is checked against autodiff, and cpu has none; take a backend of Burn's".to_owned(),
+        ));
+    };
+    let [d, k] = [samples.n_features(), samples.classes().len()];
+    match config.model().kind {
+        ModelKind::Logistic => check(LogisticRegressionConfig::new(d).init(device), samples, config, device),
+        ModelKind::Softmax => check(SoftmaxRegressionConfig::new(d, k).init(device), samples, config, device),
+    }
+}
+
+fn check<M: Classifier>(model: M, samples: &Samples, config: TrainConfig, device: &Device) -> Result<Report, Error> {
+    let (witness, precision) = match config.descent().precision {
+        Precision::F64 => (Witness::Own, Precision::F64),
+        Precision::F32 if f64_works(device) => (Witness::F64, Precision::F32),
+        Precision::F32 => (Witness::Own, Precision::F32),
+    };
+    let [d, k] = model.linear().weight.dims();
+    let mut rng = ChaCha8Rng::seed_from_u64(config.descent().shuffle.seed);
+    // Logits of about 1 whatever d is: farther out, slopes sink below the noise of the loss.
+    let mut drawn = |n: usize, scale: f64| (0..n).map(|_| scale * rng.random_range(-1.0..1.0)).collect::<Vec<f64>>();
+    let (weight, bias) = (drawn(d * k, (d as f64).sqrt().recip()), drawn(k, 1.0));
+    let parameters = Parameters { n_features: d, n_classes: k, weight, bias };
+    let model = with_parameters(to_precision(model, float_type(precision)), &parameters).train();
+
+    // Weights of classes and statistics are those that a fit would have: of all rows.
+    let config = config.with_gradient(GradientSource::ClosedForm);
+    let Learnt { preprocessing, config } = Learnt::of(&config, &samples.rows.clone().into(), samples)?;
+    let class_weights = class_weights(&config, samples.classes(), samples.labels())?;
+    let drawn = samples.rows.some(&some_of_each_class(samples, config.descent().shuffle.seed));
+    let splits = [drawn.clone().into(), drawn.into()];
+    let Prepared::Tensors(examples, _) = Prepared::new(splits, &preprocessing, &config, device, Expansion::Host) else {
+        return Err(Error::Backend("the rows are not tensors".to_owned()));
+    };
+    let [Examples { features, labels }, _] = *examples;
+    let targets = match class_weights {
+        Some(weights) => {
+            let to = (&features.device(), features.dtype());
+            Targets::of_classes(labels, Tensor::from_data(TensorData::new(weights, [samples.classes().len()]), to))
+        }
+        None => labels.into(),
+    };
+    let l2 = L2 { strength: config.objective().l2, penalize_bias: config.objective().penalize_bias };
+    let by_hand = closed_form(&model, features.clone(), targets.clone(), l2).gradient.into_params(model.linear());
+    let loss = |model: &M| objective(model, features.clone(), targets.clone(), l2);
+    let options = Options { witness, seed: config.descent().shuffle.seed, ..Options::default() };
+    Ok(compare(&model, loss, &[("closed form", by_hand)], &options))
+}
+
+/// [`CHECKED_ROWS`] of the rows at most, drawn by the seed, the classes taking turns: files are often sorted by class.
+fn some_of_each_class(samples: &Samples, seed: u64) -> Vec<usize> {
+    let mut rows: Vec<usize> = (0..samples.len()).collect();
+    rows.shuffle(&mut ChaCha8Rng::seed_from_u64(seed));
+    let mut seen = vec![0; samples.classes().len()];
+    let turns: Vec<usize> = rows
+        .iter()
+        .map(|&row| {
+            let turn = &mut seen[usize::from(samples.labels()[row])];
+            *turn += 1;
+            *turn
+        })
+        .collect();
+    let mut drawn: Vec<usize> = (0..rows.len()).collect();
+    drawn.sort_by_key(|&i| turns[i]);
+    drawn.truncate(CHECKED_ROWS);
+    drawn.into_iter().map(|i| rows[i]).collect()
+}

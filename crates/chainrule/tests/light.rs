@@ -1,0 +1,119 @@
+//! What the library does without Burn: fit, predict, evaluate, save, load, import and export.
+
+use chainrule::backend::Backend;
+use chainrule::core::{DataKind, Optimizer, Precision};
+use chainrule::formats::{Hints, ImportError, TrainedOn};
+use chainrule::{Error, Estimator, Fitted, Samples};
+
+/// Two kinds of rows whose numbers are of different sizes.
+fn flowers() -> Samples {
+    let row = |i: usize| {
+        let (x, is_rose) = (i as f64, i.is_multiple_of(3));
+        let bloom = f64::from(u8::from(is_rose));
+        (
+            [4.0 + bloom + 0.4 * x.sin(), 100.0 * (bloom - 0.3 * x.cos()), (7.0 * x).sin()],
+            ["iris", "rose"][bloom as usize],
+        )
+    };
+    let (rows, labels): (Vec<_>, Vec<_>) = (0..90).map(row).unzip();
+    let samples = Samples::from_rows(&rows, &labels).expect("rows");
+    samples.with_columns(&["length", "weight", "colour"]).expect("names")
+}
+
+fn here() -> Backend {
+    Backend::Cpu
+}
+
+fn same(a: &[Vec<f64>], b: &[Vec<f64>], bound: f64) {
+    assert_eq!(a.len(), b.len());
+    let apart = a.iter().flatten().zip(b.iter().flatten()).fold(0.0, |most: f64, (a, b)| most.max((a - b).abs()));
+    assert!(apart <= bound, "{apart}");
+}
+
+#[test]
+fn a_table_is_fitted_to_the_minimum_and_goes_through_every_file() {
+    let [train, validation] = flowers().split(0.2, 1).expect("two parts");
+    let estimator = Estimator::logistic().standardize().l2(0.01).precision(Precision::F64).backend(here());
+    let fitted = estimator.to_the_minimum().fit(&train, &validation).expect("a fit");
+    let certificate = fitted.training().and_then(|training| training.certificate).expect("a certificate");
+    assert!(certificate.holds(), "{certificate:?}");
+    assert!(fitted.score(&validation).expect("a score") > 0.9);
+    let asked = fitted.predict_proba(&validation).expect("probabilities");
+    assert!(asked.iter().all(|row| (row.iter().sum::<f64>() - 1.0).abs() < 1e-12));
+
+    let folder = tempfile::tempdir().expect("a folder");
+    let saved = folder.path().join("flowers");
+    fitted.save(&saved).expect("a saved model");
+    let loaded = Fitted::load(&saved).expect("a loaded model");
+    same(&loaded.predict_proba(&validation).expect("probabilities"), &asked, 0.0);
+    for ending in ["json", "npz"] {
+        let file = folder.path().join(format!("flowers.{ending}"));
+        fitted.export(&file).expect(ending);
+        let imported = Fitted::import(&file, &Hints::default()).expect(ending);
+        assert_eq!((imported.classes(), imported.columns()), (fitted.classes(), fitted.columns()));
+        same(&imported.predict_proba(&validation).expect(ending), &asked, 1e-12);
+    }
+    // PyTorch's layer takes features, and does not know what they are made of.
+    let file = folder.path().join("flowers.safetensors");
+    fitted.export(&file).expect("a file");
+    std::fs::write(folder.path().join("wrong.npz"), "no archive").expect("a file");
+    let wrong = Fitted::import(folder.path().join("wrong.npz"), &Hints::default()).expect_err("a refusal").to_string();
+    assert!(wrong.contains("wrong.npz: ") && !wrong.contains("--"), "{wrong}");
+}
+
+#[test]
+fn digits_are_fitted_by_the_kernels_in_either_precision() {
+    let [train, validation] = Samples::digits(1500, 7).split(0.2, 0).expect("two parts");
+    let [single, double] = [Precision::F32, Precision::F64].map(|precision| {
+        let estimator = Estimator::softmax().learning_rate(0.05).epochs(5).batch_size(20).precision(precision);
+        estimator.backend(here()).fit(&train, &validation).expect("a fit")
+    });
+    let gradient = single.training().map(|training| training.config.descent().gradient);
+    assert_eq!(gradient, Some(chainrule::core::GradientSource::Fused));
+    let [a, b] = [&single, &double].map(|fitted| fitted.evaluate(&validation).expect("metrics"));
+    assert!(a.accuracy > 0.7 && (a.loss - b.loss).abs() < 1e-2 * b.loss, "{a:?} {b:?}");
+    // What the kernels do not weigh or standardise goes by plain loops.
+    let standardized = Estimator::softmax().standardize().balanced().l2(0.01).to_the_minimum().backend(here());
+    let fitted = standardized.fit(&train, &validation).expect("a fit");
+    assert!(fitted.score(&validation).expect("a score") > 0.7);
+    assert!(fitted.training().and_then(|training| training.certificate).is_some_and(|proof| proof.holds()));
+}
+
+#[test]
+fn what_needs_burn_is_refused_and_says_what_has_it() {
+    let flowers = flowers();
+    let refused =
+        Estimator::softmax().optimizer(Optimizer::Adam).backend(here()).fit(&flowers, &flowers).expect_err("a refusal");
+    assert!(matches!(refused, Error::Backend(_)), "{refused}");
+    assert!(refused.to_string().contains("descent.optimizer") && refused.to_string().contains("Burn"), "{refused}");
+}
+
+#[test]
+fn weights_of_pixels_of_another_range_are_weights_of_ours() {
+    // A linear layer that was trained on p / 255: exported as such, and told so.
+    let samples = Samples::digits(200, 3);
+    let fitted = Estimator::softmax().epochs(2).backend(here()).fit(&samples, &samples).expect("a fit");
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("digits.safetensors");
+    fitted.export(&file).expect("a file");
+    let plain = chainrule::records::write_weights(
+        fitted.parameters(),
+        Precision::F64,
+        &chainrule::core::Preprocessing::of(DataKind::Table),
+    );
+    let bare = folder.path().join("bare.safetensors");
+    std::fs::write(&bare, plain).expect("a file");
+    let hints = |trained_on| Hints {
+        trained_on,
+        classes: Some((0..10).map(|class| class.to_string()).collect()),
+        layout: Some(chainrule::formats::Layout::RowPerFeature),
+        ..Hints::default()
+    };
+    let nothing = Fitted::import(&bare, &hints(None)).expect_err("a refusal");
+    assert!(matches!(nothing, Error::ImportOf { error: ImportError::NoFeatures, .. }), "{nothing}");
+    let asked = fitted.predict_proba(&samples).expect("probabilities");
+    let imported = Fitted::import(&bare, &hints(Some(TrainedOn::Symmetric))).expect("a model");
+    same(&imported.predict_proba(&samples).expect("probabilities"), &asked, 1e-12);
+    let other = Fitted::import(&bare, &hints(Some(TrainedOn::Bytes))).expect("a model");
+    assert!(other.predict_proba(&samples).expect("probabilities") != asked);
+}

@@ -1,0 +1,20 @@
+//! `chainrule gradcheck` in a build without Burn: says so.
+
+use anyhow::{Result, bail};
+use chainrule::machine::Machine;
+use chainrule_records::{GradientCheck, GradientChecks};
+
+use crate::options::GradcheckOptions;
+
+const WITHOUT: &str =
+    "gradients are checked against Burn's autodiff, and this build has no Burn; add --features ndarray";
+
+pub(crate) fn gradcheck(_: &GradcheckOptions) -> Result<u8> {
+    bail!(WITHOUT)
+}
+
+/// # Errors
+/// Always.
+pub(crate) fn check(_: &Machine, _: u64, _: &dyn Fn(&GradientCheck)) -> Result<GradientChecks> {
+    bail!(WITHOUT)
+}

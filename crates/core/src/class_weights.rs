@@ -1,0 +1,144 @@
+use std::collections::BTreeMap;
+use std::fmt::{self, Formatter};
+
+use serde::de::{Error, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::sentence::one_line;
+use crate::{Class, ModelKind};
+
+/// By how much a row counts in the objective, by its class.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ClassWeights {
+    /// `n / (k n_c)` for a class with `n_c` of n training rows, k being the number of classes: all classes count alike, and a row 1 on average. It is what
+    /// scikit-learn's `class_weight="balanced"` gives.
+    Balanced,
+    /// Of the classes that are named, as the data calls them; the others count 1.
+    Named(BTreeMap<String, f64>),
+    /// One for each class, in the order of the labels: that of `data.classes`, or, where the config has none, that of the data. No file says so of a logistic
+    /// model, whose labels have the reverse order.
+    Each(Vec<f64>),
+}
+
+impl ClassWeights {
+    /// What a config calls [`ClassWeights::Balanced`].
+    pub const BALANCED: &str = "balanced";
+
+    /// No weight is smaller than the first of these, nor larger than the second: in f32, too, a row of the lightest class then still tells.
+    const RANGE: [f64; 2] = [1e-6, 1e6];
+
+    /// Why nothing of this kind can be trained with these, where the config names these classes.
+    pub(crate) fn problem(&self, kind: ModelKind, classes: Option<&[Class]>) -> Option<String> {
+        let weights: Vec<f64> = match self {
+            Self::Balanced => return None,
+            Self::Named(weights) => weights.values().copied().collect(),
+            Self::Each(weights) => weights.clone(),
+        };
+        let [smallest, largest] = Self::RANGE;
+        if weights.is_empty() || weights.iter().any(|weight| !(smallest..=largest).contains(weight)) {
+            return Some(
+                "expected numbers from 1e-6 to 1e6; a class that should not count is left out by data.classes"
+                    .to_owned(),
+            );
+        }
+        let classes = classes?;
+        match self {
+            Self::Balanced => None,
+            Self::Named(_) => {
+                let name = one_line(self.unknown(classes)?);
+                Some(format!("data.classes has no class {name}; they are {}", listed(classes)))
+            }
+            Self::Each(_) if kind == ModelKind::Logistic => Some(by_name(&weights, classes)),
+            Self::Each(_) if weights.len() != classes.len() => Some(format!(
+                "expected a number for each of the {} classes, in the order of data.classes, or of some by name",
+                classes.len()
+            )),
+            Self::Each(_) => None,
+        }
+    }
+
+    /// The first name that is none of these classes'.
+    pub fn unknown(&self, classes: &[impl ToString]) -> Option<&str> {
+        let Self::Named(weights) = self else { return None };
+        let classes: Vec<String> = classes.iter().map(ToString::to_string).collect();
+        weights.keys().find(|name| !classes.contains(name)).map(String::as_str)
+    }
+}
+
+fn listed(classes: &[Class]) -> String {
+    one_line(&classes.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))
+}
+
+/// A list is not the logistic model's: that has its classes in the reverse order of the config, and who wrote it may have meant either.
+fn by_name(weights: &[f64], classes: &[Class]) -> String {
+    let mut weights = weights.to_vec();
+    weights.resize(classes.len(), 1.0);
+    let named = |weights: &[f64]| {
+        let pairs: BTreeMap<String, f64> =
+            classes.iter().map(ToString::to_string).zip(weights.iter().copied()).collect();
+        let pairs: Vec<String> = pairs.iter().map(|(class, weight)| format!("{} = {weight:?}", key(class))).collect();
+        one_line(&format!("{{ {} }}", pairs.join(", ")))
+    };
+    let one = named(&weights);
+    weights.reverse();
+    let other = named(&weights);
+    format!(
+        "a list does not say which class is meant, since the logistic model counts them from the negative one; name them: {one}, or {other}"
+    )
+}
+
+/// A name as TOML has it in a key.
+fn key(name: &str) -> String {
+    let is_bare = !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || "-_".contains(c));
+    if is_bare { name.to_owned() } else { format!("{name:?}") }
+}
+
+impl Serialize for ClassWeights {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Balanced => serializer.serialize_str(Self::BALANCED),
+            Self::Named(weights) => weights.serialize(serializer),
+            Self::Each(weights) => weights.serialize(serializer),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for ClassWeights {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(ClassWeightsVisitor)
+    }
+}
+
+struct ClassWeightsVisitor;
+
+impl<'de> Visitor<'de> for ClassWeightsVisitor {
+    type Value = ClassWeights;
+
+    fn expecting(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.write_str("\"balanced\", numbers by the classes' names, as in {no = 0.5, yes = 25}, or a list of numbers, one for each class")
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<ClassWeights, E> {
+        if text == ClassWeights::BALANCED {
+            Ok(ClassWeights::Balanced)
+        } else {
+            Err(E::invalid_value(serde::de::Unexpected::Str(text), &self))
+        }
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut pairs: A) -> Result<ClassWeights, A::Error> {
+        let mut weights = BTreeMap::new();
+        while let Some((name, weight)) = pairs.next_entry()? {
+            weights.insert(name, weight);
+        }
+        Ok(ClassWeights::Named(weights))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut numbers: A) -> Result<ClassWeights, A::Error> {
+        let mut weights = Vec::new();
+        while let Some(weight) = numbers.next_element()? {
+            weights.push(weight);
+        }
+        Ok(ClassWeights::Each(weights))
+    }
+}

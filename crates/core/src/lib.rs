@@ -1,0 +1,59 @@
+//! What a linear model is, in numbers and names: what trains one, asks one, and keeps one agree on it. No files, no
+//! arithmetic on rows, and no Burn.
+//!
+//! - [`Settings`]: an experiment as it is said, and [`TrainConfig`], the same checked; only a checked one trains
+//! - [`Parameters`]: what comes of it, [`Preprocessing`], what its features are made by, and [`Schema`], what it takes
+//!   and what it tells apart
+//! - [`Link`]: how its logits become probabilities
+//! - [`Class`]: what the data calls a class, and [`ClassWeights`], by how much its rows count
+//! - [`History`]: every step's loss and every evaluation
+//! - [`EarlyStopping`]: the rule that ends a run, for who trains and for who asks afterwards when another patience had
+//!   ended it
+//! - [`Certificate`]: how near to the minimum the parameters are, where that is proven
+//! - [`DataFile`] and [`Unused`]: what data it was trained on
+//! - [`visible`], [`one_line`], [`count`], [`nearest`] and the like: how a person is told of it
+
+mod certificate;
+mod class;
+mod class_weights;
+mod config;
+mod data_file;
+mod early_stopping;
+mod history;
+mod link;
+mod norms;
+mod parameters;
+mod preprocessing;
+mod ranges;
+mod schema;
+mod sentence;
+mod train_config;
+mod unused;
+mod update;
+
+pub use certificate::{Certificate, SearchEnd};
+pub use class::{Class, name_problem};
+pub use class_weights::ClassWeights;
+pub use config::{
+    DataConfig, DescentConfig, EarlyStoppingConfig, Generator, GradientSource, ModelConfig, ModelKind, ObjectiveConfig,
+    Optimizer, OptimumConfig, Precision, Schedule, ShuffleConfig, Solver,
+};
+pub use data_file::DataFile;
+pub use early_stopping::{EarlyStopping, Judgement};
+pub use history::{Evaluation, FinalMetrics, History};
+pub use link::Link;
+pub use norms::WeightNorms;
+pub use parameters::Parameters;
+pub use preprocessing::{LARGEST_NUMBER, Preprocessing, Standardization};
+pub use ranges::{IMAGE_SIZE, SIDES, WHOLE, range_of, whole};
+pub use schema::{DataKind, Schema};
+pub use sentence::{
+    alike, count, display_width, nearest, one_line, plain, share_of, slips, steers, to_left, to_right, visible,
+};
+pub use train_config::{SettingError, Settings, TrainConfig};
+pub use unused::{Unused, UnusedFile};
+pub use update::{Pace, Update};
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

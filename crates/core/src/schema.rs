@@ -1,0 +1,62 @@
+use serde::{Deserialize, Serialize};
+
+use crate::class::name_problem;
+use crate::sentence::count;
+use crate::{Class, Link, Parameters, Preprocessing, Standardization};
+
+/// What data are made of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DataKind {
+    /// Images as IDX files have them, or drawn by code: light ink on a ground of 0.
+    #[default]
+    Images,
+    /// Pictures of any kind, each class in a folder of its own, made grey and scaled.
+    Pictures,
+    /// Numbers in columns.
+    Table,
+}
+
+/// What a model takes and what it tells apart.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Schema {
+    /// What the rows are made of.
+    #[serde(default)]
+    pub kind: DataKind,
+    /// Height and width of an image in pixels; the features are its rows, one after the other. A table's row is one of 1 x d.
+    pub image_size: [usize; 2],
+    /// The features' names, of a table.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub features: Vec<String>,
+    /// The classes as the data calls them, in the order of the model's outputs; for the logistic model the
+    /// negative class first.
+    pub classes: Vec<Class>,
+}
+
+impl Schema {
+    /// In what a model's weights are not of these rows and classes.
+    pub fn contradiction(
+        &self,
+        link: impl Into<Link>,
+        parameters: &Parameters,
+        preprocessing: &Preprocessing,
+    ) -> Option<String> {
+        let ([height, width], classes, link) = (self.image_size, self.classes.len(), link.into());
+        let found = [parameters.n_features, parameters.n_classes];
+        let expected = [link.columns(classes), link.classes(found[1])];
+        if height.checked_mul(width) != Some(found[0]) || [found[1], classes] != expected {
+            return Some(format!(
+                "linear.weight of model.safetensors has the shape {found:?}, but it speaks of images of {height} x {width} and of {classes} classes"
+            ));
+        }
+        let named = if self.kind == DataKind::Table { found[0] } else { 0 };
+        if self.features.len() != named {
+            return Some(format!("it names {}, not {named}", count(self.features.len(), "feature")));
+        }
+        if let Some(problem) = self.features.iter().find_map(|name| name_problem(name)) {
+            return Some(format!("the name of a feature {problem}"));
+        }
+        let of = preprocessing.standardization().map(Standardization::n_features).filter(|&of| of != found[0]);
+        of.map(|of| format!("features.mean has {of} numbers, and linear.weight {} rows", found[0]))
+    }
+}

@@ -1,0 +1,273 @@
+use std::error::Error;
+use std::fmt::{self, Display, Formatter};
+
+use serde::{Deserialize, Serialize};
+
+use crate::config::{
+    DataConfig, DescentConfig, EarlyStoppingConfig, Generator, GradientSource, ModelConfig, ModelKind, ObjectiveConfig,
+    OptimumConfig, Schedule, Solver,
+};
+use crate::ranges::{IMAGE_SIZE, SIDES, check_whole};
+use crate::{ClassWeights, Update};
+
+/// An experiment as it is said, with the defaults of what was left out. Nothing of it is checked: see [`TrainConfig`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    /// Its name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub experiment: Option<String>,
+    /// `[data]`
+    #[serde(default)]
+    pub data: DataConfig,
+    /// `[model]`
+    pub model: ModelConfig,
+    /// `[objective]`
+    #[serde(default)]
+    pub objective: ObjectiveConfig,
+    /// `[descent]`
+    #[serde(default)]
+    pub descent: DescentConfig,
+    /// `[optimum]`
+    #[serde(default)]
+    pub optimum: OptimumConfig,
+    /// `[early_stopping]`
+    #[serde(default)]
+    pub early_stopping: EarlyStoppingConfig,
+}
+
+impl Settings {
+    /// A model with all defaults.
+    pub fn of(kind: ModelKind) -> Self {
+        Self {
+            experiment: None,
+            data: DataConfig::default(),
+            model: ModelConfig { kind },
+            objective: ObjectiveConfig::default(),
+            descent: DescentConfig::default(),
+            optimum: OptimumConfig::default(),
+            early_stopping: EarlyStoppingConfig::default(),
+        }
+    }
+
+    /// The same, with a name where it has none.
+    #[must_use]
+    pub fn named(mut self, name: &str) -> Self {
+        self.experiment.get_or_insert_with(|| name.to_owned());
+        self
+    }
+}
+
+/// An experiment that was checked: every number is in its range, and what must fit together does.
+///
+/// It can only be had of [`Settings`]; training takes nothing else.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct TrainConfig {
+    experiment: String,
+    data: DataConfig,
+    model: ModelConfig,
+    objective: ObjectiveConfig,
+    descent: DescentConfig,
+    optimum: OptimumConfig,
+    early_stopping: EarlyStoppingConfig,
+}
+
+/// A setting that cannot be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SettingError {
+    /// Its key in an experiment's file, as `descent.epochs`.
+    pub key: &'static str,
+    /// What is wrong with its value, and what would be right.
+    pub problem: String,
+}
+
+impl Display for SettingError {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.key, self.problem)
+    }
+}
+
+impl Error for SettingError {}
+
+impl TryFrom<Settings> for TrainConfig {
+    type Error = SettingError;
+
+    /// Checks them, and writes into them what an optimizer and a schedule have where they do not say.
+    fn try_from(settings: Settings) -> Result<Self, SettingError> {
+        let Settings { experiment, data, model, objective, descent, optimum, early_stopping } = settings;
+        let experiment = experiment.unwrap_or_else(|| "run".to_owned());
+        let mut config = Self { experiment, data, model, objective, descent, optimum, early_stopping };
+        check(&config).map_err(|(key, problem)| SettingError { key, problem })?;
+        config.descent.fill();
+        Ok(config)
+    }
+}
+
+impl TrainConfig {
+    /// The same with its gradients from elsewhere.
+    pub fn with_gradient(mut self, gradient: GradientSource) -> Self {
+        self.descent.gradient = gradient;
+        self
+    }
+
+    /// The same with these weights of the classes, in the order of the labels, for who trains with it: what the data calls its classes is not known there.
+    pub fn with_class_weights(mut self, weights: Vec<f64>) -> Self {
+        self.objective.class_weights = Some(ClassWeights::Each(weights));
+        self
+    }
+
+    /// What of it the fused kernels cannot do, where there is something: their steps are plain ones, on bytes of one scale, in rows that count alike.
+    pub fn beyond_kernels(&self) -> Option<&'static str> {
+        if self.descent.update() != Update::Plain {
+            Some("they know no optimizer but sgd without momentum")
+        } else if self.data.standardize {
+            Some("they read bytes that all have one scale, and data.standardize gives each pixel its own")
+        } else if self.objective.class_weights.is_some() {
+            Some("to them all rows count alike, and objective.class_weights says otherwise")
+        } else {
+            None
+        }
+    }
+
+    /// What may keep a training from diverging.
+    pub fn remedy(&self) -> String {
+        match self.descent.solver {
+            Solver::Sgd => format!("a descent.learning_rate below {}", self.descent.learning_rate),
+            Solver::Lbfgs => format!("an objective.l2 other than {}", self.objective.l2),
+        }
+    }
+
+    /// The experiment's name.
+    pub fn experiment(&self) -> &str {
+        &self.experiment
+    }
+
+    /// `[data]`
+    pub fn data(&self) -> &DataConfig {
+        &self.data
+    }
+
+    /// `[model]`
+    pub fn model(&self) -> &ModelConfig {
+        &self.model
+    }
+
+    /// `[objective]`
+    pub fn objective(&self) -> &ObjectiveConfig {
+        &self.objective
+    }
+
+    /// `[descent]`
+    pub fn descent(&self) -> &DescentConfig {
+        &self.descent
+    }
+
+    /// `[optimum]`
+    pub fn optimum(&self) -> &OptimumConfig {
+        &self.optimum
+    }
+
+    /// `[early_stopping]`
+    pub fn early_stopping(&self) -> &EarlyStoppingConfig {
+        &self.early_stopping
+    }
+}
+
+/// The first key whose value cannot be, and why.
+fn check(config: &TrainConfig) -> Result<(), (&'static str, String)> {
+    let holds = |key, holds: bool, problem: &str| if holds { Ok(()) } else { Err((key, problem.to_owned())) };
+    let count = |key, value: usize| check_whole(key, value as u64);
+    let (data, descent, stopping) = (&config.data, &config.descent, &config.early_stopping);
+
+    let name = &config.experiment;
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    holds(
+        "experiment",
+        !name.is_empty() && name.len() <= 100 && name.chars().all(plain) && !name.starts_with('.'),
+        "expected a name of letters, digits, - and _, since a folder is named after it; set experiment = \"…\"",
+    )?;
+    holds("data.source", !data.source.is_empty(), "expected auto, mnist, embedded, a CSV file, or a folder of data")?;
+    let sides = data.image_size.iter().all(|side| (1..=4096).contains(side));
+    holds(IMAGE_SIZE, sides, SIDES)?;
+    let fraction = data.validation_fraction;
+    holds("data.validation_fraction", fraction > 0.0 && fraction < 1.0, "expected a number between 0 and 1")?;
+    count("data.train_images", data.train_images.unwrap_or(1))?;
+    count("data.validation_images", data.validation_images.unwrap_or(1))?;
+    if let Some(classes) = &data.classes {
+        // A name is a text, and 2 is called "2".
+        let repeated =
+            (1..classes.len()).any(|i| classes[..i].iter().any(|class| class.is_called(&classes[i].to_string())));
+        holds("data.classes", !repeated, "names a class twice")?;
+        holds("data.classes", classes.len() >= 2, "expected at least two classes")?;
+    }
+    check_whole("data.resident_bytes", data.resident_bytes)?;
+    if config.model.kind == ModelKind::Logistic {
+        let two = data.classes.as_ref().is_some_and(|classes| classes.len() == 2);
+        holds(
+            "data.classes",
+            two,
+            "the logistic model needs exactly two, as in classes = [2, 3], the positive one first",
+        )?;
+    }
+    let l2 = config.objective.l2;
+    holds("objective.l2", (0.0..=1e6).contains(&l2), "expected a number from 0 (no penalty) to 1e6")?;
+    let (kind, classes) = (config.model.kind, data.classes.as_deref());
+    if let Some(problem) = config.objective.class_weights.as_ref().and_then(|weights| weights.problem(kind, classes)) {
+        return Err(("objective.class_weights", problem));
+    }
+    let rate = descent.learning_rate;
+    holds(
+        "descent.learning_rate",
+        rate > 0.0 && rate <= 1e3,
+        "expected a number above 0, at most 1000; 0.01 is usual",
+    )?;
+    descent.check()?;
+    count("descent.batch_size", descent.batch_size)?;
+    count("descent.epochs", descent.epochs)?;
+    holds(
+        "descent.shuffle.seed",
+        descent.shuffle.generator != Generator::NumpyLegacy || u32::try_from(descent.shuffle.seed).is_ok(),
+        "NumPy's legacy generator takes seeds up to 4294967295",
+    )?;
+    check_whole("descent.shuffle.seed", descent.shuffle.seed)?;
+    count("descent.shuffle.skip_epochs", descent.shuffle.skip_epochs)?;
+    count("early_stopping.evaluations_per_epoch", stopping.evaluations_per_epoch)?;
+    count("early_stopping.patience", stopping.patience.unwrap_or(1))?;
+
+    if let (GradientSource::Fused, Some(reason)) = (descent.gradient, config.beyond_kernels()) {
+        return Err((
+            "descent.gradient",
+            format!("the fused kernels cannot: {reason}; take auto, closed-form or autodiff"),
+        ));
+    }
+
+    let optimum = &config.optimum;
+    holds(
+        "optimum.tolerance",
+        optimum.tolerance > 0.0 && optimum.tolerance <= 1.0,
+        "expected a distance from the minimum in nats above 0, at most 1; f32 reaches 1e-10, with a free bias 1e-6, and f64 1e-13",
+    )?;
+    count("optimum.max_iterations", optimum.max_iterations)?;
+    count("optimum.memory", optimum.memory)?;
+    count("optimum.evaluate_every", optimum.evaluate_every)?;
+    if descent.solver == Solver::Lbfgs {
+        holds(
+            "objective.l2",
+            l2 > 0.0,
+            "without a penalty J may have no minimum, and none can be certified; set it above 0, or descent.solver = \"sgd\"",
+        )?;
+        // The bound is a square over lambda: with less the one is lost below the smallest number and the other above the largest.
+        holds(
+            "objective.l2",
+            l2 >= 1e-100,
+            "so small a penalty is too small for a certificate; expected a number from 1e-100 to 1e6, or descent.solver = \"sgd\"",
+        )?;
+        let goes_to_the_end = "descent.solver = \"lbfgs\" goes to the minimum and keeps it; leave this out of the file, or begin with configs/softmax-optimum.toml";
+        let has_steps_of_its_own = "descent.solver = \"lbfgs\" has steps of its own; leave this out";
+        holds("descent.optimizer", descent.update() == Update::Plain, has_steps_of_its_own)?;
+        holds("descent.schedule", descent.schedule == Schedule::Constant, has_steps_of_its_own)?;
+        holds("early_stopping.patience", stopping.patience.is_none(), goes_to_the_end)?;
+        holds("early_stopping.restore_best", !stopping.restore_best, goes_to_the_end)?;
+    }
+    Ok(())
+}

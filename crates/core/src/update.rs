@@ -1,0 +1,237 @@
+//! Which numbers an optimizer and a schedule have, what they are where a config leaves them out, and what they may be.
+
+use crate::config::{DescentConfig, Optimizer, Schedule};
+use crate::ranges::check_whole;
+
+/// What makes an update of a gradient, with all its numbers; the defaults are Burn's.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Update {
+    /// `w - learning_rate g`
+    Plain,
+    /// The same along a velocity.
+    Momentum {
+        /// How much of the velocity stays.
+        momentum: f64,
+        /// By how much less than whole the gradient goes into it.
+        dampening: f64,
+        /// Whether it looks ahead.
+        nesterov: bool,
+    },
+    /// Adam.
+    Adam {
+        /// The memory of the mean of gradients.
+        beta_1: f64,
+        /// The memory of the mean of their squares.
+        beta_2: f64,
+        /// What is added to the root.
+        epsilon: f64,
+    },
+    /// Adam, and weights that shrink.
+    AdamW {
+        /// As Adam's.
+        beta_1: f64,
+        /// As Adam's.
+        beta_2: f64,
+        /// As Adam's.
+        epsilon: f64,
+        /// By how much they shrink, times the learning rate.
+        decoupled_weight_decay: f64,
+    },
+    /// `RMSprop`.
+    RmsProp {
+        /// The memory of the mean of squared gradients.
+        alpha: f64,
+        /// How much of the last update stays.
+        momentum: f64,
+        /// What is added to the root.
+        epsilon: f64,
+    },
+    /// `AdaGrad`.
+    AdaGrad {
+        /// What is added to the root.
+        epsilon: f64,
+    },
+}
+
+/// How the learning rate moves, with all its numbers.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Pace {
+    /// Not at all.
+    Constant,
+    /// At every step, over all epochs, in a straight line.
+    Linear {
+        /// Where to.
+        final_learning_rate: f64,
+    },
+    /// At every step, over all epochs, along half a cosine.
+    Cosine {
+        /// Where to.
+        final_learning_rate: f64,
+    },
+    /// After every epoch.
+    Exponential {
+        /// What it is multiplied by.
+        gamma: f64,
+    },
+    /// After every so many epochs.
+    Step {
+        /// What it is multiplied by.
+        gamma: f64,
+        /// So many.
+        epochs: usize,
+    },
+}
+
+impl DescentConfig {
+    /// The optimizer, whose numbers are Burn's defaults where the config has none.
+    pub fn update(&self) -> Update {
+        let (beta_1, beta_2) = (self.beta_1.unwrap_or(0.9), self.beta_2.unwrap_or(0.999));
+        let epsilon = self.epsilon.unwrap_or(1e-5);
+        match self.optimizer {
+            Optimizer::Sgd => match self.momentum {
+                None | Some(0.0) => Update::Plain,
+                Some(momentum) => Update::Momentum {
+                    momentum,
+                    dampening: self.dampening.unwrap_or(0.1),
+                    nesterov: self.nesterov.unwrap_or(false),
+                },
+            },
+            Optimizer::Adam => Update::Adam { beta_1, beta_2, epsilon },
+            Optimizer::AdamW => Update::AdamW {
+                beta_1,
+                beta_2,
+                epsilon,
+                decoupled_weight_decay: self.decoupled_weight_decay.unwrap_or(1e-4),
+            },
+            Optimizer::RmsProp => {
+                Update::RmsProp { alpha: self.alpha.unwrap_or(0.99), momentum: self.momentum.unwrap_or(0.9), epsilon }
+            }
+            Optimizer::AdaGrad => Update::AdaGrad { epsilon },
+        }
+    }
+
+    /// The schedule: to a rate of 0, or a tenth every ten epochs, where the config does not say.
+    pub fn pace(&self) -> Pace {
+        let final_learning_rate = self.final_learning_rate.unwrap_or(0.0);
+        match self.schedule {
+            Schedule::Constant => Pace::Constant,
+            Schedule::Linear => Pace::Linear { final_learning_rate },
+            Schedule::Cosine => Pace::Cosine { final_learning_rate },
+            Schedule::Exponential => Pace::Exponential { gamma: self.gamma.unwrap_or(0.9) },
+            Schedule::Step => Pace::Step { gamma: self.gamma.unwrap_or(0.1), epochs: self.step_epochs.unwrap_or(10) },
+        }
+    }
+
+    /// Writes the numbers of [`DescentConfig::update`] and [`DescentConfig::pace`] where there are none, so that what is kept of a run tells them all.
+    pub(crate) fn fill(&mut self) {
+        match self.update() {
+            Update::Plain => {}
+            Update::Momentum { dampening, nesterov, .. } => {
+                (self.dampening, self.nesterov) = (Some(dampening), Some(nesterov));
+            }
+            Update::Adam { beta_1, beta_2, epsilon } => {
+                (self.beta_1, self.beta_2, self.epsilon) = (Some(beta_1), Some(beta_2), Some(epsilon));
+            }
+            Update::AdamW { beta_1, beta_2, epsilon, decoupled_weight_decay } => {
+                (self.beta_1, self.beta_2, self.epsilon) = (Some(beta_1), Some(beta_2), Some(epsilon));
+                self.decoupled_weight_decay = Some(decoupled_weight_decay);
+            }
+            Update::RmsProp { alpha, momentum, epsilon } => {
+                (self.alpha, self.momentum, self.epsilon) = (Some(alpha), Some(momentum), Some(epsilon));
+            }
+            Update::AdaGrad { epsilon } => self.epsilon = Some(epsilon),
+        }
+        match self.pace() {
+            Pace::Constant => {}
+            Pace::Linear { final_learning_rate } | Pace::Cosine { final_learning_rate } => {
+                self.final_learning_rate = Some(final_learning_rate);
+            }
+            Pace::Exponential { gamma } => self.gamma = Some(gamma),
+            Pace::Step { gamma, epochs } => (self.gamma, self.step_epochs) = (Some(gamma), Some(epochs)),
+        }
+    }
+
+    /// The first of these keys that its optimizer or schedule does not have, or whose value cannot be, and why.
+    pub(crate) fn check(&self) -> Result<(), (&'static str, String)> {
+        let is_sgd = self.optimizer == Optimizer::Sgd;
+        let is_adam = matches!(self.optimizer, Optimizer::Adam | Optimizer::AdamW);
+        let has_momentum = is_sgd && self.momentum.is_some_and(|momentum| momentum != 0.0);
+        let moves = matches!(self.schedule, Schedule::Linear | Schedule::Cosine);
+        let falls = matches!(self.schedule, Schedule::Exponential | Schedule::Step);
+        let keys = [
+            (
+                "descent.momentum",
+                self.momentum.is_some(),
+                is_sgd || self.optimizer == Optimizer::RmsProp,
+                "sgd and rmsprop",
+            ),
+            ("descent.dampening", self.dampening.is_some(), has_momentum, "sgd with descent.momentum above 0"),
+            ("descent.nesterov", self.nesterov.is_some(), has_momentum, "sgd with descent.momentum above 0"),
+            ("descent.beta_1", self.beta_1.is_some(), is_adam, "adam and adamw"),
+            ("descent.beta_2", self.beta_2.is_some(), is_adam, "adam and adamw"),
+            ("descent.alpha", self.alpha.is_some(), self.optimizer == Optimizer::RmsProp, "rmsprop"),
+            ("descent.epsilon", self.epsilon.is_some(), !is_sgd, "adam, adamw, rmsprop and adagrad"),
+            (
+                "descent.decoupled_weight_decay",
+                self.decoupled_weight_decay.is_some(),
+                self.optimizer == Optimizer::AdamW,
+                "adamw; the penalty of J is objective.l2",
+            ),
+            (
+                "descent.final_learning_rate",
+                self.final_learning_rate.is_some(),
+                moves,
+                "schedule = \"linear\" or \"cosine\"",
+            ),
+            ("descent.gamma", self.gamma.is_some(), falls, "schedule = \"exponential\" or \"step\""),
+            ("descent.step_epochs", self.step_epochs.is_some(), self.schedule == Schedule::Step, "schedule = \"step\""),
+        ];
+        for (key, is_there, belongs, owner) in keys {
+            if is_there && !belongs {
+                return Err((key, format!("it belongs to {owner}; leave it out, or choose that")));
+            }
+        }
+        let below_one = [
+            ("descent.momentum", self.momentum),
+            ("descent.beta_1", self.beta_1),
+            ("descent.beta_2", self.beta_2),
+            ("descent.alpha", self.alpha),
+        ];
+        for (key, value) in below_one {
+            // Burn keeps them in f32, where what is nearer to 1 is 1, and nothing is ever forgotten.
+            if value.is_some_and(|value| !(0.0..=0.999_999).contains(&value)) {
+                return Err((key, "expected a number from 0 to 0.999999".to_owned()));
+            }
+        }
+        let holds = |key, holds: bool, problem: &str| if holds { Ok(()) } else { Err((key, problem.to_owned())) };
+        let is_within = |value: Option<f64>, smallest: f64, largest: f64| {
+            value.is_none_or(|value| (smallest..=largest).contains(&value))
+        };
+        holds("descent.dampening", is_within(self.dampening, 0.0, 1.0), "expected a number from 0 to 1")?;
+        holds("descent.epsilon", is_within(self.epsilon, 1e-12, 1.0), "expected a number from 1e-12 to 1")?;
+        holds(
+            "descent.decoupled_weight_decay",
+            is_within(self.decoupled_weight_decay, 0.0, 1e3),
+            "expected a number from 0 (no decay) to 1000",
+        )?;
+        holds("descent.gamma", is_within(self.gamma, 1e-6, 1.0), "expected a number from 1e-6 to 1")?;
+        check_whole("descent.step_epochs", self.step_epochs.unwrap_or(1) as u64)?;
+        // Burn's schedules know no others.
+        let rate = self.learning_rate;
+        holds(
+            "descent.learning_rate",
+            self.schedule == Schedule::Constant || rate <= 1.0,
+            "expected at most 1 with a descent.schedule other than \"constant\"",
+        )?;
+        let highest = if self.schedule == Schedule::Cosine { rate } else { 1.0 };
+        holds(
+            "descent.final_learning_rate",
+            is_within(self.final_learning_rate, 0.0, highest),
+            if self.schedule == Schedule::Cosine {
+                "expected a number from 0 to descent.learning_rate; a linear schedule may rise"
+            } else {
+                "expected a number from 0 to 1"
+            },
+        )
+    }
+}

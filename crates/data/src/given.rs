@@ -1,0 +1,148 @@
+//! The images that a person names on the command line: IDX files, pictures, folders of these, standard input.
+
+use std::fs::File;
+use std::io::{ErrorKind, Read};
+use std::path::{Path, PathBuf};
+
+use chainrule_core::nearest;
+
+use crate::picture::{self, Treatment};
+use crate::table::{Columns, Table};
+use crate::{Treat, idx};
+
+/// An image as a model takes it.
+pub struct Given {
+    /// Grey levels, row by row.
+    pub pixels: Vec<u8>,
+    /// Its number in its file, from 0, where that is an IDX file.
+    pub number: Option<usize>,
+    /// What was done to it, where it was a picture.
+    pub treatment: Option<Treatment>,
+}
+
+/// What a person calls standard input.
+pub const STANDARD_INPUT: &str = "-";
+
+/// Bytes of a file, and of the pixels in a gzipped one, that are read at most.
+const MOST_BYTES: u64 = 1 << 30;
+
+/// Bytes from which a file's kind is told: a gzip's header holds a file name.
+const BEGINNING: u64 = 4096;
+
+/// The files that an argument names: itself, or of a folder those that begin as a picture or as an IDX file of images does, by their names.
+/// `tell` hears how many others there are.
+pub fn files(argument: &Path, tell: &mut dyn FnMut(&str)) -> Result<Vec<PathBuf>, String> {
+    if argument == Path::new(STANDARD_INPUT) || !argument.is_dir() {
+        return Ok(vec![argument.to_owned()]);
+    }
+    let entries = std::fs::read_dir(argument).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+    let entries = entries.map_err(|error| error.to_string())?;
+    let all = entries.len();
+    let mut files: Vec<PathBuf> = entries.iter().map(std::fs::DirEntry::path).filter(|path| has_images(path)).collect();
+    files.sort();
+    let others = all - files.len();
+    if files.is_empty() {
+        return Err("no PNG, JPEG or IDX file of images in this folder".to_owned());
+    }
+    if others > 0 {
+        tell(&format!("{}: {others} others in it have no images and are passed over", argument.display()));
+    }
+    Ok(files)
+}
+
+/// Whether a folder's file begins as one that has images. What cannot be read is left for the person to hear of.
+fn has_images(path: &Path) -> bool {
+    if !path.is_file() {
+        return false;
+    }
+    let mut bytes = Vec::new();
+    match File::open(path).and_then(|file| file.take(BEGINNING).read_to_end(&mut bytes)) {
+        Ok(_) => picture::is_picture(&bytes) || idx::is_images(&bytes),
+        Err(_) => true,
+    }
+}
+
+/// The images of a file, or of standard input, for a model of images of `size`.
+pub fn read(file: &Path, size: [usize; 2], treatment: Treat) -> Result<Vec<Given>, String> {
+    let bytes = bytes(file)?;
+    if bytes.is_empty() {
+        return Err("it is empty".to_owned());
+    }
+    if picture::is_picture(&bytes) {
+        let picture = match treatment {
+            Treat::AsDrawn => picture::read(&bytes, size),
+            Treat::AsWhole => picture::read_whole(&bytes, size),
+        };
+        let picture = picture.map_err(|error| error.to_string())?;
+        return Ok(vec![Given { pixels: picture.pixels, number: None, treatment: Some(picture.treatment) }]);
+    }
+    if !idx::is_images(&bytes) {
+        return Err("neither a PNG, a JPEG nor an IDX file of images, plain or gzipped".to_owned());
+    }
+    let images = idx::decode_images(&bytes, MOST_BYTES)?;
+    let [height, width] = size;
+    if [images.height, images.width] != size {
+        return Err(format!(
+            "images of {} x {} pixels, and the model takes {height} x {width}; a PNG or JPEG of any size is fitted",
+            images.height, images.width
+        ));
+    }
+    let images = images.pixels.chunks_exact(height * width).enumerate();
+    Ok(images.map(|(i, pixels)| Given { pixels: pixels.to_vec(), number: Some(i), treatment: None }).collect())
+}
+
+/// The rows of a CSV file, or of standard input, for a model of these features; other columns are passed over, the label's among them.
+pub fn read_table(file: &Path, features: &[String]) -> Result<Table, String> {
+    let columns = Columns::Named { features, label: None };
+    match file == Path::new(STANDARD_INPUT) {
+        true => Table::read(std::io::stdin().lock(), columns, MOST_BYTES),
+        false => Table::read(open(file)?, columns, MOST_BYTES),
+    }
+}
+
+fn bytes(file: &Path) -> Result<Vec<u8>, String> {
+    let mut bytes = Vec::new();
+    let read = if file == Path::new(STANDARD_INPUT) {
+        std::io::stdin().lock().take(MOST_BYTES + 1).read_to_end(&mut bytes)
+    } else {
+        open(file)?.take(MOST_BYTES + 1).read_to_end(&mut bytes)
+    };
+    read.map_err(|error| error.to_string())?;
+    if bytes.len() as u64 > MOST_BYTES { Err(too_large()) } else { Ok(bytes) }
+}
+
+fn open(file: &Path) -> Result<File, String> {
+    let metadata = std::fs::metadata(file).map_err(|error| match error.kind() {
+        ErrorKind::NotFound => no_such_file(file),
+        _ => error.to_string(),
+    })?;
+    // A pipe or a device would be waited for, perhaps for ever.
+    if !metadata.is_file() {
+        return Err("it is no file; what comes through a pipe is read from standard input, named -".to_owned());
+    }
+    if metadata.len() > MOST_BYTES {
+        return Err(too_large());
+    }
+    File::open(file).map_err(|error| error.to_string())
+}
+
+fn too_large() -> String {
+    format!(
+        "it has more than the {MOST_BYTES} bytes that are read of a file; `evaluate --data` reads a folder piece by piece"
+    )
+}
+
+/// What to say of a file that is not there.
+pub fn no_such_file(path: &Path) -> String {
+    let beside = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let entries = std::fs::read_dir(beside.unwrap_or(Path::new("."))).into_iter().flatten().flatten();
+    let mut names: Vec<String> = entries
+        .filter(|entry| entry.path().is_file())
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .collect();
+    names.sort();
+    let written = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let meant = nearest(&written, names.iter().map(String::as_str)).map(|name| path.with_file_name(name));
+    let hint = meant.map(|meant| format!("; did you mean {}?", meant.display())).unwrap_or_default();
+    format!("no such file{hint}")
+}

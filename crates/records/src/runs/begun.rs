@@ -1,0 +1,96 @@
+use std::io::ErrorKind;
+use std::path::Path;
+
+use chainrule_core::TrainConfig;
+use serde::{Deserialize, Serialize};
+
+use crate::names::{CONFIG, MANIFEST};
+use crate::runs::config_file::MOST_BYTES;
+use crate::seal::{read, sealed, unsealed};
+use crate::{ConfigFile, Manifest, RunError, inside, write_whole};
+
+/// What a run is before its first step: what is run, and what on.
+#[derive(Clone, Debug)]
+pub(crate) struct Begun {
+    pub(crate) config: TrainConfig,
+    pub(crate) manifest: Manifest,
+    /// The bytes of `manifest.json`, which holds both and is sealed, so that one file makes a folder a run's.
+    pub(crate) document: Vec<u8>,
+    /// `config.toml`, which says the config again, for people.
+    pub(crate) text: String,
+}
+
+/// `manifest.json`
+#[derive(Serialize, Deserialize)]
+struct Document {
+    #[serde(flatten)]
+    manifest: Manifest,
+    config: String,
+}
+
+/// What one can do where either is no longer what it was.
+const WAY_OUT: &str = "put back what was there, or train anew";
+
+impl Begun {
+    pub(crate) fn new(config: &TrainConfig, manifest: &Manifest) -> Self {
+        let text = config.to_toml();
+        let document = sealed(&Document { manifest: manifest.clone(), config: text.clone() });
+        Self { config: config.clone(), manifest: manifest.clone(), document, text }
+    }
+
+    /// What a folder's `manifest.json` holds.
+    pub(crate) fn read_manifest(folder: &Path) -> Result<Self, RunError> {
+        let path = folder.join(MANIFEST);
+        let document = read(&path)?;
+        let parse = || -> Result<_, String> {
+            let Document { manifest, config: text } =
+                unsealed(&document).map_err(|problem| format!("{problem}; {WAY_OUT}"))?;
+            if text.len() as u64 > MOST_BYTES {
+                return Err(format!("its config.toml is longer than the {MOST_BYTES} bytes that such a file may have"));
+            }
+            let config = TrainConfig::parse(CONFIG, &text, &[]).map_err(|error| error.to_string())?;
+            Ok((config, manifest, text))
+        };
+        match parse() {
+            Ok((config, manifest, text)) => Ok(Self { config, manifest, document, text }),
+            Err(problem) => Err(RunError::Unfinished { path, problem }),
+        }
+    }
+
+    /// The same, where `config.toml` says nothing else.
+    pub(crate) fn read(folder: &Path) -> Result<Self, RunError> {
+        let begun = Self::read_manifest(folder)?;
+        begun.has_config(folder)?;
+        Ok(begun)
+    }
+
+    /// Whether `config.toml` is there.
+    ///
+    /// # Errors
+    /// Where it says something else.
+    pub(crate) fn has_config(&self, folder: &Path) -> Result<bool, RunError> {
+        let path = folder.join(CONFIG);
+        let problem = match inside::read(&path, MOST_BYTES) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),
+            Err(error) => error.to_string(),
+            Ok(bytes) if bytes == self.text.as_bytes() => return Ok(true),
+            Ok(bytes) => {
+                let changed = TrainConfig::parse(CONFIG, &String::from_utf8_lossy(&bytes), &[]);
+                let changed = changed.map(|changed| changed.differences(&self.config)).unwrap_or_default();
+                let colon = if changed.is_empty() { "" } else { ": " };
+                let changed = changed.join("; ");
+                format!("it is damaged or was changed since the run began{colon}{changed}; {WAY_OUT}")
+            }
+        };
+        Err(RunError::Unfinished { path, problem })
+    }
+
+    pub(crate) fn write(&self, folder: &Path) -> Result<(), RunError> {
+        write_whole(&folder.join(MANIFEST), &self.document)?;
+        self.write_config(folder)
+    }
+
+    pub(crate) fn write_config(&self, folder: &Path) -> Result<(), RunError> {
+        write_whole(&folder.join(CONFIG), self.text.as_bytes())
+    }
+}

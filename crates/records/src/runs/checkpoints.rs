@@ -1,0 +1,135 @@
+//! The checkpoints of a run folder: `checkpoint/step-N.mpk`, each a line that says what it is, the SHA-256 of the rest, and the rest in `MessagePack`, which
+//! keeps every bit of a float.
+
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::checksum::sha256;
+use crate::claim;
+use crate::file::{clear_drafts, is_draft};
+use crate::seal::read;
+use crate::{RunError, RunFolder, inside};
+
+/// Their folder.
+pub(crate) const FOLDER: &str = "checkpoint";
+
+/// How many are kept: the last, and the one before, should the last be damaged.
+const KEPT: usize = 2;
+
+const FIRST_LINE: &[u8] = b"chainrule checkpoint 1\n";
+
+impl RunFolder {
+    /// Writes the checkpoint after so many steps, and deletes all but the last two, and those of later steps: a training that comes to this one found
+    /// them damaged.
+    ///
+    /// # Errors
+    /// Where it cannot be written; those that were there still are.
+    pub fn write_checkpoint(&self, steps: usize, checkpoint: &impl Serialize) -> Result<(), RunError> {
+        let content = rmp_serde::to_vec_named(checkpoint).expect("a checkpoint holds numbers and lists");
+        let bytes = [FIRST_LINE, sha256(&content).as_bytes(), b"\n", &content].concat();
+        self.write(&format!("{FOLDER}/step-{steps}.mpk"), &bytes)?;
+        let all = self.checkpoints();
+        let later = all.iter().take_while(|(made, _)| *made > steps).count();
+        for (_, old) in all[..later].iter().chain(all.iter().skip(later + KEPT)) {
+            // It is only in the way.
+            let _ = std::fs::remove_file(old);
+        }
+        Ok(())
+    }
+
+    /// The last checkpoint that is whole, with its number of steps; `tell` hears of those that are not.
+    pub fn last_checkpoint<T: DeserializeOwned>(&self, tell: &mut dyn FnMut(&RunError)) -> Option<(usize, T)> {
+        clear_drafts(&self.path().join(FOLDER));
+        self.checkpoints().into_iter().find_map(|(steps, path)| match read_checkpoint(&path) {
+            Ok(checkpoint) => Some((steps, checkpoint)),
+            Err(error) => {
+                tell(&error);
+                None
+            }
+        })
+    }
+
+    /// The files with their numbers of steps, the last first.
+    fn checkpoints(&self) -> Vec<(usize, PathBuf)> {
+        let entries = std::fs::read_dir(self.path().join(FOLDER)).into_iter().flatten().flatten();
+        let mut checkpoints: Vec<_> =
+            entries.filter_map(|entry| Some((steps_of(entry.file_name().to_str()?)?, entry.path()))).collect();
+        checkpoints.sort_by(|a, b| b.cmp(a));
+        checkpoints
+    }
+}
+
+/// The steps of a checkpoint's file by its name, where it is one.
+fn steps_of(name: &str) -> Option<usize> {
+    name.strip_prefix("step-")?.strip_suffix(".mpk")?.parse().ok()
+}
+
+/// Refuses what is no folder, or a checkpoint that is no file.
+pub(crate) fn check(run: &Path) -> Result<(), RunError> {
+    let folder = run.join(FOLDER);
+    let error = |path: &Path, problem| RunError::Write { path: path.to_owned(), problem };
+    if !inside::check(&folder, true).map_err(|problem| error(&folder, problem))? {
+        return Ok(());
+    }
+    for name in claim::entries(&folder)?.into_iter().filter(|name| steps_of(name).is_some()) {
+        let path = folder.join(name);
+        inside::check(&path, false).map_err(|problem| error(&path, problem))?;
+    }
+    Ok(())
+}
+
+/// The checkpoints of a folder, whole or not, with their folder; or else the first thing in it that is none.
+pub(crate) fn own_files(run: &Path) -> Result<Vec<PathBuf>, PathBuf> {
+    let folder = run.join(FOLDER);
+    if !inside::check(&folder, true).map_err(|_| folder.clone())? {
+        return Ok(Vec::new());
+    }
+    let mut paths = Vec::new();
+    for name in claim::entries(&folder).map_err(|_| folder.clone())? {
+        let path = folder.join(&name);
+        let is_own = match steps_of(&name) {
+            Some(_) => read(&path).is_ok_and(|bytes| content(&bytes).is_ok()),
+            None => is_draft(&name) && inside::check(&path, false).is_ok(),
+        };
+        if !is_own {
+            return Err(path);
+        }
+        paths.push(path);
+    }
+    paths.push(folder);
+    Ok(paths)
+}
+
+/// Deletes what has the names of checkpoints, and their folder where nothing else is in it.
+pub(crate) fn remove(run: &Path) -> Result<(), RunError> {
+    let folder = run.join(FOLDER);
+    if !matches!(inside::check(&folder, true), Ok(true)) {
+        return Ok(());
+    }
+    clear_drafts(&folder);
+    for name in claim::entries(&folder)?.into_iter().filter(|name| steps_of(name).is_some()) {
+        claim::remove(&folder.join(name))?;
+    }
+    let _ = std::fs::remove_dir(&folder);
+    Ok(())
+}
+
+fn read_checkpoint<T: DeserializeOwned>(path: &Path) -> Result<T, RunError> {
+    let bytes = read(path)?;
+    let damaged = |problem: &str| RunError::Unfinished { path: path.to_owned(), problem: problem.to_owned() };
+    let content = content(&bytes).map_err(damaged)?;
+    rmp_serde::from_slice(content).map_err(|error| damaged(&format!("it is another version's: {error}")))
+}
+
+/// What a checkpoint holds, or why it is none.
+fn content(bytes: &[u8]) -> Result<&[u8], &'static str> {
+    let rest = bytes.strip_prefix(FIRST_LINE).ok_or("it is no checkpoint, or a damaged one")?;
+    let (checksum, content) = rest.split_at_checked(64).ok_or("it breaks off")?;
+    let content = content.strip_prefix(b"\n").ok_or("it breaks off, or is damaged")?;
+    if checksum != sha256(content).as_bytes() {
+        return Err("it is damaged: its SHA-256 is not the one that it was written with");
+    }
+    Ok(content)
+}

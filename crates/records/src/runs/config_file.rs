@@ -1,0 +1,142 @@
+use std::path::Path;
+
+use chainrule_core::{IMAGE_SIZE, Settings, TrainConfig, one_line};
+use serde_path_to_error::Segment;
+use toml::{Table, Value};
+
+use crate::runs::{keys, values};
+use crate::{ConfigError, read_text};
+
+/// Characters of a line that is no TOML, at most.
+const SHOWN: usize = 40;
+
+/// Bytes of an experiment's file, at most: a hundred times what it takes.
+pub(crate) const MOST_BYTES: u64 = 1 << 16;
+
+/// Who sets what the file does not.
+pub(crate) const COMMAND_LINE: &str = "command line";
+
+/// An experiment as a TOML file says it: of a [`TrainConfig`], how it is read and written.
+pub trait ConfigFile: Sized {
+    /// Reads an experiment from a TOML file and applies `overrides`, each `key=value`.
+    ///
+    /// # Errors
+    /// Where the file cannot be read, or says something that cannot be run.
+    fn read(path: &Path, overrides: &[String]) -> Result<Self, ConfigError>;
+
+    /// Parses an experiment; `file` is its name in errors, and its stem the experiment's name where `text` gives none.
+    ///
+    /// # Errors
+    /// Where `text` or an override says something that cannot be run.
+    fn parse(file: &str, text: &str, overrides: &[String]) -> Result<Self, ConfigError>;
+
+    /// The same of an experiment that was read: errors tell what the file says from what the overrides do.
+    ///
+    /// # Errors
+    /// As [`parse`](Self::parse).
+    fn parse_overridden(file: &str, text: &str, overrides: &[String]) -> Result<Self, ConfigError>;
+
+    /// The text of an experiment's file, to be parsed.
+    ///
+    /// # Errors
+    /// Where it cannot be read.
+    fn read_text(path: &Path) -> Result<String, ConfigError>;
+
+    /// The experiment with every key, as it is kept in the run folder. It parses to itself.
+    fn to_toml(&self) -> String;
+
+    /// The keys in which another differs, each with both values.
+    fn differences(&self, other: &Self) -> Vec<String>;
+}
+
+impl ConfigFile for TrainConfig {
+    fn read(path: &Path, overrides: &[String]) -> Result<Self, ConfigError> {
+        // An override without a value may have left it where the file's name is expected.
+        overrides.iter().try_for_each(|text| keys::key_and_value(text).map(|_| ()))?;
+        Self::parse_overridden(&path.display().to_string(), &Self::read_text(path)?, overrides)
+    }
+
+    fn parse(file: &str, text: &str, overrides: &[String]) -> Result<Self, ConfigError> {
+        parse_from(file, text, overrides, file)
+    }
+
+    fn parse_overridden(file: &str, text: &str, overrides: &[String]) -> Result<Self, ConfigError> {
+        parse_from(file, text, overrides, COMMAND_LINE)
+    }
+
+    fn read_text(path: &Path) -> Result<String, ConfigError> {
+        read_text(path, MOST_BYTES).map_err(|problem| ConfigError::Read { file: path.display().to_string(), problem })
+    }
+
+    fn to_toml(&self) -> String {
+        to_toml(self)
+    }
+
+    fn differences(&self, other: &Self) -> Vec<String> {
+        let [own, others] = [self, other].map(|config| toml::from_str::<Table>(&config.to_toml()).expect("TOML"));
+        let differing = keys::KEYS.into_iter().filter_map(|key| {
+            let [own, other] = [&own, &others].map(|table| keys::get(table, key));
+            let text = |value: Option<&Value>| value.map_or_else(|| "absent".to_owned(), ToString::to_string);
+            (own != other).then(|| format!("{key} = {}, not {}", text(own), text(other)))
+        });
+        differing.collect()
+    }
+}
+
+/// Settings, checked or not, with every key.
+pub(crate) fn to_toml(settings: &impl serde::Serialize) -> String {
+    toml::to_string(settings).expect("strings, numbers and lists are all that a config holds")
+}
+
+/// As [`ConfigFile::parse`], where the overrides come from elsewhere than the file.
+pub(crate) fn parse_from(file: &str, text: &str, overrides: &[String], from: &str) -> Result<TrainConfig, ConfigError> {
+    let mut table: Table = toml::from_str(text).map_err(|error| {
+        let line = text[..error.span().map_or(0, |span| span.start.min(text.len()))].matches('\n').count();
+        let written: String = text.lines().nth(line).unwrap_or_default().trim().chars().take(SHOWN).collect();
+        let written = one_line(&written);
+        let message = format!("{written}: this is no TOML ({})", one_line(error.message()));
+        ConfigError::Syntax { file: file.to_owned(), line: 1 + line, message }
+    })?;
+    let set = overrides.iter().map(|text| keys::set(&mut table, text, from)).collect::<Result<Vec<_>, _>>()?;
+    let said_by = |key: &str| {
+        let is_in = |inner: &str, outer: &str| inner.strip_prefix(outer).is_some_and(|rest| rest.starts_with('.'));
+        let is_set = set.iter().any(|set| set == key || is_in(key, set) || is_in(set, key));
+        if is_set { from.to_owned() } else { file.to_owned() }
+    };
+    keys::check(said_by, &table)?;
+    if keys::get(&table, "model.kind").is_none() {
+        return Err(ConfigError::MissingKey {
+            file: file.to_owned(),
+            key: "model.kind",
+            hint: "write [model] and below it kind = \"softmax\" or kind = \"logistic\"",
+        });
+    }
+    let settings: Settings = serde_path_to_error::deserialize(table.clone()).map_err(|error| {
+        let (mut parts, mut place) = (Vec::new(), None);
+        for segment in error.path() {
+            match segment {
+                Segment::Map { key } if place.is_none() => parts.push(key.as_str()),
+                Segment::Seq { index } => place = place.or(Some(*index)),
+                Segment::Map { .. } | Segment::Enum { .. } | Segment::Unknown => {}
+            }
+        }
+        let (key, whole) = (keys::dotted(parts.iter().copied()), keys::at(&table, parts));
+        let (file, problem) = (said_by(&key), values::problem(&key, whole, &one_line(error.inner().message())));
+        // The sides of an image are told of together.
+        let (key, value) = match place.filter(|_| key != IMAGE_SIZE) {
+            Some(place) => (format!("{key}[{place}]"), whole.and_then(|whole| whole.get(place))),
+            None => (key, whole),
+        };
+        let value = value.map(|value| one_line(&value.to_string())).unwrap_or_default();
+        ConfigError::Value { file, value, key: one_line(&key), problem }
+    })?;
+
+    let stem = Path::new(file).file_stem().map_or_else(|| "run".into(), |stem| stem.to_string_lossy().into_owned());
+    let settings = settings.named(&stem);
+    TrainConfig::try_from(settings.clone()).map_err(|error| {
+        let written = toml::from_str::<Table>(&to_toml(&settings)).expect("it was written as TOML");
+        let value =
+            keys::get(&written, error.key).map_or_else(|| "absent".to_owned(), |value| one_line(&value.to_string()));
+        ConfigError::Value { file: said_by(error.key), key: error.key.to_owned(), value, problem: error.problem }
+    })
+}

@@ -1,0 +1,473 @@
+//! The keys of an experiment: what a file or an override may name, and where in it.
+
+use toml::{Table, Value};
+
+use crate::{CLASS_WEIGHTS, ConfigError};
+use chainrule_core::{one_line, plain, share_of, slips};
+
+/// Every key, in the order of a config file.
+pub(crate) const KEYS: [&str; 45] = [
+    "data.source",
+    "data.train_images",
+    "data.validation_images",
+    "data.label",
+    "data.ignore",
+    "data.validation_fraction",
+    "data.image_size",
+    "data.classes",
+    "data.standardize",
+    "data.resident_bytes",
+    "model.kind",
+    "objective.l2",
+    "objective.penalize_bias",
+    "objective.class_weights",
+    "descent.solver",
+    "descent.gradient",
+    "descent.precision",
+    "descent.optimizer",
+    "descent.momentum",
+    "descent.dampening",
+    "descent.nesterov",
+    "descent.beta_1",
+    "descent.beta_2",
+    "descent.alpha",
+    "descent.epsilon",
+    "descent.decoupled_weight_decay",
+    "descent.learning_rate",
+    "descent.schedule",
+    "descent.final_learning_rate",
+    "descent.gamma",
+    "descent.step_epochs",
+    "descent.batch_size",
+    "descent.drop_last",
+    "descent.epochs",
+    "descent.shuffle.generator",
+    "descent.shuffle.seed",
+    "descent.shuffle.skip_epochs",
+    "optimum.tolerance",
+    "optimum.max_iterations",
+    "optimum.memory",
+    "optimum.evaluate_every",
+    "early_stopping.evaluations_per_epoch",
+    "early_stopping.patience",
+    "early_stopping.restore_best",
+    "experiment",
+];
+
+/// Those whose value is a text: `data.label=2024` names a column, and no number.
+const TEXTS: [&str; 3] = ["data.source", "data.label", "experiment"];
+
+/// Those that a file may set and a command line take back, by the value `none`.
+pub(crate) const OPTIONAL: [&str; 16] = [
+    "data.train_images",
+    "data.validation_images",
+    "data.classes",
+    "objective.class_weights",
+    "descent.momentum",
+    "descent.dampening",
+    "descent.nesterov",
+    "descent.beta_1",
+    "descent.beta_2",
+    "descent.alpha",
+    "descent.epsilon",
+    "descent.decoupled_weight_decay",
+    "descent.final_learning_rate",
+    "descent.gamma",
+    "descent.step_epochs",
+    "early_stopping.patience",
+];
+
+/// Parts of the longest key.
+const DEEPEST: usize = 3;
+
+/// Refuses a key that no experiment has, and says what was probably meant; and a value in the place
+/// of a section.
+pub(crate) fn check(file: impl Fn(&str) -> String, table: &Table) -> Result<(), ConfigError> {
+    let mut values = None;
+    for (key, value) in flatten(table) {
+        let section = format!("{key}.");
+        match KEYS.iter().find(|known| known.starts_with(&section)) {
+            Some(first) if !value.is_table() => values = values.or(Some((key, value, *first))),
+            Some(_) => {}
+            None if KEYS.contains(&key.as_str()) => {}
+            None => return Err(unknown(file(&key), &key)),
+        }
+    }
+    match values {
+        None => Ok(()),
+        Some((key, value, first)) => {
+            let problem = format!("{key} is a section of keys, which are set one by one, as {first}");
+            Err(ConfigError::Value { file: file(&key), key, value: one_line(&value.to_string()), problem })
+        }
+    }
+}
+
+fn unknown(file: String, key: &str) -> ConfigError {
+    // Abridged first: the distance of a long key takes long.
+    let key = one_line(key);
+    let hint = match key.strip_prefix(CLASS_WEIGHTS).and_then(|rest| rest.strip_prefix('.')) {
+        Some(_) => format!("a class whose name has a dot stands in quotes: {CLASS_WEIGHTS}.\"a.b\""),
+        // Quotes hold together what is parted by dots.
+        None => hint(&key.replace(['"', '\''], "")),
+    };
+    ConfigError::UnknownKey { file, hint, key }
+}
+
+/// What other programs call a key, the name with `_` between its words.
+const CALLED: [(&str, &[&str]); 13] = [
+    ("descent.learning_rate", &["lr", "eta", "eta0", "rate", "step_size"]),
+    ("descent.batch_size", &["batch", "minibatch", "batch_rows"]),
+    ("descent.epochs", &["n_epochs", "num_epochs", "n_iter"]),
+    ("descent.precision", &["dtype", "float"]),
+    ("descent.shuffle.seed", &["random_state", "random_seed"]),
+    ("objective.l2", &["l2_strength", "l2_penalty", "lambda", "lambda2", "weight_decay", "regularization", "penalty"]),
+    ("objective.penalize_bias", &["penalise_bias"]),
+    ("model.kind", &["type", "model", "name"]),
+    ("data.source", &["path", "file", "folder", "dataset"]),
+    ("data.label", &["target", "labels", "y"]),
+    ("data.validation_fraction", &["test_size", "split", "validation_split", "val_split"]),
+    ("data.standardize", &["normalize", "normalise", "scale"]),
+    ("early_stopping.patience", &["early_stopping"]),
+];
+
+/// What parts a table's columns, which is no key.
+const SEPARATOR: [&str; 4] = ["separator", "delimiter", "sep", "delim"];
+
+/// The known key that is probably meant by `key`: one that is near it in its own section, or is called so elsewhere; else those that there are.
+fn hint(key: &str) -> String {
+    let (section, name) = key.rsplit_once('.').unwrap_or_default();
+    let name = plain(if name.is_empty() { key } else { name });
+    // In another section only the same name is meant, but for a slip in a long one.
+    let near = |known: &'static str| {
+        let (its_section, its_name) = known.rsplit_once('.').unwrap_or(("", known));
+        let is_own = section == its_section;
+        let most = if is_own { share_of(&name) } else { name.chars().count() / 8 };
+        let is_its_end = || is_own && name.len() > 3 && its_name.ends_with(&format!("_{name}"));
+        let slips = slips(&name, its_name, most).or_else(|| is_its_end().then_some(usize::MAX))?;
+        Some((slips, !is_own, known))
+    };
+    let called = CALLED.iter().find(|(_, names)| names.contains(&name.as_str())).map(|(known, _)| *known);
+    match (KEYS.into_iter().filter_map(near).min(), called) {
+        (Some((1.., _, known)), Some(called)) if known != called => {
+            return format!("did you mean {called} or {known}?");
+        }
+        (Some((_, _, known)), _) | (None, Some(known)) => return format!("did you mean {known}?"),
+        (None, None) => {}
+    }
+    if ["", "data"].contains(&section) && SEPARATOR.iter().any(|known| slips(&name, known, name.len() / 6).is_some()) {
+        return "a table's columns are parted by commas, and by nothing else; save it so".to_owned();
+    }
+    let first = key.split('.').next().unwrap_or_default();
+    let own: Vec<&str> = KEYS.into_iter().filter_map(|known| known.strip_prefix(first)?.strip_prefix('.')).collect();
+    if own.is_empty() {
+        let mut sections: Vec<&str> = KEYS.into_iter().filter_map(|known| Some(known.split_once('.')?.0)).collect();
+        sections.dedup();
+        format!("the sections are {}", sections.join(", "))
+    } else {
+        format!("{first} has the keys {}", own.join(", "))
+    }
+}
+
+/// Known keys, whose values may be tables, and all other values that are none, and empty tables: each
+/// by its dotted key.
+fn flatten(table: &Table) -> Vec<(String, &Value)> {
+    fn add<'a>(section: &str, table: &'a Table, all: &mut Vec<(String, &'a Value)>) {
+        for (name, value) in table {
+            let key = format!("{section}{}", dotted([name.as_str()]));
+            match value {
+                Value::Table(inner) if !inner.is_empty() && !KEYS.contains(&key.as_str()) => {
+                    add(&format!("{key}."), inner, all);
+                }
+                _ => all.push((key, value)),
+            }
+        }
+    }
+    let mut all = Vec::new();
+    add("", table, &mut all);
+    all
+}
+
+/// Whether a part of a dotted key is read back without quotes.
+fn is_plain(part: &str) -> bool {
+    let is_quoted = part.contains(['.', '=', '"', '\'']) || part.chars().any(char::is_control);
+    !part.is_empty() && part == part.trim() && !is_quoted
+}
+
+/// The dotted key that has these parts. Where one of them needs quotes, it is a key as TOML has it.
+pub(crate) fn dotted<'a>(parts: impl IntoIterator<Item = &'a str>) -> String {
+    let parts: Vec<&str> = parts.into_iter().collect();
+    if parts.iter().all(|part| is_plain(part)) {
+        return parts.join(".");
+    }
+    let in_toml = |part: &str| {
+        let line = Table::from_iter([(part.to_owned(), Value::from(0))]).to_string();
+        line.trim_end().strip_suffix("= 0").unwrap_or_default().trim_end().to_owned()
+    };
+    parts.into_iter().map(in_toml).collect::<Vec<_>>().join(".")
+}
+
+/// TOML's quotes, followed through a text character by character.
+#[derive(Default)]
+pub(crate) struct Quotes {
+    open: Option<char>,
+    is_escaped: bool,
+}
+
+impl Quotes {
+    /// Whether the next character is a quote, or stands between two; a first one is none where it `may_open` nothing.
+    pub(crate) fn take(&mut self, c: char, may_open: bool) -> bool {
+        match (self.open, c) {
+            (Some('"'), _) if self.is_escaped => self.is_escaped = false,
+            (Some('"'), '\\') => self.is_escaped = true,
+            (Some(open), _) if c == open => self.open = None,
+            (Some(_), _) => {}
+            (None, '"' | '\'') if may_open => self.open = Some(c),
+            (None, _) => return false,
+        }
+        true
+    }
+}
+
+/// Where the dots of a dotted key are that stand in no quotes, and the first such `=`.
+fn separators(text: &str) -> (Vec<usize>, Option<usize>) {
+    let (mut dots, mut quotes, mut begins) = (Vec::new(), Quotes::default(), true);
+    for (at, c) in text.char_indices() {
+        match (quotes.take(c, begins), c) {
+            (false, '.') => dots.push(at),
+            (false, '=') => return (dots, Some(at)),
+            _ => {}
+        }
+        begins = c == '.' || (begins && c == ' ');
+    }
+    (dots, None)
+}
+
+/// The last part of a dotted key, as it stands there.
+pub(crate) fn last_part(key: &str) -> &str {
+    separators(key).0.last().map_or(key, |dot| &key[dot + 1..])
+}
+
+/// The parts of the dotted key before the first `=`, and the text behind that. Quotes are TOML's, in
+/// which a part may have a dot and an `=`; a part without them may be more than TOML allows.
+pub(crate) fn key_and_text(text: &str) -> Option<(Vec<String>, &str)> {
+    if let (dots, Some(end)) = separators(text)
+        && text[..end].contains(['"', '\''])
+        && dots.len() < DEEPEST
+        && let Some(parts) = toml_key(text[..end].trim())
+    {
+        return Some((parts, &text[end + 1..]));
+    }
+    let (key, text) = text.split_once('=')?;
+    Some((key.split('.').map(|part| part.trim().to_owned()).collect(), text))
+}
+
+/// The parts of a text that is a key in TOML.
+fn toml_key(text: &str) -> Option<Vec<String>> {
+    // A text of several lines may be more than a key, and one that begins so is a table's head or a comment.
+    if text.starts_with(['[', '#']) || text.contains(char::is_control) {
+        return None;
+    }
+    let mut value = Value::Table(toml::from_str(&format!("{text} = 0")).ok()?);
+    let mut parts = Vec::new();
+    while let Value::Table(table) = value {
+        let (part, inner) = table.into_iter().next()?;
+        parts.push(part);
+        value = inner;
+    }
+    Some(parts)
+}
+
+/// The value at a dotted key of [`KEYS`].
+pub(crate) fn get<'a>(table: &'a Table, key: &str) -> Option<&'a Value> {
+    at(table, key.split('.'))
+}
+
+/// The value at the parts of a key.
+pub(crate) fn at<'a, 'p>(table: &'a Table, parts: impl IntoIterator<Item = &'p str>) -> Option<&'a Value> {
+    let mut parts = parts.into_iter();
+    let first = table.get(parts.next()?);
+    parts.try_fold(first?, |value, part| value.as_table()?.get(part))
+}
+
+/// A text as the TOML value that it is, where it is one.
+pub fn toml_value(text: &str) -> Option<Value> {
+    // A text of several lines may be more than a value.
+    toml::from_str::<Table>(&format!("value = {text}")).ok().filter(|parsed| parsed.len() == 1)?.remove("value")
+}
+
+/// Refuses what is not of the form `key=value`, as [`ConfigFile::read`] does.
+///
+/// # Errors
+/// [`ConfigError::Override`]
+///
+/// [`ConfigFile::read`]: crate::ConfigFile::read
+pub fn check_override(text: &str) -> Result<(), ConfigError> {
+    key_and_value(text).map(|_| ())
+}
+
+/// The parts of the key and the value of an override, `key=value`.
+pub(crate) fn key_and_value(text: &str) -> Result<(Vec<String>, &str), ConfigError> {
+    let malformed = || ConfigError::Override { text: one_line(text) };
+    let (parts, value) = key_and_text(text).ok_or_else(malformed)?;
+    let value = value.trim();
+    if value.is_empty() || parts.iter().any(String::is_empty) { Err(malformed()) } else { Ok((parts, value)) }
+}
+
+/// Applies an override, `key=value`; gives the dotted key. The value is TOML, or, where it is not, a
+/// string without its quotes; `none` takes back what may be absent.
+pub(crate) fn set(table: &mut Table, text: &str, from: &str) -> Result<String, ConfigError> {
+    let (parts, value) = key_and_value(text)?;
+    let key = dotted(parts.iter().map(String::as_str));
+    // Before it is made: a table in a table in a table … would be taken apart again by as many calls in each other.
+    if parts.len() > DEEPEST {
+        return Err(unknown(from.to_owned(), &key));
+    }
+    let as_text = || Value::String(value.to_owned());
+    let value = match toml_value(value) {
+        Some(value @ Value::String(_)) => value,
+        Some(_) if TEXTS.contains(&key.as_str()) => as_text(),
+        value => value.unwrap_or_else(as_text),
+    };
+    let is_taken_back = OPTIONAL.contains(&key.as_str()) && value.as_str() == Some("none");
+
+    let mut section = table;
+    let mut parts = parts.into_iter().peekable();
+    while let Some(part) = parts.next() {
+        if parts.peek().is_none() {
+            if is_taken_back {
+                section.remove(&part);
+            } else {
+                section.insert(part, value);
+            }
+            break;
+        }
+        let entry = section.entry(part).or_insert_with(|| Value::Table(Table::new()));
+        // The last word counts, here too: "balanced", say, and then the weight of a class.
+        if !entry.is_table() && key.starts_with(CLASS_WEIGHTS) {
+            *entry = Value::Table(Table::new());
+        }
+        section = entry.as_table_mut().ok_or_else(|| unknown(from.to_owned(), &key))?;
+    }
+    Ok(key)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use chainrule_core::{Settings, TrainConfig};
+
+    use crate::ConfigFile;
+    use crate::runs::config_file::to_toml;
+
+    #[test]
+    fn a_key_that_is_none_is_told_what_was_meant_where_that_is_near() {
+        let cases = [
+            ("descent.epoch", "did you mean descent.epochs?"),
+            ("descent.learning-rate", "did you mean descent.learning_rate?"),
+            ("learning-rate", "did you mean descent.learning_rate?"),
+            ("learnin_rate", "did you mean descent.learning_rate?"),
+            ("epochs", "did you mean descent.epochs?"),
+            ("descent.lr", "did you mean descent.learning_rate?"),
+            ("lr", "did you mean descent.learning_rate?"),
+            ("batch", "did you mean descent.batch_size?"),
+            ("descent.l2", "did you mean objective.l2?"),
+            ("objective.l3", "did you mean objective.l2?"),
+            ("objective.lambda2", "did you mean objective.l2?"),
+            ("objective.weight_decay", "did you mean objective.l2?"),
+            ("descent.weight_decay", "did you mean objective.l2 or descent.decoupled_weight_decay?"),
+            ("descent.seed", "did you mean descent.shuffle.seed?"),
+            ("optimum.iterations", "did you mean optimum.max_iterations?"),
+            ("data.lable", "did you mean data.label?"),
+            ("data.standardise", "did you mean data.standardize?"),
+            ("data.seperator", "a table's columns are parted by commas, and by nothing else; save it so"),
+            ("data.delimiter", "a table's columns are parted by commas, and by nothing else; save it so"),
+            ("data.generation", "data has the keys source, train_images,"),
+            ("data.header", "data has the keys source, train_images,"),
+            ("descent.penguins", "descent has the keys solver, gradient,"),
+            ("model.layers", "model has the keys kind"),
+            ("early_stopping.min_delta", "early_stopping has the keys evaluations_per_epoch, patience, restore_best"),
+            ("penguins", "the sections are data, model, objective, descent, optimum, early_stopping"),
+        ];
+        for (key, expected) in cases {
+            assert!(hint(key).starts_with(expected), "{key}: {}", hint(key));
+        }
+        assert!(CALLED.iter().all(|(known, _)| KEYS.contains(known)));
+    }
+
+    #[test]
+    fn the_list_of_keys_is_what_a_full_config_writes() {
+        let text = "[model]\nkind = 'softmax'\n[data]\ntrain_images = 2\nvalidation_images = 2\nlabel = 'a'\nignore = ['b']\nclasses = [0, 1]\n[objective]\nclass_weights = 'balanced'\n[early_stopping]\npatience = 1";
+        // No optimizer and no schedule has every key.
+        let descents = ["sgd\nmomentum=0.5", "adamw\nschedule=linear", "rmsprop\nschedule=step"];
+        let mut written = Vec::new();
+        for descent in descents {
+            let set: Vec<String> = format!("optimizer={descent}").lines().map(|set| format!("descent.{set}")).collect();
+            let config = TrainConfig::parse("full", text, &set).expect("a valid config");
+            let table: Table = toml::from_str(&config.to_toml()).expect("TOML");
+            written.extend(flatten(&table).into_iter().map(|(key, _)| key));
+        }
+        let mut keys = KEYS.map(str::to_owned).to_vec();
+        written.sort();
+        written.dedup();
+        keys.sort();
+        assert_eq!(written, keys);
+        assert_eq!(KEYS.iter().map(|key| key.split('.').count()).max(), Some(DEEPEST));
+    }
+    /// The config with one key's value, written again, where its type takes such a value.
+    fn with(key: &str, value: &Value) -> Option<Table> {
+        let (section, name) = key.rsplit_once('.').unwrap_or(("", key));
+        let mut table = Table::from_iter([(name.to_owned(), value.clone())]);
+        for part in section.rsplit('.').filter(|part| !part.is_empty()) {
+            table = Table::from_iter([(part.to_owned(), Value::Table(table))]);
+        }
+        let model = table.entry("model").or_insert_with(|| Value::Table(Table::new()));
+        model.as_table_mut()?.entry("kind").or_insert_with(|| Value::from("softmax"));
+        let settings: Settings = table.try_into().ok()?;
+        Some(toml::from_str(&to_toml(&settings.named("stem"))).expect("TOML"))
+    }
+
+    #[test]
+    fn the_lists_of_texts_and_of_what_may_be_absent_are_what_the_types_say() {
+        let texts = KEYS.into_iter().filter(|key| with(key, &Value::from("no word of ours")).is_some());
+        assert_eq!(texts.collect::<Vec<_>>(), TEXTS.to_vec());
+        // What a config leaves out that says nothing of it. Not a list that may be empty, nor a
+        // text, of which `none` is one.
+        let defaults = with("model.kind", &Value::from("softmax")).expect("a config");
+        let is_empty_list =
+            |key: &str| with(key, &Value::Array(Vec::new())).is_some_and(|written| get(&written, key).is_none());
+        let absent = KEYS.into_iter().filter(|key| get(&defaults, key).is_none());
+        let optional = absent.filter(|key| !TEXTS.contains(key) && !is_empty_list(key));
+        assert_eq!(optional.collect::<Vec<_>>(), OPTIONAL.to_vec());
+    }
+
+    #[test]
+    fn a_part_of_a_key_may_stand_in_tomls_quotes_and_have_a_dot_and_an_equals_sign() {
+        let check = |text: &str, parts: &[&str], value: &str| {
+            let found = key_and_value(text).expect(text);
+            assert_eq!(found, (parts.iter().map(|part| (*part).to_owned()).collect(), value), "{text}");
+            // As it is written, it is read back.
+            let again = format!("{}={value}", dotted(parts.iter().copied()));
+            assert_eq!(key_and_value(&again).expect(&again), found, "{again}");
+        };
+        check("a.b.c=1", &["a", "b", "c"], "1");
+        check("a.b.\"x.y\"=1", &["a", "b", "x.y"], "1");
+        check("a.\"b=c\"=1", &["a", "b=c"], "1");
+        check("a.'b=\"c\"'=\"d=e\"", &["a", "b=\"c\""], "\"d=e\"");
+        check(" a . \"b \\\" = c\" = 1 ", &["a", "b \" = c"], "1");
+        check("a.\"\\u00e9\"=1", &["a", "\u{e9}"], "1");
+        check("a.\" b \"=1", &["a", " b "], "1");
+        check("\"a.b\"=1", &["a.b"], "1");
+        // No keys in TOML, but such names need no quotes.
+        check("a.versicolor iris=1", &["a", "versicolor iris"], "1");
+        check("a.na\u{ef}ve=1", &["a", "na\u{ef}ve"], "1");
+        check("a.it's=it's", &["a", "it's"], "it's");
+        check("a.it's'=b=c", &["a", "it's'"], "b=c");
+        check("a.\"b=c", &["a", "\"b"], "c");
+        check("a.\"b\"c=1", &["a", "\"b\"c"], "1");
+        check("#a.\"b\"=1", &["#a", "\"b\""], "1");
+        assert_eq!([last_part("a.b.\"x.y\""), last_part("a"), last_part("a.it's.b")], ["\"x.y\"", "a", "b"]);
+        for bad in ["a", "=1", "a=", "a..b=1", ".a=1", "a.=1", "a.\"\"=1", "a. =1"] {
+            key_and_value(bad).expect_err(bad);
+        }
+    }
+}

@@ -1,0 +1,21 @@
+use chainrule_core::one_line;
+
+use crate::runs::values::in_words;
+
+/// What is wrong with TOML, with its line, in words that are none of the parser's.
+pub fn toml_problem(text: &str, error: &toml::de::Error) -> String {
+    let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+    let message = one_line(error.message());
+    let named = |beginning: &str| message.strip_prefix(beginning).and_then(|rest| rest.split_once('`'));
+    let problem = if let Some((key, rest)) = named("unknown field `") {
+        format!("unknown key {key}{}", rest.replace('`', "").replacen(", expected", "; expected", 1))
+    } else if let Some((key, _)) = named("missing field `") {
+        format!("the key {key} is missing")
+    } else {
+        match message.rsplit_once(", expected ").filter(|_| message.starts_with("invalid ")) {
+            Some((_, expected)) => in_words(expected),
+            None => message.clone(),
+        }
+    };
+    format!("line {}: {problem}", 1 + before.matches('\n').count())
+}

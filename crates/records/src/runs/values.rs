@@ -1,0 +1,166 @@
+//! What the values of an experiment's keys may be, and what to say of one that cannot be.
+
+use std::ops::RangeInclusive;
+
+use toml::Value;
+
+use crate::CLASS_WEIGHTS;
+use chainrule_core::{ClassWeights, IMAGE_SIZE, SIDES, nearest, range_of, whole};
+
+/// Keys whose value is one of a few words.
+const WORDS: [(&str, &[&str]); 7] = [
+    ("model.kind", &["softmax", "logistic"]),
+    ("descent.solver", &["sgd", "lbfgs"]),
+    ("descent.gradient", &["auto", "fused", "closed-form", "autodiff"]),
+    ("descent.precision", &["f32", "f64"]),
+    ("descent.optimizer", &["sgd", "adam", "adamw", "rmsprop", "adagrad"]),
+    ("descent.schedule", &["constant", "linear", "cosine", "exponential", "step"]),
+    ("descent.shuffle.generator", &["none", "numpy-legacy", "chacha"]),
+];
+
+fn words_of(key: &str) -> Option<&'static [&'static str]> {
+    WORDS.iter().find(|(known, _)| *known == key).map(|(_, words)| *words)
+}
+
+/// What is wrong with a value that a key cannot take, and what it can; `message` is what serde says of it.
+pub(crate) fn problem(key: &str, value: Option<&Value>, message: &str) -> String {
+    let text = value.and_then(Value::as_str);
+    if let Some(words) = words_of(key) {
+        return expected_word(key, words, text);
+    }
+    if let Some(range) = range_of(key) {
+        return whole(&range) + &without_a_point(&range, value);
+    }
+    if key == IMAGE_SIZE {
+        return SIDES.to_owned();
+    }
+    let expected = match message.rsplit_once(", expected ").map(|(_, expected)| expected) {
+        Some("a sequence") if key == "data.ignore" => {
+            "expected a list of the names of columns, as in [\"id\", \"date\"]".to_owned()
+        }
+        Some(expected) => in_words(expected),
+        None => message.to_owned(),
+    };
+    let meant = text.filter(|_| key == CLASS_WEIGHTS).and_then(|text| nearest(text, [ClassWeights::BALANCED]));
+    match (meant, text) {
+        (Some(meant), _) => format!("did you mean \"{meant}\"? {expected}"),
+        // What is no TOML was taken for a text.
+        (None, Some(text)) if text.starts_with(['[', '{']) => format!("{expected}; texts in it stand in quotes"),
+        _ => expected,
+    }
+}
+
+/// What serde expected, in the words of a config file.
+pub(crate) fn in_words(expected: &str) -> String {
+    match expected {
+        "usize" | "u64" | "u32" | "u8" => "expected a whole number, 0 or more".to_owned(),
+        "f64" => "expected a number".to_owned(),
+        "a string" => "expected a text in quotes".to_owned(),
+        "a boolean" => "expected true or false".to_owned(),
+        "a sequence" => "expected a list, as in [2, 3] or [\"rose\", \"tulip\"]".to_owned(),
+        other => format!("expected {other}"),
+    }
+}
+
+fn expected_word(key: &str, words: &[&'static str], text: Option<&str>) -> String {
+    let list = match words {
+        [first, second] => format!("{first} or {second}"),
+        _ => format!("one of {}", words.join(", ")),
+    };
+    let of_another =
+        || WORDS.iter().find(|(other, words)| *other != key && text.is_some_and(|text| words.contains(&text)));
+    match (text.and_then(|text| nearest(text, words.iter().copied())), of_another()) {
+        (Some(meant), _) => format!("did you mean {meant}? expected {list}"),
+        (None, Some((other, _))) => format!("expected {list}; {} is a value of {other}", text.unwrap_or_default()),
+        (None, None) => format!("expected {list}"),
+    }
+}
+
+/// How a whole number is written that was written as another one, 1e3 or 3.0.
+fn without_a_point(range: &RangeInclusive<u64>, value: Option<&Value>) -> String {
+    match value {
+        Some(Value::Float(number)) if number.fract() == 0.0 && *number >= 0.0 && *number < 1e15 => {
+            let whole = *number as u64;
+            if range.contains(&whole) { format!("; write {whole}") } else { String::new() }
+        }
+        _ => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use chainrule_core::{DescentConfig, ModelConfig, ShuffleConfig, TrainConfig, WHOLE};
+
+    use crate::ConfigFile;
+    use crate::runs::keys::KEYS;
+
+    /// What serde alone says of a value.
+    fn refused(key: &str, value: &str) -> String {
+        let smallest = "[model]\nkind = 'softmax'";
+        TrainConfig::parse("test", smallest, &[format!("{key}={value}")]).expect_err(key).to_string()
+    }
+
+    #[test]
+    fn the_words_are_those_that_a_config_takes() {
+        for (key, words) in WORDS {
+            assert!(KEYS.contains(&key), "{key}");
+            let section = key.rsplit_once('.').map_or("", |(section, _)| section);
+            let name = key.rsplit('.').next().unwrap_or_default();
+            // Serde names all variants where it knows none of this name.
+            let said = match section {
+                "model" => toml::from_str::<ModelConfig>(&format!("{name} = '?'")).map(|_| ()),
+                "descent" => toml::from_str::<DescentConfig>(&format!("{name} = '?'")).map(|_| ()),
+                _ => toml::from_str::<ShuffleConfig>(&format!("{name} = '?'")).map(|_| ()),
+            };
+            let said = said.expect_err(key).message().to_owned();
+            let known: Vec<&str> = said.split('`').skip(3).step_by(2).collect();
+            assert_eq!(known, words, "{key}: {said}");
+        }
+    }
+
+    #[test]
+    fn a_whole_number_outside_of_its_range_is_told_the_range() {
+        for (key, range) in WHOLE {
+            assert!(KEYS.contains(&key), "{key}");
+            let expected = whole(&range);
+            for value in ["-1", "2.5", "many", "99999999999999999999999", "true", "[1]"] {
+                let said = refused(key, value);
+                assert!(said.contains(&format!("test: {key} = ")) && said.ends_with(&expected), "{said}");
+            }
+        }
+        assert!(refused("descent.epochs", "1e3").ends_with("from 1 to 1000000; write 1000"));
+        assert!(refused("descent.epochs", "1e9").ends_with("from 1 to 1000000"));
+    }
+
+    #[test]
+    fn what_cannot_be_is_told_in_words_of_a_config() {
+        let cases = [
+            ("model.kind", "svm", "model.kind = \"svm\": expected softmax or logistic"),
+            ("model.kind", "3", "model.kind = 3: expected softmax or logistic"),
+            ("model.kind", "Softmax", "did you mean softmax? expected softmax or logistic"),
+            ("descent.optimizer", "Adam", "did you mean adam? expected one of sgd, adam, adamw, rmsprop, adagrad"),
+            ("descent.gradient", "closed_form", "did you mean closed-form?"),
+            ("descent.precision", "f16", "descent.precision = \"f16\": expected f32 or f64"),
+            ("descent.solver", "adam", "expected sgd or lbfgs; adam is a value of descent.optimizer"),
+            ("descent.shuffle.generator", "foo", "expected one of none, numpy-legacy, chacha"),
+            ("objective.class_weights", "Balanced", "did you mean \"balanced\"? expected \"balanced\", numbers by"),
+            ("objective.class_weights", "3", "objective.class_weights = 3: expected \"balanced\", numbers by"),
+            ("data.image_size", "28", "data.image_size = 28: expected rows and columns from 1 to 4096"),
+            ("data.image_size", "[28]", "data.image_size = [28]: expected rows and columns"),
+            ("data.image_size", "[28,28,28]", "expected rows and columns from 1 to 4096"),
+            ("data.image_size", "[-1, 28]", "data.image_size = [-1, 28]: expected rows and columns"),
+            ("data.classes", "[2, 300]", "data.classes[1] = 300: expected a label from 0 to 255, or a name in quotes"),
+            ("data.classes", "[rose,tulip]", "expected a list, as in [2, 3] or [\"rose\", \"tulip\"]; texts in it"),
+            ("data.ignore", "id", "data.ignore = \"id\": expected a list of the names of columns"),
+            ("data.ignore", "[3]", "data.ignore[0] = 3: expected a text in quotes"),
+            ("data.standardize", "maybe", "data.standardize = \"maybe\": expected true or false"),
+        ];
+        for (key, value, expected) in cases {
+            let said = refused(key, value);
+            assert!(said.contains(expected), "{said}");
+            let of_serde = ["invalid", "variant", "unit", "integer", "string", "`"];
+            assert!(of_serde.iter().all(|word| !said.contains(word)), "{said}");
+        }
+    }
+}
