@@ -1,22 +1,10 @@
-//! Experiments that can be run and those that cannot.
+//! The experiments that are inside the program.
 
 use std::path::Path;
 
-use chainrule_core::{Class, Generator, GradientSource, ModelKind, Precision, Solver, TrainConfig};
+use chainrule_core::{Class, Generator, ModelKind, TrainConfig};
 use chainrule_records::ConfigFile;
 use chainrule_tests_macros::test;
-
-const SMALLEST: &str = "[model]\nkind = 'softmax'\n";
-
-fn parse(text: &str, overrides: &[&str]) -> Result<TrainConfig, String> {
-    let overrides: Vec<String> = overrides.iter().map(|&text| text.to_owned()).collect();
-    TrainConfig::parse("test.toml", text, &overrides).map_err(|error| error.to_string())
-}
-
-fn refuses(text: &str, overrides: &[&str], expected: &str) {
-    let message = parse(text, overrides).unwrap_err();
-    assert!(message.contains(expected) && !message.contains('\n'), "{message:?} does not say {expected:?}");
-}
 
 fn config_file(name: &str) -> TrainConfig {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../configs").join(name);
@@ -51,153 +39,6 @@ fn the_experiments_of_the_report_say_what_its_protocol_says() {
 fn a_resolved_config_parses_to_itself() {
     for name in ["logistic.toml", "logistic-shuffled.toml", "softmax.toml", "softmax-optimum.toml"] {
         let config = config_file(name);
-        assert_eq!(parse(&config.to_toml(), &[]).unwrap(), config, "{name}");
+        assert_eq!(TrainConfig::parse("test.toml", &config.to_toml(), &[]).unwrap(), config, "{name}");
     }
-    let smallest = parse(SMALLEST, &[]).unwrap();
-    assert_eq!(parse(&smallest.to_toml(), &[]).unwrap(), smallest);
-}
-
-#[test]
-fn what_a_config_leaves_out_has_a_default() {
-    let config = parse(SMALLEST, &[]).unwrap();
-    assert_eq!(config.experiment(), "test");
-    assert_eq!(config.data().source, "auto");
-    assert_eq!(config.data().resident_bytes, 1 << 30);
-    assert_eq!(config.descent().gradient, GradientSource::Auto);
-    assert_eq!(config.descent().precision, Precision::F32);
-    assert_eq!(
-        config.descent().shuffle.generator,
-        Generator::Chacha,
-        "a modern generator unless the report's is named"
-    );
-    assert!(!config.objective().penalize_bias);
-    assert_eq!(config.early_stopping().patience, None);
-}
-
-#[test]
-fn every_key_can_be_overridden() {
-    let overrides = [
-        "experiment=mine",
-        "data.source=embedded",
-        "data.train_images=10",
-        "data.validation_images=11",
-        "data.classes=[4, 5]",
-        "model.kind=logistic",
-        "objective.l2=1",
-        "objective.penalize_bias=true",
-        "objective.class_weights=balanced",
-        "descent.gradient=autodiff",
-        "descent.precision=f64",
-        "descent.learning_rate=0.5",
-        "descent.batch_size=2",
-        "descent.epochs=3",
-        "descent.shuffle.generator=none",
-        "descent.shuffle.seed=9",
-        "optimum.tolerance=0.125",
-        "optimum.max_iterations=33",
-        "optimum.memory=7",
-        "optimum.evaluate_every=3",
-        "early_stopping.evaluations_per_epoch=4",
-        "early_stopping.patience=6",
-        "early_stopping.restore_best=true",
-    ];
-    let written = parse(SMALLEST, &overrides).unwrap().to_toml();
-    let default = parse(SMALLEST, &[]).unwrap().to_toml();
-    let written: toml::Table = toml::from_str(&written).unwrap();
-    for text in overrides {
-        let (key, value) = text.split_once('=').unwrap();
-        let found = key.split('.').fold(&toml::Value::Table(written.clone()), |at, part| &at[part]).clone();
-        let found = found.as_str().map_or_else(|| found.to_string(), str::to_owned);
-        assert!(found == value || found == format!("{value}.0"), "{key}: {found}");
-        assert!(!default.contains(&format!("{} = {found}", key.rsplit('.').next().unwrap())), "{key} is a default");
-    }
-    // It does not go with early stopping.
-    let solver = parse(SMALLEST, &["objective.l2=1", "descent.solver=lbfgs"]).unwrap().descent().solver;
-    assert_eq!(solver, Solver::Lbfgs);
-}
-
-#[test]
-fn the_last_override_of_a_key_counts() {
-    let config = parse(SMALLEST, &["descent.epochs=3", "descent.epochs=4"]).unwrap();
-    assert_eq!(config.descent().epochs, 4);
-}
-
-#[test]
-fn an_unknown_key_names_the_nearest_known_one() {
-    refuses(
-        SMALLEST,
-        &["descent.learnin_rate=1"],
-        "unknown key descent.learnin_rate; did you mean descent.learning_rate?",
-    );
-    refuses(SMALLEST, &["learning_rate=1"], "did you mean descent.learning_rate?");
-    refuses(SMALLEST, &["descent.patience=1"], "did you mean early_stopping.patience?");
-    refuses(SMALLEST, &["objective.lambda2=1"], "did you mean objective.l2?");
-    refuses("[model]\nkind = 'softmax'\n[optimizer]\nepochs = 2\n", &[], "did you mean descent.epochs?");
-}
-
-#[test]
-fn a_value_of_the_wrong_type_names_file_key_and_value() {
-    refuses(SMALLEST, &["descent.epochs=many"], "test.toml: descent.epochs = \"many\": expected a whole number");
-    refuses(SMALLEST, &["descent.epochs=2.5"], "descent.epochs = 2.5");
-    refuses(SMALLEST, &["descent.epochs=-2"], "descent.epochs = -2");
-    refuses(SMALLEST, &["data.classes=[1, 300]"], "data.classes");
-    refuses(SMALLEST, &["model.kind=tree"], "model.kind = \"tree\": expected softmax or logistic");
-    refuses(SMALLEST, &["descent.gradient=magic"], "expected one of auto, fused, closed-form, autodiff");
-    refuses("model = 3", &[], "model");
-}
-
-#[test]
-fn a_number_that_cannot_be_names_file_key_and_value() {
-    for rate in ["0", "-0.1", "nan", "inf", "1e9"] {
-        refuses(SMALLEST, &[&format!("descent.learning_rate={rate}")], "test.toml: descent.learning_rate = ");
-    }
-    for l2 in ["-1", "nan", "inf", "1e30"] {
-        refuses(SMALLEST, &[&format!("objective.l2={l2}")], "test.toml: objective.l2 = ");
-    }
-    for key in [
-        "data.train_images",
-        "data.validation_images",
-        "descent.batch_size",
-        "descent.epochs",
-        "early_stopping.evaluations_per_epoch",
-        "early_stopping.patience",
-    ] {
-        refuses(SMALLEST, &[&format!("{key}=0")], &format!("test.toml: {key} = 0: expected a whole number from 1"));
-        refuses(SMALLEST, &[&format!("{key}=9000000000000000000")], &format!("test.toml: {key} = 9000000000000000000"));
-    }
-    let numpy = "descent.shuffle.generator=numpy-legacy";
-    refuses(SMALLEST, &[numpy, "descent.shuffle.seed=4294967296"], "descent.shuffle.seed = 4294967296");
-}
-
-#[test]
-fn classes_that_do_not_fit_the_model_are_refused() {
-    refuses(SMALLEST, &["model.kind=logistic"], "data.classes = absent: the logistic model needs exactly two");
-    refuses(SMALLEST, &["model.kind=logistic", "data.classes=[1, 2, 3]"], "needs exactly two");
-    refuses(SMALLEST, &["data.classes=[1]"], "at least two classes");
-    refuses(SMALLEST, &["data.classes=[1, 2, 1]"], "names a class twice");
-    refuses(SMALLEST, &["data.classes=[2, \"2\"]"], "names a class twice");
-    refuses(SMALLEST, &["data.classes=[\"rose\", \"a\\u0007\"]"], "the name of a class has a control character in it");
-    refuses(SMALLEST, &["data.classes=[\"rose\", \"\"]"], "the name of a class is empty");
-    refuses(SMALLEST, &["data.classes=[1, 1.5]"], "a label from 0 to 255, or a name in quotes");
-    refuses(SMALLEST, &["data.validation_fraction=1.0"], "expected a number between 0 and 1");
-    refuses(SMALLEST, &["data.image_size=[28, 5000]"], "expected rows and columns from 1 to 4096");
-}
-
-#[test]
-fn what_is_no_config_is_refused() {
-    refuses("[model\nkind = 1", &[], "test.toml:1: ");
-    refuses("[model]\nkind = 'softmax'\nkind = 'softmax'", &[], "test.toml:3: kind = 'softmax': this is no TOML (");
-    refuses("[model]\nkind = softmax", &[], "test.toml:2: kind = softmax: this is no TOML (");
-    refuses("", &[], "model.kind is missing");
-    refuses(SMALLEST, &["descent.epochs"], "descent.epochs: expected key=value");
-    // A second line is a part of the value, and not left out in silence.
-    refuses(SMALLEST, &["descent.epochs=1\nx = 2"], "descent.epochs");
-    for malformed in ["=3", "descent.epochs=", " = ", "descent.=3", ".epochs=3"] {
-        refuses(SMALLEST, &[malformed], "expected key=value");
-    }
-    refuses(SMALLEST, &["model.kind.deep=3"], "unknown key model.kind.deep");
-    refuses(SMALLEST, &["descent=3"], "descent is a section of keys, which are set one by one, as descent.");
-    refuses(SMALLEST, &["experiment=../../etc"], "experiment = \"../../etc\"");
-    let message = TrainConfig::read(Path::new("no/such.toml"), &[]).unwrap_err().to_string();
-    assert!(message.starts_with("no/such.toml: "), "{message}");
 }

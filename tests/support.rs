@@ -2,7 +2,6 @@
 
 use std::num::NonZero;
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use burn::nn::Linear;
 use burn::tensor::{DType, Device, FloatDType, Int, Tensor, TensorData};
@@ -147,11 +146,6 @@ pub(crate) fn mnist_folder() -> Option<PathBuf> {
 pub(crate) fn digits(train: usize, validation: usize) -> Data {
     let counts = chainrule_data::Counts { train, validation };
     chainrule_data::find(&chainrule_data::Request::Embedded, counts, &mut |_| {}).unwrap()
-}
-
-/// Bytes of both files of images, for comparing.
-pub(crate) fn all_pixels(images: &Arc<chainrule_data::Images>) -> Vec<u8> {
-    (0..images.labels().len()).flat_map(|row| images.pixels(row).to_vec()).collect()
 }
 
 /// What a training came to, whichever the model.

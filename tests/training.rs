@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use chainrule_core::{ClassWeights, EarlyStopping, Evaluation, Judgement, Preprocessing, TrainConfig};
+use chainrule_core::{ClassWeights, Evaluation, Preprocessing, TrainConfig};
 use chainrule_data::{BatchOrder, Numbers, Shuffle, Split, pixel_value};
 use chainrule_engines::{Expansion, Prepared};
 use chainrule_solve::{Chosen, Ending, Observer, TrainError, steps_per_epoch};
@@ -232,22 +232,6 @@ fn more_evaluations_than_steps_evaluate_every_step() {
         &with(&["descent.batch_size=500", "descent.epochs=2", "early_stopping.evaluations_per_epoch=9"]),
     );
     assert_eq!(fit(&config, &digits(1000, 500), &device(), &mut ()).history.evaluations.len(), 4);
-}
-
-#[test]
-fn early_stopping_counts_misses_since_the_last_strictly_lower_loss() {
-    let verdicts = |patience, losses: &[f64]| {
-        let mut stopping = EarlyStopping::new(patience);
-        let verdicts: Vec<_> = losses.iter().enumerate().map(|(step, &loss)| stopping.judge(step, loss)).collect();
-        (verdicts, stopping.best())
-    };
-    use Judgement::{Improved, Missed, Stop};
-    let falling_then_flat = [3.0, 2.0, 2.0, 2.5, 1.0, 1.0, 1.5, 1.0];
-    let expected = vec![Improved, Improved, Missed, Missed, Improved, Missed, Missed, Stop];
-    assert_eq!(verdicts(Some(3), &falling_then_flat), (expected, Some((4, 1.0))));
-    let (never, _) = verdicts(None, &[1.0; 50]);
-    assert!(!never.contains(&Stop));
-    assert_eq!(verdicts(Some(1), &[1.0, 1.0]).0, [Improved, Stop]);
 }
 
 #[test]

@@ -28,3 +28,27 @@ impl Dataset<LabelledImage> for ImageDataset {
         self.0.labels().len()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use burn_dataset::Dataset;
+    use chainrule_data::Counts;
+    use chainrule_data::digits::draw_both;
+
+    use super::*;
+
+    #[test]
+    fn images_are_a_burn_dataset() {
+        let [train, _] = draw_both(1, Counts { train: 7, validation: 1 });
+        let train = Arc::new(train);
+        let images = ImageDataset(Arc::clone(&train));
+        assert_eq!(images.len(), 7);
+        let pixels: Vec<u8> =
+            images.iter().flat_map(|image| image.map(|image| image.pixels).unwrap_or_default()).collect();
+        let all: Vec<u8> = (0..7).flat_map(|row| train.pixels(row).to_vec()).collect();
+        assert_eq!(pixels, all);
+        assert_eq!(images.get(6).map(|image| image.label).ok(), Some(train.labels()[6]));
+    }
+}

@@ -1,8 +1,9 @@
 //! What a run's files hold, as another program reads them.
 
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
 use chainrule_core::{Parameters, Precision, Preprocessing};
 use chainrule_records::{read_parameters, write_weights};
-use chainrule_tests_macros::test;
 use serde_json::{Value, json};
 
 /// A large number that f32 holds exactly.

@@ -1,7 +1,8 @@
 //! The order of the rows, against NumPy's own (`fixtures/numpy_order.py` made the fixture).
 
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
 use chainrule_data::{BatchOrder, Shuffle, sha256};
-use chainrule_tests_macros::test;
 use serde_json::Value;
 
 fn numbers(value: &Value) -> Vec<usize> {

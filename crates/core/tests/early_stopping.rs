@@ -1,0 +1,19 @@
+//! When patience runs out.
+
+use chainrule_core::{EarlyStopping, Judgement};
+
+#[test]
+fn early_stopping_counts_misses_since_the_last_strictly_lower_loss() {
+    let verdicts = |patience, losses: &[f64]| {
+        let mut stopping = EarlyStopping::new(patience);
+        let verdicts: Vec<_> = losses.iter().enumerate().map(|(step, &loss)| stopping.judge(step, loss)).collect();
+        (verdicts, stopping.best())
+    };
+    use Judgement::{Improved, Missed, Stop};
+    let falling_then_flat = [3.0, 2.0, 2.0, 2.5, 1.0, 1.0, 1.5, 1.0];
+    let expected = vec![Improved, Improved, Missed, Missed, Improved, Missed, Missed, Stop];
+    assert_eq!(verdicts(Some(3), &falling_then_flat), (expected, Some((4, 1.0))));
+    let (never, _) = verdicts(None, &[1.0; 50]);
+    assert!(!never.contains(&Stop));
+    assert_eq!(verdicts(Some(1), &[1.0, 1.0]).0, [Improved, Stop]);
+}

@@ -1,0 +1,279 @@
+//! Pictures of digits, made images as MNIST's are.
+
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+use std::io::Cursor;
+
+use chainrule_data::picture::{Picture, PictureError, read};
+use chainrule_data::{BatchOrder, Shuffle};
+use image::{DynamicImage, GrayAlphaImage, GrayImage, ImageFormat, Luma, LumaA, Rgb, RgbImage};
+
+const SIZE: [usize; 2] = [28, 28];
+
+/// A file's bytes.
+pub(crate) fn encoded(image: impl Into<DynamicImage>, format: ImageFormat) -> Vec<u8> {
+    let mut bytes = Cursor::new(Vec::new());
+    image.into().write_to(&mut bytes, format).unwrap();
+    bytes.into_inner()
+}
+
+fn png(image: impl Into<DynamicImage>) -> Vec<u8> {
+    encoded(image, ImageFormat::Png)
+}
+
+/// A slanted stroke with a hook, of dark ink on light paper, twice as high as wide.
+pub(crate) fn seven(width: u32, height: u32, ink: u8, paper: u8) -> GrayImage {
+    GrayImage::from_fn(width, height, |x, y| {
+        let (x, y) = (f64::from(x) / f64::from(width), f64::from(y) / f64::from(height));
+        let is_hook = (0.3..0.7).contains(&x) && (0.2..0.27).contains(&y);
+        let is_stroke = (0.2..0.8).contains(&y) && (x - (0.75 - 0.5 * y)).abs() < 0.05;
+        Luma([if is_hook || is_stroke { ink } else { paper }])
+    })
+}
+
+/// Rows and columns between the first and the last that have ink, and the centre of mass.
+fn place(pixels: &[u8], width: usize) -> ([usize; 2], [f64; 2]) {
+    let inked = |i: &usize| pixels[*i] >= 32;
+    let (rows, columns): (Vec<usize>, Vec<usize>) =
+        (0..pixels.len()).filter(inked).map(|i| (i / width, i % width)).unzip();
+    let extent = |of: &[usize]| of.iter().max().unwrap() - of.iter().min().unwrap() + 1;
+    let mass: f64 = pixels.iter().map(|&p| f64::from(p)).sum();
+    let moment = |f: fn(usize, usize) -> usize| {
+        pixels.iter().enumerate().map(|(i, &p)| f64::from(p) * f(i, width) as f64).sum::<f64>() / mass
+    };
+    ([extent(&rows), extent(&columns)], [moment(|i, w| i / w), moment(|i, w| i % w)])
+}
+
+fn assert_near(found: &Picture, expected: &Picture, most: f64, what: &str) {
+    let apart = found.pixels.iter().zip(&expected.pixels).map(|(a, b)| f64::from(a.abs_diff(*b))).sum::<f64>() / 784.0;
+    assert!(apart <= most, "{what}: {apart} grey levels apart on the mean, more than {most}");
+}
+
+#[test]
+fn dark_ink_on_light_ground_is_inverted_and_comes_out_as_light_ink_on_dark_ground_does() {
+    let dark = read(&png(seven(90, 170, 0, 255)), SIZE).unwrap();
+    let light = read(&png(seven(90, 170, 255, 0)), SIZE).unwrap();
+    assert_eq!(dark.pixels, light.pixels);
+    assert_eq!((dark.treatment.inverted, light.treatment.inverted), (true, false));
+    assert_eq!((dark.treatment.border, light.treatment.border), (255, 0));
+    // An image of the right size, too.
+    let small = read(&png(seven(28, 28, 0, 255)), SIZE).unwrap();
+    assert!(small.treatment.inverted && !small.treatment.as_it_is);
+}
+
+#[test]
+fn ink_is_fitted_into_20_of_28_pixels_with_its_aspect_ratio_and_its_mass_in_the_middle() {
+    for (width, height) in [(90, 170), (1000, 500), (31, 40), (12, 14)] {
+        let found = read(&png(seven(width, height, 30, 220)), SIZE).unwrap();
+        let (extent, middle) = place(&found.pixels, 28);
+        assert_eq!(*extent.iter().max().unwrap(), 20, "{width} x {height}");
+        // MNIST's own lie within half a pixel of pixel 14, counted from 0.
+        for axis in 0..2 {
+            assert!((middle[axis] - 14.0).abs() <= 0.5, "{width} x {height}: {middle:?}");
+        }
+        let [ink, fitted] = [found.treatment.ink, found.treatment.fitted].map(|size| size.map(|side| side as f64));
+        assert!((ink[0] / ink[1] * fitted[1] - fitted[0]).abs() <= 0.6 * ink[0] / ink[1], "{:?}", found.treatment);
+        assert!(found.pixels.contains(&0) && *found.pixels.iter().max().unwrap() > 200);
+    }
+    // A bar of 40 x 160 pixels becomes one of 5 x 20.
+    let bar = GrayImage::from_fn(300, 200, |x, y| {
+        Luma([if (50..210).contains(&x) && (80..120).contains(&y) { 0 } else { 255 }])
+    });
+    let found = read(&png(bar), SIZE).unwrap();
+    assert_eq!((found.treatment.ink, found.treatment.fitted), ([40, 160], [5, 20]));
+    let filled: Vec<usize> = (0..784).filter(|&i| found.pixels[i] > 127).map(|i| i / 28).collect();
+    assert_eq!((filled.len(), filled[0], filled[99]), (100, 12, 16));
+}
+
+#[test]
+fn other_sizes_of_image_have_the_same_margins_in_proportion() {
+    let seven = png(seven(90, 170, 0, 255));
+    for size in [[14, 14], [56, 56], [8, 8], [28, 56], [1, 1], [1, 20]] {
+        let found = read(&seven, size).unwrap();
+        assert_eq!(found.pixels.len(), size[0] * size[1]);
+        let room = size.map(|side| ((side as f64) * 20.0 / 28.0).round().max(1.0) as usize);
+        let fitted = found.treatment.fitted;
+        assert!(fitted[0] == room[0] || fitted[1] == room[1], "{size:?}: {fitted:?}");
+        assert!(fitted[0] <= room[0] && fitted[1] <= room[1], "{size:?}: {fitted:?}");
+    }
+}
+
+#[test]
+fn edges_are_smoothed_where_a_picture_becomes_smaller() {
+    let found = read(&png(seven(900, 1700, 0, 255)), SIZE).unwrap();
+    let between = found.pixels.iter().filter(|&&p| (32..224).contains(&p)).count();
+    assert!(between > 15, "{between} grey pixels");
+}
+
+#[test]
+fn colours_alpha_depth_and_format_make_no_difference() {
+    let grey = seven(90, 170, 0, 255);
+    let expected = read(&png(grey.clone()), SIZE).unwrap();
+    let colour = RgbImage::from_fn(90, 170, |x, y| {
+        let level = grey.get_pixel(x, y).0[0];
+        Rgb(if level == 0 { [0, 0, 60] } else { [255; 3] })
+    });
+    assert_near(&read(&png(colour), SIZE).unwrap(), &expected, 1.0, "colour");
+    assert_near(&read(&png(DynamicImage::from(grey.clone()).to_luma16()), SIZE).unwrap(), &expected, 0.0, "16 bits");
+    assert_near(&read(&encoded(grey.clone(), ImageFormat::Jpeg), SIZE).unwrap(), &expected, 3.0, "JPEG");
+
+    // Black or white ink on nothing: laid over what it stands out from.
+    for (ink, ground) in [(0, 255), (255, 0)] {
+        let clear = GrayAlphaImage::from_fn(90, 170, |x, y| {
+            LumaA(if grey.get_pixel(x, y).0[0] == 0 { [ink, 255] } else { [ink, 0] })
+        });
+        let found = read(&png(clear), SIZE).unwrap();
+        assert_eq!(found.pixels, expected.pixels);
+        assert_eq!(found.treatment.laid_over, Some(ground));
+    }
+    let opaque = GrayAlphaImage::from_fn(90, 170, |x, y| LumaA([grey.get_pixel(x, y).0[0], 255]));
+    assert_eq!(read(&png(opaque), SIZE).unwrap(), expected);
+}
+
+#[test]
+fn faint_ink_on_grey_paper_is_as_strong_as_black_on_white() {
+    let black = read(&png(seven(90, 170, 0, 255)), SIZE).unwrap();
+    let faint = read(&png(seven(90, 170, 90, 190)), SIZE).unwrap();
+    assert_eq!(faint.pixels, black.pixels);
+}
+
+#[test]
+fn a_photograph_is_turned_as_its_camera_says() {
+    let upright = encoded(seven(96, 176, 0, 255), ImageFormat::Jpeg);
+    let lying = image::imageops::rotate270(&seven(96, 176, 0, 255));
+    let lying = encoded(lying, ImageFormat::Jpeg);
+    // A segment with one tag, orientation 6: the camera was held so that the picture is to be turned to the right.
+    let mut exif = b"Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0\0\0\0\0".to_vec();
+    let length = (exif.len() as u16 + 2).to_be_bytes();
+    exif.splice(0..0, [0xff, 0xe1, length[0], length[1]]);
+    let mut turned = lying.clone();
+    turned.splice(2..2, exif);
+    let [upright, lying, turned] = [upright, lying, turned].map(|file| read(&file, SIZE).unwrap());
+    assert_eq!(turned.treatment.size, [176, 96]);
+    assert_near(&turned, &upright, 4.0, "turned");
+    assert_eq!(lying.treatment.size, [96, 176]);
+}
+
+#[test]
+fn an_empty_sheet_is_refused() {
+    for level in [0, 100, 255] {
+        let sheet = GrayImage::from_pixel(50, 60, Luma([level]));
+        let error = read(&png(sheet), SIZE).unwrap_err();
+        assert!(matches!(error, PictureError::Blank { ground } if ground == level), "{error}");
+        assert!(error.to_string().starts_with("nothing is drawn on it"), "{error}");
+    }
+    let faint = seven(90, 170, 240, 255);
+    assert!(matches!(read(&png(faint), SIZE), Err(PictureError::Blank { ground: 255 })));
+}
+
+/// A PNG whose header claims this size, with next to nothing behind it.
+pub(crate) fn claims(width: u32, height: u32) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut encoder = png::Encoder::new(&mut bytes, width, height);
+    encoder.set_color(png::ColorType::Grayscale);
+    let mut writer = encoder.write_header().unwrap();
+    // An empty zlib stream.
+    writer.write_chunk(png::chunk::IDAT, &[0x78, 0x9c, 3, 0, 0, 0, 0, 1]).unwrap();
+    drop(writer);
+    bytes
+}
+
+#[test]
+fn a_header_that_claims_too_much_is_refused_before_a_pixel_is_decoded() {
+    for (width, height) in [(100_000, 100_000), (8_001, 8_000), (32_001, 1), (1, u32::MAX / 2)] {
+        let error = read(&claims(width, height), SIZE).unwrap_err();
+        assert!(matches!(error, PictureError::TooLarge { .. }), "{width} x {height}: {error}");
+        assert!(error.to_string().starts_with(&format!("{width} x {height} pixels are more than")), "{error}");
+    }
+    // The size of a JPEG stands behind its marker 0xffc0, two bytes of length and one of precision.
+    let mut jpeg = encoded(seven(90, 170, 0, 255), ImageFormat::Jpeg);
+    let frame = jpeg.windows(2).position(|pair| pair == [0xff, 0xc0]).unwrap();
+    jpeg[frame + 5..frame + 9].copy_from_slice(&[0xff; 4]);
+    let error = read(&jpeg, SIZE).unwrap_err();
+    assert!(matches!(error, PictureError::TooLarge { width: 65_535, height: 65_535 }), "{error}");
+}
+
+#[test]
+fn a_picture_that_breaks_off_anywhere_is_refused() {
+    for format in [ImageFormat::Png, ImageFormat::Jpeg] {
+        let whole = encoded(seven(40, 60, 0, 255), format);
+        // The last chunk of a PNG says only that it is the last.
+        let end = if format == ImageFormat::Png { whole.len() - 16 } else { whole.len() };
+        for length in 0..end {
+            let error =
+                read(&whole[..length], SIZE).expect_err(&format!("{format:?}, {length} of {} bytes", whole.len()));
+            assert!(matches!(error, PictureError::Damaged { .. } | PictureError::Format), "{error}");
+            assert_eq!(error.to_string().lines().count(), 1);
+        }
+    }
+    // Among the segments before the image itself may be a whole thumbnail.
+    let whole = encoded(seven(40, 60, 0, 255), ImageFormat::Jpeg);
+    let mut thumbnail = vec![0xff, 0xe1, 0, 6, 0xff, 0xd8, 0xff, 0xd9];
+    thumbnail.splice(0..0, [0xff, 0xd8]);
+    let cut_off = [&thumbnail[..], &whole[2..whole.len() - 2]].concat();
+    assert!(matches!(read(&cut_off, SIZE), Err(PictureError::Damaged { .. })));
+    assert!(read(&[&thumbnail[..], &whole[2..]].concat(), SIZE).is_ok());
+}
+
+/// What a fuzzer does, without its guidance: bytes changed, left out, doubled and cut off, the same ones at every run.
+#[test]
+fn no_mutation_of_a_picture_panics_or_takes_more_than_its_size_allows() {
+    let transparent = GrayAlphaImage::from_fn(20, 30, |x, y| LumaA([(x * y) as u8, (x + y) as u8 * 5]));
+    let seeds = [
+        png(seven(24, 36, 0, 255)),
+        png(transparent),
+        png(DynamicImage::from(seven(24, 36, 0, 255)).to_rgb16()),
+        encoded(seven(24, 36, 0, 255), ImageFormat::Jpeg),
+        encoded(DynamicImage::from(seven(24, 36, 0, 255)).to_rgb8(), ImageFormat::Jpeg),
+    ];
+    let mut answered = [0; 2];
+    for (which, seed) in seeds.iter().enumerate() {
+        for round in 0..600 {
+            let mut bytes = seed.clone();
+            let draws = BatchOrder::new(Shuffle::ChaCha { seed: 1000 * which as u64 + round }).next_epoch(65_536);
+            let mut draws = draws.iter().copied();
+            let mut draw = |below: usize| draws.next().unwrap() % below.max(1);
+            for _ in 0..=draw(4) {
+                let at = draw(bytes.len());
+                match draw(5) {
+                    0 if !bytes.is_empty() => bytes[at] = draw(256) as u8,
+                    1 if !bytes.is_empty() => bytes[at] ^= 1 << draw(8),
+                    2 => drop(bytes.drain(at.min(bytes.len())..(at + draw(9)).min(bytes.len()))),
+                    3 => {
+                        let piece = bytes[at.min(bytes.len())..(at + draw(40)).min(bytes.len())].to_vec();
+                        bytes.splice(at..at, piece);
+                    }
+                    _ => bytes.truncate(at.max(bytes.len() / 2)),
+                }
+            }
+            repair_checksums(&mut bytes);
+            match read(&bytes, SIZE) {
+                Ok(picture) => {
+                    assert_eq!(picture.pixels.len(), 784);
+                    let [height, width] = picture.treatment.size;
+                    assert!(height * width <= 64_000_000);
+                    answered[0] += 1;
+                }
+                Err(error) => {
+                    assert_eq!(error.to_string().lines().count(), 1, "{error}");
+                    answered[1] += 1;
+                }
+            }
+        }
+    }
+    // Both ways are gone often, or the mutations try nothing.
+    assert!(answered.iter().all(|&count| count > 100), "{answered:?}");
+}
+
+/// Makes the checksums of a PNG's chunks right again, so that mutations get past them.
+fn repair_checksums(bytes: &mut [u8]) {
+    let mut at = 8;
+    while bytes.starts_with(b"\x89PNG") && at + 12 <= bytes.len() {
+        let length = u32::from_be_bytes(bytes[at..at + 4].try_into().unwrap()) as usize;
+        let Some(end) = at.checked_add(8 + length).filter(|end| end + 4 <= bytes.len()) else { return };
+        let mut checksum = flate2::Crc::new();
+        checksum.update(&bytes[at + 4..end]);
+        bytes[end..end + 4].copy_from_slice(&checksum.sum().to_be_bytes());
+        at = end + 4;
+    }
+}

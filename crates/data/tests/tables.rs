@@ -1,0 +1,101 @@
+//! CSV as it is read.
+
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+use std::io::Write;
+
+use chainrule_data::sha256;
+use chainrule_data::table::{Columns, Table};
+use flate2::Compression;
+use flate2::write::GzEncoder;
+
+fn read(content: impl AsRef<[u8]>) -> Result<Table, String> {
+    Table::read(content.as_ref(), Columns::AllBut { label: "y", ignored: &["id".to_owned()] }, 1 << 20)
+}
+
+#[test]
+fn what_cannot_be_learnt_from_is_told_by_line_and_column() {
+    for (content, expected) in [
+        ("", "it is empty"),
+        ("\n\n", "it is empty"),
+        ("a,id,y\n", "no rows below its header"),
+        ("a,id,y\n1,7,u\n2,7,v\n,7,u\n", "line 4, column \"a\": a value is missing"),
+        ("a,id,y\n1,7,u\nNA,7,v\n", "line 3, column \"a\": \"NA\" is no number"),
+        ("a,id,y\n1,7,u\nnan,7,v\n", "line 3, column \"a\": \"nan\" is no number"),
+        ("a,id,y\n1,7,u\n-inf,7,v\n", "\"-inf\" is no number"),
+        ("a,id,y\n1,7,u\n1e31,7,v\n", "line 3, column \"a\": 1e31 is larger than 1e30"),
+        ("a,id,y\n1,7,u\n1e999,7,v\n", "\"1e999\" is no number"),
+        ("a,id,y\n1,7,u\n\"1,5\",7,v\n", "line 3, column \"a\": \"1,5\" is no number"),
+        ("a,id,y\n1,7,u\n2,v\n", "line 3: 2 fields, and the header has 3"),
+        ("a,id,y\n1,7,u\n2,7,v,\n", "line 3: 4 fields, and the header has 3"),
+        ("a,id,y\r\n1,7,u\r\n\r\n2,v\r\n", "line 4: 2 fields"),
+        ("a,id,y\n1,7,u\n2,7,\n", "line 3, column \"y\": the label is empty"),
+        ("a,id,y\n1,7,u\n\n2,7,\"v\n3,7,u\n", "line 4: a quote is not closed"),
+        ("a,a,id,y\n1,2,3,u\n", "line 1: two columns are named \"a\""),
+        (",a,id,y\n0,1,2,u\n", "line 1: the name of column 1 is empty; pandas"),
+        ("a;id;y\n1;2;u\n", "line 1: its columns seem to be parted by ';'"),
+        ("1,2,3\n1,2,3\n", "line 1: it has only numbers"),
+        ("a,b,id,y\n1,5,7,u\n2,5,8,v\n", "column \"b\" is 5 in every row"),
+        ("id,y\n7,u\n8,v\n", "no column is left to learn from"),
+        ("a,y\n7,u\n8,v\n", "no column \"id\", which data.ignore leaves out"),
+        ("a,id,y\n1,7,\"u\u{7}\"\n", "line 2, column \"y\": the label has a control character"),
+    ] {
+        let problem = read(content).map(|table| format!("{table:?}")).unwrap_err();
+        assert!(problem.contains(expected) && problem.lines().count() == 1, "{content:?}: {problem:?}");
+    }
+    let many: String = (0..300).map(|i| format!("{i},0,{i}\n")).collect();
+    let problem = read(format!("a,id,y\n{many}")).unwrap_err();
+    assert!(problem.starts_with("line 258, column \"y\": this is the 257th different label"), "{problem}");
+    let problem = Table::read(&b"a,y\n1,u\n2,v\n"[..], Columns::AllBut { label: "y", ignored: &[] }, 11).unwrap_err();
+    assert!(problem.contains("more than the 11 bytes"), "{problem}");
+}
+
+#[test]
+fn a_name_is_a_text_and_blanks_that_may_belong_to_it_are_refused() {
+    let texts = ["null", "NULL", "NA", "N/A", "nan", "NaN", "None", "none", "inf", "true", "~"];
+    let rows: String = texts.iter().enumerate().map(|(i, name)| format!("{i},0,{name}\n")).collect();
+    let table = read(format!("a,id,y\n{rows}")).unwrap();
+    let found: Vec<&str> = table.labels.iter().map(|&label| table.classes[usize::from(label)].as_str()).collect();
+    assert_eq!((found.as_slice(), table.classes.len()), (&texts[..], texts.len()));
+
+    // White space around a field is none of it, where no quote says otherwise.
+    for rows in
+        ["1,0, u\n2,0,v \n3,0,u\n", "1,0,\"u\"\n2,0,\"v\"\n\n3, 0,\"u\"\n", "1,0, u\r\n\r\n2,\"x\ny\",v\r\n3,0,u"]
+    {
+        assert_eq!(read(format!("a,id, y\n{rows}")).unwrap().classes, ["u", "v"], "{rows}");
+        assert_eq!(read(format!("\u{feff}a,id,y \n{rows}")).unwrap().classes, ["u", "v"], "{rows}");
+    }
+    for (content, expected) in [
+        ("a,id,y\n1,0,u\n2,0,\" u\"\n", "line 3, column \"y\": the label begins or ends with a blank"),
+        ("a,id,y\n1,0,u\n\n\n2,0,\"u \"\n", "line 5, column \"y\": the label begins or ends with a blank"),
+        ("a,id,y\n1,0,u\n2,\"x\ny\",\"u\t\"", "line 3, column \"y\": the label begins or ends with a blank"),
+        ("a,id,y\n1,0,u\n2,0,\"\"\" \"\n", "line 3, column \"y\": the label begins or ends with a blank"),
+        // Of which of the two the quotes are, nobody knows.
+        ("a,id,y\n1,0,v\n\"2\",0, u\n", "line 3, column \"y\": the label begins or ends with a blank"),
+        ("\" a\",id,y\n1,0,u\n2,0,v\n", "line 1: the name of column 1 begins or ends with a blank"),
+        ("\u{feff}a,id,\"y \"\n1,0,u\n2,0,v\n", "line 1: the name of column 3 begins or ends with a blank"),
+    ] {
+        let problem = read(content).map(|table| format!("{table:?}")).unwrap_err();
+        assert!(problem.contains(expected) && problem.lines().count() == 1, "{content:?}: {problem:?}");
+    }
+}
+
+#[test]
+fn names_and_numbers_are_read_as_they_are_meant() {
+    let plain = "\u{feff}id, a ,y\r\n0, 1e3 ,10\r\n1,-.5,9\r\n\r\n2,+7,10\r\n";
+    let table = read(plain).unwrap();
+    assert_eq!((table.columns, table.values), (vec!["a".to_owned()], vec![1000.0, -0.5, 7.0].into()));
+    // Labels that are numbers are in the order of their sizes.
+    assert_eq!(
+        (table.classes, table.labels, table.lines),
+        (vec!["9".to_owned(), "10".to_owned()], vec![1, 0, 1], vec![2, 3, 5])
+    );
+    assert_eq!(table.sha256, sha256([plain.as_bytes()]));
+    let mut gzip = GzEncoder::new(Vec::new(), Compression::default());
+    gzip.write_all(plain.as_bytes()).unwrap();
+    assert_eq!(read(gzip.finish().unwrap()), read(plain));
+    let texts = read("id,a,y\n0,1,b\n1,2,a\n2,3,10\n").unwrap();
+    assert_eq!((texts.classes, texts.labels), (vec!["10".to_owned(), "a".to_owned(), "b".to_owned()], vec![2, 1, 0]));
+    // A quoted line break is none between rows.
+    assert_eq!(read("a,id,y\n1,0,\"u\"\n2,\"x\ny\",v\n3,4,u\n").unwrap().lines, [2, 3, 5]);
+}
