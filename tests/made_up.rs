@@ -7,8 +7,7 @@ use chainrule_core::{
     Class, DataFile, DataKind, Evaluation, FinalMetrics, History, ModelKind, Parameters, Preprocessing, TrainConfig,
     Unused, WeightNorms,
 };
-use chainrule_records::ConfigFile;
-use chainrule_records::{DataSummary, GradientCheck, GradientChecks, Manifest, Seconds, Summary, Versions};
+use chainrule_records::{ConfigFile, DataSummary, GradientCheck, GradientChecks, Manifest, Seconds, Summary, Versions};
 use chainrule_report::{Run, Runs};
 
 /// A report's runs, checks and facts, to be changed before it is made.

@@ -6,8 +6,7 @@ use std::io::ErrorKind;
 use chainrule::{Estimator, Fitted, Samples};
 use chainrule_core::TrainConfig;
 use chainrule_data::{Counts, Request, TableRequest, Tables, find_within};
-use chainrule_records::ConfigFile;
-use chainrule_records::{GridKey, RunFolder, check_override};
+use chainrule_records::{ConfigFile, GridKey, RunFolder, check_override};
 use chainrule_tests_macros::test;
 
 use crate::command::{call, code, folder, is_refused, text};

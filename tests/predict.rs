@@ -1,12 +1,12 @@
 //! `chainrule predict`: a trained model asked about pictures.
 
-use chainrule_records::write_weights;
 use std::io::Write;
 use std::path::Path;
 use std::process::{Output, Stdio};
 
 use chainrule_core::{ModelKind, Parameters, Preprocessing};
 use chainrule_kernels::{Float, Fused, Isa, Model};
+use chainrule_records::write_weights;
 use chainrule_solve::{Predictor, fused_rows};
 use chainrule_tests_macros::test;
 use image::{GrayImage, ImageFormat};

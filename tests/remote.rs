@@ -1,6 +1,5 @@
 //! A device that another process offers, over loopback.
 
-use chainrule_records::read_parameters;
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -9,6 +8,7 @@ use burn::tensor::Tensor;
 use chainrule::backend::Backend;
 use chainrule_core::History;
 use chainrule_ops::softmax_regression;
+use chainrule_records::read_parameters;
 use chainrule_tests_macros::test;
 use serde_json::Value;
 use tempfile::TempDir;

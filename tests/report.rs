@@ -3,13 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use Verdict::{Corrected, NotSupported, Supported};
 use chainrule_audit::{FIGURES, Plan, PlanError, Report, needs};
 use chainrule_report::{Content, Purpose, Run, Verdict, files_of, svg};
 use chainrule_tests_macros::test;
 
 use crate::made_up::Story;
-
-use Verdict::{Corrected, NotSupported, Supported};
 
 /// The verdict on a claim, of a story with this change.
 #[track_caller]

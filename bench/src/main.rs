@@ -23,8 +23,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result};
 use chainrule_core::{Class, TrainConfig};
-use chainrule_data::label_order;
-use chainrule_data::{Counts, Data, Request, Split, find};
+use chainrule_data::{Counts, Data, Request, Split, find, label_order};
 use chainrule_kernels::{Isa, limits};
 use chainrule_records::ConfigFile;
 use clap::{Parser, ValueEnum};

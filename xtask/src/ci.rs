@@ -325,7 +325,8 @@ fn short_train() -> Outcome {
     if is_whole { outcome } else { Outcome::Failed }
 }
 
-/// What is published for those who want no Burn: else nothing builds the library by itself, or the program without any backend.
+/// What is published for those who want no Burn: else nothing builds the library by itself, or the
+/// program without any backend.
 fn without_burn() -> Outcome {
     let light = ["--package", "chainrule", "--package", "chainrule-cli", "--no-default-features", "--locked"];
     let train = ["run", "--package", "chainrule-cli", "--no-default-features", "--locked", "--", "train", "--json"];
@@ -342,7 +343,8 @@ fn without_burn() -> Outcome {
     failed.unwrap_or(Outcome::Passed)
 }
 
-/// The whole light library, where there are no files and no threads: `examples/anywhere.rs` fits, writes, reads and predicts there, and what does not hold
+/// The whole light library, where there are no files and no threads: `examples/anywhere.rs` fits,
+/// writes, reads and predicts there, and what does not hold
 /// traps.
 fn in_wasm() -> Outcome {
     let target = "wasm32-unknown-unknown";

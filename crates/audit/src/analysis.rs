@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use chainrule_core::{EarlyStopping, Evaluation, Judgement};
-
 use chainrule_report::Run;
 
 /// Steps of a block of the smoothed training loss, as in the report.

@@ -1,4 +1,5 @@
-//! A model where there are no files and no threads, as in WebAssembly: rows, a model and its file are in memory.
+//! A model where there are no files and no threads, as in WebAssembly: rows, a model and its file
+//! are in memory.
 //!
 //! ```sh
 //! cargo run --example anywhere

@@ -1,4 +1,5 @@
-//! What computes: this processor without Burn, or one of Burn's backends: which this build has, and a device on one, here or on another machine.
+//! What computes: this processor without Burn, or one of Burn's backends: which this build has, and
+//! a device on one, here or on another machine.
 //! Only this file asks for the Cargo feature of a backend.
 
 use std::fmt::{self, Display, Formatter};
@@ -34,7 +35,8 @@ pub enum Backend {
 }
 
 impl Backend {
-    /// Burn's that compute on this machine. The program's default feature, ndarray, comes last: who adds another means to use it.
+    /// Burn's that compute on this machine. The program's default feature, ndarray, comes last: who
+    /// adds another means to use it.
     pub const LOCAL: [Backend; 4] = [Backend::Cuda, Backend::Wgpu, Backend::Flex, Backend::Ndarray];
 
     /// The feature's name.
@@ -173,7 +175,8 @@ impl Backend {
         format!("this build has no {0} backend; add --features {0}", self.name())
     }
 
-    /// Offers its device to others, until the process is told to end. `tell` is called when it does, with the address, and whether it asks for a token.
+    /// Offers its device to others, until the process is told to end. `tell` is called when it
+    /// does, with the address, and whether it asks for a token.
     ///
     /// # Errors
     /// Where this build cannot serve, or the device is not to be had.
@@ -264,7 +267,8 @@ fn token() -> Result<Option<String>, Error> {
 /// The variable that narrows a build of several backends.
 const CHOSEN: &str = "CHAINRULE_BACKENDS";
 
-/// The backend that was named, else the first of this build that `CHAINRULE_BACKENDS` allows; without Burn, this processor.
+/// The backend that was named, else the first of this build that `CHAINRULE_BACKENDS` allows;
+/// without Burn, this processor.
 ///
 /// # Errors
 /// Where there is none, and where `CHAINRULE_BACKENDS` names one that this build has not.

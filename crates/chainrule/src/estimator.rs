@@ -128,7 +128,8 @@ impl Estimator {
         self.with(|settings| settings.descent.gradient = source)
     }
 
-    /// What makes an update of a gradient; all but plain sgd are Burn's, and need a backend of Burn's. [default: sgd]
+    /// What makes an update of a gradient; all but plain sgd are Burn's, and need a backend of
+    /// Burn's. [default: sgd]
     #[must_use]
     pub fn optimizer(self, optimizer: Optimizer) -> Self {
         self.with(|settings| settings.descent.optimizer = optimizer)
@@ -140,7 +141,8 @@ impl Estimator {
         self.with(|settings| settings.descent.solver = Solver::Lbfgs)
     }
 
-    /// Any setting that a config file has, but those of the data and the model: what is wrong with one, [`fit`](Self::fit) tells.
+    /// Any setting that a config file has, but those of the data and the model: what is wrong with
+    /// one, [`fit`](Self::fit) tells.
     ///
     /// ```
     /// use chainrule::Estimator;
@@ -154,7 +156,8 @@ impl Estimator {
         self
     }
 
-    /// Where to compute. [default: the first of Burn's backends in this build; without Burn, this processor]
+    /// Where to compute. [default: the first of Burn's backends in this build; without Burn, this
+    /// processor]
     #[must_use]
     pub fn backend(mut self, backend: Backend) -> Self {
         self.backend = Some(backend);

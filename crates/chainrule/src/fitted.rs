@@ -78,11 +78,13 @@ impl Fitted {
         })
     }
 
-    /// Makes a model of another tool's file: safetensors (PyTorch's state dict of an `nn.Linear`), npz (scikit-learn's arrays), or JSON that
+    /// Makes a model of another tool's file: safetensors (PyTorch's state dict of an `nn.Linear`),
+    /// npz (scikit-learn's arrays), or JSON that
     /// [`export`](Self::export) wrote; `hints` are what the file does not say itself.
     ///
     /// # Errors
-    /// Where the file cannot be read, is none of these or has more than 1 GiB, and where neither it nor the hints say what one must know.
+    /// Where the file cannot be read, is none of these or has more than 1 GiB, and where neither it
+    /// nor the hints say what one must know.
     pub fn import(file: impl AsRef<Path>, hints: &Hints) -> Result<Self, Error> {
         let file = file.as_ref();
         let wrong = |problem: String| Error::Model(format!("{}: {problem}", file.display()));

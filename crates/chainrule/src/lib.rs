@@ -15,14 +15,20 @@
 //!
 //! [`Samples`] are labelled rows, from CSV, images, pictures in folders or memory; an [`Estimator`] is a model with the settings of its training; a
 //! [`Fitted`] model is asked, saved, and exported for other tools. They stand on crates that can be used by themselves, and are here by shorter names:
-//! [`core`] (what a model is), [`data`], [`formats`] (other tools' files), [`solve`] (trainings, whatever computes them) and [`records`] (what is kept of them).
+//! [`core`] (what a model is), [`data`], [`formats`] (other tools' files), [`solve`] (trainings,
+//! whatever computes them) and [`records`] (what is kept of them).
 //!
-//! By default there is no Burn: images are trained on by fused kernels, tables by plain loops. The features `ndarray`, `flex`, `wgpu` and `cuda` bring
-//! Burn with a backend each: its optimizers, autodiff, and `Estimator::check_gradient`, which holds by hand, by autodiff and by differences against each
-//! other. With them there are `burn` itself, in the one version that fits, `models` (the Burn modules and their closed-form gradients), `engines` (what
-//! computes on Burn) and `gradcheck` (the checker, for any Burn module). `pictures` reads PNG and JPEG, and `download` gets MNIST.
+//! By default there is no Burn: images are trained on by fused kernels, tables by plain loops. The
+//! features `ndarray`, `flex`, `wgpu` and `cuda` bring
+//! Burn with a backend each: its optimizers, autodiff, and `Estimator::check_gradient`, which holds
+//! by hand, by autodiff and by differences against each
+//! other. With them there are `burn` itself, in the one version that fits, `models` (the Burn
+//! modules and their closed-form gradients), `engines` (what
+//! computes on Burn) and `gradcheck` (the checker, for any Burn module). `pictures` reads PNG and
+//! JPEG, and `download` gets MNIST.
 //!
-//! The program `chainrule` is the package `chainrule-cli`. [`backend`] and [`machine`] are for those who drive the other crates themselves.
+//! The program `chainrule` is the package `chainrule-cli`. [`backend`] and [`machine`] are for
+//! those who drive the other crates themselves.
 
 #[cfg(feature = "burn")]
 pub use burn;

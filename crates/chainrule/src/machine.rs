@@ -156,7 +156,8 @@ impl Machine {
         Prepared::Here(chainrule_solve::Prepared::new(rows, preprocessing, config))
     }
 
-    /// Norms of parameters, on the device in f64 where it has that; nothing where the squares sum to more than floats hold.
+    /// Norms of parameters, on the device in f64 where it has that; nothing where the squares sum
+    /// to more than floats hold.
     pub fn norms(&self, parameters: &Parameters) -> Option<WeightNorms> {
         #[cfg(feature = "burn")]
         if let Some(device) = &self.device {

@@ -21,7 +21,8 @@ use crate::samples::Samples;
 /// Rows that a gradient is checked on, at most.
 const CHECKED_ROWS: usize = 64;
 
-/// Norms as records have them, computed on the device, in f64 where it has that; nothing where the squares sum to more than
+/// Norms as records have them, computed on the device, in f64 where it has that; nothing where the
+/// squares sum to more than
 /// floats hold.
 pub(crate) fn norms(parameters: &Parameters, device: &Device) -> Option<WeightNorms> {
     let precision = if f64_works(device) { Precision::F64 } else { Precision::F32 };

@@ -1,12 +1,12 @@
 //! `chainrule backends`: what this build has, and what this machine offers it.
 
 use anyhow::Result;
+use chainrule::backend::{Backend, Offer, choose};
 use serde::Serialize;
 
 use crate::exit;
 use crate::options::BackendsOptions;
 use crate::output::{Lines, print_json};
-use chainrule::backend::{Backend, Offer, choose};
 
 /// One backend, in this build and on this machine.
 #[derive(Debug, Serialize)]

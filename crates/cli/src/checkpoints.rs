@@ -5,13 +5,13 @@ use std::ops::ControlFlow;
 use std::str::FromStr;
 use std::time::{Duration, Instant};
 
-use crate::output::say;
 use anyhow::{Result, bail};
 use chainrule_core::{Evaluation, TrainConfig};
-use chainrule_records::ConfigFile;
-use chainrule_records::{RunFolder, Seconds};
+use chainrule_records::{ConfigFile, RunFolder, Seconds};
 use chainrule_solve::{Checkpoint, Observer};
 use serde::{Deserialize, Serialize};
+
+use crate::output::say;
 
 /// How often a checkpoint is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

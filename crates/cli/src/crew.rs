@@ -10,6 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow};
+use chainrule::machine::{Machine, all_threads};
 use chainrule_core::{Evaluation, visible};
 use chainrule_records::{RunError, RunFolder, Summary};
 use chainrule_solve::{Ending, Observer, most_steps};
@@ -20,7 +21,6 @@ use crate::output::say;
 use crate::progress::{TICK, is_interrupted, target};
 use crate::rows::Loaded;
 use crate::run::{is_interruption, run};
-use chainrule::machine::{Machine, all_threads};
 
 /// Workers that make runs, and what they have in common.
 pub(crate) struct Crew<'a> {

@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Result, anyhow, bail};
+use chainrule::machine::all_threads;
 use chainrule_core::{Class, DataConfig, Link, Unused, count, display_width, to_right};
 use chainrule_data::{
-    Ahead, Data, DataError, Holdout, Part, PictureRequest, Request, Selection, TablePart, TableRequest, Tables,
-    find_tables, find_with,
+    Ahead, DIGITS, Data, DataError, Holdout, Part, PictureRequest, Provenance, Request, Selection, TablePart,
+    TableRequest, Tables, digits_to_draw, find_tables, find_with, holdout, names, not_used, own,
 };
 use chainrule_evaluate::{Scores, Tally, Wrong};
 use chainrule_report::{Tile, contact_sheet};
@@ -22,9 +23,6 @@ use crate::missing::is_folder;
 use crate::model::{Model, Origin as ModelOrigin, Trained};
 use crate::options::{DataSource, Output};
 use crate::output::{Lines, print_json, say};
-use chainrule::machine::all_threads;
-use chainrule_data::{DIGITS, digits_to_draw, holdout, names, own};
-use chainrule_data::{Provenance, not_used};
 
 #[derive(Args, Debug)]
 pub(crate) struct EvaluateOptions {

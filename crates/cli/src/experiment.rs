@@ -4,8 +4,7 @@ use std::path::Path;
 
 use anyhow::{Result, anyhow, bail};
 use chainrule_core::TrainConfig;
-use chainrule_records::ConfigFile;
-use chainrule_records::{RunFolder, check_override};
+use chainrule_records::{ConfigFile, RunFolder, check_override};
 use clap::ValueEnum;
 
 use crate::builtin;

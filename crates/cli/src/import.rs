@@ -7,6 +7,7 @@ use std::str::FromStr;
 
 use anyhow::{Context, Result, anyhow};
 use chainrule_core::{DataFile, DataKind, WeightNorms, count};
+use chainrule_data::given::no_such_file;
 use chainrule_data::sha256;
 use chainrule_formats::{Hints, ImportError, Layout, Model, TrainedOn};
 use chainrule_records::{Imported, read_whole};
@@ -17,7 +18,6 @@ use crate::destination::folder_exists;
 use crate::options::Output;
 use crate::output::{print_json, print_line, say};
 use crate::{exit, table};
-use chainrule_data::given::no_such_file;
 
 #[derive(Args, Debug)]
 pub(crate) struct ImportOptions {

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, anyhow, bail};
 use chainrule_core::{Class, Link, WeightNorms, count, display_width, to_left, to_right};
 use chainrule_data::picture::Treatment;
+use chainrule_data::{given, names};
 use chainrule_report::{Tile, contact_sheet};
 use clap::Args;
 use serde::Serialize;
@@ -16,8 +17,6 @@ use crate::model::Model;
 use crate::options::Output;
 use crate::output::{Lines, print_json, say};
 use crate::shades::{Ink, Palette, Shaded, columns};
-use chainrule_data::given;
-use chainrule_data::names;
 
 #[derive(Args, Debug)]
 pub(crate) struct InspectOptions {

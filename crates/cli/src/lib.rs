@@ -1,4 +1,5 @@
-//! The program `chainrule`, as a library of one function: [`run()`] is all of it. Whoever trains from a program of their own takes the package
+//! The program `chainrule`, as a library of one function: [`run()`] is all of it. Whoever trains
+//! from a program of their own takes the package
 //! `chainrule`.
 
 mod backends;

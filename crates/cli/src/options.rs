@@ -3,10 +3,10 @@
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
+use chainrule::backend::Backend;
 use clap::{Args, ValueEnum};
 
 use crate::checkpoints::Every;
-use chainrule::backend::Backend;
 
 /// Reads a whole number of this range.
 fn number<T: TryFrom<u64>>(range: RangeInclusive<u64>) -> impl Fn(&str) -> Result<T, String> + Clone {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::{Result, bail};
 use chainrule_core::{Class, Schema, Unused};
-use chainrule_data::{Counts, Origin as DataOrigin, digits, is_mnist};
+use chainrule_data::{Counts, Origin as DataOrigin, Provenance, digits, is_mnist};
 use chainrule_report::Board;
 use chainrule_solve::Predictor;
 use clap::Args;
@@ -16,7 +16,6 @@ use crate::missing::is_folder;
 use crate::model::{Model, Origin, Trained};
 use crate::options::Output;
 use crate::output::{print_json, print_line};
-use chainrule_data::Provenance;
 
 #[derive(Args, Debug)]
 pub(crate) struct PageOptions {

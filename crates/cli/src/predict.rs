@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use chainrule_core::{Class, Link, display_width, to_right};
+use chainrule_data::given::{self, Given};
 use chainrule_data::picture::Treatment;
 use chainrule_solve::Prediction;
 use clap::Args;
@@ -15,7 +16,6 @@ use crate::missing::is_folder;
 use crate::model::Model;
 use crate::options::Output;
 use crate::output::{Lines, print_json, print_line, say};
-use chainrule_data::given::{self, Given};
 
 #[derive(Args, Debug)]
 pub(crate) struct PredictOptions {

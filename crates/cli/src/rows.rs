@@ -3,15 +3,16 @@
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
+use chainrule::machine::{Machine, Prepared};
 use chainrule_core::{Class, Generator, GradientSource, Preprocessing, Schema, Solver, TrainConfig};
-use chainrule_data::{Data, DataError, TablePart, Tables};
+use chainrule_data::{
+    Data, DataError, Dataset, Provenance, TablePart, Tables, label_order, schema_of_images, schema_of_tables,
+};
 use chainrule_kernels::Isa;
 use chainrule_records::DataSummary;
 use chainrule_solve::{Bytes, Chosen, Observer, TrainError, Trained, class_weights, dropped_rows, standardization};
 
 use crate::table;
-use chainrule::machine::{Machine, Prepared};
-use chainrule_data::{Dataset, Provenance, label_order, schema_of_images, schema_of_tables};
 
 /// The rows of a run, as bytes.
 pub(crate) struct Rows {

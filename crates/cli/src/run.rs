@@ -5,16 +5,16 @@ use std::num::NonZero;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};
+use chainrule::backend::Backend;
+use chainrule::machine::Machine;
 use chainrule_core::{GradientSource, TrainConfig, WeightNorms};
+use chainrule_data::Provenance;
 use chainrule_kernels::Isa;
 use chainrule_records::{Divergence, Manifest, RunFolder, Seconds, Summary, Versions};
 use chainrule_solve::{DeviceLost, Ending, NUMERICS, TrainError, Trained, dropped_rows};
 
 use crate::checkpoints::Keeper;
 use crate::rows::Loaded;
-use chainrule::backend::Backend;
-use chainrule::machine::Machine;
-use chainrule_data::Provenance;
 
 /// Refuses to go on with what would come to something else here; `instead` is what else one can do.
 pub(crate) fn refuse(folder: &Path, differences: &[String], instead: &str) -> Result<()> {

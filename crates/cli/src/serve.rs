@@ -1,13 +1,13 @@
 //! `chainrule serve`: this machine's device for others.
 
-use anyhow::{Result, anyhow, bail};
-
 use std::net::TcpListener;
+
+use anyhow::{Result, anyhow, bail};
+use chainrule::backend::{self, Backend};
 
 use crate::exit;
 use crate::options::ServeOptions;
 use crate::output::say;
-use chainrule::backend::{self, Backend};
 
 /// Serves until it is told to end.
 pub(crate) fn serve(options: &ServeOptions) -> Result<u8> {

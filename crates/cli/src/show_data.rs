@@ -6,13 +6,12 @@ use std::path::Path;
 use anyhow::Result;
 use chainrule_core::{Unused, UnusedFile, display_width, to_left};
 use chainrule_data::table::{AboutColumn, AboutTable};
-use chainrule_data::{Counts, Data, DataError, Images, Request, digits, look, mnist, sha256_of_files};
+use chainrule_data::{Counts, Data, DataError, Images, Request, digits, look, mnist, not_used, sha256_of_files};
 use serde::Serialize;
 
 use crate::exit;
 use crate::options::DataOptions;
 use crate::output::{Lines, print_json, say};
-use chainrule_data::not_used;
 
 /// What `chainrule data` says of a data set.
 #[derive(Serialize)]

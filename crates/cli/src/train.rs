@@ -5,8 +5,9 @@ use std::path::Path;
 use std::time::Instant;
 
 use anyhow::Result;
-use chainrule_records::ConfigFile;
-use chainrule_records::{Manifest, RunFolder, Summary};
+use chainrule::machine::{Machine, all_threads};
+use chainrule_data::Dataset;
+use chainrule_records::{ConfigFile, Manifest, RunFolder, Summary};
 use chainrule_solve::{Ending, most_steps};
 
 use crate::checkpoints::Keeper;
@@ -18,8 +19,6 @@ use crate::progress::{Progress, catch_interrupts, is_watched};
 use crate::rows::{Rows, dropped};
 use crate::run::{self, again, is_interruption, manifest, run};
 use crate::{exit, experiment, table};
-use chainrule::machine::{Machine, all_threads};
-use chainrule_data::Dataset;
 
 /// Trains the experiment that the options describe, or goes on with a run. Everything that can be refused is refused before a file is written.
 pub(crate) fn train(options: &TrainOptions) -> Result<u8> {

@@ -1,13 +1,17 @@
-//! What a linear model is, in numbers and names: what trains one, asks one, and keeps one agree on it. No files, no
+//! What a linear model is, in numbers and names: what trains one, asks one, and keeps one agree on
+//! it. No files, no
 //! arithmetic on rows, and no Burn.
 //!
-//! - [`Settings`]: an experiment as it is said, and [`TrainConfig`], the same checked; only a checked one trains
-//! - [`Parameters`]: what comes of it, [`Preprocessing`], what its features are made by, and [`Schema`], what it takes
+//! - [`Settings`]: an experiment as it is said, and [`TrainConfig`], the same checked; only a
+//!   checked one trains
+//! - [`Parameters`]: what comes of it, [`Preprocessing`], what its features are made by, and
+//!   [`Schema`], what it takes
 //!   and what it tells apart
 //! - [`Link`]: how its logits become probabilities
 //! - [`Class`]: what the data calls a class, and [`ClassWeights`], by how much its rows count
 //! - [`History`]: every step's loss and every evaluation
-//! - [`EarlyStopping`]: the rule that ends a run, for who trains and for who asks afterwards when another patience had
+//! - [`EarlyStopping`]: the rule that ends a run, for who trains and for who asks afterwards when
+//!   another patience had
 //!   ended it
 //! - [`Certificate`]: how near to the minimum the parameters are, where that is proven
 //! - [`DataFile`] and [`Unused`]: what data it was trained on

@@ -28,7 +28,8 @@ impl WeightNorms {
     }
 }
 
-/// The largest singular value of the matrix over `scale`: the root of the largest eigenvalue of its Gram matrix `[k, k]`.
+/// The largest singular value of the matrix over `scale`: the root of the largest eigenvalue of its
+/// Gram matrix `[k, k]`.
 fn spectral_of_scaled(parameters: &Parameters, scale: f64) -> f64 {
     let k = parameters.n_classes;
     let mut gram = vec![0.0; k * k];
@@ -41,7 +42,8 @@ fn spectral_of_scaled(parameters: &Parameters, scale: f64) -> f64 {
     largest_eigenvalue(&mut gram, k).max(0.0).sqrt()
 }
 
-/// Of a symmetric matrix, by Jacobi's rotations: G. Golub, C. Van Loan, Matrix Computations, 4th edition, section 8.5.
+/// Of a symmetric matrix, by Jacobi's rotations: G. Golub, C. Van Loan, Matrix Computations, 4th
+/// edition, section 8.5.
 fn largest_eigenvalue(a: &mut [f64], k: usize) -> f64 {
     /// Each about squares what is off the diagonal, so that a handful is usual.
     const SWEEPS: usize = 60;

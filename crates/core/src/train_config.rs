@@ -10,7 +10,8 @@ use crate::config::{
 use crate::ranges::{IMAGE_SIZE, SIDES, check_whole};
 use crate::{ClassWeights, Update};
 
-/// An experiment as it is said, with the defaults of what was left out. Nothing of it is checked: see [`TrainConfig`].
+/// An experiment as it is said, with the defaults of what was left out. Nothing of it is checked:
+/// see [`TrainConfig`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Settings {
@@ -92,7 +93,8 @@ impl Error for SettingError {}
 impl TryFrom<Settings> for TrainConfig {
     type Error = SettingError;
 
-    /// Checks them, and writes into them what an optimizer and a schedule have where they do not say.
+    /// Checks them, and writes into them what an optimizer and a schedule have where they do not
+    /// say.
     fn try_from(settings: Settings) -> Result<Self, SettingError> {
         let Settings { experiment, data, model, objective, descent, optimum, early_stopping } = settings;
         let experiment = experiment.unwrap_or_else(|| "run".to_owned());

@@ -35,7 +35,8 @@ pub enum Treat {
 }
 
 impl Treat {
-    /// How a model takes a picture that learnt from data of this kind: as the training took those that it learnt from.
+    /// How a model takes a picture that learnt from data of this kind: as the training took those
+    /// that it learnt from.
     pub fn of(kind: DataKind) -> Self {
         match kind {
             DataKind::Images | DataKind::Table => Self::AsDrawn,

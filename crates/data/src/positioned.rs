@@ -34,7 +34,8 @@ pub(crate) fn read_exact_at(file: &File, mut bytes: &mut [u8], mut offset: u64) 
     Ok(())
 }
 
-/// Fills `bytes` from `offset` on. A cursor moves, which no thread beside this one minds: where this is compiled, as for WebAssembly, there is none.
+/// Fills `bytes` from `offset` on. A cursor moves, which no thread beside this one minds: where
+/// this is compiled, as for WebAssembly, there is none.
 ///
 /// # Errors
 /// `UnexpectedEof` where the file ends before, else what the system said.

@@ -18,7 +18,8 @@ impl Prepared {
     /// Rows as bytes where the gradient is fused, else as tensors on the device.
     ///
     /// # Panics
-    /// Where the rows stay in their file, and where the gradient is fused and the rows are not bytes that become -1 to 1.
+    /// Where the rows stay in their file, and where the gradient is fused and the rows are not
+    /// bytes that become -1 to 1.
     pub fn new(
         rows: [Chosen; 2],
         preprocessing: &Preprocessing,
@@ -61,7 +62,8 @@ impl Prepared {
         }
     }
 
-    /// Trains on them from parameters that are 0, by [`train_by_tensors`] or by [`train_on_device`]. The model has so many columns of weights: 1, or
+    /// Trains on them from parameters that are 0, by [`train_by_tensors`] or by
+    /// [`train_on_device`]. The model has so many columns of weights: 1, or
     /// one a class.
     ///
     /// # Errors

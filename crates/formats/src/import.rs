@@ -11,7 +11,8 @@ use crate::{Known, Layout, Row, Weights};
 pub struct Hints {
     /// Which way the matrix of weights lies, where its shape does not tell.
     pub layout: Option<Layout>,
-    /// Several columns of weights are as many logistic regressions, each of a class against the rest.
+    /// Several columns of weights are as many logistic regressions, each of a class against the
+    /// rest.
     pub one_vs_rest: bool,
     /// What the model was trained on.
     pub trained_on: Option<TrainedOn>,
@@ -53,7 +54,8 @@ pub struct Model {
     pub has_bias: bool,
     /// The names of the file's other arrays, of which nothing is taken.
     pub not_read: Option<String>,
-    /// Whether nothing says how logits become probabilities, so that it is taken for softmax regression's.
+    /// Whether nothing says how logits become probabilities, so that it is taken for softmax
+    /// regression's.
     pub is_taken_for_softmax: bool,
 }
 
@@ -97,7 +99,8 @@ impl From<String> for ImportError {
 }
 
 impl Model {
-    /// Reads a safetensors or npz file of one matrix of weights and one vector of biases, or the JSON of [`Format::Json`](crate::Format::Json).
+    /// Reads a safetensors or npz file of one matrix of weights and one vector of biases, or the
+    /// JSON of [`Format::Json`](crate::Format::Json).
     ///
     /// # Errors
     /// Where it is none of these, and where neither it nor the hints say what one must know.

@@ -1,8 +1,9 @@
 //! Everything as JSON, which a browser's `JSON.parse` reads as well as Python's `json`.
 
+use std::collections::BTreeMap;
+
 use chainrule_core::Link;
 use serde::Serialize;
-use std::collections::BTreeMap;
 
 use crate::{Portable, Row};
 

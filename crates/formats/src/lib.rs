@@ -8,7 +8,8 @@
 //! - [`Format::Json`]: everything, for whatever reads JSON
 //!
 //! and [`Weights`] come back out of safetensors and npz files, whoever wrote them, and out of our
-//! own JSON; with [`Hints`] for what the file does not say, they make a [`Model`]. The same model gives the same bytes. No file, no console, no Burn.
+//! own JSON; with [`Hints`] for what the file does not say, they make a [`Model`]. The same model
+//! gives the same bytes. No file, no console, no Burn.
 
 mod import;
 mod json;

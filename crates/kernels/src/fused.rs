@@ -267,7 +267,8 @@ impl Fused {
 }
 
 /// Runs `f` where kernels find so many threads. Steps are short: called from outside a pool, each would put its caller to sleep, where the
-/// threads of a pool look for more work for a while first. Where there are no threads at all, as in WebAssembly, one does.
+/// threads of a pool look for more work for a while first. Where there are no threads at all, as in
+/// WebAssembly, one does.
 ///
 /// # Errors
 /// Where the system does not give so many threads; what it said.

@@ -1,9 +1,11 @@
-//! What is kept on disk: whole files, folders that one process has at a time, models, and with the feature `runs` runs
+//! What is kept on disk: whole files, folders that one process has at a time, models, and with the
+//! feature `runs` runs
 //! and sweeps. No Burn: a reader of runs needs no tensor library.
 //!
 //! - [`write_whole`], [`Draft`], [`Destination`]: files that appear whole or not at all
 //! - [`write_weights`], [`read_parameters`], [`read_preprocessing`]: `model.safetensors`
-//! - [`Imported`]: the folder of a model that was trained elsewhere, or saved by a program of someone's own
+//! - [`Imported`]: the folder of a model that was trained elsewhere, or saved by a program of
+//!   someone's own
 //! - [`SavedModel`]: the model of a folder, whoever trained it
 //! - [`ConfigFile`]: an experiment as a TOML file says it
 //! - [`Summary`]: how a run ended, in one JSON document

@@ -1,4 +1,5 @@
-//! What the files of our folders are called that more than one kind of folder has, or that say which kind it is.
+//! What the files of our folders are called that more than one kind of folder has, or that say
+//! which kind it is.
 
 pub(crate) const CONFIG: &str = "config.toml";
 pub(crate) const MANIFEST: &str = "manifest.json";

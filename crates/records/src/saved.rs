@@ -9,7 +9,8 @@ use crate::names::{MANIFEST, MODEL, PLAN, SUMMARY};
 use crate::seal::{read, unsealed};
 use crate::{Imported, RunError, inside, read_parameters, read_preprocessing};
 
-/// A model as a folder keeps it, whoever trained it: a run's, an imported one, or one that a program saved.
+/// A model as a folder keeps it, whoever trained it: a run's, an imported one, or one that a
+/// program saved.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SavedModel {
     /// How its logits become probabilities.
@@ -37,10 +38,12 @@ struct Card {
 }
 
 impl SavedModel {
-    /// Reads the model that lies in a folder, and nothing else of it: of a run neither its experiment nor its history.
+    /// Reads the model that lies in a folder, and nothing else of it: of a run neither its
+    /// experiment nor its history.
     ///
     /// # Errors
-    /// Where the folder holds no whole model, or a file of it is damaged or was changed, and where two of them are not of one model.
+    /// Where the folder holds no whole model, or a file of it is damaged or was changed, and where
+    /// two of them are not of one model.
     pub fn read(folder: &Path) -> Result<Self, RunError> {
         std::fs::metadata(folder).map_err(|problem| RunError::Read { path: folder.to_owned(), problem })?;
         if inside::is_there(&folder.join(PLAN)) {

@@ -8,8 +8,10 @@ use safetensors::{Dtype, SafeTensors};
 const MEAN: &str = "features.mean";
 const SCALE: &str = "features.scale";
 
-/// A file with `linear.weight` `[d, k]` and `linear.bias` `[k]`: what Burn's own store reads into the module; and with what the features are
-/// made by, where that is not told by the data: `features.mean` and `features.scale`, `[d]` in f64, which Burn's own store passes over. The same
+/// A file with `linear.weight` `[d, k]` and `linear.bias` `[k]`: what Burn's own store reads into
+/// the module; and with what the features are
+/// made by, where that is not told by the data: `features.mean` and `features.scale`, `[d]` in f64,
+/// which Burn's own store passes over. The same
 /// parameters give the same bytes.
 pub fn write_weights(parameters: &Parameters, precision: Precision, preprocessing: &Preprocessing) -> Vec<u8> {
     let (dtype, write): (_, fn(&f64) -> Vec<u8>) = match precision {

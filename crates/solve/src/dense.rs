@@ -1,4 +1,5 @@
-//! Steps and evaluations by plain loops on the host: on whatever rows are in memory, whatever their features are made by.
+//! Steps and evaluations by plain loops on the host: on whatever rows are in memory, whatever their
+//! features are made by.
 
 use chainrule_core::{ModelKind, Parameters, Precision, Preprocessing, TrainConfig, Update};
 use chainrule_data::label_order;
@@ -84,11 +85,13 @@ fn all<T>(features: impl Iterator<Item = T>, count: usize) -> Vec<T> {
     all
 }
 
-/// [`train()`] by plain loops, from parameters that are 0, on one thread. Features and parameters are in the precision of the config, which is the
+/// [`train()`] by plain loops, from parameters that are 0, on one thread. Features and parameters
+/// are in the precision of the config, which is the
 /// examples'; all sums are in f64. The model has so many columns of weights: 1, or one a class.
 ///
 /// # Errors
-/// As [`train()`], and where the config asks for an optimizer other than plain steps, or the class weights are not those of the classes.
+/// As [`train()`], and where the config asks for an optimizer other than plain steps, or the class
+/// weights are not those of the classes.
 pub fn train_dense(
     columns: usize,
     examples: &Dense,

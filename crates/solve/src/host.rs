@@ -43,7 +43,8 @@ impl<'a> Sums<'a> {
     }
 }
 
-/// The cross-entropy of a row `[d]`, and whether it is classified rightly; `room` is for its logits.
+/// The cross-entropy of a row `[d]`, and whether it is classified rightly; `room` is for its
+/// logits.
 pub(crate) fn cross_entropy(
     kind: ModelKind,
     at: &Parameters,

@@ -1,6 +1,7 @@
 //! A linear classifier's training: mini-batch gradient descent, or L-BFGS to the certified minimum.
 //!
-//! [`train()`] walks the path that a checked [`TrainConfig`](chainrule_core::TrainConfig) describes over an [`Engine`],
+//! [`train()`] walks the path that a checked [`TrainConfig`](chainrule_core::TrainConfig) describes
+//! over an [`Engine`],
 //! which computes, and gives the parameters, the history, and how it ended. One engine is here: [`train_fused()`] goes by
 //! kernels that do a step in one pass, [`train_streamed()`] on rows that stay in their file, too, and [`find_optimum()`]
 //! goes by them to the minimum and gives nothing else. A [`Predictor`] asks a model that was trained. It knows no Burn, no

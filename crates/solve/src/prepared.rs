@@ -16,7 +16,8 @@ impl Prepared {
     /// Rows as bytes where the gradient is fused, else as features.
     ///
     /// # Panics
-    /// Where rows that become features stay in their file, and where the gradient is fused and the rows are not bytes that become -1 to 1.
+    /// Where rows that become features stay in their file, and where the gradient is fused and the
+    /// rows are not bytes that become -1 to 1.
     pub fn new(rows: [Chosen; 2], preprocessing: &Preprocessing, config: &TrainConfig) -> Self {
         if config.descent().gradient != GradientSource::Fused {
             let precision = config.descent().precision;
@@ -38,7 +39,8 @@ impl Prepared {
         }
     }
 
-    /// Trains on them from parameters that are 0: by [`train_streamed`], whose threads these are, or by [`train_dense`]. The model has so many
+    /// Trains on them from parameters that are 0: by [`train_streamed`], whose threads these are,
+    /// or by [`train_dense`]. The model has so many
     /// columns of weights: 1, or one a class.
     ///
     /// # Errors

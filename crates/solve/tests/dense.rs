@@ -1,4 +1,5 @@
-//! Trainings by plain loops: against the fused kernels, against rows that are counted twice, and against the model of a
+//! Trainings by plain loops: against the fused kernels, against rows that are counted twice, and
+//! against the model of a
 //! table whose minimum is known.
 
 use std::num::NonZero;
@@ -134,7 +135,8 @@ fn a_row_that_weighs_two_is_a_row_twice() {
             let columns = if kind == ModelKind::Logistic { 1 } else { 2 };
             train_dense(columns, &dense, &dense, &config, &mut ()).expect("a training")
         };
-        // The penalty is over a mean over 60 rows here and over 100 there, of which each row is a part.
+        // The penalty is over a mean over 60 rows here and over 100 there, of which each row is a
+        // part.
         let share = 60.0 / 100.0;
         let [weighted, twice] = [train(table(1), Some(vec![2.0 * share, share])), train(table(2), None)];
         let distance = apart(&weighted.parameters, &twice.parameters);

@@ -154,7 +154,8 @@ fn packages_in(folder: &Path) -> Vec<PathBuf> {
 /// What links no Burn, and so is built from its package in a minute.
 const LIGHT: [&str; 8] = ["core", "kernels", "records", "data", "formats", "evaluate", "solve", ""];
 
-/// The light packages' own tests and doc tests, from what would be published: nothing there reaches outside of its package.
+/// The light packages' own tests and doc tests, from what would be published: nothing there reaches
+/// outside of its package.
 pub(super) fn packed() -> Outcome {
     let folder = target().join("packed");
     // What was unpacked before goes, and what was built stays.

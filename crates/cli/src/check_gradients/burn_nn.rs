@@ -13,12 +13,12 @@ use burn::nn::{
     PReluConfig, RmsNormConfig, RnnConfig, SwiGluConfig,
 };
 use burn::tensor::{Device, FloatDType, Int, Tensor, TensorData, activation};
+use chainrule::panics::quietly;
 use chainrule_gradcheck::{Options, Report, check_output, f64_works};
 use chainrule_models::to_precision;
 use chainrule_records::GradientCheck;
 
 use super::{Watch, add, fail, random, row};
-use chainrule::panics::quietly;
 
 /// One module or function of Burn's.
 struct Case {

@@ -11,6 +11,7 @@ use std::num::NonZero;
 use anyhow::{Context, Result};
 use burn::tensor::{Device, FloatDType, Tensor, TensorData};
 use chacha20::ChaCha8Rng;
+use chainrule::machine::Machine;
 use chainrule_gradcheck::Report;
 use chainrule_records::{GradientCheck, GradientChecks};
 use rand::{RngExt, SeedableRng};
@@ -19,7 +20,6 @@ use crate::exit;
 use crate::options::GradcheckOptions;
 use crate::output::{Lines, print_json};
 use crate::progress::is_watched;
-use chainrule::machine::Machine;
 use waiting::Waiting;
 
 /// Told which line of the table is worked on next.

@@ -3,6 +3,7 @@
 use burn::module::Param;
 use burn::nn::Linear;
 use burn::tensor::{DType, Device, FloatDType, Int, Tensor, TensorData};
+use chainrule::machine::Machine;
 use chainrule_gradcheck::{Options, Witness, against_differences, compare, controls, f64_works};
 use chainrule_kernels::{Float, Fused, Isa, Model, Rows};
 use chainrule_models::{
@@ -14,7 +15,6 @@ use chainrule_records::GradientCheck;
 
 use super::{Watch, add, fail, random, rounding, row, uniform};
 use crate::progress::is_interrupted;
-use chainrule::machine::Machine;
 
 /// Rows, features, classes: one row, one feature, two classes, many; and images of 7 by 5.
 const SHAPES: [[usize; 3]; 6] = [[1, 1, 2], [1, 7, 3], [9, 1, 2], [8, 5, 2], [33, 17, 10], [5, 35, 3]];

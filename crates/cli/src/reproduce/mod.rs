@@ -6,9 +6,10 @@ use std::num::NonZero;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};
+use chainrule::machine::Machine;
 use chainrule_audit::{FIGURES, Facts, Numbers, Plan, PlannedRun, Report, Start, file_names, needs};
 use chainrule_core::TrainConfig;
-use chainrule_data::{BatchOrder, Data, Origin, Request, Shuffle, find, is_mnist};
+use chainrule_data::{BatchOrder, Data, Origin, Provenance, Request, Shuffle, digits_to_draw, find, is_mnist};
 use chainrule_records::{Destination, write_whole};
 use chainrule_report::{file_names_of, files_of};
 use chainrule_solve::{Predictor, dropped_rows};
@@ -23,8 +24,6 @@ use crate::page::examples;
 use crate::progress::{catch_interrupts, is_watched};
 use crate::rows::Rows;
 use crate::{builtin, exit, experiment};
-use chainrule::machine::Machine;
-use chainrule_data::{Provenance, digits_to_draw};
 use workshop::{Made, Workshop};
 
 /// Makes what is missing, and writes or checks the report.

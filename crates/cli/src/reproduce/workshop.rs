@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
+use chainrule::machine::Machine;
 use chainrule_audit::{PlannedRun, Start};
 use chainrule_core::TrainConfig;
-use chainrule_data::{Data, sha256};
+use chainrule_data::{Data, Provenance, sha256};
 use chainrule_kernels::Isa;
-use chainrule_records::ConfigFile;
-use chainrule_records::{GradientChecks, RunError, RunFolder, read_sealed, sealed, write_whole};
+use chainrule_records::{ConfigFile, GradientChecks, RunError, RunFolder, read_sealed, sealed, write_whole};
 use chainrule_report::{Run, Runs};
 use chainrule_solve::NUMERICS;
 
@@ -20,8 +20,6 @@ use crate::crew::{Crew, Work};
 use crate::progress::is_interrupted;
 use crate::rows::{Loaded, Rows};
 use crate::run::manifest;
-use chainrule::machine::Machine;
-use chainrule_data::Provenance;
 
 /// The seed of the gradient checks that the report tells of.
 const CHECK_SEED: u64 = 0;

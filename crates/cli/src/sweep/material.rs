@@ -5,15 +5,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context, Result, bail};
+use chainrule::machine::Machine;
 use chainrule_core::TrainConfig;
+use chainrule_data::{Dataset, Nature, Provenance, own};
 use chainrule_records::{DataSummary, Grid};
 use chainrule_solve::most_steps;
 
 use crate::crew::Crew;
 use crate::rows::{Loaded, Rows};
-use chainrule::machine::Machine;
-use chainrule_data::Provenance;
-use chainrule_data::{Dataset, Nature, own};
 
 /// What the points of a sweep are trained on.
 pub(super) struct Material {

@@ -8,9 +8,9 @@ use std::path::Path;
 use std::time::Instant;
 
 use anyhow::{Context, Result, anyhow, bail};
+use chainrule::machine::Machine;
 use chainrule_core::{TrainConfig, count};
-use chainrule_records::ConfigFile;
-use chainrule_records::{Grid, GridKey, RunError, RunFolder, SweepFolder, SweepPlan};
+use chainrule_records::{ConfigFile, Grid, GridKey, RunError, RunFolder, SweepFolder, SweepPlan};
 use chainrule_report::{Outcome, Run, Sweep};
 
 use crate::checkpoints::Every;
@@ -23,7 +23,6 @@ use crate::progress::{catch_interrupts, is_watched};
 use crate::rows::dropped;
 use crate::run::{self, Diverged, again, manifest};
 use crate::{exit, experiment};
-use chainrule::machine::Machine;
 use material::Material;
 
 /// Rows of the table that a terminal gets.

@@ -1,12 +1,12 @@
 //! A grid over an experiment's keys: every combination of the values that are tried for each.
 
+use chainrule_core::{TrainConfig, one_line, visible};
 use serde::{Deserialize, Serialize};
 use toml::Value;
 
 use crate::runs::config_file::{COMMAND_LINE, parse_from};
 use crate::runs::keys;
 use crate::{ConfigError, toml_value};
-use chainrule_core::{TrainConfig, one_line, visible};
 
 /// The one key whose values may be tables: numbers by name.
 pub const CLASS_WEIGHTS: &str = "objective.class_weights";

@@ -1,9 +1,9 @@
 //! The keys of an experiment: what a file or an override may name, and where in it.
 
+use chainrule_core::{one_line, plain, share_of, slips};
 use toml::{Table, Value};
 
 use crate::{CLASS_WEIGHTS, ConfigError};
-use chainrule_core::{one_line, plain, share_of, slips};
 
 /// Every key, in the order of a config file.
 pub(crate) const KEYS: [&str; 45] = [

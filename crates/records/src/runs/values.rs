@@ -2,10 +2,10 @@
 
 use std::ops::RangeInclusive;
 
+use chainrule_core::{ClassWeights, IMAGE_SIZE, SIDES, nearest, range_of, whole};
 use toml::Value;
 
 use crate::CLASS_WEIGHTS;
-use chainrule_core::{ClassWeights, IMAGE_SIZE, SIDES, nearest, range_of, whole};
 
 /// Keys whose value is one of a few words.
 const WORDS: [(&str, &[&str]); 7] = [

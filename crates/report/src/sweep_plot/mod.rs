@@ -12,7 +12,6 @@ use plotters::style::text_anchor::HPos;
 use crate::draw::{IN_MEMORY, PNG_SCALE, bitmap, encode, use_font, vector};
 use crate::figure;
 use crate::sweep::{Sweep, SweepPoint, number, percent};
-
 use axes::{KeyAxis, Unit, ValueAxis};
 use panel::{Marks, Panel};
 use pen::Pen;
