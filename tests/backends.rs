@@ -221,10 +221,11 @@ fn this_processor_without_burn_trains_as_burns_backends_do() {
 fn what_this_processor_lacks_without_burn_is_refused_in_one_line() {
     let folder = folder();
     let train = ["train", "--data", "embedded", "--backend", "cpu"];
-    let cases: [(&[&str], &str); 3] = [
+    let cases: [(&[&str], &str); 4] = [
         (&[&train[..], &["--set", "descent.optimizer=adam"]].concat(), "descent.optimizer: cpu makes plain steps only"),
         (&[&train[..], &["--gradient", "autodiff"]].concat(), "descent.gradient = \"autodiff\": cpu has none"),
         (&["gradcheck", "--backend", "cpu"], "gradients are checked against Burn's autodiff"),
+        (&["reproduce", "--backend", "cpu", "--data", "embedded"], "gradients are checked against Burn's autodiff"),
     ];
     for (arguments, expected) in cases {
         let output = call(folder.path(), arguments);

@@ -15,6 +15,12 @@ pub(crate) fn gradcheck(_: &GradcheckOptions) -> Result<u8> {
 
 /// # Errors
 /// Always.
+pub(crate) fn can_check(_: &Machine) -> Result<()> {
+    bail!(WITHOUT)
+}
+
+/// # Errors
+/// Always.
 pub(crate) fn check(_: &Machine, _: u64, _: &dyn Fn(&GradientCheck)) -> Result<GradientChecks> {
     bail!(WITHOUT)
 }

@@ -55,6 +55,14 @@ pub(crate) fn check(machine: &Machine, seed: u64, watch: Watch<'_>) -> Result<Gr
     Ok(table(machine, seed, rows))
 }
 
+/// Refuses a machine on which nothing can be checked, before anything else is done there.
+///
+/// # Errors
+/// Where the machine has no device of Burn's.
+pub(crate) fn can_check(machine: &Machine) -> Result<()> {
+    device(machine).map(drop)
+}
+
 fn device(machine: &Machine) -> Result<&Device> {
     machine.device().context(
         "gradients are checked against Burn's autodiff, and the backend cpu is without Burn; take another, as --features ndarray has it",

@@ -23,7 +23,7 @@ use crate::output::{Lines, print_json, say};
 use crate::page::examples;
 use crate::progress::{catch_interrupts, is_watched};
 use crate::rows::Rows;
-use crate::{builtin, exit, experiment};
+use crate::{builtin, check_gradients, exit, experiment};
 use workshop::{Made, Workshop};
 
 /// Makes what is missing, and writes or checks the report.
@@ -54,6 +54,10 @@ pub(crate) fn reproduce(options: &ReproduceOptions) -> Result<u8> {
     let first = wanted.first().context("the plan has no runs")?.config(Start::default())?;
     // Several runs at once, each on a thread of its own.
     let machine = Machine::new(options.place.backend.as_ref(), NonZero::<usize>::MIN)?;
+    if only.is_none() {
+        // Else it would be told after all runs.
+        check_gradients::can_check(&machine)?;
+    }
     let first = machine.settle(first)?;
 
     let tell = |line: &str| {
