@@ -1,7 +1,7 @@
 //! What runs, sweeps and models look like: figures, documents and pages, drawn of what records
 //! have.
 //!
-//! - [`Figure`]: a chart or pictures, drawn by [`svg`] and [`png`]
+//! - [`Figure`]: a chart or pictures, drawn by [`svg`] and [`png()`]
 //! - [`document`]: text with figures, formulas and claims, written as Markdown ([`markdown`]) and
 //!   as one page ([`html`])
 //! - [`Run`]: a finished run, and [`Claim`], what is said of some, with its [`Verdict`]
