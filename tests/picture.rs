@@ -1,7 +1,5 @@
 //! How a PNG or JPEG of any size becomes an image like MNIST's.
 
-use std::io::Cursor;
-
 use chainrule_core::{ModelKind, Parameters, Preprocessing};
 use chainrule_data::picture::read;
 use chainrule_solve::Predictor;
@@ -10,14 +8,12 @@ use image::{DynamicImage, GrayImage, ImageFormat, Luma};
 
 use crate::support::{device, digits, experiment, fit, mnist};
 
-const SIZE: [usize; 2] = [28, 28];
+#[path = "../crates/data/tests/pictures/mod.rs"]
+mod pictures;
 
-/// A file's bytes.
-pub(crate) fn encoded(image: impl Into<DynamicImage>, format: ImageFormat) -> Vec<u8> {
-    let mut bytes = Cursor::new(Vec::new());
-    image.into().write_to(&mut bytes, format).unwrap();
-    bytes.into_inner()
-}
+pub(crate) use pictures::{claims, encoded, seven};
+
+const SIZE: [usize; 2] = [28, 28];
 
 fn png(image: impl Into<DynamicImage>) -> Vec<u8> {
     encoded(image, ImageFormat::Png)
@@ -66,26 +62,4 @@ fn digits_of_mnist_come_back_from_a_sheet_as_they_were() {
     assert!(apart < 7.0, "{apart} grey levels apart on the mean");
     assert!(alike >= 930, "{alike} of 1000 are classified as they were");
     assert!(right[0].abs_diff(right[1]) <= 20, "{right:?} of 1000 are classified rightly");
-}
-
-/// A slanted stroke with a hook, of dark ink on light paper, twice as high as wide.
-pub(crate) fn seven(width: u32, height: u32, ink: u8, paper: u8) -> GrayImage {
-    GrayImage::from_fn(width, height, |x, y| {
-        let (x, y) = (f64::from(x) / f64::from(width), f64::from(y) / f64::from(height));
-        let is_hook = (0.3..0.7).contains(&x) && (0.2..0.27).contains(&y);
-        let is_stroke = (0.2..0.8).contains(&y) && (x - (0.75 - 0.5 * y)).abs() < 0.05;
-        Luma([if is_hook || is_stroke { ink } else { paper }])
-    })
-}
-
-/// A PNG whose header claims this size, with next to nothing behind it.
-pub(crate) fn claims(width: u32, height: u32) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    let mut encoder = png::Encoder::new(&mut bytes, width, height);
-    encoder.set_color(png::ColorType::Grayscale);
-    let mut writer = encoder.write_header().unwrap();
-    // An empty zlib stream.
-    writer.write_chunk(png::chunk::IDAT, &[0x78, 0x9c, 3, 0, 0, 0, 0, 1]).unwrap();
-    drop(writer);
-    bytes
 }

@@ -9,7 +9,8 @@ use crate::Facts;
 use crate::analysis::{correlation, hardest_batch, mean, median, meeting, spikes, stop_with};
 use crate::figures::{FULL_LENGTH, PATIENCES, PENALISED, PRINTED};
 
-/// The verdict on a claim whose core holds or does not, and which then stands as it is or needs an amendment.
+/// The verdict on a claim whose core holds or does not, and which then stands as it is or needs an
+/// amendment.
 fn verdict(core_holds: bool, as_it_stands: bool) -> Verdict {
     match (core_holds, as_it_stands) {
         (true, true) => Verdict::Supported,

@@ -1,6 +1,7 @@
 //! The course report, audited: run records in, figures, verdicts and pages out.
 //!
-//! A [`Plan`] says which runs a report is made of. Once they are there, [`Report::new`] draws its figures, judges its claims and writes its
+//! A [`Plan`] says which runs a report is made of. Once they are there, [`Report::new`] draws its
+//! figures, judges its claims and writes its
 //! pages. It reads no file and knows no clock.
 
 mod analysis;
@@ -22,7 +23,8 @@ use chainrule_report::{Claim, Figure, Runs, file_names_of, files_of, html, markd
 pub struct Facts {
     /// What to call the data.
     pub data_name: String,
-    /// For each batch of an epoch in file order, of the run `logistic`, how many rows it has of each class.
+    /// For each batch of an epoch in file order, of the run `logistic`, how many rows it has of
+    /// each class.
     pub batches: Vec<Vec<usize>>,
     /// Images to try on the page, each with its label.
     pub examples: Vec<(u8, Vec<u8>)>,
@@ -45,7 +47,8 @@ pub struct Report {
     pub readme: String,
 }
 
-/// The names of the runs that a report, or one figure of it, needs: where a run is made with many seeds, the name before the seed.
+/// The names of the runs that a report, or one figure of it, needs: where a run is made with many
+/// seeds, the name before the seed.
 pub fn needs(figure: Option<&Planned>) -> Vec<&'static str> {
     let figures = FIGURES.iter().filter(|planned| figure.is_none_or(|only| only.id == planned.id));
     let mut names: Vec<&str> = figures.flat_map(|planned| planned.needs.iter().copied()).collect();

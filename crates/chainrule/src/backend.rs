@@ -73,7 +73,7 @@ impl Backend {
         let Some(chosen) = std::env::var_os(CHOSEN) else { return Ok(built) };
         let chosen = chosen.to_string_lossy();
         let chosen: Vec<&str> = chosen.split(',').map(str::trim).collect();
-        let names: Vec<&str> = built.iter().map(Backend::name).collect();
+        let names: Vec<&str> = built.iter().chain([&Backend::Cpu]).map(Backend::name).collect();
         if let Some(stranger) = chosen.iter().find(|name| !names.contains(name)) {
             return problem(format!("{CHOSEN}: {stranger:?} is none of this build's backends: {}", names.join(", ")));
         }
@@ -276,7 +276,7 @@ pub fn choose(named: Option<&Backend>) -> Result<Backend, Error> {
     match (named, Backend::built()?.into_iter().next()) {
         (Some(named), _) => Ok(named.clone()),
         (None, Some(first)) => Ok(first),
-        (None, None) if cfg!(feature = "remote") => {
+        (None, None) if cfg!(feature = "remote") && !Backend::LOCAL.iter().any(Backend::is_built) => {
             problem("this build has only remote devices; name one, as in remote:HOST:PORT, or cpu".to_owned())
         }
         (None, None) => Ok(Backend::Cpu),

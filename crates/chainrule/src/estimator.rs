@@ -3,10 +3,10 @@ use std::fmt::Display;
 use std::num::NonZero;
 
 use chainrule_core::{
-    Class, ClassWeights, DataConfig, DataKind, GradientSource, ModelKind, Optimizer, Precision, Preprocessing,
-    Settings, Solver, TrainConfig, count,
+    Class, ClassWeights, DataConfig, DataKind, GradientSource, ModelKind, Optimizer, Precision, Settings, Solver,
+    TrainConfig, count,
 };
-use chainrule_solve::{Chosen, Ending, Observer, TrainError, Trained, class_weights, standardization};
+use chainrule_solve::{Chosen, Ending, Learnt, Observer, Trained};
 
 use crate::Error;
 use crate::backend::Backend;
@@ -16,8 +16,10 @@ use crate::samples::{Samples, listed};
 
 /// What to fit, and how: a model and the settings of its training, as a config file says them.
 ///
-/// What is not set is as in a config file that does not say it: plain stochastic gradient descent on the closed forms, fused where the device has kernels
-/// and the rows are bytes, at a learning rate of 0.01, for 50 epochs of batches of 128 rows, without a penalty. Weights start at zero, and the same settings
+/// What is not set is as in a config file that does not say it: plain stochastic gradient descent
+/// on the closed forms, fused where the device has kernels
+/// and the rows are bytes, at a learning rate of 0.01, for 50 epochs of batches of 128 rows,
+/// without a penalty. Weights start at zero, and the same settings
 /// on the same samples give the same bits.
 ///
 /// ```
@@ -70,14 +72,16 @@ impl Estimator {
         self.with(|settings| settings.descent.epochs = epochs)
     }
 
-    /// Rows a step; the last step of an epoch takes those that are left, at a learning rate that is as
+    /// Rows a step; the last step of an epoch takes those that are left, at a learning rate that is
+    /// as
     /// much smaller. [default: 128]
     #[must_use]
     pub fn batch_size(self, rows: usize) -> Self {
         self.with(|settings| settings.descent.batch_size = rows)
     }
 
-    /// Leaves out of each epoch the rows that fill no whole batch, so that all steps are on as many. [default: all rows are trained on]
+    /// Leaves out of each epoch the rows that fill no whole batch, so that all steps are on as
+    /// many. [default: all rows are trained on]
     #[must_use]
     pub fn drop_last(self) -> Self {
         self.with(|settings| settings.descent.drop_last = true)
@@ -89,26 +93,30 @@ impl Estimator {
         self.with(|settings| settings.descent.shuffle.seed = seed)
     }
 
-    /// Stop at so many evaluations in a row, one an epoch, without a strictly lower validation loss. [default: never]
+    /// Stop at so many evaluations in a row, one an epoch, without a strictly lower validation
+    /// loss. [default: never]
     #[must_use]
     pub fn patience(self, evaluations: usize) -> Self {
         self.with(|settings| settings.early_stopping.patience = Some(evaluations))
     }
 
-    /// Each feature less its mean over the training rows, divided by its standard deviation there; the fitted model keeps both. [default: numbers stay as
+    /// Each feature less its mean over the training rows, divided by its standard deviation there;
+    /// the fitted model keeps both. [default: numbers stay as
     /// they are, and pixels become -1 to 1]
     #[must_use]
     pub fn standardize(self) -> Self {
         self.with(|settings| settings.data.standardize = true)
     }
 
-    /// Rows count by their class, so that all classes together count alike: `n / (k n_c)` for a class with `n_c` of the n rows. [default: each row counts 1]
+    /// Rows count by their class, so that all classes together count alike: `n / (k n_c)` for a
+    /// class with `n_c` of the n rows. [default: each row counts 1]
     #[must_use]
     pub fn balanced(self) -> Self {
         self.with(|settings| settings.objective.class_weights = Some(ClassWeights::Balanced))
     }
 
-    /// Rows count by their class, the classes by their names; those that are not named count 1, as they do by default.
+    /// Rows count by their class, the classes by their names; those that are not named count 1, as
+    /// they do by default.
     #[must_use]
     pub fn class_weights<C: Display>(self, weights: impl IntoIterator<Item = (C, f64)>) -> Self {
         let weights: BTreeMap<String, f64> =
@@ -135,7 +143,8 @@ impl Estimator {
         self.with(|settings| settings.descent.optimizer = optimizer)
     }
 
-    /// Goes to the minimum of `J` by L-BFGS on all rows, and proves how near it came; wants a lambda above 0. [default: mini-batch descent]
+    /// Goes to the minimum of `J` by L-BFGS on all rows, and proves how near it came; wants a
+    /// lambda above 0. [default: mini-batch descent]
     #[must_use]
     pub fn to_the_minimum(self) -> Self {
         self.with(|settings| settings.descent.solver = Solver::Lbfgs)
@@ -174,7 +183,8 @@ impl Estimator {
     /// Trains on `train`, and is judged on `validation` on the way.
     ///
     /// # Errors
-    /// Where a setting cannot be, the samples do not fit each other or the model, the backend is not there, or the training diverges.
+    /// Where a setting cannot be, the samples do not fit each other or the model, the backend is
+    /// not there, or the training diverges.
     pub fn fit(&self, train: &Samples, validation: &Samples) -> Result<Fitted, Error> {
         self.fit_observed(train, validation, &mut ())
     }
@@ -196,9 +206,10 @@ impl Estimator {
         }
         let validation = validation.as_of(&train.schema)?;
         let splits = [train.rows.clone(), validation].map(Chosen::from);
-        let Learnt { preprocessing, config: with_weights } = Learnt::of(&config, &splits[0], train)?;
-        let rows = machine.prepare(splits, &preprocessing, &with_weights);
-        let trained = rows.train(train.classes().len(), &with_weights, machine.threads(), observer)?;
+        let learnt = Learnt::of(&config, &splits[0], &train.schema)?;
+        let rows = machine.prepare(splits, &learnt.preprocessing, &config);
+        let settled = learnt.settle(&config);
+        let trained = rows.train(train.classes().len(), &settled, machine.threads(), observer)?;
         let remedy = || config.remedy();
         if let Ending::Diverged { step } = trained.ending {
             return Err(Error::Diverged {
@@ -214,11 +225,12 @@ impl Estimator {
         let precision = config.descent().precision;
         let link = config.model().kind.into();
         let training = Training { config, history, ending, steps, best, final_metrics, certificate };
-        Fitted::new(link, precision, train.schema.clone(), parameters, preprocessing, norm)
+        Fitted::new(link, precision, train.schema.clone(), parameters, learnt.preprocessing, norm)
             .map(|fitted| fitted.with_training(training, train.source.clone()))
     }
 
-    /// Holds the gradient of `J` on these samples, 64 of them at most, of all classes, by hand, by Burn's autodiff and by differences against each other, at weights drawn
+    /// Holds the gradient of `J` on these samples, 64 of them at most, of all classes, by hand, by
+    /// Burn's autodiff and by differences against each other, at weights drawn
     /// by the seed, with bounds on the error instead of guessed tolerances.
     ///
     /// ```
@@ -242,7 +254,8 @@ impl Estimator {
     /// The settings with all that they leave to the defaults, as they are trained by.
     ///
     /// # Errors
-    /// Where one cannot be, by its key, and where the samples are not the model's: of other than two classes for the logistic one, or of less than two.
+    /// Where one cannot be, by its key, and where the samples are not the model's: of other than
+    /// two classes for the logistic one, or of less than two.
     pub fn config(&self, train: &Samples) -> Result<TrainConfig, Error> {
         let mut settings = self.settings.clone();
         let own = DataConfig { standardize: settings.data.standardize, ..DataConfig::default() };
@@ -282,25 +295,5 @@ impl Estimator {
 
     fn machine(&self) -> Result<Machine, Error> {
         Machine::new(self.backend.as_ref(), self.threads)
-    }
-}
-
-/// What is found on all training rows before the first step.
-pub(crate) struct Learnt {
-    pub(crate) preprocessing: Preprocessing,
-    /// With the weight of each class, where not all rows count alike.
-    pub(crate) config: TrainConfig,
-}
-
-impl Learnt {
-    pub(crate) fn of(config: &TrainConfig, rows: &Chosen, samples: &Samples) -> Result<Self, TrainError> {
-        let preprocessing = match config.data().standardize {
-            true => standardization(rows),
-            false => Preprocessing::of(samples.schema.kind),
-        };
-        let weights = class_weights(config, samples.classes(), samples.labels())?;
-        let config = config.clone();
-        let config = weights.map_or(config.clone(), |weights| config.with_class_weights(weights));
-        Ok(Self { preprocessing, config })
     }
 }

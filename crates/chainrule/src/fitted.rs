@@ -6,6 +6,7 @@ use chainrule_core::{
     TrainConfig, WeightNorms,
 };
 use chainrule_data::{Provenance, Treat, given};
+use chainrule_evaluate::Tally;
 use chainrule_formats::{Format, Hints, Model, Portable, Row};
 use chainrule_records::{Destination, Imported, SavedModel, read_whole};
 use chainrule_solve::{Ending, Metrics, Prediction, Predictor, RowError};
@@ -222,17 +223,16 @@ impl Fitted {
     /// As [`predict`](Self::predict); and where there is no row, or one of a class that the model does not know.
     pub fn evaluate(&self, samples: &Samples) -> Result<Metrics, Error> {
         let rows = samples.as_of(&self.schema)?;
-        if samples.is_empty() {
-            return Err(Error::Samples("there is no row to judge the model by".to_owned()));
-        }
-        let (mut loss, mut right) = (0.0, 0usize);
-        for (prediction, &label) in self.predictions(&rows).zip(rows.labels()) {
+        let mut tally = Tally::new(self.schema.classes.len(), 0);
+        for (row, (prediction, &label)) in self.predictions(&rows).zip(rows.labels()).enumerate() {
             let prediction = prediction?;
-            loss += prediction.cross_entropy(label.into());
-            right += usize::from(prediction.class == usize::from(label));
+            let confidence = prediction.probabilities[prediction.class];
+            tally.add(row, label.into(), prediction.class, confidence, prediction.cross_entropy(label.into()));
         }
-        let n = samples.len() as f64;
-        Ok(Metrics { loss: loss / n, accuracy: right as f64 / n })
+        match tally.scores() {
+            Some(scores) => Ok(Metrics { loss: scores.loss, accuracy: scores.accuracy }),
+            None => Err(Error::Samples("there is no row to judge the model by".to_owned())),
+        }
     }
 
     fn predictions<'a>(&'a self, rows: &'a Rows) -> Box<dyn Iterator<Item = Result<Prediction, RowError>> + 'a> {

@@ -13,8 +13,10 @@
 //! # }
 //! ```
 //!
-//! [`Samples`] are labelled rows, from CSV, images, pictures in folders or memory; an [`Estimator`] is a model with the settings of its training; a
-//! [`Fitted`] model is asked, saved, and exported for other tools. They stand on crates that can be used by themselves, and are here by shorter names:
+//! [`Samples`] are labelled rows, from CSV, images, pictures in folders or memory; an [`Estimator`]
+//! is a model with the settings of its training; a
+//! [`Fitted`] model is asked, saved, and exported for other tools. They stand on crates that can be
+//! used by themselves, and are here by shorter names:
 //! [`core`] (what a model is), [`data`], [`formats`] (other tools' files), [`solve`] (trainings,
 //! whatever computes them) and [`records`] (what is kept of them).
 //!

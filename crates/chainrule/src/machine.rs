@@ -134,7 +134,8 @@ impl Machine {
         Ok(())
     }
 
-    /// Whether fused kernels run where its tensors are: in this process, or on its device by two launches a step.
+    /// Whether fused kernels run where its tensors are: in this process, or on its device by two
+    /// launches a step.
     pub fn has_kernels(&self) -> bool {
         #[cfg(feature = "burn")]
         if let Some(device) = self.device.as_ref().filter(|_| self.backend.is_apart()) {

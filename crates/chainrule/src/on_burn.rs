@@ -9,12 +9,11 @@ use chainrule_models::{
     Classifier, L2, LogisticRegressionConfig, SoftmaxRegressionConfig, Targets, WeightNorm, closed_form, objective,
     to_precision, weight_norm,
 };
-use chainrule_solve::class_weights;
+use chainrule_solve::Learnt;
 use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
 
 use crate::Error;
-use crate::estimator::Learnt;
 use crate::machine::Machine;
 use crate::samples::Samples;
 
@@ -62,15 +61,15 @@ fn check<M: Classifier>(model: M, samples: &Samples, config: TrainConfig, device
 
     // Weights of classes and statistics are those that a fit would have: of all rows.
     let config = config.with_gradient(GradientSource::ClosedForm);
-    let Learnt { preprocessing, config } = Learnt::of(&config, &samples.rows.clone().into(), samples)?;
-    let class_weights = class_weights(&config, samples.classes(), samples.labels())?;
+    let learnt = Learnt::of(&config, &samples.rows.clone().into(), &samples.schema)?;
     let drawn = samples.rows.some(&some_of_each_class(samples, config.descent().shuffle.seed));
     let splits = [drawn.clone().into(), drawn.into()];
-    let Prepared::Tensors(examples, _) = Prepared::new(splits, &preprocessing, &config, device, Expansion::Host) else {
+    let Prepared::Tensors(examples, _) = Prepared::new(splits, &learnt.preprocessing, &config, device, Expansion::Host)
+    else {
         return Err(Error::Backend("the rows are not tensors".to_owned()));
     };
     let [Examples { features, labels }, _] = *examples;
-    let targets = match class_weights {
+    let targets = match learnt.class_weights {
         Some(weights) => {
             let to = (&features.device(), features.dtype());
             Targets::of_classes(labels, Tensor::from_data(TensorData::new(weights, [samples.classes().len()]), to))
@@ -84,7 +83,8 @@ fn check<M: Classifier>(model: M, samples: &Samples, config: TrainConfig, device
     Ok(compare(&model, loss, &[("closed form", by_hand)], &options))
 }
 
-/// [`CHECKED_ROWS`] of the rows at most, drawn by the seed, the classes taking turns: files are often sorted by class.
+/// [`CHECKED_ROWS`] of the rows at most, drawn by the seed, the classes taking turns: files are
+/// often sorted by class.
 fn some_of_each_class(samples: &Samples, seed: u64) -> Vec<usize> {
     let mut rows: Vec<usize> = (0..samples.len()).collect();
     rows.shuffle(&mut ChaCha8Rng::seed_from_u64(seed));

@@ -10,16 +10,14 @@ use chainrule_data::{
 };
 use chainrule_kernels::Isa;
 use chainrule_records::DataSummary;
-use chainrule_solve::{Bytes, Chosen, Observer, TrainError, Trained, class_weights, dropped_rows, standardization};
+use chainrule_solve::{Bytes, Chosen, Learnt, Observer, TrainError, Trained, dropped_rows};
 
 use crate::table;
 
 /// The rows of a run, as bytes.
 pub(crate) struct Rows {
     splits: [Chosen; 2],
-    preprocessing: Preprocessing,
-    /// By how much a row of each class counts, where not all count 1.
-    class_weights: Option<Vec<f64>>,
+    learnt: Learnt,
     about: DataSummary,
 }
 
@@ -102,19 +100,17 @@ impl Rows {
         schema: Schema,
         source: &Provenance,
     ) -> Result<Self, TrainError> {
-        let preprocessing =
-            if config.data().standardize { standardization(&splits[0]) } else { Preprocessing::of(schema.kind) };
-        let class_weights = class_weights(config, &schema.classes, &splits[0].labels())?;
+        let learnt = Learnt::of(config, &splits[0], &schema)?;
         let [train, validation] = splits.each_ref().map(Chosen::len);
         let Schema { kind, image_size, features, classes } = schema;
         let (unused, sha256, source) = (source.unused.clone(), source.sha256(), source.name.clone());
         let about = DataSummary { source, kind, sha256, train, validation, image_size, features, classes, unused };
-        Ok(Self { splits, preprocessing, class_weights, about })
+        Ok(Self { splits, learnt, about })
     }
 
     /// The same for a person.
     pub(crate) fn weights(&self) -> Option<String> {
-        let weights = self.class_weights.as_ref()?;
+        let weights = self.learnt.class_weights.as_ref()?;
         Some(format!("class weights: {}", table::class_weights(&self.about.classes, weights)))
     }
 
@@ -126,8 +122,9 @@ impl Rows {
     pub(crate) fn note(&self, config: &TrainConfig) -> Option<String> {
         let Chosen::Numbers(rows) = &self.splits[0] else { return None };
         let largest = rows.values.iter().fold(0.0, |largest: f64, x| largest.max(x.abs()));
-        let is_large =
-            largest > 100.0 && self.preprocessing == Preprocessing::Raw && config.descent().solver == Solver::Sgd;
+        let is_large = largest > 100.0
+            && self.learnt.preprocessing == Preprocessing::Raw
+            && config.descent().solver == Solver::Sgd;
         is_large.then(|| {
             format!("note: its numbers go up to {largest}, where gradient descent jumps about; --set data.standardize=true brings them to one size")
         })
@@ -140,16 +137,15 @@ impl Rows {
 
     /// Makes them what a config's gradients are computed from.
     pub(crate) fn load(self, config: &TrainConfig, machine: &Machine) -> Loaded {
-        let rows = machine.prepare(self.splits, &self.preprocessing, config);
-        Loaded { rows, preprocessing: self.preprocessing, class_weights: self.class_weights, about: self.about }
+        let rows = machine.prepare(self.splits, &self.learnt.preprocessing, config);
+        Loaded { rows, learnt: self.learnt, about: self.about }
     }
 }
 
 /// The rows of a run, as they are computed with.
 pub(crate) struct Loaded {
     rows: Prepared,
-    preprocessing: Preprocessing,
-    class_weights: Option<Vec<f64>>,
+    learnt: Learnt,
     about: DataSummary,
 }
 
@@ -161,8 +157,7 @@ impl Loaded {
         machine: &Machine,
         observer: &mut dyn Observer,
     ) -> Result<Trained, TrainError> {
-        let with_weights = |weights: &Vec<f64>| config.clone().with_class_weights(weights.clone());
-        let config = self.class_weights.as_ref().map_or_else(|| config.clone(), with_weights);
+        let config = self.learnt.settle(config);
         self.rows.train(self.about.classes.len(), &config, machine.threads(), observer)
     }
 
@@ -173,7 +168,7 @@ impl Loaded {
 
     /// What the features are made by.
     pub(crate) fn preprocessing(&self) -> &Preprocessing {
-        &self.preprocessing
+        &self.learnt.preprocessing
     }
 
     /// How the fused kernels take the training rows, where they do.

@@ -124,7 +124,8 @@ pub struct DescentConfig {
     /// Of `step`: epochs from one multiplication to the next.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub step_epochs: Option<usize>,
-    /// Rows a step; the last step of an epoch takes those that are left, at a learning rate that is as
+    /// Rows a step; the last step of an epoch takes those that are left, at a learning rate that is
+    /// as
     /// much smaller.
     pub batch_size: usize,
     /// Whether an epoch leaves out the rows that fill no whole batch, so that all of its steps are on as many.

@@ -27,7 +27,8 @@ pub struct Evaluation {
     pub validation_accuracy: f64,
 }
 
-/// Mean cross-entropy in nats, without the penalty, each row's times the weight of its class; and fractions classified rightly.
+/// Mean cross-entropy in nats, without the penalty, each row's times the weight of its class; and
+/// fractions classified rightly.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct FinalMetrics {
     /// Over all training rows.

@@ -14,7 +14,8 @@ pub struct Parameters {
 }
 
 impl Parameters {
-    /// The weights of one class, feature by feature; of the logistic model, whose one column is the positive class's, those of class 0.
+    /// The weights of one class, feature by feature; of the logistic model, whose one column is the
+    /// positive class's, those of class 0.
     ///
     /// # Panics
     /// Where W has no such column.

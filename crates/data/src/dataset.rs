@@ -152,7 +152,8 @@ pub fn names(classes: &[Class]) -> Vec<String> {
 /// As many as the report took of MNIST.
 pub const DIGITS: Counts = Counts { train: 20_000, validation: 10_000 };
 
-/// As many digits as the config asks for; where it asks for all there are, as many as the report took of MNIST.
+/// As many digits as the config asks for; where it asks for all there are, as many as the report
+/// took of MNIST.
 pub fn digits_to_draw(config: &TrainConfig) -> Counts {
     Counts {
         train: config.data().train_images.unwrap_or(DIGITS.train),
@@ -160,7 +161,8 @@ pub fn digits_to_draw(config: &TrainConfig) -> Counts {
     }
 }
 
-/// The classes in the order of their labels, 0 first: as the config lists them, but for the logistic model, where the first
+/// The classes in the order of their labels, 0 first: as the config lists them, but for the
+/// logistic model, where the first
 /// is the positive one and so has the label 1.
 pub fn label_order(kind: ModelKind, data: &DataConfig) -> Option<Vec<Class>> {
     let mut classes = data.classes.clone()?;

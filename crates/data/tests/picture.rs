@@ -2,33 +2,17 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
-use std::io::Cursor;
+mod pictures;
 
 use chainrule_data::picture::{Picture, PictureError, read};
 use chainrule_data::{BatchOrder, Shuffle};
 use image::{DynamicImage, GrayAlphaImage, GrayImage, ImageFormat, Luma, LumaA, Rgb, RgbImage};
+use pictures::{claims, encoded, seven};
 
 const SIZE: [usize; 2] = [28, 28];
 
-/// A file's bytes.
-pub(crate) fn encoded(image: impl Into<DynamicImage>, format: ImageFormat) -> Vec<u8> {
-    let mut bytes = Cursor::new(Vec::new());
-    image.into().write_to(&mut bytes, format).unwrap();
-    bytes.into_inner()
-}
-
 fn png(image: impl Into<DynamicImage>) -> Vec<u8> {
     encoded(image, ImageFormat::Png)
-}
-
-/// A slanted stroke with a hook, of dark ink on light paper, twice as high as wide.
-pub(crate) fn seven(width: u32, height: u32, ink: u8, paper: u8) -> GrayImage {
-    GrayImage::from_fn(width, height, |x, y| {
-        let (x, y) = (f64::from(x) / f64::from(width), f64::from(y) / f64::from(height));
-        let is_hook = (0.3..0.7).contains(&x) && (0.2..0.27).contains(&y);
-        let is_stroke = (0.2..0.8).contains(&y) && (x - (0.75 - 0.5 * y)).abs() < 0.05;
-        Luma([if is_hook || is_stroke { ink } else { paper }])
-    })
 }
 
 /// Rows and columns between the first and the last that have ink, and the centre of mass.
@@ -142,7 +126,8 @@ fn a_photograph_is_turned_as_its_camera_says() {
     let upright = encoded(seven(96, 176, 0, 255), ImageFormat::Jpeg);
     let lying = image::imageops::rotate270(&seven(96, 176, 0, 255));
     let lying = encoded(lying, ImageFormat::Jpeg);
-    // A segment with one tag, orientation 6: the camera was held so that the picture is to be turned to the right.
+    // A segment with one tag, orientation 6: the camera was held so that the picture is to be
+    // turned to the right.
     let mut exif = b"Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0\0\0\0\0".to_vec();
     let length = (exif.len() as u16 + 2).to_be_bytes();
     exif.splice(0..0, [0xff, 0xe1, length[0], length[1]]);
@@ -164,18 +149,6 @@ fn an_empty_sheet_is_refused() {
     }
     let faint = seven(90, 170, 240, 255);
     assert!(matches!(read(&png(faint), SIZE), Err(PictureError::Blank { ground: 255 })));
-}
-
-/// A PNG whose header claims this size, with next to nothing behind it.
-pub(crate) fn claims(width: u32, height: u32) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    let mut encoder = png::Encoder::new(&mut bytes, width, height);
-    encoder.set_color(png::ColorType::Grayscale);
-    let mut writer = encoder.write_header().unwrap();
-    // An empty zlib stream.
-    writer.write_chunk(png::chunk::IDAT, &[0x78, 0x9c, 3, 0, 0, 0, 0, 1]).unwrap();
-    drop(writer);
-    bytes
 }
 
 #[test]
@@ -215,7 +188,8 @@ fn a_picture_that_breaks_off_anywhere_is_refused() {
     assert!(read(&[&thumbnail[..], &whole[2..]].concat(), SIZE).is_ok());
 }
 
-/// What a fuzzer does, without its guidance: bytes changed, left out, doubled and cut off, the same ones at every run.
+/// What a fuzzer does, without its guidance: bytes changed, left out, doubled and cut off, the same
+/// ones at every run.
 #[test]
 fn no_mutation_of_a_picture_panics_or_takes_more_than_its_size_allows() {
     let transparent = GrayAlphaImage::from_fn(20, 30, |x, y| LumaA([(x * y) as u8, (x + y) as u8 * 5]));

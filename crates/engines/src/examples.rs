@@ -1,6 +1,7 @@
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
-use chainrule_core::Precision;
+use chainrule_core::{Precision, Preprocessing};
 use chainrule_data::{Split, pixel_value};
+use chainrule_solve::Chosen;
 
 /// Rows with their labels, resident on a device.
 #[derive(Clone, Debug)]
@@ -40,30 +41,19 @@ impl Examples {
         Self { features, labels: labels(&split.labels, device) }
     }
 
-    /// The features `[n, d]`, row by row, of rows with these labels.
+    /// The features that rows in memory become, whatever these are made by.
     pub(crate) fn of_features(
-        features: impl Iterator<Item = f64>,
-        d: usize,
-        of: &[u8],
+        rows: Chosen,
+        preprocessing: &Preprocessing,
         precision: Precision,
         device: &Device,
     ) -> Self {
-        fn all<T>(features: impl Iterator<Item = T>, count: usize) -> Vec<T> {
-            let mut all = Vec::with_capacity(count);
-            all.extend(features);
-            all
-        }
-        let shape = [of.len(), d];
-        let count = of.len() * d;
-        let features = match precision {
-            Precision::F32 => TensorData::new(all(features.map(|x| x as f32), count), shape),
-            Precision::F64 => TensorData::new(all(features, count), shape),
+        let (shape, of) = ([rows.len(), rows.n_features()], rows.labels());
+        let (features, dtype) = match precision {
+            Precision::F32 => (TensorData::new(rows.into_features(preprocessing, |x| x as f32), shape), DType::F32),
+            Precision::F64 => (TensorData::new(rows.into_features(preprocessing, |x| x), shape), DType::F64),
         };
-        let dtype = match precision {
-            Precision::F32 => DType::F32,
-            Precision::F64 => DType::F64,
-        };
-        Self { features: Tensor::from_data(features, (device, dtype)), labels: labels(of, device) }
+        Self { features: Tensor::from_data(features, (device, dtype)), labels: labels(&of, device) }
     }
 
     /// Number of rows, n.

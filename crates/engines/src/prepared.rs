@@ -40,16 +40,8 @@ impl Prepared {
         let precision = config.descent().precision;
         let examples = |rows| match rows {
             Chosen::Resident(split) if are_pixels => Examples::new(&split, precision, device, expansion),
-            Chosen::Resident(split) => {
-                let (d, raw) = (split.n_features(), split.pixels.into_iter().map(f64::from));
-                Examples::of_features(features(raw, d, preprocessing), d, &split.labels, precision, device)
-            }
-            Chosen::Numbers(rows) => {
-                // Block by block they become features and are freed.
-                let (d, raw) = (rows.n_features, rows.values.into_iter());
-                Examples::of_features(features(raw, d, preprocessing), d, &rows.labels, precision, device)
-            }
             Chosen::InFile(_) => panic!("what goes to a device is in memory"),
+            rows => Examples::of_features(rows, preprocessing, precision, device),
         };
         Self::Tensors(Box::new(rows.map(examples)), device.clone())
     }
@@ -89,11 +81,6 @@ impl Prepared {
             },
         }
     }
-}
-
-/// What rows of d numbers become, row by row.
-fn features(raw: impl Iterator<Item = f64>, d: usize, preprocessing: &Preprocessing) -> impl Iterator<Item = f64> {
-    raw.zip((0..d).cycle()).map(move |(raw, j)| preprocessing.value(j, raw))
 }
 
 /// Burn's name of a float type.

@@ -3,10 +3,9 @@
 use burn::module::Param;
 use burn::tensor::{DType, FloatDType, Tensor, TensorData, TensorReadError};
 use chainrule_core::{GradientSource, History, ModelKind, Parameters, TrainConfig};
-use chainrule_data::label_order;
 use chainrule_kernels::Gradient as HostGradient;
 use chainrule_models::{Classifier, CostAndGradient, L2, Targets, autodiff, closed_form};
-use chainrule_solve::{Engine, Evaluated, Failure, Memory, Metrics, Sums, TrainError, class_weights};
+use chainrule_solve::{Engine, Evaluated, Failure, Memory, Metrics, Sums, TrainError, class_names, class_weights};
 
 use crate::optimizer::{Optimizer, optimizer};
 use crate::{Examples, lost};
@@ -56,11 +55,7 @@ impl Weights {
             labels.map_err(|error| lost(error).lost(History::default(), None))
         };
         let labels = [read(splits[0])?, read(splits[1])?];
-        // What the data calls them, only a config with data.classes knows here.
-        let names: Vec<String> = match label_order(config.model().kind, config.data()) {
-            Some(classes) => classes.iter().map(ToString::to_string).collect(),
-            None => (0..k).map(|label| format!("number {label} (from 0)")).collect(),
-        };
+        let names = class_names(config, k);
         let Some(of_class) = class_weights(config, &names, &labels[0])? else { return Ok(None) };
         let like = &splits[0].features;
         let data = TensorData::new(of_class.clone(), [k]);

@@ -140,8 +140,10 @@ fn link(hints: &Hints, about: &Known, columns: usize) -> Result<Link, ImportErro
     }
 }
 
-/// What is done to a row. Weights for pixels of another range become weights for ours: `w_j x_j` is the same for `x_j = (p - mean) / scale` and for
-/// `p / 127.5 - 1` with `w_j 127.5 / scale`, and a bias that is larger by `w_j (127.5 - mean) / scale`.
+/// What is done to a row. Weights for pixels of another range become weights for ours: `w_j x_j` is
+/// the same for `x_j = (p - mean) / scale` and for
+/// `p / 127.5 - 1` with `w_j 127.5 / scale`, and a bias that is larger by
+/// `w_j (127.5 - mean) / scale`.
 fn preprocessing(hints: &Hints, about: &Known, parameters: &mut Parameters) -> Result<Preprocessing, ImportError> {
     let d = parameters.n_features;
     if let Some([mean, scale]) = &about.mean_and_scale {

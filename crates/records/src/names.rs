@@ -7,7 +7,8 @@ pub(crate) const MODEL: &str = "model.safetensors";
 pub(crate) const SUMMARY: &str = "summary.json";
 /// The file that makes a folder one of an imported model.
 pub(crate) const IMPORTED: &str = "imported.json";
-/// The weights of a model that replaces another, until `imported.json` tells of them. Whoever was killed then left them to be read under this name.
+/// The weights of a model that replaces another, until `imported.json` tells of them. Whoever was
+/// killed then left them to be read under this name.
 pub(crate) const NEXT: &str = ".model.safetensors.next";
 /// The file that makes a folder a sweep's.
 pub(crate) const PLAN: &str = "sweep.toml";

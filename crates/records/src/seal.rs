@@ -79,7 +79,8 @@ pub(crate) fn read(path: &Path) -> Result<Vec<u8>, RunError> {
 /// The record of a sealed file, which is no link; where it is none, `way_out` is what one can do.
 ///
 /// # Errors
-/// Where the file cannot be read, its seal is not that of its content, or the content is no such record.
+/// Where the file cannot be read, its seal is not that of its content, or the content is no such
+/// record.
 pub fn read_sealed<T: DeserializeOwned>(path: &Path, way_out: &str) -> Result<T, RunError> {
     let unfinished = |problem| RunError::Unfinished { path: path.to_owned(), problem: format!("{problem}; {way_out}") };
     unsealed(&read(path)?).map_err(unfinished)

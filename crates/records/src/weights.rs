@@ -76,7 +76,8 @@ pub fn read_preprocessing(bytes: &[u8], kind: DataKind) -> Result<Preprocessing,
     Ok(Preprocessing::Standardized(Standardization { mean, scale }))
 }
 
-/// The tensors that are saved beside the weights, always in f64: what is predicted with is what was trained with.
+/// The tensors that are saved beside the weights, always in f64: what is predicted with is what was
+/// trained with.
 fn tensors(by: &Standardization) -> [(&'static str, Vec<u8>); 2] {
     [(MEAN, &by.mean), (SCALE, &by.scale)]
         .map(|(name, values)| (name, values.iter().flat_map(|x| x.to_le_bytes()).collect()))

@@ -1,6 +1,17 @@
 use chainrule_core::{ClassWeights, TrainConfig, one_line};
+use chainrule_data::label_order;
 
 use crate::TrainError;
+
+/// What k classes are called, in the order of their labels, as far as a config tells: what the data
+/// calls them, only one
+/// with data.classes knows.
+pub fn class_names(config: &TrainConfig, k: usize) -> Vec<String> {
+    match label_order(config.model().kind, config.data()) {
+        Some(classes) => classes.iter().map(ToString::to_string).collect(),
+        None => (0..k).map(|label| format!("number {label} (from 0)")).collect(),
+    }
+}
 
 /// By how much a row of each class counts, `[k]`, in the order of the model's outputs, where the config says that rows do not all count 1. `classes` are
 /// their names, and `labels` the training rows', positions of these.

@@ -1,13 +1,12 @@
 //! Steps and evaluations by plain loops on the host: on whatever rows are in memory, whatever their
 //! features are made by.
 
-use chainrule_core::{ModelKind, Parameters, Precision, Preprocessing, TrainConfig, Update};
-use chainrule_data::label_order;
+use chainrule_core::{Link, ModelKind, Parameters, Precision, Preprocessing, TrainConfig, Update};
 use chainrule_kernels::Gradient;
 
 use crate::engine::{Engine, Evaluated, Failure};
 use crate::host::{Sums, cross_entropy};
-use crate::{Chosen, Metrics, Observer, TrainError, Trained, class_weights, train};
+use crate::{Chosen, Metrics, Observer, TrainError, Trained, class_names, class_weights, train};
 
 /// Rows as features in memory.
 #[derive(Clone, Debug)]
@@ -32,19 +31,10 @@ impl Dense {
     /// # Panics
     /// Where the rows stay in their file.
     pub fn new(rows: Chosen, preprocessing: &Preprocessing, precision: Precision) -> Self {
-        let (n_features, raw, labels): (_, Box<dyn Iterator<Item = f64>>, _) = match rows {
-            Chosen::Resident(split) => {
-                (split.n_features(), Box::new(split.pixels.into_iter().map(f64::from)), split.labels)
-            }
-            // Block by block they become features and are freed.
-            Chosen::Numbers(rows) => (rows.n_features, rows.values.into_iter(), rows.labels),
-            Chosen::InFile(_) => panic!("rows that become features are in memory"),
-        };
-        let features = raw.zip((0..n_features).cycle()).map(|(raw, j)| preprocessing.value(j, raw));
-        let count = labels.len() * n_features;
+        let (n_features, labels) = (rows.n_features(), rows.labels());
         let features = match precision {
-            Precision::F32 => Features::F32(all(features.map(|x| x as f32), count)),
-            Precision::F64 => Features::F64(all(features, count)),
+            Precision::F32 => Features::F32(rows.into_features(preprocessing, |x| x as f32)),
+            Precision::F64 => Features::F64(rows.into_features(preprocessing, |x| x)),
         };
         Self { n_features, features, labels }
     }
@@ -77,12 +67,6 @@ impl Dense {
         };
         (features, usize::from(self.labels[row]))
     }
-}
-
-fn all<T>(features: impl Iterator<Item = T>, count: usize) -> Vec<T> {
-    let mut all = Vec::with_capacity(count);
-    all.extend(features);
-    all
 }
 
 /// [`train()`] by plain loops, from parameters that are 0, on one thread. Features and parameters
@@ -127,11 +111,7 @@ impl<'a> Loops<'a> {
         config: &TrainConfig,
     ) -> Result<Self, TrainError> {
         let (kind, d) = (config.model().kind, examples.n_features);
-        // What the data calls them, only a config with data.classes knows here.
-        let names: Vec<String> = match label_order(kind, config.data()) {
-            Some(classes) => classes.iter().map(ToString::to_string).collect(),
-            None => (0..columns.max(2)).map(|label| format!("number {label} (from 0)")).collect(),
-        };
+        let names = class_names(config, Link::from(kind).classes(columns));
         Ok(Self {
             kind,
             precision: config.descent().precision,

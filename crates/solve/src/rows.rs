@@ -1,5 +1,6 @@
 //! Chosen rows, and rows as the kernels read them.
 
+use chainrule_core::Preprocessing;
 use chainrule_data::{DataError, Numbers, Selection, Split, pixel_value};
 use chainrule_kernels::Rows;
 
@@ -39,6 +40,34 @@ impl Chosen {
     /// Whether there is no row.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// Features of a row, d.
+    pub fn n_features(&self) -> usize {
+        match self {
+            Self::Resident(split) => split.n_features(),
+            Self::Numbers(rows) => rows.n_features,
+            Self::InFile(selection) => selection.n_features(),
+        }
+    }
+
+    /// The features `[n, d]` that they become, row by row, each rounded; what they are made of is
+    /// freed on the way.
+    ///
+    /// # Panics
+    /// Where the rows stay in their file.
+    pub fn into_features<T>(self, preprocessing: &Preprocessing, round: impl Fn(f64) -> T) -> Vec<T> {
+        let d = self.n_features();
+        let mut features = Vec::with_capacity(self.len() * d);
+        let feature = |(raw, j)| round(preprocessing.value(j, raw));
+        match self {
+            Self::Resident(split) => {
+                features.extend(split.pixels.into_iter().map(f64::from).zip((0..d).cycle()).map(feature));
+            }
+            Self::Numbers(rows) => features.extend(rows.values.into_iter().zip((0..d).cycle()).map(feature)),
+            Self::InFile(_) => panic!("rows that become features are in memory"),
+        }
+        features
     }
 
     /// Each row's class.

@@ -24,13 +24,15 @@ pub trait ConfigFile: Sized {
     /// Where the file cannot be read, or says something that cannot be run.
     fn read(path: &Path, overrides: &[String]) -> Result<Self, ConfigError>;
 
-    /// Parses an experiment; `file` is its name in errors, and its stem the experiment's name where `text` gives none.
+    /// Parses an experiment; `file` is its name in errors, and its stem the experiment's name where
+    /// `text` gives none.
     ///
     /// # Errors
     /// Where `text` or an override says something that cannot be run.
     fn parse(file: &str, text: &str, overrides: &[String]) -> Result<Self, ConfigError>;
 
-    /// The same of an experiment that was read: errors tell what the file says from what the overrides do.
+    /// The same of an experiment that was read: errors tell what the file says from what the
+    /// overrides do.
     ///
     /// # Errors
     /// As [`parse`](Self::parse).

@@ -88,12 +88,14 @@ pub struct DataSummary {
     pub train: usize,
     /// Validation rows, after classes were chosen.
     pub validation: usize,
-    /// Height and width of an image in pixels; the features are its rows, one after the other. A table's row is one of 1 x d.
+    /// Height and width of an image in pixels; the features are its rows, one after the other. A
+    /// table's row is one of 1 x d.
     pub image_size: [usize; 2],
     /// The features' names, of a table.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub features: Vec<String>,
-    /// The classes as the data calls them, in the order of the model's outputs; for the logistic model the
+    /// The classes as the data calls them, in the order of the model's outputs; for the logistic
+    /// model the
     /// negative class first.
     pub classes: Vec<Class>,
     /// What its folder holds and is not used.

@@ -1,0 +1,33 @@
+use chainrule_core::{Preprocessing, Schema, TrainConfig};
+
+use crate::{Chosen, TrainError, class_weights, standardization};
+
+/// What is found on all training rows before the first step.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Learnt {
+    /// What the features are made by.
+    pub preprocessing: Preprocessing,
+    /// By how much the rows of each class count, where not all count 1.
+    pub class_weights: Option<Vec<f64>>,
+}
+
+impl Learnt {
+    /// On these rows, which are of this schema.
+    ///
+    /// # Errors
+    /// As [`class_weights()`].
+    pub fn of(config: &TrainConfig, rows: &Chosen, schema: &Schema) -> Result<Self, TrainError> {
+        let preprocessing =
+            if config.data().standardize { standardization(rows) } else { Preprocessing::of(schema.kind) };
+        Ok(Self { preprocessing, class_weights: class_weights(config, &schema.classes, &rows.labels())? })
+    }
+
+    /// The config as it is trained by: with the weight of each class.
+    pub fn settle(&self, config: &TrainConfig) -> TrainConfig {
+        let config = config.clone();
+        match &self.class_weights {
+            Some(weights) => config.with_class_weights(weights.clone()),
+            None => config,
+        }
+    }
+}
