@@ -234,9 +234,15 @@ fn a_sweep_that_was_killed_goes_on_to_the_same_bytes_and_makes_no_whole_point_ag
     for kills in [0, 1, 2] {
         let cut = folder.join("cut");
         let mut child = command(folder, &long("cut")).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-        // With the first checkpoint, or as soon as so many points are whole.
-        let has_checkpoint = || files_below(&cut).iter().any(|path| path.extension().is_some_and(|end| end == "mpk"));
-        wait_until(&mut child, || cut.join("points").exists() && has_checkpoint() && ended(&cut).len() >= kills);
+        // As soon as so many points are whole, and another one has a checkpoint to go on from.
+        let goes_on = |point: &Path| {
+            // It may be gone in between, where the point comes to its end.
+            let mut checkpoints = std::fs::read_dir(point.join("checkpoint")).into_iter().flatten().flatten();
+            checkpoints.any(|file| file.path().extension().is_some_and(|end| end == "mpk"))
+                && !point.join("summary.json").exists()
+        };
+        let points = || std::fs::read_dir(cut.join("points")).into_iter().flatten().flatten();
+        wait_until(&mut child, || ended(&cut).len() >= kills && points().any(|point| goes_on(&point.path())));
         child.kill().unwrap();
         child.wait().unwrap();
         assert!(!cut.join("sweep.json").exists());
