@@ -1,6 +1,8 @@
 use std::fs::{File, TryLockError};
 use std::io::{Error, ErrorKind, Read as _, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use crate::file::{Draft, is_draft};
 use crate::{RunError, inside};
@@ -18,6 +20,9 @@ pub(crate) struct Lock {
 /// Its file's name.
 pub(crate) const LOCK: &str = ".lock";
 
+/// How long a lock that this very process has is waited for: many times what starting a program takes.
+const OWN_LOCK: Duration = Duration::from_millis(100);
+
 impl Lock {
     /// Takes a folder that is there. Nothing of a file that has the lock's name is changed, unless a lock wrote it.
     pub(crate) fn take(folder: &Path) -> Result<Self, RunError> {
@@ -31,6 +36,7 @@ impl Lock {
                 file,
             })
         };
+        let patience = Instant::now() + OWN_LOCK;
         loop {
             match make(&path) {
                 Ok(Some(file)) => return held(file),
@@ -46,7 +52,10 @@ impl Lock {
             };
             match file.try_lock() {
                 Ok(()) => {}
-                Err(TryLockError::WouldBlock) => return Err(busy(folder, &file)),
+                Err(TryLockError::WouldBlock) => {
+                    wait_or_refuse(folder, &file, patience)?;
+                    continue;
+                }
                 // A file system without locks, as some networks' are: better a run than none.
                 Err(TryLockError::Error(problem)) if problem.kind() == ErrorKind::Unsupported => {}
                 Err(TryLockError::Error(problem)) => return Err(error(problem)),
@@ -73,9 +82,14 @@ impl Lock {
 
     /// Refuses a folder that another process has, without writing there.
     pub(crate) fn check_free(folder: &Path) -> Result<(), RunError> {
-        match inside::open(&folder.join(LOCK), |path| File::open(path)) {
-            Ok(file) if matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)) => Err(busy(folder, &file)),
-            _ => Ok(()),
+        let patience = Instant::now() + OWN_LOCK;
+        loop {
+            match inside::open(&folder.join(LOCK), |path| File::open(path)) {
+                Ok(file) if matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)) => {
+                    wait_or_refuse(folder, &file, patience)?;
+                }
+                _ => return Ok(()),
+            }
         }
     }
 
@@ -164,6 +178,18 @@ pub(crate) fn is_locks(file: &File) -> bool {
     is_read && !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit())
 }
 
+/// Refuses a folder that another process has. A lock of this process that was let go of is held a moment longer where another
+/// thread is starting a program, which has all open files until it is that program: that moment is waited for.
+fn wait_or_refuse(folder: &Path, file: &File, until: Instant) -> Result<(), RunError> {
+    match busy(folder, file) {
+        RunError::Busy { holder: own, .. } if own == holder() && Instant::now() < until => {
+            thread::sleep(Duration::from_millis(1));
+            Ok(())
+        }
+        busy => Err(busy),
+    }
+}
+
 fn busy(folder: &Path, file: &File) -> RunError {
     let mut holder = String::new();
     // What a holder did not come to write is not worth an error of its own.
@@ -184,6 +210,27 @@ fn is_at(file: &File, path: &Path) -> bool {
 #[expect(clippy::unwrap_used, reason = "a test that panics has failed, which is what it is for")]
 mod tests {
     use super::*;
+
+    /// As a program that another thread starts has it until it is that program.
+    #[test]
+    fn a_lock_that_this_process_has_let_go_of_is_had_as_soon_as_nobody_else_has_its_file() {
+        let place = tempfile::tempdir().unwrap();
+        let [folder, away] = ["folder", "away"].map(|name| place.path().join(name));
+        std::fs::create_dir(&folder).unwrap();
+        let lock = Lock::take(&folder).unwrap();
+        let elsewhere = lock.file.try_clone().unwrap();
+        std::fs::rename(&folder, &away).unwrap();
+        drop(lock);
+        let other = thread::spawn(move || {
+            thread::sleep(Duration::from_millis(20));
+            drop(elsewhere);
+        });
+        let lock = Lock::take(&away).unwrap();
+        other.join().unwrap();
+        // One that is not let go of is not had.
+        assert!(matches!(Lock::take(&away), Err(RunError::Busy { .. })));
+        drop(lock);
+    }
 
     /// A lock that was left is taken over by writing over it, so that a kill in between leaves one, too.
     #[test]
