@@ -171,7 +171,10 @@ pub(super) fn packed() -> Outcome {
         let stem = package.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         let Some((name, _)) = stem.rsplit_once('-') else { continue };
         let made = std::fs::create_dir_all(&unpacked);
-        if made.is_err() || !succeeds_quietly(Command::new("tar").arg("-xzf").arg(&package).arg("-C").arg(&unpacked)) {
+        // As new as they are: by the one date that all packed files have, cargo would take them for those of before.
+        let mut unpack = Command::new("tar");
+        unpack.arg("--touch").arg("-xzf").arg(&package).arg("-C").arg(&unpacked);
+        if made.is_err() || !succeeds_quietly(&mut unpack) {
             say(&format!("{}: cannot be unpacked", package.display()));
             return Outcome::Failed;
         }
