@@ -29,10 +29,10 @@ pub enum Error {
     #[error("{0}")]
     Samples(String),
     /// The content of another tool's file that gives no model.
-    #[error(transparent)]
-    Import(ImportError),
+    #[error("{0}{hint}", hint = hint(.0))]
+    Import(#[source] ImportError),
     /// The same of a file.
-    #[error("{}: {error}", .file.display())]
+    #[error("{}: {error}{}", .file.display(), hint(.error))]
     ImportOf {
         /// The file.
         file: PathBuf,
@@ -63,6 +63,11 @@ pub enum Error {
     /// A model whose weights are too large to compute with, or that cannot be read.
     #[error("{0}")]
     Model(String),
+}
+
+/// Where to say what a file does not.
+fn hint(error: &ImportError) -> String {
+    error.hint().map(|field| format!(" (Hints: {field})")).unwrap_or_default()
 }
 
 /// The same line: what a `main` that gives an error shows people.

@@ -12,6 +12,10 @@ use chainrule_solve::{Bytes, Chosen, Observer, TrainError, Trained};
 use crate::Error;
 use crate::backend::{self, Backend};
 
+/// Threads of the fused kernels, at most: each has sums of its own, and a system has an end of
+/// threads.
+pub const MOST_THREADS: usize = 1024;
+
 /// What trains: a backend, and as many threads.
 pub struct Machine {
     backend: Backend,
@@ -35,8 +39,12 @@ impl Machine {
     /// The default device of the backend that was named, else of the build's first.
     ///
     /// # Errors
-    /// Where this build lacks the backend, or this machine its device.
+    /// Where this build lacks the backend, or this machine its device, and where there are more
+    /// than [`MOST_THREADS`].
     pub fn new(named: Option<&Backend>, threads: NonZero<usize>) -> Result<Self, Error> {
+        if threads.get() > MOST_THREADS {
+            return Err(Error::Backend(format!("{threads} threads; expected from 1 to {MOST_THREADS}")));
+        }
         let backend = backend::choose(named)?;
         if !backend.is_built() {
             return Err(Error::Backend(backend.missing()));
@@ -92,7 +100,8 @@ impl Machine {
         self.has_precision(&config)?;
         if self.backend == Backend::Cpu && config.descent().update() != Update::Plain {
             return refused(format!(
-                "descent.optimizer: {} makes plain steps only; take sgd without momentum, or a backend of Burn's (--features ndarray or flex)",
+                "{}: {} makes plain steps only; take sgd without momentum, or a backend of Burn's (--features ndarray or flex)",
+                config.descent().update_key(),
                 self.backend
             ));
         }

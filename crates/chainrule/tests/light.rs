@@ -1,8 +1,8 @@
 //! What the library does without Burn: fit, predict, evaluate, save, load, import and export.
 
 use chainrule::backend::Backend;
-use chainrule::core::{DataKind, Optimizer, Precision};
-use chainrule::formats::{Hints, ImportError, TrainedOn};
+use chainrule::core::{DataKind, Optimizer, Parameters, Precision};
+use chainrule::formats::{Format, Hints, ImportError, TrainedOn};
 use chainrule::{Error, Estimator, Fitted, Samples};
 
 /// Two kinds of rows whose numbers are of different sizes.
@@ -116,4 +116,46 @@ fn weights_of_pixels_of_another_range_are_weights_of_ours() {
     same(&imported.predict_proba(&samples).expect("probabilities"), &asked, 1e-12);
     let other = Fitted::import(&bare, &hints(Some(TrainedOn::Bytes))).expect("a model");
     assert!(other.predict_proba(&samples).expect("probabilities") != asked);
+}
+
+#[test]
+fn more_threads_than_a_system_has_are_refused() {
+    let flowers = flowers();
+    for threads in [1025, usize::MAX] {
+        let threads = threads.try_into().expect("a number above 0");
+        let refused = Estimator::softmax().backend(here()).threads(threads).fit(&flowers, &flowers);
+        let refused = refused.expect_err("a refusal").to_string();
+        assert!(refused.ends_with(" threads; expected from 1 to 1024"), "{refused}");
+    }
+}
+
+#[test]
+fn what_is_no_model_is_called_so() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let refused = Fitted::load(folder.path()).expect_err("a refusal").to_string();
+    assert!(refused.ends_with("no model lies in this folder"), "{refused}");
+
+    let flowers = flowers();
+    let fitted = Estimator::softmax().epochs(1).backend(here()).fit(&flowers, &flowers).expect("a fit");
+    let onnx = fitted.to_bytes(Format::Onnx);
+    let refused = Fitted::from_bytes(&onnx, &Hints::default()).expect_err("a refusal").to_string();
+    assert!(refused.starts_with("it is an ONNX file, which is exported, and not read"), "{refused}");
+}
+
+#[test]
+fn a_hint_that_is_missing_is_named() {
+    let bare = chainrule::records::write_weights(
+        &Parameters { n_features: 3, n_classes: 2, weight: vec![0.5; 6], bias: vec![0.0; 2] },
+        Precision::F64,
+        &chainrule::core::Preprocessing::of(DataKind::Table),
+    );
+    let mut hints = Hints::default();
+    let refused = |hints: &Hints| Fitted::from_bytes(&bare, hints).expect_err("a refusal").to_string();
+    assert!(refused(&hints).ends_with("made of (Hints: trained_on)"), "{}", refused(&hints));
+    hints.trained_on = Some(TrainedOn::Numbers);
+    assert!(refused(&hints).ends_with("called (Hints: classes)"), "{}", refused(&hints));
+    hints.classes = Some(vec!["iris".to_owned(), "rose".to_owned()]);
+    assert!(refused(&hints).ends_with("called (Hints: columns)"), "{}", refused(&hints));
+    hints.columns = Some(flowers().columns().to_vec());
+    assert_eq!(Fitted::from_bytes(&bare, &hints).expect("a model").columns(), flowers().columns());
 }

@@ -264,9 +264,9 @@ fn check(config: &TrainConfig) -> Result<(), (&'static str, String)> {
             l2 >= 1e-100,
             "so small a penalty is too small for a certificate; expected a number from 1e-100 to 1e6, or descent.solver = \"sgd\"",
         )?;
-        let goes_to_the_end = "descent.solver = \"lbfgs\" goes to the minimum and keeps it; leave this out of the file, or begin with configs/softmax-optimum.toml";
+        let goes_to_the_end = "descent.solver = \"lbfgs\" goes to the minimum and keeps it; leave this out, or begin with the experiment softmax-optimum";
         let has_steps_of_its_own = "descent.solver = \"lbfgs\" has steps of its own; leave this out";
-        holds("descent.optimizer", descent.update() == Update::Plain, has_steps_of_its_own)?;
+        holds(descent.update_key(), descent.update() == Update::Plain, has_steps_of_its_own)?;
         holds("descent.schedule", descent.schedule == Schedule::Constant, has_steps_of_its_own)?;
         holds("early_stopping.patience", stopping.patience.is_none(), goes_to_the_end)?;
         holds("early_stopping.restore_best", !stopping.restore_best, goes_to_the_end)?;

@@ -83,6 +83,11 @@ pub enum Pace {
 }
 
 impl DescentConfig {
+    /// The key by which the steps are other than plain ones.
+    pub fn update_key(&self) -> &'static str {
+        if self.optimizer == Optimizer::Sgd { "descent.momentum" } else { "descent.optimizer" }
+    }
+
     /// The optimizer, whose numbers are Burn's defaults where the config has none.
     pub fn update(&self) -> Update {
         let (beta_1, beta_2) = (self.beta_1.unwrap_or(0.9), self.beta_2.unwrap_or(0.999));

@@ -127,9 +127,7 @@ fn open(file: &Path) -> Result<File, String> {
 }
 
 fn too_large() -> String {
-    format!(
-        "it has more than the {MOST_BYTES} bytes that are read of a file; `evaluate --data` reads a folder piece by piece"
-    )
+    format!("it has more than the {MOST_BYTES} bytes that are read of a file at once; write it as several files")
 }
 
 /// What to say of a file that is not there.

@@ -92,6 +92,22 @@ pub enum ImportError {
     NoSquare(usize),
 }
 
+impl ImportError {
+    /// The field of [`Hints`] that the sentence is about, where there is one.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::File(_) => None,
+            Self::Layout(_) => Some("layout"),
+            Self::IsSoftmax => Some("one_vs_rest"),
+            Self::SaysFeatures | Self::NoFeatures => Some("trained_on"),
+            Self::NoClasses => Some("classes"),
+            Self::NoColumns(_) => Some("columns"),
+            Self::NoKind(_) => Some("columns or image_size"),
+            Self::NoSquare(_) => Some("image_size"),
+        }
+    }
+}
+
 impl From<String> for ImportError {
     fn from(problem: String) -> Self {
         Self::File(problem)

@@ -77,6 +77,10 @@ impl Weights {
         if bytes.starts_with(b"\x80") && bytes.get(8) != Some(&b'{') {
             return Err(PICKLED.to_owned());
         }
+        // Protocol Buffers: `ir_version`, then the producer's name, as exporters write them.
+        if matches!(bytes, [0x08, _, 0x12, ..]) && bytes.get(8) != Some(&b'{') {
+            return Err(ONNX.to_owned());
+        }
         // A safetensors file's header is as long as its first eight bytes say, of which the last is
         // 0.
         if bytes.starts_with(b"{") && bytes.get(7).is_some_and(|&byte| byte != 0) {
@@ -85,6 +89,9 @@ impl Weights {
         of_safetensors(bytes, layout)
     }
 }
+
+const ONNX: &str =
+    "it is an ONNX file, which is exported, and not read; export or save the model as safetensors, npz or JSON, too";
 
 const PICKLED: &str = "it is a pickle, which may run code, and which only Python can read; there: \
      `safetensors.torch.save_file(model.state_dict(), 'model.safetensors')`, or of scikit-learn \

@@ -61,8 +61,9 @@ impl SavedModel {
             run: folder.to_owned(),
         };
         if !inside::is_there(&summary) {
-            // What has no manifest either is no run.
-            read(&folder.join(MANIFEST))?;
+            if !inside::is_there(&folder.join(MANIFEST)) {
+                return Err(RunError::Another { path: folder.to_owned(), what: "no model lies in this folder" });
+            }
             return Err(damaged(&summary, "it is not there, as in a run that has not ended"));
         }
         let card: Card = unsealed(&read(&summary)?).map_err(|problem| damaged(&summary, &problem))?;
