@@ -81,6 +81,7 @@ mod inspect;
 mod kernels;
 mod library;
 mod losses;
+#[path = "../crates/audit/tests/made_up/mod.rs"]
 mod made_up;
 mod manual;
 mod memory;
@@ -96,12 +97,13 @@ mod predict;
 mod properties;
 mod protocol;
 mod remote;
-mod report;
 mod reproduce;
 mod resume;
 mod standardize;
 mod stream;
 mod support;
+#[path = "../crates/report/tests/svg/mod.rs"]
+mod svg;
 mod sweep;
 mod tables;
 mod training;

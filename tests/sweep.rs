@@ -5,15 +5,13 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use chainrule_core::{Certificate, SearchEnd};
-use chainrule_records::{Divergence, Grid, GridKey, Manifest, RunFolder, Summary, SweepFolder, SweepPlan};
-use chainrule_report::{Outcome, Sweep};
+use chainrule_records::{RunFolder, SweepFolder};
 use chainrule_tests_macros::test;
 use serde_json::{Value, json};
 
 use crate::command::{ask, call, code, command, files_below, folder, is_refused, text, without_seal};
-use crate::made_up::Story;
 use crate::support::cpu;
+use crate::svg::texts;
 
 /// A sweep whose points take a moment each.
 fn sweep<'a>(more: &[&'a str]) -> Vec<&'a str> {
@@ -497,142 +495,6 @@ fn points_of_other_data_are_made_on_theirs_and_the_table_says_where_losses_do_no
     let of = |grid: &str| text(&succeeds(folder, &[&table[..], &["--grid", grid]].concat()).stdout);
     assert!(of("descent.shuffle.seed=1,2,3").contains(note));
     assert!(!of("descent.learning_rate=0.1,0.2").contains(note));
-}
-
-/// A plan over these keys, and what its points came to.
-fn made_up(keys: &[&str], change: impl Fn(usize, &mut Summary) -> bool) -> Sweep {
-    let ended = Story::new().run("softmax").summary.clone();
-    let keys = keys.iter().map(|text| GridKey::parse(text).unwrap()).collect();
-    let plan = SweepPlan {
-        config: "made-up.toml".to_owned(),
-        text: String::new(),
-        set: Vec::new(),
-        threads: 1,
-        grid: Grid::new(keys).unwrap(),
-        manifests: Vec::<Manifest>::new(),
-    };
-    let outcome = |point: usize| {
-        let mut summary = ended.clone();
-        summary.final_metrics.validation_loss = 1.0 + 0.1 * ((point * 7) % 10) as f64;
-        let is_whole = change(point, &mut summary);
-        let divergence = Divergence { step: point, problem: "it was made up".to_owned() };
-        (point, if is_whole { Outcome::Ended(Box::new(summary)) } else { Outcome::Diverged(divergence) })
-    };
-    Sweep::new(&plan, (0..plan.grid.points().len()).map(outcome).collect())
-}
-
-/// The texts of an SVG document, whose tags are in order and whose marks are escaped.
-fn texts(svg: &str) -> Vec<String> {
-    let (mut open, mut texts) = (Vec::new(), Vec::new());
-    for piece in svg.split('<').skip(1) {
-        let (tag, text) = piece.split_once('>').unwrap();
-        let name = tag.trim_start_matches('/').split([' ', '/', '\n']).next().unwrap();
-        if tag.starts_with('/') {
-            assert_eq!(open.pop().as_deref(), Some(name), "{tag}");
-        } else if !tag.ends_with('/') {
-            open.push(name.to_owned());
-        }
-        assert_eq!(tag.matches('"').count() % 2, 0, "{tag}");
-        for entity in text.split('&').skip(1) {
-            assert!(
-                ["amp;", "lt;", "gt;", "quot;", "apos;", "#"].iter().any(|known| entity.starts_with(known)),
-                "{text}"
-            );
-        }
-        if !text.trim().is_empty() {
-            texts.push(text.trim().to_owned());
-        }
-    }
-    assert_eq!(open, Vec::<String>::new());
-    texts
-}
-
-#[test]
-fn pictures_name_axes_values_and_the_best_and_are_well_formed() {
-    let of = |keys: &[&str], change: &dyn Fn(usize, &mut Summary) -> bool| {
-        let files = made_up(keys, change).files();
-        let file = |name: &str| files.iter().find(|file| file.0 == name).unwrap().1.clone();
-        // As many pixels as the SVG has units, twice.
-        let (svg, png) = (text(&file("sweep.svg")), file("sweep.png"));
-        let width: u32 = svg.split("width=\"").nth(1).unwrap().split('"').next().unwrap().parse().unwrap();
-        assert_eq!((&png[..4], u32::from_be_bytes(png[16..20].try_into().unwrap())), (&b"\x89PNG"[..], 2 * width));
-        texts(&svg)
-    };
-    let whole = |_: usize, _: &mut Summary| true;
-    let has = |texts: &[String], expected: &[&str]| {
-        for expected in expected {
-            assert!(texts.iter().any(|text| text == expected), "{expected:?} is not in {texts:?}");
-        }
-    };
-    let one = of(&["objective.l2=0,1e-3,0.1"], &whole);
-    has(&one, &["0", "1e-3", "0.1", "objective.l2 (logarithmic, 0 apart)", "cross-entropy (nats)", "accuracy"]);
-    assert!(one[0].starts_with("best: l2 = 0 (1.0000 nats, "), "{one:?}");
-    // Less than two decades, and a negative number, are on a linear axis.
-    has(&of(&["descent.learning_rate=0.1,0.2,9"], &whole), &["descent.learning_rate"]);
-    has(&of(&["descent.optimizer=adam,sgd"], &whole), &["adam", "sgd", "descent.optimizer"]);
-    let diverged = |point: usize, _: &mut Summary| point != 2;
-    has(&of(&["objective.l2=1,2,3"], &diverged), &["diverged, or far above"]);
-
-    let two = of(&["descent.optimizer=adam,sgd", "objective.l2=0,0.1,1"], &diverged);
-    has(&two, &["adam", "0.1", "1.7000", "diverged", "descent.optimizer", "objective.l2"]);
-    // What nearly diverged leaves the others their colours: the scale ends a thousand times above the best.
-    let huge = |point: usize, summary: &mut Summary| {
-        if point == 1 {
-            summary.final_metrics.validation_loss = 3e31;
-        }
-        true
-    };
-    has(&of(&["descent.optimizer=adam,sgd", "objective.l2=0,0.1,1"], &huge), &["3.00e31", "1.0", "1.8"]);
-    let three = of(&["descent.optimizer=adam,sgd", "objective.l2=0,0.1", "descent.batch_size=32,64"], &whole);
-    has(&three, &["descent.optimizer", "objective.l2", "descent.batch_size", "a point", "the best with this value"]);
-    // Many values are thinned, and long or strange ones do not break the picture.
-    let seeds = (0..200).map(|seed| seed.to_string()).collect::<Vec<_>>().join(",");
-    let many = of(&[&format!("descent.shuffle.seed={seeds}")], &whole);
-    assert!(many.iter().any(|text| text == "descent.shuffle.seed") && many.len() < 60, "{}", many.len());
-    let strange =
-        of(&["data.label='<a & \"b\">',\"it's\"", "data.source='/a/very/long/path/to/a/folder/of/files',b"], &whole);
-    has(&strange, &["&lt;a &amp; &quot;b&quot;&gt;", "b"]);
-}
-
-#[test]
-fn a_table_has_rows_for_every_way_to_end() {
-    let ways = |point: usize, summary: &mut Summary| {
-        let certificate = |ended, bound| Certificate {
-            objective: 1.0,
-            gradient_norm: 1e-5,
-            bound,
-            tolerance: 1e-6,
-            ended,
-            iterations: 3,
-            gradients: 4,
-        };
-        (summary.stopped_early, summary.stop_step) = (point == 1, 70 + point);
-        summary.certificate = match point {
-            2 => Some(certificate(SearchEnd::Converged, 1e-9)),
-            3 => Some(certificate(SearchEnd::IterationsUsedUp, 1e-3)),
-            4 => Some(certificate(SearchEnd::Rounding, 1e-3)),
-            _ => None,
-        };
-        point != 5
-    };
-    let sweep = made_up(&["descent.epochs=1,2,3,4,5,6"], ways);
-    let rows = sweep.json()["rows"].clone();
-    let ended: Vec<&str> = (0..6).map(|point| rows[point]["ended"].as_str().unwrap()).collect();
-    assert_eq!(ended, ["all-epochs", "stopped-early", "converged", "iterations-used-up", "not-converged", "diverged"]);
-    assert!(!sweep.certificates_hold());
-    let table = sweep.table(30);
-    for words in [
-        "all epochs made",
-        "stopped early at step 71",
-        "at the minimum",
-        "all iterations made, not at the minimum",
-        "diverged at step 5",
-    ] {
-        assert!(table.lines().any(|line| line.ends_with(words)), "{table}");
-    }
-    // What diverged comes last, and of a long table the beginning is shown.
-    assert!(table.lines().nth(7).unwrap().ends_with("diverged at step 5"), "{table}");
-    assert!(sweep.table(2).contains("… and 4 more"), "{}", sweep.table(2));
 }
 
 #[test]

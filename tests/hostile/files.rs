@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
-use chainrule_audit::Plan;
 use chainrule_core::{History, Parameters, Precision, Preprocessing, TrainConfig};
 use chainrule_data::idx::{IdxImages, images_header, labels_header, write_images, write_labels};
 use chainrule_data::{Counts, Holdout, Request, TableRequest, Tables, find_within, look};
@@ -318,20 +317,6 @@ fn a_config_of_any_size_and_depth_takes_little_memory() {
     for set in [format!("{dotted}=1"), format!("{}=1", "k".repeat(1_000_000)), million, "a".repeat(1_000_000), steers] {
         let problem = TrainConfig::parse("hostile.toml", below, &[set]).unwrap_err().to_string();
         is_a_sentence(&problem);
-    }
-}
-
-#[test]
-fn a_plan_of_four_thousand_million_runs_is_refused_before_they_are_named() {
-    let folder = folder();
-    let plan = folder.path().join("configs/plan.toml");
-    for (seeds, is_too_many) in [("4294967295", true), ("10001", true), ("3", false)] {
-        let text = format!("[[run]]\nname = \"many\"\nconfig = \"softmax.toml\"\nseeds = {seeds}\n");
-        std::fs::write(&plan, text).unwrap();
-        match Plan::read(&plan, &[]) {
-            Ok(plan) => assert!(!is_too_many && plan.runs.len() == 3),
-            Err(error) => assert!(is_too_many && error.to_string().contains("expected at most 10000"), "{error}"),
-        }
     }
 }
 

@@ -1,4 +1,5 @@
-//! Runs that nobody made, so that a verdict can be tried on whatever story it has to judge.
+//! Runs that nobody made, so that a verdict can be tried on whatever story it has to judge: for
+//! the tests here and for those of the page in a browser.
 
 use std::collections::BTreeMap;
 

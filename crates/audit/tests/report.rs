@@ -1,14 +1,16 @@
 //! Figures and verdicts, on runs that were made up for them.
 
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+mod made_up;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use Verdict::{Corrected, NotSupported, Supported};
 use chainrule_audit::{FIGURES, Plan, PlanError, Report, needs};
 use chainrule_report::{Content, Purpose, Run, Verdict, files_of, svg};
-use chainrule_tests_macros::test;
-
-use crate::made_up::Story;
+use made_up::Story;
 
 /// The verdict on a claim, of a story with this change.
 #[track_caller]
@@ -374,11 +376,26 @@ fn a_plan_that_cannot_be_is_refused_in_one_line() {
 }
 
 fn configs() -> std::path::PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../configs")
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../configs")
 }
 
 #[test]
 fn a_report_is_the_same_bytes_each_time() {
     let pages = |report: &Report| (report.html.clone(), report.markdown.clone());
     assert_eq!(pages(&Story::new().report()), pages(&Story::new().report()));
+}
+
+#[test]
+fn a_plan_of_four_thousand_million_runs_is_refused_before_they_are_named() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::copy(configs().join("softmax.toml"), folder.path().join("softmax.toml")).unwrap();
+    let plan = folder.path().join("plan.toml");
+    for (seeds, is_too_many) in [("4294967295", true), ("10001", true), ("3", false)] {
+        let text = format!("[[run]]\nname = \"many\"\nconfig = \"softmax.toml\"\nseeds = {seeds}\n");
+        std::fs::write(&plan, text).unwrap();
+        match Plan::read(&plan, &[]) {
+            Ok(plan) => assert!(!is_too_many && plan.runs.len() == 3),
+            Err(error) => assert!(is_too_many && error.to_string().contains("expected at most 10000"), "{error}"),
+        }
+    }
 }

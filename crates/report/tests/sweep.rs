@@ -1,0 +1,170 @@
+//! A sweep's picture and table, on points that were made up for them.
+
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+mod svg;
+
+use std::collections::BTreeMap;
+
+use chainrule_core::{
+    Certificate, Class, DataKind, FinalMetrics, GradientSource, ModelKind, Precision, SearchEnd, Unused, WeightNorms,
+};
+use chainrule_records::{DataSummary, Divergence, Grid, GridKey, Manifest, Seconds, Summary, SweepPlan};
+use chainrule_report::{Outcome, Sweep};
+use svg::texts;
+
+/// What a finished point came to.
+fn ended() -> Summary {
+    Summary {
+        experiment: "softmax".into(),
+        model: ModelKind::Softmax,
+        backend: "none".into(),
+        device: "none".into(),
+        precision: Precision::F32,
+        gradient: GradientSource::Fused,
+        threads: 1,
+        data: DataSummary {
+            source: "made up".into(),
+            kind: DataKind::Images,
+            sha256: "0".into(),
+            train: 20_000,
+            validation: 10_000,
+            image_size: [28, 28],
+            features: Vec::new(),
+            classes: (0..10).map(Class::Number).collect(),
+            unused: Unused::default(),
+        },
+        class_weights: None,
+        seed: 0,
+        steps: 1560,
+        steps_per_epoch: 156,
+        dropped_rows: 0,
+        epochs_completed: 10,
+        stopped_early: false,
+        interrupted: false,
+        stop_epoch: 9,
+        stop_step: 1559,
+        certificate: None,
+        best_step: 1550,
+        best_validation_loss: 0.37,
+        final_metrics: FinalMetrics {
+            train_loss: 0.28,
+            validation_loss: 0.3,
+            train_accuracy: 0.9227,
+            validation_accuracy: 0.9157,
+        },
+        weight_norm: WeightNorms { frobenius: 3.0, frobenius_squared: 9.0, spectral: 2.3 },
+        seconds: Seconds::default(),
+        files: BTreeMap::new(),
+    }
+}
+
+/// A plan over these keys, and what its points came to.
+fn made_up(keys: &[&str], change: impl Fn(usize, &mut Summary) -> bool) -> Sweep {
+    let ended = ended();
+    let keys = keys.iter().map(|text| GridKey::parse(text).unwrap()).collect();
+    let plan = SweepPlan {
+        config: "made-up.toml".to_owned(),
+        text: String::new(),
+        set: Vec::new(),
+        threads: 1,
+        grid: Grid::new(keys).unwrap(),
+        manifests: Vec::<Manifest>::new(),
+    };
+    let outcome = |point: usize| {
+        let mut summary = ended.clone();
+        summary.final_metrics.validation_loss = 1.0 + 0.1 * ((point * 7) % 10) as f64;
+        let is_whole = change(point, &mut summary);
+        let divergence = Divergence { step: point, problem: "it was made up".to_owned() };
+        (point, if is_whole { Outcome::Ended(Box::new(summary)) } else { Outcome::Diverged(divergence) })
+    };
+    Sweep::new(&plan, (0..plan.grid.points().len()).map(outcome).collect())
+}
+
+#[test]
+fn pictures_name_axes_values_and_the_best_and_are_well_formed() {
+    let of = |keys: &[&str], change: &dyn Fn(usize, &mut Summary) -> bool| {
+        let files = made_up(keys, change).files();
+        let file = |name: &str| files.iter().find(|file| file.0 == name).unwrap().1.clone();
+        // As many pixels as the SVG has units, twice.
+        let (svg, png) = (String::from_utf8(file("sweep.svg")).unwrap(), file("sweep.png"));
+        let width: u32 = svg.split("width=\"").nth(1).unwrap().split('"').next().unwrap().parse().unwrap();
+        assert_eq!((&png[..4], u32::from_be_bytes(png[16..20].try_into().unwrap())), (&b"\x89PNG"[..], 2 * width));
+        texts(&svg)
+    };
+    let whole = |_: usize, _: &mut Summary| true;
+    let has = |texts: &[String], expected: &[&str]| {
+        for expected in expected {
+            assert!(texts.iter().any(|text| text == expected), "{expected:?} is not in {texts:?}");
+        }
+    };
+    let one = of(&["objective.l2=0,1e-3,0.1"], &whole);
+    has(&one, &["0", "1e-3", "0.1", "objective.l2 (logarithmic, 0 apart)", "cross-entropy (nats)", "accuracy"]);
+    assert!(one[0].starts_with("best: l2 = 0 (1.0000 nats, "), "{one:?}");
+    // Less than two decades, and a negative number, are on a linear axis.
+    has(&of(&["descent.learning_rate=0.1,0.2,9"], &whole), &["descent.learning_rate"]);
+    has(&of(&["descent.optimizer=adam,sgd"], &whole), &["adam", "sgd", "descent.optimizer"]);
+    let diverged = |point: usize, _: &mut Summary| point != 2;
+    has(&of(&["objective.l2=1,2,3"], &diverged), &["diverged, or far above"]);
+
+    let two = of(&["descent.optimizer=adam,sgd", "objective.l2=0,0.1,1"], &diverged);
+    has(&two, &["adam", "0.1", "1.7000", "diverged", "descent.optimizer", "objective.l2"]);
+    // What nearly diverged leaves the others their colours: the scale ends a thousand times above the best.
+    let huge = |point: usize, summary: &mut Summary| {
+        if point == 1 {
+            summary.final_metrics.validation_loss = 3e31;
+        }
+        true
+    };
+    has(&of(&["descent.optimizer=adam,sgd", "objective.l2=0,0.1,1"], &huge), &["3.00e31", "1.0", "1.8"]);
+    let three = of(&["descent.optimizer=adam,sgd", "objective.l2=0,0.1", "descent.batch_size=32,64"], &whole);
+    has(&three, &["descent.optimizer", "objective.l2", "descent.batch_size", "a point", "the best with this value"]);
+    // Many values are thinned, and long or strange ones do not break the picture.
+    let seeds = (0..200).map(|seed| seed.to_string()).collect::<Vec<_>>().join(",");
+    let many = of(&[&format!("descent.shuffle.seed={seeds}")], &whole);
+    assert!(many.iter().any(|text| text == "descent.shuffle.seed") && many.len() < 60, "{}", many.len());
+    let strange =
+        of(&["data.label='<a & \"b\">',\"it's\"", "data.source='/a/very/long/path/to/a/folder/of/files',b"], &whole);
+    has(&strange, &["&lt;a &amp; &quot;b&quot;&gt;", "b"]);
+}
+
+#[test]
+fn a_table_has_rows_for_every_way_to_end() {
+    let ways = |point: usize, summary: &mut Summary| {
+        let certificate = |ended, bound| Certificate {
+            objective: 1.0,
+            gradient_norm: 1e-5,
+            bound,
+            tolerance: 1e-6,
+            ended,
+            iterations: 3,
+            gradients: 4,
+        };
+        (summary.stopped_early, summary.stop_step) = (point == 1, 70 + point);
+        summary.certificate = match point {
+            2 => Some(certificate(SearchEnd::Converged, 1e-9)),
+            3 => Some(certificate(SearchEnd::IterationsUsedUp, 1e-3)),
+            4 => Some(certificate(SearchEnd::Rounding, 1e-3)),
+            _ => None,
+        };
+        point != 5
+    };
+    let sweep = made_up(&["descent.epochs=1,2,3,4,5,6"], ways);
+    let rows = sweep.json()["rows"].clone();
+    let ended: Vec<&str> = (0..6).map(|point| rows[point]["ended"].as_str().unwrap()).collect();
+    assert_eq!(ended, ["all-epochs", "stopped-early", "converged", "iterations-used-up", "not-converged", "diverged"]);
+    assert!(!sweep.certificates_hold());
+    let table = sweep.table(30);
+    for words in [
+        "all epochs made",
+        "stopped early at step 71",
+        "at the minimum",
+        "all iterations made, not at the minimum",
+        "diverged at step 5",
+    ] {
+        assert!(table.lines().any(|line| line.ends_with(words)), "{table}");
+    }
+    // What diverged comes last, and of a long table the beginning is shown.
+    assert!(table.lines().nth(7).unwrap().ends_with("diverged at step 5"), "{table}");
+    assert!(sweep.table(2).contains("… and 4 more"), "{}", sweep.table(2));
+}
