@@ -1,0 +1,191 @@
+//! The checker on Burn's own modules and on plain slices: what it must catch, each planted, and what
+//! it must pass. What holds on every backend, and of our models, is tested with the workspace.
+
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+use burn::module::{Module, Param};
+use burn::nn::{BatchNorm, BatchNormConfig, Linear, LinearConfig};
+use burn::optim::GradientsParams;
+use burn::tensor::activation::softmax;
+use burn::tensor::{DType, Device, Distribution, FloatDType, Tensor, TensorData};
+use chainrule_gradcheck::{
+    Finding, Gradient, Options, Parameter, Report, Search, Witness, check, check_output, check_slices, compare,
+};
+
+/// Numbers from -1 to 1 that look random and are the same in every run.
+fn noise(seed: u64, count: usize) -> Vec<f64> {
+    let step = |i: usize| (seed as f64 + 12.9898 * i as f64).sin() * 43_758.545_3;
+    (1..=count).map(|i| 2.0 * (step(i) - step(i).floor()) - 1.0).collect()
+}
+
+fn matrix(seed: u64, [rows, columns]: [usize; 2], device: &Device, dtype: FloatDType) -> Tensor<2> {
+    Tensor::from_data(TensorData::new(noise(seed, rows * columns), [rows, columns]), (device, DType::from(dtype)))
+}
+
+/// A layer whose weights are the same in every run.
+fn linear(seed: u64, [d, k]: [usize; 2], device: &Device, dtype: FloatDType) -> Linear {
+    let mut linear = LinearConfig::new(d, k).init(device);
+    linear.weight = Param::from_tensor(matrix(seed, [d, k], device, dtype));
+    linear.bias = Some(Param::from_tensor(matrix(seed + 1, [1, k], device, dtype).squeeze_dim(0)));
+    linear
+}
+
+fn has(report: &Report, is_it: impl Fn(&Finding) -> bool) -> bool {
+    report.findings.iter().any(is_it)
+}
+
+#[test]
+fn one_coordinate_of_ten_thousand_off_by_a_thousandth_is_caught_and_found() {
+    let device = Device::default();
+    let mut model = LinearConfig::new(100, 100).with_bias(false).init(&device);
+    model.weight = Param::from_tensor(matrix(8, [100, 100], &device, FloatDType::F64));
+    let x = matrix(9, [3, 100], &device, FloatDType::F64);
+    let loss = |model: &Linear| softmax(model.forward(x.clone()), 1).square().sum();
+
+    let trained = model.clone().train();
+    let mut right = GradientsParams::from_grads(loss(&trained).backward(), &trained);
+    let right: Tensor<2> = right.remove(model.weight.id).unwrap();
+    let guilty = [37, 58];
+    let at = right.clone().slice([37..38, 58..59]);
+    let off = right.slice_assign([37..38, 58..59], at * 1.001);
+
+    let search = |search| {
+        let mut gradient = GradientsParams::new();
+        gradient.register(model.weight.id, off.clone());
+        compare(&model, loss, &[("by-hand", gradient)], &Options { search, ..Options::default() })
+    };
+    for report in [search(Search::Directions { count: 2 }), search(Search::Exhaustive)] {
+        assert!(!report.passed(), "{report}");
+        let worst = report.parameters[0].sources[1].worst.as_ref().unwrap();
+        assert_eq!(worst.index.as_deref(), Some(&guilty[..]), "{report}");
+        assert!((5e-4..2e-3).contains(&worst.relative), "{report}");
+    }
+}
+
+#[test]
+fn a_million_parameters_are_checked_along_directions() {
+    let device = Device::default();
+    let model = linear(21, [1000, 1000], &device, FloatDType::F32);
+    let x = matrix(22, [2, 1000], &device, FloatDType::F32);
+    let loss = |model: &Linear| {
+        let x = x.clone().cast(FloatDType::from(model.weight.val().dtype()));
+        model.forward(x).square().mean()
+    };
+    let report = check(&model, loss, &Options { witness: Witness::F64, ..Options::default() });
+    report.assert_pass();
+    assert!(!report.exhaustive);
+    assert_eq!(report.parameters.iter().map(|p| p.name.as_str()).collect::<Vec<_>>(), ["weight", "bias"]);
+}
+
+#[test]
+fn a_parameter_that_autodiff_never_reached_is_caught() {
+    let device = Device::default();
+    let model = linear(20, [3, 2], &device, FloatDType::F64);
+    let x = matrix(10, [2, 3], &device, FloatDType::F64);
+    // The weight's graph is cut, the bias's is not.
+    let cut = |model: &Linear| {
+        let z = x.clone().matmul(model.weight.val().detach()) + model.bias.as_ref().unwrap().val().unsqueeze_dim(0);
+        z.exp().mean()
+    };
+    let report = check(&model, cut, &Options::default());
+    assert!(!report.passed());
+    let unreached =
+        |f: &Finding| matches!(f, Finding::Unreached { parameter, matters: true, .. } if parameter == "weight");
+    assert!(has(&report, unreached), "{report}");
+}
+
+#[test]
+fn a_parameter_that_the_loss_does_not_depend_on_is_said_and_not_failed() {
+    let device = Device::default();
+    let model = linear(20, [3, 2], &device, FloatDType::F64);
+    let x = matrix(10, [2, 3], &device, FloatDType::F64);
+    let ignores_bias = |model: &Linear| x.clone().matmul(model.weight.val()).exp().mean();
+    let report = check(&model, ignores_bias, &Options::default());
+    report.assert_pass();
+    let said = |f: &Finding| matches!(f, Finding::Unreached { parameter, matters: false, .. } if parameter == "bias");
+    assert!(has(&report, said), "{report}");
+}
+
+#[test]
+fn a_loss_that_is_not_deterministic_is_caught() {
+    let device = Device::default();
+    let model = linear(20, [3, 2], &device, FloatDType::F32);
+    let loss = |model: &Linear| {
+        let x = Tensor::<2>::random([2, 3], Distribution::Default, &device);
+        model.forward(x).mean()
+    };
+    let report = check(&model, loss, &Options::default());
+    assert!(!report.passed() && has(&report, |f| matches!(f, Finding::NotDeterministic { .. })), "{report}");
+}
+
+#[test]
+fn a_constant_loss_proves_nothing() {
+    let device = Device::default();
+    let model = linear(20, [3, 2], &device, FloatDType::F64);
+    let x = matrix(12, [2, 3], &device, FloatDType::F64);
+    // A softmax's outputs always add up to one.
+    let report = check(&model, |model: &Linear| softmax(model.forward(x.clone()), 1).sum(), &Options::default());
+    assert!(!report.passed() && has(&report, |f| matches!(f, Finding::Constant)), "{report}");
+}
+
+#[test]
+fn random_cotangents_see_what_the_sum_of_the_outputs_does_not() {
+    let device = Device::default();
+    let model = linear(20, [3, 2], &device, FloatDType::F64);
+    let x = matrix(12, [2, 3], &device, FloatDType::F64);
+    let report = check_output(&model, |model: &Linear| softmax(model.forward(x.clone()), 1), &Options::default());
+    report.assert_pass();
+    assert_eq!(report.checked(), 3 * 8, "three cotangents, 6 weights and 2 biases");
+}
+
+#[test]
+fn a_gradient_of_another_loss_is_told() {
+    let parameters = [Parameter { name: "x".into(), shape: vec![2] }];
+    let values = vec![Some(vec![2.0, 4.0])];
+    let gradients =
+        ["a", "b"].map(|name| Gradient { name: name.into(), values: values.clone(), epsilon: f64::EPSILON });
+    let mut cube = |x: &[f64]| x.iter().map(|x| x.powi(3)).sum::<f64>();
+    let report = check_slices(&parameters, &[1.0, 2.0], &mut cube, f64::EPSILON, &gradients, &Options::default());
+    assert!(has(&report, |f| matches!(f, Finding::LossIsOdd)), "{report}");
+    // And the same gradients fit their own.
+    let mut square = |x: &[f64]| x.iter().map(|x| x * x).sum::<f64>();
+    check_slices(&parameters, &[1.0, 2.0], &mut square, f64::EPSILON, &gradients, &Options::default()).assert_pass();
+}
+
+#[test]
+fn what_the_differences_cannot_resolve_is_no_pass() {
+    let device = Device::default();
+    // Far out, f32 has no digit left for the slope.
+    let loss = |z: &Param<Tensor<1>>| z.val().mul_scalar(1e-3).add_scalar(1e6);
+    let z = Param::from_tensor(Tensor::<1>::from_data([1.0], (&device, DType::F32)));
+    let report = check(&z, loss, &Options::default());
+    assert!(!report.passed() && report.unresolved() == 1 && report.failed() == 0, "{report}");
+    check(&z, loss, &Options { witness: Witness::F64, ..Options::default() }).assert_pass();
+}
+
+#[test]
+fn inputs_are_checked_as_parameters_beside_the_module() {
+    let device = Device::default();
+    let model = linear(20, [3, 2], &device, FloatDType::F64);
+    let input = Param::from_tensor(matrix(13, [2, 3], &device, FloatDType::F64));
+    let report = check(
+        &(model, input),
+        |(model, input): &(Linear, Param<Tensor<2>>)| model.forward(input.val()).tanh().mean(),
+        &Options::default(),
+    );
+    report.assert_pass();
+    let names: Vec<_> = report.parameters.iter().map(|parameter| parameter.name.as_str()).collect();
+    assert_eq!(names, ["0.weight", "0.bias", "1"]);
+}
+
+#[test]
+fn a_module_in_training_mode_is_checked_in_training_mode() {
+    let device = Device::default();
+    let model: BatchNorm = BatchNormConfig::new(3).init(&device);
+    // Batch normalisation takes an input with autodiff for training.
+    let x = matrix(23, [8, 3], &device, FloatDType::F32).autodiff();
+    let report = check_output(&model, |model: &BatchNorm| model.forward(x.clone()).exp(), &Options::default());
+    report.assert_pass();
+    let names: Vec<_> = report.parameters.iter().map(|parameter| parameter.name.as_str()).collect();
+    assert_eq!(names, ["gamma", "beta"], "running statistics are no parameters");
+}
