@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use chainrule_core::{Class, Generator, ModelKind, TrainConfig};
+use chainrule_core::{Class, Generator, GradientSource, ModelKind, TrainConfig};
 use chainrule_records::ConfigFile;
 use chainrule_tests_macros::test;
 
@@ -41,4 +41,13 @@ fn a_resolved_config_parses_to_itself() {
         let config = config_file(name);
         assert_eq!(TrainConfig::parse("test.toml", &config.to_toml(), &[]).unwrap(), config, "{name}");
     }
+}
+
+#[test]
+fn the_experiment_of_a_minimum_says_so_and_parses_to_itself() {
+    let config = config_file("softmax-optimum.toml");
+    let again = TrainConfig::parse("softmax-optimum.toml", &config.to_toml(), &[]).unwrap();
+    assert_eq!(config, again);
+    assert!(config.objective().penalize_bias && config.early_stopping().patience.is_none());
+    assert_eq!(config.descent().gradient, GradientSource::Auto);
 }

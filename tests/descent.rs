@@ -1,19 +1,17 @@
 //! Burn's optimizers against their papers' formulas, schedules against theirs, by every engine; and rows that count by their class.
 
 use std::f64::consts::PI;
-use std::num::NonZero;
-use std::ops::ControlFlow;
 
 use burn::optim::momentum::MomentumConfig;
 use burn::optim::{AdaGradConfig, AdamConfig, AdamWConfig, RmsPropConfig};
 use burn::tensor::{FloatDType, Int, Tensor, TensorData};
-use chainrule_core::{GradientSource, TrainConfig, Update};
+use chainrule_core::{TrainConfig, Update};
 use chainrule_data::{BatchOrder, Numbers, Shuffle, Split};
 use chainrule_models::{
     Gradient, L2, LogisticRegressionConfig, SoftmaxRegressionConfig, Targets, closed_form, to_precision,
 };
 use chainrule_records::ConfigFile;
-use chainrule_solve::{Chosen, class_weights, find_optimum, fused_rows, standardization, train_fused};
+use chainrule_solve::{Chosen, class_weights, standardization};
 use chainrule_tests_macros::test;
 use serde_json::Value;
 
@@ -217,20 +215,6 @@ fn a_schedule_gives_every_step_the_rate_of_its_formula_by_every_source_of_gradie
     }
 }
 
-#[test]
-fn the_fused_kernels_are_refused_to_an_optimizer_that_they_do_not_know() {
-    let fused = "descent.gradient=fused".to_owned();
-    let parse = |sets: &[String]| TrainConfig::parse("test", "[model]\nkind = 'softmax'\n", sets);
-    for optimizer in ["descent.optimizer=adam", "descent.momentum=0.5"] {
-        let error = parse(&[optimizer.to_owned(), fused.clone()]).unwrap_err().to_string();
-        assert!(error.contains("descent.gradient = \"fused\"") && error.contains("take auto"), "{error}");
-        let config = parse(&[optimizer.to_owned()]).unwrap();
-        assert_eq!(config.descent().gradient, GradientSource::Auto);
-        assert!(config.beyond_kernels().is_some());
-    }
-    assert_eq!(parse(&["descent.momentum=0".to_owned(), fused]).unwrap().beyond_kernels(), None);
-}
-
 /// Rows that count by their class, in plain loops: `(1/n) sum_i w_i loss_i` at `[W; b]`.
 fn weighted_loss(rows: &Split, w: &[f64], weights: &[f64]) -> f64 {
     let (d, k) = (rows.n_features(), weights.len());
@@ -357,85 +341,6 @@ fn balanced_weights_and_their_minimum_are_scikit_learns() {
             assert!(steepest(found(y.into()).gradient) > 1e-3, "{classes:?}");
         }
     }
-}
-
-#[test]
-fn weights_that_are_none_and_what_cannot_weigh_are_refused() {
-    let parse = |kind: &str, sets: &[&str]| {
-        let sets: Vec<String> = sets.iter().map(|&set| set.to_owned()).collect();
-        TrainConfig::parse("test", &format!("[model]\nkind = '{kind}'\n"), &sets)
-    };
-    let two = "data.classes=[2, 3]";
-    let expected = "\"balanced\", numbers by the classes' names, as in {no = 0.5, yes = 25}, or a list of numbers";
-    let cases: [(&str, &[&str], &[&str]); 16] = [
-        ("softmax", &["objective.class_weights=balance"], &[expected, "balance"]),
-        ("softmax", &["objective.class_weights=3"], &[expected]),
-        ("softmax", &["objective.class_weights={}"], &["from 1e-6 to 1e6"]),
-        (
-            "softmax",
-            &["objective.class_weights={a = 'much'}"],
-            &["objective.class_weights.a = \"much\"", "expected a number"],
-        ),
-        ("logistic", &[two, "objective.class_weights={2 = 0}"], &["from 1e-6 to 1e6", "left out by data.classes"]),
-        (
-            "softmax",
-            &[two, "objective.class_weights={2 = 1, two = 3}"],
-            &["data.classes has no class two; they are 2, 3"],
-        ),
-        // It would be read in the reverse of what a person sees in `classes()`, or in data.classes.
-        (
-            "logistic",
-            &[two, "objective.class_weights=[4, 0.5]"],
-            &["objective.class_weights = [4.0, 0.5]", "name them: { 2 = 4.0, 3 = 0.5 }, or { 2 = 0.5, 3 = 4.0 }"],
-        ),
-        ("softmax", &["objective.class_weights=[1, 'a']"], &["objective.class_weights"]),
-        ("softmax", &["objective.class_weights=[1, 0]"], &["from 1e-6 to 1e6", "left out by data.classes"]),
-        ("softmax", &["objective.class_weights=[1, -1]"], &["from 1e-6 to 1e6"]),
-        ("softmax", &["objective.class_weights=[1, nan]"], &["from 1e-6 to 1e6"]),
-        ("softmax", &["objective.class_weights=[1, 1e7]"], &["from 1e-6 to 1e6"]),
-        (
-            "softmax",
-            &[two, "objective.class_weights=[1, 2, 3]"],
-            &["each of the 2 classes, in the order of data.classes"],
-        ),
-        ("logistic", &[two, "objective.class_weights=[3]"], &["name them: { 2 = 3.0, 3 = 1.0 }, or"]),
-        (
-            "softmax",
-            &["objective.class_weights=balanced", "descent.gradient=fused"],
-            &["descent.gradient = \"fused\"", "objective.class_weights", "take auto"],
-        ),
-        ("softmax", &["objective.class_weight=balanced"], &["did you mean objective.class_weights?"]),
-    ];
-    for (kind, sets, expected) in cases {
-        let error = parse(kind, sets).unwrap_err().to_string();
-        assert!(error.starts_with("test: ") || error.contains("test:"), "{error}");
-        for expected in expected {
-            assert!(error.contains(expected), "{error:?} does not say {expected:?}");
-        }
-    }
-    let config = parse("softmax", &["objective.class_weights=[1, 2]"]).unwrap();
-    let error = class_weights(&config, &["a", "b", "c"], &[0, 1, 2]).unwrap_err().to_string();
-    assert!(error.contains("2 numbers, and the data has 3 classes") && error.contains("a, b, c"), "{error}");
-    let config = parse("softmax", &["objective.class_weights={yes = 25}"]).unwrap();
-    let error = class_weights(&config, &["no", "Yes"], &[0, 1]).unwrap_err().to_string();
-    assert!(error.contains("there is no class yes; the data has no, Yes"), "{error}");
-    let config = parse("softmax", &["objective.class_weights=balanced"]).unwrap();
-    let error = class_weights(&config, &["a", "b", "c"], &[0, 2, 2]).unwrap_err().to_string();
-    assert!(error.contains("no training row is of class b"), "{error}");
-
-    // The kernels are refused to who calls them with such a config, too, and not fed with rows that count alike.
-    let ([train, validation], _) = digits(160, 40).split(None, None, None).unwrap();
-    let [train, validation] = [train, validation].map(|split| fused_rows(&split));
-    let threads = NonZero::<usize>::MIN;
-    for set in ["objective.class_weights=balanced", "descent.optimizer=adam"] {
-        let config = parse("softmax", &[set, "descent.batch_size=16"]).unwrap();
-        let error = train_fused(10, &train, &validation, &config, threads, &mut ()).unwrap_err().to_string();
-        assert!(error.contains("the fused kernels cannot") && error.contains("closed-form"), "{error}");
-    }
-    let lbfgs = ["objective.l2=0.1", "descent.solver=lbfgs", "objective.class_weights=balanced"];
-    let config = parse("softmax", &lbfgs).unwrap();
-    let error = find_optimum(&config, &train, threads, &mut |_, _| ControlFlow::Continue(())).unwrap_err().to_string();
-    assert!(error.contains("the fused kernels cannot") && error.contains("class_weights"), "{error}");
 }
 
 /// A table in which a class is rare.

@@ -10,8 +10,8 @@ use chainrule::backend::Backend;
 use chainrule_tests_macros::test;
 
 use crate::command::{by_itself, call, code, folder, process, text};
-use crate::import::{npy, npz, safetensors};
 use crate::support::{in_part, mnist_folder, skip};
+use crate::weight_files::{npy, npz, safetensors};
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()

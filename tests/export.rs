@@ -8,10 +8,10 @@ use chainrule_tests_macros::test;
 use serde_json::{Value, json};
 
 use crate::command::{ask, call, code, folder, process, text};
-use crate::import::{npy, npz};
 use crate::predict::{train, write_digits};
 use crate::support::{in_part, noise, skip};
 use crate::tables;
+use crate::weight_files::{npy, npz};
 
 pub(crate) const FORMATS: [&str; 4] = ["safetensors", "npz", "onnx", "json"];
 

@@ -4,9 +4,8 @@ use std::io::Cursor;
 use std::path::Path;
 
 use chainrule_data::idx::{self, IdxImages};
-use chainrule_data::picture;
 use chainrule_tests_macros::test;
-use image::{DynamicImage, GrayImage, ImageFormat, Luma, Rgb, RgbImage, Rgba, RgbaImage};
+use image::{DynamicImage, GrayImage, ImageFormat, Luma, Rgb, RgbImage};
 use serde_json::{Value, json};
 
 use crate::command::{ask, call, code, folder, is_refused, text};
@@ -174,35 +173,6 @@ fn a_broken_picture_is_named_and_so_is_what_cannot_be_split() {
         folder.path(),
         &["train", "--data", "two"],
         &["two/test/tree: no picture in two/train is of this class"],
-    );
-}
-
-/// Light stays light and nothing moves, where a digit would be inverted and centred.
-#[test]
-fn a_picture_of_anything_is_made_grey_and_scaled_and_nothing_else() {
-    let grey = GrayImage::from_fn(6, 4, |x, y| Luma([200 + (x * 4 + y) as u8]));
-    let same = picture::read_whole(&bytes_of(&grey.clone().into(), ImageFormat::Png), [4, 6]).unwrap();
-    assert_eq!(same.pixels, grey.into_raw());
-    // Halved, each pixel is of the mean of those around it: of blocks of one level, inside them, that level.
-    const LEVELS: [[u8; 2]; 2] = [[250, 120], [30, 200]];
-    let blocks = GrayImage::from_fn(80, 40, |x, y| Luma([LEVELS[(y / 20) as usize][(x / 40) as usize]]));
-    let half = picture::read_whole(&bytes_of(&blocks.into(), ImageFormat::Png), [20, 40]).unwrap();
-    for (row, column, expected) in [(2, 3, 250), (3, 36, 120), (17, 2, 30), (18, 38, 200)] {
-        assert_eq!(half.pixels[row * 40 + column], expected);
-    }
-    assert!(half.treatment.to_string().ends_with("made grey and scaled to 20 x 40"), "{}", half.treatment);
-    // The same of one grey level, where no digit would be seen.
-    let blank = GrayImage::from_pixel(9, 9, Luma([77]));
-    assert!(
-        picture::read_whole(&bytes_of(&blank.into(), ImageFormat::Png), [3, 3])
-            .unwrap()
-            .pixels
-            .iter()
-            .all(|&p| p == 77)
-    );
-    let glass = RgbaImage::from_pixel(2, 2, Rgba([0, 0, 0, 0]));
-    assert!(
-        picture::read_whole(&bytes_of(&glass.into(), ImageFormat::Png), [2, 2]).unwrap().treatment.laid_over.is_some()
     );
 }
 

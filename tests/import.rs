@@ -3,16 +3,16 @@
 use std::path::Path;
 
 use chainrule::{Fitted, Samples};
-use chainrule_core::{Class, DataKind, Precision};
-use chainrule_formats::{Layout, Weights};
+use chainrule_formats::Weights;
 use chainrule_tests_macros::test;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::command::{ask, call, folder, is_refused, text};
 use crate::export::{FORMATS, HARNESS, blocks, needs_python, python};
 use crate::predict::{train, write_digits};
 use crate::support::in_part;
 use crate::tables;
+use crate::weight_files::{npy, npz, safetensors};
 
 const DIGITS: &str = "digits/t10k-images-idx3-ubyte";
 
@@ -26,38 +26,6 @@ fn probabilities(folder: &Path, model: &str, file: &str) -> Vec<f64> {
 fn apart(found: &[f64], expected: &[f64]) -> f64 {
     assert_eq!(found.len(), expected.len());
     found.iter().zip(expected).map(|(found, expected)| (found - expected).abs()).fold(0.0, f64::max)
-}
-
-/// A safetensors file of f32 tensors, as other tools write one.
-pub(crate) fn safetensors(tensors: &[(&str, &[usize], Vec<f32>)]) -> Vec<u8> {
-    let (mut header, mut data) = (serde_json::Map::new(), Vec::new());
-    for (name, shape, values) in tensors {
-        let start = data.len();
-        data.extend(values.iter().flat_map(|x| x.to_le_bytes()));
-        header
-            .insert((*name).to_owned(), json!({ "dtype": "F32", "shape": shape, "data_offsets": [start, data.len()] }));
-    }
-    let header = Value::from(header).to_string().into_bytes();
-    [&(header.len() as u64).to_le_bytes()[..], &header, &data].concat()
-}
-
-/// A NumPy array with this header.
-pub(crate) fn npy(header: &str, data: &[u8]) -> Vec<u8> {
-    let length = (header.len() as u16).to_le_bytes();
-    [b"\x93NUMPY\x01\x00", &length[..], header.as_bytes(), data].concat()
-}
-
-/// A file of NumPy arrays, not compressed.
-pub(crate) fn npz(arrays: &[(&str, Vec<u8>)]) -> Vec<u8> {
-    let mut zip = rawzip::ZipArchiveWriter::new(Vec::new());
-    for (name, content) in arrays {
-        let (mut entry, config) = zip.new_file(*name).start().unwrap();
-        let mut writer = config.wrap(&mut entry);
-        std::io::Write::write_all(&mut writer, content).unwrap();
-        let (_, descriptor) = writer.finish().unwrap();
-        entry.finish(descriptor).unwrap();
-    }
-    zip.finish().unwrap()
 }
 
 #[test]
@@ -191,20 +159,6 @@ fn pytorchs_layout_is_turned_and_its_pixels_become_ours() {
     }
 }
 
-#[test]
-fn where_a_matrix_is_square_one_must_say_which_way_it_lies() {
-    let square = safetensors(&[("weight", &[2, 2], vec![1.0, 2.0, 3.0, 4.0]), ("bias", &[2], vec![0.0, 0.0])]);
-    let problem = Weights::read(&square, None).unwrap_err();
-    assert!(problem.ends_with("their layout must be named"), "{problem}");
-    let weights = |layout| Weights::read(&square, Some(layout)).unwrap().parameters.weight;
-    assert_eq!(weights(Layout::RowPerFeature), [1.0, 2.0, 3.0, 4.0]);
-    assert_eq!(weights(Layout::RowPerClass), [1.0, 3.0, 2.0, 4.0]);
-    // Without a bias it has zeros, and is told so.
-    let alone = safetensors(&[("weight", &[3, 2], vec![1.0; 6])]);
-    let found = Weights::read(&alone, Some(Layout::RowPerClass)).unwrap();
-    assert_eq!((found.parameters.bias.as_slice(), found.has_bias), ([0.0; 3].as_slice(), false));
-}
-
 /// scikit-learn on a table and on digits, saved in both orders of memory, and what it says itself.
 const SCIKIT_LEARN: &str = "
 import json, sys
@@ -328,204 +282,6 @@ fn class_names_come_back_as_they_were_by_every_format() {
                 (&json!(12 * labels.len()), &json!(0), &json!(labels)),
                 "{format}"
             );
-        }
-    }
-}
-
-#[test]
-fn labels_of_images_are_numbers_and_names_are_never_taken_for_them() {
-    let all_of = |kind, names: &[&str]| {
-        let names: Vec<String> = names.iter().map(ToString::to_string).collect();
-        Class::all_of(kind, &names).map(|classes| json!(classes))
-    };
-    for (kind, names, expected) in [
-        (DataKind::Images, ["0", "255"], json!([0, 255])),
-        (DataKind::Images, ["0", "256"], json!(["0", "256"])),
-        (DataKind::Images, ["007", "7"], json!(["007", "7"])),
-        (DataKind::Images, ["+1", "-1"], json!(["+1", "-1"])),
-        (DataKind::Pictures, ["0", "1"], json!(["0", "1"])),
-        (DataKind::Table, ["0", "1"], json!(["0", "1"])),
-    ] {
-        assert_eq!(all_of(kind, &names), Ok(expected));
-    }
-    assert_eq!(all_of(DataKind::Table, &["a", "a"]), Err("the class a is named twice".to_owned()));
-    assert_eq!(all_of(DataKind::Table, &["a", ""]), Err("the name of a class is empty".to_owned()));
-}
-
-#[test]
-fn json_of_other_programs_may_have_classes_that_are_integers() {
-    let document = |classes: &str| {
-        format!(
-            r#"{{"format":"chainrule model 1","kind":"softmax","classes":{classes},"row":{{"numbers":{{"names":["x"]}}}},
-               "mean":[0],"scale":[1],"weight":[[1],[0],[-1]],"bias":[0,0.1,0]}}"#
-        )
-    };
-    let read = |text: &str| Weights::read(text.as_bytes(), None);
-    let weights = read(&document(r#"[250, "300", -1]"#)).unwrap();
-    assert_eq!(weights.about.classes, Some(["250", "300", "-1"].map(str::to_owned).into()));
-    assert_eq!((weights.parameters.weight, weights.precision), (vec![1.0, 0.0, -1.0], Precision::F64));
-    for (text, expected) in [
-        (document("[1.5, 2, 3]"), "it is no JSON that export wrote"),
-        (document("[1, 2, 3]").replace("model 1", "model 9"), "of the format chainrule model 9"),
-        (document("[1, 2, 3]").replace("[0],[-1]", "[0],[-1,2]"), "weight[2] has 2 numbers, and weight[0] 1"),
-        (r#"{"coef": [1, 2]}"#.to_owned(), "missing field `format`"),
-    ] {
-        let problem = read(&text).unwrap_err();
-        assert!(problem.contains(expected), "{problem:?} does not say {expected:?}");
-    }
-}
-
-/// A file of NumPy's own: `tests/fixtures/numpy_objects.py`.
-const OBJECTS: &[u8] = include_bytes!("fixtures/numpy_objects.npz");
-
-#[test]
-fn classes_that_are_python_objects_are_read_without_running_any() {
-    let names = |bytes: &[u8]| Weights::read(bytes, None).map(|weights| weights.about.classes.unwrap());
-    assert_eq!(names(OBJECTS).unwrap(), ["no", "yes, but", "möglich"]);
-
-    let of_objects = |count: usize, pickle: &[u8]| {
-        let floats = |numbers: &[f64]| numbers.iter().flat_map(|x| x.to_le_bytes()).collect::<Vec<u8>>();
-        let header =
-            |descr: &str, shape: &str| format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': {shape}, }}");
-        names(&npz(&[
-            ("coef.npy", npy(&header("<f8", &format!("({count}, 1)")), &floats(&vec![1.0; count]))),
-            ("intercept.npy", npy(&header("<f8", &format!("({count},)")), &floats(&vec![0.0; count]))),
-            ("classes.npy", npy(&header("|O", &format!("({count},)")), pickle)),
-        ]))
-    };
-    // What the array's pickle ends with: its list, in the tuple of its state.
-    let list = |objects: &[u8]| [b"\x80\x02cnumpy\nndarray\n(K\x01](", objects, b"etb."].concat();
-    assert_eq!(of_objects(3, &list(b"X\x01\0\0\0aq\x07h\x07\x88")).unwrap(), ["a", "a", "True"]);
-    assert_eq!(of_objects(3, &list(b"K\x07J\xff\xff\xff\xffG\x3f\xe0\0\0\0\0\0\0")).unwrap(), ["7", "-1", "0.5"]);
-    for (pickle, expected) in [
-        (list(b"X\x01\0\0\0a"), "not what its 1 objects are"),
-        (list(b"X\x01\0\0\0aN"), "objects other than"),
-        // os.system("touch here"), called.
-        (list(b"X\x01\0\0\0acos\nsystem\nX\x0a\0\0\0touch here\x85R"), "objects other than"),
-        (list(&[&b"X\xff\xff\xff\x7f"[..], &[b'a'; 100]].concat()), "objects other than"),
-        ([b"\x80\x02](".to_vec(), vec![0x85; 100_000], b".".to_vec()].concat(), "objects other than"),
-        (list(&b"X\x01\0\0\0a".repeat(1 << 15)), "objects other than"),
-        (b"\x80\x02](ee.".to_vec(), "objects other than"),
-        (b"\x80\x02".to_vec(), "objects other than"),
-    ] {
-        let problem = of_objects(2, &pickle).unwrap_err();
-        assert!(problem.starts_with("classes: ") || problem.contains(expected), "{problem}");
-        assert!(problem.contains(expected), "{problem:?} does not say {expected:?}");
-    }
-    // Whatever else stands in a byte's place, it is an error or other names.
-    let valid = list(b"X\x01\0\0\0a\x94\x8c\x01bh\x00");
-    for place in 0..valid.len() {
-        for byte in
-            [0, 1, 0x28, 0x2e, 0x42, 0x4a, 0x52, 0x58, 0x5d, 0x61, 0x62, 0x65, 0x68, 0x71, 0x74, 0x87, 0x8a, 0xff]
-        {
-            let mut damaged = valid.clone();
-            damaged[place] = byte;
-            let _ = of_objects(3, &damaged);
-        }
-    }
-}
-
-/// A weight of 1 for each class, and these classes.
-fn of_classes(count: usize, descr: &str, classes: &[u8]) -> Result<Vec<String>, String> {
-    let floats = |number: f64| number.to_le_bytes().repeat(count);
-    let header =
-        |descr: &str, shape: &str| format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': {shape}, }}");
-    let file = npz(&[
-        ("coef.npy", npy(&header("<f8", &format!("({count}, 1)")), &floats(1.0))),
-        ("intercept.npy", npy(&header("<f8", &format!("({count},)")), &floats(0.0))),
-        ("classes_.npy", npy(&header(descr, &format!("({count},)")), classes)),
-    ]);
-    Weights::read(&file, None).map(|weights| weights.about.classes.unwrap())
-}
-
-#[test]
-fn classes_may_be_numpys_integers_of_every_size_and_bytes() {
-    for (descr, bytes, expected) in [
-        ("<u8", [[0u8; 8], [255; 8]].concat(), ["0", "18446744073709551615"]),
-        ("<i8", [[255u8; 8], [0, 1, 0, 0, 0, 0, 0, 0]].concat(), ["-1", "256"]),
-        (">i4", vec![255, 255, 255, 254, 0, 0, 1, 0], ["-2", "256"]),
-        (">u2", vec![1, 0, 255, 255], ["256", "65535"]),
-        ("|u1", vec![0, 255], ["0", "255"]),
-        ("|i1", vec![128, 127], ["-128", "127"]),
-        ("|b1", vec![0, 1], ["False", "True"]),
-        (">f4", vec![0x3f, 0, 0, 0, 0x40, 0, 0, 0], ["0.5", "2.0"]),
-        ("|S1", b"ab".to_vec(), ["a", "b"]),
-        ("|S3", b"a\0\0\xc3\xa9\0".to_vec(), ["a", "é"]),
-        (">U1", vec![0, 0, 0, b'a', 0, 0, 0, 0xe9], ["a", "é"]),
-    ] {
-        assert_eq!(of_classes(2, descr, &bytes).unwrap(), expected, "{descr}");
-    }
-    assert!(of_classes(2, "|S1", b"a\xff").unwrap_err().contains("a text in it is none"));
-    for descr in ["<i3", "|i8", "=i8", "<f2", "<i08", "<i+8", "|S0", "|V1", "<M8", "<i", "é", ""] {
-        let problem = of_classes(2, descr, &[0; 16]).unwrap_err();
-        assert!(problem.contains("is not known; save it as") || problem.contains("not what NumPy writes"), "{problem}");
-    }
-}
-
-#[test]
-fn numpys_scalars_among_objects_are_read_and_no_other_call_is() {
-    let text = |text: &str| [b"X", &(text.len() as u32).to_le_bytes()[..], text.as_bytes()].concat();
-    let call = |module: &str, code: &str, order: &str, bytes: &[u8]| {
-        let functions = format!("c{module}\nscalar\ncnumpy\ndtype\n").into_bytes();
-        let state = [&b"\x89\x88\x87R(K\x03"[..], &text(order), b"NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\0tb"].concat();
-        [&functions, &text(code), &state, &[b'C', bytes.len() as u8][..], bytes, b"\x86R"].concat()
-    };
-    let [one, two] = ["numpy.core.multiarray", "numpy._core.multiarray"];
-    let read = |objects: &[Vec<u8>]| {
-        let pickle = [b"\x80\x03cnumpy\nndarray\n(K\x01](", &objects.concat()[..], b"etb."].concat();
-        of_classes(objects.len(), "|O", &pickle)
-    };
-    let found = read(&[
-        call(two, "U2", "<", b"n\0\0\0o\0\0\0"),
-        call(one, "U1", ">", b"\0\0\0n"),
-        call(two, "i8", "<", &(-300i64).to_le_bytes()),
-        call(two, "u8", "<", &u64::MAX.to_le_bytes()),
-        call(one, "i2", ">", &[1, 0]),
-        call(two, "b1", "|", &[1]),
-        call(two, "f4", "<", &0.1f32.to_le_bytes()),
-        call(two, "S1", "|", b"a"),
-        b"C\x02it".to_vec(),
-        b"\x8a\x09\0\0\0\0\0\0\0\0\x01".to_vec(),
-    ]);
-    let expected = ["no", "n", "-300", "18446744073709551615", "256", "True", "0.1", "a", "it", "18446744073709551616"];
-    assert_eq!(found.unwrap(), expected);
-    // A type that is remembered before its order of bytes is said has it afterwards: NumPy writes so.
-    let remembered = call(two, "i2", ">", &[1, 0]);
-    let at = remembered.windows(2).position(|bytes| bytes == b"\x87R").unwrap() + 2;
-    let again = format!("c{two}\nscalar\nh\x05C\x02").into_bytes();
-    let remembered = [&remembered[..at], b"q\x05", &remembered[at..], &again, &[0, 1], b"\x86R"].concat();
-    let pickle = [b"\x80\x03cnumpy\nndarray\n(K\x01](", &remembered[..], b"etb."].concat();
-    assert_eq!(of_classes(2, "|O", &pickle).unwrap(), ["256", "1"]);
-
-    let functions = format!("c{two}\nscalar\ncnumpy\ndtype\n").into_bytes();
-    let no_order = [&functions[..], &text("i8"), b"\x89\x88\x87RC\x01a\x86R"].concat();
-    for object in [
-        call("os", "i8", "<", &[0; 8]),
-        call("numpy.core", "i8", "<", &[0; 8]),
-        call(two, "i8", "<", &[0; 7]),
-        call(two, "i8", "=", &[0; 8]),
-        call(two, "O8", "|", &[0; 8]),
-        call(two, "M8", "<", &[0; 8]),
-        call(two, "U1", "<", &[0, 0xd8, 0, 0]),
-        call(two, "S1", "|", b"\xff"),
-        call(two, "f8", "<", &f64::NAN.to_le_bytes()),
-        no_order,
-        format!("c{two}\nscalar\n)R").into_bytes(),
-        b"cnumpy\ndtype\n".to_vec(),
-        b"C\x01\xff".to_vec(),
-    ] {
-        let problem = read(&[b"K\x01".to_vec(), object.clone()]).unwrap_err();
-        assert!(problem.contains("objects other than"), "{}: {problem}", String::from_utf8_lossy(&object));
-    }
-    // Whatever stands in a byte's place, it is an error or other names.
-    let valid = [b"\x80\x03cnumpy\nndarray\n(K\x01](", &call(two, "U1", "<", b"a\0\0\0")[..], b"etb."].concat();
-    for place in 0..valid.len() {
-        for byte in
-            [0, 1, 0x28, 0x29, 0x2e, 0x43, 0x52, 0x58, 0x5d, 0x62, 0x65, 0x68, 0x71, 0x74, 0x85, 0x87, 0x93, 0xff]
-        {
-            let mut damaged = valid.clone();
-            damaged[place] = byte;
-            let _ = of_classes(1, "|O", &damaged);
         }
     }
 }
@@ -699,26 +455,20 @@ fn a_page_shows_no_single_step_of_several_models() {
 }
 
 #[test]
-fn a_scaler_may_do_one_of_the_two_alone_and_what_is_not_read_is_named() {
+fn what_is_not_read_of_a_file_is_named() {
     let folder = folder();
     let folder = folder.path();
     let floats = |shape: &str, numbers: &[f64]| {
         let bytes: Vec<u8> = numbers.iter().flat_map(|x| x.to_le_bytes()).collect();
         npy(&format!("{{'descr': '<f8', 'fortran_order': False, 'shape': {shape}, }}"), &bytes)
     };
-    let model = |more: &[(&str, Vec<u8>)]| {
-        let own = [("coef.npy", floats("(1, 2)", &[1.0, -1.0])), ("intercept.npy", floats("(1,)", &[0.5]))];
-        npz(&[&own[..], more].concat())
-    };
-    let statistics = |more: &[(&str, Vec<u8>)]| Weights::read(&model(more), None).unwrap().about.mean_and_scale;
-    let [mean, scale] = [("mean_.npy", floats("(2,)", &[3.0, 4.0])), ("scale_.npy", floats("(2,)", &[5.0, 6.0]))];
-    assert_eq!(statistics(std::slice::from_ref(&mean)), Some([vec![3.0, 4.0], vec![1.0, 1.0]]));
-    assert_eq!(statistics(std::slice::from_ref(&scale)), Some([vec![0.0, 0.0], vec![5.0, 6.0]]));
-    let least = ("min_.npy", floats("(2,)", &[0.0, 0.0]));
-    let problem = Weights::read(&model(&[scale, least]), None).unwrap_err();
-    assert!(problem.contains("MinMaxScaler"), "{problem}");
-
-    std::fs::write(folder.join("more.npz"), model(&[mean, ("n_iter_.npy", floats("(1,)", &[7.0]))])).unwrap();
+    let arrays = [
+        ("coef.npy", floats("(1, 2)", &[1.0, -1.0])),
+        ("intercept.npy", floats("(1,)", &[0.5])),
+        ("mean_.npy", floats("(2,)", &[3.0, 4.0])),
+        ("n_iter_.npy", floats("(1,)", &[7.0])),
+    ];
+    std::fs::write(folder.join("more.npz"), npz(&arrays)).unwrap();
     let output = call(folder, &["import", "more.npz", "--out", "out", "--columns", "a,b"]);
     assert_eq!(text(&output.stderr), "note: more.npz also has n_iter_, of which nothing is taken\n");
 }

@@ -2,9 +2,8 @@
 
 use burn::tensor::{DType, Device, FloatDType, Int, Tensor, TensorData};
 use chainrule_core::{Parameters, Precision};
-use chainrule_data::{BatchOrder, Shuffle};
 use chainrule_engines::{Examples, Expansion, evaluate, with_parameters};
-use chainrule_kernels::{Float, Fused, Isa, Model, Rows, Step, with_threads};
+use chainrule_kernels::{Float, Fused, Isa, Model, with_threads};
 use chainrule_models::{
     Classifier, CostAndGradient, L2, LogisticRegressionConfig, SoftmaxRegressionConfig, closed_form, to_precision,
 };
@@ -13,7 +12,12 @@ use chainrule_tests_macros::test;
 use serde_json::Value;
 
 use crate::command::{call, code, folder, text};
-use crate::support::{digits, experiment, f64_devices, fit, mnist, noise, skip, values};
+use crate::support::{digits, experiment, f64_devices, fit, mnist, skip, values};
+
+#[path = "../crates/kernels/tests/problem/mod.rs"]
+mod problem;
+
+use problem::{OFFSET, Problem, SCALE, apart};
 
 /// Rows, features, classes: one of each, one more and one less than what fits a vector, a tile or a thread, and many classes.
 const SHAPES: [[usize; 3]; 13] = [
@@ -32,94 +36,40 @@ const SHAPES: [[usize; 3]; 13] = [
     [40, 7, 2049],
 ];
 
-/// A problem that looks random: some bytes, labels, parameters.
-struct Problem {
-    bytes: Vec<u8>,
-    labels: Vec<u32>,
-    parameters: Parameters,
-    shape: [usize; 3],
+/// The heights and widths that an image of so many features may have.
+fn sizes(problem: &Problem) -> impl Iterator<Item = [usize; 2]> + use<> {
+    let d = problem.shape[1];
+    (1..=d).filter(move |height| d.is_multiple_of(*height)).map(move |height| [height, d / height])
 }
 
-const STEP: Step = Step { learning_rate: 0.1, l2: 0.01, penalize_bias: true };
-
-const SCALE: f64 = 2.0 / 255.0;
-const OFFSET: f64 = -1.0;
-
-impl Problem {
-    fn new([rows, d, k]: [usize; 3]) -> Self {
-        let classes = k.max(2);
-        let labels = noise(3, rows).iter().map(|x| ((x + 1.0) * 1e6) as u32 % classes as u32).collect();
-        // Whole stretches of background, and between them bytes half of which are 0.
-        let byte = |(i, x): (usize, &f64)| if (i / 40).is_multiple_of(3) { 0 } else { (255.0 * x).max(0.0) as u8 };
-        Self {
-            bytes: noise(1, rows * d).iter().enumerate().map(byte).collect(),
-            labels,
-            parameters: Parameters { n_features: d, n_classes: k, weight: noise(5, d * k), bias: noise(7, k) },
-            shape: [rows, d, k],
-        }
+/// Loss, gradient by W and by b, and rows classified rightly, by tensor operations.
+fn by_tensors(problem: &Problem, device: &Device) -> (f64, Vec<f64>, Vec<f64>, usize) {
+    let [_, d, k] = problem.shape;
+    if k == 1 {
+        with(problem, to_precision(LogisticRegressionConfig::new(d).init(device), FloatDType::F64), device)
+    } else {
+        with(problem, to_precision(SoftmaxRegressionConfig::new(d, k).init(device), FloatDType::F64), device)
     }
+}
 
-    fn model(&self) -> Model {
-        let [_, _, k] = self.shape;
-        if k == 1 { Model::Logistic } else { Model::Softmax { n_classes: k } }
-    }
-
-    fn rows(&self) -> Rows {
-        self.images([1, self.shape[1]])
-    }
-
-    fn images(&self, size: [usize; 2]) -> Rows {
-        Rows::new(&self.bytes, size, self.labels.clone(), SCALE, OFFSET)
-    }
-
-    /// The heights and widths that an image of so many features may have.
-    fn sizes(&self) -> impl Iterator<Item = [usize; 2]> {
-        let d = self.shape[1];
-        (1..=d).filter(move |height| d.is_multiple_of(*height)).map(move |height| [height, d / height])
-    }
-
-    fn fused(&self, float: Float, threads: usize, isa: Isa) -> Fused {
-        let mut fused = Fused::new(self.model(), self.shape[1], float, threads, isa);
-        fused.set(&self.parameters.weight, &self.parameters.bias);
-        fused
-    }
-
-    /// Loss, gradient by W and by b, and rows classified rightly, by tensor operations.
-    fn by_tensors(&self, device: &Device) -> (f64, Vec<f64>, Vec<f64>, usize) {
-        let [_, d, k] = self.shape;
-        if k == 1 {
-            self.with(to_precision(LogisticRegressionConfig::new(d).init(device), FloatDType::F64), device)
-        } else {
-            self.with(to_precision(SoftmaxRegressionConfig::new(d, k).init(device), FloatDType::F64), device)
-        }
-    }
-
-    fn with<M: Classifier>(&self, model: M, device: &Device) -> (f64, Vec<f64>, Vec<f64>, usize) {
-        let [n, d, _] = self.shape;
-        let features: Vec<f64> = self.bytes.iter().map(|&byte| SCALE * f64::from(byte) + OFFSET).collect();
-        let features = Tensor::<2>::from_data(TensorData::new(features, [n, d]), (device, DType::F64));
-        let labels: Vec<i32> = self.labels.iter().map(|&label| label as i32).collect();
-        let labels = Tensor::<1, Int>::from_data(TensorData::new(labels, [n]), device);
-        let model = with_parameters(model, &self.parameters);
-        let CostAndGradient { cross_entropy, gradient, .. } =
-            closed_form(&model, features.clone(), labels.clone(), L2::NONE);
-        let found = evaluate(&model, &Examples { features, labels }).unwrap();
-        let right = (found.accuracy * n as f64).round() as usize;
-        (values(cross_entropy)[0], values(gradient.weight), values(gradient.bias), right)
-    }
+fn with<M: Classifier>(problem: &Problem, model: M, device: &Device) -> (f64, Vec<f64>, Vec<f64>, usize) {
+    let [n, d, k] = problem.shape;
+    let features: Vec<f64> = problem.bytes.iter().map(|&byte| SCALE * f64::from(byte) + OFFSET).collect();
+    let features = Tensor::<2>::from_data(TensorData::new(features, [n, d]), (device, DType::F64));
+    let labels: Vec<i32> = problem.labels.iter().map(|&label| label as i32).collect();
+    let labels = Tensor::<1, Int>::from_data(TensorData::new(labels, [n]), device);
+    let (weight, bias) = (problem.weight.clone(), problem.bias.clone());
+    let model = with_parameters(model, &Parameters { n_features: d, n_classes: k, weight, bias });
+    let CostAndGradient { cross_entropy, gradient, .. } =
+        closed_form(&model, features.clone(), labels.clone(), L2::NONE);
+    let found = evaluate(&model, &Examples { features, labels }).unwrap();
+    let right = (found.accuracy * n as f64).round() as usize;
+    (values(cross_entropy)[0], values(gradient.weight), values(gradient.bias), right)
 }
 
 /// A device that has f64; no test goes on where there is none.
 fn f64_device() -> Device {
     f64_devices().into_iter().next().unwrap_or_else(|| skip("no device of this build has f64"))
-}
-
-/// The largest distance, relative to the largest number.
-fn apart(found: &[f64], expected: &[f64]) -> f64 {
-    assert_eq!(found.len(), expected.len());
-    let largest = expected.iter().fold(0.0, |a: f64, b| a.max(b.abs()));
-    let distances = found.iter().zip(expected).map(|(a, b)| (a - b).abs());
-    distances.fold(0.0, |a: f64, b| if b <= a { a } else { b }) / largest.max(f64::MIN_POSITIVE)
 }
 
 #[test]
@@ -129,9 +79,9 @@ fn one_pass_gives_the_closed_forms_gradient() {
     assert_eq!(instructions[0], Isa::Portable);
     for shape in SHAPES {
         let problem = Problem::new(shape);
-        let (loss, weight, bias, right) = problem.by_tensors(&device);
+        let (loss, weight, bias, right) = by_tensors(&problem, &device);
         let all: Vec<usize> = (0..shape[0]).collect();
-        for size in problem.sizes() {
+        for size in sizes(&problem) {
             let rows = problem.images(size);
             for &isa in &instructions {
                 for threads in [1, 3] {
@@ -150,59 +100,6 @@ fn one_pass_gives_the_closed_forms_gradient() {
                     }
                 }
             }
-        }
-    }
-}
-
-/// Rows that are sorted by class: on the way a sum grows far beyond what it ends with.
-#[test]
-fn sums_over_all_rows_do_not_lose_digits_with_their_number() {
-    let (n, d) = (200_000, 20);
-    let bytes: Vec<u8> = noise(2, n * d).iter().map(|x| (200.0 + 50.0 * x) as u8).collect();
-    let rows = Rows::new(&bytes, [1, d], (0..n).map(|row| u32::from(row >= n / 2)).collect(), SCALE, OFFSET);
-    let all: Vec<usize> = (0..n).collect();
-    for model in [Model::Logistic, Model::Softmax { n_classes: 2 }] {
-        let columns = if matches!(model, Model::Logistic) { 1 } else { 2 };
-        // Residuals of many digits.
-        let weight: Vec<f64> = noise(3, d * columns).iter().map(|x| 0.1 * x).collect();
-        let [mut exact, mut fused] = [Float::F64, Float::F32].map(|float| Fused::new(model, d, float, 1, Isa::best()));
-        exact.set(&weight, &vec![0.01; columns]);
-        fused.set(&weight, &vec![0.01; columns]);
-        let exact = exact.gradient(&rows, &all);
-        let at_once = apart(&fused.gradient(&rows, &all).weight, &exact.weight);
-        let in_parts = fused.gradient_of_all(&rows);
-        let distance = apart(&in_parts.weight, &exact.weight);
-        assert!(distance < at_once / 5.0, "{model:?}: {distance:e}, and {at_once:e} in one sum");
-        let of_bias = [&fused.gradient(&rows, &all).bias, &in_parts.bias].map(|bias| apart(bias, &exact.bias));
-        assert!(of_bias[1] < of_bias[0] / 5.0, "{model:?}: bias {of_bias:?}");
-        assert!(apart(&[in_parts.loss], &[exact.loss]) < 1e-7, "{model:?}: {} {}", in_parts.loss, exact.loss);
-    }
-}
-
-#[test]
-fn a_step_is_the_gradients_step_for_any_rows_in_any_order() {
-    let problem = Problem::new([130, 65, 10]);
-    let step = Step { learning_rate: 0.3, l2: 0.07, penalize_bias: true };
-    let batch = &BatchOrder::new(Shuffle::ChaCha { seed: 5 }).next_epoch(130)[..37];
-    for penalize_bias in [true, false] {
-        let step = Step { penalize_bias, ..step };
-        for size in [[1, 65], [5, 13], [13, 5]] {
-            let rows = problem.images(size);
-            let mut fused = problem.fused(Float::F64, 1, Isa::best());
-            let gradient = fused.gradient(&rows, batch);
-            assert_eq!(fused.step(&rows, batch, step), gradient.loss);
-            let moved = |old: &[f64], gradient: &[f64], l2: f64| -> Vec<f64> {
-                old.iter().zip(gradient).map(|(w, g)| w - 0.3 * (g + l2 * w)).collect()
-            };
-            let (weight, bias) = fused.parameters();
-            assert!(apart(&weight, &moved(&problem.parameters.weight, &gradient.weight, 0.07)) < 1e-14);
-            let of_bias = if penalize_bias { 0.07 } else { 0.0 };
-            assert!(apart(&bias, &moved(&problem.parameters.bias, &gradient.bias, of_bias)) < 1e-14);
-            // What the step left behind is what the next one begins with.
-            let mut fresh = Fused::new(problem.model(), 65, Float::F64, 1, Isa::best());
-            fresh.set(&weight, &bias);
-            let [found, expected] = [&mut fused, &mut fresh].map(|fused| fused.gradient(&rows, batch));
-            assert!(apart(&found.weight, &expected.weight) < 1e-13);
         }
     }
 }
@@ -257,28 +154,6 @@ fn on_mnist_they_stop_where_the_report_does() {
 }
 
 #[test]
-fn as_many_threads_give_the_same_bits_and_others_nearly_so() {
-    let problem = Problem::new([1100, 100, 10]);
-    let rows = problem.rows();
-    let order: Vec<usize> = (0..1100).collect();
-    let walk = |threads: usize| {
-        let mut fused = problem.fused(Float::F32, threads, Isa::best());
-        with_threads(threads, || {
-            order.chunks(500).cycle().take(30).for_each(|batch| {
-                fused.step(&rows, batch, STEP);
-            });
-        })
-        .unwrap();
-        fused.parameters().0
-    };
-    for threads in 1..=4 {
-        assert_eq!(walk(threads), walk(threads), "{threads} threads");
-        assert!(apart(&walk(threads), &walk(1)) < 1e-5, "{threads} threads");
-    }
-    assert_ne!(walk(3), walk(1), "the rows were not shared");
-}
-
-#[test]
 fn training_too_fast_diverges_rather_than_reports_a_loss() {
     let data = digits(600, 300);
     let settings = [
@@ -296,88 +171,6 @@ fn training_too_fast_diverges_rather_than_reports_a_loss() {
         assert!(matches!(found.ending, Ending::Diverged { .. }), "{kind}: {:?}", found.ending);
         assert!(found.history.train_loss.iter().all(|loss| loss.is_finite()));
     }
-}
-
-#[test]
-fn threads_without_rows_do_nothing() {
-    let problem = Problem::new([700, 30, 10]);
-    let rows = problem.rows();
-    let all: Vec<usize> = (0..700).collect();
-    let walk = |threads| {
-        let mut fused = problem.fused(Float::F64, threads, Isa::best());
-        // First on many parts, then on few, whose sums must be all that is added up.
-        let steps = || [&all[..], &all[..5], &all[3..300]].map(|batch| fused.step(&rows, batch, STEP));
-        (with_threads(threads, steps).unwrap(), fused.parameters().0)
-    };
-    let (losses, weight) = walk(1);
-    let (losses_of_many, weight_of_many) = walk(40);
-    assert!(apart(&losses_of_many, &losses) < 1e-13 && apart(&weight_of_many, &weight) < 1e-13);
-}
-
-#[test]
-#[should_panic(expected = "label 10 of 10 classes")]
-fn a_label_that_is_no_class_is_refused() {
-    let mut problem = Problem::new([7, 3, 10]);
-    problem.labels[2] = 10;
-    problem.fused(Float::F32, 1, Isa::best()).evaluate(&problem.rows());
-}
-
-#[test]
-#[should_panic(expected = "label 2 of 2 classes")]
-fn the_logistic_model_has_two_labels() {
-    let mut problem = Problem::new([7, 3, 1]);
-    problem.labels[2] = 2;
-    problem.fused(Float::F32, 1, Isa::best()).step(&problem.rows(), &[0], STEP);
-}
-
-#[test]
-#[should_panic(expected = "a row at least")]
-fn a_batch_without_rows_is_refused() {
-    let problem = Problem::new([7, 3, 10]);
-    problem.fused(Float::F32, 1, Isa::best()).step(&problem.rows(), &[], STEP);
-}
-
-#[test]
-fn logits_that_are_no_numbers_are_never_right_and_show_in_the_loss() {
-    for class in [0, 3, 9] {
-        let mut problem = Problem::new([7, 3, 10]);
-        problem.labels.fill(class);
-        let rows = problem.rows();
-        let mut fused = problem.fused(Float::F32, 1, Isa::best());
-        problem.parameters.bias[class as usize] = f64::NAN;
-        fused.set(&problem.parameters.weight, &problem.parameters.bias);
-        let found = fused.evaluate(&rows);
-        assert!(found.loss.is_nan() && found.right == 0, "class {class}: {found:?}");
-    }
-    for class in [0, 1] {
-        let mut problem = Problem::new([7, 3, 1]);
-        problem.labels.fill(class);
-        problem.parameters.bias[0] = f64::NAN;
-        let found = problem.fused(Float::F32, 1, Isa::best()).evaluate(&problem.rows());
-        assert!(found.loss.is_nan() && found.right == 0, "logistic, class {class}: {found:?}");
-    }
-    // However far below zero all logits are.
-    let mut problem = Problem::new([7, 3, 10]);
-    problem.parameters.bias.fill(-1e31);
-    let found = problem.fused(Float::F32, 1, Isa::best()).evaluate(&problem.rows());
-    assert!(found.loss < 10.0, "{found:?}");
-}
-
-#[test]
-fn blocks_that_are_all_zero_are_left_out() {
-    let kept = |size: [usize; 2], ink: &[usize]| {
-        let mut bytes = vec![0; size[0] * size[1]];
-        ink.iter().for_each(|&pixel| bytes[pixel] = 1);
-        Rows::new(&bytes, size, vec![0], SCALE, OFFSET).kept()
-    };
-    assert_eq!(kept([28, 28], &[]), 0.0);
-    // Four pixels in a square are one block of 49 in an image; in line they lie in two.
-    assert_eq!(kept([28, 28], &[0, 3, 84, 87]), 1.0 / 49.0);
-    assert_eq!(kept([1, 784], &[0, 3, 84, 87]), 2.0 / 49.0);
-    // Blocks at the edges are filled up: five by five pixels are four.
-    assert_eq!(kept([5, 5], &[24]), 1.0 / 4.0);
-    assert_eq!(kept([5, 5], &[0, 4, 20, 24]), 1.0);
-    assert_eq!(kept([3, 7], &[20]), 1.0 / 2.0);
 }
 
 #[test]

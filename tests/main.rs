@@ -107,6 +107,8 @@ mod svg;
 mod sweep;
 mod tables;
 mod training;
+#[path = "../crates/formats/tests/files/mod.rs"]
+mod weight_files;
 
 fn main() -> std::process::ExitCode {
     harness::main()

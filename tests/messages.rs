@@ -1,12 +1,5 @@
 //! What the program says where it cannot do what was asked: what it is, and what to do.
 
-use std::error::Error;
-use std::io::ErrorKind;
-
-use chainrule::{Estimator, Fitted, Samples};
-use chainrule_core::TrainConfig;
-use chainrule_data::{Counts, Request, TableRequest, Tables, find_within};
-use chainrule_records::{ConfigFile, GridKey, RunFolder, check_override};
 use chainrule_tests_macros::test;
 
 use crate::command::{call, code, folder, is_refused, text};
@@ -196,86 +189,4 @@ fn a_column_may_be_called_by_a_number() {
     let output =
         call(folder.path(), &[&["train", "--data", "flowers.csv", "--set", "data.label=2024"], &few[..]].concat());
     assert_eq!(code(&output), Some(0), "{}", text(&output.stderr));
-}
-
-#[test]
-fn what_a_file_sets_the_command_line_can_take_back() {
-    let text = "[model]\nkind = 'softmax'\n[data]\ntrain_images = 2\nclasses = [0, 1]\n[early_stopping]\npatience = 1\n\
-                [descent]\nmomentum = 0.5\n[objective]\nclass_weights = 'balanced'\n";
-    let parse =
-        |set: &[&str]| TrainConfig::parse("own.toml", text, &set.iter().map(|&set| set.into()).collect::<Vec<_>>());
-    let keys =
-        ["data.train_images", "data.classes", "early_stopping.patience", "descent.momentum", "objective.class_weights"];
-    for key in keys {
-        let written = parse(&[&format!("{key}=none")]).unwrap().to_toml();
-        let name = key.rsplit('.').next().unwrap();
-        assert!(parse(&[]).unwrap().to_toml().contains(&format!("\n{name} = ")), "{key}");
-        assert!(!written.contains(&format!("\n{name} = ")), "{key}: {written}");
-    }
-    // Of a file that says nothing of it, nothing is taken back; and a grid may try it.
-    let smallest =
-        TrainConfig::parse("own.toml", "[model]\nkind = 'softmax'", &["early_stopping.patience=none".into()]);
-    assert_eq!(smallest.unwrap().early_stopping().patience, None);
-    // A column may be called so.
-    assert_eq!(parse(&["data.label=none"]).unwrap().data().label.as_deref(), Some("none"));
-}
-
-/// The kind of the system's error at the end of the chain.
-fn cause(error: &dyn Error) -> Option<ErrorKind> {
-    let last = std::iter::successors(error.source(), |&error| error.source()).last()?;
-    Some(last.downcast_ref::<std::io::Error>()?.kind())
-}
-
-#[test]
-fn the_librarys_errors_have_their_causes_and_no_options_of_the_program() {
-    let folder = folder();
-    let at = |name: &str| folder.path().join(name);
-    std::fs::write(at("flowers.csv"), FLOWERS).unwrap();
-    std::fs::write(at("file"), "").unwrap();
-    let samples = Samples::csv(at("flowers.csv"), "2024").unwrap();
-    let fitted = Estimator::softmax().epochs(1).fit(&samples, &samples).unwrap();
-    fitted.save(at("model")).unwrap();
-
-    let absent = Samples::csv(at("absent.csv"), "kind").unwrap_err();
-    assert_eq!(cause(&absent), Some(ErrorKind::NotFound), "{absent}");
-    let absent = Fitted::load(at("absent")).unwrap_err();
-    assert_eq!(cause(&absent), Some(ErrorKind::NotFound), "{absent}");
-    let below_a_file = fitted.save(at("file/model")).unwrap_err();
-    assert_eq!(cause(&below_a_file), Some(ErrorKind::NotADirectory), "{below_a_file}");
-    let nowhere = fitted.export(at("no/such/folder.npz")).unwrap_err();
-    assert_eq!(cause(&nowhere), Some(ErrorKind::NotFound), "{nowhere}");
-    // All is in the one line, too.
-    assert!(nowhere.to_string().contains("No such file"), "{nowhere}");
-
-    let no_label = TableRequest {
-        label: None,
-        ignored: Vec::new(),
-        features: None,
-        classes: None,
-        holdout: None,
-        resident_bytes: u64::MAX,
-    };
-    let unlabelled = Tables::read(&at("flowers.csv"), &no_label).unwrap_err();
-    let sweep = at("sweep");
-    std::fs::create_dir(&sweep).unwrap();
-    std::fs::write(sweep.join("sweep.toml"), "").unwrap();
-    let many = find_within(&Request::Embedded, Counts { train: 9, validation: 9 }, 10, &mut |_| {});
-    let neutral = [
-        unlabelled.to_string(),
-        many.unwrap_err().to_string(),
-        RunFolder::read(&sweep).unwrap_err().to_string(),
-        Estimator::softmax().epochs(0).fit(&samples, &samples).unwrap_err().to_string(),
-        GridKey::parse("objective.l2").unwrap_err().to_string(),
-        check_override("descent.epochs").unwrap_err().to_string(),
-    ];
-    for said in neutral {
-        assert!(!said.contains("--") && !said.contains("xtask"), "{said}");
-    }
-
-    let exists = fitted.save(at("model")).unwrap_err();
-    assert!(exists.to_string().ends_with("model exists already"), "{exists}");
-    let one =
-        samples.with_classes(&["rose"]).and_then(|samples| Estimator::softmax().fit(&samples, &samples).map(|_| ()));
-    let one = one.unwrap_err().to_string();
-    assert!(!one.contains("1 classes"), "{one}");
 }

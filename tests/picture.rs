@@ -6,7 +6,7 @@ use chainrule_solve::Predictor;
 use chainrule_tests_macros::test;
 use image::{DynamicImage, GrayImage, ImageFormat, Luma};
 
-use crate::support::{device, digits, experiment, fit, mnist};
+use crate::support::{device, experiment, fit, mnist};
 
 #[path = "../crates/data/tests/pictures/mod.rs"]
 mod pictures;
@@ -17,19 +17,6 @@ const SIZE: [usize; 2] = [28, 28];
 
 fn png(image: impl Into<DynamicImage>) -> Vec<u8> {
     encoded(image, ImageFormat::Png)
-}
-
-#[test]
-fn an_image_of_the_right_size_with_light_ink_is_taken_as_it_is() {
-    let data = digits(10, 10);
-    for row in 0..10 {
-        let pixels = data.train.pixels(row);
-        let file = png(GrayImage::from_raw(28, 28, pixels.to_vec()).unwrap());
-        let found = read(&file, SIZE).unwrap();
-        assert_eq!(found.pixels, pixels);
-        assert!(found.treatment.as_it_is && !found.treatment.inverted);
-        assert!(found.treatment.to_string().contains("taken as it is"), "{}", found.treatment);
-    }
 }
 
 /// Drawn large with dark ink somewhere on a white sheet, MNIST's digits are what they were to a trained model.

@@ -4,17 +4,15 @@ use std::io::Write;
 use std::path::Path;
 use std::process::{Output, Stdio};
 
-use chainrule_core::{ModelKind, Parameters, Preprocessing};
-use chainrule_kernels::{Float, Fused, Isa, Model};
+use chainrule_core::{Parameters, Preprocessing};
 use chainrule_records::write_weights;
-use chainrule_solve::{Predictor, fused_rows};
 use chainrule_tests_macros::test;
 use image::{GrayImage, ImageFormat};
 use serde_json::Value;
 
 use crate::command::{call, code, command, folder, seal_again, text};
 use crate::picture::{claims, encoded, seven};
-use crate::support::{cpu, digits};
+use crate::support::cpu;
 
 /// Trains a small model, as `run`.
 pub(crate) fn train(folder: &Path, config: &str, more: &[&str]) -> Value {
@@ -90,28 +88,6 @@ fn softmax_probabilities_are_the_trained_models_own() {
 fn logistic_probabilities_are_the_trained_models_own() {
     agrees_with_the_training("configs/logistic.toml", &["--precision", "f64", "--gradient", "closed-form"], 1e-12);
     agrees_with_the_training("configs/logistic.toml", &["--precision", "f32", "--gradient", "autodiff"], 1e-6);
-}
-
-#[test]
-fn of_equally_probable_classes_the_first_is_predicted_as_the_models_do() {
-    let data = digits(10, 100);
-    let (splits, _) = data.split(None, None, Some(&[3, 2])).unwrap();
-    for (kind, model, columns) in
-        [(ModelKind::Softmax, Model::Softmax { n_classes: 2 }, 2), (ModelKind::Logistic, Model::Logistic, 1)]
-    {
-        let zeros = Parameters {
-            n_features: 784,
-            n_classes: columns,
-            weight: vec![0.0; 784 * columns],
-            bias: vec![0.0; columns],
-        };
-        let predictor = Predictor::new(kind, zeros, Preprocessing::Pixels).unwrap();
-        let prediction = predictor.predict(&splits[1].pixels[..784]).unwrap();
-        assert_eq!((prediction.class, prediction.probabilities.as_slice()), (0, &[0.5, 0.5][..]));
-        assert!((prediction.cross_entropy(1) - 2f64.ln()).abs() < 1e-15);
-        let mut fused = Fused::new(model, 784, Float::F64, 1, Isa::best());
-        assert_eq!(fused.right(&fused_rows(&splits[1])), splits[1].labels.iter().filter(|&&label| label == 0).count());
-    }
 }
 
 #[test]

@@ -2,24 +2,21 @@
 
 use std::fs::OpenOptions;
 use std::io::Write;
-use std::num::NonZero;
-use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use chainrule_core::{History, TrainConfig};
+use chainrule_core::History;
 use chainrule_data::idx::{IdxImages, write_images, write_labels};
-use chainrule_data::{Counts, Data, DataError, Request, digits, find_within, mnist};
+use chainrule_data::{Counts, digits, mnist};
 use chainrule_records::Summary;
-use chainrule_solve::{Observer, Source, Stream, TrainError, Trained, train_streamed};
 use chainrule_tests_macros::test;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use tempfile::TempDir;
 
 use crate::command::{call, code, command, folder, text};
-use crate::support::{cpu, experiment, skip};
+use crate::support::{cpu, skip};
 
 /// Where a folder's images and labels lie: training images, training labels, validation images, validation labels.
 fn files(folder: &Path) -> [PathBuf; 4] {
@@ -33,11 +30,6 @@ fn with_digits(train: usize, validation: usize) -> TempDir {
     std::fs::create_dir(&digits).unwrap();
     digits::write_both(digits::SEED, Counts { train, validation }, &files(&digits)).unwrap();
     folder
-}
-
-fn in_files(folder: &Path) -> Data {
-    let request = Request::Folder(folder.to_owned());
-    find_within(&request, Counts { train: 1, validation: 1 }, 0, &mut |_| {}).unwrap()
 }
 
 fn read_history(run: &Path) -> History {
@@ -180,125 +172,6 @@ fn a_loss_on_many_chunks_is_that_of_all_rows_at_once() {
     }
     let losses: Vec<f64> = streamed.evaluations.iter().map(|evaluation| evaluation.validation_loss).collect();
     assert!(losses.windows(2).all(|pair| pair[0] != pair[1]), "losses that do not move prove nothing: {losses:?}");
-}
-
-#[test]
-fn checksums_and_rows_of_a_file_that_stays_are_those_of_one_that_is_read() {
-    let folder = with_digits(1500, 300);
-    let folder = folder.path().join("digits");
-    let (left, read) = (in_files(&folder), chainrule_data::read_folder(&folder).unwrap());
-    assert_eq!(left.train.file(), Some(&*files(&folder)[0]));
-    assert_eq!(read.train.file(), None);
-    assert_eq!(left.file_checksums(), read.file_checksums());
-    assert!(
-        left.train == in_files(&folder).train && left.train != left.validation,
-        "the same images, wherever they lie"
-    );
-    let classes = Some(&[4, 0, 9][..]);
-    assert_eq!(left.split(Some(900), Some(200), classes).unwrap(), read.split(Some(900), Some(200), classes).unwrap());
-    let ([left, _], _) = left.select(Some(900), None, classes).unwrap();
-    let ([read, _], _) = read.split(Some(900), None, classes).unwrap();
-    let backwards = left.read_rows((0..left.len()).rev(), &mut Vec::new()).map(<[u8]>::to_vec).unwrap();
-    let expected: Vec<u8> = read.pixels.chunks(784).rev().flatten().copied().collect();
-    assert!(backwards == expected);
-}
-
-#[test]
-fn digits_that_are_written_are_those_that_are_drawn() {
-    let folder = tempfile::tempdir().unwrap();
-    // Neither a whole number of what a thread draws at once.
-    let counts = Counts { train: 2500, validation: 1025 };
-    digits::write_both(7, counts, &files(folder.path())).unwrap();
-    let [train, validation] = digits::draw_both(7, counts);
-    let written = chainrule_data::read_folder(folder.path()).unwrap();
-    assert_eq!((&*written.train, &*written.validation), (&train, &validation));
-    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 4, "nothing else is left in the folder");
-}
-
-#[test]
-fn images_that_cannot_be_written_whole_leave_the_file_that_was_there() {
-    let folder = with_digits(300, 100);
-    let folder = folder.path();
-    let data = in_files(&folder.join("digits"));
-    let (images, labels) = (folder.join("images"), folder.join("labels"));
-    std::fs::write(&images, "mine").unwrap();
-    // Its last image breaks off after it was opened.
-    let file = OpenOptions::new().write(true).open(&files(&folder.join("digits"))[0]).unwrap();
-    file.set_len(16 + 299 * 784 + 1).unwrap();
-    let error = data.train.write(&images, &labels).unwrap_err();
-    assert!(matches!(error, DataError::CutOff { row: 299, images: 300, .. }), "{error}");
-    assert_eq!(std::fs::read_to_string(&images).unwrap(), "mine");
-    assert!(!labels.exists());
-}
-
-/// Cuts a file off after so many steps.
-struct Saw<'a> {
-    after: usize,
-    file: &'a Path,
-    length: u64,
-}
-
-impl Observer for Saw<'_> {
-    fn step_taken(&mut self, step: usize) -> ControlFlow<()> {
-        if step + 1 == self.after {
-            OpenOptions::new().write(true).open(self.file).unwrap().set_len(self.length).unwrap();
-        }
-        ControlFlow::Continue(())
-    }
-}
-
-fn fit(data: &Data, config: &TrainConfig, observer: &mut dyn Observer) -> Result<Trained, TrainError> {
-    let ([train, validation], classes) = data.select(None, None, None).unwrap();
-    let [train, validation] = [train, validation].map(Stream::new);
-    let (train, validation) = (Source::Streamed(&train), Source::Streamed(&validation));
-    train_streamed(classes.len(), train, validation, config, NonZero::new(2).unwrap(), observer)
-}
-
-#[test]
-fn a_file_that_is_cut_off_ends_the_training_with_all_that_it_came_to() {
-    let folder = with_digits(20_000, 300);
-    let folder = folder.path().join("digits");
-    let file = &files(&folder)[0];
-    let data = in_files(&folder);
-    let config = experiment(
-        "softmax.toml",
-        &["descent.shuffle.generator=none", "descent.epochs=1", "early_stopping.evaluations_per_epoch=1"],
-    );
-    let whole = fit(&data, &config, &mut ()).unwrap();
-    // The 15 000th image is the first that is not whole. Of what comes before it much is read ahead when it happens, and is good.
-    let mut saw = Saw { after: 20, file, length: 16 + 15_000 * 784 + 1 };
-    let Err(TrainError::DataLost(lost)) = fit(&data, &config, &mut saw) else { panic!("the file is cut off") };
-    let expected = format!("{}: breaks off in image 15000, of 20000 that it had", file.display());
-    assert!(lost.reason.starts_with(&expected) && !lost.reason.contains('\n'), "{}", lost.reason);
-    let steps = lost.history.train_loss.len();
-    assert!((100..=117).contains(&steps), "{steps} steps of 128 of the 15000 rows that were left");
-    assert_eq!(lost.history.train_loss, whole.history.train_loss[..steps]);
-    assert_eq!(lost.history.evaluations, whole.history.evaluations[..1]);
-    let (step, parameters) = lost.parameters.unwrap();
-    assert_eq!(step, steps - 1);
-    assert!(parameters.weight.iter().any(|&weight| weight != 0.0));
-
-    // Who opens the file now hears of it at once.
-    let request = Request::Folder(folder.clone());
-    let error = find_within(&request, Counts { train: 1, validation: 1 }, 0, &mut |_| {}).unwrap_err();
-    assert!(matches!(error, DataError::Idx { .. }), "{error}");
-}
-
-#[test]
-fn an_evaluation_meets_a_file_that_is_cut_off_before_the_steps_do() {
-    let folder = with_digits(20_000, 300);
-    let folder = folder.path().join("digits");
-    let data = in_files(&folder);
-    // Evaluations after steps 0, 17, 34, …
-    let config = experiment(
-        "softmax.toml",
-        &["descent.shuffle.generator=none", "descent.epochs=1", "early_stopping.evaluations_per_epoch=9"],
-    );
-    let mut saw = Saw { after: 16, file: &files(&folder)[0], length: 16 + 19_999 * 784 };
-    let Err(TrainError::DataLost(lost)) = fit(&data, &config, &mut saw) else { panic!("the file is cut off") };
-    assert!(lost.reason.contains("breaks off in image 19999, of 20000"), "{}", lost.reason);
-    assert_eq!((lost.history.train_loss.len(), lost.history.evaluations.len()), (18, 1));
-    assert_eq!(lost.parameters.unwrap().0, 17);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use chainrule_core::{ClassWeights, Evaluation, Preprocessing, TrainConfig};
 use chainrule_data::{BatchOrder, Numbers, Shuffle, Split, pixel_value};
 use chainrule_engines::{Expansion, Prepared};
-use chainrule_solve::{Chosen, Ending, Observer, TrainError, steps_per_epoch};
+use chainrule_solve::{Chosen, Ending, Observer};
 use chainrule_tests_macros::test;
 
 use crate::support::{self, Fit, assert_close, device, devices, digits, experiment, f64_devices, fit};
@@ -393,16 +393,4 @@ fn the_same_config_and_seed_give_the_same_bits() {
     );
     assert_eq!((&one.weight, &one.history), (&two.weight, &two.history));
     assert_ne!(one.weight, other.weight);
-}
-
-#[test]
-fn a_batch_larger_than_the_data_is_refused() {
-    let config = experiment("softmax.toml", &["descent.batch_size=1001"]);
-    let error = steps_per_epoch(&config, 1000).unwrap_err();
-    let TrainError::BatchTooLarge { batch_size: 1001, rows: 1000 } = error else { panic!("{error}") };
-    assert!(error.to_string().contains("there are only 1000 training rows"), "{error}");
-    assert_eq!(steps_per_epoch(&config, 1001).unwrap(), 1);
-    // Where the last batch is kept, it is all there are.
-    let config = experiment("softmax.toml", &["descent.batch_size=1001", "descent.drop_last=false"]);
-    assert_eq!([1, 1000, 1001, 1002, 2003].map(|rows| steps_per_epoch(&config, rows).unwrap()), [1, 1, 1, 2, 3]);
 }

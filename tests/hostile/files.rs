@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
-use chainrule_core::{History, Parameters, Precision, Preprocessing, TrainConfig};
+use chainrule_core::{Parameters, Precision, Preprocessing, TrainConfig};
 use chainrule_data::idx::{IdxImages, images_header, labels_header, write_images, write_labels};
 use chainrule_data::{Counts, Holdout, Request, TableRequest, Tables, find_within, look};
 use chainrule_records::{ConfigFile, RunFolder, write_weights};
@@ -16,7 +16,7 @@ use tempfile::TempDir;
 
 use super::formats::{format, is_a_sentence, run_folder};
 use crate::command::{call, code, folder, process, text};
-use crate::support::{noise, skip};
+use crate::support::skip;
 
 /// Images in memory, at most, where these tests read data.
 const RESIDENT: u64 = 16 << 20;
@@ -375,14 +375,6 @@ fn a_run_that_contradicts_itself_or_has_no_numbers_is_refused() {
         assert!(said.contains(expected), "{said:?} does not say {expected:?}");
         is_a_sentence(&said);
     }
-}
-
-#[test]
-fn a_history_is_the_same_bits_when_it_was_written_and_read_again() {
-    let losses = noise(1, 10_000).into_iter().map(|x| (x + 1.0) * 1.15).collect();
-    let history = History { train_loss: losses, evaluations: Vec::new() };
-    let written = serde_json::to_vec(&history).unwrap();
-    assert_eq!(serde_json::from_slice::<History>(&written).unwrap(), history);
 }
 
 /// What cannot be read as a file, under a name of its own.

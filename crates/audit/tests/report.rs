@@ -9,8 +9,16 @@ use std::path::Path;
 
 use Verdict::{Corrected, NotSupported, Supported};
 use chainrule_audit::{FIGURES, Plan, PlanError, Report, needs};
+use chainrule_records::GradientCheck;
 use chainrule_report::{Content, Purpose, Run, Verdict, files_of, svg};
 use made_up::Story;
+
+impl Story {
+    /// The line of the gradient checks whose text begins so.
+    fn check(&mut self, what: &str) -> &mut GradientCheck {
+        self.checks.rows.iter_mut().find(|row| row.what.starts_with(what)).unwrap()
+    }
+}
 
 /// The verdict on a claim, of a story with this change.
 #[track_caller]

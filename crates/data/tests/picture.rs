@@ -4,9 +4,10 @@
 
 mod pictures;
 
-use chainrule_data::picture::{Picture, PictureError, read};
-use chainrule_data::{BatchOrder, Shuffle};
-use image::{DynamicImage, GrayAlphaImage, GrayImage, ImageFormat, Luma, LumaA, Rgb, RgbImage};
+use chainrule_data::digits::draw_both;
+use chainrule_data::picture::{Picture, PictureError, read, read_whole};
+use chainrule_data::{BatchOrder, Counts, Shuffle};
+use image::{DynamicImage, GrayAlphaImage, GrayImage, ImageFormat, Luma, LumaA, Rgb, RgbImage, Rgba, RgbaImage};
 use pictures::{claims, encoded, seven};
 
 const SIZE: [usize; 2] = [28, 28];
@@ -250,4 +251,38 @@ fn repair_checksums(bytes: &mut [u8]) {
         bytes[end..end + 4].copy_from_slice(&checksum.sum().to_be_bytes());
         at = end + 4;
     }
+}
+
+#[test]
+fn an_image_of_the_right_size_with_light_ink_is_taken_as_it_is() {
+    let [digits, _] = draw_both(0, Counts { train: 10, validation: 1 });
+    for row in 0..10 {
+        let pixels = digits.pixels(row);
+        let file = png(GrayImage::from_raw(28, 28, pixels.to_vec()).unwrap());
+        let found = read(&file, SIZE).unwrap();
+        assert_eq!(found.pixels, pixels);
+        assert!(found.treatment.as_it_is && !found.treatment.inverted);
+        assert!(found.treatment.to_string().contains("taken as it is"), "{}", found.treatment);
+    }
+}
+
+/// Light stays light and nothing moves, where a digit would be inverted and centred.
+#[test]
+fn a_picture_of_anything_is_made_grey_and_scaled_and_nothing_else() {
+    let grey = GrayImage::from_fn(6, 4, |x, y| Luma([200 + (x * 4 + y) as u8]));
+    let same = read_whole(&png(grey.clone()), [4, 6]).unwrap();
+    assert_eq!(same.pixels, grey.into_raw());
+    // Halved, each pixel is of the mean of those around it: of blocks of one level, inside them, that level.
+    const LEVELS: [[u8; 2]; 2] = [[250, 120], [30, 200]];
+    let blocks = GrayImage::from_fn(80, 40, |x, y| Luma([LEVELS[(y / 20) as usize][(x / 40) as usize]]));
+    let half = read_whole(&png(blocks), [20, 40]).unwrap();
+    for (row, column, expected) in [(2, 3, 250), (3, 36, 120), (17, 2, 30), (18, 38, 200)] {
+        assert_eq!(half.pixels[row * 40 + column], expected);
+    }
+    assert!(half.treatment.to_string().ends_with("made grey and scaled to 20 x 40"), "{}", half.treatment);
+    // The same of one grey level, where no digit would be seen.
+    let blank = GrayImage::from_pixel(9, 9, Luma([77]));
+    assert!(read_whole(&png(blank), [3, 3]).unwrap().pixels.iter().all(|&p| p == 77));
+    let glass = RgbaImage::from_pixel(2, 2, Rgba([0, 0, 0, 0]));
+    assert!(read_whole(&png(glass), [2, 2]).unwrap().treatment.laid_over.is_some());
 }

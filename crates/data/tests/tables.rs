@@ -4,8 +4,8 @@
 
 use std::io::Write;
 
-use chainrule_data::sha256;
-use chainrule_data::table::{Columns, Table};
+use chainrule_data::table::{AboutTable, Columns, Table};
+use chainrule_data::{Holdout, TableRequest, Tables, sha256};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
@@ -98,4 +98,89 @@ fn names_and_numbers_are_read_as_they_are_meant() {
     assert_eq!((texts.classes, texts.labels), (vec!["10".to_owned(), "a".to_owned(), "b".to_owned()], vec![2, 1, 0]));
     // A quoted line break is none between rows.
     assert_eq!(read("a,id,y\n1,0,\"u\"\n2,\"x\ny\",v\n3,4,u\n").unwrap().lines, [2, 3, 5]);
+}
+
+#[test]
+fn each_class_is_held_out_in_proportion_and_by_the_seed_alone() {
+    let labels: Vec<u8> = (0..200)
+        .map(|row| {
+            if row < 150 {
+                3
+            } else if row < 197 {
+                0
+            } else {
+                9
+            }
+        })
+        .collect();
+    let holdout = |fraction: f64, seed: u64| Holdout { fraction, seed }.split(&labels).unwrap();
+    let [train, validation] = holdout(0.2, 0);
+    let count = |rows: &[usize]| [3, 0, 9].map(|class| rows.iter().filter(|&&row| labels[row] == class).count());
+    assert_eq!((count(&validation), count(&train)), ([30, 9, 1], [120, 38, 2]));
+    assert!(train.is_sorted() && validation.is_sorted());
+    let mut all = [train.clone(), validation.clone()].concat();
+    all.sort_unstable();
+    assert_eq!(all, (0..200).collect::<Vec<_>>());
+    assert_eq!(holdout(0.2, 0), [train, validation.clone()]);
+    assert_ne!(holdout(0.2, 1)[1], validation);
+    // A row at least on either side, however small the fraction.
+    assert_eq!((count(&holdout(0.001, 0)[1]), count(&holdout(0.999, 0)[0])), ([1, 1, 1], [1, 1, 1]));
+    assert_eq!(Holdout { fraction: 0.2, seed: 0 }.split(&[1, 1, 2]), Err(2));
+}
+
+#[test]
+fn what_is_no_csv_is_called_what_it_is() {
+    let zip = |name: &str| [&b"PK\x03\x04\x14\0\x06\0\x08\0\0\0!\0"[..], name.as_bytes(), &[0; 40]].concat();
+    let utf_16 =
+        |text: &str, mark: &[u8]| [mark, &text.encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<_>>()].concat();
+    let table = "a,b,y\n1,2,u\n2,3,v\n";
+    let big_endian: Vec<u8> = table.encode_utf16().flat_map(u16::to_be_bytes).collect();
+    let mut packed = GzEncoder::new(Vec::new(), Compression::default());
+    packed.write_all(b"PAR1\x15\x04\x15 and so on").unwrap();
+    for (content, what, way_out) in [
+        (zip("[Content_Types].xml"), "a spreadsheet of Excel (xlsx)", "save it as CSV"),
+        (
+            zip("mimetypeapplication/vnd.oasis.opendocument.spreadsheet"),
+            "an OpenDocument spreadsheet",
+            "save it as CSV",
+        ),
+        (zip("arr_0.npy"), "NumPy's npz", "savetxt"),
+        (zip("table.csv"), "a zip archive", "unpack it"),
+        (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1".to_vec(), "an old document of Excel (xls)", "save it as CSV"),
+        (b"PAR1\x15\x04\x15 and so on".to_vec(), "Parquet", "read_parquet"),
+        (packed.finish().unwrap(), "Parquet", "read_parquet"),
+        (b"ARROW1\0\0".to_vec(), "Arrow (Feather)", "read_feather"),
+        (utf_16(table, b"\xff\xfe"), "text in UTF-16", "save it as UTF-8"),
+        (utf_16(table, b""), "text in UTF-16", "save it as UTF-8"),
+        ([b"\xfe\xff".to_vec(), big_endian.clone()].concat(), "text in UTF-16", "save it as UTF-8"),
+        (big_endian, "text in UTF-16", "save it as UTF-8"),
+        (b"\x28\xb5\x2f\xfd and so on".to_vec(), "packed by zstd", "unpack it"),
+        (b"\x89PNG\r\n\x1a\n and so on".to_vec(), "a picture (PNG)", "a folder of pictures for each class"),
+        (b"\0\0\x08\x03\0\0\0\x02".to_vec(), "an IDX file of images", "name the folder"),
+        (table.replace(',', "\t").into_bytes(), "parted by tabs", "commas"),
+        (b"a\tthe b, c\ty\n1\t2\tu\n".to_vec(), "parted by tabs", "commas"),
+        (table.replace(',', "|").into_bytes(), "parted by '|'", "commas"),
+    ] {
+        for problem in [read(&content).unwrap_err(), AboutTable::read(&content[..]).unwrap_err()] {
+            assert!(problem.contains(what) && problem.contains(way_out), "{what}: {problem:?}");
+            assert_eq!(problem.lines().count(), 1, "{problem:?}");
+        }
+    }
+}
+
+#[test]
+fn a_table_without_its_label_is_refused_without_an_option_of_the_program() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("flowers.csv");
+    std::fs::write(&path, "length,kind\n1,rose\n2,tulip\n1,rose\n2,tulip\n").unwrap();
+    let no_label = TableRequest {
+        label: None,
+        ignored: Vec::new(),
+        features: None,
+        classes: None,
+        holdout: None,
+        resident_bytes: u64::MAX,
+    };
+    let said = Tables::read(&path, &no_label).unwrap_err().to_string();
+    assert!(!said.contains("--") && !said.contains("xtask"), "{said}");
 }

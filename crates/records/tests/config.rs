@@ -5,7 +5,7 @@
 use std::path::Path;
 
 use chainrule_core::{Generator, GradientSource, Precision, Solver, TrainConfig};
-use chainrule_records::ConfigFile;
+use chainrule_records::{ConfigFile, GridKey, check_override};
 
 const SMALLEST: &str = "[model]\nkind = 'softmax'\n";
 
@@ -168,4 +168,147 @@ fn what_is_no_config_is_refused() {
     refuses(SMALLEST, &["experiment=../../etc"], "experiment = \"../../etc\"");
     let message = TrainConfig::read(Path::new("no/such.toml"), &[]).unwrap_err().to_string();
     assert!(message.starts_with("no/such.toml: "), "{message}");
+}
+
+#[test]
+fn the_fused_kernels_are_refused_to_an_optimizer_that_they_do_not_know() {
+    let fused = "descent.gradient=fused";
+    for optimizer in ["descent.optimizer=adam", "descent.momentum=0.5"] {
+        let error = parse(SMALLEST, &[optimizer, fused]).unwrap_err();
+        assert!(error.contains("descent.gradient = \"fused\"") && error.contains("take auto"), "{error}");
+        let config = parse(SMALLEST, &[optimizer]).unwrap();
+        assert_eq!(config.descent().gradient, GradientSource::Auto);
+        assert!(config.beyond_kernels().is_some());
+    }
+    assert_eq!(parse(SMALLEST, &["descent.momentum=0", fused]).unwrap().beyond_kernels(), None);
+}
+
+#[test]
+fn class_weights_that_are_none_are_refused() {
+    let two = "data.classes=[2, 3]";
+    let expected = "\"balanced\", numbers by the classes' names, as in {no = 0.5, yes = 25}, or a list of numbers";
+    let cases: [(&str, &[&str], &[&str]); 16] = [
+        ("softmax", &["objective.class_weights=balance"], &[expected, "balance"]),
+        ("softmax", &["objective.class_weights=3"], &[expected]),
+        ("softmax", &["objective.class_weights={}"], &["from 1e-6 to 1e6"]),
+        (
+            "softmax",
+            &["objective.class_weights={a = 'much'}"],
+            &["objective.class_weights.a = \"much\"", "expected a number"],
+        ),
+        ("logistic", &[two, "objective.class_weights={2 = 0}"], &["from 1e-6 to 1e6", "left out by data.classes"]),
+        (
+            "softmax",
+            &[two, "objective.class_weights={2 = 1, two = 3}"],
+            &["data.classes has no class two; they are 2, 3"],
+        ),
+        // It would be read in the reverse of what a person sees in `classes()`, or in data.classes.
+        (
+            "logistic",
+            &[two, "objective.class_weights=[4, 0.5]"],
+            &["objective.class_weights = [4.0, 0.5]", "name them: { 2 = 4.0, 3 = 0.5 }, or { 2 = 0.5, 3 = 4.0 }"],
+        ),
+        ("softmax", &["objective.class_weights=[1, 'a']"], &["objective.class_weights"]),
+        ("softmax", &["objective.class_weights=[1, 0]"], &["from 1e-6 to 1e6", "left out by data.classes"]),
+        ("softmax", &["objective.class_weights=[1, -1]"], &["from 1e-6 to 1e6"]),
+        ("softmax", &["objective.class_weights=[1, nan]"], &["from 1e-6 to 1e6"]),
+        ("softmax", &["objective.class_weights=[1, 1e7]"], &["from 1e-6 to 1e6"]),
+        (
+            "softmax",
+            &[two, "objective.class_weights=[1, 2, 3]"],
+            &["each of the 2 classes, in the order of data.classes"],
+        ),
+        ("logistic", &[two, "objective.class_weights=[3]"], &["name them: { 2 = 3.0, 3 = 1.0 }, or"]),
+        (
+            "softmax",
+            &["objective.class_weights=balanced", "descent.gradient=fused"],
+            &["descent.gradient = \"fused\"", "objective.class_weights", "take auto"],
+        ),
+        ("softmax", &["objective.class_weight=balanced"], &["did you mean objective.class_weights?"]),
+    ];
+    for (kind, sets, expected) in cases {
+        let error = parse(&format!("[model]\nkind = '{kind}'\n"), sets).unwrap_err();
+        assert!(error.contains("test.toml: "), "{error}");
+        for expected in expected {
+            assert!(error.contains(expected), "{error:?} does not say {expected:?}");
+        }
+    }
+}
+
+#[test]
+fn what_has_no_certified_minimum_is_refused() {
+    let text = "[model]
+kind = 'softmax'
+[descent]
+solver = 'lbfgs'
+[objective]
+l2 = 0.1";
+    let refuses = |more: &[&str], expected: &str| refuses(text, more, expected);
+    refuses(&["objective.l2=0"], "test.toml: objective.l2 = 0.0: without a penalty J may have no minimum");
+    refuses(
+        &["early_stopping.patience=3"],
+        "early_stopping.patience = 3: descent.solver = \"lbfgs\" goes to the minimum",
+    );
+    refuses(&["early_stopping.restore_best=true"], "early_stopping.restore_best = true: ");
+    for tolerance in ["0", "-1", "nan", "2"] {
+        refuses(&[&format!("optimum.tolerance={tolerance}")], "optimum.tolerance = ");
+    }
+    for key in ["optimum.max_iterations", "optimum.memory", "optimum.evaluate_every"] {
+        refuses(&[&format!("{key}=0")], &format!("{key} = 0: expected a whole number from 1"));
+    }
+    refuses(&["descent.solver=newton"], "descent.solver = \"newton\": expected sgd or lbfgs");
+    refuses(&["optimum.iterations=3"], "unknown key optimum.iterations; did you mean optimum.max_iterations?");
+}
+
+#[test]
+fn what_a_file_sets_the_command_line_can_take_back() {
+    let text = "[model]\nkind = 'softmax'\n[data]\ntrain_images = 2\nclasses = [0, 1]\n[early_stopping]\npatience = 1\n\
+                [descent]\nmomentum = 0.5\n[objective]\nclass_weights = 'balanced'\n";
+    let parse_file = parse;
+    let parse = |set: &[&str]| parse(text, set);
+    let keys =
+        ["data.train_images", "data.classes", "early_stopping.patience", "descent.momentum", "objective.class_weights"];
+    for key in keys {
+        let written = parse(&[&format!("{key}=none")]).unwrap().to_toml();
+        let name = key.rsplit('.').next().unwrap();
+        assert!(parse(&[]).unwrap().to_toml().contains(&format!("\n{name} = ")), "{key}");
+        assert!(!written.contains(&format!("\n{name} = ")), "{key}: {written}");
+    }
+    // Of a file that says nothing of it, nothing is taken back; and a grid may try it.
+    let smallest = parse_file(SMALLEST, &["early_stopping.patience=none"]);
+    assert_eq!(smallest.unwrap().early_stopping().patience, None);
+    // A column may be called so.
+    assert_eq!(parse(&["data.label=none"]).unwrap().data().label.as_deref(), Some("none"));
+}
+
+#[test]
+fn keys_are_refused_without_an_option_of_the_program() {
+    for said in [
+        GridKey::parse("objective.l2").unwrap_err().to_string(),
+        check_override("descent.epochs").unwrap_err().to_string(),
+    ] {
+        assert!(!said.contains("--") && !said.contains("xtask"), "{said}");
+    }
+}
+
+#[test]
+fn a_number_out_of_range_or_none_is_refused_with_the_range() {
+    let ranges = [
+        ("objective.l2", "expected a number from 0 (no penalty) to 1e6"),
+        ("descent.learning_rate", "expected a number above 0, at most 1000"),
+        ("optimum.tolerance", "in nats above 0, at most 1"),
+    ];
+    for (key, range) in ranges {
+        let (section, name) = key.split_once('.').unwrap();
+        for value in ["nan", "-nan", "+nan", "inf", "+inf", "-inf", "1e30", "-1e30", "-1.0", "1e308"] {
+            let in_file = format!("[model]\nkind = 'softmax'\n[{section}]\n{name} = {value}\n");
+            let by_file = parse(&in_file, &[]);
+            let by_option = parse(SMALLEST, &[&format!("{key}={value}")]);
+            for refused in [by_file, by_option] {
+                let said = refused.unwrap_err();
+                assert!(said.contains(range) && said.contains(&format!("{key} = ")), "{said}");
+                assert!(!said.contains('\n') && said.chars().count() <= 1000, "{said}");
+            }
+        }
+    }
 }

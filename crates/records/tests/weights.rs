@@ -2,8 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
-use chainrule_core::{Parameters, Precision, Preprocessing};
-use chainrule_records::{read_parameters, write_weights};
+use chainrule_core::{DataKind, Parameters, Precision, Preprocessing, Standardization};
+use chainrule_records::{read_parameters, read_preprocessing, write_weights};
 use serde_json::{Value, json};
 
 /// A large number that f32 holds exactly.
@@ -65,5 +65,36 @@ fn the_weights_of_a_class_are_its_column() {
         let beyond = std::panic::catch_unwind(|| parameters.of_class(class)).unwrap_err();
         let said = beyond.downcast_ref::<String>().unwrap();
         assert!(said.contains(&format!("class {class} of weights with {} column", parameters.n_classes)), "{said}");
+    }
+}
+
+#[test]
+fn statistics_are_saved_beside_the_weights_and_read_back_to_the_last_bit() {
+    let parameters = Parameters { n_features: 2, n_classes: 3, weight: vec![0.5; 6], bias: vec![1.0; 3] };
+    let by = Preprocessing::Standardized(Standardization { mean: vec![0.1, -1e9], scale: vec![1.0 / 3.0, 1e-9] });
+    for precision in [Precision::F32, Precision::F64] {
+        let file = write_weights(&parameters, precision, &by);
+        assert_eq!(read_preprocessing(&file, DataKind::Table).unwrap(), by);
+        assert_eq!(read_parameters(&file).unwrap(), parameters);
+        // Where there are none, the data tells.
+        for (kind, expected) in [(DataKind::Images, Preprocessing::Pixels), (DataKind::Table, Preprocessing::Raw)] {
+            let found = read_preprocessing(&write_weights(&parameters, precision, &Preprocessing::Raw), kind);
+            assert_eq!(found.unwrap(), expected);
+        }
+    }
+}
+
+#[test]
+fn statistics_that_nothing_can_be_divided_by_are_refused() {
+    let parameters = Parameters { n_features: 2, n_classes: 1, weight: vec![0.5; 2], bias: vec![1.0] };
+    for (mean, scale, expected) in [
+        ([0.0, 0.0], [1.0, 0.0], "number 1 of features.scale is 0"),
+        ([0.0, 0.0], [-1.0, 1.0], "number 0 of features.scale is -1"),
+        ([0.0, f64::NAN], [1.0, 1.0], "number 1 of features.mean is NaN"),
+    ] {
+        let by = Preprocessing::Standardized(Standardization { mean: mean.into(), scale: scale.into() });
+        let file = write_weights(&parameters, Precision::F64, &by);
+        let problem = read_preprocessing(&file, DataKind::Table).unwrap_err();
+        assert!(problem.contains(expected), "{problem:?} {expected:?}");
     }
 }

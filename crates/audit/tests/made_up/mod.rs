@@ -76,11 +76,6 @@ impl Story {
         self.runs.get_mut(name).unwrap()
     }
 
-    /// The line of the gradient checks whose text begins so.
-    pub(crate) fn check(&mut self, what: &str) -> &mut GradientCheck {
-        self.checks.rows.iter_mut().find(|row| row.what.starts_with(what)).unwrap()
-    }
-
     pub(crate) fn report(&self) -> Report {
         let mut runs = Runs::default();
         self.runs.values().cloned().for_each(|run| runs.insert(run));

@@ -1,0 +1,73 @@
+//! Errors of the library: their causes, and no word of the program's options.
+
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+use std::error::Error;
+use std::io::ErrorKind;
+
+use chainrule::{Estimator, Fitted, Samples};
+use tempfile::TempDir;
+
+const FLOWERS: &str =
+    "length,2024\n1,rose\n2,tulip\n1,rose\n2,tulip\n1,rose\n2,tulip\n1,rose\n2,tulip\n1,rose\n2,tulip\n";
+
+/// A folder with flowers, a model that was fitted to them, and a file in no folder's place.
+fn fitted_to_flowers() -> (TempDir, Samples, Fitted) {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    std::fs::write(at("flowers.csv"), FLOWERS).unwrap();
+    std::fs::write(at("file"), "").unwrap();
+    let samples = Samples::csv(at("flowers.csv"), "2024").unwrap();
+    let fitted = Estimator::softmax().epochs(1).fit(&samples, &samples).unwrap();
+    fitted.save(at("model")).unwrap();
+    (folder, samples, fitted)
+}
+
+/// The kind of the system's error at the end of the chain.
+fn cause(error: &dyn Error) -> Option<ErrorKind> {
+    let last = std::iter::successors(error.source(), |&error| error.source()).last()?;
+    Some(last.downcast_ref::<std::io::Error>()?.kind())
+}
+
+/// Nothing of the program's is in what a library says.
+fn is_neutral(said: &str) {
+    assert!(!said.contains("--") && !said.contains("xtask"), "{said}");
+}
+
+#[test]
+fn errors_have_their_causes_and_say_them() {
+    let (folder, _, fitted) = fitted_to_flowers();
+    let at = |name: &str| folder.path().join(name);
+    let absent = Samples::csv(at("absent.csv"), "kind").unwrap_err();
+    assert_eq!(cause(&absent), Some(ErrorKind::NotFound), "{absent}");
+    let absent = Fitted::load(at("absent")).unwrap_err();
+    assert_eq!(cause(&absent), Some(ErrorKind::NotFound), "{absent}");
+    let below_a_file = fitted.save(at("file/model")).unwrap_err();
+    assert_eq!(cause(&below_a_file), Some(ErrorKind::NotADirectory), "{below_a_file}");
+    let nowhere = fitted.export(at("no/such/folder.npz")).unwrap_err();
+    assert_eq!(cause(&nowhere), Some(ErrorKind::NotFound), "{nowhere}");
+    // All is in the one line, too.
+    assert!(nowhere.to_string().contains("No such file"), "{nowhere}");
+}
+
+#[test]
+fn a_model_is_not_replaced_and_that_is_said_without_an_option() {
+    let (folder, _, fitted) = fitted_to_flowers();
+    let exists = fitted.save(folder.path().join("model")).unwrap_err();
+    assert!(exists.to_string().ends_with("model exists already"), "{exists}");
+}
+
+#[test]
+fn settings_are_refused_without_an_option() {
+    let (_folder, samples, _) = fitted_to_flowers();
+    is_neutral(&Estimator::softmax().epochs(0).fit(&samples, &samples).unwrap_err().to_string());
+}
+
+#[test]
+fn a_single_class_is_said_in_the_singular() {
+    let (_folder, samples, _) = fitted_to_flowers();
+    let one =
+        samples.with_classes(&["rose"]).and_then(|samples| Estimator::softmax().fit(&samples, &samples).map(|_| ()));
+    let one = one.unwrap_err().to_string();
+    assert!(!one.contains("1 classes"), "{one}");
+}

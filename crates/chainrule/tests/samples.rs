@@ -1,0 +1,298 @@
+//! `Samples`, `Estimator` and `Fitted`, as a program of someone's own uses them, without Burn.
+
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+mod flowers;
+
+use std::num::NonZero;
+use std::ops::ControlFlow;
+
+use chainrule::backend::Backend;
+use chainrule::core::{Class, ClassWeights, GradientSource};
+use chainrule::data::{Counts, Data, Request, TableRequest};
+use chainrule::formats::Weights;
+use chainrule::solve::{Ending, Observer};
+use chainrule::{Error, Estimator, Fitted, Samples};
+use flowers::{COLUMNS, flowers, says, table};
+use serde_json::json;
+
+fn softmax() -> Estimator {
+    on_cpu(Estimator::softmax())
+}
+
+fn logistic() -> Estimator {
+    on_cpu(Estimator::logistic())
+}
+
+fn fitted_to_flowers(samples: &Samples) -> Fitted {
+    let [train, validation] = samples.split(0.25, 1).unwrap();
+    softmax().standardize().learning_rate(0.5).epochs(30).fit(&train, &validation).unwrap()
+}
+
+fn on_cpu(estimator: Estimator) -> Estimator {
+    estimator.backend(Backend::Cpu).threads(NonZero::<usize>::MIN)
+}
+
+#[test]
+fn drawn_digits_are_those_of_the_program() {
+    let Data { train, .. } =
+        chainrule::data::find(&Request::Embedded, Counts { train: 20, validation: 1 }, &mut |_| ()).unwrap();
+    let samples = Samples::digits(20, chainrule::data::digits::SEED);
+    for row in 0..20 {
+        let pixels: Vec<f64> = train.pixels(row).iter().map(|&pixel| pixel.into()).collect();
+        assert_eq!((samples.row(row), samples.labels()[row]), (pixels, train.labels()[row]));
+    }
+    assert_ne!(Samples::digits(20, 3).row(0), samples.row(0));
+}
+
+#[test]
+fn columns_are_found_by_their_names_in_any_order() {
+    let folder = tempfile::tempdir().unwrap();
+    let samples = table(folder.path(), "flowers.csv", &COLUMNS);
+    let fitted = fitted_to_flowers(&samples);
+    assert!(fitted.score(&samples).unwrap() > 0.9);
+    let turned = table(folder.path(), "turned.csv", &["species", "width", "length", "weight"]);
+    assert_eq!(fitted.predict_proba(&turned).unwrap(), fitted.predict_proba(&samples).unwrap());
+    assert_eq!(fitted.evaluate(&turned).unwrap(), fitted.evaluate(&samples).unwrap());
+    // And in a fit, where the validation comes from elsewhere.
+    let of_turned = softmax().standardize().epochs(2).fit(&samples, &turned).unwrap();
+    let metrics = of_turned.training().unwrap().final_metrics;
+    assert!((metrics.train_loss - metrics.validation_loss).abs() < 1e-12);
+
+    // Without labels, and among columns that are no numbers.
+    std::fs::write(folder.path().join("new.csv"), flowers(&["garden", "weight", "length", "width"])).unwrap();
+    let found = fitted.predict_file(folder.path().join("new.csv")).unwrap();
+    let found: Vec<Vec<f64>> = found.into_iter().map(|prediction| prediction.probabilities).collect();
+    assert_eq!(found, fitted.predict_proba(&samples).unwrap());
+
+    let narrow = table(folder.path(), "narrow.csv", &["species", "width", "length"]);
+    says(fitted.predict(&narrow), &["no column \"weight\"", "the columns are width, length"]);
+    says(softmax().fit(&samples, &narrow), &["no column \"weight\""]);
+    says(fitted.predict_file(folder.path().join("narrow.csv")), &["narrow.csv", "weight"]);
+    says(fitted.predict(&Samples::digits(2, 0)), &["images of 28 x 28", "table of 3 columns"]);
+}
+
+#[test]
+fn a_row_that_is_no_row_of_the_model_is_an_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let flowers = table(folder.path(), "flowers.csv", &COLUMNS);
+    let two = flowers.with_classes(&["iris", "rose"]).unwrap();
+    let digits = Samples::digits(40, 0);
+    let fitted = [
+        (softmax().epochs(1).learning_rate(1e-9).fit(&flowers, &flowers), "finite numbers up to 1e30"),
+        (softmax().epochs(1).standardize().fit(&flowers, &flowers), "finite numbers up to 1e30"),
+        (logistic().epochs(1).standardize().fit(&two, &two), "finite numbers up to 1e30"),
+        (softmax().epochs(1).fit(&digits, &digits), "numbers from 0 to 255"),
+    ];
+    for (fitted, expected) in fitted {
+        let fitted = fitted.unwrap();
+        let (predictor, d) = (fitted.predictor(), fitted.predictor().n_features());
+        let row = vec![1.0; d];
+        assert!(predictor.predict(&row).unwrap().probabilities.iter().all(|p| p.is_finite()));
+        let (logits, evidence) = (predictor.predict(&row).unwrap().logits, predictor.evidence(&row, 1).unwrap());
+        assert!((logits[1] - evidence.1 - evidence.0.iter().sum::<f64>()).abs() < 1e-9);
+        for length in [0, d - 1, d + 1] {
+            let length_of = format!("the row has {length} numbers, and the model takes {d}");
+            let row = vec![1.0; length];
+            says(predictor.predict(&row).map_err(Error::from), &[&length_of]);
+            says(predictor.evidence(&row, 0).map_err(Error::from), &[&length_of]);
+        }
+        for number in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 1e300, -1e300] {
+            let mut row = row.clone();
+            row[d - 1] = number;
+            let place = format!("number {} of the row (from 0) is {number:?}", d - 1);
+            says(predictor.predict(&row).map_err(Error::from), &[&place, expected]);
+            says(predictor.evidence(&row, 0).map_err(Error::from), &[&place, expected]);
+        }
+    }
+}
+
+#[test]
+fn classes_are_found_by_their_names_in_any_order() {
+    let folder = tempfile::tempdir().unwrap();
+    let samples = table(folder.path(), "flowers.csv", &COLUMNS);
+    let fitted = fitted_to_flowers(&samples);
+    let names = |classes: &[Class]| classes.iter().map(ToString::to_string).collect::<Vec<_>>();
+    assert_eq!(names(fitted.classes()), ["iris", "poppy", "rose"]);
+    let turned = samples.with_classes(&["rose", "iris", "poppy"]).unwrap();
+    assert_eq!(fitted.evaluate(&turned).unwrap(), fitted.evaluate(&samples).unwrap());
+    let some = samples.with_classes(&["poppy"]).unwrap();
+    assert_eq!(some.len(), 40);
+    let right = fitted.predict(&some).unwrap().iter().filter(|class| class.is_called("poppy")).count();
+    assert_eq!(right as f64 / 40.0, fitted.score(&some).unwrap());
+
+    let rows = [[3.0, 2000.0, 0.1]];
+    let tulip = Samples::from_rows(&rows, &["tulip"]).unwrap().with_columns(&["length", "weight", "width"]).unwrap();
+    assert_eq!(fitted.predict(&tulip).unwrap().len(), 1);
+    says(fitted.score(&tulip), &["row 0 is of the class tulip", "iris, poppy, rose"]);
+}
+
+#[test]
+fn rows_from_memory_are_those_of_a_table() {
+    let folder = tempfile::tempdir().unwrap();
+    let samples = table(folder.path(), "flowers.csv", &["length", "weight", "width", "species"]);
+    let rows: Vec<Vec<f64>> = (0..samples.len()).map(|row| samples.row(row)).collect();
+    let labels: Vec<&Class> = samples.labels().iter().map(|&label| &samples.classes()[usize::from(label)]).collect();
+    let from_memory = Samples::from_rows(&rows, &labels).unwrap();
+    assert_eq!((from_memory.labels(), from_memory.classes()), (samples.labels(), samples.classes()));
+    assert_eq!(from_memory.columns(), ["x1", "x2", "x3"]);
+    let named = from_memory.with_columns(samples.columns()).unwrap();
+    let [of_file, of_memory] = [&samples, &named].map(fitted_to_flowers);
+    assert_eq!(of_file.parameters(), of_memory.parameters());
+    // Labels that are numbers are in their order.
+    let numbered = Samples::from_rows(&[[1.0], [2.0], [3.0]], &[10, 9, 100]).unwrap();
+    assert_eq!((numbered.labels(), numbered.classes()[0].to_string()), (&[1, 0, 2][..], "9".to_owned()));
+}
+
+#[test]
+fn rows_that_are_no_samples_are_refused_in_a_line() {
+    let none: [[f64; 1]; 0] = [];
+    says(Samples::from_rows(&none, &["a"]), &["there is no row"]);
+    says(Samples::from_rows(&[[]; 2], &["a", "b"]), &["row 0 has no number"]);
+    says(Samples::from_rows(&[vec![1.0], vec![1.0, 2.0]], &["a", "b"]), &["row 1 has 2 numbers, and row 0 has 1"]);
+    says(Samples::from_rows(&[[1.0], [2.0]], &["a"]), &["2 rows and 1 label;"]);
+    for number in [f64::NAN, f64::INFINITY, -2e30] {
+        says(Samples::from_rows(&[[1.0, 0.0], [2.0, number]], &["a", "b"]), &["row 1, number 1"]);
+    }
+    says(Samples::from_rows(&[[1.0], [2.0]], &["a", ""]), &["row 1: the label is empty"]);
+    let many: Vec<usize> = (0..257).collect();
+    says(Samples::from_rows(&vec![[1.0]; 257], &many), &["257 different labels"]);
+}
+
+#[test]
+fn columns_classes_and_parts_that_samples_cannot_have_are_refused_in_a_line() {
+    let two = Samples::from_rows(&[[1.0], [2.0], [3.0], [4.0]], &["a", "b", "a", "b"]).unwrap();
+    says(two.clone().with_columns(&["x", "y"]), &["1 column, and 2 names"]);
+    says(two.clone().with_columns(&[""]), &["the name of column 0 is empty"]);
+    says(
+        Samples::from_rows(&[[1.0, 2.0]], &["a"]).unwrap().with_columns(&["x", "x"]),
+        &["two columns are called \"x\""],
+    );
+    says(Samples::digits(1, 0).with_columns(&["x"]), &["images have no columns"]);
+    says(two.with_classes(&["c"]), &["no class \"c\"", "a, b"]);
+    says(two.with_classes(&["a", "a"]), &["\"a\" is named twice"]);
+    for fraction in [0.0, 1.0, f64::NAN] {
+        says(two.split(fraction, 0), &["between 0 and 1"]);
+    }
+    let single = Samples::from_rows(&[[1.0], [2.0], [3.0]], &["a", "b", "a"]).unwrap();
+    says(single.split(0.5, 0), &["the class b has a single row"]);
+}
+
+#[test]
+fn samples_that_a_model_cannot_be_fitted_to_are_refused_in_a_line() {
+    let two = Samples::from_rows(&[[1.0], [2.0], [3.0], [4.0]], &["a", "b", "a", "b"]).unwrap();
+    let three = Samples::from_rows(&[[1.0], [2.0], [3.0]], &["a", "b", "c"]).unwrap();
+    says(
+        logistic().fit(&three, &three),
+        &["3 classes (a, b, c)", "logistic regression tells two apart", "with_classes"],
+    );
+    let one = two.with_classes(&["a"]).unwrap();
+    says(softmax().fit(&one, &one), &["1 class (a)", "softmax"]);
+    says(softmax().fit(&two, &three), &["row 2 is of the class c"]);
+    let nothing = two.with_classes(&[] as &[&str]).unwrap();
+    assert!(nothing.is_empty());
+    says(softmax().fit(&nothing, &two), &["no row to learn from"]);
+    says(softmax().fit(&two, &nothing), &["no validation row"]);
+    says(softmax().fit(&two, &two).unwrap().score(&nothing), &["no row to judge"]);
+}
+
+#[test]
+fn settings_that_cannot_be_are_refused_by_their_keys() {
+    let two = Samples::from_rows(&[[1.0], [2.0]], &["a", "b"]).unwrap();
+    says(softmax().learning_rate(1e30).fit(&two, &two), &["descent.learning_rate = 1e+30"]);
+    says(softmax().learning_rate(-1.0).fit(&two, &two), &["descent.learning_rate = -1"]);
+    says(softmax().l2(f64::NAN).fit(&two, &two), &["objective.l2 = not a finite number: expected a number from 0"]);
+    says(softmax().patience(0).fit(&two, &two), &["early_stopping.patience = 0: expected a whole number from 1"]);
+    says(
+        softmax().with(|all| all.data.label = Some("x".to_owned())).fit(&two, &two),
+        &["what is trained on are the samples"],
+    );
+    // The one order is that of the samples, and the other a config's.
+    let list = logistic().with(|all| all.objective.class_weights = Some(ClassWeights::Each(vec![1.0, 3.0])));
+    says(list.fit(&two, &two), &["name them: { a = 3.0, b = 1.0 }, or { a = 1.0, b = 3.0 }"]);
+    let unknown = softmax().class_weights([("A", 2.0)]);
+    says(unknown.fit(&two, &two), &["objective.class_weights: there is no class A; the data has a, b"]);
+    says(softmax().batch_size(3).drop_last().fit(&two, &two), &["descent.batch_size = 3", "only 2 training rows"]);
+    says(softmax().gradient(GradientSource::Fused).fit(&two, &two), &["fused", "table"]);
+    says(softmax().backend("remote:nowhere:1".parse().unwrap()).fit(&two, &two), &["remote"]);
+}
+
+#[test]
+fn a_table_takes_no_more_memory_than_it_is_allowed() {
+    let folder = tempfile::tempdir().unwrap();
+    table(folder.path(), "flowers.csv", &COLUMNS);
+    let request = TableRequest {
+        label: Some("species".to_owned()),
+        ignored: Vec::new(),
+        features: None,
+        classes: None,
+        holdout: None,
+        resident_bytes: 5000,
+    };
+    says(Samples::tables(folder.path().join("flowers.csv"), &request), &["flowers.csv", "5000"]);
+    let [train, validation] =
+        Samples::tables(folder.path().join("flowers.csv"), &TableRequest { resident_bytes: 50_000, ..request })
+            .unwrap();
+    assert_eq!([train.len(), validation.len()], [120, 120]);
+    says(Samples::csv(folder.path().join("flowers.csv"), "colour"), &["no column \"colour\" of labels"]);
+    says(Samples::csv(folder.path(), "species"), &["a folder", "Samples::tables"]);
+    says(Samples::load(folder.path().join("flowers.csv").to_str().unwrap()), &["Samples::csv", "length, weight"]);
+    says(Samples::load(folder.path().join("nothing").to_str().unwrap()), &["nothing"]);
+}
+
+#[test]
+fn a_model_is_exported_by_the_files_ending() {
+    let folder = tempfile::tempdir().unwrap();
+    let samples = table(folder.path(), "flowers.csv", &COLUMNS);
+    let fitted = fitted_to_flowers(&samples);
+    for ending in ["safetensors", "npz", "onnx", "json"] {
+        let file = folder.path().join(format!("own.{ending}"));
+        fitted.export(&file).unwrap();
+        let bytes = std::fs::read(&file).unwrap();
+        match ending {
+            "safetensors" | "npz" => {
+                let weights = Weights::read(&bytes, None).unwrap();
+                assert_eq!(&weights.parameters, fitted.parameters(), "{ending}");
+            }
+            "json" => {
+                let object: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
+                assert_eq!(object["classes"], json!(["iris", "poppy", "rose"]));
+                assert_eq!(object["about"]["data"], json!(folder.path().join("flowers.csv").display().to_string()));
+            }
+            _ => assert!(text_in(&bytes, "probabilities") && text_in(&bytes, "poppy")),
+        }
+    }
+    says(fitted.export(folder.path().join("own.pickle")), &["own.pickle", ".safetensors, .npz, .onnx or .json"]);
+    assert!(!folder.path().join("own.pickle").exists());
+}
+
+fn text_in(bytes: &[u8], text: &str) -> bool {
+    bytes.windows(text.len()).any(|window| window == text.as_bytes())
+}
+
+#[test]
+fn an_observer_is_told_of_each_step_and_may_end_it() {
+    struct Impatient(usize);
+    impl Observer for Impatient {
+        fn step_taken(&mut self, _: usize) -> ControlFlow<()> {
+            self.0 += 1;
+            if self.0 == 7 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        }
+    }
+    let [train, validation] = Samples::digits(300, 1).split(0.2, 0).unwrap();
+    let mut impatient = Impatient(0);
+    let fitted = softmax().batch_size(20).fit_observed(&train, &validation, &mut impatient).unwrap();
+    let training = fitted.training().unwrap();
+    assert_eq!((impatient.0, training.steps, training.ending), (7, 7, Ending::Interrupted));
+    assert_eq!(training.history.train_loss.len(), 7);
+}
+
+#[test]
+fn the_minimum_is_certified() {
+    let folder = tempfile::tempdir().unwrap();
+    let [train, validation] = table(folder.path(), "flowers.csv", &COLUMNS).split(0.25, 1).unwrap();
+    let fitted = softmax().standardize().l2(0.01).to_the_minimum().fit(&train, &validation).unwrap();
+    let training = fitted.training().unwrap();
+    assert_eq!(training.ending, Ending::Converged);
+    assert!(training.certificate.unwrap().holds());
+}

@@ -1,0 +1,24 @@
+//! What classes are called.
+
+use chainrule_core::{Class, DataKind};
+use serde_json::json;
+
+#[test]
+fn labels_of_images_are_numbers_and_names_are_never_taken_for_them() {
+    let all_of = |kind, names: &[&str]| {
+        let names: Vec<String> = names.iter().map(ToString::to_string).collect();
+        Class::all_of(kind, &names).map(|classes| json!(classes))
+    };
+    for (kind, names, expected) in [
+        (DataKind::Images, ["0", "255"], json!([0, 255])),
+        (DataKind::Images, ["0", "256"], json!(["0", "256"])),
+        (DataKind::Images, ["007", "7"], json!(["007", "7"])),
+        (DataKind::Images, ["+1", "-1"], json!(["+1", "-1"])),
+        (DataKind::Pictures, ["0", "1"], json!(["0", "1"])),
+        (DataKind::Table, ["0", "1"], json!(["0", "1"])),
+    ] {
+        assert_eq!(all_of(kind, &names), Ok(expected));
+    }
+    assert_eq!(all_of(DataKind::Table, &["a", "a"]), Err("the class a is named twice".to_owned()));
+    assert_eq!(all_of(DataKind::Table, &["a", ""]), Err("the name of a class is empty".to_owned()));
+}

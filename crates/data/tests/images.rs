@@ -1,0 +1,84 @@
+//! Images in their file: rows and checksums as in memory, and files that are written whole or not
+//! at all.
+
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+use std::fs::OpenOptions;
+use std::path::{Path, PathBuf};
+
+use chainrule_data::{Counts, Data, DataError, Request, digits, find_within, mnist, read_folder};
+use tempfile::TempDir;
+
+/// Where a folder's images and labels lie: training images, training labels, validation images, validation labels.
+fn files(folder: &Path) -> [PathBuf; 4] {
+    mnist::FILES.map(|file| folder.join(file.name))
+}
+
+/// A folder with so many digits.
+fn with_digits(train: usize, validation: usize) -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    digits::write_both(digits::SEED, Counts { train, validation }, &files(folder.path())).unwrap();
+    folder
+}
+
+/// Images that are left in their files.
+fn in_files(folder: &Path) -> Data {
+    let request = Request::Folder(folder.to_owned());
+    find_within(&request, Counts { train: 1, validation: 1 }, 0, &mut |_| {}).unwrap()
+}
+
+#[test]
+fn checksums_and_rows_of_a_file_that_stays_are_those_of_one_that_is_read() {
+    let folder = with_digits(1500, 300);
+    let folder = folder.path();
+    let (left, read) = (in_files(folder), read_folder(folder).unwrap());
+    assert_eq!(left.train.file(), Some(&*files(folder)[0]));
+    assert_eq!(read.train.file(), None);
+    assert_eq!(left.file_checksums(), read.file_checksums());
+    assert!(
+        left.train == in_files(folder).train && left.train != left.validation,
+        "the same images, wherever they lie"
+    );
+    let classes = Some(&[4, 0, 9][..]);
+    assert_eq!(left.split(Some(900), Some(200), classes).unwrap(), read.split(Some(900), Some(200), classes).unwrap());
+    let ([left, _], _) = left.select(Some(900), None, classes).unwrap();
+    let ([read, _], _) = read.split(Some(900), None, classes).unwrap();
+    let backwards = left.read_rows((0..left.len()).rev(), &mut Vec::new()).map(<[u8]>::to_vec).unwrap();
+    let expected: Vec<u8> = read.pixels.chunks(784).rev().flatten().copied().collect();
+    assert!(backwards == expected);
+}
+
+#[test]
+fn digits_that_are_written_are_those_that_are_drawn() {
+    let folder = tempfile::tempdir().unwrap();
+    // Neither a whole number of what a thread draws at once.
+    let counts = Counts { train: 2500, validation: 1025 };
+    digits::write_both(7, counts, &files(folder.path())).unwrap();
+    let [train, validation] = digits::draw_both(7, counts);
+    let written = read_folder(folder.path()).unwrap();
+    assert_eq!((&*written.train, &*written.validation), (&train, &validation));
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 4, "nothing else is left in the folder");
+}
+
+#[test]
+fn images_that_cannot_be_written_whole_leave_the_file_that_was_there() {
+    let folder = with_digits(300, 100);
+    let folder = folder.path();
+    let data = in_files(folder);
+    let (images, labels) = (folder.join("images"), folder.join("labels"));
+    std::fs::write(&images, "mine").unwrap();
+    // Its last image breaks off after it was opened.
+    let file = OpenOptions::new().write(true).open(&files(folder)[0]).unwrap();
+    file.set_len(16 + 299 * 784 + 1).unwrap();
+    let error = data.train.write(&images, &labels).unwrap_err();
+    assert!(matches!(error, DataError::CutOff { row: 299, images: 300, .. }), "{error}");
+    assert_eq!(std::fs::read_to_string(&images).unwrap(), "mine");
+    assert!(!labels.exists());
+}
+
+#[test]
+fn drawn_digits_that_are_too_many_are_refused_without_an_option_of_the_program() {
+    let counts = Counts { train: 9, validation: 9 };
+    let said = find_within(&Request::Embedded, counts, 10, &mut |_| {}).unwrap_err().to_string();
+    assert!(!said.contains("--") && !said.contains("xtask"), "{said}");
+}

@@ -1,0 +1,68 @@
+//! Rows and parameters that look random, for the tests here and for those against tensors.
+
+use chainrule_kernels::{Float, Fused, Isa, Model, Rows};
+
+/// Some bytes, labels and parameters.
+pub(crate) struct Problem {
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) labels: Vec<u32>,
+    pub(crate) weight: Vec<f64>,
+    pub(crate) bias: Vec<f64>,
+    /// Rows, features, classes.
+    pub(crate) shape: [usize; 3],
+}
+
+pub(crate) const SCALE: f64 = 2.0 / 255.0;
+pub(crate) const OFFSET: f64 = -1.0;
+
+impl Problem {
+    pub(crate) fn new([rows, d, k]: [usize; 3]) -> Self {
+        let classes = k.max(2);
+        let labels = noise(3, rows).iter().map(|x| ((x + 1.0) * 1e6) as u32 % classes as u32).collect();
+        // Whole stretches of background, and between them bytes half of which are 0.
+        let byte = |(i, x): (usize, &f64)| if (i / 40).is_multiple_of(3) { 0 } else { (255.0 * x).max(0.0) as u8 };
+        Self {
+            bytes: noise(1, rows * d).iter().enumerate().map(byte).collect(),
+            labels,
+            weight: noise(5, d * k),
+            bias: noise(7, k),
+            shape: [rows, d, k],
+        }
+    }
+
+    pub(crate) fn model(&self) -> Model {
+        let [_, _, k] = self.shape;
+        if k == 1 { Model::Logistic } else { Model::Softmax { n_classes: k } }
+    }
+
+    pub(crate) fn images(&self, size: [usize; 2]) -> Rows {
+        Rows::new(&self.bytes, size, self.labels.clone(), SCALE, OFFSET)
+    }
+
+    pub(crate) fn fused(&self, float: Float, threads: usize, isa: Isa) -> Fused {
+        let mut fused = Fused::new(self.model(), self.shape[1], float, threads, isa);
+        fused.set(&self.weight, &self.bias);
+        fused
+    }
+}
+
+/// Numbers from -1 to 1 that look random and are the same everywhere: SplitMix64 by Steele, Lea and
+/// Flood, 2014.
+pub(crate) fn noise(seed: u64, count: usize) -> Vec<f64> {
+    let mut state = seed;
+    let mut next = || {
+        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let z = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (z ^ (z >> 31)) >> 11
+    };
+    (0..count).map(|_| next() as f64 / (1u64 << 52) as f64 - 1.0).collect()
+}
+
+/// The largest distance, relative to the largest number.
+pub(crate) fn apart(found: &[f64], expected: &[f64]) -> f64 {
+    assert_eq!(found.len(), expected.len());
+    let largest = expected.iter().fold(0.0, |a: f64, b| a.max(b.abs()));
+    let distances = found.iter().zip(expected).map(|(a, b)| (a - b).abs());
+    distances.fold(0.0, |a: f64, b| if b <= a { a } else { b }) / largest.max(f64::MIN_POSITIVE)
+}

@@ -1,0 +1,133 @@
+//! Bits that were turned, keys that were renamed, seals that were taken off.
+
+use std::path::{Path, PathBuf};
+
+use chainrule_core::History;
+use chainrule_records::{RunError, RunFolder, SweepFolder, read_sealed, sealed};
+
+use crate::{imported, is_a_sentence, make_model, make_run, make_sweep, small};
+
+/// Whether all is tried, which takes minutes.
+fn all() -> bool {
+    std::env::var("CHAINRULE_ATTACK").is_ok_and(|asked| asked == "all")
+}
+
+/// Turns bits of a file, of which each must be noticed by `read` in a sentence; gives how many.
+fn turn(file: &Path, read: &dyn Fn() -> Result<(), String>) -> usize {
+    let whole = std::fs::read(file).unwrap();
+    let bits = 8 * whole.len();
+    // An odd step comes to every bit of a byte.
+    let step = if all() { 1 } else { (bits / 300) | 1 };
+    for bit in (0..bits).step_by(step) {
+        let mut turned = whole.clone();
+        turned[bit / 8] ^= 1 << (bit % 8);
+        std::fs::write(file, turned).unwrap();
+        let Err(said) = read() else { panic!("bit {bit} of {}", file.display()) };
+        is_a_sentence(&said);
+    }
+    std::fs::write(file, whole).unwrap();
+    read().unwrap();
+    bits.div_ceil(step)
+}
+
+/// Turns bits of a folder's files, each read so; gives how many.
+fn turn_files(folder: &Path, names: &[&str], read: &dyn Fn() -> Result<(), RunError>) -> usize {
+    let read = || read().map_err(|error| error.to_string());
+    names.iter().map(|name| turn(&folder.join(name), &read)).sum()
+}
+
+#[test]
+fn every_bit_of_every_file_of_a_run_is_noticed() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = folder.path().join("run");
+    make_run(&run);
+    let files = ["config.toml", "manifest.json", "history.json", "model.safetensors", "summary.json"];
+    let turned = turn_files(&run, &files, &|| RunFolder::read(&run).map(drop));
+    assert!(turned > 1400, "{turned}");
+}
+
+/// As that of a process that was killed.
+#[test]
+fn every_bit_of_a_run_without_a_summary_and_of_its_checkpoint_is_noticed() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = folder.path().join("run");
+    make_run(&run);
+    for name in ["history.json", "model.safetensors", "summary.json"] {
+        std::fs::remove_file(run.join(name)).unwrap();
+    }
+    let turned = turn_files(&run, &["config.toml", "manifest.json"], &|| RunFolder::open(&run).map(drop));
+    assert!(turned > 550, "{turned}");
+    let checkpoint = || {
+        let (run, mut damaged) = (RunFolder::open(&run).unwrap(), Ok(()));
+        run.last_checkpoint::<String>(&mut |error| damaged = Err(error.to_string()));
+        damaged
+    };
+    assert!(turn(&run.join("checkpoint/step-7.mpk"), &checkpoint) > 100);
+}
+
+#[test]
+fn every_bit_of_an_imported_model_is_noticed() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = folder.path().join("model");
+    make_model(&model);
+    let turned = turn_files(&model, &["imported.json", "model.safetensors"], &|| imported(&model).map(drop));
+    assert!(turned > 500, "{turned}");
+}
+
+#[test]
+fn every_bit_of_a_sweeps_plan_is_noticed() {
+    let folder = tempfile::tempdir().unwrap();
+    let sweep = folder.path().join("sweep");
+    make_sweep(&sweep);
+    let turned = turn_files(&sweep, &["sweep.toml"], &|| SweepFolder::open(&sweep).map(drop));
+    assert!(turned > 280, "{turned}");
+}
+
+/// What the report keeps its gradient checks in.
+#[test]
+fn every_bit_of_a_sealed_record_is_noticed() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("record.json"), sealed(&small().history)).unwrap();
+    let record = folder.path().join("record.json");
+    let turned =
+        turn_files(folder.path(), &["record.json"], &|| read_sealed::<History>(&record, "made again").map(drop));
+    assert!(turned > 200, "{turned}");
+}
+
+#[test]
+fn a_key_that_is_renamed_or_a_document_without_a_seal_is_refused_with_what_to_do() {
+    let folder = tempfile::tempdir().unwrap();
+    let [run, model, sweep] = ["run", "model", "sweep"].map(|name| folder.path().join(name));
+    make_run(&run);
+    make_model(&model);
+    make_sweep(&sweep);
+    let read_run = |path: &Path| RunFolder::read(path).map(drop);
+    let read_model = |path: &Path| imported(path).map(drop);
+    let read_sweep = |path: &Path| SweepFolder::open(path).map(drop);
+    type Read<'a> = &'a dyn Fn(&Path) -> Result<(), RunError>;
+    let cases: [(PathBuf, Read, &str); 4] = [
+        (run.join("summary.json"), &read_run, "where the run is resumed"),
+        (run.join("manifest.json"), &read_run, "train anew"),
+        (model.join("imported.json"), &read_model, "import it again"),
+        (sweep.join("sweep.toml"), &read_sweep, "begin a new sweep"),
+    ];
+    for (file, read, way_out) in cases {
+        let whole = std::fs::read_to_string(&file).unwrap();
+        let before = whole.split("\n# seal").next().unwrap().split(",\n  \"seal\"").next().unwrap();
+        let is_json = file.extension().unwrap() == "json";
+        let unsealed = if is_json { format!("{before}\n}}\n") } else { before.to_owned() };
+        for changed in [unsealed, whole.replace("files", "filez"), whole.replace("seal", "sea1"), format!("{whole}\n")]
+        {
+            if changed == whole {
+                continue;
+            }
+            std::fs::write(&file, changed).unwrap();
+            let said = read(file.parent().unwrap()).unwrap_err().to_string();
+            assert!(said.contains("or an earlier version wrote it") && said.contains(way_out), "{said}");
+            assert!(said.starts_with(&file.display().to_string()), "{said}");
+            is_a_sentence(&said);
+        }
+        std::fs::write(&file, whole).unwrap();
+        read(file.parent().unwrap()).unwrap();
+    }
+}

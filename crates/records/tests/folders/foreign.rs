@@ -1,0 +1,206 @@
+//! Folders with files that are not proven to be ours, which no `replace` takes away; and what is
+//! being replaced.
+
+use std::path::Path;
+
+use chainrule_records::{RunError, RunFolder, SweepFolder};
+
+use crate::{
+    Attempt, Make, contents, copy, import, imported, is_a_sentence, make_model, make_run, make_sweep, names, plan,
+    small,
+};
+
+fn train(path: &Path) -> Result<(), RunError> {
+    let run = small();
+    RunFolder::create(path, true, &run.config, &run.manifest).map(drop)
+}
+
+fn sweep(path: &Path) -> Result<(), RunError> {
+    SweepFolder::create(path, true, &plan()).map(drop)
+}
+
+fn again(path: &Path) -> Result<(), RunError> {
+    import(path, true, 2.0)
+}
+
+/// The whole is refused by the name of this file before anything is touched.
+#[track_caller]
+fn refuses(folder: &Path, what: &str, attempt: &dyn Fn(&Path) -> Result<(), RunError>, expected: &str) {
+    let before = contents(folder);
+    let error = attempt(folder).unwrap_err();
+    assert!(matches!(error, RunError::Foreign { .. }), "{what}: {error}");
+    let said = error.to_string();
+    assert!(said.starts_with(&format!("{}: ", folder.join(expected).display())), "{what}: {said}");
+    is_a_sentence(&said);
+    assert_eq!(contents(folder), before, "{what}");
+}
+
+#[test]
+fn a_project_of_someones_own_which_has_a_runs_names_is_not_replaced() {
+    let place = tempfile::tempdir().unwrap();
+    let folder = place.path().join("folder");
+    for name in ["checkpoint/epoch-90.pt", "config.toml", "model.safetensors", "summary.json", "manifest.json"] {
+        std::fs::create_dir_all(folder.join(name).parent().unwrap()).unwrap();
+        std::fs::write(folder.join(name), "{}").unwrap();
+    }
+    refuses(&folder, "train", &train, "manifest.json");
+    refuses(&folder, "import", &again, "checkpoint");
+    std::fs::remove_file(folder.join("manifest.json")).unwrap();
+    let attempts: [Attempt; 3] = [("train", &train), ("sweep", &sweep), ("import", &again)];
+    for (what, attempt) in attempts {
+        refuses(&folder, what, attempt, "checkpoint");
+    }
+}
+
+/// One of someone's own files in what is ours, or one of ours that was changed, refuses the whole;
+/// without any of it, it is replaced.
+fn is_replaced_only_where_all_is_ours(make: Make, attempt: &dyn Fn(&Path) -> Result<(), RunError>, foreign: &[&str]) {
+    let place = tempfile::tempdir().unwrap();
+    let folder = place.path().join("folder");
+    make(&folder);
+    for name in foreign {
+        let kept = std::fs::read(folder.join(name)).ok();
+        // An empty file of that name proves no more.
+        for content in ["mine", ""] {
+            std::fs::write(folder.join(name), content).unwrap();
+            refuses(&folder, name, attempt, name);
+        }
+        match kept {
+            Some(content) => std::fs::write(folder.join(name), content).unwrap(),
+            None => std::fs::remove_file(folder.join(name)).unwrap(),
+        }
+    }
+    attempt(&folder).unwrap();
+}
+
+#[test]
+fn a_run_with_a_file_that_is_not_proven_to_be_ours_is_not_replaced() {
+    let foreign = [
+        "notes.txt",
+        "checkpoint/epoch-90.pt",
+        "checkpoint/step-7.pt",
+        "checkpoint/step-9.mpk",
+        "model.safetensors",
+        "config.toml",
+        ".lock",
+        ".chainrule-1-1",
+        "checkpoint/.chainrule-1-1",
+    ];
+    is_replaced_only_where_all_is_ours(&make_run, &train, &foreign);
+}
+
+#[test]
+fn a_sweep_with_a_file_that_is_not_proven_to_be_ours_is_not_replaced() {
+    let foreign = [
+        "notes.txt",
+        ".chainrule-1-1",
+        "points/1-l2=0/.lock",
+        "sweep.toml",
+        "sweep.csv",
+        "sweep.json",
+        "sweep.png",
+        "points/notes",
+        "points/1-l2=0/notes",
+        "points/1-l2=0/checkpoint/epoch-90.pt",
+    ];
+    is_replaced_only_where_all_is_ours(&make_sweep, &sweep, &foreign);
+}
+
+#[test]
+fn an_imported_model_with_a_file_that_is_not_proven_to_be_ours_is_not_replaced() {
+    let foreign = ["notes.txt", ".lock", ".chainrule-1-1", "config.toml", "imported.json", "model.safetensors"];
+    is_replaced_only_where_all_is_ours(&make_model, &again, &foreign);
+}
+
+#[test]
+fn model_and_history_of_a_run_without_a_summary_are_such_files_or_none_of_ours() {
+    for name in ["model.safetensors", "history.json"] {
+        let place = tempfile::tempdir().unwrap();
+        let folder = place.path().join("folder");
+        make_run(&folder);
+        std::fs::remove_file(folder.join("summary.json")).unwrap();
+        std::fs::write(folder.join(name), "mine").unwrap();
+        refuses(&folder, "a run without a summary", &train, name);
+    }
+}
+
+#[test]
+fn what_a_kill_left_of_a_beginning_is_in_no_ones_way() {
+    let place = tempfile::tempdir().unwrap();
+    let [folder, beginning] = ["folder", ".beginning-folder"].map(|name| place.path().join(name));
+    let begin_run = |path: &Path| {
+        let run = small();
+        drop(RunFolder::create(path, false, &run.config, &run.manifest).unwrap());
+    };
+    let begin_sweep = |path: &Path| drop(SweepFolder::create(path, false, &plan()).unwrap());
+    let begins: [Make; 3] = [&begin_run, &begin_sweep, &make_model];
+    for left in begins {
+        for made in begins {
+            left(&beginning);
+            made(&folder);
+            assert!(folder.exists() && !beginning.exists());
+            std::fs::remove_dir_all(&folder).unwrap();
+        }
+    }
+}
+
+/// A whole run that someone called so.
+#[test]
+fn a_run_that_is_called_as_a_beginning_is_stays() {
+    let place = tempfile::tempdir().unwrap();
+    let [folder, beginning] = ["folder", ".beginning-folder"].map(|name| place.path().join(name));
+    make_run(&beginning);
+    let before = contents(&beginning);
+    let run = small();
+    let error = RunFolder::create(&folder, true, &run.config, &run.manifest).unwrap_err();
+    assert!(error.to_string().starts_with(&format!("{}: ", beginning.display())), "{error}");
+    assert_eq!(contents(&beginning), before);
+}
+
+#[test]
+fn an_imported_model_that_is_being_replaced_is_the_old_one_or_the_new() {
+    let place = tempfile::tempdir().unwrap();
+    let [folder, other] = ["folder", "other"].map(|name| place.path().join(name));
+    import(&folder, false, 1.0).unwrap();
+    import(&other, false, 2.0).unwrap();
+    // Where a process that was killed came to: the new weights beside the old ones, then the new card, then both.
+    let next = folder.join(".model.safetensors.next");
+    std::fs::copy(other.join("model.safetensors"), &next).unwrap();
+    assert_eq!(imported(&folder).unwrap(), 1.0);
+    std::fs::copy(other.join("imported.json"), folder.join("imported.json")).unwrap();
+    assert_eq!(imported(&folder).unwrap(), 2.0);
+    let half = place.path().join("half");
+    copy(&folder, &half);
+    std::fs::rename(&next, folder.join("model.safetensors")).unwrap();
+    assert_eq!(imported(&folder).unwrap(), 2.0);
+    // One that was cut off is replaced as any other, and has nothing left of it.
+    import(&half, true, 3.0).unwrap();
+    assert_eq!(imported(&half).unwrap(), 3.0);
+    assert_eq!(names(&half), ["imported.json", "model.safetensors"]);
+}
+
+/// A model is always there, and the second of two writers is told.
+#[test]
+fn an_imported_model_is_there_for_readers_whoever_replaces_it() {
+    let place = tempfile::tempdir().unwrap();
+    let half = place.path().join("model");
+    import(&half, false, 3.0).unwrap();
+    let written = std::thread::scope(|scope| {
+        let write = || (4..40).filter(|&weight| import(&half, true, f64::from(weight)).is_ok()).count();
+        let writers = [scope.spawn(write), scope.spawn(write)];
+        while !writers.iter().all(std::thread::ScopedJoinHandle::is_finished) {
+            assert!(imported(&half).unwrap() >= 3.0);
+        }
+        writers.map(|writer| writer.join().unwrap()).iter().sum::<usize>()
+    });
+    assert!(written >= 2, "{written}");
+    assert_eq!(names(&half), ["imported.json", "model.safetensors"]);
+}
+
+#[test]
+fn a_sweeps_folder_is_no_runs_and_that_is_said_without_an_option_of_the_program() {
+    let sweep = tempfile::tempdir().unwrap();
+    std::fs::write(sweep.path().join("sweep.toml"), "").unwrap();
+    let said = RunFolder::read(sweep.path()).unwrap_err().to_string();
+    assert!(!said.contains("--") && !said.contains("xtask"), "{said}");
+}

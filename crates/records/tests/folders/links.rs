@@ -1,0 +1,187 @@
+//! Links in a folder, to what lies outside of it.
+
+#![cfg(unix)]
+
+use std::collections::BTreeMap;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+
+use chainrule_records::{RunError, RunFolder, SweepFolder};
+use tempfile::TempDir;
+
+use crate::{
+    Attempt, Make, POINT, contents, copy, finish, import, imported, is_a_sentence, make_model, make_run, make_sweep,
+    names, plan, small, write_tables,
+};
+
+/// What lies outside the folders, and must stay as it is.
+struct Victims {
+    folder: TempDir,
+    before: BTreeMap<PathBuf, Vec<u8>>,
+}
+
+impl Victims {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("file"), "process 1").unwrap();
+        std::fs::create_dir(folder.path().join("folder")).unwrap();
+        for name in ["model.safetensors", "step-1.mpk", ".step-1.mpk.abcdef", POINT] {
+            std::fs::write(folder.path().join("folder").join(name), "mine").unwrap();
+        }
+        let before = contents(folder.path());
+        Self { folder, before }
+    }
+
+    fn check(&self, what: &str) {
+        assert_eq!(contents(self.folder.path()), self.before, "{what}");
+    }
+
+    /// Puts links in a path's place, one after the other, and does what is to be tried with each, which leaves the path as it was.
+    fn link(&self, path: &Path, mut attempt: impl FnMut(&str)) {
+        let outside = self.folder.path();
+        let kept = outside.with_extension("kept");
+        for kind in ["a link to a file", "a link to nothing", "a link to a folder", "a link to itself", "a hard link"] {
+            if path.is_dir() {
+                std::fs::remove_dir_all(path).unwrap();
+            } else if path.is_file() {
+                std::fs::rename(path, &kept).unwrap();
+            }
+            match kind {
+                "a link to a file" => symlink(outside.join("file"), path).unwrap(),
+                "a link to nothing" => symlink(outside.join("nothing"), path).unwrap(),
+                "a link to a folder" => symlink(outside.join("folder"), path).unwrap(),
+                // Even what is whole is not taken from elsewhere.
+                "a link to itself" if kept.exists() => symlink(&kept, path).unwrap(),
+                "a link to itself" => continue,
+                _ => std::fs::hard_link(outside.join("file"), path).unwrap(),
+            }
+            let before = std::fs::read(&kept).ok();
+            attempt(kind);
+            self.check(&format!("{kind} at {}", path.display()));
+            assert_eq!(std::fs::read(&kept).ok(), before, "{kind} at {}", path.display());
+            let _ = std::fs::remove_file(&kept);
+        }
+    }
+}
+
+fn read_run(path: &Path) -> Result<(), RunError> {
+    RunFolder::read(path).map(drop)
+}
+
+fn go_on(path: &Path) -> Result<(), RunError> {
+    let folder = RunFolder::open(path)?;
+    folder.last_checkpoint::<String>(&mut |_| ());
+    folder.write_checkpoint(9, &"further")?;
+    let run = small();
+    folder.finish(&run.history, &run.parameters, &run.preprocessing, run.summary).map(drop)
+}
+
+fn train_again(path: &Path) -> Result<(), RunError> {
+    let run = small();
+    RunFolder::create(path, true, &run.config, &run.manifest).map(|folder| finish(&folder))
+}
+
+fn read_model(path: &Path) -> Result<(), RunError> {
+    imported(path).map(drop)
+}
+
+fn import_again(path: &Path) -> Result<(), RunError> {
+    import(path, true, 2.0)
+}
+
+fn sweep_on(path: &Path) -> Result<(), RunError> {
+    let folder = SweepFolder::open(path)?;
+    let point = folder.point(POINT)?;
+    go_on(&point)?;
+    write_tables(&folder, "told again")
+}
+
+fn sweep_again(path: &Path) -> Result<(), RunError> {
+    let folder = SweepFolder::create(path, true, &plan())?;
+    folder.point(POINT).map(drop)
+}
+
+/// Puts links in the place of each file of a folder, and of what else might be there, and tries all
+/// of this; gives how many links there were, and how many were refused.
+fn links_in(make: Make, attempts: &[Attempt], more: &[&str]) -> [usize; 2] {
+    let (victims, place) = (Victims::new(), tempfile::tempdir().unwrap());
+    let [whole, folder] = ["whole", "folder"].map(|name| place.path().join(name));
+    make(&whole);
+    let inside = names(&whole);
+    let (mut links, mut refused) = (0, 0);
+    for name in inside.iter().map(String::as_str).chain(more.iter().copied()) {
+        for (what, attempt) in attempts {
+            copy(&whole, &folder);
+            victims.link(&folder.join(name), |kind| {
+                let result = attempt(&folder);
+                links += 1;
+                refused += usize::from(result.is_err());
+                let is_symbolic = kind != "a hard link";
+                // What is not read is no matter to who only reads.
+                let is_asked =
+                    *what != "read" || inside.iter().any(|file| file == name && !name.contains("checkpoint"));
+                if is_symbolic && is_asked {
+                    let Err(error) = result else { panic!("{what} with {kind} at {name}") };
+                    is_a_sentence(&error.to_string());
+                }
+                // What could be done has changed the folder.
+                std::fs::remove_dir_all(&folder).unwrap();
+                copy(&whole, &folder);
+            });
+            std::fs::remove_dir_all(&folder).unwrap();
+        }
+    }
+    [links, refused]
+}
+
+#[test]
+fn no_path_in_a_run_leaves_it_through_a_link() {
+    let attempts: [Attempt; 3] = [("read", &read_run), ("go on", &go_on), ("again", &train_again)];
+    let more = [".lock", "diverged.json", "checkpoint", "checkpoint/step-8.mpk"];
+    let [links, refused] = links_in(&make_run, &attempts, &more);
+    assert!(links > 140 && refused > 110, "{links} {refused}");
+}
+
+#[test]
+fn no_path_in_an_imported_model_leaves_it_through_a_link() {
+    let attempts: [Attempt; 2] = [("read", &read_model), ("again", &import_again)];
+    let [links, refused] = links_in(&make_model, &attempts, &[".lock", ".model.safetensors.next"]);
+    assert!(links > 30 && refused > 25, "{links} {refused}");
+}
+
+#[test]
+fn no_path_in_a_sweep_leaves_it_through_a_link() {
+    let attempts: [Attempt; 2] = [("go on", &sweep_on), ("again", &sweep_again)];
+    let more = [".lock", "points", "points/1-l2=0", "points/1-l2=0/.lock", "points/1-l2=0/checkpoint"];
+    let [links, refused] = links_in(&make_sweep, &attempts, &more);
+    assert!(links > 170 && refused > 160, "{links} {refused}");
+}
+
+/// What is made beside its place is made in no other one either.
+#[test]
+fn a_link_beside_a_new_folders_place_is_not_followed() {
+    let (victims, place) = (Victims::new(), tempfile::tempdir().unwrap());
+    symlink(victims.folder.path().join("folder"), place.path().join(".beginning-new")).unwrap();
+    let error = train_again(&place.path().join("new")).unwrap_err().to_string();
+    assert!(error.contains(".beginning-new: a symbolic link"), "{error}");
+    victims.check("a link beside the place");
+}
+
+#[test]
+fn a_folder_may_be_named_by_a_link_and_is_written_where_it_leads() {
+    let place = tempfile::tempdir().unwrap();
+    let [link, folder] = ["link", "folder"].map(|name| place.path().join(name));
+    symlink(&folder, &link).unwrap();
+    make_run(&folder);
+    RunFolder::read(&link).unwrap();
+    drop(RunFolder::open(&link).unwrap());
+    let run = small();
+    drop(RunFolder::create(&link, true, &run.config, &run.manifest).unwrap());
+    assert!(link.is_symlink() && !folder.join("summary.json").exists());
+    assert_eq!(names(&folder), ["config.toml", "manifest.json"]);
+    // An empty folder stays the folder that it is.
+    std::fs::remove_dir_all(&folder).unwrap();
+    std::fs::create_dir(&folder).unwrap();
+    import(&link, false, 1.0).unwrap();
+    assert_eq!(imported(&folder).unwrap(), 1.0);
+}

@@ -1,0 +1,109 @@
+//! Whose a folder is, and where it lies.
+
+use std::path::Path;
+
+use chainrule_records::{RunError, RunFolder};
+use sha2::{Digest, Sha256};
+
+use crate::{contents, finish, is_a_sentence, make_run, names, small};
+
+fn create(path: &Path) -> Result<RunFolder, RunError> {
+    let run = small();
+    RunFolder::create(path, false, &run.config, &run.manifest)
+}
+
+fn sha256(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[test]
+fn a_lock_says_whose_it_is_from_its_first_moment_and_an_empty_file_is_none() {
+    let place = tempfile::tempdir().unwrap();
+    let path = place.path().join("run");
+    make_run(&path);
+    let lock = path.join(".lock");
+    let held = RunFolder::open(&path).unwrap();
+    assert_eq!(std::fs::read_to_string(&lock).unwrap(), format!("process {}", std::process::id()));
+    drop(held);
+    assert_eq!(names(&path).iter().filter(|name| name.starts_with('.')).count(), 0);
+    for mine in ["", "process ", "process one", "mine"] {
+        std::fs::write(&lock, mine).unwrap();
+        let error = RunFolder::open(&path).unwrap_err().to_string();
+        assert!(error.contains(".lock") && error.contains("this program did not write it"), "{error}");
+        assert_eq!(std::fs::read_to_string(&lock).unwrap(), mine);
+        std::fs::remove_file(&lock).unwrap();
+    }
+}
+
+/// Where a process was killed that had just given the lock its name, the file has the draft's, too.
+#[test]
+fn a_lock_whose_process_was_killed_as_it_named_it_is_taken_over() {
+    let place = tempfile::tempdir().unwrap();
+    let path = place.path().join("run");
+    make_run(&path);
+    let lock = path.join(".lock");
+    let draft = ".chainrule-4711-12";
+    let draft = path.join(format!("{draft}-{}", &sha256(draft.as_bytes())[..16]));
+    std::fs::write(&draft, "process 4711").unwrap();
+    std::fs::hard_link(&draft, &lock).unwrap();
+    drop(RunFolder::open(&path).unwrap());
+    assert!(!lock.exists() && !draft.exists());
+}
+
+#[test]
+fn a_folders_name_may_be_as_long_as_the_file_system_takes() {
+    let place = tempfile::tempdir().unwrap();
+    let run = small();
+    for (length, is_taken) in [(200, true), (201, true), (244, true), (255, true), (256, false)] {
+        let path = place.path().join("n".repeat(length));
+        match RunFolder::create(&path, false, &run.config, &run.manifest) {
+            Ok(_) => assert!(is_taken && path.exists(), "{length}"),
+            Err(error) => {
+                assert!(!is_taken, "{length}: {error}");
+                is_a_sentence(&error.to_string());
+            }
+        }
+    }
+    assert!(names(place.path()).iter().all(|name| !name.contains(".beginning")), "{:?}", names(place.path()));
+}
+
+#[test]
+fn a_run_that_is_renamed_while_it_runs_writes_where_it_has_the_lock() {
+    let place = tempfile::tempdir().unwrap();
+    let [path, away] = ["run", "away"].map(|name| place.path().join(name));
+    let folder = create(&path).unwrap();
+    std::fs::rename(&path, &away).unwrap();
+    folder.write_checkpoint(1, &"one").unwrap();
+    assert!(matches!(RunFolder::open(&path), Err(RunError::Busy { .. })), "it has no lock there");
+    finish(&folder);
+    drop(folder);
+    assert_eq!(names(&path).iter().filter(|name| name.starts_with('.')).count(), 0);
+    RunFolder::read(&path).unwrap();
+    drop(RunFolder::open(&away).unwrap());
+}
+
+#[test]
+fn a_run_in_whose_place_another_one_began_writes_nothing_there() {
+    let place = tempfile::tempdir().unwrap();
+    let [path, away] = ["run", "away"].map(|name| place.path().join(name));
+    let folder = create(&path).unwrap();
+    std::fs::rename(&path, &away).unwrap();
+    let other = create(&path).unwrap();
+    let before = contents(&path);
+    let error = folder.write_checkpoint(1, &"one").unwrap_err();
+    assert!(error.to_string().contains("another folder took its place"), "{error}");
+    drop(folder);
+    assert_eq!(contents(&path), before, "not even its lock is another's to delete");
+    drop(other);
+}
+
+/// The lock's file alone is no matter.
+#[test]
+fn a_run_whose_locks_file_was_taken_away_still_has_the_lock() {
+    let place = tempfile::tempdir().unwrap();
+    let path = place.path().join("run");
+    let folder = create(&path).unwrap();
+    std::fs::remove_file(path.join(".lock")).unwrap();
+    finish(&folder);
+    assert!(matches!(RunFolder::open(&path), Err(RunError::Busy { .. })));
+}

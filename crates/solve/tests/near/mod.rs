@@ -1,0 +1,23 @@
+//! The comparison of numbers that are nearly the same.
+
+/// The largest distance of two coordinates, relative to the largest coordinate, and which one it is.
+///
+/// Relative to the whole and not to each coordinate, and never to less than a thousandth:
+/// `tests/support.rs` says why.
+fn distance(found: &[f64], expected: &[f64]) -> (f64, usize) {
+    assert_eq!(found.len(), expected.len(), "coordinates");
+    assert!(found.iter().chain(expected).all(|value| value.is_finite()), "not finite: {found:?} {expected:?}");
+    let scale = found.iter().chain(expected).fold(1e-3f64, |scale, value| scale.max(value.abs()));
+    let apart = |i: usize| (found[i] - expected[i]).abs() / scale;
+    (0..found.len()).map(|i| (apart(i), i)).fold((0.0, 0), |worst, next| if next.0 > worst.0 { next } else { worst })
+}
+
+pub(crate) fn assert_close(found: &[f64], expected: &[f64], tolerance: f64, what: &str) {
+    let (apart, worst) = distance(found, expected);
+    assert!(
+        apart <= tolerance,
+        "{what}: at {worst} {:e} and {:e} are {apart:e} apart, more than {tolerance:e}",
+        found[worst],
+        expected[worst]
+    );
+}

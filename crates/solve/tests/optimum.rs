@@ -1,0 +1,401 @@
+//! The minimum of J and its certificate: Eqs. (28) to (32) of `docs/derivation.md`, and what L-BFGS
+//! makes of them.
+
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+mod near;
+mod plain;
+
+use std::num::NonZero;
+use std::ops::ControlFlow;
+
+use chainrule_core::{ModelKind, Parameters, SearchEnd, TrainConfig};
+use chainrule_data::{BatchOrder, Shuffle, pixel_value};
+use chainrule_kernels::Rows;
+use chainrule_solve::{Iterate, Optimum, find_optimum};
+use near::assert_close;
+use plain::{Dense, KINDS, config, log_sum};
+use serde_json::Value;
+
+/// Made-up rows with a background, as an image's, as both tests and scikit-learn see them.
+struct Problem {
+    fixture: Value,
+}
+
+impl Problem {
+    fn read() -> Self {
+        let text = include_str!("fixtures/sklearn_optimum.json");
+        Self { fixture: serde_json::from_str(text).unwrap() }
+    }
+
+    fn lambda(&self) -> f64 {
+        self.fixture["lambda"].as_f64().unwrap()
+    }
+
+    fn n_features(&self) -> usize {
+        self.fixture["n_features"].as_u64().unwrap() as usize
+    }
+
+    /// Bytes and labels; for the logistic model of the classes 0 and 1 only.
+    fn data(&self, kind: ModelKind) -> (Vec<u8>, Vec<u32>) {
+        let labels = self.fixture["labels"].as_array().unwrap().iter().map(|label| label.as_u64().unwrap() as u32);
+        let rows = self.fixture["rows"].as_array().unwrap().iter().map(|row| bytes(row.as_str().unwrap()));
+        let kept = rows.zip(labels).filter(|(_, label)| kind == ModelKind::Softmax || *label < 2);
+        let (rows, labels): (Vec<Vec<u8>>, Vec<u32>) = kept.unzip();
+        (rows.concat(), labels)
+    }
+
+    fn rows(&self, kind: ModelKind) -> Rows {
+        let (bytes, labels) = self.data(kind);
+        let (offset, scale) = (pixel_value(0), (pixel_value(255) - pixel_value(0)) / 255.0);
+        Rows::new(&bytes, [1, self.n_features()], labels, scale, offset)
+    }
+
+    fn dense(&self, kind: ModelKind) -> Dense {
+        let (bytes, y) = self.data(kind);
+        Dense {
+            x: bytes.chunks(self.n_features()).map(|row| row.iter().map(|&byte| pixel_value(byte)).collect()).collect(),
+            y: y.iter().map(|&y| y as usize).collect(),
+            k: if kind == ModelKind::Logistic { 2 } else { 4 },
+            kind,
+        }
+    }
+}
+
+fn bytes(hex: &str) -> Vec<u8> {
+    (0..hex.len()).step_by(2).map(|i| u8::from_str_radix(&hex[i..i + 2], 16).unwrap()).collect()
+}
+
+fn optimum(config: &TrainConfig, rows: &Rows) -> (Optimum, Vec<Iterate>) {
+    let mut trace = Vec::new();
+    let found = find_optimum(config, rows, NonZero::new(1).unwrap(), &mut |iterate, _| {
+        trace.push(*iterate);
+        ControlFlow::Continue(())
+    });
+    (found.unwrap(), trace)
+}
+
+/// J* to 1e-14 or so: as low as f64 goes.
+fn lowest(kind: ModelKind, penalize_bias: &str, rows: &Rows) -> f64 {
+    let exact = config(kind, &[penalize_bias, "optimum.tolerance=1e-14", "optimum.max_iterations=5000"]);
+    let (Optimum { certificate, .. }, _) = optimum(&exact, rows);
+    assert!(certificate.bound < 1e-11, "{certificate:?}");
+    certificate.objective
+}
+
+fn numbers(value: &Value) -> Vec<f64> {
+    value.as_array().unwrap().iter().map(|number| number.as_f64().unwrap()).collect()
+}
+
+impl Dense {
+    fn probabilities(&self, at: &Parameters, row: usize) -> Vec<f64> {
+        let z = self.logits(at, row);
+        let ln_s = log_sum(&z);
+        z.iter().map(|z| (z - ln_s).exp()).collect()
+    }
+
+    fn target(&self, row: usize) -> Vec<f64> {
+        (0..self.k).map(|class| f64::from(u8::from(class == self.y[row]))).collect()
+    }
+
+    /// `X^T D / N` and the columns' means of D, for a D with a row for each row of X, by all classes; of the logistic model's, the last column.
+    fn mean_product(&self, d: &[Vec<f64>]) -> (Vec<f64>, Vec<f64>) {
+        let columns = if self.kind == ModelKind::Logistic { 1..2 } else { 0..self.k };
+        let mean = |column: usize, x: &dyn Fn(usize) -> f64| {
+            (0..d.len()).map(|row| x(row) * d[row][column]).sum::<f64>() / self.n()
+        };
+        let features = 0..self.x[0].len();
+        let by_weight = features.flat_map(|j| columns.clone().map(move |c| (j, c)));
+        (by_weight.map(|(j, c)| mean(c, &|row| self.x[row][j])).collect(), columns.map(|c| mean(c, &|_| 1.0)).collect())
+    }
+
+    /// `P - Y`, row by row.
+    fn residuals(&self, at: &Parameters) -> Vec<Vec<f64>> {
+        (0..self.y.len()).map(|row| minus(&self.probabilities(at, row), &self.target(row))).collect()
+    }
+}
+
+fn minus(a: &[f64], b: &[f64]) -> Vec<f64> {
+    a.iter().zip(b).map(|(a, b)| a - b).collect()
+}
+
+fn entropy(q: &[f64]) -> f64 {
+    q.iter().map(|q| if *q > 0.0 { -q * q.ln() } else { 0.0 }).sum()
+}
+
+fn divergence(q: &[f64], p: &[f64]) -> f64 {
+    q.iter().zip(p).map(|(q, p)| if *q > 0.0 { q * (q / p).ln() } else { 0.0 }).sum()
+}
+
+fn dot(a: &[f64], b: &[f64]) -> f64 {
+    a.iter().zip(b).map(|(a, b)| a * b).sum()
+}
+
+/// Numbers that look random and are the same everywhere: from -1 to 1, by the shuffle of a seed.
+fn noise(seed: u64, count: usize) -> Vec<f64> {
+    let steps = count.max(1000);
+    let order = BatchOrder::new(Shuffle::ChaCha { seed }).next_epoch(steps);
+    order[..count].iter().map(|&i| (2 * i) as f64 / (steps - 1) as f64 - 1.0).collect()
+}
+
+/// Parameters of all sizes, near to the minimum and far from it.
+fn places(problem: &Problem, kind: ModelKind) -> Vec<Parameters> {
+    let (d, k) = (problem.n_features(), if kind == ModelKind::Logistic { 1 } else { 4 });
+    let fixture = if kind == ModelKind::Logistic { "logistic" } else { "softmax" };
+    let [weight, bias] = ["weight", "bias"].map(|part| numbers(&problem.fixture[fixture][part]));
+    let mut places = Vec::new();
+    for (seed, size) in [(1, 0.0), (2, 1e-6), (3, 1e-4), (4, 1e-2), (5, 0.3), (6, 3.0), (7, 20.0)] {
+        let moved =
+            |values: &[f64], seed| values.iter().zip(noise(seed, values.len())).map(|(w, e)| w + size * e).collect();
+        places.push(Parameters {
+            n_features: d,
+            n_classes: k,
+            weight: moved(&weight, seed),
+            bias: moved(&bias, 50 + seed),
+        });
+    }
+    places
+}
+
+#[test]
+fn eq_28_strong_convexity_bounds_the_distance_to_the_minimum() {
+    let problem = Problem::read();
+    for kind in KINDS {
+        let (dense, lambda) = (problem.dense(kind), problem.lambda());
+        let least = lowest(kind, "objective.penalize_bias=true", &problem.rows(kind));
+        for at in places(&problem, kind) {
+            let (by_weight, by_bias) = dense.mean_product(&dense.residuals(&at));
+            let gradient = [by_weight, by_bias].concat();
+            let with_penalty: f64 =
+                gradient.iter().zip(at.weight.iter().chain(&at.bias)).map(|(g, w)| (g + lambda * w).powi(2)).sum();
+            let above = dense.objective(&at, lambda, true) - least;
+            let bound = with_penalty / (2.0 * lambda);
+            assert!((-1e-13..=bound + 1e-13).contains(&above), "{kind:?}: {above:e} {bound:e}");
+        }
+    }
+}
+
+#[test]
+fn eq_29_no_probabilities_but_the_models_own_give_the_cost() {
+    let problem = Problem::read();
+    for kind in KINDS {
+        let dense = problem.dense(kind);
+        for at in places(&problem, kind) {
+            for row in 0..dense.y.len() {
+                let (z, y, p) = (dense.logits(&at, row), dense.target(row), dense.probabilities(&at, row));
+                let cost = log_sum(&z) - z[dense.y[row]];
+                let by = |q: &[f64]| dot(&minus(q, &y), &z) + entropy(q);
+                assert!((cost - by(&p)).abs() < 1e-10, "equality at p");
+                let other: Vec<f64> = p.iter().rev().copied().collect();
+                assert!(by(&other) <= cost + 1e-10);
+                // What is missing is the divergence.
+                if p.iter().all(|&p| p > 1e-12) {
+                    assert!((cost - by(&other) - divergence(&other, &p)).abs() < 1e-9);
+                }
+            }
+        }
+    }
+}
+
+/// `1 t^T` mixed into the rows' probabilities, so that each class has its frequency: Eq. (31), written anew.
+fn mixed(dense: &Dense, at: &Parameters) -> (f64, Vec<f64>, Vec<Vec<f64>>) {
+    let n = dense.y.len();
+    let p: Vec<Vec<f64>> = (0..n).map(|row| dense.probabilities(at, row)).collect();
+    let mean = |of: &dyn Fn(usize) -> f64| (0..n).map(of).sum::<f64>() / dense.n();
+    let g: Vec<f64> = (0..dense.k).map(|c| mean(&|row| p[row][c] - dense.target(row)[c])).collect();
+    let y: Vec<f64> = (0..dense.k).map(|c| mean(&|row| dense.target(row)[c])).collect();
+    let s = (0..dense.k).filter(|&c| g[c] > 0.0).map(|c| y[c] / g[c]).fold(f64::INFINITY, f64::min);
+    let theta = 1.0 / (1.0 + s);
+    let t: Vec<f64> = (0..dense.k).map(|c| if s.is_finite() { (y[c] - s * g[c]).max(0.0) } else { y[c] }).collect();
+    let q = p.iter().map(|p| p.iter().zip(&t).map(|(p, t)| (1.0 - theta) * p + theta * t).collect()).collect();
+    (theta, t, q)
+}
+
+#[test]
+fn eq_30_the_gap_is_a_divergence_and_a_square() {
+    let problem = Problem::read();
+    for kind in KINDS {
+        let (dense, lambda) = (problem.dense(kind), problem.lambda());
+        let least = lowest(kind, "objective.penalize_bias=false", &problem.rows(kind));
+        for at in places(&problem, kind) {
+            let (_, _, q) = mixed(&dense, &at);
+            let rows = 0..dense.y.len();
+            let from_target: Vec<_> = rows.clone().map(|row| minus(&q[row], &dense.target(row))).collect();
+            let (r, column_means) = dense.mean_product(&from_target);
+            assert!(column_means.iter().all(|mean| mean.abs() < 1e-14), "{column_means:?}");
+            let below =
+                rows.clone().map(|row| entropy(&q[row])).sum::<f64>() / dense.n() - dot(&r, &r) / (2.0 * lambda);
+            assert!(below <= least + 1e-12, "{kind:?}: {below} is no lower bound of {least}");
+            let divergence =
+                rows.map(|row| divergence(&q[row], &dense.probabilities(&at, row))).sum::<f64>() / dense.n();
+            let moved: f64 = r.iter().zip(&at.weight).map(|(r, w)| (r + lambda * w).powi(2)).sum();
+            let gap = divergence + moved / (2.0 * lambda);
+            let direct = dense.objective(&at, lambda, false) - below;
+            assert!((gap - direct).abs() <= 1e-11 * direct.max(1.0), "{kind:?}: {gap:e} {direct:e}");
+        }
+    }
+}
+
+#[test]
+fn eq_31_mixing_one_t_into_all_rows_gives_the_classes_their_frequencies() {
+    let problem = Problem::read();
+    for kind in KINDS {
+        let dense = problem.dense(kind);
+        for at in places(&problem, kind) {
+            let (theta, t, q) = mixed(&dense, &at);
+            // Of t as much is rounding as theta is small, so that of the mixture no more than usual is.
+            assert!(
+                (0.0..1.0).contains(&theta) && theta * (t.iter().sum::<f64>() - 1.0).abs() < 1e-15,
+                "{theta} {t:?}"
+            );
+            assert!(q.iter().flatten().all(|&q| (0.0..=1.0 + 1e-15).contains(&q)));
+            for class in 0..dense.k {
+                let off = (0..q.len()).map(|row| q[row][class] - dense.target(row)[class]).sum::<f64>() / dense.n();
+                assert!(off.abs() < 1e-14, "{kind:?}: class {class} is off its frequency by {off:e}");
+            }
+        }
+    }
+}
+
+/// Eq. (32) in plain loops.
+fn bound_with_free_bias(dense: &Dense, at: &Parameters, lambda: f64) -> f64 {
+    let (theta, t, _) = mixed(dense, at);
+    let p = |row| dense.probabilities(at, row);
+    let n = dense.y.len();
+    let (g, _) = dense.mean_product(&dense.residuals(at));
+    let (toward, _) = dense.mean_product(&(0..n).map(|row| minus(&t, &p(row))).collect::<Vec<_>>());
+    let moved: f64 = (0..g.len()).map(|i| (g[i] + lambda * at.weight[i] + theta * toward[i]).powi(2)).sum();
+    let far = (0..n).map(|row| divergence(&t, &p(row))).sum::<f64>() / dense.n();
+    moved / (2.0 * lambda) + theta * far
+}
+
+#[test]
+fn eq_32_the_bound_needs_no_more_than_gradients() {
+    let problem = Problem::read();
+    for kind in KINDS {
+        let (dense, lambda, rows) = (problem.dense(kind), problem.lambda(), problem.rows(kind));
+        let least = lowest(kind, "objective.penalize_bias=false", &rows);
+        for at in places(&problem, kind) {
+            let above = dense.objective(&at, lambda, false) - least;
+            let bound = bound_with_free_bias(&dense, &at, lambda);
+            assert!((-1e-13..=bound + 1e-13).contains(&above), "{kind:?}: {above:e} {bound:e}");
+        }
+        // The program's is the same, from the gradients of whole sums: early, when the mixture is coarse, and late.
+        for iterations in [1, 2, 5, 12, 1000] {
+            let iterations = format!("optimum.max_iterations={iterations}");
+            let free = config(kind, &["objective.penalize_bias=false", "optimum.tolerance=1e-10", &iterations]);
+            let Optimum { parameters, certificate } = optimum(&free, &rows).0;
+            let expected = bound_with_free_bias(&dense, &parameters, lambda);
+            let far = (certificate.bound - expected).abs();
+            assert!(far < 1e-4 * expected + 1e-15, "{kind:?}: {:e} {expected:e}", certificate.bound);
+        }
+    }
+}
+
+#[test]
+fn the_bound_holds_at_every_iteration_and_comes_down_to_the_tolerance() {
+    let problem = Problem::read();
+    for kind in KINDS {
+        for penalize_bias in ["objective.penalize_bias=true", "objective.penalize_bias=false"] {
+            let rows = problem.rows(kind);
+            let least = lowest(kind, penalize_bias, &rows);
+            let (found, trace) = optimum(&config(kind, &[penalize_bias, "optimum.tolerance=1e-10"]), &rows);
+            for iterate in &trace {
+                let above = iterate.objective - least;
+                assert!(above >= -1e-13, "{kind:?} {penalize_bias}: lower than the lowest by {above:e}");
+                assert!(
+                    above <= iterate.bound + 1e-13,
+                    "{kind:?} {penalize_bias}: {above:e} above, {:e} promised",
+                    iterate.bound
+                );
+            }
+            let certificate = found.certificate;
+            assert_eq!((certificate.ended, certificate.holds()), (SearchEnd::Converged, true), "{certificate:?}");
+            assert!(certificate.bound <= 1e-10 && certificate.iterations < 150, "{certificate:?}");
+            assert_eq!(certificate.iterations, trace.len() - 1);
+            // The bound must be worth something, too: at the start it is not far from what it bounds, nor at the end.
+            assert!(trace[0].bound > 0.01 && trace[0].bound < 1e4, "{:?}", trace[0]);
+        }
+    }
+}
+
+#[test]
+fn coefficients_are_scikit_learns() {
+    let problem = Problem::read();
+    for (kind, name) in [(ModelKind::Softmax, "softmax"), (ModelKind::Logistic, "logistic")] {
+        let expected = &problem.fixture[name];
+        let free = config(kind, &["objective.penalize_bias=false", "optimum.tolerance=1e-12"]);
+        let (Optimum { parameters, certificate }, _) = optimum(&free, &problem.rows(kind));
+        assert!((certificate.objective - expected["objective"].as_f64().unwrap()).abs() < 1e-12, "{certificate:?}");
+        assert_close(&parameters.weight, &numbers(&expected["weight"]), 1e-5, "weights");
+        assert_close(&centred(&parameters.bias), &centred(&numbers(&expected["bias"])), 1e-5, "bias");
+    }
+}
+
+/// A constant that is added to every class's bias changes nothing, so it is taken out.
+fn centred(bias: &[f64]) -> Vec<f64> {
+    if bias.len() == 1 {
+        return bias.to_vec();
+    }
+    let mean = bias.iter().sum::<f64>() / bias.len() as f64;
+    bias.iter().map(|b| b - mean).collect()
+}
+
+#[test]
+fn the_place_with_the_lowest_bound_is_kept() {
+    let problem = Problem::read();
+    let mut rose = 0;
+    for kind in KINDS {
+        for iterations in 1..=20 {
+            let iterations = format!("optimum.max_iterations={iterations}");
+            let exact = config(kind, &[&iterations, "optimum.tolerance=1e-14"]);
+            let (found, trace) = optimum(&exact, &problem.rows(kind));
+            let lowest = trace.iter().map(|iterate| iterate.bound).fold(f64::INFINITY, f64::min);
+            assert_eq!(found.certificate.bound, lowest, "{kind:?} {iterations}");
+            rose += usize::from(trace.last().unwrap().bound > lowest);
+        }
+    }
+    assert!(rose > 0, "bounds that only fall prove nothing");
+}
+
+#[test]
+fn a_penalty_under_which_nothing_moves_is_a_minimum_at_once() {
+    let problem = Problem::read();
+    let heavy = config(ModelKind::Softmax, &["objective.l2=1e6", "objective.penalize_bias=true"]);
+    let (found, trace) = optimum(&heavy, &problem.rows(ModelKind::Softmax));
+    assert_eq!((found.certificate.iterations, found.certificate.ended), (0, SearchEnd::Converged));
+    assert_eq!(trace.len(), 1);
+}
+
+#[test]
+fn threads_find_the_same_minimum() {
+    let problem = Problem::read();
+    let (rows, config) = (problem.rows(ModelKind::Softmax), config(ModelKind::Softmax, &["optimum.tolerance=1e-12"]));
+    let find =
+        |threads| find_optimum(&config, &rows, NonZero::new(threads).unwrap(), &mut |_, _| ControlFlow::Continue(()));
+    let (one, two, again) = (find(1).unwrap(), find(2).unwrap(), find(2).unwrap());
+    assert_eq!(two, again, "as many threads, the same bits");
+    assert_close(&one.parameters.weight, &two.parameters.weight, 1e-5, "weights");
+}
+
+#[test]
+fn f32_is_certified_in_f64() {
+    let problem = Problem::read();
+    for kind in KINDS {
+        for penalize_bias in [true, false] {
+            let more = format!("objective.penalize_bias={penalize_bias}");
+            let tolerance = "optimum.tolerance=1e-5";
+            let (found, trace) =
+                optimum(&config(kind, &["descent.precision=f32", &more, tolerance]), &problem.rows(kind));
+            let certificate = found.certificate;
+            assert_eq!(certificate.ended, SearchEnd::Converged, "{certificate:?}");
+            // J in plain loops, in f64, at the very weights.
+            let objective = problem.dense(kind).objective(&found.parameters, problem.lambda(), penalize_bias);
+            assert!((certificate.objective - objective).abs() < 1e-13, "{objective} {certificate:?}");
+            assert!(found.parameters.weight.iter().all(|&w| f64::from(w as f32) == w), "saved as f32 without a loss");
+            let least = lowest(kind, &more, &problem.rows(kind));
+            assert!(objective - least <= certificate.bound + 1e-13, "{} {}", objective - least, certificate.bound);
+            assert!(certificate.gradients > trace.len(), "the last one is a pass more");
+        }
+    }
+}

@@ -1,0 +1,36 @@
+//! A trained model asked on the host, as the kernels would answer.
+
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+use chainrule_core::{ModelKind, Parameters, Preprocessing};
+use chainrule_data::digits::draw_both;
+use chainrule_data::{Counts, Split};
+use chainrule_kernels::{Float, Fused, Isa, Model};
+use chainrule_solve::{Predictor, fused_rows};
+
+#[test]
+fn of_equally_probable_classes_the_first_is_predicted_as_the_models_do() {
+    let [_, digits] = draw_both(0, Counts { train: 10, validation: 100 });
+    let chosen: Vec<usize> = (0..100).filter(|&row| [2, 3].contains(&digits.labels()[row])).collect();
+    let split = Split {
+        size: [28, 28],
+        pixels: chosen.iter().flat_map(|&row| digits.pixels(row).to_vec()).collect(),
+        labels: chosen.iter().map(|&row| u8::from(digits.labels()[row] == 2)).collect(),
+    };
+    for (kind, model, columns) in
+        [(ModelKind::Softmax, Model::Softmax { n_classes: 2 }, 2), (ModelKind::Logistic, Model::Logistic, 1)]
+    {
+        let zeros = Parameters {
+            n_features: 784,
+            n_classes: columns,
+            weight: vec![0.0; 784 * columns],
+            bias: vec![0.0; columns],
+        };
+        let predictor = Predictor::new(kind, zeros, Preprocessing::Pixels).unwrap();
+        let prediction = predictor.predict(&split.pixels[..784]).unwrap();
+        assert_eq!((prediction.class, prediction.probabilities.as_slice()), (0, &[0.5, 0.5][..]));
+        assert!((prediction.cross_entropy(1) - 2f64.ln()).abs() < 1e-15);
+        let mut fused = Fused::new(model, 784, Float::F64, 1, Isa::best());
+        assert_eq!(fused.right(&fused_rows(&split)), split.labels.iter().filter(|&&label| label == 0).count());
+    }
+}

@@ -1,0 +1,26 @@
+//! How many steps an epoch has.
+
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+use chainrule_core::{ModelKind, Settings, TrainConfig};
+use chainrule_solve::{TrainError, steps_per_epoch};
+
+/// Batches of 1001 rows.
+fn config_of(drop_last: bool) -> TrainConfig {
+    let mut settings = Settings::of(ModelKind::Softmax);
+    settings.descent.batch_size = 1001;
+    settings.descent.drop_last = drop_last;
+    TrainConfig::try_from(settings).unwrap()
+}
+
+#[test]
+fn a_batch_larger_than_the_data_is_refused() {
+    let config = config_of(true);
+    let error = steps_per_epoch(&config, 1000).unwrap_err();
+    let TrainError::BatchTooLarge { batch_size: 1001, rows: 1000 } = error else { panic!("{error}") };
+    assert!(error.to_string().contains("there are only 1000 training rows"), "{error}");
+    assert_eq!(steps_per_epoch(&config, 1001).unwrap(), 1);
+    // Where the last batch is kept, it is all there are.
+    let config = config_of(false);
+    assert_eq!([1, 1000, 1001, 1002, 2003].map(|rows| steps_per_epoch(&config, rows).unwrap()), [1, 1, 1, 2, 3]);
+}

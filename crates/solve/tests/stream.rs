@@ -1,0 +1,109 @@
+//! Training on images that stay in their file, and are cut off there.
+
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+use std::fs::OpenOptions;
+use std::num::NonZero;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+
+use chainrule_core::{Generator, ModelKind, Settings, TrainConfig};
+use chainrule_data::{Counts, Data, DataError, Request, digits, find_within, mnist};
+use chainrule_solve::{Observer, Source, Stream, TrainError, Trained, train_streamed};
+use tempfile::TempDir;
+
+/// Where a folder's images and labels lie: training images, training labels, validation images, validation labels.
+fn files(folder: &Path) -> [PathBuf; 4] {
+    mnist::FILES.map(|file| folder.join(file.name))
+}
+
+/// A folder with so many digits.
+fn with_digits(train: usize, validation: usize) -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    digits::write_both(digits::SEED, Counts { train, validation }, &files(folder.path())).unwrap();
+    folder
+}
+
+/// Images that are left in their files.
+fn in_files(folder: &Path) -> Data {
+    let request = Request::Folder(folder.to_owned());
+    find_within(&request, Counts { train: 1, validation: 1 }, 0, &mut |_| {}).unwrap()
+}
+
+/// An epoch of whole batches of 128 rows, in the order of the file.
+fn config(evaluations_per_epoch: usize) -> TrainConfig {
+    let mut settings = Settings::of(ModelKind::Softmax);
+    settings.objective.penalize_bias = true;
+    settings.descent.learning_rate = 0.01;
+    settings.descent.batch_size = 128;
+    settings.descent.drop_last = true;
+    settings.descent.epochs = 1;
+    settings.descent.shuffle.generator = Generator::None;
+    settings.early_stopping.evaluations_per_epoch = evaluations_per_epoch;
+    settings.early_stopping.patience = Some(10);
+    TrainConfig::try_from(settings).unwrap()
+}
+
+/// Cuts a file off after so many steps.
+struct Saw<'a> {
+    after: usize,
+    file: &'a Path,
+    length: u64,
+}
+
+impl Observer for Saw<'_> {
+    fn step_taken(&mut self, step: usize) -> ControlFlow<()> {
+        if step + 1 == self.after {
+            OpenOptions::new().write(true).open(self.file).unwrap().set_len(self.length).unwrap();
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+fn fit(data: &Data, config: &TrainConfig, observer: &mut dyn Observer) -> Result<Trained, TrainError> {
+    let ([train, validation], classes) = data.select(None, None, None).unwrap();
+    let [train, validation] = [train, validation].map(Stream::new);
+    let (train, validation) = (Source::Streamed(&train), Source::Streamed(&validation));
+    train_streamed(classes.len(), train, validation, config, NonZero::new(2).unwrap(), observer)
+}
+
+#[test]
+fn a_file_that_is_cut_off_ends_the_training_with_all_that_it_came_to() {
+    let folder = with_digits(20_000, 300);
+    let folder = folder.path();
+    let file = &files(folder)[0];
+    let data = in_files(folder);
+    let config = config(1);
+    let whole = fit(&data, &config, &mut ()).unwrap();
+    // The 15 000th image is the first that is not whole. Of what comes before it much is read ahead when it happens, and is good.
+    let mut saw = Saw { after: 20, file, length: 16 + 15_000 * 784 + 1 };
+    let Err(TrainError::DataLost(lost)) = fit(&data, &config, &mut saw) else { panic!("the file is cut off") };
+    let expected = format!("{}: breaks off in image 15000, of 20000 that it had", file.display());
+    assert!(lost.reason.starts_with(&expected) && !lost.reason.contains('\n'), "{}", lost.reason);
+    let steps = lost.history.train_loss.len();
+    assert!((100..=117).contains(&steps), "{steps} steps of 128 of the 15000 rows that were left");
+    assert_eq!(lost.history.train_loss, whole.history.train_loss[..steps]);
+    assert_eq!(lost.history.evaluations, whole.history.evaluations[..1]);
+    let (step, parameters) = lost.parameters.unwrap();
+    assert_eq!(step, steps - 1);
+    assert!(parameters.weight.iter().any(|&weight| weight != 0.0));
+
+    // Who opens the file now hears of it at once.
+    let request = Request::Folder(folder.to_owned());
+    let error = find_within(&request, Counts { train: 1, validation: 1 }, 0, &mut |_| {}).unwrap_err();
+    assert!(matches!(error, DataError::Idx { .. }), "{error}");
+}
+
+#[test]
+fn an_evaluation_meets_a_file_that_is_cut_off_before_the_steps_do() {
+    let folder = with_digits(20_000, 300);
+    let folder = folder.path();
+    let data = in_files(folder);
+    // Evaluations after steps 0, 17, 34, …
+    let config = config(9);
+    let mut saw = Saw { after: 16, file: &files(folder)[0], length: 16 + 19_999 * 784 };
+    let Err(TrainError::DataLost(lost)) = fit(&data, &config, &mut saw) else { panic!("the file is cut off") };
+    assert!(lost.reason.contains("breaks off in image 19999, of 20000"), "{}", lost.reason);
+    assert_eq!((lost.history.train_loss.len(), lost.history.evaluations.len()), (18, 1));
+    assert_eq!(lost.parameters.unwrap().0, 17);
+}
