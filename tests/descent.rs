@@ -14,6 +14,7 @@ use chainrule_records::ConfigFile;
 use chainrule_solve::{Chosen, class_weights, standardization};
 use chainrule_tests_macros::test;
 use serde_json::Value;
+use tempfile::TempDir;
 
 use crate::command::{ask, call, code, folder, is_refused, seal_again, text};
 use crate::standardize::{matrix, scikit_learn};
@@ -357,26 +358,50 @@ fn rare() -> String {
     )
 }
 
+/// What the runs on flowers of which a class is rare have in common.
+const ON_RARE: [&str; 10] = [
+    ON_FLOWERS[0],
+    ON_FLOWERS[1],
+    ON_FLOWERS[2],
+    ON_FLOWERS[3],
+    "--set",
+    "data.standardize=true",
+    "--set",
+    "descent.learning_rate=0.5",
+    "--precision",
+    "f64",
+];
+
+const BALANCED: [&str; 2] = ["--set", "objective.class_weights=balanced"];
+
+fn with_rare_flowers() -> TempDir {
+    let folder = folder();
+    std::fs::write(folder.path().join("flowers.csv"), rare()).unwrap();
+    folder
+}
+
+/// The sum of the classes' recalls, as `evaluate` finds them.
+fn recalls(found: &Value) -> f64 {
+    found["per_class"].as_array().unwrap().iter().map(|class| class["recall"].as_f64().unwrap()).sum()
+}
+
+#[test]
+fn a_run_without_class_weights_has_none_and_balanced_ones_raise_the_recalls() {
+    let folder = with_rare_flowers();
+    let plain = train_table(folder.path(), &ON_RARE);
+    assert_eq!(plain["class_weights"], Value::Null);
+    let before = ask(folder.path(), &["evaluate", "run", "--split", "train"]);
+    assert_eq!(before["weighted_loss"], Value::Null);
+    train_table(folder.path(), &[&ON_RARE[..], &BALANCED, &["--force"]].concat());
+    let after = ask(folder.path(), &["evaluate", "run", "--split", "train"]);
+    assert!(recalls(&after) > recalls(&before), "{after} {before}");
+}
+
 #[test]
 fn a_run_tells_its_weights_and_evaluate_tells_both_losses() {
-    let folder = folder();
+    let folder = with_rare_flowers();
     let folder = folder.path();
-    std::fs::write(folder.join("flowers.csv"), rare()).unwrap();
-    let data = [
-        &ON_FLOWERS[..],
-        &["--set", "data.standardize=true", "--set", "descent.learning_rate=0.5", "--precision", "f64"],
-    ]
-    .concat();
-    let plain = train_table(folder, &[&data[..], &["--force"]].concat());
-    assert_eq!(plain["class_weights"], Value::Null);
-    let recalls = |found: &Value| -> Vec<f64> {
-        found["per_class"].as_array().unwrap().iter().map(|class| class["recall"].as_f64().unwrap()).collect()
-    };
-    let before = ask(folder, &["evaluate", "run", "--split", "train"]);
-    assert_eq!(before["weighted_loss"], Value::Null);
-
-    let balanced = [&data[..], &["--set", "objective.class_weights=balanced", "--force"]].concat();
-    let summary = train_table(folder, &balanced);
+    let summary = train_table(folder, &[&ON_RARE[..], &BALANCED].concat());
     assert_eq!(summary["gradient"], "closed-form");
     let weights: Vec<f64> = serde_json::from_value(summary["class_weights"].clone()).unwrap();
     assert!(weights.len() == 3 && weights[0] < 0.6 && weights[1..].iter().all(|&weight| weight > 1.0), "{weights:?}");
@@ -392,36 +417,50 @@ fn a_run_tells_its_weights_and_evaluate_tells_both_losses() {
         let balance: f64 = rows.iter().zip(&weights).map(|(&rows, weight)| rows as f64 * weight / n).sum();
         assert!(split == "validation" || (balance - 1.0).abs() < 1e-12, "{balance}");
     }
-    let after = recalls(&ask(folder, &["evaluate", "run", "--split", "train"]));
-    let sum = |recalls: &[f64]| recalls.iter().sum::<f64>();
-    assert!(sum(&after) > sum(&recalls(&before)), "{after:?} {before}");
-
     let shown = text(&call(folder, &["evaluate", "run"]).stdout);
     assert!(shown.contains("weighted loss") && shown.contains("with the run's class weights"), "{shown}");
-    let again =
-        ["train", "configs/softmax.toml", "--set", "descent.batch_size=16", "--backend", cpu(), "--out", "again"];
-    let output = call(folder, &[&again[..], &balanced[..balanced.len() - 1]].concat());
+}
+
+const TRAIN_AGAIN: [&str; 6] = ["train", "configs/softmax.toml", "--set", "descent.batch_size=16", "--out", "again"];
+
+#[test]
+fn a_training_says_its_class_weights_as_it_begins_and_ends() {
+    let folder = with_rare_flowers();
+    let output = call(folder.path(), &[&TRAIN_AGAIN[..], &["--backend", cpu()], &ON_RARE, &BALANCED].concat());
     let (told, closed) = (text(&output.stderr), text(&output.stdout));
     assert!(told.contains("class weights: iris: 0.") && closed.contains("class weights    iris: 0."), "{told}{closed}");
     assert!(closed.contains("weighted loss"), "{closed}");
+}
 
-    let numbers = ["--set", "objective.class_weights=[1, 2]", "--out", "wrong"];
-    let expected = ["objective.class_weights: 2 numbers", "the data has 3 classes", "iris, lily, white, rose"];
-    is_refused(folder, &[&again[..6], &data, &numbers].concat(), &expected);
-    // By name, of the classes that are meant; the config that is kept says the same again.
-    let named = ["--set", "objective.class_weights={rose = 25, \"lily, white\" = 2}", "--out", "named", "--json"];
-    let output = call(folder, &[&again[..6], &data, &named].concat());
+#[test]
+fn class_weights_by_name_are_those_of_the_classes_that_are_meant_and_are_kept() {
+    let folder = with_rare_flowers();
+    let named = ["--set", "objective.class_weights={rose = 25, \"lily, white\" = 2}", "--json"];
+    let output = call(folder.path(), &[&TRAIN_AGAIN[..], &["--backend", cpu()], &ON_RARE, &named].concat());
     let summary: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(summary["class_weights"], serde_json::json!([1.0, 2.0, 25.0]), "{}", text(&output.stderr));
-    let kept = TrainConfig::read(&folder.join("named/config.toml"), &[]).unwrap();
+    let kept = TrainConfig::read(&folder.path().join("again/config.toml"), &[]).unwrap();
     assert_eq!(TrainConfig::parse("kept", &kept.to_toml(), &[]).unwrap(), kept);
-    let unknown = ["--set", "objective.class_weights={Rose = 25}", "--out", "wrong"];
-    is_refused(
-        folder,
-        &[&again[..6], &data, &unknown].concat(),
-        &["no class Rose; the data has iris, lily, white, rose"],
-    );
-    // A summary that lost its weights is another run's.
+}
+
+#[test]
+fn class_weights_of_other_classes_than_the_datas_are_refused() {
+    let folder = with_rare_flowers();
+    for (weights, expected) in [
+        ("[1, 2]", &["objective.class_weights: 2 numbers", "the data has 3 classes", "iris, lily, white, rose"][..]),
+        ("{Rose = 25}", &["no class Rose; the data has iris, lily, white, rose"]),
+    ] {
+        let set = format!("objective.class_weights={weights}");
+        let arguments = [&TRAIN_AGAIN[..], &["--backend", cpu()], &ON_RARE, &["--set", &set]].concat();
+        is_refused(folder.path(), &arguments, expected);
+    }
+}
+
+#[test]
+fn a_summary_that_lost_its_class_weights_is_another_runs() {
+    let folder = with_rare_flowers();
+    let folder = folder.path();
+    train_table(folder, &[&ON_RARE[..], &BALANCED].concat());
     let path = folder.join("run/summary.json");
     let mut changed: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
     changed.as_object_mut().unwrap().remove("class_weights").unwrap();

@@ -220,11 +220,10 @@ fn idx_files_of_another_size_and_other_classes_go_all_the_way() {
     }
 }
 
-/// Pictures of other formats, in other places, and what is no picture, in `train` and in `data`, as text and as JSON.
-#[test]
-fn what_a_folder_of_pictures_holds_and_is_not_used_is_named() {
-    let folder = folder();
-    let path = folder.path().join("photos");
+/// Parts and classes of pictures, and beside them pictures of other formats, in other places, and what
+/// is no picture; gives what of it is not used.
+fn with_more_than_is_used(folder: &Path) -> Value {
+    let path = folder.join("photos");
     photographs(&path, "train", 0..10);
     photographs(&path, "test", 10..12);
     photographs(&path, "dev", 12..14);
@@ -249,28 +248,35 @@ fn what_a_folder_of_pictures_holds_and_is_not_used_is_named() {
         ("train/sky/\u{1b}[31m.webp", other),
         ("train/sky/notes.txt", other),
     ];
-    let expected: Value = unused.iter().map(|(path, reason)| json!({ "path": path, "reason": reason })).collect();
+    unused.iter().map(|(path, reason)| json!({ "path": path, "reason": reason })).collect()
+}
+
+#[test]
+fn what_a_folder_of_pictures_holds_and_is_not_used_is_in_the_summary_and_in_what_data_answers() {
+    let folder = folder();
+    let expected = with_more_than_is_used(folder.path());
     assert_eq!(train(folder.path(), &["--data", "photos"])["data"]["unused"], expected);
     assert_eq!(ask(folder.path(), &["data", "--data", "photos"])["unused"], expected);
+}
+
+#[test]
+fn what_a_folder_of_pictures_holds_and_is_not_used_is_told_by_every_command_that_reads_it() {
+    let folder = folder();
+    with_more_than_is_used(folder.path());
     let told = "not used: dev/, empty/; train/bird/, train/cat/; train/sky/\\u{1b}[31m.webp, train/sky/notes.txt (used are PNG and JPEG files in a folder of their class)\n";
     let call = |arguments: &[&str]| call(folder.path(), arguments);
-    let output = call(&[
-        "train",
-        "--data",
-        "photos",
-        "--backend",
-        cpu(),
-        "--set",
-        "descent.batch_size=8",
-        "--out",
-        "run",
-        "--force",
-    ]);
+    let few = ["--backend", cpu(), "--set", "descent.batch_size=8", "--out", "run", "--force"];
+    let output = call(&[&["train", "--data", "photos"], &few[..]].concat());
     assert!(text(&output.stderr).contains(&format!("note: {told}")), "{}", text(&output.stderr));
     assert!(text(&call(&["data", "--data", "photos"]).stdout).contains(told));
     assert!(text(&call(&["evaluate", "run"]).stderr).contains(&format!("note: {told}")));
+}
 
-    // However much there is, it is not more than one reads.
+#[test]
+fn of_much_that_is_not_used_no_more_is_told_than_one_reads() {
+    let folder = folder();
+    with_more_than_is_used(folder.path());
+    let path = folder.path().join("photos");
     for class in 0..40 {
         for number in 0..40 {
             write(&path.join(format!("train/sky{class}/{number}.gif")), b"GIF89a");
@@ -284,13 +290,16 @@ fn what_a_folder_of_pictures_holds_and_is_not_used_is_named() {
     // A program gets a thousand names, and how many there are besides.
     assert_eq!((unused.len(), &about["unused_left_out"]), (1000, &json!(606)));
     assert!(unused.contains(&"train/sky0/10.gif") && unused.contains(&"train/cat/"), "{unused:?}");
-    let told = text(&call(&["data", "--data", "photos"]).stdout);
+    let told = text(&call(folder.path(), &["data", "--data", "photos"]).stdout);
     let told = told.lines().find(|line| line.starts_with("not used: ")).unwrap();
     assert!(told.contains("train/sky0/0.gif, train/sky0/1.gif, train/sky0/10.gif and 37 more beside it; "), "{told}");
     assert!(told.contains("; more in 18 other folders; and 606 more (used are"), "{told}");
     assert!(told.len() < 2000, "{told}");
+}
 
-    // Where nothing is a class, what is there is said.
+#[test]
+fn where_nothing_in_a_folder_is_a_class_what_is_there_is_said() {
+    let folder = folder();
     write(&folder.path().join("bmp/cat/1.bmp"), b"BM");
     is_refused(folder.path(), &["train", "--data", "bmp"], &["PNG or JPEG", "and this one cat/"]);
 }

@@ -5,7 +5,8 @@ use std::path::Path;
 use chainrule::{Fitted, Samples};
 use chainrule_formats::Weights;
 use chainrule_tests_macros::test;
-use serde_json::json;
+use serde_json::{Value, json};
+use tempfile::TempDir;
 
 use crate::command::{ask, call, folder, is_refused, text};
 use crate::export::{FORMATS, HARNESS, blocks, needs_python, python};
@@ -142,7 +143,15 @@ fn pytorchs_layout_is_turned_and_its_pixels_become_ours() {
             std::fs::remove_dir_all(folder.join(out)).unwrap();
         }
     }
+}
 
+#[test]
+fn what_does_not_fit_the_weights_is_refused() {
+    let folder = folder();
+    let folder = folder.path();
+    let d = 784;
+    let layer = safetensors(&[("linear.weight", &[3, d], vec![0.25; 3 * d]), ("linear.bias", &[3], vec![0.0; 3])]);
+    std::fs::write(folder.join("torch.safetensors"), layer).unwrap();
     let twice = vec!["a"; d].join(",");
     let unnamed = (0..d).map(|j| if j == 5 { String::new() } else { j.to_string() }).collect::<Vec<_>>().join(",");
     for (arguments, expected) in [
@@ -355,12 +364,26 @@ with open('iris.csv', 'w') as file:
 json.dump([answers, y.tolist()], sys.stdout)
 ";
 
+/// A folder with what scikit-learn trained, and what it says itself.
+fn of_scikit_learn() -> (TempDir, Value) {
+    let folder = folder();
+    needs_python(folder.path(), &["sklearn"]);
+    let answers = python(folder.path(), ONE_VS_REST, &json!(null));
+    (folder, answers)
+}
+
+/// The same with a model of one class against the rest imported, and what it says of its rows.
+fn one_vs_rest() -> (TempDir, Value, Vec<f64>) {
+    let (folder, answers) = of_scikit_learn();
+    ask(folder.path(), &["import", "sgd.npz", "--out", "sgd", "--columns", "a,b,c,d", "--one-vs-rest"]);
+    let found = probabilities(folder.path(), "sgd", "iris.csv");
+    (folder, answers, found)
+}
+
 #[test]
 fn one_vs_rest_gives_scikit_learns_probabilities_wherever_it_goes() {
-    let folder = folder();
+    let (folder, answers) = of_scikit_learn();
     let folder = folder.path();
-    needs_python(folder, &["sklearn"]);
-    let answers = python(folder, ONE_VS_REST, &json!(null));
     for (name, classes, link) in [
         ("sgd", json!(["setosa", "versicolor", "virginica"]), "one-vs-rest"),
         ("wild", json!(["0.0", "1.0", "2.0"]), "one-vs-rest"),
@@ -383,13 +406,22 @@ fn one_vs_rest_gives_scikit_learns_probabilities_wherever_it_goes() {
             assert_eq!(probabilities(folder, "again", "iris.csv"), found, "{again}");
         }
     }
+}
 
-    // The cross-entropy is that of its probabilities.
+#[test]
+fn the_cross_entropy_of_one_vs_rest_is_that_of_its_probabilities() {
+    let (folder, answers, found) = one_vs_rest();
+    let folder = folder.path();
     let judged = ask(folder, &["evaluate", "sgd", "--data", "iris.csv", "--label", "species"]);
-    let found = probabilities(folder, "sgd", "iris.csv");
     let labels: Vec<usize> = serde_json::from_value(answers[1].clone()).unwrap();
     let loss = labels.iter().enumerate().map(|(row, label)| -found[3 * row + label].ln()).sum::<f64>() / 150.0;
     assert!((judged["loss"].as_f64().unwrap() / loss - 1.0).abs() < 1e-12, "{} {loss}", judged["loss"]);
+}
+
+#[test]
+fn one_vs_rest_is_the_same_model_to_inspect_and_to_the_library() {
+    let (folder, _, found) = one_vs_rest();
+    let folder = folder.path();
     let inspected = call(folder, &["inspect", "sgd"]);
     let expected = "sgd: logistic regression, one class against the rest, 4 features, 3 classes";
     assert!(text(&inspected.stdout).contains(expected), "{}", text(&inspected.stdout));
@@ -398,8 +430,12 @@ fn one_vs_rest_gives_scikit_learns_probabilities_wherever_it_goes() {
     assert_eq!(fitted.predict_proba(&samples).unwrap().concat(), found);
     fitted.save(folder.join("saved")).unwrap();
     assert_eq!(probabilities(folder, "saved", "iris.csv"), found);
+}
 
-    // Told as docs/models.md says, each tool gives these, too.
+#[test]
+fn one_vs_rest_told_as_the_page_says_is_the_same_to_each_tool() {
+    let (folder, _, found) = one_vs_rest();
+    let folder = folder.path();
     let page = include_str!("../docs/models.md");
     let [lines, tool] = ["`p = 1 / (1 + np.exp(-z))`", "`SGDClassifier(loss=\"log_loss\")`"];
     assert!(page.contains(lines) && page.contains(tool));
@@ -424,9 +460,14 @@ fn one_vs_rest_gives_scikit_learns_probabilities_wherever_it_goes() {
         let told: Vec<Vec<f64>> = serde_json::from_value(answer.clone()).unwrap();
         assert!(apart(&told.concat(), &found) < 1e-9, "{block}");
     }
+}
 
-    // What is not said is said to be taken for softmax regression, and what says itself that it is
-    // that stays it.
+/// What is not said is said to be taken for softmax regression, and what says itself that it is that
+/// stays it.
+#[test]
+fn weights_that_do_not_say_what_they_are_are_softmax_regressions() {
+    let (folder, _, found) = one_vs_rest();
+    let folder = folder.path();
     let guessed = call(folder, &["import", "sgd.npz", "--out", "softmax", "--columns", "a,b,c,d"]);
     let note = "note: sgd.npz is taken for softmax regression's, since it does not say; --one-vs-rest if";
     assert!(text(&guessed.stderr).starts_with(note), "{}", text(&guessed.stderr));
@@ -438,7 +479,13 @@ fn one_vs_rest_gives_scikit_learns_probabilities_wherever_it_goes() {
         &["import", "own.npz", "--out", "out", "--one-vs-rest"],
         &["--one-vs-rest", "says itself that it is of softmax regression"],
     );
-    // A scaler says what features are, and not whether of a table or of an image of 2 x 2.
+}
+
+/// A scaler says what features are, and not whether of a table or of an image of 2 x 2.
+#[test]
+fn what_rows_the_weights_are_for_must_be_said_and_a_table_has_no_page_to_draw_on() {
+    let (folder, ..) = one_vs_rest();
+    let folder = folder.path();
     is_refused(folder, &["import", "sgd.npz", "--out", "out"], &["--columns", "--image-size"]);
     is_refused(folder, &["page", "sgd"], &["columns of a table"]);
 }

@@ -1,15 +1,15 @@
 //! What the program says where it cannot do what was asked: what it is, and what to do.
 
 use chainrule_tests_macros::test;
+use tempfile::TempDir;
 
 use crate::command::{call, code, folder, is_refused, text};
 
 const FLOWERS: &str =
     "length,2024\n1,rose\n2,tulip\n1,rose\n2,tulip\n1,rose\n2,tulip\n1,rose\n2,tulip\n1,rose\n2,tulip\n";
 
-/// A call in a folder with the configs, runs, flowers, and what is none of these; one line that says all of these.
-#[test]
-fn a_slip_is_told_as_what_it_is_with_what_to_do() {
+/// A folder with the configs, runs, flowers, and what is none of these.
+fn full_folder() -> TempDir {
     let folder = folder();
     std::fs::write(folder.path().join("flowers.csv"), FLOWERS).unwrap();
     for run in ["runs/softmax-1", "runs/softmax-2", "runs/logistic-7"] {
@@ -30,8 +30,25 @@ fn a_slip_is_told_as_what_it_is_with_what_to_do() {
     for name in ["config.toml", "manifest.json"] {
         std::fs::write(folder.path().join("made").join(name), "").unwrap();
     }
-    let cases: &[(&[&str], &[&str])] = &[
-        // A key that is none, and what was meant.
+    folder
+}
+
+/// Calls, each of which is refused in one line that says all of these.
+fn are_told(cases: &[(&[&str], &[&str])]) {
+    let folder = full_folder();
+    for (arguments, expected) in cases {
+        is_refused(folder.path(), arguments, expected);
+        // No word of a parser, of the code, or of the system's numbers.
+        let said = text(&call(folder.path(), arguments).stderr);
+        for word in ["invalid", "variant", "digit found", "os error", "unexpected argument", "Some(", "Error {", "?;"] {
+            assert!(!said.contains(word), "{arguments:?}: {said}");
+        }
+    }
+}
+
+#[test]
+fn a_key_that_is_none_is_told_with_what_was_meant() {
+    are_told(&[
         (
             &["train", "--set", "data.header=1"],
             &["command line: unknown key data.header; data has the keys source, train_images,"],
@@ -53,7 +70,12 @@ fn a_slip_is_told_as_what_it_is_with_what_to_do() {
             &["train", "--set", "descent.epoch=1"],
             &["command line: unknown key descent.epoch; did you mean descent.epochs?"],
         ),
-        // A value without its key, or of another type.
+    ]);
+}
+
+#[test]
+fn a_value_without_its_key_or_of_another_type_is_told_as_that() {
+    are_told(&[
         (
             &["train", "--set", "descent.epochs", "3"],
             &["--set descent.epochs: expected key=value; write --set descent.epochs=3"],
@@ -72,7 +94,12 @@ fn a_slip_is_told_as_what_it_is_with_what_to_do() {
         ),
         (&["train", "--set", "descent.epochs=none"], &["descent.epochs = \"none\": expected a whole number"]),
         (&["sweep", "--grid", "objective.l2=-1"], &["command line: objective.l2 = -1.0: expected a number from 0"]),
-        // A file or folder that is not there.
+    ]);
+}
+
+#[test]
+fn a_file_or_folder_that_is_not_there_is_told_with_those_that_are() {
+    are_told(&[
         (&["train", "sofmax.toml"], &["sofmax.toml: no such file or experiment; did you mean softmax?"]),
         (&["train", "penguins"], &["penguins: no such file or experiment; there are logistic, ", "softmax-optimum"]),
         (&["sweep", "sofmax.toml", "--grid", "objective.l2=0,1"], &["did you mean softmax?"]),
@@ -91,7 +118,12 @@ fn a_slip_is_told_as_what_it_is_with_what_to_do() {
             &["/dev/null: data is read from a file or a folder, and this is neither", "write what comes through"],
         ),
         (&["data", "--data", "/dev/null"], &["write what comes through a pipe to a file first"]),
-        // A value that its key cannot have.
+    ]);
+}
+
+#[test]
+fn a_value_that_its_key_cannot_have_is_told_with_those_that_it_can() {
+    are_told(&[
         (&["train", "--set", "model.kind=svm"], &["model.kind = \"svm\": expected softmax or logistic"]),
         (&["train", "--set", "descent.optimizer=Adam"], &["did you mean adam? expected one of sgd, adam, adamw,"]),
         (&["train", "--set", "descent.solver=adam"], &["; adam is a value of descent.optimizer"]),
@@ -100,7 +132,12 @@ fn a_slip_is_told_as_what_it_is_with_what_to_do() {
         (&["train", "--set", "descent.epochs=1e3"], &["from 1 to 1000000; write 1000"]),
         (&["train", "--set", "data.image_size=28"], &["data.image_size = 28: expected rows and columns from 1 to"]),
         (&["train", "--set", "data.classes=[300,2]"], &["data.classes[0] = 300: expected a label from 0 to 255"]),
-        // A name that is near one that there is.
+    ]);
+}
+
+#[test]
+fn a_name_that_is_near_one_that_there_is_is_told_with_that() {
+    are_told(&[
         (&["train", "--data", "mnst"], &["mnst: no such file or folder; did you mean mnist?"]),
         (&["data", "--data", "Embeded"], &["did you mean embedded?"]),
         (&["data", "--data", "flower.csv"], &["flower.csv: no such file or folder; did you mean flowers.csv?"]),
@@ -111,7 +148,12 @@ fn a_slip_is_told_as_what_it_is_with_what_to_do() {
         ),
         (&["train", "softmax.toml"], &["softmax.toml: no such file or experiment; did you mean softmax?"]),
         (&["import", "flower.csv", "--out", "m"], &["flower.csv: no such file; did you mean flowers.csv?"]),
-        // Something else in a file's place.
+    ]);
+}
+
+#[test]
+fn something_else_in_a_files_place_is_told_as_what_it_is() {
+    are_told(&[
         (
             &["train", "flowers.csv"],
             &["flowers.csv: expected the TOML file of an experiment", "--data flowers.csv --set data.label=COLUMN"],
@@ -138,7 +180,12 @@ fn a_slip_is_told_as_what_it_is_with_what_to_do() {
             &["train", "--data", "flowers.csv"],
             &["data.label is missing", "length, 2024; name it with --set data.label="],
         ),
-        // What the command line cannot say.
+    ]);
+}
+
+#[test]
+fn what_the_command_line_cannot_say_is_told_with_what_it_can() {
+    are_told(&[
         (
             &["train", "configs/softmax.toml", "--set", "descent.epochs", "3"],
             &["--set descent.epochs: expected key=value; write --set descent.epochs=3\n"],
@@ -163,16 +210,12 @@ fn a_slip_is_told_as_what_it_is_with_what_to_do() {
         (&["predict"], &["<RUN> and <FILE>... are missing; usage: "]),
         (&["gradcheck", "foo"], &["foo: one argument too many"]),
         (&["train", "--out", "a", "--resume", "b"], &["--out and --resume do not go together"]),
-    ];
-    for (arguments, expected) in cases {
-        is_refused(folder.path(), arguments, expected);
-        // No word of a parser, of the code, or of the system's numbers.
-        let said = text(&call(folder.path(), arguments).stderr);
-        for word in ["invalid", "variant", "digit found", "os error", "unexpected argument", "Some(", "Error {", "?;"] {
-            assert!(!said.contains(word), "{arguments:?}: {said}");
-        }
-    }
-    // What the file says, the file is to blame for.
+    ]);
+}
+
+#[test]
+fn what_a_file_says_the_file_is_to_blame_for() {
+    let folder = folder();
     std::fs::write(folder.path().join("own.toml"), "[model]\nkind = 'softmax'\n[descent]\nepochs = 0\n").unwrap();
     is_refused(
         folder.path(),

@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 
 use burn::tensor::{DType, Device, FloatDType, Int, Tensor, TensorData};
-use chainrule_core::{ModelKind, Precision, SearchEnd, TrainConfig};
+use chainrule_core::{Certificate, ModelKind, Parameters, Precision, SearchEnd, TrainConfig};
 use chainrule_data::Split;
 use chainrule_engines::{Examples, Expansion};
 use chainrule_models::{LogisticRegressionConfig, SoftmaxRegressionConfig, to_precision};
@@ -24,79 +24,95 @@ fn dot(a: &[f64], b: &[f64]) -> f64 {
     a.iter().zip(b).map(|(a, b)| a * b).sum()
 }
 
-/// A row of weight 2 is a row that is there twice: J with weights at lambda is m times J of the rows so repeated at lambda / m, m being the mean weight.
-#[test]
-fn eq_35_the_weighted_bound_is_that_of_rows_which_are_there_as_often_as_they_weigh() {
-    let ([rows, validation], _) = digits(200, 50).split(None, None, Some(&[3, 8, 5])).unwrap();
-    let repeated = [3, 1, 2];
-    let often = |label: u8| repeated[usize::from(label)];
-    let again: Vec<usize> = (0..rows.len()).flat_map(|row| std::iter::repeat_n(row, often(rows.labels[row]))).collect();
-    let m = again.len() as f64 / rows.len() as f64;
-    let d = rows.n_features();
-    let more = Split {
-        size: rows.size,
-        pixels: again.iter().flat_map(|&row| rows.pixels[row * d..][..d].to_vec()).collect(),
-        labels: again.iter().map(|&row| rows.labels[row]).collect(),
-    };
-    for kind in KINDS {
+/// Rows of two or three classes: each once, each as often as its class weighs, and validation rows.
+struct Repeated {
+    kind: ModelKind,
+    few: Split,
+    many: Split,
+    validation: Split,
+}
+
+impl Repeated {
+    fn new(kind: ModelKind) -> Self {
+        let ([rows, validation], _) = digits(200, 50).split(None, None, Some(&[3, 8, 5])).unwrap();
+        let again: Vec<usize> = (0..rows.len())
+            .flat_map(|row| std::iter::repeat_n(row, [3, 1, 2][usize::from(rows.labels[row])]))
+            .collect();
         // The logistic model takes the last two of them, as data.classes has them.
-        let k = if kind == ModelKind::Logistic { 2 } else { 3 };
-        let only = |split: &Split| {
-            let kept: Vec<usize> = (0..split.len()).filter(|&row| k == 3 || split.labels[row] > 0).collect();
-            Split {
-                size: split.size,
-                pixels: kept.iter().flat_map(|&row| split.pixels[row * d..][..d].to_vec()).collect(),
-                labels: kept.iter().map(|&row| split.labels[row] - u8::from(k == 2)).collect(),
+        let is_logistic = kind == ModelKind::Logistic;
+        let only = |split: &Split, rows: &[usize]| {
+            let d = split.n_features();
+            let kept = rows.iter().filter(|&&row| !is_logistic || split.labels[row] > 0);
+            let (pixels, labels): (Vec<&[u8]>, Vec<u8>) =
+                kept.map(|&row| (&split.pixels[row * d..][..d], split.labels[row] - u8::from(is_logistic))).unzip();
+            Split { size: split.size, pixels: pixels.concat(), labels }
+        };
+        let all = |split: &Split| (0..split.len()).collect::<Vec<_>>();
+        let (few, many) = (only(&rows, &all(&rows)), only(&rows, &again));
+        Self { kind, few, many, validation: only(&validation, &all(&validation)) }
+    }
+
+    fn weights(&self) -> &'static str {
+        match self.kind {
+            ModelKind::Softmax => "objective.class_weights=[3, 1, 2]",
+            ModelKind::Logistic => "objective.class_weights={1 = 2}",
+        }
+    }
+
+    /// What so many iterations on these rows come to.
+    fn minimum(&self, rows: &Split, sets: &[&str]) -> (Parameters, Certificate) {
+        let config = config(self.kind, sets);
+        let device = &f64_devices()[0];
+        let [train, validation] =
+            [rows, &self.validation].map(|split| Examples::new(split, Precision::F64, device, Expansion::Host));
+        let d = rows.n_features();
+        let trained = match self.kind {
+            ModelKind::Softmax => {
+                let model = to_precision(SoftmaxRegressionConfig::new(d, 3).init(device), FloatDType::F64);
+                chainrule_engines::train_by_tensors(model, &train, &validation, &config, &mut ())
+            }
+            ModelKind::Logistic => {
+                let model = to_precision(LogisticRegressionConfig::new(d).init(device), FloatDType::F64);
+                chainrule_engines::train_by_tensors(model, &train, &validation, &config, &mut ())
             }
         };
-        let (few, many, validation) = (only(&rows), only(&more), only(&validation));
-        let m = if k == 3 { m } else { many.len() as f64 / few.len() as f64 };
-        let weights = if k == 3 { "objective.class_weights=[3, 1, 2]" } else { "objective.class_weights={1 = 2}" };
+        let trained = trained.unwrap();
+        (trained.parameters, trained.certificate.unwrap())
+    }
+
+    /// J with weights at lambda is m times J of the rows so repeated at lambda / m, m being the mean weight.
+    fn agrees(&self, penalize_bias: bool, iterations: usize) {
+        let m = self.many.len() as f64 / self.few.len() as f64;
+        let bias = format!("objective.penalize_bias={penalize_bias}");
+        let iterations_at_most = format!("optimum.max_iterations={iterations}");
+        let common = [&*bias, &*iterations_at_most, "optimum.tolerance=1e-9"];
+        let [l2, l2_of_repeated] = [0.02, 0.02 / m].map(|l2| format!("objective.l2={l2:e}"));
+        let weighted = [&common[..], &[&*l2, self.weights()]].concat();
+        let (weighted, certificate) = self.minimum(&self.few, &weighted);
+        let (repeated, expected) = self.minimum(&self.many, &[&common[..], &[&*l2_of_repeated]].concat());
+        let what = format!("{:?}, bias penalised: {penalize_bias}, {iterations} iterations", self.kind);
+        let near = |found: f64, expected: f64, tolerance: f64| (found / (m * expected) - 1.0).abs() < tolerance;
+        assert!(near(certificate.objective, expected.objective, 1e-8), "{what}: {certificate:?} {expected:?}");
+        if iterations < 10 {
+            assert_close(&weighted.weight, &repeated.weight, 1e-7, &what);
+            assert_close(&weighted.bias, &repeated.bias, 1e-7, &what);
+            assert!(near(certificate.bound, expected.bound, 1e-6), "{what}: {certificate:?} {expected:?}");
+            assert!(certificate.bound > 1e-6, "{what}: {certificate:?}");
+        } else {
+            assert!(certificate.holds(), "{what}: {certificate:?}");
+        }
+    }
+}
+
+/// A row of weight 2 is a row that is there twice.
+#[test]
+fn eq_35_the_weighted_bound_is_that_of_rows_which_are_there_as_often_as_they_weigh() {
+    for kind in KINDS {
+        let rows = Repeated::new(kind);
         for penalize_bias in [true, false] {
             // So early that the bound is far from 0, and at the end.
             for iterations in [1, 4, 1000] {
-                let minimum = |rows: &Split, l2: f64, weights: &[&str]| {
-                    let sets = [
-                        format!("objective.penalize_bias={penalize_bias}"),
-                        format!("objective.l2={l2:e}"),
-                        format!("optimum.max_iterations={iterations}"),
-                        "optimum.tolerance=1e-9".to_owned(),
-                    ];
-                    let sets: Vec<&str> = sets.iter().map(String::as_str).chain(weights.iter().copied()).collect();
-                    let config = config(kind, &sets);
-                    let [train, validation] = [rows, &validation]
-                        .map(|split| Examples::new(split, Precision::F64, &f64_devices()[0], Expansion::Host));
-                    let device = &f64_devices()[0];
-                    match kind {
-                        ModelKind::Softmax => {
-                            let model = to_precision(SoftmaxRegressionConfig::new(d, k).init(device), FloatDType::F64);
-                            let trained =
-                                chainrule_engines::train_by_tensors(model, &train, &validation, &config, &mut ())
-                                    .unwrap();
-                            (trained.parameters, trained.certificate.unwrap())
-                        }
-                        ModelKind::Logistic => {
-                            let model = to_precision(LogisticRegressionConfig::new(d).init(device), FloatDType::F64);
-                            let trained =
-                                chainrule_engines::train_by_tensors(model, &train, &validation, &config, &mut ())
-                                    .unwrap();
-                            (trained.parameters, trained.certificate.unwrap())
-                        }
-                    }
-                };
-                let (weighted, certificate) = minimum(&few, 0.02, &[weights]);
-                let (repeated, expected) = minimum(&many, 0.02 / m, &[]);
-                let what = format!("{kind:?}, bias penalised: {penalize_bias}, {iterations} iterations");
-                let near = |found: f64, expected: f64, tolerance: f64| (found / (m * expected) - 1.0).abs() < tolerance;
-                assert!(near(certificate.objective, expected.objective, 1e-8), "{what}: {certificate:?} {expected:?}");
-                if iterations < 10 {
-                    assert_close(&weighted.weight, &repeated.weight, 1e-7, &what);
-                    assert_close(&weighted.bias, &repeated.bias, 1e-7, &what);
-                    assert!(near(certificate.bound, expected.bound, 1e-6), "{what}: {certificate:?} {expected:?}");
-                    assert!(certificate.bound > 1e-6, "{what}: {certificate:?}");
-                } else {
-                    assert!(certificate.holds(), "{what}: {certificate:?}");
-                }
+                rows.agrees(penalize_bias, iterations);
             }
         }
     }

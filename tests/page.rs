@@ -1,8 +1,10 @@
 //! The report's page in a browser: hovering, switching curves, narrow and dark.
 
-use chainrule_report::Content;
+use chainrule_audit::Report;
+use chainrule_report::{Chart, Content};
 use chainrule_tests_macros::test;
 use serde_json::{Value, json};
+use tempfile::TempDir;
 
 use crate::browser::Browser;
 use crate::made_up::Story;
@@ -23,8 +25,8 @@ fn marks(browser: &Browser, figure: &str, color: &str) -> (u64, u64) {
     (counts[0].as_u64().unwrap(), counts[1].as_u64().unwrap())
 }
 
-#[test]
-fn hovering_tells_exact_values_and_the_legend_switches_curves() {
+/// The report of a made-up story, its page in a browser, and the folder that it lies in.
+fn opened() -> (Browser, Report, TempDir) {
     let browser = Browser::start();
     let report = Story::new().report();
     let folder = tempfile::tempdir().unwrap();
@@ -32,17 +34,33 @@ fn hovering_tells_exact_values_and_the_legend_switches_curves() {
     std::fs::write(&page, &report.html).unwrap();
     browser.post("/window/rect", &json!({ "width": 1100, "height": 900 }));
     browser.post("/url", &json!({ "url": format!("file://{}", page.display()) }));
+    (browser, report, folder)
+}
 
+/// The chart of a figure.
+fn chart<'a>(report: &'a Report, id: &str) -> &'a Chart {
+    let figure = report.figures.iter().find(|figure| figure.id == id).unwrap();
+    let Content::Chart(chart) = &figure.content else { panic!("{id} is a chart") };
+    chart
+}
+
+/// Where a share of the width of figure 2's chart is on the screen, in the middle of its height.
+fn at(browser: &Browser, report: &Report, share: f64) -> (f64, f64) {
     let figure = report.figures.iter().find(|figure| figure.id == "figure-2").unwrap();
-    let Content::Chart(chart) = &figure.content else { panic!("figure 2 is a chart") };
     let drawing = chainrule_report::svg(figure, chainrule_report::Purpose::Page);
     let [left, top, right, bottom] = drawing.plot.unwrap().map(f64::from);
-    // In the middle of the chart, at the evaluation that is nearest to it.
-    let (step, value) = chart.series[1].points[chart.series[1].points.len() / 2];
     let [x, y, width, _] = browser.place("#figure-2 svg");
     let scale = width / f64::from(drawing.size[0]);
-    let at = |share: f64| (x + scale * (left + share * (right - left)), y + scale * (top + bottom) / 2.0);
-    let (over_x, over_y) = at(chart.x.position(step));
+    (x + scale * (left + share * (right - left)), y + scale * (top + bottom) / 2.0)
+}
+
+#[test]
+fn hovering_tells_exact_values() {
+    let (browser, report, _folder) = opened();
+    let chart = chart(&report, "figure-2");
+    // In the middle of the chart, at the evaluation that is nearest to it.
+    let (step, value) = chart.series[1].points[chart.series[1].points.len() / 2];
+    let (over_x, over_y) = at(&browser, &report, chart.x.position(step));
 
     assert_eq!(hovered(&browser, "figure-2"), None);
     browser.mouse(over_x, over_y, false);
@@ -56,22 +74,30 @@ fn hovering_tells_exact_values_and_the_legend_switches_curves() {
     assert!(tip.contains("training"), "{tip}");
     browser.mouse(1.0, 1.0, false);
     assert_eq!(hovered(&browser, "figure-2"), None, "the tip outlives the mouse");
+}
 
-    // Switched off, a curve is neither drawn nor told of; switched on, it is again.
+/// Switched off, a curve is neither drawn nor told of; switched on, it is again.
+#[test]
+fn the_legend_switches_curves() {
+    let (browser, report, _folder) = opened();
+    let chart = chart(&report, "figure-2");
     let (training, validation) = (chart.series[0].color.hex(), chart.series[1].color.hex());
     let (shown, hidden) = marks(&browser, "figure-2", &training);
     assert!(shown >= 1 && hidden == 0, "{shown} {hidden}");
     browser.click("#figure-2 [data-series='0']");
     assert_eq!(marks(&browser, "figure-2", &training), (0, shown));
     assert_eq!(marks(&browser, "figure-2", &validation).1, 0);
-    let [x, y, ..] = browser.place("#figure-2 svg");
-    browser.mouse(x + scale * (left + right) / 2.0, y + scale * (top + bottom) / 2.0, false);
+    let (x, y) = at(&browser, &report, 0.5);
+    browser.mouse(x, y, false);
     let tip = hovered(&browser, "figure-2").unwrap();
     assert!(!tip.contains("training") && tip.contains("validation"), "{tip}");
     browser.click("#figure-2 [data-series='0']");
     assert_eq!(marks(&browser, "figure-2", &training), (shown, 0));
+}
 
-    // The keyboard does what the mouse does.
+#[test]
+fn the_keyboard_does_what_the_mouse_does() {
+    let (browser, _, _folder) = opened();
     let press = "const d = document.querySelector('#figure-1 .drawing'); d.focus();
         d.dispatchEvent(new KeyboardEvent('keydown', { key: 'ArrowRight', bubbles: true })); return document.activeElement === d;";
     assert_eq!(browser.script(press, &json!([])), true);
@@ -80,8 +106,12 @@ fn hovering_tells_exact_values_and_the_legend_switches_curves() {
         "{:?}",
         hovered(&browser, "figure-1")
     );
+}
 
-    // A picture tells the weight under the mouse: class 0 of the run without a penalty, its pixel in row 2, column 3.
+/// Of class 0 of the run without a penalty, its pixel in row 2, column 3.
+#[test]
+fn a_picture_tells_the_weight_under_the_mouse() {
+    let (browser, report, _folder) = opened();
     let [x, y, width, height] = browser.place("#figure-6 image");
     browser.mouse(x + width * 3.5 / 28.0, y + height * 2.5 / 28.0, false);
     let Content::Pictures(pictures) = &report.figures.iter().find(|figure| figure.id == "figure-6").unwrap().content
@@ -90,7 +120,13 @@ fn hovering_tells_exact_values_and_the_legend_switches_curves() {
     };
     let expected = format!("no penalty, class 0\nrow 2, column 3: weight {:.4}", pictures.rows[0].1[0][2 * 28 + 3]);
     assert_eq!(hovered(&browser, "figure-6"), Some(expected));
+}
 
+#[test]
+fn the_page_fetches_nothing() {
+    let (browser, _, _folder) = opened();
+    browser.mouse(200.0, 200.0, false);
+    browser.click("#figure-2 [data-series='0']");
     let fetched = browser.script("return performance.getEntriesByType('resource').length", &json!([]));
     assert_eq!(fetched, 0, "the page fetched something");
 }

@@ -1,13 +1,16 @@
 //! The command that makes the runs and writes the report.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
+use std::sync::LazyLock;
 
 use chainrule::backend::Backend;
 use chainrule_tests_macros::test;
 use serde_json::Value;
+use tempfile::TempDir;
 
-use crate::command::{call, code, folder, process, text};
+use crate::command::{call, code, files_below, folder, process, starts_processes, text};
 
 /// Reproduces the report on a few digits, in a second or two.
 fn reproduce(folder: &Path, more: &[&str]) -> Output {
@@ -35,45 +38,78 @@ fn runs_of(folder: &Path) -> Vec<PathBuf> {
     entries.map(|entry| entry.unwrap().path()).filter(|path| path.is_dir()).collect()
 }
 
+const OUT: &str = "runs/report-on-embedded-digits";
+
+/// The whole report with its runs, and what was said as they were made. It is made once: what a test
+/// changes is a copy.
+struct Whole {
+    output: Output,
+    files: BTreeMap<PathBuf, Vec<u8>>,
+}
+
+impl Whole {
+    fn made() -> &'static Self {
+        // Not within the lock, which would be of no use to another test then.
+        starts_processes();
+        static WHOLE: LazyLock<Whole> = LazyLock::new(|| {
+            let folder = folder();
+            let output = reproduce(folder.path(), &[]);
+            let files = files_below(folder.path()).into_iter().filter(|path| path.is_file());
+            let name = |path: &Path| path.strip_prefix(folder.path()).unwrap().to_owned();
+            let files = files.map(|path| (name(&path), std::fs::read(&path).unwrap())).collect();
+            Whole { output, files }
+        });
+        &WHOLE
+    }
+
+    fn copy(&self) -> TempDir {
+        let copy = tempfile::tempdir().unwrap();
+        for (name, content) in &self.files {
+            let path = copy.path().join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, content).unwrap();
+        }
+        copy
+    }
+}
+
 #[test]
-fn the_whole_report_is_made_on_any_data_and_kept_runs_are_used_again() {
-    let folder = folder();
-    let (folder, out) = (folder.path(), folder.path().join("runs/report-on-embedded-digits"));
-    let first = reproduce(folder, &[]);
-    assert_eq!(code(&first), Some(0), "{}", text(&first.stderr));
-    assert!(text(&first.stderr).contains("115 runs made, 0 found"), "{}", text(&first.stderr));
-    assert!(text(&first.stdout).contains("2e-i"), "{}", text(&first.stdout));
-    let claims: Value = serde_json::from_slice(&std::fs::read(out.join("claims.json")).unwrap()).unwrap();
-    assert_eq!(claims[0]["id"], "1a");
-    // What the checks are called is what the report looks for.
-    assert_eq!(
-        claims[0]["evidence"]["lines"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .filter(|line| line["subject"] == "derivation")
-            .count(),
-        4
-    );
-    assert_eq!(
-        claims[1]["evidence"]["lines"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .filter(|line| line["subject"] == "derivation")
-            .count(),
-        4
-    );
-    assert_eq!((&claims[0]["verdict"], &claims[1]["verdict"]), (&"supported".into(), &"supported".into()));
+fn the_whole_report_is_made_on_any_data() {
+    let whole = Whole::made();
+    let (told, said) = (text(&whole.output.stdout), text(&whole.output.stderr));
+    assert_eq!(code(&whole.output), Some(0), "{said}");
+    assert!(said.contains("115 runs made, 0 found"), "{said}");
+    assert!(told.contains("2e-i"), "{told}");
+}
+
+/// What the checks are called is what the report looks for.
+#[test]
+fn the_reports_claims_have_the_gradient_checks_as_their_evidence() {
+    let claims = &Whole::made().files[&Path::new(OUT).join("claims.json")];
+    let claims: Value = serde_json::from_slice(claims).unwrap();
+    for (claim, id) in [(0, "1a"), (1, "1b")] {
+        let lines = claims[claim]["evidence"]["lines"].as_array().unwrap();
+        assert_eq!(lines.iter().filter(|line| line["subject"] == "derivation").count(), 4);
+        assert_eq!((&claims[claim]["id"], &claims[claim]["verdict"]), (&id.into(), &"supported".into()));
+    }
     assert_eq!((&claims[6]["id"], &claims[6]["verdict"]), (&"4a".into(), &"corrected".into()));
-    let page = std::fs::read(out.join("index.html")).unwrap();
+}
 
-    // The same again: nothing is trained, and the page is the same.
-    let second = reproduce(folder, &[]);
-    assert!(text(&second.stderr).contains("0 runs made, 115 found"), "{}", text(&second.stderr));
-    assert_eq!(std::fs::read(out.join("index.html")).unwrap(), page);
+#[test]
+fn a_report_that_is_made_again_trains_nothing_and_is_the_same_page() {
+    let whole = Whole::made();
+    let folder = whole.copy();
+    let again = reproduce(folder.path(), &[]);
+    assert!(text(&again.stderr).contains("0 runs made, 115 found"), "{}", text(&again.stderr));
+    let page = Path::new(OUT).join("index.html");
+    assert_eq!(std::fs::read(folder.path().join(&page)).unwrap(), whole.files[&page]);
+}
 
-    // Of a run that was cut off before its end only that one is made again, though others start from its random stream.
+#[test]
+fn what_was_cut_off_or_changed_is_made_again_and_nothing_else() {
+    let folder = Whole::made().copy();
+    let folder = folder.path();
+    // Of a run that was cut off before its end only that one, though others start from its random stream.
     let cut =
         runs_of(folder).into_iter().find(|run| run.to_string_lossy().contains("softmax-l2-1-full-length")).unwrap();
     std::fs::remove_file(cut.join("summary.json")).unwrap();
@@ -88,25 +124,33 @@ fn the_whole_report_is_made_on_any_data_and_kept_runs_are_used_again() {
     let checks = std::fs::read_dir(folder.join("runs/reproduce")).unwrap().map(|entry| entry.unwrap().path());
     let checks = checks.into_iter().find(|path| path.to_string_lossy().contains("gradcheck-")).unwrap();
     turn(&checks, "\"seed\": 0");
-    let third = reproduce(folder, &["--check", "--out", &out.to_string_lossy()]);
-    assert!(text(&third.stderr).contains("2 runs made, 113 found"), "{}", text(&third.stderr));
+    let again = reproduce(folder, &["--check", "--out", OUT]);
+    let said = text(&again.stderr);
+    assert!(said.contains("2 runs made, 113 found"), "{said}");
     for file in [turned.join("summary.json"), checks] {
         let file = file.file_name().unwrap().to_string_lossy().into_owned();
-        assert!(text(&third.stderr).contains(&format!("{file}: it is damaged")), "{}", text(&third.stderr));
+        assert!(said.contains(&format!("{file}: it is damaged")), "{said}");
     }
-    assert_eq!(code(&third), Some(0), "{}", text(&third.stdout));
+    assert_eq!(code(&again), Some(0), "{}", text(&again.stdout));
+}
 
-    // Autodiff gives the same report.
-    let autodiff = reproduce(folder, &["--check", "--out", &out.to_string_lossy(), "--gradient", "autodiff"]);
+#[test]
+fn autodiff_gives_the_same_report() {
+    let folder = Whole::made().copy();
+    let autodiff = reproduce(folder.path(), &["--check", "--out", OUT, "--gradient", "autodiff"]);
     assert!(text(&autodiff.stderr).contains("115 runs made"), "{}", text(&autodiff.stderr));
     assert_eq!(code(&autodiff), Some(0), "{}", text(&autodiff.stdout));
+}
 
-    // And a report that says otherwise is found out.
-    let numbers = std::fs::read_to_string(out.join("numbers.json")).unwrap();
+#[test]
+fn a_report_that_says_otherwise_is_found_out() {
+    let folder = Whole::made().copy();
+    let path = folder.path().join(OUT).join("numbers.json");
+    let numbers = std::fs::read_to_string(&path).unwrap();
     let altered = numbers.replacen("\"stop_epoch\":2", "\"stop_epoch\":1", 1).replacen("corrected", "supported", 1);
     assert_ne!(numbers, altered);
-    std::fs::write(out.join("numbers.json"), altered).unwrap();
-    let told = reproduce(folder, &["--check", "--out", &out.to_string_lossy(), "--json"]);
+    std::fs::write(&path, altered).unwrap();
+    let told = reproduce(folder.path(), &["--check", "--out", OUT, "--json"]);
     assert_eq!(code(&told), Some(1));
     let told: Value = serde_json::from_slice(&told.stdout).unwrap();
     assert_eq!(told["differences"].as_array().unwrap().len(), 2, "{told}");

@@ -17,7 +17,6 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::command::{call, code, command, files_below, folder, process, text, without_seal};
-use crate::made_up::Story;
 use crate::support::{Fit, cpu, devices, digits, experiment, f64_devices, fit, noise, skip};
 
 /// Keeps every checkpoint of a training, or goes on from one.
@@ -266,6 +265,65 @@ fn signal(child: &Child, name: &str) {
     assert!(process("kill").args([name, &child.id().to_string()]).status().unwrap().success());
 }
 
+/// Kills, and what they left.
+#[derive(Default)]
+struct Kills {
+    kills: i32,
+    /// With a checkpoint to go on from.
+    resumed: usize,
+    /// Within the writing of a checkpoint.
+    within_a_write: usize,
+}
+
+impl Kills {
+    /// Whatever stands in the run's folder under its own name is whole.
+    fn look(&mut self, run: &Path) {
+        let names = |folder: &Path| -> Vec<String> {
+            let entries = std::fs::read_dir(folder).into_iter().flatten();
+            entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+        };
+        let checkpoints = names(&run.join("checkpoint"));
+        let (halves, wholes): (Vec<_>, Vec<_>) = checkpoints.iter().partition(|name| name.starts_with('.'));
+        self.kills += 1;
+        self.resumed += usize::from(!wholes.is_empty());
+        self.within_a_write += halves.len();
+        for name in names(run).iter().filter(|name| name.ends_with(".json")) {
+            let bytes = std::fs::read(run.join(name)).unwrap();
+            assert!(serde_json::from_slice::<Value>(&bytes).is_ok(), "{name} is not whole");
+        }
+    }
+
+    /// Kills a run, and what goes on with it, again and again, until one comes to its end before it is
+    /// killed. The moments are parts of `time`.
+    fn until_it_ends(
+        &mut self,
+        folder: &Path,
+        arguments: &[&str],
+        time: Duration,
+        moments: &mut impl Iterator<Item = f64>,
+    ) {
+        let run = folder.join("run");
+        let every = &arguments[arguments.iter().position(|a| *a == "--checkpoint-every").unwrap()..][..2];
+        // A chain that is cut too soon each time comes nowhere, so that later moments are waited for longer and longer.
+        for patience in 1.. {
+            let call = if run.join("manifest.json").exists() {
+                resume("run", &[every, &["--quiet"]].concat())
+            } else {
+                train("run", &[arguments, &["--force"]].concat())
+            };
+            let mut child = command(folder, &call).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+            let moment = time.mul_f64(moments.next().unwrap() * (0.6 + 0.1 * f64::from(patience)));
+            if let Some(status) = killed_after(&mut child, moment) {
+                let mut said = String::new();
+                child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+                assert!(status.success(), "{call:?}: {said}");
+                return;
+            }
+            self.look(&run);
+        }
+    }
+}
+
 #[test]
 fn a_run_killed_at_any_of_fifty_moments_resumes_to_the_same_bytes() {
     let folder = with_digits(600, 200);
@@ -281,52 +339,21 @@ fn a_run_killed_at_any_of_fifty_moments_resumes_to_the_same_bytes() {
     ];
     // Moments that are others each time would find more, and could not be tried again.
     let mut moments = noise(7, 1000).into_iter().map(|x| (x + 1.0) / 2.0);
-    let (mut kills, mut within_a_write, mut resumed) = (0, 0, 0);
+    let mut tally = Kills::default();
     for arguments in cases {
         let arguments = [&SHORT[..], &epochs, arguments].concat();
         let start = Instant::now();
         succeeds(folder, &train("whole", &[&arguments[..], &["--force"]].concat()));
-        let time = start.elapsed();
-        let every = &arguments[arguments.iter().position(|a| *a == "--checkpoint-every").unwrap()..][..2];
-        let run = folder.join("run");
-        let enough = kills + 9;
-        while kills < enough {
-            // A chain that is cut too soon each time comes nowhere, so that later moments are waited for longer and longer.
-            for patience in 1.. {
-                let call = if run.join("manifest.json").exists() {
-                    resume("run", &[every, &["--quiet"]].concat())
-                } else {
-                    train("run", &[&arguments[..], &["--force"]].concat())
-                };
-                let mut child = command(folder, &call).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
-                let moment = time.mul_f64(moments.next().unwrap() * (0.6 + 0.1 * f64::from(patience)));
-                if let Some(status) = killed_after(&mut child, moment) {
-                    let mut said = String::new();
-                    child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
-                    assert!(status.success(), "{call:?}: {said}");
-                    break;
-                }
-                kills += 1;
-                let names = |folder: &Path| -> Vec<String> {
-                    let entries = std::fs::read_dir(folder).into_iter().flatten();
-                    entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
-                };
-                let checkpoints = names(&run.join("checkpoint"));
-                let (halves, wholes): (Vec<_>, Vec<_>) = checkpoints.iter().partition(|name| name.starts_with('.'));
-                resumed += usize::from(!wholes.is_empty());
-                within_a_write += halves.len();
-                // Whatever stands there under its own name is whole.
-                for name in names(&run).iter().filter(|name| name.ends_with(".json")) {
-                    let bytes = std::fs::read(run.join(name)).unwrap();
-                    assert!(serde_json::from_slice::<Value>(&bytes).is_ok(), "{name} is not whole");
-                }
-            }
+        let (time, run, enough) = (start.elapsed(), folder.join("run"), tally.kills + 9);
+        while tally.kills < enough {
+            tally.until_it_ends(folder, &arguments, time, &mut moments);
             assert_eq!(outcome(&run), outcome(&folder.join("whole")), "{arguments:?}");
             let left: Vec<_> = files_below(&run).into_iter().filter(|path| is_hidden(path)).collect();
             assert!(left.is_empty(), "{left:?}");
             std::fs::remove_dir_all(&run).unwrap();
         }
     }
+    let Kills { kills, resumed, within_a_write } = tally;
     crate::harness::tell(&format!(
         "{kills} kills, {resumed} with a checkpoint to go on from, {within_a_write} within the writing of one"
     ));
@@ -603,26 +630,6 @@ fn a_damaged_checkpoint_is_noticed_and_the_one_before_taken() {
 }
 
 #[test]
-fn a_checkpoint_that_was_passed_over_does_not_keep_the_place_of_a_whole_one() {
-    let folder = tempfile::tempdir().unwrap();
-    let run = Story::new().run("softmax").clone();
-    let run = RunFolder::create(&folder.path().join("run"), false, &run.config, &run.manifest).unwrap();
-    let path = |steps: usize| run.path().join(format!("checkpoint/step-{steps}.mpk"));
-    for steps in [10, 20, 30] {
-        run.write_checkpoint(steps, &steps).unwrap();
-    }
-    std::fs::write(path(30), "damaged").unwrap();
-    let (mut passed_over, last) = (0, run.last_checkpoint(&mut |_| ()));
-    assert_eq!(last, Some((20, 20)));
-    run.write_checkpoint(25, &25).unwrap();
-    let last: Option<(usize, usize)> = run.last_checkpoint(&mut |_| passed_over += 1);
-    assert_eq!((last, passed_over), (Some((25, 25)), 0));
-    // Should that be damaged in turn, there is a whole one before it.
-    std::fs::write(path(25), "damaged").unwrap();
-    assert_eq!(run.last_checkpoint(&mut |_| ()), Some((20, 20)));
-}
-
-#[test]
 fn a_damaged_file_of_a_finished_run_is_noticed_and_made_again() {
     let folder = with_digits(600, 200);
     let folder = folder.path();
@@ -663,31 +670,6 @@ fn a_run_folder_has_one_process_at_a_time_which_is_named() {
     child.wait().unwrap();
     // However it ended, the folder is free again.
     succeeds(folder, &train("run", &[&SHORT[..], &["--force", "--set", "descent.epochs=1"]].concat()));
-}
-
-#[test]
-fn a_thousand_runs_that_begin_at_once_get_folders_of_their_own() {
-    let folder = tempfile::tempdir().unwrap();
-    let mut story = Story::new();
-    let run = story.run("softmax");
-    let (config, manifest) = (&run.config, &run.manifest);
-    let made: Vec<PathBuf> = std::thread::scope(|scope| {
-        let make = || {
-            let make = |_| RunFolder::create_numbered(folder.path(), config, manifest).unwrap();
-            // All of them are held at once.
-            (0..250).map(make).collect::<Vec<_>>()
-        };
-        let threads: Vec<_> = (0..4).map(|_| scope.spawn(make)).collect();
-        let made: Vec<RunFolder> = threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect();
-        made.iter().map(|run| run.path().to_owned()).collect()
-    });
-    let mut numbers: Vec<usize> = made
-        .iter()
-        .map(|path| path.file_name().unwrap().to_string_lossy().rsplit_once('-').unwrap().1.parse().unwrap())
-        .collect();
-    numbers.sort_unstable();
-    assert_eq!(numbers, (1..=1000).collect::<Vec<_>>());
-    assert!(made.iter().all(|path| path.join("manifest.json").exists()));
 }
 
 #[test]

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use chainrule_records::{RunFolder, SweepFolder};
 use chainrule_tests_macros::test;
 use serde_json::{Value, json};
+use tempfile::TempDir;
 
 use crate::command::{ask, call, code, command, files_below, folder, is_refused, text, without_seal};
 use crate::support::cpu;
@@ -119,16 +120,37 @@ fn any_number_of_jobs_gives_the_same_bytes() {
     }
 }
 
+/// A sweep in `grid` whose best point is not the first, its JSON, and which points are better.
+struct Ranked {
+    folder: TempDir,
+    output: Output,
+    told: Value,
+    ranked: Vec<usize>,
+}
+
+impl Ranked {
+    fn new() -> Self {
+        let folder = folder();
+        let grid = ["--grid", "descent.learning_rate=0.001,0.1,0.01", "--out", "grid"];
+        let output = succeeds(folder.path(), &sweep(&grid));
+        let told = json_of(&folder.path().join("grid/sweep.json"));
+        let losses: Vec<f64> = (0..3).map(|point| told["rows"][point]["validation_loss"].as_f64().unwrap()).collect();
+        let mut ranked: Vec<usize> = vec![0, 1, 2];
+        ranked.sort_by(|&a, &b| losses[a].total_cmp(&losses[b]));
+        assert_ne!(ranked, [0, 1, 2], "a sorted table must differ from the grid's order");
+        Self { folder, output, told, ranked }
+    }
+
+    fn file(&self, name: &str) -> String {
+        text(&read(self.folder.path().join("grid").join(name)).unwrap())
+    }
+}
+
 #[test]
-fn the_table_the_files_and_the_json_tell_the_same_sorted_by_validation_loss() {
-    let folder = folder();
-    let folder = folder.path();
-    let grid = ["--grid", "descent.learning_rate=0.001,0.1,0.01"];
-    let output = succeeds(folder, &sweep(&[&grid[..], &["--out", "grid"]].concat()));
-    let told = json_of(&folder.join("grid/sweep.json"));
+fn the_json_of_a_sweep_has_what_its_points_summaries_have() {
+    let Ranked { folder, told, ranked, .. } = Ranked::new();
     let rows = told["rows"].as_array().unwrap();
-    let losses: Vec<f64> = rows.iter().map(|row| row["validation_loss"].as_f64().unwrap()).collect();
-    for (row, point) in rows.iter().zip(points(&folder.join("grid"))) {
+    for (row, point) in rows.iter().zip(points(&folder.path().join("grid"))) {
         let summary = json_of(&point.join("summary.json"));
         for (name, expected) in [
             ("validation_loss", &summary["final"]["validation_loss"]),
@@ -142,15 +164,16 @@ fn the_table_the_files_and_the_json_tell_the_same_sorted_by_validation_loss() {
         ] {
             assert_eq!(&row[name], expected, "{name}");
         }
-        assert_eq!(folder.join("grid").join(row["folder"].as_str().unwrap()), point);
+        assert_eq!(folder.path().join("grid").join(row["folder"].as_str().unwrap()), point);
     }
     let rates: Vec<&Value> = rows.iter().map(|row| &row["values"]["descent.learning_rate"]).collect();
     assert_eq!(rates, [&json!(0.001), &json!(0.1), &json!(0.01)]);
-    let mut ranked: Vec<usize> = vec![0, 1, 2];
-    ranked.sort_by(|&a, &b| losses[a].total_cmp(&losses[b]));
-    assert_ne!(ranked, [0, 1, 2], "a sorted table must differ from the grid's order");
     assert_eq!(told["best"], rows[ranked[0]]);
+}
 
+#[test]
+fn the_table_of_a_sweep_is_sorted_by_validation_loss() {
+    let Ranked { output, ranked, .. } = Ranked::new();
     let number = |line: &str, before: &str| line.strip_prefix(before)?.split_whitespace().next()?.parse::<usize>().ok();
     let printed = text(&output.stdout);
     let table: Vec<&str> = printed.lines().filter(|line| number(line, "* ").or(number(line, "  ")).is_some()).collect();
@@ -158,30 +181,39 @@ fn the_table_the_files_and_the_json_tell_the_same_sorted_by_validation_loss() {
     assert_eq!(numbers, ranked, "{printed}");
     assert!(table[0].starts_with('*') && table[1..].iter().all(|line| line.starts_with(' ')), "{printed}");
     assert!(printed.contains("too good an estimate"), "{printed}");
+}
 
-    let page = text(&read(folder.join("grid/sweep.md")).unwrap());
+#[test]
+fn the_page_of_a_sweep_is_sorted_by_validation_loss() {
+    let sweep = Ranked::new();
+    let page = sweep.file("sweep.md");
     let table: Vec<&str> = page.lines().filter(|line| line.starts_with("| ")).skip(2).collect();
-    assert!(table[0].starts_with(&format!("| **{}** |", ranked[0] + 1)), "{page}");
-    assert!(table[2].starts_with(&format!("| {} |", ranked[2] + 1)), "{page}");
+    assert!(table[0].starts_with(&format!("| **{}** |", sweep.ranked[0] + 1)), "{page}");
+    assert!(table[2].starts_with(&format!("| {} |", sweep.ranked[2] + 1)), "{page}");
+}
 
-    let sheet = text(&read(folder.join("grid/sweep.csv")).unwrap());
+#[test]
+fn the_sheet_of_a_sweep_has_a_line_for_each_point_in_the_grids_order() {
+    let sweep = Ranked::new();
+    let sheet = sweep.file("sweep.csv");
     let mut lines = sheet.lines().map(|line| line.split(',').collect::<Vec<_>>());
     let heads = lines.next().unwrap();
     assert_eq!(heads[..3], ["point", "descent.learning_rate", "validation_loss"]);
-    for (line, (row, loss)) in lines.zip(rows.iter().zip(losses)) {
+    for (line, row) in lines.zip(sweep.told["rows"].as_array().unwrap()) {
+        let loss = row["validation_loss"].as_f64().unwrap();
         assert_eq!((line.len(), line[2].parse::<f64>().unwrap()), (heads.len(), loss));
         assert_eq!(line[heads.len() - 1], row["folder"].as_str().unwrap());
     }
+}
 
-    // What is said on the way: the data, the sweep, and a line for each point.
-    let said = text(&output.stderr);
-    assert_eq!(said.lines().filter(|line| line.starts_with("point ")).count(), 3, "{said}");
-    assert_eq!(
-        said.lines().filter(|line| line.starts_with("data: ") || line.starts_with("sweep: ")).count(),
-        2,
-        "{said}"
-    );
-    assert_eq!(said.lines().filter(|line| line.contains("of 600 training rows are left out of each epoch")).count(), 1);
+/// The data, the sweep, and a line for each point.
+#[test]
+fn a_sweep_says_once_what_is_of_all_points_and_a_line_for_each() {
+    let said = text(&Ranked::new().output.stderr);
+    let lines = |is_one: fn(&str) -> bool| said.lines().filter(|line| is_one(line)).count();
+    assert_eq!(lines(|line| line.starts_with("point ")), 3, "{said}");
+    assert_eq!(lines(|line| line.starts_with("data: ") || line.starts_with("sweep: ")), 2, "{said}");
+    assert_eq!(lines(|line| line.contains("of 600 training rows are left out of each epoch")), 1, "{said}");
 }
 
 #[test]

@@ -14,6 +14,10 @@ use chainrule_report::{Content, Purpose, Run, Verdict, files_of, svg};
 use made_up::Story;
 
 impl Story {
+    fn run(&mut self, name: &str) -> &mut Run {
+        self.runs.get_mut(name).unwrap()
+    }
+
     /// The line of the gradient checks whose text begins so.
     fn check(&mut self, what: &str) -> &mut GradientCheck {
         self.checks.rows.iter_mut().find(|row| row.what.starts_with(what)).unwrap()

@@ -72,10 +72,6 @@ impl Story {
         }
     }
 
-    pub(crate) fn run(&mut self, name: &str) -> &mut Run {
-        self.runs.get_mut(name).unwrap()
-    }
-
     pub(crate) fn report(&self) -> Report {
         let mut runs = Runs::default();
         self.runs.values().cloned().for_each(|run| runs.insert(run));

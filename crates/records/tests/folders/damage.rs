@@ -131,3 +131,23 @@ fn a_key_that_is_renamed_or_a_document_without_a_seal_is_refused_with_what_to_do
         read(file.parent().unwrap()).unwrap();
     }
 }
+
+#[test]
+fn a_checkpoint_that_was_passed_over_does_not_keep_the_place_of_a_whole_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = small();
+    let run = RunFolder::create(&folder.path().join("run"), false, &run.config, &run.manifest).unwrap();
+    let path = |steps: usize| run.path().join(format!("checkpoint/step-{steps}.mpk"));
+    for steps in [10, 20, 30] {
+        run.write_checkpoint(steps, &steps).unwrap();
+    }
+    std::fs::write(path(30), "damaged").unwrap();
+    let (mut passed_over, last) = (0, run.last_checkpoint(&mut |_| ()));
+    assert_eq!(last, Some((20, 20)));
+    run.write_checkpoint(25, &25).unwrap();
+    let last: Option<(usize, usize)> = run.last_checkpoint(&mut |_| passed_over += 1);
+    assert_eq!((last, passed_over), (Some((25, 25)), 0));
+    // Should that be damaged in turn, there is a whole one before it.
+    std::fs::write(path(25), "damaged").unwrap();
+    assert_eq!(run.last_checkpoint(&mut |_| ()), Some((20, 20)));
+}

@@ -1,6 +1,6 @@
 //! Whose a folder is, and where it lies.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use chainrule_records::{RunError, RunFolder};
 use sha2::{Digest, Sha256};
@@ -106,4 +106,28 @@ fn a_run_whose_locks_file_was_taken_away_still_has_the_lock() {
     std::fs::remove_file(path.join(".lock")).unwrap();
     finish(&folder);
     assert!(matches!(RunFolder::open(&path), Err(RunError::Busy { .. })));
+}
+
+#[test]
+fn a_thousand_runs_that_begin_at_once_get_folders_of_their_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = small();
+    let (config, manifest) = (&run.config, &run.manifest);
+    let made: Vec<PathBuf> = std::thread::scope(|scope| {
+        let make = || {
+            let make = |_| RunFolder::create_numbered(folder.path(), config, manifest).unwrap();
+            // All of them are held at once.
+            (0..250).map(make).collect::<Vec<_>>()
+        };
+        let threads: Vec<_> = (0..4).map(|_| scope.spawn(make)).collect();
+        let made: Vec<RunFolder> = threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect();
+        made.iter().map(|run| run.path().to_owned()).collect()
+    });
+    let mut numbers: Vec<usize> = made
+        .iter()
+        .map(|path| path.file_name().unwrap().to_string_lossy().rsplit_once('-').unwrap().1.parse().unwrap())
+        .collect();
+    numbers.sort_unstable();
+    assert_eq!(numbers, (1..=1000).collect::<Vec<_>>());
+    assert!(made.iter().all(|path| path.join("manifest.json").exists()));
 }
