@@ -4,36 +4,31 @@
 //!
 //! - `derivation`: one equation of `docs/derivation.md` by itself
 //! - `gradients`: closed form against autodiff, and wrong gradients being refused
-//! - `gradcheck`: the gradient checker, and curvature by it
+//! - `gradcheck`: the gradient checker on our models and on every backend, and curvature by it
 //! - `kernels`: the fused kernels against the closed forms by tensor operations
 //! - `ops`: the loss as one Burn operation, and a GPU's own steps
 //! - `losses`: values of the losses, at the extremes too
 //! - `properties`: what holds of the models whatever the data
-//! - `files`: IDX and gzip, as they should be and as they should not
 //! - `hostile`: files and numbers as an enemy chose them, and what is checked by `fuzz/`
-//! - `picture`: how a PNG or JPEG becomes an image like MNIST's
-//! - `digits`: the digits drawn by code
+//! - `picture`: MNIST's digits drawn on a sheet
 //! - `mnist`: the real files, and burn-dataset's own reader of them
 //! - `download`: MNIST from servers that are slow, broken or hostile, and into the cache
-//! - `order`: the order of the rows, against NumPy's own
-//! - `config`: experiments that can be run and those that cannot
-//! - `records`: what a run's files hold, as another program reads them
+//! - `config`: the experiments that are inside the program
 //! - `training`: the trainer, on small data
 //! - `memory`: what a step leaves behind, by every gradient source and optimizer
 //! - `descent`: optimizers by their papers, schedules by their formulas, and the weights of classes
-//! - `optimum`: the minimum of J and its certificate, and scikit-learn's coefficients
+//! - `optimum`: the minimum of J by tensors and by the program, and its certificate
 //! - `image_folders`: pictures by class, and IDX files of other sizes than MNIST's
-//! - `tables`: CSV files, read, trained on and asked about
+//! - `tables`: CSV files, trained on and asked about
 //! - `protocol`: the report's numbers on MNIST
 //! - `architecture`: the invariants of `docs/architecture.md`
 //! - `backends`: every backend of the build against every other
 //! - `remote`: a device that another process offers
-//! - `report`: figures and verdicts, on runs that were made up for them
 //! - `page`: the report's page in a browser
 //! - `board`: the page to draw on, in a browser
 //! - `reproduce`: the command that makes the runs and writes the report
 //! - `sweep`: an experiment at every point of a grid
-//! - `standardize`: features less their mean, over their standard deviation, and scikit-learn's
+//! - `standardize`: runs on features less their mean, over their standard deviation
 //! - `stream`: training on images that stay in their file
 //! - `resume`: runs that were killed, interrupted, damaged or left without a disk
 //! - `numerics`: the bits that small trainings come to, by the version of the numerics
@@ -48,12 +43,14 @@
 //! - `export`: a model in other tools' files, read by these tools
 //! - `import`: other tools' weights
 //! - `inspect`: what a trained model has learnt
-//! - `library`: `Samples`, `Estimator` and `Fitted`, and the examples
+//! - `library`: `Samples`, `Estimator` and `Fitted` beside the program, and the examples
 //! - `formulas`: the formulas of the docs are those of the derivation
-//! - `made_up`: runs that nobody made, for `report` and `page`
-//! - `browser`: how they drive one
+//! - `browser`: how tests drive one
+//! - `made_up`, `svg`, `weight_files`: what crates' tests share with these, by path
 //! - `support`: what they share
 //! - `harness`: how they are run, and those counted that cannot be
+//!
+//! What one crate does without the program, a device or a tool is tested in that crate.
 
 #![expect(clippy::unwrap_used, reason = "a test that panics has failed, which is what it is for")]
 

@@ -124,10 +124,8 @@ const OF_NO_BACKEND: &[&str] = &[
     "output::",
     "page::",
     "picture::",
-    "report::",
-    // Their trainings are those of other modules; what they are about is processes, files and pages.
-    "resume::a_report_that_was_killed",
-    "resume::a_thousand_runs",
+    // Its trainings are those of other modules; what it is about is processes and files.
+    "resume::report::",
     "sweep::",
     "tables::",
 ];

@@ -1,0 +1,94 @@
+//! Runs that are left without a disk.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use chainrule_tests_macros::test;
+
+use super::{SHORT, endless, is_hidden, outcome, refuses, resume, succeeds, train, with_digits};
+use crate::command::{call, code, files_below, process, text};
+use crate::support::skip;
+
+/// A file system of its own in `folder`, of so many bytes, which goes away with it; no test goes
+/// on where this process may not mount one.
+#[cfg(target_os = "linux")]
+struct Disk(PathBuf);
+
+#[cfg(target_os = "linux")]
+impl Disk {
+    fn mount(folder: &Path, bytes: usize) -> Self {
+        std::fs::create_dir(folder).unwrap();
+        let options = format!("size={bytes}");
+        let mount = process("mount").args(["-t", "tmpfs", "-o", &options, "tmpfs"]).arg(folder).output();
+        if mount.is_ok_and(|output| output.status.success()) {
+            return Self(folder.to_owned());
+        }
+        skip("no file system may be mounted here");
+    }
+
+    fn remount(&self, options: &str) {
+        let options = format!("remount,{options}");
+        assert!(process("mount").args(["-o", &options]).arg(&self.0).status().unwrap().success());
+    }
+}
+
+#[cfg(target_os = "linux")]
+impl Drop for Disk {
+    fn drop(&mut self) {
+        let _ = process("umount").arg("--lazy").arg(&self.0).status();
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_disk_is_told_and_nothing_that_was_written_is_lost() {
+    let folder = with_digits(600, 200);
+    let folder = folder.path();
+    let disk = Disk::mount(&folder.join("disk"), 256 << 10);
+    let arguments = [&SHORT[..], &["--set", "descent.epochs=20"]].concat();
+    succeeds(folder, &train("whole", &arguments));
+    // Room for the first files and a checkpoint or two, which grow with the history.
+    let often = [&arguments[..], &["--checkpoint-every", "10"]].concat();
+    let filler = folder.join("disk/filler");
+    std::fs::write(&filler, vec![0; 80 << 10]).unwrap();
+    let output = call(folder, &train("disk/run", &often));
+    let error = text(&output.stderr);
+    assert_eq!(code(&output), Some(2), "{error}");
+    let [warning, fatal] = error.trim_end().lines().collect::<Vec<_>>()[..] else { panic!("{error}") };
+    assert!(warning.starts_with("warning: no checkpoint of step ") && warning.contains("No space left"), "{warning}");
+    assert!(warning.ends_with("the training goes on"), "{warning}");
+    assert!(fatal.starts_with("error: cannot write disk/run/") && fatal.contains("No space left"), "{fatal}");
+    assert!(fatal.contains("--resume disk/run"), "{fatal}");
+    let left = files_below(&folder.join("disk/run"));
+    assert!(!left.iter().any(|path| is_hidden(path)), "{left:?}");
+    // With room again, it goes on from the last checkpoint that there was room for.
+    std::fs::remove_file(filler).unwrap();
+    disk.remount("size=4m");
+    let said = succeeds(folder, &resume("disk/run", &[]));
+    assert!(said.contains("going on from step "), "{said}");
+    assert_eq!(outcome(&folder.join("disk/run")), outcome(&folder.join("whole")));
+    // A disk that is full from the start.
+    disk.remount("size=4m");
+    std::fs::create_dir(folder.join("disk/none")).unwrap();
+    let full = std::fs::File::create(folder.join("disk/filler")).unwrap();
+    while (&full).write_all(&[0; 4096]).is_ok() {}
+    refuses(folder, &train("disk/none", &arguments), "No space left");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_folder_that_becomes_read_only_is_told_and_the_run_goes_on_later() {
+    let folder = with_digits(600, 200);
+    let folder = folder.path();
+    let disk = Disk::mount(&folder.join("disk"), 4 << 20);
+    let mut child = endless(folder, "disk/run", &[]);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let before = files_below(&folder.join("disk/run"));
+    disk.remount("ro");
+    refuses(folder, &resume("disk/run", &["--quiet"]), "cannot write disk/run/.lock: Read-only file system");
+    refuses(folder, &train("disk/other", &SHORT), "cannot write disk/other: Read-only file system");
+    disk.remount("rw");
+    let after = files_below(&folder.join("disk/run"));
+    assert!(before.iter().filter(|path| !is_hidden(path)).all(|path| after.contains(path)));
+}

@@ -1,0 +1,139 @@
+//! Runs that do not go on with anything else than they began with.
+
+use chainrule::backend::Backend;
+use chainrule_data::mnist;
+use chainrule_tests_macros::test;
+use serde_json::Value;
+
+use super::{SHORT, endless, is_hidden, outcome, refuses, resume, succeeds, train, unfinish, with_digits};
+use crate::command::{files_below, without_seal};
+use crate::support::cpu;
+
+#[test]
+fn a_finished_run_has_nothing_left_to_do() {
+    let folder = with_digits(600, 200);
+    let folder = folder.path();
+    succeeds(folder, &train("run", &[&SHORT[..], &["--set", "descent.epochs=1", "--force"]].concat()));
+    let before = outcome(&folder.join("run"));
+    let said = succeeds(folder, &resume("run", &["--json"]));
+    assert!(said.contains("run is finished; nothing is left to do"), "{said}");
+    assert_eq!(outcome(&folder.join("run")), before);
+    // The same data elsewhere is the same, and other data is not.
+    std::fs::rename(folder.join("digits"), folder.join("elsewhere")).unwrap();
+    let said = succeeds(folder, &resume("run", &["--data", "elsewhere"]));
+    assert!(said.contains("run is finished; nothing is left to do"), "{said}");
+    let other = ["data", "--write-idx", "other", "--seed", "5", "--train-images", "600", "--validation-images", "200"];
+    succeeds(folder, &other);
+    refuses(folder, &resume("run", &["--data", "other", "--quiet"]), "it would not go on as it began: data:");
+    refuses(folder, &resume("run", &["--data", "nowhere", "--quiet"]), "nowhere");
+    assert_eq!(outcome(&folder.join("run")), before);
+    // What it lacks is named, with what makes it again.
+    std::fs::remove_file(folder.join("run/model.safetensors")).unwrap();
+    refuses(folder, &["evaluate", "run"], "run/model.safetensors: it is gone; ");
+    std::fs::remove_file(folder.join("run/summary.json")).unwrap();
+    let error =
+        refuses(folder, &["evaluate", "run"], "run/summary.json: it is not there, as in a run that has not ended");
+    assert!(error.contains("train --resume run") && !error.contains("os error"), "{error}");
+}
+
+#[test]
+fn a_run_does_not_go_on_with_another_config_other_data_or_other_code() {
+    let folder = with_digits(600, 200);
+    let folder = folder.path();
+    let mut child = endless(folder, "run", &["--threads", "1"]);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let visible = || files_below(&folder.join("run")).into_iter().filter(|path| !is_hidden(path)).collect::<Vec<_>>();
+    let before = visible();
+    let refuses = |more: &[&str], expected: &str| {
+        let error = refuses(folder, &resume("run", &[more, &["--quiet"]].concat()), expected);
+        assert!(error.starts_with("error: --resume run: it would not go on as it began: "), "{error}");
+    };
+    refuses(&["--set", "objective.l2=0.5"], "objective.l2 = 0.5, not 0.0");
+    refuses(&["--seed", "9"], "descent.shuffle.seed = 9, not 0");
+    refuses(&["configs/logistic.toml"], "model.kind = \"logistic\", not \"softmax\"");
+    refuses(&["--threads", "2"], "threads 1, here 2");
+    if let Some(other) = Backend::built().unwrap().iter().find(|backend| backend.name() != cpu()) {
+        refuses(&["--backend", other.name()], &format!("backend {}, here {}", cpu(), other.name()));
+    }
+    // The same rows elsewhere are the same, but one byte more or less of them is not.
+    let files = mnist::FILES.map(|file| file.name);
+    let labels = folder.join("digits").join(files[1]);
+    let mut bytes = std::fs::read(&labels).unwrap();
+    let of_labels = bytes.clone();
+    let last = bytes.len() - 1;
+    bytes[last] = (bytes[last] + 1) % 10;
+    std::fs::write(&labels, bytes).unwrap();
+    refuses(&[], "data: train-labels-idx1-ubyte with SHA-256 ");
+    // Other numerics, as the manifest tells it, and those of before they were counted.
+    std::fs::write(&labels, of_labels).unwrap();
+    let manifest = folder.join("run/manifest.json");
+    let text = std::fs::read_to_string(&manifest).unwrap();
+    let with_versions = |change: &dyn Fn(&mut Value)| {
+        let mut value: Value = serde_json::from_str(&text).unwrap();
+        change(&mut value["versions"]);
+        let value = without_seal(value).to_string();
+        std::fs::write(&manifest, chainrule_records::seal_json(&value)).unwrap();
+    };
+    with_versions(&|versions| versions["numerics"] = 1_000_000.into());
+    refuses(&[], "whose numerics are version 1000000 ");
+    with_versions(&|versions| {
+        versions["source"] = "0123456789abcdef".into();
+        versions.as_object_mut().unwrap().remove("numerics");
+    });
+    refuses(&[], "whose numerics are version 0 ");
+    std::fs::write(&manifest, &text).unwrap();
+    assert_eq!(visible(), before, "what is refused leaves the run as it is");
+    // Another release and revision of the same numerics come to the same, and are no reason among others.
+    with_versions(&|versions| {
+        versions["chainrule"] = "9.9.9".into();
+        versions["git_revision"] = "0123456789ab".into();
+    });
+    refuses(&["--threads", "2"], "it would not go on as it began: threads 1, here 2; go on");
+}
+
+#[test]
+fn a_config_that_was_changed_in_the_runs_own_folder_is_refused_and_so_is_another_runs_checkpoint() {
+    let folder = with_digits(600, 200);
+    let folder = folder.path();
+    let short = ["--set", "descent.epochs=3", "--checkpoint-every", "20"];
+    succeeds(folder, &train("run", &[&SHORT[..], &short].concat()));
+    unfinish(&folder.join("run"));
+    let config = folder.join("run/config.toml");
+    let changed = std::fs::read_to_string(&config).unwrap().replace("l2 = 0.0", "l2 = 0.25");
+    std::fs::write(&config, changed).unwrap();
+    let changed = "run/config.toml: it is damaged or was changed since the run began: objective.l2 = 0.25, not 0.0; ";
+    refuses(folder, &resume("run", &["--quiet"]), changed);
+    // It stands in the manifest, too.
+    std::fs::remove_file(&config).unwrap();
+    succeeds(folder, &resume("run", &["--quiet"]));
+    assert!(std::fs::read_to_string(&config).unwrap().contains("l2 = 0.0"));
+
+    // Nor is another run's checkpoint taken.
+    succeeds(folder, &train("other", &[&SHORT[..], &short, &["--set", "objective.l2=0.25"]].concat()));
+    unfinish(&folder.join("run"));
+    std::fs::copy(folder.join("other/checkpoint/step-80.mpk"), folder.join("run/checkpoint/step-80.mpk")).unwrap();
+    let refused =
+        "run: the checkpoint of step 80 is another run's: objective.l2 = 0.0, not 0.25; delete it, or train anew";
+    refuses(folder, &resume("run", &["--quiet"]), refused);
+}
+
+#[test]
+fn a_run_with_class_weights_takes_them_from_the_data_again_and_resumes_to_the_same_bytes() {
+    let folder = with_digits(600, 200);
+    let folder = folder.path();
+    let weights = ["--set", "objective.class_weights=balanced", "--checkpoint-every", "20"];
+    for out in ["whole", "cut"] {
+        succeeds(folder, &train(out, &[&SHORT[..], &weights].concat()));
+    }
+    unfinish(&folder.join("cut"));
+    succeeds(folder, &resume("cut", &["--quiet"]));
+    assert_eq!(outcome(&folder.join("cut")), outcome(&folder.join("whole")));
+    let summary = std::fs::read_to_string(folder.join("cut/summary.json")).unwrap();
+    let summary: Value = serde_json::from_str(&summary).unwrap();
+    assert_eq!(summary["class_weights"].as_array().map(Vec::len), Some(10), "{summary}");
+    // With other weights it would go on otherwise.
+    unfinish(&folder.join("cut"));
+    let other = ["--set", "objective.class_weights=[1,1,1,1,1,1,1,1,1,2]"];
+    refuses(folder, &resume("cut", &other), "objective.class_weights = ");
+}

@@ -1,0 +1,58 @@
+//! A report that was killed.
+
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::time::Duration;
+
+use chainrule_tests_macros::test;
+
+use super::{is_hidden, signal, succeeds};
+use crate::command::{command, files_below, folder, text};
+use crate::support::cpu;
+
+#[test]
+fn a_report_that_was_killed_goes_on_to_the_same_report() {
+    let folder = folder();
+    let folder = folder.path();
+    let set = ["data.train_images=800", "data.validation_images=200", "descent.epochs=6"];
+    let set = set.iter().flat_map(|&set| ["--set", set]);
+    let fixed = ["reproduce", "--data", "embedded", "--backend", cpu(), "--precision", "f64"];
+    let fixed: Vec<&str> = fixed.into_iter().chain(set).collect();
+    succeeds(folder, &[&fixed[..], &["--out", "whole", "--runs", "whole-runs"]].concat());
+    let again = [&fixed[..], &["--out", "report", "--runs", "runs"]].concat();
+    let spawn = || command(folder, &again).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let finished = || {
+        let entries = std::fs::read_dir(folder.join("runs")).into_iter().flatten();
+        entries.filter(|entry| !is_hidden(&entry.as_ref().unwrap().path())).count()
+    };
+    let mut said = String::new();
+    // Often enough that one of the interruptions falls into a run, and not between two of them or into an evaluation.
+    for (i, enough) in [3, 10, 20, 21, 30, 40, 50, 60, 70, 80, 90, 100].into_iter().enumerate() {
+        let mut child = spawn();
+        while finished() < enough {
+            assert!(child.try_wait().unwrap().is_none(), "it ended: {said}");
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        // Two times of three it is asked to stop, and keeps where its runs are.
+        if cfg!(unix) && i % 3 != 1 {
+            signal(&child, "-INT");
+        } else {
+            child.kill().unwrap();
+        }
+        said += &text(&child.wait_with_output().unwrap().stderr);
+    }
+    // One of them may have come to write the report's first files.
+    said += &succeeds(folder, &[&again[..], &["--force"]].concat());
+    assert!(said.contains(": going on from step "), "no run was under way when it was interrupted: {said}");
+    let files = |out: &str| -> Vec<PathBuf> {
+        let files = files_below(&folder.join(out)).into_iter().filter(|path| path.is_file());
+        files.map(|path| path.strip_prefix(folder.join(out)).unwrap().to_owned()).collect()
+    };
+    assert_eq!(files("report"), files("whole"));
+    for file in files("whole") {
+        let [report, whole] = ["report", "whole"].map(|out| std::fs::read(folder.join(out).join(&file)).unwrap());
+        assert!(report == whole, "{}", file.display());
+    }
+    let left: Vec<_> = files_below(&folder.join("runs")).into_iter().filter(|path| is_hidden(path)).collect();
+    assert!(left.is_empty(), "{left:?}");
+}

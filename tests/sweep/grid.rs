@@ -1,0 +1,186 @@
+//! The points of a grid: the same runs as one by one, several at once, on whatever data.
+
+use std::fs::read;
+
+use chainrule_tests_macros::test;
+use serde_json::Value;
+
+use super::{FEW, TWO_BY_TWO, json_of, outcome, points, succeeds, sweep};
+use crate::command::{ask, folder, is_refused, text};
+use crate::support::cpu;
+use crate::svg::texts;
+
+#[test]
+fn a_grid_is_the_runs_that_train_makes_one_by_one() {
+    let folder = folder();
+    let folder = folder.path();
+    succeeds(folder, &sweep(&[&TWO_BY_TWO[..], &["--out", "grid", "--quiet"]].concat()));
+    let made = points(&folder.join("grid"));
+    let names: Vec<_> = made.iter().map(|path| path.file_name().unwrap().to_str().unwrap()).collect();
+    let expected = [
+        "1-learning_rate=0.01-l2=0",
+        "2-learning_rate=0.01-l2=0.5",
+        "3-learning_rate=0.1-l2=0",
+        "4-learning_rate=0.1-l2=0.5",
+    ];
+    assert_eq!(names, expected);
+    let values = [("0.01", "0"), ("0.01", "0.5"), ("0.1", "0"), ("0.1", "0.5")];
+    for (point, (rate, l2)) in made.iter().zip(values) {
+        let (rate, l2) = (format!("descent.learning_rate={rate}"), format!("objective.l2={l2}"));
+        let alone = ["train", "--backend", cpu(), "--threads", "1", "--out", "alone", "--force", "--quiet"];
+        succeeds(folder, &[&alone[..], &FEW, &["--set", &rate, "--set", &l2]].concat());
+        for file in ["model.safetensors", "history.json", "config.toml", "manifest.json"] {
+            assert_eq!(read(point.join(file)).unwrap(), read(folder.join("alone").join(file)).unwrap(), "{point:?}");
+        }
+        // And every other command takes it.
+        let judged = ask(folder, &["evaluate", point.to_str().unwrap()]);
+        let summary = json_of(&point.join("summary.json"));
+        let apart = judged["loss"].as_f64().unwrap() - summary["final"]["validation_loss"].as_f64().unwrap();
+        assert!(apart.abs() < 1e-5, "{apart}");
+    }
+}
+
+#[test]
+fn any_number_of_jobs_gives_the_same_bytes() {
+    let folder = folder();
+    let folder = folder.path();
+    let grid = [
+        "--grid",
+        "descent.optimizer=sgd,adam",
+        "--grid",
+        "data.train_images=300,600",
+        "--grid",
+        "objective.l2=0,1e-3",
+    ];
+    let made = |jobs: &str| {
+        succeeds(folder, &sweep(&[&grid[..], &["--jobs", jobs, "--out", jobs, "--quiet"]].concat()));
+        outcome(&folder.join(jobs))
+    };
+    let alone = made("1");
+    // Eight points of five files, and six of the sweep's own.
+    assert_eq!(alone.len(), 8 * 5 + 6);
+    for jobs in ["2", "5"] {
+        assert_eq!(made(jobs), alone, "{jobs} jobs");
+    }
+}
+
+#[test]
+fn points_of_other_data_are_made_on_theirs_and_the_table_says_where_losses_do_not_compare() {
+    let folder = folder();
+    let folder = folder.path();
+    let grid = ["--grid", "objective.l2=0,1", "--grid", "data.train_images=200,400", "--out", "grid", "--quiet"];
+    let output = succeeds(folder, &sweep(&grid));
+    let rows: Vec<Value> = points(&folder.join("grid"))
+        .iter()
+        .map(|point| json_of(&point.join("summary.json"))["data"]["train"].clone())
+        .collect();
+    assert_eq!(rows, [200, 400, 200, 400]);
+    let note = "Not all points are judged on the same validation rows";
+    assert!(!text(&output.stdout).contains(note), "the validation rows are the same");
+
+    // Of a table the seed keeps other rows for the validation.
+    let lines: String = (0..60).map(|i| format!("{},{}\n", i % 7, if i % 7 > 3 { "yes" } else { "no" })).collect();
+    std::fs::write(folder.join("table.csv"), format!("x,label\n{lines}")).unwrap();
+    let table = [
+        "sweep",
+        "--backend",
+        cpu(),
+        "--data",
+        "table.csv",
+        "--set",
+        "data.label=label",
+        "--set",
+        "descent.batch_size=10",
+        "--quiet",
+    ];
+    let of = |grid: &str| text(&succeeds(folder, &[&table[..], &["--grid", grid]].concat()).stdout);
+    assert!(of("descent.shuffle.seed=1,2,3").contains(note));
+    assert!(!of("descent.learning_rate=0.1,0.2").contains(note));
+}
+
+#[test]
+fn losses_of_other_class_weights_do_not_compare_and_none_is_the_best() {
+    let folder = folder();
+    let folder = folder.path();
+    let weights = "objective.class_weights=balanced,[1,1,1],[0.1,0.1,0.1]";
+    let few = ["--set", "data.classes=[1,2,3]", "--out", "weights"];
+    let told = text(&succeeds(folder, &sweep(&[&["--grid", weights][..], &few].concat())).stdout);
+    assert!(told.contains("none is called the best") && !told.contains("The best was chosen"), "{told}");
+    assert!(told.lines().all(|line| !line.starts_with('*')), "{told}");
+    let page = String::from_utf8(read(folder.join("weights/sweep.md")).unwrap()).unwrap();
+    assert!(page.contains("means of the weighted cross-entropy") && !page.contains("Best:"), "{page}");
+    assert_eq!(json_of(&folder.join("weights/sweep.json"))["best"], Value::Null);
+    let plot = String::from_utf8(read(folder.join("weights/sweep.svg")).unwrap()).unwrap();
+    assert!(texts(&plot).iter().any(|text| text == "losses do not compare"), "{:?}", texts(&plot));
+    // By name, and one class's at a time.
+    for (grid, shown) in
+        [("objective.class_weights={1=1},{1=5,2=2}", "{ 1 = 5, 2 = 2 }"), ("objective.class_weights.1=1,25", "25")]
+    {
+        let points = sweep(&[&["--grid", grid, "--force"][..], &few].concat());
+        let told = text(&succeeds(folder, &points).stdout);
+        assert!(told.contains(shown) && told.contains("none is called the best"), "{grid}: {told}");
+    }
+    // A wrong list in the last point is found before the first begins.
+    let wrong = "objective.class_weights=balanced,[1,2]";
+    is_refused(
+        folder,
+        &sweep(&["--grid", wrong, "--set", "data.classes=[1,2,3]"]),
+        &["point 2", "class_weights = [1, 2]"],
+    );
+
+    // Nor do those of other classes.
+    let classes = "data.classes=[1,2],[3,4]";
+    let told = text(
+        &succeeds(folder, &sweep(&["--grid", classes, "--set", "descent.batch_size=50", "--out", "classes"])).stdout,
+    );
+    assert!(told.contains("none is called the best"), "{told}");
+}
+
+#[test]
+fn a_class_whose_name_has_a_dot_or_an_equals_sign_has_a_key_of_its_own_in_quotes() {
+    let folder = folder();
+    let folder = folder.path();
+    let rows: String = (0..240).map(|i| format!("{},{}\n", i % 7, ["x.y", "b=c", "a/é"][i % 3])).collect();
+    std::fs::write(folder.join("rows.csv"), format!("x,label\n{rows}")).unwrap();
+    let of_rows = ["--data", "rows.csv", "--set", "data.label=label", "--set", "descent.epochs=1", "--quiet"];
+    let [by_name, by_keys] = [
+        &["--set", "objective.class_weights={\"x.y\" = 3, \"b=c\" = 2}"][..],
+        &["--set", "objective.class_weights.\"x.y\"=3", "--set", "objective.class_weights.\"b=c\"=2"],
+    ];
+    for (more, out) in [(by_name, "by-name"), (by_keys, "by-keys")] {
+        succeeds(folder, &[&["train", "--backend", cpu(), "--out", out], &of_rows[..], more].concat());
+    }
+    let config = |run: &str| std::fs::read_to_string(folder.join(run).join("config.toml")).unwrap();
+    assert_eq!(config("by-keys"), config("by-name"));
+
+    let grid = ["--grid", "objective.class_weights.\"x.y\"=1,3", "--grid", "objective.class_weights.a/é=2"];
+    succeeds(folder, &[&["sweep", "--backend", cpu(), "--out", "grid"], &of_rows[..], by_keys, &grid].concat());
+    let names: Vec<_> = points(&folder.join("grid")).iter().map(|path| path.file_name().unwrap().to_owned()).collect();
+    assert_eq!(names, ["1-x.y=1-a=2", "2-x.y=3-a=2"]);
+    assert!(config("grid/points/2-x.y=3-a=2").contains("\"a/é\" = 2.0\n\"b=c\" = 2.0\n\"x.y\" = 3.0\n"));
+    succeeds(folder, &["sweep", "--resume", "grid", "--quiet"]);
+    // A page has what others wrote as it is written.
+    std::fs::write(folder.join("page.csv"), format!("x,label\n{rows}").replace("a/é", "<b>|p")).unwrap();
+    let of_page = [&["sweep", "--data", "page.csv", "--out", "page"], &of_rows[2..]].concat();
+    succeeds(folder, &[&of_page[..], &["--grid", "objective.class_weights.\"<b>|p\"=1,2"]].concat());
+    let page = std::fs::read_to_string(folder.join("page/sweep.md")).unwrap();
+    let table: Vec<&str> = page.lines().filter(|line| line.starts_with('|')).collect();
+    assert!(table[0].contains("\\<b") && table[0].contains("\\|p"), "{page}");
+    let bars = |line: &str| line.replace("\\|", "").matches('|').count();
+    assert!(table.len() == 4 && table.iter().all(|line| bars(line) == bars(table[0])), "{page}");
+    let named_twice = ["--grid", "objective.class_weights.'x.y'=1", "--grid", "objective.class_weights.\"x.y\"=2"];
+    is_refused(folder, &[&["sweep"], &of_rows[..], &named_twice].concat(), &[" twice"]);
+
+    let said = |set: &str, expected: &[&str]| {
+        is_refused(folder, &[&["train"], &of_rows[..], &["--set", set]].concat(), expected);
+    };
+    said("objective.class_weights.x.y=3", &["unknown key objective.class_weights.x.y", "stands in quotes"]);
+    said("objective.class_weights.\"x.y\"=much", &["objective.class_weights.\"x.y\" = \"much\": ", "a number"]);
+    said("objective.class_weights.\"x.z\"=3", &["no class x.z; the data has"]);
+    // A section and a key in one pair of quotes are no known key.
+    said("\"descent.epochs\"=3", &["unknown key \"descent.epochs\"; did you mean descent.epochs?"]);
+    // However long, it is one line, at once.
+    said(&format!("a{}=1", ".\"b\"".repeat(20_000)), &["unknown key"]);
+    said(&format!("\"{}\"=1", "\\".repeat(50_000)), &["unknown key"]);
+    said(&format!("{}=1", "\"=".repeat(20_000)), &["unknown key"]);
+}

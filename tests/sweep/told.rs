@@ -1,0 +1,204 @@
+//! What is told of a sweep.
+
+use std::fs::read;
+use std::process::Output;
+
+use chainrule_tests_macros::test;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use super::{FEW, json_of, outcome, points, succeeds, sweep};
+use crate::command::{ask, call, code, folder, text};
+use crate::support::cpu;
+
+/// A sweep in `grid` whose best point is not the first, its JSON, and which points are better.
+struct Ranked {
+    folder: TempDir,
+    output: Output,
+    told: Value,
+    ranked: Vec<usize>,
+}
+
+impl Ranked {
+    fn new() -> Self {
+        let folder = folder();
+        let grid = ["--grid", "descent.learning_rate=0.001,0.1,0.01", "--out", "grid"];
+        let output = succeeds(folder.path(), &sweep(&grid));
+        let told = json_of(&folder.path().join("grid/sweep.json"));
+        let losses: Vec<f64> = (0..3).map(|point| told["rows"][point]["validation_loss"].as_f64().unwrap()).collect();
+        let mut ranked: Vec<usize> = vec![0, 1, 2];
+        ranked.sort_by(|&a, &b| losses[a].total_cmp(&losses[b]));
+        assert_ne!(ranked, [0, 1, 2], "a sorted table must differ from the grid's order");
+        Self { folder, output, told, ranked }
+    }
+
+    fn file(&self, name: &str) -> String {
+        text(&read(self.folder.path().join("grid").join(name)).unwrap())
+    }
+}
+
+#[test]
+fn the_json_of_a_sweep_has_what_its_points_summaries_have() {
+    let Ranked { folder, told, ranked, .. } = Ranked::new();
+    let rows = told["rows"].as_array().unwrap();
+    for (row, point) in rows.iter().zip(points(&folder.path().join("grid"))) {
+        let summary = json_of(&point.join("summary.json"));
+        for (name, expected) in [
+            ("validation_loss", &summary["final"]["validation_loss"]),
+            ("validation_accuracy", &summary["final"]["validation_accuracy"]),
+            ("train_loss", &summary["final"]["train_loss"]),
+            ("train_accuracy", &summary["final"]["train_accuracy"]),
+            ("best_step", &summary["best_step"]),
+            ("best_validation_loss", &summary["best_validation_loss"]),
+            ("weight_norm", &summary["weight_norm"]["frobenius"]),
+            ("last_step", &summary["stop_step"]),
+        ] {
+            assert_eq!(&row[name], expected, "{name}");
+        }
+        assert_eq!(folder.path().join("grid").join(row["folder"].as_str().unwrap()), point);
+    }
+    let rates: Vec<&Value> = rows.iter().map(|row| &row["values"]["descent.learning_rate"]).collect();
+    assert_eq!(rates, [&json!(0.001), &json!(0.1), &json!(0.01)]);
+    assert_eq!(told["best"], rows[ranked[0]]);
+}
+
+#[test]
+fn the_table_of_a_sweep_is_sorted_by_validation_loss() {
+    let Ranked { output, ranked, .. } = Ranked::new();
+    let number = |line: &str, before: &str| line.strip_prefix(before)?.split_whitespace().next()?.parse::<usize>().ok();
+    let printed = text(&output.stdout);
+    let table: Vec<&str> = printed.lines().filter(|line| number(line, "* ").or(number(line, "  ")).is_some()).collect();
+    let numbers: Vec<usize> = table.iter().map(|line| number(&line[1..], " ").unwrap() - 1).collect();
+    assert_eq!(numbers, ranked, "{printed}");
+    assert!(table[0].starts_with('*') && table[1..].iter().all(|line| line.starts_with(' ')), "{printed}");
+    assert!(printed.contains("too good an estimate"), "{printed}");
+}
+
+#[test]
+fn the_page_of_a_sweep_is_sorted_by_validation_loss() {
+    let sweep = Ranked::new();
+    let page = sweep.file("sweep.md");
+    let table: Vec<&str> = page.lines().filter(|line| line.starts_with("| ")).skip(2).collect();
+    assert!(table[0].starts_with(&format!("| **{}** |", sweep.ranked[0] + 1)), "{page}");
+    assert!(table[2].starts_with(&format!("| {} |", sweep.ranked[2] + 1)), "{page}");
+}
+
+#[test]
+fn the_sheet_of_a_sweep_has_a_line_for_each_point_in_the_grids_order() {
+    let sweep = Ranked::new();
+    let sheet = sweep.file("sweep.csv");
+    let mut lines = sheet.lines().map(|line| line.split(',').collect::<Vec<_>>());
+    let heads = lines.next().unwrap();
+    assert_eq!(heads[..3], ["point", "descent.learning_rate", "validation_loss"]);
+    for (line, row) in lines.zip(sweep.told["rows"].as_array().unwrap()) {
+        let loss = row["validation_loss"].as_f64().unwrap();
+        assert_eq!((line.len(), line[2].parse::<f64>().unwrap()), (heads.len(), loss));
+        assert_eq!(line[heads.len() - 1], row["folder"].as_str().unwrap());
+    }
+}
+
+/// The data, the sweep, and a line for each point.
+#[test]
+fn a_sweep_says_once_what_is_of_all_points_and_a_line_for_each() {
+    let said = text(&Ranked::new().output.stderr);
+    let lines = |is_one: fn(&str) -> bool| said.lines().filter(|line| is_one(line)).count();
+    assert_eq!(lines(|line| line.starts_with("point ")), 3, "{said}");
+    assert_eq!(lines(|line| line.starts_with("data: ") || line.starts_with("sweep: ")), 2, "{said}");
+    assert_eq!(lines(|line| line.contains("of 600 training rows are left out of each epoch")), 1, "{said}");
+}
+
+#[test]
+fn a_sweep_answers_with_one_json_document_and_is_quiet_where_it_is_asked_to_be() {
+    let folder = folder();
+    // `ask` takes nothing on standard error.
+    let mut told = ask(folder.path(), &sweep(&["--grid", "objective.l2=0,1"]));
+    assert_eq!((told["folder"].take(), told["interrupted"].take()), (json!("runs/sweep-1"), json!(false)));
+    let written = json_of(&folder.path().join("runs/sweep-1/sweep.json"));
+    // The file has the checksums of those beside it, and a seal.
+    let keys: Vec<&String> =
+        written.as_object().unwrap().keys().filter(|key| !["files", "seal"].contains(&key.as_str())).collect();
+    assert!(keys.len() >= 7);
+    for key in keys {
+        assert_eq!(told[key], written[key], "{key}");
+    }
+    assert_eq!((&told["points"], &told["finished"], &told["diverged"]), (&json!(2), &json!(2), &json!(0)));
+    assert_eq!(ask(folder.path(), &sweep(&["--grid", "objective.l2=0,1"]))["folder"], "runs/sweep-2");
+}
+
+#[test]
+fn a_point_that_diverges_stands_in_the_table_and_is_not_made_again() {
+    let folder = folder();
+    let folder = folder.path();
+    let reckless =
+        ["--set", "descent.learning_rate=1000", "--set", "early_stopping.patience=100", "--grid", "objective.l2=1e6,0"];
+    let output = succeeds(folder, &sweep(&[&reckless[..], &["--out", "grid"]].concat()));
+    let told = json_of(&folder.join("grid/sweep.json"));
+    let row = &told["rows"][0];
+    let step = row["last_step"].as_u64().unwrap();
+    assert_eq!(
+        (&row["ended"], &row["validation_loss"], &told["diverged"]),
+        (&json!("diverged"), &Value::Null, &json!(1))
+    );
+    assert_eq!(told["best"]["point"], 2);
+    let (printed, said) = (text(&output.stdout), text(&output.stderr));
+    assert!(printed.lines().any(|line| line.ends_with(&format!("diverged at step {step}"))), "{printed}");
+    assert!(said.contains(&format!("point 1-l2=1e6: diverged: the loss of step {step} is not finite")), "{said}");
+    // It has its losses up to there, and no model.
+    let run = folder.join("grid/points/1-l2=1e6");
+    let history = json_of(&run.join("history.json"));
+    // The loss that is not finite is the step's own, or that of the evaluation after it.
+    let losses = history["train_loss"].as_array().unwrap().len() as u64;
+    assert!((step..=step + 1).contains(&losses) && losses > 0, "{losses} losses and step {step}");
+    assert!(!run.join("model.safetensors").exists());
+    let diverged = std::fs::metadata(run.join("diverged.json")).unwrap().modified().unwrap();
+
+    let before = outcome(&folder.join("grid"));
+    let said = text(&succeeds(folder, &["sweep", "--resume", "grid"]).stderr);
+    assert!(said.contains("2 of them found in grid"), "{said}");
+    assert_eq!(std::fs::metadata(run.join("diverged.json")).unwrap().modified().unwrap(), diverged);
+    assert_eq!(outcome(&folder.join("grid")), before);
+    // A divergence that was changed is found out, and made again.
+    let changed = text(&read(run.join("diverged.json")).unwrap()).replacen("\"step\": ", "\"step\": 1", 1);
+    std::fs::write(run.join("diverged.json"), changed).unwrap();
+    let said = text(&succeeds(folder, &["sweep", "--resume", "grid"]).stderr);
+    assert!(said.contains("diverged.json: it is damaged") && said.contains("1 of them found in grid"), "{said}");
+    assert_eq!(outcome(&folder.join("grid")), before);
+    // What another config makes of the folder is no divergence any more.
+    let sound = ["train", "--backend", cpu(), "--out", "grid/points/1-l2=1e6", "--force", "--quiet"];
+    succeeds(folder, &[&sound[..], &FEW].concat());
+    assert!(!run.join("diverged.json").exists());
+
+    // Where there is no model at all there is nothing to choose.
+    let output =
+        call(folder, &sweep(&[&reckless[..4], &["--grid", "objective.l2=1e6,9e5", "--quiet", "--json"]].concat()));
+    assert_eq!(code(&output), Some(2));
+    let told: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&told["best"], &told["diverged"]), (&Value::Null, &json!(2)));
+    assert_eq!(text(&output.stderr), "error: every point diverged; try smaller values of descent.learning_rate\n");
+}
+
+#[test]
+fn a_minimum_that_is_not_certified_is_told_by_the_exit_code() {
+    let folder = folder();
+    let optimum = [
+        "sweep",
+        "configs/softmax-optimum.toml",
+        "--backend",
+        cpu(),
+        "--data",
+        "embedded",
+        "--quiet",
+        "--set",
+        "data.train_images=300",
+    ];
+    let optimum =
+        [&optimum[..], &["--set", "data.validation_images=100", "--grid", "objective.l2=0.1,1", "--json"]].concat();
+    let made = |iterations: &str| {
+        let output =
+            call(folder.path(), &[&optimum[..], &["--set", &format!("optimum.max_iterations={iterations}")]].concat());
+        let told: Value = serde_json::from_slice(&output.stdout).unwrap();
+        (code(&output), told["rows"][0]["ended"].as_str().unwrap().to_owned())
+    };
+    assert_eq!(made("2"), (Some(1), "iterations-used-up".to_owned()));
+    assert_eq!(made("1000"), (Some(0), "converged".to_owned()));
+}
