@@ -17,7 +17,8 @@ fn read(path: &str) -> String {
     std::fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
-/// The lines of code below a folder, as `path:line: code`, without comments and without a file's own tests at its end.
+/// The lines of code below a folder, as `path:line: code`, without comments and without a file's
+/// own tests at its end.
 fn code(folder: &str) -> Vec<String> {
     let mut lines = Vec::new();
     let mut folders = vec![root().join(folder)];
@@ -39,7 +40,8 @@ fn code(folder: &str) -> Vec<String> {
     lines
 }
 
-/// No line of code below these folders may hold one of these words, but for those of the files that are named.
+/// No line of code below these folders may hold one of these words, but for those of the files that
+/// are named.
 fn nowhere(folders: &[impl AsRef<str>], words: &[&str], but: &[&str]) {
     for folder in folders {
         for line in code(folder.as_ref()) {
@@ -308,7 +310,8 @@ fn every_invariant_names_a_test_that_is_there() {
     }
 }
 
-/// The files of a crate that each of them names by `crate::…`, as modules; the root is left out, which names all.
+/// The files of a crate that each of them names by `crate::…`, as modules; the root is left out,
+/// which names all.
 fn files_that_know_each_other(folder: &str) -> BTreeMap<String, BTreeSet<String>> {
     let module = |line: &str| {
         let path = line.split(".rs:").next().unwrap().strip_prefix(folder).unwrap().trim_start_matches('/');

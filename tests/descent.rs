@@ -1,4 +1,5 @@
-//! Burn's optimizers against their papers' formulas, schedules against theirs, by every engine; and rows that count by their class.
+//! Burn's optimizers against their papers' formulas, schedules against theirs, by every engine; and
+//! rows that count by their class.
 
 use std::f64::consts::PI;
 
@@ -39,7 +40,8 @@ const SMALL: [&str; 10] = [
     "early_stopping.patience=1000",
 ];
 
-/// An optimizer's formula: step from 0, what it remembers (two numbers a parameter), and a parameter's gradient, to the parameter after it.
+/// An optimizer's formula: step from 0, what it remembers (two numbers a parameter), and a
+/// parameter's gradient, to the parameter after it.
 type Rule = fn(i32, &mut [f64; 2], f64, f64, f64) -> f64;
 
 /// The training of this config is the rule's, in plain loops.
@@ -72,7 +74,8 @@ fn goes_by(rule: Rule, settings: &[&str], tolerance: f64) {
     }
 }
 
-/// Polyak, 1964, as Sutskever et al., 2013, write it, with a gradient that is damped but for the first.
+/// Polyak, 1964, as Sutskever et al., 2013, write it, with a gradient that is damped but for the
+/// first.
 fn heavy_ball(step: i32, [velocity, _]: &mut [f64; 2], w: f64, g: f64, rate: f64) -> f64 {
     *velocity = if step == 0 { g } else { 0.75 * *velocity + (1.0 - 0.25) * g };
     w - rate * *velocity
@@ -101,7 +104,8 @@ fn adam_as_it_comes(step: i32, memory: &mut [f64; 2], w: f64, g: f64, rate: f64)
     adam_by([0.9, 0.999, 1e-5], step, memory, w, g, rate)
 }
 
-/// Loshchilov and Hutter, 2019, Algorithm 2, with the learning rate as the schedule multiplier of both parts, as PyTorch has it.
+/// Loshchilov and Hutter, 2019, Algorithm 2, with the learning rate as the schedule multiplier of
+/// both parts, as PyTorch has it.
 fn adamw(step: i32, memory: &mut [f64; 2], w: f64, g: f64, rate: f64) -> f64 {
     adam(step, memory, w * (1.0 - rate * 0.125), g, rate)
 }

@@ -10,7 +10,7 @@ use chainrule::backend::Backend;
 use chainrule_tests_macros::test;
 
 use crate::command::{by_itself, call, code, folder, process, text};
-use crate::support::{mnist_folder, skip};
+use crate::support::{in_part, mnist_folder, skip};
 use crate::weight_files::{npy, npz, safetensors};
 
 fn root() -> PathBuf {
@@ -191,7 +191,7 @@ fn is_the_same_everywhere(command: &str) -> bool {
 
 /// A page's commands one after the other in a folder of its own, as a reader would give them, and what of them did not hold. With MNIST, which
 /// the pages show, the answers are held against it, too.
-fn run_page(page: &str, mnist: Option<&Path>) -> Vec<String> {
+fn run_page(page: &str, mnist: Option<&Path>, done: &Mutex<BTreeMap<String, (Option<i32>, String)>>) -> Vec<String> {
     let folder = folder();
     let folder = folder.path();
     write_files(folder);
@@ -212,7 +212,7 @@ fn run_page(page: &str, mnist: Option<&Path>) -> Vec<String> {
     for Shown { line, command, answer } in commands(&read(page)).iter().filter(|shown| is_run(&shown.command)) {
         let translated = translated(command);
         let (found, printed) = if is_the_same_everywhere(&translated) {
-            DONE.lock().unwrap().entry(translated.clone()).or_insert_with(|| run(&translated)).clone()
+            done.lock().unwrap().entry(translated.clone()).or_insert_with(|| run(&translated)).clone()
         } else {
             run(&translated)
         };
@@ -256,11 +256,8 @@ fn is_alike(shown: &str, printed: &str) -> bool {
         })
 }
 
-/// What commands answered that are the same on every page.
-static DONE: Mutex<BTreeMap<String, (Option<i32>, String)>> = Mutex::new(BTreeMap::new());
-
-/// Runs the commands of each page that has one of these, several pages at once.
-fn run_pages(which: fn(&Shown) -> bool, at_least: usize, mnist: Option<&Path>) {
+#[test]
+fn every_command_of_every_page_does_what_the_page_says() {
     if process("bash").arg("--version").output().is_err() {
         skip("no bash");
     }
@@ -268,15 +265,26 @@ fn run_pages(which: fn(&Shown) -> bool, at_least: usize, mnist: Option<&Path>) {
     if Backend::built().unwrap() != [Backend::Ndarray] {
         skip("the pages are of the default build, which has ndarray only");
     }
-    let has_one = |page: &String| commands(&read(page)).iter().any(|shown| is_run(&shown.command) && which(shown));
-    let pages: Vec<String> = pages().into_iter().filter(has_one).collect();
-    assert!(pages.len() >= at_least, "{pages:?}");
-    let (next, problems) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+    let shown: Vec<(String, Vec<Shown>)> =
+        pages().into_iter().map(|page| (page.clone(), commands(&read(&page)))).collect();
+    let is_any =
+        |shown: &[Shown], which: fn(&Shown) -> bool| shown.iter().filter(|shown| is_run(&shown.command)).any(which);
+    let mut runs: Vec<(&str, Option<PathBuf>)> =
+        shown.iter().filter(|(_, shown)| is_any(shown, |_| true)).map(|(page, _)| (page.as_str(), None)).collect();
+    if let Some(mnist) = mnist_folder() {
+        let on_mnist = shown.iter().filter(|(_, shown)| is_any(shown, |shown| shown.answer.is_some()));
+        runs.extend(on_mnist.map(|(page, _)| (page.as_str(), Some(mnist.clone()))));
+    } else {
+        in_part("no MNIST");
+    }
+    assert!(runs.len() > 5, "{runs:?}");
+
+    let (next, problems, done) = (AtomicUsize::new(0), Mutex::new(Vec::new()), Mutex::default());
     std::thread::scope(|scope| {
         for _ in 0..std::thread::available_parallelism().unwrap().get() {
             scope.spawn(|| {
-                while let Some(page) = pages.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let found = run_page(page, mnist);
+                while let Some((page, mnist)) = runs.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let found = run_page(page, mnist.as_deref(), &done);
                     problems.lock().unwrap().extend(found);
                 }
             });
@@ -284,17 +292,6 @@ fn run_pages(which: fn(&Shown) -> bool, at_least: usize, mnist: Option<&Path>) {
     });
     let problems: Vec<String> = problems.into_inner().unwrap();
     assert!(problems.is_empty(), "{}", problems.join("\n"));
-}
-
-#[test]
-fn every_command_of_every_page_ends_as_the_page_says() {
-    run_pages(|_| true, 4, None);
-}
-
-#[test]
-fn every_command_answers_on_mnist_what_its_page_shows() {
-    let mnist = mnist_folder().unwrap_or_else(|| skip("no MNIST"));
-    run_pages(|shown| shown.answer.is_some(), 2, Some(&mnist));
 }
 
 #[test]

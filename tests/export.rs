@@ -42,7 +42,8 @@ fn expected(folder: &Path) -> Vec<Vec<f64>> {
     answer["predictions"].as_array().unwrap().iter().map(of_image).collect()
 }
 
-/// The page's Python, a block each: the first gets the pixels, each of the others comes to probabilities.
+/// The page's Python, a block each: the first gets the pixels, each of the others comes to
+/// probabilities.
 pub(crate) fn blocks() -> Vec<&'static str> {
     let page = include_str!("../docs/models.md");
     page.split("```python\n").skip(1).map(|rest| rest.split_once("```").unwrap().0).collect()
@@ -140,7 +141,8 @@ fn every_tool_gives_the_programs_own_probabilities() {
     }
 }
 
-/// Judges the file by ONNX's own checker, and gives what it says of each digit and what else is in it.
+/// Judges the file by ONNX's own checker, and gives what it says of each digit and what else is in
+/// it.
 const ONNX: &str = "
 import json, sys
 import numpy as np

@@ -175,7 +175,8 @@ fn number(value: f64, device: &Device) -> Param<Tensor<1>> {
 #[test]
 fn a_kink_is_said_and_not_failed() {
     for device in f64_devices() {
-        // ln(1 + exp(-|z|)) at z = 0: slopes -1/2 and 1/2 on its two sides, and autodiff's 0 is between them.
+        // ln(1 + exp(-|z|)) at z = 0: slopes -1/2 and 1/2 on its two sides, and autodiff's 0 is
+        // between them.
         let loss = |z: &Param<Tensor<1>>| z.val().abs().neg().exp().add_scalar(1.0).log();
         let report = check(&number(0.0, &device), loss, &Options::default());
         report.assert_pass();
@@ -186,7 +187,8 @@ fn a_kink_is_said_and_not_failed() {
     }
 }
 
-/// The usual logistic loss is smooth, and autodiff's gradient of it at zero weights is wrong by one half: no kink to forgive.
+/// The usual logistic loss is smooth, and autodiff's gradient of it at zero weights is wrong by one
+/// half: no kink to forgive.
 #[test]
 fn the_usual_logistic_loss_fails_at_zero_weights_and_is_right_nearby() {
     for device in f64_devices() {
@@ -250,8 +252,9 @@ fn the_report_is_short_when_all_is_well_and_tells_all_when_not() {
     assert_eq!(serde_json::from_str::<Report>(&json).unwrap().checked(), well.checked());
 }
 
-/// The closed-form Hessian-vector product against differences of the closed-form gradient: along each coordinate of the
-/// parameters, the slope of `gradient . direction` is that coordinate of `H direction`.
+/// The closed-form Hessian-vector product against differences of the closed-form gradient: along
+/// each coordinate of the parameters, the slope of `gradient . direction` is that coordinate of `H
+/// direction`.
 fn curvature_is_right<M: Classifier>(problem: &Problem<M>) {
     let weights = || vector(&noise(16, ROWS), &problem.features.device(), FloatDType::F64) + 1.25;
     let penalised = L2 { penalize_bias: true, ..SOME };
@@ -285,7 +288,8 @@ fn eqs_26_27_the_softmax_hessian_vector_product_matches_differences_of_the_gradi
     f64_devices().iter().for_each(|device| curvature_is_right(&softmax_problem(device, FloatDType::F64)));
 }
 
-/// What `docs/burn-gradients.md` says of Burn on ndarray. Should this fail, Burn has mended something, and the page must say so.
+/// What `docs/burn-gradients.md` says of Burn on ndarray. Should this fail, Burn has mended
+/// something, and the page must say so.
 #[test]
 fn burns_known_faults_are_still_there() {
     let Ok(device) = Backend::Ndarray.device() else { skip("ndarray is not in this build") };

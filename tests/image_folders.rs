@@ -1,4 +1,5 @@
-//! Folders of images of one's own: pictures by class, and IDX files of other sizes and classes than MNIST's.
+//! Folders of images of one's own: pictures by class, and IDX files of other sizes and classes than
+//! MNIST's.
 
 use std::io::Cursor;
 use std::path::Path;
@@ -22,7 +23,8 @@ fn write(path: &Path, bytes: &[u8]) {
     std::fs::write(path, bytes).unwrap();
 }
 
-/// Made-up photographs: of a sky, light above and dark below; of a road, dark at the left and light at the right, in colour, each of another size.
+/// Made-up photographs: of a sky, light above and dark below; of a road, dark at the left and light
+/// at the right, in colour, each of another size.
 fn photograph(class: &str, number: u32) -> Vec<u8> {
     let (width, height) = (40 + number % 7, 30 + number % 5);
     let noise = |x: u32, y: u32| ((x * 31 + y * 17 + number * 13) % 60) as u8;
@@ -220,8 +222,8 @@ fn idx_files_of_another_size_and_other_classes_go_all_the_way() {
     }
 }
 
-/// Parts and classes of pictures, and beside them pictures of other formats, in other places, and what
-/// is no picture; gives what of it is not used.
+/// Parts and classes of pictures, and beside them pictures of other formats, in other places, and
+/// what is no picture; gives what of it is not used.
 fn with_more_than_is_used(folder: &Path) -> Value {
     let path = folder.join("photos");
     photographs(&path, "train", 0..10);

@@ -136,7 +136,8 @@ fn pytorchs_layout_is_turned_and_its_pixels_become_ours() {
             let out = format!("{file}-{}", range.len());
             ask(folder, &["import", file, "--out", &out, "--trained-on", range, "--classes", "0,1,2", "--force"]);
             let found = probabilities(folder, &out, DIGITS);
-            // Weights for grey levels as they are become a hundred times as large, and are kept in f32 as they came.
+            // Weights for grey levels as they are become a hundred times as large, and are kept in
+            // f32 as they came.
             let bound = if range == "0..255" { 1e-3 } else { 1e-6 };
             let apart = apart(&found, &expected);
             assert!(apart < bound, "{file} {range}: {apart}");
@@ -462,8 +463,8 @@ fn one_vs_rest_told_as_the_page_says_is_the_same_to_each_tool() {
     }
 }
 
-/// What is not said is said to be taken for softmax regression, and what says itself that it is that
-/// stays it.
+/// What is not said is said to be taken for softmax regression, and what says itself that it is
+/// that stays it.
 #[test]
 fn weights_that_do_not_say_what_they_are_are_softmax_regressions() {
     let (folder, _, found) = one_vs_rest();

@@ -1,4 +1,5 @@
-//! The fused kernels, against the closed forms by tensor operations, for every shape and set of instructions.
+//! The fused kernels, against the closed forms by tensor operations, for every shape and set of
+//! instructions.
 
 use burn::tensor::{DType, Device, FloatDType, Int, Tensor, TensorData};
 use chainrule_core::{Parameters, Precision};
@@ -19,7 +20,8 @@ mod problem;
 
 use problem::{OFFSET, Problem, SCALE, apart};
 
-/// Rows, features, classes: one of each, one more and one less than what fits a vector, a tile or a thread, and many classes.
+/// Rows, features, classes: one of each, one more and one less than what fits a vector, a tile or a
+/// thread, and many classes.
 const SHAPES: [[usize; 3]; 13] = [
     [1, 1, 1],
     [1, 1, 2],
@@ -228,7 +230,8 @@ fn the_programs_gradient_check_holds_them_against_the_others() {
     let with_them = rows.iter().filter(|row| row["sources"] == "autodiff = closed-form = fused = operation");
     // Two models, two precisions, three penalties.
     assert_eq!(with_them.count(), 12, "{found}");
-    // And rows that count by their class, by hand and by autodiff, in both models, both precisions, and the Hessian of either.
+    // And rows that count by their class, by hand and by autodiff, in both models, both precisions,
+    // and the Hessian of either.
     let weighted = |row: &&Value| row["what"].as_str().unwrap().contains("class weights") && row["passed"] == true;
     let sources: Vec<&Value> = rows.iter().filter(weighted).map(|row| &row["sources"]).collect();
     assert_eq!(sources.iter().filter(|sources| **sources == "autodiff = closed-form").count(), 4, "{found}");

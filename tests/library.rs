@@ -173,7 +173,8 @@ fn the_gradient_is_checked_on_rows_of_all_classes_however_the_file_is_sorted() {
         let estimator = estimator.standardize().balanced().l2(0.1);
         let report = estimator.check_gradient(&samples).unwrap();
         report.assert_pass();
-        // With the weights and statistics of a fit, the loss at these rows is that of all their classes.
+        // With the weights and statistics of a fit, the loss at these rows is that of all their
+        // classes.
         let only_common = estimator.check_gradient(&samples.with_classes(&["common"]).unwrap());
         says(only_common, &["1 class (common)"]);
     }

@@ -1,4 +1,5 @@
-//! The minimum of J and its certificate: Eqs. (28) to (32) and (35) of `docs/derivation.md`, and what L-BFGS makes of them.
+//! The minimum of J and its certificate: Eqs. (28) to (32) and (35) of `docs/derivation.md`, and
+//! what L-BFGS makes of them.
 
 use std::ops::ControlFlow;
 
@@ -80,7 +81,8 @@ impl Repeated {
         (trained.parameters, trained.certificate.unwrap())
     }
 
-    /// J with weights at lambda is m times J of the rows so repeated at lambda / m, m being the mean weight.
+    /// J with weights at lambda is m times J of the rows so repeated at lambda / m, m being the
+    /// mean weight.
     fn agrees(&self, penalize_bias: bool, iterations: usize) {
         let m = self.many.len() as f64 / self.few.len() as f64;
         let bias = format!("objective.penalize_bias={penalize_bias}");
@@ -185,7 +187,8 @@ fn every_source_of_gradients_finds_the_same_minimum_on_every_backend() {
         for device in devices() {
             for gradient in ["closed-form", "autodiff"] {
                 let found = find(gradient, &device);
-                // J is lambda-strongly convex: 1e-6 above the minimum is at most (2e-6 / 0.1)^(1/2) away from it.
+                // J is lambda-strongly convex: 1e-6 above the minimum is at most (2e-6 / 0.1)^(1/2)
+                // away from it.
                 assert_close(&found.weight, &fused.weight, 0.02, "weights");
                 let (a, b) = (found.final_metrics.train_loss, fused.final_metrics.train_loss);
                 assert!((a - b).abs() < 1e-3, "{name} {gradient}: {a} {b}");

@@ -19,7 +19,8 @@ fn png(image: impl Into<DynamicImage>) -> Vec<u8> {
     encoded(image, ImageFormat::Png)
 }
 
-/// Drawn large with dark ink somewhere on a white sheet, MNIST's digits are what they were to a trained model.
+/// Drawn large with dark ink somewhere on a white sheet, MNIST's digits are what they were to a
+/// trained model.
 #[test]
 fn digits_of_mnist_come_back_from_a_sheet_as_they_were() {
     let data = mnist();

@@ -43,7 +43,8 @@ fn refuses(folder: &Path, arguments: &[&str], expected: &str) {
     assert!(error.starts_with("error: ") && error.contains(expected), "{error:?} does not say {expected:?}");
 }
 
-/// The probabilities of a file's images give the loss and the accuracy that the training's own evaluation found.
+/// The probabilities of a file's images give the loss and the accuracy that the training's own
+/// evaluation found.
 fn agrees_with_the_training(config: &str, more: &[&str], tolerance: f64) {
     let folder = folder();
     let summary = train(folder.path(), config, more);
@@ -149,7 +150,8 @@ fn gzipped_and_plain_idx_files_are_taken_as_they_are() {
     };
     let predictions = ask("digits/t10k-images-idx3-ubyte");
     assert_eq!(predictions, ask("zipped"));
-    // Of the four files of a data folder those with images, and an image is the same by itself as a picture.
+    // Of the four files of a data folder those with images, and an image is the same by itself as a
+    // picture.
     let all = json(&call(folder.path(), &["predict", "run", "digits", "--json"]));
     assert_eq!(all["predictions"].as_array().unwrap().len(), 900);
     let alone = GrayImage::from_raw(28, 28, plain[16..][..784].to_vec()).unwrap();

@@ -40,8 +40,8 @@ fn runs_of(folder: &Path) -> Vec<PathBuf> {
 
 const OUT: &str = "runs/report-on-embedded-digits";
 
-/// The whole report with its runs, and what was said as they were made. It is made once: what a test
-/// changes is a copy.
+/// The whole report with its runs, and what was said as they were made. It is made once: what a
+/// test changes is a copy.
 struct Whole {
     output: Output,
     files: BTreeMap<PathBuf, Vec<u8>>,
@@ -109,7 +109,8 @@ fn a_report_that_is_made_again_trains_nothing_and_is_the_same_page() {
 fn what_was_cut_off_or_changed_is_made_again_and_nothing_else() {
     let folder = Whole::made().copy();
     let folder = folder.path();
-    // Of a run that was cut off before its end only that one, though others start from its random stream.
+    // Of a run that was cut off before its end only that one, though others start from its random
+    // stream.
     let cut =
         runs_of(folder).into_iter().find(|run| run.to_string_lossy().contains("softmax-l2-1-full-length")).unwrap();
     std::fs::remove_file(cut.join("summary.json")).unwrap();
@@ -159,7 +160,8 @@ fn a_report_that_says_otherwise_is_found_out() {
 #[test]
 fn the_plans_own_settings_of_a_run_outlast_those_of_the_command_line() {
     let folder = folder();
-    // With a patience of 1 every run would stop at once, but for those whose point is that they do not.
+    // With a patience of 1 every run would stop at once, but for those whose point is that they do
+    // not.
     let output =
         reproduce(folder.path(), &["--set", "early_stopping.patience=1", "--only", "2e-aliasing", "--out", "pictures"]);
     assert_eq!(code(&output), Some(0), "{}", text(&output.stderr));

@@ -18,7 +18,8 @@ use tempfile::TempDir;
 use crate::command::{call, code, command, folder, text};
 use crate::support::{cpu, skip};
 
-/// Where a folder's images and labels lie: training images, training labels, validation images, validation labels.
+/// Where a folder's images and labels lie: training images, training labels, validation images,
+/// validation labels.
 fn files(folder: &Path) -> [PathBuf; 4] {
     mnist::FILES.map(|file| folder.join(file.name))
 }
@@ -40,7 +41,8 @@ fn read_summary(run: &Path) -> Summary {
     serde_json::from_slice(&std::fs::read(run.join("summary.json")).unwrap()).unwrap()
 }
 
-/// Trains on `digits`, with so many bytes in memory, into a folder of that name; gives what was said.
+/// Trains on `digits`, with so many bytes in memory, into a folder of that name; gives what was
+/// said.
 fn train(folder: &Path, out: &str, resident_bytes: u64, arguments: &[&str]) -> String {
     let resident_bytes = format!("data.resident_bytes={resident_bytes}");
     let all = ["train", "--data", "digits", "--backend", cpu(), "--set", &resident_bytes, "--out", out, "--force"];
@@ -109,7 +111,8 @@ fn a_streamed_run_is_the_resident_run_byte_for_byte() {
 fn the_minimum_is_the_same_from_a_file() {
     let folder = with_digits(3000, 700);
     let folder = folder.path();
-    // A bias that is free, so that the bound needs the rows' means, and f32, so that it takes f64 beside it.
+    // A bias that is free, so that the bound needs the rows' means, and f32, so that it takes f64
+    // beside it.
     let settings = ["data.train_images=3000", "data.validation_images=700", "objective.penalize_bias=false"];
     let settings = settings.iter().flat_map(|setting| ["--set", setting]);
     let arguments = [&["configs/softmax-optimum.toml"][..], &settings.collect::<Vec<_>>()].concat();
@@ -332,7 +335,8 @@ fn peak_bytes(folder: &Path, resident_bytes: &str) -> u64 {
     let mut child = command(folder, &arguments).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
     let status = format!("/proc/{}/status", child.id());
     let mut peak = 0;
-    // It only grows; what is missed between the last look and the end is less than the looks' distance.
+    // It only grows; what is missed between the last look and the end is less than the looks'
+    // distance.
     while child.try_wait().unwrap().is_none() {
         let text = std::fs::read_to_string(&status).unwrap_or_default();
         let kilobytes =

@@ -196,7 +196,8 @@ fn inspect_lists_weights_by_feature_and_the_largest_first() {
     );
 }
 
-/// On the very rows that scikit-learn had, standardised by their own statistics, the minimum is its.
+/// On the very rows that scikit-learn had, standardised by their own statistics, the minimum is
+/// its.
 #[test]
 fn the_minimum_on_a_standardised_table_is_scikit_learns() {
     let folder = folder();
@@ -264,7 +265,8 @@ fn raw_numbers_of_any_size_have_a_certified_minimum() {
     assert!(summary["certificate"]["bound"].as_f64().unwrap() <= summary["certificate"]["tolerance"].as_f64().unwrap());
 }
 
-/// The logistic model, classes by name, both precisions, autodiff: each ends with what evaluate finds.
+/// The logistic model, classes by name, both precisions, autodiff: each ends with what evaluate
+/// finds.
 #[test]
 fn every_gradient_and_model_trains_on_a_table() {
     let folder = folder();

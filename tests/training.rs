@@ -46,8 +46,9 @@ fn closed_form_and_autodiff_walk_the_same_path() {
     }
 }
 
-/// Softmax regression in plain loops, by the formulas of the derivation: each batch's loss before its update, and `[W; b]` in the end. `update` gets each
-/// step's number, how much of a whole batch it is on, `[W; b]` and its gradient.
+/// Softmax regression in plain loops, by the formulas of the derivation: each batch's loss before
+/// its update, and `[W; b]` in the end. `update` gets each step's number, how much of a whole batch
+/// it is on, `[W; b]` and its gradient.
 pub(crate) fn by_plain_loops(
     rows: &Split,
     k: usize,
@@ -123,7 +124,8 @@ fn every_source_of_gradients_walks_as_plain_loops_do_in_the_order_of_the_seed() 
         ] {
             for gradient in ["closed-form", "autodiff", "fused"] {
                 let gradient = format!("descent.gradient={gradient}");
-                // 330 rows are five batches of 64; the last ten rows of an epoch are dropped, or a batch of their own.
+                // 330 rows are five batches of 64; the last ten rows of an epoch are dropped, or a
+                // batch of their own.
                 let config = [
                     "data.train_images=330",
                     "data.validation_images=50",
@@ -187,7 +189,8 @@ fn the_first_logged_loss_is_that_of_zero_weights() {
 #[test]
 fn evaluations_fall_on_the_protocols_grid() {
     let data = digits(1000, 500);
-    // 1000 / 64 = 15 steps an epoch, the last 40 rows dropped; 15 / 4 = every third step, never reset.
+    // 1000 / 64 = 15 steps an epoch, the last 40 rows dropped; 15 / 4 = every third step, never
+    // reset.
     let config = experiment(
         "softmax.toml",
         &with(&["descent.batch_size=64", "descent.epochs=2", "early_stopping.evaluations_per_epoch=4"]),
@@ -205,7 +208,8 @@ fn evaluations_fall_on_the_protocols_grid() {
     assert_eq!(at, [(0, 0), (4, 0), (8, 0), (12, 0), (16, 1), (20, 1), (24, 1), (28, 1)]);
 }
 
-/// Sixteen rows of one class and then four of another, in the order of the file, in batches of sixteen.
+/// Sixteen rows of one class and then four of another, in the order of the file, in batches of
+/// sixteen.
 #[test]
 fn a_class_at_the_end_of_a_sorted_file_is_learnt() {
     let rows = Numbers {
@@ -259,7 +263,8 @@ fn early_stopping_keeps_the_last_weights_and_restores_the_best_where_asked() {
 #[test]
 fn the_end_is_evaluated_and_counts_where_the_best_weights_are_kept() {
     let data = digits(1000, 500);
-    // 31 steps an epoch, one evaluation in each, at its first step: what the last 30 steps come to was never looked at.
+    // 31 steps an epoch, one evaluation in each, at its first step: what the last 30 steps come to
+    // was never looked at.
     let common = ["descent.batch_size=32", "descent.epochs=2", "early_stopping.evaluations_per_epoch=1"];
     for gradient in ["descent.gradient=closed-form", "descent.gradient=autodiff", "descent.gradient=fused"] {
         let train = |more: &[&'static str], observer: &mut dyn Observer| {
@@ -328,7 +333,8 @@ fn what_diverges_in_the_last_step_is_no_result() {
         fit(&experiment("softmax.toml", &config), &data, &device(), &mut ())
     };
     let Ending::Diverged { step } = reckless(1000).ending else { panic!("this diverges") };
-    // Without that step, all losses of steps and evaluations are finite, and the weights that they led to are no good.
+    // Without that step, all losses of steps and evaluations are finite, and the weights that they
+    // led to are no good.
     let found = reckless(100 * step);
     assert_eq!((found.ending, found.steps), (Ending::Diverged { step: step - 1 }, step));
     assert_eq!((found.history.train_loss.len(), found.history.evaluations.len()), (step, 1));

@@ -94,7 +94,8 @@ fn gzip(head: &[u8], zeros: u64) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
-/// Reads in a process of its own, which may take 2 GiB in all; gives what was wrong and by how many bytes its memory grew.
+/// Reads in a process of its own, which may take 2 GiB in all; gives what was wrong and by how many
+/// bytes its memory grew.
 fn read_apart(what: &str, path: &Path) -> (String, u64) {
     let output = process("sh")
         .args(["-c", "ulimit -v 2097152; exec \"$@\"", "sh"])
@@ -128,7 +129,8 @@ fn reads_what_the_tests_on_memory_name() {
     println!("grew by {} {problem}", peak() - before);
 }
 
-/// What is read is refused for this reason, in a sentence, with at most `times` the bytes of the file and 4 MiB.
+/// What is read is refused for this reason, in a sentence, with at most `times` the bytes of the
+/// file and 4 MiB.
 fn costs_little(what: &str, path: &Path, file: &Path, times: u64, expected: &str) {
     if !cfg!(target_os = "linux") {
         skip("a process's memory is read from Linux's /proc");
@@ -182,7 +184,8 @@ fn a_gzip_bomb_is_not_inflated() {
     costs_little_as(images, &garbage, 3, "damaged gzip");
 }
 
-/// A table in a file of its own costs at most 4 times its bytes, decompressed, and so many more: of what was read where it is refused for a reason.
+/// A table in a file of its own costs at most 4 times its bytes, decompressed, and so many more: of
+/// what was read where it is refused for a reason.
 fn costs_in_proportion(name: &str, content: &[u8], inflated: u64, base: u64, expected: [&str; 2]) {
     if !cfg!(target_os = "linux") {
         skip("a process's memory is read from Linux's /proc");
@@ -209,7 +212,8 @@ fn digits_table(rows: usize, columns: usize) -> Vec<u8> {
 
 #[test]
 fn a_table_takes_memory_in_proportion_to_its_bytes() {
-    // The shortest fields that there are, in many rows, in few, and in a single column, whose rows are little more than their numbers.
+    // The shortest fields that there are, in many rows, in few, and in a single column, whose rows
+    // are little more than their numbers.
     let long = digits_table(40_000, 100);
     costs_in_proportion("long.csv", &long, long.len() as u64, 8 << 20, ["", ""]);
     let wide = digits_table(64, 50_000);

@@ -1,7 +1,7 @@
 //! The program on folders of runs, sweeps and imported models that someone damaged or linked
-//! elsewhere, or that were being written when their process was killed. `CHAINRULE_ATTACK=all` kills
-//! often: `cargo test -p chainrule-tests hostile::folders -- --nocapture`. The folders themselves are
-//! tested in `crates/records/tests/folders`.
+//! elsewhere, or that were being written when their process was killed. `CHAINRULE_ATTACK=all`
+//! kills often: `cargo test -p chainrule-tests hostile::folders -- --nocapture`. The folders
+//! themselves are tested in `crates/records/tests/folders`.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -120,7 +120,8 @@ fn sweep<'a>(out: &'a str, more: &[&'a str]) -> Vec<&'a str> {
     [&fixed[..], &SHORT, &["--grid", "objective.l2=0,1"], more].concat()
 }
 
-/// Kills a command after each of many moments, spread over the time that it takes, and looks at what it left; gives how many were killed before their end.
+/// Kills a command after each of many moments, spread over the time that it takes, and looks at
+/// what it left; gives how many were killed before their end.
 fn kills(place: &Path, arguments: &[&str], count: usize, prepare: &dyn Fn(), look: &dyn Fn()) -> usize {
     let run = |until: Option<Duration>| {
         prepare();

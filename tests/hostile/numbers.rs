@@ -1,4 +1,5 @@
-//! Data and settings that computing might stumble over: each training ends in finite numbers, or says that it has none.
+//! Data and settings that computing might stumble over: each training ends in finite numbers, or
+//! says that it has none.
 
 use std::path::Path;
 
@@ -154,7 +155,8 @@ fn the_largest_steps_diverge_or_end_in_finite_numbers_by_every_engine() {
     assert!(diverged > 100, "{diverged} of 468");
 }
 
-/// The program's exit code and its one line of error, where it has one. What it wrote holds no `null`, which is how JSON says NaN.
+/// The program's exit code and its one line of error, where it has one. What it wrote holds no
+/// `null`, which is how JSON says NaN.
 fn train(folder: &Path, arguments: &[&str]) -> (i32, String) {
     let output = call(
         folder,

@@ -173,7 +173,8 @@ fn a_checkpoint_of_another_training_is_refused() {
     refused(serde_json::from_value(state).unwrap(), "its history has 10 steps");
 }
 
-/// From the first checkpoint, the last, and some between; a checkpoint goes through its file's format.
+/// From the first checkpoint, the last, and some between; a checkpoint goes through its file's
+/// format.
 fn goes_on(config: &TrainConfig, data: &Data, device: &Device) {
     let mut shelf = Shelf::default();
     let whole = fit(config, data, device, &mut shelf);

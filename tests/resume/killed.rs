@@ -41,8 +41,8 @@ impl Kills {
         }
     }
 
-    /// Kills a run, and what goes on with it, again and again, until one comes to its end before it is
-    /// killed. The moments are parts of `time`.
+    /// Kills a run, and what goes on with it, again and again, until one comes to its end before it
+    /// is killed. The moments are parts of `time`.
     fn until_it_ends(
         &mut self,
         folder: &Path,
@@ -52,7 +52,8 @@ impl Kills {
     ) {
         let run = folder.join("run");
         let every = &arguments[arguments.iter().position(|a| *a == "--checkpoint-every").unwrap()..][..2];
-        // A chain that is cut too soon each time comes nowhere, so that later moments are waited for longer and longer.
+        // A chain that is cut too soon each time comes nowhere, so that later moments are waited
+        // for longer and longer.
         for patience in 1.. {
             let call = if run.join("manifest.json").exists() {
                 resume("run", &[every, &["--quiet"]].concat())
@@ -169,7 +170,8 @@ fn a_second_interruption_ends_the_program_at_once_and_the_run_still_goes_on() {
     let folder = with_digits(600, 200);
     let folder = folder.path();
     let child = endless(folder, "run", &[]);
-    // Both wait for it while it is stopped, two of one kind would be one, and neither leaves it the time to write its files.
+    // Both wait for it while it is stopped, two of one kind would be one, and neither leaves it the
+    // time to write its files.
     for name in ["-STOP", "-INT", "-TERM", "-CONT"] {
         signal(&child, name);
     }

@@ -84,7 +84,8 @@ fn a_run_does_not_go_on_with_another_config_other_data_or_other_code() {
     refuses(&[], "whose numerics are version 0 ");
     std::fs::write(&manifest, &text).unwrap();
     assert_eq!(visible(), before, "what is refused leaves the run as it is");
-    // Another release and revision of the same numerics come to the same, and are no reason among others.
+    // Another release and revision of the same numerics come to the same, and are no reason among
+    // others.
     with_versions(&|versions| {
         versions["chainrule"] = "9.9.9".into();
         versions["git_revision"] = "0123456789ab".into();

@@ -26,7 +26,8 @@ fn a_report_that_was_killed_goes_on_to_the_same_report() {
         entries.filter(|entry| !is_hidden(&entry.as_ref().unwrap().path())).count()
     };
     let mut said = String::new();
-    // Often enough that one of the interruptions falls into a run, and not between two of them or into an evaluation.
+    // Often enough that one of the interruptions falls into a run, and not between two of them or
+    // into an evaluation.
     for (i, enough) in [3, 10, 20, 21, 30, 40, 50, 60, 70, 80, 90, 100].into_iter().enumerate() {
         let mut child = spawn();
         while finished() < enough {

@@ -147,7 +147,8 @@ fn a_sweep_does_not_go_on_with_another_grid_config_data_or_code() {
     refuses(&[], "code: chainrule ");
     std::fs::write(&manifest, kept).unwrap();
 
-    // The same files elsewhere are the same data, and what changed in a config's file since does not matter.
+    // The same files elsewhere are the same data, and what changed in a config's file since does
+    // not matter.
     std::fs::rename(folder.join("digits"), folder.join("elsewhere")).unwrap();
     std::fs::write(folder.join("configs/softmax.toml"), "[model]\nkind = 'logistic'").unwrap();
     let said = text(&succeeds(folder, &["sweep", "--resume", "grid", "--data", "elsewhere"]).stderr);

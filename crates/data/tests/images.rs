@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 use chainrule_data::{Counts, Data, DataError, Request, digits, find_within, mnist, read_folder};
 use tempfile::TempDir;
 
-/// Where a folder's images and labels lie: training images, training labels, validation images, validation labels.
+/// Where a folder's images and labels lie: training images, training labels, validation images,
+/// validation labels.
 fn files(folder: &Path) -> [PathBuf; 4] {
     mnist::FILES.map(|file| folder.join(file.name))
 }

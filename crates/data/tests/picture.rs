@@ -272,7 +272,8 @@ fn a_picture_of_anything_is_made_grey_and_scaled_and_nothing_else() {
     let grey = GrayImage::from_fn(6, 4, |x, y| Luma([200 + (x * 4 + y) as u8]));
     let same = read_whole(&png(grey.clone()), [4, 6]).unwrap();
     assert_eq!(same.pixels, grey.into_raw());
-    // Halved, each pixel is of the mean of those around it: of blocks of one level, inside them, that level.
+    // Halved, each pixel is of the mean of those around it: of blocks of one level, inside them,
+    // that level.
     const LEVELS: [[u8; 2]; 2] = [[250, 120], [30, 200]];
     let blocks = GrayImage::from_fn(80, 40, |x, y| Luma([LEVELS[(y / 20) as usize][(x / 40) as usize]]));
     let half = read_whole(&png(blocks), [20, 40]).unwrap();

@@ -1,5 +1,5 @@
-//! The checker on Burn's own modules and on plain slices: what it must catch, each planted, and what
-//! it must pass. What holds on every backend, and of our models, is tested with the workspace.
+//! The checker on Burn's own modules and on plain slices: what it must catch, each planted, and
+//! what it must pass. What holds on every backend, and of our models, is tested with the workspace.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 

@@ -15,7 +15,8 @@ fn parameters() -> Parameters {
     Parameters { n_features: 2, n_classes: 3, weight, bias: vec![3.0, -1.5, 1024.0] }
 }
 
-/// By the format's own description: eight bytes for the header's length, the header, and the numbers, all of them little-endian.
+/// By the format's own description: eight bytes for the header's length, the header, and the
+/// numbers, all of them little-endian.
 fn tensor(file: &[u8], name: &str) -> (Value, Vec<u8>) {
     let length = u64::from_le_bytes(file[..8].try_into().unwrap()) as usize;
     let header: Value = serde_json::from_slice(&file[8..8 + length]).unwrap();

@@ -109,7 +109,8 @@ fn pictures_name_axes_values_and_the_best_and_are_well_formed() {
 
     let two = of(&["descent.optimizer=adam,sgd", "objective.l2=0,0.1,1"], &diverged);
     has(&two, &["adam", "0.1", "1.7000", "diverged", "descent.optimizer", "objective.l2"]);
-    // What nearly diverged leaves the others their colours: the scale ends a thousand times above the best.
+    // What nearly diverged leaves the others their colours: the scale ends a thousand times above
+    // the best.
     let huge = |point: usize, summary: &mut Summary| {
         if point == 1 {
             summary.final_metrics.validation_loss = 3e31;

@@ -243,7 +243,8 @@ fn eq_31_mixing_one_t_into_all_rows_gives_the_classes_their_frequencies() {
         let dense = problem.dense(kind);
         for at in places(&problem, kind) {
             let (theta, t, q) = mixed(&dense, &at);
-            // Of t as much is rounding as theta is small, so that of the mixture no more than usual is.
+            // Of t as much is rounding as theta is small, so that of the mixture no more than usual
+            // is.
             assert!(
                 (0.0..1.0).contains(&theta) && theta * (t.iter().sum::<f64>() - 1.0).abs() < 1e-15,
                 "{theta} {t:?}"
@@ -280,7 +281,8 @@ fn eq_32_the_bound_needs_no_more_than_gradients() {
             let bound = bound_with_free_bias(&dense, &at, lambda);
             assert!((-1e-13..=bound + 1e-13).contains(&above), "{kind:?}: {above:e} {bound:e}");
         }
-        // The program's is the same, from the gradients of whole sums: early, when the mixture is coarse, and late.
+        // The program's is the same, from the gradients of whole sums: early, when the mixture is
+        // coarse, and late.
         for iterations in [1, 2, 5, 12, 1000] {
             let iterations = format!("optimum.max_iterations={iterations}");
             let free = config(kind, &["objective.penalize_bias=false", "optimum.tolerance=1e-10", &iterations]);
@@ -313,7 +315,8 @@ fn the_bound_holds_at_every_iteration_and_comes_down_to_the_tolerance() {
             assert_eq!((certificate.ended, certificate.holds()), (SearchEnd::Converged, true), "{certificate:?}");
             assert!(certificate.bound <= 1e-10 && certificate.iterations < 150, "{certificate:?}");
             assert_eq!(certificate.iterations, trace.len() - 1);
-            // The bound must be worth something, too: at the start it is not far from what it bounds, nor at the end.
+            // The bound must be worth something, too: at the start it is not far from what it
+            // bounds, nor at the end.
             assert!(trace[0].bound > 0.01 && trace[0].bound < 1e4, "{:?}", trace[0]);
         }
     }

@@ -12,7 +12,8 @@ use chainrule_data::{Counts, Data, DataError, Request, digits, find_within, mnis
 use chainrule_solve::{Observer, Source, Stream, TrainError, Trained, train_streamed};
 use tempfile::TempDir;
 
-/// Where a folder's images and labels lie: training images, training labels, validation images, validation labels.
+/// Where a folder's images and labels lie: training images, training labels, validation images,
+/// validation labels.
 fn files(folder: &Path) -> [PathBuf; 4] {
     mnist::FILES.map(|file| folder.join(file.name))
 }
@@ -75,7 +76,8 @@ fn a_file_that_is_cut_off_ends_the_training_with_all_that_it_came_to() {
     let data = in_files(folder);
     let config = config(1);
     let whole = fit(&data, &config, &mut ()).unwrap();
-    // The 15 000th image is the first that is not whole. Of what comes before it much is read ahead when it happens, and is good.
+    // The 15 000th image is the first that is not whole. Of what comes before it much is read ahead
+    // when it happens, and is good.
     let mut saw = Saw { after: 20, file, length: 16 + 15_000 * 784 + 1 };
     let Err(TrainError::DataLost(lost)) = fit(&data, &config, &mut saw) else { panic!("the file is cut off") };
     let expected = format!("{}: breaks off in image 15000, of 20000 that it had", file.display());

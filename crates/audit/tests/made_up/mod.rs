@@ -18,7 +18,8 @@ pub(crate) struct Story {
     pub(crate) facts: Facts,
 }
 
-/// Steps in an epoch of the logistic and of the softmax runs, and steps from one of their evaluations to the next.
+/// Steps in an epoch of the logistic and of the softmax runs, and steps from one of their
+/// evaluations to the next.
 pub(crate) const STEPS: usize = 31;
 pub(crate) const INTERVAL: usize = 6;
 const SOFTMAX_STEPS: usize = 156;
@@ -28,14 +29,16 @@ const SOFTMAX_INTERVAL: usize = 31;
 pub(crate) const HARD: usize = 18;
 
 impl Story {
-    /// The report's own story: one hard batch an epoch, a stop in epoch 33 that hangs on its patience, a shuffled run that stops early as few do,
-    /// no overfitting, and penalties that cost accuracy unless they are weak.
+    /// The report's own story: one hard batch an epoch, a stop in epoch 33 that hangs on its
+    /// patience, a shuffled run that stops early as few do, no overfitting, and penalties that cost
+    /// accuracy unless they are weak.
     pub(crate) fn new() -> Self {
         let mut runs = Vec::new();
         let hard = |step: usize| if step % STEPS == HARD { 0.1 } else { 0.0 };
         let slow = |step: usize| 0.07 + 0.05 / (1.0 + step as f64 / 50.0);
         runs.push(logistic("logistic", "", 1039, INTERVAL, |step| slow(step) + hard(step), true));
-        // Its losses stop falling one evaluation short of a patience of 9, and then one short of 11.
+        // Its losses stop falling one evaluation short of a patience of 9, and then one short of
+        // 11.
         let bumpy =
             |step: usize| if (700..754).contains(&step) || (980..1040).contains(&step) { 0.2 } else { slow(step) };
         runs.push(logistic("logistic-full-length", "", 3100, INTERVAL, bumpy, false));

@@ -6,7 +6,8 @@ use std::path::Path;
 use chainrule::data::{BatchOrder, Shuffle};
 use chainrule::{Error, Samples};
 
-/// Three classes that can nearly be told apart, of columns of different units; as CSV, its columns in this order.
+/// Three classes that can nearly be told apart, of columns of different units; as CSV, its columns
+/// in this order.
 pub(crate) fn flowers(columns: &[&str]) -> String {
     let noise = noise(5, 360);
     let rows = noise.chunks_exact(3).enumerate().map(|(row, noise)| {

@@ -46,8 +46,8 @@ impl Problem {
     }
 }
 
-/// Numbers from -1 to 1 that look random and are the same everywhere: SplitMix64 by Steele, Lea and
-/// Flood, 2014.
+/// Numbers from -1 to 1 that look random and are the same everywhere: `SplitMix64` by Steele, Lea
+/// and Flood, 2014.
 pub(crate) fn noise(seed: u64, count: usize) -> Vec<f64> {
     let mut state = seed;
     let mut next = || {

@@ -163,7 +163,8 @@ fn an_imported_model_that_is_being_replaced_is_the_old_one_or_the_new() {
     let [folder, other] = ["folder", "other"].map(|name| place.path().join(name));
     import(&folder, false, 1.0).unwrap();
     import(&other, false, 2.0).unwrap();
-    // Where a process that was killed came to: the new weights beside the old ones, then the new card, then both.
+    // Where a process that was killed came to: the new weights beside the old ones, then the new
+    // card, then both.
     let next = folder.join(".model.safetensors.next");
     std::fs::copy(other.join("model.safetensors"), &next).unwrap();
     assert_eq!(imported(&folder).unwrap(), 1.0);

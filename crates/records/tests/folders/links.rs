@@ -36,7 +36,8 @@ impl Victims {
         assert_eq!(contents(self.folder.path()), self.before, "{what}");
     }
 
-    /// Puts links in a path's place, one after the other, and does what is to be tried with each, which leaves the path as it was.
+    /// Puts links in a path's place, one after the other, and does what is to be tried with each,
+    /// which leaves the path as it was.
     fn link(&self, path: &Path, mut attempt: impl FnMut(&str)) {
         let outside = self.folder.path();
         let kept = outside.with_extension("kept");

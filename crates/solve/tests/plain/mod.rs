@@ -18,8 +18,8 @@ pub(crate) fn config(kind: ModelKind, more: &[&str]) -> TrainConfig {
     TrainConfig::parse("optimum", &text, &overrides).unwrap()
 }
 
-/// The models in plain loops, by the formulas of the derivation, without any of the code under test.
-/// The logistic model is shown with its two probabilities.
+/// The models in plain loops, by the formulas of the derivation, without any of the code under
+/// test. The logistic model is shown with its two probabilities.
 pub(crate) struct Dense {
     pub(crate) x: Vec<Vec<f64>>,
     pub(crate) y: Vec<usize>,
