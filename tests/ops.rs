@@ -116,7 +116,7 @@ fn the_operation_is_the_closed_form() {
             let (features, labels, weight, bias) = problem([n, d, k], &device, dtype);
             let parameters = chainrule_core::Parameters {
                 n_features: d,
-                n_classes: k,
+                columns: k,
                 weight: values(weight.clone()),
                 bias: values(bias.clone()),
             };

@@ -26,7 +26,7 @@ fn digits_of_mnist_come_back_from_a_sheet_as_they_were() {
     let data = mnist();
     let config = experiment("softmax.toml", &["data.train_images=5000", "descent.epochs=5"]);
     let fit = fit(&config, &data, &device(), &mut ());
-    let parameters = Parameters { n_features: 784, n_classes: 10, weight: fit.weight, bias: fit.bias };
+    let parameters = Parameters { n_features: 784, columns: 10, weight: fit.weight, bias: fit.bias };
     let predictor = Predictor::new(ModelKind::Softmax, parameters, Preprocessing::Pixels).unwrap();
     let (mut apart, mut alike, mut right) = (0.0, 0, [0; 2]);
     for row in 0..1000 {

@@ -209,7 +209,7 @@ fn a_folder_without_a_finished_run_is_refused() {
     // The weights of other classes, and such as are no numbers.
     let parameters = |weight: f64, classes: usize| Parameters {
         n_features: 784,
-        n_classes: classes,
+        columns: classes,
         weight: vec![weight; 784 * classes],
         bias: vec![0.0; classes],
     };

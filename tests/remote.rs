@@ -152,7 +152,7 @@ fn a_server_that_dies_leaves_an_error_and_a_saved_run() {
     assert!(history.train_loss.len() > history.evaluations.last().unwrap().step);
     assert!(history.train_loss.last() < history.train_loss.first());
     let parameters = read_parameters(&file("model.safetensors")).unwrap();
-    assert_eq!((parameters.n_features, parameters.n_classes), (784, 10));
+    assert_eq!((parameters.n_features, parameters.columns), (784, 10));
     assert!(parameters.weight.iter().any(|&weight| weight != 0.0));
     // Without a summary, nobody takes it for a finished run.
     assert!(!folder.path().join("run/summary.json").exists());

@@ -6,9 +6,9 @@ use std::path::Path;
 use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
-use chainrule_core::{Precision, TrainConfig};
+use chainrule_core::{ModelKind, Precision, TrainConfig};
 use chainrule_data::Split;
-use chainrule_kernels::{Float, Fused, Isa, Model, Rows, with_threads};
+use chainrule_kernels::{Float, Fused, Isa, Rows, with_threads};
 use chainrule_records::ConfigFile;
 use chainrule_solve::{find_optimum, fused_rows};
 use serde::Deserialize;
@@ -91,7 +91,8 @@ fn ours(rows: &Split, penalize_bias: bool, precision: Precision, threads: usize)
     let threads = NonZero::new(threads).context("a thread at least")?;
     let (start, mut iterates) = (Instant::now(), Vec::new());
     let rows = fused_rows(rows);
-    find_optimum(&config, &rows, threads, &mut |iterate, at| {
+    let link = config.model().kind.link(rows.labels().iter().max().map_or(0, |&label| label as usize + 1));
+    find_optimum(&link, &config, &rows, threads, &mut |iterate, at| {
         let parameters = at.weight.iter().chain(&at.bias).copied().collect();
         iterates.push(Iterate { seconds: start.elapsed().as_secs_f64(), iterations: iterate.iteration, parameters });
         ControlFlow::Continue(())
@@ -216,7 +217,7 @@ fn linfa_logistic(package: &Package, ask: &serde_json::Value) -> Result<Descent>
 /// J of all iterates, and which are near the lowest.
 fn judge(rows: &Rows, k: usize, penalize_bias: bool, threads: usize, paths: Vec<Descent>) -> Problem {
     let d = rows.n_features();
-    let mut fused = Fused::new(Model::Softmax { n_classes: k }, d, Float::F64, threads, Isa::best());
+    let mut fused = Fused::new(ModelKind::Softmax.link(k), d, Float::F64, threads, Isa::best());
     let (mut lowest, mut best) = (f64::INFINITY, Vec::new());
     let mut all = Vec::new();
     for path in paths {

@@ -136,11 +136,11 @@ fn train(folder: PathBuf, images: usize, threads: NonZero<usize>) -> Result<Foun
     if is_resident {
         let rows = fused_rows(&train.read()?);
         let (rows, validation) = (Source::Resident(&rows), Source::Resident(&validation));
-        train_streamed(classes.len(), rows, validation, &config, threads, &mut stopwatch)?;
+        train_streamed(&config.model().kind.link(classes.len()), rows, validation, &config, threads, &mut stopwatch)?;
     } else {
         let stream = Stream::new(train);
         let (rows, validation) = (Source::Streamed(&stream), Source::Resident(&validation));
-        train_streamed(classes.len(), rows, validation, &config, threads, &mut stopwatch)?;
+        train_streamed(&config.model().kind.link(classes.len()), rows, validation, &config, threads, &mut stopwatch)?;
     }
     let images = (steps - 1) * config.descent().batch_size;
     Ok(Found { images, seconds: stopwatch.seconds, peak_bytes: peak_bytes() })

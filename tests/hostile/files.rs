@@ -353,7 +353,7 @@ fn records_of_any_size_and_depth_take_little_memory() {
 fn a_run_that_contradicts_itself_or_has_no_numbers_is_refused() {
     let model = |n_features: usize, n_classes: usize, weight: f64| {
         let (weight, bias) = (vec![weight; n_features * n_classes], vec![0.0; n_classes]);
-        write_weights(&Parameters { n_features, n_classes, weight, bias }, Precision::F64, &Preprocessing::Raw)
+        write_weights(&Parameters { n_features, columns: n_classes, weight, bias }, Precision::F64, &Preprocessing::Raw)
     };
     let summary = |from: &str, to: &str| {
         let text = text(&(format("run_folder").seeds)()[3][1..]);

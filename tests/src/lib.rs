@@ -7,3 +7,7 @@ struct Library;
 #[cfg(doctest)]
 #[doc = include_str!("../../docs/howto/gradcheck.md")]
 struct GradientCheck;
+
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/howto/own-loss.md")]
+struct OwnLoss;

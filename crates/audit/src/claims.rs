@@ -369,7 +369,7 @@ fn overfitting(runs: &Runs) -> Findings {
 
 fn lower_row(runs: &Runs) -> Findings {
     let (printed, named) = (runs.get(PRINTED), runs.get("softmax-l2-1"));
-    let classes = 0..printed.parameters.n_classes.min(named.parameters.n_classes);
+    let classes = 0..printed.parameters.columns.min(named.parameters.columns);
     let alike: Vec<f64> = classes
         .clone()
         .map(|class| correlation(&printed.parameters.of_class(class), &named.parameters.of_class(class)))

@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use chainrule_core::{
-    Certificate, Class, DataKind, FinalMetrics, History, Link, Parameters, Precision, Preprocessing, Schema,
+    Certificate, Class, DataKind, FinalMetrics, History, LinkKind, Parameters, Precision, Preprocessing, Schema,
     TrainConfig, WeightNorms,
 };
 use chainrule_data::{Provenance, Treat, given};
@@ -19,7 +19,7 @@ use crate::samples::{Rows, Samples};
 /// It is asked in f64 on the host, and takes rows as the data has them: what is done to them before they meet the weights, it does.
 #[derive(Clone, Debug)]
 pub struct Fitted {
-    link: Link,
+    link: LinkKind,
     precision: Precision,
     schema: Schema,
     parameters: Parameters,
@@ -49,7 +49,7 @@ pub struct Training {
 
 impl Fitted {
     pub(crate) fn new(
-        link: Link,
+        link: LinkKind,
         precision: Precision,
         schema: Schema,
         parameters: Parameters,

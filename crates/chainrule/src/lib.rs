@@ -17,7 +17,7 @@
 //! is a model with the settings of its training; a
 //! [`Fitted`] model is asked, saved, and exported for other tools. They stand on crates that can be
 //! used by themselves, and are here by shorter names:
-//! [`core`] (what a model is), [`data`], [`formats`] (other tools' files), [`solve`] (trainings,
+//! [`core`] (what a model is), [`kernels`], [`data`], [`formats`] (other tools' files), [`solve`] (trainings,
 //! whatever computes them) and [`records`] (what is kept of them).
 //!
 //! By default there is no Burn: images are trained on by fused kernels, tables by plain loops. The
@@ -41,6 +41,7 @@ pub use chainrule_engines as engines;
 pub use chainrule_formats as formats;
 #[cfg(feature = "burn")]
 pub use chainrule_gradcheck as gradcheck;
+pub use chainrule_kernels as kernels;
 #[cfg(feature = "burn")]
 pub use chainrule_models as models;
 pub use chainrule_records as records;

@@ -198,11 +198,11 @@ impl Prepared {
         threads: NonZero<usize>,
         observer: &mut dyn Observer,
     ) -> Result<Trained, TrainError> {
-        let columns = Link::from(config.model().kind).columns(n_classes);
+        let link = config.model().kind.link(n_classes);
         match self {
-            Self::Here(rows) => rows.train(columns, config, threads, observer),
+            Self::Here(rows) => rows.train(&link, config, threads, observer),
             #[cfg(feature = "burn")]
-            Self::ByBurn(rows) => rows.train(columns, config, observer),
+            Self::ByBurn(rows) => rows.train(link.columns(), config, observer),
         }
     }
 

@@ -25,7 +25,7 @@ const CHECKED_ROWS: usize = 64;
 /// floats hold.
 pub(crate) fn norms(parameters: &Parameters, device: &Device) -> Option<WeightNorms> {
     let precision = if f64_works(device) { Precision::F64 } else { Precision::F32 };
-    let model = SoftmaxRegressionConfig::new(parameters.n_features, parameters.n_classes).init(device);
+    let model = SoftmaxRegressionConfig::new(parameters.n_features, parameters.columns).init(device);
     let model = with_parameters(to_precision(model, float_type(precision)), parameters);
     let WeightNorm { frobenius, frobenius_squared, spectral } = weight_norm(&model.linear)?;
     Some(WeightNorms { frobenius, frobenius_squared, spectral })
@@ -56,7 +56,7 @@ fn check<M: Classifier>(model: M, samples: &Samples, config: TrainConfig, device
     // Logits of about 1 whatever d is: farther out, slopes sink below the noise of the loss.
     let mut drawn = |n: usize, scale: f64| (0..n).map(|_| scale * rng.random_range(-1.0..1.0)).collect::<Vec<f64>>();
     let (weight, bias) = (drawn(d * k, (d as f64).sqrt().recip()), drawn(k, 1.0));
-    let parameters = Parameters { n_features: d, n_classes: k, weight, bias };
+    let parameters = Parameters { n_features: d, columns: k, weight, bias };
     let model = with_parameters(to_precision(model, float_type(precision)), &parameters).train();
 
     // Weights of classes and statistics are those that a fit would have: of all rows.

@@ -145,7 +145,7 @@ fn what_is_no_model_is_called_so() {
 #[test]
 fn a_hint_that_is_missing_is_named() {
     let bare = chainrule::records::write_weights(
-        &Parameters { n_features: 3, n_classes: 2, weight: vec![0.5; 6], bias: vec![0.0; 2] },
+        &Parameters { n_features: 3, columns: 2, weight: vec![0.5; 6], bias: vec![0.0; 2] },
         Precision::F64,
         &chainrule::core::Preprocessing::of(DataKind::Table),
     );

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use anyhow::{Result, anyhow, bail};
 use chainrule::machine::all_threads;
-use chainrule_core::{Class, DataConfig, Link, Unused, count, display_width, to_right};
+use chainrule_core::{Class, DataConfig, LinkKind, Unused, count, display_width, to_right};
 use chainrule_data::{
     Ahead, DIGITS, Data, DataError, Holdout, Part, PictureRequest, Provenance, Request, Selection, TablePart,
     TableRequest, Tables, digits_to_draw, find_tables, find_with, holdout, names, not_used, own,
@@ -63,7 +63,7 @@ enum SplitOption {
 #[derive(Serialize)]
 struct Answer<'a> {
     run: String,
-    model: Link,
+    model: LinkKind,
     data: AboutData,
     /// What the data calls the classes, which are positions in all that follows.
     classes: &'a [Class],

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, anyhow, bail};
-use chainrule_core::{Class, Link, WeightNorms, count, display_width, to_left, to_right};
+use chainrule_core::{Class, LinkKind, WeightNorms, count, display_width, to_left, to_right};
 use chainrule_data::picture::Treatment;
 use chainrule_data::{given, names};
 use chainrule_report::{Tile, contact_sheet};
@@ -46,7 +46,7 @@ pub(crate) struct InspectOptions {
 #[derive(Serialize)]
 struct Answer<'a> {
     run: String,
-    model: Link,
+    model: LinkKind,
     image_size: [usize; 2],
     classes: &'a [Class],
     weight_norm: WeightNorms,
@@ -169,7 +169,7 @@ pub(crate) fn inspect(options: &InspectOptions) -> Result<u8> {
 
 /// The classes, as positions, that a model has weights of its own for.
 fn shown(model: &Model) -> std::ops::Range<usize> {
-    model.classes().len() - model.parameters.n_classes..model.classes().len()
+    model.classes().len() - model.parameters.columns..model.classes().len()
 }
 
 /// Each feature's weights, those with the largest of any class first.

@@ -3,7 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use chainrule_core::{Class, DataKind, Link, Parameters, Precision, Preprocessing, Schema, TrainConfig, WeightNorms};
+use chainrule_core::{
+    Class, DataKind, LinkKind, Parameters, Precision, Preprocessing, Schema, TrainConfig, WeightNorms,
+};
 use chainrule_data::Treat;
 use chainrule_records::{Imported, Manifest, RunError, RunFiles, RunFolder, Summary};
 use chainrule_solve::Predictor;
@@ -13,7 +15,7 @@ use crate::table;
 /// A trained model, with what its folder says of it.
 pub(crate) struct Model {
     pub(crate) folder: PathBuf,
-    pub(crate) link: Link,
+    pub(crate) link: LinkKind,
     pub(crate) precision: Precision,
     pub(crate) schema: Schema,
     pub(crate) parameters: Parameters,

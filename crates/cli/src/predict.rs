@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use chainrule_core::{Class, Link, display_width, to_right};
+use chainrule_core::{Class, LinkKind, display_width, to_right};
 use chainrule_data::given::{self, Given};
 use chainrule_data::picture::Treatment;
 use chainrule_solve::Prediction;
@@ -33,7 +33,7 @@ pub(crate) struct PredictOptions {
 #[derive(Serialize)]
 struct Answer<'a> {
     run: String,
-    model: Link,
+    model: LinkKind,
     image_size: [usize; 2],
     /// In the order of the probabilities.
     classes: &'a [Class],

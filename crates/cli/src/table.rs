@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
-use chainrule_core::{Certificate, Class, DataKind, GradientSource, Link, Precision, SearchEnd, TrainConfig, count};
+use chainrule_core::{
+    Certificate, Class, DataKind, GradientSource, LinkKind, Precision, SearchEnd, TrainConfig, count,
+};
 use chainrule_records::Summary;
 
 use crate::output::Lines;
@@ -79,11 +81,11 @@ pub(crate) fn class_weights(classes: &[Class], weights: &[f64]) -> String {
 }
 
 /// What a model is called.
-pub(crate) fn name(link: impl Into<Link>) -> &'static str {
+pub(crate) fn name(link: impl Into<LinkKind>) -> &'static str {
     match link.into() {
-        Link::Softmax => "softmax regression",
-        Link::Logistic => "logistic regression",
-        Link::OneVsRest => "logistic regression, one class against the rest",
+        LinkKind::Softmax => "softmax regression",
+        LinkKind::Logistic => "logistic regression",
+        LinkKind::OneVsRest => "logistic regression, one class against the rest",
     }
 }
 

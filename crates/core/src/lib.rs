@@ -7,7 +7,8 @@
 //! - [`Parameters`]: what comes of it, [`Preprocessing`], what its features are made by, and
 //!   [`Schema`], what it takes
 //!   and what it tells apart
-//! - [`Link`]: how its logits become probabilities
+//! - [`Link`]: the loss of its logits, and what they predict: all in which one model differs from
+//!   another
 //! - [`Class`]: what the data calls a class, and [`ClassWeights`], by how much its rows count
 //! - [`History`]: every step's loss and every evaluation
 //! - [`EarlyStopping`]: the rule that ends a run, for who trains and for who asks afterwards when
@@ -23,8 +24,10 @@ mod class_weights;
 mod config;
 mod data_file;
 mod early_stopping;
+mod gradient;
 mod history;
 mod link;
+mod link_kind;
 mod norms;
 mod parameters;
 mod preprocessing;
@@ -44,8 +47,10 @@ pub use config::{
 };
 pub use data_file::DataFile;
 pub use early_stopping::{EarlyStopping, Judgement};
+pub use gradient::{Gradient, Step};
 pub use history::{Evaluation, FinalMetrics, History};
-pub use link::Link;
+pub use link::{Dual, Link, Logistic, OneVsRest, Softmax, Targets};
+pub use link_kind::LinkKind;
 pub use norms::WeightNorms;
 pub use parameters::Parameters;
 pub use preprocessing::{LARGEST_NUMBER, Preprocessing, Standardization};

@@ -31,7 +31,7 @@ impl WeightNorms {
 /// The largest singular value of the matrix over `scale`: the root of the largest eigenvalue of its
 /// Gram matrix `[k, k]`.
 fn spectral_of_scaled(parameters: &Parameters, scale: f64) -> f64 {
-    let k = parameters.n_classes;
+    let k = parameters.columns;
     let mut gram = vec![0.0; k * k];
     for row in parameters.weight.chunks_exact(k).chain([&parameters.bias[..]]) {
         for (i, a) in row.iter().enumerate() {
@@ -85,7 +85,7 @@ mod tests {
     fn norms(weight: &[f64], bias: &[f64]) -> Option<WeightNorms> {
         let k = bias.len();
         let parameters =
-            Parameters { n_features: weight.len() / k, n_classes: k, weight: weight.to_vec(), bias: bias.to_vec() };
+            Parameters { n_features: weight.len() / k, columns: k, weight: weight.to_vec(), bias: bias.to_vec() };
         WeightNorms::of(&parameters)
     }
 

@@ -2,7 +2,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::class::name_problem;
 use crate::sentence::count;
-use crate::{Class, Link, Parameters, Preprocessing, Standardization};
+use crate::{Class, LinkKind, Parameters, Preprocessing, Standardization};
 
 /// What data are made of.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,12 +39,12 @@ impl Schema {
     /// In what a model's weights are not of these rows and classes.
     pub fn contradiction(
         &self,
-        link: impl Into<Link>,
+        link: impl Into<LinkKind>,
         parameters: &Parameters,
         preprocessing: &Preprocessing,
     ) -> Option<String> {
         let ([height, width], classes, link) = (self.image_size, self.classes.len(), link.into());
-        let found = [parameters.n_features, parameters.n_classes];
+        let found = [parameters.n_features, parameters.columns];
         let expected = [link.columns(classes), link.classes(found[1])];
         if height.checked_mul(width) != Some(found[0]) || [found[1], classes] != expected {
             return Some(format!(

@@ -1,10 +1,12 @@
 //! Steps and evaluations by the launches of a device's own kernels, on the bytes of the rows.
 
+use std::sync::Arc;
+
 use burn::tensor::{DType, Device};
-use chainrule_core::{ModelKind, Parameters, Precision, TrainConfig};
+use chainrule_core::{Gradient, Link, ModelKind, Parameters, Precision, Step, TrainConfig};
 use chainrule_data::Split;
-use chainrule_kernels::{Float, Fused, Gradient, Isa, Model, Rows};
-use chainrule_ops::{DeviceSteps, Images, Loss, Problem, Step, device_steps};
+use chainrule_kernels::{Float, Fused, Isa, Rows};
+use chainrule_ops::{DeviceSteps, Images, Loss, Problem, device_steps};
 use chainrule_solve::{Engine, Evaluated, Failure, Metrics, fused_rows, scale_and_offset};
 
 use crate::lost;
@@ -13,7 +15,7 @@ use crate::lost;
 pub(crate) struct Launches<'a> {
     steps: Box<dyn DeviceSteps>,
     step: Step,
-    model: Model,
+    link: Arc<dyn Link>,
     precision: Precision,
     splits: &'a [Split; 2],
     /// The host's kernels in f64, once they are asked for: a device may have no f64.
@@ -47,10 +49,7 @@ impl<'a> Launches<'a> {
                 l2: config.objective().l2,
                 penalize_bias: config.objective().penalize_bias,
             },
-            model: match config.model().kind {
-                ModelKind::Logistic => Model::Logistic,
-                ModelKind::Softmax => Model::Softmax { n_classes: columns },
-            },
+            link: config.model().kind.link(columns),
             precision: config.descent().precision,
             splits,
             in_f64: None,
@@ -59,6 +58,10 @@ impl<'a> Launches<'a> {
 }
 
 impl Engine for Launches<'_> {
+    fn link(&self) -> &dyn Link {
+        &*self.link
+    }
+
     fn rows(&self) -> usize {
         self.splits[0].len()
     }
@@ -74,17 +77,16 @@ impl Engine for Launches<'_> {
 
     fn gradient_of_all(&mut self) -> Result<Gradient, Failure> {
         let all: Vec<usize> = (0..self.rows()).collect();
-        let chainrule_ops::Gradient { loss, weight, bias } = self.steps.gradient(&all).map_err(lost)?;
-        Ok(Gradient { loss, weight, bias })
+        self.steps.gradient(&all).map_err(lost)
     }
 
     fn gradient_in_f64(&mut self, parameters: &Parameters) -> Option<Result<Gradient, Failure>> {
         if self.precision == Precision::F64 {
             return None;
         }
-        let (model, train) = (self.model, &self.splits[0]);
+        let (link, train) = (&self.link, &self.splits[0]);
         let (fused, rows) = self.in_f64.get_or_insert_with(|| {
-            (Fused::new(model, train.n_features(), Float::F64, 1, Isa::best()), fused_rows(train))
+            (Fused::new(Arc::clone(link), train.n_features(), Float::F64, 1, Isa::best()), fused_rows(train))
         });
         fused.set(&parameters.weight, &parameters.bias);
         Some(Ok(fused.gradient_of_all(rows)))
@@ -106,7 +108,7 @@ impl Engine for Launches<'_> {
 
     fn parameters(&mut self) -> Result<Parameters, Failure> {
         let (weight, bias) = self.steps.parameters().map_err(lost)?;
-        Ok(Parameters { n_features: self.splits[0].n_features(), n_classes: bias.len(), weight, bias })
+        Ok(Parameters { n_features: self.splits[0].n_features(), columns: bias.len(), weight, bias })
     }
 
     fn set(&mut self, parameters: &Parameters) {

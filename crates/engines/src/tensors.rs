@@ -2,8 +2,9 @@
 
 use burn::module::Param;
 use burn::tensor::{DType, FloatDType, Tensor, TensorData, TensorReadError};
-use chainrule_core::{GradientSource, History, ModelKind, Parameters, TrainConfig};
-use chainrule_kernels::Gradient as HostGradient;
+use std::sync::Arc;
+
+use chainrule_core::{Gradient, GradientSource, History, Link, ModelKind, Parameters, TrainConfig};
 use chainrule_models::{Classifier, CostAndGradient, L2, Targets, autodiff, closed_form};
 use chainrule_solve::{Engine, Evaluated, Failure, Memory, Metrics, Sums, TrainError, class_names, class_weights};
 
@@ -21,7 +22,7 @@ const ROWS_A_SUM: usize = 1 << 12;
 pub(crate) struct Tensors<'a, M> {
     model: M,
     optimizer: Box<dyn Optimizer>,
-    kind: ModelKind,
+    link: Arc<dyn Link>,
     gradient: GradientSource,
     l2: L2,
     examples: &'a Examples,
@@ -72,12 +73,13 @@ impl<'a, M: Classifier> Tensors<'a, M> {
         validation: &'a Examples,
         config: &TrainConfig,
     ) -> Result<Self, TrainError> {
+        let [_, columns] = model.linear().weight.dims();
         Ok(Self {
+            link: config.model().kind.link(columns),
             weights: Weights::new(&model, [examples, validation], config)?,
             // Parameters that require a gradient are in a graph of Burn's, which only a backward pass clears (docs/burn-gradients.md).
             model: if config.descent().gradient == GradientSource::Autodiff { model.train() } else { model.valid() },
             optimizer: optimizer(config.descent().update()),
-            kind: config.model().kind,
             gradient: config.descent().gradient,
             l2: L2 { strength: config.objective().l2, penalize_bias: config.objective().penalize_bias },
             examples,
@@ -107,14 +109,14 @@ impl<'a, M: Classifier> Tensors<'a, M> {
     }
 
     /// On the host: a device may have no f64.
-    fn sums_in_f64(&self, parameters: &Parameters) -> Result<HostGradient, TensorReadError> {
-        let mut sums = Sums::new(self.kind, parameters);
+    fn sums_in_f64(&self, parameters: &Parameters) -> Result<Gradient, TensorReadError> {
+        let mut sums = Sums::new(&*self.link, parameters);
         for Examples { features, labels } in self.examples.parts(ROWS_A_SUM) {
             let rows = features.flatten::<1>(0, 1).try_into_vec_as::<f64>()?;
             let labels = labels.try_into_vec_as::<u8>()?;
             for (row, label) in rows.chunks_exact(parameters.n_features).zip(labels) {
                 let label = usize::from(label);
-                sums.add(row, label, self.weights.as_ref().map_or(1.0, |weights| weights.of_class[label]));
+                sums.add(row, label as f64, self.weights.as_ref().map_or(1.0, |weights| weights.of_class[label]));
             }
         }
         Ok(sums.mean())
@@ -128,6 +130,10 @@ impl<'a, M: Classifier> Tensors<'a, M> {
 }
 
 impl<M: Classifier> Engine for Tensors<'_, M> {
+    fn link(&self) -> &dyn Link {
+        &*self.link
+    }
+
     fn rows(&self) -> usize {
         self.examples.len()
     }
@@ -156,23 +162,23 @@ impl<M: Classifier> Engine for Tensors<'_, M> {
         self.of_row(0).map_or(1.0, |weights| weights.iter().sum::<f64>() / weights.len() as f64)
     }
 
-    fn gradient_of_all(&mut self) -> Result<HostGradient, Failure> {
+    fn gradient_of_all(&mut self) -> Result<Gradient, Failure> {
         let parts = self.examples.parts(ROWS_A_SUM).flat_map(|rows| {
             let CostAndGradient { losses, gradient, .. } = self.gradient(rows, L2::NONE);
             [losses, gradient.weight.flatten(0, 1), gradient.bias]
         });
         let (n, parts) = (self.examples.len() as f64, read_all(parts.collect()).map_err(lost)?);
         let [d, k] = self.model.linear().weight.dims();
-        let mut all = HostGradient { loss: 0.0, weight: vec![0.0; d * k], bias: vec![0.0; k] };
+        let mut all = Gradient { loss: 0.0, weight: vec![0.0; d * k], bias: vec![0.0; k] };
         for part in parts.chunks_exact(3) {
             let part_of_all = part[0].len() as f64 / n;
             let [losses, weight, bias] = [0, 1, 2].map(|i| part[i].clone());
-            all.add_times(&HostGradient { loss: mean(&losses), weight, bias }, part_of_all);
+            all.add_times(&Gradient { loss: mean(&losses), weight, bias }, part_of_all);
         }
         Ok(all)
     }
 
-    fn gradient_in_f64(&mut self, parameters: &Parameters) -> Option<Result<HostGradient, Failure>> {
+    fn gradient_in_f64(&mut self, parameters: &Parameters) -> Option<Result<Gradient, Failure>> {
         if self.examples.features.dtype() == DType::F64 {
             return None;
         }
@@ -195,7 +201,7 @@ impl<M: Classifier> Engine for Tensors<'_, M> {
         Ok(Evaluated {
             validation: metrics(&losses, self.of_row(1), right[0], validation),
             train_accuracy: train_right[0] / train.len() as f64,
-            parameters: Parameters { n_features: train.n_features(), n_classes: bias.len(), weight, bias },
+            parameters: Parameters { n_features: train.n_features(), columns: bias.len(), weight, bias },
         })
     }
 
@@ -207,7 +213,7 @@ impl<M: Classifier> Engine for Tensors<'_, M> {
 
     fn parameters(&mut self) -> Result<Parameters, Failure> {
         let [weight, bias] = read(flat(&self.model.valid())).map_err(lost)?;
-        Ok(Parameters { n_features: self.examples.n_features(), n_classes: bias.len(), weight, bias })
+        Ok(Parameters { n_features: self.examples.n_features(), columns: bias.len(), weight, bias })
     }
 
     fn set(&mut self, parameters: &Parameters) {
@@ -228,7 +234,7 @@ impl<M: Classifier> Engine for Tensors<'_, M> {
 /// # Panics
 /// Where these are not as many as the model has.
 pub fn with_parameters<M: Classifier>(mut model: M, parameters: &Parameters) -> M {
-    let (d, k) = (parameters.n_features, parameters.n_classes);
+    let (d, k) = (parameters.n_features, parameters.columns);
     let linear = model.linear_mut();
     assert_eq!(linear.weight.dims(), [d, k], "features and classes of the model");
     let weight = TensorData::new(parameters.weight.clone(), [d, k]);

@@ -1,7 +1,7 @@
 //! What a file of weights comes to as a model, with what it does not say itself.
 
 use chainrule_core::{
-    Class, DataKind, Link, Parameters, Precision, Preprocessing, Schema, Standardization, count, name_problem,
+    Class, DataKind, LinkKind, Parameters, Precision, Preprocessing, Schema, Standardization, count, name_problem,
 };
 
 use crate::{Known, Layout, Row, Weights};
@@ -41,7 +41,7 @@ pub enum TrainedOn {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Model {
     /// How its logits become probabilities.
-    pub link: Link,
+    pub link: LinkKind,
     /// The float type of the weights.
     pub precision: Precision,
     /// What it takes and what it tells apart.
@@ -129,30 +129,30 @@ impl Model {
             }
         })?;
         let Weights { mut parameters, has_bias, precision, about } = weights;
-        let link = link(hints, &about, parameters.n_classes)?;
+        let link = link(hints, &about, parameters.columns)?;
         let preprocessing = preprocessing(hints, &about, &mut parameters)?;
         let schema = schema(hints, &about, link, &preprocessing, parameters.n_features)?;
-        let (columns, named) = (parameters.n_classes, schema.classes.len());
+        let (columns, named) = (parameters.columns, schema.classes.len());
         if link.columns(named) != columns || link.classes(columns) != named {
             return Err(ImportError::File(format!(
                 "it has weights of {}, and names of {named}",
                 count(columns, "class")
             )));
         }
-        let is_taken_for_softmax = about.link.is_none() && link == Link::Softmax;
+        let is_taken_for_softmax = about.link.is_none() && link == LinkKind::Softmax;
         let not_read = about.not_read;
         Ok(Self { link, precision, schema, parameters, preprocessing, has_bias, not_read, is_taken_for_softmax })
     }
 }
 
 /// How its logits become probabilities. One column of weights is two classes' in any case.
-fn link(hints: &Hints, about: &Known, columns: usize) -> Result<Link, ImportError> {
+fn link(hints: &Hints, about: &Known, columns: usize) -> Result<LinkKind, ImportError> {
     match (about.link, hints.one_vs_rest) {
-        (Some(Link::Softmax), true) => Err(ImportError::IsSoftmax),
+        (Some(LinkKind::Softmax), true) => Err(ImportError::IsSoftmax),
         (Some(link), _) => Ok(link),
-        (None, _) if columns == 1 => Ok(Link::Logistic),
-        (None, true) => Ok(Link::OneVsRest),
-        (None, false) => Ok(Link::Softmax),
+        (None, _) if columns == 1 => Ok(LinkKind::Logistic),
+        (None, true) => Ok(LinkKind::OneVsRest),
+        (None, false) => Ok(LinkKind::Softmax),
     }
 }
 
@@ -180,7 +180,7 @@ fn preprocessing(hints: &Hints, about: &Known, parameters: &mut Parameters) -> R
         TrainedOn::Unit => (0.0, 255.0),
         TrainedOn::Bytes => (0.0, 1.0),
     };
-    let k = parameters.n_classes;
+    let k = parameters.columns;
     for j in 0..d {
         for class in 0..k {
             let weight = &mut parameters.weight[j * k + class];
@@ -191,10 +191,10 @@ fn preprocessing(hints: &Hints, about: &Known, parameters: &mut Parameters) -> R
     Ok(Preprocessing::Pixels)
 }
 
-fn schema(hints: &Hints, about: &Known, link: Link, by: &Preprocessing, d: usize) -> Result<Schema, ImportError> {
+fn schema(hints: &Hints, about: &Known, link: LinkKind, by: &Preprocessing, d: usize) -> Result<Schema, ImportError> {
     let names = match hints.classes.as_ref().or(about.classes.as_ref()) {
         Some(names) => names.clone(),
-        None if link == Link::Logistic => vec!["0".to_owned(), "1".to_owned()],
+        None if link == LinkKind::Logistic => vec!["0".to_owned(), "1".to_owned()],
         None => return Err(ImportError::NoClasses),
     };
     let classes = |kind| Class::all_of(kind, &names);

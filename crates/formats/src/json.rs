@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use chainrule_core::Link;
+use chainrule_core::LinkKind;
 use serde::Serialize;
 
 use crate::{Portable, Row};
@@ -22,7 +22,7 @@ struct Document<'a> {
 #[derive(Serialize)]
 pub(crate) struct Description<'a> {
     format: &'static str,
-    kind: Link,
+    kind: LinkKind,
     formula: &'static str,
     classes: &'a [String],
     row: &'a Row,
@@ -74,7 +74,7 @@ impl<'a> Description<'a> {
 const ONLY_JSON: &str = "texts and finite numbers";
 
 pub(crate) fn write(model: &Portable) -> Vec<u8> {
-    let weight = (0..model.parameters.n_classes).map(|class| model.parameters.of_class(class)).collect();
+    let weight = (0..model.parameters.columns).map(|class| model.parameters.of_class(class)).collect();
     let document = Document { description: Description::new(model), weight, bias: &model.parameters.bias };
     let mut text = serde_json::to_string(&document).expect(ONLY_JSON);
     text.push('\n');

@@ -26,14 +26,14 @@ pub use weights::{Known, Layout, Weights};
 
 use std::collections::BTreeMap;
 
-use chainrule_core::{DataKind, Link, Parameters, Precision, Preprocessing, Schema};
+use chainrule_core::{DataKind, LinkKind, Parameters, Precision, Preprocessing, Schema};
 use serde::{Deserialize, Serialize};
 
 /// A trained model with all that one needs to ask it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Portable {
     /// Logistic or softmax regression, or one against the rest.
-    pub link: Link,
+    pub link: LinkKind,
     /// What the data calls the classes, in the order of the probabilities; two for the logistic model, whose z speaks for the second.
     pub classes: Vec<String>,
     /// The weights, `[d, k]`, and the bias.
@@ -114,7 +114,7 @@ impl Portable {
 
     /// `[k, d]`, the feature running fastest, as most tools have it.
     fn weight_by_class(&self) -> Vec<f64> {
-        (0..self.parameters.n_classes).flat_map(|class| self.parameters.of_class(class)).collect()
+        (0..self.parameters.columns).flat_map(|class| self.parameters.of_class(class)).collect()
     }
 
     /// `[d]` each: a feature is `(raw - mean) / scale`, as scikit-learn's `StandardScaler` names them. Pixels have 127.5 for both.
@@ -136,9 +136,9 @@ impl Portable {
     /// How probabilities are computed, for who reads the file.
     fn formula(&self) -> &'static str {
         match self.link {
-            Link::Softmax => "x = (raw - mean) / scale; z = weight x + bias; p = softmax(z)",
-            Link::Logistic => "x = (raw - mean) / scale; z = weight x + bias; p = [1 - sigmoid(z), sigmoid(z)]",
-            Link::OneVsRest => "x = (raw - mean) / scale; z = weight x + bias; p = sigmoid(z) / sum(sigmoid(z))",
+            LinkKind::Softmax => "x = (raw - mean) / scale; z = weight x + bias; p = softmax(z)",
+            LinkKind::Logistic => "x = (raw - mean) / scale; z = weight x + bias; p = [1 - sigmoid(z), sigmoid(z)]",
+            LinkKind::OneVsRest => "x = (raw - mean) / scale; z = weight x + bias; p = sigmoid(z) / sum(sigmoid(z))",
         }
     }
 }

@@ -3,7 +3,7 @@
 
 use std::io::Write;
 
-use chainrule_core::{Link, Precision};
+use chainrule_core::{LinkKind, Precision};
 use rawzip::ZipArchiveWriter;
 
 use crate::Portable;
@@ -48,7 +48,7 @@ const IN_MEMORY: &str = "a small archive in memory can be written";
 /// difference, since `softmax(z_0, z_1) = softmax(0, z_1 - z_0)`.
 fn coefficients(model: &Portable) -> (Vec<f64>, Vec<f64>) {
     let parameters = &model.parameters;
-    if parameters.n_classes != 2 || model.link == Link::OneVsRest {
+    if parameters.columns != 2 || model.link == LinkKind::OneVsRest {
         return (model.weight_by_class(), parameters.bias.clone());
     }
     let [first, second] = [0, 1].map(|class| parameters.of_class(class));

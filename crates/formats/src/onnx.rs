@@ -4,7 +4,7 @@
 //!
 //! The messages are the few of `onnx.proto` that this takes, with its field numbers (<https://github.com/onnx/onnx/blob/main/onnx/onnx.proto>).
 
-use chainrule_core::{Link, Precision, Preprocessing};
+use chainrule_core::{LinkKind, Precision, Preprocessing};
 use prost::Message;
 
 use crate::json::Description;
@@ -180,7 +180,7 @@ fn precision(model: &Portable) -> Precision {
 
 /// What the weights of a class come to, their signs left out, at most.
 fn steepness(model: &Portable) -> f64 {
-    let k = model.parameters.n_classes;
+    let k = model.parameters.columns;
     let of_class = |class: usize| model.parameters.weight.iter().skip(class).step_by(k).map(|w| w.abs()).sum::<f64>();
     (0..k).map(of_class).fold(0.0, f64::max)
 }
@@ -206,7 +206,7 @@ pub(crate) fn write(model: &Portable) -> Vec<u8> {
         labels,
     ];
     // What the probabilities are the softmax of, and what the most probable class has the most of.
-    let (powers, highest) = if model.link == Link::OneVsRest {
+    let (powers, highest) = if model.link == LinkKind::OneVsRest {
         nodes.extend(log_sigmoid());
         initializers.extend([float("zero", &[], &[0.0]), float("one", &[], &[1.0])]);
         ("log_sigmoid", "logits")
@@ -258,8 +258,8 @@ fn log_sigmoid() -> [NodeProto; 7] {
 fn columns(model: &Portable) -> (Vec<f64>, Vec<f64>) {
     let Portable { parameters, link, .. } = model;
     match link {
-        Link::Softmax | Link::OneVsRest => (parameters.weight.clone(), parameters.bias.clone()),
-        Link::Logistic => {
+        LinkKind::Softmax | LinkKind::OneVsRest => (parameters.weight.clone(), parameters.bias.clone()),
+        LinkKind::Logistic => {
             let with_zero = |values: &[f64]| values.iter().flat_map(|&value| [0.0, value]).collect();
             (with_zero(&parameters.weight), with_zero(&parameters.bias))
         }

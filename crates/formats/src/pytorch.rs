@@ -13,7 +13,7 @@ use crate::json::Description;
 pub(crate) const KEY: &str = "chainrule";
 
 pub(crate) fn write(model: &Portable) -> Vec<u8> {
-    let [d, k] = [model.n_features(), model.parameters.n_classes];
+    let [d, k] = [model.n_features(), model.parameters.columns];
     let (dtype, bytes): (_, fn(&f64) -> Vec<u8>) = match model.precision {
         Precision::F32 => (Dtype::F32, |&x| (x as f32).to_le_bytes().to_vec()),
         Precision::F64 => (Dtype::F64, |x| x.to_le_bytes().to_vec()),

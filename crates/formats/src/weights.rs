@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::Read;
 
-use chainrule_core::{Link, Parameters, Precision, one_line};
+use chainrule_core::{LinkKind, Parameters, Precision, one_line};
 use flate2::bufread::DeflateDecoder;
 use rawzip::{CompressionMethod, ZipArchive};
 use safetensors::{Dtype, SafeTensors};
@@ -31,7 +31,7 @@ pub struct Weights {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Known {
     /// How its logits become probabilities.
-    pub link: Option<Link>,
+    pub link: Option<LinkKind>,
     /// What the data calls the classes.
     pub classes: Option<Vec<String>>,
     /// `[d]` each: a feature is `(raw - mean) / scale`.
@@ -154,7 +154,7 @@ impl Found {
                 return Err("it has a mean that is not finite".to_owned());
             }
         }
-        let parameters = Parameters { n_features: d, n_classes: k, weight, bias };
+        let parameters = Parameters { n_features: d, columns: k, weight, bias };
         Ok(Weights { parameters, has_bias, precision: self.precision, about: self.about })
     }
 }
@@ -162,7 +162,7 @@ impl Found {
 /// What our own files say of themselves: see [`crate::json::Description`].
 #[derive(Deserialize)]
 struct Description {
-    kind: Link,
+    kind: LinkKind,
     classes: Vec<ClassName>,
     row: Row,
     mean: PerFeature,
@@ -409,7 +409,7 @@ fn of_arrays(mut arrays: BTreeMap<String, Vec<u8>>, asked: Option<Layout>) -> Re
     };
     // Of two classes there is one row, whatever the training had.
     if layout.is_some() && shape[0] == 1 {
-        about.link = Some(Link::Logistic);
+        about.link = Some(LinkKind::Logistic);
     }
     about.classes = texts.or(about.classes);
     if scale.is_some() && arrays.keys().any(|name| name.trim_end_matches('_').ends_with("min")) {

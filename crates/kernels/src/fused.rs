@@ -1,45 +1,15 @@
+use std::sync::Arc;
+
+use chainrule_core::{Gradient, Link, Step, Targets};
 use rayon::prelude::*;
 
 use crate::isa::Isa;
-use crate::judge::Ask;
+use crate::judge::{Ask, Model};
 use crate::lanes::Lanes;
 use crate::linear::{By, Found, Parameters, Pass, Rebase, Update, Which};
 use crate::patches::Patches;
 use crate::real::Real;
 use crate::rows::Rows;
-
-/// Which model.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Model {
-    /// One logit a row, labels 0 and 1.
-    Logistic,
-    /// A logit for each class.
-    Softmax {
-        /// Classes, k.
-        n_classes: usize,
-    },
-}
-
-impl Model {
-    /// Columns of W: the classes, or 1 for the logistic model.
-    pub fn columns(self) -> usize {
-        match self {
-            Model::Logistic => 1,
-            Model::Softmax { n_classes } => n_classes,
-        }
-    }
-}
-
-/// What a step goes by.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Step {
-    /// Learning rate.
-    pub learning_rate: f64,
-    /// lambda of `J = C + lambda/2 sum w^2`.
-    pub l2: f64,
-    /// Whether the bias belongs to w.
-    pub penalize_bias: bool,
-}
 
 /// Loss and accuracy on some rows.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -48,37 +18,6 @@ pub struct Evaluation {
     pub loss: f64,
     /// Rows classified rightly.
     pub right: usize,
-}
-
-/// The gradient of the mean cross-entropy, without the penalty.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Gradient {
-    /// The mean cross-entropy.
-    pub loss: f64,
-    /// By W, `d * k` numbers, the class running fastest.
-    pub weight: Vec<f64>,
-    /// By b, `k` numbers.
-    pub bias: Vec<f64>,
-}
-
-impl Gradient {
-    /// Every number times a factor.
-    pub fn times(mut self, factor: f64) -> Self {
-        self.loss *= factor;
-        self.weight.iter_mut().chain(&mut self.bias).for_each(|x| *x *= factor);
-        self
-    }
-
-    /// Adds another, times a factor.
-    ///
-    /// # Panics
-    /// Where it is of another model.
-    pub fn add_times(&mut self, other: &Gradient, factor: f64) {
-        assert_eq!((self.weight.len(), self.bias.len()), (other.weight.len(), other.bias.len()), "the same model");
-        self.loss += factor * other.loss;
-        let numbers = self.weight.iter_mut().chain(&mut self.bias);
-        numbers.zip(other.weight.iter().chain(&other.bias)).for_each(|(x, other)| *x += factor * other);
-    }
 }
 
 /// Float type of parameters and sums.
@@ -96,8 +35,7 @@ pub enum Float {
 pub struct Fused {
     n_features: usize,
     columns: usize,
-    /// Labels are below it.
-    n_labels: usize,
+    targets: Targets,
     isa: Isa,
     kernel: Box<dyn Kernel>,
 }
@@ -132,7 +70,7 @@ struct Linear<T, const C: usize> {
 
 /// A kernel whose sets of columns fill up as little as may be. The largest set is what 32 registers of 16 numbers bear; smaller registers spill, and
 /// are still faster so than with smaller sets, which would read each row once for every set.
-fn kernel<T: Real>(model: Model, n_features: usize, threads: usize) -> Box<dyn Kernel> {
+fn kernel<T: Real>(model: &Model, n_features: usize, threads: usize) -> Box<dyn Kernel> {
     let columns = model.columns();
     let cost = |&c: &usize| columns.div_ceil(c) * (c + 1);
     match [1, 2, 3, 5, 10].into_iter().min_by_key(cost) {
@@ -148,16 +86,21 @@ impl Fused {
     /// Parameters that are 0, for at most so many threads: see [`with_threads`].
     ///
     /// # Panics
-    /// Where there are no features, classes or threads.
-    pub fn new(model: Model, n_features: usize, float: Float, threads: usize, isa: Isa) -> Self {
-        let columns = model.columns();
-        assert!(n_features > 0 && columns > 0 && threads > 0, "features, classes and threads are at least one");
+    /// Where there are no features, columns or threads.
+    pub fn new(link: impl Link + 'static, n_features: usize, float: Float, threads: usize, isa: Isa) -> Self {
+        Self::of(Arc::new(link), n_features, float, threads, isa)
+    }
+
+    /// The same of a link whose type is not known. What is generic is compiled where it is called, and all that it calls with it: ten times as slow as here.
+    fn of(link: Arc<dyn Link>, n_features: usize, float: Float, threads: usize, isa: Isa) -> Self {
+        let (columns, targets) = (link.columns(), link.targets());
+        assert!(n_features > 0 && columns > 0 && threads > 0, "features, columns and threads are at least one");
+        let model = Model::new(link);
         let kernel = match float {
-            Float::F32 => kernel::<f32>(model, n_features, threads),
-            Float::F64 => kernel::<f64>(model, n_features, threads),
+            Float::F32 => kernel::<f32>(&model, n_features, threads),
+            Float::F64 => kernel::<f64>(&model, n_features, threads),
         };
-        let n_labels = if model == Model::Logistic { 2 } else { columns };
-        Self { n_features, columns, n_labels, isa, kernel }
+        Self { n_features, columns, targets, isa, kernel }
     }
 
     /// Sets W, `d * k` numbers with the class running fastest, and b.
@@ -220,8 +163,10 @@ impl Fused {
     fn check(&self, rows: &Rows, n: usize) {
         assert!(n > 0, "a row at least");
         assert_eq!(rows.n_features(), self.n_features, "as many features as the model has");
-        // One column tells two classes apart; a softmax of one class is what it is.
-        assert!(rows.n_labels() <= self.n_labels, "label {} of {} classes", rows.n_labels() - 1, self.n_labels);
+        if let Targets::Classes(k) = self.targets {
+            let labels = rows.n_labels().expect("rows of classes, which the model tells apart");
+            assert!(labels <= k, "label {} of {k} classes", labels - 1);
+        }
     }
 
     fn all(&mut self, rows: &Rows, ask: Ask) -> (f64, usize) {
@@ -303,11 +248,11 @@ fn parts(n: usize, threads: usize, ask: Ask) -> usize {
 }
 
 impl<T: Real, const C: usize> Linear<T, C> {
-    fn new(model: Model, n_features: usize, threads: usize) -> Self {
+    fn new(model: &Model, n_features: usize, threads: usize) -> Self {
         // Rows that are images come later, and with them their order.
         let (patches, columns) = (Patches::new(1, n_features), model.columns());
         Self {
-            model,
+            model: model.clone(),
             patches,
             parameters: Parameters::new(patches, columns),
             offset: 0.0,
@@ -370,7 +315,7 @@ impl<T: Real, const C: usize> Kernel for Linear<T, C> {
 
     fn pass(&mut self, isa: Isa, rows: &Rows, which: Which, ask: Ask) -> (f64, usize) {
         self.suit(isa, rows);
-        let (model, parameters) = (self.model, &self.parameters);
+        let (model, parameters) = (&self.model, &self.parameters);
         let work = |(part, found): (_, &mut Found<T, C>)| {
             isa.run(Pass { model, rows, which: which.part(part), parameters, ask, found });
             found.verdict.take()

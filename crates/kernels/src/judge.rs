@@ -1,8 +1,39 @@
 //! Losses and residuals of sixteen rows at a time, a row a lane: logits `[k]` of lanes become `p - y`.
 
+use std::sync::Arc;
+
+use chainrule_core::{Link, LinkKind};
+
 use crate::lanes::Lanes;
 use crate::patches::BLOCK;
 use crate::real::Real;
+
+/// How rows are judged: by vector instructions where there is code for the link, else row by row.
+#[derive(Clone, Debug)]
+pub(crate) enum Model {
+    Logistic,
+    Softmax { n_classes: usize },
+    Other(Arc<dyn Link>),
+}
+
+impl Model {
+    pub(crate) fn new(link: Arc<dyn Link>) -> Self {
+        match link.kind() {
+            Some(LinkKind::Logistic) => Self::Logistic,
+            Some(LinkKind::Softmax) => Self::Softmax { n_classes: link.columns() },
+            _ => Self::Other(link),
+        }
+    }
+
+    /// Columns of W.
+    pub(crate) fn columns(&self) -> usize {
+        match self {
+            Self::Logistic => 1,
+            Self::Softmax { n_classes } => *n_classes,
+            Self::Other(link) => link.columns(),
+        }
+    }
+}
 
 /// What a pass is to find; each also finds what stands before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,6 +52,8 @@ pub(crate) struct Verdict {
     /// Sum of cross-entropies, but for the logarithms.
     loss: f64,
     logarithms: Logarithms,
+    /// The logits of a row, where rows are judged one by one.
+    row: Vec<f64>,
     /// Rows whose largest logit is their class's.
     right: usize,
 }
@@ -28,7 +61,7 @@ pub(crate) struct Verdict {
 impl Verdict {
     /// Sum of cross-entropies, and rows that are right.
     pub(crate) fn take(&mut self) -> (f64, usize) {
-        let Self { loss, mut logarithms, right } = std::mem::take(self);
+        let Self { loss, mut logarithms, right, row: _ } = std::mem::take(self);
         (loss + logarithms.take(), right)
     }
 
@@ -129,6 +162,34 @@ impl Verdict {
                 let p = (if z[lane] < T::ZERO { small[lane] } else { T::ONE }) / (T::ONE + small[lane]);
                 logits[0].0[lane] = if is_positive[lane] { p - T::ONE } else { p };
             }
+            clear(logits, n);
+        }
+    }
+
+    /// The same of any other model, row by row in f64.
+    #[inline(always)]
+    pub(crate) fn other<T: Real>(
+        &mut self,
+        link: &dyn Link,
+        logits: &mut [Lanes<T>],
+        target: impl Fn(usize) -> f64,
+        n: usize,
+        ask: Ask,
+    ) {
+        for lane in 0..n {
+            self.row.clear();
+            self.row.extend(logits.iter().map(|logits| logits.0[lane].to_f64()));
+            let target = target(lane);
+            self.right += usize::from(link.is_right(&self.row, target));
+            if ask == Ask::Right {
+                continue;
+            }
+            self.loss += link.residual(&mut self.row, target);
+            for (logits, &residual) in logits.iter_mut().zip(&self.row) {
+                logits.0[lane] = T::from_f64(residual);
+            }
+        }
+        if ask == Ask::Gradient {
             clear(logits, n);
         }
     }

@@ -5,9 +5,8 @@
 
 use std::ops::Range;
 
-use crate::fused::Model;
 use crate::isa::Task;
-use crate::judge::{Ask, Verdict};
+use crate::judge::{Ask, Model, Verdict};
 use crate::lanes::{Lanes, sum_quarters};
 use crate::patches::{BLOCK, Patches};
 use crate::real::Real;
@@ -150,7 +149,7 @@ impl<'a> Which<'a> {
 
 /// One pass over some rows: logits, losses, residuals, and the gradient's sums where they are asked for.
 pub(crate) struct Pass<'a, T, const C: usize> {
-    pub(crate) model: Model,
+    pub(crate) model: &'a Model,
     pub(crate) rows: &'a Rows,
     pub(crate) which: Which<'a>,
     pub(crate) parameters: &'a Parameters<T, C>,
@@ -220,15 +219,21 @@ impl<T: Real, const C: usize> Pass<'_, T, C> {
         let (n, columns) = (self.which.len(), self.parameters.base.len());
         for group in 0..n.div_ceil(BLOCK) {
             let filled = BLOCK.min(n - group * BLOCK);
-            let mut labels = [0; BLOCK];
-            for (lane, label) in labels.iter_mut().enumerate().take(filled) {
-                *label = self.rows.labels()[self.which.at(group * BLOCK + lane)];
-            }
+            let row = |lane: usize| self.which.at(group * BLOCK + lane);
             let (verdict, ask) = (&mut self.found.verdict, self.ask);
             let (logits, filling) = self.found.logits[group * columns..][..columns].split_at_mut(self.model.columns());
-            match self.model {
-                Model::Softmax { .. } => verdict.softmax::<T, FMA>(logits, &labels, filled, ask),
-                Model::Logistic => verdict.logistic::<T, FMA>(logits, &labels, filled, ask),
+            if let Model::Other(link) = self.model {
+                let target = |lane| self.rows.target(row(lane));
+                verdict.other::<T>(&**link, logits, target, filled, ask);
+            } else {
+                let mut labels = [0; BLOCK];
+                for (lane, label) in labels.iter_mut().enumerate().take(filled) {
+                    *label = self.rows.labels()[row(lane)];
+                }
+                match self.model {
+                    Model::Logistic => verdict.logistic::<T, FMA>(logits, &labels, filled, ask),
+                    _ => verdict.softmax::<T, FMA>(logits, &labels, filled, ask),
+                }
             }
             if ask == Ask::Gradient {
                 filling.fill(Lanes::ZERO);

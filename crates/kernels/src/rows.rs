@@ -9,8 +9,7 @@ use crate::patches::{BLOCK, Patches};
 #[derive(Clone, Debug)]
 pub struct Rows {
     pub(crate) patches: Patches,
-    labels: Vec<u32>,
-    n_labels: usize,
+    targets: Targets,
     pub(crate) scale: f64,
     pub(crate) offset: f64,
     /// Row i's blocks are `starts[i]..starts[i + 1]`.
@@ -20,17 +19,46 @@ pub struct Rows {
     blocks: Vec<[u8; BLOCK]>,
 }
 
+/// What rows are to be predicted as.
+#[derive(Clone, Debug)]
+enum Targets {
+    /// Classes, and one more than the highest.
+    Classes(Vec<u32>, usize),
+    Numbers(Vec<f64>),
+}
+
+impl Targets {
+    fn len(&self) -> usize {
+        match self {
+            Self::Classes(labels, _) => labels.len(),
+            Self::Numbers(targets) => targets.len(),
+        }
+    }
+}
+
 impl Rows {
     /// Rows that are images of so many lines and columns of pixels; `[1, d]` where they are none.
     ///
     /// # Panics
     /// Where there is no feature, or the bytes are not a row for each label.
-    pub fn new(bytes: &[u8], [height, width]: [usize; 2], labels: Vec<u32>, scale: f64, offset: f64) -> Self {
+    pub fn new(bytes: &[u8], size: [usize; 2], labels: Vec<u32>, scale: f64, offset: f64) -> Self {
+        let n_labels = labels.iter().max().map_or(0, |&label| label as usize + 1);
+        Self::of(bytes, size, Targets::Classes(labels, n_labels), scale, offset)
+    }
+
+    /// The same rows with numbers as their targets, in place of classes.
+    ///
+    /// # Panics
+    /// As [`Rows::new`].
+    pub fn with_numbers(bytes: &[u8], size: [usize; 2], targets: Vec<f64>, scale: f64, offset: f64) -> Self {
+        Self::of(bytes, size, Targets::Numbers(targets), scale, offset)
+    }
+
+    fn of(bytes: &[u8], [height, width]: [usize; 2], targets: Targets, scale: f64, offset: f64) -> Self {
         let patches = Patches::new(height, width);
         assert!(patches.n_features() > 0, "a feature at least");
-        assert_eq!(bytes.len(), labels.len() * patches.n_features(), "a byte for each row and feature");
-        let n_labels = labels.iter().max().map_or(0, |&label| label as usize + 1);
-        let (mut starts, mut places, mut blocks) = (Vec::with_capacity(labels.len() + 1), Vec::new(), Vec::new());
+        assert_eq!(bytes.len(), targets.len() * patches.n_features(), "a byte for each row and feature");
+        let (mut starts, mut places, mut blocks) = (Vec::with_capacity(targets.len() + 1), Vec::new(), Vec::new());
         let mut room = Vec::new();
         starts.push(0);
         // All of a row's are written and those that are kept stay: which ones, no processor guesses well enough.
@@ -45,17 +73,17 @@ impl Rows {
             blocks.extend_from_slice(&blocks_of_row[..kept]);
             starts.push(blocks.len());
         }
-        Self { patches, labels, n_labels, scale, offset, starts, places, blocks }
+        Self { patches, targets, scale, offset, starts, places, blocks }
     }
 
     /// Rows, n.
     pub fn len(&self) -> usize {
-        self.labels.len()
+        self.targets.len()
     }
 
     /// Whether there is no row.
     pub fn is_empty(&self) -> bool {
-        self.labels.is_empty()
+        self.len() == 0
     }
 
     /// Features of a row, d.
@@ -63,14 +91,28 @@ impl Rows {
         self.patches.n_features()
     }
 
-    /// Each row's class.
+    /// Each row's class; none where the targets are numbers.
     pub fn labels(&self) -> &[u32] {
-        &self.labels
+        match &self.targets {
+            Targets::Classes(labels, _) => labels,
+            Targets::Numbers(_) => &[],
+        }
     }
 
-    /// One more than the highest label.
-    pub(crate) fn n_labels(&self) -> usize {
-        self.n_labels
+    /// A row's target: its number, or that of its class.
+    pub(crate) fn target(&self, row: usize) -> f64 {
+        match &self.targets {
+            Targets::Classes(labels, _) => labels[row].into(),
+            Targets::Numbers(targets) => targets[row],
+        }
+    }
+
+    /// One more than the highest label, where the targets are classes.
+    pub(crate) fn n_labels(&self) -> Option<usize> {
+        match &self.targets {
+            Targets::Classes(_, n_labels) => Some(*n_labels),
+            Targets::Numbers(_) => None,
+        }
     }
 
     /// The part of all blocks that is kept, and so read: 1 where no block is all 0.

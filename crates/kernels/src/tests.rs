@@ -1,7 +1,9 @@
 //! Every path of the kernels against loops over the formulas. Small, without Burn and without files, so that it also runs under an address sanitizer:
 //! `cargo +nightly test --package chainrule-kernels --target x86_64-unknown-linux-gnu` with `RUSTFLAGS=-Zsanitizer=address`.
 
-use crate::{Float, Fused, Isa, Model, Rows, Step, with_threads};
+use chainrule_core::{LinkKind, Softmax, Step};
+
+use crate::{Float, Fused, Isa, Rows, with_threads};
 
 /// Numbers from -1 to 1 without a pattern that a mistake could hide in.
 fn noise(seed: usize, n: usize) -> Vec<f64> {
@@ -56,13 +58,13 @@ fn every_path_computes_what_the_formulas_say() {
         let (w_moved, b_moved): (Vec<f64>, Vec<f64>) = (moved(&w, &dw), moved(&b, &db));
         let (loss_after, ..) = by_loops(&x, &labels, &w_moved, &b_moved);
         let rows = Rows::new(&bytes, [height, width], labels, 1.0 / 127.5, -1.0);
-        let model = if k == 1 { Model::Logistic } else { Model::Softmax { n_classes: k } };
+        let model = if k == 1 { LinkKind::Logistic } else { LinkKind::Softmax }.link(k);
         for isa in Isa::available() {
             for (float, bound) in [(Float::F32, 3e-5), (Float::F64, 1e-12)] {
                 for threads in [1, 3] {
                     let case =
                         format!("{n} rows of {height} x {width}, {k} columns, {isa}, {float:?}, {threads} threads");
-                    let mut fused = Fused::new(model, d, float, threads, isa);
+                    let mut fused = Fused::new(model.clone(), d, float, threads, isa);
                     fused.set(&w, &b);
                     let gradient = with_threads(threads, || fused.gradient_of_all(&rows)).expect("threads");
                     assert_near(&[gradient.loss], &[loss], bound, &case);
@@ -90,7 +92,7 @@ fn parameters_that_are_set_are_those_that_were_stepped_to_bit_for_bit() {
     let all: Vec<usize> = (0..n).collect();
     for isa in Isa::available() {
         for float in [Float::F32, Float::F64] {
-            let fresh = || Fused::new(Model::Softmax { n_classes: 3 }, d, float, 1, isa);
+            let fresh = || Fused::new(Softmax { n_classes: 3 }, d, float, 1, isa);
             let mut stepped = fresh();
             for i in 0..20 {
                 stepped.step(&rows, &all[i..i + 20], step);

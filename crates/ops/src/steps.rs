@@ -1,6 +1,7 @@
 //! Whole training steps on a device that CubeCL drives.
 
 use burn::tensor::{DType, Device, TensorReadError};
+use chainrule_core::{Gradient, Step};
 
 use crate::Loss;
 
@@ -13,17 +14,6 @@ pub struct Images<'a> {
     pub labels: &'a [u32],
 }
 
-/// One step of gradient descent on `J = C + lambda/2 sum w^2`.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Step {
-    /// How far down the gradient.
-    pub learning_rate: f64,
-    /// lambda.
-    pub l2: f64,
-    /// Whether the bias belongs to w.
-    pub penalize_bias: bool,
-}
-
 /// What the parameters are worth on some rows.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Evaluated {
@@ -31,17 +21,6 @@ pub struct Evaluated {
     pub loss: f64,
     /// Rows classified rightly.
     pub right: usize,
-}
-
-/// Mean cross-entropy of some rows, and its gradient.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Gradient {
-    /// In nats.
-    pub loss: f64,
-    /// `[d * k]`
-    pub weight: Vec<f64>,
-    /// `[k]`
-    pub bias: Vec<f64>,
 }
 
 /// Parameters and rows that live on a device, which a step changes by two launches: one that goes forward and one that goes backward and updates.

@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use chainrule_core::{DataFile, Link, Parameters, Precision, Preprocessing, Schema, WeightNorms};
+use chainrule_core::{DataFile, LinkKind, Parameters, Precision, Preprocessing, Schema, WeightNorms};
 use serde::{Deserialize, Serialize};
 
 use crate::checksum::sha256;
@@ -15,7 +15,7 @@ use crate::{RunError, inside, read_parameters, read_preprocessing, write_weights
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Imported {
     /// Logistic or softmax regression, or one against the rest.
-    pub model: Link,
+    pub model: LinkKind,
     /// The float type of the weights.
     pub precision: Precision,
     /// What it takes and what it tells apart.

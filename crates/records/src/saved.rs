@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use chainrule_core::{Link, ModelKind, Parameters, Precision, Preprocessing, Schema, WeightNorms};
+use chainrule_core::{LinkKind, ModelKind, Parameters, Precision, Preprocessing, Schema, WeightNorms};
 use serde::Deserialize;
 
 use crate::checksum::sha256;
@@ -14,7 +14,7 @@ use crate::{Imported, RunError, inside, read_parameters, read_preprocessing};
 #[derive(Clone, Debug, PartialEq)]
 pub struct SavedModel {
     /// How its logits become probabilities.
-    pub link: Link,
+    pub link: LinkKind,
     /// The float type of the weights.
     pub precision: Precision,
     /// What it takes and what it tells apart.

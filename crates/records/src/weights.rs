@@ -18,14 +18,14 @@ pub fn write_weights(parameters: &Parameters, precision: Precision, preprocessin
         Precision::F32 => (Dtype::F32, |&x| (x as f32).to_le_bytes().to_vec()),
         Precision::F64 => (Dtype::F64, |x| x.to_le_bytes().to_vec()),
     };
-    let Parameters { n_features, n_classes, weight, bias } = parameters;
+    let Parameters { n_features, columns, weight, bias } = parameters;
     let [weight, bias] = [weight, bias].map(|values| values.iter().flat_map(write).collect::<Vec<u8>>());
     let statistics = preprocessing.standardization().map(tensors);
     let view =
         |dtype, shape, bytes| TensorView::new(dtype, shape, bytes).expect("a number for each place of the shape");
     let mut tensors = vec![
-        ("linear.weight", view(dtype, vec![*n_features, *n_classes], &weight)),
-        ("linear.bias", view(dtype, vec![*n_classes], &bias)),
+        ("linear.weight", view(dtype, vec![*n_features, *columns], &weight)),
+        ("linear.bias", view(dtype, vec![*columns], &bias)),
     ];
     for (name, bytes) in statistics.iter().flatten() {
         tensors.push((name, view(Dtype::F64, vec![*n_features], bytes)));
@@ -40,19 +40,19 @@ pub fn write_weights(parameters: &Parameters, precision: Precision, preprocessin
 pub fn read_parameters(bytes: &[u8]) -> Result<Parameters, String> {
     let file = SafeTensors::deserialize(bytes).map_err(|error| one_line(&error.to_string()))?;
     let (shape, weight) = tensor(&file, "linear.weight")?;
-    let &[n_features, n_classes] = shape.as_slice() else {
+    let &[n_features, columns] = shape.as_slice() else {
         return Err(one_line(&format!("linear.weight has the shape {shape:?}, not [d, k]")));
     };
-    if n_features == 0 || n_classes == 0 {
+    if n_features == 0 || columns == 0 {
         return Err(format!("linear.weight has the shape {shape:?}, which has no number"));
     }
     let (shape, bias) = tensor(&file, "linear.bias")?;
-    if shape != [n_classes] {
+    if shape != [columns] {
         return Err(one_line(&format!(
-            "linear.bias has the shape {shape:?}, not [{n_classes}], the classes of linear.weight"
+            "linear.bias has the shape {shape:?}, not [{columns}], the columns of linear.weight"
         )));
     }
-    Ok(Parameters { n_features, n_classes, weight, bias })
+    Ok(Parameters { n_features, columns, weight, bias })
 }
 
 /// What such a file says of the features of data of this kind.

@@ -12,7 +12,7 @@ const TWO_TO_100: f64 = 1_267_650_600_228_229_401_496_703_205_376.0;
 /// Two features and three classes; f32 holds these numbers, too.
 fn parameters() -> Parameters {
     let weight = vec![1.0, -2.0, 0.5, TWO_TO_100, -0.25, 0.0];
-    Parameters { n_features: 2, n_classes: 3, weight, bias: vec![3.0, -1.5, 1024.0] }
+    Parameters { n_features: 2, columns: 3, weight, bias: vec![3.0, -1.5, 1024.0] }
 }
 
 /// By the format's own description: eight bytes for the header's length, the header, and the
@@ -60,12 +60,12 @@ fn the_weights_of_a_class_are_its_column() {
     assert_eq!(parameters().of_class(0), [1.0, TWO_TO_100]);
     assert_eq!(parameters().of_class(2), [0.5, 0.0]);
     // Not numbers from other places: the logistic model has one column.
-    let logistic = Parameters { n_features: 3, n_classes: 1, weight: vec![1.0, 2.0, 3.0], bias: vec![0.0] };
+    let logistic = Parameters { n_features: 3, columns: 1, weight: vec![1.0, 2.0, 3.0], bias: vec![0.0] };
     assert_eq!(logistic.of_class(0), [1.0, 2.0, 3.0]);
     for (parameters, class) in [(logistic, 1), (parameters(), 3)] {
         let beyond = std::panic::catch_unwind(|| parameters.of_class(class)).unwrap_err();
         let said = beyond.downcast_ref::<String>().unwrap();
-        assert!(said.contains(&format!("class {class} of weights with {} column", parameters.n_classes)), "{said}");
+        assert!(said.contains(&format!("class {class} of weights with {} column", parameters.columns)), "{said}");
     }
 }
 

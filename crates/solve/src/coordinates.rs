@@ -35,7 +35,7 @@ impl Coordinates {
 
     /// Coordinates of parameters: W by rows, then b.
     pub(crate) fn of(&self, parameters: &Parameters) -> Vec<f64> {
-        let k = parameters.n_classes;
+        let k = parameters.columns;
         let mut u = [&parameters.weight[..], &parameters.bias].concat();
         match self.bias {
             Bias::Shrunk => self.stretch(&mut u, k, self.root()),
@@ -61,7 +61,7 @@ impl Coordinates {
             }
         }
         let bias = u.split_off(d * k);
-        Parameters { n_features: d, n_classes: k, weight: u, bias }
+        Parameters { n_features: d, columns: k, weight: u, bias }
     }
 
     /// The gradient by these coordinates of what has this gradient by the parameters: the transposed map.
@@ -114,7 +114,7 @@ mod tests {
     fn there_and_back_again_is_where_one_was_and_the_gradients_map_is_the_transpose() {
         let (d, k) = (5, 3);
         let wave = |from: usize, n: usize| (from..from + n).map(|i| (i as f64 * 0.7).sin()).collect::<Vec<_>>();
-        let p = Parameters { n_features: d, n_classes: k, weight: wave(1, d * k), bias: wave(40, k) };
+        let p = Parameters { n_features: d, columns: k, weight: wave(1, d * k), bias: wave(40, k) };
         for penalize_bias in [true, false] {
             let coordinates = Coordinates::new(wave(80, d).iter().map(|m| 9.0 * m).collect(), penalize_bias);
             let u = coordinates.of(&p);

@@ -1,11 +1,12 @@
 //! Steps and evaluations by plain loops on the host: on whatever rows are in memory, whatever their
 //! features are made by.
 
-use chainrule_core::{Link, ModelKind, Parameters, Precision, Preprocessing, TrainConfig, Update};
-use chainrule_kernels::Gradient;
+use std::sync::Arc;
+
+use chainrule_core::{Gradient, Link, Parameters, Precision, Preprocessing, Targets, TrainConfig, Update};
 
 use crate::engine::{Engine, Evaluated, Failure};
-use crate::host::{Sums, cross_entropy};
+use crate::host::{Sums, judge};
 use crate::{Chosen, Metrics, Observer, TrainError, Trained, class_names, class_weights, train};
 
 /// Rows as features in memory.
@@ -71,13 +72,13 @@ impl Dense {
 
 /// [`train()`] by plain loops, from parameters that are 0, on one thread. Features and parameters
 /// are in the precision of the config, which is the
-/// examples'; all sums are in f64. The model has so many columns of weights: 1, or one a class.
+/// examples'; all sums are in f64.
 ///
 /// # Errors
 /// As [`train()`], and where the config asks for an optimizer other than plain steps, or the class
 /// weights are not those of the classes.
 pub fn train_dense(
-    columns: usize,
+    link: &Arc<dyn Link>,
     examples: &Dense,
     validation: &Dense,
     config: &TrainConfig,
@@ -86,12 +87,12 @@ pub fn train_dense(
     if config.descent().update() != Update::Plain {
         return Err(TrainError::NoOptimizer);
     }
-    train(&mut Loops::new(columns, examples, validation, config)?, config, observer)
+    train(&mut Loops::new(Arc::clone(link), examples, validation, config)?, config, observer)
 }
 
 /// A model on its way down.
 struct Loops<'a> {
-    kind: ModelKind,
+    link: Arc<dyn Link>,
     precision: Precision,
     l2: f64,
     penalize_bias: bool,
@@ -105,27 +106,25 @@ struct Loops<'a> {
 
 impl<'a> Loops<'a> {
     fn new(
-        columns: usize,
+        link: Arc<dyn Link>,
         examples: &'a Dense,
         validation: &'a Dense,
         config: &TrainConfig,
     ) -> Result<Self, TrainError> {
-        let (kind, d) = (config.model().kind, examples.n_features);
-        let names = class_names(config, Link::from(kind).classes(columns));
+        let (d, columns) = (examples.n_features, link.columns());
+        let of_class = match link.targets() {
+            Targets::Classes(k) => class_weights(config, &class_names(config, k), &examples.labels)?,
+            _ => None,
+        };
         Ok(Self {
-            kind,
+            link,
             precision: config.descent().precision,
             l2: config.objective().l2,
             penalize_bias: config.objective().penalize_bias,
-            parameters: Parameters {
-                n_features: d,
-                n_classes: columns,
-                weight: vec![0.0; d * columns],
-                bias: vec![0.0; columns],
-            },
+            parameters: Parameters::zeros(d, columns),
             examples,
             validation,
-            of_class: class_weights(config, &names, &examples.labels)?,
+            of_class,
             losses: Vec::new(),
         })
     }
@@ -136,10 +135,10 @@ impl<'a> Loops<'a> {
 
     /// The mean gradient of these rows, without the penalty.
     fn gradient(&self, rows: impl Iterator<Item = usize>, at: &Parameters) -> Gradient {
-        let (mut sums, mut room) = (Sums::new(self.kind, at), Vec::new());
+        let (mut sums, mut room) = (Sums::new(&*self.link, at), Vec::new());
         for row in rows {
             let (features, class) = self.examples.row(row, &mut room);
-            sums.add(features, class, self.weight_of(class));
+            sums.add(features, class as f64, self.weight_of(class));
         }
         sums.mean()
     }
@@ -148,7 +147,7 @@ impl<'a> Loops<'a> {
         let (mut loss, mut right, mut room, mut logits) = (0.0, 0usize, Vec::new(), Vec::new());
         for row in 0..rows.len() {
             let (features, class) = rows.row(row, &mut room);
-            let (own, is_right) = cross_entropy(self.kind, &self.parameters, features, class, &mut logits);
+            let (own, is_right) = judge(&*self.link, &self.parameters, features, class as f64, &mut logits);
             loss += self.weight_of(class) * own;
             right += usize::from(is_right);
         }
@@ -165,6 +164,10 @@ impl<'a> Loops<'a> {
 }
 
 impl Engine for Loops<'_> {
+    fn link(&self) -> &dyn Link {
+        &*self.link
+    }
+
     fn rows(&self) -> usize {
         self.examples.len()
     }

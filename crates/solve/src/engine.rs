@@ -2,15 +2,17 @@ use std::error::Error;
 use std::ops::Range;
 use std::sync::Arc;
 
-use chainrule_core::{History, Parameters};
+use chainrule_core::{Gradient, History, Link, Parameters};
 use chainrule_data::{DataError, Order};
-use chainrule_kernels::Gradient;
 
 use crate::checkpoint::{ANOTHER_OPTIMIZER, Memory};
 use crate::{DeviceLost, Metrics, TrainError};
 
 /// What computes: parameters on their way down, and the rows that they are fitted to.
 pub trait Engine: Send {
+    /// What makes the model.
+    fn link(&self) -> &dyn Link;
+
     /// Training rows.
     fn rows(&self) -> usize;
 

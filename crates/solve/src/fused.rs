@@ -3,9 +3,9 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use chainrule_core::{Parameters, Precision, TrainConfig};
+use chainrule_core::{Gradient, Link, Parameters, Precision, Step, TrainConfig};
 use chainrule_data::{Ahead, DataError, Order};
-use chainrule_kernels::{Float, Fused, Gradient, Isa, Model, Rows, Step};
+use chainrule_kernels::{Float, Fused, Isa, Rows};
 
 use crate::engine::{Engine, Evaluated, Failure};
 use crate::{Metrics, Stream};
@@ -41,7 +41,7 @@ pub(crate) struct Kernels<'a> {
     fused: Fused,
     /// The same model in f64, once it is asked for, where `fused` is in f32.
     in_f64: Option<Fused>,
-    model: Model,
+    link: Arc<dyn Link>,
     precision: Precision,
     step: Step,
     train: Source<'a>,
@@ -54,7 +54,7 @@ pub(crate) struct Kernels<'a> {
 
 impl<'a> Kernels<'a> {
     pub(crate) fn new(
-        model: Model,
+        link: Arc<dyn Link>,
         train: Source<'a>,
         validation: Source<'a>,
         config: &TrainConfig,
@@ -65,9 +65,9 @@ impl<'a> Kernels<'a> {
             Precision::F64 => Float::F64,
         };
         Self {
-            fused: Fused::new(model, train.n_features(), float, threads, Isa::best()),
+            fused: Fused::new(Arc::clone(&link), train.n_features(), float, threads, Isa::best()),
             in_f64: None,
-            model,
+            link,
             precision: config.descent().precision,
             step: Step {
                 learning_rate: config.descent().learning_rate,
@@ -136,6 +136,10 @@ fn gradient(fused: &mut Fused, source: Source<'_>, threads: usize) -> Result<Gra
 }
 
 impl Engine for Kernels<'_> {
+    fn link(&self) -> &dyn Link {
+        &*self.link
+    }
+
     fn rows(&self) -> usize {
         self.train.len()
     }
@@ -175,8 +179,9 @@ impl Engine for Kernels<'_> {
         if self.precision == Precision::F64 {
             return None;
         }
-        let (model, d, threads) = (self.model, self.train.n_features(), self.threads);
-        let fused = self.in_f64.get_or_insert_with(|| Fused::new(model, d, Float::F64, threads, Isa::best()));
+        let (link, d, threads) = (&self.link, self.train.n_features(), self.threads);
+        let fused =
+            self.in_f64.get_or_insert_with(|| Fused::new(Arc::clone(link), d, Float::F64, threads, Isa::best()));
         fused.set(&parameters.weight, &parameters.bias);
         Some(gradient(fused, self.train, threads).map_err(Failure::from))
     }
@@ -197,7 +202,7 @@ impl Engine for Kernels<'_> {
 
     fn parameters(&mut self) -> Result<Parameters, Failure> {
         let (weight, bias) = self.fused.parameters();
-        Ok(Parameters { n_features: self.train.n_features(), n_classes: bias.len(), weight, bias })
+        Ok(Parameters { n_features: self.train.n_features(), columns: bias.len(), weight, bias })
     }
 
     fn set(&mut self, parameters: &Parameters) {

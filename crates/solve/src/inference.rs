@@ -1,16 +1,18 @@
 //! A trained model on rows as the data has them, bytes of an image or numbers of a table, by host arithmetic in f64: what it predicts, and why.
 //!
-//! All models are read as a softmax of logits:
+//! All models of classes are read as a softmax of logits, which their [`Link`] gives:
 //! - logistic, of 0 and z: `softmax(0, z) = (1 - sigmoid(z), sigmoid(z))`
 //! - one class against the rest, of log sigmoid(z):
 //!   `softmax(log sigmoid(z))_k = sigmoid(z_k) / sum_l sigmoid(z_l)`
 
-use chainrule_core::{LARGEST_NUMBER, Link, Parameters, Preprocessing};
+use std::sync::Arc;
+
+use chainrule_core::{LARGEST_NUMBER, Link, LinkKind, Parameters, Preprocessing, Targets, count};
 
 /// A trained model, for asking.
 #[derive(Clone, Debug)]
 pub struct Predictor {
-    link: Link,
+    link: Arc<dyn Link>,
     parameters: Parameters,
     preprocessing: Preprocessing,
     /// The logits of a row whose features are all 0; of pixels, of an image whose bytes are all 0, which most of an image's are:
@@ -29,6 +31,9 @@ pub enum RowError {
         /// Features, d.
         expected: usize,
     },
+    /// The model's targets are numbers, of which it tells the [mean](Predictor::mean).
+    #[error("the model tells no classes apart: its targets are numbers, of which it knows the mean")]
+    NoClasses,
     /// It has something else than what the model was trained on.
     #[error("number {position} of the row (from 0) is {value:?}; the model takes {expected}")]
     Number {
@@ -62,22 +67,44 @@ impl Prediction {
 }
 
 impl Predictor {
+    /// Of one of this workspace's models.
+    ///
     /// # Errors
-    /// Where a parameter or a sum of them is not finite, or a logistic model has other than one column of them.
+    /// As [`with_link`](Self::with_link).
     ///
     /// # Panics
     /// Where there are not as many statistics as features.
-    pub fn new(link: impl Into<Link>, parameters: Parameters, preprocessing: Preprocessing) -> Result<Self, String> {
-        let link = link.into();
+    pub fn new(
+        link: impl Into<LinkKind>,
+        parameters: Parameters,
+        preprocessing: Preprocessing,
+    ) -> Result<Self, String> {
+        Self::with_link(link.into().link(parameters.columns), parameters, preprocessing)
+    }
+
+    /// Of any model.
+    ///
+    /// # Errors
+    /// Where a parameter or a sum of them is not finite, or there are not as many columns of them as the link has.
+    ///
+    /// # Panics
+    /// Where there are not as many statistics as features.
+    pub fn with_link(
+        link: Arc<dyn Link>,
+        parameters: Parameters,
+        preprocessing: Preprocessing,
+    ) -> Result<Self, String> {
         if !parameters.weight.iter().chain(&parameters.bias).all(|x| x.is_finite()) {
             return Err("its weights are not all finite".to_owned());
         }
-        let columns = parameters.n_classes;
+        let columns = parameters.columns;
         if columns == 0 || parameters.n_features == 0 {
             return Err("it has no weight".to_owned());
         }
-        if link == Link::Logistic && columns != 1 {
-            return Err(format!("a logistic model has 1 column of weights, and it has {columns}"));
+        if link.columns() != columns {
+            let (name, has) = (link.kind(), link.columns());
+            let name = if name == Some(LinkKind::Logistic) { "a logistic" } else { "such a" };
+            return Err(format!("{name} model has {} of weights, and it has {columns}", count(has, "column")));
         }
         let statistics = preprocessing.standardization();
         assert!(statistics.is_none_or(|by| by.n_features() == parameters.n_features), "statistics of each feature");
@@ -102,9 +129,12 @@ impl Predictor {
         self.parameters.n_features
     }
 
-    /// Classes, k: two for the logistic model.
+    /// Classes, k: two for the logistic model. None where the targets are numbers.
     pub fn n_classes(&self) -> usize {
-        self.link.classes(self.parameters.n_classes)
+        match self.link.targets() {
+            Targets::Classes(k) => k,
+            _ => 0,
+        }
     }
 
     /// What its features are made by.
@@ -117,8 +147,37 @@ impl Predictor {
     /// # Errors
     /// Where `raw` are not d, or one of them is not what the model takes: a number, not above 1e30, or of an image one from 0 to 255.
     pub fn predict<T: Copy + Into<f64>>(&self, raw: &[T]) -> Result<Prediction, RowError> {
+        if self.n_classes() == 0 {
+            return Err(RowError::NoClasses);
+        }
+        let z = self.logits(raw)?;
+        let logits = self.link.class_logits(&z);
+        // Where each class has a logit of its own, that has digits which what is made of it may not.
+        let ranks = if z.len() == logits.len() { &z } else { &logits };
+        let mut class = 0;
+        for (k, z) in ranks.iter().enumerate() {
+            if *z > ranks[class] {
+                class = k;
+            }
+        }
+        let powers: Vec<f64> = logits.iter().map(|z| (z - logits[class]).exp()).collect();
+        let sum: f64 = powers.iter().sum();
+        Ok(Prediction { probabilities: powers.iter().map(|power| power / sum).collect(), logits, class })
+    }
+
+    /// What it expects of a row's target, whatever its kind: the probability of each class, or the
+    /// mean of a number.
+    ///
+    /// # Errors
+    /// As [`Predictor::predict`], but for the classes.
+    pub fn mean<T: Copy + Into<f64>>(&self, raw: &[T]) -> Result<Vec<f64>, RowError> {
+        Ok(self.link.mean(&self.logits(raw)?))
+    }
+
+    /// `z = x W + b`
+    fn logits<T: Copy + Into<f64>>(&self, raw: &[T]) -> Result<Vec<f64>, RowError> {
         self.check(raw)?;
-        let columns = self.parameters.n_classes;
+        let columns = self.parameters.columns;
         let mut logits = self.of_blank.clone();
         // Of pixels what a blank image's are is in the logits already. Of other numbers a difference is taken before it is divided: most digits of
         // a feature whose mean is large would be lost between two terms.
@@ -131,21 +190,7 @@ impl Predictor {
             }
             logits.iter_mut().zip(weights).for_each(|(z, w)| *z += x * w);
         }
-        if self.link == Link::Logistic {
-            logits.insert(0, 0.0);
-        }
-        let mut class = 0;
-        for (k, z) in logits.iter().enumerate() {
-            if *z > logits[class] {
-                class = k;
-            }
-        }
-        if self.link == Link::OneVsRest {
-            logits.iter_mut().for_each(|z| *z = log_sigmoid(*z));
-        }
-        let powers: Vec<f64> = logits.iter().map(|z| (z - logits[class]).exp()).collect();
-        let sum: f64 = powers.iter().sum();
-        Ok(Prediction { probabilities: powers.iter().map(|power| power / sum).collect(), logits, class })
+        Ok(logits)
     }
 
     /// Refuses what no logit can be made of.
@@ -172,9 +217,10 @@ impl Predictor {
     /// Where `class` is none of the k.
     pub fn of_class(&self, class: usize) -> (Vec<f64>, f64) {
         assert!(class < self.n_classes(), "class {class} of {}", self.n_classes());
-        let (column, sign) = match self.link {
-            Link::Softmax | Link::OneVsRest => (class, 1.0),
-            Link::Logistic => (0, if class == 0 { -1.0 } else { 1.0 }),
+        // A single logit speaks for the second class, and where it is low for the first.
+        let (column, sign) = match self.parameters.columns {
+            1 if self.n_classes() == 2 => (0, if class == 0 { -1.0 } else { 1.0 }),
+            _ => (class, 1.0),
         };
         let weights = self.parameters.of_class(column);
         (weights.iter().map(|w| sign * w).collect(), sign * self.parameters.bias[column])
@@ -194,9 +240,4 @@ impl Predictor {
         let features = raw.iter().enumerate().map(|(j, &raw)| self.preprocessing.value(j, raw.into()));
         Ok((features.zip(weights).map(|(x, w)| x * w).collect(), bias))
     }
-}
-
-/// Without overflow, and without a loss of digits where sigmoid(z) is next to 0 or 1.
-fn log_sigmoid(z: f64) -> f64 {
-    z.min(0.0) - (-z.abs()).exp().ln_1p()
 }

@@ -2,9 +2,10 @@
 
 use std::num::NonZero;
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
-use chainrule_core::{Certificate, History, ModelKind, Parameters, Precision, SearchEnd, Solver, TrainConfig};
-use chainrule_kernels::{Gradient, Model, Rows};
+use chainrule_core::{Certificate, Gradient, History, Link, Parameters, Precision, SearchEnd, Solver, TrainConfig};
+use chainrule_kernels::Rows;
 use serde::{Deserialize, Serialize};
 
 use crate::bound::{Found, Moments, found};
@@ -28,7 +29,8 @@ pub struct Iterate {
     pub objective: f64,
     /// The length of the gradient of J.
     pub gradient_norm: f64,
-    /// J is at most this far above its minimum: as f64 sees it where that is within the tolerance, else up to the rounding of the config's precision.
+    /// J is at most this far above its minimum: as f64 sees it where that is within the tolerance, else up to the rounding of the config's precision. Where there is no
+    /// certificate, an estimate: `|dJ/dw|^2 / (2 lambda)`.
     pub bound: f64,
 }
 
@@ -37,11 +39,14 @@ pub struct Iterate {
 pub struct Optimum {
     /// The parameters with the lowest bound.
     pub parameters: Parameters,
-    /// How near to the minimum they are.
-    pub certificate: Certificate,
+    /// How near to the minimum they are. None of a link without a [dual](Link::dual) where the bias
+    /// has no penalty: nothing is proven then.
+    pub certificate: Option<Certificate>,
+    /// How the search ended.
+    pub ended: SearchEnd,
 }
 
-/// The minimum of J on `rows`, from parameters that are 0, by L-BFGS and the fused kernels on so many threads; no evaluations, no model, no files.
+/// The minimum of a link's J on `rows`, from parameters that are 0, by L-BFGS and the fused kernels on so many threads; no evaluations, no model, no files.
 ///
 /// `hear` is told of the start and of every iteration, with its parameters. A caller's clock, read there, makes a trace of time to J; `Break` ends the search, with what it
 /// has.
@@ -49,7 +54,7 @@ pub struct Optimum {
 /// ```
 /// # use std::{num::NonZero, ops::ControlFlow, time::Instant};
 /// # use chainrule_kernels::Rows;
-/// # use chainrule_core::{ModelKind, Settings, Solver, TrainConfig};
+/// # use chainrule_core::{LinkKind, ModelKind, Settings, Solver, TrainConfig};
 /// let mut settings = Settings::of(ModelKind::Softmax);
 /// settings.objective.l2 = 0.01;
 /// settings.descent.solver = Solver::Lbfgs;
@@ -57,11 +62,12 @@ pub struct Optimum {
 /// // Two bytes a row, x = byte / 255, and three classes.
 /// let rows = Rows::new(&[0, 0, 255, 0, 0, 255], [1, 2], vec![0, 1, 2], 1.0 / 255.0, 0.0);
 /// let (start, mut trace) = (Instant::now(), Vec::new());
-/// let optimum = chainrule_solve::find_optimum(&config, &rows, NonZero::<usize>::MIN, &mut |iterate, _| {
+/// let softmax = LinkKind::Softmax.link(3);
+/// let optimum = chainrule_solve::find_optimum(&softmax, &config, &rows, NonZero::<usize>::MIN, &mut |iterate, _| {
 ///     trace.push((start.elapsed(), iterate.objective));
 ///     ControlFlow::Continue(())
 /// })?;
-/// assert!(optimum.certificate.holds() && trace[0].1 == 3f64.ln());
+/// assert!(optimum.certificate.is_some_and(|proof| proof.holds()) && trace[0].1 == 3f64.ln());
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
@@ -69,8 +75,9 @@ pub struct Optimum {
 /// Where there are not so many threads to be had, and where the config asks for what the kernels cannot do ([`TrainConfig::beyond_kernels`]).
 ///
 /// # Panics
-/// Where the config's solver is another, there are no rows, or the labels are more than the logistic model's two.
+/// Where the config's solver is another, there are no rows, or their targets are not the link's.
 pub fn find_optimum(
+    link: &Arc<dyn Link>,
     config: &TrainConfig,
     rows: &Rows,
     threads: NonZero<usize>,
@@ -78,19 +85,12 @@ pub fn find_optimum(
 ) -> Result<Optimum, TrainError> {
     assert_eq!(config.descent().solver, Solver::Lbfgs, "descent.solver");
     within_kernels(config)?;
-    let model = match config.model().kind {
-        ModelKind::Logistic => Model::Logistic,
-        ModelKind::Softmax => {
-            Model::Softmax { n_classes: rows.labels().iter().max().map_or(0, |&label| label as usize + 1).max(2) }
-        }
-    };
     let threads = threads.get();
-    let mut engine = Kernels::new(model, Source::Resident(rows), Source::Resident(rows), config, threads);
+    let mut engine = Kernels::new(Arc::clone(link), Source::Resident(rows), Source::Resident(rows), config, threads);
     let mut hear = |_: &mut dyn Engine, arrival: Arrival| Ok(hear(&arrival.iterate, arrival.parameters));
     let found = chainrule_kernels::with_threads(threads, || search(&mut engine, config, None, &mut hear));
     let found = found.map_err(|problem| TrainError::Threads { threads, problem })?;
-    let (parameters, certificate) = found.map_err(|failure| failure.lost(History::default(), None))?;
-    Ok(Optimum { parameters, certificate })
+    found.map_err(|failure| failure.lost(History::default(), None))
 }
 
 impl Walk<'_> {
@@ -105,7 +105,7 @@ impl Walk<'_> {
         let mut before = from.as_ref().map(|from| from.cross_entropy);
         let mut diverged = None;
         let (interval, tolerance) = (self.config.optimum().evaluate_every, self.config.optimum().tolerance);
-        let (parameters, certificate) = search(engine, self.config, from, &mut |engine, arrival| {
+        let Optimum { parameters, certificate, ended } = search(engine, self.config, from, &mut |engine, arrival| {
             let Arrival { iterate, parameters, state } = arrival;
             self.history.train_loss.extend(before.replace(iterate.cross_entropy));
             let Some(step) = iterate.iteration.checked_sub(1) else { return Ok(ControlFlow::Continue(())) };
@@ -137,8 +137,8 @@ impl Walk<'_> {
             diverged = self.evaluate(engine, step, step, observer)?;
         }
         self.best = Some(parameters);
-        self.certificate = Some(certificate);
-        Ok(diverged.unwrap_or(match certificate.ended {
+        self.certificate = certificate;
+        Ok(diverged.unwrap_or(match ended {
             SearchEnd::Converged => Ending::Converged,
             SearchEnd::IterationsUsedUp => Ending::UsedUp,
             SearchEnd::Rounding => Ending::Rounding,
@@ -184,23 +184,28 @@ fn search(
     config: &TrainConfig,
     from: Option<SearchState>,
     hear: Hear,
-) -> Result<(Parameters, Certificate), Failure> {
+) -> Result<Optimum, Failure> {
     let start = engine.parameters()?;
-    let shape = [start.n_features, start.n_classes];
+    let shape = [start.n_features, start.columns];
     let mut gradients = 0;
     let weight = engine.mean_weight();
-    let moments = Moments::new(shape, weight, &mut |at| {
-        engine.set(at);
-        gradients += 1;
-        engine.gradient_of_all()
-    })?;
-    let coordinates = Coordinates::new(moments.mean_row(), config.objective().penalize_bias);
+    let moments = engine.link().dual().map(|dual| {
+        Moments::new(shape, dual, weight, &mut |at| {
+            engine.set(at);
+            gradients += 1;
+            engine.gradient_of_all()
+        })
+    });
+    let moments = moments.transpose()?;
+    // Of rows whose mean is not known the parameters are the coordinates.
+    let mean = moments.as_ref().map_or_else(|| vec![0.0; start.n_features], Moments::mean_row);
+    let coordinates = Coordinates::new(mean, config.objective().penalize_bias);
     let mut search = Search {
         engine,
         config,
         moments,
         moments_in_f64: None,
-        n_classes: start.n_classes,
+        columns: start.columns,
         hear,
         gradients,
         arrivals: 0,
@@ -213,7 +218,7 @@ fn search(
         None => Start::At(search.coordinates.of(&start)),
         Some(from) => {
             if from.has_moments_in_f64 {
-                search.moments_in_f64 = Some(search.moments_in_f64(shape)?);
+                search.moments_in_f64 = search.moments_in_f64(shape)?;
             }
             // The two gradients that the moments took just now were counted then.
             search.gradients = from.gradients;
@@ -243,11 +248,12 @@ fn search(
 struct Search<'a> {
     engine: &'a mut dyn Engine,
     config: &'a TrainConfig,
-    moments: Moments,
+    /// Of a link with a dual.
+    moments: Option<Moments>,
     /// Where the engine has f64 beside its own precision, and the bound takes them.
     moments_in_f64: Option<Moments>,
     coordinates: Coordinates,
-    n_classes: usize,
+    columns: usize,
     hear: Hear<'a>,
     gradients: usize,
     /// The start and the iterations.
@@ -271,7 +277,7 @@ struct Place {
 }
 
 impl Search<'_> {
-    fn place(&self, parameters: Parameters, cost: Gradient, moments: &Moments) -> (Place, Vec<f64>) {
+    fn place(&self, parameters: Parameters, cost: Gradient, moments: Option<&Moments>) -> (Place, Vec<f64>) {
         let cross_entropy = cost.loss;
         let Found { objective, gradient, bound } = found(&parameters, cost, self.config.objective(), moments);
         (Place { parameters, cross_entropy, objective, gradient_norm: norm(&gradient), bound }, gradient)
@@ -282,20 +288,24 @@ impl Search<'_> {
         let Some(cost) = self.engine.gradient_in_f64(&place.parameters) else { return Ok(place) };
         let cost = cost?;
         self.gradients += 1;
-        if self.moments_in_f64.is_none() && !self.config.objective().penalize_bias {
-            self.moments_in_f64 = Some(self.moments_in_f64([place.parameters.n_features, self.n_classes])?);
+        if self.moments_in_f64.is_none() && self.moments.is_some() && !self.config.objective().penalize_bias {
+            self.moments_in_f64 = self.moments_in_f64([place.parameters.n_features, self.columns])?;
             self.gradients += 2;
         }
-        Ok(self.place(place.parameters, cost, self.moments_in_f64.as_ref().unwrap_or(&self.moments)).0)
+        Ok(self.place(place.parameters, cost, self.moments_in_f64.as_ref().or(self.moments.as_ref())).0)
     }
 
     /// The means that the bound is made of, as f64 sees them.
-    fn moments_in_f64(&mut self, shape: [usize; 2]) -> Result<Moments, Failure> {
+    fn moments_in_f64(&mut self, shape: [usize; 2]) -> Result<Option<Moments>, Failure> {
+        let Some(dual) = self.engine.link().dual() else { return Ok(None) };
         let weight = self.engine.mean_weight();
-        Moments::new(shape, weight, &mut |at| self.engine.gradient_in_f64(at).expect("an engine that had f64 before"))
+        let moments = Moments::new(shape, dual, weight, &mut |at| {
+            self.engine.gradient_in_f64(at).expect("an engine that had f64 before")
+        });
+        moments.map(Some)
     }
 
-    fn certify(mut self, ended: SearchEnd) -> Result<(Parameters, Certificate), Failure> {
+    fn certify(mut self, ended: SearchEnd) -> Result<Optimum, Failure> {
         let best = self.best.take().expect("the start is a place");
         // What converged was seen in f64 already.
         let best = if ended == SearchEnd::Converged { best } else { self.in_f64(best)? };
@@ -308,7 +318,8 @@ impl Search<'_> {
             iterations: self.arrivals - 1,
             gradients: self.gradients,
         };
-        Ok((best.parameters, certificate))
+        let is_proven = self.moments.is_some() || self.config.objective().penalize_bias;
+        Ok(Optimum { parameters: best.parameters, certificate: is_proven.then_some(certificate), ended })
     }
 }
 
@@ -316,7 +327,7 @@ impl Problem for Search<'_> {
     type Error = Failure;
 
     fn evaluate(&mut self, x: Vec<f64>) -> Result<Point, Failure> {
-        let mut parameters = self.coordinates.parameters(x, self.n_classes);
+        let mut parameters = self.coordinates.parameters(x, self.columns);
         if self.config.descent().precision == Precision::F32 {
             // What the engine computes with, and what is saved, so that J and its gradient are those of this very point.
             for value in parameters.weight.iter_mut().chain(&mut parameters.bias) {
@@ -326,8 +337,8 @@ impl Problem for Search<'_> {
         self.engine.set(&parameters);
         let cost = self.engine.gradient_of_all()?;
         self.gradients += 1;
-        let (place, gradient) = self.place(parameters, cost, &self.moments);
-        let k = place.parameters.n_classes;
+        let (place, gradient) = self.place(parameters, cost, self.moments.as_ref());
+        let k = place.parameters.columns;
         let point = Point {
             x: self.coordinates.of(&place.parameters),
             value: place.objective,

@@ -1,6 +1,7 @@
 use std::num::NonZero;
+use std::sync::Arc;
 
-use chainrule_core::{GradientSource, Preprocessing, TrainConfig};
+use chainrule_core::{GradientSource, Link, Preprocessing, TrainConfig};
 
 use crate::{Bytes, Chosen, Dense, Observer, Stream, TrainError, Trained, fused_rows, train_dense, train_streamed};
 
@@ -40,21 +41,20 @@ impl Prepared {
     }
 
     /// Trains on them from parameters that are 0: by [`train_streamed`], whose threads these are,
-    /// or by [`train_dense`]. The model has so many
-    /// columns of weights: 1, or one a class.
+    /// or by [`train_dense`].
     ///
     /// # Errors
     /// As these.
     pub fn train(
         &self,
-        columns: usize,
+        link: &Arc<dyn Link>,
         config: &TrainConfig,
         threads: NonZero<usize>,
         observer: &mut dyn Observer,
     ) -> Result<Trained, TrainError> {
         match self {
-            Self::Bytes(rows) => train_streamed(columns, rows[0].source(), rows[1].source(), config, threads, observer),
-            Self::Dense(rows) => train_dense(columns, &rows[0], &rows[1], config, observer),
+            Self::Bytes(rows) => train_streamed(link, rows[0].source(), rows[1].source(), config, threads, observer),
+            Self::Dense(rows) => train_dense(link, &rows[0], &rows[1], config, observer),
         }
     }
 }

@@ -2,11 +2,11 @@ use std::num::NonZero;
 use std::sync::Arc;
 
 use chainrule_core::{
-    Certificate, EarlyStopping, Evaluation, FinalMetrics, Generator, History, Judgement, ModelKind, Parameters,
+    Certificate, EarlyStopping, Evaluation, FinalMetrics, Generator, History, Judgement, Link, Parameters,
     ShuffleConfig, Solver, TrainConfig, count,
 };
 use chainrule_data::{BatchOrder, Shuffle};
-use chainrule_kernels::{Model, Rows};
+use chainrule_kernels::Rows;
 
 use crate::engine::{Engine, Evaluated, Failure};
 use crate::fused::{Kernels, Source};
@@ -190,13 +190,13 @@ pub fn dropped_rows(config: &TrainConfig, rows: usize) -> usize {
 }
 
 /// The same by the fused kernels, on as many threads, from parameters that are 0: one pass over a batch's bytes gives loss,
-/// gradient and update. The rows are of so many classes.
+/// gradient and update.
 ///
 /// # Errors
 /// As [`train`], and where the config asks for what the kernels cannot do ([`TrainConfig::beyond_kernels`]), or there are not so many
 /// threads to be had.
 pub fn train_fused(
-    n_classes: usize,
+    link: &Arc<dyn Link>,
     examples: &Rows,
     validation: &Rows,
     config: &TrainConfig,
@@ -204,7 +204,7 @@ pub fn train_fused(
     observer: &mut dyn Observer,
 ) -> Result<Trained, TrainError> {
     let (examples, validation) = (Source::Resident(examples), Source::Resident(validation));
-    train_streamed(n_classes, examples, validation, config, threads, observer)
+    train_streamed(link, examples, validation, config, threads, observer)
 }
 
 /// The same on rows that stay in their file or are in memory. As many threads again read ahead. The steps are the
@@ -213,7 +213,7 @@ pub fn train_fused(
 /// # Errors
 /// As [`train_fused`], and where a file cannot be read any more, with what the training came to until then.
 pub fn train_streamed(
-    n_classes: usize,
+    link: &Arc<dyn Link>,
     examples: Source<'_>,
     validation: Source<'_>,
     config: &TrainConfig,
@@ -221,12 +221,8 @@ pub fn train_streamed(
     observer: &mut dyn Observer,
 ) -> Result<Trained, TrainError> {
     within_kernels(config)?;
-    let kernel = match config.model().kind {
-        ModelKind::Logistic => Model::Logistic,
-        ModelKind::Softmax => Model::Softmax { n_classes },
-    };
     let threads = threads.get();
-    let mut engine = Kernels::new(kernel, examples, validation, config, threads);
+    let mut engine = Kernels::new(Arc::clone(link), examples, validation, config, threads);
     let trained = chainrule_kernels::with_threads(threads, || train(&mut engine, config, observer));
     trained.map_err(|problem| TrainError::Threads { threads, problem })?
 }
@@ -356,7 +352,7 @@ impl Walk<'_> {
     /// Takes on what a training had come to; gives where its search for the minimum was, if that is what it did.
     fn resume(&mut self, engine: &mut dyn Engine, from: Checkpoint) -> Result<Option<SearchState>, TrainError> {
         let own = engine.parameters().map_err(|failure| failure.lost(History::default(), None))?;
-        let shape = [own.n_features, own.n_classes];
+        let shape = [own.n_features, own.columns];
         let Checkpoint { steps, parameters, best, history, memory, search } = from;
         let problem = if !parameters.has_shape(shape) || best.as_ref().is_some_and(|best| !best.has_shape(shape)) {
             Some(format!("its parameters are not {} x {}", shape[0], shape[1]))

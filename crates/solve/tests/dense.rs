@@ -36,19 +36,15 @@ fn config(kind: ModelKind, set: impl FnOnce(&mut Settings)) -> TrainConfig {
     TrainConfig::try_from(settings).expect("a config that can be")
 }
 
-fn columns(kind: ModelKind) -> usize {
-    if kind == ModelKind::Logistic { 1 } else { 10 }
-}
-
 fn by_loops(config: &TrainConfig, [train, validation]: [Split; 2]) -> Trained {
     let dense = |split| Dense::new(Chosen::Resident(split), &Preprocessing::Pixels, config.descent().precision);
-    train_dense(columns(config.model().kind), &dense(train), &dense(validation), config, &mut ()).expect("a training")
+    train_dense(&config.model().kind.link(10), &dense(train), &dense(validation), config, &mut ()).expect("a training")
 }
 
 fn by_kernels(config: &TrainConfig, splits: [Split; 2]) -> Trained {
     let config = config.clone().with_gradient(chainrule_core::GradientSource::Fused);
     let rows = Prepared::new(splits.map(Chosen::Resident), &Preprocessing::Pixels, &config);
-    rows.train(columns(config.model().kind), &config, NonZero::<usize>::MIN, &mut ()).expect("a training")
+    rows.train(&config.model().kind.link(10), &config, NonZero::<usize>::MIN, &mut ()).expect("a training")
 }
 
 fn all(parameters: &Parameters) -> impl Iterator<Item = f64> {
@@ -132,8 +128,7 @@ fn a_row_that_weighs_two_is_a_row_twice() {
                 None => config,
             };
             let dense = Dense::new(Chosen::Numbers(rows), &Preprocessing::Raw, Precision::F64);
-            let columns = if kind == ModelKind::Logistic { 1 } else { 2 };
-            train_dense(columns, &dense, &dense, &config, &mut ()).expect("a training")
+            train_dense(&kind.link(2), &dense, &dense, &config, &mut ()).expect("a training")
         };
         // The penalty is over a mean over 60 rows here and over 100 there, of which each row is a
         // part.
@@ -151,6 +146,6 @@ fn a_row_that_weighs_two_is_a_row_twice() {
 fn another_optimizer_is_refused() {
     let adam = config(ModelKind::Softmax, |settings| settings.descent.optimizer = chainrule_core::Optimizer::Adam);
     let dense = Dense::new(Chosen::Numbers(table(1)), &Preprocessing::Raw, Precision::F32);
-    let refused = train_dense(2, &dense, &dense, &adam, &mut ());
+    let refused = train_dense(&ModelKind::Softmax.link(2), &dense, &dense, &adam, &mut ());
     assert!(matches!(refused, Err(TrainError::NoOptimizer)), "{:?}", refused.map(|trained| trained.ending));
 }

@@ -14,7 +14,7 @@ fn files() -> [Vec<u8>; 5] {
     let config = b"[data]\nsource = \"embedded\"\n[model]\nkind = \"softmax\"\n".to_vec();
     let [history, manifest, summary] = records::of_a_run();
     let weight = (0..18).map(|i| f64::from(i) / 4.0).collect();
-    let parameters = Parameters { n_features: 6, n_classes: 3, weight, bias: vec![0.0, 1.0, -1.0] };
+    let parameters = Parameters { n_features: 6, columns: 3, weight, bias: vec![0.0, 1.0, -1.0] };
     [config, history, manifest, summary, write_weights(&parameters, Precision::F32, &Preprocessing::Raw)]
 }
 
@@ -69,7 +69,7 @@ fn check_run(run: &RunFiles, again: &Path) {
     let data = &run.summary.data;
     let columns = if run.summary.model == ModelKind::Logistic { 1 } else { data.classes.len() };
     assert_eq!(Some(run.parameters.n_features), data.image_size[0].checked_mul(data.image_size[1]));
-    assert_eq!((run.parameters.n_classes, run.config.model().kind), (columns, run.summary.model));
+    assert_eq!((run.parameters.columns, run.config.model().kind), (columns, run.summary.model));
 
     // As the config's precision writes them, unless they are no numbers there.
     let written = write_weights(&run.parameters, run.config.descent().precision, &Preprocessing::Raw);

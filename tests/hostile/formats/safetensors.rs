@@ -6,10 +6,10 @@ use chainrule_records::{read_parameters, write_weights};
 use super::is_a_sentence;
 
 pub fn seeds() -> Vec<Vec<u8>> {
-    let model = |n_features: usize, n_classes: usize| {
+    let model = |n_features: usize, columns: usize| {
         let number = |i: usize| i as f64 / 8.0 - 1.0;
-        let weight = (0..n_features * n_classes).map(number).collect();
-        Parameters { n_features, n_classes, weight, bias: (0..n_classes).map(number).collect() }
+        let weight = (0..n_features * columns).map(number).collect();
+        Parameters { n_features, columns, weight, bias: (0..columns).map(number).collect() }
     };
     vec![
         write_weights(&model(1, 1), Precision::F32, &Preprocessing::Raw),
@@ -22,11 +22,11 @@ pub fn seeds() -> Vec<Vec<u8>> {
 pub fn check(bytes: &[u8]) {
     match read_parameters(bytes) {
         Ok(parameters) => {
-            let Parameters { n_features, n_classes, weight, bias } = &parameters;
-            assert!(*n_features > 0 && *n_classes > 0);
-            assert_eq!((weight.len(), bias.len()), (n_features * n_classes, *n_classes));
+            let Parameters { n_features, columns, weight, bias } = &parameters;
+            assert!(*n_features > 0 && *columns > 0);
+            assert_eq!((weight.len(), bias.len()), (n_features * columns, *columns));
             assert!(weight.iter().chain(bias).all(|number| number.is_finite()));
-            assert!((0..*n_classes).all(|class| parameters.of_class(class).len() == *n_features));
+            assert!((0..*columns).all(|class| parameters.of_class(class).len() == *n_features));
             let written = write_weights(&parameters, Precision::F64, &Preprocessing::Raw);
             assert_eq!(read_parameters(&written).expect("what was written"), parameters);
         }

@@ -1,24 +1,24 @@
 //! Other tools' weights: safetensors, npz and our own JSON.
 
-use chainrule_core::{Link, Parameters, Precision, Preprocessing, Standardization};
+use chainrule_core::{LinkKind, Parameters, Precision, Preprocessing, Standardization};
 use chainrule_formats::{Format, Layout, Portable, Row, Weights};
 
 use super::is_a_sentence;
 
 pub fn seeds() -> Vec<Vec<u8>> {
     let softmax = Portable {
-        link: Link::Softmax,
+        link: LinkKind::Softmax,
         classes: ["a", "b", "c"].map(str::to_owned).into(),
-        parameters: Parameters { n_features: 2, n_classes: 3, weight: vec![0.5; 6], bias: vec![1.0; 3] },
+        parameters: Parameters { n_features: 2, columns: 3, weight: vec![0.5; 6], bias: vec![1.0; 3] },
         precision: Precision::F32,
         preprocessing: Preprocessing::Standardized(Standardization { mean: vec![1.0, 2.0], scale: vec![3.0, 4.0] }),
         row: Row::Numbers { names: ["x", "y"].map(str::to_owned).into() },
         about: [("experiment".to_owned(), "made up".to_owned())].into(),
     };
     let logistic = Portable {
-        link: Link::Logistic,
+        link: LinkKind::Logistic,
         classes: ["3", "2"].map(str::to_owned).into(),
-        parameters: Parameters { n_features: 4, n_classes: 1, weight: vec![0.25; 4], bias: vec![-1.0] },
+        parameters: Parameters { n_features: 4, columns: 1, weight: vec![0.25; 4], bias: vec![-1.0] },
         precision: Precision::F64,
         preprocessing: Preprocessing::Pixels,
         row: Row::Image { height: 2, width: 2 },
@@ -40,7 +40,7 @@ pub fn check(bytes: &[u8]) {
 
 /// A finite number in every place, and statistics of every feature.
 fn is_whole(Weights { parameters, about, .. }: &Weights) {
-    let [d, k] = [parameters.n_features, parameters.n_classes];
+    let [d, k] = [parameters.n_features, parameters.columns];
     assert!(d > 0 && k > 0 && parameters.has_shape([d, k]), "{parameters:?}");
     assert!(parameters.weight.iter().chain(&parameters.bias).all(|weight| weight.is_finite()));
     if let Some([mean, scale]) = &about.mean_and_scale {

@@ -187,7 +187,7 @@ fn run(
             evaluations,
         },
         summary,
-        parameters: Parameters { n_features: 784, n_classes, weight, bias: vec![0.0; n_classes] },
+        parameters: Parameters { n_features: 784, columns: n_classes, weight, bias: vec![0.0; n_classes] },
         preprocessing: Preprocessing::Pixels,
     }
 }

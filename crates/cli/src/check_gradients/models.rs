@@ -4,8 +4,9 @@ use burn::module::Param;
 use burn::nn::Linear;
 use burn::tensor::{DType, Device, FloatDType, Int, Tensor, TensorData};
 use chainrule::machine::Machine;
+use chainrule_core::LinkKind;
 use chainrule_gradcheck::{Options, Witness, against_differences, compare, controls, f64_works};
-use chainrule_kernels::{Float, Fused, Isa, Model, Rows};
+use chainrule_kernels::{Float, Fused, Isa, Rows};
 use chainrule_models::{
     Classifier, Gradient, L2, LogisticRegression, LogisticRegressionConfig, SoftmaxRegression, SoftmaxRegressionConfig,
     Targets, closed_form, hessian_vector_product, objective, to_precision,
@@ -144,11 +145,11 @@ impl<M: Classifier> Problem<M> {
         (linear.weight.val().try_into_vec_as().expect(READ), bias.try_into_vec_as().expect(READ))
     }
 
-    fn kernel(&self, float: Float) -> chainrule_kernels::Gradient {
+    fn kernel(&self, float: Float) -> chainrule_core::Gradient {
         let linear = self.model.linear();
         let [d, k] = linear.weight.dims();
-        let model = if k == 1 { Model::Logistic } else { Model::Softmax { n_classes: k } };
-        let mut kernel = Fused::new(model, d, float, 1, Isa::best());
+        let link = if k == 1 { LinkKind::Logistic } else { LinkKind::Softmax }.link(k);
+        let mut kernel = Fused::new(link, d, float, 1, Isa::best());
         let (weight, bias) = self.parameters();
         kernel.set(&weight, &bias);
         kernel.gradient(&self.rows, &(0..self.rows.len()).collect::<Vec<_>>())

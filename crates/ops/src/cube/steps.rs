@@ -8,7 +8,7 @@ use burn_cubecl::tensor::CubeTensor;
 use super::kernels::{Task, backward, forward};
 use super::plan::Plan;
 use super::{argument, buffer, cubes, element};
-use crate::steps::{DeviceSteps, Evaluated, Gradient, Images, Problem, Step};
+use crate::steps::{DeviceSteps, Evaluated, Images, Problem};
 
 /// Losses of single rows that may wait on the device before they are read: reading makes it finish its work first.
 const LOSSES_ON_DEVICE: usize = 1 << 16;

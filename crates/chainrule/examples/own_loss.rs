@@ -1,0 +1,146 @@
+//! A model of your own: Poisson regression, for counts. All that makes it one is its [`Link`]; the
+//! kernels, L-BFGS and the certificate are those of the two classifiers.
+//!
+//! ```sh
+//! cargo run --example own_loss
+//! ```
+
+#![expect(clippy::print_stdout, reason = "this is a program")]
+
+use std::error::Error;
+use std::num::NonZero;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use chainrule::core::{Link, ModelKind, Parameters, Precision, Preprocessing, Settings, Solver, Targets, TrainConfig};
+use chainrule::gradcheck::{Gradient, Options, Parameter, check_slices};
+use chainrule::kernels::{Float, Fused, Isa, Rows};
+use chainrule::solve::{Predictor, find_optimum};
+
+/// `y` is a count of mean `e^z`; the loss is `-ln P(y)` but for `ln y!`, which no weight changes.
+#[derive(Debug)]
+struct Poisson;
+
+impl Link for Poisson {
+    fn columns(&self) -> usize {
+        1
+    }
+
+    fn targets(&self) -> Targets {
+        Targets::Numbers
+    }
+
+    fn residual(&self, z: &mut [f64], target: f64) -> f64 {
+        let (logit, mean) = (z[0], z[0].exp());
+        z[0] = mean - target; // dC/dz
+        mean - target * logit
+    }
+
+    fn curvature(&self, z: &[f64], direction: &mut [f64]) {
+        direction[0] *= z[0].exp(); // d2C/dz2
+    }
+
+    fn mean(&self, z: &[f64]) -> Vec<f64> {
+        vec![z[0].exp()]
+    }
+
+    fn is_right(&self, z: &[f64], target: f64) -> bool {
+        z[0].exp().round() == target
+    }
+}
+
+/// Features of a row.
+const D: usize = 3;
+/// Rows.
+const N: usize = 2000;
+/// What the counts are drawn by: ln of the mean at 0, and its slopes.
+const TRUE: [f64; D + 1] = [1.2, -0.8, 0.5, 0.7];
+
+fn main() -> Result<(), Box<dyn Error>> {
+    // Bytes, which become features from 0 to 1, and a count for each row.
+    let mut random = Lcg(7);
+    let bytes: Vec<u8> = (0..N * D).map(|_| (256.0 * random.uniform()) as u8).collect();
+    let counts: Vec<f64> = bytes.chunks_exact(D).map(|row| random.poisson(mean_of(row))).collect();
+    let rows = Rows::with_numbers(&bytes, [1, D], counts.clone(), 1.0 / 255.0, 0.0);
+
+    // The link's own code is held against differences first: by the kernels, at some weights.
+    let point = [0.3, -0.2, 0.1, 0.4];
+    let mut kernels = Fused::new(Poisson, D, Float::F64, 1, Isa::best());
+    kernels.set(&point[..D], &point[D..]);
+    let found = kernels.gradient_of_all(&rows);
+    let gradient =
+        Gradient { name: "kernels".to_owned(), values: vec![Some(found.weight), Some(found.bias)], epsilon: 1e-15 };
+    let parameters = [("weight", D), ("bias", 1)].map(|(name, n)| Parameter { name: name.to_owned(), shape: vec![n] });
+    let mut loss = |at: &[f64]| {
+        let logit = |row: &[u8]| at[D] + row.iter().zip(at).map(|(&x, w)| f64::from(x) / 255.0 * w).sum::<f64>();
+        let losses = bytes.chunks_exact(D).zip(&counts).map(|(row, &y)| Poisson.residual(&mut [logit(row)], y));
+        losses.sum::<f64>() / N as f64
+    };
+    let report = check_slices(&parameters, &point, &mut loss, f64::EPSILON, &[gradient], &Options::default());
+    println!("{report}");
+    report.assert_pass();
+
+    // To the minimum of J. Without a dual the distance to it is proven where the bias is penalised.
+    // Which of the classifiers the settings name is not asked.
+    let link: Arc<dyn Link> = Arc::new(Poisson);
+    let minimum = |penalize_bias: bool| {
+        let mut settings = Settings::of(ModelKind::Softmax);
+        settings.descent.solver = Solver::Lbfgs;
+        settings.descent.precision = Precision::F64;
+        settings.objective.l2 = 1e-4;
+        settings.objective.penalize_bias = penalize_bias;
+        let config = TrainConfig::try_from(settings)?;
+        let one = NonZero::<usize>::MIN;
+        let found = find_optimum(&link, &config, &rows, one, &mut |_, _| ControlFlow::Continue(()))?;
+        Ok::<_, Box<dyn Error>>(found)
+    };
+    for penalize_bias in [true, false] {
+        let found = minimum(penalize_bias)?;
+        let Parameters { weight, bias, .. } = &found.parameters;
+        println!("weights {weight:.3?}, bias {bias:.3?}; drawn by {TRUE:?}");
+        match found.certificate {
+            Some(proof) => println!("J is at most {:.1e} above its minimum", proof.bound),
+            None => println!("no certificate: the link has no dual, and the bias no penalty"),
+        }
+        assert_eq!(found.certificate.is_some_and(|proof| proof.holds()), penalize_bias);
+        let found = weight.iter().chain(bias).zip([TRUE[1], TRUE[2], TRUE[3], TRUE[0]]);
+        found.for_each(|(found, drawn)| assert!((found - drawn).abs() < 0.1, "{found}, and {drawn} drew the data"));
+    }
+
+    // What it expects of a row, which a predictor takes as the data has it.
+    let features = Preprocessing::Raw;
+    let Parameters { weight, bias, n_features, columns } = minimum(true)?.parameters;
+    let weight = weight.iter().map(|w| w / 255.0).collect(); // of bytes, not of what they become
+    let predictor = Predictor::with_link(link, Parameters { n_features, columns, weight, bias }, features)?;
+    for row in bytes.chunks_exact(D).take(3) {
+        println!("{row:?}: {:.2}, drawn by {:.2}", predictor.mean(row)?[0], mean_of(row));
+    }
+    Ok(())
+}
+
+/// The mean that a row's count is drawn by.
+fn mean_of(row: &[u8]) -> f64 {
+    let [bias, slopes @ ..] = TRUE;
+    (bias + row.iter().zip(slopes).map(|(&x, w)| f64::from(x) / 255.0 * w).sum::<f64>()).exp()
+}
+
+/// A linear congruential generator: good enough to draw an example by.
+struct Lcg(u64);
+
+impl Lcg {
+    /// From 0 to 1.
+    fn uniform(&mut self) -> f64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 11) as f64 / (1u64 << 53) as f64
+    }
+
+    /// As many uniform numbers as it takes until their product is below `e^-mean`, but one.
+    fn poisson(&mut self, mean: f64) -> f64 {
+        let (mut product, mut count) = (self.uniform(), 0.0);
+        while product > (-mean).exp() {
+            product *= self.uniform();
+            count += 1.0;
+        }
+        count
+    }
+}

@@ -1,0 +1,101 @@
+//! Each link against differences of its own loss, and what it predicts.
+
+use chainrule_core::{Link, LinkKind, Logistic, OneVsRest, Softmax, Targets};
+
+fn links() -> [Box<dyn Link>; 4] {
+    let [two, four] = [2, 4].map(|n_classes| Softmax { n_classes });
+    [Box::new(Logistic), Box::new(two), Box::new(four), Box::new(OneVsRest { n_classes: 3 })]
+}
+
+/// Logits without a pattern, small and large.
+fn logits(k: usize) -> Vec<Vec<f64>> {
+    (0..12).map(|i| (0..k).map(|c| (1.0 + 0.4 * f64::from(i)) * f64::from(7 * i + c as i32).sin()).collect()).collect()
+}
+
+fn classes(link: &dyn Link) -> usize {
+    match link.targets() {
+        Targets::Classes(k) => k,
+        targets => panic!("{targets:?}"),
+    }
+}
+
+/// `(f(h) - f(-h)) / 2h`, by Richardson's rule of two step lengths.
+fn slope(f: impl Fn(f64) -> f64) -> f64 {
+    let by = |h: f64| (f(h) - f(-h)) / (2.0 * h);
+    (4.0 * by(1e-3) - by(2e-3)) / 3.0
+}
+
+fn moved(z: &[f64], direction: &[f64], step: f64) -> Vec<f64> {
+    z.iter().zip(direction).map(|(z, v)| z + step * v).collect()
+}
+
+#[test]
+fn eqs_6_17_a_residual_is_the_slope_of_the_loss() {
+    for link in links() {
+        for z in logits(link.columns()) {
+            for target in (0..classes(&*link)).map(|class| class as f64) {
+                let mut residual = z.clone();
+                let loss = link.residual(&mut residual, target);
+                assert!(loss >= 0.0, "{link:?} {z:?}: {loss}");
+                for (column, residual) in residual.iter().enumerate() {
+                    let unit: Vec<f64> = (0..z.len()).map(|c| f64::from(u8::from(c == column))).collect();
+                    let expected = slope(|h| link.residual(&mut moved(&z, &unit, h), target));
+                    assert!((residual - expected).abs() < 1e-9, "{link:?} {z:?} {target}: {residual}, {expected}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn eqs_25_26_a_curvature_is_the_slope_of_the_residual() {
+    for link in links() {
+        for z in logits(link.columns()) {
+            let direction: Vec<f64> = (0..z.len()).map(|c| (3.0 * c as f64 + 0.5).cos()).collect();
+            let mut found = direction.clone();
+            link.curvature(&z, &mut found);
+            for (column, found) in found.iter().enumerate() {
+                let residual = |h: f64| {
+                    let mut z = moved(&z, &direction, h);
+                    link.residual(&mut z, 1.0);
+                    z[column]
+                };
+                assert!((found - slope(residual)).abs() < 1e-9, "{link:?} {z:?}: {found}, {}", slope(residual));
+            }
+        }
+    }
+}
+
+#[test]
+fn probabilities_are_those_whose_logarithm_the_loss_is_and_the_most_probable_class_is_right() {
+    for link in links() {
+        let k = classes(&*link);
+        for z in logits(link.columns()) {
+            let p = link.mean(&z);
+            assert_eq!(p.len(), k);
+            assert!((p.iter().sum::<f64>() - 1.0).abs() < 1e-15, "{link:?}: {p:?}");
+            let most = (0..k).fold(0, |most, class| if p[class] > p[most] { class } else { most });
+            for class in 0..k {
+                assert_eq!(link.is_right(&z, class as f64), class == most, "{link:?} {z:?}");
+                // One against the rest has a loss of its own, which is no logarithm of these.
+                if link.kind() != Some(LinkKind::OneVsRest) {
+                    let loss = link.residual(&mut z.clone(), class as f64);
+                    assert!((loss + p[class].ln()).abs() < 1e-12 * (1.0 + loss), "{link:?} {z:?}: {loss}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn logits_of_any_size_have_a_finite_loss() {
+    for link in links() {
+        for size in [1e3, 1e300] {
+            for class in 0..classes(&*link) {
+                let mut z: Vec<f64> = (0..link.columns()).map(|c| if c % 2 == 0 { size } else { -size }).collect();
+                let loss = link.residual(&mut z, class as f64);
+                assert!(loss.is_finite() && z.iter().all(|residual| residual.abs() <= 1.0), "{link:?}: {loss} {z:?}");
+            }
+        }
+    }
+}
