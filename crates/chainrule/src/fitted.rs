@@ -134,19 +134,7 @@ impl Fitted {
     /// Where the ending is none of these, or it cannot be written.
     pub fn export(&self, file: impl AsRef<Path>) -> Result<(), Error> {
         let file = file.as_ref();
-        let ending = file.extension().and_then(|ending| ending.to_str()).unwrap_or_default();
-        let format = match ending {
-            "safetensors" => Format::Safetensors,
-            "npz" => Format::Npz,
-            "onnx" => Format::Onnx,
-            "json" => Format::Json,
-            _ => {
-                return Err(Error::Model(format!(
-                    "{}: the format is known by the ending: .safetensors, .npz, .onnx or .json",
-                    file.display()
-                )));
-            }
-        };
+        let format = Format::of_file(file).map_err(|unknown| Error::Model(format!("{}: {unknown}", file.display())))?;
         Ok(Destination::new(file, true)?.write(&self.to_bytes(format))?)
     }
 

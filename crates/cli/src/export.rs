@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use anyhow::{Result, bail};
 use chainrule_core::DataFile;
 use chainrule_formats::{Format, Portable, Row};
-use clap::{Args, ValueEnum};
+use clap::Args;
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use serde_json::json;
 
 use crate::destination::destination;
@@ -22,8 +23,8 @@ pub(crate) struct ExportOptions {
     #[arg(value_name = "RUN")]
     run: PathBuf,
     /// The tool that it is for [default: as --out ends].
-    #[arg(long, value_enum, value_name = "FORMAT")]
-    format: Option<FormatOption>,
+    #[arg(long, value_parser = formats(), value_name = "FORMAT")]
+    format: Option<Format>,
     /// The file [default: RUN.FORMAT, beside the run's folder].
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
@@ -34,48 +35,29 @@ pub(crate) struct ExportOptions {
     output: Output,
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum FormatOption {
-    /// PyTorch: `weight` (k x d) and `bias` of an `nn.Linear`, which takes features.
-    Safetensors,
-    /// NumPy and scikit-learn: `coef` (k x d), `intercept`, `classes`, and `mean` and `scale` of the features.
-    Npz,
-    /// onnxruntime: the whole model, from raw rows to probabilities and labels.
-    Onnx,
-    /// All of it, for any language.
-    Json,
-}
-
-impl FormatOption {
-    fn format(self) -> Format {
-        match self {
-            Self::Safetensors => Format::Safetensors,
-            Self::Npz => Format::Npz,
-            Self::Onnx => Format::Onnx,
-            Self::Json => Format::Json,
-        }
-    }
-
-    fn name(self) -> String {
-        self.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
-    }
+/// The formats that there are, with what they are.
+fn formats() -> impl TypedValueParser<Value = Format> {
+    let values = Format::ALL.map(|format| PossibleValue::new(format.name()).help(format.about()));
+    PossibleValuesParser::new(values).map(|name| {
+        Format::ALL.into_iter().find(|format| format.name() == name).expect("a value is one of the formats' names")
+    })
 }
 
 /// Writes a model in another tool's format.
 pub(crate) fn export(options: &ExportOptions) -> Result<u8> {
     is_folder(&options.run)?;
     let model = Model::read(&options.run)?;
-    let ending = options.out.as_ref().and_then(|out| out.extension()).and_then(|ending| ending.to_str());
-    let by_ending = ending.and_then(|ending| FormatOption::from_str(ending, true).ok());
+    let by_ending = options.out.as_ref().and_then(|out| Format::of_file(out).ok());
     let Some(format) = options.format.or(by_ending) else {
-        bail!("--format says which of safetensors, npz, onnx and json is wanted, or --out by its ending");
+        let names = Format::ALL.map(Format::name);
+        bail!("--format says which of {} is wanted, or --out by its ending", names.join(", "));
     };
     let out = match &options.out {
         Some(out) => out.clone(),
-        None => model.beside(&format.name())?,
+        None => model.beside(format.name())?,
     };
     let file = destination(&out, options.force, "--out")?;
-    let bytes = portable(&model).to_bytes(format.format());
+    let bytes = portable(&model).to_bytes(format);
     file.write(&bytes)?;
     if options.output.json {
         print_json(

@@ -2,10 +2,21 @@
 
 use std::collections::BTreeMap;
 
-use chainrule_core::LinkKind;
-use serde::Serialize;
+use chainrule_core::{LinkKind, Precision, one_line};
+use serde::{Deserialize, Serialize};
 
-use crate::{Portable, Row};
+use crate::weights::{Found, MOST_BYTES, list};
+use crate::{Known, Layout, Portable, Row, Spec, Weights};
+
+pub(crate) const SPEC: Spec = Spec {
+    name: "json",
+    endings: &["json"],
+    about: "All of it, for any language",
+    // The length of a safetensors file's header, whose last byte is 0, may begin so, too.
+    is_one: |bytes| bytes.starts_with(b"{") && bytes.get(7).is_some_and(|&byte| byte != 0),
+    write,
+    read: Some(|bytes, _| read(bytes)),
+};
 
 /// What the file holds. All of [`Description`] but the weights is also the metadata of the other formats.
 #[derive(Serialize)]
@@ -32,7 +43,7 @@ pub(crate) struct Description<'a> {
 }
 
 /// One number for all features, or one for each.
-#[derive(Serialize)]
+#[derive(Serialize, Deserialize)]
 #[serde(untagged)]
 enum PerFeature {
     Same(f64),
@@ -73,10 +84,95 @@ impl<'a> Description<'a> {
 
 const ONLY_JSON: &str = "texts and finite numbers";
 
-pub(crate) fn write(model: &Portable) -> Vec<u8> {
+fn write(model: &Portable) -> Vec<u8> {
     let weight = (0..model.parameters.columns).map(|class| model.parameters.of_class(class)).collect();
     let document = Document { description: Description::new(model), weight, bias: &model.parameters.bias };
     let mut text = serde_json::to_string(&document).expect(ONLY_JSON);
     text.push('\n');
     text.into_bytes()
+}
+
+/// What is read of a [`Description`].
+#[derive(Deserialize)]
+struct Said {
+    kind: LinkKind,
+    classes: Vec<ClassName>,
+    row: Row,
+    mean: PerFeature,
+    scale: PerFeature,
+}
+
+/// A text, as `export` writes it; of other programs also an integer, whose name is its digits.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum ClassName {
+    Text(String),
+    Integer(i64),
+}
+
+impl From<ClassName> for String {
+    fn from(name: ClassName) -> Self {
+        match name {
+            ClassName::Text(text) => text,
+            ClassName::Integer(integer) => integer.to_string(),
+        }
+    }
+}
+
+impl PerFeature {
+    fn each(self, d: usize) -> Vec<f64> {
+        match self {
+            Self::Same(value) => vec![value; d],
+            Self::Each(values) => values,
+        }
+    }
+}
+
+pub(crate) fn known(description: &str, d: usize) -> Result<Known, String> {
+    let found: Said = serde_json::from_str(description)
+        .map_err(|error| format!("its description is not one: {}", one_line(&error.to_string())))?;
+    Ok(found.known(d))
+}
+
+impl Said {
+    fn known(self, d: usize) -> Known {
+        Known {
+            link: Some(self.kind),
+            classes: Some(self.classes.into_iter().map(String::from).collect()),
+            mean_and_scale: Some([self.mean.each(d), self.scale.each(d)]),
+            row: Some(self.row),
+            not_read: None,
+        }
+    }
+}
+
+/// What is read of a [`Document`].
+#[derive(Deserialize)]
+struct SaidDocument {
+    format: String,
+    weight: Vec<Vec<f64>>,
+    bias: Vec<f64>,
+    #[serde(flatten)]
+    description: Said,
+}
+
+fn read(bytes: &[u8]) -> Result<Weights, String> {
+    if bytes.len() as u64 > MOST_BYTES {
+        return Err(format!("it is JSON of more than the {MOST_BYTES} bytes that are read"));
+    }
+    let SaidDocument { format, weight, bias, description } = serde_json::from_slice(bytes)
+        .map_err(|error| format!("it is no JSON that export wrote: {}", one_line(&error.to_string())))?;
+    if format != FORMAT {
+        return Err(format!("it is JSON of the format {}, not {FORMAT}", list(&[format.as_str()])));
+    }
+    let (k, d) = (weight.len(), weight.first().map_or(0, Vec::len));
+    if let Some(class) = weight.iter().position(|of_class| of_class.len() != d) {
+        return Err(format!("weight[{class}] has {} numbers, and weight[0] {d}", weight[class].len()));
+    }
+    // It does not say; the digits do.
+    let are_f32 = weight.iter().flatten().chain(&bias).all(|&x| f64::from(x as f32) == x);
+    let precision = if are_f32 { Precision::F32 } else { Precision::F64 };
+    let matrix = ("weight".to_owned(), [k, d], weight.concat());
+    let (vector, layout) = (Some(("bias".to_owned(), bias)), Some(Layout::RowPerClass));
+    Found { matrix, vector, precision, layout, about: description.known(d) }.weights(None)
 }

@@ -12,12 +12,8 @@
 //! gives the same bytes. No file, no console, no Burn.
 
 mod import;
-mod json;
 mod npy;
-mod npz;
-mod onnx;
 mod pickle;
-mod pytorch;
 mod weights;
 
 pub use import::{Hints, ImportError, Model, TrainedOn};
@@ -25,6 +21,8 @@ use weights::LAYOUT_SAYS;
 pub use weights::{Known, Layout, Weights};
 
 use std::collections::BTreeMap;
+use std::fmt;
+use std::path::Path;
 
 use chainrule_core::{DataKind, LinkKind, Parameters, Precision, Preprocessing, Schema};
 use serde::{Deserialize, Serialize};
@@ -83,28 +81,105 @@ impl From<&Schema> for Row {
     }
 }
 
-/// A format of a file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Format {
-    /// `weight` `[k, d]` and `bias` `[k]`, what `torch.nn.Linear(d, k).load_state_dict` takes.
-    Safetensors,
-    /// `coef` `[k, d]` and `intercept` `[k]`, of two classes one row; `classes` `[k]`, `mean` and `scale` `[d]`.
-    Npz,
-    /// From `input` `[n, d]`, raw rows, to `probabilities` `[n, k]` and `label` `[n]`.
-    Onnx,
-    /// An object with all of it.
-    Json,
+/// What a format is, in a file of its own.
+struct Spec {
+    /// As a person writes it.
+    name: &'static str,
+    /// What files end with, the usual one first.
+    endings: &'static [&'static str],
+    /// Whose it is and what it holds, in a line.
+    about: &'static str,
+    /// Whether a file begins like one.
+    is_one: fn(&[u8]) -> bool,
+    write: fn(&Portable) -> Vec<u8>,
+    /// Where it is read, too; [`Layout`] is what the file may not say.
+    read: Option<Read>,
 }
+
+type Read = fn(&[u8], Option<Layout>) -> Result<Weights, String>;
+
+/// The list of formats: one more is a file with its `SPEC`, and a line here.
+macro_rules! formats {
+    ($($(#[$doc:meta])+ $name:ident: $module:ident,)+) => {
+        $(mod $module;)+
+
+        /// A format of a file.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[non_exhaustive]
+        pub enum Format {
+            $($(#[$doc])+ $name,)+
+        }
+
+        impl Format {
+            /// All there are.
+            pub const ALL: [Self; [$(Self::$name),+].len()] = [$(Self::$name),+];
+
+            fn spec(self) -> &'static Spec {
+                match self {
+                    $(Self::$name => &$module::SPEC,)+
+                }
+            }
+        }
+    };
+}
+
+formats! {
+    /// `weight` `[k, d]` and `bias` `[k]`, what `torch.nn.Linear(d, k).load_state_dict` takes.
+    Safetensors: pytorch,
+    /// `coef` `[k, d]` and `intercept` `[k]`, of two classes one row; `classes` `[k]`, `mean` and `scale` `[d]`.
+    Npz: npz,
+    /// From `input` `[n, d]`, raw rows, to `probabilities` `[n, k]` and `label` `[n]`.
+    Onnx: onnx,
+    /// An object with all of it.
+    Json: json,
+}
+
+impl Format {
+    /// What it is called, as a person writes it.
+    pub fn name(self) -> &'static str {
+        self.spec().name
+    }
+
+    /// Whose it is and what it holds, in a line.
+    pub fn about(self) -> &'static str {
+        self.spec().about
+    }
+
+    /// That of a file's name, by its ending in capitals or not.
+    ///
+    /// # Errors
+    /// Where no format has it: what the endings are.
+    pub fn of_file(file: &Path) -> Result<Self, UnknownEnding> {
+        let ending = file.extension().map(|ending| ending.to_string_lossy().to_lowercase()).unwrap_or_default();
+        let found = Self::ALL.into_iter().find(|format| format.spec().endings.contains(&ending.as_str()));
+        found.ok_or(UnknownEnding)
+    }
+}
+
+impl fmt::Display for Format {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// A file's name ends as no [`Format`]'s does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UnknownEnding;
+
+impl fmt::Display for UnknownEnding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let endings: Vec<String> =
+            Format::ALL.iter().flat_map(|format| format.spec().endings).map(|ending| format!(".{ending}")).collect();
+        write!(f, "the format is known by the ending: {}", endings.join(", "))
+    }
+}
+
+impl std::error::Error for UnknownEnding {}
 
 impl Portable {
     /// The bytes of a file.
     pub fn to_bytes(&self, format: Format) -> Vec<u8> {
-        match format {
-            Format::Safetensors => pytorch::write(self),
-            Format::Npz => npz::write(self),
-            Format::Onnx => onnx::write(self),
-            Format::Json => json::write(self),
-        }
+        (format.spec().write)(self)
     }
 
     /// Features, d.

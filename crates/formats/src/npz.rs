@@ -1,15 +1,31 @@
 //! NumPy's `.npz`: a ZIP of one `.npy` an array (NEP 1, <https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html>). By scikit-learn's names,
 //! so that `LogisticRegression` and `StandardScaler` take them as they are.
 
-use std::io::Write;
+use std::collections::BTreeMap;
+use std::io::{Read, Write};
 
-use chainrule_core::{LinkKind, Precision};
-use rawzip::ZipArchiveWriter;
+use chainrule_core::{LinkKind, Precision, one_line};
+use flate2::bufread::DeflateDecoder;
+use rawzip::{CompressionMethod, ZipArchive, ZipArchiveWriter};
 
-use crate::Portable;
-use crate::json::Description;
+use crate::json::{Description, known};
+use crate::npy::{self, Array, Values};
+use crate::weights::{Found, MOST_BYTES, PICKLED, list};
+use crate::{Known, Layout, Portable, Spec, Weights};
 
-pub(crate) fn write(model: &Portable) -> Vec<u8> {
+pub(crate) const SPEC: Spec = Spec {
+    name: "npz",
+    endings: &["npz"],
+    about: "NumPy and scikit-learn: `coef` (k x d), `intercept`, `classes`, and `mean` and `scale` of the features",
+    is_one: |bytes| bytes.starts_with(b"PK"),
+    write,
+    read: Some(read),
+};
+
+/// Arrays that are read, at most.
+const MOST_ARRAYS: usize = 64;
+
+fn write(model: &Portable) -> Vec<u8> {
     let (coef, intercept) = coefficients(model);
     let [d, k] = [model.n_features(), intercept.len()];
     let [mean, scale] = model.mean_and_scale();
@@ -18,11 +34,11 @@ pub(crate) fn write(model: &Portable) -> Vec<u8> {
         None => texts(&model.classes),
     };
     let arrays = [
-        ("coef", floats(model.precision, &[k, d], &coef)),
-        ("intercept", floats(model.precision, &[k], &intercept)),
+        ("coef", float_array(model.precision, &[k, d], &coef)),
+        ("intercept", float_array(model.precision, &[k], &intercept)),
         ("classes", classes),
-        ("mean", floats(Precision::F64, &[d], &mean)),
-        ("scale", floats(Precision::F64, &[d], &scale)),
+        ("mean", float_array(Precision::F64, &[d], &mean)),
+        ("scale", float_array(Precision::F64, &[d], &scale)),
         ("description", texts(&[Description::new(model).to_json()])),
     ];
     // Stored as they are, since numbers do not deflate, and without a date, so that the same model is the same file.
@@ -56,7 +72,7 @@ fn coefficients(model: &Portable) -> (Vec<f64>, Vec<f64>) {
     (difference, vec![parameters.bias[1] - parameters.bias[0]])
 }
 
-fn floats(precision: Precision, shape: &[usize], values: &[f64]) -> Vec<u8> {
+fn float_array(precision: Precision, shape: &[usize], values: &[f64]) -> Vec<u8> {
     match precision {
         Precision::F32 => npy("<f4", shape, values.iter().flat_map(|&x| (x as f32).to_le_bytes())),
         Precision::F64 => npy("<f8", shape, values.iter().flat_map(|x| x.to_le_bytes())),
@@ -80,4 +96,115 @@ fn npy(descr: &str, shape: &[usize], data: impl Iterator<Item = u8>) -> Vec<u8> 
     header.push('\n');
     let length = u16::try_from(header.len()).expect("a header of some hundred bytes").to_le_bytes();
     MAGIC.iter().copied().chain(length).chain(header.into_bytes()).chain(data).collect()
+}
+
+fn read(bytes: &[u8], layout: Option<Layout>) -> Result<Weights, String> {
+    let arrays = arrays(bytes)?;
+    if arrays.keys().any(|name| name.ends_with("data.pkl") || name.contains(".data/")) {
+        return Err(PICKLED.to_owned());
+    }
+    of_arrays(arrays, layout)
+}
+
+/// The arrays of a ZIP by their names, those that are none left out of it.
+fn arrays(bytes: &[u8]) -> Result<BTreeMap<String, Vec<u8>>, String> {
+    let damaged = |error: rawzip::Error| format!("damaged npz: {}", one_line(&error.to_string()));
+    let archive = ZipArchive::from_slice(bytes).map_err(damaged)?;
+    let mut entries = archive.entries();
+    let (mut arrays, mut left) = (BTreeMap::new(), MOST_BYTES);
+    while let Some(entry) = entries.next_entry().map_err(damaged)? {
+        if arrays.len() == MOST_ARRAYS {
+            return Err(format!("it has more than the {MOST_ARRAYS} arrays that are read"));
+        }
+        let name = String::from_utf8_lossy(entry.file_path().as_ref()).into_owned();
+        let local = archive.get_entry(entry.wayfinder()).map_err(damaged)?;
+        // A size is a claim: what is read is counted.
+        let mut content = Vec::new();
+        let read = match entry.compression_method() {
+            CompressionMethod::STORE => local.verifying_reader(local.data()).take(left + 1).read_to_end(&mut content),
+            CompressionMethod::DEFLATE => {
+                local.verifying_reader(DeflateDecoder::new(local.data())).take(left + 1).read_to_end(&mut content)
+            }
+            _ => return Err("it is compressed by other than deflate; NumPy writes no such".to_owned()),
+        };
+        read.map_err(|error| format!("damaged npz: {}", one_line(&error.to_string())))?;
+        left = left
+            .checked_sub(content.len() as u64)
+            .ok_or_else(|| format!("its arrays are more than the {MOST_BYTES} bytes that are read"))?;
+        arrays.insert(name.strip_suffix(".npy").unwrap_or(&name).to_owned(), content);
+    }
+    Ok(arrays)
+}
+
+fn of_arrays(mut arrays: BTreeMap<String, Vec<u8>>, asked: Option<Layout>) -> Result<Weights, String> {
+    let names: Vec<String> = arrays.keys().cloned().collect();
+    let mut take = |names: &[&'static str]| {
+        let found = names.iter().find_map(|&name| Some((name, arrays.remove(name)?)));
+        found
+            .map(|(name, bytes)| {
+                npy::read(&bytes).map_err(|problem| format!("{name}: {problem}")).map(|array| (name, array))
+            })
+            .transpose()
+    };
+    let matrix = take(&["coef", "coef_", "weight"])?;
+    let vector = take(&["intercept", "intercept_", "bias"])?;
+    let classes = take(&["classes", "classes_"])?;
+    let (mean, scale) = (take(&["mean", "mean_"])?, take(&["scale", "scale_"])?);
+    let description = take(&["description"])?;
+    let Some((name, Array { shape, values: Values::Floats { values, are_f32 } })) = matrix else {
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        return Err(format!("it has no weights of floats, coef (and intercept, classes), but {}", list(&names)));
+    };
+    let shape = match shape.as_slice() {
+        &[d] => [1, d],
+        &[rows, columns] => [rows, columns],
+        other => return Err(format!("{name} has the shape {other:?}, not classes x features")),
+    };
+    let vector = match vector {
+        None => None,
+        // One number for one class may come without a dimension.
+        Some((name, array)) => Some((name.to_owned(), floats(name, array)?)),
+    };
+    let texts = match classes {
+        None => None,
+        Some((name, array)) => Some(
+            array
+                .values
+                .names()
+                .ok_or_else(|| format!("{name} has a number that is not finite, which names no class"))?,
+        ),
+    };
+    let layout = name.starts_with("coef").then_some(Layout::RowPerClass);
+    let d = shape[1];
+    let mut about = match description {
+        Some((_, Array { values: Values::Texts(text), .. })) if text.len() == 1 => known(&text[0], d)?,
+        _ => Known::default(),
+    };
+    // Of two classes there is one row, whatever the training had.
+    if layout.is_some() && shape[0] == 1 {
+        about.link = Some(LinkKind::Logistic);
+    }
+    about.classes = texts.or(about.classes);
+    if scale.is_some() && arrays.keys().any(|name| name.trim_end_matches('_').ends_with("min")) {
+        return Err("its scale is a MinMaxScaler's, which multiplies by it; save mean=scaler.data_min_ and scale=scaler.data_range_ if its range is 0 to 1".to_owned());
+    }
+    // A scaler may do one of the two alone.
+    if mean.is_some() || scale.is_some() {
+        let each = |found: Option<(&str, Array)>, otherwise| match found {
+            Some((name, array)) => floats(name, array),
+            None => Ok(vec![otherwise; d]),
+        };
+        about.mean_and_scale = Some([each(mean, 0.0)?, each(scale, 1.0)?]);
+    }
+    let others: Vec<&str> = arrays.keys().map(String::as_str).collect();
+    about.not_read = if others.is_empty() { None } else { Some(list(&others)) };
+    let precision = if are_f32 { Precision::F32 } else { Precision::F64 };
+    Found { matrix: (name.to_owned(), shape, values), vector, precision, layout, about }.weights(asked)
+}
+
+fn floats(name: &str, array: Array) -> Result<Vec<f64>, String> {
+    match array.values {
+        Values::Floats { values, .. } if array.shape.len() <= 1 => Ok(values),
+        _ => Err(format!("{name} is not a row of floats")),
+    }
 }

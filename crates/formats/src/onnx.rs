@@ -8,7 +8,17 @@ use chainrule_core::{LinkKind, Precision, Preprocessing};
 use prost::Message;
 
 use crate::json::Description;
-use crate::{Portable, Row};
+use crate::{Portable, Row, Spec};
+
+pub(crate) const SPEC: Spec = Spec {
+    name: "onnx",
+    endings: &["onnx"],
+    about: "onnxruntime: the whole model, from raw rows to probabilities and labels",
+    // Protocol Buffers: `ir_version`, then the producer's name, as exporters write them.
+    is_one: |bytes| matches!(bytes, [0x08, _, 0x12, ..]) && bytes.get(8) != Some(&b'{'),
+    write,
+    read: None,
+};
 
 /// The version of the intermediate representation, and of the operators: those of ONNX 1.8, which every onnxruntime of the last years reads.
 const IR_VERSION: i64 = 7;
@@ -185,7 +195,7 @@ fn steepness(model: &Portable) -> f64 {
     (0..k).map(of_class).fold(0.0, f64::max)
 }
 
-pub(crate) fn write(model: &Portable) -> Vec<u8> {
+fn write(model: &Portable) -> Vec<u8> {
     let precision = precision(model);
     let (d, k) = (model.n_features(), model.classes.len());
     let [mean, scale] = model.mean_and_scale();
