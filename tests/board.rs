@@ -4,7 +4,7 @@ use std::path::Path;
 
 use chainrule_core::{ModelKind, Parameters};
 use chainrule_data::picture;
-use chainrule_kernels::{Float, Fused, Isa, Model, Step};
+use chainrule_kernels::{Float, Fused, Isa};
 use chainrule_records::{RunFolder, read_parameters};
 use chainrule_solve::{Predictor, fused_rows};
 use chainrule_tests_macros::test;
@@ -86,14 +86,10 @@ fn its_steps_are_the_kernels_own() {
         let classes: Option<&[u8]> = (kind == ModelKind::Logistic).then_some(&[3, 2]);
         let ([split, _], _) = data.split(None, None, classes).unwrap();
         let rows = fused_rows(&split);
-        let model = match kind {
-            ModelKind::Logistic => Model::Logistic,
-            ModelKind::Softmax => Model::Softmax { n_classes: 10 },
-        };
-        let mut fused = Fused::new(model, parameters.n_features, Float::F64, 1, Isa::best());
+        let mut fused = Fused::new(kind.link(10), parameters.n_features, Float::F64, 1, Isa::best());
         fused.set(&parameters.weight, &parameters.bias);
         for row in 0..5 {
-            fused.step(&rows, &[row], Step { learning_rate: 0.02, l2: 0.0, penalize_bias: false });
+            fused.step(&rows, &[row], chainrule_core::Step { learning_rate: 0.02, l2: 0.0, penalize_bias: false });
         }
         (parameters.weight, parameters.bias) = fused.parameters();
 

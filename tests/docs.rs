@@ -84,6 +84,7 @@ const NOT_RUN: &[(&str, &str)] = &[
     ("cargo test --workspace", "this is it"),
     ("cargo test -p chainrule-tests --features wgpu", "this is it, on a backend that CI builds for its own check"),
     ("cargo run --example csv", "`library::the_examples_run` runs it"),
+    ("cargo run --example own_loss", "`library::the_examples_run` runs it"),
     ("cargo run --example own_module", "`library::the_examples_run` runs it"),
     ("cargo run --example own_loop", "`library::the_examples_run` runs it"),
     ("cargo run --example lambdas", "`library::the_examples_run` runs it"),

@@ -264,7 +264,7 @@ fn the_same_model_is_the_same_file_and_none_is_replaced_unasked() {
     }
     let unknown = call(folder, &["export", "run", "--out", "softmax.pickle"]);
     assert_eq!(code(&unknown), Some(2));
-    assert!(text(&unknown.stderr).contains("safetensors, npz, onnx and json"), "{}", text(&unknown.stderr));
+    assert!(text(&unknown.stderr).contains("safetensors, npz, onnx, json"), "{}", text(&unknown.stderr));
 }
 
 /// What onnxruntime says of rows: the float type that a file takes, its probabilities and its

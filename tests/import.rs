@@ -237,7 +237,7 @@ fn what_is_no_file_of_weights_is_refused_in_one_line() {
     let two = [1.0f64, f64::NAN].map(f64::to_le_bytes).concat();
     let deep = format!("{{'descr': {}", "(".repeat(30_000));
     for (bytes, expected) in [
-        (Vec::new(), "neither a safetensors nor an npz file"),
+        (Vec::new(), "no file of weights that is read (safetensors, npz or json)"),
         (b"\x80\x04\x95 a pickle".to_vec(), "it is a pickle"),
         (npz(&[("archive/data.pkl", vec![0])]), "it is a pickle"),
         (npz(&[("x.npy", npy("{'descr': '<f8', 'fortran_order': False, 'shape': (2,), }", &two))]), "but x"),

@@ -2,9 +2,10 @@
 //! instructions.
 
 use burn::tensor::{DType, Device, FloatDType, Int, Tensor, TensorData};
+use chainrule_core::Logistic;
 use chainrule_core::{Parameters, Precision};
 use chainrule_engines::{Examples, Expansion, evaluate, with_parameters};
-use chainrule_kernels::{Float, Fused, Isa, Model, with_threads};
+use chainrule_kernels::{Float, Fused, Isa, with_threads};
 use chainrule_models::{
     Classifier, CostAndGradient, L2, LogisticRegressionConfig, SoftmaxRegressionConfig, closed_form, to_precision,
 };
@@ -61,7 +62,7 @@ fn with<M: Classifier>(problem: &Problem, model: M, device: &Device) -> (f64, Ve
     let labels: Vec<i32> = problem.labels.iter().map(|&label| label as i32).collect();
     let labels = Tensor::<1, Int>::from_data(TensorData::new(labels, [n]), device);
     let (weight, bias) = (problem.weight.clone(), problem.bias.clone());
-    let model = with_parameters(model, &Parameters { n_features: d, n_classes: k, weight, bias });
+    let model = with_parameters(model, &Parameters { n_features: d, columns: k, weight, bias });
     let CostAndGradient { cross_entropy, gradient, .. } =
         closed_form(&model, features.clone(), labels.clone(), L2::NONE);
     let found = evaluate(&model, &Examples { features, labels }).unwrap();
@@ -184,7 +185,7 @@ fn features_are_the_bytes_that_the_tensors_have() {
     let mut split = splits[0].clone();
     split.labels.fill(1);
     let rows = fused_rows(&split);
-    let mut fused = Fused::new(Model::Logistic, rows.n_features(), Float::F64, 1, Isa::best());
+    let mut fused = Fused::new(Logistic, rows.n_features(), Float::F64, 1, Isa::best());
     // The gradient of a row at zero weights is its features times p - y, which is a half.
     let half = fused.gradient(&rows, &[3]).weight;
     assert!(bytes[3 * 784..][..784].iter().any(|&byte| byte > 0));

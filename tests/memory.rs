@@ -99,7 +99,8 @@ fn by_kernels(steps: usize) -> f64 {
     let rows = Rows::new(&bytes, [1, d], (0..n).map(|row| (row % k) as u32).collect(), 1.0 / 255.0, 0.0);
     let mut scales = Scales::new(steps);
     let one = NonZero::<usize>::MIN;
-    train_fused(k, &rows, &rows, &config(steps, ""), one, &mut scales).unwrap();
+    let config = config(steps, "");
+    train_fused(&config.model().kind.link(k), &rows, &rows, &config, one, &mut scales).unwrap();
     scales.bytes_a_step()
 }
 

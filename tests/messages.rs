@@ -170,7 +170,10 @@ fn something_else_in_a_files_place_is_told_as_what_it_is() {
         (&["evaluate", "made/config.toml"], &["the folder of a run is meant here; did you mean made?"]),
         (&["evaluate", "runs"], &["runs: no run lies in this folder"]),
         (&["train", "--resume", "configs"], &["configs: no run lies in this folder"]),
-        (&["import", "flowers.csv", "--out", "m"], &["neither a safetensors nor an npz file", "perhaps a table"]),
+        (
+            &["import", "flowers.csv", "--out", "m"],
+            &["no file of weights that is read (safetensors, npz or json)", "perhaps a table"],
+        ),
         (&["import", "runs", "--out", "m"], &["runs: it is a folder, and the file of weights is meant here"]),
         (&["train", "--data", "t.json"], &["t.json: this is JSON, and a table is read from CSV"]),
         (&["train", "--data", "t.html"], &["t.html: this is a page of HTML"]),

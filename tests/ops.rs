@@ -2,15 +2,16 @@
 
 use burn::tensor::{DType, Device, FloatDType, Int, Tensor};
 use chainrule::backend::Backend;
+use chainrule_core::{LinkKind, Step};
 use chainrule_data::{BatchOrder, Shuffle};
 use chainrule_engines::with_parameters;
-use chainrule_kernels::{Float, Fused, Isa, Model, Rows};
+use chainrule_kernels::{Float, Fused, Isa, Rows};
 use chainrule_models::{
     Classifier, L2, LogisticRegressionConfig, SoftmaxRegressionConfig, autodiff, closed_form, to_precision,
 };
 use chainrule_ops::{
-    DeviceSteps, Images, Loss, Problem, Step, Unsupported, device_steps, has_steps, is_on, linear_loss,
-    logistic_regression, softmax_regression,
+    DeviceSteps, Images, Loss, Problem, Unsupported, device_steps, has_steps, is_on, linear_loss, logistic_regression,
+    softmax_regression,
 };
 use chainrule_solve::Ending;
 use chainrule_tests_macros::test;
@@ -286,7 +287,7 @@ impl Made {
     /// The kernels of the host, in f64.
     fn by_kernels(&self) -> (Fused, Rows) {
         let [_, d, k] = self.shape;
-        let model = if k == 1 { Model::Logistic } else { Model::Softmax { n_classes: k } };
+        let model = if k == 1 { LinkKind::Logistic } else { LinkKind::Softmax }.link(k);
         let mut fused = Fused::new(model, d, Float::F64, 1, Isa::best());
         fused.set(&self.weight, &self.bias);
         (fused, Rows::new(&self.bytes, [1, d], self.labels.clone(), SCALE, OFFSET))
@@ -334,7 +335,7 @@ fn a_devices_step_is_the_kernels_step() {
                 let (mut fused, rows) = made.by_kernels();
                 let mut steps = made.on(&device);
                 let step = Step { learning_rate: 0.1, l2: 0.07, penalize_bias };
-                let of_kernels = chainrule_kernels::Step { learning_rate: 0.1, l2: 0.07, penalize_bias };
+                let of_kernels = Step { learning_rate: 0.1, l2: 0.07, penalize_bias };
                 let mut expected = Vec::new();
                 for batch in order.chunks(37) {
                     steps.step(batch, step).unwrap();

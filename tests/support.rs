@@ -195,7 +195,8 @@ fn fit_model<M: Classifier>(
     }
     if config.descent().gradient == GradientSource::Fused {
         let [examples, validation] = splits.each_ref().map(fused_rows);
-        return train_fused(columns, &examples, &validation, config, NonZero::new(1).unwrap(), observer).unwrap();
+        let link = config.model().kind.link(columns);
+        return train_fused(&link, &examples, &validation, config, NonZero::new(1).unwrap(), observer).unwrap();
     }
     let [examples, validation] =
         splits.map(|split| Examples::new(&split, config.descent().precision, device, Expansion::Host));

@@ -159,7 +159,14 @@ fn a_checkpoint_of_another_training_is_refused() {
     let [train, validation] = [train, validation].map(|split| fused_rows(&split));
     let from = |checkpoint: Checkpoint| {
         let mut shelf = Shelf { from: Some(checkpoint), kept: Vec::new() };
-        train_fused(classes.len(), &train, &validation, &config, NonZero::<usize>::MIN, &mut shelf)
+        train_fused(
+            &config.model().kind.link(classes.len()),
+            &train,
+            &validation,
+            &config,
+            NonZero::<usize>::MIN,
+            &mut shelf,
+        )
     };
     assert!(from(kept("softmax.toml", &[])).is_ok());
     let refused = |checkpoint: Checkpoint, expected: &str| {

@@ -333,6 +333,8 @@ fn without_burn() -> Outcome {
     let short = ["--data", "embedded", "--set", "descent.epochs=5", "--out", &folder];
     let steps = [
         [&["clippy", "--all-targets"][..], &light, &["--", "--deny", "warnings"]].concat(),
+        // A feature of the library's that nothing else asks for.
+        ["test", "--package", "chainrule", "--test", "typed", "--features", "arrays", "--locked"].to_vec(),
         [&train[..], &short].concat(),
     ];
     let mut outcomes = steps.iter().map(|step| cargo(step, &[]));

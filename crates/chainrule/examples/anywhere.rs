@@ -12,28 +12,31 @@ use std::num::NonZero;
 
 use chainrule::backend::Backend;
 use chainrule::formats::{Format, Hints};
-use chainrule::{Error, Estimator, Fitted, Samples};
+use chainrule::{Error, Estimator, Fitted, Label, Samples};
 
 fn main() -> Result<(), Error> {
     // Images go by the fused kernels, on as many threads as there are, of four.
     let [train, validation] = Samples::digits(600, 7).split(0.2, 0)?;
     let four = NonZero::new(4).unwrap_or(NonZero::<usize>::MIN);
     let digits = Estimator::softmax().learning_rate(0.02).batch_size(20).epochs(10).backend(Backend::Cpu).threads(four);
-    let digits = digits.fit(&train, &validation)?;
+    let digits = digits.fit_validated(&train, &validation)?;
     assert!(digits.score(&validation)? > 0.6);
 
     // Numbers go by plain loops, here to the minimum.
     let rows: Vec<[f64; 2]> = (0..60).map(|i| [f64::from(i % 7), f64::from(i % 5) - f64::from(i % 2)]).collect();
     let labels: Vec<&str> = rows.iter().map(|[a, b]| if a > b { "yes" } else { "no" }).collect();
     let table = Samples::from_rows(&rows, &labels)?;
-    let model = Estimator::logistic().l2(0.001).to_the_minimum().backend(Backend::Cpu).fit(&table, &table)?;
+    let model = Estimator::logistic().l2(0.001).to_the_minimum().backend(Backend::Cpu).fit(&table)?;
 
     // What an exported file holds is a model again, wherever its bytes come from.
-    for (model, samples) in [(digits, validation), (model, table)] {
-        let file = model.to_bytes(Format::Json);
-        let again = Fitted::from_bytes(&file, &Hints::default())?;
-        assert_eq!(again.predict(&samples)?, model.predict(&samples)?);
-        println!("{} bytes tell {} classes apart: {:.3}", file.len(), again.classes().len(), again.score(&samples)?);
-    }
+    again(&digits, &validation)?;
+    again(&model, &table)
+}
+
+fn again<L: Label>(model: &Fitted<L>, samples: &Samples<L>) -> Result<(), Error> {
+    let file = model.to_bytes(Format::Json);
+    let again = Fitted::from_bytes(&file, &Hints::default())?;
+    assert_eq!(again.predict_proba(samples)?, model.predict_proba(samples)?);
+    println!("{} bytes tell {} classes apart: {:.3}", file.len(), again.classes().len(), again.score(samples)?);
     Ok(())
 }

@@ -28,7 +28,7 @@ fn main() -> Result<(), Error> {
 
     // Columns of different units want one size before a single learning rate fits them all.
     let estimator = Estimator::softmax().standardize().to_the_minimum().l2(0.001);
-    let fitted = estimator.fit(&train, &validation)?;
+    let fitted = estimator.fit_validated(&train, &validation)?;
     let metrics = fitted.evaluate(&validation)?;
     println!("validation: loss {:.4}, accuracy {:.1} %", metrics.loss, 100.0 * metrics.accuracy);
 

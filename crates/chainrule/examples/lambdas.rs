@@ -17,7 +17,7 @@ fn main() -> Result<(), Error> {
     let [train, validation] = Samples::digits(2000, 0).split(0.25, 0)?;
     // Each training is one thread's; the settings are shared, and each takes a lambda of its own.
     let estimator = Estimator::softmax().learning_rate(0.05).epochs(20).threads(NonZero::<usize>::MIN);
-    let fit = |lambda| estimator.clone().l2(lambda).fit(&train, &validation);
+    let fit = |lambda| estimator.clone().l2(lambda).fit_validated(&train, &validation);
     let fitted: Vec<Result<Fitted, Error>> = thread::scope(|scope| {
         let threads = LAMBDAS.map(|lambda| scope.spawn(move || fit(lambda)));
         threads.into_iter().map(|thread| thread.join().expect("a training panics only on a bug")).collect()

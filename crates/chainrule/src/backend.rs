@@ -11,7 +11,7 @@ use std::sync::Mutex;
 use burn::tensor::Device;
 #[cfg(any(feature = "cuda", feature = "wgpu", feature = "remote"))]
 use burn::tensor::Tensor;
-use chainrule_core::visible;
+use chainrule_core::{ContentError, visible};
 
 use crate::Error;
 #[cfg(any(feature = "cuda", feature = "wgpu", feature = "remote"))]
@@ -19,6 +19,7 @@ use crate::panics::quietly;
 
 /// A backend that a build may have, by the Cargo feature of the same name.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Backend {
     /// NVIDIA GPUs through CUDA.
     Cuda,
@@ -236,20 +237,20 @@ impl Display for Backend {
 }
 
 impl FromStr for Backend {
-    type Err = String;
+    type Err = ContentError;
 
-    fn from_str(text: &str) -> Result<Self, String> {
+    fn from_str(text: &str) -> Result<Self, ContentError> {
         if let Some(address) = text.strip_prefix("remote:") {
             let is_whole =
                 address.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok());
             return if is_whole {
                 Ok(Backend::Remote(address.to_owned()))
             } else {
-                Err(format!("remote:{} is not remote:HOST:PORT", visible(address)))
+                Err(ContentError::new(format!("remote:{} is not remote:HOST:PORT", visible(address))))
             };
         }
         let found = Backend::LOCAL.into_iter().chain([Backend::Cpu]).find(|backend| backend.name() == text);
-        found.ok_or_else(|| "it is one of cuda, wgpu, flex, ndarray, cpu, remote:HOST:PORT".to_owned())
+        found.ok_or_else(|| ContentError::new("it is one of cuda, wgpu, flex, ndarray, cpu, remote:HOST:PORT"))
     }
 }
 
@@ -314,8 +315,8 @@ fn open_apart(open: impl FnOnce() -> Result<Device, String>) -> Result<Device, S
     let problem = match opened {
         Ok(Ok(device)) => return Ok(device),
         Ok(Err(problem)) => problem,
-        Err(panic) if panic.is_empty() => "no reason was given".to_owned(),
-        Err(panic) => panic,
+        Err(panic) if panic.0.is_empty() => "no reason was given".to_owned(),
+        Err(panic) => panic.0,
     };
     Err(problem.split_whitespace().collect::<Vec<_>>().join(" "))
 }

@@ -1,4 +1,5 @@
 use std::fmt::{self, Debug, Display, Formatter};
+use std::panic::Location;
 use std::path::PathBuf;
 
 use chainrule_core::{SettingError, Settings, one_line};
@@ -7,6 +8,8 @@ use chainrule_formats::ImportError;
 use chainrule_records::RunError;
 use chainrule_solve::{RowError, TrainError};
 
+use crate::SamplesError;
+
 /// Why nothing came of it, in one line: what is wrong, where, and what to do.
 ///
 /// The line has the cause in it; [`source`](std::error::Error::source) gives it as a value where there is one, as the system's error where a file cannot be read.
@@ -14,8 +17,10 @@ use chainrule_solve::{RowError, TrainError};
 #[non_exhaustive]
 pub enum Error {
     /// A setting that cannot be.
-    #[error("{} = {value}: {}", .error.key, .error.problem)]
+    #[error("{}{} = {value}: {}", at(.place), .error.key, .error.problem)]
     Setting {
+        /// The line of code that made it, where one did.
+        place: Option<&'static Location<'static>>,
         /// Its value, as JSON has it.
         value: String,
         /// Its key, and what is wrong.
@@ -26,8 +31,8 @@ pub enum Error {
     #[error(transparent)]
     Data(#[from] DataError),
     /// Samples that are not what is asked for: of other columns, classes or sizes.
-    #[error("{0}")]
-    Samples(String),
+    #[error(transparent)]
+    Samples(#[from] SamplesError),
     /// The content of another tool's file that gives no model.
     #[error("{0}{hint}", hint = hint(.0))]
     Import(#[source] ImportError),
@@ -65,6 +70,11 @@ pub enum Error {
     Model(String),
 }
 
+/// The place of a line of code, before what is wrong there.
+fn at(place: &Option<&'static Location<'static>>) -> String {
+    place.map(|place| format!("{}:{}: ", place.file(), place.line())).unwrap_or_default()
+}
+
 /// Where to say what a file does not.
 fn hint(error: &ImportError) -> String {
     error.hint().map(|field| format!(" (Hints: {field})")).unwrap_or_default()
@@ -79,7 +89,7 @@ impl Debug for Error {
 
 impl Error {
     /// With the value that a key has.
-    pub(crate) fn setting(settings: &Settings, error: SettingError) -> Self {
+    pub(crate) fn setting(settings: &Settings, error: SettingError, place: Option<&'static Location<'static>>) -> Self {
         let written = serde_json::to_value(settings).unwrap_or_default();
         let value = written.pointer(&format!("/{}", error.key.replace('.', "/")));
         let value = match value {
@@ -88,6 +98,6 @@ impl Error {
             Some(serde_json::Value::Null) => "not a finite number".to_owned(),
             Some(value) => one_line(&value.to_string()),
         };
-        Self::Setting { value, error }
+        Self::Setting { place, value, error }
     }
 }

@@ -1,18 +1,21 @@
 use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::num::NonZero;
+use std::ops::ControlFlow;
+use std::panic::Location;
 
 use chainrule_core::{
-    Class, ClassWeights, DataConfig, DataKind, GradientSource, ModelKind, Optimizer, Precision, Settings, Solver,
-    TrainConfig, count,
+    Class, ClassWeights, DataConfig, DataKind, Evaluation, GradientSource, ModelKind, Optimizer, Precision,
+    SettingError, Settings, Solver, TrainConfig,
 };
-use chainrule_solve::{Chosen, Ending, Learnt, Observer, Trained};
+use chainrule_solve::{Checkpoint, Chosen, Ending, Learnt, Metrics, Observer, Trained, class_weights};
+use serde_json::Value;
 
-use crate::Error;
 use crate::backend::Backend;
 use crate::fitted::{Fitted, Training};
 use crate::machine::{Machine, all_threads};
-use crate::samples::{Samples, listed};
+use crate::samples::{Label, Rows, Samples, listed};
+use crate::{Error, SamplesError};
 
 /// What to fit, and how: a model and the settings of its training, as a config file says them.
 ///
@@ -27,7 +30,7 @@ use crate::samples::{Samples, listed};
 /// use chainrule::{Estimator, Samples};
 ///
 /// let [train, validation] = Samples::digits(2000, 7).split(0.2, 0)?;
-/// let fitted = Estimator::softmax().l2(0.01).learning_rate(0.05).batch_size(20).epochs(10).fit(&train, &validation)?;
+/// let fitted = Estimator::softmax().l2(0.01).learning_rate(0.05).batch_size(20).epochs(10).fit(&train)?;
 /// assert!(fitted.score(&validation)? > 0.7);
 /// # Ok(())
 /// # }
@@ -35,6 +38,8 @@ use crate::samples::{Samples, listed};
 #[derive(Clone, Debug)]
 pub struct Estimator {
     settings: Settings,
+    /// The lines of code that made settings, by their keys.
+    places: BTreeMap<String, &'static Location<'static>>,
     backend: Option<Backend>,
     threads: NonZero<usize>,
 }
@@ -51,23 +56,31 @@ impl Estimator {
     }
 
     fn new(kind: ModelKind) -> Self {
-        Self { settings: Settings::of(kind).named("estimator"), backend: None, threads: all_threads() }
+        Self {
+            settings: Settings::of(kind).named("estimator"),
+            places: BTreeMap::new(),
+            backend: None,
+            threads: all_threads(),
+        }
     }
 
     /// lambda of `J = C + lambda/2 sum w^2`; the bias is free of it. [default: 0]
     #[must_use]
+    #[track_caller]
     pub fn l2(self, lambda: f64) -> Self {
         self.with(|settings| settings.objective.l2 = lambda)
     }
 
     /// The step's length along the gradient, at the first step. [default: 0.01]
     #[must_use]
+    #[track_caller]
     pub fn learning_rate(self, rate: f64) -> Self {
         self.with(|settings| settings.descent.learning_rate = rate)
     }
 
     /// Passes over the training rows. [default: 50]
     #[must_use]
+    #[track_caller]
     pub fn epochs(self, epochs: usize) -> Self {
         self.with(|settings| settings.descent.epochs = epochs)
     }
@@ -76,6 +89,7 @@ impl Estimator {
     /// as
     /// much smaller. [default: 128]
     #[must_use]
+    #[track_caller]
     pub fn batch_size(self, rows: usize) -> Self {
         self.with(|settings| settings.descent.batch_size = rows)
     }
@@ -83,12 +97,14 @@ impl Estimator {
     /// Leaves out of each epoch the rows that fill no whole batch, so that all steps are on as
     /// many. [default: all rows are trained on]
     #[must_use]
+    #[track_caller]
     pub fn drop_last(self) -> Self {
         self.with(|settings| settings.descent.drop_last = true)
     }
 
     /// Of the order of the rows. [default: 0]
     #[must_use]
+    #[track_caller]
     pub fn seed(self, seed: u64) -> Self {
         self.with(|settings| settings.descent.shuffle.seed = seed)
     }
@@ -96,6 +112,7 @@ impl Estimator {
     /// Stop at so many evaluations in a row, one an epoch, without a strictly lower validation
     /// loss. [default: never]
     #[must_use]
+    #[track_caller]
     pub fn patience(self, evaluations: usize) -> Self {
         self.with(|settings| settings.early_stopping.patience = Some(evaluations))
     }
@@ -104,6 +121,7 @@ impl Estimator {
     /// the fitted model keeps both. [default: numbers stay as
     /// they are, and pixels become -1 to 1]
     #[must_use]
+    #[track_caller]
     pub fn standardize(self) -> Self {
         self.with(|settings| settings.data.standardize = true)
     }
@@ -111,6 +129,7 @@ impl Estimator {
     /// Rows count by their class, so that all classes together count alike: `n / (k n_c)` for a
     /// class with `n_c` of the n rows. [default: each row counts 1]
     #[must_use]
+    #[track_caller]
     pub fn balanced(self) -> Self {
         self.with(|settings| settings.objective.class_weights = Some(ClassWeights::Balanced))
     }
@@ -118,6 +137,7 @@ impl Estimator {
     /// Rows count by their class, the classes by their names; those that are not named count 1, as
     /// they do by default.
     #[must_use]
+    #[track_caller]
     pub fn class_weights<C: Display>(self, weights: impl IntoIterator<Item = (C, f64)>) -> Self {
         let weights: BTreeMap<String, f64> =
             weights.into_iter().map(|(class, weight)| (class.to_string(), weight)).collect();
@@ -126,12 +146,14 @@ impl Estimator {
 
     /// The float type of weights and features. [default: f32]
     #[must_use]
+    #[track_caller]
     pub fn precision(self, precision: Precision) -> Self {
         self.with(|settings| settings.descent.precision = precision)
     }
 
     /// Where the gradient of a step comes from: by hand or by Burn's autodiff. [default: by hand]
     #[must_use]
+    #[track_caller]
     pub fn gradient(self, source: GradientSource) -> Self {
         self.with(|settings| settings.descent.gradient = source)
     }
@@ -139,6 +161,7 @@ impl Estimator {
     /// What makes an update of a gradient; all but plain sgd are Burn's, and need a backend of
     /// Burn's. [default: sgd]
     #[must_use]
+    #[track_caller]
     pub fn optimizer(self, optimizer: Optimizer) -> Self {
         self.with(|settings| settings.descent.optimizer = optimizer)
     }
@@ -146,12 +169,13 @@ impl Estimator {
     /// Goes to the minimum of `J` by L-BFGS on all rows, and proves how near it came; wants a
     /// lambda above 0. [default: mini-batch descent]
     #[must_use]
+    #[track_caller]
     pub fn to_the_minimum(self) -> Self {
         self.with(|settings| settings.descent.solver = Solver::Lbfgs)
     }
 
     /// Any setting that a config file has, but those of the data and the model: what is wrong with
-    /// one, [`fit`](Self::fit) tells.
+    /// one, [`fit`](Self::fit) tells, with the line of code that made it.
     ///
     /// ```
     /// use chainrule::Estimator;
@@ -160,8 +184,17 @@ impl Estimator {
     /// let estimator = Estimator::softmax().with(|settings| settings.descent.schedule = Schedule::Cosine);
     /// ```
     #[must_use]
+    #[track_caller]
     pub fn with(mut self, set: impl FnOnce(&mut Settings)) -> Self {
+        let before = values(&self.settings);
         set(&mut self.settings);
+        let place = Location::caller();
+        for (key, value) in values(&self.settings) {
+            // What is no number is null, as what was not set.
+            if before.get(&key) != Some(&value) || value.is_null() {
+                self.places.insert(key, place);
+            }
+        }
         self
     }
 
@@ -180,36 +213,157 @@ impl Estimator {
         self
     }
 
+    /// Trains on these samples. No evaluation is made on the way:
+    /// [`fit_validated`](Self::fit_validated) makes them.
+    ///
+    /// # Errors
+    /// Where a setting cannot be, or needs samples to validate on, the samples do not fit each other or the model, the backend is
+    /// not there, or the training diverges.
+    pub fn fit<L: Label>(&self, train: &Samples<L>) -> Result<Fitted<L>, Error> {
+        self.without_validation(train, None)
+    }
+
     /// Trains on `train`, and is judged on `validation` on the way.
     ///
     /// # Errors
-    /// Where a setting cannot be, the samples do not fit each other or the model, the backend is
-    /// not there, or the training diverges.
-    pub fn fit(&self, train: &Samples, validation: &Samples) -> Result<Fitted, Error> {
+    /// As [`fit`](Self::fit).
+    pub fn fit_validated<L: Label, M: Label>(
+        &self,
+        train: &Samples<L>,
+        validation: &Samples<M>,
+    ) -> Result<Fitted<L>, Error> {
         self.fit_observed(train, validation, &mut ())
     }
 
-    /// The same, told step by step to an observer, who may end it.
+    /// The same, told step by step to an observer, who may end it: a closure, say, that takes a
+    /// [`Progress`](chainrule_solve::Progress).
+    ///
+    /// ```
+    /// # fn main() -> Result<(), chainrule::Error> {
+    /// use std::ops::ControlFlow;
+    ///
+    /// use chainrule::solve::Progress;
+    /// use chainrule::{Estimator, Samples};
+    ///
+    /// let [train, validation] = Samples::digits(400, 7).split(0.2, 0)?;
+    /// let mut losses = Vec::new();
+    /// let mut observer = |progress: Progress| {
+    ///     if let Progress::Evaluation(evaluation) = progress {
+    ///         losses.push(evaluation.validation_loss);
+    ///     }
+    ///     ControlFlow::Continue(())
+    /// };
+    /// Estimator::softmax().epochs(3).fit_observed(&train, &validation, &mut observer)?;
+    /// assert_eq!(losses.len(), 3);
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// As [`fit`](Self::fit).
-    pub fn fit_observed(
+    pub fn fit_observed<L: Label, M: Label>(
         &self,
-        train: &Samples,
-        validation: &Samples,
+        train: &Samples<L>,
+        validation: &Samples<M>,
         observer: &mut dyn Observer,
-    ) -> Result<Fitted, Error> {
+    ) -> Result<Fitted<L>, Error> {
+        if train.is_empty() {
+            return Err(SamplesError::Nothing.into());
+        }
+        if validation.is_empty() {
+            return Err(SamplesError::NoValidation.into());
+        }
         let machine = self.machine()?;
         let config = self.settled(train, &machine)?;
-        if validation.is_empty() {
-            return Err(Error::Samples("there is no validation row".to_owned()));
-        }
         let validation = validation.as_of(&train.schema)?;
-        let splits = [train.rows.clone(), validation].map(Chosen::from);
-        let learnt = Learnt::of(&config, &splits[0], &train.schema)?;
-        let rows = machine.prepare(splits, &learnt.preprocessing, &config);
+        let rows = [train.rows.clone(), validation];
+        self.train(train, rows, config, &machine, None, observer)
+    }
+
+    /// Goes on from a model that was fitted, or made [of weights](Fitted::of_weights), with one pass over these samples: for rows that arrive in batches, one
+    /// after the other. What features are made of stays as it is, and so do the classes, of which a batch may lack some. Gives the model after them; that
+    /// [`epochs`](Self::epochs) are others is not asked.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), chainrule::Error> {
+    /// use chainrule::{Estimator, Samples};
+    ///
+    /// let [first, second] = Samples::digits(600, 7).split(0.5, 0)?;
+    /// let estimator = Estimator::softmax().learning_rate(0.05).batch_size(20).epochs(1);
+    /// let fitted = estimator.fit(&first)?;
+    /// let more = estimator.partial_fit(&fitted, &second)?;
+    /// assert!(more.evaluate(&second)?.loss < fitted.evaluate(&second)?.loss);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`fit`](Self::fit); where the model is another than the estimator's, or is to go [to the minimum](Self::to_the_minimum), which looks at all rows.
+    pub fn partial_fit<L: Label, M: Label>(
+        &self,
+        fitted: &Fitted<L>,
+        samples: &Samples<M>,
+    ) -> Result<Fitted<L>, Error> {
+        let own = Samples {
+            rows: samples.as_of(fitted.schema())?,
+            schema: fitted.schema().clone(),
+            labels: fitted.classes().to_vec(),
+            source: samples.source.clone(),
+        };
+        let mut one_pass = self.clone();
+        one_pass.settings.descent.epochs = 1;
+        one_pass.without_validation(&own, Some(fitted))
+    }
+
+    fn without_validation<L: Label>(&self, train: &Samples<L>, from: Option<&Fitted<L>>) -> Result<Fitted<L>, Error> {
+        if train.is_empty() {
+            return Err(SamplesError::Nothing.into());
+        }
+        let machine = self.machine()?;
+        let config = self.settled(train, &machine)?;
+        let stopping = config.early_stopping();
+        let needing = [
+            ("early_stopping.patience", stopping.patience.is_some()),
+            ("early_stopping.restore_best", stopping.restore_best),
+        ];
+        if let Some((key, _)) = needing.into_iter().find(|(_, is_asked)| *is_asked) {
+            return Err(self.refused(key, "it asks for samples to validate on; fit_validated takes them"));
+        }
+        if let Some(from) = from {
+            if from.kind().model_kind() != Some(config.model().kind) {
+                return Err(self.refused("model.kind", "the fitted model is another"));
+            }
+            if config.descent().solver == Solver::Lbfgs {
+                return Err(self.refused("descent.solver", "the minimum is that of all rows; fit goes to it"));
+            }
+        }
+        // An engine validates on something: on as little as there is, and nobody hears of it.
+        let rows = [train.rows.clone(), train.rows.some(&[0])];
+        self.train(train, rows, config, &machine, from, &mut ()).map(Fitted::without_validation)
+    }
+
+    fn train<L: Label>(
+        &self,
+        train: &Samples<L>,
+        rows: [Rows; 2],
+        config: TrainConfig,
+        machine: &Machine,
+        from: Option<&Fitted<L>>,
+        observer: &mut dyn Observer,
+    ) -> Result<Fitted<L>, Error> {
+        let rows = rows.map(Chosen::from);
+        let learnt = match from {
+            None => Learnt::of(&config, &rows[0], &train.schema)?,
+            Some(from) => Learnt {
+                preprocessing: from.predictor().preprocessing().clone(),
+                class_weights: class_weights(&config, &train.schema.classes, &rows[0].labels())?,
+            },
+        };
+        let rows = machine.prepare(rows, &learnt.preprocessing, &config);
         let settled = learnt.settle(&config);
-        let trained = rows.train(train.classes().len(), &settled, machine.threads(), observer)?;
+        let start = from.map(|from| Checkpoint::start(from.parameters().clone()));
+        let mut observer = StartsFrom { start, observer };
+        let trained = rows.train(train.classes().len(), &settled, machine.threads(), &mut observer)?;
         let remedy = || config.remedy();
         if let Ending::Diverged { step } = trained.ending {
             return Err(Error::Diverged {
@@ -224,9 +378,30 @@ impl Estimator {
         let Trained { parameters, history, ending, steps, best, final_metrics, certificate, .. } = trained;
         let precision = config.descent().precision;
         let link = config.model().kind.into();
-        let training = Training { config, history, ending, steps, best, final_metrics, certificate };
-        Fitted::new(link, precision, train.schema.clone(), parameters, learnt.preprocessing, norm)
+        let metrics = |loss, accuracy| Metrics { loss, accuracy };
+        let training = Training {
+            config,
+            history,
+            ending,
+            steps,
+            best,
+            train: metrics(final_metrics.train_loss, final_metrics.train_accuracy),
+            validation: Some(metrics(final_metrics.validation_loss, final_metrics.validation_accuracy)),
+            certificate,
+        };
+        let labels = train.labels.clone();
+        Fitted::new(link, precision, train.schema.clone(), labels, parameters, learnt.preprocessing, norm)
             .map(|fitted| fitted.with_training(training, train.source.clone()))
+    }
+
+    /// The error of a setting, with where it was made.
+    fn refused(&self, key: &'static str, problem: &str) -> Error {
+        self.setting(&self.settings, SettingError { key, problem: problem.to_owned() })
+    }
+
+    fn setting(&self, settings: &Settings, error: SettingError) -> Error {
+        let place = self.places.get(error.key).copied();
+        Error::setting(settings, error, place)
     }
 
     /// Holds the gradient of `J` on these samples, 64 of them at most, of all classes, by hand, by
@@ -245,7 +420,7 @@ impl Estimator {
     /// # Errors
     /// As [`fit`](Self::fit); what the check finds is in the report.
     #[cfg(feature = "burn")]
-    pub fn check_gradient(&self, samples: &Samples) -> Result<chainrule_gradcheck::Report, Error> {
+    pub fn check_gradient<L: Label>(&self, samples: &Samples<L>) -> Result<chainrule_gradcheck::Report, Error> {
         let machine = self.machine()?;
         let config = self.settled(samples, &machine)?;
         crate::on_burn::check_gradient(samples, config, &machine)
@@ -256,39 +431,34 @@ impl Estimator {
     /// # Errors
     /// Where one cannot be, by its key, and where the samples are not the model's: of other than
     /// two classes for the logistic one, or of less than two.
-    pub fn config(&self, train: &Samples) -> Result<TrainConfig, Error> {
+    pub fn config<L: Label>(&self, train: &Samples<L>) -> Result<TrainConfig, Error> {
         let mut settings = self.settings.clone();
         let own = DataConfig { standardize: settings.data.standardize, ..DataConfig::default() };
         if settings.data != own {
-            let problem =
-                "data: what is trained on are the samples; choose them before, and of data set standardize alone";
-            return Err(Error::Samples(problem.to_owned()));
+            return Err(SamplesError::Chosen.into());
         }
         let kind = settings.model.kind;
         let k = train.classes().len();
         if train.is_empty() {
-            return Err(Error::Samples("there is no row to learn from".to_owned()));
+            return Err(SamplesError::Nothing.into());
         }
         if k < 2 || (kind == ModelKind::Logistic && k != 2) {
-            let (name, number) = match kind {
-                ModelKind::Logistic => ("logistic", "two"),
-                ModelKind::Softmax => ("softmax", "two or more"),
+            let (model, number) = match kind {
+                ModelKind::Logistic => ("logistic regression", "two"),
+                ModelKind::Softmax => ("softmax regression", "two or more"),
             };
-            return Err(Error::Samples(format!(
-                "the samples have {} ({}), and {name} regression tells {number} apart; Samples::with_classes chooses",
-                count(k, "class"),
-                listed(train.classes()),
-            )));
+            let classes = listed(&train.schema.classes);
+            return Err(SamplesError::Classes { found: k, classes, model, number }.into());
         }
         if kind == ModelKind::Logistic {
             // A config names the positive class first.
-            settings.data.classes = Some(train.classes().iter().rev().cloned().collect::<Vec<Class>>());
+            settings.data.classes = Some(train.schema.classes.iter().rev().cloned().collect::<Vec<Class>>());
         }
-        TrainConfig::try_from(settings.clone()).map_err(|error| Error::setting(&settings, error))
+        TrainConfig::try_from(settings.clone()).map_err(|error| self.setting(&settings, error))
     }
 
     /// The same with what they leave to the machine.
-    fn settled(&self, train: &Samples, machine: &Machine) -> Result<TrainConfig, Error> {
+    fn settled<L: Label>(&self, train: &Samples<L>, machine: &Machine) -> Result<TrainConfig, Error> {
         let are_bytes = train.schema.kind != DataKind::Table;
         machine.settle_for(self.config(train)?, are_bytes)
     }
@@ -296,4 +466,52 @@ impl Estimator {
     fn machine(&self) -> Result<Machine, Error> {
         Machine::new(self.backend.as_ref(), self.threads)
     }
+}
+
+/// An observer of a training that begins elsewhere than at 0.
+struct StartsFrom<'a> {
+    start: Option<Checkpoint>,
+    observer: &'a mut dyn Observer,
+}
+
+impl Observer for StartsFrom<'_> {
+    fn resumes(&mut self) -> Option<Checkpoint> {
+        self.start.take().or_else(|| self.observer.resumes())
+    }
+
+    fn step_taken(&mut self, step: usize) -> ControlFlow<()> {
+        self.observer.step_taken(step)
+    }
+
+    fn is_ended(&mut self) -> bool {
+        self.observer.is_ended()
+    }
+
+    fn wants_checkpoint(&mut self, step: usize) -> bool {
+        self.observer.wants_checkpoint(step)
+    }
+
+    fn keep(&mut self, checkpoint: Checkpoint) {
+        self.observer.keep(checkpoint);
+    }
+
+    fn evaluation_begins(&mut self) {
+        self.observer.evaluation_begins();
+    }
+
+    fn evaluation_ends(&mut self, evaluation: &Evaluation) {
+        self.observer.evaluation_ends(evaluation);
+    }
+}
+
+/// Every setting by its key.
+fn values(settings: &Settings) -> BTreeMap<String, Value> {
+    let mut values = BTreeMap::new();
+    let written = serde_json::to_value(settings).unwrap_or_default();
+    let sections = written.as_object().into_iter().flatten();
+    for (section, keys) in sections {
+        let keys = keys.as_object().into_iter().flatten();
+        values.extend(keys.map(|(key, value)| (format!("{section}.{key}"), value.clone())));
+    }
+    values
 }

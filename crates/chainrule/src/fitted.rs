@@ -2,8 +2,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use chainrule_core::{
-    Certificate, Class, DataKind, FinalMetrics, History, LinkKind, Parameters, Precision, Preprocessing, Schema,
-    TrainConfig, WeightNorms,
+    Certificate, Class, DataKind, History, LinkKind, Parameters, Precision, Preprocessing, Schema, TrainConfig,
+    WeightNorms, count,
 };
 use chainrule_data::{Provenance, Treat, given};
 use chainrule_evaluate::Tally;
@@ -11,14 +11,22 @@ use chainrule_formats::{Format, Hints, Model, Portable, Row};
 use chainrule_records::{Destination, Imported, SavedModel, read_whole};
 use chainrule_solve::{Ending, Metrics, Prediction, Predictor, RowError};
 
-use crate::Error;
-use crate::samples::{Rows, Samples};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::samples::{Label, Rows, Samples, column_names};
+use crate::{Error, SamplesError};
 
 /// A trained model: made by [`Estimator::fit`](crate::Estimator::fit), or read from a folder by [`Fitted::load`].
 ///
 /// It is asked in f64 on the host, and takes rows as the data has them: what is done to them before they meet the weights, it does.
+///
+/// It predicts labels of the type `L`, those of the samples that it was fitted to; a model that was read from a file predicts [`Class`]es. By serde, a model
+/// is read and written as one value.
 #[derive(Clone, Debug)]
-pub struct Fitted {
+pub struct Fitted<L = Class> {
+    /// The labels, in the order of the schema's classes.
+    labels: Vec<L>,
     link: LinkKind,
     precision: Precision,
     schema: Schema,
@@ -41,29 +49,52 @@ pub struct Training {
     pub steps: usize,
     /// Step and validation loss of the best evaluation, if there was one.
     pub best: Option<(usize, f64)>,
-    /// What the model is worth on the samples that it was fitted to and judged on.
-    pub final_metrics: FinalMetrics,
+    /// What the model is worth on the samples that it was fitted to.
+    pub train: Metrics,
+    /// What it is worth on those that it was judged on, if it was.
+    pub validation: Option<Metrics>,
     /// How near to the minimum it is, where it was fitted [to the minimum](crate::Estimator::to_the_minimum).
     pub certificate: Option<Certificate>,
 }
 
-impl Fitted {
+impl<L> Fitted<L> {
     pub(crate) fn new(
         link: LinkKind,
         precision: Precision,
         schema: Schema,
+        labels: Vec<L>,
         parameters: Parameters,
         preprocessing: Preprocessing,
         weight_norm: WeightNorms,
     ) -> Result<Self, Error> {
-        let predictor = Predictor::new(link, parameters.clone(), preprocessing).map_err(Error::Model)?;
-        Ok(Self { link, precision, schema, parameters, weight_norm, predictor, training: None })
+        let predictor = Predictor::new(link, parameters.clone(), preprocessing)
+            .map_err(|problem| Error::Model(problem.to_string()))?;
+        Ok(Self { labels, link, precision, schema, parameters, weight_norm, predictor, training: None })
     }
 
     pub(crate) fn with_training(self, training: Training, source: Provenance) -> Self {
         Self { training: Some((training, source)), ..self }
     }
 
+    /// The same, where what was found on the way in place of a validation is nobody's.
+    pub(crate) fn without_validation(mut self) -> Self {
+        if let Some((training, _)) = &mut self.training {
+            (training.validation, training.best) = (None, None);
+            training.history.evaluations.clear();
+        }
+        self
+    }
+
+    pub(crate) fn schema(&self) -> &Schema {
+        &self.schema
+    }
+
+    pub(crate) fn kind(&self) -> LinkKind {
+        self.link
+    }
+}
+
+impl Fitted {
     /// Reads the model of a folder: a run's, an imported one, or what [`save`](Self::save) wrote.
     ///
     /// # Errors
@@ -71,7 +102,7 @@ impl Fitted {
     pub fn load(folder: impl AsRef<Path>) -> Result<Self, Error> {
         let SavedModel { link, precision, schema, parameters, preprocessing, weight_norm } =
             SavedModel::read(folder.as_ref())?;
-        Self::new(link, precision, schema, parameters, preprocessing, weight_norm).map_err(|error| match error {
+        Self::of_schema(link, precision, schema, parameters, preprocessing, weight_norm).map_err(|error| match error {
             Error::Model(problem) => {
                 Error::Model(format!("{}: {problem}", folder.as_ref().join("model.safetensors").display()))
             }
@@ -104,9 +135,71 @@ impl Fitted {
     pub fn from_bytes(bytes: &[u8], hints: &Hints) -> Result<Self, Error> {
         let Model { link, precision, schema, parameters, preprocessing, .. } =
             Model::read(bytes, hints).map_err(Error::Import)?;
-        let norm = WeightNorms::of(&parameters)
-            .ok_or_else(|| Error::Model("the sum of the squares of the weights is not finite".to_owned()))?;
-        Self::new(link, precision, schema, parameters, preprocessing, norm)
+        let norm = WeightNorms::of(&parameters).ok_or_else(overflow)?;
+        Self::of_schema(link, precision, schema, parameters, preprocessing, norm)
+    }
+
+    fn of_schema(
+        link: LinkKind,
+        precision: Precision,
+        schema: Schema,
+        parameters: Parameters,
+        preprocessing: Preprocessing,
+        norm: WeightNorms,
+    ) -> Result<Self, Error> {
+        let labels = schema.classes.clone();
+        Self::new(link, precision, schema, labels, parameters, preprocessing, norm)
+    }
+}
+
+impl<L: Label> Fitted<L> {
+    /// Makes a model of its weights `[d, k]`, the column running fastest, and of its bias `[k]`. It tells these classes apart, of which there are
+    /// two for the logistic model, the positive one last, and takes the numbers of a table whose columns are called x1, x2, … unless
+    /// [`with_columns`](Self::with_columns) says otherwise.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), chainrule::Error> {
+    /// use chainrule::core::{LinkKind, Parameters};
+    /// use chainrule::{Fitted, Samples};
+    ///
+    /// let weights = Parameters { n_features: 2, columns: 1, weight: vec![1.5, -0.5], bias: vec![0.25] };
+    /// let fitted = Fitted::of_weights(LinkKind::Logistic, weights, &[false, true])?;
+    /// assert_eq!(fitted.predict(&Samples::rows([[1.0, 0.0], [0.0, 4.0]])?)?, [true, false]);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// Where there are not as many weights as that takes, one is not finite, or a class can be none.
+    pub fn of_weights(link: LinkKind, parameters: Parameters, classes: &[L]) -> Result<Self, Error> {
+        let names: Vec<String> = classes.iter().map(ToString::to_string).collect();
+        let d = parameters.n_features;
+        let schema = Schema {
+            kind: DataKind::Table,
+            image_size: [1, d],
+            features: (1..=d).map(|j| format!("x{j}")).collect(),
+            classes: Class::all_of(DataKind::Table, &names).map_err(SamplesError::ClassNames)?,
+        };
+        let columns = link.columns(classes.len());
+        if classes.len() != link.classes(columns) || !parameters.has_shape([d, columns]) {
+            return Err(Error::Model(format!(
+                "{} and {}; {classes} take {d} x {columns} and {columns}",
+                count(parameters.weight.len(), "weight"),
+                count(parameters.bias.len(), "bias number"),
+                classes = count(classes.len(), "class"),
+            )));
+        }
+        let norm = WeightNorms::of(&parameters).ok_or_else(overflow)?;
+        Self::new(link, Precision::F64, schema, classes.to_vec(), parameters, Preprocessing::Raw, norm)
+    }
+
+    /// Calls the columns so, that the model finds in samples.
+    ///
+    /// # Errors
+    /// As [`Samples::with_columns`].
+    pub fn with_columns<N: ToString>(mut self, names: &[N]) -> Result<Self, Error> {
+        self.schema.features = column_names(&self.schema, names)?;
+        Ok(self)
     }
 
     /// Writes the model into a folder of its own, for [`load`](Self::load) and for the program: `chainrule evaluate`, `predict`, `inspect`, `page` and `export`
@@ -141,12 +234,9 @@ impl Fitted {
     /// The content of such a file.
     pub fn to_bytes(&self, format: Format) -> Vec<u8> {
         let of_training = self.training.iter().flat_map(|(training, source)| {
-            let accuracy = training.final_metrics.validation_accuracy;
-            [
-                ("data", source.name.clone()),
-                ("data_sha256", source.sha256()),
-                ("validation_accuracy", accuracy.to_string()),
-            ]
+            let accuracy = training.validation.map(|validation| validation.accuracy.to_string());
+            let data = [("data", source.name.clone()), ("data_sha256", source.sha256())];
+            data.into_iter().chain(accuracy.map(|accuracy| ("validation_accuracy", accuracy)))
         });
         let program = ("program", format!("chainrule {}", env!("CARGO_PKG_VERSION")));
         let about = of_training.chain([program]).map(|(key, value)| (key.to_owned(), value)).collect();
@@ -166,16 +256,16 @@ impl Fitted {
     ///
     /// # Errors
     /// Where a column is missing, or the samples are images and the model takes a table, or the other way round, or images of another size.
-    pub fn predict(&self, samples: &Samples) -> Result<Vec<Class>, Error> {
+    pub fn predict<M: Clone>(&self, samples: &Samples<M>) -> Result<Vec<L>, Error> {
         let rows = samples.rows_as_of(&self.schema)?;
-        self.predictions(&rows).map(|prediction| Ok(self.schema.classes[prediction?.class].clone())).collect()
+        self.predictions(&rows).map(|prediction| Ok(self.labels[prediction?.class].clone())).collect()
     }
 
     /// The probability of each class in each row, `[n][k]`, in the order of [`classes`](Self::classes).
     ///
     /// # Errors
     /// As [`predict`](Self::predict).
-    pub fn predict_proba(&self, samples: &Samples) -> Result<Vec<Vec<f64>>, Error> {
+    pub fn predict_proba<M: Clone>(&self, samples: &Samples<M>) -> Result<Vec<Vec<f64>>, Error> {
         let rows = samples.rows_as_of(&self.schema)?;
         self.predictions(&rows).map(|prediction| Ok(prediction?.probabilities)).collect()
     }
@@ -188,7 +278,7 @@ impl Fitted {
     pub fn predict_file(&self, path: impl AsRef<Path>) -> Result<Vec<Prediction>, Error> {
         // By itself `-` is standard input, as for the program; a library's caller means a file.
         let path = &Path::new(".").join(path);
-        let wrong = |problem| Error::Samples(format!("{}: {problem}", path.display()));
+        let wrong = |problem| SamplesError::File { file: path.clone(), problem };
         if self.schema.kind == DataKind::Table {
             let table = given::read_table(path, &self.schema.features).map_err(wrong)?;
             return (0..table.len()).map(|row| Ok(self.predictor.predict(&table.row(row))?)).collect();
@@ -201,7 +291,7 @@ impl Fitted {
     ///
     /// # Errors
     /// As [`evaluate`](Self::evaluate).
-    pub fn score(&self, samples: &Samples) -> Result<f64, Error> {
+    pub fn score<M: Label>(&self, samples: &Samples<M>) -> Result<f64, Error> {
         Ok(self.evaluate(samples)?.accuracy)
     }
 
@@ -209,7 +299,7 @@ impl Fitted {
     ///
     /// # Errors
     /// As [`predict`](Self::predict); and where there is no row, or one of a class that the model does not know.
-    pub fn evaluate(&self, samples: &Samples) -> Result<Metrics, Error> {
+    pub fn evaluate<M: Label>(&self, samples: &Samples<M>) -> Result<Metrics, Error> {
         let rows = samples.as_of(&self.schema)?;
         let mut tally = Tally::new(self.schema.classes.len(), 0);
         for (row, (prediction, &label)) in self.predictions(&rows).zip(rows.labels()).enumerate() {
@@ -219,7 +309,7 @@ impl Fitted {
         }
         match tally.scores() {
             Some(scores) => Ok(Metrics { loss: scores.loss, accuracy: scores.accuracy }),
-            None => Err(Error::Samples("there is no row to judge the model by".to_owned())),
+            None => Err(SamplesError::NothingToJudge.into()),
         }
     }
 
@@ -231,9 +321,9 @@ impl Fitted {
         }
     }
 
-    /// What the classes are called, in the order of the probabilities.
-    pub fn classes(&self) -> &[Class] {
-        &self.schema.classes
+    /// The labels that it tells apart, in the order of the probabilities.
+    pub fn classes(&self) -> &[L] {
+        &self.labels
     }
 
     /// What the columns are called, in the order of the weights, of a model that takes a table.
@@ -254,5 +344,44 @@ impl Fitted {
     /// How it was trained, unless it was [loaded](Self::load).
     pub fn training(&self) -> Option<&Training> {
         self.training.as_ref().map(|(training, _)| training)
+    }
+}
+
+fn overflow() -> Error {
+    Error::Model("the sum of the squares of the weights is not finite".to_owned())
+}
+
+/// A model as one value.
+#[derive(Serialize, Deserialize)]
+struct Value {
+    link: LinkKind,
+    precision: Precision,
+    schema: Schema,
+    parameters: Parameters,
+    preprocessing: Preprocessing,
+}
+
+impl<L> Serialize for Fitted<L> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let value = Value {
+            link: self.link,
+            precision: self.precision,
+            schema: self.schema.clone(),
+            parameters: self.parameters.clone(),
+            preprocessing: self.predictor.preprocessing().clone(),
+        };
+        value.serialize(serializer)
+    }
+}
+
+/// Whatever type the labels had, they come back as [`Class`]es, by their names.
+impl<'de> Deserialize<'de> for Fitted {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let Value { link, precision, schema, parameters, preprocessing } = Value::deserialize(deserializer)?;
+        if let Some(problem) = schema.contradiction(link, &parameters, &preprocessing) {
+            return Err(D::Error::custom(problem));
+        }
+        let norm = WeightNorms::of(&parameters).ok_or_else(|| D::Error::custom(overflow()))?;
+        Self::of_schema(link, precision, schema, parameters, preprocessing, norm).map_err(D::Error::custom)
     }
 }

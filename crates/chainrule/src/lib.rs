@@ -5,7 +5,7 @@
 //! use chainrule::{Estimator, Samples};
 //!
 //! let [train, validation] = Samples::digits(1000, 7).split(0.2, 0)?; // or Samples::csv("penguins.csv", "species")?
-//! let fitted = Estimator::softmax().l2(0.01).learning_rate(0.05).epochs(20).fit(&train, &validation)?;
+//! let fitted = Estimator::softmax().l2(0.01).learning_rate(0.05).epochs(20).fit(&train)?;
 //! println!("accuracy {:.1} %", 100.0 * fitted.score(&validation)?);
 //! let probabilities = fitted.predict_proba(&validation)?; // [n][k]
 //! assert!((probabilities[0].iter().sum::<f64>() - 1.0).abs() < 1e-12);
@@ -57,11 +57,13 @@ mod on_burn;
 #[cfg(feature = "burn")]
 pub mod panics;
 mod samples;
+mod samples_error;
 
 pub use error::Error;
 pub use estimator::Estimator;
 pub use fitted::{Fitted, Training};
-pub use samples::Samples;
+pub use samples::{Label, Samples};
+pub use samples_error::SamplesError;
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

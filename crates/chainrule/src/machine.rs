@@ -5,7 +5,7 @@ use std::thread;
 
 #[cfg(feature = "burn")]
 use burn::tensor::Device;
-use chainrule_core::{GradientSource, Link, Parameters, Preprocessing, TrainConfig, Update, WeightNorms};
+use chainrule_core::{GradientSource, Parameters, Preprocessing, TrainConfig, Update, WeightNorms};
 use chainrule_data::Request;
 use chainrule_solve::{Bytes, Chosen, Observer, TrainError, Trained};
 

@@ -15,7 +15,7 @@ use rand::{RngExt, SeedableRng};
 
 use crate::Error;
 use crate::machine::Machine;
-use crate::samples::Samples;
+use crate::samples::{Label, Samples};
 
 /// Rows that a gradient is checked on, at most.
 const CHECKED_ROWS: usize = 64;
@@ -32,7 +32,11 @@ pub(crate) fn norms(parameters: &Parameters, device: &Device) -> Option<WeightNo
 }
 
 /// See [`Estimator::check_gradient`](crate::Estimator::check_gradient).
-pub(crate) fn check_gradient(samples: &Samples, config: TrainConfig, machine: &Machine) -> Result<Report, Error> {
+pub(crate) fn check_gradient<L: Label>(
+    samples: &Samples<L>,
+    config: TrainConfig,
+    machine: &Machine,
+) -> Result<Report, Error> {
     let Some(device) = machine.device() else {
         return Err(Error::Backend(
             "a gradient is checked against autodiff, and cpu has none; take a backend of Burn's".to_owned(),
@@ -45,7 +49,12 @@ pub(crate) fn check_gradient(samples: &Samples, config: TrainConfig, machine: &M
     }
 }
 
-fn check<M: Classifier>(model: M, samples: &Samples, config: TrainConfig, device: &Device) -> Result<Report, Error> {
+fn check<M: Classifier, L: Label>(
+    model: M,
+    samples: &Samples<L>,
+    config: TrainConfig,
+    device: &Device,
+) -> Result<Report, Error> {
     let (witness, precision) = match config.descent().precision {
         Precision::F64 => (Witness::Own, Precision::F64),
         Precision::F32 if f64_works(device) => (Witness::F64, Precision::F32),
@@ -85,7 +94,7 @@ fn check<M: Classifier>(model: M, samples: &Samples, config: TrainConfig, device
 
 /// [`CHECKED_ROWS`] of the rows at most, drawn by the seed, the classes taking turns: files are
 /// often sorted by class.
-fn some_of_each_class(samples: &Samples, seed: u64) -> Vec<usize> {
+fn some_of_each_class<L: Label>(samples: &Samples<L>, seed: u64) -> Vec<usize> {
     let mut rows: Vec<usize> = (0..samples.len()).collect();
     rows.shuffle(&mut ChaCha8Rng::seed_from_u64(seed));
     let mut seen = vec![0; samples.classes().len()];

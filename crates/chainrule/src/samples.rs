@@ -1,3 +1,4 @@
+use std::fmt::Display;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -13,18 +14,27 @@ use chainrule_data::{
 };
 use chainrule_solve::Chosen;
 
-use crate::Error;
+use crate::{Error, SamplesError};
 
-/// Labelled rows in memory: to fit an [`Estimator`](crate::Estimator) to, or to ask a [`Fitted`](crate::Fitted) model about.
+/// Rows in memory, with labels of the type `L`: to fit an [`Estimator`](crate::Estimator) to, or to ask a [`Fitted`](crate::Fitted) model about.
 ///
 /// A row is an image of bytes or the numbers of a table, as the data has them; what becomes of it before it meets the weights is the model's affair.
-/// Columns and classes have names, by which a model finds them in other samples, in whatever order they are there.
+/// Columns and classes have names, by which a model finds them in other samples, in whatever order they are there. Rows from files have labels of the type
+/// [`Class`], those from memory whatever [`Label`]s they are given, which a fitted model predicts as they are; `Samples<()>` have none, and can be
+/// asked about.
 #[derive(Clone, Debug)]
-pub struct Samples {
+pub struct Samples<L = Class> {
     pub(crate) rows: Rows,
     pub(crate) schema: Schema,
+    /// The labels that there are, in the order of the schema's classes, which are what they are called.
+    pub(crate) labels: Vec<L>,
     pub(crate) source: Provenance,
 }
+
+/// What tells classes apart: whatever can be shown and compared. Two labels are one class where they are called alike.
+pub trait Label: Clone + Display + PartialEq {}
+
+impl<L: Clone + Display + PartialEq> Label for L {}
 
 /// The rows, with each one's class as a position among the schema's.
 #[derive(Clone, Debug)]
@@ -41,10 +51,7 @@ impl Samples {
     /// What is wrong, with line and column; and where the file or its numbers take more than 1 GiB, which [`Samples::tables`] can allow for.
     pub fn csv(path: impl AsRef<Path>, label: &str) -> Result<Self, Error> {
         if path.as_ref().is_dir() {
-            return Err(Error::Samples(format!(
-                "{}: a folder; Samples::tables reads one of train.csv and validation.csv",
-                path.as_ref().display()
-            )));
+            return Err(SamplesError::Folder(path.as_ref().to_owned()).into());
         }
         let request = TableRequest {
             label: Some(label.to_owned()),
@@ -76,15 +83,12 @@ impl Samples {
     pub fn load(source: &str) -> Result<[Self; 2], Error> {
         let mut settings = Settings::of(ModelKind::Softmax);
         settings.data.source = source.to_owned();
-        let config = TrainConfig::try_from(settings.clone()).map_err(|error| Error::setting(&settings, error))?;
+        let config = TrainConfig::try_from(settings.clone()).map_err(|error| Error::setting(&settings, error, None))?;
         // What it takes time for, and tries in vain, is told to nobody: a library has no console.
         match Dataset::find(&config, &mut |_| ()) {
             Ok(Dataset::Images(data)) => Self::of_images(&data, config.data().resident_bytes),
             Ok(Dataset::Tables(tables)) => Ok(Self::of_tables(tables)),
-            Err(DataError::NoLabel { path, columns }) => Err(Error::Samples(format!(
-                "{}: a table; Samples::csv reads a file, and Samples::tables a folder of two, told which column has the labels: {columns}",
-                path.display()
-            ))),
+            Err(DataError::NoLabel { path, columns }) => Err(SamplesError::Table { path, columns }.into()),
             Err(error) => Err(error.into()),
         }
     }
@@ -102,82 +106,161 @@ impl Samples {
         };
         let pixels = (0..count).flat_map(|row| images.pixels(row)).copied().collect();
         let split = Split { size: schema.image_size, pixels, labels: images.labels().to_vec() };
-        Self { rows: Rows::Images(split), schema, source }
+        Self::of_schema(Rows::Images(split), &schema, &source)
     }
+}
 
-    /// Takes rows of numbers from memory, with each one's label. The columns are called x1, x2, … unless [`with_columns`](Self::with_columns) says
-    /// otherwise.
+impl Samples<()> {
+    /// Takes rows of numbers from memory. The columns are called x1, x2, … unless [`with_columns`](Self::with_columns) says otherwise.
     ///
     /// # Errors
-    /// Where rows are of different lengths, a number is not finite or is beyond ±1e30, there are more labels than rows or fewer, a label is no name of up to
-    /// 100 characters, or there are more than 256 of them.
-    pub fn from_rows<R: AsRef<[f64]>, L: ToString>(rows: &[R], labels: &[L]) -> Result<Self, Error> {
-        let wrong = |problem: String| Err(Error::Samples(problem));
-        let Some(first) = rows.first() else { return wrong("there is no row".to_owned()) };
-        let n_features = first.as_ref().len();
+    /// Where there is no row, rows are of different lengths, or a number is not finite or is beyond ±1e30.
+    pub fn rows<T: Copy + Into<f64>, R: AsRef<[T]>>(rows: impl IntoIterator<Item = R>) -> Result<Self, Error> {
+        let (mut values, mut d, mut n) = (Values::default(), 0, 0);
+        for row in rows {
+            let row = row.as_ref();
+            if n == 0 {
+                d = row.len();
+            }
+            if row.len() != d {
+                return Err(SamplesError::RowLength { row: n, found: row.len(), expected: d }.into());
+            }
+            for (column, &value) in row.iter().enumerate() {
+                let value = value.into();
+                if value.is_nan() || value.abs() > LARGEST_NUMBER {
+                    return Err(SamplesError::Number { row: n, column, value }.into());
+                }
+                values.push(value);
+            }
+            n += 1;
+        }
+        if n == 0 {
+            return Err(SamplesError::NoRow.into());
+        }
+        if d == 0 {
+            return Err(SamplesError::NoNumber.into());
+        }
+        Ok(Self::of_numbers(Numbers { n_features: d, values, labels: vec![0; n] }))
+    }
+
+    /// The same of one slice `[n * d]`, row by row, with d numbers a row.
+    ///
+    /// # Errors
+    /// As [`rows`](Self::rows), and where the last row is not whole.
+    pub fn flat<T: Copy + Into<f64>>(values: &[T], n_features: usize) -> Result<Self, Error> {
         if n_features == 0 {
-            return wrong("row 0 has no number".to_owned());
+            return Err(SamplesError::NoNumber.into());
         }
-        if rows.len() != labels.len() {
-            return wrong(format!(
-                "{} and {}; each row has one",
-                count(rows.len(), "row"),
-                count(labels.len(), "label")
-            ));
+        Self::rows(values.chunks(n_features))
+    }
+
+    /// Takes images of so many lines and columns from memory, `[n * height * width]` grey levels from 0 to 255: a model takes them for -1 to 1.
+    ///
+    /// # Errors
+    /// Where there is no image, or the last one is not whole.
+    pub fn images(pixels: &[u8], size: [usize; 2]) -> Result<Self, Error> {
+        let d = size[0] * size[1];
+        if d == 0 {
+            return Err(SamplesError::NoNumber.into());
         }
-        let mut values = Values::default();
-        for (i, row) in rows.iter().map(AsRef::as_ref).enumerate() {
-            if row.len() != n_features {
-                return wrong(format!("row {i} has {} numbers, and row 0 has {n_features}", row.len()));
-            }
-            if let Some(j) = row.iter().position(|x| x.is_nan() || x.abs() > LARGEST_NUMBER) {
-                return wrong(format!("row {i}, number {j}: {} is not between ±{LARGEST_NUMBER:e}", row[j]));
-            }
-            row.iter().for_each(|&x| values.push(x));
+        if pixels.is_empty() {
+            return Err(SamplesError::NoRow.into());
         }
-        let names: Vec<String> = labels.iter().map(ToString::to_string).collect();
-        if let Some((i, problem)) = names.iter().enumerate().find_map(|(i, name)| Some((i, name_problem(name)?))) {
-            return wrong(format!("row {i}: the label {problem}"));
+        if !pixels.len().is_multiple_of(d) {
+            let (row, found) = (pixels.len() / d, pixels.len() % d);
+            return Err(SamplesError::RowLength { row, found, expected: d }.into());
         }
-        let classes = in_label_order(names.iter().cloned().collect());
-        if classes.len() > 256 {
-            return wrong(format!("{} different labels; at most 256 classes are told apart", classes.len()));
-        }
-        let position = |name| classes.iter().position(|class| class == name).unwrap_or_default() as u8;
-        let numbers = Numbers { n_features, values, labels: names.iter().map(position).collect() };
-        let bytes: Vec<u8> = numbers.values.iter().flat_map(f64::to_le_bytes).collect();
-        let file = DataFile { name: "rows in memory".to_owned(), sha256: sha256([&bytes[..], &numbers.labels]) };
+        let split = Split { size, pixels: pixels.to_vec(), labels: vec![0; pixels.len() / d] };
+        let schema = Schema { kind: DataKind::Images, image_size: size, features: Vec::new(), classes: Vec::new() };
+        let source = in_memory([pixels]);
+        Ok(Self { rows: Rows::Images(split), schema, labels: Vec::new(), source })
+    }
+
+    /// Takes the rows of a matrix.
+    ///
+    /// # Errors
+    /// As [`rows`](Self::rows).
+    #[cfg(feature = "arrays")]
+    pub fn array<T: Copy + Into<f64>>(matrix: ndarray::ArrayView2<'_, T>) -> Result<Self, Error> {
+        Self::rows(matrix.rows().into_iter().map(|row| row.to_vec()))
+    }
+
+    fn of_numbers(numbers: Numbers) -> Self {
+        let d = numbers.n_features;
         let schema = Schema {
             kind: DataKind::Table,
-            image_size: [1, n_features],
-            features: (1..=n_features).map(|j| format!("x{j}")).collect(),
-            classes: classes.into_iter().map(Class::Name).collect(),
+            image_size: [1, d],
+            features: (1..=d).map(|j| format!("x{j}")).collect(),
+            classes: Vec::new(),
         };
-        let source = Provenance { name: file.name.clone(), files: vec![file], unused: Unused::default() };
-        Ok(Self { rows: Rows::Numbers(numbers), schema, source })
+        let bytes: Vec<u8> = numbers.values.iter().flat_map(f64::to_le_bytes).collect();
+        Self { rows: Rows::Numbers(numbers), schema, labels: Vec::new(), source: in_memory([&bytes[..]]) }
     }
 
-    /// Calls the columns of a table so.
+    /// Gives each row its label. The classes are the labels that occur, by size where all are numbers, else by their characters.
     ///
     /// # Errors
-    /// Where there are more or fewer, a name is empty, too long or there twice, or these are images.
-    pub fn with_columns<N: ToString>(mut self, names: &[N]) -> Result<Self, Error> {
-        let wrong = |problem: String| Err(Error::Samples(problem));
-        if self.schema.kind != DataKind::Table {
-            return wrong("images have no columns".to_owned());
+    /// Where there are more labels than rows or fewer, a label is no name of up to 100 characters, or there are more than 256 of them.
+    pub fn with_labels<L: Label>(mut self, labels: &[L]) -> Result<Samples<L>, Error> {
+        if labels.len() != self.len() {
+            return Err(SamplesError::Labels { rows: self.len(), labels: labels.len() }.into());
         }
-        let names: Vec<String> = names.iter().map(ToString::to_string).collect();
-        if names.len() != self.n_features() {
-            return wrong(format!("{}, and {}", count(self.n_features(), "column"), count(names.len(), "name")));
+        let names: Vec<String> = labels.iter().map(ToString::to_string).collect();
+        if let Some((row, problem)) = names.iter().enumerate().find_map(|(i, name)| Some((i, name_problem(name)?))) {
+            return Err(SamplesError::Label { row, problem }.into());
         }
-        if let Some((j, problem)) = names.iter().enumerate().find_map(|(j, name)| Some((j, name_problem(name)?))) {
-            return wrong(format!("the name of column {j} {problem}"));
+        let classes = in_label_order(names.iter().cloned().collect());
+        if classes.len() > MOST_CLASSES {
+            return Err(SamplesError::ManyClasses(classes.len()).into());
         }
-        if let Some(twice) = names.iter().enumerate().find_map(|(j, name)| names[..j].contains(name).then_some(name)) {
-            return wrong(format!("two columns are called {twice:?}"));
+        let mut own: Vec<Option<L>> = vec![None; classes.len()];
+        for ((own_label, name), label) in self.rows.labels_mut().iter_mut().zip(&names).zip(labels) {
+            let position = classes.iter().position(|class| class == name).unwrap_or_default();
+            *own_label = position as u8;
+            own[position].get_or_insert_with(|| label.clone());
         }
-        self.schema.features = names;
-        Ok(self)
+        self.schema.classes = if self.schema.kind == DataKind::Table {
+            classes.into_iter().map(Class::Name).collect()
+        } else {
+            Class::all_of(self.schema.kind, &classes).map_err(SamplesError::ClassNames)?
+        };
+        let source = match &self.rows {
+            Rows::Images(split) => in_memory([&split.pixels[..], &split.labels]),
+            Rows::Numbers(numbers) => {
+                let bytes: Vec<u8> = numbers.values.iter().flat_map(f64::to_le_bytes).collect();
+                in_memory([&bytes[..], &numbers.labels])
+            }
+        };
+        Ok(Samples { rows: self.rows, schema: self.schema, labels: own.into_iter().flatten().collect(), source })
+    }
+}
+
+/// Classes, at most: a label is a byte.
+const MOST_CLASSES: usize = 256;
+
+fn in_memory<'a>(bytes: impl IntoIterator<Item = &'a [u8]>) -> Provenance {
+    let file = DataFile { name: "rows in memory".to_owned(), sha256: sha256(bytes) };
+    Provenance { name: file.name.clone(), files: vec![file], unused: Unused::default() }
+}
+
+impl<L: Label> Samples<L> {
+    /// Takes rows of numbers from memory, with each one's label: [`Samples::rows`] and [`Samples::with_labels`].
+    ///
+    /// # Errors
+    /// As these.
+    pub fn from_rows<T: Copy + Into<f64>, R: AsRef<[T]>>(rows: &[R], labels: &[L]) -> Result<Self, Error> {
+        Samples::rows(rows)?.with_labels(labels)
+    }
+
+    /// Takes rows with their labels one after the other.
+    ///
+    /// # Errors
+    /// As [`from_rows`](Self::from_rows).
+    pub fn from_pairs<T: Copy + Into<f64>, R: AsRef<[T]>>(
+        pairs: impl IntoIterator<Item = (R, L)>,
+    ) -> Result<Self, Error> {
+        let (rows, labels): (Vec<R>, Vec<L>) = pairs.into_iter().unzip();
+        Self::from_rows(&rows, &labels)
     }
 
     /// Keeps a fraction of each class's rows for the validation, one at least and all but one at most, shuffled by `seed`: the same rows as
@@ -187,12 +270,11 @@ impl Samples {
     /// Where the fraction is not between 0 and 1, or a class has a single row.
     pub fn split(&self, fraction: f64, seed: u64) -> Result<[Self; 2], Error> {
         if !(fraction > 0.0 && fraction < 1.0) {
-            return Err(Error::Samples(format!("a fraction of {fraction} is kept; it is between 0 and 1")));
+            return Err(SamplesError::Fraction(fraction).into());
         }
-        let rows = Holdout { fraction, seed }.split(self.labels()).map_err(|class| {
-            let class = &self.schema.classes[usize::from(class)];
-            Error::Samples(format!("the class {class} has a single row; to learn and to be judged it needs two"))
-        })?;
+        let rows = Holdout { fraction, seed }
+            .split(self.rows.labels())
+            .map_err(|class| SamplesError::SingleRow { class: self.schema.classes[usize::from(class)].to_string() })?;
         Ok(rows.map(|rows| self.with_rows(self.rows.some(&rows))))
     }
 
@@ -201,73 +283,36 @@ impl Samples {
     /// # Errors
     /// Where one is none of the classes, or named twice.
     pub fn with_classes<N: ToString>(&self, names: &[N]) -> Result<Self, Error> {
-        let wrong = |problem: String| Err(Error::Samples(problem));
         let mut positions = vec![None; self.schema.classes.len()];
-        let mut classes = Vec::new();
+        let (mut classes, mut labels) = (Vec::new(), Vec::new());
         for (position, name) in (0..=u8::MAX).zip(names) {
             let name = name.to_string();
             let Some(found) = self.schema.classes.iter().position(|class| class.is_called(&name)) else {
-                return wrong(format!("no class {name:?}; the classes are {}", listed(&self.schema.classes)));
+                return Err(SamplesError::UnknownClass { class: name, classes: listed(&self.schema.classes) }.into());
             };
             if positions[found].replace(position).is_some() {
-                return wrong(format!("the class {name:?} is named twice"));
+                return Err(SamplesError::SameClasses(name).into());
             }
             classes.push(self.schema.classes[found].clone());
+            labels.push(self.labels[found].clone());
         }
         let chosen: Vec<usize> =
             (0..self.len()).filter(|&row| positions[usize::from(self.labels()[row])].is_some()).collect();
         let mut rows = self.rows.some(&chosen);
         rows.labels_mut().iter_mut().for_each(|label| *label = positions[usize::from(*label)].unwrap_or_default());
         let mut samples = self.with_rows(rows);
-        samples.schema.classes = classes;
+        (samples.schema.classes, samples.labels) = (classes, labels);
         Ok(samples)
     }
 
-    /// Rows.
-    pub fn len(&self) -> usize {
-        self.labels().len()
-    }
-
-    /// Whether there is no row.
-    pub fn is_empty(&self) -> bool {
-        self.labels().is_empty()
-    }
-
-    /// Features of a row, d: an image's pixels, or the columns but for the label.
-    pub fn n_features(&self) -> usize {
-        self.schema.image_size.iter().product()
-    }
-
-    /// What the classes are called.
-    pub fn classes(&self) -> &[Class] {
-        &self.schema.classes
-    }
-
-    /// What the columns are called, of a table.
-    pub fn columns(&self) -> &[String] {
-        &self.schema.features
+    /// The labels that there are: what tells the classes apart, in their order.
+    pub fn classes(&self) -> &[L] {
+        &self.labels
     }
 
     /// Each row's class, as a position among [`classes`](Self::classes).
     pub fn labels(&self) -> &[u8] {
         self.rows.labels()
-    }
-
-    /// What the folder that they were read from holds and is not used.
-    pub fn unused(&self) -> &Unused {
-        &self.source.unused
-    }
-
-    /// The numbers of a row as the data has them, d of them: bytes from 0 to 255 of an image.
-    ///
-    /// # Panics
-    /// Where `row` is past the end.
-    pub fn row(&self, row: usize) -> Vec<f64> {
-        let d = self.n_features();
-        match &self.rows {
-            Rows::Images(split) => split.pixels[row * d..][..d].iter().map(|&pixel| pixel.into()).collect(),
-            Rows::Numbers(numbers) => numbers.row(row),
-        }
     }
 
     /// The rows as a model takes them that learnt from samples of this schema: columns in its order, found by their names, and labels as positions among
@@ -288,15 +333,60 @@ impl Samples {
             .collect();
         for (row, label) in rows.labels_mut().iter_mut().enumerate() {
             let Some(position) = positions[usize::from(*label)] else {
-                let class = &self.schema.classes[usize::from(*label)];
-                return Err(Error::Samples(format!(
-                    "row {row} is of the class {class}, and the model tells {} apart",
-                    listed(&schema.classes)
-                )));
+                let class = self.schema.classes[usize::from(*label)].to_string();
+                return Err(SamplesError::AnotherClass { row, class, classes: listed(&schema.classes) }.into());
             };
             *label = position;
         }
         Ok(rows)
+    }
+}
+
+impl<L: Clone> Samples<L> {
+    /// Calls the columns of a table so.
+    ///
+    /// # Errors
+    /// Where there are more or fewer, a name is empty, too long or there twice, or these are images.
+    pub fn with_columns<N: ToString>(mut self, names: &[N]) -> Result<Self, Error> {
+        self.schema.features = column_names(&self.schema, names)?;
+        Ok(self)
+    }
+
+    /// Rows.
+    pub fn len(&self) -> usize {
+        self.rows.labels().len()
+    }
+
+    /// Whether there is no row.
+    pub fn is_empty(&self) -> bool {
+        self.rows.labels().is_empty()
+    }
+
+    /// Features of a row, d: an image's pixels, or the columns but for the label.
+    pub fn n_features(&self) -> usize {
+        self.schema.image_size.iter().product()
+    }
+
+    /// What the columns are called, of a table.
+    pub fn columns(&self) -> &[String] {
+        &self.schema.features
+    }
+
+    /// What the folder that they were read from holds and is not used.
+    pub fn unused(&self) -> &Unused {
+        &self.source.unused
+    }
+
+    /// The numbers of a row as the data has them, d of them: bytes from 0 to 255 of an image.
+    ///
+    /// # Panics
+    /// Where `row` is past the end.
+    pub fn row(&self, row: usize) -> Vec<f64> {
+        let d = self.n_features();
+        match &self.rows {
+            Rows::Images(split) => split.pixels[row * d..][..d].iter().map(|&pixel| pixel.into()).collect(),
+            Rows::Numbers(numbers) => numbers.row(row),
+        }
     }
 
     /// The same with the labels left as they are, for a model that is asked about rows of whatever classes.
@@ -308,14 +398,14 @@ impl Samples {
         let is_table = |schema: &Schema| schema.kind == DataKind::Table;
         let fits = is_table(&self.schema) == is_table(schema);
         if !fits || (!is_table(schema) && self.schema.image_size != schema.image_size) {
-            return Err(Error::Samples(format!("the samples are {of_own}, and the model takes {of_model}")));
+            return Err(SamplesError::AnotherKind { samples: of_own, model: of_model }.into());
         }
         let Rows::Numbers(Numbers { n_features, values, labels }) = &self.rows else { return Ok(self.rows.clone()) };
         let place = |name: &String| {
             let found = self.schema.features.iter().position(|own| own == name);
             found.ok_or_else(|| {
-                let own = self.schema.features.join(", ");
-                Error::Samples(format!("no column {name:?}, from which the model learnt; the columns are {own}"))
+                let columns = self.schema.features.join(", ");
+                Error::from(SamplesError::NoColumn { column: name.clone(), columns })
             })
         };
         let places = schema.features.iter().map(place).collect::<Result<Vec<usize>, _>>()?;
@@ -325,27 +415,31 @@ impl Samples {
     }
 
     fn with_rows(&self, rows: Rows) -> Self {
-        Self { rows, schema: self.schema.clone(), source: self.source.clone() }
+        Self { rows, schema: self.schema.clone(), labels: self.labels.clone(), source: self.source.clone() }
+    }
+}
+
+impl Samples {
+    fn of_schema(rows: Rows, schema: &Schema, source: &Provenance) -> Self {
+        Self { rows, schema: schema.clone(), labels: schema.classes.clone(), source: source.clone() }
     }
 
     fn of_tables(tables: Tables) -> [Self; 2] {
         let source = Provenance::of_tables(&tables);
         let schema = schema_of_tables(&tables);
         let rows = |part: Arc<TablePart>| Rows::Numbers(Arc::unwrap_or_clone(part).rows);
-        tables.parts.map(|part| Self { rows: rows(part), schema: schema.clone(), source: source.clone() })
+        tables.parts.map(|part| Self::of_schema(rows(part), &schema, &source))
     }
 
     fn of_images(data: &Data, resident_bytes: u64) -> Result<[Self; 2], Error> {
         let (selections, labels) = data.select(None, None, None)?;
         if let Some(large) = selections.iter().find(|rows| rows.bytes() > resident_bytes) {
             let (source, bytes) = (&data.origin, large.bytes());
-            return Err(Error::Samples(format!(
-                "{source}: {bytes} bytes of images are more than the {resident_bytes} that samples may take in memory; `train` reads them piece by piece"
-            )));
+            return Err(SamplesError::TooLarge { place: source.to_string(), bytes, most: resident_bytes }.into());
         }
         let (source, schema) = (Provenance::of_images(data), schema_of_images(data, labels));
         let [train, validation] = selections;
-        let read = |split| Self { rows: Rows::Images(split), schema: schema.clone(), source: source.clone() };
+        let read = |split| Self::of_schema(Rows::Images(split), &schema, &source);
         Ok([read(train.read()?), read(validation.read()?)])
     }
 }
@@ -402,4 +496,23 @@ fn described(schema: &Schema) -> String {
 /// The classes, for an error.
 pub(crate) fn listed(classes: &[Class]) -> String {
     names(classes).join(", ")
+}
+
+/// Names for the columns of what is of this schema.
+pub(crate) fn column_names<N: ToString>(schema: &Schema, names: &[N]) -> Result<Vec<String>, SamplesError> {
+    if schema.kind != DataKind::Table {
+        return Err(SamplesError::NoColumns);
+    }
+    let names: Vec<String> = names.iter().map(ToString::to_string).collect();
+    let d = schema.features.len();
+    if names.len() != d {
+        return Err(SamplesError::ColumnNames { columns: d, names: names.len() });
+    }
+    if let Some((column, problem)) = names.iter().enumerate().find_map(|(j, name)| Some((j, name_problem(name)?))) {
+        return Err(SamplesError::ColumnName { column, problem });
+    }
+    if let Some(twice) = names.iter().enumerate().find_map(|(j, name)| names[..j].contains(name).then_some(name)) {
+        return Err(SamplesError::SameColumns(twice.clone()));
+    }
+    Ok(names)
 }

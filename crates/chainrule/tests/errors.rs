@@ -18,7 +18,7 @@ fn fitted_to_flowers() -> (TempDir, Samples, Fitted) {
     std::fs::write(at("flowers.csv"), FLOWERS).unwrap();
     std::fs::write(at("file"), "").unwrap();
     let samples = Samples::csv(at("flowers.csv"), "2024").unwrap();
-    let fitted = Estimator::softmax().epochs(1).fit(&samples, &samples).unwrap();
+    let fitted = Estimator::softmax().epochs(1).fit(&samples).unwrap();
     fitted.save(at("model")).unwrap();
     (folder, samples, fitted)
 }
@@ -60,14 +60,13 @@ fn a_model_is_not_replaced_and_that_is_said_without_an_option() {
 #[test]
 fn settings_are_refused_without_an_option() {
     let (_folder, samples, _) = fitted_to_flowers();
-    is_neutral(&Estimator::softmax().epochs(0).fit(&samples, &samples).unwrap_err().to_string());
+    is_neutral(&Estimator::softmax().epochs(0).fit(&samples).unwrap_err().to_string());
 }
 
 #[test]
 fn a_single_class_is_said_in_the_singular() {
     let (_folder, samples, _) = fitted_to_flowers();
-    let one =
-        samples.with_classes(&["rose"]).and_then(|samples| Estimator::softmax().fit(&samples, &samples).map(|_| ()));
+    let one = samples.with_classes(&["rose"]).and_then(|samples| Estimator::softmax().fit(&samples).map(|_| ()));
     let one = one.unwrap_err().to_string();
     assert!(!one.contains("1 classes"), "{one}");
 }

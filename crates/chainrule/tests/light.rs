@@ -6,7 +6,7 @@ use chainrule::formats::{Format, Hints, ImportError, TrainedOn};
 use chainrule::{Error, Estimator, Fitted, Samples};
 
 /// Two kinds of rows whose numbers are of different sizes.
-fn flowers() -> Samples {
+fn flowers() -> Samples<&'static str> {
     let row = |i: usize| {
         let (x, is_rose) = (i as f64, i.is_multiple_of(3));
         let bloom = f64::from(u8::from(is_rose));
@@ -34,7 +34,7 @@ fn same(a: &[Vec<f64>], b: &[Vec<f64>], bound: f64) {
 fn a_table_is_fitted_to_the_minimum_and_goes_through_every_file() {
     let [train, validation] = flowers().split(0.2, 1).expect("two parts");
     let estimator = Estimator::logistic().standardize().l2(0.01).precision(Precision::F64).backend(here());
-    let fitted = estimator.to_the_minimum().fit(&train, &validation).expect("a fit");
+    let fitted = estimator.to_the_minimum().fit_validated(&train, &validation).expect("a fit");
     let certificate = fitted.training().and_then(|training| training.certificate).expect("a certificate");
     assert!(certificate.holds(), "{certificate:?}");
     assert!(fitted.score(&validation).expect("a score") > 0.9);
@@ -50,7 +50,8 @@ fn a_table_is_fitted_to_the_minimum_and_goes_through_every_file() {
         let file = folder.path().join(format!("flowers.{ending}"));
         fitted.export(&file).expect(ending);
         let imported = Fitted::import(&file, &Hints::default()).expect(ending);
-        assert_eq!((imported.classes(), imported.columns()), (fitted.classes(), fitted.columns()));
+        let names: Vec<String> = imported.classes().iter().map(ToString::to_string).collect();
+        assert_eq!((names, imported.columns()), (vec!["iris".to_owned(), "rose".to_owned()], fitted.columns()));
         same(&imported.predict_proba(&validation).expect(ending), &asked, 1e-12);
     }
     // PyTorch's layer takes features, and does not know what they are made of.
@@ -66,7 +67,7 @@ fn digits_are_fitted_by_the_kernels_in_either_precision() {
     let [train, validation] = Samples::digits(1500, 7).split(0.2, 0).expect("two parts");
     let [single, double] = [Precision::F32, Precision::F64].map(|precision| {
         let estimator = Estimator::softmax().learning_rate(0.05).epochs(5).batch_size(20).precision(precision);
-        estimator.backend(here()).fit(&train, &validation).expect("a fit")
+        estimator.backend(here()).fit_validated(&train, &validation).expect("a fit")
     });
     let gradient = single.training().map(|training| training.config.descent().gradient);
     assert_eq!(gradient, Some(chainrule::core::GradientSource::Fused));
@@ -74,7 +75,7 @@ fn digits_are_fitted_by_the_kernels_in_either_precision() {
     assert!(a.accuracy > 0.7 && (a.loss - b.loss).abs() < 1e-2 * b.loss, "{a:?} {b:?}");
     // What the kernels do not weigh or standardise goes by plain loops.
     let standardized = Estimator::softmax().standardize().balanced().l2(0.01).to_the_minimum().backend(here());
-    let fitted = standardized.fit(&train, &validation).expect("a fit");
+    let fitted = standardized.fit_validated(&train, &validation).expect("a fit");
     assert!(fitted.score(&validation).expect("a score") > 0.7);
     assert!(fitted.training().and_then(|training| training.certificate).is_some_and(|proof| proof.holds()));
 }
@@ -82,8 +83,7 @@ fn digits_are_fitted_by_the_kernels_in_either_precision() {
 #[test]
 fn what_needs_burn_is_refused_and_says_what_has_it() {
     let flowers = flowers();
-    let refused =
-        Estimator::softmax().optimizer(Optimizer::Adam).backend(here()).fit(&flowers, &flowers).expect_err("a refusal");
+    let refused = Estimator::softmax().optimizer(Optimizer::Adam).backend(here()).fit(&flowers).expect_err("a refusal");
     assert!(matches!(refused, Error::Backend(_)), "{refused}");
     assert!(refused.to_string().contains("descent.optimizer") && refused.to_string().contains("Burn"), "{refused}");
 }
@@ -92,7 +92,7 @@ fn what_needs_burn_is_refused_and_says_what_has_it() {
 fn weights_of_pixels_of_another_range_are_weights_of_ours() {
     // A linear layer that was trained on p / 255: exported as such, and told so.
     let samples = Samples::digits(200, 3);
-    let fitted = Estimator::softmax().epochs(2).backend(here()).fit(&samples, &samples).expect("a fit");
+    let fitted = Estimator::softmax().epochs(2).backend(here()).fit(&samples).expect("a fit");
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("digits.safetensors");
     fitted.export(&file).expect("a file");
@@ -123,7 +123,7 @@ fn more_threads_than_a_system_has_are_refused() {
     let flowers = flowers();
     for threads in [1025, usize::MAX] {
         let threads = threads.try_into().expect("a number above 0");
-        let refused = Estimator::softmax().backend(here()).threads(threads).fit(&flowers, &flowers);
+        let refused = Estimator::softmax().backend(here()).threads(threads).fit(&flowers);
         let refused = refused.expect_err("a refusal").to_string();
         assert!(refused.ends_with(" threads; expected from 1 to 1024"), "{refused}");
     }
@@ -136,10 +136,10 @@ fn what_is_no_model_is_called_so() {
     assert!(refused.ends_with("no model lies in this folder"), "{refused}");
 
     let flowers = flowers();
-    let fitted = Estimator::softmax().epochs(1).backend(here()).fit(&flowers, &flowers).expect("a fit");
+    let fitted = Estimator::softmax().epochs(1).backend(here()).fit(&flowers).expect("a fit");
     let onnx = fitted.to_bytes(Format::Onnx);
     let refused = Fitted::from_bytes(&onnx, &Hints::default()).expect_err("a refusal").to_string();
-    assert!(refused.starts_with("it is an ONNX file, which is exported, and not read"), "{refused}");
+    assert!(refused.starts_with("it is of the format onnx, which is exported and not read"), "{refused}");
 }
 
 #[test]

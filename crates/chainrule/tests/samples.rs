@@ -26,7 +26,7 @@ fn logistic() -> Estimator {
 
 fn fitted_to_flowers(samples: &Samples) -> Fitted {
     let [train, validation] = samples.split(0.25, 1).unwrap();
-    softmax().standardize().learning_rate(0.5).epochs(30).fit(&train, &validation).unwrap()
+    softmax().standardize().learning_rate(0.5).epochs(30).fit_validated(&train, &validation).unwrap()
 }
 
 fn on_cpu(estimator: Estimator) -> Estimator {
@@ -55,9 +55,9 @@ fn columns_are_found_by_their_names_in_any_order() {
     assert_eq!(fitted.predict_proba(&turned).unwrap(), fitted.predict_proba(&samples).unwrap());
     assert_eq!(fitted.evaluate(&turned).unwrap(), fitted.evaluate(&samples).unwrap());
     // And in a fit, where the validation comes from elsewhere.
-    let of_turned = softmax().standardize().epochs(2).fit(&samples, &turned).unwrap();
-    let metrics = of_turned.training().unwrap().final_metrics;
-    assert!((metrics.train_loss - metrics.validation_loss).abs() < 1e-12);
+    let of_turned = softmax().standardize().epochs(2).fit_validated(&samples, &turned).unwrap();
+    let training = of_turned.training().unwrap();
+    assert!((training.train.loss - training.validation.unwrap().loss).abs() < 1e-12);
 
     // Without labels, and among columns that are no numbers.
     std::fs::write(folder.path().join("new.csv"), flowers(&["garden", "weight", "length", "width"])).unwrap();
@@ -67,7 +67,7 @@ fn columns_are_found_by_their_names_in_any_order() {
 
     let narrow = table(folder.path(), "narrow.csv", &["species", "width", "length"]);
     says(fitted.predict(&narrow), &["no column \"weight\"", "the columns are width, length"]);
-    says(softmax().fit(&samples, &narrow), &["no column \"weight\""]);
+    says(softmax().fit_validated(&samples, &narrow), &["no column \"weight\""]);
     says(fitted.predict_file(folder.path().join("narrow.csv")), &["narrow.csv", "weight"]);
     says(fitted.predict(&Samples::digits(2, 0)), &["images of 28 x 28", "table of 3 columns"]);
 }
@@ -79,10 +79,10 @@ fn a_row_that_is_no_row_of_the_model_is_an_error() {
     let two = flowers.with_classes(&["iris", "rose"]).unwrap();
     let digits = Samples::digits(40, 0);
     let fitted = [
-        (softmax().epochs(1).learning_rate(1e-9).fit(&flowers, &flowers), "finite numbers up to 1e30"),
-        (softmax().epochs(1).standardize().fit(&flowers, &flowers), "finite numbers up to 1e30"),
-        (logistic().epochs(1).standardize().fit(&two, &two), "finite numbers up to 1e30"),
-        (softmax().epochs(1).fit(&digits, &digits), "numbers from 0 to 255"),
+        (softmax().epochs(1).learning_rate(1e-9).fit(&flowers), "finite numbers up to 1e30"),
+        (softmax().epochs(1).standardize().fit(&flowers), "finite numbers up to 1e30"),
+        (logistic().epochs(1).standardize().fit(&two), "finite numbers up to 1e30"),
+        (softmax().epochs(1).fit(&digits), "numbers from 0 to 255"),
     ];
     for (fitted, expected) in fitted {
         let fitted = fitted.unwrap();
@@ -132,7 +132,8 @@ fn rows_from_memory_are_those_of_a_table() {
     let folder = tempfile::tempdir().unwrap();
     let samples = table(folder.path(), "flowers.csv", &["length", "weight", "width", "species"]);
     let rows: Vec<Vec<f64>> = (0..samples.len()).map(|row| samples.row(row)).collect();
-    let labels: Vec<&Class> = samples.labels().iter().map(|&label| &samples.classes()[usize::from(label)]).collect();
+    let labels: Vec<Class> =
+        samples.labels().iter().map(|&label| samples.classes()[usize::from(label)].clone()).collect();
     let from_memory = Samples::from_rows(&rows, &labels).unwrap();
     assert_eq!((from_memory.labels(), from_memory.classes()), (samples.labels(), samples.classes()));
     assert_eq!(from_memory.columns(), ["x1", "x2", "x3"]);
@@ -142,13 +143,14 @@ fn rows_from_memory_are_those_of_a_table() {
     // Labels that are numbers are in their order.
     let numbered = Samples::from_rows(&[[1.0], [2.0], [3.0]], &[10, 9, 100]).unwrap();
     assert_eq!((numbered.labels(), numbered.classes()[0].to_string()), (&[1, 0, 2][..], "9".to_owned()));
+    assert_eq!(numbered.classes(), [9, 10, 100]);
 }
 
 #[test]
 fn rows_that_are_no_samples_are_refused_in_a_line() {
     let none: [[f64; 1]; 0] = [];
     says(Samples::from_rows(&none, &["a"]), &["there is no row"]);
-    says(Samples::from_rows(&[[]; 2], &["a", "b"]), &["row 0 has no number"]);
+    says(Samples::from_rows(&[[0.0; 0]; 2], &["a", "b"]), &["row 0 has no number"]);
     says(Samples::from_rows(&[vec![1.0], vec![1.0, 2.0]], &["a", "b"]), &["row 1 has 2 numbers, and row 0 has 1"]);
     says(Samples::from_rows(&[[1.0], [2.0]], &["a"]), &["2 rows and 1 label;"]);
     for number in [f64::NAN, f64::INFINITY, -2e30] {
@@ -182,39 +184,39 @@ fn columns_classes_and_parts_that_samples_cannot_have_are_refused_in_a_line() {
 fn samples_that_a_model_cannot_be_fitted_to_are_refused_in_a_line() {
     let two = Samples::from_rows(&[[1.0], [2.0], [3.0], [4.0]], &["a", "b", "a", "b"]).unwrap();
     let three = Samples::from_rows(&[[1.0], [2.0], [3.0]], &["a", "b", "c"]).unwrap();
-    says(
-        logistic().fit(&three, &three),
-        &["3 classes (a, b, c)", "logistic regression tells two apart", "with_classes"],
-    );
+    says(logistic().fit(&three), &["3 classes (a, b, c)", "logistic regression tells two apart", "with_classes"]);
     let one = two.with_classes(&["a"]).unwrap();
-    says(softmax().fit(&one, &one), &["1 class (a)", "softmax"]);
-    says(softmax().fit(&two, &three), &["row 2 is of the class c"]);
+    says(softmax().fit(&one), &["1 class (a)", "softmax"]);
+    says(softmax().fit_validated(&two, &three), &["row 2 is of the class c"]);
     let nothing = two.with_classes(&[] as &[&str]).unwrap();
     assert!(nothing.is_empty());
-    says(softmax().fit(&nothing, &two), &["no row to learn from"]);
-    says(softmax().fit(&two, &nothing), &["no validation row"]);
-    says(softmax().fit(&two, &two).unwrap().score(&nothing), &["no row to judge"]);
+    says(softmax().fit_validated(&nothing, &two), &["no row to learn from"]);
+    says(softmax().fit_validated(&two, &nothing), &["no validation row"]);
+    says(softmax().fit(&two).unwrap().score(&nothing), &["no row to judge"]);
 }
 
 #[test]
 fn settings_that_cannot_be_are_refused_by_their_keys() {
     let two = Samples::from_rows(&[[1.0], [2.0]], &["a", "b"]).unwrap();
-    says(softmax().learning_rate(1e30).fit(&two, &two), &["descent.learning_rate = 1e+30"]);
-    says(softmax().learning_rate(-1.0).fit(&two, &two), &["descent.learning_rate = -1"]);
-    says(softmax().l2(f64::NAN).fit(&two, &two), &["objective.l2 = not a finite number: expected a number from 0"]);
-    says(softmax().patience(0).fit(&two, &two), &["early_stopping.patience = 0: expected a whole number from 1"]);
+    says(softmax().learning_rate(1e30).fit(&two), &["descent.learning_rate = 1e+30"]);
+    says(softmax().learning_rate(-1.0).fit(&two), &["descent.learning_rate = -1"]);
+    says(softmax().l2(f64::NAN).fit(&two), &["objective.l2 = not a finite number: expected a number from 0"]);
     says(
-        softmax().with(|all| all.data.label = Some("x".to_owned())).fit(&two, &two),
+        softmax().patience(0).fit_validated(&two, &two),
+        &["early_stopping.patience = 0: expected a whole number from 1"],
+    );
+    says(
+        softmax().with(|all| all.data.label = Some("x".to_owned())).fit(&two),
         &["what is trained on are the samples"],
     );
     // The one order is that of the samples, and the other a config's.
     let list = logistic().with(|all| all.objective.class_weights = Some(ClassWeights::Each(vec![1.0, 3.0])));
-    says(list.fit(&two, &two), &["name them: { a = 3.0, b = 1.0 }, or { a = 1.0, b = 3.0 }"]);
+    says(list.fit(&two), &["name them: { a = 3.0, b = 1.0 }, or { a = 1.0, b = 3.0 }"]);
     let unknown = softmax().class_weights([("A", 2.0)]);
-    says(unknown.fit(&two, &two), &["objective.class_weights: there is no class A; the data has a, b"]);
-    says(softmax().batch_size(3).drop_last().fit(&two, &two), &["descent.batch_size = 3", "only 2 training rows"]);
-    says(softmax().gradient(GradientSource::Fused).fit(&two, &two), &["fused", "table"]);
-    says(softmax().backend("remote:nowhere:1".parse().unwrap()).fit(&two, &two), &["remote"]);
+    says(unknown.fit(&two), &["objective.class_weights: there is no class A; the data has a, b"]);
+    says(softmax().batch_size(3).drop_last().fit(&two), &["descent.batch_size = 3", "only 2 training rows"]);
+    says(softmax().gradient(GradientSource::Fused).fit(&two), &["fused", "table"]);
+    says(softmax().backend("remote:nowhere:1".parse().unwrap()).fit(&two), &["remote"]);
 }
 
 #[test]
@@ -291,7 +293,7 @@ fn an_observer_is_told_of_each_step_and_may_end_it() {
 fn the_minimum_is_certified() {
     let folder = tempfile::tempdir().unwrap();
     let [train, validation] = table(folder.path(), "flowers.csv", &COLUMNS).split(0.25, 1).unwrap();
-    let fitted = softmax().standardize().l2(0.01).to_the_minimum().fit(&train, &validation).unwrap();
+    let fitted = softmax().standardize().l2(0.01).to_the_minimum().fit_validated(&train, &validation).unwrap();
     let training = fitted.training().unwrap();
     assert_eq!(training.ending, Ending::Converged);
     assert!(training.certificate.unwrap().holds());

@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use chainrule_core::{Class, LinkKind, display_width, to_right};
+use chainrule_core::{Class, ContentError, LinkKind, display_width, to_right};
 use chainrule_data::given::{self, Given};
 use chainrule_data::picture::Treatment;
 use chainrule_solve::Prediction;
@@ -79,8 +79,8 @@ pub(crate) fn predict(options: &PredictOptions) -> Result<u8> {
             say(line);
         }
     };
-    let mut wrong = |file: &Path, problem: String| {
-        let file = file.display().to_string();
+    let mut wrong = |file: &Path, problem: ContentError| {
+        let (file, problem) = (file.display().to_string(), problem.to_string());
         say(&format!("error: {file}: {problem}"));
         answer.problems.push(Problem { file, problem });
     };
@@ -126,7 +126,7 @@ pub(crate) fn predict(options: &PredictOptions) -> Result<u8> {
 }
 
 /// What the model says of a file's images or rows.
-fn asked(model: &Model, file: &Path) -> Result<Vec<Predicted>, String> {
+fn asked(model: &Model, file: &Path) -> Result<Vec<Predicted>, ContentError> {
     let Some(features) = model.features() else {
         let images = given::read(file, model.image_size(), model.treatment())?;
         return images.into_iter().map(|image| predicted(model, file, image)).collect();
@@ -141,7 +141,7 @@ fn asked(model: &Model, file: &Path) -> Result<Vec<Predicted>, String> {
     rows.collect()
 }
 
-fn predicted(model: &Model, file: &Path, image: Given) -> Result<Predicted, String> {
+fn predicted(model: &Model, file: &Path, image: Given) -> Result<Predicted, ContentError> {
     let prediction = model.predictor.predict(&image.pixels).map_err(|error| error.to_string())?;
     Ok(Predicted {
         file: file.display().to_string(),

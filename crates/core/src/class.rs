@@ -3,7 +3,7 @@ use std::fmt::{self, Display, Formatter};
 use serde::de::{Error, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::DataKind;
+use crate::{ContentError, DataKind};
 
 /// What the data calls a class: IDX files number them, tables and folders name them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -38,12 +38,12 @@ impl Class {
     ///
     /// # Errors
     /// Where one can be no name, or two are the same.
-    pub fn all_of(kind: DataKind, names: &[String]) -> Result<Vec<Self>, String> {
+    pub fn all_of(kind: DataKind, names: &[String]) -> Result<Vec<Self>, ContentError> {
         if let Some(problem) = names.iter().find_map(|name| name_problem(name)) {
-            return Err(format!("the name of a class {problem}"));
+            return Err(ContentError::new(format!("the name of a class {problem}")));
         }
         if let Some(twice) = names.iter().enumerate().find_map(|(i, name)| names[..i].contains(name).then_some(name)) {
-            return Err(format!("the class {twice} is named twice"));
+            return Err(ContentError::new(format!("the class {twice} is named twice")));
         }
         let numbers: Option<Vec<Self>> = names.iter().map(|name| Some(Self::Number(label(name)?))).collect();
         Ok(match (kind, numbers) {

@@ -149,6 +149,7 @@ pub enum Solver {
 /// Burn's optimizers that make sense for a linear classifier.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum Optimizer {
     /// Gradient descent, plain or with momentum.
     Sgd,
@@ -165,6 +166,7 @@ pub enum Optimizer {
 /// How the learning rate moves: Burn's schedules.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum Schedule {
     /// Not at all.
     Constant,

@@ -22,6 +22,7 @@ mod certificate;
 mod class;
 mod class_weights;
 mod config;
+mod content_error;
 mod data_file;
 mod early_stopping;
 mod gradient;
@@ -45,6 +46,7 @@ pub use config::{
     DataConfig, DescentConfig, EarlyStoppingConfig, Generator, GradientSource, ModelConfig, ModelKind, ObjectiveConfig,
     Optimizer, OptimumConfig, Precision, Schedule, ShuffleConfig, Solver,
 };
+pub use content_error::ContentError;
 pub use data_file::DataFile;
 pub use early_stopping::{EarlyStopping, Judgement};
 pub use gradient::{Gradient, Step};

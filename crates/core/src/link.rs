@@ -200,7 +200,8 @@ impl Link for Softmax {
     }
 
     fn dual(&self) -> Option<Dual> {
-        Some(Dual::Simplex)
+        // A single class's probability is 1, which is in the interval, too.
+        Some(if self.n_classes > 1 { Dual::Simplex } else { Dual::Interval })
     }
 
     fn kind(&self) -> Option<LinkKind> {

@@ -1,7 +1,10 @@
+use serde::{Deserialize, Serialize};
+
 use crate::DataKind;
 
 /// What a model's features are made of: of each number of a row, as the data has it, a straight line's value.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Preprocessing {
     /// A byte `p` becomes `p / 127.5 - 1`: 0..=255 becomes -1..=1, as the report has it.
     Pixels,
@@ -12,7 +15,7 @@ pub enum Preprocessing {
 }
 
 /// `x_j = (raw_j - mean_j) / scale_j`, as scikit-learn's `StandardScaler` does it.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Standardization {
     /// `[d]`, over the training rows.
     pub mean: Vec<f64>,

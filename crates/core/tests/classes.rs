@@ -7,7 +7,7 @@ use serde_json::json;
 fn labels_of_images_are_numbers_and_names_are_never_taken_for_them() {
     let all_of = |kind, names: &[&str]| {
         let names: Vec<String> = names.iter().map(ToString::to_string).collect();
-        Class::all_of(kind, &names).map(|classes| json!(classes))
+        Class::all_of(kind, &names).map(|classes| json!(classes)).map_err(|problem| problem.to_string())
     };
     for (kind, names, expected) in [
         (DataKind::Images, ["0", "255"], json!([0, 255])),

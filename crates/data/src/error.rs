@@ -2,6 +2,7 @@ use std::path::PathBuf;
 
 /// What can be wrong with data, in one line each: where, what, and what to do.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum DataError {
     /// A file could not be opened or read.
     #[error("{}: {problem}", .path.display())]

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
-use chainrule_core::nearest;
+use chainrule_core::{ContentError, nearest};
 
 use crate::picture::{self, Treatment};
 use crate::table::{Columns, Table};
@@ -31,18 +31,18 @@ const BEGINNING: u64 = 4096;
 
 /// The files that an argument names: itself, or of a folder those that begin as a picture or as an IDX file of images does, by their names.
 /// `tell` hears how many others there are.
-pub fn files(argument: &Path, tell: &mut dyn FnMut(&str)) -> Result<Vec<PathBuf>, String> {
+pub fn files(argument: &Path, tell: &mut dyn FnMut(&str)) -> Result<Vec<PathBuf>, ContentError> {
     if argument == Path::new(STANDARD_INPUT) || !argument.is_dir() {
         return Ok(vec![argument.to_owned()]);
     }
     let entries = std::fs::read_dir(argument).and_then(Iterator::collect::<Result<Vec<_>, _>>);
-    let entries = entries.map_err(|error| error.to_string())?;
+    let entries = entries?;
     let all = entries.len();
     let mut files: Vec<PathBuf> = entries.iter().map(std::fs::DirEntry::path).filter(|path| has_images(path)).collect();
     files.sort();
     let others = all - files.len();
     if files.is_empty() {
-        return Err("no PNG, JPEG or IDX file of images in this folder".to_owned());
+        return Err(ContentError::new("no PNG, JPEG or IDX file of images in this folder"));
     }
     if others > 0 {
         tell(&format!("{}: {others} others in it have no images and are passed over", argument.display()));
@@ -63,36 +63,36 @@ fn has_images(path: &Path) -> bool {
 }
 
 /// The images of a file, or of standard input, for a model of images of `size`.
-pub fn read(file: &Path, size: [usize; 2], treatment: Treat) -> Result<Vec<Given>, String> {
+pub fn read(file: &Path, size: [usize; 2], treatment: Treat) -> Result<Vec<Given>, ContentError> {
     let bytes = bytes(file)?;
     if bytes.is_empty() {
-        return Err("it is empty".to_owned());
+        return Err(ContentError::new("it is empty"));
     }
     if picture::is_picture(&bytes) {
         let picture = match treatment {
             Treat::AsDrawn => picture::read(&bytes, size),
             Treat::AsWhole => picture::read_whole(&bytes, size),
         };
-        let picture = picture.map_err(|error| error.to_string())?;
+        let picture = picture.map_err(|error| ContentError::new(error.to_string()))?;
         return Ok(vec![Given { pixels: picture.pixels, number: None, treatment: Some(picture.treatment) }]);
     }
     if !idx::is_images(&bytes) {
-        return Err("neither a PNG, a JPEG nor an IDX file of images, plain or gzipped".to_owned());
+        return Err(ContentError::new("neither a PNG, a JPEG nor an IDX file of images, plain or gzipped"));
     }
     let images = idx::decode_images(&bytes, MOST_BYTES)?;
     let [height, width] = size;
     if [images.height, images.width] != size {
-        return Err(format!(
-            "images of {} x {} pixels, and the model takes {height} x {width}; a PNG or JPEG of any size is fitted",
-            images.height, images.width
-        ));
+        let found = format!("images of {} x {} pixels", images.height, images.width);
+        return Err(ContentError::new(format!(
+            "{found}, and the model takes {height} x {width}; a PNG or JPEG of any size is fitted"
+        )));
     }
     let images = images.pixels.chunks_exact(height * width).enumerate();
     Ok(images.map(|(i, pixels)| Given { pixels: pixels.to_vec(), number: Some(i), treatment: None }).collect())
 }
 
 /// The rows of a CSV file, or of standard input, for a model of these features; other columns are passed over, the label's among them.
-pub fn read_table(file: &Path, features: &[String]) -> Result<Table, String> {
+pub fn read_table(file: &Path, features: &[String]) -> Result<Table, ContentError> {
     let columns = Columns::Named { features, label: None };
     match file == Path::new(STANDARD_INPUT) {
         true => Table::read(std::io::stdin().lock(), columns, MOST_BYTES),
@@ -100,34 +100,36 @@ pub fn read_table(file: &Path, features: &[String]) -> Result<Table, String> {
     }
 }
 
-fn bytes(file: &Path) -> Result<Vec<u8>, String> {
+fn bytes(file: &Path) -> Result<Vec<u8>, ContentError> {
     let mut bytes = Vec::new();
     let read = if file == Path::new(STANDARD_INPUT) {
         std::io::stdin().lock().take(MOST_BYTES + 1).read_to_end(&mut bytes)
     } else {
         open(file)?.take(MOST_BYTES + 1).read_to_end(&mut bytes)
     };
-    read.map_err(|error| error.to_string())?;
+    read?;
     if bytes.len() as u64 > MOST_BYTES { Err(too_large()) } else { Ok(bytes) }
 }
 
-fn open(file: &Path) -> Result<File, String> {
+fn open(file: &Path) -> Result<File, ContentError> {
     let metadata = std::fs::metadata(file).map_err(|error| match error.kind() {
-        ErrorKind::NotFound => no_such_file(file),
-        _ => error.to_string(),
+        ErrorKind::NotFound => ContentError::new(no_such_file(file)),
+        _ => error.into(),
     })?;
     // A pipe or a device would be waited for, perhaps for ever.
     if !metadata.is_file() {
-        return Err("it is no file; what comes through a pipe is read from standard input, named -".to_owned());
+        return Err(ContentError::new("it is no file; what comes through a pipe is read from standard input, named -"));
     }
     if metadata.len() > MOST_BYTES {
         return Err(too_large());
     }
-    File::open(file).map_err(|error| error.to_string())
+    Ok(File::open(file)?)
 }
 
-fn too_large() -> String {
-    format!("it has more than the {MOST_BYTES} bytes that are read of a file at once; write it as several files")
+fn too_large() -> ContentError {
+    ContentError::new(format!(
+        "it has more than the {MOST_BYTES} bytes that are read of a file at once; write it as several files"
+    ))
 }
 
 /// What to say of a file that is not there.

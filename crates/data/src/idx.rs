@@ -14,6 +14,7 @@ use flate2::bufread::MultiGzDecoder;
 use crate::DataError;
 use crate::checksum::Checksum;
 use crate::image_file::{ImageFile, PIECE};
+use chainrule_core::ContentError;
 
 /// Unsigned bytes in three dimensions: image, row, column.
 const IMAGES_MAGIC: u32 = 0x0000_0803;
@@ -195,14 +196,14 @@ impl Writer {
 ///
 /// # Errors
 /// What is wrong where they are no IDX file of images, are fewer or more than the header says, or hold more than `most` bytes of pixels.
-pub fn decode_images(bytes: &[u8], most: u64) -> Result<IdxImages, String> {
+pub fn decode_images(bytes: &[u8], most: u64) -> Result<IdxImages, ContentError> {
     match parse::<3>(bytes, IMAGES_MAGIC, "images", most) {
         Ok(([_, height, width], Some(pixels))) => Ok(IdxImages { height, width, pixels }),
         Ok((sizes, None)) => {
-            Err(format!("its header counts {sizes:?} bytes of images, more than the {most} that are read"))
+            Err(format!("its header counts {sizes:?} bytes of images, more than the {most} that are read").into())
         }
-        Err(Broken::Content(problem)) => Err(problem),
-        Err(Broken::Unread(problem)) => Err(problem.to_string()),
+        Err(Broken::Content(problem)) => Err(problem.into()),
+        Err(Broken::Unread(problem)) => Err(problem.into()),
     }
 }
 

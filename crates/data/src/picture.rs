@@ -18,6 +18,7 @@ use serde::Serialize;
 
 /// What can be wrong with a picture.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum PictureError {
     /// This build has no decoders.
     #[error("this build reads no pictures; build it with the feature pictures")]

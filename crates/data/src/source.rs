@@ -18,6 +18,7 @@ use crate::{
 
 /// Which data a run asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Request {
     /// `$CHAINRULE_DATA`, else MNIST from the cache, else a verified download, else the digits drawn by code.
     Auto,
@@ -68,6 +69,7 @@ pub struct Counts {
 
 /// Where data came from.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Origin {
     /// A folder or file that was named.
     Folder(PathBuf),

@@ -17,6 +17,7 @@ use serde::Serialize;
 use crate::checksum::Checksum;
 use crate::foreign::foreign;
 use crate::numbers::Values;
+use chainrule_core::ContentError;
 
 /// Which columns are read.
 #[derive(Clone, Copy, Debug)]
@@ -72,17 +73,17 @@ impl Table {
     ///
     /// # Errors
     /// What is wrong, with line and column.
-    pub fn read(reader: impl Read, columns: Columns, most_bytes: u64) -> Result<Self, String> {
-        parse(decompressed(reader)?, columns, most_bytes)
+    pub fn read(reader: impl Read, columns: Columns, most_bytes: u64) -> Result<Self, ContentError> {
+        Ok(parse(decompressed(reader)?, columns, most_bytes)?)
     }
 
     /// The names in the first line.
     ///
     /// # Errors
     /// Where these are no names.
-    pub fn header(reader: impl Read, most_bytes: u64) -> Result<Vec<String>, String> {
+    pub fn header(reader: impl Read, most_bytes: u64) -> Result<Vec<String>, ContentError> {
         let mut source = Hashed::new(decompressed(reader)?, most_bytes);
-        header(&mut csv_reader(&mut source))
+        Ok(header(&mut csv_reader(&mut source))?)
     }
 
     /// Features of a row, d.
@@ -144,7 +145,7 @@ impl AboutTable {
     ///
     /// # Errors
     /// Where it has no header, or a row is ragged.
-    pub fn read(reader: impl Read) -> Result<Self, String> {
+    pub fn read(reader: impl Read) -> Result<Self, ContentError> {
         let mut source = Hashed::new(decompressed(reader)?, u64::MAX);
         let mut reader = csv_reader(&mut source);
         let header = header(&mut reader)?;
@@ -153,7 +154,7 @@ impl AboutTable {
         let (mut rows, mut record) = (0, ByteRecord::new());
         while next(&mut reader, &mut record)?.is_some() {
             if record.len() != header.len() {
-                return Err(format!("line {}{}", line(&reader, &record)?, ragged(&record, &header)));
+                return Err(format!("line {}{}", line(&reader, &record)?, ragged(&record, &header)).into());
             }
             rows += 1;
             for ((field, column), seen) in record.iter().map(<[u8]>::trim_ascii).zip(&mut columns).zip(&mut seen) {

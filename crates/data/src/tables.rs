@@ -106,7 +106,10 @@ impl Request {
         };
         let about = |path: PathBuf| {
             let about = AboutTable::read(idx::open(&path)?);
-            Ok((path.display().to_string(), about.map_err(|problem| DataError::Table { path, problem })?))
+            Ok((
+                path.display().to_string(),
+                about.map_err(|problem| DataError::Table { path, problem: problem.to_string() })?,
+            ))
         };
         Ok(Some(AboutTables { files: paths.into_iter().map(about).collect::<Result<_, _>>()?, unused }))
     }
@@ -216,7 +219,7 @@ fn columns<'a>(path: &Path, request: &'a TableRequest) -> Result<Columns<'a>, Da
             // The header alone is read.
             let file = idx::open(path)?;
             let columns = Table::header(file, request.resident_bytes)
-                .map_err(|problem| DataError::Table { path: path.to_owned(), problem })?;
+                .map_err(|problem| DataError::Table { path: path.to_owned(), problem: problem.to_string() })?;
             Err(DataError::NoLabel { path: path.to_owned(), columns: crate::table::listed(&columns) })
         }
     }
@@ -231,7 +234,7 @@ fn read(path: &Path, columns: Columns, resident_bytes: u64) -> Result<Table, Dat
             "its {bytes} bytes are more than data.resident_bytes = {resident_bytes} takes into memory"
         )));
     }
-    Table::read(file, columns, resident_bytes).map_err(problem)
+    Table::read(file, columns, resident_bytes).map_err(|error| problem(error.to_string()))
 }
 
 /// The classes asked for, each of which a training must find, else all labels, of which there are two at least, and none that is not meant for one.

@@ -1,7 +1,8 @@
 //! What a file of weights comes to as a model, with what it does not say itself.
 
 use chainrule_core::{
-    Class, DataKind, LinkKind, Parameters, Precision, Preprocessing, Schema, Standardization, count, name_problem,
+    Class, ContentError, DataKind, LinkKind, Parameters, Precision, Preprocessing, Schema, Standardization, count,
+    name_problem,
 };
 
 use crate::{Known, Layout, Row, Weights};
@@ -26,6 +27,7 @@ pub struct Hints {
 
 /// What a model was trained on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum TrainedOn {
     /// Grey levels as they are, 0 to 255.
     Bytes,
@@ -108,6 +110,12 @@ impl ImportError {
     }
 }
 
+impl From<ContentError> for ImportError {
+    fn from(problem: ContentError) -> Self {
+        Self::File(problem.to_string())
+    }
+}
+
 impl From<String> for ImportError {
     fn from(problem: String) -> Self {
         Self::File(problem)
@@ -121,13 +129,7 @@ impl Model {
     /// # Errors
     /// Where it is none of these, and where neither it nor the hints say what one must know.
     pub fn read(bytes: &[u8], hints: &Hints) -> Result<Self, ImportError> {
-        let weights = Weights::read(bytes, hints.layout).map_err(|problem| {
-            if problem.ends_with(crate::LAYOUT_SAYS) {
-                ImportError::Layout(problem)
-            } else {
-                ImportError::File(problem)
-            }
-        })?;
+        let weights = Weights::read(bytes, hints.layout)?;
         let Weights { mut parameters, has_bias, precision, about } = weights;
         let link = link(hints, &about, parameters.columns)?;
         let preprocessing = preprocessing(hints, &about, &mut parameters)?;

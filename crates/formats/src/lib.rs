@@ -17,7 +17,6 @@ mod pickle;
 mod weights;
 
 pub use import::{Hints, ImportError, Model, TrainedOn};
-use weights::LAYOUT_SAYS;
 pub use weights::{Known, Layout, Weights};
 
 use std::collections::BTreeMap;
@@ -49,6 +48,7 @@ pub struct Portable {
 /// What a row is, before anything is done to it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum Row {
     /// Grey levels from 0, the ground, to 255, line by line: of so many lines and columns.
     Image {
@@ -168,10 +168,25 @@ pub struct UnknownEnding;
 
 impl fmt::Display for UnknownEnding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let endings: Vec<String> =
-            Format::ALL.iter().flat_map(|format| format.spec().endings).map(|ending| format!(".{ending}")).collect();
-        write!(f, "the format is known by the ending: {}", endings.join(", "))
+        let endings = Format::ALL.iter().flat_map(|format| format.spec().endings);
+        let endings: Vec<String> = endings.map(|ending| format!(".{ending}")).collect();
+        write!(f, "the format is known by the ending: {}", one_of(&endings))
     }
+}
+
+/// Names, of which one is meant.
+fn one_of(names: &[impl AsRef<str>]) -> String {
+    let mut text = String::new();
+    for (i, name) in names.iter().enumerate() {
+        let before = match names.len() - i {
+            _ if i == 0 => "",
+            1 => " or ",
+            _ => ", ",
+        };
+        text += before;
+        text += name.as_ref();
+    }
+    text
 }
 
 impl std::error::Error for UnknownEnding {}

@@ -2,7 +2,7 @@
 
 use chainrule_core::{LinkKind, Parameters, Precision};
 
-use crate::{Format, Row};
+use crate::{Format, ImportError, Row, one_of};
 
 /// What a file of weights says.
 #[derive(Clone, Debug, PartialEq)]
@@ -45,7 +45,7 @@ pub enum Layout {
 pub(crate) const MOST_BYTES: u64 = 1 << 28;
 
 /// Ends the sentence about weights whose shapes do not say which way they lie.
-pub(crate) const LAYOUT_SAYS: &str = "their layout must be named";
+const LAYOUT_SAYS: &str = "their layout must be named";
 
 impl Weights {
     /// Reads a safetensors or an npz file, or JSON that was exported; what it is, its first bytes
@@ -53,12 +53,18 @@ impl Weights {
     ///
     /// # Errors
     /// What is wrong with it, in one line; of other tools' files, how to make one of these.
-    pub fn read(bytes: &[u8], layout: Option<Layout>) -> Result<Self, String> {
+    pub fn read(bytes: &[u8], layout: Option<Layout>) -> Result<Self, ImportError> {
+        Self::read_any(bytes, layout).map_err(|problem| {
+            if problem.ends_with(LAYOUT_SAYS) { ImportError::Layout(problem) } else { ImportError::File(problem) }
+        })
+    }
+
+    fn read_any(bytes: &[u8], layout: Option<Layout>) -> Result<Self, String> {
         if let Some(format) = Format::ALL.into_iter().find(|format| (format.spec().is_one)(bytes)) {
             return match format.spec().read {
                 Some(read) => read(bytes, layout),
                 None => Err(format!(
-                    "it is of the format {format}, which is exported and not read; save the model as one of {}, too",
+                    "it is of the format {format}, which is exported and not read; save the model as {}, too",
                     readable()
                 )),
             };
@@ -74,7 +80,7 @@ impl Weights {
 /// The formats that are read, by their names.
 fn readable() -> String {
     let read = Format::ALL.iter().filter(|format| format.spec().read.is_some());
-    read.map(|format| format.name()).collect::<Vec<_>>().join(", ")
+    one_of(&read.map(|format| format.name()).collect::<Vec<_>>())
 }
 
 pub(crate) const PICKLED: &str = "it is a pickle, which may run code, and which only Python can read; there: \

@@ -11,7 +11,7 @@ use files::{npy, npz, safetensors};
 #[test]
 fn where_a_matrix_is_square_one_must_say_which_way_it_lies() {
     let square = safetensors(&[("weight", &[2, 2], vec![1.0, 2.0, 3.0, 4.0]), ("bias", &[2], vec![0.0, 0.0])]);
-    let problem = Weights::read(&square, None).unwrap_err();
+    let problem = Weights::read(&square, None).unwrap_err().to_string();
     assert!(problem.ends_with("their layout must be named"), "{problem}");
     let weights = |layout| Weights::read(&square, Some(layout)).unwrap().parameters.weight;
     assert_eq!(weights(Layout::RowPerFeature), [1.0, 2.0, 3.0, 4.0]);
@@ -40,7 +40,7 @@ fn json_of_other_programs_may_have_classes_that_are_integers() {
         (document("[1, 2, 3]").replace("[0],[-1]", "[0],[-1,2]"), "weight[2] has 2 numbers, and weight[0] 1"),
         (r#"{"coef": [1, 2]}"#.to_owned(), "missing field `format`"),
     ] {
-        let problem = read(&text).unwrap_err();
+        let problem = read(&text).unwrap_err().to_string();
         assert!(problem.contains(expected), "{problem:?} does not say {expected:?}");
     }
 }
@@ -50,7 +50,7 @@ const OBJECTS: &[u8] = include_bytes!("fixtures/numpy_objects.npz");
 
 /// The classes of a file.
 fn names(file: &[u8]) -> Result<Vec<String>, String> {
-    Weights::read(file, None).map(|weights| weights.about.classes.unwrap())
+    Weights::read(file, None).map(|weights| weights.about.classes.unwrap()).map_err(|problem| problem.to_string())
 }
 
 /// What the pickle of an array of objects ends with: its list, in the tuple of its state.
@@ -244,6 +244,6 @@ fn a_scaler_may_do_one_of_the_two_alone() {
     assert_eq!(statistics(std::slice::from_ref(&mean)), Some([vec![3.0, 4.0], vec![1.0, 1.0]]));
     assert_eq!(statistics(std::slice::from_ref(&scale)), Some([vec![0.0, 0.0], vec![5.0, 6.0]]));
     let least = ("min_.npy", floats("(2,)", &[0.0, 0.0]));
-    let problem = Weights::read(&model(&[scale, least]), None).unwrap_err();
+    let problem = Weights::read(&model(&[scale, least]), None).unwrap_err().to_string();
     assert!(problem.contains("MinMaxScaler"), "{problem}");
 }

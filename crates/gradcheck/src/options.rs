@@ -23,6 +23,7 @@ pub struct Options {
 
 /// Where to look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Search {
     /// Every coordinate up to so many in all, random directions beyond.
     Auto {

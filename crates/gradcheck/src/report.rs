@@ -78,6 +78,7 @@ pub struct Mismatch {
 
 /// What is wrong or odd about the whole.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub enum Finding {
     /// Two evaluations at the same point differ: differences mean nothing.
     NotDeterministic {

@@ -1,3 +1,5 @@
+use std::error::Error;
+use std::fmt;
 use std::sync::Arc;
 
 use chainrule_core::{Gradient, Link, Step, Targets};
@@ -217,20 +219,36 @@ impl Fused {
 ///
 /// # Errors
 /// Where the system does not give so many threads; what it said.
-pub fn with_threads<R: Send>(threads: usize, f: impl FnOnce() -> R + Send) -> Result<R, String> {
+pub fn with_threads<R: Send>(threads: usize, f: impl FnOnce() -> R + Send) -> Result<R, NoThreads> {
     if threads == 1 {
         return Ok(f());
     }
     match rayon::ThreadPoolBuilder::new().num_threads(threads).build() {
         Ok(pool) => Ok(pool.install(f)),
         Err(error) if has_no_threads(&error) => Ok(f()),
-        Err(error) => Err(error.to_string()),
+        Err(error) => Err(NoThreads(error)),
+    }
+}
+
+/// The system does not give so many threads.
+#[derive(Debug)]
+pub struct NoThreads(rayon::ThreadPoolBuildError);
+
+impl fmt::Display for NoThreads {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl Error for NoThreads {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.0.source()
     }
 }
 
 /// Whether the system has no threads, and not just no more of them.
 fn has_no_threads(error: &rayon::ThreadPoolBuildError) -> bool {
-    let cause = std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<std::io::Error>());
+    let cause = error.source().and_then(|cause| cause.downcast_ref::<std::io::Error>());
     cause.is_some_and(|cause| cause.kind() == std::io::ErrorKind::Unsupported)
 }
 

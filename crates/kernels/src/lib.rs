@@ -22,7 +22,7 @@ mod rows;
 #[cfg(test)]
 mod tests;
 
-pub use fused::{Evaluation, Float, Fused, with_threads};
+pub use fused::{Evaluation, Float, Fused, NoThreads, with_threads};
 pub use isa::Isa;
 pub use rows::Rows;
 

@@ -4,7 +4,8 @@
 
 mod problem;
 
-use chainrule_kernels::{Float, Fused, Isa, Model, Rows, Step, with_threads};
+use chainrule_core::{LinkKind, Step};
+use chainrule_kernels::{Float, Fused, Isa, Rows, with_threads};
 use problem::{OFFSET, Problem, SCALE, apart, noise};
 
 const STEP: Step = Step { learning_rate: 0.1, l2: 0.01, penalize_bias: true };
@@ -20,11 +21,12 @@ fn sums_over_all_rows_do_not_lose_digits_with_their_number() {
     let bytes: Vec<u8> = noise(2, n * d).iter().map(|x| (200.0 + 50.0 * x) as u8).collect();
     let rows = Rows::new(&bytes, [1, d], (0..n).map(|row| u32::from(row >= n / 2)).collect(), SCALE, OFFSET);
     let all: Vec<usize> = (0..n).collect();
-    for model in [Model::Logistic, Model::Softmax { n_classes: 2 }] {
-        let columns = if matches!(model, Model::Logistic) { 1 } else { 2 };
+    for model in [LinkKind::Logistic, LinkKind::Softmax] {
+        let columns = model.columns(2);
         // Residuals of many digits.
         let weight: Vec<f64> = noise(3, d * columns).iter().map(|x| 0.1 * x).collect();
-        let [mut exact, mut fused] = [Float::F64, Float::F32].map(|float| Fused::new(model, d, float, 1, Isa::best()));
+        let [mut exact, mut fused] =
+            [Float::F64, Float::F32].map(|float| Fused::new(model.link(2), d, float, 1, Isa::best()));
         exact.set(&weight, &vec![0.01; columns]);
         fused.set(&weight, &vec![0.01; columns]);
         let exact = exact.gradient(&rows, &all);
@@ -173,10 +175,10 @@ fn blocks_that_are_all_zero_are_left_out() {
 }
 
 /// Every weight this; two rows of each class.
-fn losses_with(weight: f64, model: Model, float: Float) -> (f64, usize) {
+fn losses_with(weight: f64, (kind, k): (LinkKind, usize), float: Float) -> (f64, usize) {
     let rows = Rows::new(&[0, 255, 255, 0, 9, 200, 200, 9], [1, 2], vec![0, 1, 0, 1], 1.0 / 127.5, -1.0);
-    let mut fused = Fused::new(model, 2, float, 1, Isa::best());
-    let columns = model.columns();
+    let mut fused = Fused::new(kind.link(k), 2, float, 1, Isa::best());
+    let columns = kind.columns(k);
     fused.set(&vec![weight; 2 * columns], &vec![0.0; columns]);
     let found = fused.evaluate(&rows);
     (found.loss, found.right)
@@ -185,7 +187,7 @@ fn losses_with(weight: f64, model: Model, float: Float) -> (f64, usize) {
 #[test]
 fn weights_that_are_no_numbers_have_no_finite_loss_and_no_row_right() {
     for float in [Float::F32, Float::F64] {
-        for model in [Model::Logistic, Model::Softmax { n_classes: 2 }, Model::Softmax { n_classes: 10 }] {
+        for model in [(LinkKind::Logistic, 2), (LinkKind::Softmax, 2), (LinkKind::Softmax, 10)] {
             for weight in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
                 // Infinite pixels of either sign cancel to what is not a number.
                 let (loss, right) = losses_with(weight, model, float);

@@ -12,6 +12,7 @@ use crate::Loss;
 
 /// A device or a float type that has no such operation.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum Unsupported {
     /// The backend is none of those that this build has the operation for.
     #[error(

@@ -2,6 +2,7 @@ use std::path::PathBuf;
 
 /// What can go wrong with a run folder.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum RunError {
     /// There is something in it already.
     #[error("{} exists already", .0.display())]

@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use chainrule_core::{DataFile, LinkKind, Parameters, Precision, Preprocessing, Schema, WeightNorms};
+use chainrule_core::{ContentError, DataFile, LinkKind, Parameters, Precision, Preprocessing, Schema, WeightNorms};
 use serde::{Deserialize, Serialize};
 
 use crate::checksum::sha256;
@@ -95,7 +95,8 @@ impl Imported {
     /// Where a file is absent, damaged or was changed, and where the two are not of one model.
     pub fn read(folder: &Path) -> Result<(Self, Parameters, Preprocessing), RunError> {
         let (imported, path, weights) = files_of(folder)?;
-        let unfinished = |problem| RunError::Unfinished { path: path.clone(), problem };
+        let unfinished =
+            |problem: ContentError| RunError::Unfinished { path: path.clone(), problem: problem.to_string() };
         let parameters = read_parameters(&weights).map_err(unfinished)?;
         let preprocessing = read_preprocessing(&weights, imported.data.kind).map_err(unfinished)?;
         match imported.data.contradiction(imported.model, &parameters, &preprocessing) {

@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use chainrule_core::{LinkKind, ModelKind, Parameters, Precision, Preprocessing, Schema, WeightNorms};
+use chainrule_core::{ContentError, LinkKind, ModelKind, Parameters, Precision, Preprocessing, Schema, WeightNorms};
 use serde::Deserialize;
 
 use crate::checksum::sha256;
@@ -74,7 +74,8 @@ impl SavedModel {
         if card.files.get(MODEL) != Some(&sha256(&weights)) {
             return Err(damaged(&model, "it is damaged or was changed: its SHA-256 is not the one in summary.json"));
         }
-        let unfinished = |problem| RunError::Unfinished { path: model.clone(), problem };
+        let unfinished =
+            |problem: ContentError| RunError::Unfinished { path: model.clone(), problem: problem.to_string() };
         let parameters = read_parameters(&weights).map_err(unfinished)?;
         let preprocessing = read_preprocessing(&weights, card.data.kind).map_err(unfinished)?;
         match card.data.contradiction(card.model, &parameters, &preprocessing) {

@@ -1,6 +1,6 @@
 //! `model.safetensors`: a model's weights and what its features are made by.
 
-use chainrule_core::{DataKind, Parameters, Precision, Preprocessing, Standardization, one_line};
+use chainrule_core::{ContentError, DataKind, Parameters, Precision, Preprocessing, Standardization, one_line};
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 
@@ -37,20 +37,21 @@ pub fn write_weights(parameters: &Parameters, precision: Precision, preprocessin
 ///
 /// # Errors
 /// Where it is no such file, or a number is not finite: in words.
-pub fn read_parameters(bytes: &[u8]) -> Result<Parameters, String> {
+pub fn read_parameters(bytes: &[u8]) -> Result<Parameters, ContentError> {
     let file = SafeTensors::deserialize(bytes).map_err(|error| one_line(&error.to_string()))?;
     let (shape, weight) = tensor(&file, "linear.weight")?;
     let &[n_features, columns] = shape.as_slice() else {
-        return Err(one_line(&format!("linear.weight has the shape {shape:?}, not [d, k]")));
+        return Err(one_line(&format!("linear.weight has the shape {shape:?}, not [d, k]")).into());
     };
     if n_features == 0 || columns == 0 {
-        return Err(format!("linear.weight has the shape {shape:?}, which has no number"));
+        return Err(format!("linear.weight has the shape {shape:?}, which has no number").into());
     }
     let (shape, bias) = tensor(&file, "linear.bias")?;
     if shape != [columns] {
         return Err(one_line(&format!(
             "linear.bias has the shape {shape:?}, not [{columns}], the columns of linear.weight"
-        )));
+        ))
+        .into());
     }
     Ok(Parameters { n_features, columns, weight, bias })
 }
@@ -59,7 +60,7 @@ pub fn read_parameters(bytes: &[u8]) -> Result<Parameters, String> {
 ///
 /// # Errors
 /// Where it has statistics that are not whole, or nothing can be divided by.
-pub fn read_preprocessing(bytes: &[u8], kind: DataKind) -> Result<Preprocessing, String> {
+pub fn read_preprocessing(bytes: &[u8], kind: DataKind) -> Result<Preprocessing, ContentError> {
     let file = SafeTensors::deserialize(bytes).map_err(|error| one_line(&error.to_string()))?;
     if [MEAN, SCALE].iter().all(|name| file.tensor(name).is_err()) {
         return Ok(Preprocessing::of(kind));
@@ -68,10 +69,11 @@ pub fn read_preprocessing(bytes: &[u8], kind: DataKind) -> Result<Preprocessing,
     if mean_shape != [mean.len()] || scale_shape != mean_shape {
         return Err(one_line(&format!(
             "{MEAN} has the shape {mean_shape:?} and {SCALE} {scale_shape:?}, not both [d]"
-        )));
+        ))
+        .into());
     }
     if let Some(j) = scale.iter().position(|scale| *scale <= 0.0) {
-        return Err(format!("number {j} of {SCALE} is {}, by which nothing can be divided", scale[j]));
+        return Err(format!("number {j} of {SCALE} is {}, by which nothing can be divided", scale[j]).into());
     }
     Ok(Preprocessing::Standardized(Standardization { mean, scale }))
 }

@@ -71,7 +71,7 @@ fn the_weights_of_a_class_are_its_column() {
 
 #[test]
 fn statistics_are_saved_beside_the_weights_and_read_back_to_the_last_bit() {
-    let parameters = Parameters { n_features: 2, n_classes: 3, weight: vec![0.5; 6], bias: vec![1.0; 3] };
+    let parameters = Parameters { n_features: 2, columns: 3, weight: vec![0.5; 6], bias: vec![1.0; 3] };
     let by = Preprocessing::Standardized(Standardization { mean: vec![0.1, -1e9], scale: vec![1.0 / 3.0, 1e-9] });
     for precision in [Precision::F32, Precision::F64] {
         let file = write_weights(&parameters, precision, &by);
@@ -87,7 +87,7 @@ fn statistics_are_saved_beside_the_weights_and_read_back_to_the_last_bit() {
 
 #[test]
 fn statistics_that_nothing_can_be_divided_by_are_refused() {
-    let parameters = Parameters { n_features: 2, n_classes: 1, weight: vec![0.5; 2], bias: vec![1.0] };
+    let parameters = Parameters { n_features: 2, columns: 1, weight: vec![0.5; 2], bias: vec![1.0] };
     for (mean, scale, expected) in [
         ([0.0, 0.0], [1.0, 0.0], "number 1 of features.scale is 0"),
         ([0.0, 0.0], [-1.0, 1.0], "number 0 of features.scale is -1"),
@@ -95,7 +95,7 @@ fn statistics_that_nothing_can_be_divided_by_are_refused() {
     ] {
         let by = Preprocessing::Standardized(Standardization { mean: mean.into(), scale: scale.into() });
         let file = write_weights(&parameters, Precision::F64, &by);
-        let problem = read_preprocessing(&file, DataKind::Table).unwrap_err();
+        let problem = read_preprocessing(&file, DataKind::Table).unwrap_err().to_string();
         assert!(problem.contains(expected), "{problem:?} {expected:?}");
     }
 }

@@ -25,6 +25,12 @@ pub struct Checkpoint {
 }
 
 impl Checkpoint {
+    /// Of a training that begins at these parameters, and by mini-batch descent.
+    pub fn start(parameters: Parameters) -> Self {
+        let history = History { train_loss: Vec::new(), evaluations: Vec::new() };
+        Self { steps: 0, parameters, best: None, history, memory: None, search: None }
+    }
+
     /// Updates made; of L-BFGS, iterations.
     pub fn steps(&self) -> usize {
         self.steps

@@ -72,6 +72,7 @@ pub trait Engine: Send {
 
 /// Why an engine cannot go on.
 #[derive(Debug)]
+#[non_exhaustive]
 pub enum Failure {
     /// The device does not give back what it computed.
     Device(Box<dyn Error + Send + Sync>),

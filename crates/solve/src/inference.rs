@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use chainrule_core::{LARGEST_NUMBER, Link, LinkKind, Parameters, Preprocessing, Targets, count};
+use chainrule_core::{ContentError, LARGEST_NUMBER, Link, LinkKind, Parameters, Preprocessing, Targets, count};
 
 /// A trained model, for asking.
 #[derive(Clone, Debug)]
@@ -22,6 +22,7 @@ pub struct Predictor {
 
 /// Why a model cannot be asked about a row.
 #[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
 pub enum RowError {
     /// It is longer or shorter than a row is.
     #[error("the row has {found} numbers, and the model takes {expected}")]
@@ -78,7 +79,7 @@ impl Predictor {
         link: impl Into<LinkKind>,
         parameters: Parameters,
         preprocessing: Preprocessing,
-    ) -> Result<Self, String> {
+    ) -> Result<Self, ContentError> {
         Self::with_link(link.into().link(parameters.columns), parameters, preprocessing)
     }
 
@@ -93,18 +94,18 @@ impl Predictor {
         link: Arc<dyn Link>,
         parameters: Parameters,
         preprocessing: Preprocessing,
-    ) -> Result<Self, String> {
+    ) -> Result<Self, ContentError> {
         if !parameters.weight.iter().chain(&parameters.bias).all(|x| x.is_finite()) {
-            return Err("its weights are not all finite".to_owned());
+            return Err(ContentError::new("its weights are not all finite"));
         }
         let columns = parameters.columns;
         if columns == 0 || parameters.n_features == 0 {
-            return Err("it has no weight".to_owned());
+            return Err(ContentError::new("it has no weight"));
         }
         if link.columns() != columns {
             let (name, has) = (link.kind(), link.columns());
             let name = if name == Some(LinkKind::Logistic) { "a logistic" } else { "such a" };
-            return Err(format!("{name} model has {} of weights, and it has {columns}", count(has, "column")));
+            return Err(format!("{name} model has {} of weights, and it has {columns}", count(has, "column")).into());
         }
         let statistics = preprocessing.standardization();
         assert!(statistics.is_none_or(|by| by.n_features() == parameters.n_features), "statistics of each feature");
@@ -115,7 +116,7 @@ impl Predictor {
             let parts = weights.iter().enumerate().map(|(j, w)| w.abs() * preprocessing.largest(j));
             let largest = z.abs() + 3.0 * parts.sum::<f64>();
             if !largest.is_finite() {
-                return Err("its weights are so large that their sums are not finite".to_owned());
+                return Err(ContentError::new("its weights are so large that their sums are not finite"));
             }
             if preprocessing == Preprocessing::Pixels {
                 *z += preprocessing.affine(0).1 * weights.iter().sum::<f64>();

@@ -35,7 +35,7 @@ pub use fused::Source;
 pub use host::Sums;
 pub use inference::{Prediction, Predictor, RowError};
 pub use learnt::Learnt;
-pub use observer::Observer;
+pub use observer::{Observer, Progress};
 pub use optimum::{Iterate, Optimum, find_optimum};
 pub use prepared::Prepared;
 pub use rows::{Bytes, Chosen, fused_rows, scale_and_offset};

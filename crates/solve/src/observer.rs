@@ -4,7 +4,18 @@ use chainrule_core::Evaluation;
 
 use crate::Checkpoint;
 
-/// Hears of a training's progress, and keeps its checkpoints; `()` does neither.
+/// What happened in a training.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub enum Progress<'a> {
+    /// A step was made, of this number from 0.
+    Step(usize),
+    /// An evaluation was made.
+    Evaluation(&'a Evaluation),
+}
+
+/// Hears of a training's progress, and keeps its checkpoints; `()` does neither, and a closure hears of the [`Progress`], where `Break` ends the training
+/// after the step.
 pub trait Observer: Send {
     /// Where the training goes on from, if not from its start. It is asked once, before the first step.
     fn resumes(&mut self) -> Option<Checkpoint> {
@@ -43,3 +54,14 @@ pub trait Observer: Send {
 }
 
 impl Observer for () {}
+
+impl<F: FnMut(Progress) -> ControlFlow<()> + Send> Observer for F {
+    fn step_taken(&mut self, step: usize) -> ControlFlow<()> {
+        self(Progress::Step(step))
+    }
+
+    fn evaluation_ends(&mut self, evaluation: &Evaluation) {
+        // An evaluation is within a step, after which it is asked again.
+        let _ = self(Progress::Evaluation(evaluation));
+    }
+}

@@ -6,7 +6,7 @@ use chainrule_core::{
     ShuffleConfig, Solver, TrainConfig, count,
 };
 use chainrule_data::{BatchOrder, Shuffle};
-use chainrule_kernels::Rows;
+use chainrule_kernels::{NoThreads, Rows};
 
 use crate::engine::{Engine, Evaluated, Failure};
 use crate::fused::{Kernels, Source};
@@ -16,6 +16,7 @@ use crate::{Checkpoint, Observer};
 
 /// Why a training gave no model.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum TrainError {
     /// There is no whole batch in an epoch, and others are dropped.
     #[error(
@@ -33,7 +34,8 @@ pub enum TrainError {
         /// Threads asked for.
         threads: usize,
         /// What the system said.
-        problem: String,
+        #[source]
+        problem: NoThreads,
     },
     /// The device has no kernels that do a whole step.
     #[error("{device} has no fused kernels in this build; take descent.gradient = \"closed-form\"")]
@@ -112,6 +114,7 @@ pub struct DeviceLost {
 
 /// How a training ended. The last three are those of [`Solver::Lbfgs`]; [`Trained::certificate`] says what came of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Ending {
     /// All epochs were made.
     Completed,

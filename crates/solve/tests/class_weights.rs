@@ -5,7 +5,7 @@
 use std::num::NonZero;
 use std::ops::ControlFlow;
 
-use chainrule_core::TrainConfig;
+use chainrule_core::{ModelKind, TrainConfig};
 use chainrule_data::digits::draw_both;
 use chainrule_data::{Counts, Split};
 use chainrule_records::ConfigFile;
@@ -39,11 +39,16 @@ fn the_kernels_are_refused_weights_and_optimizers_that_they_do_not_know() {
     let threads = NonZero::<usize>::MIN;
     for set in ["objective.class_weights=balanced", "descent.optimizer=adam"] {
         let config = parse(&[set, "descent.batch_size=16"]);
-        let error = train_fused(10, &train, &validation, &config, threads, &mut ()).unwrap_err().to_string();
+        let error = train_fused(&ModelKind::Softmax.link(10), &train, &validation, &config, threads, &mut ())
+            .unwrap_err()
+            .to_string();
         assert!(error.contains("the fused kernels cannot") && error.contains("closed-form"), "{error}");
     }
     let lbfgs = ["objective.l2=0.1", "descent.solver=lbfgs", "objective.class_weights=balanced"];
     let config = parse(&lbfgs);
-    let error = find_optimum(&config, &train, threads, &mut |_, _| ControlFlow::Continue(())).unwrap_err().to_string();
+    let error =
+        find_optimum(&ModelKind::Softmax.link(10), &config, &train, threads, &mut |_, _| ControlFlow::Continue(()))
+            .unwrap_err()
+            .to_string();
     assert!(error.contains("the fused kernels cannot") && error.contains("class_weights"), "{error}");
 }

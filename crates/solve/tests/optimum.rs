@@ -68,7 +68,8 @@ fn bytes(hex: &str) -> Vec<u8> {
 
 fn optimum(config: &TrainConfig, rows: &Rows) -> (Optimum, Vec<Iterate>) {
     let mut trace = Vec::new();
-    let found = find_optimum(config, rows, NonZero::new(1).unwrap(), &mut |iterate, _| {
+    let link = config.model().kind.link(rows.labels().iter().max().map_or(0, |&label| label as usize + 1));
+    let found = find_optimum(&link, config, rows, NonZero::new(1).unwrap(), &mut |iterate, _| {
         trace.push(*iterate);
         ControlFlow::Continue(())
     });
@@ -78,7 +79,7 @@ fn optimum(config: &TrainConfig, rows: &Rows) -> (Optimum, Vec<Iterate>) {
 /// J* to 1e-14 or so: as low as f64 goes.
 fn lowest(kind: ModelKind, penalize_bias: &str, rows: &Rows) -> f64 {
     let exact = config(kind, &[penalize_bias, "optimum.tolerance=1e-14", "optimum.max_iterations=5000"]);
-    let (Optimum { certificate, .. }, _) = optimum(&exact, rows);
+    let certificate = optimum(&exact, rows).0.certificate.unwrap();
     assert!(certificate.bound < 1e-11, "{certificate:?}");
     certificate.objective
 }
@@ -149,7 +150,7 @@ fn places(problem: &Problem, kind: ModelKind) -> Vec<Parameters> {
             |values: &[f64], seed| values.iter().zip(noise(seed, values.len())).map(|(w, e)| w + size * e).collect();
         places.push(Parameters {
             n_features: d,
-            n_classes: k,
+            columns: k,
             weight: moved(&weight, seed),
             bias: moved(&bias, 50 + seed),
         });
@@ -286,7 +287,8 @@ fn eq_32_the_bound_needs_no_more_than_gradients() {
         for iterations in [1, 2, 5, 12, 1000] {
             let iterations = format!("optimum.max_iterations={iterations}");
             let free = config(kind, &["objective.penalize_bias=false", "optimum.tolerance=1e-10", &iterations]);
-            let Optimum { parameters, certificate } = optimum(&free, &rows).0;
+            let Optimum { parameters, certificate, .. } = optimum(&free, &rows).0;
+            let certificate = certificate.unwrap();
             let expected = bound_with_free_bias(&dense, &parameters, lambda);
             let far = (certificate.bound - expected).abs();
             assert!(far < 1e-4 * expected + 1e-15, "{kind:?}: {:e} {expected:e}", certificate.bound);
@@ -311,7 +313,7 @@ fn the_bound_holds_at_every_iteration_and_comes_down_to_the_tolerance() {
                     iterate.bound
                 );
             }
-            let certificate = found.certificate;
+            let certificate = found.certificate.unwrap();
             assert_eq!((certificate.ended, certificate.holds()), (SearchEnd::Converged, true), "{certificate:?}");
             assert!(certificate.bound <= 1e-10 && certificate.iterations < 150, "{certificate:?}");
             assert_eq!(certificate.iterations, trace.len() - 1);
@@ -328,7 +330,8 @@ fn coefficients_are_scikit_learns() {
     for (kind, name) in [(ModelKind::Softmax, "softmax"), (ModelKind::Logistic, "logistic")] {
         let expected = &problem.fixture[name];
         let free = config(kind, &["objective.penalize_bias=false", "optimum.tolerance=1e-12"]);
-        let (Optimum { parameters, certificate }, _) = optimum(&free, &problem.rows(kind));
+        let (Optimum { parameters, certificate, .. }, _) = optimum(&free, &problem.rows(kind));
+        let certificate = certificate.unwrap();
         assert!((certificate.objective - expected["objective"].as_f64().unwrap()).abs() < 1e-12, "{certificate:?}");
         assert_close(&parameters.weight, &numbers(&expected["weight"]), 1e-5, "weights");
         assert_close(&centred(&parameters.bias), &centred(&numbers(&expected["bias"])), 1e-5, "bias");
@@ -354,7 +357,7 @@ fn the_place_with_the_lowest_bound_is_kept() {
             let exact = config(kind, &[&iterations, "optimum.tolerance=1e-14"]);
             let (found, trace) = optimum(&exact, &problem.rows(kind));
             let lowest = trace.iter().map(|iterate| iterate.bound).fold(f64::INFINITY, f64::min);
-            assert_eq!(found.certificate.bound, lowest, "{kind:?} {iterations}");
+            assert_eq!(found.certificate.unwrap().bound, lowest, "{kind:?} {iterations}");
             rose += usize::from(trace.last().unwrap().bound > lowest);
         }
     }
@@ -366,7 +369,7 @@ fn a_penalty_under_which_nothing_moves_is_a_minimum_at_once() {
     let problem = Problem::read();
     let heavy = config(ModelKind::Softmax, &["objective.l2=1e6", "objective.penalize_bias=true"]);
     let (found, trace) = optimum(&heavy, &problem.rows(ModelKind::Softmax));
-    assert_eq!((found.certificate.iterations, found.certificate.ended), (0, SearchEnd::Converged));
+    assert_eq!((found.certificate.unwrap().iterations, found.ended), (0, SearchEnd::Converged));
     assert_eq!(trace.len(), 1);
 }
 
@@ -374,8 +377,11 @@ fn a_penalty_under_which_nothing_moves_is_a_minimum_at_once() {
 fn threads_find_the_same_minimum() {
     let problem = Problem::read();
     let (rows, config) = (problem.rows(ModelKind::Softmax), config(ModelKind::Softmax, &["optimum.tolerance=1e-12"]));
-    let find =
-        |threads| find_optimum(&config, &rows, NonZero::new(threads).unwrap(), &mut |_, _| ControlFlow::Continue(()));
+    let link = ModelKind::Softmax
+        .link(problem.rows(ModelKind::Softmax).labels().iter().max().map_or(0, |&label| label as usize + 1));
+    let find = |threads| {
+        find_optimum(&link, &config, &rows, NonZero::new(threads).unwrap(), &mut |_, _| ControlFlow::Continue(()))
+    };
     let (one, two, again) = (find(1).unwrap(), find(2).unwrap(), find(2).unwrap());
     assert_eq!(two, again, "as many threads, the same bits");
     assert_close(&one.parameters.weight, &two.parameters.weight, 1e-5, "weights");
@@ -390,7 +396,7 @@ fn f32_is_certified_in_f64() {
             let tolerance = "optimum.tolerance=1e-5";
             let (found, trace) =
                 optimum(&config(kind, &["descent.precision=f32", &more, tolerance]), &problem.rows(kind));
-            let certificate = found.certificate;
+            let certificate = found.certificate.unwrap();
             assert_eq!(certificate.ended, SearchEnd::Converged, "{certificate:?}");
             // J in plain loops, in f64, at the very weights.
             let objective = problem.dense(kind).objective(&found.parameters, problem.lambda(), penalize_bias);

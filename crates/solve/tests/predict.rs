@@ -5,7 +5,7 @@
 use chainrule_core::{ModelKind, Parameters, Preprocessing};
 use chainrule_data::digits::draw_both;
 use chainrule_data::{Counts, Split};
-use chainrule_kernels::{Float, Fused, Isa, Model};
+use chainrule_kernels::{Float, Fused, Isa};
 use chainrule_solve::{Predictor, fused_rows};
 
 #[test]
@@ -17,20 +17,13 @@ fn of_equally_probable_classes_the_first_is_predicted_as_the_models_do() {
         pixels: chosen.iter().flat_map(|&row| digits.pixels(row).to_vec()).collect(),
         labels: chosen.iter().map(|&row| u8::from(digits.labels()[row] == 2)).collect(),
     };
-    for (kind, model, columns) in
-        [(ModelKind::Softmax, Model::Softmax { n_classes: 2 }, 2), (ModelKind::Logistic, Model::Logistic, 1)]
-    {
-        let zeros = Parameters {
-            n_features: 784,
-            n_classes: columns,
-            weight: vec![0.0; 784 * columns],
-            bias: vec![0.0; columns],
-        };
+    for (kind, columns) in [(ModelKind::Softmax, 2), (ModelKind::Logistic, 1)] {
+        let zeros = Parameters::zeros(784, columns);
         let predictor = Predictor::new(kind, zeros, Preprocessing::Pixels).unwrap();
         let prediction = predictor.predict(&split.pixels[..784]).unwrap();
         assert_eq!((prediction.class, prediction.probabilities.as_slice()), (0, &[0.5, 0.5][..]));
         assert!((prediction.cross_entropy(1) - 2f64.ln()).abs() < 1e-15);
-        let mut fused = Fused::new(model, 784, Float::F64, 1, Isa::best());
+        let mut fused = Fused::new(kind.link(2), 784, Float::F64, 1, Isa::best());
         assert_eq!(fused.right(&fused_rows(&split)), split.labels.iter().filter(|&&label| label == 0).count());
     }
 }

@@ -65,7 +65,14 @@ fn fit(data: &Data, config: &TrainConfig, observer: &mut dyn Observer) -> Result
     let ([train, validation], classes) = data.select(None, None, None).unwrap();
     let [train, validation] = [train, validation].map(Stream::new);
     let (train, validation) = (Source::Streamed(&train), Source::Streamed(&validation));
-    train_streamed(classes.len(), train, validation, config, NonZero::new(2).unwrap(), observer)
+    train_streamed(
+        &config.model().kind.link(classes.len()),
+        train,
+        validation,
+        config,
+        NonZero::new(2).unwrap(),
+        observer,
+    )
 }
 
 #[test]

@@ -30,6 +30,6 @@ pub fn check(bytes: &[u8]) {
             let written = write_weights(&parameters, Precision::F64, &Preprocessing::Raw);
             assert_eq!(read_parameters(&written).expect("what was written"), parameters);
         }
-        Err(error) => is_a_sentence(&error),
+        Err(error) => is_a_sentence(&error.to_string()),
     }
 }

@@ -33,7 +33,7 @@ pub fn check(bytes: &[u8]) {
     for layout in [None, Some(Layout::RowPerClass), Some(Layout::RowPerFeature)] {
         match Weights::read(bytes, layout) {
             Ok(weights) => is_whole(&weights),
-            Err(problem) => is_a_sentence(&problem),
+            Err(problem) => is_a_sentence(&problem.to_string()),
         }
     }
 }

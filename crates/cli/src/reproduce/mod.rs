@@ -156,6 +156,7 @@ fn data_name(data: &Data, source: &Provenance) -> String {
             let name = folder.file_name().map_or_else(|| "a folder".into(), |name| name.to_string_lossy());
             format!("{name} ({})", &source.sha256()[..8])
         }
+        other => other.to_string(),
     }
 }
 

@@ -1,6 +1,9 @@
 //! Rows and parameters that look random, for the tests here and for those against tensors.
 
-use chainrule_kernels::{Float, Fused, Isa, Model, Rows};
+use std::sync::Arc;
+
+use chainrule_core::{Link, LinkKind};
+use chainrule_kernels::{Float, Fused, Isa, Rows};
 
 /// Some bytes, labels and parameters.
 pub(crate) struct Problem {
@@ -30,9 +33,9 @@ impl Problem {
         }
     }
 
-    pub(crate) fn model(&self) -> Model {
+    pub(crate) fn model(&self) -> Arc<dyn Link> {
         let [_, _, k] = self.shape;
-        if k == 1 { Model::Logistic } else { Model::Softmax { n_classes: k } }
+        if k == 1 { LinkKind::Logistic } else { LinkKind::Softmax }.link(k)
     }
 
     pub(crate) fn images(&self, size: [usize; 2]) -> Rows {

@@ -1,5 +1,6 @@
 /// Why an experiment cannot be run, in one line: file, key, value, and what to do.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum ConfigError {
     /// The file is not there or cannot be read.
     #[error("{file}: {problem}")]

@@ -31,6 +31,7 @@ pub struct Grid {
 
 /// Why a grid cannot be made, in one line.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum GridError {
     /// It is not a key with values.
     #[error(

@@ -1,6 +1,6 @@
 use std::path::{Path, PathBuf};
 
-use chainrule_core::{History, Parameters, Preprocessing, TrainConfig, one_line};
+use chainrule_core::{ContentError, History, Parameters, Preprocessing, TrainConfig, one_line};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -240,7 +240,8 @@ impl RunFolder {
         check(HISTORY, &told)?;
         let weights = there(&model, "it is gone")?;
         check(MODEL, &weights)?;
-        let unfinished = |problem| RunError::Unfinished { path: model.clone(), problem };
+        let unfinished =
+            |problem: ContentError| RunError::Unfinished { path: model.clone(), problem: problem.to_string() };
         let run = RunFiles {
             history: parse_json(&history, &told)?,
             parameters: read_parameters(&weights).map_err(unfinished)?,

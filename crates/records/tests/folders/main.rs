@@ -40,7 +40,7 @@ pub(crate) fn small() -> RunFiles {
         manifest: serde_json::from_str(MANIFEST).unwrap(),
         history: serde_json::from_str(HISTORY).unwrap(),
         summary: serde_json::from_str(SUMMARY).unwrap(),
-        parameters: Parameters { n_features: 6, n_classes: 3, weight, bias: vec![0.0, 1.0, -1.0] },
+        parameters: Parameters { n_features: 6, columns: 3, weight, bias: vec![0.0, 1.0, -1.0] },
         preprocessing: Preprocessing::Pixels,
     }
 }

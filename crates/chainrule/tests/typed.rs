@@ -1,0 +1,261 @@
+//! What the types of the library say: labels of any type, rows from memory in any form, models from
+//! weights and values, and errors with their kind, cause and place.
+
+use std::error::Error as _;
+use std::fmt;
+use std::io::ErrorKind;
+use std::ops::ControlFlow;
+
+use chainrule::backend::Backend;
+use chainrule::core::{Class, LinkKind, Parameters, Solver};
+use chainrule::solve::Progress;
+use chainrule::{Error, Estimator, Fitted, Samples, SamplesError};
+
+fn softmax() -> Estimator {
+    Estimator::softmax().backend(Backend::Cpu)
+}
+
+/// Rows in three places, and the place of each.
+fn rows() -> (Vec<[f64; 2]>, Vec<Place>) {
+    let places = [Place::Sea, Place::Hill, Place::Town];
+    (0..90)
+        .map(|i| {
+            let (x, k) = (f64::from(i), i as usize % 3);
+            let centre = [[0.0, 3.0], [3.0, 0.0], [-3.0, -3.0]][k];
+            ([centre[0] + (7.0 * x).sin(), centre[1] + (5.0 * x).cos()], places[k])
+        })
+        .unzip()
+}
+
+/// A label that is no text.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Place {
+    Sea,
+    Hill,
+    Town,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Sea => "sea",
+            Self::Hill => "hill",
+            Self::Town => "town",
+        })
+    }
+}
+
+#[test]
+fn labels_of_any_type_come_back_as_they_are() {
+    let (rows, places) = rows();
+    let samples = Samples::from_rows(&rows, &places).expect("samples");
+    let fitted = softmax().learning_rate(0.5).fit(&samples).expect("a model");
+    // By their characters.
+    assert_eq!(fitted.classes(), [Place::Hill, Place::Sea, Place::Town]);
+    assert_eq!(fitted.predict(&samples).expect("predictions"), places);
+    let numbers: Vec<i64> = places.iter().map(|place| -7 * *place as i64).collect();
+    let samples = Samples::from_rows(&rows, &numbers).expect("samples");
+    let fitted = softmax().learning_rate(0.5).fit(&samples).expect("a model");
+    assert_eq!(fitted.classes(), [-14, -7, 0]);
+    assert_eq!(fitted.predict(&samples).expect("predictions"), numbers);
+}
+
+#[test]
+fn rows_without_labels_are_asked_about_in_every_form() {
+    let (rows, places) = rows();
+    let fitted = softmax().fit(&Samples::from_rows(&rows, &places).expect("samples")).expect("a model");
+    let expected = fitted.predict_proba(&Samples::rows(&rows).expect("rows")).expect("probabilities");
+    let flat: Vec<f64> = rows.concat();
+    let narrow: Vec<f32> = flat.iter().map(|&x| x as f32).collect();
+    let from_iterator = Samples::rows(flat.chunks(2)).expect("rows");
+    for samples in [Samples::flat(&flat, 2).expect("rows"), from_iterator] {
+        assert_eq!(fitted.predict_proba(&samples).expect("probabilities"), expected);
+    }
+    let of_f32 = fitted.predict_proba(&Samples::flat(&narrow, 2).expect("rows")).expect("probabilities");
+    let apart = of_f32.concat().iter().zip(expected.concat()).fold(0.0, |far: f64, (a, b)| far.max((a - b).abs()));
+    assert!(apart < 1e-6, "{apart}");
+    let pairs = rows.iter().zip(&places).map(|(row, place)| (*row, *place));
+    let from_pairs = Samples::from_pairs(pairs).expect("samples");
+    assert_eq!(fitted.score(&from_pairs).expect("a score"), 1.0);
+}
+
+#[cfg(feature = "arrays")]
+#[test]
+fn rows_of_a_matrix_are_its_rows() {
+    let (rows, places) = rows();
+    let matrix = ndarray::Array2::from_shape_vec((90, 2), rows.concat()).expect("a matrix");
+    let fitted = softmax().fit(&Samples::from_rows(&rows, &places).expect("samples")).expect("a model");
+    // Columns one after the other in memory are the same matrix.
+    let turned = matrix.t().as_standard_layout().into_owned();
+    for view in [matrix.view(), turned.t()] {
+        let samples = Samples::array(view).expect("rows");
+        assert_eq!(fitted.predict(&samples).expect("predictions"), places);
+    }
+}
+
+#[test]
+fn images_in_memory_are_those_of_files() {
+    let drawn = Samples::digits(60, 3);
+    let pixels: Vec<u8> = (0..60).flat_map(|row| drawn.row(row)).map(|pixel| pixel as u8).collect();
+    let labels: Vec<u8> = drawn.labels().to_vec();
+    let samples = Samples::images(&pixels, [28, 28]).and_then(|samples| samples.with_labels(&labels)).expect("samples");
+    let [own, other] = [softmax().epochs(2).fit(&samples).map(|fitted| fitted.parameters().clone()), {
+        softmax().epochs(2).fit(&drawn).map(|fitted| fitted.parameters().clone())
+    }];
+    assert_eq!(own.expect("a model"), other.expect("a model"));
+}
+
+#[test]
+fn a_fit_without_validation_is_the_same_and_says_nothing_of_one() {
+    let (rows, places) = rows();
+    let [train, validation] = Samples::from_rows(&rows, &places).expect("samples").split(0.2, 0).expect("parts");
+    for estimator in [softmax().epochs(5), softmax().l2(0.1).to_the_minimum()] {
+        let alone = estimator.fit(&train).expect("a model");
+        let validated = estimator.fit_validated(&train, &validation).expect("a model");
+        assert_eq!(alone.parameters(), validated.parameters());
+        let [alone, validated] = [&alone, &validated].map(|fitted| fitted.training().expect("a training"));
+        assert_eq!((alone.train, alone.validation), (validated.train, None));
+        assert!(alone.history.evaluations.is_empty() && alone.best.is_none());
+        assert!(validated.validation.is_some() && validated.best.is_some());
+    }
+    let refused = softmax().patience(3).fit(&train).expect_err("a refusal").to_string();
+    assert!(refused.contains("early_stopping.patience = 3: it asks for samples to validate on"), "{refused}");
+}
+
+#[test]
+fn batches_one_by_one_are_a_training_and_go_on_from_weights() {
+    let (rows, places) = rows();
+    let samples = Samples::from_rows(&rows, &places).expect("samples");
+    // One pass over all rows, in their order, is one over the first and then the second part of them.
+    let in_order = |settings: &mut chainrule::core::Settings| {
+        settings.descent.shuffle.generator = chainrule::core::Generator::None;
+    };
+    let estimator = softmax().learning_rate(0.1).batch_size(15).epochs(1).with(in_order);
+    let whole = estimator.fit(&samples).expect("a model");
+    let part =
+        |range: std::ops::Range<usize>| Samples::from_rows(&rows[range.clone()], &places[range]).expect("samples");
+    let first = estimator.fit(&part(0..45)).expect("a model");
+    let both = estimator.partial_fit(&first, &part(45..90)).expect("a model");
+    assert_eq!(both.parameters(), whole.parameters());
+    assert_ne!(both.parameters(), first.parameters());
+
+    // A batch may lack a class, and weights of anybody's are a beginning.
+    let sea: Vec<[f64; 2]> = rows.iter().step_by(3).copied().collect();
+    let of_sea = Samples::from_rows(&sea, &vec![Place::Sea; sea.len()]).expect("samples");
+    let zeros = Parameters::zeros(2, 3);
+    let classes = [Place::Sea, Place::Hill, Place::Town];
+    let begun = Fitted::of_weights(LinkKind::Softmax, zeros, &classes).expect("a model");
+    let more = estimator.partial_fit(&begun, &of_sea).expect("a model");
+    assert_eq!(more.classes(), classes);
+    assert!(more.evaluate(&of_sea).expect("metrics").loss < 3f64.ln());
+
+    let logistic = Estimator::logistic().backend(Backend::Cpu);
+    let two = samples.with_classes(&["sea", "hill"]).expect("samples");
+    let refused = logistic.partial_fit(&begun, &two).expect_err("a refusal");
+    assert!(refused.to_string().contains("logistic") || refused.to_string().contains("model.kind"), "{refused}");
+    let to_the_minimum = softmax().l2(0.1).to_the_minimum().partial_fit(&begun, &of_sea).expect_err("a refusal");
+    assert!(to_the_minimum.to_string().contains("descent.solver"), "{to_the_minimum}");
+}
+
+#[test]
+fn a_model_is_a_value_by_serde() {
+    let (rows, places) = rows();
+    let samples = Samples::from_rows(&rows, &places).expect("samples");
+    let fitted = softmax().standardize().fit(&samples).expect("a model");
+    let text = serde_json::to_string(&fitted).expect("JSON");
+    let read: Fitted = serde_json::from_str(&text).expect("a model");
+    assert_eq!(read.classes(), ["hill", "sea", "town"].map(|name| Class::Name(name.to_owned())));
+    assert_eq!(read.predict_proba(&samples).expect("p"), fitted.predict_proba(&samples).expect("p"));
+    // A model that cannot be is none.
+    let other = text.replace("\"n_features\":2", "\"n_features\":3");
+    assert_ne!(other, text);
+    assert!(serde_json::from_str::<Fitted>(&other).is_err());
+}
+
+#[test]
+fn weights_that_are_no_model_are_refused() {
+    let weights = |n_features, columns| Parameters::zeros(n_features, columns);
+    let names =
+        |classes: &[&str], columns| Fitted::of_weights(LinkKind::Softmax, weights(2, columns), classes).map(|_| ());
+    assert!(names(&["a", "b", "c"], 3).is_ok());
+    for (refused, expected) in [
+        (names(&["a", "b"], 3), "6 weights and 3 bias numbers; 2 classes take 2 x 2 and 2"),
+        (names(&["a", "a"], 2), "the class a is named twice"),
+        (Fitted::of_weights(LinkKind::Logistic, weights(2, 1), &["a", "b", "c"]).map(|_| ()), "3 classes take 2 x 1"),
+    ] {
+        let refused = refused.expect_err("a refusal").to_string();
+        assert!(refused.contains(expected), "{refused}");
+    }
+}
+
+#[test]
+fn a_closure_hears_and_ends_a_training() {
+    let (rows, places) = rows();
+    let samples = Samples::from_rows(&rows, &places).expect("samples");
+    let (mut steps, mut losses) = (0, Vec::new());
+    let mut observer = |progress: Progress| {
+        match progress {
+            Progress::Step(step) => steps = step + 1,
+            Progress::Evaluation(evaluation) => losses.push(evaluation.validation_loss),
+            _ => {}
+        }
+        if steps == 7 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    };
+    let estimator = softmax().batch_size(30).epochs(100);
+    let fitted = estimator.fit_observed(&samples, &samples, &mut observer).expect("a model");
+    assert_eq!((steps, fitted.training().map(|training| training.steps)), (7, Some(7)));
+    assert_eq!(losses.len(), 3);
+    assert!(losses.is_sorted_by(|a, b| a > b), "{losses:?}");
+}
+
+#[test]
+fn a_setting_that_cannot_be_names_the_line_that_made_it() {
+    let (rows, places) = rows();
+    let samples = Samples::from_rows(&rows, &places).expect("samples");
+    let line = line!() + 1;
+    let estimator = softmax().l2(-1.0);
+    let refused = estimator.epochs(3).fit(&samples).expect_err("a refusal");
+    let Error::Setting { place: Some(place), value, error } = &refused else { panic!("{refused}") };
+    assert_eq!((error.key, value.as_str(), place.line()), ("objective.l2", "-1.0", line));
+    assert!(refused.to_string().starts_with(&format!("{}:{line}: objective.l2 = -1.0: ", file!())), "{refused}");
+
+    // One that no number is, too, and one of a closure.
+    let line = line!() + 1;
+    let refused = softmax().learning_rate(f64::NAN).fit(&samples).expect_err("a refusal");
+    assert!(refused.to_string().starts_with(&format!("{}:{line}: descent.learning_rate", file!())), "{refused}");
+    let solver = softmax().with(|settings| settings.descent.solver = Solver::Lbfgs);
+    let line = line!() + 1;
+    let solver = solver.with(|settings| settings.optimum.memory = 0);
+    let refused = solver.l2(0.1).fit(&samples).expect_err("a refusal");
+    assert!(refused.to_string().starts_with(&format!("{}:{line}: optimum.memory = 0", file!())), "{refused}");
+}
+
+#[test]
+fn kinds_of_errors_are_told_apart_and_lead_to_their_cause() {
+    let (rows, places) = rows();
+    let short = Samples::rows(vec![vec![1.0, 2.0], vec![1.0]]).expect_err("a refusal");
+    assert!(matches!(short, Error::Samples(SamplesError::RowLength { row: 1, found: 1, expected: 2 })), "{short}");
+    let nan = Samples::flat(&[1.0, f64::NAN], 1).expect_err("a refusal");
+    assert!(matches!(nan, Error::Samples(SamplesError::Number { row: 1, column: 0, .. })), "{nan}");
+    let cut = Samples::flat(&[1.0, 2.0, 3.0], 2).expect_err("a refusal");
+    assert_eq!(cut.to_string(), "row 1 has 1 number, and row 0 has 2");
+    let labels = Samples::rows(&rows).and_then(|samples| samples.with_labels(&places[1..])).expect_err("a refusal");
+    assert!(matches!(labels, Error::Samples(SamplesError::Labels { rows: 90, labels: 89 })), "{labels}");
+    let cut = Samples::images(&[0; 5], [2, 2]).expect_err("a refusal");
+    assert_eq!(cut.to_string(), "row 1 has 1 number, and row 0 has 4");
+    for nothing in [Samples::flat::<f64>(&[], 2), Samples::images(&[], [2, 2])] {
+        assert!(matches!(nothing, Err(Error::Samples(SamplesError::NoRow))));
+    }
+
+    let fitted = softmax().fit(&Samples::from_rows(&rows, &places).expect("samples")).expect("a model");
+    let folder = tempfile::tempdir().expect("a folder");
+    let unreadable = fitted.predict_file(folder.path()).expect_err("a refusal");
+    assert!(matches!(unreadable, Error::Samples(SamplesError::File { .. })), "{unreadable}");
+    let gone = Samples::csv(folder.path().join("gone.csv"), "y").expect_err("a refusal");
+    let mut cause = gone.source();
+    while let Some(deeper) = cause.and_then(|error| error.source()) {
+        cause = Some(deeper);
+    }
+    let kind = cause.and_then(|error| error.downcast_ref::<std::io::Error>()).map(std::io::Error::kind);
+    assert_eq!(kind, Some(ErrorKind::NotFound), "{gone}");
+}
