@@ -75,12 +75,12 @@ fn probabilities_are_those_whose_logarithm_the_loss_is_and_the_most_probable_cla
             assert_eq!(p.len(), k);
             assert!((p.iter().sum::<f64>() - 1.0).abs() < 1e-15, "{link:?}: {p:?}");
             let most = (0..k).fold(0, |most, class| if p[class] > p[most] { class } else { most });
-            for class in 0..k {
+            for (class, p) in p.iter().enumerate() {
                 assert_eq!(link.is_right(&z, class as f64), class == most, "{link:?} {z:?}");
                 // One against the rest has a loss of its own, which is no logarithm of these.
                 if link.kind() != Some(LinkKind::OneVsRest) {
                     let loss = link.residual(&mut z.clone(), class as f64);
-                    assert!((loss + p[class].ln()).abs() < 1e-12 * (1.0 + loss), "{link:?} {z:?}: {loss}");
+                    assert!((loss + p.ln()).abs() < 1e-12 * (1.0 + loss), "{link:?} {z:?}: {loss}");
                 }
             }
         }
