@@ -1,4 +1,5 @@
-//! `chainrule page`: the page to draw on, in a browser. Its arithmetic is held against the program's own.
+//! `chainrule page`: the page to draw on, in a browser. Its arithmetic is held against the
+//! program's own.
 
 use std::path::Path;
 
@@ -123,7 +124,8 @@ fn seen(browser: &Browser) -> Vec<u8> {
     serde_json::from_value(browser.script(&format!("{BOARD} return [...board.pixels()];"), &json!([]))).unwrap()
 }
 
-/// What is shown of each class: its share of the bar in percent, and its probability and residual as they are written.
+/// What is shown of each class: its share of the bar in percent, and its probability and residual
+/// as they are written.
 fn shown(browser: &Browser) -> Vec<(f64, String, String)> {
     let script = "return [...document.querySelectorAll('[data-part=class]')].map((row) => { const of = (name) => row.querySelector(`[data-of=${name}]`);
         return [parseFloat(of('bar').style.width), of('probability').textContent, of('residual').textContent]; });";
@@ -224,7 +226,8 @@ fn a_step_makes_what_it_is_taught_more_probable_and_can_be_forgotten() {
     assert!((probability(taught) - before.probabilities[taught]).abs() < 1e-5);
     assert_eq!(says("[data-part=steps]"), "The model is as it was trained.");
 
-    // What is shown of a step that raises weights is the ink in one colour, and the other way round.
+    // What is shown of a step that raises weights is the ink in one colour, and the other way
+    // round.
     let colors =
         "const own = document.querySelectorAll('[data-part=class]')[arguments[0]].querySelector('[data-of=step]');
         return [...own.getContext('2d').getImageData(0, 0, 28, 28).data];";

@@ -1,4 +1,5 @@
-//! The documentation: its commands are run as a reader would type them, its links lead somewhere, and the book has every page.
+//! The documentation: its commands are run as a reader would type them, its links lead somewhere,
+//! and the book has every page.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -49,7 +50,8 @@ struct Shown {
     answer: Option<Vec<String>>,
 }
 
-/// The commands of a page: every line of its `sh` blocks, and what follows a `$` in its `console` blocks.
+/// The commands of a page: every line of its `sh` blocks, and what follows a `$` in its `console`
+/// blocks.
 fn commands(page: &str) -> Vec<Shown> {
     let (mut shown, mut block): (Vec<Shown>, Option<&str>) = (Vec::new(), None);
     for (number, line) in page.lines().enumerate() {
@@ -133,7 +135,8 @@ const OTHERWISE: &[(&str, i32)] = &[
 /// Tools that a page may call beside the program.
 const TOOLS: [&str; 5] = ["cat", "head", "ls", "mkdir", "python3"];
 
-/// What bash is given: the program in place of cargo, which would build it, on the backend that is built.
+/// What bash is given: the program in place of cargo, which would build it, on the backend that is
+/// built.
 fn translated(command: &str) -> String {
     let mut words: Vec<&str> = command.split(' ').collect();
     if let Some(at) = words.iter().position(|word| *word == "--features") {
@@ -190,8 +193,9 @@ fn is_the_same_everywhere(command: &str) -> bool {
     command.starts_with("chainrule gradcheck")
 }
 
-/// A page's commands one after the other in a folder of its own, as a reader would give them, and what of them did not hold. With MNIST, which
-/// the pages show, the answers are held against it, too.
+/// A page's commands one after the other in a folder of its own, as a reader would give them, and
+/// what of them did not hold. With MNIST, which the pages show, the answers are held against it,
+/// too.
 fn run_page(page: &str, mnist: Option<&Path>, done: &Mutex<BTreeMap<String, (Option<i32>, String)>>) -> Vec<String> {
     let folder = folder();
     let folder = folder.path();
@@ -240,7 +244,8 @@ fn answers(shown: &[&str], printed: &[&str]) -> bool {
     }
 }
 
-/// The same words and nearly the same numbers: other processors round otherwise, no two trainings take the same time, and data lie anywhere.
+/// The same words and nearly the same numbers: other processors round otherwise, no two trainings
+/// take the same time, and data lie anywhere.
 fn is_alike(shown: &str, printed: &str) -> bool {
     // Said of MNIST in the cache only.
     let shown: Vec<&str> = shown.split_whitespace().filter(|word| !["MNIST", "in"].contains(word)).collect();

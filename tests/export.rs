@@ -1,4 +1,5 @@
-//! `chainrule export`: a model in other tools' files, read by these tools, by the Python of docs/models.md.
+//! `chainrule export`: a model in other tools' files, read by these tools, by the Python of
+//! docs/models.md.
 
 use std::path::Path;
 use std::process::Stdio;

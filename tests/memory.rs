@@ -1,4 +1,5 @@
-//! What a step leaves behind: nothing but its loss in the history, by every gradient source and optimizer.
+//! What a step leaves behind: nothing but its loss in the history, by every gradient source and
+//! optimizer.
 //!
 //! The numbers of many more steps are a person's to make (in docs/testing.md):
 //! `CHAINRULE_MEMORY=500000 cargo test -p chainrule-tests -- --ignored --nocapture memory::trains`.
@@ -23,7 +24,8 @@ use crate::support::{device, noise, skip};
 const SHAPE: [usize; 3] = [60, 3, 3];
 const BATCH: usize = 6;
 
-/// Bytes a step. A history has 8 of each, in a buffer that doubles; an evaluation every ten steps has 40.
+/// Bytes a step. A history has 8 of each, in a buffer that doubles; an evaluation every ten steps
+/// has 40.
 const MOST: f64 = 48.0;
 
 /// Resident memory of this process, in bytes.
@@ -33,7 +35,8 @@ fn resident() -> f64 {
     1024.0 * line.split_whitespace().nth(1).unwrap().parse::<f64>().unwrap()
 }
 
-/// Looks at the memory after a tenth of the steps, when all that is made once is there, and at the last.
+/// Looks at the memory after a tenth of the steps, when all that is made once is there, and at the
+/// last.
 struct Scales {
     steps: usize,
     at: Vec<f64>,
@@ -104,7 +107,8 @@ fn by_kernels(steps: usize) -> f64 {
     scales.bytes_a_step()
 }
 
-/// As many trainings as make so many steps of L-BFGS, each of ten at most: it would be done long before. Models are made anew each time, too.
+/// As many trainings as make so many steps of L-BFGS, each of ten at most: it would be done long
+/// before. Models are made anew each time, too.
 fn to_the_minimum(steps: usize, sets: &str) -> f64 {
     let (device, mut scales) = (device(), Scales::new(steps));
     let examples = examples(&device);
@@ -160,7 +164,8 @@ fn trains_in_a_process_of_its_own() {
     let steps: usize = std::env::var("CHAINRULE_MEMORY").unwrap().parse().unwrap();
     let is_short = steps < 100_000;
     let tell = |what: &str, bytes: f64| println!("{bytes:8.1} bytes a step: {what}");
-    // Autodiff comes last: a backward pass frees what others left, and who comes after it grows into that.
+    // Autodiff comes last: a backward pass frees what others left, and who comes after it grows
+    // into that.
     tell("a loop of one's own", own_loop(steps, Gradient::into_params));
     tell("gradient=fused", by_kernels(steps));
     for gradient in ["closed-form", "autodiff"] {

@@ -1,4 +1,5 @@
-//! The loss as one differentiable operation on every backend of the build, and whole steps on a GPU, against tensor operations and the closed forms.
+//! The loss as one differentiable operation on every backend of the build, and whole steps on a
+//! GPU, against tensor operations and the closed forms.
 
 use burn::tensor::{DType, Device, FloatDType, Int, Tensor};
 use chainrule::backend::Backend;
@@ -23,7 +24,8 @@ use crate::support::{
     tolerance, values, vector,
 };
 
-/// Rows, features, columns: one of each, one more and one less than what fits a word, a vector, a tile or a cube, and many classes.
+/// Rows, features, columns: one of each, one more and one less than what fits a word, a vector, a
+/// tile or a cube, and many classes.
 const SHAPES: [[usize; 3]; 12] = [
     [1, 1, 1],
     [1, 1, 2],

@@ -1,4 +1,5 @@
-//! What the tests share: the devices of this build, random problems, and the one comparison that judges gradients.
+//! What the tests share: the devices of this build, random problems, and the one comparison that
+//! judges gradients.
 
 use std::num::NonZero;
 use std::path::PathBuf;
@@ -87,11 +88,12 @@ pub(crate) fn tolerance(dtype: FloatDType) -> f64 {
     }
 }
 
-/// The largest distance of two coordinates, relative to the largest coordinate, and which one it is.
+/// The largest distance of two coordinates, relative to the largest coordinate, and which one it
+/// is.
 ///
-/// Relative to the whole and not to each coordinate: a sum over rows that nearly cancels has the rounding of its parts. And
-/// never to less than a thousandth, which in f64 is five roundings of 1: the residual p - y rounds at the size of p, however
-/// small the difference.
+/// Relative to the whole and not to each coordinate: a sum over rows that nearly cancels has the
+/// rounding of its parts. And never to less than a thousandth, which in f64 is five roundings of 1:
+/// the residual p - y rounds at the size of p, however small the difference.
 pub(crate) fn distance(found: &[f64], expected: &[f64]) -> (f64, usize) {
     assert_eq!(found.len(), expected.len(), "coordinates");
     assert!(found.iter().chain(expected).all(|value| value.is_finite()), "not finite: {found:?} {expected:?}");

@@ -1,4 +1,5 @@
-//! How long solvers take to the minimum of J: everyone's own parameters are judged by the same J, computed here in f64.
+//! How long solvers take to the minimum of J: everyone's own parameters are judged by the same J,
+//! computed here in f64.
 
 use std::num::NonZero;
 use std::ops::ControlFlow;
@@ -34,7 +35,8 @@ const BOUND: f64 = 1e-6;
 /// What scikit-learn is asked for, so that it goes past what counts as there.
 const TOLERANCE: f64 = 1e-5;
 
-/// Iterations after which linfa-logistic is there on MNIST with a penalised bias: found by trying (90 are too few), as one tunes a tolerance.
+/// Iterations after which linfa-logistic is there on MNIST with a penalised bias: found by trying
+/// (90 are too few), as one tunes a tolerance.
 const LINFA_ITERATIONS: usize = 100;
 
 /// A problem, and what everyone made of it.
@@ -78,7 +80,8 @@ struct Iterate {
     parameters: Vec<f64>,
 }
 
-/// This project's own solver: the seconds are from bytes in memory, the memory is all that this program ever held.
+/// This project's own solver: the seconds are from bytes in memory, the memory is all that this
+/// program ever held.
 fn ours(rows: &Split, penalize_bias: bool, precision: Precision, threads: usize) -> Result<Descent> {
     let settings = [
         format!("descent.precision={}", if precision == Precision::F32 { "f32" } else { "f64" }),

@@ -1,4 +1,5 @@
-//! How an epoch's time and the memory grow with images that stay in their file, beside images in memory.
+//! How an epoch's time and the memory grow with images that stay in their file, beside images in
+//! memory.
 
 use std::fmt::Write;
 use std::num::NonZero;
@@ -42,7 +43,8 @@ impl Found {
     }
 }
 
-/// Writes so many digits at a time into `folder`, trains on them, and deletes them; gives the table.
+/// Writes so many digits at a time into `folder`, trains on them, and deletes them; gives the
+/// table.
 pub(crate) fn measure(folder: &Path, counts: &[u32], threads: &[usize]) -> Result<String> {
     let mut table = String::from(
         "| images | in the file | threads | s an epoch | ns an image | of 20 000 in memory | ratio | peak memory |\n\
@@ -146,7 +148,8 @@ fn train(folder: PathBuf, images: usize, threads: NonZero<usize>) -> Result<Foun
     Ok(Found { images, seconds: stopwatch.seconds, peak_bytes: peak_bytes() })
 }
 
-/// Runs from the end of an evaluation, which follows an epoch's first step, to the epoch's last step.
+/// Runs from the end of an evaluation, which follows an epoch's first step, to the epoch's last
+/// step.
 struct Stopwatch {
     steps: usize,
     running_since: Option<Instant>,

@@ -294,7 +294,8 @@ fn tested(cargo: &mut Command) -> Outcome {
     }
 }
 
-/// The integration tests on these backends, but for those that have run already or cannot run there.
+/// The integration tests on these backends, but for those that have run already or cannot run
+/// there.
 fn tests_again(backends: &str, but: &[&str]) -> Outcome {
     let but = OF_NO_BACKEND.iter().chain(but).flat_map(|name| ["--skip", name]);
     let test = ["test", "--package", "chainrule-tests", "--locked", "--features", EVERY, "--"];
@@ -367,7 +368,8 @@ fn in_wasm() -> Outcome {
     succeeds(Command::new("node").args(["--eval", run]).arg(file))
 }
 
-/// The kernels' own tests, which need no Burn, with every access to memory checked; that takes a nightly compiler.
+/// The kernels' own tests, which need no Burn, with every access to memory checked; that takes a
+/// nightly compiler.
 fn sanitizer() -> Outcome {
     let target = "x86_64-unknown-linux-gnu";
     let runtime = Command::new("rustc").args(["+nightly", "--print", "target-libdir", "--target", target]).output();
@@ -392,7 +394,8 @@ fn mnist_folder() -> Option<PathBuf> {
     named.into_iter().chain(shared).find(|folder| folder.is_dir())
 }
 
-/// Whether the operation's crate, which is built backend by backend, names in each only what is there.
+/// Whether the operation's crate, which is built backend by backend, names in each only what is
+/// there.
 fn clippy_of_each_backend() -> Outcome {
     // Without one, too; with ndarray alone it is in the default build. What wgpu and cuda share
     // does not compile by itself: Burn's backends need one of the two.
@@ -510,7 +513,8 @@ fn browser() -> Outcome {
 const MODULES: &str = "import numpy, safetensors, onnx, onnxruntime, sklearn";
 const PACKAGES: [&str; 5] = ["numpy", "safetensors", "onnx", "onnxruntime", "scikit-learn"];
 
-/// A Python that reads what is exported: the one that is there, else one of CI's own. PyTorch, which is large, is tested where it is already.
+/// A Python that reads what is exported: the one that is there, else one of CI's own. PyTorch,
+/// which is large, is tested where it is already.
 fn python() -> Outcome {
     let there = std::env::var_os("CHAINRULE_PYTHON").map_or_else(|| PathBuf::from("python3"), PathBuf::from);
     if has_modules(&there) || has_modules(&own_python()) {

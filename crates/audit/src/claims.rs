@@ -1,4 +1,5 @@
-//! The report's claims, each judged by what was measured. No verdict is written by hand: on other data they may come out otherwise.
+//! The report's claims, each judged by what was measured. No verdict is written by hand: on other
+//! data they may come out otherwise.
 
 use chainrule_records::{GradientCheck, GradientChecks};
 use chainrule_report::document::literal;
@@ -68,7 +69,8 @@ pub(crate) fn judge(runs: &Runs, checks: &GradientChecks, facts: &Facts) -> Vec<
     claims.into_iter().map(claim).collect()
 }
 
-/// The lines of the checks that speak of an equation; of (23), those of whole models with a penalty.
+/// The lines of the checks that speak of an equation; of (23), those of whole models with a
+/// penalty.
 pub(crate) fn lines_of(checks: &GradientChecks, equation: usize) -> Vec<&GradientCheck> {
     let number = format!("({equation})");
     let speaks_of = |row: &&GradientCheck| match equation {
@@ -514,7 +516,8 @@ impl<'a> Cost<'a> {
     }
 }
 
-/// The validation accuracy over the last tenth of the evaluations: a single one leaps about by more than what is looked for.
+/// The validation accuracy over the last tenth of the evaluations: a single one leaps about by more
+/// than what is looked for.
 fn late_accuracy(run: &Run) -> f64 {
     let accuracies: Vec<f64> = run.evaluations().iter().map(|evaluation| evaluation.validation_accuracy).collect();
     last_tenths(&accuracies).1

@@ -5,7 +5,8 @@
 //! cargo run --example csv -- flowers.csv species   # your own file, and its column of labels
 //! ```
 //!
-//! `penguins.csv` is the Palmer Archipelago's (Horst, Hill, Gorman 2020; CC0), the 342 birds that were measured.
+//! `penguins.csv` is the Palmer Archipelago's (Horst, Hill, Gorman 2020; CC0), the 342 birds that
+//! were measured.
 
 #![expect(clippy::print_stdout, reason = "this is a program")]
 

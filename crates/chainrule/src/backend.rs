@@ -92,8 +92,8 @@ impl Backend {
     /// The default device of this backend, without autodiff. It answers: a tensor was made on it.
     ///
     /// # Errors
-    /// Where this build lacks the backend, naming the feature to add; where this machine lacks the device, naming what to install; and
-    /// where nothing answers at a remote's address.
+    /// Where this build lacks the backend, naming the feature to add; where this machine lacks the
+    /// device, naming what to install; and where nothing answers at a remote's address.
     #[cfg(feature = "burn")]
     pub fn device(&self) -> Result<Device, Error> {
         // A driver is asked once: asked again, the runtime says that it is there already.
@@ -254,7 +254,8 @@ impl FromStr for Backend {
     }
 }
 
-/// What a server asks of its clients, where it asks for anything: not on the command line, where every process can read it.
+/// What a server asks of its clients, where it asks for anything: not on the command line, where
+/// every process can read it.
 #[cfg(any(feature = "remote", feature = "remote-server"))]
 fn token() -> Result<Option<String>, Error> {
     match std::env::var("CHAINRULE_TOKEN") {
@@ -300,8 +301,8 @@ fn device_name(device: &Device) -> Option<String> {
     }
 }
 
-/// Opens a device and computes on it once; gives the problem where that fails. A GPU's runtime tells of a missing driver by panicking,
-/// in a thread of its own or in this one.
+/// Opens a device and computes on it once; gives the problem where that fails. A GPU's runtime
+/// tells of a missing driver by panicking, in a thread of its own or in this one.
 #[cfg(any(feature = "cuda", feature = "wgpu", feature = "remote"))]
 fn open_apart(open: impl FnOnce() -> Result<Device, String>) -> Result<Device, String> {
     let opened = quietly(|| {
@@ -321,7 +322,8 @@ fn open_apart(open: impl FnOnce() -> Result<Device, String>) -> Result<Device, S
     Err(problem.split_whitespace().collect::<Vec<_>>().join(" "))
 }
 
-/// How long a server may take to answer. Burn itself tries for 16 seconds where nothing listens, and waits for ever where what listens says nothing.
+/// How long a server may take to answer. Burn itself tries for 16 seconds where nothing listens,
+/// and waits for ever where what listens says nothing.
 #[cfg(feature = "remote")]
 const CONNECT: std::time::Duration = std::time::Duration::from_secs(30);
 

@@ -12,7 +12,8 @@ use crate::SamplesError;
 
 /// Why nothing came of it, in one line: what is wrong, where, and what to do.
 ///
-/// The line has the cause in it; [`source`](std::error::Error::source) gives it as a value where there is one, as the system's error where a file cannot be read.
+/// The line has the cause in it; [`source`](std::error::Error::source) gives it as a value where
+/// there is one, as the system's error where a file cannot be read.
 #[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {

@@ -217,8 +217,8 @@ impl Estimator {
     /// [`fit_validated`](Self::fit_validated) makes them.
     ///
     /// # Errors
-    /// Where a setting cannot be, or needs samples to validate on, the samples do not fit each other or the model, the backend is
-    /// not there, or the training diverges.
+    /// Where a setting cannot be, or needs samples to validate on, the samples do not fit each
+    /// other or the model, the backend is not there, or the training diverges.
     pub fn fit<L: Label>(&self, train: &Samples<L>) -> Result<Fitted<L>, Error> {
         self.without_validation(train, None)
     }
@@ -280,9 +280,10 @@ impl Estimator {
         self.train(train, rows, config, &machine, None, observer)
     }
 
-    /// Goes on from a model that was fitted, or made [of weights](Fitted::of_weights), with one pass over these samples: for rows that arrive in batches, one
-    /// after the other. What features are made of stays as it is, and so do the classes, of which a batch may lack some. Gives the model after them; that
-    /// [`epochs`](Self::epochs) are others is not asked.
+    /// Goes on from a model that was fitted, or made [of weights](Fitted::of_weights), with one
+    /// pass over these samples: for rows that arrive in batches, one after the other. What features
+    /// are made of stays as it is, and so do the classes, of which a batch may lack some. Gives the
+    /// model after them; that [`epochs`](Self::epochs) are others is not asked.
     ///
     /// ```
     /// # fn main() -> Result<(), chainrule::Error> {
@@ -298,7 +299,8 @@ impl Estimator {
     /// ```
     ///
     /// # Errors
-    /// As [`fit`](Self::fit); where the model is another than the estimator's, or is to go [to the minimum](Self::to_the_minimum), which looks at all rows.
+    /// As [`fit`](Self::fit); where the model is another than the estimator's, or is to go
+    /// [to the minimum](Self::to_the_minimum), which looks at all rows.
     pub fn partial_fit<L: Label, M: Label>(
         &self,
         fitted: &Fitted<L>,

@@ -17,12 +17,14 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use crate::samples::{Label, Rows, Samples, column_names};
 use crate::{Error, SamplesError};
 
-/// A trained model: made by [`Estimator::fit`](crate::Estimator::fit), or read from a folder by [`Fitted::load`].
+/// A trained model: made by [`Estimator::fit`](crate::Estimator::fit), or read from a folder by
+/// [`Fitted::load`].
 ///
-/// It is asked in f64 on the host, and takes rows as the data has them: what is done to them before they meet the weights, it does.
+/// It is asked in f64 on the host, and takes rows as the data has them: what is done to them before
+/// they meet the weights, it does.
 ///
-/// It predicts labels of the type `L`, those of the samples that it was fitted to; a model that was read from a file predicts [`Class`]es. By serde, a model
-/// is read and written as one value.
+/// It predicts labels of the type `L`, those of the samples that it was fitted to; a model that was
+/// read from a file predicts [`Class`]es. By serde, a model is read and written as one value.
 #[derive(Clone, Debug)]
 pub struct Fitted<L = Class> {
     /// The labels, in the order of the schema's classes.
@@ -53,7 +55,8 @@ pub struct Training {
     pub train: Metrics,
     /// What it is worth on those that it was judged on, if it was.
     pub validation: Option<Metrics>,
-    /// How near to the minimum it is, where it was fitted [to the minimum](crate::Estimator::to_the_minimum).
+    /// How near to the minimum it is, where it was fitted
+    /// [to the minimum](crate::Estimator::to_the_minimum).
     pub certificate: Option<Certificate>,
 }
 
@@ -153,8 +156,9 @@ impl Fitted {
 }
 
 impl<L: Label> Fitted<L> {
-    /// Makes a model of its weights `[d, k]`, the column running fastest, and of its bias `[k]`. It tells these classes apart, of which there are
-    /// two for the logistic model, the positive one last, and takes the numbers of a table whose columns are called x1, x2, … unless
+    /// Makes a model of its weights `[d, k]`, the column running fastest, and of its bias `[k]`. It
+    /// tells these classes apart, of which there are two for the logistic model, the positive one
+    /// last, and takes the numbers of a table whose columns are called x1, x2, … unless
     /// [`with_columns`](Self::with_columns) says otherwise.
     ///
     /// ```
@@ -170,7 +174,8 @@ impl<L: Label> Fitted<L> {
     /// ```
     ///
     /// # Errors
-    /// Where there are not as many weights as that takes, one is not finite, or a class can be none.
+    /// Where there are not as many weights as that takes, one is not finite, or a class can be
+    /// none.
     pub fn of_weights(link: LinkKind, parameters: Parameters, classes: &[L]) -> Result<Self, Error> {
         let names: Vec<String> = classes.iter().map(ToString::to_string).collect();
         let d = parameters.n_features;
@@ -202,8 +207,9 @@ impl<L: Label> Fitted<L> {
         Ok(self)
     }
 
-    /// Writes the model into a folder of its own, for [`load`](Self::load) and for the program: `chainrule evaluate`, `predict`, `inspect`, `page` and `export`
-    /// take it. Files appear whole or not at all.
+    /// Writes the model into a folder of its own, for [`load`](Self::load) and for the program:
+    /// `chainrule evaluate`, `predict`, `inspect`, `page` and `export` take it. Files appear whole
+    /// or not at all.
     ///
     /// # Errors
     /// Where something is there already, or it cannot be written.
@@ -220,8 +226,9 @@ impl<L: Label> Fitted<L> {
         Ok(imported.write(folder.as_ref(), false, &self.parameters, self.predictor.preprocessing())?)
     }
 
-    /// Writes the model for another tool, by the file's ending: `.safetensors` for PyTorch, `.npz` for NumPy and scikit-learn, `.onnx` for onnxruntime,
-    /// `.json` for whatever reads JSON. The file appears whole or not at all, in place of one that is there, whose mode it keeps.
+    /// Writes the model for another tool, by the file's ending: `.safetensors` for PyTorch, `.npz`
+    /// for NumPy and scikit-learn, `.onnx` for onnxruntime, `.json` for whatever reads JSON. The
+    /// file appears whole or not at all, in place of one that is there, whose mode it keeps.
     ///
     /// # Errors
     /// Where the ending is none of these, or it cannot be written.
@@ -252,16 +259,19 @@ impl<L: Label> Fitted<L> {
         portable.to_bytes(format)
     }
 
-    /// The most probable class of each row. The samples' columns are found by their names, and their own classes do not matter.
+    /// The most probable class of each row. The samples' columns are found by their names, and
+    /// their own classes do not matter.
     ///
     /// # Errors
-    /// Where a column is missing, or the samples are images and the model takes a table, or the other way round, or images of another size.
+    /// Where a column is missing, or the samples are images and the model takes a table, or the
+    /// other way round, or images of another size.
     pub fn predict<M: Clone>(&self, samples: &Samples<M>) -> Result<Vec<L>, Error> {
         let rows = samples.rows_as_of(&self.schema)?;
         self.predictions(&rows).map(|prediction| Ok(self.labels[prediction?.class].clone())).collect()
     }
 
-    /// The probability of each class in each row, `[n][k]`, in the order of [`classes`](Self::classes).
+    /// The probability of each class in each row, `[n][k]`, in the order of
+    /// [`classes`](Self::classes).
     ///
     /// # Errors
     /// As [`predict`](Self::predict).
@@ -270,11 +280,13 @@ impl<L: Label> Fitted<L> {
         self.predictions(&rows).map(|prediction| Ok(prediction?.probabilities)).collect()
     }
 
-    /// What it says of a file without labels: of each row of a CSV file, which has the model's columns in whatever order and may have others; of each image of
-    /// an IDX file; or of a PNG or JPEG of any size, made an image as those were that the model learnt from.
+    /// What it says of a file without labels: of each row of a CSV file, which has the model's
+    /// columns in whatever order and may have others; of each image of an IDX file; or of a PNG or
+    /// JPEG of any size, made an image as those were that the model learnt from.
     ///
     /// # Errors
-    /// Where the file cannot be read or is none of these, a column is missing or a number is none, with line and column, and where it takes more than 1 GiB.
+    /// Where the file cannot be read or is none of these, a column is missing or a number is none,
+    /// with line and column, and where it takes more than 1 GiB.
     pub fn predict_file(&self, path: impl AsRef<Path>) -> Result<Vec<Prediction>, Error> {
         // By itself `-` is standard input, as for the program; a library's caller means a file.
         let path = &Path::new(".").join(path);
@@ -298,7 +310,8 @@ impl<L: Label> Fitted<L> {
     /// Mean cross-entropy in nats and accuracy.
     ///
     /// # Errors
-    /// As [`predict`](Self::predict); and where there is no row, or one of a class that the model does not know.
+    /// As [`predict`](Self::predict); and where there is no row, or one of a class that the model
+    /// does not know.
     pub fn evaluate<M: Label>(&self, samples: &Samples<M>) -> Result<Metrics, Error> {
         let rows = samples.as_of(&self.schema)?;
         let mut tally = Tally::new(self.schema.classes.len(), 0);

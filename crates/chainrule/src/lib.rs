@@ -14,11 +14,10 @@
 //! ```
 //!
 //! [`Samples`] are labelled rows, from CSV, images, pictures in folders or memory; an [`Estimator`]
-//! is a model with the settings of its training; a
-//! [`Fitted`] model is asked, saved, and exported for other tools. They stand on crates that can be
-//! used by themselves, and are here by shorter names:
-//! [`core`] (what a model is), [`kernels`], [`data`], [`formats`] (other tools' files), [`solve`] (trainings,
-//! whatever computes them) and [`records`] (what is kept of them).
+//! is a model with the settings of its training; a [`Fitted`] model is asked, saved, and exported
+//! for other tools. They stand on crates that can be used by themselves, and are here by shorter
+//! names: [`core`] (what a model is), [`kernels`], [`data`], [`formats`] (other tools' files),
+//! [`solve`] (trainings, whatever computes them) and [`records`] (what is kept of them).
 //!
 //! By default there is no Burn: images are trained on by fused kernels, tables by plain loops. The
 //! features `ndarray`, `flex`, `wgpu` and `cuda` bring

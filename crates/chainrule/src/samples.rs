@@ -16,22 +16,26 @@ use chainrule_solve::Chosen;
 
 use crate::{Error, SamplesError};
 
-/// Rows in memory, with labels of the type `L`: to fit an [`Estimator`](crate::Estimator) to, or to ask a [`Fitted`](crate::Fitted) model about.
+/// Rows in memory, with labels of the type `L`: to fit an [`Estimator`](crate::Estimator) to, or to
+/// ask a [`Fitted`](crate::Fitted) model about.
 ///
-/// A row is an image of bytes or the numbers of a table, as the data has them; what becomes of it before it meets the weights is the model's affair.
-/// Columns and classes have names, by which a model finds them in other samples, in whatever order they are there. Rows from files have labels of the type
-/// [`Class`], those from memory whatever [`Label`]s they are given, which a fitted model predicts as they are; `Samples<()>` have none, and can be
-/// asked about.
+/// A row is an image of bytes or the numbers of a table, as the data has them; what becomes of it
+/// before it meets the weights is the model's affair. Columns and classes have names, by which a
+/// model finds them in other samples, in whatever order they are there. Rows from files have labels
+/// of the type [`Class`], those from memory whatever [`Label`]s they are given, which a fitted
+/// model predicts as they are; `Samples<()>` have none, and can be asked about.
 #[derive(Clone, Debug)]
 pub struct Samples<L = Class> {
     pub(crate) rows: Rows,
     pub(crate) schema: Schema,
-    /// The labels that there are, in the order of the schema's classes, which are what they are called.
+    /// The labels that there are, in the order of the schema's classes, which are what they are
+    /// called.
     pub(crate) labels: Vec<L>,
     pub(crate) source: Provenance,
 }
 
-/// What tells classes apart: whatever can be shown and compared. Two labels are one class where they are called alike.
+/// What tells classes apart: whatever can be shown and compared. Two labels are one class where
+/// they are called alike.
 pub trait Label: Clone + Display + PartialEq {}
 
 impl<L: Clone + Display + PartialEq> Label for L {}
@@ -44,11 +48,13 @@ pub(crate) enum Rows {
 }
 
 impl Samples {
-    /// Reads a CSV file, plain or gzipped: a header of names, and below it numbers, but for the column of labels. The classes are the labels that
-    /// occur, by size where all are numbers, else by their characters. [`split`](Self::split) keeps some rows for the validation.
+    /// Reads a CSV file, plain or gzipped: a header of names, and below it numbers, but for the
+    /// column of labels. The classes are the labels that occur, by size where all are numbers, else
+    /// by their characters. [`split`](Self::split) keeps some rows for the validation.
     ///
     /// # Errors
-    /// What is wrong, with line and column; and where the file or its numbers take more than 1 GiB, which [`Samples::tables`] can allow for.
+    /// What is wrong, with line and column; and where the file or its numbers take more than 1 GiB,
+    /// which [`Samples::tables`] can allow for.
     pub fn csv(path: impl AsRef<Path>, label: &str) -> Result<Self, Error> {
         if path.as_ref().is_dir() {
             return Err(SamplesError::Folder(path.as_ref().to_owned()).into());
@@ -65,8 +71,9 @@ impl Samples {
         Ok(all)
     }
 
-    /// Reads a CSV file, or a folder of `train.csv` and `validation.csv`, as `request` says: which columns, which classes, how many bytes at most.
-    /// Gives the rows to train on and those to validate on; of one file without a holdout all rows are both.
+    /// Reads a CSV file, or a folder of `train.csv` and `validation.csv`, as `request` says: which
+    /// columns, which classes, how many bytes at most. Gives the rows to train on and those to
+    /// validate on; of one file without a holdout all rows are both.
     ///
     /// # Errors
     /// As [`Tables::read`].
@@ -75,11 +82,13 @@ impl Samples {
         Ok(Self::of_tables(tables))
     }
 
-    /// Gets what `train --data` gets: `auto`, `mnist`, `embedded`, a folder of IDX files, or one with a folder of pictures for each class, which are made
-    /// 28 x 28. Gives the rows to train on and those to validate on.
+    /// Gets what `train --data` gets: `auto`, `mnist`, `embedded`, a folder of IDX files, or one
+    /// with a folder of pictures for each class, which are made 28 x 28. Gives the rows to train on
+    /// and those to validate on.
     ///
     /// # Errors
-    /// Where the data is not there or not right, takes more than 1 GiB, or is a table, whose label [`Samples::csv`] is told.
+    /// Where the data is not there or not right, takes more than 1 GiB, or is a table, whose label
+    /// [`Samples::csv`] is told.
     pub fn load(source: &str) -> Result<[Self; 2], Error> {
         let mut settings = Settings::of(ModelKind::Softmax);
         settings.data.source = source.to_owned();
@@ -93,7 +102,8 @@ impl Samples {
         }
     }
 
-    /// Draws digits, 28 x 28 and of ten classes, by code: the same bytes on every platform for a seed.
+    /// Draws digits, 28 x 28 and of ten classes, by code: the same bytes on every platform for a
+    /// seed.
     pub fn digits(count: usize, seed: u64) -> Self {
         let [images, _] = draw_both(seed, Counts { train: count, validation: 0 });
         let files = images.file_checksums().map(|sha256| DataFile { name: Origin::Embedded.to_string(), sha256 });
@@ -111,10 +121,12 @@ impl Samples {
 }
 
 impl Samples<()> {
-    /// Takes rows of numbers from memory. The columns are called x1, x2, … unless [`with_columns`](Self::with_columns) says otherwise.
+    /// Takes rows of numbers from memory. The columns are called x1, x2, … unless
+    /// [`with_columns`](Self::with_columns) says otherwise.
     ///
     /// # Errors
-    /// Where there is no row, rows are of different lengths, or a number is not finite or is beyond ±1e30.
+    /// Where there is no row, rows are of different lengths, or a number is not finite or is beyond
+    /// ±1e30.
     pub fn rows<T: Copy + Into<f64>, R: AsRef<[T]>>(rows: impl IntoIterator<Item = R>) -> Result<Self, Error> {
         let (mut values, mut d, mut n) = (Values::default(), 0, 0);
         for row in rows {
@@ -154,7 +166,8 @@ impl Samples<()> {
         Self::rows(values.chunks(n_features))
     }
 
-    /// Takes images of so many lines and columns from memory, `[n * height * width]` grey levels from 0 to 255: a model takes them for -1 to 1.
+    /// Takes images of so many lines and columns from memory, `[n * height * width]` grey levels
+    /// from 0 to 255: a model takes them for -1 to 1.
     ///
     /// # Errors
     /// Where there is no image, or the last one is not whole.
@@ -197,10 +210,12 @@ impl Samples<()> {
         Self { rows: Rows::Numbers(numbers), schema, labels: Vec::new(), source: in_memory([&bytes[..]]) }
     }
 
-    /// Gives each row its label. The classes are the labels that occur, by size where all are numbers, else by their characters.
+    /// Gives each row its label. The classes are the labels that occur, by size where all are
+    /// numbers, else by their characters.
     ///
     /// # Errors
-    /// Where there are more labels than rows or fewer, a label is no name of up to 100 characters, or there are more than 256 of them.
+    /// Where there are more labels than rows or fewer, a label is no name of up to 100 characters,
+    /// or there are more than 256 of them.
     pub fn with_labels<L: Label>(mut self, labels: &[L]) -> Result<Samples<L>, Error> {
         if labels.len() != self.len() {
             return Err(SamplesError::Labels { rows: self.len(), labels: labels.len() }.into());
@@ -244,7 +259,8 @@ fn in_memory<'a>(bytes: impl IntoIterator<Item = &'a [u8]>) -> Provenance {
 }
 
 impl<L: Label> Samples<L> {
-    /// Takes rows of numbers from memory, with each one's label: [`Samples::rows`] and [`Samples::with_labels`].
+    /// Takes rows of numbers from memory, with each one's label: [`Samples::rows`] and
+    /// [`Samples::with_labels`].
     ///
     /// # Errors
     /// As these.
@@ -263,8 +279,9 @@ impl<L: Label> Samples<L> {
         Self::from_rows(&rows, &labels)
     }
 
-    /// Keeps a fraction of each class's rows for the validation, one at least and all but one at most, shuffled by `seed`: the same rows as
-    /// `data.validation_fraction` and `descent.shuffle.seed` keep. Gives the rows to train on and those to validate on.
+    /// Keeps a fraction of each class's rows for the validation, one at least and all but one at
+    /// most, shuffled by `seed`: the same rows as `data.validation_fraction` and
+    /// `descent.shuffle.seed` keep. Gives the rows to train on and those to validate on.
     ///
     /// # Errors
     /// Where the fraction is not between 0 and 1, or a class has a single row.
@@ -278,7 +295,8 @@ impl<L: Label> Samples<L> {
         Ok(rows.map(|rows| self.with_rows(self.rows.some(&rows))))
     }
 
-    /// The rows of some classes, which are numbered in this order from now on. The logistic model's positive class is the second of two.
+    /// The rows of some classes, which are numbered in this order from now on. The logistic model's
+    /// positive class is the second of two.
     ///
     /// # Errors
     /// Where one is none of the classes, or named twice.
@@ -315,11 +333,12 @@ impl<L: Label> Samples<L> {
         self.rows.labels()
     }
 
-    /// The rows as a model takes them that learnt from samples of this schema: columns in its order, found by their names, and labels as positions among
-    /// its classes.
+    /// The rows as a model takes them that learnt from samples of this schema: columns in its
+    /// order, found by their names, and labels as positions among its classes.
     ///
     /// # Errors
-    /// Where these are images and those a table, or of another size; where a column is missing; and where a row is of a class that it does not know.
+    /// Where these are images and those a table, or of another size; where a column is missing; and
+    /// where a row is of a class that it does not know.
     pub(crate) fn as_of(&self, schema: &Schema) -> Result<Rows, Error> {
         let mut rows = self.rows_as_of(schema)?;
         let positions: Vec<Option<u8>> = self
@@ -346,7 +365,8 @@ impl<L: Clone> Samples<L> {
     /// Calls the columns of a table so.
     ///
     /// # Errors
-    /// Where there are more or fewer, a name is empty, too long or there twice, or these are images.
+    /// Where there are more or fewer, a name is empty, too long or there twice, or these are
+    /// images.
     pub fn with_columns<N: ToString>(mut self, names: &[N]) -> Result<Self, Error> {
         self.schema.features = column_names(&self.schema, names)?;
         Ok(self)
@@ -389,7 +409,8 @@ impl<L: Clone> Samples<L> {
         }
     }
 
-    /// The same with the labels left as they are, for a model that is asked about rows of whatever classes.
+    /// The same with the labels left as they are, for a model that is asked about rows of whatever
+    /// classes.
     ///
     /// # Errors
     /// As [`Samples::as_of`], but for the classes.

@@ -126,7 +126,8 @@ fn a_fit_without_validation_is_the_same_and_says_nothing_of_one() {
 fn batches_one_by_one_are_a_training_and_go_on_from_weights() {
     let (rows, places) = rows();
     let samples = Samples::from_rows(&rows, &places).expect("samples");
-    // One pass over all rows, in their order, is one over the first and then the second part of them.
+    // One pass over all rows, in their order, is one over the first and then the second part of
+    // them.
     let in_order = |settings: &mut chainrule::core::Settings| {
         settings.descent.shuffle.generator = chainrule::core::Generator::None;
     };

@@ -83,7 +83,8 @@ struct AboutData {
     source: String,
     sha256: String,
     split: &'static str,
-    /// Whether these are the very files that the run was made with. Where `split` is `all`, its training rows are then among them.
+    /// Whether these are the very files that the run was made with. Where `split` is `all`, its
+    /// training rows are then among them.
     is_the_runs_own: bool,
     /// Rows of other classes than the model's, on which it was not evaluated.
     left_out: usize,

@@ -23,7 +23,8 @@ pub(crate) struct InspectOptions {
     /// The folder of a finished run.
     #[arg(value_name = "RUN")]
     run: PathBuf,
-    /// Show which pixels of this image speak for and against a class: a PNG or JPEG, an IDX file, or - for standard input.
+    /// Show which pixels of this image speak for and against a class: a PNG or JPEG, an IDX file,
+    /// or - for standard input.
     #[arg(long, value_name = "FILE")]
     image: Option<PathBuf>,
     /// The image's number in an IDX file, from 0.
@@ -246,7 +247,8 @@ fn explain(model: &Model, options: &InspectOptions) -> Result<(Vec<u8>, OfImage)
     Ok((image.pixels, of_image))
 }
 
-/// The weights of each class; of an image itself and what speaks for a class. All on one scale, so that they can be compared.
+/// The weights of each class; of an image itself and what speaks for a class. All on one scale, so
+/// that they can be compared.
 fn pictures(model: &Model, answer: &Answer, pixels: Option<&[u8]>) -> Vec<Shaded> {
     let signed = |name: String, values: &[f64], largest: f64| Shaded {
         name,

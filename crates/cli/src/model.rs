@@ -42,7 +42,8 @@ pub(crate) struct Trained {
 
 impl Model {
     /// # Errors
-    /// Where the folder holds no whole run and no imported model, or its weights are too large to compute with.
+    /// Where the folder holds no whole run and no imported model, or its weights are too large to
+    /// compute with.
     pub(crate) fn read(folder: &Path) -> Result<Self> {
         std::fs::metadata(folder).map_err(|problem| RunError::Read { path: folder.to_owned(), problem })?;
         let (link, precision, schema, weight_norm, parameters, preprocessing, origin) = if Imported::is_in(folder) {

@@ -22,7 +22,8 @@ pub(crate) struct PredictOptions {
     /// The folder of a finished run.
     #[arg(value_name = "RUN")]
     run: PathBuf,
-    /// PNG, JPEG and IDX files, the latter plain or gzipped; folders of such files; for a model of a table CSV files; - for standard input.
+    /// PNG, JPEG and IDX files, the latter plain or gzipped; folders of such files; for a model of
+    /// a table CSV files; - for standard input.
     #[arg(value_name = "FILE", required = true)]
     files: Vec<PathBuf>,
     #[command(flatten)]
@@ -62,7 +63,8 @@ struct Problem {
     problem: String,
 }
 
-/// Asks a model about pictures. Where some cannot be read, the others are answered, and the exit code says so.
+/// Asks a model about pictures. Where some cannot be read, the others are answered, and the exit
+/// code says so.
 pub(crate) fn predict(options: &PredictOptions) -> Result<u8> {
     is_folder(&options.run)?;
     let model = Model::read(&options.run)?;

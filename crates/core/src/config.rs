@@ -1,4 +1,5 @@
-//! An experiment as its TOML file says it, with the defaults of what it leaves out. Unchecked: see [`TrainConfig`].
+//! An experiment as its TOML file says it, with the defaults of what it leaves out. Unchecked: see
+//! [`TrainConfig`].
 //!
 //! [`TrainConfig`]: crate::TrainConfig
 
@@ -10,11 +11,12 @@ use crate::{Class, ClassWeights};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DataConfig {
-    /// `auto`, `mnist`, `embedded`, a folder of IDX files, a CSV file, a folder of `train.csv` and `validation.csv`, or one with a
-    /// folder of pictures for each class.
+    /// `auto`, `mnist`, `embedded`, a folder of IDX files, a CSV file, a folder of `train.csv` and
+    /// `validation.csv`, or one with a folder of pictures for each class.
     #[serde(default = "auto")]
     pub source: String,
-    /// Train on the first N images of IDX files, counted before classes are chosen; all where absent. Tables and folders of classes are taken whole.
+    /// Train on the first N images of IDX files, counted before classes are chosen; all where
+    /// absent. Tables and folders of classes are taken whole.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub train_images: Option<usize>,
     /// Validate on the last N images of the test files; all where absent.
@@ -26,20 +28,23 @@ pub struct DataConfig {
     /// Columns of a table that are passed over.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ignore: Vec<String>,
-    /// The part of each class's rows that is kept for the validation where the data does not say which.
+    /// The part of each class's rows that is kept for the validation where the data does not say
+    /// which.
     #[serde(default = "one_fifth")]
     pub validation_fraction: f64,
     /// Rows and columns of the image that each picture of a folder is made.
     #[serde(default = "as_mnist")]
     pub image_size: [usize; 2],
-    /// The labels to tell apart, by number or by name, all where absent. The logistic model takes two, the first being the positive one.
+    /// The labels to tell apart, by number or by name, all where absent. The logistic model takes
+    /// two, the first being the positive one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub classes: Option<Vec<Class>>,
-    /// Each feature less its mean over the training rows, divided by its standard deviation there; else pixels become -1 to 1, and numbers stay.
+    /// Each feature less its mean over the training rows, divided by its standard deviation there;
+    /// else pixels become -1 to 1, and numbers stay.
     #[serde(default)]
     pub standardize: bool,
-    /// Images of more bytes than this, a byte a pixel, are not taken into memory: they stay in their file, and the fused kernels train on them piece
-    /// by piece.
+    /// Images of more bytes than this, a byte a pixel, are not taken into memory: they stay in
+    /// their file, and the fused kernels train on them piece by piece.
     #[serde(default = "one_gibibyte")]
     pub resident_bytes: u64,
 }
@@ -62,7 +67,8 @@ pub enum ModelKind {
     Logistic,
 }
 
-/// `[objective]`: `J = C + lambda/2 sum w^2`, where C is the mean over the rows of a batch of their cross-entropy, each times the weight of its class.
+/// `[objective]`: `J = C + lambda/2 sum w^2`, where C is the mean over the rows of a batch of their
+/// cross-entropy, each times the weight of its class.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ObjectiveConfig {
@@ -70,7 +76,8 @@ pub struct ObjectiveConfig {
     pub l2: f64,
     /// Whether the bias belongs to w.
     pub penalize_bias: bool,
-    /// By how much a row counts, by its class; 1 where absent, and for classes that it does not name.
+    /// By how much a row counts, by its class; 1 where absent, and for classes that it does not
+    /// name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub class_weights: Option<ClassWeights>,
 }
@@ -108,7 +115,8 @@ pub struct DescentConfig {
     /// Of all but `sgd`: what is added to the root that they divide by.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub epsilon: Option<f64>,
-    /// Of `adamw`: at each step weights and biases shrink by this times the learning rate, apart from the gradient. It is no part of `J`, as `objective.l2` is.
+    /// Of `adamw`: at each step weights and biases shrink by this times the learning rate, apart
+    /// from the gradient. It is no part of `J`, as `objective.l2` is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub decoupled_weight_decay: Option<f64>,
     /// The step's length along the gradient, at the first step.
@@ -128,7 +136,8 @@ pub struct DescentConfig {
     /// as
     /// much smaller.
     pub batch_size: usize,
-    /// Whether an epoch leaves out the rows that fill no whole batch, so that all of its steps are on as many.
+    /// Whether an epoch leaves out the rows that fill no whole batch, so that all of its steps are
+    /// on as many.
     pub drop_last: bool,
     /// Passes over the training rows.
     pub epochs: usize,
@@ -226,7 +235,8 @@ pub struct ShuffleConfig {
     pub generator: Generator,
     /// The one seed of a run.
     pub seed: u64,
-    /// Epochs that the generator has ordered before this run's first, of as many rows: where its stream runs on from another run.
+    /// Epochs that the generator has ordered before this run's first, of as many rows: where its
+    /// stream runs on from another run.
     pub skip_epochs: usize,
 }
 
@@ -248,10 +258,12 @@ pub enum Generator {
 pub struct EarlyStoppingConfig {
     /// How often an epoch is interrupted to evaluate on the validation rows.
     pub evaluations_per_epoch: usize,
-    /// Stop at this many evaluations in a row without a strictly lower validation loss; never where absent.
+    /// Stop at this many evaluations in a row without a strictly lower validation loss; never where
+    /// absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub patience: Option<usize>,
-    /// End with the weights of the best evaluation instead of the last ones, where these are no better: the end is evaluated, too.
+    /// End with the weights of the best evaluation instead of the last ones, where these are no
+    /// better: the end is evaluated, too.
     pub restore_best: bool,
 }
 

@@ -2,7 +2,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::DataKind;
 
-/// What a model's features are made of: of each number of a row, as the data has it, a straight line's value.
+/// What a model's features are made of: of each number of a row, as the data has it, a straight
+/// line's value.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Preprocessing {
@@ -19,11 +20,13 @@ pub enum Preprocessing {
 pub struct Standardization {
     /// `[d]`, over the training rows.
     pub mean: Vec<f64>,
-    /// `[d]`, the standard deviation of the training rows (divided by n, not n - 1); 1 for a feature that is the same in all of them.
+    /// `[d]`, the standard deviation of the training rows (divided by n, not n - 1); 1 for a
+    /// feature that is the same in all of them.
     pub scale: Vec<f64>,
 }
 
-/// The largest number, up to its sign, that a table may have: its square is far from the end of f64, and itself of f32.
+/// The largest number, up to its sign, that a table may have: its square is far from the end of
+/// f64, and itself of f32.
 pub const LARGEST_NUMBER: f64 = 1e30;
 
 impl Preprocessing {

@@ -112,13 +112,15 @@ impl TrainConfig {
         self
     }
 
-    /// The same with these weights of the classes, in the order of the labels, for who trains with it: what the data calls its classes is not known there.
+    /// The same with these weights of the classes, in the order of the labels, for who trains with
+    /// it: what the data calls its classes is not known there.
     pub fn with_class_weights(mut self, weights: Vec<f64>) -> Self {
         self.objective.class_weights = Some(ClassWeights::Each(weights));
         self
     }
 
-    /// What of it the fused kernels cannot do, where there is something: their steps are plain ones, on bytes of one scale, in rows that count alike.
+    /// What of it the fused kernels cannot do, where there is something: their steps are plain
+    /// ones, on bytes of one scale, in rows that count alike.
     pub fn beyond_kernels(&self) -> Option<&'static str> {
         if self.descent.update() != Update::Plain {
             Some("they know no optimizer but sgd without momentum")
@@ -258,7 +260,8 @@ fn check(config: &TrainConfig) -> Result<(), (&'static str, String)> {
             l2 > 0.0,
             "without a penalty J may have no minimum, and none can be certified; set it above 0, or descent.solver = \"sgd\"",
         )?;
-        // The bound is a square over lambda: with less the one is lost below the smallest number and the other above the largest.
+        // The bound is a square over lambda: with less the one is lost below the smallest number
+        // and the other above the largest.
         holds(
             "objective.l2",
             l2 >= 1e-100,

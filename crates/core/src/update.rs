@@ -1,4 +1,5 @@
-//! Which numbers an optimizer and a schedule have, what they are where a config leaves them out, and what they may be.
+//! Which numbers an optimizer and a schedule have, what they are where a config leaves them out,
+//! and what they may be.
 
 use crate::config::{DescentConfig, Optimizer, Schedule};
 use crate::ranges::check_whole;
@@ -127,7 +128,8 @@ impl DescentConfig {
         }
     }
 
-    /// Writes the numbers of [`DescentConfig::update`] and [`DescentConfig::pace`] where there are none, so that what is kept of a run tells them all.
+    /// Writes the numbers of [`DescentConfig::update`] and [`DescentConfig::pace`] where there are
+    /// none, so that what is kept of a run tells them all.
     pub(crate) fn fill(&mut self) {
         match self.update() {
             Update::Plain => {}
@@ -156,7 +158,8 @@ impl DescentConfig {
         }
     }
 
-    /// The first of these keys that its optimizer or schedule does not have, or whose value cannot be, and why.
+    /// The first of these keys that its optimizer or schedule does not have, or whose value cannot
+    /// be, and why.
     pub(crate) fn check(&self) -> Result<(), (&'static str, String)> {
         let is_sgd = self.optimizer == Optimizer::Sgd;
         let is_adam = matches!(self.optimizer, Optimizer::Adam | Optimizer::AdamW);
@@ -203,7 +206,8 @@ impl DescentConfig {
             ("descent.alpha", self.alpha),
         ];
         for (key, value) in below_one {
-            // Burn keeps them in f32, where what is nearer to 1 is 1, and nothing is ever forgotten.
+            // Burn keeps them in f32, where what is nearer to 1 is 1, and nothing is ever
+            // forgotten.
             if value.is_some_and(|value| !(0.0..=0.999_999).contains(&value)) {
                 return Err((key, "expected a number from 0 to 0.999999".to_owned()));
             }

@@ -1,4 +1,5 @@
-//! The images that a person names on the command line: IDX files, pictures, folders of these, standard input.
+//! The images that a person names on the command line: IDX files, pictures, folders of these,
+//! standard input.
 
 use std::fs::File;
 use std::io::{ErrorKind, Read};
@@ -29,8 +30,8 @@ const MOST_BYTES: u64 = 1 << 30;
 /// Bytes from which a file's kind is told: a gzip's header holds a file name.
 const BEGINNING: u64 = 4096;
 
-/// The files that an argument names: itself, or of a folder those that begin as a picture or as an IDX file of images does, by their names.
-/// `tell` hears how many others there are.
+/// The files that an argument names: itself, or of a folder those that begin as a picture or as an
+/// IDX file of images does, by their names. `tell` hears how many others there are.
 pub fn files(argument: &Path, tell: &mut dyn FnMut(&str)) -> Result<Vec<PathBuf>, ContentError> {
     if argument == Path::new(STANDARD_INPUT) || !argument.is_dir() {
         return Ok(vec![argument.to_owned()]);
@@ -50,7 +51,8 @@ pub fn files(argument: &Path, tell: &mut dyn FnMut(&str)) -> Result<Vec<PathBuf>
     Ok(files)
 }
 
-/// Whether a folder's file begins as one that has images. What cannot be read is left for the person to hear of.
+/// Whether a folder's file begins as one that has images. What cannot be read is left for the
+/// person to hear of.
 fn has_images(path: &Path) -> bool {
     if !path.is_file() {
         return false;
@@ -91,7 +93,8 @@ pub fn read(file: &Path, size: [usize; 2], treatment: Treat) -> Result<Vec<Given
     Ok(images.map(|(i, pixels)| Given { pixels: pixels.to_vec(), number: Some(i), treatment: None }).collect())
 }
 
-/// The rows of a CSV file, or of standard input, for a model of these features; other columns are passed over, the label's among them.
+/// The rows of a CSV file, or of standard input, for a model of these features; other columns are
+/// passed over, the label's among them.
 pub fn read_table(file: &Path, features: &[String]) -> Result<Table, ContentError> {
     let columns = Columns::Named { features, label: None };
     match file == Path::new(STANDARD_INPUT) {

@@ -1,7 +1,8 @@
-//! The IDX format of MNIST: a magic number, big-endian sizes, then bytes. Plain or gzipped, told apart by content.
+//! The IDX format of MNIST: a magic number, big-endian sizes, then bytes. Plain or gzipped, told
+//! apart by content.
 //!
-//! A header is a claim that may be false: memory is taken as bytes arrive, never as the header asks, and reading stops one
-//! byte past what the header counts, however far a gzip would inflate.
+//! A header is a claim that may be false: memory is taken as bytes arrive, never as the header
+//! asks, and reading stops one byte past what the header counts, however far a gzip would inflate.
 
 use std::cmp::Ordering;
 use std::fs::File;
@@ -62,7 +63,8 @@ pub fn labels_header(count: usize) -> [u8; 8] {
 /// Reads an IDX file of images.
 ///
 /// # Errors
-/// Where the file cannot be read, is no IDX file of images, or is shorter or longer than its header says.
+/// Where the file cannot be read, is no IDX file of images, or is shorter or longer than its header
+/// says.
 pub fn read_images(path: &Path) -> Result<IdxImages, DataError> {
     images_from(path, open(path)?)
 }
@@ -97,7 +99,8 @@ pub(crate) enum Opened {
     },
 }
 
-/// Reads an IDX file of images, or leaves it as it is where it is plain and its pixels are more than are kept.
+/// Reads an IDX file of images, or leaves it as it is where it is plain and its pixels are more
+/// than are kept.
 pub(crate) fn open_images(path: &Path, keep: Keep) -> Result<Opened, DataError> {
     let file = open(path)?;
     let Keep::UpTo(resident_bytes) = keep else {
@@ -117,7 +120,8 @@ fn idx_images([_, height, width]: [usize; 3], pixels: Vec<u8>) -> IdxImages {
 /// Reads an IDX file of labels.
 ///
 /// # Errors
-/// Where the file cannot be read, is no IDX file of labels, or is shorter or longer than its header says.
+/// Where the file cannot be read, is no IDX file of labels, or is shorter or longer than its header
+/// says.
 pub fn read_labels(path: &Path) -> Result<Vec<u8>, DataError> {
     labels_from(path, open(path)?)
 }
@@ -131,7 +135,8 @@ pub fn labels_from(path: &Path, content: impl Read) -> Result<Vec<u8>, DataError
     Ok(labels.expect(NOTHING_LARGER))
 }
 
-/// Reads labels from a plain file, however many, or from a gzip of up to `resident_bytes`: a plain one is no larger than it looks.
+/// Reads labels from a plain file, however many, or from a gzip of up to `resident_bytes`: a plain
+/// one is no larger than it looks.
 pub(crate) fn read_labels_within(path: &Path, resident_bytes: u64) -> Result<Vec<u8>, DataError> {
     match read::<1>(path, open(path)?, LABELS_MAGIC, "labels", resident_bytes)? {
         (_, Some(labels)) => Ok(labels),
@@ -141,7 +146,8 @@ pub(crate) fn read_labels_within(path: &Path, resident_bytes: u64) -> Result<Vec
 
 const NOTHING_LARGER: &str = "nothing is larger than all";
 
-/// Opens a regular file, or a link to one. Anything else might never end, or never begin: opening a pipe waits for who writes to it.
+/// Opens a regular file, or a link to one. Anything else might never end, or never begin: opening a
+/// pipe waits for who writes to it.
 pub(crate) fn open(path: &Path) -> Result<File, DataError> {
     let io = |problem| DataError::Read { path: path.to_owned(), problem };
     if !std::fs::metadata(path).map_err(io)?.is_file() {
@@ -169,7 +175,8 @@ pub(crate) fn write_whole(path: &Path, parts: &[&[u8]]) -> Result<(), DataError>
     writer.finish()
 }
 
-/// A file that is written piece by piece, beside its place, and appears there whole when it is finished, or not at all.
+/// A file that is written piece by piece, beside its place, and appears there whole when it is
+/// finished, or not at all.
 pub(crate) struct Writer {
     path: PathBuf,
     file: Draft,
@@ -195,7 +202,8 @@ impl Writer {
 /// Reads the bytes of an IDX file of images, plain or gzipped, that is not a file on disk.
 ///
 /// # Errors
-/// What is wrong where they are no IDX file of images, are fewer or more than the header says, or hold more than `most` bytes of pixels.
+/// What is wrong where they are no IDX file of images, are fewer or more than the header says, or
+/// hold more than `most` bytes of pixels.
 pub fn decode_images(bytes: &[u8], most: u64) -> Result<IdxImages, ContentError> {
     match parse::<3>(bytes, IMAGES_MAGIC, "images", most) {
         Ok(([_, height, width], Some(pixels))) => Ok(IdxImages { height, width, pixels }),
@@ -217,7 +225,8 @@ pub fn is_images(bytes: &[u8]) -> bool {
     begins.is_ok() && u32::from_be_bytes(magic) == IMAGES_MAGIC
 }
 
-/// The header's `D` sizes, and the bytes that they count where these are not more than `resident_bytes`.
+/// The header's `D` sizes, and the bytes that they count where these are not more than
+/// `resident_bytes`.
 fn read<const D: usize>(
     path: &Path,
     content: impl Read,
@@ -260,7 +269,8 @@ impl<'a> Content<'a> {
         Ok(Self { source, is_gzip, taken: 0 })
     }
 
-    /// The next bytes, up to so many. A gzip that breaks off or is damaged fails here, an unreadable file too: the system's words name which.
+    /// The next bytes, up to so many. A gzip that breaks off or is damaged fails here, an
+    /// unreadable file too: the system's words name which.
     fn take(&mut self, limit: u64) -> Result<Vec<u8>, Broken> {
         let mut bytes = Vec::new();
         let read = self.source.by_ref().take(limit).read_to_end(&mut bytes);
@@ -275,7 +285,8 @@ impl<'a> Content<'a> {
     }
 }
 
-/// The header's `D` sizes, and the bytes that they count; without these where they are plain and more than `resident_bytes`.
+/// The header's `D` sizes, and the bytes that they count; without these where they are plain and
+/// more than `resident_bytes`.
 fn parse<const D: usize>(
     source: impl BufRead,
     magic: u32,
@@ -299,7 +310,8 @@ fn parse<const D: usize>(
     Ok((sizes, Some(bytes)))
 }
 
-/// The sizes of a file of images and its checksum, of which no more than a piece is in memory at once.
+/// The sizes of a file of images and its checksum, of which no more than a piece is in memory at
+/// once.
 fn look_through(source: impl BufRead) -> Result<([usize; 3], String), Broken> {
     let mut content = Content::new(source)?;
     let (sizes, expected) = header::<3>(&mut content, IMAGES_MAGIC, "images")?;

@@ -1,13 +1,17 @@
-//! A PNG or JPEG of any size as an image like MNIST's: light ink on a ground of 0, fitted into a box and centred by its mass.
+//! A PNG or JPEG of any size as an image like MNIST's: light ink on a ground of 0, fitted into a
+//! box and centred by its mass.
 //!
-//! MNIST's digits "were size normalized to fit in a 20x20 pixel box while preserving their aspect ratio", with grey levels "as a result of the
-//! anti-aliasing technique used", and "centered in a 28x28 image by computing the center of mass of the pixels, and translating the image so as to
-//! position this point at the center" (Y. LeCun, L. Bottou, Y. Bengio, P. Haffner, Gradient-based learning applied to document recognition,
-//! Proceedings of the IEEE 86(11), 1998, section III A). [`read`] does that to a picture, and tells what it did.
+//! MNIST's digits "were size normalized to fit in a 20x20 pixel box while preserving their aspect
+//! ratio", with grey levels "as a result of the anti-aliasing technique used", and "centered in a
+//! 28x28 image by computing the center of mass of the pixels, and translating the image so as to
+//! position this point at the center" (Y. LeCun, L. Bottou, Y. Bengio, P. Haffner, Gradient-based
+//! learning applied to document recognition, Proceedings of the IEEE 86(11), 1998, section III A).
+//! [`read`] does that to a picture, and tells what it did.
 //!
 //! [`read_whole`] treats a picture of anything: it is scaled as it is.
 //!
-//! A header is a claim that may be false: the dimensions are read and judged before a pixel is decoded.
+//! A header is a claim that may be false: the dimensions are read and judged before a pixel is
+//! decoded.
 
 #[cfg(feature = "pictures")]
 mod made;
@@ -124,7 +128,8 @@ const LEAST_CONTRAST: u8 = 16;
 /// Makes an image of `size` rows and columns of the bytes of a PNG or JPEG.
 ///
 /// # Errors
-/// Without the feature `pictures`, and where the bytes are no whole picture of these formats, the picture is too large, or nothing is drawn on it.
+/// Without the feature `pictures`, and where the bytes are no whole picture of these formats, the
+/// picture is too large, or nothing is drawn on it.
 ///
 /// # Panics
 /// Where `size` has no pixel.
@@ -136,11 +141,13 @@ pub fn read(bytes: &[u8], size: [usize; 2]) -> Result<Picture, PictureError> {
     not_built(bytes)
 }
 
-/// Makes an image of `size` rows and columns of a picture of anything: grey, transparent pixels laid over black or white, scaled as a whole, whatever its
-/// proportions. Nothing is cropped, inverted or moved; light stays light.
+/// Makes an image of `size` rows and columns of a picture of anything: grey, transparent pixels
+/// laid over black or white, scaled as a whole, whatever its proportions. Nothing is cropped,
+/// inverted or moved; light stays light.
 ///
 /// # Errors
-/// Without the feature `pictures`, and where the bytes are no whole picture of these formats, or the picture is too large.
+/// Without the feature `pictures`, and where the bytes are no whole picture of these formats, or
+/// the picture is too large.
 ///
 /// # Panics
 /// Where `size` has no pixel.

@@ -20,7 +20,8 @@ use crate::{
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Request {
-    /// `$CHAINRULE_DATA`, else MNIST from the cache, else a verified download, else the digits drawn by code.
+    /// `$CHAINRULE_DATA`, else MNIST from the cache, else a verified download, else the digits
+    /// drawn by code.
     Auto,
     /// MNIST from the cache, else a verified download.
     Mnist,
@@ -140,7 +141,8 @@ impl Data {
         }
     }
 
-    /// Names of the files, of each class's pictures one, and SHA-256 of each, decompressed; of IDX files in the order of [`mnist::FILES`].
+    /// Names of the files, of each class's pictures one, and SHA-256 of each, decompressed; of IDX
+    /// files in the order of [`mnist::FILES`].
     pub fn files(&self) -> Vec<(String, String)> {
         match &self.pictures {
             Some(pictures) => pictures.files.clone(),
@@ -176,8 +178,9 @@ impl Data {
         sha256_of_files(&self.file_checksums())
     }
 
-    /// The first `train` and the last `validation` rows, then of these the `classes`; all rows and all classes where none
-    /// are named. Gives both splits, and the classes in the order of their positions.
+    /// The first `train` and the last `validation` rows, then of these the `classes`; all rows and
+    /// all classes where none are named. Gives both splits, and the classes in the order of their
+    /// positions.
     ///
     /// # Errors
     /// As [`Data::select`], and where images stay in their file and that cannot be read any more.
@@ -194,8 +197,8 @@ impl Data {
     /// The same before any pixel is copied.
     ///
     /// # Errors
-    /// Where there are fewer rows, a class without an image, or, with no classes named, a validation label that no
-    /// training image has.
+    /// Where there are fewer rows, a class without an image, or, with no classes named, a
+    /// validation label that no training image has.
     pub fn select(
         &self,
         train: Option<usize>,
@@ -231,8 +234,9 @@ impl Data {
         Ok((selections, classes))
     }
 
-    /// The rows of one part whose label is one of `classes`, of the first training or the last validation images where so many are `asked`
-    /// for, else of all; a class may have none, and where it has no label here, it has none.
+    /// The rows of one part whose label is one of `classes`, of the first training or the last
+    /// validation images where so many are `asked` for, else of all; a class may have none, and
+    /// where it has no label here, it has none.
     ///
     /// # Errors
     /// Where there are fewer images.
@@ -248,7 +252,8 @@ impl Data {
         }
     }
 
-    /// The first training or the last validation images; of pictures in folders all, since the first are of one class.
+    /// The first training or the last validation images; of pictures in folders all, since the
+    /// first are of one class.
     fn range(&self, part: Part, asked: Option<usize>) -> Result<Range<usize>, DataError> {
         let found = self.images(part).labels().len();
         let (key, what) = match part {
@@ -274,15 +279,18 @@ pub fn find_tables(request: &Request, tables: &TableRequest) -> Result<Option<Ta
     }
 }
 
-/// Gets the data that `request` asks for, all of it in memory; `tell` hears what takes time and what was tried in vain.
+/// Gets the data that `request` asks for, all of it in memory; `tell` hears what takes time and
+/// what was tried in vain.
 ///
 /// # Errors
-/// Where named data is not there or not right. [`Request::Auto`] without `$CHAINRULE_DATA` always ends in data.
+/// Where named data is not there or not right. [`Request::Auto`] without `$CHAINRULE_DATA` always
+/// ends in data.
 pub fn find(request: &Request, digits: Counts, tell: &mut dyn FnMut(&str)) -> Result<Data, DataError> {
     find_within(request, digits, u64::MAX, tell)
 }
 
-/// The same, but a file with more than `resident_bytes` of pixels stays where it is, and is read as it is needed.
+/// The same, but a file with more than `resident_bytes` of pixels stays where it is, and is read as
+/// it is needed.
 ///
 /// # Errors
 /// As [`find`]; where such a file is gzipped, and where more digits than that are to be drawn.
@@ -313,7 +321,8 @@ pub fn find_with(
     find_keeping(request, digits, pictures, Keep::UpTo(resident_bytes), tell)
 }
 
-/// What [`find`] would get, of whatever size, without a pixel of it in memory: labels, sizes and checksums, of which none but pixels can be asked for.
+/// What [`find`] would get, of whatever size, without a pixel of it in memory: labels, sizes and
+/// checksums, of which none but pixels can be asked for.
 ///
 /// # Errors
 /// As [`find`].
@@ -367,12 +376,14 @@ fn find_keeping(
 /// Bytes of digits that are drawn to be looked at, at most.
 const MOST_DRAWN: u64 = 1 << 30;
 
-/// Whether these are the checksums of MNIST's own four files, as [`Data::file_checksums`] gives a data set's.
+/// Whether these are the checksums of MNIST's own four files, as [`Data::file_checksums`] gives a
+/// data set's.
 pub fn is_mnist<'a>(checksums: impl IntoIterator<Item = &'a str>) -> bool {
     checksums.into_iter().eq(mnist::FILES.iter().map(|file| file.sha256))
 }
 
-/// One checksum of a data set, of its files' own: what [`Data::sha256`] gives, for who has them already.
+/// One checksum of a data set, of its files' own: what [`Data::sha256`] gives, for who has them
+/// already.
 pub fn sha256_of_files(checksums: &[String]) -> String {
     sha256(checksums.iter().map(String::as_bytes))
 }
@@ -403,8 +414,9 @@ fn download_to(folder: &Path, _: &mut dyn FnMut(&str)) -> Result<(), DataError> 
     Err(DataError::NoMnist { reason, folder: folder.to_owned() })
 }
 
-/// Reads the four IDX files of a folder, each plain or gzipped, by MNIST's names (`train-images-idx3-ubyte`, or with a dot
-/// before `idx`); also a folder laid out as burn-dataset's cache, with `train/` and `test/`.
+/// Reads the four IDX files of a folder, each plain or gzipped, by MNIST's names
+/// (`train-images-idx3-ubyte`, or with a dot before `idx`); also a folder laid out as
+/// burn-dataset's cache, with `train/` and `test/`.
 ///
 /// # Errors
 /// Where a file is absent, cannot be read, or does not fit the others.
@@ -412,7 +424,8 @@ pub fn read_folder(folder: &Path) -> Result<Data, DataError> {
     read_folder_keeping(folder, Keep::UpTo(u64::MAX), &mut |_| {})
 }
 
-/// Where an IDX file may lie in a folder: by itself or below, by its usual name or with a dot before `idx`, plain or gzipped.
+/// Where an IDX file may lie in a folder: by itself or below, by its usual name or with a dot
+/// before `idx`, plain or gzipped.
 fn idx_path(folder: &Path, file: &mnist::File) -> Option<PathBuf> {
     let dotted = file.name.replacen("-idx", ".idx", 1);
     let below = folder.join(file.split);
@@ -425,7 +438,8 @@ fn has_idx(folder: &Path) -> bool {
     mnist::FILES.iter().any(|file| idx_path(folder, file).is_some())
 }
 
-/// The source that a path that is not there was probably meant as: one of the names, or what lies beside it.
+/// The source that a path that is not there was probably meant as: one of the names, or what lies
+/// beside it.
 fn meant(path: &Path) -> Option<String> {
     let written = file_name(path);
     let beside = path.parent().filter(|parent| !parent.as_os_str().is_empty());
@@ -443,7 +457,8 @@ fn meant(path: &Path) -> Option<String> {
     Some(beside.map_or_else(|| near.to_owned(), |beside| beside.join(near).display().to_string()))
 }
 
-/// What to rename in a folder whose parts are there by almost their names: `Train`, say, or `training.csv`.
+/// What to rename in a folder whose parts are there by almost their names: `Train`, say, or
+/// `training.csv`.
 fn misnamed(folder: &Path) -> Option<String> {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
     let mut names: Vec<String> = entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();

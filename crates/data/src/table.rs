@@ -1,10 +1,12 @@
 //! CSV: a header of names, below it numbers, and one column of labels.
 //!
-//! Fields are parted by commas and may be quoted, as RFC 4180 has it; white space around them is none of them, and names that may have some in quotes are refused. Rows are counted by the lines of the
-//! file, the header's being 1. What is not a number is refused and never guessed.
+//! Fields are parted by commas and may be quoted, as RFC 4180 has it; white space around them is
+//! none of them, and names that may have some in quotes are refused. Rows are counted by the lines
+//! of the file, the header's being 1. What is not a number is refused and never guessed.
 //!
-//! A table takes up to 4 times as much memory as its file has bytes, decompressed, and [`AboutTable`] no more than that and at most 2 KiB a column, beside
-//! 100 MB at most for a header and a line: of these a file may have [`MOST_COLUMNS`] and [`LONGEST_ROW`].
+//! A table takes up to 4 times as much memory as its file has bytes, decompressed, and
+//! [`AboutTable`] no more than that and at most 2 KiB a column, beside 100 MB at most for a header
+//! and a line: of these a file may have [`MOST_COLUMNS`] and [`LONGEST_ROW`].
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hasher};
@@ -45,7 +47,8 @@ pub struct Table {
     pub columns: Vec<String>,
     /// `n * d` numbers, row by row.
     pub values: Values,
-    /// For each row the position of its label among the `classes`; empty where no labels were wanted.
+    /// For each row the position of its label among the `classes`; empty where no labels were
+    /// wanted.
     pub labels: Vec<u8>,
     /// The labels that occur: by size where all are numbers, else by their characters.
     pub classes: Vec<String>,
@@ -69,7 +72,8 @@ const LONGEST_NAME: usize = 100;
 const LONGEST_LIST: usize = 250;
 
 impl Table {
-    /// Reads a table, plain or gzipped, of up to so many bytes, decompressed, and numbers of up to as many.
+    /// Reads a table, plain or gzipped, of up to so many bytes, decompressed, and numbers of up to
+    /// as many.
     ///
     /// # Errors
     /// What is wrong, with line and column.
@@ -170,8 +174,8 @@ impl AboutTable {
     }
 }
 
-/// Hashes of the fields that differ, in order, until there are more than can be told apart as classes. That two of so few have the same of 2^64 hashes
-/// does not happen.
+/// Hashes of the fields that differ, in order, until there are more than can be told apart as
+/// classes. That two of so few have the same of 2^64 hashes does not happen.
 struct Seen(Option<Vec<u64>>);
 
 impl Default for Seen {
@@ -217,8 +221,8 @@ impl AboutColumn {
     }
 }
 
-/// The line that a record begins in, which was read last. What csv itself says is that of the blank lines before it. Behind it is exactly one line end,
-/// and before that those in quotes.
+/// The line that a record begins in, which was read last. What csv itself says is that of the blank
+/// lines before it. Behind it is exactly one line end, and before that those in quotes.
 fn line<R: Read>(reader: &csv::Reader<R>, record: &ByteRecord) -> Result<u64, String> {
     let inside = record.as_slice().iter().filter(|&&byte| byte == b'\n').count() as u64;
     let end = reader.position().line();
@@ -280,7 +284,8 @@ fn next<R: Read>(reader: &mut csv::Reader<&mut Hashed<R>>, record: &mut ByteReco
         ));
     }
     let is_read = read.map_err(problem)?;
-    // Of a row without quotes each byte is a field's, a comma or the line's end, and each line before it is blank.
+    // Of a row without quotes each byte is a field's, a comma or the line's end, and each line
+    // before it is blank.
     let breaks = record.as_slice().iter().filter(|&&byte| byte == b'\n').count() as u64;
     let lines = (reader.position().line() - start.line()).saturating_sub(breaks);
     let plain = record.as_slice().len() as u64 + (record.len() as u64).saturating_sub(1) + lines;
@@ -290,8 +295,8 @@ fn next<R: Read>(reader: &mut csv::Reader<&mut Hashed<R>>, record: &mut ByteReco
     Ok(is_read.then_some(quotes))
 }
 
-/// A name without the white space around it. White space in its quotes would be a part of it, and is
-/// not told apart: such a name is refused, so that no two of them are taken for one.
+/// A name without the white space around it. White space in its quotes would be a part of it, and
+/// is not told apart: such a name is refused, so that no two of them are taken for one.
 fn name(field: &[u8], quotes: Quotes) -> Result<&str, &'static str> {
     let name = field.trim_ascii();
     if name.starts_with(b"\"") && !field.starts_with(b"\"") {
@@ -382,7 +387,8 @@ fn header<R: Read>(reader: &mut csv::Reader<&mut Hashed<R>>) -> Result<Vec<Strin
     }
 }
 
-/// What parts the columns where these are not parted by commas: tabs, which no name has, or what is in the only name.
+/// What parts the columns where these are not parted by commas: tabs, which no name has, or what is
+/// in the only name.
 fn other_separator(record: &ByteRecord) -> Option<char> {
     let has = |field: &[u8], separator: char| field.contains(&(separator as u8));
     let mut fields = record.iter();
@@ -518,7 +524,8 @@ impl Rows {
         (0..d).filter(|_| self.lines.len() > 1).find(is_constant)
     }
 
-    /// The labels as positions among the classes, by size where all are numbers, else by their characters.
+    /// The labels as positions among the classes, by size where all are numbers, else by their
+    /// characters.
     fn in_order(&self) -> (Vec<u8>, Vec<String>) {
         let classes = in_label_order(self.classes.keys().cloned().collect());
         let mut position = [0; MOST_CLASSES];
@@ -555,7 +562,8 @@ pub(crate) fn number(field: &[u8]) -> Result<f64, String> {
     }
 }
 
-/// A reader whose bytes are summed up and may only be so many, in all and between two rows. It gives one `\n` for each line end, of whichever kind, and one behind the last line.
+/// A reader whose bytes are summed up and may only be so many, in all and between two rows. It
+/// gives one `\n` for each line end, of whichever kind, and one behind the last line.
 struct Hashed<R> {
     source: R,
     checksum: Checksum,

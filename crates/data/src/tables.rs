@@ -62,7 +62,8 @@ pub struct AboutTables {
     pub unused: Unused,
 }
 
-/// What a folder of two parts calls the training's, and what it may call the other's, of which the first that is there is taken.
+/// What a folder of two parts calls the training's, and what it may call the other's, of which the
+/// first that is there is taken.
 pub(crate) const TRAIN: &str = "train";
 pub(crate) const VALIDATION: [&str; 4] = ["validation", "valid", "val", "test"];
 
@@ -116,11 +117,12 @@ impl Request {
 }
 
 impl Tables {
-    /// Reads a file, or a folder of `train.csv` and `validation.csv`, `valid.csv`, `val.csv` or `test.csv`.
+    /// Reads a file, or a folder of `train.csv` and `validation.csv`, `valid.csv`, `val.csv` or
+    /// `test.csv`.
     ///
     /// # Errors
-    /// Where a file cannot be read or says what cannot be learnt from, with its line and column; with no features given, where a class has no row to
-    /// learn from or be judged by.
+    /// Where a file cannot be read or says what cannot be learnt from, with its line and column;
+    /// with no features given, where a class has no row to learn from or be judged by.
     pub fn read(path: &Path, request: &TableRequest) -> Result<Self, DataError> {
         if path.is_file() {
             return Self::of_file(path, request);
@@ -237,7 +239,8 @@ fn read(path: &Path, columns: Columns, resident_bytes: u64) -> Result<Table, Dat
     Table::read(file, columns, resident_bytes).map_err(|error| problem(error.to_string()))
 }
 
-/// The classes asked for, each of which a training must find, else all labels, of which there are two at least, and none that is not meant for one.
+/// The classes asked for, each of which a training must find, else all labels, of which there are
+/// two at least, and none that is not meant for one.
 fn classes(path: &Path, table: &Table, request: &TableRequest) -> Result<Vec<String>, DataError> {
     let Some(classes) = &request.classes else {
         if let [only] = &table.classes[..] {
@@ -258,8 +261,8 @@ fn classes(path: &Path, table: &Table, request: &TableRequest) -> Result<Vec<Str
 /// What R, NumPy, pandas and spreadsheets write where there is no value.
 const MISSING: [&str; 10] = ["NA", "<NA>", "N/A", "n/a", "#N/A", "NaN", "nan", "NULL", "null", "None"];
 
-/// What is wrong with labels that nobody named as classes: one that stands for a missing value, or two that are one number, of which a person may have
-/// meant one class.
+/// What is wrong with labels that nobody named as classes: one that stands for a missing value, or
+/// two that are one number, of which a person may have meant one class.
 fn unmeant(table: &Table) -> Option<String> {
     let line = |class: usize| {
         let row = table.labels.iter().position(|&label| usize::from(label) == class).unwrap_or_default();
@@ -293,7 +296,8 @@ fn unmeant(table: &Table) -> Option<String> {
     ))
 }
 
-/// Whether a whole number is below 0, and its digits without zeros in front; nothing of other texts.
+/// Whether a whole number is below 0, and its digits without zeros in front; nothing of other
+/// texts.
 fn whole_number(text: &str) -> Option<(bool, &str)> {
     let (is_negative, digits) = match text.strip_prefix('-') {
         Some(digits) => (true, digits),
@@ -316,7 +320,8 @@ fn positions(table: &Table, classes: &[String]) -> Vec<Option<u8>> {
     table.classes.iter().map(position).collect()
 }
 
-/// The rows that have one of the labels, in two parts: `is_second` tells of each of these, counted from 0. The table is freed meanwhile.
+/// The rows that have one of the labels, in two parts: `is_second` tells of each of these, counted
+/// from 0. The table is freed meanwhile.
 fn parts(table: Table, classes: &[String], is_second: impl Fn(usize) -> bool) -> [TablePart; 2] {
     let (positions, d) = (positions(&table, classes), table.n_features());
     let mut parts = [TablePart::default(), TablePart::default()];

@@ -11,11 +11,13 @@ use chainrule_solve::{Engine, Evaluated, Failure, Memory, Metrics, Sums, TrainEr
 use crate::optimizer::{Optimizer, optimizer};
 use crate::{Examples, lost};
 
-/// Steps, and rows in them, whose losses may wait on the device before they are read back: reading makes the device finish its work first.
+/// Steps, and rows in them, whose losses may wait on the device before they are read back: reading
+/// makes the device finish its work first.
 const STEPS_ON_DEVICE: usize = 256;
 const LOSSES_ON_DEVICE: usize = 1 << 16;
 
-/// Rows whose gradient is summed in the device's float type, or read at once; what more rows come to is added in f64.
+/// Rows whose gradient is summed in the device's float type, or read at once; what more rows come
+/// to is added in f64.
 const ROWS_A_SUM: usize = 1 << 12;
 
 /// A model on its way down.
@@ -77,7 +79,8 @@ impl<'a, M: Classifier> Tensors<'a, M> {
         Ok(Self {
             link: config.model().kind.link(columns),
             weights: Weights::new(&model, [examples, validation], config)?,
-            // Parameters that require a gradient are in a graph of Burn's, which only a backward pass clears (docs/burn-gradients.md).
+            // Parameters that require a gradient are in a graph of Burn's, which only a backward
+            // pass clears (docs/burn-gradients.md).
             model: if config.descent().gradient == GradientSource::Autodiff { model.train() } else { model.valid() },
             optimizer: optimizer(config.descent().update()),
             gradient: config.descent().gradient,
@@ -277,8 +280,9 @@ fn metrics(losses: &[f64], weights: Option<&[f64]>, right: f64, examples: &Examp
     Metrics { loss, accuracy: right / examples.len() as f64 }
 }
 
-/// Taken on the host in f64: in f32 the order of summation, which differs from backend to backend, would decide which of two nearly equal losses is the
-/// lower, and with it when early stopping stops; and a mean over 200 000 rows has no more than four digits.
+/// Taken on the host in f64: in f32 the order of summation, which differs from backend to backend,
+/// would decide which of two nearly equal losses is the lower, and with it when early stopping
+/// stops; and a mean over 200 000 rows has no more than four digits.
 fn mean(losses: &[f64]) -> f64 {
     // From 0, where `sum` begins with -0: losses of 0 come negated.
     losses.iter().fold(0.0, |sum, loss| sum + loss) / losses.len() as f64

@@ -18,7 +18,8 @@ pub(crate) const SPEC: Spec = Spec {
     read: Some(|bytes, _| read(bytes)),
 };
 
-/// What the file holds. All of [`Description`] but the weights is also the metadata of the other formats.
+/// What the file holds. All of [`Description`] but the weights is also the metadata of the other
+/// formats.
 #[derive(Serialize)]
 struct Document<'a> {
     #[serde(flatten)]

@@ -1,7 +1,7 @@
 //! A trained linear classifier in the files of other tools.
 //!
-//! A [`Portable`] is a model with all that one needs to ask it: its classes, and what becomes of a row before it meets the weights. It can be
-//! written as
+//! A [`Portable`] is a model with all that one needs to ask it: its classes, and what becomes of a
+//! row before it meets the weights. It can be written as
 //! - [`Format::Safetensors`]: what PyTorch's `nn.Linear` loads
 //! - [`Format::Npz`]: NumPy's arrays, by scikit-learn's names
 //! - [`Format::Onnx`]: a whole model, from raw rows to probabilities, for onnxruntime
@@ -31,7 +31,8 @@ use serde::{Deserialize, Serialize};
 pub struct Portable {
     /// Logistic or softmax regression, or one against the rest.
     pub link: LinkKind,
-    /// What the data calls the classes, in the order of the probabilities; two for the logistic model, whose z speaks for the second.
+    /// What the data calls the classes, in the order of the probabilities; two for the logistic
+    /// model, whose z speaks for the second.
     pub classes: Vec<String>,
     /// The weights, `[d, k]`, and the bias.
     pub parameters: Parameters,
@@ -126,7 +127,8 @@ macro_rules! formats {
 formats! {
     /// `weight` `[k, d]` and `bias` `[k]`, what `torch.nn.Linear(d, k).load_state_dict` takes.
     Safetensors: pytorch,
-    /// `coef` `[k, d]` and `intercept` `[k]`, of two classes one row; `classes` `[k]`, `mean` and `scale` `[d]`.
+    /// `coef` `[k, d]` and `intercept` `[k]`, of two classes one row; `classes` `[k]`, `mean` and
+    /// `scale` `[d]`.
     Npz: npz,
     /// From `input` `[n, d]`, raw rows, to `probabilities` `[n, k]` and `label` `[n]`.
     Onnx: onnx,
@@ -207,7 +209,8 @@ impl Portable {
         (0..self.parameters.columns).flat_map(|class| self.parameters.of_class(class)).collect()
     }
 
-    /// `[d]` each: a feature is `(raw - mean) / scale`, as scikit-learn's `StandardScaler` names them. Pixels have 127.5 for both.
+    /// `[d]` each: a feature is `(raw - mean) / scale`, as scikit-learn's `StandardScaler` names
+    /// them. Pixels have 127.5 for both.
     fn mean_and_scale(&self) -> [Vec<f64>; 2] {
         let d = self.n_features();
         match &self.preprocessing {

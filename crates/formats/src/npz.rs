@@ -1,5 +1,6 @@
-//! NumPy's `.npz`: a ZIP of one `.npy` an array (NEP 1, <https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html>). By scikit-learn's names,
-//! so that `LogisticRegression` and `StandardScaler` take them as they are.
+//! NumPy's `.npz`: a ZIP of one `.npy` an array (NEP 1,
+//! <https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html>). By scikit-learn's
+//! names, so that `LogisticRegression` and `StandardScaler` take them as they are.
 
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
@@ -41,7 +42,8 @@ fn write(model: &Portable) -> Vec<u8> {
         ("scale", float_array(Precision::F64, &[d], &scale)),
         ("description", texts(&[Description::new(model).to_json()])),
     ];
-    // Stored as they are, since numbers do not deflate, and without a date, so that the same model is the same file.
+    // Stored as they are, since numbers do not deflate, and without a date, so that the same model
+    // is the same file.
     let mut zip = ZipArchiveWriter::new(Vec::new());
     for (name, array) in arrays {
         add(&mut zip, &format!("{name}.npy"), &array).expect(IN_MEMORY);
@@ -60,8 +62,9 @@ fn add(zip: &mut ZipArchiveWriter<Vec<u8>>, name: &str, content: &[u8]) -> Resul
 
 const IN_MEMORY: &str = "a small archive in memory can be written";
 
-/// Weights `[k, d]` and intercepts `[k]`; of two classes one row, which speaks for the second: scikit-learn reads no other. Of a softmax of two it is the
-/// difference, since `softmax(z_0, z_1) = softmax(0, z_1 - z_0)`.
+/// Weights `[k, d]` and intercepts `[k]`; of two classes one row, which speaks for the second:
+/// scikit-learn reads no other. Of a softmax of two it is the difference, since
+/// `softmax(z_0, z_1) = softmax(0, z_1 - z_0)`.
 fn coefficients(model: &Portable) -> (Vec<f64>, Vec<f64>) {
     let parameters = &model.parameters;
     if parameters.columns != 2 || model.link == LinkKind::OneVsRest {
@@ -86,7 +89,8 @@ fn texts(texts: &[String]) -> Vec<u8> {
     npy(&format!("<U{longest}"), &[texts.len()], padded.flat_map(u32::to_le_bytes))
 }
 
-/// An `.npy` of version 1.0: magic, the header's length, the header, filled up with spaces to a multiple of 64 bytes, and the numbers.
+/// An `.npy` of version 1.0: magic, the header's length, the header, filled up with spaces to a
+/// multiple of 64 bytes, and the numbers.
 fn npy(descr: &str, shape: &[usize], data: impl Iterator<Item = u8>) -> Vec<u8> {
     const MAGIC: &[u8] = b"\x93NUMPY\x01\x00";
     let shape: String = shape.iter().map(|n| format!("{n},")).collect();

@@ -2,7 +2,8 @@
 //! `Gather` for the label. Of one class against the rest it is the softmax of
 //! `log sigmoid(z) = min(z, 0) - log(1 + exp(-|z|))`.
 //!
-//! The messages are the few of `onnx.proto` that this takes, with its field numbers (<https://github.com/onnx/onnx/blob/main/onnx/onnx.proto>).
+//! The messages are the few of `onnx.proto` that this takes, with its field numbers
+//! (<https://github.com/onnx/onnx/blob/main/onnx/onnx.proto>).
 
 use chainrule_core::{LinkKind, Precision, Preprocessing};
 use prost::Message;
@@ -20,7 +21,8 @@ pub(crate) const SPEC: Spec = Spec {
     read: None,
 };
 
-/// The version of the intermediate representation, and of the operators: those of ONNX 1.8, which every onnxruntime of the last years reads.
+/// The version of the intermediate representation, and of the operators: those of ONNX 1.8, which
+/// every onnxruntime of the last years reads.
 const IR_VERSION: i64 = 7;
 const OPSET: i64 = 13;
 
@@ -264,7 +266,8 @@ fn log_sigmoid() -> [NodeProto; 7] {
     ]
 }
 
-/// W `[d, k]` and b `[k]` with a column for each class: the logistic model's first class has zeros, since `softmax(0, z) = (1 - sigmoid(z), sigmoid(z))`.
+/// W `[d, k]` and b `[k]` with a column for each class: the logistic model's first class has zeros,
+/// since `softmax(0, z) = (1 - sigmoid(z), sigmoid(z))`.
 fn columns(model: &Portable) -> (Vec<f64>, Vec<f64>) {
     let Portable { parameters, link, .. } = model;
     match link {

@@ -1,4 +1,5 @@
-//! A safetensors file that `torch.nn.Linear(d, k)` loads: `weight` `[k, d]` and `bias` `[k]`. The linear layer alone: it takes features, and gives logits.
+//! A safetensors file that `torch.nn.Linear(d, k)` loads: `weight` `[k, d]` and `bias` `[k]`. The
+//! linear layer alone: it takes features, and gives logits.
 
 use std::collections::HashMap;
 
@@ -20,7 +21,8 @@ pub(crate) const SPEC: Spec = Spec {
     read: Some(read),
 };
 
-/// The one key of the metadata, whose value is JSON: several would be written in the order of a hash map, another every time.
+/// The one key of the metadata, whose value is JSON: several would be written in the order of a
+/// hash map, another every time.
 const KEY: &str = "chainrule";
 
 fn write(model: &Portable) -> Vec<u8> {

@@ -41,7 +41,8 @@ pub enum Layout {
     RowPerFeature,
 }
 
-/// Bytes of an npz's arrays together, or of JSON, at most: a hundred times what a large linear model takes.
+/// Bytes of an npz's arrays together, or of JSON, at most: a hundred times what a large linear
+/// model takes.
 pub(crate) const MOST_BYTES: u64 = 1 << 28;
 
 /// Ends the sentence about weights whose shapes do not say which way they lie.

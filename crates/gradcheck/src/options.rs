@@ -5,10 +5,12 @@ pub struct Options {
     pub atol: f64,
     /// A distance relative to the differences' value that is always forgiven.
     pub rtol: f64,
-    /// A coordinate is unresolved where its bound is wider than this fraction of the gradient: a wrong gradient might hide in it. Where
-    /// absent, a thousandth, or what the type of the loss allows if that is more.
+    /// A coordinate is unresolved where its bound is wider than this fraction of the gradient: a
+    /// wrong gradient might hide in it. Where absent, a thousandth, or what the type of the loss
+    /// allows if that is more.
     pub resolution: Option<f64>,
-    /// The fraction of unresolved coordinates beyond which nothing is proven, and the check is no pass.
+    /// The fraction of unresolved coordinates beyond which nothing is proven, and the check is no
+    /// pass.
     pub max_unresolved: f64,
     /// Every coordinate, or random directions.
     pub search: Search,
@@ -32,7 +34,8 @@ pub enum Search {
     },
     /// Every coordinate.
     Exhaustive,
-    /// So many random directions a parameter; where one fails, it is halved until the guilty coordinate is found.
+    /// So many random directions a parameter; where one fails, it is halved until the guilty
+    /// coordinate is found.
     Directions {
         /// Directions a parameter.
         count: usize,
@@ -45,8 +48,9 @@ pub enum Search {
 pub enum Witness {
     /// The parameters' own type, whatever it can resolve.
     Own,
-    /// f64, on the same values: a far better witness for an f32 gradient. The loss must follow the type of the parameters it is
-    /// given, casting its inputs where need be, and the device must have f64.
+    /// f64, on the same values: a far better witness for an f32 gradient. The loss must follow the
+    /// type of the parameters it is given, casting its inputs where need be, and the device must
+    /// have f64.
     F64,
 }
 

@@ -72,7 +72,8 @@ pub struct Mismatch {
     pub relative: f64,
     /// The distance in units of the last place of the gradient's type.
     pub ulps: f64,
-    /// What a distance may be here: the bound, the rounding of the gradient's type, and what the options forgive.
+    /// What a distance may be here: the bound, the rounding of the gradient's type, and what the
+    /// options forgive.
     pub allowed: f64,
 }
 
@@ -96,7 +97,8 @@ pub enum Finding {
     NoParameters,
     /// Neither the loss nor any gradient moves: whatever was meant to be checked is not in it.
     Constant,
-    /// A gradient has no value for this parameter: the loss does not reach it, or the graph was cut.
+    /// A gradient has no value for this parameter: the loss does not reach it, or the graph was
+    /// cut.
     Unreached {
         /// The gradient.
         source: String,
@@ -121,9 +123,11 @@ pub enum Finding {
         /// The gradient.
         source: String,
     },
-    /// All gradients agree with each other and none with the differences: perhaps they belong to another loss.
+    /// All gradients agree with each other and none with the differences: perhaps they belong to
+    /// another loss.
     LossIsOdd,
-    /// Away from this point the failing gradient is right: it takes the wrong side of a kink in some intermediate step.
+    /// Away from this point the failing gradient is right: it takes the wrong side of a kink in
+    /// some intermediate step.
     RightNearby {
         /// The gradient.
         source: String,
@@ -170,7 +174,8 @@ impl Report {
         self.parameters.iter().map(|parameter| parameter.kinks).sum()
     }
 
-    /// Whether every gradient is proven right: none failed, nothing about the whole forbids it, and few enough are unresolved.
+    /// Whether every gradient is proven right: none failed, nothing about the whole forbids it, and
+    /// few enough are unresolved.
     pub fn passed(&self) -> bool {
         let verdicts = (self.checked() * self.sources.len()).max(1);
         let unresolved = self.unresolved() as f64 / verdicts as f64;

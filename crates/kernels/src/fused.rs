@@ -42,7 +42,8 @@ pub struct Fused {
     kernel: Box<dyn Kernel>,
 }
 
-/// Parameters of one float type, in a layout of their own. Behind a pointer so that all of it is compiled in this crate, as optimised as it asks for.
+/// Parameters of one float type, in a layout of their own. Behind a pointer so that all of it is
+/// compiled in this crate, as optimised as it asks for.
 trait Kernel: Send {
     fn set(&mut self, isa: Isa, weight: &[f64], bias: &[f64]);
 
@@ -70,8 +71,9 @@ struct Linear<T, const C: usize> {
     used: usize,
 }
 
-/// A kernel whose sets of columns fill up as little as may be. The largest set is what 32 registers of 16 numbers bear; smaller registers spill, and
-/// are still faster so than with smaller sets, which would read each row once for every set.
+/// A kernel whose sets of columns fill up as little as may be. The largest set is what 32 registers
+/// of 16 numbers bear; smaller registers spill, and are still faster so than with smaller sets,
+/// which would read each row once for every set.
 fn kernel<T: Real>(model: &Model, n_features: usize, threads: usize) -> Box<dyn Kernel> {
     let columns = model.columns();
     let cost = |&c: &usize| columns.div_ceil(c) * (c + 1);
@@ -93,7 +95,8 @@ impl Fused {
         Self::of(Arc::new(link), n_features, float, threads, isa)
     }
 
-    /// The same of a link whose type is not known. What is generic is compiled where it is called, and all that it calls with it: ten times as slow as here.
+    /// The same of a link whose type is not known. What is generic is compiled where it is called,
+    /// and all that it calls with it: ten times as slow as here.
     fn of(link: Arc<dyn Link>, n_features: usize, float: Float, threads: usize, isa: Isa) -> Self {
         let (columns, targets) = (link.columns(), link.targets());
         assert!(n_features > 0 && columns > 0 && threads > 0, "features, columns and threads are at least one");
@@ -123,10 +126,12 @@ impl Fused {
         self.kernel.parameters()
     }
 
-    /// One step of gradient descent on the rows of a batch; gives their mean cross-entropy before it.
+    /// One step of gradient descent on the rows of a batch; gives their mean cross-entropy before
+    /// it.
     ///
     /// # Panics
-    /// Where there is no row, or one of the batch is beyond the last, or the rows have other features or classes than the model.
+    /// Where there is no row, or one of the batch is beyond the last, or the rows have other
+    /// features or classes than the model.
     pub fn step(&mut self, rows: &Rows, batch: &[usize], step: Step) -> f64 {
         self.check(rows, batch.len());
         let n = batch.len() as f64;
@@ -184,7 +189,8 @@ impl Fused {
         self.gradient_of(rows, Which::Listed(batch))
     }
 
-    /// The same on all rows, of which those of a few thousand are summed in the model's float type, and the sums in f64.
+    /// The same on all rows, of which those of a few thousand are summed in the model's float type,
+    /// and the sums in f64.
     ///
     /// # Panics
     /// As [`Fused::step`].
@@ -213,9 +219,9 @@ impl Fused {
     }
 }
 
-/// Runs `f` where kernels find so many threads. Steps are short: called from outside a pool, each would put its caller to sleep, where the
-/// threads of a pool look for more work for a while first. Where there are no threads at all, as in
-/// WebAssembly, one does.
+/// Runs `f` where kernels find so many threads. Steps are short: called from outside a pool, each
+/// would put its caller to sleep, where the threads of a pool look for more work for a while first.
+/// Where there are no threads at all, as in WebAssembly, one does.
 ///
 /// # Errors
 /// Where the system does not give so many threads; what it said.
@@ -255,7 +261,8 @@ fn has_no_threads(error: &rayon::ThreadPoolBuildError) -> bool {
 /// Rows whose gradient is summed in the model's own float type.
 const ROWS_A_SUM: usize = 1 << 13;
 
-/// Rows that make a thread worth waking: with a gradient many, since all of its sums and of the new weights cross to another core.
+/// Rows that make a thread worth waking: with a gradient many, since all of its sums and of the new
+/// weights cross to another core.
 fn rows_a_thread(ask: Ask) -> usize {
     if ask == Ask::Gradient { 128 } else { 32 }
 }
@@ -354,7 +361,8 @@ impl<T: Real, const C: usize> Kernel for Linear<T, C> {
     }
 }
 
-/// `n` rows in as many parts as there are to be found, each by a thread; the results are added in the parts' order, so that they are the same each time.
+/// `n` rows in as many parts as there are to be found, each by a thread; the results are added in
+/// the parts' order, so that they are the same each time.
 fn shared<F: Send>(
     n: usize,
     found: &mut [F],

@@ -1,4 +1,5 @@
-//! Losses and residuals of sixteen rows at a time, a row a lane: logits `[k]` of lanes become `p - y`.
+//! Losses and residuals of sixteen rows at a time, a row a lane: logits `[k]` of lanes become
+//! `p - y`.
 
 use std::sync::Arc;
 

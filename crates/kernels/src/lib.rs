@@ -1,7 +1,9 @@
-//! Logistic and softmax regression on their closed-form gradients, each in one pass over the batch. No Burn: bytes in, parameters out.
+//! Logistic and softmax regression on their closed-form gradients, each in one pass over the batch.
+//! No Burn: bytes in, parameters out.
 //!
-//! The derivation knows what automatic differentiation cannot: that the gradient needs the batch once, and that of features `x = a p + c` the
-//! bytes p that are 0, most of an image's, need not be read at all. They are left out in blocks.
+//! The derivation knows what automatic differentiation cannot: that the gradient needs the batch
+//! once, and that of features `x = a p + c` the bytes p that are 0, most of an image's, need not be
+//! read at all. They are left out in blocks.
 //!
 //! - [`Rows`]: labelled rows of bytes, without blocks that are all 0
 //! - [`Fused`]: a model's parameters, with steps of gradient descent, gradients and evaluations

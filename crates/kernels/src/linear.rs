@@ -1,7 +1,7 @@
 //! `Z = X W + b` and `X^T D`, with vectors along the features.
 //!
-//! With features `x = a p + c` of bytes p, `Z = a (P W) + c colsum(W) + b` and `X^T D = a P^T D + c 1 colsum(D)^T`: what multiplies
-//! a byte that is 0 need not be read.
+//! With features `x = a p + c` of bytes p, `Z = a (P W) + c colsum(W) + b` and
+//! `X^T D = a P^T D + c 1 colsum(D)^T`: what multiplies a byte that is 0 need not be read.
 
 use std::ops::Range;
 
@@ -39,7 +39,8 @@ impl<T: Real, const C: usize> Parameters<T, C> {
     }
 }
 
-/// Computes [`Parameters::base`] anew, rounded as [`Update`] rounds it: parameters that were set are, bit for bit, those that were stepped to.
+/// Computes [`Parameters::base`] anew, rounded as [`Update`] rounds it: parameters that were set
+/// are, bit for bit, those that were stepped to.
 pub(crate) struct Rebase<'a, T, const C: usize> {
     pub(crate) parameters: &'a mut Parameters<T, C>,
     /// c
@@ -64,7 +65,8 @@ impl<T: Real, const C: usize> Task for Rebase<'_, T, C> {
     }
 }
 
-/// Rows that go forward and then backward together: few enough that what they need stays in the nearest caches.
+/// Rows that go forward and then backward together: few enough that what they need stays in the
+/// nearest caches.
 const ROWS: usize = 64;
 
 /// What one thread found on its rows, and the room that it needs for it.
@@ -147,7 +149,8 @@ impl<'a> Which<'a> {
     }
 }
 
-/// One pass over some rows: logits, losses, residuals, and the gradient's sums where they are asked for.
+/// One pass over some rows: logits, losses, residuals, and the gradient's sums where they are asked
+/// for.
 pub(crate) struct Pass<'a, T, const C: usize> {
     pub(crate) model: &'a Model,
     pub(crate) rows: &'a Rows,
@@ -276,7 +279,8 @@ impl<T: Real, const C: usize> Pass<'_, T, C> {
         }
     }
 
-    /// Block by block, whose sums stay in registers while all rows that have it are added: pays where a block has more sums than the bookkeeping costs.
+    /// Block by block, whose sums stay in registers while all rows that have it are added: pays
+    /// where a block has more sums than the bookkeeping costs.
     #[inline(always)]
     fn by_blocks<const FMA: bool>(&mut self, is_first: bool) {
         let (blocks, columns) = (self.parameters.is_feature.len(), self.parameters.base.len());
@@ -284,7 +288,8 @@ impl<T: Real, const C: usize> Pass<'_, T, C> {
         let Found { gradient, logits, have, .. } = &mut *self.found;
         let (logits, have) = (&logits[..], &mut have[..]);
         have.fill(0);
-        // Each row's next block, since they come in the rows' own order, and its group's first logits.
+        // Each row's next block, since they come in the rows' own order, and its group's first
+        // logits.
         let mut starts = [(0, 0); ROWS];
         for i in 0..self.which.len() {
             let row = self.which.at(i);
@@ -315,8 +320,9 @@ impl<T: Real, const C: usize> Pass<'_, T, C> {
     }
 }
 
-/// `P W` of one row, for the columns of a set, in quarters. An addition waits for the one before it to the same sum: where the columns are too few
-/// to have others meanwhile, four sums of each take turns.
+/// `P W` of one row, for the columns of a set, in quarters. An addition waits for the one before it
+/// to the same sum: where the columns are too few to have others meanwhile, four sums of each take
+/// turns.
 #[inline(always)]
 fn product<T: Real, const C: usize, const FMA: bool>(
     places: &[u32],

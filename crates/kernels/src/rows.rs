@@ -61,7 +61,8 @@ impl Rows {
         let (mut starts, mut places, mut blocks) = (Vec::with_capacity(targets.len() + 1), Vec::new(), Vec::new());
         let mut room = Vec::new();
         starts.push(0);
-        // All of a row's are written and those that are kept stay: which ones, no processor guesses well enough.
+        // All of a row's are written and those that are kept stay: which ones, no processor guesses
+        // well enough.
         let (mut places_of_row, mut blocks_of_row) = (vec![0; patches.count()], vec![[0; BLOCK]; patches.count()]);
         for row in bytes.chunks_exact(patches.n_features()) {
             let mut kept = 0;

@@ -1,5 +1,7 @@
-//! Every path of the kernels against loops over the formulas. Small, without Burn and without files, so that it also runs under an address sanitizer:
-//! `cargo +nightly test --package chainrule-kernels --target x86_64-unknown-linux-gnu` with `RUSTFLAGS=-Zsanitizer=address`.
+//! Every path of the kernels against loops over the formulas. Small, without Burn and without
+//! files, so that it also runs under an address sanitizer:
+//! `cargo +nightly test --package chainrule-kernels --target x86_64-unknown-linux-gnu` with
+//! `RUSTFLAGS=-Zsanitizer=address`.
 
 use chainrule_core::{LinkKind, Softmax, Step};
 

@@ -1,7 +1,9 @@
-//! Softmax and logistic regression's loss as *one* differentiable Burn operation, and their training step as two launches on a GPU.
+//! Softmax and logistic regression's loss as *one* differentiable Burn operation, and their
+//! training step as two launches on a GPU.
 //!
-//! What autodiff cannot know, the derivation tells: the gradient of a linear classifier's mean cross-entropy needs one pass over the batch. So the
-//! operation computes loss and gradients together, in its forward, and its backward hands them out, times the gradient that comes in:
+//! What autodiff cannot know, the derivation tells: the gradient of a linear classifier's mean
+//! cross-entropy needs one pass over the batch. So the operation computes loss and gradients
+//! together, in its forward, and its backward hands them out, times the gradient that comes in:
 //!
 //! ```text
 //! C = mean(cross-entropy(X W + b, y))        D = (P - Y) / n
@@ -28,8 +30,10 @@
 //! # Ok::<(), chainrule_ops::Unsupported>(())
 //! ```
 //!
-//! - [`softmax_regression`], [`logistic_regression`]: the operation, on Burn's NdArray, Flex and, by CubeCL, on wgpu and CUDA; [`is_on`] tells where
-//! - [`device_steps`]: whole training steps and evaluations on the bytes of images, on a device that CubeCL drives
+//! - [`softmax_regression`], [`logistic_regression`]: the operation, on Burn's NdArray, Flex and,
+//!   by CubeCL, on wgpu and CUDA; [`is_on`] tells where
+//! - [`device_steps`]: whole training steps and evaluations on the bytes of images, on a device
+//!   that CubeCL drives
 
 #![cfg_attr(
     not(any(feature = "ndarray", feature = "flex", feature = "cube")),

@@ -30,12 +30,14 @@ pub enum Unsupported {
     },
 }
 
-/// Mean cross-entropy of softmax regression, as one operation whose forward has computed its gradients.
+/// Mean cross-entropy of softmax regression, as one operation whose forward has computed its
+/// gradients.
 ///
 /// # Shapes
 /// - features `[n, d]`, labels `[n]`, weight `[d, k]`, bias `[k]` -> `[1]`, in nats
 ///
-/// Gradients reach weight, bias and features, whichever are tracked. Labels are classes, below k: a CPU panics on others, on a GPU they give nonsense.
+/// Gradients reach weight, bias and features, whichever are tracked. Labels are classes, below k: a
+/// CPU panics on others, on a GPU they give nonsense.
 ///
 /// # Errors
 /// Where the device has no such operation, or the floats are of another type than f32 or f64.
@@ -51,7 +53,8 @@ pub fn softmax_regression(
     linear_loss(Loss::Softmax, features, labels, weight, bias)
 }
 
-/// Mean cross-entropy of logistic regression, as one operation whose forward has computed its gradients.
+/// Mean cross-entropy of logistic regression, as one operation whose forward has computed its
+/// gradients.
 ///
 /// # Shapes
 /// - features `[n, d]`, labels `[n]` of 0 and 1, weight `[d, 1]`, bias `[1]` -> `[1]`, in nats
@@ -133,7 +136,8 @@ pub(crate) struct OnePassed<B: Backend> {
 /// A backend that computes the loss and its gradients in one pass over the batch.
 pub(crate) trait OnePass: Backend {
     /// # Shapes
-    /// - features `[n, d]`, labels `[n]`, weight `[d, k]`, bias `[k]`, floats of one type, f32 or f64
+    /// - features `[n, d]`, labels `[n]`, weight `[d, k]`, bias `[k]`, floats of one type, f32 or
+    ///   f64
     fn one_pass(
         features: FloatTensor<Self>,
         labels: IntTensor<Self>,

@@ -23,10 +23,11 @@ pub struct Evaluated {
     pub right: usize,
 }
 
-/// Parameters and rows that live on a device, which a step changes by two launches: one that goes forward and one that goes backward and updates.
+/// Parameters and rows that live on a device, which a step changes by two launches: one that goes
+/// forward and one that goes backward and updates.
 pub trait DeviceSteps: Send {
-    /// Queues one update by the rows of `batch` among the first images, in that order. The host does not wait, but for losses of so many rows that
-    /// they fill their place on the device.
+    /// Queues one update by the rows of `batch` among the first images, in that order. The host
+    /// does not wait, but for losses of so many rows that they fill their place on the device.
     ///
     /// # Errors
     /// Where the device does not give back what it computed.
@@ -35,7 +36,8 @@ pub trait DeviceSteps: Send {
     /// Where the batch is empty or names a row that is not there.
     fn step(&mut self, batch: &[usize], step: Step) -> Result<(), TensorReadError>;
 
-    /// The batches' mean cross-entropies, each before its update, of the steps since this was last asked.
+    /// The batches' mean cross-entropies, each before its update, of the steps since this was last
+    /// asked.
     ///
     /// # Errors
     /// Where the device does not give back what it computed.
@@ -97,11 +99,12 @@ pub fn has_steps(device: &Device) -> bool {
     }
 }
 
-/// Parameters that are 0, on a device with the images to train on and those to validate on; `None` where this build has no kernels for the
-/// device.
+/// Parameters that are 0, on a device with the images to train on and those to validate on; `None`
+/// where this build has no kernels for the device.
 ///
 /// # Panics
-/// Where pixels, labels, features and columns do not fit each other, or there is no row or no feature.
+/// Where pixels, labels, features and columns do not fit each other, or there is no row or no
+/// feature.
 pub fn device_steps(device: &Device, problem: Problem, images: [Images<'_>; 2]) -> Option<Box<dyn DeviceSteps>> {
     let Problem { loss, n_features: d, n_columns: k, .. } = problem;
     assert!(d > 0 && k > 0 && (loss == Loss::Softmax || k == 1), "{loss:?} with {d} features and {k} columns");

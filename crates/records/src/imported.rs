@@ -11,7 +11,8 @@ use crate::names::{IMPORTED, MODEL, NEXT, SUMMARY};
 use crate::seal::{read, read_sealed, sealed, unsealed};
 use crate::{RunError, inside, read_parameters, read_preprocessing, write_weights, write_whole};
 
-/// A model that was trained elsewhere: `imported.json`, beside `model.safetensors`. It says what a run's summary says of its model, and nothing of a training.
+/// A model that was trained elsewhere: `imported.json`, beside `model.safetensors`. It says what a
+/// run's summary says of its model, and nothing of a training.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Imported {
     /// Logistic or softmax regression, or one against the rest.
@@ -25,7 +26,8 @@ pub struct Imported {
     /// The file that the weights came in, where they came in one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<DataFile>,
-    /// The data that it was fitted to, where a program of someone's own did that by this one's library.
+    /// The data that it was fitted to, where a program of someone's own did that by this one's
+    /// library.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trained_on: Option<DataFile>,
     /// SHA-256 of the folder's other file by its name. Filled in where it is written.
@@ -56,11 +58,12 @@ impl Imported {
         inside::is_there(&folder.join(IMPORTED)) && !inside::is_there(&folder.join(SUMMARY))
     }
 
-    /// Writes the model into a folder of its own, whole or not at all; with `replace` into one that holds another imported model and nothing besides, which
-    /// is there until this one is.
+    /// Writes the model into a folder of its own, whole or not at all; with `replace` into one that
+    /// holds another imported model and nothing besides, which is there until this one is.
     ///
     /// # Errors
-    /// Where something else is there, another process has the folder, and where it cannot be written.
+    /// Where something else is there, another process has the folder, and where it cannot be
+    /// written.
     pub fn write(
         &self,
         folder: &Path,
@@ -120,7 +123,8 @@ fn files_of(folder: &Path) -> Result<(Imported, PathBuf, Vec<u8>), RunError> {
         let bytes = read(&card)?;
         let imported: Imported = unsealed(&bytes)
             .map_err(|problem| RunError::Unfinished { path: card.clone(), problem: format!("{problem}; {WAY_OUT}") })?;
-        // In this order they are found under one of the names, should they get the other one meanwhile.
+        // In this order they are found under one of the names, should they get the other one
+        // meanwhile.
         for path in [NEXT, MODEL].map(|name| folder.join(name)) {
             if let Ok(weights) = read(&path)
                 && imported.tells_of(&weights)

@@ -1,4 +1,5 @@
-//! How far an objective can be above its minimum: Eqs. (28), (32) and (35) of `docs/derivation.md`, from the gradient alone.
+//! How far an objective can be above its minimum: Eqs. (28), (32) and (35) of `docs/derivation.md`,
+//! from the gradient alone.
 
 use chainrule_core::{Dual, Gradient, ObjectiveConfig, Parameters};
 
@@ -14,7 +15,8 @@ pub(crate) struct Moments {
     mean: Vec<f64>,
     /// `X^T Y / N`, `[d, k]`.
     class_sums: Vec<f64>,
-    /// The classes' frequencies, `[k]`, which add up to the mean weight; with one logit the positive one's.
+    /// The classes' frequencies, `[k]`, which add up to the mean weight; with one logit the
+    /// positive one's.
     frequencies: Vec<f64>,
 }
 
@@ -22,8 +24,9 @@ pub(crate) struct Moments {
 const SATURATED: f64 = 1000.0;
 
 impl Moments {
-    /// By two gradients, at which every row gets the same probabilities, first of the one class and then of another: `X^T (1 e^T - Y) / N`, for two
-    /// unit vectors e. No engine has to give more than gradients, and the mean weight.
+    /// By two gradients, at which every row gets the same probabilities, first of the one class and
+    /// then of another: `X^T (1 e^T - Y) / N`, for two unit vectors e. No engine has to give more
+    /// than gradients, and the mean weight.
     pub(crate) fn new(
         [d, k]: [usize; 2],
         dual: Dual,
@@ -82,7 +85,8 @@ pub(crate) fn found(at: &Parameters, cost: Gradient, config: &ObjectiveConfig, m
     }
 }
 
-/// Eq. (32), and with weights Eq. (35): the rows' probabilities mixed with as little of one t for all of them as gives each class its frequency.
+/// Eq. (32), and with weights Eq. (35): the rows' probabilities mixed with as little of one t for
+/// all of them as gives each class its frequency.
 fn with_free_bias(at: &Parameters, cost: &Gradient, by_weight: &[f64], lambda: f64, moments: &Moments) -> f64 {
     let k = at.columns;
     let Mix { theta, t } = mix(moments.dual, &cost.bias, &moments.frequencies, moments.weight);
@@ -106,8 +110,9 @@ struct Mix {
     t: Vec<f64>,
 }
 
-/// Eq. (31): the least theta, and t, for which `(1 - theta) (p - y) + theta (t - y)` is 0 in the mean over rows, each times its weight, where `p - y` is
-/// `residual`, y the frequencies, and `weight` the mean weight.
+/// Eq. (31): the least theta, and t, for which `(1 - theta) (p - y) + theta (t - y)` is 0 in the
+/// mean over rows, each times its weight, where `p - y` is `residual`, y the frequencies, and
+/// `weight` the mean weight.
 fn mix(dual: Dual, residual: &[f64], frequencies: &[f64], weight: f64) -> Mix {
     // t = (y - s (p - y)) / weight has to stay a probability.
     let room = residual.iter().zip(frequencies).map(|(&g, &y)| match g {

@@ -5,10 +5,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::optimum::SearchState;
 
-/// Where a training stands between two steps: all that it takes to go on and end as if nothing had happened, with the same rows, config and engine.
+/// Where a training stands between two steps: all that it takes to go on and end as if nothing had
+/// happened, with the same rows, config and engine.
 ///
-/// What follows from the rest is not in it: early stopping is judged anew from the evaluations, the order of the rows is drawn anew, and the schedule of the
-/// learning rate is run again to where it was.
+/// What follows from the rest is not in it: early stopping is judged anew from the evaluations, the
+/// order of the rows is drawn anew, and the schedule of the learning rate is run again to where it
+/// was.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Checkpoint {
     /// Updates made; of L-BFGS, iterations.
@@ -50,7 +52,8 @@ impl Checkpoint {
 /// What an optimizer remembers of the steps before.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Memory {
-    /// By names of the engine's, as `weight.momentum.moment_1`, each with as many numbers as its parameter.
+    /// By names of the engine's, as `weight.momentum.moment_1`, each with as many numbers as its
+    /// parameter.
     pub tensors: BTreeMap<String, Vec<f64>>,
     /// Steps made, by names of the engine's.
     pub counts: BTreeMap<String, u64>,

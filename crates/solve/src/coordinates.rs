@@ -6,10 +6,12 @@ use crate::lbfgs::dot;
 
 /// A linear change of variables along the mean row.
 ///
-/// Rows that share a background, as images do, have a mean m much longer than what tells them apart. Then the weights can move all logits at once,
-/// along `v = (m, 1)`, far more steeply than in any other way, and undo the bias at hardly any penalty. L-BFGS would take its first hundred passes to
-/// find that out; the mean, which is known, says it at once. Both changes leave v acting on the logits as strongly as a feature of
-/// length `|v|^(1/2)`, which is between 1 and `|v|`, the features' own scale being unknown.
+/// Rows that share a background, as images do, have a mean m much longer than what tells them
+/// apart. Then the weights can move all logits at once, along `v = (m, 1)`, far more steeply than
+/// in any other way, and undo the bias at hardly any penalty. L-BFGS would take its first hundred
+/// passes to find that out; the mean, which is known, says it at once. Both changes leave v acting
+/// on the logits as strongly as a feature of length `|v|^(1/2)`, which is between 1 and `|v|`, the
+/// features' own scale being unknown.
 pub(crate) struct Coordinates {
     /// m, `[d]`
     mean: Vec<f64>,
@@ -21,9 +23,11 @@ pub(crate) struct Coordinates {
 /// What the change does.
 #[derive(Clone, Copy)]
 enum Bias {
-    /// The weights' and the bias's share along v is taken `|v|^(1/2)` times as long: the penalty, which is the same in all directions, nearly stays so.
+    /// The weights' and the bias's share along v is taken `|v|^(1/2)` times as long: the penalty,
+    /// which is the same in all directions, nearly stays so.
     Shrunk,
-    /// The bias is the logit of the mean row, divided by `|v|^(1/2)`: without a penalty of its own it can be counted from wherever one likes.
+    /// The bias is the logit of the mean row, divided by `|v|^(1/2)`: without a penalty of its own
+    /// it can be counted from wherever one likes.
     Centred,
 }
 
@@ -64,7 +68,8 @@ impl Coordinates {
         Parameters { n_features: d, columns: k, weight: u, bias }
     }
 
-    /// The gradient by these coordinates of what has this gradient by the parameters: the transposed map.
+    /// The gradient by these coordinates of what has this gradient by the parameters: the
+    /// transposed map.
     pub(crate) fn gradient(&self, mut g: Vec<f64>, k: usize) -> Vec<f64> {
         let d = self.mean.len();
         match self.bias {

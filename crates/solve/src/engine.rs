@@ -16,7 +16,8 @@ pub trait Engine: Send {
     /// Training rows.
     fn rows(&self) -> usize;
 
-    /// An epoch begins, whose steps take the rows at these places of this order, one batch of this size after the other; the last may be smaller.
+    /// An epoch begins, whose steps take the rows at these places of this order, one batch of this
+    /// size after the other; the last may be smaller.
     fn begin_epoch(&mut self, order: &Arc<Order>, places: Range<usize>, batch_size: usize) -> Result<(), Failure> {
         let _ = (order, places, batch_size);
         Ok(())
@@ -25,7 +26,8 @@ pub trait Engine: Send {
     /// One update, of this learning rate.
     fn step(&mut self, batch: &[usize], learning_rate: f64) -> Result<(), Failure>;
 
-    /// The batches' mean cross-entropies, each before its update, of the steps since this was last asked.
+    /// The batches' mean cross-entropies, each before its update, of the steps since this was last
+    /// asked.
     fn losses(&mut self) -> Result<Vec<f64>, Failure>;
 
     /// By how much a row of each class counts, `[k]`, where not all count 1.
@@ -38,10 +40,12 @@ pub trait Engine: Send {
         1.0
     }
 
-    /// The mean cross-entropy of all training rows, without the penalty, and its gradient, at the parameters.
+    /// The mean cross-entropy of all training rows, without the penalty, and its gradient, at the
+    /// parameters.
     fn gradient_of_all(&mut self) -> Result<Gradient, Failure>;
 
-    /// The same in f64 at these parameters, where the engine computes with less and could do with more.
+    /// The same in f64 at these parameters, where the engine computes with less and could do with
+    /// more.
     fn gradient_in_f64(&mut self, parameters: &Parameters) -> Option<Result<Gradient, Failure>> {
         let _ = parameters;
         None

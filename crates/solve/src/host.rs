@@ -1,4 +1,5 @@
-//! The mean loss of rows and its gradient by plain loops in f64, whatever a device computes with: what a certificate is made of.
+//! The mean loss of rows and its gradient by plain loops in f64, whatever a device computes with:
+//! what a certificate is made of.
 
 use chainrule_core::{Gradient, Link, Parameters};
 

@@ -1,4 +1,5 @@
-//! A trained model on rows as the data has them, bytes of an image or numbers of a table, by host arithmetic in f64: what it predicts, and why.
+//! A trained model on rows as the data has them, bytes of an image or numbers of a table, by host
+//! arithmetic in f64: what it predicts, and why.
 //!
 //! All models of classes are read as a softmax of logits, which their [`Link`] gives:
 //! - logistic, of 0 and z: `softmax(0, z) = (1 - sigmoid(z), sigmoid(z))`
@@ -15,8 +16,8 @@ pub struct Predictor {
     link: Arc<dyn Link>,
     parameters: Parameters,
     preprocessing: Preprocessing,
-    /// The logits of a row whose features are all 0; of pixels, of an image whose bytes are all 0, which most of an image's are:
-    /// `b_k + offset * sum_j w_jk`.
+    /// The logits of a row whose features are all 0; of pixels, of an image whose bytes are all 0,
+    /// which most of an image's are: `b_k + offset * sum_j w_jk`.
     of_blank: Vec<f64>,
 }
 
@@ -86,7 +87,8 @@ impl Predictor {
     /// Of any model.
     ///
     /// # Errors
-    /// Where a parameter or a sum of them is not finite, or there are not as many columns of them as the link has.
+    /// Where a parameter or a sum of them is not finite, or there are not as many columns of them
+    /// as the link has.
     ///
     /// # Panics
     /// Where there are not as many statistics as features.
@@ -146,14 +148,16 @@ impl Predictor {
     /// What it says of a row as the data has it: an image's bytes, or a table's numbers.
     ///
     /// # Errors
-    /// Where `raw` are not d, or one of them is not what the model takes: a number, not above 1e30, or of an image one from 0 to 255.
+    /// Where `raw` are not d, or one of them is not what the model takes: a number, not above 1e30,
+    /// or of an image one from 0 to 255.
     pub fn predict<T: Copy + Into<f64>>(&self, raw: &[T]) -> Result<Prediction, RowError> {
         if self.n_classes() == 0 {
             return Err(RowError::NoClasses);
         }
         let z = self.logits(raw)?;
         let logits = self.link.class_logits(&z);
-        // Where each class has a logit of its own, that has digits which what is made of it may not.
+        // Where each class has a logit of its own, that has digits which what is made of it may
+        // not.
         let ranks = if z.len() == logits.len() { &z } else { &logits };
         let mut class = 0;
         for (k, z) in ranks.iter().enumerate() {
@@ -180,8 +184,9 @@ impl Predictor {
         self.check(raw)?;
         let columns = self.parameters.columns;
         let mut logits = self.of_blank.clone();
-        // Of pixels what a blank image's are is in the logits already. Of other numbers a difference is taken before it is divided: most digits of
-        // a feature whose mean is large would be lost between two terms.
+        // Of pixels what a blank image's are is in the logits already. Of other numbers a
+        // difference is taken before it is divided: most digits of a feature whose mean is large
+        // would be lost between two terms.
         let are_pixels = self.preprocessing == Preprocessing::Pixels;
         for (j, (&raw, weights)) in raw.iter().zip(self.parameters.weight.chunks_exact(columns)).enumerate() {
             let raw = raw.into();
@@ -211,8 +216,8 @@ impl Predictor {
         wrong.map_or(Ok(()), |(position, value)| Err(RowError::Number { position, value, expected }))
     }
 
-    /// The weights `[d]` and the bias that speak for a class; for the logistic model those of z for the positive class, the last, and of -z for
-    /// the other.
+    /// The weights `[d]` and the bias that speak for a class; for the logistic model those of z for
+    /// the positive class, the last, and of -z for the other.
     ///
     /// # Panics
     /// Where `class` is none of the k.

@@ -1,11 +1,11 @@
 //! A linear classifier's training: mini-batch gradient descent, or L-BFGS to the certified minimum.
 //!
 //! [`train()`] walks the path that a checked [`TrainConfig`](chainrule_core::TrainConfig) describes
-//! over an [`Engine`],
-//! which computes, and gives the parameters, the history, and how it ended. One engine is here: [`train_fused()`] goes by
-//! kernels that do a step in one pass, [`train_streamed()`] on rows that stay in their file, too, and [`find_optimum()`]
-//! goes by them to the minimum and gives nothing else. A [`Predictor`] asks a model that was trained. It knows no Burn, no
-//! clock and no console: an [`Observer`] is told what happens, and may stop it.
+//! over an [`Engine`], which computes, and gives the parameters, the history, and how it ended. One
+//! engine is here: [`train_fused()`] goes by kernels that do a step in one pass,
+//! [`train_streamed()`] on rows that stay in their file, too, and [`find_optimum()`] goes by them
+//! to the minimum and gives nothing else. A [`Predictor`] asks a model that was trained. It knows
+//! no Burn, no clock and no console: an [`Observer`] is told what happens, and may stop it.
 
 mod bound;
 mod checkpoint;
@@ -46,16 +46,17 @@ pub use train::{
     train_streamed, within_kernels,
 };
 
-/// The version of all that decides a training's bits, here and in the crates below: kernels, closed forms, optimizers,
-/// the order of the rows, what features are made by. A training goes on, and a finished one is taken for what would be
-/// made, only where it is the same. Small trainings whose bits are noted (`tests/fixtures/numerics.json`) fail until it
-/// is raised.
+/// The version of all that decides a training's bits, here and in the crates below: kernels, closed
+/// forms, optimizers, the order of the rows, what features are made by. A training goes on, and a
+/// finished one is taken for what would be made, only where it is the same. Small trainings whose
+/// bits are noted (`tests/fixtures/numerics.json`) fail until it is raised.
 pub const NUMERICS: u32 = 1;
 
 /// What a model is worth on some rows.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Metrics {
-    /// Mean cross-entropy in nats, without the penalty; in a training each row's times the weight of its class.
+    /// Mean cross-entropy in nats, without the penalty; in a training each row's times the weight
+    /// of its class.
     pub loss: f64,
     /// Fraction of rows classified rightly.
     pub accuracy: f64,

@@ -14,10 +14,11 @@ pub enum Progress<'a> {
     Evaluation(&'a Evaluation),
 }
 
-/// Hears of a training's progress, and keeps its checkpoints; `()` does neither, and a closure hears of the [`Progress`], where `Break` ends the training
-/// after the step.
+/// Hears of a training's progress, and keeps its checkpoints; `()` does neither, and a closure
+/// hears of the [`Progress`], where `Break` ends the training after the step.
 pub trait Observer: Send {
-    /// Where the training goes on from, if not from its start. It is asked once, before the first step.
+    /// Where the training goes on from, if not from its start. It is asked once, before the first
+    /// step.
     fn resumes(&mut self) -> Option<Checkpoint> {
         None
     }
@@ -28,12 +29,14 @@ pub trait Observer: Send {
         ControlFlow::Continue(())
     }
 
-    /// Whether the training is to end, asked where no step is made for long. [`Observer::step_taken`] is not told then.
+    /// Whether the training is to end, asked where no step is made for long.
+    /// [`Observer::step_taken`] is not told then.
     fn is_ended(&mut self) -> bool {
         false
     }
 
-    /// Whether a checkpoint is wanted, now that this step was made, and [`Observer::step_taken`] was told of it.
+    /// Whether a checkpoint is wanted, now that this step was made, and [`Observer::step_taken`]
+    /// was told of it.
     fn wants_checkpoint(&mut self, step: usize) -> bool {
         let _ = step;
         false

@@ -29,8 +29,9 @@ pub struct Iterate {
     pub objective: f64,
     /// The length of the gradient of J.
     pub gradient_norm: f64,
-    /// J is at most this far above its minimum: as f64 sees it where that is within the tolerance, else up to the rounding of the config's precision. Where there is no
-    /// certificate, an estimate: `|dJ/dw|^2 / (2 lambda)`.
+    /// J is at most this far above its minimum: as f64 sees it where that is within the tolerance,
+    /// else up to the rounding of the config's precision. Where there is no certificate, an
+    /// estimate: `|dJ/dw|^2 / (2 lambda)`.
     pub bound: f64,
 }
 
@@ -46,10 +47,11 @@ pub struct Optimum {
     pub ended: SearchEnd,
 }
 
-/// The minimum of a link's J on `rows`, from parameters that are 0, by L-BFGS and the fused kernels on so many threads; no evaluations, no model, no files.
+/// The minimum of a link's J on `rows`, from parameters that are 0, by L-BFGS and the fused kernels
+/// on so many threads; no evaluations, no model, no files.
 ///
-/// `hear` is told of the start and of every iteration, with its parameters. A caller's clock, read there, makes a trace of time to J; `Break` ends the search, with what it
-/// has.
+/// `hear` is told of the start and of every iteration, with its parameters. A caller's clock, read
+/// there, makes a trace of time to J; `Break` ends the search, with what it has.
 ///
 /// ```
 /// # use std::{num::NonZero, ops::ControlFlow, time::Instant};
@@ -72,7 +74,8 @@ pub struct Optimum {
 /// ```
 ///
 /// # Errors
-/// Where there are not so many threads to be had, and where the config asks for what the kernels cannot do ([`TrainConfig::beyond_kernels`]).
+/// Where there are not so many threads to be had, and where the config asks for what the kernels
+/// cannot do ([`TrainConfig::beyond_kernels`]).
 ///
 /// # Panics
 /// Where the config's solver is another, there are no rows, or their targets are not the link's.
@@ -147,7 +150,8 @@ impl Walk<'_> {
     }
 }
 
-/// Who hears of the iterations, and may use the engine meanwhile, which is at the parameters that were reached.
+/// Who hears of the iterations, and may use the engine meanwhile, which is at the parameters that
+/// were reached.
 type Hear<'a> = &'a mut dyn FnMut(&mut dyn Engine, Arrival) -> Result<ControlFlow<()>, Failure>;
 
 /// An iteration's end, or the start.
@@ -178,7 +182,8 @@ impl SearchState {
     }
 }
 
-/// The parameters with the lowest bound, from those of the engine on, or from where a search was ended.
+/// The parameters with the lowest bound, from those of the engine on, or from where a search was
+/// ended.
 fn search(
     engine: &mut dyn Engine,
     config: &TrainConfig,
@@ -283,7 +288,8 @@ impl Search<'_> {
         (Place { parameters, cross_entropy, objective, gradient_norm: norm(&gradient), bound }, gradient)
     }
 
-    /// The place as f64 sees it, where that is more than the engine computes with: what f32 makes of a gradient is no proof.
+    /// The place as f64 sees it, where that is more than the engine computes with: what f32 makes
+    /// of a gradient is no proof.
     fn in_f64(&mut self, place: Place) -> Result<Place, Failure> {
         let Some(cost) = self.engine.gradient_in_f64(&place.parameters) else { return Ok(place) };
         let cost = cost?;
@@ -329,7 +335,8 @@ impl Problem for Search<'_> {
     fn evaluate(&mut self, x: Vec<f64>) -> Result<Point, Failure> {
         let mut parameters = self.coordinates.parameters(x, self.columns);
         if self.config.descent().precision == Precision::F32 {
-            // What the engine computes with, and what is saved, so that J and its gradient are those of this very point.
+            // What the engine computes with, and what is saved, so that J and its gradient are
+            // those of this very point.
             for value in parameters.weight.iter_mut().chain(&mut parameters.bias) {
                 *value = f64::from(*value as f32);
             }

@@ -101,7 +101,8 @@ pub enum TrainError {
     DataLost(Box<DeviceLost>),
 }
 
-/// What a training came to before its device stopped answering, or its data could not be read any more.
+/// What a training came to before its device stopped answering, or its data could not be read any
+/// more.
 #[derive(Clone, Debug)]
 pub struct DeviceLost {
     /// What the backend said, or what is wrong with the data.
@@ -112,7 +113,8 @@ pub struct DeviceLost {
     pub parameters: Option<(usize, Parameters)>,
 }
 
-/// How a training ended. The last three are those of [`Solver::Lbfgs`]; [`Trained::certificate`] says what came of it.
+/// How a training ended. The last three are those of [`Solver::Lbfgs`]; [`Trained::certificate`]
+/// says what came of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Ending {
@@ -138,7 +140,8 @@ pub enum Ending {
 /// A training's results.
 #[derive(Clone, Debug)]
 pub struct Trained {
-    /// The last parameters, or with `restore_best` the best ones, or those nearest to the minimum, as far as is certain.
+    /// The last parameters, or with `restore_best` the best ones, or those nearest to the minimum,
+    /// as far as is certain.
     pub parameters: Parameters,
     /// All finite losses.
     pub history: History,
@@ -154,7 +157,8 @@ pub struct Trained {
     pub final_metrics: FinalMetrics,
     /// How near to the minimum they are, where [`Solver::Lbfgs`] went for it.
     pub certificate: Option<Certificate>,
-    /// By how much a row of each class counted, where not all counted 1, in the order of the labels.
+    /// By how much a row of each class counted, where not all counted 1, in the order of the
+    /// labels.
     pub class_weights: Option<Vec<f64>>,
 }
 
@@ -170,8 +174,8 @@ pub fn most_steps(config: &TrainConfig, rows: usize) -> Result<usize, TrainError
     })
 }
 
-/// Updates in an epoch of `rows` training rows: its batches, the last of which may be smaller unless `descent.drop_last` leaves it out, or with
-/// [`Solver::Lbfgs`] all rows at once.
+/// Updates in an epoch of `rows` training rows: its batches, the last of which may be smaller
+/// unless `descent.drop_last` leaves it out, or with [`Solver::Lbfgs`] all rows at once.
 ///
 /// # Errors
 /// Where smaller batches are left out, and there is no whole one.
@@ -186,18 +190,19 @@ pub fn steps_per_epoch(config: &TrainConfig, rows: usize) -> Result<usize, Train
     }
 }
 
-/// Rows of an epoch of `rows` training rows that are in none of its batches, since they fill no whole one (`descent.drop_last`).
+/// Rows of an epoch of `rows` training rows that are in none of its batches, since they fill no
+/// whole one (`descent.drop_last`).
 pub fn dropped_rows(config: &TrainConfig, rows: usize) -> usize {
     let descent = config.descent();
     if descent.solver == Solver::Sgd && descent.drop_last { rows % descent.batch_size } else { 0 }
 }
 
-/// The same by the fused kernels, on as many threads, from parameters that are 0: one pass over a batch's bytes gives loss,
-/// gradient and update.
+/// The same by the fused kernels, on as many threads, from parameters that are 0: one pass over a
+/// batch's bytes gives loss, gradient and update.
 ///
 /// # Errors
-/// As [`train`], and where the config asks for what the kernels cannot do ([`TrainConfig::beyond_kernels`]), or there are not so many
-/// threads to be had.
+/// As [`train`], and where the config asks for what the kernels cannot do
+/// ([`TrainConfig::beyond_kernels`]), or there are not so many threads to be had.
 pub fn train_fused(
     link: &Arc<dyn Link>,
     examples: &Rows,
@@ -210,11 +215,12 @@ pub fn train_fused(
     train_streamed(link, examples, validation, config, threads, observer)
 }
 
-/// The same on rows that stay in their file or are in memory. As many threads again read ahead. The steps are the
-/// same, bit for bit; a loss on more rows than make a chunk is rounded otherwise.
+/// The same on rows that stay in their file or are in memory. As many threads again read ahead. The
+/// steps are the same, bit for bit; a loss on more rows than make a chunk is rounded otherwise.
 ///
 /// # Errors
-/// As [`train_fused`], and where a file cannot be read any more, with what the training came to until then.
+/// As [`train_fused`], and where a file cannot be read any more, with what the training came to
+/// until then.
 pub fn train_streamed(
     link: &Arc<dyn Link>,
     examples: Source<'_>,
@@ -238,21 +244,23 @@ pub fn within_kernels(config: &TrainConfig) -> Result<(), TrainError> {
     config.beyond_kernels().map_or(Ok(()), |problem| Err(TrainError::BeyondKernels { problem }))
 }
 
-/// Trains by mini-batch gradient descent, or to the minimum by L-BFGS, as `config` says, from the engine's parameters.
+/// Trains by mini-batch gradient descent, or to the minimum by L-BFGS, as `config` says, from the
+/// engine's parameters.
 ///
-/// A step is the mean over its batch's rows; the last batch of an epoch has the rows that are left, and a learning rate
-/// that is as much smaller, or is dropped by `descent.drop_last`. After the update of every step that is a multiple of
-/// `steps_per_epoch / evaluations_per_epoch` (steps counted from 0 over all epochs) the model is evaluated, and where the
-/// best weights are kept after the last step, too. A step of L-BFGS is an iteration, on all rows, and the evaluations are
+/// A step is the mean over its batch's rows; the last batch of an epoch has the rows that are left,
+/// and a learning rate that is as much smaller, or is dropped by `descent.drop_last`. After the
+/// update of every step that is a multiple of `steps_per_epoch / evaluations_per_epoch` (steps
+/// counted from 0 over all epochs) the model is evaluated, and where the best weights are kept
+/// after the last step, too. A step of L-BFGS is an iteration, on all rows, and the evaluations are
 /// `optimum.evaluate_every` apart.
 ///
 /// With `objective.class_weights` each row's cross-entropy is times its class's weight
-/// ([`class_weights`](crate::class_weights()), of the training rows), in the gradients, in the history and in the final
-/// metrics.
+/// ([`class_weights`](crate::class_weights()), of the training rows), in the gradients, in the
+/// history and in the final metrics.
 ///
 /// # Errors
-/// Where no batch is whole and the last one is dropped, and where the engine fails, with what was read from it until then.
-/// A training that diverges is no error here: see [`Ending`].
+/// Where no batch is whole and the last one is dropped, and where the engine fails, with what was
+/// read from it until then. A training that diverges is no error here: see [`Ending`].
 pub fn train(
     engine: &mut dyn Engine,
     config: &TrainConfig,
@@ -308,7 +316,8 @@ pub(crate) struct Walk<'a> {
     /// What was read from the engine, up to the first loss that is not finite.
     pub(crate) history: History,
     early_stopping: EarlyStopping,
-    /// The parameters to end with, where these are not the last: those of the best evaluation, or nearest to the minimum.
+    /// The parameters to end with, where these are not the last: those of the best evaluation, or
+    /// nearest to the minimum.
     pub(crate) best: Option<Parameters>,
     /// The parameters at the last evaluation, and its step.
     last: Option<(usize, Parameters)>,
@@ -352,7 +361,8 @@ impl Walk<'_> {
         Ok((ending, metrics, engine.parameters()?))
     }
 
-    /// Takes on what a training had come to; gives where its search for the minimum was, if that is what it did.
+    /// Takes on what a training had come to; gives where its search for the minimum was, if that is
+    /// what it did.
     fn resume(&mut self, engine: &mut dyn Engine, from: Checkpoint) -> Result<Option<SearchState>, TrainError> {
         let own = engine.parameters().map_err(|failure| failure.lost(History::default(), None))?;
         let shape = [own.n_features, own.columns];
@@ -440,8 +450,8 @@ impl Walk<'_> {
         Ok(Ending::Completed)
     }
 
-    /// Where the best weights are kept the last ones may be these, on the grid or off it. Who keeps the last has them evaluated anyway, and the history
-    /// is the grid's.
+    /// Where the best weights are kept the last ones may be these, on the grid or off it. Who keeps
+    /// the last has them evaluated anyway, and the history is the grid's.
     fn look_at_the_end(
         &mut self,
         ending: Ending,
@@ -494,7 +504,8 @@ impl Walk<'_> {
         Ok((judgement == Judgement::Stop).then_some(Ending::StoppedEarly))
     }
 
-    /// Adds the losses since the last time to the history, up to the first that is not finite, whose step it gives.
+    /// Adds the losses since the last time to the history, up to the first that is not finite,
+    /// whose step it gives.
     fn read_losses(&mut self, engine: &mut dyn Engine) -> Result<Option<usize>, Failure> {
         let losses = engine.losses()?;
         let finite = losses.iter().take_while(|loss| loss.is_finite()).count();

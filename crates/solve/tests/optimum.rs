@@ -99,7 +99,8 @@ impl Dense {
         (0..self.k).map(|class| f64::from(u8::from(class == self.y[row]))).collect()
     }
 
-    /// `X^T D / N` and the columns' means of D, for a D with a row for each row of X, by all classes; of the logistic model's, the last column.
+    /// `X^T D / N` and the columns' means of D, for a D with a row for each row of X, by all
+    /// classes; of the logistic model's, the last column.
     fn mean_product(&self, d: &[Vec<f64>]) -> (Vec<f64>, Vec<f64>) {
         let columns = if self.kind == ModelKind::Logistic { 1..2 } else { 0..self.k };
         let mean = |column: usize, x: &dyn Fn(usize) -> f64| {
@@ -198,7 +199,8 @@ fn eq_29_no_probabilities_but_the_models_own_give_the_cost() {
     }
 }
 
-/// `1 t^T` mixed into the rows' probabilities, so that each class has its frequency: Eq. (31), written anew.
+/// `1 t^T` mixed into the rows' probabilities, so that each class has its frequency: Eq. (31),
+/// written anew.
 fn mixed(dense: &Dense, at: &Parameters) -> (f64, Vec<f64>, Vec<Vec<f64>>) {
     let n = dense.y.len();
     let p: Vec<Vec<f64>> = (0..n).map(|row| dense.probabilities(at, row)).collect();

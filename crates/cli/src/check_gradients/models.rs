@@ -20,8 +20,9 @@ use crate::progress::is_interrupted;
 /// Rows, features, classes: one row, one feature, two classes, many; and images of 7 by 5.
 const SHAPES: [[usize; 3]; 6] = [[1, 1, 2], [1, 7, 3], [9, 1, 2], [8, 5, 2], [33, 17, 10], [5, 35, 3]];
 
-/// Zero, where every training starts; ordinary; and far out, where many probabilities are nearly 0 or 1. Farther still, slopes sink below the
-/// noise of the loss, and differences can tell nothing; where there is no f64 for them, half as far.
+/// Zero, where every training starts; ordinary; and far out, where many probabilities are nearly 0
+/// or 1. Farther still, slopes sink below the noise of the loss, and differences can tell nothing;
+/// where there is no f64 for them, half as far.
 const WEIGHT_SCALES: [f64; 3] = [0.0, 0.7, 4.0];
 const WEIGHT_SCALES_WITHOUT_F64: [f64; 3] = [0.0, 0.7, 2.0];
 
@@ -46,7 +47,8 @@ const OBJECTIVES: [Objective; 4] = [
     Objective { what: "class weights, L2, bias free", l2: BIAS_FREE, is_weighted: true },
 ];
 
-/// By how much a row of a class counts where not all count 1: at most that, so that residuals stay below 1.
+/// By how much a row of a class counts where not all count 1: at most that, so that residuals stay
+/// below 1.
 fn class_weight(class: u32) -> f64 {
     f64::from(1 + 3 * class % 4) / 4.0
 }
@@ -116,7 +118,8 @@ impl<M: Classifier> Problem<M> {
         Some((gradient.weight, gradient.bias))
     }
 
-    /// The gradient of J by autodiff through the loss that is one operation, and the penalty by tensor operations.
+    /// The gradient of J by autodiff through the loss that is one operation, and the penalty by
+    /// tensor operations.
     fn operation(&self, l2: L2) -> Gradient {
         let linear = self.model.linear();
         let weight = linear.weight.val().inner().autodiff().require_grad();
@@ -155,7 +158,8 @@ impl<M: Classifier> Problem<M> {
         kernel.gradient(&self.rows, &(0..self.rows.len()).collect::<Vec<_>>())
     }
 
-    /// The directional derivative of J by the closed form, whose own gradient is the Hessian times that direction.
+    /// The directional derivative of J by the closed form, whose own gradient is the Hessian times
+    /// that direction.
     fn slope_along(&self, direction: Gradient, of: Objective) -> impl Fn(&M) -> Tensor<1> {
         let (features, targets) = (self.features.clone(), self.targets(of.is_weighted));
         move |model| {
@@ -192,8 +196,9 @@ fn check_model<M: Classifier>(
         [FloatDType::F64, FloatDType::F32].into_iter().filter(|precision| has_f64 || *precision == FloatDType::F32);
     let mut rows = Vec::new();
     for precision in precisions {
-        // The residual p - y rounds at the size of 1, however small it is, and features are at most 1.
-        // Differences in f32 may resolve nothing of a case with few coordinates; of all cases together they have to.
+        // The residual p - y rounds at the size of 1, however small it is, and features are at most
+        // 1. Differences in f32 may resolve nothing of a case with few coordinates; of all cases
+        // together they have to.
         let max_unresolved = if has_f64 { options.max_unresolved } else { 1.0 };
         let of_a_case = Options { atol: rounding(precision), max_unresolved, ..options.clone() };
         for of in OBJECTIVES {
@@ -250,8 +255,8 @@ fn problems<M>(make: Make<M>, device: &Device, precision: FloatDType, seed: u64)
     problems
 }
 
-/// The closed-form Hessian-vector product against differences of the closed-form gradient: the only witness there is, since
-/// Burn's autodiff has no second order.
+/// The closed-form Hessian-vector product against differences of the closed-form gradient: the only
+/// witness there is, since Burn's autodiff has no second order.
 fn check_curvature<M: Classifier>(
     mut line: GradientCheck,
     make: Make<M>,

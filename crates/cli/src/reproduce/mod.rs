@@ -44,7 +44,8 @@ pub(crate) fn reproduce(options: &ReproduceOptions) -> Result<u8> {
             anyhow!("--only {id}: there is no such figure; take one of {}", ids.join(", "))
         })?),
     };
-    // By default the report is made again where it lies; a folder that a person names is as likely something else's.
+    // By default the report is made again where it lies; a folder that a person names is as likely
+    // something else's.
     let is_replaced = options.out.is_none() || options.force;
     if let (Some(out), false) = (&options.out, options.check) {
         let names = only.map_or_else(file_names, |figure| file_names_of(figure.id).into());
@@ -65,7 +66,8 @@ pub(crate) fn reproduce(options: &ReproduceOptions) -> Result<u8> {
             say(line);
         }
     };
-    // Not a key of the runs: the same data by another path makes the same runs, and no path of this machine is in them.
+    // Not a key of the runs: the same data by another path makes the same runs, and no path of this
+    // machine is in them.
     let named = options.choices.data.source.as_deref().unwrap_or(&first.data().source);
     let data = find(&Request::from(named), digits_to_draw(&first), &mut |line| tell(line))?;
     let source = Provenance::of_images(&data);
@@ -110,7 +112,8 @@ pub(crate) fn reproduce(options: &ReproduceOptions) -> Result<u8> {
     };
     let checks = checks.context("the gradient checks were not made")?;
     let report = Report::new(&runs, &checks, &facts);
-    // The README in the current folder has a part that is made here; a report in another place leaves it alone.
+    // The README in the current folder has a part that is made here; a report in another place
+    // leaves it alone.
     let readme = Path::new("README.md");
     let readme = (options.out.is_none() && out == Path::new(REPORT)).then_some(readme).filter(|path| path.exists());
     match committed {
@@ -160,7 +163,8 @@ fn data_name(data: &Data, source: &Provenance) -> String {
     }
 }
 
-/// The runs of the plan that these names mean, with those before them on their streams, in the plan's order.
+/// The runs of the plan that these names mean, with those before them on their streams, in the
+/// plan's order.
 fn wanted<'a>(plan: &'a Plan, names: &[&str]) -> Result<Vec<&'a PlannedRun>> {
     let is_seed_of = |run: &str, name: &str| {
         let seed = run.strip_prefix(name).and_then(|rest| rest.strip_prefix('-'));

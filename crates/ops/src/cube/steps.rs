@@ -8,9 +8,12 @@ use burn_cubecl::tensor::CubeTensor;
 use super::kernels::{Task, backward, forward};
 use super::plan::Plan;
 use super::{argument, buffer, cubes, element};
+use chainrule_core::{Gradient, Step};
+
 use crate::steps::{DeviceSteps, Evaluated, Images, Problem};
 
-/// Losses of single rows that may wait on the device before they are read: reading makes it finish its work first.
+/// Losses of single rows that may wait on the device before they are read: reading makes it finish
+/// its work first.
 const LOSSES_ON_DEVICE: usize = 1 << 16;
 
 pub(crate) fn steps(device: CubeDevice, problem: Problem, images: [Images<'_>; 2]) -> Box<dyn DeviceSteps> {
@@ -219,7 +222,8 @@ impl DeviceSteps for Steps {
         let found = read(&found, 2 * all)?;
         let (losses, verdicts) = found.split_at(all);
         Ok([0..train, train..all].map(|rows| Evaluated {
-            // The mean is taken on the host in f64, so that no order of summation decides which of two nearly equal losses is the lower.
+            // The mean is taken on the host in f64, so that no order of summation decides which of
+            // two nearly equal losses is the lower.
             loss: losses[rows.clone()].iter().sum::<f64>() / rows.len() as f64,
             right: verdicts[rows].iter().filter(|&&is_right| is_right > 0.0).count(),
         }))

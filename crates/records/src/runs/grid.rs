@@ -21,8 +21,8 @@ pub struct GridKey {
     pub values: Vec<String>,
 }
 
-/// Every combination of the keys' values, in the order given; the last key's change fastest. At least one key, none twice, and at most [`Grid::MOST_POINTS`]
-/// points.
+/// Every combination of the keys' values, in the order given; the last key's change fastest. At
+/// least one key, none twice, and at most [`Grid::MOST_POINTS`] points.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "Vec<GridKey>", into = "Vec<GridKey>")]
 pub struct Grid {
@@ -68,7 +68,8 @@ pub enum GridError {
 }
 
 impl GridKey {
-    /// Parses `key=value,value,…`. Each value is TOML, or, where it is not, a string without its quotes, as overrides do.
+    /// Parses `key=value,value,…`. Each value is TOML, or, where it is not, a string without its
+    /// quotes, as overrides do.
     ///
     /// # Errors
     /// Where there is no key or no value.
@@ -134,7 +135,8 @@ impl Grid {
     /// The grid of these keys.
     ///
     /// # Errors
-    /// Where there is no key, one twice, or one without values, and where there are too many points.
+    /// Where there is no key, one twice, or one without values, and where there are too many
+    /// points.
     pub fn new(keys: Vec<GridKey>) -> Result<Self, GridError> {
         if keys.is_empty() {
             return Err(GridError::Empty);
@@ -176,7 +178,8 @@ impl Grid {
         self.points().into_iter().map(values).collect()
     }
 
-    /// Each key's name where there is little room: its last part, or all of it where another key ends so too.
+    /// Each key's name where there is little room: its last part, or all of it where another key
+    /// ends so too.
     pub fn short_names(&self) -> Vec<&str> {
         fn last(key: &GridKey) -> &str {
             keys::last_part(&key.key)
@@ -185,7 +188,8 @@ impl Grid {
         self.keys.iter().map(|key| if is_shared(last(key)) { &key.key } else { last(key) }).collect()
     }
 
-    /// The experiments of all points: the file's text, then `overrides`, then the point's own values.
+    /// The experiments of all points: the file's text, then `overrides`, then the point's own
+    /// values.
     ///
     /// # Errors
     /// For the first point that cannot be run: its keys and values, and what is wrong.

@@ -14,7 +14,8 @@ use crate::runs::checkpoints;
 use crate::seal::{read, read_sealed, sealed, unsealed};
 use crate::{Manifest, RunError, Summary, inside, read_parameters, read_preprocessing, write_weights};
 
-/// A folder for one run's files, each of which appears whole or not at all. Only one process at a time has it.
+/// A folder for one run's files, each of which appears whole or not at all. Only one process at a
+/// time has it.
 #[derive(Debug)]
 pub struct RunFolder {
     begun: Begun,
@@ -38,10 +39,12 @@ pub(crate) const RUN: Kind = Kind {
 impl RunFolder {
     /// Makes a folder for a new run, whole with `config.toml` and `manifest.json` or not at all.
     ///
-    /// With `replace`, a run that lies there is replaced, if nothing else does and its seals are whole.
+    /// With `replace`, a run that lies there is replaced, if nothing else does and its seals are
+    /// whole.
     ///
     /// # Errors
-    /// Where something is there and `replace` is not set or does not allow it, another process has the folder, or it cannot be written.
+    /// Where something is there and `replace` is not set or does not allow it, another process has
+    /// the folder, or it cannot be written.
     pub fn create(path: &Path, replace: bool, config: &TrainConfig, manifest: &Manifest) -> Result<Self, RunError> {
         is_no_sweep(path)?;
         let begun = Begun::new(config, manifest);
@@ -59,8 +62,8 @@ impl RunFolder {
         Ok(Self { begun, claim })
     }
 
-    /// Deletes what has the names of a run's files, whole or not, and the folder where nothing else is in it: for folders that only this program has to do
-    /// with.
+    /// Deletes what has the names of a run's files, whole or not, and the folder where nothing else
+    /// is in it: for folders that only this program has to do with.
     ///
     /// # Errors
     /// Where another process has it, or it cannot be deleted.
@@ -77,13 +80,16 @@ impl RunFolder {
         Ok(())
     }
 
-    /// Takes the folder of a run that was begun, to go on with it. A `config.toml` that is absent is written again.
+    /// Takes the folder of a run that was begun, to go on with it. A `config.toml` that is absent
+    /// is written again.
     ///
     /// # Errors
-    /// Where there is none, it was changed since, a link leads out of it, another process has it, or it cannot be written.
+    /// Where there is none, it was changed since, a link leads out of it, another process has it,
+    /// or it cannot be written.
     pub fn open(path: &Path) -> Result<Self, RunError> {
         is_no_sweep(path)?;
-        // What is no run's is left as it is; what another process does until the lock is had does not count.
+        // What is no run's is left as it is; what another process does until the lock is had does
+        // not count.
         Begun::read(path)?;
         let claim = Claim::take(path)?;
         let begun = Begun::read(path)?;
@@ -154,7 +160,8 @@ impl RunFolder {
         if inside::is_there(&path) { read_sealed(&path, "the run is made again").map(Some) } else { Ok(None) }
     }
 
-    /// Writes what is left of a training that diverged: `history.json`, and `diverged.json`, which tells it.
+    /// Writes what is left of a training that diverged: `history.json`, and `diverged.json`, which
+    /// tells it.
     ///
     /// # Errors
     /// Where a file cannot be written.
@@ -173,7 +180,8 @@ impl RunFolder {
         self.write(MODEL, &write_weights(parameters, self.config().descent().precision, preprocessing))
     }
 
-    /// Writes what a training came to, the summary last, which gets the files' checksums and seals them.
+    /// Writes what a training came to, the summary last, which gets the files' checksums and seals
+    /// them.
     ///
     /// # Errors
     /// Where a file cannot be written.
@@ -208,7 +216,8 @@ impl RunFolder {
     /// Reads the run that lies in a folder.
     ///
     /// # Errors
-    /// Where a file of it is absent, is not what a run writes, or was changed since, and where two of them are not of one run.
+    /// Where a file of it is absent, is not what a run writes, or was changed since, and where two
+    /// of them are not of one run.
     pub fn read(folder: &Path) -> Result<RunFiles, RunError> {
         is_no_sweep(folder)?;
         // What is checked is what is read, should another process be writing there.
@@ -276,7 +285,8 @@ impl RunFolder {
 /// How a training left the floats.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Divergence {
-    /// The step, from 0, whose loss is not finite, or after which a weight is too large to be squared.
+    /// The step, from 0, whose loss is not finite, or after which a weight is too large to be
+    /// squared.
     pub step: usize,
     /// What is not finite, in words.
     pub problem: String,
@@ -338,7 +348,8 @@ fn is_no_sweep(path: &Path) -> Result<(), RunError> {
     Ok(())
 }
 
-/// The files of a folder, in the order in which they are deleted so that what is left is a run for as long as it can be one.
+/// The files of a folder, in the order in which they are deleted so that what is left is a run for
+/// as long as it can be one.
 ///
 /// # Errors
 /// Where the folder is no run's, or something else lies in it: names the first.

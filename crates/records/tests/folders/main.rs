@@ -1,5 +1,5 @@
-//! Folders of runs, sweeps and imported models that someone damaged, linked elsewhere or filled with
-//! files of their own, or that two processes want. `CHAINRULE_ATTACK=all` turns every bit:
+//! Folders of runs, sweeps and imported models that someone damaged, linked elsewhere or filled
+//! with files of their own, or that two processes want. `CHAINRULE_ATTACK=all` turns every bit:
 //! `cargo test -p chainrule-records --test folders`.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]

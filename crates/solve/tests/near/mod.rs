@@ -1,6 +1,7 @@
 //! The comparison of numbers that are nearly the same.
 
-/// The largest distance of two coordinates, relative to the largest coordinate, and which one it is.
+/// The largest distance of two coordinates, relative to the largest coordinate, and which one it
+/// is.
 ///
 /// Relative to the whole and not to each coordinate, and never to less than a thousandth:
 /// `tests/support.rs` says why.
