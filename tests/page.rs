@@ -1,5 +1,7 @@
 //! The report's page in a browser: hovering, switching curves, narrow and dark.
 
+use std::sync::LazyLock;
+
 use chainrule_audit::Report;
 use chainrule_report::{Chart, Content};
 use chainrule_tests_macros::test;
@@ -25,10 +27,13 @@ fn marks(browser: &Browser, figure: &str, color: &str) -> (u64, u64) {
     (counts[0].as_u64().unwrap(), counts[1].as_u64().unwrap())
 }
 
-/// The report of a made-up story, its page in a browser, and the folder that it lies in.
-fn opened() -> (Browser, Report, TempDir) {
+/// Of a made-up story. Drawing it takes longer than looking at it.
+static REPORT: LazyLock<Report> = LazyLock::new(|| Story::new().report());
+
+/// The report, its page in a browser, and the folder that it lies in.
+fn opened() -> (Browser, &'static Report, TempDir) {
     let browser = Browser::start();
-    let report = Story::new().report();
+    let report = &*REPORT;
     let folder = tempfile::tempdir().unwrap();
     let page = folder.path().join("index.html");
     std::fs::write(&page, &report.html).unwrap();
@@ -57,10 +62,10 @@ fn at(browser: &Browser, report: &Report, share: f64) -> (f64, f64) {
 #[test]
 fn hovering_tells_exact_values() {
     let (browser, report, _folder) = opened();
-    let chart = chart(&report, "figure-2");
+    let chart = chart(report, "figure-2");
     // In the middle of the chart, at the evaluation that is nearest to it.
     let (step, value) = chart.series[1].points[chart.series[1].points.len() / 2];
-    let (over_x, over_y) = at(&browser, &report, chart.x.position(step));
+    let (over_x, over_y) = at(&browser, report, chart.x.position(step));
 
     assert_eq!(hovered(&browser, "figure-2"), None);
     browser.mouse(over_x, over_y, false);
@@ -80,14 +85,14 @@ fn hovering_tells_exact_values() {
 #[test]
 fn the_legend_switches_curves() {
     let (browser, report, _folder) = opened();
-    let chart = chart(&report, "figure-2");
+    let chart = chart(report, "figure-2");
     let (training, validation) = (chart.series[0].color.hex(), chart.series[1].color.hex());
     let (shown, hidden) = marks(&browser, "figure-2", &training);
     assert!(shown >= 1 && hidden == 0, "{shown} {hidden}");
     browser.click("#figure-2 [data-series='0']");
     assert_eq!(marks(&browser, "figure-2", &training), (0, shown));
     assert_eq!(marks(&browser, "figure-2", &validation).1, 0);
-    let (x, y) = at(&browser, &report, 0.5);
+    let (x, y) = at(&browser, report, 0.5);
     browser.mouse(x, y, false);
     let tip = hovered(&browser, "figure-2").unwrap();
     assert!(!tip.contains("training") && tip.contains("validation"), "{tip}");
@@ -136,7 +141,7 @@ fn the_page_fits_a_phone_and_follows_the_dark() {
     let browser = Browser::start();
     let folder = tempfile::tempdir().unwrap();
     let page = folder.path().join("index.html");
-    std::fs::write(&page, Story::new().report().html).unwrap();
+    std::fs::write(&page, &REPORT.html).unwrap();
     browser.post("/url", &json!({ "url": format!("file://{}", page.display()) }));
     let devtools = |method: &str, parameters: Value| {
         browser.post("/goog/cdp/execute", &json!({ "cmd": method, "params": parameters }));
