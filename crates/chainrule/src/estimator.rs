@@ -190,8 +190,7 @@ impl Estimator {
         set(&mut self.settings);
         let place = Location::caller();
         for (key, value) in values(&self.settings) {
-            // What is no number is null, as what was not set.
-            if before.get(&key) != Some(&value) || value.is_null() {
+            if before.get(&key) != Some(&value) {
                 self.places.insert(key, place);
             }
         }

@@ -99,3 +99,15 @@ fn logits_of_any_size_have_a_finite_loss() {
         }
     }
 }
+
+#[test]
+fn one_against_the_rest_gives_each_class_its_share_of_the_single_probabilities() {
+    let rest = OneVsRest { n_classes: 3 };
+    for z in logits(3) {
+        let single: Vec<f64> = z.iter().map(|z| 1.0 / (1.0 + (-z).exp())).collect();
+        let sum: f64 = single.iter().sum();
+        for (found, single) in rest.mean(&z).iter().zip(single) {
+            assert!((found - single / sum).abs() < 1e-15, "{z:?}: {found}, {}", single / sum);
+        }
+    }
+}
