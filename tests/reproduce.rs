@@ -6,6 +6,7 @@ use std::process::{Output, Stdio};
 use std::sync::LazyLock;
 
 use chainrule::backend::Backend;
+use chainrule_audit::{Plan, needs};
 use chainrule_tests_macros::test;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -285,4 +286,21 @@ fn what_cannot_be_reproduced_is_said_in_one_line() {
         assert!(error.lines().filter(|line| line.starts_with("error")).count() == 1, "{error}");
         assert!(!folder.path().join("runs").exists(), "{arguments:?} wrote something");
     }
+}
+
+#[test]
+fn the_plan_in_configs_has_every_run_that_the_report_needs() {
+    let plan = Plan::read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../configs/report.toml"), &[]).unwrap();
+    for need in needs(None) {
+        let seed = format!("{need}-0");
+        assert!(plan.runs.iter().any(|run| run.name == need || run.name == seed), "{need}");
+    }
+    assert_eq!(plan.runs.iter().filter(|run| run.name.starts_with("logistic-seed-")).count(), 100);
+    let stream: Vec<&str> = plan
+        .runs
+        .iter()
+        .filter(|run| run.after.is_some() && !run.name.contains("full"))
+        .map(|run| &*run.name)
+        .collect();
+    assert_eq!(stream, ["softmax-l2-2", "softmax-l2-1", "softmax-l2-0.1", "softmax-l2-0.01", "softmax-l2-0.001"]);
 }

@@ -92,6 +92,11 @@ pub(super) fn packages() -> Outcome {
         let manifest = std::fs::read_to_string(folder.join("Cargo.toml")).unwrap_or_default();
         let list = output(crate::cargo().args(["package", "--list", "--allow-dirty", "--locked"]).current_dir(&folder));
         let list = list.unwrap_or_default();
+        let reaching = list.lines().filter(|file| {
+            // A build script looks for the repository, and does without.
+            file.ends_with(".rs") && *file != "build.rs" && reaches_outside(&folder, file)
+        });
+        faults.extend(reaching.map(|file| format!("{}/{file}: it reaches outside of its package", folder.display())));
         let folder = folder.display();
         for key in ["description = ", "license.workspace = ", "readme"] {
             if !manifest.lines().any(|line| line.starts_with(key)) {
@@ -119,6 +124,16 @@ pub(super) fn packages() -> Outcome {
     faults.extend(large.map(|(name, size)| format!("{}: {size} bytes are more than {MOST_BYTES}", name.display())));
     faults.iter().for_each(|fault| say(fault));
     if faults.is_empty() { Outcome::Passed } else { Outcome::Failed }
+}
+
+/// Whether a source names a file that its package does not have: it is built where there is none.
+fn reaches_outside(folder: &Path, file: &str) -> bool {
+    // As many folders up as lead to the package are within it.
+    let up = "../".repeat(file.matches('/').count() + 1);
+    let source = std::fs::read_to_string(folder.join(file)).unwrap_or_default();
+    source
+        .lines()
+        .any(|line| line.contains("CARGO_MANIFEST_DIR") && line.contains("\"..") || line.contains(&format!("(\"{up}")))
 }
 
 /// Packs every published package, below this folder.
@@ -152,7 +167,7 @@ fn packages_in(folder: &Path) -> Vec<PathBuf> {
 }
 
 /// What links no Burn, and so is built from its package in a minute.
-const LIGHT: [&str; 8] = ["core", "kernels", "records", "data", "formats", "evaluate", "solve", ""];
+const LIGHT: [&str; 10] = ["core", "kernels", "records", "data", "formats", "evaluate", "solve", "", "report", "audit"];
 
 /// The light packages' own tests and doc tests, from what would be published: nothing there reaches
 /// outside of its package.
