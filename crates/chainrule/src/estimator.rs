@@ -30,7 +30,8 @@ use crate::{Error, SamplesError};
 /// use chainrule::{Estimator, Samples};
 ///
 /// let [train, validation] = Samples::digits(2000, 7).split(0.2, 0)?;
-/// let fitted = Estimator::softmax().l2(0.01).learning_rate(0.05).batch_size(20).epochs(10).fit(&train)?;
+/// let estimator = Estimator::softmax().l2(0.01).learning_rate(0.05).batch_size(20).epochs(10);
+/// let fitted = estimator.fit(&train)?;
 /// assert!(fitted.score(&validation)? > 0.7);
 /// # Ok(())
 /// # }

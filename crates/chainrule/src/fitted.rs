@@ -14,7 +14,7 @@ use chainrule_solve::{Ending, Metrics, Prediction, Predictor, RowError};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::samples::{Label, Rows, Samples, column_names};
+use crate::samples::{Label, Rows, Samples, column_names, numbered_columns};
 use crate::{Error, SamplesError};
 
 /// A trained model: made by [`Estimator::fit`](crate::Estimator::fit), or read from a folder by
@@ -166,7 +166,8 @@ impl<L: Label> Fitted<L> {
     /// use chainrule::core::{LinkKind, Parameters};
     /// use chainrule::{Fitted, Samples};
     ///
-    /// let weights = Parameters { n_features: 2, columns: 1, weight: vec![1.5, -0.5], bias: vec![0.25] };
+    /// let (weight, bias) = (vec![1.5, -0.5], vec![0.25]);
+    /// let weights = Parameters { n_features: 2, columns: 1, weight, bias };
     /// let fitted = Fitted::of_weights(LinkKind::Logistic, weights, &[false, true])?;
     /// assert_eq!(fitted.predict(&Samples::rows([[1.0, 0.0], [0.0, 4.0]])?)?, [true, false]);
     /// # Ok(())
@@ -182,7 +183,7 @@ impl<L: Label> Fitted<L> {
         let schema = Schema {
             kind: DataKind::Table,
             image_size: [1, d],
-            features: (1..=d).map(|j| format!("x{j}")).collect(),
+            features: numbered_columns(d),
             classes: Class::all_of(DataKind::Table, &names).map_err(SamplesError::ClassNames)?,
         };
         let columns = link.columns(classes.len());

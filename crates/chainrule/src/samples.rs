@@ -185,8 +185,7 @@ impl Samples<()> {
         }
         let split = Split { size, pixels: pixels.to_vec(), labels: vec![0; pixels.len() / d] };
         let schema = Schema { kind: DataKind::Images, image_size: size, features: Vec::new(), classes: Vec::new() };
-        let source = in_memory([pixels]);
-        Ok(Self { rows: Rows::Images(split), schema, labels: Vec::new(), source })
+        Ok(Self { rows: Rows::Images(split), schema, labels: Vec::new(), source: in_memory([]) })
     }
 
     /// Takes the rows of a matrix.
@@ -200,14 +199,9 @@ impl Samples<()> {
 
     fn of_numbers(numbers: Numbers) -> Self {
         let d = numbers.n_features;
-        let schema = Schema {
-            kind: DataKind::Table,
-            image_size: [1, d],
-            features: (1..=d).map(|j| format!("x{j}")).collect(),
-            classes: Vec::new(),
-        };
-        let bytes: Vec<u8> = numbers.values.iter().flat_map(f64::to_le_bytes).collect();
-        Self { rows: Rows::Numbers(numbers), schema, labels: Vec::new(), source: in_memory([&bytes[..]]) }
+        let schema =
+            Schema { kind: DataKind::Table, image_size: [1, d], features: numbered_columns(d), classes: Vec::new() };
+        Self { rows: Rows::Numbers(numbers), schema, labels: Vec::new(), source: in_memory([]) }
     }
 
     /// Gives each row its label. The classes are the labels that occur, by size where all are
@@ -253,6 +247,8 @@ impl Samples<()> {
 /// Classes, at most: a label is a byte.
 const MOST_CLASSES: usize = 256;
 
+/// Where rows in memory come from. Their checksum is taken with their labels: without, no model
+/// is fitted to them that could tell it.
 fn in_memory<'a>(bytes: impl IntoIterator<Item = &'a [u8]>) -> Provenance {
     let file = DataFile { name: "rows in memory".to_owned(), sha256: sha256(bytes) };
     Provenance { name: file.name.clone(), files: vec![file], unused: Unused::default() }
@@ -517,6 +513,11 @@ fn described(schema: &Schema) -> String {
 /// The classes, for an error.
 pub(crate) fn listed(classes: &[Class]) -> String {
     names(classes).join(", ")
+}
+
+/// What so many columns are called where nobody names them.
+pub(crate) fn numbered_columns(d: usize) -> Vec<String> {
+    (1..=d).map(|j| format!("x{j}")).collect()
 }
 
 /// Names for the columns of what is of this schema.
