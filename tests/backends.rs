@@ -6,7 +6,7 @@ use burn::tensor::{Device, FloatDType};
 use burn_store::{ModuleSnapshot, SafetensorsStore};
 use chainrule::backend::Backend;
 use chainrule_core::{Precision, Preprocessing, Standardization};
-use chainrule_data::Split;
+use chainrule_data::Rows;
 use chainrule_engines::{Examples, Expansion, evaluate};
 use chainrule_gradcheck::f64_works;
 use chainrule_models::{Classifier, SoftmaxRegression, SoftmaxRegressionConfig, to_precision};
@@ -15,17 +15,19 @@ use chainrule_tests_macros::test;
 use serde_json::Value;
 
 use crate::command::{call, code, command, folder, text};
-use crate::support::{cpu, device, devices, devices_and_precisions, digits, experiment, fit, noise, values};
+use crate::support::{cpu, device, devices, devices_and_precisions, digits, examples, experiment, fit, noise, values};
 
 #[test]
 fn bytes_that_cross_to_a_device_are_the_features_that_would_have() {
     // Not a multiple of four bytes, and every byte there is.
     let pixels: Vec<u8> = (0..=255).chain([7, 255, 0]).collect();
-    let split = Split { size: [1, 37], labels: vec![0; 7], pixels };
+    let rows = Rows::of_pixels([1, 37], pixels, vec![0; 7]);
     for (device, precision) in devices_and_precisions() {
         let precision = if precision == FloatDType::F64 { Precision::F64 } else { Precision::F32 };
-        let [host, there] = [Expansion::Host, Expansion::Device]
-            .map(|expansion| Examples::new(&split, precision, &device, expansion).features);
+        let [host, there] = [Expansion::Host, Expansion::Device].map(|expansion| {
+            let rows = rows.clone();
+            Examples::new(rows, &Preprocessing::Pixels, precision, &device, expansion).unwrap().features
+        });
         assert_eq!(host.dims(), [7, 37]);
         assert_eq!((host.dims(), host.dtype()), (there.dims(), there.dtype()), "{device:?}");
         assert_eq!(values(host), values(there), "{device:?}");
@@ -66,7 +68,7 @@ fn every_backend_walks_the_same_path() {
 fn a_model_saved_on_one_backend_is_the_same_on_every_other() {
     let folder = folder();
     let data = digits(600, 300);
-    let (splits, _) = data.split(Some(600), Some(300), None).unwrap();
+    let (splits, _) = data.select(Some(600), Some(300), None).unwrap();
     for saver in Backend::built().unwrap() {
         let name = saver.name();
         let run = format!("saved-on-{name}");
@@ -100,7 +102,7 @@ fn a_model_saved_on_one_backend_is_the_same_on_every_other() {
             let other = load(&with_statistics, &device);
             let model = load(&saved, &device);
             assert_eq!(values(other.linear().weight.val()), values(model.linear().weight.val()));
-            let examples = Examples::new(&splits[1], Precision::F32, &device, Expansion::Host);
+            let examples = examples(&splits[1], Precision::F32, &device);
             let found = evaluate(&model, &examples).unwrap();
             let expected = summary["final"]["validation_loss"].as_f64().unwrap();
             assert!(

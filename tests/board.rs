@@ -7,7 +7,7 @@ use chainrule_core::{ModelKind, Parameters};
 use chainrule_data::picture;
 use chainrule_kernels::{Float, Fused, Isa};
 use chainrule_records::{RunFolder, read_parameters};
-use chainrule_solve::{Predictor, fused_rows};
+use chainrule_solve::{FusedRows, Predictor};
 use chainrule_tests_macros::test;
 use serde_json::{Value, json};
 
@@ -85,16 +85,18 @@ fn its_steps_are_the_kernels_own() {
         open(&browser, folder.path(), config, more);
         let mut parameters = parameters(folder.path());
         let classes: Option<&[u8]> = (kind == ModelKind::Logistic).then_some(&[3, 2]);
-        let ([split, _], _) = data.split(None, None, classes).unwrap();
-        let rows = fused_rows(&split);
+        let ([split, _], _) = data.select(None, None, classes).unwrap();
+        let rows = FusedRows::new(split.clone()).unwrap();
+        let rows = rows.packed().unwrap();
         let mut fused = Fused::new(kind.link(10), parameters.n_features, Float::F64, 1, Isa::best());
         fused.set(&parameters.weight, &parameters.bias);
         for row in 0..5 {
-            fused.step(&rows, &[row], chainrule_core::Step { learning_rate: 0.02, l2: 0.0, penalize_bias: false });
+            fused.step(rows, &[row], chainrule_core::Step { learning_rate: 0.02, l2: 0.0, penalize_bias: false });
         }
         (parameters.weight, parameters.bias) = fused.parameters();
 
-        let steps: Vec<_> = (0..5).map(|row| json!([split.pixels[row * 784..][..784], split.labels[row]])).collect();
+        let pixels = crate::support::pixels(&split);
+        let steps: Vec<_> = (0..5).map(|row| json!([pixels[row * 784..][..784], split.label(row)])).collect();
         let script = format!(
             "{BOARD} for (const [image, y] of arguments[0]) board.model.step(image, y, 0.02); return board.model.parameters();"
         );

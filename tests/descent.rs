@@ -6,13 +6,13 @@ use std::f64::consts::PI;
 use burn::optim::momentum::MomentumConfig;
 use burn::optim::{AdaGradConfig, AdamConfig, AdamWConfig, RmsPropConfig};
 use burn::tensor::{FloatDType, Int, Tensor, TensorData};
-use chainrule_core::{TrainConfig, Update};
-use chainrule_data::{BatchOrder, Numbers, Shuffle, Split};
+use chainrule_core::{Preprocessing, TrainConfig, Update};
+use chainrule_data::{BatchOrder, Rows, Shuffle};
 use chainrule_models::{
     Gradient, L2, LogisticRegressionConfig, SoftmaxRegressionConfig, Targets, closed_form, to_precision,
 };
 use chainrule_records::ConfigFile;
-use chainrule_solve::{Chosen, class_weights, standardization};
+use chainrule_solve::class_weights;
 use chainrule_tests_macros::test;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -20,8 +20,8 @@ use tempfile::TempDir;
 use crate::command::{ask, call, code, folder, is_refused, seal_again, text};
 use crate::standardize::{matrix, scikit_learn};
 use crate::support::{
-    assert_close, cpu, digits, experiment, f64_devices, fit, matrix as matrix_on, values as values_of, vector,
-    with_parameters,
+    assert_close, cpu, digits, experiment, f64_devices, features, fit, matrix as matrix_on, values as values_of,
+    vector, with_parameters,
 };
 use crate::tables::{ON_FLOWERS, flowers, train as train_table};
 use crate::training::{by_plain_loops, plain};
@@ -48,7 +48,7 @@ type Rule = fn(i32, &mut [f64; 2], f64, f64, f64) -> f64;
 fn goes_by(rule: Rule, settings: &[&str], tolerance: f64) {
     // Five batches, and one of ten rows.
     let data = digits(170, 40);
-    let ([rows, _], classes) = data.split(None, None, None).unwrap();
+    let ([rows, _], classes) = data.select(None, None, None).unwrap();
     let mut order = BatchOrder::new(Shuffle::ChaCha { seed: 3 });
     let epochs: Vec<_> = (0..2).map(|_| order.next_epoch(rows.len())).collect();
     for gradient in ["closed-form", "autodiff"] {
@@ -188,7 +188,7 @@ fn json(config: &impl serde::Serialize) -> Value {
 #[test]
 fn a_schedule_gives_every_step_the_rate_of_its_formula_by_every_source_of_gradients() {
     let data = digits(160, 40);
-    let ([rows, _], classes) = data.split(None, None, None).unwrap();
+    let ([rows, _], classes) = data.select(None, None, None).unwrap();
     let mut order = BatchOrder::new(Shuffle::ChaCha { seed: 3 });
     let epochs: Vec<_> = (0..4).map(|_| order.next_epoch(rows.len())).collect();
     // Four epochs of five steps.
@@ -221,13 +221,13 @@ fn a_schedule_gives_every_step_the_rate_of_its_formula_by_every_source_of_gradie
 }
 
 /// Rows that count by their class, in plain loops: `(1/n) sum_i w_i loss_i` at `[W; b]`.
-fn weighted_loss(rows: &Split, w: &[f64], weights: &[f64]) -> f64 {
+fn weighted_loss(rows: &Rows, w: &[f64], weights: &[f64]) -> f64 {
     let (d, k) = (rows.n_features(), weights.len());
-    let features = rows.features(|x| x);
+    let features = features(rows);
     let loss = |row: usize| {
         let x = [&features[row * d..][..d], &[1.0]].concat();
         let z: Vec<f64> = (0..k).map(|class| (0..=d).map(|j| x[j] * w[j * k + class]).sum()).collect();
-        let label = usize::from(rows.labels[row]);
+        let label = usize::from(rows.label(row));
         weights[label] * (z.iter().copied().map(f64::exp).sum::<f64>().ln() - z[label])
     };
     (0..rows.len()).map(loss).sum::<f64>() / rows.len() as f64
@@ -236,7 +236,7 @@ fn weighted_loss(rows: &Split, w: &[f64], weights: &[f64]) -> f64 {
 #[test]
 fn rows_count_by_their_class_as_in_plain_loops_in_steps_evaluations_and_the_end() {
     let data = digits(160, 40);
-    let ([rows, validation], classes) = data.split(None, None, None).unwrap();
+    let ([rows, validation], classes) = data.select(None, None, None).unwrap();
     let mut order = BatchOrder::new(Shuffle::ChaCha { seed: 3 });
     let epochs: Vec<_> = (0..2).map(|_| order.next_epoch(rows.len())).collect();
     let each = "objective.class_weights=[0.1, 3, 1, 0.5, 2, 1, 1, 7, 0.25, 1]";
@@ -307,8 +307,8 @@ fn balanced_weights_and_their_minimum_are_scikit_learns() {
             assert!((own / their - 1.0).abs() < 1e-15, "{weights:?} {theirs:?}");
         }
 
-        let numbers = Numbers { n_features: 5, values: values.concat().into(), labels: labels.clone() };
-        let preprocessing = standardization(&Chosen::Numbers(numbers));
+        let numbers = Rows::of_numbers(5, values.concat(), labels.clone());
+        let preprocessing = Preprocessing::Standardized(numbers.moments().unwrap());
         let features: Vec<f64> =
             values.concat().iter().enumerate().map(|(i, &raw)| preprocessing.value(i % 5, raw)).collect();
         let [w, b] = ["weight", "bias"].map(|name| match &fitted[name][0] {

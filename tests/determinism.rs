@@ -8,10 +8,9 @@ use std::thread;
 
 use chainrule::backend::Backend;
 use chainrule::machine::Machine;
-use chainrule_core::{Class, Parameters, Preprocessing, TrainConfig};
-use chainrule_data::{Data, label_order};
+use chainrule_core::{Parameters, Preprocessing, Schema, TrainConfig};
+use chainrule_data::{Data, Dataset};
 use chainrule_records::{RunFiles, RunFolder};
-use chainrule_solve::Chosen;
 use chainrule_tests_macros::test;
 
 use crate::command::{call, code, command, folder, text};
@@ -142,13 +141,10 @@ fn the_program_writes_the_same_bytes_alone_again_and_beside_others() {
 
 /// A training's history as text, and its weights' bits, by the library.
 fn trained(config: &TrainConfig, data: &Data, backend: &Backend) -> (String, Vec<u64>) {
-    let asked = config.data();
-    let order = label_order(config.model().kind, asked)
-        .map(|classes| classes.iter().filter_map(Class::number).collect::<Vec<_>>());
-    let (splits, classes) = data.split(asked.train_images, asked.validation_images, order.as_deref()).unwrap();
+    let (rows, Schema { classes, .. }) = Dataset::Images(data.clone()).into_rows(config).unwrap();
     let threads = NonZero::new(3).unwrap();
     let machine = Machine::new(Some(backend), threads).unwrap();
-    let rows = machine.prepare(splits.map(Chosen::Resident), &Preprocessing::Pixels, config);
+    let rows = machine.prepare(rows, &Preprocessing::Pixels, config).unwrap();
     let trained = rows.train(classes.len(), config, threads, &mut ()).unwrap();
     let parameters = [trained.parameters.weight, trained.parameters.bias].concat();
     (serde_json::to_string(&trained.history).unwrap(), parameters.into_iter().map(f64::to_bits).collect())

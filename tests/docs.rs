@@ -8,6 +8,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use chainrule::backend::Backend;
+use chainrule_core::EngineKind;
 use chainrule_tests_macros::test;
 
 use crate::command::{by_itself, call, code, folder, process, text};
@@ -406,6 +407,29 @@ fn the_book_has_every_page_once() {
     expected.push("docs/report/report.md".to_owned());
     expected.sort();
     assert_eq!(listed, expected);
+}
+
+#[test]
+fn the_table_of_what_computes_what_is_the_one_that_is_asked() {
+    let page = read("docs/backends.md");
+    let yes = |can: bool| if can { "yes" } else { "no" }.to_owned();
+    for engine in EngineKind::ALL {
+        let can = engine.abilities();
+        let kinds = can.features.iter().map(|kind| format!("{kind:?}").to_lowercase()).collect::<Vec<_>>();
+        let gradients = can.gradients.iter().map(|source| serde_json::to_value(source).unwrap());
+        let gradients = gradients.map(|name| name.as_str().unwrap().to_owned()).collect::<Vec<_>>();
+        let cells = [
+            kinds.join(", "),
+            yes(can.files),
+            gradients.join(", "),
+            yes(can.optimizers),
+            yes(can.standardization),
+            yes(can.class_weights),
+        ];
+        let line = page.lines().find(|line| line.starts_with(&format!("| {engine} |")));
+        let line = line.unwrap_or_else(|| panic!("docs/backends.md has no line of {engine}"));
+        assert!(line.ends_with(&format!("| {} |", cells.join(" | "))), "{line}: {cells:?}");
+    }
 }
 
 #[test]

@@ -4,12 +4,12 @@
 use burn::tensor::{DType, Device, FloatDType, Int, Tensor, TensorData};
 use chainrule_core::Logistic;
 use chainrule_core::{Parameters, Precision};
-use chainrule_engines::{Examples, Expansion, evaluate, with_parameters};
+use chainrule_engines::{Examples, evaluate, with_parameters};
 use chainrule_kernels::{Float, Fused, Isa, with_threads};
 use chainrule_models::{
     Classifier, CostAndGradient, L2, LogisticRegressionConfig, SoftmaxRegressionConfig, closed_form, to_precision,
 };
-use chainrule_solve::{Ending, fused_rows};
+use chainrule_solve::{Ending, FusedRows};
 use chainrule_tests_macros::test;
 use serde_json::Value;
 
@@ -178,16 +178,15 @@ fn training_too_fast_diverges_rather_than_reports_a_loss() {
 
 #[test]
 fn features_are_the_bytes_that_the_tensors_have() {
-    let (splits, _) = digits(600, 300).split(Some(600), Some(300), None).unwrap();
+    let (splits, _) = digits(600, 300).select(Some(600), Some(300), None).unwrap();
     let device = crate::support::device();
-    let tensors = values(Examples::new(&splits[0], Precision::F32, &device, Expansion::Host).features);
-    let bytes = splits[0].pixels.clone();
-    let mut split = splits[0].clone();
-    split.labels.fill(1);
-    let rows = fused_rows(&split);
+    let tensors = values(crate::support::examples(&splits[0], Precision::F32, &device).features);
+    let bytes = crate::support::pixels(&splits[0]);
+    let rows = FusedRows::new(splits[0].clone().with_labels(&vec![1; splits[0].len()])).unwrap();
+    let rows = rows.packed().unwrap();
     let mut fused = Fused::new(Logistic, rows.n_features(), Float::F64, 1, Isa::best());
     // The gradient of a row at zero weights is its features times p - y, which is a half.
-    let half = fused.gradient(&rows, &[3]).weight;
+    let half = fused.gradient(rows, &[3]).weight;
     assert!(bytes[3 * 784..][..784].iter().any(|&byte| byte > 0));
     for (feature, half) in tensors[3 * 784..][..784].iter().zip(half) {
         assert!((feature - half.abs() * 2.0 * feature.signum()).abs() < 1e-6, "{feature} {half}");

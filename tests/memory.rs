@@ -11,7 +11,7 @@ use burn::optim::{AdamConfig, GradientsParams};
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use chainrule_core::TrainConfig;
 use chainrule_engines::{Examples, train_by_tensors};
-use chainrule_kernels::Rows;
+use chainrule_kernels::PackedRows;
 use chainrule_models::{Gradient, L2, SoftmaxRegression, SoftmaxRegressionConfig, closed_form};
 use chainrule_records::ConfigFile;
 use chainrule_solve::{Observer, train_fused};
@@ -99,7 +99,7 @@ fn by_tensors(steps: usize, sets: &str) -> f64 {
 fn by_kernels(steps: usize) -> f64 {
     let [n, d, k] = SHAPE;
     let bytes: Vec<u8> = (0..n * d).map(|i| (i * 37) as u8).collect();
-    let rows = Rows::new(&bytes, [1, d], (0..n).map(|row| (row % k) as u32).collect(), 1.0 / 255.0, 0.0);
+    let rows = PackedRows::new(&bytes, [1, d], (0..n).map(|row| (row % k) as u32).collect(), 1.0 / 255.0, 0.0).into();
     let mut scales = Scales::new(steps);
     let one = NonZero::<usize>::MIN;
     let config = config(steps, "");

@@ -15,7 +15,7 @@ fn the_real_files_have_mnists_checksums() {
 #[test]
 fn the_report_takes_4005_and_2042_rows_of_2_and_3() {
     let data = mnist();
-    let ([train, validation], _) = data.split(Some(20_000), Some(10_000), Some(&[2, 3])).unwrap();
+    let ([train, validation], _) = data.select(Some(20_000), Some(10_000), Some(&[2, 3])).unwrap();
     assert_eq!((train.len(), validation.len()), (4005, 2042));
 }
 

@@ -6,11 +6,11 @@ use std::path::PathBuf;
 
 use burn::tensor::Device;
 use chainrule::backend::Backend;
-use chainrule_core::History;
-use chainrule_data::{Numbers, sha256};
-use chainrule_engines::{Expansion, Prepared};
+use chainrule_core::{History, Preprocessing};
+use chainrule_data::{Rows, sha256};
+use chainrule_engines::{Examples, Expansion, train_model_by_tensors};
 use chainrule_kernels::Isa;
-use chainrule_solve::{Chosen, NUMERICS, standardization};
+use chainrule_solve::NUMERICS;
 use chainrule_tests_macros::test;
 use serde::{Deserialize, Serialize};
 
@@ -120,16 +120,14 @@ fn digests(device: &Device) -> BTreeMap<String, String> {
 /// A training on standardised numbers.
 fn on_a_table(config: &str, setting: &str, device: &Device) -> (History, Vec<f64>) {
     let (n, d, k) = (300, 4, 3);
-    let rows = Numbers {
-        n_features: d,
-        values: (0..n * d).zip(noise(1, n * d)).map(|(i, x)| x * [1.0, 10.0, 100.0, 1000.0][i % d]).collect(),
-        labels: (0..n).map(|i| (i * i % k) as u8).collect(),
-    };
+    let values: Vec<f64> =
+        (0..n * d).zip(noise(1, n * d)).map(|(i, x)| x * [1.0, 10.0, 100.0, 1000.0][i % d]).collect();
+    let rows = Rows::of_numbers(d, values, (0..n).map(|i| (i * i % k) as u8).collect());
     let config = experiment(config, &[setting, "data.standardize=true"]);
-    let rows = [rows.clone(), rows].map(Chosen::Numbers);
-    let standardized = standardization(&rows[0]);
-    let rows = Prepared::new(rows, &standardized, &config, device, Expansion::Host);
-    let trained = rows.train(k, &config, &mut ()).unwrap();
+    let standardized = Preprocessing::Standardized(rows.moments().unwrap());
+    let rows = Examples::new(rows, &standardized, config.descent().precision, device, Expansion::Host).unwrap();
+    let columns = config.model().kind.link(k).columns();
+    let trained = train_model_by_tensors(columns, &rows, &rows, &config, &mut ()).unwrap();
     (trained.history, [trained.parameters.weight, trained.parameters.bias].concat())
 }
 

@@ -6,7 +6,7 @@ use chainrule::backend::Backend;
 use chainrule_core::{LinkKind, Step};
 use chainrule_data::{BatchOrder, Shuffle};
 use chainrule_engines::with_parameters;
-use chainrule_kernels::{Float, Fused, Isa, Rows};
+use chainrule_kernels::{Float, Fused, Isa, PackedRows};
 use chainrule_models::{
     Classifier, L2, LogisticRegressionConfig, SoftmaxRegressionConfig, autodiff, closed_form, to_precision,
 };
@@ -287,12 +287,12 @@ impl Made {
     }
 
     /// The kernels of the host, in f64.
-    fn by_kernels(&self) -> (Fused, Rows) {
+    fn by_kernels(&self) -> (Fused, PackedRows) {
         let [_, d, k] = self.shape;
         let model = if k == 1 { LinkKind::Logistic } else { LinkKind::Softmax }.link(k);
         let mut fused = Fused::new(model, d, Float::F64, 1, Isa::best());
         fused.set(&self.weight, &self.bias);
-        (fused, Rows::new(&self.bytes, [1, d], self.labels.clone(), SCALE, OFFSET))
+        (fused, PackedRows::new(&self.bytes, [1, d], self.labels.clone(), SCALE, OFFSET))
     }
 }
 

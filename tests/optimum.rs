@@ -5,8 +5,8 @@ use std::ops::ControlFlow;
 
 use burn::tensor::{DType, Device, FloatDType, Int, Tensor, TensorData};
 use chainrule_core::{Certificate, ModelKind, Parameters, Precision, SearchEnd, TrainConfig};
-use chainrule_data::Split;
-use chainrule_engines::{Examples, Expansion};
+use chainrule_data::Rows;
+use chainrule_engines::Examples;
 use chainrule_models::{LogisticRegressionConfig, SoftmaxRegressionConfig, to_precision};
 use chainrule_records::ConfigFile;
 use chainrule_solve::{Ending, Observer, Trained};
@@ -28,27 +28,21 @@ fn dot(a: &[f64], b: &[f64]) -> f64 {
 /// Rows of two or three classes: each once, each as often as its class weighs, and validation rows.
 struct Repeated {
     kind: ModelKind,
-    few: Split,
-    many: Split,
-    validation: Split,
+    few: Rows,
+    many: Rows,
+    validation: Rows,
 }
 
 impl Repeated {
     fn new(kind: ModelKind) -> Self {
-        let ([rows, validation], _) = digits(200, 50).split(None, None, Some(&[3, 8, 5])).unwrap();
-        let again: Vec<usize> = (0..rows.len())
-            .flat_map(|row| std::iter::repeat_n(row, [3, 1, 2][usize::from(rows.labels[row])]))
-            .collect();
+        let ([rows, validation], _) = digits(200, 50).select(None, None, Some(&[3, 8, 5])).unwrap();
+        let again: Vec<usize> =
+            (0..rows.len()).flat_map(|row| std::iter::repeat_n(row, [3, 1, 2][usize::from(rows.label(row))])).collect();
         // The logistic model takes the last two of them, as data.classes has them.
         let is_logistic = kind == ModelKind::Logistic;
-        let only = |split: &Split, rows: &[usize]| {
-            let d = split.n_features();
-            let kept = rows.iter().filter(|&&row| !is_logistic || split.labels[row] > 0);
-            let (pixels, labels): (Vec<&[u8]>, Vec<u8>) =
-                kept.map(|&row| (&split.pixels[row * d..][..d], split.labels[row] - u8::from(is_logistic))).unzip();
-            Split { size: split.size, pixels: pixels.concat(), labels }
-        };
-        let all = |split: &Split| (0..split.len()).collect::<Vec<_>>();
+        let classes: &[Option<u8>] = if is_logistic { &[None, Some(0), Some(1)] } else { &[Some(0), Some(1), Some(2)] };
+        let only = |all: &Rows, rows: &[usize]| all.some(rows).with_classes(classes);
+        let all = |rows: &Rows| (0..rows.len()).collect::<Vec<_>>();
         let (few, many) = (only(&rows, &all(&rows)), only(&rows, &again));
         Self { kind, few, many, validation: only(&validation, &all(&validation)) }
     }
@@ -61,11 +55,11 @@ impl Repeated {
     }
 
     /// What so many iterations on these rows come to.
-    fn minimum(&self, rows: &Split, sets: &[&str]) -> (Parameters, Certificate) {
+    fn minimum(&self, rows: &Rows, sets: &[&str]) -> (Parameters, Certificate) {
         let config = config(self.kind, sets);
         let device = &f64_devices()[0];
         let [train, validation] =
-            [rows, &self.validation].map(|split| Examples::new(split, Precision::F64, device, Expansion::Host));
+            [rows, &self.validation].map(|rows| crate::support::examples(rows, Precision::F64, device));
         let d = rows.n_features();
         let trained = match self.kind {
             ModelKind::Softmax => {

@@ -7,13 +7,16 @@ use std::path::PathBuf;
 use burn::nn::Linear;
 use burn::tensor::{DType, Device, FloatDType, Int, Tensor, TensorData};
 use chainrule::backend::Backend;
-use chainrule_core::{Certificate, Class, FinalMetrics, GradientSource, History, ModelKind, Precision, TrainConfig};
-use chainrule_data::{BatchOrder, Data, Shuffle, Split, label_order};
+use chainrule_core::{
+    Certificate, Features, FinalMetrics, GradientSource, History, ModelKind, Precision, Preprocessing, Schema,
+    TrainConfig,
+};
+use chainrule_data::{BatchOrder, Data, Dataset, Room, Rows, Shuffle};
 use chainrule_engines::{Examples, Expansion, train_by_tensors, train_on_device};
 use chainrule_gradcheck::f64_works;
 use chainrule_models::{Classifier, Gradient, LogisticRegressionConfig, SoftmaxRegressionConfig, to_precision};
 use chainrule_records::ConfigFile;
-use chainrule_solve::{Ending, Observer, Trained, fused_rows, train_fused};
+use chainrule_solve::{Ending, FusedRows, Observer, Trained, train_fused};
 
 pub(crate) use crate::harness::{could_not_run as skip, in_part};
 
@@ -163,10 +166,7 @@ pub(crate) struct Fit {
 
 /// Trains as the program does, without its files and its console.
 pub(crate) fn fit(config: &TrainConfig, data: &Data, device: &Device, observer: &mut dyn Observer) -> Fit {
-    let asked = config.data();
-    let order = label_order(config.model().kind, asked)
-        .map(|classes| classes.iter().filter_map(Class::number).collect::<Vec<_>>());
-    let (splits, classes) = data.split(asked.train_images, asked.validation_images, order.as_deref()).unwrap();
+    let (splits, Schema { classes, .. }) = Dataset::Images(data.clone()).into_rows(config).unwrap();
     let dtype = match config.descent().precision {
         Precision::F32 => FloatDType::F32,
         Precision::F64 => FloatDType::F64,
@@ -186,23 +186,40 @@ pub(crate) fn fit(config: &TrainConfig, data: &Data, device: &Device, observer: 
 
 fn fit_model<M: Classifier>(
     model: M,
-    splits: [Split; 2],
+    rows: [Rows; 2],
     config: &TrainConfig,
     device: &Device,
     observer: &mut dyn Observer,
 ) -> Trained {
     let [_, columns] = model.linear().weight.dims();
     if config.descent().gradient == GradientSource::Fused && chainrule_ops::has_steps(device) {
-        return train_on_device(columns, &splits, config, device, observer).unwrap();
+        return train_on_device(columns, &rows[0], &rows[1], config, device, observer).unwrap();
     }
     if config.descent().gradient == GradientSource::Fused {
-        let [examples, validation] = splits.each_ref().map(fused_rows);
+        let [examples, validation] = rows.map(|rows| FusedRows::new(rows).unwrap());
         let link = config.model().kind.link(columns);
         return train_fused(&link, &examples, &validation, config, NonZero::new(1).unwrap(), observer).unwrap();
     }
-    let [examples, validation] =
-        splits.map(|split| Examples::new(&split, config.descent().precision, device, Expansion::Host));
+    let [examples, validation] = rows.map(|rows| examples(&rows, config.descent().precision, device));
     train_by_tensors(model, &examples, &validation, config, observer).unwrap()
+}
+
+/// Images on a device.
+pub(crate) fn examples(rows: &Rows, precision: Precision, device: &Device) -> Examples {
+    Examples::new(rows.clone(), &Preprocessing::Pixels, precision, device, Expansion::Host).unwrap()
+}
+
+/// The bytes of images.
+pub(crate) fn pixels(rows: &Rows) -> Vec<u8> {
+    match rows.chunk(0..rows.len(), &mut Room::default()).unwrap() {
+        Features::Bytes(pixels) => pixels.to_vec(),
+        Features::Numbers(_) => panic!("a table"),
+    }
+}
+
+/// The features that images become.
+pub(crate) fn features(rows: &Rows) -> Vec<f64> {
+    rows.clone().into_features(&Preprocessing::Pixels, |x| x).unwrap()
 }
 
 fn into_fit(trained: Trained) -> Fit {

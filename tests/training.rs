@@ -2,10 +2,10 @@
 
 use std::ops::ControlFlow;
 
-use chainrule_core::{ClassWeights, Evaluation, Preprocessing, TrainConfig};
-use chainrule_data::{BatchOrder, Numbers, Shuffle, Split, pixel_value};
-use chainrule_engines::{Expansion, Prepared};
-use chainrule_solve::{Chosen, Ending, Observer};
+use chainrule_core::{ClassWeights, Evaluation, Precision, Preprocessing, TrainConfig};
+use chainrule_data::{BatchOrder, Rows, Shuffle, pixel_value};
+use chainrule_engines::{Examples, Expansion, train_model_by_tensors};
+use chainrule_solve::{Ending, Observer};
 use chainrule_tests_macros::test;
 
 use crate::support::{self, Fit, assert_close, device, devices, digits, experiment, f64_devices, fit};
@@ -50,14 +50,14 @@ fn closed_form_and_autodiff_walk_the_same_path() {
 /// its update, and `[W; b]` in the end. `update` gets each step's number, how much of a whole batch
 /// it is on, `[W; b]` and its gradient.
 pub(crate) fn by_plain_loops(
-    rows: &Split,
+    rows: &Rows,
     k: usize,
     epochs: &[Vec<usize>],
     config: &TrainConfig,
     mut update: impl FnMut(usize, f64, &mut [f64], &[f64]),
 ) -> (Vec<f64>, Vec<f64>) {
     let (descent, objective, d) = (config.descent(), config.objective(), rows.n_features());
-    let features = rows.features(|x| x);
+    let features = support::features(rows);
     let weights = weights(rows, k, config);
     let mut w = vec![0.0; (d + 1) * k];
     let mut losses = Vec::new();
@@ -73,7 +73,7 @@ pub(crate) fn by_plain_loops(
             let x = [&features[row * d..][..d], &[1.0]].concat();
             let z: Vec<f64> = (0..k).map(|class| (0..=d).map(|j| x[j] * w[j * k + class]).sum()).collect();
             let sum: f64 = z.iter().copied().map(f64::exp).sum();
-            let label = usize::from(rows.labels[row]);
+            let label = usize::from(rows.label(row));
             loss += weights[label] * (sum.ln() - z[label]) / n;
             for (class, z) in z.iter().enumerate() {
                 let residual = weights[label] * (z.exp() / sum - f64::from(u8::from(class == label)));
@@ -87,17 +87,15 @@ pub(crate) fn by_plain_loops(
 }
 
 /// By how much a row of each class counts.
-pub(crate) fn weights(rows: &Split, k: usize, config: &TrainConfig) -> Vec<f64> {
-    let in_class = |class: usize| rows.labels.iter().filter(|&&label| usize::from(label) == class).count();
+pub(crate) fn weights(rows: &Rows, k: usize, config: &TrainConfig) -> Vec<f64> {
+    let in_class = |class: usize| rows.labels().iter().filter(|&&label| usize::from(label) == class).count();
     match &config.objective().class_weights {
         None => vec![1.0; k],
         Some(ClassWeights::Each(weights)) => weights.clone(),
         Some(ClassWeights::Named(weights)) => {
             (0..k).map(|class| weights.get(&class.to_string()).copied().unwrap_or(1.0)).collect()
         }
-        Some(ClassWeights::Balanced) => {
-            (0..k).map(|class| rows.labels.len() as f64 / (k * in_class(class)) as f64).collect()
-        }
+        Some(ClassWeights::Balanced) => (0..k).map(|class| rows.len() as f64 / (k * in_class(class)) as f64).collect(),
     }
 }
 
@@ -109,7 +107,7 @@ pub(crate) fn plain(rate: impl Fn(usize) -> f64) -> impl FnMut(usize, f64, &mut 
 #[test]
 fn every_source_of_gradients_walks_as_plain_loops_do_in_the_order_of_the_seed() {
     let data = digits(330, 50);
-    let ([rows, _], classes) = data.split(None, None, None).unwrap();
+    let ([rows, _], classes) = data.select(None, None, None).unwrap();
     let shuffles = [
         ("descent.shuffle.generator=none", Shuffle::None),
         ("descent.shuffle.generator=numpy-legacy", Shuffle::NumpyLegacy { seed: 3 }),
@@ -212,17 +210,13 @@ fn evaluations_fall_on_the_protocols_grid() {
 /// sixteen.
 #[test]
 fn a_class_at_the_end_of_a_sorted_file_is_learnt() {
-    let rows = Numbers {
-        n_features: 1,
-        values: (0..20).map(|i| if i < 16 { -1.0 } else { 1.0 }).collect(),
-        labels: (0..20).map(|i| u8::from(i >= 16)).collect(),
-    };
+    let values: Vec<f64> = (0..20).map(|i| if i < 16 { -1.0 } else { 1.0 }).collect();
+    let rows = Rows::of_numbers(1, values, (0..20).map(|i| u8::from(i >= 16)).collect());
+    let rows = Examples::new(rows, &Preprocessing::Raw, Precision::F32, &device(), Expansion::Host).unwrap();
     let accuracy = |drop_last: &str| {
         let set = ["descent.batch_size=16", "descent.shuffle.generator=none", "descent.learning_rate=0.5", drop_last];
         let config = experiment("softmax.toml", &set);
-        let rows = [rows.clone(), rows.clone()].map(Chosen::Numbers);
-        let rows = Prepared::new(rows, &Preprocessing::Raw, &config, &device(), Expansion::Host);
-        let trained = rows.train(2, &config, &mut ()).unwrap();
+        let trained = train_model_by_tensors(2, &rows, &rows, &config, &mut ()).unwrap();
         (trained.steps_per_epoch, trained.final_metrics.train_accuracy)
     };
     assert_eq!(accuracy("descent.drop_last=false"), (2, 1.0));

@@ -7,9 +7,9 @@ use anyhow::{Context, Result, ensure};
 use chainrule::backend::Backend;
 use chainrule::machine::{Machine, Prepared};
 use chainrule_core::{Evaluation, Preprocessing, TrainConfig};
-use chainrule_data::Split;
+use chainrule_data::Rows;
 use chainrule_records::ConfigFile;
-use chainrule_solve::{Chosen, Observer, steps_per_epoch};
+use chainrule_solve::{Observer, steps_per_epoch};
 
 /// A training from parameters that are 0, as often as one likes.
 pub(crate) struct Engine {
@@ -23,7 +23,7 @@ pub(crate) struct Engine {
 impl Engine {
     pub(crate) fn new(
         config: &TrainConfig,
-        train: Split,
+        train: &Rows,
         n_classes: usize,
         backend: &Backend,
         threads: usize,
@@ -36,13 +36,9 @@ impl Engine {
         ];
         let config = with(config, &settings.map(str::to_owned))?;
         let (n_rows, batch) = (train.len(), config.descent().batch_size.min(train.len()));
-        let validation = Split {
-            size: train.size,
-            pixels: train.pixels[..batch * train.n_features()].to_vec(),
-            labels: train.labels[..batch].to_vec(),
-        };
+        let validation = train.some(&(0..batch).collect::<Vec<_>>());
         let machine = Machine::new(Some(backend), NonZero::new(threads).context("a thread at least")?)?;
-        let rows = machine.prepare([train, validation].map(Chosen::Resident), &Preprocessing::Pixels, &config);
+        let rows = machine.prepare([train.clone(), validation], &Preprocessing::Pixels, &config)?;
         Ok(Self { config, rows, n_rows, n_classes, threads: machine.threads() })
     }
 

@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::{Result, ensure};
 use chainrule::backend::Backend;
 use chainrule_core::{ModelKind, Precision, TrainConfig};
-use chainrule_data::Split;
+use chainrule_data::Rows;
 use chainrule_records::ConfigFile;
 
 use crate::engine::with;
@@ -219,7 +219,7 @@ fn ask(bench: &Bench, config: &TrainConfig, precision: Precision, folder: &Path)
         labels,
         rows: split.len(),
         features: split.n_features(),
-        size: split.size,
+        size: split.size(),
         classes,
         batch: config.descent().batch_size,
         learning_rate: config.descent().learning_rate,
@@ -229,9 +229,9 @@ fn ask(bench: &Bench, config: &TrainConfig, precision: Precision, folder: &Path)
 }
 
 /// Writes the rows' bytes and labels into files of the folder, whose paths it gives.
-pub(crate) fn write(folder: &Path, name: &str, split: &Split) -> Result<(String, String)> {
+pub(crate) fn write(folder: &Path, name: &str, rows: &Rows) -> Result<(String, String)> {
     let [pixels, labels] = ["pixels", "labels"].map(|what| folder.join(format!("{name}.{what}")));
-    std::fs::write(&pixels, &split.pixels)?;
-    std::fs::write(&labels, &split.labels)?;
+    std::fs::write(&pixels, crate::pixels(rows)?)?;
+    std::fs::write(&labels, rows.labels())?;
     Ok((pixels.display().to_string(), labels.display().to_string()))
 }

@@ -4,7 +4,7 @@ use anyhow::{Context, Result};
 use chacha20::ChaCha8Rng;
 use chainrule::backend::Backend;
 use chainrule_core::GradientSource;
-use chainrule_data::Split;
+use chainrule_data::Rows;
 use chainrule_report::{Axis, Chart, Color, Content, Corner, Figure, Format, Mark, Scale, Series};
 use rand::{RngExt, SeedableRng};
 
@@ -172,7 +172,7 @@ pub(crate) fn measure(bench: &Bench) -> Result<Vec<Growth>> {
             let config = with(&bench.softmax, &[format!("descent.batch_size={}", size.batch)])?;
             for ((_, gradient, threads, _), curve) in engines.iter().zip(&mut curves) {
                 let config = config.clone().with_gradient(*gradient);
-                let engine = Engine::new(&config, rows.clone(), size.classes, &backend, *threads)?;
+                let engine = Engine::new(&config, &rows, size.classes, &backend, *threads)?;
                 let (milliseconds, _) = engine.epochs(EPOCHS + 1)?;
                 curve.points.push((value as f64, median(milliseconds[1..].to_vec())));
             }
@@ -184,7 +184,7 @@ pub(crate) fn measure(bench: &Bench) -> Result<Vec<Growth>> {
 
 /// Rows with every class, whose ink and background lie in stretches as in images: of the blocks of sixteen features some have ink, in half of their
 /// features.
-fn made_up(size: Size) -> Split {
+fn made_up(size: Size) -> Rows {
     let mut rng = ChaCha8Rng::seed_from_u64(0);
     let mut pixels = Vec::with_capacity(size.images * size.features);
     for _ in 0..size.images {
@@ -196,7 +196,7 @@ fn made_up(size: Size) -> Split {
             }
         }
     }
-    Split { size: [1, size.features], pixels, labels: (0..size.images).map(|row| (row % size.classes) as u8).collect() }
+    Rows::of_pixels([1, size.features], pixels, (0..size.images).map(|row| (row % size.classes) as u8).collect())
 }
 
 #[cfg(test)]
@@ -212,9 +212,9 @@ mod tests {
 
     #[test]
     fn made_up_rows_have_the_density_and_every_class() {
-        let split = made_up(Size { images: 100, features: 300, classes: 7, batch: 10 });
-        let non_zeros = split.pixels.iter().filter(|&&byte| byte != 0).count() as f64;
+        let rows = made_up(Size { images: 100, features: 300, classes: 7, batch: 10 });
+        let non_zeros = crate::pixels(&rows).unwrap().iter().filter(|&&byte| byte != 0).count() as f64;
         assert!((non_zeros / 30_000.0 - DENSITY).abs() < 0.02, "{non_zeros} of 30000");
-        assert!((0..7).all(|class| split.labels.contains(&class)));
+        assert!((0..7).all(|class| rows.labels().contains(&class)));
     }
 }

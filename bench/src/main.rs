@@ -22,8 +22,8 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use anyhow::{Context, Result};
-use chainrule_core::{Class, TrainConfig};
-use chainrule_data::{Counts, Data, Request, Split, find, label_order};
+use chainrule_core::{Features, TrainConfig};
+use chainrule_data::{Counts, Data, Dataset, Request, Room, Rows, find};
 use chainrule_kernels::{Isa, limits};
 use chainrule_records::ConfigFile;
 use clap::{Parser, ValueEnum};
@@ -119,12 +119,17 @@ struct Bench {
 
 impl Bench {
     /// The training rows of a config, and how many classes they have.
-    fn train_rows(&self, config: &TrainConfig) -> Result<(Split, usize)> {
-        let order = label_order(config.model().kind, config.data())
-            .map(|classes| classes.iter().filter_map(Class::number).collect::<Vec<_>>());
-        let asked = config.data();
-        let ([train, _], classes) = self.data.split(asked.train_images, asked.validation_images, order.as_deref())?;
-        Ok((train, classes.len()))
+    fn train_rows(&self, config: &TrainConfig) -> Result<(Rows, usize)> {
+        let ([train, _], schema) = Dataset::Images(self.data.clone()).into_rows(config)?;
+        Ok((train, schema.classes.len()))
+    }
+}
+
+/// The bytes of images.
+fn pixels(rows: &Rows) -> Result<Vec<u8>> {
+    match rows.chunk(0..rows.len(), &mut Room::default())? {
+        Features::Bytes(pixels) => Ok(pixels.to_vec()),
+        Features::Numbers(_) => anyhow::bail!("a table has no pixels"),
     }
 }
 

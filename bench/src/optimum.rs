@@ -8,10 +8,10 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 use chainrule_core::{ModelKind, Precision, TrainConfig};
-use chainrule_data::Split;
-use chainrule_kernels::{Float, Fused, Isa, Rows, with_threads};
+use chainrule_data::Rows;
+use chainrule_kernels::{Float, Fused, Isa, PackedRows, with_threads};
 use chainrule_records::ConfigFile;
-use chainrule_solve::{find_optimum, fused_rows};
+use chainrule_solve::{FusedRows, find_optimum};
 use serde::Deserialize;
 use serde_json::json;
 
@@ -82,7 +82,7 @@ struct Iterate {
 
 /// This project's own solver: the seconds are from bytes in memory, the memory is all that this
 /// program ever held.
-fn ours(rows: &Split, penalize_bias: bool, precision: Precision, threads: usize) -> Result<Descent> {
+fn ours(rows: &Rows, penalize_bias: bool, precision: Precision, threads: usize) -> Result<Descent> {
     let settings = [
         format!("descent.precision={}", if precision == Precision::F32 { "f32" } else { "f64" }),
         "descent.gradient=fused".to_owned(),
@@ -93,8 +93,8 @@ fn ours(rows: &Split, penalize_bias: bool, precision: Precision, threads: usize)
     let config = TrainConfig::read(EXPERIMENT.as_ref(), &settings)?;
     let threads = NonZero::new(threads).context("a thread at least")?;
     let (start, mut iterates) = (Instant::now(), Vec::new());
-    let rows = fused_rows(rows);
-    let link = config.model().kind.link(rows.labels().iter().max().map_or(0, |&label| label as usize + 1));
+    let link = config.model().kind.link(rows.labels().iter().max().map_or(0, |&label| usize::from(label) + 1));
+    let rows = FusedRows::new(rows.clone())?;
     find_optimum(&link, &config, &rows, threads, &mut |iterate, at| {
         let parameters = at.weight.iter().chain(&at.bias).copied().collect();
         iterates.push(Iterate { seconds: start.elapsed().as_secs_f64(), iterations: iterate.iteration, parameters });
@@ -150,9 +150,10 @@ pub(crate) fn measure(bench: &Bench, with_peers: bool, folder: &Path) -> Result<
             }
         }
         if !paths.is_empty() {
-            let rows = fused_rows(&split);
+            let rows = FusedRows::new(split.clone())?;
+            let rows = rows.packed().context("rows in memory")?;
             let threads = bench.threads.last().copied().unwrap_or(1);
-            let judged = with_threads(threads, || judge(&rows, classes, penalize_bias, threads, paths));
+            let judged = with_threads(threads, || judge(rows, classes, penalize_bias, threads, paths));
             problems.push(judged.map_err(anyhow::Error::msg)?);
         }
     }
@@ -218,7 +219,7 @@ fn linfa_logistic(package: &Package, ask: &serde_json::Value) -> Result<Descent>
 }
 
 /// J of all iterates, and which are near the lowest.
-fn judge(rows: &Rows, k: usize, penalize_bias: bool, threads: usize, paths: Vec<Descent>) -> Problem {
+fn judge(rows: &PackedRows, k: usize, penalize_bias: bool, threads: usize, paths: Vec<Descent>) -> Problem {
     let d = rows.n_features();
     let mut fused = Fused::new(ModelKind::Softmax.link(k), d, Float::F64, threads, Isa::best());
     let (mut lowest, mut best) = (f64::INFINITY, Vec::new());
@@ -275,7 +276,7 @@ mod tests {
     /// Two rows of one feature, two classes: by symmetry the minimum has w = (-a, a) and no bias.
     #[test]
     fn iterates_are_judged_by_j_and_the_first_that_is_near_counts() {
-        let rows = Rows::new(&[0, 255], [1, 1], vec![0, 1], 2.0 / 255.0, -1.0);
+        let rows = PackedRows::new(&[0, 255], [1, 1], vec![0, 1], 2.0 / 255.0, -1.0);
         let cost = |a: f64| (1.0 + (-2.0 * a).exp()).ln() + L2 * a * a;
         let descent = |is_peer, steps: &[f64]| Descent {
             who: String::new(),

@@ -12,7 +12,7 @@ use anyhow::{Context, Result, ensure};
 use chainrule_core::{Evaluation, TrainConfig};
 use chainrule_data::{Counts, Request, digits, find_within, mnist};
 use chainrule_records::ConfigFile;
-use chainrule_solve::{Observer, Source, Stream, fused_rows, train_streamed};
+use chainrule_solve::{FusedRows, Observer, train_fused};
 use serde::{Deserialize, Serialize};
 
 use crate::SOFTMAX;
@@ -132,18 +132,12 @@ fn train(folder: PathBuf, images: usize, threads: NonZero<usize>) -> Result<Foun
     let resident_bytes = if is_resident { u64::MAX } else { 64 << 20 };
     let data = find_within(&Request::Folder(folder), counts, resident_bytes, &mut |_| {})?;
     let ([train, validation], classes) = data.select(None, None, None)?;
-    let validation = fused_rows(&validation.read()?);
+    let validation = FusedRows::new(validation.within(u64::MAX)?)?;
+    let rows = FusedRows::new(train)?;
     let steps = images / config.descent().batch_size;
     let mut stopwatch = Stopwatch { steps, running_since: None, seconds: Vec::new() };
-    if is_resident {
-        let rows = fused_rows(&train.read()?);
-        let (rows, validation) = (Source::Resident(&rows), Source::Resident(&validation));
-        train_streamed(&config.model().kind.link(classes.len()), rows, validation, &config, threads, &mut stopwatch)?;
-    } else {
-        let stream = Stream::new(train);
-        let (rows, validation) = (Source::Streamed(&stream), Source::Resident(&validation));
-        train_streamed(&config.model().kind.link(classes.len()), rows, validation, &config, threads, &mut stopwatch)?;
-    }
+    let link = config.model().kind.link(classes.len());
+    train_fused(&link, &rows, &validation, &config, threads, &mut stopwatch)?;
     let images = (steps - 1) * config.descent().batch_size;
     Ok(Found { images, seconds: stopwatch.seconds, peak_bytes: peak_bytes() })
 }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use chainrule::backend::Backend;
 use chainrule_core::{GradientSource, TrainConfig};
-use chainrule_data::Split;
+use chainrule_data::Rows;
 use chainrule_records::ConfigFile;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -141,7 +141,7 @@ impl Drop for Process {
 pub(crate) fn answer() -> Result<()> {
     let mut lines = std::io::stdin().lines();
     let ask: Ask = serde_json::from_str(&lines.next().context("what to train on")??)?;
-    let split = Split { size: ask.size, pixels: std::fs::read(&ask.pixels)?, labels: std::fs::read(&ask.labels)? };
+    let rows = Rows::of_pixels(ask.size, std::fs::read(&ask.pixels)?, std::fs::read(&ask.labels)?);
     let gradient = match ask.way.as_str() {
         "fused" => GradientSource::Fused,
         "closed form" => GradientSource::ClosedForm,
@@ -153,7 +153,7 @@ pub(crate) fn answer() -> Result<()> {
         Some(name) => name.parse::<Backend>().map_err(anyhow::Error::msg)?,
         None => Backend::built()?.pop().context("this build has no backend")?,
     };
-    let engine = Engine::new(&config, split, ask.classes, &backend, ask.threads)?;
+    let engine = Engine::new(&config, &rows, ask.classes, &backend, ask.threads)?;
     let say = |answer: String| {
         let mut out = std::io::stdout().lock();
         writeln!(out, "{answer}").and_then(|()| out.flush())

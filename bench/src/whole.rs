@@ -87,7 +87,7 @@ pub(crate) fn measure(
 fn ask(bench: &Bench, folder: &Path) -> Result<serde_json::Value> {
     let config = &bench.softmax;
     let asked = config.data();
-    let (splits, classes) = bench.data.split(asked.train_images, asked.validation_images, None)?;
+    let (splits, classes) = bench.data.select(asked.train_images, asked.validation_images, None)?;
     let (pixels, labels) = write(folder, "train", &splits[0])?;
     let (validation_pixels, validation_labels) = write(folder, "validation", &splits[1])?;
     Ok(json!({

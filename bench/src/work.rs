@@ -43,8 +43,8 @@ impl Work {
         let images = (train.len() / batch * batch) as f64;
         let columns = if config.model().kind == ModelKind::Logistic { 1 } else { classes };
         let bytes = images * train.n_features() as f64;
-        let non_zeros = train.pixels.iter().filter(|&&byte| byte != 0).count();
-        let density = non_zeros as f64 / train.pixels.len() as f64;
+        let pixels = crate::pixels(&train)?;
+        let density = pixels.iter().filter(|&&byte| byte != 0).count() as f64 / pixels.len() as f64;
         Ok(Self { images, multiply_adds: 2.0 * bytes * columns as f64, bytes, density })
     }
 

@@ -7,7 +7,7 @@ use burn::tensor::{Device, FloatDType};
 use chainrule_core::TrainConfig;
 use chainrule_data::idx::{IdxImages, write_images, write_labels};
 use chainrule_data::{Data, read_folder};
-use chainrule_engines::{Examples, Expansion, evaluate};
+use chainrule_engines::evaluate;
 use chainrule_models::{SoftmaxRegressionConfig, to_precision};
 use chainrule_records::ConfigFile;
 use chainrule_solve::Ending;
@@ -264,10 +264,10 @@ fn a_number_out_of_range_is_refused_by_the_program_with_the_range() {
 #[test]
 fn weights_that_are_no_numbers_have_no_finite_loss_on_a_device() {
     for (device, dtype) in devices_and_precisions() {
-        let split = STRANGE[5].data().split(None, None, None).unwrap().0[0].clone();
+        let split = STRANGE[5].data().select(None, None, None).unwrap().0[0].clone();
         let precision =
             if dtype == FloatDType::F64 { chainrule_core::Precision::F64 } else { chainrule_core::Precision::F32 };
-        let examples = Examples::new(&split, precision, &device, Expansion::Host);
+        let examples = crate::support::examples(&split, precision, &device);
         let mut model = to_precision(SoftmaxRegressionConfig::new(4, 2).init(&device), dtype);
         for weight in [f64::NAN, f64::INFINITY] {
             let weight = crate::support::matrix(&[weight; 8], [4, 2], &device, dtype);

@@ -6,7 +6,7 @@ use burn::tensor::Device;
 use chainrule_core::TrainConfig;
 use chainrule_data::Data;
 use chainrule_records::ConfigFile;
-use chainrule_solve::{Checkpoint, Observer, fused_rows, train_fused};
+use chainrule_solve::{Checkpoint, FusedRows, Observer, train_fused};
 use chainrule_tests_macros::test;
 
 use crate::support::{Fit, devices, digits, experiment, f64_devices, fit};
@@ -155,8 +155,8 @@ fn a_checkpoint_of_another_training_is_refused() {
         shelf.kept.pop().unwrap()
     };
     let config = experiment("softmax.toml", &rows);
-    let ([train, validation], classes) = data.split(Some(300), Some(100), None).unwrap();
-    let [train, validation] = [train, validation].map(|split| fused_rows(&split));
+    let ([train, validation], classes) = data.select(Some(300), Some(100), None).unwrap();
+    let [train, validation] = [train, validation].map(|rows| FusedRows::new(rows).unwrap());
     let from = |checkpoint: Checkpoint| {
         let mut shelf = Shelf { from: Some(checkpoint), kept: Vec::new() };
         train_fused(

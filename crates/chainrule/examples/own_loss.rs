@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use chainrule::core::{Link, ModelKind, Parameters, Precision, Preprocessing, Settings, Solver, Targets, TrainConfig};
 use chainrule::gradcheck::{Gradient, Options, Parameter, check_slices};
-use chainrule::kernels::{Float, Fused, Isa, Rows};
+use chainrule::kernels::{Float, Fused, Isa, PackedRows};
 use chainrule::solve::{Predictor, find_optimum};
 
 /// `y` is a count of mean `e^z`; the loss is `-ln P(y)` but for `ln y!`, which no weight changes.
@@ -61,7 +61,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut random = Lcg(7);
     let bytes: Vec<u8> = (0..N * D).map(|_| (256.0 * random.uniform()) as u8).collect();
     let counts: Vec<f64> = bytes.chunks_exact(D).map(|row| random.poisson(mean_of(row))).collect();
-    let rows = Rows::with_numbers(&bytes, [1, D], counts.clone(), 1.0 / 255.0, 0.0);
+    let rows = PackedRows::with_numbers(&bytes, [1, D], counts.clone(), 1.0 / 255.0, 0.0);
 
     // The link's own code is held against differences first: by the kernels, at some weights.
     let point = [0.3, -0.2, 0.1, 0.4];
@@ -91,7 +91,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         settings.objective.penalize_bias = penalize_bias;
         let config = TrainConfig::try_from(settings)?;
         let one = NonZero::<usize>::MIN;
-        let found = find_optimum(&link, &config, &rows, one, &mut |_, _| ControlFlow::Continue(()))?;
+        let found = find_optimum(&link, &config, &rows.clone().into(), one, &mut |_, _| ControlFlow::Continue(()))?;
         Ok::<_, Box<dyn Error>>(found)
     };
     for penalize_bias in [true, false] {

@@ -5,16 +5,17 @@ use std::ops::ControlFlow;
 use std::panic::Location;
 
 use chainrule_core::{
-    Class, ClassWeights, DataConfig, DataKind, Evaluation, GradientSource, ModelKind, Optimizer, Precision,
-    SettingError, Settings, Solver, TrainConfig,
+    ClassWeights, DataConfig, Evaluation, GradientSource, ModelKind, Optimizer, Precision, SettingError, Settings,
+    Solver, TrainConfig,
 };
-use chainrule_solve::{Checkpoint, Chosen, Ending, Learnt, Metrics, Observer, Trained, class_weights};
+use chainrule_data::Rows;
+use chainrule_solve::{Checkpoint, Ending, Learnt, Metrics, Observer, Trained, class_weights};
 use serde_json::Value;
 
 use crate::backend::Backend;
 use crate::fitted::{Fitted, Training};
 use crate::machine::{Machine, all_threads};
-use crate::samples::{Label, Rows, Samples, listed};
+use crate::samples::{Label, Samples, listed};
 use crate::{Error, SamplesError};
 
 /// What to fit, and how: a model and the settings of its training, as a config file says them.
@@ -354,7 +355,6 @@ impl Estimator {
         from: Option<&Fitted<L>>,
         observer: &mut dyn Observer,
     ) -> Result<Fitted<L>, Error> {
-        let rows = rows.map(Chosen::from);
         let learnt = match from {
             None => Learnt::of(&config, &rows[0], &train.schema)?,
             Some(from) => Learnt {
@@ -362,7 +362,7 @@ impl Estimator {
                 class_weights: class_weights(&config, &train.schema.classes, &rows[0].labels())?,
             },
         };
-        let rows = machine.prepare(rows, &learnt.preprocessing, &config);
+        let rows = machine.prepare(rows, &learnt.preprocessing, &config)?;
         let settled = learnt.settle(&config);
         let start = from.map(|from| Checkpoint::start(from.parameters().clone()));
         let mut observer = StartsFrom { start, observer };
@@ -454,16 +454,14 @@ impl Estimator {
             return Err(SamplesError::Classes { found: k, classes, model, number }.into());
         }
         if kind == ModelKind::Logistic {
-            // A config names the positive class first.
-            settings.data.classes = Some(train.schema.classes.iter().rev().cloned().collect::<Vec<Class>>());
+            settings = settings.with_classes(&train.schema.classes);
         }
         TrainConfig::try_from(settings.clone()).map_err(|error| self.setting(&settings, error))
     }
 
     /// The same with what they leave to the machine.
     fn settled<L: Label>(&self, train: &Samples<L>, machine: &Machine) -> Result<TrainConfig, Error> {
-        let are_bytes = train.schema.kind != DataKind::Table;
-        machine.settle_for(self.config(train)?, are_bytes)
+        machine.settle_for(self.config(train)?, train.rows.kind())
     }
 
     fn machine(&self) -> Result<Machine, Error> {

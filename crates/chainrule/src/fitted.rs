@@ -5,17 +5,20 @@ use chainrule_core::{
     Certificate, Class, DataKind, History, LinkKind, Parameters, Precision, Preprocessing, Schema, TrainConfig,
     WeightNorms, count,
 };
-use chainrule_data::{Provenance, Treat, given};
+use chainrule_data::{Provenance, Room, Rows, Treat, given};
 use chainrule_evaluate::Tally;
 use chainrule_formats::{Format, Hints, Model, Portable, Row};
 use chainrule_records::{Destination, Imported, SavedModel, read_whole};
-use chainrule_solve::{Ending, Metrics, Prediction, Predictor, RowError};
+use chainrule_solve::{Ending, Metrics, Prediction, Predictor};
 
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::samples::{Label, Rows, Samples, column_names, numbered_columns};
+use crate::samples::{Label, Samples, column_names, numbered_columns};
 use crate::{Error, SamplesError};
+
+/// Rows that are looked at before the next are.
+const ROWS_AT_ONCE: usize = 1 << 10;
 
 /// A trained model: made by [`Estimator::fit`](crate::Estimator::fit), or read from a folder by
 /// [`Fitted::load`].
@@ -268,7 +271,7 @@ impl<L: Label> Fitted<L> {
     /// other way round, or images of another size.
     pub fn predict<M: Clone>(&self, samples: &Samples<M>) -> Result<Vec<L>, Error> {
         let rows = samples.rows_as_of(&self.schema)?;
-        self.predictions(&rows).map(|prediction| Ok(self.labels[prediction?.class].clone())).collect()
+        self.each(&rows, |_, prediction| self.labels[prediction.class].clone())
     }
 
     /// The probability of each class in each row, `[n][k]`, in the order of
@@ -278,7 +281,7 @@ impl<L: Label> Fitted<L> {
     /// As [`predict`](Self::predict).
     pub fn predict_proba<M: Clone>(&self, samples: &Samples<M>) -> Result<Vec<Vec<f64>>, Error> {
         let rows = samples.rows_as_of(&self.schema)?;
-        self.predictions(&rows).map(|prediction| Ok(prediction?.probabilities)).collect()
+        self.each(&rows, |_, prediction| prediction.probabilities)
     }
 
     /// What it says of a file without labels: of each row of a CSV file, which has the model's
@@ -316,23 +319,26 @@ impl<L: Label> Fitted<L> {
     pub fn evaluate<M: Label>(&self, samples: &Samples<M>) -> Result<Metrics, Error> {
         let rows = samples.as_of(&self.schema)?;
         let mut tally = Tally::new(self.schema.classes.len(), 0);
-        for (row, (prediction, &label)) in self.predictions(&rows).zip(rows.labels()).enumerate() {
-            let prediction = prediction?;
-            let confidence = prediction.probabilities[prediction.class];
-            tally.add(row, label.into(), prediction.class, confidence, prediction.cross_entropy(label.into()));
-        }
+        self.each(&rows, |row, prediction| {
+            let (label, confidence) = (rows.label(row).into(), prediction.probabilities[prediction.class]);
+            tally.add(row, label, prediction.class, confidence, prediction.cross_entropy(label));
+        })?;
         match tally.scores() {
             Some(scores) => Ok(Metrics { loss: scores.loss, accuracy: scores.accuracy }),
             None => Err(SamplesError::NothingToJudge.into()),
         }
     }
 
-    fn predictions<'a>(&'a self, rows: &'a Rows) -> Box<dyn Iterator<Item = Result<Prediction, RowError>> + 'a> {
-        let d = self.predictor.n_features();
-        match rows {
-            Rows::Images(split) => Box::new(split.pixels.chunks_exact(d).map(|row| self.predictor.predict(row))),
-            Rows::Numbers(rows) => Box::new((0..rows.len()).map(|row| self.predictor.predict(&rows.row(row)))),
+    /// What is made of the prediction for each row.
+    fn each<T>(&self, rows: &Rows, mut made: impl FnMut(usize, Prediction) -> T) -> Result<Vec<T>, Error> {
+        let (mut room, mut all) = (Room::default(), Vec::with_capacity(rows.len()));
+        for first in (0..rows.len()).step_by(ROWS_AT_ONCE) {
+            let chunk = rows.chunk(first..rows.len().min(first + ROWS_AT_ONCE), &mut room)?;
+            for (row, prediction) in (first..).zip(self.predictor.predict_each(chunk)) {
+                all.push(made(row, prediction?));
+            }
         }
+        Ok(all)
     }
 
     /// The labels that it tells apart, in the order of the probabilities.

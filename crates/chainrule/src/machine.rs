@@ -1,13 +1,16 @@
 //! Where trainings happen: a backend's device, or this processor, and threads.
 
 use std::num::NonZero;
+use std::path::Path;
 use std::thread;
 
 #[cfg(feature = "burn")]
 use burn::tensor::Device;
-use chainrule_core::{GradientSource, Parameters, Preprocessing, TrainConfig, Update, WeightNorms};
-use chainrule_data::Request;
-use chainrule_solve::{Bytes, Chosen, Observer, TrainError, Trained};
+use chainrule_core::{
+    EngineKind, FeatureKind, GradientSource, Lack, Parameters, Preprocessing, TrainConfig, WeightNorms,
+};
+use chainrule_data::{Request, Rows};
+use chainrule_solve::{FusedRows, Observer, TrainError, Trained, train_by_loops, train_fused};
 
 use crate::Error;
 use crate::backend::{self, Backend};
@@ -26,13 +29,18 @@ pub struct Machine {
     threads: NonZero<usize>,
 }
 
-/// Training and validation rows, in the form that a config's gradients are computed from.
+/// Training and validation rows, in the form that one engine computes with.
 pub enum Prepared {
-    /// By this processor, without Burn.
-    Here(chainrule_solve::Prepared),
-    /// By Burn.
+    /// The fused kernels of this processor.
+    Kernels(Box<[FusedRows; 2]>),
+    /// Plain loops, of whatever makes the features.
+    Loops(Box<[Rows; 2]>, Preprocessing),
+    /// Burn's tensors.
     #[cfg(feature = "burn")]
-    ByBurn(chainrule_engines::Prepared),
+    Tensors(Box<[chainrule_engines::Examples; 2]>),
+    /// A device's own kernels.
+    #[cfg(feature = "burn")]
+    DeviceKernels(Box<[Rows; 2]>, Device),
 }
 
 impl Machine {
@@ -82,48 +90,88 @@ impl Machine {
         self.threads
     }
 
-    /// The config with what it leaves to the machine.
+    /// The config with what it leaves to the machine, before its data is read.
     ///
     /// # Errors
     /// As [`settle_for`](Self::settle_for).
     pub fn settle(&self, config: TrainConfig) -> Result<TrainConfig, Error> {
-        let are_bytes = !Request::from(config.data().source.as_str()).is_table();
-        self.settle_for(config, are_bytes)
+        let is_table = Request::from(config.data().source.as_str()).is_table();
+        self.settle_for(config, if is_table { FeatureKind::Numbers } else { FeatureKind::Bytes })
     }
 
-    /// The same for rows that are known: the bytes of images, or a table's numbers.
+    /// The same for rows whose features are stored so.
     ///
     /// # Errors
     /// Where it asks for a precision, a gradient source or an optimizer that is not there.
-    pub fn settle_for(&self, config: TrainConfig, are_bytes: bool) -> Result<TrainConfig, Error> {
-        let refused = |problem: String| Err(Error::Backend(problem));
+    pub fn settle_for(&self, config: TrainConfig, features: FeatureKind) -> Result<TrainConfig, Error> {
         self.has_precision(&config)?;
-        if self.backend == Backend::Cpu && config.descent().update() != Update::Plain {
-            return refused(format!(
-                "{}: {} makes plain steps only; take sgd without momentum, or a backend of Burn's (--features ndarray or flex)",
-                config.descent().update_key(),
-                self.backend
-            ));
-        }
+        let engine = self.engine(&config, features, None)?;
         match config.descent().gradient {
-            GradientSource::Auto if self.has_kernels() && config.beyond_kernels().is_none() && are_bytes => {
-                Ok(config.with_gradient(GradientSource::Fused))
-            }
-            GradientSource::Auto => Ok(config.with_gradient(GradientSource::ClosedForm)),
-            GradientSource::Fused if !self.has_kernels() => refused(format!(
-                "descent.gradient = \"fused\": {} has no fused kernels; take closed-form",
-                self.backend
-            )),
-            GradientSource::Fused if !are_bytes => refused(
-                "descent.gradient = \"fused\": the kernels read the bytes of images, and these are a table's rows; take closed-form, or auto"
-                    .to_owned(),
-            ),
-            GradientSource::Autodiff if self.backend == Backend::Cpu => refused(format!(
-                "descent.gradient = \"autodiff\": {} has none; take closed-form, or a backend of Burn's (--features ndarray or flex)",
-                self.backend
-            )),
-            GradientSource::Fused | GradientSource::ClosedForm | GradientSource::Autodiff => Ok(config),
+            GradientSource::Auto => Ok(config.with_gradient(engine.gradient())),
+            _ => Ok(config),
         }
+    }
+
+    /// The engines that there are here: first the one that is taken where a config leaves it open
+    /// and the engine can do what it asks for.
+    fn engines(&self) -> impl Iterator<Item = EngineKind> {
+        let kernels = match (self.backend.is_apart(), self.has_kernels()) {
+            (false, _) => Some(EngineKind::Kernels),
+            (true, true) => Some(EngineKind::DeviceKernels),
+            (true, false) => None,
+        };
+        let other = if self.backend == Backend::Cpu { EngineKind::Loops } else { EngineKind::Tensors };
+        kernels.into_iter().chain([other])
+    }
+
+    /// What computes a config's training on rows whose features are stored so, and of which some
+    /// stay `in_file`.
+    ///
+    /// # Errors
+    /// Where nothing here can.
+    pub fn engine(
+        &self,
+        config: &TrainConfig,
+        features: FeatureKind,
+        in_file: Option<&Rows>,
+    ) -> Result<EngineKind, Error> {
+        let mut lacks = Vec::new();
+        for engine in self.engines() {
+            match engine.lacks_for(config, features, in_file.is_some()) {
+                None => return Ok(engine),
+                Some(lack) => lacks.push((engine, lack)),
+            }
+        }
+        // What the engine lacks that has such gradients; of those that the config leaves open, the
+        // last one, which can do most.
+        let (_, lack) = lacks.iter().rfind(|(_, lack)| *lack != Lack::Gradient).copied().unzip();
+        Err(self.refusal(config, lack.unwrap_or(Lack::Gradient), in_file))
+    }
+
+    /// Why no engine here can do it, and what to do.
+    fn refusal(&self, config: &TrainConfig, lack: Lack, in_file: Option<&Rows>) -> Error {
+        let (backend, gradient) = (&self.backend, config.descent().gradient);
+        Error::Backend(match (lack, gradient) {
+            (Lack::Gradient, GradientSource::Fused) => {
+                format!("descent.gradient = \"fused\": {backend} has no fused kernels; take closed-form")
+            }
+            (Lack::Gradient, _) => format!(
+                "descent.gradient = \"autodiff\": {backend} has none; take closed-form, or a backend of Burn's (--features ndarray or flex)"
+            ),
+            (Lack::Optimizer, GradientSource::Auto | GradientSource::ClosedForm) => format!(
+                "{}: {backend} makes plain steps only; take sgd without momentum, or a backend of Burn's (--features ndarray or flex)",
+                config.descent().update_key()
+            ),
+            (Lack::File, _) => format!(
+                "{}: {} bytes of chosen rows are more than data.resident_bytes = {}, and only the fused kernels train on rows that stay in their file, which they neither standardise nor weigh; take --gradient fused on a CPU, fewer data.train_images or data.validation_images, or allow for more",
+                in_file.and_then(Rows::file).unwrap_or(Path::new("")).display(),
+                in_file.map_or(0, Rows::bytes),
+                config.data().resident_bytes
+            ),
+            (lack, _) => {
+                format!("descent.gradient = \"fused\": the fused kernels cannot: {lack}; take closed-form, or auto")
+            }
+        })
     }
 
     #[cfg(feature = "burn")]
@@ -153,17 +201,37 @@ impl Machine {
         true
     }
 
-    /// Makes rows what a config's gradients are computed from.
-    pub fn prepare(&self, rows: [Chosen; 2], preprocessing: &Preprocessing, config: &TrainConfig) -> Prepared {
-        #[cfg(feature = "burn")]
-        if let Some(device) = &self.device
-            && (config.descent().gradient != GradientSource::Fused || self.backend.is_apart())
-        {
-            use chainrule_engines::{Expansion, Prepared as Own};
-            let expansion = if self.backend.is_apart() { Expansion::Device } else { Expansion::Host };
-            return Prepared::ByBurn(Own::new(rows, preprocessing, config, device, expansion));
-        }
-        Prepared::Here(chainrule_solve::Prepared::new(rows, preprocessing, config))
+    /// Makes rows what the engine of a config computes with.
+    ///
+    /// # Errors
+    /// Where no engine here can do what it asks for, and where the rows cannot be read any more.
+    pub fn prepare(
+        &self,
+        rows: [Rows; 2],
+        preprocessing: &Preprocessing,
+        config: &TrainConfig,
+    ) -> Result<Prepared, Error> {
+        let in_file = rows.iter().find(|rows| rows.file().is_some());
+        let engine = self.engine(config, rows[0].kind(), in_file)?;
+        let [train, validation] = rows;
+        Ok(match engine {
+            EngineKind::Kernels => Prepared::Kernels(Box::new([FusedRows::new(train)?, FusedRows::new(validation)?])),
+            EngineKind::Loops => Prepared::Loops(Box::new([train, validation]), preprocessing.clone()),
+            #[cfg(feature = "burn")]
+            EngineKind::Tensors | EngineKind::DeviceKernels => {
+                let device = self.device.clone().ok_or_else(|| Error::Backend(self.backend.missing()))?;
+                if engine == EngineKind::DeviceKernels {
+                    return Ok(Prepared::DeviceKernels(Box::new([train, validation]), device));
+                }
+                use chainrule_engines::{Examples, Expansion};
+                let expansion = if self.backend.is_apart() { Expansion::Device } else { Expansion::Host };
+                let precision = config.descent().precision;
+                let examples = |rows| Examples::new(rows, preprocessing, precision, &device, expansion);
+                Prepared::Tensors(Box::new([examples(train)?, examples(validation)?]))
+            }
+            #[cfg(not(feature = "burn"))]
+            EngineKind::Tensors | EngineKind::DeviceKernels => return Err(Error::Backend(self.backend.missing())),
+        })
     }
 
     /// Norms of parameters, on the device in f64 where it has that; nothing where the squares sum
@@ -178,12 +246,22 @@ impl Machine {
 }
 
 impl Prepared {
-    /// Features of a row, d.
-    pub fn n_features(&self) -> usize {
+    /// The training rows as the fused kernels of this processor take them, where they do.
+    pub fn fused(&self) -> Option<&FusedRows> {
         match self {
-            Self::Here(rows) => rows.n_features(),
+            Self::Kernels(rows) => Some(&rows[0]),
+            _ => None,
+        }
+    }
+
+    /// Whether a device's own kernels take them.
+    pub fn are_of_device_kernels(&self) -> bool {
+        match self {
+            Self::Kernels(_) | Self::Loops(..) => false,
             #[cfg(feature = "burn")]
-            Self::ByBurn(rows) => rows.n_features(),
+            Self::Tensors(_) => false,
+            #[cfg(feature = "burn")]
+            Self::DeviceKernels(..) => true,
         }
     }
 
@@ -200,28 +278,18 @@ impl Prepared {
     ) -> Result<Trained, TrainError> {
         let link = config.model().kind.link(n_classes);
         match self {
-            Self::Here(rows) => rows.train(&link, config, threads, observer),
+            Self::Kernels(rows) => train_fused(&link, &rows[0], &rows[1], config, threads, observer),
+            Self::Loops(rows, preprocessing) => {
+                train_by_loops(&link, &rows[0], &rows[1], preprocessing, config, observer)
+            }
             #[cfg(feature = "burn")]
-            Self::ByBurn(rows) => rows.train(link.columns(), config, observer),
-        }
-    }
-
-    /// The training rows as the fused kernels of this processor take them, where they do.
-    pub fn bytes(&self) -> Option<&Bytes> {
-        match self {
-            Self::Here(chainrule_solve::Prepared::Bytes(rows)) => Some(&rows[0]),
-            Self::Here(chainrule_solve::Prepared::Dense(_)) => None,
+            Self::Tensors(rows) => {
+                chainrule_engines::train_model_by_tensors(link.columns(), &rows[0], &rows[1], config, observer)
+            }
             #[cfg(feature = "burn")]
-            Self::ByBurn(_) => None,
-        }
-    }
-
-    /// Whether a device's own kernels take them.
-    pub fn has_launches(&self) -> bool {
-        match self {
-            Self::Here(_) => false,
-            #[cfg(feature = "burn")]
-            Self::ByBurn(rows) => matches!(rows, chainrule_engines::Prepared::Images(..)),
+            Self::DeviceKernels(rows, device) => {
+                chainrule_engines::train_on_device(link.columns(), &rows[0], &rows[1], config, device, observer)
+            }
         }
     }
 }

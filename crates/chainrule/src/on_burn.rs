@@ -3,7 +3,7 @@
 use burn::tensor::{Device, Tensor, TensorData};
 use chacha20::ChaCha8Rng;
 use chainrule_core::{GradientSource, ModelKind, Parameters, Precision, TrainConfig, WeightNorms};
-use chainrule_engines::{Examples, Expansion, Prepared, float_type, with_parameters};
+use chainrule_engines::{Examples, Expansion, float_type, with_parameters};
 use chainrule_gradcheck::{Options, Report, Witness, compare, f64_works};
 use chainrule_models::{
     Classifier, L2, LogisticRegressionConfig, SoftmaxRegressionConfig, Targets, WeightNorm, closed_form, objective,
@@ -70,14 +70,10 @@ fn check<M: Classifier, L: Label>(
 
     // Weights of classes and statistics are those that a fit would have: of all rows.
     let config = config.with_gradient(GradientSource::ClosedForm);
-    let learnt = Learnt::of(&config, &samples.rows.clone().into(), &samples.schema)?;
+    let learnt = Learnt::of(&config, &samples.rows, &samples.schema)?;
     let drawn = samples.rows.some(&some_of_each_class(samples, config.descent().shuffle.seed));
-    let splits = [drawn.clone().into(), drawn.into()];
-    let Prepared::Tensors(examples, _) = Prepared::new(splits, &learnt.preprocessing, &config, device, Expansion::Host)
-    else {
-        return Err(Error::Backend("the rows are not tensors".to_owned()));
-    };
-    let [Examples { features, labels }, _] = *examples;
+    let examples = Examples::new(drawn, &learnt.preprocessing, precision, device, Expansion::Host);
+    let Examples { features, labels } = examples.map_err(Error::from)?;
     let targets = match learnt.class_weights {
         Some(weights) => {
             let to = (&features.device(), features.dtype());

@@ -1,6 +1,5 @@
 use std::fmt::Display;
 use std::path::Path;
-use std::sync::Arc;
 
 use chainrule_core::{
     Class, DataConfig, DataFile, DataKind, LARGEST_NUMBER, ModelKind, Schema, Settings, TrainConfig, Unused, count,
@@ -9,10 +8,9 @@ use chainrule_core::{
 use chainrule_data::digits::draw_both;
 use chainrule_data::table::in_label_order;
 use chainrule_data::{
-    Counts, Data, DataError, Dataset, Holdout, Numbers, Origin, Provenance, Split, TablePart, TableRequest, Tables,
-    Values, names, schema_of_images, schema_of_tables, sha256,
+    Counts, Data, DataError, Dataset, Holdout, Origin, Provenance, Room, Rows, TableRequest, Tables, Values, names,
+    schema_of_images, schema_of_tables, sha256,
 };
-use chainrule_solve::Chosen;
 
 use crate::{Error, SamplesError};
 
@@ -26,6 +24,7 @@ use crate::{Error, SamplesError};
 /// model predicts as they are; `Samples<()>` have none, and can be asked about.
 #[derive(Clone, Debug)]
 pub struct Samples<L = Class> {
+    /// With each one's class as a position among the schema's.
     pub(crate) rows: Rows,
     pub(crate) schema: Schema,
     /// The labels that there are, in the order of the schema's classes, which are what they are
@@ -39,13 +38,6 @@ pub struct Samples<L = Class> {
 pub trait Label: Clone + Display + PartialEq {}
 
 impl<L: Clone + Display + PartialEq> Label for L {}
-
-/// The rows, with each one's class as a position among the schema's.
-#[derive(Clone, Debug)]
-pub(crate) enum Rows {
-    Images(Split),
-    Numbers(Numbers),
-}
 
 impl Samples {
     /// Reads a CSV file, plain or gzipped: a header of names, and below it numbers, but for the
@@ -114,9 +106,7 @@ impl Samples {
             features: Vec::new(),
             classes: (0..10).map(Class::Number).collect(),
         };
-        let pixels = (0..count).flat_map(|row| images.pixels(row)).copied().collect();
-        let split = Split { size: schema.image_size, pixels, labels: images.labels().to_vec() };
-        Self::of_schema(Rows::Images(split), &schema, &source)
+        Self::of_schema(images.into(), &schema, &source)
     }
 }
 
@@ -152,7 +142,7 @@ impl Samples<()> {
         if d == 0 {
             return Err(SamplesError::NoNumber.into());
         }
-        Ok(Self::of_numbers(Numbers { n_features: d, values, labels: vec![0; n] }))
+        Ok(Self::of_numbers(Rows::of_numbers(d, values, vec![0; n])))
     }
 
     /// The same of one slice `[n * d]`, row by row, with d numbers a row.
@@ -183,9 +173,9 @@ impl Samples<()> {
             let (row, found) = (pixels.len() / d, pixels.len() % d);
             return Err(SamplesError::RowLength { row, found, expected: d }.into());
         }
-        let split = Split { size, pixels: pixels.to_vec(), labels: vec![0; pixels.len() / d] };
+        let rows = Rows::of_pixels(size, pixels.to_vec(), vec![0; pixels.len() / d]);
         let schema = Schema { kind: DataKind::Images, image_size: size, features: Vec::new(), classes: Vec::new() };
-        Ok(Self { rows: Rows::Images(split), schema, labels: Vec::new(), source: in_memory([]) })
+        Ok(Self { rows, schema, labels: Vec::new(), source: in_memory(sha256([])) })
     }
 
     /// Takes the rows of a matrix.
@@ -197,11 +187,11 @@ impl Samples<()> {
         Self::rows(matrix.rows().into_iter().map(|row| row.to_vec()))
     }
 
-    fn of_numbers(numbers: Numbers) -> Self {
-        let d = numbers.n_features;
+    fn of_numbers(rows: Rows) -> Self {
+        let d = rows.n_features();
         let schema =
             Schema { kind: DataKind::Table, image_size: [1, d], features: numbered_columns(d), classes: Vec::new() };
-        Self { rows: Rows::Numbers(numbers), schema, labels: Vec::new(), source: in_memory([]) }
+        Self { rows, schema, labels: Vec::new(), source: in_memory(sha256([])) }
     }
 
     /// Gives each row its label. The classes are the labels that occur, by size where all are
@@ -223,24 +213,20 @@ impl Samples<()> {
             return Err(SamplesError::ManyClasses(classes.len()).into());
         }
         let mut own: Vec<Option<L>> = vec![None; classes.len()];
-        for ((own_label, name), label) in self.rows.labels_mut().iter_mut().zip(&names).zip(labels) {
+        let mut positions = Vec::with_capacity(names.len());
+        for (name, label) in names.iter().zip(labels) {
             let position = classes.iter().position(|class| class == name).unwrap_or_default();
-            *own_label = position as u8;
+            positions.push(position as u8);
             own[position].get_or_insert_with(|| label.clone());
         }
+        let rows = self.rows.with_labels(&positions);
         self.schema.classes = if self.schema.kind == DataKind::Table {
             classes.into_iter().map(Class::Name).collect()
         } else {
             Class::all_of(self.schema.kind, &classes).map_err(SamplesError::ClassNames)?
         };
-        let source = match &self.rows {
-            Rows::Images(split) => in_memory([&split.pixels[..], &split.labels]),
-            Rows::Numbers(numbers) => {
-                let bytes: Vec<u8> = numbers.values.iter().flat_map(f64::to_le_bytes).collect();
-                in_memory([&bytes[..], &numbers.labels])
-            }
-        };
-        Ok(Samples { rows: self.rows, schema: self.schema, labels: own.into_iter().flatten().collect(), source })
+        let source = in_memory(rows.sha256()?);
+        Ok(Samples { rows, schema: self.schema, labels: own.into_iter().flatten().collect(), source })
     }
 }
 
@@ -249,8 +235,8 @@ const MOST_CLASSES: usize = 256;
 
 /// Where rows in memory come from. Their checksum is taken with their labels: without, no model
 /// is fitted to them that could tell it.
-fn in_memory<'a>(bytes: impl IntoIterator<Item = &'a [u8]>) -> Provenance {
-    let file = DataFile { name: "rows in memory".to_owned(), sha256: sha256(bytes) };
+fn in_memory(sha256: String) -> Provenance {
+    let file = DataFile { name: "rows in memory".to_owned(), sha256 };
     Provenance { name: file.name.clone(), files: vec![file], unused: Unused::default() }
 }
 
@@ -286,7 +272,7 @@ impl<L: Label> Samples<L> {
             return Err(SamplesError::Fraction(fraction).into());
         }
         let rows = Holdout { fraction, seed }
-            .split(self.rows.labels())
+            .split(&self.labels())
             .map_err(|class| SamplesError::SingleRow { class: self.schema.classes[usize::from(class)].to_string() })?;
         Ok(rows.map(|rows| self.with_rows(self.rows.some(&rows))))
     }
@@ -310,11 +296,7 @@ impl<L: Label> Samples<L> {
             classes.push(self.schema.classes[found].clone());
             labels.push(self.labels[found].clone());
         }
-        let chosen: Vec<usize> =
-            (0..self.len()).filter(|&row| positions[usize::from(self.labels()[row])].is_some()).collect();
-        let mut rows = self.rows.some(&chosen);
-        rows.labels_mut().iter_mut().for_each(|label| *label = positions[usize::from(*label)].unwrap_or_default());
-        let mut samples = self.with_rows(rows);
+        let mut samples = self.with_rows(self.rows.with_classes(&positions));
         (samples.schema.classes, samples.labels) = (classes, labels);
         Ok(samples)
     }
@@ -325,7 +307,7 @@ impl<L: Label> Samples<L> {
     }
 
     /// Each row's class, as a position among [`classes`](Self::classes).
-    pub fn labels(&self) -> &[u8] {
+    pub fn labels(&self) -> Vec<u8> {
         self.rows.labels()
     }
 
@@ -336,7 +318,7 @@ impl<L: Label> Samples<L> {
     /// Where these are images and those a table, or of another size; where a column is missing; and
     /// where a row is of a class that it does not know.
     pub(crate) fn as_of(&self, schema: &Schema) -> Result<Rows, Error> {
-        let mut rows = self.rows_as_of(schema)?;
+        let rows = self.rows_as_of(schema)?;
         let positions: Vec<Option<u8>> = self
             .schema
             .classes
@@ -346,14 +328,12 @@ impl<L: Label> Samples<L> {
                 schema.classes.iter().position(|own| own.is_called(&name)).map(|position| position as u8)
             })
             .collect();
-        for (row, label) in rows.labels_mut().iter_mut().enumerate() {
-            let Some(position) = positions[usize::from(*label)] else {
-                let class = self.schema.classes[usize::from(*label)].to_string();
-                return Err(SamplesError::AnotherClass { row, class, classes: listed(&schema.classes) }.into());
-            };
-            *label = position;
+        let is_unknown = |&row: &usize| positions[usize::from(rows.label(row))].is_none();
+        if let Some(row) = (0..rows.len()).find(is_unknown) {
+            let class = self.schema.classes[usize::from(rows.label(row))].to_string();
+            return Err(SamplesError::AnotherClass { row, class, classes: listed(&schema.classes) }.into());
         }
-        Ok(rows)
+        Ok(rows.with_classes(&positions))
     }
 }
 
@@ -370,12 +350,12 @@ impl<L: Clone> Samples<L> {
 
     /// Rows.
     pub fn len(&self) -> usize {
-        self.rows.labels().len()
+        self.rows.len()
     }
 
     /// Whether there is no row.
     pub fn is_empty(&self) -> bool {
-        self.rows.labels().is_empty()
+        self.rows.is_empty()
     }
 
     /// Features of a row, d: an image's pixels, or the columns but for the label.
@@ -398,11 +378,8 @@ impl<L: Clone> Samples<L> {
     /// # Panics
     /// Where `row` is past the end.
     pub fn row(&self, row: usize) -> Vec<f64> {
-        let d = self.n_features();
-        match &self.rows {
-            Rows::Images(split) => split.pixels[row * d..][..d].iter().map(|&pixel| pixel.into()).collect(),
-            Rows::Numbers(numbers) => numbers.row(row),
-        }
+        let mut room = Room::default();
+        self.rows.row(row, &mut room).expect("they are in memory").to_vec()
     }
 
     /// The same with the labels left as they are, for a model that is asked about rows of whatever
@@ -417,7 +394,9 @@ impl<L: Clone> Samples<L> {
         if !fits || (!is_table(schema) && self.schema.image_size != schema.image_size) {
             return Err(SamplesError::AnotherKind { samples: of_own, model: of_model }.into());
         }
-        let Rows::Numbers(Numbers { n_features, values, labels }) = &self.rows else { return Ok(self.rows.clone()) };
+        if !is_table(schema) {
+            return Ok(self.rows.clone());
+        }
         let place = |name: &String| {
             let found = self.schema.features.iter().position(|own| own == name);
             found.ok_or_else(|| {
@@ -426,9 +405,7 @@ impl<L: Clone> Samples<L> {
             })
         };
         let places = schema.features.iter().map(place).collect::<Result<Vec<usize>, _>>()?;
-        let values =
-            (0..labels.len()).flat_map(|row| places.iter().map(move |&place| values.get(row * n_features + place)));
-        Ok(Rows::Numbers(Numbers { n_features: places.len(), values: values.collect(), labels: labels.clone() }))
+        Ok(self.rows.clone().with_columns(&places))
     }
 
     fn with_rows(&self, rows: Rows) -> Self {
@@ -444,62 +421,20 @@ impl Samples {
     fn of_tables(tables: Tables) -> [Self; 2] {
         let source = Provenance::of_tables(&tables);
         let schema = schema_of_tables(&tables);
-        let rows = |part: Arc<TablePart>| Rows::Numbers(Arc::unwrap_or_clone(part).rows);
-        tables.parts.map(|part| Self::of_schema(rows(part), &schema, &source))
+        tables.parts.map(|part| Self::of_schema(part.rows.clone(), &schema, &source))
     }
 
     fn of_images(data: &Data, resident_bytes: u64) -> Result<[Self; 2], Error> {
-        let (selections, labels) = data.select(None, None, None)?;
-        if let Some(large) = selections.iter().find(|rows| rows.bytes() > resident_bytes) {
+        let (rows, labels) = data.select(None, None, None)?;
+        if let Some(large) = rows.iter().find(|rows| rows.bytes() > resident_bytes) {
             let (source, bytes) = (&data.origin, large.bytes());
             return Err(SamplesError::TooLarge { place: source.to_string(), bytes, most: resident_bytes }.into());
         }
         let (source, schema) = (Provenance::of_images(data), schema_of_images(data, labels));
-        let [train, validation] = selections;
-        let read = |split| Self::of_schema(Rows::Images(split), &schema, &source);
-        Ok([read(train.read()?), read(validation.read()?)])
+        let [train, validation] = rows;
+        let read = |rows: Rows| Ok::<_, Error>(Self::of_schema(rows.within(resident_bytes)?, &schema, &source));
+        Ok([read(train)?, read(validation)?])
     }
-}
-
-impl From<Rows> for Chosen {
-    fn from(rows: Rows) -> Self {
-        match rows {
-            Rows::Images(split) => Self::Resident(split),
-            Rows::Numbers(numbers) => Self::Numbers(numbers),
-        }
-    }
-}
-
-impl Rows {
-    pub(crate) fn labels(&self) -> &[u8] {
-        match self {
-            Self::Images(split) => &split.labels,
-            Self::Numbers(numbers) => &numbers.labels,
-        }
-    }
-
-    fn labels_mut(&mut self) -> &mut [u8] {
-        match self {
-            Self::Images(split) => &mut split.labels,
-            Self::Numbers(numbers) => &mut numbers.labels,
-        }
-    }
-
-    pub(crate) fn some(&self, rows: &[usize]) -> Self {
-        match self {
-            Self::Images(Split { size, pixels, labels }) => Self::Images(Split {
-                size: *size,
-                pixels: some(pixels, size[0] * size[1], rows),
-                labels: some(labels, 1, rows),
-            }),
-            Self::Numbers(numbers) => Self::Numbers(numbers.some(rows)),
-        }
-    }
-}
-
-/// These rows of d values each.
-fn some<T: Copy>(values: &[T], d: usize, rows: &[usize]) -> Vec<T> {
-    rows.iter().flat_map(|&row| &values[row * d..][..d]).copied().collect()
 }
 
 fn described(schema: &Schema) -> String {

@@ -142,7 +142,7 @@ fn rows_from_memory_are_those_of_a_table() {
     assert_eq!(of_file.parameters(), of_memory.parameters());
     // Labels that are numbers are in their order.
     let numbered = Samples::from_rows(&[[1.0], [2.0], [3.0]], &[10, 9, 100]).unwrap();
-    assert_eq!((numbered.labels(), numbered.classes()[0].to_string()), (&[1, 0, 2][..], "9".to_owned()));
+    assert_eq!((numbered.labels(), numbered.classes()[0].to_string()), (vec![1, 0, 2], "9".to_owned()));
     assert_eq!(numbered.classes(), [9, 10, 100]);
 }
 

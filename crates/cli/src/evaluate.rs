@@ -6,14 +6,14 @@ use std::sync::Arc;
 
 use anyhow::{Result, anyhow, bail};
 use chainrule::machine::all_threads;
-use chainrule_core::{Class, DataConfig, LinkKind, Unused, count, display_width, to_right};
+use chainrule_core::{Class, DataConfig, Features, LinkKind, Unused, count, display_width, to_right};
 use chainrule_data::{
-    Ahead, DIGITS, Data, DataError, Holdout, Part, PictureRequest, Provenance, Request, Selection, TablePart,
+    Ahead, DIGITS, Data, DataError, Holdout, Part, PictureRequest, Provenance, Request, Room, Rows, TablePart,
     TableRequest, Tables, digits_to_draw, find_tables, find_with, holdout, names, not_used, own,
 };
 use chainrule_evaluate::{Scores, Tally, Wrong};
 use chainrule_report::{Tile, contact_sheet};
-use chainrule_solve::Predictor;
+use chainrule_solve::{Prediction, RowError};
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 
@@ -105,10 +105,13 @@ const MOST_WRONG: usize = 40;
 const IN_A_ROW: usize = 8;
 const IN_TEXT: usize = 5;
 
-/// Labelled rows, of images or of a table.
-enum Labelled {
-    Images { rows: Arc<Selection>, left_out: BTreeMap<String, usize> },
-    Table(Arc<TablePart>),
+/// Rows of the model's classes.
+struct Labelled {
+    rows: Rows,
+    /// How many rows of other classes there are, by their classes.
+    left_out: BTreeMap<String, usize>,
+    /// Each one's line, of a table.
+    lines: Option<Vec<u32>>,
 }
 
 /// Evaluates a model on labelled rows.
@@ -128,13 +131,13 @@ pub(crate) fn evaluate(options: &EvaluateOptions) -> Result<u8> {
     let file = options.wrong.as_ref().map(|path| destination(path, options.force, "--wrong")).transpose()?;
     let named = options.data.source.as_ref();
     // Of data in one part the run kept some rows for the validation; named, all are taken.
-    let (rows, source, is_whole) = match model.features() {
+    let (labelled, source, is_whole) = match model.features() {
         None => {
             let data = find(&model, options.data.source.as_deref(), &mut tell)?;
             not_used(&data.unused, data.pictures.is_some()).iter().for_each(|what| tell(&format!("note: {what}")));
             let (rows, left_out) = rows(&model, &data, options)?;
             let is_whole = named.is_some() && data.pictures.as_ref().is_some_and(|pictures| !pictures.has_parts);
-            (Labelled::Images { rows: Arc::new(rows), left_out }, Provenance::of_images(&data), is_whole)
+            (Labelled { rows, left_out, lines: None }, Provenance::of_images(&data), is_whole)
         }
         Some(features) => {
             let tables = find_table(&model, features, options)?;
@@ -146,7 +149,8 @@ pub(crate) fn evaluate(options: &EvaluateOptions) -> Result<u8> {
                 SplitOption::Validation => validation,
             };
             let is_whole = named.is_some_and(|path| Path::new(path).is_file());
-            (Labelled::Table(part), source, is_whole)
+            let TablePart { rows, lines, left_out } = Arc::unwrap_or_clone(part);
+            (Labelled { rows, left_out, lines: Some(lines) }, source, is_whole)
         }
     };
     let is_the_runs_own = model.trained().is_some_and(|run| source.files == run.manifest.data_files);
@@ -154,16 +158,16 @@ pub(crate) fn evaluate(options: &EvaluateOptions) -> Result<u8> {
         let other = &manifest.data_source;
         tell(&format!("note: this is not the data of the run, which was made with {other} of other checksums"));
     }
-    let noun = rows.noun();
+    let noun = labelled.noun();
     if is_the_runs_own && is_whole {
         tell(&format!(
             "note: the {noun}s that the run was trained on are among these; without --data its validation {noun}s are taken"
         ));
     }
-    let left_out = rows.left_out();
+    let Labelled { rows, left_out, lines } = &labelled;
     let count: usize = left_out.values().sum();
     let may_leave_out = options.known_classes_only || chose_classes(&model);
-    if count > 0 && rows.len() > 0 && !may_leave_out {
+    if count > 0 && !rows.is_empty() && !may_leave_out {
         bail!(
             "{}: {count} of {} {noun}s are of classes that the model does not know: {}; its classes are [{}]; --known-classes-only leaves these {noun}s out",
             source.name,
@@ -172,16 +176,17 @@ pub(crate) fn evaluate(options: &EvaluateOptions) -> Result<u8> {
             names(model.classes()).join(", ")
         );
     }
-    let Some(scores) = rows.tally(&model)?.scores() else {
+    let Some(scores) = tally(&model, rows)?.scores() else {
         bail!("{}: no {noun} of the model's classes [{}]", source.name, names(model.classes()).join(", "));
     };
-    if let (Some(file), Labelled::Images { rows, .. }) = (file, &rows) {
+    // Of a table it was refused.
+    if let Some(file) = file {
         file.write(&sheet(&model, rows, &scores)?)?;
     }
     let wrong = scores.most_confidently_wrong.iter().map(|wrong| wrong.row);
-    let (images, lines) = match &rows {
-        Labelled::Images { rows, .. } => (Some(wrong.map(|row| rows.image(row)).collect()), None),
-        Labelled::Table(part) => (None, Some(wrong.map(|row| part.lines[row]).collect())),
+    let (images, lines) = match lines {
+        None => (Some(wrong.map(|row| rows.stored(row)).collect()), None),
+        Some(lines) => (None, Some(wrong.map(|row| lines[row]).collect())),
     };
     let answer = Answer {
         run: model.folder.display().to_string(),
@@ -304,11 +309,7 @@ fn counted(classes: &BTreeMap<String, usize>) -> String {
 
 /// The run's own rows of its own data, all of other data, and how many of each other class there
 /// are.
-fn rows(
-    model: &Model,
-    data: &Data,
-    options: &EvaluateOptions,
-) -> Result<(Selection, BTreeMap<String, usize>), DataError> {
+fn rows(model: &Model, data: &Data, options: &EvaluateOptions) -> Result<(Rows, BTreeMap<String, usize>), DataError> {
     let config = model.trained().map(|run| run.config.data());
     let (part, of_run) = match options.split {
         SplitOption::Train => (Part::Train, config.and_then(|config| config.train_images)),
@@ -335,39 +336,7 @@ const CHUNK: usize = 1 << 19;
 
 impl Labelled {
     fn noun(&self) -> &'static str {
-        match self {
-            Self::Images { .. } => "image",
-            Self::Table(_) => "row",
-        }
-    }
-
-    fn len(&self) -> usize {
-        match self {
-            Self::Images { rows, .. } => rows.len(),
-            Self::Table(part) => part.lines.len(),
-        }
-    }
-
-    /// How many rows of other classes than the model's there are, by their classes.
-    fn left_out(&self) -> &BTreeMap<String, usize> {
-        match self {
-            Self::Images { left_out, .. } => left_out,
-            Self::Table(part) => &part.left_out,
-        }
-    }
-
-    /// Asks the model about all rows and counts in their order.
-    fn tally(&self, model: &Model) -> Result<Tally> {
-        let rows = match self {
-            Self::Images { rows, .. } => return tally(model, rows),
-            Self::Table(part) => &part.rows,
-        };
-        let mut tally = empty(model);
-        for (row, &label) in rows.labels.iter().enumerate() {
-            let (label, predicted, confidence, cross_entropy) = judge(&model.predictor, label.into(), &rows.row(row));
-            tally.add(row, label, predicted, confidence, cross_entropy);
-        }
-        Ok(tally)
+        if self.lines.is_some() { "row" } else { "image" }
     }
 }
 
@@ -384,22 +353,25 @@ fn empty(model: &Model) -> Tally {
 /// Label, predicted class, its probability, cross-entropy.
 type Judged = (usize, usize, f64, f64);
 
-fn judge<T: Copy + Into<f64>>(predictor: &Predictor, label: usize, row: &[T]) -> Judged {
-    let prediction = predictor.predict(row).expect("rows of the model's own size, read as numbers");
+fn judged(prediction: &Prediction, label: usize) -> Judged {
     let confidence = prediction.probabilities[prediction.class];
     (label, prediction.class, confidence, prediction.cross_entropy(label))
 }
 
-/// Asks the model about all images, chunk by chunk on all processors, and counts in their order.
-fn tally(model: &Model, rows: &Arc<Selection>) -> Result<Tally> {
+/// Asks the model about all rows, chunk by chunk on all processors, and counts in their order.
+fn tally(model: &Model, rows: &Rows) -> Result<Tally> {
     let predictor = Arc::new(model.predictor.clone());
     let rows_at_once = (CHUNK / predictor.n_features()).max(1);
     let maker = || {
-        let (rows, predictor, mut room) = (Arc::clone(rows), Arc::clone(&predictor), Vec::new());
+        let (rows, predictor, mut room) = (rows.clone(), Arc::clone(&predictor), Room::default());
         move |i: usize| -> Result<Vec<Judged>, DataError> {
             let range = i * rows_at_once..((i + 1) * rows_at_once).min(rows.len());
-            let pixels = rows.read_rows(range.clone(), &mut room)?.chunks_exact(predictor.n_features());
-            Ok(range.zip(pixels).map(|(row, pixels)| judge(&predictor, rows.label(row).into(), pixels)).collect())
+            let predictions = predictor.predict_each(rows.chunk(range.clone(), &mut room)?);
+            let judge = |(row, prediction): (usize, Result<Prediction, RowError>)| {
+                let prediction = prediction.expect("rows of the model's own size, read as numbers");
+                judged(&prediction, rows.label(row).into())
+            };
+            Ok(range.zip(predictions).map(judge).collect())
         }
     };
     let mut tally = empty(model);
@@ -416,14 +388,14 @@ fn tally(model: &Model, rows: &Arc<Selection>) -> Result<Tally> {
 }
 
 /// The most confidently wrong images.
-fn sheet(model: &Model, rows: &Selection, scores: &Scores) -> Result<Vec<u8>> {
-    let (classes, mut room) = (model.classes(), Vec::new());
+fn sheet(model: &Model, rows: &Rows, scores: &Scores) -> Result<Vec<u8>> {
+    let (classes, mut room) = (model.classes(), Room::default());
     let mut tiles = Vec::new();
     for &Wrong { row, label, predicted, confidence } in &scores.most_confidently_wrong {
-        let pixels = rows.read_rows(std::iter::once(row), &mut room)?;
+        let Features::Bytes(pixels) = rows.chunk(std::iter::once(row), &mut room)? else { continue };
         let caption = [
             format!("{}, taken for {}", classes[label], classes[predicted]),
-            format!("{:.2} %, no. {}", 100.0 * confidence, rows.image(row)),
+            format!("{:.2} %, no. {}", 100.0 * confidence, rows.stored(row)),
         ];
         tiles.push(Tile::grey(pixels, caption));
     }

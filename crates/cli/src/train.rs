@@ -16,7 +16,7 @@ use crate::missing::is_folder;
 use crate::options::TrainOptions;
 use crate::output::{print_json, say, told};
 use crate::progress::{Progress, catch_interrupts, is_watched};
-use crate::rows::{Rows, dropped};
+use crate::rows::{ChosenRows, dropped};
 use crate::run::{self, again, is_interruption, manifest, run};
 use crate::{exit, experiment, table};
 
@@ -48,7 +48,7 @@ pub(crate) fn train(options: &TrainOptions) -> Result<u8> {
     let data = Dataset::find(&config, &mut tell)?;
     let (source, taken) = (data.provenance(), data.taken(&config));
     // The files' bytes are no longer needed then: what is trained on goes to the device.
-    let rows = Rows::of(data, &config, &source, &machine)?;
+    let rows = ChosenRows::of(data, &config, &source, &machine)?;
     let about = rows.about().clone();
     let steps = most_steps(&config, about.train)?;
 
@@ -66,10 +66,10 @@ pub(crate) fn train(options: &TrainOptions) -> Result<u8> {
     };
     tell(&format!("data: {}, {} training and {} validation rows", about.source, about.train, about.validation));
 
-    for line in [taken, dropped(&config, about.train), rows.weights(), rows.note(&config)].into_iter().flatten() {
+    for line in [taken, dropped(&config, about.train), rows.weights(), rows.note(&config)?].into_iter().flatten() {
         tell(&line);
     }
-    let rows = rows.load(&config, &machine);
+    let rows = rows.load(&config, &machine)?;
     if let Some(kernels) = rows.kernels(&machine) {
         tell(&kernels);
     }

@@ -9,6 +9,7 @@
 //!   and what it tells apart
 //! - [`Link`]: the loss of its logits, and what they predict: all in which one model differs from
 //!   another
+//! - [`Features`]: rows as the data has them, and [`EngineKind`]: what computes with which of them
 //! - [`Class`]: what the data calls a class, and [`ClassWeights`], by how much its rows count
 //! - [`History`]: every step's loss and every evaluation
 //! - [`EarlyStopping`]: the rule that ends a run, for who trains and for who asks afterwards when
@@ -25,6 +26,8 @@ mod config;
 mod content_error;
 mod data_file;
 mod early_stopping;
+mod engine_kind;
+mod features;
 mod gradient;
 mod history;
 mod link;
@@ -49,6 +52,8 @@ pub use config::{
 pub use content_error::ContentError;
 pub use data_file::DataFile;
 pub use early_stopping::{EarlyStopping, Judgement};
+pub use engine_kind::{Abilities, EngineKind, Lack};
+pub use features::{FeatureKind, Features};
 pub use gradient::{Gradient, Step};
 pub use history::{Evaluation, FinalMetrics, History};
 pub use link::{Dual, Link, Logistic, OneVsRest, Softmax, Targets};

@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-use crate::DataKind;
+use crate::{DataKind, Precision};
 
 /// What a model's features are made of: of each number of a row, as the data has it, a straight
 /// line's value.
@@ -47,6 +47,29 @@ impl Preprocessing {
             Self::Pixels => raw / 127.5 - 1.0,
             Self::Raw => raw,
             Self::Standardized(by) => (raw - by.mean[j]) / by.scale[j],
+        }
+    }
+
+    /// Puts the features `[d]` that a row's numbers become behind others, rounded to a precision.
+    ///
+    /// # Panics
+    /// Where there are statistics of fewer features.
+    pub fn features(&self, raw: &[f64], precision: Precision, features: &mut Vec<f64>) {
+        match precision {
+            Precision::F32 => self.rounded(raw, |x| f64::from(x as f32), features),
+            Precision::F64 => self.rounded(raw, |x| x, features),
+        }
+    }
+
+    fn rounded(&self, raw: &[f64], round: impl Fn(f64) -> f64, features: &mut Vec<f64>) {
+        match self {
+            Self::Pixels => features.extend(raw.iter().map(|raw| round(raw / 127.5 - 1.0))),
+            Self::Raw => features.extend(raw.iter().map(|&raw| round(raw))),
+            Self::Standardized(by) => {
+                assert!(by.n_features() >= raw.len(), "statistics of each feature");
+                let statistics = by.mean.iter().zip(&by.scale);
+                features.extend(raw.iter().zip(statistics).map(|(raw, (mean, scale))| round((raw - mean) / scale)));
+            }
         }
     }
 

@@ -8,7 +8,7 @@ use crate::config::{
     OptimumConfig, Schedule, Solver,
 };
 use crate::ranges::{IMAGE_SIZE, SIDES, check_whole};
-use crate::{ClassWeights, Update};
+use crate::{Class, ClassWeights, EngineKind, Update};
 
 /// An experiment as it is said, with the defaults of what was left out. Nothing of it is checked:
 /// see [`TrainConfig`].
@@ -51,12 +51,29 @@ impl Settings {
         }
     }
 
+    /// The same for the classes of these labels, 0 first: what [`TrainConfig::classes`] gives back.
+    #[must_use]
+    pub fn with_classes(mut self, by_position: &[Class]) -> Self {
+        self.data.classes = Some(by_label(self.model.kind, by_position));
+        self
+    }
+
     /// The same, with a name where it has none.
     #[must_use]
     pub fn named(mut self, name: &str) -> Self {
         self.experiment.get_or_insert_with(|| name.to_owned());
         self
     }
+}
+
+/// Classes in a config's order by their labels, and back: a logistic model's config names the
+/// positive one first, whose label is 1.
+fn by_label(kind: ModelKind, classes: &[Class]) -> Vec<Class> {
+    let mut classes = classes.to_vec();
+    if kind == ModelKind::Logistic {
+        classes.reverse();
+    }
+    classes
 }
 
 /// An experiment that was checked: every number is in its range, and what must fit together does.
@@ -119,18 +136,10 @@ impl TrainConfig {
         self
     }
 
-    /// What of it the fused kernels cannot do, where there is something: their steps are plain
-    /// ones, on bytes of one scale, in rows that count alike.
-    pub fn beyond_kernels(&self) -> Option<&'static str> {
-        if self.descent.update() != Update::Plain {
-            Some("they know no optimizer but sgd without momentum")
-        } else if self.data.standardize {
-            Some("they read bytes that all have one scale, and data.standardize gives each pixel its own")
-        } else if self.objective.class_weights.is_some() {
-            Some("to them all rows count alike, and objective.class_weights says otherwise")
-        } else {
-            None
-        }
+    /// The classes in the order of their labels, 0 first, where the config names them: as it does,
+    /// but for the logistic model, whose positive class is the first of two and has the label 1.
+    pub fn classes(&self) -> Option<Vec<Class>> {
+        self.data.classes.as_deref().map(|classes| by_label(self.model.kind, classes))
     }
 
     /// What may keep a training from diverging.
@@ -238,10 +247,10 @@ fn check(config: &TrainConfig) -> Result<(), (&'static str, String)> {
     count("early_stopping.evaluations_per_epoch", stopping.evaluations_per_epoch)?;
     count("early_stopping.patience", stopping.patience.unwrap_or(1))?;
 
-    if let (GradientSource::Fused, Some(reason)) = (descent.gradient, config.beyond_kernels()) {
+    if let (GradientSource::Fused, Some(lack)) = (descent.gradient, EngineKind::Kernels.lacks(config)) {
         return Err((
             "descent.gradient",
-            format!("the fused kernels cannot: {reason}; take auto, closed-form or autodiff"),
+            format!("the fused kernels cannot: {lack}; take auto, closed-form or autodiff"),
         ));
     }
 

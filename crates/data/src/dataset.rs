@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use chainrule_core::{Class, DataConfig, ModelKind, TrainConfig};
+use chainrule_core::{Class, Schema, TrainConfig};
 
-use crate::provenance::not_used;
+use crate::provenance::{not_used, schema_of_images, schema_of_tables};
 use crate::{
-    Counts, Data, DataError, Holdout, Images, Origin, PictureRequest, Provenance, Request, TableRequest, Tables, Treat,
-    find_tables, find_with,
+    Counts, Data, DataError, Holdout, Images, Origin, PictureRequest, Provenance, Request, Rows, TableRequest, Tables,
+    Treat, find_tables, find_with,
 };
 
 /// What a run is trained on.
@@ -28,7 +28,7 @@ impl Dataset {
     /// The same from where its source turned out to be.
     pub fn find_at(request: &Request, config: &TrainConfig, tell: &mut dyn FnMut(&str)) -> Result<Self, DataError> {
         let asked = config.data();
-        let data = match find_tables(request, &table_request(config.model().kind, config))? {
+        let data = match find_tables(request, &table_request(config))? {
             Some(tables) => Self::Tables(tables),
             None => {
                 let (size, holdout) = (asked.image_size, Some(holdout(config)));
@@ -66,6 +66,32 @@ impl Dataset {
         };
         let parts: Vec<String> = parts.into_iter().filter_map(part).collect();
         (!parts.is_empty()).then(|| format!("note: only {} are taken", parts.join(" and ")))
+    }
+
+    /// The rows to train on and those to validate on that a config names, still where they lie; and
+    /// what they are.
+    ///
+    /// # Errors
+    /// Where there are fewer, or a class has none.
+    pub fn into_rows(self, config: &TrainConfig) -> Result<([Rows; 2], Schema), DataError> {
+        match self {
+            Self::Tables(tables) => {
+                let schema = schema_of_tables(&tables);
+                Ok((tables.parts.map(|part| part.rows.clone()), schema))
+            }
+            Self::Images(data) => {
+                let number = |class: &Class| {
+                    let (rows, what) = (data.train.labels().len(), "training images");
+                    let class = class.to_string();
+                    data.label_of(&class).ok_or(DataError::EmptyClass { class, rows, what })
+                };
+                let order = config.classes().map(|classes| classes.iter().map(number).collect::<Result<Vec<u8>, _>>());
+                let asked = config.data();
+                let (rows, classes) =
+                    data.select(asked.train_images, asked.validation_images, order.transpose()?.as_deref())?;
+                Ok((rows, schema_of_images(&data, classes)))
+            }
+        }
     }
 
     /// What kind of data it is.
@@ -127,13 +153,13 @@ pub fn own(asked: &str, got: &str) -> Request {
 }
 
 /// How a training reads tables.
-fn table_request(kind: ModelKind, config: &TrainConfig) -> TableRequest {
+fn table_request(config: &TrainConfig) -> TableRequest {
     let asked = config.data();
     TableRequest {
         label: asked.label.clone(),
         ignored: asked.ignore.clone(),
         features: None,
-        classes: label_order(kind, asked).map(|classes| names(&classes)),
+        classes: config.classes().map(|classes| names(&classes)),
         holdout: Some(holdout(config)),
         resident_bytes: asked.resident_bytes,
     }
@@ -159,15 +185,4 @@ pub fn digits_to_draw(config: &TrainConfig) -> Counts {
         train: config.data().train_images.unwrap_or(DIGITS.train),
         validation: config.data().validation_images.unwrap_or(DIGITS.validation),
     }
-}
-
-/// The classes in the order of their labels, 0 first: as the config lists them, but for the
-/// logistic model, where the first
-/// is the positive one and so has the label 1.
-pub fn label_order(kind: ModelKind, data: &DataConfig) -> Option<Vec<Class>> {
-    let mut classes = data.classes.clone()?;
-    if kind == ModelKind::Logistic {
-        classes.reverse();
-    }
-    Some(classes)
 }

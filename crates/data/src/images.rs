@@ -1,3 +1,4 @@
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -10,7 +11,7 @@ use crate::{DataError, sha256};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Images {
     images: Pixels,
-    labels: Vec<u8>,
+    labels: Arc<[u8]>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,7 +34,7 @@ impl Images {
     pub fn new(images: IdxImages, labels: Vec<u8>) -> Self {
         let size = images.height * images.width;
         assert_eq!(images.pixels.len(), labels.len() * size, "pixels for {} images of {size}", labels.len());
-        Self { images: Pixels::Resident(images), labels }
+        Self { images: Pixels::Resident(images), labels: labels.into() }
     }
 
     /// Reads two IDX files that belong together. Images of more than `resident_bytes` stay in their file, which is read once, for its checksum.
@@ -60,12 +61,12 @@ impl Images {
             let folder = file.parent().unwrap_or(file).to_owned();
             return Err(DataError::Lengths { folder, images: count, labels: labels.len() });
         }
-        Ok(Self { images, labels })
+        Ok(Self { images, labels: labels.into() })
     }
 
     /// Images that were looked at and not kept, of a file with this checksum where they are in one.
     pub(crate) fn seen(size: (usize, usize), labels: Vec<u8>, sha256: String) -> Self {
-        Self { images: Pixels::Seen { size, sha256 }, labels }
+        Self { images: Pixels::Seen { size, sha256 }, labels: labels.into() }
     }
 
     /// Writes two plain IDX files.
@@ -109,14 +110,24 @@ impl Images {
         &self.labels
     }
 
+    /// The same, shared.
+    pub(crate) fn shared_labels(&self) -> Arc<[u8]> {
+        Arc::clone(&self.labels)
+    }
+
+    /// The pixels of images that follow each other, where they lie in memory.
+    pub(crate) fn resident(&self, images: Range<usize>) -> Option<&[u8]> {
+        let Pixels::Resident(IdxImages { height, width, pixels }) = &self.images else { return None };
+        let size = height * width;
+        Some(&pixels[images.start * size..images.end * size])
+    }
+
     /// The pixels of one image in memory.
     ///
     /// # Panics
     /// Where `row` is past the end, or the images stay in their file.
     pub fn pixels(&self, row: usize) -> &[u8] {
-        let Pixels::Resident(images) = &self.images else { panic!("the images stay in their file") };
-        let size = images.height * images.width;
-        &images.pixels[row * size..][..size]
+        self.resident(row..row + 1).expect("the images are in memory")
     }
 
     /// Fills `pixels` with those of the images from `first` on, as many as there is room for.

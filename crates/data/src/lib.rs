@@ -9,7 +9,7 @@
 //! - [`Images`]: images and labels, in memory or left in their file
 //! - [`find`]: which of these a run gets; [`Dataset`]: what a config gets, and its [`Provenance`]
 //! - [`given`]: files that a model is asked about
-//! - [`Selection`]: the rows and classes that a run asks for; [`Split`]: the same in memory, preprocessed
+//! - [`Rows`]: the rows and classes that a run asks for, wherever they lie
 //! - [`BatchOrder`]: the order of the rows in each epoch
 //! - [`Ahead`]: what other threads read or draw while this one computes
 
@@ -33,9 +33,8 @@ mod order;
 pub mod picture;
 mod positioned;
 mod provenance;
-mod selection;
+mod rows;
 mod source;
-mod split;
 pub mod table;
 mod tables;
 mod unused;
@@ -43,19 +42,18 @@ mod unused;
 pub use ahead::Ahead;
 pub use checksum::sha256;
 pub use class_folders::{PictureRequest, Treat};
-pub use dataset::{DIGITS, Dataset, Nature, digits_to_draw, holdout, label_order, names, own};
+pub use dataset::{DIGITS, Dataset, Nature, digits_to_draw, holdout, names, own};
 pub use error::DataError;
 pub use holdout::Holdout;
 pub use images::Images;
-pub use numbers::{Numbers, Values};
+pub use numbers::Values;
 pub use order::{BatchOrder, Order, Shuffle};
 pub use provenance::{Provenance, not_used, schema_of_images, schema_of_tables};
-pub use selection::Selection;
+pub use rows::{Room, Rows, pixel_value};
 pub use source::{
     Counts, Data, Origin, Part, Pictures, Request, find, find_tables, find_with, find_within, is_mnist, look,
     read_folder, sha256_of_files,
 };
-pub use split::{Split, pixel_value};
 pub use tables::{AboutTables, TablePart, TableRequest, Tables};
 
 #[cfg(doctest)]

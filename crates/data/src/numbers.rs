@@ -1,44 +1,12 @@
-/// Rows of numbers as a table has them, labels as positions among the classes.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Numbers {
+use std::ops::Range;
+
+/// The numbers of a table's rows.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Numbers {
     /// Features of a row, d.
-    pub n_features: usize,
+    pub(crate) n_features: usize,
     /// `n * d` numbers, row by row.
-    pub values: Values,
-    /// For each row the position of its class among the run's classes.
-    pub labels: Vec<u8>,
-}
-
-impl Numbers {
-    /// Rows.
-    pub fn len(&self) -> usize {
-        self.labels.len()
-    }
-
-    /// Whether there is no row.
-    pub fn is_empty(&self) -> bool {
-        self.labels.is_empty()
-    }
-
-    /// The numbers of a row.
-    ///
-    /// # Panics
-    /// Where `row` is past the end.
-    pub fn row(&self, row: usize) -> Vec<f64> {
-        self.values.row(self.n_features, row)
-    }
-
-    /// These rows.
-    ///
-    /// # Panics
-    /// Where one is past the end.
-    pub fn some(&self, rows: &[usize]) -> Self {
-        Self {
-            n_features: self.n_features,
-            values: rows.iter().flat_map(|&row| self.row(row)).collect(),
-            labels: rows.iter().map(|&row| self.labels[row]).collect(),
-        }
-    }
+    pub(crate) values: Values,
 }
 
 /// Numbers in a row, exactly, and in little more memory than their text took: block by block in four bytes each where these are enough, as for small
@@ -140,6 +108,23 @@ impl Values {
     /// Where `row` is past the end.
     pub fn row(&self, d: usize, row: usize) -> Vec<f64> {
         (row * d..(row + 1) * d).map(|place| self.get(place)).collect()
+    }
+
+    /// Puts the numbers at these places behind others.
+    ///
+    /// # Panics
+    /// Where there are none.
+    pub(crate) fn append_to(&self, places: Range<usize>, numbers: &mut Vec<f64>) {
+        let Range { mut start, end } = places;
+        while start < end {
+            let (block, from) = (&self.blocks[start / BLOCK], start % BLOCK);
+            let to = BLOCK.min(from + end - start);
+            match block {
+                Block::F32(block) => numbers.extend(block[from..to].iter().copied().map(f64::from)),
+                Block::F64(block) => numbers.extend_from_slice(&block[from..to]),
+            }
+            start += to - from;
+        }
     }
 
     /// All of them, one after the other.

@@ -111,7 +111,7 @@ impl Order {
     ///
     /// # Panics
     /// Where there are no such places.
-    pub fn range(&self, places: Range<usize>) -> impl ExactSizeIterator<Item = usize> {
+    pub fn range(&self, places: Range<usize>) -> impl ExactSizeIterator<Item = usize> + Clone {
         assert!(places.start <= places.end && places.end <= self.len(), "places {places:?} of {}", self.len());
         places.map(|place| match &self.0 {
             Rows::OfFile(_) => place,

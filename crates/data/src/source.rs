@@ -12,9 +12,7 @@ use crate::download;
 use crate::idx::Keep;
 use crate::tables::{TRAIN, VALIDATION, are_tables};
 use crate::unused::unused;
-use crate::{
-    DataError, Holdout, Images, PictureRequest, Selection, Split, TableRequest, Tables, Treat, digits, mnist, sha256,
-};
+use crate::{DataError, Holdout, Images, PictureRequest, Rows, TableRequest, Tables, Treat, digits, mnist, sha256};
 
 /// Which data a run asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -179,22 +177,8 @@ impl Data {
     }
 
     /// The first `train` and the last `validation` rows, then of these the `classes`; all rows and
-    /// all classes where none are named. Gives both splits, and the classes in the order of their
+    /// all classes where none are named. Gives both, and the classes in the order of their
     /// positions.
-    ///
-    /// # Errors
-    /// As [`Data::select`], and where images stay in their file and that cannot be read any more.
-    pub fn split(
-        &self,
-        train: Option<usize>,
-        validation: Option<usize>,
-        classes: Option<&[u8]>,
-    ) -> Result<([Split; 2], Vec<u8>), DataError> {
-        let ([train, validation], classes) = self.select(train, validation, classes)?;
-        Ok(([train.read()?, validation.read()?], classes))
-    }
-
-    /// The same before any pixel is copied.
     ///
     /// # Errors
     /// Where there are fewer rows, a class without an image, or, with no classes named, a
@@ -204,7 +188,7 @@ impl Data {
         train: Option<usize>,
         validation: Option<usize>,
         classes: Option<&[u8]>,
-    ) -> Result<([Selection; 2], Vec<u8>), DataError> {
+    ) -> Result<([Rows; 2], Vec<u8>), DataError> {
         let [train_rows, validation_rows] =
             [self.range(Part::Train, train)?, self.range(Part::Validation, validation)?];
         let classes = match classes {
@@ -221,7 +205,7 @@ impl Data {
         };
         let select = |images, range: Range<usize>, what| {
             let rows = range.len();
-            let selection = Selection::new(images, range, classes.iter().copied().map(Some));
+            let selection = Rows::of_images(images, range, classes.iter().copied().map(Some));
             match selection.empty_class() {
                 Some(position) => Err(DataError::EmptyClass { class: self.class_name(classes[position]), rows, what }),
                 None => Ok(selection),
@@ -240,8 +224,8 @@ impl Data {
     ///
     /// # Errors
     /// Where there are fewer images.
-    pub fn rows(&self, part: Part, asked: Option<usize>, classes: &[Option<u8>]) -> Result<Selection, DataError> {
-        Ok(Selection::new(self.images(part), self.range(part, asked)?, classes.iter().copied()))
+    pub fn rows(&self, part: Part, asked: Option<usize>, classes: &[Option<u8>]) -> Result<Rows, DataError> {
+        Ok(Rows::of_images(self.images(part), self.range(part, asked)?, classes.iter().copied()))
     }
 
     /// The images of one part.

@@ -6,7 +6,7 @@ use chainrule_core::Unused;
 
 use crate::table::{AboutTable, Columns, Table, number};
 use crate::unused::unused;
-use crate::{DataError, Holdout, Numbers, Origin, Request, idx};
+use crate::{DataError, Holdout, Origin, Request, Rows, Values, idx};
 
 /// How a table is read.
 #[derive(Clone, Debug)]
@@ -43,10 +43,10 @@ pub struct Tables {
 }
 
 /// The rows of one part.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct TablePart {
-    /// The numbers.
-    pub rows: Numbers,
+    /// The numbers and labels.
+    pub rows: Rows,
     /// Each one's line in its file, from 2.
     pub lines: Vec<u32>,
     /// How many rows of other labels there are, which are none of them, by their labels.
@@ -198,7 +198,7 @@ impl Tables {
             return Ok(self);
         }
         for (part, what) in self.parts.iter().zip(["training rows", "validation rows"]) {
-            let labels = &part.rows.labels;
+            let labels = part.rows.labels();
             let empty = (0..self.classes.len()).find(|&class| !labels.iter().any(|&label| usize::from(label) == class));
             if let Some(class) = empty {
                 let class = self.classes[class].clone();
@@ -324,27 +324,39 @@ fn positions(table: &Table, classes: &[String]) -> Vec<Option<u8>> {
 /// from 0. The table is freed meanwhile.
 fn parts(table: Table, classes: &[String], is_second: impl Fn(usize) -> bool) -> [TablePart; 2] {
     let (positions, d) = (positions(&table, classes), table.n_features());
-    let mut parts = [TablePart::default(), TablePart::default()];
-    parts.iter_mut().for_each(|part| part.rows.n_features = d);
+    let mut left_out = BTreeMap::<String, usize>::new();
+    let mut parts = [Part::default(), Part::default()];
     let (mut values, mut count) = (table.values.into_iter(), 0);
     for (label, line) in table.labels.into_iter().zip(table.lines) {
         let row = values.by_ref().take(d);
         match positions[usize::from(label)] {
             None => {
                 row.for_each(drop);
-                let label = table.classes[usize::from(label)].clone();
-                *parts[0].left_out.entry(label).or_default() += 1;
+                *left_out.entry(table.classes[usize::from(label)].clone()).or_default() += 1;
             }
             Some(position) => {
                 let part = &mut parts[usize::from(is_second(count))];
                 count += 1;
-                row.for_each(|value| part.rows.values.push(value));
-                part.rows.labels.push(position);
+                row.for_each(|value| part.values.push(value));
+                part.labels.push(position);
                 part.lines.push(line);
             }
         }
     }
-    parts
+    let [first, second] = parts.map(|Part { values, labels, lines }| TablePart {
+        rows: Rows::of_numbers(d, values, labels),
+        lines,
+        left_out: BTreeMap::new(),
+    });
+    [TablePart { left_out, ..first }, second]
+}
+
+/// The rows of a part so far.
+#[derive(Default)]
+struct Part {
+    values: Values,
+    labels: Vec<u8>,
+    lines: Vec<u32>,
 }
 
 /// These names of tables, of which one is looked for.

@@ -137,7 +137,7 @@ fn refuses_split(
     expected: &str,
 ) {
     let data = read_folder(folder.path()).unwrap();
-    let message = data.split(train, validation, classes).unwrap_err().to_string();
+    let message = data.select(train, validation, classes).unwrap_err().to_string();
     assert!(message.contains(expected) && !message.contains('\n'), "{message:?} does not say {expected:?}");
 }
 
@@ -145,10 +145,11 @@ fn refuses_split(
 fn a_folder_is_read_whatever_its_images_sizes_and_classes() {
     let labels: Vec<u8> = (0..=255).collect();
     let folder = folder(&labels, &labels);
-    let ([train, validation], classes) = read_folder(folder.path()).unwrap().split(None, None, None).unwrap();
+    let ([train, validation], classes) = read_folder(folder.path()).unwrap().select(None, None, None).unwrap();
     assert_eq!((train.n_features(), train.len(), validation.len(), classes.len()), (4, 256, 256, 256));
-    assert_eq!(train.labels, labels);
-    assert_eq!(train.features(|x| x)[0], 9.0 / 127.5 - 1.0);
+    assert_eq!(train.labels(), labels);
+    let features = train.into_features(&chainrule_core::Preprocessing::Pixels, |x| x).unwrap();
+    assert_eq!(features[0], 9.0 / 127.5 - 1.0);
 }
 
 #[test]
@@ -198,18 +199,18 @@ fn rows_and_classes_that_are_not_there_are_refused_in_one_line() {
 fn the_first_training_and_the_last_validation_rows_are_taken_and_then_the_classes() {
     let data = folder(&[5, 3, 3, 5, 4], &[3, 5, 4, 3, 5]);
     let read = read_folder(data.path()).unwrap();
-    let ([train, validation], classes) = read.split(Some(3), Some(4), Some(&[3, 5])).unwrap();
+    let ([train, validation], classes) = read.select(Some(3), Some(4), Some(&[3, 5])).unwrap();
     assert_eq!(classes, [3, 5]);
-    assert_eq!(train.labels, [1, 0, 0], "of 5 3 3");
-    assert_eq!(validation.labels, [1, 0, 1], "of 5 4 3 5");
+    assert_eq!(train.labels(), [1, 0, 0], "of 5 3 3");
+    assert_eq!(validation.labels(), [1, 0, 1], "of 5 4 3 5");
 }
 
 #[test]
 fn classes_are_numbered_in_the_order_that_they_are_named_in() {
     let data = folder(&[5, 3, 4, 3], &[3, 5]);
-    let ([train, validation], classes) = read_folder(data.path()).unwrap().split(None, None, Some(&[5, 3])).unwrap();
+    let ([train, validation], classes) = read_folder(data.path()).unwrap().select(None, None, Some(&[5, 3])).unwrap();
     assert_eq!(classes, [5, 3]);
-    assert_eq!((train.labels, validation.labels), (vec![0, 1, 1], vec![1, 0]));
+    assert_eq!((train.labels(), validation.labels()), (vec![0, 1, 1], vec![1, 0]));
 }
 
 #[test]

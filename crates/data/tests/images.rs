@@ -6,7 +6,7 @@
 use std::fs::OpenOptions;
 use std::path::{Path, PathBuf};
 
-use chainrule_data::{Counts, Data, DataError, Request, digits, find_within, mnist, read_folder};
+use chainrule_data::{Counts, Data, DataError, Request, Room, Rows, digits, find_within, mnist, read_folder};
 use tempfile::TempDir;
 
 /// Where a folder's images and labels lie: training images, training labels, validation images,
@@ -41,12 +41,21 @@ fn checksums_and_rows_of_a_file_that_stays_are_those_of_one_that_is_read() {
         "the same images, wherever they lie"
     );
     let classes = Some(&[4, 0, 9][..]);
-    assert_eq!(left.split(Some(900), Some(200), classes).unwrap(), read.split(Some(900), Some(200), classes).unwrap());
-    let ([left, _], _) = left.select(Some(900), None, classes).unwrap();
-    let ([read, _], _) = read.split(Some(900), None, classes).unwrap();
-    let backwards = left.read_rows((0..left.len()).rev(), &mut Vec::new()).map(<[u8]>::to_vec).unwrap();
-    let expected: Vec<u8> = read.pixels.chunks(784).rev().flatten().copied().collect();
-    assert!(backwards == expected);
+    let [left, read] = [left, read].map(|data| data.select(Some(900), Some(200), classes).unwrap());
+    assert_eq!(left.1, read.1);
+    let mut rooms = [Room::default(), Room::default()];
+    let [left_room, read_room] = &mut rooms;
+    for (left, read) in left.0.iter().zip(&read.0) {
+        assert!(left.file().is_some() && read.file().is_none());
+        assert_eq!((left.len(), left.labels()), (read.len(), read.labels()));
+        assert_eq!(left.sha256().unwrap(), read.sha256().unwrap());
+        let backwards = |rows: &Rows| (0..rows.len()).rev().collect::<Vec<_>>();
+        let [from_file, in_memory] = [
+            left.chunk(backwards(left).into_iter(), left_room).unwrap(),
+            read.chunk(backwards(read).into_iter(), read_room).unwrap(),
+        ];
+        assert!(from_file == in_memory);
+    }
 }
 
 #[test]

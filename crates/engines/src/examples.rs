@@ -1,7 +1,6 @@
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
-use chainrule_core::{Precision, Preprocessing};
-use chainrule_data::{Split, pixel_value};
-use chainrule_solve::Chosen;
+use chainrule_core::{Features, Precision, Preprocessing};
+use chainrule_data::{DataError, Room, Rows, pixel_value};
 
 /// Rows with their labels, resident on a device.
 #[derive(Clone, Debug)]
@@ -22,38 +21,33 @@ pub enum Expansion {
 }
 
 impl Examples {
-    /// Moves a split to a device. The features are the same numbers wherever they are expanded.
-    pub fn new(split: &Split, precision: Precision, device: &Device, expansion: Expansion) -> Self {
-        let shape = [split.len(), split.n_features()];
+    /// Moves rows to a device. The features are the same numbers wherever they are expanded; bytes
+    /// that are pixels can be on the device.
+    ///
+    /// # Errors
+    /// Where the rows stay in their file and that cannot be read any more.
+    pub fn new(
+        rows: Rows,
+        preprocessing: &Preprocessing,
+        precision: Precision,
+        device: &Device,
+        expansion: Expansion,
+    ) -> Result<Self, DataError> {
+        let (shape, labels) = ([rows.len(), rows.n_features()], labels(&rows.labels(), device));
         let dtype = match precision {
             Precision::F32 => DType::F32,
             Precision::F64 => DType::F64,
         };
-        let features = match (expansion, precision) {
-            (Expansion::Device, _) => expand(&split.pixels, device, dtype).reshape(shape),
-            (Expansion::Host, Precision::F32) => {
-                Tensor::from_data(TensorData::new(split.features(|x| x as f32), shape), (device, dtype))
-            }
-            (Expansion::Host, Precision::F64) => {
-                Tensor::from_data(TensorData::new(split.features(|x| x), shape), (device, dtype))
-            }
+        if (expansion, preprocessing) == (Expansion::Device, &Preprocessing::Pixels)
+            && let Features::Bytes(pixels) = rows.chunk(0..rows.len(), &mut Room::default())?
+        {
+            return Ok(Self { features: expand(pixels, device, dtype).reshape(shape), labels });
+        }
+        let data = match precision {
+            Precision::F32 => TensorData::new(rows.into_features(preprocessing, |x| x as f32)?, shape),
+            Precision::F64 => TensorData::new(rows.into_features(preprocessing, |x| x)?, shape),
         };
-        Self { features, labels: labels(&split.labels, device) }
-    }
-
-    /// The features that rows in memory become, whatever these are made by.
-    pub(crate) fn of_features(
-        rows: Chosen,
-        preprocessing: &Preprocessing,
-        precision: Precision,
-        device: &Device,
-    ) -> Self {
-        let (shape, of) = ([rows.len(), rows.n_features()], rows.labels());
-        let (features, dtype) = match precision {
-            Precision::F32 => (TensorData::new(rows.into_features(preprocessing, |x| x as f32), shape), DType::F32),
-            Precision::F64 => (TensorData::new(rows.into_features(preprocessing, |x| x), shape), DType::F64),
-        };
-        Self { features: Tensor::from_data(features, (device, dtype)), labels: labels(&of, device) }
+        Ok(Self { features: Tensor::from_data(data, (device, dtype)), labels })
     }
 
     /// Number of rows, n.

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use burn::tensor::{DType, Device};
-use chainrule_core::{Gradient, Link, ModelKind, Parameters, Precision, Step, TrainConfig};
-use chainrule_data::Split;
-use chainrule_kernels::{Float, Fused, Isa, Rows};
+use chainrule_core::{Features, Gradient, Lack, Link, ModelKind, Parameters, Precision, Step, TrainConfig};
+use chainrule_data::{Room, Rows};
+use chainrule_kernels::{Float, Fused, Isa};
 use chainrule_ops::{DeviceSteps, Images, Loss, Problem, device_steps};
-use chainrule_solve::{Engine, Evaluated, Failure, Metrics, fused_rows, scale_and_offset};
+use chainrule_solve::{Engine, Evaluated, Failure, FusedRows, Metrics, TrainError, scale_and_offset};
 
 use crate::lost;
 
@@ -17,21 +17,27 @@ pub(crate) struct Launches<'a> {
     step: Step,
     link: Arc<dyn Link>,
     precision: Precision,
-    splits: &'a [Split; 2],
+    rows: [&'a Rows; 2],
     /// The host's kernels in f64, once they are asked for: a device may have no f64.
-    in_f64: Option<(Fused, Rows)>,
+    in_f64: Option<(Fused, FusedRows)>,
 }
 
 impl<'a> Launches<'a> {
-    /// `None` where the device has no such kernels.
-    pub(crate) fn new(columns: usize, splits: &'a [Split; 2], config: &TrainConfig, device: &Device) -> Option<Self> {
+    /// # Errors
+    /// Where the device has no such kernels, or none for what the rows' features are stored as.
+    pub(crate) fn new(
+        columns: usize,
+        rows: [&'a Rows; 2],
+        config: &TrainConfig,
+        device: &Device,
+    ) -> Result<Self, TrainError> {
         let (scale, offset) = scale_and_offset();
         let problem = Problem {
             loss: match config.model().kind {
                 ModelKind::Logistic => Loss::Logistic,
                 ModelKind::Softmax => Loss::Softmax,
             },
-            n_features: splits[0].n_features(),
+            n_features: rows[0].n_features(),
             n_columns: columns,
             scale,
             offset,
@@ -40,10 +46,13 @@ impl<'a> Launches<'a> {
                 Precision::F64 => DType::F64,
             },
         };
-        let labels = [0, 1].map(|i| splits[i].labels.iter().copied().map(u32::from).collect::<Vec<_>>());
-        let images = [0, 1].map(|i| Images { pixels: &splits[i].pixels, labels: &labels[i] });
-        Some(Self {
-            steps: device_steps(device, problem, images)?,
+        let mut rooms = [Room::default(), Room::default()];
+        let labels = rows.map(|rows| rows.labels().into_iter().map(u32::from).collect::<Vec<_>>());
+        let [of_training, of_validation] = &mut rooms;
+        let images = [images(rows[0], of_training, &labels[0])?, images(rows[1], of_validation, &labels[1])?];
+        Ok(Self {
+            steps: device_steps(device, problem, images)
+                .ok_or_else(|| TrainError::NoKernels { device: format!("{device:?}") })?,
             step: Step {
                 learning_rate: config.descent().learning_rate,
                 l2: config.objective().l2,
@@ -51,9 +60,17 @@ impl<'a> Launches<'a> {
             },
             link: config.model().kind.link(columns),
             precision: config.descent().precision,
-            splits,
+            rows,
             in_f64: None,
         })
+    }
+}
+
+/// Rows as they cross to the device.
+fn images<'a>(rows: &'a Rows, room: &'a mut Room, labels: &'a [u32]) -> Result<Images<'a>, TrainError> {
+    match rows.chunk(0..rows.len(), room)? {
+        Features::Bytes(pixels) => Ok(Images { pixels, labels }),
+        Features::Numbers(_) => Err(TrainError::BeyondKernels { problem: Lack::Features(rows.kind()) }),
     }
 }
 
@@ -63,7 +80,7 @@ impl Engine for Launches<'_> {
     }
 
     fn rows(&self) -> usize {
-        self.splits[0].len()
+        self.rows[0].len()
     }
 
     fn step(&mut self, batch: &[usize], learning_rate: f64) -> Result<(), Failure> {
@@ -84,12 +101,17 @@ impl Engine for Launches<'_> {
         if self.precision == Precision::F64 {
             return None;
         }
-        let (link, train) = (&self.link, &self.splits[0]);
-        let (fused, rows) = self.in_f64.get_or_insert_with(|| {
-            (Fused::new(Arc::clone(link), train.n_features(), Float::F64, 1, Isa::best()), fused_rows(train))
-        });
+        if self.in_f64.is_none() {
+            let rows = match FusedRows::new(self.rows[0].clone()) {
+                Ok(rows) => rows,
+                Err(error) => return Some(Err(Failure::Device(Box::new(error)))),
+            };
+            let fused = Fused::new(Arc::clone(&self.link), rows.n_features(), Float::F64, 1, Isa::best());
+            self.in_f64 = Some((fused, rows));
+        }
+        let (fused, rows) = self.in_f64.as_mut()?;
         fused.set(&parameters.weight, &parameters.bias);
-        Some(Ok(fused.gradient_of_all(rows)))
+        Some(Ok(fused.gradient_of_all(rows.packed()?)))
     }
 
     fn evaluate(&mut self) -> Result<Evaluated, Failure> {
@@ -103,12 +125,12 @@ impl Engine for Launches<'_> {
             loss: found.loss,
             accuracy: found.right as f64 / rows as f64,
         };
-        Ok([metrics(train, self.splits[0].len()), metrics(validation, self.splits[1].len())])
+        Ok([metrics(train, self.rows[0].len()), metrics(validation, self.rows[1].len())])
     }
 
     fn parameters(&mut self) -> Result<Parameters, Failure> {
         let (weight, bias) = self.steps.parameters().map_err(lost)?;
-        Ok(Parameters { n_features: self.splits[0].n_features(), columns: bias.len(), weight, bias })
+        Ok(Parameters { n_features: self.rows[0].n_features(), columns: bias.len(), weight, bias })
     }
 
     fn set(&mut self, parameters: &Parameters) {

@@ -1,25 +1,22 @@
 //! What computes a training on Burn: its tensors and optimizers on any device, and a GPU's own kernels.
 //!
 //! [`train_by_tensors`] trains any [`Classifier`] by closed forms or autodiff, and [`train_on_device`] by two launches a
-//! step; each is an [`Engine`](chainrule_solve::Engine) of [`chainrule_solve::train()`]. [`Prepared`] has rows in the form
-//! that a config's gradients are computed from, and chooses among these and the kernels of the CPU.
+//! step; each is an [`Engine`](chainrule_solve::Engine) of [`chainrule_solve::train()`].
 
 mod examples;
 mod images;
 mod launches;
 mod optimizer;
-mod prepared;
 mod tensors;
 
-use burn::tensor::{Device, TensorReadError};
-use chainrule_core::TrainConfig;
-use chainrule_data::Split;
-use chainrule_models::Classifier;
+use burn::tensor::{Device, FloatDType, TensorReadError};
+use chainrule_core::{ModelKind, Precision, TrainConfig};
+use chainrule_data::Rows;
+use chainrule_models::{Classifier, LogisticRegressionConfig, SoftmaxRegressionConfig, to_precision};
 use chainrule_solve::{Failure, Observer, TrainError, Trained, train, within_kernels};
 
 pub use examples::{Examples, Expansion};
 pub use images::{ImageDataset, LabelledImage};
-pub use prepared::{Prepared, float_type};
 pub use tensors::{evaluate, with_parameters};
 
 use launches::Launches;
@@ -40,23 +37,55 @@ pub fn train_by_tensors<M: Classifier>(
     train(&mut Tensors::new(model, examples, validation, config)?, config, observer)
 }
 
+/// The same of the config's own model, with so many columns of weights, from parameters that are 0.
+///
+/// # Errors
+/// As [`train_by_tensors`].
+pub fn train_model_by_tensors(
+    columns: usize,
+    examples: &Examples,
+    validation: &Examples,
+    config: &TrainConfig,
+    observer: &mut dyn Observer,
+) -> Result<Trained, TrainError> {
+    let (d, device) = (examples.n_features(), &examples.features.device());
+    let float = float_type(config.descent().precision);
+    match config.model().kind {
+        ModelKind::Logistic => {
+            let model = to_precision(LogisticRegressionConfig::new(d).init(device), float);
+            train_by_tensors(model, examples, validation, config, observer)
+        }
+        ModelKind::Softmax => {
+            let model = to_precision(SoftmaxRegressionConfig::new(d, columns).init(device), float);
+            train_by_tensors(model, examples, validation, config, observer)
+        }
+    }
+}
+
+/// Burn's name of a float type.
+pub fn float_type(precision: Precision) -> FloatDType {
+    match precision {
+        Precision::F32 => FloatDType::F32,
+        Precision::F64 => FloatDType::F64,
+    }
+}
+
 /// [`chainrule_solve::train()`] by the kernels of a device with a memory of its own, from parameters that are 0: the bytes
 /// of both splits cross once, and a step is two launches. The model has so many columns of weights: 1, or one a class.
 ///
 /// # Errors
 /// As [`chainrule_solve::train()`], and where the device has no such kernels ([`chainrule_ops::has_steps`]) or the config
-/// asks for what they cannot do ([`TrainConfig::beyond_kernels`]).
+/// asks for what they cannot do.
 pub fn train_on_device(
     columns: usize,
-    splits: &[Split; 2],
+    examples: &Rows,
+    validation: &Rows,
     config: &TrainConfig,
     device: &Device,
     observer: &mut dyn Observer,
 ) -> Result<Trained, TrainError> {
     within_kernels(config)?;
-    let Some(mut engine) = Launches::new(columns, splits, config, device) else {
-        return Err(TrainError::NoKernels { device: format!("{device:?}") });
-    };
+    let mut engine = Launches::new(columns, [examples, validation], config, device)?;
     train(&mut engine, config, observer)
 }
 

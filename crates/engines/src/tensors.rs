@@ -117,10 +117,8 @@ impl<'a, M: Classifier> Tensors<'a, M> {
         for Examples { features, labels } in self.examples.parts(ROWS_A_SUM) {
             let rows = features.flatten::<1>(0, 1).try_into_vec_as::<f64>()?;
             let labels = labels.try_into_vec_as::<u8>()?;
-            for (row, label) in rows.chunks_exact(parameters.n_features).zip(labels) {
-                let label = usize::from(label);
-                sums.add(row, label as f64, self.weights.as_ref().map_or(1.0, |weights| weights.of_class[label]));
-            }
+            let weight = |label: usize| self.weights.as_ref().map_or(1.0, |weights| weights.of_class[label]);
+            sums.add(&rows, labels.into_iter().map(|label| (f64::from(label), weight(label.into()))));
         }
         Ok(sums.mean())
     }

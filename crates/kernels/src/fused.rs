@@ -9,9 +9,9 @@ use crate::isa::Isa;
 use crate::judge::{Ask, Model};
 use crate::lanes::Lanes;
 use crate::linear::{By, Found, Parameters, Pass, Rebase, Update, Which};
+use crate::packed_rows::PackedRows;
 use crate::patches::Patches;
 use crate::real::Real;
-use crate::rows::Rows;
 
 /// Loss and accuracy on some rows.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -50,7 +50,7 @@ trait Kernel: Send {
     fn parameters(&self) -> (Vec<f64>, Vec<f64>);
 
     /// Sum of losses and number of right rows; the gradient's sums are kept.
-    fn pass(&mut self, isa: Isa, rows: &Rows, which: Which, ask: Ask) -> (f64, usize);
+    fn pass(&mut self, isa: Isa, rows: &PackedRows, which: Which, ask: Ask) -> (f64, usize);
 
     /// Updates by the sums of the last pass.
     fn update(&mut self, isa: Isa, by: By);
@@ -132,7 +132,7 @@ impl Fused {
     /// # Panics
     /// Where there is no row, or one of the batch is beyond the last, or the rows have other
     /// features or classes than the model.
-    pub fn step(&mut self, rows: &Rows, batch: &[usize], step: Step) -> f64 {
+    pub fn step(&mut self, rows: &PackedRows, batch: &[usize], step: Step) -> f64 {
         self.check(rows, batch.len());
         let n = batch.len() as f64;
         let by = By {
@@ -154,7 +154,7 @@ impl Fused {
     ///
     /// # Panics
     /// As [`Fused::step`].
-    pub fn evaluate(&mut self, rows: &Rows) -> Evaluation {
+    pub fn evaluate(&mut self, rows: &PackedRows) -> Evaluation {
         let (loss, right) = self.all(rows, Ask::Loss);
         Evaluation { loss: loss / rows.len() as f64, right }
     }
@@ -163,11 +163,11 @@ impl Fused {
     ///
     /// # Panics
     /// As [`Fused::step`].
-    pub fn right(&mut self, rows: &Rows) -> usize {
+    pub fn right(&mut self, rows: &PackedRows) -> usize {
         self.all(rows, Ask::Right).1
     }
 
-    fn check(&self, rows: &Rows, n: usize) {
+    fn check(&self, rows: &PackedRows, n: usize) {
         assert!(n > 0, "a row at least");
         assert_eq!(rows.n_features(), self.n_features, "as many features as the model has");
         if let Targets::Classes(k) = self.targets {
@@ -176,7 +176,7 @@ impl Fused {
         }
     }
 
-    fn all(&mut self, rows: &Rows, ask: Ask) -> (f64, usize) {
+    fn all(&mut self, rows: &PackedRows, ask: Ask) -> (f64, usize) {
         self.check(rows, rows.len());
         self.kernel.pass(self.isa, rows, Which::From(0, rows.len()), ask)
     }
@@ -185,7 +185,7 @@ impl Fused {
     ///
     /// # Panics
     /// As [`Fused::step`].
-    pub fn gradient(&mut self, rows: &Rows, batch: &[usize]) -> Gradient {
+    pub fn gradient(&mut self, rows: &PackedRows, batch: &[usize]) -> Gradient {
         self.gradient_of(rows, Which::Listed(batch))
     }
 
@@ -194,7 +194,7 @@ impl Fused {
     ///
     /// # Panics
     /// As [`Fused::step`].
-    pub fn gradient_of_all(&mut self, rows: &Rows) -> Gradient {
+    pub fn gradient_of_all(&mut self, rows: &PackedRows) -> Gradient {
         let n = rows.len();
         let first = self.gradient_of(rows, Which::From(0, n.min(ROWS_A_SUM)));
         let mut all = first.times(n.min(ROWS_A_SUM) as f64 / n as f64);
@@ -205,7 +205,7 @@ impl Fused {
         all
     }
 
-    fn gradient_of(&mut self, rows: &Rows, which: Which) -> Gradient {
+    fn gradient_of(&mut self, rows: &PackedRows, which: Which) -> Gradient {
         self.check(rows, which.len());
         let (n, columns) = (which.len() as f64, self.columns);
         let (loss, _) = self.kernel.pass(self.isa, rows, which, Ask::Gradient);
@@ -287,7 +287,7 @@ impl<T: Real, const C: usize> Linear<T, C> {
     }
 
     /// Takes on the order in which the rows have their features.
-    fn suit(&mut self, isa: Isa, rows: &Rows) {
+    fn suit(&mut self, isa: Isa, rows: &PackedRows) {
         if self.patches != rows.patches {
             let (weight, bias) = self.parameters();
             self.patches = rows.patches;
@@ -338,7 +338,7 @@ impl<T: Real, const C: usize> Kernel for Linear<T, C> {
         (self.flat(&self.parameters.weight), bias.iter().map(|bias| bias.to_f64()).collect())
     }
 
-    fn pass(&mut self, isa: Isa, rows: &Rows, which: Which, ask: Ask) -> (f64, usize) {
+    fn pass(&mut self, isa: Isa, rows: &PackedRows, which: Which, ask: Ask) -> (f64, usize) {
         self.suit(isa, rows);
         let (model, parameters) = (&self.model, &self.parameters);
         let work = |(part, found): (_, &mut Found<T, C>)| {

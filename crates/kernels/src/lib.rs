@@ -5,7 +5,7 @@
 //! once, and that of features `x = a p + c` the bytes p that are 0, most of an image's, need not be
 //! read at all. They are left out in blocks.
 //!
-//! - [`Rows`]: labelled rows of bytes, without blocks that are all 0
+//! - [`PackedRows`]: labelled rows of bytes, without blocks that are all 0
 //! - [`Fused`]: a model's parameters, with steps of gradient descent, gradients and evaluations
 //! - [`Isa`]: the vector instructions that these are compiled for
 //! - [`limits`]: what the processor could do at best
@@ -18,15 +18,15 @@ mod judge;
 mod lanes;
 pub mod limits;
 mod linear;
+mod packed_rows;
 mod patches;
 mod real;
-mod rows;
 #[cfg(test)]
 mod tests;
 
 pub use fused::{Evaluation, Float, Fused, NoThreads, with_threads};
 pub use isa::Isa;
-pub use rows::Rows;
+pub use packed_rows::PackedRows;
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

@@ -8,9 +8,9 @@ use std::ops::Range;
 use crate::isa::Task;
 use crate::judge::{Ask, Model, Verdict};
 use crate::lanes::{Lanes, sum_quarters};
+use crate::packed_rows::PackedRows;
 use crate::patches::{BLOCK, Patches};
 use crate::real::Real;
-use crate::rows::Rows;
 
 /// Parameters: columns in sets of C, the last filled up with columns that stay 0.
 #[derive(Clone, Debug)]
@@ -153,7 +153,7 @@ impl<'a> Which<'a> {
 /// for.
 pub(crate) struct Pass<'a, T, const C: usize> {
     pub(crate) model: &'a Model,
-    pub(crate) rows: &'a Rows,
+    pub(crate) rows: &'a PackedRows,
     pub(crate) which: Which<'a>,
     pub(crate) parameters: &'a Parameters<T, C>,
     pub(crate) ask: Ask,

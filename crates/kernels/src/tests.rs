@@ -5,7 +5,7 @@
 
 use chainrule_core::{LinkKind, Softmax, Step};
 
-use crate::{Float, Fused, Isa, Rows, with_threads};
+use crate::{Float, Fused, Isa, PackedRows, with_threads};
 
 /// Numbers from -1 to 1 without a pattern that a mistake could hide in.
 fn noise(seed: usize, n: usize) -> Vec<f64> {
@@ -59,7 +59,7 @@ fn every_path_computes_what_the_formulas_say() {
         let moved = |w: &[f64], dw: &[f64]| w.iter().zip(dw).map(|(w, dw)| w - 0.3 * (dw + 0.05 * w)).collect();
         let (w_moved, b_moved): (Vec<f64>, Vec<f64>) = (moved(&w, &dw), moved(&b, &db));
         let (loss_after, ..) = by_loops(&x, &labels, &w_moved, &b_moved);
-        let rows = Rows::new(&bytes, [height, width], labels, 1.0 / 127.5, -1.0);
+        let rows = PackedRows::new(&bytes, [height, width], labels, 1.0 / 127.5, -1.0);
         let model = if k == 1 { LinkKind::Logistic } else { LinkKind::Softmax }.link(k);
         for isa in Isa::available() {
             for (float, bound) in [(Float::F32, 3e-5), (Float::F64, 1e-12)] {
@@ -90,7 +90,7 @@ fn parameters_that_are_set_are_those_that_were_stepped_to_bit_for_bit() {
     let ([n, height, width], d) = ([40, 5, 7], 35);
     let bytes: Vec<u8> = noise(1, n * d).iter().map(|x| (255.0 * x).max(0.0) as u8).collect();
     let labels: Vec<u32> = (0..n).map(|row| (row % 3) as u32).collect();
-    let rows = Rows::new(&bytes, [height, width], labels, 1.0 / 127.5, -0.3);
+    let rows = PackedRows::new(&bytes, [height, width], labels, 1.0 / 127.5, -0.3);
     let all: Vec<usize> = (0..n).collect();
     for isa in Isa::available() {
         for float in [Float::F32, Float::F64] {

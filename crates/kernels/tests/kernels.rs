@@ -5,12 +5,12 @@
 mod problem;
 
 use chainrule_core::{LinkKind, Step};
-use chainrule_kernels::{Float, Fused, Isa, Rows, with_threads};
+use chainrule_kernels::{Float, Fused, Isa, PackedRows, with_threads};
 use problem::{OFFSET, Problem, SCALE, apart, noise};
 
 const STEP: Step = Step { learning_rate: 0.1, l2: 0.01, penalize_bias: true };
 
-fn rows(problem: &Problem) -> Rows {
+fn rows(problem: &Problem) -> PackedRows {
     problem.images([1, problem.shape[1]])
 }
 
@@ -19,7 +19,7 @@ fn rows(problem: &Problem) -> Rows {
 fn sums_over_all_rows_do_not_lose_digits_with_their_number() {
     let (n, d) = (200_000, 20);
     let bytes: Vec<u8> = noise(2, n * d).iter().map(|x| (200.0 + 50.0 * x) as u8).collect();
-    let rows = Rows::new(&bytes, [1, d], (0..n).map(|row| u32::from(row >= n / 2)).collect(), SCALE, OFFSET);
+    let rows = PackedRows::new(&bytes, [1, d], (0..n).map(|row| u32::from(row >= n / 2)).collect(), SCALE, OFFSET);
     let all: Vec<usize> = (0..n).collect();
     for model in [LinkKind::Logistic, LinkKind::Softmax] {
         let columns = model.columns(2);
@@ -162,7 +162,7 @@ fn blocks_that_are_all_zero_are_left_out() {
     let kept = |size: [usize; 2], ink: &[usize]| {
         let mut bytes = vec![0; size[0] * size[1]];
         ink.iter().for_each(|&pixel| bytes[pixel] = 1);
-        Rows::new(&bytes, size, vec![0], SCALE, OFFSET).kept()
+        PackedRows::new(&bytes, size, vec![0], SCALE, OFFSET).kept()
     };
     assert_eq!(kept([28, 28], &[]), 0.0);
     // Four pixels in a square are one block of 49 in an image; in line they lie in two.
@@ -176,7 +176,7 @@ fn blocks_that_are_all_zero_are_left_out() {
 
 /// Every weight this; two rows of each class.
 fn losses_with(weight: f64, (kind, k): (LinkKind, usize), float: Float) -> (f64, usize) {
-    let rows = Rows::new(&[0, 255, 255, 0, 9, 200, 200, 9], [1, 2], vec![0, 1, 0, 1], 1.0 / 127.5, -1.0);
+    let rows = PackedRows::new(&[0, 255, 255, 0, 9, 200, 200, 9], [1, 2], vec![0, 1, 0, 1], 1.0 / 127.5, -1.0);
     let mut fused = Fused::new(kind.link(k), 2, float, 1, Isa::best());
     let columns = kind.columns(k);
     fused.set(&vec![weight; 2 * columns], &vec![0.0; columns]);

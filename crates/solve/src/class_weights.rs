@@ -1,5 +1,4 @@
 use chainrule_core::{ClassWeights, TrainConfig, one_line};
-use chainrule_data::label_order;
 
 use crate::TrainError;
 
@@ -7,7 +6,7 @@ use crate::TrainError;
 /// calls them, only one
 /// with data.classes knows.
 pub fn class_names(config: &TrainConfig, k: usize) -> Vec<String> {
-    match label_order(config.model().kind, config.data()) {
+    match config.classes() {
         Some(classes) => classes.iter().map(ToString::to_string).collect(),
         None => (0..k).map(|label| format!("number {label} (from 0)")).collect(),
     }

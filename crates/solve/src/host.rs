@@ -9,7 +9,7 @@ pub struct Sums<'a> {
     at: &'a Parameters,
     sums: Gradient,
     rows: usize,
-    /// Of a row: its logits, then its residuals, `[k]`.
+    /// Of some rows: their logits, then their residuals, `[n, k]`.
     logits: Vec<f64>,
 }
 
@@ -20,17 +20,23 @@ impl<'a> Sums<'a> {
         Self { link, at, sums, rows: 0, logits: at.bias.clone() }
     }
 
-    /// Adds a row `[d]` that counts `weight`; the target of a class is its position.
-    pub fn add(&mut self, x: &[f64], target: f64, weight: f64) {
-        let (k, z) = (self.at.columns, &mut self.logits);
-        logits(self.at, x, z);
-        self.sums.loss += weight * self.link.residual(z, target);
-        z.iter_mut().for_each(|residual| *residual *= weight);
-        for (x, sums) in x.iter().zip(self.sums.weight.chunks_exact_mut(k)) {
-            sums.iter_mut().zip(&*z).for_each(|(sum, residual)| *sum += x * residual);
+    /// Adds rows `[n, d]`, one after the other, each with its target and what it counts; the target
+    /// of a class is its position.
+    pub fn add(&mut self, rows: &[f64], targets: impl IntoIterator<Item = (f64, f64)>) {
+        let (d, k) = (self.at.n_features, self.at.columns);
+        let mut targets = targets.into_iter();
+        for rows in rows.chunks(AT_ONCE * d) {
+            logits(self.at, rows, &mut self.logits);
+            for (z, (target, weight)) in self.logits.chunks_exact_mut(k).zip(&mut targets) {
+                self.sums.loss += weight * self.link.residual(z, target);
+                z.iter_mut().for_each(|residual| *residual *= weight);
+                self.sums.bias.iter_mut().zip(&*z).for_each(|(sum, residual)| *sum += residual);
+                self.rows += 1;
+            }
+            for (x, residuals) in rows.chunks_exact(d).zip(self.logits.chunks_exact(k)) {
+                add_outer(x, residuals, &mut self.sums.weight);
+            }
         }
-        self.sums.bias.iter_mut().zip(&*z).for_each(|(sum, residual)| *sum += residual);
-        self.rows += 1;
     }
 
     /// The means over the rows that were added.
@@ -39,18 +45,66 @@ impl<'a> Sums<'a> {
     }
 }
 
-/// The loss of a row `[d]`, and whether it is predicted rightly; `room` is for its logits.
-pub(crate) fn judge(link: &dyn Link, at: &Parameters, x: &[f64], target: f64, room: &mut Vec<f64>) -> (f64, bool) {
-    room.resize(at.columns, 0.0);
-    logits(at, x, room);
-    let is_right = link.is_right(room, target);
-    (link.residual(room, target), is_right)
+/// The loss of each of some rows `[n, d]`, and whether it is predicted rightly; `room` is for logits.
+pub(crate) fn judge(
+    link: &dyn Link,
+    at: &Parameters,
+    rows: &[f64],
+    targets: impl IntoIterator<Item = f64>,
+    room: &mut Vec<f64>,
+    mut see: impl FnMut(f64, bool),
+) {
+    let mut targets = targets.into_iter();
+    for rows in rows.chunks(AT_ONCE * at.n_features) {
+        logits(at, rows, room);
+        for (z, target) in room.chunks_exact_mut(at.columns).zip(&mut targets) {
+            let is_right = link.is_right(z, target);
+            see(link.residual(z, target), is_right);
+        }
+    }
 }
 
-/// `z = x W + b`
-fn logits(at: &Parameters, x: &[f64], z: &mut [f64]) {
-    z.copy_from_slice(&at.bias);
-    for (x, w) in x.iter().zip(at.weight.chunks_exact(at.columns)) {
-        z.iter_mut().zip(w).for_each(|(z, w)| *z += x * w);
+/// Rows whose logits are summed side by side: each sum waits for itself, and not for the others.
+const AT_ONCE: usize = 8;
+
+/// `Z = X W + b`, `[n, k]`, of rows `[n, d]`.
+fn logits(at: &Parameters, rows: &[f64], z: &mut Vec<f64>) {
+    let (d, k) = (at.n_features, at.columns);
+    z.clear();
+    (0..rows.len() / d).for_each(|_| z.extend_from_slice(&at.bias));
+    for (j, w) in at.weight.chunks_exact(k).enumerate() {
+        for (x, z) in rows[j..].iter().step_by(d).zip(z.chunks_exact_mut(k)) {
+            z.iter_mut().zip(w).for_each(|(z, w)| *z += x * w);
+        }
+    }
+}
+
+/// `sums += x residuals^T`, `[d, k]`.
+fn add_outer(x: &[f64], residuals: &[f64], sums: &mut [f64]) {
+    /// The same with k known to the compiler, which then keeps the residuals in registers.
+    fn narrow<const K: usize>(x: &[f64], residuals: &[f64], sums: &mut [f64]) -> bool {
+        let (Ok(residuals), (sums, [])) = (<&[f64; K]>::try_from(residuals), sums.as_chunks_mut::<K>()) else {
+            return false;
+        };
+        for (x, sums) in x.iter().zip(sums) {
+            sums.iter_mut().zip(residuals).for_each(|(sum, residual)| *sum += x * residual);
+        }
+        true
+    }
+    let is_done = match residuals.len() {
+        1 => narrow::<1>(x, residuals, sums),
+        2 => narrow::<2>(x, residuals, sums),
+        3 => narrow::<3>(x, residuals, sums),
+        4 => narrow::<4>(x, residuals, sums),
+        5 => narrow::<5>(x, residuals, sums),
+        6 => narrow::<6>(x, residuals, sums),
+        7 => narrow::<7>(x, residuals, sums),
+        8 => narrow::<8>(x, residuals, sums),
+        _ => false,
+    };
+    if !is_done {
+        for (x, sums) in x.iter().zip(sums.chunks_exact_mut(residuals.len())) {
+            sums.iter_mut().zip(residuals).for_each(|(sum, residual)| *sum += x * residual);
+        }
     }
 }

@@ -8,7 +8,9 @@
 
 use std::sync::Arc;
 
-use chainrule_core::{ContentError, LARGEST_NUMBER, Link, LinkKind, Parameters, Preprocessing, Targets, count};
+use chainrule_core::{
+    ContentError, Features, LARGEST_NUMBER, Link, LinkKind, Parameters, Preprocessing, Targets, count,
+};
 
 /// A trained model, for asking.
 #[derive(Clone, Debug)]
@@ -168,6 +170,18 @@ impl Predictor {
         let powers: Vec<f64> = logits.iter().map(|z| (z - logits[class]).exp()).collect();
         let sum: f64 = powers.iter().sum();
         Ok(Prediction { probabilities: powers.iter().map(|power| power / sum).collect(), logits, class })
+    }
+
+    /// The same of each row of a chunk, one after the other.
+    pub fn predict_each<'a>(
+        &'a self,
+        rows: Features<'a>,
+    ) -> Box<dyn Iterator<Item = Result<Prediction, RowError>> + 'a> {
+        let d = self.n_features();
+        match rows {
+            Features::Bytes(bytes) => Box::new(bytes.chunks_exact(d).map(|row| self.predict(row))),
+            Features::Numbers(numbers) => Box::new(numbers.chunks_exact(d).map(|row| self.predict(row))),
+        }
     }
 
     /// What it expects of a row's target, whatever its kind: the probability of each class, or the

@@ -1,6 +1,7 @@
 use chainrule_core::{Preprocessing, Schema, TrainConfig};
+use chainrule_data::Rows;
 
-use crate::{Chosen, TrainError, class_weights, standardization};
+use crate::{TrainError, class_weights};
 
 /// What is found on all training rows before the first step.
 #[derive(Clone, Debug, PartialEq)]
@@ -15,10 +16,12 @@ impl Learnt {
     /// On these rows, which are of this schema.
     ///
     /// # Errors
-    /// As [`class_weights()`].
-    pub fn of(config: &TrainConfig, rows: &Chosen, schema: &Schema) -> Result<Self, TrainError> {
-        let preprocessing =
-            if config.data().standardize { standardization(rows) } else { Preprocessing::of(schema.kind) };
+    /// As [`class_weights()`], and where the rows cannot be read any more.
+    pub fn of(config: &TrainConfig, rows: &Rows, schema: &Schema) -> Result<Self, TrainError> {
+        let preprocessing = match config.data().standardize {
+            true => Preprocessing::Standardized(rows.moments()?),
+            false => Preprocessing::of(schema.kind),
+        };
         Ok(Self { preprocessing, class_weights: class_weights(config, &schema.classes, &rows.labels())? })
     }
 

@@ -1,49 +1,42 @@
 //! A linear classifier's training: mini-batch gradient descent, or L-BFGS to the certified minimum.
 //!
 //! [`train()`] walks the path that a checked [`TrainConfig`](chainrule_core::TrainConfig) describes
-//! over an [`Engine`], which computes, and gives the parameters, the history, and how it ended. One
-//! engine is here: [`train_fused()`] goes by kernels that do a step in one pass,
-//! [`train_streamed()`] on rows that stay in their file, too, and [`find_optimum()`] goes by them
-//! to the minimum and gives nothing else. A [`Predictor`] asks a model that was trained. It knows
+//! over an [`Engine`], which computes, and gives the parameters, the history, and how it ended. Two
+//! engines are here: [`train_fused()`] goes by kernels that do a step in one pass, on rows that stay
+//! in their file, too, and [`train_by_loops()`] by plain loops on any rows. [`find_optimum()`] goes
+//! to the minimum by the kernels and gives nothing else. A [`Predictor`] asks a model that was trained. It knows
 //! no Burn, no clock and no console: an [`Observer`] is told what happens, and may stop it.
 
 mod bound;
 mod checkpoint;
 mod class_weights;
 mod coordinates;
-mod dense;
 mod engine;
 mod fused;
+mod fused_rows;
 mod host;
 mod inference;
 mod lbfgs;
 mod learnt;
+mod loops;
 mod observer;
 mod optimum;
-mod prepared;
-mod rows;
 mod schedule;
-mod standardize;
-mod stream;
 mod train;
 
 pub use checkpoint::{ANOTHER_OPTIMIZER, Checkpoint, Memory};
 pub use class_weights::{class_names, class_weights};
-pub use dense::{Dense, train_dense};
 pub use engine::{Engine, Evaluated, Failure};
-pub use fused::Source;
+pub use fused_rows::{FusedRows, scale_and_offset};
 pub use host::Sums;
 pub use inference::{Prediction, Predictor, RowError};
 pub use learnt::Learnt;
+pub use loops::train_by_loops;
 pub use observer::{Observer, Progress};
 pub use optimum::{Iterate, Optimum, find_optimum};
-pub use prepared::Prepared;
-pub use rows::{Bytes, Chosen, fused_rows, scale_and_offset};
-pub use standardize::standardization;
-pub use stream::Stream;
 pub use train::{
     DeviceLost, Ending, TrainError, Trained, dropped_rows, most_steps, steps_per_epoch, train, train_fused,
-    train_streamed, within_kernels,
+    within_kernels,
 };
 
 /// The version of all that decides a training's bits, here and in the crates below: kernels, closed

@@ -5,16 +5,15 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use chainrule_core::{Certificate, Gradient, History, Link, Parameters, Precision, SearchEnd, Solver, TrainConfig};
-use chainrule_kernels::Rows;
 use serde::{Deserialize, Serialize};
 
 use crate::bound::{Found, Moments, found};
 use crate::coordinates::Coordinates;
 use crate::engine::{Engine, Failure};
-use crate::fused::{Kernels, Source};
+use crate::fused::Kernels;
 use crate::lbfgs::{self, End, Options, Point, Problem, Start, State, norm};
 use crate::train::{Ending, TrainError, Walk, within_kernels};
-use crate::{Checkpoint, Observer};
+use crate::{Checkpoint, FusedRows, Observer};
 
 /// What is known after an iteration, or of the start.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -55,14 +54,14 @@ pub struct Optimum {
 ///
 /// ```
 /// # use std::{num::NonZero, ops::ControlFlow, time::Instant};
-/// # use chainrule_kernels::Rows;
+/// # use chainrule_kernels::PackedRows;
 /// # use chainrule_core::{LinkKind, ModelKind, Settings, Solver, TrainConfig};
 /// let mut settings = Settings::of(ModelKind::Softmax);
 /// settings.objective.l2 = 0.01;
 /// settings.descent.solver = Solver::Lbfgs;
 /// let config = TrainConfig::try_from(settings)?;
 /// // Two bytes a row, x = byte / 255, and three classes.
-/// let rows = Rows::new(&[0, 0, 255, 0, 0, 255], [1, 2], vec![0, 1, 2], 1.0 / 255.0, 0.0);
+/// let rows = PackedRows::new(&[0, 0, 255, 0, 0, 255], [1, 2], vec![0, 1, 2], 1.0 / 255.0, 0.0).into();
 /// let (start, mut trace) = (Instant::now(), Vec::new());
 /// let softmax = LinkKind::Softmax.link(3);
 /// let optimum = chainrule_solve::find_optimum(&softmax, &config, &rows, NonZero::<usize>::MIN, &mut |iterate, _| {
@@ -75,21 +74,21 @@ pub struct Optimum {
 ///
 /// # Errors
 /// Where there are not so many threads to be had, and where the config asks for what the kernels
-/// cannot do ([`TrainConfig::beyond_kernels`]).
+/// cannot do.
 ///
 /// # Panics
 /// Where the config's solver is another, there are no rows, or their targets are not the link's.
 pub fn find_optimum(
     link: &Arc<dyn Link>,
     config: &TrainConfig,
-    rows: &Rows,
+    rows: &FusedRows,
     threads: NonZero<usize>,
     hear: &mut (dyn FnMut(&Iterate, &Parameters) -> ControlFlow<()> + Send),
 ) -> Result<Optimum, TrainError> {
     assert_eq!(config.descent().solver, Solver::Lbfgs, "descent.solver");
     within_kernels(config)?;
     let threads = threads.get();
-    let mut engine = Kernels::new(Arc::clone(link), Source::Resident(rows), Source::Resident(rows), config, threads);
+    let mut engine = Kernels::new(Arc::clone(link), rows, rows, config, threads);
     let mut hear = |_: &mut dyn Engine, arrival: Arrival| Ok(hear(&arrival.iterate, arrival.parameters));
     let found = chainrule_kernels::with_threads(threads, || search(&mut engine, config, None, &mut hear));
     let found = found.map_err(|problem| TrainError::Threads { threads, problem })?;

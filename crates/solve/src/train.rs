@@ -2,17 +2,17 @@ use std::num::NonZero;
 use std::sync::Arc;
 
 use chainrule_core::{
-    Certificate, EarlyStopping, Evaluation, FinalMetrics, Generator, History, Judgement, Link, Parameters,
-    ShuffleConfig, Solver, TrainConfig, count,
+    Certificate, EarlyStopping, EngineKind, Evaluation, FinalMetrics, Generator, History, Judgement, Lack, Link,
+    Parameters, ShuffleConfig, Solver, TrainConfig, count,
 };
-use chainrule_data::{BatchOrder, Shuffle};
-use chainrule_kernels::{NoThreads, Rows};
+use chainrule_data::{BatchOrder, DataError, Shuffle};
+use chainrule_kernels::NoThreads;
 
 use crate::engine::{Engine, Evaluated, Failure};
-use crate::fused::{Kernels, Source};
+use crate::fused::Kernels;
 use crate::optimum::SearchState;
 use crate::schedule::LearningRates;
-use crate::{Checkpoint, Observer};
+use crate::{Checkpoint, FusedRows, Observer};
 
 /// Why a training gave no model.
 #[derive(Debug, thiserror::Error)]
@@ -47,7 +47,7 @@ pub enum TrainError {
     #[error("the fused kernels cannot: {problem}; take descent.gradient = \"closed-form\"")]
     BeyondKernels {
         /// What that is.
-        problem: &'static str,
+        problem: Lack,
     },
     /// The plain loops make plain steps.
     #[error("without Burn there is no optimizer but plain sgd; take descent.optimizer = \"sgd\" without momentum")]
@@ -99,6 +99,12 @@ pub enum TrainError {
     /// Rows that stay in their file cannot be read any more.
     #[error("{}", .0.reason)]
     DataLost(Box<DeviceLost>),
+}
+
+impl From<DataError> for TrainError {
+    fn from(error: DataError) -> Self {
+        Failure::from(error).lost(History::default(), None)
+    }
 }
 
 /// What a training came to before its device stopped answering, or its data could not be read any
@@ -197,34 +203,19 @@ pub fn dropped_rows(config: &TrainConfig, rows: usize) -> usize {
     if descent.solver == Solver::Sgd && descent.drop_last { rows % descent.batch_size } else { 0 }
 }
 
-/// The same by the fused kernels, on as many threads, from parameters that are 0: one pass over a
-/// batch's bytes gives loss, gradient and update.
+/// [`train()`] by the fused kernels, on as many threads, from parameters that are 0: one pass over a
+/// batch's features gives loss, gradient and update. Of rows that stay in their file as many threads
+/// again read ahead; the steps are the same, bit for bit, and a loss on more rows than make a chunk
+/// is rounded otherwise.
 ///
 /// # Errors
-/// As [`train`], and where the config asks for what the kernels cannot do
-/// ([`TrainConfig::beyond_kernels`]), or there are not so many threads to be had.
+/// As [`train()`]; where the config asks for what the kernels cannot do, or there are not so many
+/// threads to be had; and where a file cannot be read any more, with what the training came to until
+/// then.
 pub fn train_fused(
     link: &Arc<dyn Link>,
-    examples: &Rows,
-    validation: &Rows,
-    config: &TrainConfig,
-    threads: NonZero<usize>,
-    observer: &mut dyn Observer,
-) -> Result<Trained, TrainError> {
-    let (examples, validation) = (Source::Resident(examples), Source::Resident(validation));
-    train_streamed(link, examples, validation, config, threads, observer)
-}
-
-/// The same on rows that stay in their file or are in memory. As many threads again read ahead. The
-/// steps are the same, bit for bit; a loss on more rows than make a chunk is rounded otherwise.
-///
-/// # Errors
-/// As [`train_fused`], and where a file cannot be read any more, with what the training came to
-/// until then.
-pub fn train_streamed(
-    link: &Arc<dyn Link>,
-    examples: Source<'_>,
-    validation: Source<'_>,
+    examples: &FusedRows,
+    validation: &FusedRows,
     config: &TrainConfig,
     threads: NonZero<usize>,
     observer: &mut dyn Observer,
@@ -241,7 +232,7 @@ pub fn train_streamed(
 /// # Errors
 /// Where the config asks for that.
 pub fn within_kernels(config: &TrainConfig) -> Result<(), TrainError> {
-    config.beyond_kernels().map_or(Ok(()), |problem| Err(TrainError::BeyondKernels { problem }))
+    EngineKind::Kernels.lacks(config).map_or(Ok(()), |problem| Err(TrainError::BeyondKernels { problem }))
 }
 
 /// Trains by mini-batch gradient descent, or to the minimum by L-BFGS, as `config` says, from the

@@ -6,10 +6,10 @@ use std::num::NonZero;
 use std::ops::ControlFlow;
 
 use chainrule_core::{ModelKind, TrainConfig};
+use chainrule_data::Counts;
 use chainrule_data::digits::draw_both;
-use chainrule_data::{Counts, Split};
 use chainrule_records::ConfigFile;
-use chainrule_solve::{class_weights, find_optimum, fused_rows, train_fused};
+use chainrule_solve::{FusedRows, class_weights, find_optimum, train_fused};
 
 fn parse(sets: &[&str]) -> TrainConfig {
     let sets: Vec<String> = sets.iter().map(|&set| set.to_owned()).collect();
@@ -32,10 +32,8 @@ fn class_weights_that_the_data_cannot_have_are_refused() {
 /// To who calls them with such a config, too: they are not fed with rows that count alike.
 #[test]
 fn the_kernels_are_refused_weights_and_optimizers_that_they_do_not_know() {
-    let [train, validation] = draw_both(0, Counts { train: 160, validation: 40 }).map(|images| {
-        let pixels = (0..images.labels().len()).flat_map(|row| images.pixels(row).to_vec()).collect();
-        fused_rows(&Split { size: [28, 28], pixels, labels: images.labels().to_vec() })
-    });
+    let [train, validation] =
+        draw_both(0, Counts { train: 160, validation: 40 }).map(|images| FusedRows::new(images.into()).unwrap());
     let threads = NonZero::<usize>::MIN;
     for set in ["objective.class_weights=balanced", "descent.optimizer=adam"] {
         let config = parse(&[set, "descent.batch_size=16"]);

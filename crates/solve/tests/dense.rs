@@ -6,20 +6,15 @@ use std::num::NonZero;
 
 use chainrule_core::{ModelKind, Parameters, Precision, Preprocessing, Settings, Solver, TrainConfig};
 use chainrule_data::digits::draw_both;
-use chainrule_data::{Counts, Numbers, Split};
-use chainrule_solve::{Chosen, Dense, Ending, Prepared, TrainError, Trained, train_dense};
+use chainrule_data::{Counts, Rows};
+use chainrule_solve::{Ending, FusedRows, TrainError, Trained, train_by_loops, train_fused};
 
 /// Digits of the first two or of all classes.
-fn digits(kind: ModelKind) -> [Split; 2] {
+fn digits(kind: ModelKind) -> [Rows; 2] {
     let counts = Counts { train: 300, validation: 100 };
     draw_both(3, counts).map(|images| {
         let n_classes = if kind == ModelKind::Logistic { 2 } else { 10 };
-        let rows: Vec<usize> = (0..images.labels().len()).filter(|&row| images.labels()[row] < n_classes).collect();
-        Split {
-            size: [images.size().0, images.size().1],
-            pixels: rows.iter().flat_map(|&row| images.pixels(row)).copied().collect(),
-            labels: rows.iter().map(|&row| images.labels()[row]).collect(),
-        }
+        Rows::from(images).with_classes(&(0..n_classes).map(Some).collect::<Vec<_>>())
     })
 }
 
@@ -36,15 +31,15 @@ fn config(kind: ModelKind, set: impl FnOnce(&mut Settings)) -> TrainConfig {
     TrainConfig::try_from(settings).expect("a config that can be")
 }
 
-fn by_loops(config: &TrainConfig, [train, validation]: [Split; 2]) -> Trained {
-    let dense = |split| Dense::new(Chosen::Resident(split), &Preprocessing::Pixels, config.descent().precision);
-    train_dense(&config.model().kind.link(10), &dense(train), &dense(validation), config, &mut ()).expect("a training")
+fn by_loops(config: &TrainConfig, [train, validation]: [Rows; 2]) -> Trained {
+    let link = config.model().kind.link(10);
+    train_by_loops(&link, &train, &validation, &Preprocessing::Pixels, config, &mut ()).expect("a training")
 }
 
-fn by_kernels(config: &TrainConfig, splits: [Split; 2]) -> Trained {
-    let config = config.clone().with_gradient(chainrule_core::GradientSource::Fused);
-    let rows = Prepared::new(splits.map(Chosen::Resident), &Preprocessing::Pixels, &config);
-    rows.train(&config.model().kind.link(10), &config, NonZero::<usize>::MIN, &mut ()).expect("a training")
+fn by_kernels(config: &TrainConfig, rows: [Rows; 2]) -> Trained {
+    let [train, validation] = rows.map(|rows| FusedRows::new(rows).expect("bytes"));
+    let link = config.model().kind.link(10);
+    train_fused(&link, &train, &validation, config, NonZero::<usize>::MIN, &mut ()).expect("a training")
 }
 
 fn all(parameters: &Parameters) -> impl Iterator<Item = f64> {
@@ -102,7 +97,7 @@ fn parameters_in_f32_are_f32s_and_near_those_in_f64() {
 }
 
 /// Numbers of three columns, the first class's rows as often as is said.
-fn table(times: usize) -> Numbers {
+fn table(times: usize) -> Rows {
     let rows: Vec<([f64; 3], u8)> = (0..60)
         .flat_map(|i| {
             let (class, x) = ((i % 3 == 0) as u8, f64::from(i));
@@ -111,13 +106,13 @@ fn table(times: usize) -> Numbers {
         })
         .collect();
     let values: Vec<f64> = rows.iter().flat_map(|(row, _)| *row).collect();
-    Numbers { n_features: 3, values: values.into(), labels: rows.iter().map(|(_, label)| *label).collect() }
+    Rows::of_numbers(3, values, rows.iter().map(|(_, label)| *label).collect())
 }
 
 #[test]
 fn a_row_that_weighs_two_is_a_row_twice() {
     for kind in [ModelKind::Logistic, ModelKind::Softmax] {
-        let train = |rows: Numbers, weights: Option<Vec<f64>>| {
+        let train = |rows: Rows, weights: Option<Vec<f64>>| {
             let config = config(kind, |settings| {
                 settings.descent.precision = Precision::F64;
                 settings.descent.solver = Solver::Lbfgs;
@@ -127,8 +122,8 @@ fn a_row_that_weighs_two_is_a_row_twice() {
                 Some(weights) => config.with_class_weights(weights),
                 None => config,
             };
-            let dense = Dense::new(Chosen::Numbers(rows), &Preprocessing::Raw, Precision::F64);
-            train_dense(&kind.link(2), &dense, &dense, &config, &mut ()).expect("a training")
+            let raw = Preprocessing::Raw;
+            train_by_loops(&kind.link(2), &rows, &rows, &raw, &config, &mut ()).expect("a training")
         };
         // The penalty is over a mean over 60 rows here and over 100 there, of which each row is a
         // part.
@@ -145,7 +140,7 @@ fn a_row_that_weighs_two_is_a_row_twice() {
 #[test]
 fn another_optimizer_is_refused() {
     let adam = config(ModelKind::Softmax, |settings| settings.descent.optimizer = chainrule_core::Optimizer::Adam);
-    let dense = Dense::new(Chosen::Numbers(table(1)), &Preprocessing::Raw, Precision::F32);
-    let refused = train_dense(&ModelKind::Softmax.link(2), &dense, &dense, &adam, &mut ());
+    let (rows, raw) = (table(1), Preprocessing::Raw);
+    let refused = train_by_loops(&ModelKind::Softmax.link(2), &rows, &rows, &raw, &adam, &mut ());
     assert!(matches!(refused, Err(TrainError::NoOptimizer)), "{:?}", refused.map(|trained| trained.ending));
 }

@@ -11,7 +11,7 @@ use std::ops::ControlFlow;
 
 use chainrule_core::{ModelKind, Parameters, SearchEnd, TrainConfig};
 use chainrule_data::{BatchOrder, Shuffle, pixel_value};
-use chainrule_kernels::Rows;
+use chainrule_kernels::PackedRows;
 use chainrule_solve::{Iterate, Optimum, find_optimum};
 use near::assert_close;
 use plain::{Dense, KINDS, config, log_sum};
@@ -45,10 +45,10 @@ impl Problem {
         (rows.concat(), labels)
     }
 
-    fn rows(&self, kind: ModelKind) -> Rows {
+    fn rows(&self, kind: ModelKind) -> PackedRows {
         let (bytes, labels) = self.data(kind);
         let (offset, scale) = (pixel_value(0), (pixel_value(255) - pixel_value(0)) / 255.0);
-        Rows::new(&bytes, [1, self.n_features()], labels, scale, offset)
+        PackedRows::new(&bytes, [1, self.n_features()], labels, scale, offset)
     }
 
     fn dense(&self, kind: ModelKind) -> Dense {
@@ -66,10 +66,10 @@ fn bytes(hex: &str) -> Vec<u8> {
     (0..hex.len()).step_by(2).map(|i| u8::from_str_radix(&hex[i..i + 2], 16).unwrap()).collect()
 }
 
-fn optimum(config: &TrainConfig, rows: &Rows) -> (Optimum, Vec<Iterate>) {
+fn optimum(config: &TrainConfig, rows: &PackedRows) -> (Optimum, Vec<Iterate>) {
     let mut trace = Vec::new();
     let link = config.model().kind.link(rows.labels().iter().max().map_or(0, |&label| label as usize + 1));
-    let found = find_optimum(&link, config, rows, NonZero::new(1).unwrap(), &mut |iterate, _| {
+    let found = find_optimum(&link, config, &rows.clone().into(), NonZero::new(1).unwrap(), &mut |iterate, _| {
         trace.push(*iterate);
         ControlFlow::Continue(())
     });
@@ -77,7 +77,7 @@ fn optimum(config: &TrainConfig, rows: &Rows) -> (Optimum, Vec<Iterate>) {
 }
 
 /// J* to 1e-14 or so: as low as f64 goes.
-fn lowest(kind: ModelKind, penalize_bias: &str, rows: &Rows) -> f64 {
+fn lowest(kind: ModelKind, penalize_bias: &str, rows: &PackedRows) -> f64 {
     let exact = config(kind, &[penalize_bias, "optimum.tolerance=1e-14", "optimum.max_iterations=5000"]);
     let certificate = optimum(&exact, rows).0.certificate.unwrap();
     assert!(certificate.bound < 1e-11, "{certificate:?}");
@@ -382,7 +382,9 @@ fn threads_find_the_same_minimum() {
     let link = ModelKind::Softmax
         .link(problem.rows(ModelKind::Softmax).labels().iter().max().map_or(0, |&label| label as usize + 1));
     let find = |threads| {
-        find_optimum(&link, &config, &rows, NonZero::new(threads).unwrap(), &mut |_, _| ControlFlow::Continue(()))
+        find_optimum(&link, &config, &rows.clone().into(), NonZero::new(threads).unwrap(), &mut |_, _| {
+            ControlFlow::Continue(())
+        })
     };
     let (one, two, again) = (find(1).unwrap(), find(2).unwrap(), find(2).unwrap());
     assert_eq!(two, again, "as many threads, the same bits");

@@ -9,9 +9,9 @@ use chainrule_core::{
     Link, Logistic, ModelKind, OneVsRest, Parameters, Precision, Preprocessing, SearchEnd, Settings, Solver,
     TrainConfig,
 };
-use chainrule_data::{Counts, digits};
-use chainrule_kernels::Rows;
-use chainrule_solve::{Dense, Optimum, Predictor, RowError, find_optimum, train_dense};
+use chainrule_data::{Counts, Rows, digits};
+use chainrule_kernels::PackedRows;
+use chainrule_solve::{Optimum, Predictor, RowError, find_optimum, train_by_loops};
 
 const CLASSES: usize = 3;
 
@@ -35,7 +35,7 @@ fn digits_of_few_classes() -> (Vec<u8>, Vec<u32>) {
 }
 
 fn minimum(link: &Arc<dyn Link>, labels: Vec<u32>, bytes: &[u8], config: &TrainConfig, threads: usize) -> Optimum {
-    let rows = Rows::new(bytes, [28, 28], labels, 1.0 / 127.5, -1.0);
+    let rows = PackedRows::new(bytes, [28, 28], labels, 1.0 / 127.5, -1.0).into();
     let threads = NonZero::new(threads).expect("a thread");
     find_optimum(link, config, &rows, threads, &mut |_, _| ControlFlow::Continue(())).expect("a minimum")
 }
@@ -85,9 +85,8 @@ fn plain_loops_find_the_kernels_minimum() {
     let config = config(true);
     let by_kernels = minimum(&rest, labels.clone(), &bytes, &config, 1);
     let labels = labels.iter().map(|&label| label as u8).collect();
-    let split = chainrule_data::Split { size: [28, 28], pixels: bytes, labels };
-    let dense = Dense::new(chainrule_solve::Chosen::Resident(split), &Preprocessing::Pixels, Precision::F64);
-    let by_loops = train_dense(&rest, &dense, &dense, &config, &mut ()).expect("a training");
+    let rows = Rows::of_pixels([28, 28], bytes, labels);
+    let by_loops = train_by_loops(&rest, &rows, &rows, &Preprocessing::Pixels, &config, &mut ()).expect("a training");
     let distance = apart(&by_loops.parameters.weight, &by_kernels.parameters.weight);
     assert!(distance < 1e-6, "{distance}");
     assert!(by_loops.certificate.is_some_and(|proof| proof.holds()));
@@ -129,10 +128,12 @@ impl Link for Poisson {
 fn at_the_minimum_of_counts_the_mean_residual_is_the_penaltys_slope() {
     let bytes: Vec<u8> = (0..300u32).map(|i| (i * i * 37 % 251) as u8).collect();
     let counts: Vec<f64> = bytes.chunks_exact(3).map(|row| f64::from(row[0] / 50 + row[2] / 90)).collect();
-    let rows = Rows::with_numbers(&bytes, [1, 3], counts.clone(), 1.0 / 255.0, 0.0);
+    let rows = PackedRows::with_numbers(&bytes, [1, 3], counts.clone(), 1.0 / 255.0, 0.0);
     let poisson: Arc<dyn Link> = Arc::new(Poisson);
     let config = config(true);
-    let found = find_optimum(&poisson, &config, &rows, NonZero::<usize>::MIN, &mut |_, _| ControlFlow::Continue(()));
+    let found = find_optimum(&poisson, &config, &rows.clone().into(), NonZero::<usize>::MIN, &mut |_, _| {
+        ControlFlow::Continue(())
+    });
     let Optimum { parameters, certificate, .. } = found.expect("a minimum");
     assert!(certificate.is_some_and(|proof| proof.holds()));
     // By loops over the formulas.
@@ -164,8 +165,8 @@ fn a_model_of_numbers_tells_a_mean_and_no_class() {
 #[test]
 #[should_panic(expected = "rows of classes")]
 fn classes_are_not_told_apart_by_numbers() {
-    let rows = Rows::with_numbers(&[0, 1], [1, 1], vec![0.5, 1.5], 1.0, 0.0);
+    let rows = PackedRows::with_numbers(&[0, 1], [1, 1], vec![0.5, 1.5], 1.0, 0.0);
     let logistic: Arc<dyn Link> = Arc::new(Logistic);
     let one = NonZero::<usize>::MIN;
-    let _ = find_optimum(&logistic, &config(true), &rows, one, &mut |_, _| ControlFlow::Continue(()));
+    let _ = find_optimum(&logistic, &config(true), &rows.into(), one, &mut |_, _| ControlFlow::Continue(()));
 }

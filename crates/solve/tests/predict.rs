@@ -4,26 +4,24 @@
 
 use chainrule_core::{ModelKind, Parameters, Preprocessing};
 use chainrule_data::digits::draw_both;
-use chainrule_data::{Counts, Split};
+use chainrule_data::{Counts, Rows};
 use chainrule_kernels::{Float, Fused, Isa};
-use chainrule_solve::{Predictor, fused_rows};
+use chainrule_solve::{FusedRows, Predictor};
 
 #[test]
 fn of_equally_probable_classes_the_first_is_predicted_as_the_models_do() {
     let [_, digits] = draw_both(0, Counts { train: 10, validation: 100 });
     let chosen: Vec<usize> = (0..100).filter(|&row| [2, 3].contains(&digits.labels()[row])).collect();
-    let split = Split {
-        size: [28, 28],
-        pixels: chosen.iter().flat_map(|&row| digits.pixels(row).to_vec()).collect(),
-        labels: chosen.iter().map(|&row| u8::from(digits.labels()[row] == 2)).collect(),
-    };
+    let labels: Vec<u8> = chosen.iter().map(|&row| u8::from(digits.labels()[row] == 2)).collect();
+    let rows = Rows::from(digits.clone()).some(&chosen).with_labels(&labels);
+    let rows = FusedRows::new(rows).unwrap();
     for (kind, columns) in [(ModelKind::Softmax, 2), (ModelKind::Logistic, 1)] {
         let zeros = Parameters::zeros(784, columns);
         let predictor = Predictor::new(kind, zeros, Preprocessing::Pixels).unwrap();
-        let prediction = predictor.predict(&split.pixels[..784]).unwrap();
+        let prediction = predictor.predict(digits.pixels(chosen[0])).unwrap();
         assert_eq!((prediction.class, prediction.probabilities.as_slice()), (0, &[0.5, 0.5][..]));
         assert!((prediction.cross_entropy(1) - 2f64.ln()).abs() < 1e-15);
         let mut fused = Fused::new(kind.link(2), 784, Float::F64, 1, Isa::best());
-        assert_eq!(fused.right(&fused_rows(&split)), split.labels.iter().filter(|&&label| label == 0).count());
+        assert_eq!(fused.right(rows.packed().unwrap()), labels.iter().filter(|&&label| label == 0).count());
     }
 }

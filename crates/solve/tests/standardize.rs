@@ -4,9 +4,8 @@
 
 mod near;
 
-use chainrule_core::{Preprocessing, Standardization};
-use chainrule_data::{Numbers, Split};
-use chainrule_solve::{Chosen, standardization};
+use chainrule_core::Preprocessing;
+use chainrule_data::Rows;
 use near::assert_close;
 use serde_json::Value;
 
@@ -19,17 +18,13 @@ fn matrix(value: &Value) -> Vec<Vec<f64>> {
     serde_json::from_value(value.clone()).unwrap()
 }
 
-fn of(rows: &Chosen) -> Standardization {
-    standardization(rows).standardization().unwrap().clone()
-}
-
 #[test]
 fn mean_scale_and_features_are_scikit_learns() {
     let expected = scikit_learn();
     let rows = matrix(&expected["rows"]);
     let (n_features, labels) = (rows[0].len(), vec![0; rows.len()]);
-    let preprocessing = standardization(&Chosen::Numbers(Numbers { n_features, values: rows.concat().into(), labels }));
-    let found = preprocessing.standardization().unwrap();
+    let found = Rows::of_numbers(n_features, rows.concat(), labels).moments().unwrap();
+    let preprocessing = Preprocessing::Standardized(found.clone());
     for j in 0..n_features {
         for (found, expected) in [(found.mean[j], &expected["mean"][j]), (found.scale[j], &expected["scale"][j])] {
             let expected = expected.as_f64().unwrap();
@@ -50,7 +45,7 @@ fn mean_scale_and_features_are_scikit_learns() {
 #[test]
 fn pixels_are_standardised_by_the_same_loops() {
     let pixels = vec![0, 10, 7, 255, 20, 7, 0, 60, 7, 255, 70, 7];
-    let found = of(&Chosen::Resident(Split { size: [1, 3], pixels, labels: vec![0; 4] }));
+    let found = Rows::of_pixels([1, 3], pixels, vec![0; 4]).moments().unwrap();
     assert_eq!((&found.mean, &found.scale), (&vec![127.5, 40.0, 7.0], &vec![127.5, 650f64.sqrt(), 1.0]));
     // The report's own scaling is that of a pixel that is black as often as white.
     let standardized = Preprocessing::Standardized(found);

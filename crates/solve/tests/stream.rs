@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use chainrule_core::{Generator, ModelKind, Settings, TrainConfig};
 use chainrule_data::{Counts, Data, DataError, Request, digits, find_within, mnist};
-use chainrule_solve::{Observer, Source, Stream, TrainError, Trained, train_streamed};
+use chainrule_solve::{FusedRows, Observer, TrainError, Trained, train_fused};
 use tempfile::TempDir;
 
 /// Where a folder's images and labels lie: training images, training labels, validation images,
@@ -63,16 +63,9 @@ impl Observer for Saw<'_> {
 
 fn fit(data: &Data, config: &TrainConfig, observer: &mut dyn Observer) -> Result<Trained, TrainError> {
     let ([train, validation], classes) = data.select(None, None, None).unwrap();
-    let [train, validation] = [train, validation].map(Stream::new);
-    let (train, validation) = (Source::Streamed(&train), Source::Streamed(&validation));
-    train_streamed(
-        &config.model().kind.link(classes.len()),
-        train,
-        validation,
-        config,
-        NonZero::new(2).unwrap(),
-        observer,
-    )
+    let [train, validation] = [train, validation].map(|rows| FusedRows::new(rows).unwrap());
+    let link = config.model().kind.link(classes.len());
+    train_fused(&link, &train, &validation, config, NonZero::new(2).unwrap(), observer)
 }
 
 #[test]

@@ -6,7 +6,7 @@ use burn::tensor::{DType, Device, FloatDType, Int, Tensor, TensorData};
 use chainrule::machine::Machine;
 use chainrule_core::LinkKind;
 use chainrule_gradcheck::{Options, Witness, against_differences, compare, controls, f64_works};
-use chainrule_kernels::{Float, Fused, Isa, Rows};
+use chainrule_kernels::{Float, Fused, Isa, PackedRows};
 use chainrule_models::{
     Classifier, Gradient, L2, LogisticRegression, LogisticRegressionConfig, SoftmaxRegression, SoftmaxRegressionConfig,
     Targets, closed_form, hessian_vector_product, objective, to_precision,
@@ -59,7 +59,7 @@ struct Problem<M> {
     features: Tensor<2>,
     labels: Tensor<1, Int>,
     /// The same rows as the fused kernels read them.
-    rows: Rows,
+    rows: PackedRows,
     /// And as they cross to a device.
     bytes: Vec<u8>,
     classes: Vec<u32>,
@@ -341,7 +341,7 @@ fn batch<M>(
         model,
         features: Tensor::from_data(TensorData::new(features, [rows, d]), (device, dtype.into())),
         labels: Tensor::from_data(TensorData::new(labels.iter().map(|&y| y as i32).collect(), [rows]), device),
-        rows: Rows::new(&bytes, size, labels.clone(), SCALE, OFFSET),
+        rows: PackedRows::new(&bytes, size, labels.clone(), SCALE, OFFSET),
         bytes,
         classes: labels,
     }

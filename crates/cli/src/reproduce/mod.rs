@@ -9,7 +9,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use chainrule::machine::Machine;
 use chainrule_audit::{FIGURES, Facts, Numbers, Plan, PlannedRun, Report, Start, file_names, needs};
 use chainrule_core::TrainConfig;
-use chainrule_data::{BatchOrder, Data, Origin, Provenance, Request, Shuffle, digits_to_draw, find, is_mnist};
+use chainrule_data::{BatchOrder, Data, Dataset, Origin, Provenance, Request, Shuffle, digits_to_draw, find, is_mnist};
 use chainrule_records::{Destination, write_whole};
 use chainrule_report::{file_names_of, files_of};
 use chainrule_solve::{Predictor, dropped_rows};
@@ -22,7 +22,7 @@ use crate::options::ReproduceOptions;
 use crate::output::{Lines, print_json, say};
 use crate::page::examples;
 use crate::progress::{catch_interrupts, is_watched};
-use crate::rows::Rows;
+use crate::rows::ChosenRows;
 use crate::{builtin, check_gradients, exit, experiment};
 use workshop::{Made, Workshop};
 
@@ -191,7 +191,7 @@ fn wanted<'a>(plan: &'a Plan, names: &[&str]) -> Result<Vec<&'a PlannedRun>> {
 
 /// For each batch of an epoch in file order how many rows it has of each class.
 fn batches(config: &TrainConfig, data: &Data, source: &Provenance, machine: &Machine) -> Result<Vec<Vec<usize>>> {
-    let rows = Rows::new(config, data, source, machine)?;
+    let rows = ChosenRows::of(Dataset::Images(data.clone()), config, source, machine)?;
     let labels = rows.train_labels();
     let order = BatchOrder::new(Shuffle::None).next_epoch(labels.len());
     let count = |batch: &[usize]| {

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 use chainrule::machine::Machine;
 use chainrule_audit::{PlannedRun, Start};
 use chainrule_core::TrainConfig;
-use chainrule_data::{Data, Provenance, sha256};
+use chainrule_data::{Data, Dataset, Provenance, sha256};
 use chainrule_kernels::Isa;
 use chainrule_records::{ConfigFile, GradientChecks, RunError, RunFolder, read_sealed, sealed, write_whole};
 use chainrule_report::{Run, Runs};
@@ -18,7 +18,7 @@ use crate::check_gradients;
 use crate::checkpoints::Every;
 use crate::crew::{Crew, Work};
 use crate::progress::is_interrupted;
-use crate::rows::{Loaded, Rows};
+use crate::rows::{ChosenRows, Loaded};
 use crate::run::manifest;
 
 /// The seed of the gradient checks that the report tells of.
@@ -141,7 +141,10 @@ impl Workshop<'_> {
     fn rows(&self, config: &TrainConfig) -> Result<Arc<Loaded>> {
         let (precision, gradient) = (config.descent().precision, config.descent().gradient);
         let key = format!("{:?} {:?} {precision:?} {gradient:?}", config.data(), config.model().kind);
-        self.crew.rows(&key, || Ok(Rows::new(config, self.data, self.source, self.machine)?.load(config, self.machine)))
+        self.crew.rows(&key, || {
+            let data = Dataset::Images(self.data.clone());
+            ChosenRows::of(data, config, self.source, self.machine)?.load(config, self.machine)
+        })
     }
 
     /// The gradient checks of this build on this machine.

@@ -12,7 +12,7 @@ use chainrule_records::{DataSummary, Grid};
 use chainrule_solve::most_steps;
 
 use crate::crew::Crew;
-use crate::rows::{Loaded, Rows};
+use crate::rows::{ChosenRows, Loaded};
 
 /// What the points of a sweep are trained on.
 pub(super) struct Material {
@@ -77,8 +77,9 @@ impl Material {
                     None => find(&material.found, config, tell).with_context(|| grid.describe(point))?,
                 };
                 let source = &material.found[number].source;
-                let rows = Rows::of(data.clone(), config, source, machine).with_context(|| grid.describe(point))?;
-                rows.note(config).iter().for_each(|note| tell(note));
+                let rows =
+                    ChosenRows::of(data.clone(), config, source, machine).with_context(|| grid.describe(point))?;
+                rows.note(config)?.iter().for_each(|note| tell(note));
                 material.loads.insert(key.clone(), Load { about: rows.about().clone(), left: AtomicUsize::new(0) });
                 last = Some((number, data));
             }
@@ -134,7 +135,7 @@ impl Material {
             if data.provenance().files != source.files {
                 bail!("{} was changed meanwhile; begin a new sweep", source.name);
             }
-            Ok(Rows::of(data, config, source, machine)?.load(config, machine))
+            ChosenRows::of(data, config, source, machine)?.load(config, machine)
         })
     }
 

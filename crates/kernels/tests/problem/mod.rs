@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use chainrule_core::{Link, LinkKind};
-use chainrule_kernels::{Float, Fused, Isa, Rows};
+use chainrule_kernels::{Float, Fused, Isa, PackedRows};
 
 /// Some bytes, labels and parameters.
 pub(crate) struct Problem {
@@ -38,8 +38,8 @@ impl Problem {
         if k == 1 { LinkKind::Logistic } else { LinkKind::Softmax }.link(k)
     }
 
-    pub(crate) fn images(&self, size: [usize; 2]) -> Rows {
-        Rows::new(&self.bytes, size, self.labels.clone(), SCALE, OFFSET)
+    pub(crate) fn images(&self, size: [usize; 2]) -> PackedRows {
+        PackedRows::new(&self.bytes, size, self.labels.clone(), SCALE, OFFSET)
     }
 
     pub(crate) fn fused(&self, float: Float, threads: usize, isa: Isa) -> Fused {

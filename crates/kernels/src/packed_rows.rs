@@ -1,4 +1,6 @@
-//! Labelled rows of bytes, as kernels read them.
+//! Labelled rows, laid out as kernels read them.
+
+use chainrule_core::Features;
 
 use crate::isa;
 use crate::patches::{BLOCK, Patches};
@@ -7,7 +9,7 @@ use crate::patches::{BLOCK, Patches};
 ///
 /// They are kept in blocks of sixteen bytes, without those that are all 0.
 #[derive(Clone, Debug)]
-pub struct Rows {
+pub struct PackedRows {
     pub(crate) patches: Patches,
     targets: Targets,
     pub(crate) scale: f64,
@@ -36,7 +38,7 @@ impl Targets {
     }
 }
 
-impl Rows {
+impl PackedRows {
     /// Rows that are images of so many lines and columns of pixels; `[1, d]` where they are none.
     ///
     /// # Panics
@@ -46,10 +48,27 @@ impl Rows {
         Self::of(bytes, size, Targets::Classes(labels, n_labels), scale, offset)
     }
 
+    /// The same of a chunk of rows, where there are kernels for what their features are stored as.
+    ///
+    /// # Panics
+    /// As [`PackedRows::new`].
+    pub fn of_features(
+        features: Features<'_>,
+        size: [usize; 2],
+        labels: Vec<u32>,
+        scale: f64,
+        offset: f64,
+    ) -> Option<Self> {
+        match features {
+            Features::Bytes(bytes) => Some(Self::new(bytes, size, labels, scale, offset)),
+            Features::Numbers(_) => None,
+        }
+    }
+
     /// The same rows with numbers as their targets, in place of classes.
     ///
     /// # Panics
-    /// As [`Rows::new`].
+    /// As [`PackedRows::new`].
     pub fn with_numbers(bytes: &[u8], size: [usize; 2], targets: Vec<f64>, scale: f64, offset: f64) -> Self {
         Self::of(bytes, size, Targets::Numbers(targets), scale, offset)
     }

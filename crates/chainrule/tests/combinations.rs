@@ -1,0 +1,86 @@
+//! What can be combined: each combination is fitted, or refused, as it should be.
+
+use std::num::NonZero;
+
+use chainrule::backend::Backend;
+use chainrule::core::{ClassWeights, GradientSource, Optimizer};
+use chainrule::{Estimator, Samples};
+
+/// What a fit is asked for.
+#[derive(Clone, Copy, Debug)]
+struct Asked {
+    gradient: GradientSource,
+    momentum: bool,
+    standardize: bool,
+    class_weights: bool,
+    table: bool,
+}
+
+impl Asked {
+    fn all() -> impl Iterator<Item = Self> {
+        let gradients =
+            [GradientSource::Auto, GradientSource::ClosedForm, GradientSource::Autodiff, GradientSource::Fused];
+        gradients.into_iter().flat_map(|gradient| {
+            (0..16).map(move |bits: u8| {
+                let is_set = |bit: u8| bits & (1 << bit) != 0;
+                let [momentum, standardize, class_weights, table] = [0, 1, 2, 3].map(is_set);
+                Self { gradient, momentum, standardize, class_weights, table }
+            })
+        })
+    }
+
+    /// Whether a backend of this processor can do it, with Burn or without.
+    fn can(self, is_burns: bool) -> bool {
+        let by_kernels = !(self.momentum || self.standardize || self.class_weights || self.table);
+        let otherwise = is_burns || !self.momentum;
+        match self.gradient {
+            GradientSource::Fused => by_kernels,
+            GradientSource::Autodiff => is_burns,
+            GradientSource::ClosedForm => otherwise,
+            GradientSource::Auto => by_kernels || otherwise,
+        }
+    }
+
+    fn estimator(self, backend: &Backend) -> Estimator {
+        let estimator = Estimator::softmax().epochs(1).gradient(self.gradient).backend(backend.clone());
+        let estimator = estimator.threads(NonZero::<usize>::MIN).optimizer(Optimizer::Sgd);
+        estimator.with(|settings| {
+            settings.data.standardize = self.standardize;
+            settings.descent.momentum = self.momentum.then_some(0.5);
+            settings.objective.class_weights = self.class_weights.then_some(ClassWeights::Balanced);
+        })
+    }
+}
+
+#[test]
+fn each_is_fitted_or_refused_by_its_key_on_every_backend() {
+    let images = Samples::digits(60, 1);
+    let rows: Vec<Vec<f64>> = (0..images.len()).map(|row| images.row(row)[300..310].to_vec()).collect();
+    let labels: Vec<String> = images.labels().iter().map(|label| format!("digit {label}")).collect();
+    let table = Samples::from_rows(&rows, &labels).expect("a table");
+    let mut backends = Backend::built().expect("backends");
+    if !backends.contains(&Backend::Cpu) {
+        backends.push(Backend::Cpu);
+    }
+    let mut counts = [0, 0];
+    for backend in backends.iter().filter(|backend| !backend.is_apart()) {
+        for asked in Asked::all() {
+            let estimator = asked.estimator(backend);
+            let fitted = match asked.table {
+                true => estimator.fit(&table).map(|_| ()),
+                false => estimator.fit(&images).map(|_| ()),
+            };
+            let can = asked.can(*backend != Backend::Cpu);
+            counts[usize::from(can)] += 1;
+            match fitted {
+                Ok(()) => assert!(can, "{backend}: {asked:?} was fitted"),
+                Err(error) => {
+                    let told = error.to_string();
+                    assert!(!can, "{backend}: {asked:?}: {told}");
+                    assert!(told.contains("descent.") && !told.contains("\n"), "{backend}: {asked:?}: {told}");
+                }
+            }
+        }
+    }
+    assert!(counts.iter().all(|&count| count > 0), "{counts:?}");
+}

@@ -1,0 +1,491 @@
+use std::iter::Peekable;
+use std::ops::Range;
+use std::path::Path;
+use std::sync::Arc;
+
+use chainrule_core::{FeatureKind, Features, Preprocessing, Standardization};
+
+use crate::checksum::Checksum;
+use crate::idx::IdxImages;
+use crate::numbers::{Numbers, Values};
+use crate::{DataError, Images};
+
+/// Rows, each with the position of its class, wherever they lie: images in memory or in their file,
+/// or the numbers of a table.
+///
+/// They are a view: a part, other classes or other columns share what is stored, so that a table is
+/// in memory once. Who computes on them asks for [chunks](Self::chunk), [rows](Self::row) and
+/// [moments](Self::moments).
+#[derive(Clone, Debug)]
+pub struct Rows {
+    store: Store,
+    chosen: Chosen,
+    /// Which stored columns, in which order, where these are not all as they are stored.
+    columns: Option<Arc<[usize]>>,
+    /// Of each stored row.
+    labels: Arc<[u8]>,
+    /// Of each label, where it is one of the classes.
+    positions: Arc<[Option<u8>; 256]>,
+}
+
+#[derive(Clone, Debug)]
+enum Store {
+    Images(Arc<Images>),
+    Numbers(Arc<Numbers>),
+}
+
+/// Which of the stored rows.
+#[derive(Clone, Debug)]
+enum Chosen {
+    /// All of a range.
+    All(Range<usize>),
+    /// These, in this order; there are fewer than 2^32, as an IDX header counts them.
+    Some(Arc<[u32]>),
+}
+
+/// Memory for a chunk of rows that does not lie there as it is asked for, to be used again.
+#[derive(Clone, Debug, Default)]
+pub struct Room {
+    bytes: Vec<u8>,
+    numbers: Vec<f64>,
+}
+
+/// Rows that become features at once.
+const ROWS_AT_ONCE: usize = 64;
+
+/// A feature: the pixel scaled from 0..=255 to -1..=1.
+pub fn pixel_value(pixel: u8) -> f64 {
+    Preprocessing::Pixels.value(0, pixel.into())
+}
+
+impl Rows {
+    /// The images of `range` whose label is one of `classes`, in their order; a class may have no
+    /// label among these images.
+    pub(crate) fn of_images(
+        images: &Arc<Images>,
+        range: Range<usize>,
+        classes: impl IntoIterator<Item = Option<u8>>,
+    ) -> Self {
+        let mut positions = [None; 256];
+        for (position, class) in (0..=u8::MAX).zip(classes) {
+            if let Some(label) = class {
+                positions[usize::from(label)] = Some(position);
+            }
+        }
+        let labels = images.shared_labels();
+        Self::known(Store::Images(Arc::clone(images)), Chosen::All(range), labels, positions)
+    }
+
+    /// Images of so many lines and columns, their pixels `[n * height * width]` one after the other,
+    /// each with the position of its class.
+    ///
+    /// # Panics
+    /// Where there are not as many images as labels.
+    pub fn of_pixels([height, width]: [usize; 2], pixels: Vec<u8>, labels: Vec<u8>) -> Self {
+        Images::new(IdxImages { height, width, pixels }, labels).into()
+    }
+
+    /// Rows of d numbers, `[n * d]` one after the other, each with the position of its class.
+    ///
+    /// # Panics
+    /// Where there are not as many rows as labels.
+    pub fn of_numbers(n_features: usize, values: impl Into<Values>, labels: Vec<u8>) -> Self {
+        let (n, values) = (labels.len(), values.into());
+        assert_eq!(values.len(), n * n_features, "numbers of {n} rows of {n_features}");
+        let store = Store::Numbers(Arc::new(Numbers { n_features, values }));
+        let columns = None;
+        Self { store, chosen: Chosen::All(0..n), columns, labels: labels.into(), positions: same() }
+    }
+
+    /// The chosen rows whose label is one of the classes.
+    fn known(store: Store, chosen: Chosen, labels: Arc<[u8]>, positions: [Option<u8>; 256]) -> Self {
+        let mut rows = Self { store, chosen, columns: None, labels, positions: Arc::new(positions) };
+        let is_known = |row| rows.positions[usize::from(rows.labels[rows.stored(row)])].is_some();
+        if !(0..rows.len()).all(is_known) {
+            let kept = (0..rows.len()).filter(|&row| is_known(row)).map(|row| rows.stored(row) as u32).collect();
+            rows.chosen = Chosen::Some(kept);
+        }
+        rows
+    }
+
+    /// Rows, n.
+    pub fn len(&self) -> usize {
+        match &self.chosen {
+            Chosen::All(range) => range.len(),
+            Chosen::Some(rows) => rows.len(),
+        }
+    }
+
+    /// Whether there is no row.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Lines and columns of an image; `[1, d]` of a table's row.
+    pub fn size(&self) -> [usize; 2] {
+        match &self.store {
+            Store::Images(images) => images.size().into(),
+            Store::Numbers(numbers) => [1, self.columns.as_ref().map_or(numbers.n_features, |places| places.len())],
+        }
+    }
+
+    /// Features of a row, d: an image's pixels, or a table's columns but for the label.
+    pub fn n_features(&self) -> usize {
+        self.size().into_iter().product()
+    }
+
+    /// What their features are stored as.
+    pub fn kind(&self) -> FeatureKind {
+        match self.store {
+            Store::Images(_) => FeatureKind::Bytes,
+            Store::Numbers(_) => FeatureKind::Numbers,
+        }
+    }
+
+    /// The file that they stay in, where they do.
+    pub fn file(&self) -> Option<&Path> {
+        match &self.store {
+            Store::Images(images) => images.file(),
+            Store::Numbers(_) => None,
+        }
+    }
+
+    /// Bytes of their features, in the file of these where they stay there.
+    pub fn bytes(&self) -> u64 {
+        let of_feature = match self.kind() {
+            FeatureKind::Bytes => size_of::<u8>(),
+            FeatureKind::Numbers => size_of::<f64>(),
+        };
+        (self.len() * of_feature) as u64 * self.n_features() as u64
+    }
+
+    /// The position of a row's class.
+    ///
+    /// # Panics
+    /// Where `row` is past the end.
+    pub fn label(&self, row: usize) -> u8 {
+        let label = self.labels[self.stored(row)];
+        self.positions[usize::from(label)].expect("rows of other classes are not chosen")
+    }
+
+    /// The position of each row's class.
+    pub fn labels(&self) -> Vec<u8> {
+        (0..self.len()).map(|row| self.label(row)).collect()
+    }
+
+    /// The position of a class that has no row.
+    pub(crate) fn empty_class(&self) -> Option<usize> {
+        let mut seen = [false; 256];
+        (0..self.len()).for_each(|row| seen[usize::from(self.label(row))] = true);
+        self.positions.iter().flatten().map(|&position| usize::from(position)).filter(|&position| !seen[position]).min()
+    }
+
+    /// The number of a row among those that are stored, from 0: in a file of images where it is.
+    ///
+    /// # Panics
+    /// Where `row` is past the end.
+    pub fn stored(&self, row: usize) -> usize {
+        match &self.chosen {
+            Chosen::All(range) => {
+                assert!(row < range.len(), "row {row} of {}", range.len());
+                range.start + row
+            }
+            Chosen::Some(rows) => rows[row] as usize,
+        }
+    }
+
+    /// The features of these rows, one after the other: where they are stored if they lie there so,
+    /// else in `room`. Rows that follow each other in a file are read at once.
+    ///
+    /// # Errors
+    /// Where they stay in their file and that cannot be read any more.
+    ///
+    /// # Panics
+    /// Where a row is past the end.
+    pub fn chunk<'a>(
+        &'a self,
+        rows: impl ExactSizeIterator<Item = usize>,
+        room: &'a mut Room,
+    ) -> Result<Features<'a>, DataError> {
+        let stored = rows.map(|row| self.stored(row));
+        match &self.store {
+            Store::Numbers(numbers) => {
+                room.numbers.clear();
+                stored.for_each(|row| self.append(numbers, row, &mut room.numbers));
+                Ok(Features::Numbers(&room.numbers))
+            }
+            Store::Images(images) => {
+                let n = stored.len();
+                let mut runs = Runs(stored.peekable());
+                let first = runs.next();
+                if let Some(pixels) = first.clone().filter(|run| run.len() == n).and_then(|run| images.resident(run)) {
+                    return Ok(Features::Bytes(pixels));
+                }
+                read(images, n, first.into_iter().chain(runs), &mut room.bytes)?;
+                Ok(Features::Bytes(&room.bytes))
+            }
+        }
+    }
+
+    /// A row's features as numbers `[d]`.
+    ///
+    /// # Errors
+    /// As [`chunk`](Self::chunk).
+    ///
+    /// # Panics
+    /// Where `row` is past the end.
+    pub fn row<'a>(&self, row: usize, room: &'a mut Room) -> Result<&'a [f64], DataError> {
+        let Room { bytes, numbers } = room;
+        numbers.clear();
+        match &self.store {
+            Store::Numbers(stored) => self.append(stored, self.stored(row), numbers),
+            Store::Images(images) => {
+                bytes.resize(self.n_features(), 0);
+                images.read_pixels(self.stored(row), bytes)?;
+                numbers.extend(bytes.iter().copied().map(f64::from));
+            }
+        }
+        Ok(numbers)
+    }
+
+    /// The numbers of a stored row, of the columns that are chosen.
+    fn append(&self, stored: &Numbers, row: usize, numbers: &mut Vec<f64>) {
+        let start = row * stored.n_features;
+        match &self.columns {
+            None => stored.values.append_to(start..start + stored.n_features, numbers),
+            Some(places) => numbers.extend(places.iter().map(|place| stored.values.get(start + place))),
+        }
+    }
+
+    /// Goes through all rows, each as numbers `[d]`.
+    fn each(&self, mut see: impl FnMut(&[f64])) -> Result<(), DataError> {
+        let mut room = Room::default();
+        (0..self.len()).try_for_each(|row| {
+            see(self.row(row, &mut room)?);
+            Ok(())
+        })
+    }
+
+    /// Mean and standard deviation of each feature, in two passes and in f64, as scikit-learn's
+    /// `StandardScaler` has them: the variance is divided by n, and a feature that is the same in
+    /// all rows, up to rounding, has the scale 1, so that it is only centred
+    /// (`_is_constant_feature` and `_handle_zeros_in_scale` in sklearn/preprocessing/_data.py).
+    ///
+    /// # Errors
+    /// As [`chunk`](Self::chunk).
+    ///
+    /// # Panics
+    /// Where there is no row.
+    pub fn moments(&self) -> Result<Standardization, DataError> {
+        assert!(!self.is_empty(), "moments of no row");
+        let (d, n) = (self.n_features(), self.len() as f64);
+        let mut mean = vec![0.0; d];
+        self.each(|row| mean.iter_mut().zip(row).for_each(|(sum, raw)| *sum += raw))?;
+        mean.iter_mut().for_each(|sum| *sum /= n);
+        let (mut squares, mut rounding) = (vec![0.0; d], vec![0.0; d]);
+        self.each(|row| {
+            for (j, raw) in row.iter().enumerate() {
+                let apart = raw - mean[j];
+                squares[j] += apart * apart;
+                rounding[j] += apart;
+            }
+        })?;
+        let scale = (0..d).map(|j| {
+            // The second sum is 0 but for the rounding of the mean, which it corrects: T. Chan, G.
+            // Golub, R. LeVeque, Algorithms for computing the sample variance, The American
+            // Statistician 37(3), 1983, Eq. (1.7).
+            let variance = (squares[j] - rounding[j] * rounding[j] / n) / n;
+            let noise = n * f64::EPSILON * mean[j];
+            if variance <= n * f64::EPSILON * variance + noise * noise { 1.0 } else { variance.sqrt() }
+        });
+        Ok(Standardization { scale: scale.collect(), mean })
+    }
+
+    /// The largest of their features, up to its sign; 0 of no row.
+    ///
+    /// # Errors
+    /// As [`chunk`](Self::chunk).
+    pub fn largest(&self) -> Result<f64, DataError> {
+        let mut largest = 0.0;
+        self.each(|row| largest = row.iter().fold(largest, |largest: f64, x| largest.max(x.abs())))?;
+        Ok(largest)
+    }
+
+    /// SHA-256 of their features, bytes or little-endian f64, and then of their labels.
+    ///
+    /// # Errors
+    /// As [`chunk`](Self::chunk).
+    pub fn sha256(&self) -> Result<String, DataError> {
+        let (mut checksum, mut room) = (Checksum::default(), Room::default());
+        for row in 0..self.len() {
+            match self.chunk(row..row + 1, &mut room)? {
+                Features::Bytes(bytes) => checksum.update(bytes),
+                Features::Numbers(numbers) => numbers.iter().for_each(|x| checksum.update(&x.to_le_bytes())),
+            }
+        }
+        checksum.update(&self.labels());
+        Ok(checksum.finish())
+    }
+
+    /// The features `[n, d]` that they become, row by row, each rounded. What nobody else looks at
+    /// is freed on the way.
+    ///
+    /// # Errors
+    /// As [`chunk`](Self::chunk).
+    pub fn into_features<T: Copy>(
+        mut self,
+        preprocessing: &Preprocessing,
+        round: impl Fn(f64) -> T,
+    ) -> Result<Vec<T>, DataError> {
+        let (n, d) = (self.len(), self.n_features());
+        let mut features = Vec::with_capacity(n * d);
+        let are_all = matches!(&self.chosen, Chosen::All(range) if *range == (0..self.labels.len()));
+        if let (Store::Numbers(numbers), None, true) = (&mut self.store, &self.columns, are_all)
+            && let Some(own) = Arc::get_mut(numbers)
+        {
+            let all = std::mem::take(&mut own.values).into_iter().zip((0..d).cycle());
+            features.extend(all.map(|(raw, j)| round(preprocessing.value(j, raw))));
+            return Ok(features);
+        }
+        // Each byte becomes one of 256 values, where no feature has a scale of its own.
+        let of_byte: Vec<T> = match preprocessing {
+            Preprocessing::Standardized(_) => Vec::new(),
+            _ => (0..=u8::MAX).map(|byte| round(preprocessing.value(0, byte.into()))).collect(),
+        };
+        let mut room = Room::default();
+        for first in (0..n).step_by(ROWS_AT_ONCE) {
+            let feature = |(j, raw)| round(preprocessing.value(j, raw));
+            match self.chunk(first..n.min(first + ROWS_AT_ONCE), &mut room)? {
+                Features::Bytes(bytes) if !of_byte.is_empty() => {
+                    features.extend(bytes.iter().map(|&byte| of_byte[usize::from(byte)]));
+                }
+                Features::Bytes(bytes) => {
+                    features.extend((0..d).cycle().zip(bytes.iter().copied().map(f64::from)).map(feature));
+                }
+                Features::Numbers(numbers) => {
+                    features.extend((0..d).cycle().zip(numbers.iter().copied()).map(feature));
+                }
+            }
+        }
+        Ok(features)
+    }
+
+    /// The same rows in memory and nothing besides, unless they stay in a file and are more than so
+    /// many bytes. A table's are as they are.
+    ///
+    /// # Errors
+    /// As [`chunk`](Self::chunk).
+    pub fn within(self, resident_bytes: u64) -> Result<Self, DataError> {
+        let Store::Images(images) = &self.store else { return Ok(self) };
+        let stay = images.file().is_some() && self.bytes() > resident_bytes;
+        let are_all = images.file().is_none() && self.len() == self.labels.len();
+        if stay || are_all {
+            return Ok(self);
+        }
+        let (n, mut pixels) = (self.len(), Vec::new());
+        read(images, n, Runs((0..n).map(|row| self.stored(row)).peekable()), &mut pixels)?;
+        Ok(Self::of_pixels(self.size(), pixels, self.labels()))
+    }
+
+    /// Some of them, in this order.
+    ///
+    /// # Panics
+    /// Where one is past the end.
+    #[must_use]
+    pub fn some(&self, rows: &[usize]) -> Self {
+        let chosen = rows.iter().map(|&row| self.stored(row) as u32).collect();
+        Self { chosen: Chosen::Some(chosen), ..self.clone() }
+    }
+
+    /// Those whose class has a position in another order of classes, with that.
+    #[must_use]
+    pub fn with_classes(&self, positions: &[Option<u8>]) -> Self {
+        let position = |own: u8| positions.get(usize::from(own)).copied().flatten();
+        let composed = self.positions.map(|own| own.and_then(position));
+        let rows = Self::known(self.store.clone(), self.chosen.clone(), Arc::clone(&self.labels), composed);
+        Self { columns: self.columns.clone(), ..rows }
+    }
+
+    /// The same rows with these labels, positions of classes.
+    ///
+    /// # Panics
+    /// Where there are not as many as rows.
+    #[must_use]
+    pub fn with_labels(self, labels: &[u8]) -> Self {
+        assert_eq!(labels.len(), self.len(), "a label for each row");
+        let mut stored = vec![0; self.labels.len()];
+        labels.iter().enumerate().for_each(|(row, &label)| stored[self.stored(row)] = label);
+        Self { labels: stored.into(), positions: same(), ..self }
+    }
+
+    /// The same rows of a table with these of its columns, in this order.
+    ///
+    /// # Panics
+    /// Where one is past the end, or these are images.
+    #[must_use]
+    pub fn with_columns(self, places: &[usize]) -> Self {
+        let own = match (&self.columns, self.kind()) {
+            (_, FeatureKind::Bytes) => panic!("an image has no columns to choose"),
+            (None, _) => places.to_vec(),
+            (Some(before), _) => places.iter().map(|&place| before[place]).collect(),
+        };
+        assert!(places.iter().all(|&place| place < self.n_features()), "columns {places:?} of {}", self.n_features());
+        let are_all = own.iter().copied().eq(0..self.stored_columns());
+        Self { columns: (!are_all).then(|| own.into()), ..self }
+    }
+
+    fn stored_columns(&self) -> usize {
+        match &self.store {
+            Store::Images(_) => self.n_features(),
+            Store::Numbers(numbers) => numbers.n_features,
+        }
+    }
+}
+
+/// All of them, each label being the position of its class.
+impl From<Images> for Rows {
+    fn from(images: Images) -> Self {
+        let n = images.labels().len();
+        Self::of_images(&Arc::new(images), 0..n, (0..=u8::MAX).map(Some))
+    }
+}
+
+/// Stored rows as the ranges in which they follow each other.
+struct Runs<I: Iterator<Item = usize>>(Peekable<I>);
+
+impl<I: Iterator<Item = usize>> Iterator for Runs<I> {
+    type Item = Range<usize>;
+
+    fn next(&mut self) -> Option<Range<usize>> {
+        let start = self.0.next()?;
+        let mut end = start + 1;
+        while self.0.next_if_eq(&end).is_some() {
+            end += 1;
+        }
+        Some(start..end)
+    }
+}
+
+/// Reads the pixels of n stored images, which make up these runs, each at once.
+fn read(
+    images: &Images,
+    n: usize,
+    runs: impl Iterator<Item = Range<usize>>,
+    pixels: &mut Vec<u8>,
+) -> Result<(), DataError> {
+    let (height, width) = images.size();
+    let d = height * width;
+    pixels.resize(n * d, 0);
+    let mut filled = 0;
+    for Range { start, end } in runs {
+        let next = filled + (end - start) * d;
+        images.read_pixels(start, &mut pixels[filled..next])?;
+        filled = next;
+    }
+    Ok(())
+}
+
+/// Each label is a position.
+fn same() -> Arc<[Option<u8>; 256]> {
+    Arc::new(std::array::from_fn(|label| u8::try_from(label).ok()))
+}

@@ -1,0 +1,105 @@
+//! Rows as views: of images in memory and in their file, and of a table's numbers.
+
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+use chainrule_core::{FeatureKind, Features, Preprocessing};
+use chainrule_data::digits::draw_both;
+use chainrule_data::{Counts, Room, Rows};
+
+/// Five rows of three columns, of the classes 0, 1, 2, 0, 1.
+fn table() -> Rows {
+    let values: Vec<f64> = (0..15).map(|i| f64::from(i) + 0.1).collect();
+    Rows::of_numbers(3, values, vec![0, 1, 2, 0, 1])
+}
+
+fn all(rows: &Rows) -> Vec<Vec<f64>> {
+    let mut room = Room::default();
+    (0..rows.len()).map(|row| rows.row(row, &mut room).unwrap().to_vec()).collect()
+}
+
+/// The numbers of row i and column j of [`table`].
+fn number(i: usize, j: usize) -> f64 {
+    (3 * i + j) as f64 + 0.1
+}
+
+#[test]
+fn parts_classes_and_columns_are_those_of_what_is_stored_whatever_their_order() {
+    let rows = table();
+    assert_eq!((rows.kind(), rows.len(), rows.n_features()), (FeatureKind::Numbers, 5, 3));
+    let some = rows.some(&[4, 2, 0]);
+    assert_eq!((some.labels(), some.stored(0)), (vec![1, 2, 0], 4));
+    // The class 1 is left out, and 2 comes first.
+    let other = some.with_classes(&[Some(1), None, Some(0)]);
+    assert_eq!((other.labels(), other.stored(0), other.stored(1)), (vec![0, 1], 2, 0));
+    let columns = other.clone().with_columns(&[2, 0]);
+    assert_eq!(all(&columns), [[number(2, 2), number(2, 0)], [number(0, 2), number(0, 0)]]);
+    // Columns of columns, and of rows of those.
+    let last = columns.with_columns(&[1]);
+    assert_eq!((last.n_features(), all(&last.some(&[1]))), (1, vec![vec![number(0, 0)]]));
+    assert_eq!(all(&last.with_classes(&[Some(0), Some(1)])), [[number(2, 0)], [number(0, 0)]]);
+    assert_eq!(all(&other), [[number(2, 0), number(2, 1), number(2, 2)], [number(0, 0), number(0, 1), number(0, 2)]]);
+    let named = other.with_labels(&[7, 3]);
+    assert_eq!((named.labels(), named.some(&[1]).labels()), (vec![7, 3], vec![3]));
+    assert_eq!(rows.labels(), [0, 1, 2, 0, 1], "what is stored stays");
+}
+
+#[test]
+fn a_chunk_is_its_rows_and_lies_where_it_is_stored_if_it_can() {
+    let [images, _] = draw_both(1, Counts { train: 40, validation: 1 });
+    let pixels: Vec<u8> = (0..40).flat_map(|row| images.pixels(row)).copied().collect();
+    let rows = Rows::from(images);
+    let mut room = Room::default();
+    for chosen in [vec![3, 4, 5], vec![5, 4, 9, 10, 2], vec![], (0..40).collect::<Vec<usize>>()] {
+        let expected: Vec<u8> = chosen.iter().flat_map(|&row| &pixels[784 * row..][..784]).copied().collect();
+        let chunk = rows.chunk(chosen.iter().copied(), &mut room).unwrap();
+        assert!(chunk == Features::Bytes(&expected), "{chosen:?}");
+        let part = rows.some(&chosen);
+        assert!(part.chunk(0..part.len(), &mut room).unwrap() == Features::Bytes(&expected), "{chosen:?}");
+    }
+    let numbers = table();
+    let expected = [all(&numbers)[4].clone(), all(&numbers)[1].clone()].concat();
+    assert_eq!(numbers.chunk([4, 1].into_iter(), &mut room).unwrap(), Features::Numbers(&expected));
+}
+
+#[test]
+fn features_are_the_same_whoever_else_looks_at_the_rows() {
+    let preprocessing = Preprocessing::Standardized(table().moments().unwrap());
+    let mut expected = Vec::new();
+    for row in all(&table()) {
+        expected.extend(row.iter().enumerate().map(|(j, &raw)| preprocessing.value(j, raw) as f32));
+    }
+    let alone = table();
+    let looked_at = table();
+    let shared = looked_at.clone();
+    for rows in [alone, shared, looked_at.some(&[0, 1, 2, 3, 4])] {
+        assert_eq!(rows.into_features(&preprocessing, |x| x as f32).unwrap(), expected);
+    }
+    assert_eq!(all(&looked_at), all(&table()));
+    let [images, _] = draw_both(1, Counts { train: 70, validation: 1 });
+    let rows = Rows::from(images);
+    for preprocessing in [Preprocessing::Pixels, Preprocessing::Standardized(rows.moments().unwrap())] {
+        let found = rows.clone().into_features(&preprocessing, |x| x).unwrap();
+        let expected: Vec<f64> = all(&rows)
+            .iter()
+            .flat_map(|row| row.iter().enumerate().map(|(j, &raw)| preprocessing.value(j, raw)).collect::<Vec<_>>())
+            .collect();
+        assert!(found == expected);
+    }
+}
+
+#[test]
+fn rows_of_part_of_the_images_keep_nothing_of_the_others() {
+    let [images, _] = draw_both(1, Counts { train: 40, validation: 1 });
+    let rows = Rows::from(images);
+    let few = rows.some(&[7, 8, 30]);
+    let kept = few.clone().within(u64::MAX).unwrap();
+    assert_eq!((kept.labels(), kept.stored(2), few.stored(2)), (few.labels(), 2, 30));
+    assert_eq!((kept.sha256().unwrap(), kept.bytes()), (few.sha256().unwrap(), 3 * 784));
+    assert_eq!(rows.clone().within(0).unwrap().sha256().unwrap(), rows.sha256().unwrap(), "they are in memory already");
+}
+
+#[test]
+#[should_panic(expected = "row 3 of 3")]
+fn a_row_past_the_end_is_none() {
+    Rows::of_numbers(1, vec![1.0, 2.0, 3.0], vec![0; 3]).label(3);
+}

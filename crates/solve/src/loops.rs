@@ -1,0 +1,228 @@
+//! Steps and evaluations by plain loops on the host: on whatever rows there are, whatever their
+//! features are made by.
+
+use std::sync::Arc;
+
+use chainrule_core::{EngineKind, Gradient, Lack, Link, Parameters, Precision, Preprocessing, Targets, TrainConfig};
+use chainrule_data::{DataError, Room, Rows};
+
+use crate::engine::{Engine, Evaluated, Failure};
+use crate::host::{Sums, judge};
+use crate::{Metrics, Observer, TrainError, Trained, class_names, class_weights, train};
+
+/// [`train()`] by plain loops, from parameters that are 0, on one thread. The features are made of
+/// the rows as they are needed. Features and parameters are in the precision of the config; all sums
+/// are in f64.
+///
+/// # Errors
+/// As [`train()`], and where the config asks for an optimizer other than plain steps, or the class
+/// weights are not those of the classes.
+pub fn train_by_loops(
+    link: &Arc<dyn Link>,
+    examples: &Rows,
+    validation: &Rows,
+    preprocessing: &Preprocessing,
+    config: &TrainConfig,
+    observer: &mut dyn Observer,
+) -> Result<Trained, TrainError> {
+    if EngineKind::Loops.lacks(config) == Some(Lack::Optimizer) {
+        return Err(TrainError::NoOptimizer);
+    }
+    let precision = config.descent().precision;
+    let [examples, validation] = [examples, validation].map(|rows| Examples { rows, preprocessing, precision });
+    train(&mut Loops::new(Arc::clone(link), examples, validation, config)?, config, observer)
+}
+
+/// Rows with what their features are made by.
+#[derive(Clone, Copy)]
+struct Examples<'a> {
+    rows: &'a Rows,
+    preprocessing: &'a Preprocessing,
+    precision: Precision,
+}
+
+/// Memory for rows' numbers and for their features.
+#[derive(Default)]
+struct RowRoom {
+    raw: Room,
+    features: Vec<f64>,
+}
+
+/// Rows whose features are made at once.
+const AT_ONCE: usize = 64;
+
+impl Examples<'_> {
+    /// The features `[n, d]` of some rows.
+    fn features<'a>(&self, rows: &[usize], room: &'a mut RowRoom) -> Result<&'a [f64], DataError> {
+        let RowRoom { raw, features } = room;
+        features.clear();
+        for &row in rows {
+            self.preprocessing.features(self.rows.row(row, raw)?, self.precision, features);
+        }
+        Ok(features)
+    }
+
+    fn class(&self, row: usize) -> usize {
+        self.rows.label(row).into()
+    }
+}
+
+/// Some rows after the other.
+fn in_chunks(
+    mut rows: impl Iterator<Item = usize>,
+    mut see: impl FnMut(&[usize]) -> Result<(), DataError>,
+) -> Result<(), DataError> {
+    let mut chunk = Vec::with_capacity(AT_ONCE);
+    loop {
+        chunk.clear();
+        chunk.extend(rows.by_ref().take(AT_ONCE));
+        if chunk.is_empty() {
+            return Ok(());
+        }
+        see(&chunk)?;
+    }
+}
+
+/// A model on its way down.
+struct Loops<'a> {
+    link: Arc<dyn Link>,
+    precision: Precision,
+    l2: f64,
+    penalize_bias: bool,
+    parameters: Parameters,
+    examples: Examples<'a>,
+    validation: Examples<'a>,
+    /// By how much a row counts, by its class, where not all count 1.
+    of_class: Option<Vec<f64>>,
+    losses: Vec<f64>,
+}
+
+impl<'a> Loops<'a> {
+    fn new(
+        link: Arc<dyn Link>,
+        examples: Examples<'a>,
+        validation: Examples<'a>,
+        config: &TrainConfig,
+    ) -> Result<Self, TrainError> {
+        let (d, columns) = (examples.rows.n_features(), link.columns());
+        let of_class = match link.targets() {
+            Targets::Classes(k) => class_weights(config, &class_names(config, k), &examples.rows.labels())?,
+            _ => None,
+        };
+        Ok(Self {
+            link,
+            precision: config.descent().precision,
+            l2: config.objective().l2,
+            penalize_bias: config.objective().penalize_bias,
+            parameters: Parameters::zeros(d, columns),
+            examples,
+            validation,
+            of_class,
+            losses: Vec::new(),
+        })
+    }
+
+    fn weight_of(&self, class: usize) -> f64 {
+        self.of_class.as_ref().map_or(1.0, |weights| weights[class])
+    }
+
+    /// The mean gradient of these rows, without the penalty.
+    fn gradient(&self, rows: impl Iterator<Item = usize>, at: &Parameters) -> Result<Gradient, DataError> {
+        let (mut sums, mut room) = (Sums::new(&*self.link, at), RowRoom::default());
+        in_chunks(rows, |rows| {
+            let classes = rows.iter().map(|&row| self.examples.class(row));
+            let targets = classes.map(|class| (class as f64, self.weight_of(class)));
+            sums.add(self.examples.features(rows, &mut room)?, targets);
+            Ok(())
+        })?;
+        Ok(sums.mean())
+    }
+
+    fn metrics_on(&self, examples: Examples<'_>) -> Result<Metrics, DataError> {
+        let (mut loss, mut right, mut room, mut logits) = (0.0, 0usize, RowRoom::default(), Vec::new());
+        in_chunks(0..examples.rows.len(), |rows| {
+            let mut classes = rows.iter().map(|&row| examples.class(row));
+            let targets = classes.clone().map(|class| class as f64);
+            let features = examples.features(rows, &mut room)?;
+            judge(&*self.link, &self.parameters, features, targets, &mut logits, |own, is_right| {
+                loss += classes.next().map_or(1.0, |class| self.weight_of(class)) * own;
+                right += usize::from(is_right);
+            });
+            Ok(())
+        })?;
+        let n = examples.rows.len() as f64;
+        Ok(Metrics { loss: loss / n, accuracy: right as f64 / n })
+    }
+
+    fn round(&mut self) {
+        if self.precision == Precision::F32 {
+            let Parameters { weight, bias, .. } = &mut self.parameters;
+            weight.iter_mut().chain(bias).for_each(|w| *w = f64::from(*w as f32));
+        }
+    }
+}
+
+impl Engine for Loops<'_> {
+    fn link(&self) -> &dyn Link {
+        &*self.link
+    }
+
+    fn rows(&self) -> usize {
+        self.examples.rows.len()
+    }
+
+    fn step(&mut self, batch: &[usize], learning_rate: f64) -> Result<(), Failure> {
+        let gradient = self.gradient(batch.iter().copied(), &self.parameters)?;
+        let of_bias = if self.penalize_bias { self.l2 } else { 0.0 };
+        let Parameters { weight, bias, .. } = &mut self.parameters;
+        for (parameters, slopes, l2) in [(weight, &gradient.weight, self.l2), (bias, &gradient.bias, of_bias)] {
+            parameters.iter_mut().zip(slopes).for_each(|(w, slope)| *w -= learning_rate * (slope + l2 * *w));
+        }
+        self.round();
+        self.losses.push(gradient.loss);
+        Ok(())
+    }
+
+    fn losses(&mut self) -> Result<Vec<f64>, Failure> {
+        Ok(std::mem::take(&mut self.losses))
+    }
+
+    fn class_weights(&self) -> Option<Vec<f64>> {
+        self.of_class.clone()
+    }
+
+    fn mean_weight(&self) -> f64 {
+        let rows = self.examples.rows;
+        (0..rows.len()).map(|row| self.weight_of(rows.label(row).into())).sum::<f64>() / rows.len() as f64
+    }
+
+    fn gradient_of_all(&mut self) -> Result<Gradient, Failure> {
+        Ok(self.gradient(0..self.rows(), &self.parameters)?)
+    }
+
+    fn gradient_in_f64(&mut self, parameters: &Parameters) -> Option<Result<Gradient, Failure>> {
+        // Sums are in f64 as it is; what is asked for are these parameters, unrounded.
+        (self.precision == Precision::F32).then(|| Ok(self.gradient(0..self.rows(), parameters)?))
+    }
+
+    fn evaluate(&mut self) -> Result<Evaluated, Failure> {
+        Ok(Evaluated {
+            validation: self.metrics_on(self.validation)?,
+            train_accuracy: self.metrics_on(self.examples)?.accuracy,
+            parameters: self.parameters.clone(),
+        })
+    }
+
+    fn metrics(&mut self) -> Result<[Metrics; 2], Failure> {
+        Ok([self.metrics_on(self.examples)?, self.metrics_on(self.validation)?])
+    }
+
+    fn parameters(&mut self) -> Result<Parameters, Failure> {
+        Ok(self.parameters.clone())
+    }
+
+    fn set(&mut self, parameters: &Parameters) {
+        self.parameters = parameters.clone();
+        self.round();
+    }
+}
