@@ -10,6 +10,8 @@ use std::sync::Arc;
 use chainrule_core::{DataKind, Unused};
 
 use crate::idx::{self, IdxImages, Keep};
+use crate::input::BEGINNING;
+use crate::readers::{self, PICTURES};
 use crate::table::name_problem;
 use crate::tables::{TRAIN, VALIDATION};
 use crate::{DataError, Holdout, Images, picture, sha256};
@@ -61,9 +63,6 @@ pub(crate) struct ClassFolders {
 /// Bytes of a picture's file, at most.
 const MOST_BYTES: u64 = 1 << 28;
 
-/// Bytes from which a picture is told.
-const BEGINNING: u64 = 16;
-
 /// Folders in a folder, by name; those that begin with a dot are none of them.
 fn folders(folder: &Path) -> Vec<(String, PathBuf)> {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
@@ -90,8 +89,9 @@ fn is_picture(path: &Path) -> bool {
         return false;
     }
     let mut bytes = Vec::new();
-    let read = File::open(path).and_then(|file| file.take(BEGINNING).read_to_end(&mut bytes));
-    ["png", "jpg", "jpeg"].contains(&ending.as_str()) || (read.is_ok() && picture::is_picture(&bytes))
+    let read = File::open(path).and_then(|file| file.take(BEGINNING as u64).read_to_end(&mut bytes));
+    readers::of(PICTURES)
+        .any(|reader| reader.endings().contains(&ending.as_str()) || (read.is_ok() && reader.sniff(&bytes)))
 }
 
 pub(crate) fn file_name(path: &Path) -> String {
@@ -119,16 +119,16 @@ pub(crate) fn unused(folder: &Path, used: Vec<PathBuf>) -> Unused {
         if path.is_dir() {
             let is_at_the_top = path.parent() == Some(folder);
             match (has_classes(path), pictures(path).is_ok_and(|pictures| !pictures.is_empty())) {
-                (true, _) if is_at_the_top => Some("another part is taken, or none is of this name"),
-                (true, _) => Some("its pictures are in folders in it"),
-                (false, true) if is_at_the_top => Some("in no part, as train is one"),
-                (false, true) => Some("a folder in the folder of a class"),
-                (false, false) => Some("no PNG or JPEG in it"),
+                (true, _) if is_at_the_top => Some("another part is taken, or none is of this name".to_owned()),
+                (true, _) => Some("its pictures are in folders in it".to_owned()),
+                (false, true) if is_at_the_top => Some("in no part, as train is one".to_owned()),
+                (false, true) => Some("a folder in the folder of a class".to_owned()),
+                (false, false) => Some(format!("no {} in it", readers::names(PICTURES, "or"))),
             }
         } else if is_picture(path) {
-            Some("in no folder of a class")
+            Some("in no folder of a class".to_owned())
         } else {
-            Some("neither PNG nor JPEG")
+            Some(format!("neither {}", readers::names(PICTURES, "nor")))
         }
     })
 }

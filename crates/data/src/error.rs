@@ -1,5 +1,7 @@
 use std::path::PathBuf;
 
+use crate::readers::{self, PICTURES};
+
 /// What can be wrong with data, in one line each: where, what, and what to do.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -105,8 +107,10 @@ pub enum DataError {
     },
     /// A folder lacks one of the four files.
     #[error(
-        "{}: no {name} here, plain or .gz; a data folder holds the four IDX files of MNIST by their usual names, train.csv, or a folder of pictures for each class, PNG or JPEG{}{}{}",
+        "{}: no {name} here, plain or .gz; a data folder holds the four IDX files of MNIST by their usual names, {}, or a folder of pictures for each class, {}{}{}{}",
         .folder.display(),
+        readers::train_tables(),
+        readers::names(PICTURES, "or"),
         if .found.is_empty() { "" } else { ", and this one " },
         .found.join("; "),
         .hint.as_ref().map(|hint| format!("; {hint}")).unwrap_or_default()

@@ -1,18 +1,40 @@
-//! Files that are no CSV, told by how they begin, and what to do about each.
+//! Files that are no table, told by how they begin, and what to do about each.
 
-/// What a file is that begins so, and what to do, where it is known and no CSV.
-pub(crate) fn foreign(beginning: &[u8]) -> Option<String> {
+use chainrule_core::DataKind;
+
+use crate::readers::{self, IMAGES, TABLES};
+
+/// Whether a file that begins so is known, and none that is read.
+pub(crate) fn is_foreign(beginning: &[u8]) -> bool {
+    known(beginning).is_some()
+}
+
+/// Why a file that begins so is no table, and what to do.
+pub(crate) fn no_table(beginning: &[u8]) -> String {
+    let reader = readers::of(IMAGES).find(|reader| reader.sniff(beginning));
+    let (what, way_out) = match (reader, known(beginning)) {
+        (Some(reader), _) if reader.kind() == DataKind::Pictures => {
+            (format!("a picture ({})", reader.name()), "name the folder that holds a folder of pictures for each class")
+        }
+        (Some(reader), _) => (reader.one().to_owned(), IDX_FOLDER),
+        (None, Some(&(_, what, way_out))) => (what.to_owned(), way_out),
+        (None, None) => ("of no known kind".to_owned(), SAVE_AS),
+    };
+    format!("this is {what}, and a table is read from {}; {way_out}", readers::names(TABLES, "or"))
+}
+
+/// The kind of a file that begins so, where it is known and none that is read.
+fn known(beginning: &[u8]) -> Option<&'static Kind> {
     let has = |text: &[u8]| beginning.windows(text.len()).any(|window| window == text);
     // Zip archives differ in what is in them, which comes first.
     let is_zip = beginning.starts_with(b"PK\x03\x04");
     let zipped = ZIPPED.iter().find(|(name, ..)| is_zip && has(name));
-    let (_, what, way_out) = zipped
+    zipped
         .or_else(|| BEGINNINGS.iter().find(|(magic, ..)| beginning.starts_with(magic)))
         .or_else(|| Some(&UTF_16).filter(|_| is_utf_16_of_ascii(beginning)))
         .or_else(|| Some(&TAR).filter(|_| beginning.get(257..262) == Some(b"ustar")))
         .or_else(|| Some(&SAFETENSORS).filter(|_| beginning.get(8..10) == Some(b"{\"")))
-        .or_else(|| text(beginning))?;
-    Some(format!("this is {what}, and a table is read from CSV; {way_out}"))
+        .or_else(|| text(beginning))
 }
 
 /// How it begins, or what is in its beginning; what it is; and what to do.
@@ -20,7 +42,7 @@ type Kind = (&'static [u8], &'static str, &'static str);
 
 const SAVE_AS: &str = "save it as CSV (UTF-8) in the program that it is from";
 const UNPACK: &str = "unpack it; of packed files gzip's are read";
-const PICTURES: &str = "name the folder that holds a folder of pictures for each class";
+const IDX_FOLDER: &str = "name the folder that holds all four IDX files";
 
 const ZIPPED: [Kind; 3] = [
     (b"spreadsheet", "an OpenDocument spreadsheet", SAVE_AS),
@@ -34,7 +56,7 @@ const ZIPPED: [Kind; 3] = [
 
 const UTF_16: Kind = (b"\xff\xfe", "text in UTF-16", "save it as UTF-8");
 
-const BEGINNINGS: [Kind; 21] = [
+const BEGINNINGS: [Kind; 18] = [
     UTF_16,
     (b"\xfe\xff", "text in UTF-16", "save it as UTF-8"),
     (b"PAR1", "Parquet", "pandas' read_parquet(…).to_csv(…, index=False) makes it one"),
@@ -52,10 +74,7 @@ const BEGINNINGS: [Kind; 21] = [
     (b"\x28\xb5\x2f\xfd", "packed by zstd", UNPACK),
     (b"7z\xbc\xaf\x27\x1c", "packed by 7-Zip", UNPACK),
     (b"%PDF-", "a PDF", "save its table as CSV"),
-    (b"\x89PNG", "a picture (PNG)", PICTURES),
-    (b"\xff\xd8\xff", "a picture (JPEG)", PICTURES),
-    (b"\0\0\x08\x01", "an IDX file of labels", "name the folder that holds all four IDX files"),
-    (b"\0\0\x08\x03", "an IDX file of images", "name the folder that holds all four IDX files"),
+    (b"\0\0\x08\x01", "an IDX file of labels", IDX_FOLDER),
 ];
 
 const TAR: Kind = (b"", "a tar archive", UNPACK);

@@ -1,5 +1,5 @@
-//! The images that a person names on the command line: IDX files, pictures, folders of these,
-//! standard input.
+//! The files that a person names on the command line, for a model to be asked about: of images,
+//! folders of these, tables, standard input.
 
 use std::fs::File;
 use std::io::{ErrorKind, Read};
@@ -7,9 +7,11 @@ use std::path::{Path, PathBuf};
 
 use chainrule_core::{ContentError, nearest};
 
+use crate::Treat;
+use crate::input::BEGINNING;
 use crate::picture::{self, Treatment};
+use crate::readers::{self, IMAGES, Input, PICTURES};
 use crate::table::{Columns, Table};
-use crate::{Treat, idx};
 
 /// An image as a model takes it.
 pub struct Given {
@@ -24,14 +26,11 @@ pub struct Given {
 /// What a person calls standard input.
 pub const STANDARD_INPUT: &str = "-";
 
-/// Bytes of a file, and of the pixels in a gzipped one, that are read at most.
+/// Bytes of a file, and of what is in a gzipped one, that are read at most.
 const MOST_BYTES: u64 = 1 << 30;
 
-/// Bytes from which a file's kind is told: a gzip's header holds a file name.
-const BEGINNING: u64 = 4096;
-
-/// The files that an argument names: itself, or of a folder those that begin as a picture or as an
-/// IDX file of images does, by their names. `tell` hears how many others there are.
+/// The files that an argument names: itself, or of a folder those that begin as one that has images
+/// does, by their names. `tell` hears how many others there are.
 pub fn files(argument: &Path, tell: &mut dyn FnMut(&str)) -> Result<Vec<PathBuf>, ContentError> {
     if argument == Path::new(STANDARD_INPUT) || !argument.is_dir() {
         return Ok(vec![argument.to_owned()]);
@@ -43,7 +42,8 @@ pub fn files(argument: &Path, tell: &mut dyn FnMut(&str)) -> Result<Vec<PathBuf>
     files.sort();
     let others = all - files.len();
     if files.is_empty() {
-        return Err(ContentError::new("no PNG, JPEG or IDX file of images in this folder"));
+        let files = readers::files_without_articles(IMAGES, "or");
+        return Err(ContentError::new(format!("no {files} in this folder")));
     }
     if others > 0 {
         tell(&format!("{}: {others} others in it have no images and are passed over", argument.display()));
@@ -58,8 +58,10 @@ fn has_images(path: &Path) -> bool {
         return false;
     }
     let mut bytes = Vec::new();
-    match File::open(path).and_then(|file| file.take(BEGINNING).read_to_end(&mut bytes)) {
-        Ok(_) => picture::is_picture(&bytes) || idx::is_images(&bytes),
+    match File::open(path).and_then(|file| file.take(BEGINNING as u64).read_to_end(&mut bytes)) {
+        Ok(_) => {
+            readers::sniff(Input::new(&bytes[..]).beginning()).is_some_and(|reader| IMAGES.contains(&reader.kind()))
+        }
         Err(_) => true,
     }
 }
@@ -70,30 +72,36 @@ pub fn read(file: &Path, size: [usize; 2], treatment: Treat) -> Result<Vec<Given
     if bytes.is_empty() {
         return Err(ContentError::new("it is empty"));
     }
-    if picture::is_picture(&bytes) {
-        let picture = match treatment {
-            Treat::AsDrawn => picture::read(&bytes, size),
-            Treat::AsWhole => picture::read_whole(&bytes, size),
-        };
-        let picture = picture.map_err(|error| ContentError::new(error.to_string()))?;
-        return Ok(vec![Given { pixels: picture.pixels, number: None, treatment: Some(picture.treatment) }]);
-    }
-    if !idx::is_images(&bytes) {
-        return Err(ContentError::new("neither a PNG, a JPEG nor an IDX file of images, plain or gzipped"));
-    }
-    let images = idx::decode_images(&bytes, MOST_BYTES)?;
+    let mut input = Input::new(&bytes[..]);
+    let images = match readers::sniff(input.beginning()).map(readers::Reader::read) {
+        Some(readers::Read::Images(read)) => read(input, MOST_BYTES)?,
+        Some(readers::Read::Picture(_)) => {
+            let bytes = all(&mut input)?;
+            let picture = match treatment {
+                Treat::AsDrawn => picture::read(&bytes, size),
+                Treat::AsWhole => picture::read_whole(&bytes, size),
+            };
+            let picture = picture.map_err(|error| ContentError::new(error.to_string()))?;
+            return Ok(vec![Given { pixels: picture.pixels, number: None, treatment: Some(picture.treatment) }]);
+        }
+        Some(readers::Read::Table(_)) | None => {
+            let files = readers::files(IMAGES, "nor");
+            return Err(ContentError::new(format!("neither {files}, plain or gzipped")));
+        }
+    };
     let [height, width] = size;
     if [images.height, images.width] != size {
         let found = format!("images of {} x {} pixels", images.height, images.width);
         return Err(ContentError::new(format!(
-            "{found}, and the model takes {height} x {width}; a PNG or JPEG of any size is fitted"
+            "{found}, and the model takes {height} x {width}; {} of any size is fitted",
+            readers::files(PICTURES, "or")
         )));
     }
     let images = images.pixels.chunks_exact(height * width).enumerate();
     Ok(images.map(|(i, pixels)| Given { pixels: pixels.to_vec(), number: Some(i), treatment: None }).collect())
 }
 
-/// The rows of a CSV file, or of standard input, for a model of these features; other columns are
+/// The rows of a table, or of standard input, for a model of these features; other columns are
 /// passed over, the label's among them.
 pub fn read_table(file: &Path, features: &[String]) -> Result<Table, ContentError> {
     let columns = Columns::Named { features, label: None };
@@ -104,13 +112,15 @@ pub fn read_table(file: &Path, features: &[String]) -> Result<Table, ContentErro
 }
 
 fn bytes(file: &Path) -> Result<Vec<u8>, ContentError> {
+    match file == Path::new(STANDARD_INPUT) {
+        true => all(&mut std::io::stdin().lock()),
+        false => all(&mut open(file)?),
+    }
+}
+
+fn all(source: &mut impl Read) -> Result<Vec<u8>, ContentError> {
     let mut bytes = Vec::new();
-    let read = if file == Path::new(STANDARD_INPUT) {
-        std::io::stdin().lock().take(MOST_BYTES + 1).read_to_end(&mut bytes)
-    } else {
-        open(file)?.take(MOST_BYTES + 1).read_to_end(&mut bytes)
-    };
-    read?;
+    source.take(MOST_BYTES + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > MOST_BYTES { Err(too_large()) } else { Ok(bytes) }
 }
 

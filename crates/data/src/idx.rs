@@ -6,22 +6,21 @@
 
 use std::cmp::Ordering;
 use std::fs::File;
-use std::io::{BufRead, BufReader, Read};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use chainrule_records::Draft;
-use flate2::bufread::MultiGzDecoder;
 
 use crate::DataError;
 use crate::checksum::Checksum;
 use crate::image_file::{ImageFile, PIECE};
+use crate::input::Input;
 use chainrule_core::ContentError;
 
 /// Unsigned bytes in three dimensions: image, row, column.
-const IMAGES_MAGIC: u32 = 0x0000_0803;
+pub(crate) const IMAGES_MAGIC: u32 = 0x0000_0803;
 /// Unsigned bytes in one dimension.
 const LABELS_MAGIC: u32 = 0x0000_0801;
-const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 /// Bytes before the pixels of a file of images.
 pub(crate) const IMAGES_HEADER: usize = 16;
 
@@ -104,7 +103,7 @@ pub(crate) enum Opened {
 pub(crate) fn open_images(path: &Path, keep: Keep) -> Result<Opened, DataError> {
     let file = open(path)?;
     let Keep::UpTo(resident_bytes) = keep else {
-        let (sizes, sha256) = look_through(BufReader::new(file)).map_err(|broken| broken.of(path))?;
+        let (sizes, sha256) = look_through(Input::new(file)).map_err(|broken| broken.of(path))?;
         return Ok(Opened::Seen { sizes, sha256 });
     };
     match read(path, &file, IMAGES_MAGIC, "images", resident_bytes)? {
@@ -199,30 +198,16 @@ impl Writer {
     }
 }
 
-/// Reads the bytes of an IDX file of images, plain or gzipped, that is not a file on disk.
-///
-/// # Errors
-/// What is wrong where they are no IDX file of images, are fewer or more than the header says, or
-/// hold more than `most` bytes of pixels.
-pub fn decode_images(bytes: &[u8], most: u64) -> Result<IdxImages, ContentError> {
-    match parse::<3>(bytes, IMAGES_MAGIC, "images", most) {
-        Ok(([_, height, width], Some(pixels))) => Ok(IdxImages { height, width, pixels }),
+/// Reads an IDX file of images of at most so many bytes of pixels.
+pub(crate) fn decode_images(input: Input, most_bytes: u64) -> Result<IdxImages, ContentError> {
+    match parse::<3>(input, IMAGES_MAGIC, "images", most_bytes) {
+        Ok((sizes, Some(pixels))) => Ok(idx_images(sizes, pixels)),
         Ok((sizes, None)) => {
-            Err(format!("its header counts {sizes:?} bytes of images, more than the {most} that are read").into())
+            Err(format!("its header counts {sizes:?} bytes of images, more than the {most_bytes} that are read").into())
         }
         Err(Broken::Content(problem)) => Err(problem.into()),
         Err(Broken::Unread(problem)) => Err(problem.into()),
     }
-}
-
-/// Whether these bytes begin, plain or gzipped, as an IDX file of images does.
-pub fn is_images(bytes: &[u8]) -> bool {
-    let mut magic = [0; 4];
-    let begins = match bytes.starts_with(&GZIP_MAGIC) {
-        true => MultiGzDecoder::new(bytes).read_exact(&mut magic),
-        false => { bytes }.read_exact(&mut magic),
-    };
-    begins.is_ok() && u32::from_be_bytes(magic) == IMAGES_MAGIC
 }
 
 /// The header's `D` sizes, and the bytes that they count where these are not more than
@@ -234,7 +219,7 @@ fn read<const D: usize>(
     what: &str,
     resident_bytes: u64,
 ) -> Result<([usize; D], Option<Vec<u8>>), DataError> {
-    parse(BufReader::new(content), magic, what, resident_bytes).map_err(|broken| broken.of(path))
+    parse(Input::new(content), magic, what, resident_bytes).map_err(|broken| broken.of(path))
 }
 
 /// Why there is no content.
@@ -255,48 +240,28 @@ impl Broken {
     }
 }
 
-/// The bytes of a file, plain or gzipped.
-struct Content<'a> {
-    source: Box<dyn Read + 'a>,
-    is_gzip: bool,
-    taken: u64,
-}
-
-impl<'a> Content<'a> {
-    fn new(mut source: impl BufRead + 'a) -> Result<Self, Broken> {
-        let is_gzip = source.fill_buf().map_err(Broken::Unread)?.starts_with(&GZIP_MAGIC);
-        let source: Box<dyn Read + 'a> = if is_gzip { Box::new(MultiGzDecoder::new(source)) } else { Box::new(source) };
-        Ok(Self { source, is_gzip, taken: 0 })
-    }
-
-    /// The next bytes, up to so many. A gzip that breaks off or is damaged fails here, an
-    /// unreadable file too: the system's words name which.
-    fn take(&mut self, limit: u64) -> Result<Vec<u8>, Broken> {
-        let mut bytes = Vec::new();
-        let read = self.source.by_ref().take(limit).read_to_end(&mut bytes);
-        self.taken += bytes.len() as u64;
-        match read {
-            Ok(_) => Ok(bytes),
-            Err(error) if self.is_gzip => {
-                Err(Broken::Content(format!("damaged gzip after {} bytes: {error}", self.taken)))
-            }
-            Err(error) => Err(Broken::Unread(error)),
-        }
+/// The next bytes, up to so many. A gzip that breaks off or is damaged fails here, an unreadable
+/// file too: the system's words name which.
+fn take(input: &mut Input, limit: u64) -> Result<Vec<u8>, Broken> {
+    let mut bytes = Vec::new();
+    match input.take(limit).read_to_end(&mut bytes) {
+        Ok(_) => Ok(bytes),
+        Err(error) if input.is_gzip() => Err(Broken::Content(error.to_string())),
+        Err(error) => Err(Broken::Unread(error)),
     }
 }
 
 /// The header's `D` sizes, and the bytes that they count; without these where they are plain and
 /// more than `resident_bytes`.
 fn parse<const D: usize>(
-    source: impl BufRead,
+    mut input: Input,
     magic: u32,
     what: &str,
     resident_bytes: u64,
 ) -> Result<([usize; D], Option<Vec<u8>>), Broken> {
-    let mut content = Content::new(source)?;
-    let (sizes, expected) = header::<D>(&mut content, magic, what)?;
+    let (sizes, expected) = header::<D>(&mut input, magic, what)?;
     if expected > resident_bytes {
-        if content.is_gzip {
+        if input.is_gzip() {
             return Err(Broken::Content(format!(
                 "its {expected} bytes of {what} are more than data.resident_bytes = {resident_bytes}, and only a plain file can \
                  be read piece by piece; gunzip it, or allow for more"
@@ -304,7 +269,7 @@ fn parse<const D: usize>(
         }
         return Ok((sizes, None));
     }
-    let mut bytes = content.take(expected + 1)?;
+    let mut bytes = take(&mut input, expected + 1)?;
     check_length(expected, bytes.len() as u64, what).map_err(Broken::Content)?;
     bytes.shrink_to_fit();
     Ok((sizes, Some(bytes)))
@@ -312,14 +277,13 @@ fn parse<const D: usize>(
 
 /// The sizes of a file of images and its checksum, of which no more than a piece is in memory at
 /// once.
-fn look_through(source: impl BufRead) -> Result<([usize; 3], String), Broken> {
-    let mut content = Content::new(source)?;
-    let (sizes, expected) = header::<3>(&mut content, IMAGES_MAGIC, "images")?;
+fn look_through(mut input: Input) -> Result<([usize; 3], String), Broken> {
+    let (sizes, expected) = header::<3>(&mut input, IMAGES_MAGIC, "images")?;
     let [count, height, width] = sizes;
     let (mut checksum, mut found) = (Checksum::default(), 0);
     checksum.update(&images_header(count, height, width));
     loop {
-        let piece = content.take((PIECE as u64).min(expected + 1 - found))?;
+        let piece = take(&mut input, (PIECE as u64).min(expected + 1 - found))?;
         checksum.update(&piece);
         found += piece.len() as u64;
         if piece.is_empty() || found > expected {
@@ -331,9 +295,9 @@ fn look_through(source: impl BufRead) -> Result<([usize; 3], String), Broken> {
 }
 
 /// The `D` sizes that a header tells, and how many bytes they count.
-fn header<const D: usize>(content: &mut Content<'_>, magic: u32, what: &str) -> Result<([usize; D], u64), Broken> {
+fn header<const D: usize>(input: &mut Input, magic: u32, what: &str) -> Result<([usize; D], u64), Broken> {
     let problem = |problem: String| Broken::Content(problem);
-    let header = content.take(4 * (1 + D as u64))?;
+    let header = take(input, 4 * (1 + D as u64))?;
     if header.is_empty() {
         return Err(problem("the file is empty".into()));
     }

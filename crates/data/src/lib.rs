@@ -4,8 +4,10 @@
 //! - [`mnist`]: the four MNIST files, known by checksum; the cache folder shared with burn-dataset
 //! - `download`, with the feature of that name: MNIST from a server that is not trusted
 //! - [`digits`]: digits drawn by code, the same bytes on every platform for a seed
-//! - [`picture`]: a PNG or JPEG of any size as an image like MNIST's, with the feature `pictures`
-//! - [`table`]: CSV; [`Tables`]: what of it is trained on, and what is held out by [`Holdout`]
+//! - [`readers`]: the list of the kinds of files that are read; one more is a file with its
+//!   `Reader`, and a line there
+//! - [`picture`]: a picture of any size as an image like MNIST's, with the feature `pictures`
+//! - [`table`]: rows of numbers with their labels; [`Tables`]: what of it is trained on, and what is held out by [`Holdout`]
 //! - [`Images`]: images and labels, in memory or left in their file
 //! - [`find`]: which of these a run gets; [`Dataset`]: what a config gets, and its [`Provenance`]
 //! - [`given`]: files that a model is asked about
@@ -27,12 +29,14 @@ mod holdout;
 pub mod idx;
 mod image_file;
 mod images;
+mod input;
 pub mod mnist;
 mod numbers;
 mod order;
 pub mod picture;
 mod positioned;
 mod provenance;
+pub mod readers;
 mod rows;
 mod source;
 pub mod table;

@@ -1,4 +1,4 @@
-//! A PNG or JPEG of any size as an image like MNIST's: light ink on a ground of 0, fitted into a
+//! A picture of any size as an image like MNIST's: light ink on a ground of 0, fitted into a
 //! box and centred by its mass.
 //!
 //! MNIST's digits "were size normalized to fit in a 20x20 pixel box while preserving their aspect
@@ -15,10 +15,17 @@
 
 #[cfg(feature = "pictures")]
 mod made;
+#[cfg(not(feature = "pictures"))]
+#[path = "picture/not_made.rs"]
+mod made;
 
 use std::fmt::{self, Display, Formatter};
 
 use serde::Serialize;
+
+use crate::readers::{self, PICTURES, Read};
+
+pub(crate) use made::decode;
 
 /// What can be wrong with a picture.
 #[derive(Debug, thiserror::Error)]
@@ -27,13 +34,13 @@ pub enum PictureError {
     /// This build has no decoders.
     #[error("this build reads no pictures; build it with the feature pictures")]
     NotBuilt,
-    /// It begins like neither of the formats.
-    #[error("neither a PNG nor a JPEG")]
+    /// It begins like none of the formats.
+    #[error("neither {}", readers::files(PICTURES, "nor"))]
     Format,
     /// It is not whole.
     #[error("damaged {format}: {problem}")]
     Damaged {
-        /// PNG or JPEG.
+        /// The name of its format.
         format: &'static str,
         /// What the decoder said.
         problem: String,
@@ -58,6 +65,19 @@ pub enum PictureError {
     },
 }
 
+/// A picture as it was decoded, made grey.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Grey {
+    /// The name of its format.
+    pub format: &'static str,
+    /// Its rows and columns, turned as its camera said.
+    pub size: [usize; 2],
+    /// Grey levels row by row.
+    pub pixels: Vec<u8>,
+    /// What transparent pixels were laid over: 0 black, 255 white; nothing where there are none.
+    pub laid_over: Option<u8>,
+}
+
 /// An image as a model takes it, made of a picture.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Picture {
@@ -70,7 +90,7 @@ pub struct Picture {
 /// What was done to a picture.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Treatment {
-    /// PNG or JPEG.
+    /// The name of its format.
     pub format: &'static str,
     /// Its pixel rows and columns, turned as its camera said.
     pub size: [usize; 2],
@@ -125,7 +145,7 @@ const MOST_BYTES: u64 = 3 * MOST_PIXELS;
 /// Grey levels by which ink differs from its ground at least.
 const LEAST_CONTRAST: u8 = 16;
 
-/// Makes an image of `size` rows and columns of the bytes of a PNG or JPEG.
+/// Makes an image of `size` rows and columns of the bytes of a picture's file.
 ///
 /// # Errors
 /// Without the feature `pictures`, and where the bytes are no whole picture of these formats, the
@@ -135,10 +155,7 @@ const LEAST_CONTRAST: u8 = 16;
 /// Where `size` has no pixel.
 pub fn read(bytes: &[u8], size: [usize; 2]) -> Result<Picture, PictureError> {
     assert!(size[0] > 0 && size[1] > 0, "an image of {size:?} pixels");
-    #[cfg(feature = "pictures")]
-    return made::of_ink(bytes, size);
-    #[cfg(not(feature = "pictures"))]
-    not_built(bytes)
+    made::of_ink(decoded(bytes)?, size)
 }
 
 /// Makes an image of `size` rows and columns of a picture of anything: grey, transparent pixels
@@ -153,18 +170,12 @@ pub fn read(bytes: &[u8], size: [usize; 2]) -> Result<Picture, PictureError> {
 /// Where `size` has no pixel.
 pub fn read_whole(bytes: &[u8], size: [usize; 2]) -> Result<Picture, PictureError> {
     assert!(size[0] > 0 && size[1] > 0, "an image of {size:?} pixels");
-    #[cfg(feature = "pictures")]
-    return made::of_anything(bytes, size);
-    #[cfg(not(feature = "pictures"))]
-    not_built(bytes)
+    made::of_anything(decoded(bytes)?, size)
 }
 
-#[cfg(not(feature = "pictures"))]
-fn not_built(bytes: &[u8]) -> Result<Picture, PictureError> {
-    Err(if is_picture(bytes) { PictureError::NotBuilt } else { PictureError::Format })
-}
-
-/// Whether these bytes begin as a PNG or JPEG does.
-pub fn is_picture(bytes: &[u8]) -> bool {
-    bytes.starts_with(b"\x89PNG\r\n\x1a\n") || bytes.starts_with(b"\xff\xd8\xff")
+fn decoded(bytes: &[u8]) -> Result<Grey, PictureError> {
+    match readers::sniff(bytes).map(readers::Reader::read) {
+        Some(Read::Picture(decode)) => decode(bytes),
+        _ => Err(PictureError::Format),
+    }
 }

@@ -2,6 +2,7 @@
 
 use chainrule_core::{Class, DataFile, DataKind, Schema, Unused};
 
+use crate::readers::{self, PICTURES};
 use crate::{Data, Tables, sha256_of_files};
 
 /// A data set's name and checksums.
@@ -62,6 +63,9 @@ pub fn schema_of_tables(tables: &Tables) -> Schema {
 
 /// What a data set's folder holds and is not used, for a person.
 pub fn not_used(unused: &Unused, are_pictures: bool) -> Option<String> {
-    let why = if are_pictures { " (used are PNG and JPEG files in a folder of their class)" } else { "" };
+    let why = match are_pictures {
+        true => format!(" (used are {} files in a folder of their class)", readers::names(PICTURES, "and")),
+        false => String::new(),
+    };
     (!unused.files.is_empty()).then(|| format!("not used: {}{why}", unused.in_short().join("; ")))
 }

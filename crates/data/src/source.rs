@@ -10,6 +10,7 @@ use crate::class_folders::{self, ClassFolders, file_name};
 #[cfg(feature = "download")]
 use crate::download;
 use crate::idx::Keep;
+use crate::readers::{self, TABLES, table_endings};
 use crate::tables::{TRAIN, VALIDATION, are_tables};
 use crate::unused::unused;
 use crate::{DataError, Holdout, Images, PictureRequest, Rows, TableRequest, Tables, Treat, digits, mnist, sha256};
@@ -452,7 +453,7 @@ fn misnamed(folder: &Path) -> Option<String> {
         let (stem, ending) = lower.split_at(lower.find('.').unwrap_or(lower.len()));
         let is_part = match ending {
             "" => folder.join(name).is_dir(),
-            _ => [".csv", ".csv.gz"].contains(&ending),
+            _ => table_endings().any(|of_table| of_table == ending),
         };
         let part = [TRAIN].into_iter().chain(VALIDATION).find(|part| stem == *part);
         let part = part.or_else(|| stem.starts_with(TRAIN).then_some(TRAIN)).filter(|_| is_part)?;
@@ -482,7 +483,7 @@ fn read_folder_keeping(folder: &Path, keep: Keep, tell: &mut dyn FnMut(&str)) ->
             ErrorKind::NotADirectory => DataError::NoFile { path },
             ErrorKind::NotFound => {
                 let hint = meant(&path).map_or_else(
-                    || "data is auto, mnist, embedded, a CSV file, or a folder".to_owned(),
+                    || format!("data is auto, mnist, embedded, {}, or a folder", readers::files(TABLES, "or")),
                     |name| format!("did you mean {name}?"),
                 );
                 let sentence = format!("no such file or folder; {hint}");
@@ -514,7 +515,10 @@ fn read_folder_keeping(folder: &Path, keep: Keep, tell: &mut dyn FnMut(&str)) ->
         return Err(DataError::Sizes { folder: folder.to_owned(), train, validation });
     }
     let unused = unused(folder, mnist::FILES.iter().filter_map(|file| idx_path(folder, file)), |path| {
-        mnist::FILES.iter().any(|file| file_name(path).starts_with(file.name)).then_some("another of its name is taken")
+        mnist::FILES
+            .iter()
+            .any(|file| file_name(path).starts_with(file.name))
+            .then(|| "another of its name is taken".to_owned())
     });
     Ok(Data { unused, ..Data::new(Origin::Folder(folder.to_owned()), [train, validation]) })
 }

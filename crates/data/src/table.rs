@@ -1,8 +1,9 @@
-//! CSV: a header of names, below it numbers, and one column of labels.
+//! Tables: a header of names, below it numbers, and one column of labels, from any file that one of
+//! the [`readers`](crate::readers) takes for a table.
 //!
-//! Fields are parted by commas and may be quoted, as RFC 4180 has it; white space around them is
-//! none of them, and names that may have some in quotes are refused. Rows are counted by the lines
-//! of the file, the header's being 1. What is not a number is refused and never guessed.
+//! White space around a field is none of it, and names that may have some in quotes are refused.
+//! Rows are counted by the lines of the file, the header's being 1. What is not a number is refused
+//! and never guessed.
 //!
 //! A table takes up to 4 times as much memory as its file has bytes, decompressed, and
 //! [`AboutTable`] no more than that and at most 2 KiB a column, beside 100 MB at most for a header
@@ -10,15 +11,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hasher};
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::Read;
 
-use csv::{ByteRecord, ReaderBuilder};
-use flate2::bufread::MultiGzDecoder;
 use serde::Serialize;
 
-use crate::checksum::Checksum;
-use crate::foreign::foreign;
 use crate::numbers::Values;
+use crate::readers::{Record, Records, records};
 use chainrule_core::ContentError;
 
 /// Which columns are read.
@@ -78,7 +76,7 @@ impl Table {
     /// # Errors
     /// What is wrong, with line and column.
     pub fn read(reader: impl Read, columns: Columns, most_bytes: u64) -> Result<Self, ContentError> {
-        Ok(parse(decompressed(reader)?, columns, most_bytes)?)
+        Ok(parse(records(reader, most_bytes)?, columns, most_bytes)?)
     }
 
     /// The names in the first line.
@@ -86,8 +84,7 @@ impl Table {
     /// # Errors
     /// Where these are no names.
     pub fn header(reader: impl Read, most_bytes: u64) -> Result<Vec<String>, ContentError> {
-        let mut source = Hashed::new(decompressed(reader)?, most_bytes);
-        Ok(header(&mut csv_reader(&mut source))?)
+        Ok(header(&mut *records(reader, most_bytes)?)?)
     }
 
     /// Features of a row, d.
@@ -150,27 +147,26 @@ impl AboutTable {
     /// # Errors
     /// Where it has no header, or a row is ragged.
     pub fn read(reader: impl Read) -> Result<Self, ContentError> {
-        let mut source = Hashed::new(decompressed(reader)?, u64::MAX);
-        let mut reader = csv_reader(&mut source);
-        let header = header(&mut reader)?;
+        let mut records = records(reader, u64::MAX)?;
+        let header = header(&mut *records)?;
         let mut columns: Vec<AboutColumn> = header.iter().map(|name| AboutColumn::new(name)).collect();
         let mut seen: Vec<Seen> = header.iter().map(|_| Seen::default()).collect();
-        let (mut rows, mut record) = (0, ByteRecord::new());
-        while next(&mut reader, &mut record)?.is_some() {
-            if record.len() != header.len() {
-                return Err(format!("line {}{}", line(&reader, &record)?, ragged(&record, &header)).into());
+        let (mut rows, mut record) = (0, Record::default());
+        while records.next(&mut record)? {
+            if record.fields.len() != header.len() {
+                return Err(format!("line {}{}", records.line(&record)?, ragged(&record, &header)).into());
             }
             rows += 1;
-            for ((field, column), seen) in record.iter().map(<[u8]>::trim_ascii).zip(&mut columns).zip(&mut seen) {
+            for ((field, column), seen) in record.fields.iter().map(<[u8]>::trim_ascii).zip(&mut columns).zip(&mut seen)
+            {
                 column.add(field);
                 seen.add(field);
             }
         }
-        drop(reader);
         for (column, seen) in columns.iter_mut().zip(seen) {
             column.different = seen.0.map(|hashes| hashes.len());
         }
-        Ok(Self { rows, sha256: source.checksum.finish(), columns })
+        Ok(Self { rows, sha256: records.sha256(), columns })
     }
 }
 
@@ -221,88 +217,18 @@ impl AboutColumn {
     }
 }
 
-/// The line that a record begins in, which was read last. What csv itself says is that of the blank
-/// lines before it. Behind it is exactly one line end, and before that those in quotes.
-fn line<R: Read>(reader: &csv::Reader<R>, record: &ByteRecord) -> Result<u64, String> {
-    let inside = record.as_slice().iter().filter(|&&byte| byte == b'\n').count() as u64;
-    let end = reader.position().line();
-    // A quote that nobody closes takes all the rest of the file in, with its last line end.
-    if record.as_slice().ends_with(b"\n") {
-        return Err(format!(
-            "line {}: a quote is not closed, or closed only after a line break",
-            end.saturating_sub(inside)
-        ));
-    }
-    Ok(end.saturating_sub(1 + inside))
-}
-
-fn ragged(record: &ByteRecord, header: &[String]) -> String {
-    format!(": {} fields, and the header has {}", record.len(), header.len())
-}
-
-/// The text of a file, plain or gzipped, unless its beginning is that of something else.
-fn decompressed<'a>(reader: impl Read + 'a) -> Result<Box<dyn Read + 'a>, String> {
-    let mut reader = BufReader::new(reader);
-    let is_gzip = reader.fill_buf().map_err(|error| error.to_string())?.starts_with(&[0x1f, 0x8b]);
-    let mut text: BufReader<Box<dyn Read + 'a>> =
-        BufReader::new(if is_gzip { Box::new(MultiGzDecoder::new(reader)) } else { Box::new(reader) });
-    match foreign(text.fill_buf().map_err(|error| error.to_string())?) {
-        Some(problem) => Err(problem),
-        None => Ok(Box::new(text)),
-    }
-}
-
-/// Ragged rows are let through, to be told by their line.
-fn csv_reader<R: Read>(source: R) -> csv::Reader<R> {
-    ReaderBuilder::new().has_headers(false).flexible(true).from_reader(source)
-}
-
-fn problem(error: csv::Error) -> String {
-    match error.into_kind() {
-        csv::ErrorKind::Io(error) => error.to_string(),
-        other => format!("not CSV: {other:?}"),
-    }
-}
-
-/// Whether a row has quotes around a field, which is not told of each.
-#[derive(Clone, Copy, PartialEq)]
-enum Quotes {
-    Some,
-    None,
-}
-
-/// Reads the next row, where there is one.
-fn next<R: Read>(reader: &mut csv::Reader<&mut Hashed<R>>, record: &mut ByteRecord) -> Result<Option<Quotes>, String> {
-    let start = reader.position().clone();
-    let source = reader.get_mut();
-    (source.left_of_row, source.is_too_long) = (LONGEST_ROW, false);
-    let read = reader.read_byte_record(record);
-    if reader.get_ref().is_too_long {
-        return Err(format!(
-            "line {}: it goes on for more than {LONGEST_ROW} bytes; perhaps a quote is not closed",
-            start.line()
-        ));
-    }
-    let is_read = read.map_err(problem)?;
-    // Of a row without quotes each byte is a field's, a comma or the line's end, and each line
-    // before it is blank.
-    let breaks = record.as_slice().iter().filter(|&&byte| byte == b'\n').count() as u64;
-    let lines = (reader.position().line() - start.line()).saturating_sub(breaks);
-    let plain = record.as_slice().len() as u64 + (record.len() as u64).saturating_sub(1) + lines;
-    let more = (reader.position().byte() - start.byte()).saturating_sub(plain);
-    let is_byte_order_mark = start.byte() == 0 && more == 3;
-    let quotes = if more == 0 || is_byte_order_mark { Quotes::None } else { Quotes::Some };
-    Ok(is_read.then_some(quotes))
+fn ragged(record: &Record, header: &[String]) -> String {
+    format!(": {} fields, and the header has {}", record.fields.len(), header.len())
 }
 
 /// A name without the white space around it. White space in its quotes would be a part of it, and
 /// is not told apart: such a name is refused, so that no two of them are taken for one.
-fn name(field: &[u8], quotes: Quotes) -> Result<&str, &'static str> {
+fn name(field: &[u8], has_quotes: bool) -> Result<&str, &'static str> {
     let name = field.trim_ascii();
     if name.starts_with(b"\"") && !field.starts_with(b"\"") {
         return Err("begins with a quote behind a blank, so that the quote would be a part of it; leave the blank out");
     }
-    if quotes == Quotes::Some && name.len() < field.len() {
+    if has_quotes && name.len() < field.len() {
         return Err(
             "begins or ends with a blank, in a row with quotes, where it may be a part of it; leave the blank out, or the quotes",
         );
@@ -310,16 +236,14 @@ fn name(field: &[u8], quotes: Quotes) -> Result<&str, &'static str> {
     std::str::from_utf8(name).map_err(|_| "is not UTF-8")
 }
 
-fn parse(source: impl Read, columns: Columns, most_bytes: u64) -> Result<Table, String> {
-    let mut source = Hashed::new(source, most_bytes);
-    let mut reader = csv_reader(&mut source);
-    let header = header(&mut reader)?;
+fn parse(mut records: Box<dyn Records + '_>, columns: Columns, most_bytes: u64) -> Result<Table, String> {
+    let header = header(&mut *records)?;
     let chosen = Chosen::new(&header, columns)?;
     let mut rows = Rows::default();
-    let mut record = ByteRecord::new();
-    while let Some(quotes) = next(&mut reader, &mut record)? {
-        let line = line(&reader, &record)?;
-        rows.add(&record, quotes, line, &header, &chosen).map_err(|problem| format!("line {line}{problem}"))?;
+    let mut record = Record::default();
+    while records.next(&mut record)? {
+        let line = records.line(&record)?;
+        rows.add(&record, line, &header, &chosen).map_err(|problem| format!("line {line}{problem}"))?;
         if rows.values.bytes() > most_bytes {
             return Err(format!(
                 "line {line}: its numbers up to here take {} bytes, more than data.resident_bytes = {most_bytes} takes into memory",
@@ -327,7 +251,6 @@ fn parse(source: impl Read, columns: Columns, most_bytes: u64) -> Result<Table, 
             ));
         }
     }
-    drop(reader);
     if rows.lines.is_empty() {
         return Err("it has no rows below its header".to_owned());
     }
@@ -339,34 +262,22 @@ fn parse(source: impl Read, columns: Columns, most_bytes: u64) -> Result<Table, 
         ));
     }
     let (labels, classes) = rows.in_order();
-    Ok(Table {
-        columns: names,
-        values: rows.values,
-        labels,
-        classes,
-        lines: rows.lines,
-        sha256: source.checksum.finish(),
-    })
+    Ok(Table { columns: names, values: rows.values, labels, classes, lines: rows.lines, sha256: records.sha256() })
 }
 
-/// The names in the first line.
-fn header<R: Read>(reader: &mut csv::Reader<&mut Hashed<R>>) -> Result<Vec<String>, String> {
-    let mut record = ByteRecord::new();
-    let quotes = next(reader, &mut record)?.unwrap_or(Quotes::None);
+/// The names in the first record.
+fn header(records: &mut dyn Records) -> Result<Vec<String>, String> {
+    let mut record = Record::default();
+    records.next(&mut record)?;
+    let Record { fields, has_quotes } = record;
     let mut header: Vec<String> = Vec::new();
-    if record.len() > MOST_COLUMNS {
-        return Err(format!("line 1: it has {} columns, and at most {MOST_COLUMNS} are read", record.len()));
+    if fields.len() > MOST_COLUMNS {
+        return Err(format!("line 1: it has {} columns, and at most {MOST_COLUMNS} are read", fields.len()));
     }
-    if let Some(separator) = other_separator(&record) {
-        let name = if separator == '\t' { "tabs".to_owned() } else { format!("{separator:?}") };
-        return Err(format!(
-            "line 1: its columns seem to be parted by {name}, and {name} are not read; save it with commas between them"
-        ));
-    }
-    for (i, name) in record.iter().enumerate() {
+    for (i, name) in fields.iter().enumerate() {
         let column = i + 1;
         let name =
-            self::name(name, quotes).map_err(|problem| format!("line 1: the name of column {column} {problem}"))?;
+            self::name(name, has_quotes).map_err(|problem| format!("line 1: the name of column {column} {problem}"))?;
         if let Some(problem) = name_problem(name) {
             let hint = if name.is_empty() { "; pandas writes a column without a name unless index=False" } else { "" };
             return Err(format!("line 1: the name of column {column} {problem}{hint}"));
@@ -384,18 +295,6 @@ fn header<R: Read>(reader: &mut csv::Reader<&mut Hashed<R>>) -> Result<Vec<Strin
     match sorted.windows(2).find(|pair| pair[0] == pair[1]) {
         Some(pair) => Err(format!("line 1: two columns are named {:?}", pair[0])),
         None => Ok(header),
-    }
-}
-
-/// What parts the columns where these are not parted by commas: tabs, which no name has, or what is
-/// in the only name.
-fn other_separator(record: &ByteRecord) -> Option<char> {
-    let has = |field: &[u8], separator: char| field.contains(&(separator as u8));
-    let mut fields = record.iter();
-    match (fields.next(), fields.next()) {
-        (Some(_), _) if record.iter().any(|field| has(field, '\t')) => Some('\t'),
-        (Some(only), None) => [';', '|'].into_iter().find(|&separator| has(only, separator)),
-        _ => None,
     }
 }
 
@@ -473,25 +372,19 @@ struct Rows {
 }
 
 impl Rows {
-    fn add(
-        &mut self,
-        record: &ByteRecord,
-        quotes: Quotes,
-        line: u64,
-        header: &[String],
-        chosen: &Chosen,
-    ) -> Result<(), String> {
-        if record.len() != header.len() {
+    fn add(&mut self, record: &Record, line: u64, header: &[String], chosen: &Chosen) -> Result<(), String> {
+        let Record { fields, has_quotes } = record;
+        if fields.len() != header.len() {
             return Err(ragged(record, header));
         }
         for &column in &chosen.features {
-            let value = number(record[column].trim_ascii())
+            let value = number(fields[column].trim_ascii())
                 .map_err(|problem| format!(", column {:?}: {problem}", header[column]))?;
             self.values.push(value);
         }
         if let Some(column) = chosen.label {
             let wrong = |problem: &str| format!(", column {:?}: the label {problem}", header[column]);
-            let label = name(&record[column], quotes).map_err(wrong)?;
+            let label = name(&fields[column], *has_quotes).map_err(wrong)?;
             if let Some(problem) = name_problem(label) {
                 return Err(wrong(problem));
             }
@@ -558,76 +451,6 @@ pub(crate) fn number(field: &[u8]) -> Result<f64, String> {
         _ => {
             let shown: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(40).collect();
             Err(format!("{shown:?} is no number; {way_out}"))
-        }
-    }
-}
-
-/// A reader whose bytes are summed up and may only be so many, in all and between two rows. It
-/// gives one `\n` for each line end, of whichever kind, and one behind the last line.
-struct Hashed<R> {
-    source: R,
-    checksum: Checksum,
-    left: u64,
-    most: u64,
-    /// Of the row that is being read; whether it had more.
-    left_of_row: u64,
-    is_too_long: bool,
-    after_return: bool,
-    ends_line: bool,
-}
-
-impl<R> Hashed<R> {
-    fn new(source: R, most: u64) -> Self {
-        Self {
-            source,
-            checksum: Checksum::default(),
-            left: most,
-            most,
-            left_of_row: LONGEST_ROW,
-            is_too_long: false,
-            after_return: false,
-            ends_line: true,
-        }
-    }
-}
-
-impl<R: Read> Read for Hashed<R> {
-    fn read(&mut self, room: &mut [u8]) -> io::Result<usize> {
-        loop {
-            let count = self.source.read(room)?;
-            let Some(first) = room.first_mut() else { return Ok(0) };
-            if count == 0 {
-                if self.ends_line {
-                    return Ok(0);
-                }
-                *first = b'\n';
-                self.ends_line = true;
-                return Ok(1);
-            }
-            self.left = self.left.checked_sub(count as u64).ok_or_else(|| {
-                let most = self.most;
-                io::Error::other(format!(
-                    "it has more than the {most} bytes that data.resident_bytes takes into memory"
-                ))
-            })?;
-            let left_of_row = self.left_of_row.checked_sub(count as u64);
-            self.is_too_long = left_of_row.is_none();
-            self.left_of_row = left_of_row.ok_or_else(|| io::Error::other("a row is too long"))?;
-            self.checksum.update(&room[..count]);
-            let mut kept = 0;
-            for i in 0..count {
-                let byte = room[i];
-                let is_second = self.after_return && byte == b'\n';
-                self.after_return = byte == b'\r';
-                if !is_second {
-                    room[kept] = if self.after_return { b'\n' } else { byte };
-                    kept += 1;
-                }
-            }
-            if kept > 0 {
-                self.ends_line = room[kept - 1] == b'\n';
-                return Ok(kept);
-            }
         }
     }
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use chainrule_core::Unused;
 
+use crate::readers::{part_files, table_endings};
 use crate::table::{AboutTable, Columns, Table, number};
 use crate::unused::unused;
 use crate::{DataError, Holdout, Origin, Request, Rows, Values, idx};
@@ -69,8 +70,7 @@ pub(crate) const VALIDATION: [&str; 4] = ["validation", "valid", "val", "test"];
 
 /// The table of this name in a folder, plain or gzipped.
 fn in_folder(folder: &Path, name: &str) -> Option<PathBuf> {
-    let names = [".csv", ".csv.gz"].map(|ending| folder.join(format!("{name}{ending}")));
-    names.into_iter().find(|path| path.is_file())
+    table_endings().map(|ending| folder.join(format!("{name}{ending}"))).find(|path| path.is_file())
 }
 
 /// Whether a path names tables: any file, and a folder with one to train on.
@@ -83,9 +83,9 @@ fn unused_tables(folder: &Path, used: impl IntoIterator<Item = PathBuf>) -> Unus
     unused(folder, used, |path| {
         let is_part = [TRAIN].iter().chain(&VALIDATION).any(|part| {
             let name = file_name(path);
-            [".csv", ".csv.gz"].iter().any(|ending| name == format!("{part}{ending}"))
+            table_endings().any(|ending| name == format!("{part}{ending}"))
         });
-        is_part.then_some("another table is taken for its part")
+        is_part.then(|| "another table is taken for its part".to_owned())
     })
 }
 
@@ -130,7 +130,7 @@ impl Tables {
         std::fs::metadata(path).map_err(|problem| DataError::Read { path: path.to_owned(), problem })?;
         let of_part = |names: &[&str]| {
             let found = names.iter().find_map(|name| in_folder(path, name));
-            found.ok_or_else(|| DataError::NoTable { folder: path.to_owned(), names: listed_files(names) })
+            found.ok_or_else(|| DataError::NoTable { folder: path.to_owned(), names: part_files(names) })
         };
         let (train_path, validation_path) = (of_part(&[TRAIN])?, of_part(&VALIDATION)?);
         let train = read(&train_path, columns(&train_path, request)?, request.resident_bytes)?;
@@ -357,15 +357,6 @@ struct Part {
     values: Values,
     labels: Vec<u8>,
     lines: Vec<u32>,
-}
-
-/// These names of tables, of which one is looked for.
-fn listed_files(names: &[&str]) -> String {
-    let files: Vec<String> = names.iter().map(|name| format!("{name}.csv")).collect();
-    match &files[..] {
-        [others @ .., last] if !others.is_empty() => format!("{} or {last}", others.join(", ")),
-        _ => files.concat(),
-    }
 }
 
 fn file_name(path: &Path) -> String {

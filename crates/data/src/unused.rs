@@ -14,7 +14,7 @@ use crate::class_folders::file_name;
 pub(crate) fn unused(
     folder: &Path,
     used: impl IntoIterator<Item = PathBuf>,
-    reason: impl Fn(&Path) -> Option<&'static str>,
+    reason: impl Fn(&Path) -> Option<String>,
 ) -> Unused {
     let used: BTreeSet<PathBuf> = used.into_iter().collect();
     let mut found = Unused::default();
@@ -27,7 +27,7 @@ fn look(
     folder: &Path,
     below: &str,
     used: &BTreeSet<PathBuf>,
-    reason: &impl Fn(&Path) -> Option<&'static str>,
+    reason: &impl Fn(&Path) -> Option<String>,
     found: &mut Unused,
 ) {
     let mut entries: Vec<PathBuf> =
@@ -43,7 +43,7 @@ fn look(
             inner.push((path, format!("{below}{name}/")));
         } else if found.files.len() < Unused::MOST {
             let ending = if path.is_dir() { "/" } else { "" };
-            let reason = reason(&path).map(str::to_owned);
+            let reason = reason(&path);
             found.files.push(UnusedFile { path: format!("{below}{name}{ending}"), reason });
         } else {
             found.left_out += 1;

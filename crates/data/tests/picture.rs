@@ -4,9 +4,13 @@
 
 mod pictures;
 
+use std::io::Write;
+
 use chainrule_data::digits::draw_both;
 use chainrule_data::picture::{Picture, PictureError, read, read_whole};
-use chainrule_data::{BatchOrder, Counts, Shuffle};
+use chainrule_data::{BatchOrder, Counts, Shuffle, Treat, given};
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use image::{DynamicImage, GrayAlphaImage, GrayImage, ImageFormat, Luma, LumaA, Rgb, RgbImage, Rgba, RgbaImage};
 use pictures::{claims, encoded, seven};
 
@@ -286,4 +290,18 @@ fn a_picture_of_anything_is_made_grey_and_scaled_and_nothing_else() {
     assert!(read_whole(&png(blank), [3, 3]).unwrap().pixels.iter().all(|&p| p == 77));
     let glass = RgbaImage::from_pixel(2, 2, Rgba([0, 0, 0, 0]));
     assert!(read_whole(&png(glass), [2, 2]).unwrap().treatment.laid_over.is_some());
+}
+
+#[test]
+fn a_gzipped_picture_is_one_that_a_model_is_asked_about_as_a_plain_one_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let plain = png(seven(90, 170, 0, 255));
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+    encoder.write_all(&plain).unwrap();
+    let [plain, packed] = [("plain", plain), ("packed", encoder.finish().unwrap())].map(|(name, content)| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, content).unwrap();
+        given::read(&path, SIZE, Treat::AsDrawn).unwrap().remove(0).pixels
+    });
+    assert_eq!(packed, plain);
 }

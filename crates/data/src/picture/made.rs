@@ -6,7 +6,7 @@ use image::imageops::{FilterType, crop_imm, resize};
 use image::metadata::Orientation;
 use image::{DynamicImage, GrayImage, ImageDecoder, ImageFormat, ImageReader, Limits};
 
-use super::{LEAST_CONTRAST, MOST_BYTES, MOST_ON_A_SIDE, MOST_PIXELS, Picture, PictureError, Treatment};
+use super::{Grey, LEAST_CONTRAST, MOST_BYTES, MOST_ON_A_SIDE, MOST_PIXELS, Picture, PictureError, Treatment};
 
 /// From which part of the strongest ink on a pixel counts as ink where its extent is measured. Below are a JPEG's ripples and a smoothed edge's foot.
 const INK: u8 = 255 / 4;
@@ -14,10 +14,9 @@ const INK: u8 = 255 / 4;
 const BOX: f64 = 20.0 / 28.0;
 
 /// [`read`](super::read)
-pub(super) fn of_ink(bytes: &[u8], size: [usize; 2]) -> Result<Picture, PictureError> {
-    let (format, decoded) = decode(bytes)?;
-    let (grey, laid_over) = to_grey(decoded);
-    let [width, height] = [grey.width(), grey.height()].map(|side| side as usize);
+pub(super) fn of_ink(picture: Grey, size: [usize; 2]) -> Result<Picture, PictureError> {
+    let Grey { format, size: [height, width], .. } = picture;
+    let (grey, laid_over) = image_of(picture);
     let border = border(&grey);
     let inverted = border > 127;
     let mut treatment = Treatment {
@@ -42,10 +41,9 @@ pub(super) fn of_ink(bytes: &[u8], size: [usize; 2]) -> Result<Picture, PictureE
 }
 
 /// [`read_whole`](super::read_whole)
-pub(super) fn of_anything(bytes: &[u8], size: [usize; 2]) -> Result<Picture, PictureError> {
-    let (format, decoded) = decode(bytes)?;
-    let (grey, laid_over) = to_grey(decoded);
-    let found = [grey.height() as usize, grey.width() as usize];
+pub(super) fn of_anything(picture: Grey, size: [usize; 2]) -> Result<Picture, PictureError> {
+    let Grey { format, size: found, .. } = picture;
+    let (grey, laid_over) = image_of(picture);
     let border = border(&grey);
     let pixels = if found == size {
         grey.into_raw()
@@ -67,16 +65,15 @@ pub(super) fn of_anything(bytes: &[u8], size: [usize; 2]) -> Result<Picture, Pic
     Ok(Picture { pixels, treatment })
 }
 
-fn format(bytes: &[u8]) -> Option<(ImageFormat, &'static str)> {
-    match image::guess_format(bytes) {
-        Ok(ImageFormat::Png) => Some((ImageFormat::Png, "PNG")),
-        Ok(ImageFormat::Jpeg) => Some((ImageFormat::Jpeg, "JPEG")),
-        _ => None,
-    }
+fn image_of(Grey { size: [height, width], pixels, laid_over, .. }: Grey) -> (GrayImage, Option<u8>) {
+    let image = GrayImage::from_raw(width as u32, height as u32, pixels);
+    (image.expect("a picture has as many pixels as its size says"), laid_over)
 }
 
-fn decode(bytes: &[u8]) -> Result<(&'static str, DynamicImage), PictureError> {
-    let (kind, format) = format(bytes).ok_or(PictureError::Format)?;
+/// Decodes a picture of the format of this name. Whether its file is whole, `is_whole` says where
+/// its decoder does not.
+pub(crate) fn decode(bytes: &[u8], format: &'static str, is_whole: fn(&[u8]) -> bool) -> Result<Grey, PictureError> {
+    let kind = ImageFormat::from_extension(format).expect("the decoders know each format by its name");
     let damaged = |problem: String| PictureError::Damaged { format, problem: one_line(&problem) };
     let damaged_by = |error: image::ImageError| damaged(error.to_string());
 
@@ -96,29 +93,15 @@ fn decode(bytes: &[u8]) -> Result<(&'static str, DynamicImage), PictureError> {
     if decoder.total_bytes() > MOST_BYTES {
         return Err(PictureError::TooLarge { width, height });
     }
-    // The decoder fills up with grey what a JPEG lacks.
-    if kind == ImageFormat::Jpeg && !jpeg_ends(bytes) {
+    if !is_whole(bytes) {
         return Err(damaged("it breaks off".to_owned()));
     }
     let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
     let mut decoded = DynamicImage::from_decoder(decoder).map_err(damaged_by)?;
     decoded.apply_orientation(orientation);
-    Ok((format, decoded))
-}
-
-/// Whether the end of the image is marked, after the segments with their lengths, among which may be a whole thumbnail.
-fn jpeg_ends(bytes: &[u8]) -> bool {
-    const START_OF_SCAN: u8 = 0xda;
-    const END_OF_IMAGE: [u8; 2] = [0xff, 0xd9];
-    let mut rest = bytes.get(2..).unwrap_or_default();
-    while let [0xff, marker, high, low, ..] = *rest {
-        if marker == START_OF_SCAN {
-            break;
-        }
-        let skipped = if marker == 0xff { 1 } else { 2 + usize::from(u16::from_be_bytes([high, low])) };
-        rest = rest.get(skipped..).unwrap_or_default();
-    }
-    rest.windows(2).any(|pair| pair == END_OF_IMAGE)
+    let (grey, laid_over) = to_grey(decoded);
+    let size = [grey.height() as usize, grey.width() as usize];
+    Ok(Grey { format, size, pixels: grey.into_raw(), laid_over })
 }
 
 fn one_line(text: &str) -> String {

@@ -1,0 +1,15 @@
+//! A build without decoders.
+
+use super::{Grey, Picture, PictureError};
+
+pub(crate) fn decode(_: &[u8], _: &'static str, _: fn(&[u8]) -> bool) -> Result<Grey, PictureError> {
+    Err(PictureError::NotBuilt)
+}
+
+pub(super) fn of_ink(_: Grey, _: [usize; 2]) -> Result<Picture, PictureError> {
+    Err(PictureError::NotBuilt)
+}
+
+pub(super) fn of_anything(_: Grey, _: [usize; 2]) -> Result<Picture, PictureError> {
+    Err(PictureError::NotBuilt)
+}

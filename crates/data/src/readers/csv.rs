@@ -1,0 +1,208 @@
+//! CSV as RFC 4180 has it, and what else parts its fields by one character.
+
+use std::io;
+
+use csv::{ByteRecord, ReaderBuilder};
+
+use super::{Input, READERS, Read, Reader, Record, Records};
+use crate::checksum::Checksum;
+use crate::foreign::is_foreign;
+use crate::table::LONGEST_ROW;
+
+pub(super) const READER: Csv = Csv;
+
+/// CSV.
+pub(super) struct Csv;
+
+impl Reader for Csv {
+    fn name(&self) -> &'static str {
+        "CSV"
+    }
+
+    fn one(&self) -> &'static str {
+        "a CSV file"
+    }
+
+    fn endings(&self) -> &'static [&'static str] {
+        &["csv"]
+    }
+
+    fn about(&self) -> &'static str {
+        "a table: a header of names, below it numbers and labels, parted by commas"
+    }
+
+    /// Nothing marks a CSV file: it is whatever no other reader takes, and is not known as something
+    /// that nobody reads.
+    fn sniff(&self, beginning: &[u8]) -> bool {
+        let mut others = READERS.iter().filter(|other| other.name() != self.name());
+        others.all(|other| !other.sniff(beginning)) && !is_foreign(beginning)
+    }
+
+    fn read(&self) -> Read {
+        Read::Table(|input, most_bytes| separated(input, most_bytes, b','))
+    }
+}
+
+/// The records of a text of at most so many bytes, whose fields are parted by `separator` and may
+/// be quoted.
+pub(super) fn separated<'a>(input: Input<'a>, most_bytes: u64, separator: u8) -> Box<dyn Records + 'a> {
+    let source = Hashed::new(input, most_bytes);
+    // Ragged rows are let through, to be told by their line.
+    let mut builder = ReaderBuilder::new();
+    let reader = builder.has_headers(false).flexible(true).delimiter(separator).from_reader(source);
+    Box::new(Separated { reader, separator })
+}
+
+struct Separated<'a> {
+    reader: csv::Reader<Hashed<Input<'a>>>,
+    separator: u8,
+}
+
+impl Records for Separated<'_> {
+    fn next(&mut self, record: &mut Record) -> Result<bool, String> {
+        let Record { fields, has_quotes } = record;
+        let start = self.reader.position().clone();
+        let source = self.reader.get_mut();
+        (source.left_of_row, source.is_too_long) = (LONGEST_ROW, false);
+        let read = self.reader.read_byte_record(fields);
+        if self.reader.get_ref().is_too_long {
+            return Err(format!(
+                "line {}: it goes on for more than {LONGEST_ROW} bytes; perhaps a quote is not closed",
+                start.line()
+            ));
+        }
+        let is_read = read.map_err(problem)?;
+        let is_first = start.byte() == 0;
+        if let Some(other) = other_separator(fields, self.separator).filter(|_| is_first) {
+            let [name, own] = [other, self.separator].map(separator_name);
+            return Err(format!(
+                "line 1: its columns seem to be parted by {name}, and {name} are not read; save it with {own} between them"
+            ));
+        }
+        // Of a row without quotes each byte is a field's, a separator or the line's end, and each
+        // line before it is blank. A byte order mark is none of these.
+        let breaks = fields.as_slice().iter().filter(|&&byte| byte == b'\n').count() as u64;
+        let lines = (self.reader.position().line() - start.line()).saturating_sub(breaks);
+        let plain = fields.as_slice().len() as u64 + (fields.len() as u64).saturating_sub(1) + lines;
+        let more = (self.reader.position().byte() - start.byte()).saturating_sub(plain);
+        *has_quotes = more > 0 && !(is_first && more == 3);
+        Ok(is_read)
+    }
+
+    fn line(&self, record: &Record) -> Result<u64, String> {
+        let text = record.fields.as_slice();
+        // What csv itself says is the line of the blank lines before the record. Behind it is
+        // exactly one line end, and before that those in quotes.
+        let inside = text.iter().filter(|&&byte| byte == b'\n').count() as u64;
+        let end = self.reader.position().line();
+        // A quote that nobody closes takes all the rest of the file in, with its last line end.
+        if text.ends_with(b"\n") {
+            return Err(format!(
+                "line {}: a quote is not closed, or closed only after a line break",
+                end.saturating_sub(inside)
+            ));
+        }
+        Ok(end.saturating_sub(1 + inside))
+    }
+
+    fn sha256(self: Box<Self>) -> String {
+        self.reader.into_inner().checksum.finish()
+    }
+}
+
+fn problem(error: csv::Error) -> String {
+    match error.into_kind() {
+        csv::ErrorKind::Io(error) => error.to_string(),
+        other => format!("not CSV: {other:?}"),
+    }
+}
+
+/// What parts the columns where it is not `own`: tabs, which no name has, or what is in the only
+/// name.
+fn other_separator(record: &ByteRecord, own: u8) -> Option<u8> {
+    let mut fields = record.iter();
+    let has_tab = own != b'\t' && record.iter().any(|field| field.contains(&b'\t'));
+    match (fields.next(), fields.next()) {
+        _ if has_tab => Some(b'\t'),
+        (Some(only), None) => [b';', b'|'].into_iter().find(|separator| only.contains(separator)),
+        _ => None,
+    }
+}
+
+fn separator_name(separator: u8) -> String {
+    match separator {
+        b'\t' => "tabs".to_owned(),
+        b',' => "commas".to_owned(),
+        other => format!("{:?}", char::from(other)),
+    }
+}
+
+/// A reader whose bytes are summed up and may only be so many, in all and between two rows. It
+/// gives one `\n` for each line end, of whichever kind, and one behind the last line.
+struct Hashed<R> {
+    source: R,
+    checksum: Checksum,
+    left: u64,
+    most: u64,
+    /// Of the row that is being read; whether it had more.
+    left_of_row: u64,
+    is_too_long: bool,
+    after_return: bool,
+    ends_line: bool,
+}
+
+impl<R> Hashed<R> {
+    fn new(source: R, most: u64) -> Self {
+        Self {
+            source,
+            checksum: Checksum::default(),
+            left: most,
+            most,
+            left_of_row: LONGEST_ROW,
+            is_too_long: false,
+            after_return: false,
+            ends_line: true,
+        }
+    }
+}
+
+impl<R: io::Read> io::Read for Hashed<R> {
+    fn read(&mut self, room: &mut [u8]) -> io::Result<usize> {
+        loop {
+            let count = self.source.read(room)?;
+            let Some(first) = room.first_mut() else { return Ok(0) };
+            if count == 0 {
+                if self.ends_line {
+                    return Ok(0);
+                }
+                *first = b'\n';
+                self.ends_line = true;
+                return Ok(1);
+            }
+            self.left = self.left.checked_sub(count as u64).ok_or_else(|| {
+                let most = self.most;
+                io::Error::other(format!(
+                    "it has more than the {most} bytes that data.resident_bytes takes into memory"
+                ))
+            })?;
+            let left_of_row = self.left_of_row.checked_sub(count as u64);
+            self.is_too_long = left_of_row.is_none();
+            self.left_of_row = left_of_row.ok_or_else(|| io::Error::other("a row is too long"))?;
+            self.checksum.update(&room[..count]);
+            let mut kept = 0;
+            for i in 0..count {
+                let byte = room[i];
+                let is_second = self.after_return && byte == b'\n';
+                self.after_return = byte == b'\r';
+                if !is_second {
+                    room[kept] = if self.after_return { b'\n' } else { byte };
+                    kept += 1;
+                }
+            }
+            if kept > 0 {
+                self.ends_line = room[kept - 1] == b'\n';
+                return Ok(kept);
+            }
+        }
+    }
+}

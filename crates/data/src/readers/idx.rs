@@ -1,0 +1,33 @@
+use super::{Read, Reader};
+use crate::idx::{IMAGES_MAGIC, decode_images};
+
+pub(super) const READER: Idx = Idx;
+
+/// IDX, of images.
+pub(super) struct Idx;
+
+impl Reader for Idx {
+    fn name(&self) -> &'static str {
+        "IDX"
+    }
+
+    fn one(&self) -> &'static str {
+        "an IDX file of images"
+    }
+
+    fn endings(&self) -> &'static [&'static str] {
+        &["idx3-ubyte"]
+    }
+
+    fn about(&self) -> &'static str {
+        "images of one size as MNIST has them, light ink on a ground of 0, taken as they are"
+    }
+
+    fn sniff(&self, beginning: &[u8]) -> bool {
+        beginning.starts_with(&IMAGES_MAGIC.to_be_bytes())
+    }
+
+    fn read(&self) -> Read {
+        Read::Images(decode_images)
+    }
+}

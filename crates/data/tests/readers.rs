@@ -1,0 +1,177 @@
+//! The list of the kinds of files that are read.
+
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+use std::fs;
+use std::path::Path;
+
+use chainrule_core::DataKind;
+use chainrule_data::idx::images_header;
+use chainrule_data::picture::PictureError;
+use chainrule_data::readers::{IMAGES, Input, PICTURES, READERS, Reader, TABLES, names, of, sniff, table_endings};
+use chainrule_data::table::{AboutTable, Columns, Table};
+use chainrule_data::{Counts, DataError, Request, TableRequest, Tables, Treat, find, given, not_used};
+use flate2::Compression;
+use flate2::write::GzEncoder;
+
+/// The beginning of a file of each reader, by its name.
+fn fixtures() -> Vec<(&'static str, Vec<u8>)> {
+    vec![
+        ("PNG", b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR and so on".to_vec()),
+        ("JPEG", b"\xff\xd8\xff\xe0\0\x10JFIF and so on".to_vec()),
+        ("IDX", [&images_header(1, 2, 3)[..], &[7; 6]].concat()),
+        ("CSV", b"length,species\n1,rose\n2,tulip\n".to_vec()),
+    ]
+}
+
+fn fixture(reader: &dyn Reader) -> Vec<u8> {
+    let found = fixtures().into_iter().find(|(name, _)| *name == reader.name());
+    found.unwrap_or_else(|| panic!("{} has no fixture here", reader.name())).1
+}
+
+fn gzipped(content: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+    std::io::Write::write_all(&mut encoder, content).unwrap();
+    encoder.finish().unwrap()
+}
+
+#[test]
+fn each_reader_takes_its_own_files_and_no_others() {
+    assert_eq!(fixtures().len(), READERS.len());
+    for reader in READERS {
+        let content = fixture(*reader);
+        for other in READERS {
+            assert_eq!(other.sniff(&content), other.name() == reader.name(), "{} of {}", other.name(), reader.name());
+        }
+        for content in [content.clone(), gzipped(&content)] {
+            let input = Input::new(&content[..]);
+            assert_eq!(sniff(input.beginning()).map(Reader::name), Some(reader.name()));
+        }
+    }
+}
+
+#[test]
+fn no_two_readers_have_a_name_or_an_ending_in_common() {
+    let endings: Vec<&str> = READERS.iter().flat_map(|reader| reader.endings()).copied().collect();
+    let names: Vec<&str> = READERS.iter().map(|reader| reader.name()).collect();
+    for mut words in [names, endings] {
+        words.sort_unstable();
+        assert!(words.windows(2).all(|pair| pair[0] != pair[1]), "{words:?}");
+    }
+    for reader in READERS {
+        let [name, one, about] = [reader.name(), reader.one(), reader.about()];
+        assert!(one.contains(name) && (one.starts_with("a ") || one.starts_with("an ")), "{one}");
+        assert!(!reader.endings().is_empty() && !about.is_empty() && !about.contains('\n'), "{name}");
+        let is_plain = |ending: &&str| !ending.starts_with('.') && **ending == ending.to_lowercase();
+        assert!(reader.endings().iter().all(is_plain), "{name}");
+    }
+}
+
+/// Holds an error to name all readers of these kinds.
+fn names_all(sentence: &str, kinds: &[DataKind]) {
+    for reader in of(kinds) {
+        assert!(sentence.contains(reader.name()), "{sentence:?} does not name {}", reader.name());
+    }
+    assert!(!sentence.contains('\n'), "{sentence:?}");
+}
+
+#[test]
+fn every_sentence_that_lists_kinds_of_files_names_all_of_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    fs::create_dir(at("empty")).unwrap();
+    fs::write(at("text"), "a picture, really").unwrap();
+    fs::write(at("small"), [&images_header(1, 2, 2)[..], &[0; 4]].concat()).unwrap();
+
+    let of_images = |file: &Path| given::read(file, [28, 28], Treat::AsDrawn).err().unwrap().to_string();
+    names_all(&of_images(&at("text")), IMAGES);
+    names_all(&of_images(&at("small")), PICTURES);
+    names_all(&given::files(&at("empty"), &mut |_| {}).unwrap_err().to_string(), IMAGES);
+    names_all(&PictureError::Format.to_string(), PICTURES);
+
+    let json = &b"[{\"length\": 1}]"[..];
+    names_all(&AboutTable::read(json).unwrap_err().to_string(), TABLES);
+    for reader in of(IMAGES) {
+        let said = AboutTable::read(&fixture(reader)[..]).unwrap_err().to_string();
+        assert!(said.contains(reader.name()) && said.contains("; name the folder"), "{said}");
+        names_all(&said, TABLES);
+    }
+
+    let found = |path: &Path| {
+        let counts = Counts { train: 1, validation: 1 };
+        find(&Request::Folder(path.to_owned()), counts, &mut |_| {}).unwrap_err().to_string()
+    };
+    names_all(&found(&at("no-such-file-at-all")), TABLES);
+    let missing = found(&at("empty"));
+    names_all(&missing, PICTURES);
+    for ending in of(TABLES).flat_map(Reader::endings) {
+        assert!(missing.contains(&format!("train.{ending}")), "{missing}");
+    }
+    let unused = chainrule_core::Unused {
+        files: vec![chainrule_core::UnusedFile { path: "notes.txt".to_owned(), reason: None }],
+        left_out: 0,
+    };
+    names_all(&not_used(&unused, true).unwrap(), PICTURES);
+    assert_eq!((names(PICTURES, "or"), names(IMAGES, "and")), ("PNG or JPEG".into(), "PNG, JPEG and IDX".into()));
+}
+
+const ANY: TableRequest = TableRequest {
+    label: None,
+    ignored: Vec::new(),
+    features: None,
+    classes: None,
+    holdout: None,
+    resident_bytes: 1 << 20,
+};
+
+#[test]
+fn a_folder_has_tables_of_every_ending_plain_or_gzipped() {
+    for ending in table_endings() {
+        let folder = tempfile::tempdir().unwrap();
+        let request = TableRequest { label: Some("species".to_owned()), ..ANY };
+        let is_table = || Request::Folder(folder.path().to_owned()).is_table();
+        assert!(!is_table());
+        let reader = of(TABLES).find(|reader| reader.endings().iter().any(|own| ending.contains(own))).unwrap();
+        let content = fixture(reader);
+        let content = if ending.ends_with(".gz") { gzipped(&content) } else { content };
+        fs::write(folder.path().join(format!("train{ending}")), &content).unwrap();
+        assert!(is_table(), "{ending}");
+        let lacks = Tables::read(folder.path(), &request).unwrap_err();
+        let plain = ending.trim_end_matches(".gz");
+        assert!(
+            matches!(&lacks, DataError::NoTable { names, .. } if names.contains(&format!("val{plain}"))),
+            "{lacks}"
+        );
+        fs::write(folder.path().join(format!("val{ending}")), &content).unwrap();
+        let tables = Tables::read(folder.path(), &request).unwrap();
+        assert_eq!((tables.columns, tables.classes.len()), (vec!["length".to_owned()], 2), "{ending}");
+    }
+}
+
+#[test]
+fn the_beginning_is_read_whole_from_a_source_that_gives_a_byte_at_a_time() {
+    struct Slow<'a>(&'a [u8]);
+    impl std::io::Read for Slow<'_> {
+        fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+            let few = 1.min(buffer.len());
+            std::io::Read::read(&mut self.0, &mut buffer[..few])
+        }
+    }
+    let content = fixture(READERS[READERS.len() - 1]);
+    let features = ["length".to_owned()];
+    let columns = || Columns::Named { features: &features, label: Some("species") };
+    let whole = Table::read(&content[..], columns(), 1 << 20).unwrap();
+    for content in [content.clone(), gzipped(&content)] {
+        assert_eq!(Table::read(Slow(&content), columns(), 1 << 20).unwrap(), whole);
+    }
+}
+
+#[test]
+fn an_error_comes_where_reading_reaches_it() {
+    let content = gzipped(&fixture(READERS[READERS.len() - 1]).repeat(2000));
+    let mut input = Input::new(&content[..content.len() - 5]);
+    assert_eq!(input.beginning().len(), 8192);
+    let mut read = Vec::new();
+    let problem = std::io::Read::read_to_end(&mut input, &mut read).unwrap_err().to_string();
+    assert!(problem.starts_with(&format!("damaged gzip after {} bytes: ", read.len())), "{problem}");
+}
