@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use chainrule::backend::Backend;
 use chainrule_core::EngineKind;
+use chainrule_data::readers::READERS;
 use chainrule_tests_macros::test;
 
 use crate::command::{by_itself, call, code, folder, process, text};
@@ -437,4 +438,16 @@ fn the_reference_of_commands_is_what_the_program_says() {
     let printed = call(folder().path(), &["man", "--markdown"]);
     let same = text(&printed.stdout) == read("docs/commands.md");
     assert!(same, "docs/commands.md is stale: cargo xtask man --markdown > docs/commands.md");
+}
+
+#[test]
+fn the_page_on_data_lists_every_reader() {
+    let page = read("docs/data.md");
+    for reader in READERS {
+        let endings: Vec<String> = reader.endings().iter().map(|ending| format!("`.{ending}`")).collect();
+        let line = format!("| {} | {} | {} |\n", reader.name(), endings.join(", "), reader.about());
+        assert!(page.contains(&line), "docs/data.md lacks the line {line}");
+    }
+    let rows = page.lines().skip_while(|line| !line.starts_with("| format |")).skip(2);
+    assert_eq!(rows.take_while(|line| line.starts_with('|')).count(), READERS.len());
 }

@@ -23,7 +23,7 @@ cargo xtask COMMAND [--features ndarray|flex|wgpu|cuda|remote|remote-server] [op
   export RUN       the model for PyTorch, NumPy, onnxruntime or anything else: --format safetensors|npz|onnx|json
   import FILE      weights of PyTorch, scikit-learn or an export, as a folder that the others take
   page RUN         a page to draw on: what the model says, why, and the gradient step that would teach it
-  predict RUN FILE…  what pictures show, by a trained model: IDX, PNG, JPEG, folders of them, - for standard input
+  predict RUN FILE…  what pictures or a table's rows show, by a trained model: files, folders of them, - for standard input
   serve            offer this machine's device to --backend remote:HOST:PORT elsewhere
   backends         what this build has, and what this machine offers it
   data             where the data is; --fetch it, or --write-idx the embedded digits

@@ -284,9 +284,10 @@ impl<L: Label> Fitted<L> {
         self.each(&rows, |_, prediction| prediction.probabilities)
     }
 
-    /// What it says of a file without labels: of each row of a CSV file, which has the model's
-    /// columns in whatever order and may have others; of each image of an IDX file; or of a PNG or
-    /// JPEG of any size, made an image as those were that the model learnt from.
+    /// What it says of a file without labels, of any kind of
+    /// [`READERS`](chainrule_data::readers::READERS), plain or gzipped: of each row of a table,
+    /// which has the model's columns in whatever order and may have others; of each image of an IDX
+    /// file; or of a picture of any size, made an image as those were that the model learnt from.
     ///
     /// # Errors
     /// Where the file cannot be read or is none of these, a column is missing or a number is none,

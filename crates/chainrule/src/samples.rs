@@ -40,7 +40,8 @@ pub trait Label: Clone + Display + PartialEq {}
 impl<L: Clone + Display + PartialEq> Label for L {}
 
 impl Samples {
-    /// Reads a CSV file, plain or gzipped: a header of names, and below it numbers, but for the
+    /// Reads a table, a CSV file or another of [`READERS`](chainrule_data::readers::READERS), plain
+    /// or gzipped: a header of names, and below it numbers, but for the
     /// column of labels. The classes are the labels that occur, by size where all are numbers, else
     /// by their characters. [`split`](Self::split) keeps some rows for the validation.
     ///
@@ -63,7 +64,7 @@ impl Samples {
         Ok(all)
     }
 
-    /// Reads a CSV file, or a folder of `train.csv` and `validation.csv`, as `request` says: which
+    /// Reads such a file, or a folder of `train.csv` and `validation.csv`, as `request` says: which
     /// columns, which classes, how many bytes at most. Gives the rows to train on and those to
     /// validate on; of one file without a holdout all rows are both.
     ///

@@ -1,6 +1,7 @@
 use std::path::PathBuf;
 
 use chainrule_core::{ContentError, LARGEST_NUMBER, count};
+use chainrule_data::readers;
 
 /// Why samples are not what is asked for.
 #[derive(Debug, thiserror::Error)]
@@ -156,7 +157,7 @@ pub enum SamplesError {
         most: u64,
     },
     /// A folder, where a file is read.
-    #[error("{}: a folder; Samples::tables reads one of train.csv and validation.csv", .0.display())]
+    #[error("{}: a folder; Samples::tables reads one of {}", .0.display(), readers::pairs_of_tables())]
     Folder(PathBuf),
     /// A table, whose label is not known.
     #[error("{}: a table; Samples::csv reads a file, and Samples::tables a folder of two, told which column has the labels: {columns}", .path.display())]

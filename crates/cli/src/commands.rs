@@ -11,7 +11,7 @@ use crate::options::{
     SweepOptions, TrainOptions,
 };
 use crate::page::PageOptions;
-use crate::predict::PredictOptions;
+use crate::predict::{PredictOptions, about_files};
 
 /// What holds of all commands: at the end of the long help, the man page and the reference.
 const OF_ALL: &str = "\
@@ -107,16 +107,7 @@ Examples:
   chainrule reproduce --check")]
     Reproduce(ReproduceOptions),
     /// Ask a trained model what pictures show: probabilities of every class.
-    #[command(after_help = "\
-A PNG or JPEG of any size is made what MNIST's images are: grey, light ink on a dark ground (inverted where its border is light), the ink fitted
-into 20 x 20 pixels of 28 x 28 and centred by its mass. What was done to each is told. Images in IDX files are taken as they are. A model of pictures by class takes a picture as
-its training did, and a model of a table takes CSV files, whose columns it finds by name.
-
-Examples:
-  chainrule predict runs/softmax-1 seven.png
-  chainrule predict runs/softmax-1 photographs t10k-images-idx3-ubyte.gz --json
-  chainrule predict runs/flowers new.csv --json
-  chainrule predict runs/softmax-1 - < seven.png")]
+    #[command(after_help = about_files())]
     Predict(PredictOptions),
     /// Judge a trained model by labelled images: loss, accuracy, confusion, precision and recall, calibration.
     #[command(after_help = "\

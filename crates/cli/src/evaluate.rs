@@ -7,6 +7,7 @@ use std::sync::Arc;
 use anyhow::{Result, anyhow, bail};
 use chainrule::machine::all_threads;
 use chainrule_core::{Class, DataConfig, Features, LinkKind, Unused, count, display_width, to_right};
+use chainrule_data::readers;
 use chainrule_data::{
     Ahead, DIGITS, Data, DataError, Holdout, Part, PictureRequest, Provenance, Request, Room, Rows, TablePart,
     TableRequest, Tables, digits_to_draw, find_tables, find_with, holdout, names, not_used, own,
@@ -263,8 +264,10 @@ fn find_table(model: &Model, features: &[String], options: &EvaluateOptions) -> 
     match found {
         Some(tables) => Ok(tables),
         None => bail!(
-            "{}: no CSV file, nor a folder of train.csv, and the model was trained on a table",
-            named.unwrap_or("the run's data")
+            "{}: no {} file, nor a folder of {}, and the model was trained on a table",
+            named.unwrap_or("the run's data"),
+            readers::names(readers::TABLES, "or"),
+            readers::train_tables()
         ),
     }
 }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, anyhow, bail};
 use chainrule_core::{Class, LinkKind, WeightNorms, count, display_width, to_left, to_right};
 use chainrule_data::picture::Treatment;
+use chainrule_data::readers::{self, IMAGES};
 use chainrule_data::{given, names};
 use chainrule_report::{Tile, contact_sheet};
 use clap::Args;
@@ -23,9 +24,7 @@ pub(crate) struct InspectOptions {
     /// The folder of a finished run.
     #[arg(value_name = "RUN")]
     run: PathBuf,
-    /// Show which pixels of this image speak for and against a class: a PNG or JPEG, an IDX file,
-    /// or - for standard input.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", help = image())]
     image: Option<PathBuf>,
     /// The image's number in an IDX file, from 0.
     #[arg(long, value_name = "N", requires = "image", default_value_t = 0)]
@@ -41,6 +40,12 @@ pub(crate) struct InspectOptions {
     force: bool,
     #[command(flatten)]
     output: Output,
+}
+
+/// What the image may be, by the list of readers.
+fn image() -> String {
+    let files = readers::files(IMAGES, "or");
+    format!("Show which pixels of this image speak for and against a class: {files}; - for standard input")
 }
 
 /// What `inspect --json` prints.

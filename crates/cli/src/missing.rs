@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
 use chainrule_core::alike;
+use chainrule_data::readers::table_endings;
 
 use crate::builtin::EXPERIMENTS;
 
@@ -87,7 +88,7 @@ fn is_run(folder: &Path) -> bool {
 /// Whether a file is a table, as far as its name tells.
 fn is_table(path: &Path) -> bool {
     let name = path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
-    [".csv", ".csv.gz", ".tsv"].iter().any(|ending| name.ends_with(ending)) && path.is_file()
+    table_endings().any(|ending| name.ends_with(&ending)) && path.is_file()
 }
 
 /// Whatever else is wrong with it, is told where it is read.

@@ -4,6 +4,7 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
 use chainrule::backend::Backend;
+use chainrule_data::readers::{self, TABLES};
 use clap::{Args, ValueEnum};
 
 use crate::checkpoints::Every;
@@ -211,10 +212,18 @@ pub(crate) struct ManOptions {
 
 #[derive(Args, Debug)]
 pub(crate) struct DataSource {
-    /// auto | mnist | embedded | a CSV file | a folder of IDX files, of train.csv and validation.csv, or of pictures for each class, in train and validation or all in one. auto is `$CHAINRULE_DATA`, else MNIST from the cache, else a verified
-    /// download, else the embedded digits.
-    #[arg(long = "data", value_name = "SOURCE")]
+    #[arg(long = "data", value_name = "SOURCE", help = sources())]
     pub(crate) source: Option<String>,
+}
+
+/// What data may be, by the list of readers.
+fn sources() -> String {
+    format!(
+        "auto | mnist | embedded | {} | a folder of IDX files, of {}, or of pictures for each class, in train and validation \
+         or all in one. auto is `$CHAINRULE_DATA`, else MNIST from the cache, else a verified download, else the embedded digits",
+        readers::files(TABLES, "or"),
+        readers::pairs_of_tables()
+    )
 }
 
 #[derive(Args, Debug)]

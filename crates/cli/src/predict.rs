@@ -7,6 +7,7 @@ use anyhow::Result;
 use chainrule_core::{Class, ContentError, LinkKind, display_width, to_right};
 use chainrule_data::given::{self, Given};
 use chainrule_data::picture::Treatment;
+use chainrule_data::readers::{self, IMAGES, PICTURES, READERS, TABLES};
 use chainrule_solve::Prediction;
 use clap::Args;
 use serde::Serialize;
@@ -22,12 +23,46 @@ pub(crate) struct PredictOptions {
     /// The folder of a finished run.
     #[arg(value_name = "RUN")]
     run: PathBuf,
-    /// PNG, JPEG and IDX files, the latter plain or gzipped; folders of such files; for a model of
-    /// a table CSV files; - for standard input.
-    #[arg(value_name = "FILE", required = true)]
+    #[arg(value_name = "FILE", required = true, help = files())]
     files: Vec<PathBuf>,
     #[command(flatten)]
     output: Output,
+}
+
+/// What it may be asked about, by the list of readers.
+fn files() -> String {
+    format!(
+        "{} files, plain or gzipped; folders of such files; for a model of a table {} files; - for standard input",
+        readers::names(IMAGES, "and"),
+        readers::names(TABLES, "and")
+    )
+}
+
+/// The end of the help: what is done to pictures, and the list of readers.
+pub(crate) fn about_files() -> String {
+    let list: String = READERS
+        .iter()
+        .map(|reader| {
+            let endings: Vec<String> = reader.endings().iter().map(|ending| format!(".{ending}")).collect();
+            format!("  {:<5} {:<13} {}\n", reader.name(), endings.join(", "), reader.about())
+        })
+        .collect();
+    format!(
+        "\
+A picture of any size ({pictures}) is made what MNIST's images are: grey, light ink on a dark ground (inverted where its border is light), the ink fitted
+into 20 x 20 pixels of 28 x 28 and centred by its mass. What was done to each is told. Images in IDX files are taken as they are. A model of pictures by class takes a picture as
+its training did, and a model of a table takes {tables} files, whose columns it finds by name.
+
+Files that are read, told by their first bytes, plain or gzipped:
+{list}
+Examples:
+  chainrule predict runs/softmax-1 seven.png
+  chainrule predict runs/softmax-1 photographs t10k-images-idx3-ubyte.gz --json
+  chainrule predict runs/flowers new.csv --json
+  chainrule predict runs/softmax-1 - < seven.png",
+        pictures = readers::names(PICTURES, "or"),
+        tables = readers::names(TABLES, "or"),
+    )
 }
 
 /// What `predict --json` prints.

@@ -11,8 +11,8 @@ use crate::{Class, ClassWeights};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DataConfig {
-    /// `auto`, `mnist`, `embedded`, a folder of IDX files, a CSV file, a folder of `train.csv` and
-    /// `validation.csv`, or one with a folder of pictures for each class.
+    /// `auto`, `mnist`, `embedded`, a folder of IDX files, a table (a CSV file), a folder of
+    /// `train.csv` and `validation.csv`, or one with a folder of pictures for each class.
     #[serde(default = "auto")]
     pub source: String,
     /// Train on the first N images of IDX files, counted before classes are chosen; all where

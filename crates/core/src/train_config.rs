@@ -199,7 +199,11 @@ fn check(config: &TrainConfig) -> Result<(), (&'static str, String)> {
         !name.is_empty() && name.len() <= 100 && name.chars().all(plain) && !name.starts_with('.'),
         "expected a name of letters, digits, - and _, since a folder is named after it; set experiment = \"…\"",
     )?;
-    holds("data.source", !data.source.is_empty(), "expected auto, mnist, embedded, a CSV file, or a folder of data")?;
+    holds(
+        "data.source",
+        !data.source.is_empty(),
+        "expected auto, mnist, embedded, the file of a table, or a folder of data",
+    )?;
     let sides = data.image_size.iter().all(|side| (1..=4096).contains(side));
     holds(IMAGE_SIZE, sides, SIDES)?;
     let fraction = data.validation_fraction;
