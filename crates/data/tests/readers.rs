@@ -168,10 +168,15 @@ fn the_beginning_is_read_whole_from_a_source_that_gives_a_byte_at_a_time() {
 
 #[test]
 fn an_error_comes_where_reading_reaches_it() {
-    let content = gzipped(&fixture(READERS[READERS.len() - 1]).repeat(2000));
-    let mut input = Input::new(&content[..content.len() - 5]);
-    assert_eq!(input.beginning().len(), 8192);
-    let mut read = Vec::new();
-    let problem = std::io::Read::read_to_end(&mut input, &mut read).unwrap_err().to_string();
-    assert!(problem.starts_with(&format!("damaged gzip after {} bytes: ", read.len())), "{problem}");
+    let text = fixture(READERS[READERS.len() - 1]);
+    // Behind the beginning, and in it.
+    for times in [2000, 20] {
+        let content = gzipped(&text.repeat(times));
+        let mut input = Input::new(&content[..content.len() - 5]);
+        assert_eq!(input.beginning().len(), (text.len() * times).min(8192));
+        let mut read = Vec::new();
+        let problem = std::io::Read::read_to_end(&mut input, &mut read).unwrap_err().to_string();
+        assert_eq!(read.len(), text.len() * times);
+        assert!(problem.starts_with(&format!("damaged gzip after {} bytes: ", read.len())), "{problem}");
+    }
 }
