@@ -124,27 +124,28 @@ pub fn files_without_articles(kinds: &[DataKind], conjunction: &str) -> String {
 
 /// What names of tables end with, plain and gzipped, the usual one first.
 pub fn table_endings() -> impl Iterator<Item = String> {
-    plain_table_endings().flat_map(|ending| [format!(".{ending}"), format!(".{ending}.gz")])
+    let endings = of(TABLES).flat_map(Reader::endings);
+    endings.flat_map(|ending| [format!(".{ending}"), format!(".{ending}.gz")])
 }
 
-/// The same of plain ones, without a dot.
-fn plain_table_endings() -> impl Iterator<Item = &'static str> {
-    of(TABLES).flat_map(Reader::endings).copied()
-}
-
-/// What tables of these parts of a folder may be called, plain, for a sentence.
+/// What tables of these parts of a folder are usually called, for a sentence.
 pub(crate) fn part_files(parts: &[&str]) -> String {
-    joined(parts.iter().flat_map(|part| plain_table_endings().map(move |ending| format!("{part}.{ending}"))), "or")
+    joined(parts.iter().flat_map(|part| usual_endings().map(move |ending| format!("{part}.{ending}"))), "or")
 }
 
-/// A folder's tables to train on, for a sentence: `train.csv`.
+/// What a folder's table to train on is usually called, for a sentence: `train.csv`.
 pub fn train_tables() -> String {
     part_files(&[TRAIN])
 }
 
-/// A folder's two tables, for a sentence: `train.csv and validation.csv`.
+/// What a folder's two tables are usually called, for a sentence: `train.csv and validation.csv`.
 pub fn pairs_of_tables() -> String {
-    joined(plain_table_endings().map(|ending| format!("{TRAIN}.{ending} and {}.{ending}", VALIDATION[0])), "or")
+    joined(usual_endings().map(|ending| format!("{TRAIN}.{ending} and {}.{ending}", VALIDATION[0])), "or")
+}
+
+/// The usual ending of each table's name, without a dot.
+fn usual_endings() -> impl Iterator<Item = &'static str> {
+    of(TABLES).filter_map(|reader| reader.endings().first()).copied()
 }
 
 /// Words as in a sentence.
