@@ -213,7 +213,7 @@ mod tests {
     #[test]
     fn made_up_rows_have_the_density_and_every_class() {
         let rows = made_up(Size { images: 100, features: 300, classes: 7, batch: 10 });
-        let non_zeros = crate::pixels(&rows).unwrap().iter().filter(|&&byte| byte != 0).count() as f64;
+        let non_zeros = crate::pixels(&rows).expect("images").iter().filter(|&&byte| byte != 0).count() as f64;
         assert!((non_zeros / 30_000.0 - DENSITY).abs() < 0.02, "{non_zeros} of 30000");
         assert!((0..7).all(|class| rows.labels().contains(&class)));
     }
