@@ -6,7 +6,7 @@ use std::f64::consts::PI;
 use burn::optim::momentum::MomentumConfig;
 use burn::optim::{AdaGradConfig, AdamConfig, AdamWConfig, RmsPropConfig};
 use burn::tensor::{FloatDType, Int, Tensor, TensorData};
-use chainrule_core::{Preprocessing, TrainConfig, Update};
+use chainrule_core::{Preprocessing, TrainConfig, UpdateRule};
 use chainrule_data::{BatchOrder, Rows, Shuffle};
 use chainrule_models::{
     Gradient, L2, LogisticRegressionConfig, SoftmaxRegressionConfig, Targets, closed_form, to_precision,
@@ -152,13 +152,14 @@ fn every_optimizer_goes_by_the_formula_of_its_paper() {
 fn what_a_config_leaves_out_of_an_optimizer_is_burns_default() {
     let update = |text: &str| experiment("softmax.toml", &[text]).descent().update();
     let near = |own: f64, burns: f32| assert_eq!(own as f32, burns);
-    let Update::Adam { beta_1, beta_2, epsilon } = update("descent.optimizer=adam") else { panic!("not Adam") };
+    let UpdateRule::Adam { beta_1, beta_2, epsilon } = update("descent.optimizer=adam") else { panic!("not Adam") };
     let number = |value: &Value, key: &str| value[key].as_f64().unwrap() as f32;
     let burns = json(&AdamConfig::new());
     near(beta_1, number(&burns, "beta_1"));
     near(beta_2, number(&burns, "beta_2"));
     near(epsilon, number(&burns, "epsilon"));
-    let Update::AdamW { beta_1, beta_2, epsilon, decoupled_weight_decay } = update("descent.optimizer=adamw") else {
+    let UpdateRule::AdamW { beta_1, beta_2, epsilon, decoupled_weight_decay } = update("descent.optimizer=adamw")
+    else {
         panic!("not AdamW")
     };
     let burns = json(&AdamWConfig::new());
@@ -166,16 +167,18 @@ fn what_a_config_leaves_out_of_an_optimizer_is_burns_default() {
     near(beta_2, number(&burns, "beta_2"));
     near(epsilon, number(&burns, "epsilon"));
     near(decoupled_weight_decay, number(&burns, "weight_decay"));
-    let Update::RmsProp { alpha, momentum, epsilon } = update("descent.optimizer=rmsprop") else {
+    let UpdateRule::RmsProp { alpha, momentum, epsilon } = update("descent.optimizer=rmsprop") else {
         panic!("not RMSprop")
     };
     let burns = json(&RmsPropConfig::new());
     near(alpha, number(&burns, "alpha"));
     near(momentum, number(&burns, "momentum"));
     near(epsilon, number(&burns, "epsilon"));
-    let Update::AdaGrad { epsilon } = update("descent.optimizer=adagrad") else { panic!("not AdaGrad") };
+    let UpdateRule::AdaGrad { epsilon } = update("descent.optimizer=adagrad") else { panic!("not AdaGrad") };
     near(epsilon, number(&json(&AdaGradConfig::new()), "epsilon"));
-    let Update::Momentum { dampening, nesterov, .. } = update("descent.momentum=0.9") else { panic!("no momentum") };
+    let UpdateRule::Momentum { dampening, nesterov, .. } = update("descent.momentum=0.9") else {
+        panic!("no momentum")
+    };
     let burns = MomentumConfig::new();
     assert_eq!((dampening, nesterov), (burns.dampening, burns.nesterov));
 }

@@ -100,7 +100,7 @@ pub(crate) fn in_part(reason: &str) {
 
 /// Prints a line where the command line asks to see what tests print.
 #[expect(clippy::print_stdout, reason = "a person asked for it")]
-pub(crate) fn tell(line: &str) {
+pub(crate) fn log(line: &str) {
     if std::env::args().any(|argument| argument == "--nocapture") {
         println!("{line}");
     }

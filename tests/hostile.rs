@@ -87,8 +87,8 @@ fn apply(bytes: &mut Vec<u8>, mutation: &Mutation, others: &[Vec<u8>]) {
         Mutation::Truncate(index) => bytes.truncate(place(index, bytes)),
         Mutation::Overwrite(index, extreme) => {
             let place = place(index, bytes);
-            let room = extreme.len().min(bytes.len() - place);
-            bytes[place..place + room].copy_from_slice(&extreme[..room]);
+            let buffer = extreme.len().min(bytes.len() - place);
+            bytes[place..place + buffer].copy_from_slice(&extreme[..buffer]);
         }
         Mutation::Insert(index, more) => {
             let place = place(index, bytes);

@@ -163,24 +163,24 @@ const OPTIMIZERS: [&str; 6] =
 fn trains_in_a_process_of_its_own() {
     let steps: usize = std::env::var("CHAINRULE_MEMORY").unwrap().parse().unwrap();
     let is_short = steps < 100_000;
-    let tell = |what: &str, bytes: f64| println!("{bytes:8.1} bytes a step: {what}");
+    let log = |what: &str, bytes: f64| println!("{bytes:8.1} bytes a step: {what}");
     // Autodiff comes last: a backward pass frees what others left, and who comes after it grows
     // into that.
-    tell("a loop of one's own", own_loop(steps, Gradient::into_params));
-    tell("gradient=fused", by_kernels(steps));
+    log("a loop of one's own", own_loop(steps, Gradient::into_params));
+    log("gradient=fused", by_kernels(steps));
     for gradient in ["closed-form", "autodiff"] {
         for optimizer in OPTIMIZERS {
             // By autodiff it takes longer, and the optimizers are the same.
             if gradient == "closed-form" || !is_short || optimizer == "optimizer=adam" {
                 let sets = format!("{optimizer} gradient={gradient}");
-                tell(&sets, by_tensors(steps, &sets));
+                log(&sets, by_tensors(steps, &sets));
             }
         }
         let sets = format!("gradient={gradient}");
-        tell(&format!("solver=lbfgs {sets}"), to_the_minimum(steps, &sets));
+        log(&format!("solver=lbfgs {sets}"), to_the_minimum(steps, &sets));
     }
     // What Burn keeps, for few steps: docs/burn-gradients.md.
-    tell(UPSTREAM, own_loop(20_000, by_hand));
+    log(UPSTREAM, own_loop(20_000, by_hand));
 }
 
 #[test]

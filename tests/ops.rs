@@ -11,8 +11,8 @@ use chainrule_models::{
     Classifier, L2, LogisticRegressionConfig, SoftmaxRegressionConfig, autodiff, closed_form, to_precision,
 };
 use chainrule_ops::{
-    DeviceSteps, Images, Loss, Problem, Unsupported, device_steps, has_steps, is_on, linear_loss, logistic_regression,
-    softmax_regression,
+    DeviceSteps, Images, Loss, StepProblem, Unsupported, device_steps, has_steps, is_on, linear_loss,
+    logistic_regression, softmax_regression,
 };
 use chainrule_solve::Ending;
 use chainrule_tests_macros::test;
@@ -278,8 +278,14 @@ impl Made {
 
     fn on(&self, device: &Device) -> Box<dyn DeviceSteps> {
         let [_, d, k] = self.shape;
-        let problem =
-            Problem { loss: loss_of(k), n_features: d, n_columns: k, scale: SCALE, offset: OFFSET, dtype: DType::F32 };
+        let problem = StepProblem {
+            loss: loss_of(k),
+            n_features: d,
+            n_columns: k,
+            scale: SCALE,
+            offset: OFFSET,
+            dtype: DType::F32,
+        };
         let images = Images { pixels: &self.bytes, labels: &self.labels };
         let mut steps = device_steps(device, problem, [images, images]).unwrap();
         steps.set(&self.weight, &self.bias);

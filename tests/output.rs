@@ -5,7 +5,7 @@ use std::process::{Output, Stdio};
 use std::time::{Duration, Instant};
 
 use chainrule_core::{display_width, steers};
-use chainrule_records::Draft;
+use chainrule_records::AtomicFile;
 use chainrule_tests_macros::test;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -158,7 +158,7 @@ fn what_a_killed_writer_left_the_next_one_clears_and_nothing_else() {
     }
     // Another's, if with a name like those of many programs; and that of a process that is still writing.
     std::fs::write(folder.path().join(".run.html.a1b2c3"), "mine").unwrap();
-    let mut writing = Draft::new(&folder.path().join("other")).unwrap();
+    let mut writing = AtomicFile::new(&folder.path().join("other")).unwrap();
     writing.write(b"whole").unwrap();
     assert_eq!(hidden().len(), 2, "{:?}", hidden());
     assert_eq!(code(&call(folder.path(), &["page", "run"])), Some(0));

@@ -11,7 +11,7 @@ use chainrule_core::{
     Certificate, Features, FinalMetrics, GradientSource, History, ModelKind, Precision, Preprocessing, Schema,
     TrainConfig,
 };
-use chainrule_data::{BatchOrder, Data, Dataset, Room, Rows, Shuffle};
+use chainrule_data::{BatchOrder, Data, Dataset, RowBuffer, Rows, Shuffle};
 use chainrule_engines::{Examples, Expansion, train_by_tensors, train_on_device};
 use chainrule_gradcheck::f64_works;
 use chainrule_models::{Classifier, Gradient, LogisticRegressionConfig, SoftmaxRegressionConfig, to_precision};
@@ -211,7 +211,7 @@ pub(crate) fn examples(rows: &Rows, precision: Precision, device: &Device) -> Ex
 
 /// The bytes of images.
 pub(crate) fn pixels(rows: &Rows) -> Vec<u8> {
-    match rows.chunk(0..rows.len(), &mut Room::default()).unwrap() {
+    match rows.chunk(0..rows.len(), &mut RowBuffer::default()).unwrap() {
         Features::Bytes(pixels) => pixels.to_vec(),
         Features::Numbers(_) => panic!("a table"),
     }

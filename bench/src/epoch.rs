@@ -11,7 +11,7 @@ use chainrule_records::ConfigFile;
 use crate::engine::with;
 use crate::machine::with_threads;
 use crate::peers::{Package, script};
-use crate::turns::{Ask, Process, Turn};
+use crate::turns::{Process, TrainingJob, Turn};
 use crate::{Bench, Skipped};
 
 /// How long an epoch takes.
@@ -42,7 +42,7 @@ pub(crate) fn median_and_spread(values: &[f64]) -> (f64, f64) {
 }
 
 /// Who takes part.
-struct Contestant {
+struct Competitor {
     /// Where it does not say so itself.
     name: String,
     program: Program,
@@ -57,7 +57,7 @@ enum Program {
     Candle,
 }
 
-impl Contestant {
+impl Competitor {
     /// Everyone, on one thread and on all. Burn's operations and `torch.compile`, which takes long, only in f32.
     fn all(bench: &Bench, precision: Precision, with_peers: bool) -> Result<Vec<Self>> {
         let mut all = Vec::new();
@@ -89,9 +89,9 @@ impl Contestant {
         Ok(all)
     }
 
-    fn start(&self, ask: &Ask, candle: &Package) -> Result<Running> {
+    fn start(&self, ask: &TrainingJob, candle: &Package) -> Result<Running> {
         let threads = self.threads.unwrap_or(1);
-        let mut ask = Ask { way: self.way.to_owned(), threads, ..ask.clone() };
+        let mut ask = TrainingJob { way: self.way.to_owned(), threads, ..ask.clone() };
         let command = match &self.program {
             Program::Own(backend) => {
                 ask.backend = backend.as_ref().map(|backend| backend.name().to_owned());
@@ -147,7 +147,7 @@ pub(crate) fn measure(
         for precision in [Precision::F32, Precision::F64] {
             let ask = ask(bench, config, precision, folder)?;
             // Reading libraries and rows takes long: all at once, before anyone is timed.
-            let all = Contestant::all(bench, precision, with_peers)?;
+            let all = Competitor::all(bench, precision, with_peers)?;
             let started: Vec<Result<Running>> = all.iter().map(|one| one.start(&ask, &candle)).collect();
             let mut running = Vec::new();
             for (contestant, started) in all.iter().zip(started) {
@@ -202,7 +202,7 @@ impl Running {
 }
 
 /// What everyone is asked, the rows in files.
-fn ask(bench: &Bench, config: &TrainConfig, precision: Precision, folder: &Path) -> Result<Ask> {
+fn ask(bench: &Bench, config: &TrainConfig, precision: Precision, folder: &Path) -> Result<TrainingJob> {
     let (split, classes) = bench.train_rows(config)?;
     let (model, name) = match config.model().kind {
         ModelKind::Softmax => ("softmax", "ten"),
@@ -210,7 +210,7 @@ fn ask(bench: &Bench, config: &TrainConfig, precision: Precision, folder: &Path)
     };
     let (pixels, labels) = write(folder, name, &split)?;
     let setting = format!("descent.precision={}", if precision == Precision::F32 { "f32" } else { "f64" });
-    Ok(Ask {
+    Ok(TrainingJob {
         model: model.to_owned(),
         way: String::new(),
         backend: None,

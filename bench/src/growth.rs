@@ -31,31 +31,31 @@ struct Size {
 
 /// What grows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Grows {
+pub(crate) enum GrowthAxis {
     Images,
     Features,
     Classes,
     Batch,
 }
 
-impl Grows {
-    const ALL: [Grows; 4] = [Grows::Images, Grows::Features, Grows::Classes, Grows::Batch];
+impl GrowthAxis {
+    const ALL: [GrowthAxis; 4] = [GrowthAxis::Images, GrowthAxis::Features, GrowthAxis::Classes, GrowthAxis::Batch];
 
     pub(crate) fn name(self) -> &'static str {
         match self {
-            Grows::Images => "images, n",
-            Grows::Features => "features, d",
-            Grows::Classes => "classes, k",
-            Grows::Batch => "images a batch",
+            GrowthAxis::Images => "images, n",
+            GrowthAxis::Features => "features, d",
+            GrowthAxis::Classes => "classes, k",
+            GrowthAxis::Batch => "images a batch",
         }
     }
 
     fn id(self) -> &'static str {
         match self {
-            Grows::Images => "growth-images",
-            Grows::Features => "growth-features",
-            Grows::Classes => "growth-classes",
-            Grows::Batch => "growth-batch",
+            GrowthAxis::Images => "growth-images",
+            GrowthAxis::Features => "growth-features",
+            GrowthAxis::Classes => "growth-classes",
+            GrowthAxis::Batch => "growth-batch",
         }
     }
 
@@ -64,19 +64,19 @@ impl Grows {
             std::iter::successors(Some(first), |value| Some(2 * value)).take_while(move |&value| value <= last)
         };
         match self {
-            Grows::Images => doublings(512, 32_768).collect(),
-            Grows::Features => doublings(49, 6272).collect(),
-            Grows::Classes => doublings(2, 256).collect(),
-            Grows::Batch => doublings(8, 2048).collect(),
+            GrowthAxis::Images => doublings(512, 32_768).collect(),
+            GrowthAxis::Features => doublings(49, 6272).collect(),
+            GrowthAxis::Classes => doublings(2, 256).collect(),
+            GrowthAxis::Batch => doublings(8, 2048).collect(),
         }
     }
 
     fn size(self, value: usize) -> Size {
         match self {
-            Grows::Images => Size { images: value, ..SIZE },
-            Grows::Features => Size { features: value, ..SIZE },
-            Grows::Classes => Size { classes: value, ..SIZE },
-            Grows::Batch => Size { batch: value, ..SIZE },
+            GrowthAxis::Images => Size { images: value, ..SIZE },
+            GrowthAxis::Features => Size { features: value, ..SIZE },
+            GrowthAxis::Classes => Size { classes: value, ..SIZE },
+            GrowthAxis::Batch => Size { batch: value, ..SIZE },
         }
     }
 }
@@ -101,7 +101,7 @@ impl Curve {
 
 /// What happens when one size grows.
 pub(crate) struct Growth {
-    pub(crate) grows: Grows,
+    pub(crate) grows: GrowthAxis,
     pub(crate) curves: Vec<Curve>,
 }
 
@@ -136,7 +136,7 @@ impl Growth {
                 x: axis(name.to_owned(), range(|point| point.0, 1.25), Format::Count),
                 y: axis("milliseconds an epoch".to_owned(), range(|point| point.1, 2.0), Format::Number),
                 series: series.collect(),
-                legend: if self.grows == Grows::Batch { Corner::UpperRight } else { Corner::UpperLeft },
+                legend: if self.grows == GrowthAxis::Batch { Corner::UpperRight } else { Corner::UpperLeft },
             }),
             runs: Vec::new(),
         }
@@ -160,7 +160,7 @@ pub(crate) fn measure(bench: &Bench) -> Result<Vec<Growth>> {
     let tensors = format!("Burn {backend}, tensor operations");
     engines.push((tensors, GradientSource::ClosedForm, 1, Color::Vermillion));
     let mut growths = Vec::new();
-    for grows in Grows::ALL {
+    for grows in GrowthAxis::ALL {
         println!("growth of {}", grows.name());
         let mut curves: Vec<Curve> = engines
             .iter()

@@ -23,7 +23,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result};
 use chainrule_core::{Features, TrainConfig};
-use chainrule_data::{Counts, Data, Dataset, Request, Room, Rows, find};
+use chainrule_data::{Counts, Data, Dataset, Request, RowBuffer, Rows, find};
 use chainrule_kernels::{Isa, limits};
 use chainrule_records::ConfigFile;
 use clap::{Parser, ValueEnum};
@@ -127,7 +127,7 @@ impl Bench {
 
 /// The bytes of images.
 fn pixels(rows: &Rows) -> Result<Vec<u8>> {
-    match rows.chunk(0..rows.len(), &mut Room::default())? {
+    match rows.chunk(0..rows.len(), &mut RowBuffer::default())? {
         Features::Bytes(pixels) => Ok(pixels.to_vec()),
         Features::Numbers(_) => anyhow::bail!("a table has no pixels"),
     }

@@ -14,8 +14,8 @@ use crate::epoch::Epoch;
 use crate::growth::{DENSITY, Growth, size_in_words};
 use crate::machine::{can_bind, processor};
 use crate::optimum::{L2, NEAR, Problem, Solver};
-use crate::whole::{REPEATS, Whole};
-use crate::work::Work;
+use crate::whole::{REPEATS, WholeRun};
+use crate::work::Workload;
 use crate::{Bench, Skipped};
 
 const BEGIN: &str = "<!-- begin of cargo xtask bench -->";
@@ -30,7 +30,7 @@ pub(crate) struct Measured {
     pub(crate) rounds: usize,
     pub(crate) epochs_a_turn: usize,
     pub(crate) epochs: Vec<Epoch>,
-    pub(crate) runs: Vec<Whole>,
+    pub(crate) runs: Vec<WholeRun>,
     pub(crate) problems: Vec<Problem>,
     pub(crate) growths: Vec<Growth>,
     pub(crate) skipped: Vec<Skipped>,
@@ -93,7 +93,7 @@ fn machine(out: &mut String, bench: &Bench) {
 }
 
 fn epochs(out: &mut String, bench: &Bench, config: &TrainConfig, measured: &Measured) -> Result<()> {
-    let work = Work::new(bench, config)?;
+    let work = Workload::new(bench, config)?;
     let kind = config.model().kind;
     line(out, &format!("\n### An epoch of {} regression\n", name_of(kind)));
     let (batch, density) = (config.descent().batch_size, 100.0 * work.density);
@@ -115,7 +115,7 @@ fn epochs(out: &mut String, bench: &Bench, config: &TrainConfig, measured: &Meas
             let text = format!("{milliseconds:.2} ms");
             if binds { format!("**{text}**") } else { text }
         };
-        let pair = |least: crate::work::Least| {
+        let pair = |least: crate::work::MinimumTimes| {
             let operations = cell(least.operations, least.binding() == "operations");
             format!("{operations} | {}", cell(least.bytes, least.binding() == "bytes"))
         };
@@ -156,7 +156,7 @@ fn epochs(out: &mut String, bench: &Bench, config: &TrainConfig, measured: &Meas
     Ok(())
 }
 
-fn runs(out: &mut String, bench: &Bench, runs: &[Whole]) {
+fn runs(out: &mut String, bench: &Bench, runs: &[WholeRun]) {
     line(out, "\n### A whole `train configs/softmax.toml`\n");
     let (epochs, evaluations) = (bench.softmax.descent().epochs, bench.softmax.early_stopping().evaluations_per_epoch);
     line(
@@ -270,7 +270,7 @@ fn advantage_in_epochs(all: &[Epoch], one: &Epoch) -> Option<f64> {
     Some(one.milliseconds / ours.milliseconds)
 }
 
-fn advantage_in_runs(all: &[Whole], one: &Whole) -> Option<f64> {
+fn advantage_in_runs(all: &[WholeRun], one: &WholeRun) -> Option<f64> {
     let threads = one.threads.or(Some(1));
     let ours = all.iter().find(|run| !run.is_peer && run.who.contains("fused") && run.threads == threads)?;
     Some(one.seconds / ours.seconds)
@@ -382,8 +382,8 @@ mod tests {
         }
     }
 
-    fn run(who: &str, is_peer: bool, seconds: f64) -> Whole {
-        Whole { who: who.to_owned(), threads: Some(1), seconds, peak_bytes: 0, is_peer }
+    fn run(who: &str, is_peer: bool, seconds: f64) -> WholeRun {
+        WholeRun { who: who.to_owned(), threads: Some(1), seconds, peak_bytes: 0, is_peer }
     }
 
     #[test]

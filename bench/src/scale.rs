@@ -28,7 +28,7 @@ const RESIDENT_EPOCHS: usize = 100;
 
 /// What a process of its own found.
 #[derive(Serialize, Deserialize)]
-struct Found {
+struct ScaleResult {
     /// Images of an epoch whose steps are timed.
     images: usize,
     /// That they take.
@@ -36,7 +36,7 @@ struct Found {
     peak_bytes: u64,
 }
 
-impl Found {
+impl ScaleResult {
     /// Nanoseconds a step takes for each of its images.
     fn nanoseconds(&self) -> f64 {
         1e9 * median(self.seconds.clone()) / self.images as f64
@@ -88,7 +88,7 @@ impl Digits {
     }
 
     /// Trains in a process of its own, whose memory is seen.
-    fn train(&self, threads: usize) -> Result<Found> {
+    fn train(&self, threads: usize) -> Result<ScaleResult> {
         let mut command = Command::new(std::env::current_exe()?);
         command.arg("--one-scale").arg(self.folder.path()).args([self.images.to_string(), threads.to_string()]);
         let output = command.output()?;
@@ -99,7 +99,7 @@ impl Digits {
 
 /// What [`Digits::train`] calls.
 pub(crate) fn one(arguments: &[String]) -> ExitCode {
-    let found = || -> Result<Found> {
+    let found = || -> Result<ScaleResult> {
         let [folder, images, threads] = arguments else { anyhow::bail!("a folder, images and threads") };
         train(folder.into(), images.parse()?, threads.parse()?)
     };
@@ -116,7 +116,7 @@ pub(crate) fn one(arguments: &[String]) -> ExitCode {
 }
 
 /// Times each epoch's steps but its first, which the evaluation follows.
-fn train(folder: PathBuf, images: usize, threads: NonZero<usize>) -> Result<Found> {
+fn train(folder: PathBuf, images: usize, threads: NonZero<usize>) -> Result<ScaleResult> {
     let is_resident = images == RESIDENT;
     let epochs = if is_resident { RESIDENT_EPOCHS } else { EPOCHS };
     let settings = [
@@ -139,7 +139,7 @@ fn train(folder: PathBuf, images: usize, threads: NonZero<usize>) -> Result<Foun
     let link = config.model().kind.link(classes.len());
     train_fused(&link, &rows, &validation, &config, threads, &mut stopwatch)?;
     let images = (steps - 1) * config.descent().batch_size;
-    Ok(Found { images, seconds: stopwatch.seconds, peak_bytes: peak_bytes() })
+    Ok(ScaleResult { images, seconds: stopwatch.seconds, peak_bytes: peak_bytes() })
 }
 
 /// Runs from the end of an evaluation, which follows an epoch's first step, to the epoch's last

@@ -20,7 +20,7 @@ use crate::machine::peak_bytes;
 
 /// What to train on, and how.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct Ask {
+pub(crate) struct TrainingJob {
     /// softmax or logistic.
     pub(crate) model: String,
     /// fused, closed form, autograd or compiled.
@@ -140,7 +140,7 @@ impl Drop for Process {
 /// Answers as one of this project's engines, until nobody asks any more.
 pub(crate) fn answer() -> Result<()> {
     let mut lines = std::io::stdin().lines();
-    let ask: Ask = serde_json::from_str(&lines.next().context("what to train on")??)?;
+    let ask: TrainingJob = serde_json::from_str(&lines.next().context("what to train on")??)?;
     let rows = Rows::of_pixels(ask.size, std::fs::read(&ask.pixels)?, std::fs::read(&ask.labels)?);
     let gradient = match ask.way.as_str() {
         "fused" => GradientSource::Fused,

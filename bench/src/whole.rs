@@ -17,7 +17,7 @@ use crate::turns::Process;
 use crate::{Bench, SOFTMAX, Skipped};
 
 /// A whole run.
-pub(crate) struct Whole {
+pub(crate) struct WholeRun {
     pub(crate) who: String,
     pub(crate) threads: Option<usize>,
     pub(crate) seconds: f64,
@@ -37,7 +37,7 @@ enum Runner {
 }
 
 /// Who made it, the seconds that it took, and the most memory that it held.
-type Made = (String, f64, u64);
+type Measurement = (String, f64, u64);
 
 /// Measures every gradient source on every backend of this build, and NumPy where peers are asked for.
 pub(crate) fn measure(
@@ -45,7 +45,7 @@ pub(crate) fn measure(
     source: &str,
     with_peers: bool,
     folder: &Path,
-) -> Result<(Vec<Whole>, Vec<Skipped>)> {
+) -> Result<(Vec<WholeRun>, Vec<Skipped>)> {
     let mut runners = Vec::new();
     for &threads in &bench.threads {
         let options = vec!["--gradient=fused".to_owned(), format!("--threads={threads}")];
@@ -63,7 +63,7 @@ pub(crate) fn measure(
     }
     let ask = ask(bench, folder)?;
     let mut skipped = Vec::new();
-    let mut runs: Vec<(Runner, Vec<Made>)> = runners.into_iter().map(|runner| (runner, Vec::new())).collect();
+    let mut runs: Vec<(Runner, Vec<Measurement>)> = runners.into_iter().map(|runner| (runner, Vec::new())).collect();
     for round in 1..=REPEATS {
         println!("whole runs, round {round} of {REPEATS}");
         for (runner, made) in &mut runs {
@@ -74,7 +74,7 @@ pub(crate) fn measure(
             }
         }
     }
-    let summed_up = runs.into_iter().filter(|(_, made)| !made.is_empty()).map(|(runner, made)| Whole {
+    let summed_up = runs.into_iter().filter(|(_, made)| !made.is_empty()).map(|(runner, made)| WholeRun {
         who: made[0].0.clone(),
         threads: runner.threads(),
         seconds: median(made.iter().map(|run| run.1).collect()),
@@ -125,7 +125,7 @@ impl Runner {
         matches!(self, Runner::NumPy { .. })
     }
 
-    fn run(&self, source: &str, ask: &serde_json::Value) -> Result<Made> {
+    fn run(&self, source: &str, ask: &serde_json::Value) -> Result<Measurement> {
         match self {
             Runner::Own { who, threads, options } => {
                 let folder = tempfile::tempdir()?;

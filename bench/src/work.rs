@@ -6,7 +6,7 @@ use chainrule_core::{ModelKind, TrainConfig};
 use crate::{Bench, Limit};
 
 /// The least work of an epoch.
-pub(crate) struct Work {
+pub(crate) struct Workload {
     pub(crate) images: f64,
     /// Multiply-adds forward and backward, for every byte.
     multiply_adds: f64,
@@ -17,14 +17,14 @@ pub(crate) struct Work {
 
 /// Least milliseconds.
 #[derive(Clone, Copy)]
-pub(crate) struct Least {
+pub(crate) struct MinimumTimes {
     /// For the multiply-adds, at the processor's peak.
     pub(crate) operations: f64,
     /// For the bytes, read from memory once.
     pub(crate) bytes: f64,
 }
 
-impl Least {
+impl MinimumTimes {
     /// The limit: whichever takes longer.
     pub(crate) fn milliseconds(self) -> f64 {
         self.operations.max(self.bytes)
@@ -36,7 +36,7 @@ impl Least {
     }
 }
 
-impl Work {
+impl Workload {
     pub(crate) fn new(bench: &Bench, config: &TrainConfig) -> Result<Self> {
         let (train, classes) = bench.train_rows(config)?;
         let batch = config.descent().batch_size;
@@ -49,17 +49,17 @@ impl Work {
     }
 
     /// The least time for all bytes.
-    pub(crate) fn dense(&self, limit: &Limit) -> Least {
+    pub(crate) fn dense(&self, limit: &Limit) -> MinimumTimes {
         self.part(limit, 1.0)
     }
 
     /// The least time for the bytes that are not 0.
-    pub(crate) fn sparse(&self, limit: &Limit) -> Least {
+    pub(crate) fn sparse(&self, limit: &Limit) -> MinimumTimes {
         self.part(limit, self.density)
     }
 
-    fn part(&self, limit: &Limit, part: f64) -> Least {
-        Least {
+    fn part(&self, limit: &Limit, part: f64) -> MinimumTimes {
+        MinimumTimes {
             operations: 1e3 * self.multiply_adds * part / limit.multiply_adds_per_second,
             bytes: 1e3 * self.bytes * part / limit.bytes_per_second,
         }

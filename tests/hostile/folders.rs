@@ -13,7 +13,7 @@ use chainrule_tests_macros::test;
 use tempfile::TempDir;
 
 use crate::command::{ask, call, code, command, files_below, folder, is_refused, text};
-use crate::harness::tell;
+use crate::harness::log;
 use crate::support::{cpu, noise};
 
 /// Whether all is tried, which takes minutes.
@@ -198,7 +198,7 @@ fn a_command_that_is_killed_leaves_the_old_folder_the_new_or_none() {
     let swept_again = kills(place, &sweep("grid", &["--force"]), 4, &|| (), &|| {
         succeeds(&["sweep", "--resume", "grid", "--quiet"]);
     });
-    tell(&format!(
+    log(&format!(
         "killed: {begun} trainings, {replaced} in another's place, {imported} imports, {swept} sweeps, {swept_again} in another's place; nothing was lost"
     ));
     let left: Vec<String> =

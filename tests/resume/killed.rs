@@ -103,7 +103,7 @@ fn a_run_killed_at_any_of_fifty_moments_resumes_to_the_same_bytes() {
         }
     }
     let Kills { kills, resumed, within_a_write } = tally;
-    crate::harness::tell(&format!(
+    crate::harness::log(&format!(
         "{kills} kills, {resumed} with a checkpoint to go on from, {within_a_write} within the writing of one"
     ));
     assert!(kills >= 50, "{kills} kills");

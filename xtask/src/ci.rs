@@ -11,14 +11,14 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::time::Instant;
 
-use crate::test::{Tally, counted};
+use crate::test::{SkippedTests, counted};
 use crate::{book, complain, root, say};
 
 /// What became of a check.
-enum Outcome {
+enum CheckOutcome {
     Passed,
     /// Tests passed, of which some could not run.
-    Tested(Tally),
+    Tested(SkippedTests),
     Failed,
     /// It could not run, for this reason.
     Skipped(String),
@@ -28,10 +28,10 @@ struct Check {
     /// What `--only` and `--from` take.
     name: &'static str,
     about: &'static str,
-    run: fn() -> Outcome,
+    run: fn() -> CheckOutcome,
 }
 
-const fn check(name: &'static str, about: &'static str, run: fn() -> Outcome) -> Check {
+const fn check(name: &'static str, about: &'static str, run: fn() -> CheckOutcome) -> Check {
     Check { name, about, run }
 }
 
@@ -92,7 +92,7 @@ const CHECKS: [Check; 29] = [
     }),
     check("tests-wgpu", "tests on wgpu", || match vulkan() {
         // With ndarray beside it, so that both are compared.
-        Outcome::Passed => tests_again("wgpu,ndarray", ON_CPUS_ONLY),
+        CheckOutcome::Passed => tests_again("wgpu,ndarray", ON_CPUS_ONLY),
         missing => missing,
     }),
 ];
@@ -135,15 +135,15 @@ const ON_CPUS_ONLY: &[&str] = &["memory::", "mnist::", "remote::"];
 
 /// What was asked of the list.
 #[derive(Default)]
-struct Asked {
+struct CheckSelection {
     all: bool,
     list: bool,
     only: Vec<String>,
     from: Option<String>,
 }
 
-fn asked(arguments: &[String]) -> Result<Asked, String> {
-    let mut asked = Asked::default();
+fn asked(arguments: &[String]) -> Result<CheckSelection, String> {
+    let mut asked = CheckSelection::default();
     let mut arguments = arguments.iter();
     while let Some(argument) = arguments.next() {
         let mut name = || arguments.next().cloned().ok_or(format!("{argument}: expected a check; see --list"));
@@ -163,10 +163,10 @@ fn asked(arguments: &[String]) -> Result<Asked, String> {
 }
 
 /// A check that is over: seconds, and why it did not run where it did not.
-struct Done {
+struct FinishedCheck {
     name: &'static str,
     seconds: u64,
-    outcome: Outcome,
+    outcome: CheckOutcome,
 }
 
 /// Runs the checks until one fails, and ends with a table of them.
@@ -202,8 +202,8 @@ pub(crate) fn run(arguments: &[String]) -> ExitCode {
         say(&format!("=== {}: {}", check.name, check.about));
         let start = Instant::now();
         let outcome = (check.run)();
-        let is_failed = matches!(outcome, Outcome::Failed);
-        done.push(Done { name: check.name, seconds: start.elapsed().as_secs(), outcome });
+        let is_failed = matches!(outcome, CheckOutcome::Failed);
+        done.push(FinishedCheck { name: check.name, seconds: start.elapsed().as_secs(), outcome });
         say(&format!("=== {}", describe(&done[done.len() - 1])));
         if is_failed {
             break;
@@ -213,34 +213,34 @@ pub(crate) fn run(arguments: &[String]) -> ExitCode {
     finish(&done, &not_begun, asked.all)
 }
 
-fn describe(done: &Done) -> String {
+fn describe(done: &FinishedCheck) -> String {
     let outcome = match &done.outcome {
-        Outcome::Passed | Outcome::Tested(_) => "passed".to_owned(),
-        Outcome::Failed => "FAILED".to_owned(),
-        Outcome::Skipped(why) => format!("skipped: {why}"),
+        CheckOutcome::Passed | CheckOutcome::Tested(_) => "passed".to_owned(),
+        CheckOutcome::Failed => "FAILED".to_owned(),
+        CheckOutcome::Skipped(why) => format!("skipped: {why}"),
     };
     format!("{:<16} {:>5} s  {outcome}", done.name, done.seconds)
 }
 
 /// The table of what took how long, and what was not looked at.
-fn finish(done: &[Done], not_begun: &[&str], all: bool) -> ExitCode {
+fn finish(done: &[FinishedCheck], not_begun: &[&str], all: bool) -> ExitCode {
     say("");
     done.iter().for_each(|check| say(&describe(check)));
     if !not_begun.is_empty() {
         say(&format!("not begun: {}", not_begun.join(", ")));
     }
-    let count = |which: fn(&Outcome) -> bool| done.iter().filter(|check| which(&check.outcome)).count();
-    let failed = count(|outcome| matches!(outcome, Outcome::Failed));
+    let count = |which: fn(&CheckOutcome) -> bool| done.iter().filter(|check| which(&check.outcome)).count();
+    let failed = count(|outcome| matches!(outcome, CheckOutcome::Failed));
     let seconds: u64 = done.iter().map(|check| check.seconds).sum();
     say(&format!(
         "{:<16} {seconds:>5} s  {} passed, {failed} failed, {} skipped",
         "all",
-        count(|outcome| matches!(outcome, Outcome::Passed | Outcome::Tested(_))),
-        count(|outcome| matches!(outcome, Outcome::Skipped(_))),
+        count(|outcome| matches!(outcome, CheckOutcome::Passed | CheckOutcome::Tested(_))),
+        count(|outcome| matches!(outcome, CheckOutcome::Skipped(_))),
     ));
-    let mut tally = Tally::default();
+    let mut tally = SkippedTests::default();
     for check in done {
-        if let Outcome::Tested(counted) = &check.outcome {
+        if let CheckOutcome::Tested(counted) = &check.outcome {
             tally.add(counted);
         }
     }
@@ -253,27 +253,27 @@ fn finish(done: &[Done], not_begun: &[&str], all: bool) -> ExitCode {
     if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-fn cargo(arguments: &[&str], environment: &[(&str, &str)]) -> Outcome {
+fn cargo(arguments: &[&str], environment: &[(&str, &str)]) -> CheckOutcome {
     succeeds(crate::cargo().args(arguments).envs(environment.iter().copied()).current_dir(root()))
 }
 
-fn succeeds(command: &mut Command) -> Outcome {
+fn succeeds(command: &mut Command) -> CheckOutcome {
     match command.status() {
-        Ok(status) if status.success() => Outcome::Passed,
-        Ok(_) => Outcome::Failed,
+        Ok(status) if status.success() => CheckOutcome::Passed,
+        Ok(_) => CheckOutcome::Failed,
         Err(error) => {
             say(&format!("{command:?}: {error}"));
-            Outcome::Failed
+            CheckOutcome::Failed
         }
     }
 }
 
-fn tests() -> Outcome {
+fn tests() -> CheckOutcome {
     tested(crate::cargo().args(["test", "--workspace", "--locked"]))
 }
 
 /// Tests, with the Python that [`python`] made, where it made one.
-fn tested(cargo: &mut Command) -> Outcome {
+fn tested(cargo: &mut Command) -> CheckOutcome {
     // All of them, whatever a person's shell leaves out.
     cargo.env_remove("CHAINRULE_TESTS");
     let own = own_python();
@@ -281,22 +281,22 @@ fn tested(cargo: &mut Command) -> Outcome {
         cargo.env("CHAINRULE_PYTHON", own);
     }
     match counted(cargo) {
-        Ok((true, tally)) if tally.is_told() => Outcome::Tested(tally),
+        Ok((true, tally)) if tally.is_told() => CheckOutcome::Tested(tally),
         Ok((true, _)) => {
             say("no integration test said what it could not run");
-            Outcome::Failed
+            CheckOutcome::Failed
         }
-        Ok((false, _)) => Outcome::Failed,
+        Ok((false, _)) => CheckOutcome::Failed,
         Err(problem) => {
             say(&format!("{cargo:?}: {problem}"));
-            Outcome::Failed
+            CheckOutcome::Failed
         }
     }
 }
 
 /// The integration tests on these backends, but for those that have run already or cannot run
 /// there.
-fn tests_again(backends: &str, but: &[&str]) -> Outcome {
+fn tests_again(backends: &str, but: &[&str]) -> CheckOutcome {
     let but = OF_NO_BACKEND.iter().chain(but).flat_map(|name| ["--skip", name]);
     let test = ["test", "--package", "chainrule-tests", "--locked", "--features", EVERY, "--"];
     tested(crate::cargo().args(test.into_iter().chain(but)).env("CHAINRULE_BACKENDS", backends))
@@ -305,14 +305,14 @@ fn tests_again(backends: &str, but: &[&str]) -> Outcome {
 /// A command on the whole workspace with every backend. The build script of cuda's LLVM fetches a
 /// compiler from elsewhere, unless it is told that only documentation is wanted; so these are
 /// checked and documented, and not built.
-fn wide(command: &[&str], end: &[&str], environment: &[(&str, &str)]) -> Outcome {
+fn wide(command: &[&str], end: &[&str], environment: &[(&str, &str)]) -> CheckOutcome {
     let features = "chainrule-cli/flex,chainrule-cli/wgpu,chainrule-cli/cuda,chainrule-cli/remote,chainrule-cli/remote-server,chainrule-tests/burn-mnist";
     let options = ["--workspace", "--locked", "--features", features];
     cargo(&[command, &options, end].concat(), &[environment, &[("DOCS_RS", "1")]].concat())
 }
 
 /// README's first command, short, on data that every machine has.
-fn short_train() -> Outcome {
+fn short_train() -> CheckOutcome {
     let out = std::env::temp_dir().join(format!("chainrule-ci-{}", std::process::id()));
     let folder = out.to_string_lossy();
     let outcome =
@@ -321,12 +321,12 @@ fn short_train() -> Outcome {
         .iter()
         .all(|file| out.join(file).is_file());
     let _ = std::fs::remove_dir_all(&out);
-    if is_whole { outcome } else { Outcome::Failed }
+    if is_whole { outcome } else { CheckOutcome::Failed }
 }
 
 /// What is published for those who want no Burn: else nothing builds the library by itself, or the
 /// program without any backend.
-fn without_burn() -> Outcome {
+fn without_burn() -> CheckOutcome {
     let light = ["--package", "chainrule", "--package", "chainrule-cli", "--no-default-features", "--locked"];
     let train = ["run", "--package", "chainrule-cli", "--no-default-features", "--locked", "--", "train", "--json"];
     let out = std::env::temp_dir().join(format!("chainrule-light-{}", std::process::id()));
@@ -339,38 +339,38 @@ fn without_burn() -> Outcome {
         [&train[..], &short].concat(),
     ];
     let mut outcomes = steps.iter().map(|step| cargo(step, &[]));
-    let failed = outcomes.find(|outcome| !matches!(outcome, Outcome::Passed));
+    let failed = outcomes.find(|outcome| !matches!(outcome, CheckOutcome::Passed));
     let _ = std::fs::remove_dir_all(&out);
-    failed.unwrap_or(Outcome::Passed)
+    failed.unwrap_or(CheckOutcome::Passed)
 }
 
 /// The whole light library, where there are no files and no threads: `examples/anywhere.rs` fits,
 /// writes, reads and predicts there, and what does not hold
 /// traps.
-fn in_wasm() -> Outcome {
+fn in_wasm() -> CheckOutcome {
     let target = "wasm32-unknown-unknown";
     let folder = Command::new("rustc").args(["--print", "target-libdir", "--target", target]).output();
     let folder = folder.map(|output| PathBuf::from(String::from_utf8_lossy(&output.stdout).trim())).unwrap_or_default();
     if !folder.is_dir() {
-        return Outcome::Skipped(format!("the target {target} is not here; rustup target add {target}"));
+        return CheckOutcome::Skipped(format!("the target {target} is not here; rustup target add {target}"));
     }
     let build = ["build", "--package", "chainrule", "--example", "anywhere", "--target", target, "--locked"];
     match cargo(&build, &[]) {
-        Outcome::Passed => {}
+        CheckOutcome::Passed => {}
         other => return other,
     }
     let file = self::target().join(target).join("debug/examples/anywhere.wasm");
     let run = "WebAssembly.instantiate(require('fs').readFileSync(process.argv[1])).then(({ instance }) => process.exit(instance.exports.main(0, 0)))";
     let mut node = Command::new("node");
     if node.arg("--version").output().is_err() {
-        return Outcome::Skipped("it was built, and no node is here to run it".to_owned());
+        return CheckOutcome::Skipped("it was built, and no node is here to run it".to_owned());
     }
     succeeds(Command::new("node").args(["--eval", run]).arg(file))
 }
 
 /// The kernels' own tests, which need no Burn, with every access to memory checked; that takes a
 /// nightly compiler.
-fn sanitizer() -> Outcome {
+fn sanitizer() -> CheckOutcome {
     let target = "x86_64-unknown-linux-gnu";
     let runtime = Command::new("rustc").args(["+nightly", "--print", "target-libdir", "--target", target]).output();
     let has_runtime = runtime.is_ok_and(|output| {
@@ -378,7 +378,9 @@ fn sanitizer() -> Outcome {
         output.status.success() && folder.join("librustc-nightly_rt.asan.a").is_file()
     });
     if !has_runtime {
-        return Outcome::Skipped(format!("no nightly compiler for {target} is here; rustup toolchain install nightly"));
+        return CheckOutcome::Skipped(format!(
+            "no nightly compiler for {target} is here; rustup toolchain install nightly"
+        ));
     }
     // Not the cargo that runs this, which is another toolchain's.
     let test = ["+nightly", "test", "--package", "chainrule-kernels", "--lib", "--locked", "--target", target];
@@ -396,23 +398,23 @@ fn mnist_folder() -> Option<PathBuf> {
 
 /// Whether the operation's crate, which is built backend by backend, names in each only what is
 /// there.
-fn clippy_of_each_backend() -> Outcome {
+fn clippy_of_each_backend() -> CheckOutcome {
     // Without one, too; with ndarray alone it is in the default build. What wgpu and cuda share
     // does not compile by itself: Burn's backends need one of the two.
     for features in ["", "flex", "wgpu"] {
         let clippy = ["clippy", "--package", "chainrule-ops", "--all-targets", "--locked", "--no-default-features"];
         let options = ["--features", features, "--", "--deny", "warnings"];
         match cargo(&[&clippy[..], &options].concat(), &[]) {
-            Outcome::Passed => {}
+            CheckOutcome::Passed => {}
             other => return other,
         }
     }
-    Outcome::Passed
+    CheckOutcome::Passed
 }
 
 /// Whether the program names what only a backend beside has: everywhere else cuda and remote
 /// devices are built together with wgpu.
-fn clippy_of_the_program() -> Outcome {
+fn clippy_of_the_program() -> CheckOutcome {
     for features in ["cuda", "remote,remote-server"] {
         let clippy = [
             "clippy",
@@ -427,40 +429,40 @@ fn clippy_of_the_program() -> Outcome {
         // As in `wide`.
         match cargo(&[&clippy[..], &["--features", features, "--", "--deny", "warnings"]].concat(), &[("DOCS_RS", "1")])
         {
-            Outcome::Passed => {}
+            CheckOutcome::Passed => {}
             other => return other,
         }
     }
-    Outcome::Passed
+    CheckOutcome::Passed
 }
 
 /// `cargo fmt --all` does not enter them.
-fn format_of_others() -> Outcome {
+fn format_of_others() -> CheckOutcome {
     for package in ["bench/peers/candle", "bench/peers/linfa", "book"] {
         let manifest = format!("{package}/Cargo.toml");
         match cargo(&["fmt", "--manifest-path", &manifest, "--check"], &[]) {
-            Outcome::Passed => {}
+            CheckOutcome::Passed => {}
             other => return other,
         }
     }
-    Outcome::Passed
+    CheckOutcome::Passed
 }
 
 /// Makes the report again, by the program that cargo runs so, and compares it with the one that
 /// is committed.
-fn reproduce(program: &[&str], options: &[&str]) -> Outcome {
-    let Some(folder) = mnist_folder() else { return Outcome::Skipped("no MNIST".to_owned()) };
+fn reproduce(program: &[&str], options: &[&str]) -> CheckOutcome {
+    let Some(folder) = mnist_folder() else { return CheckOutcome::Skipped("no MNIST".to_owned()) };
     let folder = folder.to_string_lossy();
     cargo(&[program, &["reproduce", "--check", "--data", &folder], options].concat(), &[])
 }
 
 /// The book, by the mdBook that is there, else by one of CI's own.
-fn the_book() -> Outcome {
+fn the_book() -> CheckOutcome {
     for command in [&["test"][..], &["clippy", "--all-targets"]] {
         let manifest = ["--quiet", "--manifest-path", "book/Cargo.toml", "--locked"];
         let deny: &[&str] = if command[0] == "clippy" { &["--", "--deny", "warnings"] } else { &[] };
         match cargo(&[command, &manifest, deny].concat(), &[]) {
-            Outcome::Passed => {}
+            CheckOutcome::Passed => {}
             other => return other,
         }
     }
@@ -470,29 +472,29 @@ fn the_book() -> Outcome {
     if there().is_none() {
         // Two minutes of compiling, once: it stays beside what else CI has built.
         if std::env::var_os("CI").is_none() {
-            return Outcome::Skipped("mdbook is not here; cargo install mdbook --locked".to_owned());
+            return CheckOutcome::Skipped("mdbook is not here; cargo install mdbook --locked".to_owned());
         }
         succeeds(crate::cargo().args(book::INSTALL).args(["--quiet", "--root"]).arg(&own).current_dir(root()));
     }
     let Some(mdbook) = there() else {
-        return Outcome::Skipped("mdbook is not here and could not be installed".to_owned());
+        return CheckOutcome::Skipped("mdbook is not here and could not be installed".to_owned());
     };
     // Of earlier pages none is left for the look at them.
     let out = target().join("book-ci");
     let _ = std::fs::remove_dir_all(&out);
     match succeeds(&mut book::build(mdbook, &out)) {
-        Outcome::Passed => {}
+        CheckOutcome::Passed => {}
         other => return other,
     }
     match book::problems(&out) {
-        Ok(problems) if problems.is_empty() => Outcome::Passed,
+        Ok(problems) if problems.is_empty() => CheckOutcome::Passed,
         Ok(problems) => {
             say(&problems.join("\n"));
-            Outcome::Failed
+            CheckOutcome::Failed
         }
         Err(problem) => {
             say(&problem.to_string());
-            Outcome::Failed
+            CheckOutcome::Failed
         }
     }
 }
@@ -503,7 +505,7 @@ fn target() -> PathBuf {
 }
 
 /// Chromium and its driver; without them the page's tests say that they are skipped.
-fn browser() -> Outcome {
+fn browser() -> CheckOutcome {
     let is_there =
         || Command::new("chromedriver").arg("--version").output().is_ok_and(|output| output.status.success());
     installed(is_there, &["chromium", "chromium-driver"])
@@ -515,13 +517,13 @@ const PACKAGES: [&str; 5] = ["numpy", "safetensors", "onnx", "onnxruntime", "sci
 
 /// A Python that reads what is exported: the one that is there, else one of CI's own. PyTorch,
 /// which is large, is tested where it is already.
-fn python() -> Outcome {
+fn python() -> CheckOutcome {
     let there = std::env::var_os("CHAINRULE_PYTHON").map_or_else(|| PathBuf::from("python3"), PathBuf::from);
     if has_modules(&there) || has_modules(&own_python()) {
-        return Outcome::Passed;
+        return CheckOutcome::Passed;
     }
     if std::env::var_os("CI").is_none() {
-        return Outcome::Skipped(format!(
+        return CheckOutcome::Skipped(format!(
             "it is not here; a Python with {}, or $CHAINRULE_PYTHON",
             PACKAGES.join(", ")
         ));
@@ -530,13 +532,13 @@ fn python() -> Outcome {
     let folder = own.ancestors().nth(2).expect("below a folder");
     let made = succeeds(Command::new(&there).args(["-m", "venv"]).arg(folder));
     let install = ["-m", "pip", "install", "--quiet", "--only-binary", ":all:", "--timeout", "20", "--retries", "1"];
-    if matches!(made, Outcome::Passed)
-        && matches!(succeeds(Command::new(&own).args(install).args(PACKAGES)), Outcome::Passed)
+    if matches!(made, CheckOutcome::Passed)
+        && matches!(succeeds(Command::new(&own).args(install).args(PACKAGES)), CheckOutcome::Passed)
         && has_modules(&own)
     {
-        return Outcome::Passed;
+        return CheckOutcome::Passed;
     }
-    Outcome::Skipped(format!("it is not here, and {} could not be installed", PACKAGES.join(", ")))
+    CheckOutcome::Skipped(format!("it is not here, and {} could not be installed", PACKAGES.join(", ")))
 }
 
 /// Where CI makes a Python of its own.
@@ -549,14 +551,14 @@ fn has_modules(python: &Path) -> bool {
 }
 
 /// A real Vulkan adapter, Mesa's software one where there is no other.
-fn vulkan() -> Outcome {
+fn vulkan() -> CheckOutcome {
     installed(has_vulkan, &["mesa-vulkan-drivers", "libvulkan1"])
 }
 
 /// A minute for each target that `fuzz/Cargo.toml` names.
-fn fuzz() -> Outcome {
+fn fuzz() -> CheckOutcome {
     if !has_subcommand(&["fuzz", "--version"]) {
-        return Outcome::Skipped("no cargo-fuzz is here; cargo install --locked cargo-fuzz".to_owned());
+        return CheckOutcome::Skipped("no cargo-fuzz is here; cargo install --locked cargo-fuzz".to_owned());
     }
     let manifest = std::fs::read_to_string(root().join("fuzz/Cargo.toml")).unwrap_or_default();
     let names = manifest.lines().filter_map(|line| line.strip_prefix("path = \"fuzz_targets/")?.strip_suffix(".rs\""));
@@ -566,17 +568,17 @@ fn fuzz() -> Outcome {
         fuzz.args(["+nightly", "fuzz", "run", name, "--", "-max_total_time=60", "-rss_limit_mb=2048", "-timeout=10"]);
         fuzz.env_remove("CARGO").env_remove("RUSTUP_TOOLCHAIN").current_dir(root());
         match succeeds(&mut fuzz) {
-            Outcome::Passed => {}
+            CheckOutcome::Passed => {}
             other => return other,
         }
     }
-    Outcome::Passed
+    CheckOutcome::Passed
 }
 
 /// Faults put into a copy of the sources, a fortieth of them: the tests must fall.
-fn mutants() -> Outcome {
+fn mutants() -> CheckOutcome {
     if !has_subcommand(&["mutants", "--version"]) {
-        return Outcome::Skipped("no cargo-mutants is here; cargo install --locked cargo-mutants".to_owned());
+        return CheckOutcome::Skipped("no cargo-mutants is here; cargo install --locked cargo-mutants".to_owned());
     }
     cargo(&["mutants", "--workspace", "--shard", "0/40", "--timeout", "600", "--baseline", "skip"], &[])
 }
@@ -586,21 +588,21 @@ fn has_subcommand(arguments: &[&str]) -> bool {
 }
 
 /// Whether something is there, once these Debian packages are, where they may be installed.
-fn installed(is_there: impl Fn() -> bool, packages: &[&str]) -> Outcome {
+fn installed(is_there: impl Fn() -> bool, packages: &[&str]) -> CheckOutcome {
     if is_there() {
-        return Outcome::Passed;
+        return CheckOutcome::Passed;
     }
     let packages_named = packages.join(" and ");
     // Installing packages is for machines made to be thrown away.
     if std::env::var_os("CI").is_none() {
-        return Outcome::Skipped(format!("it is not here; install {packages_named}"));
+        return CheckOutcome::Skipped(format!("it is not here; install {packages_named}"));
     }
-    let apt = |arguments: &[&str]| matches!(succeeds(Command::new("apt-get").args(arguments)), Outcome::Passed);
+    let apt = |arguments: &[&str]| matches!(succeeds(Command::new("apt-get").args(arguments)), CheckOutcome::Passed);
     let install = [&["install", "--yes", "--quiet", "--no-install-recommends"], packages].concat();
     if apt(&["update", "--quiet"]) && apt(&install) && is_there() {
-        Outcome::Passed
+        CheckOutcome::Passed
     } else {
-        Outcome::Skipped(format!("it is not here, and {packages_named} could not be installed"))
+        CheckOutcome::Skipped(format!("it is not here, and {packages_named} could not be installed"))
     }
 }
 

@@ -13,12 +13,12 @@ const KINDS: [&str; 3] = ["could not run", "ran in part", "left out"];
 
 /// The tests that did not run, or not wholly, by kind and reason.
 #[derive(Default)]
-pub(crate) struct Tally {
+pub(crate) struct SkippedTests {
     tests: usize,
     counts: [BTreeMap<String, usize>; 3],
 }
 
-impl Tally {
+impl SkippedTests {
     /// Takes on a line of a test binary, if it is one of these.
     fn read(&mut self, line: &str) {
         let Some((kind, rest)) = line.split_once(": ") else { return };
@@ -33,7 +33,7 @@ impl Tally {
         }
     }
 
-    pub(crate) fn add(&mut self, other: &Tally) {
+    pub(crate) fn add(&mut self, other: &SkippedTests) {
         self.tests += other.tests;
         for (counts, others) in self.counts.iter_mut().zip(&other.counts) {
             for (reason, count) in others {
@@ -48,7 +48,7 @@ impl Tally {
     }
 }
 
-impl Display for Tally {
+impl Display for SkippedTests {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let lines =
             KINDS.iter().zip(&self.counts).enumerate().filter(|(kind, (_, counts))| *kind == 0 || !counts.is_empty());
@@ -95,9 +95,9 @@ pub(crate) fn run(arguments: &[String]) -> ExitCode {
 }
 
 /// Runs tests and shows what they print; whether they passed, and what was counted.
-pub(crate) fn counted(cargo: &mut Command) -> std::io::Result<(bool, Tally)> {
+pub(crate) fn counted(cargo: &mut Command) -> std::io::Result<(bool, SkippedTests)> {
     let mut process = cargo.current_dir(root()).stdout(Stdio::piped()).spawn()?;
-    let mut tally = Tally::default();
+    let mut tally = SkippedTests::default();
     if let Some(output) = process.stdout.take() {
         for line in BufReader::new(output).split(b'\n') {
             let line = line?;
@@ -111,11 +111,11 @@ pub(crate) fn counted(cargo: &mut Command) -> std::io::Result<(bool, Tally)> {
 
 #[cfg(test)]
 mod tests {
-    use super::Tally;
+    use super::SkippedTests;
 
     #[test]
     fn what_binaries_could_not_run_is_added_up_by_reason() {
-        let mut tally = Tally::default();
+        let mut tally = SkippedTests::default();
         assert!(!tally.is_told());
         for line in [
             "test result: ok. 470 passed; 0 failed",
@@ -125,7 +125,7 @@ mod tests {
         ] {
             tally.read(line);
         }
-        let mut twice = Tally::default();
+        let mut twice = SkippedTests::default();
         twice.add(&tally);
         assert!(twice.is_told());
         let first = "could not run: 3 of 500 tests: 2 no MNIST; 1 no bash, nor groff: here";

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use chainrule_core::{EarlyStopping, Evaluation, Judgement};
+use chainrule_core::{EarlyStopping, Evaluation, StoppingDecision};
 use chainrule_report::Run;
 
 /// Steps of a block of the smoothed training loss, as in the report.
@@ -10,7 +10,7 @@ pub(crate) const BLOCK: usize = 10;
 
 /// Mean and standard deviation of the training loss over a block of steps.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Block {
+pub(crate) struct LossBlock {
     /// The middle of its steps.
     pub(crate) step: f64,
     /// The mean.
@@ -20,11 +20,11 @@ pub(crate) struct Block {
 }
 
 /// The blocks of a training loss; what is left after the last whole one is dropped.
-pub(crate) fn blocks(losses: &[f64]) -> Vec<Block> {
+pub(crate) fn blocks(losses: &[f64]) -> Vec<LossBlock> {
     let block = |(i, losses): (usize, &[f64])| {
         let mean = mean(losses);
         let variance = losses.iter().map(|loss| (loss - mean).powi(2)).sum::<f64>() / BLOCK as f64;
-        Block { step: (i * BLOCK) as f64 + (BLOCK - 1) as f64 / 2.0, mean, deviation: variance.sqrt() }
+        LossBlock { step: (i * BLOCK) as f64 + (BLOCK - 1) as f64 / 2.0, mean, deviation: variance.sqrt() }
     };
     losses.chunks_exact(BLOCK).enumerate().map(block).collect()
 }
@@ -42,7 +42,9 @@ pub(crate) fn median(sorted: &[usize]) -> Option<usize> {
 /// The evaluation at which a patience would have ended a run that was not stopped; nothing where it would not have.
 pub(crate) fn stop_with(patience: usize, evaluations: &[Evaluation]) -> Option<&Evaluation> {
     let mut rule = EarlyStopping::new(Some(patience));
-    evaluations.iter().find(|evaluation| rule.judge(evaluation.step, evaluation.validation_loss) == Judgement::Stop)
+    evaluations
+        .iter()
+        .find(|evaluation| rule.judge(evaluation.step, evaluation.validation_loss) == StoppingDecision::Stop)
 }
 
 /// How far a loss must stand above the larger of its two neighbours to be called a spike.

@@ -6,7 +6,7 @@ use chainrule_report::document::literal;
 use chainrule_report::{Claim, Pictures, Run, Runs, Verdict};
 use serde_json::{Value, json};
 
-use crate::Facts;
+use crate::DataFacts;
 use crate::analysis::{correlation, hardest_batch, mean, median, meeting, spikes, stop_with};
 use crate::figures::{FULL_LENGTH, PATIENCES, PENALISED, PRINTED};
 
@@ -31,7 +31,7 @@ struct Findings {
 }
 
 /// Judges all claims.
-pub(crate) fn judge(runs: &Runs, checks: &GradientChecks, facts: &Facts) -> Vec<Claim> {
+pub(crate) fn judge(runs: &Runs, checks: &GradientChecks, facts: &DataFacts) -> Vec<Claim> {
     let claims: [(&str, &str, Findings); 10] = [
         ("1a", "∂C/∂w = −(y − p) x for the binary cross-entropy", closed_form(checks, "logistic", &[4, 5, 6, 8])),
         (
@@ -208,7 +208,7 @@ fn early_stopping(runs: &Runs) -> Findings {
     }
 }
 
-fn one_class_batches(runs: &Runs, facts: &Facts) -> Findings {
+fn one_class_batches(runs: &Runs, facts: &DataFacts) -> Findings {
     let (run, shuffled) = (runs.get("logistic"), runs.get("logistic-shuffled"));
     let every = runs.get("logistic-every-step");
     let one_class = facts.batches.iter().filter(|counts| counts.iter().filter(|&&count| count > 0).count() < 2).count();

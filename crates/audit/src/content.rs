@@ -3,9 +3,9 @@
 use chainrule_core::{Generator, GradientSource, Precision};
 use chainrule_records::{ConfigFile, GradientCheck, GradientChecks};
 use chainrule_report::document::{Block, Document, Section, literal};
-use chainrule_report::{Board, Claim, Figure, Run, Runs, markdown};
+use chainrule_report::{Claim, DrawingPage, Figure, Run, Runs, markdown};
 
-use crate::Facts;
+use crate::DataFacts;
 use crate::analysis::spikes;
 use crate::claims::lines_of;
 
@@ -13,7 +13,7 @@ use crate::claims::lines_of;
 pub(crate) struct Sources<'a> {
     pub(crate) runs: &'a Runs,
     pub(crate) checks: &'a GradientChecks,
-    pub(crate) facts: &'a Facts,
+    pub(crate) facts: &'a DataFacts,
     pub(crate) figures: &'a [Figure],
     pub(crate) claims: &'a [Claim],
 }
@@ -278,8 +278,8 @@ fn board(sources: &Sources, run: &Run) -> Section {
                 "The model of figure 5, as the run `softmax` left it, to draw for: its ten probabilities, which strokes speak for a class and which against it, and the step \
                  of task 1b that would teach it otherwise.",
             ),
-            Block::Board(Box::new(
-                Board::new(
+            Block::DrawingPage(Box::new(
+                DrawingPage::new(
                     run.summary.model,
                     &run.summary.data.schema(),
                     &run.parameters,

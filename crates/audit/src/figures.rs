@@ -9,7 +9,7 @@ use crate::analysis::{blocks, hardest_batch, meeting, stop_with};
 
 /// A figure that can be drawn once its runs are there.
 #[derive(Clone, Copy, Debug)]
-pub struct Planned {
+pub struct PlannedFigure {
     /// Its name, as in `--only`.
     pub id: &'static str,
     /// The runs that it shows, by name; where a run was made with many seeds, all of them.
@@ -19,21 +19,21 @@ pub struct Planned {
 }
 
 /// All figures, in the order of the page.
-pub const FIGURES: [Planned; 14] = [
-    Planned { id: "figure-1", needs: &["logistic"], make: figure_1 },
-    Planned { id: "figure-2", needs: &["logistic"], make: figure_2 },
-    Planned { id: "2d-patience", needs: &["logistic", "logistic-full-length"], make: patience },
-    Planned { id: "figure-3", needs: &["logistic", "logistic-shuffled"], make: figure_3 },
-    Planned { id: "2e-aliasing", needs: &["logistic", "logistic-every-step"], make: aliasing },
-    Planned { id: "2e-seeds", needs: &["logistic", "logistic-shuffled", "logistic-seed"], make: seeds },
-    Planned { id: "figure-4", needs: &["softmax"], make: figure_4 },
-    Planned { id: "figure-5", needs: &["softmax"], make: figure_5 },
-    Planned { id: "figure-6", needs: &["softmax", PRINTED], make: figure_6 },
-    Planned { id: "4b-penalties", needs: &["softmax", "softmax-l2-1", PRINTED], make: penalties },
-    Planned { id: "figure-7", needs: &PENALISED, make: figure_7 },
-    Planned { id: "4c-full-length", needs: &FULL_LENGTH, make: full_length },
-    Planned { id: "figure-8", needs: &PENALISED, make: figure_8 },
-    Planned { id: "4e-norms", needs: &PENALISED, make: norms },
+pub const FIGURES: [PlannedFigure; 14] = [
+    PlannedFigure { id: "figure-1", needs: &["logistic"], make: figure_1 },
+    PlannedFigure { id: "figure-2", needs: &["logistic"], make: figure_2 },
+    PlannedFigure { id: "2d-patience", needs: &["logistic", "logistic-full-length"], make: patience },
+    PlannedFigure { id: "figure-3", needs: &["logistic", "logistic-shuffled"], make: figure_3 },
+    PlannedFigure { id: "2e-aliasing", needs: &["logistic", "logistic-every-step"], make: aliasing },
+    PlannedFigure { id: "2e-seeds", needs: &["logistic", "logistic-shuffled", "logistic-seed"], make: seeds },
+    PlannedFigure { id: "figure-4", needs: &["softmax"], make: figure_4 },
+    PlannedFigure { id: "figure-5", needs: &["softmax"], make: figure_5 },
+    PlannedFigure { id: "figure-6", needs: &["softmax", PRINTED], make: figure_6 },
+    PlannedFigure { id: "4b-penalties", needs: &["softmax", "softmax-l2-1", PRINTED], make: penalties },
+    PlannedFigure { id: "figure-7", needs: &PENALISED, make: figure_7 },
+    PlannedFigure { id: "4c-full-length", needs: &FULL_LENGTH, make: full_length },
+    PlannedFigure { id: "figure-8", needs: &PENALISED, make: figure_8 },
+    PlannedFigure { id: "4e-norms", needs: &PENALISED, make: norms },
 ];
 
 /// The runs of figures 7 and 8, from the strongest penalty to the weakest.

@@ -11,7 +11,7 @@ mod figures;
 mod numbers;
 mod plan;
 
-pub use figures::{FIGURES, Planned};
+pub use figures::{FIGURES, PlannedFigure};
 pub use numbers::{Numbers, NumbersOrigin, RunNumbers};
 pub use plan::{Plan, PlanError, PlannedRun, ReadConfig, Start};
 
@@ -20,7 +20,7 @@ use chainrule_report::{Claim, Figure, Runs, file_names_of, files_of, html, markd
 
 /// What the report knows besides its runs.
 #[derive(Clone, Debug)]
-pub struct Facts {
+pub struct DataFacts {
     /// What to call the data.
     pub data_name: String,
     /// For each batch of an epoch in file order, of the run `logistic`, how many rows it has of
@@ -49,7 +49,7 @@ pub struct Report {
 
 /// The names of the runs that a report, or one figure of it, needs: where a run is made with many
 /// seeds, the name before the seed.
-pub fn needs(figure: Option<&Planned>) -> Vec<&'static str> {
+pub fn needs(figure: Option<&PlannedFigure>) -> Vec<&'static str> {
     let figures = FIGURES.iter().filter(|planned| figure.is_none_or(|only| only.id == planned.id));
     let mut names: Vec<&str> = figures.flat_map(|planned| planned.needs.iter().copied()).collect();
     names.sort_unstable();
@@ -62,7 +62,7 @@ impl Report {
     ///
     /// # Panics
     /// Where a run is missing that [`needs`] names.
-    pub fn new(runs: &Runs, checks: &GradientChecks, facts: &Facts) -> Self {
+    pub fn new(runs: &Runs, checks: &GradientChecks, facts: &DataFacts) -> Self {
         let figures: Vec<Figure> = FIGURES.iter().map(|planned| (planned.make)(runs)).collect();
         let claims = claims::judge(runs, checks, facts);
         let sources = content::Sources { runs, checks, facts, figures: &figures, claims: &claims };

@@ -153,14 +153,14 @@ impl Backend {
     ///
     /// # Errors
     /// Where this build lacks the backend, or this machine its device.
-    pub fn offer(&self) -> Result<Offer, Error> {
+    pub fn offer(&self) -> Result<BackendInfo, Error> {
         if *self == Backend::Cpu {
-            return Ok(Offer { device: None, has_f64: true, has_kernels: true, has_autodiff: false });
+            return Ok(BackendInfo { device: None, has_f64: true, has_kernels: true, has_autodiff: false });
         }
         #[cfg(feature = "burn")]
         {
             let device = self.device()?;
-            Ok(Offer {
+            Ok(BackendInfo {
                 device: device_name(&device),
                 has_f64: chainrule_gradcheck::f64_works(&device),
                 has_kernels: !self.is_apart() || chainrule_ops::has_steps(&device),
@@ -176,7 +176,7 @@ impl Backend {
         format!("this build has no {0} backend; add --features {0}", self.name())
     }
 
-    /// Offers its device to others, until the process is told to end. `tell` is called when it
+    /// Offers its device to others, until the process is told to end. `log` is called when it
     /// does, with the address, and whether it asks for a token.
     ///
     /// # Errors
@@ -185,7 +185,7 @@ impl Backend {
     pub fn serve(
         &self,
         listener: std::net::TcpListener,
-        tell: impl FnOnce(std::net::SocketAddr, bool),
+        log: impl FnOnce(std::net::SocketAddr, bool),
     ) -> Result<(), Error> {
         use burn::tensor::server::{RemoteServer, TokenAuthorizer, WebSocketTransport};
 
@@ -196,7 +196,7 @@ impl Backend {
         if let Some(token) = token {
             server = server.with_authorizer(TokenAuthorizer::new(token).map_err(|error| failed(&error))?);
         }
-        tell(listener.local_addr().map_err(|error| failed(&error))?, has_token);
+        log(listener.local_addr().map_err(|error| failed(&error))?, has_token);
         server.serve(WebSocketTransport::from_listener(listener)).map_err(|error| failed(&error))
     }
 
@@ -216,7 +216,7 @@ impl Backend {
 
 /// What a backend has.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Offer {
+pub struct BackendInfo {
     /// What the device calls itself, where that is not this processor.
     pub device: Option<String>,
     /// Whether it computes in 64 bits, too.

@@ -9,7 +9,7 @@ use chainrule_core::{
     Solver, TrainConfig,
 };
 use chainrule_data::Rows;
-use chainrule_solve::{Checkpoint, Ending, Learnt, Metrics, Observer, Trained, class_weights};
+use chainrule_solve::{Checkpoint, Ending, Metrics, Observer, Trained, TrainingStatistics, class_weights};
 use serde_json::Value;
 
 use crate::backend::Backend;
@@ -275,7 +275,7 @@ impl Estimator {
             return Err(SamplesError::NoValidation.into());
         }
         let machine = self.machine()?;
-        let config = self.settled(train, &machine)?;
+        let config = self.resolved(train, &machine)?;
         let validation = validation.as_of(&train.schema)?;
         let rows = [train.rows.clone(), validation];
         self.train(train, rows, config, &machine, None, observer)
@@ -324,7 +324,7 @@ impl Estimator {
             return Err(SamplesError::Nothing.into());
         }
         let machine = self.machine()?;
-        let config = self.settled(train, &machine)?;
+        let config = self.resolved(train, &machine)?;
         let stopping = config.early_stopping();
         let needing = [
             ("early_stopping.patience", stopping.patience.is_some()),
@@ -356,17 +356,17 @@ impl Estimator {
         observer: &mut dyn Observer,
     ) -> Result<Fitted<L>, Error> {
         let learnt = match from {
-            None => Learnt::of(&config, &rows[0], &train.schema)?,
-            Some(from) => Learnt {
+            None => TrainingStatistics::of(&config, &rows[0], &train.schema)?,
+            Some(from) => TrainingStatistics {
                 preprocessing: from.predictor().preprocessing().clone(),
                 class_weights: class_weights(&config, &train.schema.classes, &rows[0].labels())?,
             },
         };
         let rows = machine.prepare(rows, &learnt.preprocessing, &config)?;
-        let settled = learnt.settle(&config);
+        let resolved = learnt.with_statistics(&config);
         let start = from.map(|from| Checkpoint::start(from.parameters().clone()));
-        let mut observer = StartsFrom { start, observer };
-        let trained = rows.train(train.classes().len(), &settled, machine.threads(), &mut observer)?;
+        let mut observer = ResumeFrom { start, observer };
+        let trained = rows.train(train.classes().len(), &resolved, machine.threads(), &mut observer)?;
         let remedy = || config.remedy();
         if let Ending::Diverged { step } = trained.ending {
             return Err(Error::Diverged {
@@ -425,7 +425,7 @@ impl Estimator {
     #[cfg(feature = "burn")]
     pub fn check_gradient<L: Label>(&self, samples: &Samples<L>) -> Result<chainrule_gradcheck::Report, Error> {
         let machine = self.machine()?;
-        let config = self.settled(samples, &machine)?;
+        let config = self.resolved(samples, &machine)?;
         crate::on_burn::check_gradient(samples, config, &machine)
     }
 
@@ -460,8 +460,8 @@ impl Estimator {
     }
 
     /// The same with what they leave to the machine.
-    fn settled<L: Label>(&self, train: &Samples<L>, machine: &Machine) -> Result<TrainConfig, Error> {
-        machine.settle_for(self.config(train)?, train.rows.kind())
+    fn resolved<L: Label>(&self, train: &Samples<L>, machine: &Machine) -> Result<TrainConfig, Error> {
+        machine.resolve_defaults_for(self.config(train)?, train.rows.kind())
     }
 
     fn machine(&self) -> Result<Machine, Error> {
@@ -470,12 +470,12 @@ impl Estimator {
 }
 
 /// An observer of a training that begins elsewhere than at 0.
-struct StartsFrom<'a> {
+struct ResumeFrom<'a> {
     start: Option<Checkpoint>,
     observer: &'a mut dyn Observer,
 }
 
-impl Observer for StartsFrom<'_> {
+impl Observer for ResumeFrom<'_> {
     fn resumes(&mut self) -> Option<Checkpoint> {
         self.start.take().or_else(|| self.observer.resumes())
     }

@@ -5,7 +5,7 @@ use chainrule_core::{
     Certificate, Class, DataKind, History, LinkKind, Parameters, Precision, Preprocessing, Schema, TrainConfig,
     WeightNorms, count,
 };
-use chainrule_data::{Provenance, Room, Rows, Treat, given};
+use chainrule_data::{PictureMode, Provenance, RowBuffer, Rows, input_files};
 use chainrule_evaluate::Tally;
 use chainrule_formats::{Format, Hints, Model, Portable, Row};
 use chainrule_records::{Destination, Imported, SavedModel, read_whole};
@@ -297,10 +297,11 @@ impl<L: Label> Fitted<L> {
         let path = &Path::new(".").join(path);
         let wrong = |problem| SamplesError::File { file: path.clone(), problem };
         if self.schema.kind == DataKind::Table {
-            let table = given::read_table(path, &self.schema.features).map_err(wrong)?;
+            let table = input_files::read_table(path, &self.schema.features).map_err(wrong)?;
             return (0..table.len()).map(|row| Ok(self.predictor.predict(&table.row(row))?)).collect();
         }
-        let images = given::read(path, self.schema.image_size, Treat::of(self.schema.kind)).map_err(wrong)?;
+        let images =
+            input_files::read(path, self.schema.image_size, PictureMode::of(self.schema.kind)).map_err(wrong)?;
         images.iter().map(|image| Ok(self.predictor.predict(&image.pixels)?)).collect()
     }
 
@@ -332,9 +333,9 @@ impl<L: Label> Fitted<L> {
 
     /// What is made of the prediction for each row.
     fn each<T>(&self, rows: &Rows, mut made: impl FnMut(usize, Prediction) -> T) -> Result<Vec<T>, Error> {
-        let (mut room, mut all) = (Room::default(), Vec::with_capacity(rows.len()));
+        let (mut buffer, mut all) = (RowBuffer::default(), Vec::with_capacity(rows.len()));
         for first in (0..rows.len()).step_by(ROWS_AT_ONCE) {
-            let chunk = rows.chunk(first..rows.len().min(first + ROWS_AT_ONCE), &mut room)?;
+            let chunk = rows.chunk(first..rows.len().min(first + ROWS_AT_ONCE), &mut buffer)?;
             for (row, prediction) in (first..).zip(self.predictor.predict_each(chunk)) {
                 all.push(made(row, prediction?));
             }
@@ -374,7 +375,7 @@ fn overflow() -> Error {
 
 /// A model as one value.
 #[derive(Serialize, Deserialize)]
-struct Value {
+struct SerializedModel {
     link: LinkKind,
     precision: Precision,
     schema: Schema,
@@ -384,7 +385,7 @@ struct Value {
 
 impl<L> Serialize for Fitted<L> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let value = Value {
+        let value = SerializedModel {
             link: self.link,
             precision: self.precision,
             schema: self.schema.clone(),
@@ -398,7 +399,8 @@ impl<L> Serialize for Fitted<L> {
 /// Whatever type the labels had, they come back as [`Class`]es, by their names.
 impl<'de> Deserialize<'de> for Fitted {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let Value { link, precision, schema, parameters, preprocessing } = Value::deserialize(deserializer)?;
+        let SerializedModel { link, precision, schema, parameters, preprocessing } =
+            SerializedModel::deserialize(deserializer)?;
         if let Some(problem) = schema.contradiction(link, &parameters, &preprocessing) {
             return Err(D::Error::custom(problem));
         }

@@ -7,7 +7,7 @@ use std::thread;
 #[cfg(feature = "burn")]
 use burn::tensor::Device;
 use chainrule_core::{
-    EngineKind, FeatureKind, GradientSource, Lack, Parameters, Preprocessing, TrainConfig, WeightNorms,
+    EngineKind, FeatureKind, GradientSource, MissingAbility, Parameters, Preprocessing, TrainConfig, WeightNorms,
 };
 use chainrule_data::{Request, Rows};
 use chainrule_solve::{FusedRows, Observer, TrainError, Trained, train_by_loops, train_fused};
@@ -93,17 +93,17 @@ impl Machine {
     /// The config with what it leaves to the machine, before its data is read.
     ///
     /// # Errors
-    /// As [`settle_for`](Self::settle_for).
-    pub fn settle(&self, config: TrainConfig) -> Result<TrainConfig, Error> {
+    /// As [`resolve_defaults_for`](Self::resolve_defaults_for).
+    pub fn resolve_defaults(&self, config: TrainConfig) -> Result<TrainConfig, Error> {
         let is_table = Request::from(config.data().source.as_str()).is_table();
-        self.settle_for(config, if is_table { FeatureKind::Numbers } else { FeatureKind::Bytes })
+        self.resolve_defaults_for(config, if is_table { FeatureKind::Numbers } else { FeatureKind::Bytes })
     }
 
     /// The same for rows whose features are stored so.
     ///
     /// # Errors
     /// Where it asks for a precision, a gradient source or an optimizer that is not there.
-    pub fn settle_for(&self, config: TrainConfig, features: FeatureKind) -> Result<TrainConfig, Error> {
+    pub fn resolve_defaults_for(&self, config: TrainConfig, features: FeatureKind) -> Result<TrainConfig, Error> {
         self.has_precision(&config)?;
         let engine = self.engine(&config, features, None)?;
         match config.descent().gradient {
@@ -144,25 +144,25 @@ impl Machine {
         }
         // What the engine lacks that has such gradients; of those that the config leaves open, the
         // last one, which can do most.
-        let (_, lack) = lacks.iter().rfind(|(_, lack)| *lack != Lack::Gradient).copied().unzip();
-        Err(self.refusal(config, lack.unwrap_or(Lack::Gradient), in_file))
+        let (_, lack) = lacks.iter().rfind(|(_, lack)| *lack != MissingAbility::Gradient).copied().unzip();
+        Err(self.refusal(config, lack.unwrap_or(MissingAbility::Gradient), in_file))
     }
 
     /// Why no engine here can do it, and what to do.
-    fn refusal(&self, config: &TrainConfig, lack: Lack, in_file: Option<&Rows>) -> Error {
+    fn refusal(&self, config: &TrainConfig, lack: MissingAbility, in_file: Option<&Rows>) -> Error {
         let (backend, gradient) = (&self.backend, config.descent().gradient);
         Error::Backend(match (lack, gradient) {
-            (Lack::Gradient, GradientSource::Fused) => {
+            (MissingAbility::Gradient, GradientSource::Fused) => {
                 format!("descent.gradient = \"fused\": {backend} has no fused kernels; take closed-form")
             }
-            (Lack::Gradient, _) => format!(
+            (MissingAbility::Gradient, _) => format!(
                 "descent.gradient = \"autodiff\": {backend} has none; take closed-form, or a backend of Burn's (--features ndarray or flex)"
             ),
-            (Lack::Optimizer, GradientSource::Auto | GradientSource::ClosedForm) => format!(
+            (MissingAbility::Optimizer, GradientSource::Auto | GradientSource::ClosedForm) => format!(
                 "{}: {backend} makes plain steps only; take sgd without momentum, or a backend of Burn's (--features ndarray or flex)",
                 config.descent().update_key()
             ),
-            (Lack::File, _) => format!(
+            (MissingAbility::File, _) => format!(
                 "{}: {} bytes of chosen rows are more than data.resident_bytes = {}, and only the fused kernels train on rows that stay in their file, which they neither standardise nor weigh; take --gradient fused on a CPU, fewer data.train_images or data.validation_images, or allow for more",
                 in_file.and_then(Rows::file).unwrap_or(Path::new("")).display(),
                 in_file.map_or(0, Rows::bytes),

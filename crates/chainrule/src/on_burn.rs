@@ -9,7 +9,7 @@ use chainrule_models::{
     Classifier, L2, LogisticRegressionConfig, SoftmaxRegressionConfig, Targets, WeightNorm, closed_form, objective,
     to_precision, weight_norm,
 };
-use chainrule_solve::Learnt;
+use chainrule_solve::TrainingStatistics;
 use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
 
@@ -70,7 +70,7 @@ fn check<M: Classifier, L: Label>(
 
     // Weights of classes and statistics are those that a fit would have: of all rows.
     let config = config.with_gradient(GradientSource::ClosedForm);
-    let learnt = Learnt::of(&config, &samples.rows, &samples.schema)?;
+    let learnt = TrainingStatistics::of(&config, &samples.rows, &samples.schema)?;
     let drawn = samples.rows.some(&some_of_each_class(samples, config.descent().shuffle.seed));
     let examples = Examples::new(drawn, &learnt.preprocessing, precision, device, Expansion::Host);
     let Examples { features, labels } = examples.map_err(Error::from)?;

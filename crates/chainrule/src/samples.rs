@@ -8,8 +8,8 @@ use chainrule_core::{
 use chainrule_data::digits::draw_both;
 use chainrule_data::table::in_label_order;
 use chainrule_data::{
-    Counts, Data, DataError, Dataset, Holdout, Origin, Provenance, Room, Rows, TableRequest, Tables, Values, names,
-    schema_of_images, schema_of_tables, sha256,
+    Counts, Data, DataError, Dataset, Holdout, Origin, Provenance, RowBuffer, Rows, TableRequest, Tables, Values,
+    names, schema_of_images, schema_of_tables, sha256,
 };
 
 use crate::{Error, SamplesError};
@@ -379,8 +379,8 @@ impl<L: Clone> Samples<L> {
     /// # Panics
     /// Where `row` is past the end.
     pub fn row(&self, row: usize) -> Vec<f64> {
-        let mut room = Room::default();
-        self.rows.row(row, &mut room).expect("they are in memory").to_vec()
+        let mut buffer = RowBuffer::default();
+        self.rows.row(row, &mut buffer).expect("they are in memory").to_vec()
     }
 
     /// The same with the labels left as they are, for a model that is asked about rows of whatever

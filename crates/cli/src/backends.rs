@@ -1,7 +1,7 @@
 //! `chainrule backends`: what this build has, and what this machine offers it.
 
 use anyhow::Result;
-use chainrule::backend::{Backend, Offer, choose};
+use chainrule::backend::{Backend, BackendInfo, choose};
 use serde::Serialize;
 
 use crate::exit;
@@ -42,7 +42,7 @@ pub(crate) fn backends(options: &BackendsOptions) -> Result<u8> {
 fn row(backend: &Backend, default: Option<&Backend>) -> Row {
     let offer = backend.offer();
     let precisions = match &offer {
-        Ok(Offer { has_f64: true, .. }) => vec!["f32", "f64"],
+        Ok(BackendInfo { has_f64: true, .. }) => vec!["f32", "f64"],
         Ok(_) => vec!["f32"],
         Err(_) => Vec::new(),
     };

@@ -15,21 +15,21 @@ use crate::output::say;
 
 /// How often a checkpoint is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Every {
+pub(crate) enum CheckpointInterval {
     /// Only where the training is interrupted.
     Never,
     Steps(NonZero<usize>),
     Time(Duration),
 }
 
-impl Default for Every {
+impl Default for CheckpointInterval {
     /// So seldom that it costs nothing, and so often that nobody minds what is lost.
     fn default() -> Self {
         Self::Time(Duration::from_secs(10))
     }
 }
 
-impl FromStr for Every {
+impl FromStr for CheckpointInterval {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -57,15 +57,15 @@ struct Saved {
 
 impl Saved {
     /// The last one of a folder that is whole, if there is one. Fails where it is of another config.
-    fn last(folder: &RunFolder, tell: &mut dyn FnMut(&str)) -> Result<Option<Self>> {
+    fn last(folder: &RunFolder, log: &mut dyn FnMut(&str)) -> Result<Option<Self>> {
         let mut is_damaged = false;
         let last = folder.last_checkpoint(&mut |error| {
             is_damaged = true;
-            tell(&format!("{error}; the one before is taken"));
+            log(&format!("{error}; the one before is taken"));
         });
         let Some((steps, saved)) = last else {
             if is_damaged {
-                tell("no checkpoint is whole; the run begins anew");
+                log("no checkpoint is whole; the run begins anew");
             }
             return Ok(None);
         };
@@ -78,16 +78,16 @@ impl Saved {
                 folder.config().differences(&made).join(", ")
             );
         }
-        tell(&format!("going on from step {steps} of {}", folder.path().display()));
+        log(&format!("going on from step {steps} of {}", folder.path().display()));
         Ok(Some(saved))
     }
 }
 
 /// Watches a training for an observer: keeps the time of its steps and evaluations, and its checkpoints.
-pub(crate) struct Keeper<'a> {
+pub(crate) struct CheckpointObserver<'a> {
     observer: &'a mut dyn Observer,
     folder: &'a RunFolder,
-    every: Every,
+    every: CheckpointInterval,
     from: Option<Checkpoint>,
     /// What the run took until it was ended before.
     before: Seconds,
@@ -102,19 +102,19 @@ pub(crate) struct Keeper<'a> {
     has_complained: bool,
 }
 
-impl<'a> Keeper<'a> {
-    /// Goes on from the folder's last checkpoint that is whole, which `tell` hears, or begins. `start` is when this process began with the run.
+impl<'a> CheckpointObserver<'a> {
+    /// Goes on from the folder's last checkpoint that is whole, which `log` hears, or begins. `start` is when this process began with the run.
     ///
     /// # Errors
     /// Where the checkpoint is of another config.
     pub(crate) fn new(
         observer: &'a mut dyn Observer,
         folder: &'a RunFolder,
-        every: Every,
+        every: CheckpointInterval,
         start: Instant,
-        tell: &mut dyn FnMut(&str),
+        log: &mut dyn FnMut(&str),
     ) -> Result<Self> {
-        let from = Saved::last(folder, tell)?;
+        let from = Saved::last(folder, log)?;
         let before = from.as_ref().map_or_else(Seconds::default, |from| from.seconds);
         let now = Instant::now();
         Ok(Self {
@@ -149,7 +149,7 @@ impl<'a> Keeper<'a> {
     }
 }
 
-impl Observer for Keeper<'_> {
+impl Observer for CheckpointObserver<'_> {
     fn resumes(&mut self) -> Option<Checkpoint> {
         self.from.take()
     }
@@ -167,9 +167,9 @@ impl Observer for Keeper<'_> {
     fn wants_checkpoint(&mut self, step: usize) -> bool {
         self.is_ending
             || match self.every {
-                Every::Never => false,
-                Every::Steps(steps) => (step + 1).is_multiple_of(steps.get()),
-                Every::Time(time) => self.last_kept.elapsed() >= time,
+                CheckpointInterval::Never => false,
+                CheckpointInterval::Steps(steps) => (step + 1).is_multiple_of(steps.get()),
+                CheckpointInterval::Time(time) => self.last_kept.elapsed() >= time,
             }
     }
 

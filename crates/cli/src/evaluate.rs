@@ -9,8 +9,8 @@ use chainrule::machine::all_threads;
 use chainrule_core::{Class, DataConfig, Features, LinkKind, Unused, count, display_width, to_right};
 use chainrule_data::readers;
 use chainrule_data::{
-    Ahead, DIGITS, Data, DataError, Holdout, Part, PictureRequest, Provenance, Request, Room, Rows, TablePart,
-    TableRequest, Tables, digits_to_draw, find_tables, find_with, holdout, names, not_used, own,
+    DIGITS, Data, DataError, Holdout, PictureRequest, Prefetcher, Provenance, Request, RowBuffer, Rows, Split,
+    TableRequest, TableSplit, Tables, digits_to_draw, find_tables, find_with, holdout, names, not_used, resolve_source,
 };
 use chainrule_evaluate::{Scores, Tally, Wrong};
 use chainrule_report::{Tile, contact_sheet};
@@ -119,7 +119,7 @@ struct Labelled {
 pub(crate) fn evaluate(options: &EvaluateOptions) -> Result<u8> {
     is_folder(&options.run)?;
     let model = Model::read(&options.run)?;
-    let mut tell = |line: &str| {
+    let mut log = |line: &str| {
         if !options.output.quiet {
             say(line);
         }
@@ -134,15 +134,15 @@ pub(crate) fn evaluate(options: &EvaluateOptions) -> Result<u8> {
     // Of data in one part the run kept some rows for the validation; named, all are taken.
     let (labelled, source, is_whole) = match model.features() {
         None => {
-            let data = find(&model, options.data.source.as_deref(), &mut tell)?;
-            not_used(&data.unused, data.pictures.is_some()).iter().for_each(|what| tell(&format!("note: {what}")));
+            let data = find(&model, options.data.source.as_deref(), &mut log)?;
+            not_used(&data.unused, data.pictures.is_some()).iter().for_each(|what| log(&format!("note: {what}")));
             let (rows, left_out) = rows(&model, &data, options)?;
             let is_whole = named.is_some() && data.pictures.as_ref().is_some_and(|pictures| !pictures.has_parts);
             (Labelled { rows, left_out, lines: None }, Provenance::of_images(&data), is_whole)
         }
         Some(features) => {
             let tables = find_table(&model, features, options)?;
-            not_used(&tables.unused, false).iter().for_each(|what| tell(&format!("note: {what}")));
+            not_used(&tables.unused, false).iter().for_each(|what| log(&format!("note: {what}")));
             let source = Provenance::of_tables(&tables);
             let [train, validation] = tables.parts;
             let part = match options.split {
@@ -150,18 +150,18 @@ pub(crate) fn evaluate(options: &EvaluateOptions) -> Result<u8> {
                 SplitOption::Validation => validation,
             };
             let is_whole = named.is_some_and(|path| Path::new(path).is_file());
-            let TablePart { rows, lines, left_out } = Arc::unwrap_or_clone(part);
+            let TableSplit { rows, lines, left_out } = Arc::unwrap_or_clone(part);
             (Labelled { rows, left_out, lines: Some(lines) }, source, is_whole)
         }
     };
     let is_the_runs_own = model.trained().is_some_and(|run| source.files == run.manifest.data_files);
     if let (false, Some(Trained { manifest, .. })) = (is_the_runs_own, model.trained()) {
         let other = &manifest.data_source;
-        tell(&format!("note: this is not the data of the run, which was made with {other} of other checksums"));
+        log(&format!("note: this is not the data of the run, which was made with {other} of other checksums"));
     }
     let noun = labelled.noun();
     if is_the_runs_own && is_whole {
-        tell(&format!(
+        log(&format!(
             "note: the {noun}s that the run was trained on are among these; without --data its validation {noun}s are taken"
         ));
     }
@@ -219,11 +219,11 @@ pub(crate) fn evaluate(options: &EvaluateOptions) -> Result<u8> {
 }
 
 /// The data that was named, else the run's own.
-fn find(model: &Model, named: Option<&str>, tell: &mut dyn FnMut(&str)) -> Result<Data> {
+fn find(model: &Model, named: Option<&str>, log: &mut dyn FnMut(&str)) -> Result<Data> {
     let pictures =
         PictureRequest { size: model.image_size(), treatment: model.treatment(), holdout: own_holdout(model, named) };
     let digits = model.trained().map_or(DIGITS, |run| digits_to_draw(&run.config));
-    let found = find_with(&request(model, named)?, digits, pictures, resident_bytes(model), tell);
+    let found = find_with(&request(model, named)?, digits, pictures, resident_bytes(model), log);
     let data = match named {
         Some(_) => found?,
         None => found.map_err(of_the_run)?,
@@ -280,7 +280,7 @@ fn of_the_run(error: DataError) -> anyhow::Error {
 fn request(model: &Model, named: Option<&str>) -> Result<Request> {
     match (named, &model.origin) {
         (Some(named), _) => Ok(Request::from(named)),
-        (None, ModelOrigin::Run(run)) => Ok(own(&run.config.data().source, &run.manifest.data_source)),
+        (None, ModelOrigin::Run(run)) => Ok(resolve_source(&run.config.data().source, &run.manifest.data_source)),
         (None, ModelOrigin::Imported(imported)) => bail!(
             "{}: the model {}, and where its data lies is not known; name data with --data",
             model.folder.display(),
@@ -315,8 +315,8 @@ fn counted(classes: &BTreeMap<String, usize>) -> String {
 fn rows(model: &Model, data: &Data, options: &EvaluateOptions) -> Result<(Rows, BTreeMap<String, usize>), DataError> {
     let config = model.trained().map(|run| run.config.data());
     let (part, of_run) = match options.split {
-        SplitOption::Train => (Part::Train, config.and_then(|config| config.train_images)),
-        SplitOption::Validation => (Part::Validation, config.and_then(|config| config.validation_images)),
+        SplitOption::Train => (Split::Train, config.and_then(|config| config.train_images)),
+        SplitOption::Validation => (Split::Validation, config.and_then(|config| config.validation_images)),
     };
     let asked = of_run.filter(|_| options.data.source.is_none() && data.pictures.is_none());
     let classes: Vec<Option<u8>> = model.classes().iter().map(|class| data.label_of(&class.to_string())).collect();
@@ -324,8 +324,8 @@ fn rows(model: &Model, data: &Data, options: &EvaluateOptions) -> Result<(Rows, 
     let labels = data.images(part).labels();
     let count = asked.unwrap_or(labels.len());
     let labels = match part {
-        Part::Train => &labels[..count],
-        Part::Validation => &labels[labels.len() - count..],
+        Split::Train => &labels[..count],
+        Split::Validation => &labels[labels.len() - count..],
     };
     let mut left_out = BTreeMap::new();
     for &label in labels.iter().filter(|label| !classes.contains(&Some(**label))) {
@@ -366,10 +366,10 @@ fn tally(model: &Model, rows: &Rows) -> Result<Tally> {
     let predictor = Arc::new(model.predictor.clone());
     let rows_at_once = (CHUNK / predictor.n_features()).max(1);
     let maker = || {
-        let (rows, predictor, mut room) = (rows.clone(), Arc::clone(&predictor), Room::default());
+        let (rows, predictor, mut buffer) = (rows.clone(), Arc::clone(&predictor), RowBuffer::default());
         move |i: usize| -> Result<Vec<Judged>, DataError> {
             let range = i * rows_at_once..((i + 1) * rows_at_once).min(rows.len());
-            let predictions = predictor.predict_each(rows.chunk(range.clone(), &mut room)?);
+            let predictions = predictor.predict_each(rows.chunk(range.clone(), &mut buffer)?);
             let judge = |(row, prediction): (usize, Result<Prediction, RowError>)| {
                 let prediction = prediction.expect("rows of the model's own size, read as numbers");
                 judged(&prediction, rows.label(row).into())
@@ -378,7 +378,7 @@ fn tally(model: &Model, rows: &Rows) -> Result<Tally> {
         }
     };
     let mut tally = empty(model);
-    let chunks = Ahead::new(rows.len().div_ceil(rows_at_once), all_threads().get(), maker)
+    let chunks = Prefetcher::new(rows.len().div_ceil(rows_at_once), all_threads().get(), maker)
         .map_err(|problem| DataError::Thread { problem })?;
     let mut row = 0;
     for chunk in chunks {
@@ -392,10 +392,10 @@ fn tally(model: &Model, rows: &Rows) -> Result<Tally> {
 
 /// The most confidently wrong images.
 fn sheet(model: &Model, rows: &Rows, scores: &Scores) -> Result<Vec<u8>> {
-    let (classes, mut room) = (model.classes(), Room::default());
+    let (classes, mut buffer) = (model.classes(), RowBuffer::default());
     let mut tiles = Vec::new();
     for &Wrong { row, label, predicted, confidence } in &scores.most_confidently_wrong {
-        let Features::Bytes(pixels) = rows.chunk(std::iter::once(row), &mut room)? else { continue };
+        let Features::Bytes(pixels) = rows.chunk(std::iter::once(row), &mut buffer)? else { continue };
         let caption = [
             format!("{}, taken for {}", classes[label], classes[predicted]),
             format!("{:.2} %, no. {}", 100.0 * confidence, rows.stored(row)),

@@ -7,7 +7,7 @@ use std::str::FromStr;
 
 use anyhow::{Context, Result, anyhow};
 use chainrule_core::{DataFile, DataKind, WeightNorms, count};
-use chainrule_data::given::no_such_file;
+use chainrule_data::input_files::no_such_file;
 use chainrule_data::sha256;
 use chainrule_formats::{Hints, ImportError, Layout, Model, TrainedOn};
 use chainrule_records::{Imported, read_whole};
@@ -110,19 +110,19 @@ pub(crate) fn import(options: &ImportOptions) -> Result<u8> {
     let Model { link, precision, schema, parameters, preprocessing, .. } = model;
     // Weights that overflow are told before anything is written.
     Predictor::new(link, parameters.clone(), preprocessing.clone()).map_err(|problem| anyhow!("{shown}: {problem}"))?;
-    let tell = |line: String| {
+    let log = |line: String| {
         if !options.output.quiet {
             say(&line);
         }
     };
     if !model.has_bias {
-        tell(format!("note: {shown} has no bias; it is taken for 0"));
+        log(format!("note: {shown} has no bias; it is taken for 0"));
     }
     if let Some(names) = &model.not_read {
-        tell(format!("note: {shown} also has {names}, of which nothing is taken"));
+        log(format!("note: {shown} also has {names}, of which nothing is taken"));
     }
     if model.is_taken_for_softmax {
-        tell(format!(
+        log(format!(
             "note: {shown} is taken for softmax regression's, since it does not say; --one-vs-rest if each class was trained against the rest, as by scikit-learn's SGDClassifier(loss=\"log_loss\") or OneVsRestClassifier"
         ));
     }

@@ -6,18 +6,18 @@ use anyhow::{Context, Result, anyhow, bail};
 use chainrule_core::{Class, LinkKind, WeightNorms, count, display_width, to_left, to_right};
 use chainrule_data::picture::Treatment;
 use chainrule_data::readers::{self, IMAGES};
-use chainrule_data::{given, names};
+use chainrule_data::{input_files, names};
 use chainrule_report::{Tile, contact_sheet};
 use clap::Args;
 use serde::Serialize;
 
 use crate::destination::destination;
 use crate::exit;
+use crate::heatmaps::{Heatmap, Ink, Palette, columns};
 use crate::missing::is_folder;
 use crate::model::Model;
 use crate::options::Output;
 use crate::output::{Lines, print_json, say};
-use crate::shades::{Ink, Palette, Shaded, columns};
 
 #[derive(Args, Debug)]
 pub(crate) struct InspectOptions {
@@ -56,17 +56,17 @@ struct Answer<'a> {
     image_size: [usize; 2],
     classes: &'a [Class],
     weight_norm: WeightNorms,
-    weights: Vec<OfClass>,
+    weights: Vec<ClassSummary>,
     /// Of a table's model: feature by feature, the largest weight first.
     #[serde(skip_serializing_if = "Option::is_none")]
-    features: Option<Vec<OfFeature>>,
+    features: Option<Vec<FeatureSummary>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    image: Option<OfImage>,
+    image: Option<ImageExplanation>,
 }
 
 /// A class's weights in a few numbers. The logistic model has those of its positive class only.
 #[derive(Serialize)]
-struct OfClass {
+struct ClassSummary {
     class: Class,
     frobenius: f64,
     bias: f64,
@@ -76,7 +76,7 @@ struct OfClass {
 
 /// A feature's weights.
 #[derive(Serialize)]
-struct OfFeature {
+struct FeatureSummary {
     name: String,
     /// In the order of `weights`.
     weights: Vec<f64>,
@@ -87,7 +87,7 @@ struct OfFeature {
 
 /// What a model says of an image, and why.
 #[derive(Serialize)]
-struct OfImage {
+struct ImageExplanation {
     file: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     number: Option<usize>,
@@ -96,12 +96,12 @@ struct OfImage {
     /// The class predicted.
     predicted: Class,
     probabilities: Vec<f64>,
-    evidence: Evidence,
+    evidence: Contributions,
 }
 
 /// What speaks for a class: `x_j w_jk` of each pixel, and the bias, whose sum is the logit.
 #[derive(Serialize)]
-struct Evidence {
+struct Contributions {
     class: Class,
     logit: f64,
     bias: f64,
@@ -136,7 +136,7 @@ pub(crate) fn inspect(options: &InspectOptions) -> Result<u8> {
     let png = options.png.as_ref().map(|path| destination(path, options.force, "--png")).transpose()?;
     let found = options.image.as_ref().map(|_| explain(&model, options)).transpose()?;
     let (pixels, image) = found.unzip();
-    if let (Some(OfImage { file, treatment: Some(treatment), .. }), false) = (&image, options.output.quiet) {
+    if let (Some(ImageExplanation { file, treatment: Some(treatment), .. }), false) = (&image, options.output.quiet) {
         say(&format!("{file}: {treatment}"));
     }
     let answer = Answer {
@@ -179,23 +179,23 @@ fn shown(model: &Model) -> std::ops::Range<usize> {
 }
 
 /// Each feature's weights, those with the largest of any class first.
-fn of_features(model: &Model, names: &[String]) -> Vec<OfFeature> {
+fn of_features(model: &Model, names: &[String]) -> Vec<FeatureSummary> {
     let by_class: Vec<Vec<f64>> = shown(model).map(|class| model.predictor.of_class(class).0).collect();
     let statistics = model.preprocessing.standardization();
-    let of_feature = |(j, name): (usize, &String)| OfFeature {
+    let of_feature = |(j, name): (usize, &String)| FeatureSummary {
         name: name.clone(),
         weights: by_class.iter().map(|weights| weights[j]).collect(),
         mean_and_scale: statistics.map(|by| [by.mean[j], by.scale[j]]),
     };
-    let mut features: Vec<OfFeature> = names.iter().enumerate().map(of_feature).collect();
-    let largest = |feature: &OfFeature| feature.weights.iter().fold(0.0, |largest: f64, w| largest.max(w.abs()));
+    let mut features: Vec<FeatureSummary> = names.iter().enumerate().map(of_feature).collect();
+    let largest = |feature: &FeatureSummary| feature.weights.iter().fold(0.0, |largest: f64, w| largest.max(w.abs()));
     features.sort_by(|a, b| largest(b).total_cmp(&largest(a)));
     features
 }
 
-fn of_class(model: &Model, class: usize) -> OfClass {
+fn of_class(model: &Model, class: usize) -> ClassSummary {
     let (weights, bias) = model.predictor.of_class(class);
-    OfClass {
+    ClassSummary {
         class: model.classes()[class].clone(),
         frobenius: weights.iter().map(|w| w * w).sum::<f64>().sqrt(),
         bias,
@@ -205,11 +205,11 @@ fn of_class(model: &Model, class: usize) -> OfClass {
 }
 
 /// The pixels of the image that was named, and what the model says of it.
-fn explain(model: &Model, options: &InspectOptions) -> Result<(Vec<u8>, OfImage)> {
+fn explain(model: &Model, options: &InspectOptions) -> Result<(Vec<u8>, ImageExplanation)> {
     let path = options.image.as_deref().context("an image")?;
     let file = path.display().to_string();
-    let mut images =
-        given::read(path, model.image_size(), model.treatment()).map_err(|problem| anyhow!("{file}: {problem}"))?;
+    let mut images = input_files::read(path, model.image_size(), model.treatment())
+        .map_err(|problem| anyhow!("{file}: {problem}"))?;
     let count = images.len();
     if options.index >= count {
         bail!(
@@ -233,7 +233,7 @@ fn explain(model: &Model, options: &InspectOptions) -> Result<(Vec<u8>, OfImage)
     let width = model.image_size()[1];
     let contribution =
         |&i: &usize| Contribution { row: i / width, column: i % width, level: image.pixels[i], evidence: pixels[i] };
-    let evidence = Evidence {
+    let evidence = Contributions {
         class: model.classes()[position].clone(),
         logit: bias + pixels.iter().sum::<f64>(),
         bias,
@@ -241,7 +241,7 @@ fn explain(model: &Model, options: &InspectOptions) -> Result<(Vec<u8>, OfImage)
         most_against: order.iter().rev().filter(|&&i| pixels[i] < 0.0).take(MOST).map(contribution).collect(),
         pixels,
     };
-    let of_image = OfImage {
+    let of_image = ImageExplanation {
         file,
         number: image.number,
         treatment: image.treatment,
@@ -254,8 +254,8 @@ fn explain(model: &Model, options: &InspectOptions) -> Result<(Vec<u8>, OfImage)
 
 /// The weights of each class; of an image itself and what speaks for a class. All on one scale, so
 /// that they can be compared.
-fn pictures(model: &Model, answer: &Answer, pixels: Option<&[u8]>) -> Vec<Shaded> {
-    let signed = |name: String, values: &[f64], largest: f64| Shaded {
+fn pictures(model: &Model, answer: &Answer, pixels: Option<&[u8]>) -> Vec<Heatmap> {
+    let signed = |name: String, values: &[f64], largest: f64| Heatmap {
         name,
         values: values.iter().map(|value| value / largest).collect(),
         palette: Palette::Signed,
@@ -265,7 +265,7 @@ fn pictures(model: &Model, answer: &Answer, pixels: Option<&[u8]>) -> Vec<Shaded
         let evidence = &image.evidence;
         let grey = pixels.iter().map(|&level| f64::from(level) / 255.0).collect();
         return vec![
-            Shaded { name: "the image".to_owned(), values: grey, palette: Palette::Grey },
+            Heatmap { name: "the image".to_owned(), values: grey, palette: Palette::Grey },
             signed(format!("for {}", evidence.class), &evidence.pixels, largest(&evidence.pixels)),
         ];
     }
@@ -275,7 +275,7 @@ fn pictures(model: &Model, answer: &Answer, pixels: Option<&[u8]>) -> Vec<Shaded
     weights.collect()
 }
 
-fn tile(picture: &Shaded) -> Tile {
+fn tile(picture: &Heatmap) -> Tile {
     let rgb = picture.values.iter().flat_map(|&value| picture.palette.rgb(value)).collect();
     Tile { rgb, caption: [picture.name.clone(), String::new()] }
 }
@@ -300,7 +300,7 @@ fn describe(answer: &Answer, kind: &str) -> Lines {
         let longest = |names: &[String]| names.iter().map(|name| display_width(name)).max().unwrap_or_default();
         let first = longest(&classes).max(12);
         lines.add(format!("{:>first$} {:>10} {:>10} {:>10} {:>10}", "class", "norm", "bias", "smallest", "largest"));
-        for OfClass { class, frobenius, bias, smallest, largest } in &answer.weights {
+        for ClassSummary { class, frobenius, bias, smallest, largest } in &answer.weights {
             let class = to_right(class, first);
             lines.add(format!("{class} {frobenius:>10.4} {bias:>10.4} {smallest:>10.4} {largest:>10.4}"));
         }
@@ -312,7 +312,7 @@ fn describe(answer: &Answer, kind: &str) -> Lines {
             };
             lines.gap();
             lines.add(format!("{:>first$}{}", "weight of", cells(classes)));
-            for OfFeature { name, weights, .. } in features {
+            for FeatureSummary { name, weights, .. } in features {
                 let name = to_right(name, first);
                 lines.add(format!("{name}{}", cells(weights.iter().map(|w| format!("{w:.4}")).collect())));
             }

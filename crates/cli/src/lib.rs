@@ -11,14 +11,15 @@ mod check_gradients;
 mod check_gradients;
 mod checkpoints;
 mod commands;
-mod crew;
 mod destination;
 mod evaluate;
 mod exit;
 mod experiment;
 mod export;
+mod heatmaps;
 mod import;
 mod inspect;
+mod jobs;
 mod manual;
 mod missing;
 mod model;
@@ -31,7 +32,6 @@ mod reproduce;
 mod rows;
 mod run;
 mod serve;
-mod shades;
 mod show_data;
 mod sweep;
 mod table;
@@ -50,7 +50,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
     let arguments: Vec<OsString> = arguments.into_iter().collect();
     let options = match Options::try_parse_from(&arguments) {
         Ok(options) => options,
-        Err(error) => return usage::tell(&error, &arguments),
+        Err(error) => return usage::log(&error, &arguments),
     };
     let result = match &options.command {
         Command::Train(train) => train::train(train),

@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use chainrule_core::{
     Class, DataKind, LinkKind, Parameters, Precision, Preprocessing, Schema, TrainConfig, WeightNorms,
 };
-use chainrule_data::Treat;
+use chainrule_data::PictureMode;
 use chainrule_records::{Imported, Manifest, RunError, RunFiles, RunFolder, Summary};
 use chainrule_solve::Predictor;
 
@@ -97,8 +97,8 @@ impl Model {
     }
 
     /// How it takes a picture: as the training took those that it learnt from.
-    pub(crate) fn treatment(&self) -> Treat {
-        Treat::of(self.schema.kind)
+    pub(crate) fn treatment(&self) -> PictureMode {
+        PictureMode::of(self.schema.kind)
     }
 
     /// What the data calls the classes, in the order of the model's outputs.

@@ -7,7 +7,7 @@ use chainrule::backend::Backend;
 use chainrule_data::readers::{self, TABLES};
 use clap::{Args, ValueEnum};
 
-use crate::checkpoints::Every;
+use crate::checkpoints::CheckpointInterval;
 
 /// Reads a whole number of this range.
 fn number<T: TryFrom<u64>>(range: RangeInclusive<u64>) -> impl Fn(&str) -> Result<T, String> + Clone {
@@ -26,7 +26,7 @@ pub(crate) struct TrainOptions {
     #[command(flatten)]
     pub(crate) choices: Choices,
     #[command(flatten)]
-    pub(crate) place: Place,
+    pub(crate) place: BackendOptions,
     /// Threads of the fused kernels [default: as many as this machine runs at once]. More give the same results up to rounding.
     #[arg(long, value_name = "N", value_parser = number::<u16>(1..=1024))]
     pub(crate) threads: Option<u16>,
@@ -42,7 +42,7 @@ pub(crate) struct TrainOptions {
     pub(crate) resume: Option<PathBuf>,
     /// Write a checkpoint every so many steps (500) or seconds (30s), or never [default: 10s]. Ctrl-C always writes one.
     #[arg(long, value_name = "N")]
-    pub(crate) checkpoint_every: Option<Every>,
+    pub(crate) checkpoint_every: Option<CheckpointInterval>,
     #[command(flatten)]
     pub(crate) output: Output,
 }
@@ -59,7 +59,7 @@ pub(crate) struct SweepOptions {
     #[command(flatten)]
     pub(crate) choices: Choices,
     #[command(flatten)]
-    pub(crate) place: Place,
+    pub(crate) place: BackendOptions,
     /// Trainings at once [default: as many as this machine has cores for; on a GPU 1]. The results are the same.
     #[arg(long, value_name = "N", value_parser = number::<u16>(1..=1024))]
     pub(crate) jobs: Option<u16>,
@@ -78,13 +78,13 @@ pub(crate) struct SweepOptions {
     pub(crate) resume: Option<PathBuf>,
     /// Write a checkpoint of each training every so many steps (500) or seconds (30s), or never [default: 10s]. Ctrl-C always writes them.
     #[arg(long, value_name = "N")]
-    pub(crate) checkpoint_every: Option<Every>,
+    pub(crate) checkpoint_every: Option<CheckpointInterval>,
     #[command(flatten)]
     pub(crate) output: Output,
 }
 
 #[derive(Args, Debug)]
-pub(crate) struct Place {
+pub(crate) struct BackendOptions {
     /// Where it runs: cuda, wgpu, flex, ndarray or remote:HOST:PORT [default: the first in this build of the local ones].
     #[arg(long, value_name = "BACKEND")]
     pub(crate) backend: Option<Backend>,
@@ -117,7 +117,7 @@ pub(crate) struct ReproduceOptions {
     #[command(flatten)]
     pub(crate) choices: Choices,
     #[command(flatten)]
-    pub(crate) place: Place,
+    pub(crate) place: BackendOptions,
     /// Make this figure only, and the runs that it needs.
     #[arg(long, value_name = "FIGURE", conflicts_with = "check")]
     pub(crate) only: Option<String>,
@@ -169,7 +169,7 @@ pub(crate) struct GradcheckOptions {
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = number::<u64>(0..=u64::MAX))]
     pub(crate) seed: u64,
     #[command(flatten)]
-    pub(crate) place: Place,
+    pub(crate) place: BackendOptions,
     #[command(flatten)]
     pub(crate) output: Output,
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::{Result, bail};
 use chainrule_core::{Class, Schema, Unused};
 use chainrule_data::{Counts, Origin as DataOrigin, Provenance, digits, is_mnist};
-use chainrule_report::Board;
+use chainrule_report::DrawingPage;
 use chainrule_solve::Predictor;
 use clap::Args;
 use serde_json::json;
@@ -61,8 +61,8 @@ pub(crate) fn page(options: &PageOptions) -> Result<u8> {
         None => Vec::new(),
     };
     let class_weights = model.trained().and_then(|run| run.summary.class_weights.clone());
-    let board =
-        Board::new(kind, schema, &model.parameters, &model.preprocessing, &examples).with_class_weights(class_weights);
+    let board = DrawingPage::new(kind, schema, &model.parameters, &model.preprocessing, &examples)
+        .with_class_weights(class_weights);
     let (d, k) = (model.predictor.n_features(), model.classes().len());
     let what = format!("{}, {d} pixels to {k} classes", model.name());
     let about = match &model.origin {

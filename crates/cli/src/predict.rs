@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use chainrule_core::{Class, ContentError, LinkKind, display_width, to_right};
-use chainrule_data::given::{self, Given};
+use chainrule_data::input_files::{self, ImageInput};
 use chainrule_data::picture::Treatment;
 use chainrule_data::readers::{self, IMAGES, PICTURES, READERS, TABLES};
 use chainrule_solve::Prediction;
@@ -111,7 +111,7 @@ pub(crate) fn predict(options: &PredictOptions) -> Result<u8> {
         predictions: Vec::new(),
         problems: Vec::new(),
     };
-    let mut tell = |line: &str| {
+    let mut log = |line: &str| {
         if !options.output.quiet {
             say(line);
         }
@@ -123,8 +123,11 @@ pub(crate) fn predict(options: &PredictOptions) -> Result<u8> {
     };
     let mut is_first = true;
     for argument in &options.files {
-        let listed =
-            if model.features().is_some() { Ok(vec![argument.clone()]) } else { given::files(argument, &mut tell) };
+        let listed = if model.features().is_some() {
+            Ok(vec![argument.clone()])
+        } else {
+            input_files::files(argument, &mut log)
+        };
         let files = match listed {
             Ok(files) => files,
             Err(problem) => {
@@ -142,7 +145,7 @@ pub(crate) fn predict(options: &PredictOptions) -> Result<u8> {
             };
             for predicted in found {
                 if let Some(treatment) = &predicted.treatment {
-                    tell(&format!("{}: {treatment}", predicted.file));
+                    log(&format!("{}: {treatment}", predicted.file));
                 }
                 if options.output.json {
                     answer.predictions.push(predicted);
@@ -165,10 +168,10 @@ pub(crate) fn predict(options: &PredictOptions) -> Result<u8> {
 /// What the model says of a file's images or rows.
 fn asked(model: &Model, file: &Path) -> Result<Vec<Predicted>, ContentError> {
     let Some(features) = model.features() else {
-        let images = given::read(file, model.image_size(), model.treatment())?;
+        let images = input_files::read(file, model.image_size(), model.treatment())?;
         return images.into_iter().map(|image| predicted(model, file, image)).collect();
     };
-    let table = given::read_table(file, features)?;
+    let table = input_files::read_table(file, features)?;
     let rows = (0..table.len()).map(|row| {
         let prediction = model.predictor.predict(&table.row(row)).map_err(|error| error.to_string())?;
         let Prediction { class, probabilities, .. } = prediction;
@@ -178,7 +181,7 @@ fn asked(model: &Model, file: &Path) -> Result<Vec<Predicted>, ContentError> {
     rows.collect()
 }
 
-fn predicted(model: &Model, file: &Path, image: Given) -> Result<Predicted, ContentError> {
+fn predicted(model: &Model, file: &Path, image: ImageInput) -> Result<Predicted, ContentError> {
     let prediction = model.predictor.predict(&image.pixels).map_err(|error| error.to_string())?;
     Ok(Predicted {
         file: file.display().to_string(),

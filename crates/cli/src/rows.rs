@@ -8,14 +8,14 @@ use chainrule_core::{Generator, Preprocessing, Schema, Solver, TrainConfig};
 use chainrule_data::{Dataset, Provenance, Rows};
 use chainrule_kernels::{Isa, PackedRows};
 use chainrule_records::DataSummary;
-use chainrule_solve::{Learnt, Observer, TrainError, Trained, dropped_rows};
+use chainrule_solve::{Observer, TrainError, Trained, TrainingStatistics, dropped_rows};
 
 use crate::table;
 
 /// The rows of a run, wherever they lie.
-pub(crate) struct ChosenRows {
+pub(crate) struct SelectedRows {
     rows: [Rows; 2],
-    learnt: Learnt,
+    learnt: TrainingStatistics,
     about: DataSummary,
 }
 
@@ -39,14 +39,14 @@ pub(crate) fn dropped(config: &TrainConfig, rows: usize) -> Option<String> {
     })
 }
 
-impl ChosenRows {
+impl SelectedRows {
     /// The rows and classes that a config names.
     pub(crate) fn of(data: Dataset, config: &TrainConfig, source: &Provenance, machine: &Machine) -> Result<Self> {
         let ([train, validation], schema) = data.into_rows(config)?;
         let resident_bytes = config.data().resident_bytes;
         let rows = [train.within(resident_bytes)?, validation.within(resident_bytes.max(KEPT_FOR_VALIDATION))?];
         machine.engine(config, rows[0].kind(), rows.iter().find(|rows| rows.file().is_some()))?;
-        let learnt = Learnt::of(config, &rows[0], &schema)?;
+        let learnt = TrainingStatistics::of(config, &rows[0], &schema)?;
         let [train, validation] = rows.each_ref().map(Rows::len);
         let Schema { kind, image_size, features, classes } = schema;
         let (unused, sha256, source) = (source.unused.clone(), source.sha256(), source.name.clone());
@@ -82,20 +82,20 @@ impl ChosenRows {
     }
 
     /// Makes them what a config's gradients are computed from.
-    pub(crate) fn load(self, config: &TrainConfig, machine: &Machine) -> Result<Loaded> {
+    pub(crate) fn load(self, config: &TrainConfig, machine: &Machine) -> Result<PreparedRows> {
         let rows = machine.prepare(self.rows, &self.learnt.preprocessing, config)?;
-        Ok(Loaded { rows, learnt: self.learnt, about: self.about })
+        Ok(PreparedRows { rows, learnt: self.learnt, about: self.about })
     }
 }
 
 /// The rows of a run, as they are computed with.
-pub(crate) struct Loaded {
+pub(crate) struct PreparedRows {
     rows: Prepared,
-    learnt: Learnt,
+    learnt: TrainingStatistics,
     about: DataSummary,
 }
 
-impl Loaded {
+impl PreparedRows {
     /// Trains a model on them.
     pub(crate) fn train(
         &self,
@@ -103,7 +103,7 @@ impl Loaded {
         machine: &Machine,
         observer: &mut dyn Observer,
     ) -> Result<Trained, TrainError> {
-        let config = self.learnt.settle(config);
+        let config = self.learnt.with_statistics(config);
         self.rows.train(self.about.classes.len(), &config, machine.threads(), observer)
     }
 

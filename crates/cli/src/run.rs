@@ -13,8 +13,8 @@ use chainrule_kernels::Isa;
 use chainrule_records::{Divergence, Manifest, RunFolder, Seconds, Summary, Versions};
 use chainrule_solve::{DeviceLost, Ending, NUMERICS, TrainError, Trained, dropped_rows};
 
-use crate::checkpoints::Keeper;
-use crate::rows::Loaded;
+use crate::checkpoints::CheckpointObserver;
+use crate::rows::PreparedRows;
 
 /// Refuses to go on with what would come to something else here; `instead` is what else one can do.
 pub(crate) fn refuse(folder: &Path, differences: &[String], instead: &str) -> Result<()> {
@@ -64,7 +64,11 @@ fn threads(config: &TrainConfig, machine: &Machine) -> usize {
 ///
 /// # Errors
 /// [`Diverged`], where it did, and whatever keeps it from training or writing.
-pub(crate) fn run(machine: &Machine, rows: &Loaded, keeper: &mut Keeper) -> Result<(Summary, Ending)> {
+pub(crate) fn run(
+    machine: &Machine,
+    rows: &PreparedRows,
+    keeper: &mut CheckpointObserver,
+) -> Result<(Summary, Ending)> {
     let folder = keeper.folder();
     let config = folder.config();
     Run { config, machine, rows, folder }.train(keeper)
@@ -88,12 +92,12 @@ pub(crate) struct Diverged {
 struct Run<'a> {
     config: &'a TrainConfig,
     machine: &'a Machine,
-    rows: &'a Loaded,
+    rows: &'a PreparedRows,
     folder: &'a RunFolder,
 }
 
 impl Run<'_> {
-    fn train(&self, keeper: &mut Keeper) -> Result<(Summary, Ending)> {
+    fn train(&self, keeper: &mut CheckpointObserver) -> Result<(Summary, Ending)> {
         let trained = self.rows.train(self.config, self.machine, keeper);
         let trained = match trained {
             Err(TrainError::DeviceLost(lost)) => {

@@ -10,20 +10,20 @@ use chainrule_data::Dataset;
 use chainrule_records::{ConfigFile, Manifest, RunFolder, Summary};
 use chainrule_solve::{Ending, most_steps};
 
-use crate::checkpoints::Keeper;
+use crate::checkpoints::CheckpointObserver;
 use crate::destination::folder_exists;
 use crate::missing::is_folder;
 use crate::options::TrainOptions;
 use crate::output::{print_json, say, told};
 use crate::progress::{Progress, catch_interrupts, is_watched};
-use crate::rows::{ChosenRows, dropped};
+use crate::rows::{SelectedRows, dropped};
 use crate::run::{self, again, is_interruption, manifest, run};
 use crate::{exit, experiment, table};
 
 /// Trains the experiment that the options describe, or goes on with a run. Everything that can be refused is refused before a file is written.
 pub(crate) fn train(options: &TrainOptions) -> Result<u8> {
     let start = Instant::now();
-    let mut tell = |line: &str| {
+    let mut log = |line: &str| {
         if !options.output.quiet {
             say(line);
         }
@@ -31,24 +31,24 @@ pub(crate) fn train(options: &TrainOptions) -> Result<u8> {
     options.resume.as_deref().map_or(Ok(()), is_folder)?;
     let resumed = options.resume.as_deref().map(RunFolder::open).transpose()?;
     let machine = machine(options, resumed.as_ref().map(RunFolder::manifest))?;
-    let config = machine.settle(experiment::config(options, resumed.as_ref())?)?;
+    let config = machine.resolve_defaults(experiment::config(options, resumed.as_ref())?)?;
     if let Some(folder) = &resumed {
         // Where the data lies may change; what it is, the manifest says.
         let differences = config.differences(folder.config()).into_iter().filter(|key| !key.starts_with("data.source"));
         refuse(folder, &differences.collect::<Vec<_>>())?;
     }
-    let finished = resumed.as_ref().and_then(|folder| Some((folder, finished(folder, &mut tell)?)));
+    let finished = resumed.as_ref().and_then(|folder| Some((folder, finished(folder, &mut log)?)));
     // Other data is looked at first.
     if let Some((folder, summary)) = &finished
         && config.data().source == folder.config().data().source
     {
-        return is_finished(options, folder, summary, &mut tell);
+        return is_finished(options, folder, summary, &mut log);
     }
     let summary = finished.map(|(_, summary)| summary);
-    let data = Dataset::find(&config, &mut tell)?;
+    let data = Dataset::find(&config, &mut log)?;
     let (source, taken) = (data.provenance(), data.taken(&config));
     // The files' bytes are no longer needed then: what is trained on goes to the device.
-    let rows = ChosenRows::of(data, &config, &source, &machine)?;
+    let rows = SelectedRows::of(data, &config, &source, &machine)?;
     let about = rows.about().clone();
     let steps = most_steps(&config, about.train)?;
 
@@ -57,38 +57,38 @@ pub(crate) fn train(options: &TrainOptions) -> Result<u8> {
         (Some(folder), _) => {
             refuse(&folder, &folder.manifest().differences(&manifest))?;
             if let Some(summary) = summary {
-                return is_finished(options, &folder, &summary, &mut tell);
+                return is_finished(options, &folder, &summary, &mut log);
             }
             folder
         }
         (None, Some(out)) => RunFolder::create(out, options.force, &config, &manifest).map_err(folder_exists)?,
         (None, None) => RunFolder::create_numbered(Path::new("runs"), &config, &manifest)?,
     };
-    tell(&format!("data: {}, {} training and {} validation rows", about.source, about.train, about.validation));
+    log(&format!("data: {}, {} training and {} validation rows", about.source, about.train, about.validation));
 
     for line in [taken, dropped(&config, about.train), rows.weights(), rows.note(&config)?].into_iter().flatten() {
-        tell(&line);
+        log(&line);
     }
     let rows = rows.load(&config, &machine)?;
     if let Some(kernels) = rows.kernels(&machine) {
-        tell(&kernels);
+        log(&kernels);
     }
     // Up to here nothing is lost where Ctrl-C ends the program at once.
     catch_interrupts(options.output.quiet);
     let mut progress = Progress::new(steps, !options.output.quiet && is_watched());
     let every = options.checkpoint_every.unwrap_or_default();
-    let result = Keeper::new(&mut progress, &folder, every, start, &mut tell)
+    let result = CheckpointObserver::new(&mut progress, &folder, every, start, &mut log)
         .and_then(|mut keeper| run(&machine, &rows, &mut keeper));
     progress.finish();
     let (summary, ending) = match result {
         Err(error) if is_interruption(&error) => {
-            tell(&format!("{error}; --resume {} begins again", folder.path().display()));
+            log(&format!("{error}; --resume {} begins again", folder.path().display()));
             return Ok(exit::INTERRUPTED);
         }
         other => other?,
     };
     if ending == Ending::Interrupted {
-        tell(&format!("interrupted; --resume {} goes on", folder.path().display()));
+        log(&format!("interrupted; --resume {} goes on", folder.path().display()));
     }
     close(options, &folder, &summary)
 }
@@ -106,13 +106,13 @@ fn refuse(folder: &RunFolder, differences: &[String]) -> Result<()> {
 }
 
 /// The summary of a run that came to its end and is whole.
-fn finished(folder: &RunFolder, tell: &mut dyn FnMut(&str)) -> Option<Summary> {
+fn finished(folder: &RunFolder, log: &mut dyn FnMut(&str)) -> Option<Summary> {
     match RunFolder::read(folder.path()) {
         Ok(files) => Some(files.summary).filter(|summary| !summary.interrupted),
         Err(error) => {
             // Only what was finished can be damaged.
             if folder.has_summary() {
-                tell(&told(&error.into()));
+                log(&told(&error.into()));
             }
             None
         }
@@ -120,13 +120,8 @@ fn finished(folder: &RunFolder, tell: &mut dyn FnMut(&str)) -> Option<Summary> {
 }
 
 /// Says so of a run that is to go on, and prints its result.
-fn is_finished(
-    options: &TrainOptions,
-    folder: &RunFolder,
-    summary: &Summary,
-    tell: &mut dyn FnMut(&str),
-) -> Result<u8> {
-    tell(&format!("{} is finished; nothing is left to do", folder.path().display()));
+fn is_finished(options: &TrainOptions, folder: &RunFolder, summary: &Summary, log: &mut dyn FnMut(&str)) -> Result<u8> {
+    log(&format!("{} is finished; nothing is left to do", folder.path().display()));
     close(options, folder, summary)
 }
 

@@ -12,7 +12,7 @@ use crate::exit;
 use crate::output::{Unwritten, say, tell_error};
 
 /// Prints help or version, or what is wrong with the arguments; gives the exit code.
-pub(crate) fn tell(error: &clap::Error, arguments: &[OsString]) -> u8 {
+pub(crate) fn log(error: &clap::Error, arguments: &[OsString]) -> u8 {
     if error.use_stderr() && error.kind() != ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
         say(&format!("error: {}", sentence(error, arguments)));
         return exit::INPUT;

@@ -8,7 +8,7 @@ pub struct EarlyStopping {
 
 /// What an evaluation means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Judgement {
+pub enum StoppingDecision {
     /// The lowest loss so far.
     Improved,
     /// Not lower, but go on.
@@ -24,14 +24,18 @@ impl EarlyStopping {
     }
 
     /// Takes the next evaluation's validation loss.
-    pub fn judge(&mut self, step: usize, loss: f64) -> Judgement {
+    pub fn judge(&mut self, step: usize, loss: f64) -> StoppingDecision {
         if self.best.is_none_or(|(_, best)| loss < best) {
             self.best = Some((step, loss));
             self.misses = 0;
-            return Judgement::Improved;
+            return StoppingDecision::Improved;
         }
         self.misses += 1;
-        if self.patience.is_some_and(|patience| self.misses >= patience) { Judgement::Stop } else { Judgement::Missed }
+        if self.patience.is_some_and(|patience| self.misses >= patience) {
+            StoppingDecision::Stop
+        } else {
+            StoppingDecision::Missed
+        }
     }
 
     /// Step and loss of the best evaluation.

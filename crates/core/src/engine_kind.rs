@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Display, Formatter};
 
-use crate::{FeatureKind, GradientSource, TrainConfig, Update};
+use crate::{FeatureKind, GradientSource, TrainConfig, UpdateRule};
 
 /// What computes the steps of a training.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,7 +75,7 @@ impl Display for EngineKind {
 /// What an engine was asked for and cannot do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Lack {
+pub enum MissingAbility {
     /// Such a gradient.
     Gradient,
     /// An optimizer.
@@ -91,7 +91,7 @@ pub enum Lack {
 }
 
 /// With "cannot:" before it.
-impl Display for Lack {
+impl Display for MissingAbility {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Gradient => "their gradients come from elsewhere",
@@ -127,26 +127,29 @@ impl EngineKind {
 
     /// The first thing that a config asks for and that it cannot do, whatever the rows are and
     /// wherever the config wants its gradients from.
-    pub fn lacks(self, config: &TrainConfig) -> Option<Lack> {
+    pub fn lacks(self, config: &TrainConfig) -> Option<MissingAbility> {
         let can = self.abilities();
         first_missing([
-            (Lack::Optimizer, can.optimizers || config.descent().update() == Update::Plain),
-            (Lack::Standardization, can.standardization || !config.data().standardize),
-            (Lack::ClassWeights, can.class_weights || config.objective().class_weights.is_none()),
+            (MissingAbility::Optimizer, can.optimizers || config.descent().update() == UpdateRule::Plain),
+            (MissingAbility::Standardization, can.standardization || !config.data().standardize),
+            (MissingAbility::ClassWeights, can.class_weights || config.objective().class_weights.is_none()),
         ])
     }
 
     /// The same with the gradients, for rows of such features, which may stay in their file.
-    pub fn lacks_for(self, config: &TrainConfig, features: FeatureKind, stay_in_file: bool) -> Option<Lack> {
+    pub fn lacks_for(self, config: &TrainConfig, features: FeatureKind, stay_in_file: bool) -> Option<MissingAbility> {
         let (can, gradient) = (self.abilities(), config.descent().gradient);
-        first_missing([(Lack::Gradient, gradient == GradientSource::Auto || can.gradients.contains(&gradient))])
-            .or_else(|| self.lacks(config))
-            .or_else(|| {
-                first_missing([
-                    (Lack::Features(features), can.features.contains(&features)),
-                    (Lack::File, can.files || !stay_in_file),
-                ])
-            })
+        first_missing([(
+            MissingAbility::Gradient,
+            gradient == GradientSource::Auto || can.gradients.contains(&gradient),
+        )])
+        .or_else(|| self.lacks(config))
+        .or_else(|| {
+            first_missing([
+                (MissingAbility::Features(features), can.features.contains(&features)),
+                (MissingAbility::File, can.files || !stay_in_file),
+            ])
+        })
     }
 
     /// Where its gradients come from where a config leaves that open.
@@ -155,6 +158,6 @@ impl EngineKind {
     }
 }
 
-fn first_missing<const N: usize>(asked: [(Lack, bool); N]) -> Option<Lack> {
+fn first_missing<const N: usize>(asked: [(MissingAbility, bool); N]) -> Option<MissingAbility> {
     asked.into_iter().find_map(|(lack, is_there)| (!is_there).then_some(lack))
 }

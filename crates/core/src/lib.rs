@@ -51,8 +51,8 @@ pub use config::{
 };
 pub use content_error::ContentError;
 pub use data_file::DataFile;
-pub use early_stopping::{EarlyStopping, Judgement};
-pub use engine_kind::{Abilities, EngineKind, Lack};
+pub use early_stopping::{EarlyStopping, StoppingDecision};
+pub use engine_kind::{Abilities, EngineKind, MissingAbility};
 pub use features::{FeatureKind, Features};
 pub use gradient::{Gradient, Step};
 pub use history::{Evaluation, FinalMetrics, History};
@@ -68,7 +68,7 @@ pub use sentence::{
 };
 pub use train_config::{SettingError, Settings, TrainConfig};
 pub use unused::{Unused, UnusedFile};
-pub use update::{Pace, Update};
+pub use update::{LearningRateSchedule, UpdateRule};
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

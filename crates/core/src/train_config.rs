@@ -8,7 +8,7 @@ use crate::config::{
     OptimumConfig, Schedule, Solver,
 };
 use crate::ranges::{IMAGE_SIZE, SIDES, check_whole};
-use crate::{Class, ClassWeights, EngineKind, Update};
+use crate::{Class, ClassWeights, EngineKind, UpdateRule};
 
 /// An experiment as it is said, with the defaults of what was left out. Nothing of it is checked:
 /// see [`TrainConfig`].
@@ -282,7 +282,7 @@ fn check(config: &TrainConfig) -> Result<(), (&'static str, String)> {
         )?;
         let goes_to_the_end = "descent.solver = \"lbfgs\" goes to the minimum and keeps it; leave this out, or begin with the experiment softmax-optimum";
         let has_steps_of_its_own = "descent.solver = \"lbfgs\" has steps of its own; leave this out";
-        holds(descent.update_key(), descent.update() == Update::Plain, has_steps_of_its_own)?;
+        holds(descent.update_key(), descent.update() == UpdateRule::Plain, has_steps_of_its_own)?;
         holds("descent.schedule", descent.schedule == Schedule::Constant, has_steps_of_its_own)?;
         holds("early_stopping.patience", stopping.patience.is_none(), goes_to_the_end)?;
         holds("early_stopping.restore_best", !stopping.restore_best, goes_to_the_end)?;

@@ -6,7 +6,7 @@ use crate::ranges::check_whole;
 
 /// What makes an update of a gradient, with all its numbers; the defaults are Burn's.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Update {
+pub enum UpdateRule {
     /// `w - learning_rate g`
     Plain,
     /// The same along a velocity.
@@ -56,7 +56,7 @@ pub enum Update {
 
 /// How the learning rate moves, with all its numbers.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Pace {
+pub enum LearningRateSchedule {
     /// Not at all.
     Constant,
     /// At every step, over all epochs, in a straight line.
@@ -90,41 +90,45 @@ impl DescentConfig {
     }
 
     /// The optimizer, whose numbers are Burn's defaults where the config has none.
-    pub fn update(&self) -> Update {
+    pub fn update(&self) -> UpdateRule {
         let (beta_1, beta_2) = (self.beta_1.unwrap_or(0.9), self.beta_2.unwrap_or(0.999));
         let epsilon = self.epsilon.unwrap_or(1e-5);
         match self.optimizer {
             Optimizer::Sgd => match self.momentum {
-                None | Some(0.0) => Update::Plain,
-                Some(momentum) => Update::Momentum {
+                None | Some(0.0) => UpdateRule::Plain,
+                Some(momentum) => UpdateRule::Momentum {
                     momentum,
                     dampening: self.dampening.unwrap_or(0.1),
                     nesterov: self.nesterov.unwrap_or(false),
                 },
             },
-            Optimizer::Adam => Update::Adam { beta_1, beta_2, epsilon },
-            Optimizer::AdamW => Update::AdamW {
+            Optimizer::Adam => UpdateRule::Adam { beta_1, beta_2, epsilon },
+            Optimizer::AdamW => UpdateRule::AdamW {
                 beta_1,
                 beta_2,
                 epsilon,
                 decoupled_weight_decay: self.decoupled_weight_decay.unwrap_or(1e-4),
             },
-            Optimizer::RmsProp => {
-                Update::RmsProp { alpha: self.alpha.unwrap_or(0.99), momentum: self.momentum.unwrap_or(0.9), epsilon }
-            }
-            Optimizer::AdaGrad => Update::AdaGrad { epsilon },
+            Optimizer::RmsProp => UpdateRule::RmsProp {
+                alpha: self.alpha.unwrap_or(0.99),
+                momentum: self.momentum.unwrap_or(0.9),
+                epsilon,
+            },
+            Optimizer::AdaGrad => UpdateRule::AdaGrad { epsilon },
         }
     }
 
     /// The schedule: to a rate of 0, or a tenth every ten epochs, where the config does not say.
-    pub fn pace(&self) -> Pace {
+    pub fn pace(&self) -> LearningRateSchedule {
         let final_learning_rate = self.final_learning_rate.unwrap_or(0.0);
         match self.schedule {
-            Schedule::Constant => Pace::Constant,
-            Schedule::Linear => Pace::Linear { final_learning_rate },
-            Schedule::Cosine => Pace::Cosine { final_learning_rate },
-            Schedule::Exponential => Pace::Exponential { gamma: self.gamma.unwrap_or(0.9) },
-            Schedule::Step => Pace::Step { gamma: self.gamma.unwrap_or(0.1), epochs: self.step_epochs.unwrap_or(10) },
+            Schedule::Constant => LearningRateSchedule::Constant,
+            Schedule::Linear => LearningRateSchedule::Linear { final_learning_rate },
+            Schedule::Cosine => LearningRateSchedule::Cosine { final_learning_rate },
+            Schedule::Exponential => LearningRateSchedule::Exponential { gamma: self.gamma.unwrap_or(0.9) },
+            Schedule::Step => {
+                LearningRateSchedule::Step { gamma: self.gamma.unwrap_or(0.1), epochs: self.step_epochs.unwrap_or(10) }
+            }
         }
     }
 
@@ -132,29 +136,32 @@ impl DescentConfig {
     /// none, so that what is kept of a run tells them all.
     pub(crate) fn fill(&mut self) {
         match self.update() {
-            Update::Plain => {}
-            Update::Momentum { dampening, nesterov, .. } => {
+            UpdateRule::Plain => {}
+            UpdateRule::Momentum { dampening, nesterov, .. } => {
                 (self.dampening, self.nesterov) = (Some(dampening), Some(nesterov));
             }
-            Update::Adam { beta_1, beta_2, epsilon } => {
+            UpdateRule::Adam { beta_1, beta_2, epsilon } => {
                 (self.beta_1, self.beta_2, self.epsilon) = (Some(beta_1), Some(beta_2), Some(epsilon));
             }
-            Update::AdamW { beta_1, beta_2, epsilon, decoupled_weight_decay } => {
+            UpdateRule::AdamW { beta_1, beta_2, epsilon, decoupled_weight_decay } => {
                 (self.beta_1, self.beta_2, self.epsilon) = (Some(beta_1), Some(beta_2), Some(epsilon));
                 self.decoupled_weight_decay = Some(decoupled_weight_decay);
             }
-            Update::RmsProp { alpha, momentum, epsilon } => {
+            UpdateRule::RmsProp { alpha, momentum, epsilon } => {
                 (self.alpha, self.momentum, self.epsilon) = (Some(alpha), Some(momentum), Some(epsilon));
             }
-            Update::AdaGrad { epsilon } => self.epsilon = Some(epsilon),
+            UpdateRule::AdaGrad { epsilon } => self.epsilon = Some(epsilon),
         }
         match self.pace() {
-            Pace::Constant => {}
-            Pace::Linear { final_learning_rate } | Pace::Cosine { final_learning_rate } => {
+            LearningRateSchedule::Constant => {}
+            LearningRateSchedule::Linear { final_learning_rate }
+            | LearningRateSchedule::Cosine { final_learning_rate } => {
                 self.final_learning_rate = Some(final_learning_rate);
             }
-            Pace::Exponential { gamma } => self.gamma = Some(gamma),
-            Pace::Step { gamma, epochs } => (self.gamma, self.step_epochs) = (Some(gamma), Some(epochs)),
+            LearningRateSchedule::Exponential { gamma } => self.gamma = Some(gamma),
+            LearningRateSchedule::Step { gamma, epochs } => {
+                (self.gamma, self.step_epochs) = (Some(gamma), Some(epochs))
+            }
         }
     }
 

@@ -1,6 +1,6 @@
 //! When patience runs out.
 
-use chainrule_core::{EarlyStopping, Judgement};
+use chainrule_core::{EarlyStopping, StoppingDecision};
 
 #[test]
 fn early_stopping_counts_misses_since_the_last_strictly_lower_loss() {
@@ -9,7 +9,7 @@ fn early_stopping_counts_misses_since_the_last_strictly_lower_loss() {
         let verdicts: Vec<_> = losses.iter().enumerate().map(|(step, &loss)| stopping.judge(step, loss)).collect();
         (verdicts, stopping.best())
     };
-    use Judgement::{Improved, Missed, Stop};
+    use StoppingDecision::{Improved, Missed, Stop};
     let falling_then_flat = [3.0, 2.0, 2.0, 2.5, 1.0, 1.0, 1.5, 1.0];
     let expected = vec![Improved, Improved, Missed, Missed, Improved, Missed, Missed, Stop];
     assert_eq!(verdicts(Some(3), &falling_then_flat), (expected, Some((4, 1.0))));

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use chainrule_core::{DataKind, Unused};
 
-use crate::idx::{self, IdxImages, Keep};
+use crate::idx::{self, IdxImages, KeepPixels};
 use crate::input::BEGINNING;
 use crate::readers::{self, PICTURES};
 use crate::table::name_problem;
@@ -22,21 +22,21 @@ pub struct PictureRequest {
     /// Rows and columns of an image.
     pub size: [usize; 2],
     /// What a picture is taken for.
-    pub treatment: Treat,
+    pub treatment: PictureMode,
     /// What is kept for the validation, where the folder does not say; where absent, all pictures are for both.
     pub holdout: Option<Holdout>,
 }
 
 /// What a picture is taken for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Treat {
+pub enum PictureMode {
     /// Ink on a ground, like MNIST's: [`picture::read`].
     AsDrawn,
     /// Whatever it shows, edge to edge: [`picture::read_whole`].
     AsWhole,
 }
 
-impl Treat {
+impl PictureMode {
     /// How a model takes a picture that learnt from data of this kind: as the training took those
     /// that it learnt from.
     pub fn of(kind: DataKind) -> Self {
@@ -137,7 +137,7 @@ pub(crate) fn unused(folder: &Path, used: Vec<PathBuf>) -> Unused {
 ///
 /// # Errors
 /// Where a picture is broken, and where they are too many.
-pub(crate) fn read(parts: &[PathBuf], request: PictureRequest, keep: Keep) -> Result<ClassFolders, DataError> {
+pub(crate) fn read(parts: &[PathBuf], request: PictureRequest, keep: KeepPixels) -> Result<ClassFolders, DataError> {
     let mut by_part: Vec<BTreeMap<String, Vec<PathBuf>>> = Vec::new();
     for part in parts {
         let mut of_class = BTreeMap::new();
@@ -171,7 +171,7 @@ pub(crate) fn read(parts: &[PathBuf], request: PictureRequest, keep: Keep) -> Re
     }
     let size = (request.size[0] * request.size[1]) as u64;
     let count = by_part.iter().flat_map(BTreeMap::values).map(Vec::len).sum::<usize>() as u64;
-    if let Keep::UpTo(resident_bytes) = keep
+    if let KeepPixels::UpTo(resident_bytes) = keep
         && count.saturating_mul(size) > resident_bytes
     {
         let problem = format!(
@@ -206,7 +206,7 @@ pub(crate) fn read(parts: &[PathBuf], request: PictureRequest, keep: Keep) -> Re
                 checksums.push(format!("{} {}\n", sha256([&bytes[..]]), file_name(path)));
                 let (pixels, labels) = &mut images[kept.as_ref().map_or(number, |kept| kept[row].into())];
                 let made = image(&bytes, request).map_err(|problem| DataError::Idx { path: path.clone(), problem })?;
-                if let Keep::UpTo(_) = keep {
+                if let KeepPixels::UpTo(_) = keep {
                     pixels.extend(made);
                 }
                 labels.push(label);
@@ -220,8 +220,8 @@ pub(crate) fn read(parts: &[PathBuf], request: PictureRequest, keep: Keep) -> Re
     let [height, width] = request.size;
     let [train, validation] = images.map(|(pixels, labels)| {
         Arc::new(match keep {
-            Keep::UpTo(_) => Images::new(IdxImages { height, width, pixels }, labels),
-            Keep::Nothing => Images::seen((height, width), labels, String::new()),
+            KeepPixels::UpTo(_) => Images::new(IdxImages { height, width, pixels }, labels),
+            KeepPixels::Nothing => Images::seen((height, width), labels, String::new()),
         })
     });
     let is_whole = parts.len() == 1 && kept.is_none();
@@ -243,8 +243,8 @@ fn contents(path: &Path) -> Result<Vec<u8>, DataError> {
 
 fn image(bytes: &[u8], request: PictureRequest) -> Result<Vec<u8>, String> {
     let made = match request.treatment {
-        Treat::AsDrawn => picture::read(bytes, request.size),
-        Treat::AsWhole => picture::read_whole(bytes, request.size),
+        PictureMode::AsDrawn => picture::read(bytes, request.size),
+        PictureMode::AsWhole => picture::read_whole(bytes, request.size),
     };
     made.map(|picture| picture.pixels).map_err(|error| error.to_string())
 }

@@ -6,8 +6,8 @@ use chainrule_core::{Class, Schema, TrainConfig};
 
 use crate::provenance::{not_used, schema_of_images, schema_of_tables};
 use crate::{
-    Counts, Data, DataError, Holdout, Images, Origin, PictureRequest, Provenance, Request, Rows, TableRequest, Tables,
-    Treat, find_tables, find_with,
+    Counts, Data, DataError, Holdout, Images, Origin, PictureMode, PictureRequest, Provenance, Request, Rows,
+    TableRequest, Tables, find_tables, find_with,
 };
 
 /// What a run is trained on.
@@ -20,25 +20,25 @@ pub enum Dataset {
 }
 
 impl Dataset {
-    /// Gets the data of a config; `tell` hears what takes time.
-    pub fn find(config: &TrainConfig, tell: &mut dyn FnMut(&str)) -> Result<Self, DataError> {
-        Self::find_at(&Request::from(config.data().source.as_str()), config, tell)
+    /// Gets the data of a config; `log` hears what takes time.
+    pub fn find(config: &TrainConfig, log: &mut dyn FnMut(&str)) -> Result<Self, DataError> {
+        Self::find_at(&Request::from(config.data().source.as_str()), config, log)
     }
 
     /// The same from where its source turned out to be.
-    pub fn find_at(request: &Request, config: &TrainConfig, tell: &mut dyn FnMut(&str)) -> Result<Self, DataError> {
+    pub fn find_at(request: &Request, config: &TrainConfig, log: &mut dyn FnMut(&str)) -> Result<Self, DataError> {
         let asked = config.data();
         let data = match find_tables(request, &table_request(config))? {
             Some(tables) => Self::Tables(tables),
             None => {
                 let (size, holdout) = (asked.image_size, Some(holdout(config)));
-                let pictures = PictureRequest { size, treatment: Treat::AsWhole, holdout };
+                let pictures = PictureRequest { size, treatment: PictureMode::AsWhole, holdout };
                 let digits = digits_to_draw(config);
-                Self::Images(find_with(request, digits, pictures, asked.resident_bytes, tell)?)
+                Self::Images(find_with(request, digits, pictures, asked.resident_bytes, log)?)
             }
         };
         if let Some(what) = data.not_used() {
-            tell(&format!("note: {what}"));
+            log(&format!("note: {what}"));
         }
         Ok(data)
     }
@@ -95,12 +95,12 @@ impl Dataset {
     }
 
     /// What kind of data it is.
-    pub fn nature(&self) -> Nature {
+    pub fn kind(&self) -> DatasetKind {
         match self {
-            Self::Images(data) if data.pictures.is_some() => Nature::Pictures,
-            Self::Images(data) if data.origin == Origin::Embedded => Nature::Digits,
-            Self::Images(_) => Nature::Files,
-            Self::Tables(_) => Nature::Tables,
+            Self::Images(data) if data.pictures.is_some() => DatasetKind::Pictures,
+            Self::Images(data) if data.origin == Origin::Embedded => DatasetKind::Digits,
+            Self::Images(_) => DatasetKind::Files,
+            Self::Tables(_) => DatasetKind::Tables,
         }
     }
 
@@ -115,7 +115,7 @@ impl Dataset {
 
 /// What kind of data was found.
 #[derive(Clone, Copy, Debug)]
-pub enum Nature {
+pub enum DatasetKind {
     /// IDX files, read whole, of which each run takes its rows and classes.
     Files,
     /// As many as are asked for, drawn by code.
@@ -126,7 +126,7 @@ pub enum Nature {
     Tables,
 }
 
-impl Nature {
+impl DatasetKind {
     /// Whether the data that one config got are those that another asks for.
     pub fn serves(self, config: &TrainConfig, other: &TrainConfig) -> bool {
         let place = |config: &TrainConfig| (config.data().source.clone(), config.data().resident_bytes);
@@ -143,7 +143,7 @@ impl Nature {
 }
 
 /// What a run asked for; where that was `auto`, what it got.
-pub fn own(asked: &str, got: &str) -> Request {
+pub fn resolve_source(asked: &str, got: &str) -> Request {
     match Request::from(asked) {
         Request::Auto if got == Origin::Embedded.to_string() => Request::Embedded,
         Request::Auto if got.starts_with("MNIST") => Request::Mnist,

@@ -12,7 +12,7 @@ use chacha20::ChaCha8Rng;
 use rand::{RngExt, SeedableRng};
 
 use crate::idx::{self, IdxImages, Writer};
-use crate::{Ahead, Counts, DataError, Images};
+use crate::{Counts, DataError, Images, Prefetcher};
 
 /// The seed of the digits that training falls back to.
 pub const SEED: u64 = 0;
@@ -91,7 +91,7 @@ const AT_ONCE: usize = 1024;
 fn write(seed: u64, split: u64, count: usize, images: &Path, labels: &Path) -> Result<(), DataError> {
     let threads = std::thread::available_parallelism().map_or(1, NonZero::get);
     let range = move |i: usize| i * AT_ONCE..((i + 1) * AT_ONCE).min(count);
-    let drawn = Ahead::new(count.div_ceil(AT_ONCE), threads, || move |i| draw_range(seed, split, range(i)));
+    let drawn = Prefetcher::new(count.div_ceil(AT_ONCE), threads, || move |i| draw_range(seed, split, range(i)));
     let (mut images, mut labels) = (Writer::new(images)?, Writer::new(labels)?);
     images.write(&idx::images_header(count, SIDE, SIDE))?;
     labels.write(&idx::labels_header(count))?;

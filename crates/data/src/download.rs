@@ -85,7 +85,7 @@ fn agent(url: &str, limits: Limits) -> Agent {
 }
 
 /// Why a file could not be had.
-enum Problem {
+enum DownloadProblem {
     /// No answer, or none that can be used.
     Answer(Error),
     /// What comes is no gzip from its head on.
@@ -104,9 +104,9 @@ enum Problem {
 }
 
 /// A file's content, decompressed and verified.
-fn fetch(agent: &Agent, url: &str, file: &File, remaining: Duration) -> Result<Vec<u8>, Problem> {
+fn fetch(agent: &Agent, url: &str, file: &File, remaining: Duration) -> Result<Vec<u8>, DownloadProblem> {
     let request = agent.get(url).config().timeout_global(Some(remaining)).build();
-    let body = request.call().map_err(Problem::Answer)?.into_body();
+    let body = request.call().map_err(DownloadProblem::Answer)?.into_body();
     // No gzip is twice as long as what it holds, unless it holds nothing, without end.
     let body = body.into_with_config().limit(2 * file.bytes).reader();
     // One byte more than MNIST's file has tells a longer one, however far it would inflate.
@@ -114,30 +114,30 @@ fn fetch(agent: &Agent, url: &str, file: &File, remaining: Duration) -> Result<V
     let mut decoder = GzDecoder::new(body);
     let inflated = decoder.by_ref().take(file.bytes + 1).read_to_end(&mut content);
     inflated.map_err(|error| match (decoder.header(), error.kind()) {
-        (None, ErrorKind::InvalidInput) => Problem::NoGzip,
-        _ => Problem::Body { inflated: content.len(), error },
+        (None, ErrorKind::InvalidInput) => DownloadProblem::NoGzip,
+        _ => DownloadProblem::Body { inflated: content.len(), error },
     })?;
     if content.len() as u64 > file.bytes {
-        return Err(Problem::Longer(file.bytes));
+        return Err(DownloadProblem::Longer(file.bytes));
     }
     let found = sha256([&content[..]]);
-    if found == file.sha256 { Ok(content) } else { Err(Problem::Other { found, expected: file.sha256 }) }
+    if found == file.sha256 { Ok(content) } else { Err(DownloadProblem::Other { found, expected: file.sha256 }) }
 }
 
-impl Problem {
+impl DownloadProblem {
     fn in_words(self, limits: Limits) -> String {
         match self {
-            Problem::Answer(error) => in_words(error, limits),
-            Problem::NoGzip => {
+            DownloadProblem::Answer(error) => in_words(error, limits),
+            DownloadProblem::NoGzip => {
                 "what comes is no gzip file; perhaps this network answers with a page of its own".to_owned()
             }
-            Problem::Body { inflated, error } => match Error::from(error) {
+            DownloadProblem::Body { inflated, error } => match Error::from(error) {
                 Error::Io(error) => format!("broke off after {inflated} bytes: {error}"),
                 Error::BodyExceedsLimit(bytes) => format!("went on after {bytes} bytes, more than MNIST's file has"),
                 error => in_words(error, limits),
             },
-            Problem::Longer(bytes) => format!("is longer than MNIST's file, which has {bytes} bytes"),
-            Problem::Other { found, expected } => format!("SHA-256 is {found}, MNIST's is {expected}"),
+            DownloadProblem::Longer(bytes) => format!("is longer than MNIST's file, which has {bytes} bytes"),
+            DownloadProblem::Other { found, expected } => format!("SHA-256 is {found}, MNIST's is {expected}"),
         }
     }
 }

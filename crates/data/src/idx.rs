@@ -9,7 +9,7 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use chainrule_records::Draft;
+use chainrule_records::AtomicFile;
 
 use crate::DataError;
 use crate::checksum::Checksum;
@@ -79,7 +79,7 @@ pub fn images_from(path: &Path, content: impl Read) -> Result<IdxImages, DataErr
 
 /// What is kept of images in memory.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Keep {
+pub(crate) enum KeepPixels {
     /// All of a file with up to so many bytes of pixels.
     UpTo(u64),
     /// No pixel of any: a file of whatever size is read through, for its checksum.
@@ -87,7 +87,7 @@ pub(crate) enum Keep {
 }
 
 /// Images that were read, left in their file, or only looked at.
-pub(crate) enum Opened {
+pub(crate) enum OpenedImages {
     Read(IdxImages),
     Left(ImageFile),
     Seen {
@@ -100,15 +100,15 @@ pub(crate) enum Opened {
 
 /// Reads an IDX file of images, or leaves it as it is where it is plain and its pixels are more
 /// than are kept.
-pub(crate) fn open_images(path: &Path, keep: Keep) -> Result<Opened, DataError> {
+pub(crate) fn open_images(path: &Path, keep: KeepPixels) -> Result<OpenedImages, DataError> {
     let file = open(path)?;
-    let Keep::UpTo(resident_bytes) = keep else {
+    let KeepPixels::UpTo(resident_bytes) = keep else {
         let (sizes, sha256) = look_through(Input::new(file)).map_err(|broken| broken.of(path))?;
-        return Ok(Opened::Seen { sizes, sha256 });
+        return Ok(OpenedImages::Seen { sizes, sha256 });
     };
     match read(path, &file, IMAGES_MAGIC, "images", resident_bytes)? {
-        (sizes, Some(pixels)) => Ok(Opened::Read(idx_images(sizes, pixels))),
-        (sizes, None) => Ok(Opened::Left(ImageFile::new(path, file, sizes)?)),
+        (sizes, Some(pixels)) => Ok(OpenedImages::Read(idx_images(sizes, pixels))),
+        (sizes, None) => Ok(OpenedImages::Left(ImageFile::new(path, file, sizes)?)),
     }
 }
 
@@ -178,12 +178,12 @@ pub(crate) fn write_whole(path: &Path, parts: &[&[u8]]) -> Result<(), DataError>
 /// finished, or not at all.
 pub(crate) struct Writer {
     path: PathBuf,
-    file: Draft,
+    file: AtomicFile,
 }
 
 impl Writer {
     pub(crate) fn new(path: &Path) -> Result<Self, DataError> {
-        match Draft::new(path) {
+        match AtomicFile::new(path) {
             Ok(file) => Ok(Self { path: path.to_owned(), file }),
             Err(problem) => Err(DataError::Write { path: path.to_owned(), problem }),
         }
@@ -205,8 +205,8 @@ pub(crate) fn decode_images(input: Input, most_bytes: u64) -> Result<IdxImages, 
         Ok((sizes, None)) => {
             Err(format!("its header counts {sizes:?} bytes of images, more than the {most_bytes} that are read").into())
         }
-        Err(Broken::Content(problem)) => Err(problem.into()),
-        Err(Broken::Unread(problem)) => Err(problem.into()),
+        Err(IdxProblem::Content(problem)) => Err(problem.into()),
+        Err(IdxProblem::Unread(problem)) => Err(problem.into()),
     }
 }
 
@@ -223,14 +223,14 @@ fn read<const D: usize>(
 }
 
 /// Why there is no content.
-enum Broken {
+enum IdxProblem {
     /// It is not what it should be.
     Content(String),
     /// The system did not give it.
     Unread(std::io::Error),
 }
 
-impl Broken {
+impl IdxProblem {
     fn of(self, path: &Path) -> DataError {
         let path = path.to_owned();
         match self {
@@ -242,12 +242,12 @@ impl Broken {
 
 /// The next bytes, up to so many. A gzip that breaks off or is damaged fails here, an unreadable
 /// file too: the system's words name which.
-fn take(input: &mut Input, limit: u64) -> Result<Vec<u8>, Broken> {
+fn take(input: &mut Input, limit: u64) -> Result<Vec<u8>, IdxProblem> {
     let mut bytes = Vec::new();
     match input.take(limit).read_to_end(&mut bytes) {
         Ok(_) => Ok(bytes),
-        Err(error) if input.is_gzip() => Err(Broken::Content(error.to_string())),
-        Err(error) => Err(Broken::Unread(error)),
+        Err(error) if input.is_gzip() => Err(IdxProblem::Content(error.to_string())),
+        Err(error) => Err(IdxProblem::Unread(error)),
     }
 }
 
@@ -258,11 +258,11 @@ fn parse<const D: usize>(
     magic: u32,
     what: &str,
     resident_bytes: u64,
-) -> Result<([usize; D], Option<Vec<u8>>), Broken> {
+) -> Result<([usize; D], Option<Vec<u8>>), IdxProblem> {
     let (sizes, expected) = header::<D>(&mut input, magic, what)?;
     if expected > resident_bytes {
         if input.is_gzip() {
-            return Err(Broken::Content(format!(
+            return Err(IdxProblem::Content(format!(
                 "its {expected} bytes of {what} are more than data.resident_bytes = {resident_bytes}, and only a plain file can \
                  be read piece by piece; gunzip it, or allow for more"
             )));
@@ -270,14 +270,14 @@ fn parse<const D: usize>(
         return Ok((sizes, None));
     }
     let mut bytes = take(&mut input, expected + 1)?;
-    check_length(expected, bytes.len() as u64, what).map_err(Broken::Content)?;
+    check_length(expected, bytes.len() as u64, what).map_err(IdxProblem::Content)?;
     bytes.shrink_to_fit();
     Ok((sizes, Some(bytes)))
 }
 
 /// The sizes of a file of images and its checksum, of which no more than a piece is in memory at
 /// once.
-fn look_through(mut input: Input) -> Result<([usize; 3], String), Broken> {
+fn look_through(mut input: Input) -> Result<([usize; 3], String), IdxProblem> {
     let (sizes, expected) = header::<3>(&mut input, IMAGES_MAGIC, "images")?;
     let [count, height, width] = sizes;
     let (mut checksum, mut found) = (Checksum::default(), 0);
@@ -290,13 +290,13 @@ fn look_through(mut input: Input) -> Result<([usize; 3], String), Broken> {
             break;
         }
     }
-    check_length(expected, found, "images").map_err(Broken::Content)?;
+    check_length(expected, found, "images").map_err(IdxProblem::Content)?;
     Ok((sizes, checksum.finish()))
 }
 
 /// The `D` sizes that a header tells, and how many bytes they count.
-fn header<const D: usize>(input: &mut Input, magic: u32, what: &str) -> Result<([usize; D], u64), Broken> {
-    let problem = |problem: String| Broken::Content(problem);
+fn header<const D: usize>(input: &mut Input, magic: u32, what: &str) -> Result<([usize; D], u64), IdxProblem> {
+    let problem = |problem: String| IdxProblem::Content(problem);
     let header = take(input, 4 * (1 + D as u64))?;
     if header.is_empty() {
         return Err(problem("the file is empty".into()));

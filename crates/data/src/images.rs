@@ -2,7 +2,7 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::idx::{self, IdxImages, Keep, Opened, Writer};
+use crate::idx::{self, IdxImages, KeepPixels, OpenedImages, Writer};
 use crate::image_file::{ImageFile, PIECE};
 use crate::{DataError, sha256};
 
@@ -42,18 +42,20 @@ impl Images {
     /// # Errors
     /// Where one cannot be read or is not whole, or where they differ in length; where images that are to stay in their file are gzipped.
     pub fn read(images: &Path, labels: &Path, resident_bytes: u64) -> Result<Self, DataError> {
-        Self::open(images, labels, Keep::UpTo(resident_bytes))
+        Self::open(images, labels, KeepPixels::UpTo(resident_bytes))
     }
 
     /// The same with as many pixels in memory as are to be kept.
-    pub(crate) fn open(images: &Path, labels: &Path, keep: Keep) -> Result<Self, DataError> {
+    pub(crate) fn open(images: &Path, labels: &Path, keep: KeepPixels) -> Result<Self, DataError> {
         // The labels first: they are read in no time, where the checksum of a large file takes its time.
-        let most_labels = if let Keep::UpTo(bytes) = keep { bytes } else { MOST_LABELS };
+        let most_labels = if let KeepPixels::UpTo(bytes) = keep { bytes } else { MOST_LABELS };
         let (file, labels) = (images, idx::read_labels_within(labels, most_labels)?);
         let (count, images) = match idx::open_images(file, keep)? {
-            Opened::Read(images) => (images.pixels.len() / (images.height * images.width), Pixels::Resident(images)),
-            Opened::Left(file) => (file.count, Pixels::InFile(Arc::new(file))),
-            Opened::Seen { sizes: [count, height, width], sha256 } => {
+            OpenedImages::Read(images) => {
+                (images.pixels.len() / (images.height * images.width), Pixels::Resident(images))
+            }
+            OpenedImages::Left(file) => (file.count, Pixels::InFile(Arc::new(file))),
+            OpenedImages::Seen { sizes: [count, height, width], sha256 } => {
                 (count, Pixels::Seen { size: (height, width), sha256 })
             }
         };

@@ -10,12 +10,11 @@
 //! - [`table`]: rows of numbers with their labels; [`Tables`]: what of it is trained on, and what is held out by [`Holdout`]
 //! - [`Images`]: images and labels, in memory or left in their file
 //! - [`find`]: which of these a run gets; [`Dataset`]: what a config gets, and its [`Provenance`]
-//! - [`given`]: files that a model is asked about
+//! - [`input_files`]: files that a model is asked about
 //! - [`Rows`]: the rows and classes that a run asks for, wherever they lie
 //! - [`BatchOrder`]: the order of the rows in each epoch
-//! - [`Ahead`]: what other threads read or draw while this one computes
+//! - [`Prefetcher`]: what other threads read or draw while this one computes
 
-mod ahead;
 mod checksum;
 mod class_folders;
 mod dataset;
@@ -24,17 +23,18 @@ pub mod digits;
 pub mod download;
 mod error;
 mod foreign;
-pub mod given;
 mod holdout;
 pub mod idx;
 mod image_file;
 mod images;
 mod input;
+pub mod input_files;
 pub mod mnist;
 mod numbers;
 mod order;
 pub mod picture;
 mod positioned;
+mod prefetcher;
 mod provenance;
 pub mod readers;
 mod rows;
@@ -43,22 +43,22 @@ pub mod table;
 mod tables;
 mod unused;
 
-pub use ahead::Ahead;
 pub use checksum::sha256;
-pub use class_folders::{PictureRequest, Treat};
-pub use dataset::{DIGITS, Dataset, Nature, digits_to_draw, holdout, names, own};
+pub use class_folders::{PictureMode, PictureRequest};
+pub use dataset::{DIGITS, Dataset, DatasetKind, digits_to_draw, holdout, names, resolve_source};
 pub use error::DataError;
 pub use holdout::Holdout;
 pub use images::Images;
 pub use numbers::Values;
 pub use order::{BatchOrder, Order, Shuffle};
+pub use prefetcher::Prefetcher;
 pub use provenance::{Provenance, not_used, schema_of_images, schema_of_tables};
-pub use rows::{Room, Rows, pixel_value};
+pub use rows::{RowBuffer, Rows, pixel_value};
 pub use source::{
-    Counts, Data, Origin, Part, Pictures, Request, find, find_tables, find_with, find_within, is_mnist, look,
+    Counts, Data, Origin, Pictures, Request, Split, find, find_tables, find_with, find_within, is_mnist, look,
     read_folder, sha256_of_files,
 };
-pub use tables::{AboutTables, TablePart, TableRequest, Tables};
+pub use tables::{AboutTables, TableRequest, TableSplit, Tables};
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

@@ -68,7 +68,7 @@ impl BatchOrder {
         let shuffled = |shuffle: &mut dyn FnMut(&mut [u32])| {
             let mut rows: Vec<u32> = (0..u32::try_from(n_rows).expect("fewer than 2^32 rows")).collect();
             shuffle(&mut rows);
-            Order(Rows::Drawn(rows))
+            Order(RowOrder::Drawn(rows))
         };
         match &mut self.generator {
             Generator::None => Order::of_file(n_rows),
@@ -80,10 +80,10 @@ impl BatchOrder {
 
 /// The order of an epoch's rows.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Order(Rows);
+pub struct Order(RowOrder);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Rows {
+enum RowOrder {
     OfFile(usize),
     Drawn(Vec<u32>),
 }
@@ -91,14 +91,14 @@ enum Rows {
 impl Order {
     /// `0..n_rows` as they are.
     pub fn of_file(n_rows: usize) -> Self {
-        Self(Rows::OfFile(n_rows))
+        Self(RowOrder::OfFile(n_rows))
     }
 
     /// Rows in it.
     pub fn len(&self) -> usize {
         match &self.0 {
-            Rows::OfFile(rows) => *rows,
-            Rows::Drawn(rows) => rows.len(),
+            RowOrder::OfFile(rows) => *rows,
+            RowOrder::Drawn(rows) => rows.len(),
         }
     }
 
@@ -114,8 +114,8 @@ impl Order {
     pub fn range(&self, places: Range<usize>) -> impl ExactSizeIterator<Item = usize> + Clone {
         assert!(places.start <= places.end && places.end <= self.len(), "places {places:?} of {}", self.len());
         places.map(|place| match &self.0 {
-            Rows::OfFile(_) => place,
-            Rows::Drawn(rows) => rows[place] as usize,
+            RowOrder::OfFile(_) => place,
+            RowOrder::Drawn(rows) => rows[place] as usize,
         })
     }
 }

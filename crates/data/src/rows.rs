@@ -19,7 +19,7 @@ use crate::{DataError, Images};
 #[derive(Clone, Debug)]
 pub struct Rows {
     store: Store,
-    chosen: Chosen,
+    chosen: RowIndices,
     /// Which stored columns, in which order, where these are not all as they are stored.
     columns: Option<Arc<[usize]>>,
     /// Of each stored row.
@@ -36,7 +36,7 @@ enum Store {
 
 /// Which of the stored rows.
 #[derive(Clone, Debug)]
-enum Chosen {
+enum RowIndices {
     /// All of a range.
     All(Range<usize>),
     /// These, in this order; there are fewer than 2^32, as an IDX header counts them.
@@ -45,7 +45,7 @@ enum Chosen {
 
 /// Memory for a chunk of rows that does not lie there as it is asked for, to be used again.
 #[derive(Clone, Debug, Default)]
-pub struct Room {
+pub struct RowBuffer {
     bytes: Vec<u8>,
     numbers: Vec<f64>,
 }
@@ -73,7 +73,7 @@ impl Rows {
             }
         }
         let labels = images.shared_labels();
-        Self::known(Store::Images(Arc::clone(images)), Chosen::All(range), labels, positions)
+        Self::known(Store::Images(Arc::clone(images)), RowIndices::All(range), labels, positions)
     }
 
     /// Images of so many lines and columns, their pixels `[n * height * width]` one after the other,
@@ -94,16 +94,16 @@ impl Rows {
         assert_eq!(values.len(), n * n_features, "numbers of {n} rows of {n_features}");
         let store = Store::Numbers(Arc::new(Numbers { n_features, values }));
         let columns = None;
-        Self { store, chosen: Chosen::All(0..n), columns, labels: labels.into(), positions: same() }
+        Self { store, chosen: RowIndices::All(0..n), columns, labels: labels.into(), positions: same() }
     }
 
     /// The chosen rows whose label is one of the classes.
-    fn known(store: Store, chosen: Chosen, labels: Arc<[u8]>, positions: [Option<u8>; 256]) -> Self {
+    fn known(store: Store, chosen: RowIndices, labels: Arc<[u8]>, positions: [Option<u8>; 256]) -> Self {
         let mut rows = Self { store, chosen, columns: None, labels, positions: Arc::new(positions) };
         let is_known = |row| rows.positions[usize::from(rows.labels[rows.stored(row)])].is_some();
         if !(0..rows.len()).all(is_known) {
             let kept = (0..rows.len()).filter(|&row| is_known(row)).map(|row| rows.stored(row) as u32).collect();
-            rows.chosen = Chosen::Some(kept);
+            rows.chosen = RowIndices::Some(kept);
         }
         rows
     }
@@ -111,8 +111,8 @@ impl Rows {
     /// Rows, n.
     pub fn len(&self) -> usize {
         match &self.chosen {
-            Chosen::All(range) => range.len(),
-            Chosen::Some(rows) => rows.len(),
+            RowIndices::All(range) => range.len(),
+            RowIndices::Some(rows) => rows.len(),
         }
     }
 
@@ -186,16 +186,16 @@ impl Rows {
     /// Where `row` is past the end.
     pub fn stored(&self, row: usize) -> usize {
         match &self.chosen {
-            Chosen::All(range) => {
+            RowIndices::All(range) => {
                 assert!(row < range.len(), "row {row} of {}", range.len());
                 range.start + row
             }
-            Chosen::Some(rows) => rows[row] as usize,
+            RowIndices::Some(rows) => rows[row] as usize,
         }
     }
 
     /// The features of these rows, one after the other: where they are stored if they lie there so,
-    /// else in `room`. Rows that follow each other in a file are read at once.
+    /// else in `buffer`. Rows that follow each other in a file are read at once.
     ///
     /// # Errors
     /// Where they stay in their file and that cannot be read any more.
@@ -205,24 +205,24 @@ impl Rows {
     pub fn chunk<'a>(
         &'a self,
         rows: impl ExactSizeIterator<Item = usize>,
-        room: &'a mut Room,
+        buffer: &'a mut RowBuffer,
     ) -> Result<Features<'a>, DataError> {
         let stored = rows.map(|row| self.stored(row));
         match &self.store {
             Store::Numbers(numbers) => {
-                room.numbers.clear();
-                stored.for_each(|row| self.append(numbers, row, &mut room.numbers));
-                Ok(Features::Numbers(&room.numbers))
+                buffer.numbers.clear();
+                stored.for_each(|row| self.append(numbers, row, &mut buffer.numbers));
+                Ok(Features::Numbers(&buffer.numbers))
             }
             Store::Images(images) => {
                 let n = stored.len();
-                let mut runs = Runs(stored.peekable());
+                let mut runs = ContiguousRanges(stored.peekable());
                 let first = runs.next();
                 if let Some(pixels) = first.clone().filter(|run| run.len() == n).and_then(|run| images.resident(run)) {
                     return Ok(Features::Bytes(pixels));
                 }
-                read(images, n, first.into_iter().chain(runs), &mut room.bytes)?;
-                Ok(Features::Bytes(&room.bytes))
+                read(images, n, first.into_iter().chain(runs), &mut buffer.bytes)?;
+                Ok(Features::Bytes(&buffer.bytes))
             }
         }
     }
@@ -234,8 +234,8 @@ impl Rows {
     ///
     /// # Panics
     /// Where `row` is past the end.
-    pub fn row<'a>(&self, row: usize, room: &'a mut Room) -> Result<&'a [f64], DataError> {
-        let Room { bytes, numbers } = room;
+    pub fn row<'a>(&self, row: usize, buffer: &'a mut RowBuffer) -> Result<&'a [f64], DataError> {
+        let RowBuffer { bytes, numbers } = buffer;
         numbers.clear();
         match &self.store {
             Store::Numbers(stored) => self.append(stored, self.stored(row), numbers),
@@ -259,9 +259,9 @@ impl Rows {
 
     /// Goes through all rows, each as numbers `[d]`.
     fn each(&self, mut see: impl FnMut(&[f64])) -> Result<(), DataError> {
-        let mut room = Room::default();
+        let mut buffer = RowBuffer::default();
         (0..self.len()).try_for_each(|row| {
-            see(self.row(row, &mut room)?);
+            see(self.row(row, &mut buffer)?);
             Ok(())
         })
     }
@@ -316,9 +316,9 @@ impl Rows {
     /// # Errors
     /// As [`chunk`](Self::chunk).
     pub fn sha256(&self) -> Result<String, DataError> {
-        let (mut checksum, mut room) = (Checksum::default(), Room::default());
+        let (mut checksum, mut buffer) = (Checksum::default(), RowBuffer::default());
         for row in 0..self.len() {
-            match self.chunk(row..row + 1, &mut room)? {
+            match self.chunk(row..row + 1, &mut buffer)? {
                 Features::Bytes(bytes) => checksum.update(bytes),
                 Features::Numbers(numbers) => numbers.iter().for_each(|x| checksum.update(&x.to_le_bytes())),
             }
@@ -339,7 +339,7 @@ impl Rows {
     ) -> Result<Vec<T>, DataError> {
         let (n, d) = (self.len(), self.n_features());
         let mut features = Vec::with_capacity(n * d);
-        let are_all = matches!(&self.chosen, Chosen::All(range) if *range == (0..self.labels.len()));
+        let are_all = matches!(&self.chosen, RowIndices::All(range) if *range == (0..self.labels.len()));
         if let (Store::Numbers(numbers), None, true) = (&mut self.store, &self.columns, are_all)
             && let Some(own) = Arc::get_mut(numbers)
         {
@@ -352,10 +352,10 @@ impl Rows {
             Preprocessing::Standardized(_) => Vec::new(),
             _ => (0..=u8::MAX).map(|byte| round(preprocessing.value(0, byte.into()))).collect(),
         };
-        let mut room = Room::default();
+        let mut buffer = RowBuffer::default();
         for first in (0..n).step_by(ROWS_AT_ONCE) {
             let feature = |(j, raw)| round(preprocessing.value(j, raw));
-            match self.chunk(first..n.min(first + ROWS_AT_ONCE), &mut room)? {
+            match self.chunk(first..n.min(first + ROWS_AT_ONCE), &mut buffer)? {
                 Features::Bytes(bytes) if !of_byte.is_empty() => {
                     features.extend(bytes.iter().map(|&byte| of_byte[usize::from(byte)]));
                 }
@@ -383,7 +383,7 @@ impl Rows {
             return Ok(self);
         }
         let (n, mut pixels) = (self.len(), Vec::new());
-        read(images, n, Runs((0..n).map(|row| self.stored(row)).peekable()), &mut pixels)?;
+        read(images, n, ContiguousRanges((0..n).map(|row| self.stored(row)).peekable()), &mut pixels)?;
         Ok(Self::of_pixels(self.size(), pixels, self.labels()))
     }
 
@@ -394,7 +394,7 @@ impl Rows {
     #[must_use]
     pub fn some(&self, rows: &[usize]) -> Self {
         let chosen = rows.iter().map(|&row| self.stored(row) as u32).collect();
-        Self { chosen: Chosen::Some(chosen), ..self.clone() }
+        Self { chosen: RowIndices::Some(chosen), ..self.clone() }
     }
 
     /// Those whose class has a position in another order of classes, with that.
@@ -451,9 +451,9 @@ impl From<Images> for Rows {
 }
 
 /// Stored rows as the ranges in which they follow each other.
-struct Runs<I: Iterator<Item = usize>>(Peekable<I>);
+struct ContiguousRanges<I: Iterator<Item = usize>>(Peekable<I>);
 
-impl<I: Iterator<Item = usize>> Iterator for Runs<I> {
+impl<I: Iterator<Item = usize>> Iterator for ContiguousRanges<I> {
     type Item = Range<usize>;
 
     fn next(&mut self) -> Option<Range<usize>> {

@@ -9,11 +9,13 @@ use chainrule_core::{Unused, nearest};
 use crate::class_folders::{self, ClassFolders, file_name};
 #[cfg(feature = "download")]
 use crate::download;
-use crate::idx::Keep;
+use crate::idx::KeepPixels;
 use crate::readers::{self, TABLES, table_endings};
 use crate::tables::{TRAIN, VALIDATION, are_tables};
 use crate::unused::unused;
-use crate::{DataError, Holdout, Images, PictureRequest, Rows, TableRequest, Tables, Treat, digits, mnist, sha256};
+use crate::{
+    DataError, Holdout, Images, PictureMode, PictureRequest, Rows, TableRequest, Tables, digits, mnist, sha256,
+};
 
 /// Which data a run asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -94,7 +96,7 @@ impl fmt::Display for Origin {
 
 /// Which images of a data set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Part {
+pub enum Split {
     /// The training file's.
     Train,
     /// The test file's, which the report calls validation.
@@ -191,7 +193,7 @@ impl Data {
         classes: Option<&[u8]>,
     ) -> Result<([Rows; 2], Vec<u8>), DataError> {
         let [train_rows, validation_rows] =
-            [self.range(Part::Train, train)?, self.range(Part::Validation, validation)?];
+            [self.range(Split::Train, train)?, self.range(Split::Validation, validation)?];
         let classes = match classes {
             Some(classes) => classes.to_vec(),
             None => {
@@ -225,30 +227,30 @@ impl Data {
     ///
     /// # Errors
     /// Where there are fewer images.
-    pub fn rows(&self, part: Part, asked: Option<usize>, classes: &[Option<u8>]) -> Result<Rows, DataError> {
+    pub fn rows(&self, part: Split, asked: Option<usize>, classes: &[Option<u8>]) -> Result<Rows, DataError> {
         Ok(Rows::of_images(self.images(part), self.range(part, asked)?, classes.iter().copied()))
     }
 
     /// The images of one part.
-    pub fn images(&self, part: Part) -> &Arc<Images> {
+    pub fn images(&self, part: Split) -> &Arc<Images> {
         match part {
-            Part::Train => &self.train,
-            Part::Validation => &self.validation,
+            Split::Train => &self.train,
+            Split::Validation => &self.validation,
         }
     }
 
     /// The first training or the last validation images; of pictures in folders all, since the
     /// first are of one class.
-    fn range(&self, part: Part, asked: Option<usize>) -> Result<Range<usize>, DataError> {
+    fn range(&self, part: Split, asked: Option<usize>) -> Result<Range<usize>, DataError> {
         let found = self.images(part).labels().len();
         let (key, what) = match part {
-            Part::Train => ("train_images", "training images"),
-            Part::Validation => ("validation_images", "validation images"),
+            Split::Train => ("train_images", "training images"),
+            Split::Validation => ("validation_images", "validation images"),
         };
         match (part, asked.filter(|_| self.pictures.is_none()).unwrap_or(found)) {
             (_, asked) if asked > found => Err(DataError::TooFew { key, asked, found, what }),
-            (Part::Train, asked) => Ok(0..asked),
-            (Part::Validation, asked) => Ok(found - asked..found),
+            (Split::Train, asked) => Ok(0..asked),
+            (Split::Validation, asked) => Ok(found - asked..found),
         }
     }
 }
@@ -264,14 +266,14 @@ pub fn find_tables(request: &Request, tables: &TableRequest) -> Result<Option<Ta
     }
 }
 
-/// Gets the data that `request` asks for, all of it in memory; `tell` hears what takes time and
+/// Gets the data that `request` asks for, all of it in memory; `log` hears what takes time and
 /// what was tried in vain.
 ///
 /// # Errors
 /// Where named data is not there or not right. [`Request::Auto`] without `$CHAINRULE_DATA` always
 /// ends in data.
-pub fn find(request: &Request, digits: Counts, tell: &mut dyn FnMut(&str)) -> Result<Data, DataError> {
-    find_within(request, digits, u64::MAX, tell)
+pub fn find(request: &Request, digits: Counts, log: &mut dyn FnMut(&str)) -> Result<Data, DataError> {
+    find_within(request, digits, u64::MAX, log)
 }
 
 /// The same, but a file with more than `resident_bytes` of pixels stays where it is, and is read as
@@ -283,14 +285,17 @@ pub fn find_within(
     request: &Request,
     digits: Counts,
     resident_bytes: u64,
-    tell: &mut dyn FnMut(&str),
+    log: &mut dyn FnMut(&str),
 ) -> Result<Data, DataError> {
-    find_with(request, digits, PICTURES, resident_bytes, tell)
+    find_with(request, digits, PICTURES, resident_bytes, log)
 }
 
 /// How pictures are made images where nobody says how.
-const PICTURES: PictureRequest =
-    PictureRequest { size: [28, 28], treatment: Treat::AsWhole, holdout: Some(Holdout { fraction: 0.2, seed: 0 }) };
+const PICTURES: PictureRequest = PictureRequest {
+    size: [28, 28],
+    treatment: PictureMode::AsWhole,
+    holdout: Some(Holdout { fraction: 0.2, seed: 0 }),
+};
 
 /// The same with pictures in folders made images as it is asked.
 ///
@@ -301,9 +306,9 @@ pub fn find_with(
     digits: Counts,
     pictures: PictureRequest,
     resident_bytes: u64,
-    tell: &mut dyn FnMut(&str),
+    log: &mut dyn FnMut(&str),
 ) -> Result<Data, DataError> {
-    find_keeping(request, digits, pictures, Keep::UpTo(resident_bytes), tell)
+    find_keeping(request, digits, pictures, KeepPixels::UpTo(resident_bytes), log)
 }
 
 /// What [`find`] would get, of whatever size, without a pixel of it in memory: labels, sizes and
@@ -311,16 +316,16 @@ pub fn find_with(
 ///
 /// # Errors
 /// As [`find`].
-pub fn look(request: &Request, digits: Counts, tell: &mut dyn FnMut(&str)) -> Result<Data, DataError> {
-    find_keeping(request, digits, PICTURES, Keep::Nothing, tell)
+pub fn look(request: &Request, digits: Counts, log: &mut dyn FnMut(&str)) -> Result<Data, DataError> {
+    find_keeping(request, digits, PICTURES, KeepPixels::Nothing, log)
 }
 
 fn find_keeping(
     request: &Request,
     digits: Counts,
     pictures: PictureRequest,
-    keep: Keep,
-    tell: &mut dyn FnMut(&str),
+    keep: KeepPixels,
+    log: &mut dyn FnMut(&str),
 ) -> Result<Data, DataError> {
     if let Some(folder) = request.path()
         && !has_idx(&folder)
@@ -333,10 +338,10 @@ fn find_keeping(
         return Ok(Data { origin: Origin::Folder(folder), train, validation, pictures, unused });
     }
     match request {
-        Request::Folder(folder) => read_folder_keeping(folder, keep, tell),
+        Request::Folder(folder) => read_folder_keeping(folder, keep, log),
         Request::Embedded => {
             // They are drawn in any case.
-            let resident_bytes = if let Keep::UpTo(bytes) = keep { bytes } else { MOST_DRAWN };
+            let resident_bytes = if let KeepPixels::UpTo(bytes) = keep { bytes } else { MOST_DRAWN };
             for count in [digits.train, digits.validation] {
                 let bytes = digits::bytes(count);
                 if bytes > resident_bytes {
@@ -345,14 +350,14 @@ fn find_keeping(
             }
             Ok(Data::new(Origin::Embedded, digits::draw_both(digits::SEED, digits)))
         }
-        Request::Mnist => find_mnist(keep, tell),
+        Request::Mnist => find_mnist(keep, log),
         Request::Auto => {
             if let Some(folder) = request.path() {
-                return read_folder_keeping(&folder, keep, tell);
+                return read_folder_keeping(&folder, keep, log);
             }
-            find_mnist(keep, tell).or_else(|error| {
-                tell(&format!("{error}; taking the embedded digits"));
-                find_keeping(&Request::Embedded, digits, pictures, keep, tell)
+            find_mnist(keep, log).or_else(|error| {
+                log(&format!("{error}; taking the embedded digits"));
+                find_keeping(&Request::Embedded, digits, pictures, keep, log)
             })
         }
     }
@@ -373,23 +378,23 @@ pub fn sha256_of_files(checksums: &[String]) -> String {
     sha256(checksums.iter().map(String::as_bytes))
 }
 
-fn find_mnist(keep: Keep, tell: &mut dyn FnMut(&str)) -> Result<Data, DataError> {
+fn find_mnist(keep: KeepPixels, log: &mut dyn FnMut(&str)) -> Result<Data, DataError> {
     let folder = mnist::cache_folder();
     if folder.join(mnist::FILES[0].split).join(mnist::FILES[0].name).exists() {
         match mnist::read_cache_keeping(&folder, keep) {
             Ok(images) => return Ok(Data::new(Origin::MnistCache(folder), images)),
-            Err(error) => tell(&format!("the cached MNIST is not whole: {error}")),
+            Err(error) => log(&format!("the cached MNIST is not whole: {error}")),
         }
     }
-    download_to(&folder, tell)?;
+    download_to(&folder, log)?;
     Ok(Data::new(Origin::MnistDownload(folder.clone()), mnist::read_cache_keeping(&folder, keep)?))
 }
 
 #[cfg(feature = "download")]
-fn download_to(folder: &Path, tell: &mut dyn FnMut(&str)) -> Result<(), DataError> {
+fn download_to(folder: &Path, log: &mut dyn FnMut(&str)) -> Result<(), DataError> {
     let url = std::env::var("CHAINRULE_MNIST_URL").unwrap_or_else(|_| download::URL.to_owned());
     let limits = download::limits().map_err(|reason| DataError::NoMnist { reason, folder: folder.to_owned() })?;
-    tell(&format!("fetching MNIST (11 MB) from {url}"));
+    log(&format!("fetching MNIST (11 MB) from {url}"));
     download::download(&url, folder, limits)
 }
 
@@ -406,7 +411,7 @@ fn download_to(folder: &Path, _: &mut dyn FnMut(&str)) -> Result<(), DataError> 
 /// # Errors
 /// Where a file is absent, cannot be read, or does not fit the others.
 pub fn read_folder(folder: &Path) -> Result<Data, DataError> {
-    read_folder_keeping(folder, Keep::UpTo(u64::MAX), &mut |_| {})
+    read_folder_keeping(folder, KeepPixels::UpTo(u64::MAX), &mut |_| {})
 }
 
 /// Where an IDX file may lie in a folder: by itself or below, by its usual name or with a dot
@@ -464,7 +469,7 @@ fn misnamed(folder: &Path) -> Option<String> {
     (!renamed.is_empty()).then(|| format!("rename {}", renamed.join(" and ")))
 }
 
-fn read_folder_keeping(folder: &Path, keep: Keep, tell: &mut dyn FnMut(&str)) -> Result<Data, DataError> {
+fn read_folder_keeping(folder: &Path, keep: KeepPixels, log: &mut dyn FnMut(&str)) -> Result<Data, DataError> {
     let path = |file: &mnist::File| {
         idx_path(folder, file).ok_or_else(|| DataError::Missing {
             folder: folder.to_owned(),
@@ -495,12 +500,12 @@ fn read_folder_keeping(folder: &Path, keep: Keep, tell: &mut dyn FnMut(&str)) ->
     let mut read = |images: &mnist::File, labels: &mnist::File| {
         let (images, labels) = (path(images)?, path(labels)?);
         let length = std::fs::metadata(&images).map_or(0, |metadata| metadata.len());
-        if let Keep::UpTo(resident_bytes) = keep
+        if let KeepPixels::UpTo(resident_bytes) = keep
             && length > resident_bytes
             && images.extension().is_none_or(|extension| extension != "gz")
         {
             let gigabytes = length as f64 / 1e9;
-            tell(&format!(
+            log(&format!(
                 "{} stays where it is; reading its {gigabytes:.2} GB once, for their checksum",
                 images.display()
             ));

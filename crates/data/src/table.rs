@@ -150,7 +150,7 @@ impl AboutTable {
         let mut records = records(reader, u64::MAX)?;
         let header = header(&mut *records)?;
         let mut columns: Vec<AboutColumn> = header.iter().map(|name| AboutColumn::new(name)).collect();
-        let mut seen: Vec<Seen> = header.iter().map(|_| Seen::default()).collect();
+        let mut seen: Vec<DistinctValues> = header.iter().map(|_| DistinctValues::default()).collect();
         let (mut rows, mut record) = (0, Record::default());
         while records.next(&mut record)? {
             if record.fields.len() != header.len() {
@@ -172,15 +172,15 @@ impl AboutTable {
 
 /// Hashes of the fields that differ, in order, until there are more than can be told apart as
 /// classes. That two of so few have the same of 2^64 hashes does not happen.
-struct Seen(Option<Vec<u64>>);
+struct DistinctValues(Option<Vec<u64>>);
 
-impl Default for Seen {
+impl Default for DistinctValues {
     fn default() -> Self {
         Self(Some(Vec::new()))
     }
 }
 
-impl Seen {
+impl DistinctValues {
     fn add(&mut self, field: &[u8]) {
         let Some(hashes) = &mut self.0 else { return };
         let mut hasher = DefaultHasher::new();
@@ -238,8 +238,8 @@ fn name(field: &[u8], has_quotes: bool) -> Result<&str, &'static str> {
 
 fn parse(mut records: Box<dyn Records + '_>, columns: Columns, most_bytes: u64) -> Result<Table, String> {
     let header = header(&mut *records)?;
-    let chosen = Chosen::new(&header, columns)?;
-    let mut rows = Rows::default();
+    let chosen = ColumnIndices::new(&header, columns)?;
+    let mut rows = TableBuilder::default();
     let mut record = Record::default();
     while records.next(&mut record)? {
         let line = records.line(&record)?;
@@ -322,12 +322,12 @@ pub(crate) fn listed(names: &[String]) -> String {
 }
 
 /// Places of columns in a record.
-struct Chosen {
+struct ColumnIndices {
     features: Vec<usize>,
     label: Option<usize>,
 }
 
-impl Chosen {
+impl ColumnIndices {
     fn new(header: &[String], columns: Columns) -> Result<Self, String> {
         let place = |name: &str| header.iter().position(|column| column == name);
         let known = || format!("its columns are {}", listed(header));
@@ -363,7 +363,7 @@ impl Chosen {
 
 /// What was read so far.
 #[derive(Default)]
-struct Rows {
+struct TableBuilder {
     values: Values,
     /// In the order of their first rows.
     labels: Vec<u8>,
@@ -371,8 +371,8 @@ struct Rows {
     lines: Vec<u32>,
 }
 
-impl Rows {
-    fn add(&mut self, record: &Record, line: u64, header: &[String], chosen: &Chosen) -> Result<(), String> {
+impl TableBuilder {
+    fn add(&mut self, record: &Record, line: u64, header: &[String], chosen: &ColumnIndices) -> Result<(), String> {
         let Record { fields, has_quotes } = record;
         if fields.len() != header.len() {
             return Err(ragged(record, header));

@@ -38,14 +38,14 @@ pub struct Tables {
     /// The labels, in the order of their positions.
     pub classes: Vec<String>,
     /// To train on, and to validate on; of one file without a holdout the same.
-    pub parts: [Arc<TablePart>; 2],
+    pub parts: [Arc<TableSplit>; 2],
     /// What its folder holds and is not used.
     pub unused: Unused,
 }
 
 /// The rows of one part.
 #[derive(Clone, Debug)]
-pub struct TablePart {
+pub struct TableSplit {
     /// The numbers and labels.
     pub rows: Rows,
     /// Each one's line in its file, from 2.
@@ -322,10 +322,10 @@ fn positions(table: &Table, classes: &[String]) -> Vec<Option<u8>> {
 
 /// The rows that have one of the labels, in two parts: `is_second` tells of each of these, counted
 /// from 0. The table is freed meanwhile.
-fn parts(table: Table, classes: &[String], is_second: impl Fn(usize) -> bool) -> [TablePart; 2] {
+fn parts(table: Table, classes: &[String], is_second: impl Fn(usize) -> bool) -> [TableSplit; 2] {
     let (positions, d) = (positions(&table, classes), table.n_features());
     let mut left_out = BTreeMap::<String, usize>::new();
-    let mut parts = [Part::default(), Part::default()];
+    let mut parts = [SplitBuilder::default(), SplitBuilder::default()];
     let (mut values, mut count) = (table.values.into_iter(), 0);
     for (label, line) in table.labels.into_iter().zip(table.lines) {
         let row = values.by_ref().take(d);
@@ -343,17 +343,17 @@ fn parts(table: Table, classes: &[String], is_second: impl Fn(usize) -> bool) ->
             }
         }
     }
-    let [first, second] = parts.map(|Part { values, labels, lines }| TablePart {
+    let [first, second] = parts.map(|SplitBuilder { values, labels, lines }| TableSplit {
         rows: Rows::of_numbers(d, values, labels),
         lines,
         left_out: BTreeMap::new(),
     });
-    [TablePart { left_out, ..first }, second]
+    [TableSplit { left_out, ..first }, second]
 }
 
 /// The rows of a part so far.
 #[derive(Default)]
-struct Part {
+struct SplitBuilder {
     values: Values,
     labels: Vec<u8>,
     lines: Vec<u32>,

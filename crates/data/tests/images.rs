@@ -6,7 +6,7 @@
 use std::fs::OpenOptions;
 use std::path::{Path, PathBuf};
 
-use chainrule_data::{Counts, Data, DataError, Request, Room, Rows, digits, find_within, mnist, read_folder};
+use chainrule_data::{Counts, Data, DataError, Request, RowBuffer, Rows, digits, find_within, mnist, read_folder};
 use tempfile::TempDir;
 
 /// Where a folder's images and labels lie: training images, training labels, validation images,
@@ -43,8 +43,8 @@ fn checksums_and_rows_of_a_file_that_stays_are_those_of_one_that_is_read() {
     let classes = Some(&[4, 0, 9][..]);
     let [left, read] = [left, read].map(|data| data.select(Some(900), Some(200), classes).unwrap());
     assert_eq!(left.1, read.1);
-    let mut rooms = [Room::default(), Room::default()];
-    let [left_room, read_room] = &mut rooms;
+    let mut buffers = [RowBuffer::default(), RowBuffer::default()];
+    let [left_room, read_room] = &mut buffers;
     for (left, read) in left.0.iter().zip(&read.0) {
         assert!(left.file().is_some() && read.file().is_none());
         assert_eq!((left.len(), left.labels()), (read.len(), read.labels()));

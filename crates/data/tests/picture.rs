@@ -8,7 +8,7 @@ use std::io::Write;
 
 use chainrule_data::digits::draw_both;
 use chainrule_data::picture::{Picture, PictureError, read, read_whole};
-use chainrule_data::{BatchOrder, Counts, Shuffle, Treat, given};
+use chainrule_data::{BatchOrder, Counts, PictureMode, Shuffle, input_files};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use image::{DynamicImage, GrayAlphaImage, GrayImage, ImageFormat, Luma, LumaA, Rgb, RgbImage, Rgba, RgbaImage};
@@ -80,10 +80,10 @@ fn other_sizes_of_image_have_the_same_margins_in_proportion() {
     for size in [[14, 14], [56, 56], [8, 8], [28, 56], [1, 1], [1, 20]] {
         let found = read(&seven, size).unwrap();
         assert_eq!(found.pixels.len(), size[0] * size[1]);
-        let room = size.map(|side| ((side as f64) * 20.0 / 28.0).round().max(1.0) as usize);
+        let buffer = size.map(|side| ((side as f64) * 20.0 / 28.0).round().max(1.0) as usize);
         let fitted = found.treatment.fitted;
-        assert!(fitted[0] == room[0] || fitted[1] == room[1], "{size:?}: {fitted:?}");
-        assert!(fitted[0] <= room[0] && fitted[1] <= room[1], "{size:?}: {fitted:?}");
+        assert!(fitted[0] == buffer[0] || fitted[1] == buffer[1], "{size:?}: {fitted:?}");
+        assert!(fitted[0] <= buffer[0] && fitted[1] <= buffer[1], "{size:?}: {fitted:?}");
     }
 }
 
@@ -301,7 +301,7 @@ fn a_gzipped_picture_is_one_that_a_model_is_asked_about_as_a_plain_one_is() {
     let [plain, packed] = [("plain", plain), ("packed", encoder.finish().unwrap())].map(|(name, content)| {
         let path = folder.path().join(name);
         std::fs::write(&path, content).unwrap();
-        given::read(&path, SIZE, Treat::AsDrawn).unwrap().remove(0).pixels
+        input_files::read(&path, SIZE, PictureMode::AsDrawn).unwrap().remove(0).pixels
     });
     assert_eq!(packed, plain);
 }

@@ -10,7 +10,7 @@ use chainrule_data::idx::images_header;
 use chainrule_data::picture::PictureError;
 use chainrule_data::readers::{IMAGES, Input, PICTURES, READERS, Reader, TABLES, names, of, sniff, table_endings};
 use chainrule_data::table::{AboutTable, Columns, Table};
-use chainrule_data::{Counts, DataError, Request, TableRequest, Tables, Treat, find, given, not_used};
+use chainrule_data::{Counts, DataError, PictureMode, Request, TableRequest, Tables, find, input_files, not_used};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
@@ -83,10 +83,10 @@ fn every_sentence_that_lists_kinds_of_files_names_all_of_them() {
     fs::write(at("text"), "a picture, really").unwrap();
     fs::write(at("small"), [&images_header(1, 2, 2)[..], &[0; 4]].concat()).unwrap();
 
-    let of_images = |file: &Path| given::read(file, [28, 28], Treat::AsDrawn).err().unwrap().to_string();
+    let of_images = |file: &Path| input_files::read(file, [28, 28], PictureMode::AsDrawn).err().unwrap().to_string();
     names_all(&of_images(&at("text")), IMAGES);
     names_all(&of_images(&at("small")), PICTURES);
-    names_all(&given::files(&at("empty"), &mut |_| {}).unwrap_err().to_string(), IMAGES);
+    names_all(&input_files::files(&at("empty"), &mut |_| {}).unwrap_err().to_string(), IMAGES);
     names_all(&PictureError::Format.to_string(), PICTURES);
 
     let json = &b"[{\"length\": 1}]"[..];

@@ -4,7 +4,7 @@
 
 use chainrule_core::{FeatureKind, Features, Preprocessing};
 use chainrule_data::digits::draw_both;
-use chainrule_data::{Counts, Room, Rows};
+use chainrule_data::{Counts, RowBuffer, Rows};
 
 /// Five rows of three columns, of the classes 0, 1, 2, 0, 1.
 fn table() -> Rows {
@@ -13,8 +13,8 @@ fn table() -> Rows {
 }
 
 fn all(rows: &Rows) -> Vec<Vec<f64>> {
-    let mut room = Room::default();
-    (0..rows.len()).map(|row| rows.row(row, &mut room).unwrap().to_vec()).collect()
+    let mut buffer = RowBuffer::default();
+    (0..rows.len()).map(|row| rows.row(row, &mut buffer).unwrap().to_vec()).collect()
 }
 
 /// The numbers of row i and column j of [`table`].
@@ -48,17 +48,17 @@ fn a_chunk_is_its_rows_and_lies_where_it_is_stored_if_it_can() {
     let [images, _] = draw_both(1, Counts { train: 40, validation: 1 });
     let pixels: Vec<u8> = (0..40).flat_map(|row| images.pixels(row)).copied().collect();
     let rows = Rows::from(images);
-    let mut room = Room::default();
+    let mut buffer = RowBuffer::default();
     for chosen in [vec![3, 4, 5], vec![5, 4, 9, 10, 2], vec![], (0..40).collect::<Vec<usize>>()] {
         let expected: Vec<u8> = chosen.iter().flat_map(|&row| &pixels[784 * row..][..784]).copied().collect();
-        let chunk = rows.chunk(chosen.iter().copied(), &mut room).unwrap();
+        let chunk = rows.chunk(chosen.iter().copied(), &mut buffer).unwrap();
         assert!(chunk == Features::Bytes(&expected), "{chosen:?}");
         let part = rows.some(&chosen);
-        assert!(part.chunk(0..part.len(), &mut room).unwrap() == Features::Bytes(&expected), "{chosen:?}");
+        assert!(part.chunk(0..part.len(), &mut buffer).unwrap() == Features::Bytes(&expected), "{chosen:?}");
     }
     let numbers = table();
     let expected = [all(&numbers)[4].clone(), all(&numbers)[1].clone()].concat();
-    assert_eq!(numbers.chunk([4, 1].into_iter(), &mut room).unwrap(), Features::Numbers(&expected));
+    assert_eq!(numbers.chunk([4, 1].into_iter(), &mut buffer).unwrap(), Features::Numbers(&expected));
 }
 
 #[test]

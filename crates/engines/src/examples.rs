@@ -1,6 +1,6 @@
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 use chainrule_core::{Features, Precision, Preprocessing};
-use chainrule_data::{DataError, Room, Rows, pixel_value};
+use chainrule_data::{DataError, RowBuffer, Rows, pixel_value};
 
 /// Rows with their labels, resident on a device.
 #[derive(Clone, Debug)]
@@ -39,7 +39,7 @@ impl Examples {
             Precision::F64 => DType::F64,
         };
         if (expansion, preprocessing) == (Expansion::Device, &Preprocessing::Pixels)
-            && let Features::Bytes(pixels) = rows.chunk(0..rows.len(), &mut Room::default())?
+            && let Features::Bytes(pixels) = rows.chunk(0..rows.len(), &mut RowBuffer::default())?
         {
             return Ok(Self { features: expand(pixels, device, dtype).reshape(shape), labels });
         }

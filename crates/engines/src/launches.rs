@@ -3,16 +3,16 @@
 use std::sync::Arc;
 
 use burn::tensor::{DType, Device};
-use chainrule_core::{Features, Gradient, Lack, Link, ModelKind, Parameters, Precision, Step, TrainConfig};
-use chainrule_data::{Room, Rows};
+use chainrule_core::{Features, Gradient, Link, MissingAbility, ModelKind, Parameters, Precision, Step, TrainConfig};
+use chainrule_data::{RowBuffer, Rows};
 use chainrule_kernels::{Float, Fused, Isa};
-use chainrule_ops::{DeviceSteps, Images, Loss, Problem, device_steps};
-use chainrule_solve::{Engine, Evaluated, Failure, FusedRows, Metrics, TrainError, scale_and_offset};
+use chainrule_ops::{DeviceSteps, Images, Loss, StepProblem, device_steps};
+use chainrule_solve::{Engine, EngineError, EvaluationResult, FusedRows, Metrics, TrainError, scale_and_offset};
 
 use crate::lost;
 
 /// Parameters on their way down.
-pub(crate) struct Launches<'a> {
+pub(crate) struct DeviceKernelEngine<'a> {
     steps: Box<dyn DeviceSteps>,
     step: Step,
     link: Arc<dyn Link>,
@@ -22,7 +22,7 @@ pub(crate) struct Launches<'a> {
     in_f64: Option<(Fused, FusedRows)>,
 }
 
-impl<'a> Launches<'a> {
+impl<'a> DeviceKernelEngine<'a> {
     /// # Errors
     /// Where the device has no such kernels, or none for what the rows' features are stored as.
     pub(crate) fn new(
@@ -32,7 +32,7 @@ impl<'a> Launches<'a> {
         device: &Device,
     ) -> Result<Self, TrainError> {
         let (scale, offset) = scale_and_offset();
-        let problem = Problem {
+        let problem = StepProblem {
             loss: match config.model().kind {
                 ModelKind::Logistic => Loss::Logistic,
                 ModelKind::Softmax => Loss::Softmax,
@@ -46,9 +46,9 @@ impl<'a> Launches<'a> {
                 Precision::F64 => DType::F64,
             },
         };
-        let mut rooms = [Room::default(), Room::default()];
+        let mut buffers = [RowBuffer::default(), RowBuffer::default()];
         let labels = rows.map(|rows| rows.labels().into_iter().map(u32::from).collect::<Vec<_>>());
-        let [of_training, of_validation] = &mut rooms;
+        let [of_training, of_validation] = &mut buffers;
         let images = [images(rows[0], of_training, &labels[0])?, images(rows[1], of_validation, &labels[1])?];
         Ok(Self {
             steps: device_steps(device, problem, images)
@@ -67,14 +67,14 @@ impl<'a> Launches<'a> {
 }
 
 /// Rows as they cross to the device.
-fn images<'a>(rows: &'a Rows, room: &'a mut Room, labels: &'a [u32]) -> Result<Images<'a>, TrainError> {
-    match rows.chunk(0..rows.len(), room)? {
+fn images<'a>(rows: &'a Rows, buffer: &'a mut RowBuffer, labels: &'a [u32]) -> Result<Images<'a>, TrainError> {
+    match rows.chunk(0..rows.len(), buffer)? {
         Features::Bytes(pixels) => Ok(Images { pixels, labels }),
-        Features::Numbers(_) => Err(TrainError::BeyondKernels { problem: Lack::Features(rows.kind()) }),
+        Features::Numbers(_) => Err(TrainError::BeyondKernels { problem: MissingAbility::Features(rows.kind()) }),
     }
 }
 
-impl Engine for Launches<'_> {
+impl Engine for DeviceKernelEngine<'_> {
     fn link(&self) -> &dyn Link {
         &*self.link
     }
@@ -83,28 +83,28 @@ impl Engine for Launches<'_> {
         self.rows[0].len()
     }
 
-    fn step(&mut self, batch: &[usize], learning_rate: f64) -> Result<(), Failure> {
+    fn step(&mut self, batch: &[usize], learning_rate: f64) -> Result<(), EngineError> {
         self.step.learning_rate = learning_rate;
         self.steps.step(batch, self.step).map_err(lost)
     }
 
-    fn losses(&mut self) -> Result<Vec<f64>, Failure> {
+    fn losses(&mut self) -> Result<Vec<f64>, EngineError> {
         self.steps.losses().map_err(lost)
     }
 
-    fn gradient_of_all(&mut self) -> Result<Gradient, Failure> {
+    fn gradient_of_all(&mut self) -> Result<Gradient, EngineError> {
         let all: Vec<usize> = (0..self.rows()).collect();
         self.steps.gradient(&all).map_err(lost)
     }
 
-    fn gradient_in_f64(&mut self, parameters: &Parameters) -> Option<Result<Gradient, Failure>> {
+    fn gradient_in_f64(&mut self, parameters: &Parameters) -> Option<Result<Gradient, EngineError>> {
         if self.precision == Precision::F64 {
             return None;
         }
         if self.in_f64.is_none() {
             let rows = match FusedRows::new(self.rows[0].clone()) {
                 Ok(rows) => rows,
-                Err(error) => return Some(Err(Failure::Device(Box::new(error)))),
+                Err(error) => return Some(Err(EngineError::Device(Box::new(error)))),
             };
             let fused = Fused::new(Arc::clone(&self.link), rows.n_features(), Float::F64, 1, Isa::best());
             self.in_f64 = Some((fused, rows));
@@ -114,21 +114,21 @@ impl Engine for Launches<'_> {
         Some(Ok(fused.gradient_of_all(rows.packed()?)))
     }
 
-    fn evaluate(&mut self) -> Result<Evaluated, Failure> {
+    fn evaluate(&mut self) -> Result<EvaluationResult, EngineError> {
         let [train, validation] = self.metrics()?;
-        Ok(Evaluated { validation, train_accuracy: train.accuracy, parameters: self.parameters()? })
+        Ok(EvaluationResult { validation, train_accuracy: train.accuracy, parameters: self.parameters()? })
     }
 
-    fn metrics(&mut self) -> Result<[Metrics; 2], Failure> {
+    fn metrics(&mut self) -> Result<[Metrics; 2], EngineError> {
         let [train, validation] = self.steps.evaluate().map_err(lost)?;
-        let metrics = |found: chainrule_ops::Evaluated, rows: usize| Metrics {
+        let metrics = |found: chainrule_ops::DeviceEvaluation, rows: usize| Metrics {
             loss: found.loss,
             accuracy: found.right as f64 / rows as f64,
         };
         Ok([metrics(train, self.rows[0].len()), metrics(validation, self.rows[1].len())])
     }
 
-    fn parameters(&mut self) -> Result<Parameters, Failure> {
+    fn parameters(&mut self) -> Result<Parameters, EngineError> {
         let (weight, bias) = self.steps.parameters().map_err(lost)?;
         Ok(Parameters { n_features: self.rows[0].n_features(), columns: bias.len(), weight, bias })
     }

@@ -13,14 +13,14 @@ use burn::tensor::{Device, FloatDType, TensorReadError};
 use chainrule_core::{ModelKind, Precision, TrainConfig};
 use chainrule_data::Rows;
 use chainrule_models::{Classifier, LogisticRegressionConfig, SoftmaxRegressionConfig, to_precision};
-use chainrule_solve::{Failure, Observer, TrainError, Trained, train, within_kernels};
+use chainrule_solve::{EngineError, Observer, TrainError, Trained, train, within_kernels};
 
 pub use examples::{Examples, Expansion};
 pub use images::{ImageDataset, LabelledImage};
 pub use tensors::{evaluate, with_parameters};
 
-use launches::Launches;
-use tensors::Tensors;
+use launches::DeviceKernelEngine;
+use tensors::TensorEngine;
 
 /// [`chainrule_solve::train()`] by tensor operations on the device of the examples, from the model's parameters. A gradient
 /// source that the config leaves open, or fused, is the closed form.
@@ -34,7 +34,7 @@ pub fn train_by_tensors<M: Classifier>(
     config: &TrainConfig,
     observer: &mut dyn Observer,
 ) -> Result<Trained, TrainError> {
-    train(&mut Tensors::new(model, examples, validation, config)?, config, observer)
+    train(&mut TensorEngine::new(model, examples, validation, config)?, config, observer)
 }
 
 /// The same of the config's own model, with so many columns of weights, from parameters that are 0.
@@ -85,11 +85,11 @@ pub fn train_on_device(
     observer: &mut dyn Observer,
 ) -> Result<Trained, TrainError> {
     within_kernels(config)?;
-    let mut engine = Launches::new(columns, [examples, validation], config, device)?;
+    let mut engine = DeviceKernelEngine::new(columns, [examples, validation], config, device)?;
     train(&mut engine, config, observer)
 }
 
 /// The device does not give back what it computed.
-fn lost(error: TensorReadError) -> Failure {
-    Failure::Device(Box::new(error))
+fn lost(error: TensorReadError) -> EngineError {
+    EngineError::Device(Box::new(error))
 }

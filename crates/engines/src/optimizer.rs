@@ -12,54 +12,54 @@ use burn::optim::{
     RmsPropConfig, RmsPropMomentumState, RmsPropState, Sgd, SgdConfig, SgdState, SquareAvgState, StateSink,
 };
 use burn::tensor::{DType, Device, Tensor, TensorData};
-use chainrule_core::Update;
+use chainrule_core::UpdateRule;
 use chainrule_models::Gradient;
-use chainrule_solve::{ANOTHER_OPTIMIZER, Memory};
+use chainrule_solve::{ANOTHER_OPTIMIZER, OptimizerState};
 
 /// A gradient in, moved parameters out.
 pub(crate) trait Optimizer: Send {
     fn step(&mut self, learning_rate: f64, linear: &mut Linear, gradient: Gradient);
 
     /// Nothing, of plain steps.
-    fn memory(&self) -> Option<Memory>;
+    fn memory(&self) -> Option<OptimizerState>;
 
     /// Takes on what was remembered, for parameters like these; gives what is wrong with it.
-    fn recall(&mut self, memory: Option<&Memory>, linear: &Linear) -> Result<(), String>;
+    fn recall(&mut self, memory: Option<&OptimizerState>, linear: &Linear) -> Result<(), String>;
 }
 
 /// The one that a config names.
-pub(crate) fn optimizer(update: Update) -> Box<dyn Optimizer> {
+pub(crate) fn optimizer(update: UpdateRule) -> Box<dyn Optimizer> {
     // Burn keeps these in f32.
     let f32 = |value: f64| value as f32;
     match update {
-        Update::Plain => boxed(SgdConfig::new().build(), false),
-        Update::Momentum { momentum, dampening, nesterov } => {
+        UpdateRule::Plain => boxed(SgdConfig::new().build(), false),
+        UpdateRule::Momentum { momentum, dampening, nesterov } => {
             let momentum =
                 MomentumConfig::new().with_momentum(momentum).with_dampening(dampening).with_nesterov(nesterov);
             boxed(SgdConfig::new().with_momentum(Some(momentum)).build(), true)
         }
-        Update::Adam { beta_1, beta_2, epsilon } => {
+        UpdateRule::Adam { beta_1, beta_2, epsilon } => {
             let config = AdamConfig::new().with_beta_1(f32(beta_1)).with_beta_2(f32(beta_2));
             boxed(config.with_epsilon(f32(epsilon)).build(), true)
         }
-        Update::AdamW { beta_1, beta_2, epsilon, decoupled_weight_decay } => {
+        UpdateRule::AdamW { beta_1, beta_2, epsilon, decoupled_weight_decay } => {
             let config = AdamWConfig::new().with_beta_1(f32(beta_1)).with_beta_2(f32(beta_2));
             boxed(config.with_epsilon(f32(epsilon)).with_weight_decay(f32(decoupled_weight_decay)).build(), true)
         }
-        Update::RmsProp { alpha, momentum, epsilon } => {
+        UpdateRule::RmsProp { alpha, momentum, epsilon } => {
             let config = RmsPropConfig::new().with_alpha(f32(alpha)).with_momentum(f32(momentum));
             boxed(config.with_epsilon(f32(epsilon)).build(), true)
         }
-        Update::AdaGrad { epsilon } => boxed(AdaGradConfig::new().with_epsilon(f32(epsilon)).build(), true),
+        UpdateRule::AdaGrad { epsilon } => boxed(AdaGradConfig::new().with_epsilon(f32(epsilon)).build(), true),
     }
 }
 
-fn boxed<O: Recalled>(rule: O, remembers: bool) -> Box<dyn Optimizer> {
-    Box::new(Both { rule, remembers, weight: None, bias: None })
+fn boxed<O: RestorableOptimizer>(rule: O, remembers: bool) -> Box<dyn Optimizer> {
+    Box::new(StatefulOptimizer { rule, remembers, weight: None, bias: None })
 }
 
 /// A rule, and what it remembers of either parameter.
-struct Both<O: BurnOptimizer> {
+struct StatefulOptimizer<O: BurnOptimizer> {
     rule: O,
     /// Whether there is anything to remember.
     remembers: bool,
@@ -67,7 +67,7 @@ struct Both<O: BurnOptimizer> {
     bias: Option<O::State<1>>,
 }
 
-impl<O: Recalled> Optimizer for Both<O> {
+impl<O: RestorableOptimizer> Optimizer for StatefulOptimizer<O> {
     fn step(&mut self, learning_rate: f64, linear: &mut Linear, gradient: Gradient) {
         let rule = &self.rule;
         let (weight, state) = moved(rule, learning_rate, linear.weight.clone(), gradient.weight, self.weight.take());
@@ -79,7 +79,7 @@ impl<O: Recalled> Optimizer for Both<O> {
         });
     }
 
-    fn memory(&self) -> Option<Memory> {
+    fn memory(&self) -> Option<OptimizerState> {
         let mut sink = StateSink::default();
         if let Some(weight) = &self.weight {
             weight.state_flatten("weight", &mut sink);
@@ -88,14 +88,14 @@ impl<O: Recalled> Optimizer for Both<O> {
             bias.state_flatten("bias", &mut sink);
         }
         let numbers = |data: TensorData| data.convert::<f64>().try_into_vec::<f64>().expect("converted just now");
-        let memory = Memory {
+        let memory = OptimizerState {
             tensors: sink.tensors.into_iter().map(|(name, data)| (name, numbers(data))).collect(),
             counts: sink.scalars.into_iter().filter_map(|(name, count)| Some((name, count.try_into().ok()?))).collect(),
         };
-        (memory != Memory::default()).then_some(memory)
+        (memory != OptimizerState::default()).then_some(memory)
     }
 
-    fn recall(&mut self, memory: Option<&Memory>, linear: &Linear) -> Result<(), String> {
+    fn recall(&mut self, memory: Option<&OptimizerState>, linear: &Linear) -> Result<(), String> {
         let memory = match (memory, self.remembers) {
             (Some(memory), true) => memory,
             (None, false) => return Ok(()),
@@ -125,26 +125,26 @@ fn moved<O: BurnOptimizer, const D: usize>(
     (param, after)
 }
 
-fn recalled<O: Recalled, const D: usize>(
-    memory: &Memory,
+fn recalled<O: RestorableOptimizer, const D: usize>(
+    memory: &OptimizerState,
     prefix: &str,
     param: &Param<Tensor<D>>,
 ) -> Result<O::State<D>, String> {
     let like = param.val();
-    let part = Part { memory, prefix, shape: like.dims(), device: like.device(), dtype: like.dtype() };
+    let part = ParameterState { memory, prefix, shape: like.dims(), device: like.device(), dtype: like.dtype() };
     O::recalled(&part).ok_or_else(|| format!("{ANOTHER_OPTIMIZER}, or its memory of the {prefix} has another size"))
 }
 
 /// The memory of one parameter.
-struct Part<'a, const D: usize> {
-    memory: &'a Memory,
+struct ParameterState<'a, const D: usize> {
+    memory: &'a OptimizerState,
     prefix: &'a str,
     shape: [usize; D],
     device: Device,
     dtype: DType,
 }
 
-impl<const D: usize> Part<'_, D> {
+impl<const D: usize> ParameterState<'_, D> {
     /// Of the parameter's shape, on its device and in its type; nothing where there is none, or of another size.
     fn tensor(&self, name: &str) -> Option<Tensor<D>> {
         let values = self.memory.tensors.get(&format!("{}.{name}", self.prefix))?;
@@ -162,36 +162,36 @@ impl<const D: usize> Part<'_, D> {
 }
 
 /// A rule whose state can be made of what was written down of it.
-trait Recalled: BurnOptimizer {
-    fn recalled<const D: usize>(part: &Part<'_, D>) -> Option<Self::State<D>>;
+trait RestorableOptimizer: BurnOptimizer {
+    fn recalled<const D: usize>(part: &ParameterState<'_, D>) -> Option<Self::State<D>>;
 }
 
-impl Recalled for Sgd {
-    fn recalled<const D: usize>(part: &Part<'_, D>) -> Option<SgdState<D>> {
+impl RestorableOptimizer for Sgd {
+    fn recalled<const D: usize>(part: &ParameterState<'_, D>) -> Option<SgdState<D>> {
         Some(SgdState::new(Some(MomentumState::new(part.tensor("momentum.velocity")?))))
     }
 }
 
 /// What Adam and `AdamW` remember.
-fn moments<const D: usize>(part: &Part<'_, D>) -> Option<AdaptiveMomentumState<D>> {
+fn moments<const D: usize>(part: &ParameterState<'_, D>) -> Option<AdaptiveMomentumState<D>> {
     let [first, second] = [part.tensor("momentum.moment_1")?, part.tensor("momentum.moment_2")?];
     Some(AdaptiveMomentumState::new(part.count("momentum.time")?, first, second))
 }
 
-impl Recalled for Adam {
-    fn recalled<const D: usize>(part: &Part<'_, D>) -> Option<AdamState<D>> {
+impl RestorableOptimizer for Adam {
+    fn recalled<const D: usize>(part: &ParameterState<'_, D>) -> Option<AdamState<D>> {
         Some(AdamState::new(moments(part)?))
     }
 }
 
-impl Recalled for AdamW {
-    fn recalled<const D: usize>(part: &Part<'_, D>) -> Option<AdamWState<D>> {
+impl RestorableOptimizer for AdamW {
+    fn recalled<const D: usize>(part: &ParameterState<'_, D>) -> Option<AdamWState<D>> {
         Some(AdamWState::new(moments(part)?))
     }
 }
 
-impl Recalled for RmsProp {
-    fn recalled<const D: usize>(part: &Part<'_, D>) -> Option<RmsPropState<D>> {
+impl RestorableOptimizer for RmsProp {
+    fn recalled<const D: usize>(part: &ParameterState<'_, D>) -> Option<RmsPropState<D>> {
         let square = SquareAvgState::new(part.tensor("square_avg.square_avg")?);
         let centered = CenteredState::new(None, part.tensor("centered.avg")?);
         // There is none without momentum.
@@ -199,8 +199,8 @@ impl Recalled for RmsProp {
     }
 }
 
-impl Recalled for AdaGrad {
-    fn recalled<const D: usize>(part: &Part<'_, D>) -> Option<AdaGradState<D>> {
+impl RestorableOptimizer for AdaGrad {
+    fn recalled<const D: usize>(part: &ParameterState<'_, D>) -> Option<AdaGradState<D>> {
         Some(AdaGradState::new(LrDecayState::new(part.count("lr_decay.time")?, part.tensor("lr_decay.sum")?)))
     }
 }

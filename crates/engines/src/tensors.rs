@@ -6,7 +6,10 @@ use std::sync::Arc;
 
 use chainrule_core::{Gradient, GradientSource, History, Link, ModelKind, Parameters, TrainConfig};
 use chainrule_models::{Classifier, CostAndGradient, L2, Targets, autodiff, closed_form};
-use chainrule_solve::{Engine, Evaluated, Failure, Memory, Metrics, Sums, TrainError, class_names, class_weights};
+use chainrule_solve::{
+    Engine, EngineError, EvaluationResult, GradientSums, Metrics, OptimizerState, TrainError, class_names,
+    class_weights,
+};
 
 use crate::optimizer::{Optimizer, optimizer};
 use crate::{Examples, lost};
@@ -21,7 +24,7 @@ const LOSSES_ON_DEVICE: usize = 1 << 16;
 const ROWS_A_SUM: usize = 1 << 12;
 
 /// A model on its way down.
-pub(crate) struct Tensors<'a, M> {
+pub(crate) struct TensorEngine<'a, M> {
     model: M,
     optimizer: Box<dyn Optimizer>,
     link: Arc<dyn Link>,
@@ -68,7 +71,7 @@ impl Weights {
     }
 }
 
-impl<'a, M: Classifier> Tensors<'a, M> {
+impl<'a, M: Classifier> TensorEngine<'a, M> {
     pub(crate) fn new(
         model: M,
         examples: &'a Examples,
@@ -113,7 +116,7 @@ impl<'a, M: Classifier> Tensors<'a, M> {
 
     /// On the host: a device may have no f64.
     fn sums_in_f64(&self, parameters: &Parameters) -> Result<Gradient, TensorReadError> {
-        let mut sums = Sums::new(&*self.link, parameters);
+        let mut sums = GradientSums::new(&*self.link, parameters);
         for Examples { features, labels } in self.examples.parts(ROWS_A_SUM) {
             let rows = features.flatten::<1>(0, 1).try_into_vec_as::<f64>()?;
             let labels = labels.try_into_vec_as::<u8>()?;
@@ -130,7 +133,7 @@ impl<'a, M: Classifier> Tensors<'a, M> {
     }
 }
 
-impl<M: Classifier> Engine for Tensors<'_, M> {
+impl<M: Classifier> Engine for TensorEngine<'_, M> {
     fn link(&self) -> &dyn Link {
         &*self.link
     }
@@ -139,7 +142,7 @@ impl<M: Classifier> Engine for Tensors<'_, M> {
         self.examples.len()
     }
 
-    fn step(&mut self, batch: &[usize], learning_rate: f64) -> Result<(), Failure> {
+    fn step(&mut self, batch: &[usize], learning_rate: f64) -> Result<(), EngineError> {
         let CostAndGradient { losses, gradient, .. } = self.gradient(self.examples.batch(batch), self.l2);
         self.optimizer.step(learning_rate, self.model.linear_mut(), gradient);
         self.losses_on_device.push(losses);
@@ -150,7 +153,7 @@ impl<M: Classifier> Engine for Tensors<'_, M> {
         Ok(())
     }
 
-    fn losses(&mut self) -> Result<Vec<f64>, Failure> {
+    fn losses(&mut self) -> Result<Vec<f64>, EngineError> {
         self.read_losses().map_err(lost)?;
         Ok(std::mem::take(&mut self.losses))
     }
@@ -163,7 +166,7 @@ impl<M: Classifier> Engine for Tensors<'_, M> {
         self.of_row(0).map_or(1.0, |weights| weights.iter().sum::<f64>() / weights.len() as f64)
     }
 
-    fn gradient_of_all(&mut self) -> Result<Gradient, Failure> {
+    fn gradient_of_all(&mut self) -> Result<Gradient, EngineError> {
         let parts = self.examples.parts(ROWS_A_SUM).flat_map(|rows| {
             let CostAndGradient { losses, gradient, .. } = self.gradient(rows, L2::NONE);
             [losses, gradient.weight.flatten(0, 1), gradient.bias]
@@ -179,7 +182,7 @@ impl<M: Classifier> Engine for Tensors<'_, M> {
         Ok(all)
     }
 
-    fn gradient_in_f64(&mut self, parameters: &Parameters) -> Option<Result<Gradient, Failure>> {
+    fn gradient_in_f64(&mut self, parameters: &Parameters) -> Option<Result<Gradient, EngineError>> {
         if self.examples.features.dtype() == DType::F64 {
             return None;
         }
@@ -187,7 +190,7 @@ impl<M: Classifier> Engine for Tensors<'_, M> {
     }
 
     /// The host waits for the device once.
-    fn evaluate(&mut self) -> Result<Evaluated, Failure> {
+    fn evaluate(&mut self) -> Result<EvaluationResult, EngineError> {
         let (model, validation, train) = (self.model.valid(), self.validation, self.examples);
         let logits = model.scores(validation.features.clone());
         let [weight, bias] = flat(&model);
@@ -199,20 +202,20 @@ impl<M: Classifier> Engine for Tensors<'_, M> {
             bias,
         ];
         let [losses, right, train_right, weight, bias] = read(parts).map_err(lost)?;
-        Ok(Evaluated {
+        Ok(EvaluationResult {
             validation: metrics(&losses, self.of_row(1), right[0], validation),
             train_accuracy: train_right[0] / train.len() as f64,
             parameters: Parameters { n_features: train.n_features(), columns: bias.len(), weight, bias },
         })
     }
 
-    fn metrics(&mut self) -> Result<[Metrics; 2], Failure> {
+    fn metrics(&mut self) -> Result<[Metrics; 2], EngineError> {
         let model = self.model.valid();
         let of = |examples, split| evaluate_weighted(&model, examples, self.of_row(split));
         Ok([of(self.examples, 0).map_err(lost)?, of(self.validation, 1).map_err(lost)?])
     }
 
-    fn parameters(&mut self) -> Result<Parameters, Failure> {
+    fn parameters(&mut self) -> Result<Parameters, EngineError> {
         let [weight, bias] = read(flat(&self.model.valid())).map_err(lost)?;
         Ok(Parameters { n_features: self.examples.n_features(), columns: bias.len(), weight, bias })
     }
@@ -221,11 +224,11 @@ impl<M: Classifier> Engine for Tensors<'_, M> {
         self.model = with_parameters(self.model.clone(), parameters);
     }
 
-    fn memory(&mut self) -> Option<Memory> {
+    fn memory(&mut self) -> Option<OptimizerState> {
         self.optimizer.memory()
     }
 
-    fn recall(&mut self, memory: Option<&Memory>) -> Result<(), String> {
+    fn recall(&mut self, memory: Option<&OptimizerState>) -> Result<(), String> {
         self.optimizer.recall(memory, self.model.linear())
     }
 }

@@ -5,7 +5,7 @@ use chainrule_core::{
     name_problem,
 };
 
-use crate::{Known, Layout, Row, Weights};
+use crate::{Layout, Row, WeightHints, Weights};
 
 /// What the file does not say of its model. What it says itself need not be told.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -148,7 +148,7 @@ impl Model {
 }
 
 /// How its logits become probabilities. One column of weights is two classes' in any case.
-fn link(hints: &Hints, about: &Known, columns: usize) -> Result<LinkKind, ImportError> {
+fn link(hints: &Hints, about: &WeightHints, columns: usize) -> Result<LinkKind, ImportError> {
     match (about.link, hints.one_vs_rest) {
         (Some(LinkKind::Softmax), true) => Err(ImportError::IsSoftmax),
         (Some(link), _) => Ok(link),
@@ -162,7 +162,11 @@ fn link(hints: &Hints, about: &Known, columns: usize) -> Result<LinkKind, Import
 /// the same for `x_j = (p - mean) / scale` and for
 /// `p / 127.5 - 1` with `w_j 127.5 / scale`, and a bias that is larger by
 /// `w_j (127.5 - mean) / scale`.
-fn preprocessing(hints: &Hints, about: &Known, parameters: &mut Parameters) -> Result<Preprocessing, ImportError> {
+fn preprocessing(
+    hints: &Hints,
+    about: &WeightHints,
+    parameters: &mut Parameters,
+) -> Result<Preprocessing, ImportError> {
     let d = parameters.n_features;
     if let Some([mean, scale]) = &about.mean_and_scale {
         if hints.trained_on.is_some() {
@@ -193,7 +197,13 @@ fn preprocessing(hints: &Hints, about: &Known, parameters: &mut Parameters) -> R
     Ok(Preprocessing::Pixels)
 }
 
-fn schema(hints: &Hints, about: &Known, link: LinkKind, by: &Preprocessing, d: usize) -> Result<Schema, ImportError> {
+fn schema(
+    hints: &Hints,
+    about: &WeightHints,
+    link: LinkKind,
+    by: &Preprocessing,
+    d: usize,
+) -> Result<Schema, ImportError> {
     let names = match hints.classes.as_ref().or(about.classes.as_ref()) {
         Some(names) => names.clone(),
         None if link == LinkKind::Logistic => vec!["0".to_owned(), "1".to_owned()],

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use chainrule_core::{LinkKind, Precision, one_line};
 use serde::{Deserialize, Serialize};
 
-use crate::weights::{Found, MOST_BYTES, list};
-use crate::{Known, Layout, Portable, Row, Spec, Weights};
+use crate::weights::{WeightArrays, MOST_BYTES, list};
+use crate::{WeightHints, Layout, Portable, Row, Spec, Weights};
 
 pub(crate) const SPEC: Spec = Spec {
     name: "json",
@@ -95,7 +95,7 @@ fn write(model: &Portable) -> Vec<u8> {
 
 /// What is read of a [`Description`].
 #[derive(Deserialize)]
-struct Said {
+struct ParsedDescription {
     kind: LinkKind,
     classes: Vec<ClassName>,
     row: Row,
@@ -129,15 +129,15 @@ impl PerFeature {
     }
 }
 
-pub(crate) fn known(description: &str, d: usize) -> Result<Known, String> {
-    let found: Said = serde_json::from_str(description)
+pub(crate) fn known(description: &str, d: usize) -> Result<WeightHints, String> {
+    let found: ParsedDescription = serde_json::from_str(description)
         .map_err(|error| format!("its description is not one: {}", one_line(&error.to_string())))?;
     Ok(found.known(d))
 }
 
-impl Said {
-    fn known(self, d: usize) -> Known {
-        Known {
+impl ParsedDescription {
+    fn known(self, d: usize) -> WeightHints {
+        WeightHints {
             link: Some(self.kind),
             classes: Some(self.classes.into_iter().map(String::from).collect()),
             mean_and_scale: Some([self.mean.each(d), self.scale.each(d)]),
@@ -154,7 +154,7 @@ struct SaidDocument {
     weight: Vec<Vec<f64>>,
     bias: Vec<f64>,
     #[serde(flatten)]
-    description: Said,
+    description: ParsedDescription,
 }
 
 fn read(bytes: &[u8]) -> Result<Weights, String> {
@@ -175,5 +175,5 @@ fn read(bytes: &[u8]) -> Result<Weights, String> {
     let precision = if are_f32 { Precision::F32 } else { Precision::F64 };
     let matrix = ("weight".to_owned(), [k, d], weight.concat());
     let (vector, layout) = (Some(("bias".to_owned(), bias)), Some(Layout::RowPerClass));
-    Found { matrix, vector, precision, layout, about: description.known(d) }.weights(None)
+    WeightArrays { matrix, vector, precision, layout, about: description.known(d) }.weights(None)
 }

@@ -17,7 +17,7 @@ mod pickle;
 mod weights;
 
 pub use import::{Hints, ImportError, Model, TrainedOn};
-pub use weights::{Known, Layout, Weights};
+pub use weights::{Layout, WeightHints, Weights};
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -11,8 +11,8 @@ use rawzip::{CompressionMethod, ZipArchive, ZipArchiveWriter};
 
 use crate::json::{Description, known};
 use crate::npy::{self, Array, Values};
-use crate::weights::{Found, MOST_BYTES, PICKLED, list};
-use crate::{Known, Layout, Portable, Spec, Weights};
+use crate::weights::{WeightArrays, MOST_BYTES, PICKLED, list};
+use crate::{WeightHints, Layout, Portable, Spec, Weights};
 
 pub(crate) const SPEC: Spec = Spec {
     name: "npz",
@@ -182,7 +182,7 @@ fn of_arrays(mut arrays: BTreeMap<String, Vec<u8>>, asked: Option<Layout>) -> Re
     let d = shape[1];
     let mut about = match description {
         Some((_, Array { values: Values::Texts(text), .. })) if text.len() == 1 => known(&text[0], d)?,
-        _ => Known::default(),
+        _ => WeightHints::default(),
     };
     // Of two classes there is one row, whatever the training had.
     if layout.is_some() && shape[0] == 1 {
@@ -203,7 +203,7 @@ fn of_arrays(mut arrays: BTreeMap<String, Vec<u8>>, asked: Option<Layout>) -> Re
     let others: Vec<&str> = arrays.keys().map(String::as_str).collect();
     about.not_read = if others.is_empty() { None } else { Some(list(&others)) };
     let precision = if are_f32 { Precision::F32 } else { Precision::F64 };
-    Found { matrix: (name.to_owned(), shape, values), vector, precision, layout, about }.weights(asked)
+    WeightArrays { matrix: (name.to_owned(), shape, values), vector, precision, layout, about }.weights(asked)
 }
 
 fn floats(name: &str, array: Array) -> Result<Vec<f64>, String> {

@@ -8,8 +8,8 @@ use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors, serialize};
 
 use crate::json::{Description, known};
-use crate::weights::{Found, list};
-use crate::{Known, Layout, Portable, Spec, Weights};
+use crate::weights::{WeightArrays, list};
+use crate::{WeightHints, Layout, Portable, Spec, Weights};
 
 pub(crate) const SPEC: Spec = Spec {
     name: "safetensors",
@@ -71,9 +71,9 @@ fn read(bytes: &[u8], asked: Option<Layout>) -> Result<Weights, String> {
     };
     let (layout, about) = match description {
         Some(text) => (Some(Layout::RowPerClass), known(text, columns)?),
-        None => (None, Known { mean_and_scale: statistics, ..Known::default() }),
+        None => (None, WeightHints { mean_and_scale: statistics, ..WeightHints::default() }),
     };
-    let found = Found { matrix: (matrix.to_owned(), [rows, columns], values), vector, precision, layout, about };
+    let found = WeightArrays { matrix: (matrix.to_owned(), [rows, columns], values), vector, precision, layout, about };
     found.weights(asked)
 }
 

@@ -14,12 +14,12 @@ pub struct Weights {
     /// The float type of the weights.
     pub precision: Precision,
     /// What else it says, as far as it does.
-    pub about: Known,
+    pub about: WeightHints,
 }
 
 /// What a file may say besides its weights.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Known {
+pub struct WeightHints {
     /// How its logits become probabilities.
     pub link: Option<LinkKind>,
     /// What the data calls the classes.
@@ -89,15 +89,15 @@ pub(crate) const PICKLED: &str = "it is a pickle, which may run code, and which 
      `numpy.savez('model.npz', coef=model.coef_, intercept=model.intercept_, classes=model.classes_)`";
 
 /// A matrix `[rows, columns]` and a vector.
-pub(crate) struct Found {
+pub(crate) struct WeightArrays {
     pub(crate) matrix: (String, [usize; 2], Vec<f64>),
     pub(crate) vector: Option<(String, Vec<f64>)>,
     pub(crate) precision: Precision,
     pub(crate) layout: Option<Layout>,
-    pub(crate) about: Known,
+    pub(crate) about: WeightHints,
 }
 
-impl Found {
+impl WeightArrays {
     pub(crate) fn weights(self, asked: Option<Layout>) -> Result<Weights, String> {
         let (name, [rows, columns], values) = self.matrix;
         let numbers = values.iter().chain(self.vector.iter().flat_map(|(_, bias)| bias));

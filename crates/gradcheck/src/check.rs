@@ -126,7 +126,7 @@ struct Checker<'a> {
 }
 
 /// A gradient against the differences.
-enum Verdict {
+enum Comparison {
     Passed,
     Failed,
     Unresolved,
@@ -299,21 +299,21 @@ impl<'a> Checker<'a> {
             let is_between = slope.kink.is_some() && mismatch.absolute <= half_jump + mismatch.allowed;
             between += usize::from(is_between);
             let verdict = if is_between {
-                Verdict::Passed
+                Comparison::Passed
             } else if mismatch.absolute.is_nan() || mismatch.absolute > mismatch.allowed {
-                Verdict::Failed
+                Comparison::Failed
             } else if self.tells(parameter, source, &mismatch) {
-                Verdict::Passed
+                Comparison::Passed
             } else {
-                Verdict::Unresolved
+                Comparison::Unresolved
             };
             let found = &mut self.report.parameters[parameter].sources[source];
             match verdict {
-                Verdict::Passed => found.passed += 1,
-                Verdict::Failed => found.failed += 1,
-                Verdict::Unresolved => found.unresolved += 1,
+                Comparison::Passed => found.passed += 1,
+                Comparison::Failed => found.failed += 1,
+                Comparison::Unresolved => found.unresolved += 1,
             }
-            if matches!(verdict, Verdict::Failed) {
+            if matches!(verdict, Comparison::Failed) {
                 first_failed = first_failed.or(Some(source));
             }
             if found.worst.as_ref().is_none_or(|worst| mismatch.badness() > worst.badness()) {

@@ -6,7 +6,7 @@ use burn::module::Module;
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
-use crate::module::Subject;
+use crate::module::FlatModule;
 use crate::{Finding, Gradient, Options, Parameter, Report};
 
 /// A wrong gradient, and whether it was told.
@@ -62,7 +62,7 @@ impl fmt::Display for Controls {
 ///
 /// Call it once on a module before trusting a pass: a checker that cannot fail proves nothing.
 pub fn controls<M: Module>(module: &M, loss: impl Fn(&M) -> Tensor<1>, options: &Options) -> Controls {
-    let subject = Subject::new(module, loss, options.witness);
+    let subject = FlatModule::new(module, loss, options.witness);
     let right = subject.autodiff(&subject.point);
     let wrong: Vec<(&str, Option<Gradient>)> = WAYS
         .iter()
@@ -91,7 +91,13 @@ fn is_caught(report: &Report, source: &str) -> bool {
 }
 
 /// The gradient spoiled, or nothing where that leaves it as it was.
-fn spoil_one(name: &str, spoil: Spoil, parameters: &[Parameter], point: &[f64], right: &Gradient) -> Option<Gradient> {
+fn spoil_one(
+    name: &str,
+    spoil: Corruption,
+    parameters: &[Parameter],
+    point: &[f64],
+    right: &Gradient,
+) -> Option<Gradient> {
     let mut wrong = right.clone();
     name.clone_into(&mut wrong.name);
     let mut offset = 0;
@@ -104,10 +110,10 @@ fn spoil_one(name: &str, spoil: Spoil, parameters: &[Parameter], point: &[f64], 
 }
 
 /// Does something to the gradient of one parameter, given its shape and values.
-type Spoil = fn(&mut Option<Vec<f64>>, &[usize], &[f64]);
+type Corruption = fn(&mut Option<Vec<f64>>, &[usize], &[f64]);
 
 /// The ways one gets a gradient wrong.
-const WAYS: [(&str, Spoil); 9] = [
+const WAYS: [(&str, Corruption); 9] = [
     ("a wrong sign", |gradient, _, _| each(gradient, |g| -g)),
     ("a missing 1/N (N = 2)", |gradient, _, _| each(gradient, |g| 2.0 * g)),
     ("a doubled penalty (weights)", |gradient, shape, point| {

@@ -32,7 +32,7 @@ pub fn compare<M: Module>(
     gradients: &[(&str, GradientsParams)],
     options: &Options,
 ) -> Report {
-    let subject = Subject::new(module, loss, options.witness);
+    let subject = FlatModule::new(module, loss, options.witness);
     let autodiff = subject.autodiff(&subject.point);
     let others = gradients.iter().map(|(name, gradient)| subject.gradient(name, gradient));
     let gradients: Vec<Gradient> = std::iter::once(autodiff).chain(others).collect();
@@ -46,7 +46,7 @@ pub fn against_differences<M: Module>(
     gradients: &[(&str, GradientsParams)],
     options: &Options,
 ) -> Report {
-    let subject = Subject::new(module, loss, options.witness);
+    let subject = FlatModule::new(module, loss, options.witness);
     let gradients: Vec<Gradient> = gradients.iter().map(|(name, gradient)| subject.gradient(name, gradient)).collect();
     subject.check(&gradients, options)
 }
@@ -80,7 +80,7 @@ pub fn check_output<M: Module, const D: usize>(
 }
 
 /// A module with its parameters laid out flat.
-pub(crate) struct Subject<M, F> {
+pub(crate) struct FlatModule<M, F> {
     module: M,
     loss: F,
     pub(crate) parameters: Vec<Parameter>,
@@ -93,10 +93,10 @@ pub(crate) struct Subject<M, F> {
     lacks_witness: bool,
 }
 
-impl<M: Module, F: Fn(&M) -> Tensor<1>> Subject<M, F> {
+impl<M: Module, F: Fn(&M) -> Tensor<1>> FlatModule<M, F> {
     pub(crate) fn new(module: &M, loss: F, witness: Witness) -> Self {
         let module = module.clone().train();
-        let mut layout = Layout::default();
+        let mut layout = ParameterLayout::default();
         module.visit(&mut layout);
         let dtype =
             layout.dtypes.iter().copied().max_by(|a, b| epsilon(*a).total_cmp(&epsilon(*b))).unwrap_or(DType::F32);
@@ -123,7 +123,7 @@ impl<M: Module, F: Fn(&M) -> Tensor<1>> Subject<M, F> {
             places.insert(*id, &point[offset..][..parameter.len()]);
             offset += parameter.len();
         }
-        self.module.clone().map(&mut Place { places, dtype })
+        self.module.clone().map(&mut ParameterWriter { places, dtype })
     }
 
     /// The loss at a point, as the differences see it.
@@ -145,7 +145,7 @@ impl<M: Module, F: Fn(&M) -> Tensor<1>> Subject<M, F> {
     }
 
     pub(crate) fn gradient(&self, name: &str, gradients: &GradientsParams) -> Gradient {
-        let mut pick = Pick { gradients, values: HashMap::new() };
+        let mut pick = GradientReader { gradients, values: HashMap::new() };
         self.module.visit(&mut pick);
         let values = self.ids.iter().map(|id| pick.values.remove(id)).collect();
         Gradient { name: name.to_owned(), values, epsilon: epsilon(self.dtype) }
@@ -211,7 +211,7 @@ fn epsilon(dtype: DType) -> f64 {
 
 /// Lays out the parameters that require a gradient, by their path in the module.
 #[derive(Default)]
-struct Layout {
+struct ParameterLayout {
     path: Vec<String>,
     parameters: Vec<Parameter>,
     point: Vec<f64>,
@@ -220,7 +220,7 @@ struct Layout {
     devices: Vec<Device>,
 }
 
-impl ModuleVisitor for Layout {
+impl ModuleVisitor for ParameterLayout {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
         let tensor = param.val();
         // In training state all that can be trained requires a gradient: what does not was frozen, or is a running statistic.
@@ -248,12 +248,12 @@ impl ModuleVisitor for Layout {
 }
 
 /// Puts values in the place of parameters.
-struct Place<'a> {
+struct ParameterWriter<'a> {
     places: HashMap<ParamId, &'a [f64]>,
     dtype: DType,
 }
 
-impl ModuleMapper for Place<'_> {
+impl ModuleMapper for ParameterWriter<'_> {
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
         let dtype = self.dtype;
         match self.places.get(&param.id) {
@@ -267,12 +267,12 @@ impl ModuleMapper for Place<'_> {
 }
 
 /// Picks the gradients of a module's parameters.
-struct Pick<'a> {
+struct GradientReader<'a> {
     gradients: &'a GradientsParams,
     values: HashMap<ParamId, Vec<f64>>,
 }
 
-impl ModuleVisitor for Pick<'_> {
+impl ModuleVisitor for GradientReader<'_> {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
         if let Some(gradient) = self.gradients.get::<D>(param.id) {
             let values = gradient.try_into_vec_as::<f64>().expect("the device gives back what it computed");

@@ -44,7 +44,7 @@ pub fn slope(f: &mut dyn FnMut(f64) -> f64, scale: f64, noise: f64) -> Slope {
     let mut best: Option<Slope> = None;
     let mut since_best = 0;
     let mut previous: Vec<f64> = Vec::new();
-    let mut jumps = Jumps::default();
+    let mut jumps = SlopeJumps::default();
 
     for level in 0..MAX_LEVELS {
         let step = scale / 8.0 * 0.5f64.powi(level as i32);
@@ -53,7 +53,7 @@ pub fn slope(f: &mut dyn FnMut(f64) -> f64, scale: f64, noise: f64) -> Slope {
         if !(right.is_finite() && left.is_finite()) {
             // Too far out; nearer the point it may be well.
             previous.clear();
-            jumps = Jumps::default();
+            jumps = SlopeJumps::default();
             continue;
         }
         jumps.push((right - 2.0 * middle + left) / step, 4.0 * noise / step);
@@ -94,14 +94,14 @@ pub fn slope(f: &mut dyn FnMut(f64) -> f64, scale: f64, noise: f64) -> Slope {
 
 /// `(f(h) - 2 f(0) + f(-h)) / h`: goes to 0 like h where f is smooth, and to the jump of the slope where it has a kink.
 #[derive(Default)]
-struct Jumps {
+struct SlopeJumps {
     last: Option<(f64, f64)>,
     extrapolated: Option<f64>,
     /// The best estimate of the limit with its bound.
     best: Option<(f64, f64)>,
 }
 
-impl Jumps {
+impl SlopeJumps {
     fn push(&mut self, jump: f64, noise: f64) {
         if let Some((last, _)) = self.last {
             // The part that goes like h, removed.

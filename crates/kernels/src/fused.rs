@@ -6,9 +6,9 @@ use chainrule_core::{Gradient, Link, Step, Targets};
 use rayon::prelude::*;
 
 use crate::isa::Isa;
-use crate::judge::{Ask, Model};
+use crate::judge::{Model, PassMode};
 use crate::lanes::Lanes;
-use crate::linear::{By, Found, Parameters, Pass, Rebase, Update, Which};
+use crate::linear::{Accumulator, Parameters, Pass, Rebase, RowSet, UpdateScalars, UpdateTask};
 use crate::packed_rows::PackedRows;
 use crate::patches::Patches;
 use crate::real::Real;
@@ -50,10 +50,10 @@ trait Kernel: Send {
     fn parameters(&self) -> (Vec<f64>, Vec<f64>);
 
     /// Sum of losses and number of right rows; the gradient's sums are kept.
-    fn pass(&mut self, isa: Isa, rows: &PackedRows, which: Which, ask: Ask) -> (f64, usize);
+    fn pass(&mut self, isa: Isa, rows: &PackedRows, which: RowSet, ask: PassMode) -> (f64, usize);
 
     /// Updates by the sums of the last pass.
-    fn update(&mut self, isa: Isa, by: By);
+    fn update(&mut self, isa: Isa, by: UpdateScalars);
 
     /// The sums of the last pass: `P^T D` and `colsum(D)`.
     fn gradient(&mut self) -> (Vec<f64>, Vec<f64>);
@@ -66,7 +66,7 @@ struct Linear<T, const C: usize> {
     parameters: Parameters<T, C>,
     /// The c of the rows that `base` was computed for.
     offset: f64,
-    found: Vec<Found<T, C>>,
+    found: Vec<Accumulator<T, C>>,
     /// How many of these the last pass used.
     used: usize,
 }
@@ -135,7 +135,7 @@ impl Fused {
     pub fn step(&mut self, rows: &PackedRows, batch: &[usize], step: Step) -> f64 {
         self.check(rows, batch.len());
         let n = batch.len() as f64;
-        let by = By {
+        let by = UpdateScalars {
             scale: rows.scale / n,
             offset: rows.offset / n,
             one: 1.0 / n,
@@ -145,7 +145,7 @@ impl Fused {
             l2_of_bias: if step.penalize_bias { step.l2 } else { 0.0 },
             columns: self.columns,
         };
-        let (loss, _) = self.kernel.pass(self.isa, rows, Which::Listed(batch), Ask::Gradient);
+        let (loss, _) = self.kernel.pass(self.isa, rows, RowSet::Listed(batch), PassMode::Gradient);
         self.kernel.update(self.isa, by);
         loss / n
     }
@@ -155,7 +155,7 @@ impl Fused {
     /// # Panics
     /// As [`Fused::step`].
     pub fn evaluate(&mut self, rows: &PackedRows) -> Evaluation {
-        let (loss, right) = self.all(rows, Ask::Loss);
+        let (loss, right) = self.all(rows, PassMode::Loss);
         Evaluation { loss: loss / rows.len() as f64, right }
     }
 
@@ -164,7 +164,7 @@ impl Fused {
     /// # Panics
     /// As [`Fused::step`].
     pub fn right(&mut self, rows: &PackedRows) -> usize {
-        self.all(rows, Ask::Right).1
+        self.all(rows, PassMode::Right).1
     }
 
     fn check(&self, rows: &PackedRows, n: usize) {
@@ -176,9 +176,9 @@ impl Fused {
         }
     }
 
-    fn all(&mut self, rows: &PackedRows, ask: Ask) -> (f64, usize) {
+    fn all(&mut self, rows: &PackedRows, ask: PassMode) -> (f64, usize) {
         self.check(rows, rows.len());
-        self.kernel.pass(self.isa, rows, Which::From(0, rows.len()), ask)
+        self.kernel.pass(self.isa, rows, RowSet::From(0, rows.len()), ask)
     }
 
     /// The gradient on the rows of a batch, and their mean cross-entropy.
@@ -186,7 +186,7 @@ impl Fused {
     /// # Panics
     /// As [`Fused::step`].
     pub fn gradient(&mut self, rows: &PackedRows, batch: &[usize]) -> Gradient {
-        self.gradient_of(rows, Which::Listed(batch))
+        self.gradient_of(rows, RowSet::Listed(batch))
     }
 
     /// The same on all rows, of which those of a few thousand are summed in the model's float type,
@@ -196,19 +196,19 @@ impl Fused {
     /// As [`Fused::step`].
     pub fn gradient_of_all(&mut self, rows: &PackedRows) -> Gradient {
         let n = rows.len();
-        let first = self.gradient_of(rows, Which::From(0, n.min(ROWS_A_SUM)));
+        let first = self.gradient_of(rows, RowSet::From(0, n.min(ROWS_A_SUM)));
         let mut all = first.times(n.min(ROWS_A_SUM) as f64 / n as f64);
         for first in (0..n).step_by(ROWS_A_SUM).skip(1) {
             let end = n.min(first + ROWS_A_SUM);
-            all.add_times(&self.gradient_of(rows, Which::From(first, end)), (end - first) as f64 / n as f64);
+            all.add_times(&self.gradient_of(rows, RowSet::From(first, end)), (end - first) as f64 / n as f64);
         }
         all
     }
 
-    fn gradient_of(&mut self, rows: &PackedRows, which: Which) -> Gradient {
+    fn gradient_of(&mut self, rows: &PackedRows, which: RowSet) -> Gradient {
         self.check(rows, which.len());
         let (n, columns) = (which.len() as f64, self.columns);
-        let (loss, _) = self.kernel.pass(self.isa, rows, which, Ask::Gradient);
+        let (loss, _) = self.kernel.pass(self.isa, rows, which, PassMode::Gradient);
         let (sums, residuals) = self.kernel.gradient();
         let by = |(i, &sum): (usize, &f64)| (rows.scale * sum + rows.offset * residuals[i % columns]) / n;
         Gradient {
@@ -263,12 +263,12 @@ const ROWS_A_SUM: usize = 1 << 13;
 
 /// Rows that make a thread worth waking: with a gradient many, since all of its sums and of the new
 /// weights cross to another core.
-fn rows_a_thread(ask: Ask) -> usize {
-    if ask == Ask::Gradient { 128 } else { 32 }
+fn rows_a_thread(ask: PassMode) -> usize {
+    if ask == PassMode::Gradient { 128 } else { 32 }
 }
 
 /// Into how many parts so many threads cut `n` rows.
-fn parts(n: usize, threads: usize, ask: Ask) -> usize {
+fn parts(n: usize, threads: usize, ask: PassMode) -> usize {
     threads.min(n / rows_a_thread(ask)).max(1)
 }
 
@@ -281,17 +281,17 @@ impl<T: Real, const C: usize> Linear<T, C> {
             patches,
             parameters: Parameters::new(patches, columns),
             offset: 0.0,
-            found: vec![Found::new(patches, columns); threads],
+            found: vec![Accumulator::new(patches, columns); threads],
             used: 1,
         }
     }
 
     /// Takes on the order in which the rows have their features.
-    fn suit(&mut self, isa: Isa, rows: &PackedRows) {
+    fn adapt_layout(&mut self, isa: Isa, rows: &PackedRows) {
         if self.patches != rows.patches {
             let (weight, bias) = self.parameters();
             self.patches = rows.patches;
-            self.found = vec![Found::new(rows.patches, self.model.columns()); self.found.len()];
+            self.found = vec![Accumulator::new(rows.patches, self.model.columns()); self.found.len()];
             self.set(isa, &weight, &bias);
         }
         if self.offset != rows.offset {
@@ -338,10 +338,10 @@ impl<T: Real, const C: usize> Kernel for Linear<T, C> {
         (self.flat(&self.parameters.weight), bias.iter().map(|bias| bias.to_f64()).collect())
     }
 
-    fn pass(&mut self, isa: Isa, rows: &PackedRows, which: Which, ask: Ask) -> (f64, usize) {
-        self.suit(isa, rows);
+    fn pass(&mut self, isa: Isa, rows: &PackedRows, which: RowSet, ask: PassMode) -> (f64, usize) {
+        self.adapt_layout(isa, rows);
         let (model, parameters) = (&self.model, &self.parameters);
-        let work = |(part, found): (_, &mut Found<T, C>)| {
+        let work = |(part, found): (_, &mut Accumulator<T, C>)| {
             isa.run(Pass { model, rows, which: which.part(part), parameters, ask, found });
             found.verdict.take()
         };
@@ -349,12 +349,12 @@ impl<T: Real, const C: usize> Kernel for Linear<T, C> {
         shared(which.len(), &mut self.found[..self.used], work)
     }
 
-    fn update(&mut self, isa: Isa, by: By) {
-        isa.run(Update { parameters: &mut self.parameters, found: &mut self.found[..self.used], by });
+    fn update(&mut self, isa: Isa, by: UpdateScalars) {
+        isa.run(UpdateTask { parameters: &mut self.parameters, found: &mut self.found[..self.used], by });
     }
 
     fn gradient(&mut self) -> (Vec<f64>, Vec<f64>) {
-        Found::gather(&mut self.found[..self.used]);
+        Accumulator::gather(&mut self.found[..self.used]);
         let sums = &self.found[0];
         let residuals = sums.residuals[..self.model.columns()].iter().map(|residuals| residuals.sum().to_f64());
         (self.flat(&sums.gradient), residuals.collect())

@@ -28,7 +28,7 @@ impl Display for Isa {
 }
 
 /// Work that is compiled once for each [`Isa`].
-pub(crate) trait Task {
+pub(crate) trait IsaTask {
     type Output;
 
     /// Does it. To be compiled for the instructions of its caller, this and all that it calls must be `#[inline(always)]`.
@@ -66,7 +66,7 @@ impl Isa {
         target_arch = "x86_64",
         expect(unsafe_code, reason = "compilers cannot see what the processor was asked")
     )]
-    pub(crate) fn run<J: Task>(self, task: J) -> J::Output {
+    pub(crate) fn run<J: IsaTask>(self, task: J) -> J::Output {
         match self {
             // On aarch64 fused multiply-add belongs to what every processor has.
             Isa::Portable => task.run::<{ cfg!(target_arch = "aarch64") }>(),
@@ -88,13 +88,13 @@ impl Isa {
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma")]
-fn avx2<J: Task>(task: J) -> J::Output {
+fn avx2<J: IsaTask>(task: J) -> J::Output {
     task.run::<true>()
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma,avx512f,avx512bw,avx512dq,avx512vl")]
-fn avx512<J: Task>(task: J) -> J::Output {
+fn avx512<J: IsaTask>(task: J) -> J::Output {
     task.run::<true>()
 }
 

@@ -38,7 +38,7 @@ impl Model {
 
 /// What a pass is to find; each also finds what stands before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Ask {
+pub(crate) enum PassMode {
     /// Which rows are classified rightly.
     Right,
     /// The losses.
@@ -49,17 +49,17 @@ pub(crate) enum Ask {
 
 /// What was found of the rows so far.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Verdict {
+pub(crate) struct LossStats {
     /// Sum of cross-entropies, but for the logarithms.
     loss: f64,
-    logarithms: Logarithms,
+    logarithms: ProductLog,
     /// The logits of a row, where rows are judged one by one.
     row: Vec<f64>,
     /// Rows whose largest logit is their class's.
     right: usize,
 }
 
-impl Verdict {
+impl LossStats {
     /// Sum of cross-entropies, and rows that are right.
     pub(crate) fn take(&mut self) -> (f64, usize) {
         let Self { loss, mut logarithms, right, row: _ } = std::mem::take(self);
@@ -73,7 +73,7 @@ impl Verdict {
         logits: &mut [Lanes<T>],
         labels: &[u32; BLOCK],
         n: usize,
-        ask: Ask,
+        ask: PassMode,
     ) {
         let mut own = [T::ZERO; BLOCK];
         for lane in 0..BLOCK {
@@ -93,7 +93,7 @@ impl Verdict {
         for is_right in &is_right[..n] {
             self.right += usize::from(*is_right);
         }
-        if ask == Ask::Right {
+        if ask == PassMode::Right {
             return;
         }
         let mut sums = [T::ZERO; BLOCK];
@@ -108,7 +108,7 @@ impl Verdict {
             self.loss += (highest[lane] - own[lane]).to_f64();
             self.logarithms.add(sums[lane].to_f64());
         }
-        if ask == Ask::Gradient {
+        if ask == PassMode::Gradient {
             let mut one_by = [T::ZERO; BLOCK];
             for lane in 0..BLOCK {
                 one_by[lane] = T::ONE / sums[lane];
@@ -132,7 +132,7 @@ impl Verdict {
         logits: &mut [Lanes<T>],
         labels: &[u32; BLOCK],
         n: usize,
-        ask: Ask,
+        ask: PassMode,
     ) {
         let z = logits[0].0;
         let [mut is_positive, mut is_right] = [[false; BLOCK]; 2];
@@ -144,7 +144,7 @@ impl Verdict {
         for is_right in &is_right[..n] {
             self.right += usize::from(*is_right);
         }
-        if ask == Ask::Right {
+        if ask == PassMode::Right {
             return;
         }
         let [mut size, mut small] = [[T::ZERO; BLOCK]; 2];
@@ -158,7 +158,7 @@ impl Verdict {
             self.loss += linear.to_f64();
             self.logarithms.add(1.0 + small[lane].to_f64());
         }
-        if ask == Ask::Gradient {
+        if ask == PassMode::Gradient {
             for lane in 0..BLOCK {
                 let p = (if z[lane] < T::ZERO { small[lane] } else { T::ONE }) / (T::ONE + small[lane]);
                 logits[0].0[lane] = if is_positive[lane] { p - T::ONE } else { p };
@@ -175,14 +175,14 @@ impl Verdict {
         logits: &mut [Lanes<T>],
         target: impl Fn(usize) -> f64,
         n: usize,
-        ask: Ask,
+        ask: PassMode,
     ) {
         for lane in 0..n {
             self.row.clear();
             self.row.extend(logits.iter().map(|logits| logits.0[lane].to_f64()));
             let target = target(lane);
             self.right += usize::from(link.is_right(&self.row, target));
-            if ask == Ask::Right {
+            if ask == PassMode::Right {
                 continue;
             }
             self.loss += link.residual(&mut self.row, target);
@@ -190,7 +190,7 @@ impl Verdict {
                 logits.0[lane] = T::from_f64(residual);
             }
         }
-        if ask == Ask::Gradient {
+        if ask == PassMode::Gradient {
             clear(logits, n);
         }
     }
@@ -208,18 +208,18 @@ fn clear<T: Real>(logits: &mut [Lanes<T>], n: usize) {
 
 /// A sum of logarithms: one of a product, since a logarithm takes as long as dozens of products.
 #[derive(Clone, Debug)]
-struct Logarithms {
+struct ProductLog {
     product: f64,
     sum: f64,
 }
 
-impl Default for Logarithms {
+impl Default for ProductLog {
     fn default() -> Self {
         Self { product: 1.0, sum: 0.0 }
     }
 }
 
-impl Logarithms {
+impl ProductLog {
     /// Adds that of a number from 1 to 2^50.
     #[inline(always)]
     fn add(&mut self, x: f64) {

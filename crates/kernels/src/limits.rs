@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use rayon::prelude::*;
 
-use crate::isa::{Isa, Task};
+use crate::isa::{Isa, IsaTask};
 use crate::real::Real;
 
 /// Multiply-adds in f32 a second, on so many threads, out of registers: two operations each.
@@ -26,7 +26,7 @@ pub fn multiply_adds_per_second(isa: Isa, threads: usize) -> f64 {
 }
 
 fn chains<const LANES: usize>(isa: Isa, threads: usize, rounds: usize) -> f64 {
-    let one = |_| _ = black_box(isa.run(Chains::<LANES> { rounds: black_box(rounds) }));
+    let one = |_| _ = black_box(isa.run(IndependentSums::<LANES> { rounds: black_box(rounds) }));
     in_threads(threads, || fastest(|| (0..threads).into_par_iter().for_each(one)))
 }
 
@@ -60,11 +60,11 @@ fn fastest(work: impl Fn()) -> f64 {
 /// As many sums at once as hide how long one takes, and as registers bear.
 const CHAINS: usize = 10;
 
-struct Chains<const LANES: usize> {
+struct IndependentSums<const LANES: usize> {
     rounds: usize,
 }
 
-impl<const LANES: usize> Task for Chains<LANES> {
+impl<const LANES: usize> IsaTask for IndependentSums<LANES> {
     type Output = [[f32; LANES]; CHAINS];
 
     #[inline(always)]

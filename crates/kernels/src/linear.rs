@@ -5,8 +5,8 @@
 
 use std::ops::Range;
 
-use crate::isa::Task;
-use crate::judge::{Ask, Model, Verdict};
+use crate::isa::IsaTask;
+use crate::judge::{LossStats, Model, PassMode};
 use crate::lanes::{Lanes, sum_quarters};
 use crate::packed_rows::PackedRows;
 use crate::patches::{BLOCK, Patches};
@@ -39,7 +39,7 @@ impl<T: Real, const C: usize> Parameters<T, C> {
     }
 }
 
-/// Computes [`Parameters::base`] anew, rounded as [`Update`] rounds it: parameters that were set
+/// Computes [`Parameters::base`] anew, rounded as [`UpdateTask`] rounds it: parameters that were set
 /// are, bit for bit, those that were stepped to.
 pub(crate) struct Rebase<'a, T, const C: usize> {
     pub(crate) parameters: &'a mut Parameters<T, C>,
@@ -48,7 +48,7 @@ pub(crate) struct Rebase<'a, T, const C: usize> {
     pub(crate) columns: usize,
 }
 
-impl<T: Real, const C: usize> Task for Rebase<'_, T, C> {
+impl<T: Real, const C: usize> IsaTask for Rebase<'_, T, C> {
     type Output = ();
 
     #[inline(always)]
@@ -73,25 +73,25 @@ const ROWS: usize = 64;
 /// Cache lines are not shared with another thread's.
 #[derive(Clone, Debug)]
 #[repr(align(128))]
-pub(crate) struct Found<T, const C: usize> {
+pub(crate) struct Accumulator<T, const C: usize> {
     /// `P^T D` by the weight's layout, for residuals D; not yet times a, plus c, over n.
     pub(crate) gradient: Vec<[Lanes<T>; C]>,
     /// `colsum(D)` in parts.
     pub(crate) residuals: Vec<Lanes<T>>,
-    pub(crate) verdict: Verdict,
+    pub(crate) verdict: LossStats,
     /// Logits, then residuals: by groups of sixteen rows, then by column, a row a lane.
     logits: Vec<Lanes<T>>,
     /// For each block of the features, which of the rows have it: a bit a row.
     have: Vec<u64>,
 }
 
-impl<T: Real, const C: usize> Found<T, C> {
+impl<T: Real, const C: usize> Accumulator<T, C> {
     pub(crate) fn new(patches: Patches, columns: usize) -> Self {
         let (blocks, sets) = (patches.count(), columns.div_ceil(C));
         Self {
             gradient: vec![[Lanes::ZERO; C]; sets * blocks],
             residuals: vec![Lanes::ZERO; sets * C],
-            verdict: Verdict::default(),
+            verdict: LossStats::default(),
             logits: vec![Lanes::ZERO; sets * C * ROWS / BLOCK],
             have: vec![0; blocks],
         }
@@ -117,34 +117,34 @@ impl<T: Real, const C: usize> Found<T, C> {
 
 /// The rows of a pass.
 #[derive(Clone, Copy)]
-pub(crate) enum Which<'a> {
+pub(crate) enum RowSet<'a> {
     /// These, in this order.
     Listed(&'a [usize]),
     /// Those from here to there.
     From(usize, usize),
 }
 
-impl<'a> Which<'a> {
+impl<'a> RowSet<'a> {
     pub(crate) fn len(self) -> usize {
         match self {
-            Which::Listed(rows) => rows.len(),
-            Which::From(start, end) => end - start,
+            RowSet::Listed(rows) => rows.len(),
+            RowSet::From(start, end) => end - start,
         }
     }
 
     #[inline(always)]
     pub(crate) fn at(self, i: usize) -> usize {
         match self {
-            Which::Listed(rows) => rows[i],
-            Which::From(start, _) => start + i,
+            RowSet::Listed(rows) => rows[i],
+            RowSet::From(start, _) => start + i,
         }
     }
 
     #[inline(always)]
-    pub(crate) fn part(self, range: Range<usize>) -> Which<'a> {
+    pub(crate) fn part(self, range: Range<usize>) -> RowSet<'a> {
         match self {
-            Which::Listed(rows) => Which::Listed(&rows[range]),
-            Which::From(start, _) => Which::From(start + range.start, start + range.end),
+            RowSet::Listed(rows) => RowSet::Listed(&rows[range]),
+            RowSet::From(start, _) => RowSet::From(start + range.start, start + range.end),
         }
     }
 }
@@ -154,27 +154,27 @@ impl<'a> Which<'a> {
 pub(crate) struct Pass<'a, T, const C: usize> {
     pub(crate) model: &'a Model,
     pub(crate) rows: &'a PackedRows,
-    pub(crate) which: Which<'a>,
+    pub(crate) which: RowSet<'a>,
     pub(crate) parameters: &'a Parameters<T, C>,
-    pub(crate) ask: Ask,
-    pub(crate) found: &'a mut Found<T, C>,
+    pub(crate) ask: PassMode,
+    pub(crate) found: &'a mut Accumulator<T, C>,
 }
 
-impl<T: Real, const C: usize> Task for Pass<'_, T, C> {
+impl<T: Real, const C: usize> IsaTask for Pass<'_, T, C> {
     type Output = ();
 
     #[inline(always)]
     fn run<const FMA: bool>(mut self) {
         let all = self.which;
         let n = all.len();
-        if self.ask == Ask::Gradient {
+        if self.ask == PassMode::Gradient {
             self.found.residuals.fill(Lanes::ZERO);
         }
         for first in (0..n).step_by(ROWS) {
             self.which = all.part(first..(first + ROWS).min(n));
             self.forward::<FMA>(all, first);
             self.judge::<FMA>();
-            if self.ask == Ask::Gradient {
+            if self.ask == PassMode::Gradient {
                 self.backward::<FMA>(first == 0);
             }
         }
@@ -183,7 +183,7 @@ impl<T: Real, const C: usize> Task for Pass<'_, T, C> {
 
 impl<T: Real, const C: usize> Pass<'_, T, C> {
     #[inline(always)]
-    fn forward<const FMA: bool>(&mut self, all: Which, first: usize) {
+    fn forward<const FMA: bool>(&mut self, all: RowSet, first: usize) {
         let (n, blocks, columns) = (self.which.len(), self.parameters.is_feature.len(), self.parameters.base.len());
         let scale = T::from_f64(self.rows.scale);
         let mut products = [[[T::ZERO; 4]; BLOCK]; C];
@@ -191,7 +191,7 @@ impl<T: Real, const C: usize> Pass<'_, T, C> {
             let weight = &self.parameters.weight[set * blocks..][..blocks];
             for group in 0..n.div_ceil(BLOCK) {
                 // The group after it is on its way meanwhile: shuffled rows lie anywhere in memory.
-                if let Which::Listed(rows) = all
+                if let RowSet::Listed(rows) = all
                     && set == 0
                 {
                     let after = first + (group + 1) * BLOCK;
@@ -238,7 +238,7 @@ impl<T: Real, const C: usize> Pass<'_, T, C> {
                     _ => verdict.softmax::<T, FMA>(logits, &labels, filled, ask),
                 }
             }
-            if ask == Ask::Gradient {
+            if ask == PassMode::Gradient {
                 filling.fill(Lanes::ZERO);
                 for (sum, residual) in self.found.residuals.iter_mut().zip(logits) {
                     sum.add(residual);
@@ -256,7 +256,7 @@ impl<T: Real, const C: usize> Pass<'_, T, C> {
     #[inline(always)]
     fn by_rows<const FMA: bool>(&mut self, is_first: bool) {
         let (blocks, columns) = (self.parameters.is_feature.len(), self.parameters.base.len());
-        let Found { gradient, logits, .. } = &mut *self.found;
+        let Accumulator { gradient, logits, .. } = &mut *self.found;
         if is_first {
             gradient.fill([Lanes::ZERO; C]);
         }
@@ -285,7 +285,7 @@ impl<T: Real, const C: usize> Pass<'_, T, C> {
     fn by_blocks<const FMA: bool>(&mut self, is_first: bool) {
         let (blocks, columns) = (self.parameters.is_feature.len(), self.parameters.base.len());
         let all_blocks = self.rows.blocks();
-        let Found { gradient, logits, have, .. } = &mut *self.found;
+        let Accumulator { gradient, logits, have, .. } = &mut *self.found;
         let (logits, have) = (&logits[..], &mut have[..]);
         have.fill(0);
         // Each row's next block, since they come in the rows' own order, and its group's first
@@ -369,16 +369,16 @@ fn add_product<T: Real, const C: usize, const FMA: bool>(
 }
 
 /// The update after a pass: `W -= rate (gradient + lambda W)`, which also sums W's columns anew.
-pub(crate) struct Update<'a, T, const C: usize> {
+pub(crate) struct UpdateTask<'a, T, const C: usize> {
     pub(crate) parameters: &'a mut Parameters<T, C>,
     /// What each thread found.
-    pub(crate) found: &'a mut [Found<T, C>],
-    pub(crate) by: By,
+    pub(crate) found: &'a mut [Accumulator<T, C>],
+    pub(crate) by: UpdateScalars,
 }
 
 /// By what a gradient's sums become an update.
 #[derive(Clone, Copy)]
-pub(crate) struct By {
+pub(crate) struct UpdateScalars {
     /// a / n
     pub(crate) scale: f64,
     /// c / n
@@ -395,14 +395,14 @@ pub(crate) struct By {
     pub(crate) columns: usize,
 }
 
-impl<T: Real, const C: usize> Task for Update<'_, T, C> {
+impl<T: Real, const C: usize> IsaTask for UpdateTask<'_, T, C> {
     type Output = ();
 
     #[inline(always)]
     fn run<const FMA: bool>(self) {
         let Self { parameters, found, by } = self;
         let blocks = parameters.is_feature.len();
-        let sums = Found::gather(found);
+        let sums = Accumulator::gather(found);
         // (1 - rate lambda) W - rate a/n P^T D - rate c/n colsum(D)
         let keep = T::from_f64(1.0 - by.learning_rate * by.l2);
         let scale = T::from_f64(-by.learning_rate * by.scale);

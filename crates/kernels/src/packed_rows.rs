@@ -78,14 +78,14 @@ impl PackedRows {
         assert!(patches.n_features() > 0, "a feature at least");
         assert_eq!(bytes.len(), targets.len() * patches.n_features(), "a byte for each row and feature");
         let (mut starts, mut places, mut blocks) = (Vec::with_capacity(targets.len() + 1), Vec::new(), Vec::new());
-        let mut room = Vec::new();
+        let mut buffer = Vec::new();
         starts.push(0);
         // All of a row's are written and those that are kept stay: which ones, no processor guesses
         // well enough.
         let (mut places_of_row, mut blocks_of_row) = (vec![0; patches.count()], vec![[0; BLOCK]; patches.count()]);
         for row in bytes.chunks_exact(patches.n_features()) {
             let mut kept = 0;
-            patches.blocks(row, &mut room, |place, block| {
+            patches.blocks(row, &mut buffer, |place, block| {
                 (places_of_row[kept], blocks_of_row[kept]) = (place as u32, block);
                 kept += usize::from(u128::from_ne_bytes(block) != 0);
             });

@@ -55,19 +55,19 @@ impl Patches {
     }
 
     /// Calls `with` for each block of a row of `n_features` bytes, in order.
-    pub(crate) fn blocks(self, row: &[u8], room: &mut Vec<u8>, mut with: impl FnMut(usize, [u8; BLOCK])) {
+    pub(crate) fn blocks(self, row: &[u8], buffer: &mut Vec<u8>, mut with: impl FnMut(usize, [u8; BLOCK])) {
         let high = self.patch[0];
         let (across, width) = (self.blocks_across(), self.whole_width());
         let whole = if self.width == width && self.height.is_multiple_of(high) {
             row
         } else {
-            room.clear();
+            buffer.clear();
             for line in row.chunks_exact(self.width) {
-                room.extend_from_slice(line);
-                room.resize(room.len().next_multiple_of(width), 0);
+                buffer.extend_from_slice(line);
+                buffer.resize(buffer.len().next_multiple_of(width), 0);
             }
-            room.resize(self.count() * BLOCK, 0);
-            room
+            buffer.resize(self.count() * BLOCK, 0);
+            buffer
         };
         for (down, lines) in whole.chunks_exact(high * width).enumerate() {
             let first = down * across;

@@ -5,18 +5,18 @@ use burn::backend::{Backend, TensorMetadata};
 use burn::tensor::{DType, Element, TensorData, read_sync};
 
 use crate::Loss;
-use crate::operation::{OnePass, OnePassed};
+use crate::operation::{FusedLoss, FusedOutput};
 
 macro_rules! on_the_host {
     ($backend:ty) => {
-        impl OnePass for $backend {
+        impl FusedLoss for $backend {
             fn one_pass(
                 features: FloatTensor<Self>,
                 labels: IntTensor<Self>,
                 weight: FloatTensor<Self>,
                 bias: FloatTensor<Self>,
                 loss: Loss,
-            ) -> OnePassed<Self> {
+            ) -> FusedOutput<Self> {
                 one_pass(features, labels, weight, bias, loss)
             }
         }
@@ -34,7 +34,7 @@ fn one_pass<B: Backend>(
     weight: FloatTensor<B>,
     bias: FloatTensor<B>,
     loss: Loss,
-) -> OnePassed<B> {
+) -> FusedOutput<B> {
     match features.dtype() {
         DType::F64 => in_type::<B, f64>(features, labels, weight, bias, loss),
         _ => in_type::<B, f32>(features, labels, weight, bias, loss),
@@ -47,7 +47,7 @@ fn in_type<B: Backend, F: Real>(
     weight: FloatTensor<B>,
     bias: FloatTensor<B>,
     loss: Loss,
-) -> OnePassed<B> {
+) -> FusedOutput<B> {
     let device = features.device();
     let (n, d, k) = (features.shape()[0], features.shape()[1], bias.shape()[0]);
     let floats = |tensor| read_sync(B::float_into_data(tensor)).expect("a tensor of this process is there to be read");
@@ -62,7 +62,7 @@ fn in_type<B: Backend, F: Real>(
         loss,
     );
     let tensor = |values: Vec<F>, shape: &[usize]| B::float_from_data(TensorData::new(values, shape), &device);
-    OnePassed {
+    FusedOutput {
         loss: tensor(vec![F::from_f64(found.loss)], &[1]),
         weight: tensor(found.weight, &[d, k]),
         bias: tensor(found.bias, &[k]),
@@ -70,7 +70,7 @@ fn in_type<B: Backend, F: Real>(
     }
 }
 
-struct Found<F> {
+struct FusedResult<F> {
     loss: f64,
     weight: Vec<F>,
     bias: Vec<F>,
@@ -78,12 +78,12 @@ struct Found<F> {
 }
 
 /// One pass over the rows: each gives its loss, its residual, and its share of the gradients, while it is in the cache.
-fn pass<F: Real>(features: &[F], labels: &[i64], weight: &[F], bias: &[F], loss: Loss) -> Found<F> {
+fn pass<F: Real>(features: &[F], labels: &[i64], weight: &[F], bias: &[F], loss: Loss) -> FusedResult<F> {
     let (n, k) = (labels.len(), bias.len());
     let d = features.len() / n;
     let of_n = F::from_f64(1.0 / n as f64);
     let mut found =
-        Found { loss: 0.0, weight: vec![F::ZERO; d * k], bias: vec![F::ZERO; k], residual: vec![F::ZERO; n * k] };
+        FusedResult { loss: 0.0, weight: vec![F::ZERO; d * k], bias: vec![F::ZERO; k], residual: vec![F::ZERO; n * k] };
     for (row, (x, &label)) in features.chunks_exact(d).zip(labels).enumerate() {
         let label = usize::try_from(label).unwrap_or(usize::MAX);
         assert!(label < loss.labels(k), "labels: expected 0..{}, found {} at row {row}", loss.labels(k), labels[row]);

@@ -58,4 +58,4 @@ mod steps;
 
 pub use loss::Loss;
 pub use operation::{Unsupported, is_on, linear_loss, logistic_regression, softmax_regression};
-pub use steps::{DeviceSteps, Evaluated, Images, Problem, device_steps, has_steps};
+pub use steps::{DeviceEvaluation, DeviceSteps, Images, StepProblem, device_steps, has_steps};

@@ -122,7 +122,7 @@ pub fn is_on(device: &Device) -> bool {
 }
 
 /// What one pass over a batch gives.
-pub(crate) struct OnePassed<B: Backend> {
+pub(crate) struct FusedOutput<B: Backend> {
     /// `[1]`
     pub(crate) loss: FloatTensor<B>,
     /// `dC/dW`, `[d, k]`
@@ -134,7 +134,7 @@ pub(crate) struct OnePassed<B: Backend> {
 }
 
 /// A backend that computes the loss and its gradients in one pass over the batch.
-pub(crate) trait OnePass: Backend {
+pub(crate) trait FusedLoss: Backend {
     /// # Shapes
     /// - features `[n, d]`, labels `[n]`, weight `[d, k]`, bias `[k]`, floats of one type, f32 or
     ///   f64
@@ -144,7 +144,7 @@ pub(crate) trait OnePass: Backend {
         weight: FloatTensor<Self>,
         bias: FloatTensor<Self>,
         loss: Loss,
-    ) -> OnePassed<Self>;
+    ) -> FusedOutput<Self>;
 }
 
 /// The operation, for Burn's dispatch to find each backend's own.
@@ -189,7 +189,7 @@ without_autodiff!(burn::backend::Flex);
 #[cfg(feature = "ndarray")]
 without_autodiff!(burn::backend::NdArray);
 
-impl<B: OnePass, C: CheckpointStrategy> LinearLoss for Autodiff<B, C> {
+impl<B: FusedLoss, C: CheckpointStrategy> LinearLoss for Autodiff<B, C> {
     fn mean_cross_entropy(
         features: FloatTensor<Self>,
         labels: IntTensor<Self>,
@@ -200,11 +200,11 @@ impl<B: OnePass, C: CheckpointStrategy> LinearLoss for Autodiff<B, C> {
         let inputs = [features.node(), weight.node(), bias.node()];
         let wants_features = features.is_tracked();
         let (features, weight, bias) = (features.into_primitive(), weight.into_primitive(), bias.into_primitive());
-        match HandOut.prepare::<C>(inputs).compute_bound().stateful() {
+        match StoredGradients.prepare::<C>(inputs).compute_bound().stateful() {
             OpsKind::Tracked(prepared) => {
                 let found = B::one_pass(features, labels, weight.clone(), bias, loss);
                 let of_features = wants_features.then_some((found.residual, weight));
-                prepared.finish(Held { weight: found.weight, bias: found.bias, of_features }, found.loss)
+                prepared.finish(SavedForBackward { weight: found.weight, bias: found.bias, of_features }, found.loss)
             }
             OpsKind::UnTracked(prepared) => prepared.finish(B::one_pass(features, labels, weight, bias, loss).loss),
         }
@@ -213,7 +213,7 @@ impl<B: OnePass, C: CheckpointStrategy> LinearLoss for Autodiff<B, C> {
 
 /// What the forward leaves for the backward.
 #[derive(Clone, Debug)]
-struct Held<B: Backend> {
+struct SavedForBackward<B: Backend> {
     weight: FloatTensor<B>,
     bias: FloatTensor<B>,
     /// D and W, of which the gradient by the features is made where it is wanted.
@@ -222,12 +222,12 @@ struct Held<B: Backend> {
 
 /// The backward: the gradients are there already.
 #[derive(Debug)]
-struct HandOut;
+struct StoredGradients;
 
-impl<B: Backend> Backward<B, 3> for HandOut {
-    type State = Held<B>;
+impl<B: Backend> Backward<B, 3> for StoredGradients {
+    type State = SavedForBackward<B>;
 
-    fn backward(self, ops: Ops<Held<B>, 3>, gradients: &mut Gradients, _: &mut Checkpointer) {
+    fn backward(self, ops: Ops<SavedForBackward<B>, 3>, gradients: &mut Gradients, _: &mut Checkpointer) {
         let [features, weight, bias] = ops.parents;
         let held = ops.state;
         // dJ/dC, [1], of whatever J the loss has become a part.

@@ -16,7 +16,7 @@ pub struct Images<'a> {
 
 /// What the parameters are worth on some rows.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Evaluated {
+pub struct DeviceEvaluation {
     /// Mean cross-entropy, in nats.
     pub loss: f64,
     /// Rows classified rightly.
@@ -47,7 +47,7 @@ pub trait DeviceSteps: Send {
     ///
     /// # Errors
     /// Where the device does not give back what it computed.
-    fn evaluate(&mut self) -> Result<[Evaluated; 2], TensorReadError>;
+    fn evaluate(&mut self) -> Result<[DeviceEvaluation; 2], TensorReadError>;
 
     /// The gradient at the parameters, without a penalty, by rows of the first images.
     ///
@@ -73,7 +73,7 @@ pub trait DeviceSteps: Send {
 
 /// What [`device_steps`] computes.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Problem {
+pub struct StepProblem {
     /// Which model.
     pub loss: Loss,
     /// d.
@@ -105,8 +105,8 @@ pub fn has_steps(device: &Device) -> bool {
 /// # Panics
 /// Where pixels, labels, features and columns do not fit each other, or there is no row or no
 /// feature.
-pub fn device_steps(device: &Device, problem: Problem, images: [Images<'_>; 2]) -> Option<Box<dyn DeviceSteps>> {
-    let Problem { loss, n_features: d, n_columns: k, .. } = problem;
+pub fn device_steps(device: &Device, problem: StepProblem, images: [Images<'_>; 2]) -> Option<Box<dyn DeviceSteps>> {
+    let StepProblem { loss, n_features: d, n_columns: k, .. } = problem;
     assert!(d > 0 && k > 0 && (loss == Loss::Softmax || k == 1), "{loss:?} with {d} features and {k} columns");
     assert!(
         matches!(problem.dtype, DType::F32 | DType::F64),

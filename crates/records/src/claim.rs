@@ -17,7 +17,7 @@ use crate::{RunError, inside};
 
 /// Runs, sweeps or imported models, each of which has one file that makes a folder one of them. It is written whole, and last where a folder is replaced, so
 /// that a folder that was cut off is the old one or the new.
-pub(crate) struct Kind {
+pub(crate) struct FolderKind {
     /// "run"
     pub(crate) name: &'static str,
     /// Whether a file of this name is one that was being written, and that nobody reads.
@@ -44,7 +44,7 @@ type Write<'a> = &'a dyn Fn(&Path) -> Result<(), RunError>;
 
 impl Claim {
     /// Makes a folder, or fills one that is empty. With `replace` it may hold another of its kind, and nothing besides.
-    pub(crate) fn create(path: &Path, replace: bool, kind: &Kind, write: Write) -> Result<Self, RunError> {
+    pub(crate) fn create(path: &Path, replace: bool, kind: &FolderKind, write: Write) -> Result<Self, RunError> {
         loop {
             let lock =
                 if path.exists() { Some(in_place(path, replace, kind, write)?) } else { beside(path, kind, write)? };
@@ -55,7 +55,7 @@ impl Claim {
     }
 
     /// Makes the first free one of `runs/NAME-1`, `runs/NAME-2`, ….
-    pub(crate) fn create_numbered(runs: &Path, name: &str, kind: &Kind, write: Write) -> Result<Self, RunError> {
+    pub(crate) fn create_numbered(runs: &Path, name: &str, kind: &FolderKind, write: Write) -> Result<Self, RunError> {
         let mut number = 1u64;
         loop {
             let path = runs.join(format!("{name}-{number}"));
@@ -84,7 +84,7 @@ impl Claim {
     }
 
     /// Sees to it that the folder is still this process's, and makes it anew where someone deleted or renamed it meanwhile.
-    pub(crate) fn hold(&self, kind: &Kind, write: Write) -> Result<(), RunError> {
+    pub(crate) fn hold(&self, kind: &FolderKind, write: Write) -> Result<(), RunError> {
         let mut lock = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
         if lock.holds() {
             return Ok(());
@@ -113,7 +113,7 @@ impl Claim {
 }
 
 /// Fills a folder that is there.
-fn in_place(path: &Path, replace: bool, kind: &Kind, write: Write) -> Result<Lock, RunError> {
+fn in_place(path: &Path, replace: bool, kind: &FolderKind, write: Write) -> Result<Lock, RunError> {
     if !path.is_dir() {
         return Err(RunError::Write { path: path.to_owned(), problem: ErrorKind::NotADirectory.into() });
     }
@@ -141,7 +141,7 @@ fn in_place(path: &Path, replace: bool, kind: &Kind, write: Write) -> Result<Loc
 }
 
 /// What must be deleted of a folder before it is filled.
-fn to_clear(path: &Path, replace: bool, kind: &Kind) -> Result<Vec<PathBuf>, RunError> {
+fn to_clear(path: &Path, replace: bool, kind: &FolderKind) -> Result<Vec<PathBuf>, RunError> {
     if is_empty(path, kind)? {
         let leftovers = entries(path)?.into_iter().filter(|name| name != LOCK);
         return Ok(leftovers.map(|name| path.join(name)).collect());
@@ -150,7 +150,7 @@ fn to_clear(path: &Path, replace: bool, kind: &Kind) -> Result<Vec<PathBuf>, Run
 }
 
 /// Makes a folder beside its place and puts it there whole; nothing where something took the place meanwhile.
-fn beside(path: &Path, kind: &Kind, write: Write) -> Result<Option<Lock>, RunError> {
+fn beside(path: &Path, kind: &FolderKind, write: Write) -> Result<Option<Lock>, RunError> {
     let error = |path: &Path, problem| RunError::Write { path: path.to_owned(), problem };
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     fs::create_dir_all(parent).map_err(|problem| match problem.kind() {
@@ -205,21 +205,21 @@ fn beginning_name(name: &OsStr) -> OsString {
 
 /// What a process that was killed left of a folder of any kind that it began; fails where something
 /// else is there.
-fn left(beginning: &Path, kind: &Kind) -> Result<Vec<PathBuf>, RunError> {
+fn left(beginning: &Path, kind: &FolderKind) -> Result<Vec<PathBuf>, RunError> {
     let names: Vec<String> = entries(beginning)?.into_iter().filter(|name| name != LOCK).collect();
-    let is_begun = |kind: &Kind, first: &[&str]| {
+    let is_begun = |kind: &FolderKind, first: &[&str]| {
         let is_first = |name: &String| first.contains(&name.as_str()) || is_of_no_account(beginning, name, kind);
         names.iter().all(is_first) && (kind.to_replace)(beginning).is_ok()
     };
     // The first files of each.
-    let kinds: &[(&Kind, &[&str])] = &[
+    let kinds: &[(&FolderKind, &[&str])] = &[
         #[cfg(feature = "runs")]
         (&RUN, &[MANIFEST, CONFIG]),
         #[cfg(feature = "runs")]
         (&SWEEP, &[PLAN]),
         (&MODELS, &[IMPORTED, MODEL]),
     ];
-    let is_left = |(kind, first): &(&Kind, &[&str])| {
+    let is_left = |(kind, first): &(&FolderKind, &[&str])| {
         is_empty(beginning, kind).is_ok_and(|is_empty| is_empty) || is_begun(kind, first)
     };
     if kinds.iter().any(is_left) {
@@ -229,13 +229,13 @@ fn left(beginning: &Path, kind: &Kind) -> Result<Vec<PathBuf>, RunError> {
 }
 
 /// Whether nothing lies in a folder but a lock and what someone did not come to write.
-pub(crate) fn is_empty(path: &Path, kind: &Kind) -> Result<bool, RunError> {
+pub(crate) fn is_empty(path: &Path, kind: &FolderKind) -> Result<bool, RunError> {
     let names = entries(path)?;
     Ok(names.iter().all(|name| is_of_no_account(path, name, kind)))
 }
 
 /// Whether an entry of a folder is a lock's, or one that someone did not come to write.
-pub(crate) fn is_of_no_account(folder: &Path, name: &str, kind: &Kind) -> bool {
+pub(crate) fn is_of_no_account(folder: &Path, name: &str, kind: &FolderKind) -> bool {
     let path = folder.join(name);
     if name != LOCK {
         return (kind.is_leftover)(name) && inside::check(&path, false).is_ok();

@@ -46,7 +46,7 @@ pub fn read_text(path: &Path, most: u64) -> Result<String, Error> {
 /// Where it cannot be written, and where what is there is no regular file; what lay there before still does.
 pub fn write_whole(path: &Path, content: &[u8]) -> Result<(), RunError> {
     let write = || {
-        let mut draft = Draft::new(path)?;
+        let mut draft = AtomicFile::new(path)?;
         draft.write(content)?;
         draft.finish()
     };
@@ -109,7 +109,7 @@ impl Destination {
     pub fn write(self, content: &[u8]) -> Result<(), RunError> {
         let Self { named, file, permissions } = self;
         let write = || {
-            let mut draft = Draft::new(&file)?;
+            let mut draft = AtomicFile::new(&file)?;
             draft.write(content)?;
             match permissions {
                 Some(permissions) => {
@@ -130,7 +130,7 @@ impl Destination {
 ///
 /// It is locked while it is written. A lock ends with its process, and so tells what a killed one left, which is cleared away by the next that writes into that folder.
 #[derive(Debug)]
-pub struct Draft {
+pub struct AtomicFile {
     place: PathBuf,
     path: PathBuf,
     file: File,
@@ -147,7 +147,7 @@ fn draft_name(process: u32, number: u64) -> String {
     format!("{name}-{}", &digits[..16])
 }
 
-impl Draft {
+impl AtomicFile {
     /// Begins a file for `place`.
     ///
     /// # Errors
@@ -226,7 +226,7 @@ impl Draft {
     }
 }
 
-impl Drop for Draft {
+impl Drop for AtomicFile {
     fn drop(&mut self) {
         // Once it is in its place, no file has this name.
         let _ = std::fs::remove_file(&self.path);

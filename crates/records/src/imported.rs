@@ -5,7 +5,7 @@ use chainrule_core::{ContentError, DataFile, LinkKind, Parameters, Precision, Pr
 use serde::{Deserialize, Serialize};
 
 use crate::checksum::sha256;
-use crate::claim::{Claim, Kind, entries, is_of_no_account, remove};
+use crate::claim::{Claim, FolderKind, entries, is_of_no_account, remove};
 use crate::file::{clear_drafts, is_draft};
 use crate::names::{IMPORTED, MODEL, NEXT, SUMMARY};
 use crate::seal::{read, read_sealed, sealed, unsealed};
@@ -35,7 +35,7 @@ pub struct Imported {
 }
 
 /// A folder of an imported model is one by its card.
-pub(crate) const MODELS: Kind = Kind {
+pub(crate) const MODELS: FolderKind = FolderKind {
     name: "an imported model",
     is_leftover: |name| name == NEXT || is_draft(name),
     is_one: |folder| read_sealed::<Imported>(&folder.join(IMPORTED), WAY_OUT).is_ok(),

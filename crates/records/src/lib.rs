@@ -2,7 +2,7 @@
 //! feature `runs` runs
 //! and sweeps. No Burn: a reader of runs needs no tensor library.
 //!
-//! - [`write_whole`], [`Draft`], [`Destination`]: files that appear whole or not at all
+//! - [`write_whole`], [`AtomicFile`], [`Destination`]: files that appear whole or not at all
 //! - [`write_weights`], [`read_parameters`], [`read_preprocessing`]: `model.safetensors`
 //! - [`Imported`]: the folder of a model that was trained elsewhere, or saved by a program of
 //!   someone's own
@@ -32,7 +32,7 @@ mod seal;
 mod weights;
 
 pub use error::RunError;
-pub use file::{Destination, Draft, read_text, read_whole, write_whole};
+pub use file::{AtomicFile, Destination, read_text, read_whole, write_whole};
 pub use imported::Imported;
 #[cfg(feature = "runs")]
 pub use runs::*;

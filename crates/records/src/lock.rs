@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::file::{Draft, is_draft};
+use crate::file::{AtomicFile, is_draft};
 use crate::{RunError, inside};
 
 /// The one process that writes into a folder. The system lets go of it when that process ends, however it ends.
@@ -132,7 +132,7 @@ fn make(path: &Path) -> Result<Option<File>, Error> {
     if inside::is_there(path) {
         return Ok(None);
     }
-    let mut draft = Draft::new(path)?;
+    let mut draft = AtomicFile::new(path)?;
     draft.write(holder().as_bytes())?;
     match draft.finish_locked_where_nothing_is() {
         Ok(file) => return Ok(Some(file)),

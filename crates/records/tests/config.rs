@@ -4,7 +4,7 @@
 
 use std::path::Path;
 
-use chainrule_core::{EngineKind, Generator, GradientSource, Lack, Precision, Solver, TrainConfig};
+use chainrule_core::{EngineKind, Generator, GradientSource, MissingAbility, Precision, Solver, TrainConfig};
 use chainrule_records::{ConfigFile, GridKey, check_override};
 
 const SMALLEST: &str = "[model]\nkind = 'softmax'\n";
@@ -178,7 +178,7 @@ fn the_fused_kernels_are_refused_to_an_optimizer_that_they_do_not_know() {
         assert!(error.contains("descent.gradient = \"fused\"") && error.contains("take auto"), "{error}");
         let config = parse(SMALLEST, &[optimizer]).unwrap();
         assert_eq!(config.descent().gradient, GradientSource::Auto);
-        assert_eq!(EngineKind::Kernels.lacks(&config), Some(Lack::Optimizer));
+        assert_eq!(EngineKind::Kernels.lacks(&config), Some(MissingAbility::Optimizer));
     }
     assert_eq!(EngineKind::Kernels.lacks(&parse(SMALLEST, &["descent.momentum=0", fused]).unwrap()), None);
 }

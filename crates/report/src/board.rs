@@ -14,7 +14,7 @@ pub(crate) const SCRIPT: &str = include_str!("../assets/board.js");
 
 /// A trained model, and what one needs to draw for it.
 #[derive(Clone, Debug)]
-pub struct Board {
+pub struct DrawingPage {
     /// The model.
     kind: ModelKind,
     /// What the data calls the classes, in the order of the model's outputs; two for the logistic model.
@@ -34,7 +34,7 @@ pub struct Board {
 /// The learning rates that the page's slider reaches, as powers of ten.
 const RATES: [f64; 2] = [-4.0, 0.0];
 
-impl Board {
+impl DrawingPage {
     /// Of a model of images. Of the examples, each with its label, those are taken that the model has a class for.
     pub fn new(
         kind: ModelKind,

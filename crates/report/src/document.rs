@@ -3,8 +3,8 @@
 //! Texts have a little markup, a part of Markdown's: `` `code` ``, `$LaTeX$`, `*emphasis*`, `**strong**`, and a backslash before a
 //! character that is meant as it stands. [`literal`] puts those before whatever came from outside.
 
-use crate::Board;
 use crate::Claim;
+use crate::DrawingPage;
 use crate::figure::Figure;
 
 /// A titled list of sections.
@@ -46,7 +46,7 @@ pub enum Block {
     /// All claims with their verdicts, in a table.
     Verdicts(Vec<Claim>),
     /// A model to draw for; on the HTML page only.
-    Board(Box<Board>),
+    DrawingPage(Box<DrawingPage>),
     /// A figure.
     Figure(Figure),
     /// A claim with its verdict.

@@ -92,7 +92,7 @@ fn render_block(block: &Block) -> Markup {
             }
         },
         Block::Figure(figure) => render_figure(figure),
-        Block::Board(board) => board.section(),
+        Block::DrawingPage(board) => board.section(),
         Block::Claim(claim) => render_claim(claim),
         Block::Details { summary, code } => html! {
             details id={ "run-" (summary) } { summary { (summary) } pre { code { (code) } } }

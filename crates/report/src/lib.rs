@@ -6,7 +6,7 @@
 //!   as one page ([`html`])
 //! - [`Run`]: a finished run, and [`Claim`], what is said of some, with its [`Verdict`]
 //! - [`Sweep`]: a grid's points as table and plot
-//! - [`Board`]: a page to draw on, and [`contact_sheet()`], where a model errs
+//! - [`DrawingPage`]: a page to draw on, and [`contact_sheet()`], where a model errs
 //!
 //! No Burn: what trains does not draw, and what draws does not train.
 
@@ -22,13 +22,13 @@ mod run;
 mod sweep;
 mod sweep_plot;
 
-pub use board::Board;
+pub use board::DrawingPage;
 pub use claim::{Claim, Verdict};
 pub use contact_sheet::{Tile, contact_sheet};
 pub use draw::{Drawing, Purpose, png, svg};
 pub use figure::{Axis, Chart, Color, Content, Corner, Figure, Format, Mark, Pictures, Scale, Series};
 pub use run::{LoadError, Run, Runs};
-pub use sweep::{Outcome, Sweep, SweepPoint};
+pub use sweep::{PointOutcome, Sweep, SweepPoint};
 
 /// Those of [`files_of`], before there is a figure.
 pub fn file_names_of(figure: &str) -> [String; 2] {

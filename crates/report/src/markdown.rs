@@ -38,7 +38,7 @@ fn render_block(text: &mut String, block: &Block) {
             text.push_str(&table(&VERDICTS.map(str::to_owned), &claims.iter().map(row).collect::<Vec<_>>()));
             Ok(())
         }
-        Block::Board(_) => writeln!(text, "The board is on the page `index.html`, beside this file."),
+        Block::DrawingPage(_) => writeln!(text, "The board is on the page `index.html`, beside this file."),
         Block::Figure(figure) => writeln!(
             text,
             "![{title}](figures/{id}.png)\n\n*{name}{title}.* {caption} {runs}",

@@ -30,12 +30,12 @@ pub struct SweepPoint {
     /// Its folder below the sweep's.
     pub folder: String,
     /// What came of it.
-    pub outcome: Outcome,
+    pub outcome: PointOutcome,
 }
 
 /// What came of a point.
 #[derive(Clone, Debug)]
-pub enum Outcome {
+pub enum PointOutcome {
     /// A model.
     Ended(Box<Summary>),
     /// None: the training diverged.
@@ -64,8 +64,8 @@ impl SweepPoint {
     /// What it came to, where it came to something.
     pub fn summary(&self) -> Option<&Summary> {
         match &self.outcome {
-            Outcome::Ended(summary) => Some(summary),
-            Outcome::Diverged(_) => None,
+            PointOutcome::Ended(summary) => Some(summary),
+            PointOutcome::Diverged(_) => None,
         }
     }
 
@@ -77,8 +77,8 @@ impl SweepPoint {
     /// How it ended: in one word, and the last step, from 0.
     fn ended(&self) -> (&'static str, usize) {
         match &self.outcome {
-            Outcome::Diverged(divergence) => ("diverged", divergence.step),
-            Outcome::Ended(summary) => {
+            PointOutcome::Diverged(divergence) => ("diverged", divergence.step),
+            PointOutcome::Ended(summary) => {
                 let how = match summary.certificate.map(|certificate| (certificate.holds(), certificate.ended)) {
                     Some((true, _)) => "converged",
                     Some((false, SearchEnd::IterationsUsedUp)) => "iterations-used-up",
@@ -107,9 +107,9 @@ impl SweepPoint {
 
 impl Sweep {
     /// Of the points of a plan that came to an end, each with its number from 0.
-    pub fn new(plan: &SweepPlan, outcomes: Vec<(usize, Outcome)>) -> Self {
+    pub fn new(plan: &SweepPlan, outcomes: Vec<(usize, PointOutcome)>) -> Self {
         let (at, names) = (plan.grid.points(), plan.folder_names());
-        let point = |(number, outcome): (usize, Outcome)| SweepPoint {
+        let point = |(number, outcome): (usize, PointOutcome)| SweepPoint {
             number,
             at: at[number].clone(),
             folder: format!("{}/{}", SweepPlan::POINTS, names[number]),

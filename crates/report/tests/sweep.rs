@@ -10,7 +10,7 @@ use chainrule_core::{
     Certificate, Class, DataKind, FinalMetrics, GradientSource, ModelKind, Precision, SearchEnd, Unused, WeightNorms,
 };
 use chainrule_records::{DataSummary, Divergence, Grid, GridKey, Manifest, Seconds, Summary, SweepPlan};
-use chainrule_report::{Outcome, Sweep};
+use chainrule_report::{PointOutcome, Sweep};
 use svg::texts;
 
 /// What a finished point came to.
@@ -76,7 +76,7 @@ fn made_up(keys: &[&str], change: impl Fn(usize, &mut Summary) -> bool) -> Sweep
         summary.final_metrics.validation_loss = 1.0 + 0.1 * ((point * 7) % 10) as f64;
         let is_whole = change(point, &mut summary);
         let divergence = Divergence { step: point, problem: "it was made up".to_owned() };
-        (point, if is_whole { Outcome::Ended(Box::new(summary)) } else { Outcome::Diverged(divergence) })
+        (point, if is_whole { PointOutcome::Ended(Box::new(summary)) } else { PointOutcome::Diverged(divergence) })
     };
     Sweep::new(&plan, (0..plan.grid.points().len()).map(outcome).collect())
 }

@@ -3,7 +3,7 @@
 
 use chainrule_core::{Dual, Gradient, ObjectiveConfig, Parameters};
 
-use crate::engine::Failure;
+use crate::engine::EngineError;
 use crate::lbfgs::dot;
 
 /// Means over the training rows, each times its weight, of which the bound for a free bias is made.
@@ -31,8 +31,8 @@ impl Moments {
         [d, k]: [usize; 2],
         dual: Dual,
         weight: f64,
-        gradient: &mut dyn FnMut(&Parameters) -> Result<Gradient, Failure>,
-    ) -> Result<Self, Failure> {
+        gradient: &mut dyn FnMut(&Parameters) -> Result<Gradient, EngineError>,
+    ) -> Result<Self, EngineError> {
         let mut at = |class: usize, bias: f64| {
             let mut parameters = Parameters::zeros(d, k);
             parameters.bias[class] = bias;
@@ -56,7 +56,7 @@ impl Moments {
 }
 
 /// A point with what is known there.
-pub(crate) struct Found {
+pub(crate) struct BoundPoint {
     /// `J = C + lambda R`
     pub(crate) objective: f64,
     /// The gradient of J by W, then by b.
@@ -66,7 +66,12 @@ pub(crate) struct Found {
 }
 
 /// What J, its gradient and the bound are, where C and its gradient are these.
-pub(crate) fn found(at: &Parameters, cost: Gradient, config: &ObjectiveConfig, moments: Option<&Moments>) -> Found {
+pub(crate) fn found(
+    at: &Parameters,
+    cost: Gradient,
+    config: &ObjectiveConfig,
+    moments: Option<&Moments>,
+) -> BoundPoint {
     let lambda = config.l2;
     let square = dot(&at.weight, &at.weight) + if config.penalize_bias { dot(&at.bias, &at.bias) } else { 0.0 };
     let objective = cost.loss + lambda / 2.0 * square;
@@ -75,12 +80,12 @@ pub(crate) fn found(at: &Parameters, cost: Gradient, config: &ObjectiveConfig, m
     match moments {
         Some(moments) if !config.penalize_bias => {
             let bound = with_free_bias(at, &cost, &by_weight, lambda, moments);
-            Found { objective, gradient: [by_weight, cost.bias].concat(), bound }
+            BoundPoint { objective, gradient: [by_weight, cost.bias].concat(), bound }
         }
         _ => {
             let by_bias = if config.penalize_bias { with_penalty(&cost.bias, &at.bias) } else { cost.bias };
             let gradient = [by_weight, by_bias].concat();
-            Found { objective, bound: dot(&gradient, &gradient) / (2.0 * lambda), gradient }
+            BoundPoint { objective, bound: dot(&gradient, &gradient) / (2.0 * lambda), gradient }
         }
     }
 }
@@ -89,7 +94,7 @@ pub(crate) fn found(at: &Parameters, cost: Gradient, config: &ObjectiveConfig, m
 /// all of them as gives each class its frequency.
 fn with_free_bias(at: &Parameters, cost: &Gradient, by_weight: &[f64], lambda: f64, moments: &Moments) -> f64 {
     let k = at.columns;
-    let Mix { theta, t } = mix(moments.dual, &cost.bias, &moments.frequencies, moments.weight);
+    let MixWeights { theta, t } = mix(moments.dual, &cost.bias, &moments.frequencies, moments.weight);
     // X^T (1 t^T - Y) / N, of which X^T (P - Y) / N leaves X^T (1 t^T - P) / N.
     let by_t = |i: usize| moments.mean[i / k] * t[i % k] - moments.class_sums[i];
     let moved: Vec<f64> = by_weight.iter().enumerate().map(|(i, g)| g + theta * (by_t(i) - cost.weight[i])).collect();
@@ -104,7 +109,7 @@ fn with_free_bias(at: &Parameters, cost: &Gradient, by_weight: &[f64], lambda: f
 
 /// How much of what is mixed in.
 #[derive(Debug)]
-struct Mix {
+struct MixWeights {
     theta: f64,
     /// A probability of each class, or of the positive one.
     t: Vec<f64>,
@@ -113,19 +118,19 @@ struct Mix {
 /// Eq. (31): the least theta, and t, for which `(1 - theta) (p - y) + theta (t - y)` is 0 in the
 /// mean over rows, each times its weight, where `p - y` is `residual`, y the frequencies, and
 /// `weight` the mean weight.
-fn mix(dual: Dual, residual: &[f64], frequencies: &[f64], weight: f64) -> Mix {
+fn mix(dual: Dual, residual: &[f64], frequencies: &[f64], weight: f64) -> MixWeights {
     // t = (y - s (p - y)) / weight has to stay a probability.
-    let room = residual.iter().zip(frequencies).map(|(&g, &y)| match g {
+    let buffer = residual.iter().zip(frequencies).map(|(&g, &y)| match g {
         g if g > 0.0 => y / g,
         g if g < 0.0 && dual == Dual::Interval => (weight - y) / -g,
         _ => f64::INFINITY,
     });
-    let s = room.fold(f64::INFINITY, f64::min).max(0.0);
+    let s = buffer.fold(f64::INFINITY, f64::min).max(0.0);
     if s.is_infinite() {
-        return Mix { theta: 0.0, t: frequencies.iter().map(|y| y / weight).collect() };
+        return MixWeights { theta: 0.0, t: frequencies.iter().map(|y| y / weight).collect() };
     }
     let t = residual.iter().zip(frequencies).map(|(g, y)| ((y - s * g) / weight).clamp(0.0, 1.0)).collect();
-    Mix { theta: 1.0 / (1.0 + s), t }
+    MixWeights { theta: 1.0 / (1.0 + s), t }
 }
 
 /// `-sum t ln t` over the classes, in nats.
@@ -150,7 +155,7 @@ mod tests {
         ];
         for (residual, frequencies) in cases {
             let dual = if residual.len() == 1 { Dual::Interval } else { Dual::Simplex };
-            let Mix { theta, t } = mix(dual, residual, frequencies, 1.0);
+            let MixWeights { theta, t } = mix(dual, residual, frequencies, 1.0);
             // Rows that are heavier by the same factor mix alike.
             let [heavier, more] =
                 [residual, frequencies].map(|means| means.iter().map(|mean| 4.0 * mean).collect::<Vec<_>>());
@@ -161,8 +166,8 @@ mod tests {
                 assert!(((1.0 - theta) * g + theta * (t - y)).abs() < 1e-15, "{residual:?}: {theta} {t}");
             }
             // With a smaller theta a t would be no probability: one is at its limit already.
-            let room = |t: f64| if residual.len() == 1 { t.min(1.0 - t) } else { t };
-            assert!(t.iter().any(|&t| room(t) < 1e-12), "{residual:?}: {theta} is not the least, {t:?}");
+            let buffer = |t: f64| if residual.len() == 1 { t.min(1.0 - t) } else { t };
+            assert!(t.iter().any(|&t| buffer(t) < 1e-12), "{residual:?}: {theta} is not the least, {t:?}");
         }
         assert_eq!(mix(Dual::Simplex, &[0.0, 0.0], &[0.5, 0.5], 1.0).theta, 0.0);
     }

@@ -21,7 +21,7 @@ pub struct Checkpoint {
     pub(crate) best: Option<Parameters>,
     pub(crate) history: History,
     /// What the optimizer remembers, where it does.
-    pub(crate) memory: Option<Memory>,
+    pub(crate) memory: Option<OptimizerState>,
     /// Of L-BFGS, the rest.
     pub(crate) search: Option<SearchState>,
 }
@@ -51,7 +51,7 @@ impl Checkpoint {
 
 /// What an optimizer remembers of the steps before.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Memory {
+pub struct OptimizerState {
     /// By names of the engine's, as `weight.momentum.moment_1`, each with as many numbers as its
     /// parameter.
     pub tensors: BTreeMap<String, Vec<f64>>,

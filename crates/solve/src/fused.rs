@@ -7,12 +7,12 @@ use chainrule_core::{Gradient, Link, Parameters, Precision, Step, TrainConfig};
 use chainrule_data::{DataError, Order};
 use chainrule_kernels::{Float, Fused, Isa};
 
-use crate::engine::{Engine, Evaluated, Failure};
+use crate::engine::{Engine, EngineError, EvaluationResult};
 use crate::fused_rows::Batches;
 use crate::{FusedRows, Metrics};
 
 /// Parameters on their way down.
-pub(crate) struct Kernels<'a> {
+pub(crate) struct KernelEngine<'a> {
     fused: Fused,
     /// The same model in f64, once it is asked for, where `fused` is in f32.
     in_f64: Option<Fused>,
@@ -27,7 +27,7 @@ pub(crate) struct Kernels<'a> {
     losses: Vec<f64>,
 }
 
-impl<'a> Kernels<'a> {
+impl<'a> KernelEngine<'a> {
     pub(crate) fn new(
         link: Arc<dyn Link>,
         train: &'a FusedRows,
@@ -91,7 +91,7 @@ fn gradient(fused: &mut Fused, rows: &FusedRows, threads: usize) -> Result<Gradi
     Ok(mean.expect("a row at least"))
 }
 
-impl Engine for Kernels<'_> {
+impl Engine for KernelEngine<'_> {
     fn link(&self) -> &dyn Link {
         &*self.link
     }
@@ -100,14 +100,14 @@ impl Engine for Kernels<'_> {
         self.train.len()
     }
 
-    fn begin_epoch(&mut self, order: &Arc<Order>, places: Range<usize>, batch_size: usize) -> Result<(), Failure> {
+    fn begin_epoch(&mut self, order: &Arc<Order>, places: Range<usize>, batch_size: usize) -> Result<(), EngineError> {
         // What was read ahead for an epoch that is over goes first.
         self.batches = Batches::none();
         self.batches = self.train.batches(order, places, batch_size, self.threads)?;
         Ok(())
     }
 
-    fn step(&mut self, batch: &[usize], learning_rate: f64) -> Result<(), Failure> {
+    fn step(&mut self, batch: &[usize], learning_rate: f64) -> Result<(), EngineError> {
         self.step.learning_rate = learning_rate;
         let (rows, batch) = self.batches.next(self.train, batch)?;
         let loss = self.fused.step(rows, batch, self.step);
@@ -115,15 +115,15 @@ impl Engine for Kernels<'_> {
         Ok(())
     }
 
-    fn losses(&mut self) -> Result<Vec<f64>, Failure> {
+    fn losses(&mut self) -> Result<Vec<f64>, EngineError> {
         Ok(std::mem::take(&mut self.losses))
     }
 
-    fn gradient_of_all(&mut self) -> Result<Gradient, Failure> {
+    fn gradient_of_all(&mut self) -> Result<Gradient, EngineError> {
         Ok(gradient(&mut self.fused, self.train, self.threads)?)
     }
 
-    fn gradient_in_f64(&mut self, parameters: &Parameters) -> Option<Result<Gradient, Failure>> {
+    fn gradient_in_f64(&mut self, parameters: &Parameters) -> Option<Result<Gradient, EngineError>> {
         if self.precision == Precision::F64 {
             return None;
         }
@@ -131,24 +131,24 @@ impl Engine for Kernels<'_> {
         let fused =
             self.in_f64.get_or_insert_with(|| Fused::new(Arc::clone(link), d, Float::F64, threads, Isa::best()));
         fused.set(&parameters.weight, &parameters.bias);
-        Some(gradient(fused, self.train, threads).map_err(Failure::from))
+        Some(gradient(fused, self.train, threads).map_err(EngineError::from))
     }
 
-    fn evaluate(&mut self) -> Result<Evaluated, Failure> {
-        Ok(Evaluated {
+    fn evaluate(&mut self) -> Result<EvaluationResult, EngineError> {
+        Ok(EvaluationResult {
             validation: self.metrics_on(self.validation)?,
             train_accuracy: self.accuracy_on(self.train)?,
             parameters: self.parameters()?,
         })
     }
 
-    fn metrics(&mut self) -> Result<[Metrics; 2], Failure> {
+    fn metrics(&mut self) -> Result<[Metrics; 2], EngineError> {
         // Nothing more is stepped on.
         self.batches = Batches::none();
         Ok([self.metrics_on(self.train)?, self.metrics_on(self.validation)?])
     }
 
-    fn parameters(&mut self) -> Result<Parameters, Failure> {
+    fn parameters(&mut self) -> Result<Parameters, EngineError> {
         let (weight, bias) = self.fused.parameters();
         Ok(Parameters { n_features: self.train.n_features(), columns: bias.len(), weight, bias })
     }

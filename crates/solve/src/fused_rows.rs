@@ -5,8 +5,8 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
-use chainrule_core::Lack;
-use chainrule_data::{Ahead, DataError, Order, Room, Rows, pixel_value};
+use chainrule_core::MissingAbility;
+use chainrule_data::{DataError, Order, Prefetcher, RowBuffer, Rows, pixel_value};
 use chainrule_kernels::PackedRows;
 
 use crate::TrainError;
@@ -17,17 +17,17 @@ const CHUNK: usize = 1 << 19;
 
 /// Rows as the fused kernels take them, wherever they lie.
 #[derive(Clone, Debug)]
-pub struct FusedRows(Place);
+pub struct FusedRows(Storage);
 
 #[derive(Clone, Debug)]
-enum Place {
+enum Storage {
     Packed(PackedRows),
     InFile(Arc<Rows>),
 }
 
 impl From<PackedRows> for FusedRows {
     fn from(rows: PackedRows) -> Self {
-        Self(Place::Packed(rows))
+        Self(Storage::Packed(rows))
     }
 }
 
@@ -39,17 +39,17 @@ impl FusedRows {
     /// Where there are no kernels for what the features are stored as.
     pub fn new(rows: Rows) -> Result<Self, TrainError> {
         if rows.file().is_some() {
-            return Ok(Self(Place::InFile(Arc::new(rows))));
+            return Ok(Self(Storage::InFile(Arc::new(rows))));
         }
-        let packed = pack(&rows, 0..rows.len(), &mut Room::default())?;
-        packed.map(Self::from).ok_or(TrainError::BeyondKernels { problem: Lack::Features(rows.kind()) })
+        let packed = pack(&rows, 0..rows.len(), &mut RowBuffer::default())?;
+        packed.map(Self::from).ok_or(TrainError::BeyondKernels { problem: MissingAbility::Features(rows.kind()) })
     }
 
     /// Rows, n.
     pub fn len(&self) -> usize {
         match &self.0 {
-            Place::Packed(rows) => rows.len(),
-            Place::InFile(rows) => rows.len(),
+            Storage::Packed(rows) => rows.len(),
+            Storage::InFile(rows) => rows.len(),
         }
     }
 
@@ -61,35 +61,35 @@ impl FusedRows {
     /// Features of a row, d.
     pub fn n_features(&self) -> usize {
         match &self.0 {
-            Place::Packed(rows) => rows.n_features(),
-            Place::InFile(rows) => rows.n_features(),
+            Storage::Packed(rows) => rows.n_features(),
+            Storage::InFile(rows) => rows.n_features(),
         }
     }
 
     /// The file that they stay in, where they do.
     pub fn file(&self) -> Option<&Path> {
         match &self.0 {
-            Place::Packed(_) => None,
-            Place::InFile(rows) => rows.file(),
+            Storage::Packed(_) => None,
+            Storage::InFile(rows) => rows.file(),
         }
     }
 
     /// All of them packed, where they are in memory.
     pub fn packed(&self) -> Option<&PackedRows> {
         match &self.0 {
-            Place::Packed(rows) => Some(rows),
-            Place::InFile(_) => None,
+            Storage::Packed(rows) => Some(rows),
+            Storage::InFile(_) => None,
         }
     }
 
     /// All rows in their order, at once or a chunk at a time.
     pub(crate) fn each(&self, threads: usize, mut f: impl FnMut(&PackedRows)) -> Result<(), DataError> {
         let rows = match &self.0 {
-            Place::Packed(rows) => {
+            Storage::Packed(rows) => {
                 f(rows);
                 return Ok(());
             }
-            Place::InFile(rows) => rows,
+            Storage::InFile(rows) => rows,
         };
         let n = rows.len();
         for chunk in chunks(rows, &Arc::new(Order::of_file(n)), 0..n, units_a_chunk(rows, 1), threads)? {
@@ -107,7 +107,7 @@ impl FusedRows {
         batch_size: usize,
         threads: usize,
     ) -> Result<Batches, DataError> {
-        let Place::InFile(rows) = &self.0 else { return Ok(Batches(None)) };
+        let Storage::InFile(rows) = &self.0 else { return Ok(Batches(None)) };
         let batches_a_chunk = units_a_chunk(rows, batch_size).min(places.len().div_ceil(batch_size));
         let rows_a_chunk = batches_a_chunk * batch_size;
         Ok(Batches(Some(Chunked {
@@ -125,7 +125,7 @@ pub(crate) struct Batches(Option<Chunked>);
 
 /// Several batches a chunk.
 struct Chunked {
-    chunks: Ahead<Result<PackedRows, DataError>>,
+    chunks: Prefetcher<Result<PackedRows, DataError>>,
     current: Option<PackedRows>,
     /// The next batch's rows of the current chunk.
     next: Range<usize>,
@@ -147,9 +147,9 @@ impl Batches {
         batch: &'a [usize],
     ) -> Result<(&'a PackedRows, &'a [usize]), DataError> {
         match (&all.0, &mut self.0) {
-            (Place::Packed(rows), _) => Ok((rows, batch)),
-            (Place::InFile(_), Some(chunked)) => chunked.next(),
-            (Place::InFile(_), None) => unreachable!("an epoch begins before its first step"),
+            (Storage::Packed(rows), _) => Ok((rows, batch)),
+            (Storage::InFile(_), Some(chunked)) => chunked.next(),
+            (Storage::InFile(_), None) => unreachable!("an epoch begins before its first step"),
         }
     }
 }
@@ -179,28 +179,29 @@ fn chunks(
     places: Range<usize>,
     rows_a_chunk: usize,
     threads: usize,
-) -> Result<Ahead<Result<PackedRows, DataError>>, DataError> {
+) -> Result<Prefetcher<Result<PackedRows, DataError>>, DataError> {
     let Range { start, end } = places;
     let maker = || {
-        let (rows, order, mut room) = (Arc::clone(rows), Arc::clone(order), Room::default());
+        let (rows, order, mut buffer) = (Arc::clone(rows), Arc::clone(order), RowBuffer::default());
         move |i: usize| {
             let first = start + i * rows_a_chunk;
             let places = first..(first + rows_a_chunk).min(end);
-            Ok(pack(&rows, order.range(places), &mut room)?.expect("what stays in a file is bytes"))
+            Ok(pack(&rows, order.range(places), &mut buffer)?.expect("what stays in a file is bytes"))
         }
     };
-    Ahead::new((end - start).div_ceil(rows_a_chunk), threads, maker).map_err(|problem| DataError::Thread { problem })
+    Prefetcher::new((end - start).div_ceil(rows_a_chunk), threads, maker)
+        .map_err(|problem| DataError::Thread { problem })
 }
 
 /// Some of the rows as the kernels read them, where there are kernels for them.
 fn pack(
     rows: &Rows,
     chosen: impl ExactSizeIterator<Item = usize> + Clone,
-    room: &mut Room,
+    buffer: &mut RowBuffer,
 ) -> Result<Option<PackedRows>, DataError> {
     let labels = chosen.clone().map(|row| u32::from(rows.label(row))).collect();
     let (scale, offset) = scale_and_offset();
-    Ok(PackedRows::of_features(rows.chunk(chosen, room)?, rows.size(), labels, scale, offset))
+    Ok(PackedRows::of_features(rows.chunk(chosen, buffer)?, rows.size(), labels, scale, offset))
 }
 
 /// Those of [`pixel_value`]: of a line two points tell all.

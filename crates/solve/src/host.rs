@@ -4,7 +4,7 @@
 use chainrule_core::{Gradient, Link, Parameters};
 
 /// Sums over rows of their losses and of the gradients of these, at one place.
-pub struct Sums<'a> {
+pub struct GradientSums<'a> {
     link: &'a dyn Link,
     at: &'a Parameters,
     sums: Gradient,
@@ -13,7 +13,7 @@ pub struct Sums<'a> {
     logits: Vec<f64>,
 }
 
-impl<'a> Sums<'a> {
+impl<'a> GradientSums<'a> {
     /// Of no row yet.
     pub fn new(link: &'a dyn Link, at: &'a Parameters) -> Self {
         let sums = Gradient { loss: 0.0, weight: vec![0.0; at.weight.len()], bias: vec![0.0; at.bias.len()] };
@@ -45,19 +45,19 @@ impl<'a> Sums<'a> {
     }
 }
 
-/// The loss of each of some rows `[n, d]`, and whether it is predicted rightly; `room` is for logits.
+/// The loss of each of some rows `[n, d]`, and whether it is predicted rightly; `buffer` is for logits.
 pub(crate) fn judge(
     link: &dyn Link,
     at: &Parameters,
     rows: &[f64],
     targets: impl IntoIterator<Item = f64>,
-    room: &mut Vec<f64>,
+    buffer: &mut Vec<f64>,
     mut see: impl FnMut(f64, bool),
 ) {
     let mut targets = targets.into_iter();
     for rows in rows.chunks(AT_ONCE * at.n_features) {
-        logits(at, rows, room);
-        for (z, target) in room.chunks_exact_mut(at.columns).zip(&mut targets) {
+        logits(at, rows, buffer);
+        for (z, target) in buffer.chunks_exact_mut(at.columns).zip(&mut targets) {
             let is_right = link.is_right(z, target);
             see(link.residual(z, target), is_right);
         }

@@ -49,7 +49,7 @@ const TRIALS: usize = 40;
 const IDLE: usize = 20;
 
 /// What is minimised.
-pub(crate) trait Problem {
+pub(crate) trait Minimised {
     /// Why it cannot be computed.
     type Error;
 
@@ -64,21 +64,21 @@ pub(crate) trait Problem {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct State {
     pub(crate) at: Point,
-    memory: Memory,
-    idle: Idle,
+    memory: CorrectionPairs,
+    idle: StallCounter,
     /// Iterations made.
     iterations: usize,
 }
 
 impl State {
     fn new(at: Point, memory: usize) -> Self {
-        let idle = Idle { value: at.value, length: norm(&at.gradient), count: 0 };
-        Self { at, memory: Memory { pairs: VecDeque::new(), capacity: memory }, idle, iterations: 0 }
+        let idle = StallCounter { value: at.value, length: norm(&at.gradient), count: 0 };
+        Self { at, memory: CorrectionPairs { pairs: VecDeque::new(), capacity: memory }, idle, iterations: 0 }
     }
 
     fn move_to(&mut self, next: Point) {
         self.memory.push(&self.at, &next);
-        self.idle.hear(&next);
+        self.idle.on_iteration(&next);
         self.at = next;
         self.iterations += 1;
     }
@@ -102,7 +102,7 @@ pub(crate) enum Start {
 ///
 /// # Errors
 /// The problem's own.
-pub(crate) fn minimise<P: Problem>(problem: &mut P, start: Start, options: Options) -> Result<End, P::Error> {
+pub(crate) fn minimise<P: Minimised>(problem: &mut P, start: Start, options: Options) -> Result<End, P::Error> {
     let mut state = match start {
         Start::From(state) => *state,
         Start::At(x) => {
@@ -141,14 +141,14 @@ pub(crate) fn minimise<P: Problem>(problem: &mut P, start: Start, options: Optio
 
 /// The lowest value and the shortest gradient so far, and for how long neither has moved.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-struct Idle {
+struct StallCounter {
     value: f64,
     length: f64,
     count: usize,
 }
 
-impl Idle {
-    fn hear(&mut self, at: &Point) {
+impl StallCounter {
+    fn on_iteration(&mut self, at: &Point) {
         let length = norm(&at.gradient);
         let is_better = at.value < self.value || length < self.length;
         self.count = if is_better { 0 } else { self.count + 1 };
@@ -163,7 +163,7 @@ impl Idle {
 
 /// The last steps and what they did to the gradient.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-struct Memory {
+struct CorrectionPairs {
     pairs: VecDeque<Pair>,
     capacity: usize,
 }
@@ -178,7 +178,7 @@ struct Pair {
     curvature: f64,
 }
 
-impl Memory {
+impl CorrectionPairs {
     /// Keeps the pair of two points, unless the function is not convex between them, or rounding says so.
     fn push(&mut self, from: &Point, to: &Point) {
         let s = difference(&to.x, &from.x);
@@ -222,7 +222,7 @@ struct Trial {
 }
 
 /// A point along `direction` that meets the Wolfe conditions; `None` where none is found, or `direction` does not go down.
-fn line_search<P: Problem>(
+fn line_search<P: Minimised>(
     problem: &mut P,
     from: &Point,
     direction: &[f64],
@@ -307,7 +307,7 @@ mod tests {
         enough: f64,
     }
 
-    impl<F: Fn(&[f64]) -> (f64, Vec<f64>)> Problem for Counted<F> {
+    impl<F: Fn(&[f64]) -> (f64, Vec<f64>)> Minimised for Counted<F> {
         type Error = ();
 
         fn evaluate(&mut self, x: Vec<f64>) -> Result<Point, ()> {
@@ -382,11 +382,11 @@ mod tests {
     fn a_wall_beyond_which_there_are_no_numbers_is_not_stepped_over() {
         // -ln(2 - x) + 3 x^2: no number from x = 2 on, which the first steps would reach from far below.
         let function = |x: &[f64]| {
-            let room = 2.0 - x[0];
-            if room <= 0.0 {
+            let buffer = 2.0 - x[0];
+            if buffer <= 0.0 {
                 return (f64::NAN, vec![f64::NAN]);
             }
-            (-room.ln() - 9.0 * x[0] + x[0].exp(), vec![1.0 / room - 9.0 + x[0].exp()])
+            (-buffer.ln() - 9.0 * x[0] + x[0].exp(), vec![1.0 / buffer - 9.0 + x[0].exp()])
         };
         let (end, at, _) = go(function, &[-30.0], OPTIONS, 1e-9);
         assert_eq!(end, End::Told);

@@ -5,14 +5,14 @@ use crate::{TrainError, class_weights};
 
 /// What is found on all training rows before the first step.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Learnt {
+pub struct TrainingStatistics {
     /// What the features are made by.
     pub preprocessing: Preprocessing,
     /// By how much the rows of each class count, where not all count 1.
     pub class_weights: Option<Vec<f64>>,
 }
 
-impl Learnt {
+impl TrainingStatistics {
     /// On these rows, which are of this schema.
     ///
     /// # Errors
@@ -26,7 +26,7 @@ impl Learnt {
     }
 
     /// The config as it is trained by: with the weight of each class.
-    pub fn settle(&self, config: &TrainConfig) -> TrainConfig {
+    pub fn with_statistics(&self, config: &TrainConfig) -> TrainConfig {
         let config = config.clone();
         match &self.class_weights {
             Some(weights) => config.with_class_weights(weights.clone()),

@@ -24,13 +24,13 @@ mod optimum;
 mod schedule;
 mod train;
 
-pub use checkpoint::{ANOTHER_OPTIMIZER, Checkpoint, Memory};
+pub use checkpoint::{ANOTHER_OPTIMIZER, Checkpoint, OptimizerState};
 pub use class_weights::{class_names, class_weights};
-pub use engine::{Engine, Evaluated, Failure};
+pub use engine::{Engine, EngineError, EvaluationResult};
 pub use fused_rows::{FusedRows, scale_and_offset};
-pub use host::Sums;
+pub use host::GradientSums;
 pub use inference::{Prediction, Predictor, RowError};
-pub use learnt::Learnt;
+pub use learnt::TrainingStatistics;
 pub use loops::train_by_loops;
 pub use observer::{Observer, Progress};
 pub use optimum::{Iterate, Optimum, find_optimum};

@@ -3,11 +3,13 @@
 
 use std::sync::Arc;
 
-use chainrule_core::{EngineKind, Gradient, Lack, Link, Parameters, Precision, Preprocessing, Targets, TrainConfig};
-use chainrule_data::{DataError, Room, Rows};
+use chainrule_core::{
+    EngineKind, Gradient, Link, MissingAbility, Parameters, Precision, Preprocessing, Targets, TrainConfig,
+};
+use chainrule_data::{DataError, RowBuffer, Rows};
 
-use crate::engine::{Engine, Evaluated, Failure};
-use crate::host::{Sums, judge};
+use crate::engine::{Engine, EngineError, EvaluationResult};
+use crate::host::{GradientSums, judge};
 use crate::{Metrics, Observer, TrainError, Trained, class_names, class_weights, train};
 
 /// [`train()`] by plain loops, from parameters that are 0, on one thread. The features are made of
@@ -25,12 +27,12 @@ pub fn train_by_loops(
     config: &TrainConfig,
     observer: &mut dyn Observer,
 ) -> Result<Trained, TrainError> {
-    if EngineKind::Loops.lacks(config) == Some(Lack::Optimizer) {
+    if EngineKind::Loops.lacks(config) == Some(MissingAbility::Optimizer) {
         return Err(TrainError::NoOptimizer);
     }
     let precision = config.descent().precision;
     let [examples, validation] = [examples, validation].map(|rows| Examples { rows, preprocessing, precision });
-    train(&mut Loops::new(Arc::clone(link), examples, validation, config)?, config, observer)
+    train(&mut LoopEngine::new(Arc::clone(link), examples, validation, config)?, config, observer)
 }
 
 /// Rows with what their features are made by.
@@ -43,8 +45,8 @@ struct Examples<'a> {
 
 /// Memory for rows' numbers and for their features.
 #[derive(Default)]
-struct RowRoom {
-    raw: Room,
+struct RowBuffers {
+    raw: RowBuffer,
     features: Vec<f64>,
 }
 
@@ -53,8 +55,8 @@ const AT_ONCE: usize = 64;
 
 impl Examples<'_> {
     /// The features `[n, d]` of some rows.
-    fn features<'a>(&self, rows: &[usize], room: &'a mut RowRoom) -> Result<&'a [f64], DataError> {
-        let RowRoom { raw, features } = room;
+    fn features<'a>(&self, rows: &[usize], buffer: &'a mut RowBuffers) -> Result<&'a [f64], DataError> {
+        let RowBuffers { raw, features } = buffer;
         features.clear();
         for &row in rows {
             self.preprocessing.features(self.rows.row(row, raw)?, self.precision, features);
@@ -84,7 +86,7 @@ fn in_chunks(
 }
 
 /// A model on its way down.
-struct Loops<'a> {
+struct LoopEngine<'a> {
     link: Arc<dyn Link>,
     precision: Precision,
     l2: f64,
@@ -97,7 +99,7 @@ struct Loops<'a> {
     losses: Vec<f64>,
 }
 
-impl<'a> Loops<'a> {
+impl<'a> LoopEngine<'a> {
     fn new(
         link: Arc<dyn Link>,
         examples: Examples<'a>,
@@ -128,22 +130,22 @@ impl<'a> Loops<'a> {
 
     /// The mean gradient of these rows, without the penalty.
     fn gradient(&self, rows: impl Iterator<Item = usize>, at: &Parameters) -> Result<Gradient, DataError> {
-        let (mut sums, mut room) = (Sums::new(&*self.link, at), RowRoom::default());
+        let (mut sums, mut buffer) = (GradientSums::new(&*self.link, at), RowBuffers::default());
         in_chunks(rows, |rows| {
             let classes = rows.iter().map(|&row| self.examples.class(row));
             let targets = classes.map(|class| (class as f64, self.weight_of(class)));
-            sums.add(self.examples.features(rows, &mut room)?, targets);
+            sums.add(self.examples.features(rows, &mut buffer)?, targets);
             Ok(())
         })?;
         Ok(sums.mean())
     }
 
     fn metrics_on(&self, examples: Examples<'_>) -> Result<Metrics, DataError> {
-        let (mut loss, mut right, mut room, mut logits) = (0.0, 0usize, RowRoom::default(), Vec::new());
+        let (mut loss, mut right, mut buffer, mut logits) = (0.0, 0usize, RowBuffers::default(), Vec::new());
         in_chunks(0..examples.rows.len(), |rows| {
             let mut classes = rows.iter().map(|&row| examples.class(row));
             let targets = classes.clone().map(|class| class as f64);
-            let features = examples.features(rows, &mut room)?;
+            let features = examples.features(rows, &mut buffer)?;
             judge(&*self.link, &self.parameters, features, targets, &mut logits, |own, is_right| {
                 loss += classes.next().map_or(1.0, |class| self.weight_of(class)) * own;
                 right += usize::from(is_right);
@@ -162,7 +164,7 @@ impl<'a> Loops<'a> {
     }
 }
 
-impl Engine for Loops<'_> {
+impl Engine for LoopEngine<'_> {
     fn link(&self) -> &dyn Link {
         &*self.link
     }
@@ -171,7 +173,7 @@ impl Engine for Loops<'_> {
         self.examples.rows.len()
     }
 
-    fn step(&mut self, batch: &[usize], learning_rate: f64) -> Result<(), Failure> {
+    fn step(&mut self, batch: &[usize], learning_rate: f64) -> Result<(), EngineError> {
         let gradient = self.gradient(batch.iter().copied(), &self.parameters)?;
         let of_bias = if self.penalize_bias { self.l2 } else { 0.0 };
         let Parameters { weight, bias, .. } = &mut self.parameters;
@@ -183,7 +185,7 @@ impl Engine for Loops<'_> {
         Ok(())
     }
 
-    fn losses(&mut self) -> Result<Vec<f64>, Failure> {
+    fn losses(&mut self) -> Result<Vec<f64>, EngineError> {
         Ok(std::mem::take(&mut self.losses))
     }
 
@@ -196,28 +198,28 @@ impl Engine for Loops<'_> {
         (0..rows.len()).map(|row| self.weight_of(rows.label(row).into())).sum::<f64>() / rows.len() as f64
     }
 
-    fn gradient_of_all(&mut self) -> Result<Gradient, Failure> {
+    fn gradient_of_all(&mut self) -> Result<Gradient, EngineError> {
         Ok(self.gradient(0..self.rows(), &self.parameters)?)
     }
 
-    fn gradient_in_f64(&mut self, parameters: &Parameters) -> Option<Result<Gradient, Failure>> {
+    fn gradient_in_f64(&mut self, parameters: &Parameters) -> Option<Result<Gradient, EngineError>> {
         // Sums are in f64 as it is; what is asked for are these parameters, unrounded.
         (self.precision == Precision::F32).then(|| Ok(self.gradient(0..self.rows(), parameters)?))
     }
 
-    fn evaluate(&mut self) -> Result<Evaluated, Failure> {
-        Ok(Evaluated {
+    fn evaluate(&mut self) -> Result<EvaluationResult, EngineError> {
+        Ok(EvaluationResult {
             validation: self.metrics_on(self.validation)?,
             train_accuracy: self.metrics_on(self.examples)?.accuracy,
             parameters: self.parameters.clone(),
         })
     }
 
-    fn metrics(&mut self) -> Result<[Metrics; 2], Failure> {
+    fn metrics(&mut self) -> Result<[Metrics; 2], EngineError> {
         Ok([self.metrics_on(self.examples)?, self.metrics_on(self.validation)?])
     }
 
-    fn parameters(&mut self) -> Result<Parameters, Failure> {
+    fn parameters(&mut self) -> Result<Parameters, EngineError> {
         Ok(self.parameters.clone())
     }
 

@@ -7,12 +7,12 @@ use std::sync::Arc;
 use chainrule_core::{Certificate, Gradient, History, Link, Parameters, Precision, SearchEnd, Solver, TrainConfig};
 use serde::{Deserialize, Serialize};
 
-use crate::bound::{Found, Moments, found};
+use crate::bound::{BoundPoint, Moments, found};
 use crate::coordinates::Coordinates;
-use crate::engine::{Engine, Failure};
-use crate::fused::Kernels;
-use crate::lbfgs::{self, End, Options, Point, Problem, Start, State, norm};
-use crate::train::{Ending, TrainError, Walk, within_kernels};
+use crate::engine::{Engine, EngineError};
+use crate::fused::KernelEngine;
+use crate::lbfgs::{self, End, Minimised, Options, Point, Start, State, norm};
+use crate::train::{Ending, TrainError, TrainLoop, within_kernels};
 use crate::{Checkpoint, FusedRows, Observer};
 
 /// What is known after an iteration, or of the start.
@@ -49,7 +49,7 @@ pub struct Optimum {
 /// The minimum of a link's J on `rows`, from parameters that are 0, by L-BFGS and the fused kernels
 /// on so many threads; no evaluations, no model, no files.
 ///
-/// `hear` is told of the start and of every iteration, with its parameters. A caller's clock, read
+/// `on_iteration` is told of the start and of every iteration, with its parameters. A caller's clock, read
 /// there, makes a trace of time to J; `Break` ends the search, with what it has.
 ///
 /// ```
@@ -83,19 +83,20 @@ pub fn find_optimum(
     config: &TrainConfig,
     rows: &FusedRows,
     threads: NonZero<usize>,
-    hear: &mut (dyn FnMut(&Iterate, &Parameters) -> ControlFlow<()> + Send),
+    on_iteration: &mut (dyn FnMut(&Iterate, &Parameters) -> ControlFlow<()> + Send),
 ) -> Result<Optimum, TrainError> {
     assert_eq!(config.descent().solver, Solver::Lbfgs, "descent.solver");
     within_kernels(config)?;
     let threads = threads.get();
-    let mut engine = Kernels::new(Arc::clone(link), rows, rows, config, threads);
-    let mut hear = |_: &mut dyn Engine, arrival: Arrival| Ok(hear(&arrival.iterate, arrival.parameters));
-    let found = chainrule_kernels::with_threads(threads, || search(&mut engine, config, None, &mut hear));
+    let mut engine = KernelEngine::new(Arc::clone(link), rows, rows, config, threads);
+    let mut on_iteration =
+        |_: &mut dyn Engine, event: IterationEvent| Ok(on_iteration(&event.iterate, event.parameters));
+    let found = chainrule_kernels::with_threads(threads, || search(&mut engine, config, None, &mut on_iteration));
     let found = found.map_err(|problem| TrainError::Threads { threads, problem })?;
     found.map_err(|failure| failure.lost(History::default(), None))
 }
 
-impl Walk<'_> {
+impl TrainLoop<'_> {
     /// All iterations, or those that are left, and the evaluations between them.
     #[expect(clippy::wrong_self_convention, reason = "it is the minimum that it goes to")]
     pub(crate) fn to_the_minimum(
@@ -103,12 +104,12 @@ impl Walk<'_> {
         from: Option<SearchState>,
         engine: &mut dyn Engine,
         observer: &mut dyn Observer,
-    ) -> Result<Ending, Failure> {
+    ) -> Result<Ending, EngineError> {
         let mut before = from.as_ref().map(|from| from.cross_entropy);
         let mut diverged = None;
         let (interval, tolerance) = (self.config.optimum().evaluate_every, self.config.optimum().tolerance);
-        let Optimum { parameters, certificate, ended } = search(engine, self.config, from, &mut |engine, arrival| {
-            let Arrival { iterate, parameters, state } = arrival;
+        let Optimum { parameters, certificate, ended } = search(engine, self.config, from, &mut |engine, event| {
+            let IterationEvent { iterate, parameters, state } = event;
             self.history.train_loss.extend(before.replace(iterate.cross_entropy));
             let Some(step) = iterate.iteration.checked_sub(1) else { return Ok(ControlFlow::Continue(())) };
             self.steps = iterate.iteration;
@@ -151,10 +152,10 @@ impl Walk<'_> {
 
 /// Who hears of the iterations, and may use the engine meanwhile, which is at the parameters that
 /// were reached.
-type Hear<'a> = &'a mut dyn FnMut(&mut dyn Engine, Arrival) -> Result<ControlFlow<()>, Failure>;
+type IterationCallback<'a> = &'a mut dyn FnMut(&mut dyn Engine, IterationEvent) -> Result<ControlFlow<()>, EngineError>;
 
 /// An iteration's end, or the start.
-struct Arrival<'a> {
+struct IterationEvent<'a> {
     iterate: Iterate,
     parameters: &'a Parameters,
     /// Makes what it takes to go on from here.
@@ -167,7 +168,7 @@ pub(crate) struct SearchState {
     descent: Box<State>,
     /// Of all training rows, at the last iteration's parameters.
     cross_entropy: f64,
-    best: Place,
+    best: Candidate,
     gradients: usize,
     arrivals: usize,
     /// Whether the bound was asked in f64 already, and its moments counted.
@@ -187,8 +188,8 @@ fn search(
     engine: &mut dyn Engine,
     config: &TrainConfig,
     from: Option<SearchState>,
-    hear: Hear,
-) -> Result<Optimum, Failure> {
+    on_iteration: IterationCallback,
+) -> Result<Optimum, EngineError> {
     let start = engine.parameters()?;
     let shape = [start.n_features, start.columns];
     let mut gradients = 0;
@@ -204,13 +205,13 @@ fn search(
     // Of rows whose mean is not known the parameters are the coordinates.
     let mean = moments.as_ref().map_or_else(|| vec![0.0; start.n_features], Moments::mean_row);
     let coordinates = Coordinates::new(mean, config.objective().penalize_bias);
-    let mut search = Search {
+    let mut search = OptimumSearch {
         engine,
         config,
         moments,
         moments_in_f64: None,
         columns: start.columns,
-        hear,
+        on_iteration,
         gradients,
         arrivals: 0,
         at: None,
@@ -249,7 +250,7 @@ fn search(
 }
 
 /// A search under way.
-struct Search<'a> {
+struct OptimumSearch<'a> {
     engine: &'a mut dyn Engine,
     config: &'a TrainConfig,
     /// Of a link with a dual.
@@ -258,21 +259,21 @@ struct Search<'a> {
     moments_in_f64: Option<Moments>,
     coordinates: Coordinates,
     columns: usize,
-    hear: Hear<'a>,
+    on_iteration: IterationCallback<'a>,
     gradients: usize,
     /// The start and the iterations.
     arrivals: usize,
     /// Where J was computed last.
-    at: Option<Place>,
+    at: Option<Candidate>,
     /// The place with the lowest bound that an iteration came to.
-    best: Option<Place>,
+    best: Option<Candidate>,
     /// Why the search is over, where it is.
     told: Option<SearchEnd>,
 }
 
 /// Parameters, and what is known there.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-struct Place {
+struct Candidate {
     parameters: Parameters,
     cross_entropy: f64,
     objective: f64,
@@ -280,16 +281,16 @@ struct Place {
     bound: f64,
 }
 
-impl Search<'_> {
-    fn place(&self, parameters: Parameters, cost: Gradient, moments: Option<&Moments>) -> (Place, Vec<f64>) {
+impl OptimumSearch<'_> {
+    fn place(&self, parameters: Parameters, cost: Gradient, moments: Option<&Moments>) -> (Candidate, Vec<f64>) {
         let cross_entropy = cost.loss;
-        let Found { objective, gradient, bound } = found(&parameters, cost, self.config.objective(), moments);
-        (Place { parameters, cross_entropy, objective, gradient_norm: norm(&gradient), bound }, gradient)
+        let BoundPoint { objective, gradient, bound } = found(&parameters, cost, self.config.objective(), moments);
+        (Candidate { parameters, cross_entropy, objective, gradient_norm: norm(&gradient), bound }, gradient)
     }
 
     /// The place as f64 sees it, where that is more than the engine computes with: what f32 makes
     /// of a gradient is no proof.
-    fn in_f64(&mut self, place: Place) -> Result<Place, Failure> {
+    fn in_f64(&mut self, place: Candidate) -> Result<Candidate, EngineError> {
         let Some(cost) = self.engine.gradient_in_f64(&place.parameters) else { return Ok(place) };
         let cost = cost?;
         self.gradients += 1;
@@ -301,7 +302,7 @@ impl Search<'_> {
     }
 
     /// The means that the bound is made of, as f64 sees them.
-    fn moments_in_f64(&mut self, shape: [usize; 2]) -> Result<Option<Moments>, Failure> {
+    fn moments_in_f64(&mut self, shape: [usize; 2]) -> Result<Option<Moments>, EngineError> {
         let Some(dual) = self.engine.link().dual() else { return Ok(None) };
         let weight = self.engine.mean_weight();
         let moments = Moments::new(shape, dual, weight, &mut |at| {
@@ -310,7 +311,7 @@ impl Search<'_> {
         moments.map(Some)
     }
 
-    fn certify(mut self, ended: SearchEnd) -> Result<Optimum, Failure> {
+    fn certify(mut self, ended: SearchEnd) -> Result<Optimum, EngineError> {
         let best = self.best.take().expect("the start is a place");
         // What converged was seen in f64 already.
         let best = if ended == SearchEnd::Converged { best } else { self.in_f64(best)? };
@@ -328,10 +329,10 @@ impl Search<'_> {
     }
 }
 
-impl Problem for Search<'_> {
-    type Error = Failure;
+impl Minimised for OptimumSearch<'_> {
+    type Error = EngineError;
 
-    fn evaluate(&mut self, x: Vec<f64>) -> Result<Point, Failure> {
+    fn evaluate(&mut self, x: Vec<f64>) -> Result<Point, EngineError> {
         let mut parameters = self.coordinates.parameters(x, self.columns);
         if self.config.descent().precision == Precision::F32 {
             // What the engine computes with, and what is saved, so that J and its gradient are
@@ -354,7 +355,7 @@ impl Problem for Search<'_> {
         Ok(point)
     }
 
-    fn arrived(&mut self, descent: &State) -> Result<ControlFlow<()>, Failure> {
+    fn arrived(&mut self, descent: &State) -> Result<ControlFlow<()>, EngineError> {
         let mut place = self.at.clone().expect("a point was computed");
         let tolerance = self.config.optimum().tolerance;
         if place.bound <= tolerance {
@@ -381,8 +382,8 @@ impl Problem for Search<'_> {
             arrivals: self.arrivals,
             has_moments_in_f64: self.moments_in_f64.is_some(),
         };
-        let arrival = Arrival { iterate, parameters: &place.parameters, state: &state };
-        let is_stopped = (self.hear)(&mut *self.engine, arrival)?.is_break();
+        let event = IterationEvent { iterate, parameters: &place.parameters, state: &state };
+        let is_stopped = (self.on_iteration)(&mut *self.engine, event)?.is_break();
         self.best = Some(best);
         self.told = match (place.bound <= tolerance, is_stopped) {
             (true, _) => Some(SearchEnd::Converged),

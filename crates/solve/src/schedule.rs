@@ -2,11 +2,11 @@
 
 use std::f64::consts::PI;
 
-use chainrule_core::{DescentConfig, Pace};
+use chainrule_core::{DescentConfig, LearningRateSchedule};
 
 /// Gives the learning rates of a training's steps.
 pub(crate) struct LearningRates {
-    pace: Pace,
+    pace: LearningRateSchedule,
     rate: f64,
     /// Steps in all epochs.
     steps: usize,
@@ -18,7 +18,7 @@ pub(crate) struct LearningRates {
 impl LearningRates {
     pub(crate) fn new(descent: &DescentConfig, steps_per_epoch: usize) -> Self {
         let (pace, rate) = (descent.pace(), descent.learning_rate);
-        let first = if let Pace::Exponential { gamma } = pace { rate / gamma * gamma } else { rate };
+        let first = if let LearningRateSchedule::Exponential { gamma } = pace { rate / gamma * gamma } else { rate };
         let steps = descent.epochs.saturating_mul(steps_per_epoch);
         Self { pace, rate, steps, steps_per_epoch, decayed: (0, first) }
     }
@@ -27,19 +27,19 @@ impl LearningRates {
     pub(crate) fn of(&mut self, step: usize) -> f64 {
         let (rate, epoch) = (self.rate, step / self.steps_per_epoch);
         match self.pace {
-            Pace::Constant => rate,
-            Pace::Linear { final_learning_rate: last } => {
+            LearningRateSchedule::Constant => rate,
+            LearningRateSchedule::Linear { final_learning_rate: last } => {
                 last - (last - rate) / self.steps as f64 * (self.steps - step) as f64
             }
-            Pace::Cosine { final_learning_rate: last } => {
+            LearningRateSchedule::Cosine { final_learning_rate: last } => {
                 last + 0.5 * (rate - last) * (1.0 + (step as f64 / self.steps as f64 * PI).cos())
             }
-            Pace::Exponential { gamma } => {
+            LearningRateSchedule::Exponential { gamma } => {
                 let (of, before) = self.decayed;
                 self.decayed = (epoch, (of..epoch).fold(before, |rate, _| rate * gamma));
                 self.decayed.1
             }
-            Pace::Step { gamma, epochs } => rate * gamma.powi((epoch / epochs) as i32),
+            LearningRateSchedule::Step { gamma, epochs } => rate * gamma.powi((epoch / epochs) as i32),
         }
     }
 }

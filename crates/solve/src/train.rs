@@ -2,14 +2,14 @@ use std::num::NonZero;
 use std::sync::Arc;
 
 use chainrule_core::{
-    Certificate, EarlyStopping, EngineKind, Evaluation, FinalMetrics, Generator, History, Judgement, Lack, Link,
-    Parameters, ShuffleConfig, Solver, TrainConfig, count,
+    Certificate, EarlyStopping, EngineKind, Evaluation, FinalMetrics, Generator, History, Link, MissingAbility,
+    Parameters, ShuffleConfig, Solver, StoppingDecision, TrainConfig, count,
 };
 use chainrule_data::{BatchOrder, DataError, Shuffle};
 use chainrule_kernels::NoThreads;
 
-use crate::engine::{Engine, Evaluated, Failure};
-use crate::fused::Kernels;
+use crate::engine::{Engine, EngineError, EvaluationResult};
+use crate::fused::KernelEngine;
 use crate::optimum::SearchState;
 use crate::schedule::LearningRates;
 use crate::{Checkpoint, FusedRows, Observer};
@@ -47,7 +47,7 @@ pub enum TrainError {
     #[error("the fused kernels cannot: {problem}; take descent.gradient = \"closed-form\"")]
     BeyondKernels {
         /// What that is.
-        problem: Lack,
+        problem: MissingAbility,
     },
     /// The plain loops make plain steps.
     #[error("without Burn there is no optimizer but plain sgd; take descent.optimizer = \"sgd\" without momentum")]
@@ -103,7 +103,7 @@ pub enum TrainError {
 
 impl From<DataError> for TrainError {
     fn from(error: DataError) -> Self {
-        Failure::from(error).lost(History::default(), None)
+        EngineError::from(error).lost(History::default(), None)
     }
 }
 
@@ -222,7 +222,7 @@ pub fn train_fused(
 ) -> Result<Trained, TrainError> {
     within_kernels(config)?;
     let threads = threads.get();
-    let mut engine = Kernels::new(Arc::clone(link), examples, validation, config, threads);
+    let mut engine = KernelEngine::new(Arc::clone(link), examples, validation, config, threads);
     let trained = chainrule_kernels::with_threads(threads, || train(&mut engine, config, observer));
     trained.map_err(|problem| TrainError::Threads { threads, problem })?
 }
@@ -258,7 +258,7 @@ pub fn train(
     observer: &mut dyn Observer,
 ) -> Result<Trained, TrainError> {
     let steps_per_epoch = steps_per_epoch(config, engine.rows())?;
-    let mut walk = Walk {
+    let mut walk = TrainLoop {
         config,
         steps_per_epoch,
         evaluation_interval: (steps_per_epoch / config.early_stopping().evaluations_per_epoch).max(1),
@@ -287,11 +287,11 @@ pub fn train(
             // What was computed is still there, where it is the data that is lost.
             let parameters = match failure {
                 // Where L-BFGS is, it may only be trying.
-                Failure::Data(_) if config.descent().solver == Solver::Sgd => {
+                EngineError::Data(_) if config.descent().solver == Solver::Sgd => {
                     let read = walk.read_losses(engine).and_then(|_| engine.parameters());
                     read.ok().filter(|_| walk.steps > 0).map(|parameters| (walk.steps - 1, parameters))
                 }
-                Failure::Data(_) | Failure::Device(_) => walk.last,
+                EngineError::Data(_) | EngineError::Device(_) => walk.last,
             };
             Err(failure.lost(walk.history, parameters))
         }
@@ -299,7 +299,7 @@ pub fn train(
 }
 
 /// A training under way.
-pub(crate) struct Walk<'a> {
+pub(crate) struct TrainLoop<'a> {
     pub(crate) config: &'a TrainConfig,
     steps_per_epoch: usize,
     evaluation_interval: usize,
@@ -315,14 +315,14 @@ pub(crate) struct Walk<'a> {
     pub(crate) certificate: Option<Certificate>,
 }
 
-impl Walk<'_> {
+impl TrainLoop<'_> {
     #[expect(clippy::wrong_self_convention, reason = "it is the end that it goes to")]
     fn to_its_end(
         &mut self,
         from: Option<SearchState>,
         engine: &mut dyn Engine,
         observer: &mut dyn Observer,
-    ) -> Result<(Ending, FinalMetrics, Parameters), Failure> {
+    ) -> Result<(Ending, FinalMetrics, Parameters), EngineError> {
         let mut ending = match self.config.descent().solver {
             Solver::Sgd => {
                 let ending = self.descend(engine, observer)?;
@@ -385,7 +385,7 @@ impl Walk<'_> {
     }
 
     /// All steps and evaluations that are left.
-    fn descend(&mut self, engine: &mut dyn Engine, observer: &mut dyn Observer) -> Result<Ending, Failure> {
+    fn descend(&mut self, engine: &mut dyn Engine, observer: &mut dyn Observer) -> Result<Ending, EngineError> {
         let descent = self.config.descent();
         let (steps_per_epoch, batch_size) = (self.steps_per_epoch, descent.batch_size);
         let taken = engine.rows() - dropped_rows(self.config, engine.rows());
@@ -448,7 +448,7 @@ impl Walk<'_> {
         ending: Ending,
         engine: &mut dyn Engine,
         observer: &mut dyn Observer,
-    ) -> Result<Ending, Failure> {
+    ) -> Result<Ending, EngineError> {
         let Some(step) = self.steps.checked_sub(1) else { return Ok(ending) };
         let is_evaluated = self.history.evaluations.last().is_some_and(|last| last.step == step);
         let has_diverged = matches!(ending, Ending::Diverged { .. });
@@ -469,12 +469,12 @@ impl Walk<'_> {
         step: usize,
         epoch: usize,
         observer: &mut dyn Observer,
-    ) -> Result<Option<Ending>, Failure> {
+    ) -> Result<Option<Ending>, EngineError> {
         if let Some(step) = self.read_losses(engine)? {
             return Ok(Some(Ending::Diverged { step }));
         }
         observer.evaluation_begins();
-        let Evaluated { validation, train_accuracy, parameters } = engine.evaluate()?;
+        let EvaluationResult { validation, train_accuracy, parameters } = engine.evaluate()?;
         if !validation.loss.is_finite() {
             return Ok(Some(Ending::Diverged { step }));
         }
@@ -488,16 +488,16 @@ impl Walk<'_> {
         self.history.evaluations.push(evaluation);
         observer.evaluation_ends(&evaluation);
         let judgement = self.early_stopping.judge(step, validation.loss);
-        if judgement == Judgement::Improved && self.config.early_stopping().restore_best {
+        if judgement == StoppingDecision::Improved && self.config.early_stopping().restore_best {
             self.best = Some(parameters.clone());
         }
         self.last = Some((step, parameters));
-        Ok((judgement == Judgement::Stop).then_some(Ending::StoppedEarly))
+        Ok((judgement == StoppingDecision::Stop).then_some(Ending::StoppedEarly))
     }
 
     /// Adds the losses since the last time to the history, up to the first that is not finite,
     /// whose step it gives.
-    fn read_losses(&mut self, engine: &mut dyn Engine) -> Result<Option<usize>, Failure> {
+    fn read_losses(&mut self, engine: &mut dyn Engine) -> Result<Option<usize>, EngineError> {
         let losses = engine.losses()?;
         let finite = losses.iter().take_while(|loss| loss.is_finite()).count();
         self.history.train_loss.extend_from_slice(&losses[..finite]);

@@ -3,25 +3,25 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use super::{Outcome, cargo, root, say, succeeds, target};
+use super::{CheckOutcome, cargo, root, say, succeeds, target};
 
 /// `deny.toml`, but for faults that became known, whose list comes over the network.
-pub(super) fn dependencies() -> Outcome {
+pub(super) fn dependencies() -> CheckOutcome {
     match has_deny() {
         true => cargo(&["deny", "--locked", "check", "--deny", "warnings", "licenses", "bans", "sources"], &[]),
-        false => Outcome::Skipped("no cargo-deny is here; cargo install --locked cargo-deny".to_owned()),
+        false => CheckOutcome::Skipped("no cargo-deny is here; cargo install --locked cargo-deny".to_owned()),
     }
 }
 
 /// Faults that became known of a dependency, and versions that were taken back.
-pub(super) fn advisories() -> Outcome {
+pub(super) fn advisories() -> CheckOutcome {
     if !has_deny() {
-        return Outcome::Skipped("no cargo-deny is here; cargo install --locked cargo-deny".to_owned());
+        return CheckOutcome::Skipped("no cargo-deny is here; cargo install --locked cargo-deny".to_owned());
     }
     let mut fetch = crate::cargo();
     fetch.args(["deny", "--locked", "fetch", "db"]).current_dir(root()).stderr(Stdio::null());
     if !fetch.status().is_ok_and(|status| status.success()) {
-        return Outcome::Skipped("the database of advisories cannot be had".to_owned());
+        return CheckOutcome::Skipped("the database of advisories cannot be had".to_owned());
     }
     cargo(&["deny", "--locked", "check", "advisories"], &[])
 }
@@ -33,20 +33,20 @@ fn has_deny() -> bool {
 }
 
 /// Everything with the compiler that `rust-version` promises, unless that is the one which checks everything here.
-pub(super) fn oldest_compiler() -> Outcome {
+pub(super) fn oldest_compiler() -> CheckOutcome {
     let manifest = std::fs::read_to_string(root().join("Cargo.toml")).unwrap_or_default();
     let version = manifest.lines().find_map(|line| line.strip_prefix("rust-version = \""));
     let Some(version) = version.and_then(|version| version.strip_suffix('"')) else {
         say("Cargo.toml has no line: rust-version = \"…\"");
-        return Outcome::Failed;
+        return CheckOutcome::Failed;
     };
     if output(Command::new("rustc").arg("--version")).is_some_and(|line| is_of(&line, "rustc ", version)) {
         say(&format!("Rust {version} is the compiler of every check here"));
-        return Outcome::Passed;
+        return CheckOutcome::Passed;
     }
     let toolchains = output(Command::new("rustup").args(["toolchain", "list", "--quiet"])).unwrap_or_default();
     let Some(toolchain) = toolchains.lines().find(|name| is_of(name, "", version)) else {
-        return Outcome::Skipped(format!("no Rust {version} is here; rustup toolchain install {version}"));
+        return CheckOutcome::Skipped(format!("no Rust {version} is here; rustup toolchain install {version}"));
     };
     // Not the cargo that runs this, which is another toolchain's.
     let check = ["run", toolchain, "cargo", "check", "--workspace", "--all-targets", "--locked"];
@@ -84,7 +84,7 @@ const NAMES: [&str; 8] = [
 /// Every published package has a description, a licence, its texts and a page, holds nothing else than its sources, and can be packed, its dependencies
 /// being those of the lock file. It is not built from the package: that is Burn once more for each of them, and the sources are those that the other
 /// checks build.
-pub(super) fn packages() -> Outcome {
+pub(super) fn packages() -> CheckOutcome {
     let mut folders: Vec<_> = std::fs::read_dir(root().join("crates")).into_iter().flatten().flatten().collect();
     folders.sort_by_key(std::fs::DirEntry::path);
     let mut faults = Vec::new();
@@ -114,7 +114,7 @@ pub(super) fn packages() -> Outcome {
     let sizes: Vec<_> =
         packages_in(&packed).iter().map(|path| (path.file_name().unwrap_or_default().to_owned(), size(path))).collect();
     let _ = std::fs::remove_dir_all(&packed);
-    if !matches!(outcome, Outcome::Passed) {
+    if !matches!(outcome, CheckOutcome::Passed) {
         return outcome;
     }
     if sizes.len() != folders.len() {
@@ -123,7 +123,7 @@ pub(super) fn packages() -> Outcome {
     let large = sizes.iter().filter(|(_, size)| *size > MOST_BYTES);
     faults.extend(large.map(|(name, size)| format!("{}: {size} bytes are more than {MOST_BYTES}", name.display())));
     faults.iter().for_each(|fault| say(fault));
-    if faults.is_empty() { Outcome::Passed } else { Outcome::Failed }
+    if faults.is_empty() { CheckOutcome::Passed } else { CheckOutcome::Failed }
 }
 
 /// Whether a source names a file that its package does not have: it is built where there is none.
@@ -137,7 +137,7 @@ fn reaches_outside(folder: &Path, file: &str) -> bool {
 }
 
 /// Packs every published package, below this folder.
-fn pack(folder: &Path) -> Outcome {
+fn pack(folder: &Path) -> CheckOutcome {
     let target = folder.to_string_lossy();
     let apart = ["chainrule-tests", "chainrule-tests-macros", "chainrule-bench", "xtask"]
         .map(|name| ["--exclude", name])
@@ -171,13 +171,13 @@ const LIGHT: [&str; 10] = ["core", "kernels", "records", "data", "formats", "eva
 
 /// The light packages' own tests and doc tests, from what would be published: nothing there reaches
 /// outside of its package.
-pub(super) fn packed() -> Outcome {
+pub(super) fn packed() -> CheckOutcome {
     let folder = target().join("packed");
     // What was unpacked before goes, and what was built stays.
     let unpacked = folder.join("sources");
     let _ = std::fs::remove_dir_all(&unpacked);
     match pack(&folder) {
-        Outcome::Passed => {}
+        CheckOutcome::Passed => {}
         other => return other,
     }
     let mut patches = String::new();
@@ -191,7 +191,7 @@ pub(super) fn packed() -> Outcome {
         unpack.arg("--touch").arg("-xzf").arg(&package).arg("-C").arg(&unpacked);
         if made.is_err() || !succeeds_quietly(&mut unpack) {
             say(&format!("{}: cannot be unpacked", package.display()));
-            return Outcome::Failed;
+            return CheckOutcome::Failed;
         }
         patches += &format!("{name} = {{ path = \"{stem}\" }}\n");
         if LIGHT.contains(&name.trim_start_matches("chainrule").trim_start_matches('-')) {
@@ -200,7 +200,7 @@ pub(super) fn packed() -> Outcome {
     }
     if members.len() != LIGHT.len() {
         say(&format!("of {} light packages {} were packed", LIGHT.len(), members.len()));
-        return Outcome::Failed;
+        return CheckOutcome::Failed;
     }
     let members = members.join(", ");
     let manifest = format!(
@@ -210,7 +210,7 @@ pub(super) fn packed() -> Outcome {
         .and_then(|()| std::fs::copy(root().join("Cargo.lock"), unpacked.join("Cargo.lock")));
     if let Err(problem) = written {
         say(&format!("{}: {problem}", unpacked.display()));
-        return Outcome::Failed;
+        return CheckOutcome::Failed;
     }
     let manifest = unpacked.join("Cargo.toml");
     let built = folder.join("built");

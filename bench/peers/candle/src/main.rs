@@ -9,7 +9,7 @@ use candle_nn::{Linear, Module, Optimizer, SGD, loss, ops};
 use serde::Deserialize;
 
 #[derive(Deserialize)]
-struct Ask {
+struct TrainingJob {
     model: String,
     way: String,
     pixels: String,
@@ -43,7 +43,7 @@ struct Batch {
 fn main() -> Result<()> {
     let mut line = String::new();
     std::io::stdin().read_line(&mut line)?;
-    let ask: Ask = serde_json::from_str(&line).expect("what to train");
+    let ask: TrainingJob = serde_json::from_str(&line).expect("what to train");
     let rows = Rows::read(&ask)?;
     println!("{}", serde_json::json!({ "version": "candle 0.11.1" }));
     for line in std::io::stdin().lines() {
@@ -60,7 +60,7 @@ fn main() -> Result<()> {
 }
 
 impl Rows {
-    fn read(ask: &Ask) -> Result<Self> {
+    fn read(ask: &TrainingJob) -> Result<Self> {
         let (n, d, batch) = (ask.rows / ask.batch * ask.batch, ask.features, ask.batch);
         let dtype = if ask.precision == "float64" { DType::F64 } else { DType::F32 };
         let mut pixels = std::fs::read(&ask.pixels)?;

@@ -15,7 +15,7 @@ use ndarray::{Array1, Array2};
 use serde::Deserialize;
 
 #[derive(Deserialize)]
-struct Ask {
+struct TrainingJob {
     pixels: String,
     labels: String,
     rows: usize,
@@ -49,7 +49,7 @@ macro_rules! fit {
 fn main() {
     let mut line = String::new();
     std::io::stdin().read_line(&mut line).expect("a line");
-    let ask: Ask = serde_json::from_str(&line).expect("what to fit");
+    let ask: TrainingJob = serde_json::from_str(&line).expect("what to fit");
     let pixels = std::fs::read(&ask.pixels).expect("the pixels");
     let labels: Array1<u8> = std::fs::read(&ask.labels).expect("the labels").into();
     println!("{}", serde_json::json!({ "version": "linfa-logistic 0.8.1" }));
@@ -61,7 +61,7 @@ fn main() {
 }
 
 /// `[n, d]`, and where the bias is a weight a column of ones.
-fn features<F: Clone>(ask: &Ask, pixels: &[u8], round: impl Fn(f64) -> F) -> Array2<F> {
+fn features<F: Clone>(ask: &TrainingJob, pixels: &[u8], round: impl Fn(f64) -> F) -> Array2<F> {
     let columns = ask.features + usize::from(ask.penalize_bias);
     Array2::from_shape_fn((ask.rows, columns), |(row, column)| {
         let is_pixel = column < ask.features;
@@ -69,7 +69,7 @@ fn features<F: Clone>(ask: &Ask, pixels: &[u8], round: impl Fn(f64) -> F) -> Arr
     })
 }
 
-fn answer(ask: &Ask, seconds: f64, weight: Array2<f64>, bias: Array1<f64>) {
+fn answer(ask: &TrainingJob, seconds: f64, weight: Array2<f64>, bias: Array1<f64>) {
     let mut parameters: Vec<f64> = weight.iter().copied().collect();
     if !ask.penalize_bias {
         parameters.extend(bias);

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use chainrule_audit::{Facts, Report};
+use chainrule_audit::{DataFacts, Report};
 use chainrule_core::{
     Class, DataFile, DataKind, Evaluation, FinalMetrics, History, ModelKind, Parameters, Preprocessing, TrainConfig,
     Unused, WeightNorms,
@@ -15,7 +15,7 @@ use chainrule_report::{Run, Runs};
 pub(crate) struct Story {
     pub(crate) runs: BTreeMap<String, Run>,
     pub(crate) checks: GradientChecks,
-    pub(crate) facts: Facts,
+    pub(crate) facts: DataFacts,
 }
 
 /// Steps in an epoch of the logistic and of the softmax runs, and steps from one of their
@@ -67,7 +67,7 @@ impl Story {
         Self {
             runs: runs.into_iter().map(|run| (run.name.clone(), run)).collect(),
             checks: checks(),
-            facts: Facts {
+            facts: DataFacts {
                 data_name: "made-up data".into(),
                 batches: vec![vec![60, 68]; STEPS],
                 examples: vec![(3, vec![100; 28 * 28])],

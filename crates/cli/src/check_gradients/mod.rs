@@ -20,7 +20,7 @@ use crate::exit;
 use crate::options::GradcheckOptions;
 use crate::output::{Lines, print_json};
 use crate::progress::is_watched;
-use waiting::Waiting;
+use waiting::StatusLine;
 
 /// Told which line of the table is worked on next.
 type Watch<'a> = &'a dyn Fn(&GradientCheck);
@@ -28,8 +28,8 @@ type Watch<'a> = &'a dyn Fn(&GradientCheck);
 /// Runs the checks; exit code 1 where one does not hold.
 pub(crate) fn gradcheck(options: &GradcheckOptions) -> Result<u8> {
     let machine = Machine::new(options.place.backend.as_ref(), NonZero::<usize>::MIN)?;
-    let waiting = Waiting::new(!options.output.quiet && is_watched());
-    let watch = |line: &GradientCheck| waiting.tell(&format!("{} {}, {}", line.subject, line.precision, line.what));
+    let waiting = StatusLine::new(!options.output.quiet && is_watched());
+    let watch = |line: &GradientCheck| waiting.log(&format!("{} {}, {}", line.subject, line.precision, line.what));
     let table = if options.burn {
         table(&machine, options.seed, burn_nn::sweep(device(&machine)?, options.seed, &watch))
     } else {

@@ -21,7 +21,7 @@ use crate::progress::is_interrupted;
 const SHAPES: [[usize; 3]; 6] = [[1, 1, 2], [1, 7, 3], [9, 1, 2], [8, 5, 2], [33, 17, 10], [5, 35, 3]];
 
 /// Zero, where every training starts; ordinary; and far out, where many probabilities are nearly 0
-/// or 1. Farther still, slopes sink below the noise of the loss, and differences can tell nothing;
+/// or 1. Farther still, slopes sink below the noise of the loss, and differences can log nothing;
 /// where there is no f64 for them, half as far.
 const WEIGHT_SCALES: [f64; 3] = [0.0, 0.7, 4.0];
 const WEIGHT_SCALES_WITHOUT_F64: [f64; 3] = [0.0, 0.7, 2.0];
@@ -109,7 +109,7 @@ impl<M: Classifier> Problem<M> {
         let weight = self.model.linear().weight.val().inner();
         let [n_features, n_columns] = weight.dims();
         let (loss, dtype) = (self.kind(), weight.dtype());
-        let problem = chainrule_ops::Problem { loss, n_features, n_columns, scale: SCALE, offset: OFFSET, dtype };
+        let problem = chainrule_ops::StepProblem { loss, n_features, n_columns, scale: SCALE, offset: OFFSET, dtype };
         let images = chainrule_ops::Images { pixels: &self.bytes, labels: &self.classes };
         let mut steps = chainrule_ops::device_steps(&weight.device(), problem, [images, images])?;
         let (weight, bias) = self.parameters();

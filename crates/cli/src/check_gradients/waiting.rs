@@ -4,9 +4,9 @@ use indicatif::{ProgressBar, ProgressStyle};
 use crate::progress::{TICK, target};
 
 /// Says on a terminal what is worked on, while that takes long; gone when dropped.
-pub(crate) struct Waiting(ProgressBar);
+pub(crate) struct StatusLine(ProgressBar);
 
-impl Waiting {
+impl StatusLine {
     pub(crate) fn new(is_shown: bool) -> Self {
         let style = ProgressStyle::with_template("{spinner} {elapsed}  {msg}").expect("the template is well-formed");
         let bar = ProgressBar::with_draw_target(None, target(is_shown)).with_style(style);
@@ -14,12 +14,12 @@ impl Waiting {
         Self(bar)
     }
 
-    pub(crate) fn tell(&self, what: &str) {
+    pub(crate) fn log(&self, what: &str) {
         self.0.set_message(visible(what).into_owned());
     }
 }
 
-impl Drop for Waiting {
+impl Drop for StatusLine {
     fn drop(&mut self) {
         self.0.finish_and_clear();
     }

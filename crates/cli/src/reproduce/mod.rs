@@ -1,13 +1,13 @@
 //! `chainrule reproduce`: the runs of a plan, and the report that is made of them.
 
-mod workshop;
+mod runner;
 
 use std::num::NonZero;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};
 use chainrule::machine::Machine;
-use chainrule_audit::{FIGURES, Facts, Numbers, Plan, PlannedRun, Report, Start, file_names, needs};
+use chainrule_audit::{DataFacts, FIGURES, Numbers, Plan, PlannedRun, Report, Start, file_names, needs};
 use chainrule_core::TrainConfig;
 use chainrule_data::{BatchOrder, Data, Dataset, Origin, Provenance, Request, Shuffle, digits_to_draw, find, is_mnist};
 use chainrule_records::{Destination, write_whole};
@@ -15,16 +15,16 @@ use chainrule_report::{file_names_of, files_of};
 use chainrule_solve::{Predictor, dropped_rows};
 use serde_json::json;
 
-use crate::crew::{Crew, workers};
 use crate::destination::destination;
+use crate::jobs::{JobPool, workers};
 use crate::missing::{Config, is_config};
 use crate::options::ReproduceOptions;
 use crate::output::{Lines, print_json, say};
 use crate::page::examples;
 use crate::progress::{catch_interrupts, is_watched};
-use crate::rows::ChosenRows;
+use crate::rows::SelectedRows;
 use crate::{builtin, check_gradients, exit, experiment};
-use workshop::{Made, Workshop};
+use runner::{FinishedRuns, ReportRunner};
 
 /// Makes what is missing, and writes or checks the report.
 pub(crate) fn reproduce(options: &ReproduceOptions) -> Result<u8> {
@@ -59,9 +59,9 @@ pub(crate) fn reproduce(options: &ReproduceOptions) -> Result<u8> {
         // Else it would be told after all runs.
         check_gradients::can_check(&machine)?;
     }
-    let first = machine.settle(first)?;
+    let first = machine.resolve_defaults(first)?;
 
-    let tell = |line: &str| {
+    let log = |line: &str| {
         if !options.output.quiet {
             say(line);
         }
@@ -69,7 +69,7 @@ pub(crate) fn reproduce(options: &ReproduceOptions) -> Result<u8> {
     // Not a key of the runs: the same data by another path makes the same runs, and no path of this
     // machine is in them.
     let named = options.choices.data.source.as_deref().unwrap_or(&first.data().source);
-    let data = find(&Request::from(named), digits_to_draw(&first), &mut |line| tell(line))?;
+    let data = find(&Request::from(named), digits_to_draw(&first), &mut |line| log(line))?;
     let source = Provenance::of_images(&data);
     let name = data_name(&data, &source);
     // Only the report as it is planned may take the place of the one that is there.
@@ -79,14 +79,14 @@ pub(crate) fn reproduce(options: &ReproduceOptions) -> Result<u8> {
 
     catch_interrupts(options.output.quiet);
     let is_shown = !options.output.quiet && is_watched();
-    let crew = Crew::new(&machine, workers(&machine, NonZero::<usize>::MIN), "run", options.output.quiet, is_shown);
-    let workshop = Workshop { crew, machine: &machine, data: &data, source: &source, folder: &options.runs };
-    tell(&format!("data: {}; {} runs on {}", source.name, wanted.len(), machine.backend()));
-    let Some(Made { runs, checks, reused }) = workshop.make(&wanted, only.is_none())? else {
+    let jobs = JobPool::new(&machine, workers(&machine, NonZero::<usize>::MIN), "run", options.output.quiet, is_shown);
+    let runner = ReportRunner { jobs, machine: &machine, data: &data, source: &source, folder: &options.runs };
+    log(&format!("data: {}; {} runs on {}", source.name, wanted.len(), machine.backend()));
+    let Some(FinishedRuns { runs, checks, reused }) = runner.make(&wanted, only.is_none())? else {
         say(&format!("interrupted; what is finished lies in {}, and the same command goes on", options.runs.display()));
         return Ok(exit::INTERRUPTED);
     };
-    tell(&format!("{} runs made, {reused} found in {}", wanted.len() - reused, options.runs.display()));
+    log(&format!("{} runs made, {reused} found in {}", wanted.len() - reused, options.runs.display()));
 
     if let Some(figure) = only {
         let files = files_of(&(figure.make)(&runs));
@@ -105,7 +105,7 @@ pub(crate) fn reproduce(options: &ReproduceOptions) -> Result<u8> {
     let softmax = runs.get("softmax");
     let predictor = Predictor::new(softmax.summary.model, softmax.parameters.clone(), softmax.preprocessing.clone());
     let predictor = predictor.map_err(anyhow::Error::msg)?;
-    let facts = Facts {
+    let facts = DataFacts {
         examples: examples(&source, &softmax.summary.data.schema(), &predictor),
         data_name: name,
         batches: batches(&runs.get("logistic").config, &data, &source, &machine)?,
@@ -191,7 +191,7 @@ fn wanted<'a>(plan: &'a Plan, names: &[&str]) -> Result<Vec<&'a PlannedRun>> {
 
 /// For each batch of an epoch in file order how many rows it has of each class.
 fn batches(config: &TrainConfig, data: &Data, source: &Provenance, machine: &Machine) -> Result<Vec<Vec<usize>>> {
-    let rows = ChosenRows::of(Dataset::Images(data.clone()), config, source, machine)?;
+    let rows = SelectedRows::of(Dataset::Images(data.clone()), config, source, machine)?;
     let labels = rows.train_labels();
     let order = BatchOrder::new(Shuffle::None).next_epoch(labels.len());
     let count = |batch: &[usize]| {

@@ -1,6 +1,6 @@
 //! `chainrule sweep`: an experiment at every point of a grid over its keys.
 
-mod material;
+mod sweep_data;
 
 use std::collections::{BTreeSet, HashMap};
 use std::num::NonZero;
@@ -11,11 +11,11 @@ use anyhow::{Context, Result, anyhow, bail};
 use chainrule::machine::Machine;
 use chainrule_core::{TrainConfig, count};
 use chainrule_records::{ConfigFile, Grid, GridKey, RunError, RunFolder, SweepFolder, SweepPlan};
-use chainrule_report::{Outcome, Run, Sweep};
+use chainrule_report::{PointOutcome, Run, Sweep};
 
-use crate::checkpoints::Every;
-use crate::crew::{Crew, Work, workers};
+use crate::checkpoints::CheckpointInterval;
 use crate::destination::folder_exists;
+use crate::jobs::{JobPool, Work, workers};
 use crate::missing::is_folder;
 use crate::options::SweepOptions;
 use crate::output::{Lines, print_json, say, told};
@@ -23,7 +23,7 @@ use crate::progress::{catch_interrupts, is_watched};
 use crate::rows::dropped;
 use crate::run::{self, Diverged, again, manifest};
 use crate::{exit, experiment};
-use material::Material;
+use sweep_data::SweepData;
 
 /// Rows of the table that a terminal gets.
 const SHOWN: usize = 30;
@@ -33,7 +33,7 @@ const MOST_NOTES: usize = 3;
 
 /// Makes the points that are missing, and tells of all. Everything that can be refused is refused before a point is begun.
 pub(crate) fn sweep(options: &SweepOptions) -> Result<u8> {
-    let mut tell = |line: &str| {
+    let mut log = |line: &str| {
         if !options.output.quiet {
             say(line);
         }
@@ -51,9 +51,9 @@ pub(crate) fn sweep(options: &SweepOptions) -> Result<u8> {
         let differences = plan.grid.differences(&begun.grid);
         refuse(folder.path(), &if differences.is_empty() { differing.into_iter().collect() } else { differences })?;
     }
-    let material = Material::find(&configs, &plan.grid, &machine, &mut tell)?;
+    let sweep_data = SweepData::find(&configs, &plan.grid, &machine, &mut log)?;
     plan.manifests =
-        material.found.iter().map(|found| manifest(&configs[found.point], &machine, &found.source)).collect();
+        sweep_data.found.iter().map(|found| manifest(&configs[found.point], &machine, &found.source)).collect();
     let folder = match (resumed, &options.out) {
         (Some(folder), _) => {
             for (begun, here) in folder.plan().manifests.iter().zip(&plan.manifests) {
@@ -64,19 +64,19 @@ pub(crate) fn sweep(options: &SweepOptions) -> Result<u8> {
         (None, Some(out)) => SweepFolder::create(out, options.force, &plan).map_err(folder_exists)?,
         (None, None) => SweepFolder::create_numbered(Path::new("runs"), &plan)?,
     };
-    let points = Points { machine: &machine, plan: &plan, configs: &configs, material: &material, folder: &folder };
-    let found = points.found(&mut tell)?;
+    let points = Points { machine: &machine, plan: &plan, configs: &configs, sweep_data: &sweep_data, folder: &folder };
+    let found = points.found(&mut log)?;
 
     let jobs = options.jobs.and_then(|jobs| NonZero::new(usize::from(jobs)));
     let jobs = jobs.unwrap_or_else(|| workers(&machine, machine.threads()));
     for line in points.announcement(found.iter().flatten().count(), jobs) {
-        tell(&line);
+        log(&line);
     }
     catch_interrupts(options.output.quiet);
     let is_shown = !options.output.quiet && is_watched();
-    let crew = Crew::new(&machine, jobs, "point", options.output.quiet, is_shown);
+    let jobs = JobPool::new(&machine, jobs, "point", options.output.quiet, is_shown);
     let (outcomes, is_interrupted) =
-        points.make(found, &crew, options.checkpoint_every.unwrap_or_default(), is_shown)?;
+        points.make(found, &jobs, options.checkpoint_every.unwrap_or_default(), is_shown)?;
 
     let sweep = Sweep::new(&plan, outcomes);
     let json = serde_json::to_string_pretty(&sweep.json()).context("a sweep as JSON")?;
@@ -132,7 +132,7 @@ fn plan(options: &SweepOptions, begun: Option<&SweepPlan>, machine: &Machine) ->
 /// The experiments of a plan's points, with what they leave to the machine.
 fn settled(plan: &SweepPlan, machine: &Machine) -> Result<Vec<TrainConfig>> {
     let configs = plan.configs()?.into_iter().enumerate();
-    configs.map(|(point, config)| machine.settle(config).with_context(|| plan.grid.describe(point))).collect()
+    configs.map(|(point, config)| machine.resolve_defaults(config).with_context(|| plan.grid.describe(point))).collect()
 }
 
 /// The differences of two experiments but for where the data lie: that may change, and what they are the manifests say. Nothing where there are none.
@@ -151,15 +151,15 @@ struct Points<'a> {
     machine: &'a Machine,
     plan: &'a SweepPlan,
     configs: &'a [TrainConfig],
-    material: &'a Material,
+    sweep_data: &'a SweepData,
     folder: &'a SweepFolder,
 }
 
 impl Points<'_> {
     /// For each point what came of it, where it came to its end before. Refuses points that are others than they would be here.
-    fn found(&self, tell: &mut dyn FnMut(&str)) -> Result<Vec<Option<Outcome>>> {
+    fn found(&self, log: &mut dyn FnMut(&str)) -> Result<Vec<Option<PointOutcome>>> {
         let names = self.plan.folder_names();
-        let found = |(point, name): (usize, &String)| -> Result<Option<Outcome>> {
+        let found = |(point, name): (usize, &String)| -> Result<Option<PointOutcome>> {
             let path = self.folder.point(name)?;
             let run = match RunFolder::open(&path) {
                 Ok(run) => run,
@@ -170,23 +170,23 @@ impl Points<'_> {
                 Err(RunError::Unfinished { .. }) => return Ok(None),
                 Err(error) => return Err(error.into()),
             };
-            let here = manifest(&self.configs[point], self.machine, self.material.source(point));
+            let here = manifest(&self.configs[point], self.machine, self.sweep_data.source(point));
             let config = but_for_the_place(self.configs[point].differences(run.config()));
             let differences: Vec<String> = config.into_iter().chain(run.manifest().differences(&here)).collect();
             refuse(self.folder.path(), &differences).with_context(|| format!("point {name}"))?;
             match run.divergence() {
-                Ok(Some(divergence)) => return Ok(Some(Outcome::Diverged(divergence))),
+                Ok(Some(divergence)) => return Ok(Some(PointOutcome::Diverged(divergence))),
                 Ok(None) => {}
-                Err(error) => tell(&error.to_string()),
+                Err(error) => log(&error.to_string()),
             }
             match Run::read(name, &path) {
-                Ok(run) => Ok(Some(Outcome::Ended(Box::new(run.summary)))),
+                Ok(run) => Ok(Some(PointOutcome::Ended(Box::new(run.summary)))),
                 Err(_) => {
                     // What has no summary was cut off, or its summary says so, and any other should be whole.
                     if run.has_summary()
                         && let Err(error) = RunFolder::read(&path)
                     {
-                        tell(&error.to_string());
+                        log(&error.to_string());
                     }
                     Ok(None)
                 }
@@ -197,8 +197,8 @@ impl Points<'_> {
 
     /// What is going to be done, for the person.
     fn announcement(&self, found: usize, jobs: NonZero<usize>) -> Vec<String> {
-        let about = self.material.about(0);
-        let rows = |point: usize| [self.material.about(point).train, self.material.about(point).validation];
+        let about = self.sweep_data.about(0);
+        let rows = |point: usize| [self.sweep_data.about(point).train, self.sweep_data.about(point).validation];
         let data = if (0..self.configs.len()).all(|point| rows(point) == rows(0)) {
             format!("{}, {} training and {} validation rows", about.source, about.train, about.validation)
         } else {
@@ -208,7 +208,7 @@ impl Points<'_> {
         let there = if found == 0 { String::new() } else { format!("; {found} of them found in {folder}") };
         let backend = self.machine.backend();
         // Each once, and only some of very many: the points' summaries have the numbers.
-        let dropped = (0..points).filter_map(|point| dropped(&self.configs[point], self.material.about(point).train));
+        let dropped = (0..points).filter_map(|point| dropped(&self.configs[point], self.sweep_data.about(point).train));
         let dropped: BTreeSet<String> = dropped.collect();
         let sweep = format!("sweep: {}, {jobs} at once on {backend}, into {folder}{there}", count(points, "point"));
         [format!("data: {data}")].into_iter().chain(dropped.into_iter().take(MOST_NOTES)).chain([sweep]).collect()
@@ -217,58 +217,58 @@ impl Points<'_> {
     /// Makes those that are missing; gives all that came to their end, each with its number, and whether the person interrupted.
     fn make(
         &self,
-        found: Vec<Option<Outcome>>,
-        crew: &Crew,
-        every: Every,
+        found: Vec<Option<PointOutcome>>,
+        jobs: &JobPool,
+        every: CheckpointInterval,
         is_shown: bool,
-    ) -> Result<(Vec<(usize, Outcome)>, bool)> {
+    ) -> Result<(Vec<(usize, PointOutcome)>, bool)> {
         let names = self.plan.folder_names();
         let missing = found.iter().enumerate().filter(|(_, outcome)| outcome.is_none()).map(|(point, _)| point);
-        let order = self.material.begin(missing);
+        let order = self.sweep_data.begin(missing);
         let tasks: Vec<&str> = order.iter().map(|&point| names[point].as_str()).collect();
         let make = |task: usize, ()| {
-            let made = self.one(order[task], &names[order[task]], crew, every);
-            self.material.done_with(order[task], crew);
+            let made = self.one(order[task], &names[order[task]], jobs, every);
+            self.sweep_data.done_with(order[task], jobs);
             let made = made.map_err(|error| {
                 let folder = self.folder.path().display();
                 anyhow!("{}; sweep --resume {folder} makes what is missing", told(&error))
             })?;
             if let (Some(outcome), false) = (&made, is_shown) {
-                crew.tell(&format!("point {}: {}", names[order[task]], in_words(outcome)));
+                jobs.log(&format!("point {}: {}", names[order[task]], in_words(outcome)));
             }
             Ok(made)
         };
-        let Work { done, is_interrupted, .. } = crew.work(&tasks, |_, _| Some(()), make, || Ok(()))?;
+        let Work { done, is_interrupted, .. } = jobs.work(&tasks, |_, _| Some(()), make, || Ok(()))?;
         let made = order.into_iter().zip(done).filter_map(|(point, outcome)| Some((point, outcome?)));
         let found = found.into_iter().enumerate().filter_map(|(point, outcome)| Some((point, outcome?)));
         Ok((found.chain(made).collect(), is_interrupted))
     }
 
     /// Makes a point, or goes on with it; nothing where the work ends before it does.
-    fn one(&self, point: usize, name: &str, crew: &Crew, every: Every) -> Result<Option<Outcome>> {
+    fn one(&self, point: usize, name: &str, jobs: &JobPool, every: CheckpointInterval) -> Result<Option<PointOutcome>> {
         let start = Instant::now();
         let config = &self.configs[point];
-        let rows = self.material.rows(point, config, self.machine, crew)?;
-        let manifest = manifest(config, self.machine, self.material.source(point));
+        let rows = self.sweep_data.rows(point, config, self.machine, jobs)?;
+        let manifest = manifest(config, self.machine, self.sweep_data.source(point));
         let path = self.folder.point(name)?;
         let take = || match RunFolder::open(&path) {
             Err(RunError::Unfinished { .. }) => RunFolder::create(&path, true, config, &manifest),
             other => other,
         };
-        let Some(folder) = crew.wait_for(take)? else { return Ok(None) };
-        match crew.run(name, &folder, &rows, every, start) {
-            Ok(summary) => Ok(summary.map(|summary| Outcome::Ended(Box::new(summary)))),
+        let Some(folder) = jobs.wait_for(take)? else { return Ok(None) };
+        match jobs.run(name, &folder, &rows, every, start) {
+            Ok(summary) => Ok(summary.map(|summary| PointOutcome::Ended(Box::new(summary)))),
             // One that diverges says something of the grid, and keeps no other from being made.
-            Err(error) => Ok(Some(Outcome::Diverged(error.downcast::<Diverged>()?.divergence))),
+            Err(error) => Ok(Some(PointOutcome::Diverged(error.downcast::<Diverged>()?.divergence))),
         }
     }
 }
 
 /// What came of a point, in a line.
-fn in_words(outcome: &Outcome) -> String {
+fn in_words(outcome: &PointOutcome) -> String {
     match outcome {
-        Outcome::Diverged(divergence) => format!("diverged: {}", divergence.problem),
-        Outcome::Ended(summary) => {
+        PointOutcome::Diverged(divergence) => format!("diverged: {}", divergence.problem),
+        PointOutcome::Ended(summary) => {
             let last = &summary.final_metrics;
             let accuracy = 100.0 * last.validation_accuracy;
             format!("validation loss {:.6}, accuracy {accuracy:.2} %", last.validation_loss)

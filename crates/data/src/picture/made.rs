@@ -176,10 +176,10 @@ fn ink(mut grey: GrayImage, border: u8, inverted: bool) -> Result<GrayImage, Pic
 ///
 /// The middle is pixel 14 of 28, counted from 0, to half a pixel: that is where MNIST's own centres of mass lie, all of them.
 fn fit(ink: &GrayImage, [height, width]: [usize; 2]) -> (Vec<u8>, [usize; 2]) {
-    let room = [height, width].map(|side| (side as f64 * BOX).round().max(1.0));
+    let buffer = [height, width].map(|side| (side as f64 * BOX).round().max(1.0));
     let found = [ink.height(), ink.width()].map(f64::from);
-    let scale = (room[0] / found[0]).min(room[1] / found[1]);
-    let [rows, columns] = [0, 1].map(|i| (found[i] * scale).round().clamp(1.0, room[i]) as usize);
+    let scale = (buffer[0] / found[0]).min(buffer[1] / found[1]);
+    let [rows, columns] = [0, 1].map(|i| (found[i] * scale).round().clamp(1.0, buffer[i]) as usize);
     // Where it makes smaller, this filter is as wide as the pixels that become one. Of image's filters docs/decisions/0017-pictures.md compares them.
     let fitted = resize(ink, columns as u32, rows as u32, FilterType::CatmullRom);
 

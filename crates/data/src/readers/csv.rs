@@ -167,10 +167,10 @@ impl<R> Hashed<R> {
 }
 
 impl<R: io::Read> io::Read for Hashed<R> {
-    fn read(&mut self, room: &mut [u8]) -> io::Result<usize> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         loop {
-            let count = self.source.read(room)?;
-            let Some(first) = room.first_mut() else { return Ok(0) };
+            let count = self.source.read(buffer)?;
+            let Some(first) = buffer.first_mut() else { return Ok(0) };
             if count == 0 {
                 if self.ends_line {
                     return Ok(0);
@@ -188,19 +188,19 @@ impl<R: io::Read> io::Read for Hashed<R> {
             let left_of_row = self.left_of_row.checked_sub(count as u64);
             self.is_too_long = left_of_row.is_none();
             self.left_of_row = left_of_row.ok_or_else(|| io::Error::other("a row is too long"))?;
-            self.checksum.update(&room[..count]);
+            self.checksum.update(&buffer[..count]);
             let mut kept = 0;
             for i in 0..count {
-                let byte = room[i];
+                let byte = buffer[i];
                 let is_second = self.after_return && byte == b'\n';
                 self.after_return = byte == b'\r';
                 if !is_second {
-                    room[kept] = if self.after_return { b'\n' } else { byte };
+                    buffer[kept] = if self.after_return { b'\n' } else { byte };
                     kept += 1;
                 }
             }
             if kept > 0 {
-                self.ends_line = room[kept - 1] == b'\n';
+                self.ends_line = buffer[kept - 1] == b'\n';
                 return Ok(kept);
             }
         }

@@ -1,17 +1,17 @@
 //! The two launches of a step, and the one of an evaluation.
 //!
-//! Parameters lie as [`Plan::place`] says; residuals as `[n, tiles, padded]`. A row's features are `scale * byte + offset`, four to a word.
+//! Parameters lie as [`TilePlan::place`] says; residuals as `[n, tiles, padded]`. A row's features are `scale * byte + offset`, four to a word.
 
 use burn_cubecl::cubecl;
 use burn_cubecl::cubecl::ir::ElemType;
 use burn_cubecl::cubecl::prelude::*;
 
-use super::plan::Plan;
+use super::plan::TilePlan;
 use crate::Loss;
 
 /// What going forward is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Task {
+pub(super) enum ForwardMode {
     /// The rows that `order` names leave their losses and their residuals.
     Train,
     /// All rows leave their losses, and whether they are classified rightly.
@@ -37,8 +37,8 @@ pub(super) fn forward<F: Float>(
     scale: InputScalar,
     offset: InputScalar,
     of_n: InputScalar,
-    #[comptime] plan: Plan,
-    #[comptime] task: Task,
+    #[comptime] plan: TilePlan,
+    #[comptime] task: ForwardMode,
     #[define(F)] _float: ElemType,
 ) {
     let rows = comptime!(plan.rows);
@@ -50,7 +50,7 @@ pub(super) fn forward<F: Float>(
     let words_a_tile = comptime!(plan.words + 1);
     let classes = comptime!(plan.classes);
     let padded = comptime!(plan.padded());
-    let is_training = comptime!(task == Task::Train);
+    let is_training = comptime!(task == ForwardMode::Train);
     let is_softmax = comptime!(plan.loss == Loss::Softmax);
 
     let unit = UNIT_POS as usize;
@@ -261,7 +261,7 @@ pub(super) fn backward<F: Float>(
     rate: InputScalar,
     l2: InputScalar,
     l2_of_bias: InputScalar,
-    #[comptime] plan: Plan,
+    #[comptime] plan: TilePlan,
     #[define(F)] _float: ElemType,
 ) {
     let tile = comptime!(plan.tile);

@@ -14,19 +14,19 @@ use burn_cubecl::tensor::CubeTensor;
 
 use super::{argument, cubes, element};
 use crate::Loss;
-use crate::operation::{OnePass, OnePassed};
+use crate::operation::{FusedLoss, FusedOutput};
 
 /// Units a cube.
 const UNITS: usize = 64;
 
-impl OnePass for Cube {
+impl FusedLoss for Cube {
     fn one_pass(
         features: FloatTensor<Self>,
         labels: IntTensor<Self>,
         weight: FloatTensor<Self>,
         bias: FloatTensor<Self>,
         loss: Loss,
-    ) -> OnePassed<Self> {
+    ) -> FusedOutput<Self> {
         let [features, labels, weight, bias] = [features, labels, weight, bias].map(into_contiguous);
         let (n, d, k) = (features.shape()[0], features.shape()[1], bias.shape()[0]);
         let dtype = features.dtype;
@@ -66,7 +66,7 @@ impl OnePass for Cube {
             k as u32,
             element(dtype),
         );
-        OnePassed { loss: Self::float_mean(losses), weight: of_weight, bias: of_bias, residual }
+        FusedOutput { loss: Self::float_mean(losses), weight: of_weight, bias: of_bias, residual }
     }
 }
 

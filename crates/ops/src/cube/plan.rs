@@ -5,7 +5,7 @@ use crate::Loss;
 /// Rows are bytes, four in a word. Classes are cut into tiles of equal width, so that the sums of a tile fit a unit's registers; of the last tile's
 /// columns some may be beyond the last class: their weights stay 0 and nobody asks for their probabilities.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Plan {
+pub(super) struct TilePlan {
     pub(super) loss: Loss,
     /// Features, d.
     pub(super) features: usize,
@@ -34,7 +34,7 @@ const WIDEST_TILE: usize = 12;
 
 const ROWS: usize = 8;
 
-impl Plan {
+impl TilePlan {
     /// `plane` is how many units the device runs in step: a hint, on which no result depends.
     pub(super) fn new(loss: Loss, features: usize, classes: usize, plane: usize) -> Self {
         let tiles = classes.div_ceil(WIDEST_TILE);

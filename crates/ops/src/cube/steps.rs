@@ -5,18 +5,18 @@ use burn_cubecl::cubecl::client::Client;
 use burn_cubecl::cubecl::prelude::{CubeCount, CubeDim, InputScalar};
 use burn_cubecl::tensor::CubeTensor;
 
-use super::kernels::{Task, backward, forward};
-use super::plan::Plan;
+use super::kernels::{ForwardMode, backward, forward};
+use super::plan::TilePlan;
 use super::{argument, buffer, cubes, element};
 use chainrule_core::{Gradient, Step};
 
-use crate::steps::{DeviceSteps, Evaluated, Images, Problem};
+use crate::steps::{DeviceEvaluation, DeviceSteps, Images, StepProblem};
 
 /// Losses of single rows that may wait on the device before they are read: reading makes it finish
 /// its work first.
 const LOSSES_ON_DEVICE: usize = 1 << 16;
 
-pub(crate) fn steps(device: CubeDevice, problem: Problem, images: [Images<'_>; 2]) -> Box<dyn DeviceSteps> {
+pub(crate) fn steps(device: CubeDevice, problem: StepProblem, images: [Images<'_>; 2]) -> Box<dyn DeviceSteps> {
     Box::new(Steps::new(device, problem, images))
 }
 
@@ -24,26 +24,26 @@ pub(crate) fn steps(device: CubeDevice, problem: Problem, images: [Images<'_>; 2
 struct Steps {
     client: Client,
     device: CubeDevice,
-    problem: Problem,
-    plan: Plan,
+    problem: StepProblem,
+    plan: TilePlan,
     parameters: CubeTensor,
-    images: [Resident; 2],
+    images: [DeviceRows; 2],
     /// Of a batch, as large as any so far.
     residual: CubeTensor,
     /// The losses of the rows of single steps, of which `pending` are waiting.
-    found: Found,
+    found: PendingLosses,
     losses: Vec<f64>,
 }
 
 /// Rows on a device.
-struct Resident {
+struct DeviceRows {
     words: CubeTensor,
     labels: CubeTensor,
     rows: usize,
 }
 
 /// Losses that wait on the device.
-struct Found {
+struct PendingLosses {
     rows: CubeTensor,
     capacity: usize,
     /// The rows of each step.
@@ -51,10 +51,10 @@ struct Found {
 }
 
 impl Steps {
-    fn new(device: CubeDevice, problem: Problem, images: [Images<'_>; 2]) -> Self {
+    fn new(device: CubeDevice, problem: StepProblem, images: [Images<'_>; 2]) -> Self {
         let client = device.client();
         let plane = client.properties().hardware.plane_size_max as usize;
-        let plan = Plan::new(problem.loss, problem.n_features, problem.n_columns, plane);
+        let plan = TilePlan::new(problem.loss, problem.n_features, problem.n_columns, plane);
         let images = images.map(|images| resident(&client, &device, &images, plan));
         let zeros = floats(&client, &device, problem.dtype, &vec![0.0; plan.parameters()]);
         let one = floats(&client, &device, problem.dtype, &[0.0; 4]);
@@ -64,7 +64,7 @@ impl Steps {
             parameters: zeros,
             images,
             residual: one.clone(),
-            found: Found { rows: one, capacity: 0, pending: Vec::new() },
+            found: PendingLosses { rows: one, capacity: 0, pending: Vec::new() },
             losses: Vec::new(),
             client,
             device,
@@ -123,7 +123,7 @@ impl Steps {
             self.scalar(self.problem.offset),
             self.scalar(1.0 / n as f64),
             plan,
-            Task::Train,
+            ForwardMode::Train,
             element(self.problem.dtype),
         );
         self.found.pending.push(n);
@@ -190,7 +190,7 @@ impl DeviceSteps for Steps {
         Ok(std::mem::take(&mut self.losses))
     }
 
-    fn evaluate(&mut self) -> Result<[Evaluated; 2], TensorReadError> {
+    fn evaluate(&mut self) -> Result<[DeviceEvaluation; 2], TensorReadError> {
         let [train, validation] = [self.images[0].rows, self.images[1].rows];
         let all = train + validation;
         // All losses, then all verdicts.
@@ -215,13 +215,13 @@ impl DeviceSteps for Steps {
                 self.scalar(self.problem.offset),
                 self.scalar(0.0),
                 plan,
-                Task::Evaluate,
+                ForwardMode::Evaluate,
                 element(self.problem.dtype),
             );
         }
         let found = read(&found, 2 * all)?;
         let (losses, verdicts) = found.split_at(all);
-        Ok([0..train, train..all].map(|rows| Evaluated {
+        Ok([0..train, train..all].map(|rows| DeviceEvaluation {
             // The mean is taken on the host in f64, so that no order of summation decides which of
             // two nearly equal losses is the lower.
             loss: losses[rows.clone()].iter().sum::<f64>() / rows.len() as f64,
@@ -264,14 +264,14 @@ impl DeviceSteps for Steps {
 }
 
 /// Rows as words; those of a row whose bytes are no multiple of four are filled up with zeros.
-fn resident(client: &Client, device: &CubeDevice, images: &Images<'_>, plan: Plan) -> Resident {
+fn resident(client: &Client, device: &CubeDevice, images: &Images<'_>, plan: TilePlan) -> DeviceRows {
     let pack = |bytes: &[u8]| {
         let mut four = [0; 4];
         four[..bytes.len()].copy_from_slice(bytes);
         u32::from_le_bytes(four)
     };
     let words: Vec<u32> = images.pixels.chunks_exact(plan.features).flat_map(|row| row.chunks(4).map(pack)).collect();
-    Resident {
+    DeviceRows {
         words: integers(client, device, &words),
         labels: integers(client, device, images.labels),
         rows: images.labels.len(),

@@ -11,7 +11,7 @@ use crate::{ConfigFile, Manifest, RunError, inside, write_whole};
 
 /// What a run is before its first step: what is run, and what on.
 #[derive(Clone, Debug)]
-pub(crate) struct Begun {
+pub(crate) struct RunStart {
     pub(crate) config: TrainConfig,
     pub(crate) manifest: Manifest,
     /// The bytes of `manifest.json`, which holds both and is sealed, so that one file makes a folder a run's.
@@ -31,7 +31,7 @@ struct Document {
 /// What one can do where either is no longer what it was.
 const WAY_OUT: &str = "put back what was there, or train anew";
 
-impl Begun {
+impl RunStart {
     pub(crate) fn new(config: &TrainConfig, manifest: &Manifest) -> Self {
         let text = config.to_toml();
         let document = sealed(&Document { manifest: manifest.clone(), config: text.clone() });

@@ -39,13 +39,13 @@ impl RunFolder {
         Ok(())
     }
 
-    /// The last checkpoint that is whole, with its number of steps; `tell` hears of those that are not.
-    pub fn last_checkpoint<T: DeserializeOwned>(&self, tell: &mut dyn FnMut(&RunError)) -> Option<(usize, T)> {
+    /// The last checkpoint that is whole, with its number of steps; `log` hears of those that are not.
+    pub fn last_checkpoint<T: DeserializeOwned>(&self, log: &mut dyn FnMut(&RunError)) -> Option<(usize, T)> {
         clear_drafts(&self.path().join(FOLDER));
         self.checkpoints().into_iter().find_map(|(steps, path)| match read_checkpoint(&path) {
             Ok(checkpoint) => Some((steps, checkpoint)),
             Err(error) => {
-                tell(&error);
+                log(&error);
                 None
             }
         })

@@ -5,11 +5,11 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::checksum::sha256;
-use crate::claim::{Claim, Kind, entries, is_of_no_account, remove};
+use crate::claim::{Claim, FolderKind, entries, is_of_no_account, remove};
 use crate::file::{clear_drafts, is_draft, write_whole};
 use crate::lock::{LOCK, Lock};
 use crate::names::{CONFIG, MANIFEST, MODEL, PLAN, SUMMARY};
-use crate::runs::begun::Begun;
+use crate::runs::begun::RunStart;
 use crate::runs::checkpoints;
 use crate::seal::{read, read_sealed, sealed, unsealed};
 use crate::{Manifest, RunError, Summary, inside, read_parameters, read_preprocessing, write_weights};
@@ -18,7 +18,7 @@ use crate::{Manifest, RunError, Summary, inside, read_parameters, read_preproces
 /// time has it.
 #[derive(Debug)]
 pub struct RunFolder {
-    begun: Begun,
+    begun: RunStart,
     claim: Claim,
 }
 
@@ -29,10 +29,10 @@ const HISTORY: &str = "history.json";
 const DIVERGED: &str = "diverged.json";
 
 /// A folder of a run is one by its manifest.
-pub(crate) const RUN: Kind = Kind {
+pub(crate) const RUN: FolderKind = FolderKind {
     name: "a run",
     is_leftover: is_draft,
-    is_one: |folder| Begun::read_manifest(folder).is_ok(),
+    is_one: |folder| RunStart::read_manifest(folder).is_ok(),
     to_replace: |folder| Ok(own_files(folder)?.into_iter().filter(|path| !path.ends_with(MANIFEST)).collect()),
 };
 
@@ -47,7 +47,7 @@ impl RunFolder {
     /// the folder, or it cannot be written.
     pub fn create(path: &Path, replace: bool, config: &TrainConfig, manifest: &Manifest) -> Result<Self, RunError> {
         is_no_sweep(path)?;
-        let begun = Begun::new(config, manifest);
+        let begun = RunStart::new(config, manifest);
         let claim = Claim::create(path, replace, &RUN, &|folder| begun.write(folder))?;
         Ok(Self { begun, claim })
     }
@@ -57,7 +57,7 @@ impl RunFolder {
     /// # Errors
     /// Where it cannot be written.
     pub fn create_numbered(runs: &Path, config: &TrainConfig, manifest: &Manifest) -> Result<Self, RunError> {
-        let begun = Begun::new(config, manifest);
+        let begun = RunStart::new(config, manifest);
         let claim = Claim::create_numbered(runs, config.experiment(), &RUN, &|folder| begun.write(folder))?;
         Ok(Self { begun, claim })
     }
@@ -90,9 +90,9 @@ impl RunFolder {
         is_no_sweep(path)?;
         // What is no run's is left as it is; what another process does until the lock is had does
         // not count.
-        Begun::read(path)?;
+        RunStart::read(path)?;
         let claim = Claim::take(path)?;
-        let begun = Begun::read(path)?;
+        let begun = RunStart::read(path)?;
         let error = |path: PathBuf| move |problem| RunError::Write { path, problem };
         for file in FILES.iter().chain([&DIVERGED]).map(|name| path.join(name)) {
             inside::check(&file, false).map_err(error(file))?;
@@ -231,7 +231,7 @@ impl RunFolder {
             true => read(path),
             false => Err(damaged(path.to_owned(), problem)),
         };
-        let begun = Begun::read(folder)?;
+        let begun = RunStart::read(folder)?;
         let written = there(&summary, "it is not there, as in a run that has not ended")?;
         let summary: Summary = unsealed(&written).map_err(|problem| damaged(summary, &problem))?;
         let check = |name: &str, bytes: &[u8]| {
@@ -356,7 +356,7 @@ fn is_no_sweep(path: &Path) -> Result<(), RunError> {
 pub(crate) fn own_files(folder: &Path) -> Result<Vec<PathBuf>, RunError> {
     let names = entries(folder)?;
     let foreign = |name: &str| RunError::Foreign { path: folder.join(name), kind: RUN.name };
-    let Ok(begun) = Begun::read_manifest(folder) else {
+    let Ok(begun) = RunStart::read_manifest(folder) else {
         let manifest = names.iter().find(|name| *name == MANIFEST);
         return Err(foreign(manifest.or(names.first()).map_or(MANIFEST, String::as_str)));
     };

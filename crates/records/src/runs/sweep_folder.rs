@@ -6,7 +6,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::checksum::sha256;
-use crate::claim::{BEGINNING, Claim, Kind, entries, is_empty, is_of_no_account, remove};
+use crate::claim::{BEGINNING, Claim, FolderKind, entries, is_empty, is_of_no_account, remove};
 use crate::file::{clear_drafts, is_draft};
 use crate::lock::{LOCK, Lock};
 use crate::names::PLAN;
@@ -84,7 +84,7 @@ const MOST_BYTES: u64 = 1 << 24;
 pub(crate) const SWEEP_FILES: [&str; 6] = [PLAN, "sweep.csv", JSON, "sweep.md", "sweep.svg", "sweep.png"];
 
 /// A folder of a sweep is one by its plan.
-pub(crate) const SWEEP: Kind = Kind {
+pub(crate) const SWEEP: FolderKind = FolderKind {
     name: "a sweep",
     is_leftover: is_draft,
     is_one: |folder| SweepPlan::read(folder).is_ok(),

@@ -14,7 +14,7 @@ use crate::figure;
 use crate::sweep::{Sweep, SweepPoint, number, percent};
 use axes::{KeyAxis, Unit, ValueAxis};
 use panel::{Marks, Panel};
-use pen::Pen;
+use pen::SvgPen;
 
 pub(crate) fn svg(sweep: &Sweep) -> String {
     use_font();
@@ -126,7 +126,7 @@ impl<'a> Plot<'a> {
 
     fn draw<B: DrawingBackend>(&self, area: &DrawingArea<B, Shift>, scale: u32) {
         area.fill(&WHITE).expect(IN_MEMORY);
-        let pen = Pen { area, scale };
+        let pen = SvgPen { area, scale };
         self.draw_head(&pen);
         match self.kind {
             Kind::OneKey => self.draw_one_key(&pen),
@@ -136,7 +136,7 @@ impl<'a> Plot<'a> {
     }
 
     /// The best point in words, and what the marks mean, above everything, so that neither hides a point.
-    fn draw_head<B: DrawingBackend>(&self, pen: &Pen<'_, B>) {
+    fn draw_head<B: DrawingBackend>(&self, pen: &SvgPen<'_, B>) {
         let width = self.size()[0] as i32;
         let best = self.sweep.best().and_then(|best| Some((best, best.summary()?)));
         let text = match best {
@@ -184,7 +184,7 @@ impl<'a> Plot<'a> {
         }
     }
 
-    fn draw_one_key<B: DrawingBackend>(&self, pen: &Pen<'_, B>) {
+    fn draw_one_key<B: DrawingBackend>(&self, pen: &SvgPen<'_, B>) {
         let axis = &self.axes[0];
         let draw = |metrics: [Metric; 2], ceiling: f64, y: (&'static str, Unit), place: [i32; 4]| {
             let at = |point: &SweepPoint, metric: Metric| {
@@ -222,7 +222,7 @@ impl<'a> Plot<'a> {
         lost
     }
 
-    fn draw_each_key<B: DrawingBackend>(&self, pen: &Pen<'_, B>) {
+    fn draw_each_key<B: DrawingBackend>(&self, pen: &SvgPen<'_, B>) {
         let [_, columns] = self.panels();
         let losses: Vec<f64> = self.sweep.points.iter().filter_map(|point| self.loss(point)).collect();
         let y = ValueAxis::of(LOSS, &losses, Unit::Nats);
@@ -257,7 +257,7 @@ impl<'a> Plot<'a> {
         width >= 60 && height >= 34
     }
 
-    fn draw_map<B: DrawingBackend>(&self, pen: &Pen<'_, B>) {
+    fn draw_map<B: DrawingBackend>(&self, pen: &SvgPen<'_, B>) {
         let [width, height] = self.cell().map(|side| side as i32);
         let [down, across] = [0, 1].map(|key| &self.axes[key]);
         let (rows, columns) = (down.labels.len() as i32, across.labels.len() as i32);
@@ -308,7 +308,7 @@ impl<'a> Plot<'a> {
     }
 
     /// What a map's rows and columns are.
-    fn draw_names<B: DrawingBackend>(&self, pen: &Pen<'_, B>, [left, top, _, bottom]: [i32; 4]) {
+    fn draw_names<B: DrawingBackend>(&self, pen: &SvgPen<'_, B>, [left, top, _, bottom]: [i32; 4]) {
         let [width, height] = self.cell().map(|side| side as i32);
         let [down, across] = [0, 1].map(|key| &self.axes[key]);
         let rows = down.labels.len() as i32;
@@ -335,7 +335,7 @@ impl<'a> Plot<'a> {
 }
 
 /// The colours of a map, and what they stand for.
-fn draw_scale<B: DrawingBackend>(pen: &Pen<'_, B>, axis: &ValueAxis, [left, top, right, bottom]: [i32; 4]) {
+fn draw_scale<B: DrawingBackend>(pen: &SvgPen<'_, B>, axis: &ValueAxis, [left, top, right, bottom]: [i32; 4]) {
     let height = bottom - top;
     for y in 0..height {
         let (color, _) = shade(1.0 - (f64::from(y) + 0.5) / f64::from(height));

@@ -6,7 +6,7 @@ use plotters::prelude::*;
 use plotters::style::text_anchor::HPos;
 
 use super::axes::{KeyAxis, Unit, ValueAxis};
-use super::pen::Pen;
+use super::pen::SvgPen;
 use crate::draw::GRID;
 
 /// What is drawn in one colour.
@@ -30,7 +30,7 @@ impl Panel<'_> {
     /// Its axes' ends are at left, top, right and bottom.
     pub(super) fn draw<B: DrawingBackend>(
         &self,
-        pen: &Pen<'_, B>,
+        pen: &SvgPen<'_, B>,
         [left, top, right, bottom]: [i32; 4],
         marks: &[Marks],
         best: Option<(f64, f64)>,

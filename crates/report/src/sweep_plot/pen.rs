@@ -8,12 +8,12 @@ use super::VERMILLION;
 use crate::draw::{FAMILY, IN_MEMORY};
 
 /// Draws by an SVG's units.
-pub(super) struct Pen<'a, B: DrawingBackend> {
+pub(super) struct SvgPen<'a, B: DrawingBackend> {
     pub(super) area: &'a DrawingArea<B, Shift>,
     pub(super) scale: u32,
 }
 
-impl<B: DrawingBackend> Pen<'_, B> {
+impl<B: DrawingBackend> SvgPen<'_, B> {
     pub(super) fn place(&self, [x, y]: [f64; 2]) -> (i32, i32) {
         let scale = f64::from(self.scale);
         ((x * scale).round() as i32, (y * scale).round() as i32)
@@ -42,9 +42,9 @@ impl<B: DrawingBackend> Pen<'_, B> {
     }
 
     /// As much of a text as so much room takes.
-    pub(super) fn cut(&self, text: &str, size: u32, room: i32) -> String {
+    pub(super) fn cut(&self, text: &str, size: u32, buffer: i32) -> String {
         let all = text.chars().count();
-        let fits = (1..=all).rev().map(|letters| cut(text, letters)).find(|text| self.width(text, size) <= room);
+        let fits = (1..=all).rev().map(|letters| cut(text, letters)).find(|text| self.width(text, size) <= buffer);
         fits.unwrap_or_else(|| cut(text, 1))
     }
 

@@ -7,14 +7,14 @@ use std::thread::{Builder, JoinHandle};
 ///
 /// Worker i of w makes numbers i, i + w, i + 2w, … and is at most one ahead of what was taken from it, so that never more than 2w things wait: memory
 /// stays as it is, however many there are. Dropped early, the workers end with what they are making.
-pub struct Ahead<T> {
+pub struct Prefetcher<T> {
     lanes: Vec<Receiver<T>>,
     workers: Vec<JoinHandle<()>>,
     next: usize,
     count: usize,
 }
 
-impl<T: Send + 'static> Ahead<T> {
+impl<T: Send + 'static> Prefetcher<T> {
     /// Has the things of numbers `0..count` made by so many threads, each of which gets a maker of its own, with room that it may use again.
     ///
     /// # Errors
@@ -47,7 +47,7 @@ impl<T: Send + 'static> Ahead<T> {
     }
 }
 
-impl<T> Iterator for Ahead<T> {
+impl<T> Iterator for Prefetcher<T> {
     type Item = T;
 
     /// # Panics
@@ -68,7 +68,7 @@ impl<T> Iterator for Ahead<T> {
     }
 }
 
-impl<T> Drop for Ahead<T> {
+impl<T> Drop for Prefetcher<T> {
     fn drop(&mut self) {
         // What nobody takes any more lets the workers end.
         self.lanes.clear();
@@ -90,7 +90,7 @@ mod tests {
     fn all_come_in_order_whatever_the_threads() {
         for threads in [1, 2, 3, 7] {
             for count in [0, 1, 2, 3, 20] {
-                let made: Vec<usize> = Ahead::new(count, threads, || |i| i * i).expect("threads").collect();
+                let made: Vec<usize> = Prefetcher::new(count, threads, || |i| i * i).expect("threads").collect();
                 assert_eq!(made, (0..count).map(|i| i * i).collect::<Vec<_>>(), "{threads} threads");
             }
         }
@@ -103,7 +103,7 @@ mod tests {
             let count = Arc::clone(&made);
             move |_| count.fetch_add(1, Ordering::SeqCst)
         };
-        let mut ahead = Ahead::new(1000, 3, maker).expect("threads");
+        let mut ahead = Prefetcher::new(1000, 3, maker).expect("threads");
         for taken in 1..=10 {
             ahead.next();
             std::thread::sleep(std::time::Duration::from_millis(5));
@@ -117,6 +117,6 @@ mod tests {
     #[test]
     #[should_panic(expected = "number 5")]
     fn a_panic_is_passed_on() {
-        let _ = Ahead::new(10, 2, || |i| assert!(i != 5, "number {i}")).expect("threads").count();
+        let _ = Prefetcher::new(10, 2, || |i| assert!(i != 5, "number {i}")).expect("threads").count();
     }
 }

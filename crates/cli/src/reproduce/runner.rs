@@ -15,18 +15,18 @@ use chainrule_report::{Run, Runs};
 use chainrule_solve::NUMERICS;
 
 use crate::check_gradients;
-use crate::checkpoints::Every;
-use crate::crew::{Crew, Work};
+use crate::checkpoints::CheckpointInterval;
+use crate::jobs::{JobPool, Work};
 use crate::progress::is_interrupted;
-use crate::rows::{ChosenRows, Loaded};
+use crate::rows::{PreparedRows, SelectedRows};
 use crate::run::manifest;
 
 /// The seed of the gradient checks that the report tells of.
 const CHECK_SEED: u64 = 0;
 
 /// Makes runs, or takes those that are there.
-pub(super) struct Workshop<'a> {
-    pub(super) crew: Crew<'a>,
+pub(super) struct ReportRunner<'a> {
+    pub(super) jobs: JobPool<'a>,
     pub(super) machine: &'a Machine,
     pub(super) data: &'a Data,
     pub(super) source: &'a Provenance,
@@ -34,16 +34,16 @@ pub(super) struct Workshop<'a> {
 }
 
 /// What was made, or found.
-pub(super) struct Made {
+pub(super) struct FinishedRuns {
     pub(super) runs: Runs,
     pub(super) checks: Option<GradientChecks>,
     /// How many runs were there already.
     pub(super) reused: usize,
 }
 
-impl Workshop<'_> {
+impl ReportRunner<'_> {
     /// Makes all of these runs, and the gradient checks where they are asked for; nothing where the person interrupted.
-    pub(super) fn make(&self, planned: &[&PlannedRun], with_checks: bool) -> Result<Option<Made>> {
+    pub(super) fn make(&self, planned: &[&PlannedRun], with_checks: bool) -> Result<Option<FinishedRuns>> {
         let names: Vec<&str> = planned.iter().map(|run| run.name.as_str()).collect();
         let begin = |run: usize, done: &[Option<(Run, bool)>]| {
             let earlier = |name: &String| {
@@ -61,11 +61,11 @@ impl Workshop<'_> {
         };
         let make = |run: usize, begin: Start| self.one(planned[run], begin);
         let aside = || with_checks.then(|| self.checks()).transpose();
-        let Work { done, aside: checks, is_interrupted } = self.crew.work(&names, begin, make, aside)?;
+        let Work { done, aside: checks, is_interrupted } = self.jobs.work(&names, begin, make, aside)?;
         if is_interrupted {
             return Ok(None);
         }
-        let mut made = Made { runs: Runs::default(), checks: checks.flatten(), reused: 0 };
+        let mut made = FinishedRuns { runs: Runs::default(), checks: checks.flatten(), reused: 0 };
         for (run, was_there) in done.into_iter().flatten() {
             made.runs.insert(run);
             made.reused += usize::from(was_there);
@@ -75,13 +75,13 @@ impl Workshop<'_> {
 
     /// A run and whether it was there already; nothing where the person interrupted.
     fn one(&self, planned: &PlannedRun, begin: Start) -> Result<Option<(Run, bool)>> {
-        let config = self.machine.settle(planned.config(begin)?)?;
+        let config = self.machine.resolve_defaults(planned.config(begin)?)?;
         let path = self.folder.join(format!("{}-{}", planned.name, self.key(&config.to_toml())));
         // What is not whole, of a run that was killed, say, is made again.
         match Run::read(&planned.name, &path) {
             Ok(run) => return Ok(Some((run, true))),
             Err(error) if path.exists() => {
-                self.crew.tell(&format!("run {}: {error}; it is made again here", planned.name));
+                self.jobs.log(&format!("run {}: {error}; it is made again here", planned.name));
             }
             Err(_) => {}
         }
@@ -95,7 +95,7 @@ impl Workshop<'_> {
             folder.discard()?;
             return Ok(Some((run, true)));
         }
-        if self.crew.run(&planned.name, &folder, &rows, Every::default(), start)?.is_none() {
+        if self.jobs.run(&planned.name, &folder, &rows, CheckpointInterval::default(), start)?.is_none() {
             return Ok(None);
         }
         let whole = Run::read(&planned.name, &making)?;
@@ -117,7 +117,7 @@ impl Workshop<'_> {
             }
             RunFolder::create(path, false, config, &manifest)
         };
-        Ok(self.crew.wait_for(take)?)
+        Ok(self.jobs.wait_for(take)?)
     }
 
     /// What names a result: it changes with the config, the data, the code and the machine, whatever is computed from them.
@@ -138,12 +138,12 @@ impl Workshop<'_> {
     }
 
     /// The rows of a config, moved to the device by the first run that needs them.
-    fn rows(&self, config: &TrainConfig) -> Result<Arc<Loaded>> {
+    fn rows(&self, config: &TrainConfig) -> Result<Arc<PreparedRows>> {
         let (precision, gradient) = (config.descent().precision, config.descent().gradient);
         let key = format!("{:?} {:?} {precision:?} {gradient:?}", config.data(), config.model().kind);
-        self.crew.rows(&key, || {
+        self.jobs.rows(&key, || {
             let data = Dataset::Images(self.data.clone());
-            ChosenRows::of(data, config, self.source, self.machine)?.load(config, self.machine)
+            SelectedRows::of(data, config, self.source, self.machine)?.load(config, self.machine)
         })
     }
 
@@ -155,7 +155,7 @@ impl Workshop<'_> {
         let path = self.folder.join(format!("gradcheck-{}.json", self.key(&build)));
         match read_sealed(&path, "the checks are made again") {
             Ok(checks) if !revision.ends_with("-dirty") => return Ok(checks),
-            Err(error) if path.exists() => self.crew.tell(&error.to_string()),
+            Err(error) if path.exists() => self.jobs.log(&error.to_string()),
             Ok(_) | Err(_) => {}
         }
         let checks = check_gradients::check(self.machine, CHECK_SEED, &|_| ())?;

@@ -16,14 +16,14 @@ use chainrule_records::{RunError, RunFolder, Summary};
 use chainrule_solve::{Ending, Observer, most_steps};
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::checkpoints::{Every, Keeper};
+use crate::checkpoints::{CheckpointInterval, CheckpointObserver};
 use crate::output::say;
 use crate::progress::{TICK, is_interrupted, target};
-use crate::rows::Loaded;
+use crate::rows::PreparedRows;
 use crate::run::{is_interruption, run};
 
 /// Workers that make runs, and what they have in common.
-pub(crate) struct Crew<'a> {
+pub(crate) struct JobPool<'a> {
     machine: &'a Machine,
     workers: NonZero<usize>,
     /// What one of their tasks is called.
@@ -33,7 +33,7 @@ pub(crate) struct Crew<'a> {
     /// Tasks that are done, and of those under way, by name, how many of their [`PARTS`].
     parts: Mutex<(u64, HashMap<String, u64>)>,
     /// Rows on the device, by what decides them.
-    loaded: Mutex<HashMap<String, Arc<Loaded>>>,
+    loaded: Mutex<HashMap<String, Arc<PreparedRows>>>,
     /// Set where the work ends early, so that runs under way end too.
     ended: AtomicBool,
 }
@@ -67,7 +67,7 @@ pub(crate) fn workers(machine: &Machine, threads: NonZero<usize>) -> NonZero<usi
     NonZero::new(all_threads().get() / threads).unwrap_or(NonZero::<usize>::MIN)
 }
 
-impl<'a> Crew<'a> {
+impl<'a> JobPool<'a> {
     /// `task` is what a person calls one of the tasks, as in `run`; a bar is drawn where `is_shown`.
     pub(crate) fn new(
         machine: &'a Machine,
@@ -177,7 +177,7 @@ impl<'a> Crew<'a> {
     }
 
     /// A line for the person, above the bar.
-    pub(crate) fn tell(&self, line: &str) {
+    pub(crate) fn log(&self, line: &str) {
         if !self.is_quiet {
             self.bar.suspend(|| say(line));
         }
@@ -202,14 +202,14 @@ impl<'a> Crew<'a> {
         &self,
         name: &str,
         folder: &RunFolder,
-        rows: &Loaded,
-        every: Every,
+        rows: &PreparedRows,
+        every: CheckpointInterval,
         start: Instant,
     ) -> Result<Option<Summary>> {
         let steps = most_steps(folder.config(), rows.about().train)?;
-        let mut watch = Watch { name, crew: self, steps, parts: 0 };
-        let mut tell = |line: &str| self.tell(&format!("{} {name}: {line}", self.task));
-        let mut keeper = Keeper::new(&mut watch, folder, every, start, &mut tell)?;
+        let mut watch = Watch { name, jobs: self, steps, parts: 0 };
+        let mut log = |line: &str| self.log(&format!("{} {name}: {line}", self.task));
+        let mut keeper = CheckpointObserver::new(&mut watch, folder, every, start, &mut log)?;
         match run(self.machine, rows, &mut keeper) {
             Ok((_, Ending::Interrupted)) => Ok(None),
             Ok((summary, _)) => Ok(Some(summary)),
@@ -219,7 +219,7 @@ impl<'a> Crew<'a> {
     }
 
     /// The rows of this key, made by the first run that needs them; the others wait for it.
-    pub(crate) fn rows(&self, key: &str, make: impl FnOnce() -> Result<Loaded>) -> Result<Arc<Loaded>> {
+    pub(crate) fn rows(&self, key: &str, make: impl FnOnce() -> Result<PreparedRows>) -> Result<Arc<PreparedRows>> {
         let mut loaded = lock(&self.loaded);
         if let Some(rows) = loaded.get(key) {
             return Ok(Arc::clone(rows));
@@ -246,7 +246,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 /// Says on the common bar where a run is, and looks out for Ctrl-C.
 struct Watch<'a> {
     name: &'a str,
-    crew: &'a Crew<'a>,
+    jobs: &'a JobPool<'a>,
     /// Of the run, at most, and how many of its [`PARTS`] were told.
     steps: usize,
     parts: u64,
@@ -257,16 +257,16 @@ impl Observer for Watch<'_> {
         let parts = ((step + 1) as f64 / self.steps as f64 * PARTS as f64) as u64;
         if parts != self.parts {
             self.parts = parts;
-            self.crew.has_come(self.name, parts);
+            self.jobs.has_come(self.name, parts);
         }
-        if self.crew.is_over() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        if self.jobs.is_over() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 
     fn is_ended(&mut self) -> bool {
-        self.crew.is_over()
+        self.jobs.is_over()
     }
 
     fn evaluation_ends(&mut self, evaluation: &Evaluation) {
-        self.crew.bar.set_message(format!("{}, step {}", visible(self.name), evaluation.step));
+        self.jobs.bar.set_message(format!("{}, step {}", visible(self.name), evaluation.step));
     }
 }

@@ -7,14 +7,14 @@ use std::path::{Path, PathBuf};
 
 use chainrule_core::{ContentError, nearest};
 
-use crate::Treat;
+use crate::PictureMode;
 use crate::input::BEGINNING;
 use crate::picture::{self, Treatment};
 use crate::readers::{self, IMAGES, Input, PICTURES};
 use crate::table::{Columns, Table};
 
 /// An image as a model takes it.
-pub struct Given {
+pub struct ImageInput {
     /// Grey levels, row by row.
     pub pixels: Vec<u8>,
     /// Its number in its file, from 0, where that is an IDX file.
@@ -30,8 +30,8 @@ pub const STANDARD_INPUT: &str = "-";
 const MOST_BYTES: u64 = 1 << 30;
 
 /// The files that an argument names: itself, or of a folder those that begin as one that has images
-/// does, by their names. `tell` hears how many others there are.
-pub fn files(argument: &Path, tell: &mut dyn FnMut(&str)) -> Result<Vec<PathBuf>, ContentError> {
+/// does, by their names. `log` hears how many others there are.
+pub fn files(argument: &Path, log: &mut dyn FnMut(&str)) -> Result<Vec<PathBuf>, ContentError> {
     if argument == Path::new(STANDARD_INPUT) || !argument.is_dir() {
         return Ok(vec![argument.to_owned()]);
     }
@@ -46,7 +46,7 @@ pub fn files(argument: &Path, tell: &mut dyn FnMut(&str)) -> Result<Vec<PathBuf>
         return Err(ContentError::new(format!("no {files} in this folder")));
     }
     if others > 0 {
-        tell(&format!("{}: {others} others in it have no images and are passed over", argument.display()));
+        log(&format!("{}: {others} others in it have no images and are passed over", argument.display()));
     }
     Ok(files)
 }
@@ -67,7 +67,7 @@ fn has_images(path: &Path) -> bool {
 }
 
 /// The images of a file, or of standard input, for a model of images of `size`.
-pub fn read(file: &Path, size: [usize; 2], treatment: Treat) -> Result<Vec<Given>, ContentError> {
+pub fn read(file: &Path, size: [usize; 2], treatment: PictureMode) -> Result<Vec<ImageInput>, ContentError> {
     let bytes = bytes(file)?;
     if bytes.is_empty() {
         return Err(ContentError::new("it is empty"));
@@ -78,11 +78,11 @@ pub fn read(file: &Path, size: [usize; 2], treatment: Treat) -> Result<Vec<Given
         Some(readers::Read::Picture(_)) => {
             let bytes = all(&mut input)?;
             let picture = match treatment {
-                Treat::AsDrawn => picture::read(&bytes, size),
-                Treat::AsWhole => picture::read_whole(&bytes, size),
+                PictureMode::AsDrawn => picture::read(&bytes, size),
+                PictureMode::AsWhole => picture::read_whole(&bytes, size),
             };
             let picture = picture.map_err(|error| ContentError::new(error.to_string()))?;
-            return Ok(vec![Given { pixels: picture.pixels, number: None, treatment: Some(picture.treatment) }]);
+            return Ok(vec![ImageInput { pixels: picture.pixels, number: None, treatment: Some(picture.treatment) }]);
         }
         Some(readers::Read::Table(_)) | None => {
             let files = readers::files(IMAGES, "nor");
@@ -98,7 +98,7 @@ pub fn read(file: &Path, size: [usize; 2], treatment: Treat) -> Result<Vec<Given
         )));
     }
     let images = images.pixels.chunks_exact(height * width).enumerate();
-    Ok(images.map(|(i, pixels)| Given { pixels: pixels.to_vec(), number: Some(i), treatment: None }).collect())
+    Ok(images.map(|(i, pixels)| ImageInput { pixels: pixels.to_vec(), number: Some(i), treatment: None }).collect())
 }
 
 /// The rows of a table, or of standard input, for a model of these features; other columns are

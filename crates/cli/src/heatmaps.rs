@@ -25,7 +25,7 @@ pub(crate) enum Palette {
 }
 
 /// A picture with a name above it.
-pub(crate) struct Shaded {
+pub(crate) struct Heatmap {
     pub(crate) name: String,
     /// Row by row, in the palette's range.
     pub(crate) values: Vec<f64>,
@@ -65,7 +65,7 @@ impl Ink {
     }
 
     /// Draws pictures of `size` rows and columns beside and below each other, as many in a row as fit.
-    pub(crate) fn draw(self, pictures: &[Shaded], [height, width]: [usize; 2], columns: usize) -> String {
+    pub(crate) fn draw(self, pictures: &[Heatmap], [height, width]: [usize; 2], columns: usize) -> String {
         let shown = width.min(columns.max(1));
         let rows = (height * shown).div_ceil(width);
         let in_a_row = ((columns + GAP) / (shown + GAP)).max(1);
@@ -195,8 +195,8 @@ fn shrunk(values: &[f64], [height, width]: [usize; 2], [rows, columns]: [usize; 
 mod tests {
     use super::*;
 
-    fn shaded(values: &[f64], palette: Palette) -> [Shaded; 1] {
-        [Shaded { name: "w".to_owned(), values: values.to_vec(), palette }]
+    fn shaded(values: &[f64], palette: Palette) -> [Heatmap; 1] {
+        [Heatmap { name: "w".to_owned(), values: values.to_vec(), palette }]
     }
 
     #[test]
