@@ -60,7 +60,7 @@ impl Scales {
 }
 
 impl Observer for Scales {
-    fn step_taken(&mut self, step: usize) -> std::ops::ControlFlow<()> {
+    fn on_step(&mut self, step: usize) -> std::ops::ControlFlow<()> {
         self.look(step);
         std::ops::ControlFlow::Continue(())
     }

@@ -212,7 +212,7 @@ fn the_history_counts_iterations_and_ends_with_an_evaluation() {
 struct Impatient(usize);
 
 impl Observer for Impatient {
-    fn step_taken(&mut self, step: usize) -> ControlFlow<()> {
+    fn on_step(&mut self, step: usize) -> ControlFlow<()> {
         if step + 1 == self.0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 }

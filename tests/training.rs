@@ -361,11 +361,11 @@ struct Impatient {
 }
 
 impl Observer for Impatient {
-    fn step_taken(&mut self, step: usize) -> ControlFlow<()> {
+    fn on_step(&mut self, step: usize) -> ControlFlow<()> {
         if step + 1 == self.steps { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 
-    fn evaluation_ends(&mut self, evaluation: &Evaluation) {
+    fn on_evaluation(&mut self, evaluation: &Evaluation) {
         self.heard.push(evaluation.step);
     }
 }

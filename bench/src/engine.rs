@@ -65,11 +65,11 @@ struct Stopwatch {
 }
 
 impl Observer for Stopwatch {
-    fn evaluation_begins(&mut self) {
+    fn on_evaluation_start(&mut self) {
         self.milliseconds.extend(self.running_since.take().map(|since| 1e3 * since.elapsed().as_secs_f64()));
     }
 
-    fn evaluation_ends(&mut self, _: &Evaluation) {
+    fn on_evaluation(&mut self, _: &Evaluation) {
         self.running_since = Some(Instant::now());
     }
 }

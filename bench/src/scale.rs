@@ -151,14 +151,14 @@ struct Stopwatch {
 }
 
 impl Observer for Stopwatch {
-    fn step_taken(&mut self, step: usize) -> ControlFlow<()> {
+    fn on_step(&mut self, step: usize) -> ControlFlow<()> {
         if (step + 1).is_multiple_of(self.steps) {
             self.seconds.extend(self.running_since.take().map(|since| since.elapsed().as_secs_f64()));
         }
         ControlFlow::Continue(())
     }
 
-    fn evaluation_ends(&mut self, _: &Evaluation) {
+    fn on_evaluation(&mut self, _: &Evaluation) {
         self.running_since = Some(Instant::now());
     }
 }

@@ -95,13 +95,13 @@ impl Process {
 
     /// Waits until it is ready; gives its name and version.
     pub(crate) fn version(&mut self) -> Result<String> {
-        Ok(self.hear::<Version>()?.version)
+        Ok(self.receive::<Version>()?.version)
     }
 
     /// Says a line and gives the answer.
     pub(crate) fn line<T: DeserializeOwned>(&mut self, line: &str) -> Result<T> {
         self.say(line);
-        self.hear()
+        self.receive()
     }
 
     fn say(&mut self, line: &str) {
@@ -109,7 +109,7 @@ impl Process {
         let _ = self.input.as_mut().map(|input| writeln!(input, "{line}").and_then(|()| input.flush()));
     }
 
-    fn hear<T: DeserializeOwned>(&mut self) -> Result<T> {
+    fn receive<T: DeserializeOwned>(&mut self) -> Result<T> {
         let mut answer = String::new();
         self.output.read_line(&mut answer)?;
         if answer.is_empty() {

@@ -19,7 +19,7 @@ struct Shelf {
 }
 
 impl Observer for Shelf {
-    fn resumes(&mut self) -> Option<Checkpoint> {
+    fn resume_from(&mut self) -> Option<Checkpoint> {
         self.from.take()
     }
 
@@ -27,7 +27,7 @@ impl Observer for Shelf {
         true
     }
 
-    fn keep(&mut self, checkpoint: Checkpoint) {
+    fn save_checkpoint(&mut self, checkpoint: Checkpoint) {
         self.kept.push(checkpoint);
     }
 }

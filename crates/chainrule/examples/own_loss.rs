@@ -67,7 +67,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let point = [0.3, -0.2, 0.1, 0.4];
     let mut kernels = Fused::new(Poisson, D, Float::F64, 1, Isa::best());
     kernels.set(&point[..D], &point[D..]);
-    let found = kernels.gradient_of_all(&rows);
+    let found = kernels.full_gradient(&rows);
     let gradient =
         Gradient { name: "kernels".to_owned(), values: vec![Some(found.weight), Some(found.bias)], epsilon: 1e-15 };
     let parameters = [("weight", D), ("bias", 1)].map(|(name, n)| Parameter { name: name.to_owned(), shape: vec![n] });

@@ -476,32 +476,32 @@ struct ResumeFrom<'a> {
 }
 
 impl Observer for ResumeFrom<'_> {
-    fn resumes(&mut self) -> Option<Checkpoint> {
-        self.start.take().or_else(|| self.observer.resumes())
+    fn resume_from(&mut self) -> Option<Checkpoint> {
+        self.start.take().or_else(|| self.observer.resume_from())
     }
 
-    fn step_taken(&mut self, step: usize) -> ControlFlow<()> {
-        self.observer.step_taken(step)
+    fn on_step(&mut self, step: usize) -> ControlFlow<()> {
+        self.observer.on_step(step)
     }
 
-    fn is_ended(&mut self) -> bool {
-        self.observer.is_ended()
+    fn should_stop(&mut self) -> bool {
+        self.observer.should_stop()
     }
 
     fn wants_checkpoint(&mut self, step: usize) -> bool {
         self.observer.wants_checkpoint(step)
     }
 
-    fn keep(&mut self, checkpoint: Checkpoint) {
-        self.observer.keep(checkpoint);
+    fn save_checkpoint(&mut self, checkpoint: Checkpoint) {
+        self.observer.save_checkpoint(checkpoint);
     }
 
-    fn evaluation_begins(&mut self) {
-        self.observer.evaluation_begins();
+    fn on_evaluation_start(&mut self) {
+        self.observer.on_evaluation_start();
     }
 
-    fn evaluation_ends(&mut self, evaluation: &Evaluation) {
-        self.observer.evaluation_ends(evaluation);
+    fn on_evaluation(&mut self, evaluation: &Evaluation) {
+        self.observer.on_evaluation(evaluation);
     }
 }
 

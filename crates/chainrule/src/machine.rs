@@ -135,23 +135,23 @@ impl Machine {
         features: FeatureKind,
         in_file: Option<&Rows>,
     ) -> Result<EngineKind, Error> {
-        let mut lacks = Vec::new();
+        let mut refused = MissingAbility::Gradient;
         for engine in self.engines() {
-            match engine.lacks_for(config, features, in_file.is_some()) {
+            match engine.missing_for(config, features, in_file.is_some()) {
                 None => return Ok(engine),
-                Some(lack) => lacks.push((engine, lack)),
+                // The engine without such gradients is not the one that was meant. The last engine
+                // can do most, so its reason is the one to name.
+                Some(MissingAbility::Gradient) => {}
+                Some(missing) => refused = missing,
             }
         }
-        // What the engine lacks that has such gradients; of those that the config leaves open, the
-        // last one, which can do most.
-        let (_, lack) = lacks.iter().rfind(|(_, lack)| *lack != MissingAbility::Gradient).copied().unzip();
-        Err(self.refusal(config, lack.unwrap_or(MissingAbility::Gradient), in_file))
+        Err(self.refusal(config, refused, in_file))
     }
 
     /// Why no engine here can do it, and what to do.
-    fn refusal(&self, config: &TrainConfig, lack: MissingAbility, in_file: Option<&Rows>) -> Error {
+    fn refusal(&self, config: &TrainConfig, missing: MissingAbility, in_file: Option<&Rows>) -> Error {
         let (backend, gradient) = (&self.backend, config.descent().gradient);
-        Error::Backend(match (lack, gradient) {
+        Error::Backend(match (missing, gradient) {
             (MissingAbility::Gradient, GradientSource::Fused) => {
                 format!("descent.gradient = \"fused\": {backend} has no fused kernels; take closed-form")
             }
@@ -168,8 +168,8 @@ impl Machine {
                 in_file.map_or(0, Rows::bytes),
                 config.data().resident_bytes
             ),
-            (lack, _) => {
-                format!("descent.gradient = \"fused\": the fused kernels cannot: {lack}; take closed-form, or auto")
+            (missing, _) => {
+                format!("descent.gradient = \"fused\": the fused kernels cannot: {missing}; take closed-form, or auto")
             }
         })
     }

@@ -276,7 +276,7 @@ fn text_in(bytes: &[u8], text: &str) -> bool {
 fn an_observer_is_told_of_each_step_and_may_end_it() {
     struct Impatient(usize);
     impl Observer for Impatient {
-        fn step_taken(&mut self, _: usize) -> ControlFlow<()> {
+        fn on_step(&mut self, _: usize) -> ControlFlow<()> {
             self.0 += 1;
             if self.0 == 7 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         }

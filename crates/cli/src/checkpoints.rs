@@ -150,18 +150,18 @@ impl<'a> CheckpointObserver<'a> {
 }
 
 impl Observer for CheckpointObserver<'_> {
-    fn resumes(&mut self) -> Option<Checkpoint> {
+    fn resume_from(&mut self) -> Option<Checkpoint> {
         self.from.take()
     }
 
-    fn step_taken(&mut self, step: usize) -> ControlFlow<()> {
-        let flow = self.observer.step_taken(step);
+    fn on_step(&mut self, step: usize) -> ControlFlow<()> {
+        let flow = self.observer.on_step(step);
         self.is_ending = flow.is_break();
         flow
     }
 
-    fn is_ended(&mut self) -> bool {
-        self.observer.is_ended()
+    fn should_stop(&mut self) -> bool {
+        self.observer.should_stop()
     }
 
     fn wants_checkpoint(&mut self, step: usize) -> bool {
@@ -173,7 +173,7 @@ impl Observer for CheckpointObserver<'_> {
             }
     }
 
-    fn keep(&mut self, checkpoint: Checkpoint) {
+    fn save_checkpoint(&mut self, checkpoint: Checkpoint) {
         let steps = checkpoint.steps();
         let saved = Saved { config: self.folder.config().to_toml(), seconds: self.seconds(), checkpoint };
         if let Err(error) = self.folder.write_checkpoint(steps, &saved)
@@ -185,13 +185,13 @@ impl Observer for CheckpointObserver<'_> {
         self.last_kept = Instant::now();
     }
 
-    fn evaluation_begins(&mut self) {
+    fn on_evaluation_start(&mut self) {
         self.evaluating_since = Some(Instant::now());
-        self.observer.evaluation_begins();
+        self.observer.on_evaluation_start();
     }
 
-    fn evaluation_ends(&mut self, evaluation: &Evaluation) {
+    fn on_evaluation(&mut self, evaluation: &Evaluation) {
         self.validation += self.evaluating_since.take().map(|since| since.elapsed()).unwrap_or_default();
-        self.observer.evaluation_ends(evaluation);
+        self.observer.on_evaluation(evaluation);
     }
 }

@@ -253,7 +253,7 @@ struct Watch<'a> {
 }
 
 impl Observer for Watch<'_> {
-    fn step_taken(&mut self, step: usize) -> ControlFlow<()> {
+    fn on_step(&mut self, step: usize) -> ControlFlow<()> {
         let parts = ((step + 1) as f64 / self.steps as f64 * PARTS as f64) as u64;
         if parts != self.parts {
             self.parts = parts;
@@ -262,11 +262,11 @@ impl Observer for Watch<'_> {
         if self.jobs.is_over() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 
-    fn is_ended(&mut self) -> bool {
+    fn should_stop(&mut self) -> bool {
         self.jobs.is_over()
     }
 
-    fn evaluation_ends(&mut self, evaluation: &Evaluation) {
+    fn on_evaluation(&mut self, evaluation: &Evaluation) {
         self.jobs.bar.set_message(format!("{}, step {}", visible(self.name), evaluation.step));
     }
 }

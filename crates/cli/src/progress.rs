@@ -73,16 +73,16 @@ impl Progress {
 }
 
 impl Observer for Progress {
-    fn step_taken(&mut self, step: usize) -> ControlFlow<()> {
+    fn on_step(&mut self, step: usize) -> ControlFlow<()> {
         self.bar.set_position(step as u64 + 1);
         if is_interrupted() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 
-    fn is_ended(&mut self) -> bool {
+    fn should_stop(&mut self) -> bool {
         is_interrupted()
     }
 
-    fn evaluation_ends(&mut self, evaluation: &Evaluation) {
+    fn on_evaluation(&mut self, evaluation: &Evaluation) {
         self.bar.set_message(format!(
             "validation loss {:.4}, accuracy {:.2} %",
             evaluation.validation_loss,

@@ -127,7 +127,7 @@ impl EngineKind {
 
     /// The first thing that a config asks for and that it cannot do, whatever the rows are and
     /// wherever the config wants its gradients from.
-    pub fn lacks(self, config: &TrainConfig) -> Option<MissingAbility> {
+    pub fn missing(self, config: &TrainConfig) -> Option<MissingAbility> {
         let can = self.abilities();
         first_missing([
             (MissingAbility::Optimizer, can.optimizers || config.descent().update() == UpdateRule::Plain),
@@ -137,13 +137,18 @@ impl EngineKind {
     }
 
     /// The same with the gradients, for rows of such features, which may stay in their file.
-    pub fn lacks_for(self, config: &TrainConfig, features: FeatureKind, stay_in_file: bool) -> Option<MissingAbility> {
+    pub fn missing_for(
+        self,
+        config: &TrainConfig,
+        features: FeatureKind,
+        stay_in_file: bool,
+    ) -> Option<MissingAbility> {
         let (can, gradient) = (self.abilities(), config.descent().gradient);
         first_missing([(
             MissingAbility::Gradient,
             gradient == GradientSource::Auto || can.gradients.contains(&gradient),
         )])
-        .or_else(|| self.lacks(config))
+        .or_else(|| self.missing(config))
         .or_else(|| {
             first_missing([
                 (MissingAbility::Features(features), can.features.contains(&features)),
@@ -159,5 +164,5 @@ impl EngineKind {
 }
 
 fn first_missing<const N: usize>(asked: [(MissingAbility, bool); N]) -> Option<MissingAbility> {
-    asked.into_iter().find_map(|(lack, is_there)| (!is_there).then_some(lack))
+    asked.into_iter().find_map(|(missing, is_there)| (!is_there).then_some(missing))
 }

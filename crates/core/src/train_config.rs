@@ -251,10 +251,10 @@ fn check(config: &TrainConfig) -> Result<(), (&'static str, String)> {
     count("early_stopping.evaluations_per_epoch", stopping.evaluations_per_epoch)?;
     count("early_stopping.patience", stopping.patience.unwrap_or(1))?;
 
-    if let (GradientSource::Fused, Some(lack)) = (descent.gradient, EngineKind::Kernels.lacks(config)) {
+    if let (GradientSource::Fused, Some(missing)) = (descent.gradient, EngineKind::Kernels.missing(config)) {
         return Err((
             "descent.gradient",
-            format!("the fused kernels cannot: {lack}; take auto, closed-form or autodiff"),
+            format!("the fused kernels cannot: {missing}; take auto, closed-form or autodiff"),
         ));
     }
 

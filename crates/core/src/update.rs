@@ -119,7 +119,7 @@ impl DescentConfig {
     }
 
     /// The schedule: to a rate of 0, or a tenth every ten epochs, where the config does not say.
-    pub fn pace(&self) -> LearningRateSchedule {
+    pub fn learning_rate_schedule(&self) -> LearningRateSchedule {
         let final_learning_rate = self.final_learning_rate.unwrap_or(0.0);
         match self.schedule {
             Schedule::Constant => LearningRateSchedule::Constant,
@@ -132,7 +132,7 @@ impl DescentConfig {
         }
     }
 
-    /// Writes the numbers of [`DescentConfig::update`] and [`DescentConfig::pace`] where there are
+    /// Writes the numbers of [`DescentConfig::update`] and [`DescentConfig::learning_rate_schedule`] where there are
     /// none, so that what is kept of a run tells them all.
     pub(crate) fn fill(&mut self) {
         match self.update() {
@@ -152,7 +152,7 @@ impl DescentConfig {
             }
             UpdateRule::AdaGrad { epsilon } => self.epsilon = Some(epsilon),
         }
-        match self.pace() {
+        match self.learning_rate_schedule() {
             LearningRateSchedule::Constant => {}
             LearningRateSchedule::Linear { final_learning_rate }
             | LearningRateSchedule::Cosine { final_learning_rate } => {

@@ -57,11 +57,11 @@ pub fn cache_folder() -> PathBuf {
 /// # Errors
 /// Where a file is absent or cannot be read, or has not MNIST's checksum.
 pub fn read_cache(folder: &Path) -> Result<[Images; 2], DataError> {
-    read_cache_keeping(folder, KeepPixels::UpTo(u64::MAX))
+    read_cache_with_pixels(folder, KeepPixels::UpTo(u64::MAX))
 }
 
 /// The same with as many pixels in memory as are to be kept.
-pub(crate) fn read_cache_keeping(folder: &Path, keep: KeepPixels) -> Result<[Images; 2], DataError> {
+pub(crate) fn read_cache_with_pixels(folder: &Path, keep: KeepPixels) -> Result<[Images; 2], DataError> {
     let path = |file: &File| folder.join(file.split).join(file.name);
     let [train_images, train_labels, test_images, test_labels] = FILES.each_ref().map(path);
     let splits = [Images::open(&train_images, &train_labels, keep)?, Images::open(&test_images, &test_labels, keep)?];

@@ -308,7 +308,7 @@ pub fn find_with(
     resident_bytes: u64,
     log: &mut dyn FnMut(&str),
 ) -> Result<Data, DataError> {
-    find_keeping(request, digits, pictures, KeepPixels::UpTo(resident_bytes), log)
+    find_with_pixels(request, digits, pictures, KeepPixels::UpTo(resident_bytes), log)
 }
 
 /// What [`find`] would get, of whatever size, without a pixel of it in memory: labels, sizes and
@@ -317,10 +317,10 @@ pub fn find_with(
 /// # Errors
 /// As [`find`].
 pub fn look(request: &Request, digits: Counts, log: &mut dyn FnMut(&str)) -> Result<Data, DataError> {
-    find_keeping(request, digits, PICTURES, KeepPixels::Nothing, log)
+    find_with_pixels(request, digits, PICTURES, KeepPixels::Nothing, log)
 }
 
-fn find_keeping(
+fn find_with_pixels(
     request: &Request,
     digits: Counts,
     pictures: PictureRequest,
@@ -338,7 +338,7 @@ fn find_keeping(
         return Ok(Data { origin: Origin::Folder(folder), train, validation, pictures, unused });
     }
     match request {
-        Request::Folder(folder) => read_folder_keeping(folder, keep, log),
+        Request::Folder(folder) => read_folder_with_pixels(folder, keep, log),
         Request::Embedded => {
             // They are drawn in any case.
             let resident_bytes = if let KeepPixels::UpTo(bytes) = keep { bytes } else { MOST_DRAWN };
@@ -353,11 +353,11 @@ fn find_keeping(
         Request::Mnist => find_mnist(keep, log),
         Request::Auto => {
             if let Some(folder) = request.path() {
-                return read_folder_keeping(&folder, keep, log);
+                return read_folder_with_pixels(&folder, keep, log);
             }
             find_mnist(keep, log).or_else(|error| {
                 log(&format!("{error}; taking the embedded digits"));
-                find_keeping(&Request::Embedded, digits, pictures, keep, log)
+                find_with_pixels(&Request::Embedded, digits, pictures, keep, log)
             })
         }
     }
@@ -381,13 +381,13 @@ pub fn sha256_of_files(checksums: &[String]) -> String {
 fn find_mnist(keep: KeepPixels, log: &mut dyn FnMut(&str)) -> Result<Data, DataError> {
     let folder = mnist::cache_folder();
     if folder.join(mnist::FILES[0].split).join(mnist::FILES[0].name).exists() {
-        match mnist::read_cache_keeping(&folder, keep) {
+        match mnist::read_cache_with_pixels(&folder, keep) {
             Ok(images) => return Ok(Data::new(Origin::MnistCache(folder), images)),
             Err(error) => log(&format!("the cached MNIST is not whole: {error}")),
         }
     }
     download_to(&folder, log)?;
-    Ok(Data::new(Origin::MnistDownload(folder.clone()), mnist::read_cache_keeping(&folder, keep)?))
+    Ok(Data::new(Origin::MnistDownload(folder.clone()), mnist::read_cache_with_pixels(&folder, keep)?))
 }
 
 #[cfg(feature = "download")]
@@ -411,7 +411,7 @@ fn download_to(folder: &Path, _: &mut dyn FnMut(&str)) -> Result<(), DataError> 
 /// # Errors
 /// Where a file is absent, cannot be read, or does not fit the others.
 pub fn read_folder(folder: &Path) -> Result<Data, DataError> {
-    read_folder_keeping(folder, KeepPixels::UpTo(u64::MAX), &mut |_| {})
+    read_folder_with_pixels(folder, KeepPixels::UpTo(u64::MAX), &mut |_| {})
 }
 
 /// Where an IDX file may lie in a folder: by itself or below, by its usual name or with a dot
@@ -469,7 +469,7 @@ fn misnamed(folder: &Path) -> Option<String> {
     (!renamed.is_empty()).then(|| format!("rename {}", renamed.join(" and ")))
 }
 
-fn read_folder_keeping(folder: &Path, keep: KeepPixels, log: &mut dyn FnMut(&str)) -> Result<Data, DataError> {
+fn read_folder_with_pixels(folder: &Path, keep: KeepPixels, log: &mut dyn FnMut(&str)) -> Result<Data, DataError> {
     let path = |file: &mnist::File| {
         idx_path(folder, file).ok_or_else(|| DataError::Missing {
             folder: folder.to_owned(),

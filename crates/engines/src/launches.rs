@@ -92,12 +92,12 @@ impl Engine for DeviceKernelEngine<'_> {
         self.steps.losses().map_err(lost)
     }
 
-    fn gradient_of_all(&mut self) -> Result<Gradient, EngineError> {
+    fn full_gradient(&mut self) -> Result<Gradient, EngineError> {
         let all: Vec<usize> = (0..self.rows()).collect();
         self.steps.gradient(&all).map_err(lost)
     }
 
-    fn gradient_in_f64(&mut self, parameters: &Parameters) -> Option<Result<Gradient, EngineError>> {
+    fn full_gradient_f64(&mut self, parameters: &Parameters) -> Option<Result<Gradient, EngineError>> {
         if self.precision == Precision::F64 {
             return None;
         }
@@ -111,7 +111,7 @@ impl Engine for DeviceKernelEngine<'_> {
         }
         let (fused, rows) = self.in_f64.as_mut()?;
         fused.set(&parameters.weight, &parameters.bias);
-        Some(Ok(fused.gradient_of_all(rows.packed()?)))
+        Some(Ok(fused.full_gradient(rows.packed()?)))
     }
 
     fn evaluate(&mut self) -> Result<EvaluationResult, EngineError> {

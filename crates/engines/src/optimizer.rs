@@ -21,10 +21,10 @@ pub(crate) trait Optimizer: Send {
     fn step(&mut self, learning_rate: f64, linear: &mut Linear, gradient: Gradient);
 
     /// Nothing, of plain steps.
-    fn memory(&self) -> Option<OptimizerState>;
+    fn state(&self) -> Option<OptimizerState>;
 
     /// Takes on what was remembered, for parameters like these; gives what is wrong with it.
-    fn recall(&mut self, memory: Option<&OptimizerState>, linear: &Linear) -> Result<(), String>;
+    fn restore_optimizer_state(&mut self, memory: Option<&OptimizerState>, linear: &Linear) -> Result<(), String>;
 }
 
 /// The one that a config names.
@@ -79,7 +79,7 @@ impl<O: RestorableOptimizer> Optimizer for StatefulOptimizer<O> {
         });
     }
 
-    fn memory(&self) -> Option<OptimizerState> {
+    fn state(&self) -> Option<OptimizerState> {
         let mut sink = StateSink::default();
         if let Some(weight) = &self.weight {
             weight.state_flatten("weight", &mut sink);
@@ -95,14 +95,14 @@ impl<O: RestorableOptimizer> Optimizer for StatefulOptimizer<O> {
         (memory != OptimizerState::default()).then_some(memory)
     }
 
-    fn recall(&mut self, memory: Option<&OptimizerState>, linear: &Linear) -> Result<(), String> {
+    fn restore_optimizer_state(&mut self, memory: Option<&OptimizerState>, linear: &Linear) -> Result<(), String> {
         let memory = match (memory, self.remembers) {
             (Some(memory), true) => memory,
             (None, false) => return Ok(()),
             _ => return Err(ANOTHER_OPTIMIZER.to_owned()),
         };
-        self.weight = Some(recalled::<O, 2>(memory, "weight", &linear.weight)?);
-        self.bias = linear.bias.as_ref().map(|bias| recalled::<O, 1>(memory, "bias", bias)).transpose()?;
+        self.weight = Some(restored::<O, 2>(memory, "weight", &linear.weight)?);
+        self.bias = linear.bias.as_ref().map(|bias| restored::<O, 1>(memory, "bias", bias)).transpose()?;
         Ok(())
     }
 }
@@ -125,14 +125,14 @@ fn moved<O: BurnOptimizer, const D: usize>(
     (param, after)
 }
 
-fn recalled<O: RestorableOptimizer, const D: usize>(
+fn restored<O: RestorableOptimizer, const D: usize>(
     memory: &OptimizerState,
     prefix: &str,
     param: &Param<Tensor<D>>,
 ) -> Result<O::State<D>, String> {
     let like = param.val();
     let part = ParameterState { memory, prefix, shape: like.dims(), device: like.device(), dtype: like.dtype() };
-    O::recalled(&part).ok_or_else(|| format!("{ANOTHER_OPTIMIZER}, or its memory of the {prefix} has another size"))
+    O::restored(&part).ok_or_else(|| format!("{ANOTHER_OPTIMIZER}, or its memory of the {prefix} has another size"))
 }
 
 /// The memory of one parameter.
@@ -163,11 +163,11 @@ impl<const D: usize> ParameterState<'_, D> {
 
 /// A rule whose state can be made of what was written down of it.
 trait RestorableOptimizer: BurnOptimizer {
-    fn recalled<const D: usize>(part: &ParameterState<'_, D>) -> Option<Self::State<D>>;
+    fn restored<const D: usize>(part: &ParameterState<'_, D>) -> Option<Self::State<D>>;
 }
 
 impl RestorableOptimizer for Sgd {
-    fn recalled<const D: usize>(part: &ParameterState<'_, D>) -> Option<SgdState<D>> {
+    fn restored<const D: usize>(part: &ParameterState<'_, D>) -> Option<SgdState<D>> {
         Some(SgdState::new(Some(MomentumState::new(part.tensor("momentum.velocity")?))))
     }
 }
@@ -179,19 +179,19 @@ fn moments<const D: usize>(part: &ParameterState<'_, D>) -> Option<AdaptiveMomen
 }
 
 impl RestorableOptimizer for Adam {
-    fn recalled<const D: usize>(part: &ParameterState<'_, D>) -> Option<AdamState<D>> {
+    fn restored<const D: usize>(part: &ParameterState<'_, D>) -> Option<AdamState<D>> {
         Some(AdamState::new(moments(part)?))
     }
 }
 
 impl RestorableOptimizer for AdamW {
-    fn recalled<const D: usize>(part: &ParameterState<'_, D>) -> Option<AdamWState<D>> {
+    fn restored<const D: usize>(part: &ParameterState<'_, D>) -> Option<AdamWState<D>> {
         Some(AdamWState::new(moments(part)?))
     }
 }
 
 impl RestorableOptimizer for RmsProp {
-    fn recalled<const D: usize>(part: &ParameterState<'_, D>) -> Option<RmsPropState<D>> {
+    fn restored<const D: usize>(part: &ParameterState<'_, D>) -> Option<RmsPropState<D>> {
         let square = SquareAvgState::new(part.tensor("square_avg.square_avg")?);
         let centered = CenteredState::new(None, part.tensor("centered.avg")?);
         // There is none without momentum.
@@ -200,7 +200,7 @@ impl RestorableOptimizer for RmsProp {
 }
 
 impl RestorableOptimizer for AdaGrad {
-    fn recalled<const D: usize>(part: &ParameterState<'_, D>) -> Option<AdaGradState<D>> {
+    fn restored<const D: usize>(part: &ParameterState<'_, D>) -> Option<AdaGradState<D>> {
         Some(AdaGradState::new(LrDecayState::new(part.count("lr_decay.time")?, part.tensor("lr_decay.sum")?)))
     }
 }

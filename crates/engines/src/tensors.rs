@@ -166,7 +166,7 @@ impl<M: Classifier> Engine for TensorEngine<'_, M> {
         self.of_row(0).map_or(1.0, |weights| weights.iter().sum::<f64>() / weights.len() as f64)
     }
 
-    fn gradient_of_all(&mut self) -> Result<Gradient, EngineError> {
+    fn full_gradient(&mut self) -> Result<Gradient, EngineError> {
         let parts = self.examples.parts(ROWS_A_SUM).flat_map(|rows| {
             let CostAndGradient { losses, gradient, .. } = self.gradient(rows, L2::NONE);
             [losses, gradient.weight.flatten(0, 1), gradient.bias]
@@ -182,7 +182,7 @@ impl<M: Classifier> Engine for TensorEngine<'_, M> {
         Ok(all)
     }
 
-    fn gradient_in_f64(&mut self, parameters: &Parameters) -> Option<Result<Gradient, EngineError>> {
+    fn full_gradient_f64(&mut self, parameters: &Parameters) -> Option<Result<Gradient, EngineError>> {
         if self.examples.features.dtype() == DType::F64 {
             return None;
         }
@@ -224,12 +224,12 @@ impl<M: Classifier> Engine for TensorEngine<'_, M> {
         self.model = with_parameters(self.model.clone(), parameters);
     }
 
-    fn memory(&mut self) -> Option<OptimizerState> {
-        self.optimizer.memory()
+    fn optimizer_state(&mut self) -> Option<OptimizerState> {
+        self.optimizer.state()
     }
 
-    fn recall(&mut self, memory: Option<&OptimizerState>) -> Result<(), String> {
-        self.optimizer.recall(memory, self.model.linear())
+    fn restore_optimizer_state(&mut self, memory: Option<&OptimizerState>) -> Result<(), String> {
+        self.optimizer.restore_optimizer_state(memory, self.model.linear())
     }
 }
 

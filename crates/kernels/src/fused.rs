@@ -194,7 +194,7 @@ impl Fused {
     ///
     /// # Panics
     /// As [`Fused::step`].
-    pub fn gradient_of_all(&mut self, rows: &PackedRows) -> Gradient {
+    pub fn full_gradient(&mut self, rows: &PackedRows) -> Gradient {
         let n = rows.len();
         let first = self.gradient_of(rows, RowSet::From(0, n.min(ROWS_A_SUM)));
         let mut all = first.times(n.min(ROWS_A_SUM) as f64 / n as f64);

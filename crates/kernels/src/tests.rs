@@ -68,7 +68,7 @@ fn every_path_computes_what_the_formulas_say() {
                         format!("{n} rows of {height} x {width}, {k} columns, {isa}, {float:?}, {threads} threads");
                     let mut fused = Fused::new(model.clone(), d, float, threads, isa);
                     fused.set(&w, &b);
-                    let gradient = with_threads(threads, || fused.gradient_of_all(&rows)).expect("threads");
+                    let gradient = with_threads(threads, || fused.full_gradient(&rows)).expect("threads");
                     assert_near(&[gradient.loss], &[loss], bound, &case);
                     assert_near(&gradient.weight, &dw, bound, &case);
                     assert_near(&gradient.bias, &db, bound, &case);

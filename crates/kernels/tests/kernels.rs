@@ -31,7 +31,7 @@ fn sums_over_all_rows_do_not_lose_digits_with_their_number() {
         fused.set(&weight, &vec![0.01; columns]);
         let exact = exact.gradient(&rows, &all);
         let at_once = apart(&fused.gradient(&rows, &all).weight, &exact.weight);
-        let in_parts = fused.gradient_of_all(&rows);
+        let in_parts = fused.full_gradient(&rows);
         let distance = apart(&in_parts.weight, &exact.weight);
         assert!(distance < at_once / 5.0, "{model:?}: {distance:e}, and {at_once:e} in one sum");
         let of_bias = [&fused.gradient(&rows, &all).bias, &in_parts.bias].map(|bias| apart(bias, &exact.bias));

@@ -42,11 +42,11 @@ pub trait Engine: Send {
 
     /// The mean cross-entropy of all training rows, without the penalty, and its gradient, at the
     /// parameters.
-    fn gradient_of_all(&mut self) -> Result<Gradient, EngineError>;
+    fn full_gradient(&mut self) -> Result<Gradient, EngineError>;
 
     /// The same in f64 at these parameters, where the engine computes with less and could do with
     /// more.
-    fn gradient_in_f64(&mut self, parameters: &Parameters) -> Option<Result<Gradient, EngineError>> {
+    fn full_gradient_f64(&mut self, parameters: &Parameters) -> Option<Result<Gradient, EngineError>> {
         let _ = parameters;
         None
     }
@@ -64,12 +64,12 @@ pub trait Engine: Send {
     fn set(&mut self, parameters: &Parameters);
 
     /// What the updates remember of those before, where they do.
-    fn memory(&mut self) -> Option<OptimizerState> {
+    fn optimizer_state(&mut self) -> Option<OptimizerState> {
         None
     }
 
     /// Takes on such a memory, once the parameters are set; gives what is wrong with it.
-    fn recall(&mut self, memory: Option<&OptimizerState>) -> Result<(), String> {
+    fn restore_optimizer_state(&mut self, memory: Option<&OptimizerState>) -> Result<(), String> {
         memory.map_or(Ok(()), |_| Err(ANOTHER_OPTIMIZER.to_owned()))
     }
 }

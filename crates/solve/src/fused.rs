@@ -81,7 +81,7 @@ fn gradient(fused: &mut Fused, rows: &FusedRows, threads: usize) -> Result<Gradi
     let n = rows.len() as f64;
     let mut mean: Option<Gradient> = None;
     rows.each(threads, |rows| {
-        let found = fused.gradient_of_all(rows);
+        let found = fused.full_gradient(rows);
         let Some(mean) = &mut mean else {
             mean = Some(found.times(rows.len() as f64 / n));
             return;
@@ -119,11 +119,11 @@ impl Engine for KernelEngine<'_> {
         Ok(std::mem::take(&mut self.losses))
     }
 
-    fn gradient_of_all(&mut self) -> Result<Gradient, EngineError> {
+    fn full_gradient(&mut self) -> Result<Gradient, EngineError> {
         Ok(gradient(&mut self.fused, self.train, self.threads)?)
     }
 
-    fn gradient_in_f64(&mut self, parameters: &Parameters) -> Option<Result<Gradient, EngineError>> {
+    fn full_gradient_f64(&mut self, parameters: &Parameters) -> Option<Result<Gradient, EngineError>> {
         if self.precision == Precision::F64 {
             return None;
         }

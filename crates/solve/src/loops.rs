@@ -27,7 +27,7 @@ pub fn train_by_loops(
     config: &TrainConfig,
     observer: &mut dyn Observer,
 ) -> Result<Trained, TrainError> {
-    if EngineKind::Loops.lacks(config) == Some(MissingAbility::Optimizer) {
+    if EngineKind::Loops.missing(config) == Some(MissingAbility::Optimizer) {
         return Err(TrainError::NoOptimizer);
     }
     let precision = config.descent().precision;
@@ -198,11 +198,11 @@ impl Engine for LoopEngine<'_> {
         (0..rows.len()).map(|row| self.weight_of(rows.label(row).into())).sum::<f64>() / rows.len() as f64
     }
 
-    fn gradient_of_all(&mut self) -> Result<Gradient, EngineError> {
+    fn full_gradient(&mut self) -> Result<Gradient, EngineError> {
         Ok(self.gradient(0..self.rows(), &self.parameters)?)
     }
 
-    fn gradient_in_f64(&mut self, parameters: &Parameters) -> Option<Result<Gradient, EngineError>> {
+    fn full_gradient_f64(&mut self, parameters: &Parameters) -> Option<Result<Gradient, EngineError>> {
         // Sums are in f64 as it is; what is asked for are these parameters, unrounded.
         (self.precision == Precision::F32).then(|| Ok(self.gradient(0..self.rows(), parameters)?))
     }

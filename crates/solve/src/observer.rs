@@ -19,23 +19,23 @@ pub enum Progress<'a> {
 pub trait Observer: Send {
     /// Where the training goes on from, if not from its start. It is asked once, before the first
     /// step.
-    fn resumes(&mut self) -> Option<Checkpoint> {
+    fn resume_from(&mut self) -> Option<Checkpoint> {
         None
     }
 
     /// A step was made. `Break` ends the training here, with all that it has.
-    fn step_taken(&mut self, step: usize) -> ControlFlow<()> {
+    fn on_step(&mut self, step: usize) -> ControlFlow<()> {
         let _ = step;
         ControlFlow::Continue(())
     }
 
     /// Whether the training is to end, asked where no step is made for long.
-    /// [`Observer::step_taken`] is not told then.
-    fn is_ended(&mut self) -> bool {
+    /// [`Observer::on_step`] is not told then.
+    fn should_stop(&mut self) -> bool {
         false
     }
 
-    /// Whether a checkpoint is wanted, now that this step was made, and [`Observer::step_taken`]
+    /// Whether a checkpoint is wanted, now that this step was made, and [`Observer::on_step`]
     /// was told of it.
     fn wants_checkpoint(&mut self, step: usize) -> bool {
         let _ = step;
@@ -43,15 +43,15 @@ pub trait Observer: Send {
     }
 
     /// Gets the checkpoint that it wanted.
-    fn keep(&mut self, checkpoint: Checkpoint) {
+    fn save_checkpoint(&mut self, checkpoint: Checkpoint) {
         let _ = checkpoint;
     }
 
     /// An evaluation begins, and the steps pause.
-    fn evaluation_begins(&mut self) {}
+    fn on_evaluation_start(&mut self) {}
 
     /// The evaluation is done, and the steps go on.
-    fn evaluation_ends(&mut self, evaluation: &Evaluation) {
+    fn on_evaluation(&mut self, evaluation: &Evaluation) {
         let _ = evaluation;
     }
 }
@@ -59,11 +59,11 @@ pub trait Observer: Send {
 impl Observer for () {}
 
 impl<F: FnMut(Progress) -> ControlFlow<()> + Send> Observer for F {
-    fn step_taken(&mut self, step: usize) -> ControlFlow<()> {
+    fn on_step(&mut self, step: usize) -> ControlFlow<()> {
         self(Progress::Step(step))
     }
 
-    fn evaluation_ends(&mut self, evaluation: &Evaluation) {
+    fn on_evaluation(&mut self, evaluation: &Evaluation) {
         // An evaluation is within a step, after which it is asked again.
         let _ = self(Progress::Evaluation(evaluation));
     }

@@ -119,10 +119,10 @@ impl TrainLoop<'_> {
                     return Ok(ControlFlow::Break(()));
                 }
             }
-            let flow = observer.step_taken(step);
+            let flow = observer.on_step(step);
             // From where it ends anyway there is nowhere to go on to.
             if observer.wants_checkpoint(step) && iterate.bound > tolerance {
-                observer.keep(Checkpoint {
+                observer.save_checkpoint(Checkpoint {
                     steps: self.steps,
                     parameters: parameters.clone(),
                     best: None,
@@ -198,7 +198,7 @@ fn search(
         Moments::new(shape, dual, weight, &mut |at| {
             engine.set(at);
             gradients += 1;
-            engine.gradient_of_all()
+            engine.full_gradient()
         })
     });
     let moments = moments.transpose()?;
@@ -291,7 +291,7 @@ impl OptimumSearch<'_> {
     /// The place as f64 sees it, where that is more than the engine computes with: what f32 makes
     /// of a gradient is no proof.
     fn in_f64(&mut self, place: Candidate) -> Result<Candidate, EngineError> {
-        let Some(cost) = self.engine.gradient_in_f64(&place.parameters) else { return Ok(place) };
+        let Some(cost) = self.engine.full_gradient_f64(&place.parameters) else { return Ok(place) };
         let cost = cost?;
         self.gradients += 1;
         if self.moments_in_f64.is_none() && self.moments.is_some() && !self.config.objective().penalize_bias {
@@ -306,7 +306,7 @@ impl OptimumSearch<'_> {
         let Some(dual) = self.engine.link().dual() else { return Ok(None) };
         let weight = self.engine.mean_weight();
         let moments = Moments::new(shape, dual, weight, &mut |at| {
-            self.engine.gradient_in_f64(at).expect("an engine that had f64 before")
+            self.engine.full_gradient_f64(at).expect("an engine that had f64 before")
         });
         moments.map(Some)
     }
@@ -342,7 +342,7 @@ impl Minimised for OptimumSearch<'_> {
             }
         }
         self.engine.set(&parameters);
-        let cost = self.engine.gradient_of_all()?;
+        let cost = self.engine.full_gradient()?;
         self.gradients += 1;
         let (place, gradient) = self.place(parameters, cost, self.moments.as_ref());
         let k = place.parameters.columns;

@@ -6,7 +6,7 @@ use chainrule_core::{DescentConfig, LearningRateSchedule};
 
 /// Gives the learning rates of a training's steps.
 pub(crate) struct LearningRates {
-    pace: LearningRateSchedule,
+    learning_rate_schedule: LearningRateSchedule,
     rate: f64,
     /// Steps in all epochs.
     steps: usize,
@@ -17,16 +17,20 @@ pub(crate) struct LearningRates {
 
 impl LearningRates {
     pub(crate) fn new(descent: &DescentConfig, steps_per_epoch: usize) -> Self {
-        let (pace, rate) = (descent.pace(), descent.learning_rate);
-        let first = if let LearningRateSchedule::Exponential { gamma } = pace { rate / gamma * gamma } else { rate };
+        let (learning_rate_schedule, rate) = (descent.learning_rate_schedule(), descent.learning_rate);
+        let first = if let LearningRateSchedule::Exponential { gamma } = learning_rate_schedule {
+            rate / gamma * gamma
+        } else {
+            rate
+        };
         let steps = descent.epochs.saturating_mul(steps_per_epoch);
-        Self { pace, rate, steps, steps_per_epoch, decayed: (0, first) }
+        Self { learning_rate_schedule, rate, steps, steps_per_epoch, decayed: (0, first) }
     }
 
     /// That of a step, counted from 0 over all epochs; no step before the last that was asked for.
     pub(crate) fn of(&mut self, step: usize) -> f64 {
         let (rate, epoch) = (self.rate, step / self.steps_per_epoch);
-        match self.pace {
+        match self.learning_rate_schedule {
             LearningRateSchedule::Constant => rate,
             LearningRateSchedule::Linear { final_learning_rate: last } => {
                 last - (last - rate) / self.steps as f64 * (self.steps - step) as f64

@@ -232,7 +232,7 @@ pub fn train_fused(
 /// # Errors
 /// Where the config asks for that.
 pub fn within_kernels(config: &TrainConfig) -> Result<(), TrainError> {
-    EngineKind::Kernels.lacks(config).map_or(Ok(()), |problem| Err(TrainError::BeyondKernels { problem }))
+    EngineKind::Kernels.missing(config).map_or(Ok(()), |problem| Err(TrainError::BeyondKernels { problem }))
 }
 
 /// Trains by mini-batch gradient descent, or to the minimum by L-BFGS, as `config` says, from the
@@ -269,7 +269,7 @@ pub fn train(
         last: None,
         certificate: None,
     };
-    let from = observer.resumes().map(|from| walk.resume(engine, from)).transpose()?.flatten();
+    let from = observer.resume_from().map(|from| walk.resume(engine, from)).transpose()?.flatten();
     match walk.to_its_end(from, engine, observer) {
         Ok((Ending::Interrupted, ..)) if walk.steps == 0 => Err(TrainError::Interrupted),
         Ok((ending, final_metrics, parameters)) => Ok(Trained {
@@ -373,7 +373,7 @@ impl TrainLoop<'_> {
             return Err(TrainError::Checkpoint { steps, problem });
         }
         engine.set(&parameters);
-        engine.recall(memory.as_ref()).map_err(|problem| TrainError::Checkpoint { steps, problem })?;
+        engine.restore_optimizer_state(memory.as_ref()).map_err(|problem| TrainError::Checkpoint { steps, problem })?;
         for evaluation in &history.evaluations {
             self.early_stopping.judge(evaluation.step, evaluation.validation_loss);
         }
@@ -394,7 +394,7 @@ impl TrainLoop<'_> {
         let mut order = BatchOrder::new(shuffle(&descent.shuffle));
         // One by one: a million of them take seconds.
         for _ in 0..descent.shuffle.skip_epochs + begun {
-            if observer.is_ended() {
+            if observer.should_stop() {
                 return Ok(Ending::Interrupted);
             }
             order.skip(1, engine.rows());
@@ -418,17 +418,17 @@ impl TrainLoop<'_> {
                 {
                     return Ok(ending);
                 }
-                let flow = observer.step_taken(step);
+                let flow = observer.on_step(step);
                 if observer.wants_checkpoint(step) {
                     if let Some(step) = self.read_losses(engine)? {
                         return Ok(Ending::Diverged { step });
                     }
-                    observer.keep(Checkpoint {
+                    observer.save_checkpoint(Checkpoint {
                         steps: self.steps,
                         parameters: engine.parameters()?,
                         best: self.best.clone(),
                         history: self.history.clone(),
-                        memory: engine.memory(),
+                        memory: engine.optimizer_state(),
                         search: None,
                     });
                 }
@@ -473,7 +473,7 @@ impl TrainLoop<'_> {
         if let Some(step) = self.read_losses(engine)? {
             return Ok(Some(Ending::Diverged { step }));
         }
-        observer.evaluation_begins();
+        observer.on_evaluation_start();
         let EvaluationResult { validation, train_accuracy, parameters } = engine.evaluate()?;
         if !validation.loss.is_finite() {
             return Ok(Some(Ending::Diverged { step }));
@@ -486,7 +486,7 @@ impl TrainLoop<'_> {
             validation_accuracy: validation.accuracy,
         };
         self.history.evaluations.push(evaluation);
-        observer.evaluation_ends(&evaluation);
+        observer.on_evaluation(&evaluation);
         let judgement = self.early_stopping.judge(step, validation.loss);
         if judgement == StoppingDecision::Improved && self.config.early_stopping().restore_best {
             self.best = Some(parameters.clone());

@@ -53,7 +53,7 @@ struct Saw<'a> {
 }
 
 impl Observer for Saw<'_> {
-    fn step_taken(&mut self, step: usize) -> ControlFlow<()> {
+    fn on_step(&mut self, step: usize) -> ControlFlow<()> {
         if step + 1 == self.after {
             OpenOptions::new().write(true).open(self.file).unwrap().set_len(self.length).unwrap();
         }
