@@ -83,7 +83,7 @@ pub struct ClassScores {
     /// Of the rows taken for this class, the fraction that are of it.
     pub precision: Option<f64>,
     /// Of the rows of this class, the fraction taken for it.
-    pub restore_optimizer_state: Option<f64>,
+    pub recall: Option<f64>,
     /// The harmonic mean of both.
     pub f1: Option<f64>,
 }
@@ -202,8 +202,8 @@ impl ClassScores {
         let rows = confusion[class].iter().sum();
         let predicted = confusion.iter().map(|of_label| of_label[class]).sum();
         let ratio = |part: u64, whole: u64| (whole > 0).then(|| part as f64 / whole as f64);
-        let [precision, restore_optimizer_state] = [predicted, rows].map(|whole| ratio(right, whole));
-        Self { rows, predicted, precision, restore_optimizer_state, f1: ratio(2 * right, rows + predicted) }
+        let [precision, recall] = [predicted, rows].map(|whole| ratio(right, whole));
+        Self { rows, predicted, precision, recall, f1: ratio(2 * right, rows + predicted) }
     }
 }
 
@@ -231,7 +231,7 @@ mod tests {
         assert!((found - expected).abs() < 1e-12, "{found} and {expected}");
     }
 
-    /// `sklearn.metrics.classification_report([0, 1, 2, 2, 2], [0, 0, 2, 2, 1])`, the example of its page: precision .5, 0, 1; restore_optimizer_state 1, 0, 2/3;
+    /// `sklearn.metrics.classification_report([0, 1, 2, 2, 2], [0, 0, 2, 2, 1])`, the example of its page: precision .5, 0, 1; recall 1, 0, 2/3;
     /// F1 2/3, 0, .8; support 1, 1, 3.
     #[test]
     fn precision_recall_and_f1_are_scikit_learns() {
@@ -245,8 +245,8 @@ mod tests {
         for (class, expected) in
             [[0.5, 1.0, 2.0 / 3.0, 1.0], [0.0, 0.0, 0.0, 1.0], [1.0, 2.0 / 3.0, 0.8, 3.0]].iter().enumerate()
         {
-            let ClassScores { precision, restore_optimizer_state, f1, rows, .. } = scores.per_class[class];
-            let found = [precision.unwrap(), restore_optimizer_state.unwrap(), f1.unwrap(), rows as f64];
+            let ClassScores { precision, recall, f1, rows, .. } = scores.per_class[class];
+            let found = [precision.unwrap(), recall.unwrap(), f1.unwrap(), rows as f64];
             found.into_iter().zip(expected).for_each(|(found, &expected)| close(found, expected));
         }
     }
@@ -257,8 +257,8 @@ mod tests {
         assert_eq!(tally.scores(), None);
         tally.add(0, 0, 1, 0.5, 1.0);
         let of_class = |class: usize| {
-            let ClassScores { precision, restore_optimizer_state, f1, .. } = tally.scores().unwrap().per_class[class];
-            [precision, restore_optimizer_state, f1]
+            let ClassScores { precision, recall, f1, .. } = tally.scores().unwrap().per_class[class];
+            [precision, recall, f1]
         };
         assert_eq!(of_class(0), [None, Some(0.0), Some(0.0)]);
         assert_eq!(of_class(1), [Some(0.0), None, Some(0.0)]);
