@@ -1,4 +1,5 @@
-//! Every backend of the build against every other: the same features, the same training, the same model in a file.
+//! Every backend of the build against every other: the same features, the same training, the same
+//! model in a file.
 
 use std::path::Path;
 
@@ -34,7 +35,8 @@ fn bytes_that_cross_to_a_device_are_the_features_that_would_have() {
     }
 }
 
-/// How far a loss may be from the first backend's in f32, relative to it: some hundred steps each round at 2^-24.
+/// How far a loss may be from the first backend's in f32, relative to it: some hundred steps each
+/// round at 2^-24.
 const BOUND: f64 = 1e-4;
 
 #[test]

@@ -75,7 +75,8 @@ impl Browser {
         self.post("/actions", &json!({ "actions": [mouse] }));
     }
 
-    /// Left, top, width and height in the window of what `selector` names, once it is in the middle of it and nothing moves any more.
+    /// Left, top, width and height in the window of what `selector` names, once it is in the middle
+    /// of it and nothing moves any more.
     pub(crate) fn place(&self, selector: &str) -> [f64; 4] {
         let script = "const e = document.querySelector(arguments[0]); e.scrollIntoView({ block: 'center', behavior: 'instant' });
             const b = e.getBoundingClientRect(); return [b.left, b.top, b.width, b.height];";

@@ -17,7 +17,8 @@ pub(crate) fn process(program: impl AsRef<OsStr>) -> Command {
     Command::new(program)
 }
 
-/// Calls the program in a folder of its own, on no data but what the arguments name, and with no way to fetch any.
+/// Calls the program in a folder of its own, on no data but what the arguments name, and with no
+/// way to fetch any.
 pub(crate) fn call(folder: &Path, arguments: &[&str]) -> Output {
     command(folder, arguments).output().unwrap()
 }
@@ -129,7 +130,8 @@ pub(crate) fn without_seal(mut document: Value) -> Value {
     document
 }
 
-/// The call must end with exit code 2, one line on standard error, nothing on standard output, and no new file.
+/// The call must end with exit code 2, one line on standard error, nothing on standard output, and
+/// no new file.
 fn refuses(folder: &Path, arguments: &[&str], expected: &str) {
     let before = files_below(folder);
     let output = call(folder, arguments);

@@ -1,5 +1,5 @@
-//! The same config and seed give the same bytes on the same machine, whatever ran before or runs beside it; on another number of threads, numbers
-//! within a stated bound.
+//! The same config and seed give the same bytes on the same machine, whatever ran before or runs
+//! beside it; on another number of threads, numbers within a stated bound.
 
 use std::num::NonZero;
 use std::path::Path;
@@ -181,8 +181,9 @@ fn on_threads(way: Way) -> Vec<(RunFiles, Files)> {
     runs.collect()
 }
 
-/// How far apart the mean losses of `n` rows may be, added up in another order: each sum of numbers that are not negative is at most n roundings of
-/// it wrong, and the products under its logarithms a rounding a row.
+/// How far apart the mean losses of `n` rows may be, added up in another order: each sum of numbers
+/// that are not negative is at most n roundings of it wrong, and the products under its logarithms
+/// a rounding a row.
 fn evaluations_apart(n: usize, loss: f64) -> f64 {
     let rounding = f64::EPSILON / 2.0;
     2.0 * rounding * (n as f64 * loss + 1.0)
@@ -195,7 +196,8 @@ fn batches_of_the_report_give_the_same_weights_on_any_number_of_threads() {
         let (expected, expected_files) = &runs[0];
         for (found, files) in &runs[1..] {
             let name = format!("{way:?}, {} threads", found.summary.threads);
-            // A batch of fewer than 256 rows takes one thread. What several share, evaluations, is added up in another order.
+            // A batch of fewer than 256 rows takes one thread. What several share, evaluations, is
+            // added up in another order.
             let different = different(files, expected_files);
             assert!(
                 different.iter().all(|file| ["history.json", "manifest.json", "summary.json"].contains(file)),
@@ -223,9 +225,11 @@ fn apart(a: &Parameters, b: &Parameters) -> f64 {
     (squares(&a.weight, &b.weight) + squares(&a.bias, &b.bias)).sqrt()
 }
 
-/// How far apart weights may be after so many steps on batches that were added up in another order. A step's gradient is a mean over b rows of
-/// residual times features, at most sqrt(2) and sqrt(d + 1) long; b roundings, of no common sign, come to sqrt(b) of them. The update rounds once
-/// more. A step that is not too long brings two models no further apart, so that what steps add is added up at worst.
+/// How far apart weights may be after so many steps on batches that were added up in another order.
+/// A step's gradient is a mean over b rows of residual times features, at most sqrt(2) and sqrt(d +
+/// 1) long; b roundings, of no common sign, come to sqrt(b) of them. The update rounds once more. A
+/// step that is not too long brings two models no further apart, so that what steps add is added up
+/// at worst.
 fn weights_apart(run: &RunFiles, rounding: f64) -> f64 {
     let (descent, [height, width]) = (run.config.descent(), run.summary.data.image_size);
     let gradient = (2.0 * (height * width + 1) as f64).sqrt();

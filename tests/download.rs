@@ -1,5 +1,6 @@
-//! MNIST from servers that are slow, broken or hostile. Whatever one of them does, the download ends within its limits in one sentence, the
-//! cache stays as it was, `--data auto` says so and takes the embedded digits, and `--data mnist` ends with exit code 2.
+//! MNIST from servers that are slow, broken or hostile. Whatever one of them does, the download
+//! ends within its limits in one sentence, the cache stays as it was, `--data auto` says so and
+//! takes the embedded digits, and `--data mnist` ends with exit code 2.
 
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
@@ -25,10 +26,12 @@ use crate::support::mnist;
 /// Past this a test fails instead of hanging; no limit that is tested comes near.
 const WATCH_DOG: Duration = Duration::from_secs(150);
 
-/// What a server may get rid of before it notices that nobody listens any more: the system's buffers.
+/// What a server may get rid of before it notices that nobody listens any more: the system's
+/// buffers.
 const IN_BUFFERS: u64 = 64 << 20;
 
-/// A server on loopback that treats every connection as it likes, each in a thread of its own, until it is dropped.
+/// A server on loopback that treats every connection as it likes, each in a thread of its own,
+/// until it is dropped.
 struct Server {
     address: SocketAddr,
     is_over: Arc<AtomicBool>,
@@ -36,7 +39,8 @@ struct Server {
     thread: Option<JoinHandle<()>>,
 }
 
-/// One connection: the path that was asked for, and where the answer goes. What is written is counted.
+/// One connection: the path that was asked for, and where the answer goes. What is written is
+/// counted.
 struct Client {
     path: String,
     stream: TcpStream,
@@ -194,7 +198,8 @@ fn within_the_watch_dog<T: Send + 'static>(f: impl FnOnce() -> T + Send + 'stati
     receiver.recv_timeout(WATCH_DOG).expect("it ends")
 }
 
-/// A place with a cache that an earlier download left incomplete: two of four files, one of them damaged, and a temporary file.
+/// A place with a cache that an earlier download left incomplete: two of four files, one of them
+/// damaged, and a temporary file.
 fn place_with_remains() -> (TempDir, PathBuf) {
     let place = tempfile::tempdir().unwrap();
     let cache = place.path().join("cache/burn-dataset/mnist");
@@ -210,7 +215,8 @@ fn place_with_remains() -> (TempDir, PathBuf) {
     (place, cache)
 }
 
-/// The download must fail with one line that has `expected` in it, and leave the cache byte for byte as it was.
+/// The download must fail with one line that has `expected` in it, and leave the cache byte for
+/// byte as it was.
 fn library_refuses(url: &str, limits: Limits, expected: &str) {
     let (_place, cache) = place_with_remains();
     let before = contents(&cache);
@@ -221,7 +227,8 @@ fn library_refuses(url: &str, limits: Limits, expected: &str) {
     assert_eq!(contents(&cache), before, "the cache is as it was");
 }
 
-/// So must the program: with `--data auto` it takes the embedded digits, with `--data mnist` it ends with exit code 2.
+/// So must the program: with `--data auto` it takes the embedded digits, with `--data mnist` it
+/// ends with exit code 2.
 fn program_refuses(url: &str, seconds: Option<&str>, expected: &str) {
     let (place, cache) = place_with_remains();
     program_refuses_in(place.path(), &cache, url, seconds, expected);
@@ -265,7 +272,8 @@ fn refused(expected: &str, answer: impl Fn(&mut Client) -> io::Result<()> + Send
     sent
 }
 
-/// The same of a server that only a limit ends: `limits` by the library, a second in all by the program.
+/// The same of a server that only a limit ends: `limits` by the library, a second in all by the
+/// program.
 fn refused_in_time(
     limits: Limits,
     expected: &str,

@@ -20,7 +20,8 @@ fn number(value: &Value) -> f64 {
     value.as_f64().unwrap_or_else(|| panic!("{value} is no number"))
 }
 
-/// Loss and accuracy on both splits are those that the training ended with, and the other numbers follow from the confusion matrix.
+/// Loss and accuracy on both splits are those that the training ended with, and the other numbers
+/// follow from the confusion matrix.
 fn agrees_with_the_summary(config: &str, more: &[&str], tolerance: f64) {
     let folder = folder();
     let summary = train(folder.path(), config, more);
@@ -127,7 +128,8 @@ fn images_of_other_classes_are_refused_or_counted_and_classes_without_images_hav
     assert!(text(&output.stderr).contains("elevens: no image of the model's classes"), "{}", text(&output.stderr));
 }
 
-/// More of them than are read at once, by an independent route, too: the probabilities that `predict` gives.
+/// More of them than are read at once, by an independent route, too: the probabilities that
+/// `predict` gives.
 #[test]
 fn images_that_stay_in_their_file_give_the_same_numbers() {
     let folder = folder();

@@ -1,6 +1,8 @@
-//! The formulas in the docs of `chainrule-models` are those of `docs/derivation.md`, as MathML, which browsers draw themselves.
+//! The formulas in the docs of `chainrule-models` are those of `docs/derivation.md`, as MathML,
+//! which browsers draw themselves.
 //!
-//! `CHAINRULE_RENEW=1 cargo test -p chainrule-tests formulas::` writes them anew where the derivation has changed.
+//! `CHAINRULE_RENEW=1 cargo test -p chainrule-tests formulas::` writes them anew where the
+//! derivation has changed.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -33,7 +35,8 @@ fn mathml(number: usize, latex: &str) -> String {
     let config = RenderConfig { display_mode: DisplayMode::Block, ..RenderConfig::default() };
     push_mathml(&mut mathml, Parser::new(latex, &storage), config).unwrap();
     assert!(!mathml.contains("<merror"), "Eq. ({number}): {mathml}");
-    // As a textbook sets it, its number at the right. The room above and below keeps rustdoc from scroll bars.
+    // As a textbook sets it, its number at the right. The room above and below keeps rustdoc from
+    // scroll bars.
     format!(
         "<div style=\"display: flex; align-items: center; padding: 0.4em 0; overflow-y: hidden\"><div style=\"flex: 1\">{mathml}</div><div>({number})</div></div>\n"
     )

@@ -1,4 +1,5 @@
-//! Closed form against autodiff: Eqs. (9), (10), (19), (20), (23) and (34) over shapes, seeds, penalties and weights.
+//! Closed form against autodiff: Eqs. (9), (10), (19), (20), (23) and (34) over shapes, seeds,
+//! penalties and weights.
 
 use burn::tensor::{Device, FloatDType, Int, Tensor};
 use chainrule_models::{

@@ -140,8 +140,8 @@ pub(crate) fn main() -> ExitCode {
 
     let other_threads = take_hook();
     set_hook(Box::new(move |info| {
-        // The main thread runs no test, so its panic is this harness's own. And of one that ends the
-        // process, nobody would tell later.
+        // The main thread runs no test, so its panic is this harness's own. And of one that ends
+        // the process, nobody would tell later.
         if thread::current().name() == Some("main") || said(info.payload()).starts_with("panic in a ") {
             tell_before_the_end();
             other_threads(info);

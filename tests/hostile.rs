@@ -1,5 +1,6 @@
-//! Files and numbers as an enemy chose them: nothing panics, hangs, takes memory out of proportion or escapes its folder, and what is wrong is told in
-//! one sentence. `fuzz/` looks for more with the same checks: docs/testing.md.
+//! Files and numbers as an enemy chose them: nothing panics, hangs, takes memory out of proportion
+//! or escapes its folder, and what is wrong is told in one sentence. `fuzz/` looks for more with
+//! the same checks: docs/testing.md.
 
 mod files;
 mod folders;
@@ -112,7 +113,8 @@ fn apply(bytes: &mut Vec<u8>, mutation: &Mutation, others: &[Vec<u8>]) {
     }
 }
 
-/// Holds a format's check against so many valid files with a few mutations each, or as many as `PROPTEST_CASES` says.
+/// Holds a format's check against so many valid files with a few mutations each, or as many as
+/// `PROPTEST_CASES` says.
 fn survives(format: Format, cases: u32) {
     let seeds = (format.seeds)();
     seeds.iter().for_each(|seed| (format.check)(seed));

@@ -40,7 +40,8 @@ fn norms_are_the_summarys_and_each_class_has_its_own() {
     }
 }
 
-/// The evidence of all pixels and the bias add up to the logit, and the logits to the probabilities that `predict` gives.
+/// The evidence of all pixels and the bias add up to the logit, and the logits to the probabilities
+/// that `predict` gives.
 fn evidence_adds_up(config: &str) {
     let folder = folder();
     train(folder.path(), config, &[]);
@@ -68,7 +69,8 @@ fn evidence_adds_up(config: &str) {
             let largest = pixels.iter().copied().fold(f64::NEG_INFINITY, f64::max);
             assert_eq!((number(&first["evidence"]), pixels[at]), (largest, largest));
         }
-        // Of two classes the logistic model's evidence is each other's opposite, where softmax compares the logits themselves.
+        // Of two classes the logistic model's evidence is each other's opposite, where softmax
+        // compares the logits themselves.
         let logits: Vec<f64> = images.iter().map(|image| number(&image["evidence"]["logit"])).collect();
         let powers: Vec<f64> = match logits.as_slice() {
             [a, b] => {

@@ -19,8 +19,8 @@ fn the_report_takes_4005_and_2042_rows_of_2_and_3() {
     assert_eq!((train.len(), validation.len()), (4005, 2042));
 }
 
-/// burn-dataset's reader only looks into the cache folder, so the comparison runs in a process of its own, with a cache
-/// folder of its own.
+/// burn-dataset's reader only looks into the cache folder, so the comparison runs in a process of
+/// its own, with a cache folder of its own.
 #[cfg(feature = "burn-mnist")]
 #[test]
 fn our_reader_and_burn_datasets_own_agree_on_every_image() {

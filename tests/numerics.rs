@@ -1,5 +1,6 @@
-//! The bits that small trainings come to, so that nobody changes them unawares: `fixtures/numerics.json` has them for
-//! each kind of processor that they were seen on, and for one version of the numerics.
+//! The bits that small trainings come to, so that nobody changes them unawares:
+//! `fixtures/numerics.json` has them for each kind of processor that they were seen on, and for one
+//! version of the numerics.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -25,8 +26,8 @@ struct Golden {
     digests: BTreeMap<String, BTreeMap<String, String>>,
 }
 
-/// The trainings: an experiment of `configs/`, and what is set in it. Every gradient source, optimizer, schedule, shuffle,
-/// precision and solver is in one.
+/// The trainings: an experiment of `configs/`, and what is set in it. Every gradient source,
+/// optimizer, schedule, shuffle, precision and solver is in one.
 const TRAININGS: [(&str, &[&str]); 14] = [
     ("softmax.toml", &["descent.gradient=fused"]),
     ("softmax.toml", &["descent.gradient=fused", "descent.precision=f64", "descent.drop_last=false"]),

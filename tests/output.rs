@@ -1,4 +1,5 @@
-//! What the program writes and prints: never in place of what it was not asked to replace, never half, and never what another's name would have it print.
+//! What the program writes and prints: never in place of what it was not asked to replace, never
+//! half, and never what another's name would have it print.
 
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
@@ -156,7 +157,8 @@ fn what_a_killed_writer_left_the_next_one_clears_and_nothing_else() {
         // The second cleared what the first had left.
         assert_eq!((code(&output), hidden().len()), (None, 1), "{arguments}: {}", text(&output.stderr));
     }
-    // Another's, if with a name like those of many programs; and that of a process that is still writing.
+    // Another's, if with a name like those of many programs; and that of a process that is still
+    // writing.
     std::fs::write(folder.path().join(".run.html.a1b2c3"), "mine").unwrap();
     let mut writing = AtomicFile::new(&folder.path().join("other")).unwrap();
     writing.write(b"whole").unwrap();
@@ -258,7 +260,8 @@ fn a_reader_that_went_away_ends_it_quietly() {
     }
 }
 
-/// Colours, a line of its own, another line's colours by one character of eight bits, and letters from right to left.
+/// Colours, a line of its own, another line's colours by one character of eight bits, and letters
+/// from right to left.
 const STEERING: &str = "\u{1b}[31m\nerror: forged\u{9b}1m\u{202e}";
 
 /// Nothing steers the terminal, and no line is forged.
@@ -274,7 +277,8 @@ fn is_plain(output: &Output, arguments: &[&str]) {
 #[test]
 fn names_of_others_are_printed_with_their_control_characters_visible() {
     let (table, run) = (format!("flowers{STEERING}.csv"), format!("run{STEERING}"));
-    // A class and a column may be called so: of what steers, only what Unicode counts as control is refused there.
+    // A class and a column may be called so: of what steers, only what Unicode counts as control is
+    // refused there.
     let flowers = FLOWERS.replace("rose", "ro\u{202e}se").replace("length", "len\u{2066}gth");
     let folder = of_flowers(&table, &flowers, &run);
     std::fs::copy(folder.path().join(&table), folder.path().join("flowers.csv")).unwrap();
@@ -324,7 +328,8 @@ fn names_of_others_are_printed_with_their_control_characters_visible() {
     assert!(answer["classes"].as_array().unwrap().contains(&"ro\u{202e}se".into()), "{answer}");
 }
 
-/// The lines of a table: from the heading that has these words to the next that is empty or no part of it.
+/// The lines of a table: from the heading that has these words to the next that is empty or no part
+/// of it.
 fn table_of<'a>(said: &'a str, heading: &str) -> Vec<&'a str> {
     let lines: Vec<&str> = said.lines().skip_while(|line| !line.contains(heading)).collect();
     assert!(lines.len() > 1, "{heading}: {said}");

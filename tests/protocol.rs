@@ -1,5 +1,6 @@
-//! The report's numbers on MNIST, which hold without shuffling because nothing is random then: f64 to 1e-8, f32 in the same
-//! epochs and steps with the right answers counted to within 2; every gradient source, every CPU backend of the build.
+//! The report's numbers on MNIST, which hold without shuffling because nothing is random then: f64
+//! to 1e-8, f32 in the same epochs and steps with the right answers counted to within 2; every
+//! gradient source, every CPU backend of the build.
 
 use burn::tensor::Device;
 use chainrule_solve::Ending;
@@ -41,8 +42,8 @@ fn assert_count(what: &str, accuracy: f64, rows: f64, expected: f64, bound: f64)
     assert!((found - expected).abs() <= bound, "{what}: {found} of {rows} right, expected {expected} to {bound}");
 }
 
-/// Runs a check on every CPU of the build with every gradient source. GPUs have no f64 and are slow in software: what they
-/// do is held against the CPU elsewhere, on less data.
+/// Runs a check on every CPU of the build with every gradient source. GPUs have no f64 and are slow
+/// in software: what they do is held against the CPU elsewhere, on less data.
 fn on_every_cpu(precision: &str, check: impl Fn(&Device, &str, &str)) {
     for device in f64_devices() {
         for gradient in GRADIENTS {

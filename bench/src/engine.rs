@@ -28,7 +28,8 @@ impl Engine {
         backend: &Backend,
         threads: usize,
     ) -> Result<Self> {
-        // In the file's order, as the peers; one evaluation an epoch, which is not timed and so need not be long; and no end but the last epoch.
+        // In the file's order, as the peers; one evaluation an epoch, which is not timed and so
+        // need not be long; and no end but the last epoch.
         let settings = [
             "descent.shuffle.generator=none",
             "early_stopping.evaluations_per_epoch=1",
@@ -45,7 +46,8 @@ impl Engine {
     /// Trains for so many epochs: the milliseconds of each, and the loss of the last batch.
     pub(crate) fn epochs(&self, n: usize) -> Result<(Vec<f64>, f64)> {
         let mut stopwatch = Stopwatch { running_since: None, milliseconds: Vec::new() };
-        // The first evaluation, after the first step, starts the watch, and the last epoch does not come to one.
+        // The first evaluation, after the first step, starts the watch, and the last epoch does not
+        // come to one.
         let config = with(&self.config, &[format!("descent.epochs={}", n + 1)])?;
         let losses = self.rows.train(self.n_classes, &config, self.threads, &mut stopwatch)?.history.train_loss;
         ensure!(stopwatch.milliseconds.len() == n, "{} epochs were timed, not {n}", stopwatch.milliseconds.len());
@@ -58,7 +60,8 @@ pub(crate) fn with(config: &TrainConfig, settings: &[String]) -> Result<TrainCon
     Ok(TrainConfig::parse("bench", &config.to_toml(), settings)?)
 }
 
-/// Runs from the end of one evaluation to the beginning of the next, which is an epoch later, and for which all losses are read.
+/// Runs from the end of one evaluation to the beginning of the next, which is an epoch later, and
+/// for which all losses are read.
 struct Stopwatch {
     running_since: Option<Instant>,
     milliseconds: Vec<f64>,

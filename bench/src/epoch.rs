@@ -58,7 +58,8 @@ enum Program {
 }
 
 impl Competitor {
-    /// Everyone, on one thread and on all. Burn's operations and `torch.compile`, which takes long, only in f32.
+    /// Everyone, on one thread and on all. Burn's operations and `torch.compile`, which takes long,
+    /// only in f32.
     fn all(bench: &Bench, precision: Precision, with_peers: bool) -> Result<Vec<Self>> {
         let mut all = Vec::new();
         let mut add = |name: String, program, way, threads| all.push(Self { name, program, way, threads });
@@ -134,7 +135,8 @@ struct Running {
     turns: Vec<Turn>,
 }
 
-/// Measures everyone: so many rounds, in each of which each makes so many epochs, and one before them that is not counted.
+/// Measures everyone: so many rounds, in each of which each makes so many epochs, and one before
+/// them that is not counted.
 pub(crate) fn measure(
     bench: &Bench,
     rounds: usize,

@@ -1,4 +1,5 @@
-//! How the cost of an epoch grows with the images, the features, the classes and the batch: over rows that were made up, a part of whose bytes is not 0.
+//! How the cost of an epoch grows with the images, the features, the classes and the batch: over
+//! rows that were made up, a part of whose bytes is not 0.
 
 use anyhow::{Context, Result};
 use chacha20::ChaCha8Rng;
@@ -182,8 +183,8 @@ pub(crate) fn measure(bench: &Bench) -> Result<Vec<Growth>> {
     Ok(growths)
 }
 
-/// Rows with every class, whose ink and background lie in stretches as in images: of the blocks of sixteen features some have ink, in half of their
-/// features.
+/// Rows with every class, whose ink and background lie in stretches as in images: of the blocks of
+/// sixteen features some have ink, in half of their features.
 fn made_up(size: Size) -> Rows {
     let mut rng = ChaCha8Rng::seed_from_u64(0);
     let mut pixels = Vec::with_capacity(size.images * size.features);

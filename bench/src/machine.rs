@@ -19,7 +19,8 @@ pub(crate) fn peak_bytes() -> u64 {
     1024 * kilobytes.unwrap_or(0u64)
 }
 
-/// Whether processes can be bound to processors: not every library can be told its threads, but the system can.
+/// Whether processes can be bound to processors: not every library can be told its threads, but the
+/// system can.
 pub(crate) fn can_bind() -> bool {
     static CAN_BIND: OnceLock<bool> = OnceLock::new();
     *CAN_BIND.get_or_init(|| {

@@ -1,5 +1,6 @@
-//! `cargo xtask bench`: an epoch of training by every gradient source and backend of this build, held against what the processor could do at
-//! best, and with `--peers` beside other tools on the same bytes in the same run.
+//! `cargo xtask bench`: an epoch of training by every gradient source and backend of this build,
+//! held against what the processor could do at best, and with `--peers` beside other tools on the
+//! same bytes in the same run.
 
 #![expect(clippy::print_stdout, reason = "this is a program")]
 
@@ -30,7 +31,8 @@ use clap::{Parser, ValueEnum};
 
 use page::Measured;
 
-/// Measures an epoch of training, and whole runs, by every gradient source and backend of this build.
+/// Measures an epoch of training, and whole runs, by every gradient source and backend of this
+/// build.
 #[derive(Debug, Parser)]
 #[command(after_help = "\
 Examples:
@@ -40,10 +42,12 @@ struct Options {
     /// auto | mnist | embedded | a folder of IDX files.
     #[arg(long = "data", value_name = "SOURCE", default_value = "auto")]
     source: String,
-    /// Run other tools, too, on the same bytes: `pip install -r bench/requirements.txt`; `CHAINRULE_PYTHON` names the Python, else python3.
+    /// Run other tools, too, on the same bytes: `pip install -r bench/requirements.txt`;
+    /// `CHAINRULE_PYTHON` names the Python, else python3.
     #[arg(long)]
     peers: bool,
-    /// Put the tables into this page, between its marks, and the plots into the folder `benchmarks` beside it.
+    /// Put the tables into this page, between its marks, and the plots into the folder `benchmarks`
+    /// beside it.
     #[arg(long, value_name = "PAGE")]
     write: Option<PathBuf>,
     /// Turns that everyone takes.
@@ -52,7 +56,8 @@ struct Options {
     /// Epochs a turn, besides its first, which is not counted.
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..))]
     epochs: u16,
-    /// Measure instead how an epoch grows with digits that stay in their file; they are written to this folder and deleted afterwards.
+    /// Measure instead how an epoch grows with digits that stay in their file; they are written to
+    /// this folder and deleted afterwards.
     #[arg(long, value_name = "DIR")]
     scale: Option<PathBuf>,
     /// How many digits that is, time after time, 784 bytes each; the last as many as MNIST8M has.
@@ -64,10 +69,12 @@ struct Options {
     /// Measure only this.
     #[arg(long, value_enum, value_name = "PART", conflicts_with = "write")]
     only: Option<Part>,
-    /// Take turns with others as one of this project's engines: what this program calls itself with.
+    /// Take turns with others as one of this project's engines: what this program calls itself
+    /// with.
     #[arg(long, hide = true)]
     turns: bool,
-    /// One whole run in a process of its own, to see its memory: what this program calls itself with.
+    /// One whole run in a process of its own, to see its memory: what this program calls itself
+    /// with.
     #[arg(long, hide = true, num_args = 1.., allow_hyphen_values = true)]
     one: Option<Vec<String>>,
 }

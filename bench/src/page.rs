@@ -261,7 +261,8 @@ fn growth(out: &mut String, growths: &[Growth]) {
     }
 }
 
-/// How many times longer than the fused kernels on as many threads, or on one, in the same float type.
+/// How many times longer than the fused kernels on as many threads, or on one, in the same float
+/// type.
 fn advantage_in_epochs(all: &[Epoch], one: &Epoch) -> Option<f64> {
     let threads = one.threads.or(Some(1));
     let is_ours = |epoch: &&Epoch| !epoch.is_peer && epoch.who.contains("fused") && epoch.threads == threads;

@@ -26,7 +26,8 @@ pub(crate) fn script(name: &str, threads: usize) -> Command {
     command
 }
 
-/// A Rust package in `bench/peers`, with dependencies and a lock file of its own, so that this project's are left alone.
+/// A Rust package in `bench/peers`, with dependencies and a lock file of its own, so that this
+/// project's are left alone.
 pub(crate) struct Package {
     name: &'static str,
     built: OnceCell<Result<PathBuf, String>>,
@@ -37,7 +38,8 @@ impl Package {
         Self { name, built: OnceCell::new() }
     }
 
-    /// The program, on so many threads; built when it is first asked for, for this machine's processor.
+    /// The program, on so many threads; built when it is first asked for, for this machine's
+    /// processor.
     pub(crate) fn command(&self, threads: usize) -> Result<Command> {
         match self.built.get_or_init(|| self.build().map_err(|error| format!("{error:#}"))) {
             Ok(path) => Ok(with_threads(path.as_os_str(), threads)),

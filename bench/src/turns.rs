@@ -1,5 +1,5 @@
-//! Processes that take turns: each is told what to train on once, then again and again how many epochs to make. Other tools answer in
-//! `bench/peers`, this project's engines in [`answer`].
+//! Processes that take turns: each is told what to train on once, then again and again how many
+//! epochs to make. Other tools answer in `bench/peers`, this project's engines in [`answer`].
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Seek, Write};
@@ -25,7 +25,8 @@ pub(crate) struct TrainingJob {
     pub(crate) model: String,
     /// fused, closed form, autograd or compiled.
     pub(crate) way: String,
-    /// The Burn backend, for this project's engines; the first of the build where it does not matter.
+    /// The Burn backend, for this project's engines; the first of the build where it does not
+    /// matter.
     pub(crate) backend: Option<String>,
     /// The experiment, for the same.
     pub(crate) config: String,

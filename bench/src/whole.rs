@@ -1,4 +1,5 @@
-//! Whole runs of `configs/softmax.toml`, each in a process of its own, whose memory is seen; everyone makes one in turn, and then again.
+//! Whole runs of `configs/softmax.toml`, each in a process of its own, whose memory is seen;
+//! everyone makes one in turn, and then again.
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -39,7 +40,8 @@ enum Runner {
 /// Who made it, the seconds that it took, and the most memory that it held.
 type Measurement = (String, f64, u64);
 
-/// Measures every gradient source on every backend of this build, and NumPy where peers are asked for.
+/// Measures every gradient source on every backend of this build, and NumPy where peers are asked
+/// for.
 pub(crate) fn measure(
     bench: &Bench,
     source: &str,

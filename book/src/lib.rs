@@ -1,6 +1,8 @@
-//! What `docs` needs to become a book: formulas as MathML, which browsers render by themselves, and no links to what is no page.
+//! What `docs` needs to become a book: formulas as MathML, which browsers render by themselves, and
+//! no links to what is no page.
 //!
-//! What mdBook offers for formulas is fetched from elsewhere whenever a page is opened; the pages of this book load nothing.
+//! What mdBook offers for formulas is fetched from elsewhere whenever a page is opened; the pages
+//! of this book load nothing.
 
 use std::ops::Range;
 use std::path::{Component, Path, PathBuf};
@@ -61,7 +63,8 @@ fn convert_chapters(value: &mut Value) -> Result<(), Error> {
     }
 }
 
-/// One page in Markdown, which lies at `path` in `docs`: formulas between dollars become MathML, and a link that leaves `docs` its text.
+/// One page in Markdown, which lies at `path` in `docs`: formulas between dollars become MathML,
+/// and a link that leaves `docs` its text.
 ///
 /// # Errors
 /// Where a formula cannot be read.
@@ -134,7 +137,8 @@ fn equation(latex: &str, page: &str) -> Result<String, Error> {
     Ok(format!("<span class=\"equation\"><span>{shown}</span>{number}</span>"))
 }
 
-/// What stands in each `\boxed{…}` of a formula, which `pulldown-latex` does not know, and what stands between.
+/// What stands in each `\boxed{…}` of a formula, which `pulldown-latex` does not know, and what
+/// stands between.
 fn boxes(formula: &str) -> Vec<(&str, bool)> {
     let (mut parts, mut rest) = (Vec::new(), formula);
     while let Some((before, after)) = rest.split_once("\\boxed{") {
@@ -171,7 +175,8 @@ fn mathml(latex: &str, display_mode: DisplayMode, page: &str) -> Result<String, 
     Ok(without_markdown(&mathml.replace("\"minsize=", "\" minsize=")))
 }
 
-/// Markdown reads what stands between tags: an asterisk, a bar or a bracket there is written as a number.
+/// Markdown reads what stands between tags: an asterisk, a bar or a bracket there is written as a
+/// number.
 fn without_markdown(markup: &str) -> String {
     let (mut written, mut until) = (String::with_capacity(markup.len()), None);
     for letter in markup.chars() {

@@ -1,4 +1,5 @@
-//! A preprocessor of mdBook 0.5: the book on standard input as JSON, and out again with formulas as MathML.
+//! A preprocessor of mdBook 0.5: the book on standard input as JSON, and out again with formulas as
+//! MathML.
 
 use std::io::{Read, Write};
 use std::process::ExitCode;

@@ -19,8 +19,8 @@ fn main() {
     };
     let revision = git(&["describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]);
     println!("cargo::rustc-env=CHAINRULE_REVISION={}", revision.as_deref().unwrap_or("unknown"));
-    // In a checkout any crate's change makes it dirty; in a package, where there is none, a folder that is named all the
-    // same would make each build a new one.
+    // In a checkout any crate's change makes it dirty; in a package, where there is none, a folder
+    // that is named all the same would make each build a new one.
     println!("cargo::rerun-if-changed=src");
     if Path::new("../records/src").is_dir() {
         println!("cargo::rerun-if-changed=..");

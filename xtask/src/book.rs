@@ -1,4 +1,5 @@
-//! `cargo xtask book`: the pages in `docs` as a book, by mdBook, and what must hold of what it makes.
+//! `cargo xtask book`: the pages in `docs` as a book, by mdBook, and what must hold of what it
+//! makes.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
@@ -53,7 +54,8 @@ pub(crate) fn build(mdbook: &Path, out: &Path) -> Command {
     command
 }
 
-/// What must not be in the pages below a folder: what is loaded from elsewhere, and formulas that were not converted.
+/// What must not be in the pages below a folder: what is loaded from elsewhere, and formulas that
+/// were not converted.
 pub(crate) fn problems(folder: &Path) -> std::io::Result<Vec<String>> {
     let (mut problems, mut folders, mut formulas) = (Vec::new(), vec![folder.to_owned()], 0);
     while let Some(folder) = folders.pop() {
@@ -77,7 +79,8 @@ pub(crate) fn problems(folder: &Path) -> std::io::Result<Vec<String>> {
     Ok(problems)
 }
 
-/// Scripts, styles, pictures and fonts that a page would fetch; a link that a reader follows is none.
+/// Scripts, styles, pictures and fonts that a page would fetch; a link that a reader follows is
+/// none.
 fn loaded_from_elsewhere(text: &str) -> Vec<String> {
     let mut found = Vec::new();
     let tags = ["<script", "<link", "<img", "<iframe", "<source", "<object", "<video", "<audio"];

@@ -1,4 +1,5 @@
-//! `cargo xtask COMMAND [--features LIST] [options]`: builds the program with these backends and runs the command.
+//! `cargo xtask COMMAND [--features LIST] [options]`: builds the program with these backends and
+//! runs the command.
 //!
 //! Three commands are its own: `test`, `ci`, everything that is checked, cheapest first, and
 //! `book`, the pages in `docs`.
@@ -59,7 +60,8 @@ fn main() -> ExitCode {
     }
 }
 
-/// A line on standard output. Where nobody reads it any more, this ends as a closed pipe ends others.
+/// A line on standard output. Where nobody reads it any more, this ends as a closed pipe ends
+/// others.
 fn say(line: &str) {
     if let Err(problem) = writeln!(std::io::stdout(), "{line}") {
         if problem.kind() != ErrorKind::BrokenPipe {

@@ -39,7 +39,8 @@ pub(crate) fn median(sorted: &[usize]) -> Option<usize> {
     sorted.get(sorted.len().checked_sub(1)? / 2).copied()
 }
 
-/// The evaluation at which a patience would have ended a run that was not stopped; nothing where it would not have.
+/// The evaluation at which a patience would have ended a run that was not stopped; nothing where it
+/// would not have.
 pub(crate) fn stop_with(patience: usize, evaluations: &[Evaluation]) -> Option<&Evaluation> {
     let mut rule = EarlyStopping::new(Some(patience));
     evaluations
@@ -58,7 +59,8 @@ pub(crate) fn spikes(run: &Run) -> Vec<&Evaluation> {
     run.evaluations().windows(3).filter(|three| stands_out(three)).map(|three| &three[1]).collect()
 }
 
-/// The batch after which the validation loss is highest, epoch by epoch, of a run that was evaluated after every step.
+/// The batch after which the validation loss is highest, epoch by epoch, of a run that was
+/// evaluated after every step.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct HardestBatch {
     /// Its place in the epoch, from 0.
@@ -69,7 +71,8 @@ pub(crate) struct HardestBatch {
     pub(crate) of: usize,
 }
 
-/// Finds the batch that is most often the hardest; nothing where there is no whole epoch after the first.
+/// Finds the batch that is most often the hardest; nothing where there is no whole epoch after the
+/// first.
 pub(crate) fn hardest_batch(every_step: &Run) -> Option<HardestBatch> {
     let steps = every_step.summary.steps_per_epoch;
     let mut counts = BTreeMap::new();
@@ -83,7 +86,8 @@ pub(crate) fn hardest_batch(every_step: &Run) -> Option<HardestBatch> {
     Some(HardestBatch { batch, epochs, of })
 }
 
-/// After how many steps an evaluation meets the same batch again: the least common multiple of both periods.
+/// After how many steps an evaluation meets the same batch again: the least common multiple of both
+/// periods.
 pub(crate) fn meeting(steps_per_epoch: usize, evaluation_interval: usize) -> usize {
     let (mut a, mut b) = (steps_per_epoch, evaluation_interval);
     while b > 0 {

@@ -78,8 +78,9 @@ impl Numbers {
 
     /// What in `fresh` is not as in these; empty where all is.
     ///
-    /// Steps, epochs and verdicts must be the same, and in f64 all counts too, with norms and losses to 1e-6. In f32 counts may differ by 2, and norms
-    /// and losses by 1e-3: rounding differs from backend to backend.
+    /// Steps, epochs and verdicts must be the same, and in f64 all counts too, with norms and
+    /// losses to 1e-6. In f32 counts may differ by 2, and norms and losses by 1e-3: rounding
+    /// differs from backend to backend.
     pub fn differences(&self, fresh: &Numbers) -> Vec<String> {
         let mut found = Vec::new();
         if self.origin.data_sha256 != fresh.origin.data_sha256 {

@@ -88,7 +88,8 @@ struct RawRun {
 }
 
 impl Plan {
-    /// Reads a plan; `overrides`, each `key=value`, come before what the plan sets for a single run: what makes a run another one stays.
+    /// Reads a plan; `overrides`, each `key=value`, come before what the plan sets for a single
+    /// run: what makes a run another one stays.
     ///
     /// # Errors
     /// Where the plan or a run's config cannot be read, or says something that cannot be.
@@ -103,7 +104,8 @@ impl Plan {
         Self::parse(&file, &text, overrides, &read)
     }
 
-    /// The same of a plan that was read; `file` is its name in errors, and `read` gives its configs.
+    /// The same of a plan that was read; `file` is its name in errors, and `read` gives its
+    /// configs.
     ///
     /// # Errors
     /// As [`read`](Self::read).

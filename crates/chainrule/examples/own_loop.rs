@@ -1,4 +1,5 @@
-//! A training loop of your own: the model, the closed-form gradient and one of Burn's optimizers, without the crate's own training.
+//! A training loop of your own: the model, the closed-form gradient and one of Burn's optimizers,
+//! without the crate's own training.
 //!
 //! ```sh
 //! cargo run --example own_loop

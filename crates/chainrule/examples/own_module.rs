@@ -1,4 +1,5 @@
-//! Your own Burn module under the gradient checker: a network of two layers, and a single one whose gradient was derived by hand, with a mistake.
+//! Your own Burn module under the gradient checker: a network of two layers, and a single one whose
+//! gradient was derived by hand, with a mistake.
 //!
 //! ```sh
 //! cargo run --example own_module
@@ -38,8 +39,8 @@ fn main() {
     // Burn's autodiff against differences of the loss, for every parameter by its name.
     println!("{}", check(&network, loss, &Options::default()));
 
-    // A gradient of one's own beside it: of a single layer X W + b, with the residual R = 2 (X W + b - Y) / (n k), it is X^T R, and R summed over the rows. Here
-    // the 2 was forgotten.
+    // A gradient of one's own beside it: of a single layer X W + b, with the residual R = 2 (X W +
+    // b - Y) / (n k), it is X^T R, and R summed over the rows. Here the 2 was forgotten.
     let linear = LinearConfig::new(3, 2).init(&device);
     let loss = |linear: &Linear| MseLoss::new().forward(linear.forward(x.clone()), y.clone(), Reduction::Mean);
     let residual = (linear.forward(x.clone()) - y.clone()) / (16 * 2) as f64;

@@ -284,8 +284,8 @@ impl Estimator {
     /// Goes on from a model that was fitted, or made [of weights](Fitted::of_weights), with one
     /// pass over these samples: for rows that arrive in batches, one after the other. What features
     /// are made of stays as it is, and so do the classes, of which a batch may lack some. Gives the
-    /// model after them; that [`epochs`](Self::epochs) are others is not asked. An optimizer's memory,
-    /// as momentum, begins anew with each batch.
+    /// model after them; that [`epochs`](Self::epochs) are others is not asked. An optimizer's
+    /// memory, as momentum, begins anew with each batch.
     ///
     /// ```
     /// # fn main() -> Result<(), chainrule::Error> {

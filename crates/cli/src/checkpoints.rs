@@ -56,7 +56,8 @@ struct Saved {
 }
 
 impl Saved {
-    /// The last one of a folder that is whole, if there is one. Fails where it is of another config.
+    /// The last one of a folder that is whole, if there is one. Fails where it is of another
+    /// config.
     fn last(folder: &RunFolder, log: &mut dyn FnMut(&str)) -> Result<Option<Self>> {
         let mut is_damaged = false;
         let last = folder.last_checkpoint(&mut |error| {
@@ -83,7 +84,8 @@ impl Saved {
     }
 }
 
-/// Watches a training for an observer: keeps the time of its steps and evaluations, and its checkpoints.
+/// Watches a training for an observer: keeps the time of its steps and evaluations, and its
+/// checkpoints.
 pub(crate) struct CheckpointObserver<'a> {
     observer: &'a mut dyn Observer,
     folder: &'a RunFolder,
@@ -103,7 +105,8 @@ pub(crate) struct CheckpointObserver<'a> {
 }
 
 impl<'a> CheckpointObserver<'a> {
-    /// Goes on from the folder's last checkpoint that is whole, which `log` hears, or begins. `start` is when this process began with the run.
+    /// Goes on from the folder's last checkpoint that is whole, which `log` hears, or begins.
+    /// `start` is when this process began with the run.
     ///
     /// # Errors
     /// Where the checkpoint is of another config.

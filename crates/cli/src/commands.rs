@@ -34,7 +34,8 @@ Environment:
   CHAINRULE_TOKEN          what `serve` asks of a client, and what a client shows
   NO_COLOR                 no colours, on a terminal either";
 
-/// Trains the two linear classifiers whose gradients everyone derives by hand once, on those gradients or on Burn's autodiff.
+/// Trains the two linear classifiers whose gradients everyone derives by hand once, on those
+/// gradients or on Burn's autodiff.
 #[derive(Debug, Parser)]
 #[command(name = "chainrule", version, arg_required_else_help = true, after_help = "Example: chainrule train", after_long_help = OF_ALL)]
 pub(crate) struct Options {
@@ -55,7 +56,8 @@ Examples:
   chainrule train --resume runs/softmax-1
   chainrule train --data embedded --quiet --json | jq .final.validation_accuracy")]
     Train(TrainOptions),
-    /// Train an experiment at every point of a grid over its keys, several at once; one table and one plot of what came of them.
+    /// Train an experiment at every point of a grid over its keys, several at once; one table and
+    /// one plot of what came of them.
     #[command(after_help = "\
 A point is a run's folder below DIR/points, which evaluate, inspect, export, page and predict take. DIR/sweep.md and sweep.csv have the table, sweep.svg and sweep.png the plot,
 sweep.json the numbers and the grid. What is best is chosen by the validation rows, whose loss is therefore no estimate of the loss on new ones.
@@ -66,7 +68,8 @@ Examples:
   chainrule sweep logistic --grid data.classes=[2,3],[4,9] --out runs/pairs
   chainrule sweep --resume runs/sweep-1")]
     Sweep(SweepOptions),
-    /// Show where the data is and whether it is MNIST; fetch it, or write the embedded digits as IDX files.
+    /// Show where the data is and whether it is MNIST; fetch it, or write the embedded digits as
+    /// IDX files.
     #[command(after_help = "\
 Examples:
   chainrule data
@@ -75,7 +78,8 @@ Examples:
   chainrule data --data flowers.csv
   chainrule data --write-idx digits --train-images 60000 --seed 7")]
     Data(DataOptions),
-    /// Hold closed form, autodiff and differences against each other, for both models; exit code 1 on any disagreement.
+    /// Hold closed form, autodiff and differences against each other, for both models; exit code 1
+    /// on any disagreement.
     #[command(after_help = "\
 Examples:
   chainrule gradcheck
@@ -109,7 +113,8 @@ Examples:
     /// Ask a trained model what pictures show: probabilities of every class.
     #[command(after_help = about_files())]
     Predict(PredictOptions),
-    /// Judge a trained model by labelled images: loss, accuracy, confusion, precision and recall, calibration.
+    /// Judge a trained model by labelled images: loss, accuracy, confusion, precision and recall,
+    /// calibration.
     #[command(after_help = "\
 It is judged by the run's own images unless --data names others, of which all are taken.
 
@@ -118,7 +123,8 @@ Examples:
   chainrule evaluate runs/softmax-1 --split train --json
   chainrule evaluate runs/softmax-1 --data path/to/folder --wrong wrong.png")]
     Evaluate(EvaluateOptions),
-    /// Show what a trained model has learnt: its weights as pictures, their norms, and what speaks for a class in an image.
+    /// Show what a trained model has learnt: its weights as pictures, their norms, and what speaks
+    /// for a class in an image.
     #[command(after_help = "\
 A terminal gets colours, unless NO_COLOR is set, and a pipe plain characters.
 
@@ -128,7 +134,8 @@ Examples:
   chainrule inspect runs/softmax-1 --image seven.png --class 1
   chainrule inspect runs/softmax-1 --image t10k-images-idx3-ubyte.gz --index 247 --json")]
     Inspect(InspectOptions),
-    /// Make a page to draw on: what a trained model says of a drawing, why, and the gradient step that would teach it.
+    /// Make a page to draw on: what a trained model says of a drawing, why, and the gradient step
+    /// that would teach it.
     #[command(after_help = "\
 The page is one file that needs no network: weights, examples and arithmetic are in it.
 
@@ -136,7 +143,8 @@ Examples:
   chainrule page runs/softmax-1
   chainrule page runs/softmax-1 --out docs/draw.html")]
     Page(PageOptions),
-    /// Write a trained model for another tool: PyTorch, NumPy and scikit-learn, onnxruntime, or whatever reads JSON.
+    /// Write a trained model for another tool: PyTorch, NumPy and scikit-learn, onnxruntime, or
+    /// whatever reads JSON.
     #[command(after_help = "\
 What is in each of them, and the Python that loads it: docs/models.md.
 
@@ -144,7 +152,8 @@ Examples:
   chainrule export runs/softmax-1 --format onnx
   chainrule export runs/softmax-1 --out softmax.npz")]
     Export(ExportOptions),
-    /// Take another tool's weights: a folder that predict, evaluate, inspect, export and page take as a run's.
+    /// Take another tool's weights: a folder that predict, evaluate, inspect, export and page take
+    /// as a run's.
     #[command(after_help = "\
 Weights for pixels of another range become weights for pixels from -1 to 1, which is what this program makes of them. What to save of a scaler, and which models are \
 one against the rest: docs/models.md.

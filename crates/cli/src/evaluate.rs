@@ -448,8 +448,7 @@ fn describe(answer: &Answer, kind: &str, noun: &str) -> Lines {
     lines.gap();
     lines.add(format!("{:>first$} {:>10} {:>10} {:>10} {:>10}", "class", "precision", "recall", "F1", nouns));
     for (class, of_class) in classes.iter().zip(&scores.per_class) {
-        let [precision, recall, f1] =
-            [of_class.precision, of_class.recall, of_class.f1].map(or_nothing);
+        let [precision, recall, f1] = [of_class.precision, of_class.recall, of_class.f1].map(or_nothing);
         let class = to_right(class, first);
         lines.add(format!("{class} {precision:>10} {recall:>10} {f1:>10} {:>10}", of_class.rows));
     }

@@ -11,7 +11,8 @@ use crate::builtin;
 use crate::missing::{Config, is_config};
 use crate::options::{Choices, TrainOptions};
 
-/// The experiment that the options describe: its file, or the run that goes on, then what the command line chose otherwise.
+/// The experiment that the options describe: its file, or the run that goes on, then what the
+/// command line chose otherwise.
 pub(crate) fn config(options: &TrainOptions, resumed: Option<&RunFolder>) -> Result<TrainConfig> {
     has_values(&options.choices, options.config.as_deref())?;
     let overrides = overrides(&options.choices);

@@ -20,7 +20,8 @@ pub(crate) enum Ink {
 pub(crate) enum Palette {
     /// From 0, black, to 1, white.
     Grey,
-    /// From -1, blue, over 0, white, to 1, red: `ColorBrewer`'s `RdBu`, which people with any common colour blindness tell apart.
+    /// From -1, blue, over 0, white, to 1, red: `ColorBrewer`'s `RdBu`, which people with any
+    /// common colour blindness tell apart.
     Signed,
 }
 
@@ -64,7 +65,8 @@ impl Ink {
         }
     }
 
-    /// Draws pictures of `size` rows and columns beside and below each other, as many in a row as fit.
+    /// Draws pictures of `size` rows and columns beside and below each other, as many in a row as
+    /// fit.
     pub(crate) fn draw(self, pictures: &[Heatmap], [height, width]: [usize; 2], columns: usize) -> String {
         let shown = width.min(columns.max(1));
         let rows = (height * shown).div_ceil(width);

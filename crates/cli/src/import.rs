@@ -32,16 +32,19 @@ pub(crate) struct ImportOptions {
     /// Replace the imported model that lies in --out, where nothing else does.
     #[arg(long)]
     force: bool,
-    /// What the model was trained on, unless the file says it: pixels in this range, or the numbers of a table.
+    /// What the model was trained on, unless the file says it: pixels in this range, or the numbers
+    /// of a table.
     #[arg(long, value_name = "RANGE", value_enum, allow_hyphen_values = true)]
     trained_on: Option<TrainedOnOption>,
-    /// What the classes are called, in the order of the model's outputs [default: as the file says, else 0, 1, …].
+    /// What the classes are called, in the order of the model's outputs
+    /// [default: as the file says, else 0, 1, …].
     #[arg(long, value_name = "CLASS,…", value_delimiter = ',')]
     classes: Option<Vec<String>>,
     /// Rows and columns of an image [default: as the file says, else a square].
     #[arg(long, value_name = "HEIGHTxWIDTH")]
     image_size: Option<Size>,
-    /// What the columns of a table are called, in the order of the features [default: as the file says].
+    /// What the columns of a table are called, in the order of the features
+    /// [default: as the file says].
     #[arg(long, value_name = "COLUMN,…", value_delimiter = ',')]
     columns: Option<Vec<String>>,
     /// Which way the matrix lies, where its shape does not tell.

@@ -43,7 +43,8 @@ const PARTS: u64 = 1000;
 
 /// How far the work came.
 pub(crate) struct Work<T, A> {
-    /// What each task gave, in their order; nothing for those that were not done where the person interrupted.
+    /// What each task gave, in their order; nothing for those that were not done where the person
+    /// interrupted.
     pub(crate) done: Vec<Option<T>>,
     /// What was done beside them; nothing where that failed after the person interrupted.
     pub(crate) aside: Option<A>,
@@ -59,7 +60,8 @@ struct State<T> {
     ended: Option<Result<()>>,
 }
 
-/// As many trainings as this machine makes at once: a CPU backend takes `threads` cores a run. A GPU is one machine, whose memory and queue runs would only share.
+/// As many trainings as this machine makes at once: a CPU backend takes `threads` cores a run. A
+/// GPU is one machine, whose memory and queue runs would only share.
 pub(crate) fn workers(machine: &Machine, threads: NonZero<usize>) -> NonZero<usize> {
     if machine.backend().is_apart() {
         return NonZero::<usize>::MIN;
@@ -68,7 +70,8 @@ pub(crate) fn workers(machine: &Machine, threads: NonZero<usize>) -> NonZero<usi
 }
 
 impl<'a> JobPool<'a> {
-    /// `task` is what a person calls one of the tasks, as in `run`; a bar is drawn where `is_shown`.
+    /// `task` is what a person calls one of the tasks, as in `run`; a bar is drawn where
+    /// `is_shown`.
     pub(crate) fn new(
         machine: &'a Machine,
         workers: NonZero<usize>,
@@ -83,8 +86,8 @@ impl<'a> JobPool<'a> {
         Self { machine, workers, task, is_quiet, bar, parts, loaded, ended }
     }
 
-    /// Does the tasks of these names, each as soon as `begin` says with what it begins, given what is done; and `aside` here, meanwhile. The first error
-    /// ends all of it.
+    /// Does the tasks of these names, each as soon as `begin` says with what it begins, given what
+    /// is done; and `aside` here, meanwhile. The first error ends all of it.
     pub(crate) fn work<B, T: Send, A>(
         &self,
         names: &[&str],
@@ -183,7 +186,8 @@ impl<'a> JobPool<'a> {
         }
     }
 
-    /// A run's folder, as `take` gets it, as soon as no other process has it; nothing where the work ends before.
+    /// A run's folder, as `take` gets it, as soon as no other process has it; nothing where the
+    /// work ends before.
     pub(crate) fn wait_for(
         &self,
         take: impl Fn() -> Result<RunFolder, RunError>,

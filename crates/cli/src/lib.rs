@@ -44,8 +44,9 @@ use clap::Parser;
 
 use commands::{Command, Options};
 
-/// Runs the program on these arguments, the first being its name, and gives its exit code: 0 done, 1 a check did not hold, 2 a usage,
-/// config or data error or an answer that cannot be written, 130 interrupted with the run saved, 141 nobody reads the answer.
+/// Runs the program on these arguments, the first being its name, and gives its exit code: 0 done,
+/// 1 a check did not hold, 2 a usage, config or data error or an answer that cannot be written, 130
+/// interrupted with the run saved, 141 nobody reads the answer.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
     let arguments: Vec<OsString> = arguments.into_iter().collect();
     let options = match Options::try_parse_from(&arguments) {

@@ -1,4 +1,5 @@
-//! `chainrule completions` and `chainrule man`: what a shell and `man` are told, made from the options themselves.
+//! `chainrule completions` and `chainrule man`: what a shell and `man` are told, made from the
+//! options themselves.
 
 use std::fmt::Write;
 
@@ -133,7 +134,8 @@ fn meaning(argument: &Arg) -> String {
     meaning
 }
 
-/// On one line, with the bars that would part a table's cells and the brackets that would make tags written out.
+/// On one line, with the bars that would part a table's cells and the brackets that would make tags
+/// written out.
 fn sentence(help: Option<&StyledStr>) -> String {
     let help = help.map(ToString::to_string).unwrap_or_default();
     let line = help.split_whitespace().collect::<Vec<_>>().join(" ");

@@ -20,7 +20,8 @@ pub(crate) enum Config {
     Plan,
 }
 
-/// Refuses an experiment or a plan that is not there, and names those that are; and what is none, with the option that takes it.
+/// Refuses an experiment or a plan that is not there, and names those that are; and what is none,
+/// with the option that takes it.
 pub(crate) fn is_config(path: &Path, kind: Config) -> Result<()> {
     let shown = path.display();
     if path.is_dir() {
@@ -55,7 +56,8 @@ pub(crate) fn is_config(path: &Path, kind: Config) -> Result<()> {
     bail!("{shown}: no such {what}{}", instead(path, inside, is_toml))
 }
 
-/// Refuses a folder of a run, an imported model or a sweep that is not there, and names those that are.
+/// Refuses a folder of a run, an imported model or a sweep that is not there, and names those that
+/// are.
 pub(crate) fn is_folder(path: &Path) -> Result<()> {
     let holds_one =
         |path: &Path| ["config.toml", "imported.json", "sweep.toml"].iter().any(|name| path.join(name).is_file());
@@ -102,7 +104,8 @@ fn entries(folder: &Path) -> Vec<PathBuf> {
     entries.map(|entry| if folder == Path::new(".") { entry.file_name().into() } else { entry.path() }).collect()
 }
 
-/// The rest of the sentence: those beside it and those that are known besides whose names are like its own, else all.
+/// The rest of the sentence: those beside it and those that are known besides whose names are like
+/// its own, else all.
 fn instead(path: &Path, known: Vec<PathBuf>, is_one: impl Fn(&Path) -> bool) -> String {
     let beside = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut found = known;

@@ -20,14 +20,16 @@ fn number<T: TryFrom<u64>>(range: RangeInclusive<u64>) -> impl Fn(&str) -> Resul
 
 #[derive(Args, Debug)]
 pub(crate) struct TrainOptions {
-    /// The experiment: a TOML file, or one of those inside: softmax, softmax-optimum, logistic, logistic-shuffled [default: softmax].
+    /// The experiment: a TOML file, or one of those inside: softmax, softmax-optimum, logistic,
+    /// logistic-shuffled [default: softmax].
     #[arg(value_name = "CONFIG")]
     pub(crate) config: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) choices: Choices,
     #[command(flatten)]
     pub(crate) place: BackendOptions,
-    /// Threads of the fused kernels [default: as many as this machine runs at once]. More give the same results up to rounding.
+    /// Threads of the fused kernels [default: as many as this machine runs at once]. More give the
+    /// same results up to rounding.
     #[arg(long, value_name = "N", value_parser = number::<u16>(1..=1024))]
     pub(crate) threads: Option<u16>,
     /// The run's folder [default: the first free of runs/NAME-1, runs/NAME-2, …].
@@ -36,11 +38,13 @@ pub(crate) struct TrainOptions {
     /// Replace the run that lies in --out, where nothing else does.
     #[arg(long, requires = "out")]
     pub(crate) force: bool,
-    /// Go on with a run that was interrupted or killed, from its last checkpoint. It ends as if nothing had happened, bit for bit, and is refused where config,
-    /// data, code or machine are others.
+    /// Go on with a run that was interrupted or killed, from its last checkpoint. It ends as if
+    /// nothing had happened, bit for bit, and is refused where config, data, code or machine are
+    /// others.
     #[arg(long, value_name = "RUN", conflicts_with_all = ["out", "force"])]
     pub(crate) resume: Option<PathBuf>,
-    /// Write a checkpoint every so many steps (500) or seconds (30s), or never [default: 10s]. Ctrl-C always writes one.
+    /// Write a checkpoint every so many steps (500) or seconds (30s), or never [default: 10s].
+    /// Ctrl-C always writes one.
     #[arg(long, value_name = "N")]
     pub(crate) checkpoint_every: Option<CheckpointInterval>,
     #[command(flatten)]
@@ -49,21 +53,25 @@ pub(crate) struct TrainOptions {
 
 #[derive(Args, Debug)]
 pub(crate) struct SweepOptions {
-    /// The experiment: a TOML file, or one of those inside: softmax, softmax-optimum, logistic, logistic-shuffled [default: softmax].
+    /// The experiment: a TOML file, or one of those inside: softmax, softmax-optimum, logistic,
+    /// logistic-shuffled [default: softmax].
     #[arg(value_name = "CONFIG")]
     pub(crate) config: Option<PathBuf>,
-    /// A key of the experiment and the values to try, as in objective.l2=0,0.01,0.1; repeatable, for every combination. Lists in brackets and texts in quotes hold
-    /// together. It wins over --set and the other options.
+    /// A key of the experiment and the values to try, as in objective.l2=0,0.01,0.1; repeatable,
+    /// for every combination. Lists in brackets and texts in quotes hold together. It wins over
+    /// --set and the other options.
     #[arg(long = "grid", value_name = "KEY=VALUE,…", required_unless_present = "resume")]
     pub(crate) grid: Vec<String>,
     #[command(flatten)]
     pub(crate) choices: Choices,
     #[command(flatten)]
     pub(crate) place: BackendOptions,
-    /// Trainings at once [default: as many as this machine has cores for; on a GPU 1]. The results are the same.
+    /// Trainings at once [default: as many as this machine has cores for; on a GPU 1]. The results
+    /// are the same.
     #[arg(long, value_name = "N", value_parser = number::<u16>(1..=1024))]
     pub(crate) jobs: Option<u16>,
-    /// Threads of the fused kernels for each training [default: 1]. More give the same results up to rounding.
+    /// Threads of the fused kernels for each training [default: 1]. More give the same results up
+    /// to rounding.
     #[arg(long, value_name = "N", value_parser = number::<u16>(1..=1024))]
     pub(crate) threads: Option<u16>,
     /// The sweep's folder [default: the first free of runs/sweep-1, runs/sweep-2, …].
@@ -72,11 +80,13 @@ pub(crate) struct SweepOptions {
     /// Replace the sweep that lies in --out, where nothing else does.
     #[arg(long, requires = "out")]
     pub(crate) force: bool,
-    /// Go on with a sweep that was interrupted or killed: make the points that are missing, and end those that were begun, to the same bytes. It is refused where config, grid, data,
-    /// code or machine are others.
+    /// Go on with a sweep that was interrupted or killed: make the points that are missing, and end
+    /// those that were begun, to the same bytes. It is refused where config, grid, data, code or
+    /// machine are others.
     #[arg(long, value_name = "DIR", conflicts_with_all = ["out", "force"])]
     pub(crate) resume: Option<PathBuf>,
-    /// Write a checkpoint of each training every so many steps (500) or seconds (30s), or never [default: 10s]. Ctrl-C always writes them.
+    /// Write a checkpoint of each training every so many steps (500) or seconds (30s), or never
+    /// [default: 10s]. Ctrl-C always writes them.
     #[arg(long, value_name = "N")]
     pub(crate) checkpoint_every: Option<CheckpointInterval>,
     #[command(flatten)]
@@ -85,7 +95,8 @@ pub(crate) struct SweepOptions {
 
 #[derive(Args, Debug)]
 pub(crate) struct BackendOptions {
-    /// Where it runs: cuda, wgpu, flex, ndarray or remote:HOST:PORT [default: the first in this build of the local ones].
+    /// Where it runs: cuda, wgpu, flex, ndarray or remote:HOST:PORT
+    /// [default: the first in this build of the local ones].
     #[arg(long, value_name = "BACKEND")]
     pub(crate) backend: Option<Backend>,
 }
@@ -95,7 +106,8 @@ pub(crate) struct BackendOptions {
 pub(crate) struct Choices {
     #[command(flatten)]
     pub(crate) data: DataSource,
-    /// Override a key of the experiment, as in descent.epochs=10; repeatable. none takes back a key that may be absent, as in `early_stopping.patience=none`.
+    /// Override a key of the experiment, as in descent.epochs=10; repeatable. none takes back a key
+    /// that may be absent, as in `early_stopping.patience=none`.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub(crate) overrides: Vec<String>,
     /// Where the gradients come from.
@@ -111,7 +123,8 @@ pub(crate) struct Choices {
 
 #[derive(Args, Debug)]
 pub(crate) struct ReproduceOptions {
-    /// The runs of the report [default: those inside, as `configs/report.toml` of the sources has them].
+    /// The runs of the report
+    /// [default: those inside, as `configs/report.toml` of the sources has them].
     #[arg(value_name = "PLAN")]
     pub(crate) plan: Option<PathBuf>,
     #[command(flatten)]
@@ -121,16 +134,19 @@ pub(crate) struct ReproduceOptions {
     /// Make this figure only, and the runs that it needs.
     #[arg(long, value_name = "FIGURE", conflicts_with = "check")]
     pub(crate) only: Option<String>,
-    /// The report's folder [default: in a checkout docs/report for MNIST, else runs/report-on-DATA, where it is made again].
+    /// The report's folder
+    /// [default: in a checkout docs/report for MNIST, else runs/report-on-DATA, where it is made again].
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
     /// Replace the report's files that lie in --out.
     #[arg(long, requires = "out", conflicts_with = "check")]
     pub(crate) force: bool,
-    /// Where finished runs are kept, and taken from where config, data, code and device are the same.
+    /// Where finished runs are kept, and taken from where config, data, code and device are the
+    /// same.
     #[arg(long, value_name = "DIR", default_value = "runs/reproduce")]
     pub(crate) runs: PathBuf,
-    /// Write nothing, but compare with the report that lies there; exit code 1 where counts, steps, epochs, norms or verdicts differ.
+    /// Write nothing, but compare with the report that lies there; exit code 1 where counts, steps,
+    /// epochs, norms or verdicts differ.
     #[arg(long)]
     pub(crate) check: bool,
     #[command(flatten)]
@@ -240,7 +256,8 @@ pub(crate) struct Output {
 pub(crate) enum GradientOption {
     /// Fused where the device has it, else closed-form.
     Auto,
-    /// The hand derivation as kernels of its own: on CPUs a step in one pass, on GPUs in two launches.
+    /// The hand derivation as kernels of its own: on CPUs a step in one pass, on GPUs in two
+    /// launches.
     Fused,
     /// The hand derivation by tensor operations.
     ClosedForm,

@@ -1,6 +1,8 @@
-//! All that the program prints: its answer on standard output, and lines for the person on standard error.
+//! All that the program prints: its answer on standard output, and lines for the person on standard
+//! error.
 //!
-//! Both go to terminals, which obey control characters. What this program did not write itself, from file names to what a manifest says, is printed with them visible.
+//! Both go to terminals, which obey control characters. What this program did not write itself,
+//! from file names to what a manifest says, is printed with them visible.
 
 use std::fmt::Write as _;
 use std::io::{ErrorKind, Write};
@@ -65,7 +67,8 @@ fn json(value: &impl serde::Serialize) -> String {
     let text = serde_json::to_string_pretty(value).expect("records hold only what JSON can");
     let mut json = String::with_capacity(text.len() + 1);
     for c in text.chars() {
-        // None of them stands outside of a string but the line break, and serde has escaped those within.
+        // None of them stands outside of a string but the line break, and serde has escaped those
+        // within.
         match c {
             '\n' => json.push(c),
             _ if steers(c) => write!(json, "\\u{:04x}", u32::from(c)).expect("writing to a String cannot fail"),
@@ -101,7 +104,8 @@ pub(crate) fn sentence(error: &anyhow::Error) -> String {
     })
 }
 
-/// The same for a person at the program: with the option that helps, which a library's error does not know of.
+/// The same for a person at the program: with the option that helps, which a library's error does
+/// not know of.
 pub(crate) fn told(error: &anyhow::Error) -> String {
     let said = sentence(error);
     match error.chain().find_map(option_for) {

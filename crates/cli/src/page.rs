@@ -91,8 +91,9 @@ pub(crate) fn page(options: &PageOptions) -> Result<u8> {
     Ok(exit::DONE)
 }
 
-/// Digits to try, one of each kind, where a model knows digits of this size: those that are drawn by code, since MNIST's own are not ours to give away.
-/// One that the model has right, where there is one among them, so that one sees what it unlearns.
+/// Digits to try, one of each kind, where a model knows digits of this size: those that are drawn
+/// by code, since MNIST's own are not ours to give away. One that the model has right, where there
+/// is one among them, so that one sees what it unlearns.
 pub(crate) fn examples(source: &Provenance, data: &Schema, predictor: &Predictor) -> Vec<(u8, Vec<u8>)> {
     let is_of_digits = source.name == DataOrigin::Embedded.to_string()
         || is_mnist(source.files.iter().map(|file| file.sha256.as_str()));

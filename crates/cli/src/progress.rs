@@ -19,7 +19,8 @@ static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 /// A pass over very many rows takes longer than this, and whoever waits for its end should know it.
 const PATIENCE: Duration = Duration::from_millis(500);
 
-/// Lets the first Ctrl-C end the training with its run saved, and the second end the program at once.
+/// Lets the first Ctrl-C end the training with its run saved, and the second end the program at
+/// once.
 pub(crate) fn catch_interrupts(is_quiet: bool) {
     static CAUGHT: OnceLock<Result<(), ctrlc::Error>> = OnceLock::new();
     let heard = move || {

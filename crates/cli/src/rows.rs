@@ -1,4 +1,5 @@
-//! The rows of a training: chosen from a data set, and then in the form that its gradients are computed from.
+//! The rows of a training: chosen from a data set, and then in the form that its gradients are
+//! computed from.
 
 use std::path::Path;
 
@@ -19,7 +20,8 @@ pub(crate) struct SelectedRows {
     about: DataSummary,
 }
 
-/// Validation rows of up to so many bytes are in memory whatever `data.resident_bytes` says, since they are evaluated again and again.
+/// Validation rows of up to so many bytes are in memory whatever `data.resident_bytes` says, since
+/// they are evaluated again and again.
 const KEPT_FOR_VALIDATION: u64 = 16 << 20;
 
 /// What a person should know of training rows that no step of an epoch is on.

@@ -1,4 +1,5 @@
-//! One run from its checked config to the files in its folder: what `train` does once, and `sweep` and `reproduce` many times.
+//! One run from its checked config to the files in its folder: what `train` does once, and `sweep`
+//! and `reproduce` many times.
 
 use std::collections::BTreeMap;
 use std::num::NonZero;
@@ -54,7 +55,8 @@ pub(crate) fn manifest(config: &TrainConfig, machine: &Machine, source: &Provena
     }
 }
 
-/// Those of the fused kernels in this process, where it is these that train; the threads of other gradients are the backend's affair.
+/// Those of the fused kernels in this process, where it is these that train; the threads of other
+/// gradients are the backend's affair.
 fn threads(config: &TrainConfig, machine: &Machine) -> usize {
     let has_own = config.descent().gradient == GradientSource::Fused && !machine.backend().is_apart();
     if has_own { machine.threads().get() } else { 1 }
@@ -137,7 +139,8 @@ impl Run<'_> {
         Ok((summary, trained.ending))
     }
 
-    /// Writes what a training came to before its device or its data was lost; gives the error to tell.
+    /// Writes what a training came to before its device or its data was lost; gives the error to
+    /// tell.
     fn save_what_is_left(&self, lost: &DeviceLost, what: &str, more: &str) -> anyhow::Error {
         let save = || -> Result<String> {
             self.folder.write_history(&lost.history)?;

@@ -20,7 +20,8 @@ use crate::rows::{SelectedRows, dropped};
 use crate::run::{self, again, is_interruption, manifest, run};
 use crate::{exit, experiment, table};
 
-/// Trains the experiment that the options describe, or goes on with a run. Everything that can be refused is refused before a file is written.
+/// Trains the experiment that the options describe, or goes on with a run. Everything that can be
+/// refused is refused before a file is written.
 pub(crate) fn train(options: &TrainOptions) -> Result<u8> {
     let start = Instant::now();
     let mut log = |line: &str| {

@@ -108,7 +108,8 @@ fn did_you_mean(name: Option<&str>) -> String {
     name.map(|name| format!("; did you mean {name}?")).unwrap_or_default()
 }
 
-/// An option that there is not, or a word too many; the value that it belongs to, where it was meant as one.
+/// An option that there is not, or a word too many; the value that it belongs to, where it was
+/// meant as one.
 fn unknown_argument(given: &str, arguments: &[String], command: Option<&clap::Command>) -> String {
     let shown = one_line(given);
     let place = arguments.iter().position(|argument| argument == given);

@@ -1,15 +1,18 @@
 use serde::{Deserialize, Serialize};
 
-/// How near to its minimum J* an objective `J = C + lambda/2 sum w^2` is at the weights that were saved.
+/// How near to its minimum J* an objective `J = C + lambda/2 sum w^2` is at the weights that were
+/// saved.
 ///
-/// Computed and summed in f64, whatever the run's precision, from those very weights and from the rows as that precision has them.
+/// Computed and summed in f64, whatever the run's precision, from those very weights and from the
+/// rows as that precision has them.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Certificate {
     /// J, the mean cross-entropy of all training rows with the penalty, in nats.
     pub objective: f64,
     /// The length of the gradient of J by all parameters.
     pub gradient_norm: f64,
-    /// `J - J*` is at most this, in nats: Eq. (28) of `docs/derivation.md`, or Eq. (32) where the bias is free. Nothing is assumed of the data.
+    /// `J - J*` is at most this, in nats: Eq. (28) of `docs/derivation.md`, or Eq. (32) where the
+    /// bias is free. Nothing is assumed of the data.
     pub bound: f64,
     /// What the bound was to come down to.
     pub tolerance: f64,
@@ -17,7 +20,8 @@ pub struct Certificate {
     pub ended: SearchEnd,
     /// Iterations made.
     pub iterations: usize,
-    /// Passes over the training rows, each for J and its gradient, those of the certificate included.
+    /// Passes over the training rows, each for J and its gradient, those of the certificate
+    /// included.
     pub gradients: usize,
 }
 

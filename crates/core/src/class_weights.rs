@@ -10,13 +10,15 @@ use crate::{Class, ModelKind};
 /// By how much a row counts in the objective, by its class.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ClassWeights {
-    /// `n / (k n_c)` for a class with `n_c` of n training rows, k being the number of classes: all classes count alike, and a row 1 on average. It is what
-    /// scikit-learn's `class_weight="balanced"` gives.
+    /// `n / (k n_c)` for a class with `n_c` of n training rows, k being the number of classes: all
+    /// classes count alike, and a row 1 on average. It is what scikit-learn's
+    /// `class_weight="balanced"` gives.
     Balanced,
     /// Of the classes that are named, as the data calls them; the others count 1.
     Named(BTreeMap<String, f64>),
-    /// One for each class, in the order of the labels: that of `data.classes`, or, where the config has none, that of the data. No file says so of a logistic
-    /// model, whose labels have the reverse order.
+    /// One for each class, in the order of the labels: that of `data.classes`, or, where the config
+    /// has none, that of the data. No file says so of a logistic model, whose labels have the
+    /// reverse order.
     Each(Vec<f64>),
 }
 
@@ -24,7 +26,8 @@ impl ClassWeights {
     /// What a config calls [`ClassWeights::Balanced`].
     pub const BALANCED: &str = "balanced";
 
-    /// No weight is smaller than the first of these, nor larger than the second: in f32, too, a row of the lightest class then still tells.
+    /// No weight is smaller than the first of these, nor larger than the second: in f32, too, a row
+    /// of the lightest class then still tells.
     const RANGE: [f64; 2] = [1e-6, 1e6];
 
     /// Why nothing of this kind can be trained with these, where the config names these classes.
@@ -69,7 +72,8 @@ fn listed(classes: &[Class]) -> String {
     one_line(&classes.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))
 }
 
-/// A list is not the logistic model's: that has its classes in the reverse order of the config, and who wrote it may have meant either.
+/// A list is not the logistic model's: that has its classes in the reverse order of the config, and
+/// who wrote it may have meant either.
 fn by_name(weights: &[f64], classes: &[Class]) -> String {
     let mut weights = weights.to_vec();
     weights.resize(classes.len(), 1.0);

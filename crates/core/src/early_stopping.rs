@@ -1,4 +1,5 @@
-/// Watches the validation loss: strictly lower than ever resets the count, and `patience` misses in a row stop.
+/// Watches the validation loss: strictly lower than ever resets the count, and `patience` misses in
+/// a row stop.
 #[derive(Clone, Debug, PartialEq)]
 pub struct EarlyStopping {
     patience: Option<usize>,

@@ -2,11 +2,13 @@ use serde::{Deserialize, Serialize};
 
 /// Every step's training loss and every evaluation: `history.json`.
 ///
-/// A step of L-BFGS is an iteration. Its batch are all training rows, so that step and epoch count the same.
+/// A step of L-BFGS is an iteration. Its batch are all training rows, so that step and epoch count
+/// the same.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct History {
-    /// For each step the mean cross-entropy of its batch before its update, without the penalty, in nats. Here and below each row's is times the weight of
-    /// its class, where the run has `objective.class_weights`.
+    /// For each step the mean cross-entropy of its batch before its update, without the penalty, in
+    /// nats. Here and below each row's is times the weight of its class, where the run has
+    /// `objective.class_weights`.
     pub train_loss: Vec<f64>,
     /// The evaluations, in order.
     pub evaluations: Vec<Evaluation>,

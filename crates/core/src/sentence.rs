@@ -3,7 +3,8 @@ use std::fmt::Display;
 
 use unicode_width::UnicodeWidthStr;
 
-/// Text that this program did not write, for a terminal: control characters, and those that turn the direction of what follows, as Rust writes them, `\n` and `\u{1b}`.
+/// Text that this program did not write, for a terminal: control characters, and those that turn
+/// the direction of what follows, as Rust writes them, `\n` and `\u{1b}`.
 pub fn visible(text: &str) -> Cow<'_, str> {
     if !text.contains(steers) {
         return Cow::Borrowed(text);
@@ -15,14 +16,15 @@ pub fn visible(text: &str) -> Cow<'_, str> {
     Cow::Owned(shown)
 }
 
-/// Whether a character is not shown, but steers what shows it: controls, line and paragraph separators, and Unicode's marks, embeddings, overrides and isolates
-/// of direction.
+/// Whether a character is not shown, but steers what shows it: controls, line and paragraph
+/// separators, and Unicode's marks, embeddings, overrides and isolates of direction.
 pub fn steers(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
-/// Text from a file as a part of an error: in one line, without what would steer a terminal, and no longer than one reads.
+/// Text from a file as a part of an error: in one line, without what would steer a terminal, and no
+/// longer than one reads.
 pub fn one_line(text: &str) -> String {
     const MOST: usize = 200;
     let mut line = String::new();
@@ -73,7 +75,8 @@ pub fn count(number: usize, noun: &str) -> String {
     }
 }
 
-/// The places of those names that may be meant by what was written, the one that is most like it first.
+/// The places of those names that may be meant by what was written, the one that is most like it
+/// first.
 pub fn alike<'a>(written: &str, names: impl Iterator<Item = &'a str>) -> Vec<usize> {
     let written = plain(written);
     let mut alike: Vec<(usize, usize)> = names
@@ -103,12 +106,14 @@ pub fn plain(name: &str) -> String {
 /// Characters of a name that are compared.
 const LONGEST: usize = 100;
 
-/// Slips that a name of this length may have and still be meant: one in three characters, and one in a short name.
+/// Slips that a name of this length may have and still be meant: one in three characters, and one
+/// in a short name.
 pub fn share_of(written: &str) -> usize {
     (written.chars().count() / 3).clamp(1, 4)
 }
 
-/// How many characters are to be changed, put in, left out or swapped to make one plain name of the other, where these are at most so many.
+/// How many characters are to be changed, put in, left out or swapped to make one plain name of the
+/// other, where these are at most so many.
 pub fn slips(written: &str, name: &str, most: usize) -> Option<usize> {
     let apart = written.chars().count().abs_diff(name.chars().count());
     // Where every character is another, nothing is alike.

@@ -132,8 +132,9 @@ impl DescentConfig {
         }
     }
 
-    /// Writes the numbers of [`DescentConfig::update`] and [`DescentConfig::learning_rate_schedule`] where there are
-    /// none, so that what is kept of a run tells them all.
+    /// Writes the numbers of [`DescentConfig::update`] and
+    /// [`DescentConfig::learning_rate_schedule`] where there are none, so that what is kept of a
+    /// run tells them all.
     pub(crate) fn fill(&mut self) {
         match self.update() {
             UpdateRule::Plain => {}

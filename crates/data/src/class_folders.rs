@@ -23,7 +23,8 @@ pub struct PictureRequest {
     pub size: [usize; 2],
     /// What a picture is taken for.
     pub treatment: PictureMode,
-    /// What is kept for the validation, where the folder does not say; where absent, all pictures are for both.
+    /// What is kept for the validation, where the folder does not say; where absent, all pictures
+    /// are for both.
     pub holdout: Option<Holdout>,
 }
 
@@ -82,7 +83,8 @@ fn pictures(folder: &Path) -> Result<Vec<PathBuf>, DataError> {
     Ok(pictures)
 }
 
-/// Whether a file is called or begins as a picture does: one that is called so and is none is told of, and not passed over.
+/// Whether a file is called or begins as a picture does: one that is called so and is none is told
+/// of, and not passed over.
 fn is_picture(path: &Path) -> bool {
     let ending = path.extension().map(|ending| ending.to_string_lossy().to_lowercase()).unwrap_or_default();
     if !path.is_file() || file_name(path).starts_with('.') {
@@ -103,7 +105,8 @@ fn has_classes(folder: &Path) -> bool {
     folders(folder).iter().any(|(_, path)| pictures(path).is_ok_and(|pictures| !pictures.is_empty()))
 }
 
-/// The folders of classes that are in a folder, all in one or in two parts; nothing where there is none.
+/// The folders of classes that are in a folder, all in one or in two parts; nothing where there is
+/// none.
 pub(crate) fn parts(folder: &Path) -> Option<Vec<PathBuf>> {
     let train = folder.join(TRAIN);
     if has_classes(&train) {

@@ -1,8 +1,10 @@
-//! Digits drawn by code: 28 x 28 grey levels, as many as asked for, the same bytes on every platform for a seed.
+//! Digits drawn by code: 28 x 28 grey levels, as many as asked for, the same bytes on every
+//! platform for a seed.
 //!
-//! Each digit is a handful of pen strokes in the unit square. Every image draws them with its own slant, turn, size, place,
-//! pen width and shaky hand, and some carry a stray stroke, so that a linear classifier errs as often as on real digits.
-//! Only `+ - * /` and square roots are used: IEEE 754 rounds these alike everywhere, which sine and cosine are not.
+//! Each digit is a handful of pen strokes in the unit square. Every image draws them with its own
+//! slant, turn, size, place, pen width and shaky hand, and some carry a stray stroke, so that a
+//! linear classifier errs as often as on real digits. Only `+ - * /` and square roots are used:
+//! IEEE 754 rounds these alike everywhere, which sine and cosine are not.
 
 use std::num::NonZero;
 use std::ops::Range;
@@ -19,7 +21,8 @@ pub const SEED: u64 = 0;
 
 const SIDE: usize = 28;
 
-/// The strokes of each digit: points in the unit square, x to the right and y down, joined by straight lines.
+/// The strokes of each digit: points in the unit square, x to the right and y down, joined by
+/// straight lines.
 const STROKES: [&[&[(f32, f32)]]; 10] = [
     &[&[
         (0.5, 0.0),
@@ -69,13 +72,15 @@ const STROKES: [&[&[(f32, f32)]]; 10] = [
     ]],
 ];
 
-/// Draws training and validation digits of a seed; the first n of either are the same for every count of at least n.
+/// Draws training and validation digits of a seed; the first n of either are the same for every
+/// count of at least n.
 pub fn draw_both(seed: u64, counts: Counts) -> [Images; 2] {
     [draw(seed, 0, counts.train), draw(seed, 1, counts.validation)]
 }
 
-/// Writes the same as four IDX files: training images, training labels, validation images, validation labels. Drawn by all of this
-/// machine's cores and never more than a few thousand at a time; each file appears whole or not at all.
+/// Writes the same as four IDX files: training images, training labels, validation images,
+/// validation labels. Drawn by all of this machine's cores and never more than a few thousand at a
+/// time; each file appears whole or not at all.
 ///
 /// # Errors
 /// Where a file cannot be written.
@@ -119,7 +124,8 @@ fn draw_range(seed: u64, split: u64, range: Range<usize>) -> (Vec<u8>, Vec<u8>) 
     let mut pixels = Vec::with_capacity(range.len() * SIDE * SIDE);
     let mut labels = Vec::with_capacity(range.len());
     for image in range.start as u64..range.end as u64 {
-        // A stream of its own for each image, so that it depends on neither its neighbours nor their number.
+        // A stream of its own for each image, so that it depends on neither its neighbours nor
+        // their number.
         rng.set_stream(2 * image + split);
         let label = rng.random_range(0..10u8);
         labels.push(label);

@@ -1,4 +1,5 @@
-//! MNIST from a server that is not trusted: bounded in time and size, verified by checksum, and kept only as a whole.
+//! MNIST from a server that is not trusted: bounded in time and size, verified by checksum, and
+//! kept only as a whole.
 
 use std::io::{self, ErrorKind, Read};
 use std::path::Path;
@@ -45,12 +46,15 @@ pub(crate) fn limits() -> Result<Limits, String> {
 /// Mirrors send on to the servers that hold their files, seldom over more than one other.
 const MOST_REDIRECTS: u32 = 5;
 
-/// Downloads the four files to `folder`, in the layout of burn-dataset's cache. None is written before all are verified.
+/// Downloads the four files to `folder`, in the layout of burn-dataset's cache. None is written
+/// before all are verified.
 ///
-/// Redirects are followed to any host, since what comes is known by its checksum, over HTTP or HTTPS, but never from the latter to the former.
+/// Redirects are followed to any host, since what comes is known by its checksum, over HTTP or
+/// HTTPS, but never from the latter to the former.
 ///
 /// # Errors
-/// Where the source takes longer than `limits`, sends anything but MNIST, or the folder cannot be written.
+/// Where the source takes longer than `limits`, sends anything but MNIST, or the folder cannot be
+/// written.
 pub fn download(url: &str, folder: &Path, limits: Limits) -> Result<(), DataError> {
     let (agent, start) = (agent(url, limits), Instant::now());
     let mut contents = Vec::with_capacity(FILES.len());
@@ -76,7 +80,8 @@ fn agent(url: &str, limits: Limits) -> Agent {
     let config = Agent::config_builder()
         .https_only(is_encrypted)
         .max_redirects(MOST_REDIRECTS)
-        // A connection for each file: a server may close one that was kept at any moment, which would end the download.
+        // A connection for each file: a server may close one that was kept at any moment, which
+        // would end the download.
         .max_idle_connections(0)
         .timeout_resolve(Some(limits.connect))
         .timeout_connect(Some(limits.connect))
@@ -142,7 +147,8 @@ impl DownloadProblem {
     }
 }
 
-/// What ureq says briefly or in a programmer's words. Of what a server sent it quotes visible ASCII only.
+/// What ureq says briefly or in a programmer's words. Of what a server sent it quotes visible ASCII
+/// only.
 fn in_words(error: Error, limits: Limits) -> String {
     match error {
         Error::Timeout(Timeout::Resolve | Timeout::Connect) => {

@@ -114,7 +114,8 @@ fn text(beginning: &[u8]) -> Option<&'static Kind> {
     is_toml.then_some(&TOML)
 }
 
-/// Whether every other byte is 0, and those between are not, as in UTF-16 that has no mark of it: no text has a 0.
+/// Whether every other byte is 0, and those between are not, as in UTF-16 that has no mark of it:
+/// no text has a 0.
 fn is_utf_16_of_ascii(beginning: &[u8]) -> bool {
     let pairs = beginning[..beginning.len().min(64)].chunks_exact(2);
     let is_text = |zero: usize| pairs.clone().all(|pair| pair[zero] == 0 && pair[1 - zero] != 0);

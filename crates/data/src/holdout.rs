@@ -25,8 +25,9 @@ impl Holdout {
 
     /// Of each row whether it is for the validation.
     ///
-    /// All rows are shuffled (Fisher-Yates by `ChaCha8`), and of each class the first in that order, its rows times the fraction, rounded, are for
-    /// validation: one at least, and all but one at most.
+    /// All rows are shuffled (Fisher-Yates by `ChaCha8`), and of each class the first in that
+    /// order, its rows times the fraction, rounded, are for validation: one at least, and all but
+    /// one at most.
     ///
     /// # Errors
     /// A class that has fewer than two rows.

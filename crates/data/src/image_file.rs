@@ -8,10 +8,11 @@ use crate::checksum::Checksum;
 use crate::positioned::read_exact_at;
 use crate::{DataError, idx};
 
-/// An IDX file of images whose pixels are read when they are asked for. It was read whole once, for its checksum.
+/// An IDX file of images whose pixels are read when they are asked for. It was read whole once, for
+/// its checksum.
 ///
-/// Read and not mapped: a file that is cut off while it is mapped ends the program, where reading it gives an error
-/// (docs/decisions/0013-stream.md).
+/// Read and not mapped: a file that is cut off while it is mapped ends the program, where reading
+/// it gives an error (docs/decisions/0013-stream.md).
 #[derive(Debug)]
 pub(crate) struct ImageFile {
     path: PathBuf,

@@ -37,17 +37,20 @@ impl Images {
         Self { images: Pixels::Resident(images), labels: labels.into() }
     }
 
-    /// Reads two IDX files that belong together. Images of more than `resident_bytes` stay in their file, which is read once, for its checksum.
+    /// Reads two IDX files that belong together. Images of more than `resident_bytes` stay in their
+    /// file, which is read once, for its checksum.
     ///
     /// # Errors
-    /// Where one cannot be read or is not whole, or where they differ in length; where images that are to stay in their file are gzipped.
+    /// Where one cannot be read or is not whole, or where they differ in length; where images that
+    /// are to stay in their file are gzipped.
     pub fn read(images: &Path, labels: &Path, resident_bytes: u64) -> Result<Self, DataError> {
         Self::open(images, labels, KeepPixels::UpTo(resident_bytes))
     }
 
     /// The same with as many pixels in memory as are to be kept.
     pub(crate) fn open(images: &Path, labels: &Path, keep: KeepPixels) -> Result<Self, DataError> {
-        // The labels first: they are read in no time, where the checksum of a large file takes its time.
+        // The labels first: they are read in no time, where the checksum of a large file takes its
+        // time.
         let most_labels = if let KeepPixels::UpTo(bytes) = keep { bytes } else { MOST_LABELS };
         let (file, labels) = (images, idx::read_labels_within(labels, most_labels)?);
         let (count, images) = match idx::open_images(file, keep)? {

@@ -1,13 +1,15 @@
 //! From files to rows: where images come from and in which order training meets them.
 //!
-//! - [`idx`]: the IDX format of MNIST, plain or gzipped, any image size, read with errors and written whole
+//! - [`idx`]: the IDX format of MNIST, plain or gzipped, any image size, read with errors and
+//!   written whole
 //! - [`mnist`]: the four MNIST files, known by checksum; the cache folder shared with burn-dataset
 //! - `download`, with the feature of that name: MNIST from a server that is not trusted
 //! - [`digits`]: digits drawn by code, the same bytes on every platform for a seed
 //! - [`readers`]: the list of the kinds of files that are read; one more is a file with its
 //!   `Reader`, and a line there
 //! - [`picture`]: a picture of any size as an image like MNIST's, with the feature `pictures`
-//! - [`table`]: rows of numbers with their labels; [`Tables`]: what of it is trained on, and what is held out by [`Holdout`]
+//! - [`table`]: rows of numbers with their labels; [`Tables`]: what of it is trained on, and what
+//!   is held out by [`Holdout`]
 //! - [`Images`]: images and labels, in memory or left in their file
 //! - [`find`]: which of these a run gets; [`Dataset`]: what a config gets, and its [`Provenance`]
 //! - [`input_files`]: files that a model is asked about

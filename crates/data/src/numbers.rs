@@ -9,8 +9,9 @@ pub(crate) struct Numbers {
     pub(crate) values: Values,
 }
 
-/// Numbers in a row, exactly, and in little more memory than their text took: block by block in four bytes each where these are enough, as for small
-/// whole numbers, else in eight. Who takes them apart frees each block when it is through with it.
+/// Numbers in a row, exactly, and in little more memory than their text took: block by block in
+/// four bytes each where these are enough, as for small whole numbers, else in eight. Who takes
+/// them apart frees each block when it is through with it.
 #[derive(Clone, Debug, Default)]
 pub struct Values {
     /// All but the last have [`BLOCK`] numbers.

@@ -10,7 +10,8 @@ use rand_mt::Mt;
 pub enum Shuffle {
     /// As they are in the file, every epoch.
     None,
-    /// As `numpy.random.seed(seed)` and then `numpy.random.shuffle(list(range(n)))` every epoch would.
+    /// As `numpy.random.seed(seed)` and then `numpy.random.shuffle(list(range(n)))` every epoch
+    /// would.
     NumpyLegacy {
         /// The seed.
         seed: u32,
@@ -22,7 +23,8 @@ pub enum Shuffle {
     },
 }
 
-/// The order of the rows, epoch by epoch: one stream of random numbers that runs on from each epoch to the next.
+/// The order of the rows, epoch by epoch: one stream of random numbers that runs on from each epoch
+/// to the next.
 #[derive(Debug)]
 pub struct BatchOrder {
     generator: Generator,
@@ -60,7 +62,8 @@ impl BatchOrder {
         self.next_order(n_rows).range(0..n_rows).collect()
     }
 
-    /// The same, in as little memory as it takes: four bytes a row where it is drawn, nothing where it is the file's.
+    /// The same, in as little memory as it takes: four bytes a row where it is drawn, nothing where
+    /// it is the file's.
     ///
     /// # Panics
     /// Where there are 2^32 rows or more: an IDX file cannot have them.
@@ -120,8 +123,9 @@ impl Order {
     }
 }
 
-/// NumPy's legacy `RandomState.shuffle`: Fisher-Yates from the end, each index drawn by masked rejection
-/// (`random_interval` in numpy/random/src/distributions/distributions.c, the branch for at most 32 bits).
+/// NumPy's legacy `RandomState.shuffle`: Fisher-Yates from the end, each index drawn by masked
+/// rejection (`random_interval` in numpy/random/src/distributions/distributions.c, the branch for
+/// at most 32 bits).
 fn shuffle_like_numpy(rows: &mut [u32], twister: &mut Mt) {
     for last in (1..rows.len()).rev() {
         let largest = u32::try_from(last).expect("fewer than 2^32 rows");

@@ -1,4 +1,5 @@
-//! Reads at a place in a file, which move no cursor: several threads may read from one file at once.
+//! Reads at a place in a file, which move no cursor: several threads may read from one file at
+//! once.
 
 use std::fs::File;
 use std::io;

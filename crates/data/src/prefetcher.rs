@@ -5,8 +5,9 @@ use std::thread::{Builder, JoinHandle};
 
 /// Things that other threads make while the earlier ones are used, given out in order.
 ///
-/// Worker i of w makes numbers i, i + w, i + 2w, … and is at most one ahead of what was taken from it, so that never more than 2w things wait: memory
-/// stays as it is, however many there are. Dropped early, the workers end with what they are making.
+/// Worker i of w makes numbers i, i + w, i + 2w, … and is at most one ahead of what was taken from
+/// it, so that never more than 2w things wait: memory stays as it is, however many there are.
+/// Dropped early, the workers end with what they are making.
 pub struct Prefetcher<T> {
     lanes: Vec<Receiver<T>>,
     workers: Vec<JoinHandle<()>>,
@@ -15,7 +16,8 @@ pub struct Prefetcher<T> {
 }
 
 impl<T: Send + 'static> Prefetcher<T> {
-    /// Has the things of numbers `0..count` made by so many threads, each of which gets a maker of its own, with room that it may use again.
+    /// Has the things of numbers `0..count` made by so many threads, each of which gets a maker of
+    /// its own, with room that it may use again.
     ///
     /// # Errors
     /// Where the system does not give so many threads.
@@ -73,7 +75,8 @@ impl<T> Drop for Prefetcher<T> {
         // What nobody takes any more lets the workers end.
         self.lanes.clear();
         for worker in self.workers.drain(..) {
-            // Its panic was passed on where its thing was asked for, and is of no use where it was not.
+            // Its panic was passed on where its thing was asked for, and is of no use where it was
+            // not.
             let _ = worker.join();
         }
     }

@@ -76,8 +76,8 @@ impl Rows {
         Self::known(Store::Images(Arc::clone(images)), RowIndices::All(range), labels, positions)
     }
 
-    /// Images of so many lines and columns, their pixels `[n * height * width]` one after the other,
-    /// each with the position of its class.
+    /// Images of so many lines and columns, their pixels `[n * height * width]` one after the
+    /// other, each with the position of its class.
     ///
     /// # Panics
     /// Where there are not as many images as labels.

@@ -7,8 +7,9 @@ use chainrule_core::{Unused, UnusedFile};
 
 use crate::class_folders::file_name;
 
-/// What lies in a folder, and in those below it that hold something used, beside the files that are `used`; `reason` may say why of a path. Names that begin
-/// with a dot are passed over, as they are by other programs.
+/// What lies in a folder, and in those below it that hold something used, beside the files that are
+/// `used`; `reason` may say why of a path. Names that begin with a dot are passed over, as they are
+/// by other programs.
 ///
 /// A folder that cannot be read is not spoken of: what was needed of it was read.
 pub(crate) fn unused(

@@ -16,7 +16,8 @@ pub struct Examples {
 pub enum Expansion {
     /// On the host: the features cross to the device.
     Host,
-    /// On the device: the bytes cross, a quarter or an eighth of the size. Pays where the device has a memory of its own.
+    /// On the device: the bytes cross, a quarter or an eighth of the size. Pays where the device
+    /// has a memory of its own.
     Device,
 }
 

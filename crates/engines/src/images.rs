@@ -12,7 +12,8 @@ pub struct LabelledImage {
     pub label: u8,
 }
 
-/// Images as a burn-dataset `Dataset`, for its loaders and transforms: in memory, or left in their file.
+/// Images as a burn-dataset `Dataset`, for its loaders and transforms: in memory, or left in their
+/// file.
 #[derive(Clone, Debug)]
 pub struct ImageDataset(pub Arc<Images>);
 

@@ -1,7 +1,9 @@
-//! What computes a training on Burn: its tensors and optimizers on any device, and a GPU's own kernels.
+//! What computes a training on Burn: its tensors and optimizers on any device, and a GPU's own
+//! kernels.
 //!
-//! [`train_by_tensors`] trains any [`Classifier`] by closed forms or autodiff, and [`train_on_device`] by two launches a
-//! step; each is an [`Engine`](chainrule_solve::Engine) of [`chainrule_solve::train()`].
+//! [`train_by_tensors`] trains any [`Classifier`] by closed forms or autodiff, and
+//! [`train_on_device`] by two launches a step; each is an [`Engine`](chainrule_solve::Engine) of
+//! [`chainrule_solve::train()`].
 
 mod examples;
 mod images;
@@ -22,8 +24,8 @@ pub use tensors::{evaluate, with_parameters};
 use launches::DeviceKernelEngine;
 use tensors::TensorEngine;
 
-/// [`chainrule_solve::train()`] by tensor operations on the device of the examples, from the model's parameters. A gradient
-/// source that the config leaves open, or fused, is the closed form.
+/// [`chainrule_solve::train()`] by tensor operations on the device of the examples, from the
+/// model's parameters. A gradient source that the config leaves open, or fused, is the closed form.
 ///
 /// # Errors
 /// As [`chainrule_solve::train()`], and where the class weights are not those of the classes.
@@ -70,12 +72,13 @@ pub fn float_type(precision: Precision) -> FloatDType {
     }
 }
 
-/// [`chainrule_solve::train()`] by the kernels of a device with a memory of its own, from parameters that are 0: the bytes
-/// of both splits cross once, and a step is two launches. The model has so many columns of weights: 1, or one a class.
+/// [`chainrule_solve::train()`] by the kernels of a device with a memory of its own, from
+/// parameters that are 0: the bytes of both splits cross once, and a step is two launches. The
+/// model has so many columns of weights: 1, or one a class.
 ///
 /// # Errors
-/// As [`chainrule_solve::train()`], and where the device has no such kernels ([`chainrule_ops::has_steps`]) or the config
-/// asks for what they cannot do.
+/// As [`chainrule_solve::train()`], and where the device has no such kernels
+/// ([`chainrule_ops::has_steps`]) or the config asks for what they cannot do.
 pub fn train_on_device(
     columns: usize,
     examples: &Rows,

@@ -1,7 +1,10 @@
-//! Burn's optimizers on the two parameters of a linear classifier, with a memory that can be written down.
+//! Burn's optimizers on the two parameters of a linear classifier, with a memory that can be
+//! written down.
 //!
-//! Each is Burn's own, taken as it is for one tensor (`AdamConfig::build`) rather than for a module (`AdamConfig::init`): a record of the latter is read back
-//! in the device's default float type, on the process's default device, and of f64 half the digits would be lost where a training goes on (Burn 0.22.1).
+//! Each is Burn's own, taken as it is for one tensor (`AdamConfig::build`) rather than for a module
+//! (`AdamConfig::init`): a record of the latter is read back in the device's default float type, on
+//! the process's default device, and of f64 half the digits would be lost where a training goes on
+//! (Burn 0.22.1).
 
 use burn::module::Param;
 use burn::nn::Linear;
@@ -145,7 +148,8 @@ struct ParameterState<'a, const D: usize> {
 }
 
 impl<const D: usize> ParameterState<'_, D> {
-    /// Of the parameter's shape, on its device and in its type; nothing where there is none, or of another size.
+    /// Of the parameter's shape, on its device and in its type; nothing where there is none, or of
+    /// another size.
     fn tensor(&self, name: &str) -> Option<Tensor<D>> {
         let values = self.memory.tensors.get(&format!("{}.{name}", self.prefix))?;
         if values.len() != self.shape.iter().product::<usize>() {

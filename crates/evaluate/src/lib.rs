@@ -1,7 +1,8 @@
-//! What a classifier is worth on labelled rows, from its probabilities, one row after the other: memory does not grow with the rows.
+//! What a classifier is worth on labelled rows, from its probabilities, one row after the other:
+//! memory does not grow with the rows.
 //!
-//! Precision, recall, F1 and the confusion matrix are scikit-learn's (`sklearn.metrics`, version 1.7), but for what is 0 / 0, which is nothing
-//! here and 0 there.
+//! Precision, recall, F1 and the confusion matrix are scikit-learn's (`sklearn.metrics`, version
+//! 1.7), but for what is 0 / 0, which is nothing here and 0 there.
 
 use serde::Serialize;
 
@@ -53,12 +54,14 @@ pub struct Scores {
     pub right: u64,
     /// Mean cross-entropy in nats.
     pub loss: f64,
-    /// The same with each row's times the weight of its class, divided by the number of rows: what a training with class weights brings down.
+    /// The same with each row's times the weight of its class, divided by the number of rows: what
+    /// a training with class weights brings down.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub weighted_loss: Option<f64>,
     /// The fraction classified rightly.
     pub accuracy: f64,
-    /// Where the accuracy on all such rows that there could be lies, in 95 of 100 such evaluations: [`wilson`].
+    /// Where the accuracy on all such rows that there could be lies, in 95 of 100 such evaluations:
+    /// [`wilson`].
     pub accuracy_interval: [f64; 2],
     /// `confusion[i][j]` rows of class i were taken for class j.
     pub confusion: Vec<Vec<u64>>,
@@ -66,8 +69,9 @@ pub struct Scores {
     pub per_class: Vec<ClassScores>,
     /// Ten bins of the confidence, each from above its lower end to its upper end.
     pub reliability: Vec<Bin>,
-    /// The mean over rows of how far their bin's accuracy and mean confidence are apart: M. Naeini, G. Cooper, M. Hauskrecht, Obtaining well
-    /// calibrated probabilities using Bayesian binning, AAAI 2015; C. Guo et al., On calibration of modern neural networks, ICML 2017, Eq. (3).
+    /// The mean over rows of how far their bin's accuracy and mean confidence are apart: M. Naeini,
+    /// G. Cooper, M. Hauskrecht, Obtaining well calibrated probabilities using Bayesian binning,
+    /// AAAI 2015; C. Guo et al., On calibration of modern neural networks, ICML 2017, Eq. (3).
     pub expected_calibration_error: f64,
     /// The most confidently wrong rows, the most confident first.
     pub most_confidently_wrong: Vec<Wrong>,
@@ -120,7 +124,8 @@ impl Tally {
         Self { weighted: Some((class_weights, 0.0)), ..self }
     }
 
-    /// Adds a row of class `label` with the class that was predicted, its probability, and the row's cross-entropy.
+    /// Adds a row of class `label` with the class that was predicted, its probability, and the
+    /// row's cross-entropy.
     ///
     /// # Panics
     /// Where a class is none of those.
@@ -207,8 +212,9 @@ impl ClassScores {
     }
 }
 
-/// The 95 % confidence interval of a fraction, of which `right` of `rows` were found: E. B. Wilson, Probable inference, the law of succession, and
-/// statistical inference, Journal of the American Statistical Association 22 (158), 1927.
+/// The 95 % confidence interval of a fraction, of which `right` of `rows` were found: E. B. Wilson,
+/// Probable inference, the law of succession, and statistical inference, Journal of the American
+/// Statistical Association 22 (158), 1927.
 ///
 /// # Panics
 /// Where there is no row.
@@ -231,8 +237,8 @@ mod tests {
         assert!((found - expected).abs() < 1e-12, "{found} and {expected}");
     }
 
-    /// `sklearn.metrics.classification_report([0, 1, 2, 2, 2], [0, 0, 2, 2, 1])`, the example of its page: precision .5, 0, 1; recall 1, 0, 2/3;
-    /// F1 2/3, 0, .8; support 1, 1, 3.
+    /// `sklearn.metrics.classification_report([0, 1, 2, 2, 2], [0, 0, 2, 2, 1])`, the example of
+    /// its page: precision .5, 0, 1; recall 1, 0, 2/3; F1 2/3, 0, .8; support 1, 1, 3.
     #[test]
     fn precision_recall_and_f1_are_scikit_learns() {
         let mut tally = Tally::new(3, 0);
@@ -265,8 +271,9 @@ mod tests {
         assert_eq!(of_class(2), [None, None, None]);
     }
 
-    /// By hand: p = 0.9, n = 10, z^2 = 3.841459: the middle (0.9 + 0.192073) / 1.384146 = 0.788987, half the width
-    /// 1.959964 sqrt(0.009 + 0.0096036) / 1.384146 = 0.193137. And R's `prop.test(0, 20, correct = FALSE)`: 0 to 0.1611252.
+    /// By hand: p = 0.9, n = 10, z^2 = 3.841459: the middle (0.9 + 0.192073) / 1.384146 = 0.788987,
+    /// half the width 1.959964 sqrt(0.009 + 0.0096036) / 1.384146 = 0.193137. And R's
+    /// `prop.test(0, 20, correct = FALSE)`: 0 to 0.1611252.
     #[test]
     fn the_interval_is_wilsons() {
         let [low, high] = wilson(9, 10);
@@ -279,8 +286,8 @@ mod tests {
         assert!(low < 0.9157 && 0.9157 < high && high - low < 0.011, "{low} {high}");
     }
 
-    /// By hand: bins 0.5 to 0.6 (confidences 0.55 and 0.6, one right) and 0.9 to 1 (0.95 twice and 1, all but one right):
-    /// (2 |0.5 - 0.575| + 3 |2/3 - 2.9/3|) / 5 = (0.15 + 0.9) / 5 = 0.21.
+    /// By hand: bins 0.5 to 0.6 (confidences 0.55 and 0.6, one right) and 0.9 to 1 (0.95 twice and
+    /// 1, all but one right): (2 |0.5 - 0.575| + 3 |2/3 - 2.9/3|) / 5 = (0.15 + 0.9) / 5 = 0.21.
     #[test]
     fn a_reliability_table_and_its_error_are_as_counted_by_hand() {
         let mut tally = Tally::new(2, 0);

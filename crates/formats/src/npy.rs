@@ -1,4 +1,5 @@
-//! NumPy's `.npy` (<https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html>): a line of text that says what follows, and the numbers.
+//! NumPy's `.npy` (<https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html>): a
+//! line of text that says what follows, and the numbers.
 //!
 //! Of someone else's file nothing is believed: a header is short, a shape is held against the bytes
 //! that are there, and of objects, which are pickled, those are read that are names; what would run
@@ -47,12 +48,14 @@ pub(crate) enum Values {
         are_f32: bool,
     },
     Integers(Vec<i128>),
-    /// Truth values and objects, too, as Python's `str` writes them; bytes are the text that they spell.
+    /// Truth values and objects, too, as Python's `str` writes them; bytes are the text that they
+    /// spell.
     Texts(Vec<String>),
 }
 
 impl Values {
-    /// What Python's `str` makes of each; none where one is no name, as a number that is not finite.
+    /// What Python's `str` makes of each; none where one is no name, as a number that is not
+    /// finite.
     pub(crate) fn names(self) -> Option<Vec<String>> {
         match self {
             Self::Floats { values, are_f32 } => values.into_iter().map(|x| float_name(x, are_f32)).collect(),

@@ -4,9 +4,9 @@
 //! none of it is called: of the opcodes
 //! (<https://github.com/python/cpython/blob/main/Lib/pickletools.py>) those that NumPy needs for a
 //! list of texts, numbers, truth values and its own scalars put these on a stack. Of all calls two
-//! are known, by the function's name: of `numpy.dtype`, and of `numpy.core.multiarray.scalar`, which
-//! makes one of NumPy's numbers or texts out of a type and its bytes. What any other would give is
-//! [`Plain::Other`], and every other opcode ends the reading.
+//! are known, by the function's name: of `numpy.dtype`, and of `numpy.core.multiarray.scalar`,
+//! which makes one of NumPy's numbers or texts out of a type and its bytes. What any other would
+//! give is [`Plain::Other`], and every other opcode ends the reading.
 
 use std::collections::BTreeMap;
 

@@ -56,7 +56,8 @@ pub struct Gradient {
     pub epsilon: f64,
 }
 
-/// Roundings of the largest coordinate that a gradient may be off: a sum of many terms has more than one.
+/// Roundings of the largest coordinate that a gradient may be off: a sum of many terms has more
+/// than one.
 const GRADIENT_ROUNDINGS: f64 = 32.0;
 
 /// Directions along which the noise of the loss is measured.
@@ -65,13 +66,14 @@ const NOISE_DIRECTIONS: usize = 3;
 /// Directions a parameter where coordinates are too many.
 const DIRECTIONS: usize = 4;
 
-/// What is as good as no slope: one that moves the loss by less than the root of its rounding, a unit along. There, being able to say
-/// so is enough, and no finer resolution is needed.
+/// What is as good as no slope: one that moves the loss by less than the root of its rounding, a
+/// unit along. There, being able to say so is enough, and no finer resolution is needed.
 fn flat(epsilon: f64, loss: f64) -> f64 {
     epsilon.sqrt() * loss.abs().min(1.0)
 }
 
-/// Holds `gradients` against differences of `loss` at `point`, which is the `parameters` one after the other.
+/// Holds `gradients` against differences of `loss` at `point`, which is the `parameters` one after
+/// the other.
 ///
 /// `epsilon` is the relative rounding of the type that `loss` computes in.
 ///
@@ -181,8 +183,8 @@ impl<'a> Checker<'a> {
         if first.to_bits() != second.to_bits() {
             return Some(Finding::NotDeterministic { first, second });
         }
-        // Along directions in which every coordinate moves, by another amount each: with equal steps, a symmetry of the loss (two logits
-        // that move together) could hide its rounding.
+        // Along directions in which every coordinate moves, by another amount each: with equal
+        // steps, a symmetry of the loss (two logits that move together) could hide its rounding.
         let epsilon = self.epsilon;
         self.report.noise = 0.0;
         for _ in 0..NOISE_DIRECTIONS {
@@ -254,7 +256,8 @@ impl<'a> Checker<'a> {
         }
     }
 
-    /// Halves a direction along which a gradient failed, until one coordinate is left or neither half fails alone.
+    /// Halves a direction along which a gradient failed, until one coordinate is left or neither
+    /// half fails alone.
     fn find_guilty(&mut self, parameter: usize, source: usize, direction: Vec<(usize, f64)>) {
         let mut suspects = direction;
         while suspects.len() > 1 {

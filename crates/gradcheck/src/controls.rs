@@ -14,7 +14,8 @@ use crate::{Finding, Gradient, Options, Parameter, Report};
 pub struct Control {
     /// What was done to the gradient.
     pub name: String,
-    /// Whether the checker failed it; nothing where it cannot be done to this module (a bias of zero shows no penalty).
+    /// Whether the checker failed it; nothing where it cannot be done to this module (a bias of
+    /// zero shows no penalty).
     pub caught: Option<bool>,
 }
 
@@ -58,7 +59,8 @@ impl fmt::Display for Controls {
     }
 }
 
-/// Spoils autodiff's gradient in every way that one gets a gradient wrong, and sees whether the checker fails each of them.
+/// Spoils autodiff's gradient in every way that one gets a gradient wrong, and sees whether the
+/// checker fails each of them.
 ///
 /// Call it once on a module before trusting a pass: a checker that cannot fail proves nothing.
 pub fn controls<M: Module>(module: &M, loss: impl Fn(&M) -> Tensor<1>, options: &Options) -> Controls {

@@ -12,16 +12,20 @@
 //! # }
 //! ```
 //!
-//! [`check()`] holds Burn's autodiff against differences of the loss, for every parameter by its name. [`compare`] holds several
-//! gradients of one module (a closed form, autodiff, a fused kernel) against the differences and each other, and says which is the odd
-//! one out. [`check_output`] takes a function that gives more than a scalar. [`controls()`] spoils the right gradient in every way that
-//! one gets a gradient wrong, and tells whether the checker sees it, on your own module.
+//! [`check()`] holds Burn's autodiff against differences of the loss, for every parameter by its
+//! name. [`compare`] holds several gradients of one module (a closed form, autodiff, a fused
+//! kernel) against the differences and each other, and says which is the odd one out.
+//! [`check_output`] takes a function that gives more than a scalar. [`controls()`] spoils the right
+//! gradient in every way that one gets a gradient wrong, and tells whether the checker sees it, on
+//! your own module.
 //!
-//! **It does not guess tolerances.** Central differences at several steps, extrapolated, give an estimate *and* a bound on its error for each
-//! coordinate ([`slope()`]). A gradient fails where it and the estimate cannot both be right, passes where they agree within a bound that
-//! would have told a wrong one, and is *unresolved* where the bound is too wide to tell.
+//! **It does not guess tolerances.** Central differences at several steps, extrapolated, give an
+//! estimate *and* a bound on its error for each coordinate ([`slope()`]). A gradient fails where it
+//! and the estimate cannot both be right, passes where they agree within a bound that would have
+//! told a wrong one, and is *unresolved* where the bound is too wide to tell.
 //!
-//! **The core needs no Burn**: [`check_slices`] is all of it over plain slices, and all that is left without the feature `burn`.
+//! **The core needs no Burn**: [`check_slices`] is all of it over plain slices, and all that is
+//! left without the feature `burn`.
 
 mod check;
 #[cfg(feature = "burn")]

@@ -1,4 +1,5 @@
-//! The check of a Burn module: its parameters flat, its loss as a function of them, its gradients beside them.
+//! The check of a Burn module: its parameters flat, its loss as a function of them, its gradients
+//! beside them.
 
 use std::collections::HashMap;
 
@@ -13,19 +14,22 @@ use crate::{Finding, Gradient, Options, Parameter, Report, Witness, check_slices
 /// What Burn's autodiff is called in reports.
 const AUTODIFF: &str = "autodiff";
 
-/// Holds Burn's autodiff against differences of `loss`, for every parameter of `module` that requires a gradient.
+/// Holds Burn's autodiff against differences of `loss`, for every parameter of `module` that
+/// requires a gradient.
 ///
-/// The module is checked in training state. Layers that tell training by their input, as batch normalisation does, are trained where
-/// that input is with autodiff; their running statistics then move, as they do in any training.
+/// The module is checked in training state. Layers that tell training by their input, as batch
+/// normalisation does, are trained where that input is with autodiff; their running statistics then
+/// move, as they do in any training.
 ///
-/// `loss` gives `[1]`; it is called with modules of other weights, in training state, and must be a function of them alone.
-/// Tensors that it captures are constants. To check a gradient by an input, make the input a parameter: a tuple of modules
-/// is a module, and so is a `Param`.
+/// `loss` gives `[1]`; it is called with modules of other weights, in training state, and must be a
+/// function of them alone. Tensors that it captures are constants. To check a gradient by an input,
+/// make the input a parameter: a tuple of modules is a module, and so is a `Param`.
 pub fn check<M: Module>(module: &M, loss: impl Fn(&M) -> Tensor<1>, options: &Options) -> Report {
     compare(module, loss, &[], options)
 }
 
-/// As [`check`], for other gradients beside autodiff's, each under its name. Says which is the odd one out.
+/// As [`check`], for other gradients beside autodiff's, each under its name. Says which is the odd
+/// one out.
 pub fn compare<M: Module>(
     module: &M,
     loss: impl Fn(&M) -> Tensor<1>,
@@ -39,7 +43,8 @@ pub fn compare<M: Module>(
     subject.check(&gradients, options)
 }
 
-/// As [`compare`], without autodiff: only the `gradients` given are held against the differences of `loss`, which need not leave a graph.
+/// As [`compare`], without autodiff: only the `gradients` given are held against the differences of
+/// `loss`, which need not leave a graph.
 pub fn against_differences<M: Module>(
     module: &M,
     loss: impl Fn(&M) -> Tensor<1>,
@@ -51,8 +56,9 @@ pub fn against_differences<M: Module>(
     subject.check(&gradients, options)
 }
 
-/// As [`check`], for an output that is no scalar: the sum of its products with random cotangents, several of them, so that
-/// outputs that always add up to the same, as a softmax's do, are checked too.
+/// As [`check`], for an output that is no scalar: the sum of its products with random cotangents,
+/// several of them, so that outputs that always add up to the same, as a softmax's do, are checked
+/// too.
 pub fn check_output<M: Module, const D: usize>(
     module: &M,
     output: impl Fn(&M) -> Tensor<D>,
@@ -114,8 +120,9 @@ impl<M: Module, F: Fn(&M) -> Tensor<1>> FlatModule<M, F> {
         }
     }
 
-    /// The module at another point, its parameters in this type. They are with autodiff, by which layers like batch normalisation
-    /// know that they are trained, but require no gradient, so that no graph is kept.
+    /// The module at another point, its parameters in this type. They are with autodiff, by which
+    /// layers like batch normalisation know that they are trained, but require no gradient, so that
+    /// no graph is kept.
     fn at(&self, point: &[f64], dtype: DType) -> M {
         let mut offset = 0;
         let mut places = HashMap::new();
@@ -182,8 +189,8 @@ impl<M: Module, F: Fn(&M) -> Tensor<1>> FlatModule<M, F> {
     }
 }
 
-/// Whether a device computes in f64, and not only says so: Vulkan drivers may offer the type, and Burn 0.22.1 then runs kernels
-/// whose exponentials and logarithms give nonsense.
+/// Whether a device computes in f64, and not only says so: Vulkan drivers may offer the type, and
+/// Burn 0.22.1 then runs kernels whose exponentials and logarithms give nonsense.
 pub fn f64_works(device: &Device) -> bool {
     if !device.supports_dtype(FloatDType::F64) {
         return false;
@@ -223,8 +230,8 @@ struct ParameterLayout {
 impl ModuleVisitor for ParameterLayout {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
         let tensor = param.val();
-        // In training state all that can be trained requires a gradient: what does not was frozen, or is a running statistic.
-        // And a parameter that two modules share is one parameter.
+        // In training state all that can be trained requires a gradient: what does not was frozen,
+        // or is a running statistic. And a parameter that two modules share is one parameter.
         if !tensor.is_require_grad() || self.ids.contains(&param.id) {
             return;
         }

@@ -5,7 +5,8 @@
 pub struct Slope {
     /// The slope; at a kink, the mean of the two one-sided slopes.
     pub value: f64,
-    /// The true slope is not farther away than this: what is left of the truncation, plus the function's own noise.
+    /// The true slope is not farther away than this: what is left of the truncation, plus the
+    /// function's own noise.
     pub bound: f64,
     /// How much the slope jumps here, where it does: the right one minus the left one.
     pub kink: Option<f64>,
@@ -21,21 +22,24 @@ const MAX_LEVELS: usize = 22;
 /// After this many levels without a better bound, smaller steps only add noise.
 const PATIENCE: usize = 3;
 
-/// Until the bound is this small beside the slope, or is all noise, the steps may still be too large to see anything.
+/// Until the bound is this small beside the slope, or is all noise, the steps may still be too
+/// large to see anything.
 const CONVERGED: f64 = 1e-4;
 
 /// Extrapolation beyond this order amplifies noise and gains nothing.
 const MAX_ORDER: usize = 6;
 
-/// The truncation left over is not larger than the last correction, most often far smaller; twice it is on the safe side.
+/// The truncation left over is not larger than the last correction, most often far smaller; twice
+/// it is on the safe side.
 const TRUNCATION_SAFETY: f64 = 2.0;
 
 /// The slope at 0 of `f`, a function whose values carry an error of up to `noise`.
 ///
-/// Central differences at steps `h, h/2, h/4, …` have errors in even powers of h; Richardson extrapolation (Ridders' tableau,
-/// *Advances in Engineering Software* 4(2), 1982, p. 75) removes them one by one. Each entry of the tableau gets a bound: twice
-/// its last correction for what truncation is left, and the noise over its step for what rounding has done. The entry with
-/// the least bound is the answer. So the step is chosen by the function, not by a rule of thumb.
+/// Central differences at steps `h, h/2, h/4, …` have errors in even powers of h; Richardson
+/// extrapolation (Ridders' tableau, *Advances in Engineering Software* 4(2), 1982, p. 75) removes
+/// them one by one. Each entry of the tableau gets a bound: twice its last correction for what
+/// truncation is left, and the noise over its step for what rounding has done. The entry with the
+/// least bound is the answer. So the step is chosen by the function, not by a rule of thumb.
 ///
 /// `scale` is a length over which `f` may change its ways: the first step is an eighth of it.
 pub fn slope(f: &mut dyn FnMut(f64) -> f64, scale: f64, noise: f64) -> Slope {
@@ -75,7 +79,8 @@ pub fn slope(f: &mut dyn FnMut(f64) -> f64, scale: f64, noise: f64) -> Slope {
         previous = row;
 
         let Some((value, bound)) = candidate else { continue };
-        // A smaller step that contradicts a larger one is right: the larger one spanned something that it did not see.
+        // A smaller step that contradicts a larger one is right: the larger one spanned something
+        // that it did not see.
         let is_contradicted = best.is_some_and(|best| (best.value - value).abs() > best.bound + bound);
         if is_contradicted || best.is_none_or(|best| bound < best.bound) {
             best = Some(Slope { value, bound, kink: None, step, evaluations });
@@ -92,7 +97,8 @@ pub fn slope(f: &mut dyn FnMut(f64) -> f64, scale: f64, noise: f64) -> Slope {
     Slope { kink: jumps.kink(found.value), evaluations, ..found }
 }
 
-/// `(f(h) - 2 f(0) + f(-h)) / h`: goes to 0 like h where f is smooth, and to the jump of the slope where it has a kink.
+/// `(f(h) - 2 f(0) + f(-h)) / h`: goes to 0 like h where f is smooth, and to the jump of the slope
+/// where it has a kink.
 #[derive(Default)]
 struct SlopeJumps {
     last: Option<(f64, f64)>,
@@ -124,16 +130,20 @@ impl SlopeJumps {
     }
 }
 
-/// How far values of `f` near 0 are off, from rounding: by differences of high order, in which a smooth function all but
-/// vanishes and its noise does not (Moré and Wild, *Estimating Computational Noise*, SIAM J. Sci. Comput. 33(3), 2011, p. 1292).
+/// How far values of `f` near 0 are off, from rounding: by differences of high order, in which a
+/// smooth function all but vanishes and its noise does not (Moré and Wild, *Estimating
+/// Computational Noise*, SIAM J. Sci. Comput. 33(3), 2011, p. 1292).
 ///
-/// `epsilon` is the relative rounding of the type that `f` computes in. Never less than half of it on the value itself.
+/// `epsilon` is the relative rounding of the type that `f` computes in. Never less than half of it
+/// on the value itself.
 pub fn noise(f: &mut dyn FnMut(f64) -> f64, scale: f64, epsilon: f64) -> f64 {
-    // Near enough that a sixth power of the spacing is nothing, and far enough that the points are different numbers.
+    // Near enough that a sixth power of the spacing is nothing, and far enough that the points are
+    // different numbers.
     let near = noise_at(f, scale * epsilon.powf(0.4));
-    // A small value that was rounded as a part of a large one moves in steps, which may be too coarse to show near by. Farther out
-    // they do; but so does the function itself, so only what has the look of noise counts: as much of it in every order, and no more
-    // than single precision at the size of 1 would leave.
+    // A small value that was rounded as a part of a large one moves in steps, which may be too
+    // coarse to show near by. Farther out they do; but so does the function itself, so only what
+    // has the look of noise counts: as much of it in every order, and no more than single precision
+    // at the size of 1 would leave.
     let far = noise_at(f, scale * epsilon.powf(0.4).max(1e-3));
     let spread = |deviations: [f64; 3]| {
         let (least, most) = deviations.iter().fold((f64::INFINITY, 0.0f64), |(a, b), &d| (a.min(d), b.max(d)));
@@ -155,7 +165,8 @@ struct Noise {
 }
 
 fn noise_at(f: &mut dyn FnMut(f64) -> f64, spacing: f64) -> Noise {
-    /// Many more values than the highest order of difference, so that a kink among them spoils less than half of the differences.
+    /// Many more values than the highest order of difference, so that a kink among them spoils less
+    /// than half of the differences.
     const POINTS: usize = 25;
     /// The median size of a normal variable, in standard deviations.
     const MEDIAN: f64 = 0.674_49;

@@ -31,7 +31,8 @@ impl Display for Isa {
 pub(crate) trait IsaTask {
     type Output;
 
-    /// Does it. To be compiled for the instructions of its caller, this and all that it calls must be `#[inline(always)]`.
+    /// Does it. To be compiled for the instructions of its caller, this and all that it calls must
+    /// be `#[inline(always)]`.
     fn run<const FMA: bool>(self) -> Self::Output;
 }
 
@@ -73,13 +74,15 @@ impl Isa {
             #[cfg(target_arch = "x86_64")]
             Isa::Avx2 => {
                 assert!(is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma"), "no AVX2 here");
-                // SAFETY: the processor has the two features that `avx2` is compiled for: asserted above.
+                // SAFETY: the processor has the two features that `avx2` is compiled for: asserted
+                // above.
                 unsafe { avx2(task) }
             }
             #[cfg(target_arch = "x86_64")]
             Isa::Avx512 => {
                 assert!(Isa::available().contains(&Isa::Avx512), "no AVX-512 here");
-                // SAFETY: the processor has the features that `avx512` is compiled for: asserted above, by asking for each.
+                // SAFETY: the processor has the features that `avx512` is compiled for: asserted
+                // above, by asking for each.
                 unsafe { avx512(task) }
             }
         }
@@ -98,14 +101,16 @@ fn avx512<J: IsaTask>(task: J) -> J::Output {
     task.run::<true>()
 }
 
-/// Tells the processor that these values will be read soon; changes nothing but the time that it takes.
+/// Tells the processor that these values will be read soon; changes nothing but the time that it
+/// takes.
 #[inline(always)]
 #[cfg_attr(target_arch = "x86_64", expect(unsafe_code, reason = "the intrinsic takes an address"))]
 pub(crate) fn prefetch<V>(values: &[V]) {
     #[cfg(target_arch = "x86_64")]
     for line in (0..size_of_val(values)).step_by(64) {
         use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-        // SAFETY: a prefetch reads nothing that the program could see and faults nowhere; the address is one of the values'.
+        // SAFETY: a prefetch reads nothing that the program could see and faults nowhere; the
+        // address is one of the values'.
         unsafe { _mm_prefetch::<_MM_HINT_T0>(values.as_ptr().cast::<i8>().add(line)) };
     }
     #[cfg(not(target_arch = "x86_64"))]

@@ -1,4 +1,5 @@
-//! Vectors. Loops throughout, since what is called with a closure may stay a call, which then lacks its caller's instructions.
+//! Vectors. Loops throughout, since what is called with a closure may stay a call, which then lacks
+//! its caller's instructions.
 
 use crate::patches::BLOCK;
 use crate::real::Real;
@@ -71,8 +72,9 @@ impl<T: Real> Lanes<T> {
     }
 }
 
-/// The sum of each of sixteen rows, from its quarter sums. In two steps since compilers make shuffles of the first and wide loads of the second,
-/// where all at once would become gathers, which are slow.
+/// The sum of each of sixteen rows, from its quarter sums. In two steps since compilers make
+/// shuffles of the first and wide loads of the second, where all at once would become gathers,
+/// which are slow.
 #[inline(always)]
 pub(crate) fn sum_quarters<T: Real>(rows: &[[T; 4]; BLOCK]) -> Lanes<T> {
     let mut sums = Lanes::ZERO;

@@ -39,8 +39,8 @@ impl<T: Real, const C: usize> Parameters<T, C> {
     }
 }
 
-/// Computes [`Parameters::base`] anew, rounded as [`UpdateTask`] rounds it: parameters that were set
-/// are, bit for bit, those that were stepped to.
+/// Computes [`Parameters::base`] anew, rounded as [`UpdateTask`] rounds it: parameters that were
+/// set are, bit for bit, those that were stepped to.
 pub(crate) struct Rebase<'a, T, const C: usize> {
     pub(crate) parameters: &'a mut Parameters<T, C>,
     /// c

@@ -1,4 +1,5 @@
-//! Where features lie: in blocks of sixteen, which are left out where all of a row's bytes in them are 0.
+//! Where features lie: in blocks of sixteen, which are left out where all of a row's bytes in them
+//! are 0.
 
 /// Features of a block.
 pub(crate) const BLOCK: usize = 16;
@@ -8,8 +9,9 @@ const PATCH: usize = 4;
 
 /// How the features of a row are gathered into blocks.
 ///
-/// What is near in an image is ink or background together, above and below as much as left and right: of MNIST's blocks of four by four pixels
-/// 38 % have any ink, of those of sixteen by one 58 %.
+/// What is near in an image is ink or background together, above and below as much as left and
+/// right: of MNIST's blocks of four by four pixels 38 % have any ink, of those of sixteen by one 58
+/// %.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Patches {
     height: usize,
@@ -19,7 +21,8 @@ pub(crate) struct Patches {
 }
 
 impl Patches {
-    /// Images of this height and width in patches of four by four; what is no image, or a small one, in line.
+    /// Images of this height and width in patches of four by four; what is no image, or a small
+    /// one, in line.
     pub(crate) fn new(height: usize, width: usize) -> Self {
         if height >= PATCH && width >= PATCH {
             Self { height, width, patch: [PATCH, PATCH] }

@@ -1,4 +1,5 @@
-//! The two float types, with what the kernels need of them, in forms that compilers turn into vector instructions.
+//! The two float types, with what the kernels need of them, in forms that compilers turn into
+//! vector instructions.
 
 use std::fmt::Debug;
 use std::ops::{Add, AddAssign, Div, Mul, Neg, Sub};
@@ -37,9 +38,11 @@ pub(crate) trait Real:
     /// `self * a + b`, rounded once where the processor does that fast.
     fn times_plus<const FMA: bool>(self, a: Self, b: Self) -> Self;
 
-    /// `exp(self)` for `self <= 0`, right to two units in the last place; 0 where that is no normal number.
+    /// `exp(self)` for `self <= 0`, right to two units in the last place; 0 where that is no normal
+    /// number.
     ///
-    /// `exp(x) = 2^n exp(x - n ln 2)` with the nearest n, the rest by Taylor's series: without a branch, so that a loop of it is vectorised.
+    /// `exp(x) = 2^n exp(x - n ln 2)` with the nearest n, the rest by Taylor's series: without a
+    /// branch, so that a loop of it is vectorised.
     fn exponential<const FMA: bool>(self) -> Self;
 }
 
@@ -72,7 +75,8 @@ macro_rules! real {
 
             #[inline(always)]
             fn exponential<const FMA: bool>(self) -> Self {
-                // Adding 1.5 * 2^mantissa rounds to a whole number, whose lowest bits then are the sum's.
+                // Adding 1.5 * 2^mantissa rounds to a whole number, whose lowest bits then are the
+                // sum's.
                 let rounded = self.times_plus::<FMA>(std::f64::consts::LOG2_E as $float, $round);
                 let n = rounded - $round;
                 let [high, low] = $ln2;

@@ -2,9 +2,11 @@ use burn::module::Module;
 use burn::nn::Linear;
 use burn::tensor::{Int, Tensor};
 
-/// What a linear classifier must tell for its closed-form gradient to follow: everything but the residual is shared.
+/// What a linear classifier must tell for its closed-form gradient to follow: everything but the
+/// residual is shared.
 ///
-/// Both models see their logits here as a matrix `[n, k]`; the logistic model's has the single column `k = 1`.
+/// Both models see their logits here as a matrix `[n, k]`; the logistic model's has the single
+/// column `k = 1`.
 pub trait Classifier: Module {
     /// The affine map `Z = X W + b`, with weight `[d, k]` and bias `[k]`.
     fn linear(&self) -> &Linear;

@@ -1,4 +1,5 @@
-//! The second derivative of `J`, as products with a direction: what Burn's autodiff, which has no second order, cannot give.
+//! The second derivative of `J`, as products with a direction: what Burn's autodiff, which has no
+//! second order, cannot give.
 
 use burn::nn::Linear;
 use burn::tensor::Tensor;
@@ -20,8 +21,9 @@ use crate::{Classifier, Gradient, L2, targets};
 /// logistic   Hv = X^T (p * (1 - p) * S) / n + lambda V
 /// ```
 ///
-/// and for the bias the column sums in place of `X^T`, and lambda only where it is penalised. With weights each row of what `X^T` is multiplied by is
-/// times its own, as in Eq. (34); of the labels the Hessian knows no more than that.
+/// and for the bias the column sums in place of `X^T`, and lambda only where it is penalised. With
+/// weights each row of what `X^T` is multiplied by is times its own, as in Eq. (34); of the labels
+/// the Hessian knows no more than that.
 ///
 /// # Shapes
 /// - features `[n, d]`, weights `[n]`, direction `[d, k]` and `[k]` -> `[d, k]` and `[k]`

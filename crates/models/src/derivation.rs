@@ -1,7 +1,8 @@
 //! The steps of `docs/derivation.md`, one function an equation, on a batch of rows.
 //!
-//! Training does not run them: the point of the derivation is that they cancel into [`closed_form`](crate::closed_form).
-//! They are here so that each step can be held against autodiff by itself, as `tests/derivation.rs` does.
+//! Training does not run them: the point of the derivation is that they cancel into
+//! [`closed_form`](crate::closed_form). They are here so that each step can be held against
+//! autodiff by itself, as `tests/derivation.rs` does.
 
 use burn::tensor::Tensor;
 

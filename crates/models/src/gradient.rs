@@ -41,15 +41,17 @@ impl Gradient {
     }
 }
 
-/// Burn lists every parameter that requires a gradient, those of past steps too, until a backward pass looks for what is gone (0.22.1). A loop by closed
-/// forms has none, and would grow by some 2.5 kB a step: so here is one, through a single number.
+/// Burn lists every parameter that requires a gradient, those of past steps too, until a backward
+/// pass looks for what is gone (0.22.1). A loop by closed forms has none, and would grow by some
+/// 2.5 kB a step: so here is one, through a single number.
 fn forget_old_parameters(weight: &Tensor<2>) {
     if weight.is_require_grad() {
         drop(Tensor::<1>::zeros([1], &weight.device()).require_grad().backward());
     }
 }
 
-/// Cross-entropy and gradient by the closed forms, Eqs. (9), (10), (19), (20) and (23), and with weights Eq. (34).
+/// Cross-entropy and gradient by the closed forms, Eqs. (9), (10), (19), (20) and (23), and with
+/// weights Eq. (34).
 ///
 #[doc = include_str!("../formulas/eq-9.html")]
 ///
@@ -88,7 +90,8 @@ pub fn closed_form<M: Classifier>(
     CostAndGradient { losses, cross_entropy, gradient: l2.add_to(gradient, model.linear()) }
 }
 
-/// `J = C + lambda R` itself, `[1]`, in the float type of the model's parameters whatever the features' and weights' is: what differences are taken of.
+/// `J = C + lambda R` itself, `[1]`, in the float type of the model's parameters whatever the
+/// features' and weights' is: what differences are taken of.
 ///
 /// # Shapes
 /// - features `[n, d]`, targets `[n]`: labels, or [`Targets`] with weights

@@ -5,8 +5,9 @@ use crate::Gradient;
 
 /// The penalty `lambda R` with `R = 1/2 sum w^2`, Eq. (21), of the objective `J = C + lambda R`.
 ///
-/// It is added after the mean over the batch and is never divided by the number of rows. Its gradient is `lambda w`,
-/// Eq. (22): with the other common convention, `R = sum w^2`, it would be `2 lambda w`.
+/// It is added after the mean over the batch and is never divided by the number of rows. Its
+/// gradient is `lambda w`, Eq. (22): with the other common convention, `R = sum w^2`, it would be
+/// `2 lambda w`.
 ///
 #[doc = include_str!("../formulas/eq-21.html")]
 ///

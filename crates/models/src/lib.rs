@@ -3,9 +3,10 @@
 //! - [`LogisticRegression`]: features `[n, d]` -> logits `[n]`
 //! - [`SoftmaxRegression`]: features `[n, d]` -> logits `[n, k]`
 //!
-//! Each computes its cross-entropy from logits, and its gradient in two ways that must agree: by the closed form that
-//! `docs/derivation.md` derives ([`closed_form`]) and by Burn's autodiff ([`autodiff`]). The single steps of that
-//! derivation stand in [`derivation`], one function an equation, so that each can be checked by itself.
+//! Each computes its cross-entropy from logits, and its gradient in two ways that must agree: by
+//! the closed form that `docs/derivation.md` derives ([`closed_form`]) and by Burn's autodiff
+//! ([`autodiff`]). The single steps of that derivation stand in [`derivation`], one function an
+//! equation, so that each can be checked by itself.
 //!
 //! ```
 //! use burn::{module::Module, tensor::{Device, Tensor, Tolerance}};

@@ -18,7 +18,8 @@ use crate::Classifier;
 pub struct LogisticRegressionConfig {
     /// Number of features, d.
     pub n_features: usize,
-    /// How weight and bias start. The objective is convex, so zero is as good as any, and it is reproducible.
+    /// How weight and bias start. The objective is convex, so zero is as good as any, and it is
+    /// reproducible.
     #[config(default = "Initializer::Zeros")]
     pub initializer: Initializer,
 }
@@ -37,7 +38,8 @@ pub struct LogisticRegression {
 }
 
 impl LogisticRegressionConfig {
-    /// A model on `device`, in the device's default float type (see [`to_precision`](crate::to_precision)).
+    /// A model on `device`, in the device's default float type (see
+    /// [`to_precision`](crate::to_precision)).
     pub fn init(&self, device: &Device) -> LogisticRegression {
         let linear = LinearConfig::new(self.n_features, 1).with_initializer(self.initializer.clone());
         LogisticRegression { linear: linear.init(device) }
@@ -64,7 +66,8 @@ impl LogisticRegression {
 
 /// p = sigmoid(z), Eq. (2), to the precision of z.
 ///
-/// Not Burn's own `sigmoid`: on ndarray (0.22.1) that one goes through f32 whatever the type, and 1e-8 is lost.
+/// Not Burn's own `sigmoid`: on ndarray (0.22.1) that one goes through f32 whatever the type, and
+/// 1e-8 is lost.
 fn sigmoid<const D: usize>(z: Tensor<D>) -> Tensor<D> {
     log_sigmoid(z).exp()
 }
@@ -80,8 +83,9 @@ impl Classifier for LogisticRegression {
 
     /// Eq. (3) in logits.
     ///
-    /// Not the usual `ln(1 + exp(-|z|)) + max(z, 0) - y z`: the value is the same, but |z| and max(z, 0) both have a kink at
-    /// z = 0, where zero weights put every row, and autodiff must pick a side there, for both at once, and picks wrong.
+    /// Not the usual `ln(1 + exp(-|z|)) + max(z, 0) - y z`: the value is the same, but |z| and
+    /// max(z, 0) both have a kink at z = 0, where zero weights put every row, and autodiff must
+    /// pick a side there, for both at once, and picks wrong.
     fn cross_entropy(&self, logits: Tensor<2>, labels: Tensor<1, Int>) -> Tensor<1> {
         let z: Tensor<1> = logits.squeeze_dim(1);
         let y = labels.cast(FloatDType::from(z.dtype()));

@@ -7,13 +7,15 @@ use burn::tensor::{FloatDType, Tensor};
 pub struct WeightNorm {
     /// The root of the sum of squares.
     pub frobenius: f64,
-    /// The sum of squares: what `||w||^2` says, and twice what the penalty R is when the bias is penalised.
+    /// The sum of squares: what `||w||^2` says, and twice what the penalty R is when the bias is
+    /// penalised.
     pub frobenius_squared: f64,
     /// The largest singular value: what NumPy's `linalg.norm(w, ord=2)` gives for a matrix.
     pub spectral: f64,
 }
 
-/// The norms of `[W; b]`, or none where one of them is not finite, which large parameters suffice for.
+/// The norms of `[W; b]`, or none where one of them is not finite, which large parameters suffice
+/// for.
 pub fn weight_norm(linear: &Linear) -> Option<WeightNorm> {
     /// An upper bound on sweeps for each singular value; a handful is usual.
     const SWEEPS: usize = 100;
@@ -24,7 +26,8 @@ pub fn weight_norm(linear: &Linear) -> Option<WeightNorm> {
     }
     let matrix: Tensor<2> = Tensor::cat(rows, 0); // [d + 1, k]
     let device = matrix.device();
-    // Squares of f32 weights overflow long before the weights do, so the sum is taken on the host, in f64.
+    // Squares of f32 weights overflow long before the weights do, so the sum is taken on the host,
+    // in f64.
     let values = matrix.clone().try_into_vec_as::<f64>().ok()?;
     let frobenius_squared = values.iter().map(|w| w * w).sum::<f64>();
     if !frobenius_squared.is_finite() {

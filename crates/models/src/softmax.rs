@@ -20,7 +20,8 @@ pub struct SoftmaxRegressionConfig {
     pub n_features: usize,
     /// Number of classes, k.
     pub n_classes: usize,
-    /// How weight and bias start. The objective is convex, so zero is as good as any, and it is reproducible.
+    /// How weight and bias start. The objective is convex, so zero is as good as any, and it is
+    /// reproducible.
     #[config(default = "Initializer::Zeros")]
     pub initializer: Initializer,
 }
@@ -39,7 +40,8 @@ pub struct SoftmaxRegression {
 }
 
 impl SoftmaxRegressionConfig {
-    /// A model on `device`, in the device's default float type (see [`to_precision`](crate::to_precision)).
+    /// A model on `device`, in the device's default float type (see
+    /// [`to_precision`](crate::to_precision)).
     pub fn init(&self, device: &Device) -> SoftmaxRegression {
         let linear = LinearConfig::new(self.n_features, self.n_classes).with_initializer(self.initializer.clone());
         SoftmaxRegression { linear: linear.init(device) }
@@ -73,15 +75,16 @@ impl Classifier for SoftmaxRegression {
         &mut self.linear
     }
 
-    /// Eq. (13) in logits: of the sum over classes, the one-hot target leaves -ln p of the right class.
+    /// Eq. (13) in logits: of the sum over classes, the one-hot target leaves -ln p of the right
+    /// class.
     fn cross_entropy(&self, logits: Tensor<2>, labels: Tensor<1, Int>) -> Tensor<1> {
         log_softmax(logits, 1).gather(1, labels.unsqueeze_dim(1)).squeeze_dim::<1>(1).neg()
     }
 
     /// P - Y, Eq. (17).
     fn residual(&self, logits: Tensor<2>, labels: Tensor<1, Int>) -> Tensor<2> {
-        // P with one taken from each row's own class. Not by Burn's `one_hot`, which reads the labels back to check them: the host would wait
-        // for the device at every step.
+        // P with one taken from each row's own class. Not by Burn's `one_hot`, which reads the
+        // labels back to check them: the host would wait for the device at every step.
         let minus_one = logits.zeros_like().narrow(1, 0, 1) - 1.0; // [n, 1]
         softmax(logits, 1).scatter(1, labels.unsqueeze_dim::<2>(1), minus_one, IndexingUpdateOp::Add)
     }

@@ -6,8 +6,9 @@ use burn::tensor::{Int, Tensor};
 ///
 #[doc = include_str!("../formulas/eq-33.html")]
 ///
-/// N being the number of rows, not the sum of the weights: a row of weight 2 is a row that is there twice, and twice as heavy rows make a gradient twice as
-/// long. Labels alone are targets that all count 1, and then nothing is multiplied.
+/// N being the number of rows, not the sum of the weights: a row of weight 2 is a row that is there
+/// twice, and twice as heavy rows make a gradient twice as long. Labels alone are targets that all
+/// count 1, and then nothing is multiplied.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};

@@ -77,7 +77,8 @@ struct FusedResult<F> {
     residual: Vec<F>,
 }
 
-/// One pass over the rows: each gives its loss, its residual, and its share of the gradients, while it is in the cache.
+/// One pass over the rows: each gives its loss, its residual, and its share of the gradients, while
+/// it is in the cache.
 fn pass<F: Real>(features: &[F], labels: &[i64], weight: &[F], bias: &[F], loss: Loss) -> FusedResult<F> {
     let (n, k) = (labels.len(), bias.len());
     let d = features.len() / n;

@@ -1,4 +1,5 @@
-//! A folder that one process writes into: made whole, held, and replaced only where all that lies in it is known to be this program's.
+//! A folder that one process writes into: made whole, held, and replaced only where all that lies
+//! in it is known to be this program's.
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
@@ -15,8 +16,9 @@ use crate::names::{CONFIG, IMPORTED, MANIFEST, MODEL, NEXT, PLAN};
 use crate::runs::{RUN, SWEEP};
 use crate::{RunError, inside};
 
-/// Runs, sweeps or imported models, each of which has one file that makes a folder one of them. It is written whole, and last where a folder is replaced, so
-/// that a folder that was cut off is the old one or the new.
+/// Runs, sweeps or imported models, each of which has one file that makes a folder one of them. It
+/// is written whole, and last where a folder is replaced, so that a folder that was cut off is the
+/// old one or the new.
 pub(crate) struct FolderKind {
     /// "run"
     pub(crate) name: &'static str,
@@ -24,8 +26,9 @@ pub(crate) struct FolderKind {
     pub(crate) is_leftover: fn(&str) -> bool,
     /// Whether the file is there that makes a folder one of its kind, with its seal.
     pub(crate) is_one: fn(&Path) -> bool,
-    /// What must be deleted before the folder is replaced, in this order; all but the file that makes it one of its kind. Fails where something in the folder
-    /// is not proven to be this program's, by the name of the first such file.
+    /// What must be deleted before the folder is replaced, in this order; all but the file that
+    /// makes it one of its kind. Fails where something in the folder is not proven to be this
+    /// program's, by the name of the first such file.
     pub(crate) to_replace: fn(&Path) -> Result<Vec<PathBuf>, RunError>,
 }
 
@@ -43,7 +46,8 @@ pub(crate) struct Claim {
 type Write<'a> = &'a dyn Fn(&Path) -> Result<(), RunError>;
 
 impl Claim {
-    /// Makes a folder, or fills one that is empty. With `replace` it may hold another of its kind, and nothing besides.
+    /// Makes a folder, or fills one that is empty. With `replace` it may hold another of its kind,
+    /// and nothing besides.
     pub(crate) fn create(path: &Path, replace: bool, kind: &FolderKind, write: Write) -> Result<Self, RunError> {
         loop {
             let lock =
@@ -83,7 +87,8 @@ impl Claim {
         &self.path
     }
 
-    /// Sees to it that the folder is still this process's, and makes it anew where someone deleted or renamed it meanwhile.
+    /// Sees to it that the folder is still this process's, and makes it anew where someone deleted
+    /// or renamed it meanwhile.
     pub(crate) fn hold(&self, kind: &FolderKind, write: Write) -> Result<(), RunError> {
         let mut lock = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
         if lock.holds() {
@@ -120,8 +125,8 @@ fn in_place(path: &Path, replace: bool, kind: &FolderKind, write: Write) -> Resu
     let was_empty = is_empty(path, kind)?;
     if !was_empty {
         Lock::check_free(path)?;
-        // In what is none of ours not even a lock is made. All else, which may take long, is looked at
-        // once, when nobody else can write.
+        // In what is none of ours not even a lock is made. All else, which may take long, is looked
+        // at once, when nobody else can write.
         let lock = path.join(LOCK);
         let may_be_locked = !inside::is_there(&lock) || is_of_no_account(path, LOCK, kind);
         if !(replace && may_be_locked && (kind.is_one)(path)) {
@@ -149,7 +154,8 @@ fn to_clear(path: &Path, replace: bool, kind: &FolderKind) -> Result<Vec<PathBuf
     if replace { (kind.to_replace)(path) } else { Err(RunError::Exists(path.to_owned())) }
 }
 
-/// Makes a folder beside its place and puts it there whole; nothing where something took the place meanwhile.
+/// Makes a folder beside its place and puts it there whole; nothing where something took the place
+/// meanwhile.
 fn beside(path: &Path, kind: &FolderKind, write: Write) -> Result<Option<Lock>, RunError> {
     let error = |path: &Path, problem| RunError::Write { path: path.to_owned(), problem };
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));

@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crate::RunError;
 use crate::checksum::sha256;
 
-/// Reads a regular file, or a link to one, of up to so many bytes. Anything else might never end, or never begin: opening a pipe waits for who
-/// writes to it.
+/// Reads a regular file, or a link to one, of up to so many bytes. Anything else might never end,
+/// or never begin: opening a pipe waits for who writes to it.
 ///
 /// # Errors
 /// Where it is none, or longer, and what the system says.
@@ -39,11 +39,12 @@ pub fn read_text(path: &Path, most: u64) -> Result<String, Error> {
     String::from_utf8(read_whole(path, most)?).map_err(|_| Error::new(ErrorKind::InvalidData, "not UTF-8"))
 }
 
-/// Writes a file of a folder that is this program's own, in place of one that is there. It appears whole or not at all, with the umask's mode. A link is
-/// replaced, never followed.
+/// Writes a file of a folder that is this program's own, in place of one that is there. It appears
+/// whole or not at all, with the umask's mode. A link is replaced, never followed.
 ///
 /// # Errors
-/// Where it cannot be written, and where what is there is no regular file; what lay there before still does.
+/// Where it cannot be written, and where what is there is no regular file; what lay there before
+/// still does.
 pub fn write_whole(path: &Path, content: &[u8]) -> Result<(), RunError> {
     let write = || {
         let mut draft = AtomicFile::new(path)?;
@@ -55,7 +56,8 @@ pub fn write_whole(path: &Path, content: &[u8]) -> Result<(), RunError> {
 
 /// A file that a person named, to be written whole.
 ///
-/// What is there is replaced only where the person said so, and keeps its mode. Where a link is there, the file that it leads to is what is there.
+/// What is there is replaced only where the person said so, and keeps its mode. Where a link is
+/// there, the file that it leads to is what is there.
 #[derive(Debug)]
 pub struct Destination {
     named: PathBuf,
@@ -69,8 +71,8 @@ impl Destination {
     /// Looks at what is there, so that all can be refused before work is done.
     ///
     /// # Errors
-    /// Where a file is there and `replace` is not set; where it may not be written; and where something else is there: a folder, a pipe, a device, or a link that
-    /// leads nowhere.
+    /// Where a file is there and `replace` is not set; where it may not be written; and where
+    /// something else is there: a folder, a pipe, a device, or a link that leads nowhere.
     pub fn new(path: &Path, replace: bool) -> Result<Self, RunError> {
         let named = path.to_owned();
         let failed = |problem| RunError::Write { path: path.to_owned(), problem };
@@ -105,7 +107,8 @@ impl Destination {
     /// Writes the file.
     ///
     /// # Errors
-    /// Where it cannot be written, or someone else made it meanwhile; what lay there before still does.
+    /// Where it cannot be written, or someone else made it meanwhile; what lay there before still
+    /// does.
     pub fn write(self, content: &[u8]) -> Result<(), RunError> {
         let Self { named, file, permissions } = self;
         let write = || {
@@ -126,9 +129,11 @@ impl Destination {
     }
 }
 
-/// A file on its way: written beside its place, and put there when it is whole. Dropped before, it leaves nothing.
+/// A file on its way: written beside its place, and put there when it is whole. Dropped before, it
+/// leaves nothing.
 ///
-/// It is locked while it is written. A lock ends with its process, and so tells what a killed one left, which is cleared away by the next that writes into that folder.
+/// It is locked while it is written. A lock ends with its process, and so tells what a killed one
+/// left, which is cleared away by the next that writes into that folder.
 #[derive(Debug)]
 pub struct AtomicFile {
     place: PathBuf,
@@ -136,8 +141,8 @@ pub struct AtomicFile {
     file: File,
 }
 
-/// Begins the name of a draft. What a killed process left may have any content, or none, so that the
-/// name has to prove whose it is: behind the process and a number are digits of their checksum.
+/// Begins the name of a draft. What a killed process left may have any content, or none, so that
+/// the name has to prove whose it is: behind the process and a number are digits of their checksum.
 const DRAFT: &str = ".chainrule-";
 
 /// The name of a draft.
@@ -151,7 +156,8 @@ impl AtomicFile {
     /// Begins a file for `place`.
     ///
     /// # Errors
-    /// Where there is something other than a regular file or a link, and where the folder cannot be written.
+    /// Where there is something other than a regular file or a link, and where the folder cannot be
+    /// written.
     pub fn new(place: &Path) -> Result<Self, Error> {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         if let Some(found) = found(place)?.filter(|found| !found.is_symlink()) {

@@ -1,4 +1,5 @@
-//! Files in a folder of this program's. The folder may have been reached through a link; from there on none is followed, so that no path leaves it.
+//! Files in a folder of this program's. The folder may have been reached through a link; from there
+//! on none is followed, so that no path leaves it.
 
 use std::fs::{File, Metadata, symlink_metadata};
 use std::io::{Error, ErrorKind, Result};
@@ -15,7 +16,8 @@ pub(crate) fn is_there(path: &Path) -> bool {
     symlink_metadata(path).is_ok()
 }
 
-/// Refuses what is there and is no regular file, or with `folder` no folder; gives whether it is there.
+/// Refuses what is there and is no regular file, or with `folder` no folder; gives whether it is
+/// there.
 pub(crate) fn check(path: &Path, folder: bool) -> Result<bool> {
     match symlink_metadata(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),

@@ -10,7 +10,8 @@
 //! - [`ConfigFile`]: an experiment as a TOML file says it
 //! - [`Summary`]: how a run ended, in one JSON document
 //! - [`Manifest`]: what it ran on
-//! - [`RunFolder`]: these on disk, each file whole or absent, with checkpoints of a run that goes on
+//! - [`RunFolder`]: these on disk, each file whole or absent, with checkpoints of a run that goes
+//!   on
 //! - [`Grid`]: the experiments of a sweep, and [`SweepFolder`], what it is on disk
 //! - [`GradientChecks`]: what a gradient check found
 

@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 use crate::file::{AtomicFile, is_draft};
 use crate::{RunError, inside};
 
-/// The one process that writes into a folder. The system lets go of it when that process ends, however it ends.
+/// The one process that writes into a folder. The system lets go of it when that process ends,
+/// however it ends.
 #[derive(Debug)]
 pub(crate) struct Lock {
     path: PathBuf,
@@ -20,11 +21,13 @@ pub(crate) struct Lock {
 /// Its file's name.
 pub(crate) const LOCK: &str = ".lock";
 
-/// How long a lock that this very process has is waited for: many times what starting a program takes.
+/// How long a lock that this very process has is waited for: many times what starting a program
+/// takes.
 const OWN_LOCK: Duration = Duration::from_millis(100);
 
 impl Lock {
-    /// Takes a folder that is there. Nothing of a file that has the lock's name is changed, unless a lock wrote it.
+    /// Takes a folder that is there. Nothing of a file that has the lock's name is changed, unless
+    /// a lock wrote it.
     pub(crate) fn take(folder: &Path) -> Result<Self, RunError> {
         let path = folder.join(LOCK);
         let error = |problem| RunError::Write { path: path.clone(), problem };
@@ -70,8 +73,8 @@ impl Lock {
                     "it has another name elsewhere (a hard link), or this program did not write it; delete it";
                 return Err(error(Error::new(ErrorKind::InvalidInput, problem)));
             }
-            // It says so of another process until this is written, and is cut to its length afterwards: killed in between,
-            // it is still a lock's. On a full disk it is none.
+            // It says so of another process until this is written, and is cut to its length
+            // afterwards: killed in between, it is still a lock's. On a full disk it is none.
             let holder = holder();
             let said = file.rewind().and_then(|()| file.write_all(holder.as_bytes()));
             let said = said.and_then(|()| file.set_len(holder.len() as u64));
@@ -178,8 +181,9 @@ pub(crate) fn is_locks(file: &File) -> bool {
     is_read && !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// Refuses a folder that another process has. A lock of this process that was let go of is held a moment longer where another
-/// thread is starting a program, which has all open files until it is that program: that moment is waited for.
+/// Refuses a folder that another process has. A lock of this process that was let go of is held a
+/// moment longer where another thread is starting a program, which has all open files until it is
+/// that program: that moment is waited for.
 fn wait_or_refuse(folder: &Path, file: &File, until: Instant) -> Result<(), RunError> {
     match busy(folder, file) {
         RunError::Busy { holder: own, .. } if own == holder() && Instant::now() < until => {
@@ -232,7 +236,8 @@ mod tests {
         drop(lock);
     }
 
-    /// A lock that was left is taken over by writing over it, so that a kill in between leaves one, too.
+    /// A lock that was left is taken over by writing over it, so that a kill in between leaves one,
+    /// too.
     #[test]
     fn a_longer_lock_that_was_left_is_taken_over_and_cut_to_its_length() {
         let folder = std::env::temp_dir().join(format!("chainrule-lock-{}", std::process::id()));

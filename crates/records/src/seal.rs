@@ -1,5 +1,6 @@
-//! The seal of a document: the SHA-256 of all its bytes but the last, among which it stands. Whoever reads the document compares it, so that no bit of it
-//! changes unnoticed, not even one of the seal or of a key.
+//! The seal of a document: the SHA-256 of all its bytes but the last, among which it stands.
+//! Whoever reads the document compares it, so that no bit of it changes unnoticed, not even one of
+//! the seal or of a key.
 
 use std::io::ErrorKind;
 use std::path::Path;
@@ -38,7 +39,8 @@ impl Seal {
     }
 }
 
-/// Why a document is not taken whose seal is missing or wrong: which of both it is, nobody can tell.
+/// Why a document is not taken whose seal is missing or wrong: which of both it is, nobody can
+/// tell.
 pub(crate) const BROKEN: &str =
     "it is damaged or was changed, or an earlier version wrote it: the SHA-256 at its end is not that of its content";
 

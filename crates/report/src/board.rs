@@ -1,4 +1,5 @@
-//! A page to draw on: what a trained model says of a drawing, why, and the gradient step that would teach it otherwise.
+//! A page to draw on: what a trained model says of a drawing, why, and the gradient step that would
+//! teach it otherwise.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -17,7 +18,8 @@ pub(crate) const SCRIPT: &str = include_str!("../assets/board.js");
 pub struct DrawingPage {
     /// The model.
     kind: ModelKind,
-    /// What the data calls the classes, in the order of the model's outputs; two for the logistic model.
+    /// What the data calls the classes, in the order of the model's outputs; two for the logistic
+    /// model.
     classes: Vec<String>,
     /// Rows and columns of an image.
     image_size: [usize; 2],
@@ -35,7 +37,8 @@ pub struct DrawingPage {
 const RATES: [f64; 2] = [-4.0, 0.0];
 
 impl DrawingPage {
-    /// Of a model of images. Of the examples, each with its label, those are taken that the model has a class for.
+    /// Of a model of images. Of the examples, each with its label, those are taken that the model
+    /// has a class for.
     pub fn new(
         kind: ModelKind,
         data: &Schema,
@@ -55,7 +58,8 @@ impl DrawingPage {
         }
     }
 
-    /// The same of a model whose training gave each class's rows these weights, if it did. The page's step has none, and says so.
+    /// The same of a model whose training gave each class's rows these weights, if it did. The
+    /// page's step has none, and says so.
     pub fn with_class_weights(self, class_weights: Option<Vec<f64>>) -> Self {
         Self { class_weights, ..self }
     }

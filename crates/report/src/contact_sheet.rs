@@ -21,9 +21,11 @@ impl Tile {
     }
 }
 
-/// The longer side of a picture on the sheet, at most; a smaller one is as many times as large as fits.
+/// The longer side of a picture on the sheet, at most; a smaller one is as many times as large as
+/// fits.
 const SIDE: usize = 112;
-/// Width of a column, height of the title and of a line of text, and room around, in the sheet's units.
+/// Width of a column, height of the title and of a line of text, and room around, in the sheet's
+/// units.
 const COLUMN: usize = 124;
 const TITLE: usize = 34;
 const LINE: usize = 16;

@@ -1,7 +1,8 @@
 //! The report as a document, before it is Markdown or HTML.
 //!
-//! Texts have a little markup, a part of Markdown's: `` `code` ``, `$LaTeX$`, `*emphasis*`, `**strong**`, and a backslash before a
-//! character that is meant as it stands. [`literal`] puts those before whatever came from outside.
+//! Texts have a little markup, a part of Markdown's: `` `code` ``, `$LaTeX$`, `*emphasis*`,
+//! `**strong**`, and a backslash before a character that is meant as it stands. [`literal`] puts
+//! those before whatever came from outside.
 
 use crate::Claim;
 use crate::DrawingPage;

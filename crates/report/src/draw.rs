@@ -1,4 +1,5 @@
-//! Figures as SVG and PNG. No system font: the letters are measured, and in PNG drawn, with the one in `assets/`.
+//! Figures as SVG and PNG. No system font: the letters are measured, and in PNG drawn, with the one
+//! in `assets/`.
 
 use std::sync::OnceLock;
 
@@ -58,7 +59,8 @@ pub(crate) fn vector<T>(
     (svg, drawn)
 }
 
-/// The pixels of a drawing of this size in an SVG's units, [`PNG_SCALE`] of them a unit in both directions; `draw` also gets how many it draws a unit.
+/// The pixels of a drawing of this size in an SVG's units, [`PNG_SCALE`] of them a unit in both
+/// directions; `draw` also gets how many it draws a unit.
 pub(crate) fn bitmap([width, height]: [u32; 2], draw: impl FnOnce(&DrawingArea<BitMapBackend, Shift>, u32)) -> Vec<u8> {
     let scale = PNG_SCALE * SAMPLES;
     let (wide, high) = (width * scale, height * scale);
@@ -221,7 +223,8 @@ fn draw_chart<B: DrawingBackend>(
         }
         let visible = range(&chart.y);
         let line = |width: u32| {
-            // In pixels plotters prolongs a line at sharp corners far beyond them, so there each segment is a line of its own.
+            // In pixels plotters prolongs a line at sharp corners far beyond them, so there each
+            // segment is a line of its own.
             let pieces = clipped(&points, &visible).into_iter();
             let pieces = pieces.flat_map(|piece| match is_bitmap {
                 true => piece.windows(2).map(<[_]>::to_vec).collect(),
@@ -278,7 +281,8 @@ fn draw_chart<B: DrawingBackend>(
     [x.start, y.start, x.end, y.end]
 }
 
-/// The pieces of a line whose y lies in `range`. Without this, plotters moves each point that is outside to the edge.
+/// The pieces of a line whose y lies in `range`. Without this, plotters moves each point that is
+/// outside to the edge.
 fn clipped(points: &[(f64, f64)], range: &std::ops::Range<f64>) -> Vec<Vec<(f64, f64)>> {
     let mut pieces: Vec<Vec<(f64, f64)>> = Vec::new();
     let mut end = None;
@@ -310,7 +314,8 @@ fn color_of(series: &Series) -> RGBColor {
     RGBColor(r, g, b)
 }
 
-/// Width of the column with the rows' names, height of the row with the classes', and between pictures, in the drawing's units.
+/// Width of the column with the rows' names, height of the row with the classes', and between
+/// pictures, in the drawing's units.
 const LABELS: [usize; 2] = [88, 26];
 const GAP: usize = 5;
 

@@ -186,7 +186,8 @@ impl Axis {
         Self { label: label.into(), range, scale: Scale::Linear, format }
     }
 
-    /// `range` where it shows at least half of the values, else one that shows them all: the report's limits fit its own data.
+    /// `range` where it shows at least half of the values, else one that shows them all: the
+    /// report's limits fit its own data.
     pub fn fitted(range: Range<f64>, values: impl Iterator<Item = f64> + Clone) -> Range<f64> {
         let inside = values.clone().filter(|value| range.contains(value)).count();
         if 2 * inside >= values.clone().count() {

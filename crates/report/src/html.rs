@@ -1,5 +1,5 @@
-//! The document as one HTML file that needs nothing else. Everything is escaped by `maud` unless it is [`PreEscaped`], which only our own
-//! drawings, formulas and assets are.
+//! The document as one HTML file that needs nothing else. Everything is escaped by `maud` unless it
+//! is [`PreEscaped`], which only our own drawings, formulas and assets are.
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use pulldown_latex::config::DisplayMode;
@@ -121,7 +121,8 @@ fn render_figure(figure: &Figure) -> Markup {
         Content::Chart(chart) => (chart_data(chart, drawing.plot.expect("a chart has axes")), legend(figure.id, chart)),
         Content::Pictures(pictures) => (pictures_data(pictures), html! {}),
     };
-    // The size in the drawing's own units is in its viewBox; on the page it is as wide as there is room.
+    // The size in the drawing's own units is in its viewBox; on the page it is as wide as there is
+    // room.
     let [width, height] = drawing.size;
     let svg = drawing.svg.replacen(&format!("width=\"{width}\" height=\"{height}\" "), "", 1);
     html! {

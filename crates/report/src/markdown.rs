@@ -83,7 +83,8 @@ fn runs(names: &[String]) -> String {
     if names.is_empty() { String::new() } else { format!("Runs: {}.", names.join(", ")) }
 }
 
-/// The names of runs, each with the first run that it stands for: those that differ in their seed only are one.
+/// The names of runs, each with the first run that it stands for: those that differ in their seed
+/// only are one.
 pub(crate) fn in_short(names: &[String]) -> Vec<(String, String)> {
     let mut short: Vec<(String, String)> = Vec::new();
     let mut last: Option<(&str, u64)> = None;

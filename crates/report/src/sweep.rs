@@ -12,7 +12,8 @@ use serde_json::{Map, Value, json};
 use crate::document::literal;
 use crate::sweep_plot;
 
-/// The points of a sweep that came to an end, and what may be said of them. The same points give the same bytes: no time of day and no duration is in them.
+/// The points of a sweep that came to an end, and what may be said of them. The same points give
+/// the same bytes: no time of day and no duration is in them.
 #[derive(Clone, Debug)]
 pub struct Sweep {
     config: String,
@@ -120,8 +121,8 @@ impl Sweep {
         Self { config: plan.config.clone(), grid: plan.grid.clone(), points }
     }
 
-    /// The points from the lowest validation loss to the highest, then those that diverged; of equals, and where losses do not compare, the earlier comes
-    /// first.
+    /// The points from the lowest validation loss to the highest, then those that diverged; of
+    /// equals, and where losses do not compare, the earlier comes first.
     pub fn ranked(&self) -> Vec<&SweepPoint> {
         let mut ranked: Vec<&SweepPoint> = self.points.iter().collect();
         // Once, and not for each pair: it looks at every point.
@@ -146,8 +147,8 @@ impl Sweep {
         self.points.iter().any(|point| point.summary().is_some())
     }
 
-    /// Whether points tell the same classes apart and count rows alike: with other class weights a loss is of another kind, and the lowest that of the smallest
-    /// weights.
+    /// Whether points tell the same classes apart and count rows alike: with other class weights a
+    /// loss is of another kind, and the lowest that of the smallest weights.
     fn losses_compare(&self) -> bool {
         let classes =
             |summary: &Summary| -> BTreeSet<String> { summary.data.classes.iter().map(ToString::to_string).collect() };
@@ -205,7 +206,8 @@ impl Sweep {
         }
     }
 
-    /// Everything, as one JSON document: the grid, the best point, and a row for each that came to an end, in the grid's order.
+    /// Everything, as one JSON document: the grid, the best point, and a row for each that came to
+    /// an end, in the grid's order.
     pub fn json(&self) -> Value {
         let keys = self.grid.keys().iter().map(|GridKey { key, values }| {
             json!({ "key": key, "values": values.iter().map(|value| typed(value)).collect::<Vec<_>>() })
@@ -394,7 +396,8 @@ pub(crate) fn percent(fraction: f64) -> String {
     format!("{:.2} %", 100.0 * fraction)
 }
 
-/// A number with so many digits behind the point, or where these would tell nothing, or be too many, as a power of ten.
+/// A number with so many digits behind the point, or where these would tell nothing, or be too
+/// many, as a power of ten.
 pub(crate) fn number(value: f64, digits: usize) -> String {
     let is_plain = value == 0.0 || (1e-3..1e5).contains(&value.abs());
     if is_plain { format!("{value:.digits$}") } else { format!("{value:.2e}") }

@@ -12,10 +12,12 @@ pub fn class_names(config: &TrainConfig, k: usize) -> Vec<String> {
     }
 }
 
-/// By how much a row of each class counts, `[k]`, in the order of the model's outputs, where the config says that rows do not all count 1. `classes` are
-/// their names, and `labels` the training rows', positions of these.
+/// By how much a row of each class counts, `[k]`, in the order of the model's outputs, where the
+/// config says that rows do not all count 1. `classes` are their names, and `labels` the training
+/// rows', positions of these.
 ///
-/// `"balanced"` is `n / (k n_c)`, as scikit-learn's `compute_class_weight` has it (`sklearn/utils/class_weight.py`).
+/// `"balanced"` is `n / (k n_c)`, as scikit-learn's `compute_class_weight` has it
+/// (`sklearn/utils/class_weight.py`).
 ///
 /// ```
 /// # use chainrule_core::{ClassWeights, ModelKind, Settings, TrainConfig};
@@ -28,7 +30,8 @@ pub fn class_names(config: &TrainConfig, k: usize) -> Vec<String> {
 /// ```
 ///
 /// # Errors
-/// Where there are not as many weights as classes, one is of a class that is not there, or a class has no row to balance it by.
+/// Where there are not as many weights as classes, one is of a class that is not there, or a class
+/// has no row to balance it by.
 ///
 /// # Panics
 /// Where a label is no class.

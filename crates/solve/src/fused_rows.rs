@@ -1,5 +1,5 @@
-//! Rows as the fused kernels take them: packed in memory, or read and packed chunk by chunk while the
-//! chunk before is computed with.
+//! Rows as the fused kernels take them: packed in memory, or read and packed chunk by chunk while
+//! the chunk before is computed with.
 
 use std::ops::Range;
 use std::path::Path;
@@ -11,8 +11,8 @@ use chainrule_kernels::PackedRows;
 
 use crate::TrainError;
 
-/// Bytes of a chunk's features, unless a batch has more: so few that preparing one and computing with
-/// another hardly leave a processor's cache.
+/// Bytes of a chunk's features, unless a batch has more: so few that preparing one and computing
+/// with another hardly leave a processor's cache.
 const CHUNK: usize = 1 << 19;
 
 /// Rows as the fused kernels take them, wherever they lie.
@@ -172,7 +172,8 @@ fn units_a_chunk(rows: &Rows, unit: usize) -> usize {
     (CHUNK / rows.n_features().saturating_mul(unit).max(1)).max(1)
 }
 
-/// The rows at these places of `order`, `rows_a_chunk` at a time, read and packed by so many threads.
+/// The rows at these places of `order`, `rows_a_chunk` at a time, read and packed by so many
+/// threads.
 fn chunks(
     rows: &Arc<Rows>,
     order: &Arc<Order>,

@@ -45,7 +45,8 @@ impl<'a> GradientSums<'a> {
     }
 }
 
-/// The loss of each of some rows `[n, d]`, and whether it is predicted rightly; `buffer` is for logits.
+/// The loss of each of some rows `[n, d]`, and whether it is predicted rightly; `buffer` is for
+/// logits.
 pub(crate) fn judge(
     link: &dyn Link,
     at: &Parameters,

@@ -1,7 +1,9 @@
-//! L-BFGS on plain slices: the two-loop recursion and a line search, for any function that gives its value with its gradient.
+//! L-BFGS on plain slices: the two-loop recursion and a line search, for any function that gives
+//! its value with its gradient.
 //!
-//! Nocedal and Wright, *Numerical Optimization*, 2nd edition: Algorithm 7.4 for the direction, Section 3.1 for the Wolfe conditions. Where values
-//! are so near each other that rounding decides which is the lower, slopes judge in their place: the approximate Wolfe conditions of Hager and
+//! Nocedal and Wright, *Numerical Optimization*, 2nd edition: Algorithm 7.4 for the direction,
+//! Section 3.1 for the Wolfe conditions. Where values are so near each other that rounding decides
+//! which is the lower, slopes judge in their place: the approximate Wolfe conditions of Hager and
 //! Zhang, *SIAM Journal on Optimization* 16 (2005), Eq. (4.1).
 
 use std::collections::VecDeque;
@@ -24,7 +26,8 @@ pub(crate) struct Options {
     pub(crate) memory: usize,
     /// Iterations, at most.
     pub(crate) iterations: usize,
-    /// Values whose distance, relative to them, is below this are taken for equal: more than rounding makes of them.
+    /// Values whose distance, relative to them, is below this are taken for equal: more than
+    /// rounding makes of them.
     pub(crate) noise: f64,
 }
 
@@ -35,7 +38,8 @@ pub(crate) enum End {
     Told,
     /// As many iterations as there may be were made.
     UsedUp,
-    /// No lower value is to be found along the direction, or has been for long: rounding hides what is left of the way.
+    /// No lower value is to be found along the direction, or has been for long: rounding hides what
+    /// is left of the way.
     Rounding,
 }
 
@@ -45,7 +49,8 @@ const DECREASE: f64 = 1e-4;
 const SLOPE_LEFT: f64 = 0.9;
 /// Trials along one direction.
 const TRIALS: usize = 40;
-/// Iterations with neither a lower value nor a shorter gradient after which it is rounding that they walk on.
+/// Iterations with neither a lower value nor a shorter gradient after which it is rounding that
+/// they walk on.
 const IDLE: usize = 20;
 
 /// What is minimised.
@@ -53,10 +58,12 @@ pub(crate) trait Minimised {
     /// Why it cannot be computed.
     type Error;
 
-    /// Value and gradient at `x`, or at what it rounds to where that is computed with, which the point tells.
+    /// Value and gradient at `x`, or at what it rounds to where that is computed with, which the
+    /// point tells.
     fn evaluate(&mut self, x: Vec<f64>) -> Result<Point, Self::Error>;
 
-    /// Hears of the start and of every iteration's point, which is the one evaluated last; `Break` ends the iterations.
+    /// Hears of the start and of every iteration's point, which is the one evaluated last; `Break`
+    /// ends the iterations.
     fn arrived(&mut self, state: &State) -> Result<ControlFlow<()>, Self::Error>;
 }
 
@@ -127,7 +134,8 @@ pub(crate) fn minimise<P: Minimised>(problem: &mut P, start: Start, options: Opt
             let first = if memory.pairs.is_empty() { (1.0 / norm(&at.gradient)).min(1.0) } else { 1.0 };
             match line_search(problem, at, &direction, first, options.noise)? {
                 Some(next) => break next,
-                // What the memory holds may be rounding: along the gradient itself there is one more chance.
+                // What the memory holds may be rounding: along the gradient itself there is one
+                // more chance.
                 None if !memory.pairs.is_empty() => memory.pairs.clear(),
                 None => return Ok(End::Rounding),
             }
@@ -179,7 +187,8 @@ struct Pair {
 }
 
 impl CorrectionPairs {
-    /// Keeps the pair of two points, unless the function is not convex between them, or rounding says so.
+    /// Keeps the pair of two points, unless the function is not convex between them, or rounding
+    /// says so.
     fn push(&mut self, from: &Point, to: &Point) {
         let s = difference(&to.x, &from.x);
         let y = difference(&to.gradient, &from.gradient);
@@ -221,7 +230,8 @@ struct Trial {
     slope: f64,
 }
 
-/// A point along `direction` that meets the Wolfe conditions; `None` where none is found, or `direction` does not go down.
+/// A point along `direction` that meets the Wolfe conditions; `None` where none is found, or
+/// `direction` does not go down.
 fn line_search<P: Minimised>(
     problem: &mut P,
     from: &Point,
@@ -233,7 +243,8 @@ fn line_search<P: Minimised>(
     if !(slope < 0.0 && slope.is_finite()) {
         return Ok(None);
     }
-    // Between `short`, which goes down but not far enough, and `long`, which goes too far, there is such a point.
+    // Between `short`, which goes down but not far enough, and `long`, which goes too far, there is
+    // such a point.
     let mut short = Trial { length: 0.0, slope };
     let mut long: Option<Trial> = None;
     let mut length = first;
@@ -261,7 +272,8 @@ fn line_search<P: Minimised>(
     Ok(None)
 }
 
-/// Where the slope would be 0, were it straight between the two; never near to either, and in the middle where that is unknown.
+/// Where the slope would be 0, were it straight between the two; never near to either, and in the
+/// middle where that is unknown.
 fn between(short: Trial, long: Trial) -> f64 {
     let fraction = short.slope / (short.slope - long.slope);
     let fraction = if long.slope.is_finite() && long.slope > 0.0 { fraction.clamp(0.1, 0.9) } else { 0.5 };
@@ -380,7 +392,8 @@ mod tests {
 
     #[test]
     fn a_wall_beyond_which_there_are_no_numbers_is_not_stepped_over() {
-        // -ln(2 - x) + 3 x^2: no number from x = 2 on, which the first steps would reach from far below.
+        // -ln(2 - x) + 3 x^2: no number from x = 2 on, which the first steps would reach from far
+        // below.
         let function = |x: &[f64]| {
             let buffer = 2.0 - x[0];
             if buffer <= 0.0 {
@@ -435,7 +448,8 @@ mod tests {
 
     #[test]
     fn walking_about_on_rounding_is_given_up() {
-        // Values that are all the same to seven digits, and gradients with an error that looks random, as sums in f32 have near the minimum.
+        // Values that are all the same to seven digits, and gradients with an error that looks
+        // random, as sums in f32 have near the minimum.
         let function = |x: &[f64]| {
             let error = |x: f64| 1e-3 * (1e9 * x).sin();
             (f64::from((1.0 + 1e-9 * dot(x, x)) as f32), x.iter().map(|&x| 1e-9 * x + error(x)).collect())

@@ -2,10 +2,11 @@
 //!
 //! [`train()`] walks the path that a checked [`TrainConfig`](chainrule_core::TrainConfig) describes
 //! over an [`Engine`], which computes, and gives the parameters, the history, and how it ended. Two
-//! engines are here: [`train_fused()`] goes by kernels that do a step in one pass, on rows that stay
-//! in their file, too, and [`train_by_loops()`] by plain loops on any rows. [`find_optimum()`] goes
-//! to the minimum by the kernels and gives nothing else. A [`Predictor`] asks a model that was trained. It knows
-//! no Burn, no clock and no console: an [`Observer`] is told what happens, and may stop it.
+//! engines are here: [`train_fused()`] goes by kernels that do a step in one pass, on rows that
+//! stay in their file, too, and [`train_by_loops()`] by plain loops on any rows. [`find_optimum()`]
+//! goes to the minimum by the kernels and gives nothing else. A [`Predictor`] asks a model that was
+//! trained. It knows no Burn, no clock and no console: an [`Observer`] is told what happens, and
+//! may stop it.
 
 mod bound;
 mod checkpoint;

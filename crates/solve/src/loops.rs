@@ -13,8 +13,8 @@ use crate::host::{GradientSums, judge};
 use crate::{Metrics, Observer, TrainError, Trained, class_names, class_weights, train};
 
 /// [`train()`] by plain loops, from parameters that are 0, on one thread. The features are made of
-/// the rows as they are needed. Features and parameters are in the precision of the config; all sums
-/// are in f64.
+/// the rows as they are needed. Features and parameters are in the precision of the config; all
+/// sums are in f64.
 ///
 /// # Errors
 /// As [`train()`], and where the config asks for an optimizer other than plain steps, or the class

@@ -49,8 +49,8 @@ pub struct Optimum {
 /// The minimum of a link's J on `rows`, from parameters that are 0, by L-BFGS and the fused kernels
 /// on so many threads; no evaluations, no model, no files.
 ///
-/// `on_iteration` is told of the start and of every iteration, with its parameters. A caller's clock, read
-/// there, makes a trace of time to J; `Break` ends the search, with what it has.
+/// `on_iteration` is told of the start and of every iteration, with its parameters. A caller's
+/// clock, read there, makes a trace of time to J; `Break` ends the search, with what it has.
 ///
 /// ```
 /// # use std::{num::NonZero, ops::ControlFlow, time::Instant};

@@ -203,15 +203,15 @@ pub fn dropped_rows(config: &TrainConfig, rows: usize) -> usize {
     if descent.solver == Solver::Sgd && descent.drop_last { rows % descent.batch_size } else { 0 }
 }
 
-/// [`train()`] by the fused kernels, on as many threads, from parameters that are 0: one pass over a
-/// batch's features gives loss, gradient and update. Of rows that stay in their file as many threads
-/// again read ahead; the steps are the same, bit for bit, and a loss on more rows than make a chunk
-/// is rounded otherwise.
+/// [`train()`] by the fused kernels, on as many threads, from parameters that are 0: one pass over
+/// a batch's features gives loss, gradient and update. Of rows that stay in their file as many
+/// threads again read ahead; the steps are the same, bit for bit, and a loss on more rows than make
+/// a chunk is rounded otherwise.
 ///
 /// # Errors
 /// As [`train()`]; where the config asks for what the kernels cannot do, or there are not so many
-/// threads to be had; and where a file cannot be read any more, with what the training came to until
-/// then.
+/// threads to be had; and where a file cannot be read any more, with what the training came to
+/// until then.
 pub fn train_fused(
     link: &Arc<dyn Link>,
     examples: &FusedRows,

@@ -18,7 +18,8 @@ pub fn seeds() -> Vec<Vec<u8>> {
 
 /// The bytes as a gzip, and what they are when gzipped.
 pub fn check(bytes: &[u8]) {
-    // A gzip is read just where all of it can be inflated by who knows nothing of IDX, and as what it then is.
+    // A gzip is read just where all of it can be inflated by who knows nothing of IDX, and as what
+    // it then is.
     let mut inflated = Vec::new();
     let is_whole = MultiGzDecoder::new(bytes).take(1 << 24).read_to_end(&mut inflated).is_ok();
     match (read_images(bytes), read_labels(bytes)) {

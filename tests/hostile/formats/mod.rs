@@ -1,5 +1,6 @@
-//! What is read from files, each with valid files made by code and with what must hold of any bytes. The fuzz targets in `fuzz/` and the tests in
-//! `tests/hostile.rs` share this: what a fuzzer finds, the tests can keep.
+//! What is read from files, each with valid files made by code and with what must hold of any
+//! bytes. The fuzz targets in `fuzz/` and the tests in `tests/hostile.rs` share this: what a fuzzer
+//! finds, the tests can keep.
 
 mod config;
 mod gzip;

@@ -1,4 +1,5 @@
-//! What this project is built from and hands out: its dependencies, the oldest compiler that is promised, its packages.
+//! What this project is built from and hands out: its dependencies, the oldest compiler that is
+//! promised, its packages.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -32,7 +33,8 @@ fn has_deny() -> bool {
     deny.status().is_ok_and(|status| status.success())
 }
 
-/// Everything with the compiler that `rust-version` promises, unless that is the one which checks everything here.
+/// Everything with the compiler that `rust-version` promises, unless that is the one which checks
+/// everything here.
 pub(super) fn oldest_compiler() -> CheckOutcome {
     let manifest = std::fs::read_to_string(root().join("Cargo.toml")).unwrap_or_default();
     let version = manifest.lines().find_map(|line| line.strip_prefix("rust-version = \""));
@@ -64,7 +66,8 @@ fn output(command: &mut Command) -> Option<String> {
     output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-/// Bytes of a packed package, at most: five times the largest, so that data or a picture that strayed in is seen.
+/// Bytes of a packed package, at most: five times the largest, so that data or a picture that
+/// strayed in is seen.
 const MOST_BYTES: u64 = 1 << 20;
 
 /// What a package may hold beside what [`NAMES`] says, by the folder.
@@ -81,9 +84,10 @@ const NAMES: [&str; 8] = [
     "build.rs",
 ];
 
-/// Every published package has a description, a licence, its texts and a page, holds nothing else than its sources, and can be packed, its dependencies
-/// being those of the lock file. It is not built from the package: that is Burn once more for each of them, and the sources are those that the other
-/// checks build.
+/// Every published package has a description, a licence, its texts and a page, holds nothing else
+/// than its sources, and can be packed, its dependencies being those of the lock file. It is not
+/// built from the package: that is Burn once more for each of them, and the sources are those that
+/// the other checks build.
 pub(super) fn packages() -> CheckOutcome {
     let mut folders: Vec<_> = std::fs::read_dir(root().join("crates")).into_iter().flatten().flatten().collect();
     folders.sort_by_key(std::fs::DirEntry::path);
@@ -186,7 +190,8 @@ pub(super) fn packed() -> CheckOutcome {
         let stem = package.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         let Some((name, _)) = stem.rsplit_once('-') else { continue };
         let made = std::fs::create_dir_all(&unpacked);
-        // As new as they are: by the one date that all packed files have, cargo would take them for those of before.
+        // As new as they are: by the one date that all packed files have, cargo would take them for
+        // those of before.
         let mut unpack = Command::new("tar");
         unpack.arg("--touch").arg("-xzf").arg(&package).arg("-C").arg(&unpacked);
         if made.is_err() || !succeeds_quietly(&mut unpack) {

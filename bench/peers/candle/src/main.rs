@@ -1,4 +1,5 @@
-//! Both models in candle, asked as `turns.py` beside it says: by its autodiff (`nn`'s loss, backward, `SGD`), or by the closed form in its tensor operations.
+//! Both models in candle, asked as `turns.py` beside it says: by its autodiff (`nn`'s loss,
+//! backward, `SGD`), or by the closed form in its tensor operations.
 
 #![allow(clippy::print_stdout, reason = "this is a program")]
 
@@ -136,7 +137,8 @@ impl Rows {
     }
 }
 
-/// `max(z, 0) - y z + ln(1 + e^-|z|)`: candle's own takes the logarithm of a sigmoid, which is not finite where that is 0.
+/// `max(z, 0) - y z + ln(1 + e^-|z|)`: candle's own takes the logarithm of a sigmoid, which is not
+/// finite where that is 0.
 fn cross_entropy_of_two(logits: &Tensor, y: &Tensor) -> Result<Tensor> {
     let tail = (logits.abs()?.neg()?.exp()? + 1.0)?.log()?;
     (logits.relu()? - (logits * y)?)? + tail

@@ -1,8 +1,10 @@
-//! Softmax regression by linfa-logistic's lbfgs, to the optimum of mean cross-entropy + l2/2 sum w^2.
+//! Softmax regression by linfa-logistic's lbfgs, to the optimum of mean cross-entropy + l2/2 sum
+//! w^2.
 //!
-//! One JSON document on the first line says on what; then each line says how many iterations a fit may make, and gets one line of JSON: the seconds of
-//! `fit`, and W `[d, k]` row by row, then b `[k]`. linfa shows nothing on its way, so each is a fit by itself. Where the bias is penalised, too, it is
-//! the weight of a feature that is always 1.
+//! One JSON document on the first line says on what; then each line says how many iterations a fit
+//! may make, and gets one line of JSON: the seconds of `fit`, and W `[d, k]` row by row, then b
+//! `[k]`. linfa shows nothing on its way, so each is a fit by itself. Where the bias is penalised,
+//! too, it is the weight of a feature that is always 1.
 
 #![allow(clippy::print_stdout, reason = "this is a program")]
 
@@ -26,7 +28,8 @@ struct TrainingJob {
     precision: String,
 }
 
-/// The trait of the floats that linfa's logistic models take is private, so that this is written out for each.
+/// The trait of the floats that linfa's logistic models take is private, so that this is written
+/// out for each.
 macro_rules! fit {
     ($float:ty, $ask:expr, $pixels:expr, $labels:expr) => {{
         let data = Dataset::new(features($ask, $pixels, |x| x as $float), $labels);

@@ -1,5 +1,5 @@
-//! A good part of Burn's own `nn`, layers, activations and losses, with parameters and inputs: a service to its developers.
-//! `docs/burn-gradients.md` says what it has found.
+//! A good part of Burn's own `nn`, layers, activations and losses, with parameters and inputs: a
+//! service to its developers. `docs/burn-gradients.md` says what it has found.
 
 use burn::module::{Module, Param};
 use burn::nn::attention::{MhaInput, MultiHeadAttentionConfig};
@@ -33,7 +33,8 @@ struct Sweep {
     seed: u64,
 }
 
-/// Checks every case in every precision of the device. One that panics is a line of its own, and the others go on.
+/// Checks every case in every precision of the device. One that panics is a line of its own, and
+/// the others go on.
 pub(super) fn sweep(device: &Device, seed: u64, watch: Watch<'_>) -> Vec<GradientCheck> {
     // Burn draws a layer's weights from the device's own generator.
     device.seed(seed);

@@ -106,7 +106,8 @@ pub(super) fn check(device: &Device, seed: u64, watch: Watch<'_>) -> Vec<Gradien
     lines
 }
 
-/// `dR/dw = w` must be refused where R is the whole sum of squares: the step stands on its one half.
+/// `dR/dw = w` must be refused where R is the whole sum of squares: the step stands on its one
+/// half.
 fn penalty_without_half(inputs: &Inputs, options: &Options, dtype: FloatDType) -> GradientCheck {
     let mut line = row("derivation", dtype, "Eq. (22) refused for R = sum w^2");
     let report = differentiate(&inputs.weights, inputs.weights.clone(), options, |w| w.powi_scalar(2).sum());

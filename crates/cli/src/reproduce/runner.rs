@@ -42,7 +42,8 @@ pub(super) struct FinishedRuns {
 }
 
 impl ReportRunner<'_> {
-    /// Makes all of these runs, and the gradient checks where they are asked for; nothing where the person interrupted.
+    /// Makes all of these runs, and the gradient checks where they are asked for; nothing where the
+    /// person interrupted.
     pub(super) fn make(&self, planned: &[&PlannedRun], with_checks: bool) -> Result<Option<FinishedRuns>> {
         let names: Vec<&str> = planned.iter().map(|run| run.name.as_str()).collect();
         let begin = |run: usize, done: &[Option<(Run, bool)>]| {
@@ -87,7 +88,8 @@ impl ReportRunner<'_> {
         }
         let start = Instant::now();
         let rows = self.rows(&config)?;
-        // Made beside its place, which is left to what is finished; one that was interrupted goes on.
+        // Made beside its place, which is left to what is finished; one that was interrupted goes
+        // on.
         let making = self.folder.join(format!(".making-{}", path.file_name().unwrap_or_default().display()));
         let Some(folder) = self.begin(&making, &config)? else { return Ok(None) };
         // Another process may have finished it meanwhile.
@@ -103,7 +105,8 @@ impl ReportRunner<'_> {
         Ok(Some((whole, false)))
     }
 
-    /// The folder of a run to be made, or to go on with; waits for another process that is making the same. Nothing where the person interrupted.
+    /// The folder of a run to be made, or to go on with; waits for another process that is making
+    /// the same. Nothing where the person interrupted.
     fn begin(&self, path: &Path, config: &TrainConfig) -> Result<Option<RunFolder>> {
         let manifest = manifest(config, self.machine, self.source);
         let take = || {
@@ -120,7 +123,8 @@ impl ReportRunner<'_> {
         Ok(self.jobs.wait_for(take)?)
     }
 
-    /// What names a result: it changes with the config, the data, the code and the machine, whatever is computed from them.
+    /// What names a result: it changes with the config, the data, the code and the machine,
+    /// whatever is computed from them.
     fn key(&self, config: &str) -> String {
         let device = self.machine.device_text();
         let parts = [
@@ -149,7 +153,8 @@ impl ReportRunner<'_> {
 
     /// The gradient checks of this build on this machine.
     fn checks(&self) -> Result<GradientChecks> {
-        // They are of what is computed in a training and of the checker itself, which no version counts.
+        // They are of what is computed in a training and of the checker itself, which no version
+        // counts.
         let revision = env!("CHAINRULE_REVISION");
         let build = format!("gradcheck {CHECK_SEED} {} {revision}", env!("CARGO_PKG_VERSION"));
         let path = self.folder.join(format!("gradcheck-{}.json", self.key(&build)));

@@ -31,7 +31,8 @@ const SHOWN: usize = 30;
 /// So many notes are told of rows that points leave out.
 const MOST_NOTES: usize = 3;
 
-/// Makes the points that are missing, and tells of all. Everything that can be refused is refused before a point is begun.
+/// Makes the points that are missing, and tells of all. Everything that can be refused is refused
+/// before a point is begun.
 pub(crate) fn sweep(options: &SweepOptions) -> Result<u8> {
     let mut log = |line: &str| {
         if !options.output.quiet {
@@ -84,14 +85,16 @@ pub(crate) fn sweep(options: &SweepOptions) -> Result<u8> {
     close(options, &sweep, folder.path(), is_interrupted)
 }
 
-/// Where a new sweep is made, or where one goes on: as it was begun, unless the options say otherwise.
+/// Where a new sweep is made, or where one goes on: as it was begun, unless the options say
+/// otherwise.
 fn machine(options: &SweepOptions, begun: Option<&SweepPlan>) -> Result<Machine> {
     let named = options.threads.map(usize::from).or(begun.map(|plan| plan.threads));
     let threads = named.and_then(NonZero::new).unwrap_or(NonZero::<usize>::MIN);
     again(options.place.backend.as_ref(), begun.and_then(|plan| plan.manifests.first()), threads)
 }
 
-/// What the options ask for, but for the data, or what was begun unless they say otherwise; and the experiments of its points.
+/// What the options ask for, but for the data, or what was begun unless they say otherwise; and the
+/// experiments of its points.
 fn plan(options: &SweepOptions, begun: Option<&SweepPlan>, machine: &Machine) -> Result<(SweepPlan, Vec<TrainConfig>)> {
     let keys = options.grid.iter().map(|text| GridKey::parse(text)).collect::<Result<Vec<_>, _>>();
     let keys = keys.map_err(|error| anyhow!("--grid {error}"))?;
@@ -135,7 +138,8 @@ fn settled(plan: &SweepPlan, machine: &Machine) -> Result<Vec<TrainConfig>> {
     configs.map(|(point, config)| machine.resolve_defaults(config).with_context(|| plan.grid.describe(point))).collect()
 }
 
-/// The differences of two experiments but for where the data lie: that may change, and what they are the manifests say. Nothing where there are none.
+/// The differences of two experiments but for where the data lie: that may change, and what they
+/// are the manifests say. Nothing where there are none.
 fn but_for_the_place(differences: Vec<String>) -> Option<String> {
     let differences: Vec<String> = differences.into_iter().filter(|key| !key.starts_with("data.source")).collect();
     (!differences.is_empty()).then(|| differences.join("; "))
@@ -156,7 +160,8 @@ struct Points<'a> {
 }
 
 impl Points<'_> {
-    /// For each point what came of it, where it came to its end before. Refuses points that are others than they would be here.
+    /// For each point what came of it, where it came to its end before. Refuses points that are
+    /// others than they would be here.
     fn found(&self, log: &mut dyn FnMut(&str)) -> Result<Vec<Option<PointOutcome>>> {
         let names = self.plan.folder_names();
         let found = |(point, name): (usize, &String)| -> Result<Option<PointOutcome>> {
@@ -182,7 +187,8 @@ impl Points<'_> {
             match Run::read(name, &path) {
                 Ok(run) => Ok(Some(PointOutcome::Ended(Box::new(run.summary)))),
                 Err(_) => {
-                    // What has no summary was cut off, or its summary says so, and any other should be whole.
+                    // What has no summary was cut off, or its summary says so, and any other should
+                    // be whole.
                     if run.has_summary()
                         && let Err(error) = RunFolder::read(&path)
                     {
@@ -214,7 +220,8 @@ impl Points<'_> {
         [format!("data: {data}")].into_iter().chain(dropped.into_iter().take(MOST_NOTES)).chain([sweep]).collect()
     }
 
-    /// Makes those that are missing; gives all that came to their end, each with its number, and whether the person interrupted.
+    /// Makes those that are missing; gives all that came to their end, each with its number, and
+    /// whether the person interrupted.
     fn make(
         &self,
         found: Vec<Option<PointOutcome>>,

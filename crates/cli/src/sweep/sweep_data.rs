@@ -1,4 +1,5 @@
-//! The data of a sweep's points: found and looked through before any of them begins, and no more often than it takes.
+//! The data of a sweep's points: found and looked through before any of them begins, and no more
+//! often than it takes.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -49,7 +50,8 @@ impl SweepData {
     ) -> Result<Self> {
         let mut sweep_data = Self { kept: Mutex::default(), found: Vec::new(), loads: HashMap::new(), of: Vec::new() };
         let mut last: Option<(usize, Dataset)> = None;
-        // What `auto` got for one point it gets for all, or a network that fails would be tried for each.
+        // What `auto` got for one point it gets for all, or a network that fails would be tried for
+        // each.
         let find = |found: &[SweepDataset], config: &TrainConfig, log: &mut dyn FnMut(&str)| {
             let asked = &config.data().source;
             match found.iter().find(|found| configs[found.point].data().source == *asked) {
@@ -105,8 +107,8 @@ impl SweepData {
         &self.found[self.of[point].0].source
     }
 
-    /// These points are going to be made, once: gives them in an order in which those with the same rows follow each other, so that few rows are in memory at
-    /// once.
+    /// These points are going to be made, once: gives them in an order in which those with the same
+    /// rows follow each other, so that few rows are in memory at once.
     pub(super) fn begin(&self, points: impl Iterator<Item = usize>) -> Vec<usize> {
         let mut points: Vec<usize> = points.collect();
         let first = |point: usize| self.of.iter().position(|other| other.1 == self.of[point].1);
@@ -127,7 +129,8 @@ impl SweepData {
     ) -> Result<Arc<PreparedRows>> {
         jobs.rows(&self.of[point].1, || {
             let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-            // The files' bytes are no longer needed where nobody else will ask for other rows of them.
+            // The files' bytes are no longer needed where nobody else will ask for other rows of
+            // them.
             let kept = if self.loads.len() == 1 { kept.take() } else { kept.clone() };
             let source = self.source(point);
             let data = match kept {

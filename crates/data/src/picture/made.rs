@@ -8,7 +8,8 @@ use image::{DynamicImage, GrayImage, ImageDecoder, ImageFormat, ImageReader, Lim
 
 use super::{Grey, LEAST_CONTRAST, MOST_BYTES, MOST_ON_A_SIDE, MOST_PIXELS, Picture, PictureError, Treatment};
 
-/// From which part of the strongest ink on a pixel counts as ink where its extent is measured. Below are a JPEG's ripples and a smoothed edge's foot.
+/// From which part of the strongest ink on a pixel counts as ink where its extent is measured.
+/// Below are a JPEG's ripples and a smoothed edge's foot.
 const INK: u8 = 255 / 4;
 /// The part of a side that the ink is fitted into: MNIST's 20 of 28.
 const BOX: f64 = 20.0 / 28.0;
@@ -48,7 +49,8 @@ pub(super) fn of_anything(picture: Grey, size: [usize; 2]) -> Result<Picture, Pi
     let pixels = if found == size {
         grey.into_raw()
     } else {
-        // Where it makes smaller, this filter is as wide as the pixels that become one, and never rings.
+        // Where it makes smaller, this filter is as wide as the pixels that become one, and never
+        // rings.
         resize(&grey, size[1] as u32, size[0] as u32, FilterType::Triangle).into_raw()
     };
     let treatment = Treatment {
@@ -108,7 +110,8 @@ fn one_line(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// Grey levels, and what transparent pixels were laid over: light ink over black, dark ink over white.
+/// Grey levels, and what transparent pixels were laid over: light ink over black, dark ink over
+/// white.
 fn to_grey(decoded: DynamicImage) -> (GrayImage, Option<u8>) {
     if !decoded.color().has_alpha() {
         return (decoded.into_luma8(), None);
@@ -172,15 +175,18 @@ fn ink(mut grey: GrayImage, border: u8, inverted: bool) -> Result<GrayImage, Pic
     Ok(crop_imm(&grey, left, top, right - left + 1, bottom - top + 1).to_image())
 }
 
-/// Fits ink into the box of an image of `size` and puts its centre of mass in the middle; gives the image, and the size of the ink in it.
+/// Fits ink into the box of an image of `size` and puts its centre of mass in the middle; gives the
+/// image, and the size of the ink in it.
 ///
-/// The middle is pixel 14 of 28, counted from 0, to half a pixel: that is where MNIST's own centres of mass lie, all of them.
+/// The middle is pixel 14 of 28, counted from 0, to half a pixel: that is where MNIST's own centres
+/// of mass lie, all of them.
 fn fit(ink: &GrayImage, [height, width]: [usize; 2]) -> (Vec<u8>, [usize; 2]) {
     let buffer = [height, width].map(|side| (side as f64 * BOX).round().max(1.0));
     let found = [ink.height(), ink.width()].map(f64::from);
     let scale = (buffer[0] / found[0]).min(buffer[1] / found[1]);
     let [rows, columns] = [0, 1].map(|i| (found[i] * scale).round().clamp(1.0, buffer[i]) as usize);
-    // Where it makes smaller, this filter is as wide as the pixels that become one. Of image's filters docs/decisions/0017-pictures.md compares them.
+    // Where it makes smaller, this filter is as wide as the pixels that become one. Of image's
+    // filters docs/decisions/0017-pictures.md compares them.
     let fitted = resize(ink, columns as u32, rows as u32, FilterType::CatmullRom);
 
     let (mut mass, mut moments) = (0.0, [0.0; 2]);

@@ -31,8 +31,8 @@ impl Reader for Csv {
         "a table: a header of names, below it numbers and labels, parted by commas"
     }
 
-    /// Nothing marks a CSV file: it is whatever no other reader takes, and is not known as something
-    /// that nobody reads.
+    /// Nothing marks a CSV file: it is whatever no other reader takes, and is not known as
+    /// something that nobody reads.
     fn sniff(&self, beginning: &[u8]) -> bool {
         let mut others = READERS.iter().filter(|other| other.name() != self.name());
         others.all(|other| !other.sniff(beginning)) && !is_foreign(beginning)

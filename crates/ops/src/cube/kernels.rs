@@ -1,6 +1,7 @@
 //! The two launches of a step, and the one of an evaluation.
 //!
-//! Parameters lie as [`TilePlan::place`] says; residuals as `[n, tiles, padded]`. A row's features are `scale * byte + offset`, four to a word.
+//! Parameters lie as [`TilePlan::place`] says; residuals as `[n, tiles, padded]`. A row's features
+//! are `scale * byte + offset`, four to a word.
 
 use burn_cubecl::cubecl;
 use burn_cubecl::cubecl::ir::ElemType;
@@ -20,9 +21,10 @@ pub(super) enum ForwardMode {
 
 /// Logits, losses, and residuals or verdicts, of `plan.rows` rows a cube.
 ///
-/// The units of a cube share the words of its rows. Each multiplies its words with a tile of classes, for all rows, so that a word's weights are read
-/// once for the lot; the units' sums meet in shared memory. Where there are more tiles than one, the softmax is taken as they come, and the logits
-/// wait in the place of the residuals.
+/// The units of a cube share the words of its rows. Each multiplies its words with a tile of
+/// classes, for all rows, so that a word's weights are read once for the lot; the units' sums meet
+/// in shared memory. Where there are more tiles than one, the softmax is taken as they come, and
+/// the logits wait in the place of the residuals.
 #[cube(launch)]
 pub(super) fn forward<F: Float>(
     words: &[u32],
@@ -74,7 +76,8 @@ pub(super) fn forward<F: Float>(
         at[r] = row * words_a_row;
     }
 
-    // Of the row that a unit looks after: the largest logit, its class, the sum of exp(z - largest), the logit of the label.
+    // Of the row that a unit looks after: the largest logit, its class, the sum of exp(z -
+    // largest), the logit of the label.
     let mut peak = F::new(0.0);
     let mut total = F::new(0.0);
     let mut best = 0u32;
@@ -198,7 +201,8 @@ pub(super) fn forward<F: Float>(
             if (label == 1u32 && positive) || (label == 0u32 && z <= F::new(0.0)) {
                 is_right = F::new(1.0);
             }
-            // p - y, with e = exp(-|z|), is what remains of 1 where y is 1: no difference of nearly equal numbers.
+            // p - y, with e = exp(-|z|), is what remains of 1 where y is 1: no difference of nearly
+            // equal numbers.
             let e = (-z.abs()).exp();
             let rest = select(positive == (label == 1u32), e, F::new(1.0)) / (e + F::new(1.0));
             peaks[unit] = select(label == 1u32, -rest, rest);
@@ -247,8 +251,9 @@ pub(super) fn forward<F: Float>(
 
 /// `W - rate (X^T D + l2 W)` in the place of W, and the same for b with an l2 of its own.
 ///
-/// A unit has `plan.wide` words of features and a tile of classes, and goes through every `plan.down`-th row of the batch; the parts meet in shared memory. The
-/// bias is the weight of a feature that is 1, in the word after the last.
+/// A unit has `plan.wide` words of features and a tile of classes, and goes through every
+/// `plan.down`-th row of the batch; the parts meet in shared memory. The bias is the weight of a
+/// feature that is 1, in the word after the last.
 #[cube(launch)]
 pub(super) fn backward<F: Float>(
     words: &[u32],
@@ -279,7 +284,8 @@ pub(super) fn backward<F: Float>(
     let t = CUBE_POS_Y as usize;
     let first_word = CUBE_POS_X as usize * comptime!(across * wide);
 
-    // Where the unit's words are in a row, and the line from byte to feature: of the word after the last, the first feature is 1 and the others are 0.
+    // Where the unit's words are in a row, and the line from byte to feature: of the word after the
+    // last, the first feature is 1 and the others are 0.
     let mut at = Array::<usize>::new(wide);
     let mut scales = Array::<F>::new(wide);
     let mut offsets = Array::<F>::new(2 * wide);
@@ -345,7 +351,8 @@ pub(super) fn backward<F: Float>(
         let i = o % sums;
         let feature = (first_word + word) * 4 + i / tile;
         let class = t * tile + i % tile;
-        // Neither the features that fill up a row's last word, nor the classes that fill up the last tile, have weights.
+        // Neither the features that fill up a row's last word, nor the classes that fill up the
+        // last tile, have weights.
         let of_bias = feature == comptime!(4 * plan.words);
         if (feature < comptime!(plan.features) || of_bias) && class < comptime!(plan.classes) {
             let mut gradient = F::new(0.0);

@@ -40,7 +40,8 @@ fn element(dtype: DType) -> ElemType {
     ElemType::Float(if dtype == DType::F64 { FloatKind::F64 } else { FloatKind::F32 })
 }
 
-/// Memory of a device, as so many elements of a type. As a tensor, so that its length is told right without `unsafe`.
+/// Memory of a device, as so many elements of a type. As a tensor, so that its length is told right
+/// without `unsafe`.
 fn buffer(client: &Client, device: &CubeDevice, handle: Handle, length: usize, dtype: DType) -> CubeTensor {
     CubeTensor::new_contiguous(client.clone(), device.clone(), [length].into(), handle, dtype)
 }

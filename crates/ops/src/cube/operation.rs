@@ -72,8 +72,8 @@ impl FusedLoss for Cube {
 
 /// Loss and residual of a row a cube.
 ///
-/// `lanes` units have a class each, and the next `lanes` the same ones: they share the features. A row's logits wait in the place of its residual,
-/// where each is read by the unit that wrote it.
+/// `lanes` units have a class each, and the next `lanes` the same ones: they share the features. A
+/// row's logits wait in the place of its residual, where each is read by the unit that wrote it.
 #[cube(launch)]
 fn by_rows<F: Float, I: Int>(
     features: &[F],

@@ -2,8 +2,9 @@ use crate::Loss;
 
 /// How a problem is cut into cubes and units, known when its kernels are compiled.
 ///
-/// Rows are bytes, four in a word. Classes are cut into tiles of equal width, so that the sums of a tile fit a unit's registers; of the last tile's
-/// columns some may be beyond the last class: their weights stay 0 and nobody asks for their probabilities.
+/// Rows are bytes, four in a word. Classes are cut into tiles of equal width, so that the sums of a
+/// tile fit a unit's registers; of the last tile's columns some may be beyond the last class: their
+/// weights stay 0 and nobody asks for their probabilities.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct TilePlan {
     pub(super) loss: Loss,
@@ -38,7 +39,8 @@ impl TilePlan {
     /// `plane` is how many units the device runs in step: a hint, on which no result depends.
     pub(super) fn new(loss: Loss, features: usize, classes: usize, plane: usize) -> Self {
         let tiles = classes.div_ceil(WIDEST_TILE);
-        // A processor that plays GPU has vectors of 4 to 16 numbers, and each barrier of more units than that costs it a change of stacks.
+        // A processor that plays GPU has vectors of 4 to 16 numbers, and each barrier of more units
+        // than that costs it a change of stacks.
         let plane = plane.clamp(8, 32).next_power_of_two();
         Self {
             loss,
@@ -60,7 +62,8 @@ impl TilePlan {
         self.tile.next_multiple_of(4)
     }
 
-    /// Numbers of a tile's parameters: four features a word, and as much again, of which the first row is the bias.
+    /// Numbers of a tile's parameters: four features a word, and as much again, of which the first
+    /// row is the bias.
     pub(super) fn of_tile(&self) -> usize {
         (self.words + 1) * 4 * self.tile
     }

@@ -14,7 +14,8 @@ use crate::{ConfigFile, Manifest, RunError, inside, write_whole};
 pub(crate) struct RunStart {
     pub(crate) config: TrainConfig,
     pub(crate) manifest: Manifest,
-    /// The bytes of `manifest.json`, which holds both and is sealed, so that one file makes a folder a run's.
+    /// The bytes of `manifest.json`, which holds both and is sealed, so that one file makes a
+    /// folder a run's.
     pub(crate) document: Vec<u8>,
     /// `config.toml`, which says the config again, for people.
     pub(crate) text: String,

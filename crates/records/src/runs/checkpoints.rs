@@ -1,5 +1,5 @@
-//! The checkpoints of a run folder: `checkpoint/step-N.mpk`, each a line that says what it is, the SHA-256 of the rest, and the rest in `MessagePack`, which
-//! keeps every bit of a float.
+//! The checkpoints of a run folder: `checkpoint/step-N.mpk`, each a line that says what it is, the
+//! SHA-256 of the rest, and the rest in `MessagePack`, which keeps every bit of a float.
 
 use std::path::{Path, PathBuf};
 
@@ -21,8 +21,8 @@ const KEPT: usize = 2;
 const FIRST_LINE: &[u8] = b"chainrule checkpoint 1\n";
 
 impl RunFolder {
-    /// Writes the checkpoint after so many steps, and deletes all but the last two, and those of later steps: a training that comes to this one found
-    /// them damaged.
+    /// Writes the checkpoint after so many steps, and deletes all but the last two, and those of
+    /// later steps: a training that comes to this one found them damaged.
     ///
     /// # Errors
     /// Where it cannot be written; those that were there still are.
@@ -39,7 +39,8 @@ impl RunFolder {
         Ok(())
     }
 
-    /// The last checkpoint that is whole, with its number of steps; `log` hears of those that are not.
+    /// The last checkpoint that is whole, with its number of steps; `log` hears of those that are
+    /// not.
     pub fn last_checkpoint<T: DeserializeOwned>(&self, log: &mut dyn FnMut(&RunError)) -> Option<(usize, T)> {
         clear_drafts(&self.path().join(FOLDER));
         self.checkpoints().into_iter().find_map(|(steps, path)| match read_checkpoint(&path) {
@@ -80,7 +81,8 @@ pub(crate) fn check(run: &Path) -> Result<(), RunError> {
     Ok(())
 }
 
-/// The checkpoints of a folder, whole or not, with their folder; or else the first thing in it that is none.
+/// The checkpoints of a folder, whole or not, with their folder; or else the first thing in it that
+/// is none.
 pub(crate) fn own_files(run: &Path) -> Result<Vec<PathBuf>, PathBuf> {
     let folder = run.join(FOLDER);
     if !inside::check(&folder, true).map_err(|_| folder.clone())? {

@@ -36,7 +36,8 @@ pub struct GradientCheck {
     pub unresolved: usize,
     /// Coordinates where the one-sided slopes differ.
     pub kinks: usize,
-    /// The largest distance from the differences, relative to the larger of the two, where the differences could tell.
+    /// The largest distance from the differences, relative to the larger of the two, where the
+    /// differences could tell.
     pub worst_relative: f64,
     /// Whether it holds.
     pub passed: bool,

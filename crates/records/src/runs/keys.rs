@@ -133,7 +133,8 @@ const CALLED: [(&str, &[&str]); 13] = [
 /// What parts a table's columns, which is no key.
 const SEPARATOR: [&str; 4] = ["separator", "delimiter", "sep", "delim"];
 
-/// The known key that is probably meant by `key`: one that is near it in its own section, or is called so elsewhere; else those that there are.
+/// The known key that is probably meant by `key`: one that is near it in its own section, or is
+/// called so elsewhere; else those that there are.
 fn hint(key: &str) -> String {
     let (section, name) = key.rsplit_once('.').unwrap_or_default();
     let name = plain(if name.is_empty() { key } else { name });
@@ -168,8 +169,8 @@ fn hint(key: &str) -> String {
     }
 }
 
-/// Known keys, whose values may be tables, and all other values that are none, and empty tables: each
-/// by its dotted key.
+/// Known keys, whose values may be tables, and all other values that are none, and empty tables:
+/// each by its dotted key.
 fn flatten(table: &Table) -> Vec<(String, &Value)> {
     fn add<'a>(section: &str, table: &'a Table, all: &mut Vec<(String, &'a Value)>) {
         for (name, value) in table {
@@ -214,7 +215,8 @@ pub(crate) struct Quotes {
 }
 
 impl Quotes {
-    /// Whether the next character is a quote, or stands between two; a first one is none where it `may_open` nothing.
+    /// Whether the next character is a quote, or stands between two; a first one is none where it
+    /// `may_open` nothing.
     pub(crate) fn take(&mut self, c: char, may_open: bool) -> bool {
         match (self.open, c) {
             (Some('"'), _) if self.is_escaped => self.is_escaped = false,
@@ -247,8 +249,8 @@ pub(crate) fn last_part(key: &str) -> &str {
     separators(key).0.last().map_or(key, |dot| &key[dot + 1..])
 }
 
-/// The parts of the dotted key before the first `=`, and the text behind that. Quotes are TOML's, in
-/// which a part may have a dot and an `=`; a part without them may be more than TOML allows.
+/// The parts of the dotted key before the first `=`, and the text behind that. Quotes are TOML's,
+/// in which a part may have a dot and an `=`; a part without them may be more than TOML allows.
 pub(crate) fn key_and_text(text: &str) -> Option<(Vec<String>, &str)> {
     if let (dots, Some(end)) = separators(text)
         && text[..end].contains(['"', '\''])
@@ -263,7 +265,8 @@ pub(crate) fn key_and_text(text: &str) -> Option<(Vec<String>, &str)> {
 
 /// The parts of a text that is a key in TOML.
 fn toml_key(text: &str) -> Option<Vec<String>> {
-    // A text of several lines may be more than a key, and one that begins so is a table's head or a comment.
+    // A text of several lines may be more than a key, and one that begins so is a table's head or a
+    // comment.
     if text.starts_with(['[', '#']) || text.contains(char::is_control) {
         return None;
     }
@@ -313,12 +316,13 @@ pub(crate) fn key_and_value(text: &str) -> Result<(Vec<String>, &str), ConfigErr
     if value.is_empty() || parts.iter().any(String::is_empty) { Err(malformed()) } else { Ok((parts, value)) }
 }
 
-/// Applies an override, `key=value`; gives the dotted key. The value is TOML, or, where it is not, a
-/// string without its quotes; `none` takes back what may be absent.
+/// Applies an override, `key=value`; gives the dotted key. The value is TOML, or, where it is not,
+/// a string without its quotes; `none` takes back what may be absent.
 pub(crate) fn set(table: &mut Table, text: &str, from: &str) -> Result<String, ConfigError> {
     let (parts, value) = key_and_value(text)?;
     let key = dotted(parts.iter().map(String::as_str));
-    // Before it is made: a table in a table in a table … would be taken apart again by as many calls in each other.
+    // Before it is made: a table in a table in a table … would be taken apart again by as many
+    // calls in each other.
     if parts.len() > DEEPEST {
         return Err(unknown(from.to_owned(), &key));
     }

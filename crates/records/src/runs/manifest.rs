@@ -27,8 +27,9 @@ pub struct Manifest {
 }
 
 impl Manifest {
-    /// In what else a run could come to other numbers than this one, `other` being where it would go on: one part of a sentence each, naming both. The git
-    /// revision and the release are not asked, since they may change nothing that is computed, nor where the data lies.
+    /// In what else a run could come to other numbers than this one, `other` being where it would
+    /// go on: one part of a sentence each, naming both. The git revision and the release are not
+    /// asked, since they may change nothing that is computed, nor where the data lies.
     pub fn differences(&self, other: &Self) -> Vec<String> {
         let (made, here) = (&self.versions, &other.versions);
         let code = |versions: &Versions| {
@@ -65,8 +66,8 @@ pub struct Versions {
     pub chainrule: String,
     /// Its git revision, `-dirty` where files were changed; `unknown` outside a checkout.
     pub git_revision: String,
-    /// The version of all that decides a training's bits; 0 in runs of before 0.2, which have a digest of all
-    /// sources instead.
+    /// The version of all that decides a training's bits; 0 in runs of before 0.2, which have a
+    /// digest of all sources instead.
     #[serde(default)]
     pub numerics: u32,
     /// Burn.

@@ -24,8 +24,9 @@ pub struct Summary {
     pub threads: usize,
     /// What it was trained on.
     pub data: DataSummary,
-    /// By how much a row of each class counted in the objective, in the order of `data.classes`; where absent, 1. All cross-entropies of the run have
-    /// these weights, and its accuracies have none.
+    /// By how much a row of each class counted in the objective, in the order of `data.classes`;
+    /// where absent, 1. All cross-entropies of the run have these weights, and its accuracies have
+    /// none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub class_weights: Option<Vec<f64>>,
     /// The seed of the shuffle.
@@ -34,7 +35,8 @@ pub struct Summary {
     pub steps: usize,
     /// Updates in an epoch.
     pub steps_per_epoch: usize,
-    /// Training rows that were in no step of an epoch, since they fill no whole batch (`descent.drop_last`).
+    /// Training rows that were in no step of an epoch, since they fill no whole batch
+    /// (`descent.drop_last`).
     #[serde(default)]
     pub dropped_rows: usize,
     /// Whole passes over the training rows.

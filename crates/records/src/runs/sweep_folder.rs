@@ -28,7 +28,8 @@ pub struct SweepPlan {
     pub threads: usize,
     /// The keys with their values.
     pub grid: Grid,
-    /// What the points run on: one for each of the data that the grid asks for, in the order of their first points.
+    /// What the points run on: one for each of the data that the grid asks for, in the order of
+    /// their first points.
     pub manifests: Vec<Manifest>,
 }
 
@@ -44,13 +45,15 @@ impl SweepPlan {
         self.grid.configs(&self.config, &self.text, &self.set)
     }
 
-    /// What each point's folder is called: its number, and each key's last part with its value, as far as there is room and a path takes them.
+    /// What each point's folder is called: its number, and each key's last part with its value, as
+    /// far as there is room and a path takes them.
     pub fn folder_names(&self) -> Vec<String> {
         let (keys, points) = (self.grid.short_names(), self.grid.values());
         let digits = points.len().to_string().len();
         let name = |(i, values): (usize, &Vec<&str>)| {
             let mut name = format!("{:0digits$}", i + 1);
-            // A dash for all that has a meaning to a shell or a file system; what is left of a list or a string has none at its ends.
+            // A dash for all that has a meaning to a shell or a file system; what is left of a list
+            // or a string has none at its ends.
             let plain = |text: &str| {
                 let plain = |c: char| if c.is_ascii_alphanumeric() || "._+-".contains(c) { c } else { ' ' };
                 let plain: String = text.chars().map(plain).collect();
@@ -69,7 +72,8 @@ impl SweepPlan {
 /// Letters of a point's folder.
 const LONGEST: usize = 100;
 
-/// A folder for a sweep: its plan, what came of it, and below `points` a run's folder for each point. Only one process at a time has it.
+/// A folder for a sweep: its plan, what came of it, and below `points` a run's folder for each
+/// point. Only one process at a time has it.
 #[derive(Debug)]
 pub struct SweepFolder {
     plan: SweepPlan,
@@ -77,7 +81,8 @@ pub struct SweepFolder {
 }
 
 const JSON: &str = "sweep.json";
-/// Bytes of a plan, at most: of its config, its grid and the checksums of the data of a thousand points.
+/// Bytes of a plan, at most: of its config, its grid and the checksums of the data of a thousand
+/// points.
 const MOST_BYTES: u64 = 1 << 24;
 
 /// The files that a sweep writes, with its points.
@@ -94,10 +99,12 @@ pub(crate) const SWEEP: FolderKind = FolderKind {
 impl SweepFolder {
     /// Makes a folder for a new sweep, whole with `sweep.toml` or not at all.
     ///
-    /// With `replace`, a sweep that lies there is replaced with its runs, if nothing else does and its seals are whole.
+    /// With `replace`, a sweep that lies there is replaced with its runs, if nothing else does and
+    /// its seals are whole.
     ///
     /// # Errors
-    /// Where something is there and `replace` is not set or does not allow it, another process has the folder or a run in it, or it cannot be written.
+    /// Where something is there and `replace` is not set or does not allow it, another process has
+    /// the folder or a run in it, or it cannot be written.
     pub fn create(path: &Path, replace: bool, plan: &SweepPlan) -> Result<Self, RunError> {
         if RunFolder::was_begun(path) && !inside::is_there(&path.join(PLAN)) {
             let what = "this is a run's folder; name another for the sweep";
@@ -119,7 +126,8 @@ impl SweepFolder {
     /// Takes the folder of a sweep that was begun, to go on with it.
     ///
     /// # Errors
-    /// Where there is none, its plan was changed, a link leads out of it, another process has it, or it cannot be written.
+    /// Where there is none, its plan was changed, a link leads out of it, another process has it,
+    /// or it cannot be written.
     pub fn open(path: &Path) -> Result<Self, RunError> {
         let plan = SweepPlan::read(path)?;
         let claim = Claim::take(path)?;
@@ -145,7 +153,8 @@ impl SweepFolder {
     /// Where a run of it is, or is to be made.
     ///
     /// # Errors
-    /// Where that is elsewhere, behind a link, or the sweep's folder is no longer this process's and cannot be made again.
+    /// Where that is elsewhere, behind a link, or the sweep's folder is no longer this process's
+    /// and cannot be made again.
     pub fn point(&self, name: &str) -> Result<PathBuf, RunError> {
         self.hold()?;
         let points = self.path().join(SweepPlan::POINTS);
@@ -204,7 +213,8 @@ impl SweepPlan {
 /// The files of a folder but its plan, in the order in which they are deleted.
 ///
 /// # Errors
-/// Where the folder is no sweep's, something else lies in it, or another process has one of its runs.
+/// Where the folder is no sweep's, something else lies in it, or another process has one of its
+/// runs.
 fn own_files(folder: &Path) -> Result<Vec<PathBuf>, RunError> {
     let names = entries(folder)?;
     let foreign = |path: PathBuf| RunError::Foreign { path, kind: SWEEP.name };

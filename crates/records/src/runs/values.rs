@@ -22,7 +22,8 @@ fn words_of(key: &str) -> Option<&'static [&'static str]> {
     WORDS.iter().find(|(known, _)| *known == key).map(|(_, words)| *words)
 }
 
-/// What is wrong with a value that a key cannot take, and what it can; `message` is what serde says of it.
+/// What is wrong with a value that a key cannot take, and what it can; `message` is what serde says
+/// of it.
 pub(crate) fn problem(key: &str, value: Option<&Value>, message: &str) -> String {
     let text = value.and_then(Value::as_str);
     if let Some(words) = words_of(key) {

@@ -45,7 +45,8 @@ impl KeyAxis {
         low - margin..high + margin
     }
 
-    /// The values that have room for their labels on so many pixels, where each letter takes so many.
+    /// The values that have room for their labels on so many pixels, where each letter takes so
+    /// many.
     pub(super) fn ticks(&self, pixels: f64, letter: f64) -> Vec<(f64, String)> {
         let range = self.range();
         let unit = pixels / (range.end - range.start);
@@ -66,8 +67,9 @@ impl KeyAxis {
     }
 }
 
-/// Where numbers lie on an axis, and whether it is logarithmic: where none is negative and the positive ones span two decades or more, unless they are about evenly
-/// spaced, as seeds are. A 0 among them then lies apart, to the left of the smallest.
+/// Where numbers lie on an axis, and whether it is logarithmic: where none is negative and the
+/// positive ones span two decades or more, unless they are about evenly spaced, as seeds are. A 0
+/// among them then lies apart, to the left of the smallest.
 fn places(numbers: &[f64]) -> (Vec<f64>, bool) {
     let mut positive: Vec<f64> = numbers.iter().copied().filter(|number| *number > 0.0).collect();
     positive.sort_by(f64::total_cmp);

@@ -1,4 +1,5 @@
-//! A sweep as one picture: two panels over one key, a map over two, and for more a panel for each key.
+//! A sweep as one picture: two panels over one key, a map over two, and for more a panel for each
+//! key.
 
 mod axes;
 mod panel;
@@ -135,7 +136,8 @@ impl<'a> Plot<'a> {
         }
     }
 
-    /// The best point in words, and what the marks mean, above everything, so that neither hides a point.
+    /// The best point in words, and what the marks mean, above everything, so that neither hides a
+    /// point.
     fn draw_head<B: DrawingBackend>(&self, pen: &SvgPen<'_, B>) {
         let width = self.size()[0] as i32;
         let best = self.sweep.best().and_then(|best| Some((best, best.summary()?)));
@@ -317,7 +319,8 @@ impl<'a> Plot<'a> {
             let label = pen.cut(label, 12, left - 40);
             pen.write(&label, 12, [left - 8, top + row * height + height / 2], HPos::Right, BLACK);
         }
-        // Numbers too wide for their columns are told of some; names are cut, as long as there is room for some letters.
+        // Numbers too wide for their columns are told of some; names are cut, as long as there is
+        // room for some letters.
         let widest = across.labels.iter().map(|label| pen.width(label, 12)).max().unwrap_or_default().min(90);
         let is_told_of_all = !across.is_ordered && width >= 40;
         let every = if is_told_of_all { 1 } else { (widest + 6).div_euclid(width) as usize + 1 };
@@ -350,8 +353,8 @@ fn draw_scale<B: DrawingBackend>(pen: &SvgPen<'_, B>, axis: &ValueAxis, [left, t
     }
 }
 
-/// A colour for 0, the lowest loss, to 1, the highest, dark to light, and what is legible on it. Between the ends of one hue, so that it is read without
-/// colours too.
+/// A colour for 0, the lowest loss, to 1, the highest, dark to light, and what is legible on it.
+/// Between the ends of one hue, so that it is read without colours too.
 fn shade(position: f64) -> (RGBColor, RGBColor) {
     const STOPS: [[f64; 3]; 4] =
         [[8.0, 48.0, 107.0], [33.0, 113.0, 181.0], [107.0, 174.0, 214.0], [239.0, 246.0, 255.0]];
