@@ -2,7 +2,7 @@ use std::fmt::Write;
 
 use sha2::{Digest, Sha256};
 
-/// The SHA-256 of all `parts`, one after the other, as 64 hexadecimal digits.
+/// Returns the SHA-256 of all `parts`, concatenated, as 64 hexadecimal digits.
 pub fn sha256<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> String {
     let mut checksum = Checksum::default();
     for part in parts {
@@ -11,7 +11,7 @@ pub fn sha256<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> String {
     checksum.finish()
 }
 
-/// The SHA-256 of what arrives piece by piece.
+/// An incremental SHA-256.
 #[derive(Default)]
 pub(crate) struct Checksum(Sha256);
 

@@ -1,4 +1,4 @@
-//! A folder of pictures for each class.
+//! Pictures in one folder per class.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -16,30 +16,29 @@ use crate::table::name_problem;
 use crate::tables::{TRAIN, VALIDATION};
 use crate::{DataError, Holdout, Images, picture, sha256};
 
-/// How pictures become images.
+/// The options for converting pictures to images.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct PictureRequest {
-    /// Rows and columns of an image.
+    /// The rows and columns of an image.
     pub size: [usize; 2],
-    /// What a picture is taken for.
+    /// The conversion mode.
     pub treatment: PictureMode,
-    /// What is kept for the validation, where the folder does not say; where absent, all pictures
-    /// are for both.
+    /// The holdout for a folder without a validation part; `None` uses all pictures for training
+    /// and validation.
     pub holdout: Option<Holdout>,
 }
 
-/// What a picture is taken for.
+/// The conversion mode of pictures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PictureMode {
-    /// Ink on a ground, like MNIST's: [`picture::read`].
+    /// Ink on a background, like MNIST's: [`picture::read`].
     AsDrawn,
-    /// Whatever it shows, edge to edge: [`picture::read_whole`].
+    /// Any content, edge to edge: [`picture::read_whole`].
     AsWhole,
 }
 
 impl PictureMode {
-    /// How a model takes a picture that learnt from data of this kind: as the training took those
-    /// that it learnt from.
+    /// Returns the mode for a model that was trained on this kind of data: the same as in training.
     pub fn of(kind: DataKind) -> Self {
         match kind {
             DataKind::Images | DataKind::Table => Self::AsDrawn,
@@ -48,23 +47,23 @@ impl PictureMode {
     }
 }
 
-/// Pictures in folders by their class.
+/// The pictures of class folders.
 pub(crate) struct ClassFolders {
     pub(crate) images: [Arc<Images>; 2],
-    /// What the folders call the labels.
+    /// The class names, from the folders.
     pub(crate) classes: Vec<String>,
-    /// Each class's folder, with one checksum over the names and checksums of its pictures.
+    /// Each class folder with one checksum over the names and checksums of its pictures.
     pub(crate) files: Vec<(String, String)>,
-    /// Pictures in each of these.
+    /// The number of pictures in each of these folders.
     pub(crate) counts: Vec<usize>,
-    /// All of them.
+    /// The paths of all pictures.
     pub(crate) pictures: Vec<PathBuf>,
 }
 
-/// Bytes of a picture's file, at most.
+/// The largest size of a picture file, in bytes.
 const MOST_BYTES: u64 = 1 << 28;
 
-/// Folders in a folder, by name; those that begin with a dot are none of them.
+/// Returns the subfolders of a folder, sorted by name. Names that begin with a dot are skipped.
 fn folders(folder: &Path) -> Vec<(String, PathBuf)> {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
     let mut folders: Vec<_> = entries.filter(|path| path.is_dir()).map(|path| (file_name(&path), path)).collect();
@@ -73,7 +72,7 @@ fn folders(folder: &Path) -> Vec<(String, PathBuf)> {
     folders
 }
 
-/// Pictures in a folder, by name, as their first bytes tell.
+/// Returns the pictures in a folder, sorted by name.
 fn pictures(folder: &Path) -> Result<Vec<PathBuf>, DataError> {
     let unreadable = |problem| DataError::Read { path: folder.to_owned(), problem };
     let entries = std::fs::read_dir(folder).and_then(Iterator::collect::<Result<Vec<_>, _>>).map_err(unreadable)?;
@@ -83,8 +82,8 @@ fn pictures(folder: &Path) -> Result<Vec<PathBuf>, DataError> {
     Ok(pictures)
 }
 
-/// Whether a file is called or begins as a picture does: one that is called so and is none is told
-/// of, and not passed over.
+/// Returns whether a file has the extension or the beginning of a picture. A file with only the
+/// extension counts too, so that it causes an error instead of being skipped.
 fn is_picture(path: &Path) -> bool {
     let ending = path.extension().map(|ending| ending.to_string_lossy().to_lowercase()).unwrap_or_default();
     if !path.is_file() || file_name(path).starts_with('.') {
@@ -100,13 +99,13 @@ pub(crate) fn file_name(path: &Path) -> String {
     path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
 }
 
-/// Whether there is a folder with pictures in it in this one.
+/// Returns whether a subfolder of this folder has pictures.
 fn has_classes(folder: &Path) -> bool {
     folders(folder).iter().any(|(_, path)| pictures(path).is_ok_and(|pictures| !pictures.is_empty()))
 }
 
-/// The folders of classes that are in a folder, all in one or in two parts; nothing where there is
-/// none.
+/// Returns the folders that hold class folders: the folder itself, or its training and validation
+/// parts. Returns `None` if there are no class folders.
 pub(crate) fn parts(folder: &Path) -> Option<Vec<PathBuf>> {
     let train = folder.join(TRAIN);
     if has_classes(&train) {
@@ -116,7 +115,7 @@ pub(crate) fn parts(folder: &Path) -> Option<Vec<PathBuf>> {
     has_classes(folder).then(|| vec![folder.to_owned()])
 }
 
-/// What lies in a folder of classes beside these pictures.
+/// Lists the unused files of a folder of class folders.
 pub(crate) fn unused(folder: &Path, used: Vec<PathBuf>) -> Unused {
     crate::unused::unused(folder, used, |path| {
         if path.is_dir() {
@@ -136,10 +135,10 @@ pub(crate) fn unused(folder: &Path, used: Vec<PathBuf>) -> Unused {
     })
 }
 
-/// Reads the pictures of one part, or of two, and keeps all of their pixels or none.
+/// Reads the pictures of one or two parts. Keeps all pixels or none.
 ///
 /// # Errors
-/// Where a picture is broken, and where they are too many.
+/// Fails if a picture is damaged, or if the pictures need too much memory.
 pub(crate) fn read(parts: &[PathBuf], request: PictureRequest, keep: KeepPixels) -> Result<ClassFolders, DataError> {
     let mut by_part: Vec<BTreeMap<String, Vec<PathBuf>>> = Vec::new();
     for part in parts {
@@ -184,7 +183,7 @@ pub(crate) fn read(parts: &[PathBuf], request: PictureRequest, keep: KeepPixels)
         return Err(DataError::Idx { path: parts[0].clone(), problem });
     }
 
-    // Of each picture whether it is for the validation, where the folder does not say.
+    // For each picture, whether it is a validation picture. Only used for a single part.
     let kept = match (parts, request.holdout) {
         ([all], Some(holdout)) => {
             let labels: Vec<u8> =

@@ -1,4 +1,4 @@
-//! Data of either kind, images or tables, as a run asks for it.
+//! The data of a config: images or tables.
 
 use std::sync::Arc;
 
@@ -10,22 +10,22 @@ use crate::{
     TableRequest, Tables, find_tables, find_with,
 };
 
-/// What a run is trained on.
+/// The data that a run is trained on.
 #[derive(Clone)]
 pub enum Dataset {
-    /// Images, whatever they were read from.
+    /// Images, from any source.
     Images(Data),
-    /// A table, or one to train on and one to validate on.
+    /// One table, or one table for training and one for validation.
     Tables(Tables),
 }
 
 impl Dataset {
-    /// Gets the data of a config; `log` hears what takes time.
+    /// Loads the data of a config. `log` receives messages about slow steps.
     pub fn find(config: &TrainConfig, log: &mut dyn FnMut(&str)) -> Result<Self, DataError> {
         Self::find_at(&Request::from(config.data().source.as_str()), config, log)
     }
 
-    /// The same from where its source turned out to be.
+    /// Like [`Dataset::find`], with an already resolved source.
     pub fn find_at(request: &Request, config: &TrainConfig, log: &mut dyn FnMut(&str)) -> Result<Self, DataError> {
         let asked = config.data();
         let data = match find_tables(request, &table_request(config))? {
@@ -43,7 +43,7 @@ impl Dataset {
         Ok(data)
     }
 
-    /// What its folder holds and is not used, for a person.
+    /// Returns a message that lists the unused files of the data folder, if any.
     pub fn not_used(&self) -> Option<String> {
         match self {
             Self::Images(data) => not_used(&data.unused, data.pictures.is_some()),
@@ -51,7 +51,7 @@ impl Dataset {
         }
     }
 
-    /// Which images of IDX files a config takes where these are not all, for a person.
+    /// Returns a message if the config takes only some images of IDX files.
     pub fn taken(&self, config: &TrainConfig) -> Option<String> {
         let Self::Images(data) = self else { return None };
         let asked = config.data();
@@ -68,11 +68,11 @@ impl Dataset {
         (!parts.is_empty()).then(|| format!("note: only {} are taken", parts.join(" and ")))
     }
 
-    /// The rows to train on and those to validate on that a config names, still where they lie; and
-    /// what they are.
+    /// Returns the training rows and the validation rows of the config, and their schema. The rows
+    /// are views of the stored data.
     ///
     /// # Errors
-    /// Where there are fewer, or a class has none.
+    /// Fails if there are fewer rows than requested, or if a class has no rows.
     pub fn into_rows(self, config: &TrainConfig) -> Result<([Rows; 2], Schema), DataError> {
         match self {
             Self::Tables(tables) => {
@@ -94,7 +94,7 @@ impl Dataset {
         }
     }
 
-    /// What kind of data it is.
+    /// Returns the kind of the data.
     pub fn kind(&self) -> DatasetKind {
         match self {
             Self::Images(data) if data.pictures.is_some() => DatasetKind::Pictures,
@@ -104,7 +104,7 @@ impl Dataset {
         }
     }
 
-    /// Its name and checksums.
+    /// Returns the name and checksums of the data.
     pub fn provenance(&self) -> Provenance {
         match self {
             Self::Images(data) => Provenance::of_images(data),
@@ -113,21 +113,21 @@ impl Dataset {
     }
 }
 
-/// What kind of data was found.
+/// The kind of a loaded data set.
 #[derive(Clone, Copy, Debug)]
 pub enum DatasetKind {
-    /// IDX files, read whole, of which each run takes its rows and classes.
+    /// IDX files, loaded whole. Each run selects its rows and classes.
     Files,
-    /// As many as are asked for, drawn by code.
+    /// Digits drawn by code, in the requested number.
     Digits,
-    /// Each class in a folder.
+    /// Pictures in one folder per class.
     Pictures,
     /// CSV.
     Tables,
 }
 
 impl DatasetKind {
-    /// Whether the data that one config got are those that another asks for.
+    /// Returns whether the data loaded for `config` also serves `other`.
     pub fn serves(self, config: &TrainConfig, other: &TrainConfig) -> bool {
         let place = |config: &TrainConfig| (config.data().source.clone(), config.data().resident_bytes);
         let rest = |config: &TrainConfig| (config.data().clone(), holdout(config));
@@ -136,13 +136,13 @@ impl DatasetKind {
                 Self::Files => true,
                 Self::Digits => digits_to_draw(config) == digits_to_draw(other),
                 Self::Pictures => rest(config) == rest(other),
-                // A logistic model's classes are put in an order as they are read.
+                // The model kind decides the order of a logistic model's classes at reading.
                 Self::Tables => rest(config) == rest(other) && config.model().kind == other.model().kind,
             }
     }
 }
 
-/// What a run asked for; where that was `auto`, what it got.
+/// Returns the request of a run. `auto` is replaced by the source that it resolved to.
 pub fn resolve_source(asked: &str, got: &str) -> Request {
     match Request::from(asked) {
         Request::Auto if got == Origin::Embedded.to_string() => Request::Embedded,
@@ -152,7 +152,7 @@ pub fn resolve_source(asked: &str, got: &str) -> Request {
     }
 }
 
-/// How a training reads tables.
+/// Returns the table options of a config.
 fn table_request(config: &TrainConfig) -> TableRequest {
     let asked = config.data();
     TableRequest {
@@ -165,21 +165,20 @@ fn table_request(config: &TrainConfig) -> TableRequest {
     }
 }
 
-/// What of a single file or folder a run keeps for the validation.
+/// Returns the holdout that a run takes from a single file or folder.
 pub fn holdout(config: &TrainConfig) -> Holdout {
     Holdout { fraction: config.data().validation_fraction, seed: config.descent().shuffle.seed }
 }
 
-/// What the classes are called.
+/// Returns the class names.
 pub fn names(classes: &[Class]) -> Vec<String> {
     classes.iter().map(ToString::to_string).collect()
 }
 
-/// As many as the report took of MNIST.
+/// The default numbers of drawn digits: as many as the report takes of MNIST.
 pub const DIGITS: Counts = Counts { train: 20_000, validation: 10_000 };
 
-/// As many digits as the config asks for; where it asks for all there are, as many as the report
-/// took of MNIST.
+/// Returns the number of digits that a config requests. The default is [`DIGITS`].
 pub fn digits_to_draw(config: &TrainConfig) -> Counts {
     Counts {
         train: config.data().train_images.unwrap_or(DIGITS.train),

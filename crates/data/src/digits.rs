@@ -1,10 +1,10 @@
-//! Digits drawn by code: 28 x 28 grey levels, as many as asked for, the same bytes on every
-//! platform for a seed.
+//! Digits drawn by code: images of 28 x 28 grey levels, in any number. A seed gives the same bytes
+//! on every platform.
 //!
-//! Each digit is a handful of pen strokes in the unit square. Every image draws them with its own
-//! slant, turn, size, place, pen width and shaky hand, and some carry a stray stroke, so that a
-//! linear classifier errs as often as on real digits. Only `+ - * /` and square roots are used:
-//! IEEE 754 rounds these alike everywhere, which sine and cosine are not.
+//! Each digit is a few pen strokes in the unit square. Every image varies slant, rotation, size,
+//! position, pen width and the stroke points. Some images have a stray stroke, so a linear
+//! classifier makes about as many errors as on real digits. The code uses only `+ - * /` and square
+//! roots. IEEE 754 rounds these identically everywhere, unlike sine and cosine.
 
 use std::num::NonZero;
 use std::ops::Range;
@@ -72,25 +72,26 @@ const STROKES: [&[&[(f32, f32)]]; 10] = [
     ]],
 ];
 
-/// Draws training and validation digits of a seed; the first n of either are the same for every
-/// count of at least n.
+/// Draws the training and validation digits of a seed. The first n of each do not depend on the
+/// count.
 pub fn draw_both(seed: u64, counts: Counts) -> [Images; 2] {
     [draw(seed, 0, counts.train), draw(seed, 1, counts.validation)]
 }
 
-/// Writes the same as four IDX files: training images, training labels, validation images,
-/// validation labels. Drawn by all of this machine's cores and never more than a few thousand at a
-/// time; each file appears whole or not at all.
+/// Writes the digits of [`draw_both`] as four IDX files: training images, training labels,
+/// validation images, validation labels.
+///
+/// All cores draw, a few thousand digits at a time. Each file is written atomically.
 ///
 /// # Errors
-/// Where a file cannot be written.
+/// Fails if a file cannot be written.
 pub fn write_both(seed: u64, counts: Counts, files: &[PathBuf; 4]) -> Result<(), DataError> {
     let [train_images, train_labels, validation_images, validation_labels] = files;
     write(seed, 0, counts.train, train_images, train_labels)?;
     write(seed, 1, counts.validation, validation_images, validation_labels)
 }
 
-/// Digits drawn at once by a thread.
+/// The number of digits that a thread draws at once.
 const AT_ONCE: usize = 1024;
 
 fn write(seed: u64, split: u64, count: usize, images: &Path, labels: &Path) -> Result<(), DataError> {
@@ -108,7 +109,7 @@ fn write(seed: u64, split: u64, count: usize, images: &Path, labels: &Path) -> R
     labels.finish()
 }
 
-/// Bytes of so many digits.
+/// Returns the size of `count` digits in bytes.
 pub(crate) fn bytes(count: usize) -> u64 {
     (count * SIDE * SIDE) as u64
 }
@@ -118,14 +119,13 @@ fn draw(seed: u64, split: u64, count: usize) -> Images {
     Images::new(IdxImages { height: SIDE, width: SIDE, pixels }, labels)
 }
 
-/// Pixels and labels of these digits.
+/// Draws the pixels and labels of a range of digits.
 fn draw_range(seed: u64, split: u64, range: Range<usize>) -> (Vec<u8>, Vec<u8>) {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let mut pixels = Vec::with_capacity(range.len() * SIDE * SIDE);
     let mut labels = Vec::with_capacity(range.len());
     for image in range.start as u64..range.end as u64 {
-        // A stream of its own for each image, so that it depends on neither its neighbours nor
-        // their number.
+        // Each image has its own random stream, so it does not depend on the other images.
         rng.set_stream(2 * image + split);
         let label = rng.random_range(0..10u8);
         labels.push(label);
@@ -134,7 +134,7 @@ fn draw_range(seed: u64, split: u64, range: Range<usize>) -> (Vec<u8>, Vec<u8>) 
     (pixels, labels)
 }
 
-/// A number from `-range` to `range`, on a grid of 2^24 steps that f32 holds exactly.
+/// Returns a number from `-range` to `range`, on a grid of 2^24 steps that f32 represents exactly.
 fn jitter(rng: &mut ChaCha8Rng, range: f32) -> f32 {
     let unit = (rng.random::<u32>() >> 8) as f32 / 16_777_216.0;
     (2.0 * unit - 1.0) * range
@@ -172,7 +172,7 @@ fn draw_digit(label: u8, rng: &mut ChaCha8Rng) -> [u8; SIDE * SIDE] {
     canvas.map(|cover| (cover * ink + 0.5) as u8)
 }
 
-/// Covers the canvas around a line, `pen` pixels to either side, with an edge one pixel soft.
+/// Draws a line with `pen` pixels to either side and a soft edge of one pixel.
 fn draw_line(canvas: &mut [f32; SIDE * SIDE], from: (f32, f32), to: (f32, f32), pen: f32) {
     let (dx, dy) = (to.0 - from.0, to.1 - from.1);
     let length_squared = dx * dx + dy * dy + 1e-6;

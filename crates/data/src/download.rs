@@ -1,5 +1,5 @@
-//! MNIST from a server that is not trusted: bounded in time and size, verified by checksum, and
-//! kept only as a whole.
+//! Downloads MNIST from an untrusted server. The download is bounded in time and size, verified by
+//! checksum, and kept only if complete.
 
 use std::io::{self, ErrorKind, Read};
 use std::path::Path;
@@ -13,28 +13,28 @@ use crate::idx::write_whole;
 use crate::mnist::{FILES, File};
 use crate::{DataError, sha256};
 
-/// Where MNIST comes from unless `CHAINRULE_MNIST_URL` names a mirror; burn-dataset's own source.
+/// The default source of MNIST, the same as burn-dataset's. `CHAINRULE_MNIST_URL` overrides it.
 pub const URL: &str = "https://storage.googleapis.com/cvdf-datasets/mnist";
 
-/// How long a download may take.
+/// The time limits of a download.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Until a server's name is found and a connection stands.
+    /// For the name lookup and the connection.
     pub connect: Duration,
-    /// Then, until the head of an answer is there.
+    /// For the head of the response, after connecting.
     pub answer: Duration,
-    /// All four files in all.
+    /// For all four files together.
     pub total: Duration,
 }
 
-/// MNIST is 11 MB: past this, no one is coming.
+/// The default limits; MNIST has 11 MB.
 pub const LIMITS: Limits =
     Limits { connect: Duration::from_secs(5), answer: Duration::from_secs(10), total: Duration::from_secs(60) };
 
-/// [`LIMITS`], but with `CHAINRULE_MNIST_SECONDS` in all where that is set, for a slow line.
+/// Returns [`LIMITS`] with the total from `CHAINRULE_MNIST_SECONDS`, if set, for a slow connection.
 ///
 /// # Errors
-/// Where it is not a number of seconds.
+/// Fails if the variable is not a number of seconds.
 pub(crate) fn limits() -> Result<Limits, String> {
     let Some(asked) = std::env::var_os("CHAINRULE_MNIST_SECONDS") else { return Ok(LIMITS) };
     match asked.to_str().and_then(|seconds| seconds.parse::<u32>().ok()) {
@@ -43,17 +43,17 @@ pub(crate) fn limits() -> Result<Limits, String> {
     }
 }
 
-/// Mirrors send on to the servers that hold their files, seldom over more than one other.
+/// The limit of redirects. Mirrors rarely redirect more than once.
 const MOST_REDIRECTS: u32 = 5;
 
-/// Downloads the four files to `folder`, in the layout of burn-dataset's cache. None is written
+/// Downloads the four files to `folder`, in the layout of burn-dataset's cache. No file is written
 /// before all are verified.
 ///
-/// Redirects are followed to any host, since what comes is known by its checksum, over HTTP or
-/// HTTPS, but never from the latter to the former.
+/// Redirects to any host are followed, because the checksum verifies the content. A redirect from
+/// HTTPS to HTTP is refused.
 ///
 /// # Errors
-/// Where the source takes longer than `limits`, sends anything but MNIST, or the folder cannot be
+/// Fails if the source exceeds `limits` or sends anything but MNIST, or if the folder cannot be
 /// written.
 pub fn download(url: &str, folder: &Path, limits: Limits) -> Result<(), DataError> {
     let (agent, start) = (agent(url, limits), Instant::now());
@@ -80,7 +80,7 @@ fn agent(url: &str, limits: Limits) -> Agent {
     let config = Agent::config_builder()
         .https_only(is_encrypted)
         .max_redirects(MOST_REDIRECTS)
-        // A connection for each file: a server may close one that was kept at any moment, which
+        // Use one connection per file: a server may close a kept connection at any moment, which
         // would end the download.
         .max_idle_connections(0)
         .timeout_resolve(Some(limits.connect))
@@ -89,18 +89,18 @@ fn agent(url: &str, limits: Limits) -> Agent {
     config.build().into()
 }
 
-/// Why a file could not be had.
+/// An error of one file's download.
 enum DownloadProblem {
-    /// No answer, or none that can be used.
+    /// No response, or an unusable one.
     Answer(Error),
-    /// What comes is no gzip from its head on.
+    /// The content is not a gzip file.
     NoGzip,
-    /// The file breaks off, or cannot be inflated, after so many bytes.
+    /// The file ends early or cannot be decompressed, after `inflated` bytes.
     Body {
         inflated: usize,
         error: io::Error,
     },
-    /// The file is whole, but longer than this or another one.
+    /// The file is complete, but too long (`Longer`) or a different file (`Other`).
     Longer(u64),
     Other {
         found: String,
@@ -108,13 +108,13 @@ enum DownloadProblem {
     },
 }
 
-/// A file's content, decompressed and verified.
+/// Downloads, decompresses and verifies one file.
 fn fetch(agent: &Agent, url: &str, file: &File, remaining: Duration) -> Result<Vec<u8>, DownloadProblem> {
     let request = agent.get(url).config().timeout_global(Some(remaining)).build();
     let body = request.call().map_err(DownloadProblem::Answer)?.into_body();
-    // No gzip is twice as long as what it holds, unless it holds nothing, without end.
+    // A gzip is never twice as long as its content, unless it is padded with empty parts.
     let body = body.into_with_config().limit(2 * file.bytes).reader();
-    // One byte more than MNIST's file has tells a longer one, however far it would inflate.
+    // One byte past MNIST's size shows that the file is too long, whatever its full size.
     let mut content = Vec::new();
     let mut decoder = GzDecoder::new(body);
     let inflated = decoder.by_ref().take(file.bytes + 1).read_to_end(&mut content);
@@ -147,8 +147,8 @@ impl DownloadProblem {
     }
 }
 
-/// What ureq says briefly or in a programmer's words. Of what a server sent it quotes visible ASCII
-/// only.
+/// Rephrases ureq's errors that are terse or technical. ureq quotes only visible ASCII of a
+/// server's text.
 fn in_words(error: Error, limits: Limits) -> String {
     match error {
         Error::Timeout(Timeout::Resolve | Timeout::Connect) => {
@@ -164,7 +164,7 @@ fn in_words(error: Error, limits: Limits) -> String {
         }
         Error::TooManyRedirects => format!("is redirected more than {MOST_REDIRECTS} times"),
         Error::RequireHttpsOnly(url) => format!("is redirected to {url}, which is not encrypted"),
-        // Of an answer, only TLS can be invalid as data.
+        // In a response, only TLS produces invalid data.
         Error::Io(error) if error.kind() == ErrorKind::InvalidData => format!("no secure connection: {error}"),
         Error::Io(error) if error.kind() == ErrorKind::UnexpectedEof => {
             "the server hung up without an answer".to_owned()
@@ -181,7 +181,7 @@ mod tests {
 
     #[test]
     fn an_encrypted_download_is_not_led_to_one_that_is_not() {
-        // The agent asks the same of each redirect as of the first request.
+        // The agent applies the same rule to redirects and to the first request.
         for (url, expected) in
             [("https://a", "is redirected to http://127.0.0.1:9/, which is not encrypted"), ("http://a", "onnection")]
         {

@@ -2,7 +2,7 @@ use std::path::PathBuf;
 
 use crate::readers::{self, PICTURES};
 
-/// What can be wrong with data, in one line each: where, what, and what to do.
+/// An error in the data. The one-line message says where, what, and what to do.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DataError {
@@ -11,101 +11,101 @@ pub enum DataError {
     Read {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         #[source]
         problem: std::io::Error,
     },
-    /// A file could not be written; nothing of it is left behind.
+    /// A file could not be written. No partial file is left behind.
     #[error("cannot write {}: {problem}", .path.display())]
     Write {
         /// The file or folder.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         #[source]
         problem: std::io::Error,
     },
-    /// A file is not a whole IDX file of the expected kind.
+    /// A file is not a complete IDX file of the expected kind.
     #[error("{}: {problem}", .path.display())]
     Idx {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The problem.
         problem: String,
     },
-    /// A file is not a table that can be learnt from.
+    /// A file is not a table that a model can be trained on.
     #[error("{}: {problem}", .path.display())]
     Table {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it, with line and column.
+        /// The problem, with line and column.
         problem: String,
     },
-    /// Nobody said which column has the labels.
+    /// The label column is not specified.
     #[error("{}: data.label is missing, the column of labels; the columns are {columns}", .path.display())]
     NoLabel {
         /// The file.
         path: PathBuf,
-        /// The columns that it has.
+        /// The columns of the file.
         columns: String,
     },
-    /// A folder of tables lacks one.
+    /// A folder of tables has no training or no validation table.
     #[error("{}: no {names} here, plain or .gz", .folder.display())]
     NoTable {
         /// The folder.
         folder: PathBuf,
-        /// What it may be called.
+        /// The accepted names.
         names: String,
     },
-    /// Images are asked for where tables are.
+    /// Images are required, but the path names tables.
     #[error("{}: this is a table, and images are needed here", .path.display())]
     IsTable {
         /// The file or folder.
         path: PathBuf,
     },
-    /// A file that images are read from while they are needed has become shorter.
+    /// An image file became shorter after it was opened.
     #[error("{}: breaks off in image {row}, of {images} that it had when it was opened; it was cut off meanwhile", .path.display())]
     CutOff {
         /// The file.
         path: PathBuf,
-        /// The first image that is not whole, from 0.
+        /// The first incomplete image, from 0.
         row: u64,
-        /// Images that it had.
+        /// The number of images at opening.
         images: usize,
     },
-    /// Images cannot be read from a file any more.
+    /// Images can no longer be read from a file.
     #[error("{}: cannot read images {first} to {last}: {problem}", .path.display())]
     Row {
         /// The file.
         path: PathBuf,
-        /// The first image asked for, from 0.
+        /// The first requested image, from 0.
         first: usize,
-        /// The last image asked for.
+        /// The last requested image.
         last: usize,
-        /// What the system said.
+        /// The system's error.
         #[source]
         problem: std::io::Error,
     },
-    /// No thread could be had for reading ahead.
+    /// No thread could be started for reading ahead.
     #[error("there is no thread to be had for reading data ahead ({problem}); take fewer threads")]
     Thread {
-        /// What the system said.
+        /// The system's error.
         #[source]
         problem: std::io::Error,
     },
-    /// More digits are to be drawn than may lie in memory.
+    /// The digits to draw need more memory than allowed.
     #[error(
         "{count} drawn digits take {bytes} bytes, more than data.resident_bytes = {resident_bytes}; write them to a folder, which \
          is read piece by piece"
     )]
     ManyDigits {
-        /// Digits to be drawn.
+        /// The number of digits.
         count: usize,
-        /// Bytes that they take.
+        /// The bytes that they need.
         bytes: u64,
-        /// Bytes that may lie in memory.
+        /// The allowed bytes in memory.
         resident_bytes: u64,
     },
-    /// A folder lacks one of the four files.
+    /// A folder lacks one of the four IDX files.
     #[error(
         "{}: no {name} here, plain or .gz; a data folder holds the four IDX files of MNIST by their usual names, {}, or a folder of pictures for each class, {}{}{}{}",
         .folder.display(),
@@ -120,25 +120,25 @@ pub enum DataError {
         folder: PathBuf,
         /// The file's usual name.
         name: &'static str,
-        /// Some names of what it holds.
+        /// Some names of files in the folder.
         found: Vec<String>,
-        /// What to rename, where that may help.
+        /// A suggestion what to rename, if there is one.
         hint: Option<String>,
     },
-    /// A pipe or a device.
+    /// The path names a pipe or a device.
     #[error("{}: data is read from a file or a folder, and this is neither; write what comes through a pipe to a file first (cat > data.csv)", .path.display())]
     NoFile {
-        /// What was named.
+        /// The path.
         path: PathBuf,
     },
-    /// Images and labels do not belong together.
+    /// The numbers of images and labels differ.
     #[error("{}: {images} images but {labels} labels; the two files do not belong together", .folder.display())]
     Lengths {
         /// The folder.
         folder: PathBuf,
-        /// Number of images.
+        /// The number of images.
         images: usize,
-        /// Number of labels.
+        /// The number of labels.
         labels: usize,
     },
     /// Training and validation images differ in size.
@@ -151,22 +151,22 @@ pub enum DataError {
         /// Rows and columns of a validation image.
         validation: (usize, usize),
     },
-    /// More rows are asked for than there are.
+    /// More rows are requested than exist.
     #[error("data.{key} = {asked}: there are only {found} {what}; ask for at most {found}")]
     TooFew {
-        /// The config key that asks.
+        /// The config key of the request.
         key: &'static str,
-        /// Rows asked for.
+        /// The number of requested rows.
         asked: usize,
-        /// Rows found.
+        /// The number of rows found.
         found: usize,
-        /// What the rows are.
+        /// The kind of the rows, for the message.
         what: &'static str,
     },
-    /// A label is none of the classes.
+    /// A label is not one of the classes.
     #[error("{what}: label {label} at row {row} is outside the classes 0..={largest} of the training labels")]
     Label {
-        /// Which labels.
+        /// The kind of the labels.
         what: &'static str,
         /// The label.
         label: u8,
@@ -175,7 +175,7 @@ pub enum DataError {
         /// The largest label of the training images.
         largest: u8,
     },
-    /// A class has no image to learn or be judged by.
+    /// A class has no row for training or for validation.
     #[error(
         "no {} of class {class} among the {rows} {what}; take more rows, or name the classes that there are in data.classes",
         if .what.ends_with("rows") { "row" } else { "image" }
@@ -183,15 +183,15 @@ pub enum DataError {
     EmptyClass {
         /// The class.
         class: String,
-        /// Rows looked at.
+        /// The number of rows searched.
         rows: usize,
-        /// What the rows are.
+        /// The kind of the rows, for the message.
         what: &'static str,
     },
-    /// MNIST could not be had.
+    /// MNIST could not be obtained.
     #[error("no MNIST: {reason}; put the four IDX files into {} or name a folder that has them as the data", .folder.display())]
     NoMnist {
-        /// Why the download failed.
+        /// The reason of the failure.
         reason: String,
         /// The cache folder.
         folder: PathBuf,

@@ -1,15 +1,15 @@
-//! Files that are no table, told by how they begin, and what to do about each.
+//! Recognises files that are not tables by their first bytes, and says what to do with each.
 
 use chainrule_core::DataKind;
 
 use crate::readers::{self, IMAGES, TABLES};
 
-/// Whether a file that begins so is known, and none that is read.
+/// Returns whether the beginning belongs to a known format that is not supported.
 pub(crate) fn is_foreign(beginning: &[u8]) -> bool {
     known(beginning).is_some()
 }
 
-/// Why a file that begins so is no table, and what to do.
+/// Returns the message for a file that is not a table: what it is and what to do.
 pub(crate) fn no_table(beginning: &[u8]) -> String {
     let reader = readers::of(IMAGES).find(|reader| reader.sniff(beginning));
     let (what, way_out) = match (reader, known(beginning)) {
@@ -23,10 +23,10 @@ pub(crate) fn no_table(beginning: &[u8]) -> String {
     format!("this is {what}, and a table is read from {}; {way_out}", readers::names(TABLES, "or"))
 }
 
-/// The kind of a file that begins so, where it is known and none that is read.
+/// Returns the unsupported format of a file with this beginning, if it is known.
 fn known(beginning: &[u8]) -> Option<&'static Kind> {
     let has = |text: &[u8]| beginning.windows(text.len()).any(|window| window == text);
-    // Zip archives differ in what is in them, which comes first.
+    // Look inside zip archives first: the names of the entries show the format.
     let is_zip = beginning.starts_with(b"PK\x03\x04");
     let zipped = ZIPPED.iter().find(|(name, ..)| is_zip && has(name));
     zipped
@@ -37,7 +37,7 @@ fn known(beginning: &[u8]) -> Option<&'static Kind> {
         .or_else(|| text(beginning))
 }
 
-/// How it begins, or what is in its beginning; what it is; and what to do.
+/// A format: the bytes it begins with or contains, its description, and what to do.
 type Kind = (&'static [u8], &'static str, &'static str);
 
 const SAVE_AS: &str = "save it as CSV (UTF-8) in the program that it is from";
@@ -84,7 +84,7 @@ const HTML: Kind = (b"", "a page of HTML", "a download that failed, perhaps; sav
 const XML: Kind = (b"", "XML", "save it as CSV in the program that it is from");
 const TOML: Kind = (b"", "a TOML file, as of an experiment", "name the table itself");
 
-/// Texts of other kinds, by their first characters that are no white space.
+/// Detects other text formats by the first characters after white space.
 fn text(beginning: &[u8]) -> Option<&'static Kind> {
     let beginning = beginning.strip_prefix(b"\xef\xbb\xbf").unwrap_or(beginning).trim_ascii_start();
     let lower = beginning[..beginning.len().min(16)].to_ascii_lowercase();
@@ -99,7 +99,7 @@ fn text(beginning: &[u8]) -> Option<&'static Kind> {
     if starts(&["<?xml", "<svg"]) {
         return Some(&XML);
     }
-    // The first line that says something names a section, or sets a key.
+    // In TOML the first line that is not a comment is a section or sets a key.
     let line = beginning
         .split(|&byte| byte == b'\n')
         .map(<[u8]>::trim_ascii)
@@ -114,8 +114,8 @@ fn text(beginning: &[u8]) -> Option<&'static Kind> {
     is_toml.then_some(&TOML)
 }
 
-/// Whether every other byte is 0, and those between are not, as in UTF-16 that has no mark of it:
-/// no text has a 0.
+/// Returns whether every second byte is 0 and the others are not, as in UTF-16 without a byte order
+/// mark. Plain text has no 0 bytes.
 fn is_utf_16_of_ascii(beginning: &[u8]) -> bool {
     let pairs = beginning[..beginning.len().min(64)].chunks_exact(2);
     let is_text = |zero: usize| pairs.clone().all(|pair| pair[zero] == 0 && pair[1 - zero] != 0);

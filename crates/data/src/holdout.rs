@@ -2,38 +2,37 @@ use chacha20::ChaCha8Rng;
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 
-/// Which rows are kept from the training for the validation, where the data does not say.
+/// The choice of validation rows for data without a validation part.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Holdout {
-    /// The part of each class's rows.
+    /// The fraction of each class's rows to hold out.
     pub fraction: f64,
-    /// Of the shuffle.
+    /// The seed of the shuffle.
     pub seed: u64,
 }
 
 impl Holdout {
-    /// The rows to train on and those to validate on, each in their own order.
-    ///
-    /// As [`Holdout::kept`].
+    /// Returns the training rows and the validation rows, both in ascending order. See
+    /// [`Holdout::kept`].
     ///
     /// # Errors
-    /// A class that has fewer than two rows.
+    /// Returns a class that has only one row.
     pub fn split(&self, labels: &[u8]) -> Result<[Vec<usize>; 2], u8> {
         let kept = self.kept(labels)?;
         Ok([false, true].map(|is_kept| (0..labels.len()).filter(|&row| kept[row] == is_kept).collect()))
     }
 
-    /// Of each row whether it is for the validation.
+    /// Returns for each row whether it is a validation row.
     ///
-    /// All rows are shuffled (Fisher-Yates by `ChaCha8`), and of each class the first in that
-    /// order, its rows times the fraction, rounded, are for validation: one at least, and all but
-    /// one at most.
+    /// All rows are shuffled (Fisher-Yates with `ChaCha8`). In that order, the first rows of each
+    /// class become validation rows. Their number is the class's rows times the fraction, rounded,
+    /// at least one and at most all but one.
     ///
     /// # Errors
-    /// A class that has fewer than two rows.
+    /// Returns a class that has only one row.
     ///
     /// # Panics
-    /// Where there are 2^32 rows or more.
+    /// Panics if there are 2^32 rows or more.
     pub fn kept(&self, labels: &[u8]) -> Result<Vec<bool>, u8> {
         let mut counts = [0usize; 256];
         labels.iter().for_each(|&label| counts[usize::from(label)] += 1);

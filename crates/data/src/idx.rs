@@ -1,8 +1,9 @@
-//! The IDX format of MNIST: a magic number, big-endian sizes, then bytes. Plain or gzipped, told
-//! apart by content.
+//! The IDX format of MNIST: a magic number, big-endian sizes, then bytes. Files are plain or
+//! gzipped; the content decides which.
 //!
-//! A header is a claim that may be false: memory is taken as bytes arrive, never as the header
-//! asks, and reading stops one byte past what the header counts, however far a gzip would inflate.
+//! A header is a claim that may be false. Memory grows with the bytes that arrive, never with the
+//! sizes in the header. Reading stops one byte past the size in the header, even if a gzip would
+//! inflate further.
 
 use std::cmp::Ordering;
 use std::fs::File;
@@ -21,28 +22,28 @@ use chainrule_core::ContentError;
 pub(crate) const IMAGES_MAGIC: u32 = 0x0000_0803;
 /// Unsigned bytes in one dimension.
 const LABELS_MAGIC: u32 = 0x0000_0801;
-/// Bytes before the pixels of a file of images.
+/// The header bytes of an image file.
 pub(crate) const IMAGES_HEADER: usize = 16;
 
-/// An IDX file of images as it stands.
+/// The content of an IDX file of images.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IdxImages {
-    /// Pixel rows of an image.
+    /// The pixel rows of an image.
     pub height: usize,
-    /// Pixel columns of an image.
+    /// The pixel columns of an image.
     pub width: usize,
     /// `count * height * width` bytes, row by row.
     pub pixels: Vec<u8>,
 }
 
 impl IdxImages {
-    /// The file's 16 header bytes, which its checksum covers.
+    /// Returns the 16 header bytes of the file. Its checksum includes them.
     pub fn header(&self) -> [u8; IMAGES_HEADER] {
         images_header(self.pixels.len() / (self.height * self.width), self.height, self.width)
     }
 }
 
-/// The 16 header bytes of a file of `count` images.
+/// Returns the 16 header bytes of a file of `count` images.
 pub fn images_header(count: usize, height: usize, width: usize) -> [u8; IMAGES_HEADER] {
     let mut header = [0; IMAGES_HEADER];
     for (field, value) in header.chunks_exact_mut(4).zip([IMAGES_MAGIC, count as u32, height as u32, width as u32]) {
@@ -51,7 +52,7 @@ pub fn images_header(count: usize, height: usize, width: usize) -> [u8; IMAGES_H
     header
 }
 
-/// The 8 header bytes of a file of `count` labels.
+/// Returns the 8 header bytes of a file of `count` labels.
 pub fn labels_header(count: usize) -> [u8; 8] {
     let mut header = [0; 8];
     header[..4].copy_from_slice(&LABELS_MAGIC.to_be_bytes());
@@ -62,44 +63,44 @@ pub fn labels_header(count: usize) -> [u8; 8] {
 /// Reads an IDX file of images.
 ///
 /// # Errors
-/// Where the file cannot be read, is no IDX file of images, or is shorter or longer than its header
-/// says.
+/// Fails if the file cannot be read, is not an IDX file of images, or is shorter or longer than its
+/// header says.
 pub fn read_images(path: &Path) -> Result<IdxImages, DataError> {
     images_from(path, open(path)?)
 }
 
-/// Reads an IDX file of images from wherever its bytes come; `path` is its name in errors.
+/// Reads IDX images from any source. Errors use `path` as its name.
 ///
 /// # Errors
-/// As [`read_images`].
+/// See [`read_images`].
 pub fn images_from(path: &Path, content: impl Read) -> Result<IdxImages, DataError> {
     let (sizes, pixels) = read::<3>(path, content, IMAGES_MAGIC, "images", u64::MAX)?;
     Ok(idx_images(sizes, pixels.expect(NOTHING_LARGER)))
 }
 
-/// What is kept of images in memory.
+/// The rule for keeping pixels in memory.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum KeepPixels {
-    /// All of a file with up to so many bytes of pixels.
+    /// Keep all pixels of a file with at most this many bytes of pixels.
     UpTo(u64),
-    /// No pixel of any: a file of whatever size is read through, for its checksum.
+    /// Keep no pixels. A file of any size is read once for its checksum.
     Nothing,
 }
 
-/// Images that were read, left in their file, or only looked at.
+/// Images that were read, left in their file, or only inspected.
 pub(crate) enum OpenedImages {
     Read(IdxImages),
     Left(ImageFile),
     Seen {
         /// Images, rows, columns.
         sizes: [usize; 3],
-        /// Of the file, decompressed.
+        /// The checksum of the file, decompressed.
         sha256: String,
     },
 }
 
-/// Reads an IDX file of images, or leaves it as it is where it is plain and its pixels are more
-/// than are kept.
+/// Reads an IDX file of images, or leaves a plain file on disk if it has more pixels than `keep`
+/// allows.
 pub(crate) fn open_images(path: &Path, keep: KeepPixels) -> Result<OpenedImages, DataError> {
     let file = open(path)?;
     let KeepPixels::UpTo(resident_bytes) = keep else {
@@ -119,23 +120,23 @@ fn idx_images([_, height, width]: [usize; 3], pixels: Vec<u8>) -> IdxImages {
 /// Reads an IDX file of labels.
 ///
 /// # Errors
-/// Where the file cannot be read, is no IDX file of labels, or is shorter or longer than its header
-/// says.
+/// Fails if the file cannot be read, is not an IDX file of labels, or is shorter or longer than its
+/// header says.
 pub fn read_labels(path: &Path) -> Result<Vec<u8>, DataError> {
     labels_from(path, open(path)?)
 }
 
-/// Reads an IDX file of labels from wherever its bytes come; `path` is its name in errors.
+/// Reads IDX labels from any source. Errors use `path` as its name.
 ///
 /// # Errors
-/// As [`read_labels`].
+/// See [`read_labels`].
 pub fn labels_from(path: &Path, content: impl Read) -> Result<Vec<u8>, DataError> {
     let (_, labels) = read::<1>(path, content, LABELS_MAGIC, "labels", u64::MAX)?;
     Ok(labels.expect(NOTHING_LARGER))
 }
 
-/// Reads labels from a plain file, however many, or from a gzip of up to `resident_bytes`: a plain
-/// one is no larger than it looks.
+/// Reads labels from a plain file of any size, or from a gzip of at most `resident_bytes`. A plain
+/// file cannot inflate.
 pub(crate) fn read_labels_within(path: &Path, resident_bytes: u64) -> Result<Vec<u8>, DataError> {
     match read::<1>(path, open(path)?, LABELS_MAGIC, "labels", resident_bytes)? {
         (_, Some(labels)) => Ok(labels),
@@ -145,8 +146,8 @@ pub(crate) fn read_labels_within(path: &Path, resident_bytes: u64) -> Result<Vec
 
 const NOTHING_LARGER: &str = "nothing is larger than all";
 
-/// Opens a regular file, or a link to one. Anything else might never end, or never begin: opening a
-/// pipe waits for who writes to it.
+/// Opens a regular file, or a link to one. Other files could block: opening a pipe waits for a
+/// writer.
 pub(crate) fn open(path: &Path) -> Result<File, DataError> {
     let io = |problem| DataError::Read { path: path.to_owned(), problem };
     if !std::fs::metadata(path).map_err(io)?.is_file() {
@@ -165,7 +166,7 @@ pub fn write_labels(path: &Path, labels: &[u8]) -> Result<(), DataError> {
     write_whole(path, &[&labels_header(labels.len()), labels])
 }
 
-/// Writes a file that appears whole or not at all: beside its place, synced, then renamed.
+/// Writes a file atomically: to a temporary file next to its place, synced, then renamed.
 pub(crate) fn write_whole(path: &Path, parts: &[&[u8]]) -> Result<(), DataError> {
     let mut writer = Writer::new(path)?;
     for part in parts {
@@ -174,8 +175,7 @@ pub(crate) fn write_whole(path: &Path, parts: &[&[u8]]) -> Result<(), DataError>
     writer.finish()
 }
 
-/// A file that is written piece by piece, beside its place, and appears there whole when it is
-/// finished, or not at all.
+/// Writes a file piece by piece. The file appears only when it is finished.
 pub(crate) struct Writer {
     path: PathBuf,
     file: AtomicFile,
@@ -198,7 +198,7 @@ impl Writer {
     }
 }
 
-/// Reads an IDX file of images of at most so many bytes of pixels.
+/// Reads an IDX file of images with at most `most_bytes` of pixels.
 pub(crate) fn decode_images(input: Input, most_bytes: u64) -> Result<IdxImages, ContentError> {
     match parse::<3>(input, IMAGES_MAGIC, "images", most_bytes) {
         Ok((sizes, Some(pixels))) => Ok(idx_images(sizes, pixels)),
@@ -210,8 +210,7 @@ pub(crate) fn decode_images(input: Input, most_bytes: u64) -> Result<IdxImages, 
     }
 }
 
-/// The header's `D` sizes, and the bytes that they count where these are not more than
-/// `resident_bytes`.
+/// Returns the header's `D` sizes, and the content if it has at most `resident_bytes`.
 fn read<const D: usize>(
     path: &Path,
     content: impl Read,
@@ -222,11 +221,11 @@ fn read<const D: usize>(
     parse(Input::new(content), magic, what, resident_bytes).map_err(|broken| broken.of(path))
 }
 
-/// Why there is no content.
+/// An error in the content of an IDX file.
 enum IdxProblem {
-    /// It is not what it should be.
+    /// The content is invalid.
     Content(String),
-    /// The system did not give it.
+    /// The system could not read the file.
     Unread(std::io::Error),
 }
 
@@ -240,8 +239,8 @@ impl IdxProblem {
     }
 }
 
-/// The next bytes, up to so many. A gzip that breaks off or is damaged fails here, an unreadable
-/// file too: the system's words name which.
+/// Reads up to `limit` bytes. A damaged gzip is an error of the content; other read errors are the
+/// system's.
 fn take(input: &mut Input, limit: u64) -> Result<Vec<u8>, IdxProblem> {
     let mut bytes = Vec::new();
     match input.take(limit).read_to_end(&mut bytes) {
@@ -251,8 +250,8 @@ fn take(input: &mut Input, limit: u64) -> Result<Vec<u8>, IdxProblem> {
     }
 }
 
-/// The header's `D` sizes, and the bytes that they count; without these where they are plain and
-/// more than `resident_bytes`.
+/// Reads the header's `D` sizes and the content. Leaves the content of a plain file unread if it
+/// has more than `resident_bytes`.
 fn parse<const D: usize>(
     mut input: Input,
     magic: u32,
@@ -275,8 +274,7 @@ fn parse<const D: usize>(
     Ok((sizes, Some(bytes)))
 }
 
-/// The sizes of a file of images and its checksum, of which no more than a piece is in memory at
-/// once.
+/// Returns the sizes and the checksum of an image file, reading one piece at a time.
 fn look_through(mut input: Input) -> Result<([usize; 3], String), IdxProblem> {
     let (sizes, expected) = header::<3>(&mut input, IMAGES_MAGIC, "images")?;
     let [count, height, width] = sizes;
@@ -294,7 +292,7 @@ fn look_through(mut input: Input) -> Result<([usize; 3], String), IdxProblem> {
     Ok((sizes, checksum.finish()))
 }
 
-/// The `D` sizes that a header tells, and how many bytes they count.
+/// Reads a header. Returns its `D` sizes and their product.
 fn header<const D: usize>(input: &mut Input, magic: u32, what: &str) -> Result<([usize; D], u64), IdxProblem> {
     let problem = |problem: String| IdxProblem::Content(problem);
     let header = take(input, 4 * (1 + D as u64))?;
@@ -324,7 +322,7 @@ fn header<const D: usize>(input: &mut Input, magic: u32, what: &str) -> Result<(
     Ok((sizes, expected))
 }
 
-/// What is wrong where a header counts otherwise than what follows.
+/// Checks the size of the content against the header.
 pub(crate) fn check_length(expected: u64, found: u64, what: &str) -> Result<(), String> {
     match found.cmp(&expected) {
         Ordering::Less => Err(format!("breaks off: its header counts {expected} bytes of {what}, {found} are there")),

@@ -1,4 +1,4 @@
-//! Images that are too many for memory and stay in their file.
+//! Images that are too large for memory and stay in their file.
 
 use std::fs::File;
 use std::io::ErrorKind;
@@ -8,11 +8,11 @@ use crate::checksum::Checksum;
 use crate::positioned::read_exact_at;
 use crate::{DataError, idx};
 
-/// An IDX file of images whose pixels are read when they are asked for. It was read whole once, for
-/// its checksum.
+/// An IDX file of images whose pixels are read on demand. It is read once at opening, for its
+/// checksum.
 ///
-/// Read and not mapped: a file that is cut off while it is mapped ends the program, where reading
-/// it gives an error (docs/decisions/0013-stream.md).
+/// The file is read, not memory-mapped. If a mapped file is truncated, the program crashes; a read
+/// returns an error (docs/decisions/0013-stream.md).
 #[derive(Debug)]
 pub(crate) struct ImageFile {
     path: PathBuf,
@@ -20,15 +20,16 @@ pub(crate) struct ImageFile {
     pub(crate) height: usize,
     pub(crate) width: usize,
     pub(crate) count: usize,
-    /// SHA-256 of all its bytes.
+    /// The SHA-256 of the file.
     pub(crate) sha256: String,
 }
 
-/// Bytes read at once where a whole file is.
+/// The number of bytes read at once.
 pub(crate) const PIECE: usize = 1 << 20;
 
 impl ImageFile {
-    /// `sizes` are its header's: images, rows, columns, whose product counts the bytes that follow.
+    /// Opens an image file and computes its checksum. `sizes` are the header's images, rows and
+    /// columns.
     pub(crate) fn new(path: &Path, file: File, sizes: [usize; 3]) -> Result<Self, DataError> {
         let io = |problem| DataError::Read { path: path.to_owned(), problem };
         let [count, height, width] = sizes;
@@ -48,12 +49,12 @@ impl ImageFile {
         Ok(Self { path: path.to_owned(), file, height, width, count, sha256: checksum.finish() })
     }
 
-    /// The file's name, for errors.
+    /// Returns the path of the file.
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Fills `pixels` with those of the images from `first` on, as many as there is room for.
+    /// Fills `pixels` with whole images, starting at image `first`.
     pub(crate) fn read(&self, first: usize, pixels: &mut [u8]) -> Result<(), DataError> {
         let size = self.height * self.width;
         let rows = pixels.len() / size;
@@ -76,7 +77,7 @@ impl ImageFile {
     }
 }
 
-/// The same images, wherever they lie.
+/// Compares the content, not the path.
 impl PartialEq for ImageFile {
     fn eq(&self, other: &Self) -> bool {
         self.sha256 == other.sha256

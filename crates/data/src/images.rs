@@ -6,8 +6,9 @@ use crate::idx::{self, IdxImages, KeepPixels, OpenedImages, Writer};
 use crate::image_file::{ImageFile, PIECE};
 use crate::{DataError, sha256};
 
-/// Images and labels, a byte a pixel. The labels are in memory; the images are, too, or stay in
-/// their file.
+/// Images with one byte per pixel, and their labels.
+///
+/// The labels are in memory. The images are in memory or stay in their file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Images {
     images: Pixels,
@@ -18,39 +19,40 @@ pub struct Images {
 enum Pixels {
     Resident(IdxImages),
     InFile(Arc<ImageFile>),
-    /// Not to be read: they were looked at.
+    /// Inspected only; no pixels were kept.
     Seen {
         size: (usize, usize),
         sha256: String,
     },
 }
 
-/// Labels out of a gzip, at most, where images of any number are looked at.
+/// The largest size of gzipped labels, in bytes, when images of any number are inspected.
 const MOST_LABELS: u64 = 1 << 30;
 
 impl Images {
     /// # Panics
-    /// Where there are not as many images as labels.
+    /// Panics if the numbers of images and labels differ.
     pub fn new(images: IdxImages, labels: Vec<u8>) -> Self {
         let size = images.height * images.width;
         assert_eq!(images.pixels.len(), labels.len() * size, "pixels for {} images of {size}", labels.len());
         Self { images: Pixels::Resident(images), labels: labels.into() }
     }
 
-    /// Reads two IDX files that belong together. Images of more than `resident_bytes` stay in their
-    /// file, which is read once, for its checksum.
+    /// Reads a file of images and its file of labels.
+    ///
+    /// Images of more than `resident_bytes` stay in their file. That file is read once for its
+    /// checksum.
     ///
     /// # Errors
-    /// Where one cannot be read or is not whole, or where they differ in length; where images that
-    /// are to stay in their file are gzipped.
+    /// Fails if a file cannot be read or is incomplete, if the numbers of images and labels differ,
+    /// or if images that must stay in their file are gzipped.
     pub fn read(images: &Path, labels: &Path, resident_bytes: u64) -> Result<Self, DataError> {
         Self::open(images, labels, KeepPixels::UpTo(resident_bytes))
     }
 
-    /// The same with as many pixels in memory as are to be kept.
+    /// Like [`Images::read`]; `keep` says how many pixels stay in memory.
     pub(crate) fn open(images: &Path, labels: &Path, keep: KeepPixels) -> Result<Self, DataError> {
-        // The labels first: they are read in no time, where the checksum of a large file takes its
-        // time.
+        // Read the labels first: that is fast, and the checksum of a large image file is slow.
         let most_labels = if let KeepPixels::UpTo(bytes) = keep { bytes } else { MOST_LABELS };
         let (file, labels) = (images, idx::read_labels_within(labels, most_labels)?);
         let (count, images) = match idx::open_images(file, keep)? {
@@ -69,7 +71,8 @@ impl Images {
         Ok(Self { images, labels: labels.into() })
     }
 
-    /// Images that were looked at and not kept, of a file with this checksum where they are in one.
+    /// Creates images without pixels. `sha256` is the checksum of their file, or empty if they have
+    /// none.
     pub(crate) fn seen(size: (usize, usize), labels: Vec<u8>, sha256: String) -> Self {
         Self { images: Pixels::Seen { size, sha256 }, labels: labels.into() }
     }
@@ -77,7 +80,7 @@ impl Images {
     /// Writes two plain IDX files.
     ///
     /// # Errors
-    /// Where a file cannot be written, or the images be read.
+    /// Fails if a file cannot be written or the images cannot be read.
     pub fn write(&self, images: &Path, labels: &Path) -> Result<(), DataError> {
         let (height, width) = self.size();
         let mut writer = Writer::new(images)?;
@@ -93,7 +96,7 @@ impl Images {
         idx::write_labels(labels, &self.labels)
     }
 
-    /// Rows and columns of an image.
+    /// Returns the rows and columns of an image.
     pub fn size(&self) -> (usize, usize) {
         match &self.images {
             Pixels::Resident(images) => (images.height, images.width),
@@ -102,7 +105,7 @@ impl Images {
         }
     }
 
-    /// The file that the images stay in, where they do.
+    /// Returns the file that the images stay in, if they are not in memory.
     pub fn file(&self) -> Option<&Path> {
         match &self.images {
             Pixels::Resident(_) | Pixels::Seen { .. } => None,
@@ -110,38 +113,39 @@ impl Images {
         }
     }
 
-    /// The labels, row by row.
+    /// Returns the labels, row by row.
     pub fn labels(&self) -> &[u8] {
         &self.labels
     }
 
-    /// The same, shared.
+    /// Returns the labels, shared.
     pub(crate) fn shared_labels(&self) -> Arc<[u8]> {
         Arc::clone(&self.labels)
     }
 
-    /// The pixels of images that follow each other, where they lie in memory.
+    /// Returns the pixels of consecutive images, if they are in memory.
     pub(crate) fn resident(&self, images: Range<usize>) -> Option<&[u8]> {
         let Pixels::Resident(IdxImages { height, width, pixels }) = &self.images else { return None };
         let size = height * width;
         Some(&pixels[images.start * size..images.end * size])
     }
 
-    /// The pixels of one image in memory.
+    /// Returns the pixels of one image in memory.
     ///
     /// # Panics
-    /// Where `row` is past the end, or the images stay in their file.
+    /// Panics if `row` is past the end, or if the images stay in their file.
     pub fn pixels(&self, row: usize) -> &[u8] {
         self.resident(row..row + 1).expect("the images are in memory")
     }
 
-    /// Fills `pixels` with those of the images from `first` on, as many as there is room for.
+    /// Fills `pixels` with whole images, starting at image `first`.
     ///
     /// # Errors
-    /// Where the images stay in their file and that cannot be read any more.
+    /// Fails if the images stay in their file and it can no longer be read.
     ///
     /// # Panics
-    /// Where they go past the end, `pixels` has room for a part of one, or no pixel was kept.
+    /// Panics if the images go past the end, if `pixels` does not hold whole images, or if no
+    /// pixels were kept.
     pub fn read_pixels(&self, first: usize, pixels: &mut [u8]) -> Result<(), DataError> {
         let (height, width) = self.size();
         let size = height * width;
@@ -156,7 +160,7 @@ impl Images {
         }
     }
 
-    /// SHA-256 of the images file and of the labels file, decompressed.
+    /// Returns the SHA-256 of the image file and of the label file, decompressed.
     pub fn file_checksums(&self) -> [String; 2] {
         let of_images = match &self.images {
             Pixels::Resident(images) => sha256([&images.header()[..], &images.pixels]),

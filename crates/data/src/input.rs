@@ -6,26 +6,26 @@ use flate2::bufread::MultiGzDecoder;
 
 const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 
-/// Decompressed bytes, by which a file's kind is told: more than a zip archive takes to name what
-/// is in it first.
+/// The number of decompressed bytes used to detect a file's format. It is large enough to include
+/// the first names in a zip archive.
 pub(crate) const BEGINNING: usize = 8192;
 
-/// The bytes of a file, decompressed where it is a gzip. Its beginning can be looked at before it
-/// is read.
+/// The bytes of a file, decompressed if it is a gzip. The beginning can be inspected before
+/// reading.
 pub struct Input<'a> {
     beginning: Vec<u8>,
-    /// Bytes of the beginning that were read.
+    /// The number of bytes of the beginning that were already read.
     given: usize,
-    /// Why the beginning is no longer, told to who reads on.
+    /// The error that cut the beginning short. The next read past it returns the error.
     problem: Option<io::Error>,
     rest: Bytes<'a>,
 }
 
 impl<'a> Input<'a> {
-    /// Looks at the beginning. An error comes where it is reached by reading.
+    /// Reads the beginning. An error in it is returned by the read that reaches it.
     pub fn new(source: impl Read + 'a) -> Self {
         let mut source = BufReader::new(source);
-        // Where these cannot be read, nor can what follows, which tells why.
+        // If this read fails, the following reads fail too and report the error.
         let (magic, _) = up_to(GZIP_MAGIC.len(), &mut source);
         let is_gzip = magic == GZIP_MAGIC;
         let source = Cursor::new(magic).chain(source);
@@ -35,18 +35,18 @@ impl<'a> Input<'a> {
         Self { beginning, given: 0, problem, rest }
     }
 
-    /// The first bytes, decompressed: 8192, and fewer where the file has no more or breaks off.
+    /// Returns the first 8192 decompressed bytes, or fewer if the file is shorter or damaged.
     pub fn beginning(&self) -> &[u8] {
         &self.beginning
     }
 
-    /// Whether it is gzipped.
+    /// Returns whether the file is gzipped.
     pub(crate) fn is_gzip(&self) -> bool {
         self.rest.is_gzip
     }
 }
 
-/// The first bytes, and why they are fewer where that is an error.
+/// Reads up to `count` bytes. Returns them with the error that stopped the read, if any.
 fn up_to(count: usize, source: &mut impl Read) -> (Vec<u8>, Option<io::Error>) {
     let mut bytes = Vec::new();
     let problem = source.take(count as u64).read_to_end(&mut bytes).err();
@@ -67,7 +67,7 @@ impl Read for Input<'_> {
     }
 }
 
-/// Decompressed bytes. A gzip that breaks off or is damaged is called that.
+/// Decompressed bytes. An error in a gzip is reported as a damaged gzip.
 struct Bytes<'a> {
     source: Box<dyn Read + 'a>,
     is_gzip: bool,

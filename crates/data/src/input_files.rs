@@ -1,5 +1,5 @@
-//! The files that a person names on the command line, for a model to be asked about: of images,
-//! folders of these, tables, standard input.
+//! The input files of `predict`, as named on the command line: image files, folders of them,
+//! tables, or standard input.
 
 use std::fs::File;
 use std::io::{ErrorKind, Read};
@@ -13,24 +13,26 @@ use crate::picture::{self, Treatment};
 use crate::readers::{self, IMAGES, Input, PICTURES};
 use crate::table::{Columns, Table};
 
-/// An image as a model takes it.
+/// An image as model input.
 pub struct ImageInput {
-    /// Grey levels, row by row.
+    /// The grey levels, row by row.
     pub pixels: Vec<u8>,
-    /// Its number in its file, from 0, where that is an IDX file.
+    /// The index in its file, from 0, for an IDX file.
     pub number: Option<usize>,
-    /// What was done to it, where it was a picture.
+    /// The conversion applied, for a picture.
     pub treatment: Option<Treatment>,
 }
 
-/// What a person calls standard input.
+/// The argument that stands for standard input.
 pub const STANDARD_INPUT: &str = "-";
 
-/// Bytes of a file, and of what is in a gzipped one, that are read at most.
+/// The largest number of bytes read from a file, before and after decompression.
 const MOST_BYTES: u64 = 1 << 30;
 
-/// The files that an argument names: itself, or of a folder those that begin as one that has images
-/// does, by their names. `log` hears how many others there are.
+/// Returns the files that an argument names: the file itself, or the image files of a folder, by
+/// name.
+///
+/// A folder's files are recognised by their first bytes. `log` receives the number of other files.
 pub fn files(argument: &Path, log: &mut dyn FnMut(&str)) -> Result<Vec<PathBuf>, ContentError> {
     if argument == Path::new(STANDARD_INPUT) || !argument.is_dir() {
         return Ok(vec![argument.to_owned()]);
@@ -51,8 +53,8 @@ pub fn files(argument: &Path, log: &mut dyn FnMut(&str)) -> Result<Vec<PathBuf>,
     Ok(files)
 }
 
-/// Whether a folder's file begins as one that has images. What cannot be read is left for the
-/// person to hear of.
+/// Returns whether a file begins like an image file. An unreadable file counts as one, so that
+/// reading it reports the error.
 fn has_images(path: &Path) -> bool {
     if !path.is_file() {
         return false;
@@ -66,7 +68,7 @@ fn has_images(path: &Path) -> bool {
     }
 }
 
-/// The images of a file, or of standard input, for a model of images of `size`.
+/// Reads the images of a file, or of standard input, for a model of images of `size`.
 pub fn read(file: &Path, size: [usize; 2], treatment: PictureMode) -> Result<Vec<ImageInput>, ContentError> {
     let bytes = bytes(file)?;
     if bytes.is_empty() {
@@ -101,8 +103,8 @@ pub fn read(file: &Path, size: [usize; 2], treatment: PictureMode) -> Result<Vec
     Ok(images.map(|(i, pixels)| ImageInput { pixels: pixels.to_vec(), number: Some(i), treatment: None }).collect())
 }
 
-/// The rows of a table, or of standard input, for a model of these features; other columns are
-/// passed over, the label's among them.
+/// Reads the rows of a table, or of standard input, for a model with these features. All other
+/// columns, including the label, are ignored.
 pub fn read_table(file: &Path, features: &[String]) -> Result<Table, ContentError> {
     let columns = Columns::Named { features, label: None };
     match file == Path::new(STANDARD_INPUT) {
@@ -129,7 +131,7 @@ fn open(file: &Path) -> Result<File, ContentError> {
         ErrorKind::NotFound => ContentError::new(no_such_file(file)),
         _ => error.into(),
     })?;
-    // A pipe or a device would be waited for, perhaps for ever.
+    // Opening a pipe or a device could block forever.
     if !metadata.is_file() {
         return Err(ContentError::new("it is no file; what comes through a pipe is read from standard input, named -"));
     }
@@ -145,7 +147,7 @@ fn too_large() -> ContentError {
     ))
 }
 
-/// What to say of a file that is not there.
+/// Returns the message for a missing file, with a suggestion.
 pub fn no_such_file(path: &Path) -> String {
     let beside = path.parent().filter(|parent| !parent.as_os_str().is_empty());
     let entries = std::fs::read_dir(beside.unwrap_or(Path::new("."))).into_iter().flatten().flatten();

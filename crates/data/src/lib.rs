@@ -1,21 +1,22 @@
-//! From files to rows: where images come from and in which order training meets them.
+//! Reads data files into rows and fixes the order in which training visits the rows.
 //!
-//! - [`idx`]: the IDX format of MNIST, plain or gzipped, any image size, read with errors and
-//!   written whole
-//! - [`mnist`]: the four MNIST files, known by checksum; the cache folder shared with burn-dataset
-//! - `download`, with the feature of that name: MNIST from a server that is not trusted
-//! - [`digits`]: digits drawn by code, the same bytes on every platform for a seed
-//! - [`readers`]: the list of the kinds of files that are read; one more is a file with its
-//!   `Reader`, and a line there
-//! - [`picture`]: a picture of any size as an image like MNIST's, with the feature `pictures`
-//! - [`table`]: rows of numbers with their labels; [`Tables`]: what of it is trained on, and what
-//!   is held out by [`Holdout`]
+//! - [`idx`]: the IDX format of MNIST, plain or gzipped, any image size; reads and writes it
+//! - [`mnist`]: the four MNIST files, verified by checksum, and the cache folder shared with
+//!   burn-dataset
+//! - `download` (feature `download`): fetches MNIST from an untrusted server
+//! - [`digits`]: digits drawn by code; a seed gives the same bytes on every platform
+//! - [`readers`]: the list of file formats; a new format is one file with its `Reader` and one line
+//!   in the list
+//! - [`picture`] (feature `pictures`): converts a picture of any size into an image like MNIST's
+//! - [`table`]: rows of numbers with labels; [`Tables`] splits them into training and validation
+//!   rows, [`Holdout`] chooses the validation rows
 //! - [`Images`]: images and labels, in memory or left in their file
-//! - [`find`]: which of these a run gets; [`Dataset`]: what a config gets, and its [`Provenance`]
-//! - [`input_files`]: files that a model is asked about
-//! - [`Rows`]: the rows and classes that a run asks for, wherever they lie
+//! - [`find`]: finds the data that a run requests; [`Dataset`]: the data of a config, with its
+//!   [`Provenance`]
+//! - [`input_files`]: the files that a model is asked to predict
+//! - [`Rows`]: the rows and classes of a run, as a view of the stored data
 //! - [`BatchOrder`]: the order of the rows in each epoch
-//! - [`Prefetcher`]: what other threads read or draw while this one computes
+//! - [`Prefetcher`]: reads or draws data on other threads while the caller computes
 
 mod checksum;
 mod class_folders;

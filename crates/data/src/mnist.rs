@@ -1,4 +1,4 @@
-//! The four MNIST files: known by checksum, kept in burn-dataset's cache folder.
+//! The four MNIST files, identified by checksum, in burn-dataset's cache folder.
 
 use std::path::{Path, PathBuf};
 
@@ -10,11 +10,11 @@ use crate::{DataError, Images};
 pub struct File {
     /// The usual name, without `.gz`.
     pub name: &'static str,
-    /// The folder below burn-dataset's cache that it lies in.
+    /// The subfolder of burn-dataset's cache folder.
     pub split: &'static str,
-    /// Bytes of MNIST's own file, decompressed.
+    /// The size of MNIST's own file in bytes, decompressed.
     pub bytes: u64,
-    /// SHA-256 of MNIST's own file, decompressed.
+    /// The SHA-256 of MNIST's own file, decompressed.
     pub sha256: &'static str,
 }
 
@@ -46,21 +46,21 @@ pub const FILES: [File; 4] = [
     },
 ];
 
-/// burn-dataset's folder for MNIST, which `MnistDataset` also reads.
+/// Returns burn-dataset's folder for MNIST, which `MnistDataset` also reads.
 pub fn cache_folder() -> PathBuf {
     let cache = dirs::cache_dir().unwrap_or_else(|| PathBuf::from(".cache"));
     cache.join("burn-dataset").join("mnist")
 }
 
-/// Reads MNIST from a folder laid out as burn-dataset's cache, `train/` and `test/`.
+/// Reads MNIST from a folder in the layout of burn-dataset's cache, with `train/` and `test/`.
 ///
 /// # Errors
-/// Where a file is absent or cannot be read, or has not MNIST's checksum.
+/// Fails if a file is missing, cannot be read, or does not have MNIST's checksum.
 pub fn read_cache(folder: &Path) -> Result<[Images; 2], DataError> {
     read_cache_with_pixels(folder, KeepPixels::UpTo(u64::MAX))
 }
 
-/// The same with as many pixels in memory as are to be kept.
+/// Like [`read_cache`]; `keep` says how many pixels stay in memory.
 pub(crate) fn read_cache_with_pixels(folder: &Path, keep: KeepPixels) -> Result<[Images; 2], DataError> {
     let path = |file: &File| folder.join(file.split).join(file.name);
     let [train_images, train_labels, test_images, test_labels] = FILES.each_ref().map(path);

@@ -3,24 +3,26 @@ use std::ops::Range;
 /// The numbers of a table's rows.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Numbers {
-    /// Features of a row, d.
+    /// The number of features, d.
     pub(crate) n_features: usize,
     /// `n * d` numbers, row by row.
     pub(crate) values: Values,
 }
 
-/// Numbers in a row, exactly, and in little more memory than their text took: block by block in
-/// four bytes each where these are enough, as for small whole numbers, else in eight. Who takes
-/// them apart frees each block when it is through with it.
+/// A compact sequence of exact numbers.
+///
+/// Numbers are stored in blocks. A block uses four bytes per number if f32 represents all of them
+/// exactly, as for small integers, else eight. The consuming iterator frees each block after its
+/// last number.
 #[derive(Clone, Debug, Default)]
 pub struct Values {
-    /// All but the last have [`BLOCK`] numbers.
+    /// All blocks but the last have [`BLOCK`] numbers.
     blocks: Vec<Block>,
-    /// Bytes of all but the last.
+    /// The bytes of all blocks but the last.
     whole_bytes: u64,
 }
 
-/// Numbers of a block.
+/// The numbers per block.
 const BLOCK: usize = 1 << 14;
 
 #[derive(Clone, Debug)]
@@ -53,7 +55,7 @@ impl Block {
 
     fn push(&mut self, number: f64) {
         match self {
-            // Bit for bit, so that -0 stays what it is.
+            // Compare bits, so that -0 keeps its sign.
             Self::F32(numbers) if f64::from(number as f32).to_bits() == number.to_bits() => numbers.push(number as f32),
             Self::F32(numbers) => {
                 let mut wide = Vec::with_capacity(numbers.capacity());
@@ -67,22 +69,22 @@ impl Block {
 }
 
 impl Values {
-    /// How many there are.
+    /// Returns the number of values.
     pub fn len(&self) -> usize {
         self.blocks.last().map_or(0, |last| (self.blocks.len() - 1) * BLOCK + last.len())
     }
 
-    /// Whether there is none.
+    /// Returns whether there are no values.
     pub fn is_empty(&self) -> bool {
         self.blocks.is_empty()
     }
 
-    /// Bytes that they take.
+    /// Returns the memory that the values take, in bytes.
     pub fn bytes(&self) -> u64 {
         self.whole_bytes + self.blocks.last().map_or(0, Block::bytes)
     }
 
-    /// Adds a number.
+    /// Appends a number.
     pub fn push(&mut self, number: f64) {
         match self.blocks.last_mut() {
             Some(last) if last.len() < BLOCK => last.push(number),
@@ -95,26 +97,26 @@ impl Values {
         }
     }
 
-    /// The number at a place.
+    /// Returns the number at an index.
     ///
     /// # Panics
-    /// Where there is none.
+    /// Panics if `place` is past the end.
     pub fn get(&self, place: usize) -> f64 {
         self.blocks[place / BLOCK].get(place % BLOCK)
     }
 
-    /// The numbers of a row, where each has d.
+    /// Returns the numbers of a row of d numbers.
     ///
     /// # Panics
-    /// Where `row` is past the end.
+    /// Panics if `row` is past the end.
     pub fn row(&self, d: usize, row: usize) -> Vec<f64> {
         (row * d..(row + 1) * d).map(|place| self.get(place)).collect()
     }
 
-    /// Puts the numbers at these places behind others.
+    /// Appends the numbers at these indices to `numbers`.
     ///
     /// # Panics
-    /// Where there are none.
+    /// Panics if `places` goes past the end.
     pub(crate) fn append_to(&self, places: Range<usize>, numbers: &mut Vec<f64>) {
         let Range { mut start, end } = places;
         while start < end {
@@ -128,7 +130,7 @@ impl Values {
         }
     }
 
-    /// All of them, one after the other.
+    /// Iterates over all numbers.
     pub fn iter(&self) -> impl Iterator<Item = f64> + Clone {
         self.blocks.iter().flat_map(|block| (0..block.len()).map(move |place| block.get(place)))
     }
@@ -148,7 +150,7 @@ impl From<Vec<f64>> for Values {
     }
 }
 
-/// One after the other, each block being freed when its last number was taken.
+/// Iterates over the numbers and frees each block after its last number.
 impl IntoIterator for Values {
     type Item = f64;
     type IntoIter = Box<dyn Iterator<Item = f64>>;
@@ -158,7 +160,7 @@ impl IntoIterator for Values {
     }
 }
 
-/// The same numbers, in however many bytes.
+/// Compares the numbers, whatever their storage.
 impl PartialEq for Values {
     fn eq(&self, other: &Self) -> bool {
         self.iter().eq(other.iter())

@@ -5,26 +5,26 @@ use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_mt::Mt;
 
-/// How the rows of an epoch are ordered.
+/// The method that orders the rows of an epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shuffle {
-    /// As they are in the file, every epoch.
+    /// The order of the file, in every epoch.
     None,
-    /// As `numpy.random.seed(seed)` and then `numpy.random.shuffle(list(range(n)))` every epoch
-    /// would.
+    /// The order of `numpy.random.seed(seed)` followed by one
+    /// `numpy.random.shuffle(list(range(n)))` per epoch.
     NumpyLegacy {
         /// The seed.
         seed: u32,
     },
-    /// A Fisher-Yates shuffle by `ChaCha8`.
+    /// A Fisher-Yates shuffle with `ChaCha8`.
     ChaCha {
         /// The seed.
         seed: u64,
     },
 }
 
-/// The order of the rows, epoch by epoch: one stream of random numbers that runs on from each epoch
-/// to the next.
+/// The order of the rows, epoch by epoch. One stream of random numbers continues from each epoch to
+/// the next.
 #[derive(Debug)]
 pub struct BatchOrder {
     generator: Generator,
@@ -48,7 +48,7 @@ impl BatchOrder {
         Self { generator }
     }
 
-    /// Passes over `epochs` orders of `n_rows` rows, as if that many epochs had been made already.
+    /// Skips `epochs` epochs of `n_rows` rows, as if they had been drawn.
     pub fn skip(&mut self, epochs: usize, n_rows: usize) {
         if !matches!(self.generator, Generator::None) {
             for _ in 0..epochs {
@@ -57,16 +57,16 @@ impl BatchOrder {
         }
     }
 
-    /// The numbers `0..n_rows`, each once, in the order of the next epoch.
+    /// Returns `0..n_rows` in the order of the next epoch.
     pub fn next_epoch(&mut self, n_rows: usize) -> Vec<usize> {
         self.next_order(n_rows).range(0..n_rows).collect()
     }
 
-    /// The same, in as little memory as it takes: four bytes a row where it is drawn, nothing where
-    /// it is the file's.
+    /// Like [`next_epoch`](Self::next_epoch), with less memory: four bytes a row for a shuffled
+    /// order, none for the order of the file.
     ///
     /// # Panics
-    /// Where there are 2^32 rows or more: an IDX file cannot have them.
+    /// Panics if there are 2^32 rows or more; an IDX file cannot have that many.
     pub fn next_order(&mut self, n_rows: usize) -> Order {
         let shuffled = |shuffle: &mut dyn FnMut(&mut [u32])| {
             let mut rows: Vec<u32> = (0..u32::try_from(n_rows).expect("fewer than 2^32 rows")).collect();
@@ -92,12 +92,12 @@ enum RowOrder {
 }
 
 impl Order {
-    /// `0..n_rows` as they are.
+    /// Creates the order `0..n_rows`.
     pub fn of_file(n_rows: usize) -> Self {
         Self(RowOrder::OfFile(n_rows))
     }
 
-    /// Rows in it.
+    /// Returns the number of rows.
     pub fn len(&self) -> usize {
         match &self.0 {
             RowOrder::OfFile(rows) => *rows,
@@ -105,15 +105,15 @@ impl Order {
         }
     }
 
-    /// Whether it has no row.
+    /// Returns whether the order has no rows.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// The rows at these places of the order.
+    /// Returns the rows at these positions of the order.
     ///
     /// # Panics
-    /// Where there are no such places.
+    /// Panics if `places` goes past the end.
     pub fn range(&self, places: Range<usize>) -> impl ExactSizeIterator<Item = usize> + Clone {
         assert!(places.start <= places.end && places.end <= self.len(), "places {places:?} of {}", self.len());
         places.map(|place| match &self.0 {

@@ -1,17 +1,16 @@
-//! A picture of any size as an image like MNIST's: light ink on a ground of 0, fitted into a
-//! box and centred by its mass.
+//! Converts a picture of any size into an image like MNIST's: light ink on a background of 0,
+//! fitted into a box and centred by its mass.
 //!
 //! MNIST's digits "were size normalized to fit in a 20x20 pixel box while preserving their aspect
 //! ratio", with grey levels "as a result of the anti-aliasing technique used", and "centered in a
 //! 28x28 image by computing the center of mass of the pixels, and translating the image so as to
 //! position this point at the center" (Y. LeCun, L. Bottou, Y. Bengio, P. Haffner, Gradient-based
 //! learning applied to document recognition, Proceedings of the IEEE 86(11), 1998, section III A).
-//! [`read`] does that to a picture, and tells what it did.
+//! [`read`] applies these steps to a picture and reports them.
 //!
-//! [`read_whole`] treats a picture of anything: it is scaled as it is.
+//! [`read_whole`] scales any picture as a whole.
 //!
-//! A header is a claim that may be false: the dimensions are read and judged before a pixel is
-//! decoded.
+//! A header is a claim that may be false. The dimensions are checked before any pixel is decoded.
 
 #[cfg(feature = "pictures")]
 mod made;
@@ -27,25 +26,25 @@ use crate::readers::{self, PICTURES, Read};
 
 pub(crate) use made::decode;
 
-/// What can be wrong with a picture.
+/// An error in a picture.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum PictureError {
     /// This build has no decoders.
     #[error("this build reads no pictures; build it with the feature pictures")]
     NotBuilt,
-    /// It begins like none of the formats.
+    /// The file has none of the supported formats.
     #[error("neither {}", readers::files(PICTURES, "nor"))]
     Format,
-    /// It is not whole.
+    /// The file is damaged or incomplete.
     #[error("damaged {format}: {problem}")]
     Damaged {
-        /// The name of its format.
+        /// The name of the format.
         format: &'static str,
-        /// What the decoder said.
+        /// The message of the decoder.
         problem: String,
     },
-    /// It has more pixels than are decoded.
+    /// The picture has more pixels than the limit.
     #[error(
         "{width} x {height} pixels are more than the {} megapixels, the {MOST_ON_A_SIDE} on a side or the {} MB that are decoded; scale it down",
         MOST_PIXELS / 1_000_000,
@@ -57,56 +56,57 @@ pub enum PictureError {
         /// Pixel rows.
         height: u32,
     },
-    /// Nothing stands out from its ground.
+    /// No ink stands out from the background.
     #[error("nothing is drawn on it: no grey level is {LEAST_CONTRAST} or more away from the {ground} of its border")]
     Blank {
-        /// The border's grey level.
+        /// The grey level of the border.
         ground: u8,
     },
 }
 
-/// A picture as it was decoded, made grey.
+/// A decoded picture, converted to grey.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Grey {
-    /// The name of its format.
+    /// The name of the format.
     pub format: &'static str,
-    /// Its rows and columns, turned as its camera said.
+    /// The rows and columns, after the camera's rotation was applied.
     pub size: [usize; 2],
-    /// Grey levels row by row.
+    /// The grey levels, row by row.
     pub pixels: Vec<u8>,
-    /// What transparent pixels were laid over: 0 black, 255 white; nothing where there are none.
+    /// The background under transparent pixels: 0 black, 255 white; `None` if there are none.
     pub laid_over: Option<u8>,
 }
 
-/// An image as a model takes it, made of a picture.
+/// An image for a model, made from a picture.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Picture {
-    /// Grey levels row by row: 0 background, 255 ink.
+    /// The grey levels, row by row: 0 background, 255 ink.
     pub pixels: Vec<u8>,
-    /// How it was made.
+    /// The conversion steps.
     pub treatment: Treatment,
 }
 
-/// What was done to a picture.
+/// The steps that converted a picture.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Treatment {
-    /// The name of its format.
+    /// The name of the format.
     pub format: &'static str,
-    /// Its pixel rows and columns, turned as its camera said.
+    /// The pixel rows and columns, after the camera's rotation was applied.
     pub size: [usize; 2],
-    /// Whether it had the image's size and light ink, and so was only made grey.
+    /// Whether the picture was only converted to grey, because it had the right size (and, for ink,
+    /// light ink).
     pub as_it_is: bool,
-    /// Whether it was scaled as a whole, and no ink looked for.
+    /// Whether the picture was scaled as a whole, without a search for ink.
     pub whole: bool,
-    /// What transparent pixels were laid over: 0 black, 255 white; nothing where there are none.
+    /// The background under transparent pixels: 0 black, 255 white; `None` if there are none.
     pub laid_over: Option<u8>,
-    /// The median grey level of its outermost pixels, from which the ink is told.
+    /// The median grey level of the outermost pixels. It separates ink from background.
     pub border: u8,
-    /// Whether its ink was darker than its ground, so that it was inverted.
+    /// Whether the picture was inverted, because its ink was darker than its background.
     pub inverted: bool,
-    /// Rows and columns that the ink takes in it.
+    /// The rows and columns of the ink in the picture.
     pub ink: [usize; 2],
-    /// Rows and columns that the ink takes in the image.
+    /// The rows and columns of the ink in the image.
     pub fitted: [usize; 2],
 }
 
@@ -136,38 +136,39 @@ impl Display for Treatment {
     }
 }
 
-/// Pixels that are decoded at most: photographs have fewer.
+/// The largest number of pixels to decode. Photographs have fewer.
 const MOST_PIXELS: u64 = 64_000_000;
-/// Pixels on a side that are decoded at most.
+/// The largest width or height to decode.
 const MOST_ON_A_SIDE: u32 = 32_000;
-/// Bytes that a decoder may take: three for each pixel.
+/// The memory limit of a decoder: three bytes for each pixel.
 const MOST_BYTES: u64 = 3 * MOST_PIXELS;
-/// Grey levels by which ink differs from its ground at least.
+/// The smallest difference of grey levels between ink and background.
 const LEAST_CONTRAST: u8 = 16;
 
-/// Makes an image of `size` rows and columns of the bytes of a picture's file.
+/// Converts a picture file to an image of `size` rows and columns.
 ///
 /// # Errors
-/// Without the feature `pictures`, and where the bytes are no whole picture of these formats, the
-/// picture is too large, or nothing is drawn on it.
+/// Fails without the feature `pictures`, if the bytes are not a complete picture of a supported
+/// format, if the picture is too large, or if it shows no ink.
 ///
 /// # Panics
-/// Where `size` has no pixel.
+/// Panics if `size` has no pixels.
 pub fn read(bytes: &[u8], size: [usize; 2]) -> Result<Picture, PictureError> {
     assert!(size[0] > 0 && size[1] > 0, "an image of {size:?} pixels");
     made::of_ink(decoded(bytes)?, size)
 }
 
-/// Makes an image of `size` rows and columns of a picture of anything: grey, transparent pixels
-/// laid over black or white, scaled as a whole, whatever its proportions. Nothing is cropped,
-/// inverted or moved; light stays light.
+/// Converts any picture to an image of `size` rows and columns: grey, with transparent pixels laid
+/// over black or white, scaled as a whole without keeping its proportions.
+///
+/// The picture is not cropped, inverted or moved; light pixels stay light.
 ///
 /// # Errors
-/// Without the feature `pictures`, and where the bytes are no whole picture of these formats, or
-/// the picture is too large.
+/// Fails without the feature `pictures`, if the bytes are not a complete picture of a supported
+/// format, or if the picture is too large.
 ///
 /// # Panics
-/// Where `size` has no pixel.
+/// Panics if `size` has no pixels.
 pub fn read_whole(bytes: &[u8], size: [usize; 2]) -> Result<Picture, PictureError> {
     assert!(size[0] > 0 && size[1] > 0, "an image of {size:?} pixels");
     made::of_anything(decoded(bytes)?, size)

@@ -1,5 +1,4 @@
-//! Reads at a place in a file, which move no cursor: several threads may read from one file at
-//! once.
+//! Reads at an offset of a file without moving its cursor, so several threads can share a file.
 
 use std::fs::File;
 use std::io;
@@ -7,7 +6,7 @@ use std::io;
 /// Fills `bytes` from `offset` on.
 ///
 /// # Errors
-/// `UnexpectedEof` where the file ends before, else what the system said.
+/// `UnexpectedEof` if the file ends before that, else the system's error.
 #[cfg(unix)]
 pub(crate) fn read_exact_at(file: &File, bytes: &mut [u8], offset: u64) -> io::Result<()> {
     std::os::unix::fs::FileExt::read_exact_at(file, bytes, offset)
@@ -16,7 +15,7 @@ pub(crate) fn read_exact_at(file: &File, bytes: &mut [u8], offset: u64) -> io::R
 /// Fills `bytes` from `offset` on.
 ///
 /// # Errors
-/// `UnexpectedEof` where the file ends before, else what the system said.
+/// `UnexpectedEof` if the file ends before that, else the system's error.
 #[cfg(windows)]
 pub(crate) fn read_exact_at(file: &File, mut bytes: &mut [u8], mut offset: u64) -> io::Result<()> {
     use std::os::windows::fs::FileExt;
@@ -35,11 +34,11 @@ pub(crate) fn read_exact_at(file: &File, mut bytes: &mut [u8], mut offset: u64) 
     Ok(())
 }
 
-/// Fills `bytes` from `offset` on. A cursor moves, which no thread beside this one minds: where
-/// this is compiled, as for WebAssembly, there is none.
+/// Fills `bytes` from `offset` on. Moves the cursor, which is safe here: platforms that compile
+/// this, such as WebAssembly, have no second thread.
 ///
 /// # Errors
-/// `UnexpectedEof` where the file ends before, else what the system said.
+/// `UnexpectedEof` if the file ends before that, else the system's error.
 #[cfg(not(any(unix, windows)))]
 pub(crate) fn read_exact_at(mut file: &File, bytes: &mut [u8], offset: u64) -> io::Result<()> {
     use std::io::{Read, Seek, SeekFrom};

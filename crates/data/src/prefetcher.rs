@@ -3,11 +3,11 @@ use std::panic::resume_unwind;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread::{Builder, JoinHandle};
 
-/// Things that other threads make while the earlier ones are used, given out in order.
+/// Items that other threads produce in advance; the iterator returns them in order.
 ///
-/// Worker i of w makes numbers i, i + w, i + 2w, … and is at most one ahead of what was taken from
-/// it, so that never more than 2w things wait: memory stays as it is, however many there are.
-/// Dropped early, the workers end with what they are making.
+/// Worker i of w makes items i, i + w, i + 2w, … and has at most two items waiting. So at most 2w
+/// items wait, and memory does not grow with their number. Dropping the prefetcher stops each
+/// worker after its current item.
 pub struct Prefetcher<T> {
     lanes: Vec<Receiver<T>>,
     workers: Vec<JoinHandle<()>>,
@@ -16,14 +16,14 @@ pub struct Prefetcher<T> {
 }
 
 impl<T: Send + 'static> Prefetcher<T> {
-    /// Has the things of numbers `0..count` made by so many threads, each of which gets a maker of
-    /// its own, with room that it may use again.
+    /// Starts `threads` threads that make the items `0..count`. Each thread calls `maker` once and
+    /// can reuse the buffers of its closure.
     ///
     /// # Errors
-    /// Where the system does not give so many threads.
+    /// Fails if the system cannot start the threads.
     ///
     /// # Panics
-    /// Where there are to be no threads.
+    /// Panics if `threads` is 0.
     pub fn new<M: FnMut(usize) -> T + Send + 'static>(
         count: usize,
         threads: usize,
@@ -38,7 +38,7 @@ impl<T: Send + 'static> Prefetcher<T> {
             let work = move || {
                 for number in (first..count).step_by(threads) {
                     if sender.send(make(number)).is_err() {
-                        return; // Nobody waits for it any more.
+                        return; // The receiver was dropped.
                     }
                 }
             };
@@ -53,7 +53,7 @@ impl<T> Iterator for Prefetcher<T> {
     type Item = T;
 
     /// # Panics
-    /// As the worker that was to make it did.
+    /// Panics if the worker of the item panicked.
     fn next(&mut self) -> Option<T> {
         if self.next == self.count {
             return None;
@@ -72,11 +72,10 @@ impl<T> Iterator for Prefetcher<T> {
 
 impl<T> Drop for Prefetcher<T> {
     fn drop(&mut self) {
-        // What nobody takes any more lets the workers end.
+        // Closing the channels stops the workers.
         self.lanes.clear();
         for worker in self.workers.drain(..) {
-            // Its panic was passed on where its thing was asked for, and is of no use where it was
-            // not.
+            // A worker's panic was already propagated by `next`, or its item was not requested.
             let _ = worker.join();
         }
     }

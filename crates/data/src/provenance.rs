@@ -1,46 +1,46 @@
-//! What a data set is called, what its files hold, and what its rows are.
+//! The name, checksums and schema of a data set.
 
 use chainrule_core::{Class, DataFile, DataKind, Schema, Unused};
 
 use crate::readers::{self, PICTURES};
 use crate::{Data, Tables, sha256_of_files};
 
-/// A data set's name and checksums.
+/// The name and checksums of a data set.
 #[derive(Clone, Debug)]
 pub struct Provenance {
-    /// What it is called.
+    /// The name.
     pub name: String,
-    /// Its files.
+    /// The files.
     pub files: Vec<DataFile>,
-    /// What its folder holds and is not used.
+    /// The files of the data folder that are not used.
     pub unused: Unused,
 }
 
 impl Provenance {
-    /// Of images.
+    /// Returns the provenance of images.
     pub fn of_images(data: &Data) -> Self {
         let files = data.files().into_iter().map(|(name, sha256)| DataFile { name, sha256 }).collect();
         Self { name: data.origin.to_string(), files, unused: data.unused.clone() }
     }
 
-    /// Of tables.
+    /// Returns the provenance of tables.
     pub fn of_tables(tables: &Tables) -> Self {
         let files = tables.files.iter().cloned().map(|(name, sha256)| DataFile { name, sha256 }).collect();
         Self { name: tables.origin.to_string(), files, unused: tables.unused.clone() }
     }
 
-    /// The lot as one file.
+    /// Returns the whole data set as one file entry.
     pub fn as_file(&self) -> DataFile {
         DataFile { name: self.name.clone(), sha256: self.sha256() }
     }
 
-    /// One checksum for the lot.
+    /// Returns one checksum of the data set.
     pub fn sha256(&self) -> String {
         sha256_of_files(&self.files.iter().map(|file| file.sha256.clone()).collect::<Vec<_>>())
     }
 }
 
-/// What rows of images with these labels are, and what the labels' classes are called.
+/// Returns the schema of images with these labels.
 pub fn schema_of_images(data: &Data, labels: Vec<u8>) -> Schema {
     let (height, width) = data.train.size();
     let (kind, class): (_, &dyn Fn(u8) -> Class) = match data.pictures {
@@ -51,7 +51,7 @@ pub fn schema_of_images(data: &Data, labels: Vec<u8>) -> Schema {
     Schema { kind, image_size: [height, width], features: Vec::new(), classes }
 }
 
-/// What a table's rows are.
+/// Returns the schema of a table.
 pub fn schema_of_tables(tables: &Tables) -> Schema {
     Schema {
         kind: DataKind::Table,
@@ -61,7 +61,7 @@ pub fn schema_of_tables(tables: &Tables) -> Schema {
     }
 }
 
-/// What a data set's folder holds and is not used, for a person.
+/// Returns a message that lists the unused files of the data folder, if any.
 pub fn not_used(unused: &Unused, are_pictures: bool) -> Option<String> {
     let why = match are_pictures {
         true => format!(" (used are {} files in a folder of their class)", readers::names(PICTURES, "and")),

@@ -10,21 +10,21 @@ use crate::idx::IdxImages;
 use crate::numbers::{Numbers, Values};
 use crate::{DataError, Images};
 
-/// Rows, each with the position of its class, wherever they lie: images in memory or in their file,
-/// or the numbers of a table.
+/// Rows, each with its class position: images in memory or in their file, or the numbers of a
+/// table.
 ///
-/// They are a view: a part, other classes or other columns share what is stored, so that a table is
-/// in memory once. Who computes on them asks for [chunks](Self::chunk), [rows](Self::row) and
-/// [moments](Self::moments).
+/// `Rows` is a view. A part, a selection of classes and a selection of columns share the stored
+/// data, so a table is in memory once. Training reads the data with [`chunk`](Self::chunk),
+/// [`row`](Self::row) and [`moments`](Self::moments).
 #[derive(Clone, Debug)]
 pub struct Rows {
     store: Store,
     chosen: RowIndices,
-    /// Which stored columns, in which order, where these are not all as they are stored.
+    /// The selected columns in their order; `None` means all columns as stored.
     columns: Option<Arc<[usize]>>,
-    /// Of each stored row.
+    /// The label of each stored row.
     labels: Arc<[u8]>,
-    /// Of each label, where it is one of the classes.
+    /// The class position of each label; `None` for labels outside the classes.
     positions: Arc<[Option<u8>; 256]>,
 }
 
@@ -34,33 +34,33 @@ enum Store {
     Numbers(Arc<Numbers>),
 }
 
-/// Which of the stored rows.
+/// The selected stored rows.
 #[derive(Clone, Debug)]
 enum RowIndices {
-    /// All of a range.
+    /// All rows of a range.
     All(Range<usize>),
-    /// These, in this order; there are fewer than 2^32, as an IDX header counts them.
+    /// These rows, in this order. There are fewer than 2^32, the limit of an IDX header.
     Some(Arc<[u32]>),
 }
 
-/// Memory for a chunk of rows that does not lie there as it is asked for, to be used again.
+/// A reusable buffer for a chunk of rows that is not contiguous in memory.
 #[derive(Clone, Debug, Default)]
 pub struct RowBuffer {
     bytes: Vec<u8>,
     numbers: Vec<f64>,
 }
 
-/// Rows that become features at once.
+/// The number of rows converted to features at a time.
 const ROWS_AT_ONCE: usize = 64;
 
-/// A feature: the pixel scaled from 0..=255 to -1..=1.
+/// Returns the feature of a pixel: 0..=255 scaled to -1..=1.
 pub fn pixel_value(pixel: u8) -> f64 {
     Preprocessing::Pixels.value(0, pixel.into())
 }
 
 impl Rows {
-    /// The images of `range` whose label is one of `classes`, in their order; a class may have no
-    /// label among these images.
+    /// Returns the images of `range` with a label in `classes`, in their order. A class may have no
+    /// rows.
     pub(crate) fn of_images(
         images: &Arc<Images>,
         range: Range<usize>,
@@ -76,19 +76,19 @@ impl Rows {
         Self::known(Store::Images(Arc::clone(images)), RowIndices::All(range), labels, positions)
     }
 
-    /// Images of so many lines and columns, their pixels `[n * height * width]` one after the
-    /// other, each with the position of its class.
+    /// Creates rows from images with `height` lines and `width` columns. The pixels are `[n *
+    /// height * width]`; each label is a class position.
     ///
     /// # Panics
-    /// Where there are not as many images as labels.
+    /// Panics if the numbers of images and labels differ.
     pub fn of_pixels([height, width]: [usize; 2], pixels: Vec<u8>, labels: Vec<u8>) -> Self {
         Images::new(IdxImages { height, width, pixels }, labels).into()
     }
 
-    /// Rows of d numbers, `[n * d]` one after the other, each with the position of its class.
+    /// Creates rows of d numbers from `[n * d]` values. Each label is a class position.
     ///
     /// # Panics
-    /// Where there are not as many rows as labels.
+    /// Panics if the numbers of rows and labels differ.
     pub fn of_numbers(n_features: usize, values: impl Into<Values>, labels: Vec<u8>) -> Self {
         let (n, values) = (labels.len(), values.into());
         assert_eq!(values.len(), n * n_features, "numbers of {n} rows of {n_features}");
@@ -97,7 +97,7 @@ impl Rows {
         Self { store, chosen: RowIndices::All(0..n), columns, labels: labels.into(), positions: same() }
     }
 
-    /// The chosen rows whose label is one of the classes.
+    /// Keeps the chosen rows with a label of one of the classes.
     fn known(store: Store, chosen: RowIndices, labels: Arc<[u8]>, positions: [Option<u8>; 256]) -> Self {
         let mut rows = Self { store, chosen, columns: None, labels, positions: Arc::new(positions) };
         let is_known = |row| rows.positions[usize::from(rows.labels[rows.stored(row)])].is_some();
@@ -108,7 +108,7 @@ impl Rows {
         rows
     }
 
-    /// Rows, n.
+    /// Returns the number of rows, n.
     pub fn len(&self) -> usize {
         match &self.chosen {
             RowIndices::All(range) => range.len(),
@@ -116,12 +116,12 @@ impl Rows {
         }
     }
 
-    /// Whether there is no row.
+    /// Returns whether there are no rows.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Lines and columns of an image; `[1, d]` of a table's row.
+    /// Returns the lines and columns of an image, or `[1, d]` for a table.
     pub fn size(&self) -> [usize; 2] {
         match &self.store {
             Store::Images(images) => images.size().into(),
@@ -129,12 +129,12 @@ impl Rows {
         }
     }
 
-    /// Features of a row, d: an image's pixels, or a table's columns but for the label.
+    /// Returns the number of features, d: the pixels of an image, or the table's feature columns.
     pub fn n_features(&self) -> usize {
         self.size().into_iter().product()
     }
 
-    /// What their features are stored as.
+    /// Returns the type in which the features are stored.
     pub fn kind(&self) -> FeatureKind {
         match self.store {
             Store::Images(_) => FeatureKind::Bytes,
@@ -142,7 +142,7 @@ impl Rows {
         }
     }
 
-    /// The file that they stay in, where they do.
+    /// Returns the file that the rows stay in, if they are not in memory.
     pub fn file(&self) -> Option<&Path> {
         match &self.store {
             Store::Images(images) => images.file(),
@@ -150,7 +150,7 @@ impl Rows {
         }
     }
 
-    /// Bytes of their features, in the file of these where they stay there.
+    /// Returns the size of the features in bytes, in memory or in their file.
     pub fn bytes(&self) -> u64 {
         let of_feature = match self.kind() {
             FeatureKind::Bytes => size_of::<u8>(),
@@ -159,31 +159,32 @@ impl Rows {
         (self.len() * of_feature) as u64 * self.n_features() as u64
     }
 
-    /// The position of a row's class.
+    /// Returns the class position of a row.
     ///
     /// # Panics
-    /// Where `row` is past the end.
+    /// Panics if `row` is past the end.
     pub fn label(&self, row: usize) -> u8 {
         let label = self.labels[self.stored(row)];
         self.positions[usize::from(label)].expect("rows of other classes are not chosen")
     }
 
-    /// The position of each row's class.
+    /// Returns the class position of each row.
     pub fn labels(&self) -> Vec<u8> {
         (0..self.len()).map(|row| self.label(row)).collect()
     }
 
-    /// The position of a class that has no row.
+    /// Returns the position of the first class without rows.
     pub(crate) fn empty_class(&self) -> Option<usize> {
         let mut seen = [false; 256];
         (0..self.len()).for_each(|row| seen[usize::from(self.label(row))] = true);
         self.positions.iter().flatten().map(|&position| usize::from(position)).filter(|&position| !seen[position]).min()
     }
 
-    /// The number of a row among those that are stored, from 0: in a file of images where it is.
+    /// Returns the index of a row among the stored rows, from 0. For images in a file, this is the
+    /// index in the file.
     ///
     /// # Panics
-    /// Where `row` is past the end.
+    /// Panics if `row` is past the end.
     pub fn stored(&self, row: usize) -> usize {
         match &self.chosen {
             RowIndices::All(range) => {
@@ -194,14 +195,16 @@ impl Rows {
         }
     }
 
-    /// The features of these rows, one after the other: where they are stored if they lie there so,
-    /// else in `buffer`. Rows that follow each other in a file are read at once.
+    /// Returns the features of these rows, one row after another.
+    ///
+    /// Contiguous images in memory are returned without a copy. All other rows are copied to
+    /// `buffer`. Consecutive rows of a file are read at once.
     ///
     /// # Errors
-    /// Where they stay in their file and that cannot be read any more.
+    /// Fails if the rows stay in their file and it can no longer be read.
     ///
     /// # Panics
-    /// Where a row is past the end.
+    /// Panics if a row is past the end.
     pub fn chunk<'a>(
         &'a self,
         rows: impl ExactSizeIterator<Item = usize>,
@@ -227,13 +230,13 @@ impl Rows {
         }
     }
 
-    /// A row's features as numbers `[d]`.
+    /// Returns the features of a row as numbers `[d]`.
     ///
     /// # Errors
-    /// As [`chunk`](Self::chunk).
+    /// See [`chunk`](Self::chunk).
     ///
     /// # Panics
-    /// Where `row` is past the end.
+    /// Panics if `row` is past the end.
     pub fn row<'a>(&self, row: usize, buffer: &'a mut RowBuffer) -> Result<&'a [f64], DataError> {
         let RowBuffer { bytes, numbers } = buffer;
         numbers.clear();
@@ -248,7 +251,7 @@ impl Rows {
         Ok(numbers)
     }
 
-    /// The numbers of a stored row, of the columns that are chosen.
+    /// Appends the selected columns of a stored row.
     fn append(&self, stored: &Numbers, row: usize, numbers: &mut Vec<f64>) {
         let start = row * stored.n_features;
         match &self.columns {
@@ -257,7 +260,7 @@ impl Rows {
         }
     }
 
-    /// Goes through all rows, each as numbers `[d]`.
+    /// Calls `see` with each row as numbers `[d]`.
     fn each(&self, mut see: impl FnMut(&[f64])) -> Result<(), DataError> {
         let mut buffer = RowBuffer::default();
         (0..self.len()).try_for_each(|row| {
@@ -266,16 +269,18 @@ impl Rows {
         })
     }
 
-    /// Mean and standard deviation of each feature, in two passes and in f64, as scikit-learn's
-    /// `StandardScaler` has them: the variance is divided by n, and a feature that is the same in
-    /// all rows, up to rounding, has the scale 1, so that it is only centred
-    /// (`_is_constant_feature` and `_handle_zeros_in_scale` in sklearn/preprocessing/_data.py).
+    /// Returns the mean and standard deviation of each feature.
+    ///
+    /// The computation takes two passes in f64 and follows scikit-learn's `StandardScaler`. The
+    /// variance is divided by n. A feature that is constant up to rounding gets the scale 1, so it
+    /// is only centred (`_is_constant_feature` and `_handle_zeros_in_scale` in
+    /// sklearn/preprocessing/_data.py).
     ///
     /// # Errors
-    /// As [`chunk`](Self::chunk).
+    /// See [`chunk`](Self::chunk).
     ///
     /// # Panics
-    /// Where there is no row.
+    /// Panics if there are no rows.
     pub fn moments(&self) -> Result<Standardization, DataError> {
         assert!(!self.is_empty(), "moments of no row");
         let (d, n) = (self.n_features(), self.len() as f64);
@@ -291,9 +296,9 @@ impl Rows {
             }
         })?;
         let scale = (0..d).map(|j| {
-            // The second sum is 0 but for the rounding of the mean, which it corrects: T. Chan, G.
-            // Golub, R. LeVeque, Algorithms for computing the sample variance, The American
-            // Statistician 37(3), 1983, Eq. (1.7).
+            // In exact arithmetic the second sum is 0. It corrects the rounding of the mean: T.
+            // Chan, G. Golub, R. LeVeque, Algorithms for computing the sample variance, The
+            // American Statistician 37(3), 1983, Eq. (1.7).
             let variance = (squares[j] - rounding[j] * rounding[j] / n) / n;
             let noise = n * f64::EPSILON * mean[j];
             if variance <= n * f64::EPSILON * variance + noise * noise { 1.0 } else { variance.sqrt() }
@@ -301,20 +306,20 @@ impl Rows {
         Ok(Standardization { scale: scale.collect(), mean })
     }
 
-    /// The largest of their features, up to its sign; 0 of no row.
+    /// Returns the largest absolute value of the features, or 0 if there are no rows.
     ///
     /// # Errors
-    /// As [`chunk`](Self::chunk).
+    /// See [`chunk`](Self::chunk).
     pub fn largest(&self) -> Result<f64, DataError> {
         let mut largest = 0.0;
         self.each(|row| largest = row.iter().fold(largest, |largest: f64, x| largest.max(x.abs())))?;
         Ok(largest)
     }
 
-    /// SHA-256 of their features, bytes or little-endian f64, and then of their labels.
+    /// Returns the SHA-256 of the features (bytes or little-endian f64), followed by the labels.
     ///
     /// # Errors
-    /// As [`chunk`](Self::chunk).
+    /// See [`chunk`](Self::chunk).
     pub fn sha256(&self) -> Result<String, DataError> {
         let (mut checksum, mut buffer) = (Checksum::default(), RowBuffer::default());
         for row in 0..self.len() {
@@ -327,11 +332,11 @@ impl Rows {
         Ok(checksum.finish())
     }
 
-    /// The features `[n, d]` that they become, row by row, each rounded. What nobody else looks at
-    /// is freed on the way.
+    /// Converts the rows to features `[n, d]`, row by row, each rounded by `round`. Frees the
+    /// stored data on the way if nothing else shares it.
     ///
     /// # Errors
-    /// As [`chunk`](Self::chunk).
+    /// See [`chunk`](Self::chunk).
     pub fn into_features<T: Copy>(
         mut self,
         preprocessing: &Preprocessing,
@@ -347,7 +352,8 @@ impl Rows {
             features.extend(all.map(|(raw, j)| round(preprocessing.value(j, raw))));
             return Ok(features);
         }
-        // Each byte becomes one of 256 values, where no feature has a scale of its own.
+        // Without standardisation all features share one scale, so a table of 256 values serves all
+        // bytes.
         let of_byte: Vec<T> = match preprocessing {
             Preprocessing::Standardized(_) => Vec::new(),
             _ => (0..=u8::MAX).map(|byte| round(preprocessing.value(0, byte.into()))).collect(),
@@ -370,11 +376,13 @@ impl Rows {
         Ok(features)
     }
 
-    /// The same rows in memory and nothing besides, unless they stay in a file and are more than so
-    /// many bytes. A table's are as they are.
+    /// Loads the selected images into memory, without the other stored images.
+    ///
+    /// Images in a file stay there if they have more than `resident_bytes` bytes. Tables are
+    /// returned unchanged.
     ///
     /// # Errors
-    /// As [`chunk`](Self::chunk).
+    /// See [`chunk`](Self::chunk).
     pub fn within(self, resident_bytes: u64) -> Result<Self, DataError> {
         let Store::Images(images) = &self.store else { return Ok(self) };
         let stay = images.file().is_some() && self.bytes() > resident_bytes;
@@ -387,17 +395,17 @@ impl Rows {
         Ok(Self::of_pixels(self.size(), pixels, self.labels()))
     }
 
-    /// Some of them, in this order.
+    /// Selects these rows, in this order.
     ///
     /// # Panics
-    /// Where one is past the end.
+    /// Panics if a row is past the end.
     #[must_use]
     pub fn some(&self, rows: &[usize]) -> Self {
         let chosen = rows.iter().map(|&row| self.stored(row) as u32).collect();
         Self { chosen: RowIndices::Some(chosen), ..self.clone() }
     }
 
-    /// Those whose class has a position in another order of classes, with that.
+    /// Keeps the rows whose class has a position in `positions`, and gives them that position.
     #[must_use]
     pub fn with_classes(&self, positions: &[Option<u8>]) -> Self {
         let position = |own: u8| positions.get(usize::from(own)).copied().flatten();
@@ -406,10 +414,10 @@ impl Rows {
         Self { columns: self.columns.clone(), ..rows }
     }
 
-    /// The same rows with these labels, positions of classes.
+    /// Replaces the labels. Each label is a class position.
     ///
     /// # Panics
-    /// Where there are not as many as rows.
+    /// Panics if the numbers of rows and labels differ.
     #[must_use]
     pub fn with_labels(self, labels: &[u8]) -> Self {
         assert_eq!(labels.len(), self.len(), "a label for each row");
@@ -418,10 +426,10 @@ impl Rows {
         Self { labels: stored.into(), positions: same(), ..self }
     }
 
-    /// The same rows of a table with these of its columns, in this order.
+    /// Selects columns of a table, in this order.
     ///
     /// # Panics
-    /// Where one is past the end, or these are images.
+    /// Panics if a column is past the end, or if the rows are images.
     #[must_use]
     pub fn with_columns(self, places: &[usize]) -> Self {
         let own = match (&self.columns, self.kind()) {
@@ -442,7 +450,7 @@ impl Rows {
     }
 }
 
-/// All of them, each label being the position of its class.
+/// Takes all images. Each label is a class position.
 impl From<Images> for Rows {
     fn from(images: Images) -> Self {
         let n = images.labels().len();
@@ -450,7 +458,7 @@ impl From<Images> for Rows {
     }
 }
 
-/// Stored rows as the ranges in which they follow each other.
+/// Groups stored rows into contiguous ranges.
 struct ContiguousRanges<I: Iterator<Item = usize>>(Peekable<I>);
 
 impl<I: Iterator<Item = usize>> Iterator for ContiguousRanges<I> {
@@ -466,7 +474,7 @@ impl<I: Iterator<Item = usize>> Iterator for ContiguousRanges<I> {
     }
 }
 
-/// Reads the pixels of n stored images, which make up these runs, each at once.
+/// Reads the pixels of n stored images, one contiguous range at a time.
 fn read(
     images: &Images,
     n: usize,
@@ -485,7 +493,7 @@ fn read(
     Ok(())
 }
 
-/// Each label is a position.
+/// Maps each label to itself as a class position.
 fn same() -> Arc<[Option<u8>; 256]> {
     Arc::new(std::array::from_fn(|label| u8::try_from(label).ok()))
 }

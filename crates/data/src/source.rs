@@ -17,12 +17,12 @@ use crate::{
     DataError, Holdout, Images, PictureMode, PictureRequest, Rows, TableRequest, Tables, digits, mnist, sha256,
 };
 
-/// Which data a run asks for.
+/// The data that a run requests.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Request {
-    /// `$CHAINRULE_DATA`, else MNIST from the cache, else a verified download, else the digits
-    /// drawn by code.
+    /// `$CHAINRULE_DATA` if set, else MNIST from the cache, else a verified download, else the
+    /// digits drawn by code.
     Auto,
     /// MNIST from the cache, else a verified download.
     Mnist,
@@ -33,7 +33,7 @@ pub enum Request {
 }
 
 impl Request {
-    /// The file or folder that it means, where it means one.
+    /// Returns the file or folder that the request names, if any.
     pub(crate) fn path(&self) -> Option<PathBuf> {
         match self {
             Self::Folder(path) => Some(path.clone()),
@@ -42,13 +42,13 @@ impl Request {
         }
     }
 
-    /// Whether it means tables, as far as names tell.
+    /// Returns whether the request names tables. The decision uses file names only.
     pub fn is_table(&self) -> bool {
         self.path().is_some_and(|path| are_tables(&path))
     }
 }
 
-/// What `--data` and `data.source` may say.
+/// Parses the values of `--data` and `data.source`.
 impl From<&str> for Request {
     fn from(source: &str) -> Self {
         match source {
@@ -60,7 +60,7 @@ impl From<&str> for Request {
     }
 }
 
-/// How many digits to draw where digits are drawn.
+/// The number of digits to draw.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Counts {
     /// Training images.
@@ -69,15 +69,15 @@ pub struct Counts {
     pub validation: usize,
 }
 
-/// Where data came from.
+/// The origin of a data set.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Origin {
-    /// A folder or file that was named.
+    /// A file or folder named by the user.
     Folder(PathBuf),
     /// MNIST in burn-dataset's cache folder.
     MnistCache(PathBuf),
-    /// MNIST, just downloaded into that folder.
+    /// MNIST, just downloaded into this folder.
     MnistDownload(PathBuf),
     /// Digits drawn by code.
     Embedded,
@@ -94,40 +94,40 @@ impl fmt::Display for Origin {
     }
 }
 
-/// Which images of a data set.
+/// A part of an image data set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Split {
-    /// The training file's.
+    /// The images of the training file.
     Train,
-    /// The test file's, which the report calls validation.
+    /// The images of the test file; the report calls them validation images.
     Validation,
 }
 
-/// A data set: images to train on and images to validate on.
+/// An image data set: training images and validation images.
 #[derive(Clone, Debug)]
 pub struct Data {
-    /// Where it came from.
+    /// The origin.
     pub origin: Origin,
-    /// The training file.
+    /// The training images.
     pub train: Arc<Images>,
-    /// The test file, which the report calls validation.
+    /// The validation images: MNIST's test file.
     pub validation: Arc<Images>,
-    /// What they are pictures of, where a folder for each class says so.
+    /// The classes of the pictures, if the data is one folder of pictures per class.
     pub pictures: Option<Pictures>,
-    /// What its folder holds and is not used.
+    /// The files of the data folder that are not used.
     pub unused: Unused,
 }
 
-/// Pictures in a folder for each class, made images.
+/// Facts about a data set of one folder of pictures per class.
 #[derive(Clone, Debug)]
 pub struct Pictures {
-    /// What the labels are called.
+    /// The class names, in the order of the labels.
     pub classes: Vec<String>,
-    /// Each class's folder, with one checksum over the names and checksums of its pictures.
+    /// Each class folder with one checksum over the names and checksums of its pictures.
     pub files: Vec<(String, String)>,
-    /// Pictures in each of these.
+    /// The number of pictures in each of these folders.
     pub counts: Vec<usize>,
-    /// Whether the training pictures and those for the validation are in folders of their own.
+    /// Whether training and validation pictures lie in separate folders.
     pub has_parts: bool,
 }
 
@@ -142,8 +142,9 @@ impl Data {
         }
     }
 
-    /// Names of the files, of each class's pictures one, and SHA-256 of each, decompressed; of IDX
-    /// files in the order of [`mnist::FILES`].
+    /// Returns the name and the SHA-256 of each file, decompressed.
+    ///
+    /// IDX files are in the order of [`mnist::FILES`]. Pictures have one entry per class folder.
     pub fn files(&self) -> Vec<(String, String)> {
         match &self.pictures {
             Some(pictures) => pictures.files.clone(),
@@ -154,38 +155,40 @@ impl Data {
         }
     }
 
-    /// The checksums of [`Data::files`].
+    /// Returns the checksums of [`Data::files`].
     pub fn file_checksums(&self) -> Vec<String> {
         self.files().into_iter().map(|(_, sha256)| sha256).collect()
     }
 
-    /// The label of the class that is called this, a number in digits where none have names.
+    /// Returns the label of the class with this name. Without class names, the name is the label in
+    /// digits.
     pub fn label_of(&self, class: &str) -> Option<u8> {
         match &self.pictures {
             Some(pictures) => pictures.classes.iter().position(|name| name == class).map(|label| label as u8),
-            // No label is called 02.
+            // "02" names no label.
             None => class.parse().ok().filter(|label: &u8| label.to_string() == class),
         }
     }
 
-    /// What a label's class is called.
+    /// Returns the name of a label's class.
     pub fn class_name(&self, label: u8) -> String {
         let name = self.pictures.as_ref().and_then(|pictures| pictures.classes.get(usize::from(label)));
         name.cloned().unwrap_or_else(|| label.to_string())
     }
 
-    /// One checksum for the lot: SHA-256 of the files' own.
+    /// Returns one checksum of the data set: SHA-256 of the files' checksums.
     pub fn sha256(&self) -> String {
         sha256_of_files(&self.file_checksums())
     }
 
-    /// The first `train` and the last `validation` rows, then of these the `classes`; all rows and
-    /// all classes where none are named. Gives both, and the classes in the order of their
-    /// positions.
+    /// Selects the first `train` and the last `validation` rows, then keeps the rows of `classes`.
+    ///
+    /// `None` selects all rows or all classes. Returns the training rows, the validation rows and
+    /// the labels in the order of their class positions.
     ///
     /// # Errors
-    /// Where there are fewer rows, a class without an image, or, with no classes named, a
-    /// validation label that no training image has.
+    /// Fails if there are fewer rows, if a class has no image, or if, with `classes` = `None`, a
+    /// validation label is larger than every training label.
     pub fn select(
         &self,
         train: Option<usize>,
@@ -221,17 +224,18 @@ impl Data {
         Ok((selections, classes))
     }
 
-    /// The rows of one part whose label is one of `classes`, of the first training or the last
-    /// validation images where so many are `asked` for, else of all; a class may have none, and
-    /// where it has no label here, it has none.
+    /// Returns the rows of one part with a label in `classes`.
+    ///
+    /// With `asked`, only the first training images or the last validation images are considered. A
+    /// class may have no rows. A class without a label in this data (`None`) has no rows.
     ///
     /// # Errors
-    /// Where there are fewer images.
+    /// Fails if there are fewer images.
     pub fn rows(&self, part: Split, asked: Option<usize>, classes: &[Option<u8>]) -> Result<Rows, DataError> {
         Ok(Rows::of_images(self.images(part), self.range(part, asked)?, classes.iter().copied()))
     }
 
-    /// The images of one part.
+    /// Returns the images of one part.
     pub fn images(&self, part: Split) -> &Arc<Images> {
         match part {
             Split::Train => &self.train,
@@ -239,8 +243,9 @@ impl Data {
         }
     }
 
-    /// The first training or the last validation images; of pictures in folders all, since the
-    /// first are of one class.
+    /// Returns the range of the first training images or the last validation images.
+    ///
+    /// Pictures in class folders are always used in full, because they are sorted by class.
     fn range(&self, part: Split, asked: Option<usize>) -> Result<Range<usize>, DataError> {
         let found = self.images(part).labels().len();
         let (key, what) = match part {
@@ -255,10 +260,10 @@ impl Data {
     }
 }
 
-/// Reads the tables that `request` means; nothing where it means images.
+/// Reads the tables that `request` names. Returns `None` if it names images.
 ///
 /// # Errors
-/// As [`Tables::read`].
+/// See [`Tables::read`].
 pub fn find_tables(request: &Request, tables: &TableRequest) -> Result<Option<Tables>, DataError> {
     match request.path().filter(|path| are_tables(path)) {
         Some(path) => Tables::read(&path, tables).map(Some),
@@ -266,21 +271,22 @@ pub fn find_tables(request: &Request, tables: &TableRequest) -> Result<Option<Ta
     }
 }
 
-/// Gets the data that `request` asks for, all of it in memory; `log` hears what takes time and
-/// what was tried in vain.
+/// Loads the data that `request` names into memory.
+///
+/// `log` receives messages about slow steps and failed attempts.
 ///
 /// # Errors
-/// Where named data is not there or not right. [`Request::Auto`] without `$CHAINRULE_DATA` always
-/// ends in data.
+/// Fails if the named data is missing or invalid. [`Request::Auto`] without `$CHAINRULE_DATA`
+/// always finds data.
 pub fn find(request: &Request, digits: Counts, log: &mut dyn FnMut(&str)) -> Result<Data, DataError> {
     find_within(request, digits, u64::MAX, log)
 }
 
-/// The same, but a file with more than `resident_bytes` of pixels stays where it is, and is read as
-/// it is needed.
+/// Like [`find`], but leaves a file with more than `resident_bytes` of pixels on disk and reads it
+/// on demand.
 ///
 /// # Errors
-/// As [`find`]; where such a file is gzipped, and where more digits than that are to be drawn.
+/// As [`find`]. Also fails if such a file is gzipped, or if the digits to draw need more bytes.
 pub fn find_within(
     request: &Request,
     digits: Counts,
@@ -290,17 +296,17 @@ pub fn find_within(
     find_with(request, digits, PICTURES, resident_bytes, log)
 }
 
-/// How pictures are made images where nobody says how.
+/// The default conversion of pictures.
 const PICTURES: PictureRequest = PictureRequest {
     size: [28, 28],
     treatment: PictureMode::AsWhole,
     holdout: Some(Holdout { fraction: 0.2, seed: 0 }),
 };
 
-/// The same with pictures in folders made images as it is asked.
+/// Like [`find_within`], with an explicit conversion of pictures in class folders.
 ///
 /// # Errors
-/// As [`find_within`], and where a picture is broken.
+/// As [`find_within`]. Also fails if a picture is damaged.
 pub fn find_with(
     request: &Request,
     digits: Counts,
@@ -311,8 +317,9 @@ pub fn find_with(
     find_with_pixels(request, digits, pictures, KeepPixels::UpTo(resident_bytes), log)
 }
 
-/// What [`find`] would get, of whatever size, without a pixel of it in memory: labels, sizes and
-/// checksums, of which none but pixels can be asked for.
+/// Inspects the data that [`find`] would load, of any size, without keeping pixels.
+///
+/// The result has labels, sizes and checksums. Reading its pixels panics.
 ///
 /// # Errors
 /// As [`find`].
@@ -340,7 +347,7 @@ fn find_with_pixels(
     match request {
         Request::Folder(folder) => read_folder_with_pixels(folder, keep, log),
         Request::Embedded => {
-            // They are drawn in any case.
+            // Digits are drawn even if no pixel is kept.
             let resident_bytes = if let KeepPixels::UpTo(bytes) = keep { bytes } else { MOST_DRAWN };
             for count in [digits.train, digits.validation] {
                 let bytes = digits::bytes(count);
@@ -363,17 +370,16 @@ fn find_with_pixels(
     }
 }
 
-/// Bytes of digits that are drawn to be looked at, at most.
+/// The largest size of drawn digits, in bytes, when the data is only inspected.
 const MOST_DRAWN: u64 = 1 << 30;
 
-/// Whether these are the checksums of MNIST's own four files, as [`Data::file_checksums`] gives a
-/// data set's.
+/// Returns whether these are the checksums of the four MNIST files, in the order of
+/// [`Data::file_checksums`].
 pub fn is_mnist<'a>(checksums: impl IntoIterator<Item = &'a str>) -> bool {
     checksums.into_iter().eq(mnist::FILES.iter().map(|file| file.sha256))
 }
 
-/// One checksum of a data set, of its files' own: what [`Data::sha256`] gives, for who has them
-/// already.
+/// Returns one checksum over the checksums of a data set's files, as [`Data::sha256`].
 pub fn sha256_of_files(checksums: &[String]) -> String {
     sha256(checksums.iter().map(String::as_bytes))
 }
@@ -404,18 +410,20 @@ fn download_to(folder: &Path, _: &mut dyn FnMut(&str)) -> Result<(), DataError> 
     Err(DataError::NoMnist { reason, folder: folder.to_owned() })
 }
 
-/// Reads the four IDX files of a folder, each plain or gzipped, by MNIST's names
-/// (`train-images-idx3-ubyte`, or with a dot before `idx`); also a folder laid out as
-/// burn-dataset's cache, with `train/` and `test/`.
+/// Reads the four IDX files of a folder, each plain or gzipped.
+///
+/// The names are MNIST's (`train-images-idx3-ubyte`, or with a dot before `idx`). The layout of
+/// burn-dataset's cache, with `train/` and `test/`, is accepted too.
 ///
 /// # Errors
-/// Where a file is absent, cannot be read, or does not fit the others.
+/// Fails if a file is missing, cannot be read, or does not match the others.
 pub fn read_folder(folder: &Path) -> Result<Data, DataError> {
     read_folder_with_pixels(folder, KeepPixels::UpTo(u64::MAX), &mut |_| {})
 }
 
-/// Where an IDX file may lie in a folder: by itself or below, by its usual name or with a dot
-/// before `idx`, plain or gzipped.
+/// Returns the path of an IDX file in a folder or its `train/` or `test/` subfolder.
+///
+/// The file has its usual name or a dot before `idx`, plain or gzipped.
 fn idx_path(folder: &Path, file: &mnist::File) -> Option<PathBuf> {
     let dotted = file.name.replacen("-idx", ".idx", 1);
     let below = folder.join(file.split);
@@ -423,13 +431,13 @@ fn idx_path(folder: &Path, file: &mnist::File) -> Option<PathBuf> {
     names.iter().flat_map(|name| [folder.join(name), below.join(name)]).find(|path| path.is_file())
 }
 
-/// Whether one of the four IDX files lies there.
+/// Returns whether the folder has one of the four IDX files.
 fn has_idx(folder: &Path) -> bool {
     mnist::FILES.iter().any(|file| idx_path(folder, file).is_some())
 }
 
-/// The source that a path that is not there was probably meant as: one of the names, or what lies
-/// beside it.
+/// Suggests a source for a path that does not exist: a source name or a similarly named file next
+/// to it.
 fn meant(path: &Path) -> Option<String> {
     let written = file_name(path);
     let beside = path.parent().filter(|parent| !parent.as_os_str().is_empty());
@@ -447,7 +455,7 @@ fn meant(path: &Path) -> Option<String> {
     Some(beside.map_or_else(|| near.to_owned(), |beside| beside.join(near).display().to_string()))
 }
 
-/// What to rename in a folder whose parts are there by almost their names: `Train`, say, or
+/// Suggests what to rename if a folder's parts are almost correctly named, such as `Train` or
 /// `training.csv`.
 fn misnamed(folder: &Path) -> Option<String> {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
@@ -484,7 +492,7 @@ fn read_folder_with_pixels(folder: &Path, keep: KeepPixels, log: &mut dyn FnMut(
     if let Err(problem) = std::fs::read_dir(folder) {
         let path = folder.to_owned();
         return Err(match problem.kind() {
-            // A file is a table, and has been taken for one.
+            // A regular file is a table, and tables were handled above.
             ErrorKind::NotADirectory => DataError::NoFile { path },
             ErrorKind::NotFound => {
                 let hint = meant(&path).map_or_else(

@@ -1,13 +1,13 @@
-//! Tables: a header of names, below it numbers, and one column of labels, from any file that one of
-//! the [`readers`](crate::readers) takes for a table.
+//! Tables: a header of names, rows of numbers, and one label column. The file may have any table
+//! format of the [`readers`](crate::readers).
 //!
-//! White space around a field is none of it, and names that may have some in quotes are refused.
-//! Rows are counted by the lines of the file, the header's being 1. What is not a number is refused
-//! and never guessed.
+//! White space around a field is ignored. A name that may have white space inside quotes is
+//! refused. Rows are identified by their lines in the file; the header is line 1. A field that is
+//! not a number is an error; nothing is guessed.
 //!
-//! A table takes up to 4 times as much memory as its file has bytes, decompressed, and
-//! [`AboutTable`] no more than that and at most 2 KiB a column, beside 100 MB at most for a header
-//! and a line: of these a file may have [`MOST_COLUMNS`] and [`LONGEST_ROW`].
+//! A table needs up to 4 times as much memory as its file has bytes, decompressed. [`AboutTable`]
+//! needs at most that much and at most 2 KiB a column. Both need at most 100 MB more for the header
+//! and one line. [`MOST_COLUMNS`] and [`LONGEST_ROW`] limit these.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hasher};
@@ -19,21 +19,21 @@ use crate::numbers::Values;
 use crate::readers::{Record, Records, records};
 use chainrule_core::ContentError;
 
-/// Which columns are read.
+/// The selection of columns.
 #[derive(Clone, Copy, Debug)]
 pub enum Columns<'a> {
-    /// All are features but the label's and these.
+    /// All columns except the label and the ignored columns are features.
     AllBut {
-        /// The column of labels.
+        /// The label column.
         label: &'a str,
-        /// Columns that are passed over.
+        /// The ignored columns.
         ignored: &'a [String],
     },
-    /// These, in this order; others are passed over.
+    /// These feature columns, in this order. All other columns are ignored.
     Named {
-        /// The features.
+        /// The feature columns.
         features: &'a [String],
-        /// The column of labels, where these are wanted.
+        /// The label column, if labels are needed.
         label: Option<&'a str>,
     },
 }
@@ -41,111 +41,111 @@ pub enum Columns<'a> {
 /// A table in memory.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Table {
-    /// The features' names.
+    /// The feature names.
     pub columns: Vec<String>,
     /// `n * d` numbers, row by row.
     pub values: Values,
-    /// For each row the position of its label among the `classes`; empty where no labels were
-    /// wanted.
+    /// The position of each row's label in `classes`. Empty if no labels were requested.
     pub labels: Vec<u8>,
-    /// The labels that occur: by size where all are numbers, else by their characters.
+    /// The labels that occur, in numeric order if all are numbers, else in character order.
     pub classes: Vec<String>,
-    /// For each row its line, from 2.
+    /// The line of each row, from 2.
     pub lines: Vec<u32>,
-    /// SHA-256 of the file, decompressed.
+    /// The SHA-256 of the file, decompressed.
     pub sha256: String,
 }
 
-/// Columns of a table, at most.
+/// The largest number of columns.
 pub const MOST_COLUMNS: usize = 100_000;
-/// Bytes of a row with all of its line breaks, at most.
+/// The largest number of bytes in a row, including all line breaks.
 pub const LONGEST_ROW: u64 = 4 << 20;
-/// The largest number, up to its sign.
+/// The largest absolute value of a number.
 const LARGEST: f64 = 1e30;
-/// Labels that differ, at most.
+/// The largest number of classes.
 const MOST_CLASSES: usize = 256;
-/// Characters of a name, at most.
+/// The largest number of characters in a name.
 const LONGEST_NAME: usize = 100;
-/// Bytes of names after which an error lists no more.
+/// An error stops listing names after this many bytes.
 const LONGEST_LIST: usize = 250;
 
 impl Table {
-    /// Reads a table, plain or gzipped, of up to so many bytes, decompressed, and numbers of up to
-    /// as many.
+    /// Reads a table, plain or gzipped.
+    ///
+    /// `most_bytes` limits both the decompressed file and the numbers in memory.
     ///
     /// # Errors
-    /// What is wrong, with line and column.
+    /// Returns what is wrong, with line and column.
     pub fn read(reader: impl Read, columns: Columns, most_bytes: u64) -> Result<Self, ContentError> {
         Ok(parse(records(reader, most_bytes)?, columns, most_bytes)?)
     }
 
-    /// The names in the first line.
+    /// Returns the column names of the first line.
     ///
     /// # Errors
-    /// Where these are no names.
+    /// Fails if these are not valid names.
     pub fn header(reader: impl Read, most_bytes: u64) -> Result<Vec<String>, ContentError> {
         Ok(header(&mut *records(reader, most_bytes)?)?)
     }
 
-    /// Features of a row, d.
+    /// Returns the number of features, d.
     pub fn n_features(&self) -> usize {
         self.columns.len()
     }
 
-    /// Rows.
+    /// Returns the number of rows.
     pub fn len(&self) -> usize {
         self.lines.len()
     }
 
-    /// Whether there is no row.
+    /// Returns whether there are no rows.
     pub fn is_empty(&self) -> bool {
         self.lines.is_empty()
     }
 
-    /// The numbers of a row.
+    /// Returns the numbers of a row.
     ///
     /// # Panics
-    /// Where `row` is past the end.
+    /// Panics if `row` is past the end.
     pub fn row(&self, row: usize) -> Vec<f64> {
         self.values.row(self.n_features(), row)
     }
 }
 
-/// What is in a column, whatever it may be good for.
+/// The contents of a column, without a judgement of their use for training.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct AboutColumn {
-    /// Its name.
+    /// The name.
     pub name: String,
-    /// Fields that are numbers.
+    /// The number of fields that are numbers.
     pub numbers: u64,
-    /// Fields that are empty.
+    /// The number of empty fields.
     pub missing: u64,
-    /// Fields that are something else.
+    /// The number of other fields.
     pub texts: u64,
     /// The smallest number.
     pub smallest: Option<f64>,
     /// The largest number.
     pub largest: Option<f64>,
-    /// Fields that differ, where they are no more than can be told apart as classes.
+    /// The number of distinct fields; `None` if there are too many for classes.
     pub different: Option<usize>,
 }
 
-/// What is in a table, whatever it may be good for.
+/// The contents of a table, without a judgement of their use for training.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct AboutTable {
-    /// Rows below the header.
+    /// The number of rows below the header.
     pub rows: u64,
-    /// SHA-256 of the file, decompressed.
+    /// The SHA-256 of the file, decompressed.
     pub sha256: String,
-    /// Column by column.
+    /// The columns.
     pub columns: Vec<AboutColumn>,
 }
 
 impl AboutTable {
-    /// Reads a table of whatever length, without keeping it.
+    /// Reads a table of any length without keeping its rows.
     ///
     /// # Errors
-    /// Where it has no header, or a row is ragged.
+    /// Fails if the table has no header, or if a row has a different number of fields.
     pub fn read(reader: impl Read) -> Result<Self, ContentError> {
         let mut records = records(reader, u64::MAX)?;
         let header = header(&mut *records)?;
@@ -170,8 +170,8 @@ impl AboutTable {
     }
 }
 
-/// Hashes of the fields that differ, in order, until there are more than can be told apart as
-/// classes. That two of so few have the same of 2^64 hashes does not happen.
+/// The sorted hashes of distinct fields; `None` once there are too many for classes. So few 64-bit
+/// hashes do not collide in practice.
 struct DistinctValues(Option<Vec<u64>>);
 
 impl Default for DistinctValues {
@@ -190,7 +190,7 @@ impl DistinctValues {
             self.0 = None;
             return;
         }
-        // Of a hundred thousand columns room for twice as many would be felt.
+        // Grow slowly: with 100,000 columns, doubling each vector would cost much memory.
         if hashes.len() == hashes.capacity() {
             hashes.reserve_exact(4.max(hashes.len() / 4));
         }
@@ -221,8 +221,10 @@ fn ragged(record: &Record, header: &[String]) -> String {
     format!(": {} fields, and the header has {}", record.fields.len(), header.len())
 }
 
-/// A name without the white space around it. White space in its quotes would be a part of it, and
-/// is not told apart: such a name is refused, so that no two of them are taken for one.
+/// Returns a name without the white space around it.
+///
+/// White space inside quotes belongs to the name, but csv does not distinguish it from white space
+/// around the name. Such a name is refused, so that two different names are never confused.
 fn name(field: &[u8], has_quotes: bool) -> Result<&str, &'static str> {
     let name = field.trim_ascii();
     if name.starts_with(b"\"") && !field.starts_with(b"\"") {
@@ -265,7 +267,7 @@ fn parse(mut records: Box<dyn Records + '_>, columns: Columns, most_bytes: u64) 
     Ok(Table { columns: names, values: rows.values, labels, classes, lines: rows.lines, sha256: records.sha256() })
 }
 
-/// The names in the first record.
+/// Reads the column names from the first record.
 fn header(records: &mut dyn Records) -> Result<Vec<String>, String> {
     let mut record = Record::default();
     records.next(&mut record)?;
@@ -298,7 +300,7 @@ fn header(records: &mut dyn Records) -> Result<Vec<String>, String> {
     }
 }
 
-/// Why this can be no name.
+/// Returns why this is not a valid name.
 pub(crate) fn name_problem(name: &str) -> Option<&'static str> {
     match name {
         "" => Some("is empty"),
@@ -308,7 +310,7 @@ pub(crate) fn name_problem(name: &str) -> Option<&'static str> {
     }
 }
 
-/// A few names, for an error.
+/// Lists some names for an error.
 pub(crate) fn listed(names: &[String]) -> String {
     let mut text = String::new();
     for (i, name) in names.iter().enumerate() {
@@ -321,7 +323,7 @@ pub(crate) fn listed(names: &[String]) -> String {
     text
 }
 
-/// Places of columns in a record.
+/// The indices of the selected columns in a record.
 struct ColumnIndices {
     features: Vec<usize>,
     label: Option<usize>,
@@ -361,11 +363,11 @@ impl ColumnIndices {
     }
 }
 
-/// What was read so far.
+/// The rows read so far.
 #[derive(Default)]
 struct TableBuilder {
     values: Values,
-    /// In the order of their first rows.
+    /// Label positions in the order of first occurrence.
     labels: Vec<u8>,
     classes: BTreeMap<String, u8>,
     lines: Vec<u32>,
@@ -410,15 +412,16 @@ impl TableBuilder {
         Ok(())
     }
 
-    /// The first of d features that is the same in all rows, of which there is more than one.
+    /// Returns the first of d features that has the same value in all rows. Returns `None` for a
+    /// single row.
     fn constant(&self, d: usize) -> Option<usize> {
         let value = |row: usize, j: usize| self.values.get(row * d + j);
         let is_constant = |&j: &usize| (1..self.lines.len()).all(|row| value(row, j) == value(0, j));
         (0..d).filter(|_| self.lines.len() > 1).find(is_constant)
     }
 
-    /// The labels as positions among the classes, by size where all are numbers, else by their
-    /// characters.
+    /// Returns the labels as positions among the sorted classes, and the classes. See
+    /// [`in_label_order`].
     fn in_order(&self) -> (Vec<u8>, Vec<String>) {
         let classes = in_label_order(self.classes.keys().cloned().collect());
         let mut position = [0; MOST_CLASSES];
@@ -429,7 +432,7 @@ impl TableBuilder {
     }
 }
 
-/// Labels in the order of their classes: by size where all are numbers, else by their characters.
+/// Sorts labels: in numeric order if all are numbers, else in character order.
 pub fn in_label_order(labels: BTreeSet<String>) -> Vec<String> {
     let sizes: Option<Vec<f64>> = labels.iter().map(|label| number(label.as_bytes()).ok()).collect();
     let labels: Vec<String> = labels.into_iter().collect();

@@ -9,37 +9,38 @@ use crate::table::{AboutTable, Columns, Table, number};
 use crate::unused::unused;
 use crate::{DataError, Holdout, Origin, Request, Rows, Values, idx};
 
-/// How a table is read.
+/// The options for reading tables.
 #[derive(Clone, Debug)]
 pub struct TableRequest {
-    /// The column of labels.
+    /// The label column.
     pub label: Option<String>,
-    /// Columns that are passed over.
+    /// The columns to ignore.
     pub ignored: Vec<String>,
-    /// The features in their order, where a model has them already; else all columns that are left.
+    /// The feature columns in a model's order; `None` means all remaining columns.
     pub features: Option<Vec<String>>,
-    /// The labels to tell apart, in the order of their positions; all that there are where absent.
+    /// The labels to use as classes, in the order of their positions; `None` means all labels.
     pub classes: Option<Vec<String>>,
-    /// What of a single file is kept for the validation; where absent, all rows are for both.
+    /// The holdout for a single file; `None` uses all rows for training and validation.
     pub holdout: Option<Holdout>,
-    /// Bytes of a file, and of its numbers, that may lie in memory.
+    /// The largest number of bytes of a file, and of its numbers, in memory.
     pub resident_bytes: u64,
 }
 
-/// A table's rows to train on and to validate on.
+/// The training rows and validation rows of tables.
 #[derive(Clone, Debug)]
 pub struct Tables {
-    /// Where it came from.
+    /// The origin.
     pub origin: Origin,
-    /// Names and checksums of its files.
+    /// The names and checksums of the files.
     pub files: Vec<(String, String)>,
-    /// The features' names.
+    /// The feature names.
     pub columns: Vec<String>,
     /// The labels, in the order of their positions.
     pub classes: Vec<String>,
-    /// To train on, and to validate on; of one file without a holdout the same.
+    /// The training rows and the validation rows. Without a holdout, a single file is used for
+    /// both.
     pub parts: [Arc<TableSplit>; 2],
-    /// What its folder holds and is not used.
+    /// The files of the data folder that are not used.
     pub unused: Unused,
 }
 
@@ -48,37 +49,37 @@ pub struct Tables {
 pub struct TableSplit {
     /// The numbers and labels.
     pub rows: Rows,
-    /// Each one's line in its file, from 2.
+    /// The line of each row in its file, from 2.
     pub lines: Vec<u32>,
-    /// How many rows of other labels there are, which are none of them, by their labels.
+    /// The numbers of rows with other labels, by label. These rows are not in `rows`.
     pub left_out: BTreeMap<String, usize>,
 }
 
-/// What is in tables, whatever it may be good for.
+/// The contents of tables, without a judgement of their use for training.
 #[derive(Clone, Debug)]
 pub struct AboutTables {
-    /// File by file.
+    /// Each file with its contents.
     pub files: Vec<(String, AboutTable)>,
-    /// What their folder holds and is not used.
+    /// The files of the data folder that are not used.
     pub unused: Unused,
 }
 
-/// What a folder of two parts calls the training's, and what it may call the other's, of which the
-/// first that is there is taken.
+/// The file stems of the training part and of the validation part. The first validation name that
+/// exists is used.
 pub(crate) const TRAIN: &str = "train";
 pub(crate) const VALIDATION: [&str; 4] = ["validation", "valid", "val", "test"];
 
-/// The table of this name in a folder, plain or gzipped.
+/// Returns the path of the table with this name in a folder, plain or gzipped.
 fn in_folder(folder: &Path, name: &str) -> Option<PathBuf> {
     table_endings().map(|ending| folder.join(format!("{name}{ending}"))).find(|path| path.is_file())
 }
 
-/// Whether a path names tables: any file, and a folder with one to train on.
+/// Returns whether a path names tables: any file, or a folder with a training table.
 pub(crate) fn are_tables(path: &Path) -> bool {
     path.is_file() || in_folder(path, TRAIN).is_some()
 }
 
-/// What lies beside the tables of a folder.
+/// Lists the unused files of a folder of tables.
 fn unused_tables(folder: &Path, used: impl IntoIterator<Item = PathBuf>) -> Unused {
     unused(folder, used, |path| {
         let is_part = [TRAIN].iter().chain(&VALIDATION).any(|part| {
@@ -90,10 +91,10 @@ fn unused_tables(folder: &Path, used: impl IntoIterator<Item = PathBuf>) -> Unus
 }
 
 impl Request {
-    /// What is in each table that a training would read; nothing where this means images.
+    /// Describes each table that a training would read. Returns `None` if the request names images.
     ///
     /// # Errors
-    /// Where one cannot be read, or is no table.
+    /// Fails if a table cannot be read or is not a table.
     pub fn about_tables(&self) -> Result<Option<AboutTables>, DataError> {
         let Some(path) = self.path().filter(|path| are_tables(path)) else { return Ok(None) };
         let (paths, unused) = match path.is_file() {
@@ -117,12 +118,13 @@ impl Request {
 }
 
 impl Tables {
-    /// Reads a file, or a folder of `train.csv` and `validation.csv`, `valid.csv`, `val.csv` or
+    /// Reads a file, or a folder with `train.csv` and `validation.csv`, `valid.csv`, `val.csv` or
     /// `test.csv`.
     ///
     /// # Errors
-    /// Where a file cannot be read or says what cannot be learnt from, with its line and column;
-    /// with no features given, where a class has no row to learn from or be judged by.
+    /// Fails if a file cannot be read or has invalid content; the error gives line and column.
+    /// Without `features` in the request, also fails if a class has no training row or no
+    /// validation row.
     pub fn read(path: &Path, request: &TableRequest) -> Result<Self, DataError> {
         if path.is_file() {
             return Self::of_file(path, request);
@@ -134,7 +136,7 @@ impl Tables {
         };
         let (train_path, validation_path) = (of_part(&[TRAIN])?, of_part(&VALIDATION)?);
         let train = read(&train_path, columns(&train_path, request)?, request.resident_bytes)?;
-        // Its columns may be in another order.
+        // The columns of the validation table may be in another order.
         let named = Columns::Named { features: &train.columns, label: request.label.as_deref() };
         let validation = read(&validation_path, named, request.resident_bytes)?;
         let classes = classes(&train_path, &train, request)?;
@@ -173,7 +175,7 @@ impl Tables {
                 [Arc::clone(&whole), whole]
             }
             Some(holdout) => {
-                // Counted among the rows of these classes.
+                // The holdout counts only the rows of these classes.
                 let positions = positions(&table, &classes);
                 let of_row = |&label: &u8| positions[usize::from(label)];
                 let labels: Vec<u8> = table.labels.iter().filter_map(of_row).collect();
@@ -192,7 +194,8 @@ impl Tables {
         Self { origin, files, columns, classes, parts, unused: Unused::default() }.has_every_class(request)
     }
 
-    /// Refuses a training without rows of a class.
+    /// Fails if a class has no rows. A request with `features` is for evaluation and is not
+    /// checked.
     fn has_every_class(self, request: &TableRequest) -> Result<Self, DataError> {
         if request.features.is_some() {
             return Ok(self);
@@ -209,7 +212,7 @@ impl Tables {
     }
 }
 
-/// Which columns a request wants of the file at `path`.
+/// Returns the columns to read from the file at `path`.
 fn columns<'a>(path: &Path, request: &'a TableRequest) -> Result<Columns<'a>, DataError> {
     let label = request.label.as_deref();
     if let Some(features) = &request.features {
@@ -218,7 +221,7 @@ fn columns<'a>(path: &Path, request: &'a TableRequest) -> Result<Columns<'a>, Da
     match label {
         Some(label) => Ok(Columns::AllBut { label, ignored: &request.ignored }),
         None => {
-            // The header alone is read.
+            // Read only the header, to list the columns in the error.
             let file = idx::open(path)?;
             let columns = Table::header(file, request.resident_bytes)
                 .map_err(|problem| DataError::Table { path: path.to_owned(), problem: problem.to_string() })?;
@@ -239,8 +242,10 @@ fn read(path: &Path, columns: Columns, resident_bytes: u64) -> Result<Table, Dat
     Table::read(file, columns, resident_bytes).map_err(|error| problem(error.to_string()))
 }
 
-/// The classes asked for, each of which a training must find, else all labels, of which there are
-/// two at least, and none that is not meant for one.
+/// Returns the classes of a training table.
+///
+/// Requested classes must occur, unless the request is for evaluation (`features`). Without
+/// requested classes, the table needs at least two labels, and none may look like a mistake.
 fn classes(path: &Path, table: &Table, request: &TableRequest) -> Result<Vec<String>, DataError> {
     let Some(classes) = &request.classes else {
         if let [only] = &table.classes[..] {
@@ -258,11 +263,11 @@ fn classes(path: &Path, table: &Table, request: &TableRequest) -> Result<Vec<Str
     }
 }
 
-/// What R, NumPy, pandas and spreadsheets write where there is no value.
+/// The missing-value markers of R, NumPy, pandas and spreadsheets.
 const MISSING: [&str; 10] = ["NA", "<NA>", "N/A", "n/a", "#N/A", "NaN", "nan", "NULL", "null", "None"];
 
-/// What is wrong with labels that nobody named as classes: one that stands for a missing value, or
-/// two that are one number, of which a person may have meant one class.
+/// Returns the problem if a label looks like a mistake: a missing-value marker, or two labels that
+/// are the same number.
 fn unmeant(table: &Table) -> Option<String> {
     let line = |class: usize| {
         let row = table.labels.iter().position(|&label| usize::from(label) == class).unwrap_or_default();
@@ -278,7 +283,7 @@ fn unmeant(table: &Table) -> Option<String> {
     let sizes: Vec<Option<f64>> = table.classes.iter().map(|class| number(class.as_bytes()).ok()).collect();
     let whole: Vec<Option<(bool, &str)>> = table.classes.iter().map(|class| whole_number(class)).collect();
     let are_same = |i: usize, j: usize| match (whole[i], whole[j]) {
-        // Long ones may round to the same.
+        // Long numbers may round to the same f64.
         (Some(one), Some(other)) => one == other,
         _ => sizes[i].is_some() && sizes[i] == sizes[j],
     };
@@ -296,8 +301,7 @@ fn unmeant(table: &Table) -> Option<String> {
     ))
 }
 
-/// Whether a whole number is below 0, and its digits without zeros in front; nothing of other
-/// texts.
+/// Returns the sign and the digits of a whole number, without leading zeros; `None` for other text.
 fn whole_number(text: &str) -> Option<(bool, &str)> {
     let (is_negative, digits) = match text.strip_prefix('-') {
         Some(digits) => (true, digits),
@@ -314,14 +318,14 @@ fn label(table: &Table, row: usize) -> &String {
     &table.classes[usize::from(table.labels[row])]
 }
 
-/// Where each of a table's labels is among the classes, where it is one of them.
+/// Returns the class position of each table label; `None` for labels outside the classes.
 fn positions(table: &Table, classes: &[String]) -> Vec<Option<u8>> {
     let position = |label| classes.iter().position(|class| class == label).map(|position| position as u8);
     table.classes.iter().map(position).collect()
 }
 
-/// The rows that have one of the labels, in two parts: `is_second` tells of each of these, counted
-/// from 0. The table is freed meanwhile.
+/// Splits the rows of these classes into two parts and frees the table on the way. `is_second`
+/// receives the index of a row among them.
 fn parts(table: Table, classes: &[String], is_second: impl Fn(usize) -> bool) -> [TableSplit; 2] {
     let (positions, d) = (positions(&table, classes), table.n_features());
     let mut left_out = BTreeMap::<String, usize>::new();
@@ -351,7 +355,7 @@ fn parts(table: Table, classes: &[String], is_second: impl Fn(usize) -> bool) ->
     [TableSplit { left_out, ..first }, second]
 }
 
-/// The rows of a part so far.
+/// The rows of a part during the split.
 #[derive(Default)]
 struct SplitBuilder {
     values: Values,

@@ -1,4 +1,4 @@
-//! What a folder holds and is not used.
+//! Finds the unused files of a folder.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -7,11 +7,10 @@ use chainrule_core::{Unused, UnusedFile};
 
 use crate::class_folders::file_name;
 
-/// What lies in a folder, and in those below it that hold something used, beside the files that are
-/// `used`; `reason` may say why of a path. Names that begin with a dot are passed over, as they are
-/// by other programs.
+/// Lists the entries of a folder that are not `used`, also in subfolders with used files.
 ///
-/// A folder that cannot be read is not spoken of: what was needed of it was read.
+/// `reason` may explain an entry. Names that begin with a dot are skipped. An unreadable folder is
+/// skipped too, because everything needed was already read.
 pub(crate) fn unused(
     folder: &Path,
     used: impl IntoIterator<Item = PathBuf>,
@@ -23,7 +22,7 @@ pub(crate) fn unused(
     found
 }
 
-/// The same of a folder, which `below` leads to from the first.
+/// Searches one folder. `below` is its path relative to the first folder.
 fn look(
     folder: &Path,
     below: &str,

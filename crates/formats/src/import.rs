@@ -1,4 +1,4 @@
-//! What a file of weights comes to as a model, with what it does not say itself.
+//! Completes the weights of a file to a model, with hints for what the file does not contain.
 
 use chainrule_core::{
     Class, ContentError, DataKind, LinkKind, Parameters, Precision, Preprocessing, Schema, Standardization, count,
@@ -7,83 +7,81 @@ use chainrule_core::{
 
 use crate::{Layout, Row, WeightHints, Weights};
 
-/// What the file does not say of its model. What it says itself need not be told.
+/// What the file does not contain about its model. Hints are needed only for missing facts.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Hints {
-    /// Which way the matrix of weights lies, where its shape does not tell.
+    /// The layout of the weight matrix, if its shape is ambiguous.
     pub layout: Option<Layout>,
-    /// Several columns of weights are as many logistic regressions, each of a class against the
-    /// rest.
+    /// Whether several weight columns are one-vs-rest logistic regressions.
     pub one_vs_rest: bool,
-    /// What the model was trained on.
+    /// The features that the model was trained on.
     pub trained_on: Option<TrainedOn>,
-    /// What the classes are called, in the order of the model's outputs.
+    /// The class names, in the order of the model's outputs.
     pub classes: Option<Vec<String>>,
-    /// What the columns of a table are called, in the order of the features.
+    /// The column names of a table, in the order of the features.
     pub columns: Option<Vec<String>>,
-    /// Rows and columns of an image; a square where nothing says.
+    /// The rows and columns of an image. The default is a square.
     pub image_size: Option<[usize; 2]>,
 }
 
-/// What a model was trained on.
+/// The features that a model was trained on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TrainedOn {
-    /// Grey levels as they are, 0 to 255.
+    /// Grey levels from 0 to 255.
     Bytes,
     /// Grey levels from 0 to 1, as torchvision's `ToTensor` makes them.
     Unit,
-    /// Grey levels from -1 to 1, as this project makes them.
+    /// Grey levels from -1 to 1, as in this project.
     Symmetric,
-    /// The numbers of a table, as they are.
+    /// The numbers of a table, without preprocessing.
     Numbers,
 }
 
 /// A model that was trained elsewhere.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Model {
-    /// How its logits become probabilities.
+    /// The link that converts logits to probabilities.
     pub link: LinkKind,
     /// The float type of the weights.
     pub precision: Precision,
-    /// What it takes and what it tells apart.
+    /// The features and the classes.
     pub schema: Schema,
     /// The weights.
     pub parameters: Parameters,
-    /// What its features are made by.
+    /// The preprocessing of the features.
     pub preprocessing: Preprocessing,
-    /// Whether the file has a bias; else it is taken for 0.
+    /// Whether the file has a bias. Otherwise the bias is 0.
     pub has_bias: bool,
-    /// The names of the file's other arrays, of which nothing is taken.
+    /// The names of the file's other arrays, which are not read.
     pub not_read: Option<String>,
-    /// Whether nothing says how logits become probabilities, so that it is taken for softmax
-    /// regression's.
+    /// Whether softmax was assumed because neither the file nor the hints specify the link.
     pub is_taken_for_softmax: bool,
 }
 
-/// Why a file gives no model. What is missing, [`Hints`] say.
+/// An error of an import. [`Hints`] can add missing facts.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ImportError {
-    /// It is no such file, or two things in it do not fit each other.
+    /// The file is not a weight file, or its parts do not match.
     #[error("{0}")]
     File(String),
     /// [`Hints::layout`] is missing.
     #[error("{0}")]
     Layout(String),
-    /// [`Hints::one_vs_rest`] is against what the file says.
+    /// [`Hints::one_vs_rest`] contradicts the file.
     #[error("the file says itself that it is of softmax regression")]
     IsSoftmax,
-    /// [`Hints::trained_on`] is against what the file says.
+    /// [`Hints::trained_on`] contradicts the file.
     #[error("the file says itself what its features are made by")]
     SaysFeatures,
     /// [`Hints::trained_on`] is missing.
     #[error("it does not say what its features are made of")]
     NoFeatures,
-    /// [`Hints::classes`] are missing.
+    /// [`Hints::classes`] is missing.
     #[error("it does not say what its classes are called")]
     NoClasses,
-    /// [`Hints::columns`] are missing.
+    /// [`Hints::columns`] is missing.
     #[error("it does not say what its {} called", if *.0 == 1 { "one column is".to_owned() } else { format!("{} columns are", .0) })]
     NoColumns(usize),
     /// [`Hints::columns`] or [`Hints::image_size`] is missing.
@@ -95,7 +93,7 @@ pub enum ImportError {
 }
 
 impl ImportError {
-    /// The field of [`Hints`] that the sentence is about, where there is one.
+    /// Returns the field of [`Hints`] that the message is about, if any.
     pub fn hint(&self) -> Option<&'static str> {
         match self {
             Self::File(_) => None,
@@ -123,11 +121,11 @@ impl From<String> for ImportError {
 }
 
 impl Model {
-    /// Reads a safetensors or npz file of one matrix of weights and one vector of biases, or the
-    /// JSON of [`Format::Json`](crate::Format::Json).
+    /// Reads a model from a safetensors or npz file with one weight matrix and at most one bias
+    /// vector, or from the JSON of [`Format::Json`](crate::Format::Json).
     ///
     /// # Errors
-    /// Where it is none of these, and where neither it nor the hints say what one must know.
+    /// Fails if the file is none of these, or if the file and the hints together are incomplete.
     pub fn read(bytes: &[u8], hints: &Hints) -> Result<Self, ImportError> {
         let weights = Weights::read(bytes, hints.layout)?;
         let Weights { mut parameters, has_bias, precision, about } = weights;
@@ -147,7 +145,7 @@ impl Model {
     }
 }
 
-/// How its logits become probabilities. One column of weights is two classes' in any case.
+/// Returns the model's link. A single weight column always means two classes.
 fn link(hints: &Hints, about: &WeightHints, columns: usize) -> Result<LinkKind, ImportError> {
     match (about.link, hints.one_vs_rest) {
         (Some(LinkKind::Softmax), true) => Err(ImportError::IsSoftmax),
@@ -158,10 +156,10 @@ fn link(hints: &Hints, about: &WeightHints, columns: usize) -> Result<LinkKind, 
     }
 }
 
-/// What is done to a row. Weights for pixels of another range become weights for ours: `w_j x_j` is
-/// the same for `x_j = (p - mean) / scale` and for
-/// `p / 127.5 - 1` with `w_j 127.5 / scale`, and a bias that is larger by
-/// `w_j (127.5 - mean) / scale`.
+/// Returns the preprocessing, and converts weights for another pixel range to this project's range.
+///
+/// `w_j x_j` is the same for `x_j = (p - mean) / scale` and for `p / 127.5 - 1` with the weight
+/// `w_j 127.5 / scale` and a bias that is larger by `w_j (127.5 - mean) / scale`.
 fn preprocessing(
     hints: &Hints,
     about: &WeightHints,

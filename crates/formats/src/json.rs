@@ -1,4 +1,4 @@
-//! Everything as JSON, which a browser's `JSON.parse` reads as well as Python's `json`.
+//! A whole model as JSON, readable by JavaScript's `JSON.parse` and Python's `json`.
 
 use std::collections::BTreeMap;
 
@@ -12,25 +12,25 @@ pub(crate) const SPEC: Spec = Spec {
     name: "json",
     endings: &["json"],
     about: "All of it, for any language",
-    // The length of a safetensors file's header, whose last byte is 0, may begin so, too.
+    // The header length of a safetensors file may also begin with `{`, but its last byte is 0.
     is_one: |bytes| bytes.starts_with(b"{") && bytes.get(7).is_some_and(|&byte| byte != 0),
     write,
     read: Some(|bytes, _| read(bytes)),
 };
 
-/// What the file holds. All of [`Description`] but the weights is also the metadata of the other
-/// formats.
+/// The content of the file. The other formats store the [`Description`], without the weights, as
+/// metadata.
 #[derive(Serialize)]
 struct Document<'a> {
     #[serde(flatten)]
     description: Description<'a>,
-    /// `[k][d]`; of the logistic model one row, the second class's.
+    /// `[k][d]`. The logistic model has one row, that of the second class.
     weight: Vec<Vec<f64>>,
     /// `[k]`
     bias: &'a [f64],
 }
 
-/// What a model's file says besides its weights.
+/// The part of a model file other than the weights.
 #[derive(Serialize)]
 pub(crate) struct Description<'a> {
     format: &'static str,
@@ -43,7 +43,7 @@ pub(crate) struct Description<'a> {
     about: &'a BTreeMap<String, String>,
 }
 
-/// One number for all features, or one for each.
+/// One number for all features, or one per feature.
 #[derive(Serialize, Deserialize)]
 #[serde(untagged)]
 enum PerFeature {
@@ -60,7 +60,7 @@ impl From<Vec<f64>> for PerFeature {
     }
 }
 
-/// The first key of every description.
+/// The value of the key `format` in every description.
 pub(crate) const FORMAT: &str = "chainrule model 1";
 
 impl<'a> Description<'a> {
@@ -93,7 +93,7 @@ fn write(model: &Portable) -> Vec<u8> {
     text.into_bytes()
 }
 
-/// What is read of a [`Description`].
+/// The parsed part of a [`Description`].
 #[derive(Deserialize)]
 struct ParsedDescription {
     kind: LinkKind,
@@ -103,7 +103,8 @@ struct ParsedDescription {
     scale: PerFeature,
 }
 
-/// A text, as `export` writes it; of other programs also an integer, whose name is its digits.
+/// A class name: a text, as `export` writes it, or an integer from another program, whose digits
+/// are the name.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum ClassName {
@@ -147,7 +148,7 @@ impl ParsedDescription {
     }
 }
 
-/// What is read of a [`Document`].
+/// The parsed part of a [`Document`].
 #[derive(Deserialize)]
 struct SaidDocument {
     format: String,
@@ -170,7 +171,7 @@ fn read(bytes: &[u8]) -> Result<Weights, String> {
     if let Some(class) = weight.iter().position(|of_class| of_class.len() != d) {
         return Err(format!("weight[{class}] has {} numbers, and weight[0] {d}", weight[class].len()));
     }
-    // It does not say; the digits do.
+    // The file does not specify a float type, so the digits decide.
     let are_f32 = weight.iter().flatten().chain(&bias).all(|&x| f64::from(x as f32) == x);
     let precision = if are_f32 { Precision::F32 } else { Precision::F64 };
     let matrix = ("weight".to_owned(), [k, d], weight.concat());

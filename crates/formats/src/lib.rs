@@ -1,15 +1,17 @@
-//! A trained linear classifier in the files of other tools.
+//! Exports trained linear classifiers to the file formats of other tools, and imports them.
 //!
-//! A [`Portable`] is a model with all that one needs to ask it: its classes, and what becomes of a
-//! row before it meets the weights. It can be written as
-//! - [`Format::Safetensors`]: what PyTorch's `nn.Linear` loads
-//! - [`Format::Npz`]: NumPy's arrays, by scikit-learn's names
-//! - [`Format::Onnx`]: a whole model, from raw rows to probabilities, for onnxruntime
-//! - [`Format::Json`]: everything, for whatever reads JSON
+//! A [`Portable`] is a model with everything needed to predict: the weights, the classes and the
+//! preprocessing. It can be written as
+//! - [`Format::Safetensors`]: the layout of PyTorch's `nn.Linear`
+//! - [`Format::Npz`]: NumPy arrays with scikit-learn's names
+//! - [`Format::Onnx`]: a whole model for onnxruntime, from raw rows to probabilities
+//! - [`Format::Json`]: everything, for any other program
 //!
-//! and [`Weights`] come back out of safetensors and npz files, whoever wrote them, and out of our
-//! own JSON; with [`Hints`] for what the file does not say, they make a [`Model`]. The same model
-//! gives the same bytes. No file, no console, no Burn.
+//! The type [`Weights`] reads safetensors and npz files from any program, and the JSON that this
+//! crate writes. [`Hints`] add what the file does not contain and complete the [`Model`].
+//!
+//! The same model gives the same bytes. This crate opens no files, prints nothing and does not use
+//! Burn.
 
 mod import;
 mod npy;
@@ -26,48 +28,48 @@ use std::path::Path;
 use chainrule_core::{DataKind, LinkKind, Parameters, Precision, Preprocessing, Schema};
 use serde::{Deserialize, Serialize};
 
-/// A trained model with all that one needs to ask it.
+/// A trained model with everything needed to predict.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Portable {
-    /// Logistic or softmax regression, or one against the rest.
+    /// Logistic, softmax or one-vs-rest regression.
     pub link: LinkKind,
-    /// What the data calls the classes, in the order of the probabilities; two for the logistic
-    /// model, whose z speaks for the second.
+    /// The class names, in the order of the probabilities. The logistic model has two; its logit z
+    /// is that of the second class.
     pub classes: Vec<String>,
-    /// The weights, `[d, k]`, and the bias.
+    /// The weights `[d, k]` and the bias.
     pub parameters: Parameters,
-    /// The float type of the training, in which the weights are written.
+    /// The float type of the training. The weights are written in this type.
     pub precision: Precision,
-    /// What is done to a row.
+    /// The preprocessing of a row.
     pub preprocessing: Preprocessing,
-    /// What a row is.
+    /// The kind of a row.
     pub row: Row,
-    /// Where the model came from: what one would write on its label.
+    /// The origin of the model, as key and value texts.
     pub about: BTreeMap<String, String>,
 }
 
-/// What a row is, before anything is done to it.
+/// The kind of a raw row.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Row {
-    /// Grey levels from 0, the ground, to 255, line by line: of so many lines and columns.
+    /// Grey levels of an image, from 0 (background) to 255, line by line.
     Image {
-        /// Lines.
+        /// The number of lines.
         height: usize,
-        /// Columns.
+        /// The number of columns.
         width: usize,
     },
-    /// The same of a picture of any kind, made grey and scaled as a whole.
+    /// Grey levels of any picture, converted to grey and scaled as a whole.
     Picture {
-        /// Lines.
+        /// The number of lines.
         height: usize,
-        /// Columns.
+        /// The number of columns.
         width: usize,
     },
-    /// Numbers, by these names.
+    /// Numbers with names.
     Numbers {
-        /// Of each feature; none where nobody named them.
+        /// The name of each feature; empty if the features have no names.
         names: Vec<String>,
     },
 }
@@ -82,29 +84,30 @@ impl From<&Schema> for Row {
     }
 }
 
-/// What a format is, in a file of its own.
+/// The specification of a format. Each format is one file.
 struct Spec {
-    /// As a person writes it.
+    /// The name used on the command line.
     name: &'static str,
-    /// What files end with, the usual one first.
+    /// The file extensions, the usual one first.
     endings: &'static [&'static str],
-    /// Whose it is and what it holds, in a line.
+    /// A one-line description of the target program and the content.
     about: &'static str,
-    /// Whether a file begins like one.
+    /// Returns whether a file begins like this format.
     is_one: fn(&[u8]) -> bool,
     write: fn(&Portable) -> Vec<u8>,
-    /// Where it is read, too; [`Layout`] is what the file may not say.
+    /// The function that reads the format, if it can be read. [`Layout`] is used if the file does
+    /// not specify one.
     read: Option<Read>,
 }
 
 type Read = fn(&[u8], Option<Layout>) -> Result<Weights, String>;
 
-/// The list of formats: one more is a file with its `SPEC`, and a line here.
+/// The list of formats. A new format is one file with its `SPEC` and one line here.
 macro_rules! formats {
     ($($(#[$doc:meta])+ $name:ident: $module:ident,)+) => {
         $(mod $module;)+
 
-        /// A format of a file.
+        /// A file format.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         #[non_exhaustive]
         pub enum Format {
@@ -112,7 +115,7 @@ macro_rules! formats {
         }
 
         impl Format {
-            /// All there are.
+            /// All formats.
             pub const ALL: [Self; [$(Self::$name),+].len()] = [$(Self::$name),+];
 
             fn spec(self) -> &'static Spec {
@@ -125,32 +128,32 @@ macro_rules! formats {
 }
 
 formats! {
-    /// `weight` `[k, d]` and `bias` `[k]`, what `torch.nn.Linear(d, k).load_state_dict` takes.
+    /// `weight` `[k, d]` and `bias` `[k]`, as in `torch.nn.Linear(d, k).load_state_dict`.
     Safetensors: pytorch,
-    /// `coef` `[k, d]` and `intercept` `[k]`, of two classes one row; `classes` `[k]`, `mean` and
+    /// `coef` `[k, d]` and `intercept` `[k]` (one row for two classes), `classes` `[k]`, `mean` and
     /// `scale` `[d]`.
     Npz: npz,
-    /// From `input` `[n, d]`, raw rows, to `probabilities` `[n, k]` and `label` `[n]`.
+    /// A graph from `input` `[n, d]`, raw rows, to `probabilities` `[n, k]` and `label` `[n]`.
     Onnx: onnx,
-    /// An object with all of it.
+    /// One JSON object with everything.
     Json: json,
 }
 
 impl Format {
-    /// What it is called, as a person writes it.
+    /// Returns the name used on the command line.
     pub fn name(self) -> &'static str {
         self.spec().name
     }
 
-    /// Whose it is and what it holds, in a line.
+    /// Returns a one-line description of the target program and the content.
     pub fn about(self) -> &'static str {
         self.spec().about
     }
 
-    /// That of a file's name, by its ending in capitals or not.
+    /// Returns the format for a file's extension, in upper or lower case.
     ///
     /// # Errors
-    /// Where no format has it: what the endings are.
+    /// Fails if no format has this extension; the error lists the extensions.
     pub fn of_file(file: &Path) -> Result<Self, UnknownEnding> {
         let ending = file.extension().map(|ending| ending.to_string_lossy().to_lowercase()).unwrap_or_default();
         let found = Self::ALL.into_iter().find(|format| format.spec().endings.contains(&ending.as_str()));
@@ -164,7 +167,7 @@ impl fmt::Display for Format {
     }
 }
 
-/// A file's name ends as no [`Format`]'s does.
+/// No [`Format`] has the file's extension.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UnknownEnding;
 
@@ -176,7 +179,7 @@ impl fmt::Display for UnknownEnding {
     }
 }
 
-/// Names, of which one is meant.
+/// Joins names with commas and "or".
 fn one_of(names: &[impl AsRef<str>]) -> String {
     let mut text = String::new();
     for (i, name) in names.iter().enumerate() {
@@ -194,23 +197,24 @@ fn one_of(names: &[impl AsRef<str>]) -> String {
 impl std::error::Error for UnknownEnding {}
 
 impl Portable {
-    /// The bytes of a file.
+    /// Returns the content of a file in `format`.
     pub fn to_bytes(&self, format: Format) -> Vec<u8> {
         (format.spec().write)(self)
     }
 
-    /// Features, d.
+    /// Returns the number of features, d.
     fn n_features(&self) -> usize {
         self.parameters.n_features
     }
 
-    /// `[k, d]`, the feature running fastest, as most tools have it.
+    /// Returns the weights as `[k, d]`, with the feature as the fastest index, as most tools store
+    /// them.
     fn weight_by_class(&self) -> Vec<f64> {
         (0..self.parameters.columns).flat_map(|class| self.parameters.of_class(class)).collect()
     }
 
-    /// `[d]` each: a feature is `(raw - mean) / scale`, as scikit-learn's `StandardScaler` names
-    /// them. Pixels have 127.5 for both.
+    /// Returns the mean and the scale, `[d]` each. A feature is `(raw - mean) / scale`, as in
+    /// scikit-learn's `StandardScaler`. Pixels have 127.5 for both.
     fn mean_and_scale(&self) -> [Vec<f64>; 2] {
         let d = self.n_features();
         match &self.preprocessing {
@@ -220,13 +224,13 @@ impl Portable {
         }
     }
 
-    /// The classes as integers, where all of them are.
+    /// Returns the classes as integers, if all of them are.
     fn integer_classes(&self) -> Option<Vec<i64>> {
-        // Written again they must be the same: 007 is a name.
+        // A name such as 007 is not an integer: its digits would change.
         self.classes.iter().map(|class| class.parse().ok().filter(|label: &i64| label.to_string() == *class)).collect()
     }
 
-    /// How probabilities are computed, for who reads the file.
+    /// Returns the formula of the probabilities, as documentation in the file.
     fn formula(&self) -> &'static str {
         match self.link {
             LinkKind::Softmax => "x = (raw - mean) / scale; z = weight x + bias; p = softmax(z)",

@@ -1,16 +1,16 @@
 //! NumPy's `.npy` (<https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html>): a
-//! line of text that says what follows, and the numbers.
+//! text header that describes the data, and the data.
 //!
-//! Of someone else's file nothing is believed: a header is short, a shape is held against the bytes
-//! that are there, and of objects, which are pickled, those are read that are names; what would run
-//! code is refused.
+//! Files are not trusted. The header has a bounded length, and the shape is compared with the
+//! number of bytes. Arrays of objects are pickled; only objects that are names are read, and
+//! anything that would run code is refused.
 
 use crate::pickle;
 
 /// Reads one array.
 ///
 /// # Errors
-/// What is wrong with it, or with us: another version, another type.
+/// Fails if the array is damaged, or has an unsupported version or type.
 pub(crate) fn read(bytes: &[u8]) -> Result<Array, String> {
     let rest = bytes.strip_prefix(b"\x93NUMPY").ok_or("it does not begin as a NumPy array does")?;
     let breaks_off = || "it breaks off".to_owned();
@@ -32,30 +32,30 @@ pub(crate) fn read(bytes: &[u8]) -> Result<Array, String> {
     header.array(data)
 }
 
-/// What an array holds.
+/// An array.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Array {
     pub(crate) shape: Vec<usize>,
     pub(crate) values: Values,
 }
 
-/// In the order of the last index running fastest.
+/// The elements in C order: the last index runs fastest.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Values {
-    /// Whether they were f32.
+    /// `are_f32` says whether the elements were f32.
     Floats {
         values: Vec<f64>,
         are_f32: bool,
     },
     Integers(Vec<i128>),
-    /// Truth values and objects, too, as Python's `str` writes them; bytes are the text that they
-    /// spell.
+    /// Texts. Booleans and objects are converted as Python's `str` does; bytes are decoded as
+    /// UTF-8.
     Texts(Vec<String>),
 }
 
 impl Values {
-    /// What Python's `str` makes of each; none where one is no name, as a number that is not
-    /// finite.
+    /// Returns each element as Python's `str` writes it. Returns `None` if an element is not a
+    /// name, such as a number that is not finite.
     pub(crate) fn names(self) -> Option<Vec<String>> {
         match self {
             Self::Floats { values, are_f32 } => values.into_iter().map(|x| float_name(x, are_f32)).collect(),
@@ -82,11 +82,11 @@ struct Header<'a> {
     shape: Vec<usize>,
 }
 
-/// Dimensions of an array, at most: more than a model has.
+/// The largest number of dimensions. A model needs fewer.
 const MOST_DIMENSIONS: usize = 4;
 
 impl<'a> Header<'a> {
-    /// A Python dictionary with just these three keys, in any order.
+    /// Parses a Python dictionary with exactly these three keys, in any order.
     fn parse(text: &'a str) -> Option<Self> {
         let mut rest = text.trim().strip_prefix('{')?.strip_suffix('}')?.trim();
         let (mut descr, mut fortran_order, mut shape) = (None, None, None);
@@ -149,7 +149,7 @@ impl<'a> Header<'a> {
         };
         let values = match (fortran_order, shape.as_slice()) {
             (false, _) | (true, [] | [_]) => values,
-            // Column by column: scikit-learn's coefficients may come so.
+            // Fortran order; scikit-learn's coefficients may have it.
             (true, &[rows, columns]) => {
                 let order: Vec<usize> = (0..rows).flat_map(|i| (0..columns).map(move |j| j * rows + i)).collect();
                 values.permuted(&order)
@@ -165,15 +165,15 @@ impl<'a> Header<'a> {
 pub(crate) struct Element {
     is_big_endian: bool,
     kind: u8,
-    /// Bytes, not 0.
+    /// The size in bytes, never 0.
     size: usize,
 }
 
 impl Element {
-    /// The type that NumPy writes so, as in `<i8`, where it is read.
+    /// Parses NumPy's notation of a type, such as `<i8`. Returns `None` for unsupported types.
     pub(crate) fn parse(descr: &str) -> Option<Self> {
         let (&[order, kind], length) = descr.as_bytes().split_first_chunk()?;
-        // No sign, and no zeros in front.
+        // No sign and no leading zeros.
         let length =
             std::str::from_utf8(length).ok().filter(|digits| digits.starts_with(|c| matches!(c, '1'..='9')))?;
         let length: usize = length.parse().ok()?;
@@ -190,15 +190,15 @@ impl Element {
         (is_known && is_order).then_some(Self { is_big_endian: has_order && order == b'>', kind, size })
     }
 
-    /// Bytes.
+    /// Returns the size in bytes.
     pub(crate) fn size(self) -> usize {
         self.size
     }
 
-    /// Reads elements that fill these bytes.
+    /// Reads the elements in `data`.
     ///
     /// # Errors
-    /// Where one is no text that should be one.
+    /// Fails if a text element is not valid text.
     pub(crate) fn read(self, data: &[u8]) -> Result<Values, String> {
         let Self { is_big_endian, kind, size } = self;
         let elements = data.chunks_exact(size);
@@ -235,7 +235,7 @@ impl Element {
                 };
                 Values::Texts(whole(elements.map(text).collect())?)
             }
-            // Bytes of a text. NumPy fills them up with zeros.
+            // Bytes of a text, padded with zeros by NumPy.
             _ => {
                 let text = |bytes: &[u8]| {
                     let end = bytes.iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1);
@@ -247,19 +247,20 @@ impl Element {
     }
 }
 
-/// An integer of up to 16 bytes, the first of which counts most.
+/// Reads a big-endian integer of up to 16 bytes.
 pub(crate) fn integer<'a>(mut bytes: impl Iterator<Item = &'a u8> + Clone, is_signed: bool) -> i128 {
     let is_negative = is_signed && bytes.clone().next().is_some_and(|first| *first >= 0x80);
     bytes.by_ref().fold(if is_negative { -1 } else { 0 }, |number, &byte| (number << 8) | i128::from(byte))
 }
 
-/// `1.0`, `1e-05`: what Python's `str` makes of a number; none of what is not finite.
+/// Formats a number as Python's `str`, such as `1.0` or `1e-05`. Returns `None` if the number is
+/// not finite.
 pub(crate) fn float_name(number: f64, is_f32: bool) -> Option<String> {
-    // -0 is 0.
+    // Turns -0 into 0.
     let number = number + 0.0;
     let shown = if is_f32 { format!("{:?}", number as f32) } else { format!("{number:?}") };
     number.is_finite().then(|| match shown.split_once('e') {
-        // Python gives an exponent a sign and two digits.
+        // Python writes an exponent with a sign and at least two digits.
         Some((digits, exponent)) => {
             let sign = if exponent.starts_with('-') { '-' } else { '+' };
             format!("{digits}e{sign}{:0>2}", exponent.trim_start_matches('-'))
@@ -272,7 +273,7 @@ pub(crate) fn float_name(number: f64, is_f32: bool) -> Option<String> {
 mod tests {
     use super::float_name;
 
-    /// By Python 3.13: `str(x)`, and `str(numpy.float32(x))`.
+    /// Expected values by Python 3.13: `str(x)`, and `str(numpy.float32(x))`.
     #[test]
     fn floats_are_named_as_python_names_them() {
         let names = [

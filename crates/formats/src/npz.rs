@@ -1,6 +1,6 @@
-//! NumPy's `.npz`: a ZIP of one `.npy` an array (NEP 1,
-//! <https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html>). By scikit-learn's
-//! names, so that `LogisticRegression` and `StandardScaler` take them as they are.
+//! NumPy's `.npz`: a ZIP with one `.npy` per array (NEP 1,
+//! <https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html>). The arrays have
+//! scikit-learn's names, so `LogisticRegression` and `StandardScaler` can use them unchanged.
 
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
@@ -23,7 +23,7 @@ pub(crate) const SPEC: Spec = Spec {
     read: Some(read),
 };
 
-/// Arrays that are read, at most.
+/// The largest number of arrays to read.
 const MOST_ARRAYS: usize = 64;
 
 fn write(model: &Portable) -> Vec<u8> {
@@ -42,8 +42,8 @@ fn write(model: &Portable) -> Vec<u8> {
         ("scale", float_array(Precision::F64, &[d], &scale)),
         ("description", texts(&[Description::new(model).to_json()])),
     ];
-    // Stored as they are, since numbers do not deflate, and without a date, so that the same model
-    // is the same file.
+    // The arrays are stored uncompressed, because numbers hardly compress, and without a date, so
+    // the same model gives the same file.
     let mut zip = ZipArchiveWriter::new(Vec::new());
     for (name, array) in arrays {
         add(&mut zip, &format!("{name}.npy"), &array).expect(IN_MEMORY);
@@ -62,8 +62,8 @@ fn add(zip: &mut ZipArchiveWriter<Vec<u8>>, name: &str, content: &[u8]) -> Resul
 
 const IN_MEMORY: &str = "a small archive in memory can be written";
 
-/// Weights `[k, d]` and intercepts `[k]`; of two classes one row, which speaks for the second:
-/// scikit-learn reads no other. Of a softmax of two it is the difference, since
+/// Returns the weights `[k, d]` and intercepts `[k]`. Two classes have one row, that of the second
+/// class, as scikit-learn requires. For a softmax of two classes it is the difference, since
 /// `softmax(z_0, z_1) = softmax(0, z_1 - z_0)`.
 fn coefficients(model: &Portable) -> (Vec<f64>, Vec<f64>) {
     let parameters = &model.parameters;
@@ -82,15 +82,15 @@ fn float_array(precision: Precision, shape: &[usize], values: &[f64]) -> Vec<u8>
     }
 }
 
-/// Texts as NumPy has them: UTF-32, each as long as the longest.
+/// Returns texts as a NumPy array: UTF-32, all padded to the longest.
 fn texts(texts: &[String]) -> Vec<u8> {
     let longest = texts.iter().map(|text| text.chars().count()).max().unwrap_or_default().max(1);
     let padded = texts.iter().flat_map(|text| text.chars().map(u32::from).chain(std::iter::repeat(0)).take(longest));
     npy(&format!("<U{longest}"), &[texts.len()], padded.flat_map(u32::to_le_bytes))
 }
 
-/// An `.npy` of version 1.0: magic, the header's length, the header, filled up with spaces to a
-/// multiple of 64 bytes, and the numbers.
+/// Returns an `.npy` of version 1.0: the magic number, the header's length, the header padded with
+/// spaces to a multiple of 64 bytes, and the data.
 fn npy(descr: &str, shape: &[usize], data: impl Iterator<Item = u8>) -> Vec<u8> {
     const MAGIC: &[u8] = b"\x93NUMPY\x01\x00";
     let shape: String = shape.iter().map(|n| format!("{n},")).collect();
@@ -110,7 +110,7 @@ fn read(bytes: &[u8], layout: Option<Layout>) -> Result<Weights, String> {
     of_arrays(arrays, layout)
 }
 
-/// The arrays of a ZIP by their names, those that are none left out of it.
+/// Reads the arrays of a ZIP by name. All entries are kept.
 fn arrays(bytes: &[u8]) -> Result<BTreeMap<String, Vec<u8>>, String> {
     let damaged = |error: rawzip::Error| format!("damaged npz: {}", one_line(&error.to_string()));
     let archive = ZipArchive::from_slice(bytes).map_err(damaged)?;
@@ -122,7 +122,7 @@ fn arrays(bytes: &[u8]) -> Result<BTreeMap<String, Vec<u8>>, String> {
         }
         let name = String::from_utf8_lossy(entry.file_path().as_ref()).into_owned();
         let local = archive.get_entry(entry.wayfinder()).map_err(damaged)?;
-        // A size is a claim: what is read is counted.
+        // The sizes in the archive may be false, so the bytes read are counted.
         let mut content = Vec::new();
         let read = match entry.compression_method() {
             CompressionMethod::STORE => local.verifying_reader(local.data()).take(left + 1).read_to_end(&mut content),
@@ -166,7 +166,7 @@ fn of_arrays(mut arrays: BTreeMap<String, Vec<u8>>, asked: Option<Layout>) -> Re
     };
     let vector = match vector {
         None => None,
-        // One number for one class may come without a dimension.
+        // The intercept of a single class may be a scalar.
         Some((name, array)) => Some((name.to_owned(), floats(name, array)?)),
     };
     let texts = match classes {
@@ -184,7 +184,7 @@ fn of_arrays(mut arrays: BTreeMap<String, Vec<u8>>, asked: Option<Layout>) -> Re
         Some((_, Array { values: Values::Texts(text), .. })) if text.len() == 1 => known(&text[0], d)?,
         _ => WeightHints::default(),
     };
-    // Of two classes there is one row, whatever the training had.
+    // One row means two classes, whatever link the training had.
     if layout.is_some() && shape[0] == 1 {
         about.link = Some(LinkKind::Logistic);
     }
@@ -192,7 +192,7 @@ fn of_arrays(mut arrays: BTreeMap<String, Vec<u8>>, asked: Option<Layout>) -> Re
     if scale.is_some() && arrays.keys().any(|name| name.trim_end_matches('_').ends_with("min")) {
         return Err("its scale is a MinMaxScaler's, which multiplies by it; save mean=scaler.data_min_ and scale=scaler.data_range_ if its range is 0 to 1".to_owned());
     }
-    // A scaler may do one of the two alone.
+    // A scaler may only centre or only scale.
     if mean.is_some() || scale.is_some() {
         let each = |found: Option<(&str, Array)>, otherwise| match found {
             Some((name, array)) => floats(name, array),

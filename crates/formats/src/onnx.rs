@@ -1,8 +1,8 @@
 //! An ONNX model from raw rows to probabilities: `Sub`, `Div`, `Gemm`, `Softmax`, and `ArgMax` with
-//! `Gather` for the label. Of one class against the rest it is the softmax of
-//! `log sigmoid(z) = min(z, 0) - log(1 + exp(-|z|))`.
+//! `Gather` for the label. For one-vs-rest, the probabilities are the softmax of `log sigmoid(z) =
+//! min(z, 0) - log(1 + exp(-|z|))`.
 //!
-//! The messages are the few of `onnx.proto` that this takes, with its field numbers
+//! The structs are the messages of `onnx.proto` needed here, with its field numbers
 //! (<https://github.com/onnx/onnx/blob/main/onnx/onnx.proto>).
 
 use chainrule_core::{LinkKind, Precision, Preprocessing};
@@ -21,8 +21,8 @@ pub(crate) const SPEC: Spec = Spec {
     read: None,
 };
 
-/// The version of the intermediate representation, and of the operators: those of ONNX 1.8, which
-/// every onnxruntime of the last years reads.
+/// The versions of the intermediate representation and of the operators: those of ONNX 1.8, which
+/// every onnxruntime of recent years reads.
 const IR_VERSION: i64 = 7;
 const OPSET: i64 = 13;
 
@@ -151,7 +151,7 @@ struct TensorShapeProto {
     dim: Vec<DimensionProto>,
 }
 
-/// One of the two.
+/// Exactly one of the two fields is set.
 #[derive(Clone, PartialEq, Message)]
 struct DimensionProto {
     #[prost(int64, optional, tag = "1")]
@@ -160,26 +160,26 @@ struct DimensionProto {
     dim_param: Option<String>,
 }
 
-/// A feature's mean is at most so many of its deviations where f32 holds its numbers.
+/// The largest ratio |mean| / deviation of a feature for which f32 is precise enough.
 ///
-/// Rounding to f32 moves a number near the mean, and the mean itself, by `2^-24 |mean|` each: of
-/// the feature, `2^-23 |mean| / deviation`. Up to this bound that is no more than f32 loses in any
-/// feature of a few deviations.
+/// Rounding to f32 changes a number near the mean, and the mean itself, by `2^-24 |mean|` each. The
+/// feature changes by `2^-23 |mean| / deviation`. Up to this bound, that is no more than the f32
+/// rounding of a feature of a few deviations.
 const MOST_DEVIATIONS: f64 = 2.0;
 
-/// The weights of a class on standardised features come to at most this, their signs left out,
-/// where f32 gives probabilities to 1e-6: it rounds each product, of a number of a few deviations,
-/// by `2^-24` of it.
+/// The largest sum of a class's absolute weights on standardised features for which f32 gives
+/// probabilities to 1e-6. Each product with a feature of a few deviations is rounded by `2^-24` of
+/// its value.
 const STEEPEST: f64 = 16.0;
 
-/// The float type of the file: that of the training, unless f32 does not hold the rows that the
-/// model was trained on.
+/// Returns the float type of the file: that of the training, or f64 if f32 is not precise enough
+/// for the rows of the training.
 fn precision(model: &Portable) -> Precision {
     let f32_holds =
         match (&model.preprocessing, &model.row) {
-            // Grey levels are whole numbers.
+            // Grey levels are integers.
             (Preprocessing::Pixels, _) | (Preprocessing::Raw, Row::Image { .. } | Row::Picture { .. }) => true,
-            // Nothing says how large they are.
+            // The size of the numbers is not known.
             (Preprocessing::Raw, Row::Numbers { .. }) => false,
             (Preprocessing::Standardized(by), _) => {
                 by.mean.iter().zip(&by.scale).all(|(mean, &scale)| {
@@ -190,7 +190,7 @@ fn precision(model: &Portable) -> Precision {
     if f32_holds { model.precision } else { Precision::F64 }
 }
 
-/// What the weights of a class come to, their signs left out, at most.
+/// Returns the largest sum of absolute weights of a class.
 fn steepness(model: &Portable) -> f64 {
     let k = model.parameters.columns;
     let of_class = |class: usize| model.parameters.weight.iter().skip(class).step_by(k).map(|w| w.abs()).sum::<f64>();
@@ -217,7 +217,7 @@ fn write(model: &Portable) -> Vec<u8> {
         float("bias", &[k], &bias),
         labels,
     ];
-    // What the probabilities are the softmax of, and what the most probable class has the most of.
+    // `powers` is the input of the softmax; `highest` is the input of the argmax.
     let (powers, highest) = if model.link == LinkKind::OneVsRest {
         nodes.extend(log_sigmoid());
         initializers.extend([float("zero", &[], &[0.0]), float("one", &[], &[1.0])]);
@@ -253,7 +253,7 @@ fn write(model: &Portable) -> Vec<u8> {
     model.encode_to_vec()
 }
 
-/// From `logits` to `log_sigmoid`.
+/// Returns the nodes that compute `log_sigmoid` from `logits`.
 fn log_sigmoid() -> [NodeProto; 7] {
     [
         node("Abs", &["logits"], "size", &[]),
@@ -266,8 +266,8 @@ fn log_sigmoid() -> [NodeProto; 7] {
     ]
 }
 
-/// W `[d, k]` and b `[k]` with a column for each class: the logistic model's first class has zeros,
-/// since `softmax(0, z) = (1 - sigmoid(z), sigmoid(z))`.
+/// Returns W `[d, k]` and b `[k]` with one column per class. The logistic model's first class has
+/// zeros, since `softmax(0, z) = (1 - sigmoid(z), sigmoid(z))`.
 fn columns(model: &Portable) -> (Vec<f64>, Vec<f64>) {
     let Portable { parameters, link, .. } = model;
     match link {
@@ -323,7 +323,7 @@ fn tensor(name: &str, dims: &[usize], data_type: i32, raw_data: Vec<u8>, string_
     TensorProto { dims, data_type, string_data, name: name.to_owned(), raw_data }
 }
 
-/// A tensor that goes in or comes out; a dimension without a size is the number of rows.
+/// Describes an input or output tensor. A dimension without a size is the number of rows.
 fn value(name: &str, elem_type: i32, dims: &[Option<usize>], doc: &str) -> ValueInfoProto {
     let dim = |size: &Option<usize>| DimensionProto {
         dim_value: size.map(|n| n as i64),

@@ -1,34 +1,33 @@
-//! The names in a NumPy array of Python objects, as pandas' texts come.
+//! Reads the names in a NumPy array of Python objects, such as pandas' texts.
 //!
-//! Such an array is pickled, and a pickle is a program that may call whatever Python knows. Here
-//! none of it is called: of the opcodes
-//! (<https://github.com/python/cpython/blob/main/Lib/pickletools.py>) those that NumPy needs for a
-//! list of texts, numbers, truth values and its own scalars put these on a stack. Of all calls two
-//! are known, by the function's name: of `numpy.dtype`, and of `numpy.core.multiarray.scalar`,
-//! which makes one of NumPy's numbers or texts out of a type and its bytes. What any other would
-//! give is [`Plain::Other`], and every other opcode ends the reading.
+//! Such an array is pickled, and a pickle is a program that may call any Python function. This
+//! reader calls none. It interprets only the opcodes
+//! (<https://github.com/python/cpython/blob/main/Lib/pickletools.py>) that NumPy needs for a list
+//! of texts, numbers, booleans and its own scalars. It recognises two calls by the function's name:
+//! `numpy.dtype`, and `numpy.core.multiarray.scalar`, which makes a NumPy number or text from a
+//! type and bytes. The result of any other call is [`Plain::Other`]. Any other opcode is an error.
 
 use std::collections::BTreeMap;
 
 use crate::npy::{Element, float_name, integer};
 
-/// Bytes of a text, at most: as many as the longest name may have.
+/// The largest number of bytes in a text: as many as the longest name may have.
 const LONGEST_TEXT: usize = 400;
-/// Bytes of a pickle, at most: more than those of 256 such names.
+/// The largest number of bytes in a pickle: more than 256 such names need.
 const MOST_BYTES: usize = 1 << 17;
 
-/// What lies on the stack.
+/// A value on the stack.
 #[derive(Clone)]
 enum Value<'a> {
     Plain(Plain<'a>),
-    /// The list of objects, and each tuple that it is in.
+    /// The list of objects, or a tuple that contains it.
     List(Vec<String>),
-    /// The first of a tuple's values, of which only a few are ever asked for. Nothing else lies in
-    /// anything, so that no pickle can nest.
+    /// The first values of a tuple. Only a few are needed. No other value contains values, so a
+    /// pickle cannot nest.
     Tuple(Vec<Plain<'a>>),
 }
 
-/// What holds nothing else.
+/// A value that contains no other value.
 #[derive(Clone, Copy)]
 enum Plain<'a> {
     /// A text.
@@ -37,16 +36,16 @@ enum Plain<'a> {
     Float(f64),
     Truth(bool),
     Bytes(&'a [u8]),
-    /// One of NumPy's types, by its number among those that were made.
+    /// A NumPy type, by its index in `types`.
     Type(usize),
-    /// One of NumPy's scalars, of this type.
+    /// A NumPy scalar of this type.
     Scalar(Element, &'a [u8]),
     Function(Function),
-    /// What is no name: shapes, `None`.
+    /// A value that is not a name, such as a shape or `None`.
     Other,
 }
 
-/// A function whose calls are known.
+/// A recognised function.
 #[derive(Clone, Copy)]
 enum Function {
     Type,
@@ -64,36 +63,36 @@ impl Function {
     }
 }
 
-/// The type of a scalar as it is pickled: `i8`, and its order of bytes once that is said.
+/// A pickled scalar type: a code such as `i8`, and the byte order once it is known.
 struct Type<'a> {
     code: &'a str,
     order: Option<&'a str>,
 }
 
-/// Values of a tuple that are kept.
+/// The number of tuple values to keep.
 const KEPT: usize = 2;
 
 impl Plain<'_> {
-    /// As Python's `str` writes it.
+    /// Returns the value as Python's `str` writes it.
     fn name(self) -> Option<String> {
         match self {
             Self::Text(text) => Some(text.to_owned()),
             Self::Integer(number) => Some(number.to_string()),
             Self::Float(number) => float_name(number, false),
             Self::Truth(truth) => Some(if truth { "True" } else { "False" }.to_owned()),
-            // The text that they spell.
+            // Bytes are decoded as UTF-8.
             Self::Bytes(bytes) if bytes.len() <= LONGEST_TEXT => String::from_utf8(bytes.to_vec()).ok(),
-            // Of a scalar, one.
+            // A scalar has exactly one element.
             Self::Scalar(element, bytes) => element.read(bytes).ok()?.names()?.pop(),
             Self::Bytes(_) | Self::Type(_) | Self::Function(_) | Self::Other => None,
         }
     }
 }
 
-/// Reads the objects of an array, as their names.
+/// Reads the objects of an array as names.
 ///
 /// # Errors
-/// Where the pickle is damaged, or holds what is no name.
+/// Fails if the pickle is damaged or contains an object that is not a name.
 pub(crate) fn names(bytes: &[u8]) -> Result<Vec<String>, String> {
     let machine =
         Machine { rest: bytes, stack: Vec::new(), marks: Vec::new(), memo: BTreeMap::new(), types: Vec::new() };
@@ -106,7 +105,7 @@ pub(crate) fn names(bytes: &[u8]) -> Result<Vec<String>, String> {
 struct Machine<'a> {
     rest: &'a [u8],
     stack: Vec<Value<'a>>,
-    /// Lengths of the stack.
+    /// Stack lengths at the marks.
     marks: Vec<usize>,
     memo: BTreeMap<usize, Value<'a>>,
     types: Vec<Type<'a>>,
@@ -142,7 +141,7 @@ impl<'a> Machine<'a> {
                     let number = f64::from_be_bytes(self.take(8)?.try_into().ok()?);
                     self.push(Plain::Float(number));
                 }
-                // GLOBAL, STACK_GLOBAL: a module's and a thing's name.
+                // GLOBAL, STACK_GLOBAL: the names of a module and of its member.
                 b'c' => {
                     let (module, name) = (self.line()?, self.line()?);
                     self.global(module, name);
@@ -217,7 +216,7 @@ impl<'a> Machine<'a> {
         self.take(count).map(|_| ())
     }
 
-    /// A length of so many bytes.
+    /// Reads a length of `bytes` bytes.
     fn size(&mut self, bytes: usize) -> Option<usize> {
         let taken = self.take(bytes)?;
         Some(taken.iter().rev().fold(0, |size, &byte| (size << 8) | usize::from(byte)))
@@ -258,7 +257,7 @@ impl<'a> Machine<'a> {
         self.push(Function::find(module, name).map_or(Plain::Other, Plain::Function));
     }
 
-    /// What a call gives; nothing where it is of one of ours with what that does not take.
+    /// Returns the result of a call. Returns `None` if a recognised function has invalid arguments.
     fn call(&mut self, function: &Value, arguments: &Value<'a>) -> Option<Plain<'a>> {
         let Value::Plain(Plain::Function(function)) = function else { return Some(Plain::Other) };
         match (function, arguments) {
@@ -278,7 +277,7 @@ impl<'a> Machine<'a> {
         }
     }
 
-    /// An object with its state: of a type that is its order of bytes, of the array its list.
+    /// Applies the state to an object: the byte order to a type, the list to an array.
     fn build(&mut self, object: Value<'a>, state: Value<'a>) -> Option<Value<'a>> {
         match (object, state) {
             (Value::Plain(Plain::Type(number)), Value::Tuple(state)) => {
@@ -291,7 +290,7 @@ impl<'a> Machine<'a> {
         }
     }
 
-    /// Nothing is taken from below a mark.
+    /// Pops a value, but never one below a mark.
     fn pop(&mut self) -> Option<Value<'a>> {
         if self.marks.last().is_some_and(|&mark| self.stack.len() <= mark) { None } else { self.stack.pop() }
     }
@@ -301,7 +300,7 @@ impl<'a> Machine<'a> {
         self.stack.len().checked_sub(mark)
     }
 
-    /// Puts a tuple in the place of its values: the list, where it is one of them.
+    /// Replaces the top `count` values by a tuple, or by the list if it is one of them.
     fn tuple(&mut self, count: usize) -> Option<()> {
         let (mut kept, mut list) = (Vec::new(), None);
         for place in (0..count).rev() {
@@ -331,7 +330,7 @@ impl<'a> Machine<'a> {
 
     fn remember(&mut self, key: usize) -> Option<()> {
         let value = match self.stack.last()? {
-            // Too much to be there twice.
+            // The list may be large, so it is not copied.
             Value::List(_) => Value::Plain(Plain::Other),
             other => other.clone(),
         };

@@ -1,5 +1,5 @@
-//! A safetensors file that `torch.nn.Linear(d, k)` loads: `weight` `[k, d]` and `bias` `[k]`. The
-//! linear layer alone: it takes features, and gives logits.
+//! A safetensors file that `torch.nn.Linear(d, k)` loads: `weight` `[k, d]` and `bias` `[k]`. It
+//! has only the linear layer, from features to logits.
 
 use std::collections::HashMap;
 
@@ -15,14 +15,14 @@ pub(crate) const SPEC: Spec = Spec {
     name: "safetensors",
     endings: &["safetensors"],
     about: "PyTorch: `weight` (k x d) and `bias` of an `nn.Linear`, which takes features",
-    // A header of 100 MB or more is no header: the file begins with something else.
+    // A file whose first 8 bytes give a header of 4 GB or more is another format.
     is_one: |bytes| bytes.get(..8).is_some_and(|length| length[4..] == [0; 4]),
     write,
     read: Some(read),
 };
 
-/// The one key of the metadata, whose value is JSON: several would be written in the order of a
-/// hash map, another every time.
+/// The only metadata key. Its value is JSON. Several keys would be written in the random order of a
+/// hash map.
 const KEY: &str = "chainrule";
 
 fn write(model: &Portable) -> Vec<u8> {
@@ -43,7 +43,7 @@ fn read(bytes: &[u8], asked: Option<Layout>) -> Result<Weights, String> {
     let damaged = |error: safetensors::SafeTensorError| format!("damaged safetensors: {}", one_line(&error.to_string()));
     let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(damaged)?;
     let file = SafeTensors::deserialize(bytes).map_err(damaged)?;
-    // Of a run that standardised its features.
+    // The statistics of a run with standardised features.
     const STATISTICS: [&str; 2] = ["features.mean", "features.scale"];
     let mut names: Vec<&str> = file.names().into_iter().filter(|name| !STATISTICS.contains(name)).collect();
     names.sort_unstable();

@@ -1,59 +1,59 @@
-//! Weights out of other tools' files.
+//! Reads weights from the files of other tools.
 
 use chainrule_core::{LinkKind, Parameters, Precision};
 
 use crate::{Format, ImportError, Row, one_of};
 
-/// What a file of weights says.
+/// The weights of a file.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Weights {
-    /// Weights and bias, zeros where the file has no bias.
+    /// The weights and the bias. The bias is 0 if the file has none.
     pub parameters: Parameters,
     /// Whether the file has a bias.
     pub has_bias: bool,
     /// The float type of the weights.
     pub precision: Precision,
-    /// What else it says, as far as it does.
+    /// The optional other facts in the file.
     pub about: WeightHints,
 }
 
-/// What a file may say besides its weights.
+/// The optional facts that a file may contain besides its weights.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct WeightHints {
-    /// How its logits become probabilities.
+    /// The link that converts logits to probabilities.
     pub link: Option<LinkKind>,
-    /// What the data calls the classes.
+    /// The class names.
     pub classes: Option<Vec<String>>,
-    /// `[d]` each: a feature is `(raw - mean) / scale`.
+    /// The mean and the scale, `[d]` each. A feature is `(raw - mean) / scale`.
     pub mean_and_scale: Option<[Vec<f64>; 2]>,
-    /// What a row is.
+    /// The kind of a row.
     pub row: Option<Row>,
-    /// The names of an npz's other arrays, for a person, where there are any.
+    /// The names of an npz's other arrays, for a message.
     pub not_read: Option<String>,
 }
 
-/// Which way a matrix of weights lies.
+/// The layout of a weight matrix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Layout {
-    /// `[k, d]`: a row for each class, as PyTorch's `nn.Linear` and scikit-learn have it.
+    /// `[k, d]`: one row per class, as in PyTorch's `nn.Linear` and scikit-learn.
     RowPerClass,
-    /// `[d, k]`: a row for each feature, as Burn's `nn::Linear` and Keras have it.
+    /// `[d, k]`: one row per feature, as in Burn's `nn::Linear` and Keras.
     RowPerFeature,
 }
 
-/// Bytes of an npz's arrays together, or of JSON, at most: a hundred times what a large linear
-/// model takes.
+/// The largest number of bytes of JSON, or of all arrays of an npz together: a hundred times the
+/// size of a large linear model.
 pub(crate) const MOST_BYTES: u64 = 1 << 28;
 
-/// Ends the sentence about weights whose shapes do not say which way they lie.
+/// The end of the error message for an ambiguous layout.
 const LAYOUT_SAYS: &str = "their layout must be named";
 
 impl Weights {
-    /// Reads a safetensors or an npz file, or JSON that was exported; what it is, its first bytes
-    /// tell. `layout` is asked only where the shapes do not say which way the weights lie.
+    /// Reads a safetensors or npz file, or exported JSON. The first bytes decide which. `layout` is
+    /// used only if the shapes are ambiguous.
     ///
     /// # Errors
-    /// What is wrong with it, in one line; of other tools' files, how to make one of these.
+    /// Returns a one-line error. For files of other tools, the error says how to convert them.
     pub fn read(bytes: &[u8], layout: Option<Layout>) -> Result<Self, ImportError> {
         Self::read_any(bytes, layout).map_err(|problem| {
             if problem.ends_with(LAYOUT_SAYS) { ImportError::Layout(problem) } else { ImportError::File(problem) }
@@ -70,7 +70,7 @@ impl Weights {
                 )),
             };
         }
-        // The length of a safetensors file's header may begin so, too.
+        // The header length of a safetensors file may also begin with this byte.
         if bytes.starts_with(b"\x80") && bytes.get(8) != Some(&b'{') {
             return Err(PICKLED.to_owned());
         }
@@ -78,7 +78,7 @@ impl Weights {
     }
 }
 
-/// The formats that are read, by their names.
+/// Returns the names of the formats that can be read.
 fn readable() -> String {
     let read = Format::ALL.iter().filter(|format| format.spec().read.is_some());
     one_of(&read.map(|format| format.name()).collect::<Vec<_>>())
@@ -150,7 +150,7 @@ impl WeightArrays {
     }
 }
 
-/// What a file is that is none of weights, as far as its beginning tells.
+/// Guesses what a file is that has no weights, from its first bytes.
 fn looks_like(bytes: &[u8]) -> &'static str {
     let beginning = &bytes[..bytes.len().min(512)];
     if beginning.is_empty() {
@@ -166,7 +166,7 @@ fn looks_like(bytes: &[u8]) -> &'static str {
     }
 }
 
-/// The first of many names, without what a terminal would take for more than letters.
+/// Lists the first names, without control characters.
 pub(crate) fn list(names: &[&str]) -> String {
     let clean = |name: &&str| name.chars().filter(|c| !c.is_control()).take(40).collect::<String>();
     let shown: Vec<String> = names.iter().take(5).map(clean).collect();

@@ -1,5 +1,5 @@
-//! A folder that one process writes into: made whole, held, and replaced only where all that lies
-//! in it is known to be this program's.
+//! A folder that one process owns at a time. It appears complete, stays locked, and is replaced
+//! only if this program wrote everything in it.
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
@@ -16,38 +16,38 @@ use crate::names::{CONFIG, IMPORTED, MANIFEST, MODEL, NEXT, PLAN};
 use crate::runs::{RUN, SWEEP};
 use crate::{RunError, inside};
 
-/// Runs, sweeps or imported models, each of which has one file that makes a folder one of them. It
-/// is written whole, and last where a folder is replaced, so that a folder that was cut off is the
-/// old one or the new.
+/// A kind of folder: runs, sweeps or imported models.
+///
+/// One marker file identifies the kind. It is written atomically. A replacement writes it after the
+/// old files are deleted, so an interrupted replacement leaves the old folder or the new one.
 pub(crate) struct FolderKind {
-    /// "run"
+    /// The name for messages, such as "a run".
     pub(crate) name: &'static str,
-    /// Whether a file of this name is one that was being written, and that nobody reads.
+    /// Returns whether a file name belongs to an unfinished write; such files are never read.
     pub(crate) is_leftover: fn(&str) -> bool,
-    /// Whether the file is there that makes a folder one of its kind, with its seal.
+    /// Returns whether the folder has the marker file with a valid seal.
     pub(crate) is_one: fn(&Path) -> bool,
-    /// What must be deleted before the folder is replaced, in this order; all but the file that
-    /// makes it one of its kind. Fails where something in the folder is not proven to be this
-    /// program's, by the name of the first such file.
+    /// Returns the paths to delete before a replacement, in this order, without the marker file.
+    /// Fails with the first file that this program is not proven to have written.
     pub(crate) to_replace: fn(&Path) -> Result<Vec<PathBuf>, RunError>,
 }
 
-/// What the name of a folder begins with that is made beside its place.
+/// The prefix of a folder that is still being created.
 pub(crate) const BEGINNING: &str = ".beginning-";
 
-/// A folder that this process has.
+/// A folder that this process owns.
 #[derive(Debug)]
 pub(crate) struct Claim {
     path: PathBuf,
     lock: Mutex<Lock>,
 }
 
-/// Writes a folder's first files, the one that makes it one of its kind first.
+/// Writes the first files of a folder, the marker file first.
 type Write<'a> = &'a dyn Fn(&Path) -> Result<(), RunError>;
 
 impl Claim {
-    /// Makes a folder, or fills one that is empty. With `replace` it may hold another of its kind,
-    /// and nothing besides.
+    /// Creates a folder or fills an empty one. With `replace`, the folder may hold another of the
+    /// same kind and nothing else.
     pub(crate) fn create(path: &Path, replace: bool, kind: &FolderKind, write: Write) -> Result<Self, RunError> {
         loop {
             let lock =
@@ -58,7 +58,7 @@ impl Claim {
         }
     }
 
-    /// Makes the first free one of `runs/NAME-1`, `runs/NAME-2`, ….
+    /// Creates the first free folder of `runs/NAME-1`, `runs/NAME-2`, ….
     pub(crate) fn create_numbered(runs: &Path, name: &str, kind: &FolderKind, write: Write) -> Result<Self, RunError> {
         let mut number = 1u64;
         loop {
@@ -70,32 +70,32 @@ impl Claim {
             match beside(&path, kind, write) {
                 Ok(Some(lock)) => return Ok(Self { path, lock: Mutex::new(lock) }),
                 Ok(None) => {}
-                // Another process is just making it.
+                // Another process is creating this folder.
                 Err(RunError::Busy { .. }) => std::thread::sleep(Duration::from_millis(1)),
                 Err(error) => return Err(error),
             }
         }
     }
 
-    /// Takes a folder that is there.
+    /// Claims an existing folder.
     pub(crate) fn take(path: &Path) -> Result<Self, RunError> {
         Ok(Self { path: path.to_owned(), lock: Mutex::new(Lock::take(path)?) })
     }
 
-    /// Where it is.
+    /// Returns the path of the folder.
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Sees to it that the folder is still this process's, and makes it anew where someone deleted
-    /// or renamed it meanwhile.
+    /// Ensures that this process still owns the folder. Creates it again if it was deleted or
+    /// renamed.
     pub(crate) fn hold(&self, kind: &FolderKind, write: Write) -> Result<(), RunError> {
         let mut lock = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
         if lock.holds() {
             return Ok(());
         }
         if lock.is_of(&self.path) {
-            // Only the lock's file was deleted.
+            // Only the lock file was deleted.
             *lock = Lock::take(&self.path)?;
             return Ok(());
         }
@@ -109,7 +109,7 @@ impl Claim {
         Ok(())
     }
 
-    /// Moves the folder to a place where nothing is.
+    /// Moves the folder to a free path.
     pub(crate) fn move_to(self, path: &Path) -> Result<(), RunError> {
         fs::rename(&self.path, path).map_err(|problem| RunError::Write { path: path.to_owned(), problem })?;
         self.lock.into_inner().unwrap_or_else(PoisonError::into_inner).moved_to(path);
@@ -117,7 +117,7 @@ impl Claim {
     }
 }
 
-/// Fills a folder that is there.
+/// Fills an existing folder.
 fn in_place(path: &Path, replace: bool, kind: &FolderKind, write: Write) -> Result<Lock, RunError> {
     if !path.is_dir() {
         return Err(RunError::Write { path: path.to_owned(), problem: ErrorKind::NotADirectory.into() });
@@ -125,8 +125,8 @@ fn in_place(path: &Path, replace: bool, kind: &FolderKind, write: Write) -> Resu
     let was_empty = is_empty(path, kind)?;
     if !was_empty {
         Lock::check_free(path)?;
-        // In what is none of ours not even a lock is made. All else, which may take long, is looked
-        // at once, when nobody else can write.
+        // Create no lock in a foreign folder. If the folder is of this kind, the rest is checked
+        // once under the lock, because that may take long.
         let lock = path.join(LOCK);
         let may_be_locked = !inside::is_there(&lock) || is_of_no_account(path, LOCK, kind);
         if !(replace && may_be_locked && (kind.is_one)(path)) {
@@ -137,7 +137,7 @@ fn in_place(path: &Path, replace: bool, kind: &FolderKind, write: Write) -> Resu
     to_clear(path, replace, kind)?.iter().try_for_each(|old| remove(old))?;
     write(path).inspect_err(|_| {
         if was_empty {
-            // Of what was begun here nothing is kept.
+            // Delete what was written here.
             let begun = [CONFIG, MANIFEST, PLAN, IMPORTED, MODEL, NEXT];
             begun.iter().for_each(|name| drop(remove(&path.join(name))));
         }
@@ -145,7 +145,7 @@ fn in_place(path: &Path, replace: bool, kind: &FolderKind, write: Write) -> Resu
     Ok(lock)
 }
 
-/// What must be deleted of a folder before it is filled.
+/// Returns the paths to delete before a folder is filled.
 fn to_clear(path: &Path, replace: bool, kind: &FolderKind) -> Result<Vec<PathBuf>, RunError> {
     if is_empty(path, kind)? {
         let leftovers = entries(path)?.into_iter().filter(|name| name != LOCK);
@@ -154,13 +154,13 @@ fn to_clear(path: &Path, replace: bool, kind: &FolderKind) -> Result<Vec<PathBuf
     if replace { (kind.to_replace)(path) } else { Err(RunError::Exists(path.to_owned())) }
 }
 
-/// Makes a folder beside its place and puts it there whole; nothing where something took the place
-/// meanwhile.
+/// Creates a folder under a temporary name, then renames it. Returns `None` if its final path was
+/// taken in the meantime.
 fn beside(path: &Path, kind: &FolderKind, write: Write) -> Result<Option<Lock>, RunError> {
     let error = |path: &Path, problem| RunError::Write { path: path.to_owned(), problem };
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     fs::create_dir_all(parent).map_err(|problem| match problem.kind() {
-        // So a system calls a file where a folder should be.
+        // The system reports this for a file in the place of a folder.
         ErrorKind::AlreadyExists => error(path, ErrorKind::NotADirectory.into()),
         _ => error(path, problem),
     })?;
@@ -171,11 +171,11 @@ fn beside(path: &Path, kind: &FolderKind, write: Write) -> Result<Option<Lock>, 
     }
     inside::check(&beginning, true).map_err(|problem| error(&beginning, problem))?;
     let mut lock = match Lock::take(&beginning) {
-        // It was just put in its place.
+        // Another process just renamed it to its final path.
         Err(RunError::Write { problem, .. }) if problem.kind() == ErrorKind::NotFound => return Ok(None),
         Err(RunError::Busy { holder, .. }) => return Err(RunError::Busy { folder: path.to_owned(), holder }),
         Err(problem) => {
-            // As on a full disk. A folder with something in it stays.
+            // For example on a full disk. A folder that is not empty stays.
             let _ = fs::remove_dir(&beginning);
             return Err(problem);
         }
@@ -191,13 +191,13 @@ fn beside(path: &Path, kind: &FolderKind, write: Write) -> Result<Option<Lock>, 
         lock.moved_to(path);
         return Ok(Some(lock));
     }
-    // All that lies there now was made here.
+    // Everything in it was written here.
     let _ = fs::remove_dir_all(&beginning);
     moved.map(|_| None)
 }
 
-/// What a folder is called while it is made. A long name with this in front would be too long for a
-/// file system, which takes 255 bytes, and has its checksum there.
+/// Returns the temporary name of a folder. File systems limit names to 255 bytes, so a long name is
+/// replaced by its checksum.
 fn beginning_name(name: &OsStr) -> OsString {
     let mut beginning = OsString::from(BEGINNING);
     let bytes = name.as_encoded_bytes();
@@ -209,15 +209,15 @@ fn beginning_name(name: &OsStr) -> OsString {
     beginning
 }
 
-/// What a process that was killed left of a folder of any kind that it began; fails where something
-/// else is there.
+/// Returns the remains of a killed process that was creating a folder of any kind. Fails if
+/// anything else is in the folder.
 fn left(beginning: &Path, kind: &FolderKind) -> Result<Vec<PathBuf>, RunError> {
     let names: Vec<String> = entries(beginning)?.into_iter().filter(|name| name != LOCK).collect();
     let is_begun = |kind: &FolderKind, first: &[&str]| {
         let is_first = |name: &String| first.contains(&name.as_str()) || is_of_no_account(beginning, name, kind);
         names.iter().all(is_first) && (kind.to_replace)(beginning).is_ok()
     };
-    // The first files of each.
+    // The first files of each kind.
     let kinds: &[(&FolderKind, &[&str])] = &[
         #[cfg(feature = "runs")]
         (&RUN, &[MANIFEST, CONFIG]),
@@ -234,13 +234,13 @@ fn left(beginning: &Path, kind: &FolderKind) -> Result<Vec<PathBuf>, RunError> {
     Err(RunError::Foreign { path: beginning.to_owned(), kind: kind.name })
 }
 
-/// Whether nothing lies in a folder but a lock and what someone did not come to write.
+/// Returns whether a folder is empty, apart from a lock and unfinished writes.
 pub(crate) fn is_empty(path: &Path, kind: &FolderKind) -> Result<bool, RunError> {
     let names = entries(path)?;
     Ok(names.iter().all(|name| is_of_no_account(path, name, kind)))
 }
 
-/// Whether an entry of a folder is a lock's, or one that someone did not come to write.
+/// Returns whether an entry is a lock or an unfinished write.
 pub(crate) fn is_of_no_account(folder: &Path, name: &str, kind: &FolderKind) -> bool {
     let path = folder.join(name);
     if name != LOCK {
@@ -249,7 +249,7 @@ pub(crate) fn is_of_no_account(folder: &Path, name: &str, kind: &FolderKind) -> 
     inside::open(&path, |path| fs::File::open(path)).is_ok_and(|file| is_locks(&file))
 }
 
-/// The names in a folder, sorted; those that are no UTF-8 with signs in place of what is none.
+/// Returns the names in a folder, sorted. Invalid UTF-8 is replaced.
 pub(crate) fn entries(folder: &Path) -> Result<Vec<String>, RunError> {
     let error =
         |problem: std::io::Error| RunError::Unfinished { path: folder.to_owned(), problem: problem.to_string() };
@@ -261,7 +261,7 @@ pub(crate) fn entries(folder: &Path) -> Result<Vec<String>, RunError> {
     Ok(names)
 }
 
-/// Deletes a file, or an empty folder, where there is one.
+/// Deletes a file or an empty folder, if it exists.
 pub(crate) fn remove(path: &Path) -> Result<(), RunError> {
     let is_folder = fs::symlink_metadata(path).is_ok_and(|found| found.is_dir());
     let result = if is_folder { fs::remove_dir(path) } else { fs::remove_file(path) };

@@ -1,4 +1,5 @@
-//! Files read whole, and files written whole: the one place where this project makes a file.
+//! Reads whole files and writes files atomically. The project writes all files here, except a lock
+//! file on a file system without hard links.
 
 use std::fs::{File, Metadata, OpenOptions, Permissions, TryLockError};
 use std::io::{Error, ErrorKind, Read, Write};
@@ -8,11 +9,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crate::RunError;
 use crate::checksum::sha256;
 
-/// Reads a regular file, or a link to one, of up to so many bytes. Anything else might never end,
-/// or never begin: opening a pipe waits for who writes to it.
+/// Reads a regular file, or a link to one, of at most `most` bytes. Other files could block:
+/// opening a pipe waits for a writer.
 ///
 /// # Errors
-/// Where it is none, or longer, and what the system says.
+/// Fails if the file is not regular or is too long, or if the system cannot read it.
 pub fn read_whole(path: &Path, most: u64) -> Result<Vec<u8>, Error> {
     if !std::fs::metadata(path)?.is_file() {
         return Err(Error::new(ErrorKind::InvalidInput, "not a regular file"));
@@ -20,7 +21,7 @@ pub fn read_whole(path: &Path, most: u64) -> Result<Vec<u8>, Error> {
     read_open(&File::open(path)?, most)
 }
 
-/// The same of a regular file that is open.
+/// Like [`read_whole`], for an open regular file.
 pub(crate) fn read_open(file: &File, most: u64) -> Result<Vec<u8>, Error> {
     let mut bytes = Vec::new();
     file.take(most.saturating_add(1)).read_to_end(&mut bytes)?;
@@ -31,20 +32,20 @@ pub(crate) fn read_open(file: &File, most: u64) -> Result<Vec<u8>, Error> {
     Ok(bytes)
 }
 
-/// The same of text.
+/// Reads a text file.
 ///
 /// # Errors
-/// As [`read_whole`], and where it is not UTF-8.
+/// As [`read_whole`]. Also fails if the text is not UTF-8.
 pub fn read_text(path: &Path, most: u64) -> Result<String, Error> {
     String::from_utf8(read_whole(path, most)?).map_err(|_| Error::new(ErrorKind::InvalidData, "not UTF-8"))
 }
 
-/// Writes a file of a folder that is this program's own, in place of one that is there. It appears
-/// whole or not at all, with the umask's mode. A link is replaced, never followed.
+/// Writes a file in a folder of this program, and replaces an existing one. The write is atomic;
+/// the mode is the umask's. A link is replaced, not followed.
 ///
 /// # Errors
-/// Where it cannot be written, and where what is there is no regular file; what lay there before
-/// still does.
+/// Fails if the file cannot be written, or if something other than a regular file is there. The old
+/// content stays in that case.
 pub fn write_whole(path: &Path, content: &[u8]) -> Result<(), RunError> {
     let write = || {
         let mut draft = AtomicFile::new(path)?;
@@ -54,25 +55,25 @@ pub fn write_whole(path: &Path, content: &[u8]) -> Result<(), RunError> {
     write().map_err(|problem| RunError::Write { path: path.to_owned(), problem })
 }
 
-/// A file that a person named, to be written whole.
+/// A file that the user named, for an atomic write.
 ///
-/// What is there is replaced only where the person said so, and keeps its mode. Where a link is
-/// there, the file that it leads to is what is there.
+/// An existing file is replaced only if the user allows it, and its mode is kept. A link is
+/// followed to its file.
 #[derive(Debug)]
 pub struct Destination {
     named: PathBuf,
-    /// The file itself.
+    /// The file behind the link, or the file itself.
     file: PathBuf,
-    /// Of the file that is there.
+    /// The permissions of the existing file.
     permissions: Option<Permissions>,
 }
 
 impl Destination {
-    /// Looks at what is there, so that all can be refused before work is done.
+    /// Checks the path, so that errors appear before any work is done.
     ///
     /// # Errors
-    /// Where a file is there and `replace` is not set; where it may not be written; and where
-    /// something else is there: a folder, a pipe, a device, or a link that leads nowhere.
+    /// Fails if a file exists and `replace` is not set, if the file is not writable, or if
+    /// something else is there: a folder, a pipe, a device, or a link to a missing file.
     pub fn new(path: &Path, replace: bool) -> Result<Self, RunError> {
         let named = path.to_owned();
         let failed = |problem| RunError::Write { path: path.to_owned(), problem };
@@ -86,7 +87,7 @@ impl Destination {
                 ErrorKind::NotFound => Error::new(ErrorKind::InvalidInput, "it is a link to a file that is not there"),
                 _ => error,
             };
-            // What is behind /dev/stdout has no path where it is a pipe.
+            // A pipe behind /dev/stdout has no path.
             if let Ok(metadata) = std::fs::metadata(path) {
                 is_regular(&metadata).map_err(failed)?;
             }
@@ -99,7 +100,7 @@ impl Destination {
         if !replace {
             return Err(RunError::Exists(named));
         }
-        // A rename would replace a file that may not be written.
+        // A rename would also replace a read-only file.
         OpenOptions::new().write(true).open(&file).map_err(failed)?;
         Ok(Self { named, file, permissions: Some(metadata.permissions()) })
     }
@@ -107,8 +108,8 @@ impl Destination {
     /// Writes the file.
     ///
     /// # Errors
-    /// Where it cannot be written, or someone else made it meanwhile; what lay there before still
-    /// does.
+    /// Fails if the file cannot be written, or if another process created it in the meantime. The
+    /// old content stays in that case.
     pub fn write(self, content: &[u8]) -> Result<(), RunError> {
         let Self { named, file, permissions } = self;
         let write = || {
@@ -129,11 +130,11 @@ impl Destination {
     }
 }
 
-/// A file on its way: written beside its place, and put there when it is whole. Dropped before, it
-/// leaves nothing.
+/// A file that is written under a temporary name and renamed when it is complete. Dropping it
+/// before that deletes it.
 ///
-/// It is locked while it is written. A lock ends with its process, and so tells what a killed one
-/// left, which is cleared away by the next that writes into that folder.
+/// The temporary file is locked while it is written. The lock ends with its process, so an unlocked
+/// temporary file belongs to a killed process. The next write into that folder deletes it.
 #[derive(Debug)]
 pub struct AtomicFile {
     place: PathBuf,
@@ -141,11 +142,11 @@ pub struct AtomicFile {
     file: File,
 }
 
-/// Begins the name of a draft. What a killed process left may have any content, or none, so that
-/// the name has to prove whose it is: behind the process and a number are digits of their checksum.
+/// The prefix of a temporary file. Its content may be anything, so the name identifies it: the
+/// prefix, the process, a number, and digits of their checksum.
 const DRAFT: &str = ".chainrule-";
 
-/// The name of a draft.
+/// Returns the name of a temporary file.
 fn draft_name(process: u32, number: u64) -> String {
     let name = format!("{DRAFT}{process}-{number}");
     let digits = sha256(name.as_bytes());
@@ -153,11 +154,11 @@ fn draft_name(process: u32, number: u64) -> String {
 }
 
 impl AtomicFile {
-    /// Begins a file for `place`.
+    /// Starts writing a file for `place`.
     ///
     /// # Errors
-    /// Where there is something other than a regular file or a link, and where the folder cannot be
-    /// written.
+    /// Fails if something other than a regular file or a link is there, or if the folder is not
+    /// writable.
     pub fn new(place: &Path) -> Result<Self, Error> {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         if let Some(found) = found(place)?.filter(|found| !found.is_symlink()) {
@@ -173,10 +174,10 @@ impl AtomicFile {
             let path = folder.join(draft_name(std::process::id(), number));
             match File::options().write(true).create_new(true).open(&path) {
                 Ok(file) => match file.try_lock() {
-                    // Another process takes it for one that was left, since it was not locked yet.
+                    // Another process is deleting it as a leftover, because it was not locked yet.
                     Err(TryLockError::WouldBlock) => {}
                     Ok(()) if !path.exists() => {}
-                    // Where a file system has no locks, what a killed process left stays.
+                    // On a file system without locks, the leftovers of killed processes stay.
                     Ok(()) | Err(TryLockError::Error(_)) => return Ok(Self { place: place.to_owned(), path, file }),
                 },
                 Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
@@ -185,18 +186,18 @@ impl AtomicFile {
         }
     }
 
-    /// Adds bytes.
+    /// Appends bytes.
     ///
     /// # Errors
-    /// What the system says.
+    /// Returns the system's error.
     pub fn write(&mut self, bytes: &[u8]) -> Result<(), Error> {
         self.file.write_all(bytes)
     }
 
-    /// Puts the file in its place, and in that of a file that is there.
+    /// Moves the file to its place and replaces an existing file.
     ///
     /// # Errors
-    /// What the system says; then nothing has changed there.
+    /// Returns the system's error. Nothing is changed at the place in that case.
     pub fn finish(self) -> Result<(), Error> {
         self.file.sync_all()?;
         std::fs::rename(&self.path, &self.place)?;
@@ -204,7 +205,7 @@ impl AtomicFile {
         Ok(())
     }
 
-    /// The same, but never in place of another file, even if that appeared a moment ago.
+    /// Like `finish`, but never replaces a file, even one that appeared a moment ago.
     fn finish_where_nothing_is(self) -> Result<(), Error> {
         self.file.sync_all()?;
         match std::fs::hard_link(&self.path, &self.place) {
@@ -213,20 +214,20 @@ impl AtomicFile {
                 Ok(())
             }
             Err(error) if error.kind() == ErrorKind::AlreadyExists => Err(error),
-            // A file system without hard links.
+            // The file system has no hard links.
             Err(_) if found(&self.place)?.is_none() => self.finish(),
             Err(_) => Err(ErrorKind::AlreadyExists.into()),
         }
     }
 
-    /// Gives the file its place where nothing is, and gives it open and locked, as it is.
+    /// Links the file to its free place and returns it open and locked.
     pub(crate) fn finish_locked_where_nothing_is(self) -> Result<File, Error> {
         let file = self.file.try_clone()?;
         std::fs::hard_link(&self.path, &self.place)?;
         Ok(file)
     }
 
-    /// So that the name, too, outlasts a power cut, where folders can be synced.
+    /// Syncs the folder, if the system can, so that the name survives a power failure.
     fn sync_folder(&self) {
         let _ = File::open(folder_of(&self.place)).and_then(|folder| folder.sync_all());
     }
@@ -234,12 +235,13 @@ impl AtomicFile {
 
 impl Drop for AtomicFile {
     fn drop(&mut self) {
-        // Once it is in its place, no file has this name.
+        // After the rename, no file has this name.
         let _ = std::fs::remove_file(&self.path);
     }
 }
 
-/// Deletes the drafts that killed processes left in a folder. Those of living ones are locked.
+/// Deletes the temporary files of killed processes in a folder. Those of running processes are
+/// locked.
 pub(crate) fn clear_drafts(folder: &Path) {
     for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
         if entry.file_name().to_str().is_some_and(is_draft)
@@ -252,7 +254,7 @@ pub(crate) fn clear_drafts(folder: &Path) {
     }
 }
 
-/// Whether a file of this name is a draft.
+/// Returns whether a file name belongs to a temporary file.
 pub(crate) fn is_draft(name: &str) -> bool {
     let mut parts = name.strip_prefix(DRAFT).unwrap_or_default().split('-');
     match [parts.next().map(str::parse), parts.next().map(str::parse)] {
@@ -263,7 +265,7 @@ pub(crate) fn is_draft(name: &str) -> bool {
     }
 }
 
-/// What is at a path, without following a link there.
+/// Returns the metadata of a path, without following a link.
 fn found(path: &Path) -> Result<Option<Metadata>, Error> {
     match std::fs::symlink_metadata(path) {
         Ok(metadata) => Ok(Some(metadata)),
@@ -283,7 +285,7 @@ fn is_regular(metadata: &Metadata) -> Result<(), Error> {
     Err(Error::new(ErrorKind::InvalidInput, problem))
 }
 
-/// The folder of a file.
+/// Returns the folder of a file.
 fn folder_of(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }

@@ -11,40 +11,39 @@ use crate::names::{IMPORTED, MODEL, NEXT, SUMMARY};
 use crate::seal::{read, read_sealed, sealed, unsealed};
 use crate::{RunError, inside, read_parameters, read_preprocessing, write_weights, write_whole};
 
-/// A model that was trained elsewhere: `imported.json`, beside `model.safetensors`. It says what a
-/// run's summary says of its model, and nothing of a training.
+/// A model that was trained elsewhere: `imported.json`, next to `model.safetensors`. It has the
+/// model part of a run's summary, without a training.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Imported {
-    /// Logistic or softmax regression, or one against the rest.
+    /// Logistic, softmax or one-vs-rest regression.
     pub model: LinkKind,
     /// The float type of the weights.
     pub precision: Precision,
-    /// What it takes and what it tells apart.
+    /// The features and the classes.
     pub data: Schema,
-    /// Norms of the weights.
+    /// The norms of the weights.
     pub weight_norm: WeightNorms,
-    /// The file that the weights came in, where they came in one.
+    /// The file that the weights were imported from, if any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<DataFile>,
-    /// The data that it was fitted to, where a program of someone's own did that by this one's
-    /// library.
+    /// The training data, if a user's own program trained the model with the library.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trained_on: Option<DataFile>,
-    /// SHA-256 of the folder's other file by its name. Filled in where it is written.
+    /// The SHA-256 of the weight file, by name. `write` fills it in.
     pub files: BTreeMap<String, String>,
 }
 
-/// A folder of an imported model is one by its card.
+/// The folder kind of an imported model. Its marker file is `imported.json`.
 pub(crate) const MODELS: FolderKind = FolderKind {
     name: "an imported model",
     is_leftover: |name| name == NEXT || is_draft(name),
     is_one: |folder| read_sealed::<Imported>(&folder.join(IMPORTED), WAY_OUT).is_ok(),
-    // The card and the weights that it tells of are replaced by renaming, and are there until then.
+    // The marker and the weights are replaced by renaming, so they stay until then.
     to_replace: |folder| check_own(folder).map(|()| Vec::new()),
 };
 
 impl Imported {
-    /// Where it comes from, for a sentence: "the model came in torch.npz".
+    /// Returns the origin for a sentence, such as "the model came in torch.npz".
     pub fn origin(&self) -> String {
         match (&self.from, &self.trained_on) {
             (Some(from), _) => format!("came in {}", from.name),
@@ -53,16 +52,16 @@ impl Imported {
         }
     }
 
-    /// Whether a folder holds an imported model, whole or not.
+    /// Returns whether a folder has an imported model, complete or not.
     pub fn is_in(folder: &Path) -> bool {
         inside::is_there(&folder.join(IMPORTED)) && !inside::is_there(&folder.join(SUMMARY))
     }
 
-    /// Writes the model into a folder of its own, whole or not at all; with `replace` into one that
-    /// holds another imported model and nothing besides, which is there until this one is.
+    /// Writes the model into a folder, atomically. With `replace`, the folder may hold another
+    /// imported model and nothing else. That model stays until the new one is complete.
     ///
     /// # Errors
-    /// Where something else is there, another process has the folder, and where it cannot be
+    /// Fails if something else is in the folder, if another process owns it, or if it cannot be
     /// written.
     pub fn write(
         &self,
@@ -79,11 +78,12 @@ impl Imported {
             let [model, next] = [MODEL, NEXT].map(|name| folder.join(name));
             let put =
                 || std::fs::rename(&next, &model).map_err(|problem| RunError::Write { path: model.clone(), problem });
-            // Of a replacement that was cut off, the card may tell of what waits for its name.
+            // After an interrupted replacement, the marker may describe the weights that were not
+            // yet renamed.
             if files_of(folder).is_ok_and(|(_, path, _)| path == next) {
                 put()?;
             }
-            // Else what waits there is of a replacement that came to nothing.
+            // Otherwise these weights belong to a failed replacement.
             remove(&next)?;
             write_whole(&next, &weights)?;
             write_whole(&folder.join(IMPORTED), &card).inspect_err(|_| drop(remove(&next)))?;
@@ -92,10 +92,10 @@ impl Imported {
         Claim::create(folder, replace, &MODELS, &write).map(drop)
     }
 
-    /// Reads the model that lies in a folder.
+    /// Reads the model of a folder.
     ///
     /// # Errors
-    /// Where a file is absent, damaged or was changed, and where the two are not of one model.
+    /// Fails if a file is missing, damaged or changed, or if the two files do not belong together.
     pub fn read(folder: &Path) -> Result<(Self, Parameters, Preprocessing), RunError> {
         let (imported, path, weights) = files_of(folder)?;
         let unfinished =
@@ -113,18 +113,17 @@ impl Imported {
     }
 }
 
-/// What one can do about a damaged model.
+/// The advice for a damaged model.
 const WAY_OUT: &str = "import it again";
 
-/// A folder's card, and the weights that it tells of with where they lie.
+/// Returns the folder's `imported.json`, and the path and bytes of the weights that it describes.
 fn files_of(folder: &Path) -> Result<(Imported, PathBuf, Vec<u8>), RunError> {
     let card = folder.join(IMPORTED);
     loop {
         let bytes = read(&card)?;
         let imported: Imported = unsealed(&bytes)
             .map_err(|problem| RunError::Unfinished { path: card.clone(), problem: format!("{problem}; {WAY_OUT}") })?;
-        // In this order they are found under one of the names, should they get the other one
-        // meanwhile.
+        // In this order the weights are found even if they are renamed in between.
         for path in [NEXT, MODEL].map(|name| folder.join(name)) {
             if let Ok(weights) = read(&path)
                 && imported.tells_of(&weights)
@@ -132,7 +131,7 @@ fn files_of(folder: &Path) -> Result<(Imported, PathBuf, Vec<u8>), RunError> {
                 return Ok((imported, path, weights));
             }
         }
-        // Another process may have replaced both since.
+        // Another process may have replaced both files.
         if read(&card)? == bytes {
             let path = folder.join(MODEL);
             read(&path)?;
@@ -143,7 +142,7 @@ fn files_of(folder: &Path) -> Result<(Imported, PathBuf, Vec<u8>), RunError> {
     }
 }
 
-/// Refuses a folder that is no imported model's, or in which something else lies: names the first.
+/// Fails with the first file that does not belong to an imported model.
 fn check_own(folder: &Path) -> Result<(), RunError> {
     let names = entries(folder)?;
     let foreign = |name: &str| Err(RunError::Foreign { path: folder.join(name), kind: MODELS.name });

@@ -1,5 +1,5 @@
-//! Files in a folder of this program's. The folder may have been reached through a link; from there
-//! on none is followed, so that no path leaves it.
+//! Access to files in this program's folders. The folder itself may be reached through a link.
+//! Inside it no link is followed, so no path leaves the folder.
 
 use std::fs::{File, Metadata, symlink_metadata};
 use std::io::{Error, ErrorKind, Result};
@@ -11,13 +11,13 @@ fn refused<T>(problem: &str) -> Result<T> {
     Err(Error::new(ErrorKind::InvalidInput, problem))
 }
 
-/// Whether something has this name, be it a link to nowhere.
+/// Returns whether the path exists, even as a broken link.
 pub(crate) fn is_there(path: &Path) -> bool {
     symlink_metadata(path).is_ok()
 }
 
-/// Refuses what is there and is no regular file, or with `folder` no folder; gives whether it is
-/// there.
+/// Fails if the path is not a regular file or, with `folder`, not a folder. Returns whether it
+/// exists.
 pub(crate) fn check(path: &Path, folder: bool) -> Result<bool> {
     match symlink_metadata(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
@@ -29,45 +29,45 @@ pub(crate) fn check(path: &Path, folder: bool) -> Result<bool> {
     }
 }
 
-/// Opens a regular file that is there.
+/// Opens an existing regular file.
 pub(crate) fn open(path: &Path, open: impl Fn(&Path) -> Result<File>) -> Result<File> {
     loop {
         let named = symlink_metadata(path)?;
         check(path, false)?;
         let file = open(path)?;
-        // Else it was replaced meanwhile, by another file or by a link.
+        // Otherwise another file or a link replaced it in the meantime.
         if is_same(&file.metadata()?, &named) {
             return Ok(file);
         }
     }
 }
 
-/// Reads a regular file of up to so many bytes.
+/// Reads a regular file of at most `most` bytes.
 pub(crate) fn read(path: &Path, most: u64) -> Result<Vec<u8>> {
     read_open(&open(path, |path| File::open(path))?, most)
 }
 
-/// Whether both tell of one file.
+/// Returns whether both describe the same file.
 #[cfg(unix)]
 pub(crate) fn is_same(a: &Metadata, b: &Metadata) -> bool {
     use std::os::unix::fs::MetadataExt;
     (a.dev(), a.ino()) == (b.dev(), b.ino())
 }
 
-/// Elsewhere a file that is open keeps its name.
+/// On other systems an open file keeps its name.
 #[cfg(not(unix))]
 pub(crate) fn is_same(_: &Metadata, _: &Metadata) -> bool {
     true
 }
 
-/// Whether a file has no other name.
+/// Returns whether the file has no second hard link.
 #[cfg(unix)]
 pub(crate) fn has_one_name(file: &File) -> Result<bool> {
     use std::os::unix::fs::MetadataExt;
     Ok(file.metadata()?.nlink() <= 1)
 }
 
-/// Elsewhere nobody tells.
+/// Other systems do not report hard links.
 #[cfg(not(unix))]
 pub(crate) fn has_one_name(_: &File) -> Result<bool> {
     Ok(true)

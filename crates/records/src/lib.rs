@@ -1,21 +1,19 @@
-//! What is kept on disk: whole files, folders that one process has at a time, models, and with the
-//! feature `runs` runs
-//! and sweeps. No Burn: a reader of runs needs no tensor library.
+//! Files on disk: atomic writes, locked folders, saved models and, with the feature `runs`, runs
+//! and sweeps. This crate does not use Burn, so reading a run needs no tensor library.
 //!
-//! - [`write_whole`], [`AtomicFile`], [`Destination`]: files that appear whole or not at all
+//! - [`write_whole`], [`AtomicFile`], [`Destination`]: atomic file writes
 //! - [`write_weights`], [`read_parameters`], [`read_preprocessing`]: `model.safetensors`
-//! - [`Imported`]: the folder of a model that was trained elsewhere, or saved by a program of
-//!   someone's own
-//! - [`SavedModel`]: the model of a folder, whoever trained it
-//! - [`ConfigFile`]: an experiment as a TOML file says it
-//! - [`Summary`]: how a run ended, in one JSON document
-//! - [`Manifest`]: what it ran on
-//! - [`RunFolder`]: these on disk, each file whole or absent, with checkpoints of a run that goes
-//!   on
-//! - [`Grid`]: the experiments of a sweep, and [`SweepFolder`], what it is on disk
-//! - [`GradientChecks`]: what a gradient check found
+//! - [`Imported`]: the folder of a model that was trained elsewhere, or saved by a user's own
+//!   program
+//! - [`SavedModel`]: the model of any model folder
+//! - [`ConfigFile`]: reads and writes an experiment as a TOML file
+//! - [`Summary`]: the results of a run, as one JSON document
+//! - [`Manifest`]: the versions, device and data of a run
+//! - [`RunFolder`]: the files of a run on disk, with checkpoints of a running training
+//! - [`Grid`]: the experiments of a sweep; [`SweepFolder`]: the files of a sweep on disk
+//! - [`GradientChecks`]: the results of a gradient check
 
-// Runs and sweeps hold their folder and go on with it; a model's is written once.
+// Only runs and sweeps hold and resume their folder; a model folder is written once.
 #![cfg_attr(not(feature = "runs"), allow(dead_code))]
 
 mod checksum;

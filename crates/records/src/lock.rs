@@ -7,27 +7,25 @@ use std::time::{Duration, Instant};
 use crate::file::{AtomicFile, is_draft};
 use crate::{RunError, inside};
 
-/// The one process that writes into a folder. The system lets go of it when that process ends,
-/// however it ends.
+/// A lock that makes this process the owner of a folder. The system releases it when the process
+/// ends, for any reason.
 #[derive(Debug)]
 pub(crate) struct Lock {
     path: PathBuf,
     file: File,
-    /// The folder itself, which another may take the name of.
+    /// The folder itself; another folder may take its name.
     #[cfg(unix)]
     folder: File,
 }
 
-/// Its file's name.
+/// The name of the lock file.
 pub(crate) const LOCK: &str = ".lock";
 
-/// How long a lock that this very process has is waited for: many times what starting a program
-/// takes.
+/// The waiting time for a lock that this process holds itself: many times the start of a program.
 const OWN_LOCK: Duration = Duration::from_millis(100);
 
 impl Lock {
-    /// Takes a folder that is there. Nothing of a file that has the lock's name is changed, unless
-    /// a lock wrote it.
+    /// Locks an existing folder. A file with the lock's name is changed only if a lock wrote it.
     pub(crate) fn take(folder: &Path) -> Result<Self, RunError> {
         let path = folder.join(LOCK);
         let error = |problem| RunError::Write { path: path.clone(), problem };
@@ -49,7 +47,7 @@ impl Lock {
             }
             let file = inside::open(&path, |path| File::options().read(true).write(true).open(path));
             let mut file = match file {
-                // Its holder removed it, and the folder is still there.
+                // Its owner deleted the file, but the folder still exists.
                 Err(problem) if problem.kind() == ErrorKind::NotFound && folder.is_dir() => continue,
                 other => other.map_err(error)?,
             };
@@ -59,11 +57,11 @@ impl Lock {
                     wait_or_refuse(folder, &file, patience)?;
                     continue;
                 }
-                // A file system without locks, as some networks' are: better a run than none.
+                // Some network file systems have no locks. An unlocked run is better than none.
                 Err(TryLockError::Error(problem)) if problem.kind() == ErrorKind::Unsupported => {}
                 Err(TryLockError::Error(problem)) => return Err(error(problem)),
             }
-            // Who held it before may have removed the file between our opening and locking it.
+            // The previous owner may have deleted the file between our open and our lock.
             if !is_at(&file, &path) {
                 continue;
             }
@@ -73,8 +71,8 @@ impl Lock {
                     "it has another name elsewhere (a hard link), or this program did not write it; delete it";
                 return Err(error(Error::new(ErrorKind::InvalidInput, problem)));
             }
-            // It says so of another process until this is written, and is cut to its length
-            // afterwards: killed in between, it is still a lock's. On a full disk it is none.
+            // The file names the previous owner until this write, and is truncated after it. A kill
+            // in between leaves a valid lock file. On a full disk the file is deleted.
             let holder = holder();
             let said = file.rewind().and_then(|()| file.write_all(holder.as_bytes()));
             let said = said.and_then(|()| file.set_len(holder.len() as u64));
@@ -83,7 +81,7 @@ impl Lock {
         }
     }
 
-    /// Refuses a folder that another process has, without writing there.
+    /// Fails if another process owns the folder. Writes nothing.
     pub(crate) fn check_free(folder: &Path) -> Result<(), RunError> {
         let patience = Instant::now() + OWN_LOCK;
         loop {
@@ -96,23 +94,23 @@ impl Lock {
         }
     }
 
-    /// The folder lies elsewhere now.
+    /// Records that the folder was moved.
     pub(crate) fn moved_to(&mut self, folder: &Path) {
         self.path = folder.join(LOCK);
     }
 
-    /// Whether the lock still lies where it was taken.
+    /// Returns whether the lock file is still at its path.
     pub(crate) fn holds(&self) -> bool {
         is_at(&self.file, &self.path)
     }
 
-    /// Whether a path still names the folder that was taken.
+    /// Returns whether the path still names the locked folder.
     #[cfg(unix)]
     pub(crate) fn is_of(&self, folder: &Path) -> bool {
         is_at(&self.folder, folder)
     }
 
-    /// Elsewhere a folder with an open file keeps its name.
+    /// On other systems a folder with an open file keeps its name.
     #[cfg(not(unix))]
     pub(crate) fn is_of(&self, folder: &Path) -> bool {
         folder.exists()
@@ -121,17 +119,17 @@ impl Lock {
 
 impl Drop for Lock {
     fn drop(&mut self) {
-        // While it is still held, and where its place was not taken by another's.
+        // Delete the file while it is still locked, unless another file took its place.
         if self.holds() {
             let _ = std::fs::remove_file(&self.path);
         }
     }
 }
 
-/// Makes a lock's file, locked, where nothing has its name. It gets that name with its content, so
-/// that whenever its maker is killed, it says whose it is.
+/// Creates and locks a lock file if none exists. The file gets its name together with its content,
+/// so it names its owner even if that process is killed.
 fn make(path: &Path) -> Result<Option<File>, Error> {
-    // A draft would only be in the way of whoever holds it.
+    // A temporary file would only disturb the owner.
     if inside::is_there(path) {
         return Ok(None);
     }
@@ -141,12 +139,12 @@ fn make(path: &Path) -> Result<Option<File>, Error> {
         Ok(file) => return Ok(Some(file)),
         Err(problem) if problem.kind() == ErrorKind::AlreadyExists => return Ok(None),
         Err(problem) if problem.kind() == ErrorKind::NotFound => return Err(problem),
-        // A file system without hard links.
+        // The file system has no hard links.
         Err(_) => {}
     }
     match File::options().read(true).write(true).create_new(true).open(path) {
         Ok(mut file) => {
-            // Whoever is faster finds nothing in it, and lets go of it again.
+            // A process that locks it first finds it empty and releases it.
             let _ = file.lock();
             file.write_all(holder().as_bytes()).inspect_err(|_| drop(std::fs::remove_file(path)))?;
             Ok(Some(file))
@@ -156,12 +154,13 @@ fn make(path: &Path) -> Result<Option<File>, Error> {
     }
 }
 
-/// What a lock's file says.
+/// Returns the content of a lock file.
 fn holder() -> String {
     format!("process {}", std::process::id())
 }
 
-/// Takes away the other name that a lock has whose maker was killed as it got its own.
+/// Deletes the temporary name of a lock file, if its creator was killed between the hard link and
+/// the cleanup.
 fn forget_draft(folder: &Path, lock: &File) {
     let Ok(lock) = lock.metadata() else { return };
     for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
@@ -173,7 +172,7 @@ fn forget_draft(folder: &Path, lock: &File) {
     }
 }
 
-/// Whether a file has a lock's content.
+/// Returns whether a file has the content of a lock.
 pub(crate) fn is_locks(file: &File) -> bool {
     let mut content = String::new();
     let is_read = file.take(100).read_to_string(&mut content).is_ok();
@@ -181,9 +180,10 @@ pub(crate) fn is_locks(file: &File) -> bool {
     is_read && !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// Refuses a folder that another process has. A lock of this process that was let go of is held a
-/// moment longer where another thread is starting a program, which has all open files until it is
-/// that program: that moment is waited for.
+/// Fails if another process owns the folder, and waits briefly for this process's own lock.
+///
+/// A released lock stays held while another thread starts a program: the child has all open files
+/// until it executes that program.
 fn wait_or_refuse(folder: &Path, file: &File, until: Instant) -> Result<(), RunError> {
     match busy(folder, file) {
         RunError::Busy { holder: own, .. } if own == holder() && Instant::now() < until => {
@@ -196,13 +196,13 @@ fn wait_or_refuse(folder: &Path, file: &File, until: Instant) -> Result<(), RunE
 
 fn busy(folder: &Path, file: &File) -> RunError {
     let mut holder = String::new();
-    // What a holder did not come to write is not worth an error of its own.
+    // A missing name of the owner is not worth another error.
     let _ = file.take(100).read_to_string(&mut holder);
     let holder = if holder.is_empty() { "another process".to_owned() } else { holder };
     RunError::Busy { folder: folder.to_owned(), holder }
 }
 
-/// Whether a path still names an open file.
+/// Returns whether a path still names an open file.
 fn is_at(file: &File, path: &Path) -> bool {
     match (file.metadata(), std::fs::metadata(path)) {
         (Ok(open), Ok(named)) => inside::is_same(&open, &named),
@@ -215,7 +215,7 @@ fn is_at(file: &File, path: &Path) -> bool {
 mod tests {
     use super::*;
 
-    /// As a program that another thread starts has it until it is that program.
+    /// A child process holds the file like this until it executes its program.
     #[test]
     fn a_lock_that_this_process_has_let_go_of_is_had_as_soon_as_nobody_else_has_its_file() {
         let place = tempfile::tempdir().unwrap();
@@ -231,13 +231,12 @@ mod tests {
         });
         let lock = Lock::take(&away).unwrap();
         other.join().unwrap();
-        // One that is not let go of is not had.
+        // A lock that is not released cannot be taken.
         assert!(matches!(Lock::take(&away), Err(RunError::Busy { .. })));
         drop(lock);
     }
 
-    /// A lock that was left is taken over by writing over it, so that a kill in between leaves one,
-    /// too.
+    /// A leftover lock is overwritten in place, so a kill in between leaves a valid lock file.
     #[test]
     fn a_longer_lock_that_was_left_is_taken_over_and_cut_to_its_length() {
         let folder = std::env::temp_dir().join(format!("chainrule-lock-{}", std::process::id()));

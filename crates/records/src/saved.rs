@@ -9,25 +9,24 @@ use crate::names::{MANIFEST, MODEL, PLAN, SUMMARY};
 use crate::seal::{read, unsealed};
 use crate::{Imported, RunError, inside, read_parameters, read_preprocessing};
 
-/// A model as a folder keeps it, whoever trained it: a run's, an imported one, or one that a
-/// program saved.
+/// The model of a folder: of a run, an imported one, or one saved by a user's own program.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SavedModel {
-    /// How its logits become probabilities.
+    /// The link that converts logits to probabilities.
     pub link: LinkKind,
     /// The float type of the weights.
     pub precision: Precision,
-    /// What it takes and what it tells apart.
+    /// The features and the classes.
     pub schema: Schema,
     /// The weights.
     pub parameters: Parameters,
-    /// What its features are made by.
+    /// The preprocessing of the features.
     pub preprocessing: Preprocessing,
-    /// Norms of the weights.
+    /// The norms of the weights.
     pub weight_norm: WeightNorms,
 }
 
-/// What a run's `summary.json` says of its model.
+/// The model part of a run's `summary.json`.
 #[derive(Deserialize)]
 struct Card {
     model: ModelKind,
@@ -38,12 +37,11 @@ struct Card {
 }
 
 impl SavedModel {
-    /// Reads the model that lies in a folder, and nothing else of it: of a run neither its
-    /// experiment nor its history.
+    /// Reads only the model of a folder. For a run, the experiment and the history are not read.
     ///
     /// # Errors
-    /// Where the folder holds no whole model, or a file of it is damaged or was changed, and where
-    /// two of them are not of one model.
+    /// Fails if the folder has no complete model, if a file is damaged or changed, or if the files
+    /// do not belong together.
     pub fn read(folder: &Path) -> Result<Self, RunError> {
         std::fs::metadata(folder).map_err(|problem| RunError::Read { path: folder.to_owned(), problem })?;
         if inside::is_there(&folder.join(PLAN)) {

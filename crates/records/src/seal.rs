@@ -1,6 +1,5 @@
-//! The seal of a document: the SHA-256 of all its bytes but the last, among which it stands.
-//! Whoever reads the document compares it, so that no bit of it changes unnoticed, not even one of
-//! the seal or of a key.
+//! The seal of a document: the SHA-256 of all bytes before the digits, stored near its end. Every
+//! read verifies it, so a change of any bit is noticed, even in the seal or in a key.
 
 use std::io::ErrorKind;
 use std::path::Path;
@@ -12,7 +11,7 @@ use serde::de::DeserializeOwned;
 use crate::checksum::sha256;
 use crate::{RunError, inside};
 
-/// What stands before and after the 64 digits.
+/// The text before and after the 64 digits.
 pub(crate) struct Seal {
     pub(crate) before: &'static str,
     pub(crate) after: &'static str,
@@ -39,28 +38,27 @@ impl Seal {
     }
 }
 
-/// Why a document is not taken whose seal is missing or wrong: which of both it is, nobody can
-/// tell.
+/// The error for a missing or wrong seal. The program cannot tell damage from a change.
 pub(crate) const BROKEN: &str =
     "it is damaged or was changed, or an earlier version wrote it: the SHA-256 at its end is not that of its content";
 
-/// A JSON object with its seal.
+/// Adds a seal to a JSON object.
 ///
 /// # Panics
-/// Where the text does not end as an object does.
+/// Panics if the text does not end like an object.
 pub fn seal_json(text: &str) -> Vec<u8> {
     JSON.put(text.trim_end().strip_suffix('}').expect("an object ends with a brace").trim_end())
 }
 
-/// A record as a JSON document with its seal.
+/// Returns a record as a sealed JSON document.
 pub fn sealed(record: &impl Serialize) -> Vec<u8> {
     seal_json(&serde_json::to_string_pretty(record).expect("records hold only what JSON can"))
 }
 
-/// The record of such a document.
+/// Parses a sealed JSON document.
 ///
 /// # Errors
-/// Where the seal is not that of the content, or the content no such record: in words.
+/// Returns a message if the seal does not match or the content is not such a record.
 pub(crate) fn unsealed<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
     if !JSON.holds(bytes) {
         return Err(BROKEN.to_owned());
@@ -68,7 +66,7 @@ pub(crate) fn unsealed<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
     serde_json::from_slice(bytes).map_err(|error| one_line(&error.to_string()))
 }
 
-/// The bytes of a file of ours, which is no link.
+/// Reads a file of this program, without following a link.
 pub(crate) fn read(path: &Path) -> Result<Vec<u8>, RunError> {
     inside::read(path, u64::MAX).map_err(|problem| match problem.kind() {
         ErrorKind::NotFound | ErrorKind::InvalidInput => {
@@ -78,10 +76,11 @@ pub(crate) fn read(path: &Path) -> Result<Vec<u8>, RunError> {
     })
 }
 
-/// The record of a sealed file, which is no link; where it is none, `way_out` is what one can do.
+/// Reads a sealed record from a file, without following a link. `way_out` is the advice in the
+/// error message.
 ///
 /// # Errors
-/// Where the file cannot be read, its seal is not that of its content, or the content is no such
+/// Fails if the file cannot be read, if the seal does not match, or if the content is not such a
 /// record.
 pub fn read_sealed<T: DeserializeOwned>(path: &Path, way_out: &str) -> Result<T, RunError> {
     let unfinished = |problem| RunError::Unfinished { path: path.to_owned(), problem: format!("{problem}; {way_out}") };

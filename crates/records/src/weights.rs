@@ -1,18 +1,18 @@
-//! `model.safetensors`: a model's weights and what its features are made by.
+//! `model.safetensors`: the weights of a model and its standardisation.
 
 use chainrule_core::{ContentError, DataKind, Parameters, Precision, Preprocessing, Standardization, one_line};
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 
-/// The tensors beside the weights.
+/// The tensors besides the weights.
 const MEAN: &str = "features.mean";
 const SCALE: &str = "features.scale";
 
-/// A file with `linear.weight` `[d, k]` and `linear.bias` `[k]`: what Burn's own store reads into
-/// the module; and with what the features are
-/// made by, where that is not told by the data: `features.mean` and `features.scale`, `[d]` in f64,
-/// which Burn's own store passes over. The same
-/// parameters give the same bytes.
+/// Returns a safetensors file with `linear.weight` `[d, k]` and `linear.bias` `[k]`, which Burn's
+/// own store loads into the module.
+///
+/// For standardised features the file also has `features.mean` and `features.scale`, `[d]` in f64.
+/// Burn's own store ignores them. The same parameters give the same bytes.
 pub fn write_weights(parameters: &Parameters, precision: Precision, preprocessing: &Preprocessing) -> Vec<u8> {
     let (dtype, write): (_, fn(&f64) -> Vec<u8>) = match precision {
         Precision::F32 => (Dtype::F32, |&x| (x as f32).to_le_bytes().to_vec()),
@@ -33,10 +33,10 @@ pub fn write_weights(parameters: &Parameters, precision: Precision, preprocessin
     safetensors::serialize(tensors, None).expect("tensors of different names are a file")
 }
 
-/// The parameters of such a file.
+/// Reads the parameters of such a file.
 ///
 /// # Errors
-/// Where it is no such file, or a number is not finite: in words.
+/// Returns a message if the file is not one of these or a number is not finite.
 pub fn read_parameters(bytes: &[u8]) -> Result<Parameters, ContentError> {
     let file = SafeTensors::deserialize(bytes).map_err(|error| one_line(&error.to_string()))?;
     let (shape, weight) = tensor(&file, "linear.weight")?;
@@ -56,10 +56,10 @@ pub fn read_parameters(bytes: &[u8]) -> Result<Parameters, ContentError> {
     Ok(Parameters { n_features, columns, weight, bias })
 }
 
-/// What such a file says of the features of data of this kind.
+/// Reads the preprocessing of such a file, for data of this kind.
 ///
 /// # Errors
-/// Where it has statistics that are not whole, or nothing can be divided by.
+/// Fails if the statistics are incomplete, or if a scale is not positive.
 pub fn read_preprocessing(bytes: &[u8], kind: DataKind) -> Result<Preprocessing, ContentError> {
     let file = SafeTensors::deserialize(bytes).map_err(|error| one_line(&error.to_string()))?;
     if [MEAN, SCALE].iter().all(|name| file.tensor(name).is_err()) {
@@ -78,14 +78,14 @@ pub fn read_preprocessing(bytes: &[u8], kind: DataKind) -> Result<Preprocessing,
     Ok(Preprocessing::Standardized(Standardization { mean, scale }))
 }
 
-/// The tensors that are saved beside the weights, always in f64: what is predicted with is what was
-/// trained with.
+/// Returns the standardisation as tensors, always in f64, so that prediction uses exactly the
+/// numbers of the training.
 fn tensors(by: &Standardization) -> [(&'static str, Vec<u8>); 2] {
     [(MEAN, &by.mean), (SCALE, &by.scale)]
         .map(|(name, values)| (name, values.iter().flat_map(|x| x.to_le_bytes()).collect()))
 }
 
-/// A tensor's shape and numbers.
+/// Returns a tensor's shape and numbers.
 fn tensor(file: &SafeTensors, name: &str) -> Result<(Vec<usize>, Vec<f64>), String> {
     let tensor = file.tensor(name).map_err(|error| error.to_string())?;
     let values: Vec<f64> = match tensor.dtype() {

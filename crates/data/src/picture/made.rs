@@ -1,4 +1,4 @@
-//! Pictures made images, by the decoders and filters of the crate image.
+//! Conversion of pictures with the decoders and filters of the crate image.
 
 use std::io::Cursor;
 
@@ -8,13 +8,13 @@ use image::{DynamicImage, GrayImage, ImageDecoder, ImageFormat, ImageReader, Lim
 
 use super::{Grey, LEAST_CONTRAST, MOST_BYTES, MOST_ON_A_SIDE, MOST_PIXELS, Picture, PictureError, Treatment};
 
-/// From which part of the strongest ink on a pixel counts as ink where its extent is measured.
-/// Below are a JPEG's ripples and a smoothed edge's foot.
+/// The smallest level that counts as ink when its extent is measured; 255 is the strongest ink.
+/// Weaker levels are a JPEG's ripples and the soft edge of a stroke.
 const INK: u8 = 255 / 4;
-/// The part of a side that the ink is fitted into: MNIST's 20 of 28.
+/// The fraction of a side that the ink is fitted into: MNIST's 20 of 28.
 const BOX: f64 = 20.0 / 28.0;
 
-/// [`read`](super::read)
+/// Implements [`read`](super::read).
 pub(super) fn of_ink(picture: Grey, size: [usize; 2]) -> Result<Picture, PictureError> {
     let Grey { format, size: [height, width], .. } = picture;
     let (grey, laid_over) = image_of(picture);
@@ -41,7 +41,7 @@ pub(super) fn of_ink(picture: Grey, size: [usize; 2]) -> Result<Picture, Picture
     Ok(Picture { pixels, treatment })
 }
 
-/// [`read_whole`](super::read_whole)
+/// Implements [`read_whole`](super::read_whole).
 pub(super) fn of_anything(picture: Grey, size: [usize; 2]) -> Result<Picture, PictureError> {
     let Grey { format, size: found, .. } = picture;
     let (grey, laid_over) = image_of(picture);
@@ -49,7 +49,7 @@ pub(super) fn of_anything(picture: Grey, size: [usize; 2]) -> Result<Picture, Pi
     let pixels = if found == size {
         grey.into_raw()
     } else {
-        // Where it makes smaller, this filter is as wide as the pixels that become one, and never
+        // When it shrinks a picture, this filter averages all pixels that become one, and it never
         // rings.
         resize(&grey, size[1] as u32, size[0] as u32, FilterType::Triangle).into_raw()
     };
@@ -72,8 +72,8 @@ fn image_of(Grey { size: [height, width], pixels, laid_over, .. }: Grey) -> (Gra
     (image.expect("a picture has as many pixels as its size says"), laid_over)
 }
 
-/// Decodes a picture of the format of this name. Whether its file is whole, `is_whole` says where
-/// its decoder does not.
+/// Decodes a picture of the named format. `is_whole` checks that the file is complete, for decoders
+/// that do not.
 pub(crate) fn decode(bytes: &[u8], format: &'static str, is_whole: fn(&[u8]) -> bool) -> Result<Grey, PictureError> {
     let kind = ImageFormat::from_extension(format).expect("the decoders know each format by its name");
     let damaged = |problem: String| PictureError::Damaged { format, problem: one_line(&problem) };
@@ -91,7 +91,7 @@ pub(crate) fn decode(bytes: &[u8], format: &'static str, is_whole: fn(&[u8]) -> 
     if width == 0 || height == 0 {
         return Err(damaged("it has no pixel".to_owned()));
     }
-    // Of 16-bit colours fewer fit.
+    // The byte limit allows fewer pixels in 16-bit colours.
     if decoder.total_bytes() > MOST_BYTES {
         return Err(PictureError::TooLarge { width, height });
     }
@@ -110,8 +110,8 @@ fn one_line(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// Grey levels, and what transparent pixels were laid over: light ink over black, dark ink over
-/// white.
+/// Returns the grey levels, and the background under transparent pixels: black under light ink,
+/// white under dark ink.
 fn to_grey(decoded: DynamicImage) -> (GrayImage, Option<u8>) {
     if !decoded.color().has_alpha() {
         return (decoded.into_luma8(), None);
@@ -135,7 +135,7 @@ fn to_grey(decoded: DynamicImage) -> (GrayImage, Option<u8>) {
     (GrayImage::from_fn(decoded.width(), decoded.height(), blend), Some(ground))
 }
 
-/// The median of the outermost pixels: a stroke that leaves the picture does not move it.
+/// Returns the median of the outermost pixels. A stroke that leaves the picture does not change it.
 fn border(grey: &GrayImage) -> u8 {
     let (width, height) = grey.dimensions();
     let mut counts = [0u64; 256];
@@ -157,7 +157,7 @@ fn border(grey: &GrayImage) -> u8 {
     median.expect("more than half of the pixels are seen at the last level") as u8
 }
 
-/// The ink alone, from 0 for its ground to 255 where it is strongest.
+/// Crops the picture to its ink, scaled from 0 (background) to 255 (strongest ink).
 fn ink(mut grey: GrayImage, border: u8, inverted: bool) -> Result<GrayImage, PictureError> {
     let above = |level: u8| if inverted { border.saturating_sub(level) } else { level.saturating_sub(border) };
     let strongest = grey.pixels().map(|pixel| above(pixel.0[0])).max().unwrap_or_default();
@@ -175,18 +175,18 @@ fn ink(mut grey: GrayImage, border: u8, inverted: bool) -> Result<GrayImage, Pic
     Ok(crop_imm(&grey, left, top, right - left + 1, bottom - top + 1).to_image())
 }
 
-/// Fits ink into the box of an image of `size` and puts its centre of mass in the middle; gives the
-/// image, and the size of the ink in it.
+/// Fits the ink into the box of an image of `size` and moves its centre of mass to the middle.
+/// Returns the image and the size of the ink in it.
 ///
-/// The middle is pixel 14 of 28, counted from 0, to half a pixel: that is where MNIST's own centres
-/// of mass lie, all of them.
+/// The middle is pixel 14 of 28, counted from 0, within half a pixel. The centres of mass of all
+/// MNIST images lie there.
 fn fit(ink: &GrayImage, [height, width]: [usize; 2]) -> (Vec<u8>, [usize; 2]) {
     let buffer = [height, width].map(|side| (side as f64 * BOX).round().max(1.0));
     let found = [ink.height(), ink.width()].map(f64::from);
     let scale = (buffer[0] / found[0]).min(buffer[1] / found[1]);
     let [rows, columns] = [0, 1].map(|i| (found[i] * scale).round().clamp(1.0, buffer[i]) as usize);
-    // Where it makes smaller, this filter is as wide as the pixels that become one. Of image's
-    // filters docs/decisions/0017-pictures.md compares them.
+    // When it shrinks a picture, this filter averages all pixels that become one.
+    // docs/decisions/0017-pictures.md compares the filters of the crate image.
     let fitted = resize(ink, columns as u32, rows as u32, FilterType::CatmullRom);
 
     let (mut mass, mut moments) = (0.0, [0.0; 2]);

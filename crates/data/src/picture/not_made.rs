@@ -1,4 +1,4 @@
-//! A build without decoders.
+//! The picture functions of a build without decoders; all return an error.
 
 use super::{Grey, Picture, PictureError};
 

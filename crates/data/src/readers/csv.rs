@@ -1,4 +1,4 @@
-//! CSV as RFC 4180 has it, and what else parts its fields by one character.
+//! CSV (RFC 4180), and other text formats with one separator character.
 
 use std::io;
 
@@ -11,7 +11,7 @@ use crate::table::LONGEST_ROW;
 
 pub(super) const READER: Csv = Csv;
 
-/// CSV.
+/// The reader of CSV files.
 pub(super) struct Csv;
 
 impl Reader for Csv {
@@ -31,8 +31,8 @@ impl Reader for Csv {
         "a table: a header of names, below it numbers and labels, parted by commas"
     }
 
-    /// Nothing marks a CSV file: it is whatever no other reader takes, and is not known as
-    /// something that nobody reads.
+    /// CSV has no magic bytes. A file counts as CSV if no other reader accepts it and it is not a
+    /// known unsupported format.
     fn sniff(&self, beginning: &[u8]) -> bool {
         let mut others = READERS.iter().filter(|other| other.name() != self.name());
         others.all(|other| !other.sniff(beginning)) && !is_foreign(beginning)
@@ -43,11 +43,11 @@ impl Reader for Csv {
     }
 }
 
-/// The records of a text of at most so many bytes, whose fields are parted by `separator` and may
-/// be quoted.
+/// Returns the records of a text of at most `most_bytes`. Fields are separated by `separator` and
+/// may be quoted.
 pub(super) fn separated<'a>(input: Input<'a>, most_bytes: u64, separator: u8) -> Box<dyn Records + 'a> {
     let source = Hashed::new(input, most_bytes);
-    // Ragged rows are let through, to be told by their line.
+    // Accept ragged rows here; the caller reports them with their line.
     let mut builder = ReaderBuilder::new();
     let reader = builder.has_headers(false).flexible(true).delimiter(separator).from_reader(source);
     Box::new(Separated { reader, separator })
@@ -79,8 +79,8 @@ impl Records for Separated<'_> {
                 "line 1: its columns seem to be parted by {name}, and {name} are not read; save it with {own} between them"
             ));
         }
-        // Of a row without quotes each byte is a field's, a separator or the line's end, and each
-        // line before it is blank. A byte order mark is none of these.
+        // In a row without quotes each byte is part of a field, a separator or a line end, and
+        // every line before it is blank. Only a byte order mark (3 bytes) is none of these.
         let breaks = fields.as_slice().iter().filter(|&&byte| byte == b'\n').count() as u64;
         let lines = (self.reader.position().line() - start.line()).saturating_sub(breaks);
         let plain = fields.as_slice().len() as u64 + (fields.len() as u64).saturating_sub(1) + lines;
@@ -91,11 +91,11 @@ impl Records for Separated<'_> {
 
     fn line(&self, record: &Record) -> Result<u64, String> {
         let text = record.fields.as_slice();
-        // What csv itself says is the line of the blank lines before the record. Behind it is
-        // exactly one line end, and before that those in quotes.
+        // csv's own position of a record is that of the blank lines before it. The reader's
+        // position is past the record's line end and past its line breaks in quotes.
         let inside = text.iter().filter(|&&byte| byte == b'\n').count() as u64;
         let end = self.reader.position().line();
-        // A quote that nobody closes takes all the rest of the file in, with its last line end.
+        // An unclosed quote takes in the rest of the file with its last line end.
         if text.ends_with(b"\n") {
             return Err(format!(
                 "line {}: a quote is not closed, or closed only after a line break",
@@ -117,8 +117,8 @@ fn problem(error: csv::Error) -> String {
     }
 }
 
-/// What parts the columns where it is not `own`: tabs, which no name has, or what is in the only
-/// name.
+/// Returns the separator that the file seems to use instead of `own`: a tab in any field, or a `;`
+/// or `|` in the only field.
 fn other_separator(record: &ByteRecord, own: u8) -> Option<u8> {
     let mut fields = record.iter();
     let has_tab = own != b'\t' && record.iter().any(|field| field.contains(&b'\t'));
@@ -137,14 +137,14 @@ fn separator_name(separator: u8) -> String {
     }
 }
 
-/// A reader whose bytes are summed up and may only be so many, in all and between two rows. It
-/// gives one `\n` for each line end, of whichever kind, and one behind the last line.
+/// A reader that computes a checksum, limits the bytes of the file and of a row, and normalises
+/// line ends to `\n`. It also ends the last line with `\n`.
 struct Hashed<R> {
     source: R,
     checksum: Checksum,
     left: u64,
     most: u64,
-    /// Of the row that is being read; whether it had more.
+    /// The bytes left for the current row, and whether the row exceeded them.
     left_of_row: u64,
     is_too_long: bool,
     after_return: bool,

@@ -3,7 +3,7 @@ use crate::idx::{IMAGES_MAGIC, decode_images};
 
 pub(super) const READER: Idx = Idx;
 
-/// IDX, of images.
+/// The reader of IDX image files.
 pub(super) struct Idx;
 
 impl Reader for Idx {

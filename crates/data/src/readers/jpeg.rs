@@ -3,7 +3,7 @@ use crate::picture;
 
 pub(super) const READER: Jpeg = Jpeg;
 
-/// JPEG.
+/// The reader of JPEG files.
 pub(super) struct Jpeg;
 
 impl Reader for Jpeg {
@@ -28,13 +28,13 @@ impl Reader for Jpeg {
     }
 
     fn read(&self) -> Read {
-        // The decoder fills up with grey what a JPEG lacks.
+        // The decoder fills missing parts of a JPEG with grey.
         Read::Picture(|bytes| picture::decode(bytes, "JPEG", ends))
     }
 }
 
-/// Whether the end of the image is marked, after the segments with their lengths, among which may
-/// be a whole thumbnail.
+/// Returns whether the image data has an end marker. The header segments are skipped, because they
+/// may contain a complete thumbnail.
 fn ends(bytes: &[u8]) -> bool {
     const START_OF_SCAN: u8 = 0xda;
     const END_OF_IMAGE: [u8; 2] = [0xff, 0xd9];

@@ -1,8 +1,7 @@
-//! The kinds of files that rows are read from, and the sentences that name them.
+//! The list of supported file formats, and phrases that name them in messages.
 //!
-//! [`READERS`] is the list. One more is a file with a [`Reader`], and its line in `readers!`: what
-//! commands and the library take, the endings that are looked for, `--help` and every error that
-//! names kinds of files go by the list.
+//! The list is [`READERS`]. A new format is one file with a [`Reader`] and one line in `readers!`.
+//! The commands, the library, the file extensions, `--help` and all error messages use the list.
 
 use std::fmt::Write;
 use std::io;
@@ -19,45 +18,45 @@ pub use records::{Record, Records};
 
 mod records;
 
-/// A kind of file.
+/// A file format.
 pub trait Reader: Sync {
-    /// What the format is called: `CSV`.
+    /// Returns the name of the format, such as `CSV`.
     fn name(&self) -> &'static str;
 
-    /// What one file is called in a sentence, with its article: `a CSV file`.
+    /// Returns a phrase for one file, with its article, such as `a CSV file`.
     fn one(&self) -> &'static str;
 
-    /// What names of files end with, in small letters and without a dot, the usual one first. That
-    /// a file is gzipped adds `.gz`.
+    /// Returns the file extensions in lower case, without a dot, the usual one first. A gzipped
+    /// file adds `.gz`.
     fn endings(&self) -> &'static [&'static str];
 
-    /// What it holds, in a line.
+    /// Returns a one-line description of the content.
     fn about(&self) -> &'static str;
 
-    /// Whether a file begins so, decompressed.
+    /// Returns whether a file of this format can begin with these decompressed bytes.
     fn sniff(&self, beginning: &[u8]) -> bool;
 
-    /// How it is read.
+    /// Returns the function that reads the format.
     fn read(&self) -> Read;
 }
 
-/// What a kind of file holds, and the function that reads it.
+/// The content of a format, with the function that reads it.
 #[derive(Clone, Copy)]
 pub enum Read {
-    /// A table of at most so many bytes, record by record.
+    /// A table of at most the given number of bytes, read record by record.
     Table(for<'a> fn(Input<'a>, u64) -> Box<dyn Records + 'a>),
-    /// Images of one size, light ink on a ground of 0, of at most so many bytes.
+    /// Images of one size, light ink on a background of 0, of at most the given number of bytes.
     Images(fn(Input, u64) -> Result<IdxImages, ContentError>),
     /// A picture of any size.
     Picture(fn(&[u8]) -> Result<Grey, PictureError>),
 }
 
-/// Makes the list of readers: of each the module, which has it as `READER`.
+/// Builds the list of readers. Each module has its reader as `READER`.
 macro_rules! readers {
     ($($module:ident,)+) => {
         $(mod $module;)+
 
-        /// All there are, in the order in which they are named.
+        /// All readers, in the order in which messages name them.
         pub static READERS: &[&dyn Reader] = &[$(&$module::READER,)+];
     };
 }
@@ -69,15 +68,15 @@ readers! {
     csv,
 }
 
-/// Kinds of which `predict` makes images.
+/// The formats that `predict` converts to images.
 pub const IMAGES: &[DataKind] = &[DataKind::Pictures, DataKind::Images];
-/// Pictures of any size.
+/// The formats of pictures of any size.
 pub const PICTURES: &[DataKind] = &[DataKind::Pictures];
-/// Tables.
+/// The formats of tables.
 pub const TABLES: &[DataKind] = &[DataKind::Table];
 
 impl dyn Reader {
-    /// What its files hold.
+    /// Returns the kind of data in the format.
     pub fn kind(&self) -> DataKind {
         match self.read() {
             Read::Table(_) => DataKind::Table,
@@ -87,17 +86,17 @@ impl dyn Reader {
     }
 }
 
-/// The readers of these kinds.
+/// Returns the readers of these kinds.
 pub fn of(kinds: &[DataKind]) -> impl Iterator<Item = &'static dyn Reader> {
     READERS.iter().copied().filter(|reader| kinds.contains(&reader.kind()))
 }
 
-/// The reader of a file that begins so, decompressed.
+/// Returns the reader for a file with this decompressed beginning.
 pub fn sniff(beginning: &[u8]) -> Option<&'static dyn Reader> {
     READERS.iter().copied().find(|reader| reader.sniff(beginning))
 }
 
-/// The records of a table, of at most so many bytes.
+/// Returns the records of a table of at most `most_bytes`.
 pub(crate) fn records<'a>(source: impl io::Read + 'a, most_bytes: u64) -> Result<Box<dyn Records + 'a>, ContentError> {
     let input = Input::new(source);
     match sniff(input.beginning()).map(Reader::read) {
@@ -106,49 +105,50 @@ pub(crate) fn records<'a>(source: impl io::Read + 'a, most_bytes: u64) -> Result
     }
 }
 
-/// The names of these kinds, for a sentence: with `or`, `PNG or JPEG`.
+/// Returns the names of these formats for a sentence: with `or`, `PNG or JPEG`.
 pub fn names(kinds: &[DataKind], conjunction: &str) -> String {
     joined(of(kinds).map(Reader::name), conjunction)
 }
 
-/// What a file of these kinds is called, for a sentence: with `or`, `a PNG or a JPEG`.
+/// Returns phrases for a file of these formats: with `or`, `a PNG or a JPEG`.
 pub fn files(kinds: &[DataKind], conjunction: &str) -> String {
     joined(of(kinds).map(Reader::one), conjunction)
 }
 
-/// The same without articles: `PNG or JPEG`.
+/// Like [`files`], without articles: `PNG or JPEG`.
 pub fn files_without_articles(kinds: &[DataKind], conjunction: &str) -> String {
     let one = |reader: &'static dyn Reader| reader.one().split_once(' ').map_or(reader.one(), |(_, one)| one);
     joined(of(kinds).map(one), conjunction)
 }
 
-/// What names of tables end with, plain and gzipped, the usual one first.
+/// Returns the file extensions of tables, plain and gzipped, the usual one first.
 pub fn table_endings() -> impl Iterator<Item = String> {
     let endings = of(TABLES).flat_map(Reader::endings);
     endings.flat_map(|ending| [format!(".{ending}"), format!(".{ending}.gz")])
 }
 
-/// What tables of these parts of a folder are usually called, for a sentence.
+/// Returns the usual file names of these table parts, for a sentence.
 pub(crate) fn part_files(parts: &[&str]) -> String {
     joined(parts.iter().flat_map(|part| usual_endings().map(move |ending| format!("{part}.{ending}"))), "or")
 }
 
-/// What a folder's table to train on is usually called, for a sentence: `train.csv`.
+/// Returns the usual name of a folder's training table, for a sentence: `train.csv`.
 pub fn train_tables() -> String {
     part_files(&[TRAIN])
 }
 
-/// What a folder's two tables are usually called, for a sentence: `train.csv and validation.csv`.
+/// Returns the usual names of a folder's two tables, for a sentence: `train.csv and
+/// validation.csv`.
 pub fn pairs_of_tables() -> String {
     joined(usual_endings().map(|ending| format!("{TRAIN}.{ending} and {}.{ending}", VALIDATION[0])), "or")
 }
 
-/// The usual ending of each table's name, without a dot.
+/// Returns the usual extension of each table format, without a dot.
 fn usual_endings() -> impl Iterator<Item = &'static str> {
     of(TABLES).filter_map(|reader| reader.endings().first()).copied()
 }
 
-/// Words as in a sentence.
+/// Joins words as in a sentence.
 fn joined(words: impl IntoIterator<Item = impl AsRef<str>>, conjunction: &str) -> String {
     let words: Vec<_> = words.into_iter().collect();
     let mut text = String::new();

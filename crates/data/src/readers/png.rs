@@ -3,7 +3,7 @@ use crate::picture;
 
 pub(super) const READER: Png = Png;
 
-/// PNG.
+/// The reader of PNG files.
 pub(super) struct Png;
 
 impl Reader for Png {

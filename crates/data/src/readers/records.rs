@@ -1,29 +1,28 @@
 use csv::ByteRecord;
 
-/// A table as it is read: the first record holds the names of its columns.
+/// The records of a table. The first record has the column names.
 pub trait Records {
-    /// Reads the next record; gives whether there is one.
+    /// Reads the next record. Returns false at the end.
     ///
     /// # Errors
-    /// Where it cannot be read or is none, with its line.
+    /// Fails if the record cannot be read or is invalid; the error gives its line.
     fn next(&mut self, record: &mut Record) -> Result<bool, String>;
 
-    /// The line, from 1, that the record begins in, which was read last.
+    /// Returns the first line, from 1, of the record that was read last.
     ///
     /// # Errors
-    /// Where it has no end.
+    /// Fails if a quote in the record is not closed.
     fn line(&self, record: &Record) -> Result<u64, String>;
 
-    /// SHA-256 of the file, decompressed, all of whose records were read.
+    /// Returns the SHA-256 of the file, decompressed. Call it after the last record.
     fn sha256(self: Box<Self>) -> String;
 }
 
-/// The fields of a record.
+/// A record.
 #[derive(Debug, Default)]
 pub struct Record {
-    /// One after the other.
+    /// The fields.
     pub(crate) fields: ByteRecord,
-    /// Whether there are quotes around one of them: white space in a record with quotes may be a
-    /// part of its field.
+    /// Whether the record has quotes. White space in a record with quotes may belong to a field.
     pub(crate) has_quotes: bool,
 }

@@ -9,19 +9,19 @@ use crate::runs::config_file::MOST_BYTES;
 use crate::seal::{read, sealed, unsealed};
 use crate::{ConfigFile, Manifest, RunError, inside, write_whole};
 
-/// What a run is before its first step: what is run, and what on.
+/// The start of a run: its config and its manifest.
 #[derive(Clone, Debug)]
 pub(crate) struct RunStart {
     pub(crate) config: TrainConfig,
     pub(crate) manifest: Manifest,
-    /// The bytes of `manifest.json`, which holds both and is sealed, so that one file makes a
-    /// folder a run's.
+    /// The bytes of `manifest.json`. It is sealed and contains the config too, so it can be the
+    /// marker file of a run.
     pub(crate) document: Vec<u8>,
-    /// `config.toml`, which says the config again, for people.
+    /// The text of `config.toml`. It repeats the config for people.
     pub(crate) text: String,
 }
 
-/// `manifest.json`
+/// The content of `manifest.json`.
 #[derive(Serialize, Deserialize)]
 struct Document {
     #[serde(flatten)]
@@ -29,7 +29,7 @@ struct Document {
     config: String,
 }
 
-/// What one can do where either is no longer what it was.
+/// The advice if either file was changed.
 const WAY_OUT: &str = "put back what was there, or train anew";
 
 impl RunStart {
@@ -39,7 +39,7 @@ impl RunStart {
         Self { config: config.clone(), manifest: manifest.clone(), document, text }
     }
 
-    /// What a folder's `manifest.json` holds.
+    /// Reads the `manifest.json` of a folder.
     pub(crate) fn read_manifest(folder: &Path) -> Result<Self, RunError> {
         let path = folder.join(MANIFEST);
         let document = read(&path)?;
@@ -58,17 +58,17 @@ impl RunStart {
         }
     }
 
-    /// The same, where `config.toml` says nothing else.
+    /// Like `read_manifest`, and checks that `config.toml` has the same content, if it exists.
     pub(crate) fn read(folder: &Path) -> Result<Self, RunError> {
         let begun = Self::read_manifest(folder)?;
         begun.has_config(folder)?;
         Ok(begun)
     }
 
-    /// Whether `config.toml` is there.
+    /// Returns whether `config.toml` exists.
     ///
     /// # Errors
-    /// Where it says something else.
+    /// Fails if its content differs.
     pub(crate) fn has_config(&self, folder: &Path) -> Result<bool, RunError> {
         let path = folder.join(CONFIG);
         let problem = match inside::read(&path, MOST_BYTES) {

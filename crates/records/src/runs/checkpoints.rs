@@ -1,5 +1,6 @@
-//! The checkpoints of a run folder: `checkpoint/step-N.mpk`, each a line that says what it is, the
-//! SHA-256 of the rest, and the rest in `MessagePack`, which keeps every bit of a float.
+//! The checkpoints of a run folder: `checkpoint/step-N.mpk`. Each has a line that identifies the
+//! format, the SHA-256 of the rest, and the rest as `MessagePack`, which keeps every bit of a
+//! float.
 
 use std::path::{Path, PathBuf};
 
@@ -12,20 +13,20 @@ use crate::file::{clear_drafts, is_draft};
 use crate::seal::read;
 use crate::{RunError, RunFolder, inside};
 
-/// Their folder.
+/// The name of the checkpoint folder.
 pub(crate) const FOLDER: &str = "checkpoint";
 
-/// How many are kept: the last, and the one before, should the last be damaged.
+/// The number of checkpoints to keep. The second is the fallback if the last is damaged.
 const KEPT: usize = 2;
 
 const FIRST_LINE: &[u8] = b"chainrule checkpoint 1\n";
 
 impl RunFolder {
-    /// Writes the checkpoint after so many steps, and deletes all but the last two, and those of
-    /// later steps: a training that comes to this one found them damaged.
+    /// Writes the checkpoint after `steps` steps. Keeps the last two and deletes the others, also
+    /// those of later steps: they were found damaged if the training is at this step again.
     ///
     /// # Errors
-    /// Where it cannot be written; those that were there still are.
+    /// Fails if the checkpoint cannot be written. Existing checkpoints stay in that case.
     pub fn write_checkpoint(&self, steps: usize, checkpoint: &impl Serialize) -> Result<(), RunError> {
         let content = rmp_serde::to_vec_named(checkpoint).expect("a checkpoint holds numbers and lists");
         let bytes = [FIRST_LINE, sha256(&content).as_bytes(), b"\n", &content].concat();
@@ -33,14 +34,14 @@ impl RunFolder {
         let all = self.checkpoints();
         let later = all.iter().take_while(|(made, _)| *made > steps).count();
         for (_, old) in all[..later].iter().chain(all.iter().skip(later + KEPT)) {
-            // It is only in the way.
+            // A failed deletion does no harm.
             let _ = std::fs::remove_file(old);
         }
         Ok(())
     }
 
-    /// The last checkpoint that is whole, with its number of steps; `log` hears of those that are
-    /// not.
+    /// Returns the last valid checkpoint and its number of steps. `log` receives the errors of
+    /// damaged ones.
     pub fn last_checkpoint<T: DeserializeOwned>(&self, log: &mut dyn FnMut(&RunError)) -> Option<(usize, T)> {
         clear_drafts(&self.path().join(FOLDER));
         self.checkpoints().into_iter().find_map(|(steps, path)| match read_checkpoint(&path) {
@@ -52,7 +53,7 @@ impl RunFolder {
         })
     }
 
-    /// The files with their numbers of steps, the last first.
+    /// Returns the checkpoint files with their numbers of steps, the last first.
     fn checkpoints(&self) -> Vec<(usize, PathBuf)> {
         let entries = std::fs::read_dir(self.path().join(FOLDER)).into_iter().flatten().flatten();
         let mut checkpoints: Vec<_> =
@@ -62,12 +63,12 @@ impl RunFolder {
     }
 }
 
-/// The steps of a checkpoint's file by its name, where it is one.
+/// Returns the number of steps in a checkpoint's file name.
 fn steps_of(name: &str) -> Option<usize> {
     name.strip_prefix("step-")?.strip_suffix(".mpk")?.parse().ok()
 }
 
-/// Refuses what is no folder, or a checkpoint that is no file.
+/// Fails if the checkpoint folder is not a folder, or if a checkpoint is not a regular file.
 pub(crate) fn check(run: &Path) -> Result<(), RunError> {
     let folder = run.join(FOLDER);
     let error = |path: &Path, problem| RunError::Write { path: path.to_owned(), problem };
@@ -81,8 +82,8 @@ pub(crate) fn check(run: &Path) -> Result<(), RunError> {
     Ok(())
 }
 
-/// The checkpoints of a folder, whole or not, with their folder; or else the first thing in it that
-/// is none.
+/// Returns the checkpoints and temporary files of a folder, and the folder itself. Fails with the
+/// first other file in it.
 pub(crate) fn own_files(run: &Path) -> Result<Vec<PathBuf>, PathBuf> {
     let folder = run.join(FOLDER);
     if !inside::check(&folder, true).map_err(|_| folder.clone())? {
@@ -104,7 +105,7 @@ pub(crate) fn own_files(run: &Path) -> Result<Vec<PathBuf>, PathBuf> {
     Ok(paths)
 }
 
-/// Deletes what has the names of checkpoints, and their folder where nothing else is in it.
+/// Deletes all files with checkpoint names, and the folder if it is then empty.
 pub(crate) fn remove(run: &Path) -> Result<(), RunError> {
     let folder = run.join(FOLDER);
     if !matches!(inside::check(&folder, true), Ok(true)) {
@@ -125,7 +126,7 @@ fn read_checkpoint<T: DeserializeOwned>(path: &Path) -> Result<T, RunError> {
     rmp_serde::from_slice(content).map_err(|error| damaged(&format!("it is another version's: {error}")))
 }
 
-/// What a checkpoint holds, or why it is none.
+/// Returns the content of a checkpoint, or why it is not one.
 fn content(bytes: &[u8]) -> Result<&[u8], &'static str> {
     let rest = bytes.strip_prefix(FIRST_LINE).ok_or("it is no checkpoint, or a damaged one")?;
     let (checksum, content) = rest.split_at_checked(64).ok_or("it breaks off")?;

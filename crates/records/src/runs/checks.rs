@@ -9,38 +9,38 @@ pub struct GradientChecks {
     pub device: String,
     /// The seed of weights, features and directions.
     pub seed: u64,
-    /// Whether every line holds.
+    /// Whether all checks passed.
     pub passed: bool,
-    /// The lines.
+    /// The results.
     pub rows: Vec<GradientCheck>,
 }
 
-/// Many checks of one kind, in one line.
+/// The results of many checks of one kind.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct GradientCheck {
-    /// What was checked: a model, a layer, or `derivation`.
+    /// The subject: a model, a layer, or `derivation`.
     pub subject: String,
     /// `f32` or `f64`.
     pub precision: String,
-    /// Which gradient of it, or which equation of the derivation.
+    /// The gradient, or the equation of the derivation.
     pub what: String,
-    /// The gradients that were held against the differences and each other.
+    /// The gradients that were compared with finite differences and with each other.
     pub sources: String,
-    /// Problems tried.
+    /// The number of problems tried.
     pub checks: usize,
-    /// Coordinates looked at.
+    /// The number of coordinates checked.
     pub coordinates: usize,
-    /// Coordinates of a gradient that cannot be right.
+    /// The number of coordinates with a wrong gradient.
     pub failed: usize,
-    /// Coordinates where the differences cannot tell.
+    /// The number of coordinates where finite differences are not precise enough.
     pub unresolved: usize,
-    /// Coordinates where the one-sided slopes differ.
+    /// The number of coordinates where the one-sided slopes differ.
     pub kinks: usize,
-    /// The largest distance from the differences, relative to the larger of the two, where the
-    /// differences could tell.
+    /// The largest difference from finite differences, relative to the larger of the two, where
+    /// they are precise enough.
     pub worst_relative: f64,
-    /// Whether it holds.
+    /// Whether all checks of this kind passed.
     pub passed: bool,
-    /// The first report that is no pass, or what else went wrong.
+    /// The first failure report, or another error.
     pub problem: Option<String>,
 }

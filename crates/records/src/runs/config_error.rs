@@ -1,13 +1,14 @@
-/// Why an experiment cannot be run, in one line: file, key, value, and what to do.
+/// An error in an experiment's config. The one-line message has the file, the key, the value, and
+/// what to do.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConfigError {
-    /// The file is not there or cannot be read.
+    /// The file cannot be read.
     #[error("{file}: {problem}")]
     Read {
         /// The file.
         file: String,
-        /// What the system said.
+        /// The system's error.
         #[source]
         problem: std::io::Error,
     },
@@ -18,26 +19,26 @@ pub enum ConfigError {
         file: String,
         /// The line, from 1.
         line: usize,
-        /// What the parser said.
+        /// The message of the parser.
         message: String,
     },
-    /// A key that no experiment has.
+    /// An unknown key.
     #[error("{file}: unknown key {key}; {hint}")]
     UnknownKey {
         /// The file.
         file: String,
         /// The key.
         key: String,
-        /// The known key most like it, or those that there are.
+        /// The most similar known key, or a list of keys.
         hint: String,
     },
     /// An override without a key or a value.
     #[error("{text}: expected key=value, as in descent.epochs=10")]
     Override {
-        /// What was given.
+        /// The override.
         text: String,
     },
-    /// A value that cannot be.
+    /// An invalid value.
     #[error("{file}: {key} = {value}: {problem}")]
     Value {
         /// The file.
@@ -46,17 +47,17 @@ pub enum ConfigError {
         key: String,
         /// The value.
         value: String,
-        /// What is wrong with it, and what would be right.
+        /// The problem, and the valid values.
         problem: String,
     },
-    /// A key that must be there.
+    /// A required key is missing.
     #[error("{file}: {key} is missing; {hint}")]
     MissingKey {
         /// The file.
         file: String,
         /// The key.
         key: &'static str,
-        /// What to write.
+        /// A hint what to write.
         hint: &'static str,
     },
 }

@@ -7,53 +7,54 @@ use toml::{Table, Value};
 use crate::runs::{keys, values};
 use crate::{ConfigError, read_text};
 
-/// Characters of a line that is no TOML, at most.
+/// The number of characters shown of a line that is not TOML.
 const SHOWN: usize = 40;
 
-/// Bytes of an experiment's file, at most: a hundred times what it takes.
+/// The largest size of an experiment file in bytes: a hundred times the usual size.
 pub(crate) const MOST_BYTES: u64 = 1 << 16;
 
-/// Who sets what the file does not.
+/// The name in errors for settings that do not come from the file.
 pub(crate) const COMMAND_LINE: &str = "command line";
 
-/// An experiment as a TOML file says it: of a [`TrainConfig`], how it is read and written.
+/// Reads and writes a [`TrainConfig`] as the TOML file of an experiment.
 pub trait ConfigFile: Sized {
     /// Reads an experiment from a TOML file and applies `overrides`, each `key=value`.
     ///
     /// # Errors
-    /// Where the file cannot be read, or says something that cannot be run.
+    /// Fails if the file cannot be read or has invalid settings.
     fn read(path: &Path, overrides: &[String]) -> Result<Self, ConfigError>;
 
-    /// Parses an experiment; `file` is its name in errors, and its stem the experiment's name where
-    /// `text` gives none.
+    /// Parses an experiment. `file` is its name in errors; its stem is the experiment's name if
+    /// `text` has none.
     ///
     /// # Errors
-    /// Where `text` or an override says something that cannot be run.
+    /// Fails if `text` or an override has invalid settings.
     fn parse(file: &str, text: &str, overrides: &[String]) -> Result<Self, ConfigError>;
 
-    /// The same of an experiment that was read: errors tell what the file says from what the
-    /// overrides do.
+    /// Like [`parse`](Self::parse), but errors distinguish settings of the file from overrides.
     ///
     /// # Errors
-    /// As [`parse`](Self::parse).
+    /// See [`parse`](Self::parse).
     fn parse_overridden(file: &str, text: &str, overrides: &[String]) -> Result<Self, ConfigError>;
 
-    /// The text of an experiment's file, to be parsed.
+    /// Reads the text of an experiment file.
     ///
     /// # Errors
-    /// Where it cannot be read.
+    /// Fails if the file cannot be read.
     fn read_text(path: &Path) -> Result<String, ConfigError>;
 
-    /// The experiment with every key, as it is kept in the run folder. It parses to itself.
+    /// Returns the experiment with every key, as saved in the run folder. Parsing it gives the same
+    /// experiment.
     fn to_toml(&self) -> String;
 
-    /// The keys in which another differs, each with both values.
+    /// Returns the keys in which the two differ, each with both values.
     fn differences(&self, other: &Self) -> Vec<String>;
 }
 
 impl ConfigFile for TrainConfig {
     fn read(path: &Path, overrides: &[String]) -> Result<Self, ConfigError> {
-        // An override without a value may have left it where the file's name is expected.
+        // Check overrides first: one without a value may have its value in the place of the file
+        // name.
         overrides.iter().try_for_each(|text| keys::key_and_value(text).map(|_| ()))?;
         Self::parse_overridden(&path.display().to_string(), &Self::read_text(path)?, overrides)
     }
@@ -85,12 +86,12 @@ impl ConfigFile for TrainConfig {
     }
 }
 
-/// Settings, checked or not, with every key.
+/// Returns settings, checked or not, as TOML with every key.
 pub(crate) fn to_toml(settings: &impl serde::Serialize) -> String {
     toml::to_string(settings).expect("strings, numbers and lists are all that a config holds")
 }
 
-/// As [`ConfigFile::parse`], where the overrides come from elsewhere than the file.
+/// Like [`ConfigFile::parse`], with the source of the overrides for errors.
 pub(crate) fn parse_from(file: &str, text: &str, overrides: &[String], from: &str) -> Result<TrainConfig, ConfigError> {
     let mut table: Table = toml::from_str(text).map_err(|error| {
         let line = text[..error.span().map_or(0, |span| span.start.min(text.len()))].matches('\n').count();
@@ -124,7 +125,7 @@ pub(crate) fn parse_from(file: &str, text: &str, overrides: &[String], from: &st
         }
         let (key, whole) = (keys::dotted(parts.iter().copied()), keys::at(&table, parts));
         let (file, problem) = (said_by(&key), values::problem(&key, whole, &one_line(error.inner().message())));
-        // The sides of an image are told of together.
+        // An error names both sides of an image together.
         let (key, value) = match place.filter(|_| key != IMAGE_SIZE) {
             Some(place) => (format!("{key}[{place}]"), whole.and_then(|whole| whole.get(place))),
             None => (key, whole),

@@ -1,4 +1,4 @@
-//! A grid over an experiment's keys: every combination of the values that are tried for each.
+//! A grid over the keys of an experiment: every combination of the values of each key.
 
 use chainrule_core::{TrainConfig, one_line, visible};
 use serde::{Deserialize, Serialize};
@@ -8,71 +8,71 @@ use crate::runs::config_file::{COMMAND_LINE, parse_from};
 use crate::runs::keys;
 use crate::{ConfigError, toml_value};
 
-/// The one key whose values may be tables: numbers by name.
+/// The only key with tables as values: numbers by name.
 pub const CLASS_WEIGHTS: &str = "objective.class_weights";
 
-/// A key of an experiment, and the values that a sweep tries for it.
+/// A key of an experiment and its values in a sweep.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct GridKey {
-    /// Its dotted name, as in `objective.l2`; a part that has a dot itself stands in TOML's quotes.
+    /// The dotted key, such as `objective.l2`. A part with a dot is in TOML quotes.
     pub key: String,
-    /// The values in the order given, each as TOML writes it: `0.01`, `"adam"`, `[2, 3]`.
+    /// The values in order, each in TOML syntax: `0.01`, `"adam"`, `[2, 3]`.
     pub values: Vec<String>,
 }
 
-/// Every combination of the keys' values, in the order given; the last key's change fastest. At
-/// least one key, none twice, and at most [`Grid::MOST_POINTS`] points.
+/// Every combination of the keys' values, in order; the last key changes fastest. A grid has at
+/// least one key, no key twice, and at most [`Grid::MOST_POINTS`] points.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "Vec<GridKey>", into = "Vec<GridKey>")]
 pub struct Grid {
     keys: Vec<GridKey>,
 }
 
-/// Why a grid cannot be made, in one line.
+/// An error in a grid, with a one-line message.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum GridError {
-    /// It is not a key with values.
+    /// The text is not a key with values.
     #[error(
         "{text}: expected a key and its values, as in objective.l2=0,0.01,0.1; commas in brackets and quotes part no values"
     )]
     Malformed {
-        /// What was given.
+        /// The text.
         text: String,
     },
-    /// There is nothing to try.
+    /// The grid has no keys.
     #[error("the grid has no keys; name one, as in objective.l2=0,0.01,0.1")]
     Empty,
-    /// A key has two lists.
+    /// A key occurs twice.
     #[error("the grid has {key} twice; put all its values into one list")]
     Repeated {
         /// The key.
         key: String,
     },
-    /// Nobody wants to wait for so many.
+    /// The grid has too many points.
     #[error("the grid has {points} points, and a sweep makes {} at most; leave out values", Grid::MOST_POINTS)]
     TooMany {
-        /// How many, as far as that can be said.
+        /// The number of points, or a lower bound.
         points: String,
     },
-    /// A point cannot be run.
+    /// The config of a point is invalid.
     #[error("{point}: {problem}")]
     Point {
-        /// Its number, keys and values.
+        /// The point's number, keys and values.
         point: String,
-        /// What is wrong with it.
+        /// The error in its config.
         #[source]
         problem: Box<ConfigError>,
     },
 }
 
 impl GridKey {
-    /// Parses `key=value,value,…`. Each value is TOML, or, where it is not, a string without its
-    /// quotes, as overrides do.
+    /// Parses `key=value,value,…`. Each value is TOML, or else a string without quotes, as in
+    /// overrides.
     ///
     /// # Errors
-    /// Where there is no key or no value.
+    /// Fails if there is no key or no value.
     pub fn parse(text: &str) -> Result<Self, GridError> {
         let malformed = || GridError::Malformed { text: one_line(text) };
         let (key, list) = keys::key_and_text(text).ok_or_else(malformed)?;
@@ -83,7 +83,7 @@ impl GridKey {
         let key = keys::dotted(key.iter().map(String::as_str));
         let written = |value: &&str| match toml_value(value) {
             Some(Value::Table(_)) if key != CLASS_WEIGHTS => Err(malformed()),
-            // As it was written: 1e-5 is easier to read than what TOML makes of it.
+            // Keep the notation: 1e-5 is easier to read than TOML's own form.
             Some(Value::Integer(_) | Value::Float(_)) => Ok((*value).to_owned()),
             Some(value) => Ok(value.to_string()),
             None => Ok(Value::String((*value).to_owned()).to_string()),
@@ -92,7 +92,7 @@ impl GridKey {
     }
 }
 
-/// A value of a grid for people: a string without its quotes, all else as it is.
+/// Returns a grid value for display: a string without quotes, other values unchanged.
 pub fn plain_value(value: &str) -> String {
     match toml_value(value) {
         Some(Value::String(text)) => one_line(&text),
@@ -100,7 +100,7 @@ pub fn plain_value(value: &str) -> String {
     }
 }
 
-/// A value of a grid as a number, where it is one.
+/// Returns a grid value as a number, if it is one.
 pub fn number_value(value: &str) -> Option<f64> {
     match toml_value(value)? {
         Value::Integer(number) => Some(number as f64),
@@ -109,7 +109,7 @@ pub fn number_value(value: &str) -> Option<f64> {
     }
 }
 
-/// The parts between the commas that stand in no bracket and in no quotes.
+/// Splits at the commas outside brackets and quotes.
 fn parts(list: &str) -> Vec<&str> {
     let mut parts = Vec::new();
     let (mut begin, mut depth, mut quotes) = (0, 0usize, keys::Quotes::default());
@@ -129,14 +129,13 @@ fn parts(list: &str) -> Vec<&str> {
 }
 
 impl Grid {
-    /// Points at most.
+    /// The largest number of points.
     pub const MOST_POINTS: usize = 1000;
 
-    /// The grid of these keys.
+    /// Creates the grid of these keys.
     ///
     /// # Errors
-    /// Where there is no key, one twice, or one without values, and where there are too many
-    /// points.
+    /// Fails if there is no key, a repeated key, a key without values, or too many points.
     pub fn new(keys: Vec<GridKey>) -> Result<Self, GridError> {
         if keys.is_empty() {
             return Err(GridError::Empty);
@@ -157,12 +156,12 @@ impl Grid {
         }
     }
 
-    /// The keys with their values.
+    /// Returns the keys with their values.
     pub fn keys(&self) -> &[GridKey] {
         &self.keys
     }
 
-    /// For each point the number of its value of each key, from 0.
+    /// Returns for each point the index of its value of each key.
     pub fn points(&self) -> Vec<Vec<usize>> {
         let mut points = vec![Vec::new()];
         for key in &self.keys {
@@ -172,14 +171,14 @@ impl Grid {
         points
     }
 
-    /// For each point the value of each key, as TOML writes it.
+    /// Returns for each point the value of each key, in TOML syntax.
     pub fn values(&self) -> Vec<Vec<&str>> {
         let values = |point: Vec<usize>| self.keys.iter().zip(point).map(|(key, i)| key.values[i].as_str()).collect();
         self.points().into_iter().map(values).collect()
     }
 
-    /// Each key's name where there is little room: its last part, or all of it where another key
-    /// ends so too.
+    /// Returns a short name of each key: its last part, or the whole key if several keys share that
+    /// part.
     pub fn short_names(&self) -> Vec<&str> {
         fn last(key: &GridKey) -> &str {
             keys::last_part(&key.key)
@@ -188,11 +187,11 @@ impl Grid {
         self.keys.iter().map(|key| if is_shared(last(key)) { &key.key } else { last(key) }).collect()
     }
 
-    /// The experiments of all points: the file's text, then `overrides`, then the point's own
-    /// values.
+    /// Returns the configs of all points. Each applies the file's text, then `overrides`, then the
+    /// values of the point.
     ///
     /// # Errors
-    /// For the first point that cannot be run: its keys and values, and what is wrong.
+    /// Fails for the first point with an invalid config, with its keys and values.
     pub fn configs(&self, file: &str, text: &str, overrides: &[String]) -> Result<Vec<TrainConfig>, GridError> {
         let config = |(i, values): (usize, Vec<&str>)| {
             let own = self.keys.iter().zip(values).map(|(key, value)| format!("{}={value}", key.key));
@@ -203,7 +202,7 @@ impl Grid {
         self.values().into_iter().enumerate().map(config).collect()
     }
 
-    /// A point by its number from 0, in words: its number from 1, and its keys and values.
+    /// Describes the point with this index: its number from 1, its keys and its values.
     pub fn describe(&self, point: usize) -> String {
         let values = self.values().into_iter().nth(point).unwrap_or_default();
         let pairs: Vec<String> =
@@ -211,7 +210,7 @@ impl Grid {
         format!("point {}, {}", point + 1, one_line(&pairs.join(", ")))
     }
 
-    /// In what another grid differs: one part of a sentence for each key.
+    /// Returns the differences from another grid, one phrase per key.
     pub fn differences(&self, other: &Self) -> Vec<String> {
         let list = |grid: &Self, key: &str| {
             let found = grid.keys.iter().find(|own| own.key == key);
@@ -260,7 +259,7 @@ mod tests {
         check("objective.class_weights={no=1,yes=2},balanced", CLASS_WEIGHTS, &["{ no = 1, yes = 2 }", "\"balanced\""]);
         check("data.label='a,b',\"c\\\",d\"", "data.label", &["\"a,b\"", "'c\",d'"]);
         check(" early_stopping.restore_best = true , false", "early_stopping.restore_best", &["true", "false"]);
-        // What is no TOML is a string, a comment's beginning and a second line included.
+        // Text that is not TOML is a string, including comment characters and line breaks.
         check("data.source=a b,c # d", "data.source", &["\"a b\"", "\"c # d\""]);
         for bad in ["objective.l2", "=1", "objective.l2=", "a=1,,2", "a=1,", "a..b=1", "model={kind=1}"] {
             let error = GridKey::parse(bad).expect_err(bad).to_string();

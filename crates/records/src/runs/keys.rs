@@ -1,4 +1,4 @@
-//! The keys of an experiment: what a file or an override may name, and where in it.
+//! The keys of an experiment, and how files and overrides name them.
 
 use chainrule_core::{one_line, plain, share_of, slips};
 use toml::{Table, Value};
@@ -54,10 +54,10 @@ pub(crate) const KEYS: [&str; 45] = [
     "experiment",
 ];
 
-/// Those whose value is a text: `data.label=2024` names a column, and no number.
+/// The keys with text values: `data.label=2024` names a column and is not a number.
 const TEXTS: [&str; 3] = ["data.source", "data.label", "experiment"];
 
-/// Those that a file may set and a command line take back, by the value `none`.
+/// The optional keys. The value `none` on the command line removes a setting of the file.
 pub(crate) const OPTIONAL: [&str; 16] = [
     "data.train_images",
     "data.validation_images",
@@ -77,11 +77,10 @@ pub(crate) const OPTIONAL: [&str; 16] = [
     "early_stopping.patience",
 ];
 
-/// Parts of the longest key.
+/// The largest number of parts in a key.
 const DEEPEST: usize = 3;
 
-/// Refuses a key that no experiment has, and says what was probably meant; and a value in the place
-/// of a section.
+/// Fails for an unknown key, with a suggestion, and for a value in the place of a section.
 pub(crate) fn check(file: impl Fn(&str) -> String, table: &Table) -> Result<(), ConfigError> {
     let mut values = None;
     for (key, value) in flatten(table) {
@@ -103,17 +102,17 @@ pub(crate) fn check(file: impl Fn(&str) -> String, table: &Table) -> Result<(), 
 }
 
 fn unknown(file: String, key: &str) -> ConfigError {
-    // Abridged first: the distance of a long key takes long.
+    // Shorten the key first: the edit distance of a long key is slow.
     let key = one_line(key);
     let hint = match key.strip_prefix(CLASS_WEIGHTS).and_then(|rest| rest.strip_prefix('.')) {
         Some(_) => format!("a class whose name has a dot stands in quotes: {CLASS_WEIGHTS}.\"a.b\""),
-        // Quotes hold together what is parted by dots.
+        // Remove quotes, which join parts with dots.
         None => hint(&key.replace(['"', '\''], "")),
     };
     ConfigError::UnknownKey { file, hint, key }
 }
 
-/// What other programs call a key, the name with `_` between its words.
+/// The names of keys in other programs, with `_` between words.
 const CALLED: [(&str, &[&str]); 13] = [
     ("descent.learning_rate", &["lr", "eta", "eta0", "rate", "step_size"]),
     ("descent.batch_size", &["batch", "minibatch", "batch_rows"]),
@@ -130,15 +129,15 @@ const CALLED: [(&str, &[&str]); 13] = [
     ("early_stopping.patience", &["early_stopping"]),
 ];
 
-/// What parts a table's columns, which is no key.
+/// Names for a column separator, which is not a key.
 const SEPARATOR: [&str; 4] = ["separator", "delimiter", "sep", "delim"];
 
-/// The known key that is probably meant by `key`: one that is near it in its own section, or is
-/// called so elsewhere; else those that there are.
+/// Returns a suggestion for an unknown key: a similar key of the same section, a key with this name
+/// in another program, or a list of keys.
 fn hint(key: &str) -> String {
     let (section, name) = key.rsplit_once('.').unwrap_or_default();
     let name = plain(if name.is_empty() { key } else { name });
-    // In another section only the same name is meant, but for a slip in a long one.
+    // In another section the name must match, except for typos in a long name.
     let near = |known: &'static str| {
         let (its_section, its_name) = known.rsplit_once('.').unwrap_or(("", known));
         let is_own = section == its_section;
@@ -169,8 +168,8 @@ fn hint(key: &str) -> String {
     }
 }
 
-/// Known keys, whose values may be tables, and all other values that are none, and empty tables:
-/// each by its dotted key.
+/// Returns all values by their dotted keys. The value of a known key may be a table; an empty table
+/// counts as a value.
 fn flatten(table: &Table) -> Vec<(String, &Value)> {
     fn add<'a>(section: &str, table: &'a Table, all: &mut Vec<(String, &'a Value)>) {
         for (name, value) in table {
@@ -188,13 +187,13 @@ fn flatten(table: &Table) -> Vec<(String, &Value)> {
     all
 }
 
-/// Whether a part of a dotted key is read back without quotes.
+/// Returns whether a part of a dotted key needs no quotes.
 fn is_plain(part: &str) -> bool {
     let is_quoted = part.contains(['.', '=', '"', '\'']) || part.chars().any(char::is_control);
     !part.is_empty() && part == part.trim() && !is_quoted
 }
 
-/// The dotted key that has these parts. Where one of them needs quotes, it is a key as TOML has it.
+/// Returns the dotted key of these parts. If a part needs quotes, the result is a TOML key.
 pub(crate) fn dotted<'a>(parts: impl IntoIterator<Item = &'a str>) -> String {
     let parts: Vec<&str> = parts.into_iter().collect();
     if parts.iter().all(|part| is_plain(part)) {
@@ -207,7 +206,7 @@ pub(crate) fn dotted<'a>(parts: impl IntoIterator<Item = &'a str>) -> String {
     parts.into_iter().map(in_toml).collect::<Vec<_>>().join(".")
 }
 
-/// TOML's quotes, followed through a text character by character.
+/// Tracks TOML quotes in a text, character by character.
 #[derive(Default)]
 pub(crate) struct Quotes {
     open: Option<char>,
@@ -215,8 +214,8 @@ pub(crate) struct Quotes {
 }
 
 impl Quotes {
-    /// Whether the next character is a quote, or stands between two; a first one is none where it
-    /// `may_open` nothing.
+    /// Returns whether the next character is a quote or is inside quotes. A quote opens only if
+    /// `may_open` is set.
     pub(crate) fn take(&mut self, c: char, may_open: bool) -> bool {
         match (self.open, c) {
             (Some('"'), _) if self.is_escaped => self.is_escaped = false,
@@ -230,7 +229,7 @@ impl Quotes {
     }
 }
 
-/// Where the dots of a dotted key are that stand in no quotes, and the first such `=`.
+/// Returns the positions of the dots outside quotes, and of the first `=` outside quotes.
 fn separators(text: &str) -> (Vec<usize>, Option<usize>) {
     let (mut dots, mut quotes, mut begins) = (Vec::new(), Quotes::default(), true);
     for (at, c) in text.char_indices() {
@@ -244,13 +243,13 @@ fn separators(text: &str) -> (Vec<usize>, Option<usize>) {
     (dots, None)
 }
 
-/// The last part of a dotted key, as it stands there.
+/// Returns the last part of a dotted key.
 pub(crate) fn last_part(key: &str) -> &str {
     separators(key).0.last().map_or(key, |dot| &key[dot + 1..])
 }
 
-/// The parts of the dotted key before the first `=`, and the text behind that. Quotes are TOML's,
-/// in which a part may have a dot and an `=`; a part without them may be more than TOML allows.
+/// Splits at the first `=` into the parts of the dotted key and the value. A part in TOML quotes
+/// may contain a dot or `=`. A part without quotes may contain characters that TOML forbids.
 pub(crate) fn key_and_text(text: &str) -> Option<(Vec<String>, &str)> {
     if let (dots, Some(end)) = separators(text)
         && text[..end].contains(['"', '\''])
@@ -263,10 +262,9 @@ pub(crate) fn key_and_text(text: &str) -> Option<(Vec<String>, &str)> {
     Some((key.split('.').map(|part| part.trim().to_owned()).collect(), text))
 }
 
-/// The parts of a text that is a key in TOML.
+/// Returns the parts of a TOML key.
 fn toml_key(text: &str) -> Option<Vec<String>> {
-    // A text of several lines may be more than a key, and one that begins so is a table's head or a
-    // comment.
+    // Text of several lines may be more than a key. `[` starts a table header and `#` a comment.
     if text.starts_with(['[', '#']) || text.contains(char::is_control) {
         return None;
     }
@@ -280,25 +278,25 @@ fn toml_key(text: &str) -> Option<Vec<String>> {
     Some(parts)
 }
 
-/// The value at a dotted key of [`KEYS`].
+/// Returns the value of a key in [`KEYS`].
 pub(crate) fn get<'a>(table: &'a Table, key: &str) -> Option<&'a Value> {
     at(table, key.split('.'))
 }
 
-/// The value at the parts of a key.
+/// Returns the value at these parts of a key.
 pub(crate) fn at<'a, 'p>(table: &'a Table, parts: impl IntoIterator<Item = &'p str>) -> Option<&'a Value> {
     let mut parts = parts.into_iter();
     let first = table.get(parts.next()?);
     parts.try_fold(first?, |value, part| value.as_table()?.get(part))
 }
 
-/// A text as the TOML value that it is, where it is one.
+/// Parses a text as a TOML value. Returns `None` if it is not one.
 pub fn toml_value(text: &str) -> Option<Value> {
-    // A text of several lines may be more than a value.
+    // Text of several lines may be more than a value.
     toml::from_str::<Table>(&format!("value = {text}")).ok().filter(|parsed| parsed.len() == 1)?.remove("value")
 }
 
-/// Refuses what is not of the form `key=value`, as [`ConfigFile::read`] does.
+/// Checks that an override has the form `key=value`, as [`ConfigFile::read`] does.
 ///
 /// # Errors
 /// [`ConfigError::Override`]
@@ -308,7 +306,7 @@ pub fn check_override(text: &str) -> Result<(), ConfigError> {
     key_and_value(text).map(|_| ())
 }
 
-/// The parts of the key and the value of an override, `key=value`.
+/// Splits an override `key=value` into the parts of the key and the value.
 pub(crate) fn key_and_value(text: &str) -> Result<(Vec<String>, &str), ConfigError> {
     let malformed = || ConfigError::Override { text: one_line(text) };
     let (parts, value) = key_and_text(text).ok_or_else(malformed)?;
@@ -316,13 +314,13 @@ pub(crate) fn key_and_value(text: &str) -> Result<(Vec<String>, &str), ConfigErr
     if value.is_empty() || parts.iter().any(String::is_empty) { Err(malformed()) } else { Ok((parts, value)) }
 }
 
-/// Applies an override, `key=value`; gives the dotted key. The value is TOML, or, where it is not,
-/// a string without its quotes; `none` takes back what may be absent.
+/// Applies an override `key=value` and returns the dotted key. The value is TOML, or else a string
+/// without quotes. `none` removes an optional setting.
 pub(crate) fn set(table: &mut Table, text: &str, from: &str) -> Result<String, ConfigError> {
     let (parts, value) = key_and_value(text)?;
     let key = dotted(parts.iter().map(String::as_str));
-    // Before it is made: a table in a table in a table … would be taken apart again by as many
-    // calls in each other.
+    // Check the depth before nested tables are built: dropping a deeply nested table recurses as
+    // deeply.
     if parts.len() > DEEPEST {
         return Err(unknown(from.to_owned(), &key));
     }
@@ -346,7 +344,7 @@ pub(crate) fn set(table: &mut Table, text: &str, from: &str) -> Result<String, C
             break;
         }
         let entry = section.entry(part).or_insert_with(|| Value::Table(Table::new()));
-        // The last word counts, here too: "balanced", say, and then the weight of a class.
+        // The last override wins, for example a class weight after "balanced".
         if !entry.is_table() && key.starts_with(CLASS_WEIGHTS) {
             *entry = Value::Table(Table::new());
         }
@@ -401,7 +399,7 @@ mod tests {
     #[test]
     fn the_list_of_keys_is_what_a_full_config_writes() {
         let text = "[model]\nkind = 'softmax'\n[data]\ntrain_images = 2\nvalidation_images = 2\nlabel = 'a'\nignore = ['b']\nclasses = [0, 1]\n[objective]\nclass_weights = 'balanced'\n[early_stopping]\npatience = 1";
-        // No optimizer and no schedule has every key.
+        // No single optimizer or schedule has every key.
         let descents = ["sgd\nmomentum=0.5", "adamw\nschedule=linear", "rmsprop\nschedule=step"];
         let mut written = Vec::new();
         for descent in descents {
@@ -417,7 +415,7 @@ mod tests {
         assert_eq!(written, keys);
         assert_eq!(KEYS.iter().map(|key| key.split('.').count()).max(), Some(DEEPEST));
     }
-    /// The config with one key's value, written again, where its type takes such a value.
+    /// Returns a full config with this value of one key, if its type accepts the value.
     fn with(key: &str, value: &Value) -> Option<Table> {
         let (section, name) = key.rsplit_once('.').unwrap_or(("", key));
         let mut table = Table::from_iter([(name.to_owned(), value.clone())]);
@@ -434,8 +432,8 @@ mod tests {
     fn the_lists_of_texts_and_of_what_may_be_absent_are_what_the_types_say() {
         let texts = KEYS.into_iter().filter(|key| with(key, &Value::from("no word of ours")).is_some());
         assert_eq!(texts.collect::<Vec<_>>(), TEXTS.to_vec());
-        // What a config leaves out that says nothing of it. Not a list that may be empty, nor a
-        // text, of which `none` is one.
+        // The optional keys are absent by default. Exclude lists that may be empty, and texts, for
+        // which `none` is an ordinary value.
         let defaults = with("model.kind", &Value::from("softmax")).expect("a config");
         let is_empty_list =
             |key: &str| with(key, &Value::Array(Vec::new())).is_some_and(|written| get(&written, key).is_none());
@@ -449,7 +447,7 @@ mod tests {
         let check = |text: &str, parts: &[&str], value: &str| {
             let found = key_and_value(text).expect(text);
             assert_eq!(found, (parts.iter().map(|part| (*part).to_owned()).collect(), value), "{text}");
-            // As it is written, it is read back.
+            // Formatting the parts gives the same override.
             let again = format!("{}={value}", dotted(parts.iter().copied()));
             assert_eq!(key_and_value(&again).expect(&again), found, "{again}");
         };
@@ -461,7 +459,7 @@ mod tests {
         check("a.\"\\u00e9\"=1", &["a", "\u{e9}"], "1");
         check("a.\" b \"=1", &["a", " b "], "1");
         check("\"a.b\"=1", &["a.b"], "1");
-        // No keys in TOML, but such names need no quotes.
+        // Not valid TOML keys, but such names need no quotes.
         check("a.versicolor iris=1", &["a", "versicolor iris"], "1");
         check("a.na\u{ef}ve=1", &["a", "na\u{ef}ve"], "1");
         check("a.it's=it's", &["a", "it's"], "it's");

@@ -1,35 +1,38 @@
 use chainrule_core::DataFile;
 use serde::{Deserialize, Serialize};
 
-/// What a run ran on, so that every number in it can be traced: `manifest.json`.
+/// The versions, device and data of a run, `manifest.json`. It makes every number of the run
+/// traceable.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Manifest {
-    /// What was built.
+    /// The versions.
     pub versions: Versions,
     /// The Burn backend.
     pub backend: String,
     /// The device, as Burn names it.
     pub device: String,
-    /// Operating system and processor architecture.
+    /// The operating system and processor architecture.
     pub platform: String,
-    /// The vector instructions that the fused kernels take there.
+    /// The vector instructions that the fused kernels use.
     #[serde(default)]
     pub instructions: String,
-    /// Threads of the fused kernels; 1 for other gradients.
+    /// The threads of the fused kernels; 1 for other gradients.
     #[serde(default)]
     pub threads: usize,
-    /// Where the data came from.
+    /// The origin of the data.
     pub data_source: String,
-    /// The four files and their checksums.
+    /// The data files and their checksums.
     pub data_files: Vec<DataFile>,
     /// The seed of the shuffle.
     pub seed: u64,
 }
 
 impl Manifest {
-    /// In what else a run could come to other numbers than this one, `other` being where it would
-    /// go on: one part of a sentence each, naming both. The git revision and the release are not
-    /// asked, since they may change nothing that is computed, nor where the data lies.
+    /// Returns every difference that could change the numbers of a resumed run, one phrase each,
+    /// with both values. `other` describes the machine that resumes.
+    ///
+    /// The git revision, the release and the path of the data are not compared, because they need
+    /// not change any number.
     pub fn differences(&self, other: &Self) -> Vec<String> {
         let (made, here) = (&self.versions, &other.versions);
         let code = |versions: &Versions| {
@@ -59,17 +62,17 @@ impl Manifest {
     }
 }
 
-/// What was built.
+/// The versions of a build.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Versions {
-    /// This program.
+    /// The version of this program.
     pub chainrule: String,
-    /// Its git revision, `-dirty` where files were changed; `unknown` outside a checkout.
+    /// The git revision, with `-dirty` if files were changed; `unknown` outside a checkout.
     pub git_revision: String,
-    /// The version of all that decides a training's bits; 0 in runs of before 0.2, which have a
-    /// digest of all sources instead.
+    /// The version of the code that decides a training's bits. It is 0 in runs before 0.2, which
+    /// have a digest of all sources instead.
     #[serde(default)]
     pub numerics: u32,
-    /// Burn.
+    /// The version of Burn.
     pub burn: String,
 }

@@ -1,4 +1,4 @@
-//! What a run is on disk, and a sweep of them: experiments as TOML says them, and the folders.
+//! Runs and sweeps on disk: experiments as TOML files, run folders and sweep folders.
 
 mod begun;
 mod checkpoints;

@@ -14,21 +14,20 @@ use crate::runs::checkpoints;
 use crate::seal::{read, read_sealed, sealed, unsealed};
 use crate::{Manifest, RunError, Summary, inside, read_parameters, read_preprocessing, write_weights};
 
-/// A folder for one run's files, each of which appears whole or not at all. Only one process at a
-/// time has it.
+/// The folder of one run. Each file is written atomically. One process owns the folder at a time.
 #[derive(Debug)]
 pub struct RunFolder {
     begun: RunStart,
     claim: Claim,
 }
 
-/// The files that a run writes, with its checkpoints.
+/// The files of a run, besides its checkpoints.
 const FILES: [&str; 5] = [CONFIG, MANIFEST, HISTORY, MODEL, SUMMARY];
 const HISTORY: &str = "history.json";
-/// What a training that diverged leaves in place of a model and a summary.
+/// The file that a diverged training leaves instead of a model and a summary.
 const DIVERGED: &str = "diverged.json";
 
-/// A folder of a run is one by its manifest.
+/// The folder kind of a run. Its marker file is the manifest.
 pub(crate) const RUN: FolderKind = FolderKind {
     name: "a run",
     is_leftover: is_draft,
@@ -37,14 +36,14 @@ pub(crate) const RUN: FolderKind = FolderKind {
 };
 
 impl RunFolder {
-    /// Makes a folder for a new run, whole with `config.toml` and `manifest.json` or not at all.
+    /// Creates the folder of a new run with `config.toml` and `manifest.json`, atomically.
     ///
-    /// With `replace`, a run that lies there is replaced, if nothing else does and its seals are
-    /// whole.
+    /// With `replace`, an existing run is replaced if the folder has nothing else and its seals are
+    /// valid.
     ///
     /// # Errors
-    /// Where something is there and `replace` is not set or does not allow it, another process has
-    /// the folder, or it cannot be written.
+    /// Fails if the folder exists and cannot be replaced, if another process owns it, or if it
+    /// cannot be written.
     pub fn create(path: &Path, replace: bool, config: &TrainConfig, manifest: &Manifest) -> Result<Self, RunError> {
         is_no_sweep(path)?;
         let begun = RunStart::new(config, manifest);
@@ -52,21 +51,22 @@ impl RunFolder {
         Ok(Self { begun, claim })
     }
 
-    /// Makes the first free one of `runs/NAME-1`, `runs/NAME-2`, …, NAME being the experiment's.
+    /// Creates the first free folder of `runs/NAME-1`, `runs/NAME-2`, …. NAME is the experiment's
+    /// name.
     ///
     /// # Errors
-    /// Where it cannot be written.
+    /// Fails if the folder cannot be written.
     pub fn create_numbered(runs: &Path, config: &TrainConfig, manifest: &Manifest) -> Result<Self, RunError> {
         let begun = RunStart::new(config, manifest);
         let claim = Claim::create_numbered(runs, config.experiment(), &RUN, &|folder| begun.write(folder))?;
         Ok(Self { begun, claim })
     }
 
-    /// Deletes what has the names of a run's files, whole or not, and the folder where nothing else
-    /// is in it: for folders that only this program has to do with.
+    /// Deletes all files with the names of a run's files, valid or not, and the folder if it is
+    /// then empty. Use it only for folders that belong to this program.
     ///
     /// # Errors
-    /// Where another process has it, or it cannot be deleted.
+    /// Fails if another process owns the folder, or if it cannot be deleted.
     pub fn remove(path: &Path) -> Result<(), RunError> {
         if !path.is_dir() {
             return Ok(());
@@ -75,21 +75,21 @@ impl RunFolder {
         clear_drafts(path);
         remove_files(path)?;
         drop(lock);
-        // Whatever else is in it stays.
+        // Other files stay.
         let _ = std::fs::remove_dir(path);
         Ok(())
     }
 
-    /// Takes the folder of a run that was begun, to go on with it. A `config.toml` that is absent
-    /// is written again.
+    /// Opens the folder of an existing run to resume it. Writes `config.toml` again if it is
+    /// missing.
     ///
     /// # Errors
-    /// Where there is none, it was changed since, a link leads out of it, another process has it,
-    /// or it cannot be written.
+    /// Fails if there is no run, if it was changed, if a link leads out of the folder, if another
+    /// process owns it, or if it cannot be written.
     pub fn open(path: &Path) -> Result<Self, RunError> {
         is_no_sweep(path)?;
-        // What is no run's is left as it is; what another process does until the lock is had does
-        // not count.
+        // Read twice: a foreign folder must not get a lock, and another process may change the run
+        // before we hold the lock.
         RunStart::read(path)?;
         let claim = Claim::take(path)?;
         let begun = RunStart::read(path)?;
@@ -105,25 +105,25 @@ impl RunFolder {
         Ok(Self { begun, claim })
     }
 
-    /// Where it is.
+    /// Returns the path of the folder.
     pub fn path(&self) -> &Path {
         self.claim.path()
     }
 
-    /// `config.toml`
+    /// Returns the config of `config.toml`.
     pub fn config(&self) -> &TrainConfig {
         &self.begun.config
     }
 
-    /// `manifest.json`
+    /// Returns the content of `manifest.json`.
     pub fn manifest(&self) -> &Manifest {
         &self.begun.manifest
     }
 
-    /// Moves the folder to its place, in place of a run that lies there, whole or not.
+    /// Moves the folder to `path` and replaces an existing run there, complete or not.
     ///
     /// # Errors
-    /// Where it cannot be moved, or something else lies there.
+    /// Fails if the folder cannot be moved, or if something else is there.
     pub fn move_to(self, path: &Path) -> Result<(), RunError> {
         Self::remove(path)?;
         self.claim.move_to(path)
@@ -132,7 +132,7 @@ impl RunFolder {
     /// Deletes the run.
     ///
     /// # Errors
-    /// Where it cannot be deleted.
+    /// Fails if the run cannot be deleted.
     pub fn discard(self) -> Result<(), RunError> {
         let path = self.path().to_owned();
         remove_files(&path)?;
@@ -141,50 +141,49 @@ impl RunFolder {
         Ok(())
     }
 
-    /// Whether a run was begun in a folder, whatever became of it.
+    /// Returns whether a run was started in a folder.
     pub fn was_begun(path: &Path) -> bool {
         inside::is_there(&path.join(MANIFEST))
     }
 
-    /// Whether a summary lies there, of a run that came to an end or was interrupted.
+    /// Returns whether the run has a summary, because it finished or was interrupted.
     pub fn has_summary(&self) -> bool {
         inside::is_there(&self.path().join(SUMMARY))
     }
 
-    /// How the training diverged, where it is known to have.
+    /// Returns how the training diverged, if it did.
     ///
     /// # Errors
-    /// Where what says so cannot be read, or is damaged.
+    /// Fails if `diverged.json` cannot be read or is damaged.
     pub fn divergence(&self) -> Result<Option<Divergence>, RunError> {
         let path = self.path().join(DIVERGED);
         if inside::is_there(&path) { read_sealed(&path, "the run is made again").map(Some) } else { Ok(None) }
     }
 
-    /// Writes what is left of a training that diverged: `history.json`, and `diverged.json`, which
-    /// tells it.
+    /// Writes the files of a diverged training: `history.json` and `diverged.json`.
     ///
     /// # Errors
-    /// Where a file cannot be written.
+    /// Fails if a file cannot be written.
     pub fn write_divergence(&self, history: &History, divergence: &Divergence) -> Result<(), RunError> {
         self.write_history(history)?;
         self.write(DIVERGED, &sealed(divergence))
     }
 
-    /// Writes `history.json` of a training that has no summary.
+    /// Writes `history.json` of a training without a summary.
     pub fn write_history(&self, history: &History) -> Result<(), RunError> {
         self.write(HISTORY, &json(history))
     }
 
-    /// Writes `model.safetensors` of a training that has no summary.
+    /// Writes `model.safetensors` of a training without a summary.
     pub fn write_model(&self, parameters: &Parameters, preprocessing: &Preprocessing) -> Result<(), RunError> {
         self.write(MODEL, &write_weights(parameters, self.config().descent().precision, preprocessing))
     }
 
-    /// Writes what a training came to, the summary last, which gets the files' checksums and seals
-    /// them.
+    /// Writes the results of a training. The summary is written last, with the checksums of the
+    /// other files, and is sealed.
     ///
     /// # Errors
-    /// Where a file cannot be written.
+    /// Fails if a file cannot be written.
     pub fn finish(
         &self,
         history: &History,
@@ -198,12 +197,13 @@ impl RunFolder {
             (HISTORY, json(history)),
             (MODEL, write_weights(parameters, self.config().descent().precision, preprocessing)),
         ];
-        // Those of a run that ended before, otherwise: its summary seals what is no more.
+        // Delete the results of an earlier end first: that summary describes files that are
+        // replaced now.
         for old in [SUMMARY, DIVERGED] {
             remove(&self.path().join(old))?;
         }
         for (name, content) in &files {
-            // Those from before the first step are there, unless someone changed them.
+            // The files from before the first step exist already, unless someone changed them.
             if std::fs::read(self.path().join(name)).ok().as_ref() != Some(content) {
                 self.write(name, content)?;
             }
@@ -213,14 +213,13 @@ impl RunFolder {
         Ok(summary)
     }
 
-    /// Reads the run that lies in a folder.
+    /// Reads the run of a folder.
     ///
     /// # Errors
-    /// Where a file of it is absent, is not what a run writes, or was changed since, and where two
-    /// of them are not of one run.
+    /// Fails if a file is missing, invalid or changed, or if the files do not belong to one run.
     pub fn read(folder: &Path) -> Result<RunFiles, RunError> {
         is_no_sweep(folder)?;
-        // What is checked is what is read, should another process be writing there.
+        // Check the bytes that were read: another process may write at the same time.
         let [history, model, summary] = [HISTORY, MODEL, SUMMARY].map(|name| folder.join(name));
         let damaged = |path: PathBuf, problem: &str| RunError::Damaged {
             path,
@@ -265,7 +264,7 @@ impl RunFolder {
         }
     }
 
-    /// Writes a file, in a folder made anew where someone took it away meanwhile.
+    /// Writes a file. Creates the folder again if it was removed.
     pub(crate) fn write(&self, name: &str, content: &[u8]) -> Result<(), RunError> {
         self.claim.hold(&RUN, &|folder| self.begun.write(folder))?;
         let path = self.path().join(name);
@@ -282,17 +281,17 @@ impl RunFolder {
     }
 }
 
-/// How a training left the floats.
+/// How a training diverged.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Divergence {
-    /// The step, from 0, whose loss is not finite, or after which a weight is too large to be
-    /// squared.
+    /// The step, from 0, at which the loss is not finite, or after which the square of a weight is
+    /// not finite.
     pub step: usize,
-    /// What is not finite, in words.
+    /// A description of what is not finite.
     pub problem: String,
 }
 
-/// Everything that a run wrote.
+/// All contents of a run folder.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RunFiles {
     /// `config.toml`
@@ -305,12 +304,12 @@ pub struct RunFiles {
     pub summary: Summary,
     /// `model.safetensors`
     pub parameters: Parameters,
-    /// What the features are made by, from the same file.
+    /// The preprocessing of the features, from the same file.
     pub preprocessing: Preprocessing,
 }
 
 impl RunFiles {
-    /// A file that contradicts another, and how.
+    /// Returns a file that contradicts another one, and how.
     fn contradiction(&self) -> Option<(&'static str, String)> {
         let (kind, configured) = (self.summary.model, self.config.model().kind);
         if kind != configured {
@@ -340,7 +339,7 @@ impl RunFiles {
     }
 }
 
-/// Refuses the folder of a sweep, where a run's is wanted.
+/// Fails if the folder is a sweep.
 fn is_no_sweep(path: &Path) -> Result<(), RunError> {
     if inside::is_there(&path.join(PLAN)) {
         return Err(RunError::IsSweep { folder: path.to_owned() });
@@ -348,11 +347,11 @@ fn is_no_sweep(path: &Path) -> Result<(), RunError> {
     Ok(())
 }
 
-/// The files of a folder, in the order in which they are deleted so that what is left is a run for
-/// as long as it can be one.
+/// Returns the files of a folder in the order of their deletion: an interrupted deletion leaves a
+/// run as long as possible.
 ///
 /// # Errors
-/// Where the folder is no run's, or something else lies in it: names the first.
+/// Fails if the folder is not a run; fails with the first file that does not belong to it.
 pub(crate) fn own_files(folder: &Path) -> Result<Vec<PathBuf>, RunError> {
     let names = entries(folder)?;
     let foreign = |name: &str| RunError::Foreign { path: folder.join(name), kind: RUN.name };
@@ -361,7 +360,7 @@ pub(crate) fn own_files(folder: &Path) -> Result<Vec<PathBuf>, RunError> {
         return Err(foreign(manifest.or(names.first()).map_or(MANIFEST, String::as_str)));
     };
     let summary: Option<Summary> = read_sealed(&folder.join(SUMMARY), "").ok();
-    // Of a run that did not come to its summary nothing tells more than that they are such files.
+    // Without a summary, only the format of these files can be checked.
     let is_sealed = |name: &str, bytes: &[u8]| match &summary {
         Some(summary) => summary.files.get(name) == Some(&sha256(bytes)),
         None if name == MODEL => read_parameters(bytes).is_ok(),
@@ -389,7 +388,7 @@ pub(crate) fn own_files(folder: &Path) -> Result<Vec<PathBuf>, RunError> {
     Ok([leftovers, named(&[SUMMARY, DIVERGED, HISTORY, MODEL]), checkpoints, named(&[CONFIG, MANIFEST])].concat())
 }
 
-/// Deletes what has the names of a run's files.
+/// Deletes all files with the names of a run's files.
 fn remove_files(folder: &Path) -> Result<(), RunError> {
     for name in FILES.iter().rev().chain([&DIVERGED]) {
         remove(&folder.join(name))?;

@@ -5,7 +5,7 @@ use chainrule_core::{
 };
 use serde::{Deserialize, Serialize};
 
-/// How a run went: `summary.json`, and what `train --json` prints.
+/// The results of a run: `summary.json`, and the output of `train --json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Summary {
     /// The experiment's name.
@@ -16,34 +16,34 @@ pub struct Summary {
     pub backend: String,
     /// The device, as Burn names it.
     pub device: String,
-    /// Float type.
+    /// The float type.
     pub precision: Precision,
-    /// Where the gradients came from.
+    /// The gradient source.
     pub gradient: GradientSource,
-    /// Threads of the fused kernels; 1 for other gradients, whose threads are the backend's affair.
+    /// The threads of the fused kernels. It is 1 for other gradients; the backend chooses their
+    /// threads.
     pub threads: usize,
-    /// What it was trained on.
+    /// The training data.
     pub data: DataSummary,
-    /// By how much a row of each class counted in the objective, in the order of `data.classes`;
-    /// where absent, 1. All cross-entropies of the run have these weights, and its accuracies have
-    /// none.
+    /// The weight of a row of each class in the objective, in the order of `data.classes`; absent
+    /// means 1. All cross-entropies of the run use these weights; its accuracies do not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub class_weights: Option<Vec<f64>>,
     /// The seed of the shuffle.
     pub seed: u64,
-    /// Updates made.
+    /// The number of steps.
     pub steps: usize,
-    /// Updates in an epoch.
+    /// The number of steps per epoch.
     pub steps_per_epoch: usize,
-    /// Training rows that were in no step of an epoch, since they fill no whole batch
+    /// The training rows of each epoch that fill no whole batch and were dropped
     /// (`descent.drop_last`).
     #[serde(default)]
     pub dropped_rows: usize,
-    /// Whole passes over the training rows.
+    /// The number of complete epochs.
     pub epochs_completed: usize,
-    /// Whether patience ended it.
+    /// Whether early stopping ended the training.
     pub stopped_early: bool,
-    /// Whether Ctrl-C ended it.
+    /// Whether Ctrl-C ended the training.
     pub interrupted: bool,
     /// The epoch in which training ended, from 0.
     pub stop_epoch: usize,
@@ -53,23 +53,23 @@ pub struct Summary {
     pub best_step: usize,
     /// The lowest validation loss of all evaluations.
     pub best_validation_loss: f64,
-    /// How near to the minimum of `J` the saved weights are, where L-BFGS went for it.
+    /// The proven distance of the saved weights from the minimum of `J`, for the solver L-BFGS.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub certificate: Option<Certificate>,
-    /// Measured after training ended, with the weights that were saved.
+    /// The metrics of the saved weights, measured after the training.
     #[serde(rename = "final")]
     pub final_metrics: FinalMetrics,
-    /// The size of the saved weights.
+    /// The norms of the saved weights.
     pub weight_norm: WeightNorms,
-    /// Wall-clock time.
+    /// The wall-clock time.
     pub seconds: Seconds,
-    /// SHA-256 of the run's other files, by name. The summary is written last and seals them.
+    /// The SHA-256 of the run's other files, by name. The summary is written last and seals them.
     #[serde(default)]
     pub files: BTreeMap<String, String>,
 }
 
 impl DataSummary {
-    /// What of it the model is told by.
+    /// Returns the part of the summary that defines the model's input and classes.
     pub fn schema(&self) -> Schema {
         let Self { kind, image_size, features, classes, .. } = self.clone();
         Schema { kind, image_size, features, classes }
@@ -79,36 +79,35 @@ impl DataSummary {
 /// The data of a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DataSummary {
-    /// Where it came from.
+    /// The origin.
     pub source: String,
-    /// What it is made of.
+    /// The kind of the data.
     #[serde(default)]
     pub kind: DataKind,
-    /// SHA-256 over the files' own SHA-256.
+    /// The SHA-256 over the files' own SHA-256.
     pub sha256: String,
     /// Training rows, after classes were chosen.
     pub train: usize,
     /// Validation rows, after classes were chosen.
     pub validation: usize,
-    /// Height and width of an image in pixels; the features are its rows, one after the other. A
-    /// table's row is one of 1 x d.
+    /// The height and width of an image in pixels; the features are its pixel rows, one after
+    /// another. A table has 1 x d.
     pub image_size: [usize; 2],
-    /// The features' names, of a table.
+    /// The feature names of a table.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub features: Vec<String>,
-    /// The classes as the data calls them, in the order of the model's outputs; for the logistic
-    /// model the
-    /// negative class first.
+    /// The class names in the order of the model's outputs; for the logistic model the negative
+    /// class comes first.
     pub classes: Vec<Class>,
-    /// What its folder holds and is not used.
+    /// The files of the data folder that are not used.
     #[serde(flatten)]
     pub unused: Unused,
 }
 
-/// Wall-clock time.
+/// Wall-clock time in seconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Seconds {
-    /// From the first byte of data to the summary.
+    /// From the start of loading the data to the summary.
     pub total: f64,
     /// In steps.
     pub training: f64,

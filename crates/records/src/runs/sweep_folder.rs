@@ -14,46 +14,46 @@ use crate::runs::run_folder;
 use crate::seal::{BROKEN, Seal, read, read_sealed, seal_json};
 use crate::{Grid, GridError, Manifest, RunError, RunFolder, inside, write_whole};
 
-/// What a sweep is made of, so that it can be gone on with: `sweep.toml`.
+/// The definition of a sweep, `sweep.toml`. A resumed sweep reads it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SweepPlan {
-    /// The experiment's file, as it was called.
+    /// The name of the experiment file.
     pub config: String,
-    /// What stood in it.
+    /// The text of the experiment file.
     pub text: String,
-    /// What the command line set otherwise for all points, each `key=value`.
+    /// The overrides of the command line for all points, each `key=value`.
     pub set: Vec<String>,
-    /// Threads of the fused kernels for each point.
+    /// The threads of the fused kernels for each point.
     pub threads: usize,
     /// The keys with their values.
     pub grid: Grid,
-    /// What the points run on: one for each of the data that the grid asks for, in the order of
-    /// their first points.
+    /// The manifests of the points: one for each data set of the grid, in the order of their first
+    /// points.
     pub manifests: Vec<Manifest>,
 }
 
 impl SweepPlan {
-    /// The folder below the sweep's that has the points' folders.
+    /// The subfolder with the points' run folders.
     pub const POINTS: &str = "points";
 
-    /// The experiments of all points.
+    /// Returns the configs of all points.
     ///
     /// # Errors
-    /// For the first point that cannot be run.
+    /// Fails for the first point with an invalid config.
     pub fn configs(&self) -> Result<Vec<TrainConfig>, GridError> {
         self.grid.configs(&self.config, &self.text, &self.set)
     }
 
-    /// What each point's folder is called: its number, and each key's last part with its value, as
-    /// far as there is room and a path takes them.
+    /// Returns the folder name of each point: its number, then each key's short name with its
+    /// value, shortened and without special characters.
     pub fn folder_names(&self) -> Vec<String> {
         let (keys, points) = (self.grid.short_names(), self.grid.values());
         let digits = points.len().to_string().len();
         let name = |(i, values): (usize, &Vec<&str>)| {
             let mut name = format!("{:0digits$}", i + 1);
-            // A dash for all that has a meaning to a shell or a file system; what is left of a list
-            // or a string has none at its ends.
+            // Replace characters with a meaning in a shell or a path by dashes, but not at the
+            // ends.
             let plain = |text: &str| {
                 let plain = |c: char| if c.is_ascii_alphanumeric() || "._+-".contains(c) { c } else { ' ' };
                 let plain: String = text.chars().map(plain).collect();
@@ -69,11 +69,11 @@ impl SweepPlan {
     }
 }
 
-/// Letters of a point's folder.
+/// The largest length of a point's folder name.
 const LONGEST: usize = 100;
 
-/// A folder for a sweep: its plan, what came of it, and below `points` a run's folder for each
-/// point. Only one process at a time has it.
+/// The folder of a sweep: its plan, its results, and one run folder per point in `points`. One
+/// process owns the folder at a time.
 #[derive(Debug)]
 pub struct SweepFolder {
     plan: SweepPlan,
@@ -81,14 +81,14 @@ pub struct SweepFolder {
 }
 
 const JSON: &str = "sweep.json";
-/// Bytes of a plan, at most: of its config, its grid and the checksums of the data of a thousand
-/// points.
+/// The largest size of a plan in bytes: its config, its grid, and the checksums of the data of a
+/// thousand points.
 const MOST_BYTES: u64 = 1 << 24;
 
-/// The files that a sweep writes, with its points.
+/// The files of a sweep, besides its points.
 pub(crate) const SWEEP_FILES: [&str; 6] = [PLAN, "sweep.csv", JSON, "sweep.md", "sweep.svg", "sweep.png"];
 
-/// A folder of a sweep is one by its plan.
+/// The folder kind of a sweep. Its marker file is the plan.
 pub(crate) const SWEEP: FolderKind = FolderKind {
     name: "a sweep",
     is_leftover: is_draft,
@@ -97,14 +97,14 @@ pub(crate) const SWEEP: FolderKind = FolderKind {
 };
 
 impl SweepFolder {
-    /// Makes a folder for a new sweep, whole with `sweep.toml` or not at all.
+    /// Creates the folder of a new sweep with `sweep.toml`, atomically.
     ///
-    /// With `replace`, a sweep that lies there is replaced with its runs, if nothing else does and
-    /// its seals are whole.
+    /// With `replace`, an existing sweep is replaced with its runs if the folder has nothing else
+    /// and its seals are valid.
     ///
     /// # Errors
-    /// Where something is there and `replace` is not set or does not allow it, another process has
-    /// the folder or a run in it, or it cannot be written.
+    /// Fails if the folder exists and cannot be replaced, if another process owns it or a run in
+    /// it, or if it cannot be written.
     pub fn create(path: &Path, replace: bool, plan: &SweepPlan) -> Result<Self, RunError> {
         if RunFolder::was_begun(path) && !inside::is_there(&path.join(PLAN)) {
             let what = "this is a run's folder; name another for the sweep";
@@ -114,20 +114,20 @@ impl SweepFolder {
         Ok(Self { plan: plan.clone(), claim })
     }
 
-    /// Makes the first free one of `runs/sweep-1`, `runs/sweep-2`, ….
+    /// Creates the first free folder of `runs/sweep-1`, `runs/sweep-2`, ….
     ///
     /// # Errors
-    /// Where it cannot be written.
+    /// Fails if the folder cannot be written.
     pub fn create_numbered(runs: &Path, plan: &SweepPlan) -> Result<Self, RunError> {
         let claim = Claim::create_numbered(runs, "sweep", &SWEEP, &|folder| plan.write(folder))?;
         Ok(Self { plan: plan.clone(), claim })
     }
 
-    /// Takes the folder of a sweep that was begun, to go on with it.
+    /// Opens the folder of an existing sweep to resume it.
     ///
     /// # Errors
-    /// Where there is none, its plan was changed, a link leads out of it, another process has it,
-    /// or it cannot be written.
+    /// Fails if there is no sweep, if its plan was changed, if a link leads out of the folder, if
+    /// another process owns it, or if it cannot be written.
     pub fn open(path: &Path) -> Result<Self, RunError> {
         let plan = SweepPlan::read(path)?;
         let claim = Claim::take(path)?;
@@ -140,21 +140,21 @@ impl SweepFolder {
         Ok(Self { plan, claim })
     }
 
-    /// Where it is.
+    /// Returns the path of the folder.
     pub fn path(&self) -> &Path {
         self.claim.path()
     }
 
-    /// `sweep.toml`
+    /// Returns the content of `sweep.toml`.
     pub fn plan(&self) -> &SweepPlan {
         &self.plan
     }
 
-    /// Where a run of it is, or is to be made.
+    /// Returns the folder of a point's run, which may not exist yet.
     ///
     /// # Errors
-    /// Where that is elsewhere, behind a link, or the sweep's folder is no longer this process's
-    /// and cannot be made again.
+    /// Fails if a link leads out of the folder, or if this process lost the folder and cannot
+    /// create it again.
     pub fn point(&self, name: &str) -> Result<PathBuf, RunError> {
         self.hold()?;
         let points = self.path().join(SweepPlan::POINTS);
@@ -165,15 +165,16 @@ impl SweepFolder {
         Ok(point)
     }
 
-    /// Writes what tells of the sweep: a JSON object as `sweep.json`, and the other files, whose
-    /// checksums it gets with a seal. They are gone while they are written, so that none is ever
-    /// another than it says.
+    /// Writes the results of the sweep: a JSON object as `sweep.json`, and the other files.
+    /// `sweep.json` gets their checksums and a seal.
+    ///
+    /// The old files are deleted first, so no file ever differs from its checksum.
     ///
     /// # Errors
-    /// Where one cannot be written.
+    /// Fails if a file cannot be written.
     ///
     /// # Panics
-    /// Where `json` is no object with members.
+    /// Panics if `json` is not an object with members.
     pub fn write_tables(&self, json: &str, others: &[(&str, Vec<u8>)]) -> Result<(), RunError> {
         self.hold()?;
         let mut files = BTreeMap::new();
@@ -210,10 +211,10 @@ impl SweepPlan {
     }
 }
 
-/// The files of a folder but its plan, in the order in which they are deleted.
+/// Returns the files of a folder, except its plan, in the order of their deletion.
 ///
 /// # Errors
-/// Where the folder is no sweep's, something else lies in it, or another process has one of its
+/// Fails if the folder is not a sweep, if it has other files, or if another process owns one of its
 /// runs.
 fn own_files(folder: &Path) -> Result<Vec<PathBuf>, RunError> {
     let names = entries(folder)?;
@@ -222,7 +223,7 @@ fn own_files(folder: &Path) -> Result<Vec<PathBuf>, RunError> {
         let plan = names.iter().find(|name| *name == PLAN);
         return Err(foreign(folder.join(plan.or(names.first()).map_or(PLAN, String::as_str))));
     };
-    /// What `sweep.json` says of the others.
+    /// The checksums in `sweep.json`.
     #[derive(Deserialize)]
     struct Told {
         files: BTreeMap<String, String>,
@@ -279,15 +280,15 @@ fn own_files(folder: &Path) -> Result<Vec<PathBuf>, RunError> {
 /// The last line of a sealed TOML file.
 const TOML: Seal = Seal { before: "# seal: ", after: "\n" };
 
-/// A TOML document with its seal.
+/// Returns a TOML document with its seal.
 fn sealed_toml(text: &str) -> Vec<u8> {
     TOML.put(text)
 }
 
-/// The record of such a document.
+/// Parses a sealed TOML document.
 ///
 /// # Errors
-/// Where the seal is not that of the content, or the content no such record: in words.
+/// Returns a message if the seal does not match or the content is not such a record.
 fn unsealed_toml<T: DeserializeOwned>(text: &str) -> Result<T, String> {
     if !TOML.holds(text.as_bytes()) {
         return Err(BROKEN.to_owned());

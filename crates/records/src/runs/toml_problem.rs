@@ -2,7 +2,7 @@ use chainrule_core::one_line;
 
 use crate::runs::values::in_words;
 
-/// What is wrong with TOML, with its line, in words that are none of the parser's.
+/// Describes a TOML error with its line, in the program's own words.
 pub fn toml_problem(text: &str, error: &toml::de::Error) -> String {
     let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
     let message = one_line(error.message());

@@ -1,4 +1,4 @@
-//! What the values of an experiment's keys may be, and what to say of one that cannot be.
+//! The valid values of an experiment's keys, and the messages for invalid ones.
 
 use std::ops::RangeInclusive;
 
@@ -7,7 +7,7 @@ use toml::Value;
 
 use crate::CLASS_WEIGHTS;
 
-/// Keys whose value is one of a few words.
+/// The keys with a fixed set of values.
 const WORDS: [(&str, &[&str]); 7] = [
     ("model.kind", &["softmax", "logistic"]),
     ("descent.solver", &["sgd", "lbfgs"]),
@@ -22,8 +22,8 @@ fn words_of(key: &str) -> Option<&'static [&'static str]> {
     WORDS.iter().find(|(known, _)| *known == key).map(|(_, words)| *words)
 }
 
-/// What is wrong with a value that a key cannot take, and what it can; `message` is what serde says
-/// of it.
+/// Returns the message for an invalid value: what is wrong, and which values are valid. `message`
+/// is serde's error.
 pub(crate) fn problem(key: &str, value: Option<&Value>, message: &str) -> String {
     let text = value.and_then(Value::as_str);
     if let Some(words) = words_of(key) {
@@ -45,13 +45,13 @@ pub(crate) fn problem(key: &str, value: Option<&Value>, message: &str) -> String
     let meant = text.filter(|_| key == CLASS_WEIGHTS).and_then(|text| nearest(text, [ClassWeights::BALANCED]));
     match (meant, text) {
         (Some(meant), _) => format!("did you mean \"{meant}\"? {expected}"),
-        // What is no TOML was taken for a text.
+        // Text that is not TOML was taken as a string.
         (None, Some(text)) if text.starts_with(['[', '{']) => format!("{expected}; texts in it stand in quotes"),
         _ => expected,
     }
 }
 
-/// What serde expected, in the words of a config file.
+/// Translates serde's expectation into terms of a config file.
 pub(crate) fn in_words(expected: &str) -> String {
     match expected {
         "usize" | "u64" | "u32" | "u8" => "expected a whole number, 0 or more".to_owned(),
@@ -77,7 +77,7 @@ fn expected_word(key: &str, words: &[&'static str], text: Option<&str>) -> Strin
     }
 }
 
-/// How a whole number is written that was written as another one, 1e3 or 3.0.
+/// Suggests the integer form of a whole number such as 1e3 or 3.0.
 fn without_a_point(range: &RangeInclusive<u64>, value: Option<&Value>) -> String {
     match value {
         Some(Value::Float(number)) if number.fract() == 0.0 && *number >= 0.0 && *number < 1e15 => {
@@ -96,7 +96,7 @@ mod tests {
     use crate::ConfigFile;
     use crate::runs::keys::KEYS;
 
-    /// What serde alone says of a value.
+    /// Returns the error for this value of a key.
     fn refused(key: &str, value: &str) -> String {
         let smallest = "[model]\nkind = 'softmax'";
         TrainConfig::parse("test", smallest, &[format!("{key}={value}")]).expect_err(key).to_string()
@@ -108,7 +108,7 @@ mod tests {
             assert!(KEYS.contains(&key), "{key}");
             let section = key.rsplit_once('.').map_or("", |(section, _)| section);
             let name = key.rsplit('.').next().unwrap_or_default();
-            // Serde names all variants where it knows none of this name.
+            // Serde lists all variants for an unknown one.
             let said = match section {
                 "model" => toml::from_str::<ModelConfig>(&format!("{name} = '?'")).map(|_| ()),
                 "descent" => toml::from_str::<DescentConfig>(&format!("{name} = '?'")).map(|_| ()),
