@@ -1,4 +1,4 @@
-//! The invariants of `docs/architecture.md`, as far as a program can see them.
+//! Checks the invariants of `docs/architecture.md` that a program can check.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -17,8 +17,8 @@ fn read(path: &str) -> String {
     std::fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
-/// The lines of code below a folder, as `path:line: code`, without comments and without a file's
-/// own tests at its end.
+/// Returns the lines of code below a folder as `path:line: code`, without comments and without the
+/// unit tests at the end of each file.
 fn code(folder: &str) -> Vec<String> {
     let mut lines = Vec::new();
     let mut folders = vec![root().join(folder)];
@@ -40,8 +40,8 @@ fn code(folder: &str) -> Vec<String> {
     lines
 }
 
-/// No line of code below these folders may hold one of these words, but for those of the files that
-/// are named.
+/// Asserts that no line of code below these folders contains one of these words, except in the
+/// files `but`.
 fn nowhere(folders: &[impl AsRef<str>], words: &[&str], but: &[&str]) {
     for folder in folders {
         for line in code(folder.as_ref()) {
@@ -52,7 +52,7 @@ fn nowhere(folders: &[impl AsRef<str>], words: &[&str], but: &[&str]) {
     }
 }
 
-/// The folders of code of all crates but the program's.
+/// Returns the source folders of all crates except the program.
 fn libraries() -> Vec<String> {
     let crates = std::fs::read_dir(root().join("crates")).unwrap();
     let mut names: Vec<String> = crates.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
@@ -70,7 +70,7 @@ fn cargo(arguments: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// All that a crate links, through others too.
+/// Returns all direct and transitive dependencies of a crate.
 fn linked(package: &str, more: &[&str]) -> Vec<String> {
     let tree = ["tree", "--package", package, "--edges", "normal", "--prefix", "none", "--format", "{p}"];
     let tree = cargo(&[&tree, more].concat());
@@ -120,7 +120,7 @@ fn backends_are_named_in_one_file() {
         ("crates/gradcheck/src", &["burn"][..]),
         ("crates/data/src", &["download", "pictures"]),
         ("crates/records/src", &["runs"]),
-        // Whether there is Burn at all; of backends backend.rs alone knows.
+        // The library has its feature `burn` here. Only backend.rs names backends.
         ("crates/chainrule/src", &["burn", "arrays"]),
         ("crates/cli/src", &["burn"]),
     ];
@@ -141,18 +141,18 @@ fn what_needs_no_burn_links_none() {
         assert_eq!(burn.collect::<Vec<_>>(), [""; 0], "{package}");
     }
     assert!(!linked("xtask", &[]).iter().any(|name| is_burn(name)));
-    // Whoever fits and predicts pays for no TLS, no decoders, no TOML and no command line either.
+    // Fitting and predicting must not need TLS, image decoders, TOML or a command line.
     let strangers = ["ureq", "rustls", "ring", "image", "png", "toml", "rmp-serde", "clap", "plotters"];
     let library: BTreeSet<String> = linked("chainrule", &[]).into_iter().collect();
     assert!(!library.iter().any(|name| is_burn(name) || strangers.contains(&name.as_str())), "{library:?}");
     assert!(library.len() <= 75, "the library links {} crates: {library:?}", library.len());
     let program = linked("chainrule-cli", &["--no-default-features"]);
     assert!(!program.iter().any(|name| is_burn(name)), "{program:?}");
-    // Of Burn's, the models link what the others must not: the check can see it.
+    // The models do link Burn, which shows that the check can find it.
     assert!(linked("chainrule-models", &[]).iter().any(|name| is_burn(name)));
 }
 
-/// Packages of a dependency tree with their features.
+/// Returns the packages of a dependency tree with their features.
 fn features(selection: &[&str]) -> BTreeSet<String> {
     let tree = ["tree", "--prefix", "none", "--format", "{p} [{f}]"];
     let tree = cargo(&[&tree, selection].concat());
@@ -160,9 +160,9 @@ fn features(selection: &[&str]) -> BTreeSet<String> {
     lines.filter(|line| !line.is_empty()).collect()
 }
 
-/// Else Cargo compiles Burn, or crates of this workspace, once for `cargo test --workspace` and
-/// once for
-/// `cargo xtask train`. A feature that is named `default` counts, too: the tests ask for it.
+/// With different features Cargo would compile Burn, or crates of this workspace, twice: once for
+/// `cargo test --workspace` and once for `cargo xtask train`. The feature name `default` counts,
+/// too, because the tests enable it.
 #[test]
 fn tests_and_program_are_built_with_the_same_features() {
     let tests = features(&["--workspace", "--edges", "normal,build,dev"]);
@@ -220,12 +220,12 @@ fn unsafe_is_in_one_file() {
 #[test]
 fn files_are_written_by_those_who_write_them_whole() {
     let folders: Vec<String> = libraries().into_iter().chain(["crates/cli/src".to_owned()]).collect();
-    // The lock has no content that anyone waits for.
+    // No reader needs the content of the lock file.
     let but = ["crates/records/src/lock.rs:", "crates/records/src/file.rs:"];
     nowhere(&folders, &["fs::write", "File::create", "File::options", "OpenOptions"], &but);
 }
 
-/// Where it is asked what standard output is, nothing is printed.
+/// Code that only queries standard output prints nothing.
 #[test]
 fn the_program_prints_in_one_file() {
     let words =
@@ -242,11 +242,11 @@ fn no_library_prints_or_gives_up() {
 
 #[test]
 fn tests_start_processes_in_one_place() {
-    // Not in one piece, or this file would have it.
+    // The word is written in two pieces, so that this file does not contain it.
     nowhere(&["tests"], &[concat!("Command::", "new(")], &["tests/command.rs:"]);
 }
 
-/// Without the compiler's harness, its own `#[test]` drops a function, and nobody is told.
+/// Without the compiler's harness, the built-in `#[test]` silently drops a function.
 #[test]
 fn every_test_is_run() {
     let mut run: BTreeSet<String> = tests().map(Test::path).collect();
@@ -282,7 +282,7 @@ fn every_test_is_run() {
     assert!(run.is_empty(), "not found: {run:?}");
 }
 
-/// The folder of the integration tests, and that of each crate's own.
+/// Returns the folder of the integration tests and those of the crates' own tests.
 fn folders_of_tests() -> Vec<PathBuf> {
     let crates = std::fs::read_dir(root().join("crates")).unwrap();
     let of_crates = crates.map(|entry| entry.unwrap().path().join("tests"));
@@ -310,8 +310,8 @@ fn every_invariant_names_a_test_that_is_there() {
     }
 }
 
-/// The files of a crate that each of them names by `crate::…`, as modules; the root is left out,
-/// which names all.
+/// Returns for each file of a crate, as a module, the modules that it names by `crate::…`. The root
+/// is left out because it names all of them.
 fn files_that_know_each_other(folder: &str) -> BTreeMap<String, BTreeSet<String>> {
     let module = |line: &str| {
         let path = line.split(".rs:").next().unwrap().strip_prefix(folder).unwrap().trim_start_matches('/');
@@ -329,7 +329,7 @@ fn files_that_know_each_other(folder: &str) -> BTreeMap<String, BTreeSet<String>
             Some(list) => list.split('}').next().unwrap().split(',').map(|path| path.trim().to_owned()).collect(),
             None => vec![after.split(|c: char| !(c.is_alphanumeric() || "_:".contains(c))).next().unwrap().to_owned()],
         });
-        // The longest beginning of the path that is a file.
+        // The longest prefix of the path that is a file.
         let file = |path: String| {
             let parts: Vec<&str> = path.split("::").collect();
             (1..=parts.len()).rev().map(|n| parts[..n].join("::")).find(|file| modules.contains(file))
@@ -343,8 +343,8 @@ fn files_that_know_each_other(folder: &str) -> BTreeMap<String, BTreeSet<String>
 #[test]
 fn no_circle_of_files_is_in_the_program() {
     let mut known = files_that_know_each_other("crates/cli/src");
-    assert!(known["train"].contains("run") && known["reproduce::workshop"].contains("crew"), "{known:?}");
-    // Who knows nobody that is left is in no circle, until nobody is left.
+    assert!(known["train"].contains("run") && known["reproduce::runner"].contains("jobs"), "{known:?}");
+    // Repeatedly removes a module that depends on no remaining one. What remains is a cycle.
     while let Some(free) = known.iter().find(|(_, others)| others.is_empty()).map(|(name, _)| name.clone()) {
         known.remove(&free);
         known.values_mut().for_each(|others| {

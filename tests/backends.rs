@@ -1,5 +1,5 @@
-//! Every backend of the build against every other: the same features, the same training, the same
-//! model in a file.
+//! Compares the backends of the build: the same features, the same training and the same model in a
+//! file.
 
 use std::path::Path;
 
@@ -20,7 +20,7 @@ use crate::support::{cpu, device, devices, devices_and_precisions, digits, examp
 
 #[test]
 fn bytes_that_cross_to_a_device_are_the_features_that_would_have() {
-    // Not a multiple of four bytes, and every byte there is.
+    // Every byte value, and a length that is not a multiple of four.
     let pixels: Vec<u8> = (0..=255).chain([7, 255, 0]).collect();
     let rows = Rows::of_pixels([1, 37], pixels, vec![0; 7]);
     for (device, precision) in devices_and_precisions() {
@@ -35,8 +35,8 @@ fn bytes_that_cross_to_a_device_are_the_features_that_would_have() {
     }
 }
 
-/// How far a loss may be from the first backend's in f32, relative to it: some hundred steps each
-/// round at 2^-24.
+/// The largest relative distance between a loss in f32 and that of the first backend. Each of some
+/// hundred steps rounds at 2^-24.
 const BOUND: f64 = 1e-4;
 
 #[test]
@@ -92,7 +92,7 @@ fn a_model_saved_on_one_backend_is_the_same_on_every_other() {
         ];
         let output = call(folder.path(), &arguments);
         assert_eq!(code(&output), Some(0), "{}", text(&output.stderr));
-        // Statistics beside the weights are passed over.
+        // The reader skips statistics beside the weights.
         let statistics = Standardization { mean: vec![0.5; 784], scale: vec![2.0; 784] };
         let read = |file: &str| std::fs::read(folder.path().join(&run).join(file)).unwrap();
         let summary: Value = serde_json::from_slice(&read("summary.json")).unwrap();
@@ -173,7 +173,7 @@ fn an_environment_variable_chooses_among_the_backends_of_a_build() {
     assert!(!folder.path().join("runs").exists());
 }
 
-/// The history and the weights of a run, and its summary.
+/// Returns a run's history and weights, and its summary.
 fn run(folder: &Path, name: &str, arguments: &[&str]) -> ([Vec<u8>; 2], Value) {
     let output = call(folder, &[&["train", "--quiet", "--threads", "1", "--out", name], arguments].concat());
     assert_eq!(code(&output), Some(0), "{name}: {}", text(&output.stderr));
@@ -185,12 +185,12 @@ fn run(folder: &Path, name: &str, arguments: &[&str]) -> ([Vec<u8>; 2], Value) {
 #[test]
 fn this_processor_without_burn_trains_as_burns_backends_do() {
     let folder = folder();
-    // The kernels are the same.
+    // The fused kernels are the same for every backend.
     let digits = ["--data", "embedded", "--set", "descent.epochs=2", "--set", "data.train_images=600"];
     let (here, summary) = run(folder.path(), "digits-here", &[&digits[..], &["--backend", "cpu"]].concat());
     assert_eq!(summary["gradient"], "fused");
     assert_eq!(here, run(folder.path(), "digits-there", &[&digits[..], &["--backend", cpu()]].concat()).0);
-    // Plain loops and tensors round otherwise.
+    // Plain loops and tensors round differently.
     let rows = noise(2, 900);
     let table: String = rows.chunks(3).fold("a,b,c,kind\n".to_owned(), |table, row| {
         let kind = ["x", "y", "z"][usize::from(row[0] + 0.5 * row[1] > 0.3) + usize::from(row[2] > 0.8)];

@@ -1,5 +1,4 @@
-//! `chainrule page`: the page to draw on, in a browser. Its arithmetic is held against the
-//! program's own.
+//! `chainrule page`: the drawing page in a browser. Its arithmetic is compared with the program's.
 
 use std::path::Path;
 
@@ -16,7 +15,7 @@ use crate::command::{call, code, folder, text};
 use crate::predict::train;
 use crate::support::{assert_close, digits};
 
-/// Trains a model as `run`, and opens its page.
+/// Trains a model into `run` and opens its page.
 fn open(browser: &Browser, folder: &Path, config: &str, more: &[&str]) -> Predictor {
     train(folder, config, more);
     let output = call(folder, &["page", "run"]);
@@ -30,14 +29,14 @@ fn parameters(folder: &Path) -> Parameters {
     read_parameters(&std::fs::read(folder.join("run/model.safetensors")).unwrap()).unwrap()
 }
 
-/// What the page itself calls.
+/// The object of the page whose methods the tests call.
 const BOARD: &str = "const board = document.querySelector('.board').board;";
 
 fn numbers(value: &Value) -> Vec<f64> {
     serde_json::from_value(value.clone()).unwrap()
 }
 
-/// Both models, in f32, whose weights cross in half the bytes, and in f64.
+/// Both models, in f32 (half the bytes in the page) and in f64.
 const MODELS: [(&str, &[&str], ModelKind); 3] = [
     ("configs/softmax.toml", &["--precision", "f64"], ModelKind::Softmax),
     ("configs/softmax.toml", &[], ModelKind::Softmax),
@@ -66,7 +65,8 @@ fn a_thousand_images_have_the_programs_own_probabilities_and_evidence() {
                 assert_close(&numbers(&found[1]), &expected.probabilities, 1e-12, "probabilities");
                 assert_eq!(found[2].as_u64(), Some(expected.class as u64));
                 assert_close(&[found[3].as_f64().unwrap()], &[expected.cross_entropy(last)], 1e-12, "loss");
-                // The page's evidence is the ink's: the program's less that of an empty board.
+                // The page shows the evidence of the ink: the program's evidence minus that of an
+                // empty board.
                 let (of_image, _) = predictor.evidence(pixels, last).unwrap();
                 let (of_blank, _) = predictor.evidence(&vec![0; pixels.len()], last).unwrap();
                 let of_ink: Vec<f64> = of_image.iter().zip(of_blank).map(|(image, blank)| image - blank).collect();
@@ -106,7 +106,7 @@ fn its_steps_are_the_kernels_own() {
     }
 }
 
-/// Draws a stroke with the mouse, through points in the unit square.
+/// Draws a stroke with the mouse through points in the unit square.
 fn drag(browser: &Browser, points: &[[f64; 2]]) {
     let [left, top, width, height] = browser.place("[data-part=pad]");
     let step = |[x, y]: [f64; 2]| json!({ "type": "pointerMove", "x": (left + x * width).round(), "y": (top + y * height).round(), "duration": 0 });
@@ -118,23 +118,23 @@ fn drag(browser: &Browser, points: &[[f64; 2]]) {
     browser.post("/actions", &json!({ "actions": [mouse] }));
 }
 
-/// A seven, through points in the unit square.
+/// A seven, as points in the unit square.
 const SEVEN: [[f64; 2]; 4] = [[0.3, 0.3], [0.7, 0.3], [0.55, 0.5], [0.45, 0.8]];
 
-/// The image that the model sees.
+/// Returns the image that the model gets.
 fn seen(browser: &Browser) -> Vec<u8> {
     serde_json::from_value(browser.script(&format!("{BOARD} return [...board.pixels()];"), &json!([]))).unwrap()
 }
 
-/// What is shown of each class: its share of the bar in percent, and its probability and residual
-/// as they are written.
+/// Returns for each class its share of the bar in percent, and its probability and residual as
+/// displayed.
 fn shown(browser: &Browser) -> Vec<(f64, String, String)> {
     let script = "return [...document.querySelectorAll('[data-part=class]')].map((row) => { const of = (name) => row.querySelector(`[data-of=${name}]`);
         return [parseFloat(of('bar').style.width), of('probability').textContent, of('residual').textContent]; });";
     serde_json::from_value(browser.script(script, &json!([]))).unwrap()
 }
 
-/// What is said in the end, to who looks and to who listens.
+/// Waits until the status, for the eye and for screen readers, begins with this text.
 fn status(browser: &Browser, expected: &str) {
     let read = || browser.script("return document.querySelector('[role=status]').textContent", &json!([]));
     for _ in 0..100 {
@@ -169,7 +169,8 @@ fn a_drawing_is_fitted_like_mnists_and_judged_as_the_program_judges_it() {
     }
     status(&browser, &format!("Most probable: {} at ", prediction.class));
 
-    // 20 rows of ink, centred by their mass; and much what becomes of a picture of the board.
+    // 20 rows of ink, centred by mass, and close to what the program reads from a picture of the
+    // board.
     let rows = (0..28).filter(|row| image[row * 28..][..28].iter().any(|&level| level > 63)).count();
     assert!((19..=20).contains(&rows), "{rows} rows of ink");
     let mass: f64 = image.iter().copied().map(f64::from).sum();
@@ -184,7 +185,7 @@ fn a_drawing_is_fitted_like_mnists_and_judged_as_the_program_judges_it() {
     let apart: f64 = image.iter().zip(&of_program).map(|(a, b)| f64::from(a.abs_diff(*b))).sum::<f64>() / mass;
     assert!(apart < 0.15, "{apart} of the ink is elsewhere");
 
-    // As drawn, it is not fitted; taken back, it is gone.
+    // Without fitting, the ink stays as drawn. Undo removes it.
     browser.click("[data-part=fit]");
     assert!(seen(&browser).iter().copied().map(f64::from).sum::<f64>() < 0.7 * mass);
     browser.click("[data-part=fit]");
@@ -207,7 +208,7 @@ fn a_step_makes_what_it_is_taught_more_probable_and_can_be_forgotten() {
     drag(&browser, &SEVEN);
     let image = seen(&browser);
     let before = predictor.predict(&image).unwrap();
-    // A class that it is not.
+    // A wrong class.
     let taught = (before.class + 1) % 10;
     browser.click(&format!("[data-part=class]:nth-of-type({}) [data-of=truth]", taught + 1));
     for (k, (_, _, residual)) in shown(&browser).iter().enumerate() {
@@ -228,8 +229,7 @@ fn a_step_makes_what_it_is_taught_more_probable_and_can_be_forgotten() {
     assert!((probability(taught) - before.probabilities[taught]).abs() < 1e-5);
     assert_eq!(says("[data-part=steps]"), "The model is as it was trained.");
 
-    // What is shown of a step that raises weights is the ink in one colour, and the other way
-    // round.
+    // A step that raises weights shows the ink in one colour, a step that lowers them in the other.
     let colors =
         "const own = document.querySelectorAll('[data-part=class]')[arguments[0]].querySelector('[data-of=step]');
         return [...own.getContext('2d').getImageData(0, 0, 28, 28).data];";
@@ -250,19 +250,19 @@ fn it_can_be_drawn_on_with_the_keyboard_alone() {
     let browser = Browser::start();
     let folder = folder();
     open(&browser, folder.path(), "configs/logistic.toml", &[]);
-    // Tab comes to the board first. Right and down arrows, space.
+    // Tab reaches the board first. Then right arrow, down arrow, space.
     let (tab, right, down) = ('\u{e004}', "\u{e014}", "\u{e015}");
     press(&browser, &format!("{tab} {}{}", right.repeat(6), down.repeat(6)));
     status(&browser, "Pen down, column 20 of 28, row 20. Most probable: ");
     let image = seen(&browser);
     assert!(image.iter().filter(|&&level| level > 127).count() > 20, "{image:?}");
-    // Lifted, the pen leaves no trace.
+    // A lifted pen draws nothing.
     press(&browser, &format!(" {}", down.repeat(3)));
     status(&browser, "Pen up, column 20 of 28, row 23.");
     assert_eq!(seen(&browser), image);
     press(&browser, "\u{e003}");
     assert_eq!(seen(&browser), vec![0; 784]);
-    // An example, by Tab and Enter, is classified and named by what it is.
+    // An example chosen by Tab and Enter is classified, and its true class is shown.
     let focused = "document.querySelectorAll('[data-part=example]')[1].focus(); return document.activeElement.getAttribute('aria-label')";
     let label = browser.script(focused, &json!([]));
     press(&browser, "\u{e007}");
@@ -279,7 +279,7 @@ fn it_fits_a_phone() {
     browser.post("/goog/cdp/execute", &json!({ "cmd": "Emulation.setDeviceMetricsOverride", "params": phone }));
     let width = browser.script("return document.documentElement.scrollWidth", &json!([]));
     assert_eq!(width, 360, "something is wider than a phone");
-    // What is touched is large enough for a finger.
+    // Touch targets are large enough for a finger.
     let smallest = "return Math.min(...[...document.querySelectorAll('.board button, .board th label')].map((e) => e.getBoundingClientRect().height))";
     assert!(browser.script(smallest, &json!([])).as_f64().unwrap() >= 38.0);
 }

@@ -1,4 +1,5 @@
-//! A browser to try pages in: drives Chromium by chromedriver, with the W3C's `WebDriver` protocol.
+//! A browser for tests of pages: drives Chromium through chromedriver with the W3C's `WebDriver`
+//! protocol.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Stdio};
@@ -12,12 +13,12 @@ use crate::support::skip;
 pub(crate) struct Browser {
     driver: Child,
     session: String,
-    /// Chromium's own folder, deleted at the end.
+    /// Chromium's profile folder, deleted on drop.
     _profile: tempfile::TempDir,
 }
 
 impl Browser {
-    /// Starts one; no test goes on where there is none.
+    /// Starts a browser. Skips the test if there is none.
     pub(crate) fn start() -> Self {
         let started = process("chromedriver").arg("--port=0").stdout(Stdio::piped()).stderr(Stdio::null()).spawn();
         let Ok(mut driver) = started else {
@@ -28,7 +29,7 @@ impl Browser {
             let line = line.unwrap();
             Some(line.split_once("successfully on port ")?.1.trim_end_matches('.').to_owned())
         });
-        // It goes on writing, and must not find its reader gone.
+        // Keeps reading: the driver continues to write and would fail on a closed pipe.
         std::thread::spawn(move || lines.for_each(drop));
         let profile = tempfile::tempdir().unwrap();
         let user_data = format!("--user-data-dir={}", profile.path().display());
@@ -58,12 +59,12 @@ impl Browser {
         answer["value"].clone()
     }
 
-    /// Runs a script; `arguments` are its arguments.
+    /// Runs a script with these arguments.
     pub(crate) fn script(&self, script: &str, arguments: &Value) -> Value {
         self.post("/execute/sync", &json!({ "script": script, "args": arguments }))
     }
 
-    /// Moves the mouse to a place in the window, and clicks where asked to.
+    /// Moves the mouse to a position in the window. Clicks there if `click`.
     pub(crate) fn mouse(&self, x: f64, y: f64, click: bool) {
         let mut actions = vec![json!({ "type": "pointerMove", "x": x.round(), "y": y.round(), "duration": 0 })];
         if click {
@@ -75,8 +76,8 @@ impl Browser {
         self.post("/actions", &json!({ "actions": [mouse] }));
     }
 
-    /// Left, top, width and height in the window of what `selector` names, once it is in the middle
-    /// of it and nothing moves any more.
+    /// Scrolls the element of `selector` to the middle of the window and waits until it stands
+    /// still. Returns its left, top, width and height.
     pub(crate) fn place(&self, selector: &str) -> [f64; 4] {
         let script = "const e = document.querySelector(arguments[0]); e.scrollIntoView({ block: 'center', behavior: 'instant' });
             const b = e.getBoundingClientRect(); return [b.left, b.top, b.width, b.height];";
@@ -101,7 +102,7 @@ impl Browser {
 
 impl Drop for Browser {
     fn drop(&mut self) {
-        // Ends Chromium too, which would outlive its driver.
+        // Also closes Chromium, which would outlive its driver.
         let _ = ureq::delete(&self.session).call();
         let _ = self.driver.kill();
         let _ = self.driver.wait();

@@ -1,4 +1,4 @@
-//! The program as a person or a script calls it.
+//! The program as users and scripts call it.
 
 use std::ffi::OsStr;
 use std::path::Path;
@@ -10,27 +10,27 @@ use tempfile::TempDir;
 
 pub(crate) use crate::harness::starts_processes;
 
-/// A program to start, which no test does otherwise: where those that start processes are left
-/// out, a test ends here.
+/// Returns a command for a program. All tests start processes through this function: a quick run
+/// skips the test here.
 pub(crate) fn process(program: impl AsRef<OsStr>) -> Command {
     starts_processes();
     Command::new(program)
 }
 
-/// Calls the program in a folder of its own, on no data but what the arguments name, and with no
-/// way to fetch any.
+/// Runs the program in this folder. It can use only the data that the arguments name, and cannot
+/// download any.
 pub(crate) fn call(folder: &Path, arguments: &[&str]) -> Output {
     command(folder, arguments).output().unwrap()
 }
 
-/// What [`call`] calls.
+/// Returns the command that [`call`] runs.
 pub(crate) fn command(folder: &Path, arguments: &[&str]) -> Command {
     let mut command = process(env!("CARGO_BIN_EXE_chainrule-under-test"));
     by_itself(command.args(arguments), folder);
     command
 }
 
-/// Gives a command a folder of its own, and neither data nor a way to fetch any.
+/// Sets a command's folder and gives it neither data nor a way to download any.
 pub(crate) fn by_itself(command: &mut Command, folder: &Path) {
     command
         .current_dir(folder)
@@ -38,9 +38,9 @@ pub(crate) fn by_itself(command: &mut Command, folder: &Path) {
         .env_remove("CHAINRULE_TOKEN")
         .env("XDG_CACHE_HOME", folder.join("cache"))
         .env("CHAINRULE_MNIST_URL", "http://127.0.0.1:9")
-        // Without it, Mesa's Vulkan driver complains on standard error.
+        // Without it, Mesa's Vulkan driver writes warnings to standard error.
         .env("XDG_RUNTIME_DIR", folder)
-        // Nor does it write its compiled shaders among the files that a test looks at.
+        // Keeps Mesa's shader cache out of the folders that tests compare.
         .env("MESA_SHADER_CACHE_DISABLE", "true");
 }
 
@@ -55,7 +55,7 @@ pub(crate) fn folder() -> TempDir {
     folder
 }
 
-/// A training of a second.
+/// A training of one second.
 const QUICK: [&str; 10] = [
     "train",
     "--set",
@@ -73,14 +73,14 @@ fn quick<'a>(more: &[&'a str]) -> Vec<&'a str> {
     [&QUICK, more].concat()
 }
 
-/// What a command answers with `--json`, saying nothing else.
+/// Returns a command's JSON output. Standard error must be empty.
 pub(crate) fn ask(folder: &Path, arguments: &[&str]) -> Value {
     let output = call(folder, &[arguments, &["--json", "--quiet"]].concat());
     assert_eq!((code(&output), text(&output.stderr).as_str()), (Some(0), ""), "{arguments:?}");
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
-/// Exit code 2, one line that says these, and no file written.
+/// Expects exit code 2, a one-line error with these texts, and no new file.
 pub(crate) fn is_refused(folder: &Path, arguments: &[&str], expected: &[&str]) {
     let before = files_below(folder);
     let output = call(folder, arguments);
@@ -108,7 +108,7 @@ fn read_json(path: &Path) -> Value {
     serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
 }
 
-/// Seals a run's files as they lie there, which a test has changed.
+/// Renews the seals of a run after a test changed its files.
 pub(crate) fn seal_again(run: &Path) {
     let seal = |name: &str, change: &dyn Fn(&mut Value)| {
         let mut document = read_json(&run.join(name));
@@ -124,14 +124,13 @@ pub(crate) fn seal_again(run: &Path) {
     seal("summary.json", &|summary| summary["files"] = files.clone().into());
 }
 
-/// What a document of a run says, without its seal.
+/// Returns a document of a run without its seal.
 pub(crate) fn without_seal(mut document: Value) -> Value {
     assert!(document.as_object_mut().unwrap().remove("seal").is_some());
     document
 }
 
-/// The call must end with exit code 2, one line on standard error, nothing on standard output, and
-/// no new file.
+/// Expects exit code 2, one line on standard error, nothing on standard output and no new file.
 fn refuses(folder: &Path, arguments: &[&str], expected: &str) {
     let before = files_below(folder);
     let output = call(folder, arguments);
@@ -270,7 +269,7 @@ fn a_run_folder_is_never_overwritten_without_force() {
     refuses(folder.path(), &to(&[]), "run exists already");
     assert_eq!(code(&call(folder.path(), &to(&["--force", "--seed", "5"]))), Some(0));
     assert_eq!(read_json(&folder.path().join("run/summary.json"))["seed"], 5);
-    // Without --out, the next free number is taken.
+    // Without --out, the run gets the next free number.
     assert_eq!(code(&call(folder.path(), &quick(&[]))), Some(0));
     assert_eq!(code(&call(folder.path(), &quick(&[]))), Some(0));
     assert!(folder.path().join("runs/softmax-2/summary.json").exists());

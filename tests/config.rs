@@ -1,4 +1,4 @@
-//! The experiments that are inside the program.
+//! The experiments that are embedded in the program.
 
 use std::path::Path;
 

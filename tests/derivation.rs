@@ -1,4 +1,4 @@
-//! One equation of `docs/derivation.md` by itself, in f64, against autodiff.
+//! Compares single equations of `docs/derivation.md` with autodiff, in f64.
 
 use burn::tensor::activation::{sigmoid, softmax};
 use burn::tensor::{Device, FloatDType, Tensor};
@@ -11,7 +11,7 @@ const ROWS: usize = 6;
 const FEATURES: usize = 4;
 const CLASSES: usize = 5;
 
-/// Logits from clearly one class to clearly another, as a leaf of an autodiff graph.
+/// Returns logits from clearly one class to clearly another, as a leaf of an autodiff graph.
 fn logits(device: &Device) -> Tensor<2> {
     let z: Vec<f64> = noise(1, ROWS * CLASSES).iter().map(|z| 6.0 * z).collect();
     matrix(&z, [ROWS, CLASSES], device, FloatDType::F64).autodiff().require_grad()
@@ -25,7 +25,7 @@ fn binary_targets(device: &Device) -> Tensor<1> {
     vector(&[1.0, 0.0, 1.0, 1.0, 0.0, 1.0], device, FloatDType::F64)
 }
 
-/// One-hot rows.
+/// Returns one-hot rows.
 fn targets(device: &Device) -> Tensor<2> {
     let y: Vec<f64> =
         (0..ROWS * CLASSES).map(|i| f64::from(u8::from(i % CLASSES == (i / CLASSES * 3) % CLASSES))).collect();
@@ -36,7 +36,7 @@ fn features(device: &Device) -> Tensor<2> {
     matrix(&noise(2, ROWS * FEATURES), [ROWS, FEATURES], device, FloatDType::F64)
 }
 
-/// The derivative of `sum(output)` by `input`, by Burn's autodiff.
+/// Returns the derivative of `sum(output)` with respect to `input`, by Burn's autodiff.
 fn by_autodiff<const D: usize, const E: usize>(output: Tensor<D>, input: &Tensor<E>) -> Vec<f64> {
     values(input.grad(&output.sum().backward()).unwrap())
 }
@@ -71,7 +71,7 @@ fn eq_6_binary_cross_entropy_by_logit() {
         let (z, y) = (binary_logits(&device), binary_targets(&device));
         let p = sigmoid(z.clone());
         let by_hand = derivation::binary_cross_entropy_by_logit(p.clone().inner(), y.clone());
-        // The chain rule, Eq. (4) times Eq. (5), is the same: the factors p (1 - p) cancel.
+        // The chain rule, Eq. (4) times Eq. (5), gives the same: the factors p (1 - p) cancel.
         let chained = derivation::binary_cross_entropy_by_probability(p.clone().inner(), y.clone())
             * derivation::sigmoid_by_logit(p.clone().inner());
         check(&values(by_hand.clone()), &values(chained));
@@ -105,7 +105,8 @@ fn eq_14_cross_entropy_by_probability() {
     }
 }
 
-/// The Jacobian of each row's softmax by autodiff, one output at a time: `[row][k][j] = dp_k/dz_j`.
+/// Returns the Jacobian of each row's softmax by autodiff, one output at a time: `[row][k][j] =
+/// dp_k/dz_j`.
 fn softmax_jacobian(device: &Device) -> Vec<Vec<Vec<f64>>> {
     let mut jacobian = vec![Vec::new(); ROWS];
     for k in 0..CLASSES {
@@ -146,7 +147,7 @@ fn eq_17_cross_entropy_by_logit() {
         let (z, y) = (logits(&device), targets(&device));
         let p = softmax(z.clone(), 1);
         let by_hand = derivation::cross_entropy_by_logit(p.clone().inner(), y.clone());
-        // The chain rule over all outputs, Eq. (14) times Eqs. (15) and (16), is the same.
+        // The chain rule over all outputs, Eq. (14) times Eqs. (15) and (16), gives the same.
         let slopes = values(derivation::cross_entropy_by_probability(p.clone().inner(), y.clone()));
         let diagonal = values(derivation::softmax_jacobian_diagonal(p.clone().inner()));
         let off_diagonal = values(derivation::softmax_jacobian_off_diagonal(p.clone().inner()));

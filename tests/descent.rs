@@ -1,5 +1,5 @@
-//! Burn's optimizers against their papers' formulas, schedules against theirs, by every engine; and
-//! rows that count by their class.
+//! Compares Burn's optimizers and the schedules with their formulas, for every engine. Also tests
+//! class weights.
 
 use std::f64::consts::PI;
 
@@ -40,13 +40,13 @@ const SMALL: [&str; 10] = [
     "early_stopping.patience=1000",
 ];
 
-/// An optimizer's formula: step from 0, what it remembers (two numbers a parameter), and a
-/// parameter's gradient, to the parameter after it.
+/// An optimizer's formula. The arguments are the step from 0, the state (two numbers per
+/// parameter), the parameter, its gradient and the learning rate. Returns the new parameter.
 type Rule = fn(i32, &mut [f64; 2], f64, f64, f64) -> f64;
 
-/// The training of this config is the rule's, in plain loops.
+/// Compares the training of this config with the rule in plain loops.
 fn goes_by(rule: Rule, settings: &[&str], tolerance: f64) {
-    // Five batches, and one of ten rows.
+    // Five whole batches, and one of ten rows.
     let data = digits(170, 40);
     let ([rows, _], classes) = data.select(None, None, None).unwrap();
     let mut order = BatchOrder::new(Shuffle::ChaCha { seed: 3 });
@@ -74,14 +74,13 @@ fn goes_by(rule: Rule, settings: &[&str], tolerance: f64) {
     }
 }
 
-/// Polyak, 1964, as Sutskever et al., 2013, write it, with a gradient that is damped but for the
-/// first.
+/// Polyak, 1964, in the form of Sutskever et al., 2013, with dampening except at the first step.
 fn heavy_ball(step: i32, [velocity, _]: &mut [f64; 2], w: f64, g: f64, rate: f64) -> f64 {
     *velocity = if step == 0 { g } else { 0.75 * *velocity + (1.0 - 0.25) * g };
     w - rate * *velocity
 }
 
-/// Nesterov's, with the gradient taken where the step begins.
+/// Nesterov momentum, with the gradient at the parameters before the step.
 fn nesterov(step: i32, [velocity, _]: &mut [f64; 2], w: f64, g: f64, rate: f64) -> f64 {
     *velocity = if step == 0 { g } else { 0.75 * *velocity + g };
     w - rate * (g + 0.75 * *velocity)
@@ -95,7 +94,7 @@ fn adam_by([b1, b2, epsilon]: [f64; 3], step: i32, [first, second]: &mut [f64; 2
     w - rate * first / (second.sqrt() + epsilon)
 }
 
-/// With numbers that f32, in which Burn keeps them, has exactly.
+/// With constants that f32 represents exactly, because Burn stores them in f32.
 fn adam(step: i32, memory: &mut [f64; 2], w: f64, g: f64, rate: f64) -> f64 {
     adam_by([0.5, 0.75, 0.0009765625], step, memory, w, g, rate)
 }
@@ -104,8 +103,8 @@ fn adam_as_it_comes(step: i32, memory: &mut [f64; 2], w: f64, g: f64, rate: f64)
     adam_by([0.9, 0.999, 1e-5], step, memory, w, g, rate)
 }
 
-/// Loshchilov and Hutter, 2019, Algorithm 2, with the learning rate as the schedule multiplier of
-/// both parts, as PyTorch has it.
+/// Loshchilov and Hutter, 2019, Algorithm 2. The learning rate multiplies both parts, as in
+/// PyTorch.
 fn adamw(step: i32, memory: &mut [f64; 2], w: f64, g: f64, rate: f64) -> f64 {
     adam(step, memory, w * (1.0 - rate * 0.125), g, rate)
 }
@@ -137,7 +136,7 @@ fn every_optimizer_goes_by_the_formula_of_its_paper() {
     goes_by(|_, _, w, g, rate| w - rate * g, &["descent.momentum=0", "descent.learning_rate=0.1"], 1e-11);
     goes_by(heavy_ball, &[&momentum[..], &["descent.dampening=0.25"]].concat(), 1e-11);
     goes_by(nesterov, &[&momentum[..], &["descent.dampening=0", "descent.nesterov=true"]].concat(), 1e-11);
-    // What Burn computes of beta and the number of steps it computes in f32.
+    // Burn computes the powers of beta in f32.
     goes_by(adam, &[&["descent.optimizer=adam"], &betas[..]].concat(), 1e-5);
     goes_by(adam_as_it_comes, &["descent.optimizer=adam"], 1e-4);
     let decay = ["descent.optimizer=adamw", "descent.decoupled_weight_decay=0.125", "descent.learning_rate=0.25"];
@@ -183,7 +182,7 @@ fn what_a_config_leaves_out_of_an_optimizer_is_burns_default() {
     assert_eq!((dampening, nesterov), (burns.dampening, burns.nesterov));
 }
 
-/// One of Burn's configs, whose fields are its own.
+/// Returns one of Burn's configs as JSON.
 fn json(config: &impl serde::Serialize) -> Value {
     serde_json::to_value(config).unwrap()
 }
@@ -223,7 +222,7 @@ fn a_schedule_gives_every_step_the_rate_of_its_formula_by_every_source_of_gradie
     }
 }
 
-/// Rows that count by their class, in plain loops: `(1/n) sum_i w_i loss_i` at `[W; b]`.
+/// Computes the loss with class weights in plain loops: `(1/n) sum_i w_i loss_i` at `[W; b]`.
 fn weighted_loss(rows: &Rows, w: &[f64], weights: &[f64]) -> f64 {
     let (d, k) = (rows.n_features(), weights.len());
     let features = features(rows);
@@ -243,7 +242,7 @@ fn rows_count_by_their_class_as_in_plain_loops_in_steps_evaluations_and_the_end(
     let mut order = BatchOrder::new(Shuffle::ChaCha { seed: 3 });
     let epochs: Vec<_> = (0..2).map(|_| order.next_epoch(rows.len())).collect();
     let each = "objective.class_weights=[0.1, 3, 1, 0.5, 2, 1, 1, 7, 0.25, 1]";
-    // Who is not named counts 1.
+    // A class that is not named has weight 1.
     let named = "objective.class_weights={7 = 7, 8 = 0.25, 1 = 3, 0 = 0.1, 4 = 2, 3 = 0.5}";
     let all_ten = "data.classes=[0, 1, 2, 3, 4, 5, 6, 7, 8, 9]";
     for weights in ["objective.class_weights=balanced", each, named] {
@@ -258,7 +257,8 @@ fn rows_count_by_their_class_as_in_plain_loops_in_steps_evaluations_and_the_end(
                 let what = format!("{device:?} {more:?}");
                 assert_close(&found.history.train_loss, &losses, 1e-11, &what);
                 assert_close(&[found.weight, found.bias].concat(), &w, 1e-11, &what);
-                // The balance is that of the training rows, for the validation rows, too.
+                // The balanced weights come from the training rows. They also apply to the
+                // validation rows.
                 let expected = [&rows, &validation].map(|rows| weighted_loss(rows, &w, &weights));
                 let metrics = [found.final_metrics.train_loss, found.final_metrics.validation_loss];
                 assert_close(&metrics, &expected, 1e-11, &what);
@@ -278,13 +278,13 @@ fn the_logistic_models_weights_are_those_of_the_classes_that_are_named() {
         fit(&config, &data, &f64_devices()[0], &mut ())
     };
     let found = train(&["data.classes=[2, 3]", "objective.class_weights={2 = 4, 3 = 0.5}"]);
-    // The same two classes in the other order make the same model, up to its sign.
+    // Swapping the two classes gives the same model with the opposite sign.
     let turned = train(&["data.classes=[3, 2]", "objective.class_weights={2 = 4, 3 = 0.5}"]);
     let negative: Vec<f64> = turned.weight.iter().map(|w| -w).collect();
     assert_close(&found.weight, &negative, 1e-11, "weights");
     let other = train(&["data.classes=[2, 3]", "objective.class_weights={3 = 4, 2 = 0.5}"]);
     assert!(found.bias[0] > other.bias[0], "{} {}", found.bias[0], other.bias[0]);
-    // A key of its own for each class, as --set and --grid name it.
+    // One key per class, as in --set and --grid.
     let one_by_one = ["objective.class_weights.2=4", "objective.class_weights.3=0.5"];
     assert_eq!(train(&[&["data.classes=[2, 3]"], &one_by_one[..]].concat()).weight, found.weight);
 }
@@ -341,7 +341,7 @@ fn balanced_weights_and_their_minimum_are_scikit_learns() {
                 let all = [values_of(gradient.weight), values_of(gradient.bias)].concat();
                 all.iter().fold(0.0, |most: f64, g| most.max(g.abs()))
             };
-            // J is flat where scikit-learn ended, and is not without the weights.
+            // J is flat at scikit-learn's result. Without the weights it is not.
             let weighted = found(Targets::of_classes(y.clone(), weights));
             assert!((weighted.cross_entropy.into_scalar::<f64>() / their_loss - 1.0).abs() < 1e-12, "{classes:?}");
             let slope = steepest(weighted.gradient);
@@ -351,9 +351,9 @@ fn balanced_weights_and_their_minimum_are_scikit_learns() {
     }
 }
 
-/// A table in which a class is rare.
+/// Returns a table with a rare class.
 fn rare() -> String {
-    // All of the first class, and few of the others.
+    // All rows of the first class, and few of the others.
     let labels: Vec<u64> = serde_json::from_value(scikit_learn()["labels"].clone()).unwrap();
     let mut others = 0;
     flowers(
@@ -365,7 +365,7 @@ fn rare() -> String {
     )
 }
 
-/// What the runs on flowers of which a class is rare have in common.
+/// Common settings of the runs on the flowers with a rare class.
 const ON_RARE: [&str; 10] = [
     ON_FLOWERS[0],
     ON_FLOWERS[1],
@@ -387,7 +387,7 @@ fn with_rare_flowers() -> TempDir {
     folder
 }
 
-/// The sum of the classes' recalls, as `evaluate` finds them.
+/// Returns the sum of the recalls of the classes, from the output of `evaluate`.
 fn recalls(found: &Value) -> f64 {
     found["per_class"].as_array().unwrap().iter().map(|class| class["recall"].as_f64().unwrap()).sum()
 }
@@ -417,7 +417,7 @@ fn a_run_tells_its_weights_and_evaluate_tells_both_losses() {
         let expected = summary["final"][loss].as_f64().unwrap();
         assert!((found["weighted_loss"].as_f64().unwrap() / expected - 1.0).abs() < 1e-12, "{found}");
         assert!((found["loss"].as_f64().unwrap() / expected - 1.0).abs() > 1e-3, "{found}");
-        // Means by class, put together again.
+        // The means per class, recombined.
         let rows: Vec<u64> =
             found["per_class"].as_array().unwrap().iter().map(|class| class["rows"].as_u64().unwrap()).collect();
         let n = rows.iter().sum::<u64>() as f64;

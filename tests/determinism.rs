@@ -1,5 +1,5 @@
-//! The same config and seed give the same bytes on the same machine, whatever ran before or runs
-//! beside it; on another number of threads, numbers within a stated bound.
+//! The same config and seed give the same bytes on the same machine, whatever ran before or runs at
+//! the same time. With another number of threads, the numbers agree within a stated bound.
 
 use std::num::NonZero;
 use std::path::Path;
@@ -16,13 +16,13 @@ use chainrule_tests_macros::test;
 use crate::command::{call, code, command, folder, text};
 use crate::support::{cpu, digits, experiment};
 
-/// A way to train: an experiment, and what is set beside what all share.
+/// An experiment with settings, beside those that all share.
 type Way = (&'static str, &'static [&'static str]);
 
 const FUSED: Way = ("softmax.toml", &["descent.gradient=fused"]);
 const FUSED_F64: Way =
     ("softmax.toml", &["descent.gradient=fused", "descent.precision=f64", "descent.shuffle.generator=chacha"]);
-/// Batches that several threads share.
+/// Batches large enough for several threads.
 const SHARED_BATCHES: Way =
     ("softmax.toml", &["descent.gradient=fused", "descent.batch_size=1200", "descent.epochs=40"]);
 const SHARED_BATCHES_F64: Way = (
@@ -37,7 +37,7 @@ const AUTODIFF_LOGISTIC_F64: Way = ("logistic.toml", &["descent.gradient=autodif
 const OPTIMUM: Way = ("softmax-optimum.toml", &["descent.gradient=fused", "objective.l2=0.1"]);
 const OPTIMUM_BY_AUTODIFF_F64: Way =
     ("softmax-optimum.toml", &["descent.gradient=autodiff", "descent.precision=f64", "objective.l2=0.1"]);
-/// Left in their file, and read ahead by threads, in chunks of which an epoch has several.
+/// Images that stay in their file. Threads read them ahead, in several chunks per epoch.
 const STREAMED: Way = ("softmax.toml", &["descent.gradient=fused", "data.resident_bytes=100000"]);
 const OPTIMUM_STREAMED: Way =
     ("softmax-optimum.toml", &["descent.gradient=fused", "objective.l2=0.1", "data.resident_bytes=100000"]);
@@ -58,13 +58,14 @@ const WAYS: [Way; 13] = [
     OPTIMUM_STREAMED,
 ];
 
-/// What a way sets, with what all share: so little to do that hundreds of trainings take seconds.
+/// Returns the settings, with those that all share. They are small, so that hundreds of trainings
+/// take seconds.
 fn settings((config, settings): Way) -> Vec<&'static str> {
     let epochs: &[&str] = if config == "softmax-optimum.toml" { &[] } else { &["descent.epochs=4"] };
     [&["data.train_images=1500", "data.validation_images=500"], epochs, settings].concat()
 }
 
-/// A training of the program, into a folder of its own, on the digits that [`place`] has written.
+/// Starts a training of the program on the digits of [`place`].
 fn start(place: &Path, way: Way, threads: &str, out: &str) -> Child {
     let config = format!("configs/{}", way.0);
     let given =
@@ -74,7 +75,7 @@ fn start(place: &Path, way: Way, threads: &str, out: &str) -> Child {
     command(place, &arguments).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap()
 }
 
-/// A folder with the digits as files, which the program may leave where they are.
+/// Returns a folder with the digits as files, which the program may leave on disk.
 fn place() -> tempfile::TempDir {
     let place = folder();
     let write = ["data", "--write-idx", "digits", "--train-images", "1500", "--validation-images", "500"];
@@ -83,7 +84,7 @@ fn place() -> tempfile::TempDir {
     place
 }
 
-/// A run's files by name, as they are but for the seconds that it took.
+/// A run's files by name, without the seconds that it took.
 type Files = Vec<(String, Vec<u8>)>;
 
 /// Waits for a training of [`start`] to end.
@@ -93,17 +94,17 @@ fn ended(child: Child, run: &Path) -> Files {
     let mut files = Vec::new();
     for entry in std::fs::read_dir(run).unwrap() {
         let path = entry.unwrap().path();
-        // Checkpoints, of which there are as many as the run took time.
+        // The number of checkpoints depends on the time.
         if path.is_dir() {
             continue;
         }
         let name = path.file_name().unwrap().to_string_lossy().into_owned();
         let mut content = std::fs::read(&path).unwrap();
         if name == "summary.json" {
-            // As text, which has its keys' order too.
+            // Compared as text, so that the order of the keys counts, too.
             let summary = text(&content);
             let (before, after) = summary.split_once("\"seconds\": {").unwrap();
-            // The seal is over them, too.
+            // The seal covers the seconds, too.
             let after = after.split_once('}').unwrap().1.split_once("\"seal\"").unwrap().0;
             content = [before, after].concat().into_bytes();
         }
@@ -115,7 +116,7 @@ fn ended(child: Child, run: &Path) -> Files {
     files
 }
 
-/// Which files differ, for a message that does not print them.
+/// Returns the names of the files that differ, for a message without their contents.
 fn different<'a>(found: &'a Files, expected: &Files) -> Vec<&'a str> {
     let pairs = found.iter().zip(expected);
     pairs.filter(|(found, expected)| found != expected).map(|(found, _)| found.0.as_str()).collect()
@@ -130,7 +131,7 @@ fn the_program_writes_the_same_bytes_alone_again_and_beside_others() {
         let ended = |(child, run): (Child, std::path::PathBuf)| ended(child, &run);
         let alone = ended(start(way, "alone"));
         assert_eq!(different(&ended(start(way, "again")), &alone), [""; 0], "{way:?} again");
-        // Four at once, and one that does something else.
+        // Four at once, beside one with another experiment.
         let other = start(WAYS[(number + 1) % WAYS.len()], "other");
         for child in ["a", "b", "c", "d"].map(|which| start(way, which)) {
             assert_eq!(different(&ended(child), &alone), [""; 0], "{way:?}, one of four at once");
@@ -139,7 +140,7 @@ fn the_program_writes_the_same_bytes_alone_again_and_beside_others() {
     }
 }
 
-/// A training's history as text, and its weights' bits, by the library.
+/// Trains with the library. Returns the history as text and the bits of the weights.
 fn trained(config: &TrainConfig, data: &Data, backend: &Backend) -> (String, Vec<u64>) {
     let (rows, Schema { classes, .. }) = Dataset::Images(data.clone()).into_rows(config).unwrap();
     let threads = NonZero::new(3).unwrap();
@@ -153,13 +154,13 @@ fn trained(config: &TrainConfig, data: &Data, backend: &Backend) -> (String, Vec
 #[test]
 fn a_process_gives_the_same_bits_in_every_training_one_after_the_other_and_at_once() {
     let data = digits(1500, 500);
-    // Softmax regression in memory; the program does the rest.
+    // Softmax regression in memory. The tests with the program cover the rest.
     let ways = WAYS.into_iter().filter(|way| way.0 != "logistic.toml" && ![STREAMED, OPTIMUM_STREAMED].contains(way));
     let configs: Vec<TrainConfig> = ways.map(|way| experiment(way.0, &settings(way))).collect();
     let with_f64 = |backend: &Backend| backend.offer().unwrap().has_f64;
     for backend in Backend::built().unwrap().into_iter().filter(with_f64) {
         let all = || configs.iter().map(|config| trained(config, &data, &backend)).collect::<Vec<_>>();
-        // In the second round each comes after all the others.
+        // In the second round each training runs after all the others.
         let first = all();
         assert!(first == all(), "{backend}: a second round");
         thread::scope(|scope| {
@@ -170,7 +171,7 @@ fn a_process_gives_the_same_bits_in_every_training_one_after_the_other_and_at_on
     }
 }
 
-/// The runs of a way on 1, 2, 3, 4 and 8 threads.
+/// Returns the runs of an experiment on 1, 2, 3, 4 and 8 threads.
 fn on_threads(way: Way) -> Vec<(RunFiles, Files)> {
     let place = place();
     let runs = ["1", "2", "3", "4", "8"].into_iter().map(|threads| {
@@ -181,9 +182,9 @@ fn on_threads(way: Way) -> Vec<(RunFiles, Files)> {
     runs.collect()
 }
 
-/// How far apart the mean losses of `n` rows may be, added up in another order: each sum of numbers
-/// that are not negative is at most n roundings of it wrong, and the products under its logarithms
-/// a rounding a row.
+/// A bound on the distance of mean losses of `n` rows in another summation order. Each sum of
+/// non-negative numbers is off by at most n roundings. The products under its logarithms add one
+/// rounding per row.
 fn evaluations_apart(n: usize, loss: f64) -> f64 {
     let rounding = f64::EPSILON / 2.0;
     2.0 * rounding * (n as f64 * loss + 1.0)
@@ -196,8 +197,8 @@ fn batches_of_the_report_give_the_same_weights_on_any_number_of_threads() {
         let (expected, expected_files) = &runs[0];
         for (found, files) in &runs[1..] {
             let name = format!("{way:?}, {} threads", found.summary.threads);
-            // A batch of fewer than 256 rows takes one thread. What several share, evaluations, is
-            // added up in another order.
+            // A batch of fewer than 256 rows uses one thread. Only evaluations are shared by
+            // threads and so summed in another order.
             let different = different(files, expected_files);
             assert!(
                 different.iter().all(|file| ["history.json", "manifest.json", "summary.json"].contains(file)),
@@ -219,16 +220,17 @@ fn batches_of_the_report_give_the_same_weights_on_any_number_of_threads() {
     }
 }
 
-/// The length of the difference of all parameters.
+/// Returns the Euclidean distance of all parameters.
 fn apart(a: &Parameters, b: &Parameters) -> f64 {
     let squares = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| (a - b).powi(2)).sum::<f64>();
     (squares(&a.weight, &b.weight) + squares(&a.bias, &b.bias)).sqrt()
 }
 
-/// How far apart weights may be after so many steps on batches that were added up in another order.
-/// A step's gradient is a mean over b rows of residual times features, at most sqrt(2) and sqrt(d +
-/// 1) long; b roundings, of no common sign, come to sqrt(b) of them. The update rounds once more. A
-/// step that is not too long brings two models no further apart, so that what steps add is added up
+/// A bound on the distance of weights after these steps, with another summation order in the
+/// batches. A step's gradient is the mean over b rows of residual times features, of length at most
+/// sqrt(2) and sqrt(d + 1). b roundings of random sign add up to sqrt(b) roundings. The update adds
+/// one more. A step that is not too long brings two models no further apart, so the errors of the
+/// steps at worst add up.
 /// at worst.
 fn weights_apart(run: &RunFiles, rounding: f64) -> f64 {
     let (descent, [height, width]) = (run.config.descent(), run.summary.data.image_size);

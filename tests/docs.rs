@@ -1,5 +1,5 @@
-//! The documentation: its commands are run as a reader would type them, its links lead somewhere,
-//! and the book has every page.
+//! Tests the documentation: its commands run as a reader would type them, its links have targets,
+//! and the book contains every page.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -20,7 +20,8 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
 }
 
-/// The pages that a reader meets, from the root: all but the report, which a program writes.
+/// Returns the pages for readers, as paths from the root: all except the report, which is
+/// generated.
 fn pages() -> Vec<String> {
     let mut pages = vec!["README.md".to_owned(), "CONTRIBUTING.md".to_owned(), "CHANGELOG.md".to_owned()];
     let mut folders = vec![root().join("docs"), root().join("crates")];
@@ -43,17 +44,17 @@ fn read(page: &str) -> String {
     std::fs::read_to_string(root().join(page)).unwrap()
 }
 
-/// A command of a page, and what the page shows it to answer.
+/// A command of a page with the output that the page shows.
 #[derive(Debug)]
 struct Shown {
     line: usize,
     command: String,
-    /// `None` where the page shows nothing.
+    /// `None` if the page shows no output.
     answer: Option<Vec<String>>,
 }
 
-/// The commands of a page: every line of its `sh` blocks, and what follows a `$` in its `console`
-/// blocks.
+/// Returns the commands of a page: every line of its `sh` blocks, and each line after `$` in its
+/// `console` blocks.
 fn commands(page: &str) -> Vec<Shown> {
     let (mut shown, mut block): (Vec<Shown>, Option<&str>) = (Vec::new(), None);
     for (number, line) in page.lines().enumerate() {
@@ -83,7 +84,7 @@ fn without_comment(line: &str) -> String {
     line.split(" #").next().unwrap().trim().to_owned()
 }
 
-/// Commands that no test can run, and why.
+/// Commands that no test can run, with the reason.
 const NOT_RUN: &[(&str, &str)] = &[
     ("cargo test --workspace", "this is it"),
     ("cargo test -p chainrule-tests --features wgpu", "this is it, on a backend that CI builds for its own check"),
@@ -127,7 +128,7 @@ const NOT_RUN: &[(&str, &str)] = &[
     ("cargo xtask train --features wgpu,ndarray --backend ndarray", "names one of two backends that need not be built"),
 ];
 
-/// Commands that end with another exit code than 0, as their pages say.
+/// Commands with an exit code other than 0, as their pages say.
 const OTHERWISE: &[(&str, i32)] = &[
     ("cargo xtask gradcheck --burn", 1),
     ("cargo xtask train --set descent.learning_rate=100 --set objective.l2=0.1 --out runs/too-fast", 2),
@@ -137,8 +138,7 @@ const OTHERWISE: &[(&str, i32)] = &[
 /// Tools that a page may call beside the program.
 const TOOLS: [&str; 5] = ["cat", "head", "ls", "mkdir", "python3"];
 
-/// What bash is given: the program in place of cargo, which would build it, on the backend that is
-/// built.
+/// Returns the command for bash: the program itself instead of cargo, on the backend of this build.
 fn translated(command: &str) -> String {
     let mut words: Vec<&str> = command.split(' ').collect();
     if let Some(at) = words.iter().position(|word| *word == "--features") {
@@ -151,7 +151,7 @@ fn is_run(command: &str) -> bool {
     NOT_RUN.iter().all(|(not, _)| *not != command)
 }
 
-/// The files that pages speak of as the reader's own.
+/// Writes the files that the pages describe as the reader's own.
 fn write_files(folder: &Path) {
     let write = |name: &str, bytes: Vec<u8>| {
         let path = folder.join(name);
@@ -172,7 +172,7 @@ fn write_files(folder: &Path) {
     }
     let weights: Vec<f32> = (0..7840u16).map(|i| f32::from(i % 13) / 100.0 - 0.06).collect();
     let layer = [("weight", &[10, 784][..], weights), ("bias", &[10][..], vec![0.0; 10])];
-    // MNIST's files, of other pictures, as many as an experiment takes unless told otherwise.
+    // Files in MNIST's format with other pictures, as many as an experiment takes by default.
     let digits = call(folder, &["data", "--write-idx", "fashion-mnist", "--quiet"]);
     assert_eq!(code(&digits), Some(0), "{}", text(&digits.stderr));
     write("torch.safetensors", safetensors(&layer));
@@ -190,14 +190,13 @@ fn write_files(folder: &Path) {
     );
 }
 
-/// A command that reads nothing of its folder and takes long is run on one page only.
+/// Whether a command is slow and reads nothing from its folder. It then runs on one page only.
 fn is_the_same_everywhere(command: &str) -> bool {
     command.starts_with("chainrule gradcheck")
 }
 
-/// A page's commands one after the other in a folder of its own, as a reader would give them, and
-/// what of them did not hold. With MNIST, which the pages show, the answers are held against it,
-/// too.
+/// Runs a page's commands in order in a new folder. Returns the differences. With MNIST, which the
+/// pages show, the output is compared, too.
 fn run_page(page: &str, mnist: Option<&Path>, done: &Mutex<BTreeMap<String, (Option<i32>, String)>>) -> Vec<String> {
     let folder = folder();
     let folder = folder.path();
@@ -207,7 +206,7 @@ fn run_page(page: &str, mnist: Option<&Path>, done: &Mutex<BTreeMap<String, (Opt
     let path = format!("{}:{}", folder.join("bin").display(), std::env::var("PATH").unwrap());
     let run = |command: &str| {
         let mut bash = process("bash");
-        // A terminal shows both outputs.
+        // Both outputs together, as on a terminal.
         bash.args(["--norc", "-o", "pipefail", "-c", &format!("exec 2>&1; {command}")]);
         by_itself(&mut bash, folder);
         bash.env("PATH", &path).env("CHAINRULE_DATA", mnist.unwrap_or(Path::new(""))).stdin(Stdio::null());
@@ -237,7 +236,7 @@ fn run_page(page: &str, mnist: Option<&Path>, done: &Mutex<BTreeMap<String, (Opt
     problems
 }
 
-/// Whether lines are those that a page shows, where `…` stands for any lines.
+/// Whether the printed lines match those of the page, where `…` stands for any lines.
 fn answers(shown: &[&str], printed: &[&str]) -> bool {
     match shown {
         [] => printed.is_empty(),
@@ -246,10 +245,10 @@ fn answers(shown: &[&str], printed: &[&str]) -> bool {
     }
 }
 
-/// The same words and nearly the same numbers: other processors round otherwise, no two trainings
-/// take the same time, and data lie anywhere.
+/// Whether two lines have the same words and nearly the same numbers. Rounding depends on the
+/// processor, times vary, and data can be in any folder.
 fn is_alike(shown: &str, printed: &str) -> bool {
-    // Said of MNIST in the cache only.
+    // The page says this only of MNIST in the cache.
     let shown: Vec<&str> = shown.split_whitespace().filter(|word| !["MNIST", "in"].contains(word)).collect();
     let printed: Vec<&str> = printed.split_whitespace().filter(|word| !["MNIST", "in"].contains(word)).collect();
     let number = |word: &str| word.trim_matches(['(', ')', ',', ';', ':', '%']).parse::<f64>().ok();
@@ -269,7 +268,7 @@ fn every_command_of_every_page_does_what_the_page_says() {
     if process("bash").arg("--version").output().is_err() {
         skip("no bash");
     }
-    // On a GPU that is software some of them would take an hour.
+    // On a software GPU some commands would take an hour.
     if Backend::built().unwrap() != [Backend::Ndarray] {
         skip("the pages are of the default build, which has ndarray only");
     }
@@ -356,7 +355,7 @@ fn a_command_in_running_text_is_there_with_its_options() {
     assert!(found > 10, "{found} commands in running text");
 }
 
-/// Links and headings of a page in Markdown, the headings as a forge names them.
+/// Returns the links and the heading anchors of a Markdown page, with anchors as GitHub makes them.
 fn links_and_anchors(page: &str) -> (Vec<String>, BTreeSet<String>) {
     let (mut links, mut anchors, mut is_code) = (Vec::new(), BTreeSet::new(), false);
     for line in page.lines() {

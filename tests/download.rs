@@ -1,6 +1,6 @@
-//! MNIST from servers that are slow, broken or hostile. Whatever one of them does, the download
-//! ends within its limits in one sentence, the cache stays as it was, `--data auto` says so and
-//! takes the embedded digits, and `--data mnist` ends with exit code 2.
+//! MNIST from slow, broken or hostile servers. Every download ends within its limits with a
+//! one-line error and leaves the cache unchanged. `--data auto` reports the error and uses the
+//! embedded digits. `--data mnist` ends with exit code 2.
 
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
@@ -23,15 +23,14 @@ use tempfile::TempDir;
 use crate::command::{code, command, starts_processes, text};
 use crate::support::mnist;
 
-/// Past this a test fails instead of hanging; no limit that is tested comes near.
+/// A test that takes longer fails instead of hanging. All tested limits are much shorter.
 const WATCH_DOG: Duration = Duration::from_secs(150);
 
-/// What a server may get rid of before it notices that nobody listens any more: the system's
-/// buffers.
+/// An upper bound on the bytes in the system's buffers. A server can send that much before it
+/// notices that the client has gone.
 const IN_BUFFERS: u64 = 64 << 20;
 
-/// A server on loopback that treats every connection as it likes, each in a thread of its own,
-/// until it is dropped.
+/// A server on loopback with one thread per connection. It stops on drop.
 struct Server {
     address: SocketAddr,
     is_over: Arc<AtomicBool>,
@@ -39,8 +38,7 @@ struct Server {
     thread: Option<JoinHandle<()>>,
 }
 
-/// One connection: the path that was asked for, and where the answer goes. What is written is
-/// counted.
+/// A connection: the requested path and the stream for the answer. Written bytes are counted.
 struct Client {
     path: String,
     stream: TcpStream,
@@ -48,17 +46,17 @@ struct Client {
 }
 
 impl Server {
-    /// Answers requests.
+    /// Starts a server that answers requests.
     fn new(answer: impl Fn(&mut Client) -> io::Result<()> + Send + Sync + 'static) -> Self {
         Self::raw(move |stream, sent| {
             let mut client = Client { path: String::new(), stream, sent };
             client.read_request();
-            // Who is hung up on has been told enough.
+            // The client may have closed the connection.
             let _ = answer(&mut client);
         })
     }
 
-    /// Takes connections.
+    /// Starts a server that handles raw connections.
     fn raw(treat: impl Fn(TcpStream, Arc<AtomicU64>) + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
@@ -105,18 +103,18 @@ impl Client {
         self.write_all(text.as_bytes())
     }
 
-    /// An answer as it should be.
+    /// Sends a correct answer.
     fn ok(&mut self, body: &[u8]) -> io::Result<()> {
         self.say(&format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len()))?;
         self.write_all(body)
     }
 
-    /// The head of an answer that only its end ends.
+    /// Sends the head of an answer that ends only when the connection closes.
     fn begin(&mut self) -> io::Result<()> {
         self.say("HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n")
     }
 
-    /// The same bytes until nobody listens any more.
+    /// Sends the same bytes until the client disconnects.
     fn repeat(&mut self, bytes: &[u8]) -> io::Result<()> {
         let many = bytes.repeat(1 + 65_536 / bytes.len());
         loop {
@@ -124,7 +122,7 @@ impl Client {
         }
     }
 
-    /// The same byte by byte, each well within the time that any wait for one may take.
+    /// Sends the bytes one by one, each well before the timeout of a single read.
     fn drip(&mut self, bytes: &[u8]) -> io::Result<()> {
         for &byte in bytes.iter().cycle() {
             self.write_all(&[byte])?;
@@ -133,7 +131,7 @@ impl Client {
         Ok(())
     }
 
-    /// Nothing, until the other side hangs up.
+    /// Sends nothing until the client disconnects.
     fn wait(&mut self) {
         let _ = self.stream.read(&mut [0]);
     }
@@ -157,7 +155,7 @@ fn gzip(content: &[u8]) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
-/// MNIST's four files as a server has them; no test goes on where there are none.
+/// Returns MNIST's four files, gzipped as on a server. Skips the test if there are none.
 fn mnist_gzipped() -> &'static [Vec<u8>; 4] {
     static FILES_GZIPPED: OnceLock<[Vec<u8>; 4]> = OnceLock::new();
     FILES_GZIPPED.get_or_init(|| {
@@ -170,13 +168,13 @@ fn mnist_gzipped() -> &'static [Vec<u8>; 4] {
     })
 }
 
-/// The file that a path asks for.
+/// Returns the file of a path.
 fn asked<'a>(files: &'a [Vec<u8>; 4], path: &str) -> &'a [u8] {
     let at = FILES.iter().position(|file| path == format!("/{}.gz", file.name));
     &files[at.unwrap_or_else(|| panic!("nobody should ask for {path}"))]
 }
 
-/// Everything below a folder: folders, and files with their bytes.
+/// Returns everything below a folder: folders, and files with their bytes.
 fn contents(folder: &Path) -> BTreeMap<PathBuf, Option<Vec<u8>>> {
     let mut found = BTreeMap::new();
     for entry in std::fs::read_dir(folder).into_iter().flatten() {
@@ -191,14 +189,14 @@ fn contents(folder: &Path) -> BTreeMap<PathBuf, Option<Vec<u8>>> {
     found
 }
 
-/// What a function gives, or a failed test where it hangs.
+/// Returns the result of a function, or fails the test if the function hangs.
 fn within_the_watch_dog<T: Send + 'static>(f: impl FnOnce() -> T + Send + 'static) -> T {
     let (sender, receiver) = channel();
     thread::spawn(move || sender.send(f()));
     receiver.recv_timeout(WATCH_DOG).expect("it ends")
 }
 
-/// A place with a cache that an earlier download left incomplete: two of four files, one of them
+/// Returns a folder with a cache from an incomplete download: two of four files, one of them
 /// damaged, and a temporary file.
 fn place_with_remains() -> (TempDir, PathBuf) {
     let place = tempfile::tempdir().unwrap();
@@ -215,8 +213,8 @@ fn place_with_remains() -> (TempDir, PathBuf) {
     (place, cache)
 }
 
-/// The download must fail with one line that has `expected` in it, and leave the cache byte for
-/// byte as it was.
+/// Expects the library's download to fail with one line that contains `expected` and to leave every
+/// byte of the cache unchanged.
 fn library_refuses(url: &str, limits: Limits, expected: &str) {
     let (_place, cache) = place_with_remains();
     let before = contents(&cache);
@@ -227,8 +225,8 @@ fn library_refuses(url: &str, limits: Limits, expected: &str) {
     assert_eq!(contents(&cache), before, "the cache is as it was");
 }
 
-/// So must the program: with `--data auto` it takes the embedded digits, with `--data mnist` it
-/// ends with exit code 2.
+/// Expects the same of the program. With `--data auto` it uses the embedded digits, with `--data
+/// mnist` it ends with exit code 2.
 fn program_refuses(url: &str, seconds: Option<&str>, expected: &str) {
     let (place, cache) = place_with_remains();
     program_refuses_in(place.path(), &cache, url, seconds, expected);
@@ -263,7 +261,7 @@ fn program_refuses_in(place: &Path, cache: &Path, url: &str, seconds: Option<&st
     assert_eq!(contents(cache), before, "the cache is as it was");
 }
 
-/// What holds of every server that is no good; gives how many bytes it got rid of.
+/// Expects library and program to refuse this server. Returns the bytes that it sent.
 fn refused(expected: &str, answer: impl Fn(&mut Client) -> io::Result<()> + Send + Sync + 'static) -> u64 {
     let server = Server::new(answer);
     library_refuses(&server.url(), LIMITS, expected);
@@ -272,8 +270,8 @@ fn refused(expected: &str, answer: impl Fn(&mut Client) -> io::Result<()> + Send
     sent
 }
 
-/// The same of a server that only a limit ends: `limits` by the library, a second in all by the
-/// program.
+/// Expects the same of a server that only a time limit stops: `limits` for the library, one second
+/// in total for the program.
 fn refused_in_time(
     limits: Limits,
     expected: &str,
@@ -310,7 +308,7 @@ fn a_file_that_breaks_off_is_refused() {
         client.say(&format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len()))?;
         client.write_all(&body[..body.len() / 2])
     });
-    // Whole by its length, but not by its content.
+    // The gzip is cut off, although the length is correct.
     refused("broke off after ", |client| client.ok(&gzip(&[7; 1000])[..20]));
     refused("broke off after 0 bytes", |client| client.ok(&[]));
 }
@@ -319,14 +317,14 @@ fn a_file_that_breaks_off_is_refused() {
 fn a_file_in_chunks_that_breaks_off_is_refused() {
     let body = gzip(b"not MNIST");
     for (after, expected) in [
-        // Between two chunks, in the middle of one, and chunks of a length that is none.
+        // Cut off between two chunks or in a chunk, and an invalid chunk length.
         ("", "broke off after "),
         ("ffff\r\nand no more", "broke off after "),
         ("fffffffffffffffff\r\n", "chunk"),
         ("ffffffffffffffff\r\n", "broke off after "),
         ("-5\r\n", "chunk"),
         ("five!\r\n", "chunk"),
-        // Of nothing that can be inflated.
+        // Too little data to inflate anything.
         ("b\r\nand no more\r\n0\r\n\r\n", "broke off after 0 bytes: corrupt deflate stream"),
     ] {
         let begun = body[..10].to_vec();
@@ -340,13 +338,13 @@ fn a_file_in_chunks_that_breaks_off_is_refused() {
 
 #[test]
 fn a_file_without_end_is_left_when_it_is_longer_than_mnists() {
-    // Of zeros, which a thousandth of them tells.
+    // Zeros, which compress to a thousandth.
     let sent = refused("is longer than MNIST's file, which has 47040016 bytes", |client| {
         client.begin()?;
         io::copy(&mut io::repeat(0), &mut GzEncoder::new(client, Compression::fast())).map(|_| ())
     });
     assert!(sent < IN_BUFFERS, "{sent} bytes went out");
-    // Of bytes that do not compress.
+    // Data that is not compressed.
     let sent = refused("is longer than MNIST's file, which has 47040016 bytes", |client| {
         client.begin()?;
         io::copy(&mut io::repeat(7), &mut GzEncoder::new(client, Compression::none())).map(|_| ())
@@ -359,7 +357,7 @@ fn a_gzip_of_nothing_without_end_is_left_at_twice_the_files_length() {
     let sent = refused("went on after 94080032 bytes", |client| {
         client.begin()?;
         client.write_all(&gzip(&[])[..10])?;
-        // A block of no bytes, stored.
+        // An empty stored block.
         client.repeat(&[0, 0, 0, 0xff, 0xff])
     });
     assert!(sent < 94_080_032 + IN_BUFFERS, "{sent} bytes went out");
@@ -411,7 +409,7 @@ fn a_file_that_stops_in_the_middle_ends_with_the_time_for_all() {
 #[test]
 fn the_time_for_all_is_that_of_four_files_and_not_of_each() {
     let files = mnist_gzipped();
-    // Each comes in time, but late, and the last too late.
+    // Each part arrives in time but late, and the last one too late.
     let late = Duration::from_millis(600);
     let limits = Limits { total: 4 * late, ..LIMITS };
     let server = Server::new(move |client| {
@@ -446,7 +444,7 @@ fn an_answer_that_says_continue_for_ever_ends() {
 #[test]
 fn a_server_that_hangs_up_is_told() {
     refused("the server hung up without an answer", |_| Ok(()));
-    // Before it has read what it was asked, so that the system may reset the connection.
+    // Closes before it reads the request, so the system may reset the connection.
     let expected = "train-images-idx3-ubyte.gz: ";
     let server = Server::raw(|stream, _| drop(stream));
     library_refuses(&server.url(), LIMITS, expected);
@@ -455,7 +453,7 @@ fn a_server_that_hangs_up_is_told() {
 
 #[test]
 fn a_server_that_is_not_there_is_told() {
-    // A port that was just free: nobody listens.
+    // A port that was just free, so nothing listens there.
     let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     library_refuses(&format!("http://{address}"), LIMITS, "Connection refused");
     program_refuses(&format!("http://{address}"), None, "Connection refused");
@@ -494,7 +492,7 @@ fn redirects_to_what_is_not_the_web_are_refused() {
 #[test]
 fn a_redirect_to_another_host_is_followed() {
     let other = Server::new(|client| client.say("HTTP/1.1 410 Gone\r\nContent-Length: 0\r\n\r\n"));
-    // The same machine, but not the same name.
+    // The same machine under another name.
     let there = format!("http://localhost:{}", other.address.port());
     refused("the server answers 410, Gone", move |client| {
         let path = client.path.clone();
@@ -596,7 +594,7 @@ fn a_server_with_a_certificate_of_its_own_is_refused() {
     program_refuses(&url, None, "no secure connection: invalid peer certificate: UnknownIssuer");
     assert_eq!(server.sent.load(Ordering::SeqCst), 0, "nothing was asked of it");
 
-    // Who trusts the certificate is served: nothing else was wrong with the server.
+    // With a trusted certificate the same server works, so nothing else was wrong with it.
     let roots = RootCerts::from(vec![Certificate::from_der(certified.cert.der()).to_owned()]);
     let tls = TlsConfig::builder().root_certs(roots).build();
     let agent: ureq::Agent = ureq::Agent::config_builder().tls_config(tls).build().into();
@@ -632,7 +630,7 @@ fn a_damaged_cache_stays_as_it_was_where_nothing_better_is_to_be_had() {
 fn a_cache_that_cannot_be_written_is_told() {
     let files = mnist_gzipped();
     let server = Server::new(|client| client.ok(asked(files, &client.path)));
-    // A file where a folder should be stops everyone, root too.
+    // A file in place of the folder stops every user, even root.
     let place = tempfile::tempdir().unwrap();
     let cache = place.path().join("cache");
     std::fs::create_dir(&cache).unwrap();
@@ -650,7 +648,7 @@ fn a_download_of_mnist_is_read_from_the_cache_afterwards() {
     assert_eq!((&train, &validation), (&*data.train, &*data.validation));
     assert_eq!(std::fs::read(cache.join("train/.train-images-idx3-ubyte.k2V9xA")).unwrap(), b"half of it");
 
-    // A cached file that was changed is not taken for MNIST.
+    // A changed cached file is not accepted as MNIST.
     let labels = cache.join("test").join(FILES[3].name);
     let mut bytes = std::fs::read(&labels).unwrap();
     bytes[100] ^= 1;
@@ -661,7 +659,7 @@ fn a_download_of_mnist_is_read_from_the_cache_afterwards() {
 
 #[test]
 fn two_downloads_at_once_both_end_with_mnist() {
-    // They are started in threads.
+    // The threads below start processes.
     starts_processes();
     let files = mnist_gzipped();
     let server = Server::new(|client| client.ok(asked(files, &client.path)));

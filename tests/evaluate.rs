@@ -1,4 +1,4 @@
-//! `chainrule evaluate`: a trained model judged by labelled images.
+//! `chainrule evaluate`: a trained model on labelled images.
 
 use std::path::Path;
 
@@ -9,7 +9,7 @@ use crate::command::{call, code, folder, is_refused, seal_again, text};
 use crate::predict::{train, write_digits};
 use crate::tables;
 
-/// What it prints as JSON, having said nothing else.
+/// Returns the JSON output. Standard error must be empty.
 fn evaluate(folder: &Path, more: &[&str]) -> Value {
     let output = call(folder, &[&["evaluate", "run", "--json", "--quiet"], more].concat());
     assert_eq!((code(&output), text(&output.stderr).as_str()), (Some(0), ""));
@@ -20,7 +20,7 @@ fn number(value: &Value) -> f64 {
     value.as_f64().unwrap_or_else(|| panic!("{value} is no number"))
 }
 
-/// Loss and accuracy on both splits are those that the training ended with, and the other numbers
+/// Expects the loss and accuracy of both splits to match the summary, and the other numbers to
 /// follow from the confusion matrix.
 fn agrees_with_the_summary(config: &str, more: &[&str], tolerance: f64) {
     let folder = folder();
@@ -38,7 +38,7 @@ fn agrees_with_the_summary(config: &str, more: &[&str], tolerance: f64) {
             (&found["classes"], &found["data"]["sha256"]),
             (&summary["data"]["classes"], &summary["data"]["sha256"])
         );
-        // Of ten classes, some are none that a run chose.
+        // Of ten classes, some are not among those of the run.
         let left_out = number(&found["data"]["left_out"]) > 0.0;
         assert_eq!((&found["data"]["is_the_runs_own"], left_out), (&true.into(), config == "configs/logistic.toml"));
 
@@ -71,7 +71,7 @@ fn other_data_is_named_as_such_and_all_of_it_is_taken() {
     let folder = folder();
     train(folder.path(), "configs/softmax.toml", &[]);
     write_digits(folder.path());
-    // The run's own files, wherever they lie.
+    // The run's own files, in another folder.
     let own = evaluate(folder.path(), &["--data", "digits"]);
     assert_eq!((&own["data"]["is_the_runs_own"], &own["data"]["source"]), (&true.into(), &"digits".into()));
     assert_eq!(own["loss"], evaluate(folder.path(), &[])["loss"]);
@@ -92,7 +92,8 @@ fn images_of_other_classes_are_refused_or_counted_and_classes_without_images_hav
     train(folder.path(), "configs/logistic.toml", &[]);
     write_digits(folder.path());
     let both = evaluate(folder.path(), &["--data", "digits"]);
-    // The run itself chose two of ten classes, so that the others may be there, and are counted.
+    // The run itself chose two of ten classes, so other classes are allowed in the data and
+    // counted.
     assert_eq!(
         (&both["data"]["left_out"], &both["classes"]),
         (&(300 - number(&both["rows"]) as u64).into(), &json!([3, 2]))
@@ -128,7 +129,7 @@ fn images_of_other_classes_are_refused_or_counted_and_classes_without_images_hav
     assert!(text(&output.stderr).contains("elevens: no image of the model's classes"), "{}", text(&output.stderr));
 }
 
-/// More of them than are read at once, by an independent route, too: the probabilities that
+/// More images than one read, and also compared with the probabilities of `predict`.
 /// `predict` gives.
 #[test]
 fn images_that_stay_in_their_file_give_the_same_numbers() {
@@ -149,7 +150,7 @@ fn images_that_stay_in_their_file_give_the_same_numbers() {
     let loss = losses.sum::<f64>() / 1500.0;
     assert!((loss / number(&resident["loss"]) - 1.0).abs() < 1e-12, "{loss} and {}", resident["loss"]);
 
-    // Of the same run with a limit that its files are above.
+    // The same run with a memory limit below the size of its files.
     let config = folder.path().join("run/config.toml");
     let text_of_config = std::fs::read_to_string(&config).unwrap();
     assert!(text_of_config.contains("resident_bytes = 1073741824"), "{text_of_config}");
@@ -169,7 +170,7 @@ fn the_most_confidently_wrong_images_come_as_one_picture() {
     let sheet = image::open(folder.path().join("wrong.png")).unwrap().to_rgb8();
     let wrong = found["most_confidently_wrong"].as_array().unwrap();
     assert!(wrong.len() > 8, "{} wrong", wrong.len());
-    // The first of them, each of its pixels as a square of 8, stands on the sheet.
+    // The first of these images is on the sheet, with each pixel as a square of 8.
     let first = found["most_confidently_wrong_images"][0].as_u64().unwrap() as usize;
     let images = chainrule_data::idx::read_images(&folder.path().join("digits/t10k-images-idx3-ubyte")).unwrap();
     let pixels = &images.pixels[784 * first..][..784];
@@ -228,7 +229,7 @@ fn a_run_whose_data_is_gone_or_of_another_size_says_so() {
     says(&["--data", "moved"], "moved: images of 3 x 4 pixels, and the model takes 28 x 28");
 }
 
-/// Before tables, classes were numbers and nothing said what the data was made of.
+/// Before tables were supported, classes were numbers and the kind of data was not recorded.
 #[test]
 fn a_run_from_before_there_were_tables_still_reads() {
     let folder = folder();
@@ -251,7 +252,7 @@ fn a_run_from_before_there_were_tables_still_reads() {
     );
 }
 
-/// A count of the rows that a model knows says nothing of those that it does not.
+/// A score over the known classes says nothing about the rows of other classes.
 #[test]
 fn rows_of_labels_that_the_model_does_not_know_are_refused_or_counted() {
     let folder = folder();

@@ -1,5 +1,4 @@
-//! `chainrule export`: a model in other tools' files, read by these tools, by the Python of
-//! docs/models.md.
+//! `chainrule export`: other tools read the exported files, with the Python code of docs/models.md.
 
 use std::path::Path;
 use std::process::Stdio;
@@ -16,7 +15,7 @@ use crate::weight_files::{npy, npz};
 
 pub(crate) const FORMATS: [&str; 4] = ["safetensors", "npz", "onnx", "json"];
 
-/// Both models, both float types, and features by statistics of the training.
+/// Both models, both precisions, and standardised features.
 const MODELS: [(&str, &[&str]); 5] = [
     ("configs/softmax.toml", &[]),
     ("configs/softmax.toml", &["--precision", "f64"]),
@@ -34,7 +33,7 @@ fn export(folder: &Path) {
     }
 }
 
-/// The probabilities that `predict` gives, a row an image.
+/// Returns the probabilities of `predict`, one row per image.
 fn expected(folder: &Path) -> Vec<Vec<f64>> {
     let output = call(folder, &["predict", "run", "digits/t10k-images-idx3-ubyte", "--json", "--quiet"]);
     assert_eq!(code(&output), Some(0), "{}", text(&output.stderr));
@@ -43,14 +42,14 @@ fn expected(folder: &Path) -> Vec<Vec<f64>> {
     answer["predictions"].as_array().unwrap().iter().map(of_image).collect()
 }
 
-/// The page's Python, a block each: the first gets the pixels, each of the others comes to
+/// Returns the Python blocks of the page. The first reads the pixels, each other one computes
 /// probabilities.
 pub(crate) fn blocks() -> Vec<&'static str> {
     let page = include_str!("../docs/models.md");
     page.split("```python\n").skip(1).map(|rest| rest.split_once("```").unwrap().0).collect()
 }
 
-/// Runs every block and writes what each came to: its probabilities, or the module that is missing.
+/// Runs every block and writes its probabilities, or the name of the missing module.
 pub(crate) const HARNESS: &str = "
 import json, sys
 blocks = json.load(sys.stdin)
@@ -65,7 +64,7 @@ for block in blocks[1:]:
 json.dump(answers, sys.stdout)
 ";
 
-/// What Python says, within two minutes; no test goes on where there is none.
+/// Returns Python's answer, within two minutes. Skips the test if there is no Python.
 pub(crate) fn python(folder: &Path, script: &str, input: &Value) -> Value {
     let python = std::env::var_os("CHAINRULE_PYTHON").unwrap_or_else(|| "python3".into());
     let mut command = process(python);
@@ -74,7 +73,7 @@ pub(crate) fn python(folder: &Path, script: &str, input: &Value) -> Value {
     let Ok(mut child) = command.spawn() else {
         skip("no Python");
     };
-    // A script that asks for nothing may have ended by now.
+    // A script that reads no input may have exited already.
     let _ = serde_json::to_writer(child.stdin.take().unwrap(), input);
     let deadline = Instant::now() + Duration::from_secs(120);
     let out = std::thread::spawn({
@@ -108,7 +107,7 @@ for name in json.load(sys.stdin):
 json.dump(absent, sys.stdout)
 ";
 
-/// No test goes on where there is no Python with these modules.
+/// Skips the test if Python or one of these modules is missing.
 pub(crate) fn needs_python(folder: &Path, modules: &[&str]) {
     if let Value::String(module) = python(folder, PROBE, &json!(modules)) {
         skip(&format!("no Python module {module}"));
@@ -142,8 +141,8 @@ fn every_tool_gives_the_programs_own_probabilities() {
     }
 }
 
-/// Judges the file by ONNX's own checker, and gives what it says of each digit and what else is in
-/// it.
+/// Checks the file with ONNX's own checker. Returns the label of each digit and the file's
+/// metadata.
 const ONNX: &str = "
 import json, sys
 import numpy as np
@@ -180,7 +179,7 @@ fn onnx_is_valid_and_labels_images_as_predict_does() {
     }
 }
 
-/// A table's classes have names, and its rows are numbers of every size.
+/// A table has class names and rows of numbers of any size.
 const TABLE: &str = "
 import json, sys
 import numpy as np
@@ -253,7 +252,7 @@ fn the_same_model_is_the_same_file_and_none_is_replaced_unasked() {
         let error = text(&refused.stderr);
         assert_eq!((code(&refused), error.lines().count()), (Some(2), 1), "{error}");
         assert!(error.contains("exists already") && error.contains("--force"), "{error}");
-        // Beside the run where no file is named, again to the same bytes.
+        // Without --out, the file is written beside the run, with the same bytes.
         let output = call(folder, &["export", "run", "--format", format, "--json"]);
         let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
         assert_eq!(
@@ -268,7 +267,7 @@ fn the_same_model_is_the_same_file_and_none_is_replaced_unasked() {
     assert!(text(&unknown.stderr).contains("safetensors, npz, onnx, json"), "{}", text(&unknown.stderr));
 }
 
-/// What onnxruntime says of rows: the float type that a file takes, its probabilities and its
+/// Returns onnxruntime's answer for rows: the input type of a file, the probabilities and the
 /// labels.
 const ONNX_OF_ROWS: &str = "
 import json, sys
@@ -285,8 +284,8 @@ for file, rows in json.load(sys.stdin):
 json.dump(answers, sys.stdout)
 ";
 
-/// A model of f32 weights on two columns, a and b: one row of weights is of two classes, three are
-/// of as many.
+/// Imports a model with f32 weights on two columns, a and b. One row of weights is a model of two
+/// classes, three rows of three classes.
 fn imported(
     folder: &Path,
     name: &str,
@@ -308,8 +307,8 @@ fn imported(
     ask(folder, &[&options[..], more].concat());
 }
 
-/// Seconds since 1970, one feature of two and 150 around 1.7e9, tell classes apart that f32 cannot:
-/// there they are 128 apart.
+/// The feature `time` holds Unix seconds within 150 of 1.7e9. Neighbouring f32 numbers are 128
+/// apart there, too coarse to separate the classes.
 #[test]
 fn onnx_takes_doubles_where_f32_does_not_hold_the_rows() {
     let folder = folder();
@@ -342,7 +341,7 @@ fn onnx_takes_doubles_where_f32_does_not_hold_the_rows() {
         ("above", "double", near(-2.01, 1.0).collect()),
         ("tiny", "double", near(0.0, 1e-39).collect()),
         ("rest", "float", near(1.0, 1.0).collect()),
-        // Far out, too, where sigmoids are 0 or 1.
+        // Also far out, where the sigmoids are 0 or 1.
         ("rest-far", "double", near(1e6, 1.0).chain(near(1e6, 1e3)).collect::<Vec<[f64; 2]>>()),
     ];
     for (name, _, _) in &cases {

@@ -1,8 +1,8 @@
 //! The formulas in the docs of `chainrule-models` are those of `docs/derivation.md`, as MathML,
-//! which browsers draw themselves.
+//! which browsers display natively.
 //!
-//! `CHAINRULE_RENEW=1 cargo test -p chainrule-tests formulas::` writes them anew where the
-//! derivation has changed.
+//! After a change of the derivation, `CHAINRULE_RENEW=1 cargo test -p chainrule-tests formulas::`
+//! rewrites them.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -15,14 +15,14 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
-/// The numbered equations of the derivation, in LaTeX without their numbers.
+/// Returns the numbered equations of the derivation in LaTeX, without their numbers.
 fn equations() -> BTreeMap<usize, String> {
     let derivation = std::fs::read_to_string(root().join("docs/derivation.md")).unwrap();
     // Between two pairs of dollars.
     let displayed = derivation.split("$$").skip(1).step_by(2);
     let numbered = displayed.map(|latex| {
         let (formula, number) = latex.rsplit_once("\\tag{").unwrap();
-        // MathML has no box that all browsers draw.
+        // MathML has no box that all browsers display.
         let formula = formula.trim().replace('\n', " ").replace("\\boxed{", "{");
         (number.trim_end_matches('}').parse().unwrap(), formula)
     });
@@ -35,8 +35,8 @@ fn mathml(number: usize, latex: &str) -> String {
     let config = RenderConfig { display_mode: DisplayMode::Block, ..RenderConfig::default() };
     push_mathml(&mut mathml, Parser::new(latex, &storage), config).unwrap();
     assert!(!mathml.contains("<merror"), "Eq. ({number}): {mathml}");
-    // As a textbook sets it, its number at the right. The room above and below keeps rustdoc from
-    // scroll bars.
+    // As in a textbook, the number is at the right. The space above and below prevents scroll bars
+    // in rustdoc.
     format!(
         "<div style=\"display: flex; align-items: center; padding: 0.4em 0; overflow-y: hidden\"><div style=\"flex: 1\">{mathml}</div><div>({number})</div></div>\n"
     )

@@ -1,4 +1,4 @@
-//! The gradient checker: what it must catch, each planted, and what it must pass.
+//! The gradient checker: planted errors that it must catch, and gradients that it must pass.
 
 use burn::module::Param;
 use burn::tensor::{DType, Device, FloatDType, Int, Tensor, TensorData};
@@ -21,7 +21,7 @@ const FEATURES: usize = 5;
 const CLASSES: usize = 4;
 const SOME: L2 = L2 { strength: 0.1, penalize_bias: false };
 
-/// A problem away from zero, with biases that a penalty would show on.
+/// A problem away from zero, with biases large enough that a penalty on them shows.
 struct Problem<M> {
     model: M,
     features: Tensor<2>,
@@ -45,7 +45,7 @@ fn logistic_problem(device: &Device, dtype: FloatDType) -> Problem<LogisticRegre
 }
 
 impl<M: Classifier> Problem<M> {
-    /// J, in the type of the parameters that it is given.
+    /// Returns J, in the dtype of its parameters.
     fn loss(&self, l2: L2) -> impl Fn(&M) -> Tensor<1> {
         let (features, labels) = (self.features.clone(), self.labels.clone());
         move |model| {
@@ -104,7 +104,7 @@ fn an_f32_loss_has_honest_bounds() {
     }
 }
 
-/// A gradient that is wrong in one way is failed, and named as the odd one out.
+/// Expects a wrong gradient to fail and to be named the odd one out.
 fn is_caught(spoil: impl Fn(Gradient, &Problem<SoftmaxRegression>) -> Gradient) {
     let problem = softmax_problem(&cpu(), FloatDType::F64);
     let wrong = spoil(problem.closed_form(SOME), &problem);
@@ -167,7 +167,7 @@ fn a_gradient_that_is_not_finite_is_caught_by_its_index() {
     assert!(has(&report, |f| matches!(f, Finding::NotFinite { index, .. } if index == &[2, 1])), "{report}");
 }
 
-/// One number as a module.
+/// Returns one number as a module.
 fn number(value: f64, device: &Device) -> Param<Tensor<1>> {
     Param::from_tensor(vector(&[value], device, FloatDType::F64))
 }
@@ -175,7 +175,7 @@ fn number(value: f64, device: &Device) -> Param<Tensor<1>> {
 #[test]
 fn a_kink_is_said_and_not_failed() {
     for device in f64_devices() {
-        // ln(1 + exp(-|z|)) at z = 0: slopes -1/2 and 1/2 on its two sides, and autodiff's 0 is
+        // ln(1 + exp(-|z|)) at z = 0: the one-sided slopes are -1/2 and 1/2, and autodiff's 0 lies
         // between them.
         let loss = |z: &Param<Tensor<1>>| z.val().abs().neg().exp().add_scalar(1.0).log();
         let report = check(&number(0.0, &device), loss, &Options::default());
@@ -187,8 +187,8 @@ fn a_kink_is_said_and_not_failed() {
     }
 }
 
-/// The usual logistic loss is smooth, and autodiff's gradient of it at zero weights is wrong by one
-/// half: no kink to forgive.
+/// The usual logistic loss is smooth. Autodiff's gradient of it at zero weights is off by one half,
+/// and no kink excuses that.
 #[test]
 fn the_usual_logistic_loss_fails_at_zero_weights_and_is_right_nearby() {
     for device in f64_devices() {
@@ -229,7 +229,7 @@ fn the_public_controls_are_caught_on_a_users_own_module() {
     result.assert_all_caught();
     assert_eq!(result.controls.len(), 9);
     assert!(result.controls.iter().all(|control| control.caught == Some(true)), "{result}");
-    // At zero weights no penalty shows: that is said, not counted as caught.
+    // At zero weights a penalty has no effect. The report says so and does not count it as caught.
     let zero = to_precision(SoftmaxRegressionConfig::new(FEATURES, CLASSES).init(&cpu()), FloatDType::F64);
     let result = controls(&zero, problem.loss(SOME), &Options::default());
     result.assert_all_caught();
@@ -252,9 +252,9 @@ fn the_report_is_short_when_all_is_well_and_tells_all_when_not() {
     assert_eq!(serde_json::from_str::<Report>(&json).unwrap().checked(), well.checked());
 }
 
-/// The closed-form Hessian-vector product against differences of the closed-form gradient: along
-/// each coordinate of the parameters, the slope of `gradient . direction` is that coordinate of `H
-/// direction`.
+/// Compares the closed-form Hessian-vector product with differences of the closed-form gradient.
+/// The slope of `gradient . direction` along a coordinate of the parameters is that coordinate of
+/// `H direction`.
 fn curvature_is_right<M: Classifier>(problem: &Problem<M>) {
     let weights = || vector(&noise(16, ROWS), &problem.features.device(), FloatDType::F64) + 1.25;
     let penalised = L2 { penalize_bias: true, ..SOME };
@@ -288,8 +288,8 @@ fn eqs_26_27_the_softmax_hessian_vector_product_matches_differences_of_the_gradi
     f64_devices().iter().for_each(|device| curvature_is_right(&softmax_problem(device, FloatDType::F64)));
 }
 
-/// What `docs/burn-gradients.md` says of Burn on ndarray. Should this fail, Burn has mended
-/// something, and the page must say so.
+/// The faults of Burn on ndarray that `docs/burn-gradients.md` describes. If this test fails, Burn
+/// has fixed one, and the page must be updated.
 #[test]
 fn burns_known_faults_are_still_there() {
     let Ok(device) = Backend::Ndarray.device() else { skip("ndarray is not in this build") };

@@ -1,5 +1,5 @@
-//! Closed form against autodiff: Eqs. (9), (10), (19), (20), (23) and (34) over shapes, seeds,
-//! penalties and weights.
+//! Compares the closed form with autodiff: Eqs. (9), (10), (19), (20), (23) and (34) over shapes,
+//! seeds, penalties and weights.
 
 use burn::tensor::{Device, FloatDType, Int, Tensor};
 use chainrule_models::{
@@ -15,7 +15,7 @@ use crate::support::{
 /// Rows, features, classes.
 const SHAPES: [[usize; 3]; 6] = [[1, 1, 2], [1, 7, 3], [9, 1, 2], [8, 5, 2], [33, 17, 10], [128, 40, 26]];
 
-/// How far from zero the weights are, so that logits are 0, ordinary, or saturated.
+/// The distance of the weights from zero: the logits are 0, moderate or saturated.
 const WEIGHT_SCALES: [f64; 3] = [0.0, 0.7, 300.0];
 
 const PENALTIES: [L2; 4] = [
@@ -41,7 +41,7 @@ impl<M: Classifier> Problem<M> {
         autodiff(&self.model, self.features.clone(), self.labels.clone(), l2).gradient
     }
 
-    /// Rows that count by their class, from a quarter to twice as much, by both.
+    /// Returns both gradients with class weights from a quarter to two.
     fn weighted(&self, l2: L2) -> [CostAndGradient; 2] {
         let weights: Vec<f64> = (0..self.classes).map(|class| [2.0, 0.25, 1.5, 0.7][class % 4]).collect();
         let dtype = FloatDType::from(self.features.dtype());
@@ -84,7 +84,7 @@ fn logistic(
     Problem { model, features: features(seed, shape, device, dtype), labels: labels(seed, rows, 2, device), classes: 2 }
 }
 
-/// Every problem of the grid through one comparison; gives their number.
+/// Compares every problem of the grid. Returns the number of problems.
 fn over_the_grid<M: Classifier>(
     make: impl Fn(u64, [usize; 3], f64, &Device, FloatDType) -> Problem<M>,
     gradients: impl Fn(&Problem<M>, L2) -> [Gradient; 2],
@@ -138,7 +138,7 @@ fn eqs_33_34_weighted_softmax_closed_form_matches_autodiff() {
     assert!(over_the_grid(softmax, weighted) >= 216);
 }
 
-/// Each row's own cost and gradient, times its weight, added up and divided by the number of rows.
+/// The sum over the rows of weight times cost and gradient, divided by the number of rows.
 #[test]
 fn eqs_33_34_a_weighted_batch_is_the_mean_of_its_rows_times_their_weights() {
     fn check<M: Classifier>(problem: &Problem<M>, weights: &[f64], dtype: FloatDType) {
@@ -160,7 +160,7 @@ fn eqs_33_34_a_weighted_batch_is_the_mean_of_its_rows_times_their_weights() {
         let found = closed_form(&problem.model, problem.features.clone(), targets, L2::NONE);
         assert_close(&flat(found), &expected, tolerance(dtype), "cost and gradient");
     }
-    // Any weights, whatever the classes.
+    // Any weights per row, independent of the classes.
     let weights: Vec<f64> = noise(40, 33).iter().map(|x| 1.5 + x).collect();
     for (device, dtype) in devices_and_precisions() {
         check(&softmax(1, [33, 17, 10], 0.7, &device, dtype), &weights, dtype);
@@ -168,7 +168,7 @@ fn eqs_33_34_a_weighted_batch_is_the_mean_of_its_rows_times_their_weights() {
     }
 }
 
-/// The same problem with a gradient that is wrong in one way: the comparison must refuse it.
+/// Expects the comparison to reject a gradient with one error.
 fn is_refused<M: Classifier>(problem: &Problem<M>, dtype: FloatDType, spoil: impl Fn(Gradient, &M) -> Gradient) {
     let l2 = L2 { strength: 0.1, penalize_bias: false };
     let right = problem.autodiff(l2);
@@ -186,7 +186,7 @@ fn wrong_gradients_are_refused<M: Classifier>(make: impl Fn(&Device, FloatDType)
         let bias = |model: &M| model.linear().bias.as_ref().unwrap().val().inner();
         // A wrong sign.
         is_refused(&problem, dtype, |gradient, _| scaled(gradient, -1.0));
-        // No 1/N.
+        // The factor 1/N is missing.
         is_refused(&problem, dtype, |gradient, model| Gradient {
             weight: (gradient.weight - weight(model) * 0.1) * rows + weight(model) * 0.1,
             bias: gradient.bias * rows,
@@ -196,7 +196,7 @@ fn wrong_gradients_are_refused<M: Classifier>(make: impl Fn(&Device, FloatDType)
             weight: gradient.weight + weight(model) * 0.1,
             bias: gradient.bias,
         });
-        // A penalised bias, where it should be free.
+        // A penalty on a bias that should be free.
         is_refused(&problem, dtype, |gradient, model| Gradient {
             weight: gradient.weight,
             bias: gradient.bias + bias(model) * 0.1,

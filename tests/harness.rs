@@ -1,7 +1,6 @@
-//! What runs the tests, in place of the compiler's own harness. That one counts a test that finds
-//! out on the way that it cannot run among those that passed; here it is counted by itself, with
-//! its reason. And with `CHAINRULE_TESTS=quick`, every test that starts a process is left out, as
-//! soon as it would start one.
+//! Runs the tests in place of the compiler's own harness. The compiler's harness counts a test as
+//! passed if the test finds out that it cannot run. This one counts such tests separately, with the
+//! reason. With `CHAINRULE_TESTS=quick`, a test is skipped as soon as it would start a process.
 
 use std::any::Any;
 use std::backtrace::{Backtrace, BacktraceStatus};
@@ -15,43 +14,43 @@ use std::thread;
 
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
-/// A function with `#[test]`, as `chainrule-tests-macros` puts it down.
+/// A function with `#[test]`, as registered by `chainrule-tests-macros`.
 pub(crate) struct Test {
     pub(crate) module: &'static str,
     pub(crate) name: &'static str,
     pub(crate) function: fn(),
     pub(crate) is_ignored: bool,
-    /// What it must say as it panics, if it must.
+    /// The expected panic message, if the test must panic.
     pub(crate) panics_with: Option<&'static str>,
 }
 
 inventory::collect!(Test);
 
-/// Every test of this build, in any order.
+/// Returns every test of this build, in any order.
 pub(crate) fn tests() -> impl Iterator<Item = &'static Test> {
     inventory::iter::<Test>.into_iter()
 }
 
 impl Test {
-    /// Its name with its module's, without the crate's.
+    /// Returns the name with its module, without the crate.
     pub(crate) fn path(&self) -> String {
         let module = self.module.split_once("::").map(|(_, module)| format!("{module}::"));
         format!("{}{}", module.unwrap_or_default(), self.name)
     }
 }
 
-/// Thrown by a test that cannot run here, for this reason.
+/// The panic payload of a test that cannot run here, with the reason.
 struct CouldNotRun(String);
 
-/// Thrown by a test that is about to start a process, where such are left out.
+/// The panic payload of a test that would start a process in a quick run.
 struct StartsAProcess;
 
-/// What is known of a test in its own thread.
+/// The state of a test, local to its thread.
 #[derive(Default)]
 struct Own {
-    /// Why parts of it could not run.
+    /// The reasons why parts of it could not run.
     parts: BTreeSet<String>,
-    /// What was said in the thread's last panic, and where.
+    /// The message and location of the thread's last panic.
     panicked: Option<String>,
 }
 
@@ -59,10 +58,10 @@ thread_local! {
     static OWN: RefCell<Option<Own>> = const { RefCell::new(None) };
 }
 
-/// The panics of threads that tests started: nobody knows which test started which.
+/// Panics of threads that tests started. The test that started a thread is not known.
 static ELSEWHERE: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
-/// How the tests ended that did not simply pass or fail.
+/// Counts of the tests that neither passed nor failed.
 struct Counts {
     all: usize,
     could_not_run: BTreeMap<String, usize>,
@@ -73,32 +72,32 @@ struct Counts {
 static COUNTS: Mutex<Counts> =
     Mutex::new(Counts { all: 0, could_not_run: BTreeMap::new(), in_part: BTreeMap::new(), left_out: BTreeMap::new() });
 
-/// Whether this run leaves the tests out that start processes.
+/// Whether this run skips the tests that start processes.
 static IS_QUICK: LazyLock<bool> = LazyLock::new(|| {
     let asked = std::env::var("CHAINRULE_TESTS").unwrap_or_default();
     assert!(["", "quick"].contains(&asked.as_str()), "CHAINRULE_TESTS={asked}: only quick is known");
     asked == "quick"
 });
 
-/// Ends the test, which is counted among those that could not run.
+/// Ends the test and counts it as one that could not run.
 pub(crate) fn could_not_run(reason: &str) -> ! {
     leave(CouldNotRun(reason.to_owned()))
 }
 
-/// Ends the test, where those that start processes are left out.
+/// Ends the test in a quick run.
 pub(crate) fn starts_processes() {
     if *IS_QUICK {
         leave(StartsAProcess);
     }
 }
 
-/// Counts the test among those of which a part could not run, and goes on.
+/// Counts the test as one that ran in part, and continues.
 pub(crate) fn in_part(reason: &str) {
     let counted = OWN.with_borrow_mut(|own| own.as_mut().map(|own| own.parts.insert(reason.to_owned())));
     assert!(counted.is_some(), "a test says in its own thread what of it could not run");
 }
 
-/// Prints a line where the command line asks to see what tests print.
+/// Prints a line with `--nocapture`.
 #[expect(clippy::print_stdout, reason = "a person asked for it")]
 pub(crate) fn log(line: &str) {
     if std::env::args().any(|argument| argument == "--nocapture") {
@@ -106,7 +105,7 @@ pub(crate) fn log(line: &str) {
     }
 }
 
-/// Past the panic hook, as this is no panic that anybody must hear of.
+/// Unwinds without the panic hook, because this is not a failure.
 fn leave(payload: impl Any + Send) -> ! {
     let is_own = OWN.with_borrow(Option::is_some);
     assert!(is_own, "a test asks in its own thread whether it can run, before it starts threads: see tests/harness.rs");
@@ -122,7 +121,7 @@ pub(crate) fn main() -> ExitCode {
 
     let mut tests: Vec<(String, &'static Test)> = tests().map(|test| (test.path(), test)).collect();
     tests.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
-    // A single one is left to libtest-mimic, which then says how many it left out.
+    // A single filter goes to libtest-mimic, which then reports the number of filtered tests.
     if let [filter] = &filters[..] {
         arguments.filter = Some(filter.clone());
     } else if !filters.is_empty() {
@@ -140,8 +139,8 @@ pub(crate) fn main() -> ExitCode {
 
     let other_threads = take_hook();
     set_hook(Box::new(move |info| {
-        // The main thread runs no test, so its panic is this harness's own. And of one that ends
-        // the process, nobody would tell later.
+        // The main thread runs no test, so its panic belongs to this harness. A panic that aborts
+        // the process must be printed now.
         if thread::current().name() == Some("main") || said(info.payload()).starts_with("panic in a ") {
             tell_before_the_end();
             other_threads(info);
@@ -156,14 +155,14 @@ pub(crate) fn main() -> ExitCode {
     conclusion.exit_code()
 }
 
-/// The names that a command line asks for, any number of them, and all else that is on it:
-/// libtest-mimic takes one name at most.
+/// Splits the command line into test filters and other arguments. libtest-mimic takes at most one
+/// filter.
 fn filters(arguments: impl Iterator<Item = String>) -> (Vec<String>, Vec<String>) {
     let with_value = ["--test-threads", "--skip", "--logfile", "--color", "--format", "-Z"];
     let (mut filters, mut others, mut is_value) = (Vec::new(), Vec::new(), true);
     for argument in arguments {
         if is_value || argument.starts_with('-') {
-            // The first one is the program.
+            // The first argument is the program.
             is_value = !is_value && with_value.contains(&argument.as_str());
             others.push(argument);
         } else {
@@ -173,7 +172,7 @@ fn filters(arguments: impl Iterator<Item = String>) -> (Vec<String>, Vec<String>
     (filters, others)
 }
 
-/// Runs a test in a thread of its own, which has its name.
+/// Runs a test in a new thread with the test's name.
 fn run(name: String, test: &'static Test) -> Result<Completion, Failed> {
     let before = ELSEWHERE.lock().unwrap().len();
     let thread = thread::Builder::new().name(name).spawn(|| {
@@ -207,22 +206,21 @@ fn run(name: String, test: &'static Test) -> Result<Completion, Failed> {
     if test.panics_with.is_some_and(|expected| said.contains(expected)) {
         return Ok(Completion::Completed);
     }
-    // A panic that was only passed on has another place, which was noted elsewhere.
+    // For a panic that was resumed from another thread, the location is noted in `ELSEWHERE`.
     let own = own.panicked.filter(|panicked| panicked.contains(&said)).unwrap_or(said);
     let expected = test.panics_with.map(|expected| format!("it should have panicked with {expected:?}"));
     let elsewhere = ELSEWHERE.lock().unwrap()[before..].iter().map(|panic| format!("meanwhile, {panic}")).collect();
     Err([vec![own], expected.into_iter().collect(), elsewhere].concat().join("\n").into())
 }
 
-/// The text of a panic, if it has one.
+/// Returns the message of a panic, if it has one.
 fn said(payload: &(dyn Any + Send)) -> String {
     let text = payload.downcast_ref::<String>().cloned();
     text.or_else(|| payload.downcast_ref::<&str>().map(|&text| text.to_owned()))
         .unwrap_or_else(|| "a panic without words".to_owned())
 }
 
-/// Keeps what a panic says for the report of the test, should it fail: a panic may be what a test
-/// is after.
+/// Keeps the panic's message in case the test fails. The panic itself may be expected.
 fn note(info: &PanicHookInfo) {
     let mut panic = said(info.payload());
     if let Some(location) = info.location() {
@@ -232,7 +230,7 @@ fn note(info: &PanicHookInfo) {
     if backtrace.status() == BacktraceStatus::Captured {
         panic = format!("{panic}\n{backtrace}");
     }
-    // Nor does a thread have anything of its own any more as it ends.
+    // A thread that is ending no longer has thread-local state.
     let is_own = OWN.try_with(|own| {
         let mut own = own.borrow_mut();
         own.as_mut().map(|own| own.panicked = Some(panic.clone())).is_some()
@@ -244,7 +242,7 @@ fn note(info: &PanicHookInfo) {
     }
 }
 
-/// Tells of the panic that was noted, before another one ends the process.
+/// Prints the noted panic before another panic aborts the process.
 fn tell_before_the_end() {
     let panicked = OWN.with_borrow(|own| own.as_ref().and_then(|own| own.panicked.clone()));
     if let Some(panicked) = panicked {
@@ -252,7 +250,7 @@ fn tell_before_the_end() {
     }
 }
 
-/// How many tests did not run, and why.
+/// Prints how many tests did not run, with the reasons.
 #[expect(clippy::print_stdout, reason = "it is what a person reads after the tests")]
 fn tell_counts() {
     let counts = COUNTS.lock().unwrap();
@@ -266,10 +264,10 @@ fn tell_counts() {
     }
 }
 
-/// So many of all tests, and the reasons, the most frequent first.
+/// Formats the sum, of all tests, and the reasons by frequency.
 fn by_reason(all: usize, reasons: &BTreeMap<String, usize>) -> String {
     let mut sorted: Vec<(&String, &usize)> = reasons.iter().collect();
-    // In the order of the alphabet where there are as many.
+    // The sort is stable, so equal counts stay in alphabetical order.
     sorted.sort_by_key(|(_, count)| std::cmp::Reverse(**count));
     let reasons = sorted.iter().map(|(reason, count)| format!("{count} {reason}")).collect::<Vec<_>>().join("; ");
     let sum: usize = sorted.iter().map(|(_, count)| **count).sum();

@@ -1,6 +1,6 @@
-//! Files and numbers as an enemy chose them: nothing panics, hangs, takes memory out of proportion
-//! or escapes its folder, and what is wrong is told in one sentence. `fuzz/` looks for more with
-//! the same checks: docs/testing.md.
+//! Hostile files and numbers. Nothing may panic, hang, use disproportionate memory or write outside
+//! its folder, and every error is one sentence. `fuzz/` runs the same checks on more input:
+//! docs/testing.md.
 
 mod files;
 mod folders;
@@ -18,20 +18,20 @@ use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestError, Test
 
 use formats::Format;
 
-/// One change to a file.
+/// A change to a file.
 #[derive(Clone, Debug)]
 enum Mutation {
-    /// A bit turned.
+    /// Flips a bit.
     Flip(Index, u8),
-    /// All after a place lost.
+    /// Cuts the file off.
     Truncate(Index),
-    /// The bytes from a place on overwritten by extreme numbers, as a length field may hold them.
+    /// Overwrites bytes with extreme numbers, which may land in a length field.
     Overwrite(Index, &'static [u8]),
-    /// Put in at a place.
+    /// Inserts bytes.
     Insert(Index, Vec<u8>),
-    /// What a number is written as replaced, where the file is text.
+    /// Replaces the text of a number, in a text file.
     Number(Index, &'static str),
-    /// The end of another valid file put after the beginning of this one.
+    /// Replaces the end by the end of another valid file.
     Splice(Index, Index, Index),
 }
 
@@ -77,7 +77,7 @@ fn mutation() -> impl Strategy<Value = Mutation> {
 }
 
 fn apply(bytes: &mut Vec<u8>, mutation: &Mutation, others: &[Vec<u8>]) {
-    // There is always a place after the last byte.
+    // The position after the last byte is valid, too.
     let place = |index: &Index, bytes: &[u8]| index.index(bytes.len() + 1);
     match mutation {
         Mutation::Flip(index, bit) if !bytes.is_empty() => {
@@ -113,16 +113,16 @@ fn apply(bytes: &mut Vec<u8>, mutation: &Mutation, others: &[Vec<u8>]) {
     }
 }
 
-/// Holds a format's check against so many valid files with a few mutations each, or as many as
-/// `PROPTEST_CASES` says.
+/// Runs a format's check on `cases` mutated valid files, or on `PROPTEST_CASES` of them. Each file
+/// gets a few mutations.
 fn survives(format: Format, cases: u32) {
     let seeds = (format.seeds)();
     seeds.iter().for_each(|seed| (format.check)(seed));
     let asked = std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok());
     let config = Config { cases: asked.unwrap_or(cases), ..Config::default() };
-    // Other mutations each time. What a map's hashes are seeded with stands in for the system's
-    // generator, which proptest has only together with features that would have Burn compiled
-    // once more for the tests.
+    // The mutations differ in each run. The random state of a hash map replaces the system's
+    // generator. proptest offers that one only with features that would compile Burn a second time
+    // for the tests.
     let seed = [(); 4].map(|()| RandomState::new().build_hasher().finish().to_le_bytes()).concat();
     let generator = TestRng::from_seed(RngAlgorithm::ChaCha, &seed);
     let strategy = (any::<Index>(), vec(mutation(), 1..5));

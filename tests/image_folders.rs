@@ -1,5 +1,5 @@
-//! Folders of images of one's own: pictures by class, and IDX files of other sizes and classes than
-//! MNIST's.
+//! Folders of the user's own images: pictures by class, and IDX files with other sizes and classes
+//! than MNIST's.
 
 use std::io::Cursor;
 use std::path::Path;
@@ -23,8 +23,8 @@ fn write(path: &Path, bytes: &[u8]) {
     std::fs::write(path, bytes).unwrap();
 }
 
-/// Made-up photographs: of a sky, light above and dark below; of a road, dark at the left and light
-/// at the right, in colour, each of another size.
+/// Draws a synthetic photograph. A sky is light above and dark below. A road is dark at the left
+/// and light at the right. They are in colour and of different sizes.
 fn photograph(class: &str, number: u32) -> Vec<u8> {
     let (width, height) = (40 + number % 7, 30 + number % 5);
     let noise = |x: u32, y: u32| ((x * 31 + y * 17 + number * 13) % 60) as u8;
@@ -77,7 +77,8 @@ fn pictures_by_class_are_trained_on_and_asked_about_as_they_were_learnt() {
         let expected = summary["final"]["validation_loss"].as_f64().unwrap();
         assert!((own["loss"].as_f64().unwrap() / expected - 1.0).abs() < 1e-5, "{own}");
         assert_eq!((&own["rows"], &own["data"]["is_the_runs_own"]), (&json!(12), &json!(true)));
-        // Named, it is taken whole; and what predict says of each file comes to the same count.
+        // The folder is named, so all of it is evaluated. The answers of predict give the same
+        // count.
         let whole = ask(folder.path(), &["evaluate", "run", "--data", "photos"]);
         let right: usize = ["road", "sky"]
             .iter()
@@ -95,7 +96,7 @@ fn pictures_by_class_are_trained_on_and_asked_about_as_they_were_learnt() {
     assert_eq!((&shown["image"]["predicted"], &shown["image"]["evidence"]["class"]), (&json!("sky"), &json!("road")));
     let listed = ask(folder.path(), &["data", "--data", "photos"]);
     assert_eq!((&listed["files"][0]["name"], &listed["files"][0]["count"]), (&json!("road"), &json!(30)));
-    // Exported and imported again it still takes a picture as a whole.
+    // After export and import the model still takes a whole picture.
     for format in ["safetensors", "npz", "json"] {
         ask(folder.path(), &["export", "run", "--format", format]);
         let imported = ask(folder.path(), &["import", &format!("run.{format}"), "--out", "again", "--force"]);
@@ -104,7 +105,7 @@ fn pictures_by_class_are_trained_on_and_asked_about_as_they_were_learnt() {
         let [run, again] = [run, again].map(|answer| answer["predictions"][0].clone());
         assert_eq!(run["treatment"], again["treatment"]);
         let [run, again] = [run, again].map(|answer| answer["probabilities"][0].as_f64().unwrap());
-        // From npz it comes back as the logistic model that a softmax of two is.
+        // npz stores a softmax of two classes as the equivalent logistic model.
         assert!((run - again).abs() < 1e-6, "{format}: {run} {again}");
     }
 }
@@ -178,7 +179,7 @@ fn a_broken_picture_is_named_and_so_is_what_cannot_be_split() {
     );
 }
 
-/// Five classes of 9 x 13 pixels, each bright in rows of its own.
+/// Returns images of 9 x 13 pixels in five classes, each bright in its own rows.
 fn made_up(count: usize) -> (IdxImages, Vec<u8>) {
     let labels: Vec<u8> = (0..count).map(|i| (i * 7 % 5) as u8).collect();
     let pixel = |i: usize, j: usize| {
@@ -222,8 +223,8 @@ fn idx_files_of_another_size_and_other_classes_go_all_the_way() {
     }
 }
 
-/// Parts and classes of pictures, and beside them pictures of other formats, in other places, and
-/// what is no picture; gives what of it is not used.
+/// Writes splits and classes of pictures, and beside them files that are not used: other formats,
+/// other places, other files. Returns the expected list of unused files.
 fn with_more_than_is_used(folder: &Path) -> Value {
     let path = folder.join("photos");
     photographs(&path, "train", 0..10);
@@ -289,7 +290,7 @@ fn of_much_that_is_not_used_no_more_is_told_than_one_reads() {
     let about = ask(folder.path(), &["data", "--data", "photos"]);
     let unused: Vec<&str> =
         about["unused"].as_array().unwrap().iter().map(|file| file["path"].as_str().unwrap()).collect();
-    // A program gets a thousand names, and how many there are besides.
+    // JSON lists a thousand names and counts the rest.
     assert_eq!((unused.len(), &about["unused_left_out"]), (1000, &json!(606)));
     assert!(unused.contains(&"train/sky0/10.gif") && unused.contains(&"train/cat/"), "{unused:?}");
     let told = text(&call(folder.path(), &["data", "--data", "photos"]).stdout);
@@ -339,7 +340,7 @@ fn idx_files_and_others_beside_them_are_told_apart() {
         unused(),
         json!([{ "path": "extra-images-idx3-ubyte", "reason": null }, { "path": "train/", "reason": null }])
     );
-    // So are images that a config does not ask for.
+    // Images beyond the config's limit are reported, too.
     let said = |train_images: &str| {
         let all = ["train", "--data", "shirts", "--backend", cpu(), "--out", "run", "--force", "--set"];
         let few = [train_images, "--set", "data.validation_images=100", "--set", "descent.epochs=1"];
@@ -352,7 +353,7 @@ fn idx_files_and_others_beside_them_are_told_apart() {
     assert!(!said("data.train_images=300").contains("note: only"));
 }
 
-/// Names that no UTF-8 is become the same where they are read as it.
+/// Names that are not UTF-8 can become equal when read as UTF-8.
 #[cfg(target_os = "linux")]
 #[test]
 fn two_folders_of_one_name_are_refused() {

@@ -1,4 +1,4 @@
-//! `chainrule import`: other tools' weights, and our own exports back again.
+//! `chainrule import`: other tools' weights and this project's own exports.
 
 use std::path::Path;
 
@@ -17,7 +17,7 @@ use crate::weight_files::{npy, npz, safetensors};
 
 const DIGITS: &str = "digits/t10k-images-idx3-ubyte";
 
-/// The probabilities of a file's rows, one after the other.
+/// Returns the probabilities of a file's rows, concatenated.
 fn probabilities(folder: &Path, model: &str, file: &str) -> Vec<f64> {
     let answer = ask(folder, &["predict", model, file]);
     let rows = answer["predictions"].as_array().unwrap();
@@ -49,7 +49,7 @@ fn what_was_exported_comes_back_with_the_same_probabilities() {
             let imported = ask(folder, &["import", &file, "--out", &again]);
             assert_eq!(imported["from"]["name"], json!(file));
             let apart = apart(&probabilities(folder, &again, DIGITS), &expected);
-            // A softmax of two comes back from npz as the logistic model that it is.
+            // npz stores a softmax of two classes as the equivalent logistic model.
             let bound = if exact || format == "safetensors" { 0.0 } else { 1e-12 };
             assert!(apart <= bound, "{config} {more:?} by {format}: {apart}");
         }
@@ -70,7 +70,7 @@ fn an_imported_model_is_asked_as_a_run_is() {
     is_refused(folder, &["evaluate", "again"], &["name data with --data"]);
     let [run, again] = ["run", "again"].map(|model| ask(folder, &["inspect", model]));
     assert_eq!(run["weights"], again["weights"]);
-    // Computed on another device, perhaps.
+    // The two values may come from different devices.
     let [run, again] = [run, again].map(|model| model["weight_norm"]["spectral"].as_f64().unwrap());
     assert!((run - again).abs() < 1e-5 * run, "{run} {again}");
     ask(folder, &["page", "again"]);
@@ -82,7 +82,7 @@ fn an_imported_model_is_asked_as_a_run_is() {
         Weights::read(&std::fs::read(folder.join("run.npz")).unwrap(), None).unwrap()
     );
 
-    // It is no run, and stays what it is.
+    // An imported model is not a run and stays unchanged.
     is_refused(folder, &["train", "--resume", "again", "--quiet"], &["again"]);
     is_refused(folder, &["import", "run.npz", "--out", "again"], &["again exists already"]);
     is_refused(
@@ -136,8 +136,8 @@ fn pytorchs_layout_is_turned_and_its_pixels_become_ours() {
             let out = format!("{file}-{}", range.len());
             ask(folder, &["import", file, "--out", &out, "--trained-on", range, "--classes", "0,1,2", "--force"]);
             let found = probabilities(folder, &out, DIGITS);
-            // Weights for grey levels as they are become a hundred times as large, and are kept in
-            // f32 as they came.
+            // Weights for raw grey levels are multiplied by a scale and stored in f32, like the
+            // original weights.
             let bound = if range == "0..255" { 1e-3 } else { 1e-6 };
             let apart = apart(&found, &expected);
             assert!(apart < bound, "{file} {range}: {apart}");
@@ -169,7 +169,7 @@ fn what_does_not_fit_the_weights_is_refused() {
     }
 }
 
-/// scikit-learn on a table and on digits, saved in both orders of memory, and what it says itself.
+/// scikit-learn on a table and on digits, saved in both memory orders, with its own probabilities.
 const SCIKIT_LEARN: &str = "
 import json, sys
 import numpy as np
@@ -256,7 +256,7 @@ fn what_is_no_file_of_weights_is_refused_in_one_line() {
     }
 }
 
-/// A table of two classes or more, each a stretch of x, and as many rows of each.
+/// Returns a table with an interval of x per class and equally many rows per class.
 fn stretches(labels: &[&str]) -> String {
     let rows = (0..12 * labels.len()).map(|row| {
         let class = row % labels.len();
@@ -296,7 +296,7 @@ fn class_names_come_back_as_they_were_by_every_format() {
     }
 }
 
-/// Classes of every type that names something, with what Python calls them.
+/// Classes of every type that can hold names, with Python's names for them.
 const NUMPYS_CLASSES: &str = "
 import json, sys
 import numpy as np
@@ -326,8 +326,8 @@ fn numpys_classes_have_the_names_that_python_gives_them() {
     }
 }
 
-/// scikit-learn's other ways to many classes, with its scaler, and what classes its users have; a
-/// model of two classes on the first two features, too.
+/// scikit-learn's other multi-class strategies, with its scaler and with typical class types. Also
+/// a model of two classes on the first two features.
 const ONE_VS_REST: &str = "
 import json, sys
 import numpy as np
@@ -365,7 +365,7 @@ with open('iris.csv', 'w') as file:
 json.dump([answers, y.tolist()], sys.stdout)
 ";
 
-/// A folder with what scikit-learn trained, and what it says itself.
+/// Returns a folder with scikit-learn's models, and its own probabilities.
 fn of_scikit_learn() -> (TempDir, Value) {
     let folder = folder();
     needs_python(folder.path(), &["sklearn"]);
@@ -373,7 +373,7 @@ fn of_scikit_learn() -> (TempDir, Value) {
     (folder, answers)
 }
 
-/// The same with a model of one class against the rest imported, and what it says of its rows.
+/// The same with a one-vs-rest model imported, and its probabilities.
 fn one_vs_rest() -> (TempDir, Value, Vec<f64>) {
     let (folder, answers) = of_scikit_learn();
     ask(folder.path(), &["import", "sgd.npz", "--out", "sgd", "--columns", "a,b,c,d", "--one-vs-rest"]);
@@ -398,7 +398,7 @@ fn one_vs_rest_gives_scikit_learns_probabilities_wherever_it_goes() {
         assert_eq!((&imported["data"]["classes"], &imported["model"]), (&classes, &json!(link)), "{name}");
         let found = probabilities(folder, name, "iris.csv");
         assert!(apart(&found, &expected) < 1e-9, "{name}: {}", apart(&found, &expected));
-        // Exported it is the same model, and says so itself.
+        // The exported model is the same and names its own kind.
         for format in ["npz", "safetensors", "json"] {
             let again = format!("{name}-again.{format}");
             ask(folder, &["export", name, "--out", &again]);
@@ -463,8 +463,8 @@ fn one_vs_rest_told_as_the_page_says_is_the_same_to_each_tool() {
     }
 }
 
-/// What is not said is said to be taken for softmax regression, and what says itself that it is
-/// that stays it.
+/// Without a statement the weights count as softmax regression, and a note says so. A file that
+/// states softmax regression cannot be overridden.
 #[test]
 fn weights_that_do_not_say_what_they_are_are_softmax_regressions() {
     let (folder, _, found) = one_vs_rest();
@@ -482,7 +482,7 @@ fn weights_that_do_not_say_what_they_are_are_softmax_regressions() {
     );
 }
 
-/// A scaler says what features are, and not whether of a table or of an image of 2 x 2.
+/// A scaler gives features, but they may be columns of a table or pixels of a 2 x 2 image.
 #[test]
 fn what_rows_the_weights_are_for_must_be_said_and_a_table_has_no_page_to_draw_on() {
     let (folder, ..) = one_vs_rest();

@@ -1,4 +1,4 @@
-//! `chainrule inspect`: what a trained model has learnt, and why it says what it says.
+//! `chainrule inspect`: the weights of a trained model and the evidence for its predictions.
 
 use std::path::Path;
 
@@ -35,13 +35,14 @@ fn norms_are_the_summarys_and_each_class_has_its_own() {
         let squared = |key: &str| weights.iter().map(|class| number(&class[key]).powi(2)).sum::<f64>();
         let whole = number(&found["weight_norm"]["frobenius_squared"]);
         assert!((squared("frobenius") + squared("bias") - whole).abs() < 1e-12 * whole);
-        // The logistic model's weights are the positive class's, which the experiment names first.
+        // The logistic model's weights are those of the positive class, which the experiment names
+        // first.
         assert_eq!(weights.last().unwrap()["class"], if classes == 1 { 2 } else { 9 });
     }
 }
 
-/// The evidence of all pixels and the bias add up to the logit, and the logits to the probabilities
-/// that `predict` gives.
+/// The evidence of all pixels and the bias add up to the logit. The logits give the probabilities
+/// of `predict`.
 fn evidence_adds_up(config: &str) {
     let folder = folder();
     train(folder.path(), config, &[]);
@@ -63,14 +64,14 @@ fn evidence_adds_up(config: &str) {
             assert!((pixels.iter().sum::<f64>() + number(&evidence["bias"]) - logit).abs() < 1e-12);
             assert_eq!(image["probabilities"], predicted["predictions"][index]["probabilities"]);
             assert_eq!(image["predicted"], predicted["predictions"][index]["class"]);
-            // The first told is the largest of all.
+            // The first entry is the largest of all.
             let first = &evidence["most_for"][0];
             let at = number(&first["row"]) as usize * 28 + number(&first["column"]) as usize;
             let largest = pixels.iter().copied().fold(f64::NEG_INFINITY, f64::max);
             assert_eq!((number(&first["evidence"]), pixels[at]), (largest, largest));
         }
-        // Of two classes the logistic model's evidence is each other's opposite, where softmax
-        // compares the logits themselves.
+        // The logistic model's evidence for one class is the negative of that for the other.
+        // Softmax compares the logits.
         let logits: Vec<f64> = images.iter().map(|image| number(&image["evidence"]["logit"])).collect();
         let powers: Vec<f64> = match logits.as_slice() {
             [a, b] => {
@@ -107,10 +108,10 @@ fn a_pipe_gets_plain_characters_and_a_file_the_same_pictures() {
     for part in ["weight norm", "class 0", "class 9", "for: + * #   against: - ~ ="] {
         assert!(said.contains(part), "{said} does not say {part:?}");
     }
-    // Ten pictures of 14 lines, two beside each other.
+    // Ten pictures of 14 lines, in pairs beside each other.
     assert!(said.lines().count() > 5 * 14, "{said}");
     let sheet = image::open(folder.path().join("weights.png")).unwrap().to_rgb8();
-    // One scale for all: the largest weight of all is the only one in the strongest colour.
+    // All pictures share one scale: only the largest weight has the strongest colour.
     let strongest = sheet.pixels().filter(|pixel| [[178, 24, 43], [33, 102, 172]].contains(&pixel.0)).count();
     assert_eq!(strongest, 64, "pixels of a weight");
 

@@ -1,5 +1,5 @@
-//! The fused kernels, against the closed forms by tensor operations, for every shape and set of
-//! instructions.
+//! Compares the fused kernels with the closed forms by tensor operations, for every shape and
+//! instruction set.
 
 use burn::tensor::{DType, Device, FloatDType, Int, Tensor, TensorData};
 use chainrule_core::Logistic;
@@ -21,8 +21,8 @@ mod problem;
 
 use problem::{OFFSET, Problem, SCALE, apart};
 
-/// Rows, features, classes: one of each, one more and one less than what fits a vector, a tile or a
-/// thread, and many classes.
+/// Rows, features, classes: sizes of one, sizes around those of a vector, a tile and a thread's
+/// share, and many classes.
 const SHAPES: [[usize; 3]; 13] = [
     [1, 1, 1],
     [1, 1, 2],
@@ -39,13 +39,13 @@ const SHAPES: [[usize; 3]; 13] = [
     [40, 7, 2049],
 ];
 
-/// The heights and widths that an image of so many features may have.
+/// Returns the possible heights and widths of an image with this number of features.
 fn sizes(problem: &Problem) -> impl Iterator<Item = [usize; 2]> + use<> {
     let d = problem.shape[1];
     (1..=d).filter(move |height| d.is_multiple_of(*height)).map(move |height| [height, d / height])
 }
 
-/// Loss, gradient by W and by b, and rows classified rightly, by tensor operations.
+/// Computes loss, gradients of W and b, and the number of correct rows by tensor operations.
 fn by_tensors(problem: &Problem, device: &Device) -> (f64, Vec<f64>, Vec<f64>, usize) {
     let [_, d, k] = problem.shape;
     if k == 1 {
@@ -70,7 +70,7 @@ fn with<M: Classifier>(problem: &Problem, model: M, device: &Device) -> (f64, Ve
     (values(cross_entropy)[0], values(gradient.weight), values(gradient.bias), right)
 }
 
-/// A device that has f64; no test goes on where there is none.
+/// Returns a device with f64. Skips the test if there is none.
 fn f64_device() -> Device {
     f64_devices().into_iter().next().unwrap_or_else(|| skip("no device of this build has f64"))
 }
@@ -185,7 +185,7 @@ fn features_are_the_bytes_that_the_tensors_have() {
     let rows = FusedRows::new(splits[0].clone().with_labels(&vec![1; splits[0].len()])).unwrap();
     let rows = rows.packed().unwrap();
     let mut fused = Fused::new(Logistic, rows.n_features(), Float::F64, 1, Isa::best());
-    // The gradient of a row at zero weights is its features times p - y, which is a half.
+    // At zero weights a row's gradient is its features times p - y, which is one half.
     let half = fused.gradient(rows, &[3]).weight;
     assert!(bytes[3 * 784..][..784].iter().any(|&byte| byte > 0));
     for (feature, half) in tensors[3 * 784..][..784].iter().zip(half) {
@@ -230,8 +230,8 @@ fn the_programs_gradient_check_holds_them_against_the_others() {
     let with_them = rows.iter().filter(|row| row["sources"] == "autodiff = closed-form = fused = operation");
     // Two models, two precisions, three penalties.
     assert_eq!(with_them.count(), 12, "{found}");
-    // And rows that count by their class, by hand and by autodiff, in both models, both precisions,
-    // and the Hessian of either.
+    // Also with class weights, closed form and autodiff, for both models and precisions, and the
+    // Hessian of each.
     let weighted = |row: &&Value| row["what"].as_str().unwrap().contains("class weights") && row["passed"] == true;
     let sources: Vec<&Value> = rows.iter().filter(weighted).map(|row| &row["sources"]).collect();
     assert_eq!(sources.iter().filter(|sources| **sources == "autodiff = closed-form").count(), 4, "{found}");

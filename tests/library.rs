@@ -1,4 +1,4 @@
-//! `Samples`, `Estimator` and `Fitted`, as a program of someone's own uses them, and the examples.
+//! `Samples`, `Estimator` and `Fitted` as a user's program uses them, and the examples.
 
 use std::num::NonZero;
 use std::path::Path;
@@ -18,7 +18,7 @@ mod flowers;
 
 use flowers::{COLUMNS, says, table};
 
-/// On a CPU, as the program's tests.
+/// An estimator on a CPU, as in the tests of the program.
 fn softmax() -> Estimator {
     on_cpu(Estimator::softmax())
 }
@@ -170,7 +170,7 @@ fn the_gradient_is_checked_on_the_samples_by_hand_by_autodiff_and_by_differences
 
 #[test]
 fn the_gradient_is_checked_on_rows_of_all_classes_however_the_file_is_sorted() {
-    // A hundred rows of one class come first, and the other's are few.
+    // A hundred rows of one class come first, then a few of the other.
     let rows: Vec<[f64; 2]> = noise(3, 220).chunks_exact(2).map(|pair| [pair[0], 100.0 * pair[1]]).collect();
     let labels: Vec<&str> = (0..110).map(|row| if row < 100 { "common" } else { "rare" }).collect();
     let samples = Samples::from_rows(&rows, &labels).unwrap();
@@ -178,8 +178,7 @@ fn the_gradient_is_checked_on_rows_of_all_classes_however_the_file_is_sorted() {
         let estimator = estimator.standardize().balanced().l2(0.1);
         let report = estimator.check_gradient(&samples).unwrap();
         report.assert_pass();
-        // With the weights and statistics of a fit, the loss at these rows is that of all their
-        // classes.
+        // The weights and statistics of a fit need rows of all classes.
         let only_common = estimator.check_gradient(&samples.with_classes(&["common"]).unwrap());
         says(only_common, &["1 class (common)"]);
     }
@@ -201,7 +200,7 @@ fn the_examples_run() {
         if !program.exists() {
             skip("the examples are not built, as cargo test --workspace builds them");
         }
-        // Built with the default features, whatever these tests are built with.
+        // Examples are built with the default features, whatever the features of these tests.
         let output = process(program).env_remove("CHAINRULE_BACKENDS").output().unwrap();
         assert!(output.status.success(), "{name}: {}", text(&output.stderr));
         let out = text(&output.stdout);
@@ -214,7 +213,7 @@ fn the_examples_run() {
     assert_eq!(written.count(), expected.len());
 }
 
-/// In floats of 32 bits, as tensors have them.
+/// In f32, as for tensors.
 #[test]
 fn rows_that_are_too_large_diverge_and_the_error_says_what_to_do() {
     let large = Samples::from_rows(&[[1e30], [-1e30]], &["a", "b"]).unwrap();

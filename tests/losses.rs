@@ -1,4 +1,4 @@
-//! Values of the losses, at the extremes too.
+//! Values of the losses, including extreme logits.
 
 use burn::tensor::{FloatDType, Int, Tensor, TensorData};
 use chainrule_models::{Classifier, L2, LogisticRegressionConfig, SoftmaxRegressionConfig, autodiff, closed_form};
@@ -72,8 +72,8 @@ fn the_first_bias_gradient_is_right_at_zero_weights() {
     }
 }
 
-/// The loss that everyone writes, and what Burn 0.22.1 makes of its two kinks at z = 0. Should this
-/// fail, Burn has changed: then the warning in `logistic.rs` and in docs/derivation.md can go.
+/// The usual form of the loss, and Burn 0.22.1's gradient at its two kinks at z = 0. If this test
+/// fails, Burn has changed, and the warnings in `logistic.rs` and docs/derivation.md can go.
 #[test]
 fn the_usual_logistic_loss_has_a_wrong_autodiff_gradient_at_zero() {
     for device in devices() {

@@ -1,15 +1,15 @@
-//! Shell completions and man pages: made from the options, so that no command can be missing.
+//! Shell completions and man pages. They are generated from the options, so none is missing.
 
 use chainrule_tests_macros::test;
 
 use crate::command::{call, code, folder, process, text};
 use crate::support::skip;
 
-/// The commands that `--help` lists.
+/// Returns the commands that `--help` lists.
 pub(crate) fn commands() -> Vec<String> {
     let help = text(&call(folder().path(), &["--help"]).stdout);
     let listed = help.lines().skip_while(|line| *line != "Commands:").skip(1).take_while(|line| !line.is_empty());
-    // A line that goes on is indented further.
+    // A continued line has a deeper indent.
     let names = listed.filter(|line| line.starts_with("  ") && !line.starts_with("   "));
     names.map(|line| line.split_whitespace().next().unwrap().to_owned()).filter(|name| name != "help").collect()
 }
@@ -63,14 +63,14 @@ fn every_command_has_a_man_page_that_names_its_options() {
     let printed = call(folder.path(), &["man"]);
     assert_eq!(printed.stdout, std::fs::read(folder.path().join("pages/chainrule.1")).unwrap());
     let train = std::fs::read_to_string(folder.path().join("pages/chainrule-train.1")).unwrap();
-    // roff takes a bare hyphen for a line's break.
+    // roff treats a bare hyphen as a possible line break.
     assert!(train.contains(r"\-\-resume") && train.contains("Examples:"), "{train}");
 }
 
 #[test]
 fn man_pages_render_without_a_complaint() {
     let renders = |page: &str, folder: &std::path::Path| {
-        // Letters once, and not struck over themselves to be bold.
+        // Plain letters, without overstrikes for bold.
         process("groff").args(["-man", "-Kutf8", "-Tutf8", "-ww", "-P-cbu", page]).current_dir(folder).output()
     };
     if process("groff").arg("--version").output().is_err() {

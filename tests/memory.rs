@@ -1,8 +1,8 @@
-//! What a step leaves behind: nothing but its loss in the history, by every gradient source and
-//! optimizer.
+//! A training step leaves no memory behind except its loss in the history, for every gradient
+//! source and optimizer.
 //!
-//! The numbers of many more steps are a person's to make (in docs/testing.md):
-//! `CHAINRULE_MEMORY=500000 cargo test -p chainrule-tests -- --ignored --nocapture memory::trains`.
+//! Measure many more steps by hand (see docs/testing.md): `CHAINRULE_MEMORY=500000 cargo test -p
+//! chainrule-tests -- --ignored --nocapture memory::trains`.
 
 use std::num::NonZero;
 
@@ -24,19 +24,19 @@ use crate::support::{device, noise, skip};
 const SHAPE: [usize; 3] = [60, 3, 3];
 const BATCH: usize = 6;
 
-/// Bytes a step. A history has 8 of each, in a buffer that doubles; an evaluation every ten steps
-/// has 40.
+/// The limit in bytes per step. A history has 8 bytes per step in a buffer that doubles, and an
+/// evaluation, every ten steps, has 40.
 const MOST: f64 = 48.0;
 
-/// Resident memory of this process, in bytes.
+/// Returns the resident memory of this process in bytes.
 fn resident() -> f64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
     1024.0 * line.split_whitespace().nth(1).unwrap().parse::<f64>().unwrap()
 }
 
-/// Looks at the memory after a tenth of the steps, when all that is made once is there, and at the
-/// last.
+/// Reads the memory after a tenth of the steps, when all one-time allocations exist, and at the
+/// last step.
 struct Scales {
     steps: usize,
     at: Vec<f64>,
@@ -47,7 +47,7 @@ impl Scales {
         Self { steps, at: Vec::new() }
     }
 
-    fn look(&mut self, step: usize) {
+    fn inspect_source(&mut self, step: usize) {
         if step == self.steps / 10 || step + 1 == self.steps {
             self.at.push(resident());
         }
@@ -61,7 +61,7 @@ impl Scales {
 
 impl Observer for Scales {
     fn on_step(&mut self, step: usize) -> std::ops::ControlFlow<()> {
-        self.look(step);
+        self.inspect_source(step);
         std::ops::ControlFlow::Continue(())
     }
 }
@@ -88,7 +88,7 @@ fn examples(device: &Device) -> Examples {
     }
 }
 
-/// By tensors, in as many steps.
+/// Trains by tensor operations for this number of steps.
 fn by_tensors(steps: usize, sets: &str) -> f64 {
     let (device, mut scales) = (device(), Scales::new(steps));
     let examples = examples(&device);
@@ -107,8 +107,8 @@ fn by_kernels(steps: usize) -> f64 {
     scales.bytes_a_step()
 }
 
-/// As many trainings as make so many steps of L-BFGS, each of ten at most: it would be done long
-/// before. Models are made anew each time, too.
+/// Repeats short L-BFGS trainings of at most ten iterations until they add up to `steps`, because
+/// one search would converge much earlier. This also covers the memory of new models.
 fn to_the_minimum(steps: usize, sets: &str) -> f64 {
     let (device, mut scales) = (device(), Scales::new(steps));
     let examples = examples(&device);
@@ -122,14 +122,14 @@ fn to_the_minimum(steps: usize, sets: &str) -> f64 {
         let found = train_by_tensors(model(&device), &examples, &examples, &config, &mut ()).unwrap();
         assert!((1..=10).contains(&found.steps));
         for step in made..made + found.steps {
-            scales.look(step);
+            scales.inspect_source(step);
         }
         made += found.steps;
     }
     scales.bytes_a_step()
 }
 
-/// A loop of one's own, by a closed form and an optimizer of Burn's, as in `examples/own_loop.rs`.
+/// A user's own loop with a closed form and an optimizer of Burn, as in `examples/own_loop.rs`.
 fn own_loop(steps: usize, into_params: impl Fn(Gradient, &Linear) -> GradientsParams) -> f64 {
     let (device, mut scales) = (device(), Scales::new(steps));
     let Examples { features, labels } = examples(&device);
@@ -139,12 +139,12 @@ fn own_loop(steps: usize, into_params: impl Fn(Gradient, &Linear) -> GradientsPa
         let gradient = closed_form(&model, features.clone(), labels.clone(), L2::NONE).gradient;
         let gradient = into_params(gradient, &model.linear);
         model = optimizer.step(1e-3, model, gradient);
-        scales.look(step);
+        scales.inspect_source(step);
     }
     scales.bytes_a_step()
 }
 
-/// What `into_params` does, but for the backward pass.
+/// The same as `into_params`, but without the backward pass.
 fn by_hand(Gradient { weight, bias }: Gradient, linear: &Linear) -> GradientsParams {
     let mut params = GradientsParams::new();
     params.register(linear.weight.id, weight);
@@ -164,13 +164,13 @@ fn trains_in_a_process_of_its_own() {
     let steps: usize = std::env::var("CHAINRULE_MEMORY").unwrap().parse().unwrap();
     let is_short = steps < 100_000;
     let log = |what: &str, bytes: f64| println!("{bytes:8.1} bytes a step: {what}");
-    // Autodiff comes last: a backward pass frees what others left, and who comes after it grows
-    // into that.
+    // Autodiff comes last. A backward pass frees what others left, and later trainings would reuse
+    // that memory.
     log("a loop of one's own", own_loop(steps, Gradient::into_params));
     log("gradient=fused", by_kernels(steps));
     for gradient in ["closed-form", "autodiff"] {
         for optimizer in OPTIMIZERS {
-            // By autodiff it takes longer, and the optimizers are the same.
+            // Autodiff is slower, and its optimizers are the same.
             if gradient == "closed-form" || !is_short || optimizer == "optimizer=adam" {
                 let sets = format!("{optimizer} gradient={gradient}");
                 log(&sets, by_tensors(steps, &sets));
@@ -179,7 +179,7 @@ fn trains_in_a_process_of_its_own() {
         let sets = format!("gradient={gradient}");
         log(&format!("solver=lbfgs {sets}"), to_the_minimum(steps, &sets));
     }
-    // What Burn keeps, for few steps: docs/burn-gradients.md.
+    // The memory that Burn keeps, with few steps: docs/burn-gradients.md.
     log(UPSTREAM, own_loop(20_000, by_hand));
 }
 

@@ -1,4 +1,4 @@
-//! What the program says where it cannot do what was asked: what it is, and what to do.
+//! Error messages: they name the problem and the remedy.
 
 use chainrule_tests_macros::test;
 use tempfile::TempDir;
@@ -8,7 +8,7 @@ use crate::command::{call, code, folder, is_refused, text};
 const FLOWERS: &str =
     "length,2024\n1,rose\n2,tulip\n1,rose\n2,tulip\n1,rose\n2,tulip\n1,rose\n2,tulip\n1,rose\n2,tulip\n";
 
-/// A folder with the configs, runs, flowers, and what is none of these.
+/// Returns a folder with configs, runs, flowers and unrelated files.
 fn full_folder() -> TempDir {
     let folder = folder();
     std::fs::write(folder.path().join("flowers.csv"), FLOWERS).unwrap();
@@ -33,12 +33,12 @@ fn full_folder() -> TempDir {
     folder
 }
 
-/// Calls, each of which is refused in one line that says all of these.
+/// Expects each call to fail with a one-line error that contains all these texts.
 fn are_told(cases: &[(&[&str], &[&str])]) {
     let folder = full_folder();
     for (arguments, expected) in cases {
         is_refused(folder.path(), arguments, expected);
-        // No word of a parser, of the code, or of the system's numbers.
+        // No terms of a parser, of the source code or of system errors.
         let said = text(&call(folder.path(), arguments).stderr);
         for word in ["invalid", "variant", "digit found", "os error", "unexpected argument", "Some(", "Error {", "?;"] {
             assert!(!said.contains(word), "{arguments:?}: {said}");

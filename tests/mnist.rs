@@ -1,4 +1,4 @@
-//! The real files, and burn-dataset's own reader of them.
+//! The real files, read by this project and by burn-dataset.
 
 use chainrule_data::mnist::FILES;
 use chainrule_tests_macros::test;
@@ -19,8 +19,8 @@ fn the_report_takes_4005_and_2042_rows_of_2_and_3() {
     assert_eq!((train.len(), validation.len()), (4005, 2042));
 }
 
-/// burn-dataset's reader only looks into the cache folder, so the comparison runs in a process of
-/// its own, with a cache folder of its own.
+/// burn-dataset reads only from the cache folder. So the comparison runs in a separate process with
+/// its own cache folder.
 #[cfg(feature = "burn-mnist")]
 #[test]
 fn our_reader_and_burn_datasets_own_agree_on_every_image() {
@@ -41,11 +41,11 @@ fn our_reader_and_burn_datasets_own_agree_on_every_image() {
             .args(["--exact", "mnist::our_reader_and_burn_datasets_own_agree_on_every_image"])
             .env("CHAINRULE_TEST_INNER", "1")
             .env("XDG_CACHE_HOME", cache.path())
-            // What it says would be taken for this process's own.
+            // Its output would be mistaken for that of this process.
             .output()
             .unwrap();
         let said = crate::command::text(&output.stdout);
-        // A test that could not run there would end as well.
+        // A skipped test would also exit with success.
         assert!(output.status.success() && said.contains("1 passed"), "{said}");
         return;
     }

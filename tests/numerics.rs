@@ -1,6 +1,5 @@
-//! The bits that small trainings come to, so that nobody changes them unawares:
-//! `fixtures/numerics.json` has them for each kind of processor that they were seen on, and for one
-//! version of the numerics.
+//! The exact bits of small trainings, to detect unintended changes. `fixtures/numerics.json` has
+//! them for each known kind of processor and for one version of the numerics.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -20,14 +19,14 @@ use crate::support::{Fit, digits, experiment, fit, noise, skip};
 /// The fixture.
 #[derive(Default, Serialize, Deserialize)]
 struct Golden {
-    /// The version of the numerics that they are of.
+    /// The version of the numerics.
     numerics: u32,
-    /// By processor and backend, and there by training, the digest of what it came to.
+    /// The digest of each training's result, by processor and backend.
     digests: BTreeMap<String, BTreeMap<String, String>>,
 }
 
-/// The trainings: an experiment of `configs/`, and what is set in it. Every gradient source,
-/// optimizer, schedule, shuffle, precision and solver is in one.
+/// The trainings: an experiment of `configs/` with settings. Together they cover every gradient
+/// source, optimizer, schedule, shuffle, precision and solver.
 const TRAININGS: [(&str, &[&str]); 14] = [
     ("softmax.toml", &["descent.gradient=fused"]),
     ("softmax.toml", &["descent.gradient=fused", "descent.precision=f64", "descent.drop_last=false"]),
@@ -45,7 +44,7 @@ const TRAININGS: [(&str, &[&str]); 14] = [
     ("softmax-optimum.toml", &["descent.gradient=closed-form", "objective.l2=0.1"]),
 ];
 
-/// What all of these share, but for the epochs.
+/// The settings that all share. The epochs are set separately.
 const SMALL: [&str; 3] = ["data.train_images=330", "data.validation_images=100", "descent.batch_size=32"];
 
 #[test]
@@ -90,13 +89,13 @@ fn no_names() -> Vec<String> {
     Vec::new()
 }
 
-/// Trainings that came to other bits than are known.
+/// Returns the trainings whose bits differ from the known ones.
 fn changed(known: &BTreeMap<String, String>, found: &BTreeMap<String, String>) -> Vec<String> {
     let is_other = |name: &&String| known.get(*name).is_some_and(|digest| *digest != found[*name]);
     found.keys().filter(is_other).cloned().collect()
 }
 
-/// On what else the bits depend: vector instructions, and the C library's functions.
+/// Describes everything else that the bits depend on: vector instructions and the C library.
 fn place(backend: &Backend) -> String {
     let (os, processor) = (std::env::consts::OS, std::env::consts::ARCH);
     let library = if cfg!(target_env = "gnu") { " with glibc" } else { "" };
@@ -118,7 +117,7 @@ fn digests(device: &Device) -> BTreeMap<String, String> {
     digests
 }
 
-/// A training on standardised numbers.
+/// Trains on standardised numbers.
 fn on_a_table(config: &str, setting: &str, device: &Device) -> (History, Vec<f64>) {
     let (n, d, k) = (300, 4, 3);
     let values: Vec<f64> =

@@ -1,5 +1,5 @@
-//! The loss as one differentiable operation on every backend of the build, and whole steps on a
-//! GPU, against tensor operations and the closed forms.
+//! The loss as one differentiable operation on every backend of the build, and whole GPU steps.
+//! Both are compared with tensor operations and the closed forms.
 
 use burn::tensor::{DType, Device, FloatDType, Int, Tensor};
 use chainrule::backend::Backend;
@@ -24,8 +24,8 @@ use crate::support::{
     tolerance, values, vector,
 };
 
-/// Rows, features, columns: one of each, one more and one less than what fits a word, a vector, a
-/// tile or a cube, and many classes.
+/// Rows, features, columns: sizes of one, sizes around those of a word, a vector, a tile and a
+/// cube, and many classes.
 const SHAPES: [[usize; 3]; 12] = [
     [1, 1, 1],
     [1, 1, 2],
@@ -45,7 +45,7 @@ fn loss_of(columns: usize) -> Loss {
     if columns == 1 { Loss::Logistic } else { Loss::Softmax }
 }
 
-/// Features, labels, weight and bias that look random.
+/// Returns pseudorandom features, labels, weight and bias.
 fn problem(
     [n, d, k]: [usize; 3],
     device: &Device,
@@ -59,7 +59,7 @@ fn problem(
     )
 }
 
-/// The mean cross-entropy by tensor operations.
+/// Computes the mean cross-entropy by tensor operations.
 fn by_tensors(features: Tensor<2>, labels: Tensor<1, Int>, weight: Tensor<2>, bias: Tensor<1>) -> Tensor<1> {
     fn with<M: Classifier>(model: &M, logits: Tensor<2>, labels: Tensor<1, Int>) -> Tensor<1> {
         model.cross_entropy(logits, labels).mean()
@@ -73,7 +73,8 @@ fn by_tensors(features: Tensor<2>, labels: Tensor<1, Int>, weight: Tensor<2>, bi
     }
 }
 
-/// J, and its gradients by features, weight and bias, of a loss that has become a part of J.
+/// Returns J and its gradients with respect to features, weight and bias. The loss is one part of
+/// J.
 fn gradients(
     shape: [usize; 3],
     device: &Device,
@@ -85,7 +86,7 @@ fn gradients(
     let (weight, bias) = (weight.autodiff().require_grad(), bias.autodiff().require_grad());
     let loss = loss(features.clone(), labels, weight.clone(), bias.clone());
     assert_eq!((loss.dims(), loss.dtype()), ([1], dtype.into()));
-    // Scaled, and with a penalty: what comes in is not 1, and not all of dJ/dW comes from here.
+    // Scaled and with a penalty: the incoming gradient is not 1, and dJ/dW has another part.
     let objective = loss * 3.0 + weight.clone().powi_scalar(2).sum() * 0.05;
     let found = objective.backward();
     [
@@ -165,13 +166,13 @@ fn a_gradient_reaches_what_is_tracked_and_nothing_else() {
                 inputs.2.grad(&found).map(values),
             ];
             assert_eq!([0, 1, 2].map(|i| of[i].is_some()), [0, 1, 2].map(|i| i == tracked), "{device:?}");
-            // Of the weight there is no penalty in here.
+            // The weight's gradient in `all` includes the penalty, which is not part of this loss.
             if tracked != 1 {
                 let found = of[tracked].as_ref().unwrap();
                 assert_close(found, &all[1 + tracked], tolerance(dtype), &format!("{device:?} {tracked}"));
             }
         }
-        // And without autodiff it is a loss like another.
+        // Without autodiff the operation is a plain loss.
         let (features, labels, weight, bias) = problem([9, 5, 4], &device, dtype);
         let expected = values(by_tensors(features.clone(), labels.clone(), weight.clone(), bias.clone()));
         let found = values(softmax_regression(features, labels, weight, bias).unwrap());
@@ -205,7 +206,7 @@ fn a_transposed_or_sliced_tensor_is_read_as_what_it_shows() {
         let (features, labels, weight, bias) = problem([9, 5, 4], &device, dtype);
         let expected =
             values(softmax_regression(features.clone(), labels.clone(), weight.clone(), bias.clone()).unwrap());
-        // The same numbers, lying otherwise.
+        // The same numbers in another memory layout.
         let features = Tensor::cat(vec![features.clone() * 7.0, features], 0).narrow(0, 9, 9);
         let weight = values(weight.transpose());
         let weight = matrix(&weight, [4, 5], &device, dtype).transpose();
@@ -237,13 +238,13 @@ fn a_label_that_is_no_class_is_refused_on_a_cpu() {
     assert!(said.contains("labels: expected 0..3, found 3 at row 1"), "{said}");
 }
 
-/// What `f` says as it panics.
+/// Returns the panic message of `f`.
 fn panic_of(f: impl FnOnce()) -> String {
     let panic = std::panic::catch_unwind(std::panic::AssertUnwindSafe(f)).expect_err("a panic");
     panic.downcast_ref::<String>().cloned().unwrap_or_default()
 }
 
-/// The devices of this build that make whole steps themselves.
+/// Returns the devices of this build with their own whole steps.
 fn devices_with_steps() -> Vec<Device> {
     let devices: Vec<Device> = devices().into_iter().filter(has_steps).collect();
     if devices.is_empty() {
@@ -255,7 +256,7 @@ fn devices_with_steps() -> Vec<Device> {
 const SCALE: f64 = 2.0 / 255.0;
 const OFFSET: f64 = -1.0;
 
-/// Bytes, labels and parameters that look random.
+/// Pseudorandom bytes, labels and parameters.
 struct Made {
     shape: [usize; 3],
     bytes: Vec<u8>,
@@ -292,7 +293,7 @@ impl Made {
         steps
     }
 
-    /// The kernels of the host, in f64.
+    /// Returns the host's kernels in f64, with the packed rows.
     fn by_kernels(&self) -> (Fused, PackedRows) {
         let [_, d, k] = self.shape;
         let model = if k == 1 { LinkKind::Logistic } else { LinkKind::Softmax }.link(k);
@@ -302,7 +303,7 @@ impl Made {
     }
 }
 
-/// What sums of f32 may lose.
+/// The bound for rounding in sums of f32.
 const BOUND: f64 = 2e-5;
 
 #[test]
@@ -396,7 +397,7 @@ fn training_by_launches_walks_the_closed_forms_path() {
                 assert_eq!(fused.history.evaluations.len(), tensors.history.evaluations.len());
                 for (fused, tensors) in fused.history.evaluations.iter().zip(&tensors.history.evaluations) {
                     assert!((fused.validation_loss / tensors.validation_loss - 1.0).abs() < 1e-4, "{case}");
-                    // A logit that is nearly the largest may be on either side.
+                    // Rounding may change the class of a row with nearly equal logits.
                     assert!((fused.train_accuracy - tensors.train_accuracy).abs() <= 2.0 / 600.0, "{case}");
                     assert!((fused.validation_accuracy - tensors.validation_accuracy).abs() <= 2.0 / 300.0, "{case}");
                 }
@@ -457,7 +458,7 @@ fn the_operation_is_on_every_local_backend() {
     for device in devices() {
         assert!(is_on(&device) && is_on(&device.clone().autodiff()), "{device:?}");
     }
-    // Autodiff and the operation in one objective, beside autodiff alone.
+    // Autodiff and the operation in one objective, compared with autodiff alone.
     let device = device();
     let model = SoftmaxRegressionConfig::new(3, 4).init(&device);
     let (features, labels, ..) = problem([6, 3, 4], &device, FloatDType::F32);

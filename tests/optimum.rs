@@ -1,5 +1,5 @@
 //! The minimum of J and its certificate: Eqs. (28) to (32) and (35) of `docs/derivation.md`, and
-//! what L-BFGS makes of them.
+//! L-BFGS with them.
 
 use std::ops::ControlFlow;
 
@@ -25,7 +25,7 @@ fn dot(a: &[f64], b: &[f64]) -> f64 {
     a.iter().zip(b).map(|(a, b)| a * b).sum()
 }
 
-/// Rows of two or three classes: each once, each as often as its class weighs, and validation rows.
+/// Rows of two or three classes: each once, each repeated by its class weight, and validation rows.
 struct Repeated {
     kind: ModelKind,
     few: Rows,
@@ -38,10 +38,10 @@ impl Repeated {
         let ([rows, validation], _) = digits(200, 50).select(None, None, Some(&[3, 8, 5])).unwrap();
         let again: Vec<usize> =
             (0..rows.len()).flat_map(|row| std::iter::repeat_n(row, [3, 1, 2][usize::from(rows.label(row))])).collect();
-        // The logistic model takes the last two of them, as data.classes has them.
+        // The logistic model uses the last two classes, as with data.classes.
         let is_logistic = kind == ModelKind::Logistic;
         let classes: &[Option<u8>] = if is_logistic { &[None, Some(0), Some(1)] } else { &[Some(0), Some(1), Some(2)] };
-        let only = |all: &Rows, rows: &[usize]| all.some(rows).with_classes(classes);
+        let only = |all: &Rows, rows: &[usize]| all.select(rows).with_classes(classes);
         let all = |rows: &Rows| (0..rows.len()).collect::<Vec<_>>();
         let (few, many) = (only(&rows, &all(&rows)), only(&rows, &again));
         Self { kind, few, many, validation: only(&validation, &all(&validation)) }
@@ -54,7 +54,7 @@ impl Repeated {
         }
     }
 
-    /// What so many iterations on these rows come to.
+    /// Returns the parameters and certificate after the iterations of this config.
     fn minimum(&self, rows: &Rows, sets: &[&str]) -> (Parameters, Certificate) {
         let config = config(self.kind, sets);
         let device = &f64_devices()[0];
@@ -75,8 +75,8 @@ impl Repeated {
         (trained.parameters, trained.certificate.unwrap())
     }
 
-    /// J with weights at lambda is m times J of the rows so repeated at lambda / m, m being the
-    /// mean weight.
+    /// J with class weights at lambda equals m times J of the repeated rows at lambda / m, with the
+    /// mean weight m.
     fn agrees(&self, penalize_bias: bool, iterations: usize) {
         let m = self.many.len() as f64 / self.few.len() as f64;
         let bias = format!("objective.penalize_bias={penalize_bias}");
@@ -100,13 +100,13 @@ impl Repeated {
     }
 }
 
-/// A row of weight 2 is a row that is there twice.
+/// A row of weight 2 equals a row that occurs twice.
 #[test]
 fn eq_35_the_weighted_bound_is_that_of_rows_which_are_there_as_often_as_they_weigh() {
     for kind in KINDS {
         let rows = Repeated::new(kind);
         for penalize_bias in [true, false] {
-            // So early that the bound is far from 0, and at the end.
+            // Early, when the bound is far from 0, and at the end.
             for iterations in [1, 4, 1000] {
                 rows.agrees(penalize_bias, iterations);
             }
@@ -150,13 +150,13 @@ fn it_ends_no_higher_than_long_descent_does() {
             assert_eq!(found.ending, Ending::Converged, "{name} {penalize_bias} {precision}");
             let (descent, minimum) = (j(&by_descent), j(&found));
             assert!(minimum <= descent + 1e-5, "{name} {penalize_bias} {precision}: {minimum} {descent}");
-            // And descent is on its way there, so that the two speak of the same J.
+            // Gradient descent approaches the same minimum, so both use the same J.
             assert!(descent < minimum + 0.05, "{name} {penalize_bias} {precision}: {minimum} {descent}");
         }
     }
 }
 
-/// An experiment of the report turned to the minimum.
+/// Returns an experiment of the report with the L-BFGS solver.
 fn minimum_of(name: &str, common: &[&str], tolerance: &str) -> TrainConfig {
     let text = std::fs::read_to_string(format!("{}/../configs/{name}", env!("CARGO_MANIFEST_DIR"))).unwrap();
     let text = text.replace("patience = 10 ", "# ");
@@ -181,8 +181,8 @@ fn every_source_of_gradients_finds_the_same_minimum_on_every_backend() {
         for device in devices() {
             for gradient in ["closed-form", "autodiff"] {
                 let found = find(gradient, &device);
-                // J is lambda-strongly convex: 1e-6 above the minimum is at most (2e-6 / 0.1)^(1/2)
-                // away from it.
+                // J is lambda-strongly convex: at 1e-6 above the minimum the parameters are at most
+                // (2e-6 / 0.1)^(1/2) away from it.
                 assert_close(&found.weight, &fused.weight, 0.02, "weights");
                 let (a, b) = (found.final_metrics.train_loss, fused.final_metrics.train_loss);
                 assert!((a - b).abs() < 1e-3, "{name} {gradient}: {a} {b}");
@@ -208,7 +208,7 @@ fn the_history_counts_iterations_and_ends_with_an_evaluation() {
     assert!(found.history.evaluations.iter().all(|evaluation| evaluation.epoch == evaluation.step));
 }
 
-/// Ends the search after so many iterations.
+/// Ends the search after this number of iterations.
 struct Impatient(usize);
 
 impl Observer for Impatient {
@@ -229,7 +229,7 @@ fn each_ending_is_told_and_keeps_the_weights() {
     assert_eq!((used_up.ending, used_up.steps), (Ending::UsedUp, 6));
     let interrupted = find(&[], "optimum.tolerance=1e-9", &mut Impatient(4));
     assert_eq!((interrupted.ending, interrupted.steps), (Ending::Interrupted, 4));
-    // f32 does not come so near.
+    // f32 cannot reach this tolerance.
     let rounding = find(&[], "optimum.tolerance=1e-15", &mut ());
     assert_eq!(rounding.ending, Ending::Rounding);
     let converged = find(&[], "optimum.tolerance=1e-4", &mut ());
@@ -239,15 +239,15 @@ fn each_ending_is_told_and_keeps_the_weights() {
     }
 }
 
-/// A device that has f64, too; no test goes on where there is none.
+/// Returns a device with f64. Skips the test if there is none.
 fn f64_device() -> Device {
     f64_devices().into_iter().next().unwrap_or_else(|| skip("no device of this build has f64"))
 }
 
-/// A table as f32 has it, with its examples.
+/// Returns a table in f32 and its examples.
 fn table(n: usize, [d, k]: [usize; 2], feature: impl Fn(f64, usize) -> f64) -> (Dense, Examples) {
     let numbers: Vec<f32> = noise(5, n * d).iter().enumerate().map(|(i, &x)| feature(x, i) as f32).collect();
-    // Noise, too, as many of each.
+    // The labels are noise, too, with about equally many rows per class.
     let labels: Vec<usize> = noise(6, n).iter().map(|x| (((x + 1.0) / 2.0 * k as f64) as usize).min(k - 1)).collect();
     let device = f64_device();
     let features = Tensor::<2>::from_data(TensorData::new(numbers.clone(), [n, d]), (&device, DType::F32));
@@ -257,7 +257,7 @@ fn table(n: usize, [d, k]: [usize; 2], feature: impl Fn(f64, usize) -> f64) -> (
     (Dense { x, y: labels, k, kind: ModelKind::Softmax }, Examples { features, labels: labels_on_device })
 }
 
-/// Trains by tensors on such a table.
+/// Trains on such a table by tensor operations.
 fn fit_table(examples: &Examples, k: usize, sets: &[&str]) -> Trained {
     let sets: Vec<String> = sets.iter().map(|&set| set.to_owned()).collect();
     let config = TrainConfig::parse("table", "[model]\nkind = 'softmax'\n", &sets).unwrap();
@@ -270,10 +270,10 @@ fn fit_table(examples: &Examples, k: usize, sets: &[&str]) -> Trained {
 fn the_certificate_is_what_f64_finds_whatever_the_rows_are_in() {
     type Feature = fn(f64, usize) -> f64;
     let cases: [(usize, [usize; 2], &str, Feature); 3] = [
-        // So many rows that a sum in f32 has four digits left of them.
+        // A sum of this number of rows in f32 has only four correct digits.
         (200_000, [2, 7], "objective.l2=0.001", |x, _| x),
         (20_000, [3, 4], "objective.l2=1e-4", |x, i| if i % 3 == 0 { 30.0 + x } else { 5.0 * x }),
-        // Where f32 gets nowhere near the tolerance.
+        // Here f32 gets nowhere near the tolerance.
         (5_000, [2, 3], "objective.l2=1e-5", |x, _| 1e4 + 100.0 * x),
     ];
     for (n, [d, k], l2, feature) in cases {
@@ -290,7 +290,7 @@ fn the_certificate_is_what_f64_finds_whatever_the_rows_are_in() {
             let certificate = found.certificate.unwrap();
             let objective = dense.objective(&found.parameters, lambda, false);
             assert!((certificate.objective / objective - 1.0).abs() < 1e-12, "{what}: {objective} {certificate:?}");
-            // Never below the minimum, nor farther above it than it says.
+            // The certificate is never below the minimum, and the minimum lies within its bound.
             assert!(certificate.objective >= exact.objective - exact.bound, "{what}: {certificate:?} {exact:?}");
             assert!(objective <= exact.objective + certificate.bound + 1e-13, "{what}: {certificate:?} {exact:?}");
             assert_eq!(certificate.ended == SearchEnd::Converged, certificate.holds(), "{what}: {certificate:?}");
@@ -309,7 +309,7 @@ fn losses_of_many_rows_are_summed_in_f64() {
         let all_at_once = ["descent.batch_size=200000", "descent.epochs=1", "descent.shuffle.generator=none", gradient];
         let found = fit_table(&examples, 7, &all_at_once);
         let first = found.history.train_loss[0];
-        // Of each row f32 has seven digits, and their mean has as many.
+        // Each row has seven digits in f32, and their mean keeps them.
         assert!((first - 7f64.ln()).abs() < 1e-7, "{gradient}: {first}");
     }
 }
@@ -327,7 +327,7 @@ fn where_rounding_ends_a_search_the_line_says_what_goes_on() {
     std::fs::write(&softmax, "[model]\nkind = 'softmax'\n").unwrap();
     let train =
         ["train", "softmax.toml", "--data", "table.csv", "--set", "data.label=class", "--force", "--out", "run"];
-    // Where it is, f64 is on a CPU.
+    // On a CPU, which has f64.
     let train = [&train[..], &["--backend", cpu()]].concat();
     for (more, expected) in [
         (&[][..], "; take --precision f64, and --set data.standardize=true"),

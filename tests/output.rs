@@ -1,5 +1,5 @@
-//! What the program writes and prints: never in place of what it was not asked to replace, never
-//! half, and never what another's name would have it print.
+//! The program's files and messages. It never overwrites unasked, never writes half a file, and
+//! never lets a foreign name control the terminal.
 
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
@@ -13,11 +13,11 @@ use tempfile::TempDir;
 
 use crate::command::{by_itself, call, code, command, files_below, folder, is_refused, process, text};
 
-/// Four lines of flowers, which train in no time.
+/// A few rows of flowers, which train instantly.
 const FLOWERS: &str = "length,width,kind\n1,2,rose\n2,1,tulip\n1.5,2,rose\n2,1.5,tulip\n1,2.5,rose\n2.5,1,tulip\n\
                        1.25,2,rose\n2,1.25,tulip\n1,2.25,rose\n2.25,1,tulip\n";
 
-/// A training of digits in `run`.
+/// Returns a folder with a training on digits in `run`.
 fn of_digits() -> TempDir {
     let folder = folder();
     let few = ["--set", "data.train_images=200", "--set", "data.validation_images=100", "--set", "descent.epochs=1"];
@@ -26,7 +26,7 @@ fn of_digits() -> TempDir {
     folder
 }
 
-/// One of flowers, and what is asked of it. `table` is the file's name.
+/// Returns a folder with a training on flowers. `table` is the name of the file.
 fn of_flowers(table: &str, flowers: &str, out: &str) -> TempDir {
     let folder = folder();
     std::fs::write(folder.path().join(table), flowers).unwrap();
@@ -36,7 +36,7 @@ fn of_flowers(table: &str, flowers: &str, out: &str) -> TempDir {
     folder
 }
 
-/// Calls that write a file that a person names, with that file.
+/// Commands that write a file named by the user, with that file.
 fn writers() -> [(&'static [&'static str], &'static str); 6] {
     [
         (&["page", "run"], "run.html"),
@@ -74,7 +74,7 @@ fn no_file_is_replaced_that_was_not_to_be() {
     is_refused(folder.path(), &["page", "run", "--out", "run/model.safetensors"], &["exists already"]);
     assert_eq!(read(&at("run/model.safetensors")), model);
 
-    // Before any run of the report is made.
+    // Before any run of the report starts.
     std::fs::create_dir_all(at("report/figures")).unwrap();
     std::fs::write(at("report/figures/figure-3.png"), "mine").unwrap();
     for arguments in [&["reproduce", "--out", "report"][..], &["reproduce", "--out", "report", "--only", "figure-3"]] {
@@ -119,7 +119,7 @@ fn what_is_no_regular_file_is_refused_and_stays() {
     let folder = of_digits();
     let at = |file: &str| folder.path().join(file);
     std::fs::create_dir(at("pages")).unwrap();
-    // Its link leads to a pipe, which has no path.
+    // This link leads to a pipe, which has no path.
     let piped = ["export", "run", "--format", "json", "--out", "/dev/stdout"];
     is_refused(folder.path(), &piped, &["cannot write /dev/stdout: it is no regular file but a pipe"]);
     for (arguments, file) in writers() {
@@ -127,7 +127,7 @@ fn what_is_no_regular_file_is_refused_and_stays() {
         assert!(process("mkfifo").arg(at(file)).status().unwrap().success());
         is_refused(folder.path(), &arguments, &["no regular file"]);
         assert!(at(file).symlink_metadata().unwrap().file_type().is_fifo());
-        // A link to it is no way around.
+        // A link to the pipe is refused, too.
         std::fs::rename(at(file), at("pipe")).unwrap();
         symlink(at("pipe"), at(file)).unwrap();
         is_refused(folder.path(), &arguments, &["no regular file"]);
@@ -149,16 +149,15 @@ fn what_a_killed_writer_left_the_next_one_clears_and_nothing_else() {
         files_below(folder.path()).into_iter().filter(is_hidden).collect()
     };
     for arguments in ["page run", "export run --format json"] {
-        // The system kills who writes more than a file may have.
+        // The system kills a process that exceeds the file size limit.
         let program = env!("CARGO_BIN_EXE_chainrule-under-test");
         let mut killed = process("sh");
         by_itself(killed.args(["-c", &format!("ulimit -c 0; ulimit -f 1; exec {program} {arguments}")]), folder.path());
         let output = killed.output().unwrap();
-        // The second cleared what the first had left.
+        // The second run removed the file of the first.
         assert_eq!((code(&output), hidden().len()), (None, 1), "{arguments}: {}", text(&output.stderr));
     }
-    // Another's, if with a name like those of many programs; and that of a process that is still
-    // writing.
+    // A foreign file with a similar name, and the file of a process that is still writing.
     std::fs::write(folder.path().join(".run.html.a1b2c3"), "mine").unwrap();
     let mut writing = AtomicFile::new(&folder.path().join("other")).unwrap();
     writing.write(b"whole").unwrap();
@@ -170,7 +169,7 @@ fn what_a_killed_writer_left_the_next_one_clears_and_nothing_else() {
     assert_eq!(hidden(), [folder.path().join(".run.html.a1b2c3")]);
 }
 
-/// Whether a command that is under way ends within a second of Ctrl-C, with 130.
+/// Expects a running command to exit with 130 within a second of Ctrl-C.
 #[cfg(unix)]
 fn hears_ctrl_c(folder: &Path, arguments: &[&str], begun: &str) {
     let child = command(folder, arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
@@ -194,7 +193,7 @@ fn ctrl_c_is_heard_while_epochs_are_skipped() {
     let folder = folder();
     let long = ["--data", "embedded", "--set", "descent.shuffle.skip_epochs=1000000", "--out", "run", "--quiet"];
     hears_ctrl_c(folder.path(), &[&["train"], &long[..]].concat(), "run/manifest.json");
-    // Nothing is there yet, and the run begins again.
+    // There is no checkpoint yet, so the run starts over.
     let again = ["train", "--resume", "run", "--set", "descent.epochs=1", "--quiet"];
     is_refused(folder.path(), &again, &["descent.epochs = 1, not 50"]);
     std::fs::remove_dir_all(folder.path().join("run")).unwrap();
@@ -202,7 +201,7 @@ fn ctrl_c_is_heard_while_epochs_are_skipped() {
     hears_ctrl_c(folder.path(), &sweep, "run/points/1-l2=0/manifest.json");
 }
 
-/// Every kind of answer: tables, documents, pages, lists, help.
+/// Every kind of output: tables, documents, pages, lists, help.
 const ANSWERS: [&[&str]; 16] = [
     &["train", "--data", "flowers.csv", "--set", "data.label=kind", "--set", "descent.batch_size=2", "--quiet"],
     &["train", "--resume", "run"],
@@ -260,11 +259,11 @@ fn a_reader_that_went_away_ends_it_quietly() {
     }
 }
 
-/// Colours, a line of its own, another line's colours by one character of eight bits, and letters
-/// from right to left.
+/// A colour sequence, a line break with a forged line, a control character of eight bits, and
+/// right-to-left text.
 const STEERING: &str = "\u{1b}[31m\nerror: forged\u{9b}1m\u{202e}";
 
-/// Nothing steers the terminal, and no line is forged.
+/// Asserts that the output has no control characters and no forged line.
 fn is_plain(output: &Output, arguments: &[&str]) {
     for told in [&output.stdout, &output.stderr] {
         let told = text(told);
@@ -277,7 +276,7 @@ fn is_plain(output: &Output, arguments: &[&str]) {
 #[test]
 fn names_of_others_are_printed_with_their_control_characters_visible() {
     let (table, run) = (format!("flowers{STEERING}.csv"), format!("run{STEERING}"));
-    // A class and a column may be called so: of what steers, only what Unicode counts as control is
+    // Allowed in classes and columns: only the characters that Unicode calls control characters are
     // refused there.
     let flowers = FLOWERS.replace("rose", "ro\u{202e}se").replace("length", "len\u{2066}gth");
     let folder = of_flowers(&table, &flowers, &run);
@@ -319,7 +318,7 @@ fn names_of_others_are_printed_with_their_control_characters_visible() {
     assert_eq!(code(&output), Some(0), "{}", text(&output.stderr));
     is_plain(&output, &sweep);
 
-    // JSON has its own escapes, and the very names.
+    // JSON uses its own escapes and keeps the exact names.
     let json = ["predict", &run, &table, "--json"];
     let output = call(folder.path(), &json);
     is_plain(&output, &json);
@@ -328,8 +327,8 @@ fn names_of_others_are_printed_with_their_control_characters_visible() {
     assert!(answer["classes"].as_array().unwrap().contains(&"ro\u{202e}se".into()), "{answer}");
 }
 
-/// The lines of a table: from the heading that has these words to the next that is empty or no part
-/// of it.
+/// Returns the lines of a table, from the heading that contains these words to the end of the
+/// table.
 fn table_of<'a>(said: &'a str, heading: &str) -> Vec<&'a str> {
     let lines: Vec<&str> = said.lines().skip_while(|line| !line.contains(heading)).collect();
     assert!(lines.len() > 1, "{heading}: {said}");
@@ -343,7 +342,7 @@ fn have_one_width(lines: &[&str]) {
 
 #[test]
 fn tables_are_aligned_whatever_their_names_are() {
-    // Escaped, twice as wide as a letter, and longer than a column usually is.
+    // Escaped names, characters of double width, and names longer than usual.
     let flowers = FLOWERS
         .replace("rose", "ro\u{202e}se")
         .replace("tulip", "漢字漢字漢字漢字漢字")

@@ -1,4 +1,4 @@
-//! The report's page in a browser: hovering, switching curves, narrow and dark.
+//! The report's page in a browser: hovering, switching curves, a narrow window and dark mode.
 
 use std::sync::LazyLock;
 
@@ -11,13 +11,13 @@ use tempfile::TempDir;
 use crate::browser::Browser;
 use crate::made_up::Story;
 
-/// What hovering over a figure told, if anything.
+/// Returns the tooltip of a figure, if it is shown.
 fn hovered(browser: &Browser, figure: &str) -> Option<String> {
     let script = "const t = document.querySelector(arguments[0] + ' .tip'); return t.hidden ? null : t.textContent;";
     browser.script(script, &json!([format!("#{figure}")])).as_str().map(str::to_owned)
 }
 
-/// The marks of a colour in a figure: how many are drawn, and how many are hidden.
+/// Counts the marks of a colour in a figure: shown and hidden.
 fn marks(browser: &Browser, figure: &str, color: &str) -> (u64, u64) {
     let counts = browser.script(
         "const all = [...document.querySelectorAll(`${arguments[0]} svg [stroke=\"${arguments[1]}\"]:not(.point), ${arguments[0]} svg [fill=\"${arguments[1]}\"]`)];
@@ -27,10 +27,10 @@ fn marks(browser: &Browser, figure: &str, color: &str) -> (u64, u64) {
     (counts[0].as_u64().unwrap(), counts[1].as_u64().unwrap())
 }
 
-/// Of a made-up story. Drawing it takes longer than looking at it.
+/// The report of a synthetic story, made once: drawing it takes longer than testing it.
 static REPORT: LazyLock<Report> = LazyLock::new(|| Story::new().report());
 
-/// The report, its page in a browser, and the folder that it lies in.
+/// Opens the report's page in a browser. Also returns the report and its folder.
 fn opened() -> (Browser, &'static Report, TempDir) {
     let browser = Browser::start();
     let report = &*REPORT;
@@ -42,14 +42,14 @@ fn opened() -> (Browser, &'static Report, TempDir) {
     (browser, report, folder)
 }
 
-/// The chart of a figure.
+/// Returns the chart of a figure.
 fn chart<'a>(report: &'a Report, id: &str) -> &'a Chart {
     let figure = report.figures.iter().find(|figure| figure.id == id).unwrap();
     let Content::Chart(chart) = &figure.content else { panic!("{id} is a chart") };
     chart
 }
 
-/// Where a share of the width of figure 2's chart is on the screen, in the middle of its height.
+/// Returns the screen position at a fraction of the width of figure 2's chart, at half its height.
 fn at(browser: &Browser, report: &Report, share: f64) -> (f64, f64) {
     let figure = report.figures.iter().find(|figure| figure.id == "figure-2").unwrap();
     let drawing = chainrule_report::svg(figure, chainrule_report::Purpose::Page);
@@ -63,7 +63,7 @@ fn at(browser: &Browser, report: &Report, share: f64) -> (f64, f64) {
 fn hovering_tells_exact_values() {
     let (browser, report, _folder) = opened();
     let chart = chart(report, "figure-2");
-    // In the middle of the chart, at the evaluation that is nearest to it.
+    // The middle point of the chart, which is the nearest evaluation.
     let (step, value) = chart.series[1].points[chart.series[1].points.len() / 2];
     let (over_x, over_y) = at(&browser, report, chart.x.position(step));
 
@@ -81,7 +81,7 @@ fn hovering_tells_exact_values() {
     assert_eq!(hovered(&browser, "figure-2"), None, "the tip outlives the mouse");
 }
 
-/// Switched off, a curve is neither drawn nor told of; switched on, it is again.
+/// A curve that is switched off has neither marks nor tooltips. Switched on, both return.
 #[test]
 fn the_legend_switches_curves() {
     let (browser, report, _folder) = opened();
@@ -113,7 +113,7 @@ fn the_keyboard_does_what_the_mouse_does() {
     );
 }
 
-/// Of class 0 of the run without a penalty, its pixel in row 2, column 3.
+/// The weight of class 0 at row 2, column 3, of the run without a penalty.
 #[test]
 fn a_picture_tells_the_weight_under_the_mouse() {
     let (browser, report, _folder) = opened();
@@ -146,13 +146,13 @@ fn the_page_fits_a_phone_and_follows_the_dark() {
     let devtools = |method: &str, parameters: Value| {
         browser.post("/goog/cdp/execute", &json!({ "cmd": method, "params": parameters }));
     };
-    // Narrower than a window can be made.
+    // Narrower than a real window can be.
     let phone = json!({ "width": 360, "height": 740, "deviceScaleFactor": 1, "mobile": true });
     devtools("Emulation.setDeviceMetricsOverride", phone);
     let width = browser.script("return document.documentElement.scrollWidth", &json!([]));
     assert_eq!(width, 360, "something is wider than a phone");
 
-    // How bright background, letters and a curve are, from 0 to 255.
+    // The brightness of background, letters and a curve, from 0 to 255.
     let brightness = || -> Vec<f64> {
         let script = "const rgb = (e, what) => { const [r, g, b] = getComputedStyle(e)[what].match(/[\\d.]+/g).map(Number); return (r + g + b) / 3; };
             return [rgb(document.body, 'backgroundColor'), rgb(document.body, 'color'), rgb(document.querySelector('#figure-1 svg text'), 'fill')];";

@@ -1,4 +1,4 @@
-//! How a PNG or JPEG of any size becomes an image like MNIST's.
+//! Conversion of PNG and JPEG files of any size to images like MNIST's.
 
 use chainrule_core::{ModelKind, Parameters, Preprocessing};
 use chainrule_data::picture::read;
@@ -19,8 +19,8 @@ fn png(image: impl Into<DynamicImage>) -> Vec<u8> {
     encoded(image, ImageFormat::Png)
 }
 
-/// Drawn large with dark ink somewhere on a white sheet, MNIST's digits are what they were to a
-/// trained model.
+/// Draws MNIST's digits enlarged, with dark ink somewhere on a white sheet. The trained model must
+/// see almost the same digits.
 #[test]
 fn digits_of_mnist_come_back_from_a_sheet_as_they_were() {
     let data = mnist();
@@ -46,7 +46,7 @@ fn digits_of_mnist_come_back_from_a_sheet_as_they_were() {
             *right += usize::from(class == usize::from(data.validation.labels()[row]));
         }
     }
-    // 6.4, 953 and [828, 834] when it was written.
+    // Measured values: 6.4, 953 and [828, 834].
     assert!(apart < 7.0, "{apart} grey levels apart on the mean");
     assert!(alike >= 930, "{alike} of 1000 are classified as they were");
     assert!(right[0].abs_diff(right[1]) <= 20, "{right:?} of 1000 are classified rightly");

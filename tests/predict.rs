@@ -1,4 +1,4 @@
-//! `chainrule predict`: a trained model asked about pictures.
+//! `chainrule predict`: predictions of a trained model for pictures.
 
 use std::io::Write;
 use std::path::Path;
@@ -14,7 +14,7 @@ use crate::command::{call, code, command, folder, seal_again, text};
 use crate::picture::{claims, encoded, seven};
 use crate::support::cpu;
 
-/// Trains a small model, as `run`.
+/// Trains a small model into `run`.
 pub(crate) fn train(folder: &Path, config: &str, more: &[&str]) -> Value {
     let small =
         ["--set", "data.source=embedded", "--set", "data.train_images=600", "--set", "data.validation_images=300"];
@@ -24,7 +24,7 @@ pub(crate) fn train(folder: &Path, config: &str, more: &[&str]) -> Value {
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
-/// The digits that [`train`] trained on, as IDX files in `digits`.
+/// Writes the digits of [`train`] as IDX files into `digits`.
 pub(crate) fn write_digits(folder: &Path) {
     let few = ["--train-images", "600", "--validation-images", "300"];
     let output = call(folder, &[&["data", "--write-idx", "digits", "--quiet"][..], &few].concat());
@@ -35,7 +35,7 @@ fn json(output: &Output) -> Value {
     serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {}", text(&output.stderr)))
 }
 
-/// One line on standard error that says this, and exit code 2.
+/// Expects exit code 2 and one line on standard error with this text.
 fn refuses(folder: &Path, arguments: &[&str], expected: &str) {
     let output = call(folder, arguments);
     let error = text(&output.stderr);
@@ -43,8 +43,8 @@ fn refuses(folder: &Path, arguments: &[&str], expected: &str) {
     assert!(error.starts_with("error: ") && error.contains(expected), "{error:?} does not say {expected:?}");
 }
 
-/// The probabilities of a file's images give the loss and the accuracy that the training's own
-/// evaluation found.
+/// Expects the probabilities of a file's images to give the loss and accuracy of the training's own
+/// evaluation.
 fn agrees_with_the_training(config: &str, more: &[&str], tolerance: f64) {
     let folder = folder();
     let summary = train(folder.path(), config, more);
@@ -75,7 +75,7 @@ fn agrees_with_the_training(config: &str, more: &[&str], tolerance: f64) {
     let expected = |key: &str| summary["final"][key].as_f64().unwrap();
     let apart = (loss / expected("validation_loss") - 1.0).abs();
     assert!(apart <= tolerance, "{config} {more:?}: {loss} and {}", expected("validation_loss"));
-    // Counts, since serde_json reads a number that it wrote up to the last digit only.
+    // Compares counts, because serde_json may read a number with another last digit.
     assert_eq!(right, (expected("validation_accuracy") * f64::from(rows)).round() as usize, "{config} {more:?}");
 }
 
@@ -150,8 +150,8 @@ fn gzipped_and_plain_idx_files_are_taken_as_they_are() {
     };
     let predictions = ask("digits/t10k-images-idx3-ubyte");
     assert_eq!(predictions, ask("zipped"));
-    // Of the four files of a data folder those with images, and an image is the same by itself as a
-    // picture.
+    // Of a data folder's four files, those with images are read. A picture of a single image gives
+    // the same prediction.
     let all = json(&call(folder.path(), &["predict", "run", "digits", "--json"]));
     assert_eq!(all["predictions"].as_array().unwrap().len(), 900);
     let alone = GrayImage::from_raw(28, 28, plain[16..][..784].to_vec()).unwrap();
@@ -206,7 +206,7 @@ fn a_folder_without_a_finished_run_is_refused() {
     refuses(folder.path(), &["predict", "nowhere", "a.png"], "nowhere: no such folder");
     train(folder.path(), "configs/softmax.toml", &[]);
     let model = folder.path().join("run/model.safetensors");
-    // The weights of other classes, and such as are no numbers.
+    // Weights for other classes, and weights that are not finite.
     let parameters = |weight: f64, classes: usize| Parameters {
         n_features: 784,
         columns: classes,
@@ -243,7 +243,7 @@ fn a_pipe_among_the_files_is_not_waited_for_and_a_claim_of_100000_squared_takes_
         let arguments = ["-c", script, env!("CARGO_BIN_EXE_chainrule-under-test")];
         crate::command::process("sh").args(arguments).current_dir(folder.path()).output().unwrap()
     };
-    // Ended after a while, or the test would wait as the program does.
+    // With a timeout, in case the program waits for the pipe.
     let output = sh("exec timeout 60 \"$0\" predict run pipe");
     let error = text(&output.stderr);
     assert_eq!(code(&output), Some(2), "{error}");

@@ -1,4 +1,4 @@
-//! What holds of the models whatever the data.
+//! Properties of the models that hold for any data.
 
 use burn::module::Module;
 use burn::tensor::{Device, FloatDType, Int, Tensor, TensorData};
@@ -23,7 +23,7 @@ fn shifting_all_logits_changes_nothing() {
         let y = labels(0, ROWS, 5, &device);
         for shift in [-8.0, 0.5, 64.0] {
             let shifted = z.clone() + shift;
-            let tolerance = 64.0 * tolerance(dtype); // the shifted logits are rounded at the size of the shift
+            let tolerance = 64.0 * tolerance(dtype); // the shift determines the rounding of the shifted logits
             let losses = |z: &Tensor<2>| values(model.cross_entropy(z.clone(), y.clone()));
             let residuals = |z: &Tensor<2>| values(model.residual(z.clone(), y.clone()));
             assert_close(&losses(&shifted), &losses(&z), tolerance, "loss");
@@ -64,7 +64,7 @@ fn two_class_softmax_equals_logistic_with_the_difference_of_weights() {
     }
 }
 
-/// A softmax regression with a batch.
+/// Returns a softmax regression with a batch.
 fn of_four_classes(device: &Device, dtype: FloatDType) -> (SoftmaxRegression, Tensor<2>, Tensor<1, Int>) {
     let mut model = to_precision(SoftmaxRegressionConfig::new(FEATURES, 4).init(device), dtype);
     let weight = matrix(&noise(5, FEATURES * 4), [FEATURES, 4], device, dtype);
@@ -106,7 +106,7 @@ fn a_row_of_weight_two_is_a_row_that_is_there_twice() {
         let weights = vector(&[1.0, 1.0, 2.0, 1.0], &device, dtype);
         let weighted = closed_form(&model, x, Targets::of_classes(y, weights), L2::NONE);
         let twice = closed_form(&model, twice_x, twice_y, L2::NONE);
-        // Both are divided by their number of rows.
+        // Each loss is divided by its own number of rows.
         let by = (ROWS + more) as f64 / ROWS as f64;
         let Gradient { weight, bias } = twice.gradient;
         assert_close(&values(weighted.cross_entropy), &values(twice.cross_entropy * by), tolerance(dtype), "loss");
@@ -165,7 +165,7 @@ fn probabilities_are_between_zero_and_one_and_sum_to_one() {
 #[test]
 fn the_weight_norm_counts_the_bias_as_a_row() {
     for (device, dtype) in devices_and_precisions() {
-        // [W; b] = [[3, 0], [0, 4], [0, 3]]: singular values 5 and 3.
+        // [W; b] = [[3, 0], [0, 4], [0, 3]] has the singular values 5 and 3.
         let mut model = to_precision(SoftmaxRegressionConfig::new(2, 2).init(&device), dtype);
         let weight = matrix(&[3.0, 0.0, 0.0, 4.0], [2, 2], &device, dtype);
         model.linear = with_parameters(model.linear, weight, vector(&[0.0, 3.0], &device, dtype));
@@ -187,7 +187,7 @@ fn parameters_that_are_not_finite_have_no_norm() {
     }
 }
 
-/// As all rows are at zero weights: how many of them are right must not depend on who counts them.
+/// At zero weights every row is a tie. Every engine must count the same rows as correct.
 #[test]
 fn a_tie_speaks_for_the_first_class() {
     for (device, dtype) in devices_and_precisions() {

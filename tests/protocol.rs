@@ -1,6 +1,6 @@
-//! The report's numbers on MNIST, which hold without shuffling because nothing is random then: f64
-//! to 1e-8, f32 in the same epochs and steps with the right answers counted to within 2; every
-//! gradient source, every CPU backend of the build.
+//! The report's numbers on MNIST without shuffling, where nothing is random. f64 matches to 1e-8.
+//! f32 stops in the same epochs and steps, with counts of correct rows within 2. Covers every
+//! gradient source and every CPU backend of the build.
 
 use burn::tensor::Device;
 use chainrule_solve::Ending;
@@ -10,13 +10,13 @@ use crate::support::{Fit, experiment, f64_devices, fit, mnist};
 
 const GRADIENTS: [&str; 3] = ["descent.gradient=closed-form", "descent.gradient=autodiff", "descent.gradient=fused"];
 
-/// Step, validation loss, right answers among the training rows, and among the validation rows.
+/// Step, validation loss, correct training rows, correct validation rows.
 const LOGISTIC: [(usize, f64, f64, f64); 6] = [
     (0, 0.493_336_870_4, 3673.0, 1905.0),
     (6, 0.958_446_884_2, 2242.0, 1199.0),
     (12, 0.184_230_143_9, 3692.0, 1881.0),
     (30, 0.112_332_882_4, 3823.0, 1965.0),
-    (978, 0.065_690_487_6, f64::NAN, f64::NAN), // the best; the report counts nothing here
+    (978, 0.065_690_487_6, f64::NAN, f64::NAN), // the best step; the report gives no counts here
     (1038, 0.065_771_877_5, 3908.0, 2000.0),
 ];
 
@@ -28,7 +28,7 @@ const SOFTMAX: [(usize, f64, f64); 4] = [
     (775, 0.411_195_970_4, 0.8912),
 ];
 
-/// How exactly a precision must meet the tables: losses, and counts of right answers.
+/// Returns the tolerances of a precision: for losses and for counts of correct rows.
 fn bounds(precision: &str) -> (f64, f64) {
     if precision == "descent.precision=f64" { (1e-8, 0.0) } else { (2e-5, 2.0) }
 }
@@ -43,7 +43,7 @@ fn assert_count(what: &str, accuracy: f64, rows: f64, expected: f64, bound: f64)
 }
 
 /// Runs a check on every CPU of the build with every gradient source. GPUs have no f64 and are slow
-/// in software: what they do is held against the CPU elsewhere, on less data.
+/// in software. Other tests compare them with the CPU on less data.
 fn on_every_cpu(precision: &str, check: impl Fn(&Device, &str, &str)) {
     for device in f64_devices() {
         for gradient in GRADIENTS {
@@ -84,7 +84,7 @@ fn softmax_table_holds(precision: &str) {
             assert_loss(&what, evaluation.validation_loss, expected, loss);
             assert_count(&what, evaluation.validation_accuracy, 10_000.0, (accuracy * 10_000.0f64).round(), count);
         }
-        // The table gives the end to six digits.
+        // The table gives the final loss to six digits.
         assert_loss(what, run.final_metrics.validation_loss, 0.298_632, loss.max(5e-7));
         assert_count(what, run.final_metrics.validation_accuracy, 10_000.0, 9143.0, count);
     });

@@ -1,4 +1,4 @@
-//! A device that another process offers, over loopback.
+//! A device served by another process over loopback.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Output, Stdio};
@@ -16,15 +16,15 @@ use tempfile::TempDir;
 use crate::command::{call, code, command, folder, text};
 use crate::support::skip;
 
-/// A process that serves the first device of this build, until it is dropped.
+/// A process that serves the first device of this build. It is killed on drop.
 struct Server {
     process: Child,
-    /// What `--backend` takes to use it.
+    /// The value for `--backend`.
     backend: String,
 }
 
 impl Server {
-    /// No test goes on where this build cannot serve, or use what is served.
+    /// Skips the test if this build cannot serve or use a device.
     fn start(folder: &TempDir, token: Option<&str>) -> Self {
         if !Backend::Remote(String::new()).is_built() {
             skip("remote is not in this build");
@@ -36,7 +36,7 @@ impl Server {
         let line = lines.next().unwrap().unwrap();
         let backend = line.split_once("--backend ").and_then(|(_, rest)| rest.split_once(';'));
         let backend = backend.unwrap_or_else(|| panic!("{line}")).0.to_owned();
-        // What it logs later must not fill the pipe.
+        // Keeps reading, because later logs must not fill the pipe.
         std::thread::spawn(move || lines.for_each(drop));
         Self { process, backend }
     }
@@ -86,7 +86,7 @@ fn a_run_on_a_remote_device_is_the_run_on_that_device() {
                 assert_eq!(here.0[key], there.0[key], "{config} {gradient} {key}");
             }
             assert!(here.0["steps"].as_u64().unwrap() >= 4);
-            // The same device computes the same operations, so not only steps and epochs are equal.
+            // The same device runs the same operations, so even the histories are equal.
             assert!(here.1 == there.1, "{config} {gradient}: the histories differ");
             assert!(here.2 == there.2, "{config} {gradient}: the models differ");
         }
@@ -127,7 +127,7 @@ fn a_server_that_dies_leaves_an_error_and_a_saved_run() {
         assert!(training.try_wait().unwrap().is_none() && began.elapsed() < Duration::from_secs(60));
         std::thread::sleep(Duration::from_millis(10));
     }
-    // Some evaluations, of a millisecond or two each.
+    // Time for some evaluations of one or two milliseconds each.
     std::thread::sleep(Duration::from_secs(2));
     assert!(training.try_wait().unwrap().is_none(), "it ended by itself");
 
@@ -154,7 +154,7 @@ fn a_server_that_dies_leaves_an_error_and_a_saved_run() {
     let parameters = read_parameters(&file("model.safetensors")).unwrap();
     assert_eq!((parameters.n_features, parameters.columns), (784, 10));
     assert!(parameters.weight.iter().any(|&weight| weight != 0.0));
-    // Without a summary, nobody takes it for a finished run.
+    // Without a summary the run does not count as finished.
     assert!(!folder.path().join("run/summary.json").exists());
 }
 

@@ -13,9 +13,10 @@ use tempfile::TempDir;
 
 use crate::command::{call, code, files_below, folder, process, starts_processes, text};
 
-/// Reproduces the report on a few digits, in a second or two.
+/// Reproduces the report on a few digits in one or two seconds.
 fn reproduce(folder: &Path, more: &[&str]) -> Output {
-    // The slowest backend is not asked for 115 runs.
+    // Uses the last backend of the build. The slowest one comes first and would take too long for
+    // 115 runs.
     let backend = Backend::built().unwrap().pop().unwrap();
     let few = [
         "reproduce",
@@ -41,8 +42,8 @@ fn runs_of(folder: &Path) -> Vec<PathBuf> {
 
 const OUT: &str = "runs/report-on-embedded-digits";
 
-/// The whole report with its runs, and what was said as they were made. It is made once: what a
-/// test changes is a copy.
+/// The whole report with its runs and the output of the command. It is made once, and tests change
+/// only copies.
 struct Whole {
     output: Output,
     files: BTreeMap<PathBuf, Vec<u8>>,
@@ -50,7 +51,7 @@ struct Whole {
 
 impl Whole {
     fn made() -> &'static Self {
-        // Not within the lock, which would be of no use to another test then.
+        // Outside the lock: a skipped test would poison it for the others.
         starts_processes();
         static WHOLE: LazyLock<Whole> = LazyLock::new(|| {
             let folder = folder();
@@ -83,7 +84,7 @@ fn the_whole_report_is_made_on_any_data() {
     assert!(told.contains("2e-i"), "{told}");
 }
 
-/// What the checks are called is what the report looks for.
+/// The names of the checks are the names that the report looks for.
 #[test]
 fn the_reports_claims_have_the_gradient_checks_as_their_evidence() {
     let claims = &Whole::made().files[&Path::new(OUT).join("claims.json")];
@@ -110,12 +111,12 @@ fn a_report_that_is_made_again_trains_nothing_and_is_the_same_page() {
 fn what_was_cut_off_or_changed_is_made_again_and_nothing_else() {
     let folder = Whole::made().copy();
     let folder = folder.path();
-    // Of a run that was cut off before its end only that one, though others start from its random
+    // A run that was cut off is the only one made again, although others start from its random
     // stream.
     let cut =
         runs_of(folder).into_iter().find(|run| run.to_string_lossy().contains("softmax-l2-1-full-length")).unwrap();
     std::fs::remove_file(cut.join("summary.json")).unwrap();
-    // And one of which a digit changed meanwhile, with the checks that say that gradients hold.
+    // Also a run with a changed digit, and the gradient checks with a changed digit.
     let turn = |path: &Path, text: &str| {
         let whole = std::fs::read_to_string(path).unwrap();
         assert!(whole.contains(text));
@@ -161,8 +162,7 @@ fn a_report_that_says_otherwise_is_found_out() {
 #[test]
 fn the_plans_own_settings_of_a_run_outlast_those_of_the_command_line() {
     let folder = folder();
-    // With a patience of 1 every run would stop at once, but for those whose point is that they do
-    // not.
+    // With a patience of 1 every run stops at once, except those whose plan forbids it.
     let output =
         reproduce(folder.path(), &["--set", "early_stopping.patience=1", "--only", "2e-aliasing", "--out", "pictures"]);
     assert_eq!(code(&output), Some(0), "{}", text(&output.stderr));
@@ -171,7 +171,7 @@ fn the_plans_own_settings_of_a_run_outlast_those_of_the_command_line() {
     let find = |name: &str| summaries.iter().find(|summary| summary["experiment"] == name).unwrap();
     let (stopped, every_step) = (find("logistic"), find("logistic-every-step"));
     assert_eq!((&stopped["stopped_early"], &every_step["stopped_early"]), (&true.into(), &false.into()));
-    // It goes on for just as many epochs as the other began.
+    // It trains as many epochs as the other run started.
     let epochs = stopped["stop_epoch"].as_u64().unwrap() + 1;
     assert_eq!(every_step["epochs_completed"], epochs);
     assert!(epochs < 3, "the first run did not stop early");
@@ -228,10 +228,11 @@ fn a_folder_that_is_named_is_what_the_runs_are_made_on() {
     for run in runs_of(folder.path()) {
         let summary: Value = serde_json::from_slice(&std::fs::read(run.join("summary.json")).unwrap()).unwrap();
         assert_eq!(summary["data"]["source"], "raw");
-        // Where the files lie is no key of a run: elsewhere they would make the same one.
+        // The location of the files is no key of the config: the same data elsewhere gives the same
+        // run.
         assert!(std::fs::read_to_string(run.join("config.toml")).unwrap().contains("source = \"auto\""));
     }
-    // Other data of a folder of the same name gets another place.
+    // Different data in a folder of the same name gets a different output folder.
     let places: Vec<String> = std::fs::read_dir(folder.path().join("runs"))
         .unwrap()
         .map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned())

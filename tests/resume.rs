@@ -1,4 +1,4 @@
-//! Runs that were killed, interrupted, damaged or left without a disk.
+//! Runs that were killed, interrupted, damaged, or out of disk space.
 
 mod damaged;
 mod disk;
@@ -18,7 +18,7 @@ use tempfile::TempDir;
 use crate::command::{call, code, command, folder, process, text, without_seal};
 use crate::support::cpu;
 
-/// Trains on the drawn digits in `digits`, on a CPU.
+/// Returns the arguments of a training on the drawn digits in `digits`, on a CPU.
 fn train<'a>(out: &'a str, more: &[&'a str]) -> Vec<&'a str> {
     [&["train", "--data", "digits", "--backend", cpu(), "--out", out, "--quiet"][..], more].concat()
 }
@@ -27,7 +27,7 @@ fn resume<'a>(run: &'a str, more: &[&'a str]) -> Vec<&'a str> {
     [&["train", "--resume", run][..], more].concat()
 }
 
-/// The program's folder, with so many digits in `digits`.
+/// Returns a folder with this number of digits in `digits`.
 fn with_digits(train: usize, validation: usize) -> TempDir {
     let folder = folder();
     let digits = folder.path().join("digits");
@@ -37,7 +37,7 @@ fn with_digits(train: usize, validation: usize) -> TempDir {
     folder
 }
 
-/// A training of a second or less, whose rows are all of `digits`.
+/// A training of at most a second on all rows of `digits`.
 const SHORT: [&str; 6] =
     ["--set", "data.train_images=600", "--set", "data.validation_images=200", "--set", "descent.batch_size=20"];
 
@@ -47,7 +47,7 @@ fn succeeds(folder: &Path, arguments: &[&str]) -> String {
     text(&output.stderr)
 }
 
-/// The call must end with exit code 2 and one line that says this; gives the line.
+/// Expects exit code 2 and a one-line error with this text. Returns the line.
 fn refuses(folder: &Path, arguments: &[&str], expected: &str) -> String {
     let output = call(folder, arguments);
     let error = text(&output.stderr);
@@ -56,7 +56,7 @@ fn refuses(folder: &Path, arguments: &[&str], expected: &str) -> String {
     error
 }
 
-/// The bytes of a run's files; of its summary all but the time.
+/// Returns the checksums of a run's files, and the summary without the times.
 fn outcome(run: &Path) -> Vec<(&'static str, String)> {
     let read = |name| std::fs::read(run.join(name)).unwrap();
     let mut summary: Value = serde_json::from_slice(&read("summary.json")).unwrap();
@@ -67,7 +67,7 @@ fn outcome(run: &Path) -> Vec<(&'static str, String)> {
     files.into_iter().map(checksum).chain([("summary.json", summary.to_string())]).collect()
 }
 
-/// Starts a training that would never end, and waits until it wrote a checkpoint.
+/// Starts an endless training and waits until it has written checkpoints.
 fn endless(folder: &Path, out: &str, more: &[&str]) -> Child {
     let forever = ["--set", "descent.epochs=1000000", "--set", "early_stopping.patience=1000000000"];
     let arguments = train(out, &[&SHORT[..], &forever, &["--checkpoint-every", "5"], more].concat());
@@ -89,7 +89,7 @@ fn is_hidden(path: &Path) -> bool {
     path.file_name().unwrap().to_string_lossy().starts_with('.')
 }
 
-/// Leaves of a finished run what it had been killed with just before its end.
+/// Removes the files that a finished run writes last, as if it had been killed just before.
 fn unfinish(run: &Path) {
     for file in ["history.json", "model.safetensors", "summary.json"] {
         std::fs::remove_file(run.join(file)).unwrap();

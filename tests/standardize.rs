@@ -1,4 +1,4 @@
-//! Runs on features less their mean, over their standard deviation.
+//! Runs on standardised features.
 
 use chainrule_tests_macros::test;
 use serde_json::Value;
@@ -6,7 +6,7 @@ use serde_json::Value;
 use crate::command::{call, code, folder, text};
 use crate::predict::train;
 
-/// What scikit-learn made of a made-up table: see the script beside it.
+/// Returns scikit-learn's results on a synthetic table. The script is beside the fixture.
 pub(crate) fn scikit_learn() -> Value {
     serde_json::from_str(include_str!("../crates/solve/tests/fixtures/sklearn_table.json")).unwrap()
 }

@@ -18,13 +18,13 @@ use tempfile::TempDir;
 use crate::command::{call, code, command, folder, text};
 use crate::support::{cpu, skip};
 
-/// Where a folder's images and labels lie: training images, training labels, validation images,
+/// Returns the four files of a folder: training images, training labels, validation images,
 /// validation labels.
 fn files(folder: &Path) -> [PathBuf; 4] {
     mnist::FILES.map(|file| folder.join(file.name))
 }
 
-/// The program's folder, with so many digits in `digits`.
+/// Returns a folder with this number of digits in `digits`.
 fn with_digits(train: usize, validation: usize) -> TempDir {
     let folder = folder();
     let digits = folder.path().join("digits");
@@ -41,8 +41,7 @@ fn read_summary(run: &Path) -> Summary {
     serde_json::from_slice(&std::fs::read(run.join("summary.json")).unwrap()).unwrap()
 }
 
-/// Trains on `digits`, with so many bytes in memory, into a folder of that name; gives what was
-/// said.
+/// Trains on `digits` with this memory limit, into the folder `out`. Returns standard error.
 fn train(folder: &Path, out: &str, resident_bytes: u64, arguments: &[&str]) -> String {
     let resident_bytes = format!("data.resident_bytes={resident_bytes}");
     let all = ["train", "--data", "digits", "--backend", cpu(), "--set", &resident_bytes, "--out", out, "--force"];
@@ -74,7 +73,7 @@ fn a_streamed_run_is_the_resident_run_byte_for_byte() {
         ),
         ("configs/softmax.toml", &["descent.shuffle.generator=none", "data.classes=[7,1,4]"], "2"),
         ("configs/softmax.toml", &["descent.shuffle.skip_epochs=2", "objective.l2=0.1", "data.classes=[0,8]"], "1"),
-        // Batches that are no part of a chunk, and one that is more than a chunk.
+        // Batches that do not divide a chunk, and one that is larger than a chunk.
         (
             "configs/softmax.toml",
             &[
@@ -111,8 +110,7 @@ fn a_streamed_run_is_the_resident_run_byte_for_byte() {
 fn the_minimum_is_the_same_from_a_file() {
     let folder = with_digits(3000, 700);
     let folder = folder.path();
-    // A bias that is free, so that the bound needs the rows' means, and f32, so that it takes f64
-    // beside it.
+    // With a free bias the bound needs the rows' means. f32 needs additional passes in f64.
     let settings = ["data.train_images=3000", "data.validation_images=700", "objective.penalize_bias=false"];
     let settings = settings.iter().flat_map(|setting| ["--set", setting]);
     let arguments = [&["configs/softmax-optimum.toml"][..], &settings.collect::<Vec<_>>()].concat();
@@ -125,10 +123,10 @@ fn the_minimum_is_the_same_from_a_file() {
     assert!(apart <= streamed.bound.max(resident.bound), "{streamed:?} {resident:?}");
 }
 
-/// So large that few of them are many bytes.
+/// Large enough that a few images are many bytes.
 const SIDE: usize = 200;
 
-/// Writes three classes of images, a sixth of whose bytes are not 0.
+/// Writes images of three classes. A sixth of the bytes is not 0.
 fn write_large(folder: &Path, train: usize, validation: usize) {
     std::fs::create_dir(folder).unwrap();
     for (count, files) in [train, validation].into_iter().zip(files(folder).chunks(2)) {
@@ -147,7 +145,7 @@ fn write_large(folder: &Path, train: usize, validation: usize) {
 fn a_loss_on_many_chunks_is_that_of_all_rows_at_once() {
     let folder = folder();
     let folder = folder.path();
-    // 16.8 MB of validation images: more than are kept in memory in any case.
+    // 16.8 MB of validation images, more than is always kept in memory.
     write_large(&folder.join("digits"), 128, 421);
     let arguments = [
         "configs/softmax.toml",
@@ -223,7 +221,7 @@ fn the_program_saves_a_run_whose_file_is_cut_off_and_says_so_in_one_line() {
     assert!(folder.join("run/model.safetensors").exists() && !folder.join("run/summary.json").exists());
 }
 
-/// A training on `digits` must be refused in one line before anything is written.
+/// Expects a training on `digits` to fail with a one-line error before it writes anything.
 fn refuses(folder: &Path, settings: &[&str], expected: &str) {
     let all = [&["train", "--quiet", "--data", "digits", "--backend", cpu(), "--out", "refused"], settings].concat();
     let output = call(folder, &all);
@@ -308,7 +306,7 @@ fn few_rows_of_a_large_file_are_taken_into_memory() {
     assert!(said.contains("stay in"), "{said}");
 }
 
-/// The most memory that the program held, in bytes, as it trains on `digits` for an epoch.
+/// Returns the program's peak memory in bytes while it trains on `digits` for an epoch.
 fn peak_bytes(folder: &Path, resident_bytes: &str) -> u64 {
     let arguments = [
         "train",
@@ -335,8 +333,8 @@ fn peak_bytes(folder: &Path, resident_bytes: &str) -> u64 {
     let mut child = command(folder, &arguments).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
     let status = format!("/proc/{}/status", child.id());
     let mut peak = 0;
-    // It only grows; what is missed between the last look and the end is less than the looks'
-    // distance.
+    // The value only grows. Growth between the last reading and the end is missed, which is a few
+    // milliseconds.
     while child.try_wait().unwrap().is_none() {
         let text = std::fs::read_to_string(&status).unwrap_or_default();
         let kilobytes =

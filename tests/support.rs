@@ -1,5 +1,5 @@
-//! What the tests share: the devices of this build, random problems, and the one comparison that
-//! judges gradients.
+//! Shared by the tests: the devices of this build, pseudorandom problems, and the comparison of
+//! gradients.
 
 use std::num::NonZero;
 use std::path::PathBuf;
@@ -20,37 +20,39 @@ use chainrule_solve::{Ending, FusedRows, Observer, Trained, train_fused};
 
 pub(crate) use crate::harness::{could_not_run as skip, in_part};
 
-/// A device of every backend in this build.
+/// Returns a device of every backend of this build.
 pub(crate) fn devices() -> Vec<Device> {
     let devices: Vec<Device> = Backend::built().unwrap().iter().map(|backend| backend.device().unwrap()).collect();
     assert!(!devices.is_empty(), "this build has no backend to test");
     devices
 }
 
-/// The first device of this build, for what is the same on all.
+/// Returns the first device of this build, for tests that are the same on all.
 pub(crate) fn device() -> Device {
     devices().remove(0)
 }
 
-/// A CPU's backend, for what a GPU does otherwise, which comes first where a build has one.
+/// Returns the name of a CPU backend. The first backend of a build can be a GPU, which differs in
+/// some respects.
 pub(crate) fn cpu() -> &'static str {
     let cpu = [Backend::Flex, Backend::Ndarray].into_iter().find(Backend::is_built);
     cpu.expect("these tests need a build with flex or ndarray").name()
 }
 
-/// Every device of this build with every precision that it has.
+/// Returns every device of this build with each of its precisions.
 pub(crate) fn devices_and_precisions() -> Vec<(Device, FloatDType)> {
     let precisions = [FloatDType::F32, FloatDType::F64];
     let pairs = devices().into_iter().flat_map(|device| precisions.map(|precision| (device.clone(), precision)));
     pairs.filter(|(device, precision)| *precision == FloatDType::F32 || f64_works(device)).collect()
 }
 
-/// The devices that have f64: every CPU's.
+/// Returns the devices with f64, which are the CPUs.
 pub(crate) fn f64_devices() -> Vec<Device> {
     devices().into_iter().filter(f64_works).collect()
 }
 
-/// Numbers that look random and are the same everywhere: from -1 to 1, by the shuffle of a seed.
+/// Returns pseudorandom numbers from -1 to 1, the same on every platform, from the shuffle of a
+/// seed.
 pub(crate) fn noise(seed: u64, count: usize) -> Vec<f64> {
     let steps = count.max(1000);
     let order = BatchOrder::new(Shuffle::ChaCha { seed }).next_epoch(steps);
@@ -65,14 +67,14 @@ pub(crate) fn matrix(values: &[f64], [rows, columns]: [usize; 2], device: &Devic
     Tensor::from_data(TensorData::new(values.to_vec(), [rows, columns]), (device, DType::from(dtype)))
 }
 
-/// Labels below `classes`, each of which occurs where there are rows enough.
+/// Returns labels below `classes`. With enough rows every class occurs.
 pub(crate) fn labels(seed: u64, rows: usize, classes: usize, device: &Device) -> Tensor<1, Int> {
     let order = BatchOrder::new(Shuffle::ChaCha { seed: seed + 1000 }).next_epoch(rows);
     let labels: Vec<i32> = order.iter().map(|&row| (row % classes) as i32).collect();
     Tensor::from_data(TensorData::new(labels, [rows]), device)
 }
 
-/// Sets a layer's weight and bias, as parameters with autodiff.
+/// Sets a layer's weight and bias as parameters with autodiff.
 pub(crate) fn with_parameters(mut linear: Linear, weight: Tensor<2>, bias: Tensor<1>) -> Linear {
     linear.weight = linear.weight.map(|_| weight.autodiff().require_grad());
     linear.bias = linear.bias.map(|b| b.map(|_| bias.autodiff().require_grad()));
@@ -83,7 +85,7 @@ pub(crate) fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f64> {
     tensor.try_into_vec_as::<f64>().unwrap()
 }
 
-/// How far two results of `dtype` may be apart, relative to the largest coordinate.
+/// Returns the tolerance between two results of `dtype`, relative to the largest coordinate.
 pub(crate) fn tolerance(dtype: FloatDType) -> f64 {
     match dtype {
         FloatDType::F64 => 1e-12,
@@ -91,11 +93,12 @@ pub(crate) fn tolerance(dtype: FloatDType) -> f64 {
     }
 }
 
-/// The largest distance of two coordinates, relative to the largest coordinate, and which one it
-/// is.
+/// Returns the largest distance of two coordinates, relative to the largest coordinate, and its
+/// index.
 ///
-/// Relative to the whole and not to each coordinate: a sum over rows that nearly cancels has the
-/// rounding of its parts. And never to less than a thousandth, which in f64 is five roundings of 1:
+/// The scale is the largest coordinate, not each coordinate: a sum over rows that nearly cancels
+/// has the rounding of its terms. It is at least a thousandth, which in f64 is five roundings of 1:
+/// the residual p - y rounds at the size of p, however small the difference.
 /// the residual p - y rounds at the size of p, however small the difference.
 pub(crate) fn distance(found: &[f64], expected: &[f64]) -> (f64, usize) {
     assert_eq!(found.len(), expected.len(), "coordinates");
@@ -105,7 +108,7 @@ pub(crate) fn distance(found: &[f64], expected: &[f64]) -> (f64, usize) {
     (0..found.len()).map(|i| (apart(i), i)).fold((0.0, 0), |worst, next| if next.0 > worst.0 { next } else { worst })
 }
 
-/// The comparison that judges gradients, and that must refuse wrong ones.
+/// Compares two gradients. The tests also verify that it rejects wrong ones.
 pub(crate) fn compare(found: &Gradient, expected: &Gradient, tolerance: f64) -> Result<(), String> {
     let parts = [
         ("weight", values(found.weight.clone()), values(expected.weight.clone())),
@@ -133,8 +136,8 @@ pub(crate) fn assert_close(found: &[f64], expected: &[f64], tolerance: f64, what
     );
 }
 
-/// The real MNIST, from `$CHAINRULE_DATA` or beside the checkout; no test goes on where there is
-/// none.
+/// Returns the real MNIST from `$CHAINRULE_DATA` or from beside the checkout. Skips the test if it
+/// is not there.
 pub(crate) fn mnist() -> Data {
     let folder = mnist_folder().unwrap_or_else(|| skip("no MNIST"));
     chainrule_data::read_folder(&folder).unwrap()
@@ -146,13 +149,13 @@ pub(crate) fn mnist_folder() -> Option<PathBuf> {
     named.into_iter().chain([shared]).find(|folder| folder.is_dir())
 }
 
-/// A few digits drawn by code.
+/// Returns a few digits drawn by code.
 pub(crate) fn digits(train: usize, validation: usize) -> Data {
     let counts = chainrule_data::Counts { train, validation };
     chainrule_data::find(&chainrule_data::Request::Embedded, counts, &mut |_| {}).unwrap()
 }
 
-/// What a training came to, whichever the model.
+/// The result of a training, for any model.
 pub(crate) struct Fit {
     pub(crate) history: History,
     pub(crate) ending: Ending,
@@ -204,12 +207,12 @@ fn fit_model<M: Classifier>(
     train_by_tensors(model, &examples, &validation, config, observer).unwrap()
 }
 
-/// Images on a device.
+/// Returns images on a device.
 pub(crate) fn examples(rows: &Rows, precision: Precision, device: &Device) -> Examples {
     Examples::new(rows.clone(), &Preprocessing::Pixels, precision, device, Expansion::Host).unwrap()
 }
 
-/// The bytes of images.
+/// Returns the bytes of images.
 pub(crate) fn pixels(rows: &Rows) -> Vec<u8> {
     match rows.chunk(0..rows.len(), &mut RowBuffer::default()).unwrap() {
         Features::Bytes(pixels) => pixels.to_vec(),
@@ -217,7 +220,7 @@ pub(crate) fn pixels(rows: &Rows) -> Vec<u8> {
     }
 }
 
-/// The features that images become.
+/// Returns the features of images.
 pub(crate) fn features(rows: &Rows) -> Vec<f64> {
     rows.clone().into_features(&Preprocessing::Pixels, |x| x).unwrap()
 }
@@ -235,7 +238,7 @@ fn into_fit(trained: Trained) -> Fit {
     }
 }
 
-/// One of the experiments in `configs/`, with overrides.
+/// Returns an experiment of `configs/` with overrides.
 pub(crate) fn experiment(name: &str, overrides: &[&str]) -> TrainConfig {
     let path = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../configs")).join(name);
     TrainConfig::read(&path, &overrides.iter().map(|&text| text.to_owned()).collect::<Vec<_>>()).unwrap()

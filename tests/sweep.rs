@@ -14,7 +14,7 @@ use serde_json::Value;
 use crate::command::{call, code, files_below, text, without_seal};
 use crate::support::cpu;
 
-/// A sweep whose points take a moment each.
+/// Returns the arguments of a sweep with points of a moment each.
 fn sweep<'a>(more: &[&'a str]) -> Vec<&'a str> {
     [&["sweep", "--backend", cpu()][..], &FEW, more].concat()
 }
@@ -42,7 +42,7 @@ fn json_of(path: &Path) -> Value {
     serde_json::from_slice(&read(path).unwrap()).unwrap()
 }
 
-/// The points' folders, in the grid's order.
+/// Returns the points' folders in the grid's order.
 fn points(sweep: &Path) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(sweep.join("points")).unwrap();
     let mut points: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
@@ -50,7 +50,7 @@ fn points(sweep: &Path) -> Vec<PathBuf> {
     points
 }
 
-/// All that a sweep wrote, by name: bytes, and of a run's summary all but the time.
+/// Returns every file of a sweep by name: its bytes, but summaries without the times.
 fn outcome(sweep: &Path) -> Vec<(PathBuf, String)> {
     let is_lasting = |path: &PathBuf| path.is_file() && !path.components().any(|part| part.as_os_str() == "checkpoint");
     let told = |path: PathBuf| {

@@ -1,4 +1,4 @@
-//! CSV files: read, trained on, asked about.
+//! CSV files: reading, training and predicting.
 
 use std::path::Path;
 
@@ -12,7 +12,8 @@ use crate::support::{assert_close, cpu};
 
 const FEATURES: [&str; 5] = ["length", "altitude (m)", "width", "year", "always"];
 
-/// The made-up table that scikit-learn saw, its label in the middle, so many of its features.
+/// Returns the synthetic table of scikit-learn's fixture with these rows and this number of
+/// features, and the label in the middle.
 pub(crate) fn flowers(rows: impl Iterator<Item = usize>, features: usize) -> String {
     let table = scikit_learn();
     let (values, labels) = (matrix(&table["rows"]), &table["labels"]);
@@ -21,7 +22,7 @@ pub(crate) fn flowers(rows: impl Iterator<Item = usize>, features: usize) -> Str
     for row in rows {
         let species = table["classes"][labels[row].as_u64().unwrap() as usize].as_str().unwrap();
         let numbers = values[row][..features].iter().map(ToString::to_string);
-        // Which has a comma, once.
+        // One species has a comma in its name.
         lines.push(with_label(numbers.collect(), &format!("\"{species}\"")));
     }
     lines.join("\n") + "\n"
@@ -48,7 +49,7 @@ pub(crate) fn train(folder: &Path, more: &[&str]) -> Value {
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
-/// A folder with flowers and a run on them, and the run's summary.
+/// Returns a folder with flowers and a run on them, and the run's summary.
 fn trained() -> (TempDir, Value) {
     let folder = folder();
     write(folder.path(), "flowers.csv", flowers(0..120, 4));
@@ -57,10 +58,10 @@ fn trained() -> (TempDir, Value) {
     (folder, summary)
 }
 
-/// All of the flowers, with a column between and all in another order.
+/// Returns all flowers with an additional column and the columns in another order.
 fn in_another_order() -> String {
     flowers(0..120, 4).lines().enumerate().fold(String::new(), |text, (i, line)| {
-        // The label's comma is quoted: it is the third of the fields.
+        // The label is the third field, in quotes because of its comma.
         let (front, year) = line.rsplit_once(',').unwrap();
         let note = if i == 0 { "note".to_owned() } else { format!("no {i}") };
         text + &format!("{year},{note},{front}\n")
@@ -196,8 +197,7 @@ fn inspect_lists_weights_by_feature_and_the_largest_first() {
     );
 }
 
-/// On the very rows that scikit-learn had, standardised by their own statistics, the minimum is
-/// its.
+/// On scikit-learn's own rows, standardised by their own statistics, the minimum is scikit-learn's.
 #[test]
 fn the_minimum_on_a_standardised_table_is_scikit_learns() {
     let folder = folder();
@@ -239,7 +239,7 @@ fn the_minimum_on_a_standardised_table_is_scikit_learns() {
     let features = ask(folder.path(), &["inspect", "run"])["features"].clone();
     for (j, weights) in matrix(&expected["weight"])[..4].iter().enumerate() {
         let found = features.as_array().unwrap().iter().find(|feature| feature["name"] == FEATURES[j]).unwrap();
-        // Biases are shared out otherwise, and weights are not: each feature's sum to 0.
+        // The biases may differ by a constant. The weights may not: those of each feature sum to 0.
         assert_close(
             &serde_json::from_value::<Vec<f64>>(found["weights"].clone()).unwrap(),
             weights,
@@ -265,8 +265,8 @@ fn raw_numbers_of_any_size_have_a_certified_minimum() {
     assert!(summary["certificate"]["bound"].as_f64().unwrap() <= summary["certificate"]["tolerance"].as_f64().unwrap());
 }
 
-/// The logistic model, classes by name, both precisions, autodiff: each ends with what evaluate
-/// finds.
+/// The logistic model, classes by name, both precisions, autodiff: the final scores match those of
+/// evaluate.
 #[test]
 fn every_gradient_and_model_trains_on_a_table() {
     let folder = folder();
@@ -304,7 +304,7 @@ fn an_interrupted_run_goes_on_to_the_same_bytes_and_other_data_is_refused() {
     train(folder.path(), &[&more[..], &["--checkpoint-every", "7"]].concat());
     let model = |name: &str| std::fs::read(folder.path().join(name).join("model.safetensors")).unwrap();
     let whole = model("run");
-    // Killed after the last checkpoint: the summary is not there yet.
+    // Killed after the last checkpoint: these files do not exist yet.
     for name in ["summary.json", "model.safetensors", "history.json"] {
         std::fs::remove_file(folder.path().join("run").join(name)).unwrap();
     }
@@ -363,7 +363,7 @@ fn a_missing_column_and_other_data_are_told_by_evaluate_and_predict() {
     let folder = folder();
     write(folder.path(), "flowers.csv", flowers(0..120, 4));
     let output = call(folder.path(), &[&MODEL[..], &["--backend", cpu(), "--out", "run"], &ON_FLOWERS].concat());
-    // Altitudes of thousands, as they are.
+    // The altitudes are in the thousands, without standardisation.
     assert!(text(&output.stderr).contains("data.standardize=true"), "{output:?}");
     write(folder.path(), "short.csv", "species,year\nrose,2000\n");
     is_refused(
@@ -389,7 +389,7 @@ fn a_spreadsheet_and_a_pipe_are_refused_by_every_command_that_reads_data() {
     {
         is_refused(folder.path(), arguments, &["book.xlsx: this is a spreadsheet of Excel (xlsx)", "save it as CSV"]);
     }
-    // What comes through a pipe is in no file.
+    // Piped data is not in a file.
     for arguments in
         [&["data", "--data", "/dev/stdin"][..], &["train", "--data", "/dev/stdin", "--set", "data.label=y"]]
     {
@@ -401,7 +401,7 @@ fn a_spreadsheet_and_a_pipe_are_refused_by_every_command_that_reads_data() {
     }
 }
 
-/// Of labels that nobody named as classes; those who name them are believed.
+/// Applies to labels that no config names as classes. Named classes are accepted.
 #[test]
 fn labels_that_are_no_class_or_two_forms_of_one_are_refused() {
     let folder = folder();
@@ -430,7 +430,8 @@ fn labels_that_are_no_class_or_two_forms_of_one_are_refused() {
         let few = ["--set", "descent.batch_size=2"];
         assert_eq!(train(folder.path(), &[&more[..], &few].concat())["data"]["classes"], json!([first, other]));
     }
-    // Long ones are compared digit by digit, and a quote behind a blank begins no field.
+    // Long numbers are compared digit by digit. A quote after a blank does not start a quoted
+    // field.
     let long = "a,y\n1,9007199254740993\n2,9007199254740992\n3,9007199254740993\n4,9007199254740992\n";
     write(folder.path(), "long.csv", long);
     let few = ["--data", "long.csv", "--set", "data.label=y", "--set", "descent.batch_size=2", "--force"];
@@ -441,7 +442,7 @@ fn labels_that_are_no_class_or_two_forms_of_one_are_refused() {
         let arguments = [&MODEL[..], &["--data", "quote.csv", "--set", "data.label=y"]].concat();
         is_refused(folder.path(), &arguments, &["line 3, column \"y\": the label begins with a quote behind a blank"]);
     }
-    // What IDX files number has one name each.
+    // The classes of IDX files have one name each.
     let digits = ["train", "--data", "embedded", "--set", "data.classes=[\"2\", \"02\"]"];
     is_refused(folder.path(), &digits, &["no image of class 02 among"]);
 }
@@ -457,7 +458,7 @@ fn rows_that_no_batch_takes_are_told_and_kept_unless_it_is_asked() {
         let summary = std::fs::read(folder.path().join("run/summary.json")).unwrap();
         (text(&output.stderr), serde_json::from_slice::<Value>(&summary).unwrap())
     };
-    // 96 rows are 3 batches of 30, and 6 more.
+    // 96 rows are 3 batches of 30 and one of 6.
     let batches = ["--set", "descent.batch_size=30"];
     let (said, summary) = call(&batches);
     assert!(said.contains("note: 6 of 96 training rows are left out of each epoch (others each time)"), "{said}");

@@ -1,4 +1,4 @@
-//! The trainer, on digits drawn by code.
+//! The training loop on digits drawn by code.
 
 use std::ops::ControlFlow;
 
@@ -46,9 +46,9 @@ fn closed_form_and_autodiff_walk_the_same_path() {
     }
 }
 
-/// Softmax regression in plain loops, by the formulas of the derivation: each batch's loss before
-/// its update, and `[W; b]` in the end. `update` gets each step's number, how much of a whole batch
-/// it is on, `[W; b]` and its gradient.
+/// Trains softmax regression in plain loops, by the formulas of the derivation. Returns each
+/// batch's loss before its update, and the final `[W; b]`. `update` gets the step, the batch's size
+/// as a fraction of a whole batch, `[W; b]` and its gradient.
 pub(crate) fn by_plain_loops(
     rows: &Rows,
     k: usize,
@@ -86,7 +86,7 @@ pub(crate) fn by_plain_loops(
     (losses, w)
 }
 
-/// By how much a row of each class counts.
+/// Returns the weight of each class.
 pub(crate) fn weights(rows: &Rows, k: usize, config: &TrainConfig) -> Vec<f64> {
     let in_class = |class: usize| rows.labels().iter().filter(|&&label| usize::from(label) == class).count();
     match &config.objective().class_weights {
@@ -99,7 +99,8 @@ pub(crate) fn weights(rows: &Rows, k: usize, config: &TrainConfig) -> Vec<f64> {
     }
 }
 
-/// Plain gradient descent, by the rate of each step on a whole batch.
+/// Returns the update of plain gradient descent. `rate` is the learning rate of each step for a
+/// whole batch.
 pub(crate) fn plain(rate: impl Fn(usize) -> f64) -> impl FnMut(usize, f64, &mut [f64], &[f64]) {
     move |step, share, w, gradient| w.iter_mut().zip(gradient).for_each(|(w, g)| *w -= share * rate(step) * g)
 }
@@ -122,8 +123,8 @@ fn every_source_of_gradients_walks_as_plain_loops_do_in_the_order_of_the_seed() 
         ] {
             for gradient in ["closed-form", "autodiff", "fused"] {
                 let gradient = format!("descent.gradient={gradient}");
-                // 330 rows are five batches of 64; the last ten rows of an epoch are dropped, or a
-                // batch of their own.
+                // 330 rows are five batches of 64 and ten more rows. The ten are dropped or form
+                // their own batch.
                 let config = [
                     "data.train_images=330",
                     "data.validation_images=50",
@@ -187,8 +188,8 @@ fn the_first_logged_loss_is_that_of_zero_weights() {
 #[test]
 fn evaluations_fall_on_the_protocols_grid() {
     let data = digits(1000, 500);
-    // 1000 / 64 = 15 steps an epoch, the last 40 rows dropped; 15 / 4 = every third step, never
-    // reset.
+    // 1000 / 64 = 15 steps per epoch, and the last 40 rows are dropped. 15 / 4 gives an evaluation
+    // every third step, without a reset at the epoch.
     let config = experiment(
         "softmax.toml",
         &with(&["descent.batch_size=64", "descent.epochs=2", "early_stopping.evaluations_per_epoch=4"]),
@@ -197,7 +198,7 @@ fn evaluations_fall_on_the_protocols_grid() {
     assert_eq!((fit.steps, fit.history.train_loss.len()), (30, 30));
     let at: Vec<_> = fit.history.evaluations.iter().map(|evaluation| (evaluation.step, evaluation.epoch)).collect();
     assert_eq!(at, [(0, 0), (3, 0), (6, 0), (9, 0), (12, 0), (15, 1), (18, 1), (21, 1), (24, 1), (27, 1)]);
-    // With the last 40 rows 16 steps, and every fourth.
+    // With the last 40 rows there are 16 steps, and an evaluation every fourth.
     let whole = ["descent.batch_size=64", "descent.epochs=2", "early_stopping.evaluations_per_epoch=4"];
     let config = experiment("softmax.toml", &with(&[&whole[..], &["descent.drop_last=false"]].concat()));
     let fit = support::fit(&config, &data, &device(), &mut ());
@@ -206,8 +207,7 @@ fn evaluations_fall_on_the_protocols_grid() {
     assert_eq!(at, [(0, 0), (4, 0), (8, 0), (12, 0), (16, 1), (20, 1), (24, 1), (28, 1)]);
 }
 
-/// Sixteen rows of one class and then four of another, in the order of the file, in batches of
-/// sixteen.
+/// Sixteen rows of one class, then four of another, in file order and in batches of sixteen.
 #[test]
 fn a_class_at_the_end_of_a_sorted_file_is_learnt() {
     let values: Vec<f64> = (0..20).map(|i| if i < 16 { -1.0 } else { 1.0 }).collect();
@@ -235,7 +235,7 @@ fn more_evaluations_than_steps_evaluate_every_step() {
 #[test]
 fn early_stopping_keeps_the_last_weights_and_restores_the_best_where_asked() {
     let data = digits(1000, 500);
-    // A step that is far too long overshoots within a few steps.
+    // With a far too large learning rate the training overshoots within a few steps.
     let hasty = ["descent.learning_rate=0.5", "descent.epochs=40", "early_stopping.patience=3"];
     let last = fit(&experiment("softmax.toml", &with(&hasty)), &data, &device(), &mut ());
     let best = fit(
@@ -257,8 +257,8 @@ fn early_stopping_keeps_the_last_weights_and_restores_the_best_where_asked() {
 #[test]
 fn the_end_is_evaluated_and_counts_where_the_best_weights_are_kept() {
     let data = digits(1000, 500);
-    // 31 steps an epoch, one evaluation in each, at its first step: what the last 30 steps come to
-    // was never looked at.
+    // 31 steps per epoch and one evaluation, at the first step. The result of the last 30 steps
+    // would not be evaluated.
     let common = ["descent.batch_size=32", "descent.epochs=2", "early_stopping.evaluations_per_epoch=1"];
     for gradient in ["descent.gradient=closed-form", "descent.gradient=autodiff", "descent.gradient=fused"] {
         let train = |more: &[&'static str], observer: &mut dyn Observer| {
@@ -274,14 +274,14 @@ fn the_end_is_evaluated_and_counts_where_the_best_weights_are_kept() {
         assert_eq!(best.weight, last.weight, "the last weights are the best: {gradient}");
         assert_eq!(best.final_metrics.validation_loss, best.best.unwrap().1, "{gradient}");
 
-        // A miss at the end ends nothing more: no other ending is told, and what was better stays.
+        // A worse loss at the end does not change the ending, and the better weights are kept.
         let hasty = ["descent.learning_rate=0.9", "early_stopping.restore_best=true", "early_stopping.patience=1"];
         let worse = train(&[&hasty[..], &["descent.epochs=1"]].concat(), &mut ());
         assert_eq!((worse.ending, steps(&worse)), (Ending::Completed, vec![0, 30]), "{gradient}");
         let [first, end] = [0, 1].map(|i| worse.history.evaluations[i].validation_loss);
         assert_eq!(worse.final_metrics.validation_loss, first.min(end), "{gradient}: {first} {end}");
 
-        // Wherever it ends, and once.
+        // The end is evaluated once, wherever it is.
         let mut observer = Impatient { steps: 9, heard: Vec::new() };
         let cut = train(&["early_stopping.restore_best=true"], &mut observer);
         assert_eq!((cut.ending, observer.heard), (Ending::Interrupted, vec![0, 8]), "{gradient}");
@@ -321,14 +321,14 @@ fn what_diverges_in_the_last_step_is_no_result() {
             "descent.epochs=1",
             "descent.learning_rate=1000",
             "objective.l2=1e6",
-            // After the first step only.
+            // Only after the first step.
             "early_stopping.evaluations_per_epoch=1",
         ];
         fit(&experiment("softmax.toml", &config), &data, &device(), &mut ())
     };
     let Ending::Diverged { step } = reckless(1000).ending else { panic!("this diverges") };
-    // Without that step, all losses of steps and evaluations are finite, and the weights that they
-    // led to are no good.
+    // Without that step all losses of steps and evaluations are finite, but the final weights are
+    // not.
     let found = reckless(100 * step);
     assert_eq!((found.ending, found.steps), (Ending::Diverged { step: step - 1 }, step));
     assert_eq!((found.history.train_loss.len(), found.history.evaluations.len()), (step, 1));
@@ -354,7 +354,7 @@ fn the_first_class_of_the_logistic_model_is_the_positive_one() {
     }
 }
 
-/// Ends the training after so many steps.
+/// Ends the training after this number of steps.
 struct Impatient {
     steps: usize,
     heard: Vec<usize>,

@@ -1,4 +1,4 @@
-//! One of this project's engines, whose epochs are timed.
+//! Times the epochs of one of this project's engines.
 
 use std::num::NonZero;
 use std::time::Instant;
@@ -11,7 +11,7 @@ use chainrule_data::Rows;
 use chainrule_records::ConfigFile;
 use chainrule_solve::{Observer, steps_per_epoch};
 
-/// A training from parameters that are 0, as often as one likes.
+/// An engine with its data. Every training starts at zero parameters.
 pub(crate) struct Engine {
     config: TrainConfig,
     rows: Prepared,
@@ -28,8 +28,8 @@ impl Engine {
         backend: &Backend,
         threads: usize,
     ) -> Result<Self> {
-        // In the file's order, as the peers; one evaluation an epoch, which is not timed and so
-        // need not be long; and no end but the last epoch.
+        // The order is the file's, as for the peers. The one evaluation per epoch is not timed, so
+        // its validation set is small. Early stopping never ends the run.
         let settings = [
             "descent.shuffle.generator=none",
             "early_stopping.evaluations_per_epoch=1",
@@ -37,17 +37,18 @@ impl Engine {
         ];
         let config = with(config, &settings.map(str::to_owned))?;
         let (n_rows, batch) = (train.len(), config.descent().batch_size.min(train.len()));
-        let validation = train.some(&(0..batch).collect::<Vec<_>>());
+        let validation = train.select(&(0..batch).collect::<Vec<_>>());
         let machine = Machine::new(Some(backend), NonZero::new(threads).context("a thread at least")?)?;
         let rows = machine.prepare([train.clone(), validation], &Preprocessing::Pixels, &config)?;
         Ok(Self { config, rows, n_rows, n_classes, threads: machine.threads() })
     }
 
-    /// Trains for so many epochs: the milliseconds of each, and the loss of the last batch.
+    /// Trains for `n` epochs. Returns the milliseconds of each epoch and the loss of the last
+    /// batch.
     pub(crate) fn epochs(&self, n: usize) -> Result<(Vec<f64>, f64)> {
         let mut stopwatch = Stopwatch { running_since: None, milliseconds: Vec::new() };
-        // The first evaluation, after the first step, starts the watch, and the last epoch does not
-        // come to one.
+        // The first evaluation, after the first step, starts the stopwatch. The extra epoch
+        // provides the evaluation that stops it.
         let config = with(&self.config, &[format!("descent.epochs={}", n + 1)])?;
         let losses = self.rows.train(self.n_classes, &config, self.threads, &mut stopwatch)?.history.train_loss;
         ensure!(stopwatch.milliseconds.len() == n, "{} epochs were timed, not {n}", stopwatch.milliseconds.len());
@@ -55,13 +56,13 @@ impl Engine {
     }
 }
 
-/// The same experiment with these settings.
+/// Returns the config with these settings applied.
 pub(crate) fn with(config: &TrainConfig, settings: &[String]) -> Result<TrainConfig> {
     Ok(TrainConfig::parse("bench", &config.to_toml(), settings)?)
 }
 
-/// Runs from the end of one evaluation to the beginning of the next, which is an epoch later, and
-/// for which all losses are read.
+/// Runs from the end of one evaluation to the start of the next, one epoch later. All losses have
+/// been read from the device by then.
 struct Stopwatch {
     running_since: Option<Instant>,
     milliseconds: Vec<f64>,

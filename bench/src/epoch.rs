@@ -1,4 +1,5 @@
-//! An epoch of training, without its evaluations: everyone in a process of their own, taking turns.
+//! Times an epoch of training without its evaluations. Every competitor is a process, and they take
+//! turns.
 
 use std::path::Path;
 
@@ -14,17 +15,17 @@ use crate::peers::{Package, script};
 use crate::turns::{Process, TrainingJob, Turn};
 use crate::{Bench, Skipped};
 
-/// How long an epoch takes.
+/// The time and memory of an epoch.
 pub(crate) struct Epoch {
     pub(crate) who: String,
     pub(crate) model: ModelKind,
     pub(crate) precision: Precision,
-    /// What it was held to; none for backends whose threads are their own affair.
+    /// The thread limit. `None` for backends that choose their own number of threads.
     pub(crate) threads: Option<usize>,
     pub(crate) milliseconds: f64,
-    /// Median of the absolute distances from it.
+    /// The median absolute deviation.
     pub(crate) spread: f64,
-    /// Of its whole process.
+    /// The peak memory of the whole process.
     pub(crate) peak_bytes: u64,
     /// Whether it is another tool.
     pub(crate) is_peer: bool,
@@ -35,15 +36,15 @@ pub(crate) fn median(mut values: Vec<f64>) -> f64 {
     values[values.len() / 2]
 }
 
-/// The median, and the median of the absolute distances from it.
+/// Returns the median and the median absolute deviation.
 pub(crate) fn median_and_spread(values: &[f64]) -> (f64, f64) {
     let middle = median(values.to_vec());
     (middle, median(values.iter().map(|value| (value - middle).abs()).collect()))
 }
 
-/// Who takes part.
+/// A program that takes part.
 struct Competitor {
-    /// Where it does not say so itself.
+    /// Used until the program reports its own name.
     name: String,
     program: Program,
     way: &'static str,
@@ -51,15 +52,15 @@ struct Competitor {
 }
 
 enum Program {
-    /// This one, on a backend where that matters.
+    /// This program, on a backend if the engine needs one.
     Own(Option<Backend>),
     Script(&'static str),
     Candle,
 }
 
 impl Competitor {
-    /// Everyone, on one thread and on all. Burn's operations and `torch.compile`, which takes long,
-    /// only in f32.
+    /// Returns all competitors, each with one thread and with all. Burn's tensor operations and
+    /// `torch.compile`, which is slow to start, run in f32 only.
     fn all(bench: &Bench, precision: Precision, with_peers: bool) -> Result<Vec<Self>> {
         let mut all = Vec::new();
         let mut add = |name: String, program, way, threads| all.push(Self { name, program, way, threads });
@@ -111,11 +112,11 @@ impl Competitor {
         Ok(Running { who, threads: self.threads, is_peer, process: Process::ask(command, &ask)?, turns: Vec::new() })
     }
 
-    /// What to call it, by what it says of itself.
+    /// Returns the name in the table. Peers report their name and version.
     fn who(&self, version: String) -> String {
         match self.program {
             Program::Own(_) => self.name.clone(),
-            // These two are written in one way only.
+            // NumPy and JAX have only one variant.
             Program::Script("numpy_epoch.py" | "jax_epoch.py") => version,
             Program::Script(_) | Program::Candle => format!("{version}, {}", self.way),
         }
@@ -126,7 +127,7 @@ impl Competitor {
     }
 }
 
-/// Who has started, and the turns taken.
+/// A started competitor and its turns.
 struct Running {
     who: String,
     threads: Option<usize>,
@@ -135,8 +136,8 @@ struct Running {
     turns: Vec<Turn>,
 }
 
-/// Measures everyone: so many rounds, in each of which each makes so many epochs, and one before
-/// them that is not counted.
+/// Measures all competitors. In each round each competitor trains `epochs` epochs, after one
+/// warm-up epoch that is not counted.
 pub(crate) fn measure(
     bench: &Bench,
     rounds: usize,
@@ -148,7 +149,7 @@ pub(crate) fn measure(
     for config in [&bench.softmax, &bench.logistic] {
         for precision in [Precision::F32, Precision::F64] {
             let ask = ask(bench, config, precision, folder)?;
-            // Reading libraries and rows takes long: all at once, before anyone is timed.
+            // Start all before timing any: loading libraries and rows takes long.
             let all = Competitor::all(bench, precision, with_peers)?;
             let started: Vec<Result<Running>> = all.iter().map(|one| one.start(&ask, &candle)).collect();
             let mut running = Vec::new();
@@ -203,7 +204,7 @@ impl Running {
     }
 }
 
-/// What everyone is asked, the rows in files.
+/// Writes the rows into files and returns the job that all competitors get.
 fn ask(bench: &Bench, config: &TrainConfig, precision: Precision, folder: &Path) -> Result<TrainingJob> {
     let (split, classes) = bench.train_rows(config)?;
     let (model, name) = match config.model().kind {
@@ -230,7 +231,7 @@ fn ask(bench: &Bench, config: &TrainConfig, precision: Precision, folder: &Path)
     })
 }
 
-/// Writes the rows' bytes and labels into files of the folder, whose paths it gives.
+/// Writes the rows' bytes and labels into files of the folder. Returns the two paths.
 pub(crate) fn write(folder: &Path, name: &str, rows: &Rows) -> Result<(String, String)> {
     let [pixels, labels] = ["pixels", "labels"].map(|what| folder.join(format!("{name}.{what}")));
     std::fs::write(&pixels, crate::pixels(rows)?)?;

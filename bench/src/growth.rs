@@ -1,5 +1,5 @@
-//! How the cost of an epoch grows with the images, the features, the classes and the batch: over
-//! rows that were made up, a part of whose bytes is not 0.
+//! Measures how the cost of an epoch grows with the number of images, features, classes and images
+//! per batch. The rows are synthetic, with a given fraction of nonzero bytes.
 
 use anyhow::{Context, Result};
 use chacha20::ChaCha8Rng;
@@ -13,13 +13,13 @@ use crate::Bench;
 use crate::engine::{Engine, with};
 use crate::epoch::median;
 
-/// The part of bytes that are not 0, as MNIST's.
+/// The fraction of nonzero bytes, as in MNIST.
 pub(crate) const DENSITY: f64 = 0.19;
 
-/// What stays as it is while another grows.
+/// The size of everything that does not grow.
 const SIZE: Size = Size { images: 4096, features: 784, classes: 10, batch: 128 };
 
-/// Epochs of which the median counts, after one that does not.
+/// Timed epochs, whose median is reported, after one warm-up epoch.
 const EPOCHS: usize = 5;
 
 #[derive(Clone, Copy)]
@@ -30,7 +30,7 @@ struct Size {
     batch: usize,
 }
 
-/// What grows.
+/// The size that grows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum GrowthAxis {
     Images,
@@ -82,7 +82,7 @@ impl GrowthAxis {
     }
 }
 
-/// An engine's milliseconds an epoch, for each size.
+/// An engine's milliseconds per epoch for each size.
 pub(crate) struct Curve {
     pub(crate) who: String,
     color: Color,
@@ -90,7 +90,8 @@ pub(crate) struct Curve {
 }
 
 impl Curve {
-    /// The p of milliseconds = c size^p, fitted to all points by least squares of the logarithms.
+    /// Returns the exponent p of milliseconds = c size^p, fitted to all points by least squares of
+    /// the logarithms.
     pub(crate) fn exponent(&self) -> f64 {
         let logs: Vec<(f64, f64)> = self.points.iter().map(|&(x, y)| (x.ln(), y.ln())).collect();
         let n = logs.len() as f64;
@@ -100,14 +101,14 @@ impl Curve {
     }
 }
 
-/// What happens when one size grows.
+/// The measurements for one growing size.
 pub(crate) struct Growth {
     pub(crate) grows: GrowthAxis,
     pub(crate) curves: Vec<Curve>,
 }
 
 impl Growth {
-    /// Nanoseconds for each image, feature and class, at the smallest and at the largest size.
+    /// Returns nanoseconds per image, feature and class at the smallest and at the largest size.
     pub(crate) fn per_element(&self, curve: &Curve) -> [f64; 2] {
         [curve.points.first(), curve.points.last()].map(|point| {
             let &(value, milliseconds) = point.expect("a size at least");
@@ -116,7 +117,7 @@ impl Growth {
         })
     }
 
-    /// The curves, both axes logarithmic.
+    /// Draws the curves on two logarithmic axes.
     pub(crate) fn figure(&self) -> Figure {
         let series = self
             .curves
@@ -144,13 +145,13 @@ impl Growth {
     }
 }
 
-/// What does not grow, in words.
+/// Describes the sizes that do not grow.
 pub(crate) fn size_in_words() -> String {
     let Size { images, features, classes, batch } = SIZE;
     format!("{images} images of {features} features, {classes} classes, {batch} a batch")
 }
 
-/// Measures all four, each engine at each size right after the other.
+/// Measures all four sizes. At each size the engines run directly after each other.
 pub(crate) fn measure(bench: &Bench) -> Result<Vec<Growth>> {
     let backend = Backend::built()?.into_iter().next().context("this build has no backend")?;
     let all_threads = bench.threads.last().copied().unwrap_or(1);
@@ -183,8 +184,8 @@ pub(crate) fn measure(bench: &Bench) -> Result<Vec<Growth>> {
     Ok(growths)
 }
 
-/// Rows with every class, whose ink and background lie in stretches as in images: of the blocks of
-/// sixteen features some have ink, in half of their features.
+/// Returns rows that contain every class. As in images, ink and background come in stretches: some
+/// blocks of sixteen features have ink, in half of their features.
 fn made_up(size: Size) -> Rows {
     let mut rng = ChaCha8Rng::seed_from_u64(0);
     let mut pixels = Vec::with_capacity(size.images * size.features);

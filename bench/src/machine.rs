@@ -1,17 +1,17 @@
-//! What this runs on, and how processes are held to a part of it.
+//! The machine, and processes bound to a part of it.
 
 use std::ffi::OsStr;
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
-/// The processor's name, where the system tells it.
+/// Returns the processor's name if the system provides it.
 pub(crate) fn processor() -> Option<String> {
     let text = std::fs::read_to_string("/proc/cpuinfo").ok()?;
     let line = text.lines().find_map(|line| line.strip_prefix("model name"))?;
     Some(line.trim_start_matches([' ', '\t', ':']).to_owned())
 }
 
-/// The most memory that this process held, in bytes; 0 where the system does not say.
+/// Returns the peak memory of this process in bytes, or 0 if the system does not provide it.
 pub(crate) fn peak_bytes() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
@@ -19,8 +19,8 @@ pub(crate) fn peak_bytes() -> u64 {
     1024 * kilobytes.unwrap_or(0u64)
 }
 
-/// Whether processes can be bound to processors: not every library can be told its threads, but the
-/// system can.
+/// Returns whether processes can be bound to processors. Some libraries have no setting for their
+/// threads, so the system must limit them.
 pub(crate) fn can_bind() -> bool {
     static CAN_BIND: OnceLock<bool> = OnceLock::new();
     *CAN_BIND.get_or_init(|| {
@@ -30,7 +30,7 @@ pub(crate) fn can_bind() -> bool {
     })
 }
 
-/// A program that may use so many threads, and runs on as many processors.
+/// Returns a command that may use `threads` threads and runs on as many processors.
 pub(crate) fn with_threads(program: &OsStr, threads: usize) -> Command {
     let mut command = if can_bind() {
         let mut taskset = Command::new("taskset");
@@ -42,7 +42,7 @@ pub(crate) fn with_threads(program: &OsStr, threads: usize) -> Command {
     for variable in ["OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS"] {
         command.env(variable, threads.to_string());
     }
-    // Where these name an older processor's routines, NumPy would be held back.
+    // These variables could select routines of an older processor and slow NumPy down.
     for variable in ["OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE"] {
         command.env_remove(variable);
     }

@@ -1,6 +1,6 @@
-//! `cargo xtask bench`: an epoch of training by every gradient source and backend of this build,
-//! held against what the processor could do at best, and with `--peers` beside other tools on the
-//! same bytes in the same run.
+//! `cargo xtask bench`: measures an epoch of training with every gradient source and backend of
+//! this build, and compares it with the processor's limits. With `--peers` it also measures other
+//! tools on the same bytes in the same run.
 
 #![expect(clippy::print_stdout, reason = "this is a program")]
 
@@ -31,7 +31,7 @@ use clap::{Parser, ValueEnum};
 
 use page::Measured;
 
-/// Measures an epoch of training, and whole runs, by every gradient source and backend of this
+/// Measures an epoch of training and whole runs with every gradient source and backend of this
 /// build.
 #[derive(Debug, Parser)]
 #[command(after_help = "\
@@ -39,47 +39,49 @@ Examples:
   cargo xtask bench
   cargo xtask bench --features flex,ndarray --peers --data path/to/mnist --write docs/benchmarks.md")]
 struct Options {
-    /// auto | mnist | embedded | a folder of IDX files.
+    /// auto
+    /// mnist
+    /// embedded
+    /// a folder of IDX files.
     #[arg(long = "data", value_name = "SOURCE", default_value = "auto")]
     source: String,
-    /// Run other tools, too, on the same bytes: `pip install -r bench/requirements.txt`;
+    /// Also run other tools on the same bytes: `pip install -r bench/requirements.txt`.
     /// `CHAINRULE_PYTHON` names the Python, else python3.
     #[arg(long)]
     peers: bool,
-    /// Put the tables into this page, between its marks, and the plots into the folder `benchmarks`
+    /// Write the tables between the marks of this page, and the plots into the folder `benchmarks`
     /// beside it.
     #[arg(long, value_name = "PAGE")]
     write: Option<PathBuf>,
-    /// Turns that everyone takes.
+    /// Rounds, in each of which every competitor takes one turn.
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..))]
     rounds: u16,
-    /// Epochs a turn, besides its first, which is not counted.
+    /// Timed epochs per turn, after one warm-up epoch.
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..))]
     epochs: u16,
-    /// Measure instead how an epoch grows with digits that stay in their file; they are written to
+    /// Measure instead how an epoch grows with digits that stay in their file. They are written to
     /// this folder and deleted afterwards.
     #[arg(long, value_name = "DIR")]
     scale: Option<PathBuf>,
-    /// How many digits that is, time after time, 784 bytes each; the last as many as MNIST8M has.
+    /// Numbers of digits, 784 bytes each, measured one after the other. The last default is about
+    /// the size of MNIST8M.
     #[arg(long, value_name = "N,…", value_delimiter = ',', requires = "scale", default_values_t = [1_000_000, 2_000_000, 4_000_000, 8_000_000])]
     scale_images: Vec<u32>,
-    /// One of its trainings in a process of its own.
+    /// One training of `--scale`, in a separate process.
     #[arg(long, hide = true, num_args = 3)]
     one_scale: Option<Vec<String>>,
-    /// Measure only this.
+    /// Measure only this part.
     #[arg(long, value_enum, value_name = "PART", conflicts_with = "write")]
     only: Option<Part>,
-    /// Take turns with others as one of this project's engines: what this program calls itself
-    /// with.
+    /// Act as one of this project's engines and take turns. Used internally.
     #[arg(long, hide = true)]
     turns: bool,
-    /// One whole run in a process of its own, to see its memory: what this program calls itself
-    /// with.
+    /// Make one whole run in a separate process, to measure its memory. Used internally.
     #[arg(long, hide = true, num_args = 1.., allow_hyphen_values = true)]
     one: Option<Vec<String>>,
 }
 
-/// What is measured.
+/// A part of the benchmark.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Part {
     /// Epochs of both models.
@@ -88,7 +90,7 @@ enum Part {
     Runs,
     /// Solvers, to the minimum.
     Optimum,
-    /// How cost grows.
+    /// Growth of the cost with the sizes.
     Growth,
 }
 
@@ -103,36 +105,36 @@ fn main() -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // Standard error, which is where who called this looks.
+            // The caller reads standard error.
             let _ = writeln!(std::io::stderr(), "error: {error:#}");
             ExitCode::from(2)
         }
     }
 }
 
-/// The experiments that are measured.
+/// The measured experiments.
 const SOFTMAX: &str = "configs/softmax.toml";
 const LOGISTIC: &str = "configs/logistic.toml";
 
-/// What every measurement needs.
+/// The inputs of every measurement.
 struct Bench {
     data: Data,
     softmax: TrainConfig,
     logistic: TrainConfig,
-    /// One, and all that this machine runs at once.
+    /// One thread, and as many as the machine runs at once.
     threads: Vec<usize>,
     limits: Vec<Limit>,
 }
 
 impl Bench {
-    /// The training rows of a config, and how many classes they have.
+    /// Returns the training rows of a config and the number of their classes.
     fn train_rows(&self, config: &TrainConfig) -> Result<(Rows, usize)> {
         let ([train, _], schema) = Dataset::Images(self.data.clone()).into_rows(config)?;
         Ok((train, schema.classes.len()))
     }
 }
 
-/// The bytes of images.
+/// Returns the bytes of images.
 fn pixels(rows: &Rows) -> Result<Vec<u8>> {
     match rows.chunk(0..rows.len(), &mut RowBuffer::default())? {
         Features::Bytes(pixels) => Ok(pixels.to_vec()),
@@ -140,7 +142,7 @@ fn pixels(rows: &Rows) -> Result<Vec<u8>> {
     }
 }
 
-/// What so many threads could do at best.
+/// The limits of the machine with a number of threads.
 struct Limit {
     threads: usize,
     multiply_adds_per_second: f64,
@@ -165,7 +167,7 @@ impl Limit {
     }
 }
 
-/// Who could not be measured, and why.
+/// A competitor that could not be measured, with the reason.
 #[derive(PartialEq, Eq)]
 struct Skipped {
     who: String,
@@ -173,7 +175,7 @@ struct Skipped {
 }
 
 impl Skipped {
-    /// Says so, once.
+    /// Prints the reason, once per competitor.
     fn add(all: &mut Vec<Skipped>, who: &str, problem: &anyhow::Error) {
         let skipped = Skipped { who: who.to_owned(), why: format!("{problem:#}") };
         if !all.contains(&skipped) {
@@ -220,7 +222,7 @@ fn bench(options: &Options) -> Result<()> {
     if is_asked(Part::Growth) {
         measured.growths = growth::measure(&bench)?;
     }
-    // Once more: the best that the machine could do is the better of both.
+    // Measure the limits again and keep the better result.
     for limit in &mut bench.limits {
         *limit = limit.or_better(&Limit::measure(limit.threads));
     }

@@ -1,4 +1,4 @@
-//! How long solvers take to the minimum of J: everyone's own parameters are judged by the same J,
+//! Times solvers until they reach the minimum of J. All parameters are evaluated with the same J,
 //! computed here in f64.
 
 use std::num::NonZero;
@@ -26,43 +26,44 @@ const EXPERIMENT: &str = "configs/softmax-optimum.toml";
 /// lambda of J = C + lambda/2 sum w^2.
 pub(crate) const L2: f64 = 0.01;
 
-/// How far above the lowest J that anyone reaches counts as there, relatively.
+/// The relative distance to the lowest J that counts as reached.
 pub(crate) const NEAR: f64 = 1e-4;
 
-/// What this project's solver proves before it ends: J is no farther than this above its minimum.
+/// The certificate that this project's solver must reach: J is at most this far above its minimum.
 const BOUND: f64 = 1e-6;
 
-/// What scikit-learn is asked for, so that it goes past what counts as there.
+/// scikit-learn's tolerance, small enough that it goes beyond `NEAR`.
 const TOLERANCE: f64 = 1e-5;
 
-/// Iterations after which linfa-logistic is there on MNIST with a penalised bias: found by trying
-/// (90 are too few), as one tunes a tolerance.
+/// The iterations after which linfa-logistic is near enough on MNIST with a penalised bias. Found
+/// by trial, as one tunes a tolerance: 90 are too few.
 const LINFA_ITERATIONS: usize = 100;
 
-/// A problem, and what everyone made of it.
+/// A problem with the results of all solvers.
 pub(crate) struct Problem {
     pub(crate) penalize_bias: bool,
-    /// The lowest J that anyone reached.
+    /// The lowest J that any solver reached.
     pub(crate) lowest: f64,
-    /// Where the bias is penalised: how far above the minimum that can be, by the gradient there.
+    /// An upper bound on the distance to the minimum, from the gradient there. Only with a
+    /// penalised bias.
     pub(crate) gap: Option<f64>,
     pub(crate) solvers: Vec<Solver>,
 }
 
-/// How a solver did.
+/// The result of a solver.
 pub(crate) struct Solver {
     pub(crate) who: String,
     pub(crate) precision: Precision,
     pub(crate) threads: usize,
-    /// Seconds, iterations and J of the first iterate that is near enough, if any is.
+    /// Seconds, iterations and J of the first iterate that is near enough, if there is one.
     pub(crate) near: Option<(f64, usize, f64)>,
-    /// Seconds and J of the last.
+    /// Seconds and J of the last iterate.
     pub(crate) last: (f64, f64),
     pub(crate) peak_bytes: u64,
     pub(crate) is_peer: bool,
 }
 
-/// A solver's way.
+/// The iterates of a solver.
 struct Descent {
     who: String,
     precision: Precision,
@@ -72,7 +73,7 @@ struct Descent {
     is_peer: bool,
 }
 
-/// Where a solver was after so many seconds.
+/// A solver's parameters after some seconds.
 struct Iterate {
     seconds: f64,
     iterations: usize,
@@ -80,8 +81,8 @@ struct Iterate {
     parameters: Vec<f64>,
 }
 
-/// This project's own solver: the seconds are from bytes in memory, the memory is all that this
-/// program ever held.
+/// Runs this project's solver. The seconds start with the bytes in memory. The memory is the peak
+/// of this whole process.
 fn ours(rows: &Rows, penalize_bias: bool, precision: Precision, threads: usize) -> Result<Descent> {
     let settings = [
         format!("descent.precision={}", if precision == Precision::F32 { "f32" } else { "f64" }),
@@ -110,7 +111,7 @@ fn ours(rows: &Rows, penalize_bias: bool, precision: Precision, threads: usize) 
     })
 }
 
-/// Asks everyone.
+/// Measures all solvers.
 pub(crate) fn measure(bench: &Bench, with_peers: bool, folder: &Path) -> Result<(Vec<Problem>, Vec<Skipped>)> {
     let (split, classes) = bench.train_rows(&bench.softmax)?;
     let (pixels, labels) = write(folder, "optimum", &split)?;
@@ -160,7 +161,7 @@ pub(crate) fn measure(bench: &Bench, with_peers: bool, folder: &Path) -> Result<
     Ok((problems, skipped))
 }
 
-/// What the script answers; the parameters are in a file.
+/// The answer of the script. The parameters are in a file.
 #[derive(Deserialize)]
 struct Watched {
     version: String,
@@ -168,7 +169,7 @@ struct Watched {
     peak_bytes: u64,
 }
 
-/// On one thread in f32, which it is fastest in.
+/// Runs scikit-learn on one thread in f32, its fastest setting.
 fn sklearn(ask: &serde_json::Value, file: &Path, size: usize) -> Result<Descent> {
     let mut process = Process::start(script("sklearn_optimum.py", 1))?;
     let answer: Watched = process.line(&ask.to_string())?;
@@ -192,7 +193,7 @@ fn sklearn(ask: &serde_json::Value, file: &Path, size: usize) -> Result<Descent>
     })
 }
 
-/// What linfa's program answers.
+/// The answer of linfa's program.
 #[derive(Deserialize)]
 struct Fitted {
     seconds: f64,
@@ -200,7 +201,7 @@ struct Fitted {
     peak_bytes: u64,
 }
 
-/// On one thread in f64: in f32 its line search finds no step at all.
+/// Runs linfa on one thread in f64: in f32 its line search finds no step.
 fn linfa_logistic(package: &Package, ask: &serde_json::Value) -> Result<Descent> {
     let mut ask = ask.clone();
     ask["precision"] = json!("float64");
@@ -218,7 +219,7 @@ fn linfa_logistic(package: &Package, ask: &serde_json::Value) -> Result<Descent>
     })
 }
 
-/// J of all iterates, and which are near the lowest.
+/// Computes J of all iterates and finds those near the lowest.
 fn judge(rows: &PackedRows, k: usize, penalize_bias: bool, threads: usize, paths: Vec<Descent>) -> Problem {
     let d = rows.n_features();
     let mut fused = Fused::new(ModelKind::Softmax.link(k), d, Float::F64, threads, Isa::best());
@@ -273,7 +274,7 @@ fn squares(numbers: &[f64]) -> f64 {
 mod tests {
     use super::*;
 
-    /// Two rows of one feature, two classes: by symmetry the minimum has w = (-a, a) and no bias.
+    /// Two rows of one feature, two classes. By symmetry the minimum has w = (-a, a) and zero bias.
     #[test]
     fn iterates_are_judged_by_j_and_the_first_that_is_near_counts() {
         let rows = PackedRows::new(&[0, 255], [1, 1], vec![0, 1], 2.0 / 255.0, -1.0);

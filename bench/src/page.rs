@@ -1,4 +1,4 @@
-//! The page, in Markdown: what was measured, and who was faster.
+//! Writes the results as a Markdown page.
 
 use std::fmt::Write;
 use std::path::Path;
@@ -24,7 +24,7 @@ const END: &str = "<!-- end of cargo xtask bench -->";
 /// The folder of the plots, beside the page.
 const PLOTS: &str = "benchmarks";
 
-/// Everything that was measured.
+/// All measurements.
 #[derive(Default)]
 pub(crate) struct Measured {
     pub(crate) rounds: usize,
@@ -37,14 +37,14 @@ pub(crate) struct Measured {
 }
 
 impl Measured {
-    /// Adds who could not be measured, each once.
+    /// Adds competitors that could not be measured, each once.
     pub(crate) fn skip(&mut self, skipped: Vec<Skipped>) {
         let new: Vec<Skipped> = skipped.into_iter().filter(|one| !self.skipped.contains(one)).collect();
         self.skipped.extend(new);
     }
 }
 
-/// The page between its marks.
+/// Returns the part of the page between its marks.
 pub(crate) fn page(bench: &Bench, measured: &Measured) -> Result<String> {
     let mut text = String::new();
     let out = &mut text;
@@ -129,7 +129,7 @@ fn epochs(out: &mut String, bench: &Bench, config: &TrainConfig, measured: &Meas
     line(out, "| --- | --- | --- | --- | --- | --- | --- | --- | --- |");
     for epoch in measured.epochs.iter().filter(|epoch| epoch.model == kind) {
         let limit = bench.limits.iter().find(|limit| limit.threads == epoch.threads.unwrap_or(1));
-        // The limits are those of f32.
+        // The limits were measured in f32.
         let limit = limit.filter(|_| epoch.precision == Precision::F32);
         let of_dense = limit.map(|limit| work.dense(limit).milliseconds() / epoch.milliseconds);
         let of_sparse = limit.map(|limit| work.sparse(limit).milliseconds() / epoch.milliseconds);
@@ -261,8 +261,8 @@ fn growth(out: &mut String, growths: &[Growth]) {
     }
 }
 
-/// How many times longer than the fused kernels on as many threads, or on one, in the same float
-/// type.
+/// Returns how many times slower a competitor is than the fused kernels with the same float type.
+/// The kernels use the same number of threads, or one thread if the competitor has no limit.
 fn advantage_in_epochs(all: &[Epoch], one: &Epoch) -> Option<f64> {
     let threads = one.threads.or(Some(1));
     let is_ours = |epoch: &&Epoch| !epoch.is_peer && epoch.who.contains("fused") && epoch.threads == threads;
@@ -277,15 +277,15 @@ fn advantage_in_runs(all: &[WholeRun], one: &WholeRun) -> Option<f64> {
     Some(one.seconds / ours.seconds)
 }
 
-/// Against this project's solver on as many threads, in whichever float type it is there sooner.
+/// Compares with this project's solver on the same number of threads, in its faster float type.
 fn advantage_in_optimum(all: &[Solver], one: &Solver) -> Option<f64> {
     let ours = all.iter().filter(|solver| !solver.is_peer && solver.threads == one.threads);
     let ours = ours.filter_map(|solver| solver.near).map(|near| near.0).min_by(f64::total_cmp)?;
-    // Who did not come near took at least as long as it tried.
+    // A solver that did not get near took at least its total time.
     Some(one.near.map_or(one.last.0, |near| near.0) / ours)
 }
 
-/// Every case in which a peer is faster, in words; or that there is none.
+/// Lists every case in which a peer is faster, or says that there is none.
 fn who_wins(measured: &Measured) -> String {
     let mut wins = Vec::new();
     let mut add = |advantage: Option<f64>, case: String| {
@@ -349,7 +349,7 @@ fn line(out: &mut String, text: &str) {
     writeln!(out, "{text}").expect("writing to a String cannot fail");
 }
 
-/// Puts the page between the marks of a file, and the plots into a folder beside it.
+/// Replaces the text between the marks of the file and writes the plots into a folder beside it.
 pub(crate) fn write(path: &Path, page: &str, growths: &[Growth]) -> Result<()> {
     let text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
     let marks = || format!("{} lacks the lines {BEGIN} and {END}", path.display());

@@ -1,4 +1,4 @@
-//! Other tools, each as a program that answers as `bench/peers/turns.py` says.
+//! Other tools, each a program that follows the protocol of `bench/peers/turns.py`.
 
 use std::cell::OnceCell;
 use std::ffi::{OsStr, OsString};
@@ -9,25 +9,25 @@ use anyhow::{Context, Result, bail};
 
 use crate::machine::with_threads;
 
-/// Where the peers lie.
+/// The folder of the peers.
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("peers")
 }
 
-/// The Python that has the peers' libraries.
+/// The Python with the peers' libraries.
 fn python() -> OsString {
     std::env::var_os("CHAINRULE_PYTHON").unwrap_or_else(|| "python3".into())
 }
 
-/// A script in `bench/peers`, on so many threads.
+/// Returns the command for a script of `bench/peers` with this number of threads.
 pub(crate) fn script(name: &str, threads: usize) -> Command {
     let mut command = with_threads(&python(), threads);
     command.arg(folder().join(name));
     command
 }
 
-/// A Rust package in `bench/peers`, with dependencies and a lock file of its own, so that this
-/// project's are left alone.
+/// A Rust package in `bench/peers`. It has its own dependencies and lock file, so this project's
+/// stay unchanged.
 pub(crate) struct Package {
     name: &'static str,
     built: OnceCell<Result<PathBuf, String>>,
@@ -38,8 +38,8 @@ impl Package {
         Self { name, built: OnceCell::new() }
     }
 
-    /// The program, on so many threads; built when it is first asked for, for this machine's
-    /// processor.
+    /// Returns the command for the program with this number of threads. The first call builds it
+    /// for this machine's processor.
     pub(crate) fn command(&self, threads: usize) -> Result<Command> {
         match self.built.get_or_init(|| self.build().map_err(|error| format!("{error:#}"))) {
             Ok(path) => Ok(with_threads(path.as_os_str(), threads)),

@@ -1,5 +1,5 @@
-//! How an epoch's time and the memory grow with images that stay in their file, beside images in
-//! memory.
+//! Measures how time and memory of an epoch grow with images that stay in their file, compared with
+//! images in memory.
 
 use std::fmt::Write;
 use std::num::NonZero;
@@ -19,32 +19,31 @@ use crate::SOFTMAX;
 use crate::epoch::median;
 use crate::machine::peak_bytes;
 
-/// Images in memory, which the others are held against: as many as the report trains on.
+/// The number of images in memory, the reference: as many as the report trains on.
 const RESIDENT: usize = 20_000;
 
-/// Epochs of which the median counts.
+/// Timed epochs, whose median is reported.
 const EPOCHS: usize = 3;
 const RESIDENT_EPOCHS: usize = 100;
 
-/// What a process of its own found.
+/// The result of a separate process.
 #[derive(Serialize, Deserialize)]
 struct ScaleResult {
-    /// Images of an epoch whose steps are timed.
+    /// Images of the timed steps of an epoch.
     images: usize,
-    /// That they take.
+    /// The seconds of these steps, per epoch.
     seconds: Vec<f64>,
     peak_bytes: u64,
 }
 
 impl ScaleResult {
-    /// Nanoseconds a step takes for each of its images.
+    /// Returns the step time per image in nanoseconds.
     fn nanoseconds(&self) -> f64 {
         1e9 * median(self.seconds.clone()) / self.images as f64
     }
 }
 
-/// Writes so many digits at a time into `folder`, trains on them, and deletes them; gives the
-/// table.
+/// Writes each number of digits into `folder`, trains on them and deletes them. Returns the table.
 pub(crate) fn measure(folder: &Path, counts: &[u32], threads: &[usize]) -> Result<String> {
     let mut table = String::from(
         "| images | in the file | threads | s an epoch | ns an image | of 20 000 in memory | ratio | peak memory |\n\
@@ -56,7 +55,7 @@ pub(crate) fn measure(folder: &Path, counts: &[u32], threads: &[usize]) -> Resul
         let streamed = Digits::write(folder, images)?;
         for &threads in threads {
             println!("{images} images, threads: {threads}");
-            // Each time anew, since what else a machine does changes.
+            // The reference is measured again each time, since the load of the machine changes.
             let (before, found) = (resident.train(threads)?, streamed.train(threads)?);
             let after = resident.train(threads)?;
             let of_resident = (before.nanoseconds() + after.nanoseconds()) / 2.0;
@@ -72,7 +71,7 @@ pub(crate) fn measure(folder: &Path, counts: &[u32], threads: &[usize]) -> Resul
     Ok(table)
 }
 
-/// Digits in four files, until it is dropped.
+/// Digits in four files, deleted on drop.
 struct Digits {
     folder: tempfile::TempDir,
     images: usize,
@@ -87,7 +86,7 @@ impl Digits {
         Ok(Self { folder, images })
     }
 
-    /// Trains in a process of its own, whose memory is seen.
+    /// Trains in a separate process, so that its memory can be measured.
     fn train(&self, threads: usize) -> Result<ScaleResult> {
         let mut command = Command::new(std::env::current_exe()?);
         command.arg("--one-scale").arg(self.folder.path()).args([self.images.to_string(), threads.to_string()]);
@@ -97,7 +96,7 @@ impl Digits {
     }
 }
 
-/// What [`Digits::train`] calls.
+/// The process that [`Digits::train`] starts.
 pub(crate) fn one(arguments: &[String]) -> ExitCode {
     let found = || -> Result<ScaleResult> {
         let [folder, images, threads] = arguments else { anyhow::bail!("a folder, images and threads") };
@@ -115,7 +114,7 @@ pub(crate) fn one(arguments: &[String]) -> ExitCode {
     }
 }
 
-/// Times each epoch's steps but its first, which the evaluation follows.
+/// Times the steps of each epoch except the first step, which is followed by the evaluation.
 fn train(folder: PathBuf, images: usize, threads: NonZero<usize>) -> Result<ScaleResult> {
     let is_resident = images == RESIDENT;
     let epochs = if is_resident { RESIDENT_EPOCHS } else { EPOCHS };
@@ -132,7 +131,7 @@ fn train(folder: PathBuf, images: usize, threads: NonZero<usize>) -> Result<Scal
     let resident_bytes = if is_resident { u64::MAX } else { 64 << 20 };
     let data = find_within(&Request::Folder(folder), counts, resident_bytes, &mut |_| {})?;
     let ([train, validation], classes) = data.select(None, None, None)?;
-    let validation = FusedRows::new(validation.within(u64::MAX)?)?;
+    let validation = FusedRows::new(validation.into_memory(u64::MAX)?)?;
     let rows = FusedRows::new(train)?;
     let steps = images / config.descent().batch_size;
     let mut stopwatch = Stopwatch { steps, running_since: None, seconds: Vec::new() };

@@ -1,5 +1,5 @@
-//! Processes that take turns: each is told what to train on once, then again and again how many
-//! epochs to make. Other tools answer in `bench/peers`, this project's engines in [`answer`].
+//! Processes that take turns. Each first reads one line, the job, and then one line with a number
+//! of epochs per turn. Other tools answer in `bench/peers`, this project's engines in [`answer`].
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Seek, Write};
@@ -18,17 +18,16 @@ use serde::{Deserialize, Serialize};
 use crate::engine::Engine;
 use crate::machine::peak_bytes;
 
-/// What to train on, and how.
+/// What to train, and how.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct TrainingJob {
     /// softmax or logistic.
     pub(crate) model: String,
     /// fused, closed form, autograd or compiled.
     pub(crate) way: String,
-    /// The Burn backend, for this project's engines; the first of the build where it does not
-    /// matter.
+    /// The Burn backend for this project's engines. Without a name, the last backend of the build.
     pub(crate) backend: Option<String>,
-    /// The experiment, for the same.
+    /// The experiment, for this project's engines.
     pub(crate) config: String,
     /// A file of `rows * features` bytes.
     pub(crate) pixels: String,
@@ -36,7 +35,7 @@ pub(crate) struct TrainingJob {
     pub(crate) labels: String,
     pub(crate) rows: usize,
     pub(crate) features: usize,
-    /// Pixel rows and columns that the features are.
+    /// Height and width of the images.
     pub(crate) size: [usize; 2],
     pub(crate) classes: usize,
     pub(crate) batch: usize,
@@ -46,37 +45,37 @@ pub(crate) struct TrainingJob {
     pub(crate) threads: usize,
 }
 
-/// Who answers.
+/// The first answer of a process.
 #[derive(Serialize, Deserialize)]
 struct Version {
     version: String,
 }
 
-/// What a turn took.
+/// The answer to a turn.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Turn {
-    /// Of each epoch.
+    /// The time of each epoch.
     pub(crate) milliseconds: Vec<f64>,
     /// The last batch's mean cross-entropy, before its update.
     pub(crate) loss: f64,
-    /// The most memory that the process held until now.
+    /// The peak memory of the process so far.
     pub(crate) peak_bytes: u64,
 }
 
-/// How long a process may take to end; a library may have a device or many threads to give back.
+/// The time that a process gets to exit. A library may have to release a device or many threads.
 const PATIENCE: Duration = Duration::from_secs(if cfg!(test) { 1 } else { 10 });
 
-/// A process that answers a line for each line; ended when this is dropped.
+/// A process that answers each line with a line. It is killed on drop if it does not exit.
 pub(crate) struct Process {
     child: Child,
     input: Option<ChildStdin>,
     output: BufReader<ChildStdout>,
-    /// A file, since nobody would empty a pipe.
+    /// A file, because a pipe that nobody reads would fill.
     errors: File,
 }
 
 impl Process {
-    /// Starts it.
+    /// Starts the process.
     pub(crate) fn start(mut command: Command) -> Result<Self> {
         let errors = tempfile::tempfile()?;
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(errors.try_clone()?);
@@ -87,26 +86,27 @@ impl Process {
         Ok(Self { child, input, output, errors })
     }
 
-    /// Starts it and asks, without waiting until it is ready.
+    /// Starts the process and sends the job, without waiting for the answer.
     pub(crate) fn ask(command: Command, ask: &impl Serialize) -> Result<Self> {
         let mut process = Self::start(command)?;
         process.say(&serde_json::to_string(ask)?);
         Ok(process)
     }
 
-    /// Waits until it is ready; gives its name and version.
+    /// Waits until the process is ready. Returns its name and version.
     pub(crate) fn version(&mut self) -> Result<String> {
         Ok(self.receive::<Version>()?.version)
     }
 
-    /// Says a line and gives the answer.
+    /// Sends a line and returns the answer.
     pub(crate) fn line<T: DeserializeOwned>(&mut self, line: &str) -> Result<T> {
         self.say(line);
         self.receive()
     }
 
     fn say(&mut self, line: &str) {
-        // Who cannot be told has ended, and the missing answer says more.
+        // A failed write means that the process has exited. The missing answer gives a better
+        // error.
         let _ = self.input.as_mut().map(|input| writeln!(input, "{line}").and_then(|()| input.flush()));
     }
 
@@ -125,7 +125,7 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // At the end of its input it ends, or is ended.
+        // The process should exit at the end of its input. Otherwise it is killed.
         drop(self.input.take());
         let start = Instant::now();
         while matches!(self.child.try_wait(), Ok(None)) {
@@ -138,7 +138,7 @@ impl Drop for Process {
     }
 }
 
-/// Answers as one of this project's engines, until nobody asks any more.
+/// Answers as one of this project's engines until the input ends.
 pub(crate) fn answer() -> Result<()> {
     let mut lines = std::io::stdin().lines();
     let ask: TrainingJob = serde_json::from_str(&lines.next().context("what to train on")??)?;
@@ -187,7 +187,7 @@ mod tests {
 
     #[test]
     fn a_process_that_does_not_end_with_its_input_is_ended() {
-        // Its answer is its own id, and it is another program from then on.
+        // It prints its process id and then replaces itself with `sleep`.
         let mut deaf = shell("read n; echo $$; exec sleep 1000");
         let id = deaf.line::<u32>("1").expect("its id");
         let (sender, receiver) = channel();

@@ -1,5 +1,5 @@
-//! Whole runs of `configs/softmax.toml`, each in a process of its own, whose memory is seen;
-//! everyone makes one in turn, and then again.
+//! Times whole runs of `configs/softmax.toml`. Each is a separate process, so that its memory can
+//! be measured. The competitors take turns.
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -17,7 +17,7 @@ use crate::peers::script;
 use crate::turns::Process;
 use crate::{Bench, SOFTMAX, Skipped};
 
-/// A whole run.
+/// A measured run.
 pub(crate) struct WholeRun {
     pub(crate) who: String,
     pub(crate) threads: Option<usize>,
@@ -26,10 +26,10 @@ pub(crate) struct WholeRun {
     pub(crate) is_peer: bool,
 }
 
-/// Runs of which the median counts.
+/// Repeats, whose median is reported.
 pub(crate) const REPEATS: usize = 3;
 
-/// Who makes a run.
+/// A competitor.
 enum Runner {
     /// This program with these options.
     Own { who: String, threads: Option<usize>, options: Vec<String> },
@@ -37,11 +37,10 @@ enum Runner {
     NumPy { threads: usize },
 }
 
-/// Who made it, the seconds that it took, and the most memory that it held.
+/// Name, seconds and peak memory in bytes.
 type Measurement = (String, f64, u64);
 
-/// Measures every gradient source on every backend of this build, and NumPy where peers are asked
-/// for.
+/// Measures every gradient source on every backend of this build, and NumPy if `with_peers`.
 pub(crate) fn measure(
     bench: &Bench,
     source: &str,
@@ -106,7 +105,7 @@ fn ask(bench: &Bench, folder: &Path) -> Result<serde_json::Value> {
     }))
 }
 
-/// What the protocol in NumPy answers.
+/// The answer of the protocol in NumPy.
 #[derive(Deserialize)]
 struct Answer {
     version: String,
@@ -137,7 +136,7 @@ impl Runner {
                     None => Command::new(own),
                 };
                 command.args(["--one", "train", SOFTMAX, "--quiet", "--json", "--data", source]).args(options);
-                // All epochs, as the peers.
+                // Train all epochs, as the peers do.
                 command.args(["--set", "early_stopping.patience=1000000000"]);
                 let output = command.arg("--out").arg(folder.path().join("run")).output()?;
                 ensure!(output.status.success(), "{who}: {}", String::from_utf8_lossy(&output.stderr));
@@ -156,7 +155,7 @@ impl Runner {
     }
 }
 
-/// The program with these arguments, and then the most memory that it held.
+/// Runs the program with these arguments and then prints its peak memory.
 pub(crate) fn one(arguments: &[String]) -> ExitCode {
     let program = std::iter::once("chainrule").map(OsString::from);
     let code = chainrule_cli::run(program.chain(arguments.iter().map(OsString::from)));

@@ -1,36 +1,36 @@
-//! What an epoch must at least do, and how long that takes at best.
+//! The minimum work of an epoch and its minimum time.
 
 use anyhow::Result;
 use chainrule_core::{ModelKind, TrainConfig};
 
 use crate::{Bench, Limit};
 
-/// The least work of an epoch.
+/// The minimum work of an epoch.
 pub(crate) struct Workload {
     pub(crate) images: f64,
-    /// Multiply-adds forward and backward, for every byte.
+    /// Multiply-adds of the forward and the backward product, for all bytes.
     multiply_adds: f64,
     bytes: f64,
-    /// The part of bytes that are not 0.
+    /// The fraction of nonzero bytes.
     pub(crate) density: f64,
 }
 
-/// Least milliseconds.
+/// Minimum milliseconds.
 #[derive(Clone, Copy)]
 pub(crate) struct MinimumTimes {
-    /// For the multiply-adds, at the processor's peak.
+    /// The multiply-adds at the processor's peak.
     pub(crate) operations: f64,
-    /// For the bytes, read from memory once.
+    /// One read of the bytes from memory.
     pub(crate) bytes: f64,
 }
 
 impl MinimumTimes {
-    /// The limit: whichever takes longer.
+    /// Returns the limit: the larger of both.
     pub(crate) fn milliseconds(self) -> f64 {
         self.operations.max(self.bytes)
     }
 
-    /// Which that is.
+    /// Names the limit.
     pub(crate) fn binding(self) -> &'static str {
         if self.operations > self.bytes { "operations" } else { "bytes" }
     }
@@ -48,12 +48,12 @@ impl Workload {
         Ok(Self { images, multiply_adds: 2.0 * bytes * columns as f64, bytes, density })
     }
 
-    /// The least time for all bytes.
+    /// Returns the minimum time for all bytes.
     pub(crate) fn dense(&self, limit: &Limit) -> MinimumTimes {
         self.part(limit, 1.0)
     }
 
-    /// The least time for the bytes that are not 0.
+    /// Returns the minimum time for the nonzero bytes.
     pub(crate) fn sparse(&self, limit: &Limit) -> MinimumTimes {
         self.part(limit, self.density)
     }

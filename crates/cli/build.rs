@@ -1,15 +1,15 @@
-//! Notes what is built, for the run's manifest: the git revision, and Burn's version.
+//! Records two facts for the run manifest at build time: the git revision and Burn's version.
 
 use std::path::Path;
 use std::process::Command;
 
-/// Of the checkout, and of the package where that is installed as it was packed.
+/// The lock file of the checkout, or of the installed package.
 const LOCK_FILES: [&str; 2] = ["../../Cargo.lock", "Cargo.lock"];
 
 fn main() {
     let lock = LOCK_FILES.into_iter().find(|path| Path::new(path).exists());
     let burn = lock.and_then(|path| locked(&std::fs::read_to_string(path).ok()?, "burn"));
-    // Whoever builds it by another lock file has any patch of it.
+    // Without a lock file, only the minor version is known.
     println!("cargo::rustc-env=CHAINRULE_BURN={}", burn.as_deref().unwrap_or("0.22"));
     lock.iter().for_each(|path| println!("cargo::rerun-if-changed={path}"));
     let git = |arguments: &[&str]| {
@@ -19,13 +19,13 @@ fn main() {
     };
     let revision = git(&["describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]);
     println!("cargo::rustc-env=CHAINRULE_REVISION={}", revision.as_deref().unwrap_or("unknown"));
-    // In a checkout any crate's change makes it dirty; in a package, where there is none, a folder
-    // that is named all the same would make each build a new one.
+    // In a checkout, a change in any crate marks the build as dirty. An installed package has no
+    // other crates, and a missing path in `rerun-if-changed` would rebuild it every time.
     println!("cargo::rerun-if-changed=src");
     if Path::new("../records/src").is_dir() {
         println!("cargo::rerun-if-changed=..");
     }
-    // The log of HEAD grows with every commit, on whatever branch.
+    // HEAD's log grows with every commit on any branch.
     if let Some(log) = git(&["rev-parse", "--git-path", "logs/HEAD"]).filter(|log| Path::new(log).exists()) {
         println!("cargo::rerun-if-changed={log}");
     }

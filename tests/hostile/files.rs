@@ -1,4 +1,4 @@
-//! Files that an enemy wrote with care, and things that are no files.
+//! Carefully crafted hostile files, and paths that are not files.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use chainrule_core::{Parameters, Precision, Preprocessing, TrainConfig};
 use chainrule_data::idx::{IdxImages, images_header, labels_header, write_images, write_labels};
-use chainrule_data::{Counts, Holdout, Request, TableRequest, Tables, find_within, look};
+use chainrule_data::{Counts, Holdout, Request, TableRequest, Tables, find_within, inspect_source};
 use chainrule_records::{ConfigFile, RunFolder, write_weights};
 use chainrule_tests_macros::test;
 use flate2::Compression;
@@ -18,13 +18,13 @@ use super::formats::{format, is_a_sentence, run_folder};
 use crate::command::{call, code, folder, process, text};
 use crate::support::skip;
 
-/// Images in memory, at most, where these tests read data.
+/// The memory limit for images in these tests.
 const RESIDENT: u64 = 16 << 20;
 
 const FILES: [&str; 4] =
     ["train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"];
 
-/// What is read from a path, in one word, and what is wrong with it.
+/// Reads `path` as the kind `what`. Returns the error, if any.
 fn read(what: &str, path: &Path) -> Result<(), String> {
     match what {
         "config" => TrainConfig::read(path, &[]).map(drop).map_err(|error| error.to_string()),
@@ -36,7 +36,9 @@ fn read(what: &str, path: &Path) -> Result<(), String> {
         }
         "look" => {
             let counts = Counts { train: 1, validation: 1 };
-            look(&Request::Folder(path.to_owned()), counts, &mut |_| {}).map(drop).map_err(|error| error.to_string())
+            inspect_source(&Request::Folder(path.to_owned()), counts, &mut |_| {})
+                .map(drop)
+                .map_err(|error| error.to_string())
         }
         "about" => Request::Folder(path.to_owned()).about_tables().map(drop).map_err(|error| error.to_string()),
         "table" => {
@@ -54,7 +56,7 @@ fn read(what: &str, path: &Path) -> Result<(), String> {
     }
 }
 
-/// A data folder of two small images a split.
+/// Returns a data folder with two small images per split.
 fn data_folder() -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     for [images, labels] in [[FILES[0], FILES[1]], [FILES[2], FILES[3]]] {
@@ -65,14 +67,14 @@ fn data_folder() -> TempDir {
     folder
 }
 
-/// The folder of a run that can be read.
+/// Returns a valid run folder.
 pub(super) fn run_folder() -> TempDir {
     let folder = run_folder_with("", Vec::new());
     read("run", folder.path()).unwrap();
     folder
 }
 
-/// The same with another content of a file, under seals that hold.
+/// Returns the same folder with other content in one file and valid seals.
 pub(super) fn run_folder_with(name: &str, content: Vec<u8>) -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     let mut files = (format("run_folder").seeds)().into_iter().map(|seed| seed[1..].to_vec()).collect::<Vec<_>>();
@@ -86,7 +88,7 @@ pub(super) fn run_folder_with(name: &str, content: Vec<u8>) -> TempDir {
 /// In the order of the format's seeds.
 const RUN_FILES: [&str; 5] = ["config.toml", "history.json", "manifest.json", "summary.json", "model.safetensors"];
 
-/// A gzip of `head` and then so many zeros.
+/// Returns a gzip of `head` followed by this number of zeros.
 fn gzip(head: &[u8], zeros: u64) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
     encoder.write_all(head).unwrap();
@@ -94,8 +96,8 @@ fn gzip(head: &[u8], zeros: u64) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
-/// Reads in a process of its own, which may take 2 GiB in all; gives what was wrong and by how many
-/// bytes its memory grew.
+/// Reads in a separate process that may use 2 GiB. Returns the error and the growth of its memory
+/// in bytes.
 fn read_apart(what: &str, path: &Path) -> (String, u64) {
     let output = process("sh")
         .args(["-c", "ulimit -v 2097152; exec \"$@\"", "sh"])
@@ -111,7 +113,7 @@ fn read_apart(what: &str, path: &Path) -> (String, u64) {
     (problem.to_owned(), grown.parse().unwrap())
 }
 
-/// The largest memory that this process has had, in bytes.
+/// Returns the peak memory of this process in bytes.
 fn peak() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
@@ -129,8 +131,8 @@ fn reads_what_the_tests_on_memory_name() {
     println!("grew by {} {problem}", peak() - before);
 }
 
-/// What is read is refused for this reason, in a sentence, with at most `times` the bytes of the
-/// file and 4 MiB.
+/// Expects a one-sentence error with this text, and at most `times` the file's bytes plus 4 MiB of
+/// memory.
 fn costs_little(what: &str, path: &Path, file: &Path, times: u64, expected: &str) {
     if !cfg!(target_os = "linux") {
         skip("a process's memory is read from Linux's /proc");
@@ -142,7 +144,7 @@ fn costs_little(what: &str, path: &Path, file: &Path, times: u64, expected: &str
     assert!(grown <= times * length + (4 << 20), "{grown} bytes for a file of {length}: {problem}");
 }
 
-/// One of the four files, plain or gzipped, in an else valid folder.
+/// The same for one of the four files, plain or gzipped, in an otherwise valid folder.
 fn costs_little_as(name: &str, content: &[u8], times: u64, expected: &str) {
     let folder = data_folder();
     let is_gzip = content.starts_with(&[0x1f, 0x8b]);
@@ -170,13 +172,13 @@ fn a_header_that_claims_all_there_could_be_takes_no_memory() {
 #[test]
 fn a_gzip_bomb_is_not_inflated() {
     let [images, labels, ..] = FILES;
-    // Longer than its header says.
+    // Longer than the header says.
     costs_little_as(images, &gzip(&images_header(2, 2, 2), 1 << 30), 3, "goes on after the 8 bytes of images");
     costs_little_as(labels, &gzip(&labels_header(2), 1 << 30), 3, "goes on after the 2 bytes of labels");
-    // As long as its header says.
+    // As long as the header says.
     costs_little_as(images, &gzip(&images_header(1 << 24, 8, 8), 1 << 30), 3, "more than data.resident_bytes");
     costs_little_as(labels, &gzip(&labels_header(1 << 30), 1 << 30), 3, "more than data.resident_bytes");
-    // Many members, and bytes after the last.
+    // Many gzip members, and bytes after the last.
     let mut members = gzip(&images_header(2, 2, 2), 0);
     members.extend(gzip(&[], 0).repeat(100_000));
     costs_little_as(images, &members, 3, "breaks off: its header counts 8 bytes of images, 0 are there");
@@ -184,8 +186,8 @@ fn a_gzip_bomb_is_not_inflated() {
     costs_little_as(images, &garbage, 3, "damaged gzip");
 }
 
-/// A table in a file of its own costs at most 4 times its bytes, decompressed, and so many more: of
-/// what was read where it is refused for a reason.
+/// Expects a table to use at most 4 times its decompressed bytes plus `base`. For a file that is
+/// refused early, `inflated` counts only the bytes that were read.
 fn costs_in_proportion(name: &str, content: &[u8], inflated: u64, base: u64, expected: [&str; 2]) {
     if !cfg!(target_os = "linux") {
         skip("a process's memory is read from Linux's /proc");
@@ -200,7 +202,7 @@ fn costs_in_proportion(name: &str, content: &[u8], inflated: u64, base: u64, exp
     }
 }
 
-/// `rows` lines of as many fields as the header has, all of one digit but the label.
+/// Returns `rows` lines with `columns` one-digit fields and a label.
 fn digits_table(rows: usize, columns: usize) -> Vec<u8> {
     let mut text: String = (0..columns).map(|j| format!("c{j},")).collect::<String>() + "y\n";
     for row in 0..rows {
@@ -212,15 +214,15 @@ fn digits_table(rows: usize, columns: usize) -> Vec<u8> {
 
 #[test]
 fn a_table_takes_memory_in_proportion_to_its_bytes() {
-    // The shortest fields that there are, in many rows, in few, and in a single column, whose rows
-    // are little more than their numbers.
+    // The shortest possible fields: in many rows, in few rows, and in a single column, whose rows
+    // are hardly longer than their numbers.
     let long = digits_table(40_000, 100);
     costs_in_proportion("long.csv", &long, long.len() as u64, 8 << 20, ["", ""]);
     let wide = digits_table(64, 50_000);
     costs_in_proportion("wide.csv", &wide, wide.len() as u64, 32 << 20, ["", ""]);
     let narrow: Vec<u8> = digits_table(1_000_000, 1);
     costs_in_proportion("narrow.csv", &narrow, narrow.len() as u64, 8 << 20, ["", ""]);
-    // Numbers that take eight bytes, and one of them at the end, where all others take four.
+    // The last number of each line that ends in 1 needs eight bytes. All others need four.
     let fractions = String::from_utf8(digits_table(40_000, 50)).unwrap().replace("1,", ".1,");
     costs_in_proportion("fractions.csv", fractions.as_bytes(), fractions.len() as u64, 8 << 20, ["", ""]);
 }
@@ -254,13 +256,14 @@ fn a_header_or_a_line_without_end_is_not_read_to_its_end() {
     );
 }
 
-/// What is only looked at is found as it is read, however it is packed, and takes no memory.
+/// `look` finds what reading finds, for any compression, with little memory.
 #[test]
 fn images_of_any_size_are_looked_at_without_keeping_them() {
     let folder = data_folder();
     let counts = Counts { train: 1, validation: 1 };
     let request = Request::Folder(folder.path().to_owned());
-    let (seen, read) = (look(&request, counts, &mut |_| {}), find_within(&request, counts, RESIDENT, &mut |_| {}));
+    let (seen, read) =
+        (inspect_source(&request, counts, &mut |_| {}), find_within(&request, counts, RESIDENT, &mut |_| {}));
     let (seen, read) = (seen.unwrap(), read.unwrap());
     assert_eq!((seen.files(), seen.train.labels(), seen.train.size()), (read.files(), read.train.labels(), (2, 2)));
     if !cfg!(target_os = "linux") {
@@ -277,13 +280,13 @@ fn images_of_any_size_are_looked_at_without_keeping_them() {
     let (problem, grown) = read_apart("look", folder.path());
     assert!(problem.is_empty() && grown < 8 << 20, "{grown} bytes: {problem}");
     assert!(read_apart("data", folder.path()).0.contains("more than data.resident_bytes"));
-    // What is cut off, or goes on, is told all the same.
+    // A truncated file is detected, too.
     let packed = gzip(&images_header(images, 32, 32), pixels - 1);
     std::fs::write(folder.path().join(format!("{}.gz", FILES[0])), packed).unwrap();
     assert!(read_apart("look", folder.path()).0.contains("67108863 are there"));
 }
 
-/// A terabyte, none of which is read.
+/// The file is sparse, of one terabyte. None of it is read.
 #[test]
 fn a_table_that_is_too_large_for_a_training_is_refused_before_it_is_read() {
     let folder = folder();
@@ -381,7 +384,7 @@ fn a_run_that_contradicts_itself_or_has_no_numbers_is_refused() {
     }
 }
 
-/// What cannot be read as a file, under a name of its own.
+/// Returns paths that cannot be read as files, by kind.
 #[cfg(unix)]
 fn no_files(folder: &Path) -> Vec<PathBuf> {
     let [pipe, directory, endless, ring] = ["pipe", "directory", "endless", "ring"].map(|name| folder.join(name));
@@ -392,7 +395,7 @@ fn no_files(folder: &Path) -> Vec<PathBuf> {
     vec![pipe, directory, endless, ring]
 }
 
-/// What reading says, which ends.
+/// Returns the error of reading, which must not hang.
 fn problem(what: &'static str, path: &Path) -> String {
     let (sender, receiver) = channel();
     let path = path.to_owned();
@@ -415,7 +418,7 @@ fn what_is_no_regular_file_is_refused_without_waiting_for_it() {
             let run = run_folder();
             let file = run.path().join(name);
             std::fs::remove_file(&file).unwrap();
-            // A link itself leads nowhere that is looked at.
+            // The link is refused itself, whatever its target is.
             std::os::unix::fs::symlink(&strange, &file).unwrap();
             let said = problem("run", run.path());
             assert!(said.contains("a symbolic link") && said.contains(name), "{said}");

@@ -1,7 +1,7 @@
-//! The program on folders of runs, sweeps and imported models that someone damaged or linked
-//! elsewhere, or that were being written when their process was killed. `CHAINRULE_ATTACK=all`
-//! kills often: `cargo test -p chainrule-tests hostile::folders -- --nocapture`. The folders
-//! themselves are tested in `crates/records/tests/folders`.
+//! Runs the program on folders of runs, sweeps and imported models that are damaged, contain links
+//! or were left by a killed process. With `CHAINRULE_ATTACK=all` the tests kill more often: `cargo
+//! test -p chainrule-tests hostile::folders -- --nocapture`. `crates/records/tests/folders` tests
+//! the folders themselves.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -16,7 +16,7 @@ use crate::command::{ask, call, code, command, files_below, folder, is_refused, 
 use crate::harness::log;
 use crate::support::{cpu, noise};
 
-/// Whether all is tried, which takes minutes.
+/// Whether to run all cases, which takes minutes.
 fn all() -> bool {
     std::env::var("CHAINRULE_ATTACK").is_ok_and(|asked| asked == "all")
 }
@@ -25,7 +25,7 @@ fn names(folder: &Path) -> Vec<String> {
     files_below(folder).iter().map(|path| path.strip_prefix(folder).unwrap().display().to_string()).collect()
 }
 
-/// Every file below a folder with its bytes.
+/// Returns every file below a folder with its bytes.
 fn contents(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     let files = files_below(folder).into_iter().filter(|path| path.is_file());
     files.map(|path| (path.clone(), std::fs::read(&path).unwrap())).collect()
@@ -43,7 +43,7 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
-/// Files may have so many blocks of 512 bytes, and a write beyond is an error, as on a full disk.
+/// Limits files to this number of 512-byte blocks. A longer write fails, as on a full disk.
 #[cfg(unix)]
 fn with_full_disk(place: &Path, blocks: usize, arguments: &[&str]) -> std::process::Output {
     let mut shell = crate::command::process("sh");
@@ -57,7 +57,7 @@ fn with_full_disk(place: &Path, blocks: usize, arguments: &[&str]) -> std::proce
 fn an_import_that_fails_takes_away_what_it_wrote() {
     let place = folder();
     let place = place.path();
-    // Of so many columns with such names the card is longer than the weights.
+    // The names of these columns make the card longer than the weights.
     let columns: Vec<String> =
         (0..100).map(|i| format!("a column with quite a long name, which is number {i}")).collect();
     let columns = columns.iter().map(|name| name.replace(',', "")).collect::<Vec<_>>().join(",");
@@ -95,7 +95,7 @@ fn an_import_that_fails_takes_away_what_it_wrote() {
     let before = contents(&place.join("model"));
     fails("model");
     assert_eq!(contents(&place.join("model")), before);
-    // What a killed one left is taken away, too.
+    // Files of a killed import are removed, too.
     std::fs::write(place.join("model/.model.safetensors.next"), "half of some weights").unwrap();
     fails("model");
     assert_eq!(contents(&place.join("model")), before);
@@ -106,7 +106,7 @@ fn an_import_that_fails_takes_away_what_it_wrote() {
     assert!(names(place).iter().all(|name| !name.contains("/.") && !name.starts_with('.')), "{:?}", names(place));
 }
 
-/// A training of a moment, or a sweep's.
+/// A training or sweep that takes a moment.
 const SHORT: [&str; 6] =
     ["--data", "embedded", "--set", "data.train_images=600", "--set", "data.validation_images=200"];
 
@@ -120,8 +120,8 @@ fn sweep<'a>(out: &'a str, more: &[&'a str]) -> Vec<&'a str> {
     [&fixed[..], &SHORT, &["--grid", "objective.l2=0,1"], more].concat()
 }
 
-/// Kills a command after each of many moments, spread over the time that it takes, and looks at
-/// what it left; gives how many were killed before their end.
+/// Kills a command at `count` moments spread over its duration and calls `look` after each. Returns
+/// how many kills came before the end.
 fn kills(place: &Path, arguments: &[&str], count: usize, prepare: &dyn Fn(), look: &dyn Fn()) -> usize {
     let run = |until: Option<Duration>| {
         prepare();
@@ -169,10 +169,10 @@ fn a_command_that_is_killed_leaves_the_old_folder_the_new_or_none() {
             assert!(model("run") == model("whole"));
         }
     });
-    // What was killed beside its place, the next one of that name takes.
+    // A run that was killed in its temporary folder does not block the next one of that name.
     new("run")();
     succeeds(&train("run", &[]));
-    // Another one in its place, which goes on from wherever it was killed.
+    // A run that replaces another one can continue wherever it was killed.
     let old = || {
         let _ = std::fs::remove_dir_all(place.join("run"));
         copy(&place.join("whole"), &place.join("run"));
@@ -206,7 +206,7 @@ fn a_command_that_is_killed_leaves_the_old_folder_the_new_or_none() {
     assert_eq!(left, Vec::<String>::new());
 }
 
-/// The program's folder with a run, an imported model and digits.
+/// Returns a folder with a run, an imported model and digits.
 fn with_run_and_model() -> TempDir {
     let place = folder();
     assert_eq!(code(&call(place.path(), &train("run", &[]))), Some(0));
@@ -217,7 +217,7 @@ fn with_run_and_model() -> TempDir {
     place
 }
 
-/// Each command that reads a run's folder, or an imported model's.
+/// Every command that reads the folder of a run or of an imported model.
 #[test]
 fn every_command_refuses_a_folder_whose_file_was_changed() {
     let place = with_run_and_model();

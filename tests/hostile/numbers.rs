@@ -1,5 +1,5 @@
-//! Data and settings that computing might stumble over: each training ends in finite numbers, or
-//! says that it has none.
+//! Data and settings that are numerically difficult. Each training ends with finite numbers or
+//! reports divergence.
 
 use std::path::Path;
 
@@ -18,7 +18,7 @@ use super::formats::is_a_sentence;
 use crate::command::{call, code, folder, text};
 use crate::support::{Fit, cpu, devices_and_precisions, f64_devices, fit, with_parameters};
 
-/// Images of two by two, all of one grey each, and their labels.
+/// Images of two by two pixels, each of a single grey level, and their labels.
 #[derive(Clone, Copy)]
 struct Strange {
     name: &'static str,
@@ -75,7 +75,8 @@ const GRADIENTS: [&str; 3] = ["descent.gradient=fused", "descent.gradient=closed
 const PRECISIONS: [&str; 2] = ["descent.precision=f32", "descent.precision=f64"];
 const LOGISTIC: [&str; 2] = ["model.kind=logistic", "data.classes=[1, 0]"];
 
-/// No number that is reported is none; gives whether the training did not diverge.
+/// Asserts that all reported numbers are finite. Returns whether the training converged without
+/// divergence.
 fn is_finite(fit: &Fit, case: &str) -> bool {
     let evaluations = fit.history.evaluations.iter();
     let numbers = evaluations.flat_map(|e| [e.validation_loss, e.train_accuracy, e.validation_accuracy]);
@@ -93,7 +94,7 @@ fn is_finite(fit: &Fit, case: &str) -> bool {
     !diverged
 }
 
-/// Every source of gradients on every device of the build in each of its precisions.
+/// Returns every gradient source on every device of the build, in each of its precisions.
 fn every_engine() -> impl Iterator<Item = (&'static str, (Device, &'static str))> {
     let on = || {
         devices_and_precisions().into_iter().map(|(device, precision)| match precision {
@@ -155,8 +156,8 @@ fn the_largest_steps_diverge_or_end_in_finite_numbers_by_every_engine() {
     assert!(diverged > 100, "{diverged} of 468");
 }
 
-/// The program's exit code and its one line of error, where it has one. What it wrote holds no
-/// `null`, which is how JSON says NaN.
+/// Returns the exit code and the one-line error, if any. The output must not contain `null`, which
+/// is NaN in JSON.
 fn train(folder: &Path, arguments: &[&str]) -> (i32, String) {
     let output = call(
         folder,
@@ -190,7 +191,7 @@ fn no_null(value: &Value, arguments: &[&str]) {
     }
 }
 
-/// A folder with `strange.toml` and a data folder for each strange data set.
+/// Returns a folder with `strange.toml` and a data folder for each strange data set.
 fn strange_folder() -> tempfile::TempDir {
     let folder = folder();
     let text =
@@ -245,7 +246,7 @@ fn a_penalty_too_small_to_divide_by_is_refused_where_a_certificate_would() {
     }
 }
 
-/// Keys, and what is said of a number that they cannot have.
+/// Keys with the error for a number out of range.
 const RANGES: [(&str, &str); 3] = [
     ("objective.l2", "expected a number from 0 (no penalty) to 1e6"),
     ("descent.learning_rate", "expected a number above 0, at most 1000"),

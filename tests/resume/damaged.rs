@@ -1,4 +1,4 @@
-//! Runs of which a file is damaged.
+//! Runs with a damaged file.
 
 use chainrule_records::RunFolder;
 use chainrule_tests_macros::test;
@@ -38,7 +38,7 @@ fn a_damaged_checkpoint_is_noticed_and_the_one_before_taken() {
     ];
     for (i, damage) in damage.iter().enumerate() {
         for how_many in [1, 2] {
-            // A checkpoint that is damaged may be someone's own, and --force would refuse it.
+            // `--force` would refuse the damaged checkpoint, because it may be the user's own file.
             let _ = std::fs::remove_dir_all(folder.join("run"));
             succeeds(folder, &train("run", &arguments));
             unfinish(&folder.join("run"));
@@ -71,7 +71,7 @@ fn a_damaged_file_of_a_finished_run_is_noticed_and_made_again() {
         let path = folder.join("run").join(file);
         let whole = std::fs::read(&path).unwrap();
         let mut bytes = whole.clone();
-        // A digit of a number or of a name: what is read is well-formed, and wrong.
+        // A digit of a number or name, so that the file stays well-formed but is wrong.
         let at = bytes.iter().rposition(|byte| if file.ends_with("tensors") { true } else { byte.is_ascii_digit() });
         bytes[at.unwrap()] ^= 1;
         std::fs::write(&path, bytes).unwrap();

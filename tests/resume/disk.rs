@@ -1,4 +1,4 @@
-//! Runs that are left without a disk.
+//! Runs without enough disk space.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -9,8 +9,8 @@ use super::{SHORT, endless, is_hidden, outcome, refuses, resume, succeeds, train
 use crate::command::{call, code, files_below, process, text};
 use crate::support::skip;
 
-/// A file system of its own in `folder`, of so many bytes, which goes away with it; no test goes
-/// on where this process may not mount one.
+/// A tmpfs of this size in `folder`, unmounted on drop. Skips the test if this process may not
+/// mount one.
 #[cfg(target_os = "linux")]
 struct Disk(PathBuf);
 
@@ -47,7 +47,7 @@ fn a_full_disk_is_told_and_nothing_that_was_written_is_lost() {
     let disk = Disk::mount(&folder.join("disk"), 256 << 10);
     let arguments = [&SHORT[..], &["--set", "descent.epochs=20"]].concat();
     succeeds(folder, &train("whole", &arguments));
-    // Room for the first files and a checkpoint or two, which grow with the history.
+    // Space for the first files and one or two checkpoints, which grow with the history.
     let often = [&arguments[..], &["--checkpoint-every", "10"]].concat();
     let filler = folder.join("disk/filler");
     std::fs::write(&filler, vec![0; 80 << 10]).unwrap();
@@ -61,7 +61,7 @@ fn a_full_disk_is_told_and_nothing_that_was_written_is_lost() {
     assert!(fatal.contains("--resume disk/run"), "{fatal}");
     let left = files_below(&folder.join("disk/run"));
     assert!(!left.iter().any(|path| is_hidden(path)), "{left:?}");
-    // With room again, it goes on from the last checkpoint that there was room for.
+    // With free space it continues from the last checkpoint that could be written.
     std::fs::remove_file(filler).unwrap();
     disk.remount("size=4m");
     let said = succeeds(folder, &resume("disk/run", &[]));

@@ -1,4 +1,4 @@
-//! Trainings that go on from any checkpoint, by every engine.
+//! Every engine resumes from any checkpoint.
 
 use std::num::NonZero;
 
@@ -11,7 +11,7 @@ use chainrule_tests_macros::test;
 
 use crate::support::{Fit, devices, digits, experiment, f64_devices, fit};
 
-/// Keeps every checkpoint of a training, or goes on from one.
+/// Collects every checkpoint of a training, or resumes from one.
 #[derive(Default)]
 struct Shelf {
     from: Option<Checkpoint>,
@@ -83,7 +83,8 @@ fn a_training_goes_on_from_any_checkpoint_to_the_same_bits_by_every_engine() {
     }
 }
 
-/// Every optimizer that remembers, with a schedule, and both models; no kernel is fused for them.
+/// Covers every optimizer with a state, a schedule, and both models. There are no fused kernels for
+/// them.
 #[test]
 fn every_optimizer_goes_on_from_any_checkpoint_to_the_same_bits() {
     let data = digits(300, 100);
@@ -136,7 +137,7 @@ fn a_search_that_had_looked_in_f64_does_not_count_that_again() {
     let mut shelf = Shelf::default();
     let passes = |fit: Fit| fit.certificate.unwrap().gradients;
     let whole = passes(fit(&config, &data, device, &mut shelf));
-    // In f32 it takes one at the end, with two passes for what its bound is made of.
+    // In f32 the search makes one such pass at the end, and two for the moments of its bound.
     let mut state = serde_json::to_value(&shelf.kept[3]).unwrap();
     let has_looked = &mut state["search"]["has_moments_in_f64"];
     assert_eq!(*has_looked, false);
@@ -180,8 +181,8 @@ fn a_checkpoint_of_another_training_is_refused() {
     refused(serde_json::from_value(state).unwrap(), "its history has 10 steps");
 }
 
-/// From the first checkpoint, the last, and some between; a checkpoint goes through its file's
-/// format.
+/// Resumes from the first checkpoint, the last and two between. Each checkpoint passes through the
+/// file format.
 fn goes_on(config: &TrainConfig, data: &Data, device: &Device) {
     let mut shelf = Shelf::default();
     let whole = fit(config, data, device, &mut shelf);

@@ -1,4 +1,4 @@
-//! Runs that were killed or interrupted, and folders that vanish meanwhile.
+//! Runs that were killed or interrupted, and folders that vanish during a run.
 
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
@@ -13,19 +13,19 @@ use super::{SHORT, endless, is_hidden, outcome, refuses, resume, signal, succeed
 use crate::command::{code, command, files_below, text};
 use crate::support::noise;
 
-/// Kills, and what they left.
+/// Counts of kills and their states.
 #[derive(Default)]
 struct Kills {
     kills: i32,
-    /// With a checkpoint to go on from.
+    /// Kills with a checkpoint to resume from.
     resumed: usize,
-    /// Within the writing of a checkpoint.
+    /// Kills during the write of a checkpoint.
     within_a_write: usize,
 }
 
 impl Kills {
-    /// Whatever stands in the run's folder under its own name is whole.
-    fn look(&mut self, run: &Path) {
+    /// Asserts that every file without a temporary name is complete.
+    fn inspect_source(&mut self, run: &Path) {
         let names = |folder: &Path| -> Vec<String> {
             let entries = std::fs::read_dir(folder).into_iter().flatten();
             entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
@@ -41,8 +41,8 @@ impl Kills {
         }
     }
 
-    /// Kills a run, and what goes on with it, again and again, until one comes to its end before it
-    /// is killed. The moments are parts of `time`.
+    /// Kills a run and its resumed runs repeatedly, until one ends by itself. The moments are
+    /// fractions of `time`.
     fn until_it_ends(
         &mut self,
         folder: &Path,
@@ -52,8 +52,8 @@ impl Kills {
     ) {
         let run = folder.join("run");
         let every = &arguments[arguments.iter().position(|a| *a == "--checkpoint-every").unwrap()..][..2];
-        // A chain that is cut too soon each time comes nowhere, so that later moments are waited
-        // for longer and longer.
+        // Later moments get longer and longer, because runs that are killed too early make no
+        // progress.
         for patience in 1.. {
             let call = if run.join("manifest.json").exists() {
                 resume("run", &[every, &["--quiet"]].concat())
@@ -68,7 +68,7 @@ impl Kills {
                 assert!(status.success(), "{call:?}: {said}");
                 return;
             }
-            self.look(&run);
+            self.inspect_source(&run);
         }
     }
 }
@@ -86,7 +86,7 @@ fn a_run_killed_at_any_of_fifty_moments_resumes_to_the_same_bytes() {
         &["configs/softmax.toml", "--checkpoint-every", "2", "--set", "early_stopping.restore_best=true"],
         &["configs/softmax-optimum.toml", "--checkpoint-every", "1", "--set", "objective.l2=0.001"],
     ];
-    // Moments that are others each time would find more, and could not be tried again.
+    // Fixed moments. Random ones would find more, but failures could not be repeated.
     let mut moments = noise(7, 1000).into_iter().map(|x| (x + 1.0) / 2.0);
     let mut tally = Kills::default();
     for arguments in cases {
@@ -110,7 +110,7 @@ fn a_run_killed_at_any_of_fifty_moments_resumes_to_the_same_bytes() {
     assert!(resumed >= 20 && within_a_write >= 1, "{resumed} {within_a_write} of {kills}");
 }
 
-/// Kills a process at a moment, unless it ended before, which is told.
+/// Kills a process at a moment. Returns its status if it ended before.
 fn killed_after(child: &mut Child, moment: Duration) -> Option<ExitStatus> {
     let until = Instant::now() + moment;
     while Instant::now() < until {
@@ -121,7 +121,7 @@ fn killed_after(child: &mut Child, moment: Duration) -> Option<ExitStatus> {
     }
     child.kill().unwrap();
     let status = child.wait().unwrap();
-    // It may have ended just before.
+    // It may have ended just before the kill.
     status.code().map(|_| status)
 }
 
@@ -144,7 +144,7 @@ fn an_interrupted_run_says_how_it_goes_on_and_ends_as_if_it_had_not_been() {
         assert!(interrupted);
         let newest = folder.join(format!("run/checkpoint/step-{made}.mpk"));
         assert!(newest.exists(), "its last step is kept");
-        // It goes on, and is interrupted again.
+        // It resumes and is interrupted again.
         let mut child =
             command(folder, &resume("run", &[])).stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
         let mut said = BufReader::new(child.stderr.take().unwrap());
@@ -170,8 +170,8 @@ fn a_second_interruption_ends_the_program_at_once_and_the_run_still_goes_on() {
     let folder = with_digits(600, 200);
     let folder = folder.path();
     let child = endless(folder, "run", &[]);
-    // Both wait for it while it is stopped, two of one kind would be one, and neither leaves it the
-    // time to write its files.
+    // While the process is stopped, both signals stay pending. Two equal signals would merge into
+    // one. The second one leaves it no time to write its files.
     for name in ["-STOP", "-INT", "-TERM", "-CONT"] {
         signal(&child, name);
     }
@@ -195,7 +195,7 @@ fn a_run_folder_has_one_process_at_a_time_which_is_named() {
     refuses(folder, &resume("run", &["--quiet"]), &holder);
     child.kill().unwrap();
     child.wait().unwrap();
-    // However it ended, the folder is free again.
+    // The lock is free again, however the process ended.
     succeeds(folder, &train("run", &[&SHORT[..], &["--force", "--set", "descent.epochs=1"]].concat()));
 }
 
@@ -220,7 +220,7 @@ fn a_checkpoint_in_a_folder_that_vanished_has_the_run_to_go_on_with_beside_it() 
     let folder = with_digits(600, 200);
     let folder = folder.path();
     let mut child = endless(folder, "run", &[]);
-    // Away in one go, where taking it apart would race with what is written meanwhile.
+    // Moved in one step. Deleting file by file would race with the writing process.
     std::fs::rename(folder.join("run"), folder.join("away")).unwrap();
     while std::fs::read_dir(folder.join("run/checkpoint")).map_or(0, Iterator::count) == 0 {
         std::thread::sleep(Duration::from_millis(1));

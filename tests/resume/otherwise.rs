@@ -1,4 +1,4 @@
-//! Runs that do not go on with anything else than they began with.
+//! Runs refuse to resume with anything that differs from their start.
 
 use chainrule::backend::Backend;
 use chainrule_data::mnist;
@@ -18,7 +18,7 @@ fn a_finished_run_has_nothing_left_to_do() {
     let said = succeeds(folder, &resume("run", &["--json"]));
     assert!(said.contains("run is finished; nothing is left to do"), "{said}");
     assert_eq!(outcome(&folder.join("run")), before);
-    // The same data elsewhere is the same, and other data is not.
+    // The same data in another folder is accepted, other data is not.
     std::fs::rename(folder.join("digits"), folder.join("elsewhere")).unwrap();
     let said = succeeds(folder, &resume("run", &["--data", "elsewhere"]));
     assert!(said.contains("run is finished; nothing is left to do"), "{said}");
@@ -27,7 +27,7 @@ fn a_finished_run_has_nothing_left_to_do() {
     refuses(folder, &resume("run", &["--data", "other", "--quiet"]), "it would not go on as it began: data:");
     refuses(folder, &resume("run", &["--data", "nowhere", "--quiet"]), "nowhere");
     assert_eq!(outcome(&folder.join("run")), before);
-    // What it lacks is named, with what makes it again.
+    // A missing file is named, with the command that makes it again.
     std::fs::remove_file(folder.join("run/model.safetensors")).unwrap();
     refuses(folder, &["evaluate", "run"], "run/model.safetensors: it is gone; ");
     std::fs::remove_file(folder.join("run/summary.json")).unwrap();
@@ -56,7 +56,7 @@ fn a_run_does_not_go_on_with_another_config_other_data_or_other_code() {
     if let Some(other) = Backend::built().unwrap().iter().find(|backend| backend.name() != cpu()) {
         refuses(&["--backend", other.name()], &format!("backend {}, here {}", cpu(), other.name()));
     }
-    // The same rows elsewhere are the same, but one byte more or less of them is not.
+    // Data in another folder is accepted, but a single changed byte is not.
     let files = mnist::FILES.map(|file| file.name);
     let labels = folder.join("digits").join(files[1]);
     let mut bytes = std::fs::read(&labels).unwrap();
@@ -65,7 +65,7 @@ fn a_run_does_not_go_on_with_another_config_other_data_or_other_code() {
     bytes[last] = (bytes[last] + 1) % 10;
     std::fs::write(&labels, bytes).unwrap();
     refuses(&[], "data: train-labels-idx1-ubyte with SHA-256 ");
-    // Other numerics, as the manifest tells it, and those of before they were counted.
+    // Other numerics, according to the manifest, and numerics from before versions were counted.
     std::fs::write(&labels, of_labels).unwrap();
     let manifest = folder.join("run/manifest.json");
     let text = std::fs::read_to_string(&manifest).unwrap();
@@ -84,8 +84,8 @@ fn a_run_does_not_go_on_with_another_config_other_data_or_other_code() {
     refuses(&[], "whose numerics are version 0 ");
     std::fs::write(&manifest, &text).unwrap();
     assert_eq!(visible(), before, "what is refused leaves the run as it is");
-    // Another release and revision of the same numerics come to the same, and are no reason among
-    // others.
+    // Another release or revision with the same numerics gives the same result, so the error does
+    // not mention it.
     with_versions(&|versions| {
         versions["chainrule"] = "9.9.9".into();
         versions["git_revision"] = "0123456789ab".into();
@@ -105,12 +105,12 @@ fn a_config_that_was_changed_in_the_runs_own_folder_is_refused_and_so_is_another
     std::fs::write(&config, changed).unwrap();
     let changed = "run/config.toml: it is damaged or was changed since the run began: objective.l2 = 0.25, not 0.0; ";
     refuses(folder, &resume("run", &["--quiet"]), changed);
-    // It stands in the manifest, too.
+    // The manifest contains the config, too.
     std::fs::remove_file(&config).unwrap();
     succeeds(folder, &resume("run", &["--quiet"]));
     assert!(std::fs::read_to_string(&config).unwrap().contains("l2 = 0.0"));
 
-    // Nor is another run's checkpoint taken.
+    // A checkpoint of another run is refused, too.
     succeeds(folder, &train("other", &[&SHORT[..], &short, &["--set", "objective.l2=0.25"]].concat()));
     unfinish(&folder.join("run"));
     std::fs::copy(folder.join("other/checkpoint/step-80.mpk"), folder.join("run/checkpoint/step-80.mpk")).unwrap();
@@ -133,7 +133,7 @@ fn a_run_with_class_weights_takes_them_from_the_data_again_and_resumes_to_the_sa
     let summary = std::fs::read_to_string(folder.join("cut/summary.json")).unwrap();
     let summary: Value = serde_json::from_str(&summary).unwrap();
     assert_eq!(summary["class_weights"].as_array().map(Vec::len), Some(10), "{summary}");
-    // With other weights it would go on otherwise.
+    // With other weights the run would continue differently.
     unfinish(&folder.join("cut"));
     let other = ["--set", "objective.class_weights=[1,1,1,1,1,1,1,1,1,2]"];
     refuses(folder, &resume("cut", &other), "objective.class_weights = ");

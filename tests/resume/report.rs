@@ -26,15 +26,15 @@ fn a_report_that_was_killed_goes_on_to_the_same_report() {
         entries.filter(|entry| !is_hidden(&entry.as_ref().unwrap().path())).count()
     };
     let mut said = String::new();
-    // Often enough that one of the interruptions falls into a run, and not between two of them or
-    // into an evaluation.
+    // Often enough that at least one interruption hits a training, and not the time between two
+    // runs or an evaluation.
     for (i, enough) in [3, 10, 20, 21, 30, 40, 50, 60, 70, 80, 90, 100].into_iter().enumerate() {
         let mut child = spawn();
         while finished() < enough {
             assert!(child.try_wait().unwrap().is_none(), "it ended: {said}");
             std::thread::sleep(Duration::from_millis(2));
         }
-        // Two times of three it is asked to stop, and keeps where its runs are.
+        // Two times of three it gets Ctrl-C and saves its runs.
         if cfg!(unix) && i % 3 != 1 {
             signal(&child, "-INT");
         } else {
@@ -42,7 +42,7 @@ fn a_report_that_was_killed_goes_on_to_the_same_report() {
         }
         said += &text(&child.wait_with_output().unwrap().stderr);
     }
-    // One of them may have come to write the report's first files.
+    // One of them may have written the first files of the report.
     said += &succeeds(folder, &[&again[..], &["--force"]].concat());
     assert!(said.contains(": going on from step "), "no run was under way when it was interrupted: {said}");
     let files = |out: &str| -> Vec<PathBuf> {

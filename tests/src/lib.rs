@@ -1,4 +1,4 @@
-//! What the pages in `docs` show in Rust: their doc tests.
+//! Doc tests of the Rust code in the pages of `docs`.
 
 #[cfg(doctest)]
 #[doc = include_str!("../../docs/library.md")]

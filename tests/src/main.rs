@@ -1,4 +1,4 @@
-//! The program under test: `chainrule` as the tests' own binary, so that Cargo builds it with them.
+//! The program under test: `chainrule` as a binary of the tests, so that Cargo builds it with them.
 
 use std::process::ExitCode;
 

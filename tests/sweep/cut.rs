@@ -1,4 +1,4 @@
-//! Sweeps that were cut off, and go on.
+//! Sweeps that were cut off and resume.
 
 use std::fs::read;
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ use super::{FEW, json_of, outcome, points, succeeds, sweep};
 use crate::command::{code, command, files_below, folder, is_refused, text, without_seal};
 use crate::support::cpu;
 
-/// Points of half a second, with as many checkpoints as there is time for.
+/// Points of half a second that write checkpoints as fast as possible.
 fn long(out: &str) -> Vec<&str> {
     let long = ["--set", "descent.epochs=400", "--set", "early_stopping.patience=1000000", "--checkpoint-every", "20"];
     let grid = ["--grid", "objective.l2=0,0.001,0.01,0.1,1,10", "--jobs", "2"];
@@ -42,9 +42,9 @@ fn a_sweep_that_was_killed_goes_on_to_the_same_bytes_and_makes_no_whole_point_ag
     for kills in [0, 1, 2] {
         let cut = folder.join("cut");
         let mut child = command(folder, &long("cut")).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-        // As soon as so many points are whole, and another one has a checkpoint to go on from.
+        // The kill comes when this number of points is finished and another one has a checkpoint.
         let goes_on = |point: &Path| {
-            // It may be gone in between, where the point comes to its end.
+            // The folder may vanish meanwhile, when the point ends.
             let mut checkpoints = std::fs::read_dir(point.join("checkpoint")).into_iter().flatten().flatten();
             checkpoints.any(|file| file.path().extension().is_some_and(|end| end == "mpk"))
                 && !point.join("summary.json").exists()
@@ -73,7 +73,7 @@ fn a_sweep_that_was_killed_goes_on_to_the_same_bytes_and_makes_no_whole_point_ag
     }
     assert!(went_on >= 2, "{went_on} points went on from a checkpoint");
 
-    // A finished sweep has nothing left to do, and tells the same again.
+    // A finished sweep has nothing left to do and prints the same again.
     let said = text(&succeeds(folder, &["sweep", "--resume", "whole"]).stderr);
     assert!(said.contains("6 of them found") && !said.contains("\npoint "), "{said}");
     assert_eq!(outcome(&folder.join("whole")), whole);
@@ -97,7 +97,7 @@ fn ctrl_c_saves_the_runs_tells_of_those_that_are_finished_and_the_sweep_goes_on(
     assert!((1..6).contains(&finished) && told["interrupted"] == true, "{told}");
     assert_eq!(told["rows"].as_array().unwrap().len() as u64, finished);
     assert!(text(&read(cut.join("sweep.md")).unwrap()).contains(&format!("{finished} of 6 points are finished.")));
-    // Those under way were saved as train saves a run, and are not told of as finished.
+    // Points in progress were saved like interrupted runs and do not count as finished.
     let ends: Vec<Value> = points(&cut).iter().map(|point| json_of(&point.join("summary.json"))).collect();
     let interrupted = ends.iter().filter(|summary| summary["interrupted"] == true).count();
     assert_eq!(finished as usize, ends.len() - interrupted);
@@ -137,7 +137,7 @@ fn a_sweep_does_not_go_on_with_another_grid_config_data_or_code() {
     std::fs::write(&labels, other).unwrap();
     refuses(&[], "data: train-labels-idx1-ubyte with SHA-256 ");
     std::fs::write(&labels, bytes).unwrap();
-    // A point that someone put there from elsewhere.
+    // A point that was copied from elsewhere.
     let manifest = folder.join("grid/points/1-l2=0/manifest.json");
     let kept = read(&manifest).unwrap();
     let mut other = json_of(&manifest);
@@ -147,8 +147,8 @@ fn a_sweep_does_not_go_on_with_another_grid_config_data_or_code() {
     refuses(&[], "code: chainrule ");
     std::fs::write(&manifest, kept).unwrap();
 
-    // The same files elsewhere are the same data, and what changed in a config's file since does
-    // not matter.
+    // The same files in another folder are the same data. Later changes of the config file have no
+    // effect.
     std::fs::rename(folder.join("digits"), folder.join("elsewhere")).unwrap();
     std::fs::write(folder.join("configs/softmax.toml"), "[model]\nkind = 'logistic'").unwrap();
     let said = text(&succeeds(folder, &["sweep", "--resume", "grid", "--data", "elsewhere"]).stderr);
@@ -169,12 +169,12 @@ fn a_point_whose_config_is_damaged_is_told_and_not_made_anew() {
         &["2-l2=0.1", "config.toml: it is damaged", "or take the folder away"],
     );
     assert_eq!(outcome(&folder.join("grid")), before);
-    // What the other point came to is made again, said.
+    // The damaged result of the other point is made again, and the output says so.
     let summary = points(&folder.join("grid"))[0].join("summary.json");
     std::fs::write(&summary, text(&read(&summary).unwrap()).replacen("\"best_step\": ", "\"best_step\": 1", 1))
         .unwrap();
     is_refused(folder, &["evaluate", "grid/points/1-l2=0"], &["summary.json: it is damaged", "--resume"]);
-    // Where it is taken away, the point is made anew.
+    // After its folder is deleted, the point is made again.
     std::fs::remove_dir_all(config.parent().unwrap()).unwrap();
     let said = text(&succeeds(folder, &["sweep", "--resume", "grid"]).stderr);
     assert!(said.contains("summary.json: it is damaged") && !said.contains("of them found"), "{said}");

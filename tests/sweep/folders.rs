@@ -1,4 +1,4 @@
-//! A sweep's folder, and what is refused before anything is written there.
+//! A sweep's folder, and errors before anything is written there.
 
 use chainrule_records::{RunFolder, SweepFolder};
 use chainrule_tests_macros::test;
@@ -64,7 +64,7 @@ fn a_folder_is_replaced_by_force_only_and_where_nothing_but_a_sweep_is_in_it() {
     let names: Vec<_> = points(&folder.join("grid")).iter().map(|path| path.file_name().unwrap().to_owned()).collect();
     assert_eq!(names, ["1-l2=3"]);
 
-    // One process at a time has a sweep, and a run in it.
+    // Only one process at a time can open a sweep, or a run in it.
     let held = SweepFolder::open(&folder.join("grid")).unwrap();
     is_refused(folder, &["sweep", "--resume", "grid"], &["grid: process ", "writes into it"]);
     drop(held);
@@ -118,7 +118,7 @@ fn a_point_that_is_a_link_is_followed_where_it_is_named_and_by_nothing_that_come
         let force = sweep(&[&again[..], &["--force"]].concat());
         is_refused(folder, &force, &[&format!("{moved}: this is not what this program wrote")]);
         assert_eq!(outcome(&folder.join("elsewhere")), before);
-        // The sweep's own folder is named, and may be one.
+        // The sweep's own folder is named by the user and may be a link.
         std::fs::remove_file(folder.join(moved)).unwrap();
         std::fs::rename(folder.join("elsewhere"), folder.join(moved)).unwrap();
         std::fs::rename(folder.join("grid"), folder.join("elsewhere")).unwrap();

@@ -1,4 +1,4 @@
-//! The points of a grid: the same runs as one by one, several at once, on whatever data.
+//! The points of a grid: the same runs as single trainings, several at once, on any data.
 
 use std::fs::read;
 
@@ -32,7 +32,7 @@ fn a_grid_is_the_runs_that_train_makes_one_by_one() {
         for file in ["model.safetensors", "history.json", "config.toml", "manifest.json"] {
             assert_eq!(read(point.join(file)).unwrap(), read(folder.join("alone").join(file)).unwrap(), "{point:?}");
         }
-        // And every other command takes it.
+        // Every other command accepts the point as a run.
         let judged = ask(folder, &["evaluate", point.to_str().unwrap()]);
         let summary = json_of(&point.join("summary.json"));
         let apart = judged["loss"].as_f64().unwrap() - summary["final"]["validation_loss"].as_f64().unwrap();
@@ -57,7 +57,7 @@ fn any_number_of_jobs_gives_the_same_bytes() {
         outcome(&folder.join(jobs))
     };
     let alone = made("1");
-    // Eight points of five files, and six of the sweep's own.
+    // Eight points of five files, and six files of the sweep.
     assert_eq!(alone.len(), 8 * 5 + 6);
     for jobs in ["2", "5"] {
         assert_eq!(made(jobs), alone, "{jobs} jobs");
@@ -78,7 +78,7 @@ fn points_of_other_data_are_made_on_theirs_and_the_table_says_where_losses_do_no
     let note = "Not all points are judged on the same validation rows";
     assert!(!text(&output.stdout).contains(note), "the validation rows are the same");
 
-    // Of a table the seed keeps other rows for the validation.
+    // With a table, the seed selects the rows of the validation set.
     let lines: String = (0..60).map(|i| format!("{},{}\n", i % 7, if i % 7 > 3 { "yes" } else { "no" })).collect();
     std::fs::write(folder.join("table.csv"), format!("x,label\n{lines}")).unwrap();
     let table = [
@@ -112,7 +112,7 @@ fn losses_of_other_class_weights_do_not_compare_and_none_is_the_best() {
     assert_eq!(json_of(&folder.join("weights/sweep.json"))["best"], Value::Null);
     let plot = String::from_utf8(read(folder.join("weights/sweep.svg")).unwrap()).unwrap();
     assert!(texts(&plot).iter().any(|text| text == "losses do not compare"), "{:?}", texts(&plot));
-    // By name, and one class's at a time.
+    // By class name, for all classes or for one.
     for (grid, shown) in
         [("objective.class_weights={1=1},{1=5,2=2}", "{ 1 = 5, 2 = 2 }"), ("objective.class_weights.1=1,25", "25")]
     {
@@ -120,7 +120,7 @@ fn losses_of_other_class_weights_do_not_compare_and_none_is_the_best() {
         let told = text(&succeeds(folder, &points).stdout);
         assert!(told.contains(shown) && told.contains("none is called the best"), "{grid}: {told}");
     }
-    // A wrong list in the last point is found before the first begins.
+    // A wrong list in the last point is found before the first point starts.
     let wrong = "objective.class_weights=balanced,[1,2]";
     is_refused(
         folder,
@@ -128,7 +128,7 @@ fn losses_of_other_class_weights_do_not_compare_and_none_is_the_best() {
         &["point 2", "class_weights = [1, 2]"],
     );
 
-    // Nor do those of other classes.
+    // The losses of different classes do not compare either.
     let classes = "data.classes=[1,2],[3,4]";
     let told = text(
         &succeeds(folder, &sweep(&["--grid", classes, "--set", "descent.batch_size=50", "--out", "classes"])).stdout,
@@ -159,7 +159,7 @@ fn a_class_whose_name_has_a_dot_or_an_equals_sign_has_a_key_of_its_own_in_quotes
     assert_eq!(names, ["1-x.y=1-a=2", "2-x.y=3-a=2"]);
     assert!(config("grid/points/2-x.y=3-a=2").contains("\"a/é\" = 2.0\n\"b=c\" = 2.0\n\"x.y\" = 3.0\n"));
     succeeds(folder, &["sweep", "--resume", "grid", "--quiet"]);
-    // A page has what others wrote as it is written.
+    // The page shows foreign names literally.
     std::fs::write(folder.join("page.csv"), format!("x,label\n{rows}").replace("a/é", "<b>|p")).unwrap();
     let of_page = [&["sweep", "--data", "page.csv", "--out", "page"], &of_rows[2..]].concat();
     succeeds(folder, &[&of_page[..], &["--grid", "objective.class_weights.\"<b>|p\"=1,2"]].concat());
@@ -177,9 +177,9 @@ fn a_class_whose_name_has_a_dot_or_an_equals_sign_has_a_key_of_its_own_in_quotes
     said("objective.class_weights.x.y=3", &["unknown key objective.class_weights.x.y", "stands in quotes"]);
     said("objective.class_weights.\"x.y\"=much", &["objective.class_weights.\"x.y\" = \"much\": ", "a number"]);
     said("objective.class_weights.\"x.z\"=3", &["no class x.z; the data has"]);
-    // A section and a key in one pair of quotes are no known key.
+    // A section and a key in one pair of quotes are an unknown key.
     said("\"descent.epochs\"=3", &["unknown key \"descent.epochs\"; did you mean descent.epochs?"]);
-    // However long, it is one line, at once.
+    // However long the key, the error is a single line and comes at once.
     said(&format!("a{}=1", ".\"b\"".repeat(20_000)), &["unknown key"]);
     said(&format!("\"{}\"=1", "\\".repeat(50_000)), &["unknown key"]);
     said(&format!("{}=1", "\"=".repeat(20_000)), &["unknown key"]);

@@ -1,4 +1,4 @@
-//! What is told of a sweep.
+//! The output of a sweep.
 
 use std::fs::read;
 use std::process::Output;
@@ -11,7 +11,7 @@ use super::{FEW, json_of, outcome, points, succeeds, sweep};
 use crate::command::{ask, call, code, folder, text};
 use crate::support::cpu;
 
-/// A sweep in `grid` whose best point is not the first, its JSON, and which points are better.
+/// A sweep in `grid` whose best point is not the first: its JSON, and the order of the points.
 struct Ranked {
     folder: TempDir,
     output: Output,
@@ -97,7 +97,7 @@ fn the_sheet_of_a_sweep_has_a_line_for_each_point_in_the_grids_order() {
     }
 }
 
-/// The data, the sweep, and a line for each point.
+/// Prints the data and the sweep once, and one line per point.
 #[test]
 fn a_sweep_says_once_what_is_of_all_points_and_a_line_for_each() {
     let said = text(&Ranked::new().output.stderr);
@@ -110,11 +110,11 @@ fn a_sweep_says_once_what_is_of_all_points_and_a_line_for_each() {
 #[test]
 fn a_sweep_answers_with_one_json_document_and_is_quiet_where_it_is_asked_to_be() {
     let folder = folder();
-    // `ask` takes nothing on standard error.
+    // `ask` expects an empty standard error.
     let mut told = ask(folder.path(), &sweep(&["--grid", "objective.l2=0,1"]));
     assert_eq!((told["folder"].take(), told["interrupted"].take()), (json!("runs/sweep-1"), json!(false)));
     let written = json_of(&folder.path().join("runs/sweep-1/sweep.json"));
-    // The file has the checksums of those beside it, and a seal.
+    // The file contains the checksums of the files beside it, and a seal.
     let keys: Vec<&String> =
         written.as_object().unwrap().keys().filter(|key| !["files", "seal"].contains(&key.as_str())).collect();
     assert!(keys.len() >= 7);
@@ -143,10 +143,10 @@ fn a_point_that_diverges_stands_in_the_table_and_is_not_made_again() {
     let (printed, said) = (text(&output.stdout), text(&output.stderr));
     assert!(printed.lines().any(|line| line.ends_with(&format!("diverged at step {step}"))), "{printed}");
     assert!(said.contains(&format!("point 1-l2=1e6: diverged: the loss of step {step} is not finite")), "{said}");
-    // It has its losses up to there, and no model.
+    // It has the losses so far and no model.
     let run = folder.join("grid/points/1-l2=1e6");
     let history = json_of(&run.join("history.json"));
-    // The loss that is not finite is the step's own, or that of the evaluation after it.
+    // Either the step's own loss is not finite, or that of the evaluation after it.
     let losses = history["train_loss"].as_array().unwrap().len() as u64;
     assert!((step..=step + 1).contains(&losses) && losses > 0, "{losses} losses and step {step}");
     assert!(!run.join("model.safetensors").exists());
@@ -157,18 +157,18 @@ fn a_point_that_diverges_stands_in_the_table_and_is_not_made_again() {
     assert!(said.contains("2 of them found in grid"), "{said}");
     assert_eq!(std::fs::metadata(run.join("diverged.json")).unwrap().modified().unwrap(), diverged);
     assert_eq!(outcome(&folder.join("grid")), before);
-    // A divergence that was changed is found out, and made again.
+    // A changed divergence record is detected and made again.
     let changed = text(&read(run.join("diverged.json")).unwrap()).replacen("\"step\": ", "\"step\": 1", 1);
     std::fs::write(run.join("diverged.json"), changed).unwrap();
     let said = text(&succeeds(folder, &["sweep", "--resume", "grid"]).stderr);
     assert!(said.contains("diverged.json: it is damaged") && said.contains("1 of them found in grid"), "{said}");
     assert_eq!(outcome(&folder.join("grid")), before);
-    // What another config makes of the folder is no divergence any more.
+    // A run with another config in the folder replaces the divergence.
     let sound = ["train", "--backend", cpu(), "--out", "grid/points/1-l2=1e6", "--force", "--quiet"];
     succeeds(folder, &[&sound[..], &FEW].concat());
     assert!(!run.join("diverged.json").exists());
 
-    // Where there is no model at all there is nothing to choose.
+    // Without any model there is no best point.
     let output =
         call(folder, &sweep(&[&reckless[..4], &["--grid", "objective.l2=1e6,9e5", "--quiet", "--json"]].concat()));
     assert_eq!(code(&output), Some(2));

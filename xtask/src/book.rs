@@ -1,14 +1,13 @@
-//! `cargo xtask book`: the pages in `docs` as a book, by mdBook, and what must hold of what it
-//! makes.
+//! `cargo xtask book`: builds the pages in `docs` as a book with mdBook, and checks the result.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
 use crate::{complain, root};
 
-/// What brings mdBook: what is not needed for a book to read stays out.
+/// The arguments that install mdBook, without the features that a book to read does not need.
 pub(crate) const INSTALL: [&str; 6] =
-    // The version whose protocol the preprocessor speaks.
+    // The preprocessor speaks the protocol of this version.
     ["install", "mdbook@0.5.4", "--locked", "--no-default-features", "--features", "search"];
 
 /// `cargo xtask book [--open] [--out DIR]`.
@@ -47,15 +46,15 @@ pub(crate) fn is_there(mdbook: &Path) -> bool {
     Command::new(mdbook).arg("--version").output().is_ok_and(|output| output.status.success())
 }
 
-/// Builds the book with this mdBook into a folder, whose path is absolute.
+/// Returns the command that builds the book into a folder. `out` is absolute.
 pub(crate) fn build(mdbook: &Path, out: &Path) -> Command {
     let mut command = Command::new(mdbook);
     command.arg("build").arg(root().join("book")).arg("--dest-dir").arg(out);
     command
 }
 
-/// What must not be in the pages below a folder: what is loaded from elsewhere, and formulas that
-/// were not converted.
+/// Returns the problems of the pages in a folder: resources from elsewhere, and formulas that were
+/// not converted.
 pub(crate) fn problems(folder: &Path) -> std::io::Result<Vec<String>> {
     let (mut problems, mut folders, mut formulas) = (Vec::new(), vec![folder.to_owned()], 0);
     while let Some(folder) = folders.pop() {
@@ -79,8 +78,8 @@ pub(crate) fn problems(folder: &Path) -> std::io::Result<Vec<String>> {
     Ok(problems)
 }
 
-/// Scripts, styles, pictures and fonts that a page would fetch; a link that a reader follows is
-/// none.
+/// Finds scripts, styles, images and fonts that a page would fetch. Links that a reader follows are
+/// allowed.
 fn loaded_from_elsewhere(text: &str) -> Vec<String> {
     let mut found = Vec::new();
     let tags = ["<script", "<link", "<img", "<iframe", "<source", "<object", "<video", "<audio"];
@@ -96,7 +95,7 @@ fn loaded_from_elsewhere(text: &str) -> Vec<String> {
     found
 }
 
-/// The first dollar of what is read as text: not in code, scripts or styles.
+/// Finds the first dollar sign in the text, outside of code, scripts and styles.
 fn dollars(text: &str) -> impl Iterator<Item = String> {
     let mut rest = text.to_owned();
     for tag in ["pre", "code", "script", "style"] {

@@ -1,11 +1,13 @@
-//! Everything that is checked, cheapest first. A check that cannot run says so by name.
+//! All checks, from the cheapest to the most expensive. A check that cannot run is listed with its
+//! reason.
 //!
-//! What bounds its time is how often Burn is compiled: for the default features twice (metadata
-//! for clippy and the docs, code for the tests and the program), for every backend twice in the
-//! same way, and its metadata for the crate of the operation with one backend alone. A check that
-//! asks for other features than these builds Burn once more.
+//! The time depends on how often Burn is compiled. The default features compile it twice: metadata
+//! for clippy and the docs, code for the tests and the program. The features with every backend
+//! compile it twice in the same way. The lints of `chainrule-ops` with one backend alone compile
+//! its metadata. A check with other features than these compiles Burn once more.
 
 mod supply;
+mod text;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
@@ -14,18 +16,18 @@ use std::time::Instant;
 use crate::test::{SkippedTests, counted};
 use crate::{book, complain, root, say};
 
-/// What became of a check.
+/// The outcome of a check.
 enum CheckOutcome {
     Passed,
-    /// Tests passed, of which some could not run.
+    /// The tests passed, but some could not run.
     Tested(SkippedTests),
     Failed,
-    /// It could not run, for this reason.
+    /// The check could not run, for this reason.
     Skipped(String),
 }
 
 struct Check {
-    /// What `--only` and `--from` take.
+    /// The name for `--only` and `--from`.
     name: &'static str,
     about: &'static str,
     run: fn() -> CheckOutcome,
@@ -35,9 +37,10 @@ const fn check(name: &'static str, about: &'static str, run: fn() -> CheckOutcom
     Check { name, about, run }
 }
 
-const CHECKS: [Check; 29] = [
+const CHECKS: [Check; 30] = [
     check("format", "rustfmt", || cargo(&["fmt", "--all", "--check"], &[])),
     check("format-apart", "rustfmt of the packages that are workspaces of their own", format_of_others),
+    check("text", "widths of comments, and pages with one sentence a line", text::layout),
     check("licences", "licences, versions and sources of the dependencies", supply::dependencies),
     check("advisories", "known faults of the dependencies", supply::advisories),
     check("packages", "contents, licences and pages of the packages", supply::packages),
@@ -62,7 +65,7 @@ const CHECKS: [Check; 29] = [
     }),
     check("reproduce", "the report in docs/report comes out again", || reproduce(&["xtask"], &[])),
     check("checker-core", "the checker's core without Burn", || {
-        // Not its tests, whose own dependencies bring Burn back; they run with the others.
+        // Not its tests: their dependencies include Burn. They run with the other tests.
         cargo(&["check", "--package", "chainrule-gradcheck", "--no-default-features", "--locked"], &[])
     }),
     check("light", "the library and the program without Burn: lints, and a training", without_burn),
@@ -84,31 +87,31 @@ const CHECKS: [Check; 29] = [
         tests_again("flex,ndarray", &[])
     }),
     check("reproduce-flex", "the same report on flex by autodiff", || {
-        // By the tests' own program, which is built; that of `cargo xtask reproduce` would be
-        // Burn once more.
+        // The tests' own program is built already. `cargo xtask reproduce` would compile Burn once
+        // more.
         let program =
             ["run", "--package", "chainrule-tests", "--features", EVERY, "--bin", "chainrule-under-test", "--"];
         reproduce(&program, &["--backend", "flex", "--gradient", "autodiff"])
     }),
     check("tests-wgpu", "tests on wgpu", || match vulkan() {
-        // With ndarray beside it, so that both are compared.
+        // Together with ndarray, so that the two backends are compared.
         CheckOutcome::Passed => tests_again("wgpu,ndarray", ON_CPUS_ONLY),
         missing => missing,
     }),
 ];
 
-/// What takes longer than a change should wait for: `--all` runs these too.
+/// Checks that take too long for every change. `--all` runs them too.
 const LONG: [Check; 3] = [
     check("clippy-alone", "lints of the program with cuda alone, and with remote devices alone", clippy_of_the_program),
     check("fuzz", "every fuzz target for a minute", fuzz),
     check("mutants", "one in forty of the faults that cargo-mutants makes", mutants),
 ];
 
-/// The features of the second build: all that can be built and run here.
+/// The features of the second build: everything that can be built and run on a CI machine.
 const EVERY: &str = "flex,wgpu,remote,burn-mnist";
 
-/// Modules of the integration tests whose subject is no backend: they run once, with the default
-/// build.
+/// The modules of the integration tests that do not depend on the backend. They run once, with the
+/// default build.
 const OF_NO_BACKEND: &[&str] = &[
     "architecture::",
     "board::",
@@ -124,16 +127,16 @@ const OF_NO_BACKEND: &[&str] = &[
     "output::",
     "page::",
     "picture::",
-    // Its trainings are those of other modules; what it is about is processes and files.
+    // Other modules test its trainings. It tests processes and files.
     "resume::report::",
     "sweep::",
     "tables::",
 ];
 
-/// What is run on flex and ndarray, and has nothing to do with a GPU.
+/// The modules that run on flex and ndarray only, since they test nothing of a GPU.
 const ON_CPUS_ONLY: &[&str] = &["memory::", "mnist::", "remote::"];
 
-/// What was asked of the list.
+/// The selected checks.
 #[derive(Default)]
 struct CheckSelection {
     all: bool,
@@ -162,14 +165,14 @@ fn asked(arguments: &[String]) -> Result<CheckSelection, String> {
     }
 }
 
-/// A check that is over: seconds, and why it did not run where it did not.
+/// A finished check: its time in seconds and its outcome.
 struct FinishedCheck {
     name: &'static str,
     seconds: u64,
     outcome: CheckOutcome,
 }
 
-/// Runs the checks until one fails, and ends with a table of them.
+/// Runs the checks until one fails, and prints a table of them at the end.
 pub(crate) fn run(arguments: &[String]) -> ExitCode {
     let asked = match asked(arguments) {
         Ok(asked) => asked,
@@ -222,7 +225,7 @@ fn describe(done: &FinishedCheck) -> String {
     format!("{:<16} {:>5} s  {outcome}", done.name, done.seconds)
 }
 
-/// The table of what took how long, and what was not looked at.
+/// Prints the table of times and skipped checks.
 fn finish(done: &[FinishedCheck], not_begun: &[&str], all: bool) -> ExitCode {
     say("");
     done.iter().for_each(|check| say(&describe(check)));
@@ -272,9 +275,9 @@ fn tests() -> CheckOutcome {
     tested(crate::cargo().args(["test", "--workspace", "--locked"]))
 }
 
-/// Tests, with the Python that [`python`] made, where it made one.
+/// Runs tests. They use the Python that [`python`] made, if it made one.
 fn tested(cargo: &mut Command) -> CheckOutcome {
-    // All of them, whatever a person's shell leaves out.
+    // The variable is removed, so that all tests run.
     cargo.env_remove("CHAINRULE_TESTS");
     let own = own_python();
     if has_modules(&own) && std::env::var_os("CHAINRULE_PYTHON").is_none() {
@@ -294,7 +297,7 @@ fn tested(cargo: &mut Command) -> CheckOutcome {
     }
 }
 
-/// The integration tests on these backends, but for those that have run already or cannot run
+/// Runs the integration tests on these backends, without the modules that ran already or cannot run
 /// there.
 fn tests_again(backends: &str, but: &[&str]) -> CheckOutcome {
     let but = OF_NO_BACKEND.iter().chain(but).flat_map(|name| ["--skip", name]);
@@ -302,16 +305,17 @@ fn tests_again(backends: &str, but: &[&str]) -> CheckOutcome {
     tested(crate::cargo().args(test.into_iter().chain(but)).env("CHAINRULE_BACKENDS", backends))
 }
 
-/// A command on the whole workspace with every backend. The build script of cuda's LLVM fetches a
-/// compiler from elsewhere, unless it is told that only documentation is wanted; so these are
-/// checked and documented, and not built.
+/// Runs a command on the whole workspace with every backend.
+///
+/// The build script of cuda's LLVM downloads a compiler unless only documentation is wanted. So
+/// cuda is checked and documented, but not built.
 fn wide(command: &[&str], end: &[&str], environment: &[(&str, &str)]) -> CheckOutcome {
     let features = "chainrule-cli/flex,chainrule-cli/wgpu,chainrule-cli/cuda,chainrule-cli/remote,chainrule-cli/remote-server,chainrule-tests/burn-mnist";
     let options = ["--workspace", "--locked", "--features", features];
     cargo(&[command, &options, end].concat(), &[environment, &[("DOCS_RS", "1")]].concat())
 }
 
-/// README's first command, short, on data that every machine has.
+/// Runs README's first command, with few epochs and the embedded digits.
 fn short_train() -> CheckOutcome {
     let out = std::env::temp_dir().join(format!("chainrule-ci-{}", std::process::id()));
     let folder = out.to_string_lossy();
@@ -324,8 +328,8 @@ fn short_train() -> CheckOutcome {
     if is_whole { outcome } else { CheckOutcome::Failed }
 }
 
-/// What is published for those who want no Burn: else nothing builds the library by itself, or the
-/// program without any backend.
+/// Checks the library and the program without Burn. No other check builds the library by itself, or
+/// the program without any backend.
 fn without_burn() -> CheckOutcome {
     let light = ["--package", "chainrule", "--package", "chainrule-cli", "--no-default-features", "--locked"];
     let train = ["run", "--package", "chainrule-cli", "--no-default-features", "--locked", "--", "train", "--json"];
@@ -334,7 +338,7 @@ fn without_burn() -> CheckOutcome {
     let short = ["--data", "embedded", "--set", "descent.epochs=5", "--out", &folder];
     let steps = [
         [&["clippy", "--all-targets"][..], &light, &["--", "--deny", "warnings"]].concat(),
-        // A feature of the library's that nothing else asks for.
+        // No other check uses this feature of the library.
         ["test", "--package", "chainrule", "--test", "typed", "--features", "arrays", "--locked"].to_vec(),
         [&train[..], &short].concat(),
     ];
@@ -344,9 +348,8 @@ fn without_burn() -> CheckOutcome {
     failed.unwrap_or(CheckOutcome::Passed)
 }
 
-/// The whole light library, where there are no files and no threads: `examples/anywhere.rs` fits,
-/// writes, reads and predicts there, and what does not hold
-/// traps.
+/// Builds the light library for WebAssembly, where there are no files and no threads.
+/// `examples/anywhere.rs` fits, writes, reads and predicts there. A failed assertion is a trap.
 fn in_wasm() -> CheckOutcome {
     let target = "wasm32-unknown-unknown";
     let folder = Command::new("rustc").args(["--print", "target-libdir", "--target", target]).output();
@@ -368,7 +371,7 @@ fn in_wasm() -> CheckOutcome {
     succeeds(Command::new("node").args(["--eval", run]).arg(file))
 }
 
-/// The kernels' own tests, which need no Burn, with every access to memory checked; that takes a
+/// Runs the kernels' own tests, which need no Burn, with every memory access checked. This needs a
 /// nightly compiler.
 fn sanitizer() -> CheckOutcome {
     let target = "x86_64-unknown-linux-gnu";
@@ -382,25 +385,24 @@ fn sanitizer() -> CheckOutcome {
             "no nightly compiler for {target} is here; rustup toolchain install nightly"
         ));
     }
-    // Not the cargo that runs this, which is another toolchain's.
+    // Not the cargo of this process, which belongs to another toolchain.
     let test = ["+nightly", "test", "--package", "chainrule-kernels", "--lib", "--locked", "--target", target];
     let mut cargo = Command::new("cargo");
     cargo.args(test).env_remove("CARGO").env_remove("RUSTUP_TOOLCHAIN").current_dir(root());
     succeeds(cargo.env("RUSTFLAGS", "-Zsanitizer=address"))
 }
 
-/// Where the tests look for MNIST too.
+/// The folder of MNIST. The tests search the same places.
 fn mnist_folder() -> Option<PathBuf> {
     let named = std::env::var_os("CHAINRULE_DATA").map(PathBuf::from);
     let shared = root().parent().map(|parent| parent.join("shared/data/mnist"));
     named.into_iter().chain(shared).find(|folder| folder.is_dir())
 }
 
-/// Whether the operation's crate, which is built backend by backend, names in each only what is
-/// there.
+/// Lints `chainrule-ops` with one backend alone. Code for one backend must not need another one.
 fn clippy_of_each_backend() -> CheckOutcome {
-    // Without one, too; with ndarray alone it is in the default build. What wgpu and cuda share
-    // does not compile by itself: Burn's backends need one of the two.
+    // The empty string means no backend. The default build covers ndarray alone. The code that wgpu
+    // and cuda share does not compile without one of the two.
     for features in ["", "flex", "wgpu"] {
         let clippy = ["clippy", "--package", "chainrule-ops", "--all-targets", "--locked", "--no-default-features"];
         let options = ["--features", features, "--", "--deny", "warnings"];
@@ -412,8 +414,8 @@ fn clippy_of_each_backend() -> CheckOutcome {
     CheckOutcome::Passed
 }
 
-/// Whether the program names what only a backend beside has: everywhere else cuda and remote
-/// devices are built together with wgpu.
+/// Lints the program with cuda alone and with remote devices alone. All other checks build them
+/// together with wgpu.
 fn clippy_of_the_program() -> CheckOutcome {
     for features in ["cuda", "remote,remote-server"] {
         let clippy = [
@@ -426,7 +428,7 @@ fn clippy_of_the_program() -> CheckOutcome {
             "--locked",
             "--no-default-features",
         ];
-        // As in `wide`.
+        // `DOCS_RS` as in [`wide`].
         match cargo(&[&clippy[..], &["--features", features, "--", "--deny", "warnings"]].concat(), &[("DOCS_RS", "1")])
         {
             CheckOutcome::Passed => {}
@@ -436,7 +438,7 @@ fn clippy_of_the_program() -> CheckOutcome {
     CheckOutcome::Passed
 }
 
-/// `cargo fmt --all` does not enter them.
+/// Checks the format of the packages that `cargo fmt --all` does not cover.
 fn format_of_others() -> CheckOutcome {
     for package in ["bench/peers/candle", "bench/peers/linfa", "book"] {
         let manifest = format!("{package}/Cargo.toml");
@@ -448,15 +450,14 @@ fn format_of_others() -> CheckOutcome {
     CheckOutcome::Passed
 }
 
-/// Makes the report again, by the program that cargo runs so, and compares it with the one that
-/// is committed.
+/// Makes the report again with this program and compares it with the committed report.
 fn reproduce(program: &[&str], options: &[&str]) -> CheckOutcome {
     let Some(folder) = mnist_folder() else { return CheckOutcome::Skipped("no MNIST".to_owned()) };
     let folder = folder.to_string_lossy();
     cargo(&[program, &["reproduce", "--check", "--data", &folder], options].concat(), &[])
 }
 
-/// The book, by the mdBook that is there, else by one of CI's own.
+/// Checks the book, with the installed mdBook or CI's own.
 fn the_book() -> CheckOutcome {
     for command in [&["test"][..], &["clippy", "--all-targets"]] {
         let manifest = ["--quiet", "--manifest-path", "book/Cargo.toml", "--locked"];
@@ -470,7 +471,7 @@ fn the_book() -> CheckOutcome {
     let places = [PathBuf::from("mdbook"), own.join("bin/mdbook")];
     let there = || places.iter().find(|mdbook| book::is_there(mdbook));
     if there().is_none() {
-        // Two minutes of compiling, once: it stays beside what else CI has built.
+        // Compiling it takes two minutes once. It stays in CI's target folder.
         if std::env::var_os("CI").is_none() {
             return CheckOutcome::Skipped("mdbook is not here; cargo install mdbook --locked".to_owned());
         }
@@ -479,7 +480,7 @@ fn the_book() -> CheckOutcome {
     let Some(mdbook) = there() else {
         return CheckOutcome::Skipped("mdbook is not here and could not be installed".to_owned());
     };
-    // Of earlier pages none is left for the look at them.
+    // Old pages are removed, so that they are not checked.
     let out = target().join("book-ci");
     let _ = std::fs::remove_dir_all(&out);
     match succeeds(&mut book::build(mdbook, &out)) {
@@ -499,24 +500,24 @@ fn the_book() -> CheckOutcome {
     }
 }
 
-/// Where what is built lies, which outlives a checkout where CI says so.
+/// The target folder. CI can keep it outside of the checkout.
 fn target() -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
 }
 
-/// Chromium and its driver; without them the page's tests say that they are skipped.
+/// Installs Chromium and its driver. Without them, the tests of pages are skipped.
 fn browser() -> CheckOutcome {
     let is_there =
         || Command::new("chromedriver").arg("--version").output().is_ok_and(|output| output.status.success());
     installed(is_there, &["chromium", "chromium-driver"])
 }
 
-/// What the tests of exports import, and what brings it.
+/// The modules that the tests of exports import, and the packages that contain them.
 const MODULES: &str = "import numpy, safetensors, onnx, onnxruntime, sklearn";
 const PACKAGES: [&str; 5] = ["numpy", "safetensors", "onnx", "onnxruntime", "scikit-learn"];
 
-/// A Python that reads what is exported: the one that is there, else one of CI's own. PyTorch,
-/// which is large, is tested where it is already.
+/// Checks for a Python that reads exports, or makes one for CI. PyTorch is large, so it is tested
+/// only if it is installed.
 fn python() -> CheckOutcome {
     let there = std::env::var_os("CHAINRULE_PYTHON").map_or_else(|| PathBuf::from("python3"), PathBuf::from);
     if has_modules(&there) || has_modules(&own_python()) {
@@ -541,7 +542,7 @@ fn python() -> CheckOutcome {
     CheckOutcome::Skipped(format!("it is not here, and {} could not be installed", PACKAGES.join(", ")))
 }
 
-/// Where CI makes a Python of its own.
+/// The path of CI's own Python.
 fn own_python() -> PathBuf {
     root().join("target/python/bin/python")
 }
@@ -550,12 +551,12 @@ fn has_modules(python: &Path) -> bool {
     Command::new(python).args(["-c", MODULES]).output().is_ok_and(|output| output.status.success())
 }
 
-/// A real Vulkan adapter, Mesa's software one where there is no other.
+/// Checks for a Vulkan adapter, or installs Mesa's software adapter.
 fn vulkan() -> CheckOutcome {
     installed(has_vulkan, &["mesa-vulkan-drivers", "libvulkan1"])
 }
 
-/// A minute for each target that `fuzz/Cargo.toml` names.
+/// Runs every target of `fuzz/Cargo.toml` for a minute.
 fn fuzz() -> CheckOutcome {
     if !has_subcommand(&["fuzz", "--version"]) {
         return CheckOutcome::Skipped("no cargo-fuzz is here; cargo install --locked cargo-fuzz".to_owned());
@@ -563,7 +564,7 @@ fn fuzz() -> CheckOutcome {
     let manifest = std::fs::read_to_string(root().join("fuzz/Cargo.toml")).unwrap_or_default();
     let names = manifest.lines().filter_map(|line| line.strip_prefix("path = \"fuzz_targets/")?.strip_suffix(".rs\""));
     for name in names {
-        // Not the cargo that runs this, which is another toolchain's.
+        // Not the cargo of this process, which belongs to another toolchain.
         let mut fuzz = Command::new("cargo");
         fuzz.args(["+nightly", "fuzz", "run", name, "--", "-max_total_time=60", "-rss_limit_mb=2048", "-timeout=10"]);
         fuzz.env_remove("CARGO").env_remove("RUSTUP_TOOLCHAIN").current_dir(root());
@@ -575,7 +576,7 @@ fn fuzz() -> CheckOutcome {
     CheckOutcome::Passed
 }
 
-/// Faults put into a copy of the sources, a fortieth of them: the tests must fall.
+/// Runs one in forty mutants of the sources. The tests must fail for each.
 fn mutants() -> CheckOutcome {
     if !has_subcommand(&["mutants", "--version"]) {
         return CheckOutcome::Skipped("no cargo-mutants is here; cargo install --locked cargo-mutants".to_owned());
@@ -587,13 +588,13 @@ fn has_subcommand(arguments: &[&str]) -> bool {
     crate::cargo().args(arguments).output().is_ok_and(|output| output.status.success())
 }
 
-/// Whether something is there, once these Debian packages are, where they may be installed.
+/// Checks for a tool. If it is missing, installs these Debian packages where that is allowed.
 fn installed(is_there: impl Fn() -> bool, packages: &[&str]) -> CheckOutcome {
     if is_there() {
         return CheckOutcome::Passed;
     }
     let packages_named = packages.join(" and ");
-    // Installing packages is for machines made to be thrown away.
+    // Packages are installed on throw-away machines only.
     if std::env::var_os("CI").is_none() {
         return CheckOutcome::Skipped(format!("it is not here; install {packages_named}"));
     }
@@ -606,7 +607,7 @@ fn installed(is_there: impl Fn() -> bool, packages: &[&str]) -> CheckOutcome {
     }
 }
 
-/// Whether a Vulkan loader could find a driver.
+/// Whether a Vulkan loader would find a driver.
 fn has_vulkan() -> bool {
     ["/usr/share/vulkan/icd.d", "/etc/vulkan/icd.d"]
         .iter()

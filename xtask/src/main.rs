@@ -1,8 +1,8 @@
 //! `cargo xtask COMMAND [--features LIST] [options]`: builds the program with these backends and
 //! runs the command.
 //!
-//! Three commands are its own: `test`, `ci`, everything that is checked, cheapest first, and
-//! `book`, the pages in `docs`.
+//! Three commands belong to xtask itself: `test` runs the tests, `ci` runs all checks from the
+//! cheapest to the most expensive, and `book` builds the pages in `docs`.
 
 mod book;
 mod ci;
@@ -60,8 +60,8 @@ fn main() -> ExitCode {
     }
 }
 
-/// A line on standard output. Where nobody reads it any more, this ends as a closed pipe ends
-/// others.
+/// Prints a line on standard output. If the reader closed the pipe, the process exits like other
+/// programs do.
 fn say(line: &str) {
     if let Err(problem) = writeln!(std::io::stdout(), "{line}") {
         if problem.kind() != ErrorKind::BrokenPipe {
@@ -76,7 +76,7 @@ fn complain(problem: &str) {
     eprintln!("error: {problem}");
 }
 
-/// Takes `--features LIST` or `--features=LIST` out of the arguments.
+/// Removes `--features LIST` or `--features=LIST` from the arguments and returns the list.
 fn take_features(arguments: &mut Vec<String>) -> Result<Option<String>, String> {
     let Some(at) = arguments.iter().position(|a| a == "--features" || a.starts_with("--features=")) else {
         return Ok(None);
@@ -89,7 +89,8 @@ fn take_features(arguments: &mut Vec<String>) -> Result<Option<String>, String> 
     }
 }
 
-/// Builds the program and becomes it, so that its exit code and Ctrl-C are this process's.
+/// Builds the program and replaces this process by it. Its exit code and Ctrl-C are then this
+/// process's.
 fn become_program(package: &str, features: Option<String>, arguments: &[String]) -> ExitCode {
     let mut cargo = cargo();
     cargo.args(["run", "--package", package]);
@@ -108,15 +109,15 @@ fn become_program(package: &str, features: Option<String>, arguments: &[String])
     ExitCode::from(2)
 }
 
-/// The workspace's folder.
+/// The folder of the workspace.
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask lies in the workspace")
 }
 
-/// The cargo that runs this.
+/// Returns a command for the cargo that runs this process.
 ///
-/// Without what that one tells this package of itself: a build script below Burn (ring's) looks
-/// at these variables, and `cargo xtask` would build all above it anew after each `cargo test`.
+/// The variables that cargo sets for this package are removed. A build script below Burn (ring's)
+/// depends on them, and `cargo xtask` would rebuild everything above it after each `cargo test`.
 fn cargo() -> Command {
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     for (name, _) in std::env::vars_os() {

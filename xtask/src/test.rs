@@ -1,5 +1,5 @@
-//! `cargo xtask test [--quick] [options]`: the tests of the workspace, and how many of them could
-//! not run.
+//! `cargo xtask test [--quick] [options]`: runs the tests of the workspace and counts those that
+//! could not run.
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Display, Formatter};
@@ -8,10 +8,11 @@ use std::process::{Command, ExitCode, Stdio};
 
 use crate::{complain, root, say};
 
-/// What the integration tests end with, one line each: `KIND: 3 of 470 tests: 2 REASON; 1 REASON`.
+/// The last lines of the integration tests, one of each kind: `KIND: 3 of 470 tests: 2 REASON; 1
+/// REASON`.
 const KINDS: [&str; 3] = ["could not run", "ran in part", "left out"];
 
-/// The tests that did not run, or not wholly, by kind and reason.
+/// The tests that did not run, or only in part, by kind and reason.
 #[derive(Default)]
 pub(crate) struct SkippedTests {
     tests: usize,
@@ -19,7 +20,7 @@ pub(crate) struct SkippedTests {
 }
 
 impl SkippedTests {
-    /// Takes on a line of a test binary, if it is one of these.
+    /// Counts a line of a test binary if it has one of these kinds.
     fn read(&mut self, line: &str) {
         let Some((kind, rest)) = line.split_once(": ") else { return };
         let Some(kind) = KINDS.iter().position(|known| *known == kind) else { return };
@@ -42,7 +43,7 @@ impl SkippedTests {
         }
     }
 
-    /// Whether a binary said what it could not run, as all integration tests do.
+    /// Whether a binary printed these lines. All integration tests do.
     pub(crate) fn is_told(&self) -> bool {
         self.tests > 0
     }
@@ -68,8 +69,8 @@ pub(crate) fn run(arguments: &[String]) -> ExitCode {
     let mut cargo = crate::cargo();
     cargo.args(["test", "--workspace"]);
     if is_quick {
-        // No doc tests, each of which is a program to compile; and no test that starts a process,
-        // as the binary sees.
+        // Without doc tests, since each of them is compiled as a program, and without tests that
+        // start a process. The test binary reads the variable.
         cargo.arg("--tests").env("CHAINRULE_TESTS", "quick");
     } else {
         cargo.env_remove("CHAINRULE_TESTS");
@@ -94,7 +95,7 @@ pub(crate) fn run(arguments: &[String]) -> ExitCode {
     }
 }
 
-/// Runs tests and shows what they print; whether they passed, and what was counted.
+/// Runs tests and shows their output. Returns whether they passed, and the counts.
 pub(crate) fn counted(cargo: &mut Command) -> std::io::Result<(bool, SkippedTests)> {
     let mut process = cargo.current_dir(root()).stdout(Stdio::piped()).spawn()?;
     let mut tally = SkippedTests::default();

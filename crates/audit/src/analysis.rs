@@ -1,25 +1,25 @@
-//! What figures and verdicts work out from a run's history: pure functions.
+//! Pure functions that compute figures and verdicts from a run's history.
 
 use std::collections::BTreeMap;
 
 use chainrule_core::{EarlyStopping, Evaluation, StoppingDecision};
 use chainrule_report::Run;
 
-/// Steps of a block of the smoothed training loss, as in the report.
+/// The steps in one block of the smoothed training loss, as in the report.
 pub(crate) const BLOCK: usize = 10;
 
-/// Mean and standard deviation of the training loss over a block of steps.
+/// The mean and standard deviation of the training loss over one block of steps.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct LossBlock {
-    /// The middle of its steps.
+    /// The middle of the block's steps.
     pub(crate) step: f64,
     /// The mean.
     pub(crate) mean: f64,
-    /// The standard deviation, the root of the mean squared distance from the mean.
+    /// The standard deviation: the root of the mean squared distance from the mean.
     pub(crate) deviation: f64,
 }
 
-/// The blocks of a training loss; what is left after the last whole one is dropped.
+/// Returns the blocks of a training loss. An incomplete last block is dropped.
 pub(crate) fn blocks(losses: &[f64]) -> Vec<LossBlock> {
     let block = |(i, losses): (usize, &[f64])| {
         let mean = mean(losses);
@@ -29,18 +29,18 @@ pub(crate) fn blocks(losses: &[f64]) -> Vec<LossBlock> {
     losses.chunks_exact(BLOCK).enumerate().map(block).collect()
 }
 
-/// The mean; not a number where there is nothing.
+/// Returns the mean, or NaN if there are no values.
 pub(crate) fn mean(values: &[f64]) -> f64 {
     values.iter().sum::<f64>() / values.len() as f64
 }
 
-/// The median of sorted values, the lower one of two.
+/// Returns the median of sorted values, the lower one if there are two.
 pub(crate) fn median(sorted: &[usize]) -> Option<usize> {
     sorted.get(sorted.len().checked_sub(1)? / 2).copied()
 }
 
-/// The evaluation at which a patience would have ended a run that was not stopped; nothing where it
-/// would not have.
+/// Returns the evaluation at which this patience would have ended a full-length run, if it would
+/// have.
 pub(crate) fn stop_with(patience: usize, evaluations: &[Evaluation]) -> Option<&Evaluation> {
     let mut rule = EarlyStopping::new(Some(patience));
     evaluations
@@ -48,10 +48,10 @@ pub(crate) fn stop_with(patience: usize, evaluations: &[Evaluation]) -> Option<&
         .find(|evaluation| rule.judge(evaluation.step, evaluation.validation_loss) == StoppingDecision::Stop)
 }
 
-/// How far a loss must stand above the larger of its two neighbours to be called a spike.
+/// A spike is a loss that exceeds the larger of its two neighbours by this factor.
 const SPIKE: f64 = 1.25;
 
-/// The evaluations after the first epoch that stand out above both their neighbours.
+/// Returns the evaluations after the first epoch that are spikes.
 pub(crate) fn spikes(run: &Run) -> Vec<&Evaluation> {
     let stands_out = |three: &[Evaluation]| {
         three[1].epoch > 0 && three[1].validation_loss > SPIKE * three[0].validation_loss.max(three[2].validation_loss)
@@ -59,20 +59,19 @@ pub(crate) fn spikes(run: &Run) -> Vec<&Evaluation> {
     run.evaluations().windows(3).filter(|three| stands_out(three)).map(|three| &three[1]).collect()
 }
 
-/// The batch after which the validation loss is highest, epoch by epoch, of a run that was
+/// The batch after which the validation loss is most often the highest of its epoch. The run is
 /// evaluated after every step.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct HardestBatch {
-    /// Its place in the epoch, from 0.
+    /// The position of the batch in the epoch, from 0.
     pub(crate) batch: usize,
-    /// The epochs in which it was the hardest.
+    /// The number of epochs in which the loss was highest after it.
     pub(crate) epochs: usize,
-    /// All whole epochs but the first, in which everything is new.
+    /// The number of whole epochs without the first, in which everything is new.
     pub(crate) of: usize,
 }
 
-/// Finds the batch that is most often the hardest; nothing where there is no whole epoch after the
-/// first.
+/// Finds the hardest batch. Returns `None` if there is no whole epoch after the first.
 pub(crate) fn hardest_batch(every_step: &Run) -> Option<HardestBatch> {
     let steps = every_step.summary.steps_per_epoch;
     let mut counts = BTreeMap::new();
@@ -86,8 +85,8 @@ pub(crate) fn hardest_batch(every_step: &Run) -> Option<HardestBatch> {
     Some(HardestBatch { batch, epochs, of })
 }
 
-/// After how many steps an evaluation meets the same batch again: the least common multiple of both
-/// periods.
+/// Returns the number of steps after which an evaluation falls on the same batch again: the least
+/// common multiple of both periods.
 pub(crate) fn meeting(steps_per_epoch: usize, evaluation_interval: usize) -> usize {
     let (mut a, mut b) = (steps_per_epoch, evaluation_interval);
     while b > 0 {
@@ -96,7 +95,7 @@ pub(crate) fn meeting(steps_per_epoch: usize, evaluation_interval: usize) -> usi
     steps_per_epoch / a * evaluation_interval
 }
 
-/// How alike two lists of numbers are: Pearson's correlation.
+/// Returns Pearson's correlation of two lists of numbers.
 pub(crate) fn correlation(a: &[f64], b: &[f64]) -> f64 {
     let (mean_a, mean_b) = (mean(a), mean(b));
     let sum = |f: &dyn Fn(f64, f64) -> f64| a.iter().zip(b).map(|(a, b)| f(a - mean_a, b - mean_b)).sum::<f64>();

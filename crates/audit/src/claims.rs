@@ -1,5 +1,5 @@
-//! The report's claims, each judged by what was measured. No verdict is written by hand: on other
-//! data they may come out otherwise.
+//! Judges the report's claims by the measurements. No verdict is written by hand: other data may
+//! give other verdicts.
 
 use chainrule_records::{GradientCheck, GradientChecks};
 use chainrule_report::document::literal;
@@ -10,8 +10,8 @@ use crate::DataFacts;
 use crate::analysis::{correlation, hardest_batch, mean, median, meeting, spikes, stop_with};
 use crate::figures::{FULL_LENGTH, PATIENCES, PENALISED, PRINTED};
 
-/// The verdict on a claim whose core holds or does not, and which then stands as it is or needs an
-/// amendment.
+/// Returns the verdict on a claim. `core_holds` says whether its core is true, `as_it_stands`
+/// whether it needs no correction.
 fn verdict(core_holds: bool, as_it_stands: bool) -> Verdict {
     match (core_holds, as_it_stands) {
         (true, true) => Verdict::Supported,
@@ -20,7 +20,7 @@ fn verdict(core_holds: bool, as_it_stands: bool) -> Verdict {
     }
 }
 
-/// What a claim needs to be judged.
+/// The judgement of a claim.
 struct Findings {
     verdict: Verdict,
     measured: String,
@@ -69,8 +69,8 @@ pub(crate) fn judge(runs: &Runs, checks: &GradientChecks, facts: &DataFacts) -> 
     claims.into_iter().map(claim).collect()
 }
 
-/// The lines of the checks that speak of an equation; of (23), those of whole models with a
-/// penalty.
+/// Returns the rows of the checks for an equation. For (23), these are the rows of whole models
+/// with a penalty.
 pub(crate) fn lines_of(checks: &GradientChecks, equation: usize) -> Vec<&GradientCheck> {
     let number = format!("({equation})");
     let speaks_of = |row: &&GradientCheck| match equation {
@@ -83,7 +83,7 @@ pub(crate) fn lines_of(checks: &GradientChecks, equation: usize) -> Vec<&Gradien
     checks.rows.iter().filter(speaks_of).collect()
 }
 
-/// Whether a line holds where a wrong formula is refused.
+/// Whether a row passes when a wrong formula is refused.
 fn is_refusal(row: &GradientCheck) -> bool {
     row.what.contains("refused")
 }
@@ -149,7 +149,7 @@ fn penalty(checks: &GradientChecks) -> Findings {
     }
 }
 
-/// The epoch that the report names.
+/// The epoch in the report's claim.
 const CLAIMED_EPOCH: usize = 33;
 
 fn early_stopping(runs: &Runs) -> Findings {
@@ -286,7 +286,7 @@ fn earlier_stop(runs: &Runs) -> Findings {
     let after_own = stops.iter().filter(|&&stop| stop > shuffled.summary.stop_step).count();
     let is_typical = 20 * (all - after_own) >= all && 20 * (all - before_own) >= all;
     let is_sure = 20 * earlier >= 19 * all;
-    // "Way" earlier: the usual run saves a quarter of the epochs.
+    // "Way" earlier means that the typical run saves a quarter of the epochs.
     let is_way = 4 * (middle + 1) <= 3 * (plain.summary.stop_epoch + 1);
     let verdict = match (is_sure && is_typical && is_way, 2 * earlier > all) {
         (true, _) => Verdict::Supported,
@@ -403,10 +403,11 @@ fn lower_row(runs: &Runs) -> Findings {
     }
 }
 
-/// How many standard errors make a difference that is not put down to chance.
+/// A difference of more than this many standard errors is not put down to chance.
 const YARDSTICK: f64 = 1.0;
 
-/// The means of the second-to-last and of the last tenth of some values, at least one value each.
+/// Returns the means of the second-to-last and of the last tenth of the values. Each has at least
+/// one value.
 fn last_tenths(values: &[f64]) -> (f64, f64) {
     let tenth = (values.len() / 10).max(1);
     let end = values.len() - tenth;
@@ -417,7 +418,7 @@ fn last_tenths(values: &[f64]) -> (f64, f64) {
 
 fn accuracy_cost(runs: &Runs) -> Findings {
     let stopped = Cost::new(runs, &PENALISED, "softmax");
-    // These judge: stopped early, runs differ in their length too.
+    // These runs decide. With early stopping, runs also differ in their length.
     let full = Cost::new(runs, &FULL_LENGTH[..4], FULL_LENGTH[4]);
     let (costly, harmless): (Vec<&Change>, Vec<&Change>) =
         full.changes.iter().partition(|change| change.change < -YARDSTICK);
@@ -458,7 +459,7 @@ fn accuracy_cost(runs: &Runs) -> Findings {
     }
 }
 
-/// What penalties do to the validation accuracy.
+/// The effect of penalties on the validation accuracy.
 struct Cost<'a> {
     free: &'a Run,
     /// The standard error of the accuracy without a penalty.
@@ -468,7 +469,7 @@ struct Cost<'a> {
 
 struct Change<'a> {
     run: &'a Run,
-    /// In standard errors, negative where the penalty costs accuracy.
+    /// The change in standard errors. It is negative if the penalty costs accuracy.
     change: f64,
 }
 
@@ -516,14 +517,14 @@ impl<'a> Cost<'a> {
     }
 }
 
-/// The validation accuracy over the last tenth of the evaluations: a single one leaps about by more
-/// than what is looked for.
+/// Returns the mean validation accuracy over the last tenth of the evaluations. A single evaluation
+/// varies more than the effect in question.
 fn late_accuracy(run: &Run) -> f64 {
     let accuracies: Vec<f64> = run.evaluations().iter().map(|evaluation| evaluation.validation_accuracy).collect();
     last_tenths(&accuracies).1
 }
 
-/// One digit behind the point, with a true minus.
+/// Formats a number with one decimal and a true minus sign.
 fn signed(value: f64) -> String {
     format!("{value:+.1}").replace('-', "−")
 }

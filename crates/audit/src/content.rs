@@ -1,4 +1,4 @@
-//! What the pages say, task by task.
+//! The text of the pages, task by task.
 
 use chainrule_core::{Generator, GradientSource, Precision};
 use chainrule_records::{ConfigFile, GradientCheck, GradientChecks};
@@ -9,7 +9,7 @@ use crate::DataFacts;
 use crate::analysis::spikes;
 use crate::claims::lines_of;
 
-/// Everything that the pages are written from.
+/// The input of the pages.
 pub(crate) struct Sources<'a> {
     pub(crate) runs: &'a Runs,
     pub(crate) checks: &'a GradientChecks,
@@ -68,7 +68,7 @@ impl Sources<'_> {
         Block::Claim(self.claims.iter().find(|claim| claim.id == id).expect("every claim was judged").clone())
     }
 
-    /// Steps of a derivation with what their checks found.
+    /// Returns a table of derivation steps with the results of their checks.
     fn steps(&self, steps: &[(&[usize], &str, &str)]) -> Block {
         let row = |(equations, formula, why): &(&[usize], &str, &str)| {
             let name = equations.iter().map(|equation| format!("({equation})")).collect::<Vec<_>>().join(", ");
@@ -189,7 +189,7 @@ fn task_2abc(sources: &Sources) -> Section {
     )
 }
 
-/// What is odd about the curves of the first run, if anything.
+/// Describes what is unusual about the curves of the first run, if anything.
 fn what_strikes(run: &Run) -> String {
     let last = &run.summary.final_metrics;
     let spikes = spikes(run).len();
@@ -454,7 +454,7 @@ fn passed(checks: &GradientChecks) -> String {
     }
 }
 
-/// Whether a run was made with many seeds.
+/// Whether a run is one of many seeds.
 fn is_one_of_many(run: &Run) -> bool {
     run.name.starts_with("logistic-seed-")
 }
@@ -482,7 +482,7 @@ fn row(run: &Run) -> Vec<String> {
     ]
 }
 
-/// The README's table of results.
+/// Returns the README's table of results.
 pub(crate) fn readme(sources: &Sources) -> String {
     let rows = ["softmax", "logistic", "logistic-shuffled"].map(|name| {
         let run = sources.runs.get(name);

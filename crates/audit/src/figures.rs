@@ -1,4 +1,4 @@
-//! The figures: the report's eight, and the audit's.
+//! The figures: eight of the report, and the audit's own.
 
 use std::ops::Range;
 
@@ -7,14 +7,14 @@ use chainrule_report::{Axis, Chart, Color, Content, Corner, Figure, Format, Mark
 
 use crate::analysis::{blocks, hardest_batch, meeting, stop_with};
 
-/// A figure that can be drawn once its runs are there.
+/// A figure that is drawn when its runs are finished.
 #[derive(Clone, Copy, Debug)]
 pub struct PlannedFigure {
-    /// Its name, as in `--only`.
+    /// The name for `--only`.
     pub id: &'static str,
-    /// The runs that it shows, by name; where a run was made with many seeds, all of them.
+    /// The names of the runs that the figure shows. A name of many seeds means all of them.
     pub needs: &'static [&'static str],
-    /// Looks at them.
+    /// Draws the figure from the runs.
     pub make: fn(&Runs) -> Figure,
 }
 
@@ -39,7 +39,7 @@ pub const FIGURES: [PlannedFigure; 14] = [
 /// The runs of figures 7 and 8, from the strongest penalty to the weakest.
 pub(crate) const PENALISED: [&str; 4] = ["softmax-l2-1", "softmax-l2-0.1", "softmax-l2-0.01", "softmax-l2-0.001"];
 
-/// The same runs without early stopping, and last the one without a penalty.
+/// The same runs without early stopping. The last one has no penalty.
 pub(crate) const FULL_LENGTH: [&str; 5] = [
     "softmax-l2-1-full-length",
     "softmax-l2-0.1-full-length",
@@ -48,7 +48,7 @@ pub(crate) const FULL_LENGTH: [&str; 5] = [
     "softmax-full-length",
 ];
 
-/// The run that the report's program draws in the lower row of figure 6: the second that it makes.
+/// The run in the lower row of the report's figure 6: the second run that its program makes.
 pub(crate) const PRINTED: &str = "softmax-l2-2";
 
 fn figure_1(runs: &Runs) -> Figure {
@@ -164,7 +164,7 @@ fn figure_8(runs: &Runs) -> Figure {
     }
 }
 
-/// Patiences that are tried on the full-length run.
+/// The patiences that are tried on the full-length run.
 pub(crate) const PATIENCES: Range<usize> = 1..61;
 
 fn patience(runs: &Runs) -> Figure {
@@ -319,7 +319,7 @@ fn norms(runs: &Runs) -> Figure {
     }
 }
 
-/// Smoothed training loss and validation loss, with the report's limits.
+/// A chart of the smoothed training loss and the validation loss, with the report's limits.
 fn losses(run: &Run, limits: Range<f64>) -> Chart {
     let blocks = blocks(&run.history.train_loss);
     let training = Series {
@@ -355,7 +355,7 @@ fn by_lambda(runs: &[&Run]) -> Vec<Series> {
         .collect()
 }
 
-/// Curves over steps, with the report's limits where they fit.
+/// A chart over steps, with the report's limits if they fit.
 fn over_steps(label: &str, limits: Range<f64>, format: Format, series: Vec<Series>) -> Chart {
     let last = series.iter().flat_map(|series| &series.points).map(|point| point.0).fold(1.0, f64::max);
     let limits = Axis::fitted(limits, series.iter().flat_map(|series| &series.points).map(|point| point.1));
@@ -368,7 +368,7 @@ fn over_steps(label: &str, limits: Range<f64>, format: Format, series: Vec<Serie
     }
 }
 
-/// From zero to a little above the highest point.
+/// Returns a range from zero to slightly above the highest point.
 fn from_zero(series: &[&Series]) -> Range<f64> {
     let highest = series.iter().flat_map(|series| &series.points).map(|point| point.1).fold(0.0, f64::max);
     0.0..if highest > 0.0 { 1.08 * highest } else { 1.0 }

@@ -1,8 +1,7 @@
-//! The course report, audited: run records in, figures, verdicts and pages out.
+//! Audits the course report: it turns run records into figures, verdicts and pages.
 //!
-//! A [`Plan`] says which runs a report is made of. Once they are there, [`Report::new`] draws its
-//! figures, judges its claims and writes its
-//! pages. It reads no file and knows no clock.
+//! A [`Plan`] lists the runs of a report. When they are finished, [`Report::new`] draws the
+//! figures, judges the claims and writes the pages. It reads no file and no clock.
 
 mod analysis;
 mod claims;
@@ -18,15 +17,15 @@ pub use plan::{Plan, PlanError, PlannedRun, ReadConfig, Start};
 use chainrule_records::GradientChecks;
 use chainrule_report::{Claim, Figure, Runs, file_names_of, files_of, html, markdown};
 
-/// What the report knows besides its runs.
+/// Facts about the data that the runs do not record.
 #[derive(Clone, Debug)]
 pub struct DataFacts {
-    /// What to call the data.
+    /// The name of the data.
     pub data_name: String,
-    /// For each batch of an epoch in file order, of the run `logistic`, how many rows it has of
-    /// each class.
+    /// For each batch of an epoch of the run `logistic`, in file order: the number of rows of each
+    /// class.
     pub batches: Vec<Vec<usize>>,
-    /// Images to try on the page, each with its label.
+    /// Example images for the page, each with its label.
     pub examples: Vec<(u8, Vec<u8>)>,
 }
 
@@ -37,18 +36,18 @@ pub struct Report {
     pub figures: Vec<Figure>,
     /// The claims, in the order of the tasks.
     pub claims: Vec<Claim>,
-    /// What must come out the same again.
+    /// The numbers that a reproduction must repeat.
     pub numbers: Numbers,
-    /// `report.md`
+    /// The content of `report.md`.
     pub markdown: String,
-    /// `index.html`
+    /// The content of `index.html`.
     pub html: String,
     /// The README's tables.
     pub readme: String,
 }
 
-/// The names of the runs that a report, or one figure of it, needs: where a run is made with many
-/// seeds, the name before the seed.
+/// Returns the names of the runs that a report or one of its figures needs. For many seeds, it is
+/// the name without the seed.
 pub fn needs(figure: Option<&PlannedFigure>) -> Vec<&'static str> {
     let figures = FIGURES.iter().filter(|planned| figure.is_none_or(|only| only.id == planned.id));
     let mut names: Vec<&str> = figures.flat_map(|planned| planned.needs.iter().copied()).collect();
@@ -58,10 +57,10 @@ pub fn needs(figure: Option<&PlannedFigure>) -> Vec<&'static str> {
 }
 
 impl Report {
-    /// Draws, judges and writes.
+    /// Draws the figures, judges the claims and writes the pages.
     ///
     /// # Panics
-    /// Where a run is missing that [`needs`] names.
+    /// If a run named by [`needs`] is missing.
     pub fn new(runs: &Runs, checks: &GradientChecks, facts: &DataFacts) -> Self {
         let figures: Vec<Figure> = FIGURES.iter().map(|planned| (planned.make)(runs)).collect();
         let claims = claims::judge(runs, checks, facts);
@@ -73,7 +72,7 @@ impl Report {
         Self { figures, claims, numbers, markdown, html, readme }
     }
 
-    /// Every file of the report, by its path below the report's folder.
+    /// Returns every file of the report, with its path below the report's folder.
     pub fn files(&self) -> Vec<(String, Vec<u8>)> {
         let mut claims = serde_json::to_string_pretty(&self.claims).expect("claims hold only what JSON can");
         claims.push('\n');
@@ -88,7 +87,7 @@ impl Report {
     }
 }
 
-/// The paths of [`Report::files`], before there is a report.
+/// Returns the paths of [`Report::files`] for a report that is not made yet.
 pub fn file_names() -> Vec<String> {
     let pages = ["report.md", "index.html", "claims.json", "numbers.json"].map(str::to_owned);
     pages.into_iter().chain(FIGURES.iter().flat_map(|figure| file_names_of(figure.id))).collect()

@@ -1,4 +1,4 @@
-//! What of a reproduction must come out the same again: `numbers.json`.
+//! The numbers that a reproduction must repeat: `numbers.json`.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 /// The numbers of a reproduction.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Numbers {
-    /// What they were computed on.
+    /// The data, backend and settings behind the numbers.
     pub origin: NumbersOrigin,
     /// The verdict on each claim.
     pub verdicts: BTreeMap<String, Verdict>,
@@ -18,35 +18,35 @@ pub struct Numbers {
     pub runs: BTreeMap<String, RunNumbers>,
 }
 
-/// What numbers were computed on.
+/// The data, backend and settings behind the numbers.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct NumbersOrigin {
-    /// SHA-256 of the data.
+    /// The SHA-256 of the data.
     pub data_sha256: String,
     /// The Burn backend.
     pub backend: String,
-    /// Float type.
+    /// The float type.
     pub precision: Precision,
-    /// Where the gradients came from.
+    /// The source of the gradients.
     pub gradient: GradientSource,
 }
 
 /// The numbers of a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RunNumbers {
-    /// Updates made.
+    /// The number of steps.
     pub steps: usize,
-    /// The epoch in which it ended, from 0.
+    /// The last epoch, from 0.
     pub stop_epoch: usize,
-    /// Whether patience ended it.
+    /// Whether early stopping ended the run.
     pub stopped_early: bool,
     /// The step of the lowest validation loss.
     pub best_step: usize,
-    /// Training and validation rows that were classified rightly.
+    /// The numbers of correctly classified training and validation rows.
     pub right: [usize; 2],
-    /// Mean cross-entropy over the validation rows at the end, in nats.
+    /// The mean cross-entropy over the validation rows at the end, in nats.
     pub validation_loss: f64,
-    /// The root of the sum of squares of weights and bias.
+    /// The Frobenius norm of weights and bias.
     pub frobenius: f64,
     /// The largest singular value of weights and bias.
     pub spectral: f64,
@@ -67,7 +67,7 @@ impl Numbers {
         }
     }
 
-    /// As JSON, one line a run.
+    /// Returns the numbers as JSON, one line for each run.
     pub fn to_json(&self) -> String {
         let mut text = format!("{{\n  \"origin\": {},\n", json(&self.origin));
         writeln!(text, "  \"verdicts\": {},", json(&self.verdicts)).expect("writing to a String cannot fail");
@@ -76,11 +76,11 @@ impl Numbers {
         text
     }
 
-    /// What in `fresh` is not as in these; empty where all is.
+    /// Returns the differences between these numbers and `fresh`, or an empty list.
     ///
-    /// Steps, epochs and verdicts must be the same, and in f64 all counts too, with norms and
-    /// losses to 1e-6. In f32 counts may differ by 2, and norms and losses by 1e-3: rounding
-    /// differs from backend to backend.
+    /// Steps, epochs and verdicts must be equal. In f64, all counts must be equal too, and norms
+    /// and losses within 1e-6. In f32, counts may differ by 2, and norms and losses by 1e-3, since
+    /// rounding differs between backends.
     pub fn differences(&self, fresh: &Numbers) -> Vec<String> {
         let mut found = Vec::new();
         if self.origin.data_sha256 != fresh.origin.data_sha256 {
@@ -139,7 +139,7 @@ impl RunNumbers {
         same("training rows right", self.right[0], new.right[0], counts);
         same("validation rows right", self.right[1], new.right[1], counts);
         let mut close = |what: &str, old: f64, new: f64| {
-            // Written so that what is not a number is a difference.
+            // Written so that NaN counts as a difference.
             let is_close = (old - new).abs() <= relative * old.abs();
             if !is_close {
                 found.push(format!("{what} was {old}, now {new}"));

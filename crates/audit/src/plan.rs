@@ -1,4 +1,4 @@
-//! Which runs a report is made of: `configs/report.toml`.
+//! The runs of a report: `configs/report.toml`.
 
 use std::path::{Path, PathBuf};
 
@@ -6,42 +6,42 @@ use chainrule_core::TrainConfig;
 use chainrule_records::{ConfigError, ConfigFile, read_text, toml_problem};
 use serde::Deserialize;
 
-/// The runs of a report, in order. Every config of it was checked.
+/// The runs of a report in order. All configs are checked.
 #[derive(Clone, Debug)]
 pub struct Plan {
     /// The runs.
     pub runs: Vec<PlannedRun>,
 }
 
-/// A run that is to be made.
+/// A planned run.
 #[derive(Clone, Debug)]
 pub struct PlannedRun {
-    /// Its name.
+    /// The name of the run.
     pub name: String,
-    /// The run whose stream of random numbers it goes on with.
+    /// The run whose random stream this run continues.
     pub after: Option<String>,
-    /// The run that decides how many epochs it makes: those that this one began.
+    /// The run that sets the number of epochs: this run makes as many as that one began.
     pub as_long_as: Option<String>,
     file: String,
     text: String,
     overrides: Vec<String>,
 }
 
-/// Gives the config that a plan's run names: its own name in errors, and its text.
+/// Reads the config that a planned run names. Returns its name for errors, and its text.
 pub type ReadConfig<'a> = &'a dyn Fn(&Path) -> Result<(String, String), ConfigError>;
 
-/// What is wrong with a plan.
+/// An error of a plan.
 #[derive(Debug, thiserror::Error)]
 pub enum PlanError {
-    /// It cannot be read.
+    /// The plan cannot be read.
     #[error("cannot read {file}: {problem}; name a plan, as in chainrule reproduce configs/report.toml")]
     Read {
         /// The file.
         file: String,
-        /// What the system said.
+        /// The error of the system.
         problem: std::io::Error,
     },
-    /// It is not what a plan looks like.
+    /// The content is not a valid plan.
     #[error("{file}: {problem}")]
     Content {
         /// The file.
@@ -49,23 +49,23 @@ pub enum PlanError {
         /// What is wrong, and where.
         problem: String,
     },
-    /// A run of it cannot be made.
+    /// A run of the plan has no valid config.
     #[error("{file}: run {name:?}: {problem}")]
     Run {
         /// The file.
         file: String,
         /// The run.
         name: String,
-        /// Why not.
+        /// The error of its config.
         problem: Box<ConfigError>,
     },
 }
 
-/// Bytes of a plan, at most.
-const MOST_BYTES: u64 = 1 << 20;
+/// The largest plan, in bytes.
+const MAX_BYTES: u64 = 1 << 20;
 
-/// Runs that differ in their seed alone, at most.
-const MOST_SEEDS: u32 = 10_000;
+/// The most runs that differ in their seed only.
+const MAX_SEEDS: u32 = 10_000;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -88,14 +88,14 @@ struct RawRun {
 }
 
 impl Plan {
-    /// Reads a plan; `overrides`, each `key=value`, come before what the plan sets for a single
-    /// run: what makes a run another one stays.
+    /// Reads a plan. Each of `overrides` is `key=value`. They are applied before the settings of
+    /// single runs, so that different runs stay different.
     ///
     /// # Errors
-    /// Where the plan or a run's config cannot be read, or says something that cannot be.
+    /// If the plan or a run's config cannot be read or is invalid.
     pub fn read(path: &Path, overrides: &[String]) -> Result<Self, PlanError> {
         let file = path.display().to_string();
-        let text = read_text(path, MOST_BYTES).map_err(|problem| PlanError::Read { file: file.clone(), problem })?;
+        let text = read_text(path, MAX_BYTES).map_err(|problem| PlanError::Read { file: file.clone(), problem })?;
         let folder = path.parent().unwrap_or(Path::new(""));
         let read = |config: &Path| {
             let config = folder.join(config);
@@ -104,11 +104,11 @@ impl Plan {
         Self::parse(&file, &text, overrides, &read)
     }
 
-    /// The same of a plan that was read; `file` is its name in errors, and `read` gives its
-    /// configs.
+    /// Like [`read`](Self::read), for a text. `file` is the plan's name in errors, and `read` reads
+    /// its configs.
     ///
     /// # Errors
-    /// As [`read`](Self::read).
+    /// As for [`read`](Self::read).
     pub fn parse(file: &str, text: &str, overrides: &[String], read: ReadConfig<'_>) -> Result<Self, PlanError> {
         let content = |problem: String| PlanError::Content { file: file.to_owned(), problem };
         let raw: RawPlan = toml::from_str(text)
@@ -119,8 +119,8 @@ impl Plan {
             let mut own = settings(&raw.set);
             own.extend_from_slice(overrides);
             own.extend(settings(&run.set));
-            if let Some(seeds) = run.seeds.filter(|&seeds| seeds > MOST_SEEDS) {
-                return Err(content(format!("run {:?}: seeds = {seeds}: expected at most {MOST_SEEDS}", run.name)));
+            if let Some(seeds) = run.seeds.filter(|&seeds| seeds > MAX_SEEDS) {
+                return Err(content(format!("run {:?}: seeds = {seeds}: expected at most {MAX_SEEDS}", run.name)));
             }
             let names: Vec<(String, Option<u32>)> = match run.seeds {
                 None => vec![(run.name, None)],
@@ -170,31 +170,31 @@ impl Plan {
         Ok(Self { runs })
     }
 
-    /// The run of that name.
+    /// Returns the run of that name.
     pub fn get(&self, name: &str) -> Option<&PlannedRun> {
         self.runs.iter().find(|run| run.name == name)
     }
 }
 
-/// What a run takes from those before it.
+/// The values that a run takes from earlier runs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Start {
-    /// Epochs whose orders its stream of random numbers has drawn.
+    /// The number of epochs whose orders the random stream has already drawn.
     pub skip_epochs: usize,
-    /// Epochs that it makes, where another run decides that.
+    /// The number of epochs, if another run sets it.
     pub epochs: Option<usize>,
 }
 
 impl PlannedRun {
-    /// The runs that have to be finished before this one can start.
+    /// Returns the names of the runs that must be finished before this one starts.
     pub fn waits_for(&self) -> impl Iterator<Item = &str> {
         self.after.as_deref().into_iter().chain(self.as_long_as.as_deref())
     }
 
-    /// Its config.
+    /// Returns the config of the run.
     ///
     /// # Errors
-    /// Where the config cannot be read, or not be run.
+    /// If the config cannot be read or is invalid.
     pub fn config(&self, start: Start) -> Result<TrainConfig, ConfigError> {
         let mut overrides = self.overrides.clone();
         overrides.push(format!("descent.shuffle.skip_epochs={}", start.skip_epochs));
@@ -203,7 +203,7 @@ impl PlannedRun {
     }
 }
 
-/// What to say of an experiment in a plan's place.
+/// Returns the message for an experiment given instead of a plan.
 fn not_a_plan(text: &str) -> Option<String> {
     let table: toml::Table = toml::from_str(text).ok()?;
     let is_experiment = table.contains_key("model") && !table.contains_key("run");

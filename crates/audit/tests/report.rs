@@ -1,4 +1,4 @@
-//! Figures and verdicts, on runs that were made up for them.
+//! Figures and verdicts on made-up runs.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -18,13 +18,13 @@ impl Story {
         self.runs.get_mut(name).unwrap()
     }
 
-    /// The line of the gradient checks whose text begins so.
+    /// Returns the first row of the gradient checks whose text begins with `what`.
     fn check(&mut self, what: &str) -> &mut GradientCheck {
         self.checks.rows.iter_mut().find(|row| row.what.starts_with(what)).unwrap()
     }
 }
 
-/// The verdict on a claim, of a story with this change.
+/// Checks the verdict on a claim after a change of the story.
 #[track_caller]
 fn check(id: &str, change: impl FnOnce(&mut Story), expected: Verdict) {
     let mut story = Story::new();
@@ -64,7 +64,7 @@ fn a_gradient_that_disagrees_is_not_supported() {
         };
         check(claim, fail, NotSupported);
     }
-    // A report whose checks are missing supports nothing.
+    // A report without its checks supports nothing.
     check("1a", |story| story.checks.rows.clear(), NotSupported);
 }
 
@@ -79,7 +79,7 @@ fn the_penalty_needs_no_correction_where_both_sums_pass() {
 fn early_stopping_is_judged_by_its_epoch_and_by_other_patiences() {
     check("2d", |story| story.run("logistic").summary.stop_epoch = 20, NotSupported);
     check("2d", |story| story.run("logistic").summary.stopped_early = false, NotSupported);
-    // A loss that turns once and for all stops every patience nearby within two epochs.
+    // A loss with a single turning point ends the run within two epochs for all nearby patiences.
     let turn = |story: &mut Story| {
         for evaluation in &mut story.run("logistic-full-length").history.evaluations {
             evaluation.validation_loss = (evaluation.step as f64 - 978.0).abs();
@@ -91,7 +91,7 @@ fn early_stopping_is_judged_by_its_epoch_and_by_other_patiences() {
 #[test]
 fn one_class_batches_are_counted() {
     check("2e-i", |story| story.facts.batches[3] = vec![0, 128], Corrected);
-    // Without spikes there is nothing for them to explain.
+    // Without spikes there is nothing to explain.
     let no_spikes = |story: &mut Story| {
         story.facts.batches[3] = vec![0, 128];
         story.run("logistic").history.evaluations.iter_mut().for_each(|evaluation| evaluation.validation_loss = 0.1);
@@ -132,9 +132,9 @@ fn one_shuffled_run_is_judged_among_many() {
     check("2e-ii", |story| set(story, |seed| 400 + 10 * seed), Supported);
     check("2e-ii", |story| set(story, |seed| 900 + 10 * seed), NotSupported);
     check("2e-ii", |story| set(story, |seed| 700 + 10 * seed), Corrected);
-    // All earlier, but hardly.
+    // All stop earlier, but only slightly.
     check("2e-ii", |story| set(story, |_| 1030), Corrected);
-    // The report's own run stops with all the others: nothing is more usual.
+    // The report's own run stops with all the others, so it is typical.
     check("2e-ii", |story| set(story, |_| 522), Supported);
 }
 
@@ -171,7 +171,7 @@ fn penalties_are_weighed_against_the_standard_error_with_all_epochs_made() {
         run.history.evaluations.iter_mut().for_each(|evaluation| evaluation.validation_accuracy = accuracy);
     };
     check("4c, 4d", |story| set(story.run("softmax-l2-0.001-full-length"), 0.89), Supported);
-    // What early stopping did to the length of a run is not the penalty's doing.
+    // Early stopping changes the length of a run. That effect does not count as the penalty's.
     check("4c, 4d", |story| set(story.run("softmax-l2-0.001"), 0.5), Corrected);
     let all = |story: &mut Story| {
         for run in story.runs.values_mut().filter(|run| run.name.starts_with("softmax")) {
@@ -225,7 +225,7 @@ fn figures_are_drawn_with_ink_and_alike_each_time() {
 
 #[test]
 fn lines_end_at_the_charts_edge() {
-    // The validation accuracy starts far below figure 2's lower limit, in a story where it does.
+    // In this story, the validation accuracy starts far below figure 2's lower limit.
     let mut story = Story::new();
     for evaluation in story.run("logistic").history.evaluations.iter_mut().take(3) {
         evaluation.validation_accuracy = 0.1;
@@ -247,7 +247,7 @@ fn lines_end_at_the_charts_edge() {
             assert!((left..=right).contains(&x) && (top..=bottom).contains(&y), "{x}, {y} in {line}");
         }
     }
-    // Nothing runs along the lower edge, where points below it would be if they were only moved.
+    // No line runs along the lower edge. Points below it would be there if they were only moved.
     let at_the_edge = |line: &&str| line.matches(&format!(",{bottom}")).count() > 1;
     assert!(!drawing.svg.lines().filter(|line| line.contains(&color)).any(|line| at_the_edge(&line)));
 }
@@ -276,7 +276,8 @@ fn whatever_the_data_is_called_the_pages_stay_pages() {
     assert!(!report.html.contains("<script>alert"), "the name is code");
     assert!(report.html.contains("&lt;script&gt;alert(1)&lt;/script&gt; `a` $b$ | c"));
     assert!(!report.html.contains("</script><b>"));
-    // What a failed check says is many lines, with marks in them; the table of verdicts stays one.
+    // The problem of a failed check has several lines and marks. The table of verdicts still has
+    // one line.
     let problem = "weight: *odd one out* | `x`\nsecond line";
     let line = story.check("Eq. (6)");
     (line.passed, line.problem) = (false, Some(problem.into()));
@@ -292,7 +293,7 @@ fn the_page_needs_nothing_from_elsewhere() {
     for scheme in ["http:", "https:", "//cdn", "@import", "src="] {
         assert!(!links.contains(scheme), "{scheme}");
     }
-    // Every formula is one: what LaTeX does not know comes out as an error.
+    // MathML marks unknown LaTeX as an error. There must be none.
     assert!(!report.html.contains("merror"));
     assert!(report.html.matches("<math").count() > 30);
 }
@@ -368,7 +369,7 @@ fn a_plan_that_cannot_be_is_refused_in_one_line() {
     assert!(Plan::read(Path::new("no/plan.toml"), &[]).unwrap_err().to_string().contains("no/plan.toml"));
 }
 
-/// Experiments for plans to name: `softmax.toml` and `logistic.toml`.
+/// Writes experiments for plans: `softmax.toml` and `logistic.toml`.
 fn write_configs(folder: &Path) {
     for (name, classes) in [("softmax", ""), ("logistic", "[data]\nclasses = [2, 3]\n")] {
         let text = format!("{classes}[model]\nkind = '{name}'\n");

@@ -342,7 +342,7 @@ impl Estimator {
             }
         }
         // An engine validates on something: on as little as there is, and nobody hears of it.
-        let rows = [train.rows.clone(), train.rows.some(&[0])];
+        let rows = [train.rows.clone(), train.rows.select(&[0])];
         self.train(train, rows, config, &machine, from, &mut ()).map(Fitted::without_validation)
     }
 

@@ -17,7 +17,7 @@ use crate::backend::{self, Backend};
 
 /// Threads of the fused kernels, at most: each has sums of its own, and a system has an end of
 /// threads.
-pub const MOST_THREADS: usize = 1024;
+pub const MAX_THREADS: usize = 1024;
 
 /// What trains: a backend, and as many threads.
 pub struct Machine {
@@ -48,10 +48,10 @@ impl Machine {
     ///
     /// # Errors
     /// Where this build lacks the backend, or this machine its device, and where there are more
-    /// than [`MOST_THREADS`].
+    /// than [`MAX_THREADS`].
     pub fn new(named: Option<&Backend>, threads: NonZero<usize>) -> Result<Self, Error> {
-        if threads.get() > MOST_THREADS {
-            return Err(Error::Backend(format!("{threads} threads; expected from 1 to {MOST_THREADS}")));
+        if threads.get() > MAX_THREADS {
+            return Err(Error::Backend(format!("{threads} threads; expected from 1 to {MAX_THREADS}")));
         }
         let backend = backend::choose(named)?;
         if !backend.is_built() {

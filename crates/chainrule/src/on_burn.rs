@@ -71,7 +71,7 @@ fn check<M: Classifier, L: Label>(
     // Weights of classes and statistics are those that a fit would have: of all rows.
     let config = config.with_gradient(GradientSource::ClosedForm);
     let learnt = TrainingStatistics::of(&config, &samples.rows, &samples.schema)?;
-    let drawn = samples.rows.some(&some_of_each_class(samples, config.descent().shuffle.seed));
+    let drawn = samples.rows.select(&some_of_each_class(samples, config.descent().shuffle.seed));
     let examples = Examples::new(drawn, &learnt.preprocessing, precision, device, Expansion::Host);
     let Examples { features, labels } = examples.map_err(Error::from)?;
     let targets = match learnt.class_weights {

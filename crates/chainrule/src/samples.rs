@@ -210,7 +210,7 @@ impl Samples<()> {
             return Err(SamplesError::Label { row, problem }.into());
         }
         let classes = in_label_order(names.iter().cloned().collect());
-        if classes.len() > MOST_CLASSES {
+        if classes.len() > MAX_CLASSES {
             return Err(SamplesError::ManyClasses(classes.len()).into());
         }
         let mut own: Vec<Option<L>> = vec![None; classes.len()];
@@ -232,7 +232,7 @@ impl Samples<()> {
 }
 
 /// Classes, at most: a label is a byte.
-const MOST_CLASSES: usize = 256;
+const MAX_CLASSES: usize = 256;
 
 /// Where rows in memory come from. Their checksum is taken with their labels: without, no model
 /// is fitted to them that could tell it.
@@ -275,7 +275,7 @@ impl<L: Label> Samples<L> {
         let rows = Holdout { fraction, seed }
             .split(&self.labels())
             .map_err(|class| SamplesError::SingleRow { class: self.schema.classes[usize::from(class)].to_string() })?;
-        Ok(rows.map(|rows| self.with_rows(self.rows.some(&rows))))
+        Ok(rows.map(|rows| self.with_rows(self.rows.select(&rows))))
     }
 
     /// The rows of some classes, which are numbered in this order from now on. The logistic model's
@@ -433,7 +433,7 @@ impl Samples {
         }
         let (source, schema) = (Provenance::of_images(data), schema_of_images(data, labels));
         let [train, validation] = rows;
-        let read = |rows: Rows| Ok::<_, Error>(Self::of_schema(rows.within(resident_bytes)?, &schema, &source));
+        let read = |rows: Rows| Ok::<_, Error>(Self::of_schema(rows.into_memory(resident_bytes)?, &schema, &source));
         Ok([read(train)?, read(validation)?])
     }
 }

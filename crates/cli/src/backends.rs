@@ -1,4 +1,4 @@
-//! `chainrule backends`: what this build has, and what this machine offers it.
+//! `chainrule backends`: lists the backends of this build and the devices of this machine.
 
 use anyhow::Result;
 use chainrule::backend::{Backend, BackendInfo, choose};
@@ -8,24 +8,24 @@ use crate::exit;
 use crate::options::BackendsOptions;
 use crate::output::{Lines, print_json};
 
-/// One backend, in this build and on this machine.
+/// A backend in this build and on this machine.
 #[derive(Debug, Serialize)]
 struct Row {
     backend: &'static str,
     built: bool,
-    /// What `--backend` takes where it is not said.
+    /// Whether it is used without `--backend`.
     default: bool,
-    /// What the device calls itself.
+    /// The name of the device.
     device: Option<String>,
     precisions: Vec<&'static str>,
     gradients: Vec<&'static str>,
-    /// Why there is no device, where there is none.
+    /// Why there is no device.
     problem: Option<String>,
 }
 
 /// Lists the backends.
 pub(crate) fn backends(options: &BackendsOptions) -> Result<u8> {
-    // An environment that narrows it to what is not there is told.
+    // Fails if the environment selects a backend that is not in this build.
     Backend::built()?;
     let default = choose(None).ok();
     let all = Backend::LOCAL.into_iter().chain([Backend::Cpu]);
@@ -46,7 +46,7 @@ fn row(backend: &Backend, default: Option<&Backend>) -> Row {
         Ok(_) => vec!["f32"],
         Err(_) => Vec::new(),
     };
-    // Without a device there is none to have kernels.
+    // Without a device, the kernels of a backend on the CPU still count.
     let has_kernels = offer.as_ref().map_or(!backend.is_apart(), |offer| offer.has_kernels);
     Row {
         backend: backend.name(),
@@ -59,13 +59,13 @@ fn row(backend: &Backend, default: Option<&Backend>) -> Row {
     }
 }
 
-/// What `descent.gradient` may be there.
+/// Returns the values of `descent.gradient` that the backend supports.
 fn gradients(has_kernels: bool, has_autodiff: bool) -> Vec<&'static str> {
     let fused = has_kernels.then_some("fused");
     fused.into_iter().chain(["closed-form"]).chain(has_autodiff.then_some("autodiff")).collect()
 }
 
-/// A device on another machine has an address, which is not known here.
+/// A remote device has an address, which is not known here.
 fn remote() -> Row {
     let backend = Backend::Remote(String::new());
     let problem = if backend.is_built() {

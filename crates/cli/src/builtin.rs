@@ -1,11 +1,11 @@
-//! The experiments that are inside the program, so that it works in any folder.
+//! The built-in experiments. They make the program usable in any folder.
 
 use std::path::Path;
 
 use chainrule_audit::{Plan, PlanError};
 use chainrule_records::ConfigError;
 
-/// Each by its name: those of `configs/` in a checkout, with the why beside each number.
+/// Name and text of each: the files of `configs/`, which explain every number.
 pub(crate) const EXPERIMENTS: [(&str, &str); 4] = [
     (DEFAULT, include_str!("../configs/softmax.toml")),
     ("softmax-optimum", include_str!("../configs/softmax-optimum.toml")),
@@ -13,13 +13,13 @@ pub(crate) const EXPERIMENTS: [(&str, &str); 4] = [
     ("logistic-shuffled", include_str!("../configs/logistic-shuffled.toml")),
 ];
 
-/// The experiment that is meant where none is named.
+/// The experiment that is used if none is named.
 pub(crate) const DEFAULT: &str = "softmax";
 
 /// The report's plan: `configs/report.toml`.
 const REPORT: &str = include_str!("../configs/report.toml");
 
-/// The report's own plan, whose experiments are inside, too.
+/// Returns the built-in plan of the report. Its experiments are built in, too.
 pub(crate) fn report(overrides: &[String]) -> Result<Plan, PlanError> {
     let read = |path: &Path| {
         let name = path.file_stem().and_then(|name| name.to_str()).unwrap_or_default();
@@ -30,7 +30,7 @@ pub(crate) fn report(overrides: &[String]) -> Result<Plan, PlanError> {
     Plan::parse("the report's plan", REPORT, overrides, &read)
 }
 
-/// The text of an experiment inside.
+/// Returns the text of a built-in experiment.
 pub(crate) fn text(name: &str) -> Option<&'static str> {
     EXPERIMENTS.iter().find(|(inside, _)| *inside == name).map(|(_, text)| *text)
 }

@@ -1,4 +1,4 @@
-//! When a run's checkpoints are written, and what is written beside where the training stands.
+//! When a run writes its checkpoints, and what each of them stores.
 
 use std::num::NonZero;
 use std::ops::ControlFlow;
@@ -16,14 +16,14 @@ use crate::output::say;
 /// How often a checkpoint is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum CheckpointInterval {
-    /// Only where the training is interrupted.
+    /// Only when the training is interrupted.
     Never,
     Steps(NonZero<usize>),
     Time(Duration),
 }
 
 impl Default for CheckpointInterval {
-    /// So seldom that it costs nothing, and so often that nobody minds what is lost.
+    /// Ten seconds: checkpoints cost next to nothing, and a kill loses little work.
     fn default() -> Self {
         Self::Time(Duration::from_secs(10))
     }
@@ -45,19 +45,18 @@ impl FromStr for CheckpointInterval {
     }
 }
 
-/// What a checkpoint's file holds.
+/// The content of a checkpoint file.
 #[derive(Serialize, Deserialize)]
 struct Saved {
-    /// The config that came to it.
+    /// The config of the run.
     config: String,
-    /// Up to there.
+    /// The time of the run up to the checkpoint.
     seconds: Seconds,
     checkpoint: Checkpoint,
 }
 
 impl Saved {
-    /// The last one of a folder that is whole, if there is one. Fails where it is of another
-    /// config.
+    /// Reads the folder's last whole checkpoint. Fails if it has another config.
     fn last(folder: &RunFolder, log: &mut dyn FnMut(&str)) -> Result<Option<Self>> {
         let mut is_damaged = false;
         let last = folder.last_checkpoint(&mut |error| {
@@ -84,18 +83,18 @@ impl Saved {
     }
 }
 
-/// Watches a training for an observer: keeps the time of its steps and evaluations, and its
-/// checkpoints.
+/// An observer that writes checkpoints and measures the time of steps and evaluations. It forwards
+/// events to another observer.
 pub(crate) struct CheckpointObserver<'a> {
     observer: &'a mut dyn Observer,
     folder: &'a RunFolder,
     every: CheckpointInterval,
     from: Option<Checkpoint>,
-    /// What the run took until it was ended before.
+    /// The time of the run before it was resumed.
     before: Seconds,
-    /// When this process began with it.
+    /// When this process started on the run.
     start: Instant,
-    /// When the first step began.
+    /// When the first step started.
     steps_start: Instant,
     evaluating_since: Option<Instant>,
     validation: Duration,
@@ -105,11 +104,11 @@ pub(crate) struct CheckpointObserver<'a> {
 }
 
 impl<'a> CheckpointObserver<'a> {
-    /// Goes on from the folder's last checkpoint that is whole, which `log` hears, or begins.
-    /// `start` is when this process began with the run.
+    /// Resumes from the folder's last whole checkpoint and logs it, or starts a new run. `start` is
+    /// when this process started on the run.
     ///
     /// # Errors
-    /// Where the checkpoint is of another config.
+    /// If the checkpoint has another config.
     pub(crate) fn new(
         observer: &'a mut dyn Observer,
         folder: &'a RunFolder,
@@ -136,12 +135,12 @@ impl<'a> CheckpointObserver<'a> {
         })
     }
 
-    /// Whose run it is.
+    /// The folder of the run.
     pub(crate) fn folder(&self) -> &'a RunFolder {
         self.folder
     }
 
-    /// What the run took so far.
+    /// The time of the run so far.
     pub(crate) fn seconds(&self) -> Seconds {
         let training = self.steps_start.elapsed().saturating_sub(self.validation);
         Seconds {

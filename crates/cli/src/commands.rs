@@ -1,4 +1,4 @@
-//! What the command line may say: the program's commands.
+//! The commands of the program, as clap types.
 
 use clap::{Parser, Subcommand};
 
@@ -13,7 +13,7 @@ use crate::options::{
 use crate::page::PageOptions;
 use crate::predict::{PredictOptions, about_files};
 
-/// What holds of all commands: at the end of the long help, the man page and the reference.
+/// Help that applies to every command. It ends the long help, the man page and the reference.
 const OF_ALL: &str = "\
 Example: chainrule train
 

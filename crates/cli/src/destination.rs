@@ -1,11 +1,11 @@
-//! Where a person wants a result: nothing is replaced there that was not asked for.
+//! Checks output paths: without `--force` no file or folder is replaced.
 
 use std::path::Path;
 
 use anyhow::{Result, anyhow};
 use chainrule_records::{Destination, RunError};
 
-/// The file that `option` names; one that is there is replaced with `--force` only.
+/// Checks the file that `option` names. An existing file needs `--force`.
 pub(crate) fn destination(file: &Path, force: bool, option: &str) -> Result<Destination> {
     Destination::new(file, force).map_err(|error| match error {
         RunError::Exists(_) => anyhow!("{error}; name another file with {option}, or add --force to replace it"),
@@ -13,7 +13,7 @@ pub(crate) fn destination(file: &Path, force: bool, option: &str) -> Result<Dest
     })
 }
 
-/// The same of a folder that was to be made.
+/// Turns "folder exists" into an error that names `--out` and `--force`.
 pub(crate) fn folder_exists(error: RunError) -> anyhow::Error {
     match error {
         RunError::Exists(_) => {

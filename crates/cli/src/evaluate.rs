@@ -1,4 +1,4 @@
-//! `chainrule evaluate`.
+//! `chainrule evaluate`: measures a model on labelled data.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,8 @@ use chainrule_core::{Class, DataConfig, Features, LinkKind, Unused, count, displ
 use chainrule_data::readers;
 use chainrule_data::{
     DIGITS, Data, DataError, Holdout, PictureRequest, Prefetcher, Provenance, Request, RowBuffer, Rows, Split,
-    TableRequest, TableSplit, Tables, digits_to_draw, find_tables, find_with, holdout, names, not_used, resolve_source,
+    TableRequest, TableSplit, Tables, digits_to_draw, find_tables, find_with, holdout, names, resolve_source,
+    unused_message,
 };
 use chainrule_evaluate::{Scores, Tally, Wrong};
 use chainrule_report::{Tile, contact_sheet};
@@ -66,52 +67,52 @@ struct Answer<'a> {
     run: String,
     model: LinkKind,
     data: AboutData,
-    /// What the data calls the classes, which are positions in all that follows.
+    /// The names of the classes. All following fields refer to classes by their position here.
     classes: &'a [Class],
     #[serde(flatten)]
     scores: &'a Scores,
-    /// Their numbers in the file of images, from 0, in the order of `most_confidently_wrong`.
+    /// Their numbers in the image file, from 0, in the order of `most_confidently_wrong`.
     #[serde(skip_serializing_if = "Option::is_none")]
     most_confidently_wrong_images: Option<Vec<usize>>,
-    /// The lines of a table, the header's being 1, in the order of `most_confidently_wrong`.
+    /// The lines of a table, in the order of `most_confidently_wrong`. The header is line 1.
     #[serde(skip_serializing_if = "Option::is_none")]
     most_confidently_wrong_lines: Option<Vec<u32>>,
 }
 
-/// What it was evaluated on.
+/// The data of the evaluation.
 #[derive(Serialize)]
 struct AboutData {
     source: String,
     sha256: String,
     split: &'static str,
-    /// Whether these are the very files that the run was made with. Where `split` is `all`, its
-    /// training rows are then among them.
+    /// Whether these are the files that the run was trained on. If so and `split` is `all`, the
+    /// rows include its training rows.
     is_the_runs_own: bool,
-    /// Rows of other classes than the model's, on which it was not evaluated.
+    /// The number of rows that were left out because the model does not know their classes.
     left_out: usize,
-    /// How many of each of these.
+    /// The number of these rows for each class.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     left_out_classes: BTreeMap<String, usize>,
-    /// What its folder holds besides.
+    /// Files in the folder that are not used.
     #[serde(flatten)]
     unused: Unused,
 }
 
-/// The split that is none: training and validation rows together.
+/// Means no split: training and validation rows together.
 const ALL: &str = "all";
 
-/// So many of the most confidently wrong images are shown, so many in a row, and so many of them,
-/// or of the classes left out, in the text.
-const MOST_WRONG: usize = 40;
+/// The number of most confidently wrong images on the sheet, in one row of the sheet, and in the
+/// text. The text also lists at most this many of the classes left out.
+const MAX_WRONG: usize = 40;
 const IN_A_ROW: usize = 8;
 const IN_TEXT: usize = 5;
 
-/// Rows of the model's classes.
+/// The rows whose classes the model knows.
 struct Labelled {
     rows: Rows,
-    /// How many rows of other classes there are, by their classes.
+    /// The number of rows of each other class.
     left_out: BTreeMap<String, usize>,
-    /// Each one's line, of a table.
+    /// The line of each row, for a table.
     lines: Option<Vec<u32>>,
 }
 
@@ -131,18 +132,18 @@ pub(crate) fn evaluate(options: &EvaluateOptions) -> Result<u8> {
     }
     let file = options.wrong.as_ref().map(|path| destination(path, options.force, "--wrong")).transpose()?;
     let named = options.data.source.as_ref();
-    // Of data in one part the run kept some rows for the validation; named, all are taken.
+    // Data without a validation part: the run held out some rows. With `--data`, all rows are used.
     let (labelled, source, is_whole) = match model.features() {
         None => {
             let data = find(&model, options.data.source.as_deref(), &mut log)?;
-            not_used(&data.unused, data.pictures.is_some()).iter().for_each(|what| log(&format!("note: {what}")));
+            unused_message(&data.unused, data.pictures.is_some()).iter().for_each(|what| log(&format!("note: {what}")));
             let (rows, left_out) = rows(&model, &data, options)?;
             let is_whole = named.is_some() && data.pictures.as_ref().is_some_and(|pictures| !pictures.has_parts);
             (Labelled { rows, left_out, lines: None }, Provenance::of_images(&data), is_whole)
         }
         Some(features) => {
             let tables = find_table(&model, features, options)?;
-            not_used(&tables.unused, false).iter().for_each(|what| log(&format!("note: {what}")));
+            unused_message(&tables.unused, false).iter().for_each(|what| log(&format!("note: {what}")));
             let source = Provenance::of_tables(&tables);
             let [train, validation] = tables.parts;
             let part = match options.split {
@@ -180,7 +181,7 @@ pub(crate) fn evaluate(options: &EvaluateOptions) -> Result<u8> {
     let Some(scores) = tally(&model, rows)?.scores() else {
         bail!("{}: no {noun} of the model's classes [{}]", source.name, names(model.classes()).join(", "));
     };
-    // Of a table it was refused.
+    // Tables were refused above.
     if let Some(file) = file {
         file.write(&sheet(&model, rows, &scores)?)?;
     }
@@ -218,7 +219,7 @@ pub(crate) fn evaluate(options: &EvaluateOptions) -> Result<u8> {
     Ok(exit::DONE)
 }
 
-/// The data that was named, else the run's own.
+/// Finds the data named on the command line, else the run's own.
 fn find(model: &Model, named: Option<&str>, log: &mut dyn FnMut(&str)) -> Result<Data> {
     let pictures =
         PictureRequest { size: model.image_size(), treatment: model.treatment(), holdout: own_holdout(model, named) };
@@ -235,7 +236,7 @@ fn find(model: &Model, named: Option<&str>, log: &mut dyn FnMut(&str)) -> Result
     Ok(data)
 }
 
-/// The same of a table, its columns being found by their names.
+/// Like [`find`] for a table. Columns are matched by name.
 fn find_table(model: &Model, features: &[String], options: &EvaluateOptions) -> Result<Tables> {
     let (named, label) = (options.data.source.as_deref(), options.label.as_deref());
     let label = label.map(str::to_owned).or_else(|| model.trained()?.config.data().label.clone());
@@ -256,7 +257,7 @@ fn find_table(model: &Model, features: &[String], options: &EvaluateOptions) -> 
     };
     let request = request(model, named)?;
     let found = find_tables(&request, &wanted);
-    // A column that the options name is looked for in whatever data.
+    // A column named by an option is looked up in any data.
     let found = match (named, &options.label) {
         (None, None) => found.map_err(of_the_run)?,
         _ => found?,
@@ -289,7 +290,7 @@ fn request(model: &Model, named: Option<&str>) -> Result<Request> {
     }
 }
 
-/// Of its own data a run kept some; of other data all rows are taken.
+/// Returns the run's holdout for its own data. Other data is used whole.
 fn own_holdout(model: &Model, named: Option<&str>) -> Option<Holdout> {
     model.trained().filter(|_| named.is_none()).map(|run| holdout(&run.config))
 }
@@ -298,20 +299,21 @@ fn resident_bytes(model: &Model) -> u64 {
     model.trained().map_or_else(|| DataConfig::default().resident_bytes, |run| run.config.data().resident_bytes)
 }
 
-/// Whether a run was told which classes to take, and so leaves out the others as it should.
+/// Whether the run's config chose classes. If so, rows of other classes are left out without an
+/// error.
 fn chose_classes(model: &Model) -> bool {
     model.trained().is_some_and(|run| run.config.data().classes.is_some())
 }
 
-/// A few classes, each with its rows.
+/// Lists a few classes with their numbers of rows.
 fn counted(classes: &BTreeMap<String, usize>) -> String {
     let shown: Vec<String> = classes.iter().take(IN_TEXT).map(|(class, rows)| format!("{class} ({rows})")).collect();
     let more = classes.len() - shown.len();
     shown.join(", ") + &if more > 0 { format!(" and {more} more") } else { String::new() }
 }
 
-/// The run's own rows of its own data, all of other data, and how many of each other class there
-/// are.
+/// Returns the split of the run's own data, or all rows of other data, and the number of rows of
+/// each other class.
 fn rows(model: &Model, data: &Data, options: &EvaluateOptions) -> Result<(Rows, BTreeMap<String, usize>), DataError> {
     let config = model.trained().map(|run| run.config.data());
     let (part, of_run) = match options.split {
@@ -334,7 +336,7 @@ fn rows(model: &Model, data: &Data, options: &EvaluateOptions) -> Result<(Rows, 
     Ok((rows, left_out.into_iter().map(|(label, rows)| (data.class_name(label), rows)).collect()))
 }
 
-/// Bytes of pixels that a thread reads and judges at once.
+/// The number of feature values that a thread reads and evaluates at once.
 const CHUNK: usize = 1 << 19;
 
 impl Labelled {
@@ -343,10 +345,10 @@ impl Labelled {
     }
 }
 
-/// No rows yet.
+/// Returns an empty tally.
 fn empty(model: &Model) -> Tally {
-    let tally = Tally::new(model.predictor.n_classes(), MOST_WRONG);
-    // Of other data, too, a row counts what it counted in the training.
+    let tally = Tally::new(model.predictor.n_classes(), MAX_WRONG);
+    // Other data uses the class weights of the training, too.
     match model.trained().and_then(|run| run.summary.class_weights.clone()) {
         Some(class_weights) => tally.with_class_weights(class_weights),
         None => tally,
@@ -361,7 +363,7 @@ fn judged(prediction: &Prediction, label: usize) -> Judged {
     (label, prediction.class, confidence, prediction.cross_entropy(label))
 }
 
-/// Asks the model about all rows, chunk by chunk on all processors, and counts in their order.
+/// Predicts all rows chunk by chunk on all processors and counts them in order.
 fn tally(model: &Model, rows: &Rows) -> Result<Tally> {
     let predictor = Arc::new(model.predictor.clone());
     let rows_at_once = (CHUNK / predictor.n_features()).max(1);
@@ -390,7 +392,7 @@ fn tally(model: &Model, rows: &Rows) -> Result<Tally> {
     Ok(tally)
 }
 
-/// The most confidently wrong images.
+/// Draws the most confidently wrong images.
 fn sheet(model: &Model, rows: &Rows, scores: &Scores) -> Result<Vec<u8>> {
     let (classes, mut buffer) = (model.classes(), RowBuffer::default());
     let mut tiles = Vec::new();
@@ -411,7 +413,7 @@ fn sheet(model: &Model, rows: &Rows, scores: &Scores) -> Result<Vec<u8>> {
     Ok(contact_sheet(&title, &tiles, model.image_size(), IN_A_ROW))
 }
 
-/// The result, for a person.
+/// Formats the result for a person.
 fn describe(answer: &Answer, kind: &str, noun: &str) -> Lines {
     let Answer { data, scores, classes, .. } = answer;
     let percent = |fraction: f64| format!("{:.2} %", 100.0 * fraction);
@@ -442,7 +444,7 @@ fn describe(answer: &Answer, kind: &str, noun: &str) -> Lines {
     lines.add(format!("{:<14} {low} to {high}, 95 % confidence (Wilson)", ""));
     lines.add(format!("{:<14} {} expected error", "calibration", percent(scores.expected_calibration_error)));
 
-    // The names have one column in all of these tables.
+    // The column of names has the same width in all of these tables.
     let longest = names(classes).iter().map(|name| display_width(name)).max().unwrap_or_default();
     let first = longest.max(14);
     lines.gap();

@@ -1,8 +1,8 @@
-//! Exit codes that scripts may rely on.
+//! The exit codes. Scripts may rely on them.
 
 pub(crate) const DONE: u8 = 0;
 pub(crate) const CHECK: u8 = 1;
 pub(crate) const INPUT: u8 = 2;
 pub(crate) const INTERRUPTED: u8 = 130;
-/// What a shell says of a program that a closed pipe killed.
+/// The code that a shell reports for a program killed by a closed pipe.
 pub(crate) const NO_READER: u8 = 141;

@@ -1,4 +1,4 @@
-//! From the command line to what a run needs: a checked config, a device, data.
+//! Reads an experiment and applies the command line options to it.
 
 use std::path::Path;
 
@@ -11,8 +11,8 @@ use crate::builtin;
 use crate::missing::{Config, is_config};
 use crate::options::{Choices, TrainOptions};
 
-/// The experiment that the options describe: its file, or the run that goes on, then what the
-/// command line chose otherwise.
+/// Returns the checked config: the experiment's file, or the config of the resumed run, with the
+/// command line's overrides.
 pub(crate) fn config(options: &TrainOptions, resumed: Option<&RunFolder>) -> Result<TrainConfig> {
     has_values(&options.choices, options.config.as_deref())?;
     let overrides = overrides(&options.choices);
@@ -24,14 +24,14 @@ pub(crate) fn config(options: &TrainOptions, resumed: Option<&RunFolder>) -> Res
     Ok(TrainConfig::parse_overridden(&file, &text, &overrides)?)
 }
 
-/// An experiment as it is written.
+/// The text of an experiment.
 pub(crate) struct Experiment {
-    /// What it is called in errors.
+    /// Its name in error messages.
     pub(crate) file: String,
     pub(crate) text: String,
 }
 
-/// The experiment that is named: a file, or where there is none of that name one that is inside.
+/// Reads an experiment: a file, or a built-in one if there is no such file.
 pub(crate) fn read(named: Option<&Path>) -> Result<Experiment> {
     let path = named.unwrap_or(Path::new(builtin::DEFAULT));
     let inside = builtin::text(path.to_str().unwrap_or_default());
@@ -42,7 +42,7 @@ pub(crate) fn read(named: Option<&Path>) -> Result<Experiment> {
     Ok(Experiment { file: path.display().to_string(), text: TrainConfig::read_text(path)? })
 }
 
-/// Refuses `--set` without a value, or whose value was taken for the experiment's file.
+/// Refuses a `--set` without a value. Its value may have been taken for the experiment's file.
 pub(crate) fn has_values(choices: &Choices, config: Option<&Path>) -> Result<()> {
     match (choices.overrides.iter().find(|set| !set.contains('=')), config) {
         (Some(set), Some(value)) if !value.exists() => {
@@ -55,14 +55,14 @@ pub(crate) fn has_values(choices: &Choices, config: Option<&Path>) -> Result<()>
     }
 }
 
-/// `--set` in order, then the options that have names.
+/// Returns all overrides: `--set` in order, then the named options.
 pub(crate) fn overrides(choices: &Choices) -> Vec<String> {
     let quoted = |text: &str| toml::Value::from(text).to_string();
     let data = choices.data.source.as_deref().map(|source| format!("data.source={}", quoted(source)));
     overrides_but_data(choices).into_iter().chain(data).collect()
 }
 
-/// The same without the source of the data.
+/// Like [`overrides`] without the source of the data.
 pub(crate) fn overrides_but_data(choices: &Choices) -> Vec<String> {
     let mut overrides = choices.overrides.clone();
     let mut set = |key: &str, value: Option<String>| overrides.extend(value.map(|value| format!("{key}={value}")));

@@ -1,4 +1,4 @@
-//! `chainrule export`.
+//! `chainrule export`: writes a model for another tool.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -35,7 +35,7 @@ pub(crate) struct ExportOptions {
     output: Output,
 }
 
-/// The formats that there are, with what they are.
+/// The formats, with a description of each for the help.
 fn formats() -> impl TypedValueParser<Value = Format> {
     let values = Format::ALL.map(|format| PossibleValue::new(format.name()).help(format.about()));
     PossibleValuesParser::new(values).map(|name| {
@@ -69,7 +69,7 @@ pub(crate) fn export(options: &ExportOptions) -> Result<u8> {
     Ok(exit::DONE)
 }
 
-/// The model with all that goes with it.
+/// Collects the model with its metadata.
 fn portable(model: &Model) -> Portable {
     let about = match &model.origin {
         Origin::Run(run) => {

@@ -1,31 +1,31 @@
-//! Small pictures as characters: half-blocks in colours on a terminal, plain characters elsewhere.
+//! Draws small images as text: coloured half-blocks on a terminal, plain characters elsewhere.
 
 use std::io::IsTerminal;
 
 use chainrule_core::{display_width, to_left, visible};
 
-/// What a terminal can show.
+/// The colours that the output supports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ink {
     /// Characters without colours.
     Plain,
-    /// The 6 x 6 x 6 colours that terminals have had for long.
+    /// The 256-colour palette's cube of 6 x 6 x 6 colours.
     Cube,
     /// 24 bits.
     True,
 }
 
-/// What a value is drawn as.
+/// How values become colours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Palette {
-    /// From 0, black, to 1, white.
+    /// From 0 (black) to 1 (white).
     Grey,
-    /// From -1, blue, over 0, white, to 1, red: `ColorBrewer`'s `RdBu`, which people with any
-    /// common colour blindness tell apart.
+    /// From -1 (blue) over 0 (white) to 1 (red). This is `ColorBrewer`'s `RdBu`, which is readable
+    /// with any common colour blindness.
     Signed,
 }
 
-/// A picture with a name above it.
+/// An image with a title.
 pub(crate) struct Heatmap {
     pub(crate) name: String,
     /// Row by row, in the palette's range.
@@ -33,13 +33,13 @@ pub(crate) struct Heatmap {
     pub(crate) palette: Palette,
 }
 
-/// Columns where there is no terminal.
+/// The number of columns if there is no terminal.
 const COLUMNS: usize = 80;
-/// Columns between two pictures.
+/// The number of columns between two images.
 const GAP: usize = 2;
 
 impl Ink {
-    /// What standard output shows: <https://no-color.org> is heeded.
+    /// Detects what standard output supports. `NO_COLOR` (<https://no-color.org>) is respected.
     pub(crate) fn of_output() -> Self {
         let set = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
         let [no_color, term, colorterm] = ["NO_COLOR", "TERM", "COLORTERM"].map(set);
@@ -56,7 +56,7 @@ impl Ink {
         }
     }
 
-    /// What the plain characters mean.
+    /// Explains the plain characters.
     pub(crate) fn legend(self, palette: Palette) -> &'static str {
         match (self, palette) {
             (Ink::Plain, Palette::Signed) => "for: + * #   against: - ~ =",
@@ -65,8 +65,7 @@ impl Ink {
         }
     }
 
-    /// Draws pictures of `size` rows and columns beside and below each other, as many in a row as
-    /// fit.
+    /// Draws images of `size` rows and columns. As many as fit stand in one row.
     pub(crate) fn draw(self, pictures: &[Heatmap], [height, width]: [usize; 2], columns: usize) -> String {
         let shown = width.min(columns.max(1));
         let rows = (height * shown).div_ceil(width);
@@ -102,7 +101,7 @@ impl Ink {
         text
     }
 
-    /// Two rows of pixels as one of characters, which are about twice as high as wide.
+    /// Draws two rows of pixels as one line. A character is about twice as high as wide.
     fn draw_line(self, line: &mut String, palette: Palette, upper: &[f64], lower: Option<&[f64]>) {
         for (x, &upper) in upper.iter().enumerate() {
             let lower = lower.map(|lower| lower[x]);
@@ -129,13 +128,13 @@ impl Ink {
     }
 }
 
-/// Columns of the terminal that standard output is.
+/// The width of the terminal, in columns.
 pub(crate) fn columns() -> usize {
     terminal_size::terminal_size().map_or(COLUMNS, |(width, _)| usize::from(width.0))
 }
 
 impl Palette {
-    /// Red, green and blue of a value.
+    /// The red, green and blue of a value.
     pub(crate) fn rgb(self, value: f64) -> [u8; 3] {
         const BLUE: [f64; 3] = [33.0, 102.0, 172.0];
         const WHITE: [f64; 3] = [247.0; 3];
@@ -156,7 +155,7 @@ impl Palette {
         };
         match self {
             Palette::Grey => of(b" .:-=+*#%@", value.clamp(0.0, 1.0)),
-            // Up to an eighth of the largest is next to nothing.
+            // Values below an eighth of the largest are drawn blank.
             Palette::Signed if value.abs() < 0.125 => ' ',
             Palette::Signed if value < 0.0 => of(b"-~=", -value),
             Palette::Signed => of(b"+*#", value),
@@ -178,7 +177,7 @@ fn of_cube(rgb: [u8; 3]) -> u8 {
     16 + 36 * r + 6 * g + b
 }
 
-/// The means of the parts of a picture that become one pixel each.
+/// Shrinks an image: each new pixel is the mean of its part.
 fn shrunk(values: &[f64], [height, width]: [usize; 2], [rows, columns]: [usize; 2]) -> Vec<f64> {
     let part = |i: usize, of: usize, pixels: usize| i * pixels / of..((i + 1) * pixels).div_ceil(of);
     let mut small = Vec::with_capacity(rows * columns);
@@ -230,7 +229,7 @@ mod tests {
             ([8; 3], 232),
             ([239; 3], 255),
             ([128; 3], 244),
-            // Nearly white is not tinted.
+            // Nearly white stays untinted.
             ([240, 243, 246], 255),
         ] {
             assert_eq!(of_cube(rgb), expected, "{rgb:?}");

@@ -1,4 +1,4 @@
-//! `chainrule import`.
+//! `chainrule import`: reads another tool's weights.
 
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
@@ -83,7 +83,7 @@ enum LayoutOption {
     RowPerFeature,
 }
 
-/// Rows and columns.
+/// Rows and columns of an image.
 #[derive(Clone, Copy, Debug)]
 struct Size([usize; 2]);
 
@@ -96,13 +96,13 @@ impl FromStr for Size {
     }
 }
 
-/// A file of weights is no longer than this.
-const MOST_BYTES: u64 = 1 << 30;
+/// The largest file of weights, in bytes.
+const MAX_BYTES: u64 = 1 << 30;
 
-/// Makes a folder of someone else's weights that is asked as a run's is.
+/// Imports another tool's weights as a folder that is used like a run's.
 pub(crate) fn import(options: &ImportOptions) -> Result<u8> {
     let shown = options.file.display().to_string();
-    let bytes = read_whole(&options.file, MOST_BYTES).map_err(|error| match (error.kind(), options.file.is_dir()) {
+    let bytes = read_whole(&options.file, MAX_BYTES).map_err(|error| match (error.kind(), options.file.is_dir()) {
         (ErrorKind::NotFound, _) => anyhow!("{shown}: {}", no_such_file(&options.file)),
         (_, true) => {
             anyhow!("{shown}: it is a folder, and the file of weights is meant here, safetensors, npz or exported JSON")
@@ -111,7 +111,7 @@ pub(crate) fn import(options: &ImportOptions) -> Result<u8> {
     })?;
     let model = Model::read(&bytes, &hints(options)).map_err(|error| told(&shown, &error))?;
     let Model { link, precision, schema, parameters, preprocessing, .. } = model;
-    // Weights that overflow are told before anything is written.
+    // Weights that overflow are an error before anything is written.
     Predictor::new(link, parameters.clone(), preprocessing.clone()).map_err(|problem| anyhow!("{shown}: {problem}"))?;
     let log = |line: String| {
         if !options.output.quiet {
@@ -168,7 +168,7 @@ fn hints(options: &ImportOptions) -> Hints {
     }
 }
 
-/// For a person at the program: with the option that helps.
+/// Adds the command line option that helps to an error.
 fn told(file: &str, error: &ImportError) -> anyhow::Error {
     let option = match error {
         ImportError::IsSoftmax => return anyhow!("{file}: --one-vs-rest: {error}"),

@@ -1,4 +1,4 @@
-//! `chainrule inspect`.
+//! `chainrule inspect`: shows a model's weights and explains its predictions.
 
 use std::path::PathBuf;
 
@@ -42,7 +42,7 @@ pub(crate) struct InspectOptions {
     output: Output,
 }
 
-/// What the image may be, by the list of readers.
+/// The help for `--image`, from the list of readers.
 fn image() -> String {
     let files = readers::files(IMAGES, "or");
     format!("Show which pixels of this image speak for and against a class: {files}; - for standard input")
@@ -57,14 +57,14 @@ struct Answer<'a> {
     classes: &'a [Class],
     weight_norm: WeightNorms,
     weights: Vec<ClassSummary>,
-    /// Of a table's model: feature by feature, the largest weight first.
+    /// For a model of a table: one entry for each feature, the largest weight first.
     #[serde(skip_serializing_if = "Option::is_none")]
     features: Option<Vec<FeatureSummary>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     image: Option<ImageExplanation>,
 }
 
-/// A class's weights in a few numbers. The logistic model has those of its positive class only.
+/// A summary of one class's weights. The logistic model has weights for its positive class only.
 #[derive(Serialize)]
 struct ClassSummary {
     class: Class,
@@ -74,18 +74,18 @@ struct ClassSummary {
     largest: f64,
 }
 
-/// A feature's weights.
+/// The weights of a feature.
 #[derive(Serialize)]
 struct FeatureSummary {
     name: String,
     /// In the order of `weights`.
     weights: Vec<f64>,
-    /// Mean and standard deviation of the training rows, of a standardised model.
+    /// The mean and standard deviation of the training rows, for a standardised model.
     #[serde(skip_serializing_if = "Option::is_none")]
     mean_and_scale: Option<[f64; 2]>,
 }
 
-/// What a model says of an image, and why.
+/// The prediction for an image, and its explanation.
 #[derive(Serialize)]
 struct ImageExplanation {
     file: String,
@@ -93,13 +93,13 @@ struct ImageExplanation {
     number: Option<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
     treatment: Option<Treatment>,
-    /// The class predicted.
+    /// The predicted class.
     predicted: Class,
     probabilities: Vec<f64>,
     evidence: Contributions,
 }
 
-/// What speaks for a class: `x_j w_jk` of each pixel, and the bias, whose sum is the logit.
+/// The evidence for a class: `x_j w_jk` of each pixel, and the bias. Their sum is the logit.
 #[derive(Serialize)]
 struct Contributions {
     class: Class,
@@ -110,20 +110,20 @@ struct Contributions {
     most_against: Vec<Contribution>,
 }
 
-/// Of one pixel.
+/// The contribution of one pixel.
 #[derive(Serialize)]
 struct Contribution {
     row: usize,
     column: usize,
-    /// Its grey level: 0 background, 255 ink.
+    /// The grey level: 0 background, 255 ink.
     level: u8,
     evidence: f64,
 }
 
-/// So many contributions of either sign are told.
+/// The number of contributions of each sign that are printed.
 const MOST: usize = 8;
 
-/// Shows what a model has learnt, or why it says what it says of an image.
+/// Shows a model's weights, or explains its prediction for an image.
 pub(crate) fn inspect(options: &InspectOptions) -> Result<u8> {
     is_folder(&options.run)?;
     let model = Model::read(&options.run)?;
@@ -173,12 +173,13 @@ pub(crate) fn inspect(options: &InspectOptions) -> Result<u8> {
     Ok(exit::DONE)
 }
 
-/// The classes, as positions, that a model has weights of its own for.
+/// The positions of the classes that have their own weights.
 fn shown(model: &Model) -> std::ops::Range<usize> {
     model.classes().len() - model.parameters.columns..model.classes().len()
 }
 
-/// Each feature's weights, those with the largest of any class first.
+/// Returns the weights of each feature. The feature with the largest weight of any class comes
+/// first.
 fn of_features(model: &Model, names: &[String]) -> Vec<FeatureSummary> {
     let by_class: Vec<Vec<f64>> = shown(model).map(|class| model.predictor.of_class(class).0).collect();
     let statistics = model.preprocessing.standardization();
@@ -204,7 +205,7 @@ fn of_class(model: &Model, class: usize) -> ClassSummary {
     }
 }
 
-/// The pixels of the image that was named, and what the model says of it.
+/// Returns the pixels of the named image and the explanation of its prediction.
 fn explain(model: &Model, options: &InspectOptions) -> Result<(Vec<u8>, ImageExplanation)> {
     let path = options.image.as_deref().context("an image")?;
     let file = path.display().to_string();
@@ -252,8 +253,8 @@ fn explain(model: &Model, options: &InspectOptions) -> Result<(Vec<u8>, ImageExp
     Ok((image.pixels, of_image))
 }
 
-/// The weights of each class; of an image itself and what speaks for a class. All on one scale, so
-/// that they can be compared.
+/// Returns the weights of each class, or an image with its evidence. All share one scale, so that
+/// they can be compared.
 fn pictures(model: &Model, answer: &Answer, pixels: Option<&[u8]>) -> Vec<Heatmap> {
     let signed = |name: String, values: &[f64], largest: f64| Heatmap {
         name,
@@ -280,7 +281,7 @@ fn tile(picture: &Heatmap) -> Tile {
     Tile { rgb, caption: [picture.name.clone(), String::new()] }
 }
 
-/// The numbers, for a person.
+/// Formats the numbers for a person.
 fn describe(answer: &Answer, kind: &str) -> Lines {
     let mut lines = Lines::default();
     let [height, width] = answer.image_size;

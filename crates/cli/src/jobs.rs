@@ -1,4 +1,4 @@
-//! Several runs at once, each on a thread of its own: what `reproduce` and `sweep` share.
+//! Makes several runs at once, each on its own thread. `reproduce` and `sweep` share this.
 
 use std::collections::HashMap;
 use std::num::NonZero;
@@ -22,46 +22,47 @@ use crate::progress::{TICK, is_interrupted, target};
 use crate::rows::PreparedRows;
 use crate::run::{is_interruption, run};
 
-/// Workers that make runs, and what they have in common.
+/// A pool of workers that make runs, with the state that they share.
 pub(crate) struct JobPool<'a> {
     machine: &'a Machine,
     workers: NonZero<usize>,
-    /// What one of their tasks is called.
+    /// The word for one task in messages.
     task: &'static str,
     is_quiet: bool,
     bar: ProgressBar,
-    /// Tasks that are done, and of those under way, by name, how many of their [`PARTS`].
+    /// The number of finished tasks, and for each task in progress the number of its [`PARTS`] that
+    /// are done.
     parts: Mutex<(u64, HashMap<String, u64>)>,
-    /// Rows on the device, by what decides them.
+    /// The rows on the device, by the key that identifies them.
     loaded: Mutex<HashMap<String, Arc<PreparedRows>>>,
-    /// Set where the work ends early, so that runs under way end too.
+    /// Set when the work ends early. Runs in progress then end, too.
     ended: AtomicBool,
 }
 
-/// Of a task, as the bar moves.
+/// The steps of the progress bar for one task.
 const PARTS: u64 = 1000;
 
-/// How far the work came.
+/// The result of [`JobPool::work`].
 pub(crate) struct Work<T, A> {
-    /// What each task gave, in their order; nothing for those that were not done where the person
-    /// interrupted.
+    /// The result of each task, in the order of the tasks. `None` for tasks that an interruption
+    /// left undone.
     pub(crate) done: Vec<Option<T>>,
-    /// What was done beside them; nothing where that failed after the person interrupted.
+    /// The result of the work beside the tasks. `None` if it failed after an interruption.
     pub(crate) aside: Option<A>,
     pub(crate) is_interrupted: bool,
 }
 
-/// Where the work stands.
+/// The state of the tasks.
 struct State<T> {
-    /// The tasks that someone works on, or has done.
+    /// Whether each task is taken: in progress or done.
     taken: Vec<bool>,
     done: Vec<Option<T>>,
-    /// Why the work ends early, where it does.
+    /// The reason why the work ends early, if it does.
     ended: Option<Result<()>>,
 }
 
-/// As many trainings as this machine makes at once: a CPU backend takes `threads` cores a run. A
-/// GPU is one machine, whose memory and queue runs would only share.
+/// Returns how many trainings this machine runs at once. On a CPU backend each run takes `threads`
+/// cores. A GPU runs one at a time, since several would only share its memory and queue.
 pub(crate) fn workers(machine: &Machine, threads: NonZero<usize>) -> NonZero<usize> {
     if machine.backend().is_apart() {
         return NonZero::<usize>::MIN;
@@ -70,8 +71,8 @@ pub(crate) fn workers(machine: &Machine, threads: NonZero<usize>) -> NonZero<usi
 }
 
 impl<'a> JobPool<'a> {
-    /// `task` is what a person calls one of the tasks, as in `run`; a bar is drawn where
-    /// `is_shown`.
+    /// Creates a pool. `task` is the word for one task in messages, such as `run`. The progress bar
+    /// is drawn if `is_shown`.
     pub(crate) fn new(
         machine: &'a Machine,
         workers: NonZero<usize>,
@@ -86,8 +87,10 @@ impl<'a> JobPool<'a> {
         Self { machine, workers, task, is_quiet, bar, parts, loaded, ended }
     }
 
-    /// Does the tasks of these names, each as soon as `begin` says with what it begins, given what
-    /// is done; and `aside` here, meanwhile. The first error ends all of it.
+    /// Runs each task when its dependencies are done, and runs `aside` on this thread meanwhile.
+    ///
+    /// `begin` gets the results so far. It returns the start of a task, or `None` if the task has
+    /// to wait. The first error ends all work.
     pub(crate) fn work<B, T: Send, A>(
         &self,
         names: &[&str],
@@ -115,13 +118,13 @@ impl<'a> JobPool<'a> {
         Ok(Work { done: state.done, aside, is_interrupted })
     }
 
-    /// Ends the work early; the first reason counts.
+    /// Ends the work early. The first reason is kept.
     fn end<T>(&self, state: &mut State<T>, why: Result<()>) {
         state.ended.get_or_insert(why);
         self.ended.store(true, Ordering::SeqCst);
     }
 
-    /// Does one task after the other, the first that can begin, until none is left.
+    /// Runs tasks until none is left. Each time it takes the first task that can begin.
     fn take_turns<B, T>(
         &self,
         names: &[&str],
@@ -146,7 +149,7 @@ impl<'a> JobPool<'a> {
                     state = changed.wait(state).unwrap_or_else(PoisonError::into_inner);
                 }
             };
-            // A panic must not leave those waiting that wait for this task.
+            // A panic must not leave other workers waiting for this task.
             let made = catch_unwind(AssertUnwindSafe(|| if is_interrupted() { Ok(None) } else { make(task, start) }));
             let made = made.unwrap_or_else(|_| Err(anyhow!("it panicked: see above")));
             let made = made.with_context(|| format!("{} {}", self.task, names[task]));
@@ -163,14 +166,14 @@ impl<'a> JobPool<'a> {
         }
     }
 
-    /// A task came so far.
+    /// Updates the progress of a task.
     fn has_come(&self, name: &str, parts: u64) {
         let mut state = lock(&self.parts);
         state.1.insert(name.to_owned(), parts);
         self.bar.set_position(state.0 * PARTS + state.1.values().sum::<u64>());
     }
 
-    /// One of so many tasks is done.
+    /// Counts a task as done.
     fn is_done(&self, name: &str, tasks: usize) {
         let mut state = lock(&self.parts);
         state.1.remove(name);
@@ -179,15 +182,15 @@ impl<'a> JobPool<'a> {
         self.bar.set_position(state.0 * PARTS + state.1.values().sum::<u64>());
     }
 
-    /// A line for the person, above the bar.
+    /// Prints a message above the progress bar.
     pub(crate) fn log(&self, line: &str) {
         if !self.is_quiet {
             self.bar.suspend(|| say(line));
         }
     }
 
-    /// A run's folder, as `take` gets it, as soon as no other process has it; nothing where the
-    /// work ends before.
+    /// Calls `take` until no other process holds the run's folder. Returns `None` if the work ends
+    /// first.
     pub(crate) fn wait_for(
         &self,
         take: impl Fn() -> Result<RunFolder, RunError>,
@@ -201,7 +204,7 @@ impl<'a> JobPool<'a> {
         }
     }
 
-    /// Trains in a folder, or goes on there; nothing where the work ends before the training does.
+    /// Trains in a folder, or resumes there. Returns `None` if the work ends before the training.
     pub(crate) fn run(
         &self,
         name: &str,
@@ -222,7 +225,8 @@ impl<'a> JobPool<'a> {
         }
     }
 
-    /// The rows of this key, made by the first run that needs them; the others wait for it.
+    /// Returns the rows with this key. The first run that needs them makes them, and the others
+    /// wait.
     pub(crate) fn rows(&self, key: &str, make: impl FnOnce() -> Result<PreparedRows>) -> Result<Arc<PreparedRows>> {
         let mut loaded = lock(&self.loaded);
         if let Some(rows) = loaded.get(key) {
@@ -233,7 +237,7 @@ impl<'a> JobPool<'a> {
         Ok(rows)
     }
 
-    /// Lets go of rows that no other run needs.
+    /// Frees rows that no other run needs.
     pub(crate) fn let_go(&self, key: &str) {
         lock(&self.loaded).remove(key);
     }
@@ -247,11 +251,11 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Says on the common bar where a run is, and looks out for Ctrl-C.
+/// An observer that updates the shared progress bar and checks for Ctrl-C.
 struct Watch<'a> {
     name: &'a str,
     jobs: &'a JobPool<'a>,
-    /// Of the run, at most, and how many of its [`PARTS`] were told.
+    /// The most steps that the run can take, and how many of its [`PARTS`] have been reported.
     steps: usize,
     parts: u64,
 }

@@ -1,6 +1,6 @@
-//! The program `chainrule`, as a library of one function: [`run()`] is all of it. Whoever trains
-//! from a program of their own takes the package
-//! `chainrule`.
+//! The command line program `chainrule`. The library has one function, [`run()`].
+//!
+//! To train from another Rust program, use the package `chainrule` instead.
 
 mod backends;
 mod builtin;
@@ -44,9 +44,13 @@ use clap::Parser;
 
 use commands::{Command, Options};
 
-/// Runs the program on these arguments, the first being its name, and gives its exit code: 0 done,
-/// 1 a check did not hold, 2 a usage, config or data error or an answer that cannot be written, 130
-/// interrupted with the run saved, 141 nobody reads the answer.
+/// Runs the program and returns its exit code. The first argument is the program's name.
+///
+/// - 0: done
+/// - 1: a check failed
+/// - 2: an error in the usage, the config or the data, or the output cannot be written
+/// - 130: interrupted; the run is saved
+/// - 141: the reader closed the pipe
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
     let arguments: Vec<OsString> = arguments.into_iter().collect();
     let options = match Options::try_parse_from(&arguments) {

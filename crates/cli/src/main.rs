@@ -1,4 +1,4 @@
-//! `chainrule`: see the library's [`chainrule_cli::run`].
+//! The program `chainrule`. [`chainrule_cli::run`] has the code.
 
 use std::process::ExitCode;
 

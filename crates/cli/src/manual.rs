@@ -1,5 +1,5 @@
-//! `chainrule completions` and `chainrule man`: what a shell and `man` are told, made from the
-//! options themselves.
+//! `chainrule completions` and `chainrule man`: shell completions and man pages, generated from the
+//! command line options.
 
 use std::fmt::Write;
 
@@ -47,21 +47,22 @@ pub(crate) fn man(options: &ManOptions) -> Result<u8> {
     Ok(exit::DONE)
 }
 
-/// The program with all its commands.
+/// Returns the program's clap command with all subcommands.
 fn program() -> Command {
     let mut program = Options::command().disable_help_subcommand(true);
-    // It fills in what the commands inherit, such as the name that stands in their usage.
+    // `build` fills in inherited settings, such as the program's name in each usage line.
     program.build();
     program
 }
 
-/// File names and pages in roff: the program's own, then one of every command.
+/// Returns the man pages as file names and roff text: the program's page, then one for each
+/// command.
 fn man_pages() -> Result<Vec<(String, Vec<u8>)>> {
     let program = program();
     let commands: Vec<Command> = program.get_subcommands().cloned().collect();
     let mut pages = vec![page("chainrule", program)?];
     for command in commands {
-        // Building has made `chainrule-train` of `train`, for this.
+        // `build` has set the display name `chainrule-train` for `train`.
         let name = command.get_display_name().unwrap_or(command.get_name()).to_owned();
         pages.push(page(&name, command.version(env!("CARGO_PKG_VERSION")))?);
     }
@@ -74,7 +75,7 @@ fn page(name: &str, command: Command) -> Result<(String, Vec<u8>)> {
     Ok((format!("{name}.1"), text))
 }
 
-/// All commands and options as one page in Markdown, `docs/commands.md`.
+/// Returns all commands and options as one Markdown page, `docs/commands.md`.
 fn reference() -> Result<String, std::fmt::Error> {
     let mut program = program();
     let mut page = String::from(
@@ -83,7 +84,7 @@ fn reference() -> Result<String, std::fmt::Error> {
          The [keys of an experiment](training.md) are in the files of `configs`.\n",
     );
     if let Some(of_all) = program.get_after_long_help() {
-        // The line after a paragraph's first is its own in a block as it is.
+        // A code block keeps the line breaks.
         write!(page, "\n```text\n{of_all}\n```\n")?;
     }
     for command in program.get_subcommands_mut() {
@@ -96,7 +97,7 @@ fn section(page: &mut String, command: &mut Command) -> std::fmt::Result {
     let usage = command.render_usage().to_string();
     write!(page, "\n## {}\n\n{}\n", command.get_name(), sentence(command.get_long_about().or(command.get_about())))?;
     write!(page, "\n```text\n{}\n```\n\n| option | meaning |\n| --- | --- |\n", usage.trim_start_matches("Usage: "))?;
-    // All have a --help.
+    // Every command has `--help`.
     for argument in command.get_arguments().filter(|argument| !argument.is_hide_set() && argument.get_id() != "help") {
         writeln!(page, "| {} | {} |", name(argument), meaning(argument))?;
     }
@@ -106,7 +107,7 @@ fn section(page: &mut String, command: &mut Command) -> std::fmt::Result {
     }
 }
 
-/// `--out DIR`, as it is typed.
+/// Returns the option as it is typed, such as `--out DIR`.
 fn name(argument: &Arg) -> String {
     let value = argument.get_value_names().unwrap_or_default().join(" ");
     let is_given = argument.get_action().takes_values();
@@ -120,7 +121,7 @@ fn name(argument: &Arg) -> String {
     }
 }
 
-/// Its help, its default, and each value that it may have.
+/// Returns the help of an option with its default and its possible values.
 fn meaning(argument: &Arg) -> String {
     let mut meaning = sentence(argument.get_long_help().or(argument.get_help()));
     let defaults: Vec<_> = argument.get_default_values().iter().map(|value| value.to_string_lossy()).collect();
@@ -134,8 +135,8 @@ fn meaning(argument: &Arg) -> String {
     meaning
 }
 
-/// On one line, with the bars that would part a table's cells and the brackets that would make tags
-/// written out.
+/// Joins a text into one line. It escapes `|`, which would end a table cell, and `<`, which would
+/// start a tag.
 fn sentence(help: Option<&StyledStr>) -> String {
     let help = help.map(ToString::to_string).unwrap_or_default();
     let line = help.split_whitespace().collect::<Vec<_>>().join(" ");

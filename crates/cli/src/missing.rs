@@ -1,4 +1,4 @@
-//! What to say where a file or folder that a person named is not there.
+//! Error messages for files and folders that do not exist, with suggestions.
 
 use std::path::{Path, PathBuf};
 
@@ -8,20 +8,20 @@ use chainrule_data::readers::table_endings;
 
 use crate::builtin::EXPERIMENTS;
 
-/// So many names are a help, and more are a list to search.
+/// The most names that a message lists.
 const SHOWN: usize = 8;
 
-/// What a TOML file is read as.
+/// The kind of TOML file that is expected.
 #[derive(Clone, Copy)]
 pub(crate) enum Config {
-    /// Some of these are inside the program.
+    /// An experiment. Some are built into the program.
     Experiment,
-    /// Of a report.
+    /// The plan of a report.
     Plan,
 }
 
-/// Refuses an experiment or a plan that is not there, and names those that are; and what is none,
-/// with the option that takes it.
+/// Checks that an experiment or a plan exists. If not, the error lists the existing ones. For a
+/// file or folder of another kind, the error names the option that takes it.
 pub(crate) fn is_config(path: &Path, kind: Config) -> Result<()> {
     let shown = path.display();
     if path.is_dir() {
@@ -56,8 +56,8 @@ pub(crate) fn is_config(path: &Path, kind: Config) -> Result<()> {
     bail!("{shown}: no such {what}{}", instead(path, inside, is_toml))
 }
 
-/// Refuses a folder of a run, an imported model or a sweep that is not there, and names those that
-/// are.
+/// Checks that the folder of a run, an imported model or a sweep exists. If not, the error lists
+/// the existing ones.
 pub(crate) fn is_folder(path: &Path) -> Result<()> {
     let holds_one =
         |path: &Path| ["config.toml", "imported.json", "sweep.toml"].iter().any(|name| path.join(name).is_file());
@@ -77,42 +77,42 @@ pub(crate) fn is_folder(path: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Folders where runs are made by default.
+/// Returns the folders below `runs`, the default place.
 fn runs(is_one: impl Fn(&Path) -> bool) -> Vec<PathBuf> {
     entries(Path::new("runs")).into_iter().filter(|path| is_one(path)).collect()
 }
 
-/// Whether a run was begun in a folder, as far as names tell.
+/// Whether a folder's file names are those of a run.
 fn is_run(folder: &Path) -> bool {
     ["manifest.json", "summary.json"].iter().any(|name| folder.join(name).is_file())
 }
 
-/// Whether a file is a table, as far as its name tells.
+/// Whether a file's name is that of a table.
 fn is_table(path: &Path) -> bool {
     let name = path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
     table_endings().any(|ending| name.ends_with(&ending)) && path.is_file()
 }
 
-/// Whatever else is wrong with it, is told where it is read.
+/// Whether the path exists. Reading reports all other problems.
 fn is_there(path: &Path) -> bool {
     !matches!(path.symlink_metadata(), Err(error) if error.kind() == std::io::ErrorKind::NotFound)
 }
 
-/// What lies in a folder.
+/// Returns the entries of a folder.
 fn entries(folder: &Path) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
     entries.map(|entry| if folder == Path::new(".") { entry.file_name().into() } else { entry.path() }).collect()
 }
 
-/// The rest of the sentence: those beside it and those that are known besides whose names are like
-/// its own, else all.
+/// Returns the suggestions that end a message: the known and neighbouring names that are similar,
+/// else all of them.
 fn instead(path: &Path, known: Vec<PathBuf>, is_one: impl Fn(&Path) -> bool) -> String {
     let beside = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut found = known;
     found.extend(entries(beside).into_iter().filter(|path| is_one(path)));
     found.sort();
     found.dedup();
-    // Without the ending, which may have been left out, or written where there is none.
+    // Names are compared without `.toml`, which may be missing or superfluous.
     let name = |path: &Path| {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         name.strip_suffix(".toml").map_or(name.clone(), str::to_owned)

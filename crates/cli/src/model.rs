@@ -1,4 +1,4 @@
-//! A run's folder as a model to ask.
+//! Reads the folder of a run or an imported model for prediction.
 
 use std::path::{Path, PathBuf};
 
@@ -12,7 +12,7 @@ use chainrule_solve::Predictor;
 
 use crate::table;
 
-/// A trained model, with what its folder says of it.
+/// A trained model with the records of its folder.
 pub(crate) struct Model {
     pub(crate) folder: PathBuf,
     pub(crate) link: LinkKind,
@@ -27,13 +27,13 @@ pub(crate) struct Model {
 
 /// Where a model was trained.
 pub(crate) enum Origin {
-    /// Here.
+    /// By this program.
     Run(Box<Trained>),
-    /// Elsewhere.
+    /// By another tool.
     Imported(Box<Imported>),
 }
 
-/// What a run says besides its model.
+/// The records of a run besides its model.
 pub(crate) struct Trained {
     pub(crate) config: TrainConfig,
     pub(crate) manifest: Manifest,
@@ -41,8 +41,10 @@ pub(crate) struct Trained {
 }
 
 impl Model {
+    /// Reads a model from a folder.
+    ///
     /// # Errors
-    /// Where the folder holds no whole run and no imported model, or its weights are too large to
+    /// If the folder holds no whole run and no imported model, or if the weights are too large to
     /// compute with.
     pub(crate) fn read(folder: &Path) -> Result<Self> {
         std::fs::metadata(folder).map_err(|problem| RunError::Read { path: folder.to_owned(), problem })?;
@@ -66,7 +68,7 @@ impl Model {
         Ok(Self { folder, link, precision, schema, parameters, preprocessing, weight_norm, predictor, origin })
     }
 
-    /// Its run, where it was trained here.
+    /// Returns the run's records if the model was trained by this program.
     pub(crate) fn trained(&self) -> Option<&Trained> {
         match &self.origin {
             Origin::Run(trained) => Some(trained),
@@ -74,10 +76,11 @@ impl Model {
         }
     }
 
-    /// `runs/softmax-1.html` for the folder `runs/softmax-1`, by whatever name it was called.
+    /// Returns a path beside the folder, such as `runs/softmax-1.html` for `runs/softmax-1`. A
+    /// symbolic link is resolved first.
     ///
     /// # Errors
-    /// Where the folder is gone, or is the root.
+    /// If the folder no longer exists, or is the root folder.
     pub(crate) fn beside(&self, ending: &str) -> Result<PathBuf> {
         let folder = self.folder.canonicalize().with_context(|| self.folder.display().to_string())?;
         let mut name = folder.file_name().context("the root folder is no run")?.to_owned();
@@ -86,27 +89,27 @@ impl Model {
         Ok(named.map_or_else(|| folder.with_file_name(&name), |parent| parent.join(&name)))
     }
 
-    /// Rows and columns of an image.
+    /// Returns the rows and columns of an image.
     pub(crate) fn image_size(&self) -> [usize; 2] {
         self.schema.image_size
     }
 
-    /// The features' names, where it takes a table.
+    /// Returns the names of the features if the model was trained on a table.
     pub(crate) fn features(&self) -> Option<&[String]> {
         (self.schema.kind == DataKind::Table).then_some(&self.schema.features)
     }
 
-    /// How it takes a picture: as the training took those that it learnt from.
+    /// Returns how the model prepares a picture: in the same way as in its training.
     pub(crate) fn treatment(&self) -> PictureMode {
         PictureMode::of(self.schema.kind)
     }
 
-    /// What the data calls the classes, in the order of the model's outputs.
+    /// Returns the names of the classes, in the order of the model's outputs.
     pub(crate) fn classes(&self) -> &[Class] {
         &self.schema.classes
     }
 
-    /// In words.
+    /// Returns the name of the kind of model.
     pub(crate) fn name(&self) -> &'static str {
         table::name(self.link)
     }

@@ -1,4 +1,4 @@
-//! `chainrule gradcheck` in a build without Burn: says so.
+//! `chainrule gradcheck` in a build without Burn: every call is an error.
 
 use anyhow::{Result, bail};
 use chainrule::machine::Machine;

@@ -1,4 +1,4 @@
-//! What several commands take, and the options of those that have none in a file of their own.
+//! Options that several commands share, and the options of commands without a file of their own.
 
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
@@ -9,7 +9,7 @@ use clap::{Args, ValueEnum};
 
 use crate::checkpoints::CheckpointInterval;
 
-/// Reads a whole number of this range.
+/// Returns a parser for whole numbers in a range.
 fn number<T: TryFrom<u64>>(range: RangeInclusive<u64>) -> impl Fn(&str) -> Result<T, String> + Clone {
     move |text| {
         let number =
@@ -135,7 +135,8 @@ pub(crate) struct ReproduceOptions {
     #[arg(long, value_name = "FIGURE", conflicts_with = "check")]
     pub(crate) only: Option<String>,
     /// The report's folder
-    /// [default: in a checkout docs/report for MNIST, else runs/report-on-DATA, where it is made again].
+    /// [default: in a checkout docs/report for MNIST, else runs/report-on-DATA, where it is made
+    /// again].
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
     /// Replace the report's files that lie in --out.
@@ -232,7 +233,7 @@ pub(crate) struct DataSource {
     pub(crate) source: Option<String>,
 }
 
-/// What data may be, by the list of readers.
+/// The help for the data source, from the list of readers.
 fn sources() -> String {
     format!(
         "auto | mnist | embedded | {} | a folder of IDX files, of {}, or of pictures for each class, in train and validation \

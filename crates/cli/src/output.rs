@@ -1,8 +1,7 @@
-//! All that the program prints: its answer on standard output, and lines for the person on standard
-//! error.
+//! Everything that the program prints: answers on standard output, messages on standard error.
 //!
-//! Both go to terminals, which obey control characters. What this program did not write itself,
-//! from file names to what a manifest says, is printed with them visible.
+//! Terminals obey control characters. All text that is not this program's own, such as file names
+//! and fields of a manifest, is printed with control characters visible.
 
 use std::fmt::Write as _;
 use std::io::{ErrorKind, Write};
@@ -13,12 +12,12 @@ use chainrule_records::RunError;
 
 use crate::exit;
 
-/// The answer cannot be written.
+/// An error: standard output cannot be written.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot write to standard output: {0}")]
 pub(crate) struct Unwritten(#[from] std::io::Error);
 
-/// An answer for people. Each line is one line of what is printed, whatever stands in it.
+/// An answer for a person. Each added line stays one line of output, whatever it contains.
 #[derive(Debug, Default)]
 pub(crate) struct Lines(String);
 
@@ -28,12 +27,12 @@ impl Lines {
         self.gap();
     }
 
-    /// An empty line, or the end of one.
+    /// Adds an empty line, or ends the current one.
     pub(crate) fn gap(&mut self) {
         self.0.push('\n');
     }
 
-    /// What steers the terminal on purpose, and has no text in it but this program's.
+    /// Adds text with escape sequences. It must contain only this program's own text.
     pub(crate) fn drawn(&mut self, drawn: &str) {
         self.0.push_str(drawn);
     }
@@ -43,32 +42,32 @@ impl Lines {
     }
 }
 
-/// An answer of one line.
+/// Prints an answer of one line.
 pub(crate) fn print_line(line: impl AsRef<str>) -> Result<(), Unwritten> {
     let mut lines = Lines::default();
     lines.add(line);
     lines.print()
 }
 
-/// An answer for programs.
+/// Prints an answer for programs.
 pub(crate) fn print_json(value: &impl serde::Serialize) -> Result<(), Unwritten> {
     print_as_is(&json(value))
 }
 
-/// A text that this program wrote, every character of it.
+/// Prints a text without escaping. Every character must be this program's own.
 pub(crate) fn print_as_is(text: &str) -> Result<(), Unwritten> {
     let mut out = std::io::stdout().lock();
     out.write_all(text.as_bytes())?;
     Ok(out.flush()?)
 }
 
-/// JSON has escapes of its own, which leave its values as they are.
+/// Formats a value as JSON. JSON escapes control characters without changing the value.
 fn json(value: &impl serde::Serialize) -> String {
     let text = serde_json::to_string_pretty(value).expect("records hold only what JSON can");
     let mut json = String::with_capacity(text.len() + 1);
     for c in text.chars() {
-        // None of them stands outside of a string but the line break, and serde has escaped those
-        // within.
+        // Outside of strings, the line break is the only control character. Inside strings, serde
+        // has escaped it.
         match c {
             '\n' => json.push(c),
             _ if steers(c) => write!(json, "\\u{:04x}", u32::from(c)).expect("writing to a String cannot fail"),
@@ -79,12 +78,12 @@ fn json(value: &impl serde::Serialize) -> String {
     json
 }
 
-/// One line for the person watching, on standard error; where nobody can hear, nothing is lost.
+/// Prints one message on standard error. Errors of writing are ignored.
 pub(crate) fn say(line: &str) {
     let _ = writeln!(std::io::stderr(), "{}", visible(line));
 }
 
-/// Tells why a command ended; gives the exit code.
+/// Prints the error of a command and returns the exit code.
 pub(crate) fn tell_error(error: &anyhow::Error) -> u8 {
     match error.downcast_ref::<Unwritten>() {
         Some(Unwritten(problem)) if problem.kind() == ErrorKind::BrokenPipe => exit::NO_READER,
@@ -95,7 +94,7 @@ pub(crate) fn tell_error(error: &anyhow::Error) -> u8 {
     }
 }
 
-/// An error with its causes, each of which is told once: a library's error says its cause itself.
+/// Joins an error with its causes. A cause that the error already contains is not repeated.
 pub(crate) fn sentence(error: &anyhow::Error) -> String {
     error.chain().map(ToString::to_string).fold(String::new(), |said, cause| match said.is_empty() {
         true => cause,
@@ -104,8 +103,8 @@ pub(crate) fn sentence(error: &anyhow::Error) -> String {
     })
 }
 
-/// The same for a person at the program: with the option that helps, which a library's error does
-/// not know of.
+/// Like [`sentence`], with the command line option that helps. The library's errors do not know the
+/// options.
 pub(crate) fn told(error: &anyhow::Error) -> String {
     let said = sentence(error);
     match error.chain().find_map(option_for) {
@@ -114,7 +113,7 @@ pub(crate) fn told(error: &anyhow::Error) -> String {
     }
 }
 
-/// The option that helps where something is missing or wrong.
+/// Returns the option that helps with this error.
 fn option_for(error: &(dyn std::error::Error + 'static)) -> Option<String> {
     if let Some(error) = error.downcast_ref::<DataError>() {
         return match error {

@@ -1,4 +1,4 @@
-//! `chainrule page`.
+//! `chainrule page`: writes a page to draw on.
 
 use std::path::PathBuf;
 
@@ -91,9 +91,9 @@ pub(crate) fn page(options: &PageOptions) -> Result<u8> {
     Ok(exit::DONE)
 }
 
-/// Digits to try, one of each kind, where a model knows digits of this size: those that are drawn
-/// by code, since MNIST's own are not ours to give away. One that the model has right, where there
-/// is one among them, so that one sees what it unlearns.
+/// Returns example digits for the page, one of each class, if the model was trained on digits of
+/// this size. They are the embedded digits, since MNIST's own may not be redistributed. A correctly
+/// classified digit is preferred, so that the reader can see what the model unlearns.
 pub(crate) fn examples(source: &Provenance, data: &Schema, predictor: &Predictor) -> Vec<(u8, Vec<u8>)> {
     let is_of_digits = source.name == DataOrigin::Embedded.to_string()
         || is_mnist(source.files.iter().map(|file| file.sha256.as_str()));

@@ -1,4 +1,4 @@
-//! `chainrule predict`.
+//! `chainrule predict`: predicts the classes of pictures or rows.
 
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
@@ -29,7 +29,7 @@ pub(crate) struct PredictOptions {
     output: Output,
 }
 
-/// What it may be asked about, by the list of readers.
+/// The help for `FILE`, from the list of readers.
 fn files() -> String {
     format!(
         "{} files, plain or gzipped; folders of such files; for a model of a table {} files; - for standard input",
@@ -38,7 +38,7 @@ fn files() -> String {
     )
 }
 
-/// The end of the help: what is done to pictures, and the list of readers.
+/// The end of the help: how pictures are prepared, and the list of readers.
 pub(crate) fn about_files() -> String {
     let list: String = READERS
         .iter()
@@ -77,29 +77,29 @@ struct Answer<'a> {
     problems: Vec<Problem>,
 }
 
-/// Of one image.
+/// The prediction for one image or row.
 #[derive(Serialize)]
 struct Predicted {
     file: String,
-    /// The image's number in an IDX file, or the row's in a table, from 0.
+    /// The number of the image in an IDX file, or of the row in a table, from 0.
     #[serde(skip_serializing_if = "Option::is_none")]
     number: Option<usize>,
     class: Class,
     probabilities: Vec<f64>,
-    /// What was done to a picture.
+    /// How the picture was prepared.
     #[serde(skip_serializing_if = "Option::is_none")]
     treatment: Option<Treatment>,
 }
 
-/// Of one file.
+/// A file that could not be read.
 #[derive(Serialize)]
 struct Problem {
     file: String,
     problem: String,
 }
 
-/// Asks a model about pictures. Where some cannot be read, the others are answered, and the exit
-/// code says so.
+/// Predicts the classes of pictures or rows. If some files cannot be read, the others are still
+/// answered, and the exit code reports the failure.
 pub(crate) fn predict(options: &PredictOptions) -> Result<u8> {
     is_folder(&options.run)?;
     let model = Model::read(&options.run)?;
@@ -165,7 +165,7 @@ pub(crate) fn predict(options: &PredictOptions) -> Result<u8> {
     Ok(if all_read { exit::DONE } else { exit::INPUT })
 }
 
-/// What the model says of a file's images or rows.
+/// Returns the predictions for a file's images or rows.
 fn asked(model: &Model, file: &Path) -> Result<Vec<Predicted>, ContentError> {
     let Some(features) = model.features() else {
         let images = input_files::read(file, model.image_size(), model.treatment())?;
@@ -192,13 +192,13 @@ fn predicted(model: &Model, file: &Path, image: ImageInput) -> Result<Predicted,
     })
 }
 
-/// Widths of the class predicted and of a probability, with room for every class's name.
+/// The widths of the columns for the predicted class and for a probability. Every class name fits.
 fn widths(model: &Model) -> [usize; 2] {
     let longest = model.classes().iter().map(|class| display_width(&class.to_string())).max().unwrap_or_default();
     [longest.max(9), (longest + 1).max(7)]
 }
 
-/// The classes over their columns.
+/// Returns the header of the table.
 fn heading(model: &Model) -> Lines {
     let [first, columns] = widths(model);
     let classes: String = model.classes().iter().map(|class| to_right(class, columns)).collect();
@@ -209,7 +209,7 @@ fn heading(model: &Model) -> Lines {
     lines
 }
 
-/// The class predicted, the probabilities and the image's or row's name.
+/// Returns one line: the predicted class, the probabilities and the name of the image or row.
 fn line(predicted: &Predicted, model: &Model) -> String {
     let [first, columns] = widths(model);
     let mut line = to_right(&predicted.class, first);

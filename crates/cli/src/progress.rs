@@ -1,4 +1,4 @@
-//! What a person sees and does while a training runs.
+//! The progress bar of a training, and Ctrl-C.
 
 use std::io::IsTerminal;
 use std::ops::ControlFlow;
@@ -16,18 +16,19 @@ use crate::exit;
 /// Set by the first Ctrl-C or termination signal.
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 
-/// A pass over very many rows takes longer than this, and whoever waits for its end should know it.
+/// If the current pass over the rows takes longer than this, a message says that the program waits
+/// for its end.
 const PATIENCE: Duration = Duration::from_millis(500);
 
-/// Lets the first Ctrl-C end the training with its run saved, and the second end the program at
-/// once.
+/// Installs the signal handler. The first Ctrl-C ends the training and saves the run. The second
+/// ends the program at once.
 pub(crate) fn catch_interrupts(is_quiet: bool) {
     static CAUGHT: OnceLock<Result<(), ctrlc::Error>> = OnceLock::new();
     let heard = move || {
         if INTERRUPTED.swap(true, Ordering::SeqCst) {
             std::process::exit(exit::INTERRUPTED.into());
         }
-        // Beside, since the second one is not heard before this returns.
+        // On another thread, since the handler must return before the second Ctrl-C is noticed.
         thread::spawn(move || {
             thread::sleep(PATIENCE);
             if !is_quiet {
@@ -42,20 +43,20 @@ pub(crate) fn catch_interrupts(is_quiet: bool) {
     }
 }
 
-/// Whether the person wants to stop.
+/// Whether the user pressed Ctrl-C.
 pub(crate) fn is_interrupted() -> bool {
     INTERRUPTED.load(Ordering::SeqCst)
 }
 
-/// Between two drawings of what moves by itself.
+/// The interval at which animated bars are redrawn.
 pub(crate) const TICK: Duration = Duration::from_millis(200);
 
-/// Standard error, for whom it is shown to.
+/// Draws on standard error if `is_shown`, else nowhere.
 pub(crate) fn target(is_shown: bool) -> ProgressDrawTarget {
     if is_shown { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() }
 }
 
-/// Draws a training's bar and looks out for Ctrl-C.
+/// An observer that draws the progress bar of a training and checks for Ctrl-C.
 pub(crate) struct Progress {
     bar: ProgressBar,
 }
@@ -92,7 +93,7 @@ impl Observer for Progress {
     }
 }
 
-/// Whether a progress bar has someone to show itself to.
+/// Whether standard error is a terminal.
 pub(crate) fn is_watched() -> bool {
     std::io::stderr().is_terminal()
 }

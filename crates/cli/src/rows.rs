@@ -1,5 +1,4 @@
-//! The rows of a training: chosen from a data set, and then in the form that its gradients are
-//! computed from.
+//! The rows of a training: first selected from a data set, then prepared for an engine.
 
 use std::path::Path;
 
@@ -13,25 +12,25 @@ use chainrule_solve::{Observer, TrainError, Trained, TrainingStatistics, dropped
 
 use crate::table;
 
-/// The rows of a run, wherever they lie.
+/// The selected rows of a run, in memory or in their file.
 pub(crate) struct SelectedRows {
     rows: [Rows; 2],
     learnt: TrainingStatistics,
     about: DataSummary,
 }
 
-/// Validation rows of up to so many bytes are in memory whatever `data.resident_bytes` says, since
-/// they are evaluated again and again.
+/// Validation rows of up to this many bytes are kept in memory whatever `data.resident_bytes` says,
+/// since every evaluation reads them.
 const KEPT_FOR_VALIDATION: u64 = 16 << 20;
 
-/// What a person should know of training rows that no step of an epoch is on.
+/// Returns a note on training rows that are in no batch of an epoch.
 pub(crate) fn dropped(config: &TrainConfig, rows: usize) -> Option<String> {
     let dropped = dropped_rows(config, rows);
     let which = match config.descent().shuffle.generator {
         Generator::None => "the last ones each time, so that nothing is learnt from them",
         Generator::NumpyLegacy | Generator::Chacha => "others each time",
     };
-    // Where there is no whole batch, that is an error.
+    // An epoch without a whole batch is an error, reported elsewhere.
     (0 < dropped && dropped < rows).then(|| {
         format!(
             "note: {dropped} of {rows} training rows are left out of each epoch ({which}), since they fill no batch of {}; --set \
@@ -42,11 +41,12 @@ pub(crate) fn dropped(config: &TrainConfig, rows: usize) -> Option<String> {
 }
 
 impl SelectedRows {
-    /// The rows and classes that a config names.
+    /// Selects the rows and classes that a config names.
     pub(crate) fn of(data: Dataset, config: &TrainConfig, source: &Provenance, machine: &Machine) -> Result<Self> {
         let ([train, validation], schema) = data.into_rows(config)?;
         let resident_bytes = config.data().resident_bytes;
-        let rows = [train.within(resident_bytes)?, validation.within(resident_bytes.max(KEPT_FOR_VALIDATION))?];
+        let rows =
+            [train.into_memory(resident_bytes)?, validation.into_memory(resident_bytes.max(KEPT_FOR_VALIDATION))?];
         machine.engine(config, rows[0].kind(), rows.iter().find(|rows| rows.file().is_some()))?;
         let learnt = TrainingStatistics::of(config, &rows[0], &schema)?;
         let [train, validation] = rows.each_ref().map(Rows::len);
@@ -56,7 +56,7 @@ impl SelectedRows {
         Ok(Self { rows, learnt, about })
     }
 
-    /// The same for a person.
+    /// Formats the class weights for a person.
     pub(crate) fn weights(&self) -> Option<String> {
         let weights = self.learnt.class_weights.as_ref()?;
         Some(format!("class weights: {}", table::class_weights(&self.about.classes, weights)))
@@ -66,7 +66,7 @@ impl SelectedRows {
         &self.about
     }
 
-    /// What a person should know of features that gradient descent steps over.
+    /// Returns a note if gradient descent runs on large features that are not standardised.
     pub(crate) fn note(&self, config: &TrainConfig) -> Result<Option<String>> {
         let are_raw = self.learnt.preprocessing == Preprocessing::Raw;
         if !are_raw || config.descent().solver != Solver::Sgd {
@@ -78,19 +78,19 @@ impl SelectedRows {
         }))
     }
 
-    /// The training rows' labels.
+    /// Returns the labels of the training rows.
     pub(crate) fn train_labels(&self) -> Vec<u8> {
         self.rows[0].labels()
     }
 
-    /// Makes them what a config's gradients are computed from.
+    /// Prepares the rows for the engine of a config.
     pub(crate) fn load(self, config: &TrainConfig, machine: &Machine) -> Result<PreparedRows> {
         let rows = machine.prepare(self.rows, &self.learnt.preprocessing, config)?;
         Ok(PreparedRows { rows, learnt: self.learnt, about: self.about })
     }
 }
 
-/// The rows of a run, as they are computed with.
+/// The rows of a run, prepared for an engine.
 pub(crate) struct PreparedRows {
     rows: Prepared,
     learnt: TrainingStatistics,
@@ -98,7 +98,7 @@ pub(crate) struct PreparedRows {
 }
 
 impl PreparedRows {
-    /// Trains a model on them.
+    /// Trains a model on the rows.
     pub(crate) fn train(
         &self,
         config: &TrainConfig,
@@ -109,17 +109,17 @@ impl PreparedRows {
         self.rows.train(self.about.classes.len(), &config, machine.threads(), observer)
     }
 
-    /// What they are.
+    /// Returns the summary of the data.
     pub(crate) fn about(&self) -> &DataSummary {
         &self.about
     }
 
-    /// What the features are made by.
+    /// Returns the preprocessing of the features.
     pub(crate) fn preprocessing(&self) -> &Preprocessing {
         &self.learnt.preprocessing
     }
 
-    /// How the fused kernels take the training rows, where they do.
+    /// Describes how the fused kernels read the training rows, if they are used.
     pub(crate) fn kernels(&self, machine: &Machine) -> Option<String> {
         if self.rows.are_of_device_kernels() {
             return Some("kernels: the device's own, two launches a step".to_owned());

@@ -1,5 +1,5 @@
-//! One run from its checked config to the files in its folder: what `train` does once, and `sweep`
-//! and `reproduce` many times.
+//! One run, from its checked config to the files in its folder. `train` makes one, `sweep` and
+//! `reproduce` make many.
 
 use std::collections::BTreeMap;
 use std::num::NonZero;
@@ -17,7 +17,8 @@ use chainrule_solve::{DeviceLost, Ending, NUMERICS, TrainError, Trained, dropped
 use crate::checkpoints::CheckpointObserver;
 use crate::rows::PreparedRows;
 
-/// Refuses to go on with what would come to something else here; `instead` is what else one can do.
+/// Returns an error if resuming would give another result. `instead` is the alternative that the
+/// error suggests.
 pub(crate) fn refuse(folder: &Path, differences: &[String], instead: &str) -> Result<()> {
     if differences.is_empty() {
         return Ok(());
@@ -29,13 +30,14 @@ pub(crate) fn refuse(folder: &Path, differences: &[String], instead: &str) -> Re
     )
 }
 
-/// The machine for what goes on: as it was made, unless the options say otherwise.
+/// Returns the machine for resuming: the one of the manifest, unless an option names another
+/// backend.
 pub(crate) fn again(named: Option<&Backend>, made: Option<&Manifest>, threads: NonZero<usize>) -> Result<Machine> {
     let made = made.map(|made| made.backend.parse::<Backend>().map_err(anyhow::Error::msg)).transpose()?;
     Ok(Machine::new(named.or(made.as_ref()), threads)?)
 }
 
-/// What a run ran on.
+/// Returns the manifest: versions, backend and data of the run.
 pub(crate) fn manifest(config: &TrainConfig, machine: &Machine, source: &Provenance) -> Manifest {
     Manifest {
         versions: Versions {
@@ -55,17 +57,17 @@ pub(crate) fn manifest(config: &TrainConfig, machine: &Machine, source: &Provena
     }
 }
 
-/// Those of the fused kernels in this process, where it is these that train; the threads of other
-/// gradients are the backend's affair.
+/// The number of threads of the fused kernels, or 1 with other gradients. The backend manages its
+/// own threads.
 fn threads(config: &TrainConfig, machine: &Machine) -> usize {
     let has_own = config.descent().gradient == GradientSource::Fused && !machine.backend().is_apart();
     if has_own { machine.threads().get() } else { 1 }
 }
 
-/// Trains, and writes what came of it into the folder whose run `keeper` keeps.
+/// Trains and writes the results into the folder of `keeper`'s run.
 ///
 /// # Errors
-/// [`Diverged`], where it did, and whatever keeps it from training or writing.
+/// [`Diverged`] if the training diverged, and any error of training or writing.
 pub(crate) fn run(
     machine: &Machine,
     rows: &PreparedRows,
@@ -76,12 +78,12 @@ pub(crate) fn run(
     Run { config, machine, rows, folder }.train(keeper)
 }
 
-/// Whether a training was interrupted before there was anything to keep.
+/// Whether the error is an interruption before there was anything to save.
 pub(crate) fn is_interruption(error: &anyhow::Error) -> bool {
     matches!(error.downcast_ref(), Some(TrainError::Interrupted))
 }
 
-/// A training that left the floats. Its folder tells so, and has no model.
+/// An error: the training diverged. The folder records the divergence and has no model.
 #[derive(Debug, thiserror::Error)]
 #[error("{}: training diverged; try {remedy}; the history so far is in {}", .divergence.problem, .folder.display())]
 pub(crate) struct Diverged {
@@ -90,7 +92,7 @@ pub(crate) struct Diverged {
     folder: PathBuf,
 }
 
-/// A run under way.
+/// A run in progress.
 struct Run<'a> {
     config: &'a TrainConfig,
     machine: &'a Machine,
@@ -139,8 +141,7 @@ impl Run<'_> {
         Ok((summary, trained.ending))
     }
 
-    /// Writes what a training came to before its device or its data was lost; gives the error to
-    /// tell.
+    /// Saves the results so far after the device or the data was lost. Returns the error to report.
     fn save_what_is_left(&self, lost: &DeviceLost, what: &str, more: &str) -> anyhow::Error {
         let save = || -> Result<String> {
             self.folder.write_history(&lost.history)?;

@@ -1,4 +1,4 @@
-//! `chainrule serve`: this machine's device for others.
+//! `chainrule serve`: offers this machine's device to others.
 
 use std::net::TcpListener;
 
@@ -9,7 +9,7 @@ use crate::exit;
 use crate::options::ServeOptions;
 use crate::output::say;
 
-/// Serves until it is told to end.
+/// Serves until the program is ended.
 pub(crate) fn serve(options: &ServeOptions) -> Result<u8> {
     let backend = backend::choose(options.backend.as_ref())?;
     if let Backend::Remote(_) = backend {
@@ -20,7 +20,7 @@ pub(crate) fn serve(options: &ServeOptions) -> Result<u8> {
     let listener = TcpListener::bind(listen).map_err(|error| anyhow!("--listen {listen}: {error}"))?;
     backend.serve(listener, |address, has_token| {
         let name = device.map(|name| format!(" ({name})")).unwrap_or_default();
-        // Every interface is listened on, and none of them is called that.
+        // An unspecified address means all interfaces. A client cannot use it as an address.
         let reached_at = if address.ip().is_unspecified() {
             format!("THIS-MACHINE:{}", address.port())
         } else {

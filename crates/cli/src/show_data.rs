@@ -1,4 +1,4 @@
-//! `chainrule data`.
+//! `chainrule data`: shows, downloads or writes data.
 
 use std::iter::repeat;
 use std::path::Path;
@@ -6,14 +6,16 @@ use std::path::Path;
 use anyhow::Result;
 use chainrule_core::{Unused, UnusedFile, display_width, to_left};
 use chainrule_data::table::{AboutColumn, AboutTable};
-use chainrule_data::{Counts, Data, DataError, Images, Request, digits, look, mnist, not_used, sha256_of_files};
+use chainrule_data::{
+    Counts, Data, DataError, Images, Request, digits, inspect_source, mnist, sha256_of_files, unused_message,
+};
 use serde::Serialize;
 
 use crate::exit;
 use crate::options::DataOptions;
 use crate::output::{Lines, print_json, say};
 
-/// What `chainrule data` says of a data set.
+/// What `chainrule data` reports for images.
 #[derive(Serialize)]
 struct About {
     source: String,
@@ -22,28 +24,28 @@ struct About {
     height: usize,
     width: usize,
     files: Vec<AboutFile>,
-    /// What its folder holds and is not used.
+    /// Files of the folder that are not used.
     unused: Vec<UnusedFile>,
-    /// How much more there is of it.
+    /// The number of further unused files.
     unused_left_out: usize,
 }
 
 #[derive(Serialize)]
 struct AboutFile {
     name: String,
-    /// Images or labels; of a folder of pictures, those of its class.
+    /// The number of images or labels. For a folder of pictures, the number of its class.
     count: usize,
     sha256: String,
     is_mnist: bool,
 }
 
-/// What it says of tables.
+/// What `chainrule data` reports for tables.
 #[derive(Serialize)]
 struct AboutTables {
     tables: Vec<AboutTableFile>,
-    /// What their folder holds and is not used.
+    /// Files of the folder that are not used.
     unused: Vec<UnusedFile>,
-    /// How much more there is of it.
+    /// The number of further unused files.
     unused_left_out: usize,
 }
 
@@ -54,7 +56,7 @@ struct AboutTableFile {
     about: AboutTable,
 }
 
-/// Shows, fetches or writes data.
+/// Shows, downloads or writes data.
 pub(crate) fn data(options: &DataOptions) -> Result<u8> {
     let counts = Counts { train: options.train_images as usize, validation: options.validation_images as usize };
     if let Some(folder) = &options.write_idx {
@@ -76,7 +78,7 @@ pub(crate) fn data(options: &DataOptions) -> Result<u8> {
         }
         return Ok(exit::DONE);
     }
-    let data = look(&request, counts, &mut |line| {
+    let data = inspect_source(&request, counts, &mut |line| {
         if !options.output.quiet {
             say(line);
         }
@@ -92,7 +94,7 @@ pub(crate) fn data(options: &DataOptions) -> Result<u8> {
 
 fn write_digits(folder: &Path, seed: u64, counts: Counts) -> Result<()> {
     let names = mnist::FILES.map(|file| folder.join(file.name));
-    // A link that leads nowhere is something, too.
+    // A dangling link counts as existing, too.
     if let Some(path) = names.iter().find(|path| path.symlink_metadata().is_ok()) {
         anyhow::bail!("{} exists already; name another folder with --write-idx", path.display());
     }
@@ -153,7 +155,7 @@ fn describe(about: &About, data: &Data) -> Lines {
     for (name, images) in [("training", &data.train), ("validation", &data.validation)] {
         lines.add(format!("{name:<11} of each label: {}", label_counts(images, data)));
     }
-    if let Some(what) = not_used(&data.unused, data.pictures.is_some()) {
+    if let Some(what) = unused_message(&data.unused, data.pictures.is_some()) {
         lines.add(what);
     }
     lines
@@ -179,7 +181,7 @@ fn describe_tables(about: &AboutTables, unused: &Unused) -> Lines {
             ));
         }
     }
-    if let Some(what) = not_used(unused, false) {
+    if let Some(what) = unused_message(unused, false) {
         lines.add(what);
     }
     lines.add("One of the columns has the labels: train --set data.label=COLUMN; all others are features, but for data.ignore.");

@@ -1,4 +1,4 @@
-//! What a run comes to, for a person.
+//! The closing table of a run.
 
 use std::path::Path;
 
@@ -9,11 +9,11 @@ use chainrule_records::Summary;
 
 use crate::output::Lines;
 
-/// The closing table of a training.
+/// Returns the closing table of a training.
 pub(crate) fn closing(summary: &Summary, config: &TrainConfig, folder: &Path) -> Lines {
     let model = name(summary.model);
     let gradient = match summary.gradient {
-        // Settled before a run.
+        // `Auto` is resolved before a run.
         GradientSource::Auto | GradientSource::Fused => "fused closed-form gradients",
         GradientSource::ClosedForm => "closed-form gradients",
         GradientSource::Autodiff => "autodiff gradients",
@@ -63,7 +63,7 @@ pub(crate) fn closing(summary: &Summary, config: &TrainConfig, folder: &Path) ->
         ),
         ("run", folder.display().to_string()),
     ];
-    // An empty line parts the table; a name without anything to say is left out.
+    // An empty line separates the parts of the table. Names without a value are left out.
     let mut lines = Lines::default();
     lines.gap();
     for (name, value) in rows.iter().filter(|(name, value)| name.is_empty() || !value.is_empty()) {
@@ -72,15 +72,15 @@ pub(crate) fn closing(summary: &Summary, config: &TrainConfig, folder: &Path) ->
     lines
 }
 
-/// Classes, each with the weight of its rows.
+/// Lists classes with their weights.
 pub(crate) fn class_weights(classes: &[Class], weights: &[f64]) -> String {
-    // Four digits tell a person enough.
+    // Four digits are enough for a person.
     let short = |weight: &f64| format!("{weight:.3e}").parse().unwrap_or(*weight);
     let pairs = classes.iter().zip(weights).map(|(class, weight)| format!("{class}: {}", short(weight)));
     pairs.collect::<Vec<_>>().join(", ")
 }
 
-/// What a model is called.
+/// Returns the name of a model.
 pub(crate) fn name(link: impl Into<LinkKind>) -> &'static str {
     match link.into() {
         LinkKind::Softmax => "softmax regression",
@@ -89,7 +89,7 @@ pub(crate) fn name(link: impl Into<LinkKind>) -> &'static str {
     }
 }
 
-/// How a search for the minimum ended.
+/// Describes how the search for the minimum ended.
 fn search_ended(certificate: &Certificate) -> String {
     let Certificate { iterations, gradients, tolerance, .. } = certificate;
     let how = match certificate.ended {
@@ -102,7 +102,8 @@ fn search_ended(certificate: &Certificate) -> String {
     format!("{how}, after {iterations}, {passes} over the rows")
 }
 
-/// How near to the minimum it ended, and where that was not near enough, what to do.
+/// Describes how near the result is to the minimum. If it is not near enough, the text says what to
+/// do.
 fn minimum(summary: &Summary, config: &TrainConfig) -> Option<String> {
     let certificate = summary.certificate.as_ref()?;
     let Certificate { objective, gradient_norm, bound, tolerance, ended, .. } = certificate;
@@ -117,7 +118,7 @@ fn minimum(summary: &Summary, config: &TrainConfig) -> Option<String> {
     Some(text)
 }
 
-/// What goes on where rounding ended a search.
+/// Returns the options that reduce rounding after rounding ended a search.
 fn less_rounding(summary: &Summary, config: &TrainConfig) -> &'static str {
     let is_as_it_was = summary.data.kind == DataKind::Table && !config.data().standardize;
     match (summary.precision, is_as_it_was) {

@@ -1,4 +1,4 @@
-//! `chainrule train`.
+//! `chainrule train`: trains an experiment or resumes a run.
 
 use std::num::NonZero;
 use std::path::Path;
@@ -20,8 +20,8 @@ use crate::rows::{SelectedRows, dropped};
 use crate::run::{self, again, is_interruption, manifest, run};
 use crate::{exit, experiment, table};
 
-/// Trains the experiment that the options describe, or goes on with a run. Everything that can be
-/// refused is refused before a file is written.
+/// Trains the experiment of the options, or resumes a run. Validation is complete before a file is
+/// written.
 pub(crate) fn train(options: &TrainOptions) -> Result<u8> {
     let start = Instant::now();
     let mut log = |line: &str| {
@@ -34,12 +34,12 @@ pub(crate) fn train(options: &TrainOptions) -> Result<u8> {
     let machine = machine(options, resumed.as_ref().map(RunFolder::manifest))?;
     let config = machine.resolve_defaults(experiment::config(options, resumed.as_ref())?)?;
     if let Some(folder) = &resumed {
-        // Where the data lies may change; what it is, the manifest says.
+        // The data may lie elsewhere. The manifest identifies it.
         let differences = config.differences(folder.config()).into_iter().filter(|key| !key.starts_with("data.source"));
         refuse(folder, &differences.collect::<Vec<_>>())?;
     }
     let finished = resumed.as_ref().and_then(|folder| Some((folder, finished(folder, &mut log)?)));
-    // Other data is looked at first.
+    // If the source is another, the data is compared first.
     if let Some((folder, summary)) = &finished
         && config.data().source == folder.config().data().source
     {
@@ -47,8 +47,8 @@ pub(crate) fn train(options: &TrainOptions) -> Result<u8> {
     }
     let summary = finished.map(|(_, summary)| summary);
     let data = Dataset::find(&config, &mut log)?;
-    let (source, taken) = (data.provenance(), data.taken(&config));
-    // The files' bytes are no longer needed then: what is trained on goes to the device.
+    let (source, subset_message) = (data.provenance(), data.subset_message(&config));
+    // The bytes of the files can be freed after this, since the rows go to the device.
     let rows = SelectedRows::of(data, &config, &source, &machine)?;
     let about = rows.about().clone();
     let steps = most_steps(&config, about.train)?;
@@ -67,14 +67,16 @@ pub(crate) fn train(options: &TrainOptions) -> Result<u8> {
     };
     log(&format!("data: {}, {} training and {} validation rows", about.source, about.train, about.validation));
 
-    for line in [taken, dropped(&config, about.train), rows.weights(), rows.note(&config)?].into_iter().flatten() {
+    for line in
+        [subset_message, dropped(&config, about.train), rows.weights(), rows.note(&config)?].into_iter().flatten()
+    {
         log(&line);
     }
     let rows = rows.load(&config, &machine)?;
     if let Some(kernels) = rows.kernels(&machine) {
         log(&kernels);
     }
-    // Up to here nothing is lost where Ctrl-C ends the program at once.
+    // Until here, Ctrl-C ends the program at once and nothing is lost.
     catch_interrupts(options.output.quiet);
     let mut progress = Progress::new(steps, !options.output.quiet && is_watched());
     let every = options.checkpoint_every.unwrap_or_default();
@@ -94,24 +96,24 @@ pub(crate) fn train(options: &TrainOptions) -> Result<u8> {
     close(options, &folder, &summary)
 }
 
-/// Where a new run is made, or where one goes on: as it was made, unless the options say otherwise.
+/// Returns the machine. A resumed run uses its former one unless the options name another.
 fn machine(options: &TrainOptions, made: Option<&Manifest>) -> Result<Machine> {
     let named = options.threads.map(usize::from).or(made.map(|made| made.threads));
     let threads = named.and_then(NonZero::new).unwrap_or_else(all_threads);
     again(options.place.backend.as_ref(), made, threads)
 }
 
-/// Refuses to go on with a run that would come to something else here.
+/// Returns an error if resuming the run would give another result.
 fn refuse(folder: &RunFolder, differences: &[String]) -> Result<()> {
     run::refuse(folder.path(), differences, "train anew")
 }
 
-/// The summary of a run that came to its end and is whole.
+/// Returns the summary of a run that is finished and whole.
 fn finished(folder: &RunFolder, log: &mut dyn FnMut(&str)) -> Option<Summary> {
     match RunFolder::read(folder.path()) {
         Ok(files) => Some(files.summary).filter(|summary| !summary.interrupted),
         Err(error) => {
-            // Only what was finished can be damaged.
+            // Only a finished run can be damaged.
             if folder.has_summary() {
                 log(&told(&error.into()));
             }
@@ -120,13 +122,13 @@ fn finished(folder: &RunFolder, log: &mut dyn FnMut(&str)) -> Option<Summary> {
     }
 }
 
-/// Says so of a run that is to go on, and prints its result.
+/// Reports that the run to resume is finished, and prints its result.
 fn is_finished(options: &TrainOptions, folder: &RunFolder, summary: &Summary, log: &mut dyn FnMut(&str)) -> Result<u8> {
     log(&format!("{} is finished; nothing is left to do", folder.path().display()));
     close(options, folder, summary)
 }
 
-/// Prints a run's result; gives the exit code.
+/// Prints a run's result and returns the exit code.
 fn close(options: &TrainOptions, folder: &RunFolder, summary: &Summary) -> Result<u8> {
     if options.output.json {
         print_json(summary)?;
@@ -136,7 +138,7 @@ fn close(options: &TrainOptions, folder: &RunFolder, summary: &Summary) -> Resul
     if summary.interrupted {
         return Ok(exit::INTERRUPTED);
     }
-    // A minimum was asked for, and what was found may not be proven to be one.
+    // An optimum was requested, but its certificate may not hold.
     let is_short_of_it = summary.certificate.is_some_and(|certificate| !certificate.holds());
     Ok(if is_short_of_it { exit::CHECK } else { exit::DONE })
 }

@@ -1,4 +1,4 @@
-//! What is wrong with the arguments, in one line and in the words of the other errors.
+//! Formats errors in the arguments as one line, in the same style as all other errors.
 
 use std::error::Error as _;
 use std::ffi::OsString;
@@ -11,7 +11,7 @@ use crate::commands::Options;
 use crate::exit;
 use crate::output::{Unwritten, say, tell_error};
 
-/// Prints help or version, or what is wrong with the arguments; gives the exit code.
+/// Prints the help, the version or the error, and returns the exit code.
 pub(crate) fn log(error: &clap::Error, arguments: &[OsString]) -> u8 {
     if error.use_stderr() && error.kind() != ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
         say(&format!("error: {}", sentence(error, arguments)));
@@ -86,12 +86,12 @@ fn sentence(error: &clap::Error, arguments: &[OsString]) -> String {
         ErrorKind::TooManyValues => format!("{}: it takes no value", option(given)),
         _ => rendered(error),
     };
-    // What to write is said already.
+    // The problem already says what to write.
     let is_solved = problem.ends_with('?') || problem.contains("; write ");
     if is_solved { problem } else { format!("{problem}; {help}") }
 }
 
-/// Words of which one is taken.
+/// Lists alternatives.
 fn listed(words: &[String]) -> String {
     match words {
         [first, second] => format!("{first} or {second}"),
@@ -99,7 +99,7 @@ fn listed(words: &[String]) -> String {
     }
 }
 
-/// An option or argument as a person writes it, without the name of its value.
+/// Returns an option or argument without the name of its value.
 fn option(name: &str) -> &str {
     name.split(' ').next().filter(|name| name.starts_with('-')).unwrap_or(name)
 }
@@ -108,8 +108,8 @@ fn did_you_mean(name: Option<&str>) -> String {
     name.map(|name| format!("; did you mean {name}?")).unwrap_or_default()
 }
 
-/// An option that there is not, or a word too many; the value that it belongs to, where it was
-/// meant as one.
+/// Describes an unknown option or an extra word. If the word was meant as a value, the text names
+/// the option.
 fn unknown_argument(given: &str, arguments: &[String], command: Option<&clap::Command>) -> String {
     let shown = one_line(given);
     let place = arguments.iter().position(|argument| argument == given);
@@ -135,7 +135,7 @@ fn unknown_argument(given: &str, arguments: &[String], command: Option<&clap::Co
     format!("{}: no such option{}", visible(&shown), did_you_mean(meant.as_deref()))
 }
 
-/// What the standard library says of a number, in words of a config.
+/// Rephrases a number error of the standard library in the words of a config error.
 fn number_problem(problem: &str) -> &str {
     let of_digits = ["invalid digit found in string", "cannot parse integer from empty string"];
     let of_size = ["number too large to fit in target type", "number too small to fit in target type"];
@@ -146,7 +146,7 @@ fn number_problem(problem: &str) -> &str {
     }
 }
 
-/// What clap says, without its tips and its usage.
+/// Returns clap's message without its tips and usage.
 fn rendered(error: &clap::Error) -> String {
     let text = error.to_string();
     let first = text.trim_start_matches("error: ").split("\n\n").next().unwrap_or_default();

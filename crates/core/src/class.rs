@@ -16,13 +16,13 @@ pub enum Class {
 }
 
 /// Characters of a class's name, at most.
-const LONGEST_NAME: usize = 100;
+const MAX_NAME_LENGTH: usize = 100;
 
 /// Why this cannot be a class's or a column's name, for people to read.
 pub fn name_problem(name: &str) -> Option<&'static str> {
     if name.is_empty() {
         Some("is empty")
-    } else if name.chars().count() > LONGEST_NAME {
+    } else if name.chars().count() > MAX_NAME_LENGTH {
         Some("has more than 100 characters")
     } else if name.chars().any(char::is_control) {
         Some("has a control character in it")

@@ -61,7 +61,7 @@ pub(crate) struct ClassFolders {
 }
 
 /// The largest size of a picture file, in bytes.
-const MOST_BYTES: u64 = 1 << 28;
+const MAX_BYTES: u64 = 1 << 28;
 
 /// Returns the subfolders of a folder, sorted by name. Names that begin with a dot are skipped.
 fn folders(folder: &Path) -> Vec<(String, PathBuf)> {
@@ -188,7 +188,7 @@ pub(crate) fn read(parts: &[PathBuf], request: PictureRequest, keep: KeepPixels)
         ([all], Some(holdout)) => {
             let labels: Vec<u8> =
                 (0..=u8::MAX).zip(by_part[0].values()).flat_map(|(label, of)| repeat_n(label, of.len())).collect();
-            let kept = holdout.kept(&labels).map_err(|class| {
+            let kept = holdout.validation_mask(&labels).map_err(|class| {
                 let path = all.join(&classes[usize::from(class)]);
                 let problem = "the only picture of its class; to learn and to be judged a class needs two".to_owned();
                 DataError::Idx { path, problem }
@@ -223,7 +223,7 @@ pub(crate) fn read(parts: &[PathBuf], request: PictureRequest, keep: KeepPixels)
     let [train, validation] = images.map(|(pixels, labels)| {
         Arc::new(match keep {
             KeepPixels::UpTo(_) => Images::new(IdxImages { height, width, pixels }, labels),
-            KeepPixels::Nothing => Images::seen((height, width), labels, String::new()),
+            KeepPixels::Nothing => Images::without_pixels((height, width), labels, String::new()),
         })
     });
     let is_whole = parts.len() == 1 && kept.is_none();
@@ -234,10 +234,10 @@ pub(crate) fn read(parts: &[PathBuf], request: PictureRequest, keep: KeepPixels)
 
 fn contents(path: &Path) -> Result<Vec<u8>, DataError> {
     let mut bytes = Vec::new();
-    let read = idx::open(path)?.take(MOST_BYTES + 1).read_to_end(&mut bytes);
+    let read = idx::open(path)?.take(MAX_BYTES + 1).read_to_end(&mut bytes);
     read.map_err(|problem| DataError::Read { path: path.to_owned(), problem })?;
-    if bytes.len() as u64 > MOST_BYTES {
-        let problem = format!("longer than the {MOST_BYTES} bytes that a picture may have");
+    if bytes.len() as u64 > MAX_BYTES {
+        let problem = format!("longer than the {MAX_BYTES} bytes that a picture may have");
         return Err(DataError::Idx { path: path.to_owned(), problem });
     }
     Ok(bytes)

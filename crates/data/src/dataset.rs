@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use chainrule_core::{Class, Schema, TrainConfig};
 
-use crate::provenance::{not_used, schema_of_images, schema_of_tables};
+use crate::provenance::{schema_of_images, schema_of_tables, unused_message};
 use crate::{
     Counts, Data, DataError, Holdout, Images, Origin, PictureMode, PictureRequest, Provenance, Request, Rows,
     TableRequest, Tables, find_tables, find_with,
@@ -37,22 +37,22 @@ impl Dataset {
                 Self::Images(find_with(request, digits, pictures, asked.resident_bytes, log)?)
             }
         };
-        if let Some(what) = data.not_used() {
+        if let Some(what) = data.unused_message() {
             log(&format!("note: {what}"));
         }
         Ok(data)
     }
 
     /// Returns a message that lists the unused files of the data folder, if any.
-    pub fn not_used(&self) -> Option<String> {
+    pub fn unused_message(&self) -> Option<String> {
         match self {
-            Self::Images(data) => not_used(&data.unused, data.pictures.is_some()),
-            Self::Tables(tables) => not_used(&tables.unused, false),
+            Self::Images(data) => unused_message(&data.unused, data.pictures.is_some()),
+            Self::Tables(tables) => unused_message(&tables.unused, false),
         }
     }
 
     /// Returns a message if the config takes only some images of IDX files.
-    pub fn taken(&self, config: &TrainConfig) -> Option<String> {
+    pub fn subset_message(&self, config: &TrainConfig) -> Option<String> {
         let Self::Images(data) = self else { return None };
         let asked = config.data();
         let parts = [

@@ -44,7 +44,7 @@ pub(crate) fn limits() -> Result<Limits, String> {
 }
 
 /// The limit of redirects. Mirrors rarely redirect more than once.
-const MOST_REDIRECTS: u32 = 5;
+const MAX_REDIRECTS: u32 = 5;
 
 /// Downloads the four files to `folder`, in the layout of burn-dataset's cache. No file is written
 /// before all are verified.
@@ -79,7 +79,7 @@ fn agent(url: &str, limits: Limits) -> Agent {
     let is_encrypted = url.get(..6).is_some_and(|scheme| scheme.eq_ignore_ascii_case("https:"));
     let config = Agent::config_builder()
         .https_only(is_encrypted)
-        .max_redirects(MOST_REDIRECTS)
+        .max_redirects(MAX_REDIRECTS)
         // Use one connection per file: a server may close a kept connection at any moment, which
         // would end the download.
         .max_idle_connections(0)
@@ -162,7 +162,7 @@ fn in_words(error: Error, limits: Limits) -> String {
             let reason = StatusCode::from_u16(code).ok().and_then(|status| status.canonical_reason());
             format!("the server answers {code}{}", reason.map(|reason| format!(", {reason}")).unwrap_or_default())
         }
-        Error::TooManyRedirects => format!("is redirected more than {MOST_REDIRECTS} times"),
+        Error::TooManyRedirects => format!("is redirected more than {MAX_REDIRECTS} times"),
         Error::RequireHttpsOnly(url) => format!("is redirected to {url}, which is not encrypted"),
         // In a response, only TLS produces invalid data.
         Error::Io(error) if error.kind() == ErrorKind::InvalidData => format!("no secure connection: {error}"),

@@ -12,15 +12,15 @@ pub(crate) fn is_foreign(beginning: &[u8]) -> bool {
 /// Returns the message for a file that is not a table: what it is and what to do.
 pub(crate) fn no_table(beginning: &[u8]) -> String {
     let reader = readers::of(IMAGES).find(|reader| reader.sniff(beginning));
-    let (what, way_out) = match (reader, known(beginning)) {
+    let (what, advice) = match (reader, known(beginning)) {
         (Some(reader), _) if reader.kind() == DataKind::Pictures => {
             (format!("a picture ({})", reader.name()), "name the folder that holds a folder of pictures for each class")
         }
         (Some(reader), _) => (reader.one().to_owned(), IDX_FOLDER),
-        (None, Some(&(_, what, way_out))) => (what.to_owned(), way_out),
+        (None, Some(&(_, what, advice))) => (what.to_owned(), advice),
         (None, None) => ("of no known kind".to_owned(), SAVE_AS),
     };
-    format!("this is {what}, and a table is read from {}; {way_out}", readers::names(TABLES, "or"))
+    format!("this is {what}, and a table is read from {}; {advice}", readers::names(TABLES, "or"))
 }
 
 /// Returns the unsupported format of a file with this beginning, if it is known.

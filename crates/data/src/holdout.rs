@@ -13,13 +13,13 @@ pub struct Holdout {
 
 impl Holdout {
     /// Returns the training rows and the validation rows, both in ascending order. See
-    /// [`Holdout::kept`].
+    /// [`Holdout::validation_mask`].
     ///
     /// # Errors
     /// Returns a class that has only one row.
     pub fn split(&self, labels: &[u8]) -> Result<[Vec<usize>; 2], u8> {
-        let kept = self.kept(labels)?;
-        Ok([false, true].map(|is_kept| (0..labels.len()).filter(|&row| kept[row] == is_kept).collect()))
+        let validation_mask = self.validation_mask(labels)?;
+        Ok([false, true].map(|is_kept| (0..labels.len()).filter(|&row| validation_mask[row] == is_kept).collect()))
     }
 
     /// Returns for each row whether it is a validation row.
@@ -33,7 +33,7 @@ impl Holdout {
     ///
     /// # Panics
     /// Panics if there are 2^32 rows or more.
-    pub fn kept(&self, labels: &[u8]) -> Result<Vec<bool>, u8> {
+    pub fn validation_mask(&self, labels: &[u8]) -> Result<Vec<bool>, u8> {
         let mut counts = [0usize; 256];
         labels.iter().for_each(|&label| counts[usize::from(label)] += 1);
         if let Some(class) = (0..=u8::MAX).find(|&class| counts[usize::from(class)] == 1) {
@@ -45,12 +45,12 @@ impl Holdout {
         });
         let mut rows: Vec<u32> = (0..u32::try_from(labels.len()).expect("fewer than 2^32 rows")).collect();
         rows.shuffle(&mut ChaCha8Rng::seed_from_u64(self.seed));
-        let mut kept = vec![false; labels.len()];
+        let mut validation_mask = vec![false; labels.len()];
         for row in rows.into_iter().map(|row| row as usize) {
             let left = &mut left[usize::from(labels[row])];
-            kept[row] = *left > 0;
+            validation_mask[row] = *left > 0;
             *left = left.saturating_sub(1);
         }
-        Ok(kept)
+        Ok(validation_mask)
     }
 }

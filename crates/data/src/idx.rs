@@ -91,7 +91,7 @@ pub(crate) enum KeepPixels {
 pub(crate) enum OpenedImages {
     Read(IdxImages),
     Left(ImageFile),
-    Seen {
+    WithoutPixels {
         /// Images, rows, columns.
         sizes: [usize; 3],
         /// The checksum of the file, decompressed.
@@ -105,7 +105,7 @@ pub(crate) fn open_images(path: &Path, keep: KeepPixels) -> Result<OpenedImages,
     let file = open(path)?;
     let KeepPixels::UpTo(resident_bytes) = keep else {
         let (sizes, sha256) = look_through(Input::new(file)).map_err(|broken| broken.of(path))?;
-        return Ok(OpenedImages::Seen { sizes, sha256 });
+        return Ok(OpenedImages::WithoutPixels { sizes, sha256 });
     };
     match read(path, &file, IMAGES_MAGIC, "images", resident_bytes)? {
         (sizes, Some(pixels)) => Ok(OpenedImages::Read(idx_images(sizes, pixels))),

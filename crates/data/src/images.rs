@@ -20,14 +20,14 @@ enum Pixels {
     Resident(IdxImages),
     InFile(Arc<ImageFile>),
     /// Inspected only; no pixels were kept.
-    Seen {
+    WithoutPixels {
         size: (usize, usize),
         sha256: String,
     },
 }
 
 /// The largest size of gzipped labels, in bytes, when images of any number are inspected.
-const MOST_LABELS: u64 = 1 << 30;
+const MAX_LABELS: u64 = 1 << 30;
 
 impl Images {
     /// # Panics
@@ -53,15 +53,15 @@ impl Images {
     /// Like [`Images::read`]; `keep` says how many pixels stay in memory.
     pub(crate) fn open(images: &Path, labels: &Path, keep: KeepPixels) -> Result<Self, DataError> {
         // Read the labels first: that is fast, and the checksum of a large image file is slow.
-        let most_labels = if let KeepPixels::UpTo(bytes) = keep { bytes } else { MOST_LABELS };
+        let most_labels = if let KeepPixels::UpTo(bytes) = keep { bytes } else { MAX_LABELS };
         let (file, labels) = (images, idx::read_labels_within(labels, most_labels)?);
         let (count, images) = match idx::open_images(file, keep)? {
             OpenedImages::Read(images) => {
                 (images.pixels.len() / (images.height * images.width), Pixels::Resident(images))
             }
             OpenedImages::Left(file) => (file.count, Pixels::InFile(Arc::new(file))),
-            OpenedImages::Seen { sizes: [count, height, width], sha256 } => {
-                (count, Pixels::Seen { size: (height, width), sha256 })
+            OpenedImages::WithoutPixels { sizes: [count, height, width], sha256 } => {
+                (count, Pixels::WithoutPixels { size: (height, width), sha256 })
             }
         };
         if count != labels.len() {
@@ -73,8 +73,8 @@ impl Images {
 
     /// Creates images without pixels. `sha256` is the checksum of their file, or empty if they have
     /// none.
-    pub(crate) fn seen(size: (usize, usize), labels: Vec<u8>, sha256: String) -> Self {
-        Self { images: Pixels::Seen { size, sha256 }, labels: labels.into() }
+    pub(crate) fn without_pixels(size: (usize, usize), labels: Vec<u8>, sha256: String) -> Self {
+        Self { images: Pixels::WithoutPixels { size, sha256 }, labels: labels.into() }
     }
 
     /// Writes two plain IDX files.
@@ -101,14 +101,14 @@ impl Images {
         match &self.images {
             Pixels::Resident(images) => (images.height, images.width),
             Pixels::InFile(file) => (file.height, file.width),
-            Pixels::Seen { size, .. } => *size,
+            Pixels::WithoutPixels { size, .. } => *size,
         }
     }
 
     /// Returns the file that the images stay in, if they are not in memory.
     pub fn file(&self) -> Option<&Path> {
         match &self.images {
-            Pixels::Resident(_) | Pixels::Seen { .. } => None,
+            Pixels::Resident(_) | Pixels::WithoutPixels { .. } => None,
             Pixels::InFile(file) => Some(file.path()),
         }
     }
@@ -156,7 +156,7 @@ impl Images {
                 Ok(())
             }
             Pixels::InFile(file) => file.read(first, pixels),
-            Pixels::Seen { .. } => panic!("images of which no pixel was kept"),
+            Pixels::WithoutPixels { .. } => panic!("images of which no pixel was kept"),
         }
     }
 
@@ -165,7 +165,7 @@ impl Images {
         let of_images = match &self.images {
             Pixels::Resident(images) => sha256([&images.header()[..], &images.pixels]),
             Pixels::InFile(file) => file.sha256.clone(),
-            Pixels::Seen { sha256, .. } => sha256.clone(),
+            Pixels::WithoutPixels { sha256, .. } => sha256.clone(),
         };
         [of_images, sha256([&idx::labels_header(self.labels.len())[..], &self.labels])]
     }

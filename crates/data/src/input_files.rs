@@ -27,7 +27,7 @@ pub struct ImageInput {
 pub const STANDARD_INPUT: &str = "-";
 
 /// The largest number of bytes read from a file, before and after decompression.
-const MOST_BYTES: u64 = 1 << 30;
+const MAX_BYTES: u64 = 1 << 30;
 
 /// Returns the files that an argument names: the file itself, or the image files of a folder, by
 /// name.
@@ -76,7 +76,7 @@ pub fn read(file: &Path, size: [usize; 2], treatment: PictureMode) -> Result<Vec
     }
     let mut input = Input::new(&bytes[..]);
     let images = match readers::sniff(input.beginning()).map(readers::Reader::read) {
-        Some(readers::Read::Images(read)) => read(input, MOST_BYTES)?,
+        Some(readers::Read::Images(read)) => read(input, MAX_BYTES)?,
         Some(readers::Read::Picture(_)) => {
             let bytes = all(&mut input)?;
             let picture = match treatment {
@@ -108,8 +108,8 @@ pub fn read(file: &Path, size: [usize; 2], treatment: PictureMode) -> Result<Vec
 pub fn read_table(file: &Path, features: &[String]) -> Result<Table, ContentError> {
     let columns = Columns::Named { features, label: None };
     match file == Path::new(STANDARD_INPUT) {
-        true => Table::read(std::io::stdin().lock(), columns, MOST_BYTES),
-        false => Table::read(open(file)?, columns, MOST_BYTES),
+        true => Table::read(std::io::stdin().lock(), columns, MAX_BYTES),
+        false => Table::read(open(file)?, columns, MAX_BYTES),
     }
 }
 
@@ -122,8 +122,8 @@ fn bytes(file: &Path) -> Result<Vec<u8>, ContentError> {
 
 fn all(source: &mut impl Read) -> Result<Vec<u8>, ContentError> {
     let mut bytes = Vec::new();
-    source.take(MOST_BYTES + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > MOST_BYTES { Err(too_large()) } else { Ok(bytes) }
+    source.take(MAX_BYTES + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > MAX_BYTES { Err(too_large()) } else { Ok(bytes) }
 }
 
 fn open(file: &Path) -> Result<File, ContentError> {
@@ -135,7 +135,7 @@ fn open(file: &Path) -> Result<File, ContentError> {
     if !metadata.is_file() {
         return Err(ContentError::new("it is no file; what comes through a pipe is read from standard input, named -"));
     }
-    if metadata.len() > MOST_BYTES {
+    if metadata.len() > MAX_BYTES {
         return Err(too_large());
     }
     Ok(File::open(file)?)
@@ -143,7 +143,7 @@ fn open(file: &Path) -> Result<File, ContentError> {
 
 fn too_large() -> ContentError {
     ContentError::new(format!(
-        "it has more than the {MOST_BYTES} bytes that are read of a file at once; write it as several files"
+        "it has more than the {MAX_BYTES} bytes that are read of a file at once; write it as several files"
     ))
 }
 

@@ -55,11 +55,11 @@ pub use images::Images;
 pub use numbers::Values;
 pub use order::{BatchOrder, Order, Shuffle};
 pub use prefetcher::Prefetcher;
-pub use provenance::{Provenance, not_used, schema_of_images, schema_of_tables};
+pub use provenance::{Provenance, schema_of_images, schema_of_tables, unused_message};
 pub use rows::{RowBuffer, Rows, pixel_value};
 pub use source::{
-    Counts, Data, Origin, Pictures, Request, Split, find, find_tables, find_with, find_within, is_mnist, look,
-    read_folder, sha256_of_files,
+    Counts, Data, Origin, Pictures, Request, Split, find, find_tables, find_with, find_within, inspect_source,
+    is_mnist, read_folder, sha256_of_files,
 };
 pub use tables::{AboutTables, TableRequest, TableSplit, Tables};
 

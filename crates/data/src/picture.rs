@@ -13,10 +13,10 @@
 //! A header is a claim that may be false. The dimensions are checked before any pixel is decoded.
 
 #[cfg(feature = "pictures")]
-mod made;
+mod convert;
 #[cfg(not(feature = "pictures"))]
-#[path = "picture/not_made.rs"]
-mod made;
+#[path = "picture/unsupported.rs"]
+mod convert;
 
 use std::fmt::{self, Display, Formatter};
 
@@ -24,7 +24,7 @@ use serde::Serialize;
 
 use crate::readers::{self, PICTURES, Read};
 
-pub(crate) use made::decode;
+pub(crate) use convert::decode;
 
 /// An error in a picture.
 #[derive(Debug, thiserror::Error)]
@@ -46,9 +46,9 @@ pub enum PictureError {
     },
     /// The picture has more pixels than the limit.
     #[error(
-        "{width} x {height} pixels are more than the {} megapixels, the {MOST_ON_A_SIDE} on a side or the {} MB that are decoded; scale it down",
-        MOST_PIXELS / 1_000_000,
-        MOST_BYTES / 1_000_000
+        "{width} x {height} pixels are more than the {} megapixels, the {MAX_ON_A_SIDE} on a side or the {} MB that are decoded; scale it down",
+        MAX_PIXELS / 1_000_000,
+        MAX_BYTES / 1_000_000
     )]
     TooLarge {
         /// Pixel columns.
@@ -137,11 +137,11 @@ impl Display for Treatment {
 }
 
 /// The largest number of pixels to decode. Photographs have fewer.
-const MOST_PIXELS: u64 = 64_000_000;
+const MAX_PIXELS: u64 = 64_000_000;
 /// The largest width or height to decode.
-const MOST_ON_A_SIDE: u32 = 32_000;
+const MAX_ON_A_SIDE: u32 = 32_000;
 /// The memory limit of a decoder: three bytes for each pixel.
-const MOST_BYTES: u64 = 3 * MOST_PIXELS;
+const MAX_BYTES: u64 = 3 * MAX_PIXELS;
 /// The smallest difference of grey levels between ink and background.
 const LEAST_CONTRAST: u8 = 16;
 
@@ -155,7 +155,7 @@ const LEAST_CONTRAST: u8 = 16;
 /// Panics if `size` has no pixels.
 pub fn read(bytes: &[u8], size: [usize; 2]) -> Result<Picture, PictureError> {
     assert!(size[0] > 0 && size[1] > 0, "an image of {size:?} pixels");
-    made::of_ink(decoded(bytes)?, size)
+    convert::convert_ink(decoded(bytes)?, size)
 }
 
 /// Converts any picture to an image of `size` rows and columns: grey, with transparent pixels laid
@@ -171,7 +171,7 @@ pub fn read(bytes: &[u8], size: [usize; 2]) -> Result<Picture, PictureError> {
 /// Panics if `size` has no pixels.
 pub fn read_whole(bytes: &[u8], size: [usize; 2]) -> Result<Picture, PictureError> {
     assert!(size[0] > 0 && size[1] > 0, "an image of {size:?} pixels");
-    made::of_anything(decoded(bytes)?, size)
+    convert::convert_whole(decoded(bytes)?, size)
 }
 
 fn decoded(bytes: &[u8]) -> Result<Grey, PictureError> {

@@ -62,7 +62,7 @@ pub fn schema_of_tables(tables: &Tables) -> Schema {
 }
 
 /// Returns a message that lists the unused files of the data folder, if any.
-pub fn not_used(unused: &Unused, are_pictures: bool) -> Option<String> {
+pub fn unused_message(unused: &Unused, are_pictures: bool) -> Option<String> {
     let why = match are_pictures {
         true => format!(" (used are {} files in a folder of their class)", readers::names(PICTURES, "and")),
         false => String::new(),

@@ -73,7 +73,7 @@ impl Rows {
             }
         }
         let labels = images.shared_labels();
-        Self::known(Store::Images(Arc::clone(images)), RowIndices::All(range), labels, positions)
+        Self::with_known_labels(Store::Images(Arc::clone(images)), RowIndices::All(range), labels, positions)
     }
 
     /// Creates rows from images with `height` lines and `width` columns. The pixels are `[n *
@@ -94,11 +94,11 @@ impl Rows {
         assert_eq!(values.len(), n * n_features, "numbers of {n} rows of {n_features}");
         let store = Store::Numbers(Arc::new(Numbers { n_features, values }));
         let columns = None;
-        Self { store, chosen: RowIndices::All(0..n), columns, labels: labels.into(), positions: same() }
+        Self { store, chosen: RowIndices::All(0..n), columns, labels: labels.into(), positions: identity_positions() }
     }
 
     /// Keeps the chosen rows with a label of one of the classes.
-    fn known(store: Store, chosen: RowIndices, labels: Arc<[u8]>, positions: [Option<u8>; 256]) -> Self {
+    fn with_known_labels(store: Store, chosen: RowIndices, labels: Arc<[u8]>, positions: [Option<u8>; 256]) -> Self {
         let mut rows = Self { store, chosen, columns: None, labels, positions: Arc::new(positions) };
         let is_known = |row| rows.positions[usize::from(rows.labels[rows.stored(row)])].is_some();
         if !(0..rows.len()).all(is_known) {
@@ -383,7 +383,7 @@ impl Rows {
     ///
     /// # Errors
     /// See [`chunk`](Self::chunk).
-    pub fn within(self, resident_bytes: u64) -> Result<Self, DataError> {
+    pub fn into_memory(self, resident_bytes: u64) -> Result<Self, DataError> {
         let Store::Images(images) = &self.store else { return Ok(self) };
         let stay = images.file().is_some() && self.bytes() > resident_bytes;
         let are_all = images.file().is_none() && self.len() == self.labels.len();
@@ -400,7 +400,7 @@ impl Rows {
     /// # Panics
     /// Panics if a row is past the end.
     #[must_use]
-    pub fn some(&self, rows: &[usize]) -> Self {
+    pub fn select(&self, rows: &[usize]) -> Self {
         let chosen = rows.iter().map(|&row| self.stored(row) as u32).collect();
         Self { chosen: RowIndices::Some(chosen), ..self.clone() }
     }
@@ -410,7 +410,7 @@ impl Rows {
     pub fn with_classes(&self, positions: &[Option<u8>]) -> Self {
         let position = |own: u8| positions.get(usize::from(own)).copied().flatten();
         let composed = self.positions.map(|own| own.and_then(position));
-        let rows = Self::known(self.store.clone(), self.chosen.clone(), Arc::clone(&self.labels), composed);
+        let rows = Self::with_known_labels(self.store.clone(), self.chosen.clone(), Arc::clone(&self.labels), composed);
         Self { columns: self.columns.clone(), ..rows }
     }
 
@@ -423,7 +423,7 @@ impl Rows {
         assert_eq!(labels.len(), self.len(), "a label for each row");
         let mut stored = vec![0; self.labels.len()];
         labels.iter().enumerate().for_each(|(row, &label)| stored[self.stored(row)] = label);
-        Self { labels: stored.into(), positions: same(), ..self }
+        Self { labels: stored.into(), positions: identity_positions(), ..self }
     }
 
     /// Selects columns of a table, in this order.
@@ -494,6 +494,6 @@ fn read(
 }
 
 /// Maps each label to itself as a class position.
-fn same() -> Arc<[Option<u8>; 256]> {
+fn identity_positions() -> Arc<[Option<u8>; 256]> {
     Arc::new(std::array::from_fn(|label| u8::try_from(label).ok()))
 }

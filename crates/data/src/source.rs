@@ -323,7 +323,7 @@ pub fn find_with(
 ///
 /// # Errors
 /// As [`find`].
-pub fn look(request: &Request, digits: Counts, log: &mut dyn FnMut(&str)) -> Result<Data, DataError> {
+pub fn inspect_source(request: &Request, digits: Counts, log: &mut dyn FnMut(&str)) -> Result<Data, DataError> {
     find_with_pixels(request, digits, PICTURES, KeepPixels::Nothing, log)
 }
 
@@ -348,7 +348,7 @@ fn find_with_pixels(
         Request::Folder(folder) => read_folder_with_pixels(folder, keep, log),
         Request::Embedded => {
             // Digits are drawn even if no pixel is kept.
-            let resident_bytes = if let KeepPixels::UpTo(bytes) = keep { bytes } else { MOST_DRAWN };
+            let resident_bytes = if let KeepPixels::UpTo(bytes) = keep { bytes } else { MAX_DRAWN };
             for count in [digits.train, digits.validation] {
                 let bytes = digits::bytes(count);
                 if bytes > resident_bytes {
@@ -371,7 +371,7 @@ fn find_with_pixels(
 }
 
 /// The largest size of drawn digits, in bytes, when the data is only inspected.
-const MOST_DRAWN: u64 = 1 << 30;
+const MAX_DRAWN: u64 = 1 << 30;
 
 /// Returns whether these are the checksums of the four MNIST files, in the order of
 /// [`Data::file_checksums`].

@@ -7,7 +7,7 @@
 //!
 //! A table needs up to 4 times as much memory as its file has bytes, decompressed. [`AboutTable`]
 //! needs at most that much and at most 2 KiB a column. Both need at most 100 MB more for the header
-//! and one line. [`MOST_COLUMNS`] and [`LONGEST_ROW`] limit these.
+//! and one line. [`MAX_COLUMNS`] and [`MAX_ROW_LENGTH`] limit these.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hasher};
@@ -56,17 +56,17 @@ pub struct Table {
 }
 
 /// The largest number of columns.
-pub const MOST_COLUMNS: usize = 100_000;
+pub const MAX_COLUMNS: usize = 100_000;
 /// The largest number of bytes in a row, including all line breaks.
-pub const LONGEST_ROW: u64 = 4 << 20;
+pub const MAX_ROW_LENGTH: u64 = 4 << 20;
 /// The largest absolute value of a number.
 const LARGEST: f64 = 1e30;
 /// The largest number of classes.
-const MOST_CLASSES: usize = 256;
+const MAX_CLASSES: usize = 256;
 /// The largest number of characters in a name.
-const LONGEST_NAME: usize = 100;
+const MAX_NAME_LENGTH: usize = 100;
 /// An error stops listing names after this many bytes.
-const LONGEST_LIST: usize = 250;
+const MAX_LIST_LENGTH: usize = 250;
 
 impl Table {
     /// Reads a table, plain or gzipped.
@@ -186,7 +186,7 @@ impl DistinctValues {
         let mut hasher = DefaultHasher::new();
         hasher.write(field);
         let Err(place) = hashes.binary_search(&hasher.finish()) else { return };
-        if hashes.len() == MOST_CLASSES {
+        if hashes.len() == MAX_CLASSES {
             self.0 = None;
             return;
         }
@@ -273,8 +273,8 @@ fn header(records: &mut dyn Records) -> Result<Vec<String>, String> {
     records.next(&mut record)?;
     let Record { fields, has_quotes } = record;
     let mut header: Vec<String> = Vec::new();
-    if fields.len() > MOST_COLUMNS {
-        return Err(format!("line 1: it has {} columns, and at most {MOST_COLUMNS} are read", fields.len()));
+    if fields.len() > MAX_COLUMNS {
+        return Err(format!("line 1: it has {} columns, and at most {MAX_COLUMNS} are read", fields.len()));
     }
     for (i, name) in fields.iter().enumerate() {
         let column = i + 1;
@@ -304,7 +304,7 @@ fn header(records: &mut dyn Records) -> Result<Vec<String>, String> {
 pub(crate) fn name_problem(name: &str) -> Option<&'static str> {
     match name {
         "" => Some("is empty"),
-        name if name.chars().count() > LONGEST_NAME => Some("has more than 100 characters"),
+        name if name.chars().count() > MAX_NAME_LENGTH => Some("has more than 100 characters"),
         name if name.chars().any(char::is_control) => Some("has a control character in it"),
         _ => None,
     }
@@ -314,7 +314,7 @@ pub(crate) fn name_problem(name: &str) -> Option<&'static str> {
 pub(crate) fn listed(names: &[String]) -> String {
     let mut text = String::new();
     for (i, name) in names.iter().enumerate() {
-        if text.len() > LONGEST_LIST {
+        if text.len() > MAX_LIST_LENGTH {
             return text + &format!(" and {} more", names.len() - i);
         }
         text += if i == 0 { "" } else { ", " };
@@ -393,9 +393,9 @@ impl TableBuilder {
             let found = self.classes.len();
             let position = match self.classes.get(label) {
                 Some(&position) => position,
-                None if found == MOST_CLASSES => {
+                None if found == MAX_CLASSES => {
                     return Err(format!(
-                        ", column {:?}: this is the {}th different label, and at most {MOST_CLASSES} classes are told apart; \
+                        ", column {:?}: this is the {}th different label, and at most {MAX_CLASSES} classes are told apart; \
                          is it the right column (data.label)?",
                         header[column],
                         found + 1
@@ -424,7 +424,7 @@ impl TableBuilder {
     /// [`in_label_order`].
     fn in_order(&self) -> (Vec<u8>, Vec<String>) {
         let classes = in_label_order(self.classes.keys().cloned().collect());
-        let mut position = [0; MOST_CLASSES];
+        let mut position = [0; MAX_CLASSES];
         for (i, name) in (0..=u8::MAX).zip(&classes) {
             position[usize::from(self.classes[name])] = i;
         }
@@ -443,9 +443,9 @@ pub fn in_label_order(labels: BTreeSet<String>) -> Vec<String> {
 }
 
 pub(crate) fn number(field: &[u8]) -> Result<f64, String> {
-    let way_out = "fill it in, leave out the row, or the column (data.ignore)";
+    let advice = "fill it in, leave out the row, or the column (data.ignore)";
     if field.is_empty() {
-        return Err(format!("a value is missing; {way_out}"));
+        return Err(format!("a value is missing; {advice}"));
     }
     let text = std::str::from_utf8(field).map_err(|_| "not UTF-8".to_owned())?;
     match text.parse::<f64>() {
@@ -453,7 +453,7 @@ pub(crate) fn number(field: &[u8]) -> Result<f64, String> {
         Ok(number) if number.is_finite() => Err(format!("{number:e} is larger than {LARGEST:e}")),
         _ => {
             let shown: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(40).collect();
-            Err(format!("{shown:?} is no number; {way_out}"))
+            Err(format!("{shown:?} is no number; {advice}"))
         }
     }
 }

@@ -179,7 +179,7 @@ impl Tables {
                 let positions = positions(&table, &classes);
                 let of_row = |&label: &u8| positions[usize::from(label)];
                 let labels: Vec<u8> = table.labels.iter().filter_map(of_row).collect();
-                let kept = holdout.kept(&labels).map_err(|class| {
+                let kept = holdout.validation_mask(&labels).map_err(|class| {
                     let row = table.labels.iter().position(|label| of_row(label) == Some(class)).unwrap_or_default();
                     let (class, line) = (&classes[usize::from(class)], table.lines[row]);
                     let problem = format!(
@@ -252,7 +252,7 @@ fn classes(path: &Path, table: &Table, request: &TableRequest) -> Result<Vec<Str
             let problem = format!("the label is {only:?} in every row; nothing can be told apart");
             return Err(DataError::Table { path: path.to_owned(), problem });
         }
-        return match unmeant(table) {
+        return match suspicious_label(table) {
             Some(problem) => Err(DataError::Table { path: path.to_owned(), problem }),
             None => Ok(table.classes.clone()),
         };
@@ -268,7 +268,7 @@ const MISSING: [&str; 10] = ["NA", "<NA>", "N/A", "n/a", "#N/A", "NaN", "nan", "
 
 /// Returns the problem if a label looks like a mistake: a missing-value marker, or two labels that
 /// are the same number.
-fn unmeant(table: &Table) -> Option<String> {
+fn suspicious_label(table: &Table) -> Option<String> {
     let line = |class: usize| {
         let row = table.labels.iter().position(|&label| usize::from(label) == class).unwrap_or_default();
         table.lines[row]

@@ -18,12 +18,12 @@ pub(crate) fn unused(
 ) -> Unused {
     let used: BTreeSet<PathBuf> = used.into_iter().collect();
     let mut found = Unused::default();
-    look(folder, "", &used, &reason, &mut found);
+    inspect_source(folder, "", &used, &reason, &mut found);
     found
 }
 
 /// Searches one folder. `below` is its path relative to the first folder.
-fn look(
+fn inspect_source(
     folder: &Path,
     below: &str,
     used: &BTreeSet<PathBuf>,
@@ -50,6 +50,6 @@ fn look(
         }
     }
     for (path, below) in inner {
-        look(&path, &below, used, reason, found);
+        inspect_source(&path, &below, used, reason, found);
     }
 }

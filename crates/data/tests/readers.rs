@@ -10,7 +10,9 @@ use chainrule_data::idx::images_header;
 use chainrule_data::picture::PictureError;
 use chainrule_data::readers::{IMAGES, Input, PICTURES, READERS, Reader, TABLES, names, of, sniff, table_endings};
 use chainrule_data::table::{AboutTable, Columns, Table};
-use chainrule_data::{Counts, DataError, PictureMode, Request, TableRequest, Tables, find, input_files, not_used};
+use chainrule_data::{
+    Counts, DataError, PictureMode, Request, TableRequest, Tables, find, input_files, unused_message,
+};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
@@ -111,7 +113,7 @@ fn every_sentence_that_lists_kinds_of_files_names_all_of_them() {
         files: vec![chainrule_core::UnusedFile { path: "notes.txt".to_owned(), reason: None }],
         left_out: 0,
     };
-    names_all(&not_used(&unused, true).unwrap(), PICTURES);
+    names_all(&unused_message(&unused, true).unwrap(), PICTURES);
     assert_eq!((names(PICTURES, "or"), names(IMAGES, "and")), ("PNG or JPEG".into(), "PNG, JPEG and IDX".into()));
 }
 

@@ -26,7 +26,7 @@ fn number(i: usize, j: usize) -> f64 {
 fn parts_classes_and_columns_are_those_of_what_is_stored_whatever_their_order() {
     let rows = table();
     assert_eq!((rows.kind(), rows.len(), rows.n_features()), (FeatureKind::Numbers, 5, 3));
-    let some = rows.some(&[4, 2, 0]);
+    let some = rows.select(&[4, 2, 0]);
     assert_eq!((some.labels(), some.stored(0)), (vec![1, 2, 0], 4));
     // The class 1 is left out, and 2 comes first.
     let other = some.with_classes(&[Some(1), None, Some(0)]);
@@ -35,11 +35,11 @@ fn parts_classes_and_columns_are_those_of_what_is_stored_whatever_their_order() 
     assert_eq!(all(&columns), [[number(2, 2), number(2, 0)], [number(0, 2), number(0, 0)]]);
     // Columns of columns, and of rows of those.
     let last = columns.with_columns(&[1]);
-    assert_eq!((last.n_features(), all(&last.some(&[1]))), (1, vec![vec![number(0, 0)]]));
+    assert_eq!((last.n_features(), all(&last.select(&[1]))), (1, vec![vec![number(0, 0)]]));
     assert_eq!(all(&last.with_classes(&[Some(0), Some(1)])), [[number(2, 0)], [number(0, 0)]]);
     assert_eq!(all(&other), [[number(2, 0), number(2, 1), number(2, 2)], [number(0, 0), number(0, 1), number(0, 2)]]);
     let named = other.with_labels(&[7, 3]);
-    assert_eq!((named.labels(), named.some(&[1]).labels()), (vec![7, 3], vec![3]));
+    assert_eq!((named.labels(), named.select(&[1]).labels()), (vec![7, 3], vec![3]));
     assert_eq!(rows.labels(), [0, 1, 2, 0, 1], "what is stored stays");
 }
 
@@ -53,7 +53,7 @@ fn a_chunk_is_its_rows_and_lies_where_it_is_stored_if_it_can() {
         let expected: Vec<u8> = chosen.iter().flat_map(|&row| &pixels[784 * row..][..784]).copied().collect();
         let chunk = rows.chunk(chosen.iter().copied(), &mut buffer).unwrap();
         assert!(chunk == Features::Bytes(&expected), "{chosen:?}");
-        let part = rows.some(&chosen);
+        let part = rows.select(&chosen);
         assert!(part.chunk(0..part.len(), &mut buffer).unwrap() == Features::Bytes(&expected), "{chosen:?}");
     }
     let numbers = table();
@@ -71,7 +71,7 @@ fn features_are_the_same_whoever_else_looks_at_the_rows() {
     let alone = table();
     let looked_at = table();
     let shared = looked_at.clone();
-    for rows in [alone, shared, looked_at.some(&[0, 1, 2, 3, 4])] {
+    for rows in [alone, shared, looked_at.select(&[0, 1, 2, 3, 4])] {
         assert_eq!(rows.into_features(&preprocessing, |x| x as f32).unwrap(), expected);
     }
     assert_eq!(all(&looked_at), all(&table()));
@@ -91,11 +91,15 @@ fn features_are_the_same_whoever_else_looks_at_the_rows() {
 fn rows_of_part_of_the_images_keep_nothing_of_the_others() {
     let [images, _] = draw_both(1, Counts { train: 40, validation: 1 });
     let rows = Rows::from(images);
-    let few = rows.some(&[7, 8, 30]);
-    let kept = few.clone().within(u64::MAX).unwrap();
+    let few = rows.select(&[7, 8, 30]);
+    let kept = few.clone().into_memory(u64::MAX).unwrap();
     assert_eq!((kept.labels(), kept.stored(2), few.stored(2)), (few.labels(), 2, 30));
     assert_eq!((kept.sha256().unwrap(), kept.bytes()), (few.sha256().unwrap(), 3 * 784));
-    assert_eq!(rows.clone().within(0).unwrap().sha256().unwrap(), rows.sha256().unwrap(), "they are in memory already");
+    assert_eq!(
+        rows.clone().into_memory(0).unwrap().sha256().unwrap(),
+        rows.sha256().unwrap(),
+        "they are in memory already"
+    );
 }
 
 #[test]

@@ -139,7 +139,7 @@ fn what_is_no_csv_is_called_what_it_is() {
     let big_endian: Vec<u8> = table.encode_utf16().flat_map(u16::to_be_bytes).collect();
     let mut packed = GzEncoder::new(Vec::new(), Compression::default());
     packed.write_all(b"PAR1\x15\x04\x15 and so on").unwrap();
-    for (content, what, way_out) in [
+    for (content, what, advice) in [
         (zip("[Content_Types].xml"), "a spreadsheet of Excel (xlsx)", "save it as CSV"),
         (
             zip("mimetypeapplication/vnd.oasis.opendocument.spreadsheet"),
@@ -164,7 +164,7 @@ fn what_is_no_csv_is_called_what_it_is() {
         (table.replace(',', "|").into_bytes(), "parted by '|'", "commas"),
     ] {
         for problem in [read(&content).unwrap_err(), AboutTable::read(&content[..]).unwrap_err().to_string()] {
-            assert!(problem.contains(what) && problem.contains(way_out), "{what}: {problem:?}");
+            assert!(problem.contains(what) && problem.contains(advice), "{what}: {problem:?}");
             assert_eq!(problem.lines().count(), 1, "{problem:?}");
         }
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use chainrule_core::{LinkKind, Precision, one_line};
 use serde::{Deserialize, Serialize};
 
-use crate::weights::{WeightArrays, MOST_BYTES, list};
+use crate::weights::{WeightArrays, MAX_BYTES, list};
 use crate::{WeightHints, Layout, Portable, Row, Spec, Weights};
 
 pub(crate) const SPEC: Spec = Spec {
@@ -150,7 +150,7 @@ impl ParsedDescription {
 
 /// The parsed part of a [`Document`].
 #[derive(Deserialize)]
-struct SaidDocument {
+struct ParsedDocument {
     format: String,
     weight: Vec<Vec<f64>>,
     bias: Vec<f64>,
@@ -159,10 +159,10 @@ struct SaidDocument {
 }
 
 fn read(bytes: &[u8]) -> Result<Weights, String> {
-    if bytes.len() as u64 > MOST_BYTES {
-        return Err(format!("it is JSON of more than the {MOST_BYTES} bytes that are read"));
+    if bytes.len() as u64 > MAX_BYTES {
+        return Err(format!("it is JSON of more than the {MAX_BYTES} bytes that are read"));
     }
-    let SaidDocument { format, weight, bias, description } = serde_json::from_slice(bytes)
+    let ParsedDocument { format, weight, bias, description } = serde_json::from_slice(bytes)
         .map_err(|error| format!("it is no JSON that export wrote: {}", one_line(&error.to_string())))?;
     if format != FORMAT {
         return Err(format!("it is JSON of the format {}, not {FORMAT}", list(&[format.as_str()])));

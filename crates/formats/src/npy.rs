@@ -83,7 +83,7 @@ struct Header<'a> {
 }
 
 /// The largest number of dimensions. A model needs fewer.
-const MOST_DIMENSIONS: usize = 4;
+const MAX_DIMENSIONS: usize = 4;
 
 impl<'a> Header<'a> {
     /// Parses a Python dictionary with exactly these three keys, in any order.
@@ -114,8 +114,8 @@ impl<'a> Header<'a> {
                     let dimensions = dimensions.split(',').map(str::trim).filter(|n| !n.is_empty());
                     // Python 2 wrote 3L.
                     let dimensions: Option<Vec<usize>> =
-                        dimensions.map(|n| n.trim_end_matches('L').parse().ok()).take(MOST_DIMENSIONS + 1).collect();
-                    shape = Some(dimensions.filter(|dimensions| dimensions.len() <= MOST_DIMENSIONS)?);
+                        dimensions.map(|n| n.trim_end_matches('L').parse().ok()).take(MAX_DIMENSIONS + 1).collect();
+                    shape = Some(dimensions.filter(|dimensions| dimensions.len() <= MAX_DIMENSIONS)?);
                     after
                 }
                 _ => return None,

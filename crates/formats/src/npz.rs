@@ -11,7 +11,7 @@ use rawzip::{CompressionMethod, ZipArchive, ZipArchiveWriter};
 
 use crate::json::{Description, known};
 use crate::npy::{self, Array, Values};
-use crate::weights::{WeightArrays, MOST_BYTES, PICKLED, list};
+use crate::weights::{WeightArrays, MAX_BYTES, PICKLED, list};
 use crate::{WeightHints, Layout, Portable, Spec, Weights};
 
 pub(crate) const SPEC: Spec = Spec {
@@ -24,7 +24,7 @@ pub(crate) const SPEC: Spec = Spec {
 };
 
 /// The largest number of arrays to read.
-const MOST_ARRAYS: usize = 64;
+const MAX_ARRAYS: usize = 64;
 
 fn write(model: &Portable) -> Vec<u8> {
     let (coef, intercept) = coefficients(model);
@@ -115,10 +115,10 @@ fn arrays(bytes: &[u8]) -> Result<BTreeMap<String, Vec<u8>>, String> {
     let damaged = |error: rawzip::Error| format!("damaged npz: {}", one_line(&error.to_string()));
     let archive = ZipArchive::from_slice(bytes).map_err(damaged)?;
     let mut entries = archive.entries();
-    let (mut arrays, mut left) = (BTreeMap::new(), MOST_BYTES);
+    let (mut arrays, mut left) = (BTreeMap::new(), MAX_BYTES);
     while let Some(entry) = entries.next_entry().map_err(damaged)? {
-        if arrays.len() == MOST_ARRAYS {
-            return Err(format!("it has more than the {MOST_ARRAYS} arrays that are read"));
+        if arrays.len() == MAX_ARRAYS {
+            return Err(format!("it has more than the {MAX_ARRAYS} arrays that are read"));
         }
         let name = String::from_utf8_lossy(entry.file_path().as_ref()).into_owned();
         let local = archive.get_entry(entry.wayfinder()).map_err(damaged)?;
@@ -134,7 +134,7 @@ fn arrays(bytes: &[u8]) -> Result<BTreeMap<String, Vec<u8>>, String> {
         read.map_err(|error| format!("damaged npz: {}", one_line(&error.to_string())))?;
         left = left
             .checked_sub(content.len() as u64)
-            .ok_or_else(|| format!("its arrays are more than the {MOST_BYTES} bytes that are read"))?;
+            .ok_or_else(|| format!("its arrays are more than the {MAX_BYTES} bytes that are read"))?;
         arrays.insert(name.strip_suffix(".npy").unwrap_or(&name).to_owned(), content);
     }
     Ok(arrays)

@@ -165,12 +165,12 @@ struct DimensionProto {
 /// Rounding to f32 changes a number near the mean, and the mean itself, by `2^-24 |mean|` each. The
 /// feature changes by `2^-23 |mean| / deviation`. Up to this bound, that is no more than the f32
 /// rounding of a feature of a few deviations.
-const MOST_DEVIATIONS: f64 = 2.0;
+const MAX_DEVIATIONS: f64 = 2.0;
 
 /// The largest sum of a class's absolute weights on standardised features for which f32 gives
 /// probabilities to 1e-6. Each product with a feature of a few deviations is rounded by `2^-24` of
 /// its value.
-const STEEPEST: f64 = 16.0;
+const MAX_ABS_WEIGHT_SUM: f64 = 16.0;
 
 /// Returns the float type of the file: that of the training, or f64 if f32 is not precise enough
 /// for the rows of the training.
@@ -183,15 +183,15 @@ fn precision(model: &Portable) -> Precision {
             (Preprocessing::Raw, Row::Numbers { .. }) => false,
             (Preprocessing::Standardized(by), _) => {
                 by.mean.iter().zip(&by.scale).all(|(mean, &scale)| {
-                    mean.abs() <= MOST_DEVIATIONS * scale && scale >= f64::from(f32::MIN_POSITIVE)
-                }) && steepness(model) <= STEEPEST
+                    mean.abs() <= MAX_DEVIATIONS * scale && scale >= f64::from(f32::MIN_POSITIVE)
+                }) && max_abs_weight_sum(model) <= MAX_ABS_WEIGHT_SUM
             }
         };
     if f32_holds { model.precision } else { Precision::F64 }
 }
 
 /// Returns the largest sum of absolute weights of a class.
-fn steepness(model: &Portable) -> f64 {
+fn max_abs_weight_sum(model: &Portable) -> f64 {
     let k = model.parameters.columns;
     let of_class = |class: usize| model.parameters.weight.iter().skip(class).step_by(k).map(|w| w.abs()).sum::<f64>();
     (0..k).map(of_class).fold(0.0, f64::max)

@@ -12,9 +12,9 @@ use std::collections::BTreeMap;
 use crate::npy::{Element, float_name, integer};
 
 /// The largest number of bytes in a text: as many as the longest name may have.
-const LONGEST_TEXT: usize = 400;
+const MAX_TEXT_LENGTH: usize = 400;
 /// The largest number of bytes in a pickle: more than 256 such names need.
-const MOST_BYTES: usize = 1 << 17;
+const MAX_BYTES: usize = 1 << 17;
 
 /// A value on the stack.
 #[derive(Clone)]
@@ -81,7 +81,7 @@ impl Plain<'_> {
             Self::Float(number) => float_name(number, false),
             Self::Truth(truth) => Some(if truth { "True" } else { "False" }.to_owned()),
             // Bytes are decoded as UTF-8.
-            Self::Bytes(bytes) if bytes.len() <= LONGEST_TEXT => String::from_utf8(bytes.to_vec()).ok(),
+            Self::Bytes(bytes) if bytes.len() <= MAX_TEXT_LENGTH => String::from_utf8(bytes.to_vec()).ok(),
             // A scalar has exactly one element.
             Self::Scalar(element, bytes) => element.read(bytes).ok()?.names()?.pop(),
             Self::Bytes(_) | Self::Type(_) | Self::Function(_) | Self::Other => None,
@@ -96,7 +96,7 @@ impl Plain<'_> {
 pub(crate) fn names(bytes: &[u8]) -> Result<Vec<String>, String> {
     let machine =
         Machine { rest: bytes, stack: Vec::new(), marks: Vec::new(), memo: BTreeMap::new(), types: Vec::new() };
-    let names = if bytes.len() > MOST_BYTES { None } else { machine.run() };
+    let names = if bytes.len() > MAX_BYTES { None } else { machine.run() };
     names.ok_or_else(|| {
         "it holds Python objects other than short texts, numbers, True and False, which only Python can read, and which may run code".to_owned()
     })
@@ -230,7 +230,7 @@ impl<'a> Machine<'a> {
     }
 
     fn text(&mut self, length: usize) -> Option<()> {
-        let size = self.size(length).filter(|&size| size <= LONGEST_TEXT)?;
+        let size = self.size(length).filter(|&size| size <= MAX_TEXT_LENGTH)?;
         let text = std::str::from_utf8(self.take(size)?).ok()?;
         self.push(Plain::Text(text));
         Some(())
@@ -270,7 +270,7 @@ impl<'a> Machine<'a> {
                 let &[Plain::Type(number), Plain::Bytes(bytes)] = arguments.as_slice() else { return None };
                 let Type { code, order } = &self.types[number];
                 let element = Element::parse(&format!("{}{code}", (*order)?))?;
-                let is_one = element.size() == bytes.len() && bytes.len() <= LONGEST_TEXT;
+                let is_one = element.size() == bytes.len() && bytes.len() <= MAX_TEXT_LENGTH;
                 is_one.then_some(Plain::Scalar(element, bytes))
             }
             _ => None,

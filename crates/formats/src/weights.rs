@@ -43,7 +43,7 @@ pub enum Layout {
 
 /// The largest number of bytes of JSON, or of all arrays of an npz together: a hundred times the
 /// size of a large linear model.
-pub(crate) const MOST_BYTES: u64 = 1 << 28;
+pub(crate) const MAX_BYTES: u64 = 1 << 28;
 
 /// The end of the error message for an ambiguous layout.
 const LAYOUT_SAYS: &str = "their layout must be named";

@@ -11,7 +11,7 @@ use std::time::Duration;
 use crate::checksum::sha256;
 use crate::imported::MODELS;
 use crate::lock::{LOCK, Lock, is_locks};
-use crate::names::{CONFIG, IMPORTED, MANIFEST, MODEL, NEXT, PLAN};
+use crate::names::{CONFIG, IMPORTED, MANIFEST, MODEL, PENDING_MODEL, PLAN};
 #[cfg(feature = "runs")]
 use crate::runs::{RUN, SWEEP};
 use crate::{RunError, inside};
@@ -29,7 +29,7 @@ pub(crate) struct FolderKind {
     pub(crate) is_one: fn(&Path) -> bool,
     /// Returns the paths to delete before a replacement, in this order, without the marker file.
     /// Fails with the first file that this program is not proven to have written.
-    pub(crate) to_replace: fn(&Path) -> Result<Vec<PathBuf>, RunError>,
+    pub(crate) deletable_paths: fn(&Path) -> Result<Vec<PathBuf>, RunError>,
 }
 
 /// The prefix of a folder that is still being created.
@@ -128,17 +128,17 @@ fn in_place(path: &Path, replace: bool, kind: &FolderKind, write: Write) -> Resu
         // Create no lock in a foreign folder. If the folder is of this kind, the rest is checked
         // once under the lock, because that may take long.
         let lock = path.join(LOCK);
-        let may_be_locked = !inside::is_there(&lock) || is_of_no_account(path, LOCK, kind);
+        let may_be_locked = !inside::is_there(&lock) || is_lock_or_leftover(path, LOCK, kind);
         if !(replace && may_be_locked && (kind.is_one)(path)) {
-            to_clear(path, replace, kind)?;
+            paths_to_delete(path, replace, kind)?;
         }
     }
     let lock = Lock::take(path)?;
-    to_clear(path, replace, kind)?.iter().try_for_each(|old| remove(old))?;
+    paths_to_delete(path, replace, kind)?.iter().try_for_each(|old| remove(old))?;
     write(path).inspect_err(|_| {
         if was_empty {
             // Delete what was written here.
-            let begun = [CONFIG, MANIFEST, PLAN, IMPORTED, MODEL, NEXT];
+            let begun = [CONFIG, MANIFEST, PLAN, IMPORTED, MODEL, PENDING_MODEL];
             begun.iter().for_each(|name| drop(remove(&path.join(name))));
         }
     })?;
@@ -146,12 +146,12 @@ fn in_place(path: &Path, replace: bool, kind: &FolderKind, write: Write) -> Resu
 }
 
 /// Returns the paths to delete before a folder is filled.
-fn to_clear(path: &Path, replace: bool, kind: &FolderKind) -> Result<Vec<PathBuf>, RunError> {
+fn paths_to_delete(path: &Path, replace: bool, kind: &FolderKind) -> Result<Vec<PathBuf>, RunError> {
     if is_empty(path, kind)? {
         let leftovers = entries(path)?.into_iter().filter(|name| name != LOCK);
         return Ok(leftovers.map(|name| path.join(name)).collect());
     }
-    if replace { (kind.to_replace)(path) } else { Err(RunError::Exists(path.to_owned())) }
+    if replace { (kind.deletable_paths)(path) } else { Err(RunError::Exists(path.to_owned())) }
 }
 
 /// Creates a folder under a temporary name, then renames it. Returns `None` if its final path was
@@ -214,8 +214,8 @@ fn beginning_name(name: &OsStr) -> OsString {
 fn left(beginning: &Path, kind: &FolderKind) -> Result<Vec<PathBuf>, RunError> {
     let names: Vec<String> = entries(beginning)?.into_iter().filter(|name| name != LOCK).collect();
     let is_begun = |kind: &FolderKind, first: &[&str]| {
-        let is_first = |name: &String| first.contains(&name.as_str()) || is_of_no_account(beginning, name, kind);
-        names.iter().all(is_first) && (kind.to_replace)(beginning).is_ok()
+        let is_first = |name: &String| first.contains(&name.as_str()) || is_lock_or_leftover(beginning, name, kind);
+        names.iter().all(is_first) && (kind.deletable_paths)(beginning).is_ok()
     };
     // The first files of each kind.
     let kinds: &[(&FolderKind, &[&str])] = &[
@@ -237,11 +237,11 @@ fn left(beginning: &Path, kind: &FolderKind) -> Result<Vec<PathBuf>, RunError> {
 /// Returns whether a folder is empty, apart from a lock and unfinished writes.
 pub(crate) fn is_empty(path: &Path, kind: &FolderKind) -> Result<bool, RunError> {
     let names = entries(path)?;
-    Ok(names.iter().all(|name| is_of_no_account(path, name, kind)))
+    Ok(names.iter().all(|name| is_lock_or_leftover(path, name, kind)))
 }
 
 /// Returns whether an entry is a lock or an unfinished write.
-pub(crate) fn is_of_no_account(folder: &Path, name: &str, kind: &FolderKind) -> bool {
+pub(crate) fn is_lock_or_leftover(folder: &Path, name: &str, kind: &FolderKind) -> bool {
     let path = folder.join(name);
     if name != LOCK {
         return (kind.is_leftover)(name) && inside::check(&path, false).is_ok();

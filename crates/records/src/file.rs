@@ -120,7 +120,7 @@ impl Destination {
                     draft.file.set_permissions(permissions)?;
                     draft.finish()
                 }
-                None => draft.finish_where_nothing_is(),
+                None => draft.finish_new(),
             }
         };
         write().map_err(|problem| match problem.kind() {
@@ -160,7 +160,7 @@ impl AtomicFile {
     /// Fails if something other than a regular file or a link is there, or if the folder is not
     /// writable.
     pub fn new(place: &Path) -> Result<Self, Error> {
-        static NEXT: AtomicU64 = AtomicU64::new(0);
+        static PENDING_MODEL: AtomicU64 = AtomicU64::new(0);
         if let Some(found) = found(place)?.filter(|found| !found.is_symlink()) {
             is_regular(&found)?;
         }
@@ -170,7 +170,7 @@ impl AtomicFile {
         let folder = folder_of(place);
         clear_drafts(folder);
         loop {
-            let number = NEXT.fetch_add(1, Ordering::Relaxed);
+            let number = PENDING_MODEL.fetch_add(1, Ordering::Relaxed);
             let path = folder.join(draft_name(std::process::id(), number));
             match File::options().write(true).create_new(true).open(&path) {
                 Ok(file) => match file.try_lock() {
@@ -206,7 +206,7 @@ impl AtomicFile {
     }
 
     /// Like `finish`, but never replaces a file, even one that appeared a moment ago.
-    fn finish_where_nothing_is(self) -> Result<(), Error> {
+    fn finish_new(self) -> Result<(), Error> {
         self.file.sync_all()?;
         match std::fs::hard_link(&self.path, &self.place) {
             Ok(()) => {
@@ -221,7 +221,7 @@ impl AtomicFile {
     }
 
     /// Links the file to its free place and returns it open and locked.
-    pub(crate) fn finish_locked_where_nothing_is(self) -> Result<File, Error> {
+    pub(crate) fn finish_new_locked(self) -> Result<File, Error> {
         let file = self.file.try_clone()?;
         std::fs::hard_link(&self.path, &self.place)?;
         Ok(file)

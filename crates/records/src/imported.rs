@@ -5,9 +5,9 @@ use chainrule_core::{ContentError, DataFile, LinkKind, Parameters, Precision, Pr
 use serde::{Deserialize, Serialize};
 
 use crate::checksum::sha256;
-use crate::claim::{Claim, FolderKind, entries, is_of_no_account, remove};
+use crate::claim::{Claim, FolderKind, entries, is_lock_or_leftover, remove};
 use crate::file::{clear_drafts, is_draft};
-use crate::names::{IMPORTED, MODEL, NEXT, SUMMARY};
+use crate::names::{IMPORTED, MODEL, PENDING_MODEL, SUMMARY};
 use crate::seal::{read, read_sealed, sealed, unsealed};
 use crate::{RunError, inside, read_parameters, read_preprocessing, write_weights, write_whole};
 
@@ -36,10 +36,10 @@ pub struct Imported {
 /// The folder kind of an imported model. Its marker file is `imported.json`.
 pub(crate) const MODELS: FolderKind = FolderKind {
     name: "an imported model",
-    is_leftover: |name| name == NEXT || is_draft(name),
-    is_one: |folder| read_sealed::<Imported>(&folder.join(IMPORTED), WAY_OUT).is_ok(),
+    is_leftover: |name| name == PENDING_MODEL || is_draft(name),
+    is_one: |folder| read_sealed::<Imported>(&folder.join(IMPORTED), ADVICE).is_ok(),
     // The marker and the weights are replaced by renaming, so they stay until then.
-    to_replace: |folder| check_own(folder).map(|()| Vec::new()),
+    deletable_paths: |folder| check_own(folder).map(|()| Vec::new()),
 };
 
 impl Imported {
@@ -75,7 +75,7 @@ impl Imported {
         let card = sealed(&Self { files, ..self.clone() });
         let write = |folder: &Path| {
             clear_drafts(folder);
-            let [model, next] = [MODEL, NEXT].map(|name| folder.join(name));
+            let [model, next] = [MODEL, PENDING_MODEL].map(|name| folder.join(name));
             let put =
                 || std::fs::rename(&next, &model).map_err(|problem| RunError::Write { path: model.clone(), problem });
             // After an interrupted replacement, the marker may describe the weights that were not
@@ -108,13 +108,13 @@ impl Imported {
         }
     }
 
-    fn tells_of(&self, weights: &[u8]) -> bool {
+    fn matches_weights(&self, weights: &[u8]) -> bool {
         self.files.get(MODEL) == Some(&sha256(weights))
     }
 }
 
 /// The advice for a damaged model.
-const WAY_OUT: &str = "import it again";
+const ADVICE: &str = "import it again";
 
 /// Returns the folder's `imported.json`, and the path and bytes of the weights that it describes.
 fn files_of(folder: &Path) -> Result<(Imported, PathBuf, Vec<u8>), RunError> {
@@ -122,11 +122,11 @@ fn files_of(folder: &Path) -> Result<(Imported, PathBuf, Vec<u8>), RunError> {
     loop {
         let bytes = read(&card)?;
         let imported: Imported = unsealed(&bytes)
-            .map_err(|problem| RunError::Unfinished { path: card.clone(), problem: format!("{problem}; {WAY_OUT}") })?;
+            .map_err(|problem| RunError::Unfinished { path: card.clone(), problem: format!("{problem}; {ADVICE}") })?;
         // In this order the weights are found even if they are renamed in between.
-        for path in [NEXT, MODEL].map(|name| folder.join(name)) {
+        for path in [PENDING_MODEL, MODEL].map(|name| folder.join(name)) {
             if let Ok(weights) = read(&path)
-                && imported.tells_of(&weights)
+                && imported.matches_weights(&weights)
             {
                 return Ok((imported, path, weights));
             }
@@ -136,7 +136,7 @@ fn files_of(folder: &Path) -> Result<(Imported, PathBuf, Vec<u8>), RunError> {
             let path = folder.join(MODEL);
             read(&path)?;
             let problem =
-                format!("it is damaged or was changed: its SHA-256 is not the one in imported.json; {WAY_OUT}");
+                format!("it is damaged or was changed: its SHA-256 is not the one in imported.json; {ADVICE}");
             return Err(RunError::Unfinished { path, problem });
         }
     }
@@ -146,15 +146,18 @@ fn files_of(folder: &Path) -> Result<(Imported, PathBuf, Vec<u8>), RunError> {
 fn check_own(folder: &Path) -> Result<(), RunError> {
     let names = entries(folder)?;
     let foreign = |name: &str| Err(RunError::Foreign { path: folder.join(name), kind: MODELS.name });
-    let Ok(card) = read_sealed::<Imported>(&folder.join(IMPORTED), WAY_OUT) else {
+    let Ok(card) = read_sealed::<Imported>(&folder.join(IMPORTED), ADVICE) else {
         let card = names.iter().find(|name| *name == IMPORTED);
         return foreign(card.or(names.first()).map_or(IMPORTED, String::as_str));
     };
-    let tells_of = |name: &str| read(&folder.join(name)).is_ok_and(|weights| card.tells_of(&weights));
+    let matches_weights = |name: &str| read(&folder.join(name)).is_ok_and(|weights| card.matches_weights(&weights));
     let is_own = |name: &str| match name {
         IMPORTED => true,
-        MODEL => tells_of(MODEL) || tells_of(NEXT) && inside::check(&folder.join(MODEL), false).is_ok(),
-        _ => is_of_no_account(folder, name, &MODELS),
+        MODEL => {
+            matches_weights(MODEL)
+                || matches_weights(PENDING_MODEL) && inside::check(&folder.join(MODEL), false).is_ok()
+        }
+        _ => is_lock_or_leftover(folder, name, &MODELS),
     };
     names.iter().find(|name| !is_own(name)).map_or(Ok(()), |name| foreign(name))
 }

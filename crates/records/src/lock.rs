@@ -135,7 +135,7 @@ fn make(path: &Path) -> Result<Option<File>, Error> {
     }
     let mut draft = AtomicFile::new(path)?;
     draft.write(holder().as_bytes())?;
-    match draft.finish_locked_where_nothing_is() {
+    match draft.finish_new_locked() {
         Ok(file) => return Ok(Some(file)),
         Err(problem) if problem.kind() == ErrorKind::AlreadyExists => return Ok(None),
         Err(problem) if problem.kind() == ErrorKind::NotFound => return Err(problem),
@@ -217,7 +217,7 @@ mod tests {
 
     /// A child process holds the file like this until it executes its program.
     #[test]
-    fn a_lock_that_this_process_has_let_go_of_is_had_as_soon_as_nobody_else_has_its_file() {
+    fn a_released_lock_is_taken_once_its_file_is_closed_elsewhere() {
         let place = tempfile::tempdir().unwrap();
         let [folder, away] = ["folder", "away"].map(|name| place.path().join(name));
         std::fs::create_dir(&folder).unwrap();

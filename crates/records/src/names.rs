@@ -8,6 +8,6 @@ pub(crate) const SUMMARY: &str = "summary.json";
 pub(crate) const IMPORTED: &str = "imported.json";
 /// The weights of a replacement until `imported.json` describes them. After a kill they are read
 /// under this name.
-pub(crate) const NEXT: &str = ".model.safetensors.next";
+pub(crate) const PENDING_MODEL: &str = ".model.safetensors.next";
 /// The marker file of a sweep.
 pub(crate) const PLAN: &str = "sweep.toml";

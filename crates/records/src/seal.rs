@@ -76,13 +76,13 @@ pub(crate) fn read(path: &Path) -> Result<Vec<u8>, RunError> {
     })
 }
 
-/// Reads a sealed record from a file, without following a link. `way_out` is the advice in the
+/// Reads a sealed record from a file, without following a link. `advice` is the advice in the
 /// error message.
 ///
 /// # Errors
 /// Fails if the file cannot be read, if the seal does not match, or if the content is not such a
 /// record.
-pub fn read_sealed<T: DeserializeOwned>(path: &Path, way_out: &str) -> Result<T, RunError> {
-    let unfinished = |problem| RunError::Unfinished { path: path.to_owned(), problem: format!("{problem}; {way_out}") };
+pub fn read_sealed<T: DeserializeOwned>(path: &Path, advice: &str) -> Result<T, RunError> {
+    let unfinished = |problem| RunError::Unfinished { path: path.to_owned(), problem: format!("{problem}; {advice}") };
     unsealed(&read(path)?).map_err(unfinished)
 }

@@ -1,5 +1,5 @@
-//! A page to draw on: what a trained model says of a drawing, why, and the gradient step that would
-//! teach it otherwise.
+//! A page to draw on: it shows a model's prediction for a drawing, the evidence for it, and a
+//! gradient step that would teach the model another label.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -13,32 +13,31 @@ use crate::html::{math, page};
 pub(crate) const STYLE: &str = include_str!("../assets/board.css");
 pub(crate) const SCRIPT: &str = include_str!("../assets/board.js");
 
-/// A trained model, and what one needs to draw for it.
+/// A trained model with everything that the page needs.
 #[derive(Clone, Debug)]
 pub struct DrawingPage {
-    /// The model.
+    /// The kind of model.
     kind: ModelKind,
-    /// What the data calls the classes, in the order of the model's outputs; two for the logistic
-    /// model.
+    /// The names of the classes, in the order of the model's outputs. The logistic model has two.
     classes: Vec<String>,
     /// Rows and columns of an image.
     image_size: [usize; 2],
     /// The weights, `[d, k]`, and the bias.
     parameters: Parameters,
-    /// What a pixel's feature is made by.
+    /// How a pixel becomes a feature.
     preprocessing: Preprocessing,
-    /// Images to try, each with the position of its class: grey levels row by row.
+    /// Example images, each with the position of its class. Grey levels row by row.
     examples: Vec<(usize, Vec<u8>)>,
-    /// By how much a row of each class counted in the training, where not all counted 1.
+    /// The class weights of the training, unless all were 1.
     class_weights: Option<Vec<f64>>,
 }
 
-/// The learning rates that the page's slider reaches, as powers of ten.
+/// The range of the learning rate slider, as powers of ten.
 const RATES: [f64; 2] = [-4.0, 0.0];
 
 impl DrawingPage {
-    /// Of a model of images. Of the examples, each with its label, those are taken that the model
-    /// has a class for.
+    /// Creates the page of a model of images. Examples whose label is not a class of the model are
+    /// left out.
     pub fn new(
         kind: ModelKind,
         data: &Schema,
@@ -58,13 +57,13 @@ impl DrawingPage {
         }
     }
 
-    /// The same of a model whose training gave each class's rows these weights, if it did. The
-    /// page's step has none, and says so.
+    /// Sets the class weights of the model's training. The page's step does not use them, and the
+    /// page says so.
     pub fn with_class_weights(self, class_weights: Option<Vec<f64>>) -> Self {
         Self { class_weights, ..self }
     }
 
-    /// One HTML file that needs nothing else. `about` tells which model it is, as plain text.
+    /// Returns one self-contained HTML file. `about` describes the model in plain text.
     pub fn to_html(&self, title: &str, about: &str) -> String {
         let body = html! {
             header {
@@ -76,7 +75,7 @@ impl DrawingPage {
         page(title, STYLE, &body, SCRIPT)
     }
 
-    /// The part of a page. It needs [`STYLE`] and [`SCRIPT`] once on the page.
+    /// Returns the section for a page. The page needs [`STYLE`] and [`SCRIPT`] once.
     pub(crate) fn section(&self) -> Markup {
         let [height, width] = self.image_size;
         let shape = format!("--shape: {width} / {height}");
@@ -217,7 +216,7 @@ impl DrawingPage {
 
     fn data(&self) -> serde_json::Value {
         let weight = &self.parameters.weight;
-        // Half the size where it says the same.
+        // f32 takes half the size if no weight is rounded.
         let is_f32 = weight.iter().all(|&w| f64::from(w as f32) == w);
         let bytes: Vec<u8> = if is_f32 {
             weight.iter().flat_map(|&w| (w as f32).to_le_bytes()).collect()
@@ -226,7 +225,7 @@ impl DrawingPage {
         };
         let examples: Vec<_> =
             self.examples.iter().map(|(class, pixels)| json!([class, STANDARD.encode(pixels)])).collect();
-        // One number for all features, or one for each.
+        // One number for all features, or one number for each.
         let line = |part: fn((f64, f64)) -> f64| match &self.preprocessing {
             Preprocessing::Pixels | Preprocessing::Raw => json!(part(self.preprocessing.affine(0))),
             Preprocessing::Standardized(by) => {

@@ -4,40 +4,40 @@ use serde_json::Value;
 /// A claim of the report with its verdict.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Claim {
-    /// The task, and a number where it makes two.
+    /// The task, with a number if the task has two claims.
     pub id: String,
-    /// What the report says.
+    /// What the report claims.
     pub claim: String,
-    /// What was found.
+    /// The verdict.
     pub verdict: Verdict,
-    /// The numbers it rests on, in words.
+    /// The numbers behind the verdict, in words.
     pub measured: String,
-    /// How the verdict follows from them.
+    /// How the verdict follows from the numbers.
     pub why: String,
     /// The same numbers for programs.
     pub evidence: Value,
-    /// The runs that were looked at.
+    /// The runs behind the verdict.
     pub runs: Vec<String>,
     /// The figures that show it.
     pub figures: Vec<String>,
 }
 
-/// What a claim is worth.
+/// The verdict on a claim.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Verdict {
-    /// It holds as it stands.
+    /// The claim holds as it is.
     #[serde(rename = "supported")]
     Supported,
-    /// What was measured speaks against it.
+    /// The measurements contradict the claim.
     #[serde(rename = "not supported")]
     NotSupported,
-    /// It holds once it is amended.
+    /// The claim holds after a correction.
     #[serde(rename = "corrected")]
     Corrected,
 }
 
 impl Verdict {
-    /// As the page writes it.
+    /// The name on the page.
     pub fn name(self) -> &'static str {
         match self {
             Verdict::Supported => "supported",

@@ -1,40 +1,40 @@
-//! Many small pictures with a caption each, as one PNG.
+//! Many small images with captions, as one PNG.
 
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 use crate::draw::{FAMILY, IN_MEMORY, PNG_SCALE, bitmap, encode, use_font};
 
-/// A picture and what stands below it.
+/// An image with its caption.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tile {
-    /// Red, green and blue of each pixel, row by row.
+    /// The red, green and blue of each pixel, row by row.
     pub rgb: Vec<u8>,
-    /// Two lines.
+    /// The two lines of the caption.
     pub caption: [String; 2],
 }
 
 impl Tile {
-    /// A picture of grey levels.
+    /// Creates a tile from grey levels.
     pub fn grey(pixels: &[u8], caption: [String; 2]) -> Self {
         Self { rgb: pixels.iter().flat_map(|&level| [level; 3]).collect(), caption }
     }
 }
 
-/// The longer side of a picture on the sheet, at most; a smaller one is as many times as large as
-/// fits.
+/// The longest side of an image on the sheet. Smaller images are enlarged by the largest whole
+/// factor that fits.
 const SIDE: usize = 112;
-/// Width of a column, height of the title and of a line of text, and room around, in the sheet's
-/// units.
+/// The width of a column, the height of the title, the height of a line of text, and the gaps, in
+/// the sheet's units.
 const COLUMN: usize = 124;
 const TITLE: usize = 34;
 const LINE: usize = 16;
 const GAP: usize = 12;
 
-/// Draws pictures of `size` rows and columns under a title, so many in a row.
+/// Draws images of `size` rows and columns under a title, `columns` of them in one row.
 ///
 /// # Panics
-/// Where a picture has other than that many pixels, or there is none in a row.
+/// If an image has another number of pixels, or `columns` is 0.
 pub fn contact_sheet(title: &str, tiles: &[Tile], [height, width]: [usize; 2], columns: usize) -> Vec<u8> {
     use_font();
     let longer = height.max(width);

@@ -1,8 +1,7 @@
-//! The report as a document, before it is Markdown or HTML.
+//! The report as a document, which is then written as Markdown or HTML.
 //!
-//! Texts have a little markup, a part of Markdown's: `` `code` ``, `$LaTeX$`, `*emphasis*`,
-//! `**strong**`, and a backslash before a character that is meant as it stands. [`literal`] puts
-//! those before whatever came from outside.
+//! Texts use a part of Markdown's markup: `` `code` ``, `$LaTeX$`, `*emphasis*`, `**strong**`, and
+//! a backslash before a literal character. [`literal`] escapes text from other sources.
 
 use crate::Claim;
 use crate::DrawingPage;
@@ -13,7 +12,7 @@ use crate::figure::Figure;
 pub struct Document {
     /// The title.
     pub title: String,
-    /// What it is, in a few sentences.
+    /// The introduction, in a few sentences.
     pub lead: String,
     /// The sections.
     pub sections: Vec<Section>,
@@ -22,11 +21,11 @@ pub struct Document {
 /// A titled list of blocks.
 #[derive(Clone, Debug)]
 pub struct Section {
-    /// A name for links.
+    /// The name for links.
     pub id: String,
     /// The title.
     pub title: String,
-    /// What is in it.
+    /// The content.
     pub blocks: Vec<Block>,
 }
 
@@ -35,48 +34,48 @@ pub struct Section {
 pub enum Block {
     /// A paragraph.
     Text(String),
-    /// A formula by itself, in LaTeX.
+    /// A displayed formula in LaTeX.
     Equation(&'static str),
-    /// A table, of texts.
+    /// A table of texts.
     Table {
-        /// The columns' names.
+        /// The names of the columns.
         head: Vec<String>,
         /// The rows.
         rows: Vec<Vec<String>>,
     },
-    /// All claims with their verdicts, in a table.
+    /// All claims with their verdicts, as a table.
     Verdicts(Vec<Claim>),
-    /// A model to draw for; on the HTML page only.
+    /// A model to draw for. Only the HTML page has it.
     DrawingPage(Box<DrawingPage>),
     /// A figure.
     Figure(Figure),
     /// A claim with its verdict.
     Claim(Claim),
-    /// Something long that one opens.
+    /// Long text that the reader opens.
     Details {
-        /// What it is, as plain text.
+        /// The summary, as plain text.
         summary: String,
-        /// What is in it, as plain text.
+        /// The content, as plain text.
         code: String,
     },
 }
 
-/// A run of one kind of characters in a text.
+/// A span of text in one style.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Span {
-    /// As it stands.
+    /// Plain text.
     Plain(String),
     /// Code.
     Code(String),
     /// LaTeX.
     Math(String),
-    /// Slanted.
+    /// Italic.
     Emphasis(String),
     /// Bold.
     Strong(String),
 }
 
-/// The spans of a text. A mark without its partner is itself.
+/// Parses the spans of a text. A mark without a partner is plain text.
 pub fn spans(text: &str) -> Vec<Span> {
     type Make = fn(String) -> Span;
     const MARKS: [(&str, Make); 4] =
@@ -107,7 +106,7 @@ pub fn spans(text: &str) -> Vec<Span> {
     spans
 }
 
-/// A text that means just these characters, whatever they are, on one line.
+/// Escapes a text, so that it is shown literally on one line.
 pub fn literal(text: &str) -> String {
     let mut result = String::new();
     for c in text.chars() {

@@ -1,5 +1,5 @@
-//! Figures as SVG and PNG. No system font: the letters are measured, and in PNG drawn, with the one
-//! in `assets/`.
+//! Draws figures as SVG and PNG. The font in `assets/` measures the letters, and in PNG draws them.
+//! No system font is used.
 
 use std::sync::OnceLock;
 
@@ -12,23 +12,23 @@ use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 use crate::figure::{Chart, Content, Corner, Figure, Mark, Pictures, Series};
 
-/// A figure, drawn.
+/// A drawn figure.
 #[derive(Clone, Debug)]
 pub struct Drawing {
     /// The SVG document.
     pub svg: String,
-    /// Width and height of the drawing in its own units.
+    /// The width and height of the drawing, in its own units.
     pub size: [u32; 2],
-    /// Where in it the axes' ends are: left, top, right, bottom. Nothing for pictures.
+    /// The plot area in the drawing: left, top, right, bottom. `None` for pictures.
     pub plot: Option<[i32; 4]>,
 }
 
-/// What a drawing is for.
+/// The purpose of a drawing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
-    /// A file by itself: a white ground, a legend, room.
+    /// A file: white background, legend and margins.
     File,
-    /// A part of a page, which has its own ground and legend, and may be narrow.
+    /// A part of a page. The page has its own background and legend, and may be narrow.
     Page,
 }
 
@@ -44,7 +44,7 @@ pub fn svg(figure: &Figure, purpose: Purpose) -> Drawing {
     Drawing { svg, size, plot }
 }
 
-/// An SVG document of this size in its own units, and what drawing it gave.
+/// Returns an SVG document of this size in its own units, and the result of `draw`.
 pub(crate) fn vector<T>(
     [width, height]: [u32; 2],
     draw: impl FnOnce(&DrawingArea<SVGBackend, Shift>) -> T,
@@ -59,8 +59,8 @@ pub(crate) fn vector<T>(
     (svg, drawn)
 }
 
-/// The pixels of a drawing of this size in an SVG's units, [`PNG_SCALE`] of them a unit in both
-/// directions; `draw` also gets how many it draws a unit.
+/// Returns the pixels of a drawing of this size in SVG units, with [`PNG_SCALE`] pixels for each
+/// unit in both directions. `draw` also gets the number of pixels that it draws for each unit.
 pub(crate) fn bitmap([width, height]: [u32; 2], draw: impl FnOnce(&DrawingArea<BitMapBackend, Shift>, u32)) -> Vec<u8> {
     let scale = PNG_SCALE * SAMPLES;
     let (wide, high) = (width * scale, height * scale);
@@ -73,9 +73,9 @@ pub(crate) fn bitmap([width, height]: [u32; 2], draw: impl FnOnce(&DrawingArea<B
     average(&samples, (width * PNG_SCALE) as usize, (height * PNG_SCALE) as usize, SAMPLES as usize)
 }
 
-/// How much larger a PNG is than the SVG's units, for dense screens.
+/// The pixels of a PNG for each SVG unit, for dense screens.
 pub(crate) const PNG_SCALE: u32 = 2;
-/// Pixels drawn for each one kept, in both directions, so that edges come out smooth.
+/// The pixels drawn for each pixel kept, in both directions. They smooth the edges.
 const SAMPLES: u32 = 2;
 
 /// Draws a figure as PNG.
@@ -93,7 +93,7 @@ pub fn png(figure: &Figure) -> Vec<u8> {
     encode(&pixels, width, height, png::ColorType::Rgb)
 }
 
-/// The means of squares of `samples` by `samples` pixels.
+/// Averages squares of `samples` by `samples` pixels.
 fn average(pixels: &[u8], width: usize, height: usize, samples: usize) -> Vec<u8> {
     let mut result = Vec::with_capacity(width * height * 3);
     for y in 0..height {
@@ -124,7 +124,8 @@ pub(crate) fn encode(pixels: &[u8], width: u32, height: u32, color: png::ColorTy
     bytes
 }
 
-/// The family under which the font is registered; in an SVG the reader's own sans-serif.
+/// The font family under which the font is registered. In an SVG, it is the reader's own
+/// sans-serif.
 pub(crate) const FAMILY: &str = "sans-serif";
 
 fn size_of(figure: &Figure, purpose: Purpose) -> [u32; 2] {
@@ -140,7 +141,7 @@ fn size_of(figure: &Figure, purpose: Purpose) -> [u32; 2] {
     }
 }
 
-/// Draws all but the pictures' tiles; gives the plot's edges.
+/// Draws everything but the tiles of pictures, and returns the plot area.
 fn draw<B: DrawingBackend>(
     area: &DrawingArea<B, Shift>,
     figure: &Figure,
@@ -160,7 +161,7 @@ fn draw<B: DrawingBackend>(
     }
 }
 
-/// Has letters drawn with the font in `assets/`.
+/// Registers the font in `assets/`.
 pub(crate) fn use_font() {
     static FONT: OnceLock<()> = OnceLock::new();
     FONT.get_or_init(|| {
@@ -178,7 +179,7 @@ fn draw_chart<B: DrawingBackend>(
     purpose: Purpose,
     scale: u32,
 ) -> [i32; 4] {
-    // On a narrow page a drawing is shrunk, and its letters with it.
+    // A narrow page shrinks the drawing and its letters.
     let larger = if purpose == Purpose::Page { 2 } else { 0 };
     let is_bitmap = scale > 1;
     let font = |size: u32| (FAMILY, (size + larger) * scale).into_font();
@@ -223,8 +224,8 @@ fn draw_chart<B: DrawingBackend>(
         }
         let visible = range(&chart.y);
         let line = |width: u32| {
-            // In pixels plotters prolongs a line at sharp corners far beyond them, so there each
-            // segment is a line of its own.
+            // In pixels, plotters extends a line far beyond sharp corners. Each segment is
+            // therefore a separate line.
             let pieces = clipped(&points, &visible).into_iter();
             let pieces = pieces.flat_map(|piece| match is_bitmap {
                 true => piece.windows(2).map(<[_]>::to_vec).collect(),
@@ -281,14 +282,14 @@ fn draw_chart<B: DrawingBackend>(
     [x.start, y.start, x.end, y.end]
 }
 
-/// The pieces of a line whose y lies in `range`. Without this, plotters moves each point that is
-/// outside to the edge.
+/// Returns the pieces of a line with y in `range`. Without this, plotters moves each outside point
+/// to the edge.
 fn clipped(points: &[(f64, f64)], range: &std::ops::Range<f64>) -> Vec<Vec<(f64, f64)>> {
     let mut pieces: Vec<Vec<(f64, f64)>> = Vec::new();
     let mut end = None;
     for pair in points.windows(2) {
         let ((x0, y0), (x1, y1)) = (pair[0], pair[1]);
-        // The segment is inside for t from `enter` to `leave`, of 0 to 1.
+        // The segment is inside for t from `enter` to `leave`, within 0..=1.
         let at = |y: f64| (y - y0) / (y1 - y0);
         let (enter, leave) = if y0 == y1 {
             if (range.start..=range.end).contains(&y0) { (0.0, 1.0) } else { (1.0, 0.0) }
@@ -314,12 +315,12 @@ fn color_of(series: &Series) -> RGBColor {
     RGBColor(r, g, b)
 }
 
-/// Width of the column with the rows' names, height of the row with the classes', and between
+/// The width of the column of row names, the height of the row of class names, and the gap between
 /// pictures, in the drawing's units.
 const LABELS: [usize; 2] = [88, 26];
 const GAP: usize = 5;
 
-/// How many units a pixel of a picture is wide.
+/// The number of units for each pixel of a picture.
 fn zoom(pictures: &Pictures) -> usize {
     (56 / pictures.size[1].max(1)).max(1)
 }
@@ -343,7 +344,7 @@ fn draw_labels<B: DrawingBackend>(area: &DrawingArea<B, Shift>, pictures: &Pictu
     }
 }
 
-/// One picture and its place.
+/// One picture and its position.
 struct Tile {
     left: usize,
     top: usize,

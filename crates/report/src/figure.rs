@@ -1,74 +1,74 @@
-//! What a figure shows, before anything is drawn.
+//! The content of figures, before drawing.
 
 use std::ops::Range;
 
-/// A figure: what it is called, what it says, and what is in it.
+/// A figure: its title, caption and content.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Figure {
-    /// `figure-1` to `figure-8` as in the report; the audit's own are named after their task.
+    /// `figure-1` to `figure-8` are the report's. The audit's own are named after their task.
     pub id: &'static str,
-    /// A few words.
+    /// The title, a few words.
     pub title: String,
-    /// What one sees, in the markup of [`crate::document`].
+    /// The caption, in the markup of [`crate::document`].
     pub caption: String,
-    /// The picture.
+    /// The content.
     pub content: Content,
-    /// The runs that it was drawn from.
+    /// The runs that the figure shows.
     pub runs: Vec<String>,
 }
 
-/// What is in a figure.
+/// The content of a figure.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Content {
     /// Curves, points or bars over two axes.
     Chart(Chart),
-    /// Matrices as grey pictures.
+    /// Matrices as grey images.
     Pictures(Pictures),
 }
 
 /// Curves, points or bars over two axes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Chart {
-    /// Left to right.
+    /// The horizontal axis.
     pub x: Axis,
-    /// Bottom to top.
+    /// The vertical axis.
     pub y: Axis,
-    /// What is drawn, the last on top.
+    /// The series. The last is drawn on top.
     pub series: Vec<Series>,
-    /// Where the legend lies.
+    /// The corner of the legend.
     pub legend: Corner,
 }
 
 /// An axis.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Axis {
-    /// What is measured, with its unit.
+    /// The quantity with its unit.
     pub label: String,
-    /// From where to where.
+    /// The range of the axis.
     pub range: Range<f64>,
-    /// How far apart equal distances are.
+    /// The scale.
     pub scale: Scale,
-    /// How its values are written.
+    /// The format of its values.
     pub format: Format,
 }
 
-/// How far apart equal distances are.
+/// The scale of an axis.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scale {
-    /// Equal differences.
+    /// Equal distances mean equal differences.
     Linear,
-    /// Equal ratios.
+    /// Equal distances mean equal ratios.
     Logarithmic,
 }
 
-/// How a value is written.
+/// The format of a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
     /// A whole number.
     Count,
-    /// A number, with as many digits as it takes.
+    /// A number with as many digits as needed.
     Number,
-    /// A fraction, as a percentage.
+    /// A fraction, printed as a percentage.
     Percent,
 }
 
@@ -83,39 +83,39 @@ pub enum Corner {
     LowerRight,
 }
 
-/// One kind of mark, with one colour and one line in the legend.
+/// One kind of mark, with one colour and one entry in the legend.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Series {
-    /// Its line in the legend.
+    /// The name in the legend.
     pub name: String,
-    /// Its colour, which no other series of its chart has.
+    /// The colour. It is unique within a chart.
     pub color: Color,
-    /// What is drawn at its points.
+    /// The mark at each point.
     pub mark: Mark,
-    /// x and y.
+    /// The points, as x and y.
     pub points: Vec<(f64, f64)>,
-    /// For each point how far a band reaches to both sides; nothing where there is no band.
+    /// The half width of a band around each point. Empty if there is no band.
     pub band: Vec<f64>,
 }
 
-/// What is drawn at a series' points.
+/// The mark at the points of a series.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Mark {
-    /// A line through them.
+    /// A line through the points.
     Line,
-    /// A thin line through them, for what is only the background of another.
+    /// A thin line through the points, as background for another line.
     Thin,
-    /// A line with a dot at each.
+    /// A line with a dot at each point.
     LineAndDots,
-    /// A dot at each.
+    /// A dot at each point.
     Dots,
-    /// Bars of this width around their x, from zero up.
+    /// Bars of this width, centred at x, from zero up.
     Bars(f64),
-    /// An upright line up to each, which marks its x and has no value.
+    /// A vertical line up to each point. It marks x and has no value.
     Upright,
 }
 
-/// Okabe and Ito's colours, which people with any common colour blindness tell apart.
+/// The colours of Okabe and Ito. They are distinguishable with any common colour blindness.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Color {
     /// #0072B2
@@ -133,7 +133,7 @@ pub enum Color {
 }
 
 impl Color {
-    /// Red, green, blue.
+    /// Returns red, green and blue.
     pub const fn rgb(self) -> [u8; 3] {
         match self {
             Color::Blue => [0x00, 0x72, 0xb2],
@@ -145,26 +145,26 @@ impl Color {
         }
     }
 
-    /// As SVG writes it.
+    /// Returns the colour in SVG notation.
     pub fn hex(self) -> String {
         let [r, g, b] = self.rgb();
         format!("#{r:02X}{g:02X}{b:02X}")
     }
 }
 
-/// Rows of pictures, each of one class's weights.
+/// Rows of images, each of one class's weights.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Pictures {
     /// The classes, left to right.
     pub columns: Vec<String>,
-    /// The runs, top to bottom: name, and for each class its weights.
+    /// The runs, top to bottom: the name, and the weights of each class.
     pub rows: Vec<(String, Vec<Vec<f64>>)>,
-    /// Height and width of a picture.
+    /// The height and width of an image.
     pub size: [usize; 2],
 }
 
 impl Pictures {
-    /// A picture as grey levels, its smallest weight black and its largest white.
+    /// Maps weights to grey levels. The smallest weight is black and the largest white.
     pub fn grey(weights: &[f64]) -> Vec<u8> {
         let smallest = weights.iter().copied().fold(f64::INFINITY, f64::min);
         let largest = weights.iter().copied().fold(f64::NEG_INFINITY, f64::max);
@@ -174,20 +174,20 @@ impl Pictures {
 }
 
 impl Series {
-    /// A series without a band.
+    /// Creates a series without a band.
     pub fn new(name: impl Into<String>, color: Color, mark: Mark, points: Vec<(f64, f64)>) -> Self {
         Self { name: name.into(), color, mark, points, band: Vec::new() }
     }
 }
 
 impl Axis {
-    /// A linear axis.
+    /// Creates a linear axis.
     pub fn linear(label: impl Into<String>, range: Range<f64>, format: Format) -> Self {
         Self { label: label.into(), range, scale: Scale::Linear, format }
     }
 
-    /// `range` where it shows at least half of the values, else one that shows them all: the
-    /// report's limits fit its own data.
+    /// Returns `range` if it contains at least half of the values, else a range of all values. The
+    /// report's limits fit its own data only.
     pub fn fitted(range: Range<f64>, values: impl Iterator<Item = f64> + Clone) -> Range<f64> {
         let inside = values.clone().filter(|value| range.contains(value)).count();
         if 2 * inside >= values.clone().count() {
@@ -199,12 +199,12 @@ impl Axis {
         smallest - margin..largest + margin
     }
 
-    /// Where a value lies between the axis' ends, 0 to 1.
+    /// Returns the position of a value between the axis' ends, from 0 to 1.
     pub fn position(&self, value: f64) -> f64 {
         (self.map(value) - self.map(self.range.start)) / (self.map(self.range.end) - self.map(self.range.start))
     }
 
-    /// The value, or its decimal logarithm.
+    /// Returns the value, or its decimal logarithm.
     pub(crate) fn map(&self, value: f64) -> f64 {
         match self.scale {
             Scale::Linear => value,
@@ -212,7 +212,7 @@ impl Axis {
         }
     }
 
-    /// A tick's label, for a value as [`Axis::map`] gives it.
+    /// Returns the label of a tick. `mapped` is a result of [`Axis::map`].
     pub(crate) fn label_of(&self, mapped: f64) -> String {
         match self.scale {
             Scale::Linear => self.format.write(mapped),
@@ -225,7 +225,7 @@ impl Axis {
 }
 
 impl Format {
-    /// The value in words.
+    /// Formats a value.
     pub fn write(self, value: f64) -> String {
         match self {
             Format::Count => format!("{value:.0}"),
@@ -235,7 +235,7 @@ impl Format {
     }
 }
 
-/// At most `digits` behind the point, and no zeros at the end.
+/// Formats a number with at most `digits` decimals and no trailing zeros.
 fn trimmed(value: f64, digits: usize) -> String {
     let text = format!("{value:.digits$}");
     let text = if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.') } else { &text };

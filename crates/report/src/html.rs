@@ -1,5 +1,5 @@
-//! The document as one HTML file that needs nothing else. Everything is escaped by `maud` unless it
-//! is [`PreEscaped`], which only our own drawings, formulas and assets are.
+//! Writes a document as one self-contained HTML file. `maud` escapes everything except
+//! [`PreEscaped`], which holds only our own drawings, formulas and assets.
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use pulldown_latex::config::DisplayMode;
@@ -16,7 +16,7 @@ use crate::markdown::{VERDICTS, in_short, name_of};
 const STYLE: &str = include_str!("../assets/page.css");
 const SCRIPT: &str = include_str!("../assets/page.js");
 
-/// The whole page.
+/// Returns the whole page.
 pub fn render(document: &Document) -> String {
     let body = html! {
         header {
@@ -40,7 +40,7 @@ pub fn render(document: &Document) -> String {
     page(&document.title, board::STYLE, &body, &[SCRIPT, board::SCRIPT].concat())
 }
 
-/// A page that needs nothing else. Its title, its own style and script, and what is on it.
+/// Returns a self-contained page with this title, style, content and script.
 pub(crate) fn page(title: &str, style: &str, body: &Markup, script: &str) -> String {
     let page = html! {
         (DOCTYPE)
@@ -83,7 +83,7 @@ fn render_block(block: &Block) -> Markup {
             }
         },
         Block::Table { head, rows } => html! {
-            // A table that is too wide for the window can be moved sideways, with the keyboard too.
+            // A table wider than the window scrolls sideways, with the keyboard too.
             div.table tabindex="0" {
                 table.stack[head.len() <= 4] {
                     thead { tr { @for cell in head { th { (inline(cell)) } } } }
@@ -110,7 +110,7 @@ fn render_claim(claim: &Claim) -> Markup {
     }
 }
 
-/// The name of a claim in links.
+/// Returns the link target of a claim.
 fn anchor(claim: &Claim) -> String {
     format!("claim-{}", claim.id.replace(", ", "-"))
 }
@@ -121,8 +121,7 @@ fn render_figure(figure: &Figure) -> Markup {
         Content::Chart(chart) => (chart_data(chart, drawing.plot.expect("a chart has axes")), legend(figure.id, chart)),
         Content::Pictures(pictures) => (pictures_data(pictures), html! {}),
     };
-    // The size in the drawing's own units is in its viewBox; on the page it is as wide as there is
-    // room.
+    // The drawing's `viewBox` has its own size. On the page it takes the available width.
     let [width, height] = drawing.size;
     let svg = drawing.svg.replacen(&format!("width=\"{width}\" height=\"{height}\" "), "", 1);
     html! {
@@ -141,7 +140,7 @@ fn render_figure(figure: &Figure) -> Markup {
     }
 }
 
-/// The runs that something was made from, each with a link to its config.
+/// Lists runs, each with a link to its config.
 fn links(runs: &[String]) -> Markup {
     html! {
         @for (i, (shown, first)) in in_short(runs).into_iter().enumerate() {
@@ -152,7 +151,7 @@ fn links(runs: &[String]) -> Markup {
     }
 }
 
-/// Names and colours of the curves; unticking one hides it.
+/// Returns the legend with names and colours. Unticking a curve hides it.
 fn legend(id: &str, chart: &Chart) -> Markup {
     html! {
         div.legend {
@@ -167,7 +166,7 @@ fn legend(id: &str, chart: &Chart) -> Markup {
     }
 }
 
-/// What hovering tells.
+/// Returns the data that is shown on hovering.
 fn chart_data(chart: &Chart, plot: [i32; 4]) -> Value {
     let axis = |axis: &Axis| {
         json!({
@@ -185,7 +184,7 @@ fn chart_data(chart: &Chart, plot: [i32; 4]) -> Value {
     json!({ "plot": plot, "x": axis(&chart.x), "y": axis(&chart.y), "series": series.collect::<Vec<_>>() })
 }
 
-/// The weights in ten-thousandths, which is finer than a grey level.
+/// Returns the weights in units of 1/10000, which is finer than a grey level.
 fn pictures_data(pictures: &Pictures) -> Value {
     let rows = pictures.rows.iter().map(|(name, classes)| {
         let whole = |weights: &Vec<f64>| weights.iter().map(|w| (w * 1e4).round() as i64).collect::<Vec<_>>();
@@ -194,7 +193,7 @@ fn pictures_data(pictures: &Pictures) -> Value {
     json!({ "columns": pictures.columns, "size": pictures.size, "rows": rows.collect::<Vec<_>>() })
 }
 
-/// The value with seven significant digits.
+/// Rounds a value to seven significant digits.
 fn significant(value: f64) -> f64 {
     format!("{value:.6e}").parse().expect("a number as Rust writes it")
 }
@@ -213,7 +212,7 @@ fn inline(text: &str) -> Markup {
     }
 }
 
-/// LaTeX as MathML, which browsers draw themselves.
+/// Converts LaTeX to MathML, which browsers draw themselves.
 pub(crate) fn math(latex: &str, display_mode: DisplayMode) -> Markup {
     let storage = Storage::new();
     let mut mathml = String::new();

@@ -1,14 +1,15 @@
-//! What runs, sweeps and models look like: figures, documents and pages, drawn of what records
-//! have.
+//! Figures, documents and pages about runs, sweeps and models, drawn from records.
 //!
-//! - [`Figure`]: a chart or pictures, drawn by [`svg`] and [`png()`]
+//! - [`Figure`]: a chart or images, drawn by [`svg`] and [`png()`]
 //! - [`document`]: text with figures, formulas and claims, written as Markdown ([`markdown`]) and
-//!   as one page ([`html`])
-//! - [`Run`]: a finished run, and [`Claim`], what is said of some, with its [`Verdict`]
-//! - [`Sweep`]: a grid's points as table and plot
-//! - [`DrawingPage`]: a page to draw on, and [`contact_sheet()`], where a model errs
+//!   as one HTML page ([`html`])
+//! - [`Run`]: a finished run
+//! - [`Claim`]: a claim about runs with its [`Verdict`]
+//! - [`Sweep`]: the points of a grid as table and plot
+//! - [`DrawingPage`]: a page to draw on
+//! - [`contact_sheet()`]: the images that a model gets wrong
 //!
-//! No Burn: what trains does not draw, and what draws does not train.
+//! This crate does not link Burn: it draws and does not train.
 
 mod board;
 mod claim;
@@ -30,12 +31,12 @@ pub use figure::{Axis, Chart, Color, Content, Corner, Figure, Format, Mark, Pict
 pub use run::{LoadError, Run, Runs};
 pub use sweep::{PointOutcome, Sweep, SweepPoint};
 
-/// Those of [`files_of`], before there is a figure.
+/// Returns the paths of [`files_of`] for a figure that is not made yet.
 pub fn file_names_of(figure: &str) -> [String; 2] {
     ["svg", "png"].map(|ending| format!("figures/{figure}.{ending}"))
 }
 
-/// A figure's two files, by their paths below the report's folder.
+/// Returns the two files of a figure, with their paths below the report's folder.
 pub fn files_of(figure: &Figure) -> [(String, Vec<u8>); 2] {
     let [as_svg, as_png] = file_names_of(figure.id);
     [(as_svg, svg(figure, Purpose::File).svg.into_bytes()), (as_png, png(figure))]

@@ -1,11 +1,11 @@
-//! The document as Markdown, for who reads the repository.
+//! Writes a document as Markdown, for readers of the repository.
 
 use std::fmt::Write;
 
 use crate::Claim;
 use crate::document::{Block, Document};
 
-/// The whole document; figures are links to `figures/`.
+/// Returns the whole document. Figures are links to `figures/`.
 pub fn render(document: &Document) -> String {
     let mut text = format!("# {}\n\n{}\n", document.title, document.lead);
     for section in &document.sections {
@@ -64,7 +64,7 @@ fn render_block(text: &mut String, block: &Block) {
     .expect(INTO_A_STRING);
 }
 
-/// A table whose cells are texts.
+/// Returns a table of texts.
 pub fn table(head: &[String], rows: &[Vec<String>]) -> String {
     let line = |cells: &[String]| format!("| {} |\n", cells.join(" | ").replace('\n', " "));
     let mut text = line(head);
@@ -73,7 +73,7 @@ pub fn table(head: &[String], rows: &[Vec<String>]) -> String {
     text
 }
 
-/// "Figure 3: " for the report's own, nothing for the audit's.
+/// Returns "Figure 3: " for a figure of the report, nothing for the audit's own.
 pub(crate) fn name_of(id: &str) -> String {
     id.strip_prefix("figure-").map(|number| format!("Figure {number}: ")).unwrap_or_default()
 }
@@ -83,8 +83,7 @@ fn runs(names: &[String]) -> String {
     if names.is_empty() { String::new() } else { format!("Runs: {}.", names.join(", ")) }
 }
 
-/// The names of runs, each with the first run that it stands for: those that differ in their seed
-/// only are one.
+/// Groups runs that differ in their seed only. Returns each group's name with its first run.
 pub(crate) fn in_short(names: &[String]) -> Vec<(String, String)> {
     let mut short: Vec<(String, String)> = Vec::new();
     let mut last: Option<(&str, u64)> = None;

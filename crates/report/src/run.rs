@@ -1,4 +1,4 @@
-//! Finished runs, as figures and verdicts look at them.
+//! Finished runs, as input of figures and verdicts.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -11,36 +11,36 @@ use chainrule_records::{Manifest, RunError, RunFolder, Summary};
 pub struct Run {
     /// Its name in the plan.
     pub name: String,
-    /// What was run.
+    /// The config.
     pub config: TrainConfig,
-    /// What it ran on.
+    /// Versions, backend and data of the run.
     pub manifest: Manifest,
-    /// What happened.
+    /// The losses and metrics over the steps.
     pub history: History,
-    /// How it ended.
+    /// The final metrics and how the run ended.
     pub summary: Summary,
-    /// What came of it.
+    /// The weights and the bias.
     pub parameters: Parameters,
-    /// What its features are made by.
+    /// How features are made.
     pub preprocessing: Preprocessing,
 }
 
-/// Why a finished run is none.
+/// An error of [`Run::read`].
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
-    /// A file of it.
+    /// A file is missing or damaged.
     #[error(transparent)]
     Files(#[from] RunError),
-    /// It was interrupted.
+    /// The run was interrupted.
     #[error("{}: the run was interrupted", .0.display())]
     Interrupted(std::path::PathBuf),
 }
 
 impl Run {
-    /// Reads a run's folder.
+    /// Reads the folder of a run.
     ///
     /// # Errors
-    /// Where the run in it is not finished, or not whole.
+    /// If the run is not finished or not whole.
     pub fn read(name: &str, folder: &Path) -> Result<Self, LoadError> {
         let files = RunFolder::read(folder)?;
         if files.summary.interrupted {
@@ -57,27 +57,28 @@ impl Run {
         })
     }
 
-    /// The penalty's strength.
+    /// Returns the strength of the L2 penalty.
     pub fn lambda(&self) -> f64 {
         self.config.objective().l2
     }
 
-    /// The evaluations.
+    /// Returns the evaluations.
     pub fn evaluations(&self) -> &[Evaluation] {
         &self.history.evaluations
     }
 
-    /// Steps from one evaluation to the next.
+    /// Returns the number of steps between two evaluations.
     pub fn evaluation_interval(&self) -> usize {
         (self.summary.steps_per_epoch / self.config.early_stopping().evaluations_per_epoch).max(1)
     }
 
-    /// The standard error of an accuracy p over its n validation rows, `sqrt(p (1 - p) / n)`.
+    /// Returns the standard error of an accuracy p over the n validation rows, `sqrt(p (1 - p) /
+    /// n)`.
     pub fn standard_error(&self, p: f64) -> f64 {
         (p * (1.0 - p) / self.summary.data.validation as f64).sqrt()
     }
 
-    /// Rows that were classified rightly at the end, of the training and of the validation rows.
+    /// Returns the numbers of correctly classified training and validation rows at the end.
     pub fn right(&self) -> [usize; 2] {
         let (last, data) = (&self.summary.final_metrics, &self.summary.data);
         let count = |fraction: f64, rows: usize| (fraction * rows as f64).round() as usize;
@@ -97,25 +98,25 @@ impl Runs {
         self.runs.insert(run.name.clone(), run);
     }
 
-    /// The run of that name.
+    /// Returns the run of that name.
     ///
     /// # Panics
-    /// Where there is none: what asks for it says before that it will.
+    /// If there is none. Every caller declares the runs that it needs.
     pub fn get(&self, name: &str) -> &Run {
         self.runs.get(name).unwrap_or_else(|| panic!("there is no run {name:?}"))
     }
 
-    /// Whether there is a run of that name.
+    /// Whether a run has that name.
     pub fn has(&self, name: &str) -> bool {
         self.runs.contains_key(name)
     }
 
-    /// All of them, by name.
+    /// Returns all runs in the order of their names.
     pub fn iter(&self) -> impl Iterator<Item = &Run> {
         self.runs.values()
     }
 
-    /// The runs of one name and many seeds, in the order of their seeds.
+    /// Returns the runs of one name and many seeds, in the order of the seeds.
     pub fn seeds(&self, name: &str) -> Vec<&Run> {
         (0..).map(|seed| format!("{name}-{seed}")).map_while(|name| self.runs.get(&name)).collect()
     }

@@ -1,4 +1,4 @@
-//! A sweep's points, as tables that are sorted by what came of them.
+//! The points of a sweep as sorted tables.
 
 use std::cmp::Ordering;
 use std::collections::BTreeSet;
@@ -12,8 +12,8 @@ use serde_json::{Map, Value, json};
 use crate::document::literal;
 use crate::sweep_plot;
 
-/// The points of a sweep that came to an end, and what may be said of them. The same points give
-/// the same bytes: no time of day and no duration is in them.
+/// The finished points of a sweep. The output has no times and no durations, so the same points
+/// give the same bytes.
 #[derive(Clone, Debug)]
 pub struct Sweep {
     config: String,
@@ -21,32 +21,32 @@ pub struct Sweep {
     pub(crate) points: Vec<SweepPoint>,
 }
 
-/// A point of a sweep that came to an end.
+/// A finished point of a sweep.
 #[derive(Clone, Debug)]
 pub struct SweepPoint {
-    /// From 0, in the grid's order.
+    /// The number of the point, from 0, in the grid's order.
     pub number: usize,
-    /// The number of its value of each key, from 0.
+    /// The position of the point's value for each key, from 0.
     pub(crate) at: Vec<usize>,
-    /// Its folder below the sweep's.
+    /// The folder of the point below the sweep's folder.
     pub folder: String,
-    /// What came of it.
+    /// The result of the point.
     pub outcome: PointOutcome,
 }
 
-/// What came of a point.
+/// The result of a point.
 #[derive(Clone, Debug)]
 pub enum PointOutcome {
     /// A model.
     Ended(Box<Summary>),
-    /// None: the training diverged.
+    /// The training diverged. There is no model.
     Diverged(Divergence),
 }
 
-/// What the tables tell of a point.
+/// A row of the tables.
 #[derive(Serialize)]
 struct Row {
-    /// From 1.
+    /// The number of the point, from 1.
     point: usize,
     values: Map<String, Value>,
     validation_loss: Option<f64>,
@@ -62,7 +62,7 @@ struct Row {
 }
 
 impl SweepPoint {
-    /// What it came to, where it came to something.
+    /// Returns the summary if the point has a model.
     pub fn summary(&self) -> Option<&Summary> {
         match &self.outcome {
             PointOutcome::Ended(summary) => Some(summary),
@@ -70,12 +70,12 @@ impl SweepPoint {
         }
     }
 
-    /// The mean cross-entropy over the validation rows with the weights that were saved, in nats.
+    /// The mean cross-entropy over the validation rows with the saved weights, in nats.
     pub fn validation_loss(&self) -> Option<f64> {
         self.summary().map(|summary| summary.final_metrics.validation_loss)
     }
 
-    /// How it ended: in one word, and the last step, from 0.
+    /// Returns how the point ended, in one word, and its last step, from 0.
     fn ended(&self) -> (&'static str, usize) {
         match &self.outcome {
             PointOutcome::Diverged(divergence) => ("diverged", divergence.step),
@@ -92,7 +92,7 @@ impl SweepPoint {
         }
     }
 
-    /// The same for people.
+    /// Like [`ended`](Self::ended), for a person.
     fn ended_in_words(&self) -> String {
         let (how, step) = self.ended();
         match how {
@@ -107,7 +107,7 @@ impl SweepPoint {
 }
 
 impl Sweep {
-    /// Of the points of a plan that came to an end, each with its number from 0.
+    /// Creates a sweep from the finished points of a plan. Each has its number, from 0.
     pub fn new(plan: &SweepPlan, outcomes: Vec<(usize, PointOutcome)>) -> Self {
         let (at, names) = (plan.grid.points(), plan.folder_names());
         let point = |(number, outcome): (usize, PointOutcome)| SweepPoint {
@@ -121,11 +121,11 @@ impl Sweep {
         Self { config: plan.config.clone(), grid: plan.grid.clone(), points }
     }
 
-    /// The points from the lowest validation loss to the highest, then those that diverged; of
-    /// equals, and where losses do not compare, the earlier comes first.
+    /// Returns the points from the lowest validation loss to the highest, then those that diverged.
+    /// Equal or incomparable points keep their order.
     pub fn ranked(&self) -> Vec<&SweepPoint> {
         let mut ranked: Vec<&SweepPoint> = self.points.iter().collect();
-        // Once, and not for each pair: it looks at every point.
+        // Computed once, not for each pair, since it looks at every point.
         let compare = self.losses_compare();
         ranked.sort_by(|a, b| match (a.validation_loss(), b.validation_loss()) {
             (Some(_), Some(_)) if !compare => Ordering::Equal,
@@ -137,18 +137,19 @@ impl Sweep {
         ranked
     }
 
-    /// The point with the lowest validation loss, where one has a model and losses compare.
+    /// Returns the point with the lowest validation loss, if one has a model and the losses are
+    /// comparable.
     pub fn best(&self) -> Option<&SweepPoint> {
         self.ranked().into_iter().next().filter(|point| point.summary().is_some() && self.losses_compare())
     }
 
-    /// Whether a point has a model.
+    /// Whether any point has a model.
     pub fn has_models(&self) -> bool {
         self.points.iter().any(|point| point.summary().is_some())
     }
 
-    /// Whether points tell the same classes apart and count rows alike: with other class weights a
-    /// loss is of another kind, and the lowest that of the smallest weights.
+    /// Whether the losses are comparable: all points have the same classes and class weights. With
+    /// other class weights the loss is another quantity, and the smallest weights give the lowest.
     fn losses_compare(&self) -> bool {
         let classes =
             |summary: &Summary| -> BTreeSet<String> { summary.data.classes.iter().map(ToString::to_string).collect() };
@@ -158,28 +159,28 @@ impl Sweep {
             && all.all(|classes| Some(classes) == first)
     }
 
-    /// Whether rows count by their class in a loss.
+    /// Whether any loss has class weights.
     pub(crate) fn is_weighted(&self) -> bool {
         self.points.iter().filter_map(SweepPoint::summary).any(|summary| summary.class_weights.is_some())
     }
 
-    /// Whether every minimum that was asked for is certified.
+    /// Whether the certificate of every optimum holds.
     pub fn certificates_hold(&self) -> bool {
         let certificates = self.points.iter().filter_map(|point| point.summary()?.certificate);
         certificates.into_iter().all(|certificate| certificate.holds())
     }
 
-    /// The points of the grid, finished or not.
+    /// The number of points of the grid, finished or not.
     fn planned(&self) -> usize {
         self.grid.keys().iter().map(|key| key.values.len()).product()
     }
 
-    /// A point's values for people, in the order of the keys.
+    /// Returns the values of a point for a person, in the order of the keys.
     pub(crate) fn values(&self, point: &SweepPoint) -> Vec<String> {
         self.grid.keys().iter().zip(&point.at).map(|(key, &i)| plain_value(&key.values[i])).collect()
     }
 
-    /// A point's short keys and values in one line.
+    /// Returns the short keys and values of a point in one line.
     pub fn describe(&self, point: &SweepPoint) -> String {
         let pairs = self.grid.short_names().into_iter().zip(self.values(point));
         pairs.map(|(name, value)| format!("{name} = {value}")).collect::<Vec<_>>().join(", ")
@@ -206,8 +207,8 @@ impl Sweep {
         }
     }
 
-    /// Everything, as one JSON document: the grid, the best point, and a row for each that came to
-    /// an end, in the grid's order.
+    /// Returns everything as one JSON document: the grid, the best point, and a row for each
+    /// finished point in the grid's order.
     pub fn json(&self) -> Value {
         let keys = self.grid.keys().iter().map(|GridKey { key, values }| {
             json!({ "key": key, "values": values.iter().map(|value| typed(value)).collect::<Vec<_>>() })
@@ -224,7 +225,7 @@ impl Sweep {
         })
     }
 
-    /// The same rows as CSV.
+    /// Returns the same rows as CSV.
     fn csv(&self) -> String {
         let after = [
             "validation_loss",
@@ -254,7 +255,7 @@ impl Sweep {
         text
     }
 
-    /// Heads and cells of the table for people, sorted.
+    /// Returns the header and the sorted rows of the table for a person.
     fn cells(&self) -> (Vec<String>, Vec<Vec<String>>) {
         let names = self.grid.short_names().into_iter();
         let after = ["validation loss", "validation", "training", "‖w‖", "ended"];
@@ -280,7 +281,7 @@ impl Sweep {
         (heads, self.ranked().into_iter().map(cells).collect())
     }
 
-    /// How many points there are of how many, and what one should know of their losses.
+    /// Returns the number of finished points, and notes on comparing their losses.
     fn notes(&self) -> Vec<String> {
         let (planned, finished) = (self.planned(), self.points.len());
         let diverged = self.points.iter().filter(|point| point.summary().is_none()).count();
@@ -294,7 +295,7 @@ impl Sweep {
         let summaries: Vec<&Summary> = self.points.iter().filter_map(SweepPoint::summary).collect();
         let judged_on = |summary: &Summary| {
             let data = &summary.data;
-            // A table's or a folder's own rows are kept for the validation by the seed.
+            // The validation rows of a table or a folder depend on the seed.
             let seed = (data.kind != DataKind::Images).then_some(summary.seed);
             (data.source.clone(), data.validation, seed)
         };
@@ -316,7 +317,7 @@ impl Sweep {
         notes
     }
 
-    /// The table for a terminal: the first `most` points of it, the best with a star.
+    /// Returns the first `most` rows of the table for a terminal. A star marks the best point.
     pub fn table(&self, most: usize) -> String {
         let (heads, rows) = self.cells();
         let widths: Vec<usize> = (0..heads.len())
@@ -341,9 +342,9 @@ impl Sweep {
         text
     }
 
-    /// The table as a page.
+    /// Returns the table as a Markdown page.
     fn markdown(&self) -> String {
-        // Between backticks nothing is escaped.
+        // Nothing is escaped between backticks.
         let name = |key: &str| if key.contains('`') { literal(key) } else { format!("`{key}`") };
         let names: Vec<String> = self.grid.keys().iter().map(|key| name(&key.key)).collect();
         let mut text = format!("# {}: a sweep over {}\n\n", literal(&self.config), names.join(", "));
@@ -381,7 +382,8 @@ impl Sweep {
         )
     }
 
-    /// Every file that tells of the sweep but [`Sweep::json`], by its name in the sweep's folder.
+    /// Returns the files of the sweep except [`Sweep::json`], with their names in the sweep's
+    /// folder.
     pub fn files(&self) -> [(&'static str, Vec<u8>); 4] {
         [
             ("sweep.csv", self.csv().into_bytes()),
@@ -396,19 +398,18 @@ pub(crate) fn percent(fraction: f64) -> String {
     format!("{:.2} %", 100.0 * fraction)
 }
 
-/// A number with so many digits behind the point, or where these would tell nothing, or be too
-/// many, as a power of ten.
+/// Formats a number with this many decimals. Very small and very large numbers are powers of ten.
 pub(crate) fn number(value: f64, digits: usize) -> String {
     let is_plain = value == 0.0 || (1e-3..1e5).contains(&value.abs());
     if is_plain { format!("{value:.digits$}") } else { format!("{value:.2e}") }
 }
 
-/// A value of a grid as JSON has it.
+/// Converts a value of the grid to JSON.
 fn typed(value: &str) -> Value {
     toml_value(value).and_then(|value| serde_json::to_value(value).ok()).unwrap_or_default()
 }
 
-/// A line of a CSV file, as RFC 4180 has it but for its ending.
+/// Returns a line of a CSV file as in RFC 4180, except for the line ending.
 fn line(fields: impl Iterator<Item = String>) -> String {
     let quoted = |field: String| {
         let is_plain = !field.contains(['"', ',', '\n', '\r']);

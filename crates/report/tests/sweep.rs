@@ -1,4 +1,4 @@
-//! A sweep's picture and table, on points that were made up for them.
+//! The plot and the table of a sweep, on made-up points.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -13,7 +13,7 @@ use chainrule_records::{DataSummary, Divergence, Grid, GridKey, Manifest, Second
 use chainrule_report::{PointOutcome, Sweep};
 use svg::texts;
 
-/// What a finished point came to.
+/// Returns the summary of a finished point.
 fn ended() -> Summary {
     Summary {
         experiment: "softmax".into(),
@@ -59,7 +59,7 @@ fn ended() -> Summary {
     }
 }
 
-/// A plan over these keys, and what its points came to.
+/// Creates a sweep over these keys with made-up results.
 fn made_up(keys: &[&str], change: impl Fn(usize, &mut Summary) -> bool) -> Sweep {
     let ended = ended();
     let keys = keys.iter().map(|text| GridKey::parse(text).unwrap()).collect();
@@ -86,7 +86,7 @@ fn pictures_name_axes_values_and_the_best_and_are_well_formed() {
     let of = |keys: &[&str], change: &dyn Fn(usize, &mut Summary) -> bool| {
         let files = made_up(keys, change).files();
         let file = |name: &str| files.iter().find(|file| file.0 == name).unwrap().1.clone();
-        // As many pixels as the SVG has units, twice.
+        // The PNG has two pixels for each unit of the SVG.
         let (svg, png) = (String::from_utf8(file("sweep.svg")).unwrap(), file("sweep.png"));
         let width: u32 = svg.split("width=\"").nth(1).unwrap().split('"').next().unwrap().parse().unwrap();
         assert_eq!((&png[..4], u32::from_be_bytes(png[16..20].try_into().unwrap())), (&b"\x89PNG"[..], 2 * width));
@@ -101,7 +101,7 @@ fn pictures_name_axes_values_and_the_best_and_are_well_formed() {
     let one = of(&["objective.l2=0,1e-3,0.1"], &whole);
     has(&one, &["0", "1e-3", "0.1", "objective.l2 (logarithmic, 0 apart)", "cross-entropy (nats)", "accuracy"]);
     assert!(one[0].starts_with("best: l2 = 0 (1.0000 nats, "), "{one:?}");
-    // Less than two decades, and a negative number, are on a linear axis.
+    // Numbers over less than two decades, or with a negative one, have a linear axis.
     has(&of(&["descent.learning_rate=0.1,0.2,9"], &whole), &["descent.learning_rate"]);
     has(&of(&["descent.optimizer=adam,sgd"], &whole), &["adam", "sgd", "descent.optimizer"]);
     let diverged = |point: usize, _: &mut Summary| point != 2;
@@ -109,8 +109,8 @@ fn pictures_name_axes_values_and_the_best_and_are_well_formed() {
 
     let two = of(&["descent.optimizer=adam,sgd", "objective.l2=0,0.1,1"], &diverged);
     has(&two, &["adam", "0.1", "1.7000", "diverged", "descent.optimizer", "objective.l2"]);
-    // What nearly diverged leaves the others their colours: the scale ends a thousand times above
-    // the best.
+    // A nearly diverged point leaves the others their colours. The scale ends at a thousand times
+    // the best loss.
     let huge = |point: usize, summary: &mut Summary| {
         if point == 1 {
             summary.final_metrics.validation_loss = 3e31;
@@ -120,7 +120,7 @@ fn pictures_name_axes_values_and_the_best_and_are_well_formed() {
     has(&of(&["descent.optimizer=adam,sgd", "objective.l2=0,0.1,1"], &huge), &["3.00e31", "1.0", "1.8"]);
     let three = of(&["descent.optimizer=adam,sgd", "objective.l2=0,0.1", "descent.batch_size=32,64"], &whole);
     has(&three, &["descent.optimizer", "objective.l2", "descent.batch_size", "a point", "the best with this value"]);
-    // Many values are thinned, and long or strange ones do not break the picture.
+    // Many values are thinned out. Long or strange values do not break the plot.
     let seeds = (0..200).map(|seed| seed.to_string()).collect::<Vec<_>>().join(",");
     let many = of(&[&format!("descent.shuffle.seed={seeds}")], &whole);
     assert!(many.iter().any(|text| text == "descent.shuffle.seed") && many.len() < 60, "{}", many.len());
@@ -165,7 +165,7 @@ fn a_table_has_rows_for_every_way_to_end() {
     ] {
         assert!(table.lines().any(|line| line.ends_with(words)), "{table}");
     }
-    // What diverged comes last, and of a long table the beginning is shown.
+    // Diverged points come last. Of a long table, the beginning is shown.
     assert!(table.lines().nth(7).unwrap().ends_with("diverged at step 5"), "{table}");
     assert!(sweep.table(2).contains("… and 4 more"), "{}", sweep.table(2));
 }

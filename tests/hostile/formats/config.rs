@@ -1,4 +1,4 @@
-//! An experiment, and below a line of three dashes what `--set` says of it, a line each.
+//! An experiment. Below a line of three dashes are the `--set` options, one per line.
 
 use chainrule_core::TrainConfig;
 use chainrule_records::ConfigFile;
@@ -27,7 +27,7 @@ pub fn check(bytes: &[u8]) {
         Ok(config) => {
             let written = config.to_toml();
             assert_eq!(TrainConfig::parse("other.toml", &written, &[]).expect("what was written"), config);
-            // A folder is named after it.
+            // A folder gets this name.
             let name = config.experiment();
             assert!(!name.starts_with('.') && !name.contains(['/', '\\', ':', '\0']), "{name:?}");
         }

@@ -16,21 +16,21 @@ pub fn seeds() -> Vec<Vec<u8>> {
     seeds
 }
 
-/// The bytes as a gzip, and what they are when gzipped.
+/// Checks the bytes as a gzip, and the bytes after gzipping them.
 pub fn check(bytes: &[u8]) {
-    // A gzip is read just where all of it can be inflated by who knows nothing of IDX, and as what
-    // it then is.
+    // A gzip is read exactly if a plain decoder can decompress all of it, and as its content would
+    // be.
     let mut inflated = Vec::new();
     let is_whole = MultiGzDecoder::new(bytes).take(1 << 24).read_to_end(&mut inflated).is_ok();
     match (read_images(bytes), read_labels(bytes)) {
         (Err(images), Err(labels)) => [images, labels].iter().for_each(|error| is_a_sentence(&error.to_string())),
-        _ if !bytes.starts_with(&[0x1f, 0x8b]) => {} // That is plain IDX.
+        _ if !bytes.starts_with(&[0x1f, 0x8b]) => {} // plain IDX
         (images, labels) => {
             assert!(is_whole, "read from a damaged gzip");
             assert_eq!((images.ok(), labels.ok()), (read_images(&inflated).ok(), read_labels(&inflated).ok()));
         }
     }
-    // What lies in a gzip, in one member or in two, is read as it is without.
+    // Content is read the same with gzip, in one member or two, as without.
     if !bytes.starts_with(&[0x1f, 0x8b]) {
         let (head, tail) = bytes.split_at(bytes.len() / 2);
         for gzipped in [gzip(bytes), [gzip(head), gzip(tail)].concat()] {

@@ -21,7 +21,7 @@ pub fn check(bytes: &[u8]) {
         Ok(images) => {
             let size = images.height * images.width;
             assert!(size > 0 && images.pixels.len().is_multiple_of(size));
-            // What is gzipped is another format's.
+            // Gzipped files are another format.
             assert!([&images.header()[..], &images.pixels].concat() == bytes || bytes.starts_with(&[0x1f, 0x8b]));
         }
         Err(error) => is_a_sentence(&error.to_string()),

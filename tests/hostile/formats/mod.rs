@@ -1,6 +1,6 @@
-//! What is read from files, each with valid files made by code and with what must hold of any
-//! bytes. The fuzz targets in `fuzz/` and the tests in `tests/hostile.rs` share this: what a fuzzer
-//! finds, the tests can keep.
+//! The file formats that are read, each with generated valid files and a check for arbitrary bytes.
+//! The fuzz targets in `fuzz/` and `tests/hostile.rs` share them, so that the tests can keep what a
+//! fuzzer finds.
 
 mod config;
 mod gzip;
@@ -12,18 +12,18 @@ mod safetensors;
 mod table;
 mod weights;
 
-/// One kind of file.
+/// A file format.
 #[derive(Clone, Copy)]
 pub struct Format {
-    /// Its name, which is its fuzz target's.
+    /// The name, also that of the fuzz target.
     pub name: &'static str,
-    /// Small valid files.
+    /// Returns small valid files.
     pub seeds: fn() -> Vec<Vec<u8>>,
-    /// Panics where what must hold of a file with these bytes does not.
+    /// Panics if a file with these bytes violates what must hold.
     pub check: fn(&[u8]),
 }
 
-/// All of them.
+/// All formats.
 pub const FORMATS: [Format; 9] = [
     Format { name: "idx", seeds: idx::seeds, check: idx::check },
     Format { name: "gzip", seeds: gzip::seeds, check: gzip::check },
@@ -36,12 +36,12 @@ pub const FORMATS: [Format; 9] = [
     Format { name: "run_folder", seeds: run_folder::seeds, check: run_folder::check },
 ];
 
-/// The format of that name.
+/// Returns the format of that name.
 pub fn format(name: &str) -> Format {
     *FORMATS.iter().find(|format| format.name == name).expect("a format's name")
 }
 
-/// An error is one line for a person, and no longer than one reads.
+/// Asserts that an error is one line of readable length.
 pub fn is_a_sentence(message: &str) {
     assert!(!message.is_empty() && !message.contains(['\n', '\r']), "not one line: {message:?}");
     assert!(message.chars().count() <= 1000, "{} characters: {message:?}", message.chars().count());

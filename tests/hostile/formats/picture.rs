@@ -8,7 +8,7 @@ use image::{DynamicImage, GrayAlphaImage, GrayImage, ImageFormat, Luma, LumaA, R
 use super::is_a_sentence;
 
 pub fn seeds() -> Vec<Vec<u8>> {
-    // A stroke across, so that something is drawn on each.
+    // A stroke across, so that every picture has ink.
     let ink = |x: u32, y: u32| if x.abs_diff(y) < 3 { 20 } else { 230u8.wrapping_add((x * y) as u8 % 8) };
     let images: [DynamicImage; 4] = [
         GrayImage::from_fn(28, 28, |x, y| Luma([255 - ink(x, y)])).into(),
@@ -18,7 +18,7 @@ pub fn seeds() -> Vec<Vec<u8>> {
     ];
     let write = |(image, format): (&DynamicImage, ImageFormat)| {
         let mut bytes = Vec::new();
-        // JPEG knows no transparency.
+        // JPEG has no transparency.
         let image = if format == ImageFormat::Jpeg { image.to_rgb8().into() } else { image.clone() };
         image.write_to(&mut Cursor::new(&mut bytes), format).expect("an image is written into memory");
         bytes
@@ -38,7 +38,7 @@ pub fn check(bytes: &[u8]) {
                 let told = &picture.treatment;
                 assert!(told.fitted[0] <= size[0] && told.fitted[1] <= size[1], "{told:?}");
                 assert!(told.ink[0] <= told.size[0] && told.ink[1] <= told.size[1], "{told:?}");
-                // Something is drawn on it.
+                // The picture has ink.
                 assert!(picture.pixels.iter().any(|&pixel| pixel > 0), "{told:?}");
                 is_a_sentence(&told.to_string());
             }

@@ -31,7 +31,7 @@ pub fn seeds() -> Vec<Vec<u8>> {
     [HISTORY, MANIFEST, SUMMARY, CHECKS].map(|text| text.as_bytes().to_vec()).into()
 }
 
-/// History, manifest and summary, for a folder of them.
+/// Returns history, manifest and summary for a run folder.
 pub(super) fn of_a_run() -> [Vec<u8>; 3] {
     [HISTORY, MANIFEST, SUMMARY].map(|text| text.as_bytes().to_vec())
 }
@@ -43,7 +43,7 @@ pub fn check(bytes: &[u8]) {
     check_one::<GradientChecks>(bytes);
 }
 
-/// What can be read at all is the same when it was written and read again.
+/// A document that can be read does not change when written and read again.
 fn check_one<T: Serialize + DeserializeOwned + PartialEq + Debug>(bytes: &[u8]) {
     if let Ok(record) = serde_json::from_slice::<T>(bytes) {
         let written = serde_json::to_vec_pretty(&record).expect("a record is JSON");

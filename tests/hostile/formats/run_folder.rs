@@ -1,4 +1,5 @@
-//! A run's folder with one file of these bytes, under seals that hold; the first byte says which.
+//! A run folder in which one file has these bytes, with valid seals. The first byte selects the
+//! file.
 
 use std::path::Path;
 
@@ -9,7 +10,7 @@ use super::{is_a_sentence, records};
 
 const FILES: [&str; 5] = ["config.toml", "history.json", "manifest.json", "summary.json", "model.safetensors"];
 
-/// What lies in the folder where nothing else is said.
+/// The valid content of the files.
 fn files() -> [Vec<u8>; 5] {
     let config = b"[data]\nsource = \"embedded\"\n[model]\nkind = \"softmax\"\n".to_vec();
     let [history, manifest, summary] = records::of_a_run();
@@ -18,9 +19,9 @@ fn files() -> [Vec<u8>; 5] {
     [config, history, manifest, summary, write_weights(&parameters, Precision::F32, &Preprocessing::Raw)]
 }
 
-/// Writes the files into a folder, with seals that hold wherever a document could have one.
+/// Writes the files into a folder, with valid seals for every document that can have one.
 pub fn write(folder: &Path, [config, history, manifest, summary, model]: &[Vec<u8>; 5]) {
-    // A member of an object, before the others.
+    // Adds a first member to a JSON object.
     let with = |document: &[u8], name: &str, value: &str| {
         let Some(rest) = document.trim_ascii().strip_prefix(b"{").filter(|rest| rest.ends_with(b"}")) else {
             return document.to_vec();
@@ -64,14 +65,14 @@ pub fn check(bytes: &[u8]) {
     }
 }
 
-/// What was read is a run, and the same when it was written and read again.
+/// The run is consistent and does not change when written and read again.
 fn check_run(run: &RunFiles, again: &Path) {
     let data = &run.summary.data;
     let columns = if run.summary.model == ModelKind::Logistic { 1 } else { data.classes.len() };
     assert_eq!(Some(run.parameters.n_features), data.image_size[0].checked_mul(data.image_size[1]));
     assert_eq!((run.parameters.columns, run.config.model().kind), (columns, run.summary.model));
 
-    // As the config's precision writes them, unless they are no numbers there.
+    // The weights are written in the config's precision. They may not be finite there.
     let written = write_weights(&run.parameters, run.config.descent().precision, &Preprocessing::Raw);
     let Ok(parameters) = read_parameters(&written) else { return };
     let folder = RunFolder::create(again, false, &run.config, &run.manifest).expect("a new folder");

@@ -36,7 +36,7 @@ pub fn check(bytes: &[u8]) {
     }
 }
 
-/// A number in every place, a label for every row, and each class in use.
+/// Asserts that every field has a number, every row a label, and every class a row.
 fn is_whole(table: &Table, columns: Columns) {
     assert!(!table.is_empty() && table.values.len() == table.len() * table.n_features());
     assert!(table.values.iter().all(f64::is_finite));

@@ -1,4 +1,4 @@
-//! Other tools' weights: safetensors, npz and our own JSON.
+//! Other tools' weights: safetensors, npz and this project's JSON.
 
 use chainrule_core::{LinkKind, Parameters, Precision, Preprocessing, Standardization};
 use chainrule_formats::{Format, Layout, Portable, Row, Weights};
@@ -38,7 +38,7 @@ pub fn check(bytes: &[u8]) {
     }
 }
 
-/// A finite number in every place, and statistics of every feature.
+/// Asserts that all numbers are finite and that statistics cover every feature.
 fn is_whole(Weights { parameters, about, .. }: &Weights) {
     let [d, k] = [parameters.n_features, parameters.columns];
     assert!(d > 0 && k > 0 && parameters.has_shape([d, k]), "{parameters:?}");

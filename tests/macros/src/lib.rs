@@ -1,12 +1,12 @@
-//! `#[test]` for a binary with a harness of its own, where the compiler's attribute would drop
-//! the function.
+//! `#[test]` for a binary with its own harness. Without it, the compiler's attribute would drop the
+//! function.
 
 use proc_macro::{Delimiter, Group, TokenStream, TokenTree};
 
-/// Keeps the function as it is, and puts it into the list of the crate's `harness`, which runs it.
+/// Keeps the function and adds it to the test list of the crate's `harness`.
 ///
-/// The compiler's `#[ignore]` and `#[should_panic]` are known, too, and taken away: without the
-/// compiler's own attribute, they would be on no test.
+/// Also handles and removes `#[ignore]` and `#[should_panic]`, which the compiler accepts only
+/// beside its own attribute.
 #[proc_macro_attribute]
 pub fn test(_: TokenStream, function: TokenStream) -> TokenStream {
     let (mut kept, mut name, mut is_ignored, mut panics_with) = (Vec::new(), None, false, "None".to_owned());
@@ -24,7 +24,7 @@ pub fn test(_: TokenStream, function: TokenStream) -> TokenStream {
                     continue;
                 }
             }
-            // The brackets go the way of the `#` before them.
+            // Skip the brackets after the `#`.
             tokens.next();
             continue;
         }
@@ -36,7 +36,7 @@ pub fn test(_: TokenStream, function: TokenStream) -> TokenStream {
     let (Some(name), Some(TokenTree::Group(body))) = (name, kept.pop()) else {
         return "compile_error!(\"only a function is a test\");".parse().expect("this is Rust");
     };
-    // In the body, so that a `#[cfg]` that leaves the function out leaves this out, too.
+    // Inside the function body, so that a `#[cfg]` on the function covers it, too.
     let registration = format!(
         "const _: () = {{
             ::inventory::submit! {{ crate::harness::Test {{
@@ -56,8 +56,8 @@ pub fn test(_: TokenStream, function: TokenStream) -> TokenStream {
     kept.into_iter().collect()
 }
 
-/// The text in `should_panic(expected = "text")`, as it is written; any text has the empty one in
-/// it.
+/// Returns the text of `should_panic(expected = "text")` as written, or the empty text, which every
+/// message contains.
 fn expected(words: &[TokenTree]) -> String {
     let inner = words.get(1).map(|group| match group {
         TokenTree::Group(group) => group.stream().into_iter().last(),

@@ -1,12 +1,11 @@
-//! What this project is built from and hands out: its dependencies, the oldest compiler that is
-//! promised, its packages.
+//! Checks of the supply chain: the dependencies, the oldest supported compiler and the packages.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use super::{CheckOutcome, cargo, root, say, succeeds, target};
 
-/// `deny.toml`, but for faults that became known, whose list comes over the network.
+/// Checks `deny.toml` without the advisories, which need the network.
 pub(super) fn dependencies() -> CheckOutcome {
     match has_deny() {
         true => cargo(&["deny", "--locked", "check", "--deny", "warnings", "licenses", "bans", "sources"], &[]),
@@ -14,7 +13,7 @@ pub(super) fn dependencies() -> CheckOutcome {
     }
 }
 
-/// Faults that became known of a dependency, and versions that were taken back.
+/// Checks for known vulnerabilities and yanked versions of the dependencies.
 pub(super) fn advisories() -> CheckOutcome {
     if !has_deny() {
         return CheckOutcome::Skipped("no cargo-deny is here; cargo install --locked cargo-deny".to_owned());
@@ -33,8 +32,8 @@ fn has_deny() -> bool {
     deny.status().is_ok_and(|status| status.success())
 }
 
-/// Everything with the compiler that `rust-version` promises, unless that is the one which checks
-/// everything here.
+/// Checks the workspace with the compiler of `rust-version`, unless the other checks use it
+/// already.
 pub(super) fn oldest_compiler() -> CheckOutcome {
     let manifest = std::fs::read_to_string(root().join("Cargo.toml")).unwrap_or_default();
     let version = manifest.lines().find_map(|line| line.strip_prefix("rust-version = \""));
@@ -50,12 +49,12 @@ pub(super) fn oldest_compiler() -> CheckOutcome {
     let Some(toolchain) = toolchains.lines().find(|name| is_of(name, "", version)) else {
         return CheckOutcome::Skipped(format!("no Rust {version} is here; rustup toolchain install {version}"));
     };
-    // Not the cargo that runs this, which is another toolchain's.
+    // Not the cargo of this process, which belongs to another toolchain.
     let check = ["run", toolchain, "cargo", "check", "--workspace", "--all-targets", "--locked"];
     succeeds(Command::new("rustup").args(check).env_remove("CARGO").env_remove("RUSTUP_TOOLCHAIN").current_dir(root()))
 }
 
-/// Whether what follows `prefix` is `version` or a patch of it, as 1.95.0 of 1.95.
+/// Whether the text after `prefix` is `version` or a patch release of it, such as 1.95.0 for 1.95.
 fn is_of(text: &str, prefix: &str, version: &str) -> bool {
     let rest = text.strip_prefix(prefix).and_then(|text| text.strip_prefix(version));
     rest.is_some_and(|rest| !rest.starts_with(|next: char| next.is_ascii_digit()))
@@ -66,13 +65,13 @@ fn output(command: &mut Command) -> Option<String> {
     output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-/// Bytes of a packed package, at most: five times the largest, so that data or a picture that
-/// strayed in is seen.
-const MOST_BYTES: u64 = 1 << 20;
+/// The size limit of a packed package, in bytes. It is five times the size of the largest package,
+/// so that stray data or images are noticed.
+const MAX_BYTES: u64 = 1 << 20;
 
-/// What a package may hold beside what [`NAMES`] says, by the folder.
+/// The folders that a package may contain, beside the files of [`NAMES`].
 const FOLDERS: [&str; 6] = ["src/", "tests/", "examples/", "assets/", "configs/", "formulas/"];
-/// What it must hold, and `build.rs`, which it may.
+/// The files that a package must contain. `build.rs` is optional.
 const NAMES: [&str; 8] = [
     "Cargo.toml",
     "Cargo.toml.orig",
@@ -84,10 +83,11 @@ const NAMES: [&str; 8] = [
     "build.rs",
 ];
 
-/// Every published package has a description, a licence, its texts and a page, holds nothing else
-/// than its sources, and can be packed, its dependencies being those of the lock file. It is not
-/// built from the package: that is Burn once more for each of them, and the sources are those that
-/// the other checks build.
+/// Checks that every published package has a description, a licence with its texts, and a README,
+/// that it contains its sources only, and that it can be packed with the locked dependencies.
+///
+/// The packages are not built here, since each would compile Burn once more. Their sources are
+/// those that the other checks build.
 pub(super) fn packages() -> CheckOutcome {
     let mut folders: Vec<_> = std::fs::read_dir(root().join("crates")).into_iter().flatten().flatten().collect();
     folders.sort_by_key(std::fs::DirEntry::path);
@@ -97,7 +97,7 @@ pub(super) fn packages() -> CheckOutcome {
         let list = output(crate::cargo().args(["package", "--list", "--allow-dirty", "--locked"]).current_dir(&folder));
         let list = list.unwrap_or_default();
         let reaching = list.lines().filter(|file| {
-            // A build script looks for the repository, and does without.
+            // A build script may look for the repository. It works without one.
             file.ends_with(".rs") && *file != "build.rs" && reaches_outside(&folder, file)
         });
         faults.extend(reaching.map(|file| format!("{}/{file}: it reaches outside of its package", folder.display())));
@@ -124,15 +124,16 @@ pub(super) fn packages() -> CheckOutcome {
     if sizes.len() != folders.len() {
         faults.push(format!("{} crates make {} packages", folders.len(), sizes.len()));
     }
-    let large = sizes.iter().filter(|(_, size)| *size > MOST_BYTES);
-    faults.extend(large.map(|(name, size)| format!("{}: {size} bytes are more than {MOST_BYTES}", name.display())));
+    let large = sizes.iter().filter(|(_, size)| *size > MAX_BYTES);
+    faults.extend(large.map(|(name, size)| format!("{}: {size} bytes are more than {MAX_BYTES}", name.display())));
     faults.iter().for_each(|fault| say(fault));
     if faults.is_empty() { CheckOutcome::Passed } else { CheckOutcome::Failed }
 }
 
-/// Whether a source names a file that its package does not have: it is built where there is none.
+/// Whether a source names a file outside of its package. Such a source does not build from the
+/// package.
 fn reaches_outside(folder: &Path, file: &str) -> bool {
-    // As many folders up as lead to the package are within it.
+    // As many folders up as the file is deep still lie within the package.
     let up = "../".repeat(file.matches('/').count() + 1);
     let source = std::fs::read_to_string(folder.join(file)).unwrap_or_default();
     source
@@ -140,13 +141,13 @@ fn reaches_outside(folder: &Path, file: &str) -> bool {
         .any(|line| line.contains("CARGO_MANIFEST_DIR") && line.contains("\"..") || line.contains(&format!("(\"{up}")))
 }
 
-/// Packs every published package, below this folder.
+/// Packs every published package into this folder.
 fn pack(folder: &Path) -> CheckOutcome {
     let target = folder.to_string_lossy();
     let apart = ["chainrule-tests", "chainrule-tests-macros", "chainrule-bench", "xtask"]
         .map(|name| ["--exclude", name])
         .concat();
-    // Offline: what is locked was fetched to build with.
+    // Offline: the locked dependencies were fetched for the build.
     let package = [
         "package",
         "--workspace",
@@ -161,7 +162,7 @@ fn pack(folder: &Path) -> CheckOutcome {
     cargo(&[&package[..], &apart].concat(), &[])
 }
 
-/// The packages that were packed there.
+/// Returns the paths of the packed packages.
 fn packages_in(folder: &Path) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(folder.join("package")).into_iter().flatten().flatten();
     let paths = entries.map(|entry| entry.path());
@@ -170,14 +171,14 @@ fn packages_in(folder: &Path) -> Vec<PathBuf> {
     packages
 }
 
-/// What links no Burn, and so is built from its package in a minute.
+/// The packages that do not link Burn. They build in a minute.
 const LIGHT: [&str; 10] = ["core", "kernels", "records", "data", "formats", "evaluate", "solve", "", "report", "audit"];
 
-/// The light packages' own tests and doc tests, from what would be published: nothing there reaches
-/// outside of its package.
+/// Runs the tests and doc tests of the light packages from the packed files. Nothing there may
+/// reach outside of its package.
 pub(super) fn packed() -> CheckOutcome {
     let folder = target().join("packed");
-    // What was unpacked before goes, and what was built stays.
+    // Unpacked sources are replaced. Build outputs stay.
     let unpacked = folder.join("sources");
     let _ = std::fs::remove_dir_all(&unpacked);
     match pack(&folder) {
@@ -190,8 +191,8 @@ pub(super) fn packed() -> CheckOutcome {
         let stem = package.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         let Some((name, _)) = stem.rsplit_once('-') else { continue };
         let made = std::fs::create_dir_all(&unpacked);
-        // As new as they are: by the one date that all packed files have, cargo would take them for
-        // those of before.
+        // `--touch` sets new dates. All packed files have the same date, so cargo would take them
+        // for the earlier ones.
         let mut unpack = Command::new("tar");
         unpack.arg("--touch").arg("-xzf").arg(&package).arg("-C").arg(&unpacked);
         if made.is_err() || !succeeds_quietly(&mut unpack) {

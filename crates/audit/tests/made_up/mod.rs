@@ -1,5 +1,5 @@
-//! Runs that nobody made, so that a verdict can be tried on whatever story it has to judge: for
-//! the tests here and for those of the page in a browser.
+//! Made-up runs, so that verdicts can be tested on any story. The tests here and the tests of the
+//! page in a browser use them.
 
 use std::collections::BTreeMap;
 
@@ -11,33 +11,33 @@ use chainrule_core::{
 use chainrule_records::{ConfigFile, DataSummary, GradientCheck, GradientChecks, Manifest, Seconds, Summary, Versions};
 use chainrule_report::{Run, Runs};
 
-/// A report's runs, checks and facts, to be changed before it is made.
+/// The runs, checks and facts of a report. A test changes them before it makes the report.
 pub(crate) struct Story {
     pub(crate) runs: BTreeMap<String, Run>,
     pub(crate) checks: GradientChecks,
     pub(crate) facts: DataFacts,
 }
 
-/// Steps in an epoch of the logistic and of the softmax runs, and steps from one of their
-/// evaluations to the next.
+/// The steps of an epoch and the steps between two evaluations, for the logistic and the softmax
+/// runs.
 pub(crate) const STEPS: usize = 31;
 pub(crate) const INTERVAL: usize = 6;
 const SOFTMAX_STEPS: usize = 156;
 const SOFTMAX_INTERVAL: usize = 31;
 
-/// The batch after which the made-up validation loss leaps.
+/// The batch after which the made-up validation loss jumps.
 pub(crate) const HARD: usize = 18;
 
 impl Story {
-    /// The report's own story: one hard batch an epoch, a stop in epoch 33 that hangs on its
-    /// patience, a shuffled run that stops early as few do, no overfitting, and penalties that cost
+    /// The report's own story: each epoch has one hard batch; the run stops in epoch 33 because of
+    /// its patience; the shuffled run stops unusually early; nothing overfits; penalties cost
     /// accuracy unless they are weak.
     pub(crate) fn new() -> Self {
         let mut runs = Vec::new();
         let hard = |step: usize| if step % STEPS == HARD { 0.1 } else { 0.0 };
         let slow = |step: usize| 0.07 + 0.05 / (1.0 + step as f64 / 50.0);
         runs.push(logistic("logistic", "", 1039, INTERVAL, |step| slow(step) + hard(step), true));
-        // Its losses stop falling one evaluation short of a patience of 9, and then one short of
+        // Its losses stop falling one evaluation short of a patience of 9, and later one short of
         // 11.
         let bumpy =
             |step: usize| if (700..754).contains(&step) || (980..1040).contains(&step) { 0.2 } else { slow(step) };

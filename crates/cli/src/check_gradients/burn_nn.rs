@@ -1,5 +1,6 @@
-//! A good part of Burn's own `nn`, layers, activations and losses, with parameters and inputs: a
-//! service to its developers. `docs/burn-gradients.md` says what it has found.
+//! Gradient checks of Burn's own `nn`: layers, activations and losses, with parameters and inputs.
+//!
+//! They are a service to Burn's developers. `docs/burn-gradients.md` has the findings.
 
 use burn::module::{Module, Param};
 use burn::nn::attention::{MhaInput, MultiHeadAttentionConfig};
@@ -20,23 +21,23 @@ use chainrule_records::GradientCheck;
 
 use super::{Watch, add, fail, random, row};
 
-/// One module or function of Burn's.
+/// A module or function of Burn.
 struct Case {
     name: &'static str,
     run: fn(&Sweep) -> Report,
 }
 
-/// What the cases share.
+/// The settings that all cases share.
 struct Sweep {
     device: Device,
     dtype: FloatDType,
     seed: u64,
 }
 
-/// Checks every case in every precision of the device. One that panics is a line of its own, and
-/// the others go on.
+/// Checks every case in every precision of the device. A case that panics becomes a failed row of
+/// the table, and the other cases still run.
 pub(super) fn sweep(device: &Device, seed: u64, watch: Watch<'_>) -> Vec<GradientCheck> {
-    // Burn draws a layer's weights from the device's own generator.
+    // Burn draws a layer's initial weights from the device's generator.
     device.seed(seed);
     let dtypes = if f64_works(device) { vec![FloatDType::F32, FloatDType::F64] } else { vec![FloatDType::F32] };
     let mut rows = Vec::new();
@@ -60,7 +61,7 @@ impl Sweep {
         Options { seed: self.seed, ..Options::default() }
     }
 
-    /// Numbers from -1 to 1.
+    /// Returns a random tensor with values in [-1, 1).
     fn random<const D: usize>(&self, salt: u64, shape: [usize; D]) -> Tensor<D> {
         random(1000 * self.seed + salt, shape, &self.device, self.dtype)
     }
@@ -69,7 +70,7 @@ impl Sweep {
         Tensor::from_data(TensorData::from(labels), &self.device)
     }
 
-    /// A module and its input.
+    /// Checks a module with respect to its parameters and its input.
     fn module<M: Module, const I: usize, const O: usize>(
         &self,
         module: M,
@@ -81,7 +82,7 @@ impl Sweep {
         check_output(&subject, |(module, input): &(M, Param<Tensor<I>>)| forward(module, input.val()), &self.options())
     }
 
-    /// A function of one input.
+    /// Checks a function with respect to its one input.
     fn input<const I: usize, const O: usize>(
         &self,
         input: Tensor<I>,
@@ -91,19 +92,20 @@ impl Sweep {
         check_output(&input, |input: &Param<Tensor<I>>| forward(input.val()), &self.options())
     }
 
-    /// A function applied to each number of a matrix, twice as far out as ordinary logits.
+    /// Checks an elementwise function of a matrix. Its values reach twice as far as in the other
+    /// cases.
     fn elementwise(&self, forward: impl Fn(Tensor<2>) -> Tensor<2>) -> Report {
         self.input(self.random(1, [3, 4]) * 2.0, forward)
     }
 
-    /// A loss of predictions, with targets of the same shape.
+    /// Checks a loss with respect to its predictions. The targets have the same shape.
     fn loss(&self, forward: impl Fn(Tensor<2>, Tensor<2>) -> Tensor<1>) -> Report {
         let targets = self.random(2, [3, 4]);
         self.input(self.random(1, [3, 4]), move |predictions| forward(predictions, targets.clone()))
     }
 }
 
-/// A line each.
+/// One case a line.
 macro_rules! cases {
     ($($name:literal => |$s:ident| $run:expr;)*) => {
         const CASES: &[Case] = &[$(Case { name: $name, run: |$s: &Sweep| $run }),*];

@@ -1,4 +1,4 @@
-//! Each step of the derivation by itself, against autodiff and differences.
+//! Checks each step of the derivation by itself against autodiff and finite differences.
 
 use burn::module::{Module, Param};
 use burn::optim::GradientsParams;
@@ -19,16 +19,16 @@ const FEATURES: usize = 4;
 const CLASSES: usize = 5;
 const SEEDS: u64 = 3;
 
-/// Holds a step against the other routes.
+/// Compares one step with autodiff and finite differences.
 type Step = fn(&Inputs, &Options) -> Report;
 
-/// Where a step's derivative is taken.
+/// The point at which the derivative is taken.
 #[derive(Module, Debug)]
 struct Point {
     at: Param<Tensor<2>>,
 }
 
-/// One line an equation. Outputs of more than one number are added up with random factors.
+/// Returns one row for each equation. Outputs with several numbers are summed with random factors.
 pub(super) fn check(device: &Device, seed: u64, watch: Watch<'_>) -> Vec<GradientCheck> {
     let dtype = if f64_works(device) { FloatDType::F64 } else { FloatDType::F32 };
     let steps: [(&str, Step); 9] = [
@@ -66,7 +66,7 @@ pub(super) fn check(device: &Device, seed: u64, watch: Watch<'_>) -> Vec<Gradien
             let identity = Tensor::<2>::eye(CLASSES, &p.device()).cast(p.dtype()).unsqueeze_dim::<3>(0);
             let off_diagonal = softmax_jacobian_off_diagonal(p.clone()) * (-identity.clone() + 1.0);
             let jacobian = softmax_jacobian_diagonal(p).unsqueeze_dim::<3>(2) * identity + off_diagonal;
-            // The Jacobian is [row, k, j]: its product with the factors of each output k.
+            // The Jacobian is `[row, k, j]`. It is multiplied by the factor of each output k.
             let by_hand = (jacobian * i.factors.clone().unsqueeze_dim::<3>(2)).sum_dim(1).squeeze_dim::<2>(1);
             let Inputs { factors, .. } = i.clone();
             differentiate(&i.logits, by_hand, o, move |z| (softmax(z.clone(), 1) * like(&factors, &z)).sum())
@@ -91,7 +91,7 @@ pub(super) fn check(device: &Device, seed: u64, watch: Watch<'_>) -> Vec<Gradien
     ];
 
     let witness = if dtype == FloatDType::F64 { Witness::F64 } else { Witness::Own };
-    // The residual p - y rounds at the size of 1.
+    // The residual p - y has the rounding error of numbers near 1.
     let options = Options { witness, seed, atol: rounding(dtype), ..Options::default() };
     let mut lines = Vec::new();
     for (what, step) in steps {
@@ -106,8 +106,7 @@ pub(super) fn check(device: &Device, seed: u64, watch: Watch<'_>) -> Vec<Gradien
     lines
 }
 
-/// `dR/dw = w` must be refused where R is the whole sum of squares: the step stands on its one
-/// half.
+/// Checks that `dR/dw = w` is refused for R = sum w^2. The derivation's factor 1/2 must matter.
 fn penalty_without_half(inputs: &Inputs, options: &Options, dtype: FloatDType) -> GradientCheck {
     let mut line = row("derivation", dtype, "Eq. (22) refused for R = sum w^2");
     let report = differentiate(&inputs.weights, inputs.weights.clone(), options, |w| w.powi_scalar(2).sum());
@@ -120,7 +119,7 @@ fn penalty_without_half(inputs: &Inputs, options: &Options, dtype: FloatDType) -
     line
 }
 
-/// What the steps are tried on.
+/// The inputs of the steps.
 #[derive(Clone, Debug)]
 struct Inputs {
     /// Rows, `[n, d]`.
@@ -141,9 +140,9 @@ struct Inputs {
     logits: Tensor<2>,
     /// Weights, `[d, k]`.
     weights: Tensor<2>,
-    /// What each row's cost is multiplied by, `[n, 1]`.
+    /// The factor of each row's cost, `[n, 1]`.
     row_factors: Tensor<2>,
-    /// What each output is multiplied by, `[n, k]`.
+    /// The factor of each output, `[n, k]`.
     factors: Tensor<2>,
 }
 
@@ -177,7 +176,7 @@ impl Inputs {
     }
 }
 
-/// Holds `by_hand` against autodiff and differences of `function` at a point.
+/// Compares `by_hand` with autodiff and finite differences of `function` at a point.
 fn differentiate(
     at: &Tensor<2>,
     by_hand: Tensor<2>,
@@ -190,29 +189,30 @@ fn differentiate(
     compare(&point, |point: &Point| function(point.at.val()), &[("by hand", gradient)], options)
 }
 
-/// The binary costs of probabilities `[n, 1]`, each times its factor, added up.
+/// The sum of the binary costs of probabilities `[n, 1]`, each times its factor.
 fn binary_cost(p: &Tensor<2>, y: &Tensor<2>, factors: &Tensor<2>) -> Tensor<1> {
     let (y, factors) = (like(y, p), like(factors, p));
     (binary_cross_entropy(column(p), column(&y)) * column(&factors)).sum()
 }
 
-/// The costs of rows of probabilities `[n, k]`, each times its factor, added up.
+/// The sum of the costs of rows of probabilities `[n, k]`, each times its factor.
 fn cost(p: Tensor<2>, y: &Tensor<2>, factors: &Tensor<2>) -> Tensor<1> {
     let (y, factors) = (like(y, &p), like(factors, &p));
     (cross_entropy(p, y) * column(&factors)).sum()
 }
 
-/// Eq. (2), by way of its logarithm: Burn's own rounds through f32 on some backends.
+/// Eq. (2) through its logarithm: on some backends Burn's own sigmoid rounds through f32.
 fn sigmoid(z: Tensor<2>) -> Tensor<2> {
     log_sigmoid(z).exp()
 }
 
-/// The one column of a matrix.
+/// Returns the only column of a matrix.
 fn column(matrix: &Tensor<2>) -> Tensor<1> {
     matrix.clone().squeeze_dim(1)
 }
 
-/// A constant in the type of `other`, which differences may take wider than the gradients.
+/// Casts a constant to the float type of `other`. Finite differences may use a wider type than the
+/// gradients.
 fn like(constant: &Tensor<2>, other: &Tensor<2>) -> Tensor<2> {
     constant.clone().cast(FloatDType::from(other.dtype()))
 }

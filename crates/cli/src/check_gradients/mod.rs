@@ -1,4 +1,4 @@
-//! `chainrule gradcheck`: this project's own models, or Burn's `nn` with `--burn`.
+//! `chainrule gradcheck`: checks this project's models, or Burn's `nn` with `--burn`.
 
 #[expect(clippy::redundant_closure_for_method_calls, reason = "a table reads better when all its lines are alike")]
 mod burn_nn;
@@ -22,10 +22,10 @@ use crate::output::{Lines, print_json};
 use crate::progress::is_watched;
 use waiting::StatusLine;
 
-/// Told which line of the table is worked on next.
+/// A callback that receives each row before it is checked.
 type Watch<'a> = &'a dyn Fn(&GradientCheck);
 
-/// Runs the checks; exit code 1 where one does not hold.
+/// Runs the checks. The exit code is 1 if a check fails.
 pub(crate) fn gradcheck(options: &GradcheckOptions) -> Result<u8> {
     let machine = Machine::new(options.place.backend.as_ref(), NonZero::<usize>::MIN)?;
     let waiting = StatusLine::new(!options.output.quiet && is_watched());
@@ -44,10 +44,10 @@ pub(crate) fn gradcheck(options: &GradcheckOptions) -> Result<u8> {
     Ok(if table.passed { exit::DONE } else { exit::CHECK })
 }
 
-/// This project's own derivation and models.
+/// Checks this project's derivation and models.
 ///
 /// # Errors
-/// Where the machine has no device of Burn's.
+/// If the machine has no Burn device.
 pub(crate) fn check(machine: &Machine, seed: u64, watch: Watch<'_>) -> Result<GradientChecks> {
     let device = device(machine)?;
     let mut rows = derivation::check(device, seed, watch);
@@ -55,10 +55,10 @@ pub(crate) fn check(machine: &Machine, seed: u64, watch: Watch<'_>) -> Result<Gr
     Ok(table(machine, seed, rows))
 }
 
-/// Refuses a machine on which nothing can be checked, before anything else is done there.
+/// Returns an error early if this machine cannot check gradients.
 ///
 /// # Errors
-/// Where the machine has no device of Burn's.
+/// If the machine has no Burn device.
 pub(crate) fn can_check(machine: &Machine) -> Result<()> {
     device(machine).map(drop)
 }
@@ -79,7 +79,7 @@ fn table(machine: &Machine, seed: u64, rows: Vec<GradientCheck>) -> GradientChec
     }
 }
 
-/// A line that holds so far.
+/// Returns an empty row that passes.
 fn row(subject: &str, precision: FloatDType, what: &str) -> GradientCheck {
     GradientCheck {
         subject: subject.to_owned(),
@@ -97,7 +97,7 @@ fn row(subject: &str, precision: FloatDType, what: &str) -> GradientCheck {
     }
 }
 
-/// Counts a report in.
+/// Adds a report to a row.
 fn add(row: &mut GradientCheck, case: &str, report: &Report) {
     row.checks += 1;
     row.coordinates += report.checked();
@@ -154,18 +154,18 @@ fn describe(table: &GradientChecks) -> Lines {
     lines
 }
 
-/// Numbers from -1 to 1, the same for a seed on every platform.
+/// Returns numbers in [-1, 1). A seed gives the same numbers on every platform.
 fn uniform(seed: u64, count: usize) -> Vec<f64> {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     (0..count).map(|_| rng.random_range(-1.0..1.0)).collect()
 }
 
-/// One in the last place of 1.
+/// The machine epsilon of a precision.
 fn rounding(precision: FloatDType) -> f64 {
     if precision == FloatDType::F64 { f64::EPSILON } else { f32::EPSILON.into() }
 }
 
-/// A tensor of such numbers.
+/// Returns a tensor of random numbers in [-1, 1).
 fn random<const D: usize>(seed: u64, shape: [usize; D], device: &Device, dtype: FloatDType) -> Tensor<D> {
     let data = TensorData::new(uniform(seed, shape.iter().product()), shape);
     Tensor::from_data(data, (device, dtype.into()))

@@ -1,4 +1,5 @@
-//! Both models, over shapes, seeds, penalties and weights, in every precision that the device has.
+//! Gradient checks of both models over shapes, seeds, penalties and weights, in every precision of
+//! the device.
 
 use burn::module::Param;
 use burn::nn::Linear;
@@ -17,23 +18,24 @@ use chainrule_records::GradientCheck;
 use super::{Watch, add, fail, random, rounding, row, uniform};
 use crate::progress::is_interrupted;
 
-/// Rows, features, classes: one row, one feature, two classes, many; and images of 7 by 5.
+/// Rows, features, classes. The cases are: one row; one feature; two classes; many classes; and
+/// images of 7 by 5.
 const SHAPES: [[usize; 3]; 6] = [[1, 1, 2], [1, 7, 3], [9, 1, 2], [8, 5, 2], [33, 17, 10], [5, 35, 3]];
 
-/// Zero, where every training starts; ordinary; and far out, where many probabilities are nearly 0
-/// or 1. Farther still, slopes sink below the noise of the loss, and differences can log nothing;
-/// where there is no f64 for them, half as far.
+/// The scales of the weights: zero (where training starts), ordinary, and large enough that many
+/// probabilities are nearly 0 or 1. At larger scales the slope is below the noise of the loss, and
+/// finite differences resolve nothing. Devices without f64 use half of the largest scale.
 const WEIGHT_SCALES: [f64; 3] = [0.0, 0.7, 4.0];
 const WEIGHT_SCALES_WITHOUT_F64: [f64; 3] = [0.0, 0.7, 2.0];
 
 const SEEDS: u64 = 2;
 
-/// J, and what it is called.
+/// The objective J and its name in the table.
 #[derive(Clone, Copy)]
 struct Objective {
     what: &'static str,
     l2: L2,
-    /// Whether rows count by their class.
+    /// Whether rows have class weights.
     is_weighted: bool,
 }
 
@@ -47,36 +49,35 @@ const OBJECTIVES: [Objective; 4] = [
     Objective { what: "class weights, L2, bias free", l2: BIAS_FREE, is_weighted: true },
 ];
 
-/// By how much a row of a class counts where not all count 1: at most that, so that residuals stay
-/// below 1.
+/// The weight of a class. It is at most 1, so that residuals stay below 1.
 fn class_weight(class: u32) -> f64 {
     f64::from(1 + 3 * class % 4) / 4.0
 }
 
-/// A model at some weights, with a batch.
+/// A model with weights and a batch.
 struct Problem<M> {
     model: M,
     features: Tensor<2>,
     labels: Tensor<1, Int>,
-    /// The same rows as the fused kernels read them.
+    /// The same rows for the fused kernels.
     rows: PackedRows,
-    /// And as they cross to a device.
+    /// The same rows as bytes for a device.
     bytes: Vec<u8>,
     classes: Vec<u32>,
 }
 
-/// Of a byte to its feature.
+/// Map a byte to its feature.
 const SCALE: f64 = 2.0 / 255.0;
 const OFFSET: f64 = -1.0;
 
 impl<M: Classifier> Problem<M> {
-    /// J, in the type of the parameters that it is given.
+    /// Returns J as a function of the model, in the float type of its parameters.
     fn loss(&self, of: Objective) -> impl Fn(&M) -> Tensor<1> {
         let (features, targets) = (self.features.clone(), self.targets(of.is_weighted));
         move |model| objective(model, features.clone(), targets.clone(), of.l2)
     }
 
-    /// The labels, and by how much each row counts.
+    /// Returns the labels with their row weights.
     fn targets(&self, is_weighted: bool) -> Targets {
         let to = (&self.features.device(), self.features.dtype());
         let weights = || {
@@ -87,7 +88,7 @@ impl<M: Classifier> Problem<M> {
         Targets { labels: self.labels.clone(), weights: is_weighted.then(weights) }
     }
 
-    /// The gradient of J by the fused kernels: those of the device, where it has its own.
+    /// The gradient of J by the fused kernels. A device's own kernels are used if it has them.
     fn fused(&self, l2: L2) -> Gradient {
         let linear = self.model.linear();
         let weight = linear.weight.val().inner();
@@ -104,7 +105,7 @@ impl<M: Classifier> Problem<M> {
         l2.add_to(gradient, linear)
     }
 
-    /// The gradient of C by a device's own kernels.
+    /// The gradient of C by the device's own kernels.
     fn on_device(&self) -> Option<(Vec<f64>, Vec<f64>)> {
         let weight = self.model.linear().weight.val().inner();
         let [n_features, n_columns] = weight.dims();
@@ -118,7 +119,7 @@ impl<M: Classifier> Problem<M> {
         Some((gradient.weight, gradient.bias))
     }
 
-    /// The gradient of J by autodiff through the loss that is one operation, and the penalty by
+    /// The gradient of J by autodiff. The loss is one fused operation, and the penalty is made of
     /// tensor operations.
     fn operation(&self, l2: L2) -> Gradient {
         let linear = self.model.linear();
@@ -141,7 +142,7 @@ impl<M: Classifier> Problem<M> {
         if k == 1 { Loss::Logistic } else { Loss::Softmax }
     }
 
-    /// W and b, on the host.
+    /// Copies W and b to the host.
     fn parameters(&self) -> (Vec<f64>, Vec<f64>) {
         let linear = self.model.linear();
         let bias = linear.bias.as_ref().expect("both models have one").val();
@@ -158,8 +159,8 @@ impl<M: Classifier> Problem<M> {
         kernel.gradient(&self.rows, &(0..self.rows.len()).collect::<Vec<_>>())
     }
 
-    /// The directional derivative of J by the closed form, whose own gradient is the Hessian times
-    /// that direction.
+    /// The directional derivative of J by the closed form. Its gradient is the Hessian times that
+    /// direction.
     fn slope_along(&self, direction: Gradient, of: Objective) -> impl Fn(&M) -> Tensor<1> {
         let (features, targets) = (self.features.clone(), self.targets(of.is_weighted));
         move |model| {
@@ -171,10 +172,10 @@ impl<M: Classifier> Problem<M> {
 
 const READ: &str = "the device gives back what it was given";
 
-/// Makes a problem of a shape, a seed and a scale of weights.
+/// Builds a problem from a seed, a shape and a scale of the weights.
 type Make<M> = fn(u64, [usize; 3], f64, &Device, FloatDType) -> Problem<M>;
 
-/// All lines of the table.
+/// Returns all rows of the table.
 pub(super) fn check(machine: &Machine, device: &Device, seed: u64, watch: Watch<'_>) -> Vec<GradientCheck> {
     let mut rows = check_model("logistic", logistic, machine, device, seed, watch);
     rows.extend(check_model("softmax", softmax, machine, device, seed, watch));
@@ -196,9 +197,9 @@ fn check_model<M: Classifier>(
         [FloatDType::F64, FloatDType::F32].into_iter().filter(|precision| has_f64 || *precision == FloatDType::F32);
     let mut rows = Vec::new();
     for precision in precisions {
-        // The residual p - y rounds at the size of 1, however small it is, and features are at most
-        // 1. Differences in f32 may resolve nothing of a case with few coordinates; of all cases
-        // together they have to.
+        // The residual p - y has the rounding error of numbers near 1, and features are at most 1.
+        // In f32, finite differences may resolve no coordinate of a small case. They must resolve
+        // enough of all cases together.
         let max_unresolved = if has_f64 { options.max_unresolved } else { 1.0 };
         let of_a_case = Options { atol: rounding(precision), max_unresolved, ..options.clone() };
         for of in OBJECTIVES {
@@ -210,7 +211,7 @@ fn check_model<M: Classifier>(
                 let targets = problem.targets(of.is_weighted);
                 let by_hand = closed_form(&problem.model, problem.features.clone(), targets, l2);
                 let mut sources = vec![("closed-form", by_hand.gradient.into_params(linear))];
-                // To these two all rows count alike.
+                // These two sources have no row weights.
                 if machine.has_kernels() && !of.is_weighted {
                     sources.push(("fused", problem.fused(l2).into_params(linear)));
                 }
@@ -255,8 +256,8 @@ fn problems<M>(make: Make<M>, device: &Device, precision: FloatDType, seed: u64)
     problems
 }
 
-/// The closed-form Hessian-vector product against differences of the closed-form gradient: the only
-/// witness there is, since Burn's autodiff has no second order.
+/// Checks the closed-form Hessian-vector product against finite differences of the closed-form
+/// gradient. Burn's autodiff has no second order, so there is no other reference.
 fn check_curvature<M: Classifier>(
     mut line: GradientCheck,
     make: Make<M>,
@@ -275,13 +276,14 @@ fn check_curvature<M: Classifier>(
         let product = hessian_vector_product(&problem.model, problem.features.clone(), weights, &direction, of.l2);
         let by_hand = product.into_params(problem.model.linear());
         let loss = problem.slope_along(direction, of);
-        // Without autodiff, which has nothing to say here.
+        // Autodiff cannot check this.
         add(&mut line, &case, &against_differences(&problem.model, loss, &[("closed-form", by_hand)], options));
     }
     line
 }
 
-/// Wrong gradients on one problem of each model: a checker that cannot fail proves nothing.
+/// Checks that wrong gradients are rejected, on one problem of each model. A checker that cannot
+/// fail proves nothing.
 fn check_controls<M: Classifier>(name: &str, make: Make<M>, device: &Device, options: &Options) -> GradientCheck {
     let precision = if f64_works(device) { FloatDType::F64 } else { FloatDType::F32 };
     let problem = make(options.seed, [33, 17, 10], 0.7, device, precision);
@@ -335,7 +337,7 @@ fn batch<M>(
     // Pixels, about half of them background.
     let bytes: Vec<u8> = uniform(seed, rows * d).iter().map(|x| (255.0 * x).max(0.0) as u8).collect();
     let features: Vec<f64> = bytes.iter().map(|&byte| SCALE * f64::from(byte) + OFFSET).collect();
-    // As an image, of which patches are read, where the number of features lets it be one.
+    // The rows are images if the number of features allows it, so that the kernels read patches.
     let size = if d.is_multiple_of(7) && d > 28 { [7, d / 7] } else { [1, d] };
     Problem {
         model,

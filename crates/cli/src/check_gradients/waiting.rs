@@ -3,7 +3,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::progress::{TICK, target};
 
-/// Says on a terminal what is worked on, while that takes long; gone when dropped.
+/// Shows on a terminal what is being checked. It disappears when dropped.
 pub(crate) struct StatusLine(ProgressBar);
 
 impl StatusLine {

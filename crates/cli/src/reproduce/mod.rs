@@ -1,4 +1,4 @@
-//! `chainrule reproduce`: the runs of a plan, and the report that is made of them.
+//! `chainrule reproduce`: makes the runs of a plan, and the report from them.
 
 mod runner;
 
@@ -26,7 +26,7 @@ use crate::rows::SelectedRows;
 use crate::{builtin, check_gradients, exit, experiment};
 use runner::{FinishedRuns, ReportRunner};
 
-/// Makes what is missing, and writes or checks the report.
+/// Makes the missing runs, then writes or checks the report.
 pub(crate) fn reproduce(options: &ReproduceOptions) -> Result<u8> {
     let overrides = experiment::overrides_but_data(&options.choices);
     experiment::has_values(&options.choices, options.plan.as_deref())?;
@@ -44,8 +44,8 @@ pub(crate) fn reproduce(options: &ReproduceOptions) -> Result<u8> {
             anyhow!("--only {id}: there is no such figure; take one of {}", ids.join(", "))
         })?),
     };
-    // By default the report is made again where it lies; a folder that a person names is as likely
-    // something else's.
+    // The default folder holds an earlier report, which is replaced. A folder named by the user may
+    // hold something else.
     let is_replaced = options.out.is_none() || options.force;
     if let (Some(out), false) = (&options.out, options.check) {
         let names = only.map_or_else(file_names, |figure| file_names_of(figure.id).into());
@@ -53,10 +53,10 @@ pub(crate) fn reproduce(options: &ReproduceOptions) -> Result<u8> {
     }
     let wanted = wanted(&plan, &needs(only))?;
     let first = wanted.first().context("the plan has no runs")?.config(Start::default())?;
-    // Several runs at once, each on a thread of its own.
+    // Several runs at once, each on one thread.
     let machine = Machine::new(options.place.backend.as_ref(), NonZero::<usize>::MIN)?;
     if only.is_none() {
-        // Else it would be told after all runs.
+        // Checked first, since the error would otherwise come after all runs.
         check_gradients::can_check(&machine)?;
     }
     let first = machine.resolve_defaults(first)?;
@@ -66,13 +66,13 @@ pub(crate) fn reproduce(options: &ReproduceOptions) -> Result<u8> {
             say(line);
         }
     };
-    // Not a key of the runs: the same data by another path makes the same runs, and no path of this
-    // machine is in them.
+    // The source is not part of a run's key: the same data at another path makes the same runs, and
+    // the runs contain no path of this machine.
     let named = options.choices.data.source.as_deref().unwrap_or(&first.data().source);
     let data = find(&Request::from(named), digits_to_draw(&first), &mut |line| log(line))?;
     let source = Provenance::of_images(&data);
     let name = data_name(&data, &source);
-    // Only the report as it is planned may take the place of the one that is there.
+    // Only the report of the unchanged plan may replace the existing one.
     let is_as_planned = overrides.is_empty() && options.plan.is_none();
     let out = options.out.clone().unwrap_or_else(|| default_folder(&name, is_as_planned || options.check));
     let committed = if options.check { Some(read_numbers(&out)?) } else { None };
@@ -112,8 +112,8 @@ pub(crate) fn reproduce(options: &ReproduceOptions) -> Result<u8> {
     };
     let checks = checks.context("the gradient checks were not made")?;
     let report = Report::new(&runs, &checks, &facts);
-    // The README in the current folder has a part that is made here; a report in another place
-    // leaves it alone.
+    // The README in the current folder has a generated part. A report in another folder does not
+    // update it.
     let readme = Path::new("README.md");
     let readme = (options.out.is_none() && out == Path::new(REPORT)).then_some(readme).filter(|path| path.exists());
     match committed {
@@ -133,7 +133,7 @@ pub(crate) fn reproduce(options: &ReproduceOptions) -> Result<u8> {
     }
 }
 
-/// Where the report on MNIST lies in a checkout.
+/// The folder of the report on MNIST in a checkout.
 const REPORT: &str = "docs/report";
 
 fn default_folder(data_name: &str, is_as_planned: bool) -> PathBuf {
@@ -147,7 +147,7 @@ fn default_folder(data_name: &str, is_as_planned: bool) -> PathBuf {
 
 const MNIST: &str = "MNIST";
 
-/// What the pages call the data: no path, which means nothing elsewhere.
+/// The name of the data on the pages. It has no path, which would mean nothing on another machine.
 fn data_name(data: &Data, source: &Provenance) -> String {
     if is_mnist(source.files.iter().map(|file| file.sha256.as_str())) {
         return MNIST.to_owned();
@@ -155,7 +155,7 @@ fn data_name(data: &Data, source: &Provenance) -> String {
     match &data.origin {
         Origin::Embedded => "embedded digits".to_owned(),
         Origin::Folder(folder) | Origin::MnistCache(folder) | Origin::MnistDownload(folder) => {
-            // Folders of other data have the same name often enough, as `raw`.
+            // Folders of different data often have the same name, such as `raw`.
             let name = folder.file_name().map_or_else(|| "a folder".into(), |name| name.to_string_lossy());
             format!("{name} ({})", &source.sha256()[..8])
         }
@@ -163,8 +163,8 @@ fn data_name(data: &Data, source: &Provenance) -> String {
     }
 }
 
-/// The runs of the plan that these names mean, with those before them on their streams, in the
-/// plan's order.
+/// Returns the planned runs with these names, and the runs that they depend on, in the plan's
+/// order.
 fn wanted<'a>(plan: &'a Plan, names: &[&str]) -> Result<Vec<&'a PlannedRun>> {
     let is_seed_of = |run: &str, name: &str| {
         let seed = run.strip_prefix(name).and_then(|rest| rest.strip_prefix('-'));
@@ -189,7 +189,7 @@ fn wanted<'a>(plan: &'a Plan, names: &[&str]) -> Result<Vec<&'a PlannedRun>> {
     Ok(plan.runs.iter().filter(|run| wanted.contains(&run.name.as_str())).collect())
 }
 
-/// For each batch of an epoch in file order how many rows it has of each class.
+/// Counts the rows of each class for each batch of an epoch in file order.
 fn batches(config: &TrainConfig, data: &Data, source: &Provenance, machine: &Machine) -> Result<Vec<Vec<usize>>> {
     let rows = SelectedRows::of(Dataset::Images(data.clone()), config, source, machine)?;
     let labels = rows.train_labels();
@@ -203,7 +203,7 @@ fn batches(config: &TrainConfig, data: &Data, source: &Provenance, machine: &Mac
     Ok(order[..taken].chunks(config.descent().batch_size).map(count).collect())
 }
 
-/// A file of the report; nothing where its folder is still to be made.
+/// Returns the destination of a report file, or `None` if its folder does not exist yet.
 fn file(out: &Path, name: &str, is_replaced: bool) -> Result<Option<Destination>> {
     let path = out.join(name);
     match path.parent().is_some_and(Path::is_dir) {
@@ -223,10 +223,10 @@ fn write_files(out: &Path, files: &[(String, Vec<u8>)], is_replaced: bool) -> Re
     Ok(())
 }
 
-/// Around the part of the README that is made here.
+/// The marks around the generated part of the README.
 const MARKS: [&str; 2] = ["<!-- results: made by `cargo xtask reproduce` -->\n", "<!-- end of results -->"];
 
-/// The README's own part, and where it lies.
+/// Returns the range of the generated part.
 fn readme_part(text: &str) -> Option<std::ops::Range<usize>> {
     let start = text.find(MARKS[0])? + MARKS[0].len();
     Some(start..start + text[start..].find(MARKS[1])?)
@@ -248,7 +248,7 @@ fn read_numbers(out: &Path) -> Result<Numbers> {
     serde_json::from_str(&text).with_context(|| path.display().to_string())
 }
 
-/// Compares a fresh reproduction with the one that lies in `out`.
+/// Compares a new reproduction with the one in `out`.
 fn check(committed: &Numbers, report: &Report, readme: Option<&Path>, out: &Path, as_json: bool) -> Result<u8> {
     let mut differences = committed.differences(&report.numbers);
     if let (Some(path), true) = (readme, committed.origin.precision == report.numbers.origin.precision) {
@@ -277,7 +277,7 @@ fn check(committed: &Numbers, report: &Report, readme: Option<&Path>, out: &Path
     Ok(if differences.is_empty() { exit::DONE } else { exit::CHECK })
 }
 
-/// The verdicts, for a person.
+/// Formats the verdicts for a person.
 fn describe(report: &Report, out: &Path) -> Lines {
     let mut lines = Lines::default();
     lines.gap();

@@ -1,4 +1,4 @@
-//! Makes the runs of a plan, several at once, and takes those that are there.
+//! Makes the runs of a plan, several at once, and reuses finished ones.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -21,10 +21,10 @@ use crate::progress::is_interrupted;
 use crate::rows::{PreparedRows, SelectedRows};
 use crate::run::manifest;
 
-/// The seed of the gradient checks that the report tells of.
+/// The seed of the report's gradient checks.
 const CHECK_SEED: u64 = 0;
 
-/// Makes runs, or takes those that are there.
+/// Makes or reuses the runs of a report.
 pub(super) struct ReportRunner<'a> {
     pub(super) jobs: JobPool<'a>,
     pub(super) machine: &'a Machine,
@@ -33,17 +33,17 @@ pub(super) struct ReportRunner<'a> {
     pub(super) folder: &'a Path,
 }
 
-/// What was made, or found.
+/// The finished runs of a report.
 pub(super) struct FinishedRuns {
     pub(super) runs: Runs,
     pub(super) checks: Option<GradientChecks>,
-    /// How many runs were there already.
+    /// The number of reused runs.
     pub(super) reused: usize,
 }
 
 impl ReportRunner<'_> {
-    /// Makes all of these runs, and the gradient checks where they are asked for; nothing where the
-    /// person interrupted.
+    /// Makes all of these runs, and the gradient checks if `with_checks`. Returns `None` if
+    /// interrupted.
     pub(super) fn make(&self, planned: &[&PlannedRun], with_checks: bool) -> Result<Option<FinishedRuns>> {
         let names: Vec<&str> = planned.iter().map(|run| run.name.as_str()).collect();
         let begin = |run: usize, done: &[Option<(Run, bool)>]| {
@@ -74,11 +74,11 @@ impl ReportRunner<'_> {
         Ok(Some(made))
     }
 
-    /// A run and whether it was there already; nothing where the person interrupted.
+    /// Returns a run and whether it was reused, or `None` if interrupted.
     fn one(&self, planned: &PlannedRun, begin: Start) -> Result<Option<(Run, bool)>> {
         let config = self.machine.resolve_defaults(planned.config(begin)?)?;
         let path = self.folder.join(format!("{}-{}", planned.name, self.key(&config.to_toml())));
-        // What is not whole, of a run that was killed, say, is made again.
+        // A run that is not whole, for example after a kill, is made again.
         match Run::read(&planned.name, &path) {
             Ok(run) => return Ok(Some((run, true))),
             Err(error) if path.exists() => {
@@ -88,11 +88,11 @@ impl ReportRunner<'_> {
         }
         let start = Instant::now();
         let rows = self.rows(&config)?;
-        // Made beside its place, which is left to what is finished; one that was interrupted goes
-        // on.
+        // The run is made in a temporary folder beside its final one, which holds finished runs
+        // only. An interrupted run is resumed.
         let making = self.folder.join(format!(".making-{}", path.file_name().unwrap_or_default().display()));
         let Some(folder) = self.begin(&making, &config)? else { return Ok(None) };
-        // Another process may have finished it meanwhile.
+        // Another process may have finished the run meanwhile.
         if let Ok(run) = Run::read(&planned.name, &path) {
             folder.discard()?;
             return Ok(Some((run, true)));
@@ -105,8 +105,8 @@ impl ReportRunner<'_> {
         Ok(Some((whole, false)))
     }
 
-    /// The folder of a run to be made, or to go on with; waits for another process that is making
-    /// the same. Nothing where the person interrupted.
+    /// Creates or resumes the folder of a run. Waits if another process is making the same run.
+    /// Returns `None` if interrupted.
     fn begin(&self, path: &Path, config: &TrainConfig) -> Result<Option<RunFolder>> {
         let manifest = manifest(config, self.machine, self.source);
         let take = || {
@@ -123,8 +123,8 @@ impl ReportRunner<'_> {
         Ok(self.jobs.wait_for(take)?)
     }
 
-    /// What names a result: it changes with the config, the data, the code and the machine,
-    /// whatever is computed from them.
+    /// Returns the key of a result. It is a hash of everything that can change the result: config,
+    /// data, code and machine.
     fn key(&self, config: &str) -> String {
         let device = self.machine.device_text();
         let parts = [
@@ -133,7 +133,7 @@ impl ReportRunner<'_> {
             &NUMERICS.to_string(),
             &self.machine.backend().to_string(),
             &device,
-            // Kernels for other instructions round otherwise.
+            // Kernels with other instruction sets round differently.
             &Isa::best().to_string(),
         ];
         let mut key = sha256(parts.iter().flat_map(|part| [part.as_bytes(), b"\0"]));
@@ -141,7 +141,7 @@ impl ReportRunner<'_> {
         key
     }
 
-    /// The rows of a config, moved to the device by the first run that needs them.
+    /// Returns the rows of a config. The first run that needs them loads them to the device.
     fn rows(&self, config: &TrainConfig) -> Result<Arc<PreparedRows>> {
         let (precision, gradient) = (config.descent().precision, config.descent().gradient);
         let key = format!("{:?} {:?} {precision:?} {gradient:?}", config.data(), config.model().kind);
@@ -151,10 +151,10 @@ impl ReportRunner<'_> {
         })
     }
 
-    /// The gradient checks of this build on this machine.
+    /// Returns the gradient checks of this build on this machine.
     fn checks(&self) -> Result<GradientChecks> {
-        // They are of what is computed in a training and of the checker itself, which no version
-        // counts.
+        // The checks depend on the training code and on the checker, which `NUMERICS` does not
+        // cover. So their key has the git revision.
         let revision = env!("CHAINRULE_REVISION");
         let build = format!("gradcheck {CHECK_SEED} {} {revision}", env!("CARGO_PKG_VERSION"));
         let path = self.folder.join(format!("gradcheck-{}.json", self.key(&build)));
@@ -173,7 +173,8 @@ impl ReportRunner<'_> {
     }
 }
 
-/// Epochs whose orders the stream has drawn when this run ends, with those of the runs before it.
+/// The number of epochs whose orders the random stream has drawn at the end of this run, including
+/// earlier runs.
 fn epochs_drawn(run: &Run) -> usize {
     run.config.descent().shuffle.skip_epochs + epochs_begun(run)
 }

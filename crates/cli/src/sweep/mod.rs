@@ -1,4 +1,4 @@
-//! `chainrule sweep`: an experiment at every point of a grid over its keys.
+//! `chainrule sweep`: trains an experiment at every point of a grid over its keys.
 
 mod sweep_data;
 
@@ -25,14 +25,14 @@ use crate::run::{self, Diverged, again, manifest};
 use crate::{exit, experiment};
 use sweep_data::SweepData;
 
-/// Rows of the table that a terminal gets.
+/// The most rows of the table on a terminal.
 const SHOWN: usize = 30;
 
-/// So many notes are told of rows that points leave out.
-const MOST_NOTES: usize = 3;
+/// The most notes on rows that points leave out.
+const MAX_NOTES: usize = 3;
 
-/// Makes the points that are missing, and tells of all. Everything that can be refused is refused
-/// before a point is begun.
+/// Makes the missing points and reports all of them. Validation is complete before the first point
+/// starts.
 pub(crate) fn sweep(options: &SweepOptions) -> Result<u8> {
     let mut log = |line: &str| {
         if !options.output.quiet {
@@ -85,16 +85,16 @@ pub(crate) fn sweep(options: &SweepOptions) -> Result<u8> {
     close(options, &sweep, folder.path(), is_interrupted)
 }
 
-/// Where a new sweep is made, or where one goes on: as it was begun, unless the options say
-/// otherwise.
+/// Returns the machine of a sweep. A resumed sweep uses its former one unless the options name
+/// another.
 fn machine(options: &SweepOptions, begun: Option<&SweepPlan>) -> Result<Machine> {
     let named = options.threads.map(usize::from).or(begun.map(|plan| plan.threads));
     let threads = named.and_then(NonZero::new).unwrap_or(NonZero::<usize>::MIN);
     again(options.place.backend.as_ref(), begun.and_then(|plan| plan.manifests.first()), threads)
 }
 
-/// What the options ask for, but for the data, or what was begun unless they say otherwise; and the
-/// experiments of its points.
+/// Returns the plan without its data, and the configs of its points. A resumed sweep takes what the
+/// options do not set from its former plan.
 fn plan(options: &SweepOptions, begun: Option<&SweepPlan>, machine: &Machine) -> Result<(SweepPlan, Vec<TrainConfig>)> {
     let keys = options.grid.iter().map(|text| GridKey::parse(text)).collect::<Result<Vec<_>, _>>();
     let keys = keys.map_err(|error| anyhow!("--grid {error}"))?;
@@ -132,25 +132,25 @@ fn plan(options: &SweepOptions, begun: Option<&SweepPlan>, machine: &Machine) ->
     Ok((plan, configs))
 }
 
-/// The experiments of a plan's points, with what they leave to the machine.
+/// Returns the configs of a plan's points, with the machine's defaults filled in.
 fn settled(plan: &SweepPlan, machine: &Machine) -> Result<Vec<TrainConfig>> {
     let configs = plan.configs()?.into_iter().enumerate();
     configs.map(|(point, config)| machine.resolve_defaults(config).with_context(|| plan.grid.describe(point))).collect()
 }
 
-/// The differences of two experiments but for where the data lie: that may change, and what they
-/// are the manifests say. Nothing where there are none.
+/// Joins the differences of two experiments, except for the data's location, which may change. The
+/// manifests identify the data. Returns `None` if no difference is left.
 fn but_for_the_place(differences: Vec<String>) -> Option<String> {
     let differences: Vec<String> = differences.into_iter().filter(|key| !key.starts_with("data.source")).collect();
     (!differences.is_empty()).then(|| differences.join("; "))
 }
 
-/// Refuses to go on with a sweep that would come to something else here.
+/// Returns an error if resuming the sweep would give another result.
 fn refuse(folder: &Path, differences: &[String]) -> Result<()> {
     run::refuse(folder, differences, "begin a new sweep")
 }
 
-/// The points of a sweep, about to be made.
+/// The points of a sweep, ready to be made.
 struct Points<'a> {
     machine: &'a Machine,
     plan: &'a SweepPlan,
@@ -160,16 +160,17 @@ struct Points<'a> {
 }
 
 impl Points<'_> {
-    /// For each point what came of it, where it came to its end before. Refuses points that are
-    /// others than they would be here.
+    /// Returns the outcome of each point that is finished. Returns an error if a point would have
+    /// another result here.
     fn found(&self, log: &mut dyn FnMut(&str)) -> Result<Vec<Option<PointOutcome>>> {
         let names = self.plan.folder_names();
         let found = |(point, name): (usize, &String)| -> Result<Option<PointOutcome>> {
             let path = self.folder.point(name)?;
             let run = match RunFolder::open(&path) {
                 Ok(run) => run,
-                // A file of it is damaged, which may be all that is lost.
-                Err(error @ RunError::Unfinished { .. }) if RunFolder::was_begun(&path) => {
+                // A file is damaged. The rest of the point may be whole, so it is not made again
+                // unasked.
+                Err(error @ RunError::Unfinished { .. }) if RunFolder::is_run(&path) => {
                     return Err(anyhow!("point {name}: {error}, or take the folder away and the point is made anew"));
                 }
                 Err(RunError::Unfinished { .. }) => return Ok(None),
@@ -187,8 +188,8 @@ impl Points<'_> {
             match Run::read(name, &path) {
                 Ok(run) => Ok(Some(PointOutcome::Ended(Box::new(run.summary)))),
                 Err(_) => {
-                    // What has no summary was cut off, or its summary says so, and any other should
-                    // be whole.
+                    // A run that was cut off has no summary, or its summary says so. Any other run
+                    // should be whole.
                     if run.has_summary()
                         && let Err(error) = RunFolder::read(&path)
                     {
@@ -201,7 +202,7 @@ impl Points<'_> {
         names.iter().enumerate().map(found).collect()
     }
 
-    /// What is going to be done, for the person.
+    /// Returns the messages about the work ahead.
     fn announcement(&self, found: usize, jobs: NonZero<usize>) -> Vec<String> {
         let about = self.sweep_data.about(0);
         let rows = |point: usize| [self.sweep_data.about(point).train, self.sweep_data.about(point).validation];
@@ -213,15 +214,16 @@ impl Points<'_> {
         let (points, folder) = (self.configs.len(), self.folder.path().display());
         let there = if found == 0 { String::new() } else { format!("; {found} of them found in {folder}") };
         let backend = self.machine.backend();
-        // Each once, and only some of very many: the points' summaries have the numbers.
+        // Equal notes are printed once, and only the first few. The points' summaries have the
+        // numbers.
         let dropped = (0..points).filter_map(|point| dropped(&self.configs[point], self.sweep_data.about(point).train));
         let dropped: BTreeSet<String> = dropped.collect();
         let sweep = format!("sweep: {}, {jobs} at once on {backend}, into {folder}{there}", count(points, "point"));
-        [format!("data: {data}")].into_iter().chain(dropped.into_iter().take(MOST_NOTES)).chain([sweep]).collect()
+        [format!("data: {data}")].into_iter().chain(dropped.into_iter().take(MAX_NOTES)).chain([sweep]).collect()
     }
 
-    /// Makes those that are missing; gives all that came to their end, each with its number, and
-    /// whether the person interrupted.
+    /// Makes the missing points. Returns all finished points with their numbers, and whether the
+    /// user interrupted.
     fn make(
         &self,
         found: Vec<Option<PointOutcome>>,
@@ -251,7 +253,7 @@ impl Points<'_> {
         Ok((found.chain(made).collect(), is_interrupted))
     }
 
-    /// Makes a point, or goes on with it; nothing where the work ends before it does.
+    /// Makes or resumes a point. Returns `None` if the work ends first.
     fn one(&self, point: usize, name: &str, jobs: &JobPool, every: CheckpointInterval) -> Result<Option<PointOutcome>> {
         let start = Instant::now();
         let config = &self.configs[point];
@@ -265,13 +267,13 @@ impl Points<'_> {
         let Some(folder) = jobs.wait_for(take)? else { return Ok(None) };
         match jobs.run(name, &folder, &rows, every, start) {
             Ok(summary) => Ok(summary.map(|summary| PointOutcome::Ended(Box::new(summary)))),
-            // One that diverges says something of the grid, and keeps no other from being made.
+            // A diverged point is a result of the grid. It does not stop the other points.
             Err(error) => Ok(Some(PointOutcome::Diverged(error.downcast::<Diverged>()?.divergence))),
         }
     }
 }
 
-/// What came of a point, in a line.
+/// Formats the outcome of a point as one line.
 fn in_words(outcome: &PointOutcome) -> String {
     match outcome {
         PointOutcome::Diverged(divergence) => format!("diverged: {}", divergence.problem),
@@ -283,7 +285,7 @@ fn in_words(outcome: &PointOutcome) -> String {
     }
 }
 
-/// Prints what came of a sweep; gives the exit code.
+/// Prints the result of a sweep and returns the exit code.
 fn close(options: &SweepOptions, sweep: &Sweep, folder: &Path, is_interrupted: bool) -> Result<u8> {
     if options.output.json {
         let mut document = sweep.json();
@@ -305,6 +307,6 @@ fn close(options: &SweepOptions, sweep: &Sweep, folder: &Path, is_interrupted: b
     if !sweep.has_models() {
         bail!("every point diverged; try smaller values of descent.learning_rate");
     }
-    // Minima were asked for, and what was found may not be proven to be any.
+    // An optimum was requested, but a certificate may not hold.
     Ok(if sweep.certificates_hold() { exit::DONE } else { exit::CHECK })
 }

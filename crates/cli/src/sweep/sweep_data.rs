@@ -1,5 +1,5 @@
-//! The data of a sweep's points: found and looked through before any of them begins, and no more
-//! often than it takes.
+//! The data of a sweep's points. All of it is found and checked before the first point starts, and
+//! read no more often than necessary.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -15,18 +15,18 @@ use chainrule_solve::most_steps;
 use crate::jobs::JobPool;
 use crate::rows::{PreparedRows, SelectedRows};
 
-/// What the points of a sweep are trained on.
+/// The data of all points of a sweep.
 pub(super) struct SweepData {
-    /// The data of all points, where these are the same: more than one would be much to keep.
+    /// The data set, if all points share one. Several would take too much memory.
     kept: Mutex<Option<Dataset>>,
     pub(super) found: Vec<SweepDataset>,
-    /// The rows that are computed with, by what decides them.
+    /// The prepared rows, by the key that identifies them.
     loads: HashMap<String, SharedRows>,
-    /// For each point the number of its data, and the key of its rows.
+    /// For each point: the number of its data set, and the key of its rows.
     of: Vec<(usize, String)>,
 }
 
-/// Data that some of the points ask for.
+/// A data set that some of the points use.
 pub(super) struct SweepDataset {
     /// The first of these points.
     pub(super) point: usize,
@@ -36,12 +36,12 @@ pub(super) struct SweepDataset {
 
 struct SharedRows {
     about: DataSummary,
-    /// Points that are still to be made of them.
+    /// The number of points that still need these rows.
     left: AtomicUsize,
 }
 
 impl SweepData {
-    /// Finds the data of all points, and refuses those that cannot be trained on theirs.
+    /// Finds the data of all points. Returns an error if a point cannot be trained on its data.
     pub(super) fn find(
         configs: &[TrainConfig],
         grid: &Grid,
@@ -50,8 +50,8 @@ impl SweepData {
     ) -> Result<Self> {
         let mut sweep_data = Self { kept: Mutex::default(), found: Vec::new(), loads: HashMap::new(), of: Vec::new() };
         let mut last: Option<(usize, Dataset)> = None;
-        // What `auto` got for one point it gets for all, or a network that fails would be tried for
-        // each.
+        // `auto` is resolved once and for all points. Otherwise a failing network would be tried
+        // for each point.
         let find = |found: &[SweepDataset], config: &TrainConfig, log: &mut dyn FnMut(&str)| {
             let asked = &config.data().source;
             match found.iter().find(|found| configs[found.point].data().source == *asked) {
@@ -97,18 +97,18 @@ impl SweepData {
         Ok(sweep_data)
     }
 
-    /// What a point's data are.
+    /// Returns the summary of a point's data.
     pub(super) fn about(&self, point: usize) -> &DataSummary {
         &self.loads[&self.of[point].1].about
     }
 
-    /// Where a point's data come from.
+    /// Returns the provenance of a point's data.
     pub(super) fn source(&self, point: usize) -> &Provenance {
         &self.found[self.of[point].0].source
     }
 
-    /// These points are going to be made, once: gives them in an order in which those with the same
-    /// rows follow each other, so that few rows are in memory at once.
+    /// Registers the points to make, and returns them in an order that groups points with the same
+    /// rows. Then few rows are in memory at once. Call it once.
     pub(super) fn begin(&self, points: impl Iterator<Item = usize>) -> Vec<usize> {
         let mut points: Vec<usize> = points.collect();
         let first = |point: usize| self.of.iter().position(|other| other.1 == self.of[point].1);
@@ -119,7 +119,7 @@ impl SweepData {
         points
     }
 
-    /// A point's rows, as they are computed with.
+    /// Returns the prepared rows of a point.
     pub(super) fn rows(
         &self,
         point: usize,
@@ -129,8 +129,7 @@ impl SweepData {
     ) -> Result<Arc<PreparedRows>> {
         jobs.rows(&self.of[point].1, || {
             let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-            // The files' bytes are no longer needed where nobody else will ask for other rows of
-            // them.
+            // If no other rows will be selected from the data, the bytes of its files are freed.
             let kept = if self.loads.len() == 1 { kept.take() } else { kept.clone() };
             let source = self.source(point);
             let data = match kept {
@@ -144,7 +143,7 @@ impl SweepData {
         })
     }
 
-    /// Lets go of a point's rows where no other is left that needs them.
+    /// Frees a point's rows if no other point needs them.
     pub(super) fn done_with(&self, point: usize, jobs: &JobPool) {
         let key = &self.of[point].1;
         if self.loads[key].left.fetch_sub(1, Ordering::Relaxed) == 1 {

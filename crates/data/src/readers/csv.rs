@@ -7,7 +7,7 @@ use csv::{ByteRecord, ReaderBuilder};
 use super::{Input, READERS, Read, Reader, Record, Records};
 use crate::checksum::Checksum;
 use crate::foreign::is_foreign;
-use crate::table::LONGEST_ROW;
+use crate::table::MAX_ROW_LENGTH;
 
 pub(super) const READER: Csv = Csv;
 
@@ -63,11 +63,11 @@ impl Records for Separated<'_> {
         let Record { fields, has_quotes } = record;
         let start = self.reader.position().clone();
         let source = self.reader.get_mut();
-        (source.left_of_row, source.is_too_long) = (LONGEST_ROW, false);
+        (source.left_of_row, source.is_too_long) = (MAX_ROW_LENGTH, false);
         let read = self.reader.read_byte_record(fields);
         if self.reader.get_ref().is_too_long {
             return Err(format!(
-                "line {}: it goes on for more than {LONGEST_ROW} bytes; perhaps a quote is not closed",
+                "line {}: it goes on for more than {MAX_ROW_LENGTH} bytes; perhaps a quote is not closed",
                 start.line()
             ));
         }
@@ -158,7 +158,7 @@ impl<R> Hashed<R> {
             checksum: Checksum::default(),
             left: most,
             most,
-            left_of_row: LONGEST_ROW,
+            left_of_row: MAX_ROW_LENGTH,
             is_too_long: false,
             after_return: false,
             ends_line: true,

@@ -11,7 +11,7 @@ use crate::{ConfigError, read_text};
 const SHOWN: usize = 40;
 
 /// The largest size of an experiment file in bytes: a hundred times the usual size.
-pub(crate) const MOST_BYTES: u64 = 1 << 16;
+pub(crate) const MAX_BYTES: u64 = 1 << 16;
 
 /// The name in errors for settings that do not come from the file.
 pub(crate) const COMMAND_LINE: &str = "command line";
@@ -68,7 +68,7 @@ impl ConfigFile for TrainConfig {
     }
 
     fn read_text(path: &Path) -> Result<String, ConfigError> {
-        read_text(path, MOST_BYTES).map_err(|problem| ConfigError::Read { file: path.display().to_string(), problem })
+        read_text(path, MAX_BYTES).map_err(|problem| ConfigError::Read { file: path.display().to_string(), problem })
     }
 
     fn to_toml(&self) -> String {

@@ -22,7 +22,7 @@ pub struct GridKey {
 }
 
 /// Every combination of the keys' values, in order; the last key changes fastest. A grid has at
-/// least one key, no key twice, and at most [`Grid::MOST_POINTS`] points.
+/// least one key, no key twice, and at most [`Grid::MAX_POINTS`] points.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "Vec<GridKey>", into = "Vec<GridKey>")]
 pub struct Grid {
@@ -51,7 +51,7 @@ pub enum GridError {
         key: String,
     },
     /// The grid has too many points.
-    #[error("the grid has {points} points, and a sweep makes {} at most; leave out values", Grid::MOST_POINTS)]
+    #[error("the grid has {points} points, and a sweep makes {} at most; leave out values", Grid::MAX_POINTS)]
     TooMany {
         /// The number of points, or a lower bound.
         points: String,
@@ -130,7 +130,7 @@ fn parts(list: &str) -> Vec<&str> {
 
 impl Grid {
     /// The largest number of points.
-    pub const MOST_POINTS: usize = 1000;
+    pub const MAX_POINTS: usize = 1000;
 
     /// Creates the grid of these keys.
     ///
@@ -150,7 +150,7 @@ impl Grid {
         }
         let points = keys.iter().try_fold(1usize, |points, key| points.checked_mul(key.values.len()));
         match points {
-            Some(..=Self::MOST_POINTS) => Ok(Self { keys }),
+            Some(..=Self::MAX_POINTS) => Ok(Self { keys }),
             Some(points) => Err(GridError::TooMany { points: points.to_string() }),
             None => Err(GridError::TooMany { points: format!("more than {}", usize::MAX) }),
         }

@@ -55,7 +55,7 @@ pub(crate) const KEYS: [&str; 45] = [
 ];
 
 /// The keys with text values: `data.label=2024` names a column and is not a number.
-const TEXTS: [&str; 3] = ["data.source", "data.label", "experiment"];
+const TEXT_KEYS: [&str; 3] = ["data.source", "data.label", "experiment"];
 
 /// The optional keys. The value `none` on the command line removes a setting of the file.
 pub(crate) const OPTIONAL: [&str; 16] = [
@@ -78,7 +78,7 @@ pub(crate) const OPTIONAL: [&str; 16] = [
 ];
 
 /// The largest number of parts in a key.
-const DEEPEST: usize = 3;
+const MAX_DEPTH: usize = 3;
 
 /// Fails for an unknown key, with a suggestion, and for a value in the place of a section.
 pub(crate) fn check(file: impl Fn(&str) -> String, table: &Table) -> Result<(), ConfigError> {
@@ -113,7 +113,7 @@ fn unknown(file: String, key: &str) -> ConfigError {
 }
 
 /// The names of keys in other programs, with `_` between words.
-const CALLED: [(&str, &[&str]); 13] = [
+const ALIASES: [(&str, &[&str]); 13] = [
     ("descent.learning_rate", &["lr", "eta", "eta0", "rate", "step_size"]),
     ("descent.batch_size", &["batch", "minibatch", "batch_rows"]),
     ("descent.epochs", &["n_epochs", "num_epochs", "n_iter"]),
@@ -146,7 +146,7 @@ fn hint(key: &str) -> String {
         let slips = slips(&name, its_name, most).or_else(|| is_its_end().then_some(usize::MAX))?;
         Some((slips, !is_own, known))
     };
-    let called = CALLED.iter().find(|(_, names)| names.contains(&name.as_str())).map(|(known, _)| *known);
+    let called = ALIASES.iter().find(|(_, names)| names.contains(&name.as_str())).map(|(known, _)| *known);
     match (KEYS.into_iter().filter_map(near).min(), called) {
         (Some((1.., _, known)), Some(called)) if known != called => {
             return format!("did you mean {called} or {known}?");
@@ -253,7 +253,7 @@ pub(crate) fn last_part(key: &str) -> &str {
 pub(crate) fn key_and_text(text: &str) -> Option<(Vec<String>, &str)> {
     if let (dots, Some(end)) = separators(text)
         && text[..end].contains(['"', '\''])
-        && dots.len() < DEEPEST
+        && dots.len() < MAX_DEPTH
         && let Some(parts) = toml_key(text[..end].trim())
     {
         return Some((parts, &text[end + 1..]));
@@ -321,13 +321,13 @@ pub(crate) fn set(table: &mut Table, text: &str, from: &str) -> Result<String, C
     let key = dotted(parts.iter().map(String::as_str));
     // Check the depth before nested tables are built: dropping a deeply nested table recurses as
     // deeply.
-    if parts.len() > DEEPEST {
+    if parts.len() > MAX_DEPTH {
         return Err(unknown(from.to_owned(), &key));
     }
     let as_text = || Value::String(value.to_owned());
     let value = match toml_value(value) {
         Some(value @ Value::String(_)) => value,
-        Some(_) if TEXTS.contains(&key.as_str()) => as_text(),
+        Some(_) if TEXT_KEYS.contains(&key.as_str()) => as_text(),
         value => value.unwrap_or_else(as_text),
     };
     let is_taken_back = OPTIONAL.contains(&key.as_str()) && value.as_str() == Some("none");
@@ -362,7 +362,7 @@ mod tests {
     use crate::runs::config_file::to_toml;
 
     #[test]
-    fn a_key_that_is_none_is_told_what_was_meant_where_that_is_near() {
+    fn an_unknown_key_gets_a_suggestion() {
         let cases = [
             ("descent.epoch", "did you mean descent.epochs?"),
             ("descent.learning-rate", "did you mean descent.learning_rate?"),
@@ -393,7 +393,7 @@ mod tests {
         for (key, expected) in cases {
             assert!(hint(key).starts_with(expected), "{key}: {}", hint(key));
         }
-        assert!(CALLED.iter().all(|(known, _)| KEYS.contains(known)));
+        assert!(ALIASES.iter().all(|(known, _)| KEYS.contains(known)));
     }
 
     #[test]
@@ -413,7 +413,7 @@ mod tests {
         written.dedup();
         keys.sort();
         assert_eq!(written, keys);
-        assert_eq!(KEYS.iter().map(|key| key.split('.').count()).max(), Some(DEEPEST));
+        assert_eq!(KEYS.iter().map(|key| key.split('.').count()).max(), Some(MAX_DEPTH));
     }
     /// Returns a full config with this value of one key, if its type accepts the value.
     fn with(key: &str, value: &Value) -> Option<Table> {
@@ -431,14 +431,14 @@ mod tests {
     #[test]
     fn the_lists_of_texts_and_of_what_may_be_absent_are_what_the_types_say() {
         let texts = KEYS.into_iter().filter(|key| with(key, &Value::from("no word of ours")).is_some());
-        assert_eq!(texts.collect::<Vec<_>>(), TEXTS.to_vec());
+        assert_eq!(texts.collect::<Vec<_>>(), TEXT_KEYS.to_vec());
         // The optional keys are absent by default. Exclude lists that may be empty, and texts, for
         // which `none` is an ordinary value.
         let defaults = with("model.kind", &Value::from("softmax")).expect("a config");
         let is_empty_list =
             |key: &str| with(key, &Value::Array(Vec::new())).is_some_and(|written| get(&written, key).is_none());
         let absent = KEYS.into_iter().filter(|key| get(&defaults, key).is_none());
-        let optional = absent.filter(|key| !TEXTS.contains(key) && !is_empty_list(key));
+        let optional = absent.filter(|key| !TEXT_KEYS.contains(key) && !is_empty_list(key));
         assert_eq!(optional.collect::<Vec<_>>(), OPTIONAL.to_vec());
     }
 

@@ -1,6 +1,5 @@
 //! Runs and sweeps on disk: experiments as TOML files, run folders and sweep folders.
 
-mod begun;
 mod checkpoints;
 mod checks;
 mod config_error;
@@ -9,6 +8,7 @@ mod grid;
 mod keys;
 mod manifest;
 mod run_folder;
+mod run_start;
 mod summary;
 mod sweep_folder;
 mod toml_problem;

@@ -5,19 +5,19 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::checksum::sha256;
-use crate::claim::{Claim, FolderKind, entries, is_of_no_account, remove};
+use crate::claim::{Claim, FolderKind, entries, is_lock_or_leftover, remove};
 use crate::file::{clear_drafts, is_draft, write_whole};
 use crate::lock::{LOCK, Lock};
 use crate::names::{CONFIG, MANIFEST, MODEL, PLAN, SUMMARY};
-use crate::runs::begun::RunStart;
 use crate::runs::checkpoints;
+use crate::runs::run_start::RunStart;
 use crate::seal::{read, read_sealed, sealed, unsealed};
 use crate::{Manifest, RunError, Summary, inside, read_parameters, read_preprocessing, write_weights};
 
 /// The folder of one run. Each file is written atomically. One process owns the folder at a time.
 #[derive(Debug)]
 pub struct RunFolder {
-    begun: RunStart,
+    run_start: RunStart,
     claim: Claim,
 }
 
@@ -32,7 +32,7 @@ pub(crate) const RUN: FolderKind = FolderKind {
     name: "a run",
     is_leftover: is_draft,
     is_one: |folder| RunStart::read_manifest(folder).is_ok(),
-    to_replace: |folder| Ok(own_files(folder)?.into_iter().filter(|path| !path.ends_with(MANIFEST)).collect()),
+    deletable_paths: |folder| Ok(own_files(folder)?.into_iter().filter(|path| !path.ends_with(MANIFEST)).collect()),
 };
 
 impl RunFolder {
@@ -45,10 +45,10 @@ impl RunFolder {
     /// Fails if the folder exists and cannot be replaced, if another process owns it, or if it
     /// cannot be written.
     pub fn create(path: &Path, replace: bool, config: &TrainConfig, manifest: &Manifest) -> Result<Self, RunError> {
-        is_no_sweep(path)?;
-        let begun = RunStart::new(config, manifest);
-        let claim = Claim::create(path, replace, &RUN, &|folder| begun.write(folder))?;
-        Ok(Self { begun, claim })
+        reject_sweep(path)?;
+        let run_start = RunStart::new(config, manifest);
+        let claim = Claim::create(path, replace, &RUN, &|folder| run_start.write(folder))?;
+        Ok(Self { run_start, claim })
     }
 
     /// Creates the first free folder of `runs/NAME-1`, `runs/NAME-2`, …. NAME is the experiment's
@@ -57,9 +57,9 @@ impl RunFolder {
     /// # Errors
     /// Fails if the folder cannot be written.
     pub fn create_numbered(runs: &Path, config: &TrainConfig, manifest: &Manifest) -> Result<Self, RunError> {
-        let begun = RunStart::new(config, manifest);
-        let claim = Claim::create_numbered(runs, config.experiment(), &RUN, &|folder| begun.write(folder))?;
-        Ok(Self { begun, claim })
+        let run_start = RunStart::new(config, manifest);
+        let claim = Claim::create_numbered(runs, config.experiment(), &RUN, &|folder| run_start.write(folder))?;
+        Ok(Self { run_start, claim })
     }
 
     /// Deletes all files with the names of a run's files, valid or not, and the folder if it is
@@ -87,22 +87,22 @@ impl RunFolder {
     /// Fails if there is no run, if it was changed, if a link leads out of the folder, if another
     /// process owns it, or if it cannot be written.
     pub fn open(path: &Path) -> Result<Self, RunError> {
-        is_no_sweep(path)?;
+        reject_sweep(path)?;
         // Read twice: a foreign folder must not get a lock, and another process may change the run
         // before we hold the lock.
         RunStart::read(path)?;
         let claim = Claim::take(path)?;
-        let begun = RunStart::read(path)?;
+        let run_start = RunStart::read(path)?;
         let error = |path: PathBuf| move |problem| RunError::Write { path, problem };
         for file in FILES.iter().chain([&DIVERGED]).map(|name| path.join(name)) {
             inside::check(&file, false).map_err(error(file))?;
         }
         checkpoints::check(path)?;
         clear_drafts(path);
-        if !begun.has_config(path)? {
-            begun.write_config(path)?;
+        if !run_start.has_config(path)? {
+            run_start.write_config(path)?;
         }
-        Ok(Self { begun, claim })
+        Ok(Self { run_start, claim })
     }
 
     /// Returns the path of the folder.
@@ -112,12 +112,12 @@ impl RunFolder {
 
     /// Returns the config of `config.toml`.
     pub fn config(&self) -> &TrainConfig {
-        &self.begun.config
+        &self.run_start.config
     }
 
     /// Returns the content of `manifest.json`.
     pub fn manifest(&self) -> &Manifest {
-        &self.begun.manifest
+        &self.run_start.manifest
     }
 
     /// Moves the folder to `path` and replaces an existing run there, complete or not.
@@ -142,7 +142,7 @@ impl RunFolder {
     }
 
     /// Returns whether a run was started in a folder.
-    pub fn was_begun(path: &Path) -> bool {
+    pub fn is_run(path: &Path) -> bool {
         inside::is_there(&path.join(MANIFEST))
     }
 
@@ -192,8 +192,8 @@ impl RunFolder {
         mut summary: Summary,
     ) -> Result<Summary, RunError> {
         let files = [
-            (MANIFEST, self.begun.document.clone()),
-            (CONFIG, self.begun.text.clone().into_bytes()),
+            (MANIFEST, self.run_start.document.clone()),
+            (CONFIG, self.run_start.text.clone().into_bytes()),
             (HISTORY, json(history)),
             (MODEL, write_weights(parameters, self.config().descent().precision, preprocessing)),
         ];
@@ -218,7 +218,7 @@ impl RunFolder {
     /// # Errors
     /// Fails if a file is missing, invalid or changed, or if the files do not belong to one run.
     pub fn read(folder: &Path) -> Result<RunFiles, RunError> {
-        is_no_sweep(folder)?;
+        reject_sweep(folder)?;
         // Check the bytes that were read: another process may write at the same time.
         let [history, model, summary] = [HISTORY, MODEL, SUMMARY].map(|name| folder.join(name));
         let damaged = |path: PathBuf, problem: &str| RunError::Damaged {
@@ -230,7 +230,7 @@ impl RunFolder {
             true => read(path),
             false => Err(damaged(path.to_owned(), problem)),
         };
-        let begun = RunStart::read(folder)?;
+        let run_start = RunStart::read(folder)?;
         let written = there(&summary, "it is not there, as in a run that has not ended")?;
         let summary: Summary = unsealed(&written).map_err(|problem| damaged(summary, &problem))?;
         let check = |name: &str, bytes: &[u8]| {
@@ -239,9 +239,9 @@ impl RunFolder {
             }
             Err(damaged(folder.join(name), "it is damaged or was changed: its SHA-256 is not the one in summary.json"))
         };
-        check(MANIFEST, &begun.document)?;
-        check(CONFIG, begun.text.as_bytes())?;
-        if !begun.has_config(folder)? {
+        check(MANIFEST, &run_start.document)?;
+        check(CONFIG, run_start.text.as_bytes())?;
+        if !run_start.has_config(folder)? {
             return Err(damaged(folder.join(CONFIG), "it is gone"));
         }
         let told = there(&history, "it is gone")?;
@@ -254,8 +254,8 @@ impl RunFolder {
             history: parse_json(&history, &told)?,
             parameters: read_parameters(&weights).map_err(unfinished)?,
             preprocessing: read_preprocessing(&weights, summary.data.kind).map_err(unfinished)?,
-            config: begun.config,
-            manifest: begun.manifest,
+            config: run_start.config,
+            manifest: run_start.manifest,
             summary,
         };
         match run.contradiction() {
@@ -266,7 +266,7 @@ impl RunFolder {
 
     /// Writes a file. Creates the folder again if it was removed.
     pub(crate) fn write(&self, name: &str, content: &[u8]) -> Result<(), RunError> {
-        self.claim.hold(&RUN, &|folder| self.begun.write(folder))?;
+        self.claim.hold(&RUN, &|folder| self.run_start.write(folder))?;
         let path = self.path().join(name);
         let error = |path: &Path| {
             let path = path.to_owned();
@@ -340,7 +340,7 @@ impl RunFiles {
 }
 
 /// Fails if the folder is a sweep.
-fn is_no_sweep(path: &Path) -> Result<(), RunError> {
+fn reject_sweep(path: &Path) -> Result<(), RunError> {
     if inside::is_there(&path.join(PLAN)) {
         return Err(RunError::IsSweep { folder: path.to_owned() });
     }
@@ -355,7 +355,7 @@ fn is_no_sweep(path: &Path) -> Result<(), RunError> {
 pub(crate) fn own_files(folder: &Path) -> Result<Vec<PathBuf>, RunError> {
     let names = entries(folder)?;
     let foreign = |name: &str| RunError::Foreign { path: folder.join(name), kind: RUN.name };
-    let Ok(begun) = RunStart::read_manifest(folder) else {
+    let Ok(run_start) = RunStart::read_manifest(folder) else {
         let manifest = names.iter().find(|name| *name == MANIFEST);
         return Err(foreign(manifest.or(names.first()).map_or(MANIFEST, String::as_str)));
     };
@@ -368,7 +368,7 @@ pub(crate) fn own_files(folder: &Path) -> Result<Vec<PathBuf>, RunError> {
     };
     let is_own = |name: &str, bytes: &[u8]| match name {
         MANIFEST => true,
-        CONFIG => bytes == begun.text.as_bytes(),
+        CONFIG => bytes == run_start.text.as_bytes(),
         HISTORY | MODEL => is_sealed(name, bytes),
         SUMMARY => summary.is_some(),
         DIVERGED => unsealed::<Divergence>(bytes).is_ok(),
@@ -376,7 +376,7 @@ pub(crate) fn own_files(folder: &Path) -> Result<Vec<PathBuf>, RunError> {
     };
     let mut leftovers = Vec::new();
     for name in &names {
-        if is_of_no_account(folder, name, &RUN) {
+        if is_lock_or_leftover(folder, name, &RUN) {
             leftovers.push(folder.join(name));
         } else if *name != checkpoints::FOLDER && !read(&folder.join(name)).is_ok_and(|bytes| is_own(name, &bytes)) {
             return Err(foreign(name));

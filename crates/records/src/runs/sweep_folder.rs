@@ -6,7 +6,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::checksum::sha256;
-use crate::claim::{BEGINNING, Claim, FolderKind, entries, is_empty, is_of_no_account, remove};
+use crate::claim::{BEGINNING, Claim, FolderKind, entries, is_empty, is_lock_or_leftover, remove};
 use crate::file::{clear_drafts, is_draft};
 use crate::lock::{LOCK, Lock};
 use crate::names::PLAN;
@@ -83,7 +83,7 @@ pub struct SweepFolder {
 const JSON: &str = "sweep.json";
 /// The largest size of a plan in bytes: its config, its grid, and the checksums of the data of a
 /// thousand points.
-const MOST_BYTES: u64 = 1 << 24;
+const MAX_BYTES: u64 = 1 << 24;
 
 /// The files of a sweep, besides its points.
 pub(crate) const SWEEP_FILES: [&str; 6] = [PLAN, "sweep.csv", JSON, "sweep.md", "sweep.svg", "sweep.png"];
@@ -93,7 +93,7 @@ pub(crate) const SWEEP: FolderKind = FolderKind {
     name: "a sweep",
     is_leftover: is_draft,
     is_one: |folder| SweepPlan::read(folder).is_ok(),
-    to_replace: own_files,
+    deletable_paths: own_files,
 };
 
 impl SweepFolder {
@@ -106,7 +106,7 @@ impl SweepFolder {
     /// Fails if the folder exists and cannot be replaced, if another process owns it or a run in
     /// it, or if it cannot be written.
     pub fn create(path: &Path, replace: bool, plan: &SweepPlan) -> Result<Self, RunError> {
-        if RunFolder::was_begun(path) && !inside::is_there(&path.join(PLAN)) {
+        if RunFolder::is_run(path) && !inside::is_there(&path.join(PLAN)) {
             let what = "this is a run's folder; name another for the sweep";
             return Err(RunError::Another { path: path.to_owned(), what });
         }
@@ -197,7 +197,7 @@ impl SweepFolder {
 impl SweepPlan {
     fn read(folder: &Path) -> Result<Self, RunError> {
         let path = folder.join(PLAN);
-        let text = inside::read(&path, MOST_BYTES).map_err(|error| error.to_string());
+        let text = inside::read(&path, MAX_BYTES).map_err(|error| error.to_string());
         let plan = text.and_then(|bytes| {
             let text = String::from_utf8(bytes).map_err(|_| "not UTF-8".to_owned())?;
             unsealed_toml(&text).map_err(|problem| format!("{problem}; put back what was there, or begin a new sweep"))
@@ -225,14 +225,14 @@ fn own_files(folder: &Path) -> Result<Vec<PathBuf>, RunError> {
     };
     /// The checksums in `sweep.json`.
     #[derive(Deserialize)]
-    struct Told {
+    struct SweepChecksums {
         files: BTreeMap<String, String>,
     }
-    let told: Option<Told> = read_sealed(&folder.join(JSON), "").ok();
+    let told: Option<SweepChecksums> = read_sealed(&folder.join(JSON), "").ok();
     if told.is_none() && inside::is_there(&folder.join(JSON)) {
         return Err(foreign(folder.join(JSON)));
     }
-    let is_told = |name: &str, bytes: &[u8]| match (&told, name) {
+    let is_listed = |name: &str, bytes: &[u8]| match (&told, name) {
         (Some(_), JSON) => true,
         (Some(told), name) => told.files.get(name) == Some(&sha256(bytes)),
         (None, _) => false,
@@ -245,8 +245,8 @@ fn own_files(folder: &Path) -> Result<Vec<PathBuf>, RunError> {
             inside::check(&path, true).is_ok()
         } else {
             name == PLAN
-                || is_of_no_account(folder, name, &SWEEP)
-                || SWEEP_FILES.contains(&name.as_str()) && read(&path).is_ok_and(|bytes| is_told(name, &bytes))
+                || is_lock_or_leftover(folder, name, &SWEEP)
+                || SWEEP_FILES.contains(&name.as_str()) && read(&path).is_ok_and(|bytes| is_listed(name, &bytes))
         };
         if !is_own {
             return Err(foreign(path));

@@ -111,7 +111,7 @@ fn a_key_that_is_renamed_or_a_document_without_a_seal_is_refused_with_what_to_do
         (model.join("imported.json"), &read_model, "import it again"),
         (sweep.join("sweep.toml"), &read_sweep, "begin a new sweep"),
     ];
-    for (file, read, way_out) in cases {
+    for (file, read, advice) in cases {
         let whole = std::fs::read_to_string(&file).unwrap();
         let before = whole.split("\n# seal").next().unwrap().split(",\n  \"seal\"").next().unwrap();
         let is_json = file.extension().unwrap() == "json";
@@ -123,7 +123,7 @@ fn a_key_that_is_renamed_or_a_document_without_a_seal_is_refused_with_what_to_do
             }
             std::fs::write(&file, changed).unwrap();
             let said = read(file.parent().unwrap()).unwrap_err().to_string();
-            assert!(said.contains("or an earlier version wrote it") && said.contains(way_out), "{said}");
+            assert!(said.contains("or an earlier version wrote it") && said.contains(advice), "{said}");
             assert!(said.starts_with(&file.display().to_string()), "{said}");
             is_a_sentence(&said);
         }

@@ -1,4 +1,4 @@
-//! Where a key's values lie, and what was measured.
+//! The axes of a sweep's plot: for keys and for metrics.
 
 use std::ops::Range;
 
@@ -6,17 +6,17 @@ use chainrule_records::{GridKey, number_value, plain_value};
 
 use super::pen::cut;
 
-/// Where the values of a key lie.
+/// The axis of a key.
 pub(super) struct KeyAxis {
     pub(super) key: String,
-    /// The same with what there is to say of the scale.
+    /// The key with a note on the scale.
     pub(super) title: String,
-    /// For each value of the grid, in its order.
+    /// The position of each value, in the grid's order.
     pub(super) at: Vec<f64>,
     pub(super) labels: Vec<String>,
-    /// How many values lie before it.
+    /// The rank of each value along the axis.
     pub(super) order: Vec<usize>,
-    /// Whether they are numbers.
+    /// Whether all values are numbers.
     pub(super) is_ordered: bool,
 }
 
@@ -45,8 +45,7 @@ impl KeyAxis {
         low - margin..high + margin
     }
 
-    /// The values that have room for their labels on so many pixels, where each letter takes so
-    /// many.
+    /// Returns the ticks whose labels fit on this many pixels. `letter` is the width of a letter.
     pub(super) fn ticks(&self, pixels: f64, letter: f64) -> Vec<(f64, String)> {
         let range = self.range();
         let unit = pixels / (range.end - range.start);
@@ -67,9 +66,11 @@ impl KeyAxis {
     }
 }
 
-/// Where numbers lie on an axis, and whether it is logarithmic: where none is negative and the
-/// positive ones span two decades or more, unless they are about evenly spaced, as seeds are. A 0
-/// among them then lies apart, to the left of the smallest.
+/// Returns the positions of numbers, and whether the axis is logarithmic.
+///
+/// The axis is logarithmic if no number is negative and the positive ones span two decades or more,
+/// unless they are about evenly spaced, as seeds are. A 0 then stands apart, to the left of the
+/// smallest.
 fn places(numbers: &[f64]) -> (Vec<f64>, bool) {
     let mut positive: Vec<f64> = numbers.iter().copied().filter(|number| *number > 0.0).collect();
     positive.sort_by(f64::total_cmp);
@@ -86,7 +87,7 @@ fn places(numbers: &[f64]) -> (Vec<f64>, bool) {
     (numbers.iter().map(|number| if *number > 0.0 { number.log10() } else { zero }).collect(), true)
 }
 
-/// The smallest and the largest.
+/// Returns the smallest and the largest value.
 fn ends(values: &[f64]) -> [f64; 2] {
     let low = values.iter().copied().fold(f64::INFINITY, f64::min);
     [low, values.iter().copied().fold(f64::NEG_INFINITY, f64::max)]
@@ -95,21 +96,22 @@ fn ends(values: &[f64]) -> [f64; 2] {
 #[derive(Clone, Copy, PartialEq)]
 pub(super) enum Unit {
     Nats,
-    /// Told in per cent.
+    /// Printed in per cent.
     Fraction,
 }
 
-/// An upright axis of what was measured.
+/// The vertical axis of a metric.
 pub(super) struct ValueAxis {
     pub(super) label: &'static str,
     pub(super) unit: Unit,
     pub(super) is_logarithmic: bool,
-    /// The values' own ends, as they are drawn: of logarithms, where it is one of these.
+    /// The smallest and largest value as drawn: logarithms if the axis is logarithmic.
     pub(super) ends: [f64; 2],
 }
 
 impl ValueAxis {
-    /// Logarithmic where a few values are so large that the others would lie on one line.
+    /// Creates an axis. It is logarithmic if a few large values would press the others onto one
+    /// line.
     pub(super) fn of(label: &'static str, values: &[f64], unit: Unit) -> Self {
         let [low, high] = if values.is_empty() { [0.0, 1.0] } else { ends(values) };
         let is_logarithmic = unit == Unit::Nats && low > 0.0 && high / low >= 20.0;
@@ -121,31 +123,31 @@ impl ValueAxis {
         if self.is_logarithmic { value.log10() } else { value }
     }
 
-    /// 0 for the lowest value to 1 for the highest.
+    /// Returns 0 for the lowest value to 1 for the highest.
     pub(super) fn position(&self, value: f64) -> f64 {
         self.share(self.map(value))
     }
 
-    /// The same of a value as it is drawn.
+    /// The same for a value as drawn.
     pub(super) fn share(&self, mapped: f64) -> f64 {
         let [low, high] = self.ends;
         if high > low { (mapped - low) / (high - low) } else { 0.0 }
     }
 
-    /// With room around the ends.
+    /// Returns the ends with a margin.
     pub(super) fn range(&self) -> Range<f64> {
         let [low, high] = self.ends;
         let margin = if high > low { 0.09 * (high - low) } else { 0.05 * low.abs().max(1e-3) };
         low - margin..high + margin
     }
 
-    /// About so many round values in the range, as they are drawn, with their labels.
+    /// Returns about this many round values in the range, as drawn, with labels.
     pub(super) fn ticks(&self, about: usize) -> Vec<(f64, String)> {
         let range = self.range();
         if self.is_logarithmic {
             let width = range.end - range.start;
             let digits: &[f64] = if width > 2.5 { &[1.0] } else { &[1.0, 2.0, 5.0] };
-            // Of many decades every second is told, or every third.
+            // Over many decades only every second or third is labelled.
             let decades = range.start.floor() as i32..=range.end.ceil() as i32;
             let decades = decades.step_by((width / 6.0).ceil() as usize);
             let values = decades.flat_map(|decade| digits.iter().map(move |digit| (*digit, decade)));

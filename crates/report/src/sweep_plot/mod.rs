@@ -1,5 +1,5 @@
-//! A sweep as one picture: two panels over one key, a map over two, and for more a panel for each
-//! key.
+//! The plot of a sweep: two panels for one key, a map for two keys, and for more keys one panel
+//! each.
 
 mod axes;
 mod panel;
@@ -35,7 +35,7 @@ const LOSS: &str = "validation loss (nats)";
 const BLUE: RGBColor = rgb(figure::Color::Blue);
 const VERMILLION: RGBColor = rgb(figure::Color::Vermillion);
 const SKY: RGBColor = rgb(figure::Color::Sky);
-/// Behind what has no number.
+/// The background of cells without a number.
 const NOTHING: RGBColor = RGBColor(0xee, 0xee, 0xee);
 
 const fn rgb(color: figure::Color) -> RGBColor {
@@ -43,7 +43,7 @@ const fn rgb(color: figure::Color) -> RGBColor {
     RGBColor(r, g, b)
 }
 
-/// How a sweep is drawn.
+/// The layout of the plot.
 struct Plot<'a> {
     sweep: &'a Sweep,
     axes: Vec<KeyAxis>,
@@ -52,26 +52,26 @@ struct Plot<'a> {
 
 #[derive(Clone, Copy, PartialEq)]
 enum Kind {
-    /// Loss above, accuracy below.
+    /// The loss above, the accuracy below.
     OneKey,
-    /// The second key's values from left to right, the first's from bottom to top.
+    /// The second key runs from left to right, the first from bottom to top.
     Map,
-    /// For each key a panel with every point.
+    /// One panel for each key, with every point.
     EachKey,
 }
 
-/// What is drawn over a key.
+/// The metric that is drawn.
 type Metric = fn(&FinalMetrics) -> f64;
 
-/// Height of the two lines above a plot.
+/// The height of the two lines above the plot.
 const HEAD: u32 = 52;
-/// Rows and columns of a map at most, for which there is room.
-const MOST_CELLS: usize = 24;
-/// Around a map: for the row's names, for the columns', and for the scale of colours.
+/// The most rows and columns of a map.
+const MAX_CELLS: usize = 24;
+/// The margins of a map: row names, column names, and the colour scale.
 const MAP_LEFT: u32 = 118;
 const MAP_BELOW: u32 = 52;
 const MAP_RIGHT: u32 = 104;
-/// A panel for one of many keys.
+/// The size of a panel for one of many keys.
 const PANEL: [u32; 2] = [330, 250];
 
 impl<'a> Plot<'a> {
@@ -79,7 +79,7 @@ impl<'a> Plot<'a> {
         let axes: Vec<KeyAxis> = sweep.grid.keys().iter().map(KeyAxis::of).collect();
         let kind = match &axes[..] {
             [_] => Kind::OneKey,
-            [a, b] if a.labels.len().max(b.labels.len()) <= MOST_CELLS => Kind::Map,
+            [a, b] if a.labels.len().max(b.labels.len()) <= MAX_CELLS => Kind::Map,
             _ => Kind::EachKey,
         };
         Self { sweep, axes, kind }
@@ -100,27 +100,28 @@ impl<'a> Plot<'a> {
         }
     }
 
-    /// Width and height of a map's cell.
+    /// Returns the width and height of a map's cell.
     fn cell(&self) -> [u32; 2] {
         let [rows, columns] = [0, 1].map(|key| self.axes[key].labels.len() as u32);
-        // Few rows are high enough for their key's name beside them.
+        // Few rows are made high enough for the name of their key.
         [(560 / columns).clamp(26, 92), (400 / rows).clamp(20, 44).max(170 / rows)]
     }
 
-    /// Rows and columns of panels.
+    /// Returns the rows and columns of panels.
     fn panels(&self) -> [u32; 2] {
         let keys = self.axes.len() as u32;
         let columns = if keys == 4 { 2 } else { keys.min(3) };
         [keys.div_ceil(columns), columns]
     }
 
-    /// The largest loss that is drawn. What nearly diverged would leave no room for the others.
+    /// Returns the largest loss that is drawn. Nearly diverged points would leave no room for the
+    /// others.
     fn ceiling(&self) -> f64 {
         let best = self.sweep.best().and_then(SweepPoint::validation_loss);
         best.filter(|best| *best > 0.0).map_or(f64::INFINITY, |best| 1000.0 * best)
     }
 
-    /// A point's validation loss, where it is drawn.
+    /// Returns the validation loss of a point if it is drawn.
     fn loss(&self, point: &SweepPoint) -> Option<f64> {
         point.validation_loss().filter(|loss| *loss <= self.ceiling())
     }
@@ -136,8 +137,7 @@ impl<'a> Plot<'a> {
         }
     }
 
-    /// The best point in words, and what the marks mean, above everything, so that neither hides a
-    /// point.
+    /// Draws the best point in words and the legend above the plot, so that they hide no point.
     fn draw_head<B: DrawingBackend>(&self, pen: &SvgPen<'_, B>) {
         let width = self.size()[0] as i32;
         let best = self.sweep.best().and_then(|best| Some((best, best.summary()?)));
@@ -215,7 +215,7 @@ impl<'a> Plot<'a> {
         draw(accuracies, 1.0, ("accuracy", Unit::Fraction), [76, top + 240, 620, top + 420]);
     }
 
-    /// Where along a key the points lie that cannot be drawn.
+    /// Returns the positions along a key of the points that cannot be drawn.
     fn without(&self, key: usize, is_drawn: impl Fn(&SweepPoint) -> bool) -> Vec<f64> {
         let lost = self.sweep.points.iter().filter(|point| !is_drawn(point));
         let mut lost: Vec<f64> = lost.map(|point| self.axes[key].at[point.at[key]]).collect();
@@ -253,7 +253,7 @@ impl<'a> Plot<'a> {
         }
     }
 
-    /// Whether a cell of the map has room for a loss and an accuracy, one below the other.
+    /// Whether a cell of the map fits a loss and an accuracy.
     fn has_two_lines(&self) -> bool {
         let [width, height] = self.cell();
         width >= 60 && height >= 34
@@ -269,7 +269,7 @@ impl<'a> Plot<'a> {
         let scale = ValueAxis::of(LOSS, &losses, Unit::Nats);
         let corner = |point: &SweepPoint| {
             let [row, column] = [(down, 0), (across, 1)].map(|(axis, key)| axis.order[point.at[key]] as i32);
-            // Numbers grow upwards, as on any axis; names are read from the top.
+            // Numbers grow upwards, as on any axis. Names are read from the top.
             let row = if down.is_ordered { rows - 1 - row } else { row };
             [left + column * width, top + row * height]
         };
@@ -309,7 +309,7 @@ impl<'a> Plot<'a> {
         draw_scale(pen, &scale, [right + 22, top, right + 36, bottom.max(top + 90).min(top + 220)]);
     }
 
-    /// What a map's rows and columns are.
+    /// Draws the names of a map's rows and columns.
     fn draw_names<B: DrawingBackend>(&self, pen: &SvgPen<'_, B>, [left, top, _, bottom]: [i32; 4]) {
         let [width, height] = self.cell().map(|side| side as i32);
         let [down, across] = [0, 1].map(|key| &self.axes[key]);
@@ -319,8 +319,8 @@ impl<'a> Plot<'a> {
             let label = pen.cut(label, 12, left - 40);
             pen.write(&label, 12, [left - 8, top + row * height + height / 2], HPos::Right, BLACK);
         }
-        // Numbers too wide for their columns are told of some; names are cut, as long as there is
-        // room for some letters.
+        // Of numbers too wide for their columns, only some are labelled. Names are shortened while
+        // some letters fit.
         let widest = across.labels.iter().map(|label| pen.width(label, 12)).max().unwrap_or_default().min(90);
         let is_told_of_all = !across.is_ordered && width >= 40;
         let every = if is_told_of_all { 1 } else { (widest + 6).div_euclid(width) as usize + 1 };
@@ -337,7 +337,7 @@ impl<'a> Plot<'a> {
     }
 }
 
-/// The colours of a map, and what they stand for.
+/// Draws the colour scale of a map.
 fn draw_scale<B: DrawingBackend>(pen: &SvgPen<'_, B>, axis: &ValueAxis, [left, top, right, bottom]: [i32; 4]) {
     let height = bottom - top;
     for y in 0..height {
@@ -353,8 +353,8 @@ fn draw_scale<B: DrawingBackend>(pen: &SvgPen<'_, B>, axis: &ValueAxis, [left, t
     }
 }
 
-/// A colour for 0, the lowest loss, to 1, the highest, dark to light, and what is legible on it.
-/// Between the ends of one hue, so that it is read without colours too.
+/// Returns the colour of a position from 0 (the lowest loss, dark) to 1 (the highest, light), and a
+/// legible text colour. The scale has one hue, so that it is readable without colours, too.
 fn shade(position: f64) -> (RGBColor, RGBColor) {
     const STOPS: [[f64; 3]; 4] =
         [[8.0, 48.0, 107.0], [33.0, 113.0, 181.0], [107.0, 174.0, 214.0], [239.0, 246.0, 255.0]];

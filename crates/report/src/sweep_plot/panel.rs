@@ -1,4 +1,4 @@
-//! A plot over one key.
+//! A panel: a plot over one key.
 
 use std::ops::Range;
 
@@ -9,7 +9,7 @@ use super::axes::{KeyAxis, Unit, ValueAxis};
 use super::pen::SvgPen;
 use crate::draw::GRID;
 
-/// What is drawn in one colour.
+/// The points of one colour.
 pub(super) struct Marks {
     pub(super) color: RGBColor,
     pub(super) points: Vec<(f64, f64)>,
@@ -20,14 +20,14 @@ pub(super) struct Marks {
 pub(super) struct Panel<'a> {
     pub(super) x: &'a KeyAxis,
     pub(super) y: &'a ValueAxis,
-    /// Whether it says what its x axis is; the panel below says it otherwise.
+    /// Whether the x axis has labels. Otherwise the panel below has them.
     pub(super) has_x: bool,
-    /// Where points diverged.
+    /// The positions of points that cannot be drawn.
     pub(super) lost: &'a [f64],
 }
 
 impl Panel<'_> {
-    /// Its axes' ends are at left, top, right and bottom.
+    /// Draws the panel. The axes end at left, top, right and bottom.
     pub(super) fn draw<B: DrawingBackend>(
         &self,
         pen: &SvgPen<'_, B>,
@@ -76,7 +76,7 @@ impl Panel<'_> {
             }
         }
         for &at in self.lost {
-            // Where they would be: a loss without end, an accuracy of none.
+            // The crosses stand where the values would be: at an infinite loss, or at no accuracy.
             let y = if self.y.unit == Unit::Nats { f64::from(top) + 8.0 } else { f64::from(bottom) - 8.0 };
             pen.cross([x(at), y]);
         }

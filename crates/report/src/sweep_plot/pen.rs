@@ -1,4 +1,4 @@
-//! Marks, lines and letters, by an SVG's units.
+//! Draws marks, lines and text in SVG units.
 
 use plotters::coord::Shift;
 use plotters::prelude::*;
@@ -7,7 +7,7 @@ use plotters::style::text_anchor::{HPos, Pos, VPos};
 use super::VERMILLION;
 use crate::draw::{FAMILY, IN_MEMORY};
 
-/// Draws by an SVG's units.
+/// Draws in SVG units.
 pub(super) struct SvgPen<'a, B: DrawingBackend> {
     pub(super) area: &'a DrawingArea<B, Shift>,
     pub(super) scale: u32,
@@ -22,13 +22,13 @@ impl<B: DrawingBackend> SvgPen<'_, B> {
     pub(super) fn write(&self, text: &str, size: u32, [x, y]: [i32; 2], anchor: HPos, color: RGBColor) {
         let style = TextStyle::from((FAMILY, size * self.scale).into_font());
         let style = style.color(&color).pos(Pos::new(anchor, VPos::Center));
-        // In pixels plotters centres the box of a line, whose letters stand above its middle.
+        // In pixels, plotters centres the box of a line. The letters stand above its middle.
         let lower = if self.scale > 1 { 0.17 * f64::from(size) } else { 0.0 };
         let place = self.place([f64::from(x), f64::from(y) + lower]);
         self.area.draw_text(text, &style, place).expect(IN_MEMORY);
     }
 
-    /// From bottom to top, its middle there.
+    /// Writes a text from bottom to top, centred at `place`.
     pub(super) fn write_upwards(&self, text: &str, size: u32, place: [i32; 2]) {
         let font = (FAMILY, size * self.scale).into_font().transform(FontTransform::Rotate270);
         let style = TextStyle::from(font).color(&BLACK).pos(Pos::new(HPos::Center, VPos::Center));
@@ -41,7 +41,7 @@ impl<B: DrawingBackend> SvgPen<'_, B> {
         (width / self.scale) as i32
     }
 
-    /// As much of a text as so much room takes.
+    /// Shortens a text to this width.
     pub(super) fn cut(&self, text: &str, size: u32, buffer: i32) -> String {
         let all = text.chars().count();
         let fits = (1..=all).rev().map(|letters| cut(text, letters)).find(|text| self.width(text, size) <= buffer);
@@ -71,19 +71,19 @@ impl<B: DrawingBackend> SvgPen<'_, B> {
         self.area.draw(&Rectangle::new(corners, color.filled())).expect(IN_MEMORY);
     }
 
-    /// A thin line of an axis or a grid.
+    /// Draws a thin line of an axis or a grid.
     pub(super) fn line(&self, from: [i32; 2], to: [i32; 2], color: RGBColor) {
         let ends = [from, to].map(|end| self.place(end.map(f64::from)));
         self.area.draw(&PathElement::new(ends, color.stroke_width(self.scale))).expect(IN_MEMORY);
     }
 
-    /// A segment of a curve.
+    /// Draws a segment of a curve.
     pub(super) fn stroke(&self, from: [f64; 2], to: [f64; 2], color: RGBColor) {
         let ends = [from, to].map(|end| self.place(end));
         self.area.draw(&PathElement::new(ends, color.stroke_width(2 * self.scale))).expect(IN_MEMORY);
     }
 
-    /// Around the best cell of a map.
+    /// Draws a frame around the best cell of a map.
     pub(super) fn frame(&self, [left, top]: [i32; 2], [right, bottom]: [i32; 2]) {
         for (from, to) in [
             ([left, top], [right, top + 3]),
@@ -96,7 +96,7 @@ impl<B: DrawingBackend> SvgPen<'_, B> {
     }
 }
 
-/// So many letters of a text, the last of them telling that there are more.
+/// Shortens a text to this many letters. An ellipsis marks the cut.
 pub(super) fn cut(text: &str, letters: usize) -> String {
     if text.chars().count() <= letters {
         return text.to_owned();

@@ -1,6 +1,6 @@
-//! SVG documents as a test looks at them, here and in the tests of the program.
+//! Reads SVG documents for tests, here and in the tests of the program.
 
-/// The texts of an SVG document, whose tags are in order and whose marks are escaped.
+/// Returns the texts of an SVG document. Checks that tags are nested and marks escaped.
 pub(crate) fn texts(svg: &str) -> Vec<String> {
     let (mut open, mut texts) = (Vec::new(), Vec::new());
     for piece in svg.split('<').skip(1) {

@@ -6,10 +6,10 @@ pub(crate) fn decode(_: &[u8], _: &'static str, _: fn(&[u8]) -> bool) -> Result<
     Err(PictureError::NotBuilt)
 }
 
-pub(super) fn of_ink(_: Grey, _: [usize; 2]) -> Result<Picture, PictureError> {
+pub(super) fn convert_ink(_: Grey, _: [usize; 2]) -> Result<Picture, PictureError> {
     Err(PictureError::NotBuilt)
 }
 
-pub(super) fn of_anything(_: Grey, _: [usize; 2]) -> Result<Picture, PictureError> {
+pub(super) fn convert_whole(_: Grey, _: [usize; 2]) -> Result<Picture, PictureError> {
     Err(PictureError::NotBuilt)
 }

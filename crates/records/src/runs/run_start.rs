@@ -5,7 +5,7 @@ use chainrule_core::TrainConfig;
 use serde::{Deserialize, Serialize};
 
 use crate::names::{CONFIG, MANIFEST};
-use crate::runs::config_file::MOST_BYTES;
+use crate::runs::config_file::MAX_BYTES;
 use crate::seal::{read, sealed, unsealed};
 use crate::{ConfigFile, Manifest, RunError, inside, write_whole};
 
@@ -30,7 +30,7 @@ struct Document {
 }
 
 /// The advice if either file was changed.
-const WAY_OUT: &str = "put back what was there, or train anew";
+const ADVICE: &str = "put back what was there, or train anew";
 
 impl RunStart {
     pub(crate) fn new(config: &TrainConfig, manifest: &Manifest) -> Self {
@@ -45,9 +45,9 @@ impl RunStart {
         let document = read(&path)?;
         let parse = || -> Result<_, String> {
             let Document { manifest, config: text } =
-                unsealed(&document).map_err(|problem| format!("{problem}; {WAY_OUT}"))?;
-            if text.len() as u64 > MOST_BYTES {
-                return Err(format!("its config.toml is longer than the {MOST_BYTES} bytes that such a file may have"));
+                unsealed(&document).map_err(|problem| format!("{problem}; {ADVICE}"))?;
+            if text.len() as u64 > MAX_BYTES {
+                return Err(format!("its config.toml is longer than the {MAX_BYTES} bytes that such a file may have"));
             }
             let config = TrainConfig::parse(CONFIG, &text, &[]).map_err(|error| error.to_string())?;
             Ok((config, manifest, text))
@@ -60,9 +60,9 @@ impl RunStart {
 
     /// Like `read_manifest`, and checks that `config.toml` has the same content, if it exists.
     pub(crate) fn read(folder: &Path) -> Result<Self, RunError> {
-        let begun = Self::read_manifest(folder)?;
-        begun.has_config(folder)?;
-        Ok(begun)
+        let run_start = Self::read_manifest(folder)?;
+        run_start.has_config(folder)?;
+        Ok(run_start)
     }
 
     /// Returns whether `config.toml` exists.
@@ -71,7 +71,7 @@ impl RunStart {
     /// Fails if its content differs.
     pub(crate) fn has_config(&self, folder: &Path) -> Result<bool, RunError> {
         let path = folder.join(CONFIG);
-        let problem = match inside::read(&path, MOST_BYTES) {
+        let problem = match inside::read(&path, MAX_BYTES) {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),
             Err(error) => error.to_string(),
             Ok(bytes) if bytes == self.text.as_bytes() => return Ok(true),
@@ -80,7 +80,7 @@ impl RunStart {
                 let changed = changed.map(|changed| changed.differences(&self.config)).unwrap_or_default();
                 let colon = if changed.is_empty() { "" } else { ": " };
                 let changed = changed.join("; ");
-                format!("it is damaged or was changed since the run began{colon}{changed}; {WAY_OUT}")
+                format!("it is damaged or was changed since the run began{colon}{changed}; {ADVICE}")
             }
         };
         Err(RunError::Unfinished { path, problem })

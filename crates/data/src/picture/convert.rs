@@ -6,7 +6,7 @@ use image::imageops::{FilterType, crop_imm, resize};
 use image::metadata::Orientation;
 use image::{DynamicImage, GrayImage, ImageDecoder, ImageFormat, ImageReader, Limits};
 
-use super::{Grey, LEAST_CONTRAST, MOST_BYTES, MOST_ON_A_SIDE, MOST_PIXELS, Picture, PictureError, Treatment};
+use super::{Grey, LEAST_CONTRAST, MAX_BYTES, MAX_ON_A_SIDE, MAX_PIXELS, Picture, PictureError, Treatment};
 
 /// The smallest level that counts as ink when its extent is measured; 255 is the strongest ink.
 /// Weaker levels are a JPEG's ripples and the soft edge of a stroke.
@@ -15,7 +15,7 @@ const INK: u8 = 255 / 4;
 const BOX: f64 = 20.0 / 28.0;
 
 /// Implements [`read`](super::read).
-pub(super) fn of_ink(picture: Grey, size: [usize; 2]) -> Result<Picture, PictureError> {
+pub(super) fn convert_ink(picture: Grey, size: [usize; 2]) -> Result<Picture, PictureError> {
     let Grey { format, size: [height, width], .. } = picture;
     let (grey, laid_over) = image_of(picture);
     let border = border(&grey);
@@ -42,7 +42,7 @@ pub(super) fn of_ink(picture: Grey, size: [usize; 2]) -> Result<Picture, Picture
 }
 
 /// Implements [`read_whole`](super::read_whole).
-pub(super) fn of_anything(picture: Grey, size: [usize; 2]) -> Result<Picture, PictureError> {
+pub(super) fn convert_whole(picture: Grey, size: [usize; 2]) -> Result<Picture, PictureError> {
     let Grey { format, size: found, .. } = picture;
     let (grey, laid_over) = image_of(picture);
     let border = border(&grey);
@@ -80,19 +80,19 @@ pub(crate) fn decode(bytes: &[u8], format: &'static str, is_whole: fn(&[u8]) -> 
     let damaged_by = |error: image::ImageError| damaged(error.to_string());
 
     let mut limits = Limits::no_limits();
-    limits.max_alloc = Some(MOST_BYTES);
+    limits.max_alloc = Some(MAX_BYTES);
     let mut reader = ImageReader::with_format(Cursor::new(bytes), kind);
     reader.limits(limits);
     let mut decoder = reader.into_decoder().map_err(damaged_by)?;
     let (width, height) = decoder.dimensions();
-    if width.max(height) > MOST_ON_A_SIDE || u64::from(width) * u64::from(height) > MOST_PIXELS {
+    if width.max(height) > MAX_ON_A_SIDE || u64::from(width) * u64::from(height) > MAX_PIXELS {
         return Err(PictureError::TooLarge { width, height });
     }
     if width == 0 || height == 0 {
         return Err(damaged("it has no pixel".to_owned()));
     }
     // The byte limit allows fewer pixels in 16-bit colours.
-    if decoder.total_bytes() > MOST_BYTES {
+    if decoder.total_bytes() > MAX_BYTES {
         return Err(PictureError::TooLarge { width, height });
     }
     if !is_whole(bytes) {

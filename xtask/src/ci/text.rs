@@ -1,0 +1,172 @@
+//! How text is laid out: comments within 100 columns, and pages with one sentence a line.
+
+use std::process::Command;
+
+use super::CheckOutcome;
+use crate::{complain, root};
+
+/// Columns of a comment's line.
+const COLUMNS: usize = 100;
+
+/// Pages that a program writes.
+const GENERATED: [&str; 2] = ["docs/commands.md", "docs/report/"];
+
+/// Words that end with a period within a sentence.
+const ABBREVIATIONS: [&str; 14] =
+    ["e.g", "i.e", "cf", "vs", "Eq", "Eqs", "Fig", "Figs", "No", "no", "p", "pp", "al", "approx"];
+
+/// Checks every file that git knows.
+pub(super) fn layout() -> CheckOutcome {
+    let listed = Command::new("git").args(["ls-files", "-z", "*.rs", "*.md"]).current_dir(root()).output();
+    let listed = match listed {
+        Ok(output) if output.status.success() => String::from_utf8_lossy(&output.stdout).into_owned(),
+        _ => return CheckOutcome::Skipped("git does not list the files".to_owned()),
+    };
+    let mut is_right = true;
+    for name in listed.split('\0').filter(|name| !name.is_empty()) {
+        let path = root().join(name);
+        // A link's target is listed by itself.
+        if path.is_symlink() || GENERATED.iter().any(|generated| name.starts_with(generated)) {
+            continue;
+        }
+        let Ok(text) = std::fs::read_to_string(&path) else { continue };
+        let faults = if name.ends_with(".rs") { wide_comments(&text) } else { shared_lines(&text) };
+        for (line, fault) in faults {
+            complain(&format!("{name}:{line}: {fault}"));
+            is_right = false;
+        }
+    }
+    if is_right { CheckOutcome::Passed } else { CheckOutcome::Failed }
+}
+
+/// Lines of comments that are too wide, but for those of an example's code, a table or a link.
+fn wide_comments(text: &str) -> Vec<(usize, String)> {
+    let mut is_code = false;
+    let mut faults = Vec::new();
+    for (i, line) in text.lines().enumerate() {
+        let comment = line.trim_start();
+        let Some(words) = comment.strip_prefix("//").map(|rest| rest.trim_start_matches(['/', '!']).trim_start())
+        else {
+            is_code = false;
+            continue;
+        };
+        is_code ^= words.starts_with("```");
+        let columns = line.chars().count();
+        let is_one_word = !words.trim().contains(' ');
+        if columns > COLUMNS && !is_code && !words.starts_with('|') && !is_one_word {
+            faults.push((i + 1, format!("a comment of {columns} columns; {COLUMNS} at most")));
+        }
+    }
+    faults
+}
+
+/// Lines of a page on which a second sentence begins.
+fn shared_lines(text: &str) -> Vec<(usize, String)> {
+    let (mut fence, mut is_formula) = (None, false);
+    let mut faults = Vec::new();
+    for (i, line) in text.lines().enumerate() {
+        let start = line.trim_start();
+        if let Some(mark) = ["```", "~~~"].into_iter().find(|mark| start.starts_with(mark)) {
+            fence = if fence.is_none() { Some(mark) } else { fence.filter(|&open| open != mark) };
+            continue;
+        }
+        if start.starts_with("$$") {
+            is_formula ^= start.matches("$$").count() % 2 == 1;
+            continue;
+        }
+        let is_prose = fence.is_none() && !is_formula && !start.starts_with(['#', '|', '<']);
+        if is_prose && let Some(next) = second_sentence(start) {
+            faults.push((i + 1, format!("a second sentence begins at {next:?}; one a line")));
+        }
+    }
+    faults
+}
+
+/// The beginning of a line's second sentence. What stands in code, formulas, links' targets and
+/// parentheses is not looked at.
+fn second_sentence(line: &str) -> Option<&str> {
+    let bytes = line.as_bytes();
+    let (mut i, mut depth) = (0, 0usize);
+    while i < bytes.len() {
+        match bytes[i] {
+            mark @ (b'`' | b'$') => {
+                // To the mark's partner, where it has one.
+                i += line[i + 1..].find(char::from(mark)).map_or(0, |length| length + 1);
+            }
+            b']' if bytes.get(i + 1) == Some(&b'(') => i += line[i..].find(')').unwrap_or(0),
+            b'(' => depth += 1,
+            b')' => depth = depth.saturating_sub(1),
+            b'.' | b'!' | b'?' => {
+                let rest = &line[i + 1..];
+                let closed = rest.trim_start_matches(['"', '\'', ')', '*', '_', ']']);
+                let is_inside = depth > 0 && !rest[..rest.len() - closed.len()].contains(')');
+                let next = closed.trim_start();
+                let begins = next.starts_with(|c: char| {
+                    c.is_uppercase() || c.is_ascii_digit() || ['[', '*', '_', '"', '(', '`', '$'].contains(&c)
+                });
+                let is_end = bytes[i] != b'.' || !is_abbreviation(&line[..i]);
+                if next.len() < closed.len() && begins && is_end && !is_inside {
+                    return Some(next.get(..next.len().min(24)).unwrap_or(next));
+                }
+            }
+            _ => {}
+        }
+        i += 1;
+    }
+    None
+}
+
+/// Whether a text ends in a word whose period ends no sentence: an abbreviation, an initial, or the
+/// number of a list's item.
+fn is_abbreviation(text: &str) -> bool {
+    let word = text.rsplit([' ', '(', '[']).next().unwrap_or_default();
+    let is_initial = word.len() == 1 && word.starts_with(|c: char| c.is_ascii_uppercase());
+    let before = text.strip_suffix(word).unwrap_or_default();
+    let is_number = !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_digit());
+    let is_item = is_number && before.chars().all(|c| [' ', '-', '*', '['].contains(&c));
+    is_initial || is_item || ABBREVIATIONS.contains(&word)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_sentence_is_found_and_what_is_none_is_not() {
+        for line in [
+            "One sentence. Another.",
+            "Is it one? No.",
+            "*One.* `two` begins.",
+            "(One in parentheses.) Another.",
+            "- An item. 3 of them.",
+        ] {
+            assert!(second_sentence(line).is_some(), "{line}");
+        }
+        for line in [
+            "One sentence with `code. And more` in it.",
+            "1. An item.",
+            "- [12. A link](page.md)",
+            "Eq. (5), see p. 12 of T. Chan, G. Golub.",
+            "It says so (elsewhere. As before) and goes on.",
+            "A [link](some. Where) and a formula $a. B$.",
+            "Version 1.2 of it, e.g. NumPy's.",
+            "config.toml is a file. and small letters go on",
+        ] {
+            assert_eq!(second_sentence(line), None, "{line}");
+        }
+    }
+
+    #[test]
+    fn code_tables_and_formulas_are_no_prose() {
+        let page = "# A. Title\n| a. B | c |\n```sh\necho One. Two.\n```\n$$\nA. B\n$$\nOne. Two.\n";
+        assert_eq!(shared_lines(page).iter().map(|(line, _)| *line).collect::<Vec<_>>(), [9]);
+    }
+
+    #[test]
+    fn a_wide_comment_is_told_by_its_line() {
+        let wide = "word ".repeat(25);
+        let code = format!("let x = 1; // {wide}\n");
+        let text = format!("{code}// {wide}\n/// ```\n/// {wide}\n/// ```\n/// | {wide} |\n    // {wide}\n");
+        assert_eq!(wide_comments(&text).iter().map(|(line, _)| *line).collect::<Vec<_>>(), [2, 7]);
+    }
+}
