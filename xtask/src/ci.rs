@@ -90,7 +90,7 @@ const CHECKS: [Check; 30] = [
         // The tests' own program is built already. `cargo xtask reproduce` would compile Burn once
         // more.
         let program =
-            ["run", "--package", "chainrule-tests", "--features", EVERY, "--bin", "chainrule-under-test", "--"];
+            ["run", "--package", "chainrule-tests", "--features", ALL_FEATURES, "--bin", "chainrule-under-test", "--"];
         reproduce(&program, &["--backend", "flex", "--gradient", "autodiff"])
     }),
     check("tests-wgpu", "tests on wgpu", || match vulkan() {
@@ -101,18 +101,18 @@ const CHECKS: [Check; 30] = [
 ];
 
 /// Checks that take too long for every change. `--all` runs them too.
-const LONG: [Check; 3] = [
+const SLOW_CHECKS: [Check; 3] = [
     check("clippy-alone", "lints of the program with cuda alone, and with remote devices alone", clippy_of_the_program),
     check("fuzz", "every fuzz target for a minute", fuzz),
     check("mutants", "one in forty of the faults that cargo-mutants makes", mutants),
 ];
 
 /// The features of the second build: everything that can be built and run on a CI machine.
-const EVERY: &str = "flex,wgpu,remote,burn-mnist";
+const ALL_FEATURES: &str = "flex,wgpu,remote,burn-mnist";
 
 /// The modules of the integration tests that do not depend on the backend. They run once, with the
 /// default build.
-const OF_NO_BACKEND: &[&str] = &[
+const BACKEND_INDEPENDENT: &[&str] = &[
     "architecture::",
     "board::",
     "config::",
@@ -158,7 +158,7 @@ fn asked(arguments: &[String]) -> Result<CheckSelection, String> {
             _ => return Err(format!("{argument}: ci takes --list, --only NAME, --from NAME and --all")),
         }
     }
-    let names = || CHECKS.iter().chain(&LONG).map(|check| check.name);
+    let names = || CHECKS.iter().chain(&SLOW_CHECKS).map(|check| check.name);
     match asked.only.iter().chain(&asked.from).find(|name| !names().any(|known| known == *name)) {
         Some(stranger) => Err(format!("{stranger}: no check; there are {}", names().collect::<Vec<_>>().join(", "))),
         None => Ok(asked),
@@ -184,12 +184,12 @@ pub(crate) fn run(arguments: &[String]) -> ExitCode {
     if asked.list {
         let line = |check: &Check| format!("{:<16} {}", check.name, check.about);
         CHECKS.iter().for_each(|check| say(&line(check)));
-        LONG.iter().for_each(|check| say(&format!("{} (with --all)", line(check))));
+        SLOW_CHECKS.iter().for_each(|check| say(&format!("{} (with --all)", line(check))));
         return ExitCode::SUCCESS;
     }
     let is_named = |check: &Check| asked.only.iter().chain(&asked.from).any(|name| name == check.name);
     let is_long_wanted = |check: &Check| asked.all || is_named(check);
-    let checks = CHECKS.iter().chain(LONG.iter().filter(|check| is_long_wanted(check)));
+    let checks = CHECKS.iter().chain(SLOW_CHECKS.iter().filter(|check| is_long_wanted(check)));
     let begins = |check: &&Check| asked.from.as_ref().is_some_and(|from| from != check.name);
     let checks = checks
         .skip_while(begins)
@@ -251,7 +251,7 @@ fn finish(done: &[FinishedCheck], not_begun: &[&str], all: bool) -> ExitCode {
         say(&format!("integration tests: {}", tally.to_string().replace('\n', "; ")));
     }
     if !all {
-        say(&format!("left to --all: {}", LONG.map(|check| check.about).join("; ")));
+        say(&format!("left to --all: {}", SLOW_CHECKS.map(|check| check.about).join("; ")));
     }
     if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
@@ -300,8 +300,8 @@ fn tested(cargo: &mut Command) -> CheckOutcome {
 /// Runs the integration tests on these backends, without the modules that ran already or cannot run
 /// there.
 fn tests_again(backends: &str, but: &[&str]) -> CheckOutcome {
-    let but = OF_NO_BACKEND.iter().chain(but).flat_map(|name| ["--skip", name]);
-    let test = ["test", "--package", "chainrule-tests", "--locked", "--features", EVERY, "--"];
+    let but = BACKEND_INDEPENDENT.iter().chain(but).flat_map(|name| ["--skip", name]);
+    let test = ["test", "--package", "chainrule-tests", "--locked", "--features", ALL_FEATURES, "--"];
     tested(crate::cargo().args(test.into_iter().chain(but)).env("CHAINRULE_BACKENDS", backends))
 }
 

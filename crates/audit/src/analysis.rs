@@ -87,7 +87,7 @@ pub(crate) fn hardest_batch(every_step: &Run) -> Option<HardestBatch> {
 
 /// Returns the number of steps after which an evaluation falls on the same batch again: the least
 /// common multiple of both periods.
-pub(crate) fn meeting(steps_per_epoch: usize, evaluation_interval: usize) -> usize {
+pub(crate) fn steps_until_repeat(steps_per_epoch: usize, evaluation_interval: usize) -> usize {
     let (mut a, mut b) = (steps_per_epoch, evaluation_interval);
     while b > 0 {
         (a, b) = (b, a % b);

@@ -7,7 +7,7 @@ use chainrule_report::{Claim, Pictures, Run, Runs, Verdict};
 use serde_json::{Value, json};
 
 use crate::DataFacts;
-use crate::analysis::{correlation, hardest_batch, mean, median, meeting, spikes, stop_with};
+use crate::analysis::{correlation, hardest_batch, mean, median, spikes, steps_until_repeat, stop_with};
 use crate::figures::{FULL_LENGTH, PATIENCES, PENALISED, PRINTED};
 
 /// Returns the verdict on a claim. `core_holds` says whether its core is true, `as_it_stands`
@@ -214,7 +214,7 @@ fn one_class_batches(runs: &Runs, facts: &DataFacts) -> Findings {
     let one_class = facts.batches.iter().filter(|counts| counts.iter().filter(|&&count| count > 0).count() < 2).count();
     let rarest = facts.batches.iter().filter_map(|counts| counts.iter().min()).min().copied().unwrap_or_default();
     let (steps, interval) = (run.summary.steps_per_epoch, run.evaluation_interval());
-    let period = meeting(steps, interval);
+    let period = steps_until_repeat(steps, interval);
     let found: Vec<usize> = spikes(run).iter().map(|evaluation| evaluation.step).collect();
     let hardest = hardest_batch(every);
     let on_hardest = |hardest: usize| found.iter().filter(|step| *step % steps == hardest).count();
@@ -340,7 +340,7 @@ fn overfitting(runs: &Runs) -> Findings {
     let losses: Vec<f64> = run.evaluations().iter().map(|evaluation| evaluation.validation_loss).collect();
     let (before, late) = last_tenths(&losses);
     let rises = late > before;
-    let is_wide = gap > YARDSTICK * gap_error;
+    let is_wide = gap > SIGNIFICANT_ERRORS * gap_error;
     let verdict = verdict(rises, is_wide);
     Findings {
         verdict,
@@ -404,7 +404,7 @@ fn lower_row(runs: &Runs) -> Findings {
 }
 
 /// A difference of more than this many standard errors is not put down to chance.
-const YARDSTICK: f64 = 1.0;
+const SIGNIFICANT_ERRORS: f64 = 1.0;
 
 /// Returns the means of the second-to-last and of the last tenth of the values. Each has at least
 /// one value.
@@ -421,7 +421,7 @@ fn accuracy_cost(runs: &Runs) -> Findings {
     // These runs decide. With early stopping, runs also differ in their length.
     let full = Cost::new(runs, &FULL_LENGTH[..4], FULL_LENGTH[4]);
     let (costly, harmless): (Vec<&Change>, Vec<&Change>) =
-        full.changes.iter().partition(|change| change.change < -YARDSTICK);
+        full.changes.iter().partition(|change| change.change < -SIGNIFICANT_ERRORS);
     let verdict = match (costly.len(), harmless.len()) {
         (_, 0) => Verdict::Supported,
         (0, _) => Verdict::NotSupported,

@@ -184,13 +184,13 @@ fn task_2abc(sources: &Sources) -> Section {
             )),
             sources.figure("figure-1"),
             sources.figure("figure-2"),
-            text(what_strikes(run)),
+            text(describe_curves(run)),
         ],
     )
 }
 
 /// Describes what is unusual about the curves of the first run, if anything.
-fn what_strikes(run: &Run) -> String {
+fn describe_curves(run: &Run) -> String {
     let last = &run.summary.final_metrics;
     let spikes = spikes(run).len();
     let mut said = Vec::new();

@@ -5,7 +5,7 @@ use std::ops::Range;
 use chainrule_core::Evaluation;
 use chainrule_report::{Axis, Chart, Color, Content, Corner, Figure, Format, Mark, Pictures, Run, Runs, Scale, Series};
 
-use crate::analysis::{blocks, hardest_batch, meeting, stop_with};
+use crate::analysis::{blocks, hardest_batch, steps_until_repeat, stop_with};
 
 /// A figure that is drawn when its runs are finished.
 #[derive(Clone, Copy, Debug)]
@@ -218,7 +218,7 @@ fn aliasing(runs: &Runs) -> Figure {
         caption: format!(
             "Validation loss of the same path after every step, and the steps at which the report looks: every {interval}. An epoch has \
              {steps} steps, so the same batch is met once in {}.",
-            meeting(steps, interval)
+            steps_until_repeat(steps, interval)
         ),
         content: Content::Chart(chart),
         runs: names(&[run, every]),

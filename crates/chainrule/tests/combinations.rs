@@ -1,4 +1,4 @@
-//! What can be combined: each combination is fitted, or refused, as it should be.
+//! Every combination of options is either fitted or refused, as expected.
 
 use std::num::NonZero;
 
@@ -6,7 +6,7 @@ use chainrule::backend::Backend;
 use chainrule::core::{ClassWeights, GradientSource, Optimizer};
 use chainrule::{Estimator, Samples};
 
-/// What a fit is asked for.
+/// The options of a fit.
 #[derive(Clone, Copy, Debug)]
 struct Asked {
     gradient: GradientSource,
@@ -29,7 +29,7 @@ impl Asked {
         })
     }
 
-    /// Whether a backend of this processor can do it, with Burn or without.
+    /// Returns whether a CPU backend supports the combination, with Burn or without.
     fn can(self, is_burns: bool) -> bool {
         let by_kernels = !(self.momentum || self.standardize || self.class_weights || self.table);
         let otherwise = is_burns || !self.momentum;

@@ -1,4 +1,4 @@
-//! Errors of the library: their causes, and no word of the program's options.
+//! Errors of the library: they have causes and do not mention options of the program.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -11,7 +11,7 @@ use tempfile::TempDir;
 const FLOWERS: &str =
     "length,2024\n1,rose\n2,tulip\n1,rose\n2,tulip\n1,rose\n2,tulip\n1,rose\n2,tulip\n1,rose\n2,tulip\n";
 
-/// A folder with flowers, a model that was fitted to them, and a file in no folder's place.
+/// Returns a folder with flowers, a model fitted to them, and a file in place of a folder.
 fn fitted_to_flowers() -> (TempDir, Samples, Fitted) {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);
@@ -23,13 +23,13 @@ fn fitted_to_flowers() -> (TempDir, Samples, Fitted) {
     (folder, samples, fitted)
 }
 
-/// The kind of the system's error at the end of the chain.
+/// Returns the kind of the system error at the end of the chain.
 fn cause(error: &dyn Error) -> Option<ErrorKind> {
     let last = std::iter::successors(error.source(), |&error| error.source()).last()?;
     Some(last.downcast_ref::<std::io::Error>()?.kind())
 }
 
-/// Nothing of the program's is in what a library says.
+/// Asserts that a message does not mention the program.
 fn is_neutral(said: &str) {
     assert!(!said.contains("--") && !said.contains("xtask"), "{said}");
 }
@@ -46,7 +46,7 @@ fn errors_have_their_causes_and_say_them() {
     assert_eq!(cause(&below_a_file), Some(ErrorKind::NotADirectory), "{below_a_file}");
     let nowhere = fitted.export(at("no/such/folder.npz")).unwrap_err();
     assert_eq!(cause(&nowhere), Some(ErrorKind::NotFound), "{nowhere}");
-    // All is in the one line, too.
+    // The one-line message contains the cause, too.
     assert!(nowhere.to_string().contains("No such file"), "{nowhere}");
 }
 

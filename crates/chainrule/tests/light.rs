@@ -1,11 +1,11 @@
-//! What the library does without Burn: fit, predict, evaluate, save, load, import and export.
+//! The library without Burn: fit, predict, evaluate, save, load, import and export.
 
 use chainrule::backend::Backend;
 use chainrule::core::{DataKind, Optimizer, Parameters, Precision};
 use chainrule::formats::{Format, Hints, ImportError, TrainedOn};
 use chainrule::{Error, Estimator, Fitted, Samples};
 
-/// Two kinds of rows whose numbers are of different sizes.
+/// Returns two kinds of rows with columns of different scales.
 fn flowers() -> Samples<&'static str> {
     let row = |i: usize| {
         let (x, is_rose) = (i as f64, i.is_multiple_of(3));
@@ -54,7 +54,7 @@ fn a_table_is_fitted_to_the_minimum_and_goes_through_every_file() {
         assert_eq!((names, imported.columns()), (vec!["iris".to_owned(), "rose".to_owned()], fitted.columns()));
         same(&imported.predict_proba(&validation).expect(ending), &asked, 1e-12);
     }
-    // PyTorch's layer takes features, and does not know what they are made of.
+    // PyTorch's layer takes features and does not record how they were computed.
     let file = folder.path().join("flowers.safetensors");
     fitted.export(&file).expect("a file");
     std::fs::write(folder.path().join("wrong.npz"), "no archive").expect("a file");
@@ -73,7 +73,7 @@ fn digits_are_fitted_by_the_kernels_in_either_precision() {
     assert_eq!(gradient, Some(chainrule::core::GradientSource::Fused));
     let [a, b] = [&single, &double].map(|fitted| fitted.evaluate(&validation).expect("metrics"));
     assert!(a.accuracy > 0.7 && (a.loss - b.loss).abs() < 1e-2 * b.loss, "{a:?} {b:?}");
-    // What the kernels do not weigh or standardise goes by plain loops.
+    // Plain loops run what the kernels do not support: class weights and standardisation.
     let standardized = Estimator::softmax().standardize().balanced().l2(0.01).to_the_minimum().backend(here());
     let fitted = standardized.fit_validated(&train, &validation).expect("a fit");
     assert!(fitted.score(&validation).expect("a score") > 0.7);
@@ -90,7 +90,7 @@ fn what_needs_burn_is_refused_and_says_what_has_it() {
 
 #[test]
 fn weights_of_pixels_of_another_range_are_weights_of_ours() {
-    // A linear layer that was trained on p / 255: exported as such, and told so.
+    // A linear layer trained on p / 255, exported without metadata and imported with hints.
     let samples = Samples::digits(200, 3);
     let fitted = Estimator::softmax().epochs(2).backend(here()).fit(&samples).expect("a fit");
     let folder = tempfile::tempdir().expect("a folder");

@@ -1,4 +1,4 @@
-//! `Samples`, `Estimator` and `Fitted`, as a program of someone's own uses them, without Burn.
+//! `Samples`, `Estimator` and `Fitted` as a user's program uses them, without Burn.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -54,12 +54,12 @@ fn columns_are_found_by_their_names_in_any_order() {
     let turned = table(folder.path(), "turned.csv", &["species", "width", "length", "weight"]);
     assert_eq!(fitted.predict_proba(&turned).unwrap(), fitted.predict_proba(&samples).unwrap());
     assert_eq!(fitted.evaluate(&turned).unwrap(), fitted.evaluate(&samples).unwrap());
-    // And in a fit, where the validation comes from elsewhere.
+    // Also in a fit with a separate validation set.
     let of_turned = softmax().standardize().epochs(2).fit_validated(&samples, &turned).unwrap();
     let training = of_turned.training().unwrap();
     assert!((training.train.loss - training.validation.unwrap().loss).abs() < 1e-12);
 
-    // Without labels, and among columns that are no numbers.
+    // Without labels, and beside columns that are not numeric.
     std::fs::write(folder.path().join("new.csv"), flowers(&["garden", "weight", "length", "width"])).unwrap();
     let found = fitted.predict_file(folder.path().join("new.csv")).unwrap();
     let found: Vec<Vec<f64>> = found.into_iter().map(|prediction| prediction.probabilities).collect();
@@ -140,7 +140,7 @@ fn rows_from_memory_are_those_of_a_table() {
     let named = from_memory.with_columns(samples.columns()).unwrap();
     let [of_file, of_memory] = [&samples, &named].map(fitted_to_flowers);
     assert_eq!(of_file.parameters(), of_memory.parameters());
-    // Labels that are numbers are in their order.
+    // Numeric labels are sorted as numbers.
     let numbered = Samples::from_rows(&[[1.0], [2.0], [3.0]], &[10, 9, 100]).unwrap();
     assert_eq!((numbered.labels(), numbered.classes()[0].to_string()), (vec![1, 0, 2], "9".to_owned()));
     assert_eq!(numbered.classes(), [9, 10, 100]);
@@ -209,7 +209,7 @@ fn settings_that_cannot_be_are_refused_by_their_keys() {
         softmax().with(|all| all.data.label = Some("x".to_owned())).fit(&two),
         &["what is trained on are the samples"],
     );
-    // The one order is that of the samples, and the other a config's.
+    // A list would be ambiguous: the samples and a config order these classes differently.
     let list = logistic().with(|all| all.objective.class_weights = Some(ClassWeights::Each(vec![1.0, 3.0])));
     says(list.fit(&two), &["name them: { a = 3.0, b = 1.0 }, or { a = 1.0, b = 3.0 }"]);
     let unknown = softmax().class_weights([("A", 2.0)]);

@@ -1,5 +1,5 @@
-//! What the types of the library say: labels of any type, rows from memory in any form, models from
-//! weights and values, and errors with their kind, cause and place.
+//! The types of the library: labels of any type, rows in memory in any form, models from weights
+//! and values, and errors with kind, cause and place.
 
 use std::error::Error as _;
 use std::fmt;
@@ -15,7 +15,7 @@ fn softmax() -> Estimator {
     Estimator::softmax().backend(Backend::Cpu)
 }
 
-/// Rows in three places, and the place of each.
+/// Returns rows in three places, and the place of each row.
 fn rows() -> (Vec<[f64; 2]>, Vec<Place>) {
     let places = [Place::Sea, Place::Hill, Place::Town];
     (0..90)
@@ -27,7 +27,7 @@ fn rows() -> (Vec<[f64; 2]>, Vec<Place>) {
         .unzip()
 }
 
-/// A label that is no text.
+/// A label that is not a string.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Place {
     Sea,
@@ -50,7 +50,7 @@ fn labels_of_any_type_come_back_as_they_are() {
     let (rows, places) = rows();
     let samples = Samples::from_rows(&rows, &places).expect("samples");
     let fitted = softmax().learning_rate(0.5).fit(&samples).expect("a model");
-    // By their characters.
+    // Sorted by their text.
     assert_eq!(fitted.classes(), [Place::Hill, Place::Sea, Place::Town]);
     assert_eq!(fitted.predict(&samples).expect("predictions"), places);
     let numbers: Vec<i64> = places.iter().map(|place| -7 * *place as i64).collect();
@@ -85,7 +85,7 @@ fn rows_of_a_matrix_are_its_rows() {
     let (rows, places) = rows();
     let matrix = ndarray::Array2::from_shape_vec((90, 2), rows.concat()).expect("a matrix");
     let fitted = softmax().fit(&Samples::from_rows(&rows, &places).expect("samples")).expect("a model");
-    // Columns one after the other in memory are the same matrix.
+    // A column-major layout is the same matrix.
     let turned = matrix.t().as_standard_layout().into_owned();
     for view in [matrix.view(), turned.t()] {
         let samples = Samples::array(view).expect("rows");
@@ -126,8 +126,8 @@ fn a_fit_without_validation_is_the_same_and_says_nothing_of_one() {
 fn batches_one_by_one_are_a_training_and_go_on_from_weights() {
     let (rows, places) = rows();
     let samples = Samples::from_rows(&rows, &places).expect("samples");
-    // One pass over all rows, in their order, is one over the first and then the second part of
-    // them.
+    // One pass over all rows in order equals a pass over the first part and then one over the
+    // second.
     let in_order = |settings: &mut chainrule::core::Settings| {
         settings.descent.shuffle.generator = chainrule::core::Generator::None;
     };
@@ -140,7 +140,7 @@ fn batches_one_by_one_are_a_training_and_go_on_from_weights() {
     assert_eq!(both.parameters(), whole.parameters());
     assert_ne!(both.parameters(), first.parameters());
 
-    // A batch may lack a class, and weights of anybody's are a beginning.
+    // A batch may lack a class, and any weights can be the start.
     let sea: Vec<[f64; 2]> = rows.iter().step_by(3).copied().collect();
     let of_sea = Samples::from_rows(&sea, &vec![Place::Sea; sea.len()]).expect("samples");
     let zeros = Parameters::zeros(2, 3);
@@ -167,7 +167,7 @@ fn a_model_is_a_value_by_serde() {
     let read: Fitted = serde_json::from_str(&text).expect("a model");
     assert_eq!(read.classes(), ["hill", "sea", "town"].map(|name| Class::Name(name.to_owned())));
     assert_eq!(read.predict_proba(&samples).expect("p"), fitted.predict_proba(&samples).expect("p"));
-    // A model that cannot be is none.
+    // An inconsistent model is refused.
     let other = text.replace("\"n_features\":2", "\"n_features\":3");
     assert_ne!(other, text);
     assert!(serde_json::from_str::<Fitted>(&other).is_err());
@@ -220,7 +220,7 @@ fn a_setting_that_cannot_be_names_the_line_that_made_it() {
     assert_eq!((error.key, value.as_str(), place.line()), ("objective.l2", "-1.0", line));
     assert!(refused.to_string().starts_with(&format!("{}:{line}: objective.l2 = -1.0: ", file!())), "{refused}");
 
-    // One that no number is, too, and one of a closure.
+    // Also for a value that is not a number, and for a closure.
     let line = line!() + 1;
     let refused = softmax().learning_rate(f64::NAN).fit(&samples).expect_err("a refusal");
     assert!(refused.to_string().starts_with(&format!("{}:{line}: descent.learning_rate", file!())), "{refused}");

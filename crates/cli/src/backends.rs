@@ -94,7 +94,7 @@ fn describe(rows: &[Row]) -> Lines {
         };
         lines.add(format!("{mark} {:<8} {found}", row.backend));
     }
-    lines.gap();
+    lines.empty_line();
     lines.add("* is what runs where --backend does not say otherwise. Closed forms work on each, fused kernels on all but remote devices;");
     lines.add("cpu is this processor without Burn: no autodiff, and no optimizer but plain sgd. docs/backends.md compares them.");
     lines

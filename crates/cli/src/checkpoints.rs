@@ -11,7 +11,7 @@ use chainrule_records::{ConfigFile, RunFolder, Seconds};
 use chainrule_solve::{Checkpoint, Observer};
 use serde::{Deserialize, Serialize};
 
-use crate::output::say;
+use crate::output::print_message;
 
 /// How often a checkpoint is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -181,7 +181,7 @@ impl Observer for CheckpointObserver<'_> {
         if let Err(error) = self.folder.write_checkpoint(steps, &saved)
             && !self.has_complained
         {
-            say(&format!("warning: no checkpoint of step {steps}: {error}; the training goes on"));
+            print_message(&format!("warning: no checkpoint of step {steps}: {error}; the training goes on"));
             self.has_complained = true;
         }
         self.last_kept = Instant::now();

@@ -21,10 +21,10 @@ use serde::Serialize;
 
 use crate::destination::destination;
 use crate::exit;
-use crate::missing::is_folder;
+use crate::missing::check_folder_exists;
 use crate::model::{Model, Origin as ModelOrigin, Trained};
 use crate::options::{DataSource, Output};
-use crate::output::{Lines, print_json, say};
+use crate::output::{Lines, print_json, print_message};
 
 #[derive(Args, Debug)]
 pub(crate) struct EvaluateOptions {
@@ -118,11 +118,11 @@ struct Labelled {
 
 /// Evaluates a model on labelled rows.
 pub(crate) fn evaluate(options: &EvaluateOptions) -> Result<u8> {
-    is_folder(&options.run)?;
+    check_folder_exists(&options.run)?;
     let model = Model::read(&options.run)?;
     let mut log = |line: &str| {
         if !options.output.quiet {
-            say(line);
+            print_message(line);
         }
     };
     if options.wrong.is_some() && model.features().is_some() {
@@ -168,7 +168,7 @@ pub(crate) fn evaluate(options: &EvaluateOptions) -> Result<u8> {
     }
     let Labelled { rows, left_out, lines } = &labelled;
     let count: usize = left_out.values().sum();
-    let may_leave_out = options.known_classes_only || chose_classes(&model);
+    let may_leave_out = options.known_classes_only || has_chosen_classes(&model);
     if count > 0 && !rows.is_empty() && !may_leave_out {
         bail!(
             "{}: {count} of {} {noun}s are of classes that the model does not know: {}; its classes are [{}]; --known-classes-only leaves these {noun}s out",
@@ -222,12 +222,12 @@ pub(crate) fn evaluate(options: &EvaluateOptions) -> Result<u8> {
 /// Finds the data named on the command line, else the run's own.
 fn find(model: &Model, named: Option<&str>, log: &mut dyn FnMut(&str)) -> Result<Data> {
     let pictures =
-        PictureRequest { size: model.image_size(), treatment: model.treatment(), holdout: own_holdout(model, named) };
+        PictureRequest { size: model.image_size(), treatment: model.treatment(), holdout: run_holdout(model, named) };
     let digits = model.trained().map_or(DIGITS, |run| digits_to_draw(&run.config));
     let found = find_with(&request(model, named)?, digits, pictures, resident_bytes(model), log);
     let data = match named {
         Some(_) => found?,
-        None => found.map_err(of_the_run)?,
+        None => found.map_err(run_data_error)?,
     };
     let ((height, width), [rows, columns]) = (data.train.size(), model.image_size());
     if [height, width] != [rows, columns] {
@@ -252,14 +252,14 @@ fn find_table(model: &Model, features: &[String], options: &EvaluateOptions) -> 
         ignored: Vec::new(),
         features: Some(features.to_vec()),
         classes: Some(names(model.classes())),
-        holdout: own_holdout(model, named),
+        holdout: run_holdout(model, named),
         resident_bytes: resident_bytes(model),
     };
     let request = request(model, named)?;
     let found = find_tables(&request, &wanted);
     // A column named by an option is looked up in any data.
     let found = match (named, &options.label) {
-        (None, None) => found.map_err(of_the_run)?,
+        (None, None) => found.map_err(run_data_error)?,
         _ => found?,
     };
     match found {
@@ -274,7 +274,7 @@ fn find_table(model: &Model, features: &[String], options: &EvaluateOptions) -> 
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "as map_err gives it")]
-fn of_the_run(error: DataError) -> anyhow::Error {
+fn run_data_error(error: DataError) -> anyhow::Error {
     anyhow!("{error}; this is the data of the run, and --data names other data")
 }
 
@@ -291,7 +291,7 @@ fn request(model: &Model, named: Option<&str>) -> Result<Request> {
 }
 
 /// Returns the run's holdout for its own data. Other data is used whole.
-fn own_holdout(model: &Model, named: Option<&str>) -> Option<Holdout> {
+fn run_holdout(model: &Model, named: Option<&str>) -> Option<Holdout> {
     model.trained().filter(|_| named.is_none()).map(|run| holdout(&run.config))
 }
 
@@ -301,7 +301,7 @@ fn resident_bytes(model: &Model) -> u64 {
 
 /// Whether the run's config chose classes. If so, rows of other classes are left out without an
 /// error.
-fn chose_classes(model: &Model) -> bool {
+fn has_chosen_classes(model: &Model) -> bool {
     model.trained().is_some_and(|run| run.config.data().classes.is_some())
 }
 
@@ -429,7 +429,7 @@ fn describe(answer: &Answer, kind: &str, noun: &str) -> Lines {
         (false, _) => "not the run's own",
     };
     let [low, high] = scores.accuracy_interval.map(percent);
-    lines.gap();
+    lines.empty_line();
     lines.add(format!("{:<14} {}: {kind}", "model", answer.run));
     lines.add(format!("{:<14} {}, {rows}, {own}", "data", data.source));
     if data.left_out > 0 {
@@ -447,7 +447,7 @@ fn describe(answer: &Answer, kind: &str, noun: &str) -> Lines {
     // The column of names has the same width in all of these tables.
     let longest = names(classes).iter().map(|name| display_width(name)).max().unwrap_or_default();
     let first = longest.max(14);
-    lines.gap();
+    lines.empty_line();
     lines.add(format!("{:>first$} {:>10} {:>10} {:>10} {:>10}", "class", "precision", "recall", "F1", nouns));
     for (class, of_class) in classes.iter().zip(&scores.per_class) {
         let [precision, recall, f1] = [of_class.precision, of_class.recall, of_class.f1].map(or_nothing);
@@ -457,14 +457,14 @@ fn describe(answer: &Answer, kind: &str, noun: &str) -> Lines {
 
     let columns = scores.rows.to_string().len().max(longest).max(3) + 1;
     let cells = |cells: Vec<String>| cells.iter().map(|cell| to_right(cell, columns)).collect::<String>();
-    lines.gap();
+    lines.empty_line();
     lines.add(format!("{} {}", to_right("taken for", first), cells(classes.iter().map(ToString::to_string).collect())));
     for (class, counts) in classes.iter().zip(&scores.confusion) {
         let counts = counts.iter().map(|&count| if count == 0 { ".".to_owned() } else { count.to_string() });
         lines.add(format!("{} {}", to_right(class, first), cells(counts.collect())));
     }
 
-    lines.gap();
+    lines.empty_line();
     lines.add(format!("{:>first$} {:>10} {:>10} {:>10}", "confidence", "mean", "accuracy", nouns));
     for bin in scores.reliability.iter().filter(|bin| bin.rows > 0) {
         let range = format!("{:.0} to {:.0} %", 100.0 * bin.above, 100.0 * bin.up_to);
@@ -482,7 +482,7 @@ fn describe(answer: &Answer, kind: &str, noun: &str) -> Lines {
         scores.most_confidently_wrong.iter().zip(images.chain(of_table)).take(IN_TEXT).enumerate()
     {
         if i == 0 {
-            lines.gap();
+            lines.empty_line();
         }
         let name = if i == 0 { "most confidently wrong: " } else { "" };
         lines.add(format!(

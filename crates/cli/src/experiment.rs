@@ -8,7 +8,7 @@ use chainrule_records::{ConfigFile, RunFolder, check_override};
 use clap::ValueEnum;
 
 use crate::builtin;
-use crate::missing::{Config, is_config};
+use crate::missing::{Config, check_config_exists};
 use crate::options::{Choices, TrainOptions};
 
 /// Returns the checked config: the experiment's file, or the config of the resumed run, with the
@@ -38,7 +38,7 @@ pub(crate) fn read(named: Option<&Path>) -> Result<Experiment> {
     if let Some(text) = inside.filter(|_| named.is_none() || path.symlink_metadata().is_err()) {
         return Ok(Experiment { file: path.display().to_string(), text: text.to_owned() });
     }
-    is_config(path, Config::Experiment)?;
+    check_config_exists(path, Config::Experiment)?;
     Ok(Experiment { file: path.display().to_string(), text: TrainConfig::read_text(path)? })
 }
 

@@ -12,7 +12,7 @@ use serde_json::json;
 
 use crate::destination::destination;
 use crate::exit;
-use crate::missing::is_folder;
+use crate::missing::check_folder_exists;
 use crate::model::{Model, Origin};
 use crate::options::Output;
 use crate::output::{print_json, print_line};
@@ -45,7 +45,7 @@ fn formats() -> impl TypedValueParser<Value = Format> {
 
 /// Writes a model in another tool's format.
 pub(crate) fn export(options: &ExportOptions) -> Result<u8> {
-    is_folder(&options.run)?;
+    check_folder_exists(&options.run)?;
     let model = Model::read(&options.run)?;
     let by_ending = options.out.as_ref().and_then(|out| Format::of_file(out).ok());
     let Some(format) = options.format.or(by_ending) else {

@@ -16,7 +16,7 @@ use clap::{Args, ValueEnum};
 
 use crate::destination::folder_exists;
 use crate::options::Output;
-use crate::output::{print_json, print_line, say};
+use crate::output::{print_json, print_line, print_message};
 use crate::{exit, table};
 
 #[derive(Args, Debug)]
@@ -115,7 +115,7 @@ pub(crate) fn import(options: &ImportOptions) -> Result<u8> {
     Predictor::new(link, parameters.clone(), preprocessing.clone()).map_err(|problem| anyhow!("{shown}: {problem}"))?;
     let log = |line: String| {
         if !options.output.quiet {
-            say(&line);
+            print_message(&line);
         }
     };
     if !model.has_bias {

@@ -14,10 +14,10 @@ use serde::Serialize;
 use crate::destination::destination;
 use crate::exit;
 use crate::heatmaps::{Heatmap, Ink, Palette, columns};
-use crate::missing::is_folder;
+use crate::missing::check_folder_exists;
 use crate::model::Model;
 use crate::options::Output;
-use crate::output::{Lines, print_json, say};
+use crate::output::{Lines, print_json, print_message};
 
 #[derive(Args, Debug)]
 pub(crate) struct InspectOptions {
@@ -125,7 +125,7 @@ const MOST: usize = 8;
 
 /// Shows a model's weights, or explains its prediction for an image.
 pub(crate) fn inspect(options: &InspectOptions) -> Result<u8> {
-    is_folder(&options.run)?;
+    check_folder_exists(&options.run)?;
     let model = Model::read(&options.run)?;
     let of_table = [("--image", options.image.is_some()), ("--png", options.png.is_some())];
     if let (Some(_), Some((option, _))) = (model.features(), of_table.iter().find(|(_, is_asked)| *is_asked)) {
@@ -137,7 +137,7 @@ pub(crate) fn inspect(options: &InspectOptions) -> Result<u8> {
     let found = options.image.as_ref().map(|_| explain(&model, options)).transpose()?;
     let (pixels, image) = found.unzip();
     if let (Some(ImageExplanation { file, treatment: Some(treatment), .. }), false) = (&image, options.output.quiet) {
-        say(&format!("{file}: {treatment}"));
+        print_message(&format!("{file}: {treatment}"));
     }
     let answer = Answer {
         run: model.folder.display().to_string(),
@@ -166,7 +166,7 @@ pub(crate) fn inspect(options: &InspectOptions) -> Result<u8> {
     let ink = Ink::of_output();
     let drawn = ink.draw(&pictures, model.image_size(), columns());
     let mut lines = describe(&answer, model.name());
-    lines.gap();
+    lines.empty_line();
     lines.drawn(&drawn);
     lines.add(ink.legend(Palette::Signed));
     lines.print()?;
@@ -296,7 +296,7 @@ fn describe(answer: &Answer, kind: &str) -> Lines {
         "weight norm", norm.frobenius, norm.frobenius_squared, norm.spectral
     ));
     let Some(image) = &answer.image else {
-        lines.gap();
+        lines.empty_line();
         let classes: Vec<String> = answer.weights.iter().map(|of| of.class.to_string()).collect();
         let longest = |names: &[String]| names.iter().map(|name| display_width(name)).max().unwrap_or_default();
         let first = longest(&classes).max(12);
@@ -311,7 +311,7 @@ fn describe(answer: &Answer, kind: &str) -> Lines {
             let cells = |cells: Vec<String>| {
                 cells.iter().map(|cell| format!(" {}", to_right(cell, columns))).collect::<String>()
             };
-            lines.gap();
+            lines.empty_line();
             lines.add(format!("{:>first$}{}", "weight of", cells(classes)));
             for FeatureSummary { name, weights, .. } in features {
                 let name = to_right(name, first);

@@ -17,7 +17,7 @@ use chainrule_solve::{Ending, Observer, most_steps};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::checkpoints::{CheckpointInterval, CheckpointObserver};
-use crate::output::say;
+use crate::output::print_message;
 use crate::progress::{TICK, is_interrupted, target};
 use crate::rows::PreparedRows;
 use crate::run::{is_interruption, run};
@@ -43,12 +43,12 @@ pub(crate) struct JobPool<'a> {
 const PARTS: u64 = 1000;
 
 /// The result of [`JobPool::work`].
-pub(crate) struct Work<T, A> {
+pub(crate) struct JobResults<T, A> {
     /// The result of each task, in the order of the tasks. `None` for tasks that an interruption
     /// left undone.
     pub(crate) done: Vec<Option<T>>,
     /// The result of the work beside the tasks. `None` if it failed after an interruption.
-    pub(crate) aside: Option<A>,
+    pub(crate) side_result: Option<A>,
     pub(crate) is_interrupted: bool,
 }
 
@@ -87,7 +87,7 @@ impl<'a> JobPool<'a> {
         Self { machine, workers, task, is_quiet, bar, parts, loaded, ended }
     }
 
-    /// Runs each task when its dependencies are done, and runs `aside` on this thread meanwhile.
+    /// Runs each task when its dependencies are done, and runs `side_result` on this thread meanwhile.
     ///
     /// `begin` gets the results so far. It returns the start of a task, or `None` if the task has
     /// to wait. The first error ends all work.
@@ -96,26 +96,26 @@ impl<'a> JobPool<'a> {
         names: &[&str],
         begin: impl Fn(usize, &[Option<T>]) -> Option<B> + Sync,
         make: impl Fn(usize, B) -> Result<Option<T>> + Sync,
-        aside: impl FnOnce() -> Result<A>,
-    ) -> Result<Work<T, A>> {
+        side_result: impl FnOnce() -> Result<A>,
+    ) -> Result<JobResults<T, A>> {
         let tasks = names.len();
         let state = State { taken: vec![false; tasks], done: (0..tasks).map(|_| None).collect(), ended: None };
         let (state, changed) = (Mutex::new(state), Condvar::new());
         self.bar.set_length(tasks as u64 * PARTS);
         self.bar.set_prefix(format!("0/{tasks}"));
         self.bar.enable_steady_tick(TICK);
-        let aside = thread::scope(|scope| {
+        let side_result = thread::scope(|scope| {
             for _ in 0..self.workers.get().min(tasks) {
-                scope.spawn(|| self.take_turns(names, &begin, &make, &state, &changed));
+                scope.spawn(|| self.run_worker(names, &begin, &make, &state, &changed));
             }
             let why = |error| if is_interrupted() { Ok(()) } else { Err(error) };
-            aside().map_err(|error| self.end(&mut lock(&state), why(error))).ok()
+            side_result().map_err(|error| self.end(&mut lock(&state), why(error))).ok()
         });
         self.bar.finish_and_clear();
         let state = state.into_inner().unwrap_or_else(PoisonError::into_inner);
         let is_interrupted = state.ended.is_some();
         state.ended.transpose()?;
-        Ok(Work { done: state.done, aside, is_interrupted })
+        Ok(JobResults { done: state.done, side_result, is_interrupted })
     }
 
     /// Ends the work early. The first reason is kept.
@@ -125,7 +125,7 @@ impl<'a> JobPool<'a> {
     }
 
     /// Runs tasks until none is left. Each time it takes the first task that can begin.
-    fn take_turns<B, T>(
+    fn run_worker<B, T>(
         &self,
         names: &[&str],
         begin: &impl Fn(usize, &[Option<T>]) -> Option<B>,
@@ -157,7 +157,7 @@ impl<'a> JobPool<'a> {
             match made {
                 Ok(Some(made)) => {
                     state.done[task] = Some(made);
-                    self.is_done(names[task], names.len());
+                    self.finish_task(names[task], names.len());
                 }
                 Ok(None) => self.end(&mut state, Ok(())),
                 Err(error) => self.end(&mut state, Err(error)),
@@ -167,14 +167,14 @@ impl<'a> JobPool<'a> {
     }
 
     /// Updates the progress of a task.
-    fn has_come(&self, name: &str, parts: u64) {
+    fn set_progress(&self, name: &str, parts: u64) {
         let mut state = lock(&self.parts);
         state.1.insert(name.to_owned(), parts);
         self.bar.set_position(state.0 * PARTS + state.1.values().sum::<u64>());
     }
 
     /// Counts a task as done.
-    fn is_done(&self, name: &str, tasks: usize) {
+    fn finish_task(&self, name: &str, tasks: usize) {
         let mut state = lock(&self.parts);
         state.1.remove(name);
         state.0 += 1;
@@ -185,7 +185,7 @@ impl<'a> JobPool<'a> {
     /// Prints a message above the progress bar.
     pub(crate) fn log(&self, line: &str) {
         if !self.is_quiet {
-            self.bar.suspend(|| say(line));
+            self.bar.suspend(|| print_message(line));
         }
     }
 
@@ -214,10 +214,10 @@ impl<'a> JobPool<'a> {
         start: Instant,
     ) -> Result<Option<Summary>> {
         let steps = most_steps(folder.config(), rows.about().train)?;
-        let mut watch = Watch { name, jobs: self, steps, parts: 0 };
+        let mut watch = JobObserver { name, jobs: self, steps, parts: 0 };
         let mut log = |line: &str| self.log(&format!("{} {name}: {line}", self.task));
-        let mut keeper = CheckpointObserver::new(&mut watch, folder, every, start, &mut log)?;
-        match run(self.machine, rows, &mut keeper) {
+        let mut observer = CheckpointObserver::new(&mut watch, folder, every, start, &mut log)?;
+        match run(self.machine, rows, &mut observer) {
             Ok((_, Ending::Interrupted)) => Ok(None),
             Ok((summary, _)) => Ok(Some(summary)),
             Err(error) if is_interruption(&error) => Ok(None),
@@ -238,7 +238,7 @@ impl<'a> JobPool<'a> {
     }
 
     /// Frees rows that no other run needs.
-    pub(crate) fn let_go(&self, key: &str) {
+    pub(crate) fn free_rows(&self, key: &str) {
         lock(&self.loaded).remove(key);
     }
 
@@ -252,7 +252,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// An observer that updates the shared progress bar and checks for Ctrl-C.
-struct Watch<'a> {
+struct JobObserver<'a> {
     name: &'a str,
     jobs: &'a JobPool<'a>,
     /// The most steps that the run can take, and how many of its [`PARTS`] have been reported.
@@ -260,12 +260,12 @@ struct Watch<'a> {
     parts: u64,
 }
 
-impl Observer for Watch<'_> {
+impl Observer for JobObserver<'_> {
     fn on_step(&mut self, step: usize) -> ControlFlow<()> {
         let parts = ((step + 1) as f64 / self.steps as f64 * PARTS as f64) as u64;
         if parts != self.parts {
             self.parts = parts;
-            self.jobs.has_come(self.name, parts);
+            self.jobs.set_progress(self.name, parts);
         }
         if self.jobs.is_over() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }

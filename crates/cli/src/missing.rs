@@ -22,7 +22,7 @@ pub(crate) enum Config {
 
 /// Checks that an experiment or a plan exists. If not, the error lists the existing ones. For a
 /// file or folder of another kind, the error names the option that takes it.
-pub(crate) fn is_config(path: &Path, kind: Config) -> Result<()> {
+pub(crate) fn check_config_exists(path: &Path, kind: Config) -> Result<()> {
     let shown = path.display();
     if path.is_dir() {
         let what = if path.join("imported.json").is_file() {
@@ -53,17 +53,17 @@ pub(crate) fn is_config(path: &Path, kind: Config) -> Result<()> {
         Config::Experiment => ("file or experiment", EXPERIMENTS.iter().map(|(name, _)| PathBuf::from(name)).collect()),
         Config::Plan => ("file", Vec::new()),
     };
-    bail!("{shown}: no such {what}{}", instead(path, inside, is_toml))
+    bail!("{shown}: no such {what}{}", suggestions(path, inside, is_toml))
 }
 
 /// Checks that the folder of a run, an imported model or a sweep exists. If not, the error lists
 /// the existing ones.
-pub(crate) fn is_folder(path: &Path) -> Result<()> {
+pub(crate) fn check_folder_exists(path: &Path) -> Result<()> {
     let holds_one =
         |path: &Path| ["config.toml", "imported.json", "sweep.toml"].iter().any(|name| path.join(name).is_file());
     let shown = path.display();
     if !is_there(path) {
-        bail!("{shown}: no such folder{}", instead(path, runs(holds_one), holds_one));
+        bail!("{shown}: no such folder{}", suggestions(path, runs(holds_one), holds_one));
     }
     if !path.is_dir() {
         let own = path.parent().filter(|folder| is_run(folder) || holds_one(folder));
@@ -72,7 +72,7 @@ pub(crate) fn is_folder(path: &Path) -> Result<()> {
     }
     let parts = ["model.safetensors", "history.json", "sweep.json"];
     if !holds_one(path) && !is_run(path) && !parts.iter().any(|name| path.join(name).exists()) {
-        bail!("{shown}: no run lies in this folder{}", instead(path, runs(holds_one), holds_one));
+        bail!("{shown}: no run lies in this folder{}", suggestions(path, runs(holds_one), holds_one));
     }
     Ok(())
 }
@@ -106,7 +106,7 @@ fn entries(folder: &Path) -> Vec<PathBuf> {
 
 /// Returns the suggestions that end a message: the known and neighbouring names that are similar,
 /// else all of them.
-fn instead(path: &Path, known: Vec<PathBuf>, is_one: impl Fn(&Path) -> bool) -> String {
+fn suggestions(path: &Path, known: Vec<PathBuf>, is_one: impl Fn(&Path) -> bool) -> String {
     let beside = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut found = known;
     found.extend(entries(beside).into_iter().filter(|path| is_one(path)));

@@ -15,7 +15,7 @@ use crate::exit;
 /// An error: standard output cannot be written.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot write to standard output: {0}")]
-pub(crate) struct Unwritten(#[from] std::io::Error);
+pub(crate) struct OutputError(#[from] std::io::Error);
 
 /// An answer for a person. Each added line stays one line of output, whatever it contains.
 #[derive(Debug, Default)]
@@ -24,11 +24,11 @@ pub(crate) struct Lines(String);
 impl Lines {
     pub(crate) fn add(&mut self, line: impl AsRef<str>) {
         self.0.push_str(visible(line.as_ref()).trim_end());
-        self.gap();
+        self.empty_line();
     }
 
     /// Adds an empty line, or ends the current one.
-    pub(crate) fn gap(&mut self) {
+    pub(crate) fn empty_line(&mut self) {
         self.0.push('\n');
     }
 
@@ -37,25 +37,25 @@ impl Lines {
         self.0.push_str(drawn);
     }
 
-    pub(crate) fn print(&self) -> Result<(), Unwritten> {
+    pub(crate) fn print(&self) -> Result<(), OutputError> {
         print_as_is(&self.0)
     }
 }
 
 /// Prints an answer of one line.
-pub(crate) fn print_line(line: impl AsRef<str>) -> Result<(), Unwritten> {
+pub(crate) fn print_line(line: impl AsRef<str>) -> Result<(), OutputError> {
     let mut lines = Lines::default();
     lines.add(line);
     lines.print()
 }
 
 /// Prints an answer for programs.
-pub(crate) fn print_json(value: &impl serde::Serialize) -> Result<(), Unwritten> {
+pub(crate) fn print_json(value: &impl serde::Serialize) -> Result<(), OutputError> {
     print_as_is(&json(value))
 }
 
 /// Prints a text without escaping. Every character must be this program's own.
-pub(crate) fn print_as_is(text: &str) -> Result<(), Unwritten> {
+pub(crate) fn print_as_is(text: &str) -> Result<(), OutputError> {
     let mut out = std::io::stdout().lock();
     out.write_all(text.as_bytes())?;
     Ok(out.flush()?)
@@ -79,16 +79,16 @@ fn json(value: &impl serde::Serialize) -> String {
 }
 
 /// Prints one message on standard error. Errors of writing are ignored.
-pub(crate) fn say(line: &str) {
+pub(crate) fn print_message(line: &str) {
     let _ = writeln!(std::io::stderr(), "{}", visible(line));
 }
 
 /// Prints the error of a command and returns the exit code.
 pub(crate) fn tell_error(error: &anyhow::Error) -> u8 {
-    match error.downcast_ref::<Unwritten>() {
-        Some(Unwritten(problem)) if problem.kind() == ErrorKind::BrokenPipe => exit::NO_READER,
+    match error.downcast_ref::<OutputError>() {
+        Some(OutputError(problem)) if problem.kind() == ErrorKind::BrokenPipe => exit::NO_READER,
         _ => {
-            say(&format!("error: {}", told(error)));
+            print_message(&format!("error: {}", told(error)));
             exit::INPUT
         }
     }
@@ -141,7 +141,7 @@ mod tests {
     fn a_line_is_one_line_whatever_stands_in_it() {
         let mut lines = Lines::default();
         lines.add("a\nerror: forged \u{1b}[2J\u{9b}m");
-        lines.gap();
+        lines.empty_line();
         lines.drawn("\u{1b}[0m\n");
         assert_eq!(lines.0, "a\\nerror: forged \\u{1b}[2J\\u{9b}m\n\n\u{1b}[0m\n");
     }
@@ -158,7 +158,7 @@ mod tests {
     #[test]
     fn a_cause_is_told_once() {
         let cause = || std::io::Error::other("no space");
-        let told = Err::<(), _>(Unwritten(cause())).context("first");
+        let told = Err::<(), _>(OutputError(cause())).context("first");
         assert_eq!(
             told.map_err(|error| sentence(&error)),
             Err("first: cannot write to standard output: no space".into())

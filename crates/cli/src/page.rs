@@ -12,7 +12,7 @@ use serde_json::json;
 
 use crate::destination::destination;
 use crate::exit;
-use crate::missing::is_folder;
+use crate::missing::check_folder_exists;
 use crate::model::{Model, Origin, Trained};
 use crate::options::Output;
 use crate::output::{print_json, print_line};
@@ -34,7 +34,7 @@ pub(crate) struct PageOptions {
 
 /// Writes the page.
 pub(crate) fn page(options: &PageOptions) -> Result<u8> {
-    is_folder(&options.run)?;
+    check_folder_exists(&options.run)?;
     let model = Model::read(&options.run)?;
     if model.features().is_some() {
         bail!("{}: the model takes the columns of a table, and on this page one draws", options.run.display());

@@ -13,10 +13,10 @@ use clap::Args;
 use serde::Serialize;
 
 use crate::exit;
-use crate::missing::is_folder;
+use crate::missing::check_folder_exists;
 use crate::model::Model;
 use crate::options::Output;
-use crate::output::{Lines, print_json, print_line, say};
+use crate::output::{Lines, print_json, print_line, print_message};
 
 #[derive(Args, Debug)]
 pub(crate) struct PredictOptions {
@@ -101,7 +101,7 @@ struct Problem {
 /// Predicts the classes of pictures or rows. If some files cannot be read, the others are still
 /// answered, and the exit code reports the failure.
 pub(crate) fn predict(options: &PredictOptions) -> Result<u8> {
-    is_folder(&options.run)?;
+    check_folder_exists(&options.run)?;
     let model = Model::read(&options.run)?;
     let mut answer = Answer {
         run: model.folder.display().to_string(),
@@ -113,12 +113,12 @@ pub(crate) fn predict(options: &PredictOptions) -> Result<u8> {
     };
     let mut log = |line: &str| {
         if !options.output.quiet {
-            say(line);
+            print_message(line);
         }
     };
     let mut wrong = |file: &Path, problem: ContentError| {
         let (file, problem) = (file.display().to_string(), problem.to_string());
-        say(&format!("error: {file}: {problem}"));
+        print_message(&format!("error: {file}: {problem}"));
         answer.problems.push(Problem { file, problem });
     };
     let mut is_first = true;
@@ -136,7 +136,7 @@ pub(crate) fn predict(options: &PredictOptions) -> Result<u8> {
             }
         };
         for file in files {
-            let found = match asked(&model, &file) {
+            let found = match predict_file(&model, &file) {
                 Ok(found) => found,
                 Err(problem) => {
                     wrong(&file, problem);
@@ -166,7 +166,7 @@ pub(crate) fn predict(options: &PredictOptions) -> Result<u8> {
 }
 
 /// Returns the predictions for a file's images or rows.
-fn asked(model: &Model, file: &Path) -> Result<Vec<Predicted>, ContentError> {
+fn predict_file(model: &Model, file: &Path) -> Result<Vec<Predicted>, ContentError> {
     let Some(features) = model.features() else {
         let images = input_files::read(file, model.image_size(), model.treatment())?;
         return images.into_iter().map(|image| predicted(model, file, image)).collect();

@@ -32,14 +32,14 @@ pub(crate) fn catch_interrupts(is_quiet: bool) {
         thread::spawn(move || {
             thread::sleep(PATIENCE);
             if !is_quiet {
-                crate::output::say(
+                crate::output::print_message(
                     "ending when this pass over the rows is done, with all saved; Ctrl-C again ends at once",
                 );
             }
         });
     };
     if let Err(error) = CAUGHT.get_or_init(|| ctrlc::set_handler(heard)) {
-        crate::output::say(&format!("Ctrl-C will lose this run: {error}"));
+        crate::output::print_message(&format!("Ctrl-C will lose this run: {error}"));
     }
 }
 

@@ -19,7 +19,7 @@ use crate::rows::PreparedRows;
 
 /// Returns an error if resuming would give another result. `instead` is the alternative that the
 /// error suggests.
-pub(crate) fn refuse(folder: &Path, differences: &[String], instead: &str) -> Result<()> {
+pub(crate) fn ensure_no_differences(folder: &Path, differences: &[String], instead: &str) -> Result<()> {
     if differences.is_empty() {
         return Ok(());
     }
@@ -32,7 +32,11 @@ pub(crate) fn refuse(folder: &Path, differences: &[String], instead: &str) -> Re
 
 /// Returns the machine for resuming: the one of the manifest, unless an option names another
 /// backend.
-pub(crate) fn again(named: Option<&Backend>, made: Option<&Manifest>, threads: NonZero<usize>) -> Result<Machine> {
+pub(crate) fn machine_for_resume(
+    named: Option<&Backend>,
+    made: Option<&Manifest>,
+    threads: NonZero<usize>,
+) -> Result<Machine> {
     let made = made.map(|made| made.backend.parse::<Backend>().map_err(anyhow::Error::msg)).transpose()?;
     Ok(Machine::new(named.or(made.as_ref()), threads)?)
 }
@@ -64,18 +68,18 @@ fn threads(config: &TrainConfig, machine: &Machine) -> usize {
     if has_own { machine.threads().get() } else { 1 }
 }
 
-/// Trains and writes the results into the folder of `keeper`'s run.
+/// Trains and writes the results into the folder of `observer`'s run.
 ///
 /// # Errors
 /// [`Diverged`] if the training diverged, and any error of training or writing.
 pub(crate) fn run(
     machine: &Machine,
     rows: &PreparedRows,
-    keeper: &mut CheckpointObserver,
+    observer: &mut CheckpointObserver,
 ) -> Result<(Summary, Ending)> {
-    let folder = keeper.folder();
+    let folder = observer.folder();
     let config = folder.config();
-    Run { config, machine, rows, folder }.train(keeper)
+    Run { config, machine, rows, folder }.train(observer)
 }
 
 /// Whether the error is an interruption before there was anything to save.
@@ -101,8 +105,8 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    fn train(&self, keeper: &mut CheckpointObserver) -> Result<(Summary, Ending)> {
-        let trained = self.rows.train(self.config, self.machine, keeper);
+    fn train(&self, observer: &mut CheckpointObserver) -> Result<(Summary, Ending)> {
+        let trained = self.rows.train(self.config, self.machine, observer);
         let trained = match trained {
             Err(TrainError::DeviceLost(lost)) => {
                 return Err(self.save_what_is_left(
@@ -133,7 +137,7 @@ impl Run<'_> {
             }
         };
         let folder = self.folder.path().display();
-        let summary = self.summary(&trained, norm, keeper.seconds())?;
+        let summary = self.summary(&trained, norm, observer.seconds())?;
         let summary = self
             .folder
             .finish(&trained.history, &trained.parameters, self.rows.preprocessing(), summary)

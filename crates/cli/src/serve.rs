@@ -7,7 +7,7 @@ use chainrule::backend::{self, Backend};
 
 use crate::exit;
 use crate::options::ServeOptions;
-use crate::output::say;
+use crate::output::print_message;
 
 /// Serves until the program is ended.
 pub(crate) fn serve(options: &ServeOptions) -> Result<u8> {
@@ -26,9 +26,9 @@ pub(crate) fn serve(options: &ServeOptions) -> Result<u8> {
         } else {
             address.to_string()
         };
-        say(&format!("serving {backend}{name} at {address}: --backend remote:{reached_at}; Ctrl-C ends it"));
+        print_message(&format!("serving {backend}{name} at {address}: --backend remote:{reached_at}; Ctrl-C ends it"));
         if !has_token && !address.ip().is_loopback() {
-            say("warning: whoever reaches this address can compute here; CHAINRULE_TOKEN keeps strays out");
+            print_message("warning: whoever reaches this address can compute here; CHAINRULE_TOKEN keeps strays out");
         }
     })?;
     Ok(exit::DONE)

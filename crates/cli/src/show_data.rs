@@ -13,7 +13,7 @@ use serde::Serialize;
 
 use crate::exit;
 use crate::options::DataOptions;
-use crate::output::{Lines, print_json, say};
+use crate::output::{Lines, print_json, print_message};
 
 /// What `chainrule data` reports for images.
 #[derive(Serialize)]
@@ -80,7 +80,7 @@ pub(crate) fn data(options: &DataOptions) -> Result<u8> {
     }
     let data = inspect_source(&request, counts, &mut |line| {
         if !options.output.quiet {
-            say(line);
+            print_message(line);
         }
     })?;
     let about = about(&data);

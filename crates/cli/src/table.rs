@@ -65,7 +65,7 @@ pub(crate) fn closing(summary: &Summary, config: &TrainConfig, folder: &Path) ->
     ];
     // An empty line separates the parts of the table. Names without a value are left out.
     let mut lines = Lines::default();
-    lines.gap();
+    lines.empty_line();
     for (name, value) in rows.iter().filter(|(name, value)| name.is_empty() || !value.is_empty()) {
         lines.add(format!("{name:<16} {value}"));
     }

@@ -12,12 +12,12 @@ use chainrule_solve::{Ending, most_steps};
 
 use crate::checkpoints::CheckpointObserver;
 use crate::destination::folder_exists;
-use crate::missing::is_folder;
+use crate::missing::check_folder_exists;
 use crate::options::TrainOptions;
-use crate::output::{print_json, say, told};
+use crate::output::{print_json, print_message, told};
 use crate::progress::{Progress, catch_interrupts, is_watched};
 use crate::rows::{SelectedRows, dropped};
-use crate::run::{self, again, is_interruption, manifest, run};
+use crate::run::{self, is_interruption, machine_for_resume, manifest, run};
 use crate::{exit, experiment, table};
 
 /// Trains the experiment of the options, or resumes a run. Validation is complete before a file is
@@ -26,17 +26,17 @@ pub(crate) fn train(options: &TrainOptions) -> Result<u8> {
     let start = Instant::now();
     let mut log = |line: &str| {
         if !options.output.quiet {
-            say(line);
+            print_message(line);
         }
     };
-    options.resume.as_deref().map_or(Ok(()), is_folder)?;
+    options.resume.as_deref().map_or(Ok(()), check_folder_exists)?;
     let resumed = options.resume.as_deref().map(RunFolder::open).transpose()?;
     let machine = machine(options, resumed.as_ref().map(RunFolder::manifest))?;
     let config = machine.resolve_defaults(experiment::config(options, resumed.as_ref())?)?;
     if let Some(folder) = &resumed {
         // The data may lie elsewhere. The manifest identifies it.
         let differences = config.differences(folder.config()).into_iter().filter(|key| !key.starts_with("data.source"));
-        refuse(folder, &differences.collect::<Vec<_>>())?;
+        ensure_no_differences(folder, &differences.collect::<Vec<_>>())?;
     }
     let finished = resumed.as_ref().and_then(|folder| Some((folder, finished(folder, &mut log)?)));
     // If the source is another, the data is compared first.
@@ -56,7 +56,7 @@ pub(crate) fn train(options: &TrainOptions) -> Result<u8> {
     let manifest = manifest(&config, &machine, &source);
     let folder = match (resumed, &options.out) {
         (Some(folder), _) => {
-            refuse(&folder, &folder.manifest().differences(&manifest))?;
+            ensure_no_differences(&folder, &folder.manifest().differences(&manifest))?;
             if let Some(summary) = summary {
                 return is_finished(options, &folder, &summary, &mut log);
             }
@@ -81,7 +81,7 @@ pub(crate) fn train(options: &TrainOptions) -> Result<u8> {
     let mut progress = Progress::new(steps, !options.output.quiet && is_watched());
     let every = options.checkpoint_every.unwrap_or_default();
     let result = CheckpointObserver::new(&mut progress, &folder, every, start, &mut log)
-        .and_then(|mut keeper| run(&machine, &rows, &mut keeper));
+        .and_then(|mut observer| run(&machine, &rows, &mut observer));
     progress.finish();
     let (summary, ending) = match result {
         Err(error) if is_interruption(&error) => {
@@ -100,12 +100,12 @@ pub(crate) fn train(options: &TrainOptions) -> Result<u8> {
 fn machine(options: &TrainOptions, made: Option<&Manifest>) -> Result<Machine> {
     let named = options.threads.map(usize::from).or(made.map(|made| made.threads));
     let threads = named.and_then(NonZero::new).unwrap_or_else(all_threads);
-    again(options.place.backend.as_ref(), made, threads)
+    machine_for_resume(options.place.backend.as_ref(), made, threads)
 }
 
 /// Returns an error if resuming the run would give another result.
-fn refuse(folder: &RunFolder, differences: &[String]) -> Result<()> {
-    run::refuse(folder.path(), differences, "train anew")
+fn ensure_no_differences(folder: &RunFolder, differences: &[String]) -> Result<()> {
+    run::ensure_no_differences(folder.path(), differences, "train anew")
 }
 
 /// Returns the summary of a run that is finished and whole.

@@ -9,15 +9,15 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use crate::commands::Options;
 use crate::exit;
-use crate::output::{Unwritten, say, tell_error};
+use crate::output::{OutputError, print_message, tell_error};
 
 /// Prints the help, the version or the error, and returns the exit code.
 pub(crate) fn log(error: &clap::Error, arguments: &[OsString]) -> u8 {
     if error.use_stderr() && error.kind() != ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
-        say(&format!("error: {}", sentence(error, arguments)));
+        print_message(&format!("error: {}", sentence(error, arguments)));
         return exit::INPUT;
     }
-    match (error.print().map_err(Unwritten::from), error.use_stderr()) {
+    match (error.print().map_err(OutputError::from), error.use_stderr()) {
         (_, true) => exit::INPUT,
         (Ok(()), false) => exit::DONE,
         (Err(unwritten), false) => tell_error(&unwritten.into()),

@@ -1,4 +1,4 @@
-//! What classes are called.
+//! Names of classes.
 
 use chainrule_core::{Class, DataKind};
 use serde_json::json;

@@ -1,4 +1,4 @@
-//! When patience runs out.
+//! Early stopping: the end of the patience.
 
 use chainrule_core::{EarlyStopping, StoppingDecision};
 

@@ -1,4 +1,4 @@
-//! A training's losses as they are kept.
+//! The stored losses of a training.
 
 use chainrule_core::History;
 

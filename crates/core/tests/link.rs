@@ -1,4 +1,4 @@
-//! Each link against differences of its own loss, and what it predicts.
+//! Compares each link with finite differences of its loss, and tests its predictions.
 
 use chainrule_core::{Link, LinkKind, Logistic, OneVsRest, Softmax, Targets};
 
@@ -7,7 +7,7 @@ fn links() -> [Box<dyn Link>; 4] {
     [Box::new(Logistic), Box::new(two), Box::new(four), Box::new(OneVsRest { n_classes: 3 })]
 }
 
-/// Logits without a pattern, small and large.
+/// Returns irregular logits, small and large.
 fn logits(k: usize) -> Vec<Vec<f64>> {
     (0..12).map(|i| (0..k).map(|c| (1.0 + 0.4 * f64::from(i)) * f64::from(7 * i + c as i32).sin()).collect()).collect()
 }
@@ -19,7 +19,7 @@ fn classes(link: &dyn Link) -> usize {
     }
 }
 
-/// `(f(h) - f(-h)) / 2h`, by Richardson's rule of two step lengths.
+/// Returns `(f(h) - f(-h)) / 2h`, extrapolated by Richardson's rule from two step lengths.
 fn slope(f: impl Fn(f64) -> f64) -> f64 {
     let by = |h: f64| (f(h) - f(-h)) / (2.0 * h);
     (4.0 * by(1e-3) - by(2e-3)) / 3.0
@@ -77,7 +77,7 @@ fn probabilities_are_those_whose_logarithm_the_loss_is_and_the_most_probable_cla
             let most = (0..k).fold(0, |most, class| if p[class] > p[most] { class } else { most });
             for (class, p) in p.iter().enumerate() {
                 assert_eq!(link.is_right(&z, class as f64), class == most, "{link:?} {z:?}");
-                // One against the rest has a loss of its own, which is no logarithm of these.
+                // The one-vs-rest loss is not the logarithm of these probabilities.
                 if link.kind() != Some(LinkKind::OneVsRest) {
                     let loss = link.residual(&mut z.clone(), class as f64);
                     assert!((loss + p.ln()).abs() < 1e-12 * (1.0 + loss), "{link:?} {z:?}: {loss}");

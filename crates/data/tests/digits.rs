@@ -10,8 +10,8 @@ fn draw(seed: u64, train: usize, validation: usize) -> [chainrule_data::Images; 
     digits::draw_both(seed, Counts { train, validation })
 }
 
-/// Bytes written down once: they must come out on every platform, with every compiler and every
-/// version of a dependency.
+/// Fixed bytes: they must be the same on every platform, with every compiler and every version of a
+/// dependency.
 #[test]
 fn the_digits_of_a_seed_are_these_bytes() {
     let [train, validation] = draw(0, 1000, 200);

@@ -1,4 +1,4 @@
-//! IDX files, and what a run takes of them.
+//! IDX files, and the part of them that a run uses.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 

@@ -1,5 +1,5 @@
-//! Images in their file: rows and checksums as in memory, and files that are written whole or not
-//! at all.
+//! Images that stay in their file: the same rows and checksums as in memory, and files that are
+//! written completely or not at all.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -9,20 +9,20 @@ use std::path::{Path, PathBuf};
 use chainrule_data::{Counts, Data, DataError, Request, RowBuffer, Rows, digits, find_within, mnist, read_folder};
 use tempfile::TempDir;
 
-/// Where a folder's images and labels lie: training images, training labels, validation images,
+/// Returns the four files of a folder: training images, training labels, validation images,
 /// validation labels.
 fn files(folder: &Path) -> [PathBuf; 4] {
     mnist::FILES.map(|file| folder.join(file.name))
 }
 
-/// A folder with so many digits.
+/// Returns a folder with this number of digits.
 fn with_digits(train: usize, validation: usize) -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     digits::write_both(digits::SEED, Counts { train, validation }, &files(folder.path())).unwrap();
     folder
 }
 
-/// Images that are left in their files.
+/// Opens images that stay in their files.
 fn in_files(folder: &Path) -> Data {
     let request = Request::Folder(folder.to_owned());
     find_within(&request, Counts { train: 1, validation: 1 }, 0, &mut |_| {}).unwrap()
@@ -61,7 +61,7 @@ fn checksums_and_rows_of_a_file_that_stays_are_those_of_one_that_is_read() {
 #[test]
 fn digits_that_are_written_are_those_that_are_drawn() {
     let folder = tempfile::tempdir().unwrap();
-    // Neither a whole number of what a thread draws at once.
+    // Neither count is a multiple of the number that a thread draws at once.
     let counts = Counts { train: 2500, validation: 1025 };
     digits::write_both(7, counts, &files(folder.path())).unwrap();
     let [train, validation] = digits::draw_both(7, counts);
@@ -77,7 +77,7 @@ fn images_that_cannot_be_written_whole_leave_the_file_that_was_there() {
     let data = in_files(folder);
     let (images, labels) = (folder.join("images"), folder.join("labels"));
     std::fs::write(&images, "mine").unwrap();
-    // Its last image breaks off after it was opened.
+    // The file is truncated within its last image after it was opened.
     let file = OpenOptions::new().write(true).open(&files(folder)[0]).unwrap();
     file.set_len(16 + 299 * 784 + 1).unwrap();
     let error = data.train.write(&images, &labels).unwrap_err();

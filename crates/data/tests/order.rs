@@ -1,4 +1,4 @@
-//! The order of the rows, against NumPy's own (`fixtures/numpy_order.py` made the fixture).
+//! Compares the order of the rows with NumPy's. `fixtures/numpy_order.py` made the fixture.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -43,7 +43,7 @@ fn every_order_has_every_row_once() {
     }
 }
 
-/// Written down once, so that a new version of a dependency cannot change what a seed means.
+/// A fixed order, so that no new version of a dependency can change the meaning of a seed.
 #[test]
 fn the_order_of_a_chacha_seed_is_this_one() {
     let order = BatchOrder::new(Shuffle::ChaCha { seed: 0 }).next_epoch(16);

@@ -1,4 +1,4 @@
-//! Pictures of digits, made images as MNIST's are.
+//! Conversion of pictures of digits to images like MNIST's.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -20,7 +20,7 @@ fn png(image: impl Into<DynamicImage>) -> Vec<u8> {
     encoded(image, ImageFormat::Png)
 }
 
-/// Rows and columns between the first and the last that have ink, and the centre of mass.
+/// Returns the extent of the ink in rows and columns, and the centre of mass.
 fn place(pixels: &[u8], width: usize) -> ([usize; 2], [f64; 2]) {
     let inked = |i: &usize| pixels[*i] >= 32;
     let (rows, columns): (Vec<usize>, Vec<usize>) =
@@ -45,7 +45,7 @@ fn dark_ink_on_light_ground_is_inverted_and_comes_out_as_light_ink_on_dark_groun
     assert_eq!(dark.pixels, light.pixels);
     assert_eq!((dark.treatment.inverted, light.treatment.inverted), (true, false));
     assert_eq!((dark.treatment.border, light.treatment.border), (255, 0));
-    // An image of the right size, too.
+    // Also for an image that has the right size already.
     let small = read(&png(seven(28, 28, 0, 255)), SIZE).unwrap();
     assert!(small.treatment.inverted && !small.treatment.as_it_is);
 }
@@ -56,7 +56,7 @@ fn ink_is_fitted_into_20_of_28_pixels_with_its_aspect_ratio_and_its_mass_in_the_
         let found = read(&png(seven(width, height, 30, 220)), SIZE).unwrap();
         let (extent, middle) = place(&found.pixels, 28);
         assert_eq!(*extent.iter().max().unwrap(), 20, "{width} x {height}");
-        // MNIST's own lie within half a pixel of pixel 14, counted from 0.
+        // MNIST's digits lie within half a pixel of pixel 14, counted from 0.
         for axis in 0..2 {
             assert!((middle[axis] - 14.0).abs() <= 0.5, "{width} x {height}: {middle:?}");
         }
@@ -106,7 +106,7 @@ fn colours_alpha_depth_and_format_make_no_difference() {
     assert_near(&read(&png(DynamicImage::from(grey.clone()).to_luma16()), SIZE).unwrap(), &expected, 0.0, "16 bits");
     assert_near(&read(&encoded(grey.clone(), ImageFormat::Jpeg), SIZE).unwrap(), &expected, 3.0, "JPEG");
 
-    // Black or white ink on nothing: laid over what it stands out from.
+    // Black or white ink on a transparent ground is laid over the contrasting colour.
     for (ink, ground) in [(0, 255), (255, 0)] {
         let clear = GrayAlphaImage::from_fn(90, 170, |x, y| {
             LumaA(if grey.get_pixel(x, y).0[0] == 0 { [ink, 255] } else { [ink, 0] })
@@ -131,8 +131,7 @@ fn a_photograph_is_turned_as_its_camera_says() {
     let upright = encoded(seven(96, 176, 0, 255), ImageFormat::Jpeg);
     let lying = image::imageops::rotate270(&seven(96, 176, 0, 255));
     let lying = encoded(lying, ImageFormat::Jpeg);
-    // A segment with one tag, orientation 6: the camera was held so that the picture is to be
-    // turned to the right.
+    // A segment with one tag, orientation 6: the viewer must rotate the picture to the right.
     let mut exif = b"Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0\0\0\0\0".to_vec();
     let length = (exif.len() as u16 + 2).to_be_bytes();
     exif.splice(0..0, [0xff, 0xe1, length[0], length[1]]);
@@ -163,7 +162,7 @@ fn a_header_that_claims_too_much_is_refused_before_a_pixel_is_decoded() {
         assert!(matches!(error, PictureError::TooLarge { .. }), "{width} x {height}: {error}");
         assert!(error.to_string().starts_with(&format!("{width} x {height} pixels are more than")), "{error}");
     }
-    // The size of a JPEG stands behind its marker 0xffc0, two bytes of length and one of precision.
+    // A JPEG's size follows its marker 0xffc0, two bytes of length and one of precision.
     let mut jpeg = encoded(seven(90, 170, 0, 255), ImageFormat::Jpeg);
     let frame = jpeg.windows(2).position(|pair| pair == [0xff, 0xc0]).unwrap();
     jpeg[frame + 5..frame + 9].copy_from_slice(&[0xff; 4]);
@@ -175,7 +174,7 @@ fn a_header_that_claims_too_much_is_refused_before_a_pixel_is_decoded() {
 fn a_picture_that_breaks_off_anywhere_is_refused() {
     for format in [ImageFormat::Png, ImageFormat::Jpeg] {
         let whole = encoded(seven(40, 60, 0, 255), format);
-        // The last chunk of a PNG says only that it is the last.
+        // The last chunk of a PNG only marks the end.
         let end = if format == ImageFormat::Png { whole.len() - 16 } else { whole.len() };
         for length in 0..end {
             let error =
@@ -184,7 +183,7 @@ fn a_picture_that_breaks_off_anywhere_is_refused() {
             assert_eq!(error.to_string().lines().count(), 1);
         }
     }
-    // Among the segments before the image itself may be a whole thumbnail.
+    // The segments before the image may contain a complete thumbnail.
     let whole = encoded(seven(40, 60, 0, 255), ImageFormat::Jpeg);
     let mut thumbnail = vec![0xff, 0xe1, 0, 6, 0xff, 0xd8, 0xff, 0xd9];
     thumbnail.splice(0..0, [0xff, 0xd8]);
@@ -193,8 +192,8 @@ fn a_picture_that_breaks_off_anywhere_is_refused() {
     assert!(read(&[&thumbnail[..], &whole[2..]].concat(), SIZE).is_ok());
 }
 
-/// What a fuzzer does, without its guidance: bytes changed, left out, doubled and cut off, the same
-/// ones at every run.
+/// Mutates files like a fuzzer without guidance: changes, removes, repeats and truncates bytes.
+/// Every run uses the same mutations.
 #[test]
 fn no_mutation_of_a_picture_panics_or_takes_more_than_its_size_allows() {
     let transparent = GrayAlphaImage::from_fn(20, 30, |x, y| LumaA([(x * y) as u8, (x + y) as u8 * 5]));
@@ -240,11 +239,11 @@ fn no_mutation_of_a_picture_panics_or_takes_more_than_its_size_allows() {
             }
         }
     }
-    // Both ways are gone often, or the mutations try nothing.
+    // Both outcomes are frequent, so the mutations test something.
     assert!(answered.iter().all(|&count| count > 100), "{answered:?}");
 }
 
-/// Makes the checksums of a PNG's chunks right again, so that mutations get past them.
+/// Corrects the checksums of a PNG's chunks, so that mutations reach the decoder.
 fn repair_checksums(bytes: &mut [u8]) {
     let mut at = 8;
     while bytes.starts_with(b"\x89PNG") && at + 12 <= bytes.len() {
@@ -270,14 +269,14 @@ fn an_image_of_the_right_size_with_light_ink_is_taken_as_it_is() {
     }
 }
 
-/// Light stays light and nothing moves, where a digit would be inverted and centred.
+/// Light pixels stay light and nothing moves. A digit would be inverted and centred.
 #[test]
 fn a_picture_of_anything_is_made_grey_and_scaled_and_nothing_else() {
     let grey = GrayImage::from_fn(6, 4, |x, y| Luma([200 + (x * 4 + y) as u8]));
     let same = read_whole(&png(grey.clone()), [4, 6]).unwrap();
     assert_eq!(same.pixels, grey.into_raw());
-    // Halved, each pixel is of the mean of those around it: of blocks of one level, inside them,
-    // that level.
+    // At half the size a pixel is the mean of its neighbourhood. Inside a block of one level, that
+    // is the level.
     const LEVELS: [[u8; 2]; 2] = [[250, 120], [30, 200]];
     let blocks = GrayImage::from_fn(80, 40, |x, y| Luma([LEVELS[(y / 20) as usize][(x / 40) as usize]]));
     let half = read_whole(&png(blocks), [20, 40]).unwrap();
@@ -285,7 +284,7 @@ fn a_picture_of_anything_is_made_grey_and_scaled_and_nothing_else() {
         assert_eq!(half.pixels[row * 40 + column], expected);
     }
     assert!(half.treatment.to_string().ends_with("made grey and scaled to 20 x 40"), "{}", half.treatment);
-    // The same of one grey level, where no digit would be seen.
+    // Also with a single grey level, where no digit would be found.
     let blank = GrayImage::from_pixel(9, 9, Luma([77]));
     assert!(read_whole(&png(blank), [3, 3]).unwrap().pixels.iter().all(|&p| p == 77));
     let glass = RgbaImage::from_pixel(2, 2, Rgba([0, 0, 0, 0]));

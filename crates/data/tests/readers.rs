@@ -1,4 +1,4 @@
-//! The list of the kinds of files that are read.
+//! The list of file readers.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -16,7 +16,7 @@ use chainrule_data::{
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
-/// The beginning of a file of each reader, by its name.
+/// Returns the start of a file for each reader, by name.
 fn fixtures() -> Vec<(&'static str, Vec<u8>)> {
     vec![
         ("PNG", b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR and so on".to_vec()),
@@ -69,7 +69,7 @@ fn no_two_readers_have_a_name_or_an_ending_in_common() {
     }
 }
 
-/// Holds an error to name all readers of these kinds.
+/// Asserts that an error names all readers of these kinds.
 fn names_all(sentence: &str, kinds: &[DataKind]) {
     for reader in of(kinds) {
         assert!(sentence.contains(reader.name()), "{sentence:?} does not name {}", reader.name());
@@ -168,7 +168,7 @@ fn the_beginning_is_read_whole_from_a_source_that_gives_a_byte_at_a_time() {
 #[test]
 fn an_error_comes_where_reading_reaches_it() {
     let text = fixture(READERS[READERS.len() - 1]);
-    // Behind the beginning, and in it.
+    // An error after the first 8192 bytes, and one within them.
     for times in [2000, 20] {
         let content = gzipped(&text.repeat(times));
         let mut input = Input::new(&content[..content.len() - 5]);

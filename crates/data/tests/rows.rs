@@ -1,4 +1,4 @@
-//! Rows as views: of images in memory and in their file, and of a table's numbers.
+//! Rows as views of images in memory, of images in their file, and of a table's numbers.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -6,7 +6,7 @@ use chainrule_core::{FeatureKind, Features, Preprocessing};
 use chainrule_data::digits::draw_both;
 use chainrule_data::{Counts, RowBuffer, Rows};
 
-/// Five rows of three columns, of the classes 0, 1, 2, 0, 1.
+/// Returns five rows of three columns, with the classes 0, 1, 2, 0, 1.
 fn table() -> Rows {
     let values: Vec<f64> = (0..15).map(|i| f64::from(i) + 0.1).collect();
     Rows::of_numbers(3, values, vec![0, 1, 2, 0, 1])
@@ -17,7 +17,7 @@ fn all(rows: &Rows) -> Vec<Vec<f64>> {
     (0..rows.len()).map(|row| rows.row(row, &mut buffer).unwrap().to_vec()).collect()
 }
 
-/// The numbers of row i and column j of [`table`].
+/// Returns the number in row i and column j of [`table`].
 fn number(i: usize, j: usize) -> f64 {
     (3 * i + j) as f64 + 0.1
 }
@@ -28,12 +28,12 @@ fn parts_classes_and_columns_are_those_of_what_is_stored_whatever_their_order() 
     assert_eq!((rows.kind(), rows.len(), rows.n_features()), (FeatureKind::Numbers, 5, 3));
     let some = rows.select(&[4, 2, 0]);
     assert_eq!((some.labels(), some.stored(0)), (vec![1, 2, 0], 4));
-    // The class 1 is left out, and 2 comes first.
+    // Class 1 is left out, and class 2 comes first.
     let other = some.with_classes(&[Some(1), None, Some(0)]);
     assert_eq!((other.labels(), other.stored(0), other.stored(1)), (vec![0, 1], 2, 0));
     let columns = other.clone().with_columns(&[2, 0]);
     assert_eq!(all(&columns), [[number(2, 2), number(2, 0)], [number(0, 2), number(0, 0)]]);
-    // Columns of columns, and of rows of those.
+    // Columns of selected columns, also of selected rows.
     let last = columns.with_columns(&[1]);
     assert_eq!((last.n_features(), all(&last.select(&[1]))), (1, vec![vec![number(0, 0)]]));
     assert_eq!(all(&last.with_classes(&[Some(0), Some(1)])), [[number(2, 0)], [number(0, 0)]]);

@@ -1,4 +1,4 @@
-//! CSV as it is read.
+//! CSV files.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -60,7 +60,7 @@ fn a_name_is_a_text_and_blanks_that_may_belong_to_it_are_refused() {
     let found: Vec<&str> = table.labels.iter().map(|&label| table.classes[usize::from(label)].as_str()).collect();
     assert_eq!((found.as_slice(), table.classes.len()), (&texts[..], texts.len()));
 
-    // White space around a field is none of it, where no quote says otherwise.
+    // White space around a field is ignored, unless the file quotes the field.
     for rows in
         ["1,0, u\n2,0,v \n3,0,u\n", "1,0,\"u\"\n2,0,\"v\"\n\n3, 0,\"u\"\n", "1,0, u\r\n\r\n2,\"x\ny\",v\r\n3,0,u"]
     {
@@ -72,7 +72,7 @@ fn a_name_is_a_text_and_blanks_that_may_belong_to_it_are_refused() {
         ("a,id,y\n1,0,u\n\n\n2,0,\"u \"\n", "line 5, column \"y\": the label begins or ends with a blank"),
         ("a,id,y\n1,0,u\n2,\"x\ny\",\"u\t\"", "line 3, column \"y\": the label begins or ends with a blank"),
         ("a,id,y\n1,0,u\n2,0,\"\"\" \"\n", "line 3, column \"y\": the label begins or ends with a blank"),
-        // Of which of the two the quotes are, nobody knows.
+        // The quotes may belong to either row's convention, so the blank stays ambiguous.
         ("a,id,y\n1,0,v\n\"2\",0, u\n", "line 3, column \"y\": the label begins or ends with a blank"),
         ("\" a\",id,y\n1,0,u\n2,0,v\n", "line 1: the name of column 1 begins or ends with a blank"),
         ("\u{feff}a,id,\"y \"\n1,0,u\n2,0,v\n", "line 1: the name of column 3 begins or ends with a blank"),
@@ -87,7 +87,7 @@ fn names_and_numbers_are_read_as_they_are_meant() {
     let plain = "\u{feff}id, a ,y\r\n0, 1e3 ,10\r\n1,-.5,9\r\n\r\n2,+7,10\r\n";
     let table = read(plain).unwrap();
     assert_eq!((table.columns, table.values), (vec!["a".to_owned()], vec![1000.0, -0.5, 7.0].into()));
-    // Labels that are numbers are in the order of their sizes.
+    // Numeric labels are sorted as numbers.
     assert_eq!(
         (table.classes, table.labels, table.lines),
         (vec!["9".to_owned(), "10".to_owned()], vec![1, 0, 1], vec![2, 3, 5])
@@ -98,7 +98,7 @@ fn names_and_numbers_are_read_as_they_are_meant() {
     assert_eq!(read(gzip.finish().unwrap()), read(plain));
     let texts = read("id,a,y\n0,1,b\n1,2,a\n2,3,10\n").unwrap();
     assert_eq!((texts.classes, texts.labels), (vec!["10".to_owned(), "a".to_owned(), "b".to_owned()], vec![2, 1, 0]));
-    // A quoted line break is none between rows.
+    // A line break in quotes does not end the row.
     assert_eq!(read("a,id,y\n1,0,\"u\"\n2,\"x\ny\",v\n3,4,u\n").unwrap().lines, [2, 3, 5]);
 }
 
@@ -125,7 +125,7 @@ fn each_class_is_held_out_in_proportion_and_by_the_seed_alone() {
     assert_eq!(all, (0..200).collect::<Vec<_>>());
     assert_eq!(holdout(0.2, 0), [train, validation.clone()]);
     assert_ne!(holdout(0.2, 1)[1], validation);
-    // A row at least on either side, however small the fraction.
+    // Each side gets at least one row per class, however small the fraction.
     assert_eq!((count(&holdout(0.001, 0)[1]), count(&holdout(0.999, 0)[0])), ([1, 1, 1], [1, 1, 1]));
     assert_eq!(Holdout { fraction: 0.2, seed: 0 }.split(&[1, 1, 2]), Err(2));
 }

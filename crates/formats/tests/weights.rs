@@ -1,4 +1,4 @@
-//! Files of weights as other tools write them, read without running anything in them.
+//! Reads other tools' files of weights without executing anything in them.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -16,7 +16,7 @@ fn where_a_matrix_is_square_one_must_say_which_way_it_lies() {
     let weights = |layout| Weights::read(&square, Some(layout)).unwrap().parameters.weight;
     assert_eq!(weights(Layout::RowPerFeature), [1.0, 2.0, 3.0, 4.0]);
     assert_eq!(weights(Layout::RowPerClass), [1.0, 3.0, 2.0, 4.0]);
-    // Without a bias it has zeros, and is told so.
+    // Without a bias it is zero, and the result says so.
     let alone = safetensors(&[("weight", &[3, 2], vec![1.0; 6])]);
     let found = Weights::read(&alone, Some(Layout::RowPerClass)).unwrap();
     assert_eq!((found.parameters.bias.as_slice(), found.has_bias), ([0.0; 3].as_slice(), false));
@@ -45,15 +45,15 @@ fn json_of_other_programs_may_have_classes_that_are_integers() {
     }
 }
 
-/// A file of NumPy's own: `fixtures/numpy_objects.py`.
+/// A file that NumPy wrote: `fixtures/numpy_objects.py`.
 const OBJECTS: &[u8] = include_bytes!("fixtures/numpy_objects.npz");
 
-/// The classes of a file.
+/// Returns the classes of a file.
 fn names(file: &[u8]) -> Result<Vec<String>, String> {
     Weights::read(file, None).map(|weights| weights.about.classes.unwrap()).map_err(|problem| problem.to_string())
 }
 
-/// What the pickle of an array of objects ends with: its list, in the tuple of its state.
+/// Returns the end of the pickle of an array of objects: the list in the tuple of its state.
 fn list(objects: &[u8]) -> Vec<u8> {
     [b"\x80\x02cnumpy\nndarray\n(K\x01](", objects, b"etb."].concat()
 }
@@ -70,7 +70,7 @@ fn no_pickle_among_classes_is_run() {
     for (pickle, expected) in [
         (list(b"X\x01\0\0\0a"), "not what its 1 objects are"),
         (list(b"X\x01\0\0\0aN"), "objects other than"),
-        // os.system("touch here"), called.
+        // A call of os.system("touch here").
         (list(b"X\x01\0\0\0acos\nsystem\nX\x0a\0\0\0touch here\x85R"), "objects other than"),
         (list(&[&b"X\xff\xff\xff\x7f"[..], &[b'a'; 100]].concat()), "objects other than"),
         ([b"\x80\x02](".to_vec(), vec![0x85; 100_000], b".".to_vec()].concat(), "objects other than"),
@@ -84,7 +84,7 @@ fn no_pickle_among_classes_is_run() {
     }
 }
 
-/// Whatever else stands in a byte's place, it is an error or other names.
+/// Any replaced byte gives an error or other names.
 #[test]
 fn a_damaged_pickle_is_an_error_or_other_names() {
     let valid = list(b"X\x01\0\0\0a\x94\x8c\x01bh\x00");
@@ -99,7 +99,7 @@ fn a_damaged_pickle_is_an_error_or_other_names() {
     }
 }
 
-/// A weight of 1 for each class, and these classes.
+/// Reads weights of 1 with these classes.
 fn of_classes(count: usize, descr: &str, classes: &[u8]) -> Result<Vec<String>, String> {
     let floats = |number: f64| number.to_le_bytes().repeat(count);
     let header =
@@ -136,29 +136,29 @@ fn classes_may_be_numpys_integers_of_every_size_and_bytes() {
     }
 }
 
-/// A pickled call of NumPy's function for a scalar, as it writes one among objects.
+/// Returns a pickled call of NumPy's function for a scalar, as NumPy writes it among objects.
 fn call(module: &str, code: &str, order: &str, bytes: &[u8]) -> Vec<u8> {
     let functions = format!("c{module}\nscalar\ncnumpy\ndtype\n").into_bytes();
     let state = [&b"\x89\x88\x87R(K\x03"[..], &text(order), b"NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\0tb"].concat();
     [&functions, &text(code), &state, &[b'C', bytes.len() as u8][..], bytes, b"\x86R"].concat()
 }
 
-/// A pickled text.
+/// Returns a pickled string.
 fn text(text: &str) -> Vec<u8> {
     [b"X", &(text.len() as u32).to_le_bytes()[..], text.as_bytes()].concat()
 }
 
-/// The pickle of an array of these objects.
+/// Returns the pickle of an array of these objects.
 fn pickled(objects: &[u8]) -> Vec<u8> {
     [b"\x80\x03cnumpy\nndarray\n(K\x01](", objects, b"etb."].concat()
 }
 
-/// The classes that these objects name.
+/// Returns the class names in these objects.
 fn of_objects(objects: &[Vec<u8>]) -> Result<Vec<String>, String> {
     of_classes(objects.len(), "|O", &pickled(&objects.concat()))
 }
 
-/// Where NumPy 1 and NumPy 2 have that function.
+/// The modules of that function in NumPy 1 and NumPy 2.
 const ONE: &str = "numpy.core.multiarray";
 const TWO: &str = "numpy._core.multiarray";
 
@@ -180,7 +180,7 @@ fn numpys_scalars_among_objects_are_read() {
     assert_eq!(found.unwrap(), expected);
 }
 
-/// NumPy remembers a type before it says its order of bytes.
+/// NumPy memoizes a dtype before it sets the byte order.
 #[test]
 fn a_remembered_type_of_numpys_has_the_order_of_bytes_that_is_said_afterwards() {
     let remembered = call(TWO, "i2", ">", &[1, 0]);
@@ -214,7 +214,7 @@ fn no_other_call_among_objects_is_made() {
     }
 }
 
-/// Whatever stands in a byte's place, it is an error or other names.
+/// Any replaced byte gives an error or other names.
 #[test]
 fn a_damaged_scalar_among_objects_is_an_error_or_another_name() {
     let valid = pickled(&call(TWO, "U1", "<", b"a\0\0\0"));

@@ -1,5 +1,5 @@
-//! The checker on Burn's own modules and on plain slices: what it must catch, each planted, and
-//! what it must pass. What holds on every backend, and of our models, is tested with the workspace.
+//! The checker on Burn modules and on plain slices: planted errors that it must catch, and
+//! gradients that it must pass. The workspace's tests cover all backends and this project's models.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -12,7 +12,7 @@ use chainrule_gradcheck::{
     Finding, Gradient, Options, Parameter, Report, Search, Witness, check, check_output, check_slices, compare,
 };
 
-/// Numbers from -1 to 1 that look random and are the same in every run.
+/// Returns pseudorandom numbers from -1 to 1, the same in every run.
 fn noise(seed: u64, count: usize) -> Vec<f64> {
     let step = |i: usize| (seed as f64 + 12.9898 * i as f64).sin() * 43_758.545_3;
     (1..=count).map(|i| 2.0 * (step(i) - step(i).floor()) - 1.0).collect()
@@ -22,7 +22,7 @@ fn matrix(seed: u64, [rows, columns]: [usize; 2], device: &Device, dtype: FloatD
     Tensor::from_data(TensorData::new(noise(seed, rows * columns), [rows, columns]), (device, DType::from(dtype)))
 }
 
-/// A layer whose weights are the same in every run.
+/// Returns a layer with the same weights in every run.
 fn linear(seed: u64, [d, k]: [usize; 2], device: &Device, dtype: FloatDType) -> Linear {
     let mut linear = LinearConfig::new(d, k).init(device);
     linear.weight = Param::from_tensor(matrix(seed, [d, k], device, dtype));
@@ -82,7 +82,7 @@ fn a_parameter_that_autodiff_never_reached_is_caught() {
     let device = Device::default();
     let model = linear(20, [3, 2], &device, FloatDType::F64);
     let x = matrix(10, [2, 3], &device, FloatDType::F64);
-    // The weight's graph is cut, the bias's is not.
+    // The graph of the weight is cut, that of the bias is not.
     let cut = |model: &Linear| {
         let z = x.clone().matmul(model.weight.val().detach()) + model.bias.as_ref().unwrap().val().unsqueeze_dim(0);
         z.exp().mean()
@@ -123,7 +123,7 @@ fn a_constant_loss_proves_nothing() {
     let device = Device::default();
     let model = linear(20, [3, 2], &device, FloatDType::F64);
     let x = matrix(12, [2, 3], &device, FloatDType::F64);
-    // A softmax's outputs always add up to one.
+    // The outputs of a softmax always sum to one.
     let report = check(&model, |model: &Linear| softmax(model.forward(x.clone()), 1).sum(), &Options::default());
     assert!(!report.passed() && has(&report, |f| matches!(f, Finding::Constant)), "{report}");
 }
@@ -147,7 +147,7 @@ fn a_gradient_of_another_loss_is_told() {
     let mut cube = |x: &[f64]| x.iter().map(|x| x.powi(3)).sum::<f64>();
     let report = check_slices(&parameters, &[1.0, 2.0], &mut cube, f64::EPSILON, &gradients, &Options::default());
     assert!(has(&report, |f| matches!(f, Finding::LossIsOdd)), "{report}");
-    // And the same gradients fit their own.
+    // For their own loss the same gradients pass.
     let mut square = |x: &[f64]| x.iter().map(|x| x * x).sum::<f64>();
     check_slices(&parameters, &[1.0, 2.0], &mut square, f64::EPSILON, &gradients, &Options::default()).assert_pass();
 }
@@ -155,7 +155,7 @@ fn a_gradient_of_another_loss_is_told() {
 #[test]
 fn what_the_differences_cannot_resolve_is_no_pass() {
     let device = Device::default();
-    // Far out, f32 has no digit left for the slope.
+    // At this size f32 has no digits left for the slope.
     let loss = |z: &Param<Tensor<1>>| z.val().mul_scalar(1e-3).add_scalar(1e6);
     let z = Param::from_tensor(Tensor::<1>::from_data([1.0], (&device, DType::F32)));
     let report = check(&z, loss, &Options::default());
@@ -182,7 +182,7 @@ fn inputs_are_checked_as_parameters_beside_the_module() {
 fn a_module_in_training_mode_is_checked_in_training_mode() {
     let device = Device::default();
     let model: BatchNorm = BatchNormConfig::new(3).init(&device);
-    // Batch normalisation takes an input with autodiff for training.
+    // In training, batch normalisation needs an input with autodiff.
     let x = matrix(23, [8, 3], &device, FloatDType::F32).autodiff();
     let report = check_output(&model, |model: &BatchNorm| model.forward(x.clone()).exp(), &Options::default());
     report.assert_pass();

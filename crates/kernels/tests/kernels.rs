@@ -1,4 +1,4 @@
-//! The fused kernels by themselves: sums, steps, threads, and what is no number.
+//! The fused kernels alone: sums, steps, threads, and values that are not finite.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -14,7 +14,7 @@ fn rows(problem: &Problem) -> PackedRows {
     problem.images([1, problem.shape[1]])
 }
 
-/// Rows that are sorted by class: on the way a sum grows far beyond what it ends with.
+/// With rows sorted by class, a running sum becomes much larger than its final value.
 #[test]
 fn sums_over_all_rows_do_not_lose_digits_with_their_number() {
     let (n, d) = (200_000, 20);
@@ -23,7 +23,7 @@ fn sums_over_all_rows_do_not_lose_digits_with_their_number() {
     let all: Vec<usize> = (0..n).collect();
     for model in [LinkKind::Logistic, LinkKind::Softmax] {
         let columns = model.columns(2);
-        // Residuals of many digits.
+        // Residuals with many digits.
         let weight: Vec<f64> = noise(3, d * columns).iter().map(|x| 0.1 * x).collect();
         let [mut exact, mut fused] =
             [Float::F64, Float::F32].map(|float| Fused::new(model.link(2), d, float, 1, Isa::best()));
@@ -44,7 +44,7 @@ fn sums_over_all_rows_do_not_lose_digits_with_their_number() {
 fn a_step_is_the_gradients_step_for_any_rows_in_any_order() {
     let problem = Problem::new([130, 65, 10]);
     let step = Step { learning_rate: 0.3, l2: 0.07, penalize_bias: true };
-    // 37 and 130 have no common factor, so that no row comes twice.
+    // 37 and 130 are coprime, so no row repeats.
     let batch: Vec<usize> = (0..37).map(|i| (5 + 37 * i) % 130).collect();
     let batch = &batch[..];
     for penalize_bias in [true, false] {
@@ -61,7 +61,7 @@ fn a_step_is_the_gradients_step_for_any_rows_in_any_order() {
             assert!(apart(&weight, &moved(&problem.weight, &gradient.weight, 0.07)) < 1e-14);
             let of_bias = if penalize_bias { 0.07 } else { 0.0 };
             assert!(apart(&bias, &moved(&problem.bias, &gradient.bias, of_bias)) < 1e-14);
-            // What the step left behind is what the next one begins with.
+            // The next step must start from the state that this step left.
             let mut fresh = Fused::new(problem.model(), 65, Float::F64, 1, Isa::best());
             fresh.set(&weight, &bias);
             let [found, expected] = [&mut fused, &mut fresh].map(|fused| fused.gradient(&rows, batch));
@@ -99,7 +99,7 @@ fn threads_without_rows_do_nothing() {
     let all: Vec<usize> = (0..700).collect();
     let walk = |threads| {
         let mut fused = problem.fused(Float::F64, threads, Isa::best());
-        // First on many parts, then on few, whose sums must be all that is added up.
+        // First many parts, then few: only their sums may be added up.
         let steps = || [&all[..], &all[..5], &all[3..300]].map(|batch| fused.step(&rows, batch, STEP));
         (with_threads(threads, steps).unwrap(), fused.parameters().0)
     };
@@ -165,16 +165,17 @@ fn blocks_that_are_all_zero_are_left_out() {
         PackedRows::new(&bytes, size, vec![0], SCALE, OFFSET).kept()
     };
     assert_eq!(kept([28, 28], &[]), 0.0);
-    // Four pixels in a square are one block of 49 in an image; in line they lie in two.
+    // Four pixels in a square are one of 49 blocks of an image. In a row of pixels they lie in two
+    // blocks.
     assert_eq!(kept([28, 28], &[0, 3, 84, 87]), 1.0 / 49.0);
     assert_eq!(kept([1, 784], &[0, 3, 84, 87]), 2.0 / 49.0);
-    // Blocks at the edges are filled up: five by five pixels are four.
+    // Blocks at the edges are padded: five by five pixels have four blocks.
     assert_eq!(kept([5, 5], &[24]), 1.0 / 4.0);
     assert_eq!(kept([5, 5], &[0, 4, 20, 24]), 1.0);
     assert_eq!(kept([3, 7], &[20]), 1.0 / 2.0);
 }
 
-/// Every weight this; two rows of each class.
+/// Evaluates with all weights equal, on two rows of each class.
 fn losses_with(weight: f64, (kind, k): (LinkKind, usize), float: Float) -> (f64, usize) {
     let rows = PackedRows::new(&[0, 255, 255, 0, 9, 200, 200, 9], [1, 2], vec![0, 1, 0, 1], 1.0 / 127.5, -1.0);
     let mut fused = Fused::new(kind.link(k), 2, float, 1, Isa::best());
@@ -189,7 +190,7 @@ fn weights_that_are_no_numbers_have_no_finite_loss_and_no_row_right() {
     for float in [Float::F32, Float::F64] {
         for model in [(LinkKind::Logistic, 2), (LinkKind::Softmax, 2), (LinkKind::Softmax, 10)] {
             for weight in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
-                // Infinite pixels of either sign cancel to what is not a number.
+                // Infinite products of opposite signs sum to NaN.
                 let (loss, right) = losses_with(weight, model, float);
                 assert!(!loss.is_finite() && right == 0, "{model:?} {float:?} {weight}: {loss}, {right} right");
             }

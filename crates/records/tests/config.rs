@@ -1,4 +1,4 @@
-//! Experiments that can be run and those that cannot.
+//! Valid and invalid experiments.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -79,7 +79,7 @@ fn every_key_can_be_overridden() {
         assert!(found == value || found == format!("{value}.0"), "{key}: {found}");
         assert!(!default.contains(&format!("{} = {found}", key.rsplit('.').next().unwrap())), "{key} is a default");
     }
-    // It does not go with early stopping.
+    // This solver cannot be combined with early stopping.
     let solver = parse(SMALLEST, &["objective.l2=1", "descent.solver=lbfgs"]).unwrap().descent().solver;
     assert_eq!(solver, Solver::Lbfgs);
 }
@@ -158,7 +158,7 @@ fn what_is_no_config_is_refused() {
     refuses("[model]\nkind = softmax", &[], "test.toml:2: kind = softmax: this is no TOML (");
     refuses("", &[], "model.kind is missing");
     refuses(SMALLEST, &["descent.epochs"], "descent.epochs: expected key=value");
-    // A second line is a part of the value, and not left out in silence.
+    // A second line belongs to the value and is not silently dropped.
     refuses(SMALLEST, &["descent.epochs=1\nx = 2"], "descent.epochs");
     for malformed in ["=3", "descent.epochs=", " = ", "descent.=3", ".epochs=3"] {
         refuses(SMALLEST, &[malformed], "expected key=value");
@@ -202,7 +202,7 @@ fn class_weights_that_are_none_are_refused() {
             &[two, "objective.class_weights={2 = 1, two = 3}"],
             &["data.classes has no class two; they are 2, 3"],
         ),
-        // It would be read in the reverse of what a person sees in `classes()`, or in data.classes.
+        // The list's order would be the reverse of `classes()` or data.classes, as users see them.
         (
             "logistic",
             &[two, "objective.class_weights=[4, 0.5]"],
@@ -274,10 +274,10 @@ fn what_a_file_sets_the_command_line_can_take_back() {
         assert!(parse(&[]).unwrap().to_toml().contains(&format!("\n{name} = ")), "{key}");
         assert!(!written.contains(&format!("\n{name} = ")), "{key}: {written}");
     }
-    // Of a file that says nothing of it, nothing is taken back; and a grid may try it.
+    // A key that the file does not set can be reset, too, for example by a grid.
     let smallest = parse_file(SMALLEST, &["early_stopping.patience=none"]);
     assert_eq!(smallest.unwrap().early_stopping().patience, None);
-    // A column may be called so.
+    // A column may have the name `none`.
     assert_eq!(parse(&["data.label=none"]).unwrap().data().label.as_deref(), Some("none"));
 }
 

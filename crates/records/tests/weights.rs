@@ -1,4 +1,4 @@
-//! What a run's files hold, as another program reads them.
+//! A run's files, read as another program would.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -9,14 +9,14 @@ use serde_json::{Value, json};
 /// A large number that f32 holds exactly.
 const TWO_TO_100: f64 = 1_267_650_600_228_229_401_496_703_205_376.0;
 
-/// Two features and three classes; f32 holds these numbers, too.
+/// Two features and three classes, in numbers that f32 holds exactly.
 fn parameters() -> Parameters {
     let weight = vec![1.0, -2.0, 0.5, TWO_TO_100, -0.25, 0.0];
     Parameters { n_features: 2, columns: 3, weight, bias: vec![3.0, -1.5, 1024.0] }
 }
 
-/// By the format's own description: eight bytes for the header's length, the header, and the
-/// numbers, all of them little-endian.
+/// Reads a tensor by the format's specification: eight bytes for the header's length, the header,
+/// and the numbers, all little-endian.
 fn tensor(file: &[u8], name: &str) -> (Value, Vec<u8>) {
     let length = u64::from_le_bytes(file[..8].try_into().unwrap()) as usize;
     let header: Value = serde_json::from_slice(&file[8..8 + length]).unwrap();
@@ -50,7 +50,7 @@ fn weights_that_are_saved_are_read_back() {
     for precision in [Precision::F32, Precision::F64] {
         assert_eq!(read_parameters(&write_weights(&parameters, precision, &Preprocessing::Raw)).unwrap(), parameters);
     }
-    // f64 loses nothing.
+    // f64 keeps every digit.
     parameters.bias[0] = 0.1;
     assert_eq!(read_parameters(&write_weights(&parameters, Precision::F64, &Preprocessing::Raw)).unwrap(), parameters);
 }
@@ -59,7 +59,7 @@ fn weights_that_are_saved_are_read_back() {
 fn the_weights_of_a_class_are_its_column() {
     assert_eq!(parameters().of_class(0), [1.0, TWO_TO_100]);
     assert_eq!(parameters().of_class(2), [0.5, 0.0]);
-    // Not numbers from other places: the logistic model has one column.
+    // The logistic model has one column, so another class must not read other numbers.
     let logistic = Parameters { n_features: 3, columns: 1, weight: vec![1.0, 2.0, 3.0], bias: vec![0.0] };
     assert_eq!(logistic.of_class(0), [1.0, 2.0, 3.0]);
     for (parameters, class) in [(logistic, 1), (parameters(), 3)] {
@@ -77,7 +77,7 @@ fn statistics_are_saved_beside_the_weights_and_read_back_to_the_last_bit() {
         let file = write_weights(&parameters, precision, &by);
         assert_eq!(read_preprocessing(&file, DataKind::Table).unwrap(), by);
         assert_eq!(read_parameters(&file).unwrap(), parameters);
-        // Where there are none, the data tells.
+        // Without statistics, the kind of data determines the preprocessing.
         for (kind, expected) in [(DataKind::Images, Preprocessing::Pixels), (DataKind::Table, Preprocessing::Raw)] {
             let found = read_preprocessing(&write_weights(&parameters, precision, &Preprocessing::Raw), kind);
             assert_eq!(found.unwrap(), expected);

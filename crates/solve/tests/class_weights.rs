@@ -1,4 +1,4 @@
-//! What cannot weigh rows by their classes.
+//! Class weights, and solvers that do not support them.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -29,7 +29,7 @@ fn class_weights_that_the_data_cannot_have_are_refused() {
     assert!(error.contains("no training row is of class b"), "{error}");
 }
 
-/// To who calls them with such a config, too: they are not fed with rows that count alike.
+/// The functions themselves refuse such a config instead of ignoring the weights.
 #[test]
 fn the_kernels_are_refused_weights_and_optimizers_that_they_do_not_know() {
     let [train, validation] =

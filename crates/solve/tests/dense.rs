@@ -1,6 +1,5 @@
-//! Trainings by plain loops: against the fused kernels, against rows that are counted twice, and
-//! against the model of a
-//! table whose minimum is known.
+//! Trainings by plain loops, compared with the fused kernels, with repeated rows, and with a table
+//! whose minimum is known.
 
 use std::num::NonZero;
 
@@ -9,7 +8,7 @@ use chainrule_data::digits::draw_both;
 use chainrule_data::{Counts, Rows};
 use chainrule_solve::{Ending, FusedRows, TrainError, Trained, train_by_loops, train_fused};
 
-/// Digits of the first two or of all classes.
+/// Returns digits of the first two classes or of all.
 fn digits(kind: ModelKind) -> [Rows; 2] {
     let counts = Counts { train: 300, validation: 100 };
     draw_both(3, counts).map(|images| {
@@ -96,7 +95,7 @@ fn parameters_in_f32_are_f32s_and_near_those_in_f64() {
     assert!(by_loops(&optimum, digits(kind)).certificate.expect("a certificate").holds());
 }
 
-/// Numbers of three columns, the first class's rows as often as is said.
+/// Returns numbers in three columns, with each row of class 0 `times` times.
 fn table(times: usize) -> Rows {
     let rows: Vec<([f64; 3], u8)> = (0..60)
         .flat_map(|i| {
@@ -125,8 +124,8 @@ fn a_row_that_weighs_two_is_a_row_twice() {
             let raw = Preprocessing::Raw;
             train_by_loops(&kind.link(2), &rows, &rows, &raw, &config, &mut ()).expect("a training")
         };
-        // The penalty is over a mean over 60 rows here and over 100 there, of which each row is a
-        // part.
+        // The mean is over 60 rows here and over 100 there, beside the same penalty. This factor
+        // makes them equal.
         let share = 60.0 / 100.0;
         let [weighted, twice] = [train(table(1), Some(vec![2.0 * share, share])), train(table(2), None)];
         let distance = apart(&weighted.parameters, &twice.parameters);

@@ -1,5 +1,5 @@
-//! The minimum of J and its certificate: Eqs. (28) to (32) of `docs/derivation.md`, and what L-BFGS
-//! makes of them.
+//! The minimum of J and its certificate: Eqs. (28) to (32) of `docs/derivation.md`, and L-BFGS with
+//! them.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -17,7 +17,7 @@ use near::assert_close;
 use plain::{Dense, KINDS, config, log_sum};
 use serde_json::Value;
 
-/// Made-up rows with a background, as an image's, as both tests and scikit-learn see them.
+/// Synthetic rows with a background, like images. scikit-learn used the same rows.
 struct Problem {
     fixture: Value,
 }
@@ -36,7 +36,7 @@ impl Problem {
         self.fixture["n_features"].as_u64().unwrap() as usize
     }
 
-    /// Bytes and labels; for the logistic model of the classes 0 and 1 only.
+    /// Returns bytes and labels. The logistic model gets the classes 0 and 1 only.
     fn data(&self, kind: ModelKind) -> (Vec<u8>, Vec<u32>) {
         let labels = self.fixture["labels"].as_array().unwrap().iter().map(|label| label.as_u64().unwrap() as u32);
         let rows = self.fixture["rows"].as_array().unwrap().iter().map(|row| bytes(row.as_str().unwrap()));
@@ -76,7 +76,7 @@ fn optimum(config: &TrainConfig, rows: &PackedRows) -> (Optimum, Vec<Iterate>) {
     (found.unwrap(), trace)
 }
 
-/// J* to 1e-14 or so: as low as f64 goes.
+/// Returns J* to about 1e-14, the precision of f64.
 fn lowest(kind: ModelKind, penalize_bias: &str, rows: &PackedRows) -> f64 {
     let exact = config(kind, &[penalize_bias, "optimum.tolerance=1e-14", "optimum.max_iterations=5000"]);
     let certificate = optimum(&exact, rows).0.certificate.unwrap();
@@ -99,8 +99,8 @@ impl Dense {
         (0..self.k).map(|class| f64::from(u8::from(class == self.y[row]))).collect()
     }
 
-    /// `X^T D / N` and the columns' means of D, for a D with a row for each row of X, by all
-    /// classes; of the logistic model's, the last column.
+    /// Returns `X^T D / N` and the column means of D, for a D with a row for each row of X and a
+    /// column for each class. For the logistic model, only the last column.
     fn mean_product(&self, d: &[Vec<f64>]) -> (Vec<f64>, Vec<f64>) {
         let columns = if self.kind == ModelKind::Logistic { 1..2 } else { 0..self.k };
         let mean = |column: usize, x: &dyn Fn(usize) -> f64| {
@@ -111,7 +111,7 @@ impl Dense {
         (by_weight.map(|(j, c)| mean(c, &|row| self.x[row][j])).collect(), columns.map(|c| mean(c, &|_| 1.0)).collect())
     }
 
-    /// `P - Y`, row by row.
+    /// Returns `P - Y`, row by row.
     fn residuals(&self, at: &Parameters) -> Vec<Vec<f64>> {
         (0..self.y.len()).map(|row| minus(&self.probabilities(at, row), &self.target(row))).collect()
     }
@@ -133,14 +133,15 @@ fn dot(a: &[f64], b: &[f64]) -> f64 {
     a.iter().zip(b).map(|(a, b)| a * b).sum()
 }
 
-/// Numbers that look random and are the same everywhere: from -1 to 1, by the shuffle of a seed.
+/// Returns pseudorandom numbers from -1 to 1, the same on every platform, from the shuffle of a
+/// seed.
 fn noise(seed: u64, count: usize) -> Vec<f64> {
     let steps = count.max(1000);
     let order = BatchOrder::new(Shuffle::ChaCha { seed }).next_epoch(steps);
     order[..count].iter().map(|&i| (2 * i) as f64 / (steps - 1) as f64 - 1.0).collect()
 }
 
-/// Parameters of all sizes, near to the minimum and far from it.
+/// Returns parameters of all sizes, near the minimum and far from it.
 fn places(problem: &Problem, kind: ModelKind) -> Vec<Parameters> {
     let (d, k) = (problem.n_features(), if kind == ModelKind::Logistic { 1 } else { 4 });
     let fixture = if kind == ModelKind::Logistic { "logistic" } else { "softmax" };
@@ -190,7 +191,7 @@ fn eq_29_no_probabilities_but_the_models_own_give_the_cost() {
                 assert!((cost - by(&p)).abs() < 1e-10, "equality at p");
                 let other: Vec<f64> = p.iter().rev().copied().collect();
                 assert!(by(&other) <= cost + 1e-10);
-                // What is missing is the divergence.
+                // The difference is the divergence.
                 if p.iter().all(|&p| p > 1e-12) {
                     assert!((cost - by(&other) - divergence(&other, &p)).abs() < 1e-9);
                 }
@@ -199,8 +200,8 @@ fn eq_29_no_probabilities_but_the_models_own_give_the_cost() {
     }
 }
 
-/// `1 t^T` mixed into the rows' probabilities, so that each class has its frequency: Eq. (31),
-/// written anew.
+/// Mixes `1 t^T` into the rows' probabilities, so that each class has its frequency. An independent
+/// implementation of Eq. (31).
 fn mixed(dense: &Dense, at: &Parameters) -> (f64, Vec<f64>, Vec<Vec<f64>>) {
     let n = dense.y.len();
     let p: Vec<Vec<f64>> = (0..n).map(|row| dense.probabilities(at, row)).collect();
@@ -246,8 +247,7 @@ fn eq_31_mixing_one_t_into_all_rows_gives_the_classes_their_frequencies() {
         let dense = problem.dense(kind);
         for at in places(&problem, kind) {
             let (theta, t, q) = mixed(&dense, &at);
-            // Of t as much is rounding as theta is small, so that of the mixture no more than usual
-            // is.
+            // The rounding of t grows as theta shrinks, so the mixture has only the usual rounding.
             assert!(
                 (0.0..1.0).contains(&theta) && theta * (t.iter().sum::<f64>() - 1.0).abs() < 1e-15,
                 "{theta} {t:?}"
@@ -261,7 +261,7 @@ fn eq_31_mixing_one_t_into_all_rows_gives_the_classes_their_frequencies() {
     }
 }
 
-/// Eq. (32) in plain loops.
+/// Computes Eq. (32) in plain loops.
 fn bound_with_free_bias(dense: &Dense, at: &Parameters, lambda: f64) -> f64 {
     let (theta, t, _) = mixed(dense, at);
     let p = |row| dense.probabilities(at, row);
@@ -284,8 +284,8 @@ fn eq_32_the_bound_needs_no_more_than_gradients() {
             let bound = bound_with_free_bias(&dense, &at, lambda);
             assert!((-1e-13..=bound + 1e-13).contains(&above), "{kind:?}: {above:e} {bound:e}");
         }
-        // The program's is the same, from the gradients of whole sums: early, when the mixture is
-        // coarse, and late.
+        // The program computes the same bound from gradients of whole sums: early, when the mixture
+        // is coarse, and late.
         for iterations in [1, 2, 5, 12, 1000] {
             let iterations = format!("optimum.max_iterations={iterations}");
             let free = config(kind, &["objective.penalize_bias=false", "optimum.tolerance=1e-10", &iterations]);
@@ -319,8 +319,8 @@ fn the_bound_holds_at_every_iteration_and_comes_down_to_the_tolerance() {
             assert_eq!((certificate.ended, certificate.holds()), (SearchEnd::Converged, true), "{certificate:?}");
             assert!(certificate.bound <= 1e-10 && certificate.iterations < 150, "{certificate:?}");
             assert_eq!(certificate.iterations, trace.len() - 1);
-            // The bound must be worth something, too: at the start it is not far from what it
-            // bounds, nor at the end.
+            // The bound is also useful: neither at the start nor at the end is it far from the true
+            // distance.
             assert!(trace[0].bound > 0.01 && trace[0].bound < 1e4, "{:?}", trace[0]);
         }
     }
@@ -340,7 +340,7 @@ fn coefficients_are_scikit_learns() {
     }
 }
 
-/// A constant that is added to every class's bias changes nothing, so it is taken out.
+/// Subtracts the mean. Adding a constant to every class's bias changes nothing.
 fn centred(bias: &[f64]) -> Vec<f64> {
     if bias.len() == 1 {
         return bias.to_vec();
@@ -402,7 +402,7 @@ fn f32_is_certified_in_f64() {
                 optimum(&config(kind, &["descent.precision=f32", &more, tolerance]), &problem.rows(kind));
             let certificate = found.certificate.unwrap();
             assert_eq!(certificate.ended, SearchEnd::Converged, "{certificate:?}");
-            // J in plain loops, in f64, at the very weights.
+            // J in plain loops, in f64, at the same weights.
             let objective = problem.dense(kind).objective(&found.parameters, problem.lambda(), penalize_bias);
             assert!((certificate.objective - objective).abs() < 1e-13, "{objective} {certificate:?}");
             assert!(found.parameters.weight.iter().all(|&w| f64::from(w as f32) == w), "saved as f32 without a loss");

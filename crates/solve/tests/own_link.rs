@@ -1,5 +1,5 @@
-//! A link without code of its own in the kernels, and without a dual: one logistic regression a
-//! class, whose minimum is known from those of the single ones.
+//! A link without its own code in the kernels and without a dual: one logistic regression per
+//! class. The single regressions give its minimum.
 
 use std::num::NonZero;
 use std::ops::ControlFlow;
@@ -26,7 +26,7 @@ fn config(penalize_bias: bool) -> TrainConfig {
     TrainConfig::try_from(settings).expect("a config")
 }
 
-/// Bytes of drawn digits, and their labels.
+/// Returns bytes of drawn digits, and their labels.
 fn digits_of_few_classes() -> (Vec<u8>, Vec<u32>) {
     let [images, _] = digits::draw_both(3, Counts { train: 400, validation: 0 });
     let few: Vec<usize> = (0..400).filter(|&row| usize::from(images.labels()[row]) < CLASSES).collect();
@@ -52,7 +52,7 @@ fn one_against_the_rest_is_as_many_logistic_regressions() {
         let config = config(penalize_bias);
         let all = minimum(&rest, labels.clone(), &bytes, &config, 2);
         assert_eq!(all.ended, SearchEnd::Converged);
-        // A free bias is where J is flattest.
+        // J is flattest along a free bias.
         let bound = if penalize_bias { 1e-5 } else { 1e-3 };
         for class in 0..CLASSES {
             let own = labels.iter().map(|&label| u32::from(label as usize == class)).collect();
@@ -92,7 +92,7 @@ fn plain_loops_find_the_kernels_minimum() {
     assert!(by_loops.certificate.is_some_and(|proof| proof.holds()));
 }
 
-/// Counts: their link is one of somebody else's.
+/// Poisson regression of counts: a user's own link.
 #[derive(Debug)]
 struct Poisson;
 
@@ -136,7 +136,7 @@ fn at_the_minimum_of_counts_the_mean_residual_is_the_penaltys_slope() {
     });
     let Optimum { parameters, certificate, .. } = found.expect("a minimum");
     assert!(certificate.is_some_and(|proof| proof.holds()));
-    // By loops over the formulas.
+    // In loops over the formulas.
     let (mut slopes, mut of_bias) = ([0.0; 3], 0.0);
     for (row, count) in bytes.chunks_exact(3).zip(&counts) {
         let x: Vec<f64> = row.iter().map(|&byte| f64::from(byte) / 255.0).collect();

@@ -1,4 +1,4 @@
-//! A trained model asked on the host, as the kernels would answer.
+//! Predictions on the host equal those of the kernels.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 

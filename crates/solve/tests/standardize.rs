@@ -1,4 +1,4 @@
-//! Features less their mean, over their standard deviation, both of the training rows.
+//! Standardisation with the mean and standard deviation of the training rows.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -9,7 +9,7 @@ use chainrule_data::Rows;
 use near::assert_close;
 use serde_json::Value;
 
-/// What scikit-learn made of a made-up table: see the script beside it.
+/// Returns scikit-learn's results on a synthetic table. The script is beside the fixture.
 fn scikit_learn() -> Value {
     serde_json::from_str(include_str!("fixtures/sklearn_table.json")).unwrap()
 }
@@ -31,13 +31,13 @@ fn mean_scale_and_features_are_scikit_learns() {
             assert!((found / expected - 1.0).abs() < 1e-12, "feature {j}: {found} {expected}");
         }
     }
-    // The last is 0.1 in all rows: it is centred and not blown up.
+    // The last feature is 0.1 in all rows. It is centred but not scaled.
     assert_eq!(found.scale[4], 1.0);
     for (row, expected) in rows.iter().zip(matrix(&expected["standardized"])) {
         let found: Vec<f64> = row.iter().enumerate().map(|(j, &raw)| preprocessing.value(j, raw)).collect();
         assert_close(&found, &expected, 1e-11, "features");
         let line = |(j, &raw): (usize, &f64)| preprocessing.affine(j).0 * raw + preprocessing.affine(j).1;
-        // 2000 less 2000 loses five digits.
+        // 2000 minus 2000 loses five digits.
         assert_close(&row.iter().enumerate().map(line).collect::<Vec<_>>(), &expected, 1e-9, "scale and offset");
     }
 }

@@ -1,4 +1,4 @@
-//! How many steps an epoch has.
+//! The number of steps per epoch.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -20,7 +20,7 @@ fn a_batch_larger_than_the_data_is_refused() {
     let TrainError::BatchTooLarge { batch_size: 1001, rows: 1000 } = error else { panic!("{error}") };
     assert!(error.to_string().contains("there are only 1000 training rows"), "{error}");
     assert_eq!(steps_per_epoch(&config, 1001).unwrap(), 1);
-    // Where the last batch is kept, it is all there are.
+    // With the last batch kept, it can be the only one.
     let config = config_of(false);
     assert_eq!([1, 1000, 1001, 1002, 2003].map(|rows| steps_per_epoch(&config, rows).unwrap()), [1, 1, 1, 2, 3]);
 }

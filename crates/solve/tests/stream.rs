@@ -1,4 +1,4 @@
-//! Training on images that stay in their file, and are cut off there.
+//! Training on images that stay in their file, which is truncated during the training.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -12,20 +12,20 @@ use chainrule_data::{Counts, Data, DataError, Request, digits, find_within, mnis
 use chainrule_solve::{FusedRows, Observer, TrainError, Trained, train_fused};
 use tempfile::TempDir;
 
-/// Where a folder's images and labels lie: training images, training labels, validation images,
+/// Returns the four files of a folder: training images, training labels, validation images,
 /// validation labels.
 fn files(folder: &Path) -> [PathBuf; 4] {
     mnist::FILES.map(|file| folder.join(file.name))
 }
 
-/// A folder with so many digits.
+/// Returns a folder with this number of digits.
 fn with_digits(train: usize, validation: usize) -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     digits::write_both(digits::SEED, Counts { train, validation }, &files(folder.path())).unwrap();
     folder
 }
 
-/// Images that are left in their files.
+/// Opens images that stay in their files.
 fn in_files(folder: &Path) -> Data {
     let request = Request::Folder(folder.to_owned());
     find_within(&request, Counts { train: 1, validation: 1 }, 0, &mut |_| {}).unwrap()
@@ -45,7 +45,7 @@ fn config(evaluations_per_epoch: usize) -> TrainConfig {
     TrainConfig::try_from(settings).unwrap()
 }
 
-/// Cuts a file off after so many steps.
+/// Truncates a file after this number of steps.
 struct Saw<'a> {
     after: usize,
     file: &'a Path,
@@ -76,8 +76,8 @@ fn a_file_that_is_cut_off_ends_the_training_with_all_that_it_came_to() {
     let data = in_files(folder);
     let config = config(1);
     let whole = fit(&data, &config, &mut ()).unwrap();
-    // The 15 000th image is the first that is not whole. Of what comes before it much is read ahead
-    // when it happens, and is good.
+    // Image 15 000 is the first incomplete one. Many images before it have been read ahead by then,
+    // and they are valid.
     let mut saw = Saw { after: 20, file, length: 16 + 15_000 * 784 + 1 };
     let Err(TrainError::DataLost(lost)) = fit(&data, &config, &mut saw) else { panic!("the file is cut off") };
     let expected = format!("{}: breaks off in image 15000, of 20000 that it had", file.display());
@@ -90,7 +90,7 @@ fn a_file_that_is_cut_off_ends_the_training_with_all_that_it_came_to() {
     assert_eq!(step, steps - 1);
     assert!(parameters.weight.iter().any(|&weight| weight != 0.0));
 
-    // Who opens the file now hears of it at once.
+    // Opening the file now fails at once.
     let request = Request::Folder(folder.to_owned());
     let error = find_within(&request, Counts { train: 1, validation: 1 }, 0, &mut |_| {}).unwrap_err();
     assert!(matches!(error, DataError::Idx { .. }), "{error}");

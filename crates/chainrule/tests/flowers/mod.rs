@@ -1,13 +1,12 @@
-//! A table of three classes, and what is said of it, for the tests here and for those of the
-//! program.
+//! A table of three classes with its description, for these tests and those of the program.
 
 use std::path::Path;
 
 use chainrule::data::{BatchOrder, Shuffle};
 use chainrule::{Error, Samples};
 
-/// Three classes that can nearly be told apart, of columns of different units; as CSV, its columns
-/// in this order.
+/// Returns a CSV of three almost separable classes. The columns have different units and are in the
+/// given order.
 pub(crate) fn flowers(columns: &[&str]) -> String {
     let noise = noise(5, 360);
     let rows = noise.chunks_exact(3).enumerate().map(|(row, noise)| {
@@ -41,7 +40,8 @@ pub(crate) fn says(result: Result<impl Sized, Error>, expected: &[&str]) {
     }
 }
 
-/// Numbers that look random and are the same everywhere: from -1 to 1, by the shuffle of a seed.
+/// Returns pseudorandom numbers from -1 to 1, the same on every platform, from the shuffle of a
+/// seed.
 fn noise(seed: u64, count: usize) -> Vec<f64> {
     let steps = count.max(1000);
     let order = BatchOrder::new(Shuffle::ChaCha { seed }).next_epoch(steps);

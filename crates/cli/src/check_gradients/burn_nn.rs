@@ -24,11 +24,11 @@ use super::{Watch, add, fail, random, row};
 /// A module or function of Burn.
 struct Case {
     name: &'static str,
-    run: fn(&Sweep) -> Report,
+    run: fn(&CheckContext) -> Report,
 }
 
 /// The settings that all cases share.
-struct Sweep {
+struct CheckContext {
     device: Device,
     dtype: FloatDType,
     seed: u64,
@@ -43,7 +43,7 @@ pub(super) fn sweep(device: &Device, seed: u64, watch: Watch<'_>) -> Vec<Gradien
     let mut rows = Vec::new();
     for case in CASES {
         for dtype in dtypes.iter().copied() {
-            let sweep = Sweep { device: device.clone(), dtype, seed };
+            let sweep = CheckContext { device: device.clone(), dtype, seed };
             let mut line = row(case.name, dtype, "parameters and inputs");
             watch(&line);
             match quietly(|| (case.run)(&sweep)) {
@@ -56,7 +56,7 @@ pub(super) fn sweep(device: &Device, seed: u64, watch: Watch<'_>) -> Vec<Gradien
     rows
 }
 
-impl Sweep {
+impl CheckContext {
     fn options(&self) -> Options {
         Options { seed: self.seed, ..Options::default() }
     }
@@ -108,7 +108,7 @@ impl Sweep {
 /// One case a line.
 macro_rules! cases {
     ($($name:literal => |$s:ident| $run:expr;)*) => {
-        const CASES: &[Case] = &[$(Case { name: $name, run: |$s: &Sweep| $run }),*];
+        const CASES: &[Case] = &[$(Case { name: $name, run: |$s: &CheckContext| $run }),*];
     };
 }
 

@@ -122,7 +122,7 @@ fn fail(row: &mut GradientCheck, problem: String) {
 fn describe(table: &GradientChecks) -> Lines {
     let mut lines = Lines::default();
     lines.add(format!("gradients against differences on {}, seed {}", table.backend, table.seed));
-    lines.gap();
+    lines.empty_line();
     let width = table.rows.iter().map(|row| row.what.len()).max().unwrap_or(0).max(4);
     let first = table.rows.iter().map(|row| row.subject.len()).max().unwrap_or(0).max(7);
     let row = |cells: [&str; 8]| {
@@ -140,12 +140,12 @@ fn describe(table: &GradientChecks) -> Lines {
         lines.add(row([&r.subject, &r.precision, &r.what, checks, coordinates, failed, unresolved, &verdict]));
     }
     for problem in table.rows.iter().filter_map(|row| Some((row, row.problem.as_ref()?))) {
-        lines.gap();
+        lines.empty_line();
         let about = format!("{} {} {}: {}", problem.0.subject, problem.0.precision, problem.0.what, problem.1);
         about.lines().for_each(|line| lines.add(line));
     }
     let failed = table.rows.iter().filter(|row| !row.passed).count();
-    lines.gap();
+    lines.empty_line();
     lines.add(if failed == 0 {
         "all passed".to_owned()
     } else {

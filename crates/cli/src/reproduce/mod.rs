@@ -17,9 +17,9 @@ use serde_json::json;
 
 use crate::destination::destination;
 use crate::jobs::{JobPool, workers};
-use crate::missing::{Config, is_config};
+use crate::missing::{Config, check_config_exists};
 use crate::options::ReproduceOptions;
-use crate::output::{Lines, print_json, say};
+use crate::output::{Lines, print_json, print_message};
 use crate::page::examples;
 use crate::progress::{catch_interrupts, is_watched};
 use crate::rows::SelectedRows;
@@ -33,7 +33,7 @@ pub(crate) fn reproduce(options: &ReproduceOptions) -> Result<u8> {
     let plan = match &options.plan {
         None => builtin::report(&overrides)?,
         Some(path) => {
-            is_config(path, Config::Plan)?;
+            check_config_exists(path, Config::Plan)?;
             Plan::read(path, &overrides)?
         }
     };
@@ -63,7 +63,7 @@ pub(crate) fn reproduce(options: &ReproduceOptions) -> Result<u8> {
 
     let log = |line: &str| {
         if !options.output.quiet {
-            say(line);
+            print_message(line);
         }
     };
     // The source is not part of a run's key: the same data at another path makes the same runs, and
@@ -83,7 +83,10 @@ pub(crate) fn reproduce(options: &ReproduceOptions) -> Result<u8> {
     let runner = ReportRunner { jobs, machine: &machine, data: &data, source: &source, folder: &options.runs };
     log(&format!("data: {}; {} runs on {}", source.name, wanted.len(), machine.backend()));
     let Some(FinishedRuns { runs, checks, reused }) = runner.make(&wanted, only.is_none())? else {
-        say(&format!("interrupted; what is finished lies in {}, and the same command goes on", options.runs.display()));
+        print_message(&format!(
+            "interrupted; what is finished lies in {}, and the same command goes on",
+            options.runs.display()
+        ));
         return Ok(exit::INTERRUPTED);
     };
     log(&format!("{} runs made, {reused} found in {}", wanted.len() - reused, options.runs.display()));
@@ -280,11 +283,11 @@ fn check(committed: &Numbers, report: &Report, readme: Option<&Path>, out: &Path
 /// Formats the verdicts for a person.
 fn describe(report: &Report, out: &Path) -> Lines {
     let mut lines = Lines::default();
-    lines.gap();
+    lines.empty_line();
     for claim in &report.claims {
         lines.add(format!("{:<7} {:<14} {}", claim.id, claim.verdict.name(), claim.claim));
     }
-    lines.gap();
+    lines.empty_line();
     lines.add(format!("{} and {}", out.join("report.md").display(), out.join("index.html").display()));
     lines
 }

@@ -16,7 +16,7 @@ use chainrule_solve::NUMERICS;
 
 use crate::check_gradients;
 use crate::checkpoints::CheckpointInterval;
-use crate::jobs::{JobPool, Work};
+use crate::jobs::{JobPool, JobResults};
 use crate::progress::is_interrupted;
 use crate::rows::{PreparedRows, SelectedRows};
 use crate::run::manifest;
@@ -61,8 +61,9 @@ impl ReportRunner<'_> {
             })
         };
         let make = |run: usize, begin: Start| self.one(planned[run], begin);
-        let aside = || with_checks.then(|| self.checks()).transpose();
-        let Work { done, aside: checks, is_interrupted } = self.jobs.work(&names, begin, make, aside)?;
+        let side_result = || with_checks.then(|| self.checks()).transpose();
+        let JobResults { done, side_result: checks, is_interrupted } =
+            self.jobs.work(&names, begin, make, side_result)?;
         if is_interrupted {
             return Ok(None);
         }

@@ -15,13 +15,13 @@ use chainrule_report::{PointOutcome, Run, Sweep};
 
 use crate::checkpoints::CheckpointInterval;
 use crate::destination::folder_exists;
-use crate::jobs::{JobPool, Work, workers};
-use crate::missing::is_folder;
+use crate::jobs::{JobPool, JobResults, workers};
+use crate::missing::check_folder_exists;
 use crate::options::SweepOptions;
-use crate::output::{Lines, print_json, say, told};
+use crate::output::{Lines, print_json, print_message, told};
 use crate::progress::{catch_interrupts, is_watched};
 use crate::rows::dropped;
-use crate::run::{self, Diverged, again, manifest};
+use crate::run::{self, Diverged, machine_for_resume, manifest};
 use crate::{exit, experiment};
 use sweep_data::SweepData;
 
@@ -36,21 +36,24 @@ const MAX_NOTES: usize = 3;
 pub(crate) fn sweep(options: &SweepOptions) -> Result<u8> {
     let mut log = |line: &str| {
         if !options.output.quiet {
-            say(line);
+            print_message(line);
         }
     };
-    options.resume.as_deref().map_or(Ok(()), is_folder)?;
+    options.resume.as_deref().map_or(Ok(()), check_folder_exists)?;
     let resumed = options.resume.as_deref().map(SweepFolder::open).transpose()?;
     let begun = resumed.as_ref().map(SweepFolder::plan);
     let machine = machine(options, begun)?;
     let (mut plan, configs) = plan(options, begun, &machine)?;
     if let (Some(folder), Some(begun)) = (&resumed, begun) {
-        let planned = settled(begun, &machine)?;
+        let planned = resolved_configs(begun, &machine)?;
         let differing = planned.iter().zip(&configs).enumerate().find_map(|(point, (planned, config))| {
-            Some(format!("{}: {}", plan.grid.describe(point), but_for_the_place(config.differences(planned))?))
+            Some(format!("{}: {}", plan.grid.describe(point), differences_except_source(config.differences(planned))?))
         });
         let differences = plan.grid.differences(&begun.grid);
-        refuse(folder.path(), &if differences.is_empty() { differing.into_iter().collect() } else { differences })?;
+        ensure_no_differences(
+            folder.path(),
+            &if differences.is_empty() { differing.into_iter().collect() } else { differences },
+        )?;
     }
     let sweep_data = SweepData::find(&configs, &plan.grid, &machine, &mut log)?;
     plan.manifests =
@@ -58,7 +61,7 @@ pub(crate) fn sweep(options: &SweepOptions) -> Result<u8> {
     let folder = match (resumed, &options.out) {
         (Some(folder), _) => {
             for (begun, here) in folder.plan().manifests.iter().zip(&plan.manifests) {
-                refuse(folder.path(), &begun.differences(here))?;
+                ensure_no_differences(folder.path(), &begun.differences(here))?;
             }
             folder
         }
@@ -90,7 +93,7 @@ pub(crate) fn sweep(options: &SweepOptions) -> Result<u8> {
 fn machine(options: &SweepOptions, begun: Option<&SweepPlan>) -> Result<Machine> {
     let named = options.threads.map(usize::from).or(begun.map(|plan| plan.threads));
     let threads = named.and_then(NonZero::new).unwrap_or(NonZero::<usize>::MIN);
-    again(options.place.backend.as_ref(), begun.and_then(|plan| plan.manifests.first()), threads)
+    machine_for_resume(options.place.backend.as_ref(), begun.and_then(|plan| plan.manifests.first()), threads)
 }
 
 /// Returns the plan without its data, and the configs of its points. A resumed sweep takes what the
@@ -118,7 +121,7 @@ fn plan(options: &SweepOptions, begun: Option<&SweepPlan>, machine: &Machine) ->
     };
     set.extend(experiment::overrides(&options.choices));
     let plan = SweepPlan { config, text, set, threads: machine.threads().get(), grid, manifests: Vec::new() };
-    let configs = settled(&plan, machine)?;
+    let configs = resolved_configs(&plan, machine)?;
     let mut points: HashMap<String, usize> = HashMap::new();
     for (point, config) in configs.iter().enumerate() {
         if let Some(earlier) = points.insert(config.to_toml(), point) {
@@ -133,21 +136,21 @@ fn plan(options: &SweepOptions, begun: Option<&SweepPlan>, machine: &Machine) ->
 }
 
 /// Returns the configs of a plan's points, with the machine's defaults filled in.
-fn settled(plan: &SweepPlan, machine: &Machine) -> Result<Vec<TrainConfig>> {
+fn resolved_configs(plan: &SweepPlan, machine: &Machine) -> Result<Vec<TrainConfig>> {
     let configs = plan.configs()?.into_iter().enumerate();
     configs.map(|(point, config)| machine.resolve_defaults(config).with_context(|| plan.grid.describe(point))).collect()
 }
 
 /// Joins the differences of two experiments, except for the data's location, which may change. The
 /// manifests identify the data. Returns `None` if no difference is left.
-fn but_for_the_place(differences: Vec<String>) -> Option<String> {
+fn differences_except_source(differences: Vec<String>) -> Option<String> {
     let differences: Vec<String> = differences.into_iter().filter(|key| !key.starts_with("data.source")).collect();
     (!differences.is_empty()).then(|| differences.join("; "))
 }
 
 /// Returns an error if resuming the sweep would give another result.
-fn refuse(folder: &Path, differences: &[String]) -> Result<()> {
-    run::refuse(folder, differences, "begin a new sweep")
+fn ensure_no_differences(folder: &Path, differences: &[String]) -> Result<()> {
+    run::ensure_no_differences(folder, differences, "begin a new sweep")
 }
 
 /// The points of a sweep, ready to be made.
@@ -177,9 +180,9 @@ impl Points<'_> {
                 Err(error) => return Err(error.into()),
             };
             let here = manifest(&self.configs[point], self.machine, self.sweep_data.source(point));
-            let config = but_for_the_place(self.configs[point].differences(run.config()));
+            let config = differences_except_source(self.configs[point].differences(run.config()));
             let differences: Vec<String> = config.into_iter().chain(run.manifest().differences(&here)).collect();
-            refuse(self.folder.path(), &differences).with_context(|| format!("point {name}"))?;
+            ensure_no_differences(self.folder.path(), &differences).with_context(|| format!("point {name}"))?;
             match run.divergence() {
                 Ok(Some(divergence)) => return Ok(Some(PointOutcome::Diverged(divergence))),
                 Ok(None) => {}
@@ -247,7 +250,7 @@ impl Points<'_> {
             }
             Ok(made)
         };
-        let Work { done, is_interrupted, .. } = jobs.work(&tasks, |_, _| Some(()), make, || Ok(()))?;
+        let JobResults { done, is_interrupted, .. } = jobs.work(&tasks, |_, _| Some(()), make, || Ok(()))?;
         let made = order.into_iter().zip(done).filter_map(|(point, outcome)| Some((point, outcome?)));
         let found = found.into_iter().enumerate().filter_map(|(point, outcome)| Some((point, outcome?)));
         Ok((found.chain(made).collect(), is_interrupted))
@@ -301,7 +304,7 @@ fn close(options: &SweepOptions, sweep: &Sweep, folder: &Path, is_interrupted: b
         lines.print()?;
     }
     if is_interrupted {
-        say(&format!("interrupted; sweep --resume {} goes on", folder.display()));
+        print_message(&format!("interrupted; sweep --resume {} goes on", folder.display()));
         return Ok(exit::INTERRUPTED);
     }
     if !sweep.has_models() {

@@ -147,7 +147,7 @@ impl SweepData {
     pub(super) fn done_with(&self, point: usize, jobs: &JobPool) {
         let key = &self.of[point].1;
         if self.loads[key].left.fetch_sub(1, Ordering::Relaxed) == 1 {
-            jobs.let_go(key);
+            jobs.free_rows(key);
         }
     }
 }

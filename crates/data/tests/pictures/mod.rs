@@ -1,17 +1,17 @@
-//! Pictures made by code, for the tests here and for those of the program.
+//! Generated pictures, for these tests and those of the program.
 
 use std::io::Cursor;
 
 use image::{DynamicImage, GrayImage, ImageFormat, Luma};
 
-/// A file's bytes.
+/// Returns the bytes of a file.
 pub(crate) fn encoded(image: impl Into<DynamicImage>, format: ImageFormat) -> Vec<u8> {
     let mut bytes = Cursor::new(Vec::new());
     image.into().write_to(&mut bytes, format).unwrap();
     bytes.into_inner()
 }
 
-/// A slanted stroke with a hook, of dark ink on light paper, twice as high as wide.
+/// Draws a slanted stroke with a hook, in dark ink on light paper.
 pub(crate) fn seven(width: u32, height: u32, ink: u8, paper: u8) -> GrayImage {
     GrayImage::from_fn(width, height, |x, y| {
         let (x, y) = (f64::from(x) / f64::from(width), f64::from(y) / f64::from(height));
@@ -21,7 +21,7 @@ pub(crate) fn seven(width: u32, height: u32, ink: u8, paper: u8) -> GrayImage {
     })
 }
 
-/// A PNG whose header claims this size, with next to nothing behind it.
+/// Returns a PNG whose header claims this size, with almost no data.
 pub(crate) fn claims(width: u32, height: u32) -> Vec<u8> {
     let mut bytes = Vec::new();
     let mut encoder = png::Encoder::new(&mut bytes, width, height);

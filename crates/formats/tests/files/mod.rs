@@ -1,8 +1,8 @@
-//! Files of weights as other tools write them, for the tests here and for those of the program.
+//! Files of weights as other tools write them, for these tests and those of the program.
 
 use serde_json::{Value, json};
 
-/// A safetensors file of f32 tensors, as other tools write one.
+/// Returns a safetensors file of f32 tensors.
 pub(crate) fn safetensors(tensors: &[(&str, &[usize], Vec<f32>)]) -> Vec<u8> {
     let (mut header, mut data) = (serde_json::Map::new(), Vec::new());
     for (name, shape, values) in tensors {
@@ -15,13 +15,13 @@ pub(crate) fn safetensors(tensors: &[(&str, &[usize], Vec<f32>)]) -> Vec<u8> {
     [&(header.len() as u64).to_le_bytes()[..], &header, &data].concat()
 }
 
-/// A NumPy array with this header.
+/// Returns a NumPy array with this header.
 pub(crate) fn npy(header: &str, data: &[u8]) -> Vec<u8> {
     let length = (header.len() as u16).to_le_bytes();
     [b"\x93NUMPY\x01\x00", &length[..], header.as_bytes(), data].concat()
 }
 
-/// A file of NumPy arrays, not compressed.
+/// Returns an uncompressed npz file of NumPy arrays.
 pub(crate) fn npz(arrays: &[(&str, Vec<u8>)]) -> Vec<u8> {
     let mut zip = rawzip::ZipArchiveWriter::new(Vec::new());
     for (name, content) in arrays {

@@ -1,11 +1,11 @@
-//! Rows and parameters that look random, for the tests here and for those against tensors.
+//! Pseudorandom rows and parameters, for these tests and the comparison with tensors.
 
 use std::sync::Arc;
 
 use chainrule_core::{Link, LinkKind};
 use chainrule_kernels::{Float, Fused, Isa, PackedRows};
 
-/// Some bytes, labels and parameters.
+/// Bytes, labels and parameters.
 pub(crate) struct Problem {
     pub(crate) bytes: Vec<u8>,
     pub(crate) labels: Vec<u32>,
@@ -22,7 +22,7 @@ impl Problem {
     pub(crate) fn new([rows, d, k]: [usize; 3]) -> Self {
         let classes = k.max(2);
         let labels = noise(3, rows).iter().map(|x| ((x + 1.0) * 1e6) as u32 % classes as u32).collect();
-        // Whole stretches of background, and between them bytes half of which are 0.
+        // Stretches of background, and between them bytes of which half are 0.
         let byte = |(i, x): (usize, &f64)| if (i / 40).is_multiple_of(3) { 0 } else { (255.0 * x).max(0.0) as u8 };
         Self {
             bytes: noise(1, rows * d).iter().enumerate().map(byte).collect(),
@@ -49,8 +49,8 @@ impl Problem {
     }
 }
 
-/// Numbers from -1 to 1 that look random and are the same everywhere: `SplitMix64` by Steele, Lea
-/// and Flood, 2014.
+/// Returns pseudorandom numbers from -1 to 1, the same on every platform: `SplitMix64` by Steele,
+/// Lea and Flood, 2014.
 pub(crate) fn noise(seed: u64, count: usize) -> Vec<f64> {
     let mut state = seed;
     let mut next = || {
@@ -62,7 +62,7 @@ pub(crate) fn noise(seed: u64, count: usize) -> Vec<f64> {
     (0..count).map(|_| next() as f64 / (1u64 << 52) as f64 - 1.0).collect()
 }
 
-/// The largest distance, relative to the largest number.
+/// Returns the largest distance, relative to the largest number.
 pub(crate) fn apart(found: &[f64], expected: &[f64]) -> f64 {
     assert_eq!(found.len(), expected.len());
     let largest = expected.iter().fold(0.0, |a: f64, b| a.max(b.abs()));

@@ -1,4 +1,4 @@
-//! Bits that were turned, keys that were renamed, seals that were taken off.
+//! Flipped bits, renamed keys and removed seals.
 
 use std::path::{Path, PathBuf};
 
@@ -7,16 +7,16 @@ use chainrule_records::{RunError, RunFolder, SweepFolder, read_sealed, sealed};
 
 use crate::{imported, is_a_sentence, make_model, make_run, make_sweep, small};
 
-/// Whether all is tried, which takes minutes.
+/// Whether to run all cases, which takes minutes.
 fn all() -> bool {
     std::env::var("CHAINRULE_ATTACK").is_ok_and(|asked| asked == "all")
 }
 
-/// Turns bits of a file, of which each must be noticed by `read` in a sentence; gives how many.
+/// Flips bits of a file. `read` must fail with one sentence for each. Returns the number of flips.
 fn turn(file: &Path, read: &dyn Fn() -> Result<(), String>) -> usize {
     let whole = std::fs::read(file).unwrap();
     let bits = 8 * whole.len();
-    // An odd step comes to every bit of a byte.
+    // An odd step reaches every position within a byte.
     let step = if all() { 1 } else { (bits / 300) | 1 };
     for bit in (0..bits).step_by(step) {
         let mut turned = whole.clone();
@@ -30,7 +30,7 @@ fn turn(file: &Path, read: &dyn Fn() -> Result<(), String>) -> usize {
     bits.div_ceil(step)
 }
 
-/// Turns bits of a folder's files, each read so; gives how many.
+/// Flips bits of a folder's files and reads it each time. Returns the number of flips.
 fn turn_files(folder: &Path, names: &[&str], read: &dyn Fn() -> Result<(), RunError>) -> usize {
     let read = || read().map_err(|error| error.to_string());
     names.iter().map(|name| turn(&folder.join(name), &read)).sum()
@@ -46,7 +46,7 @@ fn every_bit_of_every_file_of_a_run_is_noticed() {
     assert!(turned > 1400, "{turned}");
 }
 
-/// As that of a process that was killed.
+/// The run of a killed process.
 #[test]
 fn every_bit_of_a_run_without_a_summary_and_of_its_checkpoint_is_noticed() {
     let folder = tempfile::tempdir().unwrap();
@@ -83,7 +83,7 @@ fn every_bit_of_a_sweeps_plan_is_noticed() {
     assert!(turned > 280, "{turned}");
 }
 
-/// What the report keeps its gradient checks in.
+/// The report stores its gradient checks in this form.
 #[test]
 fn every_bit_of_a_sealed_record_is_noticed() {
     let folder = tempfile::tempdir().unwrap();
@@ -147,7 +147,7 @@ fn a_checkpoint_that_was_passed_over_does_not_keep_the_place_of_a_whole_one() {
     run.write_checkpoint(25, &25).unwrap();
     let last: Option<(usize, usize)> = run.last_checkpoint(&mut |_| passed_over += 1);
     assert_eq!((last, passed_over), (Some((25, 25)), 0));
-    // Should that be damaged in turn, there is a whole one before it.
+    // If that checkpoint is damaged, too, an earlier valid one is used.
     std::fs::write(path(25), "damaged").unwrap();
     assert_eq!(run.last_checkpoint(&mut |_| ()), Some((20, 20)));
 }

@@ -1,5 +1,5 @@
-//! Folders with files that are not proven to be ours, which no `replace` takes away; and what is
-//! being replaced.
+//! `replace` refuses folders with files that are not proven to be this program's. Also tests
+//! folders that are being replaced.
 
 use std::path::Path;
 
@@ -23,7 +23,7 @@ fn again(path: &Path) -> Result<(), RunError> {
     import(path, true, 2.0)
 }
 
-/// The whole is refused by the name of this file before anything is touched.
+/// Expects an error that names this file, before anything changes.
 #[track_caller]
 fn refuses(folder: &Path, what: &str, attempt: &dyn Fn(&Path) -> Result<(), RunError>, expected: &str) {
     let before = contents(folder);
@@ -52,15 +52,15 @@ fn a_project_of_someones_own_which_has_a_runs_names_is_not_replaced() {
     }
 }
 
-/// One of someone's own files in what is ours, or one of ours that was changed, refuses the whole;
-/// without any of it, it is replaced.
+/// A foreign file, or one of this program's that was changed, prevents the replacement. Without
+/// them the folder is replaced.
 fn is_replaced_only_where_all_is_ours(make: Make, attempt: &dyn Fn(&Path) -> Result<(), RunError>, foreign: &[&str]) {
     let place = tempfile::tempdir().unwrap();
     let folder = place.path().join("folder");
     make(&folder);
     for name in foreign {
         let kept = std::fs::read(folder.join(name)).ok();
-        // An empty file of that name proves no more.
+        // An empty file of that name is no proof either.
         for content in ["mine", ""] {
             std::fs::write(folder.join(name), content).unwrap();
             refuses(&folder, name, attempt, name);
@@ -144,7 +144,7 @@ fn what_a_kill_left_of_a_beginning_is_in_no_ones_way() {
     }
 }
 
-/// A whole run that someone called so.
+/// A complete run whose folder has a temporary folder's name.
 #[test]
 fn a_run_that_is_called_as_a_beginning_is_stays() {
     let place = tempfile::tempdir().unwrap();
@@ -163,8 +163,8 @@ fn an_imported_model_that_is_being_replaced_is_the_old_one_or_the_new() {
     let [folder, other] = ["folder", "other"].map(|name| place.path().join(name));
     import(&folder, false, 1.0).unwrap();
     import(&other, false, 2.0).unwrap();
-    // Where a process that was killed came to: the new weights beside the old ones, then the new
-    // card, then both.
+    // The states in which a process may have been killed: new weights beside the old ones, then the
+    // new card, then both in place.
     let next = folder.join(".model.safetensors.next");
     std::fs::copy(other.join("model.safetensors"), &next).unwrap();
     assert_eq!(imported(&folder).unwrap(), 1.0);
@@ -174,13 +174,13 @@ fn an_imported_model_that_is_being_replaced_is_the_old_one_or_the_new() {
     copy(&folder, &half);
     std::fs::rename(&next, folder.join("model.safetensors")).unwrap();
     assert_eq!(imported(&folder).unwrap(), 2.0);
-    // One that was cut off is replaced as any other, and has nothing left of it.
+    // An interrupted import can be replaced like any other, without leftovers.
     import(&half, true, 3.0).unwrap();
     assert_eq!(imported(&half).unwrap(), 3.0);
     assert_eq!(names(&half), ["imported.json", "model.safetensors"]);
 }
 
-/// A model is always there, and the second of two writers is told.
+/// Readers always find a model. The second of two writers gets an error.
 #[test]
 fn an_imported_model_is_there_for_readers_whoever_replaces_it() {
     let place = tempfile::tempdir().unwrap();

@@ -1,4 +1,4 @@
-//! Links in a folder, to what lies outside of it.
+//! Links in a folder to targets outside of it.
 
 #![cfg(unix)]
 
@@ -14,7 +14,7 @@ use crate::{
     names, plan, small, write_tables,
 };
 
-/// What lies outside the folders, and must stay as it is.
+/// Files outside the folders that must not change.
 struct Victims {
     folder: TempDir,
     before: BTreeMap<PathBuf, Vec<u8>>,
@@ -36,8 +36,8 @@ impl Victims {
         assert_eq!(contents(self.folder.path()), self.before, "{what}");
     }
 
-    /// Puts links in a path's place, one after the other, and does what is to be tried with each,
-    /// which leaves the path as it was.
+    /// Replaces a path by each kind of link in turn and runs the attempt with it. Restores the path
+    /// afterwards.
     fn link(&self, path: &Path, mut attempt: impl FnMut(&str)) {
         let outside = self.folder.path();
         let kept = outside.with_extension("kept");
@@ -51,7 +51,7 @@ impl Victims {
                 "a link to a file" => symlink(outside.join("file"), path).unwrap(),
                 "a link to nothing" => symlink(outside.join("nothing"), path).unwrap(),
                 "a link to a folder" => symlink(outside.join("folder"), path).unwrap(),
-                // Even what is whole is not taken from elsewhere.
+                // A link is refused even if its target is valid.
                 "a link to itself" if kept.exists() => symlink(&kept, path).unwrap(),
                 "a link to itself" => continue,
                 _ => std::fs::hard_link(outside.join("file"), path).unwrap(),
@@ -102,8 +102,8 @@ fn sweep_again(path: &Path) -> Result<(), RunError> {
     folder.point(POINT).map(drop)
 }
 
-/// Puts links in the place of each file of a folder, and of what else might be there, and tries all
-/// of this; gives how many links there were, and how many were refused.
+/// Replaces each file of a folder, and other possible paths, by links and runs all attempts.
+/// Returns the number of links and of refusals.
 fn links_in(make: Make, attempts: &[Attempt], more: &[&str]) -> [usize; 2] {
     let (victims, place) = (Victims::new(), tempfile::tempdir().unwrap());
     let [whole, folder] = ["whole", "folder"].map(|name| place.path().join(name));
@@ -118,14 +118,14 @@ fn links_in(make: Make, attempts: &[Attempt], more: &[&str]) -> [usize; 2] {
                 links += 1;
                 refused += usize::from(result.is_err());
                 let is_symbolic = kind != "a hard link";
-                // What is not read is no matter to who only reads.
+                // A reader ignores files that it does not need.
                 let is_asked =
                     *what != "read" || inside.iter().any(|file| file == name && !name.contains("checkpoint"));
                 if is_symbolic && is_asked {
                     let Err(error) = result else { panic!("{what} with {kind} at {name}") };
                     is_a_sentence(&error.to_string());
                 }
-                // What could be done has changed the folder.
+                // A successful attempt has changed the folder.
                 std::fs::remove_dir_all(&folder).unwrap();
                 copy(&whole, &folder);
             });
@@ -158,7 +158,7 @@ fn no_path_in_a_sweep_leaves_it_through_a_link() {
     assert!(links > 170 && refused > 160, "{links} {refused}");
 }
 
-/// What is made beside its place is made in no other one either.
+/// A folder is first created under a temporary name. A link of that name is not followed either.
 #[test]
 fn a_link_beside_a_new_folders_place_is_not_followed() {
     let (victims, place) = (Victims::new(), tempfile::tempdir().unwrap());
@@ -180,7 +180,7 @@ fn a_folder_may_be_named_by_a_link_and_is_written_where_it_leads() {
     drop(RunFolder::create(&link, true, &run.config, &run.manifest).unwrap());
     assert!(link.is_symlink() && !folder.join("summary.json").exists());
     assert_eq!(names(&folder), ["config.toml", "manifest.json"]);
-    // An empty folder stays the folder that it is.
+    // An empty folder is kept and filled.
     std::fs::remove_dir_all(&folder).unwrap();
     std::fs::create_dir(&folder).unwrap();
     import(&link, false, 1.0).unwrap();

@@ -1,4 +1,4 @@
-//! Whose a folder is, and where it lies.
+//! Ownership and location of a folder.
 
 use std::path::{Path, PathBuf};
 
@@ -35,7 +35,8 @@ fn a_lock_says_whose_it_is_from_its_first_moment_and_an_empty_file_is_none() {
     }
 }
 
-/// Where a process was killed that had just given the lock its name, the file has the draft's, too.
+/// The process was killed just after naming the lock, so the file still has its temporary name,
+/// too.
 #[test]
 fn a_lock_whose_process_was_killed_as_it_named_it_is_taken_over() {
     let place = tempfile::tempdir().unwrap();
@@ -97,7 +98,7 @@ fn a_run_in_whose_place_another_one_began_writes_nothing_there() {
     drop(other);
 }
 
-/// The lock's file alone is no matter.
+/// Deleting the lock file does not release the lock.
 #[test]
 fn a_run_whose_locks_file_was_taken_away_still_has_the_lock() {
     let place = tempfile::tempdir().unwrap();

@@ -1,6 +1,6 @@
-//! Folders of runs, sweeps and imported models that someone damaged, linked elsewhere or filled
-//! with files of their own, or that two processes want. `CHAINRULE_ATTACK=all` turns every bit:
-//! `cargo test -p chainrule-records --test folders`.
+//! Folders of runs, sweeps and imported models that are damaged, contain links or foreign files, or
+//! are used by two processes. With `CHAINRULE_ATTACK=all` every bit is flipped: `cargo test -p
+//! chainrule-records --test folders`.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -31,7 +31,7 @@ const SUMMARY: &str = r#"{"experiment": "softmax", "model": "softmax", "backend"
     "validation_accuracy": 0.1}, "weight_norm": {"frobenius": 2.0, "frobenius_squared": 4.0, "spectral": 1.5},
     "seconds": {"total": 0.5, "training": 0.25, "validation": 0.125}}"#;
 
-/// A run on images of 2 x 3 pixels and 3 classes, so that every bit of its files can be turned.
+/// A run on images of 2 x 3 pixels and 3 classes, small enough to flip every bit of its files.
 pub(crate) fn small() -> RunFiles {
     let config = "[data]\nsource = \"embedded\"\n[model]\nkind = \"softmax\"\n";
     let weight = (0..18).map(|i| f64::from(i) / 4.0).collect();
@@ -58,7 +58,7 @@ pub(crate) fn finish(folder: &RunFolder) {
     folder.finish(&run.history, &run.parameters, &run.preprocessing, run.summary).unwrap();
 }
 
-/// Writes an imported model, whose weights are all `weight`.
+/// Writes an imported model in which all weights are `weight`.
 pub(crate) fn import(path: &Path, replace: bool, weight: f64) -> Result<(), RunError> {
     let RunFiles { summary, mut parameters, preprocessing, .. } = small();
     parameters.weight.fill(weight);
@@ -74,7 +74,7 @@ pub(crate) fn import(path: &Path, replace: bool, weight: f64) -> Result<(), RunE
     imported.write(path, replace, &parameters, &preprocessing)
 }
 
-/// Which weights an imported model has.
+/// Returns the weight of an imported model.
 pub(crate) fn imported(path: &Path) -> Result<f64, RunError> {
     Imported::read(path).map(|(_, parameters, _)| parameters.weight[0])
 }
@@ -94,7 +94,7 @@ pub(crate) const SWEPT: [&str; 5] = ["sweep.csv", "sweep.json", "sweep.md", "swe
 
 pub(crate) const POINT: &str = "1-l2=0";
 
-/// Writes a finished sweep, of which one point is there.
+/// Writes the tables of a finished sweep.
 pub(crate) fn write_tables(folder: &SweepFolder, text: &str) -> Result<(), RunError> {
     let others = SWEPT.into_iter().filter(|name| *name != "sweep.json").map(|name| (name, text.into()));
     folder.write_tables(&format!("{{ \"rows\": \"{text}\" }}"), &others.collect::<Vec<(&str, Vec<u8>)>>())
@@ -110,7 +110,7 @@ pub(crate) fn names(folder: &Path) -> Vec<String> {
     files_below(folder).iter().map(|path| path.strip_prefix(folder).unwrap().display().to_string()).collect()
 }
 
-/// Every file below a folder with its bytes.
+/// Returns every file below a folder with its bytes.
 pub(crate) fn contents(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     let files = files_below(folder).into_iter().filter(|path| path.is_file());
     files.map(|path| (path.clone(), std::fs::read(&path).unwrap())).collect()
@@ -141,16 +141,16 @@ pub(crate) fn files_below(folder: &Path) -> Vec<PathBuf> {
     files
 }
 
-/// An error is one line for a person, and no longer than one reads.
+/// Asserts that an error is one line of readable length.
 pub(crate) fn is_a_sentence(message: &str) {
     assert!(!message.is_empty() && !message.contains(['\n', '\r']), "not one line: {message:?}");
     assert!(message.chars().count() <= 1000, "{} characters: {message:?}", message.chars().count());
 }
 
-/// What is done with a folder, which may fail, and how it is called.
+/// A named operation on a folder, which may fail.
 pub(crate) type Attempt<'a> = (&'static str, &'a dyn Fn(&Path) -> Result<(), RunError>);
 
-/// Makes a folder.
+/// A function that makes a folder.
 pub(crate) type Make<'a> = &'a dyn Fn(&Path);
 
 pub(crate) fn make_model(path: &Path) {

@@ -36,7 +36,7 @@ const BLUE: RGBColor = rgb(figure::Color::Blue);
 const VERMILLION: RGBColor = rgb(figure::Color::Vermillion);
 const SKY: RGBColor = rgb(figure::Color::Sky);
 /// The background of cells without a number.
-const NOTHING: RGBColor = RGBColor(0xee, 0xee, 0xee);
+const NO_VALUE_COLOR: RGBColor = RGBColor(0xee, 0xee, 0xee);
 
 const fn rgb(color: figure::Color) -> RGBColor {
     let [r, g, b] = color.rgb();
@@ -278,7 +278,7 @@ impl<'a> Plot<'a> {
             let [x, y] = corner(point);
             let middle = [x + width / 2, y + height / 2];
             let (ground, ink) = match point.validation_loss() {
-                None => (NOTHING, BLACK),
+                None => (NO_VALUE_COLOR, BLACK),
                 Some(loss) => shade(scale.position(loss)),
             };
             pen.fill([x, y], [x + width, y + height], ground);

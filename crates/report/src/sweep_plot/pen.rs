@@ -42,9 +42,9 @@ impl<B: DrawingBackend> SvgPen<'_, B> {
     }
 
     /// Shortens a text to this width.
-    pub(super) fn cut(&self, text: &str, size: u32, buffer: i32) -> String {
+    pub(super) fn cut(&self, text: &str, size: u32, max_width: i32) -> String {
         let all = text.chars().count();
-        let fits = (1..=all).rev().map(|letters| cut(text, letters)).find(|text| self.width(text, size) <= buffer);
+        let fits = (1..=all).rev().map(|letters| cut(text, letters)).find(|text| self.width(text, size) <= max_width);
         fits.unwrap_or_else(|| cut(text, 1))
     }
 

@@ -1,10 +1,9 @@
-//! The comparison of numbers that are nearly the same.
+//! Compares numbers up to a tolerance.
 
-/// The largest distance of two coordinates, relative to the largest coordinate, and which one it
-/// is.
+/// Returns the largest distance of two coordinates, relative to the largest coordinate, and its
+/// index.
 ///
-/// Relative to the whole and not to each coordinate, and never to less than a thousandth:
-/// `tests/support.rs` says why.
+/// The scale is the largest coordinate, at least a thousandth. `tests/support.rs` explains why.
 fn distance(found: &[f64], expected: &[f64]) -> (f64, usize) {
     assert_eq!(found.len(), expected.len(), "coordinates");
     assert!(found.iter().chain(expected).all(|value| value.is_finite()), "not finite: {found:?} {expected:?}");

@@ -1,11 +1,11 @@
-//! What the tests of a minimum are held against, here and where it is found by tensors.
+//! The reference for tests of a minimum, here and in the tests with tensors.
 
 use chainrule_core::{ModelKind, Parameters, TrainConfig};
 use chainrule_records::ConfigFile;
 
 pub(crate) const KINDS: [ModelKind; 2] = [ModelKind::Softmax, ModelKind::Logistic];
 
-/// An experiment on the made-up rows.
+/// Returns an experiment on the synthetic rows.
 pub(crate) fn config(kind: ModelKind, more: &[&str]) -> TrainConfig {
     let (kind, classes) = match kind {
         ModelKind::Softmax => ("softmax", ""),
@@ -18,8 +18,8 @@ pub(crate) fn config(kind: ModelKind, more: &[&str]) -> TrainConfig {
     TrainConfig::parse("optimum", &text, &overrides).unwrap()
 }
 
-/// The models in plain loops, by the formulas of the derivation, without any of the code under
-/// test. The logistic model is shown with its two probabilities.
+/// The models in plain loops, by the formulas of the derivation, without code under test. The
+/// logistic model has its two probabilities.
 pub(crate) struct Dense {
     pub(crate) x: Vec<Vec<f64>>,
     pub(crate) y: Vec<usize>,
@@ -28,7 +28,7 @@ pub(crate) struct Dense {
 }
 
 impl Dense {
-    /// The classes' logits of a row; the logistic model's are 0 and z.
+    /// Returns the logits of a row. The logistic model's are 0 and z.
     pub(crate) fn logits(&self, at: &Parameters, row: usize) -> Vec<f64> {
         let z =
             |class: usize| at.bias[class] + self.x[row].iter().zip(at.of_class(class)).map(|(x, w)| x * w).sum::<f64>();
