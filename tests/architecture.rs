@@ -120,7 +120,7 @@ fn backends_are_named_in_one_file() {
         ("crates/gradcheck/src", &["burn"][..]),
         ("crates/data/src", &["download", "pictures"]),
         ("crates/records/src", &["runs"]),
-        // The library has its feature `burn` here. Only backend.rs names backends.
+        // Only backend.rs names the features of single backends.
         ("crates/chainrule/src", &["burn", "arrays"]),
         ("crates/cli/src", &["burn"]),
     ];

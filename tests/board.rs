@@ -134,7 +134,7 @@ fn shown(browser: &Browser) -> Vec<(f64, String, String)> {
     serde_json::from_value(browser.script(script, &json!([]))).unwrap()
 }
 
-/// Waits until the status, for the eye and for screen readers, begins with this text.
+/// Waits until the page's status, which screen readers announce, contains this text.
 fn status(browser: &Browser, expected: &str) {
     let read = || browser.script("return document.querySelector('[role=status]').textContent", &json!([]));
     for _ in 0..100 {

@@ -327,8 +327,8 @@ fn what_diverges_in_the_last_step_is_no_result() {
         fit(&experiment("softmax.toml", &config), &data, &device(), &mut ())
     };
     let Ending::Diverged { step } = reckless(1000).ending else { panic!("this diverges") };
-    // Without that step all losses of steps and evaluations are finite, but the final weights are
-    // not.
+    // Without that step all losses of steps and evaluations are finite, but the loss at the final
+    // weights is not.
     let found = reckless(100 * step);
     assert_eq!((found.ending, found.steps), (Ending::Diverged { step: step - 1 }, step));
     assert_eq!((found.history.train_loss.len(), found.history.evaluations.len()), (step, 1));

@@ -256,7 +256,7 @@ fn a_header_or_a_line_without_end_is_not_read_to_its_end() {
     );
 }
 
-/// `look` finds what reading finds, for any compression, with little memory.
+/// `inspect_source` finds what reading finds, for any compression, with little memory.
 #[test]
 fn images_of_any_size_are_looked_at_without_keeping_them() {
     let folder = data_folder();

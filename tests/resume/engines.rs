@@ -137,7 +137,7 @@ fn a_search_that_had_looked_in_f64_does_not_count_that_again() {
     let mut shelf = Shelf::default();
     let passes = |fit: Fit| fit.certificate.unwrap().gradients;
     let whole = passes(fit(&config, &data, device, &mut shelf));
-    // In f32 the search makes one such pass at the end, and two for the moments of its bound.
+    // In f32 the search computes moments in f64 once, at the end, in two passes for its bound.
     let mut state = serde_json::to_value(&shelf.kept[3]).unwrap();
     let has_looked = &mut state["search"]["has_moments_in_f64"];
     assert_eq!(*has_looked, false);

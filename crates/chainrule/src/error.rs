@@ -10,34 +10,34 @@ use chainrule_solve::{RowError, TrainError};
 
 use crate::SamplesError;
 
-/// Why nothing came of it, in one line: what is wrong, where, and what to do.
+/// An error of the library, as one line: what is wrong, where, and what to do.
 ///
-/// The line has the cause in it; [`source`](std::error::Error::source) gives it as a value where
-/// there is one, as the system's error where a file cannot be read.
+/// The line includes the cause. [`source`](std::error::Error::source) returns the cause as a value
+/// where there is one, such as the I/O error of a file.
 #[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// A setting that cannot be.
+    /// An invalid setting.
     #[error("{}{} = {value}: {}", at(.place), .error.key, .error.problem)]
     Setting {
-        /// The line of code that made it, where one did.
+        /// The line of code that set it, if known.
         place: Option<&'static Location<'static>>,
-        /// Its value, as JSON has it.
+        /// Its value as JSON.
         value: String,
-        /// Its key, and what is wrong.
+        /// Its key, and what is wrong with it.
         #[source]
         error: SettingError,
     },
-    /// Data that cannot be read, by file and place.
+    /// Data that cannot be read, with file and position.
     #[error(transparent)]
     Data(#[from] DataError),
-    /// Samples that are not what is asked for: of other columns, classes or sizes.
+    /// Samples with the wrong columns, classes or sizes.
     #[error(transparent)]
     Samples(#[from] SamplesError),
-    /// The content of another tool's file that gives no model.
+    /// A model file of another tool, given as bytes, that cannot be imported.
     #[error("{0}{hint}", hint = hint(.0))]
     Import(#[source] ImportError),
-    /// The same of a file.
+    /// A model file of another tool that cannot be imported.
     #[error("{}: {error}{}", .file.display(), hint(.error))]
     ImportOf {
         /// The file.
@@ -46,42 +46,43 @@ pub enum Error {
         #[source]
         error: ImportError,
     },
-    /// A row that a model cannot be asked about.
+    /// A row that the model cannot predict.
     #[error(transparent)]
     Row(#[from] RowError),
-    /// A backend that this build or this machine lacks, or that cannot do what is asked of it.
+    /// A backend that is missing in this build or on this machine, or that lacks a required
+    /// ability.
     #[error("{0}")]
     Backend(String),
-    /// A training that could not go on.
+    /// A training that failed.
     #[error(transparent)]
     Training(#[from] TrainError),
-    /// A loss, or the weights, that are not finite any more.
+    /// A loss or weights that are no longer finite.
     #[error("{problem}: training diverged; try {remedy}, or standardize")]
     Diverged {
-        /// What is not finite, with its step.
+        /// What is not finite, and at which step.
         problem: String,
-        /// What may keep it from that.
+        /// A suggested change of the settings.
         remedy: String,
     },
-    /// A folder that a model cannot be read from or written to.
+    /// A model folder that cannot be read or written.
     #[error(transparent)]
     Folder(#[from] RunError),
-    /// A model whose weights are too large to compute with, or that cannot be read.
+    /// A model that cannot be read, or whose weights are too large to compute with.
     #[error("{0}")]
     Model(String),
 }
 
-/// The place of a line of code, before what is wrong there.
+/// Returns the prefix `file:line: ` of a message.
 fn at(place: &Option<&'static Location<'static>>) -> String {
     place.map(|place| format!("{}:{}: ", place.file(), place.line())).unwrap_or_default()
 }
 
-/// Where to say what a file does not.
+/// Returns the hint that supplies what the file does not contain.
 fn hint(error: &ImportError) -> String {
     error.hint().map(|field| format!(" (Hints: {field})")).unwrap_or_default()
 }
 
-/// The same line: what a `main` that gives an error shows people.
+/// Shows the same line as `Display`, because `main` prints errors with `Debug`.
 impl Debug for Error {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         Display::fmt(self, f)
@@ -89,13 +90,13 @@ impl Debug for Error {
 }
 
 impl Error {
-    /// With the value that a key has.
+    /// Adds the setting's value to the error.
     pub(crate) fn setting(settings: &Settings, error: SettingError, place: Option<&'static Location<'static>>) -> Self {
         let written = serde_json::to_value(settings).unwrap_or_default();
         let value = written.pointer(&format!("/{}", error.key.replace('.', "/")));
         let value = match value {
             None => "absent".to_owned(),
-            // JSON has no word for it.
+            // JSON writes NaN and infinities as null.
             Some(serde_json::Value::Null) => "not a finite number".to_owned(),
             Some(value) => one_line(&value.to_string()),
         };

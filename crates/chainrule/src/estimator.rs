@@ -18,13 +18,12 @@ use crate::machine::{Machine, all_threads};
 use crate::samples::{Label, Samples, listed};
 use crate::{Error, SamplesError};
 
-/// What to fit, and how: a model and the settings of its training, as a config file says them.
+/// A model kind with its training settings. The settings have the same names as in a config file.
 ///
-/// What is not set is as in a config file that does not say it: plain stochastic gradient descent
-/// on the closed forms, fused where the device has kernels
-/// and the rows are bytes, at a learning rate of 0.01, for 50 epochs of batches of 128 rows,
-/// without a penalty. Weights start at zero, and the same settings
-/// on the same samples give the same bits.
+/// Defaults are those of a config file: plain stochastic gradient descent with closed-form
+/// gradients, a learning rate of 0.01, 50 epochs, batches of 128 rows and no penalty. If the device
+/// has fused kernels and the features are bytes, the fused kernels compute the gradients. Weights
+/// start at zero. The same settings on the same samples give the same bits.
 ///
 /// ```
 /// # fn main() -> Result<(), chainrule::Error> {
@@ -40,19 +39,19 @@ use crate::{Error, SamplesError};
 #[derive(Clone, Debug)]
 pub struct Estimator {
     settings: Settings,
-    /// The lines of code that made settings, by their keys.
+    /// For each changed setting, by key: the line of code that set it.
     places: BTreeMap<String, &'static Location<'static>>,
     backend: Option<Backend>,
     threads: NonZero<usize>,
 }
 
 impl Estimator {
-    /// Binary logistic regression; of the samples' two classes the second is the positive one.
+    /// Creates binary logistic regression. The second of the two classes is the positive class.
     pub fn logistic() -> Self {
         Self::new(ModelKind::Logistic)
     }
 
-    /// Softmax regression, of any number of classes.
+    /// Creates softmax regression for two or more classes.
     pub fn softmax() -> Self {
         Self::new(ModelKind::Softmax)
     }
@@ -66,78 +65,78 @@ impl Estimator {
         }
     }
 
-    /// lambda of `J = C + lambda/2 sum w^2`; the bias is free of it. [default: 0]
+    /// Sets lambda of the penalty in `J = C + lambda/2 sum w^2`. The bias is not penalised.
+    /// [default: 0]
     #[must_use]
     #[track_caller]
     pub fn l2(self, lambda: f64) -> Self {
         self.with(|settings| settings.objective.l2 = lambda)
     }
 
-    /// The step's length along the gradient, at the first step. [default: 0.01]
+    /// Sets the learning rate of the first step. [default: 0.01]
     #[must_use]
     #[track_caller]
     pub fn learning_rate(self, rate: f64) -> Self {
         self.with(|settings| settings.descent.learning_rate = rate)
     }
 
-    /// Passes over the training rows. [default: 50]
+    /// Sets the number of passes over the training rows. [default: 50]
     #[must_use]
     #[track_caller]
     pub fn epochs(self, epochs: usize) -> Self {
         self.with(|settings| settings.descent.epochs = epochs)
     }
 
-    /// Rows a step; the last step of an epoch takes those that are left, at a learning rate that is
-    /// as
-    /// much smaller. [default: 128]
+    /// Sets the number of rows per step. The last batch of an epoch may be smaller; its learning
+    /// rate is reduced in proportion. [default: 128]
     #[must_use]
     #[track_caller]
     pub fn batch_size(self, rows: usize) -> Self {
         self.with(|settings| settings.descent.batch_size = rows)
     }
 
-    /// Leaves out of each epoch the rows that fill no whole batch, so that all steps are on as
-    /// many. [default: all rows are trained on]
+    /// Drops the last incomplete batch of each epoch, so that all batches have the same size.
+    /// [default: all rows are used]
     #[must_use]
     #[track_caller]
     pub fn drop_last(self) -> Self {
         self.with(|settings| settings.descent.drop_last = true)
     }
 
-    /// Of the order of the rows. [default: 0]
+    /// Sets the seed that shuffles the rows. [default: 0]
     #[must_use]
     #[track_caller]
     pub fn seed(self, seed: u64) -> Self {
         self.with(|settings| settings.descent.shuffle.seed = seed)
     }
 
-    /// Stop at so many evaluations in a row, one an epoch, without a strictly lower validation
-    /// loss. [default: never]
+    /// Sets early stopping: training stops after this many consecutive evaluations, one per epoch,
+    /// without a strictly lower validation loss. [default: never]
     #[must_use]
     #[track_caller]
     pub fn patience(self, evaluations: usize) -> Self {
         self.with(|settings| settings.early_stopping.patience = Some(evaluations))
     }
 
-    /// Each feature less its mean over the training rows, divided by its standard deviation there;
-    /// the fitted model keeps both. [default: numbers stay as
-    /// they are, and pixels become -1 to 1]
+    /// Standardises each feature: subtracts its mean over the training rows and divides by its
+    /// standard deviation there. The fitted model stores both. [default: numbers are unchanged, and
+    /// pixels are scaled to -1 to 1]
     #[must_use]
     #[track_caller]
     pub fn standardize(self) -> Self {
         self.with(|settings| settings.data.standardize = true)
     }
 
-    /// Rows count by their class, so that all classes together count alike: `n / (k n_c)` for a
-    /// class with `n_c` of the n rows. [default: each row counts 1]
+    /// Weights the classes so that all have the same total weight: `n / (k n_c)` for a class with
+    /// `n_c` of the n rows. [default: each row has weight 1]
     #[must_use]
     #[track_caller]
     pub fn balanced(self) -> Self {
         self.with(|settings| settings.objective.class_weights = Some(ClassWeights::Balanced))
     }
 
-    /// Rows count by their class, the classes by their names; those that are not named count 1, as
-    /// they do by default.
+    /// Sets class weights by class name. Classes without an entry have weight 1. [default: each row
+    /// has weight 1]
     #[must_use]
     #[track_caller]
     pub fn class_weights<C: Display>(self, weights: impl IntoIterator<Item = (C, f64)>) -> Self {
@@ -146,38 +145,38 @@ impl Estimator {
         self.with(|settings| settings.objective.class_weights = Some(ClassWeights::Named(weights)))
     }
 
-    /// The float type of weights and features. [default: f32]
+    /// Sets the float type of weights and features. [default: f32]
     #[must_use]
     #[track_caller]
     pub fn precision(self, precision: Precision) -> Self {
         self.with(|settings| settings.descent.precision = precision)
     }
 
-    /// Where the gradient of a step comes from: by hand or by Burn's autodiff. [default: by hand]
+    /// Sets how the gradient of a step is computed, for example by the closed form or by Burn's
+    /// autodiff. [default: closed form]
     #[must_use]
     #[track_caller]
     pub fn gradient(self, source: GradientSource) -> Self {
         self.with(|settings| settings.descent.gradient = source)
     }
 
-    /// What makes an update of a gradient; all but plain sgd are Burn's, and need a backend of
-    /// Burn's. [default: sgd]
+    /// Sets the optimizer. All except plain SGD are Burn's and need a Burn backend. [default: SGD]
     #[must_use]
     #[track_caller]
     pub fn optimizer(self, optimizer: Optimizer) -> Self {
         self.with(|settings| settings.descent.optimizer = optimizer)
     }
 
-    /// Goes to the minimum of `J` by L-BFGS on all rows, and proves how near it came; wants a
-    /// lambda above 0. [default: mini-batch descent]
+    /// Minimises `J` by L-BFGS on all rows and returns a certificate: a proven bound on the
+    /// distance to the minimum. Needs a lambda above 0. [default: mini-batch gradient descent]
     #[must_use]
     #[track_caller]
     pub fn to_the_minimum(self) -> Self {
         self.with(|settings| settings.descent.solver = Solver::Lbfgs)
     }
 
-    /// Any setting that a config file has, but those of the data and the model: what is wrong with
-    /// one, [`fit`](Self::fit) tells, with the line of code that made it.
+    /// Changes any setting of a config file, except those of the data and the model kind.
+    /// [`fit`](Self::fit) reports an invalid setting together with the line of code that set it.
     ///
     /// ```
     /// use chainrule::Estimator;
@@ -199,7 +198,7 @@ impl Estimator {
         self
     }
 
-    /// Where to compute. [default: the first of Burn's backends in this build; without Burn, this
+    /// Sets the backend. [default: the first Burn backend of this build; without Burn, this
     /// processor]
     #[must_use]
     pub fn backend(mut self, backend: Backend) -> Self {
@@ -207,24 +206,24 @@ impl Estimator {
         self
     }
 
-    /// Of the fused kernels. [default: as many as this machine runs at once]
+    /// Sets the number of threads of the fused kernels. [default: the available parallelism]
     #[must_use]
     pub fn threads(mut self, threads: NonZero<usize>) -> Self {
         self.threads = threads;
         self
     }
 
-    /// Trains on these samples. No evaluation is made on the way:
-    /// [`fit_validated`](Self::fit_validated) makes them.
+    /// Trains a model on these samples, without evaluations during training.
+    /// [`fit_validated`](Self::fit_validated) evaluates on a validation set.
     ///
     /// # Errors
-    /// Where a setting cannot be, or needs samples to validate on, the samples do not fit each
-    /// other or the model, the backend is not there, or the training diverges.
+    /// Returns an error if a setting is invalid or needs a validation set, if the samples do not
+    /// fit the model, if the backend is not available, or if the training diverges.
     pub fn fit<L: Label>(&self, train: &Samples<L>) -> Result<Fitted<L>, Error> {
         self.without_validation(train, None)
     }
 
-    /// Trains on `train`, and is judged on `validation` on the way.
+    /// Trains on `train` and evaluates on `validation` during training.
     ///
     /// # Errors
     /// As [`fit`](Self::fit).
@@ -236,8 +235,9 @@ impl Estimator {
         self.fit_observed(train, validation, &mut ())
     }
 
-    /// The same, told step by step to an observer, who may end it: a closure, say, that takes a
-    /// [`Progress`](chainrule_solve::Progress).
+    /// Like [`fit_validated`](Self::fit_validated), with an observer that is called at every step
+    /// and evaluation and can stop the training. A closure that takes a
+    /// [`Progress`](chainrule_solve::Progress) is an observer.
     ///
     /// ```
     /// # fn main() -> Result<(), chainrule::Error> {
@@ -281,11 +281,13 @@ impl Estimator {
         self.train(train, rows, config, &machine, None, observer)
     }
 
-    /// Goes on from a model that was fitted, or made [of weights](Fitted::of_weights), with one
-    /// pass over these samples: for rows that arrive in batches, one after the other. What features
-    /// are made of stays as it is, and so do the classes, of which a batch may lack some. Gives the
-    /// model after them; that [`epochs`](Self::epochs) are others is not asked. An optimizer's
-    /// memory, as momentum, begins anew with each batch.
+    /// Continues training a model with one pass over new samples, for rows that arrive in batches.
+    /// Returns the updated model.
+    ///
+    /// The model can come from a fit or [from weights](Fitted::of_weights). Its preprocessing and
+    /// its classes stay the same; a batch may lack some classes. The setting
+    /// [`epochs`](Self::epochs) is ignored. The optimizer's state, such as momentum, starts anew
+    /// with each call.
     ///
     /// ```
     /// # fn main() -> Result<(), chainrule::Error> {
@@ -301,8 +303,8 @@ impl Estimator {
     /// ```
     ///
     /// # Errors
-    /// As [`fit`](Self::fit); where the model is another than the estimator's, or is to go
-    /// [to the minimum](Self::to_the_minimum), which looks at all rows.
+    /// As [`fit`](Self::fit). Also returns an error if the model's kind differs from the
+    /// estimator's, or if the solver is [L-BFGS](Self::to_the_minimum), which needs all rows.
     pub fn partial_fit<L: Label, M: Label>(
         &self,
         fitted: &Fitted<L>,
@@ -341,7 +343,7 @@ impl Estimator {
                 return Err(self.refused("descent.solver", "the minimum is that of all rows; fit goes to it"));
             }
         }
-        // An engine validates on something: on as little as there is, and nobody hears of it.
+        // An engine needs a validation set: pass one row and discard the result.
         let rows = [train.rows.clone(), train.rows.select(&[0])];
         self.train(train, rows, config, &machine, from, &mut ()).map(Fitted::without_validation)
     }
@@ -397,7 +399,7 @@ impl Estimator {
             .map(|fitted| fitted.with_training(training, train.source.clone()))
     }
 
-    /// The error of a setting, with where it was made.
+    /// Returns the error of a setting, with the line of code that set it.
     fn refused(&self, key: &'static str, problem: &str) -> Error {
         self.setting(&self.settings, SettingError { key, problem: problem.to_owned() })
     }
@@ -407,9 +409,10 @@ impl Estimator {
         Error::setting(settings, error, place)
     }
 
-    /// Holds the gradient of `J` on these samples, 64 of them at most, of all classes, by hand, by
-    /// Burn's autodiff and by differences against each other, at weights drawn
-    /// by the seed, with bounds on the error instead of guessed tolerances.
+    /// Compares the gradient of `J` from the closed form, Burn's autodiff and finite differences.
+    ///
+    /// The check uses at most 64 of the samples, from all classes, and weights drawn with the seed.
+    /// Its tolerances are bounds on the error, not guesses.
     ///
     /// ```
     /// # fn main() -> Result<(), chainrule::Error> {
@@ -421,7 +424,7 @@ impl Estimator {
     /// ```
     ///
     /// # Errors
-    /// As [`fit`](Self::fit); what the check finds is in the report.
+    /// As [`fit`](Self::fit), except divergence. A failed check is not an error: see the report.
     #[cfg(feature = "burn")]
     pub fn check_gradient<L: Label>(&self, samples: &Samples<L>) -> Result<chainrule_gradcheck::Report, Error> {
         let machine = self.machine()?;
@@ -429,11 +432,11 @@ impl Estimator {
         crate::on_burn::check_gradient(samples, config, &machine)
     }
 
-    /// The settings with all that they leave to the defaults, as they are trained by.
+    /// Returns the checked settings, with all defaults.
     ///
     /// # Errors
-    /// Where one cannot be, by its key, and where the samples are not the model's: of other than
-    /// two classes for the logistic one, or of less than two.
+    /// Returns an error if a setting is invalid, if there is no row, or if the number of classes
+    /// does not fit: the logistic model needs two, softmax at least two.
     pub fn config<L: Label>(&self, train: &Samples<L>) -> Result<TrainConfig, Error> {
         let mut settings = self.settings.clone();
         let own = DataConfig { standardize: settings.data.standardize, ..DataConfig::default() };
@@ -459,7 +462,7 @@ impl Estimator {
         TrainConfig::try_from(settings.clone()).map_err(|error| self.setting(&settings, error))
     }
 
-    /// The same with what they leave to the machine.
+    /// Returns the checked settings, with the defaults that depend on the machine.
     fn resolved<L: Label>(&self, train: &Samples<L>, machine: &Machine) -> Result<TrainConfig, Error> {
         machine.resolve_defaults_for(self.config(train)?, train.rows.kind())
     }
@@ -469,7 +472,7 @@ impl Estimator {
     }
 }
 
-/// An observer of a training that begins elsewhere than at 0.
+/// An observer that starts the training from a checkpoint.
 struct ResumeFrom<'a> {
     start: Option<Checkpoint>,
     observer: &'a mut dyn Observer,
@@ -505,7 +508,7 @@ impl Observer for ResumeFrom<'_> {
     }
 }
 
-/// Every setting by its key.
+/// Returns every setting by its key.
 fn values(settings: &Settings) -> BTreeMap<String, Value> {
     let mut values = BTreeMap::new();
     let written = serde_json::to_value(settings).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! Two linear classifiers on hand-derived gradients: load data, fit, ask.
+//! Logistic and softmax regression, trained with hand-derived gradients.
 //!
 //! ```
 //! # fn main() -> Result<(), chainrule::Error> {
@@ -13,23 +13,28 @@
 //! # }
 //! ```
 //!
-//! [`Samples`] are labelled rows, from CSV, images, pictures in folders or memory; an [`Estimator`]
-//! is a model with the settings of its training; a [`Fitted`] model is asked, saved, and exported
-//! for other tools. They stand on crates that can be used by themselves, and are here by shorter
-//! names: [`core`] (what a model is), [`kernels`], [`data`], [`formats`] (other tools' files),
-//! [`solve`] (trainings, whatever computes them) and [`records`] (what is kept of them).
+//! [`Samples`] holds labelled rows: from CSV files, image files, picture folders or memory. An
+//! [`Estimator`] holds a model kind and its training settings. A [`Fitted`] model predicts, and can
+//! be saved and exported to other tools.
 //!
-//! By default there is no Burn: images are trained on by fused kernels, tables by plain loops. The
-//! features `ndarray`, `flex`, `wgpu` and `cuda` bring
-//! Burn with a backend each: its optimizers, autodiff, and `Estimator::check_gradient`, which holds
-//! by hand, by autodiff and by differences against each
-//! other. With them there are `burn` itself, in the one version that fits, `models` (the Burn
-//! modules and their closed-form gradients), `engines` (what
-//! computes on Burn) and `gradcheck` (the checker, for any Burn module). `pictures` reads PNG and
-//! JPEG, and `download` gets MNIST.
+//! These types build on crates that can also be used directly. They are re-exported here under
+//! shorter names: [`core`] (settings, parameters, losses), [`kernels`] (fused kernels), [`data`]
+//! (reading data), [`formats`] (model files of other tools), [`solve`] (the training loop) and
+//! [`records`] (run folders and saved models).
 //!
-//! The program `chainrule` is the package `chainrule-cli`. [`backend`] and [`machine`] are for
-//! those who drive the other crates themselves.
+//! The default build does not use Burn. It trains on images with fused kernels and on tables with
+//! plain loops.
+//!
+//! The features `ndarray`, `flex`, `wgpu` and `cuda` each add Burn with one backend. Burn adds its
+//! optimizers, autodiff and `Estimator::check_gradient`, which compares the closed form, autodiff
+//! and finite differences. These features also export `burn` itself, `models` (the Burn modules and
+//! their closed-form gradients), `engines` (training with Burn) and `gradcheck` (the gradient
+//! checker for any Burn module).
+//!
+//! The feature `pictures` reads PNG and JPEG. The feature `download` downloads MNIST.
+//!
+//! The program `chainrule` is the package `chainrule-cli`. The modules [`backend`] and [`machine`]
+//! are for programs that call the other crates directly.
 
 #[cfg(feature = "burn")]
 pub use burn;

@@ -1,11 +1,12 @@
-//! Panics of other people's code, as errors.
+//! Converts panics of dependencies into errors.
 
 use std::panic::{AssertUnwindSafe, catch_unwind, set_hook, take_hook};
 use std::sync::{Mutex, PoisonError};
 
-/// Runs `f`; where it panics, gives what the panic said, and nothing is printed.
+/// Runs `f` and returns the message of a panic as an error. Nothing is printed.
 pub fn quietly<T>(f: impl FnOnce() -> T) -> Result<T, Panicked> {
-    // The hook is the whole program's: of two at once, one would put back the other's silence.
+    // The panic hook is global. Without the lock, one of two concurrent calls could restore the
+    // other's silent hook.
     static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
     let _guard = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let hook = take_hook();
@@ -19,7 +20,7 @@ pub fn quietly<T>(f: impl FnOnce() -> T) -> Result<T, Panicked> {
     })
 }
 
-/// What a panic said.
+/// The message of a panic.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct Panicked(pub String);

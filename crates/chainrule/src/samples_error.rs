@@ -3,24 +3,24 @@ use std::path::PathBuf;
 use chainrule_core::{ContentError, LARGEST_NUMBER, count};
 use chainrule_data::readers;
 
-/// Why samples are not what is asked for.
+/// An error of [`Samples`](crate::Samples): rows, labels or names that are invalid or do not fit.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SamplesError {
     /// There is no row.
     #[error("there is no row")]
     NoRow,
-    /// Rows have no number.
+    /// The rows have no features.
     #[error("row 0 has no number")]
     NoNumber,
-    /// A row is of another length than the first.
+    /// A row's length differs from the first row's.
     #[error("row {row} has {}, and {}", count(*.found, "number"), if *.row == 0 { format!("it takes {expected}") } else { format!("row 0 has {expected}") })]
     RowLength {
         /// Its number, from 0.
         row: usize,
-        /// Its numbers.
+        /// Its length.
         found: usize,
-        /// Those of the first.
+        /// The expected length.
         expected: usize,
     },
     /// A number that is not finite, or is beyond ±1e30.
@@ -28,20 +28,20 @@ pub enum SamplesError {
     Number {
         /// Its row, from 0.
         row: usize,
-        /// Its place there, from 0.
+        /// Its column, from 0.
         column: usize,
-        /// What it is.
+        /// The number.
         value: f64,
     },
-    /// There are more labels than rows, or fewer.
+    /// The number of labels differs from the number of rows.
     #[error("{} and {}; each row has one", count(*.rows, "row"), count(*.labels, "label"))]
     Labels {
-        /// Rows.
+        /// The number of rows.
         rows: usize,
-        /// Labels.
+        /// The number of labels.
         labels: usize,
     },
-    /// A label that can be no class's name.
+    /// A label that is not a valid class name.
     #[error("row {row}: the label {problem}")]
     Label {
         /// Its row, from 0.
@@ -49,66 +49,66 @@ pub enum SamplesError {
         /// What is wrong with it.
         problem: &'static str,
     },
-    /// More labels than are told apart.
+    /// More than 256 different labels.
     #[error("{0} different labels; at most 256 classes are told apart")]
     ManyClasses(usize),
-    /// A class that there is not.
+    /// An unknown class.
     #[error("no class {class:?}; the classes are {classes}")]
     UnknownClass {
         /// Its name.
         class: String,
-        /// Those that there are.
+        /// The known classes.
         classes: String,
     },
-    /// A class that is named twice.
+    /// A class that was named twice.
     #[error("the class {0:?} is named twice")]
     SameClasses(String),
-    /// Other classes than the model tells apart.
+    /// A number of classes that the model cannot have.
     #[error("the samples have {} ({classes}), and {model} tells {number} apart; Samples::with_classes chooses", count(*.found, "class"))]
     Classes {
-        /// How many there are.
+        /// The number of classes.
         found: usize,
-        /// Their names.
+        /// The names of the classes.
         classes: String,
-        /// What is to be fitted.
+        /// The model.
         model: &'static str,
-        /// How many it takes.
+        /// How many classes the model needs.
         number: &'static str,
     },
-    /// Names that cannot be those of classes.
+    /// Invalid class names.
     #[error(transparent)]
     ClassNames(ContentError),
-    /// A row of a class that the model does not know.
+    /// A row whose class the model does not know.
     #[error("row {row} is of the class {class}, and the model tells {classes} apart")]
     AnotherClass {
         /// Its number, from 0.
         row: usize,
         /// Its class.
         class: String,
-        /// The model's.
+        /// The model's classes.
         classes: String,
     },
-    /// A class with too few rows to be split.
+    /// A class with a single row, which cannot be split.
     #[error("the class {class} has a single row; to learn and to be judged it needs two")]
     SingleRow {
         /// Its name.
         class: String,
     },
-    /// A fraction that is none.
+    /// A fraction that is not between 0 and 1.
     #[error("a fraction of {0} is kept; it is between 0 and 1")]
     Fraction(f64),
-    /// Images, where a table is wanted.
+    /// Columns were requested, and the samples are images.
     #[error("images have no columns")]
     NoColumns,
-    /// More names than columns, or fewer.
+    /// The number of column names differs from the number of columns.
     #[error("{}, and {}", count(*.columns, "column"), count(*.names, "name"))]
     ColumnNames {
-        /// Columns.
+        /// The number of columns.
         columns: usize,
-        /// Names.
+        /// The number of names.
         names: usize,
     },
-    /// A name that can be no column's.
+    /// An invalid column name.
     #[error("the name of column {column} {problem}")]
     ColumnName {
         /// The column, from 0.
@@ -116,50 +116,51 @@ pub enum SamplesError {
         /// What is wrong with it.
         problem: &'static str,
     },
-    /// Two columns of one name.
+    /// Two columns with the same name.
     #[error("two columns are called {0:?}")]
     SameColumns(String),
-    /// A column of the model's that is missing.
+    /// The samples lack a column of the model.
     #[error("no column {column:?}, from which the model learnt; the columns are {columns}")]
     NoColumn {
         /// Its name.
         column: String,
-        /// Those that there are.
+        /// The columns of the samples.
         columns: String,
     },
-    /// Images where the model takes a table, or of another size, or the other way round.
+    /// The samples are images and the model takes a table, or the reverse, or the image sizes
+    /// differ.
     #[error("the samples are {samples}, and the model takes {model}")]
     AnotherKind {
-        /// What they are.
+        /// What the samples are.
         samples: String,
-        /// What it takes.
+        /// What the model takes.
         model: String,
     },
-    /// There is no row to learn from.
+    /// There is no training row.
     #[error("there is no row to learn from")]
     Nothing,
-    /// There is no row to validate on.
+    /// There is no validation row.
     #[error("there is no validation row")]
     NoValidation,
-    /// There is no row to judge by.
+    /// There is no row to evaluate on.
     #[error("there is no row to judge the model by")]
     NothingToJudge,
-    /// Images that are too many for memory.
+    /// Images that need too much memory.
     #[error(
         "{place}: {bytes} bytes of images are more than the {most} that samples may take in memory; the program reads them piece by piece"
     )]
     TooLarge {
-        /// Where they are.
+        /// The source of the images.
         place: String,
-        /// Bytes of their pixels.
+        /// The bytes of their pixels.
         bytes: u64,
-        /// Bytes that they may take.
+        /// The allowed bytes.
         most: u64,
     },
-    /// A folder, where a file is read.
+    /// A folder was given instead of a file.
     #[error("{}: a folder; Samples::tables reads one of {}", .0.display(), readers::pairs_of_tables())]
     Folder(PathBuf),
-    /// A table, whose label is not known.
+    /// A table was given without the name of its label column.
     #[error("{}: a table; Samples::csv reads a file, and Samples::tables a folder of two, told which column has the labels: {columns}", .path.display())]
     Table {
         /// Where it is.
@@ -167,7 +168,7 @@ pub enum SamplesError {
         /// Its columns.
         columns: String,
     },
-    /// A file that a model cannot be asked about.
+    /// A file whose rows the model cannot predict.
     #[error("{}: {problem}", .file.display())]
     File {
         /// The file.
@@ -176,7 +177,7 @@ pub enum SamplesError {
         #[source]
         problem: ContentError,
     },
-    /// What is trained on was chosen by a setting.
+    /// A data setting other than `standardize` was set. The samples are already chosen.
     #[error("data: what is trained on are the samples; choose them before, and of data set standardize alone")]
     Chosen,
 }

@@ -1,27 +1,27 @@
 use serde::{Deserialize, Serialize};
 
-/// How near to its minimum J* an objective `J = C + lambda/2 sum w^2` is at the weights that were
-/// saved.
+/// A proven bound on how far `J = C + lambda/2 sum w^2` is above its minimum J*, at the saved
+/// weights.
 ///
-/// Computed and summed in f64, whatever the run's precision, from those very weights and from the
-/// rows as that precision has them.
+/// It is computed and summed in f64, whatever the run's precision. It uses the saved weights and
+/// the features as rounded to that precision.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Certificate {
-    /// J, the mean cross-entropy of all training rows with the penalty, in nats.
+    /// J: the mean cross-entropy over all training rows plus the penalty, in nats.
     pub objective: f64,
-    /// The length of the gradient of J by all parameters.
+    /// The length of the gradient of J with respect to all parameters.
     pub gradient_norm: f64,
-    /// `J - J*` is at most this, in nats: Eq. (28) of `docs/derivation.md`, or Eq. (32) where the
-    /// bias is free. Nothing is assumed of the data.
+    /// The bound on `J - J*`, in nats: Eq. (28) of `docs/derivation.md`, or Eq. (32) if the bias
+    /// has no penalty. It assumes nothing about the data.
     pub bound: f64,
-    /// What the bound was to come down to.
+    /// The tolerance that the bound should reach.
     pub tolerance: f64,
     /// How the search ended.
     pub ended: SearchEnd,
-    /// Iterations made.
+    /// The number of iterations.
     pub iterations: usize,
-    /// Passes over the training rows, each for J and its gradient, those of the certificate
-    /// included.
+    /// The number of passes over the training rows. Each one computes J and its gradient. The
+    /// passes for the certificate are included.
     pub gradients: usize,
 }
 
@@ -31,16 +31,16 @@ pub struct Certificate {
 pub enum SearchEnd {
     /// The bound is within the tolerance.
     Converged,
-    /// All iterations were made before it was.
+    /// The search reached the maximum number of iterations first.
     IterationsUsedUp,
-    /// Rounding hides what is left of the way.
+    /// Rounding errors prevent any further progress.
     Rounding,
-    /// The observer ended it.
+    /// The observer stopped it.
     Interrupted,
 }
 
 impl Certificate {
-    /// Whether J is proven to be within the tolerance, however the search ended.
+    /// Whether J is proven to be within the tolerance. It does not matter how the search ended.
     pub fn holds(&self) -> bool {
         self.bound <= self.tolerance
     }

@@ -5,20 +5,20 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::{ContentError, DataKind};
 
-/// What the data calls a class: IDX files number them, tables and folders name them.
+/// A class, as the data calls it: IDX files use numbers, tables and folders use names.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
 pub enum Class {
     /// A label of an IDX file.
     Number(u8),
-    /// A name, of one line.
+    /// A name of one line.
     Name(String),
 }
 
-/// Characters of a class's name, at most.
+/// The maximum number of characters in a class's name.
 const MAX_NAME_LENGTH: usize = 100;
 
-/// Why this cannot be a class's or a column's name, for people to read.
+/// Returns why `name` cannot be the name of a class or a column, as text for a message.
 pub fn name_problem(name: &str) -> Option<&'static str> {
     if name.is_empty() {
         Some("is empty")
@@ -32,12 +32,12 @@ pub fn name_problem(name: &str) -> Option<&'static str> {
 }
 
 impl Class {
-    /// The classes of data of this kind that are called so. A table's and a folder's are names,
-    /// whatever these look like. IDX files number theirs: where each is written as a number from 0
-    /// to 255 is, `7` and not `007`, they are numbers.
+    /// Converts names to the classes of data of this kind. The classes of tables and folders are
+    /// always names, even if they look like numbers. The classes of IDX files are numbers if each
+    /// name is written as a number from 0 to 255 is: `7` and not `007`.
     ///
     /// # Errors
-    /// Where one can be no name, or two are the same.
+    /// If a name is invalid, or if two are equal.
     pub fn all_of(kind: DataKind, names: &[String]) -> Result<Vec<Self>, ContentError> {
         if let Some(problem) = names.iter().find_map(|name| name_problem(name)) {
             return Err(ContentError::new(format!("the name of a class {problem}")));
@@ -52,7 +52,7 @@ impl Class {
         })
     }
 
-    /// The label, where it is a number.
+    /// The label, if the class is a number.
     pub fn number(&self) -> Option<u8> {
         match self {
             Self::Number(number) => Some(*number),
@@ -60,7 +60,7 @@ impl Class {
         }
     }
 
-    /// Whether a person means this class by `text`.
+    /// Whether `text` names this class.
     pub fn is_called(&self, text: &str) -> bool {
         self.to_string() == text
     }
@@ -72,7 +72,7 @@ impl From<u8> for Class {
     }
 }
 
-/// The label that a text is as it is written: no other text is the same one.
+/// Parses a label. Only its canonical spelling is accepted.
 fn label(text: &str) -> Option<u8> {
     text.parse().ok().filter(|label: &u8| label.to_string() == text)
 }

@@ -7,18 +7,18 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use crate::sentence::one_line;
 use crate::{Class, ModelKind};
 
-/// By how much a row counts in the objective, by its class.
+/// The weights of rows in the objective, by class.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ClassWeights {
-    /// `n / (k n_c)` for a class with `n_c` of n training rows, k being the number of classes: all
-    /// classes count alike, and a row 1 on average. It is what scikit-learn's
-    /// `class_weight="balanced"` gives.
+    /// `n / (k n_c)` for a class with `n_c` of the n training rows, where k is the number of
+    /// classes. All classes then have the same total weight, and the mean weight of a row is 1.
+    /// This equals scikit-learn's `class_weight="balanced"`.
     Balanced,
-    /// Of the classes that are named, as the data calls them; the others count 1.
+    /// Weights by class name. Classes that are not named have the weight 1.
     Named(BTreeMap<String, f64>),
-    /// One for each class, in the order of the labels: that of `data.classes`, or, where the config
-    /// has none, that of the data. No file says so of a logistic model, whose labels have the
-    /// reverse order.
+    /// One weight per class, in the order of the labels. This is the order of `data.classes`, or
+    /// that of the data if the config has none. A config file cannot use it for the logistic model,
+    /// because its labels are in the reverse order.
     Each(Vec<f64>),
 }
 
@@ -26,11 +26,12 @@ impl ClassWeights {
     /// What a config calls [`ClassWeights::Balanced`].
     pub const BALANCED: &str = "balanced";
 
-    /// No weight is smaller than the first of these, nor larger than the second: in f32, too, a row
-    /// of the lightest class then still tells.
+    /// The smallest and the largest weight. Within this range, even a row of the lightest class has
+    /// an effect in f32.
     const RANGE: [f64; 2] = [1e-6, 1e6];
 
-    /// Why nothing of this kind can be trained with these, where the config names these classes.
+    /// Returns why a model of this kind cannot be trained with these weights. `classes` are those
+    /// that the config names.
     pub(crate) fn problem(&self, kind: ModelKind, classes: Option<&[Class]>) -> Option<String> {
         let weights: Vec<f64> = match self {
             Self::Balanced => return None,
@@ -60,7 +61,7 @@ impl ClassWeights {
         }
     }
 
-    /// The first name that is none of these classes'.
+    /// Returns the first name that is not among these classes.
     pub fn unknown(&self, classes: &[impl ToString]) -> Option<&str> {
         let Self::Named(weights) = self else { return None };
         let classes: Vec<String> = classes.iter().map(ToString::to_string).collect();
@@ -72,8 +73,8 @@ fn listed(classes: &[Class]) -> String {
     one_line(&classes.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))
 }
 
-/// A list is not the logistic model's: that has its classes in the reverse order of the config, and
-/// who wrote it may have meant either.
+/// Asks for names instead of a list. The logistic model's labels are in the reverse order of the
+/// config, so a list could be meant either way.
 fn by_name(weights: &[f64], classes: &[Class]) -> String {
     let mut weights = weights.to_vec();
     weights.resize(classes.len(), 1.0);
@@ -91,7 +92,7 @@ fn by_name(weights: &[f64], classes: &[Class]) -> String {
     )
 }
 
-/// A name as TOML has it in a key.
+/// Formats a name as a TOML key.
 fn key(name: &str) -> String {
     let is_bare = !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || "-_".contains(c));
     if is_bare { name.to_owned() } else { format!("{name:?}") }

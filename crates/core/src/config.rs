@@ -1,4 +1,4 @@
-//! An experiment as its TOML file says it, with the defaults of what it leaves out. Unchecked: see
+//! The sections of an experiment's TOML file, with their defaults. They are not validated: see
 //! [`TrainConfig`].
 //!
 //! [`TrainConfig`]: crate::TrainConfig
@@ -7,49 +7,50 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Class, ClassWeights};
 
-/// `[data]`: which rows of which data.
+/// `[data]`: the data source and its preparation.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DataConfig {
-    /// `auto`, `mnist`, `embedded`, a folder of IDX files, a table (a CSV file), a folder of
-    /// `train.csv` and `validation.csv`, or one with a folder of pictures for each class.
+    /// `auto`, `mnist`, `embedded`, a folder of IDX files, a table (a CSV file), a folder with
+    /// `train.csv` and `validation.csv`, or a folder with one folder of pictures per class.
     #[serde(default = "auto")]
     pub source: String,
-    /// Train on the first N images of IDX files, counted before classes are chosen; all where
-    /// absent. Tables and folders of classes are taken whole.
+    /// The number of images of IDX files to train on, from the start of the file. They are counted
+    /// before classes are selected. All images if absent. Tables and folders of classes are always
+    /// used whole.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub train_images: Option<usize>,
-    /// Validate on the last N images of the test files; all where absent.
+    /// The number of test images to validate on, from the end of the file. All images if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub validation_images: Option<usize>,
-    /// The column of labels, of a table.
+    /// The label column of a table.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub label: Option<String>,
-    /// Columns of a table that are passed over.
+    /// Columns of a table to ignore.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ignore: Vec<String>,
-    /// The part of each class's rows that is kept for the validation where the data does not say
-    /// which.
+    /// The fraction of each class's rows held out for validation. Used only if the data has no
+    /// validation set.
     #[serde(default = "one_fifth")]
     pub validation_fraction: f64,
-    /// Rows and columns of the image that each picture of a folder is made.
+    /// Height and width, in pixels, to which each picture of a folder is scaled.
     #[serde(default = "as_mnist")]
     pub image_size: [usize; 2],
-    /// The labels to tell apart, by number or by name, all where absent. The logistic model takes
-    /// two, the first being the positive one.
+    /// The classes to distinguish, by number or by name. All if absent. The logistic model takes
+    /// two, the positive one first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub classes: Option<Vec<Class>>,
-    /// Each feature less its mean over the training rows, divided by its standard deviation there;
-    /// else pixels become -1 to 1, and numbers stay.
+    /// Whether to standardise each feature: subtract its mean over the training rows and divide by
+    /// its standard deviation. Otherwise pixels are scaled to -1 to 1, and numbers are unchanged.
     #[serde(default)]
     pub standardize: bool,
-    /// Images of more bytes than this, a byte a pixel, are not taken into memory: they stay in
-    /// their file, and the fused kernels train on them piece by piece.
+    /// The largest number of bytes of images to load into memory, at one byte a pixel. Larger data
+    /// stays in its file, and the fused kernels train on it in chunks.
     #[serde(default = "one_gibibyte")]
     pub resident_bytes: u64,
 }
 
-/// `[model]`: which of the two.
+/// `[model]`: the kind of model.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ModelConfig {
@@ -67,77 +68,75 @@ pub enum ModelKind {
     Logistic,
 }
 
-/// `[objective]`: `J = C + lambda/2 sum w^2`, where C is the mean over the rows of a batch of their
-/// cross-entropy, each times the weight of its class.
+/// `[objective]`: `J = C + lambda/2 sum w^2`. C is the mean over a batch of each row's
+/// cross-entropy times its class weight.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ObjectiveConfig {
     /// lambda.
     pub l2: f64,
-    /// Whether the bias belongs to w.
+    /// Whether w includes the bias.
     pub penalize_bias: bool,
-    /// By how much a row counts, by its class; 1 where absent, and for classes that it does not
-    /// name.
+    /// The weight of each class's rows in the loss. Every weight is 1 if absent, and so is the
+    /// weight of a class that is not listed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub class_weights: Option<ClassWeights>,
 }
 
-/// `[descent]`: how `J` is brought down.
+/// `[descent]`: how `J` is minimised.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct DescentConfig {
-    /// By what; learning rate, batches, epochs and shuffle are [`Solver::Sgd`]'s alone.
+    /// The solver. Learning rate, batches, epochs and shuffle apply only to [`Solver::Sgd`].
     pub solver: Solver,
-    /// Where the gradient comes from.
+    /// How gradients are computed.
     pub gradient: GradientSource,
     /// The float type of weights and features.
     pub precision: Precision,
-    /// What makes an update of a gradient; [`Solver::Sgd`]'s, as all that follows.
+    /// The update rule. This and all following fields apply only to [`Solver::Sgd`].
     pub optimizer: Optimizer,
-    /// Of `sgd` and `rmsprop`: how much of the last update's direction stays. 0 is none.
+    /// For `sgd` and `rmsprop`: the momentum coefficient. 0 is no momentum.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub momentum: Option<f64>,
-    /// Of `sgd` with momentum: by how much less than whole the gradient goes into it.
+    /// For `sgd` with momentum: the velocity takes up `1 - dampening` of the gradient.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dampening: Option<f64>,
-    /// Of `sgd` with momentum: whether it looks ahead, as Nesterov does.
+    /// For `sgd` with momentum: whether it is Nesterov momentum.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub nesterov: Option<bool>,
-    /// Of `adam` and `adamw`: the memory of the mean of gradients.
+    /// For `adam` and `adamw`: the decay rate of the running mean of gradients.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub beta_1: Option<f64>,
-    /// Of `adam` and `adamw`: the memory of the mean of their squares.
+    /// For `adam` and `adamw`: the decay rate of the running mean of squared gradients.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub beta_2: Option<f64>,
-    /// Of `rmsprop`: the memory of the mean of squared gradients.
+    /// For `rmsprop`: the decay rate of the running mean of squared gradients.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub alpha: Option<f64>,
-    /// Of all but `sgd`: what is added to the root that they divide by.
+    /// For all but `sgd`: the constant added to the denominator for numerical stability.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub epsilon: Option<f64>,
-    /// Of `adamw`: at each step weights and biases shrink by this times the learning rate, apart
-    /// from the gradient. It is no part of `J`, as `objective.l2` is.
+    /// For `adamw`: at each step, weights and biases shrink by this times the learning rate. The
+    /// decay is separate from the gradient. Unlike `objective.l2`, it is not part of `J`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub decoupled_weight_decay: Option<f64>,
-    /// The step's length along the gradient, at the first step.
+    /// The learning rate at the first step.
     pub learning_rate: f64,
-    /// How the learning rate moves from there.
+    /// How the learning rate changes.
     pub schedule: Schedule,
-    /// Of `linear` and `cosine`: the rate that the last of all epochs ends at.
+    /// For `linear` and `cosine`: the learning rate at the end of the last epoch.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub final_learning_rate: Option<f64>,
-    /// Of `exponential` and `step`: what the rate is multiplied by.
+    /// For `exponential` and `step`: the factor of the learning rate.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub gamma: Option<f64>,
-    /// Of `step`: epochs from one multiplication to the next.
+    /// For `step`: the number of epochs between two reductions.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub step_epochs: Option<usize>,
-    /// Rows a step; the last step of an epoch takes those that are left, at a learning rate that is
-    /// as
-    /// much smaller.
+    /// Rows a step. The last step of an epoch uses the remaining rows and reduces its learning rate
+    /// in proportion.
     pub batch_size: usize,
-    /// Whether an epoch leaves out the rows that fill no whole batch, so that all of its steps are
-    /// on as many.
+    /// Whether an epoch omits the remaining rows, so that all batches have the same size.
     pub drop_last: bool,
     /// Passes over the training rows.
     pub epochs: usize,
@@ -145,17 +144,18 @@ pub struct DescentConfig {
     pub shuffle: ShuffleConfig,
 }
 
-/// What brings `J` down.
+/// The algorithm that minimises `J`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Solver {
-    /// Mini-batch gradient descent, by the optimizer and the schedule of the config.
+    /// Mini-batch gradient descent with the configured optimizer and schedule.
     Sgd,
-    /// L-BFGS on all rows, to the minimum, with a certificate; for lambda above 0. See `[optimum]`.
+    /// L-BFGS on all rows, up to the minimum, with a certificate. It needs lambda above 0. See
+    /// `[optimum]`.
     Lbfgs,
 }
 
-/// Burn's optimizers that make sense for a linear classifier.
+/// The optimizers of Burn that suit a linear classifier.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
@@ -172,46 +172,47 @@ pub enum Optimizer {
     AdaGrad,
 }
 
-/// How the learning rate moves: Burn's schedules.
+/// The learning-rate schedules; they are Burn's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum Schedule {
-    /// Not at all.
+    /// A constant learning rate.
     Constant,
-    /// In a straight line to the final rate, a little at every step.
+    /// Linear change to the final rate, at every step.
     Linear,
-    /// Along half a cosine down to the final rate, a little at every step.
+    /// Cosine decay (half a period) to the final rate, at every step.
     Cosine,
-    /// Times gamma after every epoch.
+    /// Multiplied by gamma after every epoch.
     Exponential,
-    /// Times gamma after every so many epochs.
+    /// Multiplied by gamma after every `step_epochs` epochs.
     Step,
 }
 
-/// `[optimum]`: how near to the minimum [`Solver::Lbfgs`] goes.
+/// `[optimum]`: the settings of [`Solver::Lbfgs`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct OptimumConfig {
-    /// Done when `J` is certified to be at most this far above its minimum, in nats.
+    /// The search ends when `J` is proven to be at most this far above its minimum, in nats.
     pub tolerance: f64,
-    /// Iterations at most, each of one pass over the training rows or a few.
+    /// The maximum number of iterations. One iteration takes one or a few passes over the training
+    /// rows.
     pub max_iterations: usize,
-    /// Iterations whose steps are remembered, to read the curvature from.
+    /// The number of past steps from which L-BFGS approximates the curvature.
     pub memory: usize,
-    /// Iterations from one evaluation on the validation rows to the next.
+    /// The number of iterations between two evaluations on the validation rows.
     pub evaluate_every: usize,
 }
 
-/// Where the gradient of a step comes from.
+/// How the gradient of a step is computed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum GradientSource {
-    /// Fused where the device has it, else the closed form by tensor operations.
+    /// Fused if the device supports it, otherwise the closed form by tensor operations.
     Auto,
-    /// The hand derivation, as a kernel of its own that does a whole step in one pass.
+    /// The derived formula, as a fused kernel that does a whole step in one pass.
     Fused,
-    /// The hand derivation, by tensor operations.
+    /// The derived formula, by tensor operations.
     ClosedForm,
     /// Burn's autodiff.
     Autodiff,
@@ -227,24 +228,24 @@ pub enum Precision {
     F64,
 }
 
-/// `[descent.shuffle]`: a new order each epoch.
+/// `[descent.shuffle]`: a new order of the rows for each epoch.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ShuffleConfig {
-    /// Who draws it.
+    /// The random generator.
     pub generator: Generator,
-    /// The one seed of a run.
+    /// The run's only seed.
     pub seed: u64,
-    /// Epochs that the generator has ordered before this run's first, of as many rows: where its
-    /// stream runs on from another run.
+    /// Epochs of random numbers to skip before the first one. The random stream then continues
+    /// where an earlier run with the same number of rows ended.
     pub skip_epochs: usize,
 }
 
-/// Who draws the order of the rows.
+/// The generator of the row order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Generator {
-    /// Nobody: the order of the file.
+    /// No shuffling: the order of the file.
     None,
     /// NumPy's legacy `seed` and `shuffle`, MT19937, bit for bit.
     NumpyLegacy,
@@ -252,18 +253,18 @@ pub enum Generator {
     Chacha,
 }
 
-/// `[early_stopping]`: when to look, and when to stop.
+/// `[early_stopping]`: when to evaluate, and when to stop.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct EarlyStoppingConfig {
-    /// How often an epoch is interrupted to evaluate on the validation rows.
+    /// Evaluations on the validation rows in each epoch.
     pub evaluations_per_epoch: usize,
-    /// Stop at this many evaluations in a row without a strictly lower validation loss; never where
-    /// absent.
+    /// The run stops after this many consecutive evaluations without a strictly lower validation
+    /// loss. It never stops early if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub patience: Option<usize>,
-    /// End with the weights of the best evaluation instead of the last ones, where these are no
-    /// better: the end is evaluated, too.
+    /// Whether the run ends with the weights of its best evaluation. The last step is evaluated,
+    /// too; the last weights stay if they are better.
     pub restore_best: bool,
 }
 

@@ -1,8 +1,7 @@
 use std::error::Error;
 use std::fmt::{self, Display, Formatter};
 
-/// What is wrong with something that was read, in a sentence. Where it was read, who knows that
-/// says.
+/// An error in content that was read, as one sentence. The caller adds where the content came from.
 #[derive(Debug)]
 pub struct ContentError {
     problem: String,
@@ -10,7 +9,7 @@ pub struct ContentError {
 }
 
 impl ContentError {
-    /// The sentence.
+    /// Creates the error from a sentence.
     pub fn new(problem: impl Into<String>) -> Self {
         Self { problem: problem.into(), cause: None }
     }
@@ -34,7 +33,7 @@ impl From<String> for ContentError {
     }
 }
 
-/// What the system said, and that it did.
+/// Keeps the system's error as the source.
 impl From<std::io::Error> for ContentError {
     fn from(error: std::io::Error) -> Self {
         Self { problem: error.to_string(), cause: Some(Box::new(error)) }

@@ -1,5 +1,5 @@
-/// Watches the validation loss: strictly lower than ever resets the count, and `patience` misses in
-/// a row stop.
+/// Monitors the validation loss. A new strict minimum resets the count; `patience` misses in a row
+/// stop the training.
 #[derive(Clone, Debug, PartialEq)]
 pub struct EarlyStopping {
     patience: Option<usize>,
@@ -7,24 +7,24 @@ pub struct EarlyStopping {
     best: Option<(usize, f64)>,
 }
 
-/// What an evaluation means.
+/// The result of one evaluation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StoppingDecision {
-    /// The lowest loss so far.
+    /// The loss is the lowest so far.
     Improved,
-    /// Not lower, but go on.
+    /// The loss is not lower, but the patience is not used up.
     Missed,
-    /// Not lower, once too often.
+    /// The loss is not lower, and the patience is used up.
     Stop,
 }
 
 impl EarlyStopping {
-    /// Stops at the `patience`-th miss in a row; never with `None`.
+    /// Stops at the `patience`-th miss in a row, or never if `None`.
     pub fn new(patience: Option<usize>) -> Self {
         Self { patience, misses: 0, best: None }
     }
 
-    /// Takes the next evaluation's validation loss.
+    /// Records the validation loss of the next evaluation and returns the decision.
     pub fn judge(&mut self, step: usize, loss: f64) -> StoppingDecision {
         if self.best.is_none_or(|(_, best)| loss < best) {
             self.best = Some((step, loss));
@@ -39,7 +39,7 @@ impl EarlyStopping {
         }
     }
 
-    /// Step and loss of the best evaluation.
+    /// The step and the loss of the best evaluation.
     pub fn best(&self) -> Option<(usize, f64)> {
         self.best
     }

@@ -1,43 +1,43 @@
-//! What computes with what: one table, asked before a row is read.
+//! The engines and their abilities, as one table. It is consulted before any row is read.
 
 use std::fmt::{self, Display, Formatter};
 
 use crate::{FeatureKind, GradientSource, TrainConfig, UpdateRule};
 
-/// What computes the steps of a training.
+/// An engine: the code that computes the steps of a training.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EngineKind {
-    /// The fused kernels of this processor.
+    /// The fused kernels on the CPU.
     Kernels,
-    /// The fused kernels of a device with a memory of its own.
+    /// The fused kernels of a device with its own memory.
     DeviceKernels,
-    /// Plain loops on this processor.
+    /// Plain loops on the CPU.
     Loops,
     /// Burn's tensors.
     Tensors,
 }
 
-/// What an engine can compute with.
+/// The abilities of an engine.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct Abilities {
-    /// What features are stored as.
+    /// The storage types of features that it reads.
     pub features: &'static [FeatureKind],
-    /// Rows that stay in their file.
+    /// Whether it reads rows that stay in their file.
     pub files: bool,
-    /// Where its gradients come from; the first where a config leaves it open.
+    /// The sources of gradients that it supports. The first one is its default.
     pub gradients: &'static [GradientSource],
-    /// Optimizers other than plain sgd.
+    /// Whether it supports optimizers other than plain SGD.
     pub optimizers: bool,
-    /// A scale of its own for each feature.
+    /// Whether it supports standardisation.
     pub standardization: bool,
-    /// Rows that count by their class.
+    /// Whether it supports class weights.
     pub class_weights: bool,
 }
 
 const ANY: &[FeatureKind] = &[FeatureKind::Bytes, FeatureKind::Numbers];
 
-/// The table. A line of it changes with what the engine learns to do.
+/// The table. Change a line when an engine gains an ability.
 #[rustfmt::skip]
 const TABLE: [(EngineKind, Abilities); 4] = {
     use GradientSource::{Autodiff, ClosedForm, Fused};
@@ -72,25 +72,25 @@ impl Display for EngineKind {
     }
 }
 
-/// What an engine was asked for and cannot do.
+/// A requested ability that an engine lacks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum MissingAbility {
-    /// Such a gradient.
+    /// This source of gradients.
     Gradient,
-    /// An optimizer.
+    /// An optimizer other than plain SGD.
     Optimizer,
-    /// A scale for each feature.
+    /// Standardisation.
     Standardization,
-    /// Weights of classes.
+    /// Class weights.
     ClassWeights,
-    /// Features that are stored so.
+    /// Features of this storage type.
     Features(FeatureKind),
     /// Rows that stay in their file.
     File,
 }
 
-/// With "cannot:" before it.
+/// Follows "cannot:" in a message.
 impl Display for MissingAbility {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -108,13 +108,13 @@ impl Display for MissingAbility {
 }
 
 impl EngineKind {
-    /// All there are.
+    /// All engines.
     pub const ALL: [Self; TABLE.len()] = {
         let [(kernels, _), (device, _), (loops, _), (tensors, _)] = TABLE;
         [kernels, device, loops, tensors]
     };
 
-    /// What it can compute with.
+    /// Returns the engine's abilities.
     pub fn abilities(self) -> Abilities {
         let [kernels, device, loops, tensors] = TABLE.map(|(_, abilities)| abilities);
         match self {
@@ -125,8 +125,8 @@ impl EngineKind {
         }
     }
 
-    /// The first thing that a config asks for and that it cannot do, whatever the rows are and
-    /// wherever the config wants its gradients from.
+    /// Returns the first ability that the config needs and the engine lacks. It checks neither the
+    /// rows nor the source of gradients.
     pub fn missing(self, config: &TrainConfig) -> Option<MissingAbility> {
         let can = self.abilities();
         first_missing([
@@ -136,7 +136,8 @@ impl EngineKind {
         ])
     }
 
-    /// The same with the gradients, for rows of such features, which may stay in their file.
+    /// The same, and also checks the source of gradients, the storage type of the features, and
+    /// whether rows stay in their file.
     pub fn missing_for(
         self,
         config: &TrainConfig,
@@ -157,7 +158,7 @@ impl EngineKind {
         })
     }
 
-    /// Where its gradients come from where a config leaves that open.
+    /// The default source of gradients.
     pub fn gradient(self) -> GradientSource {
         self.abilities().gradients[0]
     }

@@ -1,16 +1,17 @@
-/// Features of some rows as the data has them, one row after the other.
+/// A chunk of rows as they are stored, one row after the other.
 ///
-/// Who computes on rows asks for a chunk of them and gets this, wherever they lie. Another storage
-/// (floats, categories, sparse rows) is a variant here, and an arm where a chunk is computed with.
+/// Code that computes on rows requests a chunk and gets this type, whether the rows are in memory
+/// or in a file. To support another storage (floats, categories, sparse rows), add a variant here,
+/// and an arm wherever chunks are used.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Features<'a> {
-    /// Bytes `[n, d]`, as pixels are.
+    /// Bytes `[n, d]`, such as pixels.
     Bytes(&'a [u8]),
-    /// Numbers `[n, d]`, as a table has.
+    /// Numbers `[n, d]`, such as a table's.
     Numbers(&'a [f64]),
 }
 
-/// What features are stored as: what decides which [engines](crate::EngineKind) can compute with
+/// The storage type of features. It determines which [engines](crate::EngineKind) can train on
 /// them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FeatureKind {
@@ -21,7 +22,7 @@ pub enum FeatureKind {
 }
 
 impl Features<'_> {
-    /// What they are stored as.
+    /// The storage type.
     pub fn kind(self) -> FeatureKind {
         match self {
             Self::Bytes(_) => FeatureKind::Bytes,

@@ -1,16 +1,16 @@
-/// The mean loss of some rows and its gradient, without the penalty.
+/// The mean loss over some rows and its gradient, without the penalty.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Gradient {
     /// The mean loss, in nats.
     pub loss: f64,
-    /// By W, `d * k` numbers, the column running fastest.
+    /// The gradient by W, `d * k` numbers, row-major: the column index changes fastest.
     pub weight: Vec<f64>,
-    /// By b, `k` numbers.
+    /// The gradient by b, `k` numbers.
     pub bias: Vec<f64>,
 }
 
 impl Gradient {
-    /// Every number times a factor.
+    /// Multiplies every number by a factor.
     #[must_use]
     pub fn times(mut self, factor: f64) -> Self {
         self.loss *= factor;
@@ -18,10 +18,10 @@ impl Gradient {
         self
     }
 
-    /// Adds another, times a factor.
+    /// Adds `factor` times another gradient.
     ///
     /// # Panics
-    /// Where it is of another model.
+    /// If the shapes differ.
     pub fn add_times(&mut self, other: &Gradient, factor: f64) {
         assert_eq!((self.weight.len(), self.bias.len()), (other.weight.len(), other.bias.len()), "the same model");
         self.loss += factor * other.loss;
@@ -33,10 +33,10 @@ impl Gradient {
 /// One step of gradient descent on `J = C + lambda/2 sum w^2`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Step {
-    /// How far down the gradient.
+    /// The learning rate.
     pub learning_rate: f64,
     /// lambda.
     pub l2: f64,
-    /// Whether the bias belongs to w.
+    /// Whether w includes the bias.
     pub penalize_bias: bool,
 }

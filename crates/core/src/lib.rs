@@ -1,23 +1,22 @@
-//! What a linear model is, in numbers and names: what trains one, asks one, and keeps one agree on
-//! it. No files, no
+//! The shared vocabulary of a linear classifier: settings, parameters, losses and results.
+//! Training, prediction and file formats all use these types. This crate has no files, no
 //! arithmetic on rows, and no Burn.
 //!
-//! - [`Settings`]: an experiment as it is said, and [`TrainConfig`], the same checked; only a
-//!   checked one trains
-//! - [`Parameters`]: what comes of it, [`Preprocessing`], what its features are made by, and
-//!   [`Schema`], what it takes
-//!   and what it tells apart
-//! - [`Link`]: the loss of its logits, and what they predict: all in which one model differs from
-//!   another
-//! - [`Features`]: rows as the data has them, and [`EngineKind`]: what computes with which of them
-//! - [`Class`]: what the data calls a class, and [`ClassWeights`], by how much its rows count
-//! - [`History`]: every step's loss and every evaluation
-//! - [`EarlyStopping`]: the rule that ends a run, for who trains and for who asks afterwards when
-//!   another patience had
-//!   ended it
-//! - [`Certificate`]: how near to the minimum the parameters are, where that is proven
-//! - [`DataFile`] and [`Unused`]: what data it was trained on
-//! - [`visible`], [`one_line`], [`count`], [`nearest`] and the like: how a person is told of it
+//! - [`Settings`]: an experiment's configuration. [`TrainConfig`] is the same after validation;
+//!   only a checked config trains.
+//! - [`Parameters`]: the trained weights. [`Preprocessing`] turns stored numbers into features.
+//!   [`Schema`] describes the model's inputs and classes.
+//! - [`Link`]: the loss of a row's logits and the prediction from them. Models differ only in their
+//!   link.
+//! - [`Features`]: a chunk of stored rows. [`EngineKind`] lists the engines and what each can
+//!   train.
+//! - [`Class`]: the name of a class in the data. [`ClassWeights`]: the weight of each class's rows
+//!   in the loss.
+//! - [`History`]: the loss of every step, and every evaluation
+//! - [`EarlyStopping`]: the rule that ends a run. It can also be replayed with another patience.
+//! - [`Certificate`]: a proven bound on the distance to the minimum
+//! - [`DataFile`] and [`Unused`]: the data files that a run used, and those that it did not
+//! - [`visible`], [`one_line`], [`count`], [`nearest`] and others: text for messages
 
 mod certificate;
 mod class;

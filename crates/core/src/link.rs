@@ -3,72 +3,72 @@ use std::sync::Arc;
 
 use crate::LinkKind;
 
-/// What makes a model of `z = x W + b`: which loss a row's logits have, and what they predict.
+/// The loss of a linear model `z = x W + b`: it maps a row's logits to a loss and a prediction.
 ///
-/// This is all in which one linear model differs from another. Kernels, plain loops, L-BFGS and its
-/// certificate, and the predictor take any; [`Logistic`], [`Softmax`] and [`OneVsRest`] are here,
-/// and a model of one's own is one implementation.
+/// Linear models differ only in their link. Kernels, plain loops, L-BFGS with its certificate, and
+/// the predictor work with any link. [`Logistic`], [`Softmax`] and [`OneVsRest`] are defined here.
+/// To add a model, implement this trait.
 ///
-/// The loss must be convex in the logits, and finite where they are.
+/// The loss must be convex in the logits, and finite for finite logits.
 pub trait Link: Debug + Send + Sync {
-    /// Logits of a row, and so columns of W, k.
+    /// The number of logits of a row, k. It is also the number of columns of W.
     fn columns(&self) -> usize;
 
-    /// What the targets of rows are.
+    /// The kind of target that a row has.
     fn targets(&self) -> Targets;
 
-    /// The loss `C` of a row with the logits `z` `[k]`, in nats. `z` becomes the residual `dC/dz`.
+    /// Returns the loss `C` of a row with logits `z` `[k]`, in nats. Replaces `z` by the residual
+    /// `dC/dz`.
     fn residual(&self, z: &mut [f64], target: f64) -> f64;
 
-    /// The curvature of a row's loss along a direction `[k]` of its logits: `direction` becomes
-    /// `d2C/dz2 direction`. It must not depend on the target.
+    /// Replaces `direction` `[k]` by `d2C/dz2 direction`, the curvature of a row's loss along this
+    /// direction of its logits. It must not depend on the target.
     fn curvature(&self, z: &[f64], direction: &mut [f64]);
 
-    /// What is expected of the target: of classes the probability of each, of a number its mean.
+    /// Returns the expected target: the probability of each class, or the mean of a number.
     fn mean(&self, z: &[f64]) -> Vec<f64> {
         softmax(&self.class_logits(z))
     }
 
-    /// Of classes, the logits whose softmax the probabilities are, one a class.
+    /// For classes, returns one logit per class; their softmax gives the probabilities.
     fn class_logits(&self, z: &[f64]) -> Vec<f64> {
         z.to_vec()
     }
 
-    /// Whether what is predicted of a row with these logits is its target.
+    /// Whether the prediction from these logits equals the target.
     fn is_right(&self, z: &[f64], target: f64) -> bool;
 
-    /// What is known of the means, where it is enough to bound the distance to the minimum though
-    /// the bias has no penalty, Eq. (32). Without it, the bias has to be penalised for a
-    /// certificate, Eq. (28).
+    /// The set of possible means, if it allows a bound without a penalty on the bias, Eq. (32).
+    /// Without it, a certificate requires a penalised bias, Eq. (28).
     fn dual(&self) -> Option<Dual> {
         None
     }
 
-    /// Which model of this crate it is. Only those that have code of their own elsewhere, as vector
-    /// instructions or on a GPU, say so.
+    /// The built-in link that this is. Only links that have specialised code elsewhere (vector
+    /// instructions, a GPU) return one.
     fn kind(&self) -> Option<LinkKind> {
         None
     }
 }
 
-/// What the targets of a model's rows are.
+/// The kind of target that a model's rows have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Targets {
-    /// Classes, by their positions, of which there are so many.
+    /// Classes, as positions below this number.
     Classes(usize),
     /// Numbers.
     Numbers,
 }
 
-/// Which means a model's targets can have: with the residual `mean - target`, and the loss the
-/// Legendre dual of the negative entropy.
+/// The set of means that a model's targets can have. It requires that the residual is `mean -
+/// target` and that the loss is the Legendre dual of the negative entropy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Dual {
-    /// Probabilities of the classes, which add up to 1, one a column.
+    /// Probabilities of the classes, one per column. They sum to 1.
     Simplex,
-    /// One probability, of the positive class.
+    /// One probability, that of the positive class.
     Interval,
 }
 
@@ -110,8 +110,7 @@ impl<L: Link + ?Sized> Link for Arc<L> {
     }
 }
 
-/// Binary logistic regression, `p = sigmoid(z)`; the classes are 0 and 1, which is the positive
-/// one.
+/// Binary logistic regression, `p = sigmoid(z)`. The classes are 0 and 1; 1 is the positive class.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Logistic;
 
@@ -135,7 +134,7 @@ impl Link for Logistic {
 
     fn curvature(&self, z: &[f64], direction: &mut [f64]) {
         let small = (-z[0].abs()).exp();
-        // p (1 - p), of either sign of z alike
+        // p (1 - p), which is the same for z and -z
         direction[0] *= small / ((1.0 + small) * (1.0 + small));
     }
 
@@ -156,10 +155,10 @@ impl Link for Logistic {
     }
 }
 
-/// Softmax regression, `p = softmax(z)`, of so many classes.
+/// Softmax regression with `n_classes` classes, `p = softmax(z)`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Softmax {
-    /// Classes, k.
+    /// The number of classes, k.
     pub n_classes: usize,
 }
 
@@ -193,14 +192,14 @@ impl Link for Softmax {
         direction.iter_mut().zip(p).for_each(|(v, p)| *v = p * (*v - mean));
     }
 
-    /// Of equal logits the first counts.
+    /// Of equal logits, the first one wins.
     fn is_right(&self, z: &[f64], target: f64) -> bool {
         let class = target as usize;
         z.iter().enumerate().all(|(k, other)| if k < class { *other < z[class] } else { *other <= z[class] })
     }
 
     fn dual(&self) -> Option<Dual> {
-        // A single class's probability is 1, which is in the interval, too.
+        // A single class has probability 1, which also lies in the interval.
         Some(if self.n_classes > 1 { Dual::Simplex } else { Dual::Interval })
     }
 
@@ -209,16 +208,16 @@ impl Link for Softmax {
     }
 }
 
-/// A logistic regression for each of so many classes against the rest: the loss is the sum of
-/// theirs, and `p_k = sigmoid(z_k) / sum_l sigmoid(z_l)`.
+/// One logistic regression for each class against the rest. The loss is the sum of their losses,
+/// and `p_k = sigmoid(z_k) / sum_l sigmoid(z_l)`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OneVsRest {
-    /// Classes, k.
+    /// The number of classes, k.
     pub n_classes: usize,
 }
 
 impl OneVsRest {
-    /// 1 for the target's column, else 0.
+    /// 1 for the target's column, 0 for the others.
     fn target_of(column: usize, target: f64) -> f64 {
         f64::from(u8::from(column == target as usize))
     }
@@ -255,7 +254,7 @@ impl Link for OneVsRest {
     }
 }
 
-/// Without overflow: powers of differences to the largest.
+/// Subtracts the largest logit first, so that nothing overflows.
 fn softmax(z: &[f64]) -> Vec<f64> {
     let highest = z.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     let powers: Vec<f64> = z.iter().map(|z| (z - highest).exp()).collect();
@@ -263,7 +262,7 @@ fn softmax(z: &[f64]) -> Vec<f64> {
     powers.into_iter().map(|power| power / sum).collect()
 }
 
-/// Without overflow, and without a loss of digits where sigmoid(z) is next to 0 or 1.
+/// Does not overflow, and keeps its digits if sigmoid(z) is near 0 or 1.
 fn log_sigmoid(z: f64) -> f64 {
     z.min(0.0) - (-z.abs()).exp().ln_1p()
 }

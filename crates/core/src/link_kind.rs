@@ -4,22 +4,22 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Link, Logistic, ModelKind, OneVsRest, Softmax};
 
-/// The name of a [`Link`] of this crate, as files have it: of a model that was trained here its
-/// [`ModelKind`]'s, of an imported one perhaps another.
+/// The name of a [`Link`] of this crate in files. A model trained here has that of its
+/// [`ModelKind`]; an imported model may have another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum LinkKind {
     /// Softmax regression: `p = softmax(z)`.
     Softmax,
-    /// Binary logistic regression, one z for two classes: `p = (1 - sigmoid(z), sigmoid(z))`.
+    /// Binary logistic regression, with one z for two classes: `p = (1 - sigmoid(z), sigmoid(z))`.
     Logistic,
-    /// A logistic regression for each class against the rest: `p_k = sigmoid(z_k) / sum_l
-    /// sigmoid(z_l)`. None is trained here so.
+    /// One logistic regression for each class against the rest: `p_k = sigmoid(z_k) / sum_l
+    /// sigmoid(z_l)`. Only imported models have it.
     OneVsRest,
 }
 
 impl LinkKind {
-    /// Columns of weights, where the data has so many classes.
+    /// The number of columns of W for this number of classes.
     pub fn columns(self, n_classes: usize) -> usize {
         match self {
             Self::Logistic => 1,
@@ -27,7 +27,7 @@ impl LinkKind {
         }
     }
 
-    /// Classes of a model with so many columns of weights.
+    /// The number of classes for this number of columns of W.
     pub fn classes(self, columns: usize) -> usize {
         match self {
             Self::Logistic => 2,
@@ -35,7 +35,7 @@ impl LinkKind {
         }
     }
 
-    /// The link itself, of a model with so many columns of weights.
+    /// Creates the link for this number of columns of W.
     pub fn link(self, columns: usize) -> Arc<dyn Link> {
         match self {
             Self::Softmax => Arc::new(Softmax { n_classes: columns }),
@@ -44,7 +44,7 @@ impl LinkKind {
         }
     }
 
-    /// The model that is trained with it, where one is.
+    /// The trainable model with this link, if there is one.
     pub fn model_kind(self) -> Option<ModelKind> {
         match self {
             Self::Softmax => Some(ModelKind::Softmax),
@@ -64,7 +64,7 @@ impl From<ModelKind> for LinkKind {
 }
 
 impl ModelKind {
-    /// What makes it, where the data has so many classes.
+    /// Creates the link for this number of classes.
     pub fn link(self, n_classes: usize) -> Arc<dyn Link> {
         LinkKind::from(self).link(n_classes)
     }

@@ -2,7 +2,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Parameters;
 
-/// Norms of the parameters as one matrix `[d + 1, k]`, the bias being its last row.
+/// Norms of the parameters as one matrix `[d + 1, k]`. Its last row is the bias.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct WeightNorms {
     /// The root of the sum of squares.
@@ -14,22 +14,22 @@ pub struct WeightNorms {
 }
 
 impl WeightNorms {
-    /// Those of parameters, in f64; none where the squares sum to more than floats hold.
+    /// Computes the norms in f64. Returns `None` if the sum of squares overflows.
     pub fn of(parameters: &Parameters) -> Option<Self> {
         let all = || parameters.weight.iter().chain(&parameters.bias).copied();
         let frobenius_squared = all().map(|w| w * w).sum::<f64>();
         if !frobenius_squared.is_finite() {
             return None;
         }
-        // So that no square that counts is lost below the smallest number.
+        // Scaling by the largest entry prevents an underflow of the squares.
         let largest = all().fold(0.0, |largest: f64, w| largest.max(w.abs()));
         let spectral = if largest > 0.0 { largest * spectral_of_scaled(parameters, largest) } else { 0.0 };
         Some(Self { frobenius: frobenius_squared.sqrt(), frobenius_squared, spectral })
     }
 }
 
-/// The largest singular value of the matrix over `scale`: the root of the largest eigenvalue of its
-/// Gram matrix `[k, k]`.
+/// The largest singular value of the matrix divided by `scale`. It is the root of the largest
+/// eigenvalue of its Gram matrix `[k, k]`.
 fn spectral_of_scaled(parameters: &Parameters, scale: f64) -> f64 {
     let k = parameters.columns;
     let mut gram = vec![0.0; k * k];
@@ -42,10 +42,10 @@ fn spectral_of_scaled(parameters: &Parameters, scale: f64) -> f64 {
     largest_eigenvalue(&mut gram, k).max(0.0).sqrt()
 }
 
-/// Of a symmetric matrix, by Jacobi's rotations: G. Golub, C. Van Loan, Matrix Computations, 4th
-/// edition, section 8.5.
+/// The largest eigenvalue of a symmetric matrix, by Jacobi rotations: G. Golub, C. Van Loan, Matrix
+/// Computations, 4th edition, section 8.5.
 fn largest_eigenvalue(a: &mut [f64], k: usize) -> f64 {
-    /// Each about squares what is off the diagonal, so that a handful is usual.
+    /// A few sweeps suffice, since each roughly squares the off-diagonal part.
     const SWEEPS: usize = 60;
 
     for _ in 0..SWEEPS {
@@ -99,14 +99,15 @@ mod tests {
 
     #[test]
     fn the_largest_singular_value_is_that_of_linear_algebra() {
-        // A column's is its length, and that of columns at right angles the longest one's.
+        // The singular value of one column is its length. Of orthogonal columns, the longest
+        // counts.
         is_near(spectral(&[3.0, 4.0], &[12.0]), 13.0);
         is_near(spectral(&[3.0, 0.0, 0.0, -5.0], &[0.0, 0.0]), 5.0);
-        // Of rank one: the lengths' product.
+        // A matrix of rank one: the product of the lengths.
         is_near(spectral(&[1.0, 2.0, 2.0, 4.0], &[2.0, 4.0]), 45f64.sqrt());
         // numpy.linalg.norm([[1, 2, 3], [4, 5, 6], [7, 8, 10]], ord=2)
         is_near(spectral(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0], &[7.0, 8.0, 10.0]), 17.412_505_166_808_597);
-        // More classes than rows, all alike.
+        // More classes than rows, all equal.
         is_near(spectral(&[1.0; 7], &[1.0; 7]), 14f64.sqrt());
         assert_eq!(spectral(&[0.0; 4], &[0.0; 2]), 0.0);
     }

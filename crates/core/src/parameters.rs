@@ -1,31 +1,31 @@
 use serde::{Deserialize, Serialize};
 
-/// The parameters of a linear model, as `model.safetensors` keeps them.
+/// The parameters of a linear model, as stored in `model.safetensors`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Parameters {
-    /// Features, d.
+    /// The number of features, d.
     pub n_features: usize,
-    /// Columns of W, k: one a class, or for the logistic model a single one. How many classes these
-    /// tell apart, the model's [`Link`](crate::Link) knows.
+    /// The number of columns of W, k: one per class, or a single one for the logistic model. The
+    /// model's [`Link`](crate::Link) knows the number of classes.
     #[serde(rename = "n_classes")]
     pub columns: usize,
-    /// W, `d * k` numbers, the column running fastest.
+    /// W, `d * k` numbers, row-major: the column index changes fastest.
     pub weight: Vec<f64>,
     /// b, `k` numbers.
     pub bias: Vec<f64>,
 }
 
 impl Parameters {
-    /// All 0.
+    /// Returns parameters that are all 0.
     pub fn zeros(n_features: usize, columns: usize) -> Self {
         Self { n_features, columns, weight: vec![0.0; n_features * columns], bias: vec![0.0; columns] }
     }
 
-    /// The weights of one class, feature by feature; of the logistic model, whose one column is the
-    /// positive class's, those of class 0.
+    /// Returns the weights of one class, one per feature. The logistic model has only one column,
+    /// that of its positive class: it is returned for class 0.
     ///
     /// # Panics
-    /// Where W has no such column.
+    /// If W has no such column.
     pub fn of_class(&self, class: usize) -> Vec<f64> {
         let k = self.columns;
         assert!(
@@ -35,7 +35,7 @@ impl Parameters {
         self.weight.iter().skip(class).step_by(k).copied().collect()
     }
 
-    /// Whether they are `[d, k]` and as many as that takes.
+    /// Whether the shape is `[d, k]` and the lengths agree with it.
     pub fn has_shape(&self, [d, k]: [usize; 2]) -> bool {
         let counts = (self.weight.len(), self.bias.len());
         [self.n_features, self.columns] == [d, k] && counts == (d * k, k)

@@ -2,35 +2,34 @@ use serde::{Deserialize, Serialize};
 
 use crate::{DataKind, Precision};
 
-/// What a model's features are made of: of each number of a row, as the data has it, a straight
-/// line's value.
+/// The map from stored numbers to features. It is linear (affine) for each feature.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Preprocessing {
-    /// A byte `p` becomes `p / 127.5 - 1`: 0..=255 becomes -1..=1, as the report has it.
+    /// Maps a byte `p` to `p / 127.5 - 1`: 0..=255 becomes -1..=1, as in the report.
     Pixels,
-    /// A number is its feature.
+    /// Leaves numbers unchanged.
     Raw,
-    /// Mean 0 and variance 1 over the training rows.
+    /// Scales each feature to mean 0 and variance 1 over the training rows.
     Standardized(Standardization),
 }
 
-/// `x_j = (raw_j - mean_j) / scale_j`, as scikit-learn's `StandardScaler` does it.
+/// `x_j = (raw_j - mean_j) / scale_j`, as in scikit-learn's `StandardScaler`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Standardization {
-    /// `[d]`, over the training rows.
+    /// The mean over the training rows, `[d]`.
     pub mean: Vec<f64>,
-    /// `[d]`, the standard deviation of the training rows (divided by n, not n - 1); 1 for a
-    /// feature that is the same in all of them.
+    /// The standard deviation over the training rows (divided by n, not n - 1), `[d]`. It is 1 for
+    /// a constant feature.
     pub scale: Vec<f64>,
 }
 
-/// The largest number, up to its sign, that a table may have: its square is far from the end of
-/// f64, and itself of f32.
+/// The largest absolute value allowed in a table. Its square is well within the range of f64, and
+/// the value itself within that of f32.
 pub const LARGEST_NUMBER: f64 = 1e30;
 
 impl Preprocessing {
-    /// Of these data where nothing is standardised.
+    /// The map for data of this kind without standardisation.
     pub fn of(kind: DataKind) -> Self {
         match kind {
             DataKind::Images | DataKind::Pictures => Self::Pixels,
@@ -38,10 +37,10 @@ impl Preprocessing {
         }
     }
 
-    /// The feature that feature j's number becomes.
+    /// Returns the feature for the stored number `raw` of column j.
     ///
     /// # Panics
-    /// Where there is no feature j.
+    /// If there is no feature j.
     pub fn value(&self, j: usize, raw: f64) -> f64 {
         match self {
             Self::Pixels => raw / 127.5 - 1.0,
@@ -50,10 +49,10 @@ impl Preprocessing {
         }
     }
 
-    /// Puts the features `[d]` that a row's numbers become behind others, rounded to a precision.
+    /// Appends the features `[d]` of a row to `features`, rounded to a precision.
     ///
     /// # Panics
-    /// Where there are statistics of fewer features.
+    /// If there are statistics for fewer features than the row has.
     pub fn features(&self, raw: &[f64], precision: Precision, features: &mut Vec<f64>) {
         match precision {
             Precision::F32 => self.rounded(raw, |x| f64::from(x as f32), features),
@@ -73,10 +72,10 @@ impl Preprocessing {
         }
     }
 
-    /// `(scale_j, offset_j)` of `x_j = scale_j raw_j + offset_j`.
+    /// Returns `(scale_j, offset_j)` of `x_j = scale_j raw_j + offset_j`.
     ///
     /// # Panics
-    /// Where there is no feature j.
+    /// If there is no feature j.
     pub fn affine(&self, j: usize) -> (f64, f64) {
         match self {
             Self::Pixels => (2.0 / 255.0, -1.0),
@@ -85,10 +84,10 @@ impl Preprocessing {
         }
     }
 
-    /// No feature j is larger than this, up to its sign.
+    /// An upper bound on the absolute value of feature j.
     ///
     /// # Panics
-    /// Where there is no feature j.
+    /// If there is no feature j.
     pub fn largest(&self, j: usize) -> f64 {
         match self {
             Self::Pixels => 1.0,
@@ -97,7 +96,7 @@ impl Preprocessing {
         }
     }
 
-    /// The statistics, where there are any.
+    /// The statistics, if the features are standardised.
     pub fn standardization(&self) -> Option<&Standardization> {
         match self {
             Self::Standardized(by) => Some(by),
@@ -107,7 +106,7 @@ impl Preprocessing {
 }
 
 impl Standardization {
-    /// Features, d.
+    /// The number of features, d.
     pub fn n_features(&self) -> usize {
         self.mean.len()
     }

@@ -1,11 +1,11 @@
-//! The whole numbers that a setting may be, by its key in an experiment's file.
+//! The ranges of integer settings, by their keys in an experiment's file.
 
 use std::ops::RangeInclusive;
 
 /// TOML's integers are signed.
 const LARGEST: u64 = i64::MAX as u64;
 
-/// Keys whose value is a whole number, with the smallest and the largest.
+/// Keys with an integer value, and their ranges.
 pub const WHOLE: [(&str, RangeInclusive<u64>); 13] = [
     ("data.train_images", 1..=u32::MAX as u64),
     ("data.validation_images", 1..=u32::MAX as u64),
@@ -22,18 +22,18 @@ pub const WHOLE: [(&str, RangeInclusive<u64>); 13] = [
     ("early_stopping.patience", 1..=1_000_000_000),
 ];
 
-/// The key whose value are the sides of an image.
+/// The key of the size of images.
 pub const IMAGE_SIZE: &str = "data.image_size";
 
-/// What [`IMAGE_SIZE`] may be.
+/// The values that [`IMAGE_SIZE`] accepts, as an error message says it.
 pub const SIDES: &str = "expected rows and columns from 1 to 4096, as in [28, 28]";
 
-/// The smallest and the largest number that a key takes, where it takes whole numbers.
+/// The range of a key, if its value is an integer.
 pub fn range_of(key: &str) -> Option<RangeInclusive<u64>> {
     WHOLE.iter().find(|(known, _)| *known == key).map(|(_, range)| range.clone())
 }
 
-/// Refuses a number that the key `key` cannot have.
+/// Returns an error if `value` is outside the range of `key`.
 pub(crate) fn check_whole(key: &'static str, value: u64) -> Result<(), (&'static str, String)> {
     match range_of(key) {
         Some(range) if !range.contains(&value) => Err((key, whole(&range))),
@@ -41,7 +41,7 @@ pub(crate) fn check_whole(key: &'static str, value: u64) -> Result<(), (&'static
     }
 }
 
-/// What is expected of such a key.
+/// The text of an error about a value outside this range.
 pub fn whole(range: &RangeInclusive<u64>) -> String {
     format!("expected a whole number from {} to {}", range.start(), range.end())
 }

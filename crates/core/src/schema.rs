@@ -4,39 +4,38 @@ use crate::class::name_problem;
 use crate::sentence::count;
 use crate::{Class, LinkKind, Parameters, Preprocessing, Standardization};
 
-/// What data are made of.
+/// The kind of data.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum DataKind {
-    /// Images as IDX files have them, or drawn by code: light ink on a ground of 0.
+    /// Images from IDX files or drawn by code: light ink on a background of 0.
     #[default]
     Images,
-    /// Pictures of any kind, each class in a folder of its own, made grey and scaled.
+    /// Pictures of any kind, one folder per class, converted to grey and scaled.
     Pictures,
     /// Numbers in columns.
     Table,
 }
 
-/// What a model takes and what it tells apart.
+/// The inputs and the classes of a model.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Schema {
-    /// What the rows are made of.
+    /// The kind of data that the rows come from.
     #[serde(default)]
     pub kind: DataKind,
-    /// Height and width of an image in pixels; the features are its rows, one after the other. A
-    /// table's row is one of 1 x d.
+    /// Height and width of an image in pixels. The features are its pixel rows, one after the
+    /// other. A row of a table has the size 1 x d.
     pub image_size: [usize; 2],
-    /// The features' names, of a table.
+    /// The names of the features, for a table.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub features: Vec<String>,
-    /// The classes as the data calls them, in the order of the model's outputs; for the logistic
-    /// model the
-    /// negative class first.
+    /// The classes as the data names them, in the order of the model's outputs. The logistic model
+    /// has its negative class first.
     pub classes: Vec<Class>,
 }
 
 impl Schema {
-    /// In what a model's weights are not of these rows and classes.
+    /// Returns the first contradiction between a model's weights and this schema, if there is one.
     pub fn contradiction(
         &self,
         link: impl Into<LinkKind>,

@@ -3,8 +3,8 @@ use std::fmt::Display;
 
 use unicode_width::UnicodeWidthStr;
 
-/// Text that this program did not write, for a terminal: control characters, and those that turn
-/// the direction of what follows, as Rust writes them, `\n` and `\u{1b}`.
+/// Makes foreign text safe to print on a terminal. Control characters and those that change the
+/// text direction are written as Rust escapes: `\n`, `\u{1b}`.
 pub fn visible(text: &str) -> Cow<'_, str> {
     if !text.contains(steers) {
         return Cow::Borrowed(text);
@@ -16,19 +16,19 @@ pub fn visible(text: &str) -> Cow<'_, str> {
     Cow::Owned(shown)
 }
 
-/// Whether a character is not shown, but steers what shows it: controls, line and paragraph
-/// separators, and Unicode's marks, embeddings, overrides and isolates of direction.
+/// Whether a character is invisible but affects the display: controls, line and paragraph
+/// separators, and Unicode's directional marks, embeddings, overrides and isolates.
 pub fn steers(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
-/// Text from a file as a part of an error: in one line, without what would steer a terminal, and no
-/// longer than one reads.
+/// Shortens text from a file for an error message: one line, at most 200 characters, safe to print
+/// on a terminal.
 pub fn one_line(text: &str) -> String {
     const MOST: usize = 200;
     let mut line = String::new();
-    // What is cut off is never looked at, however long it is.
+    // The loop never looks at the part that is cut off, however long it is.
     for (count, c) in text.trim().chars().enumerate() {
         if count == MOST {
             line.push('…');
@@ -47,26 +47,26 @@ pub fn one_line(text: &str) -> String {
     line
 }
 
-/// Columns of a terminal that a text takes as it is printed, with what steers the terminal shown.
+/// The number of terminal columns of a text as it is printed, escapes included.
 pub fn display_width(text: &str) -> usize {
     visible(text).width()
 }
 
-/// A text as it is printed, at the left of so many columns at least.
+/// Pads a text on the right to at least this many columns.
 pub fn to_left(text: impl Display, columns: usize) -> String {
     let text = text.to_string();
     let text = visible(&text);
     format!("{text}{}", " ".repeat(columns.saturating_sub(text.width())))
 }
 
-/// The same at the right.
+/// Pads a text on the left to at least this many columns.
 pub fn to_right(text: impl Display, columns: usize) -> String {
     let text = text.to_string();
     let text = visible(&text);
     format!("{}{text}", " ".repeat(columns.saturating_sub(text.width())))
 }
 
-/// So many of them: "1 class", "3 classes".
+/// A number with its noun: "1 class", "3 classes".
 pub fn count(number: usize, noun: &str) -> String {
     match (number, noun.ends_with('s')) {
         (1, _) => format!("1 {noun}"),
@@ -75,8 +75,7 @@ pub fn count(number: usize, noun: &str) -> String {
     }
 }
 
-/// The places of those names that may be meant by what was written, the one that is most like it
-/// first.
+/// Returns the indices of the names that `written` may mean, the most similar one first.
 pub fn alike<'a>(written: &str, names: impl Iterator<Item = &'a str>) -> Vec<usize> {
     let written = plain(written);
     let mut alike: Vec<(usize, usize)> = names
@@ -87,15 +86,15 @@ pub fn alike<'a>(written: &str, names: impl Iterator<Item = &'a str>) -> Vec<usi
     alike.into_iter().map(|(_, place)| place).collect()
 }
 
-/// The name that is most like what was written, where one is near it.
+/// Returns the most similar name, if one is near enough.
 pub fn nearest<'a>(written: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let names: Vec<&str> = names.into_iter().collect();
     alike(written, names.iter().copied()).first().map(|&place| names[place])
 }
 
-/// A name without what people take for the same: capitals, and what is between its words.
+/// Normalises a name for comparison: lower case, with `_` between words.
 pub fn plain(name: &str) -> String {
-    // Abridged: no name is so long, and the distance of a long text takes long.
+    // Cut to a maximum length, since the distance of long texts is slow to compute.
     name.chars()
         .take(LONGEST)
         .flat_map(char::to_lowercase)
@@ -103,20 +102,20 @@ pub fn plain(name: &str) -> String {
         .collect()
 }
 
-/// Characters of a name that are compared.
+/// The maximum number of characters to compare.
 const LONGEST: usize = 100;
 
-/// Slips that a name of this length may have and still be meant: one in three characters, and one
-/// in a short name.
+/// The number of typing errors allowed for a name of this length: one in three characters, from 1
+/// to 4.
 pub fn share_of(written: &str) -> usize {
     (written.chars().count() / 3).clamp(1, 4)
 }
 
-/// How many characters are to be changed, put in, left out or swapped to make one plain name of the
-/// other, where these are at most so many.
+/// The edit distance between two normalised names (substitutions, insertions, deletions and swaps),
+/// if it is at most `most`.
 pub fn slips(written: &str, name: &str, most: usize) -> Option<usize> {
     let apart = written.chars().count().abs_diff(name.chars().count());
-    // Where every character is another, nothing is alike.
+    // If every character differs, the names are not similar.
     let most = most.min(written.chars().count().max(name.chars().count()).saturating_sub(1));
     (apart <= most).then(|| strsim::damerau_levenshtein(written, name)).filter(|&slips| slips <= most)
 }

@@ -10,12 +10,12 @@ use crate::config::{
 use crate::ranges::{IMAGE_SIZE, SIDES, check_whole};
 use crate::{Class, ClassWeights, EngineKind, UpdateRule};
 
-/// An experiment as it is said, with the defaults of what was left out. Nothing of it is checked:
-/// see [`TrainConfig`].
+/// The settings of an experiment, with defaults for missing ones. They are not validated: see
+/// [`TrainConfig`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Settings {
-    /// Its name.
+    /// The experiment's name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub experiment: Option<String>,
     /// `[data]`
@@ -38,7 +38,7 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// A model with all defaults.
+    /// Returns the defaults for a model of this kind.
     pub fn of(kind: ModelKind) -> Self {
         Self {
             experiment: None,
@@ -51,14 +51,15 @@ impl Settings {
         }
     }
 
-    /// The same for the classes of these labels, 0 first: what [`TrainConfig::classes`] gives back.
+    /// Sets the classes, given in the order of their labels, 0 first. It is the inverse of
+    /// [`TrainConfig::classes`].
     #[must_use]
     pub fn with_classes(mut self, by_position: &[Class]) -> Self {
         self.data.classes = Some(by_label(self.model.kind, by_position));
         self
     }
 
-    /// The same, with a name where it has none.
+    /// Sets the name if there is none.
     #[must_use]
     pub fn named(mut self, name: &str) -> Self {
         self.experiment.get_or_insert_with(|| name.to_owned());
@@ -66,8 +67,8 @@ impl Settings {
     }
 }
 
-/// Classes in a config's order by their labels, and back: a logistic model's config names the
-/// positive one first, whose label is 1.
+/// Converts classes from a config's order to that of their labels, or back. A config of the
+/// logistic model names the positive class first, and that class has the label 1.
 fn by_label(kind: ModelKind, classes: &[Class]) -> Vec<Class> {
     let mut classes = classes.to_vec();
     if kind == ModelKind::Logistic {
@@ -76,9 +77,9 @@ fn by_label(kind: ModelKind, classes: &[Class]) -> Vec<Class> {
     classes
 }
 
-/// An experiment that was checked: every number is in its range, and what must fit together does.
+/// A validated experiment: every number is in its range, and the settings are consistent.
 ///
-/// It can only be had of [`Settings`]; training takes nothing else.
+/// It can only be made from [`Settings`]. Training accepts nothing else.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct TrainConfig {
     experiment: String,
@@ -90,12 +91,12 @@ pub struct TrainConfig {
     early_stopping: EarlyStoppingConfig,
 }
 
-/// A setting that cannot be.
+/// An invalid setting.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SettingError {
-    /// Its key in an experiment's file, as `descent.epochs`.
+    /// Its key in an experiment's file, such as `descent.epochs`.
     pub key: &'static str,
-    /// What is wrong with its value, and what would be right.
+    /// What is wrong with the value, and what is expected.
     pub problem: String,
 }
 
@@ -110,8 +111,7 @@ impl Error for SettingError {}
 impl TryFrom<Settings> for TrainConfig {
     type Error = SettingError;
 
-    /// Checks them, and writes into them what an optimizer and a schedule have where they do not
-    /// say.
+    /// Validates the settings and fills in the defaults of the optimizer and the schedule.
     fn try_from(settings: Settings) -> Result<Self, SettingError> {
         let Settings { experiment, data, model, objective, descent, optimum, early_stopping } = settings;
         let experiment = experiment.unwrap_or_else(|| "run".to_owned());
@@ -123,26 +123,27 @@ impl TryFrom<Settings> for TrainConfig {
 }
 
 impl TrainConfig {
-    /// The same with its gradients from elsewhere.
+    /// Replaces the source of the gradients.
     pub fn with_gradient(mut self, gradient: GradientSource) -> Self {
         self.descent.gradient = gradient;
         self
     }
 
-    /// The same with these weights of the classes, in the order of the labels, for who trains with
-    /// it: what the data calls its classes is not known there.
+    /// Replaces the class weights by numbers in the order of the labels. Training code needs them
+    /// so: it does not know the classes' names.
     pub fn with_class_weights(mut self, weights: Vec<f64>) -> Self {
         self.objective.class_weights = Some(ClassWeights::Each(weights));
         self
     }
 
-    /// The classes in the order of their labels, 0 first, where the config names them: as it does,
-    /// but for the logistic model, whose positive class is the first of two and has the label 1.
+    /// The classes in the order of their labels, 0 first, if the config names them. This is the
+    /// config's order, except for the logistic model: its positive class comes first in the config
+    /// but has the label 1.
     pub fn classes(&self) -> Option<Vec<Class>> {
         self.data.classes.as_deref().map(|classes| by_label(self.model.kind, classes))
     }
 
-    /// What may keep a training from diverging.
+    /// Suggests a setting that may keep the training from diverging.
     pub fn remedy(&self) -> String {
         match self.descent.solver {
             Solver::Sgd => format!("a descent.learning_rate below {}", self.descent.learning_rate),
@@ -186,7 +187,7 @@ impl TrainConfig {
     }
 }
 
-/// The first key whose value cannot be, and why.
+/// Returns the first key with an invalid value, and the problem.
 fn check(config: &TrainConfig) -> Result<(), (&'static str, String)> {
     let holds = |key, holds: bool, problem: &str| if holds { Ok(()) } else { Err((key, problem.to_owned())) };
     let count = |key, value: usize| check_whole(key, value as u64);
@@ -211,7 +212,7 @@ fn check(config: &TrainConfig) -> Result<(), (&'static str, String)> {
     count("data.train_images", data.train_images.unwrap_or(1))?;
     count("data.validation_images", data.validation_images.unwrap_or(1))?;
     if let Some(classes) = &data.classes {
-        // A name is a text, and 2 is called "2".
+        // Compares names as text, so that 2 and "2" are the same class.
         let repeated =
             (1..classes.len()).any(|i| classes[..i].iter().any(|class| class.is_called(&classes[i].to_string())));
         holds("data.classes", !repeated, "names a class twice")?;
@@ -273,8 +274,8 @@ fn check(config: &TrainConfig) -> Result<(), (&'static str, String)> {
             l2 > 0.0,
             "without a penalty J may have no minimum, and none can be certified; set it above 0, or descent.solver = \"sgd\"",
         )?;
-        // The bound is a square over lambda: with less the one is lost below the smallest number
-        // and the other above the largest.
+        // The bound is the square of the gradient norm over lambda. With a smaller lambda, the
+        // square underflows and the quotient overflows.
         holds(
             "objective.l2",
             l2 >= 1e-100,

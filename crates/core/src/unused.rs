@@ -2,28 +2,29 @@ use serde::{Deserialize, Serialize};
 
 use crate::sentence::visible;
 
-/// What a data set's folder holds and is not used, in the order of the folders that it is in.
+/// The files in a data set's folder that are not used, in the order of their folders.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Unused {
-    /// At most [`Unused::MOST`] of them.
+    /// At most [`Unused::MOST`] files.
     #[serde(rename = "unused", default, skip_serializing_if = "Vec::is_empty")]
     pub files: Vec<UnusedFile>,
-    /// How many more there are.
+    /// The number of files that are not listed.
     #[serde(rename = "unused_left_out", default, skip_serializing_if = "is_zero")]
     pub left_out: usize,
 }
 
-/// A file that is not used, or a folder of which nothing is.
+/// A file that is not used, or a folder that has no used file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "Written")]
 pub struct UnusedFile {
-    /// Where it is in the data set's folder, with `/` between the names, and after a folder's.
+    /// The path relative to the data set's folder. Names are separated by `/`, and a folder's path
+    /// ends with `/`.
     pub path: String,
-    /// Why, where that is known.
+    /// The reason, if it is known.
     pub reason: Option<String>,
 }
 
-/// As a summary has it. Earlier ones have texts, of a few names each.
+/// The format in a summary. Earlier versions wrote plain texts with a few names each.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Written {
@@ -45,17 +46,17 @@ fn is_zero(count: &usize) -> bool {
     *count == 0
 }
 
-/// Names that a person is told of each folder, and folders of which they are.
+/// The limits of a message: names for each folder, and folders.
 const NAMES: usize = 3;
 const FOLDERS: usize = 10;
-/// Characters of a name that are told.
+/// The maximum number of characters printed of a name.
 const LONGEST: usize = 60;
 
 impl Unused {
-    /// Files and folders that are listed, at most.
+    /// The maximum number of files and folders that are listed.
     pub const MOST: usize = 1000;
 
-    /// For a person: a few names for each folder that they are in.
+    /// Summarises the list for a message: a few names for each folder.
     pub fn in_short(&self) -> Vec<String> {
         let folder = |file: &UnusedFile| {
             let path = file.path.strip_suffix('/').unwrap_or(&file.path);
@@ -74,14 +75,14 @@ impl Unused {
     }
 }
 
-/// The first names of those in one folder.
+/// Lists the first names of one folder.
 fn few(files: &[UnusedFile]) -> String {
     let names: Vec<String> = files.iter().take(NAMES).map(|file| shown(&file.path)).collect();
     let more = files.len() - names.len();
     names.join(", ") + &if more > 0 { format!(" and {more} more beside it") } else { String::new() }
 }
 
-/// A path as it may be printed.
+/// Formats a path for printing.
 fn shown(path: &str) -> String {
     let (name, ending) = path.strip_suffix('/').map_or((path, ""), |name| (name, "/"));
     let mut text: String = visible(name).chars().take(LONGEST + 1).collect();

@@ -1,95 +1,94 @@
-//! Which numbers an optimizer and a schedule have, what they are where a config leaves them out,
-//! and what they may be.
+//! The parameters of optimizers and schedules: their defaults and their ranges.
 
 use crate::config::{DescentConfig, Optimizer, Schedule};
 use crate::ranges::check_whole;
 
-/// What makes an update of a gradient, with all its numbers; the defaults are Burn's.
+/// An update rule with all its parameters. The defaults are Burn's.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum UpdateRule {
     /// `w - learning_rate g`
     Plain,
-    /// The same along a velocity.
+    /// Gradient descent with momentum.
     Momentum {
-        /// How much of the velocity stays.
+        /// The momentum coefficient.
         momentum: f64,
-        /// By how much less than whole the gradient goes into it.
+        /// The velocity takes up `1 - dampening` of the gradient.
         dampening: f64,
-        /// Whether it looks ahead.
+        /// Whether it is Nesterov momentum.
         nesterov: bool,
     },
     /// Adam.
     Adam {
-        /// The memory of the mean of gradients.
+        /// The decay rate of the running mean of gradients.
         beta_1: f64,
-        /// The memory of the mean of their squares.
+        /// The decay rate of the running mean of squared gradients.
         beta_2: f64,
-        /// What is added to the root.
+        /// The constant added to the denominator.
         epsilon: f64,
     },
-    /// Adam, and weights that shrink.
+    /// Adam with decoupled weight decay.
     AdamW {
-        /// As Adam's.
+        /// As for Adam.
         beta_1: f64,
-        /// As Adam's.
+        /// As for Adam.
         beta_2: f64,
-        /// As Adam's.
+        /// As for Adam.
         epsilon: f64,
-        /// By how much they shrink, times the learning rate.
+        /// The decay of the weights per step, times the learning rate.
         decoupled_weight_decay: f64,
     },
     /// `RMSprop`.
     RmsProp {
-        /// The memory of the mean of squared gradients.
+        /// The decay rate of the running mean of squared gradients.
         alpha: f64,
-        /// How much of the last update stays.
+        /// The momentum coefficient.
         momentum: f64,
-        /// What is added to the root.
+        /// The constant added to the denominator.
         epsilon: f64,
     },
     /// `AdaGrad`.
     AdaGrad {
-        /// What is added to the root.
+        /// The constant added to the denominator.
         epsilon: f64,
     },
 }
 
-/// How the learning rate moves, with all its numbers.
+/// A learning-rate schedule with all its parameters.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum LearningRateSchedule {
-    /// Not at all.
+    /// A constant learning rate.
     Constant,
-    /// At every step, over all epochs, in a straight line.
+    /// Linear change at every step, over all epochs.
     Linear {
-        /// Where to.
+        /// The learning rate at the end.
         final_learning_rate: f64,
     },
-    /// At every step, over all epochs, along half a cosine.
+    /// Cosine decay (half a period) at every step, over all epochs.
     Cosine {
-        /// Where to.
+        /// The learning rate at the end.
         final_learning_rate: f64,
     },
-    /// After every epoch.
+    /// Reduction after every epoch.
     Exponential {
-        /// What it is multiplied by.
+        /// The factor.
         gamma: f64,
     },
-    /// After every so many epochs.
+    /// Reduction after every `epochs` epochs.
     Step {
-        /// What it is multiplied by.
+        /// The factor.
         gamma: f64,
-        /// So many.
+        /// The number of epochs between two reductions.
         epochs: usize,
     },
 }
 
 impl DescentConfig {
-    /// The key by which the steps are other than plain ones.
+    /// The key that makes the updates differ from plain gradient descent.
     pub fn update_key(&self) -> &'static str {
         if self.optimizer == Optimizer::Sgd { "descent.momentum" } else { "descent.optimizer" }
     }
 
-    /// The optimizer, whose numbers are Burn's defaults where the config has none.
+    /// Returns the optimizer. Missing parameters have Burn's defaults.
     pub fn update(&self) -> UpdateRule {
         let (beta_1, beta_2) = (self.beta_1.unwrap_or(0.9), self.beta_2.unwrap_or(0.999));
         let epsilon = self.epsilon.unwrap_or(1e-5);
@@ -118,7 +117,8 @@ impl DescentConfig {
         }
     }
 
-    /// The schedule: to a rate of 0, or a tenth every ten epochs, where the config does not say.
+    /// Returns the schedule. Missing parameters default to a final rate of 0, a gamma of 0.9
+    /// (`exponential`) or 0.1 (`step`), and 10 epochs a step.
     pub fn learning_rate_schedule(&self) -> LearningRateSchedule {
         let final_learning_rate = self.final_learning_rate.unwrap_or(0.0);
         match self.schedule {
@@ -132,9 +132,8 @@ impl DescentConfig {
         }
     }
 
-    /// Writes the numbers of [`DescentConfig::update`] and
-    /// [`DescentConfig::learning_rate_schedule`] where there are none, so that what is kept of a
-    /// run tells them all.
+    /// Fills in the missing parameters of [`DescentConfig::update`] and
+    /// [`DescentConfig::learning_rate_schedule`], so that a stored config is complete.
     pub(crate) fn fill(&mut self) {
         match self.update() {
             UpdateRule::Plain => {}
@@ -166,8 +165,8 @@ impl DescentConfig {
         }
     }
 
-    /// The first of these keys that its optimizer or schedule does not have, or whose value cannot
-    /// be, and why.
+    /// Returns the first key that the optimizer or schedule does not have, or whose value is
+    /// invalid, and the problem.
     pub(crate) fn check(&self) -> Result<(), (&'static str, String)> {
         let is_sgd = self.optimizer == Optimizer::Sgd;
         let is_adam = matches!(self.optimizer, Optimizer::Adam | Optimizer::AdamW);
@@ -214,8 +213,8 @@ impl DescentConfig {
             ("descent.alpha", self.alpha),
         ];
         for (key, value) in below_one {
-            // Burn keeps them in f32, where what is nearer to 1 is 1, and nothing is ever
-            // forgotten.
+            // Burn stores them in f32. A value nearer to 1 would round to 1, and the mean would
+            // never forget.
             if value.is_some_and(|value| !(0.0..=0.999_999).contains(&value)) {
                 return Err((key, "expected a number from 0 to 0.999999".to_owned()));
             }
@@ -233,7 +232,7 @@ impl DescentConfig {
         )?;
         holds("descent.gamma", is_within(self.gamma, 1e-6, 1.0), "expected a number from 1e-6 to 1")?;
         check_whole("descent.step_epochs", self.step_epochs.unwrap_or(1) as u64)?;
-        // Burn's schedules know no others.
+        // Burn's schedules accept no other rates.
         let rate = self.learning_rate;
         holds(
             "descent.learning_rate",

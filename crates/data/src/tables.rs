@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use chainrule_core::Unused;
 
+use crate::class_folders::file_name;
 use crate::readers::{part_files, table_endings};
 use crate::table::{AboutTable, Columns, Table, number};
 use crate::unused::unused;
@@ -361,8 +362,4 @@ struct SplitBuilder {
     values: Values,
     labels: Vec<u8>,
     lines: Vec<u32>,
-}
-
-fn file_name(path: &Path) -> String {
-    path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
 }

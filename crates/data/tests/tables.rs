@@ -60,7 +60,7 @@ fn a_name_is_a_text_and_blanks_that_may_belong_to_it_are_refused() {
     let found: Vec<&str> = table.labels.iter().map(|&label| table.classes[usize::from(label)].as_str()).collect();
     assert_eq!((found.as_slice(), table.classes.len()), (&texts[..], texts.len()));
 
-    // White space around a field is ignored, unless the file quotes the field.
+    // White space around an unquoted field is ignored.
     for rows in
         ["1,0, u\n2,0,v \n3,0,u\n", "1,0,\"u\"\n2,0,\"v\"\n\n3, 0,\"u\"\n", "1,0, u\r\n\r\n2,\"x\ny\",v\r\n3,0,u"]
     {
@@ -72,7 +72,7 @@ fn a_name_is_a_text_and_blanks_that_may_belong_to_it_are_refused() {
         ("a,id,y\n1,0,u\n\n\n2,0,\"u \"\n", "line 5, column \"y\": the label begins or ends with a blank"),
         ("a,id,y\n1,0,u\n2,\"x\ny\",\"u\t\"", "line 3, column \"y\": the label begins or ends with a blank"),
         ("a,id,y\n1,0,u\n2,0,\"\"\" \"\n", "line 3, column \"y\": the label begins or ends with a blank"),
-        // The quotes may belong to either row's convention, so the blank stays ambiguous.
+        // In a row with quotes, the blank may or may not belong to the label.
         ("a,id,y\n1,0,v\n\"2\",0, u\n", "line 3, column \"y\": the label begins or ends with a blank"),
         ("\" a\",id,y\n1,0,u\n2,0,v\n", "line 1: the name of column 1 begins or ends with a blank"),
         ("\u{feff}a,id,\"y \"\n1,0,u\n2,0,v\n", "line 1: the name of column 3 begins or ends with a blank"),

@@ -30,6 +30,7 @@ mod saved;
 mod seal;
 mod weights;
 
+pub use checksum::{Checksum, sha256};
 pub use error::RunError;
 pub use file::{AtomicFile, Destination, read_text, read_whole, write_whole};
 pub use imported::Imported;
