@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use chainrule_core::{ModelKind, Parameters};
+use chainrule_core::{ModelKind, Parameters, Preprocessing};
 use chainrule_data::picture;
 use chainrule_kernels::{Float, Fused, Isa};
 use chainrule_records::{RunFolder, read_parameters};
@@ -86,7 +86,7 @@ fn its_steps_are_the_kernels_own() {
         let mut parameters = parameters(folder.path());
         let classes: Option<&[u8]> = (kind == ModelKind::Logistic).then_some(&[3, 2]);
         let ([split, _], _) = data.select(None, None, classes).unwrap();
-        let rows = FusedRows::new(split.clone()).unwrap();
+        let rows = FusedRows::new(split.clone(), &Preprocessing::Pixels).unwrap();
         let rows = rows.packed().unwrap();
         let mut fused = Fused::new(kind.link(10), parameters.n_features, Float::F64, 1, Isa::best());
         fused.set(&parameters.weight, &parameters.bias);

@@ -2,7 +2,7 @@
 //! instruction set.
 
 use burn::tensor::{DType, Device, FloatDType, Int, Tensor, TensorData};
-use chainrule_core::Logistic;
+use chainrule_core::{Logistic, Preprocessing};
 use chainrule_core::{Parameters, Precision};
 use chainrule_engines::{Examples, evaluate, with_parameters};
 use chainrule_kernels::{Float, Fused, Isa, with_threads};
@@ -182,7 +182,8 @@ fn features_are_the_bytes_that_the_tensors_have() {
     let device = crate::support::device();
     let tensors = values(crate::support::examples(&splits[0], Precision::F32, &device).features);
     let bytes = crate::support::pixels(&splits[0]);
-    let rows = FusedRows::new(splits[0].clone().with_labels(&vec![1; splits[0].len()])).unwrap();
+    let rows =
+        FusedRows::new(splits[0].clone().with_labels(&vec![1; splits[0].len()]), &Preprocessing::Pixels).unwrap();
     let rows = rows.packed().unwrap();
     let mut fused = Fused::new(Logistic, rows.n_features(), Float::F64, 1, Isa::best());
     // At zero weights a row's gradient is its features times p - y, which is one half.

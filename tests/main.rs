@@ -1,56 +1,55 @@
-//! The workspace's integration tests, in one binary, with a harness of their own: a test is a
-//! function with `#[test]`, for which its module has `use chainrule_tests_macros::test`. Where a
-//! test goes:
+//! The workspace's integration tests, in one binary with its own harness. A test is a function with
+//! `#[test]`, in a module with `use chainrule_tests_macros::test`. The modules:
 //!
-//! - `derivation`: one equation of `docs/derivation.md` by itself
-//! - `gradients`: closed form against autodiff, and wrong gradients being refused
-//! - `gradcheck`: the gradient checker on our models and on every backend, and curvature by it
+//! - `derivation`: single equations of `docs/derivation.md`
+//! - `gradients`: closed form against autodiff, and rejection of wrong gradients
+//! - `gradcheck`: the gradient checker on this project's models and every backend, and curvature
 //! - `kernels`: the fused kernels against the closed forms by tensor operations
 //! - `ops`: the loss as one Burn operation, and a GPU's own steps
-//! - `losses`: values of the losses, at the extremes too
-//! - `properties`: what holds of the models whatever the data
-//! - `hostile`: files and numbers as an enemy chose them, and what is checked by `fuzz/`
+//! - `losses`: values of the losses, including extreme logits
+//! - `properties`: properties of the models that hold for any data
+//! - `hostile`: hostile files and numbers, with the checks that `fuzz/` shares
 //! - `picture`: MNIST's digits drawn on a sheet
-//! - `mnist`: the real files, and burn-dataset's own reader of them
-//! - `download`: MNIST from servers that are slow, broken or hostile, and into the cache
-//! - `config`: the experiments that are inside the program
-//! - `training`: the trainer, on small data
-//! - `memory`: what a step leaves behind, by every gradient source and optimizer
-//! - `descent`: optimizers by their papers, schedules by their formulas, and the weights of classes
+//! - `mnist`: the real files, also read by burn-dataset
+//! - `download`: MNIST from slow, broken or hostile servers, and the cache
+//! - `config`: the experiments that are embedded in the program
+//! - `training`: the training loop on small data
+//! - `memory`: the memory that a step leaves behind, for every gradient source and optimizer
+//! - `descent`: optimizers and schedules against their formulas, and class weights
 //! - `optimum`: the minimum of J by tensors and by the program, and its certificate
 //! - `image_folders`: pictures by class, and IDX files of other sizes than MNIST's
-//! - `tables`: CSV files, trained on and asked about
+//! - `tables`: training and prediction on CSV files
 //! - `protocol`: the report's numbers on MNIST
 //! - `architecture`: the invariants of `docs/architecture.md`
 //! - `backends`: every backend of the build against every other
-//! - `remote`: a device that another process offers
+//! - `remote`: a device served by another process
 //! - `page`: the report's page in a browser
-//! - `board`: the page to draw on, in a browser
+//! - `board`: the drawing page in a browser
 //! - `reproduce`: the command that makes the runs and writes the report
 //! - `sweep`: an experiment at every point of a grid
-//! - `standardize`: runs on features less their mean, over their standard deviation
+//! - `standardize`: runs on standardised features
 //! - `stream`: training on images that stay in their file
-//! - `resume`: runs that were killed, interrupted, damaged or left without a disk
-//! - `numerics`: the bits that small trainings come to, by the version of the numerics
-//! - `determinism`: the same bytes again, and numbers within a bound on other threads
-//! - `command`: the program as a person or a script calls it
-//! - `output`: files that a person names, standard output, Ctrl-C and terminals
-//! - `messages`: what a slip is told
+//! - `resume`: runs that were killed, interrupted, damaged, or out of disk space
+//! - `numerics`: the exact bits of small trainings, by version of the numerics
+//! - `determinism`: identical bytes in repeated runs, and bounds for other numbers of threads
+//! - `command`: the program as users and scripts call it
+//! - `output`: files named by the user, standard output, Ctrl-C and terminals
+//! - `messages`: error messages for wrong input
 //! - `manual`: shell completions and man pages
 //! - `docs`: the commands, outputs, links and formulas of the documentation
-//! - `evaluate`: a trained model judged by labelled images
-//! - `predict`: a trained model asked about pictures
-//! - `export`: a model in other tools' files, read by these tools
+//! - `evaluate`: a trained model on labelled images
+//! - `predict`: predictions of a trained model for pictures
+//! - `export`: models in other tools' files, read by these tools
 //! - `import`: other tools' weights
-//! - `inspect`: what a trained model has learnt
-//! - `library`: `Samples`, `Estimator` and `Fitted` beside the program, and the examples
-//! - `formulas`: the formulas of the docs are those of the derivation
-//! - `browser`: how tests drive one
-//! - `made_up`, `svg`, `weight_files`: what crates' tests share with these, by path
-//! - `support`: what they share
-//! - `harness`: how they are run, and those counted that cannot be
+//! - `inspect`: the weights of a trained model
+//! - `library`: `Samples`, `Estimator` and `Fitted` against the program, and the examples
+//! - `formulas`: the formulas in the docs against the derivation
+//! - `browser`: a browser driver for tests
+//! - `made_up`, `svg`, `weight_files`: helpers of the crates' tests, included by path
+//! - `support`: shared helpers
+//! - `harness`: the test runner, which counts the tests that could not run
 //!
-//! What one crate does without the program, a device or a tool is tested in that crate.
+//! Tests of one crate that need no program, device or tool are in that crate.
 
 #![expect(clippy::unwrap_used, reason = "a test that panics has failed, which is what it is for")]
 

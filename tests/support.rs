@@ -196,10 +196,10 @@ fn fit_model<M: Classifier>(
 ) -> Trained {
     let [_, columns] = model.linear().weight.dims();
     if config.descent().gradient == GradientSource::Fused && chainrule_ops::has_steps(device) {
-        return train_on_device(columns, &rows[0], &rows[1], config, device, observer).unwrap();
+        return train_on_device(columns, &rows[0], &rows[1], &Preprocessing::Pixels, config, device, observer).unwrap();
     }
     if config.descent().gradient == GradientSource::Fused {
-        let [examples, validation] = rows.map(|rows| FusedRows::new(rows).unwrap());
+        let [examples, validation] = rows.map(|rows| FusedRows::new(rows, &Preprocessing::Pixels).unwrap());
         let link = config.model().kind.link(columns);
         return train_fused(&link, &examples, &validation, config, NonZero::new(1).unwrap(), observer).unwrap();
     }

@@ -365,8 +365,9 @@ impl Observer for Impatient {
         if step + 1 == self.steps { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 
-    fn on_evaluation(&mut self, evaluation: &Evaluation) {
+    fn on_evaluation(&mut self, evaluation: &Evaluation) -> ControlFlow<()> {
         self.heard.push(evaluation.step);
+        ControlFlow::Continue(())
     }
 }
 

@@ -1,6 +1,7 @@
 //! Times the epochs of one of this project's engines.
 
 use std::num::NonZero;
+use std::ops::ControlFlow;
 use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
@@ -73,7 +74,8 @@ impl Observer for Stopwatch {
         self.milliseconds.extend(self.running_since.take().map(|since| 1e3 * since.elapsed().as_secs_f64()));
     }
 
-    fn on_evaluation(&mut self, _: &Evaluation) {
+    fn on_evaluation(&mut self, _: &Evaluation) -> ControlFlow<()> {
         self.running_since = Some(Instant::now());
+        ControlFlow::Continue(())
     }
 }

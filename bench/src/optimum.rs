@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
-use chainrule_core::{ModelKind, Precision, TrainConfig};
+use chainrule_core::{ModelKind, Precision, Preprocessing, TrainConfig};
 use chainrule_data::Rows;
 use chainrule_kernels::{Float, Fused, Isa, PackedRows, with_threads};
 use chainrule_records::ConfigFile;
@@ -95,7 +95,7 @@ fn ours(rows: &Rows, penalize_bias: bool, precision: Precision, threads: usize) 
     let threads = NonZero::new(threads).context("a thread at least")?;
     let (start, mut iterates) = (Instant::now(), Vec::new());
     let link = config.model().kind.link(rows.labels().iter().max().map_or(0, |&label| usize::from(label) + 1));
-    let rows = FusedRows::new(rows.clone())?;
+    let rows = FusedRows::new(rows.clone(), &Preprocessing::Pixels)?;
     find_optimum(&link, &config, &rows, threads, &mut |iterate, at| {
         let parameters = at.weight.iter().chain(&at.bias).copied().collect();
         iterates.push(Iterate { seconds: start.elapsed().as_secs_f64(), iterations: iterate.iteration, parameters });
@@ -151,7 +151,7 @@ pub(crate) fn measure(bench: &Bench, with_peers: bool, folder: &Path) -> Result<
             }
         }
         if !paths.is_empty() {
-            let rows = FusedRows::new(split.clone())?;
+            let rows = FusedRows::new(split.clone(), &Preprocessing::Pixels)?;
             let rows = rows.packed().context("rows in memory")?;
             let threads = bench.threads.last().copied().unwrap_or(1);
             let judged = with_threads(threads, || judge(rows, classes, penalize_bias, threads, paths));

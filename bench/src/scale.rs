@@ -9,7 +9,7 @@ use std::process::{Command, ExitCode};
 use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
-use chainrule_core::{Evaluation, TrainConfig};
+use chainrule_core::{Evaluation, Preprocessing, TrainConfig};
 use chainrule_data::{Counts, Request, digits, find_within, mnist};
 use chainrule_records::ConfigFile;
 use chainrule_solve::{FusedRows, Observer, train_fused};
@@ -131,8 +131,8 @@ fn train(folder: PathBuf, images: usize, threads: NonZero<usize>) -> Result<Scal
     let resident_bytes = if is_resident { u64::MAX } else { 64 << 20 };
     let data = find_within(&Request::Folder(folder), counts, resident_bytes, &mut |_| {})?;
     let ([train, validation], classes) = data.select(None, None, None)?;
-    let validation = FusedRows::new(validation.into_memory(u64::MAX)?)?;
-    let rows = FusedRows::new(train)?;
+    let validation = FusedRows::new(validation.into_memory(u64::MAX)?, &Preprocessing::Pixels)?;
+    let rows = FusedRows::new(train, &Preprocessing::Pixels)?;
     let steps = images / config.descent().batch_size;
     let mut stopwatch = Stopwatch { steps, running_since: None, seconds: Vec::new() };
     let link = config.model().kind.link(classes.len());
@@ -157,7 +157,8 @@ impl Observer for Stopwatch {
         ControlFlow::Continue(())
     }
 
-    fn on_evaluation(&mut self, _: &Evaluation) {
+    fn on_evaluation(&mut self, _: &Evaluation) -> ControlFlow<()> {
         self.running_since = Some(Instant::now());
+        ControlFlow::Continue(())
     }
 }

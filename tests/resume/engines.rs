@@ -3,7 +3,7 @@
 use std::num::NonZero;
 
 use burn::tensor::Device;
-use chainrule_core::TrainConfig;
+use chainrule_core::{Preprocessing, TrainConfig};
 use chainrule_data::Data;
 use chainrule_records::ConfigFile;
 use chainrule_solve::{Checkpoint, FusedRows, Observer, train_fused};
@@ -157,7 +157,7 @@ fn a_checkpoint_of_another_training_is_refused() {
     };
     let config = experiment("softmax.toml", &rows);
     let ([train, validation], classes) = data.select(Some(300), Some(100), None).unwrap();
-    let [train, validation] = [train, validation].map(|rows| FusedRows::new(rows).unwrap());
+    let [train, validation] = [train, validation].map(|rows| FusedRows::new(rows, &Preprocessing::Pixels).unwrap());
     let from = |checkpoint: Checkpoint| {
         let mut shelf = Shelf { from: Some(checkpoint), kept: Vec::new() };
         train_fused(

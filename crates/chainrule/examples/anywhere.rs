@@ -1,4 +1,4 @@
-//! A model where there are no files and no threads, as in WebAssembly: rows, a model and its file
+//! Trains and predicts without files and threads, as in WebAssembly: rows, model and exported file
 //! are in memory.
 //!
 //! ```sh
@@ -15,20 +15,20 @@ use chainrule::formats::{Format, Hints};
 use chainrule::{Error, Estimator, Fitted, Label, Samples};
 
 fn main() -> Result<(), Error> {
-    // Images go by the fused kernels, on as many threads as there are, of four.
+    // Fused kernels train on images, with up to four threads.
     let [train, validation] = Samples::digits(600, 7).split(0.2, 0)?;
     let four = NonZero::new(4).unwrap_or(NonZero::<usize>::MIN);
     let digits = Estimator::softmax().learning_rate(0.02).batch_size(20).epochs(10).backend(Backend::Cpu).threads(four);
     let digits = digits.fit_validated(&train, &validation)?;
     assert!(digits.score(&validation)? > 0.6);
 
-    // Numbers go by plain loops, here to the minimum.
+    // Plain loops train on tables. This model is fitted to the minimum.
     let rows: Vec<[f64; 2]> = (0..60).map(|i| [f64::from(i % 7), f64::from(i % 5) - f64::from(i % 2)]).collect();
     let labels: Vec<&str> = rows.iter().map(|[a, b]| if a > b { "yes" } else { "no" }).collect();
     let table = Samples::from_rows(&rows, &labels)?;
     let model = Estimator::logistic().l2(0.001).to_the_minimum().backend(Backend::Cpu).fit(&table)?;
 
-    // What an exported file holds is a model again, wherever its bytes come from.
+    // An exported file can be imported again, from any source of bytes.
     again(&digits, &validation)?;
     again(&model, &table)
 }

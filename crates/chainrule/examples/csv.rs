@@ -1,12 +1,12 @@
-//! Your own table: which penguin is it, by its bill, its flippers and its weight?
+//! Trains on a table: predicts the species of a penguin from its bill, flippers and weight.
 //!
 //! ```sh
 //! cargo run --example csv                          # the penguins beside this file
 //! cargo run --example csv -- flowers.csv species   # your own file, and its column of labels
 //! ```
 //!
-//! `penguins.csv` is the Palmer Archipelago's (Horst, Hill, Gorman 2020; CC0), the 342 birds that
-//! were measured.
+//! `penguins.csv` is the Palmer Archipelago data (Horst, Hill, Gorman 2020; CC0): the 342 birds
+//! that were measured.
 
 #![expect(clippy::print_stdout, reason = "this is a program")]
 
@@ -27,7 +27,7 @@ fn main() -> Result<(), Error> {
         validation.len()
     );
 
-    // Columns of different units want one size before a single learning rate fits them all.
+    // Columns have different units. After standardisation one learning rate fits all.
     let estimator = Estimator::softmax().standardize().to_the_minimum().l2(0.001);
     let fitted = estimator.fit_validated(&train, &validation)?;
     let metrics = fitted.evaluate(&validation)?;

@@ -1,4 +1,4 @@
-//! A sweep over lambda in parallel: what a penalty costs, and what it buys.
+//! Fits models with different penalties in parallel and compares training and validation loss.
 //!
 //! ```sh
 //! cargo run --example lambdas
@@ -15,7 +15,7 @@ const LAMBDAS: [f64; 6] = [0.001, 0.003, 0.01, 0.03, 0.1, 0.3];
 
 fn main() -> Result<(), Error> {
     let [train, validation] = Samples::digits(2000, 0).split(0.25, 0)?;
-    // Each training is one thread's; the settings are shared, and each takes a lambda of its own.
+    // Each training runs in its own thread, with one kernel thread and its own lambda.
     let estimator = Estimator::softmax().learning_rate(0.05).epochs(20).threads(NonZero::<usize>::MIN);
     let fit = |lambda| estimator.clone().l2(lambda).fit_validated(&train, &validation);
     let fitted: Vec<Result<Fitted, Error>> = thread::scope(|scope| {

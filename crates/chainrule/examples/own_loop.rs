@@ -1,5 +1,4 @@
-//! A training loop of your own: the model, the closed-form gradient and one of Burn's optimizers,
-//! without the crate's own training.
+//! A custom training loop: the model, its closed-form gradient and one of Burn's optimizers.
 //!
 //! ```sh
 //! cargo run --example own_loop
@@ -22,7 +21,7 @@ fn main() -> Result<(), Error> {
     let (x, y) = tensors(&train, &device);
     let (validation_x, validation_y) = tensors(&validation, &device);
 
-    // Burn's optimizers want parameters with autodiff, which the closed form needs nothing of.
+    // Burn's optimizers need a model on an autodiff device. The closed form does not.
     let mut model =
         SoftmaxRegressionConfig::new(train.n_features(), train.classes().len()).init(&device.clone().autodiff());
     let mut optimizer = AdamConfig::new().init();

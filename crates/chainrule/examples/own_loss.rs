@@ -1,4 +1,4 @@
-//! A model of your own: Poisson regression, for counts. All that makes it one is its [`Link`]; the
+//! A custom model: Poisson regression, for counts. The model is defined by its [`Link`]. The
 //! kernels, L-BFGS and the certificate are those of the two classifiers.
 //!
 //! ```sh
@@ -17,7 +17,8 @@ use chainrule::gradcheck::{Gradient, Options, Parameter, check_slices};
 use chainrule::kernels::{Float, Fused, Isa, PackedRows};
 use chainrule::solve::{Predictor, find_optimum};
 
-/// `y` is a count of mean `e^z`; the loss is `-ln P(y)` but for `ln y!`, which no weight changes.
+/// `y` is a count with mean `e^z`. The loss is `-ln P(y)` without the term `ln y!`, which does not
+/// depend on the weights.
 #[derive(Debug)]
 struct Poisson;
 
@@ -49,21 +50,22 @@ impl Link for Poisson {
     }
 }
 
-/// Features of a row.
+/// The number of features.
 const D: usize = 3;
-/// Rows.
+/// The number of rows.
 const N: usize = 2000;
-/// What the counts are drawn by: ln of the mean at 0, and its slopes.
+/// The true parameters: ln of the mean at 0, and the slopes.
 const TRUE: [f64; D + 1] = [1.2, -0.8, 0.5, 0.7];
 
 fn main() -> Result<(), Box<dyn Error>> {
-    // Bytes, which become features from 0 to 1, and a count for each row.
+    // Features are bytes, scaled to 0 to 1. Each row has a count.
     let mut random = Lcg(7);
     let bytes: Vec<u8> = (0..N * D).map(|_| (256.0 * random.uniform()) as u8).collect();
     let counts: Vec<f64> = bytes.chunks_exact(D).map(|row| random.poisson(mean_of(row))).collect();
     let rows = PackedRows::with_numbers(&bytes, [1, D], counts.clone(), 1.0 / 255.0, 0.0);
 
-    // The link's own code is held against differences first: by the kernels, at some weights.
+    // First compare the link's gradient, computed by the kernels, with finite differences at some
+    // weights.
     let point = [0.3, -0.2, 0.1, 0.4];
     let mut kernels = Fused::new(Poisson, D, Float::F64, 1, Isa::best());
     kernels.set(&point[..D], &point[D..]);
@@ -80,8 +82,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("{report}");
     report.assert_pass();
 
-    // To the minimum of J. Without a dual the distance to it is proven where the bias is penalised.
-    // Which of the classifiers the settings name is not asked.
+    // Minimise J. The link has no dual, so the distance to the minimum is proven only if the bias
+    // is penalised. The model kind in the settings is not used.
     let link: Arc<dyn Link> = Arc::new(Poisson);
     let minimum = |penalize_bias: bool| {
         let mut settings = Settings::of(ModelKind::Softmax);
@@ -107,7 +109,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         found.for_each(|(found, drawn)| assert!((found - drawn).abs() < 0.1, "{found}, and {drawn} drew the data"));
     }
 
-    // What it expects of a row, which a predictor takes as the data has it.
+    // Predict the mean count of a row of bytes.
     let features = Preprocessing::Raw;
     let Parameters { weight, bias, n_features, columns } = minimum(true)?.parameters;
     let weight = weight.iter().map(|w| w / 255.0).collect(); // of bytes, not of what they become
@@ -118,23 +120,24 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// The mean that a row's count is drawn by.
+/// Returns the mean from which a row's count is drawn.
 fn mean_of(row: &[u8]) -> f64 {
     let [bias, slopes @ ..] = TRUE;
     (bias + row.iter().zip(slopes).map(|(&x, w)| f64::from(x) / 255.0 * w).sum::<f64>()).exp()
 }
 
-/// A linear congruential generator: good enough to draw an example by.
+/// A linear congruential generator, good enough for an example.
 struct Lcg(u64);
 
 impl Lcg {
-    /// From 0 to 1.
+    /// Returns a number from 0 to 1.
     fn uniform(&mut self) -> f64 {
         self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 11) as f64 / (1u64 << 53) as f64
     }
 
-    /// As many uniform numbers as it takes until their product is below `e^-mean`, but one.
+    /// Draws a count by Knuth's method: multiplies uniform numbers until the product is at most
+    /// `e^-mean`. The count is one less than the number of factors.
     fn poisson(&mut self, mean: f64) -> f64 {
         let (mut product, mut count) = (self.uniform(), 0.0);
         while product > (-mean).exp() {

@@ -1,5 +1,5 @@
-//! Your own Burn module under the gradient checker: a network of two layers, and a single one whose
-//! gradient was derived by hand, with a mistake.
+//! Checks the gradients of a Burn module: a network of two layers, and a single layer with a
+//! mistake in its hand-derived gradient.
 //!
 //! ```sh
 //! cargo run --example own_module
@@ -36,11 +36,12 @@ fn main() {
     let y = Tensor::<2>::random([16, 2], Distribution::Default, &device);
     let loss = |network: &Network| MseLoss::new().forward(network.forward(x.clone()), y.clone(), Reduction::Mean);
 
-    // Burn's autodiff against differences of the loss, for every parameter by its name.
+    // Compare Burn's autodiff with finite differences of the loss, for every parameter by name.
     println!("{}", check(&network, loss, &Options::default()));
 
-    // A gradient of one's own beside it: of a single layer X W + b, with the residual R = 2 (X W +
-    // b - Y) / (n k), it is X^T R, and R summed over the rows. Here the 2 was forgotten.
+    // Also check a hand-derived gradient. For a single layer X W + b with the residual R = 2 (X W +
+    // b - Y) / (n k), the gradient of W is X^T R, and that of b is R summed over the rows. The
+    // factor 2 is missing here on purpose.
     let linear = LinearConfig::new(3, 2).init(&device);
     let loss = |linear: &Linear| MseLoss::new().forward(linear.forward(x.clone()), y.clone(), Reduction::Mean);
     let residual = (linear.forward(x.clone()) - y.clone()) / (16 * 2) as f64;

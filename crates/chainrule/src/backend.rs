@@ -1,6 +1,7 @@
-//! What computes: this processor without Burn, or one of Burn's backends: which this build has, and
-//! a device on one, here or on another machine.
-//! Only this file asks for the Cargo feature of a backend.
+//! Backends: this processor without Burn, or one of Burn's backends. Lists the backends of this
+//! build and opens devices, here or on another machine.
+//!
+//! Only this file reads the Cargo features of the backends.
 
 use std::fmt::{self, Display, Formatter};
 use std::str::FromStr;
@@ -17,7 +18,7 @@ use crate::Error;
 #[cfg(any(feature = "cuda", feature = "wgpu", feature = "remote"))]
 use crate::panics::quietly;
 
-/// A backend that a build may have, by the Cargo feature of the same name.
+/// A backend. Each, except `cpu`, has a Cargo feature of the same name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Backend {
@@ -31,16 +32,16 @@ pub enum Backend {
     Ndarray,
     /// The device that `chainrule serve` offers at this address, `HOST:PORT`.
     Remote(String),
-    /// This processor without Burn: the fused kernels, and plain loops for rows that are no bytes.
+    /// This processor without Burn: fused kernels for bytes, plain loops for other rows.
     Cpu,
 }
 
 impl Backend {
-    /// Burn's that compute on this machine. The program's default feature, ndarray, comes last: who
-    /// adds another means to use it.
+    /// Burn's local backends, in order of preference. The program's default feature, ndarray, comes
+    /// last: a build with another feature is meant to use it.
     pub const LOCAL: [Backend; 4] = [Backend::Cuda, Backend::Wgpu, Backend::Flex, Backend::Ndarray];
 
-    /// The feature's name.
+    /// Returns the name of the backend and its feature.
     pub fn name(&self) -> &'static str {
         match self {
             Backend::Cuda => "cuda",
@@ -52,7 +53,7 @@ impl Backend {
         }
     }
 
-    /// Whether this build has it.
+    /// Returns whether this build has the backend.
     pub fn is_built(&self) -> bool {
         match self {
             Backend::Cuda => cfg!(feature = "cuda"),
@@ -64,11 +65,11 @@ impl Backend {
         }
     }
 
-    /// Burn's local backends of this build, or those of them that `CHAINRULE_BACKENDS` names, as in
-    /// `flex,ndarray`.
+    /// Returns Burn's local backends in this build. The environment variable `CHAINRULE_BACKENDS`,
+    /// as in `flex,ndarray`, restricts them.
     ///
     /// # Errors
-    /// Where `CHAINRULE_BACKENDS` names one that this build has not.
+    /// Returns an error if `CHAINRULE_BACKENDS` names a backend that this build lacks.
     pub fn built() -> Result<Vec<Backend>, Error> {
         let built: Vec<Backend> = Backend::LOCAL.into_iter().filter(Backend::is_built).collect();
         let Some(chosen) = std::env::var_os(CHOSEN) else { return Ok(built) };
@@ -81,7 +82,7 @@ impl Backend {
         Ok(built.into_iter().filter(|backend| chosen.contains(&backend.name())).collect())
     }
 
-    /// Whether it has a memory and a queue of its own, apart from the host's.
+    /// Returns whether the device has its own memory and queue, separate from the host's.
     pub fn is_apart(&self) -> bool {
         match self {
             Backend::Cuda | Backend::Wgpu | Backend::Remote(_) => true,
@@ -89,14 +90,15 @@ impl Backend {
         }
     }
 
-    /// The default device of this backend, without autodiff. It answers: a tensor was made on it.
+    /// Opens the default device of this backend, without autodiff, and checks that it can compute.
     ///
     /// # Errors
-    /// Where this build lacks the backend, naming the feature to add; where this machine lacks the
-    /// device, naming what to install; and where nothing answers at a remote's address.
+    /// Returns an error if this build lacks the backend (it names the feature to add), if this
+    /// machine lacks the device (it names what to install), or if a remote address does not answer.
     #[cfg(feature = "burn")]
     pub fn device(&self) -> Result<Device, Error> {
-        // A driver is asked once: asked again, the runtime says that it is there already.
+        // Open a device only once: a second attempt fails because the runtime is already
+        // initialised.
         static OPENED: Mutex<Vec<(Backend, Result<Device, String>)>> = Mutex::new(Vec::new());
         let mut opened = OPENED.lock().map_err(|_| Error::Backend("opening a device panicked before".to_owned()))?;
         let device = match opened.iter().find(|(backend, _)| backend == self) {
@@ -149,10 +151,10 @@ impl Backend {
         }
     }
 
-    /// What it has, on this machine.
+    /// Returns the backend's abilities on this machine.
     ///
     /// # Errors
-    /// Where this build lacks the backend, or this machine its device.
+    /// Returns an error if this build lacks the backend, or if this machine lacks its device.
     pub fn offer(&self) -> Result<BackendInfo, Error> {
         if *self == Backend::Cpu {
             return Ok(BackendInfo { device: None, has_f64: true, has_kernels: true, has_autodiff: false });
@@ -171,16 +173,16 @@ impl Backend {
         problem(self.missing())
     }
 
-    /// What to say where this build lacks it.
+    /// Returns the message for a build that lacks the backend.
     pub(crate) fn missing(&self) -> String {
         format!("this build has no {0} backend; add --features {0}", self.name())
     }
 
-    /// Offers its device to others, until the process is told to end. `log` is called when it
-    /// does, with the address, and whether it asks for a token.
+    /// Offers the device to other machines until the process is terminated. At the start, `log` is
+    /// called with the address and with whether a token is required.
     ///
     /// # Errors
-    /// Where this build cannot serve, or the device is not to be had.
+    /// Returns an error if the device or the address is not available.
     #[cfg(feature = "remote-server")]
     pub fn serve(
         &self,
@@ -200,7 +202,7 @@ impl Backend {
         server.serve(WebSocketTransport::from_listener(listener)).map_err(|error| failed(&error))
     }
 
-    /// Says that this build cannot serve.
+    /// Returns the error that this build cannot serve.
     ///
     /// # Errors
     /// Always.
@@ -214,12 +216,12 @@ impl Backend {
     }
 }
 
-/// What a backend has.
+/// The abilities of a backend.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BackendInfo {
-    /// What the device calls itself, where that is not this processor.
+    /// The device's name, if it is not this processor.
     pub device: Option<String>,
-    /// Whether it computes in 64 bits, too.
+    /// Whether it supports f64.
     pub has_f64: bool,
     /// Whether fused kernels run there.
     pub has_kernels: bool,
@@ -254,8 +256,8 @@ impl FromStr for Backend {
     }
 }
 
-/// What a server asks of its clients, where it asks for anything: not on the command line, where
-/// every process can read it.
+/// Reads the token that a server requires of its clients. An environment variable holds it, because
+/// every process can read a command line.
 #[cfg(any(feature = "remote", feature = "remote-server"))]
 fn token() -> Result<Option<String>, Error> {
     match std::env::var("CHAINRULE_TOKEN") {
@@ -266,14 +268,15 @@ fn token() -> Result<Option<String>, Error> {
     }
 }
 
-/// The variable that narrows a build of several backends.
+/// The environment variable that restricts the backends of a build.
 const CHOSEN: &str = "CHAINRULE_BACKENDS";
 
-/// The backend that was named, else the first of this build that `CHAINRULE_BACKENDS` allows;
-/// without Burn, this processor.
+/// Returns the named backend, or else the first of [`Backend::built`]; without a Burn backend, this
+/// processor.
 ///
 /// # Errors
-/// Where there is none, and where `CHAINRULE_BACKENDS` names one that this build has not.
+/// Returns an error if the build has only remote backends and none is named, or if
+/// `CHAINRULE_BACKENDS` names a backend that this build lacks.
 pub fn choose(named: Option<&Backend>) -> Result<Backend, Error> {
     match (named, Backend::built()?.into_iter().next()) {
         (Some(named), _) => Ok(named.clone()),
@@ -289,7 +292,7 @@ fn problem<T>(problem: String) -> Result<T, Error> {
     Err(Error::Backend(problem))
 }
 
-/// What the device calls itself, where it has a name of its own.
+/// Returns the device's name, if it has one.
 #[cfg(feature = "burn")]
 fn device_name(device: &Device) -> Option<String> {
     #[cfg(any(feature = "cuda", feature = "wgpu"))]
@@ -301,8 +304,8 @@ fn device_name(device: &Device) -> Option<String> {
     }
 }
 
-/// Opens a device and computes on it once; gives the problem where that fails. A GPU's runtime
-/// tells of a missing driver by panicking, in a thread of its own or in this one.
+/// Opens a device and runs one computation on it. Returns the error message on failure. A GPU
+/// runtime reports a missing driver by a panic, in its own thread or in this one.
 #[cfg(any(feature = "cuda", feature = "wgpu", feature = "remote"))]
 fn open_apart(open: impl FnOnce() -> Result<Device, String>) -> Result<Device, String> {
     let opened = quietly(|| {
@@ -322,24 +325,24 @@ fn open_apart(open: impl FnOnce() -> Result<Device, String>) -> Result<Device, S
     Err(problem.split_whitespace().collect::<Vec<_>>().join(" "))
 }
 
-/// How long a server may take to answer. Burn itself tries for 16 seconds where nothing listens,
-/// and waits for ever where what listens says nothing.
+/// The time limit for a connection. Burn retries for 16 seconds if nothing listens, and waits
+/// forever if the listener does not answer.
 #[cfg(feature = "remote")]
 const CONNECT: std::time::Duration = std::time::Duration::from_secs(30);
 
-/// Runs `f` in a thread of its own, and waits no longer than this for it.
+/// Runs `f` in a new thread and waits for its result up to the limit.
 #[cfg(feature = "remote")]
 fn within<T: Send + 'static>(
     limit: std::time::Duration,
     f: impl FnOnce() -> Result<T, String> + Send + 'static,
 ) -> Result<T, String> {
     let (sender, receiver) = std::sync::mpsc::channel();
-    // Where nobody waits any more, nobody needs the answer.
+    // After a timeout the receiver is gone, and the result is dropped.
     std::thread::spawn(move || drop(sender.send(f())));
     receiver.recv_timeout(limit).unwrap_or_else(|_| Err(format!("no answer within {} s", limit.as_secs())))
 }
 
-/// The error of a GPU that is not there.
+/// Returns the error of a missing GPU.
 #[cfg(any(feature = "cuda", feature = "wgpu"))]
 fn no_gpu(install: &str) -> impl Fn(String) -> Error {
     move |problem| {

@@ -65,8 +65,8 @@ impl Estimator {
         }
     }
 
-    /// Sets lambda of the penalty in `J = C + lambda/2 sum w^2`. The bias is not penalised.
-    /// [default: 0]
+    /// Sets lambda of the penalty in `J = C + lambda/2 sum w^2`. The bias is penalised only if
+    /// `objective.penalize_bias` is set. [default: 0]
     #[must_use]
     #[track_caller]
     pub fn l2(self, lambda: f64) -> Self {
@@ -152,8 +152,8 @@ impl Estimator {
         self.with(|settings| settings.descent.precision = precision)
     }
 
-    /// Sets how the gradient of a step is computed, for example by the closed form or by Burn's
-    /// autodiff. [default: closed form]
+    /// Sets how the gradient of a step is computed. [default: by fused kernels where they support
+    /// the training, otherwise by the closed form]
     #[must_use]
     #[track_caller]
     pub fn gradient(self, source: GradientSource) -> Self {
@@ -424,7 +424,8 @@ impl Estimator {
     /// ```
     ///
     /// # Errors
-    /// As [`fit`](Self::fit), except divergence. A failed check is not an error: see the report.
+    /// Returns an error if a setting is invalid, if the samples do not fit the model, or if the
+    /// backend is not one of Burn's. A failed check is not an error: see the report.
     #[cfg(feature = "burn")]
     pub fn check_gradient<L: Label>(&self, samples: &Samples<L>) -> Result<chainrule_gradcheck::Report, Error> {
         let machine = self.machine()?;
@@ -435,8 +436,9 @@ impl Estimator {
     /// Returns the checked settings, with all defaults.
     ///
     /// # Errors
-    /// Returns an error if a setting is invalid, if there is no row, or if the number of classes
-    /// does not fit: the logistic model needs two, softmax at least two.
+    /// Returns an error if a setting is invalid, if a data setting other than `standardize` is set,
+    /// if there is no row, or if the number of classes does not fit: the logistic model needs two,
+    /// softmax at least two.
     pub fn config<L: Label>(&self, train: &Samples<L>) -> Result<TrainConfig, Error> {
         let mut settings = self.settings.clone();
         let own = DataConfig { standardize: settings.data.standardize, ..DataConfig::default() };
@@ -503,8 +505,8 @@ impl Observer for ResumeFrom<'_> {
         self.observer.on_evaluation_start();
     }
 
-    fn on_evaluation(&mut self, evaluation: &Evaluation) {
-        self.observer.on_evaluation(evaluation);
+    fn on_evaluation(&mut self, evaluation: &Evaluation) -> ControlFlow<()> {
+        self.observer.on_evaluation(evaluation)
     }
 }
 

@@ -17,17 +17,17 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use crate::samples::{Label, Samples, column_names, numbered_columns};
 use crate::{Error, SamplesError};
 
-/// Rows that are looked at before the next are.
+/// The number of rows per chunk of a prediction.
 const ROWS_AT_ONCE: usize = 1 << 10;
 
-/// A trained model: made by [`Estimator::fit`](crate::Estimator::fit), or read from a folder by
-/// [`Fitted::load`].
+/// A trained model, from [`Estimator::fit`](crate::Estimator::fit), [`Fitted::load`],
+/// [`Fitted::import`] or [`Fitted::of_weights`].
 ///
-/// It is asked in f64 on the host, and takes rows as the data has them: what is done to them before
-/// they meet the weights, it does.
+/// It predicts in f64 on the CPU. It takes rows as stored in the data and does the preprocessing
+/// itself.
 ///
-/// It predicts labels of the type `L`, those of the samples that it was fitted to; a model that was
-/// read from a file predicts [`Class`]es. By serde, a model is read and written as one value.
+/// It predicts labels of type `L`, the label type of its training samples. A model read from a file
+/// predicts [`Class`]es. Serde serialises a model as one value.
 #[derive(Clone, Debug)]
 pub struct Fitted<L = Class> {
     /// The labels, in the order of the schema's classes.
@@ -46,20 +46,20 @@ pub struct Fitted<L = Class> {
 pub struct Training {
     /// Every setting.
     pub config: TrainConfig,
-    /// Every step's loss and every evaluation.
+    /// The loss of every step, and every evaluation.
     pub history: History,
-    /// How it ended.
+    /// How the training ended.
     pub ending: Ending,
-    /// Updates made.
+    /// The number of updates.
     pub steps: usize,
     /// Step and validation loss of the best evaluation, if there was one.
     pub best: Option<(usize, f64)>,
-    /// What the model is worth on the samples that it was fitted to.
+    /// Loss and accuracy on the training samples.
     pub train: Metrics,
-    /// What it is worth on those that it was judged on, if it was.
+    /// Loss and accuracy on the validation samples, if there were any.
     pub validation: Option<Metrics>,
-    /// How near to the minimum it is, where it was fitted
-    /// [to the minimum](crate::Estimator::to_the_minimum).
+    /// The certificate of a model that was fitted [to the
+    /// minimum](crate::Estimator::to_the_minimum): a proven bound on its distance to the minimum.
     pub certificate: Option<Certificate>,
 }
 
@@ -82,7 +82,7 @@ impl<L> Fitted<L> {
         Self { training: Some((training, source)), ..self }
     }
 
-    /// The same, where what was found on the way in place of a validation is nobody's.
+    /// Removes the validation results of a training that had no real validation set.
     pub(crate) fn without_validation(mut self) -> Self {
         if let Some((training, _)) = &mut self.training {
             (training.validation, training.best) = (None, None);
@@ -101,10 +101,11 @@ impl<L> Fitted<L> {
 }
 
 impl Fitted {
-    /// Reads the model of a folder: a run's, an imported one, or what [`save`](Self::save) wrote.
+    /// Reads a model from a run folder, from an imported model's folder, or from a folder that
+    /// [`save`](Self::save) wrote.
     ///
     /// # Errors
-    /// Where the folder holds no whole model.
+    /// Returns an error if the folder does not hold a complete model.
     pub fn load(folder: impl AsRef<Path>) -> Result<Self, Error> {
         let SavedModel { link, precision, schema, parameters, preprocessing, weight_norm } =
             SavedModel::read(folder.as_ref())?;
@@ -116,13 +117,13 @@ impl Fitted {
         })
     }
 
-    /// Makes a model of another tool's file: safetensors (PyTorch's state dict of an `nn.Linear`),
-    /// npz (scikit-learn's arrays), or JSON that
-    /// [`export`](Self::export) wrote; `hints` are what the file does not say itself.
+    /// Reads a model file of another tool: safetensors (PyTorch's state dict of an `nn.Linear`),
+    /// npz (scikit-learn's arrays), or JSON that [`export`](Self::export) wrote. The `hints` supply
+    /// what the file does not contain.
     ///
     /// # Errors
-    /// Where the file cannot be read, is none of these or has more than 1 GiB, and where neither it
-    /// nor the hints say what one must know.
+    /// Returns an error if the file cannot be read, has another format or more than 1 GiB, or if
+    /// required information is in neither the file nor the hints.
     pub fn import(file: impl AsRef<Path>, hints: &Hints) -> Result<Self, Error> {
         let file = file.as_ref();
         let wrong = |problem: String| Error::Model(format!("{}: {problem}", file.display()));
@@ -134,7 +135,7 @@ impl Fitted {
         })
     }
 
-    /// The same of a file's content.
+    /// Like [`import`](Self::import), from the file's bytes.
     ///
     /// # Errors
     /// As [`import`](Self::import).
@@ -159,10 +160,9 @@ impl Fitted {
 }
 
 impl<L: Label> Fitted<L> {
-    /// Makes a model of its weights `[d, k]`, the column running fastest, and of its bias `[k]`. It
-    /// tells these classes apart, of which there are two for the logistic model, the positive one
-    /// last, and takes the numbers of a table whose columns are called x1, x2, … unless
-    /// [`with_columns`](Self::with_columns) says otherwise.
+    /// Creates a model from its weights `[d, k]`, row-major, its bias `[k]` and its classes. The
+    /// logistic model has two classes, with the positive class last. The model takes a table with
+    /// the columns x1, x2, … unless [`with_columns`](Self::with_columns) renames them.
     ///
     /// ```
     /// # fn main() -> Result<(), chainrule::Error> {
@@ -178,8 +178,8 @@ impl<L: Label> Fitted<L> {
     /// ```
     ///
     /// # Errors
-    /// Where there are not as many weights as that takes, one is not finite, or a class can be
-    /// none.
+    /// Returns an error if the number of weights is wrong, if a weight is not finite, or if a class
+    /// name is invalid.
     pub fn of_weights(link: LinkKind, parameters: Parameters, classes: &[L]) -> Result<Self, Error> {
         let names: Vec<String> = classes.iter().map(ToString::to_string).collect();
         let d = parameters.n_features;
@@ -202,7 +202,7 @@ impl<L: Label> Fitted<L> {
         Self::new(link, Precision::F64, schema, classes.to_vec(), parameters, Preprocessing::Raw, norm)
     }
 
-    /// Calls the columns so, that the model finds in samples.
+    /// Renames the columns that the model looks for in samples.
     ///
     /// # Errors
     /// As [`Samples::with_columns`].
@@ -211,12 +211,12 @@ impl<L: Label> Fitted<L> {
         Ok(self)
     }
 
-    /// Writes the model into a folder of its own, for [`load`](Self::load) and for the program:
-    /// `chainrule evaluate`, `predict`, `inspect`, `page` and `export` take it. Files appear whole
+    /// Writes the model to a new folder. [`load`](Self::load) and the commands `chainrule
+    /// evaluate`, `predict`, `inspect`, `page` and `export` read it. A file is written completely
     /// or not at all.
     ///
     /// # Errors
-    /// Where something is there already, or it cannot be written.
+    /// Returns an error if the path exists, or if the folder cannot be written.
     pub fn save(&self, folder: impl AsRef<Path>) -> Result<(), Error> {
         let imported = Imported {
             model: self.link,
@@ -230,19 +230,20 @@ impl<L: Label> Fitted<L> {
         Ok(imported.write(folder.as_ref(), false, &self.parameters, self.predictor.preprocessing())?)
     }
 
-    /// Writes the model for another tool, by the file's ending: `.safetensors` for PyTorch, `.npz`
-    /// for NumPy and scikit-learn, `.onnx` for onnxruntime, `.json` for whatever reads JSON. The
-    /// file appears whole or not at all, in place of one that is there, whose mode it keeps.
+    /// Writes the model for another tool. The file extension selects the format: `.safetensors` for
+    /// PyTorch, `.npz` for NumPy and scikit-learn, `.onnx` for onnxruntime, `.json` for any reader
+    /// of JSON. An existing file is replaced and its mode is kept. The file is written completely
+    /// or not at all.
     ///
     /// # Errors
-    /// Where the ending is none of these, or it cannot be written.
+    /// Returns an error if the extension is unknown, or if the file cannot be written.
     pub fn export(&self, file: impl AsRef<Path>) -> Result<(), Error> {
         let file = file.as_ref();
         let format = Format::of_file(file).map_err(|unknown| Error::Model(format!("{}: {unknown}", file.display())))?;
         Ok(Destination::new(file, true)?.write(&self.to_bytes(format))?)
     }
 
-    /// The content of such a file.
+    /// Returns the bytes of an exported file.
     pub fn to_bytes(&self, format: Format) -> Vec<u8> {
         let of_training = self.training.iter().flat_map(|(training, source)| {
             let accuracy = training.validation.map(|validation| validation.accuracy.to_string());
@@ -263,18 +264,18 @@ impl<L: Label> Fitted<L> {
         portable.to_bytes(format)
     }
 
-    /// The most probable class of each row. The samples' columns are found by their names, and
-    /// their own classes do not matter.
+    /// Returns the most probable class of each row. Columns are found by name. The samples' own
+    /// labels are ignored.
     ///
     /// # Errors
-    /// Where a column is missing, or the samples are images and the model takes a table, or the
-    /// other way round, or images of another size.
+    /// Returns an error if a column is missing, if one is images and the other a table, or if image
+    /// sizes differ.
     pub fn predict<M: Clone>(&self, samples: &Samples<M>) -> Result<Vec<L>, Error> {
         let rows = samples.rows_as_of(&self.schema)?;
         self.each(&rows, |_, prediction| self.labels[prediction.class].clone())
     }
 
-    /// The probability of each class in each row, `[n][k]`, in the order of
+    /// Returns the class probabilities of each row, `[n][k]`, in the order of
     /// [`classes`](Self::classes).
     ///
     /// # Errors
@@ -284,16 +285,18 @@ impl<L: Label> Fitted<L> {
         self.each(&rows, |_, prediction| prediction.probabilities)
     }
 
-    /// What it says of a file without labels, of any kind of
-    /// [`READERS`](chainrule_data::readers::READERS), plain or gzipped: of each row of a table,
-    /// which has the model's columns in whatever order and may have others; of each image of an IDX
-    /// file; or of a picture of any size, made an image as those were that the model learnt from.
+    /// Returns the prediction for each row of a file without labels. The file is one of these:
+    ///
+    /// - a table in any format of [`READERS`](chainrule_data::readers::READERS), plain or gzipped,
+    ///   with the model's columns in any order and possibly others
+    /// - an IDX file of images
+    /// - a picture of any size, which is converted like the training pictures
     ///
     /// # Errors
-    /// Where the file cannot be read or is none of these, a column is missing or a number is none,
-    /// with line and column, and where it takes more than 1 GiB.
+    /// Returns an error if the file cannot be read, has another format or takes more than 1 GiB.
+    /// Returns an error with line and column if a column is missing or a value is not a number.
     pub fn predict_file(&self, path: impl AsRef<Path>) -> Result<Vec<Prediction>, Error> {
-        // By itself `-` is standard input, as for the program; a library's caller means a file.
+        // The program reads `-` as standard input. Here it is a file name.
         let path = &Path::new(".").join(path);
         let wrong = |problem| SamplesError::File { file: path.clone(), problem };
         if self.schema.kind == DataKind::Table {
@@ -305,7 +308,7 @@ impl<L: Label> Fitted<L> {
         images.iter().map(|image| Ok(self.predictor.predict(&image.pixels)?)).collect()
     }
 
-    /// The fraction of rows that it classifies rightly: the accuracy.
+    /// Returns the accuracy: the fraction of rows that are classified correctly.
     ///
     /// # Errors
     /// As [`evaluate`](Self::evaluate).
@@ -313,11 +316,11 @@ impl<L: Label> Fitted<L> {
         Ok(self.evaluate(samples)?.accuracy)
     }
 
-    /// Mean cross-entropy in nats and accuracy.
+    /// Returns the mean cross-entropy in nats and the accuracy.
     ///
     /// # Errors
-    /// As [`predict`](Self::predict); and where there is no row, or one of a class that the model
-    /// does not know.
+    /// As [`predict`](Self::predict). Also returns an error if there is no row, or if a row's class
+    /// is unknown to the model.
     pub fn evaluate<M: Label>(&self, samples: &Samples<M>) -> Result<Metrics, Error> {
         let rows = samples.as_of(&self.schema)?;
         let mut tally = Tally::new(self.schema.classes.len(), 0);
@@ -331,7 +334,7 @@ impl<L: Label> Fitted<L> {
         }
     }
 
-    /// What is made of the prediction for each row.
+    /// Returns the result of `made` for each row's prediction.
     fn each<T>(&self, rows: &Rows, mut made: impl FnMut(usize, Prediction) -> T) -> Result<Vec<T>, Error> {
         let (mut buffer, mut all) = (RowBuffer::default(), Vec::with_capacity(rows.len()));
         for first in (0..rows.len()).step_by(ROWS_AT_ONCE) {
@@ -343,27 +346,28 @@ impl<L: Label> Fitted<L> {
         Ok(all)
     }
 
-    /// The labels that it tells apart, in the order of the probabilities.
+    /// Returns the labels of the classes, in the order of the probabilities.
     pub fn classes(&self) -> &[L] {
         &self.labels
     }
 
-    /// What the columns are called, in the order of the weights, of a model that takes a table.
+    /// Returns the column names of a table model, in the order of the weights.
     pub fn columns(&self) -> &[String] {
         &self.schema.features
     }
 
-    /// Weights `[d, k]` and bias `[k]`; of the logistic model `k = 1`.
+    /// Returns weights `[d, k]` and bias `[k]`. For the logistic model, `k = 1`.
     pub fn parameters(&self) -> &Parameters {
         &self.parameters
     }
 
-    /// For asking about a single row, and what speaks for a class in it.
+    /// Returns the predictor, which predicts single rows and explains their logits.
     pub fn predictor(&self) -> &Predictor {
         &self.predictor
     }
 
-    /// How it was trained, unless it was [loaded](Self::load).
+    /// Returns how the model was trained. `None` if it was [loaded](Self::load), imported or made
+    /// from weights.
     pub fn training(&self) -> Option<&Training> {
         self.training.as_ref().map(|(training, _)| training)
     }
@@ -373,7 +377,7 @@ fn overflow() -> Error {
     Error::Model("the sum of the squares of the weights is not finite".to_owned())
 }
 
-/// A model as one value.
+/// The serialised form of a model.
 #[derive(Serialize, Deserialize)]
 struct SerializedModel {
     link: LinkKind,
@@ -396,7 +400,7 @@ impl<L> Serialize for Fitted<L> {
     }
 }
 
-/// Whatever type the labels had, they come back as [`Class`]es, by their names.
+/// Labels of any type are deserialised as [`Class`]es, by their names.
 impl<'de> Deserialize<'de> for Fitted {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let SerializedModel { link, precision, schema, parameters, preprocessing } =

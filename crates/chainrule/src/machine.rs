@@ -1,4 +1,4 @@
-//! Where trainings happen: a backend's device, or this processor, and threads.
+//! The place where a training runs: a backend with its device, and a number of threads.
 
 use std::num::NonZero;
 use std::path::Path;
@@ -15,40 +15,40 @@ use chainrule_solve::{FusedRows, Observer, TrainError, Trained, train_by_loops, 
 use crate::Error;
 use crate::backend::{self, Backend};
 
-/// Threads of the fused kernels, at most: each has sums of its own, and a system has an end of
-/// threads.
+/// The largest number of threads of the fused kernels. Each thread has its own gradient sums, and a
+/// system limits the number of threads.
 pub const MAX_THREADS: usize = 1024;
 
-/// What trains: a backend, and as many threads.
+/// A backend with its device and a number of threads.
 pub struct Machine {
     backend: Backend,
-    /// Burn's, unless it is this processor without Burn.
+    /// Burn's device. `None` for the backend `cpu`.
     #[cfg(feature = "burn")]
     device: Option<Device>,
-    /// Of the fused kernels.
+    /// The threads of the fused kernels.
     threads: NonZero<usize>,
 }
 
-/// Training and validation rows, in the form that one engine computes with.
+/// Training and validation rows, in the form that one engine needs.
 pub enum Prepared {
-    /// The fused kernels of this processor.
+    /// For the fused kernels on this processor.
     Kernels(Box<[FusedRows; 2]>),
-    /// Plain loops, of whatever makes the features.
+    /// For plain loops, with the preprocessing.
     Loops(Box<[Rows; 2]>, Preprocessing),
-    /// Burn's tensors.
+    /// For Burn's tensors.
     #[cfg(feature = "burn")]
     Tensors(Box<[chainrule_engines::Examples; 2]>),
-    /// A device's own kernels.
+    /// For the fused kernels of a device.
     #[cfg(feature = "burn")]
-    DeviceKernels(Box<[Rows; 2]>, Device),
+    DeviceKernels(Box<[Rows; 2]>, Preprocessing, Device),
 }
 
 impl Machine {
-    /// The default device of the backend that was named, else of the build's first.
+    /// Opens the default device of the named backend, or of this build's default backend.
     ///
     /// # Errors
-    /// Where this build lacks the backend, or this machine its device, and where there are more
-    /// than [`MAX_THREADS`].
+    /// Returns an error if this build lacks the backend, if this machine lacks its device, or if
+    /// there are more than [`MAX_THREADS`] threads.
     pub fn new(named: Option<&Backend>, threads: NonZero<usize>) -> Result<Self, Error> {
         if threads.get() > MAX_THREADS {
             return Err(Error::Backend(format!("{threads} threads; expected from 1 to {MAX_THREADS}")));
@@ -65,18 +65,18 @@ impl Machine {
         })
     }
 
-    /// What computes.
+    /// Returns the backend.
     pub fn backend(&self) -> &Backend {
         &self.backend
     }
 
-    /// Burn's device, unless it is this processor without Burn.
+    /// Returns Burn's device. `None` for the backend `cpu`.
     #[cfg(feature = "burn")]
     pub fn device(&self) -> Option<&Device> {
         self.device.as_ref()
     }
 
-    /// The device, as Burn names it.
+    /// Returns the device's name as Burn prints it.
     pub fn device_text(&self) -> String {
         #[cfg(feature = "burn")]
         if let Some(device) = &self.device {
@@ -85,12 +85,12 @@ impl Machine {
         "this processor".to_owned()
     }
 
-    /// Threads of the fused kernels.
+    /// Returns the number of threads of the fused kernels.
     pub fn threads(&self) -> NonZero<usize> {
         self.threads
     }
 
-    /// The config with what it leaves to the machine, before its data is read.
+    /// Replaces the config's automatic values with those for this machine, before the data is read.
     ///
     /// # Errors
     /// As [`resolve_defaults_for`](Self::resolve_defaults_for).
@@ -99,10 +99,11 @@ impl Machine {
         self.resolve_defaults_for(config, if is_table { FeatureKind::Numbers } else { FeatureKind::Bytes })
     }
 
-    /// The same for rows whose features are stored so.
+    /// Like [`resolve_defaults`](Self::resolve_defaults), for a known storage type of the features.
     ///
     /// # Errors
-    /// Where it asks for a precision, a gradient source or an optimizer that is not there.
+    /// Returns an error if the precision, the gradient source or the optimizer is not available
+    /// here.
     pub fn resolve_defaults_for(&self, config: TrainConfig, features: FeatureKind) -> Result<TrainConfig, Error> {
         self.has_precision(&config)?;
         let engine = self.engine(&config, features, None)?;
@@ -112,8 +113,7 @@ impl Machine {
         }
     }
 
-    /// The engines that there are here: first the one that is taken where a config leaves it open
-    /// and the engine can do what it asks for.
+    /// Returns the engines of this backend. The first one that supports a config is used.
     fn engines(&self) -> impl Iterator<Item = EngineKind> {
         let kernels = match (self.backend.is_apart(), self.has_kernels()) {
             (false, _) => Some(EngineKind::Kernels),
@@ -124,11 +124,11 @@ impl Machine {
         kernels.into_iter().chain([other])
     }
 
-    /// What computes a config's training on rows whose features are stored so, and of which some
-    /// stay `in_file`.
+    /// Returns the engine for a config, given the storage type of the features. `in_file` holds the
+    /// rows that stay in their file, if any.
     ///
     /// # Errors
-    /// Where nothing here can.
+    /// Returns an error if no engine here supports the config.
     pub fn engine(
         &self,
         config: &TrainConfig,
@@ -139,8 +139,8 @@ impl Machine {
         for engine in self.engines() {
             match engine.missing_for(config, features, in_file.is_some()) {
                 None => return Ok(engine),
-                // The engine without such gradients is not the one that was meant. The last engine
-                // can do most, so its reason is the one to name.
+                // An engine without the requested gradient source is not the intended one. The last
+                // engine supports most, so its reason is reported.
                 Some(MissingAbility::Gradient) => {}
                 Some(missing) => refused = missing,
             }
@@ -148,7 +148,7 @@ impl Machine {
         Err(self.refusal(config, refused, in_file))
     }
 
-    /// Why no engine here can do it, and what to do.
+    /// Returns the error: why no engine supports the config, and what to do.
     fn refusal(&self, config: &TrainConfig, missing: MissingAbility, in_file: Option<&Rows>) -> Error {
         let (backend, gradient) = (&self.backend, config.descent().gradient);
         Error::Backend(match (missing, gradient) {
@@ -191,8 +191,8 @@ impl Machine {
         Ok(())
     }
 
-    /// Whether fused kernels run where its tensors are: in this process, or on its device by two
-    /// launches a step.
+    /// Returns whether this backend has fused kernels: on this processor, or on its device with two
+    /// launches per step.
     pub fn has_kernels(&self) -> bool {
         #[cfg(feature = "burn")]
         if let Some(device) = self.device.as_ref().filter(|_| self.backend.is_apart()) {
@@ -201,10 +201,11 @@ impl Machine {
         true
     }
 
-    /// Makes rows what the engine of a config computes with.
+    /// Converts the rows to the form that the config's engine needs.
     ///
     /// # Errors
-    /// Where no engine here can do what it asks for, and where the rows cannot be read any more.
+    /// Returns an error if no engine here supports the config, or if the rows can no longer be
+    /// read.
     pub fn prepare(
         &self,
         rows: [Rows; 2],
@@ -215,13 +216,16 @@ impl Machine {
         let engine = self.engine(config, rows[0].kind(), in_file)?;
         let [train, validation] = rows;
         Ok(match engine {
-            EngineKind::Kernels => Prepared::Kernels(Box::new([FusedRows::new(train)?, FusedRows::new(validation)?])),
+            EngineKind::Kernels => Prepared::Kernels(Box::new([
+                FusedRows::new(train, preprocessing)?,
+                FusedRows::new(validation, preprocessing)?,
+            ])),
             EngineKind::Loops => Prepared::Loops(Box::new([train, validation]), preprocessing.clone()),
             #[cfg(feature = "burn")]
             EngineKind::Tensors | EngineKind::DeviceKernels => {
                 let device = self.device.clone().ok_or_else(|| Error::Backend(self.backend.missing()))?;
                 if engine == EngineKind::DeviceKernels {
-                    return Ok(Prepared::DeviceKernels(Box::new([train, validation]), device));
+                    return Ok(Prepared::DeviceKernels(Box::new([train, validation]), preprocessing.clone(), device));
                 }
                 use chainrule_engines::{Examples, Expansion};
                 let expansion = if self.backend.is_apart() { Expansion::Device } else { Expansion::Host };
@@ -234,8 +238,8 @@ impl Machine {
         })
     }
 
-    /// Norms of parameters, on the device in f64 where it has that; nothing where the squares sum
-    /// to more than floats hold.
+    /// Returns the norms of the parameters, computed on the device in f64 if supported. Returns
+    /// `None` if the sum of squares overflows.
     pub fn norms(&self, parameters: &Parameters) -> Option<WeightNorms> {
         #[cfg(feature = "burn")]
         if let Some(device) = &self.device {
@@ -246,7 +250,7 @@ impl Machine {
 }
 
 impl Prepared {
-    /// The training rows as the fused kernels of this processor take them, where they do.
+    /// Returns the training rows of the fused kernels on this processor, if those are used.
     pub fn fused(&self) -> Option<&FusedRows> {
         match self {
             Self::Kernels(rows) => Some(&rows[0]),
@@ -254,7 +258,7 @@ impl Prepared {
         }
     }
 
-    /// Whether a device's own kernels take them.
+    /// Returns whether these rows are for the fused kernels of a device.
     pub fn are_of_device_kernels(&self) -> bool {
         match self {
             Self::Kernels(_) | Self::Loops(..) => false,
@@ -265,10 +269,11 @@ impl Prepared {
         }
     }
 
-    /// Trains a model of so many classes on them, from parameters that are 0.
+    /// Trains a model of `n_classes` classes on these rows. Parameters start at zero, or at the
+    /// observer's checkpoint.
     ///
     /// # Errors
-    /// Where a training cannot be, and where its device or its data is lost.
+    /// Returns an error if the training cannot run, or if its device or its data is lost.
     pub fn train(
         &self,
         n_classes: usize,
@@ -287,14 +292,20 @@ impl Prepared {
                 chainrule_engines::train_model_by_tensors(link.columns(), &rows[0], &rows[1], config, observer)
             }
             #[cfg(feature = "burn")]
-            Self::DeviceKernels(rows, device) => {
-                chainrule_engines::train_on_device(link.columns(), &rows[0], &rows[1], config, device, observer)
-            }
+            Self::DeviceKernels(rows, preprocessing, device) => chainrule_engines::train_on_device(
+                link.columns(),
+                &rows[0],
+                &rows[1],
+                preprocessing,
+                config,
+                device,
+                observer,
+            ),
         }
     }
 }
 
-/// As many threads as this machine runs at once.
+/// Returns the available parallelism of this machine.
 pub fn all_threads() -> NonZero<usize> {
     thread::available_parallelism().unwrap_or(NonZero::<usize>::MIN)
 }

@@ -1,4 +1,4 @@
-//! What only Burn does: norms on its devices, and the gradient check.
+//! Functions that need Burn: weight norms on a device, and the gradient check.
 
 use burn::tensor::{Device, Tensor, TensorData};
 use chacha20::ChaCha8Rng;
@@ -17,12 +17,11 @@ use crate::Error;
 use crate::machine::Machine;
 use crate::samples::{Label, Samples};
 
-/// Rows that a gradient is checked on, at most.
+/// The largest number of rows in a gradient check.
 const CHECKED_ROWS: usize = 64;
 
-/// Norms as records have them, computed on the device, in f64 where it has that; nothing where the
-/// squares sum to more than
-/// floats hold.
+/// Returns the weight norms, computed on the device, in f64 if supported. Returns `None` if the sum
+/// of squares overflows.
 pub(crate) fn norms(parameters: &Parameters, device: &Device) -> Option<WeightNorms> {
     let precision = if f64_works(device) { Precision::F64 } else { Precision::F32 };
     let model = SoftmaxRegressionConfig::new(parameters.n_features, parameters.columns).init(device);
@@ -62,13 +61,14 @@ fn check<M: Classifier, L: Label>(
     };
     let [d, k] = model.linear().weight.dims();
     let mut rng = ChaCha8Rng::seed_from_u64(config.descent().shuffle.seed);
-    // Logits of about 1 whatever d is: farther out, slopes sink below the noise of the loss.
+    // Scale the weights so that logits are about 1 for any d. With larger logits, slopes fall below
+    // the rounding noise of the loss.
     let mut drawn = |n: usize, scale: f64| (0..n).map(|_| scale * rng.random_range(-1.0..1.0)).collect::<Vec<f64>>();
     let (weight, bias) = (drawn(d * k, (d as f64).sqrt().recip()), drawn(k, 1.0));
     let parameters = Parameters { n_features: d, columns: k, weight, bias };
     let model = with_parameters(to_precision(model, float_type(precision)), &parameters).train();
 
-    // Weights of classes and statistics are those that a fit would have: of all rows.
+    // Class weights and statistics are those of a fit: computed over all rows.
     let config = config.with_gradient(GradientSource::ClosedForm);
     let learnt = TrainingStatistics::of(&config, &samples.rows, &samples.schema)?;
     let drawn = samples.rows.select(&some_of_each_class(samples, config.descent().shuffle.seed));
@@ -88,8 +88,8 @@ fn check<M: Classifier, L: Label>(
     Ok(compare(&model, loss, &[("closed form", by_hand)], &options))
 }
 
-/// [`CHECKED_ROWS`] of the rows at most, drawn by the seed, the classes taking turns: files are
-/// often sorted by class.
+/// Returns at most [`CHECKED_ROWS`] rows, drawn with the seed, alternating between the classes.
+/// Files are often sorted by class.
 fn some_of_each_class<L: Label>(samples: &Samples<L>, seed: u64) -> Vec<usize> {
     let mut rows: Vec<usize> = (0..samples.len()).collect();
     rows.shuffle(&mut ChaCha8Rng::seed_from_u64(seed));

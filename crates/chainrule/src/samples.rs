@@ -14,40 +14,44 @@ use chainrule_data::{
 
 use crate::{Error, SamplesError};
 
-/// Rows in memory, with labels of the type `L`: to fit an [`Estimator`](crate::Estimator) to, or to
-/// ask a [`Fitted`](crate::Fitted) model about.
+/// Rows in memory, with labels of type `L`. An [`Estimator`](crate::Estimator) is fitted to them,
+/// and a [`Fitted`](crate::Fitted) model predicts them.
 ///
-/// A row is an image of bytes or the numbers of a table, as the data has them; what becomes of it
-/// before it meets the weights is the model's affair. Columns and classes have names, by which a
-/// model finds them in other samples, in whatever order they are there. Rows from files have labels
-/// of the type [`Class`], those from memory whatever [`Label`]s they are given, which a fitted
-/// model predicts as they are; `Samples<()>` have none, and can be asked about.
+/// A row is an image of bytes or a row of numbers of a table, as stored in the data. The model does
+/// the preprocessing. Columns and classes have names. A model finds its columns and classes by
+/// name, so their order in other samples does not matter.
+///
+/// Rows from files have labels of type [`Class`]. Rows from memory have labels of any type that
+/// implements [`Label`], and a model fitted to them predicts that type. `Samples<()>` have no
+/// labels; a model can predict them.
 #[derive(Clone, Debug)]
 pub struct Samples<L = Class> {
-    /// With each one's class as a position among the schema's.
+    /// The rows. Labels are positions in the schema's classes.
     pub(crate) rows: Rows,
     pub(crate) schema: Schema,
-    /// The labels that there are, in the order of the schema's classes, which are what they are
-    /// called.
+    /// One label per class, in the order of the schema's classes. A class's name is its label as
+    /// text.
     pub(crate) labels: Vec<L>,
     pub(crate) source: Provenance,
 }
 
-/// What tells classes apart: whatever can be shown and compared. Two labels are one class where
-/// they are called alike.
+/// A label type: any type that can be displayed and compared. Two labels with the same text are one
+/// class.
 pub trait Label: Clone + Display + PartialEq {}
 
 impl<L: Clone + Display + PartialEq> Label for L {}
 
 impl Samples {
-    /// Reads a table, a CSV file or another of [`READERS`](chainrule_data::readers::READERS), plain
-    /// or gzipped: a header of names, and below it numbers, but for the
-    /// column of labels. The classes are the labels that occur, by size where all are numbers, else
-    /// by their characters. [`split`](Self::split) keeps some rows for the validation.
+    /// Reads a table: a CSV file or another format of
+    /// [`READERS`](chainrule_data::readers::READERS), plain or gzipped. The first line holds the
+    /// column names. All columns except the label column hold numbers.
+    ///
+    /// The classes are the labels that occur. They are sorted by value if all are numbers,
+    /// otherwise by character. [`split`](Self::split) separates a validation set.
     ///
     /// # Errors
-    /// What is wrong, with line and column; and where the file or its numbers take more than 1 GiB,
-    /// which [`Samples::tables`] can allow for.
+    /// Returns an error with line and column if the file is invalid. Returns an error if the file
+    /// or its numbers take more than 1 GiB; [`Samples::tables`] can allow more.
     pub fn csv(path: impl AsRef<Path>, label: &str) -> Result<Self, Error> {
         if path.as_ref().is_dir() {
             return Err(SamplesError::Folder(path.as_ref().to_owned()).into());
@@ -64,9 +68,9 @@ impl Samples {
         Ok(all)
     }
 
-    /// Reads such a file, or a folder of `train.csv` and `validation.csv`, as `request` says: which
-    /// columns, which classes, how many bytes at most. Gives the rows to train on and those to
-    /// validate on; of one file without a holdout all rows are both.
+    /// Reads a table file, or a folder of `train.csv` and `validation.csv`. The `request` selects
+    /// columns and classes and limits the bytes. Returns the training rows and the validation rows.
+    /// For a single file without a holdout, both are all rows.
     ///
     /// # Errors
     /// As [`Tables::read`].
@@ -75,18 +79,18 @@ impl Samples {
         Ok(Self::of_tables(tables))
     }
 
-    /// Gets what `train --data` gets: `auto`, `mnist`, `embedded`, a folder of IDX files, or one
-    /// with a folder of pictures for each class, which are made 28 x 28. Gives the rows to train on
-    /// and those to validate on.
+    /// Loads the data that `train --data` loads: `auto`, `mnist`, `embedded`, a folder of IDX
+    /// files, or a folder with one folder of pictures per class. Pictures are converted to 28 x 28.
+    /// Returns the training rows and the validation rows.
     ///
     /// # Errors
-    /// Where the data is not there or not right, takes more than 1 GiB, or is a table, whose label
-    /// [`Samples::csv`] is told.
+    /// Returns an error if the data is missing or invalid, takes more than 1 GiB, or is a table.
+    /// For a table, [`Samples::csv`] takes the label column.
     pub fn load(source: &str) -> Result<[Self; 2], Error> {
         let mut settings = Settings::of(ModelKind::Softmax);
         settings.data.source = source.to_owned();
         let config = TrainConfig::try_from(settings.clone()).map_err(|error| Error::setting(&settings, error, None))?;
-        // What it takes time for, and tries in vain, is told to nobody: a library has no console.
+        // Progress messages are discarded: a library has no console.
         match Dataset::find(&config, &mut |_| ()) {
             Ok(Dataset::Images(data)) => Self::of_images(&data, config.data().resident_bytes),
             Ok(Dataset::Tables(tables)) => Ok(Self::of_tables(tables)),
@@ -95,8 +99,8 @@ impl Samples {
         }
     }
 
-    /// Draws digits, 28 x 28 and of ten classes, by code: the same bytes on every platform for a
-    /// seed.
+    /// Draws images of digits, 28 x 28, ten classes. The same seed gives the same bytes on every
+    /// platform.
     pub fn digits(count: usize, seed: u64) -> Self {
         let [images, _] = draw_both(seed, Counts { train: count, validation: 0 });
         let files = images.file_checksums().map(|sha256| DataFile { name: Origin::Embedded.to_string(), sha256 });
@@ -112,12 +116,12 @@ impl Samples {
 }
 
 impl Samples<()> {
-    /// Takes rows of numbers from memory. The columns are called x1, x2, … unless
-    /// [`with_columns`](Self::with_columns) says otherwise.
+    /// Creates samples from rows of numbers in memory. The columns are named x1, x2, … unless
+    /// [`with_columns`](Self::with_columns) renames them.
     ///
     /// # Errors
-    /// Where there is no row, rows are of different lengths, or a number is not finite or is beyond
-    /// ±1e30.
+    /// Returns an error if there is no row, if rows differ in length, or if a number is not finite
+    /// or beyond ±1e30.
     pub fn rows<T: Copy + Into<f64>, R: AsRef<[T]>>(rows: impl IntoIterator<Item = R>) -> Result<Self, Error> {
         let (mut values, mut d, mut n) = (Values::default(), 0, 0);
         for row in rows {
@@ -146,10 +150,11 @@ impl Samples<()> {
         Ok(Self::of_numbers(Rows::of_numbers(d, values, vec![0; n])))
     }
 
-    /// The same of one slice `[n * d]`, row by row, with d numbers a row.
+    /// Like [`rows`](Self::rows), from one slice `[n * d]` in row-major order, with d numbers per
+    /// row.
     ///
     /// # Errors
-    /// As [`rows`](Self::rows), and where the last row is not whole.
+    /// As [`rows`](Self::rows). Also returns an error if the last row is incomplete.
     pub fn flat<T: Copy + Into<f64>>(values: &[T], n_features: usize) -> Result<Self, Error> {
         if n_features == 0 {
             return Err(SamplesError::NoNumber.into());
@@ -157,11 +162,11 @@ impl Samples<()> {
         Self::rows(values.chunks(n_features))
     }
 
-    /// Takes images of so many lines and columns from memory, `[n * height * width]` grey levels
-    /// from 0 to 255: a model takes them for -1 to 1.
+    /// Creates samples from images in memory: `[n * height * width]` grey levels from 0 to 255,
+    /// with `size` as `[height, width]`. The model scales them to -1 to 1.
     ///
     /// # Errors
-    /// Where there is no image, or the last one is not whole.
+    /// Returns an error if there is no image, or if the last one is incomplete.
     pub fn images(pixels: &[u8], size: [usize; 2]) -> Result<Self, Error> {
         let d = size[0] * size[1];
         if d == 0 {
@@ -179,7 +184,7 @@ impl Samples<()> {
         Ok(Self { rows, schema, labels: Vec::new(), source: in_memory(sha256([])) })
     }
 
-    /// Takes the rows of a matrix.
+    /// Creates samples from the rows of a matrix.
     ///
     /// # Errors
     /// As [`rows`](Self::rows).
@@ -195,12 +200,12 @@ impl Samples<()> {
         Self { rows, schema, labels: Vec::new(), source: in_memory(sha256([])) }
     }
 
-    /// Gives each row its label. The classes are the labels that occur, by size where all are
-    /// numbers, else by their characters.
+    /// Adds one label per row. The classes are the labels that occur. They are sorted by value if
+    /// all are numbers, otherwise by character.
     ///
     /// # Errors
-    /// Where there are more labels than rows or fewer, a label is no name of up to 100 characters,
-    /// or there are more than 256 of them.
+    /// Returns an error if the number of labels differs from the number of rows, if a label is not
+    /// a name of up to 100 characters, or if there are more than 256 classes.
     pub fn with_labels<L: Label>(mut self, labels: &[L]) -> Result<Samples<L>, Error> {
         if labels.len() != self.len() {
             return Err(SamplesError::Labels { rows: self.len(), labels: labels.len() }.into());
@@ -231,27 +236,27 @@ impl Samples<()> {
     }
 }
 
-/// Classes, at most: a label is a byte.
+/// The largest number of classes: a label is a byte.
 const MAX_CLASSES: usize = 256;
 
-/// Where rows in memory come from. Their checksum is taken with their labels: without, no model
-/// is fitted to them that could tell it.
+/// The provenance of rows in memory. The checksum is computed once labels are known, because no
+/// model is fitted without labels.
 fn in_memory(sha256: String) -> Provenance {
     let file = DataFile { name: "rows in memory".to_owned(), sha256 };
     Provenance { name: file.name.clone(), files: vec![file], unused: Unused::default() }
 }
 
 impl<L: Label> Samples<L> {
-    /// Takes rows of numbers from memory, with each one's label: [`Samples::rows`] and
+    /// Creates samples from rows and labels in memory: [`Samples::rows`] followed by
     /// [`Samples::with_labels`].
     ///
     /// # Errors
-    /// As these.
+    /// As [`Samples::rows`] and [`Samples::with_labels`].
     pub fn from_rows<T: Copy + Into<f64>, R: AsRef<[T]>>(rows: &[R], labels: &[L]) -> Result<Self, Error> {
         Samples::rows(rows)?.with_labels(labels)
     }
 
-    /// Takes rows with their labels one after the other.
+    /// Creates samples from (row, label) pairs.
     ///
     /// # Errors
     /// As [`from_rows`](Self::from_rows).
@@ -262,12 +267,12 @@ impl<L: Label> Samples<L> {
         Self::from_rows(&rows, &labels)
     }
 
-    /// Keeps a fraction of each class's rows for the validation, one at least and all but one at
-    /// most, shuffled by `seed`: the same rows as `data.validation_fraction` and
-    /// `descent.shuffle.seed` keep. Gives the rows to train on and those to validate on.
+    /// Splits the rows into a training set and a validation set. The validation set gets this
+    /// fraction of each class, at least one row and at most all but one, shuffled by `seed`. The
+    /// settings `data.validation_fraction` and `descent.shuffle.seed` give the same split.
     ///
     /// # Errors
-    /// Where the fraction is not between 0 and 1, or a class has a single row.
+    /// Returns an error if the fraction is not between 0 and 1, or if a class has a single row.
     pub fn split(&self, fraction: f64, seed: u64) -> Result<[Self; 2], Error> {
         if !(fraction > 0.0 && fraction < 1.0) {
             return Err(SamplesError::Fraction(fraction).into());
@@ -278,11 +283,11 @@ impl<L: Label> Samples<L> {
         Ok(rows.map(|rows| self.with_rows(self.rows.select(&rows))))
     }
 
-    /// The rows of some classes, which are numbered in this order from now on. The logistic model's
-    /// positive class is the second of two.
+    /// Returns the rows of these classes, numbered in this order. The logistic model's positive
+    /// class is the second of two.
     ///
     /// # Errors
-    /// Where one is none of the classes, or named twice.
+    /// Returns an error if a class is unknown or named twice.
     pub fn with_classes<N: ToString>(&self, names: &[N]) -> Result<Self, Error> {
         let mut positions = vec![None; self.schema.classes.len()];
         let (mut classes, mut labels) = (Vec::new(), Vec::new());
@@ -302,22 +307,22 @@ impl<L: Label> Samples<L> {
         Ok(samples)
     }
 
-    /// The labels that there are: what tells the classes apart, in their order.
+    /// Returns the labels of the classes, in class order.
     pub fn classes(&self) -> &[L] {
         &self.labels
     }
 
-    /// Each row's class, as a position among [`classes`](Self::classes).
+    /// Returns each row's class, as a position in [`classes`](Self::classes).
     pub fn labels(&self) -> Vec<u8> {
         self.rows.labels()
     }
 
-    /// The rows as a model takes them that learnt from samples of this schema: columns in its
-    /// order, found by their names, and labels as positions among its classes.
+    /// Returns the rows in the layout of a model's schema: columns found by name, in the schema's
+    /// order, and labels as positions in the schema's classes.
     ///
     /// # Errors
-    /// Where these are images and those a table, or of another size; where a column is missing; and
-    /// where a row is of a class that it does not know.
+    /// Returns an error if one is images and the other a table, if image sizes differ, if a column
+    /// is missing, or if a row's class is unknown to the schema.
     pub(crate) fn as_of(&self, schema: &Schema) -> Result<Rows, Error> {
         let rows = self.rows_as_of(schema)?;
         let positions: Vec<Option<u8>> = self
@@ -339,55 +344,54 @@ impl<L: Label> Samples<L> {
 }
 
 impl<L: Clone> Samples<L> {
-    /// Calls the columns of a table so.
+    /// Renames the columns of a table.
     ///
     /// # Errors
-    /// Where there are more or fewer, a name is empty, too long or there twice, or these are
-    /// images.
+    /// Returns an error if the number of names is wrong, if a name is empty, too long or repeated,
+    /// or if the samples are images.
     pub fn with_columns<N: ToString>(mut self, names: &[N]) -> Result<Self, Error> {
         self.schema.features = column_names(&self.schema, names)?;
         Ok(self)
     }
 
-    /// Rows.
+    /// Returns the number of rows.
     pub fn len(&self) -> usize {
         self.rows.len()
     }
 
-    /// Whether there is no row.
+    /// Returns whether there is no row.
     pub fn is_empty(&self) -> bool {
         self.rows.is_empty()
     }
 
-    /// Features of a row, d: an image's pixels, or the columns but for the label.
+    /// Returns the number of features, d: the pixels of an image, or the columns without the label.
     pub fn n_features(&self) -> usize {
         self.schema.image_size.iter().product()
     }
 
-    /// What the columns are called, of a table.
+    /// Returns the column names of a table.
     pub fn columns(&self) -> &[String] {
         &self.schema.features
     }
 
-    /// What the folder that they were read from holds and is not used.
+    /// Returns the files of the data folder that were not used.
     pub fn unused(&self) -> &Unused {
         &self.source.unused
     }
 
-    /// The numbers of a row as the data has them, d of them: bytes from 0 to 255 of an image.
+    /// Returns a row's d numbers as stored in the data. Pixels are bytes from 0 to 255.
     ///
     /// # Panics
-    /// Where `row` is past the end.
+    /// Panics if `row` is out of range.
     pub fn row(&self, row: usize) -> Vec<f64> {
         let mut buffer = RowBuffer::default();
         self.rows.row(row, &mut buffer).expect("they are in memory").to_vec()
     }
 
-    /// The same with the labels left as they are, for a model that is asked about rows of whatever
-    /// classes.
+    /// Like [`Samples::as_of`], but keeps the labels, for prediction on rows of any classes.
     ///
     /// # Errors
-    /// As [`Samples::as_of`], but for the classes.
+    /// As [`Samples::as_of`], without the check of classes.
     pub(crate) fn rows_as_of(&self, schema: &Schema) -> Result<Rows, Error> {
         let [of_own, of_model] = [&self.schema, schema].map(described);
         let is_table = |schema: &Schema| schema.kind == DataKind::Table;
@@ -446,17 +450,17 @@ fn described(schema: &Schema) -> String {
     }
 }
 
-/// The classes, for an error.
+/// Returns the class names as a list for an error message.
 pub(crate) fn listed(classes: &[Class]) -> String {
     names(classes).join(", ")
 }
 
-/// What so many columns are called where nobody names them.
+/// Returns the default names of `d` columns.
 pub(crate) fn numbered_columns(d: usize) -> Vec<String> {
     (1..=d).map(|j| format!("x{j}")).collect()
 }
 
-/// Names for the columns of what is of this schema.
+/// Returns checked column names for samples or a model of this schema.
 pub(crate) fn column_names<N: ToString>(schema: &Schema, names: &[N]) -> Result<Vec<String>, SamplesError> {
     if schema.kind != DataKind::Table {
         return Err(SamplesError::NoColumns);

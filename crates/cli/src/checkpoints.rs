@@ -192,8 +192,8 @@ impl Observer for CheckpointObserver<'_> {
         self.observer.on_evaluation_start();
     }
 
-    fn on_evaluation(&mut self, evaluation: &Evaluation) {
+    fn on_evaluation(&mut self, evaluation: &Evaluation) -> ControlFlow<()> {
         self.validation += self.evaluating_since.take().map(|since| since.elapsed()).unwrap_or_default();
-        self.observer.on_evaluation(evaluation);
+        self.observer.on_evaluation(evaluation)
     }
 }

@@ -274,7 +274,8 @@ impl Observer for JobObserver<'_> {
         self.jobs.is_over()
     }
 
-    fn on_evaluation(&mut self, evaluation: &Evaluation) {
+    fn on_evaluation(&mut self, evaluation: &Evaluation) -> ControlFlow<()> {
         self.jobs.bar.set_message(format!("{}, step {}", visible(self.name), evaluation.step));
+        ControlFlow::Continue(())
     }
 }

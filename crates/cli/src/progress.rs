@@ -84,12 +84,13 @@ impl Observer for Progress {
         is_interrupted()
     }
 
-    fn on_evaluation(&mut self, evaluation: &Evaluation) {
+    fn on_evaluation(&mut self, evaluation: &Evaluation) -> ControlFlow<()> {
         self.bar.set_message(format!(
             "validation loss {:.4}, accuracy {:.2} %",
             evaluation.validation_loss,
             100.0 * evaluation.validation_accuracy
         ));
+        ControlFlow::Continue(())
     }
 }
 

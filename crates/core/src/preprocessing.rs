@@ -96,6 +96,14 @@ impl Preprocessing {
         }
     }
 
+    /// `(scale, offset)` if they are the same for all features.
+    pub fn shared_affine(&self) -> Option<(f64, f64)> {
+        match self {
+            Self::Pixels | Self::Raw => Some(self.affine(0)),
+            Self::Standardized(_) => None,
+        }
+    }
+
     /// The statistics, if the features are standardised.
     pub fn standardization(&self) -> Option<&Standardization> {
         match self {

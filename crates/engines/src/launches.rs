@@ -3,11 +3,13 @@
 use std::sync::Arc;
 
 use burn::tensor::{DType, Device};
-use chainrule_core::{Features, Gradient, Link, MissingAbility, ModelKind, Parameters, Precision, Step, TrainConfig};
+use chainrule_core::{
+    Features, Gradient, Link, MissingAbility, ModelKind, Parameters, Precision, Preprocessing, Step, TrainConfig,
+};
 use chainrule_data::{RowBuffer, Rows};
 use chainrule_kernels::{Float, Fused, Isa};
 use chainrule_ops::{DeviceSteps, Images, Loss, StepProblem, device_steps};
-use chainrule_solve::{Engine, EngineError, EvaluationResult, FusedRows, Metrics, TrainError, scale_and_offset};
+use chainrule_solve::{Engine, EngineError, EvaluationResult, FusedRows, Metrics, TrainError};
 
 use crate::lost;
 
@@ -18,6 +20,7 @@ pub(crate) struct DeviceKernelEngine<'a> {
     link: Arc<dyn Link>,
     precision: Precision,
     rows: [&'a Rows; 2],
+    preprocessing: &'a Preprocessing,
     /// The host's kernels in f64, once they are asked for: a device may have no f64.
     in_f64: Option<(Fused, FusedRows)>,
 }
@@ -28,10 +31,13 @@ impl<'a> DeviceKernelEngine<'a> {
     pub(crate) fn new(
         columns: usize,
         rows: [&'a Rows; 2],
+        preprocessing: &'a Preprocessing,
         config: &TrainConfig,
         device: &Device,
     ) -> Result<Self, TrainError> {
-        let (scale, offset) = scale_and_offset();
+        let (scale, offset) = preprocessing
+            .shared_affine()
+            .ok_or(TrainError::BeyondKernels { problem: MissingAbility::Standardization })?;
         let problem = StepProblem {
             loss: match config.model().kind {
                 ModelKind::Logistic => Loss::Logistic,
@@ -61,6 +67,7 @@ impl<'a> DeviceKernelEngine<'a> {
             link: config.model().kind.link(columns),
             precision: config.descent().precision,
             rows,
+            preprocessing,
             in_f64: None,
         })
     }
@@ -102,7 +109,7 @@ impl Engine for DeviceKernelEngine<'_> {
             return None;
         }
         if self.in_f64.is_none() {
-            let rows = match FusedRows::new(self.rows[0].clone()) {
+            let rows = match FusedRows::new(self.rows[0].clone(), self.preprocessing) {
                 Ok(rows) => rows,
                 Err(error) => return Some(Err(EngineError::Device(Box::new(error)))),
             };

@@ -12,7 +12,7 @@ mod optimizer;
 mod tensors;
 
 use burn::tensor::{Device, FloatDType, TensorReadError};
-use chainrule_core::{ModelKind, Precision, TrainConfig};
+use chainrule_core::{ModelKind, Precision, Preprocessing, TrainConfig};
 use chainrule_data::Rows;
 use chainrule_models::{Classifier, LogisticRegressionConfig, SoftmaxRegressionConfig, to_precision};
 use chainrule_solve::{EngineError, Observer, TrainError, Trained, train, within_kernels};
@@ -83,12 +83,13 @@ pub fn train_on_device(
     columns: usize,
     examples: &Rows,
     validation: &Rows,
+    preprocessing: &Preprocessing,
     config: &TrainConfig,
     device: &Device,
     observer: &mut dyn Observer,
 ) -> Result<Trained, TrainError> {
     within_kernels(config)?;
-    let mut engine = DeviceKernelEngine::new(columns, [examples, validation], config, device)?;
+    let mut engine = DeviceKernelEngine::new(columns, [examples, validation], preprocessing, config, device)?;
     train(&mut engine, config, observer)
 }
 

@@ -1,28 +1,28 @@
-//! What a classifier is worth on labelled rows, from its probabilities, one row after the other:
-//! memory does not grow with the rows.
+//! Metrics of a classifier on labelled rows. Rows are added one by one with their predicted
+//! probabilities, so memory use is constant.
 //!
-//! Precision, recall, F1 and the confusion matrix are scikit-learn's (`sklearn.metrics`, version
-//! 1.7), but for what is 0 / 0, which is nothing here and 0 there.
+//! Precision, recall, F1 and the confusion matrix agree with scikit-learn (`sklearn.metrics`,
+//! version 1.7). The exception is 0 / 0: here it is `None`, there it is 0.
 
 use serde::Serialize;
 
-/// Counts and sums of the rows so far.
+/// Accumulates counts and sums over rows.
 #[derive(Clone, Debug)]
 pub struct Tally {
     classes: usize,
     rows: u64,
     loss: f64,
-    /// What a row of each class counts, where a weighted loss is wanted, and that loss's sum.
+    /// The class weights and the sum of weighted losses, if a weighted loss is requested.
     weighted: Option<(Vec<f64>, f64)>,
     /// `classes * classes`, by label and then by prediction.
     confusion: Vec<u64>,
     bins: [Sums; BINS],
-    /// The most confident first.
+    /// Sorted by confidence, the highest first.
     wrong: Vec<Wrong>,
     most_wrong: usize,
 }
 
-/// Bins of equal width that the reliability table has.
+/// The number of bins in the reliability table, all of the same width.
 const BINS: usize = 10;
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -32,103 +32,105 @@ struct Sums {
     right: u64,
 }
 
-/// A row that was classified wrongly. Classes are positions.
+/// A misclassified row. Classes are positions.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Wrong {
-    /// Which row.
+    /// The index of the row.
     pub row: usize,
-    /// Its class.
+    /// Its true class.
     pub label: usize,
-    /// The class that was predicted.
+    /// Its predicted class.
     pub predicted: usize,
-    /// The probability of that class.
+    /// The probability of the predicted class.
     pub confidence: f64,
 }
 
-/// What [`Tally`] comes to.
+/// The metrics that a [`Tally`] computes.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Scores {
-    /// Rows, n.
+    /// The number of rows, n.
     pub rows: u64,
-    /// Rows classified rightly.
+    /// The number of rows classified correctly.
     pub right: u64,
-    /// Mean cross-entropy in nats.
+    /// The mean cross-entropy in nats.
     pub loss: f64,
-    /// The same with each row's times the weight of its class, divided by the number of rows: what
-    /// a training with class weights brings down.
+    /// The mean of each row's cross-entropy times its class weight. The sum is divided by the
+    /// number of rows. A training with class weights minimises this loss.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub weighted_loss: Option<f64>,
-    /// The fraction classified rightly.
+    /// The fraction classified correctly.
     pub accuracy: f64,
-    /// Where the accuracy on all such rows that there could be lies, in 95 of 100 such evaluations:
-    /// [`wilson`].
+    /// The 95 % confidence interval of the accuracy: see [`wilson`].
     pub accuracy_interval: [f64; 2],
-    /// `confusion[i][j]` rows of class i were taken for class j.
+    /// `confusion[i][j]` is the number of rows of class i that were predicted as class j.
     pub confusion: Vec<Vec<u64>>,
-    /// Class by class.
+    /// The metrics of each class.
     pub per_class: Vec<ClassScores>,
-    /// Ten bins of the confidence, each from above its lower end to its upper end.
+    /// The reliability table: ten bins of the confidence. A bin includes its upper end but not its
+    /// lower end.
     pub reliability: Vec<Bin>,
-    /// The mean over rows of how far their bin's accuracy and mean confidence are apart: M. Naeini,
-    /// G. Cooper, M. Hauskrecht, Obtaining well calibrated probabilities using Bayesian binning,
-    /// AAAI 2015; C. Guo et al., On calibration of modern neural networks, ICML 2017, Eq. (3).
+    /// The mean over rows of the difference between accuracy and mean confidence in the row's bin:
+    /// M. Naeini, G. Cooper, M. Hauskrecht, Obtaining well calibrated probabilities using Bayesian
+    /// binning, AAAI 2015; C. Guo et al., On calibration of modern neural networks, ICML 2017, Eq.
+    /// (3).
     pub expected_calibration_error: f64,
-    /// The most confidently wrong rows, the most confident first.
+    /// The misclassified rows with the highest confidence, sorted by confidence, the highest first.
     pub most_confidently_wrong: Vec<Wrong>,
 }
 
-/// A class against all others. What would be 0 / 0 is nothing.
+/// The metrics of one class against all others. `None` stands for 0 / 0.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct ClassScores {
-    /// Rows of this class.
+    /// The number of rows of this class.
     pub rows: u64,
-    /// Rows taken for this class.
+    /// The number of rows predicted as this class.
     pub predicted: u64,
-    /// Of the rows taken for this class, the fraction that are of it.
+    /// The fraction of rows predicted as this class that belong to it.
     pub precision: Option<f64>,
-    /// Of the rows of this class, the fraction taken for it.
+    /// The fraction of this class's rows that are predicted as it.
     pub recall: Option<f64>,
-    /// The harmonic mean of both.
+    /// The harmonic mean of precision and recall.
     pub f1: Option<f64>,
 }
 
-/// Rows whose prediction was about as confident.
+/// The rows whose confidence lies in one interval.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Bin {
-    /// Below every confidence in it.
+    /// The lower end, which is excluded.
     pub above: f64,
-    /// The highest confidence that belongs to it.
+    /// The upper end, which is included.
     pub up_to: f64,
-    /// Rows in it.
+    /// The number of rows.
     pub rows: u64,
-    /// Their mean confidence, the probability of the predicted class.
+    /// Their mean confidence: the probability of the predicted class.
     pub confidence: Option<f64>,
-    /// The fraction of them classified rightly: the same, of a well calibrated model.
+    /// The fraction classified correctly. In a well calibrated model it equals the confidence.
     pub accuracy: Option<f64>,
 }
 
 impl Tally {
-    /// For so many classes, to remember so many of the most confidently wrong rows.
+    /// Creates an empty tally for this number of classes. It keeps the `most_wrong` most
+    /// confidently misclassified rows.
     pub fn new(classes: usize, most_wrong: usize) -> Self {
         let confusion = vec![0; classes * classes];
         let (bins, wrong) = (Default::default(), Vec::new());
         Self { classes, rows: 0, loss: 0.0, weighted: None, confusion, bins, wrong, most_wrong }
     }
 
-    /// The same, that also takes the loss in which a row counts by its class.
+    /// Computes the class-weighted loss, too.
     ///
     /// # Panics
-    /// Where there are not as many weights as classes.
+    /// If the number of weights is not the number of classes.
     pub fn with_class_weights(self, class_weights: Vec<f64>) -> Self {
         assert_eq!(class_weights.len(), self.classes, "a weight for each class");
         Self { weighted: Some((class_weights, 0.0)), ..self }
     }
 
-    /// Adds a row of class `label` with the class that was predicted, its probability, and the
-    /// row's cross-entropy.
+    /// Adds a row: its class `label`, its predicted class with the probability of that class, and
+    /// its cross-entropy.
     ///
     /// # Panics
-    /// Where a class is none of those.
+    /// If a class is out of range.
     pub fn add(&mut self, row: usize, label: usize, predicted: usize, confidence: f64, cross_entropy: f64) {
         assert!(
             label < self.classes && predicted < self.classes,
@@ -149,7 +151,7 @@ impl Tally {
         if is_right {
             return;
         }
-        // Of equally confident ones the earlier rows stay.
+        // Of rows with equal confidence, the earlier ones are kept.
         let place = self.wrong.partition_point(|wrong| wrong.confidence >= confidence);
         if place < self.most_wrong {
             self.wrong.truncate(self.most_wrong - 1);
@@ -157,7 +159,7 @@ impl Tally {
         }
     }
 
-    /// What the rows come to; nothing where there were none.
+    /// Returns the metrics, or `None` if there are no rows.
     pub fn scores(&self) -> Option<Scores> {
         if self.rows == 0 {
             return None;
@@ -182,7 +184,7 @@ impl Tally {
     }
 }
 
-/// The bin of a confidence: those above i/10 up to (i + 1)/10.
+/// The index of a confidence's bin. Bin i reaches from i/10 (excluded) to (i + 1)/10 (included).
 fn bin(confidence: f64) -> usize {
     (1..BINS).find(|&i| confidence <= i as f64 / BINS as f64).unwrap_or(BINS) - 1
 }
@@ -212,12 +214,12 @@ impl ClassScores {
     }
 }
 
-/// The 95 % confidence interval of a fraction, of which `right` of `rows` were found: E. B. Wilson,
+/// The 95 % confidence interval of a fraction, when `right` of `rows` were observed: E. B. Wilson,
 /// Probable inference, the law of succession, and statistical inference, Journal of the American
 /// Statistical Association 22 (158), 1927.
 ///
 /// # Panics
-/// Where there is no row.
+/// If `rows` is 0.
 pub fn wilson(right: u64, rows: u64) -> [f64; 2] {
     /// The 97.5 % point of the standard normal distribution.
     const Z: f64 = 1.959_963_984_540_054;
@@ -271,9 +273,9 @@ mod tests {
         assert_eq!(of_class(2), [None, None, None]);
     }
 
-    /// By hand: p = 0.9, n = 10, z^2 = 3.841459: the middle (0.9 + 0.192073) / 1.384146 = 0.788987,
-    /// half the width 1.959964 sqrt(0.009 + 0.0096036) / 1.384146 = 0.193137. And R's
-    /// `prop.test(0, 20, correct = FALSE)`: 0 to 0.1611252.
+    /// Calculated by hand: p = 0.9, n = 10, z^2 = 3.841459. The centre is (0.9 + 0.192073) /
+    /// 1.384146 = 0.788987, and half the width is 1.959964 sqrt(0.009 + 0.0096036) / 1.384146 =
+    /// 0.193137. R's `prop.test(0, 20, correct = FALSE)` gives 0 to 0.1611252.
     #[test]
     fn the_interval_is_wilsons() {
         let [low, high] = wilson(9, 10);
@@ -286,8 +288,9 @@ mod tests {
         assert!(low < 0.9157 && 0.9157 < high && high - low < 0.011, "{low} {high}");
     }
 
-    /// By hand: bins 0.5 to 0.6 (confidences 0.55 and 0.6, one right) and 0.9 to 1 (0.95 twice and
-    /// 1, all but one right): (2 |0.5 - 0.575| + 3 |2/3 - 2.9/3|) / 5 = (0.15 + 0.9) / 5 = 0.21.
+    /// Calculated by hand. The bins are 0.5 to 0.6 (confidences 0.55 and 0.6, one correct) and 0.9
+    /// to 1 (0.95 twice and 1, two correct): (2 |0.5 - 0.575| + 3 |2/3 - 2.9/3|) / 5 = (0.15 + 0.9)
+    /// / 5 = 0.21.
     #[test]
     fn a_reliability_table_and_its_error_are_as_counted_by_hand() {
         let mut tally = Tally::new(2, 0);

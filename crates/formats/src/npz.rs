@@ -184,8 +184,8 @@ fn of_arrays(mut arrays: BTreeMap<String, Vec<u8>>, asked: Option<Layout>) -> Re
         Some((_, Array { values: Values::Texts(text), .. })) if text.len() == 1 => known(&text[0], d)?,
         _ => WeightHints::default(),
     };
-    // One row means two classes, whatever link the training had.
-    if layout.is_some() && shape[0] == 1 {
+    // One row means two classes. A description of a link with one column stays.
+    if layout.is_some() && shape[0] == 1 && matches!(about.link, None | Some(LinkKind::Softmax | LinkKind::OneVsRest)) {
         about.link = Some(LinkKind::Logistic);
     }
     about.classes = texts.or(about.classes);

@@ -1,12 +1,12 @@
-//! The second derivative of `J`, as products with a direction: what Burn's autodiff, which has no
-//! second order, cannot give.
+//! The second derivative of `J` as Hessian-vector products. Burn's autodiff has no second
+//! derivatives.
 
 use burn::nn::Linear;
 use burn::tensor::Tensor;
 
 use crate::{Classifier, Gradient, L2, targets};
 
-/// The product of the Hessian of `J` with a direction, by the closed forms, Eqs. (25) to (27).
+/// Returns the Hessian-vector product of `J` by the closed forms, Eqs. (25) to (27).
 ///
 #[doc = include_str!("../formulas/eq-25.html")]
 ///
@@ -14,16 +14,16 @@ use crate::{Classifier, Gradient, L2, targets};
 ///
 #[doc = include_str!("../formulas/eq-27.html")]
 ///
-/// With `S = X V + v_b`, the way the logits move along the direction `(V, v_b)`:
+/// With `S = X V + v_b`, the change of the logits along the direction `(V, v_b)`:
 ///
 /// ```text
 /// softmax    Hv = X^T (P * (S - rowsum(P * S))) / n + lambda V      that is X^T (diag p - p p^T) X V / n + lambda V
 /// logistic   Hv = X^T (p * (1 - p) * S) / n + lambda V
 /// ```
 ///
-/// and for the bias the column sums in place of `X^T`, and lambda only where it is penalised. With
-/// weights each row of what `X^T` is multiplied by is times its own, as in Eq. (34); of the labels
-/// the Hessian knows no more than that.
+/// For the bias, column sums replace `X^T`, and lambda applies only if the bias is penalised. With
+/// weights, each row of the matrix that `X^T` multiplies is multiplied by its weight, as in Eq.
+/// (34). The Hessian does not depend on the labels otherwise.
 ///
 /// # Shapes
 /// - features `[n, d]`, weights `[n]`, direction `[d, k]` and `[k]` -> `[d, k]` and `[k]`

@@ -1,12 +1,11 @@
-//! The steps of `docs/derivation.md`, one function an equation, on a batch of rows.
+//! The steps of `docs/derivation.md` on a batch of rows: one function per equation.
 //!
-//! Training does not run them: the point of the derivation is that they cancel into
-//! [`closed_form`](crate::closed_form). They are here so that each step can be held against
-//! autodiff by itself, as `tests/derivation.rs` does.
+//! Training does not use them, because they cancel into [`closed_form`](crate::closed_form). They
+//! allow each step to be compared with autodiff separately: see `tests/derivation.rs`.
 
 use burn::tensor::Tensor;
 
-/// Eq. (3): `C = -(y ln p + (1 - y) ln(1 - p))`, the binary cross-entropy of a probability.
+/// Eq. (3): `C = -(y ln p + (1 - y) ln(1 - p))`, the binary cross-entropy.
 ///
 #[doc = include_str!("../formulas/eq-3.html")]
 ///
@@ -26,7 +25,7 @@ pub fn binary_cross_entropy_by_probability(p: Tensor<1>, y: Tensor<1>) -> Tensor
     (p.clone() - y) / (p.clone() * (-p + 1.0))
 }
 
-/// Eq. (5): `dp/dz = p (1 - p)`, the slope of the sigmoid.
+/// Eq. (5): `dp/dz = p (1 - p)`, the derivative of the sigmoid.
 ///
 #[doc = include_str!("../formulas/eq-5.html")]
 ///
@@ -46,7 +45,7 @@ pub fn binary_cross_entropy_by_logit(p: Tensor<1>, y: Tensor<1>) -> Tensor<1> {
     p - y
 }
 
-/// Eq. (8): `dC/dw = -(y - p) x`, of each row by itself.
+/// Eq. (8): `dC/dw = -(y - p) x`, for each row separately.
 ///
 #[doc = include_str!("../formulas/eq-8.html")]
 ///
@@ -56,7 +55,7 @@ pub fn binary_cross_entropy_by_weight(x: Tensor<2>, p: Tensor<1>, y: Tensor<1>) 
     x * -(y - p).unsqueeze_dim::<2>(1)
 }
 
-/// Eq. (13): `C = -sum_k y_k ln p_k`, the categorical cross-entropy of a distribution.
+/// Eq. (13): `C = -sum_k y_k ln p_k`, the categorical cross-entropy.
 ///
 #[doc = include_str!("../formulas/eq-13.html")]
 ///
@@ -86,17 +85,17 @@ pub fn softmax_jacobian_diagonal(p: Tensor<2>) -> Tensor<2> {
     p.clone() * (-p + 1.0)
 }
 
-/// Eq. (16): `dp_k/dz_j = -p_k p_j` for j != k, the softmax Jacobian off its diagonal.
+/// Eq. (16): `dp_k/dz_j = -p_k p_j` for j != k, the off-diagonal entries of the softmax Jacobian.
 ///
 #[doc = include_str!("../formulas/eq-16.html")]
 ///
 /// # Shapes
-/// - p `[n, k]` -> `[n, k, k]`, indexed `[row, k, j]`; the entries with j = k mean nothing
+/// - p `[n, k]` -> `[n, k, k]`, indexed `[row, k, j]`; the entries with j = k have no meaning
 pub fn softmax_jacobian_off_diagonal(p: Tensor<2>) -> Tensor<3> {
     -(p.clone().unsqueeze_dim::<3>(2) * p.unsqueeze_dim::<3>(1))
 }
 
-/// Eq. (17): `dC/dz_j = p_j - y_j`, where y sums to one.
+/// Eq. (17): `dC/dz_j = p_j - y_j`, if y sums to one.
 ///
 #[doc = include_str!("../formulas/eq-17.html")]
 ///
@@ -106,7 +105,7 @@ pub fn cross_entropy_by_logit(p: Tensor<2>, y: Tensor<2>) -> Tensor<2> {
     p - y
 }
 
-/// Eq. (18): `dC/dw_jk = -x_j (y_k - p_k)`, of each row by itself.
+/// Eq. (18): `dC/dw_jk = -x_j (y_k - p_k)`, for each row separately.
 ///
 #[doc = include_str!("../formulas/eq-18.html")]
 ///

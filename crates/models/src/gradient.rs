@@ -1,4 +1,4 @@
-//! The gradient of `J = C + lambda R` from its two sources.
+//! The gradient of `J = C + lambda R`, by closed form and by autodiff.
 
 use burn::nn::Linear;
 use burn::optim::GradientsParams;
@@ -7,7 +7,7 @@ use burn::tensor::{FloatDType, Tensor};
 
 use crate::{Classifier, L2, Targets};
 
-/// `dJ/dw` and `dJ/db` of a linear classifier, without autodiff association.
+/// `dJ/dw` and `dJ/db` of a linear classifier. The tensors are detached from the autodiff graph.
 #[derive(Clone, Debug)]
 pub struct Gradient {
     /// `[d, k]`
@@ -16,20 +16,20 @@ pub struct Gradient {
     pub bias: Tensor<1>,
 }
 
-/// What a training step needs of a batch.
+/// The loss and the gradient of a batch, for one training step.
 #[derive(Clone, Debug)]
 pub struct CostAndGradient {
-    /// Each row's cross-entropy, `[n]`, times its weight. A sum over many rows loses digits in the
-    /// tensors' own float type; who wants it whole takes it of these, in f64.
+    /// Each row's cross-entropy times its weight, `[n]`. To sum many rows without a loss of digits,
+    /// sum these in f64 instead of in the tensors' float type.
     pub losses: Tensor<1>,
-    /// Their mean, the cost C of the batch, `[1]`, without the penalty.
+    /// The mean of `losses`, the cost C of the batch, `[1]`, without the penalty.
     pub cross_entropy: Tensor<1>,
-    /// The gradient of `J`, with the penalty.
+    /// The gradient of `J`, including the penalty.
     pub gradient: Gradient,
 }
 
 impl Gradient {
-    /// In the form that Burn's optimizers take.
+    /// Converts the gradient to the type that Burn's optimizers take.
     pub fn into_params(self, linear: &Linear) -> GradientsParams {
         forget_old_parameters(&linear.weight.val());
         let mut params = GradientsParams::new();
@@ -41,17 +41,17 @@ impl Gradient {
     }
 }
 
-/// Burn lists every parameter that requires a gradient, those of past steps too, until a backward
-/// pass looks for what is gone (0.22.1). A loop by closed forms has none, and would grow by some
-/// 2.5 kB a step: so here is one, through a single number.
+/// Burn (0.22.1) keeps a list of every parameter that requires a gradient, old ones included, until
+/// the next backward pass. A loop by closed forms has no backward pass, and its memory would grow
+/// by about 2.5 kB a step. This function runs a backward pass through a single number.
 fn forget_old_parameters(weight: &Tensor<2>) {
     if weight.is_require_grad() {
         drop(Tensor::<1>::zeros([1], &weight.device()).require_grad().backward());
     }
 }
 
-/// Cross-entropy and gradient by the closed forms, Eqs. (9), (10), (19), (20) and (23), and with
-/// weights Eq. (34).
+/// Returns cross-entropy and gradient by the closed forms, Eqs. (9), (10), (19), (20) and (23), and
+/// with weights Eq. (34).
 ///
 #[doc = include_str!("../formulas/eq-9.html")]
 ///
@@ -63,7 +63,7 @@ fn forget_old_parameters(weight: &Tensor<2>) {
 ///
 #[doc = include_str!("../formulas/eq-23.html")]
 ///
-/// and where rows count by their weights
+/// With row weights:
 ///
 #[doc = include_str!("../formulas/eq-34.html")]
 ///
@@ -78,11 +78,12 @@ pub fn closed_form<M: Classifier>(
     let [n_rows, _] = features.dims();
     let targets = targets.into();
     let Linear { weight, bias } = model.linear();
-    // Burn's optimizers want parameters with autodiff; their bare values leave no graph behind.
+    // Burn's optimizers need parameters with autodiff. The inner tensors record no graph.
     let bias = bias.as_ref().map(|bias| bias.val().inner());
     let logits = linear(features.clone(), weight.val().inner(), bias);
     let losses = targets.losses(model.cross_entropy(logits.clone(), targets.labels.clone()));
-    // The 1/n goes in before the product: the residual [n, k] is smaller than the gradient [d, k].
+    // Divides by n before the product, because the residual [n, k] is smaller than the gradient [d,
+    // k].
     let residual = targets.weighted(model.residual(logits, targets.labels.clone())) / n_rows as f64;
     let gradient =
         Gradient { weight: features.transpose().matmul(residual.clone()), bias: residual.sum_dim(0).squeeze_dim(0) };
@@ -90,8 +91,8 @@ pub fn closed_form<M: Classifier>(
     CostAndGradient { losses, cross_entropy, gradient: l2.add_to(gradient, model.linear()) }
 }
 
-/// `J = C + lambda R` itself, `[1]`, in the float type of the model's parameters whatever the
-/// features' and weights' is: what differences are taken of.
+/// Returns `J = C + lambda R`, `[1]`, in the float type of the model's parameters, whatever that of
+/// features and weights is. Finite differences are taken of this function.
 ///
 /// # Shapes
 /// - features `[n, d]`, targets `[n]`: labels, or [`Targets`] with weights
@@ -104,13 +105,13 @@ pub fn objective<M: Classifier>(model: &M, features: Tensor<2>, targets: impl In
     losses.mean() + l2.penalty(model.linear())
 }
 
-/// Cross-entropy and gradient by Burn's autodiff, through the loss and the penalty.
+/// Returns cross-entropy and gradient by Burn's autodiff, through the loss and the penalty.
 ///
 /// # Shapes
 /// - features `[n, d]`, targets `[n]`: labels, or [`Targets`] with weights
 ///
 /// # Panics
-/// Where the model's parameters are without autodiff: see `Module::train`.
+/// If the model's parameters do not require gradients: see `Module::train`.
 pub fn autodiff<M: Classifier>(model: &M, features: Tensor<2>, targets: impl Into<Targets>, l2: L2) -> CostAndGradient {
     let linear = model.linear();
     let targets = targets.into();

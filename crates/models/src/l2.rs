@@ -5,9 +5,9 @@ use crate::Gradient;
 
 /// The penalty `lambda R` with `R = 1/2 sum w^2`, Eq. (21), of the objective `J = C + lambda R`.
 ///
-/// It is added after the mean over the batch and is never divided by the number of rows. Its
-/// gradient is `lambda w`, Eq. (22): with the other common convention, `R = sum w^2`, it would be
-/// `2 lambda w`.
+/// It is added to the mean over the batch and is not divided by the number of rows. Its gradient is
+/// `lambda w`, Eq. (22). With the other common convention, `R = sum w^2`, the gradient would be `2
+/// lambda w`.
 ///
 #[doc = include_str!("../formulas/eq-21.html")]
 ///
@@ -16,7 +16,8 @@ use crate::Gradient;
 pub struct L2 {
     /// lambda, at least zero.
     pub strength: f64,
-    /// Whether the bias belongs to w. The bias only shifts the logits, so most texts leave it free.
+    /// Whether w includes the bias. The bias only shifts the logits, so most texts do not penalise
+    /// it.
     pub penalize_bias: bool,
 }
 
@@ -24,7 +25,7 @@ impl L2 {
     /// No penalty: `J = C`.
     pub const NONE: L2 = L2 { strength: 0.0, penalize_bias: false };
 
-    /// `lambda/2 sum w^2` of `linear`'s parameters, `[1]`.
+    /// Returns `lambda/2 sum w^2` for the parameters of `linear`, `[1]`.
     pub fn penalty(&self, linear: &Linear) -> Tensor<1> {
         let mut sum = linear.weight.val().square().sum();
         if let (true, Some(bias)) = (self.penalize_bias, &linear.bias) {
@@ -33,7 +34,7 @@ impl L2 {
         sum * (self.strength / 2.0)
     }
 
-    /// `dJ/dw = dC/dw + lambda w`, Eq. (23): adds the penalty's part to the gradient of C.
+    /// Adds the penalty's gradient to that of C: `dJ/dw = dC/dw + lambda w`, Eq. (23).
     pub fn add_to(&self, mut gradient: Gradient, linear: &Linear) -> Gradient {
         if self.strength == 0.0 {
             return gradient;

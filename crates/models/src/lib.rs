@@ -1,12 +1,11 @@
-//! The two linear classifiers whose gradients everyone derives by hand once, as Burn modules.
+//! Logistic and softmax regression as Burn modules, with closed-form gradients.
 //!
 //! - [`LogisticRegression`]: features `[n, d]` -> logits `[n]`
 //! - [`SoftmaxRegression`]: features `[n, d]` -> logits `[n, k]`
 //!
-//! Each computes its cross-entropy from logits, and its gradient in two ways that must agree: by
-//! the closed form that `docs/derivation.md` derives ([`closed_form`]) and by Burn's autodiff
-//! ([`autodiff`]). The single steps of that derivation stand in [`derivation`], one function an
-//! equation, so that each can be checked by itself.
+//! Both compute their cross-entropy from logits. Both have two gradients that must agree: the
+//! closed form of `docs/derivation.md` ([`closed_form`]) and Burn's autodiff ([`autodiff`]). Module
+//! [`derivation`] has one function per equation, so that each step can be checked separately.
 //!
 //! ```
 //! use burn::{module::Module, tensor::{Device, Tensor, Tolerance}};

@@ -16,10 +16,10 @@ use crate::Classifier;
 /// Creates a [`LogisticRegression`] with [`init`](LogisticRegressionConfig::init).
 #[derive(Config, Debug)]
 pub struct LogisticRegressionConfig {
-    /// Number of features, d.
+    /// The number of features, d.
     pub n_features: usize,
-    /// How weight and bias start. The objective is convex, so zero is as good as any, and it is
-    /// reproducible.
+    /// The initial weights and bias. The objective is convex, so zeros are as good as any other
+    /// start, and reproducible.
     #[config(default = "Initializer::Zeros")]
     pub initializer: Initializer,
 }
@@ -38,7 +38,7 @@ pub struct LogisticRegression {
 }
 
 impl LogisticRegressionConfig {
-    /// A model on `device`, in the device's default float type (see
+    /// Creates a model on `device`, in the device's default float type (see
     /// [`to_precision`](crate::to_precision)).
     pub fn init(&self, device: &Device) -> LogisticRegression {
         let linear = LinearConfig::new(self.n_features, 1).with_initializer(self.initializer.clone());
@@ -47,13 +47,15 @@ impl LogisticRegressionConfig {
 }
 
 impl LogisticRegression {
+    /// Returns the logits.
+    ///
     /// # Shapes
     /// - features `[n, d]` -> logits `[n]`
     pub fn forward(&self, features: Tensor<2>) -> Tensor<1> {
         self.scores(features).squeeze_dim(1)
     }
 
-    /// The probability of label 1, Eq. (2).
+    /// Returns the probability of label 1, Eq. (2).
     ///
     #[doc = include_str!("../formulas/eq-2.html")]
     ///
@@ -66,8 +68,7 @@ impl LogisticRegression {
 
 /// p = sigmoid(z), Eq. (2), to the precision of z.
 ///
-/// Not Burn's own `sigmoid`: on ndarray (0.22.1) that one goes through f32 whatever the type, and
-/// 1e-8 is lost.
+/// Burn's `sigmoid` on ndarray (0.22.1) converts to f32 whatever the type, with an error of 1e-8.
 fn sigmoid<const D: usize>(z: Tensor<D>) -> Tensor<D> {
     log_sigmoid(z).exp()
 }
@@ -83,9 +84,9 @@ impl Classifier for LogisticRegression {
 
     /// Eq. (3) in logits.
     ///
-    /// Not the usual `ln(1 + exp(-|z|)) + max(z, 0) - y z`: the value is the same, but |z| and
-    /// max(z, 0) both have a kink at z = 0, where zero weights put every row, and autodiff must
-    /// pick a side there, for both at once, and picks wrong.
+    /// The usual form `ln(1 + exp(-|z|)) + max(z, 0) - y z` has the same value. But |z| and max(z,
+    /// 0) both have a kink at z = 0, where every row lies when the weights are zero. Autodiff picks
+    /// a subgradient for each, and their sum is wrong.
     fn cross_entropy(&self, logits: Tensor<2>, labels: Tensor<1, Int>) -> Tensor<1> {
         let z: Tensor<1> = logits.squeeze_dim(1);
         let y = labels.cast(FloatDType::from(z.dtype()));
@@ -103,7 +104,7 @@ impl Classifier for LogisticRegression {
         sigmoid(logits.clone()) * sigmoid(-logits) * moved
     }
 
-    /// 1 where p > 1/2, which is where z > 0.
+    /// 1 if p > 1/2, which is equivalent to z > 0.
     fn classify(&self, logits: Tensor<2>) -> Tensor<1, Int> {
         logits.squeeze_dim::<1>(1).greater_elem(0.0).int()
     }

@@ -2,22 +2,20 @@ use burn::linalg::svd;
 use burn::nn::Linear;
 use burn::tensor::{FloatDType, Tensor};
 
-/// The size of a model's parameters, taken as one matrix `[d + 1, k]` whose last row is the bias.
+/// Norms of a model's parameters as one matrix `[d + 1, k]`. Its last row is the bias.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct WeightNorm {
     /// The root of the sum of squares.
     pub frobenius: f64,
-    /// The sum of squares: what `||w||^2` says, and twice what the penalty R is when the bias is
-    /// penalised.
+    /// The sum of squares, `||w||^2`. It is twice the penalty R if the bias is penalised.
     pub frobenius_squared: f64,
-    /// The largest singular value: what NumPy's `linalg.norm(w, ord=2)` gives for a matrix.
+    /// The largest singular value. NumPy: `linalg.norm(w, ord=2)`.
     pub spectral: f64,
 }
 
-/// The norms of `[W; b]`, or none where one of them is not finite, which large parameters suffice
-/// for.
+/// Returns the norms of `[W; b]`, or `None` if one of them overflows.
 pub fn weight_norm(linear: &Linear) -> Option<WeightNorm> {
-    /// An upper bound on sweeps for each singular value; a handful is usual.
+    /// The maximum number of sweeps for each singular value. A handful is usual.
     const SWEEPS: usize = 100;
 
     let mut rows = vec![linear.weight.val().inner()];
@@ -26,7 +24,7 @@ pub fn weight_norm(linear: &Linear) -> Option<WeightNorm> {
     }
     let matrix: Tensor<2> = Tensor::cat(rows, 0); // [d + 1, k]
     let device = matrix.device();
-    // Squares of f32 weights overflow long before the weights do, so the sum is taken on the host,
+    // Squares of f32 weights overflow long before the weights do. The sum is computed on the host
     // in f64.
     let values = matrix.clone().try_into_vec_as::<f64>().ok()?;
     let frobenius_squared = values.iter().map(|w| w * w).sum::<f64>();
@@ -36,6 +34,6 @@ pub fn weight_norm(linear: &Linear) -> Option<WeightNorm> {
     let matrix = if device.supports_dtype(FloatDType::F64) { matrix.cast(FloatDType::F64) } else { matrix };
     let (_, singular, _) = svd::<2, 1>(matrix, SWEEPS);
     let spectral = singular.max().into_scalar::<f64>();
-    // Where the device has f32 only, its squares overflow where those on the host did not.
+    // On a device with f32 only, squares may overflow that did not on the host.
     spectral.is_finite().then_some(WeightNorm { frobenius: frobenius_squared.sqrt(), frobenius_squared, spectral })
 }

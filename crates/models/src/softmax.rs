@@ -16,12 +16,12 @@ use crate::Classifier;
 /// Creates a [`SoftmaxRegression`] with [`init`](SoftmaxRegressionConfig::init).
 #[derive(Config, Debug)]
 pub struct SoftmaxRegressionConfig {
-    /// Number of features, d.
+    /// The number of features, d.
     pub n_features: usize,
-    /// Number of classes, k.
+    /// The number of classes, k.
     pub n_classes: usize,
-    /// How weight and bias start. The objective is convex, so zero is as good as any, and it is
-    /// reproducible.
+    /// The initial weights and bias. The objective is convex, so zeros are as good as any other
+    /// start, and reproducible.
     #[config(default = "Initializer::Zeros")]
     pub initializer: Initializer,
 }
@@ -40,7 +40,7 @@ pub struct SoftmaxRegression {
 }
 
 impl SoftmaxRegressionConfig {
-    /// A model on `device`, in the device's default float type (see
+    /// Creates a model on `device`, in the device's default float type (see
     /// [`to_precision`](crate::to_precision)).
     pub fn init(&self, device: &Device) -> SoftmaxRegression {
         let linear = LinearConfig::new(self.n_features, self.n_classes).with_initializer(self.initializer.clone());
@@ -49,13 +49,15 @@ impl SoftmaxRegressionConfig {
 }
 
 impl SoftmaxRegression {
+    /// Returns the logits.
+    ///
     /// # Shapes
     /// - features `[n, d]` -> logits `[n, k]`
     pub fn forward(&self, features: Tensor<2>) -> Tensor<2> {
         self.scores(features)
     }
 
-    /// The probability of each class, Eq. (12).
+    /// Returns the probability of each class, Eq. (12).
     ///
     #[doc = include_str!("../formulas/eq-12.html")]
     ///
@@ -75,16 +77,16 @@ impl Classifier for SoftmaxRegression {
         &mut self.linear
     }
 
-    /// Eq. (13) in logits: of the sum over classes, the one-hot target leaves -ln p of the right
-    /// class.
+    /// Eq. (13) in logits. The target is one-hot, so the sum over classes reduces to -ln p of the
+    /// true class.
     fn cross_entropy(&self, logits: Tensor<2>, labels: Tensor<1, Int>) -> Tensor<1> {
         log_softmax(logits, 1).gather(1, labels.unsqueeze_dim(1)).squeeze_dim::<1>(1).neg()
     }
 
     /// P - Y, Eq. (17).
     fn residual(&self, logits: Tensor<2>, labels: Tensor<1, Int>) -> Tensor<2> {
-        // P with one taken from each row's own class. Not by Burn's `one_hot`, which reads the
-        // labels back to check them: the host would wait for the device at every step.
+        // Subtracts one from P at each row's class. Burn's `one_hot` would read the labels back to
+        // check them, so the host would wait for the device at every step.
         let minus_one = logits.zeros_like().narrow(1, 0, 1) - 1.0; // [n, 1]
         softmax(logits, 1).scatter(1, labels.unsqueeze_dim::<2>(1), minus_one, IndexingUpdateOp::Add)
     }
@@ -95,7 +97,7 @@ impl Classifier for SoftmaxRegression {
         p * (moved - mean)
     }
 
-    /// The class of the largest logit.
+    /// Returns the class of the largest logit.
     fn classify(&self, logits: Tensor<2>) -> Tensor<1, Int> {
         logits.argmax(1).squeeze_dim(1)
     }

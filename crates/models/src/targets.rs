@@ -1,14 +1,14 @@
 use burn::tensor::{Int, Tensor};
 
-/// What a batch's rows are, and by how much each counts.
+/// The labels of a batch, and optionally a weight for each row.
 ///
-/// With weights the cost of N rows is
+/// With weights, the cost of N rows is
 ///
 #[doc = include_str!("../formulas/eq-33.html")]
 ///
-/// N being the number of rows, not the sum of the weights: a row of weight 2 is a row that is there
-/// twice, and twice as heavy rows make a gradient twice as long. Labels alone are targets that all
-/// count 1, and then nothing is multiplied.
+/// N is the number of rows, not the sum of the weights. A weight of 2 adds a row's loss twice, and
+/// doubling all weights doubles the gradient. Labels without weights convert to targets, and then
+/// nothing is multiplied.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
@@ -25,14 +25,15 @@ use burn::tensor::{Int, Tensor};
 /// ```
 #[derive(Clone, Debug)]
 pub struct Targets {
-    /// Each row's class, `[n]`.
+    /// The class of each row, `[n]`.
     pub labels: Tensor<1, Int>,
-    /// By how much each row counts, `[n]`, in the float type of the features; 1 where absent.
+    /// The weight of each row, `[n]`, in the float type of the features. Every weight is 1 if
+    /// absent.
     pub weights: Option<Tensor<1>>,
 }
 
 impl Targets {
-    /// Rows that count by their class.
+    /// Creates targets whose row weights are those of their classes.
     ///
     /// # Shapes
     /// - labels `[n]`, class weights `[k]`
@@ -41,7 +42,7 @@ impl Targets {
         Self { labels, weights: Some(weights) }
     }
 
-    /// `w_i l_i` of losses l, `[n]`, whose mean is Eq. (33).
+    /// Returns `w_i l_i` for the losses l, `[n]`. Their mean is Eq. (33).
     pub(crate) fn losses(&self, losses: Tensor<1>) -> Tensor<1> {
         match &self.weights {
             None => losses,
@@ -49,13 +50,13 @@ impl Targets {
         }
     }
 
-    /// Each row times its weight, `[n, k]`.
+    /// Multiplies each row `[n, k]` by its weight.
     pub(crate) fn weighted(&self, rows: Tensor<2>) -> Tensor<2> {
         weighted(rows, self.weights.clone())
     }
 }
 
-/// Each row `[n, k]` times its weight `[n]`, where there are weights.
+/// Multiplies each row `[n, k]` by its weight `[n]`, if there are weights.
 pub(crate) fn weighted(rows: Tensor<2>, weights: Option<Tensor<1>>) -> Tensor<2> {
     match weights {
         None => rows,
@@ -64,7 +65,7 @@ pub(crate) fn weighted(rows: Tensor<2>, weights: Option<Tensor<1>>) -> Tensor<2>
 }
 
 impl From<Tensor<1, Int>> for Targets {
-    /// Rows that all count 1.
+    /// Creates targets without weights.
     fn from(labels: Tensor<1, Int>) -> Self {
         Self { labels, weights: None }
     }

@@ -1,32 +1,32 @@
-//! How far an objective can be above its minimum: Eqs. (28), (32) and (35) of `docs/derivation.md`,
-//! from the gradient alone.
+//! An upper bound on the distance of an objective to its minimum, from the gradient alone: Eqs.
+//! (28), (32) and (35) of `docs/derivation.md`.
 
 use chainrule_core::{Dual, Gradient, ObjectiveConfig, Parameters};
 
 use crate::engine::EngineError;
 use crate::lbfgs::dot;
 
-/// Means over the training rows, each times its weight, of which the bound for a free bias is made.
+/// Weighted means over the training rows. The bound for a bias without penalty is made from them.
 pub(crate) struct Moments {
     dual: Dual,
-    /// The mean weight; 1 where all rows count alike.
+    /// The mean weight; 1 without weights.
     weight: f64,
     /// The mean row, `[d]`.
     mean: Vec<f64>,
     /// `X^T Y / N`, `[d, k]`.
     class_sums: Vec<f64>,
-    /// The classes' frequencies, `[k]`, which add up to the mean weight; with one logit the
-    /// positive one's.
+    /// The class frequencies, `[k]`; they sum to the mean weight. With one logit, only the positive
+    /// class's.
     frequencies: Vec<f64>,
 }
 
-/// A bias that leaves no class but one a probability: `e^-1000` is 0 in every float type.
+/// A bias that makes the probability of all other classes 0: `e^-1000` is 0 in every float type.
 const SATURATED: f64 = 1000.0;
 
 impl Moments {
-    /// By two gradients, at which every row gets the same probabilities, first of the one class and
-    /// then of another: `X^T (1 e^T - Y) / N`, for two unit vectors e. No engine has to give more
-    /// than gradients, and the mean weight.
+    /// Computes the moments from the mean weight and two gradients, so that an engine needs nothing
+    /// else. At the first one, every row has probability 1 for one class; at the second, for
+    /// another class. This gives `X^T (1 e^T - Y) / N` for two unit vectors e.
     pub(crate) fn new(
         [d, k]: [usize; 2],
         dual: Dual,
@@ -39,7 +39,7 @@ impl Moments {
             gradient(&parameters)
         };
         let first = at(0, SATURATED)?;
-        // A single logit speaks for the other class where it is low.
+        // A single logit with a low value selects the other class.
         let other = if dual == Dual::Interval { at(0, -SATURATED)? } else { at(1, SATURATED)? };
         let column = |gradient: &Gradient| gradient.weight.iter().step_by(k).copied().collect::<Vec<f64>>();
         let mean: Vec<f64> = column(&first).iter().zip(column(&other)).map(|(first, other)| first - other).collect();
@@ -49,23 +49,23 @@ impl Moments {
         Ok(Self { dual, weight, mean, class_sums, frequencies })
     }
 
-    /// The row that the training rows are on average, heavy ones more than others, `[d]`.
+    /// The weighted mean of the training rows, `[d]`.
     pub(crate) fn mean_row(&self) -> Vec<f64> {
         self.mean.iter().map(|sum| sum / self.weight).collect()
     }
 }
 
-/// A point with what is known there.
+/// The values of J at one point.
 pub(crate) struct BoundPoint {
     /// `J = C + lambda R`
     pub(crate) objective: f64,
-    /// The gradient of J by W, then by b.
+    /// The gradient of J with respect to W, then b.
     pub(crate) gradient: Vec<f64>,
-    /// `J - J*` is at most this; without moments and with a free bias nothing proves it.
+    /// The bound on `J - J*`. It is not proven if the bias has no penalty and there are no moments.
     pub(crate) bound: f64,
 }
 
-/// What J, its gradient and the bound are, where C and its gradient are these.
+/// Computes J, its gradient and the bound from C and its gradient.
 pub(crate) fn found(
     at: &Parameters,
     cost: Gradient,
@@ -90,36 +90,37 @@ pub(crate) fn found(
     }
 }
 
-/// Eq. (32), and with weights Eq. (35): the rows' probabilities mixed with as little of one t for
-/// all of them as gives each class its frequency.
+/// Eq. (32), and with weights Eq. (35). The rows' probabilities are mixed with one distribution t
+/// for all rows. The smallest share theta of t is used with which the mixture has the class
+/// frequencies.
 fn with_free_bias(at: &Parameters, cost: &Gradient, by_weight: &[f64], lambda: f64, moments: &Moments) -> f64 {
     let k = at.columns;
     let MixWeights { theta, t } = mix(moments.dual, &cost.bias, &moments.frequencies, moments.weight);
-    // X^T (1 t^T - Y) / N, of which X^T (P - Y) / N leaves X^T (1 t^T - P) / N.
+    // X^T (1 t^T - Y) / N. Subtracting X^T (P - Y) / N gives X^T (1 t^T - P) / N.
     let by_t = |i: usize| moments.mean[i / k] * t[i % k] - moments.class_sums[i];
     let moved: Vec<f64> = by_weight.iter().enumerate().map(|(i, g)| g + theta * (by_t(i) - cost.weight[i])).collect();
     // The mean over rows of KL(t | p) = ln S - t^T z - H(t), where C = ln S - y^T z.
     let toward_t = (0..at.weight.len()).map(|i| at.weight[i] * by_t(i)).sum::<f64>()
         + (0..k).map(|i| at.bias[i] * (moments.weight * t[i] - moments.frequencies[i])).sum::<f64>();
     let divergence = cost.loss - toward_t - moments.weight * entropy(moments.dual, &t);
-    // Rounding may make it negative, but what is not a number stays so.
+    // Rounding may make it negative. NaN stays NaN.
     let divergence = if divergence < 0.0 { 0.0 } else { divergence };
     dot(&moved, &moved) / (2.0 * lambda) + theta * divergence
 }
 
-/// How much of what is mixed in.
+/// The share and the distribution of the mixture.
 #[derive(Debug)]
 struct MixWeights {
     theta: f64,
-    /// A probability of each class, or of the positive one.
+    /// The probability of each class, or of the positive one.
     t: Vec<f64>,
 }
 
-/// Eq. (31): the least theta, and t, for which `(1 - theta) (p - y) + theta (t - y)` is 0 in the
-/// mean over rows, each times its weight, where `p - y` is `residual`, y the frequencies, and
-/// `weight` the mean weight.
+/// Eq. (31): the smallest theta, with its t, such that the weighted mean over rows of `(1 - theta)
+/// (p - y) + theta (t - y)` is 0. The mean of `p - y` is `residual`, that of y is `frequencies`,
+/// and `weight` is the mean weight.
 fn mix(dual: Dual, residual: &[f64], frequencies: &[f64], weight: f64) -> MixWeights {
-    // t = (y - s (p - y)) / weight has to stay a probability.
+    // t = (y - s (p - y)) / weight must remain a probability.
     let buffer = residual.iter().zip(frequencies).map(|(&g, &y)| match g {
         g if g > 0.0 => y / g,
         g if g < 0.0 && dual == Dual::Interval => (weight - y) / -g,
@@ -156,7 +157,7 @@ mod tests {
         for (residual, frequencies) in cases {
             let dual = if residual.len() == 1 { Dual::Interval } else { Dual::Simplex };
             let MixWeights { theta, t } = mix(dual, residual, frequencies, 1.0);
-            // Rows that are heavier by the same factor mix alike.
+            // Scaling all weights does not change the mixture.
             let [heavier, more] =
                 [residual, frequencies].map(|means| means.iter().map(|mean| 4.0 * mean).collect::<Vec<_>>());
             let heavy = mix(dual, &heavier, &more, 4.0);
@@ -165,7 +166,7 @@ mod tests {
             for ((g, y), t) in residual.iter().zip(frequencies).zip(&t) {
                 assert!(((1.0 - theta) * g + theta * (t - y)).abs() < 1e-15, "{residual:?}: {theta} {t}");
             }
-            // With a smaller theta a t would be no probability: one is at its limit already.
+            // theta is the smallest possible, because one entry of t is at its limit.
             let buffer = |t: f64| if residual.len() == 1 { t.min(1.0 - t) } else { t };
             assert!(t.iter().any(|&t| buffer(t) < 1e-12), "{residual:?}: {theta} is not the least, {t:?}");
         }

@@ -5,59 +5,58 @@ use serde::{Deserialize, Serialize};
 
 use crate::optimum::SearchState;
 
-/// Where a training stands between two steps: all that it takes to go on and end as if nothing had
-/// happened, with the same rows, config and engine.
+/// The state of a training between two steps. With the same rows, config and engine, a resumed
+/// training ends with the same bits as an uninterrupted one.
 ///
-/// What follows from the rest is not in it: early stopping is judged anew from the evaluations, the
-/// order of the rows is drawn anew, and the schedule of the learning rate is run again to where it
-/// was.
+/// It does not contain what follows from the rest: early stopping is replayed from the evaluations,
+/// the row order is drawn again, and the learning-rate schedule is computed again.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Checkpoint {
-    /// Updates made; of L-BFGS, iterations.
+    /// The number of updates; for L-BFGS, iterations.
     pub(crate) steps: usize,
-    /// After these.
+    /// The parameters after these updates.
     pub(crate) parameters: Parameters,
-    /// Those of the best evaluation, where they will be kept.
+    /// The parameters of the best evaluation, if the run keeps them.
     pub(crate) best: Option<Parameters>,
     pub(crate) history: History,
-    /// What the optimizer remembers, where it does.
+    /// The optimizer's state, if it has one.
     pub(crate) memory: Option<OptimizerState>,
-    /// Of L-BFGS, the rest.
+    /// The state of L-BFGS.
     pub(crate) search: Option<SearchState>,
 }
 
 impl Checkpoint {
-    /// Of a training that begins at these parameters, and by mini-batch descent.
+    /// Starts a mini-batch training at these parameters.
     pub fn start(parameters: Parameters) -> Self {
         let history = History { train_loss: Vec::new(), evaluations: Vec::new() };
         Self { steps: 0, parameters, best: None, history, memory: None, search: None }
     }
 
-    /// Updates made; of L-BFGS, iterations.
+    /// The number of updates; for L-BFGS, iterations.
     pub fn steps(&self) -> usize {
         self.steps
     }
 
-    /// The parameters after these.
+    /// The parameters after these updates.
     pub fn parameters(&self) -> &Parameters {
         &self.parameters
     }
 
-    /// The losses and evaluations up to there.
+    /// The losses and evaluations so far.
     pub fn history(&self) -> &History {
         &self.history
     }
 }
 
-/// What an optimizer remembers of the steps before.
+/// The internal state of an optimizer.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct OptimizerState {
-    /// By names of the engine's, as `weight.momentum.moment_1`, each with as many numbers as its
-    /// parameter.
+    /// The engine's state tensors by name, such as `weight.momentum.moment_1`. Each has as many
+    /// numbers as its parameter.
     pub tensors: BTreeMap<String, Vec<f64>>,
-    /// Steps made, by names of the engine's.
+    /// The engine's step counters by name.
     pub counts: BTreeMap<String, u64>,
 }
 
-/// What is wrong with a memory that is not this optimizer's.
+/// The problem with a state that belongs to another optimizer.
 pub const ANOTHER_OPTIMIZER: &str = "its descent.optimizer is another";

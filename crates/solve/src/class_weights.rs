@@ -2,9 +2,8 @@ use chainrule_core::{ClassWeights, TrainConfig, one_line};
 
 use crate::TrainError;
 
-/// What k classes are called, in the order of their labels, as far as a config tells: what the data
-/// calls them, only one
-/// with data.classes knows.
+/// Names k classes for messages, in the order of their labels. Without `data.classes` the config
+/// does not know the names, and the classes are numbered.
 pub fn class_names(config: &TrainConfig, k: usize) -> Vec<String> {
     match config.classes() {
         Some(classes) => classes.iter().map(ToString::to_string).collect(),
@@ -12,11 +11,12 @@ pub fn class_names(config: &TrainConfig, k: usize) -> Vec<String> {
     }
 }
 
-/// By how much a row of each class counts, `[k]`, in the order of the model's outputs, where the
-/// config says that rows do not all count 1. `classes` are their names, and `labels` the training
-/// rows', positions of these.
+/// Returns the weight of each class's rows, `[k]`, in the order of the model's outputs.
 ///
-/// `"balanced"` is `n / (k n_c)`, as scikit-learn's `compute_class_weight` has it
+/// Returns `None` if the config has no class weights. `classes` are the names of the classes.
+/// `labels` are those of the training rows, as positions in `classes`.
+///
+/// `"balanced"` is `n / (k n_c)`, as in scikit-learn's `compute_class_weight`
 /// (`sklearn/utils/class_weight.py`).
 ///
 /// ```
@@ -30,11 +30,11 @@ pub fn class_names(config: &TrainConfig, k: usize) -> Vec<String> {
 /// ```
 ///
 /// # Errors
-/// Where there are not as many weights as classes, one is of a class that is not there, or a class
-/// has no row to balance it by.
+/// If the number of weights is not the number of classes, if a named class does not exist, or if a
+/// class to be balanced has no rows.
 ///
 /// # Panics
-/// Where a label is no class.
+/// If a label is not below k.
 pub fn class_weights(
     config: &TrainConfig,
     classes: &[impl ToString],

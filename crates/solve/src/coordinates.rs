@@ -6,12 +6,13 @@ use crate::lbfgs::dot;
 
 /// A linear change of variables along the mean row.
 ///
-/// Rows that share a background, as images do, have a mean m much longer than what tells them
-/// apart. Then the weights can move all logits at once, along `v = (m, 1)`, far more steeply than
-/// in any other way, and undo the bias at hardly any penalty. L-BFGS would take its first hundred
-/// passes to find that out; the mean, which is known, says it at once. Both changes leave v acting
-/// on the logits as strongly as a feature of length `|v|^(1/2)`, which is between 1 and `|v|`, the
-/// features' own scale being unknown.
+/// Rows that share a background, as images do, have a mean m that is much longer than the
+/// differences between them. The weights can then move all logits at once, along `v = (m, 1)`. The
+/// objective is far steeper in this direction than in any other, and the weights can replace the
+/// bias at almost no penalty. L-BFGS would need its first hundred passes to learn this direction,
+/// but the known mean gives it directly. With either change, v acts on the logits as strongly as a
+/// feature of length `|v|^(1/2)`. This is between 1 and `|v|`, because the scale of the features is
+/// unknown.
 pub(crate) struct Coordinates {
     /// m, `[d]`
     mean: Vec<f64>,
@@ -20,14 +21,14 @@ pub(crate) struct Coordinates {
     bias: Bias,
 }
 
-/// What the change does.
+/// The kind of change.
 #[derive(Clone, Copy)]
 enum Bias {
-    /// The weights' and the bias's share along v is taken `|v|^(1/2)` times as long: the penalty,
-    /// which is the same in all directions, nearly stays so.
+    /// The components of weights and bias along v are multiplied by `|v|^(1/2)`. The penalty is the
+    /// same in all directions and remains nearly so.
     Shrunk,
-    /// The bias is the logit of the mean row, divided by `|v|^(1/2)`: without a penalty of its own
-    /// it can be counted from wherever one likes.
+    /// The bias becomes the logit of the mean row, divided by `|v|^(1/2)`. This is possible because
+    /// the bias has no penalty: its origin is arbitrary.
     Centred,
 }
 
@@ -37,7 +38,7 @@ impl Coordinates {
         Self { mean, square, bias: if penalize_bias { Bias::Shrunk } else { Bias::Centred } }
     }
 
-    /// Coordinates of parameters: W by rows, then b.
+    /// Converts parameters to coordinates: W row by row, then b.
     pub(crate) fn of(&self, parameters: &Parameters) -> Vec<f64> {
         let k = parameters.columns;
         let mut u = [&parameters.weight[..], &parameters.bias].concat();
@@ -52,14 +53,14 @@ impl Coordinates {
         u
     }
 
-    /// The parameters with these coordinates.
+    /// Converts coordinates to parameters.
     pub(crate) fn parameters(&self, mut u: Vec<f64>, k: usize) -> Parameters {
         let d = self.mean.len();
         match self.bias {
             Bias::Shrunk => self.stretch(&mut u, k, 1.0 / self.root()),
             Bias::Centred => {
                 u[d * k..].iter_mut().for_each(|b| *b *= self.root());
-                // W^T m + z, with z = W^T m + b in the bias's place.
+                // W^T m + z, with z = W^T m + b in place of the bias.
                 let sums = self.along(&u, k);
                 u[d * k..].iter_mut().zip(sums).for_each(|(b, sum)| *b += *b - sum);
             }
@@ -68,8 +69,7 @@ impl Coordinates {
         Parameters { n_features: d, columns: k, weight: u, bias }
     }
 
-    /// The gradient by these coordinates of what has this gradient by the parameters: the
-    /// transposed map.
+    /// Converts a gradient by the parameters to one by these coordinates, with the transposed map.
     pub(crate) fn gradient(&self, mut g: Vec<f64>, k: usize) -> Vec<f64> {
         let d = self.mean.len();
         match self.bias {
@@ -90,7 +90,7 @@ impl Coordinates {
         self.square.sqrt().sqrt()
     }
 
-    /// `v^T u` of each class.
+    /// `v^T u` for each class.
     fn along(&self, u: &[f64], k: usize) -> Vec<f64> {
         let (weight, bias) = u.split_at(self.mean.len() * k);
         let mut sums = bias.to_vec();
@@ -100,7 +100,7 @@ impl Coordinates {
         sums
     }
 
-    /// Multiplies each class's share along v.
+    /// Multiplies the component of each class along v.
     fn stretch(&self, u: &mut [f64], k: usize, factor: f64) {
         let more: Vec<f64> = self.along(u, k).iter().map(|z| (factor - 1.0) * z / self.square).collect();
         let (weight, bias) = u.split_at_mut(self.mean.len() * k);

@@ -1,4 +1,4 @@
-//! Steps and evaluations by the kernels, on the bytes of the rows.
+//! The engine of the fused kernels: it trains on the bytes of the rows.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -11,10 +11,11 @@ use crate::engine::{Engine, EngineError, EvaluationResult};
 use crate::fused_rows::Batches;
 use crate::{FusedRows, Metrics};
 
-/// Parameters on their way down.
+/// The state of a training by the fused kernels.
 pub(crate) struct KernelEngine<'a> {
     fused: Fused,
-    /// The same model in f64, once it is asked for, where `fused` is in f32.
+    /// The same model in f64, created when it is first needed. It is used only if `fused` is in
+    /// f32.
     in_f64: Option<Fused>,
     link: Arc<dyn Link>,
     precision: Precision,
@@ -22,7 +23,7 @@ pub(crate) struct KernelEngine<'a> {
     train: &'a FusedRows,
     validation: &'a FusedRows,
     threads: usize,
-    /// The epoch's steps to come.
+    /// The remaining batches of the epoch.
     batches: Batches,
     losses: Vec<f64>,
 }
@@ -62,7 +63,7 @@ impl<'a> KernelEngine<'a> {
         let (mut loss, mut right) = (0.0, 0);
         rows.each(self.threads, |rows| {
             let found = self.fused.evaluate(rows);
-            // A single chunk's loss is the whole, unrounded.
+            // The loss of a single chunk is used unchanged, without rounding.
             loss += found.loss * (rows.len() as f64 / n);
             right += found.right;
         })?;
@@ -76,7 +77,7 @@ impl<'a> KernelEngine<'a> {
     }
 }
 
-/// The gradient of all rows.
+/// Returns the gradient over all rows.
 fn gradient(fused: &mut Fused, rows: &FusedRows, threads: usize) -> Result<Gradient, DataError> {
     let n = rows.len() as f64;
     let mut mean: Option<Gradient> = None;
@@ -101,7 +102,7 @@ impl Engine for KernelEngine<'_> {
     }
 
     fn begin_epoch(&mut self, order: &Arc<Order>, places: Range<usize>, batch_size: usize) -> Result<(), EngineError> {
-        // What was read ahead for an epoch that is over goes first.
+        // Drops the prefetched rows of the last epoch first.
         self.batches = Batches::none();
         self.batches = self.train.batches(order, places, batch_size, self.threads)?;
         Ok(())
@@ -143,7 +144,7 @@ impl Engine for KernelEngine<'_> {
     }
 
     fn metrics(&mut self) -> Result<[Metrics; 2], EngineError> {
-        // Nothing more is stepped on.
+        // No more steps follow.
         self.batches = Batches::none();
         Ok([self.metrics_on(self.train)?, self.metrics_on(self.validation)?])
     }

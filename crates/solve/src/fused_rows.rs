@@ -1,28 +1,31 @@
-//! Rows as the fused kernels take them: packed in memory, or read and packed chunk by chunk while
-//! the chunk before is computed with.
+//! Rows for the fused kernels. They are packed in memory, or read and packed in chunks while the
+//! kernels compute on the previous chunk.
 
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
-use chainrule_core::MissingAbility;
-use chainrule_data::{DataError, Order, Prefetcher, RowBuffer, Rows, pixel_value};
+use chainrule_core::{MissingAbility, Preprocessing};
+use chainrule_data::{DataError, Order, Prefetcher, RowBuffer, Rows};
 use chainrule_kernels::PackedRows;
 
 use crate::TrainError;
 
-/// Bytes of a chunk's features, unless a batch has more: so few that preparing one and computing
-/// with another hardly leave a processor's cache.
+/// Bytes of features in a chunk, unless one batch has more. Preparing one chunk and computing on
+/// another then almost fits into a processor's cache.
 const CHUNK: usize = 1 << 19;
 
-/// Rows as the fused kernels take them, wherever they lie.
+/// Rows for the fused kernels, in memory or in a file.
 #[derive(Clone, Debug)]
 pub struct FusedRows(Storage);
+
+/// `(scale, offset)` of all features.
+type Affine = (f64, f64);
 
 #[derive(Clone, Debug)]
 enum Storage {
     Packed(PackedRows),
-    InFile(Arc<Rows>),
+    InFile(Arc<Rows>, Affine),
 }
 
 impl From<PackedRows> for FusedRows {
@@ -32,74 +35,76 @@ impl From<PackedRows> for FusedRows {
 }
 
 impl FusedRows {
-    /// Packs rows in memory; those in a file are packed as they are read. Their features are
-    /// [`pixel_value`]s.
+    /// Packs rows in memory. Rows in a file are packed when they are read.
     ///
     /// # Errors
-    /// Where there are no kernels for what the features are stored as.
-    pub fn new(rows: Rows) -> Result<Self, TrainError> {
+    /// If there are no kernels for the storage type of the features, if each feature has its own
+    /// scale, or if the rows cannot be read.
+    pub fn new(rows: Rows, preprocessing: &Preprocessing) -> Result<Self, TrainError> {
+        let beyond = |problem| TrainError::BeyondKernels { problem };
+        let affine = preprocessing.shared_affine().ok_or(beyond(MissingAbility::Standardization))?;
         if rows.file().is_some() {
-            return Ok(Self(Storage::InFile(Arc::new(rows))));
+            return Ok(Self(Storage::InFile(Arc::new(rows), affine)));
         }
-        let packed = pack(&rows, 0..rows.len(), &mut RowBuffer::default())?;
-        packed.map(Self::from).ok_or(TrainError::BeyondKernels { problem: MissingAbility::Features(rows.kind()) })
+        let packed = pack(&rows, 0..rows.len(), affine, &mut RowBuffer::default())?;
+        packed.map(Self::from).ok_or(beyond(MissingAbility::Features(rows.kind())))
     }
 
-    /// Rows, n.
+    /// The number of rows, n.
     pub fn len(&self) -> usize {
         match &self.0 {
             Storage::Packed(rows) => rows.len(),
-            Storage::InFile(rows) => rows.len(),
+            Storage::InFile(rows, _) => rows.len(),
         }
     }
 
-    /// Whether there is no row.
+    /// Whether there are no rows.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Features of a row, d.
+    /// The number of features, d.
     pub fn n_features(&self) -> usize {
         match &self.0 {
             Storage::Packed(rows) => rows.n_features(),
-            Storage::InFile(rows) => rows.n_features(),
+            Storage::InFile(rows, _) => rows.n_features(),
         }
     }
 
-    /// The file that they stay in, where they do.
+    /// The file in which the rows stay, if there is one.
     pub fn file(&self) -> Option<&Path> {
         match &self.0 {
             Storage::Packed(_) => None,
-            Storage::InFile(rows) => rows.file(),
+            Storage::InFile(rows, _) => rows.file(),
         }
     }
 
-    /// All of them packed, where they are in memory.
+    /// The packed rows, if they are in memory.
     pub fn packed(&self) -> Option<&PackedRows> {
         match &self.0 {
             Storage::Packed(rows) => Some(rows),
-            Storage::InFile(_) => None,
+            Storage::InFile(..) => None,
         }
     }
 
-    /// All rows in their order, at once or a chunk at a time.
+    /// Calls `f` with all rows in order, at once or in chunks.
     pub(crate) fn each(&self, threads: usize, mut f: impl FnMut(&PackedRows)) -> Result<(), DataError> {
-        let rows = match &self.0 {
+        let (rows, affine) = match &self.0 {
             Storage::Packed(rows) => {
                 f(rows);
                 return Ok(());
             }
-            Storage::InFile(rows) => rows,
+            Storage::InFile(rows, affine) => (rows, *affine),
         };
         let n = rows.len();
-        for chunk in chunks(rows, &Arc::new(Order::of_file(n)), 0..n, units_a_chunk(rows, 1), threads)? {
+        for chunk in chunks(rows, affine, &Arc::new(Order::of_file(n)), 0..n, units_a_chunk(rows, 1), threads)? {
             f(&chunk?);
         }
         Ok(())
     }
 
-    /// The batches of an epoch, whose rows are at these places of `order`. What is read ahead is at
-    /// most two chunks a thread.
+    /// Returns the batches of an epoch, made of the rows at these places of `order`. Each thread
+    /// reads at most two chunks ahead.
     pub(crate) fn batches(
         &self,
         order: &Arc<Order>,
@@ -107,11 +112,11 @@ impl FusedRows {
         batch_size: usize,
         threads: usize,
     ) -> Result<Batches, DataError> {
-        let Storage::InFile(rows) = &self.0 else { return Ok(Batches(None)) };
+        let Storage::InFile(rows, affine) = &self.0 else { return Ok(Batches(None)) };
         let batches_a_chunk = units_a_chunk(rows, batch_size).min(places.len().div_ceil(batch_size));
         let rows_a_chunk = batches_a_chunk * batch_size;
         Ok(Batches(Some(Chunked {
-            chunks: chunks(rows, order, places, rows_a_chunk, threads)?,
+            chunks: chunks(rows, *affine, order, places, rows_a_chunk, threads)?,
             current: None,
             next: 0..0,
             places: (0..rows_a_chunk.min(order.len())).collect(),
@@ -120,27 +125,28 @@ impl FusedRows {
     }
 }
 
-/// An epoch's batches, one after the other.
+/// The batches of an epoch, one after the other.
 pub(crate) struct Batches(Option<Chunked>);
 
-/// Several batches a chunk.
+/// Batches that are read in chunks of several batches.
 struct Chunked {
     chunks: Prefetcher<Result<PackedRows, DataError>>,
     current: Option<PackedRows>,
-    /// The next batch's rows of the current chunk.
+    /// The rows of the current batch within the current chunk.
     next: Range<usize>,
-    /// `0..`, of which each batch is a part.
+    /// `0..`; each batch is a slice of it.
     places: Vec<usize>,
     batch_size: usize,
 }
 
 impl Batches {
-    /// None of rows that are packed; of others before an epoch begins.
+    /// No batches: for packed rows, or before an epoch begins.
     pub(crate) fn none() -> Self {
         Self(None)
     }
 
-    /// The next batch, which is of these rows of `all`: packed rows, and which of them it is.
+    /// Returns the next batch, as packed rows and indices into them. `batch` has its rows as
+    /// indices into `all`.
     pub(crate) fn next<'a>(
         &'a mut self,
         all: &'a FusedRows,
@@ -148,8 +154,8 @@ impl Batches {
     ) -> Result<(&'a PackedRows, &'a [usize]), DataError> {
         match (&all.0, &mut self.0) {
             (Storage::Packed(rows), _) => Ok((rows, batch)),
-            (Storage::InFile(_), Some(chunked)) => chunked.next(),
-            (Storage::InFile(_), None) => unreachable!("an epoch begins before its first step"),
+            (Storage::InFile(..), Some(chunked)) => chunked.next(),
+            (Storage::InFile(..), None) => unreachable!("an epoch begins before its first step"),
         }
     }
 }
@@ -167,15 +173,16 @@ impl Chunked {
     }
 }
 
-/// Whole units of `unit` rows, a batch or a single row, that make a chunk.
+/// The number of whole units in a chunk. A unit is `unit` rows: a batch or a single row.
 fn units_a_chunk(rows: &Rows, unit: usize) -> usize {
     (CHUNK / rows.n_features().saturating_mul(unit).max(1)).max(1)
 }
 
-/// The rows at these places of `order`, `rows_a_chunk` at a time, read and packed by so many
-/// threads.
+/// Reads and packs the rows at these places of `order` with this number of threads, `rows_a_chunk`
+/// at a time.
 fn chunks(
     rows: &Arc<Rows>,
+    affine: Affine,
     order: &Arc<Order>,
     places: Range<usize>,
     rows_a_chunk: usize,
@@ -187,25 +194,20 @@ fn chunks(
         move |i: usize| {
             let first = start + i * rows_a_chunk;
             let places = first..(first + rows_a_chunk).min(end);
-            Ok(pack(&rows, order.range(places), &mut buffer)?.expect("what stays in a file is bytes"))
+            Ok(pack(&rows, order.range(places), affine, &mut buffer)?.expect("what stays in a file is bytes"))
         }
     };
     Prefetcher::new((end - start).div_ceil(rows_a_chunk), threads, maker)
         .map_err(|problem| DataError::Thread { problem })
 }
 
-/// Some of the rows as the kernels read them, where there are kernels for them.
+/// Packs the chosen rows. Returns `None` if there are no kernels for them.
 fn pack(
     rows: &Rows,
     chosen: impl ExactSizeIterator<Item = usize> + Clone,
+    (scale, offset): Affine,
     buffer: &mut RowBuffer,
 ) -> Result<Option<PackedRows>, DataError> {
     let labels = chosen.clone().map(|row| u32::from(rows.label(row))).collect();
-    let (scale, offset) = scale_and_offset();
     Ok(PackedRows::of_features(rows.chunk(chosen, buffer)?, rows.size(), labels, scale, offset))
-}
-
-/// Those of [`pixel_value`]: of a line two points tell all.
-pub fn scale_and_offset() -> (f64, f64) {
-    ((pixel_value(255) - pixel_value(0)) / 255.0, pixel_value(0))
 }

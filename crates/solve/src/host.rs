@@ -1,27 +1,26 @@
-//! The mean loss of rows and its gradient by plain loops in f64, whatever a device computes with:
-//! what a certificate is made of.
+//! Loss and gradient by plain loops in f64, whatever precision the device has. Certificates are
+//! computed from them.
 
 use chainrule_core::{Gradient, Link, Parameters};
 
-/// Sums over rows of their losses and of the gradients of these, at one place.
+/// Sums of losses and gradients over rows, at fixed parameters.
 pub struct GradientSums<'a> {
     link: &'a dyn Link,
     at: &'a Parameters,
     sums: Gradient,
     rows: usize,
-    /// Of some rows: their logits, then their residuals, `[n, k]`.
+    /// The logits of some rows, later overwritten by their residuals, `[n, k]`.
     logits: Vec<f64>,
 }
 
 impl<'a> GradientSums<'a> {
-    /// Of no row yet.
+    /// Creates sums over no rows.
     pub fn new(link: &'a dyn Link, at: &'a Parameters) -> Self {
         let sums = Gradient { loss: 0.0, weight: vec![0.0; at.weight.len()], bias: vec![0.0; at.bias.len()] };
         Self { link, at, sums, rows: 0, logits: at.bias.clone() }
     }
 
-    /// Adds rows `[n, d]`, one after the other, each with its target and what it counts; the target
-    /// of a class is its position.
+    /// Adds rows `[n, d]` with their targets and weights. The target of a class is its position.
     pub fn add(&mut self, rows: &[f64], targets: impl IntoIterator<Item = (f64, f64)>) {
         let (d, k) = (self.at.n_features, self.at.columns);
         let mut targets = targets.into_iter();
@@ -39,14 +38,14 @@ impl<'a> GradientSums<'a> {
         }
     }
 
-    /// The means over the rows that were added.
+    /// Returns the means over all added rows.
     pub fn mean(self) -> Gradient {
         self.sums.times(1.0 / self.rows as f64)
     }
 }
 
-/// The loss of each of some rows `[n, d]`, and whether it is predicted rightly; `buffer` is for
-/// logits.
+/// Calls `see` with the loss of each row `[n, d]`, and with whether its prediction is correct.
+/// `buffer` is scratch memory for the logits.
 pub(crate) fn judge(
     link: &dyn Link,
     at: &Parameters,
@@ -65,10 +64,11 @@ pub(crate) fn judge(
     }
 }
 
-/// Rows whose logits are summed side by side: each sum waits for itself, and not for the others.
+/// The number of rows whose logits are summed together. Their sums are independent, so their
+/// additions can overlap.
 const AT_ONCE: usize = 8;
 
-/// `Z = X W + b`, `[n, k]`, of rows `[n, d]`.
+/// Computes `Z = X W + b`, `[n, k]`, for rows `[n, d]`.
 fn logits(at: &Parameters, rows: &[f64], z: &mut Vec<f64>) {
     let (d, k) = (at.n_features, at.columns);
     z.clear();
@@ -82,7 +82,7 @@ fn logits(at: &Parameters, rows: &[f64], z: &mut Vec<f64>) {
 
 /// `sums += x residuals^T`, `[d, k]`.
 fn add_outer(x: &[f64], residuals: &[f64], sums: &mut [f64]) {
-    /// The same with k known to the compiler, which then keeps the residuals in registers.
+    /// The same for a k that the compiler knows, so that it keeps the residuals in registers.
     fn narrow<const K: usize>(x: &[f64], residuals: &[f64], sums: &mut [f64]) -> bool {
         let (Ok(residuals), (sums, [])) = (<&[f64; K]>::try_from(residuals), sums.as_chunks_mut::<K>()) else {
             return false;

@@ -1,10 +1,10 @@
-//! A trained model on rows as the data has them, bytes of an image or numbers of a table, by host
-//! arithmetic in f64: what it predicts, and why.
+//! Predictions of a trained model for stored rows (bytes of an image or numbers of a table), on the
+//! CPU in f64. It can also explain them.
 //!
-//! All models of classes are read as a softmax of logits, which their [`Link`] gives:
+//! Every classifier is treated as a softmax of logits, which its [`Link`] provides:
 //! - logistic, of 0 and z: `softmax(0, z) = (1 - sigmoid(z), sigmoid(z))`
-//! - one class against the rest, of log sigmoid(z):
-//!   `softmax(log sigmoid(z))_k = sigmoid(z_k) / sum_l sigmoid(z_l)`
+//! - one class against the rest, of log sigmoid(z): `softmax(log sigmoid(z))_k = sigmoid(z_k) /
+//!   sum_l sigmoid(z_l)`
 
 use std::sync::Arc;
 
@@ -12,58 +12,60 @@ use chainrule_core::{
     ContentError, Features, LARGEST_NUMBER, Link, LinkKind, Parameters, Preprocessing, Targets, count,
 };
 
-/// A trained model, for asking.
+/// A trained model that makes predictions.
 #[derive(Clone, Debug)]
 pub struct Predictor {
     link: Arc<dyn Link>,
     parameters: Parameters,
     preprocessing: Preprocessing,
-    /// The logits of a row whose features are all 0; of pixels, of an image whose bytes are all 0,
-    /// which most of an image's are: `b_k + offset * sum_j w_jk`.
+    /// The initial value of the logits. For pixels, it is the logits of an image whose bytes are
+    /// all 0, since most bytes of an image are 0: `b_k + offset * sum_j w_jk`. Otherwise it is the
+    /// bias.
     of_blank: Vec<f64>,
 }
 
-/// Why a model cannot be asked about a row.
+/// An invalid row.
 #[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RowError {
-    /// It is longer or shorter than a row is.
+    /// The row has the wrong length.
     #[error("the row has {found} numbers, and the model takes {expected}")]
     Length {
-        /// Numbers given.
+        /// The number of values given.
         found: usize,
-        /// Features, d.
+        /// The number of features, d.
         expected: usize,
     },
-    /// The model's targets are numbers, of which it tells the [mean](Predictor::mean).
+    /// The model's targets are numbers, not classes. Use [`Predictor::mean`].
     #[error("the model tells no classes apart: its targets are numbers, of which it knows the mean")]
     NoClasses,
-    /// It has something else than what the model was trained on.
+    /// A value is outside the range that the model accepts.
     #[error("number {position} of the row (from 0) is {value:?}; the model takes {expected}")]
     Number {
-        /// Where, from 0.
+        /// Its position, counted from 0.
         position: usize,
-        /// What is there.
+        /// Its value.
         value: f64,
-        /// What may be there.
+        /// The accepted values.
         expected: &'static str,
     },
 }
 
-/// What a model says of a row.
+/// The prediction for one row.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Prediction {
-    /// `[k]`, in the order of the classes, whose softmax the probabilities are; for the logistic
-    /// model 0 and z, for one class against the rest `log sigmoid(z_k)`.
+    /// The logits `[k]`, in the order of the classes. Their softmax gives the probabilities. For
+    /// the logistic model they are 0 and z; for one class against the rest, `log sigmoid(z_k)`.
     pub logits: Vec<f64>,
-    /// `[k]`, in the order of the classes.
+    /// The probabilities `[k]`, in the order of the classes.
     pub probabilities: Vec<f64>,
-    /// The position of the class with the largest z, of equal ones the first.
+    /// The position of the class with the largest z. Of equal ones, the first.
     pub class: usize,
 }
 
 impl Prediction {
-    /// The cross-entropy, in nats, where `class` is the right one: `log sum_k exp(z_k) - z_class`.
+    /// Returns the cross-entropy in nats if `class` is the true class: `log sum_k exp(z_k) -
+    /// z_class`.
     pub fn cross_entropy(&self, class: usize) -> f64 {
         let highest = self.logits[self.class];
         self.logits.iter().map(|z| (z - highest).exp()).sum::<f64>().ln() + (highest - self.logits[class])
@@ -71,13 +73,13 @@ impl Prediction {
 }
 
 impl Predictor {
-    /// Of one of this workspace's models.
+    /// Creates a predictor for a built-in model.
     ///
     /// # Errors
     /// As [`with_link`](Self::with_link).
     ///
     /// # Panics
-    /// Where there are not as many statistics as features.
+    /// If the number of statistics is not the number of features.
     pub fn new(
         link: impl Into<LinkKind>,
         parameters: Parameters,
@@ -86,14 +88,14 @@ impl Predictor {
         Self::with_link(link.into().link(parameters.columns), parameters, preprocessing)
     }
 
-    /// Of any model.
+    /// Creates a predictor for any model.
     ///
     /// # Errors
-    /// Where a parameter or a sum of them is not finite, or there are not as many columns of them
-    /// as the link has.
+    /// If a parameter or a sum of parameters is not finite, or if the number of columns is not that
+    /// of the link.
     ///
     /// # Panics
-    /// Where there are not as many statistics as features.
+    /// If the number of statistics is not the number of features.
     pub fn with_link(
         link: Arc<dyn Link>,
         parameters: Parameters,
@@ -116,7 +118,7 @@ impl Predictor {
         let mut of_blank = parameters.bias.clone();
         for (class, z) in of_blank.iter_mut().enumerate() {
             let weights = parameters.of_class(class);
-            // No sum on the way to a logit is larger than this.
+            // An upper bound on every partial sum of a logit.
             let parts = weights.iter().enumerate().map(|(j, w)| w.abs() * preprocessing.largest(j));
             let largest = z.abs() + 3.0 * parts.sum::<f64>();
             if !largest.is_finite() {
@@ -129,12 +131,12 @@ impl Predictor {
         Ok(Self { link, of_blank, parameters, preprocessing })
     }
 
-    /// Features of a row, d.
+    /// The number of features, d.
     pub fn n_features(&self) -> usize {
         self.parameters.n_features
     }
 
-    /// Classes, k: two for the logistic model. None where the targets are numbers.
+    /// The number of classes, k: 2 for the logistic model, 0 if the targets are numbers.
     pub fn n_classes(&self) -> usize {
         match self.link.targets() {
             Targets::Classes(k) => k,
@@ -142,24 +144,23 @@ impl Predictor {
         }
     }
 
-    /// What its features are made by.
+    /// The map from stored numbers to features.
     pub fn preprocessing(&self) -> &Preprocessing {
         &self.preprocessing
     }
 
-    /// What it says of a row as the data has it: an image's bytes, or a table's numbers.
+    /// Predicts a stored row: the bytes of an image, or the numbers of a table.
     ///
     /// # Errors
-    /// Where `raw` are not d, or one of them is not what the model takes: a number, not above 1e30,
-    /// or of an image one from 0 to 255.
+    /// If the length of `raw` is not d, or if a value is out of range: from 0 to 255 for an image,
+    /// otherwise finite with an absolute value up to 1e30.
     pub fn predict<T: Copy + Into<f64>>(&self, raw: &[T]) -> Result<Prediction, RowError> {
         if self.n_classes() == 0 {
             return Err(RowError::NoClasses);
         }
         let z = self.logits(raw)?;
         let logits = self.link.class_logits(&z);
-        // Where each class has a logit of its own, that has digits which what is made of it may
-        // not.
+        // If each class has its own z, compares these: the derived logits may have lost digits.
         let ranks = if z.len() == logits.len() { &z } else { &logits };
         let mut class = 0;
         for (k, z) in ranks.iter().enumerate() {
@@ -172,7 +173,7 @@ impl Predictor {
         Ok(Prediction { probabilities: powers.iter().map(|power| power / sum).collect(), logits, class })
     }
 
-    /// The same of each row of a chunk, one after the other.
+    /// Predicts each row of a chunk.
     pub fn predict_each<'a>(
         &'a self,
         rows: Features<'a>,
@@ -184,11 +185,10 @@ impl Predictor {
         }
     }
 
-    /// What it expects of a row's target, whatever its kind: the probability of each class, or the
-    /// mean of a number.
+    /// Returns the expected target: the probability of each class, or the mean of a number.
     ///
     /// # Errors
-    /// As [`Predictor::predict`], but for the classes.
+    /// As [`Predictor::predict`], except that the targets need not be classes.
     pub fn mean<T: Copy + Into<f64>>(&self, raw: &[T]) -> Result<Vec<f64>, RowError> {
         Ok(self.link.mean(&self.logits(raw)?))
     }
@@ -198,9 +198,9 @@ impl Predictor {
         self.check(raw)?;
         let columns = self.parameters.columns;
         let mut logits = self.of_blank.clone();
-        // Of pixels what a blank image's are is in the logits already. Of other numbers a
-        // difference is taken before it is divided: most digits of a feature whose mean is large
-        // would be lost between two terms.
+        // For pixels, the logits already contain the part of a blank image. For other numbers, the
+        // mean is subtracted before the division: if the mean is large, separate terms would lose
+        // most digits of the feature.
         let are_pixels = self.preprocessing == Preprocessing::Pixels;
         for (j, (&raw, weights)) in raw.iter().zip(self.parameters.weight.chunks_exact(columns)).enumerate() {
             let raw = raw.into();
@@ -213,7 +213,7 @@ impl Predictor {
         Ok(logits)
     }
 
-    /// Refuses what no logit can be made of.
+    /// Checks the length and the values of a row.
     fn check<T: Copy + Into<f64>>(&self, raw: &[T]) -> Result<(), RowError> {
         let (found, expected) = (raw.len(), self.n_features());
         if found != expected {
@@ -225,19 +225,19 @@ impl Predictor {
                 (-LARGEST_NUMBER..=LARGEST_NUMBER, "finite numbers up to 1e30")
             }
         };
-        // What is not a number is in no range.
+        // No range contains NaN.
         let wrong = raw.iter().map(|&raw| raw.into()).enumerate().find(|(_, value)| !range.contains(value));
         wrong.map_or(Ok(()), |(position, value)| Err(RowError::Number { position, value, expected }))
     }
 
-    /// The weights `[d]` and the bias that speak for a class; for the logistic model those of z for
-    /// the positive class, the last, and of -z for the other.
+    /// Returns the weights `[d]` and the bias of a class. The logistic model has one z: its weights
+    /// are returned for the positive class, the last one, and with the opposite sign for the other.
     ///
     /// # Panics
-    /// Where `class` is none of the k.
+    /// If `class` is not below k.
     pub fn of_class(&self, class: usize) -> (Vec<f64>, f64) {
         assert!(class < self.n_classes(), "class {class} of {}", self.n_classes());
-        // A single logit speaks for the second class, and where it is low for the first.
+        // A high value of a single logit means the second class, and a low one the first.
         let (column, sign) = match self.parameters.columns {
             1 if self.n_classes() == 2 => (0, if class == 0 { -1.0 } else { 1.0 }),
             _ => (class, 1.0),
@@ -246,14 +246,14 @@ impl Predictor {
         (weights.iter().map(|w| sign * w).collect(), sign * self.parameters.bias[column])
     }
 
-    /// What speaks for a class in a row: for each feature `x_j w_jk`, and the bias `b_k`, of
-    /// [`Predictor::of_class`]. Their sum is z.
+    /// Returns the contribution of each feature to a class in this row, `x_j w_jk`, and the bias
+    /// `b_k`, with the weights of [`Predictor::of_class`]. Their sum is z.
     ///
     /// # Errors
     /// As [`Predictor::predict`].
     ///
     /// # Panics
-    /// Where `class` is none of the k.
+    /// If `class` is not below k.
     pub fn evidence<T: Copy + Into<f64>>(&self, raw: &[T], class: usize) -> Result<(Vec<f64>, f64), RowError> {
         self.check(raw)?;
         let (weights, bias) = self.of_class(class);

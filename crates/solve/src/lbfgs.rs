@@ -1,17 +1,17 @@
-//! L-BFGS on plain slices: the two-loop recursion and a line search, for any function that gives
-//! its value with its gradient.
+//! L-BFGS on plain slices: the two-loop recursion and a line search. It minimises any function that
+//! returns its value and gradient.
 //!
 //! Nocedal and Wright, *Numerical Optimization*, 2nd edition: Algorithm 7.4 for the direction,
-//! Section 3.1 for the Wolfe conditions. Where values are so near each other that rounding decides
-//! which is the lower, slopes judge in their place: the approximate Wolfe conditions of Hager and
-//! Zhang, *SIAM Journal on Optimization* 16 (2005), Eq. (4.1).
+//! Section 3.1 for the Wolfe conditions. If two values differ only by rounding, their slopes are
+//! compared instead: the approximate Wolfe conditions of Hager and Zhang, *SIAM Journal on
+//! Optimization* 16 (2005), Eq. (4.1).
 
 use std::collections::VecDeque;
 use std::ops::ControlFlow;
 
 use serde::{Deserialize, Serialize};
 
-/// A point with the function's value and gradient there.
+/// A point with the function's value and gradient.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Point {
     pub(crate) x: Vec<f64>,
@@ -19,61 +19,60 @@ pub(crate) struct Point {
     pub(crate) gradient: Vec<f64>,
 }
 
-/// How far to go, and what to trust.
+/// The limits of the search.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Options {
-    /// Pairs of steps and changes of gradient that the curvature is read from.
+    /// The number of stored correction pairs (steps and changes of the gradient).
     pub(crate) memory: usize,
-    /// Iterations, at most.
+    /// The maximum number of iterations.
     pub(crate) iterations: usize,
-    /// Values whose distance, relative to them, is below this are taken for equal: more than
-    /// rounding makes of them.
+    /// Values with a relative difference below this are treated as equal. It must exceed the
+    /// rounding error.
     pub(crate) noise: f64,
 }
 
-/// Why the iterations ended.
+/// Why the search ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum End {
-    /// The caller had enough.
+    /// Stopped by the callback.
     Told,
-    /// As many iterations as there may be were made.
+    /// The maximum number of iterations was reached.
     UsedUp,
-    /// No lower value is to be found along the direction, or has been for long: rounding hides what
-    /// is left of the way.
+    /// The line search found no lower value, or there has been no progress for many iterations.
+    /// Rounding errors prevent any further progress.
     Rounding,
 }
 
-/// Fraction of the decrease that the slope promises which a step must keep.
+/// The fraction of the linearly predicted decrease that a step must achieve.
 const DECREASE: f64 = 1e-4;
-/// Fraction of the first slope that may be left after a step.
+/// The maximum slope after a step, as a fraction of the initial slope.
 const SLOPE_LEFT: f64 = 0.9;
-/// Trials along one direction.
+/// The maximum number of trials in one line search.
 const TRIALS: usize = 40;
-/// Iterations with neither a lower value nor a shorter gradient after which it is rounding that
-/// they walk on.
+/// The search ends after this many iterations with neither a lower value nor a shorter gradient.
 const IDLE: usize = 20;
 
-/// What is minimised.
+/// A function to minimise.
 pub(crate) trait Minimised {
-    /// Why it cannot be computed.
+    /// The error of an evaluation.
     type Error;
 
-    /// Value and gradient at `x`, or at what it rounds to where that is computed with, which the
-    /// point tells.
+    /// Returns value and gradient at `x`. If the function rounds `x`, the point contains the
+    /// rounded one.
     fn evaluate(&mut self, x: Vec<f64>) -> Result<Point, Self::Error>;
 
-    /// Hears of the start and of every iteration's point, which is the one evaluated last; `Break`
-    /// ends the iterations.
+    /// Called at the start and after every iteration. The state's point is the last one evaluated.
+    /// `Break` ends the search.
     fn arrived(&mut self, state: &State) -> Result<ControlFlow<()>, Self::Error>;
 }
 
-/// Where the iterations stand between two of them.
+/// The state of the search between two iterations.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct State {
     pub(crate) at: Point,
     memory: CorrectionPairs,
     idle: StallCounter,
-    /// Iterations made.
+    /// The number of iterations.
     iterations: usize,
 }
 
@@ -90,25 +89,25 @@ impl State {
         self.iterations += 1;
     }
 
-    /// Whether it is one of a function of so many numbers.
+    /// Whether the state belongs to a function of `n` variables.
     pub(crate) fn has_dimension(&self, n: usize) -> bool {
         let of_pairs = self.memory.pairs.iter().flat_map(|pair| [&pair.s, &pair.y]);
         [&self.at.x, &self.at.gradient].into_iter().chain(of_pairs).all(|vector| vector.len() == n)
     }
 }
 
-/// Where the iterations begin.
+/// The start of the search.
 pub(crate) enum Start {
-    /// At a point.
+    /// A point.
     At(Vec<f64>),
-    /// Where others ended.
+    /// The state of an earlier search.
     From(Box<State>),
 }
 
-/// Goes down.
+/// Minimises the problem.
 ///
 /// # Errors
-/// The problem's own.
+/// The errors of the problem.
 pub(crate) fn minimise<P: Minimised>(problem: &mut P, start: Start, options: Options) -> Result<End, P::Error> {
     let mut state = match start {
         Start::From(state) => *state,
@@ -130,12 +129,12 @@ pub(crate) fn minimise<P: Minimised>(problem: &mut P, start: Start, options: Opt
         let next = loop {
             let (at, memory) = (&state.at, &mut state.memory);
             let direction = memory.direction(&at.gradient);
-            // A first step of length 1 at most; afterwards the recursion knows the scale.
+            // The first step has a length of at most 1. Later, the recursion provides the scale.
             let first = if memory.pairs.is_empty() { (1.0 / norm(&at.gradient)).min(1.0) } else { 1.0 };
             match line_search(problem, at, &direction, first, options.noise)? {
                 Some(next) => break next,
-                // What the memory holds may be rounding: along the gradient itself there is one
-                // more chance.
+                // The correction pairs may consist of rounding errors. Drops them and tries the
+                // gradient direction.
                 None if !memory.pairs.is_empty() => memory.pairs.clear(),
                 None => return Ok(End::Rounding),
             }
@@ -147,7 +146,8 @@ pub(crate) fn minimise<P: Minimised>(problem: &mut P, start: Start, options: Opt
     }
 }
 
-/// The lowest value and the shortest gradient so far, and for how long neither has moved.
+/// The lowest value and the shortest gradient so far, and the number of iterations without
+/// progress.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct StallCounter {
     value: f64,
@@ -169,7 +169,7 @@ impl StallCounter {
     }
 }
 
-/// The last steps and what they did to the gradient.
+/// The most recent steps with their changes of the gradient.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct CorrectionPairs {
     pairs: VecDeque<Pair>,
@@ -187,8 +187,8 @@ struct Pair {
 }
 
 impl CorrectionPairs {
-    /// Keeps the pair of two points, unless the function is not convex between them, or rounding
-    /// says so.
+    /// Stores the pair between two points, unless the curvature is not clearly positive: the
+    /// function is not convex there, or rounding dominates.
     fn push(&mut self, from: &Point, to: &Point) {
         let s = difference(&to.x, &from.x);
         let y = difference(&to.gradient, &from.gradient);
@@ -202,7 +202,7 @@ impl CorrectionPairs {
         self.pairs.push_back(Pair { s, y, curvature });
     }
 
-    /// `-H g`, with the H that the pairs tell of: the two-loop recursion.
+    /// `-H g`, with the approximate inverse Hessian H of the pairs: the two-loop recursion.
     fn direction(&self, gradient: &[f64]) -> Vec<f64> {
         let mut q: Vec<f64> = gradient.iter().map(|g| -g).collect();
         let mut alphas = Vec::with_capacity(self.pairs.len());
@@ -223,15 +223,15 @@ impl CorrectionPairs {
     }
 }
 
-/// A length along the direction that was tried.
+/// A step length that was tried.
 #[derive(Clone, Copy)]
 struct Trial {
     length: f64,
     slope: f64,
 }
 
-/// A point along `direction` that meets the Wolfe conditions; `None` where none is found, or
-/// `direction` does not go down.
+/// Finds a point along `direction` that meets the Wolfe conditions. Returns `None` if there is
+/// none, or if `direction` is not a descent direction.
 fn line_search<P: Minimised>(
     problem: &mut P,
     from: &Point,
@@ -243,8 +243,8 @@ fn line_search<P: Minimised>(
     if !(slope < 0.0 && slope.is_finite()) {
         return Ok(None);
     }
-    // Between `short`, which goes down but not far enough, and `long`, which goes too far, there is
-    // such a point.
+    // A suitable point lies between `short`, which is too short a step, and `long`, which is too
+    // long.
     let mut short = Trial { length: 0.0, slope };
     let mut long: Option<Trial> = None;
     let mut length = first;
@@ -256,7 +256,7 @@ fn line_search<P: Minimised>(
         let is_lower = point.value <= from.value + DECREASE * length * slope;
         let is_level = point.value <= from.value + noise * from.value.abs();
         let rises_little = trial.slope <= (2.0 * DECREASE - 1.0) * slope;
-        // A value that is no number is neither.
+        // A NaN meets neither condition.
         if !(is_lower || is_level && rises_little) || !trial.slope.is_finite() {
             long = Some(trial);
         } else if trial.slope < SLOPE_LEFT * slope {
@@ -272,15 +272,15 @@ fn line_search<P: Minimised>(
     Ok(None)
 }
 
-/// Where the slope would be 0, were it straight between the two; never near to either, and in the
-/// middle where that is unknown.
+/// The zero of the slope by linear interpolation, kept away from both ends. The midpoint if the
+/// slope at `long` is not finite and positive.
 fn between(short: Trial, long: Trial) -> f64 {
     let fraction = short.slope / (short.slope - long.slope);
     let fraction = if long.slope.is_finite() && long.slope > 0.0 { fraction.clamp(0.1, 0.9) } else { 0.5 };
     short.length + fraction * (long.length - short.length)
 }
 
-/// `a^T b`, in four sums, which do not wait for each other.
+/// `a^T b`, as four independent sums.
 pub(crate) fn dot(a: &[f64], b: &[f64]) -> f64 {
     let ((fours_a, rest_a), (fours_b, rest_b)) = (a.as_chunks::<4>(), b.as_chunks::<4>());
     let mut sums = [0.0; 4];
@@ -310,12 +310,12 @@ fn difference(a: &[f64], b: &[f64]) -> Vec<f64> {
 mod tests {
     use super::*;
 
-    /// A function of a test, with a count of its evaluations.
+    /// A test function that counts its evaluations.
     struct Counted<F> {
         function: F,
         evaluations: usize,
         last: Option<Point>,
-        /// The gradient's length at which it is enough.
+        /// The search may stop at this length of the gradient.
         enough: f64,
     }
 
@@ -386,14 +386,13 @@ mod tests {
         let (end, at, evaluations) = go(bowl(curvatures), &[0.0; 9], OPTIONS, 1e-9);
         assert_eq!(end, End::Told);
         assert!(evaluations < 800, "{evaluations}");
-        // The gradient is small where the curvature is, so only it says how far x came.
+        // The gradient is small where the curvature is, so only the value shows how far x came.
         assert!(at.value < 1e-12, "{}", at.value);
     }
 
     #[test]
     fn a_wall_beyond_which_there_are_no_numbers_is_not_stepped_over() {
-        // -ln(2 - x) + 3 x^2: no number from x = 2 on, which the first steps would reach from far
-        // below.
+        // -ln(2 - x) + 3 x^2 is NaN from x = 2 on. The first steps from far below would reach it.
         let function = |x: &[f64]| {
             let buffer = 2.0 - x[0];
             if buffer <= 0.0 {
@@ -421,7 +420,7 @@ mod tests {
 
     #[test]
     fn values_that_rounding_decides_on_do_not_end_the_walk_early() {
-        // Values to seven digits, as f32 has them; slopes are exact.
+        // Values with seven digits, as in f32; exact slopes.
         let exact = bowl(vec![1.0, 7.0, 30.0]);
         let function = move |x: &[f64]| {
             let (value, gradient) = exact(x);
@@ -434,13 +433,13 @@ mod tests {
 
     #[test]
     fn what_cannot_go_lower_says_so() {
-        // Nowhere a slope to go down by.
+        // The slope is 0 everywhere.
         let (end, at, evaluations) = go(|_| (1.0, vec![0.0]), &[5.0], OPTIONS, -1.0);
         assert_eq!((end, at.x[0], evaluations), (End::Rounding, 5.0, 1));
-        // A gradient that lies: the value rises along it.
+        // A wrong gradient: the value rises along the descent direction.
         let (end, ..) = go(|x| (x[0], vec![-1.0]), &[5.0], OPTIONS, 0.0);
         assert_eq!(end, End::Rounding);
-        // At the minimum up to rounding, and never told that it is enough.
+        // Reaches the minimum up to rounding, and the callback never stops it.
         let (end, at, evaluations) = go(bowl(vec![1.0, 3.0]), &[2.0, 5.0], OPTIONS, -1.0);
         assert_eq!(end, End::Rounding);
         assert!(at.value < 1e-25 && evaluations < 400, "{at:?} {evaluations}");
@@ -448,8 +447,8 @@ mod tests {
 
     #[test]
     fn walking_about_on_rounding_is_given_up() {
-        // Values that are all the same to seven digits, and gradients with an error that looks
-        // random, as sums in f32 have near the minimum.
+        // Values that are equal to seven digits, and gradients with errors that look random, as
+        // sums in f32 have near the minimum.
         let function = |x: &[f64]| {
             let error = |x: f64| 1e-3 * (1e9 * x).sin();
             (f64::from((1.0 + 1e-9 * dot(x, x)) as f32), x.iter().map(|&x| 1e-9 * x + error(x)).collect())

@@ -3,20 +3,20 @@ use chainrule_data::Rows;
 
 use crate::{TrainError, class_weights};
 
-/// What is found on all training rows before the first step.
+/// Statistics of all training rows, computed before the first step.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TrainingStatistics {
-    /// What the features are made by.
+    /// The map from stored numbers to features.
     pub preprocessing: Preprocessing,
-    /// By how much the rows of each class count, where not all count 1.
+    /// The weight of each class's rows, if there are class weights.
     pub class_weights: Option<Vec<f64>>,
 }
 
 impl TrainingStatistics {
-    /// On these rows, which are of this schema.
+    /// Computes the statistics of these rows, which have this schema.
     ///
     /// # Errors
-    /// As [`class_weights()`], and where the rows cannot be read any more.
+    /// As [`class_weights()`], and if the rows can no longer be read.
     pub fn of(config: &TrainConfig, rows: &Rows, schema: &Schema) -> Result<Self, TrainError> {
         let preprocessing = match config.data().standardize {
             true => Preprocessing::Standardized(rows.moments()?),
@@ -25,7 +25,7 @@ impl TrainingStatistics {
         Ok(Self { preprocessing, class_weights: class_weights(config, &schema.classes, &rows.labels())? })
     }
 
-    /// The config as it is trained by: with the weight of each class.
+    /// Returns the config with the computed class weights.
     pub fn with_statistics(&self, config: &TrainConfig) -> TrainConfig {
         let config = config.clone();
         match &self.class_weights {

@@ -1,12 +1,17 @@
-//! A linear classifier's training: mini-batch gradient descent, or L-BFGS to the certified minimum.
+//! Training of a linear classifier: mini-batch gradient descent, or L-BFGS with a proven distance
+//! to the minimum.
 //!
-//! [`train()`] walks the path that a checked [`TrainConfig`](chainrule_core::TrainConfig) describes
-//! over an [`Engine`], which computes, and gives the parameters, the history, and how it ended. Two
-//! engines are here: [`train_fused()`] goes by kernels that do a step in one pass, on rows that
-//! stay in their file, too, and [`train_by_loops()`] by plain loops on any rows. [`find_optimum()`]
-//! goes to the minimum by the kernels and gives nothing else. A [`Predictor`] asks a model that was
-//! trained. It knows no Burn, no clock and no console: an [`Observer`] is told what happens, and
-//! may stop it.
+//! - [`train()`] runs the training that a checked [`TrainConfig`](chainrule_core::TrainConfig)
+//!   describes on an [`Engine`]. It returns the parameters, the history, and how the training
+//!   ended.
+//! - [`train_fused()`] uses the fused kernels, which do a step in one pass. Rows may stay in their
+//!   file.
+//! - [`train_by_loops()`] uses plain loops, on any rows.
+//! - [`find_optimum()`] only searches for the minimum, by L-BFGS and the fused kernels.
+//! - A [`Predictor`] predicts with a trained model.
+//! - An [`Observer`] receives the events of a training and may stop it.
+//!
+//! This crate uses no Burn, no clock and no console.
 
 mod bound;
 mod checkpoint;
@@ -28,7 +33,7 @@ mod train;
 pub use checkpoint::{ANOTHER_OPTIMIZER, Checkpoint, OptimizerState};
 pub use class_weights::{class_names, class_weights};
 pub use engine::{Engine, EngineError, EvaluationResult};
-pub use fused_rows::{FusedRows, scale_and_offset};
+pub use fused_rows::FusedRows;
 pub use host::GradientSums;
 pub use inference::{Prediction, Predictor, RowError};
 pub use learnt::TrainingStatistics;
@@ -40,19 +45,19 @@ pub use train::{
     within_kernels,
 };
 
-/// The version of all that decides a training's bits, here and in the crates below: kernels, closed
-/// forms, optimizers, the order of the rows, what features are made by. A training goes on, and a
-/// finished one is taken for what would be made, only where it is the same. Small trainings whose
-/// bits are noted (`tests/fixtures/numerics.json`) fail until it is raised.
+/// The version of all code that determines a training's bits, here and in the crates below:
+/// kernels, closed forms, optimizers, the order of the rows, and preprocessing. A training resumes,
+/// and a finished run is reused, only if the version is the same. When the bits of the small
+/// trainings in `tests/fixtures/numerics.json` change, a test fails until this number is raised.
 pub const NUMERICS: u32 = 1;
 
-/// What a model is worth on some rows.
+/// The metrics on some rows.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Metrics {
-    /// Mean cross-entropy in nats, without the penalty; in a training each row's times the weight
-    /// of its class.
+    /// The mean cross-entropy in nats, without the penalty. In a training, each row's loss is
+    /// multiplied by its class weight.
     pub loss: f64,
-    /// Fraction of rows classified rightly.
+    /// The fraction of rows classified correctly.
     pub accuracy: f64,
 }
 

@@ -1,5 +1,4 @@
-//! Steps and evaluations by plain loops on the host: on whatever rows there are, whatever their
-//! features are made by.
+//! The engine of plain loops on the CPU. It trains on any rows with any preprocessing.
 
 use std::sync::Arc;
 
@@ -12,13 +11,13 @@ use crate::engine::{Engine, EngineError, EvaluationResult};
 use crate::host::{GradientSums, judge};
 use crate::{Metrics, Observer, TrainError, Trained, class_names, class_weights, train};
 
-/// [`train()`] by plain loops, from parameters that are 0, on one thread. The features are made of
-/// the rows as they are needed. Features and parameters are in the precision of the config; all
-/// sums are in f64.
+/// Runs [`train()`] by plain loops on one thread, starting at zero parameters. Features are
+/// computed from the rows when they are needed. Features and parameters are rounded to the config's
+/// precision, and all sums are in f64.
 ///
 /// # Errors
-/// As [`train()`], and where the config asks for an optimizer other than plain steps, or the class
-/// weights are not those of the classes.
+/// As [`train()`], if the config has an optimizer other than plain SGD, or if the class weights do
+/// not match the classes.
 pub fn train_by_loops(
     link: &Arc<dyn Link>,
     examples: &Rows,
@@ -35,7 +34,7 @@ pub fn train_by_loops(
     train(&mut LoopEngine::new(Arc::clone(link), examples, validation, config)?, config, observer)
 }
 
-/// Rows with what their features are made by.
+/// Rows with their preprocessing.
 #[derive(Clone, Copy)]
 struct Examples<'a> {
     rows: &'a Rows,
@@ -43,18 +42,18 @@ struct Examples<'a> {
     precision: Precision,
 }
 
-/// Memory for rows' numbers and for their features.
+/// Buffers for stored numbers and for features.
 #[derive(Default)]
 struct RowBuffers {
     raw: RowBuffer,
     features: Vec<f64>,
 }
 
-/// Rows whose features are made at once.
+/// The number of rows whose features are computed together.
 const AT_ONCE: usize = 64;
 
 impl Examples<'_> {
-    /// The features `[n, d]` of some rows.
+    /// Computes the features `[n, d]` of some rows.
     fn features<'a>(&self, rows: &[usize], buffer: &'a mut RowBuffers) -> Result<&'a [f64], DataError> {
         let RowBuffers { raw, features } = buffer;
         features.clear();
@@ -69,7 +68,7 @@ impl Examples<'_> {
     }
 }
 
-/// Some rows after the other.
+/// Calls `see` with [`AT_ONCE`] rows at a time.
 fn in_chunks(
     mut rows: impl Iterator<Item = usize>,
     mut see: impl FnMut(&[usize]) -> Result<(), DataError>,
@@ -85,7 +84,7 @@ fn in_chunks(
     }
 }
 
-/// A model on its way down.
+/// The state of a training by plain loops.
 struct LoopEngine<'a> {
     link: Arc<dyn Link>,
     precision: Precision,
@@ -94,7 +93,7 @@ struct LoopEngine<'a> {
     parameters: Parameters,
     examples: Examples<'a>,
     validation: Examples<'a>,
-    /// By how much a row counts, by its class, where not all count 1.
+    /// The weight of each class's rows, if there are class weights.
     of_class: Option<Vec<f64>>,
     losses: Vec<f64>,
 }
@@ -128,7 +127,7 @@ impl<'a> LoopEngine<'a> {
         self.of_class.as_ref().map_or(1.0, |weights| weights[class])
     }
 
-    /// The mean gradient of these rows, without the penalty.
+    /// Returns the mean gradient over these rows, without the penalty.
     fn gradient(&self, rows: impl Iterator<Item = usize>, at: &Parameters) -> Result<Gradient, DataError> {
         let (mut sums, mut buffer) = (GradientSums::new(&*self.link, at), RowBuffers::default());
         in_chunks(rows, |rows| {
@@ -203,7 +202,7 @@ impl Engine for LoopEngine<'_> {
     }
 
     fn full_gradient_f64(&mut self, parameters: &Parameters) -> Option<Result<Gradient, EngineError>> {
-        // Sums are in f64 as it is; what is asked for are these parameters, unrounded.
+        // Sums are in f64 anyway; the caller only needs the parameters without rounding.
         (self.precision == Precision::F32).then(|| Ok(self.gradient(0..self.rows(), parameters)?))
     }
 

@@ -4,55 +4,55 @@ use chainrule_core::Evaluation;
 
 use crate::Checkpoint;
 
-/// What happened in a training.
+/// An event of a training.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub enum Progress<'a> {
-    /// A step was made, of this number from 0.
+    /// A step was made. Steps are counted from 0.
     Step(usize),
     /// An evaluation was made.
     Evaluation(&'a Evaluation),
 }
 
-/// Hears of a training's progress, and keeps its checkpoints; `()` does neither, and a closure
-/// hears of the [`Progress`], where `Break` ends the training after the step.
+/// Receives the events of a training and saves its checkpoints. `()` ignores both. A closure
+/// receives the [`Progress`]; if it returns `Break`, the training ends.
 pub trait Observer: Send {
-    /// Where the training goes on from, if not from its start. It is asked once, before the first
+    /// The checkpoint to resume from, or `None` to start anew. It is called once, before the first
     /// step.
     fn resume_from(&mut self) -> Option<Checkpoint> {
         None
     }
 
-    /// A step was made. `Break` ends the training here, with all that it has.
+    /// A step was made. `Break` ends the training here; its results so far are kept.
     fn on_step(&mut self, step: usize) -> ControlFlow<()> {
         let _ = step;
         ControlFlow::Continue(())
     }
 
-    /// Whether the training is to end, asked where no step is made for long.
-    /// [`Observer::on_step`] is not told then.
+    /// Whether to stop. It is called during long phases without steps; [`Observer::on_step`] is not
+    /// called then.
     fn should_stop(&mut self) -> bool {
         false
     }
 
-    /// Whether a checkpoint is wanted, now that this step was made, and [`Observer::on_step`]
-    /// was told of it.
+    /// Whether to save a checkpoint after this step. It is called after [`Observer::on_step`].
     fn wants_checkpoint(&mut self, step: usize) -> bool {
         let _ = step;
         false
     }
 
-    /// Gets the checkpoint that it wanted.
+    /// Receives the requested checkpoint.
     fn save_checkpoint(&mut self, checkpoint: Checkpoint) {
         let _ = checkpoint;
     }
 
-    /// An evaluation begins, and the steps pause.
+    /// An evaluation begins. No steps are made meanwhile.
     fn on_evaluation_start(&mut self) {}
 
-    /// The evaluation is done, and the steps go on.
-    fn on_evaluation(&mut self, evaluation: &Evaluation) {
+    /// Called after each evaluation. `Break` stops the training here.
+    fn on_evaluation(&mut self, evaluation: &Evaluation) -> ControlFlow<()> {
         let _ = evaluation;
+        ControlFlow::Continue(())
     }
 }
 
@@ -63,8 +63,7 @@ impl<F: FnMut(Progress) -> ControlFlow<()> + Send> Observer for F {
         self(Progress::Step(step))
     }
 
-    fn on_evaluation(&mut self, evaluation: &Evaluation) {
-        // An evaluation is within a step, after which it is asked again.
-        let _ = self(Progress::Evaluation(evaluation));
+    fn on_evaluation(&mut self, evaluation: &Evaluation) -> ControlFlow<()> {
+        self(Progress::Evaluation(evaluation))
     }
 }

@@ -1,4 +1,4 @@
-//! To the minimum of J, on all rows at once, with a proof of how near it came.
+//! The search for the minimum of J by L-BFGS on all rows, with a certificate.
 
 use std::num::NonZero;
 use std::ops::ControlFlow;
@@ -15,42 +15,43 @@ use crate::lbfgs::{self, End, Minimised, Options, Point, Start, State, norm};
 use crate::train::{Ending, TrainError, TrainLoop, within_kernels};
 use crate::{Checkpoint, FusedRows, Observer};
 
-/// What is known after an iteration, or of the start.
+/// The values after an iteration, or at the start.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Iterate {
-    /// Iterations made; 0 is the start.
+    /// The number of iterations; 0 is the start.
     pub iteration: usize,
-    /// Passes over the training rows so far, each for J and its gradient.
+    /// The number of passes over the training rows so far. Each one computes J and its gradient.
     pub gradients: usize,
-    /// The mean cross-entropy of all training rows, without the penalty, in nats.
+    /// The mean cross-entropy over all training rows, without the penalty, in nats.
     pub cross_entropy: f64,
-    /// J, with the penalty.
+    /// J, including the penalty.
     pub objective: f64,
     /// The length of the gradient of J.
     pub gradient_norm: f64,
-    /// J is at most this far above its minimum: as f64 sees it where that is within the tolerance,
-    /// else up to the rounding of the config's precision. Where there is no certificate, an
-    /// estimate: `|dJ/dw|^2 / (2 lambda)`.
+    /// The bound on the distance of J to its minimum. It is computed in f64 if it is within the
+    /// tolerance; otherwise it is exact up to the rounding of the config's precision. If there is
+    /// no certificate, it is an estimate: `|dJ/dw|^2 / (2 lambda)`.
     pub bound: f64,
 }
 
-/// What [`find_optimum`] found.
+/// The result of [`find_optimum`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct Optimum {
     /// The parameters with the lowest bound.
     pub parameters: Parameters,
-    /// How near to the minimum they are. None of a link without a [dual](Link::dual) where the bias
-    /// has no penalty: nothing is proven then.
+    /// The proven distance to the minimum. It is `None` if the link has no [dual](Link::dual) and
+    /// the bias has no penalty: then there is no proof.
     pub certificate: Option<Certificate>,
     /// How the search ended.
     pub ended: SearchEnd,
 }
 
-/// The minimum of a link's J on `rows`, from parameters that are 0, by L-BFGS and the fused kernels
-/// on so many threads; no evaluations, no model, no files.
+/// Minimises a link's J on `rows` by L-BFGS and the fused kernels on this number of threads. It
+/// starts at zero parameters, makes no evaluations and writes no files.
 ///
-/// `on_iteration` is told of the start and of every iteration, with its parameters. A caller's
-/// clock, read there, makes a trace of time to J; `Break` ends the search, with what it has.
+/// `on_iteration` is called at the start and after every iteration, with the parameters. A caller
+/// that reads its clock there gets a trace of J over time. `Break` ends the search and keeps its
+/// results so far.
 ///
 /// ```
 /// # use std::{num::NonZero, ops::ControlFlow, time::Instant};
@@ -73,11 +74,11 @@ pub struct Optimum {
 /// ```
 ///
 /// # Errors
-/// Where there are not so many threads to be had, and where the config asks for what the kernels
-/// cannot do.
+/// If the system does not provide the threads, or if the config needs an ability that the kernels
+/// lack.
 ///
 /// # Panics
-/// Where the config's solver is another, there are no rows, or their targets are not the link's.
+/// If the config has another solver, there are no rows, or their targets do not fit the link.
 pub fn find_optimum(
     link: &Arc<dyn Link>,
     config: &TrainConfig,
@@ -97,7 +98,7 @@ pub fn find_optimum(
 }
 
 impl TrainLoop<'_> {
-    /// All iterations, or those that are left, and the evaluations between them.
+    /// Makes all remaining iterations, with the evaluations between them.
     #[expect(clippy::wrong_self_convention, reason = "it is the minimum that it goes to")]
     pub(crate) fn to_the_minimum(
         &mut self,
@@ -106,7 +107,7 @@ impl TrainLoop<'_> {
         observer: &mut dyn Observer,
     ) -> Result<Ending, EngineError> {
         let mut before = from.as_ref().map(|from| from.cross_entropy);
-        let mut diverged = None;
+        let mut early = None;
         let (interval, tolerance) = (self.config.optimum().evaluate_every, self.config.optimum().tolerance);
         let Optimum { parameters, certificate, ended } = search(engine, self.config, from, &mut |engine, event| {
             let IterationEvent { iterate, parameters, state } = event;
@@ -114,13 +115,13 @@ impl TrainLoop<'_> {
             let Some(step) = iterate.iteration.checked_sub(1) else { return Ok(ControlFlow::Continue(())) };
             self.steps = iterate.iteration;
             if step.is_multiple_of(interval) {
-                diverged = self.evaluate(engine, step, step, observer)?;
-                if diverged.is_some() {
+                early = self.evaluate(engine, step, step, observer)?;
+                if early.is_some() {
                     return Ok(ControlFlow::Break(()));
                 }
             }
             let flow = observer.on_step(step);
-            // From where it ends anyway there is nowhere to go on to.
+            // A search that ends here cannot be resumed.
             if observer.wants_checkpoint(step) && iterate.bound > tolerance {
                 observer.save_checkpoint(Checkpoint {
                     steps: self.steps,
@@ -134,14 +135,16 @@ impl TrainLoop<'_> {
             Ok(flow)
         })?;
         engine.set(&parameters);
-        // The end is always looked at, on the grid or off it.
+        // The last parameters are always evaluated.
         let step = self.steps.saturating_sub(1);
-        if diverged.is_none() && self.history.evaluations.last().is_none_or(|last| last.step != step) {
-            diverged = self.evaluate(engine, step, step, observer)?;
+        if early.is_none() && self.history.evaluations.last().is_none_or(|last| last.step != step) {
+            // The search is over: only a loss that is not finite changes how it ended.
+            let ending = self.evaluate(engine, step, step, observer)?;
+            early = ending.filter(|ending| matches!(ending, Ending::Diverged { .. }));
         }
         self.best = Some(parameters);
         self.certificate = certificate;
-        Ok(diverged.unwrap_or(match ended {
+        Ok(early.unwrap_or(match ended {
             SearchEnd::Converged => Ending::Converged,
             SearchEnd::IterationsUsedUp => Ending::UsedUp,
             SearchEnd::Rounding => Ending::Rounding,
@@ -150,40 +153,40 @@ impl TrainLoop<'_> {
     }
 }
 
-/// Who hears of the iterations, and may use the engine meanwhile, which is at the parameters that
-/// were reached.
+/// Called at the start and after every iteration. It may use the engine, which is at the current
+/// parameters.
 type IterationCallback<'a> = &'a mut dyn FnMut(&mut dyn Engine, IterationEvent) -> Result<ControlFlow<()>, EngineError>;
 
 /// An iteration's end, or the start.
 struct IterationEvent<'a> {
     iterate: Iterate,
     parameters: &'a Parameters,
-    /// Makes what it takes to go on from here.
+    /// Creates the state to resume from.
     state: &'a dyn Fn() -> SearchState,
 }
 
-/// Where a search stands between two iterations.
+/// The state of a search between two iterations.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct SearchState {
     descent: Box<State>,
-    /// Of all training rows, at the last iteration's parameters.
+    /// The mean over all training rows, at the last iteration's parameters.
     cross_entropy: f64,
     best: Candidate,
     gradients: usize,
     arrivals: usize,
-    /// Whether the bound was asked in f64 already, and its moments counted.
+    /// Whether the moments in f64 have been computed and counted.
     has_moments_in_f64: bool,
 }
 
 impl SearchState {
-    /// Whether it is one of parameters of this shape.
+    /// Whether the state belongs to parameters of this shape.
     pub(crate) fn fits(&self, [d, k]: [usize; 2]) -> bool {
         self.descent.has_dimension(d * k + k) && self.best.parameters.has_shape([d, k])
     }
 }
 
-/// The parameters with the lowest bound, from those of the engine on, or from where a search was
-/// ended.
+/// Searches for the parameters with the lowest bound, from the engine's parameters or from a saved
+/// state.
 fn search(
     engine: &mut dyn Engine,
     config: &TrainConfig,
@@ -202,7 +205,7 @@ fn search(
         })
     });
     let moments = moments.transpose()?;
-    // Of rows whose mean is not known the parameters are the coordinates.
+    // Without a known mean, the coordinates are the parameters themselves.
     let mean = moments.as_ref().map_or_else(|| vec![0.0; start.n_features], Moments::mean_row);
     let coordinates = Coordinates::new(mean, config.objective().penalize_bias);
     let mut search = OptimumSearch {
@@ -225,7 +228,7 @@ fn search(
             if from.has_moments_in_f64 {
                 search.moments_in_f64 = search.moments_in_f64(shape)?;
             }
-            // The two gradients that the moments took just now were counted then.
+            // The saved count includes the two gradients just computed for the moments.
             search.gradients = from.gradients;
             search.arrivals = from.arrivals;
             search.best = Some(from.best);
@@ -249,29 +252,30 @@ fn search(
     search.certify(ended)
 }
 
-/// A search under way.
+/// The state of a running search.
 struct OptimumSearch<'a> {
     engine: &'a mut dyn Engine,
     config: &'a TrainConfig,
-    /// Of a link with a dual.
+    /// The moments, if the link has a dual.
     moments: Option<Moments>,
-    /// Where the engine has f64 beside its own precision, and the bound takes them.
+    /// The moments in f64, if the engine has f64 in addition to its own precision and the bound
+    /// needs them.
     moments_in_f64: Option<Moments>,
     coordinates: Coordinates,
     columns: usize,
     on_iteration: IterationCallback<'a>,
     gradients: usize,
-    /// The start and the iterations.
+    /// The number of points reached: the start and one per iteration.
     arrivals: usize,
-    /// Where J was computed last.
+    /// The last point at which J was computed.
     at: Option<Candidate>,
-    /// The place with the lowest bound that an iteration came to.
+    /// The iterate with the lowest bound.
     best: Option<Candidate>,
-    /// Why the search is over, where it is.
+    /// Why the search ended, if it did.
     told: Option<SearchEnd>,
 }
 
-/// Parameters, and what is known there.
+/// Parameters and the values at them.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Candidate {
     parameters: Parameters,
@@ -288,8 +292,8 @@ impl OptimumSearch<'_> {
         (Candidate { parameters, cross_entropy, objective, gradient_norm: norm(&gradient), bound }, gradient)
     }
 
-    /// The place as f64 sees it, where that is more than the engine computes with: what f32 makes
-    /// of a gradient is no proof.
+    /// Recomputes the values in f64, if the engine computes with less. A gradient in f32 proves
+    /// nothing.
     fn in_f64(&mut self, place: Candidate) -> Result<Candidate, EngineError> {
         let Some(cost) = self.engine.full_gradient_f64(&place.parameters) else { return Ok(place) };
         let cost = cost?;
@@ -301,7 +305,7 @@ impl OptimumSearch<'_> {
         Ok(self.place(place.parameters, cost, self.moments_in_f64.as_ref().or(self.moments.as_ref())).0)
     }
 
-    /// The means that the bound is made of, as f64 sees them.
+    /// Computes the moments in f64.
     fn moments_in_f64(&mut self, shape: [usize; 2]) -> Result<Option<Moments>, EngineError> {
         let Some(dual) = self.engine.link().dual() else { return Ok(None) };
         let weight = self.engine.mean_weight();
@@ -313,7 +317,7 @@ impl OptimumSearch<'_> {
 
     fn certify(mut self, ended: SearchEnd) -> Result<Optimum, EngineError> {
         let best = self.best.take().expect("the start is a place");
-        // What converged was seen in f64 already.
+        // A converged candidate has already been computed in f64.
         let best = if ended == SearchEnd::Converged { best } else { self.in_f64(best)? };
         let certificate = Certificate {
             objective: best.objective,
@@ -335,8 +339,8 @@ impl Minimised for OptimumSearch<'_> {
     fn evaluate(&mut self, x: Vec<f64>) -> Result<Point, EngineError> {
         let mut parameters = self.coordinates.parameters(x, self.columns);
         if self.config.descent().precision == Precision::F32 {
-            // What the engine computes with, and what is saved, so that J and its gradient are
-            // those of this very point.
+            // Rounds to the precision that the engine uses and saves. J and its gradient then
+            // belong to exactly this point.
             for value in parameters.weight.iter_mut().chain(&mut parameters.bias) {
                 *value = f64::from(*value as f32);
             }

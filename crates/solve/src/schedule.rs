@@ -1,17 +1,17 @@
-//! The learning rate of every step: the formulas of Burn's schedules, rounded as Burn rounds them.
+//! The learning rate of every step, by the formulas of Burn's schedules and with Burn's rounding.
 
 use std::f64::consts::PI;
 
 use chainrule_core::{DescentConfig, LearningRateSchedule};
 
-/// Gives the learning rates of a training's steps.
+/// Computes the learning rates of a training's steps.
 pub(crate) struct LearningRates {
     learning_rate_schedule: LearningRateSchedule,
     rate: f64,
-    /// Steps in all epochs.
+    /// The number of steps in all epochs.
     steps: usize,
     steps_per_epoch: usize,
-    /// Of an exponential decay: the last epoch that was asked for, and its rate.
+    /// For exponential decay: the last requested epoch, and its rate.
     decayed: (usize, f64),
 }
 
@@ -27,7 +27,8 @@ impl LearningRates {
         Self { learning_rate_schedule, rate, steps, steps_per_epoch, decayed: (0, first) }
     }
 
-    /// That of a step, counted from 0 over all epochs; no step before the last that was asked for.
+    /// Returns the learning rate of a step, counted from 0 over all epochs. Steps must be requested
+    /// in order.
     pub(crate) fn of(&mut self, step: usize) -> f64 {
         let (rate, epoch) = (self.rate, step / self.steps_per_epoch);
         match self.learning_rate_schedule {

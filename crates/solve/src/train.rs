@@ -14,89 +14,89 @@ use crate::optimum::SearchState;
 use crate::schedule::LearningRates;
 use crate::{Checkpoint, FusedRows, Observer};
 
-/// Why a training gave no model.
+/// An error that leaves a training without a model.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TrainError {
-    /// There is no whole batch in an epoch, and others are dropped.
+    /// The training rows do not fill one batch, and incomplete batches are dropped.
     #[error(
         "descent.batch_size = {batch_size}: there are only {rows} training rows; make batches of at most {rows}, or keep the last one of an epoch (descent.drop_last = false)"
     )]
     BatchTooLarge {
-        /// Rows a batch.
+        /// Rows per batch.
         batch_size: usize,
-        /// Training rows.
+        /// The number of training rows.
         rows: usize,
     },
-    /// The system does not give so many threads.
+    /// The system does not provide this many threads.
     #[error("{} cannot be had ({problem}); take fewer", count(*.threads, "thread"))]
     Threads {
-        /// Threads asked for.
+        /// The requested number of threads.
         threads: usize,
-        /// What the system said.
+        /// The system's error.
         #[source]
         problem: NoThreads,
     },
-    /// The device has no kernels that do a whole step.
+    /// The device has no fused kernels.
     #[error("{device} has no fused kernels in this build; take descent.gradient = \"closed-form\"")]
     NoKernels {
-        /// The device as it calls itself.
+        /// The device's name.
         device: String,
     },
-    /// The config asks for what fused kernels cannot do.
+    /// The config needs an ability that the fused kernels lack.
     #[error("the fused kernels cannot: {problem}; take descent.gradient = \"closed-form\"")]
     BeyondKernels {
-        /// What that is.
+        /// The missing ability.
         problem: MissingAbility,
     },
-    /// The plain loops make plain steps.
+    /// The plain loops support no optimizer other than plain SGD.
     #[error("without Burn there is no optimizer but plain sgd; take descent.optimizer = \"sgd\" without momentum")]
     NoOptimizer,
-    /// The weights are not those of the classes.
+    /// The number of class weights is not the number of classes.
     #[error(
         "objective.class_weights: {}, and the data has {}; expected one for each of {classes}, in this order",
         count(*.found, "number"),
         count(*.k, "class")
     )]
     ClassWeights {
-        /// Numbers given.
+        /// The number of weights.
         found: usize,
-        /// Classes.
+        /// The number of classes.
         k: usize,
-        /// Their names, in the order of their labels.
+        /// The names of the classes, in the order of their labels.
         classes: String,
     },
-    /// A weight is of a class that the data has not.
+    /// A weight is given for a class that the data does not have.
     #[error("objective.class_weights: there is no class {class}; the data has {classes}")]
     UnknownClass {
-        /// Its name.
+        /// The name of the class.
         class: String,
-        /// Those that are there, in the order of their labels.
+        /// The classes of the data, in the order of their labels.
         classes: String,
     },
-    /// A class cannot be balanced.
+    /// A class without rows cannot be balanced.
     #[error(
         "objective.class_weights = \"balanced\": no training row is of class {class}; leave it out of data.classes, or give numbers"
     )]
     EmptyClass {
-        /// Its name.
+        /// The name of the class.
         class: String,
     },
-    /// The training cannot go on from where it was told to.
+    /// The training cannot resume from this checkpoint.
     #[error("the checkpoint of step {steps} is another training's: {problem}")]
     Checkpoint {
-        /// Its number of steps.
+        /// The checkpoint's number of steps.
         steps: usize,
-        /// What does not fit.
+        /// What does not match.
         problem: String,
     },
-    /// The observer ended it before there was anything to keep.
+    /// The observer stopped the training before there were any results.
     #[error("interrupted before the first step")]
     Interrupted,
-    /// The device stopped answering.
+    /// The device stopped responding.
     #[error("the device stopped answering: {}", .0.reason)]
     DeviceLost(Box<DeviceLost>),
-    /// Rows that stay in their file cannot be read any more.
+    /// Rows that stay in their file can no longer be read.
     #[error("{}", .0.reason)]
     DataLost(Box<DeviceLost>),
 }
@@ -107,68 +107,68 @@ impl From<DataError> for TrainError {
     }
 }
 
-/// What a training came to before its device stopped answering, or its data could not be read any
-/// more.
+/// The results of a training whose device stopped responding, or whose data could no longer be
+/// read.
 #[derive(Clone, Debug)]
 pub struct DeviceLost {
-    /// What the backend said, or what is wrong with the data.
+    /// The error of the backend or of the data.
     pub reason: String,
-    /// The losses and evaluations: those that were read from a device, or all.
+    /// The losses and evaluations that could be read.
     pub history: History,
-    /// The parameters after a step, and which: after the last evaluation's, or the last of all.
+    /// Parameters and the step after which they were current: those of the last evaluation, or the
+    /// last ones of all.
     pub parameters: Option<(usize, Parameters)>,
 }
 
-/// How a training ended. The last three are those of [`Solver::Lbfgs`]; [`Trained::certificate`]
-/// says what came of it.
+/// How a training ended. `Converged`, `UsedUp` and `Rounding` occur only with [`Solver::Lbfgs`];
+/// see [`Trained::certificate`] for its result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Ending {
-    /// All epochs were made.
+    /// All epochs were completed.
     Completed,
-    /// Patience ran out.
+    /// The patience was used up.
     StoppedEarly,
-    /// The observer ended it.
+    /// The observer stopped it.
     Interrupted,
     /// The minimum was reached within `optimum.tolerance`.
     Converged,
-    /// `optimum.max_iterations` were made before that.
+    /// `optimum.max_iterations` were made before the minimum was reached.
     UsedUp,
-    /// Rounding hides what is left of the way to the minimum.
+    /// Rounding errors prevented any further progress towards the minimum.
     Rounding,
     /// The loss of this step, or of the evaluation after it, is not finite.
     Diverged {
-        /// The step, from 0.
+        /// The step, counted from 0.
         step: usize,
     },
 }
 
-/// A training's results.
+/// The results of a training.
 #[derive(Clone, Debug)]
 pub struct Trained {
-    /// The last parameters, or with `restore_best` the best ones, or those nearest to the minimum,
-    /// as far as is certain.
+    /// The last parameters. With `restore_best`, those of the best evaluation. With
+    /// [`Solver::Lbfgs`], those with the lowest bound.
     pub parameters: Parameters,
-    /// All finite losses.
+    /// All finite losses, and the evaluations.
     pub history: History,
-    /// How it ended.
+    /// How the training ended.
     pub ending: Ending,
-    /// Updates made.
+    /// The number of updates.
     pub steps: usize,
-    /// Steps in an epoch.
+    /// The number of steps in an epoch.
     pub steps_per_epoch: usize,
-    /// Step and validation loss of the best evaluation, if there was one.
+    /// The step and the validation loss of the best evaluation, if there was one.
     pub best: Option<(usize, f64)>,
-    /// What they are worth; not finite where training diverged.
+    /// The metrics of the parameters. They are not finite if the training diverged.
     pub final_metrics: FinalMetrics,
-    /// How near to the minimum they are, where [`Solver::Lbfgs`] went for it.
+    /// The proven distance to the minimum, if [`Solver::Lbfgs`] was used and a proof exists.
     pub certificate: Option<Certificate>,
-    /// By how much a row of each class counted, where not all counted 1, in the order of the
-    /// labels.
+    /// The weight of each class's rows in the order of the labels, if there are class weights.
     pub class_weights: Option<Vec<f64>>,
 }
 
-/// Updates that a training on `rows` rows makes at most.
+/// The maximum number of updates of a training on `rows` rows.
 ///
 /// # Errors
 /// As [`steps_per_epoch`].
@@ -180,11 +180,12 @@ pub fn most_steps(config: &TrainConfig, rows: usize) -> Result<usize, TrainError
     })
 }
 
-/// Updates in an epoch of `rows` training rows: its batches, the last of which may be smaller
-/// unless `descent.drop_last` leaves it out, or with [`Solver::Lbfgs`] all rows at once.
+/// The number of updates in an epoch of `rows` training rows: one per batch. The last batch may be
+/// smaller, or is dropped with `descent.drop_last`. With [`Solver::Lbfgs`] an epoch is a single
+/// update on all rows.
 ///
 /// # Errors
-/// Where smaller batches are left out, and there is no whole one.
+/// If smaller batches are dropped and there is no whole one.
 pub fn steps_per_epoch(config: &TrainConfig, rows: usize) -> Result<usize, TrainError> {
     if config.descent().solver == Solver::Lbfgs {
         return Ok(1);
@@ -196,22 +197,23 @@ pub fn steps_per_epoch(config: &TrainConfig, rows: usize) -> Result<usize, Train
     }
 }
 
-/// Rows of an epoch of `rows` training rows that are in none of its batches, since they fill no
-/// whole one (`descent.drop_last`).
+/// The number of rows in no batch of an epoch, because they do not fill a whole one
+/// (`descent.drop_last`).
 pub fn dropped_rows(config: &TrainConfig, rows: usize) -> usize {
     let descent = config.descent();
     if descent.solver == Solver::Sgd && descent.drop_last { rows % descent.batch_size } else { 0 }
 }
 
-/// [`train()`] by the fused kernels, on as many threads, from parameters that are 0: one pass over
-/// a batch's features gives loss, gradient and update. Of rows that stay in their file as many
-/// threads again read ahead; the steps are the same, bit for bit, and a loss on more rows than make
-/// a chunk is rounded otherwise.
+/// Runs [`train()`] by the fused kernels on this number of threads, starting at zero parameters.
+/// One pass over a batch's features computes loss, gradient and update.
+///
+/// For rows that stay in their file, the same number of additional threads reads ahead. The steps
+/// have the same bits as in memory. A loss over more than one chunk is rounded differently.
 ///
 /// # Errors
-/// As [`train()`]; where the config asks for what the kernels cannot do, or there are not so many
-/// threads to be had; and where a file cannot be read any more, with what the training came to
-/// until then.
+/// As [`train()`]; if the config needs an ability that the kernels lack; if the system does not
+/// provide the threads; and if a file can no longer be read. The last error contains the results so
+/// far.
 pub fn train_fused(
     link: &Arc<dyn Link>,
     examples: &FusedRows,
@@ -227,31 +229,31 @@ pub fn train_fused(
     trained.map_err(|problem| TrainError::Threads { threads, problem })?
 }
 
-/// Refuses what no fused kernel does, rather than to do something else.
+/// Checks that the fused kernels support the config.
 ///
 /// # Errors
-/// Where the config asks for that.
+/// If they do not.
 pub fn within_kernels(config: &TrainConfig) -> Result<(), TrainError> {
     EngineKind::Kernels.missing(config).map_or(Ok(()), |problem| Err(TrainError::BeyondKernels { problem }))
 }
 
-/// Trains by mini-batch gradient descent, or to the minimum by L-BFGS, as `config` says, from the
-/// engine's parameters.
+/// Trains by mini-batch gradient descent, or by L-BFGS, as `config` says. It starts at the engine's
+/// parameters.
 ///
-/// A step is the mean over its batch's rows; the last batch of an epoch has the rows that are left,
-/// and a learning rate that is as much smaller, or is dropped by `descent.drop_last`. After the
-/// update of every step that is a multiple of `steps_per_epoch / evaluations_per_epoch` (steps
-/// counted from 0 over all epochs) the model is evaluated, and where the best weights are kept
-/// after the last step, too. A step of L-BFGS is an iteration, on all rows, and the evaluations are
-/// `optimum.evaluate_every` apart.
+/// A step uses the mean over its batch. The last batch of an epoch contains the remaining rows and
+/// reduces its learning rate in proportion, or is dropped with `descent.drop_last`. The model is
+/// evaluated after every step whose number is a multiple of `steps_per_epoch /
+/// evaluations_per_epoch`; steps are counted from 0 over all epochs. If the best weights are kept,
+/// it is also evaluated after the last step. A step of L-BFGS is one iteration on all rows, and it
+/// is evaluated every `optimum.evaluate_every` iterations.
 ///
-/// With `objective.class_weights` each row's cross-entropy is times its class's weight
-/// ([`class_weights`](crate::class_weights()), of the training rows), in the gradients, in the
-/// history and in the final metrics.
+/// With `objective.class_weights`, each row's cross-entropy is multiplied by its class weight (see
+/// [`class_weights`](crate::class_weights())) in gradients, history and final metrics. The weights
+/// are those of the training rows.
 ///
 /// # Errors
-/// Where no batch is whole and the last one is dropped, and where the engine fails, with what was
-/// read from it until then. A training that diverges is no error here: see [`Ending`].
+/// If incomplete batches are dropped and none is complete, and if the engine fails. The latter
+/// contains the results so far. Divergence is not an error: see [`Ending`].
 pub fn train(
     engine: &mut dyn Engine,
     config: &TrainConfig,
@@ -284,9 +286,9 @@ pub fn train(
             class_weights: engine.class_weights(),
         }),
         Err(failure) => {
-            // What was computed is still there, where it is the data that is lost.
+            // If only the data is lost, the engine still has its results.
             let parameters = match failure {
-                // Where L-BFGS is, it may only be trying.
+                // L-BFGS may be at a trial point of its line search.
                 EngineError::Data(_) if config.descent().solver == Solver::Sgd => {
                     let read = walk.read_losses(engine).and_then(|_| engine.parameters());
                     read.ok().filter(|_| walk.steps > 0).map(|parameters| (walk.steps - 1, parameters))
@@ -298,19 +300,19 @@ pub fn train(
     }
 }
 
-/// A training under way.
+/// The state of a training.
 pub(crate) struct TrainLoop<'a> {
     pub(crate) config: &'a TrainConfig,
     steps_per_epoch: usize,
     evaluation_interval: usize,
     pub(crate) steps: usize,
-    /// What was read from the engine, up to the first loss that is not finite.
+    /// The losses read from the engine, up to the first that is not finite, and the evaluations.
     pub(crate) history: History,
     early_stopping: EarlyStopping,
-    /// The parameters to end with, where these are not the last: those of the best evaluation, or
-    /// nearest to the minimum.
+    /// The parameters to return, if they are not the last: those of the best evaluation, or those
+    /// with the lowest bound.
     pub(crate) best: Option<Parameters>,
-    /// The parameters at the last evaluation, and its step.
+    /// The step of the last evaluation, and its parameters.
     last: Option<(usize, Parameters)>,
     pub(crate) certificate: Option<Certificate>,
 }
@@ -352,8 +354,7 @@ impl TrainLoop<'_> {
         Ok((ending, metrics, engine.parameters()?))
     }
 
-    /// Takes on what a training had come to; gives where its search for the minimum was, if that is
-    /// what it did.
+    /// Restores a checkpoint. Returns the state of L-BFGS if the training uses it.
     fn resume(&mut self, engine: &mut dyn Engine, from: Checkpoint) -> Result<Option<SearchState>, TrainError> {
         let own = engine.parameters().map_err(|failure| failure.lost(History::default(), None))?;
         let shape = [own.n_features, own.columns];
@@ -384,7 +385,7 @@ impl TrainLoop<'_> {
         Ok(search)
     }
 
-    /// All steps and evaluations that are left.
+    /// Makes all remaining steps and evaluations.
     fn descend(&mut self, engine: &mut dyn Engine, observer: &mut dyn Observer) -> Result<Ending, EngineError> {
         let descent = self.config.descent();
         let (steps_per_epoch, batch_size) = (self.steps_per_epoch, descent.batch_size);
@@ -392,7 +393,7 @@ impl TrainLoop<'_> {
         let mut made = self.steps % steps_per_epoch;
         let begun = self.steps / steps_per_epoch;
         let mut order = BatchOrder::new(shuffle(&descent.shuffle));
-        // One by one: a million of them take seconds.
+        // Skips one at a time, since a million of them take seconds.
         for _ in 0..descent.shuffle.skip_epochs + begun {
             if observer.should_stop() {
                 return Ok(Ending::Interrupted);
@@ -409,7 +410,8 @@ impl TrainLoop<'_> {
                 batch.clear();
                 batch.extend(rows.range(first..taken.min(first + batch_size)));
                 let step = self.steps;
-                // One row left over would else move the weights as far as a whole batch does.
+                // Without this, a single remaining row would move the weights as far as a whole
+                // batch.
                 let share = batch.len() as f64 / whole as f64;
                 engine.step(&batch, share * rates.of(step))?;
                 self.steps += 1;
@@ -441,8 +443,8 @@ impl TrainLoop<'_> {
         Ok(Ending::Completed)
     }
 
-    /// Where the best weights are kept the last ones may be these, on the grid or off it. Who keeps
-    /// the last has them evaluated anyway, and the history is the grid's.
+    /// Evaluates the last weights if the best ones are kept, because the last may be the best.
+    /// Otherwise the final metrics cover them, and the history keeps its regular interval.
     fn look_at_the_end(
         &mut self,
         ending: Ending,
@@ -455,14 +457,14 @@ impl TrainLoop<'_> {
         if is_evaluated || has_diverged || !self.config.early_stopping().restore_best {
             return Ok(ending);
         }
-        // A miss too many ends nothing any more.
+        // Early stopping has no effect after the last step.
         Ok(match self.evaluate(engine, step, step / self.steps_per_epoch, observer)? {
             Some(diverged @ Ending::Diverged { .. }) => diverged,
             _ => ending,
         })
     }
 
-    /// One evaluation; gives how the training ends, where it does.
+    /// Evaluates the model. Returns how the training ends, if it ends here.
     pub(crate) fn evaluate(
         &mut self,
         engine: &mut dyn Engine,
@@ -486,17 +488,20 @@ impl TrainLoop<'_> {
             validation_accuracy: validation.accuracy,
         };
         self.history.evaluations.push(evaluation);
-        observer.on_evaluation(&evaluation);
+        let flow = observer.on_evaluation(&evaluation);
         let judgement = self.early_stopping.judge(step, validation.loss);
         if judgement == StoppingDecision::Improved && self.config.early_stopping().restore_best {
             self.best = Some(parameters.clone());
         }
         self.last = Some((step, parameters));
-        Ok((judgement == StoppingDecision::Stop).then_some(Ending::StoppedEarly))
+        if judgement == StoppingDecision::Stop {
+            return Ok(Some(Ending::StoppedEarly));
+        }
+        Ok(flow.is_break().then_some(Ending::Interrupted))
     }
 
-    /// Adds the losses since the last time to the history, up to the first that is not finite,
-    /// whose step it gives.
+    /// Appends the losses since the last call to the history, up to the first that is not finite.
+    /// Returns the step of that one.
     fn read_losses(&mut self, engine: &mut dyn Engine) -> Result<Option<usize>, EngineError> {
         let losses = engine.losses()?;
         let finite = losses.iter().take_while(|loss| loss.is_finite()).count();

@@ -5,7 +5,7 @@
 use std::num::NonZero;
 use std::ops::ControlFlow;
 
-use chainrule_core::{ModelKind, TrainConfig};
+use chainrule_core::{ModelKind, Preprocessing, TrainConfig};
 use chainrule_data::Counts;
 use chainrule_data::digits::draw_both;
 use chainrule_records::ConfigFile;
@@ -32,8 +32,8 @@ fn class_weights_that_the_data_cannot_have_are_refused() {
 /// The functions themselves refuse such a config instead of ignoring the weights.
 #[test]
 fn the_kernels_are_refused_weights_and_optimizers_that_they_do_not_know() {
-    let [train, validation] =
-        draw_both(0, Counts { train: 160, validation: 40 }).map(|images| FusedRows::new(images.into()).unwrap());
+    let [train, validation] = draw_both(0, Counts { train: 160, validation: 40 })
+        .map(|images| FusedRows::new(images.into(), &Preprocessing::Pixels).unwrap());
     let threads = NonZero::<usize>::MIN;
     for set in ["objective.class_weights=balanced", "descent.optimizer=adam"] {
         let config = parse(&[set, "descent.batch_size=16"]);

@@ -36,7 +36,7 @@ fn by_loops(config: &TrainConfig, [train, validation]: [Rows; 2]) -> Trained {
 }
 
 fn by_kernels(config: &TrainConfig, rows: [Rows; 2]) -> Trained {
-    let [train, validation] = rows.map(|rows| FusedRows::new(rows).expect("bytes"));
+    let [train, validation] = rows.map(|rows| FusedRows::new(rows, &Preprocessing::Pixels).expect("bytes"));
     let link = config.model().kind.link(10);
     train_fused(&link, &train, &validation, config, NonZero::<usize>::MIN, &mut ()).expect("a training")
 }

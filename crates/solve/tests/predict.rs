@@ -14,7 +14,7 @@ fn of_equally_probable_classes_the_first_is_predicted_as_the_models_do() {
     let chosen: Vec<usize> = (0..100).filter(|&row| [2, 3].contains(&digits.labels()[row])).collect();
     let labels: Vec<u8> = chosen.iter().map(|&row| u8::from(digits.labels()[row] == 2)).collect();
     let rows = Rows::from(digits.clone()).select(&chosen).with_labels(&labels);
-    let rows = FusedRows::new(rows).unwrap();
+    let rows = FusedRows::new(rows, &Preprocessing::Pixels).unwrap();
     for (kind, columns) in [(ModelKind::Softmax, 2), (ModelKind::Logistic, 1)] {
         let zeros = Parameters::zeros(784, columns);
         let predictor = Predictor::new(kind, zeros, Preprocessing::Pixels).unwrap();

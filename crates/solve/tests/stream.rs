@@ -7,7 +7,7 @@ use std::num::NonZero;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-use chainrule_core::{Generator, ModelKind, Settings, TrainConfig};
+use chainrule_core::{Generator, ModelKind, Preprocessing, Settings, TrainConfig};
 use chainrule_data::{Counts, Data, DataError, Request, digits, find_within, mnist};
 use chainrule_solve::{FusedRows, Observer, TrainError, Trained, train_fused};
 use tempfile::TempDir;
@@ -63,7 +63,7 @@ impl Observer for Saw<'_> {
 
 fn fit(data: &Data, config: &TrainConfig, observer: &mut dyn Observer) -> Result<Trained, TrainError> {
     let ([train, validation], classes) = data.select(None, None, None).unwrap();
-    let [train, validation] = [train, validation].map(|rows| FusedRows::new(rows).unwrap());
+    let [train, validation] = [train, validation].map(|rows| FusedRows::new(rows, &Preprocessing::Pixels).unwrap());
     let link = config.model().kind.link(classes.len());
     train_fused(&link, &train, &validation, config, NonZero::new(2).unwrap(), observer)
 }
