@@ -1,3 +1,4 @@
+use std::collections::{HashMap, HashSet};
 use std::fmt::Display;
 use std::path::Path;
 
@@ -159,6 +160,10 @@ impl Samples<()> {
         if n_features == 0 {
             return Err(SamplesError::NoNumber.into());
         }
+        if !values.len().is_multiple_of(n_features) {
+            let (row, found) = (values.len() / n_features, values.len() % n_features);
+            return Err(SamplesError::RowLength { row, found, expected: n_features }.into());
+        }
         Self::rows(values.chunks(n_features))
     }
 
@@ -168,7 +173,8 @@ impl Samples<()> {
     /// # Errors
     /// Returns an error if there is no image, or if the last one is incomplete.
     pub fn images(pixels: &[u8], size: [usize; 2]) -> Result<Self, Error> {
-        let d = size[0] * size[1];
+        // Of a product that no number holds, no image is whole.
+        let d = size[0].saturating_mul(size[1]);
         if d == 0 {
             return Err(SamplesError::NoNumber.into());
         }
@@ -210,21 +216,36 @@ impl Samples<()> {
         if labels.len() != self.len() {
             return Err(SamplesError::Labels { rows: self.len(), labels: labels.len() }.into());
         }
-        let names: Vec<String> = labels.iter().map(ToString::to_string).collect();
-        if let Some((row, problem)) = names.iter().enumerate().find_map(|(i, name)| Some((i, name_problem(name)?))) {
-            return Err(SamplesError::Label { row, problem }.into());
+        // The classes in the order of their first rows, and for each row which of these it has.
+        let (mut found, mut first): (HashMap<String, usize>, Vec<&L>) = (HashMap::new(), Vec::new());
+        let mut of_row = Vec::with_capacity(labels.len());
+        for (row, label) in labels.iter().enumerate() {
+            let name = label.to_string();
+            if let Some(&class) = found.get(&name) {
+                of_row.push(class as u16);
+                continue;
+            }
+            if let Some(problem) = name_problem(&name) {
+                return Err(SamplesError::Label { row, problem }.into());
+            }
+            // More classes are counted for the error, and no further told apart.
+            of_row.push(first.len().min(MAX_CLASSES) as u16);
+            found.insert(name, first.len());
+            first.push(label);
         }
-        let classes = in_label_order(names.iter().cloned().collect());
-        if classes.len() > MAX_CLASSES {
-            return Err(SamplesError::ManyClasses(classes.len()).into());
+        if first.len() > MAX_CLASSES {
+            return Err(SamplesError::ManyClasses(first.len()).into());
+        }
+        let classes = in_label_order(found.keys().cloned().collect());
+        let mut position_of = vec![0; classes.len()];
+        for (position, name) in (0..=u8::MAX).zip(&classes) {
+            position_of[found[name]] = position;
         }
         let mut own: Vec<Option<L>> = vec![None; classes.len()];
-        let mut positions = Vec::with_capacity(names.len());
-        for (name, label) in names.iter().zip(labels) {
-            let position = classes.iter().position(|class| class == name).unwrap_or_default();
-            positions.push(position as u8);
-            own[position].get_or_insert_with(|| label.clone());
+        for (&position, label) in position_of.iter().zip(first) {
+            own[usize::from(position)] = Some(label.clone());
         }
+        let positions: Vec<u8> = of_row.into_iter().map(|class| position_of[usize::from(class)]).collect();
         let rows = self.rows.with_labels(&positions);
         self.schema.classes = if self.schema.kind == DataKind::Table {
             classes.into_iter().map(Class::Name).collect()
@@ -402,9 +423,10 @@ impl<L: Clone> Samples<L> {
         if !is_table(schema) {
             return Ok(self.rows.clone());
         }
+        let own: HashMap<&str, usize> =
+            self.schema.features.iter().enumerate().map(|(place, name)| (name.as_str(), place)).collect();
         let place = |name: &String| {
-            let found = self.schema.features.iter().position(|own| own == name);
-            found.ok_or_else(|| {
+            own.get(name.as_str()).copied().ok_or_else(|| {
                 let columns = self.schema.features.join(", ");
                 Error::from(SamplesError::NoColumn { column: name.clone(), columns })
             })
@@ -473,7 +495,8 @@ pub(crate) fn column_names<N: ToString>(schema: &Schema, names: &[N]) -> Result<
     if let Some((column, problem)) = names.iter().enumerate().find_map(|(j, name)| Some((j, name_problem(name)?))) {
         return Err(SamplesError::ColumnName { column, problem });
     }
-    if let Some(twice) = names.iter().enumerate().find_map(|(j, name)| names[..j].contains(name).then_some(name)) {
+    let mut seen = HashSet::new();
+    if let Some(twice) = names.iter().find(|name| !seen.insert(name.as_str())) {
         return Err(SamplesError::SameColumns(twice.clone()));
     }
     Ok(names)

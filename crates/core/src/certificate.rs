@@ -42,6 +42,6 @@ pub enum SearchEnd {
 impl Certificate {
     /// Whether J is proven to be within the tolerance. It does not matter how the search ended.
     pub fn holds(&self) -> bool {
-        self.bound <= self.tolerance
+        self.objective.is_finite() && self.bound <= self.tolerance
     }
 }
