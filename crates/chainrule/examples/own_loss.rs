@@ -112,7 +112,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     // Predict the mean count of a row of bytes.
     let features = Preprocessing::Raw;
     let Parameters { weight, bias, n_features, columns } = minimum(true)?.parameters;
-    let weight = weight.iter().map(|w| w / 255.0).collect(); // of bytes, not of what they become
+    let weight = weight.iter().map(|w| w / 255.0).collect(); // for bytes instead of scaled features
     let predictor = Predictor::with_link(link, Parameters { n_features, columns, weight, bias }, features)?;
     for row in bytes.chunks_exact(D).take(3) {
         println!("{row:?}: {:.2}, drawn by {:.2}", predictor.mean(row)?[0], mean_of(row));

@@ -318,7 +318,7 @@ impl Estimator {
         };
         let mut one_pass = self.clone();
         one_pass.settings.descent.epochs = 1;
-        // The features are the model's, whatever this estimator would make.
+        // The preprocessing is the model's, not this estimator's.
         let preprocessing = fitted.predictor().preprocessing();
         one_pass.settings.data.standardize = preprocessing.standardization().is_some();
         one_pass.without_validation(&own, Some(fitted))

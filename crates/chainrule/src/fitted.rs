@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 
 use chainrule_core::{
@@ -14,7 +14,7 @@ use chainrule_solve::{Ending, Metrics, Prediction, Predictor};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::samples::{Label, Samples, column_names, numbered_columns};
+use crate::samples::{Label, MAX_CLASSES, Samples, column_names, numbered_columns};
 use crate::{Error, SamplesError};
 
 /// The number of rows per chunk of a prediction.
@@ -73,6 +73,9 @@ impl<L> Fitted<L> {
         preprocessing: Preprocessing,
         weight_norm: WeightNorms,
     ) -> Result<Self, Error> {
+        if let Some(problem) = schema_problem(&schema, &parameters, &preprocessing) {
+            return Err(Error::Model(problem));
+        }
         let predictor = Predictor::new(link, parameters.clone(), preprocessing)
             .map_err(|problem| Error::Model(problem.to_string()))?;
         Ok(Self { labels, link, precision, schema, parameters, weight_norm, predictor, training: None })
@@ -183,12 +186,6 @@ impl<L: Label> Fitted<L> {
     pub fn of_weights(link: LinkKind, parameters: Parameters, classes: &[L]) -> Result<Self, Error> {
         let names: Vec<String> = classes.iter().map(ToString::to_string).collect();
         let d = parameters.n_features;
-        let schema = Schema {
-            kind: DataKind::Table,
-            image_size: [1, d],
-            features: numbered_columns(d),
-            classes: Class::all_of(DataKind::Table, &names).map_err(SamplesError::ClassNames)?,
-        };
         let columns = link.columns(classes.len());
         if classes.len() != link.classes(columns) || !parameters.has_shape([d, columns]) {
             return Err(Error::Model(format!(
@@ -198,6 +195,12 @@ impl<L: Label> Fitted<L> {
                 classes = count(classes.len(), "class"),
             )));
         }
+        let schema = Schema {
+            kind: DataKind::Table,
+            image_size: [1, d],
+            features: numbered_columns(d),
+            classes: Class::all_of(DataKind::Table, &names).map_err(SamplesError::ClassNames)?,
+        };
         let norm = WeightNorms::of(&parameters).ok_or_else(overflow)?;
         Self::new(link, Precision::F64, schema, classes.to_vec(), parameters, Preprocessing::Raw, norm)
     }
@@ -211,8 +214,8 @@ impl<L: Label> Fitted<L> {
         Ok(self)
     }
 
-    /// Writes the model to a new folder. [`load`](Self::load) and the commands `chainrule
-    /// evaluate`, `predict`, `inspect`, `page` and `export` read it. A file is written completely
+    /// Writes the model to a new folder. [`load`](Self::load) reads it, and so do the program's
+    /// commands `evaluate`, `predict`, `inspect`, `page` and `export`. A file is written completely
     /// or not at all.
     ///
     /// # Errors
@@ -371,6 +374,33 @@ impl<L: Label> Fitted<L> {
     pub fn training(&self) -> Option<&Training> {
         self.training.as_ref().map(|(training, _)| training)
     }
+}
+
+/// Returns why a model of these parameters cannot take rows of this schema.
+fn schema_problem(schema: &Schema, parameters: &Parameters, preprocessing: &Preprocessing) -> Option<String> {
+    let (d, k) = (parameters.n_features, schema.classes.len());
+    if k > MAX_CLASSES {
+        return Some(format!("{}; at most {MAX_CLASSES} are told apart", count(k, "class")));
+    }
+    let [height, width] = schema.image_size;
+    let is_table = schema.kind == DataKind::Table;
+    if height.checked_mul(width) != Some(d) || (is_table && schema.features.len() != d) {
+        return Some(format!("{} and rows of {height} x {width}", count(d, "feature")));
+    }
+    let mut seen = HashSet::new();
+    if let Some(twice) = schema.features.iter().find(|name| !seen.insert(name.as_str())) {
+        return Some(format!("two features are called {twice:?}"));
+    }
+    let of_classes: HashSet<String> = schema.classes.iter().map(ToString::to_string).collect();
+    if of_classes.len() < k {
+        return Some("two classes have one name".to_owned());
+    }
+    let by = preprocessing.standardization()?;
+    if by.n_features() != d || by.scale.len() != d {
+        return Some(format!("statistics of {}, and {}", count(by.n_features(), "feature"), count(d, "feature")));
+    }
+    let is_wrong = by.scale.iter().any(|scale| !scale.is_finite() || *scale <= 0.0);
+    is_wrong.then(|| "a standard deviation is not above 0".to_owned())
 }
 
 fn overflow() -> Error {

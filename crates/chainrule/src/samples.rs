@@ -173,7 +173,7 @@ impl Samples<()> {
     /// # Errors
     /// Returns an error if there is no image, or if the last one is incomplete.
     pub fn images(pixels: &[u8], size: [usize; 2]) -> Result<Self, Error> {
-        // Of a product that no number holds, no image is whole.
+        // If the product overflows, no number of bytes is a whole image.
         let d = size[0].saturating_mul(size[1]);
         if d == 0 {
             return Err(SamplesError::NoNumber.into());
@@ -216,7 +216,8 @@ impl Samples<()> {
         if labels.len() != self.len() {
             return Err(SamplesError::Labels { rows: self.len(), labels: labels.len() }.into());
         }
-        // The classes in the order of their first rows, and for each row which of these it has.
+        // The distinct labels in the order of their first rows, and for each row its position among
+        // them.
         let (mut found, mut first): (HashMap<String, usize>, Vec<&L>) = (HashMap::new(), Vec::new());
         let mut of_row = Vec::with_capacity(labels.len());
         for (row, label) in labels.iter().enumerate() {
@@ -228,7 +229,7 @@ impl Samples<()> {
             if let Some(problem) = name_problem(&name) {
                 return Err(SamplesError::Label { row, problem }.into());
             }
-            // More classes are counted for the error, and no further told apart.
+            // Labels beyond the limit are only counted, for the error message.
             of_row.push(first.len().min(MAX_CLASSES) as u16);
             found.insert(name, first.len());
             first.push(label);
@@ -258,7 +259,7 @@ impl Samples<()> {
 }
 
 /// The largest number of classes: a label is a byte.
-const MAX_CLASSES: usize = 256;
+pub(crate) const MAX_CLASSES: usize = 256;
 
 /// The provenance of rows in memory. The checksum is computed once labels are known, because no
 /// model is fitted without labels.

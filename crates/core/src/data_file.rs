@@ -2,12 +2,12 @@ use std::fmt::{self, Display, Formatter};
 
 use serde::{Deserialize, Serialize};
 
-/// One of the data files.
+/// A data file with its checksum.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DataFile {
-    /// MNIST's name for it.
+    /// The name of the file or of the data set.
     pub name: String,
-    /// SHA-256 of its decompressed bytes.
+    /// The SHA-256 of the decompressed bytes.
     pub sha256: String,
 }
 

@@ -61,8 +61,8 @@ pub enum Targets {
     Numbers,
 }
 
-/// The set of means that a model's targets can have. It requires that the residual is `mean -
-/// target` and that the loss is the Legendre dual of the negative entropy.
+/// The set of means that a model's targets can have. It requires that the residual is
+/// `mean - target` and that the loss is the Legendre dual of the negative entropy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Dual {

@@ -13,8 +13,8 @@ pub enum LinkKind {
     Softmax,
     /// Binary logistic regression, with one z for two classes: `p = (1 - sigmoid(z), sigmoid(z))`.
     Logistic,
-    /// One logistic regression for each class against the rest: `p_k = sigmoid(z_k) / sum_l
-    /// sigmoid(z_l)`. Only imported models have it.
+    /// One logistic regression for each class against the rest:
+    /// `p_k = sigmoid(z_k) / sum_l sigmoid(z_l)`. Only imported models have it.
     OneVsRest,
 }
 

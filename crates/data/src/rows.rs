@@ -26,6 +26,8 @@ pub struct Rows {
     labels: Arc<[u8]>,
     /// The class position of each label; `None` for labels outside the classes.
     positions: Arc<[Option<u8>; 256]>,
+    /// The class position of each chosen row, if the rows were given other labels.
+    relabelled: Option<Arc<[u8]>>,
 }
 
 #[derive(Clone, Debug)]
@@ -94,12 +96,19 @@ impl Rows {
         assert_eq!(values.len(), n * n_features, "numbers of {n} rows of {n_features}");
         let store = Store::Numbers(Arc::new(Numbers { n_features, values }));
         let columns = None;
-        Self { store, chosen: RowIndices::All(0..n), columns, labels: labels.into(), positions: identity_positions() }
+        Self {
+            store,
+            chosen: RowIndices::All(0..n),
+            columns,
+            labels: labels.into(),
+            positions: identity_positions(),
+            relabelled: None,
+        }
     }
 
     /// Keeps the chosen rows with a label of one of the classes.
     fn with_known_labels(store: Store, chosen: RowIndices, labels: Arc<[u8]>, positions: [Option<u8>; 256]) -> Self {
-        let mut rows = Self { store, chosen, columns: None, labels, positions: Arc::new(positions) };
+        let mut rows = Self { store, chosen, columns: None, labels, positions: Arc::new(positions), relabelled: None };
         let is_known = |row| rows.positions[usize::from(rows.labels[rows.stored(row)])].is_some();
         if !(0..rows.len()).all(is_known) {
             let kept = (0..rows.len()).filter(|&row| is_known(row)).map(|row| rows.stored(row) as u32).collect();
@@ -164,6 +173,9 @@ impl Rows {
     /// # Panics
     /// Panics if `row` is past the end.
     pub fn label(&self, row: usize) -> u8 {
+        if let Some(labels) = &self.relabelled {
+            return labels[row];
+        }
         let label = self.labels[self.stored(row)];
         self.positions[usize::from(label)].expect("rows of other classes are not chosen")
     }
@@ -402,13 +414,19 @@ impl Rows {
     #[must_use]
     pub fn select(&self, rows: &[usize]) -> Self {
         let chosen = rows.iter().map(|&row| self.stored(row) as u32).collect();
-        Self { chosen: RowIndices::Some(chosen), ..self.clone() }
+        let relabelled = self.relabelled.as_ref().map(|labels| rows.iter().map(|&row| labels[row]).collect());
+        Self { chosen: RowIndices::Some(chosen), relabelled, ..self.clone() }
     }
 
     /// Keeps the rows whose class has a position in `positions`, and gives them that position.
     #[must_use]
     pub fn with_classes(&self, positions: &[Option<u8>]) -> Self {
         let position = |own: u8| positions.get(usize::from(own)).copied().flatten();
+        if self.relabelled.is_some() {
+            let known: Vec<usize> = (0..self.len()).filter(|&row| position(self.label(row)).is_some()).collect();
+            let labels: Vec<u8> = known.iter().filter_map(|&row| position(self.label(row))).collect();
+            return self.select(&known).with_labels(&labels);
+        }
         let composed = self.positions.map(|own| own.and_then(position));
         let rows = Self::with_known_labels(self.store.clone(), self.chosen.clone(), Arc::clone(&self.labels), composed);
         Self { columns: self.columns.clone(), ..rows }
@@ -421,9 +439,7 @@ impl Rows {
     #[must_use]
     pub fn with_labels(self, labels: &[u8]) -> Self {
         assert_eq!(labels.len(), self.len(), "a label for each row");
-        let mut stored = vec![0; self.labels.len()];
-        labels.iter().enumerate().for_each(|(row, &label)| stored[self.stored(row)] = label);
-        Self { labels: stored.into(), positions: identity_positions(), ..self }
+        Self { relabelled: Some(labels.into()), ..self }
     }
 
     /// Selects columns of a table, in this order.

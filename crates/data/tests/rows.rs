@@ -44,6 +44,17 @@ fn parts_classes_and_columns_are_those_of_what_is_stored_whatever_their_order() 
 }
 
 #[test]
+fn a_row_that_is_chosen_twice_can_have_two_labels() {
+    let twice = table().select(&[0, 0, 3]).with_labels(&[5, 9, 2]);
+    assert_eq!(twice.labels(), [5, 9, 2]);
+    assert_eq!(twice.select(&[2, 1]).labels(), [2, 9]);
+    let mut positions = vec![None; 10];
+    (positions[9], positions[2]) = (Some(0), Some(1));
+    let known = twice.with_classes(&positions);
+    assert_eq!((known.labels(), all(&known)), (vec![0, 1], vec![all(&table())[0].clone(), all(&table())[3].clone()]));
+}
+
+#[test]
 fn a_chunk_is_its_rows_and_lies_where_it_is_stored_if_it_can() {
     let [images, _] = draw_both(1, Counts { train: 40, validation: 1 });
     let pixels: Vec<u8> = (0..40).flat_map(|row| images.pixels(row)).copied().collect();

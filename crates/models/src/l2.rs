@@ -6,8 +6,8 @@ use crate::Gradient;
 /// The penalty `lambda R` with `R = 1/2 sum w^2`, Eq. (21), of the objective `J = C + lambda R`.
 ///
 /// It is added to the mean over the batch and is not divided by the number of rows. Its gradient is
-/// `lambda w`, Eq. (22). With the other common convention, `R = sum w^2`, the gradient would be `2
-/// lambda w`.
+/// `lambda w`, Eq. (22). With the other common convention, `R = sum w^2`, the gradient would be
+/// `2 lambda w`.
 ///
 #[doc = include_str!("../formulas/eq-21.html")]
 ///

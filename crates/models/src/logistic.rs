@@ -84,9 +84,9 @@ impl Classifier for LogisticRegression {
 
     /// Eq. (3) in logits.
     ///
-    /// The usual form `ln(1 + exp(-|z|)) + max(z, 0) - y z` has the same value. But |z| and max(z,
-    /// 0) both have a kink at z = 0, where every row lies when the weights are zero. Autodiff picks
-    /// a subgradient for each, and their sum is wrong.
+    /// The usual form `ln(1 + exp(-|z|)) + max(z, 0) - y z` has the same value. But `|z|` and
+    /// `max(z, 0)` both have a kink at z = 0, where every row lies when the weights are zero.
+    /// Autodiff picks a subgradient for each, and their sum is wrong.
     fn cross_entropy(&self, logits: Tensor<2>, labels: Tensor<1, Int>) -> Tensor<1> {
         let z: Tensor<1> = logits.squeeze_dim(1);
         let y = labels.cast(FloatDType::from(z.dtype()));

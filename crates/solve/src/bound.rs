@@ -116,9 +116,9 @@ struct MixWeights {
     t: Vec<f64>,
 }
 
-/// Eq. (31): the smallest theta, with its t, such that the weighted mean over rows of `(1 - theta)
-/// (p - y) + theta (t - y)` is 0. The mean of `p - y` is `residual`, that of y is `frequencies`,
-/// and `weight` is the mean weight.
+/// Eq. (31): the smallest theta, with its t, such that the weighted mean over rows of
+/// `(1 - theta) (p - y) + theta (t - y)` is 0. The mean of `p - y` is `residual`, that of y is
+/// `frequencies`, and `weight` is the mean weight.
 fn mix(dual: Dual, residual: &[f64], frequencies: &[f64], weight: f64) -> MixWeights {
     // t = (y - s (p - y)) / weight must remain a probability.
     let buffer = residual.iter().zip(frequencies).map(|(&g, &y)| match g {

@@ -11,8 +11,8 @@ use crate::lbfgs::dot;
 /// objective is far steeper in this direction than in any other, and the weights can replace the
 /// bias at almost no penalty. L-BFGS would need its first hundred passes to learn this direction,
 /// but the known mean gives it directly. With either change, v acts on the logits as strongly as a
-/// feature of length `|v|^(1/2)`. This is between 1 and `|v|`, because the scale of the features is
-/// unknown.
+/// feature of length `|v|^(1/2)`. The scale of the features is unknown, and this length is a
+/// compromise between 1 and `|v|`.
 pub(crate) struct Coordinates {
     /// m, `[d]`
     mean: Vec<f64>,

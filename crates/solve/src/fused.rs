@@ -63,7 +63,7 @@ impl<'a> KernelEngine<'a> {
         let (mut loss, mut right) = (0.0, 0);
         rows.each(self.threads, |rows| {
             let found = self.fused.evaluate(rows);
-            // The loss of a single chunk is used unchanged, without rounding.
+            // With a single chunk the factor is exactly 1, so its loss is not rounded.
             loss += found.loss * (rows.len() as f64 / n);
             right += found.right;
         })?;

@@ -11,8 +11,8 @@ use chainrule_kernels::PackedRows;
 
 use crate::TrainError;
 
-/// Bytes of features in a chunk, unless one batch has more. Preparing one chunk and computing on
-/// another then almost fits into a processor's cache.
+/// Bytes of features in a chunk, unless one batch has more. The chunk being packed and the one
+/// in use then stay mostly in the processor's cache.
 const CHUNK: usize = 1 << 19;
 
 /// Rows for the fused kernels, in memory or in a file.

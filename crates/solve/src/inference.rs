@@ -3,8 +3,8 @@
 //!
 //! Every classifier is treated as a softmax of logits, which its [`Link`] provides:
 //! - logistic, of 0 and z: `softmax(0, z) = (1 - sigmoid(z), sigmoid(z))`
-//! - one class against the rest, of log sigmoid(z): `softmax(log sigmoid(z))_k = sigmoid(z_k) /
-//!   sum_l sigmoid(z_l)`
+//! - one class against the rest, of log sigmoid(z):
+//!   `softmax(log sigmoid(z))_k = sigmoid(z_k) / sum_l sigmoid(z_l)`
 
 use std::sync::Arc;
 
@@ -64,8 +64,8 @@ pub struct Prediction {
 }
 
 impl Prediction {
-    /// Returns the cross-entropy in nats if `class` is the true class: `log sum_k exp(z_k) -
-    /// z_class`.
+    /// Returns the cross-entropy in nats if `class` is the true class:
+    /// `log sum_k exp(z_k) - z_class`.
     pub fn cross_entropy(&self, class: usize) -> f64 {
         let highest = self.logits[self.class];
         self.logits.iter().map(|z| (z - highest).exp()).sum::<f64>().ln() + (highest - self.logits[class])
@@ -91,8 +91,8 @@ impl Predictor {
     /// Creates a predictor for any model.
     ///
     /// # Errors
-    /// If a parameter or a sum of parameters is not finite, or if the number of columns is not that
-    /// of the link.
+    /// If a parameter or a sum of parameters is not finite, if the number of columns is not that of
+    /// the link, or if a link for k classes does not return k class logits.
     ///
     /// # Panics
     /// If the number of statistics is not the number of features.
@@ -112,6 +112,17 @@ impl Predictor {
             let (name, has) = (link.kind(), link.columns());
             let name = if name == Some(LinkKind::Logistic) { "a logistic" } else { "such a" };
             return Err(format!("{name} model has {} of weights, and it has {columns}", count(has, "column")).into());
+        }
+        if let Targets::Classes(k) = link.targets() {
+            let found = link.class_logits(&vec![0.0; columns]).len();
+            if found != k {
+                return Err(format!(
+                    "its link gives {} for {}; implement Link::class_logits",
+                    count(found, "class logit"),
+                    count(k, "class")
+                )
+                .into());
+            }
         }
         let statistics = preprocessing.standardization();
         assert!(statistics.is_none_or(|by| by.n_features() == parameters.n_features), "statistics of each feature");

@@ -386,7 +386,7 @@ mod tests {
         let (end, at, evaluations) = go(bowl(curvatures), &[0.0; 9], OPTIONS, 1e-9);
         assert_eq!(end, End::Told);
         assert!(evaluations < 800, "{evaluations}");
-        // The gradient is small where the curvature is, so only the value shows how far x came.
+        // Where the curvature is small, a short gradient does not mean that x is near the minimum.
         assert!(at.value < 1e-12, "{}", at.value);
     }
 

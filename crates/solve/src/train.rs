@@ -242,10 +242,10 @@ pub fn within_kernels(config: &TrainConfig) -> Result<(), TrainError> {
 ///
 /// A step uses the mean over its batch. The last batch of an epoch contains the remaining rows and
 /// reduces its learning rate in proportion, or is dropped with `descent.drop_last`. The model is
-/// evaluated after every step whose number is a multiple of `steps_per_epoch /
-/// evaluations_per_epoch`; steps are counted from 0 over all epochs. If the best weights are kept,
-/// it is also evaluated after the last step. A step of L-BFGS is one iteration on all rows, and it
-/// is evaluated every `optimum.evaluate_every` iterations.
+/// evaluated after every step whose number is a multiple of
+/// `steps_per_epoch / evaluations_per_epoch`; steps are counted from 0 over all epochs. If the best
+/// weights are kept, it is also evaluated after the last step. A step of L-BFGS is one iteration on
+/// all rows, and it is evaluated every `optimum.evaluate_every` iterations.
 ///
 /// With `objective.class_weights`, each row's cross-entropy is multiplied by its class weight (see
 /// [`class_weights`](crate::class_weights())) in gradients, history and final metrics. The weights
