@@ -159,3 +159,54 @@ fn a_hint_that_is_missing_is_named() {
     hints.columns = Some(flowers().columns().to_vec());
     assert_eq!(Fitted::from_bytes(&bare, &hints).expect("a model").columns(), flowers().columns());
 }
+
+#[test]
+fn more_batches_are_made_features_as_the_models_first_were() {
+    let [first, second] = Samples::digits(600, 3).split(0.5, 0).expect("two parts");
+    let standardized = Estimator::softmax().standardize().epochs(5).backend(here());
+    let fitted = standardized.fit(&first).expect("a fit");
+    // The estimator asks for pixels, and could take the fused kernels; the model knows better.
+    let [by_own, by_other] = [standardized, Estimator::softmax().backend(here())]
+        .map(|estimator| estimator.partial_fit(&fitted, &second).expect("a fit"));
+    assert_eq!(by_own.parameters(), by_other.parameters());
+    let training = by_other.training().expect("a training").train;
+    assert!((training.loss - by_other.evaluate(&second).expect("metrics").loss).abs() < 1e-4, "{training:?}");
+}
+
+#[test]
+fn an_observer_ends_a_training_by_an_evaluation() {
+    let [train, validation] = Samples::digits(400, 7).split(0.2, 0).expect("two parts");
+    let mut evaluations = 0;
+    let mut observer = |progress: chainrule::solve::Progress| match progress {
+        chainrule::solve::Progress::Evaluation(_) => {
+            evaluations += 1;
+            if evaluations == 2 { std::ops::ControlFlow::Break(()) } else { std::ops::ControlFlow::Continue(()) }
+        }
+        _ => std::ops::ControlFlow::Continue(()),
+    };
+    let estimator = Estimator::softmax().epochs(50).backend(here());
+    let fitted = estimator.fit_observed(&train, &validation, &mut observer).expect("a fit");
+    let training = fitted.training().expect("a training");
+    assert_eq!((training.ending, training.history.evaluations.len()), (chainrule::solve::Ending::Interrupted, 2));
+    assert!(evaluations == 2);
+}
+
+#[test]
+fn models_of_more_classes_than_a_label_counts_are_refused() {
+    let classes: Vec<u32> = (0..257).collect();
+    let parameters = |k: usize| Parameters::zeros(1, k);
+    assert!(Fitted::of_weights(chainrule::core::LinkKind::Softmax, parameters(256), &classes[..256]).is_ok());
+    let error = Fitted::of_weights(chainrule::core::LinkKind::Softmax, parameters(257), &classes).err();
+    assert!(error.is_some_and(|error| error.to_string().contains("257 classes; at most 256")));
+    let huge = Parameters { n_features: usize::MAX / 2, columns: 2, weight: vec![0.0; 2], bias: vec![0.0; 2] };
+    assert!(Fitted::of_weights(chainrule::core::LinkKind::Softmax, huge, &classes[..2]).is_err());
+}
+
+#[test]
+fn a_last_row_that_is_not_whole_is_refused_whatever_its_length() {
+    for (values, d) in [(&[1.0, 2.0, 3.0][..], 5), (&[1.0, 2.0, 3.0], 2), (&[1.0], usize::MAX)] {
+        let error = Samples::flat(values, d).err();
+        assert!(error.is_some_and(|error| error.to_string().contains("row")), "{values:?} by {d}");
+    }
+    assert!(Samples::images(&[0; 4], [usize::MAX, 2]).is_err());
+}

@@ -208,11 +208,11 @@ pub struct OptimumConfig {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum GradientSource {
-    /// Fused if the device supports it, otherwise the closed form by tensor operations.
+    /// The default of the engine: fused if it has fused kernels, otherwise the closed form.
     Auto,
     /// The derived formula, as a fused kernel that does a whole step in one pass.
     Fused,
-    /// The derived formula, by tensor operations.
+    /// The derived formula, by tensor operations or by plain loops.
     ClosedForm,
     /// Burn's autodiff.
     Autodiff,
