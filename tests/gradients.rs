@@ -138,7 +138,6 @@ fn eqs_33_34_weighted_softmax_closed_form_matches_autodiff() {
     assert!(over_the_grid(softmax, weighted) >= 216);
 }
 
-/// The sum over the rows of weight times cost and gradient, divided by the number of rows.
 #[test]
 fn eqs_33_34_a_weighted_batch_is_the_mean_of_its_rows_times_their_weights() {
     fn check<M: Classifier>(problem: &Problem<M>, weights: &[f64], dtype: FloatDType) {

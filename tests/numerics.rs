@@ -16,7 +16,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::support::{Fit, digits, experiment, fit, noise, skip};
 
-/// The fixture.
 #[derive(Default, Serialize, Deserialize)]
 struct Golden {
     /// The version of the numerics.

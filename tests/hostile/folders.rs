@@ -217,7 +217,6 @@ fn with_run_and_model() -> TempDir {
     place
 }
 
-/// Every command that reads the folder of a run or of an imported model.
 #[test]
 fn every_command_refuses_a_folder_whose_file_was_changed() {
     let place = with_run_and_model();

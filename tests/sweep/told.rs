@@ -97,7 +97,6 @@ fn the_sheet_of_a_sweep_has_a_line_for_each_point_in_the_grids_order() {
     }
 }
 
-/// Prints the data and the sweep once, and one line per point.
 #[test]
 fn a_sweep_says_once_what_is_of_all_points_and_a_line_for_each() {
     let said = text(&Ranked::new().output.stderr);

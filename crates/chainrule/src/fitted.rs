@@ -1,4 +1,4 @@
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use chainrule_core::{
@@ -14,7 +14,7 @@ use chainrule_solve::{Ending, Metrics, Prediction, Predictor};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::samples::{Label, MAX_CLASSES, Samples, column_names, numbered_columns};
+use crate::samples::{Label, Samples, column_names, numbered_columns};
 use crate::{Error, SamplesError};
 
 /// The number of rows per chunk of a prediction.
@@ -73,7 +73,7 @@ impl<L> Fitted<L> {
         preprocessing: Preprocessing,
         weight_norm: WeightNorms,
     ) -> Result<Self, Error> {
-        if let Some(problem) = schema_problem(&schema, &parameters, &preprocessing) {
+        if let Some(problem) = schema.problem() {
             return Err(Error::Model(problem));
         }
         let predictor = Predictor::new(link, parameters.clone(), preprocessing)
@@ -374,33 +374,6 @@ impl<L: Label> Fitted<L> {
     pub fn training(&self) -> Option<&Training> {
         self.training.as_ref().map(|(training, _)| training)
     }
-}
-
-/// Returns why a model of these parameters cannot take rows of this schema.
-fn schema_problem(schema: &Schema, parameters: &Parameters, preprocessing: &Preprocessing) -> Option<String> {
-    let (d, k) = (parameters.n_features, schema.classes.len());
-    if k > MAX_CLASSES {
-        return Some(format!("{}; at most {MAX_CLASSES} are told apart", count(k, "class")));
-    }
-    let [height, width] = schema.image_size;
-    let is_table = schema.kind == DataKind::Table;
-    if height.checked_mul(width) != Some(d) || (is_table && schema.features.len() != d) {
-        return Some(format!("{} and rows of {height} x {width}", count(d, "feature")));
-    }
-    let mut seen = HashSet::new();
-    if let Some(twice) = schema.features.iter().find(|name| !seen.insert(name.as_str())) {
-        return Some(format!("two features are called {twice:?}"));
-    }
-    let of_classes: HashSet<String> = schema.classes.iter().map(ToString::to_string).collect();
-    if of_classes.len() < k {
-        return Some("two classes have one name".to_owned());
-    }
-    let by = preprocessing.standardization()?;
-    if by.n_features() != d || by.scale.len() != d {
-        return Some(format!("statistics of {}, and {}", count(by.n_features(), "feature"), count(d, "feature")));
-    }
-    let is_wrong = by.scale.iter().any(|scale| !scale.is_finite() || *scale <= 0.0);
-    is_wrong.then(|| "a standard deviation is not above 0".to_owned())
 }
 
 fn overflow() -> Error {

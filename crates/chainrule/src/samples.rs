@@ -3,8 +3,8 @@ use std::fmt::Display;
 use std::path::Path;
 
 use chainrule_core::{
-    Class, DataConfig, DataFile, DataKind, LARGEST_NUMBER, ModelKind, Schema, Settings, TrainConfig, Unused, count,
-    name_problem,
+    Class, DataConfig, DataFile, DataKind, LARGEST_NUMBER, MAX_CLASSES, ModelKind, Schema, Settings, TrainConfig,
+    Unused, count, name_problem,
 };
 use chainrule_data::digits::draw_both;
 use chainrule_data::table::in_label_order;
@@ -257,9 +257,6 @@ impl Samples<()> {
         Ok(Samples { rows, schema: self.schema, labels: own.into_iter().flatten().collect(), source })
     }
 }
-
-/// The largest number of classes: a label is a byte.
-pub(crate) const MAX_CLASSES: usize = 256;
 
 /// The provenance of rows in memory. The checksum is computed once labels are known, because no
 /// model is fitted without labels.

@@ -61,7 +61,7 @@ pub use norms::WeightNorms;
 pub use parameters::Parameters;
 pub use preprocessing::{LARGEST_NUMBER, Preprocessing, Standardization};
 pub use ranges::{IMAGE_SIZE, SIDES, WHOLE, range_of, whole};
-pub use schema::{DataKind, Schema};
+pub use schema::{DataKind, MAX_CLASSES, Schema};
 pub use sentence::{
     alike, count, display_width, nearest, one_line, plain, share_of, slips, steers, to_left, to_right, visible,
 };

@@ -1,3 +1,5 @@
+use std::collections::HashSet;
+
 use serde::{Deserialize, Serialize};
 
 use crate::class::name_problem;
@@ -34,7 +36,27 @@ pub struct Schema {
     pub classes: Vec<Class>,
 }
 
+/// The largest number of classes: a label is a byte.
+pub const MAX_CLASSES: usize = 256;
+
 impl Schema {
+    /// Returns why no rows can have this schema.
+    pub fn problem(&self) -> Option<String> {
+        let k = self.classes.len();
+        if k > MAX_CLASSES {
+            return Some(format!("{}; at most {MAX_CLASSES} are told apart", count(k, "class")));
+        }
+        if let Some(problem) = self.features.iter().find_map(|name| name_problem(name)) {
+            return Some(format!("the name of a feature {problem}"));
+        }
+        let (mut names, mut classes) = (HashSet::new(), HashSet::new());
+        if let Some(twice) = self.features.iter().find(|name| !names.insert(name.as_str())) {
+            return Some(format!("two features are called {twice:?}"));
+        }
+        let twice = self.classes.iter().map(ToString::to_string).find(|class| !classes.insert(class.clone()))?;
+        Some(format!("two classes are called {twice:?}"))
+    }
+
     /// Returns the first contradiction between a model's weights and this schema, if there is one.
     pub fn contradiction(
         &self,
@@ -54,8 +76,13 @@ impl Schema {
         if self.features.len() != named {
             return Some(format!("it names {}, not {named}", count(self.features.len(), "feature")));
         }
-        if let Some(problem) = self.features.iter().find_map(|name| name_problem(name)) {
-            return Some(format!("the name of a feature {problem}"));
+        if let Some(problem) = self.problem() {
+            return Some(problem);
+        }
+        if let Some(by) = preprocessing.standardization()
+            && by.scale.iter().any(|scale| !scale.is_finite() || *scale <= 0.0)
+        {
+            return Some("features.scale has a number that is not above 0".to_owned());
         }
         let of = preprocessing.standardization().map(Standardization::n_features).filter(|&of| of != found[0]);
         of.map(|of| format!("features.mean has {of} numbers, and linear.weight {} rows", found[0]))

@@ -61,7 +61,7 @@ pub(crate) struct ClassFolders {
 }
 
 /// The largest size of a picture file, in bytes.
-const MAX_BYTES: u64 = 1 << 28;
+pub(crate) const MAX_BYTES: u64 = 1 << 28;
 
 /// Returns the subfolders of a folder, sorted by name. Names that begin with a dot are skipped.
 fn folders(folder: &Path) -> Vec<(String, PathBuf)> {

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use chainrule_core::{ContentError, nearest};
 
 use crate::PictureMode;
+use crate::class_folders::MAX_BYTES as MAX_PICTURE_BYTES;
 use crate::input::BEGINNING;
 use crate::picture::{self, Treatment};
 use crate::readers::{self, IMAGES, Input, PICTURES};
@@ -70,15 +71,25 @@ fn has_images(path: &Path) -> bool {
 
 /// Reads the images of a file, or of standard input, for a model of images of `size`.
 pub fn read(file: &Path, size: [usize; 2], treatment: PictureMode) -> Result<Vec<ImageInput>, ContentError> {
-    let bytes = bytes(file)?;
-    if bytes.is_empty() {
+    let source: Box<dyn Read> = match file == Path::new(STANDARD_INPUT) {
+        true => Box::new(std::io::stdin().lock()),
+        false => Box::new(open(file)?),
+    };
+    let mut input = Input::new(source);
+    // Without a first byte the file is empty, or it cannot be read.
+    if input.beginning().is_empty() && input.read(&mut [0])? == 0 {
         return Err(ContentError::new("it is empty"));
     }
-    let mut input = Input::new(&bytes[..]);
     let images = match readers::sniff(input.beginning()).map(readers::Reader::read) {
         Some(readers::Read::Images(read)) => read(input, MAX_BYTES)?,
         Some(readers::Read::Picture(_)) => {
-            let bytes = all(&mut input)?;
+            let mut bytes = Vec::new();
+            input.take(MAX_PICTURE_BYTES + 1).read_to_end(&mut bytes)?;
+            if bytes.len() as u64 > MAX_PICTURE_BYTES {
+                return Err(ContentError::new(format!(
+                    "longer than the {MAX_PICTURE_BYTES} bytes that a picture may have"
+                )));
+            }
             let picture = match treatment {
                 PictureMode::AsDrawn => picture::read(&bytes, size),
                 PictureMode::AsWhole => picture::read_whole(&bytes, size),
@@ -111,19 +122,6 @@ pub fn read_table(file: &Path, features: &[String]) -> Result<Table, ContentErro
         true => Table::read(std::io::stdin().lock(), columns, MAX_BYTES),
         false => Table::read(open(file)?, columns, MAX_BYTES),
     }
-}
-
-fn bytes(file: &Path) -> Result<Vec<u8>, ContentError> {
-    match file == Path::new(STANDARD_INPUT) {
-        true => all(&mut std::io::stdin().lock()),
-        false => all(&mut open(file)?),
-    }
-}
-
-fn all(source: &mut impl Read) -> Result<Vec<u8>, ContentError> {
-    let mut bytes = Vec::new();
-    source.take(MAX_BYTES + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > MAX_BYTES { Err(too_large()) } else { Ok(bytes) }
 }
 
 fn open(file: &Path) -> Result<File, ContentError> {

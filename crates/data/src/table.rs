@@ -17,7 +17,7 @@ use serde::Serialize;
 
 use crate::numbers::Values;
 use crate::readers::{Record, Records, records};
-use chainrule_core::ContentError;
+use chainrule_core::{ContentError, MAX_CLASSES};
 
 /// The selection of columns.
 #[derive(Clone, Copy, Debug)]
@@ -61,8 +61,6 @@ pub const MAX_COLUMNS: usize = 100_000;
 pub const MAX_ROW_LENGTH: u64 = 4 << 20;
 /// The largest absolute value of a number.
 const LARGEST: f64 = 1e30;
-/// The largest number of classes.
-const MAX_CLASSES: usize = 256;
 /// The largest number of characters in a name.
 const MAX_NAME_LENGTH: usize = 100;
 /// An error stops listing names after this many bytes.

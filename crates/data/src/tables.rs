@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -25,6 +25,31 @@ pub struct TableRequest {
     pub holdout: Option<Holdout>,
     /// The largest number of bytes of a file, and of its numbers, in memory.
     pub resident_bytes: u64,
+}
+
+impl TableRequest {
+    /// Returns why no table can be read so.
+    fn problem(&self) -> Option<String> {
+        let twice = |names: &[String]| {
+            let mut seen = BTreeSet::new();
+            names.iter().find(|name| !seen.insert(name.to_owned())).cloned()
+        };
+        if let Some(holdout) = &self.holdout
+            && !(holdout.fraction > 0.0 && holdout.fraction < 1.0)
+        {
+            return Some(format!("the fraction {} for the validation is not between 0 and 1", holdout.fraction));
+        }
+        if let Some(features) = &self.features {
+            if features.is_empty() {
+                return Some("no feature is named".to_owned());
+            }
+            if let Some(name) = twice(features) {
+                return Some(format!("the feature {name:?} is named twice"));
+            }
+        }
+        let name = twice(self.classes.as_deref()?)?;
+        Some(format!("the class {name:?} is named twice"))
+    }
 }
 
 /// The training rows and validation rows of tables.
@@ -127,6 +152,9 @@ impl Tables {
     /// Without `features` in the request, also fails if a class has no training row or no
     /// validation row.
     pub fn read(path: &Path, request: &TableRequest) -> Result<Self, DataError> {
+        if let Some(problem) = request.problem() {
+            return Err(DataError::Table { path: path.to_owned(), problem });
+        }
         if path.is_file() {
             return Self::of_file(path, request);
         }

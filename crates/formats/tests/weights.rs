@@ -84,7 +84,6 @@ fn no_pickle_among_classes_is_run() {
     }
 }
 
-/// Any replaced byte gives an error or other names.
 #[test]
 fn a_damaged_pickle_is_an_error_or_other_names() {
     let valid = list(b"X\x01\0\0\0a\x94\x8c\x01bh\x00");
@@ -214,7 +213,6 @@ fn no_other_call_among_objects_is_made() {
     }
 }
 
-/// Any replaced byte gives an error or other names.
 #[test]
 fn a_damaged_scalar_among_objects_is_an_error_or_another_name() {
     let valid = pickled(&call(TWO, "U1", "<", b"a\0\0\0"));
