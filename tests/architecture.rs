@@ -82,7 +82,7 @@ fn is_burn(package: &str) -> bool {
 }
 
 #[test]
-fn crates_know_each_other_as_the_page_draws_it() {
+fn crate_dependencies_match_the_page() {
     let page = read("docs/architecture.md");
     let drawn = page.split("## Who knows whom").nth(1).unwrap().split("```").nth(1).unwrap();
     let drawn: Vec<String> = drawn.lines().skip(1).map(str::to_owned).collect();

@@ -157,7 +157,7 @@ fn a_process_gives_the_same_bits_in_every_training_one_after_the_other_and_at_on
     // Softmax regression in memory. The tests with the program cover the rest.
     let ways = WAYS.into_iter().filter(|way| way.0 != "logistic.toml" && ![STREAMED, OPTIMUM_STREAMED].contains(way));
     let configs: Vec<TrainConfig> = ways.map(|way| experiment(way.0, &settings(way))).collect();
-    let with_f64 = |backend: &Backend| backend.offer().unwrap().has_f64;
+    let with_f64 = |backend: &Backend| backend.info().unwrap().has_f64;
     for backend in Backend::built().unwrap().into_iter().filter(with_f64) {
         let all = || configs.iter().map(|config| trained(config, &data, &backend)).collect::<Vec<_>>();
         // In the second round each training runs after all the others.

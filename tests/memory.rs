@@ -47,7 +47,7 @@ impl Scales {
         Self { steps, at: Vec::new() }
     }
 
-    fn inspect_source(&mut self, step: usize) {
+    fn sample_memory(&mut self, step: usize) {
         if step == self.steps / 10 || step + 1 == self.steps {
             self.at.push(resident());
         }
@@ -61,7 +61,7 @@ impl Scales {
 
 impl Observer for Scales {
     fn on_step(&mut self, step: usize) -> std::ops::ControlFlow<()> {
-        self.inspect_source(step);
+        self.sample_memory(step);
         std::ops::ControlFlow::Continue(())
     }
 }
@@ -122,7 +122,7 @@ fn to_the_minimum(steps: usize, sets: &str) -> f64 {
         let found = train_by_tensors(model(&device), &examples, &examples, &config, &mut ()).unwrap();
         assert!((1..=10).contains(&found.steps));
         for step in made..made + found.steps {
-            scales.inspect_source(step);
+            scales.sample_memory(step);
         }
         made += found.steps;
     }
@@ -139,7 +139,7 @@ fn own_loop(steps: usize, into_params: impl Fn(Gradient, &Linear) -> GradientsPa
         let gradient = closed_form(&model, features.clone(), labels.clone(), L2::NONE).gradient;
         let gradient = into_params(gradient, &model.linear);
         model = optimizer.step(1e-3, model, gradient);
-        scales.inspect_source(step);
+        scales.sample_memory(step);
     }
     scales.bytes_a_step()
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 use std::time::{Duration, Instant};
 
-use chainrule_core::{display_width, steers};
+use chainrule_core::{display_width, is_control_like};
 use chainrule_records::AtomicFile;
 use chainrule_tests_macros::test;
 use serde_json::Value;
@@ -267,7 +267,7 @@ const STEERING: &str = "\u{1b}[31m\nerror: forged\u{9b}1m\u{202e}";
 fn is_plain(output: &Output, arguments: &[&str]) {
     for told in [&output.stdout, &output.stderr] {
         let told = text(told);
-        assert!(!told.chars().any(|c| c != '\n' && steers(c)), "{arguments:?}: {told:?}");
+        assert!(!told.chars().any(|c| c != '\n' && is_control_like(c)), "{arguments:?}: {told:?}");
         assert!(!told.contains("\nerror: forged"), "{arguments:?}: {told}");
     }
 }

@@ -28,7 +28,7 @@ fn digits_of_mnist_come_back_from_a_sheet_as_they_were() {
     let fit = fit(&config, &data, &device(), &mut ());
     let parameters = Parameters { n_features: 784, columns: 10, weight: fit.weight, bias: fit.bias };
     let predictor = Predictor::new(ModelKind::Softmax, parameters, Preprocessing::Pixels).unwrap();
-    let (mut apart, mut alike, mut right) = (0.0, 0, [0; 2]);
+    let (mut apart, mut same_class, mut right) = (0.0, 0, [0; 2]);
     for row in 0..1000 {
         let pixels = data.validation.pixels(row);
         let small = GrayImage::from_raw(28, 28, pixels.to_vec()).unwrap();
@@ -41,13 +41,13 @@ fn digits_of_mnist_come_back_from_a_sheet_as_they_were() {
         let sum: f64 = found.pixels.iter().zip(pixels).map(|(a, b)| f64::from(a.abs_diff(*b))).sum();
         apart += sum / 784.0 / 1000.0;
         let classes = [pixels, &found.pixels].map(|pixels| predictor.predict(pixels).unwrap().class);
-        alike += usize::from(classes[0] == classes[1]);
+        same_class += usize::from(classes[0] == classes[1]);
         for (right, class) in right.iter_mut().zip(classes) {
             *right += usize::from(class == usize::from(data.validation.labels()[row]));
         }
     }
     // Measured values: 6.4, 953 and [828, 834].
     assert!(apart < 7.0, "{apart} grey levels apart on the mean");
-    assert!(alike >= 930, "{alike} of 1000 are classified as they were");
+    assert!(same_class >= 930, "{same_class} of 1000 are classified as they were");
     assert!(right[0].abs_diff(right[1]) <= 20, "{right:?} of 1000 are classified rightly");
 }

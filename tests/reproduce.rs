@@ -53,7 +53,7 @@ impl Whole {
     fn made() -> &'static Self {
         // Outside the lock: a skipped test would poison it for the others.
         starts_processes();
-        static WHOLE: LazyLock<Whole> = LazyLock::new(|| {
+        static INTEGER_RANGES: LazyLock<Whole> = LazyLock::new(|| {
             let folder = folder();
             let output = reproduce(folder.path(), &[]);
             let files = files_below(folder.path()).into_iter().filter(|path| path.is_file());
@@ -61,7 +61,7 @@ impl Whole {
             let files = files.map(|path| (name(&path), std::fs::read(&path).unwrap())).collect();
             Whole { output, files }
         });
-        &WHOLE
+        &INTEGER_RANGES
     }
 
     fn copy(&self) -> TempDir {

@@ -266,8 +266,8 @@ fn growth(out: &mut String, growths: &[Growth]) {
 fn advantage_in_epochs(all: &[Epoch], one: &Epoch) -> Option<f64> {
     let threads = one.threads.or(Some(1));
     let is_ours = |epoch: &&Epoch| !epoch.is_peer && epoch.who.contains("fused") && epoch.threads == threads;
-    let alike = |epoch: &&Epoch| epoch.model == one.model && epoch.precision == one.precision;
-    let ours = all.iter().filter(alike).find(is_ours)?;
+    let similar_names = |epoch: &&Epoch| epoch.model == one.model && epoch.precision == one.precision;
+    let ours = all.iter().filter(similar_names).find(is_ours)?;
     Some(one.milliseconds / ours.milliseconds)
 }
 

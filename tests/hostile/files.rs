@@ -320,8 +320,10 @@ fn a_config_of_any_size_and_depth_takes_little_memory() {
         costs_little("config", &path, &path, 200, expected);
     }
     let million = format!("data.classes=[{}]", "1,".repeat(1_000_000));
-    let steers = "data.\u{1}\r\u{1b}[31m1[, 2]".to_owned();
-    for set in [format!("{dotted}=1"), format!("{}=1", "k".repeat(1_000_000)), million, "a".repeat(1_000_000), steers] {
+    let is_control_like = "data.\u{1}\r\u{1b}[31m1[, 2]".to_owned();
+    for set in
+        [format!("{dotted}=1"), format!("{}=1", "k".repeat(1_000_000)), million, "a".repeat(1_000_000), is_control_like]
+    {
         let problem = TrainConfig::parse("hostile.toml", below, &[set]).unwrap_err().to_string();
         is_a_sentence(&problem);
     }

@@ -25,7 +25,7 @@ struct Kills {
 
 impl Kills {
     /// Asserts that every file without a temporary name is complete.
-    fn inspect_source(&mut self, run: &Path) {
+    fn assert_files_whole(&mut self, run: &Path) {
         let names = |folder: &Path| -> Vec<String> {
             let entries = std::fs::read_dir(folder).into_iter().flatten();
             entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
@@ -68,7 +68,7 @@ impl Kills {
                 assert!(status.success(), "{call:?}: {said}");
                 return;
             }
-            self.inspect_source(&run);
+            self.assert_files_whole(&run);
         }
     }
 }

@@ -372,11 +372,11 @@ fn overfitting(runs: &Runs) -> Findings {
 fn lower_row(runs: &Runs) -> Findings {
     let (printed, named) = (runs.get(PRINTED), runs.get("softmax-l2-1"));
     let classes = 0..printed.parameters.columns.min(named.parameters.columns);
-    let alike: Vec<f64> = classes
+    let correlations: Vec<f64> = classes
         .clone()
         .map(|class| correlation(&printed.parameters.of_class(class), &named.parameters.of_class(class)))
         .collect();
-    let least = alike.iter().copied().fold(f64::INFINITY, f64::min);
+    let least = correlations.iter().copied().fold(f64::INFINITY, f64::min);
     let apart = classes
         .flat_map(|class| {
             let grey = |run: &Run| Pictures::grey(&run.parameters.of_class(class));

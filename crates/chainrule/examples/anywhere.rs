@@ -29,14 +29,19 @@ fn main() -> Result<(), Error> {
     let model = Estimator::logistic().l2(0.001).to_the_minimum().backend(Backend::Cpu).fit(&table)?;
 
     // An exported file can be imported again, from any source of bytes.
-    again(&digits, &validation)?;
-    again(&model, &table)
+    export_and_import(&digits, &validation)?;
+    export_and_import(&model, &table)
 }
 
-fn again<L: Label>(model: &Fitted<L>, samples: &Samples<L>) -> Result<(), Error> {
+fn export_and_import<L: Label>(model: &Fitted<L>, samples: &Samples<L>) -> Result<(), Error> {
     let file = model.to_bytes(Format::Json);
-    let again = Fitted::from_bytes(&file, &Hints::default())?;
-    assert_eq!(again.predict_proba(samples)?, model.predict_proba(samples)?);
-    println!("{} bytes tell {} classes apart: {:.3}", file.len(), again.classes().len(), again.score(samples)?);
+    let export_and_import = Fitted::from_bytes(&file, &Hints::default())?;
+    assert_eq!(export_and_import.predict_proba(samples)?, model.predict_proba(samples)?);
+    println!(
+        "{} bytes tell {} classes apart: {:.3}",
+        file.len(),
+        export_and_import.classes().len(),
+        export_and_import.score(samples)?
+    );
     Ok(())
 }

@@ -55,7 +55,7 @@ const D: usize = 3;
 /// The number of rows.
 const N: usize = 2000;
 /// The true parameters: ln of the mean at 0, and the slopes.
-const TRUE: [f64; D + 1] = [1.2, -0.8, 0.5, 0.7];
+const TRUE_PARAMETERS: [f64; D + 1] = [1.2, -0.8, 0.5, 0.7];
 
 fn main() -> Result<(), Box<dyn Error>> {
     // Features are bytes, scaled to 0 to 1. Each row has a count.
@@ -99,13 +99,18 @@ fn main() -> Result<(), Box<dyn Error>> {
     for penalize_bias in [true, false] {
         let found = minimum(penalize_bias)?;
         let Parameters { weight, bias, .. } = &found.parameters;
-        println!("weights {weight:.3?}, bias {bias:.3?}; drawn by {TRUE:?}");
+        println!("weights {weight:.3?}, bias {bias:.3?}; drawn by {TRUE_PARAMETERS:?}");
         match found.certificate {
             Some(proof) => println!("J is at most {:.1e} above its minimum", proof.bound),
             None => println!("no certificate: the link has no dual, and the bias no penalty"),
         }
         assert_eq!(found.certificate.is_some_and(|proof| proof.holds()), penalize_bias);
-        let found = weight.iter().chain(bias).zip([TRUE[1], TRUE[2], TRUE[3], TRUE[0]]);
+        let found = weight.iter().chain(bias).zip([
+            TRUE_PARAMETERS[1],
+            TRUE_PARAMETERS[2],
+            TRUE_PARAMETERS[3],
+            TRUE_PARAMETERS[0],
+        ]);
         found.for_each(|(found, drawn)| assert!((found - drawn).abs() < 0.1, "{found}, and {drawn} drew the data"));
     }
 
@@ -122,7 +127,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 
 /// Returns the mean from which a row's count is drawn.
 fn mean_of(row: &[u8]) -> f64 {
-    let [bias, slopes @ ..] = TRUE;
+    let [bias, slopes @ ..] = TRUE_PARAMETERS;
     (bias + row.iter().zip(slopes).map(|(&x, w)| f64::from(x) / 255.0 * w).sum::<f64>()).exp()
 }
 

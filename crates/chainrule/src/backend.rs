@@ -16,7 +16,7 @@ use chainrule_core::{ContentError, visible};
 
 use crate::Error;
 #[cfg(any(feature = "cuda", feature = "wgpu", feature = "remote"))]
-use crate::panics::quietly;
+use crate::panics::catch_panic;
 
 /// A backend. Each, except `cpu`, has a Cargo feature of the same name.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,18 +72,21 @@ impl Backend {
     /// Returns an error if `CHAINRULE_BACKENDS` names a backend that this build lacks.
     pub fn built() -> Result<Vec<Backend>, Error> {
         let built: Vec<Backend> = Backend::LOCAL.into_iter().filter(Backend::is_built).collect();
-        let Some(chosen) = std::env::var_os(CHOSEN) else { return Ok(built) };
+        let Some(chosen) = std::env::var_os(BACKENDS_VARIABLE) else { return Ok(built) };
         let chosen = chosen.to_string_lossy();
         let chosen: Vec<&str> = chosen.split(',').map(str::trim).collect();
         let names: Vec<&str> = built.iter().chain([&Backend::Cpu]).map(Backend::name).collect();
         if let Some(stranger) = chosen.iter().find(|name| !names.contains(name)) {
-            return problem(format!("{CHOSEN}: {stranger:?} is none of this build's backends: {}", names.join(", ")));
+            return backend_error(format!(
+                "{BACKENDS_VARIABLE}: {stranger:?} is none of this build's backends: {}",
+                names.join(", ")
+            ));
         }
         Ok(built.into_iter().filter(|backend| chosen.contains(&backend.name())).collect())
     }
 
     /// Returns whether the device has its own memory and queue, separate from the host's.
-    pub fn is_apart(&self) -> bool {
+    pub fn has_separate_memory(&self) -> bool {
         match self {
             Backend::Cuda | Backend::Wgpu | Backend::Remote(_) => true,
             Backend::Flex | Backend::Ndarray | Backend::Cpu => false,
@@ -117,10 +120,10 @@ impl Backend {
         match self {
             #[cfg(feature = "cuda")]
             Backend::Cuda => {
-                open_apart(|| Ok(Device::cuda(0))).map_err(no_gpu("install NVIDIA's driver and CUDA 12 or later"))
+                open_and_test(|| Ok(Device::cuda(0))).map_err(no_gpu("install NVIDIA's driver and CUDA 12 or later"))
             }
             #[cfg(feature = "wgpu")]
-            Backend::Wgpu => open_apart(|| Device::wgpu_options().init().map_err(|error| error.to_string()))
+            Backend::Wgpu => open_and_test(|| Device::wgpu_options().init().map_err(|error| error.to_string()))
                 .map_err(no_gpu("install a Vulkan driver (Debian: mesa-vulkan-drivers and libvulkan1)")),
             #[cfg(feature = "flex")]
             Backend::Flex => Ok(Device::flex()),
@@ -138,16 +141,16 @@ impl Backend {
                     None => host,
                 };
                 let open =
-                    move || open_apart(|| Device::remote_options(&host).init().map_err(|error| error.to_string()));
-                within(CONNECT, open).map_err(|problem| {
+                    move || open_and_test(|| Device::remote_options(&host).init().map_err(|error| error.to_string()));
+                with_timeout(CONNECT, open).map_err(|backend_error| {
                     Error::Backend(format!(
-                        "{self}: {problem}; start `chainrule serve` there, and give both the same CHAINRULE_TOKEN, or none"
+                        "{self}: {backend_error}; start `chainrule serve` there, and give both the same CHAINRULE_TOKEN, or none"
                     ))
                 })
             }
-            Backend::Cpu => problem("cpu is this processor without Burn, and has no device of Burn's".to_owned()),
+            Backend::Cpu => backend_error("cpu is this processor without Burn, and has no device of Burn's".to_owned()),
             #[allow(unreachable_patterns, reason = "reachable in every build that lacks a backend")]
-            missing => problem(missing.missing()),
+            missing => backend_error(missing.missing()),
         }
     }
 
@@ -155,7 +158,7 @@ impl Backend {
     ///
     /// # Errors
     /// Returns an error if this build lacks the backend, or if this machine lacks its device.
-    pub fn offer(&self) -> Result<BackendInfo, Error> {
+    pub fn info(&self) -> Result<BackendInfo, Error> {
         if *self == Backend::Cpu {
             return Ok(BackendInfo { device: None, has_f64: true, has_kernels: true, has_autodiff: false });
         }
@@ -165,12 +168,12 @@ impl Backend {
             Ok(BackendInfo {
                 device: device_name(&device),
                 has_f64: chainrule_gradcheck::f64_works(&device),
-                has_kernels: !self.is_apart() || chainrule_ops::has_steps(&device),
+                has_kernels: !self.has_separate_memory() || chainrule_ops::has_steps(&device),
                 has_autodiff: true,
             })
         }
         #[cfg(not(feature = "burn"))]
-        problem(self.missing())
+        backend_error(self.missing())
     }
 
     /// Returns the message for a build that lacks the backend.
@@ -210,9 +213,9 @@ impl Backend {
     pub fn serve(
         &self,
         _listener: std::net::TcpListener,
-        _tell: impl FnOnce(std::net::SocketAddr, bool),
+        _log: impl FnOnce(std::net::SocketAddr, bool),
     ) -> Result<(), Error> {
-        problem("this build cannot serve; add --features remote-server".to_owned())
+        backend_error("this build cannot serve; add --features remote-server".to_owned())
     }
 }
 
@@ -261,15 +264,17 @@ impl FromStr for Backend {
 #[cfg(any(feature = "remote", feature = "remote-server"))]
 fn token() -> Result<Option<String>, Error> {
     match std::env::var("CHAINRULE_TOKEN") {
-        Ok(token) if token.is_empty() => problem("CHAINRULE_TOKEN is empty; unset it, or say the token".to_owned()),
+        Ok(token) if token.is_empty() => {
+            backend_error("CHAINRULE_TOKEN is empty; unset it, or say the token".to_owned())
+        }
         Ok(token) => Ok(Some(token)),
         Err(std::env::VarError::NotPresent) => Ok(None),
-        Err(error) => problem(format!("CHAINRULE_TOKEN: {error}")),
+        Err(error) => backend_error(format!("CHAINRULE_TOKEN: {error}")),
     }
 }
 
 /// The environment variable that restricts the backends of a build.
-const CHOSEN: &str = "CHAINRULE_BACKENDS";
+const BACKENDS_VARIABLE: &str = "CHAINRULE_BACKENDS";
 
 /// Returns the named backend, or else the first of [`Backend::built`]; without a Burn backend, this
 /// processor.
@@ -282,14 +287,14 @@ pub fn choose(named: Option<&Backend>) -> Result<Backend, Error> {
         (Some(named), _) => Ok(named.clone()),
         (None, Some(first)) => Ok(first),
         (None, None) if cfg!(feature = "remote") && !Backend::LOCAL.iter().any(Backend::is_built) => {
-            problem("this build has only remote devices; name one, as in remote:HOST:PORT, or cpu".to_owned())
+            backend_error("this build has only remote devices; name one, as in remote:HOST:PORT, or cpu".to_owned())
         }
         (None, None) => Ok(Backend::Cpu),
     }
 }
 
-fn problem<T>(problem: String) -> Result<T, Error> {
-    Err(Error::Backend(problem))
+fn backend_error<T>(backend_error: String) -> Result<T, Error> {
+    Err(Error::Backend(backend_error))
 }
 
 /// Returns the device's name, if it has one.
@@ -307,8 +312,8 @@ fn device_name(device: &Device) -> Option<String> {
 /// Opens a device and runs one computation on it. Returns the error message on failure. A GPU
 /// runtime reports a missing driver by a panic, in its own thread or in this one.
 #[cfg(any(feature = "cuda", feature = "wgpu", feature = "remote"))]
-fn open_apart(open: impl FnOnce() -> Result<Device, String>) -> Result<Device, String> {
-    let opened = quietly(|| {
+fn open_and_test(open: impl FnOnce() -> Result<Device, String>) -> Result<Device, String> {
+    let opened = catch_panic(|| {
         let device = open()?;
         let two = Tensor::<1>::ones([2], &device).sum().try_into_vec_as::<f32>();
         match two.as_deref() {
@@ -316,13 +321,13 @@ fn open_apart(open: impl FnOnce() -> Result<Device, String>) -> Result<Device, S
             other => Err(format!("1 + 1 came out as {other:?}")),
         }
     });
-    let problem = match opened {
+    let backend_error = match opened {
         Ok(Ok(device)) => return Ok(device),
-        Ok(Err(problem)) => problem,
+        Ok(Err(backend_error)) => backend_error,
         Err(panic) if panic.0.is_empty() => "no reason was given".to_owned(),
         Err(panic) => panic.0,
     };
-    Err(problem.split_whitespace().collect::<Vec<_>>().join(" "))
+    Err(backend_error.split_whitespace().collect::<Vec<_>>().join(" "))
 }
 
 /// The time limit for a connection. Burn retries for 16 seconds if nothing listens, and waits
@@ -332,7 +337,7 @@ const CONNECT: std::time::Duration = std::time::Duration::from_secs(30);
 
 /// Runs `f` in a new thread and waits for its result up to the limit.
 #[cfg(feature = "remote")]
-fn within<T: Send + 'static>(
+fn with_timeout<T: Send + 'static>(
     limit: std::time::Duration,
     f: impl FnOnce() -> Result<T, String> + Send + 'static,
 ) -> Result<T, String> {
@@ -345,9 +350,9 @@ fn within<T: Send + 'static>(
 /// Returns the error of a missing GPU.
 #[cfg(any(feature = "cuda", feature = "wgpu"))]
 fn no_gpu(install: &str) -> impl Fn(String) -> Error {
-    move |problem| {
+    move |backend_error| {
         Error::Backend(format!(
-            "no device was found ({problem}); {install}, or take another backend: --features ndarray or flex"
+            "no device was found ({backend_error}); {install}, or take another backend: --features ndarray or flex"
         ))
     }
 }

@@ -39,7 +39,7 @@ pub enum Error {
     Import(#[source] ImportError),
     /// A model file of another tool that cannot be imported.
     #[error("{}: {error}{}", .file.display(), hint(.error))]
-    ImportOf {
+    ImportFile {
         /// The file.
         file: PathBuf,
         /// What is wrong, or missing.
@@ -57,12 +57,12 @@ pub enum Error {
     #[error(transparent)]
     Training(#[from] TrainError),
     /// A loss or weights that are no longer finite.
-    #[error("{problem}: training diverged; try {remedy}, or standardize")]
+    #[error("{problem}: training diverged; try {divergence_hint}, or standardize")]
     Diverged {
         /// What is not finite, and at which step.
         problem: String,
         /// A suggested change of the settings.
-        remedy: String,
+        divergence_hint: String,
     },
     /// A model folder that cannot be read or written.
     #[error(transparent)]

@@ -15,7 +15,7 @@ use serde_json::Value;
 use crate::backend::Backend;
 use crate::fitted::{Fitted, Training};
 use crate::machine::{Machine, all_threads};
-use crate::samples::{Label, Samples, listed};
+use crate::samples::{Label, Samples, class_list};
 use crate::{Error, SamplesError};
 
 /// A model kind with its training settings. The settings have the same names as in a config file.
@@ -269,14 +269,14 @@ impl Estimator {
         observer: &mut dyn Observer,
     ) -> Result<Fitted<L>, Error> {
         if train.is_empty() {
-            return Err(SamplesError::Nothing.into());
+            return Err(SamplesError::NoTrainingRow.into());
         }
         if validation.is_empty() {
-            return Err(SamplesError::NoValidation.into());
+            return Err(SamplesError::NoValidationRow.into());
         }
         let machine = self.machine()?;
         let config = self.resolved(train, &machine)?;
-        let validation = validation.as_of(&train.schema)?;
+        let validation = validation.aligned_to(&train.schema)?;
         let rows = [train.rows.clone(), validation];
         self.train(train, rows, config, &machine, None, observer)
     }
@@ -311,7 +311,7 @@ impl Estimator {
         samples: &Samples<M>,
     ) -> Result<Fitted<L>, Error> {
         let own = Samples {
-            rows: samples.as_of(fitted.schema())?,
+            rows: samples.aligned_to(fitted.schema())?,
             schema: fitted.schema().clone(),
             labels: fitted.classes().to_vec(),
             source: samples.source.clone(),
@@ -326,7 +326,7 @@ impl Estimator {
 
     fn without_validation<L: Label>(&self, train: &Samples<L>, from: Option<&Fitted<L>>) -> Result<Fitted<L>, Error> {
         if train.is_empty() {
-            return Err(SamplesError::Nothing.into());
+            return Err(SamplesError::NoTrainingRow.into());
         }
         let machine = self.machine()?;
         let config = self.resolved(train, &machine)?;
@@ -336,14 +336,14 @@ impl Estimator {
             ("early_stopping.restore_best", stopping.restore_best),
         ];
         if let Some((key, _)) = needing.into_iter().find(|(_, is_asked)| *is_asked) {
-            return Err(self.refused(key, "it asks for samples to validate on; fit_validated takes them"));
+            return Err(self.setting_error_for(key, "it asks for samples to validate on; fit_validated takes them"));
         }
         if let Some(from) = from {
             if from.kind().model_kind() != Some(config.model().kind) {
-                return Err(self.refused("model.kind", "the fitted model is another"));
+                return Err(self.setting_error_for("model.kind", "the fitted model is another"));
             }
             if config.descent().solver == Solver::Lbfgs {
-                return Err(self.refused("descent.solver", "the minimum is that of all rows; fit goes to it"));
+                return Err(self.setting_error_for("descent.solver", "the minimum is that of all rows; fit goes to it"));
             }
         }
         // An engine needs a validation set: pass one row and discard the result.
@@ -360,28 +360,28 @@ impl Estimator {
         from: Option<&Fitted<L>>,
         observer: &mut dyn Observer,
     ) -> Result<Fitted<L>, Error> {
-        let learnt = match from {
+        let statistics = match from {
             None => TrainingStatistics::of(&config, &rows[0], &train.schema)?,
             Some(from) => TrainingStatistics {
                 preprocessing: from.predictor().preprocessing().clone(),
                 class_weights: class_weights(&config, &train.schema.classes, &rows[0].labels())?,
             },
         };
-        let rows = machine.prepare(rows, &learnt.preprocessing, &config)?;
-        let resolved = learnt.with_statistics(&config);
+        let rows = machine.prepare(rows, &statistics.preprocessing, &config)?;
+        let resolved = statistics.with_statistics(&config);
         let start = from.map(|from| Checkpoint::start(from.parameters().clone()));
         let mut observer = ResumeFrom { start, observer };
         let trained = rows.train(train.classes().len(), &resolved, machine.threads(), &mut observer)?;
-        let remedy = || config.remedy();
+        let divergence_hint = || config.divergence_hint();
         if let Ending::Diverged { step } = trained.ending {
             return Err(Error::Diverged {
                 problem: format!("the loss of step {step} is not finite"),
-                remedy: remedy(),
+                divergence_hint: divergence_hint(),
             });
         }
         let norm = machine.norms(&trained.parameters).ok_or_else(|| Error::Diverged {
             problem: "the sum of the squares of the weights is not finite".to_owned(),
-            remedy: remedy(),
+            divergence_hint: divergence_hint(),
         })?;
         let Trained { parameters, history, ending, steps, best, final_metrics, certificate, .. } = trained;
         let precision = config.descent().precision;
@@ -398,12 +398,12 @@ impl Estimator {
             certificate,
         };
         let labels = train.labels.clone();
-        Fitted::new(link, precision, train.schema.clone(), labels, parameters, learnt.preprocessing, norm)
+        Fitted::new(link, precision, train.schema.clone(), labels, parameters, statistics.preprocessing, norm)
             .map(|fitted| fitted.with_training(training, train.source.clone()))
     }
 
     /// Returns the error of a setting, with the line of code that set it.
-    fn refused(&self, key: &'static str, problem: &str) -> Error {
+    fn setting_error_for(&self, key: &'static str, problem: &str) -> Error {
         self.setting(&self.settings, SettingError { key, problem: problem.to_owned() })
     }
 
@@ -446,19 +446,19 @@ impl Estimator {
         let mut settings = self.settings.clone();
         let own = DataConfig { standardize: settings.data.standardize, ..DataConfig::default() };
         if settings.data != own {
-            return Err(SamplesError::Chosen.into());
+            return Err(SamplesError::DataSetting.into());
         }
         let kind = settings.model.kind;
         let k = train.classes().len();
         if train.is_empty() {
-            return Err(SamplesError::Nothing.into());
+            return Err(SamplesError::NoTrainingRow.into());
         }
         if k < 2 || (kind == ModelKind::Logistic && k != 2) {
             let (model, number) = match kind {
                 ModelKind::Logistic => ("logistic regression", "two"),
                 ModelKind::Softmax => ("softmax regression", "two or more"),
             };
-            let classes = listed(&train.schema.classes);
+            let classes = class_list(&train.schema.classes);
             return Err(SamplesError::Classes { found: k, classes, model, number }.into());
         }
         if kind == ModelKind::Logistic {

@@ -132,7 +132,7 @@ impl Fitted {
         let wrong = |problem: String| Error::Model(format!("{}: {problem}", file.display()));
         let bytes = read_whole(file, 1 << 30).map_err(|problem| wrong(problem.to_string()))?;
         Self::from_bytes(&bytes, hints).map_err(|error| match error {
-            Error::Import(error) => Error::ImportOf { file: file.to_owned(), error },
+            Error::Import(error) => Error::ImportFile { file: file.to_owned(), error },
             Error::Model(problem) => wrong(problem),
             other => other,
         })
@@ -274,8 +274,8 @@ impl<L: Label> Fitted<L> {
     /// Returns an error if a column is missing, if one is images and the other a table, or if image
     /// sizes differ.
     pub fn predict<M: Clone>(&self, samples: &Samples<M>) -> Result<Vec<L>, Error> {
-        let rows = samples.rows_as_of(&self.schema)?;
-        self.each(&rows, |_, prediction| self.labels[prediction.class].clone())
+        let rows = samples.rows_aligned_to(&self.schema)?;
+        self.map_predictions(&rows, |_, prediction| self.labels[prediction.class].clone())
     }
 
     /// Returns the class probabilities of each row, `[n][k]`, in the order of
@@ -284,8 +284,8 @@ impl<L: Label> Fitted<L> {
     /// # Errors
     /// As [`predict`](Self::predict).
     pub fn predict_proba<M: Clone>(&self, samples: &Samples<M>) -> Result<Vec<Vec<f64>>, Error> {
-        let rows = samples.rows_as_of(&self.schema)?;
-        self.each(&rows, |_, prediction| prediction.probabilities)
+        let rows = samples.rows_aligned_to(&self.schema)?;
+        self.map_predictions(&rows, |_, prediction| prediction.probabilities)
     }
 
     /// Returns the prediction for each row of a file without labels. The file is one of these:
@@ -325,20 +325,20 @@ impl<L: Label> Fitted<L> {
     /// As [`predict`](Self::predict). Also returns an error if there is no row, or if a row's class
     /// is unknown to the model.
     pub fn evaluate<M: Label>(&self, samples: &Samples<M>) -> Result<Metrics, Error> {
-        let rows = samples.as_of(&self.schema)?;
+        let rows = samples.aligned_to(&self.schema)?;
         let mut tally = Tally::new(self.schema.classes.len(), 0);
-        self.each(&rows, |row, prediction| {
+        self.map_predictions(&rows, |row, prediction| {
             let (label, confidence) = (rows.label(row).into(), prediction.probabilities[prediction.class]);
             tally.add(row, label, prediction.class, confidence, prediction.cross_entropy(label));
         })?;
         match tally.scores() {
             Some(scores) => Ok(Metrics { loss: scores.loss, accuracy: scores.accuracy }),
-            None => Err(SamplesError::NothingToJudge.into()),
+            None => Err(SamplesError::NoEvaluationRow.into()),
         }
     }
 
     /// Returns the result of `made` for each row's prediction.
-    fn each<T>(&self, rows: &Rows, mut made: impl FnMut(usize, Prediction) -> T) -> Result<Vec<T>, Error> {
+    fn map_predictions<T>(&self, rows: &Rows, mut made: impl FnMut(usize, Prediction) -> T) -> Result<Vec<T>, Error> {
         let (mut buffer, mut all) = (RowBuffer::default(), Vec::with_capacity(rows.len()));
         for first in (0..rows.len()).step_by(ROWS_AT_ONCE) {
             let chunk = rows.chunk(first..rows.len().min(first + ROWS_AT_ONCE), &mut buffer)?;

@@ -115,7 +115,7 @@ impl Machine {
 
     /// Returns the engines of this backend. The first one that supports a config is used.
     fn engines(&self) -> impl Iterator<Item = EngineKind> {
-        let kernels = match (self.backend.is_apart(), self.has_kernels()) {
+        let kernels = match (self.backend.has_separate_memory(), self.has_kernels()) {
             (false, _) => Some(EngineKind::Kernels),
             (true, true) => Some(EngineKind::DeviceKernels),
             (true, false) => None,
@@ -195,7 +195,7 @@ impl Machine {
     /// launches per step.
     pub fn has_kernels(&self) -> bool {
         #[cfg(feature = "burn")]
-        if let Some(device) = self.device.as_ref().filter(|_| self.backend.is_apart()) {
+        if let Some(device) = self.device.as_ref().filter(|_| self.backend.has_separate_memory()) {
             return chainrule_ops::has_steps(device);
         }
         true
@@ -228,7 +228,7 @@ impl Machine {
                     return Ok(Prepared::DeviceKernels(Box::new([train, validation]), preprocessing.clone(), device));
                 }
                 use chainrule_engines::{Examples, Expansion};
-                let expansion = if self.backend.is_apart() { Expansion::Device } else { Expansion::Host };
+                let expansion = if self.backend.has_separate_memory() { Expansion::Device } else { Expansion::Host };
                 let precision = config.descent().precision;
                 let examples = |rows| Examples::new(rows, preprocessing, precision, &device, expansion);
                 Prepared::Tensors(Box::new([examples(train)?, examples(validation)?]))
@@ -259,7 +259,7 @@ impl Prepared {
     }
 
     /// Returns whether these rows are for the fused kernels of a device.
-    pub fn are_of_device_kernels(&self) -> bool {
+    pub fn uses_device_kernels(&self) -> bool {
         match self {
             Self::Kernels(_) | Self::Loops(..) => false,
             #[cfg(feature = "burn")]

@@ -70,11 +70,11 @@ fn check<M: Classifier, L: Label>(
 
     // Class weights and statistics are those of a fit: computed over all rows.
     let config = config.with_gradient(GradientSource::ClosedForm);
-    let learnt = TrainingStatistics::of(&config, &samples.rows, &samples.schema)?;
-    let drawn = samples.rows.select(&some_of_each_class(samples, config.descent().shuffle.seed));
-    let examples = Examples::new(drawn, &learnt.preprocessing, precision, device, Expansion::Host);
+    let statistics = TrainingStatistics::of(&config, &samples.rows, &samples.schema)?;
+    let drawn = samples.rows.select(&draw_balanced_rows(samples, config.descent().shuffle.seed));
+    let examples = Examples::new(drawn, &statistics.preprocessing, precision, device, Expansion::Host);
     let Examples { features, labels } = examples.map_err(Error::from)?;
-    let targets = match learnt.class_weights {
+    let targets = match statistics.class_weights {
         Some(weights) => {
             let to = (&features.device(), features.dtype());
             Targets::of_classes(labels, Tensor::from_data(TensorData::new(weights, [samples.classes().len()]), to))
@@ -90,7 +90,7 @@ fn check<M: Classifier, L: Label>(
 
 /// Returns at most [`CHECKED_ROWS`] rows, drawn with the seed, alternating between the classes.
 /// Files are often sorted by class.
-fn some_of_each_class<L: Label>(samples: &Samples<L>, seed: u64) -> Vec<usize> {
+fn draw_balanced_rows<L: Label>(samples: &Samples<L>, seed: u64) -> Vec<usize> {
     let mut rows: Vec<usize> = (0..samples.len()).collect();
     rows.shuffle(&mut ChaCha8Rng::seed_from_u64(seed));
     let mut seen = vec![0; samples.classes().len()];

@@ -3,7 +3,7 @@ use std::fmt::Display;
 use std::path::Path;
 
 use chainrule_core::{
-    Class, DataConfig, DataFile, DataKind, LARGEST_NUMBER, MAX_CLASSES, ModelKind, Schema, Settings, TrainConfig,
+    Class, DataConfig, DataFile, DataKind, MAX_ABS_VALUE, MAX_CLASSES, ModelKind, Schema, Settings, TrainConfig,
     Unused, count, name_problem,
 };
 use chainrule_data::digits::draw_both;
@@ -135,7 +135,7 @@ impl Samples<()> {
             }
             for (column, &value) in row.iter().enumerate() {
                 let value = value.into();
-                if value.is_nan() || value.abs() > LARGEST_NUMBER {
+                if value.is_nan() || value.abs() > MAX_ABS_VALUE {
                     return Err(SamplesError::Number { row: n, column, value }.into());
                 }
                 values.push(value);
@@ -146,7 +146,7 @@ impl Samples<()> {
             return Err(SamplesError::NoRow.into());
         }
         if d == 0 {
-            return Err(SamplesError::NoNumber.into());
+            return Err(SamplesError::NoFeature.into());
         }
         Ok(Self::of_numbers(Rows::of_numbers(d, values, vec![0; n])))
     }
@@ -158,7 +158,7 @@ impl Samples<()> {
     /// As [`rows`](Self::rows). Also returns an error if the last row is incomplete.
     pub fn flat<T: Copy + Into<f64>>(values: &[T], n_features: usize) -> Result<Self, Error> {
         if n_features == 0 {
-            return Err(SamplesError::NoNumber.into());
+            return Err(SamplesError::NoFeature.into());
         }
         if !values.len().is_multiple_of(n_features) {
             let (row, found) = (values.len() / n_features, values.len() % n_features);
@@ -176,7 +176,7 @@ impl Samples<()> {
         // If the product overflows, no number of bytes is a whole image.
         let d = size[0].saturating_mul(size[1]);
         if d == 0 {
-            return Err(SamplesError::NoNumber.into());
+            return Err(SamplesError::NoFeature.into());
         }
         if pixels.is_empty() {
             return Err(SamplesError::NoRow.into());
@@ -313,10 +313,12 @@ impl<L: Label> Samples<L> {
         for (position, name) in (0..=u8::MAX).zip(names) {
             let name = name.to_string();
             let Some(found) = self.schema.classes.iter().position(|class| class.is_called(&name)) else {
-                return Err(SamplesError::UnknownClass { class: name, classes: listed(&self.schema.classes) }.into());
+                return Err(
+                    SamplesError::UnknownClass { class: name, classes: class_list(&self.schema.classes) }.into()
+                );
             };
             if positions[found].replace(position).is_some() {
-                return Err(SamplesError::SameClasses(name).into());
+                return Err(SamplesError::DuplicateClass(name).into());
             }
             classes.push(self.schema.classes[found].clone());
             labels.push(self.labels[found].clone());
@@ -342,8 +344,8 @@ impl<L: Label> Samples<L> {
     /// # Errors
     /// Returns an error if one is images and the other a table, if image sizes differ, if a column
     /// is missing, or if a row's class is unknown to the schema.
-    pub(crate) fn as_of(&self, schema: &Schema) -> Result<Rows, Error> {
-        let rows = self.rows_as_of(schema)?;
+    pub(crate) fn aligned_to(&self, schema: &Schema) -> Result<Rows, Error> {
+        let rows = self.rows_aligned_to(schema)?;
         let positions: Vec<Option<u8>> = self
             .schema
             .classes
@@ -356,7 +358,7 @@ impl<L: Label> Samples<L> {
         let is_unknown = |&row: &usize| positions[usize::from(rows.label(row))].is_none();
         if let Some(row) = (0..rows.len()).find(is_unknown) {
             let class = self.schema.classes[usize::from(rows.label(row))].to_string();
-            return Err(SamplesError::AnotherClass { row, class, classes: listed(&schema.classes) }.into());
+            return Err(SamplesError::UnknownRowClass { row, class, classes: class_list(&schema.classes) }.into());
         }
         Ok(rows.with_classes(&positions))
     }
@@ -407,16 +409,16 @@ impl<L: Clone> Samples<L> {
         self.rows.row(row, &mut buffer).expect("they are in memory").to_vec()
     }
 
-    /// Like [`Samples::as_of`], but keeps the labels, for prediction on rows of any classes.
+    /// Like [`Samples::aligned_to`], but keeps the labels, for prediction on rows of any classes.
     ///
     /// # Errors
-    /// As [`Samples::as_of`], without the check of classes.
-    pub(crate) fn rows_as_of(&self, schema: &Schema) -> Result<Rows, Error> {
-        let [of_own, of_model] = [&self.schema, schema].map(described);
+    /// As [`Samples::aligned_to`], without the check of classes.
+    pub(crate) fn rows_aligned_to(&self, schema: &Schema) -> Result<Rows, Error> {
+        let [of_own, of_model] = [&self.schema, schema].map(describe_schema);
         let is_table = |schema: &Schema| schema.kind == DataKind::Table;
         let fits = is_table(&self.schema) == is_table(schema);
         if !fits || (!is_table(schema) && self.schema.image_size != schema.image_size) {
-            return Err(SamplesError::AnotherKind { samples: of_own, model: of_model }.into());
+            return Err(SamplesError::KindMismatch { samples: of_own, model: of_model }.into());
         }
         if !is_table(schema) {
             return Ok(self.rows.clone());
@@ -462,7 +464,7 @@ impl Samples {
     }
 }
 
-fn described(schema: &Schema) -> String {
+fn describe_schema(schema: &Schema) -> String {
     let [height, width] = schema.image_size;
     match schema.kind {
         DataKind::Table => format!("a table of {}", count(schema.features.len(), "column")),
@@ -471,7 +473,7 @@ fn described(schema: &Schema) -> String {
 }
 
 /// Returns the class names as a list for an error message.
-pub(crate) fn listed(classes: &[Class]) -> String {
+pub(crate) fn class_list(classes: &[Class]) -> String {
     names(classes).join(", ")
 }
 
@@ -495,7 +497,7 @@ pub(crate) fn column_names<N: ToString>(schema: &Schema, names: &[N]) -> Result<
     }
     let mut seen = HashSet::new();
     if let Some(twice) = names.iter().find(|name| !seen.insert(name.as_str())) {
-        return Err(SamplesError::SameColumns(twice.clone()));
+        return Err(SamplesError::DuplicateColumn(twice.clone()));
     }
     Ok(names)
 }

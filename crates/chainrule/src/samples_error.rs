@@ -1,6 +1,6 @@
 use std::path::PathBuf;
 
-use chainrule_core::{ContentError, LARGEST_NUMBER, count};
+use chainrule_core::{ContentError, MAX_ABS_VALUE, count};
 use chainrule_data::readers;
 
 /// An error of [`Samples`](crate::Samples): rows, labels or names that are invalid or do not fit.
@@ -12,7 +12,7 @@ pub enum SamplesError {
     NoRow,
     /// The rows have no features.
     #[error("row 0 has no number")]
-    NoNumber,
+    NoFeature,
     /// A row's length differs from the first row's.
     #[error("row {row} has {}, and {}", count(*.found, "number"), if *.row == 0 { format!("it takes {expected}") } else { format!("row 0 has {expected}") })]
     RowLength {
@@ -24,7 +24,7 @@ pub enum SamplesError {
         expected: usize,
     },
     /// A number that is not finite, or is beyond ±1e30.
-    #[error("row {row}, number {column}: {value} is not between ±{LARGEST_NUMBER:e}")]
+    #[error("row {row}, number {column}: {value} is not between ±{MAX_ABS_VALUE:e}")]
     Number {
         /// Its row, from 0.
         row: usize,
@@ -62,7 +62,7 @@ pub enum SamplesError {
     },
     /// A class that was named twice.
     #[error("the class {0:?} is named twice")]
-    SameClasses(String),
+    DuplicateClass(String),
     /// A number of classes that the model cannot have.
     #[error("the samples have {} ({classes}), and {model} tells {number} apart; Samples::with_classes chooses", count(*.found, "class"))]
     Classes {
@@ -80,7 +80,7 @@ pub enum SamplesError {
     ClassNames(ContentError),
     /// A row whose class the model does not know.
     #[error("row {row} is of the class {class}, and the model tells {classes} apart")]
-    AnotherClass {
+    UnknownRowClass {
         /// Its number, from 0.
         row: usize,
         /// Its class.
@@ -118,7 +118,7 @@ pub enum SamplesError {
     },
     /// Two columns with the same name.
     #[error("two columns are called {0:?}")]
-    SameColumns(String),
+    DuplicateColumn(String),
     /// The samples lack a column of the model.
     #[error("no column {column:?}, from which the model learnt; the columns are {columns}")]
     NoColumn {
@@ -130,7 +130,7 @@ pub enum SamplesError {
     /// The samples are images and the model takes a table, or the reverse, or the image sizes
     /// differ.
     #[error("the samples are {samples}, and the model takes {model}")]
-    AnotherKind {
+    KindMismatch {
         /// What the samples are.
         samples: String,
         /// What the model takes.
@@ -138,13 +138,13 @@ pub enum SamplesError {
     },
     /// There is no training row.
     #[error("there is no row to learn from")]
-    Nothing,
+    NoTrainingRow,
     /// There is no validation row.
     #[error("there is no validation row")]
-    NoValidation,
+    NoValidationRow,
     /// There is no row to evaluate on.
     #[error("there is no row to judge the model by")]
-    NothingToJudge,
+    NoEvaluationRow,
     /// Images that need too much memory.
     #[error(
         "{place}: {bytes} bytes of images are more than the {most} that samples may take in memory; the program reads them piece by piece"
@@ -179,5 +179,5 @@ pub enum SamplesError {
     },
     /// A data setting other than `standardize` was set. The samples are already chosen.
     #[error("data: what is trained on are the samples; choose them before, and of data set standardize alone")]
-    Chosen,
+    DataSetting,
 }

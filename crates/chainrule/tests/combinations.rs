@@ -63,7 +63,7 @@ fn each_is_fitted_or_refused_by_its_key_on_every_backend() {
         backends.push(Backend::Cpu);
     }
     let mut counts = [0, 0];
-    for backend in backends.iter().filter(|backend| !backend.is_apart()) {
+    for backend in backends.iter().filter(|backend| !backend.has_separate_memory()) {
         for asked in Asked::all() {
             let estimator = asked.estimator(backend);
             let fitted = match asked.table {

@@ -35,7 +35,7 @@ fn is_neutral(said: &str) {
 }
 
 #[test]
-fn errors_have_their_causes_and_say_them() {
+fn errors_include_their_cause() {
     let (folder, _, fitted) = fitted_to_flowers();
     let at = |name: &str| folder.path().join(name);
     let absent = Samples::csv(at("absent.csv"), "kind").unwrap_err();
@@ -51,7 +51,7 @@ fn errors_have_their_causes_and_say_them() {
 }
 
 #[test]
-fn a_model_is_not_replaced_and_that_is_said_without_an_option() {
+fn save_does_not_overwrite_a_model() {
     let (folder, _, fitted) = fitted_to_flowers();
     let exists = fitted.save(folder.path().join("model")).unwrap_err();
     assert!(exists.to_string().ends_with("model exists already"), "{exists}");

@@ -81,7 +81,7 @@ fn digits_are_fitted_by_the_kernels_in_either_precision() {
 }
 
 #[test]
-fn what_needs_burn_is_refused_and_says_what_has_it() {
+fn a_burn_setting_without_burn_names_the_feature() {
     let flowers = flowers();
     let refused = Estimator::softmax().optimizer(Optimizer::Adam).backend(here()).fit(&flowers).expect_err("a refusal");
     assert!(matches!(refused, Error::Backend(_)), "{refused}");
@@ -110,7 +110,7 @@ fn weights_of_pixels_of_another_range_are_weights_of_ours() {
         ..Hints::default()
     };
     let nothing = Fitted::import(&bare, &hints(None)).expect_err("a refusal");
-    assert!(matches!(nothing, Error::ImportOf { error: ImportError::NoFeatures, .. }), "{nothing}");
+    assert!(matches!(nothing, Error::ImportFile { error: ImportError::NoFeatures, .. }), "{nothing}");
     let asked = fitted.predict_proba(&samples).expect("probabilities");
     let imported = Fitted::import(&bare, &hints(Some(TrainedOn::Symmetric))).expect("a model");
     same(&imported.predict_proba(&samples).expect("probabilities"), &asked, 1e-12);
@@ -130,7 +130,7 @@ fn more_threads_than_a_system_has_are_refused() {
 }
 
 #[test]
-fn what_is_no_model_is_called_so() {
+fn an_invalid_model_file_is_an_error() {
     let folder = tempfile::tempdir().expect("a folder");
     let refused = Fitted::load(folder.path()).expect_err("a refusal").to_string();
     assert!(refused.ends_with("no model lies in this folder"), "{refused}");

@@ -123,7 +123,7 @@ fn a_fit_without_validation_is_the_same_and_says_nothing_of_one() {
 }
 
 #[test]
-fn batches_one_by_one_are_a_training_and_go_on_from_weights() {
+fn partial_fit_over_batches_equals_a_training() {
     let (rows, places) = rows();
     let samples = Samples::from_rows(&rows, &places).expect("samples");
     // One pass over all rows in order equals a pass over the first part and then one over the
@@ -190,7 +190,7 @@ fn weights_that_are_no_model_are_refused() {
 }
 
 #[test]
-fn a_closure_hears_and_ends_a_training() {
+fn a_closure_can_observe_and_stop_training() {
     let (rows, places) = rows();
     let samples = Samples::from_rows(&rows, &places).expect("samples");
     let (mut steps, mut losses) = (0, Vec::new());

@@ -40,14 +40,14 @@ pub(crate) fn backends(options: &BackendsOptions) -> Result<u8> {
 }
 
 fn row(backend: &Backend, default: Option<&Backend>) -> Row {
-    let offer = backend.offer();
+    let offer = backend.info();
     let precisions = match &offer {
         Ok(BackendInfo { has_f64: true, .. }) => vec!["f32", "f64"],
         Ok(_) => vec!["f32"],
         Err(_) => Vec::new(),
     };
     // Without a device, the kernels of a backend on the CPU still count.
-    let has_kernels = offer.as_ref().map_or(!backend.is_apart(), |offer| offer.has_kernels);
+    let has_kernels = offer.as_ref().map_or(!backend.has_separate_memory(), |offer| offer.has_kernels);
     Row {
         backend: backend.name(),
         built: backend.is_built(),

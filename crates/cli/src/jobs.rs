@@ -13,7 +13,7 @@ use anyhow::{Context, Result, anyhow};
 use chainrule::machine::{Machine, all_threads};
 use chainrule_core::{Evaluation, visible};
 use chainrule_records::{RunError, RunFolder, Summary};
-use chainrule_solve::{Ending, Observer, most_steps};
+use chainrule_solve::{Ending, Observer, max_steps};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::checkpoints::{CheckpointInterval, CheckpointObserver};
@@ -64,7 +64,7 @@ struct State<T> {
 /// Returns how many trainings this machine runs at once. On a CPU backend each run takes `threads`
 /// cores. A GPU runs one at a time, since several would only share its memory and queue.
 pub(crate) fn workers(machine: &Machine, threads: NonZero<usize>) -> NonZero<usize> {
-    if machine.backend().is_apart() {
+    if machine.backend().has_separate_memory() {
         return NonZero::<usize>::MIN;
     }
     NonZero::new(all_threads().get() / threads).unwrap_or(NonZero::<usize>::MIN)
@@ -213,7 +213,7 @@ impl<'a> JobPool<'a> {
         every: CheckpointInterval,
         start: Instant,
     ) -> Result<Option<Summary>> {
-        let steps = most_steps(folder.config(), rows.about().train)?;
+        let steps = max_steps(folder.config(), rows.about().train)?;
         let mut watch = JobObserver { name, jobs: self, steps, parts: 0 };
         let mut log = |line: &str| self.log(&format!("{} {name}: {line}", self.task));
         let mut observer = CheckpointObserver::new(&mut watch, folder, every, start, &mut log)?;

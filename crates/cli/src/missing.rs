@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
-use chainrule_core::alike;
+use chainrule_core::similar_names;
 use chainrule_data::readers::table_endings;
 
 use crate::builtin::EXPERIMENTS;
@@ -118,7 +118,7 @@ fn suggestions(path: &Path, known: Vec<PathBuf>, is_one: impl Fn(&Path) -> bool)
         name.strip_suffix(".toml").map_or(name.clone(), str::to_owned)
     };
     let names: Vec<String> = found.iter().map(|path| name(path)).collect();
-    let mut meant = alike(&name(path), names.iter().map(String::as_str));
+    let mut meant = similar_names(&name(path), names.iter().map(String::as_str));
     if let Some(place) = names.iter().position(|other| *other == name(path)) {
         meant = vec![place];
     }

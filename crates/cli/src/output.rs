@@ -6,7 +6,7 @@
 use std::fmt::Write as _;
 use std::io::{ErrorKind, Write};
 
-use chainrule_core::{steers, visible};
+use chainrule_core::{is_control_like, visible};
 use chainrule_data::DataError;
 use chainrule_records::RunError;
 
@@ -70,7 +70,9 @@ fn json(value: &impl serde::Serialize) -> String {
         // has escaped it.
         match c {
             '\n' => json.push(c),
-            _ if steers(c) => write!(json, "\\u{:04x}", u32::from(c)).expect("writing to a String cannot fail"),
+            _ if is_control_like(c) => {
+                write!(json, "\\u{:04x}", u32::from(c)).expect("writing to a String cannot fail")
+            }
             _ => json.push(c),
         }
     }
@@ -150,7 +152,7 @@ mod tests {
     fn json_escapes_what_steers_a_terminal_and_keeps_its_values() {
         let value = serde_json::json!({ "file": "a\n\u{1b}\u{7f}\u{9b}\u{202e}é" });
         let text = json(&value);
-        assert!(text.chars().all(|c| c == '\n' || !steers(c)), "{text:?}");
+        assert!(text.chars().all(|c| c == '\n' || !is_control_like(c)), "{text:?}");
         assert!(text.contains("\\u009b\\u202eé"), "{text:?}");
         assert_eq!(serde_json::from_str::<serde_json::Value>(&text).unwrap_or_default(), value);
     }

@@ -15,7 +15,7 @@ use crate::table;
 /// The selected rows of a run, in memory or in their file.
 pub(crate) struct SelectedRows {
     rows: [Rows; 2],
-    learnt: TrainingStatistics,
+    statistics: TrainingStatistics,
     about: DataSummary,
 }
 
@@ -48,17 +48,17 @@ impl SelectedRows {
         let rows =
             [train.into_memory(resident_bytes)?, validation.into_memory(resident_bytes.max(KEPT_FOR_VALIDATION))?];
         machine.engine(config, rows[0].kind(), rows.iter().find(|rows| rows.file().is_some()))?;
-        let learnt = TrainingStatistics::of(config, &rows[0], &schema)?;
+        let statistics = TrainingStatistics::of(config, &rows[0], &schema)?;
         let [train, validation] = rows.each_ref().map(Rows::len);
         let Schema { kind, image_size, features, classes } = schema;
         let (unused, sha256, source) = (source.unused.clone(), source.sha256(), source.name.clone());
         let about = DataSummary { source, kind, sha256, train, validation, image_size, features, classes, unused };
-        Ok(Self { rows, learnt, about })
+        Ok(Self { rows, statistics, about })
     }
 
     /// Formats the class weights for a person.
     pub(crate) fn weights(&self) -> Option<String> {
-        let weights = self.learnt.class_weights.as_ref()?;
+        let weights = self.statistics.class_weights.as_ref()?;
         Some(format!("class weights: {}", table::class_weights(&self.about.classes, weights)))
     }
 
@@ -68,7 +68,7 @@ impl SelectedRows {
 
     /// Returns a note if gradient descent runs on large features that are not standardised.
     pub(crate) fn note(&self, config: &TrainConfig) -> Result<Option<String>> {
-        let are_raw = self.learnt.preprocessing == Preprocessing::Raw;
+        let are_raw = self.statistics.preprocessing == Preprocessing::Raw;
         if !are_raw || config.descent().solver != Solver::Sgd {
             return Ok(None);
         }
@@ -85,15 +85,15 @@ impl SelectedRows {
 
     /// Prepares the rows for the engine of a config.
     pub(crate) fn load(self, config: &TrainConfig, machine: &Machine) -> Result<PreparedRows> {
-        let rows = machine.prepare(self.rows, &self.learnt.preprocessing, config)?;
-        Ok(PreparedRows { rows, learnt: self.learnt, about: self.about })
+        let rows = machine.prepare(self.rows, &self.statistics.preprocessing, config)?;
+        Ok(PreparedRows { rows, statistics: self.statistics, about: self.about })
     }
 }
 
 /// The rows of a run, prepared for an engine.
 pub(crate) struct PreparedRows {
     rows: Prepared,
-    learnt: TrainingStatistics,
+    statistics: TrainingStatistics,
     about: DataSummary,
 }
 
@@ -105,7 +105,7 @@ impl PreparedRows {
         machine: &Machine,
         observer: &mut dyn Observer,
     ) -> Result<Trained, TrainError> {
-        let config = self.learnt.with_statistics(config);
+        let config = self.statistics.with_statistics(config);
         self.rows.train(self.about.classes.len(), &config, machine.threads(), observer)
     }
 
@@ -116,12 +116,12 @@ impl PreparedRows {
 
     /// Returns the preprocessing of the features.
     pub(crate) fn preprocessing(&self) -> &Preprocessing {
-        &self.learnt.preprocessing
+        &self.statistics.preprocessing
     }
 
     /// Describes how the fused kernels read the training rows, if they are used.
     pub(crate) fn kernels(&self, machine: &Machine) -> Option<String> {
-        if self.rows.are_of_device_kernels() {
+        if self.rows.uses_device_kernels() {
             return Some("kernels: the device's own, two launches a step".to_owned());
         }
         let rows = self.rows.fused()?;

@@ -64,7 +64,7 @@ pub(crate) fn manifest(config: &TrainConfig, machine: &Machine, source: &Provena
 /// The number of threads of the fused kernels, or 1 with other gradients. The backend manages its
 /// own threads.
 fn threads(config: &TrainConfig, machine: &Machine) -> usize {
-    let has_own = config.descent().gradient == GradientSource::Fused && !machine.backend().is_apart();
+    let has_own = config.descent().gradient == GradientSource::Fused && !machine.backend().has_separate_memory();
     if has_own { machine.threads().get() } else { 1 }
 }
 
@@ -89,10 +89,10 @@ pub(crate) fn is_interruption(error: &anyhow::Error) -> bool {
 
 /// An error: the training diverged. The folder records the divergence and has no model.
 #[derive(Debug, thiserror::Error)]
-#[error("{}: training diverged; try {remedy}; the history so far is in {}", .divergence.problem, .folder.display())]
+#[error("{}: training diverged; try {divergence_hint}; the history so far is in {}", .divergence.problem, .folder.display())]
 pub(crate) struct Diverged {
     pub(crate) divergence: Divergence,
-    remedy: String,
+    divergence_hint: String,
     folder: PathBuf,
 }
 
@@ -133,7 +133,11 @@ impl Run<'_> {
             Err((step, problem)) => {
                 let divergence = Divergence { step, problem };
                 self.folder.write_divergence(&trained.history, &divergence)?;
-                bail!(Diverged { divergence, remedy: self.config.remedy(), folder: self.folder.path().to_owned() })
+                bail!(Diverged {
+                    divergence,
+                    divergence_hint: self.config.divergence_hint(),
+                    folder: self.folder.path().to_owned()
+                })
             }
         };
         let folder = self.folder.path().display();

@@ -15,7 +15,7 @@ pub(crate) fn serve(options: &ServeOptions) -> Result<u8> {
     if let Backend::Remote(_) = backend {
         bail!("{backend} is another machine's device, which only that machine can offer");
     }
-    let device = backend.offer()?.device;
+    let device = backend.info()?.device;
     let listen = &options.listen;
     let listener = TcpListener::bind(listen).map_err(|error| anyhow!("--listen {listen}: {error}"))?;
     backend.serve(listener, |address, has_token| {

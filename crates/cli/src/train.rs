@@ -8,7 +8,7 @@ use anyhow::Result;
 use chainrule::machine::{Machine, all_threads};
 use chainrule_data::Dataset;
 use chainrule_records::{ConfigFile, Manifest, RunFolder, Summary};
-use chainrule_solve::{Ending, most_steps};
+use chainrule_solve::{Ending, max_steps};
 
 use crate::checkpoints::CheckpointObserver;
 use crate::destination::folder_exists;
@@ -51,7 +51,7 @@ pub(crate) fn train(options: &TrainOptions) -> Result<u8> {
     // The bytes of the files can be freed after this, since the rows go to the device.
     let rows = SelectedRows::of(data, &config, &source, &machine)?;
     let about = rows.about().clone();
-    let steps = most_steps(&config, about.train)?;
+    let steps = max_steps(&config, about.train)?;
 
     let manifest = manifest(&config, &machine, &source);
     let folder = match (resumed, &options.out) {

@@ -59,11 +59,12 @@ pub use link::{Dual, Link, Logistic, OneVsRest, Softmax, Targets};
 pub use link_kind::LinkKind;
 pub use norms::WeightNorms;
 pub use parameters::Parameters;
-pub use preprocessing::{LARGEST_NUMBER, Preprocessing, Standardization};
-pub use ranges::{IMAGE_SIZE, SIDES, WHOLE, range_of, whole};
+pub use preprocessing::{MAX_ABS_VALUE, Preprocessing, Standardization};
+pub use ranges::{IMAGE_SIZE, IMAGE_SIZE_MESSAGE, INTEGER_RANGES, range_of, whole};
 pub use schema::{DataKind, MAX_CLASSES, Schema};
 pub use sentence::{
-    alike, count, display_width, nearest, one_line, plain, share_of, slips, steers, to_left, to_right, visible,
+    count, display_width, edit_distance_within, is_control_like, max_typos, nearest, normalise_name, one_line,
+    similar_names, to_left, to_right, visible,
 };
 pub use train_config::{SettingError, Settings, TrainConfig};
 pub use unused::{Unused, UnusedFile};

@@ -26,7 +26,7 @@ pub struct Standardization {
 
 /// The largest absolute value allowed in a table. Its square is well within the range of f64, and
 /// the value itself within that of f32.
-pub const LARGEST_NUMBER: f64 = 1e30;
+pub const MAX_ABS_VALUE: f64 = 1e30;
 
 impl Preprocessing {
     /// The map for data of this kind without standardisation.
@@ -88,11 +88,11 @@ impl Preprocessing {
     ///
     /// # Panics
     /// If there is no feature j.
-    pub fn largest(&self, j: usize) -> f64 {
+    pub fn max_abs(&self, j: usize) -> f64 {
         match self {
             Self::Pixels => 1.0,
-            Self::Raw => LARGEST_NUMBER,
-            Self::Standardized(by) => (LARGEST_NUMBER + by.mean[j].abs()) / by.scale[j],
+            Self::Raw => MAX_ABS_VALUE,
+            Self::Standardized(by) => (MAX_ABS_VALUE + by.mean[j].abs()) / by.scale[j],
         }
     }
 

@@ -6,7 +6,7 @@ use std::ops::RangeInclusive;
 const LARGEST: u64 = i64::MAX as u64;
 
 /// Keys with an integer value, and their ranges.
-pub const WHOLE: [(&str, RangeInclusive<u64>); 13] = [
+pub const INTEGER_RANGES: [(&str, RangeInclusive<u64>); 13] = [
     ("data.train_images", 1..=u32::MAX as u64),
     ("data.validation_images", 1..=u32::MAX as u64),
     ("data.resident_bytes", 0..=LARGEST),
@@ -26,11 +26,11 @@ pub const WHOLE: [(&str, RangeInclusive<u64>); 13] = [
 pub const IMAGE_SIZE: &str = "data.image_size";
 
 /// The values that [`IMAGE_SIZE`] accepts, as an error message says it.
-pub const SIDES: &str = "expected rows and columns from 1 to 4096, as in [28, 28]";
+pub const IMAGE_SIZE_MESSAGE: &str = "expected rows and columns from 1 to 4096, as in [28, 28]";
 
 /// The range of a key, if its value is an integer.
 pub fn range_of(key: &str) -> Option<RangeInclusive<u64>> {
-    WHOLE.iter().find(|(known, _)| *known == key).map(|(_, range)| range.clone())
+    INTEGER_RANGES.iter().find(|(known, _)| *known == key).map(|(_, range)| range.clone())
 }
 
 /// Returns an error if `value` is outside the range of `key`.

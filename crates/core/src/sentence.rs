@@ -6,19 +6,19 @@ use unicode_width::UnicodeWidthStr;
 /// Makes foreign text safe to print on a terminal. Control characters and those that change the
 /// text direction are written as Rust escapes: `\n`, `\u{1b}`.
 pub fn visible(text: &str) -> Cow<'_, str> {
-    if !text.contains(steers) {
+    if !text.contains(is_control_like) {
         return Cow::Borrowed(text);
     }
     let mut shown = String::with_capacity(text.len());
     for c in text.chars() {
-        if steers(c) { shown.extend(c.escape_default()) } else { shown.push(c) }
+        if is_control_like(c) { shown.extend(c.escape_default()) } else { shown.push(c) }
     }
     Cow::Owned(shown)
 }
 
 /// Whether a character is invisible but affects the display: controls, line and paragraph
 /// separators, and Unicode's directional marks, embeddings, overrides and isolates.
-pub fn steers(c: char) -> bool {
+pub fn is_control_like(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
@@ -38,7 +38,7 @@ pub fn one_line(text: &str) -> String {
             if !line.ends_with(' ') {
                 line.push(' ');
             }
-        } else if steers(c) {
+        } else if is_control_like(c) {
             line.extend(c.escape_default());
         } else {
             line.push(c);
@@ -76,24 +76,26 @@ pub fn count(number: usize, noun: &str) -> String {
 }
 
 /// Returns the indices of the names that `written` may mean, the most similar one first.
-pub fn alike<'a>(written: &str, names: impl Iterator<Item = &'a str>) -> Vec<usize> {
-    let written = plain(written);
-    let mut alike: Vec<(usize, usize)> = names
+pub fn similar_names<'a>(written: &str, names: impl Iterator<Item = &'a str>) -> Vec<usize> {
+    let written = normalise_name(written);
+    let mut similar_names: Vec<(usize, usize)> = names
         .enumerate()
-        .filter_map(|(place, name)| Some((slips(&written, &plain(name), share_of(&written))?, place)))
+        .filter_map(|(place, name)| {
+            Some((edit_distance_within(&written, &normalise_name(name), max_typos(&written))?, place))
+        })
         .collect();
-    alike.sort_unstable();
-    alike.into_iter().map(|(_, place)| place).collect()
+    similar_names.sort_unstable();
+    similar_names.into_iter().map(|(_, place)| place).collect()
 }
 
 /// Returns the most similar name, if one is near enough.
 pub fn nearest<'a>(written: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let names: Vec<&str> = names.into_iter().collect();
-    alike(written, names.iter().copied()).first().map(|&place| names[place])
+    similar_names(written, names.iter().copied()).first().map(|&place| names[place])
 }
 
 /// Normalises a name for comparison: lower case, with `_` between words.
-pub fn plain(name: &str) -> String {
+pub fn normalise_name(name: &str) -> String {
     // Cut to a maximum length, since the distance of long texts is slow to compute.
     name.chars()
         .take(LONGEST)
@@ -107,17 +109,19 @@ const LONGEST: usize = 100;
 
 /// The number of typing errors allowed for a name of this length: one in three characters, from 1
 /// to 4.
-pub fn share_of(written: &str) -> usize {
+pub fn max_typos(written: &str) -> usize {
     (written.chars().count() / 3).clamp(1, 4)
 }
 
 /// The edit distance between two normalised names (substitutions, insertions, deletions and swaps),
 /// if it is at most `most`.
-pub fn slips(written: &str, name: &str, most: usize) -> Option<usize> {
+pub fn edit_distance_within(written: &str, name: &str, most: usize) -> Option<usize> {
     let apart = written.chars().count().abs_diff(name.chars().count());
     // If every character differs, the names are not similar.
     let most = most.min(written.chars().count().max(name.chars().count()).saturating_sub(1));
-    (apart <= most).then(|| strsim::damerau_levenshtein(written, name)).filter(|&slips| slips <= most)
+    (apart <= most)
+        .then(|| strsim::damerau_levenshtein(written, name))
+        .filter(|&edit_distance_within| edit_distance_within <= most)
 }
 
 #[cfg(test)]
@@ -147,8 +151,8 @@ mod tests {
 
     #[test]
     fn what_steers_a_terminal_is_shown_and_all_else_stays() {
-        let plain = "naïve 漢字 🙂 \\n {}";
-        assert_eq!(visible(plain), plain);
+        let normalise_name = "naïve 漢字 🙂 \\n {}";
+        assert_eq!(visible(normalise_name), normalise_name);
         assert_eq!(visible("a\nb\r\tc"), "a\\nb\\r\\tc");
         assert_eq!(visible("\u{1b}[31m \u{9b}2J \u{7f} \u{202e}gpj"), "\\u{1b}[31m \\u{9b}2J \\u{7f} \\u{202e}gpj");
         let shown = visible("\u{2066}\u{2028}\0").into_owned();
@@ -172,8 +176,8 @@ mod tests {
     #[test]
     fn a_slip_finds_its_name_and_another_word_none() {
         let names = || ["logistic.toml", "softmax.toml", "softmax-2.toml"].into_iter();
-        assert_eq!(alike("sofmax.toml", names()), [1, 2]);
-        assert_eq!(alike("penguins", names()), [0; 0]);
+        assert_eq!(similar_names("sofmax.toml", names()), [1, 2]);
+        assert_eq!(similar_names("penguins", names()), [0; 0]);
         assert_eq!(
             (count(1, "class"), count(2, "class"), count(0, "row")),
             ("1 class".into(), "2 classes".into(), "0 rows".into())

@@ -7,7 +7,7 @@ use crate::config::{
     DataConfig, DescentConfig, EarlyStoppingConfig, Generator, GradientSource, ModelConfig, ModelKind, ObjectiveConfig,
     OptimumConfig, Schedule, Solver,
 };
-use crate::ranges::{IMAGE_SIZE, SIDES, check_whole};
+use crate::ranges::{IMAGE_SIZE, IMAGE_SIZE_MESSAGE, check_whole};
 use crate::{Class, ClassWeights, EngineKind, UpdateRule};
 
 /// The settings of an experiment, with defaults for missing ones. They are not validated: see
@@ -144,7 +144,7 @@ impl TrainConfig {
     }
 
     /// Suggests a setting that may keep the training from diverging.
-    pub fn remedy(&self) -> String {
+    pub fn divergence_hint(&self) -> String {
         match self.descent.solver {
             Solver::Sgd => format!("a descent.learning_rate below {}", self.descent.learning_rate),
             Solver::Lbfgs => format!("an objective.l2 other than {}", self.objective.l2),
@@ -206,7 +206,7 @@ fn check(config: &TrainConfig) -> Result<(), (&'static str, String)> {
         "expected auto, mnist, embedded, the file of a table, or a folder of data",
     )?;
     let sides = data.image_size.iter().all(|side| (1..=4096).contains(side));
-    holds(IMAGE_SIZE, sides, SIDES)?;
+    holds(IMAGE_SIZE, sides, IMAGE_SIZE_MESSAGE)?;
     let fraction = data.validation_fraction;
     holds("data.validation_fraction", fraction > 0.0 && fraction < 1.0, "expected a number between 0 and 1")?;
     count("data.train_images", data.train_images.unwrap_or(1))?;

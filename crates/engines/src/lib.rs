@@ -15,7 +15,7 @@ use burn::tensor::{Device, FloatDType, TensorReadError};
 use chainrule_core::{ModelKind, Precision, Preprocessing, TrainConfig};
 use chainrule_data::Rows;
 use chainrule_models::{Classifier, LogisticRegressionConfig, SoftmaxRegressionConfig, to_precision};
-use chainrule_solve::{EngineError, Observer, TrainError, Trained, train, within_kernels};
+use chainrule_solve::{EngineError, Observer, TrainError, Trained, check_kernel_support, train};
 
 pub use examples::{Examples, Expansion};
 pub use images::{ImageDataset, LabelledImage};
@@ -88,7 +88,7 @@ pub fn train_on_device(
     device: &Device,
     observer: &mut dyn Observer,
 ) -> Result<Trained, TrainError> {
-    within_kernels(config)?;
+    check_kernel_support(config)?;
     let mut engine = DeviceKernelEngine::new(columns, [examples, validation], preprocessing, config, device)?;
     train(&mut engine, config, observer)
 }

@@ -242,14 +242,14 @@ pub fn with_parameters<M: Classifier>(mut model: M, parameters: &Parameters) -> 
     let linear = model.linear_mut();
     assert_eq!(linear.weight.dims(), [d, k], "features and classes of the model");
     let weight = TensorData::new(parameters.weight.clone(), [d, k]);
-    linear.weight = linear.weight.clone().map(|old| alike(&old, weight));
+    linear.weight = linear.weight.clone().map(|old| tensor_like(&old, weight));
     let bias = TensorData::new(parameters.bias.clone(), [k]);
-    linear.bias = linear.bias.take().map(|param| param.map(|old| alike(&old, bias)));
+    linear.bias = linear.bias.take().map(|param| param.map(|old| tensor_like(&old, bias)));
     model
 }
 
 /// Data as a tensor like another: on its device, in its type, with autodiff where that has it.
-fn alike<const D: usize>(old: &Tensor<D>, data: TensorData) -> Tensor<D> {
+fn tensor_like<const D: usize>(old: &Tensor<D>, data: TensorData) -> Tensor<D> {
     let new = Tensor::from_data(data, (&old.device(), old.dtype()));
     if old.is_require_grad() { new.require_grad() } else { new }
 }

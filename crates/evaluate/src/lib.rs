@@ -260,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_0_by_0_is_nothing() {
+    fn zero_by_zero_is_none() {
         let mut tally = Tally::new(3, 0);
         assert_eq!(tally.scores(), None);
         tally.add(0, 0, 1, 0.5, 1.0);

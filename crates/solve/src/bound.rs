@@ -66,7 +66,7 @@ pub(crate) struct BoundPoint {
 }
 
 /// Computes J, its gradient and the bound from C and its gradient.
-pub(crate) fn found(
+pub(crate) fn bound_point(
     at: &Parameters,
     cost: Gradient,
     config: &ObjectiveConfig,

@@ -24,7 +24,7 @@ impl<'a> GradientSums<'a> {
     pub fn add(&mut self, rows: &[f64], targets: impl IntoIterator<Item = (f64, f64)>) {
         let (d, k) = (self.at.n_features, self.at.columns);
         let mut targets = targets.into_iter();
-        for rows in rows.chunks(AT_ONCE * d) {
+        for rows in rows.chunks(ROWS_PER_BLOCK * d) {
             logits(self.at, rows, &mut self.logits);
             for (z, (target, weight)) in self.logits.chunks_exact_mut(k).zip(&mut targets) {
                 self.sums.loss += weight * self.link.residual(z, target);
@@ -44,29 +44,29 @@ impl<'a> GradientSums<'a> {
     }
 }
 
-/// Calls `see` with the loss of each row `[n, d]`, and with whether its prediction is correct.
+/// Calls `callback` with the loss of each row `[n, d]`, and with whether its prediction is correct.
 /// `buffer` is scratch memory for the logits.
-pub(crate) fn judge(
+pub(crate) fn for_each_loss(
     link: &dyn Link,
     at: &Parameters,
     rows: &[f64],
     targets: impl IntoIterator<Item = f64>,
     buffer: &mut Vec<f64>,
-    mut see: impl FnMut(f64, bool),
+    mut callback: impl FnMut(f64, bool),
 ) {
     let mut targets = targets.into_iter();
-    for rows in rows.chunks(AT_ONCE * at.n_features) {
+    for rows in rows.chunks(ROWS_PER_BLOCK * at.n_features) {
         logits(at, rows, buffer);
         for (z, target) in buffer.chunks_exact_mut(at.columns).zip(&mut targets) {
             let is_right = link.is_right(z, target);
-            see(link.residual(z, target), is_right);
+            callback(link.residual(z, target), is_right);
         }
     }
 }
 
 /// The number of rows whose logits are summed together. Their sums are independent, so their
 /// additions can overlap.
-const AT_ONCE: usize = 8;
+const ROWS_PER_BLOCK: usize = 8;
 
 /// Computes `Z = X W + b`, `[n, k]`, for rows `[n, d]`.
 fn logits(at: &Parameters, rows: &[f64], z: &mut Vec<f64>) {

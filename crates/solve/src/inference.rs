@@ -9,7 +9,7 @@
 use std::sync::Arc;
 
 use chainrule_core::{
-    ContentError, Features, LARGEST_NUMBER, Link, LinkKind, Parameters, Preprocessing, Targets, count,
+    ContentError, Features, Link, LinkKind, MAX_ABS_VALUE, Parameters, Preprocessing, Targets, count,
 };
 
 /// A trained model that makes predictions.
@@ -21,7 +21,7 @@ pub struct Predictor {
     /// The initial value of the logits. For pixels, it is the logits of an image whose bytes are
     /// all 0, since most bytes of an image are 0: `b_k + offset * sum_j w_jk`. Otherwise it is the
     /// bias.
-    of_blank: Vec<f64>,
+    initial_logits: Vec<f64>,
 }
 
 /// An invalid row.
@@ -126,11 +126,11 @@ impl Predictor {
         }
         let statistics = preprocessing.standardization();
         assert!(statistics.is_none_or(|by| by.n_features() == parameters.n_features), "statistics of each feature");
-        let mut of_blank = parameters.bias.clone();
-        for (class, z) in of_blank.iter_mut().enumerate() {
+        let mut initial_logits = parameters.bias.clone();
+        for (class, z) in initial_logits.iter_mut().enumerate() {
             let weights = parameters.of_class(class);
             // An upper bound on every partial sum of a logit.
-            let parts = weights.iter().enumerate().map(|(j, w)| w.abs() * preprocessing.largest(j));
+            let parts = weights.iter().enumerate().map(|(j, w)| w.abs() * preprocessing.max_abs(j));
             let largest = z.abs() + 3.0 * parts.sum::<f64>();
             if !largest.is_finite() {
                 return Err(ContentError::new("its weights are so large that their sums are not finite"));
@@ -139,7 +139,7 @@ impl Predictor {
                 *z += preprocessing.affine(0).1 * weights.iter().sum::<f64>();
             }
         }
-        Ok(Self { link, of_blank, parameters, preprocessing })
+        Ok(Self { link, initial_logits, parameters, preprocessing })
     }
 
     /// The number of features, d.
@@ -208,7 +208,7 @@ impl Predictor {
     fn logits<T: Copy + Into<f64>>(&self, raw: &[T]) -> Result<Vec<f64>, RowError> {
         self.check(raw)?;
         let columns = self.parameters.columns;
-        let mut logits = self.of_blank.clone();
+        let mut logits = self.initial_logits.clone();
         // For pixels, the logits already contain the part of a blank image. For other numbers, the
         // mean is subtracted before the division: if the mean is large, separate terms would lose
         // most digits of the feature.
@@ -233,7 +233,7 @@ impl Predictor {
         let (range, expected) = match self.preprocessing {
             Preprocessing::Pixels => (0.0..=255.0, "numbers from 0 to 255"),
             Preprocessing::Raw | Preprocessing::Standardized(_) => {
-                (-LARGEST_NUMBER..=LARGEST_NUMBER, "finite numbers up to 1e30")
+                (-MAX_ABS_VALUE..=MAX_ABS_VALUE, "finite numbers up to 1e30")
             }
         };
         // No range contains NaN.

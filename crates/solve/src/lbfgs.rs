@@ -35,7 +35,7 @@ pub(crate) struct Options {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum End {
     /// Stopped by the callback.
-    Told,
+    Stopped,
     /// The maximum number of iterations was reached.
     UsedUp,
     /// The line search found no lower value, or there has been no progress for many iterations.
@@ -50,10 +50,10 @@ const SLOPE_LEFT: f64 = 0.9;
 /// The maximum number of trials in one line search.
 const TRIALS: usize = 40;
 /// The search ends after this many iterations with neither a lower value nor a shorter gradient.
-const IDLE: usize = 20;
+const MAX_STALLED: usize = 20;
 
 /// A function to minimise.
-pub(crate) trait Minimised {
+pub(crate) trait Objective {
     /// The error of an evaluation.
     type Error;
 
@@ -63,7 +63,7 @@ pub(crate) trait Minimised {
 
     /// Called at the start and after every iteration. The state's point is the last one evaluated.
     /// `Break` ends the search.
-    fn arrived(&mut self, state: &State) -> Result<ControlFlow<()>, Self::Error>;
+    fn on_iteration(&mut self, state: &State) -> Result<ControlFlow<()>, Self::Error>;
 }
 
 /// The state of the search between two iterations.
@@ -108,13 +108,13 @@ pub(crate) enum Start {
 ///
 /// # Errors
 /// The errors of the problem.
-pub(crate) fn minimise<P: Minimised>(problem: &mut P, start: Start, options: Options) -> Result<End, P::Error> {
+pub(crate) fn minimise<P: Objective>(problem: &mut P, start: Start, options: Options) -> Result<End, P::Error> {
     let mut state = match start {
         Start::From(state) => *state,
         Start::At(x) => {
             let state = State::new(problem.evaluate(x)?, options.memory);
-            if problem.arrived(&state)?.is_break() {
-                return Ok(End::Told);
+            if problem.on_iteration(&state)?.is_break() {
+                return Ok(End::Stopped);
             }
             state
         }
@@ -140,8 +140,8 @@ pub(crate) fn minimise<P: Minimised>(problem: &mut P, start: Start, options: Opt
             }
         };
         state.move_to(next);
-        if problem.arrived(&state)?.is_break() {
-            return Ok(End::Told);
+        if problem.on_iteration(&state)?.is_break() {
+            return Ok(End::Stopped);
         }
     }
 }
@@ -165,7 +165,7 @@ impl StallCounter {
     }
 
     fn is_over(&self) -> bool {
-        self.count >= IDLE
+        self.count >= MAX_STALLED
     }
 }
 
@@ -232,7 +232,7 @@ struct Trial {
 
 /// Finds a point along `direction` that meets the Wolfe conditions. Returns `None` if there is
 /// none, or if `direction` is not a descent direction.
-fn line_search<P: Minimised>(
+fn line_search<P: Objective>(
     problem: &mut P,
     from: &Point,
     direction: &[f64],
@@ -319,7 +319,7 @@ mod tests {
         enough: f64,
     }
 
-    impl<F: Fn(&[f64]) -> (f64, Vec<f64>)> Minimised for Counted<F> {
+    impl<F: Fn(&[f64]) -> (f64, Vec<f64>)> Objective for Counted<F> {
         type Error = ();
 
         fn evaluate(&mut self, x: Vec<f64>) -> Result<Point, ()> {
@@ -328,7 +328,7 @@ mod tests {
             Ok(Point { x, value, gradient })
         }
 
-        fn arrived(&mut self, State { at, .. }: &State) -> Result<ControlFlow<()>, ()> {
+        fn on_iteration(&mut self, State { at, .. }: &State) -> Result<ControlFlow<()>, ()> {
             assert!(at.value.is_finite(), "an iteration ended where the function is no number");
             self.last = Some(at.clone());
             let is_enough = norm(&at.gradient) <= self.enough;
@@ -365,7 +365,7 @@ mod tests {
     #[test]
     fn a_quadratic_with_a_memory_as_long_as_its_dimension_takes_few_passes() {
         let (end, at, evaluations) = go(bowl(vec![1.0, 2.0, 5.0, 10.0]), &[3.0, -1.0, 0.0, 7.0], OPTIONS, 1e-10);
-        assert_eq!(end, End::Told);
+        assert_eq!(end, End::Stopped);
         assert!(evaluations < 25, "{evaluations}");
         assert!(at.x.iter().all(|x| (x - 1.0).abs() < 1e-9), "{:?}", at.x);
     }
@@ -374,7 +374,7 @@ mod tests {
     fn rosenbrocks_valley_is_walked_to_its_end() {
         for memory in [1, 3, 10] {
             let (end, at, evaluations) = go(rosenbrock, &[-1.2, 1.0], Options { memory, ..OPTIONS }, 1e-10);
-            assert_eq!(end, End::Told, "memory {memory}");
+            assert_eq!(end, End::Stopped, "memory {memory}");
             assert!(evaluations < 120, "memory {memory}: {evaluations}");
             assert!(at.x.iter().all(|x| (x - 1.0).abs() < 1e-8), "{:?}", at.x);
         }
@@ -384,7 +384,7 @@ mod tests {
     fn curvatures_that_lie_eight_orders_apart_are_no_obstacle() {
         let curvatures: Vec<f64> = (0..9).map(|i| 10f64.powi(i - 4)).collect();
         let (end, at, evaluations) = go(bowl(curvatures), &[0.0; 9], OPTIONS, 1e-9);
-        assert_eq!(end, End::Told);
+        assert_eq!(end, End::Stopped);
         assert!(evaluations < 800, "{evaluations}");
         // Where the curvature is small, a short gradient does not mean that x is near the minimum.
         assert!(at.value < 1e-12, "{}", at.value);
@@ -401,7 +401,7 @@ mod tests {
             (-buffer.ln() - 9.0 * x[0] + x[0].exp(), vec![1.0 / buffer - 9.0 + x[0].exp()])
         };
         let (end, at, _) = go(function, &[-30.0], OPTIONS, 1e-9);
-        assert_eq!(end, End::Told);
+        assert_eq!(end, End::Stopped);
         assert!(at.x[0] < 2.0 && at.gradient[0].abs() < 1e-9, "{at:?}");
     }
 
@@ -415,7 +415,7 @@ mod tests {
             }
         };
         let (end, at, _) = go(function, &[-3.0], OPTIONS, 1e-9);
-        assert_eq!((end, at.x[0]), (End::Told, 2.0));
+        assert_eq!((end, at.x[0]), (End::Stopped, 2.0));
     }
 
     #[test]
@@ -428,7 +428,7 @@ mod tests {
         };
         let options = Options { noise: 1e-6, ..OPTIONS };
         let (end, at, _) = go(function, &[4.0, -2.0, 9.0], options, 1e-9);
-        assert_eq!(end, End::Told, "{at:?}");
+        assert_eq!(end, End::Stopped, "{at:?}");
     }
 
     #[test]

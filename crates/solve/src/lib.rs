@@ -23,12 +23,12 @@ mod fused_rows;
 mod host;
 mod inference;
 mod lbfgs;
-mod learnt;
 mod loops;
 mod observer;
 mod optimum;
 mod schedule;
 mod train;
+mod training_statistics;
 
 pub use checkpoint::{ANOTHER_OPTIMIZER, Checkpoint, OptimizerState};
 pub use class_weights::{class_names, class_weights};
@@ -36,14 +36,14 @@ pub use engine::{Engine, EngineError, EvaluationResult};
 pub use fused_rows::FusedRows;
 pub use host::GradientSums;
 pub use inference::{Prediction, Predictor, RowError};
-pub use learnt::TrainingStatistics;
 pub use loops::train_by_loops;
 pub use observer::{Observer, Progress};
 pub use optimum::{Iterate, Optimum, find_optimum};
 pub use train::{
-    DeviceLost, Ending, TrainError, Trained, dropped_rows, most_steps, steps_per_epoch, train, train_fused,
-    within_kernels,
+    DeviceLost, Ending, TrainError, Trained, check_kernel_support, dropped_rows, max_steps, steps_per_epoch, train,
+    train_fused,
 };
+pub use training_statistics::TrainingStatistics;
 
 /// The version of all code that determines a training's bits, here and in the crates below:
 /// kernels, closed forms, optimizers, the order of the rows, and preprocessing. A training resumes,

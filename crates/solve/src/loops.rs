@@ -8,7 +8,7 @@ use chainrule_core::{
 use chainrule_data::{DataError, RowBuffer, Rows};
 
 use crate::engine::{Engine, EngineError, EvaluationResult};
-use crate::host::{GradientSums, judge};
+use crate::host::{GradientSums, for_each_loss};
 use crate::{Metrics, Observer, TrainError, Trained, class_names, class_weights, train};
 
 /// Runs [`train()`] by plain loops on one thread, starting at zero parameters. Features are
@@ -50,7 +50,7 @@ struct RowBuffers {
 }
 
 /// The number of rows whose features are computed together.
-const AT_ONCE: usize = 64;
+const ROWS_PER_BLOCK: usize = 64;
 
 impl Examples<'_> {
     /// Computes the features `[n, d]` of some rows.
@@ -68,19 +68,19 @@ impl Examples<'_> {
     }
 }
 
-/// Calls `see` with [`AT_ONCE`] rows at a time.
+/// Calls `callback` with [`ROWS_PER_BLOCK`] rows at a time.
 fn in_chunks(
     mut rows: impl Iterator<Item = usize>,
-    mut see: impl FnMut(&[usize]) -> Result<(), DataError>,
+    mut callback: impl FnMut(&[usize]) -> Result<(), DataError>,
 ) -> Result<(), DataError> {
-    let mut chunk = Vec::with_capacity(AT_ONCE);
+    let mut chunk = Vec::with_capacity(ROWS_PER_BLOCK);
     loop {
         chunk.clear();
-        chunk.extend(rows.by_ref().take(AT_ONCE));
+        chunk.extend(rows.by_ref().take(ROWS_PER_BLOCK));
         if chunk.is_empty() {
             return Ok(());
         }
-        see(&chunk)?;
+        callback(&chunk)?;
     }
 }
 
@@ -94,7 +94,7 @@ struct LoopEngine<'a> {
     examples: Examples<'a>,
     validation: Examples<'a>,
     /// The weight of each class's rows, if there are class weights.
-    of_class: Option<Vec<f64>>,
+    class_weights: Option<Vec<f64>>,
     losses: Vec<f64>,
 }
 
@@ -106,7 +106,7 @@ impl<'a> LoopEngine<'a> {
         config: &TrainConfig,
     ) -> Result<Self, TrainError> {
         let (d, columns) = (examples.rows.n_features(), link.columns());
-        let of_class = match link.targets() {
+        let class_weights = match link.targets() {
             Targets::Classes(k) => class_weights(config, &class_names(config, k), &examples.rows.labels())?,
             _ => None,
         };
@@ -118,13 +118,13 @@ impl<'a> LoopEngine<'a> {
             parameters: Parameters::zeros(d, columns),
             examples,
             validation,
-            of_class,
+            class_weights,
             losses: Vec::new(),
         })
     }
 
     fn weight_of(&self, class: usize) -> f64 {
-        self.of_class.as_ref().map_or(1.0, |weights| weights[class])
+        self.class_weights.as_ref().map_or(1.0, |weights| weights[class])
     }
 
     /// Returns the mean gradient over these rows, without the penalty.
@@ -145,7 +145,7 @@ impl<'a> LoopEngine<'a> {
             let mut classes = rows.iter().map(|&row| examples.class(row));
             let targets = classes.clone().map(|class| class as f64);
             let features = examples.features(rows, &mut buffer)?;
-            judge(&*self.link, &self.parameters, features, targets, &mut logits, |own, is_right| {
+            for_each_loss(&*self.link, &self.parameters, features, targets, &mut logits, |own, is_right| {
                 loss += classes.next().map_or(1.0, |class| self.weight_of(class)) * own;
                 right += usize::from(is_right);
             });
@@ -174,9 +174,9 @@ impl Engine for LoopEngine<'_> {
 
     fn step(&mut self, batch: &[usize], learning_rate: f64) -> Result<(), EngineError> {
         let gradient = self.gradient(batch.iter().copied(), &self.parameters)?;
-        let of_bias = if self.penalize_bias { self.l2 } else { 0.0 };
+        let bias_l2 = if self.penalize_bias { self.l2 } else { 0.0 };
         let Parameters { weight, bias, .. } = &mut self.parameters;
-        for (parameters, slopes, l2) in [(weight, &gradient.weight, self.l2), (bias, &gradient.bias, of_bias)] {
+        for (parameters, slopes, l2) in [(weight, &gradient.weight, self.l2), (bias, &gradient.bias, bias_l2)] {
             parameters.iter_mut().zip(slopes).for_each(|(w, slope)| *w -= learning_rate * (slope + l2 * *w));
         }
         self.round();
@@ -189,7 +189,7 @@ impl Engine for LoopEngine<'_> {
     }
 
     fn class_weights(&self) -> Option<Vec<f64>> {
-        self.of_class.clone()
+        self.class_weights.clone()
     }
 
     fn mean_weight(&self) -> f64 {

@@ -7,12 +7,12 @@ use std::sync::Arc;
 use chainrule_core::{Certificate, Gradient, History, Link, Parameters, Precision, SearchEnd, Solver, TrainConfig};
 use serde::{Deserialize, Serialize};
 
-use crate::bound::{BoundPoint, Moments, found};
+use crate::bound::{BoundPoint, Moments, bound_point};
 use crate::coordinates::Coordinates;
 use crate::engine::{Engine, EngineError};
 use crate::fused::KernelEngine;
-use crate::lbfgs::{self, End, Minimised, Options, Point, Start, State, norm};
-use crate::train::{Ending, TrainError, TrainLoop, within_kernels};
+use crate::lbfgs::{self, End, Objective, Options, Point, Start, State, norm};
+use crate::train::{Ending, TrainError, TrainLoop, check_kernel_support};
 use crate::{Checkpoint, FusedRows, Observer};
 
 /// The values after an iteration, or at the start.
@@ -87,7 +87,7 @@ pub fn find_optimum(
     on_iteration: &mut (dyn FnMut(&Iterate, &Parameters) -> ControlFlow<()> + Send),
 ) -> Result<Optimum, TrainError> {
     assert_eq!(config.descent().solver, Solver::Lbfgs, "descent.solver");
-    within_kernels(config)?;
+    check_kernel_support(config)?;
     let threads = threads.get();
     let mut engine = KernelEngine::new(Arc::clone(link), rows, rows, config, threads);
     let mut on_iteration =
@@ -100,7 +100,7 @@ pub fn find_optimum(
 impl TrainLoop<'_> {
     /// Makes all remaining iterations, with the evaluations between them.
     #[expect(clippy::wrong_self_convention, reason = "it is the minimum that it goes to")]
-    pub(crate) fn to_the_minimum(
+    pub(crate) fn run_lbfgs(
         &mut self,
         from: Option<SearchState>,
         engine: &mut dyn Engine,
@@ -219,7 +219,7 @@ fn search(
         arrivals: 0,
         at: None,
         best: None,
-        told: None,
+        ended: None,
         coordinates,
     };
     let begin = match from {
@@ -244,10 +244,10 @@ fn search(
         },
     };
     let end = lbfgs::minimise(&mut search, begin, options)?;
-    let ended = match (search.told, end) {
-        (Some(told), _) => told,
+    let ended = match (search.ended, end) {
+        (Some(ended), _) => ended,
         (None, End::UsedUp) => SearchEnd::IterationsUsedUp,
-        (None, End::Rounding | End::Told) => SearchEnd::Rounding,
+        (None, End::Rounding | End::Stopped) => SearchEnd::Rounding,
     };
     search.certify(ended)
 }
@@ -272,7 +272,7 @@ struct OptimumSearch<'a> {
     /// The iterate with the lowest bound.
     best: Option<Candidate>,
     /// Why the search ended, if it did.
-    told: Option<SearchEnd>,
+    ended: Option<SearchEnd>,
 }
 
 /// Parameters and the values at them.
@@ -286,23 +286,24 @@ struct Candidate {
 }
 
 impl OptimumSearch<'_> {
-    fn place(&self, parameters: Parameters, cost: Gradient, moments: Option<&Moments>) -> (Candidate, Vec<f64>) {
+    fn candidate(&self, parameters: Parameters, cost: Gradient, moments: Option<&Moments>) -> (Candidate, Vec<f64>) {
         let cross_entropy = cost.loss;
-        let BoundPoint { objective, gradient, bound } = found(&parameters, cost, self.config.objective(), moments);
+        let BoundPoint { objective, gradient, bound } =
+            bound_point(&parameters, cost, self.config.objective(), moments);
         (Candidate { parameters, cross_entropy, objective, gradient_norm: norm(&gradient), bound }, gradient)
     }
 
     /// Recomputes the values in f64, if the engine computes with less. A gradient in f32 proves
     /// nothing.
-    fn in_f64(&mut self, place: Candidate) -> Result<Candidate, EngineError> {
-        let Some(cost) = self.engine.full_gradient_f64(&place.parameters) else { return Ok(place) };
+    fn in_f64(&mut self, candidate: Candidate) -> Result<Candidate, EngineError> {
+        let Some(cost) = self.engine.full_gradient_f64(&candidate.parameters) else { return Ok(candidate) };
         let cost = cost?;
         self.gradients += 1;
         if self.moments_in_f64.is_none() && self.moments.is_some() && !self.config.objective().penalize_bias {
-            self.moments_in_f64 = self.moments_in_f64([place.parameters.n_features, self.columns])?;
+            self.moments_in_f64 = self.moments_in_f64([candidate.parameters.n_features, self.columns])?;
             self.gradients += 2;
         }
-        Ok(self.place(place.parameters, cost, self.moments_in_f64.as_ref().or(self.moments.as_ref())).0)
+        Ok(self.candidate(candidate.parameters, cost, self.moments_in_f64.as_ref().or(self.moments.as_ref())).0)
     }
 
     /// Computes the moments in f64.
@@ -333,7 +334,7 @@ impl OptimumSearch<'_> {
     }
 }
 
-impl Minimised for OptimumSearch<'_> {
+impl Objective for OptimumSearch<'_> {
     type Error = EngineError;
 
     fn evaluate(&mut self, x: Vec<f64>) -> Result<Point, EngineError> {
@@ -348,35 +349,35 @@ impl Minimised for OptimumSearch<'_> {
         self.engine.set(&parameters);
         let cost = self.engine.full_gradient()?;
         self.gradients += 1;
-        let (place, gradient) = self.place(parameters, cost, self.moments.as_ref());
-        let k = place.parameters.columns;
+        let (candidate, gradient) = self.candidate(parameters, cost, self.moments.as_ref());
+        let k = candidate.parameters.columns;
         let point = Point {
-            x: self.coordinates.of(&place.parameters),
-            value: place.objective,
+            x: self.coordinates.of(&candidate.parameters),
+            value: candidate.objective,
             gradient: self.coordinates.gradient(gradient, k),
         };
-        self.at = Some(place);
+        self.at = Some(candidate);
         Ok(point)
     }
 
-    fn arrived(&mut self, descent: &State) -> Result<ControlFlow<()>, EngineError> {
-        let mut place = self.at.clone().expect("a point was computed");
+    fn on_iteration(&mut self, descent: &State) -> Result<ControlFlow<()>, EngineError> {
+        let mut candidate = self.at.clone().expect("a point was computed");
         let tolerance = self.config.optimum().tolerance;
-        if place.bound <= tolerance {
-            place = self.in_f64(place)?;
+        if candidate.bound <= tolerance {
+            candidate = self.in_f64(candidate)?;
         }
         let iterate = Iterate {
             iteration: self.arrivals,
             gradients: self.gradients,
-            cross_entropy: place.cross_entropy,
-            objective: place.objective,
-            gradient_norm: place.gradient_norm,
-            bound: place.bound,
+            cross_entropy: candidate.cross_entropy,
+            objective: candidate.objective,
+            gradient_norm: candidate.gradient_norm,
+            bound: candidate.bound,
         };
         self.arrivals += 1;
         let best = match self.best.take() {
-            Some(best) if place.bound.is_nan() || best.bound <= place.bound => best,
-            _ => place.clone(),
+            Some(best) if candidate.bound.is_nan() || best.bound <= candidate.bound => best,
+            _ => candidate.clone(),
         };
         let state = || SearchState {
             descent: Box::new(descent.clone()),
@@ -386,10 +387,10 @@ impl Minimised for OptimumSearch<'_> {
             arrivals: self.arrivals,
             has_moments_in_f64: self.moments_in_f64.is_some(),
         };
-        let event = IterationEvent { iterate, parameters: &place.parameters, state: &state };
+        let event = IterationEvent { iterate, parameters: &candidate.parameters, state: &state };
         let is_stopped = (self.on_iteration)(&mut *self.engine, event)?.is_break();
         self.best = Some(best);
-        self.told = match (place.bound <= tolerance, is_stopped) {
+        self.ended = match (candidate.bound <= tolerance, is_stopped) {
             (true, _) => Some(SearchEnd::Converged),
             (false, true) => Some(SearchEnd::Interrupted),
             (false, false) => return Ok(ControlFlow::Continue(())),

@@ -172,7 +172,7 @@ pub struct Trained {
 ///
 /// # Errors
 /// As [`steps_per_epoch`].
-pub fn most_steps(config: &TrainConfig, rows: usize) -> Result<usize, TrainError> {
+pub fn max_steps(config: &TrainConfig, rows: usize) -> Result<usize, TrainError> {
     let steps_per_epoch = steps_per_epoch(config, rows)?;
     Ok(match config.descent().solver {
         Solver::Sgd => config.descent().epochs.saturating_mul(steps_per_epoch),
@@ -222,7 +222,7 @@ pub fn train_fused(
     threads: NonZero<usize>,
     observer: &mut dyn Observer,
 ) -> Result<Trained, TrainError> {
-    within_kernels(config)?;
+    check_kernel_support(config)?;
     let threads = threads.get();
     let mut engine = KernelEngine::new(Arc::clone(link), examples, validation, config, threads);
     let trained = chainrule_kernels::with_threads(threads, || train(&mut engine, config, observer));
@@ -233,7 +233,7 @@ pub fn train_fused(
 ///
 /// # Errors
 /// If they do not.
-pub fn within_kernels(config: &TrainConfig) -> Result<(), TrainError> {
+pub fn check_kernel_support(config: &TrainConfig) -> Result<(), TrainError> {
     EngineKind::Kernels.missing(config).map_or(Ok(()), |problem| Err(TrainError::BeyondKernels { problem }))
 }
 
@@ -260,7 +260,7 @@ pub fn train(
     observer: &mut dyn Observer,
 ) -> Result<Trained, TrainError> {
     let steps_per_epoch = steps_per_epoch(config, engine.rows())?;
-    let mut walk = TrainLoop {
+    let mut train_loop = TrainLoop {
         config,
         steps_per_epoch,
         evaluation_interval: (steps_per_epoch / config.early_stopping().evaluations_per_epoch).max(1),
@@ -271,18 +271,18 @@ pub fn train(
         last: None,
         certificate: None,
     };
-    let from = observer.resume_from().map(|from| walk.resume(engine, from)).transpose()?.flatten();
-    match walk.to_its_end(from, engine, observer) {
-        Ok((Ending::Interrupted, ..)) if walk.steps == 0 => Err(TrainError::Interrupted),
+    let from = observer.resume_from().map(|from| train_loop.resume(engine, from)).transpose()?.flatten();
+    match train_loop.run(from, engine, observer) {
+        Ok((Ending::Interrupted, ..)) if train_loop.steps == 0 => Err(TrainError::Interrupted),
         Ok((ending, final_metrics, parameters)) => Ok(Trained {
             ending,
-            steps: walk.steps,
+            steps: train_loop.steps,
             steps_per_epoch,
-            history: walk.history,
+            history: train_loop.history,
             parameters,
-            best: walk.early_stopping.best(),
+            best: train_loop.early_stopping.best(),
             final_metrics,
-            certificate: walk.certificate,
+            certificate: train_loop.certificate,
             class_weights: engine.class_weights(),
         }),
         Err(failure) => {
@@ -290,12 +290,12 @@ pub fn train(
             let parameters = match failure {
                 // L-BFGS may be at a trial point of its line search.
                 EngineError::Data(_) if config.descent().solver == Solver::Sgd => {
-                    let read = walk.read_losses(engine).and_then(|_| engine.parameters());
-                    read.ok().filter(|_| walk.steps > 0).map(|parameters| (walk.steps - 1, parameters))
+                    let read = train_loop.read_losses(engine).and_then(|_| engine.parameters());
+                    read.ok().filter(|_| train_loop.steps > 0).map(|parameters| (train_loop.steps - 1, parameters))
                 }
-                EngineError::Data(_) | EngineError::Device(_) => walk.last,
+                EngineError::Data(_) | EngineError::Device(_) => train_loop.last,
             };
-            Err(failure.lost(walk.history, parameters))
+            Err(failure.lost(train_loop.history, parameters))
         }
     }
 }
@@ -319,7 +319,7 @@ pub(crate) struct TrainLoop<'a> {
 
 impl TrainLoop<'_> {
     #[expect(clippy::wrong_self_convention, reason = "it is the end that it goes to")]
-    fn to_its_end(
+    fn run(
         &mut self,
         from: Option<SearchState>,
         engine: &mut dyn Engine,
@@ -328,9 +328,9 @@ impl TrainLoop<'_> {
         let mut ending = match self.config.descent().solver {
             Solver::Sgd => {
                 let ending = self.descend(engine, observer)?;
-                self.look_at_the_end(ending, engine, observer)?
+                self.evaluate_last(ending, engine, observer)?
             }
-            Solver::Lbfgs => self.to_the_minimum(from, engine, observer)?,
+            Solver::Lbfgs => self.run_lbfgs(from, engine, observer)?,
         };
         if !matches!(ending, Ending::Diverged { .. })
             && let Some(step) = self.read_losses(engine)?
@@ -445,7 +445,7 @@ impl TrainLoop<'_> {
 
     /// Evaluates the last weights if the best ones are kept, because the last may be the best.
     /// Otherwise the final metrics cover them, and the history keeps its regular interval.
-    fn look_at_the_end(
+    fn evaluate_last(
         &mut self,
         ending: Ending,
         engine: &mut dyn Engine,

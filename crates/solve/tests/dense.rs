@@ -50,7 +50,7 @@ fn apart(a: &Parameters, b: &Parameters) -> f64 {
 }
 
 #[test]
-fn loops_and_kernels_walk_one_path_and_come_to_one_minimum() {
+fn loops_and_kernels_agree() {
     for kind in [ModelKind::Softmax, ModelKind::Logistic] {
         for penalize_bias in [false, true] {
             let sgd = config(kind, |settings| {

@@ -14,7 +14,7 @@ use burn::nn::{
     PReluConfig, RmsNormConfig, RnnConfig, SwiGluConfig,
 };
 use burn::tensor::{Device, FloatDType, Int, Tensor, TensorData, activation};
-use chainrule::panics::quietly;
+use chainrule::panics::catch_panic;
 use chainrule_gradcheck::{Options, Report, check_output, f64_works};
 use chainrule_models::to_precision;
 use chainrule_records::GradientCheck;
@@ -46,7 +46,7 @@ pub(super) fn sweep(device: &Device, seed: u64, watch: Watch<'_>) -> Vec<Gradien
             let sweep = CheckContext { device: device.clone(), dtype, seed };
             let mut line = row(case.name, dtype, "parameters and inputs");
             watch(&line);
-            match quietly(|| (case.run)(&sweep)) {
+            match catch_panic(|| (case.run)(&sweep)) {
                 Ok(report) => add(&mut line, "", &report),
                 Err(panic) => fail(&mut line, format!("panicked: {panic}")),
             }

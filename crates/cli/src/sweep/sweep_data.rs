@@ -10,7 +10,7 @@ use chainrule::machine::Machine;
 use chainrule_core::TrainConfig;
 use chainrule_data::{Dataset, DatasetKind, Provenance, resolve_source};
 use chainrule_records::{DataSummary, Grid};
-use chainrule_solve::most_steps;
+use chainrule_solve::max_steps;
 
 use crate::jobs::JobPool;
 use crate::rows::{PreparedRows, SelectedRows};
@@ -88,7 +88,7 @@ impl SweepData {
                 last = Some((number, data));
             }
             let load = &sweep_data.loads[&key];
-            most_steps(config, load.about.train).with_context(|| grid.describe(point))?;
+            max_steps(config, load.about.train).with_context(|| grid.describe(point))?;
             sweep_data.of.push((number, key));
         }
         if sweep_data.found.len() == 1 {

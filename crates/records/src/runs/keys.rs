@@ -1,6 +1,6 @@
 //! The keys of an experiment, and how files and overrides name them.
 
-use chainrule_core::{one_line, plain, share_of, slips};
+use chainrule_core::{edit_distance_within, max_typos, normalise_name, one_line};
 use toml::{Table, Value};
 
 use crate::{CLASS_WEIGHTS, ConfigError};
@@ -136,15 +136,15 @@ const SEPARATOR: [&str; 4] = ["separator", "delimiter", "sep", "delim"];
 /// in another program, or a list of keys.
 fn hint(key: &str) -> String {
     let (section, name) = key.rsplit_once('.').unwrap_or_default();
-    let name = plain(if name.is_empty() { key } else { name });
+    let name = normalise_name(if name.is_empty() { key } else { name });
     // In another section the name must match, except for typos in a long name.
     let near = |known: &'static str| {
         let (its_section, its_name) = known.rsplit_once('.').unwrap_or(("", known));
         let is_own = section == its_section;
-        let most = if is_own { share_of(&name) } else { name.chars().count() / 8 };
+        let most = if is_own { max_typos(&name) } else { name.chars().count() / 8 };
         let is_its_end = || is_own && name.len() > 3 && its_name.ends_with(&format!("_{name}"));
-        let slips = slips(&name, its_name, most).or_else(|| is_its_end().then_some(usize::MAX))?;
-        Some((slips, !is_own, known))
+        let distance = edit_distance_within(&name, its_name, most).or_else(|| is_its_end().then_some(usize::MAX))?;
+        Some((distance, !is_own, known))
     };
     let called = ALIASES.iter().find(|(_, names)| names.contains(&name.as_str())).map(|(known, _)| *known);
     match (KEYS.into_iter().filter_map(near).min(), called) {
@@ -154,7 +154,9 @@ fn hint(key: &str) -> String {
         (Some((_, _, known)), _) | (None, Some(known)) => return format!("did you mean {known}?"),
         (None, None) => {}
     }
-    if ["", "data"].contains(&section) && SEPARATOR.iter().any(|known| slips(&name, known, name.len() / 6).is_some()) {
+    if ["", "data"].contains(&section)
+        && SEPARATOR.iter().any(|known| edit_distance_within(&name, known, name.len() / 6).is_some())
+    {
         return "a table's columns are parted by commas, and by nothing else; save it so".to_owned();
     }
     let first = key.split('.').next().unwrap_or_default();

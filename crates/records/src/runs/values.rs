@@ -2,7 +2,7 @@
 
 use std::ops::RangeInclusive;
 
-use chainrule_core::{ClassWeights, IMAGE_SIZE, SIDES, nearest, range_of, whole};
+use chainrule_core::{ClassWeights, IMAGE_SIZE, IMAGE_SIZE_MESSAGE, nearest, range_of, whole};
 use toml::Value;
 
 use crate::CLASS_WEIGHTS;
@@ -33,7 +33,7 @@ pub(crate) fn problem(key: &str, value: Option<&Value>, message: &str) -> String
         return whole(&range) + &without_a_point(&range, value);
     }
     if key == IMAGE_SIZE {
-        return SIDES.to_owned();
+        return IMAGE_SIZE_MESSAGE.to_owned();
     }
     let expected = match message.rsplit_once(", expected ").map(|(_, expected)| expected) {
         Some("a sequence") if key == "data.ignore" => {
@@ -91,7 +91,7 @@ fn without_a_point(range: &RangeInclusive<u64>, value: Option<&Value>) -> String
 #[cfg(test)]
 mod tests {
     use super::*;
-    use chainrule_core::{DescentConfig, ModelConfig, ShuffleConfig, TrainConfig, WHOLE};
+    use chainrule_core::{DescentConfig, INTEGER_RANGES, ModelConfig, ShuffleConfig, TrainConfig};
 
     use crate::ConfigFile;
     use crate::runs::keys::KEYS;
@@ -122,7 +122,7 @@ mod tests {
 
     #[test]
     fn a_whole_number_outside_of_its_range_is_told_the_range() {
-        for (key, range) in WHOLE {
+        for (key, range) in INTEGER_RANGES {
             assert!(KEYS.contains(&key), "{key}");
             let expected = whole(&range);
             for value in ["-1", "2.5", "many", "99999999999999999999999", "true", "[1]"] {
