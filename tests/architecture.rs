@@ -42,7 +42,7 @@ fn code(folder: &str) -> Vec<String> {
 
 /// Asserts that no line of code below these folders contains one of these words, except in the
 /// files `but`.
-fn nowhere(folders: &[impl AsRef<str>], words: &[&str], but: &[&str]) {
+fn assert_no_code_contains(folders: &[impl AsRef<str>], words: &[&str], but: &[&str]) {
     for folder in folders {
         for line in code(folder.as_ref()) {
             let found = words.iter().find(|word| line.split_once(": ").is_some_and(|(_, code)| code.contains(**word)));
@@ -113,9 +113,13 @@ fn backends_are_named_in_one_file() {
     others.retain(|folder| {
         !["ops", "gradcheck", "data", "records", "chainrule"].iter().any(|own| *folder == format!("crates/{own}/src"))
     });
-    nowhere(&others, &["(feature = ", ", feature = ", "NdArray", "Wgpu", "Cuda"], &[]);
+    assert_no_code_contains(&others, &["(feature = ", ", feature = ", "NdArray", "Wgpu", "Cuda"], &[]);
     let own = "crates/chainrule/src/backend.rs:";
-    nowhere(&["crates/chainrule/src", "crates/cli/src"], &["deprecated", "NdArray", "Wgpu::", "Cuda::"], &[own]);
+    assert_no_code_contains(
+        &["crates/chainrule/src", "crates/cli/src"],
+        &["deprecated", "NdArray", "Wgpu::", "Cuda::"],
+        &[own],
+    );
     let own = [
         ("crates/gradcheck/src", &["burn"][..]),
         ("crates/data/src", &["download", "pictures"]),
@@ -197,13 +201,13 @@ fn a_checked_config_has_no_public_field() {
 #[test]
 fn training_knows_no_clock_no_console_and_no_files() {
     let words = ["std::time", "std::fs", "std::io", "std::env", "std::process", "Instant", "SystemTime", "println!"];
-    nowhere(&["crates/solve/src", "crates/engines/src"], &words, &[]);
+    assert_no_code_contains(&["crates/solve/src", "crates/engines/src"], &words, &[]);
 }
 
 #[test]
 fn no_randomness_comes_from_elsewhere() {
     let folders: Vec<String> = libraries().into_iter().chain(["crates/cli/src".to_owned()]).collect();
-    nowhere(
+    assert_no_code_contains(
         &folders,
         &["thread_rng", "rand::rng", "OsRng", "SysRng", "getrandom", "from_entropy", "Distribution::"],
         &[],
@@ -214,7 +218,11 @@ fn no_randomness_comes_from_elsewhere() {
 fn unsafe_is_in_one_file() {
     let more = ["crates/cli/src", "bench/src", "xtask/src"].map(str::to_owned);
     let folders: Vec<String> = libraries().into_iter().chain(more).collect();
-    nowhere(&folders, &["unsafe ", "allow(unsafe_code", "expect(unsafe_code"], &["crates/kernels/src/isa.rs:"]);
+    assert_no_code_contains(
+        &folders,
+        &["unsafe ", "allow(unsafe_code", "expect(unsafe_code"],
+        &["crates/kernels/src/isa.rs:"],
+    );
 }
 
 #[test]
@@ -222,7 +230,7 @@ fn files_are_written_by_those_who_write_them_whole() {
     let folders: Vec<String> = libraries().into_iter().chain(["crates/cli/src".to_owned()]).collect();
     // No reader needs the content of the lock file.
     let but = ["crates/records/src/lock.rs:", "crates/records/src/file.rs:"];
-    nowhere(&folders, &["fs::write", "File::create", "File::options", "OpenOptions"], &but);
+    assert_no_code_contains(&folders, &["fs::write", "File::create", "File::options", "OpenOptions"], &but);
 }
 
 /// Code that only queries standard output prints nothing.
@@ -230,20 +238,20 @@ fn files_are_written_by_those_who_write_them_whole() {
 fn the_program_prints_in_one_file() {
     let words =
         ["println!", "print!", "eprintln!", "stdout().lock", "stderr().lock", "io::stdout(), ", "io::stderr(), "];
-    nowhere(&["crates/cli/src"], &words, &["crates/cli/src/output.rs:"]);
+    assert_no_code_contains(&["crates/cli/src"], &words, &["crates/cli/src/output.rs:"]);
 }
 
 #[test]
 fn no_library_prints_or_gives_up() {
     let words =
         ["println!", "print!", "eprintln!", "stdout()", "stderr()", "todo!", "unimplemented!", ".unwrap()", "dbg!"];
-    nowhere(&libraries(), &words, &[]);
+    assert_no_code_contains(&libraries(), &words, &[]);
 }
 
 #[test]
 fn tests_start_processes_in_one_place() {
     // The word is written in two pieces, so that this file does not contain it.
-    nowhere(&["tests"], &[concat!("Command::", "new(")], &["tests/command.rs:"]);
+    assert_no_code_contains(&["tests"], &[concat!("Command::", "new(")], &["tests/command.rs:"]);
 }
 
 /// Without the compiler's harness, the built-in `#[test]` silently drops a function.

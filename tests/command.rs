@@ -26,12 +26,12 @@ pub(crate) fn call(folder: &Path, arguments: &[&str]) -> Output {
 /// Returns the command that [`call`] runs.
 pub(crate) fn command(folder: &Path, arguments: &[&str]) -> Command {
     let mut command = process(env!("CARGO_BIN_EXE_chainrule-under-test"));
-    by_itself(command.args(arguments), folder);
+    isolate(command.args(arguments), folder);
     command
 }
 
 /// Sets a command's folder and gives it neither data nor a way to download any.
-pub(crate) fn by_itself(command: &mut Command, folder: &Path) {
+pub(crate) fn isolate(command: &mut Command, folder: &Path) {
     command
         .current_dir(folder)
         .env_remove("CHAINRULE_DATA")

@@ -45,7 +45,7 @@ const SMALL: [&str; 10] = [
 type Rule = fn(i32, &mut [f64; 2], f64, f64, f64) -> f64;
 
 /// Compares the training of this config with the rule in plain loops.
-fn goes_by(rule: Rule, settings: &[&str], tolerance: f64) {
+fn assert_training_follows(rule: Rule, settings: &[&str], tolerance: f64) {
     // Five whole batches, and one of ten rows.
     let data = digits(170, 40);
     let ([rows, _], classes) = data.select(None, None, None).unwrap();
@@ -132,19 +132,31 @@ fn every_optimizer_goes_by_the_formula_of_its_paper() {
     let epsilon = "descent.epsilon=0.0009765625";
     let betas = ["descent.beta_1=0.5", "descent.beta_2=0.75", epsilon];
     let momentum = ["descent.momentum=0.75", "descent.learning_rate=0.1"];
-    goes_by(|_, _, w, g, rate| w - rate * g, &["descent.optimizer=sgd", "descent.learning_rate=0.1"], 1e-11);
-    goes_by(|_, _, w, g, rate| w - rate * g, &["descent.momentum=0", "descent.learning_rate=0.1"], 1e-11);
-    goes_by(heavy_ball, &[&momentum[..], &["descent.dampening=0.25"]].concat(), 1e-11);
-    goes_by(nesterov, &[&momentum[..], &["descent.dampening=0", "descent.nesterov=true"]].concat(), 1e-11);
+    assert_training_follows(
+        |_, _, w, g, rate| w - rate * g,
+        &["descent.optimizer=sgd", "descent.learning_rate=0.1"],
+        1e-11,
+    );
+    assert_training_follows(
+        |_, _, w, g, rate| w - rate * g,
+        &["descent.momentum=0", "descent.learning_rate=0.1"],
+        1e-11,
+    );
+    assert_training_follows(heavy_ball, &[&momentum[..], &["descent.dampening=0.25"]].concat(), 1e-11);
+    assert_training_follows(
+        nesterov,
+        &[&momentum[..], &["descent.dampening=0", "descent.nesterov=true"]].concat(),
+        1e-11,
+    );
     // Burn computes the powers of beta in f32.
-    goes_by(adam, &[&["descent.optimizer=adam"], &betas[..]].concat(), 1e-5);
-    goes_by(adam_as_it_comes, &["descent.optimizer=adam"], 1e-4);
+    assert_training_follows(adam, &[&["descent.optimizer=adam"], &betas[..]].concat(), 1e-5);
+    assert_training_follows(adam_as_it_comes, &["descent.optimizer=adam"], 1e-4);
     let decay = ["descent.optimizer=adamw", "descent.decoupled_weight_decay=0.125", "descent.learning_rate=0.25"];
-    goes_by(adamw, &[&decay[..], &betas].concat(), 1e-5);
+    assert_training_follows(adamw, &[&decay[..], &betas].concat(), 1e-5);
     let alpha = ["descent.optimizer=rmsprop", "descent.alpha=0.75", epsilon];
-    goes_by(rmsprop, &[&alpha[..], &["descent.momentum=0.5"]].concat(), 1e-6);
-    goes_by(rmsprop_without_momentum, &[&alpha[..], &["descent.momentum=0"]].concat(), 1e-6);
-    goes_by(adagrad, &["descent.optimizer=adagrad", epsilon], 1e-6);
+    assert_training_follows(rmsprop, &[&alpha[..], &["descent.momentum=0.5"]].concat(), 1e-6);
+    assert_training_follows(rmsprop_without_momentum, &[&alpha[..], &["descent.momentum=0"]].concat(), 1e-6);
+    assert_training_follows(adagrad, &["descent.optimizer=adagrad", epsilon], 1e-6);
 }
 
 #[test]

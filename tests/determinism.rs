@@ -17,32 +17,32 @@ use crate::command::{call, code, command, folder, text};
 use crate::support::{cpu, digits, experiment};
 
 /// An experiment with settings, beside those that all share.
-type Way = (&'static str, &'static [&'static str]);
+type Case = (&'static str, &'static [&'static str]);
 
-const FUSED: Way = ("softmax.toml", &["descent.gradient=fused"]);
-const FUSED_F64: Way =
+const FUSED: Case = ("softmax.toml", &["descent.gradient=fused"]);
+const FUSED_F64: Case =
     ("softmax.toml", &["descent.gradient=fused", "descent.precision=f64", "descent.shuffle.generator=chacha"]);
 /// Batches large enough for several threads.
-const SHARED_BATCHES: Way =
+const SHARED_BATCHES: Case =
     ("softmax.toml", &["descent.gradient=fused", "descent.batch_size=1200", "descent.epochs=40"]);
-const SHARED_BATCHES_F64: Way = (
+const SHARED_BATCHES_F64: Case = (
     "softmax.toml",
     &["descent.gradient=fused", "descent.batch_size=1200", "descent.epochs=40", "descent.precision=f64"],
 );
-const FUSED_LOGISTIC: Way = ("logistic.toml", &["descent.gradient=fused", "descent.shuffle.generator=chacha"]);
-const CLOSED_FORM: Way = ("softmax.toml", &["descent.gradient=closed-form"]);
-const CLOSED_FORM_F64: Way = ("softmax.toml", &["descent.gradient=closed-form", "descent.precision=f64"]);
-const AUTODIFF: Way = ("softmax.toml", &["descent.gradient=autodiff", "descent.shuffle.generator=chacha"]);
-const AUTODIFF_LOGISTIC_F64: Way = ("logistic.toml", &["descent.gradient=autodiff", "descent.precision=f64"]);
-const OPTIMUM: Way = ("softmax-optimum.toml", &["descent.gradient=fused", "objective.l2=0.1"]);
-const OPTIMUM_BY_AUTODIFF_F64: Way =
+const FUSED_LOGISTIC: Case = ("logistic.toml", &["descent.gradient=fused", "descent.shuffle.generator=chacha"]);
+const CLOSED_FORM: Case = ("softmax.toml", &["descent.gradient=closed-form"]);
+const CLOSED_FORM_F64: Case = ("softmax.toml", &["descent.gradient=closed-form", "descent.precision=f64"]);
+const AUTODIFF: Case = ("softmax.toml", &["descent.gradient=autodiff", "descent.shuffle.generator=chacha"]);
+const AUTODIFF_LOGISTIC_F64: Case = ("logistic.toml", &["descent.gradient=autodiff", "descent.precision=f64"]);
+const OPTIMUM: Case = ("softmax-optimum.toml", &["descent.gradient=fused", "objective.l2=0.1"]);
+const OPTIMUM_BY_AUTODIFF_F64: Case =
     ("softmax-optimum.toml", &["descent.gradient=autodiff", "descent.precision=f64", "objective.l2=0.1"]);
 /// Images that stay in their file. Threads read them ahead, in several chunks per epoch.
-const STREAMED: Way = ("softmax.toml", &["descent.gradient=fused", "data.resident_bytes=100000"]);
-const OPTIMUM_STREAMED: Way =
+const STREAMED: Case = ("softmax.toml", &["descent.gradient=fused", "data.resident_bytes=100000"]);
+const OPTIMUM_STREAMED: Case =
     ("softmax-optimum.toml", &["descent.gradient=fused", "objective.l2=0.1", "data.resident_bytes=100000"]);
 
-const WAYS: [Way; 13] = [
+const CASES: [Case; 13] = [
     FUSED,
     FUSED_F64,
     SHARED_BATCHES,
@@ -60,13 +60,13 @@ const WAYS: [Way; 13] = [
 
 /// Returns the settings, with those that all share. They are small, so that hundreds of trainings
 /// take seconds.
-fn settings((config, settings): Way) -> Vec<&'static str> {
+fn settings((config, settings): Case) -> Vec<&'static str> {
     let epochs: &[&str] = if config == "softmax-optimum.toml" { &[] } else { &["descent.epochs=4"] };
     [&["data.train_images=1500", "data.validation_images=500"], epochs, settings].concat()
 }
 
 /// Starts a training of the program on the digits of [`place`].
-fn start(place: &Path, way: Way, threads: &str, out: &str) -> Child {
+fn start(place: &Path, way: Case, threads: &str, out: &str) -> Child {
     let config = format!("configs/{}", way.0);
     let given =
         ["train", &config, "--backend", cpu(), "--quiet", "--data", "digits", "--threads", threads, "--out", out];
@@ -125,14 +125,14 @@ fn different<'a>(found: &'a Files, expected: &Files) -> Vec<&'a str> {
 #[test]
 fn the_program_writes_the_same_bytes_alone_again_and_beside_others() {
     let place = place();
-    for (number, way) in WAYS.into_iter().enumerate() {
+    for (number, way) in CASES.into_iter().enumerate() {
         let out = |which: &str| format!("{number}-{which}");
         let start = |way, which: &str| (start(place.path(), way, "3", &out(which)), place.path().join(out(which)));
         let ended = |(child, run): (Child, std::path::PathBuf)| ended(child, &run);
         let alone = ended(start(way, "alone"));
         assert_eq!(different(&ended(start(way, "again")), &alone), [""; 0], "{way:?} again");
         // Four at once, beside one with another experiment.
-        let other = start(WAYS[(number + 1) % WAYS.len()], "other");
+        let other = start(CASES[(number + 1) % CASES.len()], "other");
         for child in ["a", "b", "c", "d"].map(|which| start(way, which)) {
             assert_eq!(different(&ended(child), &alone), [""; 0], "{way:?}, one of four at once");
         }
@@ -155,7 +155,7 @@ fn trained(config: &TrainConfig, data: &Data, backend: &Backend) -> (String, Vec
 fn a_process_gives_the_same_bits_in_every_training_one_after_the_other_and_at_once() {
     let data = digits(1500, 500);
     // Softmax regression in memory. The tests with the program cover the rest.
-    let ways = WAYS.into_iter().filter(|way| way.0 != "logistic.toml" && ![STREAMED, OPTIMUM_STREAMED].contains(way));
+    let ways = CASES.into_iter().filter(|way| way.0 != "logistic.toml" && ![STREAMED, OPTIMUM_STREAMED].contains(way));
     let configs: Vec<TrainConfig> = ways.map(|way| experiment(way.0, &settings(way))).collect();
     let with_f64 = |backend: &Backend| backend.info().unwrap().has_f64;
     for backend in Backend::built().unwrap().into_iter().filter(with_f64) {
@@ -172,7 +172,7 @@ fn a_process_gives_the_same_bits_in_every_training_one_after_the_other_and_at_on
 }
 
 /// Returns the runs of an experiment on 1, 2, 3, 4 and 8 threads.
-fn on_threads(way: Way) -> Vec<(RunFiles, Files)> {
+fn on_threads(way: Case) -> Vec<(RunFiles, Files)> {
     let place = place();
     let runs = ["1", "2", "3", "4", "8"].into_iter().map(|threads| {
         let run = place.path().join(threads);

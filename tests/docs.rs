@@ -12,7 +12,7 @@ use chainrule_core::EngineKind;
 use chainrule_data::readers::READERS;
 use chainrule_tests_macros::test;
 
-use crate::command::{by_itself, call, code, folder, process, text};
+use crate::command::{call, code, folder, isolate, process, text};
 use crate::support::{in_part, mnist_folder, skip};
 use crate::weight_files::{npy, npz, safetensors};
 
@@ -208,7 +208,7 @@ fn run_page(page: &str, mnist: Option<&Path>, done: &Mutex<BTreeMap<String, (Opt
         let mut bash = process("bash");
         // Both outputs together, as on a terminal.
         bash.args(["--norc", "-o", "pipefail", "-c", &format!("exec 2>&1; {command}")]);
-        by_itself(&mut bash, folder);
+        isolate(&mut bash, folder);
         bash.env("PATH", &path).env("CHAINRULE_DATA", mnist.unwrap_or(Path::new(""))).stdin(Stdio::null());
         let output = bash.output().unwrap();
         (code(&output), String::from_utf8_lossy(&output.stdout).into_owned())

@@ -37,12 +37,12 @@ fn resident() -> f64 {
 
 /// Reads the memory after a tenth of the steps, when all one-time allocations exist, and at the
 /// last step.
-struct Scales {
+struct MemoryProbe {
     steps: usize,
     at: Vec<f64>,
 }
 
-impl Scales {
+impl MemoryProbe {
     fn new(steps: usize) -> Self {
         Self { steps, at: Vec::new() }
     }
@@ -59,7 +59,7 @@ impl Scales {
     }
 }
 
-impl Observer for Scales {
+impl Observer for MemoryProbe {
     fn on_step(&mut self, step: usize) -> std::ops::ControlFlow<()> {
         self.sample_memory(step);
         std::ops::ControlFlow::Continue(())
@@ -90,7 +90,7 @@ fn examples(device: &Device) -> Examples {
 
 /// Trains by tensor operations for this number of steps.
 fn by_tensors(steps: usize, sets: &str) -> f64 {
-    let (device, mut scales) = (device(), Scales::new(steps));
+    let (device, mut scales) = (device(), MemoryProbe::new(steps));
     let examples = examples(&device);
     train_by_tensors(model(&device), &examples, &examples, &config(steps, sets), &mut scales).unwrap();
     scales.bytes_a_step()
@@ -100,7 +100,7 @@ fn by_kernels(steps: usize) -> f64 {
     let [n, d, k] = SHAPE;
     let bytes: Vec<u8> = (0..n * d).map(|i| (i * 37) as u8).collect();
     let rows = PackedRows::new(&bytes, [1, d], (0..n).map(|row| (row % k) as u32).collect(), 1.0 / 255.0, 0.0).into();
-    let mut scales = Scales::new(steps);
+    let mut scales = MemoryProbe::new(steps);
     let one = NonZero::<usize>::MIN;
     let config = config(steps, "");
     train_fused(&config.model().kind.link(k), &rows, &rows, &config, one, &mut scales).unwrap();
@@ -110,7 +110,7 @@ fn by_kernels(steps: usize) -> f64 {
 /// Repeats short L-BFGS trainings of at most ten iterations until they add up to `steps`, because
 /// one search would converge much earlier. This also covers the memory of new models.
 fn to_the_minimum(steps: usize, sets: &str) -> f64 {
-    let (device, mut scales) = (device(), Scales::new(steps));
+    let (device, mut scales) = (device(), MemoryProbe::new(steps));
     let examples = examples(&device);
     let sets = format!("{sets} solver=lbfgs");
     let text =
@@ -131,7 +131,7 @@ fn to_the_minimum(steps: usize, sets: &str) -> f64 {
 
 /// A user's own loop with a closed form and an optimizer of Burn, as in `examples/own_loop.rs`.
 fn own_loop(steps: usize, into_params: impl Fn(Gradient, &Linear) -> GradientsParams) -> f64 {
-    let (device, mut scales) = (device(), Scales::new(steps));
+    let (device, mut scales) = (device(), MemoryProbe::new(steps));
     let Examples { features, labels } = examples(&device);
     let mut model = model(&device.clone().autodiff());
     let mut optimizer = AdamConfig::new().init();

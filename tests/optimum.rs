@@ -209,9 +209,9 @@ fn the_history_counts_iterations_and_ends_with_an_evaluation() {
 }
 
 /// Ends the search after this number of iterations.
-struct Impatient(usize);
+struct StopAfter(usize);
 
-impl Observer for Impatient {
+impl Observer for StopAfter {
     fn on_step(&mut self, step: usize) -> ControlFlow<()> {
         if step + 1 == self.0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
@@ -227,7 +227,7 @@ fn each_ending_is_told_and_keeps_the_weights() {
     };
     let used_up = find(&["optimum.max_iterations=6"], "optimum.tolerance=1e-9", &mut ());
     assert_eq!((used_up.ending, used_up.steps), (Ending::UsedUp, 6));
-    let interrupted = find(&[], "optimum.tolerance=1e-9", &mut Impatient(4));
+    let interrupted = find(&[], "optimum.tolerance=1e-9", &mut StopAfter(4));
     assert_eq!((interrupted.ending, interrupted.steps), (Ending::Interrupted, 4));
     // f32 cannot reach this tolerance.
     let rounding = find(&[], "optimum.tolerance=1e-15", &mut ());

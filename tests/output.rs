@@ -11,7 +11,7 @@ use chainrule_tests_macros::test;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::command::{by_itself, call, code, command, files_below, folder, is_refused, process, text};
+use crate::command::{call, code, command, files_below, folder, is_refused, isolate, process, text};
 
 /// A few rows of flowers, which train instantly.
 const FLOWERS: &str = "length,width,kind\n1,2,rose\n2,1,tulip\n1.5,2,rose\n2,1.5,tulip\n1,2.5,rose\n2.5,1,tulip\n\
@@ -152,7 +152,7 @@ fn what_a_killed_writer_left_the_next_one_clears_and_nothing_else() {
         // The system kills a process that exceeds the file size limit.
         let program = env!("CARGO_BIN_EXE_chainrule-under-test");
         let mut killed = process("sh");
-        by_itself(killed.args(["-c", &format!("ulimit -c 0; ulimit -f 1; exec {program} {arguments}")]), folder.path());
+        isolate(killed.args(["-c", &format!("ulimit -c 0; ulimit -f 1; exec {program} {arguments}")]), folder.path());
         let output = killed.output().unwrap();
         // The second run removed the file of the first.
         assert_eq!((code(&output), hidden().len()), (None, 1), "{arguments}: {}", text(&output.stderr));
@@ -171,7 +171,7 @@ fn what_a_killed_writer_left_the_next_one_clears_and_nothing_else() {
 
 /// Expects a running command to exit with 130 within a second of Ctrl-C.
 #[cfg(unix)]
-fn hears_ctrl_c(folder: &Path, arguments: &[&str], begun: &str) {
+fn assert_ends_on_ctrl_c(folder: &Path, arguments: &[&str], begun: &str) {
     let child = command(folder, arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let start = Instant::now();
     while !folder.join(begun).exists() {
@@ -192,13 +192,13 @@ fn hears_ctrl_c(folder: &Path, arguments: &[&str], begun: &str) {
 fn ctrl_c_is_heard_while_epochs_are_skipped() {
     let folder = folder();
     let long = ["--data", "embedded", "--set", "descent.shuffle.skip_epochs=1000000", "--out", "run", "--quiet"];
-    hears_ctrl_c(folder.path(), &[&["train"], &long[..]].concat(), "run/manifest.json");
+    assert_ends_on_ctrl_c(folder.path(), &[&["train"], &long[..]].concat(), "run/manifest.json");
     // There is no checkpoint yet, so the run starts over.
     let again = ["train", "--resume", "run", "--set", "descent.epochs=1", "--quiet"];
     is_refused(folder.path(), &again, &["descent.epochs = 1, not 50"]);
     std::fs::remove_dir_all(folder.path().join("run")).unwrap();
     let sweep = [&["sweep", "--grid", "objective.l2=0,1"], &long[..]].concat();
-    hears_ctrl_c(folder.path(), &sweep, "run/points/1-l2=0/manifest.json");
+    assert_ends_on_ctrl_c(folder.path(), &sweep, "run/points/1-l2=0/manifest.json");
 }
 
 /// Every kind of output: tables, documents, pages, lists, help.

@@ -189,7 +189,7 @@ fn parameters_that_are_not_finite_have_no_norm() {
 
 /// At zero weights every row is a tie. Every engine must count the same rows as correct.
 #[test]
-fn a_tie_speaks_for_the_first_class() {
+fn ties_predict_the_first_class() {
     for (device, dtype) in devices_and_precisions() {
         let softmax = SoftmaxRegressionConfig::new(1, 3).init(&device);
         let z = matrix(&[0.0, 0.0, 0.0, -1.0, 2.0, 2.0], [2, 3], &device, dtype);

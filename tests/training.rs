@@ -282,7 +282,7 @@ fn the_end_is_evaluated_and_counts_where_the_best_weights_are_kept() {
         assert_eq!(worse.final_metrics.validation_loss, first.min(end), "{gradient}: {first} {end}");
 
         // The end is evaluated once, wherever it is.
-        let mut observer = Impatient { steps: 9, heard: Vec::new() };
+        let mut observer = StopAfter { steps: 9, heard: Vec::new() };
         let cut = train(&["early_stopping.restore_best=true"], &mut observer);
         assert_eq!((cut.ending, observer.heard), (Ending::Interrupted, vec![0, 8]), "{gradient}");
         assert_eq!(cut.final_metrics.validation_loss, cut.best.unwrap().1, "{gradient}");
@@ -355,12 +355,12 @@ fn the_first_class_of_the_logistic_model_is_the_positive_one() {
 }
 
 /// Ends the training after this number of steps.
-struct Impatient {
+struct StopAfter {
     steps: usize,
     heard: Vec<usize>,
 }
 
-impl Observer for Impatient {
+impl Observer for StopAfter {
     fn on_step(&mut self, step: usize) -> ControlFlow<()> {
         if step + 1 == self.steps { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
@@ -374,7 +374,7 @@ impl Observer for Impatient {
 #[test]
 fn an_observer_hears_evaluations_and_can_end_the_training() {
     let data = digits(1000, 500);
-    let mut observer = Impatient { steps: 9, heard: Vec::new() };
+    let mut observer = StopAfter { steps: 9, heard: Vec::new() };
     let fit = fit(&experiment("softmax.toml", &SMALL), &data, &device(), &mut observer);
     assert_eq!((fit.ending, fit.steps, fit.history.train_loss.len()), (Ending::Interrupted, 9, 9));
     assert_eq!(observer.heard, (0..9).collect::<Vec<_>>());

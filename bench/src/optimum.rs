@@ -64,7 +64,7 @@ pub(crate) struct Solver {
 }
 
 /// The iterates of a solver.
-struct Descent {
+struct SolverRun {
     who: String,
     precision: Precision,
     threads: usize,
@@ -83,7 +83,7 @@ struct Iterate {
 
 /// Runs this project's solver. The seconds start with the bytes in memory. The memory is the peak
 /// of this whole process.
-fn ours(rows: &Rows, penalize_bias: bool, precision: Precision, threads: usize) -> Result<Descent> {
+fn ours(rows: &Rows, penalize_bias: bool, precision: Precision, threads: usize) -> Result<SolverRun> {
     let settings = [
         format!("descent.precision={}", if precision == Precision::F32 { "f32" } else { "f64" }),
         "descent.gradient=fused".to_owned(),
@@ -101,7 +101,7 @@ fn ours(rows: &Rows, penalize_bias: bool, precision: Precision, threads: usize) 
         iterates.push(Iterate { seconds: start.elapsed().as_secs_f64(), iterations: iterate.iteration, parameters });
         ControlFlow::Continue(())
     })?;
-    Ok(Descent {
+    Ok(SolverRun {
         who: "chainrule, lbfgs".to_owned(),
         precision,
         threads: threads.get(),
@@ -163,16 +163,16 @@ pub(crate) fn measure(bench: &Bench, with_peers: bool, folder: &Path) -> Result<
 
 /// The answer of the script. The parameters are in a file.
 #[derive(Deserialize)]
-struct Watched {
+struct SklearnAnswer {
     version: String,
     seconds: Vec<f64>,
     peak_bytes: u64,
 }
 
 /// Runs scikit-learn on one thread in f32, its fastest setting.
-fn sklearn(ask: &serde_json::Value, file: &Path, size: usize) -> Result<Descent> {
+fn sklearn(ask: &serde_json::Value, file: &Path, size: usize) -> Result<SolverRun> {
     let mut process = Process::start(script("sklearn_optimum.py", 1))?;
-    let answer: Watched = process.line(&ask.to_string())?;
+    let answer: SklearnAnswer = process.line(&ask.to_string())?;
     let bytes = std::fs::read(file).context("its iterates")?;
     let numbers: Vec<f64> =
         bytes.chunks_exact(8).map(|bytes| f64::from_le_bytes(bytes.try_into().expect("eight bytes"))).collect();
@@ -183,7 +183,7 @@ fn sklearn(ask: &serde_json::Value, file: &Path, size: usize) -> Result<Descent>
         iterations,
         parameters: parameters.to_vec(),
     });
-    Ok(Descent {
+    Ok(SolverRun {
         who: answer.version + ", lbfgs",
         precision: Precision::F32,
         threads: 1,
@@ -202,14 +202,14 @@ struct Fitted {
 }
 
 /// Runs linfa on one thread in f64: in f32 its line search finds no step.
-fn linfa_logistic(package: &Package, ask: &serde_json::Value) -> Result<Descent> {
+fn linfa_logistic(package: &Package, ask: &serde_json::Value) -> Result<SolverRun> {
     let mut ask = ask.clone();
     ask["precision"] = json!("float64");
     let mut process = Process::ask(package.command(1)?, &ask)?;
     let version = process.version()?;
     let fitted: Fitted = process.line(&LINFA_ITERATIONS.to_string())?;
     let iterate = Iterate { seconds: fitted.seconds, iterations: LINFA_ITERATIONS, parameters: fitted.parameters };
-    Ok(Descent {
+    Ok(SolverRun {
         who: version + ", lbfgs",
         precision: Precision::F64,
         threads: 1,
@@ -220,7 +220,7 @@ fn linfa_logistic(package: &Package, ask: &serde_json::Value) -> Result<Descent>
 }
 
 /// Computes J of all iterates and finds those near the lowest.
-fn judge(rows: &PackedRows, k: usize, penalize_bias: bool, threads: usize, paths: Vec<Descent>) -> Problem {
+fn judge(rows: &PackedRows, k: usize, penalize_bias: bool, threads: usize, paths: Vec<SolverRun>) -> Problem {
     let d = rows.n_features();
     let mut fused = Fused::new(ModelKind::Softmax.link(k), d, Float::F64, threads, Isa::best());
     let (mut lowest, mut best) = (f64::INFINITY, Vec::new());
@@ -279,7 +279,7 @@ mod tests {
     fn iterates_are_judged_by_j_and_the_first_that_is_near_counts() {
         let rows = PackedRows::new(&[0, 255], [1, 1], vec![0, 1], 2.0 / 255.0, -1.0);
         let cost = |a: f64| (1.0 + (-2.0 * a).exp()).ln() + L2 * a * a;
-        let descent = |is_peer, steps: &[f64]| Descent {
+        let descent = |is_peer, steps: &[f64]| SolverRun {
             who: String::new(),
             precision: Precision::F64,
             threads: 1,

@@ -13,12 +13,12 @@ use crate::support::{Fit, devices, digits, experiment, f64_devices, fit};
 
 /// Collects every checkpoint of a training, or resumes from one.
 #[derive(Default)]
-struct Shelf {
+struct CheckpointRecorder {
     from: Option<Checkpoint>,
     kept: Vec<Checkpoint>,
 }
 
-impl Observer for Shelf {
+impl Observer for CheckpointRecorder {
     fn resume_from(&mut self) -> Option<Checkpoint> {
         self.from.take()
     }
@@ -134,16 +134,16 @@ fn a_search_that_had_looked_in_f64_does_not_count_that_again() {
     let free_bias = ["objective.l2=0.01", "objective.penalize_bias=false"];
     let config = experiment("softmax-optimum.toml", &[&rows[..], &free_bias].concat());
     let device = &f64_devices()[0];
-    let mut shelf = Shelf::default();
+    let mut recorder = CheckpointRecorder::default();
     let passes = |fit: Fit| fit.certificate.unwrap().gradients;
-    let whole = passes(fit(&config, &data, device, &mut shelf));
+    let whole = passes(fit(&config, &data, device, &mut recorder));
     // In f32 the search computes moments in f64 once, at the end, in two passes for its bound.
-    let mut state = serde_json::to_value(&shelf.kept[3]).unwrap();
+    let mut state = serde_json::to_value(&recorder.kept[3]).unwrap();
     let has_looked = &mut state["search"]["has_moments_in_f64"];
     assert_eq!(*has_looked, false);
     *has_looked = true.into();
-    let mut shelf = Shelf { from: Some(serde_json::from_value(state).unwrap()), kept: Vec::new() };
-    assert_eq!(passes(fit(&config, &data, device, &mut shelf)), whole - 2);
+    let mut recorder = CheckpointRecorder { from: Some(serde_json::from_value(state).unwrap()), kept: Vec::new() };
+    assert_eq!(passes(fit(&config, &data, device, &mut recorder)), whole - 2);
 }
 
 #[test]
@@ -151,22 +151,22 @@ fn a_checkpoint_of_another_training_is_refused() {
     let data = digits(300, 100);
     let rows = ["data.train_images=300", "data.validation_images=100", "descent.batch_size=30", "descent.epochs=1"];
     let kept = |name: &str, more: &[&str]| {
-        let mut shelf = Shelf::default();
-        fit(&experiment(name, &[&rows[..], more].concat()), &data, &f64_devices()[0], &mut shelf);
-        shelf.kept.pop().unwrap()
+        let mut recorder = CheckpointRecorder::default();
+        fit(&experiment(name, &[&rows[..], more].concat()), &data, &f64_devices()[0], &mut recorder);
+        recorder.kept.pop().unwrap()
     };
     let config = experiment("softmax.toml", &rows);
     let ([train, validation], classes) = data.select(Some(300), Some(100), None).unwrap();
     let [train, validation] = [train, validation].map(|rows| FusedRows::new(rows, &Preprocessing::Pixels).unwrap());
     let from = |checkpoint: Checkpoint| {
-        let mut shelf = Shelf { from: Some(checkpoint), kept: Vec::new() };
+        let mut recorder = CheckpointRecorder { from: Some(checkpoint), kept: Vec::new() };
         train_fused(
             &config.model().kind.link(classes.len()),
             &train,
             &validation,
             &config,
             NonZero::<usize>::MIN,
-            &mut shelf,
+            &mut recorder,
         )
     };
     assert!(from(kept("softmax.toml", &[])).is_ok());
@@ -184,17 +184,17 @@ fn a_checkpoint_of_another_training_is_refused() {
 /// Resumes from the first checkpoint, the last and two between. Each checkpoint passes through the
 /// file format.
 fn goes_on(config: &TrainConfig, data: &Data, device: &Device) {
-    let mut shelf = Shelf::default();
-    let whole = fit(config, data, device, &mut shelf);
-    let kept = shelf.kept;
+    let mut recorder = CheckpointRecorder::default();
+    let whole = fit(config, data, device, &mut recorder);
+    let kept = recorder.kept;
     assert!(kept.len() > 2, "{} checkpoints of {} steps", kept.len(), whole.steps);
     for i in [0, kept.len() / 3, kept.len() / 2, kept.len() - 1] {
         let from: Checkpoint = rmp_serde::from_slice(&rmp_serde::to_vec_named(&kept[i]).unwrap()).unwrap();
         assert_eq!(from, kept[i]);
         let what = format!("from step {} of {}", from.steps(), config.to_toml());
-        let mut shelf = Shelf { from: Some(from), kept: Vec::new() };
-        let resumed = fit(config, data, device, &mut shelf);
+        let mut recorder = CheckpointRecorder { from: Some(from), kept: Vec::new() };
+        let resumed = fit(config, data, device, &mut recorder);
         assert_same(&resumed, &whole, &what);
-        assert_eq!(shelf.kept, kept[i + 1..], "{what}");
+        assert_eq!(recorder.kept, kept[i + 1..], "{what}");
     }
 }

@@ -90,7 +90,7 @@ fn a_runs_folder_is_no_sweeps_and_the_other_way_round() {
 
 #[cfg(unix)]
 #[test]
-fn a_point_that_is_a_link_is_followed_where_it_is_named_and_by_nothing_that_comes_from_its_sweep() {
+fn a_linked_point_is_followed_only_when_named_directly() {
     use std::os::unix::fs::symlink;
     let folder = folder();
     let folder = folder.path();

@@ -46,13 +46,13 @@ fn config(evaluations_per_epoch: usize) -> TrainConfig {
 }
 
 /// Truncates a file after this number of steps.
-struct Saw<'a> {
+struct FileTruncator<'a> {
     after: usize,
     file: &'a Path,
     length: u64,
 }
 
-impl Observer for Saw<'_> {
+impl Observer for FileTruncator<'_> {
     fn on_step(&mut self, step: usize) -> ControlFlow<()> {
         if step + 1 == self.after {
             OpenOptions::new().write(true).open(self.file).unwrap().set_len(self.length).unwrap();
@@ -78,8 +78,8 @@ fn a_file_that_is_cut_off_ends_the_training_with_all_that_it_came_to() {
     let whole = fit(&data, &config, &mut ()).unwrap();
     // Image 15 000 is the first incomplete one. Many images before it have been read ahead by then,
     // and they are valid.
-    let mut saw = Saw { after: 20, file, length: 16 + 15_000 * 784 + 1 };
-    let Err(TrainError::DataLost(lost)) = fit(&data, &config, &mut saw) else { panic!("the file is cut off") };
+    let mut truncator = FileTruncator { after: 20, file, length: 16 + 15_000 * 784 + 1 };
+    let Err(TrainError::DataLost(lost)) = fit(&data, &config, &mut truncator) else { panic!("the file is cut off") };
     let expected = format!("{}: breaks off in image 15000, of 20000 that it had", file.display());
     assert!(lost.reason.starts_with(&expected) && !lost.reason.contains('\n'), "{}", lost.reason);
     let steps = lost.history.train_loss.len();
@@ -103,8 +103,8 @@ fn an_evaluation_meets_a_file_that_is_cut_off_before_the_steps_do() {
     let data = in_files(folder);
     // Evaluations after steps 0, 17, 34, …
     let config = config(9);
-    let mut saw = Saw { after: 16, file: &files(folder)[0], length: 16 + 19_999 * 784 };
-    let Err(TrainError::DataLost(lost)) = fit(&data, &config, &mut saw) else { panic!("the file is cut off") };
+    let mut truncator = FileTruncator { after: 16, file: &files(folder)[0], length: 16 + 19_999 * 784 };
+    let Err(TrainError::DataLost(lost)) = fit(&data, &config, &mut truncator) else { panic!("the file is cut off") };
     assert!(lost.reason.contains("breaks off in image 19999, of 20000"), "{}", lost.reason);
     assert_eq!((lost.history.train_loss.len(), lost.history.evaluations.len()), (18, 1));
     assert_eq!(lost.parameters.unwrap().0, 17);

@@ -15,12 +15,12 @@ use crate::{
 };
 
 /// Files outside the folders that must not change.
-struct Victims {
+struct OutsideFiles {
     folder: TempDir,
     before: BTreeMap<PathBuf, Vec<u8>>,
 }
 
-impl Victims {
+impl OutsideFiles {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("file"), "process 1").unwrap();
@@ -105,7 +105,7 @@ fn sweep_again(path: &Path) -> Result<(), RunError> {
 /// Replaces each file of a folder, and other possible paths, by links and runs all attempts.
 /// Returns the number of links and of refusals.
 fn links_in(make: Make, attempts: &[Attempt], more: &[&str]) -> [usize; 2] {
-    let (victims, place) = (Victims::new(), tempfile::tempdir().unwrap());
+    let (victims, place) = (OutsideFiles::new(), tempfile::tempdir().unwrap());
     let [whole, folder] = ["whole", "folder"].map(|name| place.path().join(name));
     make(&whole);
     let inside = names(&whole);
@@ -161,7 +161,7 @@ fn no_path_in_a_sweep_leaves_it_through_a_link() {
 /// A folder is first created under a temporary name. A link of that name is not followed either.
 #[test]
 fn a_link_beside_a_new_folders_place_is_not_followed() {
-    let (victims, place) = (Victims::new(), tempfile::tempdir().unwrap());
+    let (victims, place) = (OutsideFiles::new(), tempfile::tempdir().unwrap());
     symlink(victims.folder.path().join("folder"), place.path().join(".beginning-new")).unwrap();
     let error = train_again(&place.path().join("new")).unwrap_err().to_string();
     assert!(error.contains(".beginning-new: a symbolic link"), "{error}");
