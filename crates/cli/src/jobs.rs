@@ -87,7 +87,7 @@ impl<'a> JobPool<'a> {
         Self { machine, workers, task, is_quiet, bar, parts, loaded, ended }
     }
 
-    /// Runs each task when its dependencies are done, and runs `side_result` on this thread meanwhile.
+    /// Runs each task when its dependencies are done. Meanwhile `side_result` runs on this thread.
     ///
     /// `begin` gets the results so far. It returns the start of a task, or `None` if the task has
     /// to wait. The first error ends all work.

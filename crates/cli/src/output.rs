@@ -71,7 +71,7 @@ fn json(value: &impl serde::Serialize) -> String {
         match c {
             '\n' => json.push(c),
             _ if is_control_like(c) => {
-                write!(json, "\\u{:04x}", u32::from(c)).expect("writing to a String cannot fail")
+                write!(json, "\\u{:04x}", u32::from(c)).expect("writing to a String cannot fail");
             }
             _ => json.push(c),
         }

@@ -160,7 +160,7 @@ impl DescentConfig {
             }
             LearningRateSchedule::Exponential { gamma } => self.gamma = Some(gamma),
             LearningRateSchedule::Step { gamma, epochs } => {
-                (self.gamma, self.step_epochs) = (Some(gamma), Some(epochs))
+                (self.gamma, self.step_epochs) = (Some(gamma), Some(epochs));
             }
         }
     }

@@ -91,7 +91,7 @@ pub(crate) enum KeepPixels {
 pub(crate) enum OpenedImages {
     Read(IdxImages),
     Left(ImageFile),
-    WithoutPixels {
+    SizeOnly {
         /// Images, rows, columns.
         sizes: [usize; 3],
         /// The checksum of the file, decompressed.
@@ -105,7 +105,7 @@ pub(crate) fn open_images(path: &Path, keep: KeepPixels) -> Result<OpenedImages,
     let file = open(path)?;
     let KeepPixels::UpTo(resident_bytes) = keep else {
         let (sizes, sha256) = look_through(Input::new(file)).map_err(|broken| broken.of(path))?;
-        return Ok(OpenedImages::WithoutPixels { sizes, sha256 });
+        return Ok(OpenedImages::SizeOnly { sizes, sha256 });
     };
     match read(path, &file, IMAGES_MAGIC, "images", resident_bytes)? {
         (sizes, Some(pixels)) => Ok(OpenedImages::Read(idx_images(sizes, pixels))),
@@ -279,7 +279,7 @@ fn look_through(mut input: Input) -> Result<([usize; 3], String), IdxProblem> {
     let (sizes, expected) = header::<3>(&mut input, IMAGES_MAGIC, "images")?;
     let [count, height, width] = sizes;
     let (mut checksum, mut found) = (Checksum::default(), 0);
-    checksum.update(&images_header(count, height, width));
+    checksum.update(images_header(count, height, width));
     loop {
         let piece = take(&mut input, (PIECE as u64).min(expected + 1 - found))?;
         checksum.update(&piece);

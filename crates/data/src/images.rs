@@ -20,7 +20,7 @@ enum Pixels {
     Resident(IdxImages),
     InFile(Arc<ImageFile>),
     /// Inspected only; no pixels were kept.
-    WithoutPixels {
+    SizeOnly {
         size: (usize, usize),
         sha256: String,
     },
@@ -60,8 +60,8 @@ impl Images {
                 (images.pixels.len() / (images.height * images.width), Pixels::Resident(images))
             }
             OpenedImages::Left(file) => (file.count, Pixels::InFile(Arc::new(file))),
-            OpenedImages::WithoutPixels { sizes: [count, height, width], sha256 } => {
-                (count, Pixels::WithoutPixels { size: (height, width), sha256 })
+            OpenedImages::SizeOnly { sizes: [count, height, width], sha256 } => {
+                (count, Pixels::SizeOnly { size: (height, width), sha256 })
             }
         };
         if count != labels.len() {
@@ -74,7 +74,7 @@ impl Images {
     /// Creates images without pixels. `sha256` is the checksum of their file, or empty if they have
     /// none.
     pub(crate) fn without_pixels(size: (usize, usize), labels: Vec<u8>, sha256: String) -> Self {
-        Self { images: Pixels::WithoutPixels { size, sha256 }, labels: labels.into() }
+        Self { images: Pixels::SizeOnly { size, sha256 }, labels: labels.into() }
     }
 
     /// Writes two plain IDX files.
@@ -101,14 +101,14 @@ impl Images {
         match &self.images {
             Pixels::Resident(images) => (images.height, images.width),
             Pixels::InFile(file) => (file.height, file.width),
-            Pixels::WithoutPixels { size, .. } => *size,
+            Pixels::SizeOnly { size, .. } => *size,
         }
     }
 
     /// Returns the file that the images stay in, if they are not in memory.
     pub fn file(&self) -> Option<&Path> {
         match &self.images {
-            Pixels::Resident(_) | Pixels::WithoutPixels { .. } => None,
+            Pixels::Resident(_) | Pixels::SizeOnly { .. } => None,
             Pixels::InFile(file) => Some(file.path()),
         }
     }
@@ -156,7 +156,7 @@ impl Images {
                 Ok(())
             }
             Pixels::InFile(file) => file.read(first, pixels),
-            Pixels::WithoutPixels { .. } => panic!("images of which no pixel was kept"),
+            Pixels::SizeOnly { .. } => panic!("images of which no pixel was kept"),
         }
     }
 
@@ -165,7 +165,7 @@ impl Images {
         let of_images = match &self.images {
             Pixels::Resident(images) => sha256([&images.header()[..], &images.pixels]),
             Pixels::InFile(file) => file.sha256.clone(),
-            Pixels::WithoutPixels { sha256, .. } => sha256.clone(),
+            Pixels::SizeOnly { sha256, .. } => sha256.clone(),
         };
         [of_images, sha256([&idx::labels_header(self.labels.len())[..], &self.labels])]
     }

@@ -337,10 +337,10 @@ impl Rows {
         for row in 0..self.len() {
             match self.chunk(row..row + 1, &mut buffer)? {
                 Features::Bytes(bytes) => checksum.update(bytes),
-                Features::Numbers(numbers) => numbers.iter().for_each(|x| checksum.update(&x.to_le_bytes())),
+                Features::Numbers(numbers) => numbers.iter().for_each(|x| checksum.update(x.to_le_bytes())),
             }
         }
-        checksum.update(&self.labels());
+        checksum.update(self.labels());
         Ok(checksum.finish())
     }
 

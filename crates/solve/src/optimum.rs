@@ -99,7 +99,6 @@ pub fn find_optimum(
 
 impl TrainLoop<'_> {
     /// Makes all remaining iterations, with the evaluations between them.
-    #[expect(clippy::wrong_self_convention, reason = "it is the minimum that it goes to")]
     pub(crate) fn run_lbfgs(
         &mut self,
         from: Option<SearchState>,

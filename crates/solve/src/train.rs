@@ -318,7 +318,6 @@ pub(crate) struct TrainLoop<'a> {
 }
 
 impl TrainLoop<'_> {
-    #[expect(clippy::wrong_self_convention, reason = "it is the end that it goes to")]
     fn run(
         &mut self,
         from: Option<SearchState>,

@@ -119,7 +119,7 @@ fn second_sentence(line: &str) -> Option<&str> {
 /// Whether a text ends in a word whose period ends no sentence: an abbreviation, an initial, or the
 /// number of a list's item.
 fn is_abbreviation(text: &str) -> bool {
-    let word = text.rsplit([' ', '(', '[']).next().unwrap_or_default();
+    let word = text.rsplit([' ', '(', '[', '*', '_']).next().unwrap_or_default();
     let is_initial = word.len() == 1 && word.starts_with(|c: char| c.is_ascii_uppercase());
     let before = text.strip_suffix(word).unwrap_or_default();
     let is_number = !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_digit());
@@ -146,6 +146,7 @@ mod tests {
             "One sentence with `code. And more` in it.",
             "1. An item.",
             "- [12. A link](page.md)",
+            "*Eq. (5)* is a sentence.",
             "Eq. (5), see p. 12 of T. Chan, G. Golub.",
             "It says so (elsewhere. As before) and goes on.",
             "A [link](some. Where) and a formula $a. B$.",
