@@ -213,7 +213,9 @@ impl Estimator {
         self
     }
 
-    /// Trains a model on these samples, without evaluations during training.
+    /// Trains a model on these samples, without a validation set. The training accuracy is
+    /// evaluated on all of them once per epoch, unless `early_stopping.evaluations_per_epoch` says
+    /// otherwise.
     /// [`fit_validated`](Self::fit_validated) evaluates on a validation set.
     ///
     /// # Errors

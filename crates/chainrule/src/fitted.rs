@@ -27,7 +27,8 @@ const ROWS_AT_ONCE: usize = 1 << 10;
 /// itself.
 ///
 /// It predicts labels of type `L`, the label type of its training samples. A model read from a file
-/// predicts [`Class`]es. Serde serialises a model as one value.
+/// predicts [`Class`]es. Serde serialises a model as one
+/// value, in self-describing formats such as JSON.
 #[derive(Clone, Debug)]
 pub struct Fitted<L = Class> {
     /// The labels, in the order of the schema's classes.

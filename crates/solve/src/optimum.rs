@@ -30,7 +30,7 @@ pub struct Iterate {
     pub gradient_norm: f64,
     /// The bound on the distance of J to its minimum. It is computed in f64 if it is within the
     /// tolerance; otherwise it is exact up to the rounding of the config's precision. If there is
-    /// no certificate, it is an estimate: `|dJ/dw|^2 / (2 lambda)`.
+    /// no certificate, it is an estimate: `|grad J|^2 / (2 lambda)`.
     pub bound: f64,
 }
 
