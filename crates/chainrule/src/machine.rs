@@ -254,7 +254,9 @@ impl Prepared {
     pub fn fused(&self) -> Option<&FusedRows> {
         match self {
             Self::Kernels(rows) => Some(&rows[0]),
-            _ => None,
+            Self::Loops(..) => None,
+            #[cfg(feature = "burn")]
+            Self::Tensors(_) | Self::DeviceKernels(..) => None,
         }
     }
 
