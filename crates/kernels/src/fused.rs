@@ -13,16 +13,16 @@ use crate::packed_rows::PackedRows;
 use crate::patches::Patches;
 use crate::real::Real;
 
-/// Loss and accuracy on some rows.
+/// Loss and number of correctly classified rows.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Evaluation {
     /// Mean cross-entropy in nats, without the penalty.
     pub loss: f64,
-    /// Rows classified rightly.
+    /// Number of correctly classified rows.
     pub right: usize,
 }
 
-/// Float type of parameters and sums.
+/// The float type of parameters and sums.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Float {
     /// 32 bits.
@@ -31,9 +31,9 @@ pub enum Float {
     F64,
 }
 
-/// A model's parameters, and everything that is computed with them.
+/// A model's parameters, with the computations that use them.
 ///
-/// The same calls with as many threads on the same processor give the same bits.
+/// The same calls give the same bits on the same instruction set and number of threads.
 pub struct Fused {
     n_features: usize,
     columns: usize,
@@ -42,38 +42,40 @@ pub struct Fused {
     kernel: Box<dyn Kernel>,
 }
 
-/// Parameters of one float type, in a layout of their own. Behind a pointer so that all of it is
-/// compiled in this crate, as optimised as it asks for.
+/// The parameters in one float type, with their layout. The trait object keeps all kernels compiled
+/// in this crate, with this crate's optimisation settings.
 trait Kernel: Send {
     fn set(&mut self, isa: Isa, weight: &[f64], bias: &[f64]);
 
     fn parameters(&self) -> (Vec<f64>, Vec<f64>);
 
-    /// Sum of losses and number of right rows; the gradient's sums are kept.
+    /// Runs one pass over the rows. Returns the sum of the losses and the number of correctly
+    /// classified rows. In mode `Gradient` it keeps the sums of the gradient.
     fn pass(&mut self, isa: Isa, rows: &PackedRows, which: RowSet, ask: PassMode) -> (f64, usize);
 
-    /// Updates by the sums of the last pass.
+    /// Updates the parameters with the sums of the last pass.
     fn update(&mut self, isa: Isa, by: UpdateScalars);
 
-    /// The sums of the last pass: `P^T D` and `colsum(D)`.
+    /// Returns the sums of the last pass, `P^T D` and `colsum(D)`.
     fn gradient(&mut self) -> (Vec<f64>, Vec<f64>);
 }
 
-/// Parameters whose columns go through the registers in sets of C.
+/// A kernel that processes the columns of W in sets of C, so that the sums of a set stay in
+/// registers.
 struct Linear<T, const C: usize> {
     model: Model,
     patches: Patches,
     parameters: Parameters<T, C>,
-    /// The c of the rows that `base` was computed for.
+    /// The offset c that `base` was computed for.
     offset: f64,
     found: Vec<Accumulator<T, C>>,
-    /// How many of these the last pass used.
+    /// Number of accumulators that the last pass used.
     used: usize,
 }
 
-/// A kernel whose sets of columns fill up as little as may be. The largest set is what 32 registers
-/// of 16 numbers bear; smaller registers spill, and are still faster so than with smaller sets,
-/// which would read each row once for every set.
+/// Returns the kernel with the best set size C, which minimises the number of stored columns plus
+/// the number of sets. The largest size fits 32 registers of 16 numbers. Narrower registers spill.
+/// That is still faster than smaller sets, because each set reads every row again.
 fn kernel<T: Real>(model: &Model, n_features: usize, threads: usize) -> Box<dyn Kernel> {
     let columns = model.columns();
     let cost = |&c: &usize| columns.div_ceil(c) * (c + 1);
@@ -87,16 +89,18 @@ fn kernel<T: Real>(model: &Model, n_features: usize, threads: usize) -> Box<dyn 
 }
 
 impl Fused {
-    /// Parameters that are 0, for at most so many threads: see [`with_threads`].
+    /// Creates a model with zero parameters. It uses at most `threads` threads: see
+    /// [`with_threads`].
     ///
     /// # Panics
-    /// Where there are no features, columns or threads.
+    /// If the number of features, columns or threads is 0.
     pub fn new(link: impl Link + 'static, n_features: usize, float: Float, threads: usize, isa: Isa) -> Self {
         Self::of(Arc::new(link), n_features, float, threads, isa)
     }
 
-    /// The same of a link whose type is not known. What is generic is compiled where it is called,
-    /// and all that it calls with it: ten times as slow as here.
+    /// The same for a link of unknown type. This function is not generic, so it and the kernels are
+    /// compiled in this crate. A generic function is compiled in the crate that calls it, with
+    /// every generic function that it calls. That made the kernels ten times slower.
     fn of(link: Arc<dyn Link>, n_features: usize, float: Float, threads: usize, isa: Isa) -> Self {
         let (columns, targets) = (link.columns(), link.targets());
         assert!(n_features > 0 && columns > 0 && threads > 0, "features, columns and threads are at least one");
@@ -108,10 +112,10 @@ impl Fused {
         Self { n_features, columns, targets, isa, kernel }
     }
 
-    /// Sets W, `d * k` numbers with the class running fastest, and b.
+    /// Sets W and b. W has `d * k` numbers, with the class index varying fastest.
     ///
     /// # Panics
-    /// Where these are not as many as there are parameters.
+    /// If the lengths do not match the parameters.
     pub fn set(&mut self, weight: &[f64], bias: &[f64]) {
         assert_eq!(
             (weight.len(), bias.len()),
@@ -121,17 +125,17 @@ impl Fused {
         self.kernel.set(self.isa, weight, bias);
     }
 
-    /// W, `d * k` numbers with the class running fastest, and b.
+    /// Returns W, with the class index varying fastest, and b.
     pub fn parameters(&self) -> (Vec<f64>, Vec<f64>) {
         self.kernel.parameters()
     }
 
-    /// One step of gradient descent on the rows of a batch; gives their mean cross-entropy before
-    /// it.
+    /// Runs one step of gradient descent on the rows of a batch. Returns their mean cross-entropy
+    /// before the update.
     ///
     /// # Panics
-    /// Where there is no row, or one of the batch is beyond the last, or the rows have other
-    /// features or classes than the model.
+    /// If the batch is empty, if it contains an index past the last row, or if the features or
+    /// classes of the rows do not match the model.
     pub fn step(&mut self, rows: &PackedRows, batch: &[usize], step: Step) -> f64 {
         self.check(rows, batch.len());
         let n = batch.len() as f64;
@@ -150,7 +154,7 @@ impl Fused {
         loss / n
     }
 
-    /// Loss and accuracy on all rows.
+    /// Returns loss and number of correctly classified rows, over all rows.
     ///
     /// # Panics
     /// As [`Fused::step`].
@@ -159,7 +163,7 @@ impl Fused {
         Evaluation { loss: loss / rows.len() as f64, right }
     }
 
-    /// Rows classified rightly, of all.
+    /// Returns the number of correctly classified rows, over all rows, without computing losses.
     ///
     /// # Panics
     /// As [`Fused::step`].
@@ -181,7 +185,7 @@ impl Fused {
         self.kernel.pass(self.isa, rows, RowSet::From(0, rows.len()), ask)
     }
 
-    /// The gradient on the rows of a batch, and their mean cross-entropy.
+    /// Returns the gradient on the rows of a batch, with their mean cross-entropy.
     ///
     /// # Panics
     /// As [`Fused::step`].
@@ -189,8 +193,8 @@ impl Fused {
         self.gradient_of(rows, RowSet::Listed(batch))
     }
 
-    /// The same on all rows, of which those of a few thousand are summed in the model's float type,
-    /// and the sums in f64.
+    /// Returns the gradient on all rows, with their mean cross-entropy. Blocks of 8192 rows are
+    /// summed in the model's float type; the blocks are added in f64.
     ///
     /// # Panics
     /// As [`Fused::step`].
@@ -219,12 +223,13 @@ impl Fused {
     }
 }
 
-/// Runs `f` where kernels find so many threads. Steps are short: called from outside a pool, each
-/// would put its caller to sleep, where the threads of a pool look for more work for a while first.
-/// Where there are no threads at all, as in WebAssembly, one does.
+/// Runs `f` in a pool of `threads` threads, which the kernels use. Steps are short. A step that is
+/// called from outside a pool puts its caller to sleep. A pool's own thread first looks for more
+/// work for a while. With one thread, or on a platform without threads (WebAssembly), `f` runs on
+/// the calling thread.
 ///
 /// # Errors
-/// Where the system does not give so many threads; what it said.
+/// If the system cannot create the threads. The error contains the system's message.
 pub fn with_threads<R: Send>(threads: usize, f: impl FnOnce() -> R + Send) -> Result<R, NoThreads> {
     if threads == 1 {
         return Ok(f());
@@ -236,7 +241,7 @@ pub fn with_threads<R: Send>(threads: usize, f: impl FnOnce() -> R + Send) -> Re
     }
 }
 
-/// The system does not give so many threads.
+/// The system could not create the threads.
 #[derive(Debug)]
 pub struct NoThreads(rayon::ThreadPoolBuildError);
 
@@ -252,29 +257,29 @@ impl Error for NoThreads {
     }
 }
 
-/// Whether the system has no threads, and not just no more of them.
+/// Whether the platform has no threads at all, as opposed to no more of them.
 fn has_no_threads(error: &rayon::ThreadPoolBuildError) -> bool {
     let cause = error.source().and_then(|cause| cause.downcast_ref::<std::io::Error>());
     cause.is_some_and(|cause| cause.kind() == std::io::ErrorKind::Unsupported)
 }
 
-/// Rows whose gradient is summed in the model's own float type.
+/// Number of rows that are summed in the float type of the model.
 const ROWS_A_SUM: usize = 1 << 13;
 
-/// Rows that make a thread worth waking: with a gradient many, since all of its sums and of the new
-/// weights cross to another core.
+/// Minimum number of rows per thread. A gradient needs more rows, because all of its sums and the
+/// new weights move to another core.
 fn rows_a_thread(ask: PassMode) -> usize {
     if ask == PassMode::Gradient { 128 } else { 32 }
 }
 
-/// Into how many parts so many threads cut `n` rows.
+/// Number of parts that `n` rows are split into.
 fn parts(n: usize, threads: usize, ask: PassMode) -> usize {
     threads.min(n / rows_a_thread(ask)).max(1)
 }
 
 impl<T: Real, const C: usize> Linear<T, C> {
     fn new(model: &Model, n_features: usize, threads: usize) -> Self {
-        // Rows that are images come later, and with them their order.
+        // The layout for rows that are not images. `adapt_layout` replaces it if they are.
         let (patches, columns) = (Patches::new(1, n_features), model.columns());
         Self {
             model: model.clone(),
@@ -286,7 +291,7 @@ impl<T: Real, const C: usize> Linear<T, C> {
         }
     }
 
-    /// Takes on the order in which the rows have their features.
+    /// Converts the parameters to the layout and the offset of the rows.
     fn adapt_layout(&mut self, isa: Isa, rows: &PackedRows) {
         if self.patches != rows.patches {
             let (weight, bias) = self.parameters();
@@ -304,7 +309,8 @@ impl<T: Real, const C: usize> Linear<T, C> {
         isa.run(Rebase { parameters: &mut self.parameters, offset: self.offset, columns: self.model.columns() });
     }
 
-    /// Numbers that lie as the weights do, feature by feature with the column running fastest.
+    /// Returns numbers stored in the layout of the weights, feature by feature, with the column
+    /// index varying fastest.
     fn flat(&self, lanes: &[[Lanes<T>; C]]) -> Vec<f64> {
         let (columns, blocks) = (self.model.columns(), self.patches.count());
         let mut numbers = Vec::with_capacity(self.patches.n_features() * columns);
@@ -319,7 +325,7 @@ impl<T: Real, const C: usize> Linear<T, C> {
 impl<T: Real, const C: usize> Kernel for Linear<T, C> {
     fn set(&mut self, isa: Isa, weight: &[f64], bias: &[f64]) {
         let (columns, blocks) = (self.model.columns(), self.patches.count());
-        // All anew, what fills up too: a training that diverged may have left anything there.
+        // Reset the padding too: a diverged training may have left any value in it.
         self.parameters = Parameters::new(self.patches, columns);
         for (feature, weight) in weight.chunks_exact(columns).enumerate() {
             let (block, lane) = self.patches.place(feature);
@@ -361,14 +367,14 @@ impl<T: Real, const C: usize> Kernel for Linear<T, C> {
     }
 }
 
-/// `n` rows in as many parts as there are to be found, each by a thread; the results are added in
-/// the parts' order, so that they are the same each time.
+/// Splits `n` rows into one part per accumulator, and runs `work` on the parts in parallel. The
+/// results are added in the order of the parts, so the sum is the same each time.
 fn shared<F: Send>(
     n: usize,
     found: &mut [F],
     work: impl Fn((std::ops::Range<usize>, &mut F)) -> (f64, usize) + Sync + Send,
 ) -> (f64, usize) {
-    // One thread's work needs no pool, which rayon would start.
+    // A single part needs no pool: rayon would start one.
     if let [found] = found {
         return work((0..n, found));
     }

@@ -1,11 +1,11 @@
-//! Which vector instructions a kernel is compiled for, chosen while running.
+//! Selection of the vector instructions at run time.
 
 use std::fmt::{self, Display, Formatter};
 
 /// A set of vector instructions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Isa {
-    /// What every processor of this architecture has.
+    /// The instructions that every processor of this architecture has.
     Portable,
     /// 256 bits and fused multiply-add.
     #[cfg(target_arch = "x86_64")]
@@ -31,18 +31,18 @@ impl Display for Isa {
 pub(crate) trait IsaTask {
     type Output;
 
-    /// Does it. To be compiled for the instructions of its caller, this and all that it calls must
-    /// be `#[inline(always)]`.
+    /// Runs the task. This function and all that it calls must be `#[inline(always)]`, so that they
+    /// are compiled for the instructions of the caller.
     fn run<const FMA: bool>(self) -> Self::Output;
 }
 
 impl Isa {
-    /// The best of this processor.
+    /// Returns the best instructions of this processor.
     pub fn best() -> Self {
         *Self::available().last().expect("the portable one is always there")
     }
 
-    /// All that this processor has, the best last.
+    /// Returns all instruction sets of this processor, the best last.
     pub fn available() -> Vec<Self> {
         #[allow(unused_mut, reason = "other architectures have nothing to add")]
         let mut available = vec![Isa::Portable];
@@ -59,30 +59,29 @@ impl Isa {
         available
     }
 
-    /// Runs a task as compiled for these instructions.
+    /// Runs a task that is compiled for these instructions.
     ///
     /// # Panics
-    /// Where this processor lacks them.
+    /// If this processor does not have them.
     #[cfg_attr(
         target_arch = "x86_64",
         expect(unsafe_code, reason = "compilers cannot see what the processor was asked")
     )]
     pub(crate) fn run<J: IsaTask>(self, task: J) -> J::Output {
         match self {
-            // On aarch64 fused multiply-add belongs to what every processor has.
+            // Every aarch64 processor has fused multiply-add.
             Isa::Portable => task.run::<{ cfg!(target_arch = "aarch64") }>(),
             #[cfg(target_arch = "x86_64")]
             Isa::Avx2 => {
                 assert!(is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma"), "no AVX2 here");
-                // SAFETY: the processor has the two features that `avx2` is compiled for: asserted
-                // above.
+                // SAFETY: the assertion above checks both features that `avx2` is compiled for.
                 unsafe { avx2(task) }
             }
             #[cfg(target_arch = "x86_64")]
             Isa::Avx512 => {
                 assert!(Isa::available().contains(&Isa::Avx512), "no AVX-512 here");
-                // SAFETY: the processor has the features that `avx512` is compiled for: asserted
-                // above, by asking for each.
+                // SAFETY: the assertion above checks every feature that `avx512` is compiled for:
+                // `available` queries each of them.
                 unsafe { avx512(task) }
             }
         }
@@ -101,16 +100,16 @@ fn avx512<J: IsaTask>(task: J) -> J::Output {
     task.run::<true>()
 }
 
-/// Tells the processor that these values will be read soon; changes nothing but the time that it
-/// takes.
+/// Tells the processor that these values will be read soon. This changes only the time that the
+/// reads take.
 #[inline(always)]
 #[cfg_attr(target_arch = "x86_64", expect(unsafe_code, reason = "the intrinsic takes an address"))]
 pub(crate) fn prefetch<V>(values: &[V]) {
     #[cfg(target_arch = "x86_64")]
     for line in (0..size_of_val(values)).step_by(64) {
         use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-        // SAFETY: a prefetch reads nothing that the program could see and faults nowhere; the
-        // address is one of the values'.
+        // SAFETY: a prefetch has no effect that the program can observe, and it never faults. The
+        // address is inside `values`.
         unsafe { _mm_prefetch::<_MM_HINT_T0>(values.as_ptr().cast::<i8>().add(line)) };
     }
     #[cfg(not(target_arch = "x86_64"))]

@@ -1,5 +1,5 @@
-//! Losses and residuals of sixteen rows at a time, a row a lane: logits `[k]` of lanes become
-//! `p - y`.
+//! Losses and residuals of sixteen rows at a time, with one row per lane. Logits `[k]` of lanes
+//! become `p - y`.
 
 use std::sync::Arc;
 
@@ -9,7 +9,8 @@ use crate::lanes::Lanes;
 use crate::patches::BLOCK;
 use crate::real::Real;
 
-/// How rows are judged: by vector instructions where there is code for the link, else row by row.
+/// How losses are computed: with vector instructions for the links that have code here, else row by
+/// row.
 #[derive(Clone, Debug)]
 pub(crate) enum Model {
     Logistic,
@@ -26,7 +27,7 @@ impl Model {
         }
     }
 
-    /// Columns of W.
+    /// Number of columns of W.
     pub(crate) fn columns(&self) -> usize {
         match self {
             Self::Logistic => 1,
@@ -36,10 +37,10 @@ impl Model {
     }
 }
 
-/// What a pass is to find; each also finds what stands before it.
+/// What a pass computes. Each mode also computes what the modes before it do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum PassMode {
-    /// Which rows are classified rightly.
+    /// The number of correctly classified rows.
     Right,
     /// The losses.
     Loss,
@@ -47,26 +48,28 @@ pub(crate) enum PassMode {
     Gradient,
 }
 
-/// What was found of the rows so far.
+/// Losses and correct rows of a pass so far.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct LossStats {
-    /// Sum of cross-entropies, but for the logarithms.
+    /// Sum of the cross-entropies, except their logarithms.
     loss: f64,
     logarithms: ProductLog,
-    /// The logits of a row, where rows are judged one by one.
+    /// Buffer for the logits of a row, used if rows are processed one by one.
     row: Vec<f64>,
-    /// Rows whose largest logit is their class's.
+    /// Number of correctly classified rows.
     right: usize,
 }
 
 impl LossStats {
-    /// Sum of cross-entropies, and rows that are right.
+    /// Returns the sum of the cross-entropies and the number of correctly classified rows, and
+    /// resets both.
     pub(crate) fn take(&mut self) -> (f64, usize) {
         let Self { loss, mut logarithms, right, row: _ } = std::mem::take(self);
         (loss + logarithms.take(), right)
     }
 
-    /// The first `n` lanes of a group of softmax regression; the residuals of the others become 0.
+    /// Processes the first `n` lanes of a group for softmax regression. Residuals in the other
+    /// lanes become 0.
     #[inline(always)]
     pub(crate) fn softmax<T: Real, const FMA: bool>(
         &mut self,
@@ -84,9 +87,9 @@ impl LossStats {
         for (class, logits) in logits.iter().enumerate() {
             for lane in 0..BLOCK {
                 let (logit, own, highest) = (logits.0[lane], own[lane], &mut highest[lane]);
-                // Of equal logits the first counts; what is not a number is never right.
+                // Of equal logits the first is predicted. A row with a NaN is never right.
                 is_right[lane] &= if (class as u32) < labels[lane] { logit < own } else { logit <= own };
-                // Not `max`, which is slower: what is not a number comes out in the loss.
+                // Faster than `max`. A NaN still reaches the loss.
                 *highest = if logit <= *highest { *highest } else { logit };
             }
         }
@@ -125,7 +128,7 @@ impl LossStats {
         }
     }
 
-    /// The same of logistic regression, whose label 1 is the positive class.
+    /// The same for logistic regression. Label 1 is the positive class.
     #[inline(always)]
     pub(crate) fn logistic<T: Real, const FMA: bool>(
         &mut self,
@@ -138,7 +141,7 @@ impl LossStats {
         let [mut is_positive, mut is_right] = [[false; BLOCK]; 2];
         for lane in 0..BLOCK {
             is_positive[lane] = labels[lane] == 1;
-            // What is not a number is never right.
+            // A NaN is never right.
             is_right[lane] = if is_positive[lane] { z[lane] > T::ZERO } else { z[lane] <= T::ZERO };
         }
         for is_right in &is_right[..n] {
@@ -167,7 +170,7 @@ impl LossStats {
         }
     }
 
-    /// The same of any other model, row by row in f64.
+    /// The same for any other link, row by row in f64.
     #[inline(always)]
     pub(crate) fn other<T: Real>(
         &mut self,
@@ -196,7 +199,7 @@ impl LossStats {
     }
 }
 
-/// Lanes without a row.
+/// Sets the lanes without a row to 0.
 #[inline(always)]
 fn clear<T: Real>(logits: &mut [Lanes<T>], n: usize) {
     if n < BLOCK {
@@ -206,7 +209,8 @@ fn clear<T: Real>(logits: &mut [Lanes<T>], n: usize) {
     }
 }
 
-/// A sum of logarithms: one of a product, since a logarithm takes as long as dozens of products.
+/// A sum of logarithms, computed as the logarithm of a product. One logarithm takes as long as
+/// dozens of products.
 #[derive(Clone, Debug)]
 struct ProductLog {
     product: f64,
@@ -220,18 +224,18 @@ impl Default for ProductLog {
 }
 
 impl ProductLog {
-    /// Adds that of a number from 1 to 2^50.
+    /// Adds the logarithm of a number from 1 to 2^50.
     #[inline(always)]
     fn add(&mut self, x: f64) {
         self.product *= x;
-        // What is not a number stays in the product until it is taken.
+        // A NaN stays in the product until `take`.
         if self.product >= 1e250 {
             self.sum += self.product.ln();
             self.product = 1.0;
         }
     }
 
-    /// The sum.
+    /// Returns the sum.
     fn take(&mut self) -> f64 {
         self.sum + self.product.ln()
     }

@@ -1,10 +1,10 @@
-//! Vectors. Loops throughout, since what is called with a closure may stay a call, which then lacks
-//! its caller's instructions.
+//! Vectors of sixteen numbers. The code consists of loops. The compiler might not inline a function
+//! that takes a closure, and the function would then lack the instructions of its caller.
 
 use crate::patches::BLOCK;
 use crate::real::Real;
 
-/// A number for each feature of a block, or for each row of a group of as many.
+/// One number per feature of a block, or per row of a group of sixteen.
 #[derive(Clone, Copy, Debug)]
 #[repr(C, align(64))]
 pub(crate) struct Lanes<T>(pub(crate) [T; BLOCK]);
@@ -12,7 +12,7 @@ pub(crate) struct Lanes<T>(pub(crate) [T; BLOCK]);
 impl<T: Real> Lanes<T> {
     pub(crate) const ZERO: Self = Self([T::ZERO; BLOCK]);
 
-    /// Bytes as floats.
+    /// Converts bytes to floats.
     #[inline(always)]
     pub(crate) fn from_bytes(bytes: &[u8; BLOCK]) -> Self {
         let mut lanes = Self::ZERO;
@@ -45,7 +45,7 @@ impl<T: Real> Lanes<T> {
         }
     }
 
-    /// Four numbers that have the same sum.
+    /// Returns four partial sums of the lanes.
     #[inline(always)]
     pub(crate) fn quarter(&self) -> [T; 4] {
         let [mut half, mut quarter] = [[T::ZERO; 8], [T::ZERO; 8]];
@@ -59,7 +59,7 @@ impl<T: Real> Lanes<T> {
         [a, b, c, d]
     }
 
-    /// The sum of all lanes, by halves.
+    /// Returns the sum of all lanes, by repeated halving.
     #[inline(always)]
     pub(crate) fn sum(&self) -> T {
         let mut lanes = self.0;
@@ -72,9 +72,9 @@ impl<T: Real> Lanes<T> {
     }
 }
 
-/// The sum of each of sixteen rows, from its quarter sums. In two steps since compilers make
-/// shuffles of the first and wide loads of the second, where all at once would become gathers,
-/// which are slow.
+/// Returns the sum of each of sixteen rows from its four partial sums. [`Lanes::quarter`] computes
+/// those in a step of its own: compilers turn that step into shuffles, and this one into wide
+/// loads. A single step would become gathers, which are slow.
 #[inline(always)]
 pub(crate) fn sum_quarters<T: Real>(rows: &[[T; 4]; BLOCK]) -> Lanes<T> {
     let mut sums = Lanes::ZERO;

@@ -1,14 +1,14 @@
-//! Logistic and softmax regression on their closed-form gradients, each in one pass over the batch.
-//! No Burn: bytes in, parameters out.
+//! Logistic and softmax regression with closed-form gradients, each computed in one pass over the
+//! batch. The crate takes bytes and returns parameters. It does not use Burn.
 //!
-//! The derivation knows what automatic differentiation cannot: that the gradient needs the batch
-//! once, and that of features `x = a p + c` the bytes p that are 0, most of an image's, need not be
-//! read at all. They are left out in blocks.
+//! The derivation shows two facts that automatic differentiation cannot know. The gradient needs
+//! only one pass over the batch. And with features `x = a p + c`, the bytes p that are 0 need not
+//! be read. Most bytes of an MNIST image are 0, and [`PackedRows`] omits them in blocks.
 //!
-//! - [`PackedRows`]: labelled rows of bytes, without blocks that are all 0
-//! - [`Fused`]: a model's parameters, with steps of gradient descent, gradients and evaluations
-//! - [`Isa`]: the vector instructions that these are compiled for
-//! - [`limits`]: what the processor could do at best
+//! - [`PackedRows`]: labelled rows of bytes, without the blocks that are all 0
+//! - [`Fused`]: a model's parameters, with gradient descent steps, gradients and evaluations
+//! - [`Isa`]: the vector instructions that a kernel is compiled for
+//! - [`limits`]: measured limits of the processor
 
 #![expect(clippy::needless_range_loop, reason = "a lane of several arrays at once is what the arithmetic is about")]
 

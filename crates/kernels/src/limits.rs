@@ -1,4 +1,4 @@
-//! What the processor could do at best, measured: the limits that kernels are held against.
+//! Measured limits of the processor, with which the kernels are compared.
 
 use std::hint::black_box;
 use std::time::Instant;
@@ -8,13 +8,14 @@ use rayon::prelude::*;
 use crate::isa::{Isa, IsaTask};
 use crate::real::Real;
 
-/// Multiply-adds in f32 a second, on so many threads, out of registers: two operations each.
+/// Measures multiply-adds per second in f32, on `threads` threads, with all numbers in registers.
+/// One multiply-add is two floating-point operations.
 ///
 /// # Panics
-/// Where the system does not give so many threads.
+/// If the system cannot create the threads.
 pub fn multiply_adds_per_second(isa: Isa, threads: usize) -> f64 {
     let rounds = 4_000_000;
-    // A sum fills one register.
+    // Each sum fills one register.
     let (lanes, seconds) = match isa {
         Isa::Portable => (4, chains::<4>(isa, threads, rounds)),
         #[cfg(target_arch = "x86_64")]
@@ -34,10 +35,10 @@ fn in_threads<R: Send>(threads: usize, f: impl FnOnce() -> R + Send) -> R {
     crate::with_threads(threads, f).expect("threads are to be had")
 }
 
-/// Bytes read from memory a second, on so many threads.
+/// Measures bytes read from memory per second, on `threads` threads.
 ///
 /// # Panics
-/// Where the system does not give so many threads.
+/// If the system cannot create the threads.
 pub fn bytes_per_second(threads: usize) -> f64 {
     let numbers: Vec<u64> = (0..(256 << 20) / 8).collect();
     let work = || {
@@ -47,7 +48,7 @@ pub fn bytes_per_second(threads: usize) -> f64 {
     (8 * numbers.len()) as f64 / in_threads(threads, || fastest(work))
 }
 
-/// Seconds of the fastest of some calls.
+/// Returns the seconds of the fastest of several calls.
 fn fastest(work: impl Fn()) -> f64 {
     let time = |_| {
         let start = Instant::now();
@@ -57,7 +58,8 @@ fn fastest(work: impl Fn()) -> f64 {
     (0..7).map(time).fold(f64::INFINITY, f64::min)
 }
 
-/// As many sums at once as hide how long one takes, and as registers bear.
+/// Number of independent sums: enough to hide the latency of an addition, and few enough for the
+/// registers.
 const CHAINS: usize = 10;
 
 struct IndependentSums<const LANES: usize> {
@@ -69,7 +71,7 @@ impl<const LANES: usize> IsaTask for IndependentSums<LANES> {
 
     #[inline(always)]
     fn run<const FMA: bool>(self) -> Self::Output {
-        // Variables, not an array of them, which compilers would keep in memory.
+        // Separate variables, because compilers would keep an array in memory.
         let starts = std::array::from_fn(|chain| [1.0 + chain as f32; LANES]);
         let [mut a, mut b, mut c, mut d, mut e, mut f, mut g, mut h, mut i, mut j] = starts;
         for _ in 0..self.rounds {

@@ -1,7 +1,7 @@
 //! `Z = X W + b` and `X^T D`, with vectors along the features.
 //!
 //! With features `x = a p + c` of bytes p, `Z = a (P W) + c colsum(W) + b` and
-//! `X^T D = a P^T D + c 1 colsum(D)^T`: what multiplies a byte that is 0 need not be read.
+//! `X^T D = a P^T D + c 1 colsum(D)^T`. So bytes p that are 0 need not be read.
 
 use std::ops::Range;
 
@@ -12,21 +12,22 @@ use crate::packed_rows::PackedRows;
 use crate::patches::{BLOCK, Patches};
 use crate::real::Real;
 
-/// Parameters: columns in sets of C, the last filled up with columns that stay 0.
+/// The parameters. Columns are stored in sets of C. The last set is padded with columns that stay
+/// 0.
 #[derive(Clone, Debug)]
 pub(crate) struct Parameters<T, const C: usize> {
-    /// Block by block of the features; all of one set, then the next.
+    /// All feature blocks of one set of columns, then those of the next set.
     pub(crate) weight: Vec<[Lanes<T>; C]>,
-    /// Column by column.
+    /// One per column.
     pub(crate) bias: Vec<T>,
     /// `c colsum(W) + b`.
     pub(crate) base: Vec<T>,
-    /// 1 where a lane is a feature's, by block.
+    /// For each block: 1 in the lanes that hold a feature, 0 in the padding.
     pub(crate) is_feature: Vec<Lanes<T>>,
 }
 
 impl<T: Real, const C: usize> Parameters<T, C> {
-    /// Parameters of 0.
+    /// Creates zero parameters.
     pub(crate) fn new(patches: Patches, columns: usize) -> Self {
         let (blocks, sets) = (patches.count(), columns.div_ceil(C));
         let mut is_feature = vec![Lanes::ZERO; blocks];
@@ -39,8 +40,8 @@ impl<T: Real, const C: usize> Parameters<T, C> {
     }
 }
 
-/// Computes [`Parameters::base`] anew, rounded as [`UpdateTask`] rounds it: parameters that were
-/// set are, bit for bit, those that were stepped to.
+/// Recomputes [`Parameters::base`] with the rounding of [`UpdateTask`]. So parameters that are set
+/// equal those that steps reached, bit for bit.
 pub(crate) struct Rebase<'a, T, const C: usize> {
     pub(crate) parameters: &'a mut Parameters<T, C>,
     /// c
@@ -65,23 +66,24 @@ impl<T: Real, const C: usize> IsaTask for Rebase<'_, T, C> {
     }
 }
 
-/// Rows that go forward and then backward together: few enough that what they need stays in the
-/// nearest caches.
+/// Number of rows that go forward and then backward together. Their data stays in the nearest
+/// caches. [`Accumulator::have`] has one bit per row.
 const ROWS: usize = 64;
 
-/// What one thread found on its rows, and the room that it needs for it.
-/// Cache lines are not shared with another thread's.
+/// The sums of one thread over its rows, and its buffers. The alignment keeps the accumulators of
+/// two threads on separate cache lines.
 #[derive(Clone, Debug)]
 #[repr(align(128))]
 pub(crate) struct Accumulator<T, const C: usize> {
-    /// `P^T D` by the weight's layout, for residuals D; not yet times a, plus c, over n.
+    /// `P^T D` in the layout of the weights, for residuals D. The factors a, c and 1/n are applied
+    /// later.
     pub(crate) gradient: Vec<[Lanes<T>; C]>,
-    /// `colsum(D)` in parts.
+    /// `colsum(D)`, as partial sums: one per lane.
     pub(crate) residuals: Vec<Lanes<T>>,
     pub(crate) verdict: LossStats,
-    /// Logits, then residuals: by groups of sixteen rows, then by column, a row a lane.
+    /// Logits, then residuals: by groups of sixteen rows, then by column, with one row per lane.
     logits: Vec<Lanes<T>>,
-    /// For each block of the features, which of the rows have it: a bit a row.
+    /// For each block of the features, a bit mask of the rows that store it.
     have: Vec<u64>,
 }
 
@@ -97,7 +99,7 @@ impl<T: Real, const C: usize> Accumulator<T, C> {
         }
     }
 
-    /// Adds what all threads found to the first's.
+    /// Adds the sums of all threads to those of the first.
     #[inline(always)]
     pub(crate) fn gather(found: &mut [Self]) -> &mut Self {
         let (first, others) = found.split_first_mut().expect("a thread at least");
@@ -118,9 +120,9 @@ impl<T: Real, const C: usize> Accumulator<T, C> {
 /// The rows of a pass.
 #[derive(Clone, Copy)]
 pub(crate) enum RowSet<'a> {
-    /// These, in this order.
+    /// These rows, in this order.
     Listed(&'a [usize]),
-    /// Those from here to there.
+    /// The rows from the first index up to the second, exclusive.
     From(usize, usize),
 }
 
@@ -149,8 +151,8 @@ impl<'a> RowSet<'a> {
     }
 }
 
-/// One pass over some rows: logits, losses, residuals, and the gradient's sums where they are asked
-/// for.
+/// One pass over some rows: logits, losses, residuals, and the sums of the gradient if the mode
+/// needs them.
 pub(crate) struct Pass<'a, T, const C: usize> {
     pub(crate) model: &'a Model,
     pub(crate) rows: &'a PackedRows,
@@ -190,7 +192,7 @@ impl<T: Real, const C: usize> Pass<'_, T, C> {
         for (set, base) in self.parameters.base.chunks_exact(C).enumerate() {
             let weight = &self.parameters.weight[set * blocks..][..blocks];
             for group in 0..n.div_ceil(BLOCK) {
-                // The group after it is on its way meanwhile: shuffled rows lie anywhere in memory.
+                // Prefetch the next group, because shuffled rows lie anywhere in memory.
                 if let RowSet::Listed(rows) = all
                     && set == 0
                 {
@@ -252,7 +254,7 @@ impl<T: Real, const C: usize> Pass<'_, T, C> {
         if C > 2 { self.by_blocks::<FMA>(is_first) } else { self.by_rows::<FMA>(is_first) }
     }
 
-    /// Row by row, to sums in memory.
+    /// Adds row by row to sums in memory.
     #[inline(always)]
     fn by_rows<const FMA: bool>(&mut self, is_first: bool) {
         let (blocks, columns) = (self.parameters.is_feature.len(), self.parameters.base.len());
@@ -279,8 +281,8 @@ impl<T: Real, const C: usize> Pass<'_, T, C> {
         }
     }
 
-    /// Block by block, whose sums stay in registers while all rows that have it are added: pays
-    /// where a block has more sums than the bookkeeping costs.
+    /// Adds block by block. The sums of a block stay in registers while all rows that store it are
+    /// added. This is faster if a block has enough sums to outweigh the bookkeeping.
     #[inline(always)]
     fn by_blocks<const FMA: bool>(&mut self, is_first: bool) {
         let (blocks, columns) = (self.parameters.is_feature.len(), self.parameters.base.len());
@@ -288,8 +290,8 @@ impl<T: Real, const C: usize> Pass<'_, T, C> {
         let Accumulator { gradient, logits, have, .. } = &mut *self.found;
         let (logits, have) = (&logits[..], &mut have[..]);
         have.fill(0);
-        // Each row's next block, since they come in the rows' own order, and its group's first
-        // logits.
+        // For each row: the index of its next block, and the index of the first logits of its
+        // group. The loops below visit the blocks in the order in which each row stores them.
         let mut starts = [(0, 0); ROWS];
         for i in 0..self.which.len() {
             let row = self.which.at(i);
@@ -320,9 +322,9 @@ impl<T: Real, const C: usize> Pass<'_, T, C> {
     }
 }
 
-/// `P W` of one row, for the columns of a set, in quarters. An addition waits for the one before it
-/// to the same sum: where the columns are too few to have others meanwhile, four sums of each take
-/// turns.
+/// Returns `P W` of one row for the columns of a set, as four partial sums per column. An addition
+/// waits for the previous addition to the same sum. With few columns, that wait is not filled by
+/// other columns. So each column then has four sums that take turns.
 #[inline(always)]
 fn product<T: Real, const C: usize, const FMA: bool>(
     places: &[u32],
@@ -368,15 +370,16 @@ fn add_product<T: Real, const C: usize, const FMA: bool>(
     }
 }
 
-/// The update after a pass: `W -= rate (gradient + lambda W)`, which also sums W's columns anew.
+/// The update after a pass: `W -= rate (gradient + lambda W)`. It also recomputes the column sums
+/// of W.
 pub(crate) struct UpdateTask<'a, T, const C: usize> {
     pub(crate) parameters: &'a mut Parameters<T, C>,
-    /// What each thread found.
+    /// The accumulator of each thread.
     pub(crate) found: &'a mut [Accumulator<T, C>],
     pub(crate) by: UpdateScalars,
 }
 
-/// By what a gradient's sums become an update.
+/// Scalars of the update.
 #[derive(Clone, Copy)]
 pub(crate) struct UpdateScalars {
     /// a / n
@@ -390,7 +393,7 @@ pub(crate) struct UpdateScalars {
     pub(crate) learning_rate: f64,
     /// lambda
     pub(crate) l2: f64,
-    /// lambda where the bias is penalised, else 0
+    /// lambda if the bias is penalised, else 0
     pub(crate) l2_of_bias: f64,
     pub(crate) columns: usize,
 }

@@ -1,30 +1,30 @@
-//! Labelled rows, laid out as kernels read them.
+//! Labelled rows in the layout that the kernels read.
 
 use chainrule_core::Features;
 
 use crate::isa;
 use crate::patches::{BLOCK, Patches};
 
-/// Labelled rows of bytes; a feature is `scale * byte + offset`.
+/// Labelled rows of bytes. A feature is `scale * byte + offset`.
 ///
-/// They are kept in blocks of sixteen bytes, without those that are all 0.
+/// The bytes are stored in blocks of sixteen. Blocks that are all 0 are omitted.
 #[derive(Clone, Debug)]
 pub struct PackedRows {
     pub(crate) patches: Patches,
     targets: Targets,
     pub(crate) scale: f64,
     pub(crate) offset: f64,
-    /// Row i's blocks are `starts[i]..starts[i + 1]`.
+    /// The blocks of row i are `starts[i]..starts[i + 1]`.
     starts: Vec<usize>,
-    /// Which block of its row each is.
+    /// The position of each block in its row.
     places: Vec<u32>,
     blocks: Vec<[u8; BLOCK]>,
 }
 
-/// What rows are to be predicted as.
+/// The targets of the rows.
 #[derive(Clone, Debug)]
 enum Targets {
-    /// Classes, and one more than the highest.
+    /// Classes, and the highest class plus one.
     Classes(Vec<u32>, usize),
     Numbers(Vec<f64>),
 }
@@ -39,16 +39,18 @@ impl Targets {
 }
 
 impl PackedRows {
-    /// Rows that are images of so many lines and columns of pixels; `[1, d]` where they are none.
+    /// Packs `bytes`, with one row per label. `size` is the height and width of the images in
+    /// pixels; it is `[1, d]` for rows that are not images.
     ///
     /// # Panics
-    /// Where there is no feature, or the bytes are not a row for each label.
+    /// If there is no feature, or if the bytes do not make one row per label.
     pub fn new(bytes: &[u8], size: [usize; 2], labels: Vec<u32>, scale: f64, offset: f64) -> Self {
         let n_labels = labels.iter().max().map_or(0, |&label| label as usize + 1);
         Self::of(bytes, size, Targets::Classes(labels, n_labels), scale, offset)
     }
 
-    /// The same of a chunk of rows, where there are kernels for what their features are stored as.
+    /// Packs a chunk of rows. Returns `None` if the kernels do not support the type of its
+    /// features.
     ///
     /// # Panics
     /// As [`PackedRows::new`].
@@ -65,7 +67,7 @@ impl PackedRows {
         }
     }
 
-    /// The same rows with numbers as their targets, in place of classes.
+    /// Packs rows whose targets are numbers instead of classes.
     ///
     /// # Panics
     /// As [`PackedRows::new`].
@@ -80,8 +82,8 @@ impl PackedRows {
         let (mut starts, mut places, mut blocks) = (Vec::with_capacity(targets.len() + 1), Vec::new(), Vec::new());
         let mut buffer = Vec::new();
         starts.push(0);
-        // All of a row's are written and those that are kept stay: which ones, no processor guesses
-        // well enough.
+        // Write every block of a row, but advance only past those to keep. A branch would be
+        // mispredicted too often.
         let (mut places_of_row, mut blocks_of_row) = (vec![0; patches.count()], vec![[0; BLOCK]; patches.count()]);
         for row in bytes.chunks_exact(patches.n_features()) {
             let mut kept = 0;
@@ -96,22 +98,22 @@ impl PackedRows {
         Self { patches, targets, scale, offset, starts, places, blocks }
     }
 
-    /// Rows, n.
+    /// Number of rows, n.
     pub fn len(&self) -> usize {
         self.targets.len()
     }
 
-    /// Whether there is no row.
+    /// Whether there are no rows.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Features of a row, d.
+    /// Number of features, d.
     pub fn n_features(&self) -> usize {
         self.patches.n_features()
     }
 
-    /// Each row's class; none where the targets are numbers.
+    /// Returns the class of each row. It is empty if the targets are numbers.
     pub fn labels(&self) -> &[u32] {
         match &self.targets {
             Targets::Classes(labels, _) => labels,
@@ -119,7 +121,7 @@ impl PackedRows {
         }
     }
 
-    /// A row's target: its number, or that of its class.
+    /// Returns the target of a row: its number, or its class as a number.
     pub(crate) fn target(&self, row: usize) -> f64 {
         match &self.targets {
             Targets::Classes(labels, _) => labels[row].into(),
@@ -127,7 +129,7 @@ impl PackedRows {
         }
     }
 
-    /// One more than the highest label, where the targets are classes.
+    /// Returns the highest label plus one, or `None` if the targets are numbers.
     pub(crate) fn n_labels(&self) -> Option<usize> {
         match &self.targets {
             Targets::Classes(_, n_labels) => Some(*n_labels),
@@ -135,31 +137,31 @@ impl PackedRows {
         }
     }
 
-    /// The part of all blocks that is kept, and so read: 1 where no block is all 0.
+    /// Returns the fraction of blocks that is kept and so read. It is 1 if no block is all 0.
     pub fn kept(&self) -> f64 {
         self.blocks.len() as f64 / (self.len() * self.patches.count()).max(1) as f64
     }
 
-    /// The blocks of a row: which they are, and their bytes.
+    /// Returns the blocks of a row: their positions and their bytes.
     #[inline(always)]
     pub(crate) fn row(&self, row: usize) -> (&[u32], &[[u8; BLOCK]]) {
         let range = self.starts[row]..self.starts[row + 1];
         (&self.places[range.clone()], &self.blocks[range])
     }
 
-    /// The blocks of all rows, one after the other.
+    /// Returns the blocks of all rows, one row after the other.
     #[inline(always)]
     pub(crate) fn blocks(&self) -> &[[u8; BLOCK]] {
         &self.blocks
     }
 
-    /// The first of a row's blocks among all.
+    /// Returns the index of a row's first block among all blocks.
     #[inline(always)]
     pub(crate) fn start(&self, row: usize) -> usize {
         self.starts[row]
     }
 
-    /// Tells the processor that a row will be read.
+    /// Prefetches a row.
     #[inline(always)]
     pub(crate) fn prefetch(&self, row: usize) {
         let (places, blocks) = self.row(row);

@@ -1,5 +1,4 @@
-//! The two float types, with what the kernels need of them, in forms that compilers turn into
-//! vector instructions.
+//! The two float types, with the operations of the kernels in forms that compilers vectorise.
 
 use std::fmt::Debug;
 use std::ops::{Add, AddAssign, Div, Mul, Neg, Sub};
@@ -23,26 +22,26 @@ pub(crate) trait Real:
     const ZERO: Self;
     /// 1
     const ONE: Self;
-    /// Below every logit; its exponential is 0.
+    /// Less than every logit; its exponential is 0.
     const NEG_INFINITY: Self;
 
-    /// The nearest.
+    /// Rounds to the nearest number.
     fn from_f64(x: f64) -> Self;
 
-    /// The same number.
+    /// Converts exactly.
     fn to_f64(self) -> f64;
 
-    /// A pixel.
+    /// Converts a byte.
     fn from_u8(x: u8) -> Self;
 
-    /// `self * a + b`, rounded once where the processor does that fast.
+    /// Returns `self * a + b`. With `FMA` it is rounded once.
     fn times_plus<const FMA: bool>(self, a: Self, b: Self) -> Self;
 
-    /// `exp(self)` for `self <= 0`, right to two units in the last place; 0 where that is no normal
-    /// number.
+    /// Returns `exp(self)` for `self <= 0`, accurate to two units in the last place. Returns 0
+    /// below -87 (f32) or -708 (f64), near the smallest normal number.
     ///
-    /// `exp(x) = 2^n exp(x - n ln 2)` with the nearest n, the rest by Taylor's series: without a
-    /// branch, so that a loop of it is vectorised.
+    /// `exp(x) = 2^n exp(x - n ln 2)`, with the nearest integer n and a Taylor polynomial for the
+    /// second factor. There is no branch, so loops over it are vectorised.
     fn exponential<const FMA: bool>(self) -> Self;
 }
 
@@ -75,8 +74,8 @@ macro_rules! real {
 
             #[inline(always)]
             fn exponential<const FMA: bool>(self) -> Self {
-                // Adding 1.5 * 2^mantissa rounds to a whole number, whose lowest bits then are the
-                // sum's.
+                // Adding 1.5 * 2^mantissa rounds to an integer, which is then in the lowest bits of
+                // the sum.
                 let rounded = self.times_plus::<FMA>(std::f64::consts::LOG2_E as $float, $round);
                 let n = rounded - $round;
                 let [high, low] = $ln2;
@@ -92,7 +91,7 @@ macro_rules! real {
     };
 }
 
-// ln 2 in two parts, the first with few enough bits that n times it is exact.
+// ln 2 as a sum of two parts. The first has so few bits that n times it is exact.
 real!(
     f32,
     u32,
@@ -133,7 +132,8 @@ real!(
 mod tests {
     use super::Real;
 
-    /// The largest distance from the true exponential, in units in the last place of `T`.
+    /// Returns the largest relative error against the standard exponential, in units in the last
+    /// place of `T`.
     fn worst<T: Real, const FMA: bool>(lowest: f64, unit: f64) -> f64 {
         let points = (0..=200_000).map(|i| T::from_f64(lowest * f64::from(i) / 200_000.0));
         let apart = points.map(|x| (x.exponential::<FMA>().to_f64() / x.to_f64().exp() - 1.0).abs() / unit);

@@ -1,5 +1,5 @@
-//! Every path of the kernels against loops over the formulas. Small, without Burn and without
-//! files, so that it also runs under an address sanitizer:
+//! Compares every path of the kernels with loops over the formulas. The tests are small and need
+//! neither Burn nor files, so they also run under an address sanitizer:
 //! `cargo +nightly test --package chainrule-kernels --target x86_64-unknown-linux-gnu` with
 //! `RUSTFLAGS=-Zsanitizer=address`.
 
@@ -7,12 +7,13 @@ use chainrule_core::{LinkKind, Softmax, Step};
 
 use crate::{Float, Fused, Isa, PackedRows, with_threads};
 
-/// Numbers from -1 to 1 without a pattern that a mistake could hide in.
+/// Returns numbers from -1 to 1, without a pattern that could hide an error.
 fn noise(seed: usize, n: usize) -> Vec<f64> {
     (0..n).map(|i| ((i * 7919 + seed * 104_729) as f64 * 0.618_034).sin()).collect()
 }
 
-/// Loss, gradient by W and by b, and rows that are right, of features `[n, d]`.
+/// Returns the loss, the gradients of W and b, and the number of correct rows, for features
+/// `[n, d]`.
 fn by_loops(x: &[f64], labels: &[u32], w: &[f64], b: &[f64]) -> (f64, Vec<f64>, Vec<f64>, usize) {
     let (n, k, d) = (labels.len(), b.len(), w.len() / b.len());
     let (mut loss, mut dw, mut db, mut right) = (0.0, vec![0.0; d * k], vec![0.0; k], 0);

@@ -1,4 +1,4 @@
-//! The one pass on the host, in plain loops, for Burn's CPU backends.
+//! The one-pass operation on the CPU, in plain loops, for Burn's CPU backends.
 
 use burn::backend::tensor::{FloatTensor, IntTensor};
 use burn::backend::{Backend, TensorMetadata};
@@ -77,8 +77,8 @@ struct FusedResult<F> {
     residual: Vec<F>,
 }
 
-/// One pass over the rows: each gives its loss, its residual, and its share of the gradients, while
-/// it is in the cache.
+/// Runs one pass over the rows. It computes the loss, the residual and the gradients of a row while
+/// the row is in the cache.
 fn pass<F: Real>(features: &[F], labels: &[i64], weight: &[F], bias: &[F], loss: Loss) -> FusedResult<F> {
     let (n, k) = (labels.len(), bias.len());
     let d = features.len() / n;
@@ -88,7 +88,7 @@ fn pass<F: Real>(features: &[F], labels: &[i64], weight: &[F], bias: &[F], loss:
     for (row, (x, &label)) in features.chunks_exact(d).zip(labels).enumerate() {
         let label = usize::try_from(label).unwrap_or(usize::MAX);
         assert!(label < loss.labels(k), "labels: expected 0..{}, found {} at row {row}", loss.labels(k), labels[row]);
-        // The logits, and then in their place the residual.
+        // The logits, which the residual replaces.
         let residual = &mut found.residual[row * k..][..k];
         residual.copy_from_slice(bias);
         for (&x, w) in x.iter().zip(weight.chunks_exact(k)) {
@@ -112,7 +112,7 @@ fn pass<F: Real>(features: &[F], labels: &[i64], weight: &[F], bias: &[F], loss:
     found
 }
 
-/// Eqs. (13) and (17): -ln p of the right class, and p - y in the place of the logits.
+/// Eqs. (13) and (17): returns -ln p of the label's class, and replaces the logits by p - y.
 fn softmax<F: Real>(z: &mut [F], label: usize) -> f64 {
     let largest = z.iter().fold(z[0], |largest, &z| if z > largest { z } else { largest });
     let of_label = z[label] - largest;
@@ -133,13 +133,13 @@ fn logistic<F: Real>(z: &mut F, label: usize) -> f64 {
     let e = if is_positive { F::ZERO - *z } else { *z }.exp();
     let hinge = if is_positive { *z } else { F::ZERO };
     let of_label = if label == 1 { *z } else { F::ZERO };
-    // p, or p - 1: the part of 1 that e is, or the rest.
+    // 1 / (1 + e) or e / (1 + e): one of them is p, the other 1 - p. So p - 1 needs no subtraction.
     let part = |is_rest: bool| if is_rest { F::ONE } else { e } / (F::ONE + e);
     *z = if label == 1 { F::ZERO - part(!is_positive) } else { part(is_positive) };
     (hinge - of_label + e.ln_1p()).to_f64()
 }
 
-/// What the pass asks of a float type.
+/// The operations of a float type that the pass needs.
 trait Real:
     Element
     + std::ops::Add<Output = Self>

@@ -1,16 +1,16 @@
-//! Softmax and logistic regression's loss as *one* differentiable Burn operation, and their
+//! The loss of softmax and logistic regression as *one* differentiable Burn operation, and their
 //! training step as two launches on a GPU.
 //!
-//! What autodiff cannot know, the derivation tells: the gradient of a linear classifier's mean
-//! cross-entropy needs one pass over the batch. So the operation computes loss and gradients
-//! together, in its forward, and its backward hands them out, times the gradient that comes in:
+//! The derivation shows what autodiff cannot know: the gradient of a linear classifier's mean
+//! cross-entropy needs only one pass over the batch. So the forward pass computes the loss and its
+//! gradients together. The backward pass returns these gradients times the incoming gradient:
 //!
 //! ```text
 //! C = mean(cross-entropy(X W + b, y))        D = (P - Y) / n
 //! dC/dW = X^T D        dC/db = column sums of D        dC/dX = D W^T
 //! ```
 //!
-//! It is one operation among Burn's own: scale it, add a penalty, call `backward`.
+//! The loss works like the result of any Burn operation: scale it, add a penalty, call `backward`.
 //!
 //! ```
 //! use burn::tensor::{Device, Tensor, Tolerance};
@@ -30,10 +30,11 @@
 //! # Ok::<(), chainrule_ops::Unsupported>(())
 //! ```
 //!
-//! - [`softmax_regression`], [`logistic_regression`]: the operation, on Burn's NdArray, Flex and,
-//!   by CubeCL, on wgpu and CUDA; [`is_on`] tells where
-//! - [`device_steps`]: whole training steps and evaluations on the bytes of images, on a device
-//!   that CubeCL drives
+//! - [`softmax_regression`], [`logistic_regression`]: the operation, on Burn's backends NdArray,
+//!   Flex, and (with CubeCL) wgpu and CUDA
+//! - [`is_on`]: whether a device has the operation
+//! - [`device_steps`]: whole training steps and evaluations on the bytes of images, on a CubeCL
+//!   device
 
 #![cfg_attr(
     not(any(feature = "ndarray", feature = "flex", feature = "cube")),

@@ -1,4 +1,4 @@
-//! The operation: what it is for Burn's tensors, its autodiff, and which backends have it.
+//! The operation on Burn's tensors, its autodiff, and the backends that have it.
 
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
@@ -10,40 +10,40 @@ use burn::tensor::{DType, Device, Int, Shape, Tensor};
 
 use crate::Loss;
 
-/// A device or a float type that has no such operation.
+/// The device or the float type is not supported.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Unsupported {
-    /// The backend is none of those that this build has the operation for.
+    /// This build does not have the operation for the backend.
     #[error(
         "{device} has no fused loss in this build; compute it by tensor operations, or take ndarray, flex, wgpu or cuda"
     )]
     Device {
-        /// The device as it calls itself.
+        /// The name of the device.
         device: String,
     },
-    /// The operation is there in f32 and f64.
+    /// The operation exists in f32 and f64.
     #[error("the fused loss is computed in f32 or f64, not in {found}; cast features, weight and bias to one of them")]
     Float {
-        /// The type, or the types where they are not the same.
+        /// The type, or the types if they differ.
         found: String,
     },
 }
 
-/// Mean cross-entropy of softmax regression, as one operation whose forward has computed its
+/// Returns the mean cross-entropy of softmax regression. The forward pass also computes the
 /// gradients.
 ///
 /// # Shapes
 /// - features `[n, d]`, labels `[n]`, weight `[d, k]`, bias `[k]` -> `[1]`, in nats
 ///
-/// Gradients reach weight, bias and features, whichever are tracked. Labels are classes, below k: a
-/// CPU panics on others, on a GPU they give nonsense.
+/// The backward pass gives gradients to those of weight, bias and features that are tracked. Labels
+/// are classes less than k. A CPU panics on other labels; a GPU returns meaningless numbers.
 ///
 /// # Errors
-/// Where the device has no such operation, or the floats are of another type than f32 or f64.
+/// If the backend does not have the operation, or if the floats are not all f32 or all f64.
 ///
 /// # Panics
-/// Where the shapes do not fit each other.
+/// If the shapes do not match, or if a dimension is 0.
 pub fn softmax_regression(
     features: Tensor<2>,
     labels: Tensor<1, Int>,
@@ -53,7 +53,7 @@ pub fn softmax_regression(
     linear_loss(Loss::Softmax, features, labels, weight, bias)
 }
 
-/// Mean cross-entropy of logistic regression, as one operation whose forward has computed its
+/// Returns the mean cross-entropy of logistic regression. The forward pass also computes the
 /// gradients.
 ///
 /// # Shapes
@@ -63,7 +63,7 @@ pub fn softmax_regression(
 /// As [`softmax_regression`].
 ///
 /// # Panics
-/// Where the shapes do not fit each other.
+/// As [`softmax_regression`].
 pub fn logistic_regression(
     features: Tensor<2>,
     labels: Tensor<1, Int>,
@@ -73,13 +73,13 @@ pub fn logistic_regression(
     linear_loss(Loss::Logistic, features, labels, weight, bias)
 }
 
-/// [`softmax_regression`] or [`logistic_regression`], as `loss` says.
+/// Computes [`softmax_regression`] or [`logistic_regression`], selected by `loss`.
 ///
 /// # Errors
 /// As [`softmax_regression`].
 ///
 /// # Panics
-/// Where the shapes do not fit each other, or there is no row.
+/// As [`softmax_regression`].
 pub fn linear_loss(
     loss: Loss,
     features: Tensor<2>,
@@ -107,7 +107,7 @@ pub fn linear_loss(
     Ok(Tensor::from_dispatch(loss))
 }
 
-/// Whether the device's backend has the operation in this build.
+/// Whether this build has the operation for the backend of the device.
 pub fn is_on(device: &Device) -> bool {
     match device.clone().inner().as_dispatch() {
         #[cfg(feature = "cube")]
@@ -121,7 +121,7 @@ pub fn is_on(device: &Device) -> bool {
     }
 }
 
-/// What one pass over a batch gives.
+/// The results of one pass over a batch.
 pub(crate) struct FusedOutput<B: Backend> {
     /// `[1]`
     pub(crate) loss: FloatTensor<B>,
@@ -147,7 +147,7 @@ pub(crate) trait FusedLoss: Backend {
     ) -> FusedOutput<Self>;
 }
 
-/// The operation, for Burn's dispatch to find each backend's own.
+/// The operation as a backend extension. Burn's dispatch calls the implementation of each backend.
 #[backend_extension(
     Autodiff,
     Cube: cfg(feature = "cube"),
@@ -165,7 +165,7 @@ pub(crate) trait LinearLoss: Backend {
     ) -> FloatTensor<Self>;
 }
 
-/// Without autodiff nobody asks for the gradients.
+/// Without autodiff only the loss is returned.
 macro_rules! without_autodiff {
     ($backend:ty) => {
         impl LinearLoss for $backend {
@@ -211,16 +211,16 @@ impl<B: FusedLoss, C: CheckpointStrategy> LinearLoss for Autodiff<B, C> {
     }
 }
 
-/// What the forward leaves for the backward.
+/// The state that the forward pass saves for the backward pass.
 #[derive(Clone, Debug)]
 struct SavedForBackward<B: Backend> {
     weight: FloatTensor<B>,
     bias: FloatTensor<B>,
-    /// D and W, of which the gradient by the features is made where it is wanted.
+    /// D and W, for the gradient of the features. `None` if the features are not tracked.
     of_features: Option<(FloatTensor<B>, FloatTensor<B>)>,
 }
 
-/// The backward: the gradients are there already.
+/// The backward pass, which scales the saved gradients.
 #[derive(Debug)]
 struct StoredGradients;
 
@@ -230,7 +230,7 @@ impl<B: Backend> Backward<B, 3> for StoredGradients {
     fn backward(self, ops: Ops<SavedForBackward<B>, 3>, gradients: &mut Gradients, _: &mut Checkpointer) {
         let [features, weight, bias] = ops.parents;
         let held = ops.state;
-        // dJ/dC, [1], of whatever J the loss has become a part.
+        // dJ/dC `[1]`, for the J that `backward` was called on.
         let incoming = gradients.consume::<B>(&ops.node);
         let scaled = |gradient: FloatTensor<B>| {
             let ones = Shape::from(vec![1; gradient.shape().num_dims()]);

@@ -1,94 +1,95 @@
-//! Whole training steps on a device that CubeCL drives.
+//! Whole training steps on a CubeCL device.
 
 use burn::tensor::{DType, Device, TensorReadError};
 use chainrule_core::{Gradient, Step};
 
 use crate::Loss;
 
-/// Rows of bytes with their labels. A feature is `scale * byte + offset`.
+/// Rows of bytes, with their labels. A feature is `scale * byte + offset`.
 #[derive(Clone, Copy, Debug)]
 pub struct Images<'a> {
     /// `[n * d]`, row by row.
     pub pixels: &'a [u8],
-    /// `[n]`, each below the number of classes.
+    /// `[n]`, each less than the number of classes.
     pub labels: &'a [u32],
 }
 
-/// What the parameters are worth on some rows.
+/// Loss and number of correctly classified rows.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct DeviceEvaluation {
     /// Mean cross-entropy, in nats.
     pub loss: f64,
-    /// Rows classified rightly.
+    /// Number of correctly classified rows.
     pub right: usize,
 }
 
-/// Parameters and rows that live on a device, which a step changes by two launches: one that goes
-/// forward and one that goes backward and updates.
+/// Parameters and rows on a device. A training step is two launches: the first goes forward, the
+/// second goes backward and updates the parameters.
 pub trait DeviceSteps: Send {
-    /// Queues one update by the rows of `batch` among the first images, in that order. The host
-    /// does not wait, but for losses of so many rows that they fill their place on the device.
+    /// Queues one update with the rows `batch` of the training images, in this order. The host
+    /// waits only if the losses fill their buffer on the device, which it then reads.
     ///
     /// # Errors
-    /// Where the device does not give back what it computed.
+    /// If reading from the device fails.
     ///
     /// # Panics
-    /// Where the batch is empty or names a row that is not there.
+    /// If the batch is empty or contains an index past the last row.
     fn step(&mut self, batch: &[usize], step: Step) -> Result<(), TensorReadError>;
 
-    /// The batches' mean cross-entropies, each before its update, of the steps since this was last
-    /// asked.
+    /// Returns the mean cross-entropy of each batch before its update, for all steps since the last
+    /// call.
     ///
     /// # Errors
-    /// Where the device does not give back what it computed.
+    /// If reading from the device fails.
     fn losses(&mut self) -> Result<Vec<f64>, TensorReadError>;
 
-    /// What the parameters are worth on each of the images.
+    /// Evaluates the parameters on the training images and on the validation images.
     ///
     /// # Errors
-    /// Where the device does not give back what it computed.
+    /// If reading from the device fails.
     fn evaluate(&mut self) -> Result<[DeviceEvaluation; 2], TensorReadError>;
 
-    /// The gradient at the parameters, without a penalty, by rows of the first images.
+    /// Returns the gradient on the rows `batch` of the training images, without the penalty, with
+    /// their mean cross-entropy.
     ///
     /// # Errors
-    /// Where the device does not give back what it computed.
+    /// If reading from the device fails.
     ///
     /// # Panics
     /// As [`step`](Self::step).
     fn gradient(&mut self, batch: &[usize]) -> Result<Gradient, TensorReadError>;
 
-    /// W by rows, `[d * k]`, and b, `[k]`.
+    /// Returns W by rows, `[d * k]`, and b, `[k]`.
     ///
     /// # Errors
-    /// Where the device does not give back what it computed.
+    /// If reading from the device fails.
     fn parameters(&mut self) -> Result<(Vec<f64>, Vec<f64>), TensorReadError>;
 
     /// Sets W by rows, `[d * k]`, and b, `[k]`.
     ///
     /// # Panics
-    /// Where these are not as many.
+    /// If the lengths do not match.
     fn set(&mut self, weight: &[f64], bias: &[f64]);
 }
 
-/// What [`device_steps`] computes.
+/// The model, sizes and number format of [`device_steps`].
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct StepProblem {
-    /// Which model.
+    /// The loss of the model.
     pub loss: Loss,
-    /// d.
+    /// Number of features, d.
     pub n_features: usize,
-    /// k: classes of softmax, 1 for the logistic model.
+    /// Number of columns of W, k: the classes for softmax, 1 for logistic regression.
     pub n_columns: usize,
-    /// Of a byte to its feature.
+    /// Factor from a byte to its feature.
     pub scale: f64,
-    /// The feature of a byte that is 0.
+    /// Feature of a byte that is 0.
     pub offset: f64,
-    /// Of parameters and arithmetic, f32 or f64.
+    /// Float type of the parameters and the arithmetic, f32 or f64.
     pub dtype: DType,
 }
 
-/// Whether [`device_steps`] gives something there, in this build.
+/// Whether [`device_steps`] supports the device in this build.
 pub fn has_steps(device: &Device) -> bool {
     #[cfg(feature = "cube")]
     return crate::cube::device(device).is_some();
@@ -99,12 +100,12 @@ pub fn has_steps(device: &Device) -> bool {
     }
 }
 
-/// Parameters that are 0, on a device with the images to train on and those to validate on; `None`
-/// where this build has no kernels for the device.
+/// Copies the training images and the validation images to a device, with zero parameters. Returns
+/// `None` if this build has no kernels for the device.
 ///
 /// # Panics
-/// Where pixels, labels, features and columns do not fit each other, or there is no row or no
-/// feature.
+/// If pixels, labels, features and columns do not match, if there is no row, feature or column, or
+/// if the float type is not f32 or f64.
 pub fn device_steps(device: &Device, problem: StepProblem, images: [Images<'_>; 2]) -> Option<Box<dyn DeviceSteps>> {
     let StepProblem { loss, n_features: d, n_columns: k, .. } = problem;
     assert!(d > 0 && k > 0 && (loss == Loss::Softmax || k == 1), "{loss:?} with {d} features and {k} columns");

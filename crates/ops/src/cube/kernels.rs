@@ -1,7 +1,8 @@
-//! The two launches of a step, and the one of an evaluation.
+//! The forward and backward kernels. A step launches both; an evaluation launches the forward
+//! kernel.
 //!
-//! Parameters lie as [`TilePlan::place`] says; residuals as `[n, tiles, padded]`. A row's features
-//! are `scale * byte + offset`, four to a word.
+//! [`TilePlan::place`] gives the layout of the parameters. Residuals are `[n, tiles, padded]`. The
+//! features of a row are `scale * byte + offset`, with four bytes per word.
 
 use burn_cubecl::cubecl;
 use burn_cubecl::cubecl::ir::ElemType;
@@ -10,21 +11,21 @@ use burn_cubecl::cubecl::prelude::*;
 use super::plan::TilePlan;
 use crate::Loss;
 
-/// What going forward is for.
+/// The mode of the forward kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum ForwardMode {
-    /// The rows that `order` names leave their losses and their residuals.
+    /// Writes losses and residuals of the rows in `order`.
     Train,
-    /// All rows leave their losses, and whether they are classified rightly.
+    /// Writes losses of all rows, and whether each row is correctly classified.
     Evaluate,
 }
 
-/// Logits, losses, and residuals or verdicts, of `plan.rows` rows a cube.
+/// Computes logits, losses, and residuals or flags (`verdicts`). A cube has `plan.rows` rows.
 ///
-/// The units of a cube share the words of its rows. Each multiplies its words with a tile of
-/// classes, for all rows, so that a word's weights are read once for the lot; the units' sums meet
-/// in shared memory. Where there are more tiles than one, the softmax is taken as they come, and
-/// the logits wait in the place of the residuals.
+/// The units of a cube share the words of its rows. For each tile of classes, a unit multiplies its
+/// words with the weights, for all rows. So the weights of a word are read once per cube. The sums
+/// of the units are added in shared memory. With several tiles, the softmax is computed tile by
+/// tile, and the logits are stored in the place of the residuals.
 #[cube(launch)]
 pub(super) fn forward<F: Float>(
     words: &[u32],
@@ -67,7 +68,7 @@ pub(super) fn forward<F: Float>(
     let mut totals = Shared::<[F]>::new_slice(rows);
     let mut right_classes = Shared::<[u32]>::new_slice(rows);
 
-    // Where the rows' words begin. Rows beyond the last are it again, and leave nothing.
+    // Index of the first word of each row. Indices past the last row repeat it, and write nothing.
     let mut at = Array::<usize>::new(rows);
     #[unroll]
     for r in 0..rows {
@@ -76,7 +77,7 @@ pub(super) fn forward<F: Float>(
         at[r] = row * words_a_row;
     }
 
-    // Of the row that a unit looks after: the largest logit, its class, the sum of exp(z -
+    // State of the row that this unit handles: the largest logit, its class, the sum of exp(z -
     // largest), the logit of the label.
     let mut peak = F::new(0.0);
     let mut total = F::new(0.0);
@@ -129,7 +130,8 @@ pub(super) fn forward<F: Float>(
         }
         sync_cube();
 
-        // One unit adds up one sum, beginning at its own part, so that no two read the same bank.
+        // Each unit adds up one sum at a time. It starts at its own part, so no two units read the
+        // same memory bank.
         let mut o = unit;
         while o < sums {
             let class = o % tile;
@@ -187,7 +189,7 @@ pub(super) fn forward<F: Float>(
         let row = first_row + unit;
         let mut is_right = F::new(0.0);
         let loss = if is_softmax {
-            // The label's logit is no number where it is larger than the largest.
+            // The second comparison is false if the label's logit is NaN.
             if best == label && of_label <= peak {
                 is_right = F::new(1.0);
             }
@@ -201,8 +203,8 @@ pub(super) fn forward<F: Float>(
             if (label == 1u32 && positive) || (label == 0u32 && z <= F::new(0.0)) {
                 is_right = F::new(1.0);
             }
-            // p - y, with e = exp(-|z|), is what remains of 1 where y is 1: no difference of nearly
-            // equal numbers.
+            // With e = exp(-|z|), p - y is p, or -(1 - p) if y = 1: nearly equal numbers are not
+            // subtracted.
             let e = (-z.abs()).exp();
             let rest = select(positive == (label == 1u32), e, F::new(1.0)) / (e + F::new(1.0));
             peaks[unit] = select(label == 1u32, -rest, rest);
@@ -249,11 +251,11 @@ pub(super) fn forward<F: Float>(
     }
 }
 
-/// `W - rate (X^T D + l2 W)` in the place of W, and the same for b with an l2 of its own.
+/// Replaces W by `W - rate (X^T D + l2 W)`, and b likewise, with a separate l2.
 ///
-/// A unit has `plan.wide` words of features and a tile of classes, and goes through every
-/// `plan.down`-th row of the batch; the parts meet in shared memory. The bias is the weight of a
-/// feature that is 1, in the word after the last.
+/// A unit has `plan.wide` words of features and a tile of classes. It processes every
+/// `plan.down`-th row of the batch; the parts are added in shared memory. The bias is the weight of
+/// a feature that is 1, in the word after the last.
 #[cube(launch)]
 pub(super) fn backward<F: Float>(
     words: &[u32],
@@ -284,8 +286,8 @@ pub(super) fn backward<F: Float>(
     let t = CUBE_POS_Y as usize;
     let first_word = CUBE_POS_X as usize * comptime!(across * wide);
 
-    // Where the unit's words are in a row, and the line from byte to feature: of the word after the
-    // last, the first feature is 1 and the others are 0.
+    // For each word of this unit: its position in a row, and the scale and offset of its features.
+    // In the word after the last, the first feature is 1 and the others are 0.
     let mut at = Array::<usize>::new(wide);
     let mut scales = Array::<F>::new(wide);
     let mut offsets = Array::<F>::new(2 * wide);
@@ -351,8 +353,8 @@ pub(super) fn backward<F: Float>(
         let i = o % sums;
         let feature = (first_word + word) * 4 + i / tile;
         let class = t * tile + i % tile;
-        // Neither the features that fill up a row's last word, nor the classes that fill up the
-        // last tile, have weights.
+        // The features that pad the last word of a row have no weights, and neither do the classes
+        // that pad the last tile.
         let of_bias = feature == comptime!(4 * plan.words);
         if (feature < comptime!(plan.features) || of_bias) && class < comptime!(plan.classes) {
             let mut gradient = F::new(0.0);

@@ -1,4 +1,4 @@
-//! What runs on CubeCL's devices: GPUs by wgpu and CUDA.
+//! The operation and the training steps on CubeCL devices: GPUs with wgpu and CUDA.
 
 mod kernels;
 mod operation;
@@ -16,7 +16,7 @@ use burn_cubecl::tensor::CubeTensor;
 
 pub(crate) use steps::steps;
 
-/// The device below Burn's, where CubeCL drives it.
+/// Returns the CubeCL device, or `None` if another backend has the device.
 #[allow(clippy::match_wildcard_for_single_variants, reason = "which others there are is a matter of the build")]
 pub(crate) fn device(device: &Device) -> Option<CubeDevice> {
     match device.clone().inner().as_dispatch() {
@@ -26,27 +26,27 @@ pub(crate) fn device(device: &Device) -> Option<CubeDevice> {
     }
 }
 
-/// Cubes along one axis: what WebGPU allows, and a power of two.
+/// Maximum number of cubes along one axis: a power of two within the limit of WebGPU.
 const CUBES: usize = 1 << 15;
 
-/// So many cubes at least, in a rectangle where they are too many for a line.
+/// Returns a grid of at least `count` cubes: a line, or a rectangle if a line is too long.
 fn cubes(count: usize) -> CubeCount {
     let across = count.min(CUBES);
     CubeCount::Static(across as u32, count.div_ceil(across) as u32, 1)
 }
 
-/// How CubeCL calls f32 and f64.
+/// Returns the CubeCL type for f32 or f64.
 fn element(dtype: DType) -> ElemType {
     ElemType::Float(if dtype == DType::F64 { FloatKind::F64 } else { FloatKind::F32 })
 }
 
-/// Memory of a device, as so many elements of a type. As a tensor, so that its length is told right
-/// without `unsafe`.
+/// Returns device memory as a tensor of `length` elements. The tensor type gives kernels the
+/// correct length without `unsafe`.
 fn buffer(client: &Client, device: &CubeDevice, handle: Handle, length: usize, dtype: DType) -> CubeTensor {
     CubeTensor::new_contiguous(client.clone(), device.clone(), [length].into(), handle, dtype)
 }
 
-/// The same memory, for a kernel.
+/// Returns the memory of a tensor as an argument of a kernel.
 fn argument(tensor: &CubeTensor) -> BufferArg {
     tensor.clone().into_buffer_arg()
 }

@@ -1,4 +1,5 @@
-//! The one pass on a GPU: one launch by rows, one by columns, and Burn's own mean of the losses.
+//! The one-pass operation on a GPU: a launch over the rows, a launch over the columns, and the mean
+//! of the losses by Burn.
 
 use burn::backend::cubecl::dtype_to_elem_type;
 use burn::backend::ops::FloatTensorOps;
@@ -16,7 +17,7 @@ use super::{argument, cubes, element};
 use crate::Loss;
 use crate::operation::{FusedLoss, FusedOutput};
 
-/// Units a cube.
+/// Units per cube.
 const UNITS: usize = 64;
 
 impl FusedLoss for Cube {
@@ -70,10 +71,11 @@ impl FusedLoss for Cube {
     }
 }
 
-/// Loss and residual of a row a cube.
+/// Computes the loss and the residual of one row per cube.
 ///
-/// `lanes` units have a class each, and the next `lanes` the same ones: they share the features. A
-/// row's logits wait in the place of its residual, where each is read by the unit that wrote it.
+/// Each group of `lanes` units has all classes of a range, one per unit. The groups divide the
+/// features among them. The logits of a row are stored in the place of its residual. Each is read
+/// by the unit that wrote it.
 #[cube(launch)]
 fn by_rows<F: Float, I: Int>(
     features: &[F],
@@ -181,13 +183,15 @@ fn by_rows<F: Float, I: Int>(
         let hinge = select(positive, z, F::new(0.0));
         let of_one = select(label == 1, z, F::new(0.0));
         losses[row] = hinge - of_one + (e + F::new(1.0)).ln();
-        // What remains of 1 where y is 1: no difference of nearly equal numbers.
+        // If y = 1, p - y is the negative of 1 - p, which `rest` is. Nearly equal numbers are not
+        // subtracted.
         let rest = select(positive == (label == 1), e, F::new(1.0)) / (e + F::new(1.0));
         residual[row] = select(label == 1, -rest, rest) * of_n;
     }
 }
 
-/// A weight's gradient a unit, and a bias's: those of a feature that is 1.
+/// Computes the gradients, with one unit per weight or bias. A bias is the weight of a feature that
+/// is 1.
 #[cube(launch)]
 fn by_columns<F: Float>(
     features: &[F],

@@ -1,46 +1,47 @@
 use crate::Loss;
 
-/// How a problem is cut into cubes and units, known when its kernels are compiled.
+/// How a problem is divided into cubes and units. It is known when the kernels are compiled.
 ///
-/// Rows are bytes, four in a word. Classes are cut into tiles of equal width, so that the sums of a
-/// tile fit a unit's registers; of the last tile's columns some may be beyond the last class: their
-/// weights stay 0 and nobody asks for their probabilities.
+/// Rows are bytes, four per word. Classes are divided into tiles of equal width, so that the sums
+/// of a tile fit the registers of a unit. The last tile may have columns past the last class. Their
+/// weights stay 0, and their probabilities are not used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct TilePlan {
     pub(super) loss: Loss,
-    /// Features, d.
+    /// Number of features, d.
     pub(super) features: usize,
-    /// Words a row.
+    /// Words per row.
     pub(super) words: usize,
-    /// Columns of weights, k.
+    /// Number of columns of W, k.
     pub(super) classes: usize,
-    /// Columns a tile.
+    /// Columns per tile.
     pub(super) tile: usize,
-    /// Tiles.
+    /// Number of tiles.
     pub(super) tiles: usize,
-    /// Rows that a cube goes forward with at once.
+    /// Rows per cube of the forward kernel.
     pub(super) rows: usize,
-    /// Units of such a cube, a power of two.
+    /// Units per cube of the forward kernel, a power of two.
     pub(super) units: usize,
-    /// Units side by side of a cube that goes backward.
+    /// Units along the features in a cube of the backward kernel.
     pub(super) across: usize,
-    /// Words that such a unit has.
+    /// Words per unit of the backward kernel.
     pub(super) wide: usize,
-    /// Parts that such a cube cuts the batch into.
+    /// Parts that a cube of the backward kernel divides the batch into.
     pub(super) down: usize,
 }
 
-/// Columns that a unit has sums for; with [`ROWS`] of them, 96 sums.
+/// Maximum number of columns per tile. With [`ROWS`] rows, a unit has at most 96 sums.
 const WIDEST_TILE: usize = 12;
 
 const ROWS: usize = 8;
 
 impl TilePlan {
-    /// `plane` is how many units the device runs in step: a hint, on which no result depends.
+    /// `plane` is the number of units that the device runs in lockstep. It is a hint for speed. It
+    /// also sets the order of summation, so another value may change the rounding.
     pub(super) fn new(loss: Loss, features: usize, classes: usize, plane: usize) -> Self {
         let tiles = classes.div_ceil(WIDEST_TILE);
-        // A processor that plays GPU has vectors of 4 to 16 numbers, and each barrier of more units
-        // than that costs it a change of stacks.
+        // A CPU that emulates a GPU has vectors of 4 to 16 numbers. With more units than that, each
+        // barrier costs it a stack switch.
         let plane = plane.clamp(8, 32).next_power_of_two();
         Self {
             loss,
@@ -57,23 +58,24 @@ impl TilePlan {
         }
     }
 
-    /// Numbers of a tile's row of residuals: its columns, filled up to vectors of four.
+    /// Numbers per row of residuals of a tile: its columns, padded to vectors of four.
     pub(super) fn padded(&self) -> usize {
         self.tile.next_multiple_of(4)
     }
 
-    /// Numbers of a tile's parameters: four features a word, and as much again, of which the first
-    /// row is the bias.
+    /// Number of parameters of a tile. Each column has four features per word, and one more word.
+    /// The first feature of that word is the bias.
     pub(super) fn of_tile(&self) -> usize {
         (self.words + 1) * 4 * self.tile
     }
 
-    /// Numbers of all parameters.
+    /// Number of all parameters, with the padding.
     pub(super) fn parameters(&self) -> usize {
         self.tiles * self.of_tile()
     }
 
-    /// Where W[feature, class] is among them; b's is that of feature `4 * words`.
+    /// Returns the index of `W[feature, class]` among the parameters. `b[class]` is that of feature
+    /// `4 * words`.
     pub(super) fn place(&self, feature: usize, class: usize) -> usize {
         (class / self.tile) * self.of_tile() + feature * self.tile + class % self.tile
     }

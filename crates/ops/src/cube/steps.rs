@@ -12,8 +12,8 @@ use chainrule_core::{Gradient, Step};
 
 use crate::steps::{DeviceEvaluation, DeviceSteps, Images, StepProblem};
 
-/// Losses of single rows that may wait on the device before they are read: reading makes it finish
-/// its work first.
+/// Minimum capacity, in rows, of the losses on the device. Reading them makes the device finish its
+/// work first.
 const LOSSES_ON_DEVICE: usize = 1 << 16;
 
 pub(crate) fn steps(device: CubeDevice, problem: StepProblem, images: [Images<'_>; 2]) -> Box<dyn DeviceSteps> {
@@ -28,9 +28,9 @@ struct Steps {
     plan: TilePlan,
     parameters: CubeTensor,
     images: [DeviceRows; 2],
-    /// Of a batch, as large as any so far.
+    /// The residuals of a batch. The buffer fits the largest batch so far.
     residual: CubeTensor,
-    /// The losses of the rows of single steps, of which `pending` are waiting.
+    /// The losses of each row of the steps that have not been read yet.
     found: PendingLosses,
     losses: Vec<f64>,
 }
@@ -42,11 +42,11 @@ struct DeviceRows {
     rows: usize,
 }
 
-/// Losses that wait on the device.
+/// Losses on the device that have not been read yet.
 struct PendingLosses {
     rows: CubeTensor,
     capacity: usize,
-    /// The rows of each step.
+    /// Number of rows of each step.
     pending: Vec<usize>,
 }
 
@@ -80,7 +80,7 @@ impl Steps {
         buffer(&self.client, &self.device, handle, length, self.problem.dtype)
     }
 
-    /// The first launch, over rows of the first images.
+    /// Launches the forward kernel on rows of the training images.
     fn go_forward(&mut self, batch: &[usize]) -> Result<CubeTensor, TensorReadError> {
         let n = batch.len();
         let rows = self.images[0].rows;
@@ -130,7 +130,7 @@ impl Steps {
         Ok(order)
     }
 
-    /// The second launch, by what the first has left.
+    /// Launches the backward kernel, which uses the residuals of the forward kernel.
     fn go_backward(&self, order: &CubeTensor, n: usize, parameters: &CubeTensor, step: Step) {
         let plan = self.plan;
         let cubes = CubeCount::Static((plan.words + 1).div_ceil(plan.across * plan.wide) as u32, plan.tiles as u32, 1);
@@ -169,7 +169,7 @@ impl Steps {
         Ok(())
     }
 
-    /// W by rows and b, out of the order in which they lie on the device.
+    /// Returns W by rows and b, from parameters in the layout of the device.
     fn in_order(&self, parameters: &[f64]) -> (Vec<f64>, Vec<f64>) {
         let (d, k) = (self.problem.n_features, self.problem.n_columns);
         let row = |feature: usize| (0..k).map(move |class| (feature, class));
@@ -193,7 +193,7 @@ impl DeviceSteps for Steps {
     fn evaluate(&mut self) -> Result<[DeviceEvaluation; 2], TensorReadError> {
         let [train, validation] = [self.images[0].rows, self.images[1].rows];
         let all = train + validation;
-        // All losses, then all verdicts.
+        // All losses, then one flag per row: whether it is correctly classified.
         let found = self.empty(2 * all);
         let plan = self.plan;
         for (images, first) in self.images.iter().zip([0, train]) {
@@ -203,7 +203,7 @@ impl DeviceSteps for Steps {
                 CubeDim::new_1d(plan.units as u32),
                 argument(&images.words),
                 argument(&images.labels),
-                // No order is read, and no residual written.
+                // This mode reads no order and writes no residual.
                 argument(&images.labels),
                 argument(&self.parameters),
                 argument(&self.residual),
@@ -222,8 +222,8 @@ impl DeviceSteps for Steps {
         let found = read(&found, 2 * all)?;
         let (losses, verdicts) = found.split_at(all);
         Ok([0..train, train..all].map(|rows| DeviceEvaluation {
-            // The mean is taken on the host in f64, so that no order of summation decides which of
-            // two nearly equal losses is the lower.
+            // The host computes the mean in f64. So the order of summation does not decide which of
+            // two nearly equal losses is lower.
             loss: losses[rows.clone()].iter().sum::<f64>() / rows.len() as f64,
             right: verdicts[rows].iter().filter(|&&is_right| is_right > 0.0).count(),
         }))
@@ -232,7 +232,7 @@ impl DeviceSteps for Steps {
     fn gradient(&mut self, batch: &[usize]) -> Result<Gradient, TensorReadError> {
         self.read_losses()?;
         let order = self.go_forward(batch)?;
-        // One step up from parameters that are 0 ends at the gradient.
+        // A step with rate -1 from zero parameters yields the gradient.
         let gradient = floats(&self.client, &self.device, self.problem.dtype, &vec![0.0; self.plan.parameters()]);
         let up = Step { learning_rate: -1.0, l2: 0.0, penalize_bias: false };
         self.go_backward(&order, batch.len(), &gradient, up);
@@ -263,7 +263,7 @@ impl DeviceSteps for Steps {
     }
 }
 
-/// Rows as words; those of a row whose bytes are no multiple of four are filled up with zeros.
+/// Copies rows to the device as words. A row is padded with zeros to a multiple of four bytes.
 fn resident(client: &Client, device: &CubeDevice, images: &Images<'_>, plan: TilePlan) -> DeviceRows {
     let pack = |bytes: &[u8]| {
         let mut four = [0; 4];
@@ -292,7 +292,7 @@ fn floats(client: &Client, device: &CubeDevice, dtype: DType, values: &[f64]) ->
     buffer(client, device, client.create_from_slice(&bytes), values.len(), dtype)
 }
 
-/// The first so many of a device's floats.
+/// Reads the first `length` floats from the device.
 fn read(floats: &CubeTensor, length: usize) -> Result<Vec<f64>, TensorReadError> {
     Tensor::<1>::from_primitive::<Cube>(floats.clone()).narrow(0, 0, length).try_into_vec_as::<f64>()
 }
