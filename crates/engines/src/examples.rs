@@ -2,31 +2,31 @@ use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 use chainrule_core::{Features, Precision, Preprocessing};
 use chainrule_data::{DataError, RowBuffer, Rows, pixel_value};
 
-/// Rows with their labels, resident on a device.
+/// Rows with their labels on a device.
 #[derive(Clone, Debug)]
 pub struct Examples {
-    /// `[n, d]`, preprocessed.
+    /// Preprocessed features, `[n, d]`.
     pub features: Tensor<2>,
-    /// `[n]`, each the position of the row's class.
+    /// Class indices, `[n]`.
     pub labels: Tensor<1, Int>,
 }
 
-/// Where bytes become features.
+/// Where bytes are converted to features.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Expansion {
-    /// On the host: the features cross to the device.
+    /// On the host. The features are copied to the device.
     Host,
-    /// On the device: the bytes cross, a quarter or an eighth of the size. Pays where the device
-    /// has a memory of its own.
+    /// On the device. The bytes are copied, which are a quarter or an eighth of the size. This is
+    /// faster if the device has its own memory.
     Device,
 }
 
 impl Examples {
-    /// Moves rows to a device. The features are the same numbers wherever they are expanded; bytes
-    /// that are pixels can be on the device.
+    /// Copies rows to a device. The features are the same for both expansions. Only pixels in bytes
+    /// can be expanded on the device; other rows are expanded on the host.
     ///
     /// # Errors
-    /// Where the rows stay in their file and that cannot be read any more.
+    /// If the rows are in a file that can no longer be read.
     pub fn new(
         rows: Rows,
         preprocessing: &Preprocessing,
@@ -51,22 +51,22 @@ impl Examples {
         Ok(Self { features: Tensor::from_data(data, (device, dtype)), labels })
     }
 
-    /// Number of rows, n.
+    /// The number of rows, n.
     pub fn len(&self) -> usize {
         self.labels.dims()[0]
     }
 
-    /// Whether there is no row.
+    /// Whether there are no rows.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Number of features, d.
+    /// The number of features, d.
     pub fn n_features(&self) -> usize {
         self.features.dims()[1]
     }
 
-    /// So many rows that follow each other: a view on most backends.
+    /// Returns `n` consecutive rows. On most backends this is a view.
     pub(crate) fn part(&self, first: usize, n: usize) -> Examples {
         Examples {
             features: self.features.clone().narrow(0, first, n),
@@ -74,15 +74,15 @@ impl Examples {
         }
     }
 
-    /// All rows, at most so many at a time.
+    /// Iterates over all rows in parts of at most `most` rows.
     pub(crate) fn parts(&self, most: usize) -> impl Iterator<Item = Examples> {
         let n = self.len();
         (0..n).step_by(most).map(move |first| self.part(first, most.min(n - first)))
     }
 
-    /// The rows of a batch, in that order.
+    /// Returns the rows of a batch, in order.
     pub(crate) fn batch(&self, rows: &[usize]) -> Examples {
-        // As they do without shuffling.
+        // Without shuffling, the rows are consecutive: slice instead of gather.
         let follow_each_other = rows.windows(2).all(|pair| pair[1] == pair[0] + 1);
         if let (true, Some(&first)) = (follow_each_other, rows.first()) {
             return self.part(first, rows.len());
@@ -102,9 +102,9 @@ fn labels(labels: &[u8], device: &Device) -> Tensor<1, Int> {
     Tensor::from_data(TensorData::new(labels, [rows]), device)
 }
 
-/// The features of pixels, one after the other, looked up on the device: `[pixels.len()]`.
+/// Converts pixels to features on the device by table lookup. Returns `[pixels.len()]`.
 ///
-/// Four bytes cross as one 32-bit integer, since not every backend has bytes.
+/// Four bytes are copied as one 32-bit integer, because not every backend supports bytes.
 fn expand(pixels: &[u8], device: &Device, dtype: DType) -> Tensor<1> {
     let packed: Vec<i32> = pixels
         .chunks(4)
@@ -119,7 +119,7 @@ fn expand(pixels: &[u8], device: &Device, dtype: DType) -> Tensor<1> {
     let byte = |i: i32| packed.clone().bitwise_right_shift_scalar(8 * i).bitwise_and_scalar(255);
     let bytes: Tensor<2, Int> = Tensor::stack((0..4).map(byte).collect(), 1);
     let bytes = bytes.reshape([4 * n_packed]).narrow(0, 0, pixels.len());
-    // Looked up rather than computed, so that they are rounded as the host rounds them.
+    // A table, because the device could round a computed value differently from the host.
     let table: Vec<f64> = (0..=u8::MAX).map(pixel_value).collect();
     Tensor::<1>::from_data(TensorData::new(table, [256]), (device, dtype)).select(0, bytes)
 }

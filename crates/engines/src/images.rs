@@ -8,12 +8,12 @@ use chainrule_data::Images;
 pub struct LabelledImage {
     /// Grey levels row by row: 0 background, 255 ink.
     pub pixels: Vec<u8>,
-    /// What the image shows.
+    /// The digit or class of the image.
     pub label: u8,
 }
 
-/// Images as a burn-dataset `Dataset`, for its loaders and transforms: in memory, or left in their
-/// file.
+/// Images as a burn-dataset `Dataset`, for Burn's data loaders and transforms. They are in memory
+/// or in their file.
 #[derive(Clone, Debug)]
 pub struct ImageDataset(pub Arc<Images>);
 

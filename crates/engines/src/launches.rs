@@ -1,4 +1,4 @@
-//! Steps and evaluations by the launches of a device's own kernels, on the bytes of the rows.
+//! The engine that uses a device's own kernels. It works on the bytes of the rows.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use chainrule_solve::{Engine, EngineError, EvaluationResult, FusedRows, Metrics,
 
 use crate::lost;
 
-/// Parameters on their way down.
+/// Trains with the fused kernels of a device. The device holds the parameters and the rows.
 pub(crate) struct DeviceKernelEngine<'a> {
     steps: Box<dyn DeviceSteps>,
     step: Step,
@@ -21,13 +21,14 @@ pub(crate) struct DeviceKernelEngine<'a> {
     precision: Precision,
     rows: [&'a Rows; 2],
     preprocessing: &'a Preprocessing,
-    /// The host's kernels in f64, once they are asked for: a device may have no f64.
+    /// The host's f64 kernels, created on first use: a device may have no f64.
     in_f64: Option<(Fused, FusedRows)>,
 }
 
 impl<'a> DeviceKernelEngine<'a> {
     /// # Errors
-    /// Where the device has no such kernels, or none for what the rows' features are stored as.
+    /// If the device has no such kernels, if they do not support the storage type of the features,
+    /// or if the rows cannot be read.
     pub(crate) fn new(
         columns: usize,
         rows: [&'a Rows; 2],
@@ -73,7 +74,7 @@ impl<'a> DeviceKernelEngine<'a> {
     }
 }
 
-/// Rows as they cross to the device.
+/// Returns the rows as bytes and labels for the device.
 fn images<'a>(rows: &'a Rows, buffer: &'a mut RowBuffer, labels: &'a [u32]) -> Result<Images<'a>, TrainError> {
     match rows.chunk(0..rows.len(), buffer)? {
         Features::Bytes(pixels) => Ok(Images { pixels, labels }),

@@ -1,9 +1,10 @@
-//! What computes a training on Burn: its tensors and optimizers on any device, and a GPU's own
-//! kernels.
+//! The training engines that use Burn.
 //!
-//! [`train_by_tensors`] trains any [`Classifier`] by closed forms or autodiff, and
-//! [`train_on_device`] by two launches a step; each is an [`Engine`](chainrule_solve::Engine) of
-//! [`chainrule_solve::train()`].
+//! - [`train_by_tensors`] trains any [`Classifier`] with tensor operations and Burn's optimizers,
+//!   on any device. The gradient is a closed form or autodiff.
+//! - [`train_on_device`] trains with a GPU's own kernels, two launches a step.
+//!
+//! Each is an [`Engine`](chainrule_solve::Engine) of [`chainrule_solve::train()`].
 
 mod examples;
 mod images;
@@ -24,11 +25,13 @@ pub use tensors::{evaluate, with_parameters};
 use launches::DeviceKernelEngine;
 use tensors::TensorEngine;
 
-/// [`chainrule_solve::train()`] by tensor operations on the device of the examples, from the
-/// model's parameters. A gradient source that the config leaves open, or fused, is the closed form.
+/// Trains `model` with tensor operations on the device of the examples, by
+/// [`chainrule_solve::train()`]. Training starts at the model's parameters.
+///
+/// The engine uses the closed form unless the config selects autodiff.
 ///
 /// # Errors
-/// As [`chainrule_solve::train()`], and where the class weights are not those of the classes.
+/// As [`chainrule_solve::train()`], and if the class weights do not match the classes.
 pub fn train_by_tensors<M: Classifier>(
     model: M,
     examples: &Examples,
@@ -39,7 +42,8 @@ pub fn train_by_tensors<M: Classifier>(
     train(&mut TensorEngine::new(model, examples, validation, config)?, config, observer)
 }
 
-/// The same of the config's own model, with so many columns of weights, from parameters that are 0.
+/// Trains the config's own model with tensor operations. The parameters start at 0. `columns` is
+/// the number of weight columns.
 ///
 /// # Errors
 /// As [`train_by_tensors`].
@@ -64,7 +68,7 @@ pub fn train_model_by_tensors(
     }
 }
 
-/// Burn's name of a float type.
+/// Returns Burn's float type for a precision.
 pub fn float_type(precision: Precision) -> FloatDType {
     match precision {
         Precision::F32 => FloatDType::F32,
@@ -72,13 +76,14 @@ pub fn float_type(precision: Precision) -> FloatDType {
     }
 }
 
-/// [`chainrule_solve::train()`] by the kernels of a device with a memory of its own, from
-/// parameters that are 0: the bytes of both splits cross once, and a step is two launches. The
-/// model has so many columns of weights: 1, or one a class.
+/// Trains with the fused kernels of a device, by [`chainrule_solve::train()`]. The parameters start
+/// at 0. Both splits are copied to the device once, as bytes. A step is two launches.
+///
+/// `columns` is the number of weight columns: 1, or one per class.
 ///
 /// # Errors
-/// As [`chainrule_solve::train()`], and where the device has no such kernels
-/// ([`chainrule_ops::has_steps`]) or the config asks for what they cannot do.
+/// As [`chainrule_solve::train()`], if the device has no such kernels
+/// ([`chainrule_ops::has_steps`]), and if the config needs an ability that they lack.
 pub fn train_on_device(
     columns: usize,
     examples: &Rows,
@@ -93,7 +98,7 @@ pub fn train_on_device(
     train(&mut engine, config, observer)
 }
 
-/// The device does not give back what it computed.
+/// The device did not return its results.
 fn lost(error: TensorReadError) -> EngineError {
     EngineError::Device(Box::new(error))
 }

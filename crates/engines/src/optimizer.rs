@@ -1,10 +1,8 @@
-//! Burn's optimizers on the two parameters of a linear classifier, with a memory that can be
-//! written down.
+//! Burn's optimizers for the two parameters of a linear classifier, with a state that can be saved.
 //!
-//! Each is Burn's own, taken as it is for one tensor (`AdamConfig::build`) rather than for a module
-//! (`AdamConfig::init`): a record of the latter is read back in the device's default float type, on
-//! the process's default device, and of f64 half the digits would be lost where a training goes on
-//! (Burn 0.22.1).
+//! The optimizers are built for one tensor (`AdamConfig::build`), not for a module
+//! (`AdamConfig::init`). A module's optimizer record is loaded in the default float type on the
+//! process's default device, so a resumed training in f64 would lose half the digits (Burn 0.22.1).
 
 use burn::module::Param;
 use burn::nn::Linear;
@@ -19,20 +17,21 @@ use chainrule_core::UpdateRule;
 use chainrule_models::Gradient;
 use chainrule_solve::{ANOTHER_OPTIMIZER, OptimizerState};
 
-/// A gradient in, moved parameters out.
+/// Updates the parameters of a linear layer from their gradient.
 pub(crate) trait Optimizer: Send {
     fn step(&mut self, learning_rate: f64, linear: &mut Linear, gradient: Gradient);
 
-    /// Nothing, of plain steps.
+    /// Returns the state. Returns `None` for plain SGD, and before the first step.
     fn state(&self) -> Option<OptimizerState>;
 
-    /// Takes on what was remembered, for parameters like these; gives what is wrong with it.
+    /// Restores the optimizer's state for the parameters of `linear`. The error says what is wrong
+    /// with the state.
     fn restore_optimizer_state(&mut self, memory: Option<&OptimizerState>, linear: &Linear) -> Result<(), String>;
 }
 
-/// The one that a config names.
+/// Creates the optimizer that a config names.
 pub(crate) fn optimizer(update: UpdateRule) -> Box<dyn Optimizer> {
-    // Burn keeps these in f32.
+    // Burn stores these in f32.
     let f32 = |value: f64| value as f32;
     match update {
         UpdateRule::Plain => boxed(SgdConfig::new().build(), false),
@@ -61,10 +60,10 @@ fn boxed<O: RestorableOptimizer>(rule: O, remembers: bool) -> Box<dyn Optimizer>
     Box::new(StatefulOptimizer { rule, remembers, weight: None, bias: None })
 }
 
-/// A rule, and what it remembers of either parameter.
+/// An update rule with its state for each parameter.
 struct StatefulOptimizer<O: BurnOptimizer> {
     rule: O,
-    /// Whether there is anything to remember.
+    /// Whether the rule has a state.
     remembers: bool,
     weight: Option<O::State<2>>,
     bias: Option<O::State<1>>,
@@ -110,7 +109,7 @@ impl<O: RestorableOptimizer> Optimizer for StatefulOptimizer<O> {
     }
 }
 
-/// A parameter after a step.
+/// Returns a parameter and its state after a step.
 fn moved<O: BurnOptimizer, const D: usize>(
     rule: &O,
     learning_rate: f64,
@@ -138,7 +137,7 @@ fn restored<O: RestorableOptimizer, const D: usize>(
     O::restored(&part).ok_or_else(|| format!("{ANOTHER_OPTIMIZER}, or its memory of the {prefix} has another size"))
 }
 
-/// The memory of one parameter.
+/// The saved state of one parameter.
 struct ParameterState<'a, const D: usize> {
     memory: &'a OptimizerState,
     prefix: &'a str,
@@ -148,8 +147,8 @@ struct ParameterState<'a, const D: usize> {
 }
 
 impl<const D: usize> ParameterState<'_, D> {
-    /// Of the parameter's shape, on its device and in its type; nothing where there is none, or of
-    /// another size.
+    /// Returns a tensor of the state with the parameter's shape, device and type. Returns `None` if
+    /// the tensor is missing or has another size.
     fn tensor(&self, name: &str) -> Option<Tensor<D>> {
         let values = self.memory.tensors.get(&format!("{}.{name}", self.prefix))?;
         if values.len() != self.shape.iter().product::<usize>() {
@@ -159,13 +158,13 @@ impl<const D: usize> ParameterState<'_, D> {
     }
 
     fn count(&self, name: &str) -> Option<usize> {
-        // Burn takes powers of it as i32.
+        // Burn uses the count as an i32 exponent.
         let count = *self.memory.counts.get(&format!("{}.{name}", self.prefix))?;
         i32::try_from(count).ok()?.try_into().ok()
     }
 }
 
-/// A rule whose state can be made of what was written down of it.
+/// An update rule that can restore its state from a saved one.
 trait RestorableOptimizer: BurnOptimizer {
     fn restored<const D: usize>(part: &ParameterState<'_, D>) -> Option<Self::State<D>>;
 }
@@ -176,7 +175,7 @@ impl RestorableOptimizer for Sgd {
     }
 }
 
-/// What Adam and `AdamW` remember.
+/// Restores the moments of Adam and `AdamW`.
 fn moments<const D: usize>(part: &ParameterState<'_, D>) -> Option<AdaptiveMomentumState<D>> {
     let [first, second] = [part.tensor("momentum.moment_1")?, part.tensor("momentum.moment_2")?];
     Some(AdaptiveMomentumState::new(part.count("momentum.time")?, first, second))
@@ -198,7 +197,7 @@ impl RestorableOptimizer for RmsProp {
     fn restored<const D: usize>(part: &ParameterState<'_, D>) -> Option<RmsPropState<D>> {
         let square = SquareAvgState::new(part.tensor("square_avg.square_avg")?);
         let centered = CenteredState::new(None, part.tensor("centered.avg")?);
-        // There is none without momentum.
+        // Without momentum there is no buffer.
         Some(RmsPropState::new(square, centered, part.tensor("momentum.buf").map(RmsPropMomentumState::new)))
     }
 }

@@ -1,4 +1,4 @@
-//! Steps and evaluations by Burn's tensor operations, on any device.
+//! The engine that uses Burn's tensor operations, on any device.
 
 use burn::module::Param;
 use burn::tensor::{DType, FloatDType, Tensor, TensorData, TensorReadError};
@@ -14,16 +14,16 @@ use chainrule_solve::{
 use crate::optimizer::{Optimizer, optimizer};
 use crate::{Examples, lost};
 
-/// Steps, and rows in them, whose losses may wait on the device before they are read back: reading
-/// makes the device finish its work first.
+/// The most steps, and the most rows in them, whose losses stay on the device before they are read.
+/// A read makes the device finish its work first.
 const STEPS_ON_DEVICE: usize = 256;
 const LOSSES_ON_DEVICE: usize = 1 << 16;
 
-/// Rows whose gradient is summed in the device's float type, or read at once; what more rows come
-/// to is added in f64.
+/// The most rows that are read at once, or whose gradient is summed in the device's float type. The
+/// results of several such parts are combined in f64.
 const ROWS_A_SUM: usize = 1 << 12;
 
-/// A model on its way down.
+/// Trains a model with tensor operations.
 pub(crate) struct TensorEngine<'a, M> {
     model: M,
     optimizer: Box<dyn Optimizer>,
@@ -33,23 +33,23 @@ pub(crate) struct TensorEngine<'a, M> {
     examples: &'a Examples,
     validation: &'a Examples,
     weights: Option<Weights>,
-    /// Of the rows of each step.
+    /// The losses of the rows, one tensor per step.
     losses_on_device: Vec<Tensor<1>>,
     rows_on_device: usize,
     losses: Vec<f64>,
 }
 
-/// By how much a row counts, by its class.
+/// The class weights.
 struct Weights {
-    /// `[k]`, and the same on the device.
+    /// `[k]`, on the host and on the device.
     of_class: Vec<f64>,
     on_device: Tensor<1>,
-    /// Of each training row, and of each validation row.
+    /// The weight of each training row and of each validation row.
     of_row: [Vec<f64>; 2],
 }
 
 impl Weights {
-    /// Where the config has some. The host waits for the device.
+    /// Returns the class weights if the config has any. The host waits for the device.
     fn new<M: Classifier>(model: &M, splits: [&Examples; 2], config: &TrainConfig) -> Result<Option<Self>, TrainError> {
         if config.objective().class_weights.is_none() {
             return Ok(None);
@@ -82,8 +82,8 @@ impl<'a, M: Classifier> TensorEngine<'a, M> {
         Ok(Self {
             link: config.model().kind.link(columns),
             weights: Weights::new(&model, [examples, validation], config)?,
-            // Parameters that require a gradient are in a graph of Burn's, which only a backward
-            // pass clears (docs/burn-gradients.md).
+            // Parameters that require a gradient are in a Burn graph that only a backward pass
+            // clears (docs/burn-gradients.md).
             model: if config.descent().gradient == GradientSource::Autodiff { model.train() } else { model.valid() },
             optimizer: optimizer(config.descent().update()),
             gradient: config.descent().gradient,
@@ -109,12 +109,12 @@ impl<'a, M: Classifier> TensorEngine<'a, M> {
         }
     }
 
-    /// By how much the training rows count, or the validation rows.
+    /// Returns the weights of the training rows (split 0) or of the validation rows (split 1).
     fn of_row(&self, split: usize) -> Option<&[f64]> {
         self.weights.as_ref().map(|weights| &weights.of_row[split][..])
     }
 
-    /// On the host: a device may have no f64.
+    /// Computes the full gradient in f64 on the host: a device may have no f64.
     fn sums_in_f64(&self, parameters: &Parameters) -> Result<Gradient, TensorReadError> {
         let mut sums = GradientSums::new(&*self.link, parameters);
         for Examples { features, labels } in self.examples.parts(ROWS_A_SUM) {
@@ -233,10 +233,10 @@ impl<M: Classifier> Engine for TensorEngine<'_, M> {
     }
 }
 
-/// The model with other parameters, on its device and in its float type.
+/// Returns the model with these parameters, on its device and in its float type.
 ///
 /// # Panics
-/// Where these are not as many as the model has.
+/// If the parameters have another shape than the model's.
 pub fn with_parameters<M: Classifier>(mut model: M, parameters: &Parameters) -> M {
     let (d, k) = (parameters.n_features, parameters.columns);
     let linear = model.linear_mut();
@@ -248,21 +248,21 @@ pub fn with_parameters<M: Classifier>(mut model: M, parameters: &Parameters) -> 
     model
 }
 
-/// Data as a tensor like another: on its device, in its type, with autodiff where that has it.
+/// Creates a tensor with the device and type of `old`. It requires a gradient if `old` does.
 fn tensor_like<const D: usize>(old: &Tensor<D>, data: TensorData) -> Tensor<D> {
     let new = Tensor::from_data(data, (&old.device(), old.dtype()));
     if old.is_require_grad() { new.require_grad() } else { new }
 }
 
-/// Loss and accuracy over all rows of `examples`.
+/// Returns the mean loss and the accuracy over all rows of `examples`.
 ///
 /// # Errors
-/// Where the device does not give back what it computed.
+/// If the device does not return its results.
 pub fn evaluate<M: Classifier>(model: &M, examples: &Examples) -> Result<Metrics, TensorReadError> {
     evaluate_weighted(model, examples, None)
 }
 
-/// The same with each row's loss times its weight, where there are weights.
+/// As [`evaluate`]. If there are weights, each row's loss is multiplied by its weight.
 fn evaluate_weighted<M: Classifier>(
     model: &M,
     examples: &Examples,
@@ -281,11 +281,11 @@ fn metrics(losses: &[f64], weights: Option<&[f64]>, right: f64, examples: &Examp
     Metrics { loss, accuracy: right / examples.len() as f64 }
 }
 
-/// Taken on the host in f64: in f32 the order of summation, which differs from backend to backend,
-/// would decide which of two nearly equal losses is the lower, and with it when early stopping
-/// stops; and a mean over 200 000 rows has no more than four digits.
+/// Computes the mean on the host in f64. In f32 the order of summation, which differs between
+/// backends, could decide which of two nearly equal losses is lower, and so when early stopping
+/// stops. An f32 mean over 200 000 rows also has no more than four digits.
 fn mean(losses: &[f64]) -> f64 {
-    // From 0, where `sum` begins with -0: losses of 0 come negated.
+    // Starts at +0. A loss of 0 can be -0, and `sum`, which starts at -0, would then return -0.
     losses.iter().fold(0.0, |sum, loss| sum + loss) / losses.len() as f64
 }
 
@@ -294,18 +294,18 @@ fn losses<M: Classifier>(model: &M, logits: Tensor<2>, examples: &Examples) -> T
     model.cross_entropy(logits, examples.labels.clone())
 }
 
-/// How many rows are classified rightly, `[1]`; exact up to 2^24 of them in f32.
+/// The number of correctly classified rows, `[1]`. In f32 it is exact up to 2^24 rows.
 fn right<M: Classifier>(model: &M, logits: Tensor<2>, examples: &Examples) -> Tensor<1> {
     let dtype = FloatDType::from(logits.dtype());
     model.classify(logits).equal(examples.labels.clone()).int().sum().cast(dtype)
 }
 
-/// W by rows, `[d k]`, and b, `[k]`.
+/// Returns W row by row, `[d * k]`, and b, `[k]`.
 fn flat<M: Classifier>(model: &M) -> [Tensor<1>; 2] {
     let linear = model.linear();
     let weight = linear.weight.val();
     let [_, k] = weight.dims();
-    // A layer without bias has one of zeros.
+    // A layer without bias gets a bias of zeros.
     let bias = linear.bias.as_ref().map_or_else(|| Tensor::zeros([k], (&weight.device(), weight.dtype())), Param::val);
     [weight.flatten(0, 1), bias]
 }
@@ -315,7 +315,7 @@ fn read<const N: usize>(parts: [Tensor<1>; N]) -> Result<[Vec<f64>; N], TensorRe
     Ok(read_all(parts.into())?.try_into().expect("as many as there were"))
 }
 
-/// The same of any number.
+/// As [`read`], for any number of tensors.
 fn read_all(parts: Vec<Tensor<1>>) -> Result<Vec<Vec<f64>>, TensorReadError> {
     if parts.is_empty() {
         return Ok(Vec::new());

@@ -1,4 +1,4 @@
-//! The check itself, over plain slices.
+//! The check, on plain slices.
 
 use chacha20::ChaCha8Rng;
 use rand::{RngExt, SeedableRng};
@@ -7,27 +7,27 @@ use crate::report::{Finding, Mismatch, ParameterReport, Report, SourceReport};
 use crate::slope::{Slope, noise, slope};
 use crate::{Options, Search};
 
-/// A parameter by name: a stretch of the flat point.
+/// A named parameter: a range of the flat point.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Parameter {
-    /// Its name.
+    /// The name of the parameter.
     pub name: String,
-    /// Its shape; the product of it is its length.
+    /// The shape. Its product is the number of coordinates.
     pub shape: Vec<usize>,
 }
 
 impl Parameter {
-    /// Its coordinates.
+    /// The number of coordinates.
     pub fn len(&self) -> usize {
         self.shape.iter().product()
     }
 
-    /// Whether it has no coordinate.
+    /// Whether the parameter has no coordinates.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// The coordinates of a flat index, the last axis running fastest.
+    /// Converts a flat index to a multi-index. The last axis varies fastest.
     fn unravel(&self, flat: usize) -> Vec<usize> {
         let mut rest = flat;
         let mut index: Vec<usize> = self
@@ -45,40 +45,41 @@ impl Parameter {
     }
 }
 
-/// A gradient to hold against the differences.
+/// A gradient to compare with the differences.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Gradient {
-    /// What it is called in the report.
+    /// The name in the report.
     pub name: String,
-    /// For each parameter its values, or nothing where the gradient has none for it.
+    /// The values for each parameter. `None` means that the gradient has none for this parameter.
     pub values: Vec<Option<Vec<f64>>>,
-    /// The relative rounding of the type that it was computed in.
+    /// The machine epsilon of the type in which the gradient was computed.
     pub epsilon: f64,
 }
 
-/// Roundings of the largest coordinate that a gradient may be off: a sum of many terms has more
-/// than one.
+/// The error that a gradient may have, in roundings of its largest coordinate. A sum of many terms
+/// has more than one rounding.
 const GRADIENT_ROUNDINGS: f64 = 32.0;
 
-/// Directions along which the noise of the loss is measured.
+/// The number of directions along which the noise of the loss is measured.
 const NOISE_DIRECTIONS: usize = 3;
 
-/// Directions a parameter where coordinates are too many.
+/// The default number of directions per parameter, if there are too many coordinates.
 const DIRECTIONS: usize = 4;
 
-/// What is as good as no slope: one that moves the loss by less than the root of its rounding, a
-/// unit along. There, being able to say so is enough, and no finer resolution is needed.
+/// The slope that counts as zero: `sqrt(epsilon)` times the absolute loss, or `sqrt(epsilon)` if
+/// the loss is larger than 1. At such a slope a bound of this size is enough, and no finer
+/// resolution is required.
 fn flat(epsilon: f64, loss: f64) -> f64 {
     epsilon.sqrt() * loss.abs().min(1.0)
 }
 
-/// Holds `gradients` against differences of `loss` at `point`, which is the `parameters` one after
-/// the other.
+/// Compares `gradients` with finite differences of `loss` at `point`. The point contains the
+/// coordinates of all `parameters` in order.
 ///
-/// `epsilon` is the relative rounding of the type that `loss` computes in.
+/// `epsilon` is the machine epsilon of the type in which `loss` computes.
 ///
 /// # Panics
-/// Where the lengths of `point`, `parameters` and `gradients` do not fit each other.
+/// If the lengths of `point`, `parameters` and `gradients` do not match.
 pub fn check_slices(
     parameters: &[Parameter],
     point: &[f64],
@@ -120,14 +121,14 @@ struct Checker<'a> {
     gradients: &'a [Gradient],
     options: &'a Options,
     rng: ChaCha8Rng,
-    /// Where each parameter begins in the point.
+    /// The index of each parameter's first coordinate in the point.
     offsets: Vec<usize>,
-    /// Whether the loss was seen to depend on anything.
+    /// Whether any slope of the loss was clearly not zero.
     moves: bool,
     report: Report,
 }
 
-/// A gradient against the differences.
+/// The result of comparing a gradient with the differences.
 enum Comparison {
     Passed,
     Failed,
@@ -169,7 +170,8 @@ impl<'a> Checker<'a> {
         Self { parameters, point, loss, epsilon, gradients, options, rng, offsets, moves: false, report }
     }
 
-    /// What forbids any differences. On the way, the loss and its noise are measured.
+    /// Returns a finding that makes differences meaningless, if there is one. Also measures the
+    /// loss and its noise.
     fn cannot_be_checked(&mut self) -> Option<Finding> {
         if self.point.is_empty() {
             return Some(Finding::NoParameters);
@@ -183,8 +185,8 @@ impl<'a> Checker<'a> {
         if first.to_bits() != second.to_bits() {
             return Some(Finding::NotDeterministic { first, second });
         }
-        // Along directions in which every coordinate moves, by another amount each: with equal
-        // steps, a symmetry of the loss (two logits that move together) could hide its rounding.
+        // Every coordinate moves along these directions, each by another amount. With equal steps,
+        // a symmetry of the loss (two logits that move together) could hide its rounding.
         let epsilon = self.epsilon;
         self.report.noise = 0.0;
         for _ in 0..NOISE_DIRECTIONS {
@@ -256,14 +258,14 @@ impl<'a> Checker<'a> {
         }
     }
 
-    /// Halves a direction along which a gradient failed, until one coordinate is left or neither
+    /// Bisects a direction along which a gradient failed. Stops at one coordinate, or if neither
     /// half fails alone.
     fn find_guilty(&mut self, parameter: usize, source: usize, direction: Vec<(usize, f64)>) {
         let mut suspects = direction;
         while suspects.len() > 1 {
             let (left, right) = suspects.split_at(suspects.len() / 2);
             let mut halves = [left, right].map(|half| {
-                // Of unit length again, so that the slope keeps its size.
+                // Unit length again, so that the slope keeps its size.
                 let length = (half.len() as f64).sqrt();
                 half.iter().map(|&(at, sign)| (at, sign.signum() / length)).collect::<Vec<_>>()
             });
@@ -284,7 +286,8 @@ impl<'a> Checker<'a> {
         self.report.parameters[parameter].sources[source].worst = Some(mismatch);
     }
 
-    /// Counts a slope for every gradient; gives the first that failed.
+    /// Compares every gradient with a slope and counts the results. Returns the first gradient that
+    /// failed.
     fn judge(
         &mut self,
         parameter: usize,
@@ -297,7 +300,7 @@ impl<'a> Checker<'a> {
         let mut between = 0;
         for source in 0..self.gradients.len() {
             let mismatch = self.mismatch(parameter, source, coordinate, direction, slope);
-            // At a kink any slope between the two sides is a gradient.
+            // At a kink, every slope between the two one-sided slopes is accepted.
             let half_jump = slope.kink.map_or(0.0, |jump| jump.abs() / 2.0);
             let is_between = slope.kink.is_some() && mismatch.absolute <= half_jump + mismatch.allowed;
             between += usize::from(is_between);
@@ -329,7 +332,7 @@ impl<'a> Checker<'a> {
         first_failed
     }
 
-    /// Whether what is allowed here is narrow enough that a wrong gradient would have been told.
+    /// Whether the allowed distance is narrow enough to reveal a wrong gradient.
     fn tells(&self, parameter: usize, source: usize, mismatch: &Mismatch) -> bool {
         let allowed = mismatch.allowed - self.options.atol - self.options.rtol * mismatch.differences.abs();
         let here = mismatch.gradients[source].abs().max(mismatch.differences.abs());
@@ -338,7 +341,7 @@ impl<'a> Checker<'a> {
             || here + allowed <= flat(self.epsilon, self.report.loss)
     }
 
-    /// The largest finite coordinate of a gradient of a parameter.
+    /// The largest absolute value of a gradient for a parameter, among its finite coordinates.
     fn largest(&self, parameter: usize, source: usize) -> f64 {
         let values = self.gradients[source].values[parameter].as_deref().unwrap_or_default();
         values.iter().filter(|value| value.is_finite()).fold(0.0, |largest, value| value.abs().max(largest))
@@ -360,7 +363,8 @@ impl<'a> Checker<'a> {
         let gradients: Vec<f64> = self.gradients.iter().map(component).collect();
         let found = gradients[source];
         let epsilon = self.gradients[source].epsilon;
-        // A direction adds up the roundings of its coordinates, which are as often down as up.
+        // The roundings of a direction's coordinates have random signs, so their weighted sum is
+        // about as large as one of them.
         let size = found.abs().max(slope.value.abs()).max(self.largest(parameter, source));
         let rounding = GRADIENT_ROUNDINGS * epsilon * size;
         let absolute = (found - slope.value).abs();
@@ -377,7 +381,7 @@ impl<'a> Checker<'a> {
         }
     }
 
-    /// One over the root of n, up or down, for each of these coordinates.
+    /// Returns a random unit direction: each of the n coordinates is plus or minus `1 / sqrt(n)`.
     fn random_direction(&mut self, offset: usize, coordinates: std::ops::Range<usize>) -> Vec<(usize, f64)> {
         let length = (coordinates.len() as f64).sqrt();
         coordinates.map(|at| (offset + at, if self.rng.random::<bool>() { 1.0 } else { -1.0 } / length)).collect()
@@ -385,12 +389,13 @@ impl<'a> Checker<'a> {
 
     fn slope_along(&mut self, direction: &[(usize, f64)]) -> Slope {
         let noise = self.report.noise;
-        // Far from zero, steps must be larger for the numbers to differ by what they should.
+        // Far from zero the steps must be larger, so that the floating-point numbers differ by the
+        // step.
         let scale = direction.iter().fold(1.0f64, |scale, &(at, by)| scale.max(self.point[at].abs() * by.abs()));
         self.along(direction, |f| slope(f, scale, noise))
     }
 
-    /// Gives the loss along a direction through the point to `measure`.
+    /// Calls `measure` with the loss along a direction through the point.
     fn along<T>(&mut self, direction: &[(usize, f64)], measure: impl FnOnce(&mut dyn FnMut(f64) -> f64) -> T) -> T {
         let mut moved = self.point.to_vec();
         let (point, loss, evaluations) = (self.point, &mut *self.loss, &mut self.report.evaluations);
@@ -404,7 +409,7 @@ impl<'a> Checker<'a> {
         measure(&mut f)
     }
 
-    /// Says of the whole what the parts show.
+    /// Adds the findings about the whole check.
     fn conclude(&mut self) {
         let stillness = self.stillness();
         let still =
@@ -424,12 +429,13 @@ impl<'a> Checker<'a> {
         }
     }
 
-    /// A slope that moves the loss no farther than its own noise, a unit along.
+    /// The largest slope that counts as no movement: over a unit step it changes the loss by 8
+    /// times its noise.
     fn stillness(&self) -> f64 {
         8.0 * self.report.noise
     }
 
-    /// Whether all gradients are the same to their rounding.
+    /// Whether all gradients are equal up to rounding.
     fn gradients_agree(&self) -> bool {
         let first = &self.gradients[0];
         self.gradients[1..].iter().all(|other| {

@@ -1,4 +1,4 @@
-//! Negative controls: does the checker see a wrong gradient, on this very module?
+//! Negative controls: does the checker detect a wrong gradient of this module?
 
 use std::fmt;
 
@@ -9,36 +9,36 @@ use serde::{Deserialize, Serialize};
 use crate::module::FlatModule;
 use crate::{Finding, Gradient, Options, Parameter, Report};
 
-/// A wrong gradient, and whether it was told.
+/// A corrupted gradient, and whether the checker detected it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Control {
-    /// What was done to the gradient.
+    /// How the gradient was corrupted.
     pub name: String,
-    /// Whether the checker failed it; nothing where it cannot be done to this module (a bias of
-    /// zero shows no penalty).
+    /// Whether the checker failed the gradient. `None` if the corruption changes nothing in this
+    /// module (a penalised bias of zero has no penalty).
     pub caught: Option<bool>,
 }
 
-/// What became of all the wrong gradients.
+/// The results of all negative controls.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Controls {
-    /// Each of them.
+    /// Each control.
     pub controls: Vec<Control>,
-    /// The check that they went through, together with autodiff's own gradient.
+    /// The check of all corrupted gradients and of autodiff's own gradient.
     pub report: Report,
 }
 
 impl Controls {
-    /// Whether every wrong gradient that could be made was caught.
+    /// Whether every corrupted gradient was caught, and at least one was possible.
     pub fn all_caught(&self) -> bool {
         self.controls.iter().all(|control| control.caught != Some(false))
             && self.controls.iter().any(|control| control.caught == Some(true))
     }
 
-    /// Panics, naming what was missed, unless [all were caught](Controls::all_caught).
+    /// Panics with the list of controls unless [all were caught](Controls::all_caught).
     ///
     /// # Panics
-    /// Where a wrong gradient passed.
+    /// If a corrupted gradient passed, or if no corruption was possible.
     #[track_caller]
     pub fn assert_all_caught(&self) {
         assert!(self.all_caught(), "{self}");
@@ -59,10 +59,10 @@ impl fmt::Display for Controls {
     }
 }
 
-/// Spoils autodiff's gradient in every way that one gets a gradient wrong, and sees whether the
-/// checker fails each of them.
+/// Corrupts autodiff's gradient in nine typical ways and reports whether the checker fails each
+/// one.
 ///
-/// Call it once on a module before trusting a pass: a checker that cannot fail proves nothing.
+/// Call it once on a module before you trust a pass: a checker that cannot fail proves nothing.
 pub fn controls<M: Module>(module: &M, loss: impl Fn(&M) -> Tensor<1>, options: &Options) -> Controls {
     let subject = FlatModule::new(module, loss, options.witness);
     let right = subject.autodiff(&subject.point);
@@ -92,7 +92,7 @@ fn is_caught(report: &Report, source: &str) -> bool {
     failed || report.findings.iter().any(is_named)
 }
 
-/// The gradient spoiled, or nothing where that leaves it as it was.
+/// Returns the corrupted gradient, or `None` if the corruption changes nothing.
 fn spoil_one(
     name: &str,
     spoil: Corruption,
@@ -111,10 +111,10 @@ fn spoil_one(
     differs.then_some(wrong)
 }
 
-/// Does something to the gradient of one parameter, given its shape and values.
+/// Corrupts the gradient of one parameter, given its shape and values.
 type Corruption = fn(&mut Option<Vec<f64>>, &[usize], &[f64]);
 
-/// The ways one gets a gradient wrong.
+/// Typical mistakes in a gradient.
 const WAYS: [(&str, Corruption); 9] = [
     ("a wrong sign", |gradient, _, _| each(gradient, |g| -g)),
     ("a missing 1/N (N = 2)", |gradient, _, _| each(gradient, |g| 2.0 * g)),

@@ -12,20 +12,23 @@
 //! # }
 //! ```
 //!
-//! [`check()`] holds Burn's autodiff against differences of the loss, for every parameter by its
-//! name. [`compare`] holds several gradients of one module (a closed form, autodiff, a fused
-//! kernel) against the differences and each other, and says which is the odd one out.
-//! [`check_output`] takes a function that gives more than a scalar. [`controls()`] spoils the right
-//! gradient in every way that one gets a gradient wrong, and tells whether the checker sees it, on
-//! your own module.
+//! - [`check()`] compares Burn's autodiff with finite differences of the loss, for every named
+//!   parameter.
+//! - [`compare`] checks several gradients of one module (a closed form, autodiff, a fused kernel)
+//!   against the differences and each other. If exactly one is wrong, the report names it.
+//! - [`check_output`] checks a function whose output is not a scalar.
+//! - [`controls()`] tests the checker on your own module. It corrupts the right gradient in nine
+//!   typical ways and reports whether each wrong gradient fails.
 //!
-//! **It does not guess tolerances.** Central differences at several steps, extrapolated, give an
-//! estimate *and* a bound on its error for each coordinate ([`slope()`]). A gradient fails where it
-//! and the estimate cannot both be right, passes where they agree within a bound that would have
-//! told a wrong one, and is *unresolved* where the bound is too wide to tell.
+//! **No tolerance is guessed.** For each coordinate, extrapolated central differences give an
+//! estimate of the slope *and* a bound on its error ([`slope()`]). At each coordinate, a gradient:
 //!
-//! **The core needs no Burn**: [`check_slices`] is all of it over plain slices, and all that is
-//! left without the feature `burn`.
+//! - fails if it and the estimate cannot both be right,
+//! - passes if they agree within a bound that is narrow enough to reveal a wrong gradient,
+//! - is *unresolved* if the bound is too wide to decide.
+//!
+//! **The core works without Burn.** [`check_slices`] runs the whole check on plain slices. Without
+//! the feature `burn`, the crate has only this core.
 
 mod check;
 #[cfg(feature = "burn")]

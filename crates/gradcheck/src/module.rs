@@ -1,5 +1,5 @@
-//! The check of a Burn module: its parameters flat, its loss as a function of them, its gradients
-//! beside them.
+//! The check of a Burn module: it flattens the parameters and gradients, and evaluates the loss at
+//! any point.
 
 use std::collections::HashMap;
 
@@ -11,25 +11,26 @@ use rand::{RngExt, SeedableRng};
 
 use crate::{Finding, Gradient, Options, Parameter, Report, Witness, check_slices};
 
-/// What Burn's autodiff is called in reports.
+/// The name of Burn's autodiff in reports.
 const AUTODIFF: &str = "autodiff";
 
-/// Holds Burn's autodiff against differences of `loss`, for every parameter of `module` that
+/// Compares Burn's autodiff with finite differences of `loss`, for every parameter of `module` that
 /// requires a gradient.
 ///
-/// The module is checked in training state. Layers that tell training by their input, as batch
-/// normalisation does, are trained where that input is with autodiff; their running statistics then
-/// move, as they do in any training.
+/// `loss` returns `[1]`. It is called with copies of the module that have other weights, and it
+/// must be a function of these weights alone. Tensors that it captures are constants. To check the
+/// gradient by an input, make the input a parameter: a tuple of modules is a module, and so is a
+/// `Param`.
 ///
-/// `loss` gives `[1]`; it is called with modules of other weights, in training state, and must be a
-/// function of them alone. Tensors that it captures are constants. To check a gradient by an input,
-/// make the input a parameter: a tuple of modules is a module, and so is a `Param`.
+/// The module is checked in training mode. Some layers, such as batch normalisation, detect
+/// training from their input: they train if their input is on an autodiff device. Their running
+/// statistics then change, as in any training.
 pub fn check<M: Module>(module: &M, loss: impl Fn(&M) -> Tensor<1>, options: &Options) -> Report {
     compare(module, loss, &[], options)
 }
 
-/// As [`check`], for other gradients beside autodiff's, each under its name. Says which is the odd
-/// one out.
+/// As [`check`], but also checks other named gradients. If exactly one gradient disagrees with the
+/// differences, the report names it.
 pub fn compare<M: Module>(
     module: &M,
     loss: impl Fn(&M) -> Tensor<1>,
@@ -43,8 +44,8 @@ pub fn compare<M: Module>(
     subject.check(&gradients, options)
 }
 
-/// As [`compare`], without autodiff: only the `gradients` given are held against the differences of
-/// `loss`, which need not leave a graph.
+/// As [`compare`], but without autodiff: only `gradients` are compared with the differences of
+/// `loss`. The loss needs no autodiff graph.
 pub fn against_differences<M: Module>(
     module: &M,
     loss: impl Fn(&M) -> Tensor<1>,
@@ -56,9 +57,9 @@ pub fn against_differences<M: Module>(
     subject.check(&gradients, options)
 }
 
-/// As [`check`], for an output that is no scalar: the sum of its products with random cotangents,
-/// several of them, so that outputs that always add up to the same, as a softmax's do, are checked
-/// too.
+/// As [`check`], for an output that is not a scalar. The checked loss is the sum of the output's
+/// elements times random cotangents. Several cotangents are used, so that outputs with a constant
+/// sum, such as those of a softmax, are checked too.
 pub fn check_output<M: Module, const D: usize>(
     module: &M,
     output: impl Fn(&M) -> Tensor<D>,
@@ -85,16 +86,16 @@ pub fn check_output<M: Module, const D: usize>(
     whole.expect("at least one cotangent")
 }
 
-/// A module with its parameters laid out flat.
+/// A module with flattened parameters.
 pub(crate) struct FlatModule<M, F> {
     module: M,
     loss: F,
     pub(crate) parameters: Vec<Parameter>,
     pub(crate) point: Vec<f64>,
     ids: Vec<ParamId>,
-    /// The parameters' own type: the coarsest, where they differ.
+    /// The type of the parameters. If they differ, the least precise one.
     dtype: DType,
-    /// The type that the loss is evaluated in for the differences.
+    /// The type in which the loss is evaluated for the differences.
     witness: DType,
     lacks_witness: bool,
 }
@@ -120,9 +121,9 @@ impl<M: Module, F: Fn(&M) -> Tensor<1>> FlatModule<M, F> {
         }
     }
 
-    /// The module at another point, its parameters in this type. They are with autodiff, by which
-    /// layers like batch normalisation know that they are trained, but require no gradient, so that
-    /// no graph is kept.
+    /// Returns the module at another point, with its parameters in this type. The parameters are on
+    /// an autodiff device, so that layers like batch normalisation train. They require no gradient,
+    /// so that no graph is kept.
     fn at(&self, point: &[f64], dtype: DType) -> M {
         let mut offset = 0;
         let mut places = HashMap::new();
@@ -133,7 +134,7 @@ impl<M: Module, F: Fn(&M) -> Tensor<1>> FlatModule<M, F> {
         self.module.clone().map(&mut ParameterWriter { places, dtype })
     }
 
-    /// The loss at a point, as the differences see it.
+    /// The loss at a point, in the type for the differences.
     pub(crate) fn value(&self, point: &[f64]) -> f64 {
         (self.loss)(&self.at(point, self.witness)).inner().into_scalar::<f64>()
     }
@@ -142,7 +143,7 @@ impl<M: Module, F: Fn(&M) -> Tensor<1>> FlatModule<M, F> {
     pub(crate) fn autodiff(&self, point: &[f64]) -> Gradient {
         let module = self.at(point, self.dtype).train();
         let loss = (self.loss)(&module);
-        // A loss that no parameter reaches has no graph to walk back.
+        // A loss that reaches no parameter has no graph.
         let gradients = if loss.is_tracked() {
             GradientsParams::from_grads(loss.backward(), &module)
         } else {
@@ -174,12 +175,12 @@ impl<M: Module, F: Fn(&M) -> Tensor<1>> FlatModule<M, F> {
         check_slices(&self.parameters, point, &mut value, epsilon(self.witness), gradients, options)
     }
 
-    /// Whether autodiff agrees with the differences a little away from the point.
+    /// Whether autodiff agrees with the differences at a random point nearby.
     fn is_right_nearby(&self, options: &Options) -> bool {
         let mut rng = ChaCha8Rng::seed_from_u64(options.seed);
         let nudge = |x: &f64| x + 1e-2 * x.abs().max(1.0) * rng.random_range(-1.0..1.0);
         let nearby: Vec<f64> = self.point.iter().map(nudge).collect();
-        // What the parameters' own type makes of it, so that all look at the same point.
+        // Rounds to the parameters' own type, so that autodiff and differences use the same point.
         let nearby = match self.dtype {
             DType::F64 => nearby,
             _ => nearby.iter().map(|&x| f64::from(x as f32)).collect(),
@@ -189,8 +190,8 @@ impl<M: Module, F: Fn(&M) -> Tensor<1>> FlatModule<M, F> {
     }
 }
 
-/// Whether a device computes in f64, and not only says so: Vulkan drivers may offer the type, and
-/// Burn 0.22.1 then runs kernels whose exponentials and logarithms give nonsense.
+/// Whether a device computes correctly in f64. Some Vulkan drivers offer the type, but Burn 0.22.1
+/// then runs kernels with wrong exponentials and logarithms, so this function computes a few.
 pub fn f64_works(device: &Device) -> bool {
     if !device.supports_dtype(FloatDType::F64) {
         return false;
@@ -206,7 +207,7 @@ fn fails(report: &Report, source: &str) -> bool {
     report.parameters.iter().any(|parameter| parameter.sources[at].failed > 0)
 }
 
-/// The relative rounding of a float type: one in its last place.
+/// The machine epsilon of a float type.
 fn epsilon(dtype: DType) -> f64 {
     match dtype {
         DType::F64 => f64::EPSILON,
@@ -216,7 +217,7 @@ fn epsilon(dtype: DType) -> f64 {
     }
 }
 
-/// Lays out the parameters that require a gradient, by their path in the module.
+/// Collects the parameters that require a gradient, named by their path in the module.
 #[derive(Default)]
 struct ParameterLayout {
     path: Vec<String>,
@@ -230,8 +231,8 @@ struct ParameterLayout {
 impl ModuleVisitor for ParameterLayout {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
         let tensor = param.val();
-        // In training state all that can be trained requires a gradient: what does not was frozen,
-        // or is a running statistic. And a parameter that two modules share is one parameter.
+        // In training mode every trainable tensor requires a gradient. The others are frozen or
+        // running statistics. A parameter that two modules share is one parameter.
         if !tensor.is_require_grad() || self.ids.contains(&param.id) {
             return;
         }
@@ -254,7 +255,7 @@ impl ModuleVisitor for ParameterLayout {
     }
 }
 
-/// Puts values in the place of parameters.
+/// Replaces the parameters' values.
 struct ParameterWriter<'a> {
     places: HashMap<ParamId, &'a [f64]>,
     dtype: DType,
@@ -273,7 +274,7 @@ impl ModuleMapper for ParameterWriter<'_> {
     }
 }
 
-/// Picks the gradients of a module's parameters.
+/// Reads the gradients of a module's parameters.
 struct GradientReader<'a> {
     gradients: &'a GradientsParams,
     values: HashMap<ParamId, Vec<f64>>,

@@ -1,56 +1,56 @@
-/// How to check. `Options::default()` is right for most modules.
+/// The settings of a check. `Options::default()` is right for most modules.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Options {
-    /// A distance that is always forgiven, in units of loss per parameter.
+    /// An absolute tolerance that is added to the bound, in units of loss per parameter.
     pub atol: f64,
-    /// A distance relative to the differences' value that is always forgiven.
+    /// A tolerance that is added to the bound, relative to the differences' estimate.
     pub rtol: f64,
-    /// A coordinate is unresolved where its bound is wider than this fraction of the gradient: a
-    /// wrong gradient might hide in it. Where absent, a thousandth, or what the type of the loss
-    /// allows if that is more.
+    /// A coordinate is unresolved if its bound is wider than this fraction of the parameter's
+    /// largest gradient coordinate, because a wrong gradient could hide in it. The default is
+    /// 0.001, or 30 times the square root of the machine epsilon of the loss's type if that is
+    /// larger.
     pub resolution: Option<f64>,
-    /// The fraction of unresolved coordinates beyond which nothing is proven, and the check is no
-    /// pass.
+    /// The largest fraction of unresolved coordinates with which a check can pass.
     pub max_unresolved: f64,
-    /// Every coordinate, or random directions.
+    /// The coordinates or directions to check.
     pub search: Search,
-    /// The seed of random directions, cotangents and nudges.
+    /// The seed of the random directions, cotangents and perturbations.
     pub seed: u64,
-    /// Random cotangents for an output that is no scalar.
+    /// The number of random cotangents for an output that is not a scalar.
     pub cotangents: usize,
-    /// The type that the loss is evaluated in for the differences.
+    /// The type in which the loss is evaluated for the differences.
     #[cfg(feature = "burn")]
     pub witness: Witness,
 }
 
-/// Where to look.
+/// Which slopes are checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Search {
-    /// Every coordinate up to so many in all, random directions beyond.
+    /// Every coordinate if there are at most `coordinates`, otherwise random directions.
     Auto {
-        /// The most coordinates to look at one by one.
+        /// The largest number of coordinates that are checked one by one.
         coordinates: usize,
     },
     /// Every coordinate.
     Exhaustive,
-    /// So many random directions a parameter; where one fails, it is halved until the guilty
-    /// coordinate is found.
+    /// Random directions. If a gradient fails along one, bisection searches for the wrong
+    /// coordinate.
     Directions {
-        /// Directions a parameter.
+        /// The number of directions per parameter.
         count: usize,
     },
 }
 
-/// The type that the loss is evaluated in for the differences.
+/// The type in which the loss is evaluated for the differences.
 #[cfg(feature = "burn")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Witness {
-    /// The parameters' own type, whatever it can resolve.
+    /// The parameters' own type, whatever its precision.
     Own,
-    /// f64, on the same values: a far better witness for an f32 gradient. The loss must follow the
-    /// type of the parameters it is given, casting its inputs where need be, and the device must
-    /// have f64.
+    /// f64, at the same values. This gives much narrower bounds for an f32 gradient. The loss must
+    /// follow the type of the parameters it receives and cast its inputs if necessary, and the
+    /// device must support f64.
     F64,
 }
 

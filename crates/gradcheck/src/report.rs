@@ -1,110 +1,109 @@
-//! What a check found.
+//! The report of a check.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// What a check found. Its `Display` is short where all is well.
+/// The result of a check. Its `Display` is short if the check passed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Report {
     /// The loss at the point.
     pub loss: f64,
-    /// How far values of the loss are off, from rounding.
+    /// The estimated rounding error of the loss.
     pub noise: f64,
-    /// The names of the gradients that were held against the differences.
+    /// The names of the checked gradients.
     pub sources: Vec<String>,
-    /// Each parameter.
+    /// The results per parameter.
     pub parameters: Vec<ParameterReport>,
-    /// What is wrong or odd about the whole.
+    /// The problems and remarks that concern the whole check.
     pub findings: Vec<Finding>,
-    /// Whether coordinates were looked at one by one, or along random directions.
+    /// Whether every coordinate was checked. Otherwise random directions were.
     pub exhaustive: bool,
     /// The seed of the random directions.
     pub seed: u64,
-    /// How often the loss was evaluated.
+    /// The number of evaluations of the loss.
     pub evaluations: usize,
-    /// The fraction of unresolved coordinates beyond which it is no pass.
+    /// The largest fraction of unresolved coordinates with which a check can pass.
     pub max_unresolved: f64,
 }
 
-/// What was found of one parameter.
+/// The result for one parameter.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ParameterReport {
-    /// The name that the module gives it.
+    /// The parameter's path in the module.
     pub name: String,
-    /// Its shape.
+    /// The parameter's shape.
     pub shape: Vec<usize>,
-    /// Coordinates, or directions, looked at.
+    /// The number of coordinates or directions that were checked.
     pub checked: usize,
-    /// Where the one-sided slopes differ, and every gradient lies between them.
+    /// The number of kinks, where the one-sided slopes differ and every gradient lies between them.
     pub kinks: usize,
-    /// Each gradient, in the order of [`Report::sources`].
+    /// The result for each gradient, in the order of [`Report::sources`].
     pub sources: Vec<SourceReport>,
 }
 
-/// What was found of one gradient of one parameter.
+/// The result for one gradient of one parameter.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SourceReport {
-    /// Agree with the differences, within a bound that would have told.
+    /// The number of comparisons that agree within a bound that would reveal a wrong gradient.
     pub passed: usize,
-    /// Cannot be right if the differences are.
+    /// The number of comparisons in which the gradient cannot be right if the differences are.
     pub failed: usize,
-    /// The differences cannot tell.
+    /// The number of comparisons that the differences cannot decide.
     pub unresolved: usize,
-    /// The worst of all, measured by its bound.
+    /// The worst mismatch, relative to what is allowed.
     pub worst: Option<Mismatch>,
 }
 
-/// A gradient and the differences, side by side.
+/// A gradient and the differences at one coordinate or direction.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Mismatch {
-    /// Which coordinate; none where it is a random direction that could not be narrowed down.
+    /// The coordinate. `None` for a random direction for which no single coordinate was found.
     pub index: Option<Vec<usize>>,
     /// All gradients here, in the order of [`Report::sources`].
     pub gradients: Vec<f64>,
-    /// What the differences give.
+    /// The estimate of the differences.
     pub differences: f64,
-    /// How far that may be off.
+    /// The bound on the error of the estimate.
     pub bound: f64,
-    /// The distance of this gradient from the differences.
+    /// The distance of this gradient from the estimate.
     pub absolute: f64,
     /// The distance relative to the larger of the two.
     pub relative: f64,
-    /// The distance in units of the last place of the gradient's type.
+    /// The distance in units of the last place (ULP) of the gradient's type.
     pub ulps: f64,
-    /// What a distance may be here: the bound, the rounding of the gradient's type, and what the
-    /// options forgive.
+    /// The allowed distance: the bound, the rounding of the gradient's type, and the tolerances of
+    /// the options.
     pub allowed: f64,
 }
 
-/// What is wrong or odd about the whole.
+/// A problem or a remark that concerns the whole check.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Finding {
-    /// Two evaluations at the same point differ: differences mean nothing.
+    /// Two evaluations at the same point differ, so differences are meaningless.
     NotDeterministic {
         /// The first value.
         first: f64,
-        /// The second.
+        /// The second value.
         second: f64,
     },
     /// The loss is not finite at the point.
     LossNotFinite {
-        /// Its value.
+        /// The value.
         value: f64,
     },
-    /// There is nothing to check.
+    /// No parameter requires a gradient, so there is nothing to check.
     NoParameters,
-    /// Neither the loss nor any gradient moves: whatever was meant to be checked is not in it.
+    /// Neither the loss nor any gradient moves: the loss does not depend on the parameters.
     Constant,
-    /// A gradient has no value for this parameter: the loss does not reach it, or the graph was
-    /// cut.
+    /// A gradient has no value for this parameter: the loss does not reach it, or the graph is cut.
     Unreached {
         /// The gradient.
         source: String,
         /// The parameter.
         parameter: String,
-        /// Whether the loss does depend on it, which makes it a failure.
+        /// Whether the loss depends on the parameter. If so, the check fails.
         matters: bool,
     },
     /// A gradient is not finite.
@@ -115,19 +114,19 @@ pub enum Finding {
         parameter: String,
         /// The first such coordinate.
         index: Vec<usize>,
-        /// Its value, as text, since JSON has no such number.
+        /// The value as text, because JSON cannot represent it as a number.
         value: String,
     },
-    /// One gradient disagrees with the differences and all the others agree with them.
+    /// One gradient disagrees with the differences, and all others agree with them.
     OddOneOut {
         /// The gradient.
         source: String,
     },
-    /// All gradients agree with each other and none with the differences: perhaps they belong to
-    /// another loss.
+    /// All gradients agree with each other, but none agrees with the differences. They may belong
+    /// to another loss.
     LossIsOdd,
-    /// Away from this point the failing gradient is right: it takes the wrong side of a kink in
-    /// some intermediate step.
+    /// The failing gradient is right nearby: at this point it takes the wrong side of a kink in an
+    /// intermediate step.
     RightNearby {
         /// The gradient.
         source: String,
@@ -154,28 +153,28 @@ impl Finding {
 }
 
 impl Report {
-    /// Coordinates, or directions, looked at.
+    /// The number of coordinates or directions that were checked.
     pub fn checked(&self) -> usize {
         self.parameters.iter().map(|parameter| parameter.checked).sum()
     }
 
-    /// Verdicts that a gradient cannot be right, over all gradients.
+    /// The number of failed comparisons, over all gradients.
     pub fn failed(&self) -> usize {
         self.sources_of_all().map(|source| source.failed).sum()
     }
 
-    /// Verdicts that the differences cannot tell, over all gradients.
+    /// The number of unresolved comparisons, over all gradients.
     pub fn unresolved(&self) -> usize {
         self.sources_of_all().map(|source| source.unresolved).sum()
     }
 
-    /// Coordinates at a kink.
+    /// The number of coordinates or directions at a kink.
     pub fn kinks(&self) -> usize {
         self.parameters.iter().map(|parameter| parameter.kinks).sum()
     }
 
-    /// Whether every gradient is proven right: none failed, nothing about the whole forbids it, and
-    /// few enough are unresolved.
+    /// Whether the check passed: no comparison failed, no finding is a failure, and at most
+    /// [`Report::max_unresolved`] of the comparisons are unresolved.
     pub fn passed(&self) -> bool {
         let verdicts = (self.checked() * self.sources.len()).max(1);
         let unresolved = self.unresolved() as f64 / verdicts as f64;
@@ -185,7 +184,7 @@ impl Report {
     /// Panics with the whole report unless it [passed](Report::passed).
     ///
     /// # Panics
-    /// Where the check is no pass.
+    /// If the check did not pass.
     #[track_caller]
     pub fn assert_pass(&self) {
         assert!(self.passed(), "{self}");
@@ -195,7 +194,7 @@ impl Report {
         self.parameters.iter().flat_map(|parameter| &parameter.sources)
     }
 
-    /// Adds what another check of the same module found.
+    /// Adds the results of another check of the same module.
     pub fn merge(&mut self, other: Report) {
         self.evaluations += other.evaluations;
         self.noise = self.noise.max(other.noise);
@@ -221,7 +220,7 @@ impl Report {
 }
 
 impl Mismatch {
-    /// The distance over what it may be: above one, it failed.
+    /// The distance divided by the allowed distance. Above 1 the comparison failed.
     pub(crate) fn badness(&self) -> f64 {
         if self.absolute.is_nan() { f64::INFINITY } else { self.absolute / self.allowed }
     }

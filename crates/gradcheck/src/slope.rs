@@ -1,47 +1,48 @@
-//! The slope of a function of one number, by differences, with a bound on its error.
+//! The slope of a function of one variable by finite differences, with a bound on its error.
 
-/// A slope by central differences and Richardson extrapolation, and how far it may be off.
+/// A slope by central differences and Richardson extrapolation, with a bound on its error.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Slope {
     /// The slope; at a kink, the mean of the two one-sided slopes.
     pub value: f64,
-    /// The true slope is not farther away than this: what is left of the truncation, plus the
-    /// function's own noise.
+    /// The bound on the slope's error: the remaining truncation error plus the function's noise.
     pub bound: f64,
-    /// How much the slope jumps here, where it does: the right one minus the left one.
+    /// The jump of the slope at a kink: the right slope minus the left one.
     pub kink: Option<f64>,
-    /// The step of the difference that was best.
+    /// The step of the best difference.
     pub step: f64,
-    /// How often the function was evaluated.
+    /// The number of evaluations of the function.
     pub evaluations: usize,
 }
 
-/// The steps are `scale / 8`, halved each time, this often at most.
+/// The largest number of steps. The first step is `scale / 8`, and each step is half of the
+/// previous one.
 const MAX_LEVELS: usize = 22;
 
 /// After this many levels without a better bound, smaller steps only add noise.
 const PATIENCE: usize = 3;
 
-/// Until the bound is this small beside the slope, or is all noise, the steps may still be too
-/// large to see anything.
+/// The search stops early only if the bound is this small relative to the slope, or is only noise.
+/// Before that, the steps may be too large to resolve the function.
 const CONVERGED: f64 = 1e-4;
 
 /// Extrapolation beyond this order amplifies noise and gains nothing.
 const MAX_ORDER: usize = 6;
 
-/// The truncation left over is not larger than the last correction, most often far smaller; twice
-/// it is on the safe side.
+/// The remaining truncation error is at most the last correction, and usually much smaller. Twice
+/// the correction is a safe bound.
 const TRUNCATION_SAFETY: f64 = 2.0;
 
-/// The slope at 0 of `f`, a function whose values carry an error of up to `noise`.
+/// Estimates the slope at 0 of `f`. The values of `f` have an error of at most `noise`.
 ///
-/// Central differences at steps `h, h/2, h/4, …` have errors in even powers of h; Richardson
+/// Central differences at steps `h, h/2, h/4, …` have errors in even powers of h. Richardson
 /// extrapolation (Ridders' tableau, *Advances in Engineering Software* 4(2), 1982, p. 75) removes
-/// them one by one. Each entry of the tableau gets a bound: twice its last correction for what
-/// truncation is left, and the noise over its step for what rounding has done. The entry with the
-/// least bound is the answer. So the step is chosen by the function, not by a rule of thumb.
+/// these powers one by one. Each extrapolated entry of the tableau has a bound: twice its last
+/// correction for the remaining truncation error, plus twice the noise divided by its step for
+/// rounding. The result is the entry with the smallest bound, unless an entry of a smaller step
+/// contradicts it. So the function determines the step, not a rule of thumb.
 ///
-/// `scale` is a length over which `f` may change its ways: the first step is an eighth of it.
+/// `scale` is a length over which `f` may change its behaviour. The first step is an eighth of it.
 pub fn slope(f: &mut dyn FnMut(f64) -> f64, scale: f64, noise: f64) -> Slope {
     let middle = f(0.0);
     let mut evaluations = 1;
@@ -55,7 +56,7 @@ pub fn slope(f: &mut dyn FnMut(f64) -> f64, scale: f64, noise: f64) -> Slope {
         let (right, left) = (f(step), f(-step));
         evaluations += 2;
         if !(right.is_finite() && left.is_finite()) {
-            // Too far out; nearer the point it may be well.
+            // The step is too large. Closer to the point the function may be finite.
             previous.clear();
             jumps = SlopeJumps::default();
             continue;
@@ -79,8 +80,8 @@ pub fn slope(f: &mut dyn FnMut(f64) -> f64, scale: f64, noise: f64) -> Slope {
         previous = row;
 
         let Some((value, bound)) = candidate else { continue };
-        // A smaller step that contradicts a larger one is right: the larger one spanned something
-        // that it did not see.
+        // If a smaller step contradicts a larger one, the smaller one is right: the larger one
+        // stepped over a detail of the function.
         let is_contradicted = best.is_some_and(|best| (best.value - value).abs() > best.bound + bound);
         if is_contradicted || best.is_none_or(|best| bound < best.bound) {
             best = Some(Slope { value, bound, kink: None, step, evaluations });
@@ -97,20 +98,20 @@ pub fn slope(f: &mut dyn FnMut(f64) -> f64, scale: f64, noise: f64) -> Slope {
     Slope { kink: jumps.kink(found.value), evaluations, ..found }
 }
 
-/// `(f(h) - 2 f(0) + f(-h)) / h`: goes to 0 like h where f is smooth, and to the jump of the slope
-/// where it has a kink.
+/// Estimates the limit of `(f(h) - 2 f(0) + f(-h)) / h` for h to 0. The quotient goes to 0 like h
+/// if f is smooth, and to the jump of the slope at a kink.
 #[derive(Default)]
 struct SlopeJumps {
     last: Option<(f64, f64)>,
     extrapolated: Option<f64>,
-    /// The best estimate of the limit with its bound.
+    /// The best estimate of the limit and its bound.
     best: Option<(f64, f64)>,
 }
 
 impl SlopeJumps {
     fn push(&mut self, jump: f64, noise: f64) {
         if let Some((last, _)) = self.last {
-            // The part that goes like h, removed.
+            // Removes the part proportional to h.
             let limit = 2.0 * jump - last;
             if let Some(before) = self.extrapolated {
                 let bound = TRUNCATION_SAFETY * (limit - before).abs() + 3.0 * noise;
@@ -123,27 +124,27 @@ impl SlopeJumps {
         self.last = Some((jump, noise));
     }
 
-    /// The limit, where it is clearly not zero beside a slope of this size.
+    /// Returns the limit if it is clearly not zero relative to this slope.
     fn kink(&self, slope: f64) -> Option<f64> {
         let (limit, bound) = self.best?;
         (limit.abs() > 4.0 * bound && limit.abs() > 1e-6 * slope.abs()).then_some(limit)
     }
 }
 
-/// How far values of `f` near 0 are off, from rounding: by differences of high order, in which a
-/// smooth function all but vanishes and its noise does not (Moré and Wild, *Estimating
+/// Estimates the rounding error of the values of `f` near 0. It uses differences of high order,
+/// which almost vanish for a smooth function but not for its noise (Moré and Wild, *Estimating
 /// Computational Noise*, SIAM J. Sci. Comput. 33(3), 2011, p. 1292).
 ///
-/// `epsilon` is the relative rounding of the type that `f` computes in. Never less than half of it
-/// on the value itself.
+/// `epsilon` is the machine epsilon of the type in which `f` computes. The result is at least half
+/// of it relative to the value.
 pub fn noise(f: &mut dyn FnMut(f64) -> f64, scale: f64, epsilon: f64) -> f64 {
-    // Near enough that a sixth power of the spacing is nothing, and far enough that the points are
-    // different numbers.
+    // The spacing is small enough that its sixth power is negligible, and large enough that the
+    // points are different numbers.
     let near = noise_at(f, scale * epsilon.powf(0.4));
-    // A small value that was rounded as a part of a large one moves in steps, which may be too
-    // coarse to show near by. Farther out they do; but so does the function itself, so only what
-    // has the look of noise counts: as much of it in every order, and no more than single precision
-    // at the size of 1 would leave.
+    // A small value that was rounded as part of a large one changes in steps. These may be too
+    // coarse to show at the near spacing. They show at a larger spacing, but there the function
+    // itself contributes to the differences. So the far estimate counts only if it looks like
+    // noise: about equal in every order, and at most what single precision leaves at magnitude 1.
     let far = noise_at(f, scale * epsilon.powf(0.4).max(1e-3));
     let spread = |deviations: [f64; 3]| {
         let (least, most) = deviations.iter().fold((f64::INFINITY, 0.0f64), |(a, b), &d| (a.min(d), b.max(d)));
@@ -154,27 +155,27 @@ pub fn noise(f: &mut dyn FnMut(f64) -> f64, scale: f64, epsilon: f64) -> f64 {
     (DEVIATIONS * deviation).max(epsilon * near.largest / 2.0).max(f64::MIN_POSITIVE)
 }
 
-/// Three standard deviations, as good as never exceeded.
+/// Three standard deviations, which are practically never exceeded.
 const DEVIATIONS: f64 = 3.0;
 
 struct Noise {
-    /// The largest value.
+    /// The largest absolute value.
     largest: f64,
-    /// The standard deviation of the noise, by differences of order 4, 5 and 6.
+    /// The standard deviation of the noise, from differences of order 4, 5 and 6.
     deviations: [f64; 3],
 }
 
 fn noise_at(f: &mut dyn FnMut(f64) -> f64, spacing: f64) -> Noise {
-    /// Many more values than the highest order of difference, so that a kink among them spoils less
-    /// than half of the differences.
+    /// Many more values than the highest order of difference, so that a kink among them affects
+    /// less than half of the differences.
     const POINTS: usize = 25;
-    /// The median size of a normal variable, in standard deviations.
+    /// The median absolute value of a normal variable, in standard deviations.
     const MEDIAN: f64 = 0.674_49;
 
     let mut differences: Vec<f64> = (0..POINTS).map(|i| f((i as f64 - (POINTS / 2) as f64) * spacing)).collect();
     let largest = differences.iter().fold(0.0f64, |largest, value| largest.max(value.abs()));
     let mut deviations = [0.0; 3];
-    // For noise of unit variance the k-th difference has variance (2k)! / (k!)^2.
+    // For noise of unit variance, the k-th difference has variance (2k)! / (k!)^2.
     let mut variance = 1.0;
     for order in 1..=6usize {
         differences = differences.windows(2).map(|pair| pair[1] - pair[0]).collect();
@@ -193,7 +194,7 @@ fn noise_at(f: &mut dyn FnMut(f64) -> f64, spacing: f64) -> Noise {
 mod tests {
     use super::*;
 
-    /// The estimate is within its bound of the truth, and the bound is this small.
+    /// Checks that the error is within the bound and that the bound is at most `largest_bound`.
     fn check(f: impl Fn(f64) -> f64, truth: f64, largest_bound: f64) {
         let mut f = |x| f(x);
         let noise = noise(&mut f, 1.0, f64::EPSILON);
