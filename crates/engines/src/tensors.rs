@@ -21,7 +21,7 @@ const LOSSES_ON_DEVICE: usize = 1 << 16;
 
 /// The most rows that are read at once, or whose gradient is summed in the device's float type. The
 /// results of several such parts are combined in f64.
-const ROWS_A_SUM: usize = 1 << 12;
+const ROWS_PER_SUM: usize = 1 << 12;
 
 /// Trains a model with tensor operations.
 pub(crate) struct TensorEngine<'a, M> {
@@ -117,7 +117,7 @@ impl<'a, M: Classifier> TensorEngine<'a, M> {
     /// Computes the full gradient in f64 on the host: a device may have no f64.
     fn sums_in_f64(&self, parameters: &Parameters) -> Result<Gradient, TensorReadError> {
         let mut sums = GradientSums::new(&*self.link, parameters);
-        for Examples { features, labels } in self.examples.parts(ROWS_A_SUM) {
+        for Examples { features, labels } in self.examples.parts(ROWS_PER_SUM) {
             let rows = features.flatten::<1>(0, 1).try_into_vec_as::<f64>()?;
             let labels = labels.try_into_vec_as::<u8>()?;
             let weight = |label: usize| self.weights.as_ref().map_or(1.0, |weights| weights.of_class[label]);
@@ -167,7 +167,7 @@ impl<M: Classifier> Engine for TensorEngine<'_, M> {
     }
 
     fn full_gradient(&mut self) -> Result<Gradient, EngineError> {
-        let parts = self.examples.parts(ROWS_A_SUM).flat_map(|rows| {
+        let parts = self.examples.parts(ROWS_PER_SUM).flat_map(|rows| {
             let CostAndGradient { losses, gradient, .. } = self.gradient(rows, L2::NONE);
             [losses, gradient.weight.flatten(0, 1), gradient.bias]
         });

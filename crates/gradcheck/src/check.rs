@@ -28,8 +28,8 @@ impl Parameter {
     }
 
     /// Converts a flat index to a multi-index. The last axis varies fastest.
-    fn unravel(&self, flat: usize) -> Vec<usize> {
-        let mut rest = flat;
+    fn unravel(&self, negligible_slope: usize) -> Vec<usize> {
+        let mut rest = negligible_slope;
         let mut index: Vec<usize> = self
             .shape
             .iter()
@@ -69,7 +69,7 @@ const DIRECTIONS: usize = 4;
 /// The slope that counts as zero: `sqrt(epsilon)` times the absolute loss, or `sqrt(epsilon)` if
 /// the loss is larger than 1. At such a slope a bound of this size is enough, and no finer
 /// resolution is required.
-fn flat(epsilon: f64, loss: f64) -> f64 {
+fn negligible_slope(epsilon: f64, loss: f64) -> f64 {
     epsilon.sqrt() * loss.abs().min(1.0)
 }
 
@@ -101,15 +101,15 @@ pub fn check_slices(
     }
 
     let mut checker = Checker::new(parameters, point, loss, epsilon, gradients, options);
-    if let Some(finding) = checker.cannot_be_checked() {
+    if let Some(finding) = checker.check_preconditions() {
         checker.report.findings.push(finding);
         return checker.report;
     }
-    checker.note_what_is_not_finite();
+    checker.record_non_finite();
     for parameter in 0..parameters.len() {
         checker.check_parameter(parameter);
     }
-    checker.conclude();
+    checker.add_findings();
     checker.report
 }
 
@@ -172,7 +172,7 @@ impl<'a> Checker<'a> {
 
     /// Returns a finding that makes differences meaningless, if there is one. Also measures the
     /// loss and its noise.
-    fn cannot_be_checked(&mut self) -> Option<Finding> {
+    fn check_preconditions(&mut self) -> Option<Finding> {
         if self.point.is_empty() {
             return Some(Finding::NoParameters);
         }
@@ -200,7 +200,7 @@ impl<'a> Checker<'a> {
         None
     }
 
-    fn note_what_is_not_finite(&mut self) {
+    fn record_non_finite(&mut self) {
         for gradient in self.gradients {
             for (parameter, values) in self.parameters.iter().zip(&gradient.values) {
                 let at = values.as_ref().and_then(|values| values.iter().position(|value| !value.is_finite()));
@@ -230,7 +230,7 @@ impl<'a> Checker<'a> {
             for coordinate in 0..length {
                 let direction = vec![(self.offsets[parameter] + coordinate, 1.0)];
                 let slope = self.slope_along(&direction);
-                self.judge(parameter, Some(coordinate), &direction, slope);
+                self.compare_gradients(parameter, Some(coordinate), &direction, slope);
             }
         } else {
             let count = match self.options.search {
@@ -240,8 +240,8 @@ impl<'a> Checker<'a> {
             for _ in 0..count {
                 let direction = self.random_direction(self.offsets[parameter], 0..length);
                 let slope = self.slope_along(&direction);
-                if let Some(source) = self.judge(parameter, None, &direction, slope) {
-                    self.find_guilty(parameter, source, direction);
+                if let Some(source) = self.compare_gradients(parameter, None, &direction, slope) {
+                    self.bisect_failure(parameter, source, direction);
                     break;
                 }
             }
@@ -260,7 +260,7 @@ impl<'a> Checker<'a> {
 
     /// Bisects a direction along which a gradient failed. Stops at one coordinate, or if neither
     /// half fails alone.
-    fn find_guilty(&mut self, parameter: usize, source: usize, direction: Vec<(usize, f64)>) {
+    fn bisect_failure(&mut self, parameter: usize, source: usize, direction: Vec<(usize, f64)>) {
         let mut suspects = direction;
         while suspects.len() > 1 {
             let (left, right) = suspects.split_at(suspects.len() / 2);
@@ -269,12 +269,12 @@ impl<'a> Checker<'a> {
                 let length = (half.len() as f64).sqrt();
                 half.iter().map(|&(at, sign)| (at, sign.signum() / length)).collect::<Vec<_>>()
             });
-            let badness = [0, 1].map(|half| {
+            let relative_to_allowed = [0, 1].map(|half| {
                 let slope = self.slope_along(&halves[half]);
-                self.mismatch(parameter, source, None, &halves[half], slope).badness()
+                self.mismatch(parameter, source, None, &halves[half], slope).relative_to_allowed()
             });
-            let worse = usize::from(badness[1] > badness[0]);
-            if badness[worse] <= 1.0 {
+            let worse = usize::from(relative_to_allowed[1] > relative_to_allowed[0]);
+            if relative_to_allowed[worse] <= 1.0 {
                 return;
             }
             suspects = std::mem::take(&mut halves[worse]);
@@ -288,14 +288,14 @@ impl<'a> Checker<'a> {
 
     /// Compares every gradient with a slope and counts the results. Returns the first gradient that
     /// failed.
-    fn judge(
+    fn compare_gradients(
         &mut self,
         parameter: usize,
         coordinate: Option<usize>,
         direction: &[(usize, f64)],
         slope: Slope,
     ) -> Option<usize> {
-        self.moves |= slope.value.abs() > slope.bound.max(self.stillness()) || slope.kink.is_some();
+        self.moves |= slope.value.abs() > slope.bound.max(self.zero_slope_threshold()) || slope.kink.is_some();
         let mut first_failed = None;
         let mut between = 0;
         for source in 0..self.gradients.len() {
@@ -308,7 +308,7 @@ impl<'a> Checker<'a> {
                 Comparison::Passed
             } else if mismatch.absolute.is_nan() || mismatch.absolute > mismatch.allowed {
                 Comparison::Failed
-            } else if self.tells(parameter, source, &mismatch) {
+            } else if self.is_resolved(parameter, source, &mismatch) {
                 Comparison::Passed
             } else {
                 Comparison::Unresolved
@@ -322,7 +322,7 @@ impl<'a> Checker<'a> {
             if matches!(verdict, Comparison::Failed) {
                 first_failed = first_failed.or(Some(source));
             }
-            if found.worst.as_ref().is_none_or(|worst| mismatch.badness() > worst.badness()) {
+            if found.worst.as_ref().is_none_or(|worst| mismatch.relative_to_allowed() > worst.relative_to_allowed()) {
                 found.worst = Some(mismatch);
             }
         }
@@ -333,12 +333,12 @@ impl<'a> Checker<'a> {
     }
 
     /// Whether the allowed distance is narrow enough to reveal a wrong gradient.
-    fn tells(&self, parameter: usize, source: usize, mismatch: &Mismatch) -> bool {
+    fn is_resolved(&self, parameter: usize, source: usize, mismatch: &Mismatch) -> bool {
         let allowed = mismatch.allowed - self.options.atol - self.options.rtol * mismatch.differences.abs();
         let here = mismatch.gradients[source].abs().max(mismatch.differences.abs());
         let resolution = self.options.resolution.unwrap_or_else(|| (30.0 * self.epsilon.sqrt()).max(1e-3));
         allowed <= resolution * here.max(self.largest(parameter, source))
-            || here + allowed <= flat(self.epsilon, self.report.loss)
+            || here + allowed <= negligible_slope(self.epsilon, self.report.loss)
     }
 
     /// The largest absolute value of a gradient for a parameter, among its finite coordinates.
@@ -410,10 +410,11 @@ impl<'a> Checker<'a> {
     }
 
     /// Adds the findings about the whole check.
-    fn conclude(&mut self) {
-        let stillness = self.stillness();
-        let still =
-            |gradient: &Gradient| gradient.values.iter().flatten().flatten().all(|value| value.abs() <= stillness);
+    fn add_findings(&mut self) {
+        let zero_slope_threshold = self.zero_slope_threshold();
+        let still = |gradient: &Gradient| {
+            gradient.values.iter().flatten().flatten().all(|value| value.abs() <= zero_slope_threshold)
+        };
         if !self.moves && self.gradients.iter().all(still) {
             self.report.findings.push(Finding::Constant);
         }
@@ -431,7 +432,7 @@ impl<'a> Checker<'a> {
 
     /// The largest slope that counts as no movement: over a unit step it changes the loss by 8
     /// times its noise.
-    fn stillness(&self) -> f64 {
+    fn zero_slope_threshold(&self) -> f64 {
         8.0 * self.report.noise
     }
 

@@ -66,9 +66,9 @@ impl fmt::Display for Controls {
 pub fn controls<M: Module>(module: &M, loss: impl Fn(&M) -> Tensor<1>, options: &Options) -> Controls {
     let subject = FlatModule::new(module, loss, options.witness);
     let right = subject.autodiff(&subject.point);
-    let wrong: Vec<(&str, Option<Gradient>)> = WAYS
+    let wrong: Vec<(&str, Option<Gradient>)> = CORRUPTIONS
         .iter()
-        .map(|(name, spoil)| (*name, spoil_one(name, *spoil, &subject.parameters, &subject.point, &right)))
+        .map(|(name, corrupt)| (*name, corrupted(name, *corrupt, &subject.parameters, &subject.point, &right)))
         .collect();
     let mut gradients = vec![right];
     gradients.extend(wrong.iter().filter_map(|(_, gradient)| gradient.clone()));
@@ -93,9 +93,9 @@ fn is_caught(report: &Report, source: &str) -> bool {
 }
 
 /// Returns the corrupted gradient, or `None` if the corruption changes nothing.
-fn spoil_one(
+fn corrupted(
     name: &str,
-    spoil: Corruption,
+    corrupt: Corruption,
     parameters: &[Parameter],
     point: &[f64],
     right: &Gradient,
@@ -104,7 +104,7 @@ fn spoil_one(
     name.clone_into(&mut wrong.name);
     let mut offset = 0;
     for (at, parameter) in parameters.iter().enumerate() {
-        spoil(&mut wrong.values[at], &parameter.shape, &point[offset..][..parameter.len()]);
+        corrupt(&mut wrong.values[at], &parameter.shape, &point[offset..][..parameter.len()]);
         offset += parameter.len();
     }
     let differs = wrong.values.iter().zip(&right.values).any(|(wrong, right)| wrong != right);
@@ -115,7 +115,7 @@ fn spoil_one(
 type Corruption = fn(&mut Option<Vec<f64>>, &[usize], &[f64]);
 
 /// Typical mistakes in a gradient.
-const WAYS: [(&str, Corruption); 9] = [
+const CORRUPTIONS: [(&str, Corruption); 9] = [
     ("a wrong sign", |gradient, _, _| each(gradient, |g| -g)),
     ("a missing 1/N (N = 2)", |gradient, _, _| each(gradient, |g| 2.0 * g)),
     ("a doubled penalty (weights)", |gradient, shape, point| {

@@ -43,7 +43,7 @@ pub use check::{Gradient, Parameter, check_slices};
 #[cfg(feature = "burn")]
 pub use controls::{Control, Controls, controls};
 #[cfg(feature = "burn")]
-pub use module::{against_differences, check, check_output, compare, f64_works};
+pub use module::{check, check_output, compare, compare_without_autodiff, f64_works};
 #[cfg(feature = "burn")]
 pub use options::Witness;
 pub use options::{Options, Search};

@@ -46,7 +46,7 @@ pub fn compare<M: Module>(
 
 /// As [`compare`], but without autodiff: only `gradients` are compared with the differences of
 /// `loss`. The loss needs no autodiff graph.
-pub fn against_differences<M: Module>(
+pub fn compare_without_autodiff<M: Module>(
     module: &M,
     loss: impl Fn(&M) -> Tensor<1>,
     gradients: &[(&str, GradientsParams)],

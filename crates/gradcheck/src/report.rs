@@ -210,8 +210,9 @@ impl Report {
                 mine.passed += theirs.passed;
                 mine.failed += theirs.failed;
                 mine.unresolved += theirs.unresolved;
-                let badness = |worst: &Option<Mismatch>| worst.as_ref().map_or(-1.0, Mismatch::badness);
-                if badness(&theirs.worst) > badness(&mine.worst) {
+                let relative_to_allowed =
+                    |worst: &Option<Mismatch>| worst.as_ref().map_or(-1.0, Mismatch::relative_to_allowed);
+                if relative_to_allowed(&theirs.worst) > relative_to_allowed(&mine.worst) {
                     mine.worst = theirs.worst;
                 }
             }
@@ -221,7 +222,7 @@ impl Report {
 
 impl Mismatch {
     /// The distance divided by the allowed distance. Above 1 the comparison failed.
-    pub(crate) fn badness(&self) -> f64 {
+    pub(crate) fn relative_to_allowed(&self) -> f64 {
         if self.absolute.is_nan() { f64::INFINITY } else { self.absolute / self.allowed }
     }
 }

@@ -51,7 +51,7 @@ trait Kernel: Send {
 
     /// Runs one pass over the rows. Returns the sum of the losses and the number of correctly
     /// classified rows. In mode `Gradient` it keeps the sums of the gradient.
-    fn pass(&mut self, isa: Isa, rows: &PackedRows, which: RowSet, ask: PassMode) -> (f64, usize);
+    fn pass(&mut self, isa: Isa, rows: &PackedRows, row_set: RowSet, mode: PassMode) -> (f64, usize);
 
     /// Updates the parameters with the sums of the last pass.
     fn update(&mut self, isa: Isa, by: UpdateScalars);
@@ -180,9 +180,9 @@ impl Fused {
         }
     }
 
-    fn all(&mut self, rows: &PackedRows, ask: PassMode) -> (f64, usize) {
+    fn all(&mut self, rows: &PackedRows, mode: PassMode) -> (f64, usize) {
         self.check(rows, rows.len());
-        self.kernel.pass(self.isa, rows, RowSet::From(0, rows.len()), ask)
+        self.kernel.pass(self.isa, rows, RowSet::From(0, rows.len()), mode)
     }
 
     /// Returns the gradient on the rows of a batch, with their mean cross-entropy.
@@ -200,19 +200,19 @@ impl Fused {
     /// As [`Fused::step`].
     pub fn full_gradient(&mut self, rows: &PackedRows) -> Gradient {
         let n = rows.len();
-        let first = self.gradient_of(rows, RowSet::From(0, n.min(ROWS_A_SUM)));
-        let mut all = first.times(n.min(ROWS_A_SUM) as f64 / n as f64);
-        for first in (0..n).step_by(ROWS_A_SUM).skip(1) {
-            let end = n.min(first + ROWS_A_SUM);
+        let first = self.gradient_of(rows, RowSet::From(0, n.min(ROWS_PER_SUM)));
+        let mut all = first.times(n.min(ROWS_PER_SUM) as f64 / n as f64);
+        for first in (0..n).step_by(ROWS_PER_SUM).skip(1) {
+            let end = n.min(first + ROWS_PER_SUM);
             all.add_times(&self.gradient_of(rows, RowSet::From(first, end)), (end - first) as f64 / n as f64);
         }
         all
     }
 
-    fn gradient_of(&mut self, rows: &PackedRows, which: RowSet) -> Gradient {
-        self.check(rows, which.len());
-        let (n, columns) = (which.len() as f64, self.columns);
-        let (loss, _) = self.kernel.pass(self.isa, rows, which, PassMode::Gradient);
+    fn gradient_of(&mut self, rows: &PackedRows, row_set: RowSet) -> Gradient {
+        self.check(rows, row_set.len());
+        let (n, columns) = (row_set.len() as f64, self.columns);
+        let (loss, _) = self.kernel.pass(self.isa, rows, row_set, PassMode::Gradient);
         let (sums, residuals) = self.kernel.gradient();
         let by = |(i, &sum): (usize, &f64)| (rows.scale * sum + rows.offset * residuals[i % columns]) / n;
         Gradient {
@@ -264,17 +264,17 @@ fn has_no_threads(error: &rayon::ThreadPoolBuildError) -> bool {
 }
 
 /// Number of rows that are summed in the float type of the model.
-const ROWS_A_SUM: usize = 1 << 13;
+const ROWS_PER_SUM: usize = 1 << 13;
 
 /// Minimum number of rows per thread. A gradient needs more rows, because all of its sums and the
 /// new weights move to another core.
-fn rows_a_thread(ask: PassMode) -> usize {
-    if ask == PassMode::Gradient { 128 } else { 32 }
+fn rows_a_thread(mode: PassMode) -> usize {
+    if mode == PassMode::Gradient { 128 } else { 32 }
 }
 
 /// Number of parts that `n` rows are split into.
-fn parts(n: usize, threads: usize, ask: PassMode) -> usize {
-    threads.min(n / rows_a_thread(ask)).max(1)
+fn parts(n: usize, threads: usize, mode: PassMode) -> usize {
+    threads.min(n / rows_a_thread(mode)).max(1)
 }
 
 impl<T: Real, const C: usize> Linear<T, C> {
@@ -344,15 +344,15 @@ impl<T: Real, const C: usize> Kernel for Linear<T, C> {
         (self.flat(&self.parameters.weight), bias.iter().map(|bias| bias.to_f64()).collect())
     }
 
-    fn pass(&mut self, isa: Isa, rows: &PackedRows, which: RowSet, ask: PassMode) -> (f64, usize) {
+    fn pass(&mut self, isa: Isa, rows: &PackedRows, row_set: RowSet, mode: PassMode) -> (f64, usize) {
         self.adapt_layout(isa, rows);
         let (model, parameters) = (&self.model, &self.parameters);
         let work = |(part, found): (_, &mut Accumulator<T, C>)| {
-            isa.run(Pass { model, rows, which: which.part(part), parameters, ask, found });
-            found.verdict.take()
+            isa.run(Pass { model, rows, row_set: row_set.part(part), parameters, mode, found });
+            found.stats.take()
         };
-        self.used = parts(which.len(), self.found.len(), ask);
-        shared(which.len(), &mut self.found[..self.used], work)
+        self.used = parts(row_set.len(), self.found.len(), mode);
+        shared(row_set.len(), &mut self.found[..self.used], work)
     }
 
     fn update(&mut self, isa: Isa, by: UpdateScalars) {

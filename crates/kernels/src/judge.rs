@@ -76,7 +76,7 @@ impl LossStats {
         logits: &mut [Lanes<T>],
         labels: &[u32; BLOCK],
         n: usize,
-        ask: PassMode,
+        mode: PassMode,
     ) {
         let mut own = [T::ZERO; BLOCK];
         for lane in 0..BLOCK {
@@ -96,7 +96,7 @@ impl LossStats {
         for is_right in &is_right[..n] {
             self.right += usize::from(*is_right);
         }
-        if ask == PassMode::Right {
+        if mode == PassMode::Right {
             return;
         }
         let mut sums = [T::ZERO; BLOCK];
@@ -111,7 +111,7 @@ impl LossStats {
             self.loss += (highest[lane] - own[lane]).to_f64();
             self.logarithms.add(sums[lane].to_f64());
         }
-        if ask == PassMode::Gradient {
+        if mode == PassMode::Gradient {
             let mut one_by = [T::ZERO; BLOCK];
             for lane in 0..BLOCK {
                 one_by[lane] = T::ONE / sums[lane];
@@ -135,7 +135,7 @@ impl LossStats {
         logits: &mut [Lanes<T>],
         labels: &[u32; BLOCK],
         n: usize,
-        ask: PassMode,
+        mode: PassMode,
     ) {
         let z = logits[0].0;
         let [mut is_positive, mut is_right] = [[false; BLOCK]; 2];
@@ -147,7 +147,7 @@ impl LossStats {
         for is_right in &is_right[..n] {
             self.right += usize::from(*is_right);
         }
-        if ask == PassMode::Right {
+        if mode == PassMode::Right {
             return;
         }
         let [mut size, mut small] = [[T::ZERO; BLOCK]; 2];
@@ -161,7 +161,7 @@ impl LossStats {
             self.loss += linear.to_f64();
             self.logarithms.add(1.0 + small[lane].to_f64());
         }
-        if ask == PassMode::Gradient {
+        if mode == PassMode::Gradient {
             for lane in 0..BLOCK {
                 let p = (if z[lane] < T::ZERO { small[lane] } else { T::ONE }) / (T::ONE + small[lane]);
                 logits[0].0[lane] = if is_positive[lane] { p - T::ONE } else { p };
@@ -178,14 +178,14 @@ impl LossStats {
         logits: &mut [Lanes<T>],
         target: impl Fn(usize) -> f64,
         n: usize,
-        ask: PassMode,
+        mode: PassMode,
     ) {
         for lane in 0..n {
             self.row.clear();
             self.row.extend(logits.iter().map(|logits| logits.0[lane].to_f64()));
             let target = target(lane);
             self.right += usize::from(link.is_right(&self.row, target));
-            if ask == PassMode::Right {
+            if mode == PassMode::Right {
                 continue;
             }
             self.loss += link.residual(&mut self.row, target);
@@ -193,7 +193,7 @@ impl LossStats {
                 logits.0[lane] = T::from_f64(residual);
             }
         }
-        if ask == PassMode::Gradient {
+        if mode == PassMode::Gradient {
             clear(logits, n);
         }
     }

@@ -80,7 +80,7 @@ pub(crate) struct Accumulator<T, const C: usize> {
     pub(crate) gradient: Vec<[Lanes<T>; C]>,
     /// `colsum(D)`, as partial sums: one per lane.
     pub(crate) residuals: Vec<Lanes<T>>,
-    pub(crate) verdict: LossStats,
+    pub(crate) stats: LossStats,
     /// Logits, then residuals: by groups of sixteen rows, then by column, with one row per lane.
     logits: Vec<Lanes<T>>,
     /// For each block of the features, a bit mask of the rows that store it.
@@ -93,7 +93,7 @@ impl<T: Real, const C: usize> Accumulator<T, C> {
         Self {
             gradient: vec![[Lanes::ZERO; C]; sets * blocks],
             residuals: vec![Lanes::ZERO; sets * C],
-            verdict: LossStats::default(),
+            stats: LossStats::default(),
             logits: vec![Lanes::ZERO; sets * C * ROWS / BLOCK],
             have: vec![0; blocks],
         }
@@ -156,9 +156,9 @@ impl<'a> RowSet<'a> {
 pub(crate) struct Pass<'a, T, const C: usize> {
     pub(crate) model: &'a Model,
     pub(crate) rows: &'a PackedRows,
-    pub(crate) which: RowSet<'a>,
+    pub(crate) row_set: RowSet<'a>,
     pub(crate) parameters: &'a Parameters<T, C>,
-    pub(crate) ask: PassMode,
+    pub(crate) mode: PassMode,
     pub(crate) found: &'a mut Accumulator<T, C>,
 }
 
@@ -167,16 +167,16 @@ impl<T: Real, const C: usize> IsaTask for Pass<'_, T, C> {
 
     #[inline(always)]
     fn run<const FMA: bool>(mut self) {
-        let all = self.which;
+        let all = self.row_set;
         let n = all.len();
-        if self.ask == PassMode::Gradient {
+        if self.mode == PassMode::Gradient {
             self.found.residuals.fill(Lanes::ZERO);
         }
         for first in (0..n).step_by(ROWS) {
-            self.which = all.part(first..(first + ROWS).min(n));
+            self.row_set = all.part(first..(first + ROWS).min(n));
             self.forward::<FMA>(all, first);
             self.judge::<FMA>();
-            if self.ask == PassMode::Gradient {
+            if self.mode == PassMode::Gradient {
                 self.backward::<FMA>(first == 0);
             }
         }
@@ -186,7 +186,7 @@ impl<T: Real, const C: usize> IsaTask for Pass<'_, T, C> {
 impl<T: Real, const C: usize> Pass<'_, T, C> {
     #[inline(always)]
     fn forward<const FMA: bool>(&mut self, all: RowSet, first: usize) {
-        let (n, blocks, columns) = (self.which.len(), self.parameters.is_feature.len(), self.parameters.base.len());
+        let (n, blocks, columns) = (self.row_set.len(), self.parameters.is_feature.len(), self.parameters.base.len());
         let scale = T::from_f64(self.rows.scale);
         let mut products = [[[T::ZERO; 4]; BLOCK]; C];
         for (set, base) in self.parameters.base.chunks_exact(C).enumerate() {
@@ -203,7 +203,7 @@ impl<T: Real, const C: usize> Pass<'_, T, C> {
                     }
                 }
                 for lane in 0..BLOCK.min(n - group * BLOCK) {
-                    let (places, blocks) = self.rows.row(self.which.at(group * BLOCK + lane));
+                    let (places, blocks) = self.rows.row(self.row_set.at(group * BLOCK + lane));
                     let product = product::<T, C, FMA>(places, blocks, weight);
                     for c in 0..C {
                         products[c][lane] = product[c];
@@ -221,26 +221,26 @@ impl<T: Real, const C: usize> Pass<'_, T, C> {
 
     #[inline(always)]
     fn judge<const FMA: bool>(&mut self) {
-        let (n, columns) = (self.which.len(), self.parameters.base.len());
+        let (n, columns) = (self.row_set.len(), self.parameters.base.len());
         for group in 0..n.div_ceil(BLOCK) {
             let filled = BLOCK.min(n - group * BLOCK);
-            let row = |lane: usize| self.which.at(group * BLOCK + lane);
-            let (verdict, ask) = (&mut self.found.verdict, self.ask);
+            let row = |lane: usize| self.row_set.at(group * BLOCK + lane);
+            let (stats, mode) = (&mut self.found.stats, self.mode);
             let (logits, filling) = self.found.logits[group * columns..][..columns].split_at_mut(self.model.columns());
             if let Model::Other(link) = self.model {
                 let target = |lane| self.rows.target(row(lane));
-                verdict.other::<T>(&**link, logits, target, filled, ask);
+                stats.other::<T>(&**link, logits, target, filled, mode);
             } else {
                 let mut labels = [0; BLOCK];
                 for (lane, label) in labels.iter_mut().enumerate().take(filled) {
                     *label = self.rows.labels()[row(lane)];
                 }
                 match self.model {
-                    Model::Logistic => verdict.logistic::<T, FMA>(logits, &labels, filled, ask),
-                    _ => verdict.softmax::<T, FMA>(logits, &labels, filled, ask),
+                    Model::Logistic => stats.logistic::<T, FMA>(logits, &labels, filled, mode),
+                    _ => stats.softmax::<T, FMA>(logits, &labels, filled, mode),
                 }
             }
-            if ask == PassMode::Gradient {
+            if mode == PassMode::Gradient {
                 filling.fill(Lanes::ZERO);
                 for (sum, residual) in self.found.residuals.iter_mut().zip(logits) {
                     sum.add(residual);
@@ -263,8 +263,8 @@ impl<T: Real, const C: usize> Pass<'_, T, C> {
             gradient.fill([Lanes::ZERO; C]);
         }
         for (set, gradient) in gradient.chunks_exact_mut(blocks).enumerate() {
-            for i in 0..self.which.len() {
-                let (places, bytes) = self.rows.row(self.which.at(i));
+            for i in 0..self.row_set.len() {
+                let (places, bytes) = self.rows.row(self.row_set.at(i));
                 let residuals = &logits[i / BLOCK * columns + set * C..][..C];
                 let mut residuals_of_row = [T::ZERO; C];
                 for c in 0..C {
@@ -293,8 +293,8 @@ impl<T: Real, const C: usize> Pass<'_, T, C> {
         // For each row: the index of its next block, and the index of the first logits of its
         // group. The loops below visit the blocks in the order in which each row stores them.
         let mut starts = [(0, 0); ROWS];
-        for i in 0..self.which.len() {
-            let row = self.which.at(i);
+        for i in 0..self.row_set.len() {
+            let row = self.row_set.at(i);
             starts[i] = (self.rows.start(row), i / BLOCK * columns);
             for &place in self.rows.row(row).0 {
                 have[place as usize] |= 1 << i;
@@ -331,8 +331,8 @@ fn product<T: Real, const C: usize, const FMA: bool>(
     blocks: &[[u8; BLOCK]],
     weight: &[[Lanes<T>; C]],
 ) -> [[T; 4]; C] {
-    let turns = if C > 2 { 1 } else { TURNS };
-    let mut sums = [[Lanes::ZERO; C]; TURNS];
+    let turns = if C > 2 { 1 } else { UNROLL };
+    let mut sums = [[Lanes::ZERO; C]; UNROLL];
     let (places_of_turns, last_places) = places.split_at(places.len() / turns * turns);
     let (blocks_of_turns, last_blocks) = blocks.split_at(places_of_turns.len());
     for (places, blocks) in places_of_turns.chunks_exact(turns).zip(blocks_of_turns.chunks_exact(turns)) {
@@ -356,7 +356,7 @@ fn product<T: Real, const C: usize, const FMA: bool>(
     quarters
 }
 
-const TURNS: usize = 4;
+const UNROLL: usize = 4;
 
 #[inline(always)]
 fn add_product<T: Real, const C: usize, const FMA: bool>(

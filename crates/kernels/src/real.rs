@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_too_small_is_zero_and_what_is_no_number_stays_none() {
+    fn exponential_underflows_to_zero_and_keeps_nan() {
         for x in [-87.1, -1e30, f32::MIN, f32::NEG_INFINITY] {
             assert_eq!(x.exponential::<true>(), 0.0);
         }

@@ -86,7 +86,7 @@ fn every_path_computes_what_the_formulas_say() {
 }
 
 #[test]
-fn parameters_that_are_set_are_those_that_were_stepped_to_bit_for_bit() {
+fn set_parameters_equal_stepped_ones_bit_for_bit() {
     let step = Step { learning_rate: 0.3, l2: 0.05, penalize_bias: true };
     let ([n, height, width], d) = ([40, 5, 7], 35);
     let bytes: Vec<u8> = noise(1, n * d).iter().map(|x| (255.0 * x).max(0.0) as u8).collect();
