@@ -35,32 +35,6 @@ pub struct Abilities {
     pub class_weights: bool,
 }
 
-const ANY: &[FeatureKind] = &[FeatureKind::Bytes, FeatureKind::Numbers];
-
-/// The table. Change a line when an engine gains an ability.
-#[rustfmt::skip]
-const TABLE: [(EngineKind, Abilities); 4] = {
-    use GradientSource::{Autodiff, ClosedForm, Fused};
-    [
-        (EngineKind::Kernels, Abilities {
-            features: &[FeatureKind::Bytes], files: true, gradients: &[Fused],
-            optimizers: false, standardization: false, class_weights: false,
-        }),
-        (EngineKind::DeviceKernels, Abilities {
-            features: &[FeatureKind::Bytes], files: false, gradients: &[Fused],
-            optimizers: false, standardization: false, class_weights: false,
-        }),
-        (EngineKind::Loops, Abilities {
-            features: ANY, files: false, gradients: &[ClosedForm],
-            optimizers: false, standardization: true, class_weights: true,
-        }),
-        (EngineKind::Tensors, Abilities {
-            features: ANY, files: false, gradients: &[ClosedForm, Autodiff],
-            optimizers: true, standardization: true, class_weights: true,
-        }),
-    ]
-};
-
 impl Display for EngineKind {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -109,19 +83,35 @@ impl Display for MissingAbility {
 
 impl EngineKind {
     /// All engines.
-    pub const ALL: [Self; TABLE.len()] = {
-        let [(kernels, _), (device, _), (loops, _), (tensors, _)] = TABLE;
-        [kernels, device, loops, tensors]
-    };
+    pub const ALL: [Self; 4] = [Self::Kernels, Self::DeviceKernels, Self::Loops, Self::Tensors];
 
-    /// Returns the engine's abilities.
+    /// Returns what the engine can compute with: its line of the table.
     pub fn abilities(self) -> Abilities {
-        let [kernels, device, loops, tensors] = TABLE.map(|(_, abilities)| abilities);
+        let fused = Abilities {
+            features: &[FeatureKind::Bytes],
+            files: false,
+            gradients: &[GradientSource::Fused],
+            optimizers: false,
+            standardization: false,
+            class_weights: false,
+        };
+        let closed_form = Abilities {
+            features: &[FeatureKind::Bytes, FeatureKind::Numbers],
+            files: false,
+            gradients: &[GradientSource::ClosedForm],
+            optimizers: false,
+            standardization: true,
+            class_weights: true,
+        };
         match self {
-            Self::Kernels => kernels,
-            Self::DeviceKernels => device,
-            Self::Loops => loops,
-            Self::Tensors => tensors,
+            Self::Kernels => Abilities { files: true, ..fused },
+            Self::DeviceKernels => fused,
+            Self::Loops => closed_form,
+            Self::Tensors => Abilities {
+                gradients: &[GradientSource::ClosedForm, GradientSource::Autodiff],
+                optimizers: true,
+                ..closed_form
+            },
         }
     }
 

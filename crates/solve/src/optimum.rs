@@ -62,8 +62,8 @@ pub struct Optimum {
 /// settings.descent.solver = Solver::Lbfgs;
 /// let config = TrainConfig::try_from(settings)?;
 /// // Two bytes a row, x = byte / 255, and three classes.
-/// let rows = PackedRows::new(&[0, 0, 255, 0, 0, 255], [1, 2], vec![0, 1, 2], 1.0 / 255.0, 0.0).into();
-/// let (start, mut trace) = (Instant::now(), Vec::new());
+/// let rows = PackedRows::new(&[0, 0, 255, 0, 0, 255], [1, 2], vec![0, 1, 2], 1.0 / 255.0, 0.0);
+/// let (rows, start, mut trace) = (rows.into(), Instant::now(), Vec::new());
 /// let softmax = LinkKind::Softmax.link(3);
 /// let optimum = chainrule_solve::find_optimum(&softmax, &config, &rows, NonZero::<usize>::MIN, &mut |iterate, _| {
 ///     trace.push((start.elapsed(), iterate.objective));
