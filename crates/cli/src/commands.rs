@@ -14,30 +14,30 @@ use crate::page::PageOptions;
 use crate::predict::{PredictOptions, about_files};
 
 /// Help that applies to every command. It ends the long help, the man page and the reference.
-const OF_ALL: &str = "\
+const COMMON_HELP: &str = "\
 Example: chainrule train
 
-A file or folder that is there is replaced with --force only, and a file appears whole or not at all.
+Existing files and folders are replaced only with --force.
+A file is written completely or not at all.
 
 Exit codes:
-  0    done
-  1    a check did not hold
-  2    a usage, config or data error, told in one line; or an answer that cannot be written, as on a full disk
-  130  interrupted; a training has saved its run, and --resume goes on with it
-  141  nobody reads the answer any more, as in chainrule man | head -1
+  0    success
+  1    a check failed
+  2    a usage, config or data error, reported in one line; or the output cannot be written
+  130  interrupted; a training has saved its run, and --resume continues it
+  141  the reader closed the pipe, as in chainrule man | head -1
 
-Environment:
-  CHAINRULE_BACKENDS       the backends to choose from, of those that are built, as in flex,ndarray [default: all]
-  CHAINRULE_DATA           the data where --data is auto: a file or folder that --data takes
-  CHAINRULE_MNIST_URL      where MNIST is downloaded from, in place of its mirror
-  CHAINRULE_MNIST_SECONDS  how long that download may take [default: 60]
-  CHAINRULE_TOKEN          what `serve` asks of a client, and what a client shows
-  NO_COLOR                 no colours, on a terminal either";
+Environment variables:
+  CHAINRULE_BACKENDS       allowed backends of this build, as in flex,ndarray [default: all]
+  CHAINRULE_DATA           data set for --data auto: a file or folder that --data accepts
+  CHAINRULE_MNIST_URL      URL to download MNIST from, instead of the built-in mirror
+  CHAINRULE_MNIST_SECONDS  time limit of the download in seconds [default: 60]
+  CHAINRULE_TOKEN          access token: `serve` requires it, and a client sends it
+  NO_COLOR                 disable colours, also on a terminal";
 
-/// Trains the two linear classifiers whose gradients everyone derives by hand once, on those
-/// gradients or on Burn's autodiff.
+/// Train logistic and softmax regression with gradients derived by hand, or with Burn's autodiff.
 #[derive(Debug, Parser)]
-#[command(name = "chainrule", version, arg_required_else_help = true, after_help = "Example: chainrule train", after_long_help = OF_ALL)]
+#[command(name = "chainrule", version, arg_required_else_help = true, after_help = "Example: chainrule train", after_long_help = COMMON_HELP)]
 pub(crate) struct Options {
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -45,7 +45,7 @@ pub(crate) struct Options {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Train one experiment and write a run folder.
+    /// Train a model and write a run folder.
     #[command(after_help = "\
 Examples:
   chainrule train
@@ -56,11 +56,15 @@ Examples:
   chainrule train --resume runs/softmax-1
   chainrule train --data embedded --quiet --json | jq .final.validation_accuracy")]
     Train(TrainOptions),
-    /// Train an experiment at every point of a grid over its keys, several at once; one table and
-    /// one plot of what came of them.
+    /// Grid search: train a model for every combination of config values, several at once, and
+    /// compare them in a table and a plot.
     #[command(after_help = "\
-A point is a run's folder below DIR/points, which evaluate, inspect, export, page and predict take. DIR/sweep.md and sweep.csv have the table, sweep.svg and sweep.png the plot,
-sweep.json the numbers and the grid. What is best is chosen by the validation rows, whose loss is therefore no estimate of the loss on new ones.
+Each point of the grid is a run folder in DIR/points.
+The commands evaluate, inspect, export, page and predict accept it.
+DIR/sweep.md and sweep.csv contain the table, sweep.svg and sweep.png the plot,
+sweep.json the numbers and the grid.
+The best point is selected on the validation data.
+Its validation loss is therefore no unbiased estimate of the loss on new data.
 
 Examples:
   chainrule sweep --grid objective.l2=0,0.001,0.01,0.1
@@ -68,8 +72,7 @@ Examples:
   chainrule sweep logistic --grid data.classes=[2,3],[4,9] --out runs/pairs
   chainrule sweep --resume runs/sweep-1")]
     Sweep(SweepOptions),
-    /// Show where the data is and whether it is MNIST; fetch it, or write the embedded digits as
-    /// IDX files.
+    /// Describe a data set, download MNIST, or write the embedded digits as IDX files.
     #[command(after_help = "\
 Examples:
   chainrule data
@@ -78,30 +81,32 @@ Examples:
   chainrule data --data flowers.csv
   chainrule data --write-idx digits --train-images 60000 --seed 7")]
     Data(DataOptions),
-    /// Hold closed form, autodiff and differences against each other, for both models; exit code 1
-    /// on any disagreement.
+    /// Compare the gradients of closed form, autodiff and finite differences for both models. The
+    /// exit code is 1 if any differ.
     #[command(after_help = "\
 Examples:
   chainrule gradcheck
   chainrule gradcheck --seed 7 --json
   chainrule gradcheck --burn")]
     Gradcheck(GradcheckOptions),
-    /// List the backends of this build, and the devices that this machine has for them.
+    /// List the backends of this build and their devices on this machine.
     #[command(after_help = "\
 Examples:
   chainrule backends
   chainrule backends --json")]
     Backends(BackendsOptions),
-    /// Offer this machine's device to `--backend remote:HOST:PORT` elsewhere, until Ctrl-C.
+    /// Serve this machine's device to other machines, which use it with `--backend
+    /// remote:HOST:PORT`. Ctrl-C stops the server.
     #[command(after_help = "\
-Whoever reaches the address can compute on this device, and what is sent is not encrypted. Where CHAINRULE_TOKEN is set, a client needs the
-same one; the token too is sent as it is, so that it keeps strays out and nobody else.
+Anyone who can reach the address can compute on this device. The connection is not encrypted.
+If CHAINRULE_TOKEN is set, a client must have the same token.
+The token is sent in plain text, so it stops accidental access only, not an attacker.
 
 Examples:
   chainrule serve
   CHAINRULE_TOKEN=$(cat token) chainrule serve --backend wgpu --listen 192.168.0.2:3000")]
     Serve(ServeOptions),
-    /// Make every run and figure of the report, judge its claims, and write its pages.
+    /// Reproduce the report: train its runs, draw its figures, test its claims and write its pages.
     #[command(after_help = "\
 Examples:
   chainrule reproduce
@@ -110,23 +115,24 @@ Examples:
   chainrule reproduce --data path/to/fashion-mnist
   chainrule reproduce --check")]
     Reproduce(ReproduceOptions),
-    /// Ask a trained model what pictures show: probabilities of every class.
+    /// Predict the class probabilities of images or table rows with a trained model.
     #[command(after_help = about_files())]
     Predict(PredictOptions),
-    /// Judge a trained model by labelled images: loss, accuracy, confusion, precision and recall,
-    /// calibration.
+    /// Evaluate a trained model on labelled data: loss, accuracy, confusion matrix, precision and
+    /// recall, calibration.
     #[command(after_help = "\
-It is judged by the run's own images unless --data names others, of which all are taken.
+Without --data, the model is evaluated on the run's own data.
+With --data, all rows of the other data set are used.
 
 Examples:
   chainrule evaluate runs/softmax-1
   chainrule evaluate runs/softmax-1 --split train --json
   chainrule evaluate runs/softmax-1 --data path/to/folder --wrong wrong.png")]
     Evaluate(EvaluateOptions),
-    /// Show what a trained model has learnt: its weights as pictures, their norms, and what speaks
-    /// for a class in an image.
+    /// Show a trained model's weights as images, their norms, and the evidence for a class in an
+    /// image.
     #[command(after_help = "\
-A terminal gets colours, unless NO_COLOR is set, and a pipe plain characters.
+Output to a terminal is coloured unless NO_COLOR is set. Output to a pipe uses plain characters.
 
 Examples:
   chainrule inspect runs/softmax-1
@@ -134,29 +140,29 @@ Examples:
   chainrule inspect runs/softmax-1 --image seven.png --class 1
   chainrule inspect runs/softmax-1 --image t10k-images-idx3-ubyte.gz --index 247 --json")]
     Inspect(InspectOptions),
-    /// Make a page to draw on: what a trained model says of a drawing, why, and the gradient step
-    /// that would teach it.
+    /// Write an HTML page to draw on. It shows the model's prediction for the drawing, the evidence,
+    /// and a gradient step that corrects it.
     #[command(after_help = "\
-The page is one file that needs no network: weights, examples and arithmetic are in it.
+The page is one file and works offline. It contains the weights, the examples and the code.
 
 Examples:
   chainrule page runs/softmax-1
   chainrule page runs/softmax-1 --out docs/draw.html")]
     Page(PageOptions),
-    /// Write a trained model for another tool: PyTorch, NumPy and scikit-learn, onnxruntime, or
-    /// whatever reads JSON.
+    /// Export a trained model to another tool: PyTorch, NumPy and scikit-learn, onnxruntime, or any
+    /// tool that reads JSON.
     #[command(after_help = "\
-What is in each of them, and the Python that loads it: docs/models.md.
+docs/models.md describes each format and has the Python code that loads it.
 
 Examples:
   chainrule export runs/softmax-1 --format onnx
   chainrule export runs/softmax-1 --out softmax.npz")]
     Export(ExportOptions),
-    /// Take another tool's weights: a folder that predict, evaluate, inspect, export and page take
-    /// as a run's.
+    /// Import another tool's weights as a model folder. The commands predict, evaluate, inspect,
+    /// export and page accept it like a run.
     #[command(after_help = "\
-Weights for pixels of another range become weights for pixels from -1 to 1, which is what this program makes of them. What to save of a scaler, and which models are \
-one against the rest: docs/models.md.
+This program scales pixels to -1..1. Weights for another pixel range are converted to this range.
+docs/models.md describes what to save of a scaler, and which models are one-vs-rest.
 
 Examples:
   chainrule import mnist.safetensors --out models/torch --trained-on 0..1 --classes 0,1,2,3,4,5,6,7,8,9
@@ -164,14 +170,14 @@ Examples:
   chainrule import iris.npz --out models/rest --trained-on numbers --columns length,width --one-vs-rest
   chainrule import exported.npz --out models/again")]
     Import(ImportOptions),
-    /// Print what makes a shell complete this program's commands and options.
+    /// Print a shell completion script.
     #[command(after_help = "\
 Examples:
   chainrule completions bash > ~/.local/share/bash-completion/completions/chainrule
   chainrule completions zsh > ~/.zfunc/_chainrule
   chainrule completions fish > ~/.config/fish/completions/chainrule.fish")]
     Completions(CompletionsOptions),
-    /// Print the program's man page, or write it and one of every command into a folder.
+    /// Print the program's man page, or write the man pages of all commands into a folder.
     #[command(after_help = "\
 Examples:
   chainrule man | man -l -

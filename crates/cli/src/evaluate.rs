@@ -28,25 +28,25 @@ use crate::output::{Lines, print_json, print_message};
 
 #[derive(Args, Debug)]
 pub(crate) struct EvaluateOptions {
-    /// The folder of a finished run.
+    /// Folder of a finished run or of an imported model.
     #[arg(value_name = "RUN")]
     run: PathBuf,
     #[command(flatten)]
     data: DataSource,
-    /// The column of labels of a table [default: the run's].
+    /// Label column of a table [default: the run's].
     #[arg(long, value_name = "COLUMN")]
     label: Option<String>,
-    /// Which of its images.
+    /// Split to evaluate on.
     #[arg(long, value_enum, default_value = "validation")]
     split: SplitOption,
-    /// Leave out rows of classes that the model does not know, and say how many; without it they
-    /// are refused, unless data.classes left them out in the training, too.
+    /// Skip rows of classes that the model does not know, and report their number. Without this
+    /// option they are an error, unless the run itself selected classes with data.classes.
     #[arg(long)]
     known_classes_only: bool,
-    /// Write the most confidently wrong images, up to 40, to this PNG.
+    /// Write the most confidently misclassified images, at most 40, to this PNG file.
     #[arg(long, value_name = "FILE.png")]
     wrong: Option<PathBuf>,
-    /// Replace the file that is there.
+    /// Replace an existing file.
     #[arg(long, requires = "wrong")]
     force: bool,
     #[command(flatten)]
@@ -55,9 +55,9 @@ pub(crate) struct EvaluateOptions {
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum SplitOption {
-    /// Those that a training learns from.
+    /// The training data.
     Train,
-    /// Those that it is judged by.
+    /// The validation data.
     Validation,
 }
 

@@ -19,16 +19,16 @@ use crate::output::{print_json, print_line};
 
 #[derive(Args, Debug)]
 pub(crate) struct ExportOptions {
-    /// The folder of a finished run.
+    /// Folder of a finished run or of an imported model.
     #[arg(value_name = "RUN")]
     run: PathBuf,
-    /// The tool that it is for [default: as --out ends].
+    /// Export format [default: by the extension of --out].
     #[arg(long, value_parser = formats(), value_name = "FORMAT")]
     format: Option<Format>,
-    /// The file [default: RUN.FORMAT, beside the run's folder].
+    /// File to write [default: RUN.FORMAT, beside the run folder].
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
-    /// Replace the file that is there.
+    /// Replace an existing file.
     #[arg(long)]
     force: bool,
     #[command(flatten)]

@@ -21,38 +21,36 @@ use crate::{exit, table};
 
 #[derive(Args, Debug)]
 pub(crate) struct ImportOptions {
-    /// A safetensors or npz file of one matrix of weights and one vector of biases: what `export`
-    /// wrote, its JSON too, PyTorch's state dict of an nn.Linear, scikit-learn's coef_, intercept_
-    /// and classes_, with mean_ and scale_ of its StandardScaler.
+    /// File with one weight matrix and one bias vector: safetensors, npz, or JSON of `export`. It
+    /// can hold a PyTorch state dict of an nn.Linear, or scikit-learn's coef_, intercept_ and
+    /// classes_, with mean_ and scale_ of a StandardScaler.
     #[arg(value_name = "FILE")]
     file: PathBuf,
-    /// The model's folder.
+    /// Model folder to write.
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
-    /// Replace the imported model that lies in --out, where nothing else does.
+    /// Replace an existing imported model in --out. Refused if the folder contains other files.
     #[arg(long)]
     force: bool,
-    /// What the model was trained on, unless the file says it: pixels in this range, or the numbers
-    /// of a table.
+    /// Features that the model was trained on: pixels in this range, or the numbers of a table
+    /// [default: from the file].
     #[arg(long, value_name = "RANGE", value_enum, allow_hyphen_values = true)]
     trained_on: Option<TrainedOnOption>,
-    /// What the classes are called, in the order of the model's outputs
-    /// [default: as the file says, else 0, 1, …].
+    /// Class names, in the order of the model's outputs [default: from the file, else 0, 1, …].
     #[arg(long, value_name = "CLASS,…", value_delimiter = ',')]
     classes: Option<Vec<String>>,
-    /// Rows and columns of an image [default: as the file says, else a square].
+    /// Height and width of an image in pixels [default: from the file, else a square].
     #[arg(long, value_name = "HEIGHTxWIDTH")]
     image_size: Option<Size>,
-    /// What the columns of a table are called, in the order of the features
-    /// [default: as the file says].
+    /// Column names of a table, in the order of the features [default: from the file].
     #[arg(long, value_name = "COLUMN,…", value_delimiter = ',')]
     columns: Option<Vec<String>>,
-    /// Which way the matrix lies, where its shape does not tell.
+    /// Layout of the weight matrix, if its shape is ambiguous.
     #[arg(long, value_enum)]
     layout: Option<LayoutOption>,
-    /// Take several columns of weights for as many logistic regressions, each of a class against
-    /// the rest, as scikit-learn's `SGDClassifier(loss="log_loss")` and OneVsRestClassifier train
-    /// them [default: as the file says, else softmax regression].
+    /// Import a one-vs-rest model: one logistic regression per class, as trained by scikit-learn's
+    /// `SGDClassifier(loss="log_loss")` and OneVsRestClassifier
+    /// [default: from the file, else softmax regression].
     #[arg(long)]
     one_vs_rest: bool,
     #[command(flatten)]
@@ -61,25 +59,25 @@ pub(crate) struct ImportOptions {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum TrainedOnOption {
-    /// Grey levels as they are.
+    /// Grey levels, unscaled.
     #[value(name = "0..255")]
     Bytes,
-    /// As torchvision's `ToTensor` makes them.
+    /// Pixels scaled as by torchvision's `ToTensor`.
     #[value(name = "0..1")]
     Unit,
-    /// As this program makes them.
+    /// Pixels scaled as by this program.
     #[value(name = "-1..1")]
     Symmetric,
-    /// The numbers of a table, as they are.
+    /// The numbers of a table, unscaled.
     #[value(name = "numbers")]
     Numbers,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum LayoutOption {
-    /// A row for each class, as PyTorch and scikit-learn have it.
+    /// One row per class, as in PyTorch and scikit-learn.
     RowPerClass,
-    /// A row for each feature, as Burn and Keras have it.
+    /// One row per feature, as in Burn and Keras.
     RowPerFeature,
 }
 

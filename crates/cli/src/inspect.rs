@@ -21,21 +21,21 @@ use crate::output::{Lines, print_json, print_message};
 
 #[derive(Args, Debug)]
 pub(crate) struct InspectOptions {
-    /// The folder of a finished run.
+    /// Folder of a finished run or of an imported model.
     #[arg(value_name = "RUN")]
     run: PathBuf,
     #[arg(long, value_name = "FILE", help = image())]
     image: Option<PathBuf>,
-    /// The image's number in an IDX file, from 0.
+    /// Index of the image in an IDX file, from 0.
     #[arg(long, value_name = "N", requires = "image", default_value_t = 0)]
     index: usize,
-    /// The class, as the data calls it [default: the one predicted].
+    /// Class to explain, by its name in the data [default: the predicted class].
     #[arg(long, value_name = "CLASS", requires = "image")]
     class: Option<String>,
-    /// Write the pictures to this PNG, too.
+    /// Also write the images to this PNG file.
     #[arg(long, value_name = "FILE.png")]
     png: Option<PathBuf>,
-    /// Replace the file that is there.
+    /// Replace an existing file.
     #[arg(long, requires = "png")]
     force: bool,
     #[command(flatten)]
@@ -45,7 +45,7 @@ pub(crate) struct InspectOptions {
 /// The help for `--image`, from the list of readers.
 fn image() -> String {
     let files = readers::files(IMAGES, "or");
-    format!("Show which pixels of this image speak for and against a class: {files}; - for standard input")
+    format!("Image to explain, by the evidence of each pixel for and against a class: {files}; - for standard input")
 }
 
 /// What `inspect --json` prints.

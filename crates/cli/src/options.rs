@@ -20,31 +20,30 @@ fn number<T: TryFrom<u64>>(range: RangeInclusive<u64>) -> impl Fn(&str) -> Resul
 
 #[derive(Args, Debug)]
 pub(crate) struct TrainOptions {
-    /// The experiment: a TOML file, or one of those inside: softmax, softmax-optimum, logistic,
-    /// logistic-shuffled [default: softmax].
+    /// Experiment config: a TOML file or a built-in experiment (softmax, softmax-optimum, logistic,
+    /// logistic-shuffled) [default: softmax].
     #[arg(value_name = "CONFIG")]
     pub(crate) config: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) choices: Choices,
     #[command(flatten)]
     pub(crate) place: BackendOptions,
-    /// Threads of the fused kernels [default: as many as this machine runs at once]. More give the
-    /// same results up to rounding.
+    /// Number of threads of the fused kernels [default: all that this machine runs in parallel].
+    /// It changes the results only by rounding.
     #[arg(long, value_name = "N", value_parser = number::<u16>(1..=1024))]
     pub(crate) threads: Option<u16>,
-    /// The run's folder [default: the first free of runs/NAME-1, runs/NAME-2, …].
+    /// Run folder [default: the first unused of runs/NAME-1, runs/NAME-2, …].
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
-    /// Replace the run that lies in --out, where nothing else does.
+    /// Replace an existing run in --out. Refused if the folder contains other files.
     #[arg(long, requires = "out")]
     pub(crate) force: bool,
-    /// Go on with a run that was interrupted or killed, from its last checkpoint. It ends as if
-    /// nothing had happened, bit for bit, and is refused where config, data, code or machine are
-    /// others.
+    /// Resume an interrupted or killed run from its last checkpoint. The result is bit-identical to
+    /// an uninterrupted run. Refused if config, data, code or machine differ.
     #[arg(long, value_name = "RUN", conflicts_with_all = ["out", "force"])]
     pub(crate) resume: Option<PathBuf>,
-    /// Write a checkpoint every so many steps (500) or seconds (30s), or never [default: 10s].
-    /// Ctrl-C always writes one.
+    /// Checkpoint interval: a number of steps (500), of seconds (30s), or never [default: 10s].
+    /// Ctrl-C always writes a checkpoint.
     #[arg(long, value_name = "N")]
     pub(crate) checkpoint_every: Option<CheckpointInterval>,
     #[command(flatten)]
@@ -53,12 +52,12 @@ pub(crate) struct TrainOptions {
 
 #[derive(Args, Debug)]
 pub(crate) struct SweepOptions {
-    /// The experiment: a TOML file, or one of those inside: softmax, softmax-optimum, logistic,
-    /// logistic-shuffled [default: softmax].
+    /// Experiment config: a TOML file or a built-in experiment (softmax, softmax-optimum, logistic,
+    /// logistic-shuffled) [default: softmax].
     #[arg(value_name = "CONFIG")]
     pub(crate) config: Option<PathBuf>,
-    /// A key of the experiment and the values to try, as in objective.l2=0,0.01,0.1; repeatable,
-    /// for every combination. Lists in brackets and texts in quotes hold together. It wins over
+    /// Config key and the values to try, as in objective.l2=0,0.01,0.1. Repeat for a grid of all
+    /// combinations. A list in brackets or a string in quotes is one value. Takes precedence over
     /// --set and the other options.
     #[arg(long = "grid", value_name = "KEY=VALUE,…", required_unless_present = "resume")]
     pub(crate) grid: Vec<String>,
@@ -66,27 +65,27 @@ pub(crate) struct SweepOptions {
     pub(crate) choices: Choices,
     #[command(flatten)]
     pub(crate) place: BackendOptions,
-    /// Trainings at once [default: as many as this machine has cores for; on a GPU 1]. The results
-    /// are the same.
+    /// Number of parallel trainings [default: as many as the cores allow; 1 on a GPU]. It does not
+    /// change the results.
     #[arg(long, value_name = "N", value_parser = number::<u16>(1..=1024))]
     pub(crate) jobs: Option<u16>,
-    /// Threads of the fused kernels for each training [default: 1]. More give the same results up
-    /// to rounding.
+    /// Number of threads of the fused kernels for each training [default: 1]. It changes the
+    /// results only by rounding.
     #[arg(long, value_name = "N", value_parser = number::<u16>(1..=1024))]
     pub(crate) threads: Option<u16>,
-    /// The sweep's folder [default: the first free of runs/sweep-1, runs/sweep-2, …].
+    /// Sweep folder [default: the first unused of runs/sweep-1, runs/sweep-2, …].
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
-    /// Replace the sweep that lies in --out, where nothing else does.
+    /// Replace an existing sweep in --out. Refused if the folder contains other files.
     #[arg(long, requires = "out")]
     pub(crate) force: bool,
-    /// Go on with a sweep that was interrupted or killed: make the points that are missing, and end
-    /// those that were begun, to the same bytes. It is refused where config, grid, data, code or
-    /// machine are others.
+    /// Resume an interrupted or killed sweep: train the missing points and finish the started ones.
+    /// The result is bit-identical to an uninterrupted sweep. Refused if config, grid, data, code or
+    /// machine differ.
     #[arg(long, value_name = "DIR", conflicts_with_all = ["out", "force"])]
     pub(crate) resume: Option<PathBuf>,
-    /// Write a checkpoint of each training every so many steps (500) or seconds (30s), or never
-    /// [default: 10s]. Ctrl-C always writes them.
+    /// Checkpoint interval of each training: a number of steps (500), of seconds (30s), or never
+    /// [default: 10s]. Ctrl-C always writes checkpoints.
     #[arg(long, value_name = "N")]
     pub(crate) checkpoint_every: Option<CheckpointInterval>,
     #[command(flatten)]
@@ -95,58 +94,56 @@ pub(crate) struct SweepOptions {
 
 #[derive(Args, Debug)]
 pub(crate) struct BackendOptions {
-    /// Where it runs: cuda, wgpu, flex, ndarray or remote:HOST:PORT
-    /// [default: the first in this build of the local ones].
+    /// Backend to compute on: cuda, wgpu, flex, ndarray or remote:HOST:PORT
+    /// [default: the first local one in this build].
     #[arg(long, value_name = "BACKEND")]
     pub(crate) backend: Option<Backend>,
 }
 
-/// What the command line may choose otherwise than an experiment's file.
+/// Options that override the experiment's config.
 #[derive(Args, Debug)]
 pub(crate) struct Choices {
     #[command(flatten)]
     pub(crate) data: DataSource,
-    /// Override a key of the experiment, as in descent.epochs=10; repeatable. none takes back a key
-    /// that may be absent, as in `early_stopping.patience=none`.
+    /// Override a config key, as in descent.epochs=10. Repeatable. The value none unsets an optional
+    /// key, as in `early_stopping.patience=none`.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub(crate) overrides: Vec<String>,
-    /// Where the gradients come from.
+    /// Gradient source.
     #[arg(long, value_enum)]
     pub(crate) gradient: Option<GradientOption>,
-    /// The float type of weights and features.
+    /// Float type of weights and features.
     #[arg(long, value_enum)]
     pub(crate) precision: Option<PrecisionOption>,
-    /// The seed of the shuffle.
+    /// Random seed of the shuffle.
     #[arg(long, value_name = "N", value_parser = number::<u64>(0..=i64::MAX as u64))]
     pub(crate) seed: Option<u64>,
 }
 
 #[derive(Args, Debug)]
 pub(crate) struct ReproduceOptions {
-    /// The runs of the report
-    /// [default: those inside, as `configs/report.toml` of the sources has them].
+    /// TOML file that lists the runs of the report
+    /// [default: the built-in list, `configs/report.toml` in the sources].
     #[arg(value_name = "PLAN")]
     pub(crate) plan: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) choices: Choices,
     #[command(flatten)]
     pub(crate) place: BackendOptions,
-    /// Make this figure only, and the runs that it needs.
+    /// Make only this figure and the runs that it needs.
     #[arg(long, value_name = "FIGURE", conflicts_with = "check")]
     pub(crate) only: Option<String>,
-    /// The report's folder
-    /// [default: in a checkout docs/report for MNIST, else runs/report-on-DATA, where it is made
-    /// again].
+    /// Report folder. The default folder's earlier report is replaced
+    /// [default: docs/report for MNIST in a checkout, else runs/report-on-DATA].
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
-    /// Replace the report's files that lie in --out.
+    /// Replace existing files of a report in --out.
     #[arg(long, requires = "out", conflicts_with = "check")]
     pub(crate) force: bool,
-    /// Where finished runs are kept, and taken from where config, data, code and device are the
-    /// same.
+    /// Folder of finished runs. A run is reused if config, data, code and device are the same.
     #[arg(long, value_name = "DIR", default_value = "runs/reproduce")]
     pub(crate) runs: PathBuf,
-    /// Write nothing, but compare with the report that lies there; exit code 1 where counts, steps,
+    /// Compare with the existing report instead of writing. The exit code is 1 if counts, steps,
     /// epochs, norms or verdicts differ.
     #[arg(long)]
     pub(crate) check: bool,
@@ -158,19 +155,19 @@ pub(crate) struct ReproduceOptions {
 pub(crate) struct DataOptions {
     #[command(flatten)]
     pub(crate) data: DataSource,
-    /// Download MNIST to burn-dataset's cache folder, verified, unless it is there.
+    /// Download MNIST into burn-dataset's cache folder and verify it, unless it is already there.
     #[arg(long, conflicts_with = "write_idx")]
     pub(crate) fetch: bool,
-    /// Write the embedded digits as four plain IDX files into this folder.
+    /// Write the embedded digits as four uncompressed IDX files into this folder.
     #[arg(long, value_name = "DIR")]
     pub(crate) write_idx: Option<PathBuf>,
-    /// Training digits to draw.
+    /// Number of training digits to draw.
     #[arg(long, value_name = "N", default_value_t = 20_000, value_parser = number::<u32>(1..=u32::MAX.into()))]
     pub(crate) train_images: u32,
-    /// Validation digits to draw.
+    /// Number of validation digits to draw.
     #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = number::<u32>(1..=u32::MAX.into()))]
     pub(crate) validation_images: u32,
-    /// The seed of the digits that --write-idx draws.
+    /// Random seed of the digits of --write-idx.
     #[arg(long, value_name = "N", default_value_t = chainrule_data::digits::SEED, value_parser = number::<u64>(0..=u64::MAX), requires = "write_idx")]
     pub(crate) seed: u64,
     #[command(flatten)]
@@ -179,10 +176,10 @@ pub(crate) struct DataOptions {
 
 #[derive(Args, Debug)]
 pub(crate) struct GradcheckOptions {
-    /// Check Burn's own `nn` instead: layers, activations and losses, on this backend.
+    /// Check Burn's own `nn` instead: its layers, activations and losses on this backend.
     #[arg(long)]
     pub(crate) burn: bool,
-    /// The seed of weights, features and directions.
+    /// Random seed of weights, features and directions.
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = number::<u64>(0..=u64::MAX))]
     pub(crate) seed: u64,
     #[command(flatten)]
@@ -193,10 +190,10 @@ pub(crate) struct GradcheckOptions {
 
 #[derive(Args, Debug)]
 pub(crate) struct ServeOptions {
-    /// What is offered: cuda, wgpu, flex or ndarray [default: the first in this build].
+    /// Backend to serve: cuda, wgpu, flex or ndarray [default: the first in this build].
     #[arg(long, value_name = "BACKEND")]
     pub(crate) backend: Option<Backend>,
-    /// The address and port to listen on; port 0 is any free one.
+    /// Address and port to listen on. Port 0 selects a free port.
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:3000")]
     pub(crate) listen: String,
 }
@@ -209,20 +206,20 @@ pub(crate) struct BackendsOptions {
 
 #[derive(Args, Debug)]
 pub(crate) struct CompletionsOptions {
-    /// The shell.
+    /// Shell to write the script for.
     #[arg(value_enum)]
     pub(crate) shell: clap_complete::Shell,
 }
 
 #[derive(Args, Debug)]
 pub(crate) struct ManOptions {
-    /// Write chainrule.1 and a page of every command into this folder, and print their paths.
+    /// Write chainrule.1 and a page for each command into this folder, and print their paths.
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
-    /// Replace the pages that are there.
+    /// Replace existing pages.
     #[arg(long, requires = "out")]
     pub(crate) force: bool,
-    /// Print all of them as the one page in Markdown that is docs/commands.md.
+    /// Print all commands as one Markdown page, docs/commands.md.
     #[arg(long, conflicts_with = "out", hide = true)]
     pub(crate) markdown: bool,
 }
@@ -236,8 +233,8 @@ pub(crate) struct DataSource {
 /// The help for the data source, from the list of readers.
 fn sources() -> String {
     format!(
-        "auto | mnist | embedded | {} | a folder of IDX files, of {}, or of pictures for each class, in train and validation \
-         or all in one. auto is `$CHAINRULE_DATA`, else MNIST from the cache, else a verified download, else the embedded digits",
+        "Data set: auto | mnist | embedded | {} | a folder of IDX files, of {}, or with one subfolder of pictures per class, optionally split into train and \
+         validation. auto tries in this order: `$CHAINRULE_DATA`, MNIST from the cache, a verified download of MNIST, the embedded digits",
         readers::files(TABLES, "or"),
         readers::pairs_of_tables()
     )
@@ -245,22 +242,23 @@ fn sources() -> String {
 
 #[derive(Args, Debug)]
 pub(crate) struct Output {
-    /// Print exactly one JSON document to standard output, and everything else to standard error.
+    /// Print the result as one JSON document to standard output. Other messages go to standard
+    /// error.
     #[arg(long)]
     pub(crate) json: bool,
-    /// Say nothing but errors and the result.
+    /// Print only errors and the result.
     #[arg(long, short)]
     pub(crate) quiet: bool,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub(crate) enum GradientOption {
-    /// Fused where the device has it, else closed-form.
+    /// fused if the device supports it, else closed-form.
     Auto,
-    /// The hand derivation as kernels of its own: on CPUs a step in one pass, on GPUs in two
-    /// launches.
+    /// The closed form in fused kernels: one pass over the data per step on a CPU, two launches on
+    /// a GPU.
     Fused,
-    /// The hand derivation by tensor operations.
+    /// The closed form, derived by hand, in tensor operations.
     ClosedForm,
     /// Burn's autodiff.
     Autodiff,
@@ -268,8 +266,8 @@ pub(crate) enum GradientOption {
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub(crate) enum PrecisionOption {
-    /// 32 bits.
+    /// Single precision, 32 bits.
     F32,
-    /// 64 bits.
+    /// Double precision, 64 bits.
     F64,
 }

@@ -19,13 +19,13 @@ use crate::output::{print_json, print_line};
 
 #[derive(Args, Debug)]
 pub(crate) struct PageOptions {
-    /// The folder of a finished run.
+    /// Folder of a finished run or of an imported model.
     #[arg(value_name = "RUN")]
     run: PathBuf,
-    /// The page's file [default: RUN.html, beside the run's folder].
+    /// HTML file to write [default: RUN.html, beside the run folder].
     #[arg(long, value_name = "FILE.html")]
     out: Option<PathBuf>,
-    /// Replace the file that is there.
+    /// Replace an existing file.
     #[arg(long)]
     force: bool,
     #[command(flatten)]

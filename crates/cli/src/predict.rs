@@ -20,7 +20,7 @@ use crate::output::{Lines, print_json, print_line, print_message};
 
 #[derive(Args, Debug)]
 pub(crate) struct PredictOptions {
-    /// The folder of a finished run.
+    /// Folder of a finished run or of an imported model.
     #[arg(value_name = "RUN")]
     run: PathBuf,
     #[arg(value_name = "FILE", required = true, help = files())]
@@ -32,7 +32,7 @@ pub(crate) struct PredictOptions {
 /// The help for `FILE`, from the list of readers.
 fn files() -> String {
     format!(
-        "{} files, plain or gzipped; folders of such files; for a model of a table {} files; - for standard input",
+        "Files to predict: {} files, plain or gzipped, or folders of them; {} files for a model of a table; - for standard input",
         readers::names(IMAGES, "and"),
         readers::names(TABLES, "and")
     )
@@ -49,11 +49,14 @@ pub(crate) fn about_files() -> String {
         .collect();
     format!(
         "\
-A picture of any size ({pictures}) is made what MNIST's images are: grey, light ink on a dark ground (inverted where its border is light), the ink fitted
-into 20 x 20 pixels of 28 x 28 and centred by its mass. What was done to each is told. Images in IDX files are taken as they are. A model of pictures by class takes a picture as
-its training did, and a model of a table takes {tables} files, whose columns it finds by name.
+A picture of any size ({pictures}) is converted to the form of MNIST's images: grey, light ink
+on a dark background (inverted if its border is light), the ink scaled into 20 x 20 of
+28 x 28 pixels and centred by its centre of mass. The conversion of each picture is reported.
+Images in IDX files are used unchanged.
+A model that was trained on a folder of pictures converts a picture as in its training.
+A model that was trained on a table reads {tables} files and finds their columns by name.
 
-Files that are read, told by their first bytes, plain or gzipped:
+File formats, detected by their first bytes, plain or gzipped:
 {list}
 Examples:
   chainrule predict runs/softmax-1 seven.png
