@@ -82,7 +82,7 @@ fn other_data_is_named_as_such_and_all_of_it_is_taken() {
     let found: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!((&found["data"]["is_the_runs_own"], &found["rows"]), (&false.into(), &450.into()));
     let said = text(&output.stderr);
-    assert!(said.contains("note: this is not the data of the run, which was made with embedded digits"), "{said}");
+    assert!(said.contains("note: this is not the data of the run; the run used embedded digits"), "{said}");
     assert!(text(&call(folder.path(), &["evaluate", "run", "--data", "others"]).stdout).contains("not the run's own"));
 }
 
@@ -115,7 +115,7 @@ fn images_of_other_classes_are_refused_or_counted_and_classes_without_images_hav
     std::fs::rename(&zeros, &elevens).unwrap();
     let labels: Vec<u8> = (0..300).map(|i| if i < 100 { 11 } else { 1 }).collect();
     chainrule_data::idx::write_labels(&elevens.join("t10k-labels-idx1-ubyte"), &labels).unwrap();
-    let expected = "elevens: 100 of 300 images are of classes that the model does not know: 11 (100); its classes are [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]; --known-classes-only";
+    let expected = "elevens: 100 of 300 images have classes that the model does not know: 11 (100); its classes are [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]; --known-classes-only";
     is_refused(all_ten.path(), &["evaluate", "run", "--data", "elevens", "--quiet"], &[expected]);
     let found = evaluate(all_ten.path(), &["--data", "elevens", "--known-classes-only"]);
     assert_eq!((&found["data"]["left_out"], &found["rows"]), (&100.into(), &200.into()));
@@ -195,7 +195,7 @@ fn the_text_says_what_the_json_does() {
     assert_eq!((code(&output), text(&output.stderr).as_str()), (Some(0), ""));
     let table = text(&output.stdout);
     for part in [
-        "embedded digits, 300 validation images, the run's own".to_owned(),
+        "embedded digits, 300 validation images, the run's own data".to_owned(),
         format!("{:.6}", number(&found["loss"])),
         format!("{:.2} %, {} right", 100.0 * number(&found["accuracy"]), found["right"]),
         "95 % confidence (Wilson)".to_owned(),
@@ -219,14 +219,14 @@ fn a_run_whose_data_is_gone_or_of_another_size_says_so() {
         assert!(error.contains(expected), "{error:?} does not say {expected:?}");
     };
     says(&[], "error: digits: no such file or folder");
-    says(&[], "; this is the data of the run, and --data names other data\n");
+    says(&[], "; this is the data of the run; name other data with --data\n");
     for name in ["train", "t10k"] {
         let images = [&chainrule_data::idx::images_header(2, 3, 4)[..], &[0; 24]].concat();
         std::fs::write(folder.path().join(format!("moved/{name}-images-idx3-ubyte")), images).unwrap();
         chainrule_data::idx::write_labels(&folder.path().join(format!("moved/{name}-labels-idx1-ubyte")), &[0, 1])
             .unwrap();
     }
-    says(&["--data", "moved"], "moved: images of 3 x 4 pixels, and the model takes 28 x 28");
+    says(&["--data", "moved"], "moved: images of 3 x 4 pixels, but the model takes 28 x 28");
 }
 
 /// Before tables were supported, classes were numbers and the kind of data was not recorded.
@@ -264,7 +264,7 @@ fn rows_of_labels_that_the_model_does_not_know_are_refused_or_counted() {
     write("other.csv", ["no", "No", "yes", "maybe"]);
     let more = ["--set", "data.label=label", "--set", "data.standardize=true"];
     tables::train(folder.path(), &[&["--data", "table.csv"], &more[..]].concat());
-    let expected = "other.csv: 20 of 40 rows are of classes that the model does not know: No (10), maybe (10); its classes are [no, yes]";
+    let expected = "other.csv: 20 of 40 rows have classes that the model does not know: No (10), maybe (10); its classes are [no, yes]";
     is_refused(folder.path(), &["evaluate", "run", "--data", "other.csv", "--json", "--quiet"], &[expected]);
     let found = evaluate(folder.path(), &["--data", "other.csv", "--known-classes-only"]);
     assert_eq!((&found["rows"], &found["data"]["left_out"]), (&json!(20), &json!(20)));

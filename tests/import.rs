@@ -424,7 +424,7 @@ fn one_vs_rest_is_the_same_model_to_inspect_and_to_the_library() {
     let (folder, _, found) = one_vs_rest();
     let folder = folder.path();
     let inspected = call(folder, &["inspect", "sgd"]);
-    let expected = "sgd: logistic regression, one class against the rest, 4 features, 3 classes";
+    let expected = "sgd: one-vs-rest logistic regression, 4 features, 3 classes";
     assert!(text(&inspected.stdout).contains(expected), "{}", text(&inspected.stdout));
     let fitted = Fitted::load(folder.join("sgd")).unwrap();
     let samples = Samples::csv(folder.join("iris.csv"), "species").unwrap();
@@ -470,7 +470,7 @@ fn weights_that_do_not_say_what_they_are_are_softmax_regressions() {
     let (folder, _, found) = one_vs_rest();
     let folder = folder.path();
     let guessed = call(folder, &["import", "sgd.npz", "--out", "softmax", "--columns", "a,b,c,d"]);
-    let note = "note: sgd.npz is taken for softmax regression's, since it does not say; --one-vs-rest if";
+    let note = "note: sgd.npz does not say what kind of model it is; it is imported as softmax regression; use --one-vs-rest if";
     assert!(text(&guessed.stderr).starts_with(note), "{}", text(&guessed.stderr));
     assert!(text(&guessed.stdout).starts_with("softmax: softmax regression, 4 columns to 3 classes"));
     assert!(apart(&probabilities(folder, "softmax", "iris.csv"), &found) > 0.05);
@@ -499,7 +499,7 @@ fn a_page_shows_no_single_step_of_several_models() {
     std::fs::write(folder.join("torch.safetensors"), file).unwrap();
     let more = ["--trained-on", "0..1", "--classes", "0,1,2", "--one-vs-rest"];
     ask(folder, &[&["import", "torch.safetensors", "--out", "model"], &more[..]].concat());
-    is_refused(folder, &["page", "model"], &["one class against the rest", "gradient step of a single model"]);
+    is_refused(folder, &["page", "model"], &["the model is one-vs-rest logistic regression", "the page supports only"]);
 }
 
 #[test]
@@ -518,5 +518,5 @@ fn what_is_not_read_of_a_file_is_named() {
     ];
     std::fs::write(folder.join("more.npz"), npz(&arrays)).unwrap();
     let output = call(folder, &["import", "more.npz", "--out", "out", "--columns", "a,b"]);
-    assert_eq!(text(&output.stderr), "note: more.npz also has n_iter_, of which nothing is taken\n");
+    assert_eq!(text(&output.stderr), "note: more.npz also has n_iter_, which is not imported\n");
 }

@@ -130,7 +130,7 @@ fn what_is_not_there_is_refused_in_one_line() {
     std::fs::write(folder.path().join("seven.png"), encoded(seven(90, 170, 0, 255), ImageFormat::Png)).unwrap();
     for (arguments, expected) in [
         (&["--image", "seven.png", "--class", "7"][..], "--class 7: the model's classes are [3, 2]"),
-        (&["--image", "seven.png", "--index", "1"], "--index 1: seven.png has 1 image, counted from 0"),
+        (&["--image", "seven.png", "--index", "1"], "--index 1: seven.png has 1 image, and the first index is 0"),
         (&["--image", "absent.png"], "absent.png: no such file"),
         (&["--png", "no/such/folder.png"], "cannot write no/such/folder.png: "),
     ] {

@@ -447,7 +447,7 @@ fn a_gpu_trains_by_two_launches_a_step_unless_told_otherwise() {
     };
     let (summary, said) = train(&[]);
     assert_eq!((&summary["gradient"], &summary["threads"]), (&"fused".into(), &1.into()));
-    assert!(said.contains("kernels: the device's own, two launches a step"), "{said}");
+    assert!(said.contains("kernels: the device's own, two launches per step"), "{said}");
     let (summary, said) = train(&["--gradient", "closed-form"]);
     assert_eq!(summary["gradient"], "closed-form");
     assert!(!said.contains("kernels"), "{said}");

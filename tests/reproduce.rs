@@ -80,7 +80,7 @@ fn the_whole_report_is_made_on_any_data() {
     let whole = Whole::made();
     let (told, said) = (text(&whole.output.stdout), text(&whole.output.stderr));
     assert_eq!(code(&whole.output), Some(0), "{said}");
-    assert!(said.contains("115 runs made, 0 found"), "{said}");
+    assert!(said.contains("115 runs made, 0 reused"), "{said}");
     assert!(told.contains("2e-i"), "{told}");
 }
 
@@ -102,7 +102,7 @@ fn a_report_that_is_made_again_trains_nothing_and_is_the_same_page() {
     let whole = Whole::made();
     let folder = whole.copy();
     let again = reproduce(folder.path(), &[]);
-    assert!(text(&again.stderr).contains("0 runs made, 115 found"), "{}", text(&again.stderr));
+    assert!(text(&again.stderr).contains("0 runs made, 115 reused"), "{}", text(&again.stderr));
     let page = Path::new(OUT).join("index.html");
     assert_eq!(std::fs::read(folder.path().join(&page)).unwrap(), whole.files[&page]);
 }
@@ -129,7 +129,7 @@ fn what_was_cut_off_or_changed_is_made_again_and_nothing_else() {
     turn(&checks, "\"seed\": 0");
     let again = reproduce(folder, &["--check", "--out", OUT]);
     let said = text(&again.stderr);
-    assert!(said.contains("2 runs made, 113 found"), "{said}");
+    assert!(said.contains("2 runs made, 113 reused"), "{said}");
     for file in [turned.join("summary.json"), checks] {
         let file = file.file_name().unwrap().to_string_lossy().into_owned();
         assert!(said.contains(&format!("{file}: it is damaged")), "{said}");
@@ -203,13 +203,13 @@ fn ctrl_c_keeps_the_finished_runs_and_the_same_command_goes_on() {
     process("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
     let output = child.wait_with_output().unwrap();
     assert_eq!(code(&output), Some(130), "{}", text(&output.stderr));
-    assert!(text(&output.stderr).contains("the same command goes on"), "{}", text(&output.stderr));
+    assert!(text(&output.stderr).contains("the same command continues"), "{}", text(&output.stderr));
     let kept = finished();
     assert!((3..102).contains(&kept), "{kept} runs were finished when it was interrupted");
     let again = call(folder.path(), &arguments);
     assert_eq!(code(&again), Some(0), "{}", text(&again.stderr));
     assert!(
-        text(&again.stderr).contains(&format!("{} runs made, {kept} found", 102 - kept)),
+        text(&again.stderr).contains(&format!("{} runs made, {kept} reused", 102 - kept)),
         "{}",
         text(&again.stderr)
     );
@@ -275,7 +275,7 @@ fn a_figure_of_a_later_run_makes_those_before_it_on_the_stream() {
 fn what_cannot_be_reproduced_is_said_in_one_line() {
     let folder = folder();
     for (arguments, expected) in [
-        (vec!["--only", "figure-9"], "there is no such figure; take one of figure-1"),
+        (vec!["--only", "figure-9"], "no such figure; expected one of figure-1"),
         (vec!["no/plan.toml"], "no/plan.toml: no such file"),
         (vec!["--set", "descent.epoch=3"], "descent.epochs"),
         (vec!["--check", "--out", "nowhere"], "cannot read nowhere/numbers.json"),

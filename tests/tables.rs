@@ -106,10 +106,10 @@ fn evaluate_says_whose_rows_it_takes_and_whether_some_were_trained_on() {
         (
             "flowers.csv",
             true,
-            "flowers.csv, all 120 rows, the run's own, those that it was trained on among them\n",
-            "was trained on are among these",
+            "flowers.csv, all 120 rows, the run's own data with its training rows\n",
+            "was trained on",
         ),
-        ("other.csv", false, "other.csv, all 120 rows, not the run's own\n", "this is not the data of the run"),
+        ("other.csv", false, "other.csv, all 120 rows, not the run's own data\n", "this is not the data of the run"),
     ] {
         let found = ask(folder.path(), &["evaluate", "run", "--data", file]);
         assert_eq!((&found["data"]["split"], &found["data"]["is_the_runs_own"]), (&json!("all"), &json!(is_own)));
@@ -118,7 +118,7 @@ fn evaluate_says_whose_rows_it_takes_and_whether_some_were_trained_on() {
         assert!(shown.contains(expected) && told.contains(note) && told.lines().count() == 1, "{shown}{told}");
     }
     let kept = call(folder.path(), &["evaluate", "run"]);
-    assert!(text(&kept.stdout).contains("flowers.csv, 24 validation rows, the run's own\n"));
+    assert!(text(&kept.stdout).contains("flowers.csv, 24 validation rows, the run's own data\n"));
     assert_eq!(text(&kept.stderr), "");
 }
 
@@ -312,7 +312,7 @@ fn an_interrupted_run_goes_on_to_the_same_bytes_and_other_data_is_refused() {
     is_refused(folder.path(), &["train", "--resume", "run", "--quiet"], &["flowers.csv with SHA-256"]);
     write(folder.path(), "flowers.csv", flowers(0..120, 4));
     let output = call(folder.path(), &["train", "--resume", "run"]);
-    assert!(text(&output.stderr).contains("going on from step"), "{}", text(&output.stderr));
+    assert!(text(&output.stderr).contains("resuming from step"), "{}", text(&output.stderr));
     assert!(model("run") == whole);
 }
 
@@ -377,7 +377,7 @@ fn a_missing_column_and_other_data_are_told_by_evaluate_and_predict() {
     is_refused(
         folder.path(),
         &["evaluate", "run", "--data", "new.csv", "--quiet"],
-        &["4 of 5 rows are of classes that the model does not know: tulip (4)"],
+        &["4 of 5 rows have classes that the model does not know: tulip (4)"],
     );
 }
 
@@ -461,13 +461,13 @@ fn rows_that_no_batch_takes_are_told_and_kept_unless_it_is_asked() {
     // 96 rows are 3 batches of 30 and one of 6.
     let batches = ["--set", "descent.batch_size=30"];
     let (said, summary) = call(&batches);
-    assert!(said.contains("note: 6 of 96 training rows are left out of each epoch (others each time)"), "{said}");
+    assert!(said.contains("note: each epoch omits 6 of 96 training rows (different ones each time)"), "{said}");
     assert!(said.contains("descent.drop_last=false"), "{said}");
     assert_eq!((&summary["dropped_rows"], &summary["steps_per_epoch"]), (&json!(6), &json!(3)));
     let (said, _) = call(&[&batches[..], &["--set", "descent.shuffle.generator=none"]].concat());
-    assert!(said.contains("so that nothing is learnt from them"), "{said}");
+    assert!(said.contains("so the model never learns from them"), "{said}");
     let (said, summary) = call(&[&batches[..], &["--set", "descent.drop_last=false"]].concat());
-    assert!(!said.contains("left out"), "{said}");
+    assert!(!said.contains("each epoch omits"), "{said}");
     assert_eq!((&summary["dropped_rows"], &summary["steps_per_epoch"]), (&json!(0), &json!(4)));
 }
 

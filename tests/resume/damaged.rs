@@ -51,9 +51,9 @@ fn a_damaged_checkpoint_is_noticed_and_the_one_before_taken() {
             let said = succeeds(folder, &resume("run", &[]));
             assert!(said.contains("checkpoint/step-80.mpk: it "), "{i}: {said}");
             if how_many == 1 {
-                assert!(said.contains("the one before is taken\ngoing on from step 60 of run"), "{i}: {said}");
+                assert!(said.contains("the previous checkpoint is used\nresuming from step 60 of run"), "{i}: {said}");
             } else {
-                assert!(said.contains("no checkpoint is whole; the run begins anew"), "{i}: {said}");
+                assert!(said.contains("no checkpoint is complete; the run starts from the beginning"), "{i}: {said}");
             }
             assert_eq!(outcome(&folder.join("run")), expected, "{i}");
         }
@@ -80,8 +80,8 @@ fn a_damaged_file_of_a_finished_run_is_noticed_and_made_again() {
         if file == "model.safetensors" || file == "history.json" {
             let said = succeeds(folder, &resume("run", &[]));
             assert!(said.contains(&format!("{file}: it is damaged")), "{said}");
-            assert!(said.contains("train --resume run does that\n"), "{said}");
-            assert!(said.contains("going on from step 80 of run"), "{said}");
+            assert!(said.contains("use train --resume run\n"), "{said}");
+            assert!(said.contains("resuming from step 80 of run"), "{said}");
             assert_eq!(outcome(&folder.join("run")), expected, "{file}");
         }
         std::fs::write(&path, whole).unwrap();

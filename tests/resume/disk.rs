@@ -56,7 +56,7 @@ fn a_full_disk_is_told_and_nothing_that_was_written_is_lost() {
     assert_eq!(code(&output), Some(2), "{error}");
     let [warning, fatal] = error.trim_end().lines().collect::<Vec<_>>()[..] else { panic!("{error}") };
     assert!(warning.starts_with("warning: no checkpoint of step ") && warning.contains("No space left"), "{warning}");
-    assert!(warning.ends_with("the training goes on"), "{warning}");
+    assert!(warning.ends_with("the training continues"), "{warning}");
     assert!(fatal.starts_with("error: cannot write disk/run/") && fatal.contains("No space left"), "{fatal}");
     assert!(fatal.contains("--resume disk/run"), "{fatal}");
     let left = files_below(&folder.join("disk/run"));
@@ -65,7 +65,7 @@ fn a_full_disk_is_told_and_nothing_that_was_written_is_lost() {
     std::fs::remove_file(filler).unwrap();
     disk.remount("size=4m");
     let said = succeeds(folder, &resume("disk/run", &[]));
-    assert!(said.contains("going on from step "), "{said}");
+    assert!(said.contains("resuming from step "), "{said}");
     assert_eq!(outcome(&folder.join("disk/run")), outcome(&folder.join("whole")));
     // A disk that is full from the start.
     disk.remount("size=4m");

@@ -149,17 +149,17 @@ fn an_interrupted_run_says_how_it_goes_on_and_ends_as_if_it_had_not_been() {
             command(folder, &resume("run", &[])).stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
         let mut said = BufReader::new(child.stderr.take().unwrap());
         let mut line = String::new();
-        while !line.contains("going on") {
+        while !line.contains("resuming from") {
             line.clear();
-            assert!(said.read_line(&mut line).unwrap() > 0, "it says where it goes on from");
+            assert!(said.read_line(&mut line).unwrap() > 0, "it says from which step it resumes");
         }
-        assert_eq!(line, format!("going on from step {made} of run\n"));
+        assert_eq!(line, format!("resuming from step {made} of run\n"));
         std::thread::sleep(Duration::from_millis(300));
         signal(&child, name);
         let mut rest = String::new();
         said.read_to_string(&mut rest).unwrap();
         assert_eq!(child.wait().unwrap().code(), Some(130));
-        assert!(rest.contains("interrupted; --resume run goes on"), "{rest}");
+        assert!(rest.contains("interrupted; --resume run continues"), "{rest}");
         assert!(steps("run").0 > made);
     }
 }

@@ -16,15 +16,15 @@ fn a_finished_run_has_nothing_left_to_do() {
     succeeds(folder, &train("run", &[&SHORT[..], &["--set", "descent.epochs=1", "--force"]].concat()));
     let before = outcome(&folder.join("run"));
     let said = succeeds(folder, &resume("run", &["--json"]));
-    assert!(said.contains("run is finished; nothing is left to do"), "{said}");
+    assert!(said.contains("run is finished; there is nothing to do"), "{said}");
     assert_eq!(outcome(&folder.join("run")), before);
     // The same data in another folder is accepted, other data is not.
     std::fs::rename(folder.join("digits"), folder.join("elsewhere")).unwrap();
     let said = succeeds(folder, &resume("run", &["--data", "elsewhere"]));
-    assert!(said.contains("run is finished; nothing is left to do"), "{said}");
+    assert!(said.contains("run is finished; there is nothing to do"), "{said}");
     let other = ["data", "--write-idx", "other", "--seed", "5", "--train-images", "600", "--validation-images", "200"];
     succeeds(folder, &other);
-    refuses(folder, &resume("run", &["--data", "other", "--quiet"]), "it would not go on as it began: data:");
+    refuses(folder, &resume("run", &["--data", "other", "--quiet"]), "the result would differ: data:");
     refuses(folder, &resume("run", &["--data", "nowhere", "--quiet"]), "nowhere");
     assert_eq!(outcome(&folder.join("run")), before);
     // A missing file is named, with the command that makes it again.
@@ -47,7 +47,7 @@ fn a_run_does_not_go_on_with_another_config_other_data_or_other_code() {
     let before = visible();
     let refuses = |more: &[&str], expected: &str| {
         let error = refuses(folder, &resume("run", &[more, &["--quiet"]].concat()), expected);
-        assert!(error.starts_with("error: --resume run: it would not go on as it began: "), "{error}");
+        assert!(error.starts_with("error: --resume run: the result would differ: "), "{error}");
     };
     refuses(&["--set", "objective.l2=0.5"], "objective.l2 = 0.5, not 0.0");
     refuses(&["--seed", "9"], "descent.shuffle.seed = 9, not 0");
@@ -90,7 +90,7 @@ fn a_run_does_not_go_on_with_another_config_other_data_or_other_code() {
         versions["chainrule"] = "9.9.9".into();
         versions["git_revision"] = "0123456789ab".into();
     });
-    refuses(&["--threads", "2"], "it would not go on as it began: threads 1, here 2; go on");
+    refuses(&["--threads", "2"], "the result would differ: threads 1, here 2; resume");
 }
 
 #[test]
@@ -114,8 +114,7 @@ fn a_config_that_was_changed_in_the_runs_own_folder_is_refused_and_so_is_another
     succeeds(folder, &train("other", &[&SHORT[..], &short, &["--set", "objective.l2=0.25"]].concat()));
     unfinish(&folder.join("run"));
     std::fs::copy(folder.join("other/checkpoint/step-80.mpk"), folder.join("run/checkpoint/step-80.mpk")).unwrap();
-    let refused =
-        "run: the checkpoint of step 80 is another run's: objective.l2 = 0.0, not 0.25; delete it, or train anew";
+    let refused = "run: the checkpoint of step 80 belongs to another run: objective.l2 = 0.0, not 0.25; delete it, or train a new run";
     refuses(folder, &resume("run", &["--quiet"]), refused);
 }
 

@@ -44,7 +44,7 @@ fn a_report_that_was_killed_goes_on_to_the_same_report() {
     }
     // One of them may have written the first files of the report.
     said += &succeeds(folder, &[&again[..], &["--force"]].concat());
-    assert!(said.contains(": going on from step "), "no run was under way when it was interrupted: {said}");
+    assert!(said.contains(": resuming from step "), "no run was under way when it was interrupted: {said}");
     let files = |out: &str| -> Vec<PathBuf> {
         let files = files_below(&folder.join(out)).into_iter().filter(|path| path.is_file());
         files.map(|path| path.strip_prefix(folder.join(out)).unwrap().to_owned()).collect()

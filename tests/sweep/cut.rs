@@ -65,7 +65,7 @@ fn a_sweep_that_was_killed_goes_on_to_the_same_bytes_and_makes_no_whole_point_ag
         let said = text(&succeeds(folder, &["sweep", "--resume", "cut"]).stderr);
         assert_eq!(written(&ready), before, "a whole point was made again");
         assert!(ready.is_empty() || said.contains(&format!("{} of them found in cut", ready.len())), "{said}");
-        went_on += said.matches("going on from step ").count();
+        went_on += said.matches("resuming from step ").count();
         assert_eq!(outcome(&cut), whole, "{kills}");
         let hidden = |path: &PathBuf| path.file_name().unwrap().to_string_lossy().starts_with('.');
         assert_eq!(files_below(&cut).into_iter().filter(hidden).collect::<Vec<_>>(), Vec::<PathBuf>::new());
@@ -91,7 +91,7 @@ fn ctrl_c_saves_the_runs_tells_of_those_that_are_finished_and_the_sweep_goes_on(
     assert!(crate::command::process("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
     let output = child.wait_with_output().unwrap();
     assert_eq!(code(&output), Some(130), "{}", text(&output.stderr));
-    assert!(text(&output.stderr).contains("interrupted; sweep --resume cut goes on"), "{}", text(&output.stderr));
+    assert!(text(&output.stderr).contains("interrupted; sweep --resume cut continues"), "{}", text(&output.stderr));
     let told: Value = serde_json::from_slice(&output.stdout).unwrap();
     let finished = told["finished"].as_u64().unwrap();
     assert!((1..6).contains(&finished) && told["interrupted"] == true, "{told}");
@@ -104,7 +104,7 @@ fn ctrl_c_saves_the_runs_tells_of_those_that_are_finished_and_the_sweep_goes_on(
     assert!(interrupted >= 1);
 
     let said = text(&succeeds(folder, &["sweep", "--resume", "cut"]).stderr);
-    assert!(said.matches("going on from step ").count() >= 1, "{said}");
+    assert!(said.matches("resuming from step ").count() >= 1, "{said}");
     succeeds(folder, &long("whole"));
     assert_eq!(outcome(&cut), outcome(&folder.join("whole")));
 }
@@ -121,7 +121,7 @@ fn a_sweep_does_not_go_on_with_another_grid_config_data_or_code() {
     std::fs::remove_file(folder.join("grid/points/2-l2=1/summary.json")).unwrap();
     let refuses = |more: &[&str], expected: &str| {
         let arguments = [&["sweep", "--resume", "grid", "--quiet"][..], more].concat();
-        is_refused(folder, &arguments, &["--resume grid: it would not go on as it began: ", expected]);
+        is_refused(folder, &arguments, &["--resume grid: the result would differ: ", expected]);
     };
     refuses(&["--grid", "objective.l2=0,2"], "grid: objective.l2 = 0,2, not 0,1");
     refuses(
@@ -166,7 +166,7 @@ fn a_point_whose_config_is_damaged_is_told_and_not_made_anew() {
     is_refused(
         folder,
         &["sweep", "--resume", "grid"],
-        &["2-l2=0.1", "config.toml: it is damaged", "or take the folder away"],
+        &["2-l2=0.1", "config.toml: it is damaged", "or remove the folder"],
     );
     assert_eq!(outcome(&folder.join("grid")), before);
     // The damaged result of the other point is made again, and the output says so.

@@ -69,7 +69,8 @@ fn gradients(has_kernels: bool, has_autodiff: bool) -> Vec<&'static str> {
 fn remote() -> Row {
     let backend = Backend::Remote(String::new());
     let problem = if backend.is_built() {
-        "what `chainrule serve` offers elsewhere; name it with --backend remote:HOST:PORT".to_owned()
+        "a device that `chainrule serve` offers on another machine; select it with --backend remote:HOST:PORT"
+            .to_owned()
     } else {
         "this build has no remote backend; add --features remote".to_owned()
     };
@@ -95,7 +96,7 @@ fn describe(rows: &[Row]) -> Lines {
         lines.add(format!("{mark} {:<8} {found}", row.backend));
     }
     lines.empty_line();
-    lines.add("* is what runs where --backend does not say otherwise. Closed forms work on each, fused kernels on all but remote devices;");
-    lines.add("cpu is this processor without Burn: no autodiff, and no optimizer but plain sgd. docs/backends.md compares them.");
+    lines.add("* marks the default of --backend. closed-form works on every backend, fused on all but remote devices.");
+    lines.add("cpu is this processor without Burn: it has no autodiff, and its only optimizer is plain sgd. docs/backends.md compares the backends.");
     lines
 }

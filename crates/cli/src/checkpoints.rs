@@ -33,7 +33,7 @@ impl FromStr for CheckpointInterval {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let expected = || "expected steps, as in 500, seconds, as in 30s, or never".to_owned();
+        let expected = || "expected a number of steps, as in 500, of seconds, as in 30s, or never".to_owned();
         match text.strip_suffix('s') {
             _ if text == "never" => Ok(Self::Never),
             None => text.parse().map(Self::Steps).map_err(|_| expected()),
@@ -61,11 +61,11 @@ impl Saved {
         let mut is_damaged = false;
         let last = folder.last_checkpoint(&mut |error| {
             is_damaged = true;
-            log(&format!("{error}; the one before is taken"));
+            log(&format!("{error}; the previous checkpoint is used"));
         });
         let Some((steps, saved)) = last else {
             if is_damaged {
-                log("no checkpoint is whole; the run begins anew");
+                log("no checkpoint is complete; the run starts from the beginning");
             }
             return Ok(None);
         };
@@ -73,12 +73,12 @@ impl Saved {
         if saved.config != folder.config().to_toml() {
             let made = TrainConfig::parse("the checkpoint", &saved.config, &[])?;
             bail!(
-                "{}: the checkpoint of step {steps} is another run's: {}; delete it, or train anew",
+                "{}: the checkpoint of step {steps} belongs to another run: {}; delete it, or train a new run",
                 folder.path().display(),
                 folder.config().differences(&made).join(", ")
             );
         }
-        log(&format!("going on from step {steps} of {}", folder.path().display()));
+        log(&format!("resuming from step {steps} of {}", folder.path().display()));
         Ok(Some(saved))
     }
 }
@@ -181,7 +181,9 @@ impl Observer for CheckpointObserver<'_> {
         if let Err(error) = self.folder.write_checkpoint(steps, &saved)
             && !self.has_complained
         {
-            print_message(&format!("warning: no checkpoint of step {steps}: {error}; the training goes on"));
+            print_message(&format!(
+                "warning: no checkpoint of step {steps} was written: {error}; the training continues"
+            ));
             self.has_complained = true;
         }
         self.last_kept = Instant::now();

@@ -126,9 +126,7 @@ pub(crate) fn evaluate(options: &EvaluateOptions) -> Result<u8> {
         }
     };
     if options.wrong.is_some() && model.features().is_some() {
-        bail!(
-            "--wrong: the model was trained on a table, whose rows are no pictures; --json lists the lines that it gets wrong"
-        );
+        bail!("--wrong: the model was trained on a table, which has no images; --json lists the misclassified lines");
     }
     let file = options.wrong.as_ref().map(|path| destination(path, options.force, "--wrong")).transpose()?;
     let named = options.data.source.as_ref();
@@ -158,12 +156,12 @@ pub(crate) fn evaluate(options: &EvaluateOptions) -> Result<u8> {
     let is_the_runs_own = model.trained().is_some_and(|run| source.files == run.manifest.data_files);
     if let (false, Some(Trained { manifest, .. })) = (is_the_runs_own, model.trained()) {
         let other = &manifest.data_source;
-        log(&format!("note: this is not the data of the run, which was made with {other} of other checksums"));
+        log(&format!("note: this is not the data of the run; the run used {other} with other checksums"));
     }
     let noun = labelled.noun();
     if is_the_runs_own && is_whole {
         log(&format!(
-            "note: the {noun}s that the run was trained on are among these; without --data its validation {noun}s are taken"
+            "note: this data includes the {noun}s that the run was trained on; without --data, only its validation {noun}s are used"
         ));
     }
     let Labelled { rows, left_out, lines } = &labelled;
@@ -171,7 +169,7 @@ pub(crate) fn evaluate(options: &EvaluateOptions) -> Result<u8> {
     let may_leave_out = options.known_classes_only || has_chosen_classes(&model);
     if count > 0 && !rows.is_empty() && !may_leave_out {
         bail!(
-            "{}: {count} of {} {noun}s are of classes that the model does not know: {}; its classes are [{}]; --known-classes-only leaves these {noun}s out",
+            "{}: {count} of {} {noun}s have classes that the model does not know: {}; its classes are [{}]; --known-classes-only skips these {noun}s",
             source.name,
             count + rows.len(),
             counted(left_out),
@@ -231,7 +229,7 @@ fn find(model: &Model, named: Option<&str>, log: &mut dyn FnMut(&str)) -> Result
     };
     let ((height, width), [rows, columns]) = (data.train.size(), model.image_size());
     if [height, width] != [rows, columns] {
-        bail!("{}: images of {height} x {width} pixels, and the model takes {rows} x {columns}", data.origin);
+        bail!("{}: images of {height} x {width} pixels, but the model takes {rows} x {columns}", data.origin);
     }
     Ok(data)
 }
@@ -241,11 +239,7 @@ fn find_table(model: &Model, features: &[String], options: &EvaluateOptions) -> 
     let (named, label) = (options.data.source.as_deref(), options.label.as_deref());
     let label = label.map(str::to_owned).or_else(|| model.trained()?.config.data().label.clone());
     if let (None, ModelOrigin::Imported(imported)) = (&label, &model.origin) {
-        bail!(
-            "{}: the model {}; say with --label which column the labels are",
-            model.folder.display(),
-            imported.origin()
-        );
+        bail!("{}: the model {}; name the label column with --label", model.folder.display(), imported.origin());
     }
     let wanted = TableRequest {
         label,
@@ -265,7 +259,7 @@ fn find_table(model: &Model, features: &[String], options: &EvaluateOptions) -> 
     match found {
         Some(tables) => Ok(tables),
         None => bail!(
-            "{}: no {} file, nor a folder of {}, and the model was trained on a table",
+            "{}: expected a {} file or a folder with {}, because the model was trained on a table",
             named.unwrap_or("the run's data"),
             readers::names(readers::TABLES, "or"),
             readers::train_tables()
@@ -275,7 +269,7 @@ fn find_table(model: &Model, features: &[String], options: &EvaluateOptions) -> 
 
 #[expect(clippy::needless_pass_by_value, reason = "as map_err gives it")]
 fn run_data_error(error: DataError) -> anyhow::Error {
-    anyhow!("{error}; this is the data of the run, and --data names other data")
+    anyhow!("{error}; this is the data of the run; name other data with --data")
 }
 
 fn request(model: &Model, named: Option<&str>) -> Result<Request> {
@@ -283,7 +277,7 @@ fn request(model: &Model, named: Option<&str>) -> Result<Request> {
         (Some(named), _) => Ok(Request::from(named)),
         (None, ModelOrigin::Run(run)) => Ok(resolve_source(&run.config.data().source, &run.manifest.data_source)),
         (None, ModelOrigin::Imported(imported)) => bail!(
-            "{}: the model {}, and where its data lies is not known; name data with --data",
+            "{}: the model {}, so its data is unknown; name data with --data",
             model.folder.display(),
             imported.origin()
         ),
@@ -424,9 +418,9 @@ fn describe(answer: &Answer, kind: &str, noun: &str) -> Lines {
     let (split, n) = (data.split, scores.rows);
     let rows = if split == ALL { format!("all {n} {noun}s") } else { format!("{n} {split} {noun}s") };
     let own = match (data.is_the_runs_own, split) {
-        (true, ALL) => "the run's own, those that it was trained on among them",
-        (true, _) => "the run's own",
-        (false, _) => "not the run's own",
+        (true, ALL) => "the run's own data with its training rows",
+        (true, _) => "the run's own data",
+        (false, _) => "not the run's own data",
     };
     let [low, high] = scores.accuracy_interval.map(percent);
     lines.empty_line();

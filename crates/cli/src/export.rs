@@ -50,7 +50,7 @@ pub(crate) fn export(options: &ExportOptions) -> Result<u8> {
     let by_ending = options.out.as_ref().and_then(|out| Format::of_file(out).ok());
     let Some(format) = options.format.or(by_ending) else {
         let names = Format::ALL.map(Format::name);
-        bail!("--format says which of {} is wanted, or --out by its ending", names.join(", "));
+        bail!("name a format with --format or with the extension of --out: {}", names.join(", "));
     };
     let out = match &options.out {
         Some(out) => out.clone(),

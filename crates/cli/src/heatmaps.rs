@@ -60,7 +60,7 @@ impl Ink {
     pub(crate) fn legend(self, palette: Palette) -> &'static str {
         match (self, palette) {
             (Ink::Plain, Palette::Signed) => "for: + * #   against: - ~ =",
-            (_, Palette::Signed) => "red speaks for, blue against",
+            (_, Palette::Signed) => "red: evidence for, blue: evidence against",
             (_, Palette::Grey) => "",
         }
     }

@@ -103,7 +103,7 @@ pub(crate) fn import(options: &ImportOptions) -> Result<u8> {
     let bytes = read_whole(&options.file, MAX_BYTES).map_err(|error| match (error.kind(), options.file.is_dir()) {
         (ErrorKind::NotFound, _) => anyhow!("{shown}: {}", no_such_file(&options.file)),
         (_, true) => {
-            anyhow!("{shown}: it is a folder, and the file of weights is meant here, safetensors, npz or exported JSON")
+            anyhow!("{shown}: expected a file of weights (safetensors, npz or exported JSON), but this is a folder")
         }
         _ => anyhow!("{shown}: {error}"),
     })?;
@@ -117,14 +117,14 @@ pub(crate) fn import(options: &ImportOptions) -> Result<u8> {
         }
     };
     if !model.has_bias {
-        log(format!("note: {shown} has no bias; it is taken for 0"));
+        log(format!("note: {shown} has no bias; it is set to 0"));
     }
     if let Some(names) = &model.not_read {
-        log(format!("note: {shown} also has {names}, of which nothing is taken"));
+        log(format!("note: {shown} also has {names}, which is not imported"));
     }
     if model.is_taken_for_softmax {
         log(format!(
-            "note: {shown} is taken for softmax regression's, since it does not say; --one-vs-rest if each class was trained against the rest, as by scikit-learn's SGDClassifier(loss=\"log_loss\") or OneVsRestClassifier"
+            "note: {shown} does not say what kind of model it is; it is imported as softmax regression; use --one-vs-rest if each class was trained against the rest, as by scikit-learn's SGDClassifier(loss=\"log_loss\") or OneVsRestClassifier"
         ));
     }
     let name = options.file.file_name().unwrap_or_default().to_string_lossy().into_owned();

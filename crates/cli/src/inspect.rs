@@ -130,7 +130,7 @@ pub(crate) fn inspect(options: &InspectOptions) -> Result<u8> {
     let of_table = [("--image", options.image.is_some()), ("--png", options.png.is_some())];
     if let (Some(_), Some((option, _))) = (model.features(), of_table.iter().find(|(_, is_asked)| *is_asked)) {
         bail!(
-            "{option}: the model was trained on a table, whose rows are no pictures; without it, its weights are listed by feature"
+            "{option}: the model was trained on a table, which has no images; without {option}, inspect lists the weights by feature"
         );
     }
     let png = options.png.as_ref().map(|path| destination(path, options.force, "--png")).transpose()?;
@@ -214,7 +214,7 @@ fn explain(model: &Model, options: &InspectOptions) -> Result<(Vec<u8>, ImageExp
     let count = images.len();
     if options.index >= count {
         bail!(
-            "--index {}: {file} has {count} image{}, counted from 0",
+            "--index {}: {file} has {count} image{}, and the first index is 0",
             options.index,
             if count == 1 { "" } else { "s" }
         );

@@ -33,11 +33,11 @@ pub(crate) fn man(options: &ManOptions) -> Result<u8> {
     };
     if out.exists() && !out.is_dir() {
         bail!(
-            "{}: it is no folder, and several pages are written with --out; without it one is printed",
+            "{}: expected a folder, because --out writes several pages; without --out, one page is printed",
             out.display()
         );
     }
-    std::fs::create_dir_all(out).with_context(|| format!("making the folder {}", out.display()))?;
+    std::fs::create_dir_all(out).with_context(|| format!("creating the folder {}", out.display()))?;
     let files = pages.iter().map(|(name, _)| destination(&out.join(name), options.force, "--out"));
     let files = files.collect::<Result<Vec<_>>>()?;
     for ((name, page), file) in pages.iter().zip(files) {
@@ -80,12 +80,12 @@ fn reference() -> Result<String, std::fmt::Error> {
     let mut program = program();
     let mut page = String::from(
         "# Commands\n\n<!-- made by `cargo xtask man --markdown > docs/commands.md`; a test compares -->\n\n\
-         `cargo xtask COMMAND` builds the program and becomes it, with the same options; `--features LIST` picks its [backends](backends.md). \
-         The [keys of an experiment](training.md) are in the files of `configs`.\n",
+         `cargo xtask COMMAND` builds the program and runs it with the same options; `--features LIST` selects its [backends](backends.md). \
+         The files in `configs` contain and explain the [keys of an experiment](training.md).\n",
     );
-    if let Some(of_all) = program.get_after_long_help() {
+    if let Some(common) = program.get_after_long_help() {
         // A code block keeps the line breaks.
-        write!(page, "\n```text\n{of_all}\n```\n")?;
+        write!(page, "\n```text\n{common}\n```\n")?;
     }
     for command in program.get_subcommands_mut() {
         section(&mut page, command)?;

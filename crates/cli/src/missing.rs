@@ -26,25 +26,22 @@ pub(crate) fn check_config_exists(path: &Path, kind: Config) -> Result<()> {
     let shown = path.display();
     if path.is_dir() {
         let what = if path.join("imported.json").is_file() {
-            "an imported model, which is trained already; predict and evaluate take it".to_owned()
+            "an imported model, which is already trained; use it with predict or evaluate".to_owned()
         } else if path.join("sweep.toml").is_file() {
-            format!("the folder of a sweep; sweep --resume {shown} goes on with it")
+            format!("a sweep folder; sweep --resume {shown} continues the sweep")
         } else if is_run(path) {
             let config = path.join("config.toml");
-            format!(
-                "the folder of a run; train --resume {shown} goes on with it, and its experiment is {}",
-                config.display()
-            )
+            format!("a run folder; train --resume {shown} continues the run, and its config is {}", config.display())
         } else {
-            format!("a folder; data is named by --data {shown}")
+            format!("a folder; name a data set with --data {shown}")
         };
-        bail!("{shown}: expected the TOML file of an experiment, and this is {what}");
+        bail!("{shown}: expected the TOML file of an experiment, but this is {what}");
     }
     if is_there(path) {
         return match is_table(path) {
             false => Ok(()),
             true => bail!(
-                "{shown}: expected the TOML file of an experiment, and this is a table; --data {shown} --set data.label=COLUMN trains on it"
+                "{shown}: expected the TOML file of an experiment, but this is a table; --data {shown} --set data.label=COLUMN trains on it"
             ),
         };
     }
@@ -68,11 +65,11 @@ pub(crate) fn check_folder_exists(path: &Path) -> Result<()> {
     if !path.is_dir() {
         let own = path.parent().filter(|folder| is_run(folder) || holds_one(folder));
         let meant = own.map(|folder| format!("; did you mean {}?", folder.display())).unwrap_or_default();
-        bail!("{shown}: it is a file, and the folder of a run is meant here{meant}");
+        bail!("{shown}: expected the folder of a run, but this is a file{meant}");
     }
     let parts = ["model.safetensors", "history.json", "sweep.json"];
     if !holds_one(path) && !is_run(path) && !parts.iter().any(|name| path.join(name).exists()) {
-        bail!("{shown}: no run lies in this folder{}", suggestions(path, runs(holds_one), holds_one));
+        bail!("{shown}: this folder contains no run{}", suggestions(path, runs(holds_one), holds_one));
     }
     Ok(())
 }

@@ -7,7 +7,7 @@ use chainrule_records::{GradientCheck, GradientChecks};
 use crate::options::GradcheckOptions;
 
 const WITHOUT: &str =
-    "gradients are checked against Burn's autodiff, and this build has no Burn; add --features ndarray";
+    "gradients are checked against Burn's autodiff, but this build has no Burn; add --features ndarray";
 
 pub(crate) fn gradcheck(_: &GradcheckOptions) -> Result<u8> {
     bail!(WITHOUT)

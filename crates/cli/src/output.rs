@@ -127,8 +127,8 @@ fn option_for(error: &(dyn std::error::Error + 'static)) -> Option<String> {
         };
     }
     match error.downcast_ref::<RunError>()? {
-        RunError::Damaged { run, .. } => Some(format!("train --resume {} does that", run.display())),
-        RunError::IsSweep { folder } => Some(format!("sweep --resume {} goes on with it", folder.display())),
+        RunError::Damaged { run, .. } => Some(format!("use train --resume {}", run.display())),
+        RunError::IsSweep { folder } => Some(format!("sweep --resume {} continues it", folder.display())),
         _ => None,
     }
 }

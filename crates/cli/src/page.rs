@@ -37,11 +37,11 @@ pub(crate) fn page(options: &PageOptions) -> Result<u8> {
     check_folder_exists(&options.run)?;
     let model = Model::read(&options.run)?;
     if model.features().is_some() {
-        bail!("{}: the model takes the columns of a table, and on this page one draws", options.run.display());
+        bail!("{}: the model was trained on a table, but the page needs a model of images", options.run.display());
     }
     let Some(kind) = model.link.model_kind() else {
         bail!(
-            "{}: the model is {}, and the page shows the gradient step of a single model",
+            "{}: the model is {}, but the page supports only softmax and logistic regression",
             options.run.display(),
             model.name()
         );
@@ -69,7 +69,7 @@ pub(crate) fn page(options: &PageOptions) -> Result<u8> {
         Origin::Run(run) => {
             let (data, last) = (&run.summary.data, &run.summary.final_metrics);
             format!(
-                "The model that the experiment “{}” came to: {what}, trained on {} images, of which it has {:.2} % right, and {:.2} % of {} others.",
+                "The model of the experiment “{}”: {what}. It was trained on {} images. Its accuracy is {:.2} % on these, and {:.2} % on {} validation images.",
                 run.summary.experiment,
                 data.train,
                 100.0 * last.train_accuracy,

@@ -33,13 +33,13 @@ pub(crate) fn catch_interrupts(is_quiet: bool) {
             thread::sleep(PATIENCE);
             if !is_quiet {
                 crate::output::print_message(
-                    "ending when this pass over the rows is done, with all saved; Ctrl-C again ends at once",
+                    "stopping after this pass over the rows; the run will be saved; press Ctrl-C again to stop at once",
                 );
             }
         });
     };
     if let Err(error) = CAUGHT.get_or_init(|| ctrlc::set_handler(heard)) {
-        crate::output::print_message(&format!("Ctrl-C will lose this run: {error}"));
+        crate::output::print_message(&format!("warning: Ctrl-C would lose this run: {error}"));
     }
 }
 

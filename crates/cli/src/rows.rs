@@ -27,14 +27,14 @@ const KEPT_FOR_VALIDATION: u64 = 16 << 20;
 pub(crate) fn dropped(config: &TrainConfig, rows: usize) -> Option<String> {
     let dropped = dropped_rows(config, rows);
     let which = match config.descent().shuffle.generator {
-        Generator::None => "the last ones each time, so that nothing is learnt from them",
-        Generator::NumpyLegacy | Generator::Chacha => "others each time",
+        Generator::None => "always the last ones, so the model never learns from them",
+        Generator::NumpyLegacy | Generator::Chacha => "different ones each time",
     };
     // An epoch without a whole batch is an error, reported elsewhere.
     (0 < dropped && dropped < rows).then(|| {
         format!(
-            "note: {dropped} of {rows} training rows are left out of each epoch ({which}), since they fill no batch of {}; --set \
-             descent.drop_last=false takes them, too",
+            "note: each epoch omits {dropped} of {rows} training rows ({which}), because they do not fill a batch of {}; --set \
+             descent.drop_last=false includes them",
             config.descent().batch_size
         )
     })
@@ -74,7 +74,7 @@ impl SelectedRows {
         }
         let largest = self.rows[0].largest()?;
         Ok((largest > 100.0).then(|| {
-            format!("note: its numbers go up to {largest}, where gradient descent jumps about; --set data.standardize=true brings them to one size")
+            format!("note: the features are as large as {largest}, which makes gradient descent unstable; --set data.standardize=true scales them")
         }))
     }
 
@@ -122,13 +122,13 @@ impl PreparedRows {
     /// Describes how the fused kernels read the training rows, if they are used.
     pub(crate) fn kernels(&self, machine: &Machine) -> Option<String> {
         if self.rows.uses_device_kernels() {
-            return Some("kernels: the device's own, two launches a step".to_owned());
+            return Some("kernels: the device's own, two launches per step".to_owned());
         }
         let rows = self.rows.fused()?;
         let kept = rows.packed().map(PackedRows::kept);
         let reading = match (kept, rows.file()) {
-            (Some(1.0), _) => "every byte, since no block of 16 is all 0".to_owned(),
-            (Some(kept), _) => format!("{:.0} % of the bytes, the blocks of 16 that are not all 0", 100.0 * kept),
+            (Some(1.0), _) => "every byte, because no block of 16 bytes is all 0".to_owned(),
+            (Some(kept), _) => format!("{:.0} % of the bytes: the blocks of 16 that are not all 0", 100.0 * kept),
             (None, file) => format!(
                 "blocks of 16 bytes that are not all 0; the training rows stay in {}",
                 file.unwrap_or(Path::new("their file")).display()

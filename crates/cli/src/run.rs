@@ -24,7 +24,7 @@ pub(crate) fn ensure_no_differences(folder: &Path, differences: &[String], inste
         return Ok(());
     }
     bail!(
-        "--resume {}: it would not go on as it began: {}; go on where all is as it was, or {instead}",
+        "--resume {}: the result would differ: {}; resume with the same config, data, code and machine, or {instead}",
         folder.display(),
         differences.join("; ")
     )
@@ -145,7 +145,7 @@ impl Run<'_> {
         let summary = self
             .folder
             .finish(&trained.history, &trained.parameters, self.rows.preprocessing(), summary)
-            .map_err(|error| anyhow!("{error}; where it can be written again, --resume {folder} goes on"))?;
+            .map_err(|error| anyhow!("{error}; once it can be written again, --resume {folder} continues the run"))?;
         Ok((summary, trained.ending))
     }
 

@@ -13,7 +13,7 @@ use crate::output::print_message;
 pub(crate) fn serve(options: &ServeOptions) -> Result<u8> {
     let backend = backend::choose(options.backend.as_ref())?;
     if let Backend::Remote(_) = backend {
-        bail!("{backend} is another machine's device, which only that machine can offer");
+        bail!("{backend} is another machine's device, which only that machine can serve");
     }
     let device = backend.info()?.device;
     let listen = &options.listen;
@@ -26,9 +26,11 @@ pub(crate) fn serve(options: &ServeOptions) -> Result<u8> {
         } else {
             address.to_string()
         };
-        print_message(&format!("serving {backend}{name} at {address}: --backend remote:{reached_at}; Ctrl-C ends it"));
+        print_message(&format!("serving {backend}{name} at {address}: --backend remote:{reached_at}; Ctrl-C stops it"));
         if !has_token && !address.ip().is_loopback() {
-            print_message("warning: whoever reaches this address can compute here; CHAINRULE_TOKEN keeps strays out");
+            print_message(
+                "warning: anyone who reaches this address can compute here; set CHAINRULE_TOKEN to require a token",
+            );
         }
     })?;
     Ok(exit::DONE)

@@ -136,7 +136,7 @@ fn describe(about: &About, data: &Data) -> Lines {
     lines.add(format!("source  {}", about.source));
     lines.add(format!("cache   {}", about.cache_folder));
     let made =
-        if data.pictures.is_some() { ", as the pictures are made unless data.image_size says otherwise" } else { "" };
+        if data.pictures.is_some() { ", the default size of pictures; data.image_size sets another" } else { "" };
     lines.add(format!("images  {} x {} grey levels{made}", about.height, about.width));
     lines.add(format!(
         "sha256  {} (of the {} below)",
@@ -170,7 +170,7 @@ fn describe_tables(about: &AboutTables, unused: &Unused) -> Lines {
         let first = about.columns.iter().map(|column| display_width(&column.name)).max().unwrap_or_default().max(6);
         lines.add(format!(
             "{:<first$} {:>9} {:>9} {:>9} {:>12} {:>12} {:>9}",
-            "column", "numbers", "missing", "texts", "smallest", "largest", "different"
+            "column", "numbers", "missing", "texts", "smallest", "largest", "distinct"
         ));
         for AboutColumn { name, numbers, missing, texts, smallest, largest, different } in &about.columns {
             let [smallest, largest] = [smallest, largest].map(|x| x.map(|x| x.to_string()).unwrap_or_default());
@@ -184,7 +184,7 @@ fn describe_tables(about: &AboutTables, unused: &Unused) -> Lines {
     if let Some(what) = unused_message(unused, false) {
         lines.add(what);
     }
-    lines.add("One of the columns has the labels: train --set data.label=COLUMN; all others are features, but for data.ignore.");
+    lines.add("Name the label column with train --set data.label=COLUMN. All other columns are features, except those in data.ignore.");
     lines
 }
 

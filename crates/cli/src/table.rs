@@ -85,7 +85,7 @@ pub(crate) fn name(link: impl Into<LinkKind>) -> &'static str {
     match link.into() {
         LinkKind::Softmax => "softmax regression",
         LinkKind::Logistic => "logistic regression",
-        LinkKind::OneVsRest => "logistic regression, one class against the rest",
+        LinkKind::OneVsRest => "one-vs-rest logistic regression",
     }
 }
 
@@ -95,7 +95,7 @@ fn search_ended(certificate: &Certificate) -> String {
     let how = match certificate.ended {
         SearchEnd::Converged => format!("within {tolerance:e} of the minimum"),
         SearchEnd::IterationsUsedUp => "all iterations made".to_owned(),
-        SearchEnd::Rounding => "where rounding hides the rest of the way".to_owned(),
+        SearchEnd::Rounding => "stopped by rounding errors".to_owned(),
         SearchEnd::Interrupted => "interrupted".to_owned(),
     };
     let [iterations, passes] = [count(*iterations, "iteration"), count(*gradients, "pass")];
@@ -107,9 +107,10 @@ fn search_ended(certificate: &Certificate) -> String {
 fn minimum(summary: &Summary, config: &TrainConfig) -> Option<String> {
     let certificate = summary.certificate.as_ref()?;
     let Certificate { objective, gradient_norm, bound, tolerance, ended, .. } = certificate;
-    let mut text = format!("J = {objective:.9} is at most {bound:.1e} above it (gradient {gradient_norm:.1e})");
+    let mut text =
+        format!("J = {objective:.9} is at most {bound:.1e} above the minimum (gradient norm {gradient_norm:.1e})");
     if !certificate.holds() {
-        text += &format!("; {tolerance:e} was wanted");
+        text += &format!("; the tolerance is {tolerance:e}");
         if *ended == SearchEnd::Rounding {
             text += "; ";
             text += less_rounding(summary, config);
@@ -122,9 +123,9 @@ fn minimum(summary: &Summary, config: &TrainConfig) -> Option<String> {
 fn less_rounding(summary: &Summary, config: &TrainConfig) -> &'static str {
     let is_as_it_was = summary.data.kind == DataKind::Table && !config.data().standardize;
     match (summary.precision, is_as_it_was) {
-        (Precision::F32, true) => "take --precision f64, and --set data.standardize=true",
-        (Precision::F32, false) => "take --precision f64",
-        (Precision::F64, true) => "take --set data.standardize=true",
-        (Precision::F64, false) => "no float type has more digits: allow for more by --set optimum.tolerance",
+        (Precision::F32, true) => "use --precision f64 and --set data.standardize=true",
+        (Precision::F32, false) => "use --precision f64",
+        (Precision::F64, true) => "use --set data.standardize=true",
+        (Precision::F64, false) => "f64 is the most precise type: increase the tolerance with --set optimum.tolerance",
     }
 }

@@ -85,13 +85,13 @@ pub(crate) fn train(options: &TrainOptions) -> Result<u8> {
     progress.finish();
     let (summary, ending) = match result {
         Err(error) if is_interruption(&error) => {
-            log(&format!("{error}; --resume {} begins again", folder.path().display()));
+            log(&format!("{error}; --resume {} starts it again", folder.path().display()));
             return Ok(exit::INTERRUPTED);
         }
         other => other?,
     };
     if ending == Ending::Interrupted {
-        log(&format!("interrupted; --resume {} goes on", folder.path().display()));
+        log(&format!("interrupted; --resume {} continues the run", folder.path().display()));
     }
     close(options, &folder, &summary)
 }
@@ -105,7 +105,7 @@ fn machine(options: &TrainOptions, made: Option<&Manifest>) -> Result<Machine> {
 
 /// Returns an error if resuming the run would give another result.
 fn ensure_no_differences(folder: &RunFolder, differences: &[String]) -> Result<()> {
-    run::ensure_no_differences(folder.path(), differences, "train anew")
+    run::ensure_no_differences(folder.path(), differences, "train a new run")
 }
 
 /// Returns the summary of a run that is finished and whole.
@@ -124,7 +124,7 @@ fn finished(folder: &RunFolder, log: &mut dyn FnMut(&str)) -> Option<Summary> {
 
 /// Reports that the run to resume is finished, and prints its result.
 fn is_finished(options: &TrainOptions, folder: &RunFolder, summary: &Summary, log: &mut dyn FnMut(&str)) -> Result<u8> {
-    log(&format!("{} is finished; nothing is left to do", folder.path().display()));
+    log(&format!("{} is finished; there is nothing to do", folder.path().display()));
     close(options, folder, summary)
 }
 

@@ -36,7 +36,7 @@ fn sentence(error: &clap::Error, arguments: &[OsString]) -> String {
     let subcommand = arguments.get(1).and_then(|name| command.find_subcommand(name));
     let help = subcommand.map_or_else(
         || "chainrule --help lists the commands".to_owned(),
-        |command| format!("chainrule {} --help lists what it takes", command.get_name()),
+        |command| format!("chainrule {} --help lists its options", command.get_name()),
     );
     let usage = match error.get(ContextKind::Usage) {
         Some(ContextValue::StyledStr(usage)) => one_line(&usage.to_string()).replacen("Usage:", "usage:", 1),
@@ -79,11 +79,11 @@ fn sentence(error: &clap::Error, arguments: &[OsString]) -> String {
                 _ => String::new(),
             };
             match option(given) == other {
-                true => format!("{other} is there twice"),
-                false => format!("{} and {other} do not go together", option(given)),
+                true => format!("{other} is given twice"),
+                false => format!("{} and {other} cannot be used together", option(given)),
             }
         }
-        ErrorKind::TooManyValues => format!("{}: it takes no value", option(given)),
+        ErrorKind::TooManyValues => format!("{}: this option takes no value", option(given)),
         _ => rendered(error),
     };
     // The problem already says what to write.
@@ -123,7 +123,7 @@ fn unknown_argument(given: &str, arguments: &[String], command: Option<&clap::Co
     }
     let is_number = given.strip_prefix('-').is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()));
     if let Some(option) = before(1).filter(|option| is_number && option.starts_with("--")) {
-        return format!("{option} {shown}: a number below 0 is not taken");
+        return format!("{option} {shown}: expected a number of 0 or more");
     }
     if !given.starts_with('-') {
         return format!("{shown}: one argument too many");

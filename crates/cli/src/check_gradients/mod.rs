@@ -65,7 +65,7 @@ pub(crate) fn can_check(machine: &Machine) -> Result<()> {
 
 fn device(machine: &Machine) -> Result<&Device> {
     machine.device().context(
-        "gradients are checked against Burn's autodiff, and the backend cpu is without Burn; take another, as --features ndarray has it",
+        "gradients are checked against Burn's autodiff, but the backend cpu has no Burn; choose another backend, for example with --features ndarray",
     )
 }
 
@@ -121,7 +121,7 @@ fn fail(row: &mut GradientCheck, problem: String) {
 
 fn describe(table: &GradientChecks) -> Lines {
     let mut lines = Lines::default();
-    lines.add(format!("gradients against differences on {}, seed {}", table.backend, table.seed));
+    lines.add(format!("gradients against finite differences on {}, seed {}", table.backend, table.seed));
     lines.empty_line();
     let width = table.rows.iter().map(|row| row.what.len()).max().unwrap_or(0).max(4);
     let first = table.rows.iter().map(|row| row.subject.len()).max().unwrap_or(0).max(7);
@@ -149,7 +149,7 @@ fn describe(table: &GradientChecks) -> Lines {
     lines.add(if failed == 0 {
         "all passed".to_owned()
     } else {
-        format!("{failed} of {} lines FAILED", table.rows.len())
+        format!("{failed} of {} rows FAILED", table.rows.len())
     });
     lines
 }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, anyhow, bail};
 use chainrule::machine::Machine;
 use chainrule_audit::{DataFacts, FIGURES, Numbers, Plan, PlannedRun, Report, Start, file_names, needs};
-use chainrule_core::TrainConfig;
+use chainrule_core::{TrainConfig, count};
 use chainrule_data::{BatchOrder, Data, Dataset, Origin, Provenance, Request, Shuffle, digits_to_draw, find, is_mnist};
 use chainrule_records::{Destination, write_whole};
 use chainrule_report::{file_names_of, files_of};
@@ -41,7 +41,7 @@ pub(crate) fn reproduce(options: &ReproduceOptions) -> Result<u8> {
         None => None,
         Some(id) => Some(FIGURES.iter().find(|figure| figure.id == id).ok_or_else(|| {
             let ids: Vec<&str> = FIGURES.iter().map(|figure| figure.id).collect();
-            anyhow!("--only {id}: there is no such figure; take one of {}", ids.join(", "))
+            anyhow!("--only {id}: no such figure; expected one of {}", ids.join(", "))
         })?),
     };
     // The default folder holds an earlier report, which is replaced. A folder named by the user may
@@ -84,12 +84,12 @@ pub(crate) fn reproduce(options: &ReproduceOptions) -> Result<u8> {
     log(&format!("data: {}; {} runs on {}", source.name, wanted.len(), machine.backend()));
     let Some(FinishedRuns { runs, checks, reused }) = runner.make(&wanted, only.is_none())? else {
         print_message(&format!(
-            "interrupted; what is finished lies in {}, and the same command goes on",
+            "interrupted; finished runs are in {}, and the same command continues",
             options.runs.display()
         ));
         return Ok(exit::INTERRUPTED);
     };
-    log(&format!("{} runs made, {reused} found in {}", wanted.len() - reused, options.runs.display()));
+    log(&format!("{} runs made, {reused} reused from {}", wanted.len() - reused, options.runs.display()));
 
     if let Some(figure) = only {
         let files = files_of(&(figure.make)(&runs));
@@ -186,7 +186,7 @@ fn wanted<'a>(plan: &'a Plan, names: &[&str]) -> Result<Vec<&'a PlannedRun>> {
             }
         }
         if wanted.len() == before {
-            bail!("there is no run {name:?}, which the figures need");
+            bail!("the plan has no run {name:?}, which the figures need");
         }
     }
     Ok(plan.runs.iter().filter(|run| wanted.contains(&run.name.as_str())).collect())
@@ -217,7 +217,7 @@ fn file(out: &Path, name: &str, is_replaced: bool) -> Result<Option<Destination>
 
 fn write_files(out: &Path, files: &[(String, Vec<u8>)], is_replaced: bool) -> Result<()> {
     for folder in files.iter().filter_map(|(name, _)| Some(out.join(name).parent()?.to_owned())) {
-        std::fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+        std::fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
     }
     let places = files.iter().map(|(name, _)| file(out, name, is_replaced)).collect::<Result<Vec<_>>>()?;
     for (place, (_, content)) in places.into_iter().flatten().zip(files) {
@@ -247,7 +247,7 @@ fn update_readme(path: &Path, part: &str) -> Result<()> {
 fn read_numbers(out: &Path) -> Result<Numbers> {
     let path = out.join("numbers.json");
     let text = std::fs::read_to_string(&path)
-        .with_context(|| format!("--check: cannot read {}; make it first, without --check", path.display()))?;
+        .with_context(|| format!("--check: cannot read {}; make the report first, without --check", path.display()))?;
     serde_json::from_str(&text).with_context(|| path.display().to_string())
 }
 
@@ -257,19 +257,19 @@ fn check(committed: &Numbers, report: &Report, readme: Option<&Path>, out: &Path
     if let (Some(path), true) = (readme, committed.origin.precision == report.numbers.origin.precision) {
         let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
         if readme_part(&text).is_some_and(|range| text[range] != report.readme) {
-            differences.push(format!("{}: its results are others; run reproduce without --check", path.display()));
+            differences.push(format!("{}: its results differ; run reproduce without --check", path.display()));
         }
     }
     let mut lines = Lines::default();
     if differences.is_empty() {
         lines.add(format!(
-            "{}: {} runs and {} verdicts come out the same",
+            "{}: {} runs and {} verdicts are the same",
             out.display(),
             report.numbers.runs.len(),
             report.claims.len()
         ));
     } else {
-        lines.add(format!("{}: {} not as before:", out.display(), differences.len()));
+        lines.add(format!("{}: {}:", out.display(), count(differences.len(), "difference")));
         differences.iter().for_each(|difference| lines.add(difference));
     }
     if as_json {

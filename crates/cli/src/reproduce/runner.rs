@@ -83,7 +83,7 @@ impl ReportRunner<'_> {
         match Run::read(&planned.name, &path) {
             Ok(run) => return Ok(Some((run, true))),
             Err(error) if path.exists() => {
-                self.jobs.log(&format!("run {}: {error}; it is made again here", planned.name));
+                self.jobs.log(&format!("run {}: {error}; the run is made again", planned.name));
             }
             Err(_) => {}
         }
@@ -159,7 +159,7 @@ impl ReportRunner<'_> {
         let revision = env!("CHAINRULE_REVISION");
         let build = format!("gradcheck {CHECK_SEED} {} {revision}", env!("CARGO_PKG_VERSION"));
         let path = self.folder.join(format!("gradcheck-{}.json", self.key(&build)));
-        match read_sealed(&path, "the checks are made again") {
+        match read_sealed(&path, "the checks are run again") {
             Ok(checks) if !revision.ends_with("-dirty") => return Ok(checks),
             Err(error) if path.exists() => self.jobs.log(&error.to_string()),
             Ok(_) | Err(_) => {}
@@ -168,7 +168,7 @@ impl ReportRunner<'_> {
         if is_interrupted() {
             bail!("the gradient checks were interrupted");
         }
-        std::fs::create_dir_all(self.folder).with_context(|| format!("cannot make {}", self.folder.display()))?;
+        std::fs::create_dir_all(self.folder).with_context(|| format!("cannot create {}", self.folder.display()))?;
         write_whole(&path, &sealed(&checks))?;
         Ok(checks)
     }

@@ -112,7 +112,7 @@ fn plan(options: &SweepOptions, begun: Option<&SweepPlan>, machine: &Machine) ->
             let read = experiment::read(named.as_deref());
             let experiment::Experiment { file, text } = read.map_err(|error| match named {
                 Some(path) if !path.exists() && !error.to_string().ends_with('?') => {
-                    anyhow!("{error}; values of --grid are parted by commas, without spaces")
+                    anyhow!("{error}; separate the values of --grid by commas, without spaces")
                 }
                 _ => error,
             })?;
@@ -126,7 +126,7 @@ fn plan(options: &SweepOptions, begun: Option<&SweepPlan>, machine: &Machine) ->
     for (point, config) in configs.iter().enumerate() {
         if let Some(earlier) = points.insert(config.to_toml(), point) {
             bail!(
-                "{} and {} are the same experiment; leave one of the values out",
+                "{} and {} are the same experiment; remove one of the values",
                 plan.grid.describe(earlier),
                 plan.grid.describe(point)
             );
@@ -150,7 +150,7 @@ fn differences_except_source(differences: Vec<String>) -> Option<String> {
 
 /// Returns an error if resuming the sweep would give another result.
 fn ensure_no_differences(folder: &Path, differences: &[String]) -> Result<()> {
-    run::ensure_no_differences(folder, differences, "begin a new sweep")
+    run::ensure_no_differences(folder, differences, "start a new sweep")
 }
 
 /// The points of a sweep, ready to be made.
@@ -174,7 +174,7 @@ impl Points<'_> {
                 // A file is damaged. The rest of the point may be whole, so it is not made again
                 // unasked.
                 Err(error @ RunError::Unfinished { .. }) if RunFolder::is_run(&path) => {
-                    return Err(anyhow!("point {name}: {error}, or take the folder away and the point is made anew"));
+                    return Err(anyhow!("point {name}: {error}, or remove the folder to train the point again"));
                 }
                 Err(RunError::Unfinished { .. }) => return Ok(None),
                 Err(error) => return Err(error.into()),
@@ -212,7 +212,7 @@ impl Points<'_> {
         let data = if (0..self.configs.len()).all(|point| rows(point) == rows(0)) {
             format!("{}, {} training and {} validation rows", about.source, about.train, about.validation)
         } else {
-            format!("{}, other rows for other points", about.source)
+            format!("{}, different rows for different points", about.source)
         };
         let (points, folder) = (self.configs.len(), self.folder.path().display());
         let there = if found == 0 { String::new() } else { format!("; {found} of them found in {folder}") };
@@ -243,7 +243,7 @@ impl Points<'_> {
             self.sweep_data.done_with(order[task], jobs);
             let made = made.map_err(|error| {
                 let folder = self.folder.path().display();
-                anyhow!("{}; sweep --resume {folder} makes what is missing", told(&error))
+                anyhow!("{}; sweep --resume {folder} trains the missing points", told(&error))
             })?;
             if let (Some(outcome), false) = (&made, is_shown) {
                 jobs.log(&format!("point {}: {}", names[order[task]], in_words(outcome)));
@@ -304,7 +304,7 @@ fn close(options: &SweepOptions, sweep: &Sweep, folder: &Path, is_interrupted: b
         lines.print()?;
     }
     if is_interrupted {
-        print_message(&format!("interrupted; sweep --resume {} goes on", folder.display()));
+        print_message(&format!("interrupted; sweep --resume {} continues the sweep", folder.display()));
         return Ok(exit::INTERRUPTED);
     }
     if !sweep.has_models() {

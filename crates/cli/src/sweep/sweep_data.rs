@@ -137,7 +137,7 @@ impl SweepData {
                 None => Dataset::find_at(&resolve_source(&config.data().source, &source.name), config, &mut |_| {})?,
             };
             if data.provenance().files != source.files {
-                bail!("{} was changed meanwhile; begin a new sweep", source.name);
+                bail!("{} has changed since the sweep started; start a new sweep", source.name);
             }
             SelectedRows::of(data, config, source, machine)?.load(config, machine)
         })
