@@ -40,22 +40,22 @@ pub(crate) fn backends(options: &BackendsOptions) -> Result<u8> {
 }
 
 fn row(backend: &Backend, default: Option<&Backend>) -> Row {
-    let offer = backend.info();
-    let precisions = match &offer {
+    let info = backend.info();
+    let precisions = match &info {
         Ok(BackendInfo { has_f64: true, .. }) => vec!["f32", "f64"],
         Ok(_) => vec!["f32"],
         Err(_) => Vec::new(),
     };
     // Without a device, the kernels of a backend on the CPU still count.
-    let has_kernels = offer.as_ref().map_or(!backend.has_separate_memory(), |offer| offer.has_kernels);
+    let has_kernels = info.as_ref().map_or(!backend.has_separate_memory(), |info| info.has_kernels);
     Row {
         backend: backend.name(),
         built: backend.is_built(),
         default: default == Some(backend),
-        device: offer.as_ref().ok().map(|offer| offer.device.clone().unwrap_or_else(|| "this processor".to_owned())),
+        device: info.as_ref().ok().map(|info| info.device.clone().unwrap_or_else(|| "this processor".to_owned())),
         precisions,
         gradients: gradients(has_kernels, *backend != Backend::Cpu),
-        problem: offer.err().map(|error| error.to_string()),
+        problem: info.err().map(|error| error.to_string()),
     }
 }
 
@@ -89,11 +89,11 @@ fn describe(rows: &[Row]) -> Lines {
     let mut lines = Lines::default();
     for row in rows {
         let mark = if row.default { "*" } else { " " };
-        let found = match (&row.device, &row.problem) {
+        let status = match (&row.device, &row.problem) {
             (Some(device), _) => format!("{device}: {}", row.precisions.join(", ")),
             (None, problem) => problem.clone().unwrap_or_default(),
         };
-        lines.add(format!("{mark} {:<8} {found}", row.backend));
+        lines.add(format!("{mark} {:<8} {status}", row.backend));
     }
     lines.empty_line();
     lines.add("* marks the default of --backend. closed-form works on every backend, fused on all but remote devices.");

@@ -47,7 +47,7 @@ impl FromStr for CheckpointInterval {
 
 /// The content of a checkpoint file.
 #[derive(Serialize, Deserialize)]
-struct Saved {
+struct CheckpointFile {
     /// The config of the run.
     config: String,
     /// The time of the run up to the checkpoint.
@@ -55,7 +55,7 @@ struct Saved {
     checkpoint: Checkpoint,
 }
 
-impl Saved {
+impl CheckpointFile {
     /// Reads the folder's last whole checkpoint. Fails if it has another config.
     fn last(folder: &RunFolder, log: &mut dyn FnMut(&str)) -> Result<Option<Self>> {
         let mut is_damaged = false;
@@ -71,11 +71,11 @@ impl Saved {
         };
         let saved: Self = saved;
         if saved.config != folder.config().to_toml() {
-            let made = TrainConfig::parse("the checkpoint", &saved.config, &[])?;
+            let other = TrainConfig::parse("the checkpoint", &saved.config, &[])?;
             bail!(
                 "{}: the checkpoint of step {steps} belongs to another run: {}; delete it, or train a new run",
                 folder.path().display(),
-                folder.config().differences(&made).join(", ")
+                folder.config().differences(&other).join(", ")
             );
         }
         log(&format!("resuming from step {steps} of {}", folder.path().display()));
@@ -88,19 +88,19 @@ impl Saved {
 pub(crate) struct CheckpointObserver<'a> {
     observer: &'a mut dyn Observer,
     folder: &'a RunFolder,
-    every: CheckpointInterval,
+    interval: CheckpointInterval,
     from: Option<Checkpoint>,
     /// The time of the run before it was resumed.
-    before: Seconds,
+    previous_seconds: Seconds,
     /// When this process started on the run.
     start: Instant,
     /// When the first step started.
     steps_start: Instant,
     evaluating_since: Option<Instant>,
     validation: Duration,
-    last_kept: Instant,
+    last_saved: Instant,
     is_ending: bool,
-    has_complained: bool,
+    has_warned: bool,
 }
 
 impl<'a> CheckpointObserver<'a> {
@@ -112,26 +112,26 @@ impl<'a> CheckpointObserver<'a> {
     pub(crate) fn new(
         observer: &'a mut dyn Observer,
         folder: &'a RunFolder,
-        every: CheckpointInterval,
+        interval: CheckpointInterval,
         start: Instant,
         log: &mut dyn FnMut(&str),
     ) -> Result<Self> {
-        let from = Saved::last(folder, log)?;
-        let before = from.as_ref().map_or_else(Seconds::default, |from| from.seconds);
+        let from = CheckpointFile::last(folder, log)?;
+        let previous_seconds = from.as_ref().map_or_else(Seconds::default, |from| from.seconds);
         let now = Instant::now();
         Ok(Self {
             observer,
             folder,
-            every,
+            interval,
             from: from.map(|from| from.checkpoint),
-            before,
+            previous_seconds,
             start,
             steps_start: now,
             evaluating_since: None,
             validation: Duration::ZERO,
-            last_kept: now,
+            last_saved: now,
             is_ending: false,
-            has_complained: false,
+            has_warned: false,
         })
     }
 
@@ -144,9 +144,9 @@ impl<'a> CheckpointObserver<'a> {
     pub(crate) fn seconds(&self) -> Seconds {
         let training = self.steps_start.elapsed().saturating_sub(self.validation);
         Seconds {
-            total: self.before.total + self.start.elapsed().as_secs_f64(),
-            training: self.before.training + training.as_secs_f64(),
-            validation: self.before.validation + self.validation.as_secs_f64(),
+            total: self.previous_seconds.total + self.start.elapsed().as_secs_f64(),
+            training: self.previous_seconds.training + training.as_secs_f64(),
+            validation: self.previous_seconds.validation + self.validation.as_secs_f64(),
         }
     }
 }
@@ -168,25 +168,25 @@ impl Observer for CheckpointObserver<'_> {
 
     fn wants_checkpoint(&mut self, step: usize) -> bool {
         self.is_ending
-            || match self.every {
+            || match self.interval {
                 CheckpointInterval::Never => false,
                 CheckpointInterval::Steps(steps) => (step + 1).is_multiple_of(steps.get()),
-                CheckpointInterval::Time(time) => self.last_kept.elapsed() >= time,
+                CheckpointInterval::Time(time) => self.last_saved.elapsed() >= time,
             }
     }
 
     fn save_checkpoint(&mut self, checkpoint: Checkpoint) {
         let steps = checkpoint.steps();
-        let saved = Saved { config: self.folder.config().to_toml(), seconds: self.seconds(), checkpoint };
+        let saved = CheckpointFile { config: self.folder.config().to_toml(), seconds: self.seconds(), checkpoint };
         if let Err(error) = self.folder.write_checkpoint(steps, &saved)
-            && !self.has_complained
+            && !self.has_warned
         {
             print_message(&format!(
                 "warning: no checkpoint of step {steps} was written: {error}; the training continues"
             ));
-            self.has_complained = true;
+            self.has_warned = true;
         }
-        self.last_kept = Instant::now();
+        self.last_saved = Instant::now();
     }
 
     fn on_evaluation_start(&mut self) {

@@ -14,7 +14,7 @@ pub(crate) fn destination(file: &Path, force: bool, option: &str) -> Result<Dest
 }
 
 /// Turns "folder exists" into an error that names `--out` and `--force`.
-pub(crate) fn folder_exists(error: RunError) -> anyhow::Error {
+pub(crate) fn explain_existing_folder(error: RunError) -> anyhow::Error {
     match error {
         RunError::Exists(_) => {
             anyhow!("{error}; name another folder with --out, or add --force to replace what this program wrote there")

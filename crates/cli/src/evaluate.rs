@@ -104,8 +104,8 @@ const ALL: &str = "all";
 /// The number of most confidently wrong images on the sheet, in one row of the sheet, and in the
 /// text. The text also lists at most this many of the classes left out.
 const MAX_WRONG: usize = 40;
-const IN_A_ROW: usize = 8;
-const IN_TEXT: usize = 5;
+const PER_ROW: usize = 8;
+const MAX_LISTED: usize = 5;
 
 /// The rows whose classes the model knows.
 struct Labelled {
@@ -172,7 +172,7 @@ pub(crate) fn evaluate(options: &EvaluateOptions) -> Result<u8> {
             "{}: {count} of {} {noun}s have classes that the model does not know: {}; its classes are [{}]; --known-classes-only skips these {noun}s",
             source.name,
             count + rows.len(),
-            counted(left_out),
+            list_classes(left_out),
             names(model.classes()).join(", ")
         );
     }
@@ -300,8 +300,8 @@ fn has_chosen_classes(model: &Model) -> bool {
 }
 
 /// Lists a few classes with their numbers of rows.
-fn counted(classes: &BTreeMap<String, usize>) -> String {
-    let shown: Vec<String> = classes.iter().take(IN_TEXT).map(|(class, rows)| format!("{class} ({rows})")).collect();
+fn list_classes(classes: &BTreeMap<String, usize>) -> String {
+    let shown: Vec<String> = classes.iter().take(MAX_LISTED).map(|(class, rows)| format!("{class} ({rows})")).collect();
     let more = classes.len() - shown.len();
     shown.join(", ") + &if more > 0 { format!(" and {more} more") } else { String::new() }
 }
@@ -310,15 +310,15 @@ fn counted(classes: &BTreeMap<String, usize>) -> String {
 /// each other class.
 fn rows(model: &Model, data: &Data, options: &EvaluateOptions) -> Result<(Rows, BTreeMap<String, usize>), DataError> {
     let config = model.trained().map(|run| run.config.data());
-    let (part, of_run) = match options.split {
+    let (part, max_rows_of_run) = match options.split {
         SplitOption::Train => (Split::Train, config.and_then(|config| config.train_images)),
         SplitOption::Validation => (Split::Validation, config.and_then(|config| config.validation_images)),
     };
-    let asked = of_run.filter(|_| options.data.source.is_none() && data.pictures.is_none());
+    let max_rows = max_rows_of_run.filter(|_| options.data.source.is_none() && data.pictures.is_none());
     let classes: Vec<Option<u8>> = model.classes().iter().map(|class| data.label_of(&class.to_string())).collect();
-    let rows = data.rows(part, asked, &classes)?;
+    let rows = data.rows(part, max_rows, &classes)?;
     let labels = data.images(part).labels();
-    let count = asked.unwrap_or(labels.len());
+    let count = max_rows.unwrap_or(labels.len());
     let labels = match part {
         Split::Train => &labels[..count],
         Split::Validation => &labels[labels.len() - count..],
@@ -340,7 +340,7 @@ impl Labelled {
 }
 
 /// Returns an empty tally.
-fn empty(model: &Model) -> Tally {
+fn empty_tally(model: &Model) -> Tally {
     let tally = Tally::new(model.predictor.n_classes(), MAX_WRONG);
     // Other data uses the class weights of the training, too.
     match model.trained().and_then(|run| run.summary.class_weights.clone()) {
@@ -350,9 +350,9 @@ fn empty(model: &Model) -> Tally {
 }
 
 /// Label, predicted class, its probability, cross-entropy.
-type Judged = (usize, usize, f64, f64);
+type ScoredRow = (usize, usize, f64, f64);
 
-fn judged(prediction: &Prediction, label: usize) -> Judged {
+fn score_row(prediction: &Prediction, label: usize) -> ScoredRow {
     let confidence = prediction.probabilities[prediction.class];
     (label, prediction.class, confidence, prediction.cross_entropy(label))
 }
@@ -363,17 +363,17 @@ fn tally(model: &Model, rows: &Rows) -> Result<Tally> {
     let rows_at_once = (CHUNK / predictor.n_features()).max(1);
     let maker = || {
         let (rows, predictor, mut buffer) = (rows.clone(), Arc::clone(&predictor), RowBuffer::default());
-        move |i: usize| -> Result<Vec<Judged>, DataError> {
+        move |i: usize| -> Result<Vec<ScoredRow>, DataError> {
             let range = i * rows_at_once..((i + 1) * rows_at_once).min(rows.len());
             let predictions = predictor.predict_each(rows.chunk(range.clone(), &mut buffer)?);
             let judge = |(row, prediction): (usize, Result<Prediction, RowError>)| {
                 let prediction = prediction.expect("rows of the model's own size, read as numbers");
-                judged(&prediction, rows.label(row).into())
+                score_row(&prediction, rows.label(row).into())
             };
             Ok(range.zip(predictions).map(judge).collect())
         }
     };
-    let mut tally = empty(model);
+    let mut tally = empty_tally(model);
     let chunks = Prefetcher::new(rows.len().div_ceil(rows_at_once), all_threads().get(), maker)
         .map_err(|problem| DataError::Thread { problem })?;
     let mut row = 0;
@@ -404,20 +404,20 @@ fn sheet(model: &Model, rows: &Rows, scores: &Scores) -> Result<Vec<u8>> {
         scores.rows - scores.right,
         scores.rows
     );
-    Ok(contact_sheet(&title, &tiles, model.image_size(), IN_A_ROW))
+    Ok(contact_sheet(&title, &tiles, model.image_size(), PER_ROW))
 }
 
 /// Formats the result for a person.
 fn describe(answer: &Answer, kind: &str, noun: &str) -> Lines {
     let Answer { data, scores, classes, .. } = answer;
     let percent = |fraction: f64| format!("{:.2} %", 100.0 * fraction);
-    let or_nothing = |fraction: Option<f64>| fraction.map_or_else(|| "-".to_owned(), percent);
+    let or_dash = |fraction: Option<f64>| fraction.map_or_else(|| "-".to_owned(), percent);
     let nouns = format!("{noun}s");
     let mut lines = Lines::default();
 
     let (split, n) = (data.split, scores.rows);
     let rows = if split == ALL { format!("all {n} {noun}s") } else { format!("{n} {split} {noun}s") };
-    let own = match (data.is_the_runs_own, split) {
+    let relation = match (data.is_the_runs_own, split) {
         (true, ALL) => "the run's own data with its training rows",
         (true, _) => "the run's own data",
         (false, _) => "not the run's own data",
@@ -425,10 +425,10 @@ fn describe(answer: &Answer, kind: &str, noun: &str) -> Lines {
     let [low, high] = scores.accuracy_interval.map(percent);
     lines.empty_line();
     lines.add(format!("{:<14} {}: {kind}", "model", answer.run));
-    lines.add(format!("{:<14} {}, {rows}, {own}", "data", data.source));
+    lines.add(format!("{:<14} {}, {rows}, {relation}", "data", data.source));
     if data.left_out > 0 {
         let left_out = count(data.left_out, noun);
-        lines.add(format!("{:<14} {left_out} of other classes: {}", "left out", counted(&data.left_out_classes)));
+        lines.add(format!("{:<14} {left_out} of other classes: {}", "left out", list_classes(&data.left_out_classes)));
     }
     lines.add(format!("{:<14} {:.6}", "cross-entropy", scores.loss));
     if let Some(loss) = scores.weighted_loss {
@@ -443,10 +443,10 @@ fn describe(answer: &Answer, kind: &str, noun: &str) -> Lines {
     let first = longest.max(14);
     lines.empty_line();
     lines.add(format!("{:>first$} {:>10} {:>10} {:>10} {:>10}", "class", "precision", "recall", "F1", nouns));
-    for (class, of_class) in classes.iter().zip(&scores.per_class) {
-        let [precision, recall, f1] = [of_class.precision, of_class.recall, of_class.f1].map(or_nothing);
+    for (class, class_scores) in classes.iter().zip(&scores.per_class) {
+        let [precision, recall, f1] = [class_scores.precision, class_scores.recall, class_scores.f1].map(or_dash);
         let class = to_right(class, first);
-        lines.add(format!("{class} {precision:>10} {recall:>10} {f1:>10} {:>10}", of_class.rows));
+        lines.add(format!("{class} {precision:>10} {recall:>10} {f1:>10} {:>10}", class_scores.rows));
     }
 
     let columns = scores.rows.to_string().len().max(longest).max(3) + 1;
@@ -464,16 +464,16 @@ fn describe(answer: &Answer, kind: &str, noun: &str) -> Lines {
         let range = format!("{:.0} to {:.0} %", 100.0 * bin.above, 100.0 * bin.up_to);
         lines.add(format!(
             "{range:>first$} {:>10} {:>10} {:>10}",
-            or_nothing(bin.confidence),
-            or_nothing(bin.accuracy),
+            or_dash(bin.confidence),
+            or_dash(bin.accuracy),
             bin.rows
         ));
     }
 
     let images = answer.most_confidently_wrong_images.iter().flatten().map(|image| format!("image {image} shows"));
-    let of_table = answer.most_confidently_wrong_lines.iter().flatten().map(|line| format!("line {line} is"));
+    let lines_of_table = answer.most_confidently_wrong_lines.iter().flatten().map(|line| format!("line {line} is"));
     for (i, (wrong, which)) in
-        scores.most_confidently_wrong.iter().zip(images.chain(of_table)).take(IN_TEXT).enumerate()
+        scores.most_confidently_wrong.iter().zip(images.chain(lines_of_table)).take(MAX_LISTED).enumerate()
     {
         if i == 0 {
             lines.empty_line();

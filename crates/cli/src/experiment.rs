@@ -8,13 +8,13 @@ use chainrule_records::{ConfigFile, RunFolder, check_override};
 use clap::ValueEnum;
 
 use crate::builtin;
-use crate::missing::{Config, check_config_exists};
+use crate::missing::{ConfigKind, check_config_exists};
 use crate::options::{Choices, TrainOptions};
 
 /// Returns the checked config: the experiment's file, or the config of the resumed run, with the
 /// command line's overrides.
 pub(crate) fn config(options: &TrainOptions, resumed: Option<&RunFolder>) -> Result<TrainConfig> {
-    has_values(&options.choices, options.config.as_deref())?;
+    check_overrides(&options.choices, options.config.as_deref())?;
     let overrides = overrides(&options.choices);
     if let (None, Some(run)) = (&options.config, resumed) {
         let name = run.path().join("config.toml").display().to_string();
@@ -32,18 +32,18 @@ pub(crate) struct Experiment {
 }
 
 /// Reads an experiment: a file, or a built-in one if there is no such file.
-pub(crate) fn read(named: Option<&Path>) -> Result<Experiment> {
-    let path = named.unwrap_or(Path::new(builtin::DEFAULT));
-    let inside = builtin::text(path.to_str().unwrap_or_default());
-    if let Some(text) = inside.filter(|_| named.is_none() || path.symlink_metadata().is_err()) {
+pub(crate) fn read(config_path: Option<&Path>) -> Result<Experiment> {
+    let path = config_path.unwrap_or(Path::new(builtin::DEFAULT));
+    let builtin_text = builtin::text(path.to_str().unwrap_or_default());
+    if let Some(text) = builtin_text.filter(|_| config_path.is_none() || path.symlink_metadata().is_err()) {
         return Ok(Experiment { file: path.display().to_string(), text: text.to_owned() });
     }
-    check_config_exists(path, Config::Experiment)?;
+    check_config_exists(path, ConfigKind::Experiment)?;
     Ok(Experiment { file: path.display().to_string(), text: TrainConfig::read_text(path)? })
 }
 
 /// Refuses a `--set` without a value. Its value may have been taken for the experiment's file.
-pub(crate) fn has_values(choices: &Choices, config: Option<&Path>) -> Result<()> {
+pub(crate) fn check_overrides(choices: &Choices, config: Option<&Path>) -> Result<()> {
     match (choices.overrides.iter().find(|set| !set.contains('=')), config) {
         (Some(set), Some(value)) if !value.exists() => {
             bail!("--set {set}: expected key=value; write --set {set}={}", value.display())
@@ -59,11 +59,11 @@ pub(crate) fn has_values(choices: &Choices, config: Option<&Path>) -> Result<()>
 pub(crate) fn overrides(choices: &Choices) -> Vec<String> {
     let quoted = |text: &str| toml::Value::from(text).to_string();
     let data = choices.data.source.as_deref().map(|source| format!("data.source={}", quoted(source)));
-    overrides_but_data(choices).into_iter().chain(data).collect()
+    overrides_without_data(choices).into_iter().chain(data).collect()
 }
 
 /// Like [`overrides`] without the source of the data.
-pub(crate) fn overrides_but_data(choices: &Choices) -> Vec<String> {
+pub(crate) fn overrides_without_data(choices: &Choices) -> Vec<String> {
     let mut overrides = choices.overrides.clone();
     let mut set = |key: &str, value: Option<String>| overrides.extend(value.map(|value| format!("{key}={value}")));
     set("descent.gradient", choices.gradient.map(|gradient| name(&gradient)));

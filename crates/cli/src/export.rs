@@ -47,8 +47,8 @@ fn formats() -> impl TypedValueParser<Value = Format> {
 pub(crate) fn export(options: &ExportOptions) -> Result<u8> {
     check_folder_exists(&options.run)?;
     let model = Model::read(&options.run)?;
-    let by_ending = options.out.as_ref().and_then(|out| Format::of_file(out).ok());
-    let Some(format) = options.format.or(by_ending) else {
+    let from_extension = options.out.as_ref().and_then(|out| Format::of_file(out).ok());
+    let Some(format) = options.format.or(from_extension) else {
         let names = Format::ALL.map(Format::name);
         bail!("name a format with --format or with the extension of --out: {}", names.join(", "));
     };
@@ -83,12 +83,12 @@ fn portable(model: &Model) -> Portable {
             ]
         }
         Origin::Imported(imported) => {
-            let said = |keys: [&'static str; 2], file: &Option<DataFile>| {
+            let entries = |keys: [&'static str; 2], file: &Option<DataFile>| {
                 file.clone()
                     .map_or(Vec::new(), |DataFile { name, sha256 }| keys.into_iter().zip([name, sha256]).collect())
             };
-            let from = said(["imported_from", "sha256"], &imported.from);
-            [from, said(["data", "data_sha256"], &imported.trained_on)].concat()
+            let from = entries(["imported_from", "sha256"], &imported.from);
+            [from, entries(["data", "data_sha256"], &imported.trained_on)].concat()
         }
     };
     Portable {

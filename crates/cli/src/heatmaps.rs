@@ -6,7 +6,7 @@ use chainrule_core::{display_width, to_left, visible};
 
 /// The colours that the output supports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Ink {
+pub(crate) enum ColorSupport {
     /// Characters without colours.
     Plain,
     /// The 256-colour palette's cube of 6 x 6 x 6 colours.
@@ -38,9 +38,9 @@ const COLUMNS: usize = 80;
 /// The number of columns between two images.
 const GAP: usize = 2;
 
-impl Ink {
+impl ColorSupport {
     /// Detects what standard output supports. `NO_COLOR` (<https://no-color.org>) is respected.
-    pub(crate) fn of_output() -> Self {
+    pub(crate) fn detect() -> Self {
         let set = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
         let [no_color, term, colorterm] = ["NO_COLOR", "TERM", "COLORTERM"].map(set);
         Self::new(std::io::stdout().is_terminal(), no_color.is_some(), term.as_deref(), colorterm.as_deref())
@@ -48,18 +48,18 @@ impl Ink {
 
     fn new(is_terminal: bool, no_color: bool, term: Option<&str>, colorterm: Option<&str>) -> Self {
         if !is_terminal || no_color || term.is_none_or(|term| term == "dumb") {
-            return Ink::Plain;
+            return ColorSupport::Plain;
         }
         match colorterm {
-            Some("truecolor" | "24bit") => Ink::True,
-            _ => Ink::Cube,
+            Some("truecolor" | "24bit") => ColorSupport::True,
+            _ => ColorSupport::Cube,
         }
     }
 
     /// Explains the plain characters.
     pub(crate) fn legend(self, palette: Palette) -> &'static str {
         match (self, palette) {
-            (Ink::Plain, Palette::Signed) => "for: + * #   against: - ~ =",
+            (ColorSupport::Plain, Palette::Signed) => "for: + * #   against: - ~ =",
             (_, Palette::Signed) => "red: evidence for, blue: evidence against",
             (_, Palette::Grey) => "",
         }
@@ -69,9 +69,9 @@ impl Ink {
     pub(crate) fn draw(self, pictures: &[Heatmap], [height, width]: [usize; 2], columns: usize) -> String {
         let shown = width.min(columns.max(1));
         let rows = (height * shown).div_ceil(width);
-        let in_a_row = ((columns + GAP) / (shown + GAP)).max(1);
+        let per_row = ((columns + GAP) / (shown + GAP)).max(1);
         let mut text = String::new();
-        for pictures in pictures.chunks(in_a_row) {
+        for pictures in pictures.chunks(per_row) {
             let mut line = String::new();
             for picture in pictures {
                 let mut name = visible(&picture.name).into_owned();
@@ -82,11 +82,11 @@ impl Ink {
             }
             text.push_str(line.trim_end());
             text.push('\n');
-            let small: Vec<Vec<f64>> =
-                pictures.iter().map(|picture| shrunk(&picture.values, [height, width], [rows, shown])).collect();
+            let scaled: Vec<Vec<f64>> =
+                pictures.iter().map(|picture| shrink(&picture.values, [height, width], [rows, shown])).collect();
             for y in (0..rows).step_by(2) {
                 let mut line = String::new();
-                for (i, (picture, values)) in pictures.iter().zip(&small).enumerate() {
+                for (i, (picture, values)) in pictures.iter().zip(&scaled).enumerate() {
                     let row = |y: usize| values.get(y * shown..(y + 1) * shown);
                     let upper = row(y).unwrap_or_default();
                     if i > 0 {
@@ -106,23 +106,23 @@ impl Ink {
         for (x, &upper) in upper.iter().enumerate() {
             let lower = lower.map(|lower| lower[x]);
             let drawn = match (self, lower.map(|lower| palette.rgb(lower))) {
-                (Ink::Plain, _) => {
+                (ColorSupport::Plain, _) => {
                     line.push(palette.character((upper + lower.unwrap_or(upper)) / 2.0));
                     continue;
                 }
-                (Ink::True, lower) => {
+                (ColorSupport::True, lower) => {
                     let [r, g, b] = palette.rgb(upper);
                     let below = lower.map(|[r, g, b]| format!("\x1b[48;2;{r};{g};{b}m")).unwrap_or_default();
                     format!("\x1b[38;2;{r};{g};{b}m{below}▀")
                 }
-                (Ink::Cube, lower) => {
-                    let below = lower.map(|rgb| format!("\x1b[48;5;{}m", of_cube(rgb))).unwrap_or_default();
-                    format!("\x1b[38;5;{}m{below}▀", of_cube(palette.rgb(upper)))
+                (ColorSupport::Cube, lower) => {
+                    let below = lower.map(|rgb| format!("\x1b[48;5;{}m", palette_index(rgb))).unwrap_or_default();
+                    format!("\x1b[38;5;{}m{below}▀", palette_index(palette.rgb(upper)))
                 }
             };
             line.push_str(&drawn);
         }
-        if self != Ink::Plain {
+        if self != ColorSupport::Plain {
             line.push_str("\x1b[0m");
         }
     }
@@ -164,63 +164,63 @@ impl Palette {
 }
 
 /// The nearest of the 6 x 6 x 6 colours and the 24 greys from 8 to 238.
-fn of_cube(rgb: [u8; 3]) -> u8 {
+fn palette_index(rgb: [u8; 3]) -> u8 {
     const LEVELS: [u8; 6] = [0, 95, 135, 175, 215, 255];
-    let apart = |other: [u8; 3]| (0..3).map(|i| u32::from(rgb[i].abs_diff(other[i])).pow(2)).sum::<u32>();
-    let places = rgb.map(|level| (0..6).min_by_key(|&i| LEVELS[i].abs_diff(level)).unwrap_or_default());
+    let distance = |other: [u8; 3]| (0..3).map(|i| u32::from(rgb[i].abs_diff(other[i])).pow(2)).sum::<u32>();
+    let indices = rgb.map(|level| (0..6).min_by_key(|&i| LEVELS[i].abs_diff(level)).unwrap_or_default());
     let mean = rgb.iter().map(|&level| u32::from(level)).sum::<u32>() / 3;
     let grey = (mean.saturating_sub(3) / 10).min(23) as u8;
-    if apart([8 + 10 * grey; 3]) < apart(places.map(|i| LEVELS[i])) {
+    if distance([8 + 10 * grey; 3]) < distance(indices.map(|i| LEVELS[i])) {
         return 232 + grey;
     }
-    let [r, g, b] = places.map(|i| i as u8);
+    let [r, g, b] = indices.map(|i| i as u8);
     16 + 36 * r + 6 * g + b
 }
 
 /// Shrinks an image: each new pixel is the mean of its part.
-fn shrunk(values: &[f64], [height, width]: [usize; 2], [rows, columns]: [usize; 2]) -> Vec<f64> {
+fn shrink(values: &[f64], [height, width]: [usize; 2], [rows, columns]: [usize; 2]) -> Vec<f64> {
     let part = |i: usize, of: usize, pixels: usize| i * pixels / of..((i + 1) * pixels).div_ceil(of);
-    let mut small = Vec::with_capacity(rows * columns);
+    let mut scaled = Vec::with_capacity(rows * columns);
     for y in 0..rows {
         for x in 0..columns {
             let (ys, xs) = (part(y, rows, height), part(x, columns, width));
             let count = ys.len() * xs.len();
             let sum: f64 = ys.flat_map(|y| xs.clone().map(move |x| values[y * width + x])).sum();
-            small.push(sum / count as f64);
+            scaled.push(sum / count as f64);
         }
     }
-    small
+    scaled
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn shaded(values: &[f64], palette: Palette) -> [Heatmap; 1] {
+    fn heatmap(values: &[f64], palette: Palette) -> [Heatmap; 1] {
         [Heatmap { name: "w".to_owned(), values: values.to_vec(), palette }]
     }
 
     #[test]
-    fn a_terminal_gets_the_colours_that_it_says_it_has_and_a_pipe_none() {
+    fn a_terminal_gets_its_colours_and_a_pipe_gets_none() {
         let (xterm, true_color) = (Some("xterm-256color"), Some("truecolor"));
-        assert_eq!(Ink::new(true, false, xterm, true_color), Ink::True);
-        assert_eq!(Ink::new(true, false, xterm, None), Ink::Cube);
-        assert_eq!(Ink::new(true, true, xterm, true_color), Ink::Plain);
-        assert_eq!(Ink::new(true, false, Some("dumb"), None), Ink::Plain);
-        assert_eq!(Ink::new(false, false, xterm, true_color), Ink::Plain);
+        assert_eq!(ColorSupport::new(true, false, xterm, true_color), ColorSupport::True);
+        assert_eq!(ColorSupport::new(true, false, xterm, None), ColorSupport::Cube);
+        assert_eq!(ColorSupport::new(true, true, xterm, true_color), ColorSupport::Plain);
+        assert_eq!(ColorSupport::new(true, false, Some("dumb"), None), ColorSupport::Plain);
+        assert_eq!(ColorSupport::new(false, false, xterm, true_color), ColorSupport::Plain);
     }
 
     #[test]
-    fn a_half_block_has_the_upper_pixel_in_front_and_the_lower_behind() {
-        let pixels = shaded(&[1.0, -1.0, 0.0], Palette::Signed);
-        let drawn = Ink::True.draw(&pixels, [3, 1], 80);
+    fn a_half_block_has_the_upper_pixel_as_foreground() {
+        let pixels = heatmap(&[1.0, -1.0, 0.0], Palette::Signed);
+        let drawn = ColorSupport::True.draw(&pixels, [3, 1], 80);
         assert_eq!(drawn, "w\n\x1b[38;2;178;24;43m\x1b[48;2;33;102;172m▀\x1b[0m\n\x1b[38;2;247;247;247m▀\x1b[0m\n");
-        let drawn = Ink::Cube.draw(&shaded(&[1.0, 0.0], Palette::Grey), [2, 1], 80);
+        let drawn = ColorSupport::Cube.draw(&heatmap(&[1.0, 0.0], Palette::Grey), [2, 1], 80);
         assert_eq!(drawn, "w\n\x1b[38;5;231m\x1b[48;5;16m▀\x1b[0m\n");
     }
 
     #[test]
-    fn a_colour_becomes_the_nearest_that_the_terminal_has() {
+    fn a_colour_becomes_the_nearest_palette_colour() {
         for (rgb, expected) in [
             ([0; 3], 16),
             ([255; 3], 231),
@@ -232,23 +232,27 @@ mod tests {
             // Nearly white stays untinted.
             ([240, 243, 246], 255),
         ] {
-            assert_eq!(of_cube(rgb), expected, "{rgb:?}");
+            assert_eq!(palette_index(rgb), expected, "{rgb:?}");
         }
     }
 
     #[test]
-    fn plain_characters_tell_the_sign_and_the_size() {
+    fn plain_characters_show_sign_and_size() {
         let row = [1.0, 0.5, 0.2, 0.0, -0.2, -0.5, -1.0, 1.0];
-        assert_eq!(Ink::Plain.draw(&shaded(&row, Palette::Signed), [1, 8], 80), "w\n#*+ -~=#\n");
-        assert_eq!(Ink::Plain.draw(&shaded(&[0.0, 1.0, 0.5, 1.0], Palette::Grey), [2, 2], 80), "w\n:@\n");
+        assert_eq!(ColorSupport::Plain.draw(&heatmap(&row, Palette::Signed), [1, 8], 80), "w\n#*+ -~=#\n");
+        assert_eq!(ColorSupport::Plain.draw(&heatmap(&[0.0, 1.0, 0.5, 1.0], Palette::Grey), [2, 2], 80), "w\n:@\n");
     }
 
     #[test]
-    fn pictures_wider_than_the_terminal_are_shrunk_and_small_ones_stand_beside_each_other() {
-        let wide = Ink::Plain.draw(&shaded(&[1.0, 1.0, -1.0, -1.0, 1.0, 1.0, -1.0, -1.0], Palette::Signed), [2, 4], 2);
+    fn wide_images_are_shrunk_and_narrow_ones_share_a_row() {
+        let wide = ColorSupport::Plain.draw(
+            &heatmap(&[1.0, 1.0, -1.0, -1.0, 1.0, 1.0, -1.0, -1.0], Palette::Signed),
+            [2, 4],
+            2,
+        );
         assert_eq!(wide, "w\n#=\n");
-        let two = [shaded(&[1.0], Palette::Signed), shaded(&[-1.0], Palette::Signed)].map(|[one]| one);
-        assert_eq!(Ink::Plain.draw(&two, [1, 1], 4), "w  w\n#  =\n");
-        assert_eq!(Ink::Plain.draw(&two, [1, 1], 3), "w\n#\nw\n=\n");
+        let two = [heatmap(&[1.0], Palette::Signed), heatmap(&[-1.0], Palette::Signed)].map(|[one]| one);
+        assert_eq!(ColorSupport::Plain.draw(&two, [1, 1], 4), "w  w\n#  =\n");
+        assert_eq!(ColorSupport::Plain.draw(&two, [1, 1], 3), "w\n#\nw\n=\n");
     }
 }

@@ -14,7 +14,7 @@ use chainrule_records::{Imported, read_whole};
 use chainrule_solve::Predictor;
 use clap::{Args, ValueEnum};
 
-use crate::destination::folder_exists;
+use crate::destination::explain_existing_folder;
 use crate::options::Output;
 use crate::output::{print_json, print_line, print_message};
 use crate::{exit, table};
@@ -99,32 +99,32 @@ const MAX_BYTES: u64 = 1 << 30;
 
 /// Imports another tool's weights as a folder that is used like a run's.
 pub(crate) fn import(options: &ImportOptions) -> Result<u8> {
-    let shown = options.file.display().to_string();
+    let file = options.file.display().to_string();
     let bytes = read_whole(&options.file, MAX_BYTES).map_err(|error| match (error.kind(), options.file.is_dir()) {
-        (ErrorKind::NotFound, _) => anyhow!("{shown}: {}", no_such_file(&options.file)),
+        (ErrorKind::NotFound, _) => anyhow!("{file}: {}", no_such_file(&options.file)),
         (_, true) => {
-            anyhow!("{shown}: expected a file of weights (safetensors, npz or exported JSON), but this is a folder")
+            anyhow!("{file}: expected a file of weights (safetensors, npz or exported JSON), but this is a folder")
         }
-        _ => anyhow!("{shown}: {error}"),
+        _ => anyhow!("{file}: {error}"),
     })?;
-    let model = Model::read(&bytes, &hints(options)).map_err(|error| told(&shown, &error))?;
+    let model = Model::read(&bytes, &hints(options)).map_err(|error| with_option(&file, &error))?;
     let Model { link, precision, schema, parameters, preprocessing, .. } = model;
     // Weights that overflow are an error before anything is written.
-    Predictor::new(link, parameters.clone(), preprocessing.clone()).map_err(|problem| anyhow!("{shown}: {problem}"))?;
+    Predictor::new(link, parameters.clone(), preprocessing.clone()).map_err(|problem| anyhow!("{file}: {problem}"))?;
     let log = |line: String| {
         if !options.output.quiet {
             print_message(&line);
         }
     };
     if !model.has_bias {
-        log(format!("note: {shown} has no bias; it is set to 0"));
+        log(format!("note: {file} has no bias; it is set to 0"));
     }
     if let Some(names) = &model.not_read {
-        log(format!("note: {shown} also has {names}, which is not imported"));
+        log(format!("note: {file} also has {names}, which is not imported"));
     }
     if model.is_taken_for_softmax {
         log(format!(
-            "note: {shown} does not say what kind of model it is; it is imported as softmax regression; use --one-vs-rest if each class was trained against the rest, as by scikit-learn's SGDClassifier(loss=\"log_loss\") or OneVsRestClassifier"
+            "note: {file} does not say what kind of model it is; it is imported as softmax regression; use --one-vs-rest if each class was trained against the rest, as by scikit-learn's SGDClassifier(loss=\"log_loss\") or OneVsRestClassifier"
         ));
     }
     let name = options.file.file_name().unwrap_or_default().to_string_lossy().into_owned();
@@ -138,7 +138,7 @@ pub(crate) fn import(options: &ImportOptions) -> Result<u8> {
         trained_on: None,
         files: BTreeMap::new(),
     };
-    imported.write(&options.out, options.force, &parameters, &preprocessing).map_err(folder_exists)?;
+    imported.write(&options.out, options.force, &parameters, &preprocessing).map_err(explain_existing_folder)?;
     if options.output.json {
         print_json(&imported)?;
     } else {
@@ -167,7 +167,7 @@ fn hints(options: &ImportOptions) -> Hints {
 }
 
 /// Adds the command line option that helps to an error.
-fn told(file: &str, error: &ImportError) -> anyhow::Error {
+fn with_option(file: &str, error: &ImportError) -> anyhow::Error {
     let option = match error {
         ImportError::IsSoftmax => return anyhow!("{file}: --one-vs-rest: {error}"),
         ImportError::SaysFeatures => return anyhow!("{file}: --trained-on: {error}"),
@@ -190,12 +190,12 @@ fn told(file: &str, error: &ImportError) -> anyhow::Error {
 fn describe(folder: &Path, imported: &Imported) -> String {
     let Imported { model, data, .. } = imported;
     let [height, width] = data.image_size;
-    let takes = match data.kind {
+    let input = match data.kind {
         DataKind::Table => count(data.features.len(), "column"),
         DataKind::Images | DataKind::Pictures => format!("{height} x {width} pixels"),
     };
     format!(
-        "{}: {}, {takes} to {} classes, which {}",
+        "{}: {}, {input} to {} classes, which {}",
         folder.display(),
         table::name(*model),
         data.classes.len(),

@@ -13,7 +13,7 @@ use serde::Serialize;
 
 use crate::destination::destination;
 use crate::exit;
-use crate::heatmaps::{Heatmap, Ink, Palette, columns};
+use crate::heatmaps::{ColorSupport, Heatmap, Palette, columns};
 use crate::missing::check_folder_exists;
 use crate::model::Model;
 use crate::options::Output;
@@ -121,14 +121,14 @@ struct Contribution {
 }
 
 /// The number of contributions of each sign that are printed.
-const MOST: usize = 8;
+const MAX_CONTRIBUTIONS: usize = 8;
 
 /// Shows a model's weights, or explains its prediction for an image.
 pub(crate) fn inspect(options: &InspectOptions) -> Result<u8> {
     check_folder_exists(&options.run)?;
     let model = Model::read(&options.run)?;
-    let of_table = [("--image", options.image.is_some()), ("--png", options.png.is_some())];
-    if let (Some(_), Some((option, _))) = (model.features(), of_table.iter().find(|(_, is_asked)| *is_asked)) {
+    let image_options = [("--image", options.image.is_some()), ("--png", options.png.is_some())];
+    if let (Some(_), Some((option, _))) = (model.features(), image_options.iter().find(|(_, is_asked)| *is_asked)) {
         bail!(
             "{option}: the model was trained on a table, which has no images; without {option}, inspect lists the weights by feature"
         );
@@ -145,8 +145,8 @@ pub(crate) fn inspect(options: &InspectOptions) -> Result<u8> {
         image_size: model.image_size(),
         classes: model.classes(),
         weight_norm: model.weight_norm,
-        weights: shown(&model).map(|class| of_class(&model, class)).collect(),
-        features: model.features().map(|names| of_features(&model, names)),
+        weights: weighted_classes(&model).map(|class| of_class(&model, class)).collect(),
+        features: model.features().map(|names| feature_summaries(&model, names)),
         image,
     };
     if model.features().is_some() && !options.output.json {
@@ -156,39 +156,39 @@ pub(crate) fn inspect(options: &InspectOptions) -> Result<u8> {
     let pictures = pictures(&model, &answer, pixels.as_deref());
     if let Some(png) = png {
         let tiles: Vec<Tile> = pictures.iter().map(tile).collect();
-        let title = format!("{}: {}", answer.run, Ink::True.legend(Palette::Signed));
+        let title = format!("{}: {}", answer.run, ColorSupport::True.legend(Palette::Signed));
         png.write(&contact_sheet(&title, &tiles, model.image_size(), 5))?;
     }
     if options.output.json {
         print_json(&answer)?;
         return Ok(exit::DONE);
     }
-    let ink = Ink::of_output();
-    let drawn = ink.draw(&pictures, model.image_size(), columns());
+    let colors = ColorSupport::detect();
+    let drawn = colors.draw(&pictures, model.image_size(), columns());
     let mut lines = describe(&answer, model.name());
     lines.empty_line();
     lines.drawn(&drawn);
-    lines.add(ink.legend(Palette::Signed));
+    lines.add(colors.legend(Palette::Signed));
     lines.print()?;
     Ok(exit::DONE)
 }
 
 /// The positions of the classes that have their own weights.
-fn shown(model: &Model) -> std::ops::Range<usize> {
+fn weighted_classes(model: &Model) -> std::ops::Range<usize> {
     model.classes().len() - model.parameters.columns..model.classes().len()
 }
 
 /// Returns the weights of each feature. The feature with the largest weight of any class comes
 /// first.
-fn of_features(model: &Model, names: &[String]) -> Vec<FeatureSummary> {
-    let by_class: Vec<Vec<f64>> = shown(model).map(|class| model.predictor.of_class(class).0).collect();
+fn feature_summaries(model: &Model, names: &[String]) -> Vec<FeatureSummary> {
+    let by_class: Vec<Vec<f64>> = weighted_classes(model).map(|class| model.predictor.of_class(class).0).collect();
     let statistics = model.preprocessing.standardization();
-    let of_feature = |(j, name): (usize, &String)| FeatureSummary {
+    let feature_summary = |(j, name): (usize, &String)| FeatureSummary {
         name: name.clone(),
         weights: by_class.iter().map(|weights| weights[j]).collect(),
         mean_and_scale: statistics.map(|by| [by.mean[j], by.scale[j]]),
     };
-    let mut features: Vec<FeatureSummary> = names.iter().enumerate().map(of_feature).collect();
+    let mut features: Vec<FeatureSummary> = names.iter().enumerate().map(feature_summary).collect();
     let largest = |feature: &FeatureSummary| feature.weights.iter().fold(0.0, |largest: f64, w| largest.max(w.abs()));
     features.sort_by(|a, b| largest(b).total_cmp(&largest(a)));
     features
@@ -238,11 +238,17 @@ fn explain(model: &Model, options: &InspectOptions) -> Result<(Vec<u8>, ImageExp
         class: model.classes()[position].clone(),
         logit: bias + pixels.iter().sum::<f64>(),
         bias,
-        most_for: order.iter().filter(|&&i| pixels[i] > 0.0).take(MOST).map(contribution).collect(),
-        most_against: order.iter().rev().filter(|&&i| pixels[i] < 0.0).take(MOST).map(contribution).collect(),
+        most_for: order.iter().filter(|&&i| pixels[i] > 0.0).take(MAX_CONTRIBUTIONS).map(contribution).collect(),
+        most_against: order
+            .iter()
+            .rev()
+            .filter(|&&i| pixels[i] < 0.0)
+            .take(MAX_CONTRIBUTIONS)
+            .map(contribution)
+            .collect(),
         pixels,
     };
-    let of_image = ImageExplanation {
+    let explanation = ImageExplanation {
         file,
         number: image.number,
         treatment: image.treatment,
@@ -250,7 +256,7 @@ fn explain(model: &Model, options: &InspectOptions) -> Result<(Vec<u8>, ImageExp
         probabilities: prediction.probabilities,
         evidence,
     };
-    Ok((image.pixels, of_image))
+    Ok((image.pixels, explanation))
 }
 
 /// Returns the weights of each class, or an image with its evidence. All share one scale, so that
@@ -270,9 +276,10 @@ fn pictures(model: &Model, answer: &Answer, pixels: Option<&[u8]>) -> Vec<Heatma
             signed(format!("for {}", evidence.class), &evidence.pixels, largest(&evidence.pixels)),
         ];
     }
-    let of_all = largest(&model.parameters.weight);
-    let weights = shown(model)
-        .map(|class| signed(format!("class {}", model.classes()[class]), &model.predictor.of_class(class).0, of_all));
+    let largest_weight = largest(&model.parameters.weight);
+    let weights = weighted_classes(model).map(|class| {
+        signed(format!("class {}", model.classes()[class]), &model.predictor.of_class(class).0, largest_weight)
+    });
     weights.collect()
 }
 
@@ -286,11 +293,11 @@ fn describe(answer: &Answer, kind: &str) -> Lines {
     let mut lines = Lines::default();
     let [height, width] = answer.image_size;
     let norm = &answer.weight_norm;
-    let takes = match &answer.features {
+    let input = match &answer.features {
         Some(features) => count(features.len(), "feature"),
         None => format!("{height} x {width} pixels"),
     };
-    lines.add(format!("{:<12} {}: {kind}, {takes}, {} classes", "model", answer.run, answer.classes.len()));
+    lines.add(format!("{:<12} {}: {kind}, {input}, {} classes", "model", answer.run, answer.classes.len()));
     lines.add(format!(
         "{:<12} Frobenius {:.4} (squared {:.4}), spectral {:.4}",
         "weight norm", norm.frobenius, norm.frobenius_squared, norm.spectral
@@ -324,9 +331,9 @@ fn describe(answer: &Answer, kind: &str) -> Lines {
     lines.add(format!("{:<12} {}{number}", "image", image.file));
     let mut by_probability: Vec<_> = answer.classes.iter().zip(&image.probabilities).collect();
     by_probability.sort_by(|a, b| b.1.total_cmp(a.1));
-    let said =
+    let predictions =
         by_probability.iter().take(3).map(|(class, probability)| format!("{class} at {:.2} %", 100.0 * *probability));
-    lines.add(format!("{:<12} {}", "predicted", said.collect::<Vec<_>>().join(", then ")));
+    lines.add(format!("{:<12} {}", "predicted", predictions.collect::<Vec<_>>().join(", then ")));
     let evidence = &image.evidence;
     lines.add(format!(
         "{} logit {:.4}: pixels {:.4}, bias {:.4}",

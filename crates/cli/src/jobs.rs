@@ -34,7 +34,7 @@ pub(crate) struct JobPool<'a> {
     /// are done.
     parts: Mutex<(u64, HashMap<String, u64>)>,
     /// The rows on the device, by the key that identifies them.
-    loaded: Mutex<HashMap<String, Arc<PreparedRows>>>,
+    loaded_rows: Mutex<HashMap<String, Arc<PreparedRows>>>,
     /// Set when the work ends early. Runs in progress then end, too.
     ended: AtomicBool,
 }
@@ -83,8 +83,8 @@ impl<'a> JobPool<'a> {
         let style = ProgressStyle::with_template(&format!("{{bar:32}} {{prefix}} {task}s  {{elapsed}}  {{msg}}"));
         let style = style.expect("the template is well-formed");
         let bar = ProgressBar::with_draw_target(None, target(is_shown)).with_style(style);
-        let (parts, loaded, ended) = (Mutex::default(), Mutex::default(), AtomicBool::new(false));
-        Self { machine, workers, task, is_quiet, bar, parts, loaded, ended }
+        let (parts, loaded_rows, ended) = (Mutex::default(), Mutex::default(), AtomicBool::new(false));
+        Self { machine, workers, task, is_quiet, bar, parts, loaded_rows, ended }
     }
 
     /// Runs each task when its dependencies are done. Meanwhile `side_result` runs on this thread.
@@ -108,8 +108,8 @@ impl<'a> JobPool<'a> {
             for _ in 0..self.workers.get().min(tasks) {
                 scope.spawn(|| self.run_worker(names, &begin, &make, &state, &changed));
             }
-            let why = |error| if is_interrupted() { Ok(()) } else { Err(error) };
-            side_result().map_err(|error| self.end(&mut lock(&state), why(error))).ok()
+            let reason = |error| if is_interrupted() { Ok(()) } else { Err(error) };
+            side_result().map_err(|error| self.end(&mut lock(&state), reason(error))).ok()
         });
         self.bar.finish_and_clear();
         let state = state.into_inner().unwrap_or_else(PoisonError::into_inner);
@@ -119,8 +119,8 @@ impl<'a> JobPool<'a> {
     }
 
     /// Ends the work early. The first reason is kept.
-    fn end<T>(&self, state: &mut State<T>, why: Result<()>) {
-        state.ended.get_or_insert(why);
+    fn end<T>(&self, state: &mut State<T>, reason: Result<()>) {
+        state.ended.get_or_insert(reason);
         self.ended.store(true, Ordering::SeqCst);
     }
 
@@ -150,13 +150,13 @@ impl<'a> JobPool<'a> {
                 }
             };
             // A panic must not leave other workers waiting for this task.
-            let made = catch_unwind(AssertUnwindSafe(|| if is_interrupted() { Ok(None) } else { make(task, start) }));
-            let made = made.unwrap_or_else(|_| Err(anyhow!("it panicked: see above")));
-            let made = made.with_context(|| format!("{} {}", self.task, names[task]));
+            let result = catch_unwind(AssertUnwindSafe(|| if is_interrupted() { Ok(None) } else { make(task, start) }));
+            let result = result.unwrap_or_else(|_| Err(anyhow!("it panicked: see above")));
+            let result = result.with_context(|| format!("{} {}", self.task, names[task]));
             let mut state = lock(state);
-            match made {
-                Ok(Some(made)) => {
-                    state.done[task] = Some(made);
+            match result {
+                Ok(Some(result)) => {
+                    state.done[task] = Some(result);
                     self.finish_task(names[task], names.len());
                 }
                 Ok(None) => self.end(&mut state, Ok(())),
@@ -197,7 +197,7 @@ impl<'a> JobPool<'a> {
     ) -> Result<Option<RunFolder>, RunError> {
         loop {
             match take() {
-                Err(RunError::Busy { .. }) if self.is_over() => return Ok(None),
+                Err(RunError::Busy { .. }) if self.should_end() => return Ok(None),
                 Err(RunError::Busy { .. }) => thread::sleep(Duration::from_millis(100)),
                 folder => return folder.map(Some),
             }
@@ -210,13 +210,13 @@ impl<'a> JobPool<'a> {
         name: &str,
         folder: &RunFolder,
         rows: &PreparedRows,
-        every: CheckpointInterval,
+        interval: CheckpointInterval,
         start: Instant,
     ) -> Result<Option<Summary>> {
         let steps = max_steps(folder.config(), rows.about().train)?;
-        let mut watch = JobObserver { name, jobs: self, steps, parts: 0 };
+        let mut job_observer = JobObserver { name, jobs: self, steps, parts: 0 };
         let mut log = |line: &str| self.log(&format!("{} {name}: {line}", self.task));
-        let mut observer = CheckpointObserver::new(&mut watch, folder, every, start, &mut log)?;
+        let mut observer = CheckpointObserver::new(&mut job_observer, folder, interval, start, &mut log)?;
         match run(self.machine, rows, &mut observer) {
             Ok((_, Ending::Interrupted)) => Ok(None),
             Ok((summary, _)) => Ok(Some(summary)),
@@ -228,21 +228,21 @@ impl<'a> JobPool<'a> {
     /// Returns the rows with this key. The first run that needs them makes them, and the others
     /// wait.
     pub(crate) fn rows(&self, key: &str, make: impl FnOnce() -> Result<PreparedRows>) -> Result<Arc<PreparedRows>> {
-        let mut loaded = lock(&self.loaded);
-        if let Some(rows) = loaded.get(key) {
+        let mut loaded_rows = lock(&self.loaded_rows);
+        if let Some(rows) = loaded_rows.get(key) {
             return Ok(Arc::clone(rows));
         }
         let rows = Arc::new(make()?);
-        loaded.insert(key.to_owned(), Arc::clone(&rows));
+        loaded_rows.insert(key.to_owned(), Arc::clone(&rows));
         Ok(rows)
     }
 
     /// Frees rows that no other run needs.
     pub(crate) fn free_rows(&self, key: &str) {
-        lock(&self.loaded).remove(key);
+        lock(&self.loaded_rows).remove(key);
     }
 
-    fn is_over(&self) -> bool {
+    fn should_end(&self) -> bool {
         is_interrupted() || self.ended.load(Ordering::Relaxed)
     }
 }
@@ -267,11 +267,11 @@ impl Observer for JobObserver<'_> {
             self.parts = parts;
             self.jobs.set_progress(self.name, parts);
         }
-        if self.jobs.is_over() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        if self.jobs.should_end() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 
     fn should_stop(&mut self) -> bool {
-        self.jobs.is_over()
+        self.jobs.should_end()
     }
 
     fn on_evaluation(&mut self, evaluation: &Evaluation) -> ControlFlow<()> {

@@ -74,5 +74,5 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
         Command::Completions(completions) => manual::completions(completions),
         Command::Man(man) => manual::man(man),
     };
-    result.unwrap_or_else(|error| output::tell_error(&error))
+    result.unwrap_or_else(|error| output::report_error(&error))
 }

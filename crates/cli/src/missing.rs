@@ -9,11 +9,11 @@ use chainrule_data::readers::table_endings;
 use crate::builtin::EXPERIMENTS;
 
 /// The most names that a message lists.
-const SHOWN: usize = 8;
+const MAX_LISTED: usize = 8;
 
 /// The kind of TOML file that is expected.
 #[derive(Clone, Copy)]
-pub(crate) enum Config {
+pub(crate) enum ConfigKind {
     /// An experiment. Some are built into the program.
     Experiment,
     /// The plan of a report.
@@ -22,7 +22,7 @@ pub(crate) enum Config {
 
 /// Checks that an experiment or a plan exists. If not, the error lists the existing ones. For a
 /// file or folder of another kind, the error names the option that takes it.
-pub(crate) fn check_config_exists(path: &Path, kind: Config) -> Result<()> {
+pub(crate) fn check_config_exists(path: &Path, kind: ConfigKind) -> Result<()> {
     let shown = path.display();
     if path.is_dir() {
         let what = if path.join("imported.json").is_file() {
@@ -37,7 +37,7 @@ pub(crate) fn check_config_exists(path: &Path, kind: Config) -> Result<()> {
         };
         bail!("{shown}: expected the TOML file of an experiment, but this is {what}");
     }
-    if is_there(path) {
+    if exists(path) {
         return match is_table(path) {
             false => Ok(()),
             true => bail!(
@@ -46,30 +46,32 @@ pub(crate) fn check_config_exists(path: &Path, kind: Config) -> Result<()> {
         };
     }
     let is_toml = |path: &Path| path.extension().is_some_and(|ending| ending == "toml") && path.is_file();
-    let (what, inside) = match kind {
-        Config::Experiment => ("file or experiment", EXPERIMENTS.iter().map(|(name, _)| PathBuf::from(name)).collect()),
-        Config::Plan => ("file", Vec::new()),
+    let (what, builtin) = match kind {
+        ConfigKind::Experiment => {
+            ("file or experiment", EXPERIMENTS.iter().map(|(name, _)| PathBuf::from(name)).collect())
+        }
+        ConfigKind::Plan => ("file", Vec::new()),
     };
-    bail!("{shown}: no such {what}{}", suggestions(path, inside, is_toml))
+    bail!("{shown}: no such {what}{}", suggestions(path, builtin, is_toml))
 }
 
 /// Checks that the folder of a run, an imported model or a sweep exists. If not, the error lists
 /// the existing ones.
 pub(crate) fn check_folder_exists(path: &Path) -> Result<()> {
-    let holds_one =
+    let is_known_folder =
         |path: &Path| ["config.toml", "imported.json", "sweep.toml"].iter().any(|name| path.join(name).is_file());
     let shown = path.display();
-    if !is_there(path) {
-        bail!("{shown}: no such folder{}", suggestions(path, runs(holds_one), holds_one));
+    if !exists(path) {
+        bail!("{shown}: no such folder{}", suggestions(path, runs(is_known_folder), is_known_folder));
     }
     if !path.is_dir() {
-        let own = path.parent().filter(|folder| is_run(folder) || holds_one(folder));
-        let meant = own.map(|folder| format!("; did you mean {}?", folder.display())).unwrap_or_default();
+        let parent_run = path.parent().filter(|folder| is_run(folder) || is_known_folder(folder));
+        let meant = parent_run.map(|folder| format!("; did you mean {}?", folder.display())).unwrap_or_default();
         bail!("{shown}: expected the folder of a run, but this is a file{meant}");
     }
     let parts = ["model.safetensors", "history.json", "sweep.json"];
-    if !holds_one(path) && !is_run(path) && !parts.iter().any(|name| path.join(name).exists()) {
-        bail!("{shown}: this folder contains no run{}", suggestions(path, runs(holds_one), holds_one));
+    if !is_known_folder(path) && !is_run(path) && !parts.iter().any(|name| path.join(name).exists()) {
+        bail!("{shown}: this folder contains no run{}", suggestions(path, runs(is_known_folder), is_known_folder));
     }
     Ok(())
 }
@@ -91,7 +93,7 @@ fn is_table(path: &Path) -> bool {
 }
 
 /// Whether the path exists. Reading reports all other problems.
-fn is_there(path: &Path) -> bool {
+fn exists(path: &Path) -> bool {
     !matches!(path.symlink_metadata(), Err(error) if error.kind() == std::io::ErrorKind::NotFound)
 }
 
@@ -104,29 +106,30 @@ fn entries(folder: &Path) -> Vec<PathBuf> {
 /// Returns the suggestions that end a message: the known and neighbouring names that are similar,
 /// else all of them.
 fn suggestions(path: &Path, known: Vec<PathBuf>, is_one: impl Fn(&Path) -> bool) -> String {
-    let beside = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut found = known;
-    found.extend(entries(beside).into_iter().filter(|path| is_one(path)));
-    found.sort();
-    found.dedup();
+    let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut candidates = known;
+    candidates.extend(entries(folder).into_iter().filter(|path| is_one(path)));
+    candidates.sort();
+    candidates.dedup();
     // Names are compared without `.toml`, which may be missing or superfluous.
     let name = |path: &Path| {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         name.strip_suffix(".toml").map_or(name.clone(), str::to_owned)
     };
-    let names: Vec<String> = found.iter().map(|path| name(path)).collect();
+    let names: Vec<String> = candidates.iter().map(|path| name(path)).collect();
     let mut meant = similar_names(&name(path), names.iter().map(String::as_str));
-    if let Some(place) = names.iter().position(|other| *other == name(path)) {
-        meant = vec![place];
+    if let Some(position) = names.iter().position(|other| *other == name(path)) {
+        meant = vec![position];
     }
     let shown = |paths: &[&PathBuf]| paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>();
-    if let Some((last, before)) = shown(&meant.iter().take(3).map(|&i| &found[i]).collect::<Vec<_>>()).split_last() {
+    if let Some((last, before)) = shown(&meant.iter().take(3).map(|&i| &candidates[i]).collect::<Vec<_>>()).split_last()
+    {
         let before = if before.is_empty() { String::new() } else { format!("{} or ", before.join(", ")) };
         return format!("; did you mean {before}{last}?");
     }
-    match &shown(&found.iter().take(SHOWN).collect::<Vec<_>>())[..] {
+    match &shown(&candidates.iter().take(MAX_LISTED).collect::<Vec<_>>())[..] {
         [] => String::new(),
         [one] => format!("; there is {one}"),
-        some => format!("; there are {}{}", some.join(", "), if found.len() > SHOWN { ", …" } else { "" }),
+        some => format!("; there are {}{}", some.join(", "), if candidates.len() > MAX_LISTED { ", …" } else { "" }),
     }
 }

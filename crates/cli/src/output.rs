@@ -86,32 +86,32 @@ pub(crate) fn print_message(line: &str) {
 }
 
 /// Prints the error of a command and returns the exit code.
-pub(crate) fn tell_error(error: &anyhow::Error) -> u8 {
+pub(crate) fn report_error(error: &anyhow::Error) -> u8 {
     match error.downcast_ref::<OutputError>() {
         Some(OutputError(problem)) if problem.kind() == ErrorKind::BrokenPipe => exit::NO_READER,
         _ => {
-            print_message(&format!("error: {}", told(error)));
+            print_message(&format!("error: {}", with_advice(error)));
             exit::INPUT
         }
     }
 }
 
 /// Joins an error with its causes. A cause that the error already contains is not repeated.
-pub(crate) fn sentence(error: &anyhow::Error) -> String {
-    error.chain().map(ToString::to_string).fold(String::new(), |said, cause| match said.is_empty() {
+pub(crate) fn with_causes(error: &anyhow::Error) -> String {
+    error.chain().map(ToString::to_string).fold(String::new(), |message, cause| match message.is_empty() {
         true => cause,
-        false if said.contains(&cause) => said,
-        false => format!("{said}: {cause}"),
+        false if message.contains(&cause) => message,
+        false => format!("{message}: {cause}"),
     })
 }
 
-/// Like [`sentence`], with the command line option that helps. The library's errors do not know the
-/// options.
-pub(crate) fn told(error: &anyhow::Error) -> String {
-    let said = sentence(error);
+/// Like [`with_causes`], with the command line option that helps. The library's errors do not know
+/// the options.
+pub(crate) fn with_advice(error: &anyhow::Error) -> String {
+    let message = with_causes(error);
     match error.chain().find_map(option_for) {
-        Some(option) => format!("{said}; {option}"),
-        None => said,
+        Some(option) => format!("{message}; {option}"),
+        None => message,
     }
 }
 
@@ -140,7 +140,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_is_one_line_whatever_stands_in_it() {
+    fn a_line_with_control_characters_stays_one_line() {
         let mut lines = Lines::default();
         lines.add("a\nerror: forged \u{1b}[2J\u{9b}m");
         lines.empty_line();
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn json_escapes_what_steers_a_terminal_and_keeps_its_values() {
+    fn json_escapes_control_characters_and_keeps_the_values() {
         let value = serde_json::json!({ "file": "a\n\u{1b}\u{7f}\u{9b}\u{202e}é" });
         let text = json(&value);
         assert!(text.chars().all(|c| c == '\n' || !is_control_like(c)), "{text:?}");
@@ -158,11 +158,11 @@ mod tests {
     }
 
     #[test]
-    fn a_cause_is_told_once() {
+    fn a_cause_is_reported_once() {
         let cause = || std::io::Error::other("no space");
-        let told = Err::<(), _>(OutputError(cause())).context("first");
+        let result = Err::<(), _>(OutputError(cause())).context("first");
         assert_eq!(
-            told.map_err(|error| sentence(&error)),
+            result.map_err(|error| with_causes(&error)),
             Err("first: cannot write to standard output: no space".into())
         );
     }

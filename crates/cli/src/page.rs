@@ -67,13 +67,13 @@ pub(crate) fn page(options: &PageOptions) -> Result<u8> {
     let what = format!("{}, {d} pixels to {k} classes", model.name());
     let about = match &model.origin {
         Origin::Run(run) => {
-            let (data, last) = (&run.summary.data, &run.summary.final_metrics);
+            let (data, metrics) = (&run.summary.data, &run.summary.final_metrics);
             format!(
                 "The model of the experiment “{}”: {what}. It was trained on {} images. Its accuracy is {:.2} % on these, and {:.2} % on {} validation images.",
                 run.summary.experiment,
                 data.train,
-                100.0 * last.train_accuracy,
-                100.0 * last.validation_accuracy,
+                100.0 * metrics.train_accuracy,
+                100.0 * metrics.validation_accuracy,
                 data.validation
             )
         }
@@ -95,20 +95,20 @@ pub(crate) fn page(options: &PageOptions) -> Result<u8> {
 /// this size. They are the embedded digits, since MNIST's own may not be redistributed. A correctly
 /// classified digit is preferred, so that the reader can see what the model unlearns.
 pub(crate) fn examples(source: &Provenance, data: &Schema, predictor: &Predictor) -> Vec<(u8, Vec<u8>)> {
-    let is_of_digits = source.name == DataOrigin::Embedded.to_string()
+    let is_digits = source.name == DataOrigin::Embedded.to_string()
         || is_mnist(source.files.iter().map(|file| file.sha256.as_str()));
     let [_, digits] = digits::draw_both(digits::SEED, Counts { train: 0, validation: 200 });
     let (height, width) = digits.size();
-    if !is_of_digits || data.image_size != [height, width] {
+    if !is_digits || data.image_size != [height, width] {
         return Vec::new();
     }
-    let of_class = |(position, class): (usize, &Class)| {
+    let example = |(position, class): (usize, &Class)| {
         let class = class.number()?;
         let images =
             || digits.labels().iter().zip(0..).filter(|(label, _)| **label == class).map(|(_, row)| digits.pixels(row));
-        let right =
+        let correct =
             images().find(|pixels| predictor.predict(pixels).is_ok_and(|prediction| prediction.class == position));
-        Some((class, right.or_else(|| images().next())?.to_vec()))
+        Some((class, correct.or_else(|| images().next())?.to_vec()))
     };
-    data.classes.iter().enumerate().filter_map(of_class).collect()
+    data.classes.iter().enumerate().filter_map(example).collect()
 }

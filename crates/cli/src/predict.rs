@@ -119,22 +119,22 @@ pub(crate) fn predict(options: &PredictOptions) -> Result<u8> {
             print_message(line);
         }
     };
-    let mut wrong = |file: &Path, problem: ContentError| {
+    let mut report_problem = |file: &Path, problem: ContentError| {
         let (file, problem) = (file.display().to_string(), problem.to_string());
         print_message(&format!("error: {file}: {problem}"));
         answer.problems.push(Problem { file, problem });
     };
     let mut is_first = true;
     for argument in &options.files {
-        let listed = if model.features().is_some() {
+        let files = if model.features().is_some() {
             Ok(vec![argument.clone()])
         } else {
             input_files::files(argument, &mut log)
         };
-        let files = match listed {
+        let files = match files {
             Ok(files) => files,
             Err(problem) => {
-                wrong(argument, problem);
+                report_problem(argument, problem);
                 continue;
             }
         };
@@ -142,7 +142,7 @@ pub(crate) fn predict(options: &PredictOptions) -> Result<u8> {
             let found = match predict_file(&model, &file) {
                 Ok(found) => found,
                 Err(problem) => {
-                    wrong(&file, problem);
+                    report_problem(&file, problem);
                     continue;
                 }
             };

@@ -18,19 +18,19 @@ static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 
 /// If the current pass over the rows takes longer than this, a message says that the program waits
 /// for its end.
-const PATIENCE: Duration = Duration::from_millis(500);
+const MESSAGE_DELAY: Duration = Duration::from_millis(500);
 
 /// Installs the signal handler. The first Ctrl-C ends the training and saves the run. The second
 /// ends the program at once.
 pub(crate) fn catch_interrupts(is_quiet: bool) {
-    static CAUGHT: OnceLock<Result<(), ctrlc::Error>> = OnceLock::new();
-    let heard = move || {
+    static HANDLER: OnceLock<Result<(), ctrlc::Error>> = OnceLock::new();
+    let on_signal = move || {
         if INTERRUPTED.swap(true, Ordering::SeqCst) {
             std::process::exit(exit::INTERRUPTED.into());
         }
         // On another thread, since the handler must return before the second Ctrl-C is noticed.
         thread::spawn(move || {
-            thread::sleep(PATIENCE);
+            thread::sleep(MESSAGE_DELAY);
             if !is_quiet {
                 crate::output::print_message(
                     "stopping after this pass over the rows; the run will be saved; press Ctrl-C again to stop at once",
@@ -38,7 +38,7 @@ pub(crate) fn catch_interrupts(is_quiet: bool) {
             }
         });
     };
-    if let Err(error) = CAUGHT.get_or_init(|| ctrlc::set_handler(heard)) {
+    if let Err(error) = HANDLER.get_or_init(|| ctrlc::set_handler(on_signal)) {
         crate::output::print_message(&format!("warning: Ctrl-C would lose this run: {error}"));
     }
 }
@@ -95,6 +95,6 @@ impl Observer for Progress {
 }
 
 /// Whether standard error is a terminal.
-pub(crate) fn is_watched() -> bool {
+pub(crate) fn stderr_is_terminal() -> bool {
     std::io::stderr().is_terminal()
 }

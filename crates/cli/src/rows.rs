@@ -21,10 +21,10 @@ pub(crate) struct SelectedRows {
 
 /// Validation rows of up to this many bytes are kept in memory whatever `data.resident_bytes` says,
 /// since every evaluation reads them.
-const KEPT_FOR_VALIDATION: u64 = 16 << 20;
+const RESIDENT_VALIDATION_BYTES: u64 = 16 << 20;
 
 /// Returns a note on training rows that are in no batch of an epoch.
-pub(crate) fn dropped(config: &TrainConfig, rows: usize) -> Option<String> {
+pub(crate) fn dropped_rows_note(config: &TrainConfig, rows: usize) -> Option<String> {
     let dropped = dropped_rows(config, rows);
     let which = match config.descent().shuffle.generator {
         Generator::None => "always the last ones, so the model never learns from them",
@@ -45,8 +45,10 @@ impl SelectedRows {
     pub(crate) fn of(data: Dataset, config: &TrainConfig, source: &Provenance, machine: &Machine) -> Result<Self> {
         let ([train, validation], schema) = data.into_rows(config)?;
         let resident_bytes = config.data().resident_bytes;
-        let rows =
-            [train.into_memory(resident_bytes)?, validation.into_memory(resident_bytes.max(KEPT_FOR_VALIDATION))?];
+        let rows = [
+            train.into_memory(resident_bytes)?,
+            validation.into_memory(resident_bytes.max(RESIDENT_VALIDATION_BYTES))?,
+        ];
         machine.engine(config, rows[0].kind(), rows.iter().find(|rows| rows.file().is_some()))?;
         let statistics = TrainingStatistics::of(config, &rows[0], &schema)?;
         let [train, validation] = rows.each_ref().map(Rows::len);
@@ -57,7 +59,7 @@ impl SelectedRows {
     }
 
     /// Formats the class weights for a person.
-    pub(crate) fn weights(&self) -> Option<String> {
+    pub(crate) fn class_weights_note(&self) -> Option<String> {
         let weights = self.statistics.class_weights.as_ref()?;
         Some(format!("class weights: {}", table::class_weights(&self.about.classes, weights)))
     }
@@ -67,7 +69,7 @@ impl SelectedRows {
     }
 
     /// Returns a note if gradient descent runs on large features that are not standardised.
-    pub(crate) fn note(&self, config: &TrainConfig) -> Result<Option<String>> {
+    pub(crate) fn scale_note(&self, config: &TrainConfig) -> Result<Option<String>> {
         let are_raw = self.statistics.preprocessing == Preprocessing::Raw;
         if !are_raw || config.descent().solver != Solver::Sgd {
             return Ok(None);
@@ -120,7 +122,7 @@ impl PreparedRows {
     }
 
     /// Describes how the fused kernels read the training rows, if they are used.
-    pub(crate) fn kernels(&self, machine: &Machine) -> Option<String> {
+    pub(crate) fn kernel_note(&self, machine: &Machine) -> Option<String> {
         if self.rows.uses_device_kernels() {
             return Some("kernels: the device's own, two launches per step".to_owned());
         }

@@ -34,11 +34,12 @@ pub(crate) fn ensure_no_differences(folder: &Path, differences: &[String], inste
 /// backend.
 pub(crate) fn machine_for_resume(
     named: Option<&Backend>,
-    made: Option<&Manifest>,
+    previous: Option<&Manifest>,
     threads: NonZero<usize>,
 ) -> Result<Machine> {
-    let made = made.map(|made| made.backend.parse::<Backend>().map_err(anyhow::Error::msg)).transpose()?;
-    Ok(Machine::new(named.or(made.as_ref()), threads)?)
+    let previous =
+        previous.map(|previous| previous.backend.parse::<Backend>().map_err(anyhow::Error::msg)).transpose()?;
+    Ok(Machine::new(named.or(previous.as_ref()), threads)?)
 }
 
 /// Returns the manifest: versions, backend and data of the run.
@@ -64,8 +65,9 @@ pub(crate) fn manifest(config: &TrainConfig, machine: &Machine, source: &Provena
 /// The number of threads of the fused kernels, or 1 with other gradients. The backend manages its
 /// own threads.
 fn threads(config: &TrainConfig, machine: &Machine) -> usize {
-    let has_own = config.descent().gradient == GradientSource::Fused && !machine.backend().has_separate_memory();
-    if has_own { machine.threads().get() } else { 1 }
+    let uses_kernel_threads =
+        config.descent().gradient == GradientSource::Fused && !machine.backend().has_separate_memory();
+    if uses_kernel_threads { machine.threads().get() } else { 1 }
 }
 
 /// Trains and writes the results into the folder of `observer`'s run.
@@ -109,14 +111,14 @@ impl Run<'_> {
         let trained = self.rows.train(self.config, self.machine, observer);
         let trained = match trained {
             Err(TrainError::DeviceLost(lost)) => {
-                return Err(self.save_what_is_left(
+                return Err(self.save_partial_results(
                     &lost,
                     &format!("{} stopped answering", self.machine.backend()),
                     &lost.reason,
                 ));
             }
             Err(TrainError::DataLost(lost)) => {
-                return Err(self.save_what_is_left(&lost, &lost.reason, "the training ended there"));
+                return Err(self.save_partial_results(&lost, &lost.reason, "the training ended there"));
             }
             other => other?,
         };
@@ -150,7 +152,7 @@ impl Run<'_> {
     }
 
     /// Saves the results so far after the device or the data was lost. Returns the error to report.
-    fn save_what_is_left(&self, lost: &DeviceLost, what: &str, more: &str) -> anyhow::Error {
+    fn save_partial_results(&self, lost: &DeviceLost, what: &str, more: &str) -> anyhow::Error {
         let save = || -> Result<String> {
             self.folder.write_history(&lost.history)?;
             let Some((step, parameters)) = &lost.parameters else { return Ok(String::new()) };

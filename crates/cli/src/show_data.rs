@@ -135,9 +135,9 @@ fn describe(about: &About, data: &Data) -> Lines {
     let mut lines = Lines::default();
     lines.add(format!("source  {}", about.source));
     lines.add(format!("cache   {}", about.cache_folder));
-    let made =
+    let size_note =
         if data.pictures.is_some() { ", the default size of pictures; data.image_size sets another" } else { "" };
-    lines.add(format!("images  {} x {} grey levels{made}", about.height, about.width));
+    lines.add(format!("images  {} x {} grey levels{size_note}", about.height, about.width));
     lines.add(format!(
         "sha256  {} (of the {} below)",
         about.sha256,

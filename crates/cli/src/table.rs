@@ -10,7 +10,7 @@ use chainrule_records::Summary;
 use crate::output::Lines;
 
 /// Returns the closing table of a training.
-pub(crate) fn closing(summary: &Summary, config: &TrainConfig, folder: &Path) -> Lines {
+pub(crate) fn closing_table(summary: &Summary, config: &TrainConfig, folder: &Path) -> Lines {
     let model = name(summary.model);
     let gradient = match summary.gradient {
         // `Auto` is resolved before a run.
@@ -113,16 +113,16 @@ fn minimum(summary: &Summary, config: &TrainConfig) -> Option<String> {
         text += &format!("; the tolerance is {tolerance:e}");
         if *ended == SearchEnd::Rounding {
             text += "; ";
-            text += less_rounding(summary, config);
+            text += rounding_advice(summary, config);
         }
     }
     Some(text)
 }
 
 /// Returns the options that reduce rounding after rounding ended a search.
-fn less_rounding(summary: &Summary, config: &TrainConfig) -> &'static str {
-    let is_as_it_was = summary.data.kind == DataKind::Table && !config.data().standardize;
-    match (summary.precision, is_as_it_was) {
+fn rounding_advice(summary: &Summary, config: &TrainConfig) -> &'static str {
+    let is_raw_table = summary.data.kind == DataKind::Table && !config.data().standardize;
+    match (summary.precision, is_raw_table) {
         (Precision::F32, true) => "use --precision f64 and --set data.standardize=true",
         (Precision::F32, false) => "use --precision f64",
         (Precision::F64, true) => "use --set data.standardize=true",

@@ -11,12 +11,12 @@ use chainrule_records::{ConfigFile, Manifest, RunFolder, Summary};
 use chainrule_solve::{Ending, max_steps};
 
 use crate::checkpoints::CheckpointObserver;
-use crate::destination::folder_exists;
+use crate::destination::explain_existing_folder;
 use crate::missing::check_folder_exists;
 use crate::options::TrainOptions;
-use crate::output::{print_json, print_message, told};
-use crate::progress::{Progress, catch_interrupts, is_watched};
-use crate::rows::{SelectedRows, dropped};
+use crate::output::{print_json, print_message, with_advice};
+use crate::progress::{Progress, catch_interrupts, stderr_is_terminal};
+use crate::rows::{SelectedRows, dropped_rows_note};
 use crate::run::{self, is_interruption, machine_for_resume, manifest, run};
 use crate::{exit, experiment, table};
 
@@ -62,25 +62,29 @@ pub(crate) fn train(options: &TrainOptions) -> Result<u8> {
             }
             folder
         }
-        (None, Some(out)) => RunFolder::create(out, options.force, &config, &manifest).map_err(folder_exists)?,
+        (None, Some(out)) => {
+            RunFolder::create(out, options.force, &config, &manifest).map_err(explain_existing_folder)?
+        }
         (None, None) => RunFolder::create_numbered(Path::new("runs"), &config, &manifest)?,
     };
     log(&format!("data: {}, {} training and {} validation rows", about.source, about.train, about.validation));
 
     for line in
-        [subset_message, dropped(&config, about.train), rows.weights(), rows.note(&config)?].into_iter().flatten()
+        [subset_message, dropped_rows_note(&config, about.train), rows.class_weights_note(), rows.scale_note(&config)?]
+            .into_iter()
+            .flatten()
     {
         log(&line);
     }
     let rows = rows.load(&config, &machine)?;
-    if let Some(kernels) = rows.kernels(&machine) {
+    if let Some(kernels) = rows.kernel_note(&machine) {
         log(&kernels);
     }
     // Until here, Ctrl-C ends the program at once and nothing is lost.
     catch_interrupts(options.output.quiet);
-    let mut progress = Progress::new(steps, !options.output.quiet && is_watched());
-    let every = options.checkpoint_every.unwrap_or_default();
-    let result = CheckpointObserver::new(&mut progress, &folder, every, start, &mut log)
+    let mut progress = Progress::new(steps, !options.output.quiet && stderr_is_terminal());
+    let interval = options.checkpoint_every.unwrap_or_default();
+    let result = CheckpointObserver::new(&mut progress, &folder, interval, start, &mut log)
         .and_then(|mut observer| run(&machine, &rows, &mut observer));
     progress.finish();
     let (summary, ending) = match result {
@@ -97,10 +101,10 @@ pub(crate) fn train(options: &TrainOptions) -> Result<u8> {
 }
 
 /// Returns the machine. A resumed run uses its former one unless the options name another.
-fn machine(options: &TrainOptions, made: Option<&Manifest>) -> Result<Machine> {
-    let named = options.threads.map(usize::from).or(made.map(|made| made.threads));
+fn machine(options: &TrainOptions, previous: Option<&Manifest>) -> Result<Machine> {
+    let named = options.threads.map(usize::from).or(previous.map(|previous| previous.threads));
     let threads = named.and_then(NonZero::new).unwrap_or_else(all_threads);
-    machine_for_resume(options.place.backend.as_ref(), made, threads)
+    machine_for_resume(options.place.backend.as_ref(), previous, threads)
 }
 
 /// Returns an error if resuming the run would give another result.
@@ -115,7 +119,7 @@ fn finished(folder: &RunFolder, log: &mut dyn FnMut(&str)) -> Option<Summary> {
         Err(error) => {
             // Only a finished run can be damaged.
             if folder.has_summary() {
-                log(&told(&error.into()));
+                log(&with_advice(&error.into()));
             }
             None
         }
@@ -133,12 +137,12 @@ fn close(options: &TrainOptions, folder: &RunFolder, summary: &Summary) -> Resul
     if options.output.json {
         print_json(summary)?;
     } else {
-        table::closing(summary, folder.config(), folder.path()).print()?;
+        table::closing_table(summary, folder.config(), folder.path()).print()?;
     }
     if summary.interrupted {
         return Ok(exit::INTERRUPTED);
     }
     // An optimum was requested, but its certificate may not hold.
-    let is_short_of_it = summary.certificate.is_some_and(|certificate| !certificate.holds());
-    Ok(if is_short_of_it { exit::CHECK } else { exit::DONE })
+    let is_uncertified = summary.certificate.is_some_and(|certificate| !certificate.holds());
+    Ok(if is_uncertified { exit::CHECK } else { exit::DONE })
 }

@@ -9,28 +9,28 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use crate::commands::Options;
 use crate::exit;
-use crate::output::{OutputError, print_message, tell_error};
+use crate::output::{OutputError, print_message, report_error};
 
 /// Prints the help, the version or the error, and returns the exit code.
 pub(crate) fn log(error: &clap::Error, arguments: &[OsString]) -> u8 {
     if error.use_stderr() && error.kind() != ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
-        print_message(&format!("error: {}", sentence(error, arguments)));
+        print_message(&format!("error: {}", message(error, arguments)));
         return exit::INPUT;
     }
     match (error.print().map_err(OutputError::from), error.use_stderr()) {
         (_, true) => exit::INPUT,
         (Ok(()), false) => exit::DONE,
-        (Err(unwritten), false) => tell_error(&unwritten.into()),
+        (Err(unwritten), false) => report_error(&unwritten.into()),
     }
 }
 
-fn sentence(error: &clap::Error, arguments: &[OsString]) -> String {
+fn message(error: &clap::Error, arguments: &[OsString]) -> String {
     let arguments: Vec<String> = arguments.iter().map(|argument| argument.to_string_lossy().into_owned()).collect();
     let text = |kind| match error.get(kind) {
         Some(ContextValue::String(text)) => Some(text.as_str()),
         _ => None,
     };
-    let given = text(ContextKind::InvalidArg).unwrap_or_default();
+    let argument = text(ContextKind::InvalidArg).unwrap_or_default();
     let value = text(ContextKind::InvalidValue).unwrap_or_default();
     let command = Options::command();
     let subcommand = arguments.get(1).and_then(|name| command.find_subcommand(name));
@@ -43,25 +43,31 @@ fn sentence(error: &clap::Error, arguments: &[OsString]) -> String {
         _ => help.clone(),
     };
     let problem = match error.kind() {
-        ErrorKind::UnknownArgument => unknown_argument(given, &arguments, subcommand),
+        ErrorKind::UnknownArgument => unknown_argument(argument, &arguments, subcommand),
         ErrorKind::InvalidSubcommand => {
-            let given = text(ContextKind::InvalidSubcommand).unwrap_or_default();
+            let name = text(ContextKind::InvalidSubcommand).unwrap_or_default();
             let names: Vec<&str> = command.get_subcommands().map(clap::Command::get_name).collect();
-            let meant = nearest(given, names.iter().copied());
-            format!("{}: no such command{}", one_line(given), did_you_mean(meant))
+            let suggestion = nearest(name, names.iter().copied());
+            format!("{}: no such command{}", one_line(name), did_you_mean(suggestion))
         }
-        ErrorKind::InvalidValue if value.is_empty() => format!("{}: its value is missing", option(given)),
+        ErrorKind::InvalidValue if value.is_empty() => format!("{}: its value is missing", option(argument)),
         ErrorKind::InvalidValue => {
             let valid = match error.get(ContextKind::ValidValue) {
                 Some(ContextValue::Strings(valid)) => valid.as_slice(),
                 _ => &[],
             };
-            let meant = nearest(value, valid.iter().map(String::as_str));
-            format!("{} {}: expected {}{}", option(given), one_line(value), listed(valid), did_you_mean(meant))
+            let suggestion = nearest(value, valid.iter().map(String::as_str));
+            format!(
+                "{} {}: expected {}{}",
+                option(argument),
+                one_line(value),
+                alternatives(valid),
+                did_you_mean(suggestion)
+            )
         }
         ErrorKind::ValueValidation => {
             let problem = error.source().map(ToString::to_string).unwrap_or_default();
-            format!("{} {}: {}", option(given), one_line(value), number_problem(&problem))
+            format!("{} {}: {}", option(argument), one_line(value), number_problem(&problem))
         }
         ErrorKind::MissingRequiredArgument => match error.get(ContextKind::InvalidArg) {
             Some(ContextValue::Strings(missing)) => {
@@ -78,12 +84,12 @@ fn sentence(error: &clap::Error, arguments: &[OsString]) -> String {
                 }
                 _ => String::new(),
             };
-            match option(given) == other {
+            match option(argument) == other {
                 true => format!("{other} is given twice"),
-                false => format!("{} and {other} cannot be used together", option(given)),
+                false => format!("{} and {other} cannot be used together", option(argument)),
             }
         }
-        ErrorKind::TooManyValues => format!("{}: this option takes no value", option(given)),
+        ErrorKind::TooManyValues => format!("{}: this option takes no value", option(argument)),
         _ => rendered(error),
     };
     // The problem already says what to write.
@@ -92,7 +98,7 @@ fn sentence(error: &clap::Error, arguments: &[OsString]) -> String {
 }
 
 /// Lists alternatives.
-fn listed(words: &[String]) -> String {
+fn alternatives(words: &[String]) -> String {
     match words {
         [first, second] => format!("{first} or {second}"),
         _ => format!("one of {}", words.join(", ")),
@@ -110,29 +116,29 @@ fn did_you_mean(name: Option<&str>) -> String {
 
 /// Describes an unknown option or an extra word. If the word was meant as a value, the text names
 /// the option.
-fn unknown_argument(given: &str, arguments: &[String], command: Option<&clap::Command>) -> String {
-    let shown = one_line(given);
-    let place = arguments.iter().position(|argument| argument == given);
+fn unknown_argument(argument: &str, arguments: &[String], command: Option<&clap::Command>) -> String {
+    let shown = one_line(argument);
+    let place = arguments.iter().position(|other| other == argument);
     let before = |back: usize| place.and_then(|place| place.checked_sub(back)).and_then(|place| arguments.get(place));
     if let (Some(option), Some(key)) =
         (before(2).filter(|option| ["--set", "--grid"].contains(&option.as_str())), before(1))
         && !key.contains('=')
-        && !given.starts_with('-')
+        && !argument.starts_with('-')
     {
         return format!("{option} {key}: expected key=value; write {option} {key}={shown}");
     }
-    let is_number = given.strip_prefix('-').is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()));
+    let is_number = argument.strip_prefix('-').is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()));
     if let Some(option) = before(1).filter(|option| is_number && option.starts_with("--")) {
         return format!("{option} {shown}: expected a number of 0 or more");
     }
-    if !given.starts_with('-') {
+    if !argument.starts_with('-') {
         return format!("{shown}: one argument too many");
     }
-    let name = given.split('=').next().unwrap_or(given).trim_start_matches('-');
+    let name = argument.split('=').next().unwrap_or(argument).trim_start_matches('-');
     let names: Vec<&str> =
         command.into_iter().flat_map(clap::Command::get_arguments).filter_map(clap::Arg::get_long).collect();
-    let meant = nearest(name, names.iter().copied()).map(|name| format!("--{name}"));
-    format!("{}: no such option{}", visible(&shown), did_you_mean(meant.as_deref()))
+    let suggestion = nearest(name, names.iter().copied()).map(|name| format!("--{name}"));
+    format!("{}: no such option{}", visible(&shown), did_you_mean(suggestion.as_deref()))
 }
 
 /// Rephrases a number error of the standard library in the words of a config error.

@@ -19,7 +19,7 @@ use chainrule_gradcheck::{Options, Report, check_output, f64_works};
 use chainrule_models::to_precision;
 use chainrule_records::GradientCheck;
 
-use super::{Watch, add, fail, random, row};
+use super::{OnRow, add, fail, random, row};
 
 /// A module or function of Burn.
 struct Case {
@@ -36,7 +36,7 @@ struct CheckContext {
 
 /// Checks every case in every precision of the device. A case that panics becomes a failed row of
 /// the table, and the other cases still run.
-pub(super) fn sweep(device: &Device, seed: u64, watch: Watch<'_>) -> Vec<GradientCheck> {
+pub(super) fn sweep(device: &Device, seed: u64, watch: OnRow<'_>) -> Vec<GradientCheck> {
     // Burn draws a layer's initial weights from the device's generator.
     device.seed(seed);
     let dtypes = if f64_works(device) { vec![FloatDType::F32, FloatDType::F64] } else { vec![FloatDType::F32] };

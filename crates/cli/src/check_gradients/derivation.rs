@@ -12,7 +12,7 @@ use chainrule_models::derivation::{
 };
 use chainrule_records::GradientCheck;
 
-use super::{Watch, add, fail, random, rounding, row};
+use super::{OnRow, add, fail, random, rounding, row};
 
 const ROWS: usize = 6;
 const FEATURES: usize = 4;
@@ -29,7 +29,7 @@ struct Point {
 }
 
 /// Returns one row for each equation. Outputs with several numbers are summed with random factors.
-pub(super) fn check(device: &Device, seed: u64, watch: Watch<'_>) -> Vec<GradientCheck> {
+pub(super) fn check(device: &Device, seed: u64, watch: OnRow<'_>) -> Vec<GradientCheck> {
     let dtype = if f64_works(device) { FloatDType::F64 } else { FloatDType::F32 };
     let steps: [(&str, Step); 9] = [
         ("Eq. (4), dC/dp", |i, o| {

@@ -4,7 +4,7 @@
 mod burn_nn;
 mod derivation;
 mod models;
-mod waiting;
+mod status;
 
 use std::num::NonZero;
 
@@ -19,23 +19,23 @@ use rand::{RngExt, SeedableRng};
 use crate::exit;
 use crate::options::GradcheckOptions;
 use crate::output::{Lines, print_json};
-use crate::progress::is_watched;
-use waiting::StatusLine;
+use crate::progress::stderr_is_terminal;
+use status::StatusLine;
 
 /// A callback that receives each row before it is checked.
-type Watch<'a> = &'a dyn Fn(&GradientCheck);
+type OnRow<'a> = &'a dyn Fn(&GradientCheck);
 
 /// Runs the checks. The exit code is 1 if a check fails.
 pub(crate) fn gradcheck(options: &GradcheckOptions) -> Result<u8> {
     let machine = Machine::new(options.place.backend.as_ref(), NonZero::<usize>::MIN)?;
-    let waiting = StatusLine::new(!options.output.quiet && is_watched());
-    let watch = |line: &GradientCheck| waiting.log(&format!("{} {}, {}", line.subject, line.precision, line.what));
+    let status = StatusLine::new(!options.output.quiet && stderr_is_terminal());
+    let watch = |line: &GradientCheck| status.log(&format!("{} {}, {}", line.subject, line.precision, line.what));
     let table = if options.burn {
         table(&machine, options.seed, burn_nn::sweep(device(&machine)?, options.seed, &watch))
     } else {
         check(&machine, options.seed, &watch)?
     };
-    drop(waiting);
+    drop(status);
     if options.output.json {
         print_json(&table)?;
     } else {
@@ -48,7 +48,7 @@ pub(crate) fn gradcheck(options: &GradcheckOptions) -> Result<u8> {
 ///
 /// # Errors
 /// If the machine has no Burn device.
-pub(crate) fn check(machine: &Machine, seed: u64, watch: Watch<'_>) -> Result<GradientChecks> {
+pub(crate) fn check(machine: &Machine, seed: u64, watch: OnRow<'_>) -> Result<GradientChecks> {
     let device = device(machine)?;
     let mut rows = derivation::check(device, seed, watch);
     rows.extend(models::check(machine, device, seed, watch));

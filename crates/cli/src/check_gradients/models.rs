@@ -15,7 +15,7 @@ use chainrule_models::{
 use chainrule_ops::{Loss, is_on, linear_loss};
 use chainrule_records::GradientCheck;
 
-use super::{Watch, add, fail, random, rounding, row, uniform};
+use super::{OnRow, add, fail, random, rounding, row, uniform};
 use crate::progress::is_interrupted;
 
 /// Rows, features, classes. The cases are: one row; one feature; two classes; many classes; and
@@ -176,7 +176,7 @@ const READ: &str = "the device gives back what it was given";
 type Make<M> = fn(u64, [usize; 3], f64, &Device, FloatDType) -> Problem<M>;
 
 /// Returns all rows of the table.
-pub(super) fn check(machine: &Machine, device: &Device, seed: u64, watch: Watch<'_>) -> Vec<GradientCheck> {
+pub(super) fn check(machine: &Machine, device: &Device, seed: u64, watch: OnRow<'_>) -> Vec<GradientCheck> {
     let mut rows = check_model("logistic", logistic, machine, device, seed, watch);
     rows.extend(check_model("softmax", softmax, machine, device, seed, watch));
     rows
@@ -188,7 +188,7 @@ fn check_model<M: Classifier>(
     machine: &Machine,
     device: &Device,
     seed: u64,
-    watch: Watch<'_>,
+    watch: OnRow<'_>,
 ) -> Vec<GradientCheck> {
     let has_f64 = f64_works(device);
     let witness = if has_f64 { Witness::F64 } else { Witness::Own };
@@ -201,7 +201,7 @@ fn check_model<M: Classifier>(
         // In f32, finite differences may resolve no coordinate of a small case. They must resolve
         // enough of all cases together.
         let max_unresolved = if has_f64 { options.max_unresolved } else { 1.0 };
-        let of_a_case = Options { atol: rounding(precision), max_unresolved, ..options.clone() };
+        let case_options = Options { atol: rounding(precision), max_unresolved, ..options.clone() };
         for of in OBJECTIVES {
             let (l2, mut line) = (of.l2, row(name, precision, of.what));
             watch(&line);
@@ -218,7 +218,7 @@ fn check_model<M: Classifier>(
                 if is_on(device) && !of.is_weighted {
                     sources.push(("operation", problem.operation(l2).into_params(linear)));
                 }
-                add(&mut line, &case, &compare(&problem.model, problem.loss(of), &sources, &of_a_case));
+                add(&mut line, &case, &compare(&problem.model, problem.loss(of), &sources, &case_options));
             }
             let verdicts = line.coordinates * line.sources.split(" = ").count();
             if line.unresolved as f64 > options.max_unresolved * verdicts as f64 {

@@ -17,23 +17,23 @@ use serde_json::json;
 
 use crate::destination::destination;
 use crate::jobs::{JobPool, workers};
-use crate::missing::{Config, check_config_exists};
+use crate::missing::{ConfigKind, check_config_exists};
 use crate::options::ReproduceOptions;
 use crate::output::{Lines, print_json, print_message};
 use crate::page::examples;
-use crate::progress::{catch_interrupts, is_watched};
+use crate::progress::{catch_interrupts, stderr_is_terminal};
 use crate::rows::SelectedRows;
 use crate::{builtin, check_gradients, exit, experiment};
 use runner::{FinishedRuns, ReportRunner};
 
 /// Makes the missing runs, then writes or checks the report.
 pub(crate) fn reproduce(options: &ReproduceOptions) -> Result<u8> {
-    let overrides = experiment::overrides_but_data(&options.choices);
-    experiment::has_values(&options.choices, options.plan.as_deref())?;
+    let overrides = experiment::overrides_without_data(&options.choices);
+    experiment::check_overrides(&options.choices, options.plan.as_deref())?;
     let plan = match &options.plan {
         None => builtin::report(&overrides)?,
         Some(path) => {
-            check_config_exists(path, Config::Plan)?;
+            check_config_exists(path, ConfigKind::Plan)?;
             Plan::read(path, &overrides)?
         }
     };
@@ -46,13 +46,13 @@ pub(crate) fn reproduce(options: &ReproduceOptions) -> Result<u8> {
     };
     // The default folder holds an earlier report, which is replaced. A folder named by the user may
     // hold something else.
-    let is_replaced = options.out.is_none() || options.force;
+    let replace = options.out.is_none() || options.force;
     if let (Some(out), false) = (&options.out, options.check) {
         let names = only.map_or_else(file_names, |figure| file_names_of(figure.id).into());
-        names.iter().try_for_each(|name| file(out, name, is_replaced).map(|_| ()))?;
+        names.iter().try_for_each(|name| file(out, name, replace).map(|_| ()))?;
     }
-    let wanted = wanted(&plan, &needs(only))?;
-    let first = wanted.first().context("the plan has no runs")?.config(Start::default())?;
+    let selected = select_runs(&plan, &needs(only))?;
+    let first = selected.first().context("the plan has no runs")?.config(Start::default())?;
     // Several runs at once, each on one thread.
     let machine = Machine::new(options.place.backend.as_ref(), NonZero::<usize>::MIN)?;
     if only.is_none() {
@@ -68,32 +68,32 @@ pub(crate) fn reproduce(options: &ReproduceOptions) -> Result<u8> {
     };
     // The source is not part of a run's key: the same data at another path makes the same runs, and
     // the runs contain no path of this machine.
-    let named = options.choices.data.source.as_deref().unwrap_or(&first.data().source);
-    let data = find(&Request::from(named), digits_to_draw(&first), &mut |line| log(line))?;
+    let source_name = options.choices.data.source.as_deref().unwrap_or(&first.data().source);
+    let data = find(&Request::from(source_name), digits_to_draw(&first), &mut |line| log(line))?;
     let source = Provenance::of_images(&data);
     let name = data_name(&data, &source);
     // Only the report of the unchanged plan may replace the existing one.
-    let is_as_planned = overrides.is_empty() && options.plan.is_none();
-    let out = options.out.clone().unwrap_or_else(|| default_folder(&name, is_as_planned || options.check));
-    let committed = if options.check { Some(read_numbers(&out)?) } else { None };
+    let is_default_plan = overrides.is_empty() && options.plan.is_none();
+    let out = options.out.clone().unwrap_or_else(|| default_folder(&name, is_default_plan || options.check));
+    let stored = if options.check { Some(read_numbers(&out)?) } else { None };
 
     catch_interrupts(options.output.quiet);
-    let is_shown = !options.output.quiet && is_watched();
+    let is_shown = !options.output.quiet && stderr_is_terminal();
     let jobs = JobPool::new(&machine, workers(&machine, NonZero::<usize>::MIN), "run", options.output.quiet, is_shown);
     let runner = ReportRunner { jobs, machine: &machine, data: &data, source: &source, folder: &options.runs };
-    log(&format!("data: {}; {} runs on {}", source.name, wanted.len(), machine.backend()));
-    let Some(FinishedRuns { runs, checks, reused }) = runner.make(&wanted, only.is_none())? else {
+    log(&format!("data: {}; {} runs on {}", source.name, selected.len(), machine.backend()));
+    let Some(FinishedRuns { runs, checks, reused }) = runner.make(&selected, only.is_none())? else {
         print_message(&format!(
             "interrupted; finished runs are in {}, and the same command continues",
             options.runs.display()
         ));
         return Ok(exit::INTERRUPTED);
     };
-    log(&format!("{} runs made, {reused} reused from {}", wanted.len() - reused, options.runs.display()));
+    log(&format!("{} runs made, {reused} reused from {}", selected.len() - reused, options.runs.display()));
 
     if let Some(figure) = only {
         let files = files_of(&(figure.make)(&runs));
-        write_files(&out, &files, is_replaced)?;
+        write_files(&out, &files, replace)?;
         let paths: Vec<String> = files.iter().map(|(file, _)| out.join(file).display().to_string()).collect();
         if options.output.json {
             print_json(&json!({ "files": paths }))?;
@@ -118,11 +118,12 @@ pub(crate) fn reproduce(options: &ReproduceOptions) -> Result<u8> {
     // The README in the current folder has a generated part. A report in another folder does not
     // update it.
     let readme = Path::new("README.md");
-    let readme = (options.out.is_none() && out == Path::new(REPORT)).then_some(readme).filter(|path| path.exists());
-    match committed {
-        Some(committed) => check(&committed, &report, readme, &out, options.output.json),
+    let readme =
+        (options.out.is_none() && out == Path::new(REPORT_FOLDER)).then_some(readme).filter(|path| path.exists());
+    match stored {
+        Some(stored) => check(&stored, &report, readme, &out, options.output.json),
         None => {
-            write_files(&out, &report.files(), is_replaced)?;
+            write_files(&out, &report.files(), replace)?;
             if let Some(path) = readme {
                 update_readme(path, &report.readme)?;
             }
@@ -137,11 +138,11 @@ pub(crate) fn reproduce(options: &ReproduceOptions) -> Result<u8> {
 }
 
 /// The folder of the report on MNIST in a checkout.
-const REPORT: &str = "docs/report";
+const REPORT_FOLDER: &str = "docs/report";
 
-fn default_folder(data_name: &str, is_as_planned: bool) -> PathBuf {
-    if data_name == MNIST && is_as_planned && Path::new(REPORT).is_dir() {
-        return PathBuf::from(REPORT);
+fn default_folder(data_name: &str, is_default_plan: bool) -> PathBuf {
+    if data_name == MNIST && is_default_plan && Path::new(REPORT_FOLDER).is_dir() {
+        return PathBuf::from(REPORT_FOLDER);
     }
     let plain: Vec<&str> =
         data_name.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty()).collect();
@@ -168,28 +169,28 @@ fn data_name(data: &Data, source: &Provenance) -> String {
 
 /// Returns the planned runs with these names, and the runs that they depend on, in the plan's
 /// order.
-fn wanted<'a>(plan: &'a Plan, names: &[&str]) -> Result<Vec<&'a PlannedRun>> {
+fn select_runs<'a>(plan: &'a Plan, names: &[&str]) -> Result<Vec<&'a PlannedRun>> {
     let is_seed_of = |run: &str, name: &str| {
         let seed = run.strip_prefix(name).and_then(|rest| rest.strip_prefix('-'));
         seed.is_some_and(|seed| !seed.is_empty() && seed.bytes().all(|byte| byte.is_ascii_digit()))
     };
-    let mut wanted: Vec<&str> = Vec::new();
+    let mut selected: Vec<&str> = Vec::new();
     for name in names {
-        let found = plan.runs.iter().filter(|run| run.name == *name || is_seed_of(&run.name, name));
-        let before = wanted.len();
-        for run in found {
-            wanted.push(&run.name);
+        let matching = plan.runs.iter().filter(|run| run.name == *name || is_seed_of(&run.name, name));
+        let before = selected.len();
+        for run in matching {
+            selected.push(&run.name);
             let mut earlier: Vec<&str> = run.waits_for().collect();
             while let Some(run) = earlier.pop().and_then(|name| plan.get(name)) {
-                wanted.push(&run.name);
+                selected.push(&run.name);
                 earlier.extend(run.waits_for());
             }
         }
-        if wanted.len() == before {
+        if selected.len() == before {
             bail!("the plan has no run {name:?}, which the figures need");
         }
     }
-    Ok(plan.runs.iter().filter(|run| wanted.contains(&run.name.as_str())).collect())
+    Ok(plan.runs.iter().filter(|run| selected.contains(&run.name.as_str())).collect())
 }
 
 /// Counts the rows of each class for each batch of an epoch in file order.
@@ -202,24 +203,24 @@ fn batches(config: &TrainConfig, data: &Data, source: &Provenance, machine: &Mac
         batch.iter().for_each(|&row| counts[usize::from(labels[row])] += 1);
         counts
     };
-    let taken = order.len() - dropped_rows(config, order.len());
-    Ok(order[..taken].chunks(config.descent().batch_size).map(count).collect())
+    let rows_in_batches = order.len() - dropped_rows(config, order.len());
+    Ok(order[..rows_in_batches].chunks(config.descent().batch_size).map(count).collect())
 }
 
 /// Returns the destination of a report file, or `None` if its folder does not exist yet.
-fn file(out: &Path, name: &str, is_replaced: bool) -> Result<Option<Destination>> {
+fn file(out: &Path, name: &str, replace: bool) -> Result<Option<Destination>> {
     let path = out.join(name);
     match path.parent().is_some_and(Path::is_dir) {
-        true => destination(&path, is_replaced, "--out").map(Some),
+        true => destination(&path, replace, "--out").map(Some),
         false => Ok(None),
     }
 }
 
-fn write_files(out: &Path, files: &[(String, Vec<u8>)], is_replaced: bool) -> Result<()> {
+fn write_files(out: &Path, files: &[(String, Vec<u8>)], replace: bool) -> Result<()> {
     for folder in files.iter().filter_map(|(name, _)| Some(out.join(name).parent()?.to_owned())) {
         std::fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
     }
-    let places = files.iter().map(|(name, _)| file(out, name, is_replaced)).collect::<Result<Vec<_>>>()?;
+    let places = files.iter().map(|(name, _)| file(out, name, replace)).collect::<Result<Vec<_>>>()?;
     for (place, (_, content)) in places.into_iter().flatten().zip(files) {
         place.write(content)?;
     }
@@ -227,12 +228,12 @@ fn write_files(out: &Path, files: &[(String, Vec<u8>)], is_replaced: bool) -> Re
 }
 
 /// The marks around the generated part of the README.
-const MARKS: [&str; 2] = ["<!-- results: made by `cargo xtask reproduce` -->\n", "<!-- end of results -->"];
+const README_MARKS: [&str; 2] = ["<!-- results: made by `cargo xtask reproduce` -->\n", "<!-- end of results -->"];
 
 /// Returns the range of the generated part.
 fn readme_part(text: &str) -> Option<std::ops::Range<usize>> {
-    let start = text.find(MARKS[0])? + MARKS[0].len();
-    Some(start..start + text[start..].find(MARKS[1])?)
+    let start = text.find(README_MARKS[0])? + README_MARKS[0].len();
+    Some(start..start + text[start..].find(README_MARKS[1])?)
 }
 
 fn update_readme(path: &Path, part: &str) -> Result<()> {
@@ -252,9 +253,9 @@ fn read_numbers(out: &Path) -> Result<Numbers> {
 }
 
 /// Compares a new reproduction with the one in `out`.
-fn check(committed: &Numbers, report: &Report, readme: Option<&Path>, out: &Path, as_json: bool) -> Result<u8> {
-    let mut differences = committed.differences(&report.numbers);
-    if let (Some(path), true) = (readme, committed.origin.precision == report.numbers.origin.precision) {
+fn check(stored: &Numbers, report: &Report, readme: Option<&Path>, out: &Path, as_json: bool) -> Result<u8> {
+    let mut differences = stored.differences(&report.numbers);
+    if let (Some(path), true) = (readme, stored.origin.precision == report.numbers.origin.precision) {
         let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
         if readme_part(&text).is_some_and(|range| text[range] != report.readme) {
             differences.push(format!("{}: its results differ; run reproduce without --check", path.display()));

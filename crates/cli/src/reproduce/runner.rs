@@ -60,23 +60,23 @@ impl ReportRunner<'_> {
                 },
             })
         };
-        let make = |run: usize, begin: Start| self.one(planned[run], begin);
+        let make = |run: usize, begin: Start| self.make_run(planned[run], begin);
         let side_result = || with_checks.then(|| self.checks()).transpose();
         let JobResults { done, side_result: checks, is_interrupted } =
             self.jobs.work(&names, begin, make, side_result)?;
         if is_interrupted {
             return Ok(None);
         }
-        let mut made = FinishedRuns { runs: Runs::default(), checks: checks.flatten(), reused: 0 };
-        for (run, was_there) in done.into_iter().flatten() {
-            made.runs.insert(run);
-            made.reused += usize::from(was_there);
+        let mut finished = FinishedRuns { runs: Runs::default(), checks: checks.flatten(), reused: 0 };
+        for (run, is_reused) in done.into_iter().flatten() {
+            finished.runs.insert(run);
+            finished.reused += usize::from(is_reused);
         }
-        Ok(Some(made))
+        Ok(Some(finished))
     }
 
     /// Returns a run and whether it was reused, or `None` if interrupted.
-    fn one(&self, planned: &PlannedRun, begin: Start) -> Result<Option<(Run, bool)>> {
+    fn make_run(&self, planned: &PlannedRun, begin: Start) -> Result<Option<(Run, bool)>> {
         let config = self.machine.resolve_defaults(planned.config(begin)?)?;
         let path = self.folder.join(format!("{}-{}", planned.name, self.key(&config.to_toml())));
         // A run that is not whole, for example after a kill, is made again.
@@ -91,8 +91,8 @@ impl ReportRunner<'_> {
         let rows = self.rows(&config)?;
         // The run is made in a temporary folder beside its final one, which holds finished runs
         // only. An interrupted run is resumed.
-        let making = self.folder.join(format!(".making-{}", path.file_name().unwrap_or_default().display()));
-        let Some(folder) = self.begin(&making, &config)? else { return Ok(None) };
+        let temporary = self.folder.join(format!(".making-{}", path.file_name().unwrap_or_default().display()));
+        let Some(folder) = self.begin(&temporary, &config)? else { return Ok(None) };
         // Another process may have finished the run meanwhile.
         if let Ok(run) = Run::read(&planned.name, &path) {
             folder.discard()?;
@@ -101,9 +101,9 @@ impl ReportRunner<'_> {
         if self.jobs.run(&planned.name, &folder, &rows, CheckpointInterval::default(), start)?.is_none() {
             return Ok(None);
         }
-        let whole = Run::read(&planned.name, &making)?;
+        let run = Run::read(&planned.name, &temporary)?;
         folder.move_to(&path)?;
-        Ok(Some((whole, false)))
+        Ok(Some((run, false)))
     }
 
     /// Creates or resumes the folder of a run. Waits if another process is making the same run.

@@ -14,19 +14,19 @@ use chainrule_records::{ConfigFile, Grid, GridKey, RunError, RunFolder, SweepFol
 use chainrule_report::{PointOutcome, Run, Sweep};
 
 use crate::checkpoints::CheckpointInterval;
-use crate::destination::folder_exists;
+use crate::destination::explain_existing_folder;
 use crate::jobs::{JobPool, JobResults, workers};
 use crate::missing::check_folder_exists;
 use crate::options::SweepOptions;
-use crate::output::{Lines, print_json, print_message, told};
-use crate::progress::{catch_interrupts, is_watched};
-use crate::rows::dropped;
+use crate::output::{Lines, print_json, print_message, with_advice};
+use crate::progress::{catch_interrupts, stderr_is_terminal};
+use crate::rows::dropped_rows_note;
 use crate::run::{self, Diverged, machine_for_resume, manifest};
 use crate::{exit, experiment};
 use sweep_data::SweepData;
 
 /// The most rows of the table on a terminal.
-const SHOWN: usize = 30;
+const MAX_TABLE_ROWS: usize = 30;
 
 /// The most notes on rows that points leave out.
 const MAX_NOTES: usize = 3;
@@ -41,46 +41,49 @@ pub(crate) fn sweep(options: &SweepOptions) -> Result<u8> {
     };
     options.resume.as_deref().map_or(Ok(()), check_folder_exists)?;
     let resumed = options.resume.as_deref().map(SweepFolder::open).transpose()?;
-    let begun = resumed.as_ref().map(SweepFolder::plan);
-    let machine = machine(options, begun)?;
-    let (mut plan, configs) = plan(options, begun, &machine)?;
-    if let (Some(folder), Some(begun)) = (&resumed, begun) {
-        let planned = resolved_configs(begun, &machine)?;
+    let previous = resumed.as_ref().map(SweepFolder::plan);
+    let machine = machine(options, previous)?;
+    let (mut plan, configs) = plan(options, previous, &machine)?;
+    if let (Some(folder), Some(previous)) = (&resumed, previous) {
+        let planned = resolved_configs(previous, &machine)?;
         let differing = planned.iter().zip(&configs).enumerate().find_map(|(point, (planned, config))| {
             Some(format!("{}: {}", plan.grid.describe(point), differences_except_source(config.differences(planned))?))
         });
-        let differences = plan.grid.differences(&begun.grid);
+        let differences = plan.grid.differences(&previous.grid);
         ensure_no_differences(
             folder.path(),
             &if differences.is_empty() { differing.into_iter().collect() } else { differences },
         )?;
     }
     let sweep_data = SweepData::find(&configs, &plan.grid, &machine, &mut log)?;
-    plan.manifests =
-        sweep_data.found.iter().map(|found| manifest(&configs[found.point], &machine, &found.source)).collect();
+    plan.manifests = sweep_data
+        .datasets
+        .iter()
+        .map(|finished| manifest(&configs[finished.point], &machine, &finished.source))
+        .collect();
     let folder = match (resumed, &options.out) {
         (Some(folder), _) => {
-            for (begun, here) in folder.plan().manifests.iter().zip(&plan.manifests) {
-                ensure_no_differences(folder.path(), &begun.differences(here))?;
+            for (previous, current) in folder.plan().manifests.iter().zip(&plan.manifests) {
+                ensure_no_differences(folder.path(), &previous.differences(current))?;
             }
             folder
         }
-        (None, Some(out)) => SweepFolder::create(out, options.force, &plan).map_err(folder_exists)?,
+        (None, Some(out)) => SweepFolder::create(out, options.force, &plan).map_err(explain_existing_folder)?,
         (None, None) => SweepFolder::create_numbered(Path::new("runs"), &plan)?,
     };
     let points = Points { machine: &machine, plan: &plan, configs: &configs, sweep_data: &sweep_data, folder: &folder };
-    let found = points.found(&mut log)?;
+    let finished = points.finished(&mut log)?;
 
     let jobs = options.jobs.and_then(|jobs| NonZero::new(usize::from(jobs)));
     let jobs = jobs.unwrap_or_else(|| workers(&machine, machine.threads()));
-    for line in points.announcement(found.iter().flatten().count(), jobs) {
+    for line in points.announcement(finished.iter().flatten().count(), jobs) {
         log(&line);
     }
     catch_interrupts(options.output.quiet);
-    let is_shown = !options.output.quiet && is_watched();
+    let is_shown = !options.output.quiet && stderr_is_terminal();
     let jobs = JobPool::new(&machine, jobs, "point", options.output.quiet, is_shown);
     let (outcomes, is_interrupted) =
-        points.make(found, &jobs, options.checkpoint_every.unwrap_or_default(), is_shown)?;
+        points.make(finished, &jobs, options.checkpoint_every.unwrap_or_default(), is_shown)?;
 
     let sweep = Sweep::new(&plan, outcomes);
     let json = serde_json::to_string_pretty(&sweep.json()).context("a sweep as JSON")?;
@@ -90,25 +93,29 @@ pub(crate) fn sweep(options: &SweepOptions) -> Result<u8> {
 
 /// Returns the machine of a sweep. A resumed sweep uses its former one unless the options name
 /// another.
-fn machine(options: &SweepOptions, begun: Option<&SweepPlan>) -> Result<Machine> {
-    let named = options.threads.map(usize::from).or(begun.map(|plan| plan.threads));
+fn machine(options: &SweepOptions, previous: Option<&SweepPlan>) -> Result<Machine> {
+    let named = options.threads.map(usize::from).or(previous.map(|plan| plan.threads));
     let threads = named.and_then(NonZero::new).unwrap_or(NonZero::<usize>::MIN);
-    machine_for_resume(options.place.backend.as_ref(), begun.and_then(|plan| plan.manifests.first()), threads)
+    machine_for_resume(options.place.backend.as_ref(), previous.and_then(|plan| plan.manifests.first()), threads)
 }
 
 /// Returns the plan without its data, and the configs of its points. A resumed sweep takes what the
 /// options do not set from its former plan.
-fn plan(options: &SweepOptions, begun: Option<&SweepPlan>, machine: &Machine) -> Result<(SweepPlan, Vec<TrainConfig>)> {
+fn plan(
+    options: &SweepOptions,
+    previous: Option<&SweepPlan>,
+    machine: &Machine,
+) -> Result<(SweepPlan, Vec<TrainConfig>)> {
     let keys = options.grid.iter().map(|text| GridKey::parse(text)).collect::<Result<Vec<_>, _>>();
     let keys = keys.map_err(|error| anyhow!("--grid {error}"))?;
-    let grid = match begun {
-        Some(begun) if keys.is_empty() => begun.grid.clone(),
+    let grid = match previous {
+        Some(previous) if keys.is_empty() => previous.grid.clone(),
         _ => Grid::new(keys).map_err(|error| anyhow!("--grid: {error}"))?,
     };
-    let (config, text, mut set) = match (begun, &options.config) {
-        (Some(begun), None) => (begun.config.clone(), begun.text.clone(), begun.set.clone()),
+    let (config, text, mut set) = match (previous, &options.config) {
+        (Some(previous), None) => (previous.config.clone(), previous.text.clone(), previous.set.clone()),
         (_, named) => {
-            experiment::has_values(&options.choices, named.as_deref())?;
+            experiment::check_overrides(&options.choices, named.as_deref())?;
             let read = experiment::read(named.as_deref());
             let experiment::Experiment { file, text } = read.map_err(|error| match named {
                 Some(path) if !path.exists() && !error.to_string().ends_with('?') => {
@@ -165,9 +172,9 @@ struct Points<'a> {
 impl Points<'_> {
     /// Returns the outcome of each point that is finished. Returns an error if a point would have
     /// another result here.
-    fn found(&self, log: &mut dyn FnMut(&str)) -> Result<Vec<Option<PointOutcome>>> {
+    fn finished(&self, log: &mut dyn FnMut(&str)) -> Result<Vec<Option<PointOutcome>>> {
         let names = self.plan.folder_names();
-        let found = |(point, name): (usize, &String)| -> Result<Option<PointOutcome>> {
+        let finished = |(point, name): (usize, &String)| -> Result<Option<PointOutcome>> {
             let path = self.folder.point(name)?;
             let run = match RunFolder::open(&path) {
                 Ok(run) => run,
@@ -179,9 +186,9 @@ impl Points<'_> {
                 Err(RunError::Unfinished { .. }) => return Ok(None),
                 Err(error) => return Err(error.into()),
             };
-            let here = manifest(&self.configs[point], self.machine, self.sweep_data.source(point));
+            let current = manifest(&self.configs[point], self.machine, self.sweep_data.source(point));
             let config = differences_except_source(self.configs[point].differences(run.config()));
-            let differences: Vec<String> = config.into_iter().chain(run.manifest().differences(&here)).collect();
+            let differences: Vec<String> = config.into_iter().chain(run.manifest().differences(&current)).collect();
             ensure_no_differences(self.folder.path(), &differences).with_context(|| format!("point {name}"))?;
             match run.divergence() {
                 Ok(Some(divergence)) => return Ok(Some(PointOutcome::Diverged(divergence))),
@@ -202,11 +209,11 @@ impl Points<'_> {
                 }
             }
         };
-        names.iter().enumerate().map(found).collect()
+        names.iter().enumerate().map(finished).collect()
     }
 
     /// Returns the messages about the work ahead.
-    fn announcement(&self, found: usize, jobs: NonZero<usize>) -> Vec<String> {
+    fn announcement(&self, finished: usize, jobs: NonZero<usize>) -> Vec<String> {
         let about = self.sweep_data.about(0);
         let rows = |point: usize| [self.sweep_data.about(point).train, self.sweep_data.about(point).validation];
         let data = if (0..self.configs.len()).all(|point| rows(point) == rows(0)) {
@@ -215,13 +222,14 @@ impl Points<'_> {
             format!("{}, different rows for different points", about.source)
         };
         let (points, folder) = (self.configs.len(), self.folder.path().display());
-        let there = if found == 0 { String::new() } else { format!("; {found} of them found in {folder}") };
+        let already = if finished == 0 { String::new() } else { format!("; {finished} of them found in {folder}") };
         let backend = self.machine.backend();
         // Equal notes are printed once, and only the first few. The points' summaries have the
         // numbers.
-        let dropped = (0..points).filter_map(|point| dropped(&self.configs[point], self.sweep_data.about(point).train));
+        let dropped =
+            (0..points).filter_map(|point| dropped_rows_note(&self.configs[point], self.sweep_data.about(point).train));
         let dropped: BTreeSet<String> = dropped.collect();
-        let sweep = format!("sweep: {}, {jobs} at once on {backend}, into {folder}{there}", count(points, "point"));
+        let sweep = format!("sweep: {}, {jobs} at once on {backend}, into {folder}{already}", count(points, "point"));
         [format!("data: {data}")].into_iter().chain(dropped.into_iter().take(MAX_NOTES)).chain([sweep]).collect()
     }
 
@@ -229,35 +237,41 @@ impl Points<'_> {
     /// user interrupted.
     fn make(
         &self,
-        found: Vec<Option<PointOutcome>>,
+        finished: Vec<Option<PointOutcome>>,
         jobs: &JobPool,
-        every: CheckpointInterval,
+        interval: CheckpointInterval,
         is_shown: bool,
     ) -> Result<(Vec<(usize, PointOutcome)>, bool)> {
         let names = self.plan.folder_names();
-        let missing = found.iter().enumerate().filter(|(_, outcome)| outcome.is_none()).map(|(point, _)| point);
-        let order = self.sweep_data.begin(missing);
+        let missing = finished.iter().enumerate().filter(|(_, outcome)| outcome.is_none()).map(|(point, _)| point);
+        let order = self.sweep_data.schedule(missing);
         let tasks: Vec<&str> = order.iter().map(|&point| names[point].as_str()).collect();
         let make = |task: usize, ()| {
-            let made = self.one(order[task], &names[order[task]], jobs, every);
-            self.sweep_data.done_with(order[task], jobs);
+            let made = self.make_point(order[task], &names[order[task]], jobs, interval);
+            self.sweep_data.release(order[task], jobs);
             let made = made.map_err(|error| {
                 let folder = self.folder.path().display();
-                anyhow!("{}; sweep --resume {folder} trains the missing points", told(&error))
+                anyhow!("{}; sweep --resume {folder} trains the missing points", with_advice(&error))
             })?;
             if let (Some(outcome), false) = (&made, is_shown) {
-                jobs.log(&format!("point {}: {}", names[order[task]], in_words(outcome)));
+                jobs.log(&format!("point {}: {}", names[order[task]], describe_outcome(outcome)));
             }
             Ok(made)
         };
         let JobResults { done, is_interrupted, .. } = jobs.work(&tasks, |_, _| Some(()), make, || Ok(()))?;
         let made = order.into_iter().zip(done).filter_map(|(point, outcome)| Some((point, outcome?)));
-        let found = found.into_iter().enumerate().filter_map(|(point, outcome)| Some((point, outcome?)));
-        Ok((found.chain(made).collect(), is_interrupted))
+        let finished = finished.into_iter().enumerate().filter_map(|(point, outcome)| Some((point, outcome?)));
+        Ok((finished.chain(made).collect(), is_interrupted))
     }
 
     /// Makes or resumes a point. Returns `None` if the work ends first.
-    fn one(&self, point: usize, name: &str, jobs: &JobPool, every: CheckpointInterval) -> Result<Option<PointOutcome>> {
+    fn make_point(
+        &self,
+        point: usize,
+        name: &str,
+        jobs: &JobPool,
+        interval: CheckpointInterval,
+    ) -> Result<Option<PointOutcome>> {
         let start = Instant::now();
         let config = &self.configs[point];
         let rows = self.sweep_data.rows(point, config, self.machine, jobs)?;
@@ -268,7 +282,7 @@ impl Points<'_> {
             other => other,
         };
         let Some(folder) = jobs.wait_for(take)? else { return Ok(None) };
-        match jobs.run(name, &folder, &rows, every, start) {
+        match jobs.run(name, &folder, &rows, interval, start) {
             Ok(summary) => Ok(summary.map(|summary| PointOutcome::Ended(Box::new(summary)))),
             // A diverged point is a result of the grid. It does not stop the other points.
             Err(error) => Ok(Some(PointOutcome::Diverged(error.downcast::<Diverged>()?.divergence))),
@@ -277,7 +291,7 @@ impl Points<'_> {
 }
 
 /// Formats the outcome of a point as one line.
-fn in_words(outcome: &PointOutcome) -> String {
+fn describe_outcome(outcome: &PointOutcome) -> String {
     match outcome {
         PointOutcome::Diverged(divergence) => format!("diverged: {}", divergence.problem),
         PointOutcome::Ended(summary) => {
@@ -297,7 +311,7 @@ fn close(options: &SweepOptions, sweep: &Sweep, folder: &Path, is_interrupted: b
         print_json(&document)?;
     } else {
         let mut lines = Lines::default();
-        sweep.table(SHOWN).split('\n').for_each(|line| lines.add(line));
+        sweep.table(MAX_TABLE_ROWS).split('\n').for_each(|line| lines.add(line));
         ["sweep.md", "sweep.csv", "sweep.png"]
             .iter()
             .for_each(|name| lines.add(folder.join(name).display().to_string()));
