@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
-use crate::{complain, root};
+use crate::{print_error, root};
 
 /// The arguments that install mdBook, without the features that a book to read does not need.
 pub(crate) const INSTALL: [&str; 6] =
@@ -12,37 +12,37 @@ pub(crate) const INSTALL: [&str; 6] =
 
 /// `cargo xtask book [--open] [--out DIR]`.
 pub(crate) fn run(arguments: &[String]) -> ExitCode {
-    let (mut out, mut is_opened) = (root().join("target/book"), false);
+    let (mut out, mut open) = (root().join("target/book"), false);
     let mut arguments = arguments.iter();
     while let Some(argument) = arguments.next() {
         match (argument.as_str(), arguments.len()) {
-            ("--open", _) => is_opened = true,
-            ("--out", 1..) => out = PathBuf::from(arguments.next().expect("one is left")),
-            ("--out", 0) => return refuse("--out: expected a folder"),
-            _ => return refuse(&format!("{argument}: book takes --open and --out DIR")),
+            ("--open", _) => open = true,
+            ("--out", 1..) => out = PathBuf::from(arguments.next().expect("an argument is left")),
+            ("--out", 0) => return usage_error("--out: expected a folder"),
+            _ => return usage_error(&format!("{argument}: book takes --open and --out DIR")),
         }
     }
-    let Ok(out) = std::path::absolute(out) else { return refuse("--out: expected a folder") };
-    if !is_there("mdbook".as_ref()) {
-        return refuse("mdbook is not here; cargo install mdbook --locked");
+    let Ok(out) = std::path::absolute(out) else { return usage_error("--out: expected a folder") };
+    if !is_installed("mdbook".as_ref()) {
+        return usage_error("mdbook is not installed; cargo install mdbook --locked");
     }
     let mut mdbook = build("mdbook".as_ref(), &out);
-    if is_opened {
+    if open {
         mdbook.arg("--open");
     }
     match mdbook.status() {
         Ok(status) if status.success() => ExitCode::SUCCESS,
         Ok(_) => ExitCode::from(2),
-        Err(problem) => refuse(&format!("cannot run mdbook: {problem}")),
+        Err(problem) => usage_error(&format!("cannot run mdbook: {problem}")),
     }
 }
 
-fn refuse(problem: &str) -> ExitCode {
-    complain(problem);
+fn usage_error(problem: &str) -> ExitCode {
+    print_error(problem);
     ExitCode::from(2)
 }
 
-pub(crate) fn is_there(mdbook: &Path) -> bool {
+pub(crate) fn is_installed(mdbook: &Path) -> bool {
     Command::new(mdbook).arg("--version").output().is_ok_and(|output| output.status.success())
 }
 
@@ -66,37 +66,38 @@ pub(crate) fn problems(folder: &Path) -> std::io::Result<Vec<String>> {
             } else if extension == "html" || extension == "css" {
                 let text = std::fs::read_to_string(&path)?;
                 formulas += text.matches("<math").count();
-                let found =
-                    loaded_from_elsewhere(&text).into_iter().chain(dollars(&text).filter(|_| extension == "html"));
-                problems.extend(found.map(|problem| format!("{}: {problem}", path.display())));
+                let resources = remote_resources(&text)
+                    .into_iter()
+                    .chain(unconverted_formulas(&text).filter(|_| extension == "html"));
+                problems.extend(resources.map(|problem| format!("{}: {problem}", path.display())));
             }
         }
     }
     if formulas == 0 {
-        problems.push(format!("{}: no formula at all", folder.display()));
+        problems.push(format!("{}: it contains no formula", folder.display()));
     }
     Ok(problems)
 }
 
 /// Finds scripts, styles, images and fonts that a page would fetch. Links that a reader follows are
 /// allowed.
-fn loaded_from_elsewhere(text: &str) -> Vec<String> {
-    let mut found = Vec::new();
+fn remote_resources(text: &str) -> Vec<String> {
+    let mut resources = Vec::new();
     let tags = ["<script", "<link", "<img", "<iframe", "<source", "<object", "<video", "<audio"];
     for tag in text.split_inclusive('>').filter_map(|piece| piece.rfind('<').map(|at| &piece[at..])) {
         let is_remote = ["=\"http", "='http", "=http", "=\"//", "='//"].iter().any(|remote| tag.contains(remote));
         if is_remote && tags.iter().any(|name| tag.starts_with(name)) {
-            found.push(tag.to_owned());
+            resources.push(tag.to_owned());
         }
     }
     for remote in ["url(http", "url(\"http", "url('http", "url(//", "@import"] {
-        found.extend(text.contains(remote).then(|| remote.to_owned()));
+        resources.extend(text.contains(remote).then(|| remote.to_owned()));
     }
-    found
+    resources
 }
 
 /// Finds the first dollar sign in the text, outside of code, scripts and styles.
-fn dollars(text: &str) -> impl Iterator<Item = String> {
+fn unconverted_formulas(text: &str) -> impl Iterator<Item = String> {
     let mut rest = text.to_owned();
     for tag in ["pre", "code", "script", "style"] {
         let (open, close) = (format!("<{tag}"), format!("</{tag}>"));

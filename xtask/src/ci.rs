@@ -13,8 +13,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::time::Instant;
 
-use crate::test::{SkippedTests, counted};
-use crate::{book, complain, root, say};
+use crate::test::{SkippedTests, run_counted};
+use crate::{book, print_error, print_line, root};
 
 /// The outcome of a check.
 enum CheckOutcome {
@@ -39,15 +39,15 @@ const fn check(name: &'static str, about: &'static str, run: fn() -> CheckOutcom
 
 const CHECKS: [Check; 30] = [
     check("format", "rustfmt", || cargo(&["fmt", "--all", "--check"], &[])),
-    check("format-apart", "rustfmt of the packages that are workspaces of their own", format_of_others),
-    check("text", "widths of comments, and pages with one sentence a line", text::layout),
+    check("format-apart", "rustfmt of the packages in separate workspaces", format_separate_workspaces),
+    check("text", "comment widths, and one sentence per line in pages", text::layout),
     check("licences", "licences, versions and sources of the dependencies", supply::dependencies),
-    check("advisories", "known faults of the dependencies", supply::advisories),
+    check("advisories", "known vulnerabilities of the dependencies", supply::advisories),
     check("packages", "contents, licences and pages of the packages", supply::packages),
-    check("oldest-compiler", "the oldest compiler that is promised", supply::oldest_compiler),
-    check("browser", "a browser for the tests of pages", browser),
-    check("python", "Python with the tools that read exports", python),
-    check("vulkan", "a Vulkan driver for the tests on wgpu", vulkan),
+    check("oldest-compiler", "compile with the oldest supported compiler", supply::oldest_compiler),
+    check("browser", "install a browser for the page tests", browser),
+    check("python", "install Python with the tools that read exports", python),
+    check("vulkan", "install a Vulkan driver for the tests on wgpu", vulkan),
     check("clippy", "lints of the default build", || {
         cargo(&["clippy", "--workspace", "--all-targets", "--locked", "--", "--deny", "warnings"], &[])
     }),
@@ -55,38 +55,38 @@ const CHECKS: [Check; 30] = [
         let deny = [("RUSTDOCFLAGS", "--deny warnings")];
         cargo(&["doc", "--workspace", "--no-deps", "--locked", "--document-private-items"], &deny)
     }),
-    check("book", "formulas of the book, and nothing in it from elsewhere", the_book),
+    check("book", "formulas of the book, and no resources from other sites", check_book),
     check("tests", "cargo test --workspace", tests),
-    check("train", "README's main job on the embedded digits", short_train),
-    check("gradcheck", "closed form, autodiff and differences", || cargo(&["xtask", "gradcheck"], &[])),
-    check("bench", "every engine takes a turn, and comes to the same loss", || {
+    check("train", "README's first command on the embedded digits", short_train),
+    check("gradcheck", "closed form, autodiff and finite differences agree", || cargo(&["xtask", "gradcheck"], &[])),
+    check("bench", "every engine runs and reaches the same loss", || {
         let short = ["--data", "embedded", "--only", "epochs", "--rounds", "1", "--epochs", "1"];
         cargo(&[&["xtask", "bench"], &short[..]].concat(), &[])
     }),
-    check("reproduce", "the report in docs/report comes out again", || reproduce(&["xtask"], &[])),
+    check("reproduce", "the report in docs/report is reproduced", || reproduce(&["xtask"], &[])),
     check("checker-core", "the checker's core without Burn", || {
         // Not its tests: their dependencies include Burn. They run with the other tests.
         cargo(&["check", "--package", "chainrule-gradcheck", "--no-default-features", "--locked"], &[])
     }),
     check("light", "the library and the program without Burn: lints, and a training", without_burn),
-    check("packed", "tests of the packages that link no Burn, from what would be published", supply::packed),
-    check("wasm", "the library in WebAssembly: it is built, and an example of it runs", in_wasm),
+    check("packed", "tests of the packages without Burn, from their published files", supply::packed),
+    check("wasm", "build the library for WebAssembly and run an example", run_in_wasm),
     check("sanitizer", "the kernels under an address sanitizer", sanitizer),
-    check("fuzz-targets", "they compile; a fuzzer has no end", || {
+    check("fuzz-targets", "compile the fuzz targets, without running them", || {
         cargo(&["check", "--manifest-path", "fuzz/Cargo.toml", "--locked"], &[])
     }),
-    check("clippy-apart", "lints of the operation with one backend alone", clippy_of_each_backend),
-    check("clippy-wide", "lints with every backend, cuda too", || {
-        wide(&["clippy", "--all-targets"], &["--", "--deny", "warnings"], &[])
+    check("clippy-apart", "lints of chainrule-ops with a single backend", clippy_of_each_backend),
+    check("clippy-wide", "lints with every backend, including cuda", || {
+        cargo_all_backends(&["clippy", "--all-targets"], &["--", "--deny", "warnings"], &[])
     }),
     check("docs-wide", "rustdoc with every backend", || {
         let deny = [("RUSTDOCFLAGS", "--deny warnings")];
-        wide(&["doc", "--no-deps", "--document-private-items"], &[], &deny)
+        cargo_all_backends(&["doc", "--no-deps", "--document-private-items"], &[], &deny)
     }),
-    check("tests-flex", "tests on flex and ndarray, on a remote device, and of burn-dataset's own reader", || {
+    check("tests-flex", "tests on flex and ndarray, on a remote device, and of burn-dataset's reader", || {
         tests_again("flex,ndarray", &[])
     }),
-    check("reproduce-flex", "the same report on flex by autodiff", || {
+    check("reproduce-flex", "the same report on flex with autodiff", || {
         // The tests' own program is built already. `cargo xtask reproduce` would compile Burn once
         // more.
         let program =
@@ -102,9 +102,9 @@ const CHECKS: [Check; 30] = [
 
 /// Checks that take too long for every change. `--all` runs them too.
 const SLOW_CHECKS: [Check; 3] = [
-    check("clippy-alone", "lints of the program with cuda alone, and with remote devices alone", clippy_of_the_program),
+    check("clippy-alone", "lints of the program with only cuda, and with only remote devices", clippy_of_the_program),
     check("fuzz", "every fuzz target for a minute", fuzz),
-    check("mutants", "one in forty of the faults that cargo-mutants makes", mutants),
+    check("mutants", "one in forty mutants of cargo-mutants", mutants),
 ];
 
 /// The features of the second build: everything that can be built and run on a CI machine.
@@ -145,23 +145,26 @@ struct CheckSelection {
     from: Option<String>,
 }
 
-fn asked(arguments: &[String]) -> Result<CheckSelection, String> {
-    let mut asked = CheckSelection::default();
+fn parse_selection(arguments: &[String]) -> Result<CheckSelection, String> {
+    let mut selection = CheckSelection::default();
     let mut arguments = arguments.iter();
     while let Some(argument) = arguments.next() {
-        let mut name = || arguments.next().cloned().ok_or(format!("{argument}: expected a check; see --list"));
+        let mut name =
+            || arguments.next().cloned().ok_or(format!("{argument}: expected the name of a check; see --list"));
         match argument.as_str() {
-            "--all" => asked.all = true,
-            "--list" => asked.list = true,
-            "--only" => asked.only.push(name()?),
-            "--from" => asked.from = Some(name()?),
+            "--all" => selection.all = true,
+            "--list" => selection.list = true,
+            "--only" => selection.only.push(name()?),
+            "--from" => selection.from = Some(name()?),
             _ => return Err(format!("{argument}: ci takes --list, --only NAME, --from NAME and --all")),
         }
     }
     let names = || CHECKS.iter().chain(&SLOW_CHECKS).map(|check| check.name);
-    match asked.only.iter().chain(&asked.from).find(|name| !names().any(|known| known == *name)) {
-        Some(stranger) => Err(format!("{stranger}: no check; there are {}", names().collect::<Vec<_>>().join(", "))),
-        None => Ok(asked),
+    match selection.only.iter().chain(&selection.from).find(|name| !names().any(|known| known == *name)) {
+        Some(unknown) => {
+            Err(format!("{unknown}: no such check; expected one of {}", names().collect::<Vec<_>>().join(", ")))
+        }
+        None => Ok(selection),
     }
 }
 
@@ -174,46 +177,46 @@ struct FinishedCheck {
 
 /// Runs the checks until one fails, and prints a table of them at the end.
 pub(crate) fn run(arguments: &[String]) -> ExitCode {
-    let asked = match asked(arguments) {
-        Ok(asked) => asked,
+    let selection = match parse_selection(arguments) {
+        Ok(selection) => selection,
         Err(problem) => {
-            complain(&problem);
+            print_error(&problem);
             return ExitCode::from(2);
         }
     };
-    if asked.list {
+    if selection.list {
         let line = |check: &Check| format!("{:<16} {}", check.name, check.about);
-        CHECKS.iter().for_each(|check| say(&line(check)));
-        SLOW_CHECKS.iter().for_each(|check| say(&format!("{} (with --all)", line(check))));
+        CHECKS.iter().for_each(|check| print_line(&line(check)));
+        SLOW_CHECKS.iter().for_each(|check| print_line(&format!("{} (with --all)", line(check))));
         return ExitCode::SUCCESS;
     }
-    let is_named = |check: &Check| asked.only.iter().chain(&asked.from).any(|name| name == check.name);
-    let is_long_wanted = |check: &Check| asked.all || is_named(check);
-    let checks = CHECKS.iter().chain(SLOW_CHECKS.iter().filter(|check| is_long_wanted(check)));
-    let begins = |check: &&Check| asked.from.as_ref().is_some_and(|from| from != check.name);
+    let is_named = |check: &Check| selection.only.iter().chain(&selection.from).any(|name| name == check.name);
+    let is_selected = |check: &Check| selection.all || is_named(check);
+    let checks = CHECKS.iter().chain(SLOW_CHECKS.iter().filter(|check| is_selected(check)));
+    let is_before_start = |check: &&Check| selection.from.as_ref().is_some_and(|from| from != check.name);
     let checks = checks
-        .skip_while(begins)
-        .filter(|check| asked.only.is_empty() || asked.only.iter().any(|name| name == check.name));
+        .skip_while(is_before_start)
+        .filter(|check| selection.only.is_empty() || selection.only.iter().any(|name| name == check.name));
     let checks: Vec<&Check> = checks.collect();
     if checks.is_empty() {
-        complain("no check is both named by --only and not before that of --from; see --list");
+        print_error("--only and --from select no check; see --list");
         return ExitCode::from(2);
     }
 
     let mut done = Vec::new();
     for check in &checks {
-        say(&format!("=== {}: {}", check.name, check.about));
+        print_line(&format!("=== {}: {}", check.name, check.about));
         let start = Instant::now();
         let outcome = (check.run)();
         let is_failed = matches!(outcome, CheckOutcome::Failed);
         done.push(FinishedCheck { name: check.name, seconds: start.elapsed().as_secs(), outcome });
-        say(&format!("=== {}", describe(&done[done.len() - 1])));
+        print_line(&format!("=== {}", describe(&done[done.len() - 1])));
         if is_failed {
             break;
         }
     }
-    let not_begun: Vec<&str> = checks.iter().skip(done.len()).map(|check| check.name).collect();
-    finish(&done, &not_begun, asked.all)
+    let not_run: Vec<&str> = checks.iter().skip(done.len()).map(|check| check.name).collect();
+    finish(&done, &not_run, selection.all)
 }
 
 fn describe(done: &FinishedCheck) -> String {
@@ -226,16 +229,16 @@ fn describe(done: &FinishedCheck) -> String {
 }
 
 /// Prints the table of times and skipped checks.
-fn finish(done: &[FinishedCheck], not_begun: &[&str], all: bool) -> ExitCode {
-    say("");
-    done.iter().for_each(|check| say(&describe(check)));
-    if !not_begun.is_empty() {
-        say(&format!("not begun: {}", not_begun.join(", ")));
+fn finish(done: &[FinishedCheck], not_run: &[&str], all: bool) -> ExitCode {
+    print_line("");
+    done.iter().for_each(|check| print_line(&describe(check)));
+    if !not_run.is_empty() {
+        print_line(&format!("not run: {}", not_run.join(", ")));
     }
-    let count = |which: fn(&CheckOutcome) -> bool| done.iter().filter(|check| which(&check.outcome)).count();
+    let count = |predicate: fn(&CheckOutcome) -> bool| done.iter().filter(|check| predicate(&check.outcome)).count();
     let failed = count(|outcome| matches!(outcome, CheckOutcome::Failed));
     let seconds: u64 = done.iter().map(|check| check.seconds).sum();
-    say(&format!(
+    print_line(&format!(
         "{:<16} {seconds:>5} s  {} passed, {failed} failed, {} skipped",
         "all",
         count(|outcome| matches!(outcome, CheckOutcome::Passed | CheckOutcome::Tested(_))),
@@ -243,15 +246,15 @@ fn finish(done: &[FinishedCheck], not_begun: &[&str], all: bool) -> ExitCode {
     ));
     let mut tally = SkippedTests::default();
     for check in done {
-        if let CheckOutcome::Tested(counted) = &check.outcome {
-            tally.add(counted);
+        if let CheckOutcome::Tested(run_counted) = &check.outcome {
+            tally.add(run_counted);
         }
     }
-    if tally.is_told() {
-        say(&format!("integration tests: {}", tally.to_string().replace('\n', "; ")));
+    if tally.has_tests() {
+        print_line(&format!("integration tests: {}", tally.to_string().replace('\n', "; ")));
     }
     if !all {
-        say(&format!("left to --all: {}", SLOW_CHECKS.map(|check| check.about).join("; ")));
+        print_line(&format!("only with --all: {}", SLOW_CHECKS.map(|check| check.about).join("; ")));
     }
     if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
@@ -265,33 +268,33 @@ fn succeeds(command: &mut Command) -> CheckOutcome {
         Ok(status) if status.success() => CheckOutcome::Passed,
         Ok(_) => CheckOutcome::Failed,
         Err(error) => {
-            say(&format!("{command:?}: {error}"));
+            print_line(&format!("{command:?}: {error}"));
             CheckOutcome::Failed
         }
     }
 }
 
 fn tests() -> CheckOutcome {
-    tested(crate::cargo().args(["test", "--workspace", "--locked"]))
+    run_tests(crate::cargo().args(["test", "--workspace", "--locked"]))
 }
 
 /// Runs tests. They use the Python that [`python`] made, if it made one.
-fn tested(cargo: &mut Command) -> CheckOutcome {
+fn run_tests(cargo: &mut Command) -> CheckOutcome {
     // The variable is removed, so that all tests run.
     cargo.env_remove("CHAINRULE_TESTS");
-    let own = own_python();
-    if has_modules(&own) && std::env::var_os("CHAINRULE_PYTHON").is_none() {
-        cargo.env("CHAINRULE_PYTHON", own);
+    let python = ci_python();
+    if has_modules(&python) && std::env::var_os("CHAINRULE_PYTHON").is_none() {
+        cargo.env("CHAINRULE_PYTHON", python);
     }
-    match counted(cargo) {
-        Ok((true, tally)) if tally.is_told() => CheckOutcome::Tested(tally),
+    match run_counted(cargo) {
+        Ok((true, tally)) if tally.has_tests() => CheckOutcome::Tested(tally),
         Ok((true, _)) => {
-            say("no integration test said what it could not run");
+            print_line("no integration test printed its summary of skipped tests");
             CheckOutcome::Failed
         }
         Ok((false, _)) => CheckOutcome::Failed,
         Err(problem) => {
-            say(&format!("{cargo:?}: {problem}"));
+            print_line(&format!("{cargo:?}: {problem}"));
             CheckOutcome::Failed
         }
     }
@@ -299,17 +302,17 @@ fn tested(cargo: &mut Command) -> CheckOutcome {
 
 /// Runs the integration tests on these backends, without the modules that ran already or cannot run
 /// there.
-fn tests_again(backends: &str, but: &[&str]) -> CheckOutcome {
-    let but = BACKEND_INDEPENDENT.iter().chain(but).flat_map(|name| ["--skip", name]);
+fn tests_again(backends: &str, skipped_modules: &[&str]) -> CheckOutcome {
+    let skipped_modules = BACKEND_INDEPENDENT.iter().chain(skipped_modules).flat_map(|name| ["--skip", name]);
     let test = ["test", "--package", "chainrule-tests", "--locked", "--features", ALL_FEATURES, "--"];
-    tested(crate::cargo().args(test.into_iter().chain(but)).env("CHAINRULE_BACKENDS", backends))
+    run_tests(crate::cargo().args(test.into_iter().chain(skipped_modules)).env("CHAINRULE_BACKENDS", backends))
 }
 
 /// Runs a command on the whole workspace with every backend.
 ///
 /// The build script of cuda's LLVM downloads a compiler unless only documentation is wanted. So
 /// cuda is checked and documented, but not built.
-fn wide(command: &[&str], end: &[&str], environment: &[(&str, &str)]) -> CheckOutcome {
+fn cargo_all_backends(command: &[&str], end: &[&str], environment: &[(&str, &str)]) -> CheckOutcome {
     let features = "chainrule-cli/flex,chainrule-cli/wgpu,chainrule-cli/cuda,chainrule-cli/remote,chainrule-cli/remote-server,chainrule-tests/burn-mnist";
     let options = ["--workspace", "--locked", "--features", features];
     cargo(&[command, &options, end].concat(), &[environment, &[("DOCS_RS", "1")]].concat())
@@ -350,12 +353,12 @@ fn without_burn() -> CheckOutcome {
 
 /// Builds the light library for WebAssembly, where there are no files and no threads.
 /// `examples/anywhere.rs` fits, writes, reads and predicts there. A failed assertion is a trap.
-fn in_wasm() -> CheckOutcome {
+fn run_in_wasm() -> CheckOutcome {
     let target = "wasm32-unknown-unknown";
     let folder = Command::new("rustc").args(["--print", "target-libdir", "--target", target]).output();
     let folder = folder.map(|output| PathBuf::from(String::from_utf8_lossy(&output.stdout).trim())).unwrap_or_default();
     if !folder.is_dir() {
-        return CheckOutcome::Skipped(format!("the target {target} is not here; rustup target add {target}"));
+        return CheckOutcome::Skipped(format!("the target {target} is not installed; rustup target add {target}"));
     }
     let build = ["build", "--package", "chainrule", "--example", "anywhere", "--target", target, "--locked"];
     match cargo(&build, &[]) {
@@ -366,7 +369,7 @@ fn in_wasm() -> CheckOutcome {
     let run = "WebAssembly.instantiate(require('fs').readFileSync(process.argv[1])).then(({ instance }) => process.exit(instance.exports.main(0, 0)))";
     let mut node = Command::new("node");
     if node.arg("--version").output().is_err() {
-        return CheckOutcome::Skipped("it was built, and no node is here to run it".to_owned());
+        return CheckOutcome::Skipped("built, but node is not installed to run it".to_owned());
     }
     succeeds(Command::new("node").args(["--eval", run]).arg(file))
 }
@@ -382,7 +385,7 @@ fn sanitizer() -> CheckOutcome {
     });
     if !has_runtime {
         return CheckOutcome::Skipped(format!(
-            "no nightly compiler for {target} is here; rustup toolchain install nightly"
+            "no nightly compiler for {target} is installed; rustup toolchain install nightly"
         ));
     }
     // Not the cargo of this process, which belongs to another toolchain.
@@ -428,7 +431,7 @@ fn clippy_of_the_program() -> CheckOutcome {
             "--locked",
             "--no-default-features",
         ];
-        // `DOCS_RS` as in [`wide`].
+        // `DOCS_RS` as in [`cargo_all_backends`].
         match cargo(&[&clippy[..], &["--features", features, "--", "--deny", "warnings"]].concat(), &[("DOCS_RS", "1")])
         {
             CheckOutcome::Passed => {}
@@ -439,7 +442,7 @@ fn clippy_of_the_program() -> CheckOutcome {
 }
 
 /// Checks the format of the packages that `cargo fmt --all` does not cover.
-fn format_of_others() -> CheckOutcome {
+fn format_separate_workspaces() -> CheckOutcome {
     for package in ["bench/peers/candle", "bench/peers/linfa", "book"] {
         let manifest = format!("{package}/Cargo.toml");
         match cargo(&["fmt", "--manifest-path", &manifest, "--check"], &[]) {
@@ -458,7 +461,7 @@ fn reproduce(program: &[&str], options: &[&str]) -> CheckOutcome {
 }
 
 /// Checks the book, with the installed mdBook or CI's own.
-fn the_book() -> CheckOutcome {
+fn check_book() -> CheckOutcome {
     for command in [&["test"][..], &["clippy", "--all-targets"]] {
         let manifest = ["--quiet", "--manifest-path", "book/Cargo.toml", "--locked"];
         let deny: &[&str] = if command[0] == "clippy" { &["--", "--deny", "warnings"] } else { &[] };
@@ -467,18 +470,18 @@ fn the_book() -> CheckOutcome {
             other => return other,
         }
     }
-    let own = target().join("mdbook");
-    let places = [PathBuf::from("mdbook"), own.join("bin/mdbook")];
-    let there = || places.iter().find(|mdbook| book::is_there(mdbook));
-    if there().is_none() {
+    let install_root = target().join("mdbook");
+    let candidates = [PathBuf::from("mdbook"), install_root.join("bin/mdbook")];
+    let find_mdbook = || candidates.iter().find(|mdbook| book::is_installed(mdbook));
+    if find_mdbook().is_none() {
         // Compiling it takes two minutes once. It stays in CI's target folder.
         if std::env::var_os("CI").is_none() {
-            return CheckOutcome::Skipped("mdbook is not here; cargo install mdbook --locked".to_owned());
+            return CheckOutcome::Skipped("mdbook is not installed; cargo install mdbook --locked".to_owned());
         }
-        succeeds(crate::cargo().args(book::INSTALL).args(["--quiet", "--root"]).arg(&own).current_dir(root()));
+        succeeds(crate::cargo().args(book::INSTALL).args(["--quiet", "--root"]).arg(&install_root).current_dir(root()));
     }
-    let Some(mdbook) = there() else {
-        return CheckOutcome::Skipped("mdbook is not here and could not be installed".to_owned());
+    let Some(mdbook) = find_mdbook() else {
+        return CheckOutcome::Skipped("mdbook is missing and could not be installed".to_owned());
     };
     // Old pages are removed, so that they are not checked.
     let out = target().join("book-ci");
@@ -490,11 +493,11 @@ fn the_book() -> CheckOutcome {
     match book::problems(&out) {
         Ok(problems) if problems.is_empty() => CheckOutcome::Passed,
         Ok(problems) => {
-            say(&problems.join("\n"));
+            print_line(&problems.join("\n"));
             CheckOutcome::Failed
         }
         Err(problem) => {
-            say(&problem.to_string());
+            print_line(&problem.to_string());
             CheckOutcome::Failed
         }
     }
@@ -509,7 +512,7 @@ fn target() -> PathBuf {
 fn browser() -> CheckOutcome {
     let is_there =
         || Command::new("chromedriver").arg("--version").output().is_ok_and(|output| output.status.success());
-    installed(is_there, &["chromium", "chromium-driver"])
+    ensure_installed(is_there, &["chromium", "chromium-driver"])
 }
 
 /// The modules that the tests of exports import, and the packages that contain them.
@@ -519,31 +522,28 @@ const PACKAGES: [&str; 5] = ["numpy", "safetensors", "onnx", "onnxruntime", "sci
 /// Checks for a Python that reads exports, or makes one for CI. PyTorch is large, so it is tested
 /// only if it is installed.
 fn python() -> CheckOutcome {
-    let there = std::env::var_os("CHAINRULE_PYTHON").map_or_else(|| PathBuf::from("python3"), PathBuf::from);
-    if has_modules(&there) || has_modules(&own_python()) {
+    let system_python = std::env::var_os("CHAINRULE_PYTHON").map_or_else(|| PathBuf::from("python3"), PathBuf::from);
+    if has_modules(&system_python) || has_modules(&ci_python()) {
         return CheckOutcome::Passed;
     }
     if std::env::var_os("CI").is_none() {
-        return CheckOutcome::Skipped(format!(
-            "it is not here; a Python with {}, or $CHAINRULE_PYTHON",
-            PACKAGES.join(", ")
-        ));
+        return CheckOutcome::Skipped(format!("no Python with {}; set CHAINRULE_PYTHON", PACKAGES.join(", ")));
     }
-    let own = own_python();
-    let folder = own.ancestors().nth(2).expect("below a folder");
-    let made = succeeds(Command::new(&there).args(["-m", "venv"]).arg(folder));
+    let python = ci_python();
+    let folder = python.ancestors().nth(2).expect("the path has three parts");
+    let created = succeeds(Command::new(&system_python).args(["-m", "venv"]).arg(folder));
     let install = ["-m", "pip", "install", "--quiet", "--only-binary", ":all:", "--timeout", "20", "--retries", "1"];
-    if matches!(made, CheckOutcome::Passed)
-        && matches!(succeeds(Command::new(&own).args(install).args(PACKAGES)), CheckOutcome::Passed)
-        && has_modules(&own)
+    if matches!(created, CheckOutcome::Passed)
+        && matches!(succeeds(Command::new(&python).args(install).args(PACKAGES)), CheckOutcome::Passed)
+        && has_modules(&python)
     {
         return CheckOutcome::Passed;
     }
-    CheckOutcome::Skipped(format!("it is not here, and {} could not be installed", PACKAGES.join(", ")))
+    CheckOutcome::Skipped(format!("Python is missing, and {} could not be installed", PACKAGES.join(", ")))
 }
 
 /// The path of CI's own Python.
-fn own_python() -> PathBuf {
+fn ci_python() -> PathBuf {
     root().join("target/python/bin/python")
 }
 
@@ -553,13 +553,13 @@ fn has_modules(python: &Path) -> bool {
 
 /// Checks for a Vulkan adapter, or installs Mesa's software adapter.
 fn vulkan() -> CheckOutcome {
-    installed(has_vulkan, &["mesa-vulkan-drivers", "libvulkan1"])
+    ensure_installed(has_vulkan, &["mesa-vulkan-drivers", "libvulkan1"])
 }
 
 /// Runs every target of `fuzz/Cargo.toml` for a minute.
 fn fuzz() -> CheckOutcome {
     if !has_subcommand(&["fuzz", "--version"]) {
-        return CheckOutcome::Skipped("no cargo-fuzz is here; cargo install --locked cargo-fuzz".to_owned());
+        return CheckOutcome::Skipped("cargo-fuzz is not installed; cargo install --locked cargo-fuzz".to_owned());
     }
     let manifest = std::fs::read_to_string(root().join("fuzz/Cargo.toml")).unwrap_or_default();
     let names = manifest.lines().filter_map(|line| line.strip_prefix("path = \"fuzz_targets/")?.strip_suffix(".rs\""));
@@ -579,7 +579,9 @@ fn fuzz() -> CheckOutcome {
 /// Runs one in forty mutants of the sources. The tests must fail for each.
 fn mutants() -> CheckOutcome {
     if !has_subcommand(&["mutants", "--version"]) {
-        return CheckOutcome::Skipped("no cargo-mutants is here; cargo install --locked cargo-mutants".to_owned());
+        return CheckOutcome::Skipped(
+            "cargo-mutants is not installed; cargo install --locked cargo-mutants".to_owned(),
+        );
     }
     cargo(&["mutants", "--workspace", "--shard", "0/40", "--timeout", "600", "--baseline", "skip"], &[])
 }
@@ -589,21 +591,21 @@ fn has_subcommand(arguments: &[&str]) -> bool {
 }
 
 /// Checks for a tool. If it is missing, installs these Debian packages where that is allowed.
-fn installed(is_there: impl Fn() -> bool, packages: &[&str]) -> CheckOutcome {
+fn ensure_installed(is_there: impl Fn() -> bool, packages: &[&str]) -> CheckOutcome {
     if is_there() {
         return CheckOutcome::Passed;
     }
     let packages_named = packages.join(" and ");
     // Packages are installed on throw-away machines only.
     if std::env::var_os("CI").is_none() {
-        return CheckOutcome::Skipped(format!("it is not here; install {packages_named}"));
+        return CheckOutcome::Skipped(format!("not installed; install {packages_named}"));
     }
     let apt = |arguments: &[&str]| matches!(succeeds(Command::new("apt-get").args(arguments)), CheckOutcome::Passed);
     let install = [&["install", "--yes", "--quiet", "--no-install-recommends"], packages].concat();
     if apt(&["update", "--quiet"]) && apt(&install) && is_there() {
         CheckOutcome::Passed
     } else {
-        CheckOutcome::Skipped(format!("it is not here, and {packages_named} could not be installed"))
+        CheckOutcome::Skipped(format!("{packages_named} could not be installed"))
     }
 }
 

@@ -15,45 +15,46 @@ use std::process::{Command, ExitCode, exit};
 const HELP: &str = "\
 cargo xtask COMMAND [--features ndarray|flex|wgpu|cuda|remote|remote-server] [options]
 
-  train [CONFIG]   train one experiment and write a run folder
-  sweep [CONFIG]   the same at every point of a grid: --grid KEY=VALUE,VALUE,…; one table and one plot; --resume goes on
-  gradcheck        closed form = autodiff = differences, for both models; --burn for Burn's own nn
-  reproduce        every run and figure of the report, and the verdict on each claim; --check to compare
-  evaluate RUN     how good a trained model is, on its own data or --data others
-  inspect RUN      its weights as pictures, and what speaks for a class in an image
-  export RUN       the model for PyTorch, NumPy, onnxruntime or anything else: --format safetensors|npz|onnx|json
-  import FILE      weights of PyTorch, scikit-learn or an export, as a folder that the others take
-  page RUN         a page to draw on: what the model says, why, and the gradient step that would teach it
-  predict RUN FILE…  what pictures or a table's rows show, by a trained model: files, folders of them, - for standard input
-  serve            offer this machine's device to --backend remote:HOST:PORT elsewhere
-  backends         what this build has, and what this machine offers it
-  data             where the data is; --fetch it, or --write-idx the embedded digits
-  completions SHELL  what makes bash, zsh, fish, elvish or powershell complete the program's commands and options
-  man              its man page; --out DIR for those of all commands
-  bench            speed and memory of every gradient source and backend; --peers beside other tools
-  book             docs as a book, by mdBook, in target/book: --open in a browser, --out DIR elsewhere
-  test             the workspace's tests, and how many could not run: --quick for those that start no process
-  ci               everything that is checked, cheapest first: --list, --only NAME, --from NAME, --all
+  train [CONFIG]     train a model and write a run folder
+  sweep [CONFIG]     grid search, with a table and a plot: --grid KEY=VALUE,VALUE,…; --resume continues it
+  gradcheck          compare the gradients of closed form, autodiff and finite differences; --burn checks Burn's own nn
+  reproduce          reproduce the report with its runs, figures and verdicts; --check compares with the existing report
+  evaluate RUN       evaluate a trained model on the run's own data, or on --data SOURCE
+  inspect RUN        show the weights as images, and the evidence for a class in an image
+  export RUN         export the model to PyTorch, NumPy, onnxruntime or other tools: --format safetensors|npz|onnx|json
+  import FILE        import weights of PyTorch, scikit-learn or an export as a model folder
+  page RUN           write an HTML page to draw on, with prediction, evidence and a gradient step
+  predict RUN FILE…  predict images or table rows: files, folders of files, or - for standard input
+  serve              serve this machine's device to --backend remote:HOST:PORT on other machines
+  backends           list the backends of this build and their devices on this machine
+  data               describe a data set; --fetch downloads MNIST, --write-idx writes the embedded digits
+  completions SHELL  print a shell completion script for bash, zsh, fish, elvish or powershell
+  man                print the man page; --out DIR writes the pages of all commands
+  bench              measure speed and memory of every gradient source and backend; --peers adds other tools
+  book               build docs as a book with mdBook in target/book; --open shows it in a browser, --out DIR sets the folder
+  test               run the workspace's tests and count the skipped ones; --quick omits tests that start a process
+  ci                 run all checks, cheapest first: --list, --only NAME, --from NAME, --all
 
-`cargo xtask COMMAND --help` tells the options of a command. --features takes a comma-separated list and replaces the
-default, ndarray. Example: cargo xtask train logistic --features flex --gradient autodiff
+`cargo xtask COMMAND --help` shows the options of a command.
+--features takes a comma-separated list and replaces the default, ndarray.
+Example: cargo xtask train logistic --features flex --gradient autodiff
 ";
 
 fn main() -> ExitCode {
     let mut arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.first().map(String::as_str) {
         None | Some("help" | "--help" | "-h") => {
-            say(HELP.trim_end());
+            print_line(HELP.trim_end());
             ExitCode::SUCCESS
         }
         Some("ci") => ci::run(&arguments[1..]),
         Some("test") => test::run(&arguments[1..]),
         Some("book") => book::run(&arguments[1..]),
         Some(command) => match (command == "bench", take_features(&mut arguments)) {
-            (true, Ok(features)) => become_program("chainrule-bench", features, &arguments[1..]),
-            (false, Ok(features)) => become_program("chainrule-cli", features, &arguments),
+            (true, Ok(features)) => run_program("chainrule-bench", features, &arguments[1..]),
+            (false, Ok(features)) => run_program("chainrule-cli", features, &arguments),
             (_, Err(problem)) => {
-                complain(&problem);
+                print_error(&problem);
                 ExitCode::from(2)
             }
         },
@@ -62,17 +63,17 @@ fn main() -> ExitCode {
 
 /// Prints a line on standard output. If the reader closed the pipe, the process exits like other
 /// programs do.
-fn say(line: &str) {
+fn print_line(line: &str) {
     if let Err(problem) = writeln!(std::io::stdout(), "{line}") {
         if problem.kind() != ErrorKind::BrokenPipe {
-            complain(&format!("cannot write to standard output: {problem}"));
+            print_error(&format!("cannot write to standard output: {problem}"));
         }
         exit(if problem.kind() == ErrorKind::BrokenPipe { 141 } else { 2 });
     }
 }
 
 #[expect(clippy::print_stderr, reason = "this is a program")]
-fn complain(problem: &str) {
+fn print_error(problem: &str) {
     eprintln!("error: {problem}");
 }
 
@@ -89,9 +90,9 @@ fn take_features(arguments: &mut Vec<String>) -> Result<Option<String>, String> 
     }
 }
 
-/// Builds the program and replaces this process by it. Its exit code and Ctrl-C are then this
-/// process's.
-fn become_program(package: &str, features: Option<String>, arguments: &[String]) -> ExitCode {
+/// Builds the program and replaces this process by it. The exit code is then the
+/// program's, and Ctrl-C reaches the program.
+fn run_program(package: &str, features: Option<String>, arguments: &[String]) -> ExitCode {
     let mut cargo = cargo();
     cargo.args(["run", "--package", package]);
     if let Some(features) = features {
@@ -105,13 +106,13 @@ fn become_program(package: &str, features: Option<String>, arguments: &[String])
         Ok(status) => return ExitCode::from(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(101)),
         Err(problem) => problem,
     };
-    complain(&format!("cannot run cargo: {problem}"));
+    print_error(&format!("cannot run cargo: {problem}"));
     ExitCode::from(2)
 }
 
 /// The folder of the workspace.
 fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask lies in the workspace")
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask is in the workspace")
 }
 
 /// Returns a command for the cargo that runs this process.

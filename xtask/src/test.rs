@@ -6,9 +6,9 @@ use std::fmt::{self, Display, Formatter};
 use std::io::{BufRead, BufReader};
 use std::process::{Command, ExitCode, Stdio};
 
-use crate::{complain, root, say};
+use crate::{print_error, print_line, root};
 
-/// The last lines of the integration tests, one of each kind: `KIND: 3 of 470 tests: 2 REASON; 1
+/// The kinds of the last lines of the integration tests: `KIND: 3 of 470 tests: 2 REASON; 1
 /// REASON`.
 const KINDS: [&str; 3] = ["could not run", "ran in part", "left out"];
 
@@ -43,8 +43,8 @@ impl SkippedTests {
         }
     }
 
-    /// Whether a binary printed these lines. All integration tests do.
-    pub(crate) fn is_told(&self) -> bool {
+    /// Whether a binary printed such a line. All integration tests do.
+    pub(crate) fn has_tests(&self) -> bool {
         self.tests > 0
     }
 }
@@ -76,27 +76,27 @@ pub(crate) fn run(arguments: &[String]) -> ExitCode {
         cargo.env_remove("CHAINRULE_TESTS");
     }
     cargo.args(arguments.iter().filter(|argument| *argument != "--quick"));
-    match counted(&mut cargo) {
+    match run_counted(&mut cargo) {
         Ok((is_passed, tally)) => {
-            if tally.is_told() {
-                say(&format!("\nIntegration tests:\n{tally}"));
+            if tally.has_tests() {
+                print_line(&format!("\nIntegration tests:\n{tally}"));
             } else {
-                say("\nNo integration test ran.");
+                print_line("\nNo integration test ran.");
             }
             if is_quick {
-                say("left out: the examples in rustdoc; cargo test --workspace runs everything");
+                print_line("omitted: the examples in rustdoc; cargo test --workspace runs everything");
             }
             if is_passed { ExitCode::SUCCESS } else { ExitCode::FAILURE }
         }
         Err(problem) => {
-            complain(&format!("cannot run cargo: {problem}"));
+            print_error(&format!("cannot run cargo: {problem}"));
             ExitCode::from(2)
         }
     }
 }
 
 /// Runs tests and shows their output. Returns whether they passed, and the counts.
-pub(crate) fn counted(cargo: &mut Command) -> std::io::Result<(bool, SkippedTests)> {
+pub(crate) fn run_counted(cargo: &mut Command) -> std::io::Result<(bool, SkippedTests)> {
     let mut process = cargo.current_dir(root()).stdout(Stdio::piped()).spawn()?;
     let mut tally = SkippedTests::default();
     if let Some(output) = process.stdout.take() {
@@ -104,7 +104,7 @@ pub(crate) fn counted(cargo: &mut Command) -> std::io::Result<(bool, SkippedTest
             let line = line?;
             let line = String::from_utf8_lossy(&line);
             tally.read(&line);
-            say(&line);
+            print_line(&line);
         }
     }
     Ok((process.wait()?.success(), tally))
@@ -115,9 +115,9 @@ mod tests {
     use super::SkippedTests;
 
     #[test]
-    fn what_binaries_could_not_run_is_added_up_by_reason() {
+    fn skipped_tests_are_summed_by_reason() {
         let mut tally = SkippedTests::default();
-        assert!(!tally.is_told());
+        assert!(!tally.has_tests());
         for line in [
             "test result: ok. 470 passed; 0 failed",
             "could not run: 3 of 470 tests: 2 no MNIST; 1 no bash, nor groff: here",
@@ -128,7 +128,7 @@ mod tests {
         }
         let mut twice = SkippedTests::default();
         twice.add(&tally);
-        assert!(twice.is_told());
+        assert!(twice.has_tests());
         let first = "could not run: 3 of 500 tests: 2 no MNIST; 1 no bash, nor groff: here";
         assert_eq!(twice.to_string(), format!("{first}\nran in part: 1 of 500 tests: 1 no Python module torch"));
         twice.add(&tally);

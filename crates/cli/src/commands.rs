@@ -140,8 +140,8 @@ Examples:
   chainrule inspect runs/softmax-1 --image seven.png --class 1
   chainrule inspect runs/softmax-1 --image t10k-images-idx3-ubyte.gz --index 247 --json")]
     Inspect(InspectOptions),
-    /// Write an HTML page to draw on. It shows the model's prediction for the drawing, the evidence,
-    /// and a gradient step that corrects it.
+    /// Write an HTML page to draw on. It shows the prediction for the drawing, the evidence, and a
+    /// gradient step that corrects the model.
     #[command(after_help = "\
 The page is one file and works offline. It contains the weights, the examples and the code.
 

@@ -80,8 +80,8 @@ pub(crate) struct SweepOptions {
     #[arg(long, requires = "out")]
     pub(crate) force: bool,
     /// Resume an interrupted or killed sweep: train the missing points and finish the started ones.
-    /// The result is bit-identical to an uninterrupted sweep. Refused if config, grid, data, code or
-    /// machine differ.
+    /// The result is bit-identical to an uninterrupted sweep. Refused if config, grid, data, code
+    /// or machine differ.
     #[arg(long, value_name = "DIR", conflicts_with_all = ["out", "force"])]
     pub(crate) resume: Option<PathBuf>,
     /// Checkpoint interval of each training: a number of steps (500), of seconds (30s), or never
@@ -105,8 +105,8 @@ pub(crate) struct BackendOptions {
 pub(crate) struct Choices {
     #[command(flatten)]
     pub(crate) data: DataSource,
-    /// Override a config key, as in descent.epochs=10. Repeatable. The value none unsets an optional
-    /// key, as in `early_stopping.patience=none`.
+    /// Override a config key, as in descent.epochs=10. Repeatable. The value none unsets an
+    /// optional key, as in `early_stopping.patience=none`.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub(crate) overrides: Vec<String>,
     /// Gradient source.

@@ -3,25 +3,25 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use super::{CheckOutcome, cargo, root, say, succeeds, target};
+use super::{CheckOutcome, cargo, print_line, root, succeeds, target};
 
 /// Checks `deny.toml` without the advisories, which need the network.
 pub(super) fn dependencies() -> CheckOutcome {
     match has_deny() {
         true => cargo(&["deny", "--locked", "check", "--deny", "warnings", "licenses", "bans", "sources"], &[]),
-        false => CheckOutcome::Skipped("no cargo-deny is here; cargo install --locked cargo-deny".to_owned()),
+        false => CheckOutcome::Skipped("cargo-deny is not installed; cargo install --locked cargo-deny".to_owned()),
     }
 }
 
 /// Checks for known vulnerabilities and yanked versions of the dependencies.
 pub(super) fn advisories() -> CheckOutcome {
     if !has_deny() {
-        return CheckOutcome::Skipped("no cargo-deny is here; cargo install --locked cargo-deny".to_owned());
+        return CheckOutcome::Skipped("cargo-deny is not installed; cargo install --locked cargo-deny".to_owned());
     }
     let mut fetch = crate::cargo();
     fetch.args(["deny", "--locked", "fetch", "db"]).current_dir(root()).stderr(Stdio::null());
     if !fetch.status().is_ok_and(|status| status.success()) {
-        return CheckOutcome::Skipped("the database of advisories cannot be had".to_owned());
+        return CheckOutcome::Skipped("the advisory database cannot be downloaded".to_owned());
     }
     cargo(&["deny", "--locked", "check", "advisories"], &[])
 }
@@ -38,16 +38,16 @@ pub(super) fn oldest_compiler() -> CheckOutcome {
     let manifest = std::fs::read_to_string(root().join("Cargo.toml")).unwrap_or_default();
     let version = manifest.lines().find_map(|line| line.strip_prefix("rust-version = \""));
     let Some(version) = version.and_then(|version| version.strip_suffix('"')) else {
-        say("Cargo.toml has no line: rust-version = \"…\"");
+        print_line("Cargo.toml has no line: rust-version = \"…\"");
         return CheckOutcome::Failed;
     };
-    if output(Command::new("rustc").arg("--version")).is_some_and(|line| is_of(&line, "rustc ", version)) {
-        say(&format!("Rust {version} is the compiler of every check here"));
+    if output(Command::new("rustc").arg("--version")).is_some_and(|line| is_version(&line, "rustc ", version)) {
+        print_line(&format!("all checks already use Rust {version}"));
         return CheckOutcome::Passed;
     }
     let toolchains = output(Command::new("rustup").args(["toolchain", "list", "--quiet"])).unwrap_or_default();
-    let Some(toolchain) = toolchains.lines().find(|name| is_of(name, "", version)) else {
-        return CheckOutcome::Skipped(format!("no Rust {version} is here; rustup toolchain install {version}"));
+    let Some(toolchain) = toolchains.lines().find(|name| is_version(name, "", version)) else {
+        return CheckOutcome::Skipped(format!("Rust {version} is not installed; rustup toolchain install {version}"));
     };
     // Not the cargo of this process, which belongs to another toolchain.
     let check = ["run", toolchain, "cargo", "check", "--workspace", "--all-targets", "--locked"];
@@ -55,7 +55,7 @@ pub(super) fn oldest_compiler() -> CheckOutcome {
 }
 
 /// Whether the text after `prefix` is `version` or a patch release of it, such as 1.95.0 for 1.95.
-fn is_of(text: &str, prefix: &str, version: &str) -> bool {
+fn is_version(text: &str, prefix: &str, version: &str) -> bool {
     let rest = text.strip_prefix(prefix).and_then(|text| text.strip_prefix(version));
     rest.is_some_and(|rest| !rest.starts_with(|next: char| next.is_ascii_digit()))
 }
@@ -69,10 +69,10 @@ fn output(command: &mut Command) -> Option<String> {
 /// so that stray data or images are noticed.
 const MAX_BYTES: u64 = 1 << 20;
 
-/// The folders that a package may contain, beside the files of [`NAMES`].
-const FOLDERS: [&str; 6] = ["src/", "tests/", "examples/", "assets/", "configs/", "formulas/"];
+/// The folders that a package may contain, beside the files of [`REQUIRED_FILES`].
+const ALLOWED_FOLDERS: [&str; 6] = ["src/", "tests/", "examples/", "assets/", "configs/", "formulas/"];
 /// The files that a package must contain. `build.rs` is optional.
-const NAMES: [&str; 8] = [
+const REQUIRED_FILES: [&str; 8] = [
     "Cargo.toml",
     "Cargo.toml.orig",
     "Cargo.lock",
@@ -96,21 +96,29 @@ pub(super) fn packages() -> CheckOutcome {
         let manifest = std::fs::read_to_string(folder.join("Cargo.toml")).unwrap_or_default();
         let list = output(crate::cargo().args(["package", "--list", "--allow-dirty", "--locked"]).current_dir(&folder));
         let list = list.unwrap_or_default();
-        let reaching = list.lines().filter(|file| {
+        let outside = list.lines().filter(|file| {
             // A build script may look for the repository. It works without one.
             file.ends_with(".rs") && *file != "build.rs" && reaches_outside(&folder, file)
         });
-        faults.extend(reaching.map(|file| format!("{}/{file}: it reaches outside of its package", folder.display())));
+        faults
+            .extend(outside.map(|file| format!("{}/{file}: it reads files outside of its package", folder.display())));
         let folder = folder.display();
         for key in ["description = ", "license.workspace = ", "readme"] {
             if !manifest.lines().any(|line| line.starts_with(key)) {
-                faults.push(format!("{folder}/Cargo.toml: no line {key}"));
+                faults.push(format!("{folder}/Cargo.toml: the line {key} is missing"));
             }
         }
-        let lacks = |name: &&&str| **name != "build.rs" && !list.lines().any(|file| file == **name);
-        faults.extend(NAMES.iter().filter(lacks).map(|name| format!("{folder}: its package has no {name}")));
-        let strayed = |file: &&str| !NAMES.contains(file) && !FOLDERS.iter().any(|folder| file.starts_with(folder));
-        faults.extend(list.lines().filter(strayed).map(|file| format!("{folder}: its package has {file}")));
+        let is_missing = |name: &&&str| **name != "build.rs" && !list.lines().any(|file| file == **name);
+        faults
+            .extend(REQUIRED_FILES.iter().filter(is_missing).map(|name| format!("{folder}: its package lacks {name}")));
+        let is_unexpected = |file: &&str| {
+            !REQUIRED_FILES.contains(file) && !ALLOWED_FOLDERS.iter().any(|folder| file.starts_with(folder))
+        };
+        faults.extend(
+            list.lines()
+                .filter(is_unexpected)
+                .map(|file| format!("{folder}: its package contains the unexpected file {file}")),
+        );
     }
     let packed = std::env::temp_dir().join(format!("chainrule-packages-{}", std::process::id()));
     let outcome = pack(&packed);
@@ -122,11 +130,13 @@ pub(super) fn packages() -> CheckOutcome {
         return outcome;
     }
     if sizes.len() != folders.len() {
-        faults.push(format!("{} crates make {} packages", folders.len(), sizes.len()));
+        faults.push(format!("{} crates, but {} packages", folders.len(), sizes.len()));
     }
     let large = sizes.iter().filter(|(_, size)| *size > MAX_BYTES);
-    faults.extend(large.map(|(name, size)| format!("{}: {size} bytes are more than {MAX_BYTES}", name.display())));
-    faults.iter().for_each(|fault| say(fault));
+    faults.extend(
+        large.map(|(name, size)| format!("{}: {size} bytes, more than the limit of {MAX_BYTES}", name.display())),
+    );
+    faults.iter().for_each(|fault| print_line(fault));
     if faults.is_empty() { CheckOutcome::Passed } else { CheckOutcome::Failed }
 }
 
@@ -144,7 +154,7 @@ fn reaches_outside(folder: &Path, file: &str) -> bool {
 /// Packs every published package into this folder.
 fn pack(folder: &Path) -> CheckOutcome {
     let target = folder.to_string_lossy();
-    let apart = ["chainrule-tests", "chainrule-tests-macros", "chainrule-bench", "xtask"]
+    let excluded = ["chainrule-tests", "chainrule-tests-macros", "chainrule-bench", "xtask"]
         .map(|name| ["--exclude", name])
         .concat();
     // Offline: the locked dependencies were fetched for the build.
@@ -159,7 +169,7 @@ fn pack(folder: &Path) -> CheckOutcome {
         "--target-dir",
         &target,
     ];
-    cargo(&[&package[..], &apart].concat(), &[])
+    cargo(&[&package[..], &excluded].concat(), &[])
 }
 
 /// Returns the paths of the packed packages.
@@ -190,13 +200,13 @@ pub(super) fn packed() -> CheckOutcome {
     for package in packages_in(&folder) {
         let stem = package.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         let Some((name, _)) = stem.rsplit_once('-') else { continue };
-        let made = std::fs::create_dir_all(&unpacked);
+        let created = std::fs::create_dir_all(&unpacked);
         // `--touch` sets new dates. All packed files have the same date, so cargo would take them
         // for the earlier ones.
         let mut unpack = Command::new("tar");
         unpack.arg("--touch").arg("-xzf").arg(&package).arg("-C").arg(&unpacked);
-        if made.is_err() || !succeeds_quietly(&mut unpack) {
-            say(&format!("{}: cannot be unpacked", package.display()));
+        if created.is_err() || !succeeds_quietly(&mut unpack) {
+            print_line(&format!("{}: cannot be unpacked", package.display()));
             return CheckOutcome::Failed;
         }
         patches += &format!("{name} = {{ path = \"{stem}\" }}\n");
@@ -205,7 +215,7 @@ pub(super) fn packed() -> CheckOutcome {
         }
     }
     if members.len() != LIGHT.len() {
-        say(&format!("of {} light packages {} were packed", LIGHT.len(), members.len()));
+        print_line(&format!("expected {} light packages, packed {}", LIGHT.len(), members.len()));
         return CheckOutcome::Failed;
     }
     let members = members.join(", ");
@@ -215,7 +225,7 @@ pub(super) fn packed() -> CheckOutcome {
     let written = std::fs::write(unpacked.join("Cargo.toml"), manifest)
         .and_then(|()| std::fs::copy(root().join("Cargo.lock"), unpacked.join("Cargo.lock")));
     if let Err(problem) = written {
-        say(&format!("{}: {problem}", unpacked.display()));
+        print_line(&format!("{}: {problem}", unpacked.display()));
         return CheckOutcome::Failed;
     }
     let manifest = unpacked.join("Cargo.toml");

@@ -1,45 +1,46 @@
-//! How text is laid out: comments within 100 columns, and pages with one sentence a line.
+//! Checks the layout of text: comments of at most 100 columns, and pages with one sentence per
+//! line.
 
 use std::process::Command;
 
 use super::CheckOutcome;
-use crate::{complain, root};
+use crate::{print_error, root};
 
-/// Columns of a comment's line.
+/// The maximum width of a comment line.
 const COLUMNS: usize = 100;
 
-/// Pages that a program writes.
+/// Generated pages.
 const GENERATED: [&str; 2] = ["docs/commands.md", "docs/report/"];
 
-/// Words that end with a period within a sentence.
+/// Abbreviations, whose period does not end a sentence.
 const ABBREVIATIONS: [&str; 14] =
     ["e.g", "i.e", "cf", "vs", "Eq", "Eqs", "Fig", "Figs", "No", "no", "p", "pp", "al", "approx"];
 
-/// Checks every file that git knows.
+/// Checks every file that git tracks.
 pub(super) fn layout() -> CheckOutcome {
-    let listed = Command::new("git").args(["ls-files", "-z", "*.rs", "*.md"]).current_dir(root()).output();
-    let listed = match listed {
+    let files = Command::new("git").args(["ls-files", "-z", "*.rs", "*.md"]).current_dir(root()).output();
+    let files = match files {
         Ok(output) if output.status.success() => String::from_utf8_lossy(&output.stdout).into_owned(),
-        _ => return CheckOutcome::Skipped("git does not list the files".to_owned()),
+        _ => return CheckOutcome::Skipped("git cannot list the files".to_owned()),
     };
-    let mut is_right = true;
-    for name in listed.split('\0').filter(|name| !name.is_empty()) {
+    let mut is_clean = true;
+    for name in files.split('\0').filter(|name| !name.is_empty()) {
         let path = root().join(name);
         // A link's target is listed by itself.
         if path.is_symlink() || GENERATED.iter().any(|generated| name.starts_with(generated)) {
             continue;
         }
         let Ok(text) = std::fs::read_to_string(&path) else { continue };
-        let faults = if name.ends_with(".rs") { wide_comments(&text) } else { shared_lines(&text) };
+        let faults = if name.ends_with(".rs") { wide_comments(&text) } else { lines_with_two_sentences(&text) };
         for (line, fault) in faults {
-            complain(&format!("{name}:{line}: {fault}"));
-            is_right = false;
+            print_error(&format!("{name}:{line}: {fault}"));
+            is_clean = false;
         }
     }
-    if is_right { CheckOutcome::Passed } else { CheckOutcome::Failed }
+    if is_clean { CheckOutcome::Passed } else { CheckOutcome::Failed }
 }
 
-/// Lines of comments that are too wide, but for those of an example's code, a table or a link.
+/// Returns the comment lines that are too wide. Code examples, tables and links are exempt.
 fn wide_comments(text: &str) -> Vec<(usize, String)> {
     let mut is_code = false;
     let mut faults = Vec::new();
@@ -54,14 +55,14 @@ fn wide_comments(text: &str) -> Vec<(usize, String)> {
         let columns = line.chars().count();
         let is_one_word = !words.trim().contains(' ');
         if columns > COLUMNS && !is_code && !words.starts_with('|') && !is_one_word {
-            faults.push((i + 1, format!("a comment of {columns} columns; {COLUMNS} at most")));
+            faults.push((i + 1, format!("the comment has {columns} columns; the limit is {COLUMNS}")));
         }
     }
     faults
 }
 
-/// Lines of a page on which a second sentence begins.
-fn shared_lines(text: &str) -> Vec<(usize, String)> {
+/// Returns the lines of a page on which a second sentence starts.
+fn lines_with_two_sentences(text: &str) -> Vec<(usize, String)> {
     let (mut fence, mut is_formula) = (None, false);
     let mut faults = Vec::new();
     for (i, line) in text.lines().enumerate() {
@@ -82,15 +83,15 @@ fn shared_lines(text: &str) -> Vec<(usize, String)> {
     faults
 }
 
-/// The beginning of a line's second sentence. What stands in code, formulas, links' targets and
-/// parentheses is not looked at.
+/// Returns the start of the second sentence of a line. Code, formulas, link targets and text in
+/// parentheses are skipped.
 fn second_sentence(line: &str) -> Option<&str> {
     let bytes = line.as_bytes();
     let (mut i, mut depth) = (0, 0usize);
     while i < bytes.len() {
         match bytes[i] {
             mark @ (b'`' | b'$') => {
-                // To the mark's partner, where it has one.
+                // Skip to the closing mark, if there is one.
                 i += line[i + 1..].find(char::from(mark)).map_or(0, |length| length + 1);
             }
             b']' if bytes.get(i + 1) == Some(&b'(') => i += line[i..].find(')').unwrap_or(0),
@@ -98,14 +99,14 @@ fn second_sentence(line: &str) -> Option<&str> {
             b')' => depth = depth.saturating_sub(1),
             b'.' | b'!' | b'?' => {
                 let rest = &line[i + 1..];
-                let closed = rest.trim_start_matches(['"', '\'', ')', '*', '_', ']']);
-                let is_inside = depth > 0 && !rest[..rest.len() - closed.len()].contains(')');
-                let next = closed.trim_start();
-                let begins = next.starts_with(|c: char| {
+                let after_quotes = rest.trim_start_matches(['"', '\'', ')', '*', '_', ']']);
+                let is_inside = depth > 0 && !rest[..rest.len() - after_quotes.len()].contains(')');
+                let next = after_quotes.trim_start();
+                let starts_sentence = next.starts_with(|c: char| {
                     c.is_uppercase() || c.is_ascii_digit() || ['[', '*', '_', '"', '(', '`', '$'].contains(&c)
                 });
                 let is_end = bytes[i] != b'.' || !is_abbreviation(&line[..i]);
-                if next.len() < closed.len() && begins && is_end && !is_inside {
+                if next.len() < after_quotes.len() && starts_sentence && is_end && !is_inside {
                     return Some(next.get(..next.len().min(24)).unwrap_or(next));
                 }
             }
@@ -116,8 +117,8 @@ fn second_sentence(line: &str) -> Option<&str> {
     None
 }
 
-/// Whether a text ends in a word whose period ends no sentence: an abbreviation, an initial, or the
-/// number of a list's item.
+/// Whether the last word is an abbreviation, an initial or the number of a list item. A period
+/// after such a word does not end a sentence.
 fn is_abbreviation(text: &str) -> bool {
     let word = text.rsplit([' ', '(', '[', '*', '_']).next().unwrap_or_default();
     let is_initial = word.len() == 1 && word.starts_with(|c: char| c.is_ascii_uppercase());
@@ -132,7 +133,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_second_sentence_is_found_and_what_is_none_is_not() {
+    fn second_sentences_are_found_without_false_alarms() {
         for line in [
             "One sentence. Another.",
             "Is it one? No.",
@@ -158,13 +159,13 @@ mod tests {
     }
 
     #[test]
-    fn code_tables_and_formulas_are_no_prose() {
+    fn code_tables_and_formulas_are_skipped() {
         let page = "# A. Title\n| a. B | c |\n```sh\necho One. Two.\n```\n$$\nA. B\n$$\nOne. Two.\n";
-        assert_eq!(shared_lines(page).iter().map(|(line, _)| *line).collect::<Vec<_>>(), [9]);
+        assert_eq!(lines_with_two_sentences(page).iter().map(|(line, _)| *line).collect::<Vec<_>>(), [9]);
     }
 
     #[test]
-    fn a_wide_comment_is_told_by_its_line() {
+    fn wide_comments_are_reported_with_their_line() {
         let wide = "word ".repeat(25);
         let code = format!("let x = 1; // {wide}\n");
         let text = format!("{code}// {wide}\n/// ```\n/// {wide}\n/// ```\n/// | {wide} |\n    // {wide}\n");
