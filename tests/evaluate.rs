@@ -197,7 +197,7 @@ fn the_text_says_what_the_json_does() {
     for part in [
         "embedded digits, 300 validation images, the run's own data".to_owned(),
         format!("{:.6}", number(&found["loss"])),
-        format!("{:.2} %, {} right", 100.0 * number(&found["accuracy"]), found["right"]),
+        format!("{:.2} %, {} correct", 100.0 * number(&found["accuracy"]), found["right"]),
         "95 % confidence (Wilson)".to_owned(),
         "precision     recall         F1     images".to_owned(),
         format!("image {} shows", found["most_confidently_wrong_images"][0]),

@@ -356,7 +356,7 @@ fn tables_are_aligned_whatever_their_names_are() {
     };
     have_one_width(&table_of(&said(&["data", "--data", "flowers.csv"]), "smallest"));
     let evaluated = said(&["evaluate", "run"]);
-    for heading in ["precision", "taken for", "confidence  "] {
+    for heading in ["precision", "predicted as", "confidence  "] {
         have_one_width(&table_of(&evaluated, heading));
     }
     let inspected = said(&["inspect", "run"]);

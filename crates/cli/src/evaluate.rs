@@ -393,7 +393,7 @@ fn sheet(model: &Model, rows: &Rows, scores: &Scores) -> Result<Vec<u8>> {
     for &Wrong { row, label, predicted, confidence } in &scores.most_confidently_wrong {
         let Features::Bytes(pixels) = rows.chunk(std::iter::once(row), &mut buffer)? else { continue };
         let caption = [
-            format!("{}, taken for {}", classes[label], classes[predicted]),
+            format!("{}, predicted {}", classes[label], classes[predicted]),
             format!("{:.2} %, no. {}", 100.0 * confidence, rows.stored(row)),
         ];
         tiles.push(Tile::grey(pixels, caption));
@@ -434,7 +434,7 @@ fn describe(answer: &Answer, kind: &str, noun: &str) -> Lines {
     if let Some(loss) = scores.weighted_loss {
         lines.add(format!("{:<14} {loss:.6}, with the run's class weights", "weighted loss"));
     }
-    lines.add(format!("{:<14} {}, {} right", "accuracy", percent(scores.accuracy), scores.right));
+    lines.add(format!("{:<14} {}, {} correct", "accuracy", percent(scores.accuracy), scores.right));
     lines.add(format!("{:<14} {low} to {high}, 95 % confidence (Wilson)", ""));
     lines.add(format!("{:<14} {} expected error", "calibration", percent(scores.expected_calibration_error)));
 
@@ -452,7 +452,11 @@ fn describe(answer: &Answer, kind: &str, noun: &str) -> Lines {
     let columns = scores.rows.to_string().len().max(longest).max(3) + 1;
     let cells = |cells: Vec<String>| cells.iter().map(|cell| to_right(cell, columns)).collect::<String>();
     lines.empty_line();
-    lines.add(format!("{} {}", to_right("taken for", first), cells(classes.iter().map(ToString::to_string).collect())));
+    lines.add(format!(
+        "{} {}",
+        to_right("predicted as", first),
+        cells(classes.iter().map(ToString::to_string).collect())
+    ));
     for (class, counts) in classes.iter().zip(&scores.confusion) {
         let counts = counts.iter().map(|&count| if count == 0 { ".".to_owned() } else { count.to_string() });
         lines.add(format!("{} {}", to_right(class, first), cells(counts.collect())));
@@ -480,7 +484,7 @@ fn describe(answer: &Answer, kind: &str, noun: &str) -> Lines {
         }
         let name = if i == 0 { "most confidently wrong: " } else { "" };
         lines.add(format!(
-            "{name}{which} {}, taken for {} at {}",
+            "{name}{which} {}, predicted as {} at {}",
             classes[wrong.label],
             classes[wrong.predicted],
             percent(wrong.confidence)
