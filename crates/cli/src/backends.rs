@@ -36,7 +36,7 @@ pub(crate) fn backends(options: &BackendsOptions) -> Result<u8> {
     } else {
         describe(&rows).print()?;
     }
-    Ok(exit::DONE)
+    Ok(exit::SUCCESS)
 }
 
 fn row(backend: &Backend, default: Option<&Backend>) -> Row {

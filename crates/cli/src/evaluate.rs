@@ -22,8 +22,8 @@ use serde::Serialize;
 use crate::destination::destination;
 use crate::exit;
 use crate::missing::check_folder_exists;
-use crate::model::{Model, Origin as ModelOrigin, Trained};
-use crate::options::{DataSource, Output};
+use crate::model::{Model, Origin as ModelOrigin, RunRecords};
+use crate::options::{DataSource, OutputOptions};
 use crate::output::{Lines, print_json, print_message};
 
 #[derive(Args, Debug)]
@@ -50,7 +50,7 @@ pub(crate) struct EvaluateOptions {
     #[arg(long, requires = "wrong")]
     force: bool,
     #[command(flatten)]
-    output: Output,
+    output: OutputOptions,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -108,7 +108,7 @@ const PER_ROW: usize = 8;
 const MAX_LISTED: usize = 5;
 
 /// The rows whose classes the model knows.
-struct Labelled {
+struct LabelledRows {
     rows: Rows,
     /// The number of rows of each other class.
     left_out: BTreeMap<String, usize>,
@@ -129,42 +129,45 @@ pub(crate) fn evaluate(options: &EvaluateOptions) -> Result<u8> {
         bail!("--wrong: the model was trained on a table, which has no images; --json lists the misclassified lines");
     }
     let file = options.wrong.as_ref().map(|path| destination(path, options.force, "--wrong")).transpose()?;
-    let named = options.data.source.as_ref();
+    let data_option = options.data.source.as_ref();
     // Data without a validation part: the run held out some rows. With `--data`, all rows are used.
-    let (labelled, source, is_whole) = match model.features() {
+    let (labelled, source, uses_all_rows) = match model.features() {
         None => {
-            let data = find(&model, options.data.source.as_deref(), &mut log)?;
-            unused_message(&data.unused, data.pictures.is_some()).iter().for_each(|what| log(&format!("note: {what}")));
-            let (rows, left_out) = rows(&model, &data, options)?;
-            let is_whole = named.is_some() && data.pictures.as_ref().is_some_and(|pictures| !pictures.has_parts);
-            (Labelled { rows, left_out, lines: None }, Provenance::of_images(&data), is_whole)
+            let data = find_images(&model, options.data.source.as_deref(), &mut log)?;
+            unused_message(&data.unused, data.pictures.is_some())
+                .iter()
+                .for_each(|message| log(&format!("note: {message}")));
+            let (rows, left_out) = select_rows(&model, &data, options)?;
+            let uses_all_rows =
+                data_option.is_some() && data.pictures.as_ref().is_some_and(|pictures| !pictures.has_parts);
+            (LabelledRows { rows, left_out, lines: None }, Provenance::of_images(&data), uses_all_rows)
         }
         Some(features) => {
             let tables = find_table(&model, features, options)?;
-            unused_message(&tables.unused, false).iter().for_each(|what| log(&format!("note: {what}")));
+            unused_message(&tables.unused, false).iter().for_each(|message| log(&format!("note: {message}")));
             let source = Provenance::of_tables(&tables);
             let [train, validation] = tables.parts;
             let part = match options.split {
                 SplitOption::Train => train,
                 SplitOption::Validation => validation,
             };
-            let is_whole = named.is_some_and(|path| Path::new(path).is_file());
+            let uses_all_rows = data_option.is_some_and(|path| Path::new(path).is_file());
             let TableSplit { rows, lines, left_out } = Arc::unwrap_or_clone(part);
-            (Labelled { rows, left_out, lines: Some(lines) }, source, is_whole)
+            (LabelledRows { rows, left_out, lines: Some(lines) }, source, uses_all_rows)
         }
     };
-    let is_the_runs_own = model.trained().is_some_and(|run| source.files == run.manifest.data_files);
-    if let (false, Some(Trained { manifest, .. })) = (is_the_runs_own, model.trained()) {
+    let is_the_runs_own = model.run_records().is_some_and(|run| source.files == run.manifest.data_files);
+    if let (false, Some(RunRecords { manifest, .. })) = (is_the_runs_own, model.run_records()) {
         let other = &manifest.data_source;
         log(&format!("note: this is not the data of the run; the run used {other} with other checksums"));
     }
     let noun = labelled.noun();
-    if is_the_runs_own && is_whole {
+    if is_the_runs_own && uses_all_rows {
         log(&format!(
             "note: this data includes the {noun}s that the run was trained on; without --data, only its validation {noun}s are used"
         ));
     }
-    let Labelled { rows, left_out, lines } = &labelled;
+    let LabelledRows { rows, left_out, lines } = &labelled;
     let count: usize = left_out.values().sum();
     let may_leave_out = options.known_classes_only || has_chosen_classes(&model);
     if count > 0 && !rows.is_empty() && !may_leave_out {
@@ -181,7 +184,7 @@ pub(crate) fn evaluate(options: &EvaluateOptions) -> Result<u8> {
     };
     // Tables were refused above.
     if let Some(file) = file {
-        file.write(&sheet(&model, rows, &scores)?)?;
+        file.write(&draw_wrong_images(&model, rows, &scores)?)?;
     }
     let wrong = scores.most_confidently_wrong.iter().map(|wrong| wrong.row);
     let (images, lines) = match lines {
@@ -195,7 +198,7 @@ pub(crate) fn evaluate(options: &EvaluateOptions) -> Result<u8> {
             sha256: source.sha256(),
             source: source.name,
             split: match options.split {
-                _ if is_whole => ALL,
+                _ if uses_all_rows => ALL,
                 SplitOption::Train => "training",
                 SplitOption::Validation => "validation",
             },
@@ -214,18 +217,21 @@ pub(crate) fn evaluate(options: &EvaluateOptions) -> Result<u8> {
     } else {
         describe(&answer, model.name(), noun).print()?;
     }
-    Ok(exit::DONE)
+    Ok(exit::SUCCESS)
 }
 
 /// Finds the data named on the command line, else the run's own.
-fn find(model: &Model, named: Option<&str>, log: &mut dyn FnMut(&str)) -> Result<Data> {
-    let pictures =
-        PictureRequest { size: model.image_size(), treatment: model.treatment(), holdout: run_holdout(model, named) };
-    let digits = model.trained().map_or(DIGITS, |run| digits_to_draw(&run.config));
-    let found = find_with(&request(model, named)?, digits, pictures, resident_bytes(model), log);
-    let data = match named {
-        Some(_) => found?,
-        None => found.map_err(run_data_error)?,
+fn find_images(model: &Model, data_option: Option<&str>, log: &mut dyn FnMut(&str)) -> Result<Data> {
+    let pictures = PictureRequest {
+        size: model.image_size(),
+        treatment: model.treatment(),
+        holdout: run_holdout(model, data_option),
+    };
+    let digits = model.run_records().map_or(DIGITS, |run| digits_to_draw(&run.config));
+    let result = find_with(&request(model, data_option)?, digits, pictures, resident_bytes(model), log);
+    let data = match data_option {
+        Some(_) => result?,
+        None => result.map_err(run_data_error)?,
     };
     let ((height, width), [rows, columns]) = (data.train.size(), model.image_size());
     if [height, width] != [rows, columns] {
@@ -236,31 +242,31 @@ fn find(model: &Model, named: Option<&str>, log: &mut dyn FnMut(&str)) -> Result
 
 /// Like [`find`] for a table. Columns are matched by name.
 fn find_table(model: &Model, features: &[String], options: &EvaluateOptions) -> Result<Tables> {
-    let (named, label) = (options.data.source.as_deref(), options.label.as_deref());
-    let label = label.map(str::to_owned).or_else(|| model.trained()?.config.data().label.clone());
+    let (data_option, label) = (options.data.source.as_deref(), options.label.as_deref());
+    let label = label.map(str::to_owned).or_else(|| model.run_records()?.config.data().label.clone());
     if let (None, ModelOrigin::Imported(imported)) = (&label, &model.origin) {
         bail!("{}: the model {}; name the label column with --label", model.folder.display(), imported.origin());
     }
-    let wanted = TableRequest {
+    let table_request = TableRequest {
         label,
         ignored: Vec::new(),
         features: Some(features.to_vec()),
         classes: Some(names(model.classes())),
-        holdout: run_holdout(model, named),
+        holdout: run_holdout(model, data_option),
         resident_bytes: resident_bytes(model),
     };
-    let request = request(model, named)?;
-    let found = find_tables(&request, &wanted);
+    let request = request(model, data_option)?;
+    let result = find_tables(&request, &table_request);
     // A column named by an option is looked up in any data.
-    let found = match (named, &options.label) {
-        (None, None) => found.map_err(run_data_error)?,
-        _ => found?,
+    let result = match (data_option, &options.label) {
+        (None, None) => result.map_err(run_data_error)?,
+        _ => result?,
     };
-    match found {
+    match result {
         Some(tables) => Ok(tables),
         None => bail!(
             "{}: expected a {} file or a folder with {}, because the model was trained on a table",
-            named.unwrap_or("the run's data"),
+            data_option.unwrap_or("the run's data"),
             readers::names(readers::TABLES, "or"),
             readers::train_tables()
         ),
@@ -272,9 +278,9 @@ fn run_data_error(error: DataError) -> anyhow::Error {
     anyhow!("{error}; this is the data of the run; name other data with --data")
 }
 
-fn request(model: &Model, named: Option<&str>) -> Result<Request> {
-    match (named, &model.origin) {
-        (Some(named), _) => Ok(Request::from(named)),
+fn request(model: &Model, data_option: Option<&str>) -> Result<Request> {
+    match (data_option, &model.origin) {
+        (Some(data_option), _) => Ok(Request::from(data_option)),
         (None, ModelOrigin::Run(run)) => Ok(resolve_source(&run.config.data().source, &run.manifest.data_source)),
         (None, ModelOrigin::Imported(imported)) => bail!(
             "{}: the model {}, so its data is unknown; name data with --data",
@@ -285,18 +291,18 @@ fn request(model: &Model, named: Option<&str>) -> Result<Request> {
 }
 
 /// Returns the run's holdout for its own data. Other data is used whole.
-fn run_holdout(model: &Model, named: Option<&str>) -> Option<Holdout> {
-    model.trained().filter(|_| named.is_none()).map(|run| holdout(&run.config))
+fn run_holdout(model: &Model, data_option: Option<&str>) -> Option<Holdout> {
+    model.run_records().filter(|_| data_option.is_none()).map(|run| holdout(&run.config))
 }
 
 fn resident_bytes(model: &Model) -> u64 {
-    model.trained().map_or_else(|| DataConfig::default().resident_bytes, |run| run.config.data().resident_bytes)
+    model.run_records().map_or_else(|| DataConfig::default().resident_bytes, |run| run.config.data().resident_bytes)
 }
 
 /// Whether the run's config chose classes. If so, rows of other classes are left out without an
 /// error.
 fn has_chosen_classes(model: &Model) -> bool {
-    model.trained().is_some_and(|run| run.config.data().classes.is_some())
+    model.run_records().is_some_and(|run| run.config.data().classes.is_some())
 }
 
 /// Lists a few classes with their numbers of rows.
@@ -308,8 +314,12 @@ fn list_classes(classes: &BTreeMap<String, usize>) -> String {
 
 /// Returns the split of the run's own data, or all rows of other data, and the number of rows of
 /// each other class.
-fn rows(model: &Model, data: &Data, options: &EvaluateOptions) -> Result<(Rows, BTreeMap<String, usize>), DataError> {
-    let config = model.trained().map(|run| run.config.data());
+fn select_rows(
+    model: &Model,
+    data: &Data,
+    options: &EvaluateOptions,
+) -> Result<(Rows, BTreeMap<String, usize>), DataError> {
+    let config = model.run_records().map(|run| run.config.data());
     let (part, max_rows_of_run) = match options.split {
         SplitOption::Train => (Split::Train, config.and_then(|config| config.train_images)),
         SplitOption::Validation => (Split::Validation, config.and_then(|config| config.validation_images)),
@@ -333,7 +343,7 @@ fn rows(model: &Model, data: &Data, options: &EvaluateOptions) -> Result<(Rows, 
 /// The number of feature values that a thread reads and evaluates at once.
 const CHUNK: usize = 1 << 19;
 
-impl Labelled {
+impl LabelledRows {
     fn noun(&self) -> &'static str {
         if self.lines.is_some() { "row" } else { "image" }
     }
@@ -343,7 +353,7 @@ impl Labelled {
 fn empty_tally(model: &Model) -> Tally {
     let tally = Tally::new(model.predictor.n_classes(), MAX_WRONG);
     // Other data uses the class weights of the training, too.
-    match model.trained().and_then(|run| run.summary.class_weights.clone()) {
+    match model.run_records().and_then(|run| run.summary.class_weights.clone()) {
         Some(class_weights) => tally.with_class_weights(class_weights),
         None => tally,
     }
@@ -387,7 +397,7 @@ fn tally(model: &Model, rows: &Rows) -> Result<Tally> {
 }
 
 /// Draws the most confidently wrong images.
-fn sheet(model: &Model, rows: &Rows, scores: &Scores) -> Result<Vec<u8>> {
+fn draw_wrong_images(model: &Model, rows: &Rows, scores: &Scores) -> Result<Vec<u8>> {
     let (classes, mut buffer) = (model.classes(), RowBuffer::default());
     let mut tiles = Vec::new();
     for &Wrong { row, label, predicted, confidence } in &scores.most_confidently_wrong {

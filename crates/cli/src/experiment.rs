@@ -9,13 +9,13 @@ use clap::ValueEnum;
 
 use crate::builtin;
 use crate::missing::{ConfigKind, check_config_exists};
-use crate::options::{Choices, TrainOptions};
+use crate::options::{OverrideOptions, TrainOptions};
 
 /// Returns the checked config: the experiment's file, or the config of the resumed run, with the
 /// command line's overrides.
 pub(crate) fn config(options: &TrainOptions, resumed: Option<&RunFolder>) -> Result<TrainConfig> {
-    check_overrides(&options.choices, options.config.as_deref())?;
-    let overrides = overrides(&options.choices);
+    check_overrides(&options.override_options, options.config.as_deref())?;
+    let overrides = overrides(&options.override_options);
     if let (None, Some(run)) = (&options.config, resumed) {
         let name = run.path().join("config.toml").display().to_string();
         return Ok(TrainConfig::parse(&name, &run.config().to_toml(), &overrides)?);
@@ -43,32 +43,32 @@ pub(crate) fn read(config_path: Option<&Path>) -> Result<Experiment> {
 }
 
 /// Refuses a `--set` without a value. Its value may have been taken for the experiment's file.
-pub(crate) fn check_overrides(choices: &Choices, config: Option<&Path>) -> Result<()> {
-    match (choices.overrides.iter().find(|set| !set.contains('=')), config) {
+pub(crate) fn check_overrides(override_options: &OverrideOptions, config: Option<&Path>) -> Result<()> {
+    match (override_options.overrides.iter().find(|set| !set.contains('=')), config) {
         (Some(set), Some(value)) if !value.exists() => {
             bail!("--set {set}: expected key=value; write --set {set}={}", value.display())
         }
         _ => {
-            let checked = choices.overrides.iter().try_for_each(|set| check_override(set));
+            let checked = override_options.overrides.iter().try_for_each(|set| check_override(set));
             checked.map_err(|error| anyhow!("--set {error}"))
         }
     }
 }
 
 /// Returns all overrides: `--set` in order, then the named options.
-pub(crate) fn overrides(choices: &Choices) -> Vec<String> {
+pub(crate) fn overrides(override_options: &OverrideOptions) -> Vec<String> {
     let quoted = |text: &str| toml::Value::from(text).to_string();
-    let data = choices.data.source.as_deref().map(|source| format!("data.source={}", quoted(source)));
-    overrides_without_data(choices).into_iter().chain(data).collect()
+    let data = override_options.data.source.as_deref().map(|source| format!("data.source={}", quoted(source)));
+    overrides_without_data(override_options).into_iter().chain(data).collect()
 }
 
 /// Like [`overrides`] without the source of the data.
-pub(crate) fn overrides_without_data(choices: &Choices) -> Vec<String> {
-    let mut overrides = choices.overrides.clone();
+pub(crate) fn overrides_without_data(override_options: &OverrideOptions) -> Vec<String> {
+    let mut overrides = override_options.overrides.clone();
     let mut set = |key: &str, value: Option<String>| overrides.extend(value.map(|value| format!("{key}={value}")));
-    set("descent.gradient", choices.gradient.map(|gradient| name(&gradient)));
-    set("descent.precision", choices.precision.map(|precision| name(&precision)));
-    set("descent.shuffle.seed", choices.seed.map(|seed| seed.to_string()));
+    set("descent.gradient", override_options.gradient.map(|gradient| name(&gradient)));
+    set("descent.precision", override_options.precision.map(|precision| name(&precision)));
+    set("descent.shuffle.seed", override_options.seed.map(|seed| seed.to_string()));
     overrides
 }
 

@@ -14,7 +14,7 @@ use crate::destination::destination;
 use crate::exit;
 use crate::missing::check_folder_exists;
 use crate::model::{Model, Origin};
-use crate::options::Output;
+use crate::options::OutputOptions;
 use crate::output::{print_json, print_line};
 
 #[derive(Args, Debug)]
@@ -32,7 +32,7 @@ pub(crate) struct ExportOptions {
     #[arg(long)]
     force: bool,
     #[command(flatten)]
-    output: Output,
+    output: OutputOptions,
 }
 
 /// The formats, with a description of each for the help.
@@ -66,7 +66,7 @@ pub(crate) fn export(options: &ExportOptions) -> Result<u8> {
     } else {
         print_line(out.display().to_string())?;
     }
-    Ok(exit::DONE)
+    Ok(exit::SUCCESS)
 }
 
 /// Collects the model with its metadata.

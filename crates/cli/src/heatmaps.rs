@@ -149,16 +149,16 @@ impl Palette {
     }
 
     fn character(self, value: f64) -> char {
-        let of = |characters: &[u8], part: f64| {
+        let pick = |characters: &[u8], part: f64| {
             let last = characters.len() - 1;
             char::from(characters[((part * characters.len() as f64) as usize).min(last)])
         };
         match self {
-            Palette::Grey => of(b" .:-=+*#%@", value.clamp(0.0, 1.0)),
+            Palette::Grey => pick(b" .:-=+*#%@", value.clamp(0.0, 1.0)),
             // Values below an eighth of the largest are drawn blank.
             Palette::Signed if value.abs() < 0.125 => ' ',
-            Palette::Signed if value < 0.0 => of(b"-~=", -value),
-            Palette::Signed => of(b"+*#", value),
+            Palette::Signed if value < 0.0 => pick(b"-~=", -value),
+            Palette::Signed => pick(b"+*#", value),
         }
     }
 }
@@ -179,7 +179,7 @@ fn palette_index(rgb: [u8; 3]) -> u8 {
 
 /// Shrinks an image: each new pixel is the mean of its part.
 fn shrink(values: &[f64], [height, width]: [usize; 2], [rows, columns]: [usize; 2]) -> Vec<f64> {
-    let part = |i: usize, of: usize, pixels: usize| i * pixels / of..((i + 1) * pixels).div_ceil(of);
+    let part = |i: usize, parts: usize, pixels: usize| i * pixels / parts..((i + 1) * pixels).div_ceil(parts);
     let mut scaled = Vec::with_capacity(rows * columns);
     for y in 0..rows {
         for x in 0..columns {

@@ -15,7 +15,7 @@ use chainrule_solve::Predictor;
 use clap::{Args, ValueEnum};
 
 use crate::destination::explain_existing_folder;
-use crate::options::Output;
+use crate::options::OutputOptions;
 use crate::output::{print_json, print_line, print_message};
 use crate::{exit, table};
 
@@ -54,7 +54,7 @@ pub(crate) struct ImportOptions {
     #[arg(long)]
     one_vs_rest: bool,
     #[command(flatten)]
-    output: Output,
+    output: OutputOptions,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -144,7 +144,7 @@ pub(crate) fn import(options: &ImportOptions) -> Result<u8> {
     } else {
         print_line(describe(&options.out, &imported))?;
     }
-    Ok(exit::DONE)
+    Ok(exit::SUCCESS)
 }
 
 fn hints(options: &ImportOptions) -> Hints {
@@ -197,7 +197,7 @@ fn describe(folder: &Path, imported: &Imported) -> String {
     format!(
         "{}: {}, {input} to {} classes, which {}",
         folder.display(),
-        table::name(*model),
+        table::model_name(*model),
         data.classes.len(),
         imported.origin()
     )

@@ -16,7 +16,7 @@ use crate::exit;
 use crate::heatmaps::{ColorSupport, Heatmap, Palette, columns};
 use crate::missing::check_folder_exists;
 use crate::model::Model;
-use crate::options::Output;
+use crate::options::OutputOptions;
 use crate::output::{Lines, print_json, print_message};
 
 #[derive(Args, Debug)]
@@ -39,7 +39,7 @@ pub(crate) struct InspectOptions {
     #[arg(long, requires = "png")]
     force: bool,
     #[command(flatten)]
-    output: Output,
+    output: OutputOptions,
 }
 
 /// The help for `--image`, from the list of readers.
@@ -134,8 +134,8 @@ pub(crate) fn inspect(options: &InspectOptions) -> Result<u8> {
         );
     }
     let png = options.png.as_ref().map(|path| destination(path, options.force, "--png")).transpose()?;
-    let found = options.image.as_ref().map(|_| explain(&model, options)).transpose()?;
-    let (pixels, image) = found.unzip();
+    let explained = options.image.as_ref().map(|_| explain(&model, options)).transpose()?;
+    let (pixels, image) = explained.unzip();
     if let (Some(ImageExplanation { file, treatment: Some(treatment), .. }), false) = (&image, options.output.quiet) {
         print_message(&format!("{file}: {treatment}"));
     }
@@ -151,7 +151,7 @@ pub(crate) fn inspect(options: &InspectOptions) -> Result<u8> {
     };
     if model.features().is_some() && !options.output.json {
         describe(&answer, model.name()).print()?;
-        return Ok(exit::DONE);
+        return Ok(exit::SUCCESS);
     }
     let pictures = pictures(&model, &answer, pixels.as_deref());
     if let Some(png) = png {
@@ -161,7 +161,7 @@ pub(crate) fn inspect(options: &InspectOptions) -> Result<u8> {
     }
     if options.output.json {
         print_json(&answer)?;
-        return Ok(exit::DONE);
+        return Ok(exit::SUCCESS);
     }
     let colors = ColorSupport::detect();
     let drawn = colors.draw(&pictures, model.image_size(), columns());
@@ -170,7 +170,7 @@ pub(crate) fn inspect(options: &InspectOptions) -> Result<u8> {
     lines.drawn(&drawn);
     lines.add(colors.legend(Palette::Signed));
     lines.print()?;
-    Ok(exit::DONE)
+    Ok(exit::SUCCESS)
 }
 
 /// The positions of the classes that have their own weights.
@@ -186,7 +186,7 @@ fn feature_summaries(model: &Model, names: &[String]) -> Vec<FeatureSummary> {
     let feature_summary = |(j, name): (usize, &String)| FeatureSummary {
         name: name.clone(),
         weights: by_class.iter().map(|weights| weights[j]).collect(),
-        mean_and_scale: statistics.map(|by| [by.mean[j], by.scale[j]]),
+        mean_and_scale: statistics.map(|statistics| [statistics.mean[j], statistics.scale[j]]),
     };
     let mut features: Vec<FeatureSummary> = names.iter().enumerate().map(feature_summary).collect();
     let largest = |feature: &FeatureSummary| feature.weights.iter().fold(0.0, |largest: f64, w| largest.max(w.abs()));
@@ -304,7 +304,7 @@ fn describe(answer: &Answer, kind: &str) -> Lines {
     ));
     let Some(image) = &answer.image else {
         lines.empty_line();
-        let classes: Vec<String> = answer.weights.iter().map(|of| of.class.to_string()).collect();
+        let classes: Vec<String> = answer.weights.iter().map(|summary| summary.class.to_string()).collect();
         let longest = |names: &[String]| names.iter().map(|name| display_width(name)).max().unwrap_or_default();
         let first = longest(&classes).max(12);
         lines.add(format!("{:>first$} {:>10} {:>10} {:>10} {:>10}", "class", "norm", "bias", "smallest", "largest"));

@@ -17,19 +17,19 @@ pub(crate) fn completions(options: &CompletionsOptions) -> Result<u8> {
     let mut script = Vec::new();
     clap_complete::generate(options.shell, &mut Options::command(), "chainrule", &mut script);
     print_as_is(&String::from_utf8_lossy(&script))?;
-    Ok(exit::DONE)
+    Ok(exit::SUCCESS)
 }
 
 pub(crate) fn man(options: &ManOptions) -> Result<u8> {
     if options.markdown {
         print_as_is(&reference()?)?;
-        return Ok(exit::DONE);
+        return Ok(exit::SUCCESS);
     }
     let mut pages = man_pages()?;
     let Some(out) = &options.out else {
         let (_, main) = pages.swap_remove(0);
         print_as_is(&String::from_utf8_lossy(&main))?;
-        return Ok(exit::DONE);
+        return Ok(exit::SUCCESS);
     };
     if out.exists() && !out.is_dir() {
         bail!(
@@ -44,7 +44,7 @@ pub(crate) fn man(options: &ManOptions) -> Result<u8> {
         file.write(page)?;
         print_line(out.join(name).display().to_string())?;
     }
-    Ok(exit::DONE)
+    Ok(exit::SUCCESS)
 }
 
 /// Returns the program's clap command with all subcommands.

@@ -25,7 +25,7 @@ pub(crate) enum ConfigKind {
 pub(crate) fn check_config_exists(path: &Path, kind: ConfigKind) -> Result<()> {
     let shown = path.display();
     if path.is_dir() {
-        let what = if path.join("imported.json").is_file() {
+        let actual = if path.join("imported.json").is_file() {
             "an imported model, which is already trained; use it with predict or evaluate".to_owned()
         } else if path.join("sweep.toml").is_file() {
             format!("a sweep folder; sweep --resume {shown} continues the sweep")
@@ -35,7 +35,7 @@ pub(crate) fn check_config_exists(path: &Path, kind: ConfigKind) -> Result<()> {
         } else {
             format!("a folder; name a data set with --data {shown}")
         };
-        bail!("{shown}: expected the TOML file of an experiment, but this is {what}");
+        bail!("{shown}: expected the TOML file of an experiment, but this is {actual}");
     }
     if exists(path) {
         return match is_table(path) {
@@ -66,8 +66,8 @@ pub(crate) fn check_folder_exists(path: &Path) -> Result<()> {
     }
     if !path.is_dir() {
         let parent_run = path.parent().filter(|folder| is_run(folder) || is_known_folder(folder));
-        let meant = parent_run.map(|folder| format!("; did you mean {}?", folder.display())).unwrap_or_default();
-        bail!("{shown}: expected the folder of a run, but this is a file{meant}");
+        let suggestion = parent_run.map(|folder| format!("; did you mean {}?", folder.display())).unwrap_or_default();
+        bail!("{shown}: expected the folder of a run, but this is a file{suggestion}");
     }
     let parts = ["model.safetensors", "history.json", "sweep.json"];
     if !is_known_folder(path) && !is_run(path) && !parts.iter().any(|name| path.join(name).exists()) {
@@ -117,15 +117,16 @@ fn suggestions(path: &Path, known: Vec<PathBuf>, is_one: impl Fn(&Path) -> bool)
         name.strip_suffix(".toml").map_or(name.clone(), str::to_owned)
     };
     let names: Vec<String> = candidates.iter().map(|path| name(path)).collect();
-    let mut meant = similar_names(&name(path), names.iter().map(String::as_str));
+    let mut similar = similar_names(&name(path), names.iter().map(String::as_str));
     if let Some(position) = names.iter().position(|other| *other == name(path)) {
-        meant = vec![position];
+        similar = vec![position];
     }
     let shown = |paths: &[&PathBuf]| paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>();
-    if let Some((last, before)) = shown(&meant.iter().take(3).map(|&i| &candidates[i]).collect::<Vec<_>>()).split_last()
+    if let Some((last, others)) =
+        shown(&similar.iter().take(3).map(|&i| &candidates[i]).collect::<Vec<_>>()).split_last()
     {
-        let before = if before.is_empty() { String::new() } else { format!("{} or ", before.join(", ")) };
-        return format!("; did you mean {before}{last}?");
+        let others = if others.is_empty() { String::new() } else { format!("{} or ", others.join(", ")) };
+        return format!("; did you mean {others}{last}?");
     }
     match &shown(&candidates.iter().take(MAX_LISTED).collect::<Vec<_>>())[..] {
         [] => String::new(),

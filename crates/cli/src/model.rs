@@ -28,13 +28,13 @@ pub(crate) struct Model {
 /// Where a model was trained.
 pub(crate) enum Origin {
     /// By this program.
-    Run(Box<Trained>),
+    Run(Box<RunRecords>),
     /// By another tool.
     Imported(Box<Imported>),
 }
 
 /// The records of a run besides its model.
-pub(crate) struct Trained {
+pub(crate) struct RunRecords {
     pub(crate) config: TrainConfig,
     pub(crate) manifest: Manifest,
     pub(crate) summary: Summary,
@@ -57,7 +57,7 @@ impl Model {
             let RunFiles { config, manifest, summary, parameters, preprocessing, .. } = RunFolder::read(folder)?;
             let (link, precision, weight_norm) = (summary.model.into(), summary.precision, summary.weight_norm);
             let schema = summary.data.schema();
-            let origin = Origin::Run(Box::new(Trained { config, manifest, summary }));
+            let origin = Origin::Run(Box::new(RunRecords { config, manifest, summary }));
             (link, precision, schema, weight_norm, parameters, preprocessing, origin)
         };
         let predictor = Predictor::new(link, parameters.clone(), preprocessing.clone());
@@ -69,7 +69,7 @@ impl Model {
     }
 
     /// Returns the run's records if the model was trained by this program.
-    pub(crate) fn trained(&self) -> Option<&Trained> {
+    pub(crate) fn run_records(&self) -> Option<&RunRecords> {
         match &self.origin {
             Origin::Run(trained) => Some(trained),
             Origin::Imported(_) => None,
@@ -111,6 +111,6 @@ impl Model {
 
     /// Returns the name of the kind of model.
     pub(crate) fn name(&self) -> &'static str {
-        table::name(self.link)
+        table::model_name(self.link)
     }
 }

@@ -25,9 +25,9 @@ pub(crate) struct TrainOptions {
     #[arg(value_name = "CONFIG")]
     pub(crate) config: Option<PathBuf>,
     #[command(flatten)]
-    pub(crate) choices: Choices,
+    pub(crate) override_options: OverrideOptions,
     #[command(flatten)]
-    pub(crate) place: BackendOptions,
+    pub(crate) backend_options: BackendOptions,
     /// Number of threads of the fused kernels [default: all that this machine runs in parallel].
     /// It changes the results only by rounding.
     #[arg(long, value_name = "N", value_parser = number::<u16>(1..=1024))]
@@ -47,7 +47,7 @@ pub(crate) struct TrainOptions {
     #[arg(long, value_name = "N")]
     pub(crate) checkpoint_every: Option<CheckpointInterval>,
     #[command(flatten)]
-    pub(crate) output: Output,
+    pub(crate) output: OutputOptions,
 }
 
 #[derive(Args, Debug)]
@@ -62,9 +62,9 @@ pub(crate) struct SweepOptions {
     #[arg(long = "grid", value_name = "KEY=VALUE,…", required_unless_present = "resume")]
     pub(crate) grid: Vec<String>,
     #[command(flatten)]
-    pub(crate) choices: Choices,
+    pub(crate) override_options: OverrideOptions,
     #[command(flatten)]
-    pub(crate) place: BackendOptions,
+    pub(crate) backend_options: BackendOptions,
     /// Number of parallel trainings [default: as many as the cores allow; 1 on a GPU]. It does not
     /// change the results.
     #[arg(long, value_name = "N", value_parser = number::<u16>(1..=1024))]
@@ -89,7 +89,7 @@ pub(crate) struct SweepOptions {
     #[arg(long, value_name = "N")]
     pub(crate) checkpoint_every: Option<CheckpointInterval>,
     #[command(flatten)]
-    pub(crate) output: Output,
+    pub(crate) output: OutputOptions,
 }
 
 #[derive(Args, Debug)]
@@ -102,7 +102,7 @@ pub(crate) struct BackendOptions {
 
 /// Options that override the experiment's config.
 #[derive(Args, Debug)]
-pub(crate) struct Choices {
+pub(crate) struct OverrideOptions {
     #[command(flatten)]
     pub(crate) data: DataSource,
     /// Override a config key, as in descent.epochs=10. Repeatable. The value none unsets an
@@ -127,9 +127,9 @@ pub(crate) struct ReproduceOptions {
     #[arg(value_name = "PLAN")]
     pub(crate) plan: Option<PathBuf>,
     #[command(flatten)]
-    pub(crate) choices: Choices,
+    pub(crate) override_options: OverrideOptions,
     #[command(flatten)]
-    pub(crate) place: BackendOptions,
+    pub(crate) backend_options: BackendOptions,
     /// Make only this figure and the runs that it needs.
     #[arg(long, value_name = "FIGURE", conflicts_with = "check")]
     pub(crate) only: Option<String>,
@@ -148,7 +148,7 @@ pub(crate) struct ReproduceOptions {
     #[arg(long)]
     pub(crate) check: bool,
     #[command(flatten)]
-    pub(crate) output: Output,
+    pub(crate) output: OutputOptions,
 }
 
 #[derive(Args, Debug)]
@@ -171,7 +171,7 @@ pub(crate) struct DataOptions {
     #[arg(long, value_name = "N", default_value_t = chainrule_data::digits::SEED, value_parser = number::<u64>(0..=u64::MAX), requires = "write_idx")]
     pub(crate) seed: u64,
     #[command(flatten)]
-    pub(crate) output: Output,
+    pub(crate) output: OutputOptions,
 }
 
 #[derive(Args, Debug)]
@@ -183,9 +183,9 @@ pub(crate) struct GradcheckOptions {
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = number::<u64>(0..=u64::MAX))]
     pub(crate) seed: u64,
     #[command(flatten)]
-    pub(crate) place: BackendOptions,
+    pub(crate) backend_options: BackendOptions,
     #[command(flatten)]
-    pub(crate) output: Output,
+    pub(crate) output: OutputOptions,
 }
 
 #[derive(Args, Debug)]
@@ -201,7 +201,7 @@ pub(crate) struct ServeOptions {
 #[derive(Args, Debug)]
 pub(crate) struct BackendsOptions {
     #[command(flatten)]
-    pub(crate) output: Output,
+    pub(crate) output: OutputOptions,
 }
 
 #[derive(Args, Debug)]
@@ -241,7 +241,7 @@ fn sources() -> String {
 }
 
 #[derive(Args, Debug)]
-pub(crate) struct Output {
+pub(crate) struct OutputOptions {
     /// Print the result as one JSON document to standard output. Other messages go to standard
     /// error.
     #[arg(long)]

@@ -88,10 +88,10 @@ pub(crate) fn print_message(line: &str) {
 /// Prints the error of a command and returns the exit code.
 pub(crate) fn report_error(error: &anyhow::Error) -> u8 {
     match error.downcast_ref::<OutputError>() {
-        Some(OutputError(problem)) if problem.kind() == ErrorKind::BrokenPipe => exit::NO_READER,
+        Some(OutputError(problem)) if problem.kind() == ErrorKind::BrokenPipe => exit::BROKEN_PIPE,
         _ => {
             print_message(&format!("error: {}", with_advice(error)));
-            exit::INPUT
+            exit::ERROR
         }
     }
 }

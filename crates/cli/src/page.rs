@@ -13,8 +13,8 @@ use serde_json::json;
 use crate::destination::destination;
 use crate::exit;
 use crate::missing::check_folder_exists;
-use crate::model::{Model, Origin, Trained};
-use crate::options::Output;
+use crate::model::{Model, Origin, RunRecords};
+use crate::options::OutputOptions;
 use crate::output::{print_json, print_line};
 
 #[derive(Args, Debug)]
@@ -29,7 +29,7 @@ pub(crate) struct PageOptions {
     #[arg(long)]
     force: bool,
     #[command(flatten)]
-    output: Output,
+    output: OutputOptions,
 }
 
 /// Writes the page.
@@ -49,8 +49,8 @@ pub(crate) fn page(options: &PageOptions) -> Result<u8> {
     let out = options.out.clone().map_or_else(|| model.beside("html"), Ok)?;
     let file = destination(&out, options.force, "--out")?;
     let schema = &model.schema;
-    let examples = match model.trained() {
-        Some(Trained { manifest, .. }) => {
+    let examples = match model.run_records() {
+        Some(RunRecords { manifest, .. }) => {
             let source = Provenance {
                 name: manifest.data_source.clone(),
                 files: manifest.data_files.clone(),
@@ -60,16 +60,16 @@ pub(crate) fn page(options: &PageOptions) -> Result<u8> {
         }
         None => Vec::new(),
     };
-    let class_weights = model.trained().and_then(|run| run.summary.class_weights.clone());
+    let class_weights = model.run_records().and_then(|run| run.summary.class_weights.clone());
     let board = DrawingPage::new(kind, schema, &model.parameters, &model.preprocessing, &examples)
         .with_class_weights(class_weights);
     let (d, k) = (model.predictor.n_features(), model.classes().len());
-    let what = format!("{}, {d} pixels to {k} classes", model.name());
+    let description = format!("{}, {d} pixels to {k} classes", model.name());
     let about = match &model.origin {
         Origin::Run(run) => {
             let (data, metrics) = (&run.summary.data, &run.summary.final_metrics);
             format!(
-                "The model of the experiment “{}”: {what}. It was trained on {} images. Its accuracy is {:.2} % on these, and {:.2} % on {} validation images.",
+                "The model of the experiment “{}”: {description}. It was trained on {} images. Its accuracy is {:.2} % on these, and {:.2} % on {} validation images.",
                 run.summary.experiment,
                 data.train,
                 100.0 * metrics.train_accuracy,
@@ -77,7 +77,7 @@ pub(crate) fn page(options: &PageOptions) -> Result<u8> {
                 data.validation
             )
         }
-        Origin::Imported(imported) => format!("The model that {}: {what}.", imported.origin()),
+        Origin::Imported(imported) => format!("The model that {}: {description}.", imported.origin()),
     };
     let html = board.to_html("Draw for a linear classifier", &about);
     file.write(html.as_bytes())?;
@@ -88,7 +88,7 @@ pub(crate) fn page(options: &PageOptions) -> Result<u8> {
     } else {
         print_line(out.display().to_string())?;
     }
-    Ok(exit::DONE)
+    Ok(exit::SUCCESS)
 }
 
 /// Returns example digits for the page, one of each class, if the model was trained on digits of

@@ -15,7 +15,7 @@ use serde::Serialize;
 use crate::exit;
 use crate::missing::check_folder_exists;
 use crate::model::Model;
-use crate::options::Output;
+use crate::options::OutputOptions;
 use crate::output::{Lines, print_json, print_line, print_message};
 
 #[derive(Args, Debug)]
@@ -26,7 +26,7 @@ pub(crate) struct PredictOptions {
     #[arg(value_name = "FILE", required = true, help = files())]
     files: Vec<PathBuf>,
     #[command(flatten)]
-    output: Output,
+    output: OutputOptions,
 }
 
 /// The help for `FILE`, from the list of readers.
@@ -139,14 +139,14 @@ pub(crate) fn predict(options: &PredictOptions) -> Result<u8> {
             }
         };
         for file in files {
-            let found = match predict_file(&model, &file) {
-                Ok(found) => found,
+            let predictions = match predict_file(&model, &file) {
+                Ok(predictions) => predictions,
                 Err(problem) => {
                     report_problem(&file, problem);
                     continue;
                 }
             };
-            for predicted in found {
+            for predicted in predictions {
                 if let Some(treatment) = &predicted.treatment {
                     log(&format!("{}: {treatment}", predicted.file));
                 }
@@ -165,7 +165,7 @@ pub(crate) fn predict(options: &PredictOptions) -> Result<u8> {
     if options.output.json {
         print_json(&answer)?;
     }
-    Ok(if all_read { exit::DONE } else { exit::INPUT })
+    Ok(if all_read { exit::SUCCESS } else { exit::ERROR })
 }
 
 /// Returns the predictions for a file's images or rows.
@@ -205,10 +205,10 @@ fn widths(model: &Model) -> [usize; 2] {
 fn heading(model: &Model) -> Lines {
     let [first, columns] = widths(model);
     let classes: String = model.classes().iter().map(|class| to_right(class, columns)).collect();
-    let what = if model.features().is_some() { "row, from 0" } else { "image" };
+    let row_name = if model.features().is_some() { "row, from 0" } else { "image" };
     let mut lines = Lines::default();
     lines.add(format!("{:>first$}  probability in % of", "predicted"));
-    lines.add(format!("{:>first$}{classes}  {what}", ""));
+    lines.add(format!("{:>first$}{classes}  {row_name}", ""));
     lines
 }
 

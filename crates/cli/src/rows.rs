@@ -26,14 +26,14 @@ const RESIDENT_VALIDATION_BYTES: u64 = 16 << 20;
 /// Returns a note on training rows that are in no batch of an epoch.
 pub(crate) fn dropped_rows_note(config: &TrainConfig, rows: usize) -> Option<String> {
     let dropped = dropped_rows(config, rows);
-    let which = match config.descent().shuffle.generator {
+    let dropped_rows_text = match config.descent().shuffle.generator {
         Generator::None => "always the last ones, so the model never learns from them",
         Generator::NumpyLegacy | Generator::Chacha => "different ones each time",
     };
     // An epoch without a whole batch is an error, reported elsewhere.
     (0 < dropped && dropped < rows).then(|| {
         format!(
-            "note: each epoch omits {dropped} of {rows} training rows ({which}), because they do not fill a batch of {}; --set \
+            "note: each epoch omits {dropped} of {rows} training rows ({dropped_rows_text}), because they do not fill a batch of {}; --set \
              descent.drop_last=false includes them",
             config.descent().batch_size
         )

@@ -152,7 +152,7 @@ impl Run<'_> {
     }
 
     /// Saves the results so far after the device or the data was lost. Returns the error to report.
-    fn save_partial_results(&self, lost: &DeviceLost, what: &str, more: &str) -> anyhow::Error {
+    fn save_partial_results(&self, lost: &DeviceLost, problem: &str, detail: &str) -> anyhow::Error {
         let save = || -> Result<String> {
             self.folder.write_history(&lost.history)?;
             let Some((step, parameters)) = &lost.parameters else { return Ok(String::new()) };
@@ -161,11 +161,11 @@ impl Run<'_> {
         };
         match save() {
             Ok(model) => anyhow!(
-                "{what} after step {} ({more}); the history so far{model} is in {}",
+                "{problem} after step {} ({detail}); the history so far{model} is in {}",
                 lost.history.train_loss.len(),
                 self.folder.path().display()
             ),
-            Err(error) => error.context(format!("{what} ({more})")),
+            Err(error) => error.context(format!("{problem} ({detail})")),
         }
     }
 

@@ -33,5 +33,5 @@ pub(crate) fn serve(options: &ServeOptions) -> Result<u8> {
             );
         }
     })?;
-    Ok(exit::DONE)
+    Ok(exit::SUCCESS)
 }

@@ -67,16 +67,16 @@ pub(crate) fn data(options: &DataOptions) -> Result<u8> {
         (None, true) => Request::Mnist,
         (None, false) => Request::from(options.data.source.as_deref().unwrap_or("auto")),
     };
-    if let Some(found) = request.about_tables()? {
-        let tables = found.files.into_iter().map(|(file, about)| AboutTableFile { file, about }).collect();
-        let Unused { files, left_out } = found.unused.clone();
+    if let Some(inspected) = request.about_tables()? {
+        let tables = inspected.files.into_iter().map(|(file, about)| AboutTableFile { file, about }).collect();
+        let Unused { files, left_out } = inspected.unused.clone();
         let about = AboutTables { tables, unused: files, unused_left_out: left_out };
         if options.output.json {
             print_json(&about)?;
         } else {
-            describe_tables(&about, &found.unused).print()?;
+            describe_tables(&about, &inspected.unused).print()?;
         }
-        return Ok(exit::DONE);
+        return Ok(exit::SUCCESS);
     }
     let data = inspect_source(&request, counts, &mut |line| {
         if !options.output.quiet {
@@ -89,7 +89,7 @@ pub(crate) fn data(options: &DataOptions) -> Result<u8> {
     } else {
         describe(&about, &data).print()?;
     }
-    Ok(exit::DONE)
+    Ok(exit::SUCCESS)
 }
 
 fn write_digits(folder: &Path, seed: u64, counts: Counts) -> Result<()> {
@@ -155,8 +155,8 @@ fn describe(about: &About, data: &Data) -> Lines {
     for (name, images) in [("training", &data.train), ("validation", &data.validation)] {
         lines.add(format!("{name:<11} of each label: {}", label_counts(images, data)));
     }
-    if let Some(what) = unused_message(&data.unused, data.pictures.is_some()) {
-        lines.add(what);
+    if let Some(message) = unused_message(&data.unused, data.pictures.is_some()) {
+        lines.add(message);
     }
     lines
 }
@@ -181,8 +181,8 @@ fn describe_tables(about: &AboutTables, unused: &Unused) -> Lines {
             ));
         }
     }
-    if let Some(what) = unused_message(unused, false) {
-        lines.add(what);
+    if let Some(message) = unused_message(unused, false) {
+        lines.add(message);
     }
     lines.add("Name the label column with train --set data.label=COLUMN. All other columns are features, except those in data.ignore.");
     lines

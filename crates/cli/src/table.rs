@@ -11,7 +11,7 @@ use crate::output::Lines;
 
 /// Returns the closing table of a training.
 pub(crate) fn closing_table(summary: &Summary, config: &TrainConfig, folder: &Path) -> Lines {
-    let model = name(summary.model);
+    let model = model_name(summary.model);
     let gradient = match summary.gradient {
         // `Auto` is resolved before a run.
         GradientSource::Auto | GradientSource::Fused => "fused closed-form gradients",
@@ -81,7 +81,7 @@ pub(crate) fn class_weights(classes: &[Class], weights: &[f64]) -> String {
 }
 
 /// Returns the name of a model.
-pub(crate) fn name(link: impl Into<LinkKind>) -> &'static str {
+pub(crate) fn model_name(link: impl Into<LinkKind>) -> &'static str {
     match link.into() {
         LinkKind::Softmax => "softmax regression",
         LinkKind::Logistic => "logistic regression",

@@ -38,12 +38,12 @@ pub(crate) fn train(options: &TrainOptions) -> Result<u8> {
         let differences = config.differences(folder.config()).into_iter().filter(|key| !key.starts_with("data.source"));
         ensure_no_differences(folder, &differences.collect::<Vec<_>>())?;
     }
-    let finished = resumed.as_ref().and_then(|folder| Some((folder, finished(folder, &mut log)?)));
+    let finished = resumed.as_ref().and_then(|folder| Some((folder, finished_summary(folder, &mut log)?)));
     // If the source is another, the data is compared first.
     if let Some((folder, summary)) = &finished
         && config.data().source == folder.config().data().source
     {
-        return is_finished(options, folder, summary, &mut log);
+        return report_finished(options, folder, summary, &mut log);
     }
     let summary = finished.map(|(_, summary)| summary);
     let data = Dataset::find(&config, &mut log)?;
@@ -58,7 +58,7 @@ pub(crate) fn train(options: &TrainOptions) -> Result<u8> {
         (Some(folder), _) => {
             ensure_no_differences(&folder, &folder.manifest().differences(&manifest))?;
             if let Some(summary) = summary {
-                return is_finished(options, &folder, &summary, &mut log);
+                return report_finished(options, &folder, &summary, &mut log);
             }
             folder
         }
@@ -97,14 +97,14 @@ pub(crate) fn train(options: &TrainOptions) -> Result<u8> {
     if ending == Ending::Interrupted {
         log(&format!("interrupted; --resume {} continues the run", folder.path().display()));
     }
-    close(options, &folder, &summary)
+    print_result(options, &folder, &summary)
 }
 
 /// Returns the machine. A resumed run uses its former one unless the options name another.
 fn machine(options: &TrainOptions, previous: Option<&Manifest>) -> Result<Machine> {
     let named = options.threads.map(usize::from).or(previous.map(|previous| previous.threads));
     let threads = named.and_then(NonZero::new).unwrap_or_else(all_threads);
-    machine_for_resume(options.place.backend.as_ref(), previous, threads)
+    machine_for_resume(options.backend_options.backend.as_ref(), previous, threads)
 }
 
 /// Returns an error if resuming the run would give another result.
@@ -113,7 +113,7 @@ fn ensure_no_differences(folder: &RunFolder, differences: &[String]) -> Result<(
 }
 
 /// Returns the summary of a run that is finished and whole.
-fn finished(folder: &RunFolder, log: &mut dyn FnMut(&str)) -> Option<Summary> {
+fn finished_summary(folder: &RunFolder, log: &mut dyn FnMut(&str)) -> Option<Summary> {
     match RunFolder::read(folder.path()) {
         Ok(files) => Some(files.summary).filter(|summary| !summary.interrupted),
         Err(error) => {
@@ -127,13 +127,18 @@ fn finished(folder: &RunFolder, log: &mut dyn FnMut(&str)) -> Option<Summary> {
 }
 
 /// Reports that the run to resume is finished, and prints its result.
-fn is_finished(options: &TrainOptions, folder: &RunFolder, summary: &Summary, log: &mut dyn FnMut(&str)) -> Result<u8> {
+fn report_finished(
+    options: &TrainOptions,
+    folder: &RunFolder,
+    summary: &Summary,
+    log: &mut dyn FnMut(&str),
+) -> Result<u8> {
     log(&format!("{} is finished; there is nothing to do", folder.path().display()));
-    close(options, folder, summary)
+    print_result(options, folder, summary)
 }
 
 /// Prints a run's result and returns the exit code.
-fn close(options: &TrainOptions, folder: &RunFolder, summary: &Summary) -> Result<u8> {
+fn print_result(options: &TrainOptions, folder: &RunFolder, summary: &Summary) -> Result<u8> {
     if options.output.json {
         print_json(summary)?;
     } else {
@@ -144,5 +149,5 @@ fn close(options: &TrainOptions, folder: &RunFolder, summary: &Summary) -> Resul
     }
     // An optimum was requested, but its certificate may not hold.
     let is_uncertified = summary.certificate.is_some_and(|certificate| !certificate.holds());
-    Ok(if is_uncertified { exit::CHECK } else { exit::DONE })
+    Ok(if is_uncertified { exit::CHECK_FAILED } else { exit::SUCCESS })
 }

@@ -15,11 +15,11 @@ use crate::output::{OutputError, print_message, report_error};
 pub(crate) fn log(error: &clap::Error, arguments: &[OsString]) -> u8 {
     if error.use_stderr() && error.kind() != ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
         print_message(&format!("error: {}", message(error, arguments)));
-        return exit::INPUT;
+        return exit::ERROR;
     }
     match (error.print().map_err(OutputError::from), error.use_stderr()) {
-        (_, true) => exit::INPUT,
-        (Ok(()), false) => exit::DONE,
+        (_, true) => exit::ERROR,
+        (Ok(()), false) => exit::SUCCESS,
         (Err(unwritten), false) => report_error(&unwritten.into()),
     }
 }
@@ -118,17 +118,19 @@ fn did_you_mean(name: Option<&str>) -> String {
 /// the option.
 fn unknown_argument(argument: &str, arguments: &[String], command: Option<&clap::Command>) -> String {
     let shown = one_line(argument);
-    let place = arguments.iter().position(|other| other == argument);
-    let before = |back: usize| place.and_then(|place| place.checked_sub(back)).and_then(|place| arguments.get(place));
+    let position = arguments.iter().position(|other| other == argument);
+    let argument_before = |back: usize| {
+        position.and_then(|position| position.checked_sub(back)).and_then(|position| arguments.get(position))
+    };
     if let (Some(option), Some(key)) =
-        (before(2).filter(|option| ["--set", "--grid"].contains(&option.as_str())), before(1))
+        (argument_before(2).filter(|option| ["--set", "--grid"].contains(&option.as_str())), argument_before(1))
         && !key.contains('=')
         && !argument.starts_with('-')
     {
         return format!("{option} {key}: expected key=value; write {option} {key}={shown}");
     }
     let is_number = argument.strip_prefix('-').is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()));
-    if let Some(option) = before(1).filter(|option| is_number && option.starts_with("--")) {
+    if let Some(option) = argument_before(1).filter(|option| is_number && option.starts_with("--")) {
         return format!("{option} {shown}: expected a number of 0 or more");
     }
     if !argument.starts_with('-') {

@@ -36,7 +36,7 @@ struct CheckContext {
 
 /// Checks every case in every precision of the device. A case that panics becomes a failed row of
 /// the table, and the other cases still run.
-pub(super) fn sweep(device: &Device, seed: u64, watch: OnRow<'_>) -> Vec<GradientCheck> {
+pub(super) fn sweep(device: &Device, seed: u64, on_row: OnRow<'_>) -> Vec<GradientCheck> {
     // Burn draws a layer's initial weights from the device's generator.
     device.seed(seed);
     let dtypes = if f64_works(device) { vec![FloatDType::F32, FloatDType::F64] } else { vec![FloatDType::F32] };
@@ -45,7 +45,7 @@ pub(super) fn sweep(device: &Device, seed: u64, watch: OnRow<'_>) -> Vec<Gradien
         for dtype in dtypes.iter().copied() {
             let sweep = CheckContext { device: device.clone(), dtype, seed };
             let mut line = row(case.name, dtype, "parameters and inputs");
-            watch(&line);
+            on_row(&line);
             match catch_panic(|| (case.run)(&sweep)) {
                 Ok(report) => add(&mut line, "", &report),
                 Err(panic) => fail(&mut line, format!("panicked: {panic}")),

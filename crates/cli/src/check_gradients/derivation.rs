@@ -29,7 +29,7 @@ struct Point {
 }
 
 /// Returns one row for each equation. Outputs with several numbers are summed with random factors.
-pub(super) fn check(device: &Device, seed: u64, watch: OnRow<'_>) -> Vec<GradientCheck> {
+pub(super) fn check(device: &Device, seed: u64, on_row: OnRow<'_>) -> Vec<GradientCheck> {
     let dtype = if f64_works(device) { FloatDType::F64 } else { FloatDType::F32 };
     let steps: [(&str, Step); 9] = [
         ("Eq. (4), dC/dp", |i, o| {
@@ -96,7 +96,7 @@ pub(super) fn check(device: &Device, seed: u64, watch: OnRow<'_>) -> Vec<Gradien
     let mut lines = Vec::new();
     for (what, step) in steps {
         let mut line = row("derivation", dtype, what);
-        watch(&line);
+        on_row(&line);
         for seed in seed..seed + SEEDS {
             add(&mut line, &format!("seed {seed}"), &step(&Inputs::new(seed, device, dtype), &options));
         }

@@ -27,13 +27,13 @@ type OnRow<'a> = &'a dyn Fn(&GradientCheck);
 
 /// Runs the checks. The exit code is 1 if a check fails.
 pub(crate) fn gradcheck(options: &GradcheckOptions) -> Result<u8> {
-    let machine = Machine::new(options.place.backend.as_ref(), NonZero::<usize>::MIN)?;
+    let machine = Machine::new(options.backend_options.backend.as_ref(), NonZero::<usize>::MIN)?;
     let status = StatusLine::new(!options.output.quiet && stderr_is_terminal());
-    let watch = |line: &GradientCheck| status.log(&format!("{} {}, {}", line.subject, line.precision, line.what));
+    let on_row = |line: &GradientCheck| status.log(&format!("{} {}, {}", line.subject, line.precision, line.what));
     let table = if options.burn {
-        table(&machine, options.seed, burn_nn::sweep(device(&machine)?, options.seed, &watch))
+        table(&machine, options.seed, burn_nn::sweep(device(&machine)?, options.seed, &on_row))
     } else {
-        check(&machine, options.seed, &watch)?
+        check(&machine, options.seed, &on_row)?
     };
     drop(status);
     if options.output.json {
@@ -41,17 +41,17 @@ pub(crate) fn gradcheck(options: &GradcheckOptions) -> Result<u8> {
     } else {
         describe(&table).print()?;
     }
-    Ok(if table.passed { exit::DONE } else { exit::CHECK })
+    Ok(if table.passed { exit::SUCCESS } else { exit::CHECK_FAILED })
 }
 
 /// Checks this project's derivation and models.
 ///
 /// # Errors
 /// If the machine has no Burn device.
-pub(crate) fn check(machine: &Machine, seed: u64, watch: OnRow<'_>) -> Result<GradientChecks> {
+pub(crate) fn check(machine: &Machine, seed: u64, on_row: OnRow<'_>) -> Result<GradientChecks> {
     let device = device(machine)?;
-    let mut rows = derivation::check(device, seed, watch);
-    rows.extend(models::check(machine, device, seed, watch));
+    let mut rows = derivation::check(device, seed, on_row);
+    rows.extend(models::check(machine, device, seed, on_row));
     Ok(table(machine, seed, rows))
 }
 

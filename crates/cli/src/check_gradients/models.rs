@@ -66,15 +66,15 @@ struct Problem<M> {
     classes: Vec<u32>,
 }
 
-/// Map a byte to its feature.
+/// Scale and offset, which convert a byte to a feature.
 const SCALE: f64 = 2.0 / 255.0;
 const OFFSET: f64 = -1.0;
 
 impl<M: Classifier> Problem<M> {
     /// Returns J as a function of the model, in the float type of its parameters.
-    fn loss(&self, of: Objective) -> impl Fn(&M) -> Tensor<1> {
-        let (features, targets) = (self.features.clone(), self.targets(of.is_weighted));
-        move |model| objective(model, features.clone(), targets.clone(), of.l2)
+    fn loss(&self, variant: Objective) -> impl Fn(&M) -> Tensor<1> {
+        let (features, targets) = (self.features.clone(), self.targets(variant.is_weighted));
+        move |model| objective(model, features.clone(), targets.clone(), variant.l2)
     }
 
     /// Returns the labels with their row weights.
@@ -115,7 +115,7 @@ impl<M: Classifier> Problem<M> {
         let mut steps = chainrule_ops::device_steps(&weight.device(), problem, [images, images])?;
         let (weight, bias) = self.parameters();
         steps.set(&weight, &bias);
-        let gradient = steps.gradient(&(0..self.classes.len()).collect::<Vec<_>>()).expect(READ);
+        let gradient = steps.gradient(&(0..self.classes.len()).collect::<Vec<_>>()).expect(READ_BACK);
         Some((gradient.weight, gradient.bias))
     }
 
@@ -124,16 +124,16 @@ impl<M: Classifier> Problem<M> {
     fn operation(&self, l2: L2) -> Gradient {
         let linear = self.model.linear();
         let weight = linear.weight.val().inner().autodiff().require_grad();
-        let bias = linear.bias.as_ref().expect("both models have one").val().inner().autodiff().require_grad();
+        let bias = linear.bias.as_ref().expect("both models have a bias").val().inner().autodiff().require_grad();
         let (features, labels) = (self.features.clone(), self.labels.clone());
         let loss = linear_loss(self.kind(), features, labels, weight.clone(), bias.clone());
         let mut squares = weight.clone().powi_scalar(2).sum();
         if l2.penalize_bias {
             squares = squares + bias.clone().powi_scalar(2).sum();
         }
-        let objective = loss.expect("asked for where it is only") + squares * (l2.strength / 2.0);
+        let objective = loss.expect("the caller has checked `is_on`") + squares * (l2.strength / 2.0);
         let gradients = objective.backward();
-        let reached = "the loss reaches both";
+        let reached = "the loss depends on both";
         Gradient { weight: weight.grad(&gradients).expect(reached), bias: bias.grad(&gradients).expect(reached) }
     }
 
@@ -145,8 +145,8 @@ impl<M: Classifier> Problem<M> {
     /// Copies W and b to the host.
     fn parameters(&self) -> (Vec<f64>, Vec<f64>) {
         let linear = self.model.linear();
-        let bias = linear.bias.as_ref().expect("both models have one").val();
-        (linear.weight.val().try_into_vec_as().expect(READ), bias.try_into_vec_as().expect(READ))
+        let bias = linear.bias.as_ref().expect("both models have a bias").val();
+        (linear.weight.val().try_into_vec_as().expect(READ_BACK), bias.try_into_vec_as().expect(READ_BACK))
     }
 
     fn kernel(&self, float: Float) -> chainrule_core::Gradient {
@@ -161,24 +161,24 @@ impl<M: Classifier> Problem<M> {
 
     /// The directional derivative of J by the closed form. Its gradient is the Hessian times that
     /// direction.
-    fn slope_along(&self, direction: Gradient, of: Objective) -> impl Fn(&M) -> Tensor<1> {
-        let (features, targets) = (self.features.clone(), self.targets(of.is_weighted));
+    fn slope_along(&self, direction: Gradient, variant: Objective) -> impl Fn(&M) -> Tensor<1> {
+        let (features, targets) = (self.features.clone(), self.targets(variant.is_weighted));
         move |model| {
-            let gradient = closed_form(model, features.clone(), targets.clone(), of.l2).gradient;
+            let gradient = closed_form(model, features.clone(), targets.clone(), variant.l2).gradient;
             (gradient.weight * direction.weight.clone()).sum() + (gradient.bias * direction.bias.clone()).sum()
         }
     }
 }
 
-const READ: &str = "the device gives back what it was given";
+const READ_BACK: &str = "tensors can be read back from the device";
 
 /// Builds a problem from a seed, a shape and a scale of the weights.
 type Make<M> = fn(u64, [usize; 3], f64, &Device, FloatDType) -> Problem<M>;
 
 /// Returns all rows of the table.
-pub(super) fn check(machine: &Machine, device: &Device, seed: u64, watch: OnRow<'_>) -> Vec<GradientCheck> {
-    let mut rows = check_model("logistic", logistic, machine, device, seed, watch);
-    rows.extend(check_model("softmax", softmax, machine, device, seed, watch));
+pub(super) fn check(machine: &Machine, device: &Device, seed: u64, on_row: OnRow<'_>) -> Vec<GradientCheck> {
+    let mut rows = check_model("logistic", logistic, machine, device, seed, on_row);
+    rows.extend(check_model("softmax", softmax, machine, device, seed, on_row));
     rows
 }
 
@@ -188,7 +188,7 @@ fn check_model<M: Classifier>(
     machine: &Machine,
     device: &Device,
     seed: u64,
-    watch: OnRow<'_>,
+    on_row: OnRow<'_>,
 ) -> Vec<GradientCheck> {
     let has_f64 = f64_works(device);
     let witness = if has_f64 { Witness::F64 } else { Witness::Own };
@@ -202,23 +202,23 @@ fn check_model<M: Classifier>(
         // enough of all cases together.
         let max_unresolved = if has_f64 { options.max_unresolved } else { 1.0 };
         let case_options = Options { atol: rounding(precision), max_unresolved, ..options.clone() };
-        for of in OBJECTIVES {
-            let (l2, mut line) = (of.l2, row(name, precision, of.what));
-            watch(&line);
+        for variant in OBJECTIVES {
+            let (l2, mut line) = (variant.l2, row(name, precision, variant.what));
+            on_row(&line);
             for (case, problem) in problems(make, device, precision, seed).into_iter().take_while(|_| !is_interrupted())
             {
                 let linear = problem.model.linear();
-                let targets = problem.targets(of.is_weighted);
+                let targets = problem.targets(variant.is_weighted);
                 let by_hand = closed_form(&problem.model, problem.features.clone(), targets, l2);
                 let mut sources = vec![("closed-form", by_hand.gradient.into_params(linear))];
                 // These two sources have no row weights.
-                if machine.has_kernels() && !of.is_weighted {
+                if machine.has_kernels() && !variant.is_weighted {
                     sources.push(("fused", problem.fused(l2).into_params(linear)));
                 }
-                if is_on(device) && !of.is_weighted {
+                if is_on(device) && !variant.is_weighted {
                     sources.push(("operation", problem.operation(l2).into_params(linear)));
                 }
-                add(&mut line, &case, &compare(&problem.model, problem.loss(of), &sources, &case_options));
+                add(&mut line, &case, &compare(&problem.model, problem.loss(variant), &sources, &case_options));
             }
             let verdicts = line.coordinates * line.sources.split(" = ").count();
             if line.unresolved as f64 > options.max_unresolved * verdicts as f64 {
@@ -231,10 +231,10 @@ fn check_model<M: Classifier>(
     if has_f64 {
         for (what, is_weighted) in [("Hessian-vector product", false), ("Hessian-vector product, class weights", true)]
         {
-            let of = Objective { what, l2: BIAS_PENALISED, is_weighted };
+            let variant = Objective { what, l2: BIAS_PENALISED, is_weighted };
             let line = row(name, FloatDType::F64, what);
-            watch(&line);
-            rows.push(check_curvature(line, make, device, &options, of));
+            on_row(&line);
+            rows.push(check_curvature(line, make, device, &options, variant));
         }
     }
     rows.push(check_controls(name, make, device, &options));
@@ -263,7 +263,7 @@ fn check_curvature<M: Classifier>(
     make: Make<M>,
     device: &Device,
     options: &Options,
-    of: Objective,
+    variant: Objective,
 ) -> GradientCheck {
     let problems = problems(make, device, FloatDType::F64, options.seed);
     for (case, problem) in problems.into_iter().take_while(|_| !is_interrupted()) {
@@ -272,10 +272,10 @@ fn check_curvature<M: Classifier>(
             weight: random(options.seed + 100, [d, k], device, FloatDType::F64),
             bias: random(options.seed + 101, [k], device, FloatDType::F64),
         };
-        let weights = problem.targets(of.is_weighted).weights;
-        let product = hessian_vector_product(&problem.model, problem.features.clone(), weights, &direction, of.l2);
+        let weights = problem.targets(variant.is_weighted).weights;
+        let product = hessian_vector_product(&problem.model, problem.features.clone(), weights, &direction, variant.l2);
         let by_hand = product.into_params(problem.model.linear());
-        let loss = problem.slope_along(direction, of);
+        let loss = problem.slope_along(direction, variant);
         // Autodiff cannot check this.
         add(&mut line, &case, &compare_without_autodiff(&problem.model, loss, &[("closed-form", by_hand)], options));
     }

@@ -28,8 +28,8 @@ use runner::{FinishedRuns, ReportRunner};
 
 /// Makes the missing runs, then writes or checks the report.
 pub(crate) fn reproduce(options: &ReproduceOptions) -> Result<u8> {
-    let overrides = experiment::overrides_without_data(&options.choices);
-    experiment::check_overrides(&options.choices, options.plan.as_deref())?;
+    let overrides = experiment::overrides_without_data(&options.override_options);
+    experiment::check_overrides(&options.override_options, options.plan.as_deref())?;
     let plan = match &options.plan {
         None => builtin::report(&overrides)?,
         Some(path) => {
@@ -54,7 +54,7 @@ pub(crate) fn reproduce(options: &ReproduceOptions) -> Result<u8> {
     let selected = select_runs(&plan, &needs(only))?;
     let first = selected.first().context("the plan has no runs")?.config(Start::default())?;
     // Several runs at once, each on one thread.
-    let machine = Machine::new(options.place.backend.as_ref(), NonZero::<usize>::MIN)?;
+    let machine = Machine::new(options.backend_options.backend.as_ref(), NonZero::<usize>::MIN)?;
     if only.is_none() {
         // Checked first, since the error would otherwise come after all runs.
         check_gradients::can_check(&machine)?;
@@ -68,7 +68,7 @@ pub(crate) fn reproduce(options: &ReproduceOptions) -> Result<u8> {
     };
     // The source is not part of a run's key: the same data at another path makes the same runs, and
     // the runs contain no path of this machine.
-    let source_name = options.choices.data.source.as_deref().unwrap_or(&first.data().source);
+    let source_name = options.override_options.data.source.as_deref().unwrap_or(&first.data().source);
     let data = find(&Request::from(source_name), digits_to_draw(&first), &mut |line| log(line))?;
     let source = Provenance::of_images(&data);
     let name = data_name(&data, &source);
@@ -102,7 +102,7 @@ pub(crate) fn reproduce(options: &ReproduceOptions) -> Result<u8> {
             paths.iter().for_each(|path| lines.add(path));
             lines.print()?;
         }
-        return Ok(exit::DONE);
+        return Ok(exit::SUCCESS);
     }
 
     let softmax = runs.get("softmax");
@@ -132,7 +132,7 @@ pub(crate) fn reproduce(options: &ReproduceOptions) -> Result<u8> {
             } else {
                 describe(&report, &out).print()?;
             }
-            Ok(exit::DONE)
+            Ok(exit::SUCCESS)
         }
     }
 }
@@ -177,16 +177,16 @@ fn select_runs<'a>(plan: &'a Plan, names: &[&str]) -> Result<Vec<&'a PlannedRun>
     let mut selected: Vec<&str> = Vec::new();
     for name in names {
         let matching = plan.runs.iter().filter(|run| run.name == *name || is_seed_of(&run.name, name));
-        let before = selected.len();
+        let length_before = selected.len();
         for run in matching {
             selected.push(&run.name);
-            let mut earlier: Vec<&str> = run.waits_for().collect();
-            while let Some(run) = earlier.pop().and_then(|name| plan.get(name)) {
+            let mut dependencies: Vec<&str> = run.waits_for().collect();
+            while let Some(run) = dependencies.pop().and_then(|name| plan.get(name)) {
                 selected.push(&run.name);
-                earlier.extend(run.waits_for());
+                dependencies.extend(run.waits_for());
             }
         }
-        if selected.len() == before {
+        if selected.len() == length_before {
             bail!("the plan has no run {name:?}, which the figures need");
         }
     }
@@ -278,7 +278,7 @@ fn check(stored: &Numbers, report: &Report, readme: Option<&Path>, out: &Path, a
     } else {
         lines.print()?;
     }
-    Ok(if differences.is_empty() { exit::DONE } else { exit::CHECK })
+    Ok(if differences.is_empty() { exit::SUCCESS } else { exit::CHECK_FAILED })
 }
 
 /// Formats the verdicts for a person.

@@ -47,16 +47,16 @@ impl ReportRunner<'_> {
     pub(super) fn make(&self, planned: &[&PlannedRun], with_checks: bool) -> Result<Option<FinishedRuns>> {
         let names: Vec<&str> = planned.iter().map(|run| run.name.as_str()).collect();
         let begin = |run: usize, done: &[Option<(Run, bool)>]| {
-            let earlier = |name: &String| {
+            let finished_run = |name: &String| {
                 let place = names.iter().position(|other| other == name)?;
                 done[place].as_ref().map(|(run, _)| run)
             };
             let (after, as_long_as) = (&planned[run].after, &planned[run].as_long_as);
             Some(Start {
-                skip_epochs: after.as_ref().map(|name| earlier(name).map(epochs_drawn)).unwrap_or(Some(0))?,
+                skip_epochs: after.as_ref().map(|name| finished_run(name).map(epochs_drawn)).unwrap_or(Some(0))?,
                 epochs: match as_long_as {
                     None => None,
-                    Some(name) => Some(epochs_begun(earlier(name)?)),
+                    Some(name) => Some(epochs_begun(finished_run(name)?)),
                 },
             })
         };
@@ -110,7 +110,7 @@ impl ReportRunner<'_> {
     /// Returns `None` if interrupted.
     fn begin(&self, path: &Path, config: &TrainConfig) -> Result<Option<RunFolder>> {
         let manifest = manifest(config, self.machine, self.source);
-        let take = || {
+        let open_or_create = || {
             match RunFolder::open(path) {
                 Ok(folder) if folder.config() == config && folder.manifest().differences(&manifest).is_empty() => {
                     return Ok(folder);
@@ -121,7 +121,7 @@ impl ReportRunner<'_> {
             }
             RunFolder::create(path, false, config, &manifest)
         };
-        Ok(self.jobs.wait_for(take)?)
+        Ok(self.jobs.wait_for(open_or_create)?)
     }
 
     /// Returns the key of a result. It is a hash of everything that can change the result: config,

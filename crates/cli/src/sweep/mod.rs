@@ -88,7 +88,7 @@ pub(crate) fn sweep(options: &SweepOptions) -> Result<u8> {
     let sweep = Sweep::new(&plan, outcomes);
     let json = serde_json::to_string_pretty(&sweep.json()).context("a sweep as JSON")?;
     folder.write_tables(&json, &sweep.files())?;
-    close(options, &sweep, folder.path(), is_interrupted)
+    print_result(options, &sweep, folder.path(), is_interrupted)
 }
 
 /// Returns the machine of a sweep. A resumed sweep uses its former one unless the options name
@@ -96,7 +96,11 @@ pub(crate) fn sweep(options: &SweepOptions) -> Result<u8> {
 fn machine(options: &SweepOptions, previous: Option<&SweepPlan>) -> Result<Machine> {
     let named = options.threads.map(usize::from).or(previous.map(|plan| plan.threads));
     let threads = named.and_then(NonZero::new).unwrap_or(NonZero::<usize>::MIN);
-    machine_for_resume(options.place.backend.as_ref(), previous.and_then(|plan| plan.manifests.first()), threads)
+    machine_for_resume(
+        options.backend_options.backend.as_ref(),
+        previous.and_then(|plan| plan.manifests.first()),
+        threads,
+    )
 }
 
 /// Returns the plan without its data, and the configs of its points. A resumed sweep takes what the
@@ -115,7 +119,7 @@ fn plan(
     let (config, text, mut set) = match (previous, &options.config) {
         (Some(previous), None) => (previous.config.clone(), previous.text.clone(), previous.set.clone()),
         (_, named) => {
-            experiment::check_overrides(&options.choices, named.as_deref())?;
+            experiment::check_overrides(&options.override_options, named.as_deref())?;
             let read = experiment::read(named.as_deref());
             let experiment::Experiment { file, text } = read.map_err(|error| match named {
                 Some(path) if !path.exists() && !error.to_string().ends_with('?') => {
@@ -126,7 +130,7 @@ fn plan(
             (file, text, Vec::new())
         }
     };
-    set.extend(experiment::overrides(&options.choices));
+    set.extend(experiment::overrides(&options.override_options));
     let plan = SweepPlan { config, text, set, threads: machine.threads().get(), grid, manifests: Vec::new() };
     let configs = resolved_configs(&plan, machine)?;
     let mut points: HashMap<String, usize> = HashMap::new();
@@ -247,21 +251,21 @@ impl Points<'_> {
         let order = self.sweep_data.schedule(missing);
         let tasks: Vec<&str> = order.iter().map(|&point| names[point].as_str()).collect();
         let make = |task: usize, ()| {
-            let made = self.make_point(order[task], &names[order[task]], jobs, interval);
+            let outcome = self.make_point(order[task], &names[order[task]], jobs, interval);
             self.sweep_data.release(order[task], jobs);
-            let made = made.map_err(|error| {
+            let outcome = outcome.map_err(|error| {
                 let folder = self.folder.path().display();
                 anyhow!("{}; sweep --resume {folder} trains the missing points", with_advice(&error))
             })?;
-            if let (Some(outcome), false) = (&made, is_shown) {
+            if let (Some(outcome), false) = (&outcome, is_shown) {
                 jobs.log(&format!("point {}: {}", names[order[task]], describe_outcome(outcome)));
             }
-            Ok(made)
+            Ok(outcome)
         };
         let JobResults { done, is_interrupted, .. } = jobs.work(&tasks, |_, _| Some(()), make, || Ok(()))?;
-        let made = order.into_iter().zip(done).filter_map(|(point, outcome)| Some((point, outcome?)));
+        let trained = order.into_iter().zip(done).filter_map(|(point, outcome)| Some((point, outcome?)));
         let finished = finished.into_iter().enumerate().filter_map(|(point, outcome)| Some((point, outcome?)));
-        Ok((finished.chain(made).collect(), is_interrupted))
+        Ok((finished.chain(trained).collect(), is_interrupted))
     }
 
     /// Makes or resumes a point. Returns `None` if the work ends first.
@@ -277,11 +281,11 @@ impl Points<'_> {
         let rows = self.sweep_data.rows(point, config, self.machine, jobs)?;
         let manifest = manifest(config, self.machine, self.sweep_data.source(point));
         let path = self.folder.point(name)?;
-        let take = || match RunFolder::open(&path) {
+        let open_or_create = || match RunFolder::open(&path) {
             Err(RunError::Unfinished { .. }) => RunFolder::create(&path, true, config, &manifest),
             other => other,
         };
-        let Some(folder) = jobs.wait_for(take)? else { return Ok(None) };
+        let Some(folder) = jobs.wait_for(open_or_create)? else { return Ok(None) };
         match jobs.run(name, &folder, &rows, interval, start) {
             Ok(summary) => Ok(summary.map(|summary| PointOutcome::Ended(Box::new(summary)))),
             // A diverged point is a result of the grid. It does not stop the other points.
@@ -303,7 +307,7 @@ fn describe_outcome(outcome: &PointOutcome) -> String {
 }
 
 /// Prints the result of a sweep and returns the exit code.
-fn close(options: &SweepOptions, sweep: &Sweep, folder: &Path, is_interrupted: bool) -> Result<u8> {
+fn print_result(options: &SweepOptions, sweep: &Sweep, folder: &Path, is_interrupted: bool) -> Result<u8> {
     if options.output.json {
         let mut document = sweep.json();
         document["folder"] = folder.display().to_string().into();
@@ -325,5 +329,5 @@ fn close(options: &SweepOptions, sweep: &Sweep, folder: &Path, is_interrupted: b
         bail!("every point diverged; try smaller values of descent.learning_rate");
     }
     // An optimum was requested, but a certificate may not hold.
-    Ok(if sweep.certificates_hold() { exit::DONE } else { exit::CHECK })
+    Ok(if sweep.certificates_hold() { exit::SUCCESS } else { exit::CHECK_FAILED })
 }
