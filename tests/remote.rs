@@ -144,7 +144,7 @@ fn a_server_that_dies_leaves_an_error_and_a_saved_run() {
     let error = text(&output.stderr);
     assert_eq!(code(&output), Some(2), "{error}");
     assert_eq!(error.lines().count(), 1, "{error}");
-    assert!(error.contains(&server.backend) && error.contains("stopped answering after step"), "{error}");
+    assert!(error.contains(&server.backend) && error.contains("stopped responding after step"), "{error}");
 
     let file = |name: &str| std::fs::read(folder.path().join("run").join(name)).unwrap();
     let history: History = serde_json::from_slice(&file("history.json")).unwrap();

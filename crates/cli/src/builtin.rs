@@ -5,7 +5,7 @@ use std::path::Path;
 use chainrule_audit::{Plan, PlanError};
 use chainrule_records::ConfigError;
 
-/// Name and text of each: the files of `configs/`, which explain every number.
+/// The names and texts of the built-in experiments: the files in `configs/`.
 pub(crate) const EXPERIMENTS: [(&str, &str); 4] = [
     (DEFAULT, include_str!("../configs/softmax.toml")),
     ("softmax-optimum", include_str!("../configs/softmax-optimum.toml")),
@@ -32,5 +32,5 @@ pub(crate) fn report(overrides: &[String]) -> Result<Plan, PlanError> {
 
 /// Returns the text of a built-in experiment.
 pub(crate) fn text(name: &str) -> Option<&'static str> {
-    EXPERIMENTS.iter().find(|(inside, _)| *inside == name).map(|(_, text)| *text)
+    EXPERIMENTS.iter().find(|(known, _)| *known == name).map(|(_, text)| *text)
 }

@@ -56,7 +56,7 @@ struct CheckpointFile {
 }
 
 impl CheckpointFile {
-    /// Reads the folder's last whole checkpoint. Fails if it has another config.
+    /// Reads the folder's last complete checkpoint. Fails if it has another config.
     fn last(folder: &RunFolder, log: &mut dyn FnMut(&str)) -> Result<Option<Self>> {
         let mut is_damaged = false;
         let last = folder.last_checkpoint(&mut |error| {
@@ -89,7 +89,8 @@ pub(crate) struct CheckpointObserver<'a> {
     observer: &'a mut dyn Observer,
     folder: &'a RunFolder,
     interval: CheckpointInterval,
-    from: Option<Checkpoint>,
+    /// The checkpoint to resume from.
+    resume_checkpoint: Option<Checkpoint>,
     /// The time of the run before it was resumed.
     previous_seconds: Seconds,
     /// When this process started on the run.
@@ -104,7 +105,7 @@ pub(crate) struct CheckpointObserver<'a> {
 }
 
 impl<'a> CheckpointObserver<'a> {
-    /// Resumes from the folder's last whole checkpoint and logs it, or starts a new run. `start` is
+    /// Resumes from the folder's last complete checkpoint and logs it, or starts a new run. `start` is
     /// when this process started on the run.
     ///
     /// # Errors
@@ -116,14 +117,14 @@ impl<'a> CheckpointObserver<'a> {
         start: Instant,
         log: &mut dyn FnMut(&str),
     ) -> Result<Self> {
-        let from = CheckpointFile::last(folder, log)?;
-        let previous_seconds = from.as_ref().map_or_else(Seconds::default, |from| from.seconds);
+        let last = CheckpointFile::last(folder, log)?;
+        let previous_seconds = last.as_ref().map_or_else(Seconds::default, |file| file.seconds);
         let now = Instant::now();
         Ok(Self {
             observer,
             folder,
             interval,
-            from: from.map(|from| from.checkpoint),
+            resume_checkpoint: last.map(|file| file.checkpoint),
             previous_seconds,
             start,
             steps_start: now,
@@ -153,7 +154,7 @@ impl<'a> CheckpointObserver<'a> {
 
 impl Observer for CheckpointObserver<'_> {
     fn resume_from(&mut self) -> Option<Checkpoint> {
-        self.from.take()
+        self.resume_checkpoint.take()
     }
 
     fn on_step(&mut self, step: usize) -> ControlFlow<()> {

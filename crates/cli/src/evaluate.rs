@@ -101,10 +101,11 @@ struct AboutData {
 /// Means no split: training and validation rows together.
 const ALL: &str = "all";
 
-/// The number of most confidently wrong images on the sheet, in one row of the sheet, and in the
-/// text. The text also lists at most this many of the classes left out.
+/// The most misclassified images on the sheet of `--wrong`.
 const MAX_WRONG: usize = 40;
+/// The images in one row of the sheet.
 const PER_ROW: usize = 8;
+/// The most misclassified images, and the most unknown classes, that the text lists.
 const MAX_LISTED: usize = 5;
 
 /// The rows whose classes the model knows.
@@ -359,7 +360,7 @@ fn empty_tally(model: &Model) -> Tally {
     }
 }
 
-/// Label, predicted class, its probability, cross-entropy.
+/// A row's label, predicted class, probability of that class, and cross-entropy.
 type ScoredRow = (usize, usize, f64, f64);
 
 fn score_row(prediction: &Prediction, label: usize) -> ScoredRow {

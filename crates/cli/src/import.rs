@@ -90,7 +90,7 @@ impl FromStr for Size {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let size = text.split_once('x').and_then(|(height, width)| Some([height.parse().ok()?, width.parse().ok()?]));
-        size.map(Self).ok_or_else(|| "expected rows x columns, as in 28x28".to_owned())
+        size.map(Self).ok_or_else(|| "expected HEIGHTxWIDTH, as in 28x28".to_owned())
     }
 }
 
@@ -171,17 +171,15 @@ fn with_option(file: &str, error: &ImportError) -> anyhow::Error {
     let option = match error {
         ImportError::IsSoftmax => return anyhow!("{file}: --one-vs-rest: {error}"),
         ImportError::SaysFeatures => return anyhow!("{file}: --trained-on: {error}"),
-        ImportError::Layout(_) => "--layout row-per-class or --layout row-per-feature does",
+        ImportError::Layout(_) => "use --layout row-per-class or --layout row-per-feature",
         ImportError::NoFeatures => {
-            "--trained-on 0..1 if the model learnt from pixels as torchvision's ToTensor makes them, -1..1 or 0..255 from pixels of that range, \
-             numbers from a table"
+            "use --trained-on 0..1 for pixels scaled as by torchvision's ToTensor, -1..1 or 0..255 for pixels of that range, \
+             numbers for a table"
         }
-        ImportError::NoClasses => "--classes 0,1,2 does",
-        ImportError::NoColumns(_) => "--columns length,width does",
-        ImportError::NoKind(_) => {
-            "--columns length,width says what columns are called, --image-size 28x28 of how many rows and columns an image is"
-        }
-        ImportError::NoSquare(_) => "--image-size 28x28 says how many rows and columns",
+        ImportError::NoClasses => "use --classes 0,1,2",
+        ImportError::NoColumns(_) => "use --columns length,width",
+        ImportError::NoKind(_) => "use --columns length,width for a table, or --image-size 28x28 for images",
+        ImportError::NoSquare(_) => "use --image-size 28x28 to set its height and width",
         _ => return anyhow!("{file}: {error}"),
     };
     anyhow!("{file}: {error}; {option}")

@@ -151,7 +151,7 @@ impl<'a> JobPool<'a> {
             };
             // A panic must not leave other workers waiting for this task.
             let result = catch_unwind(AssertUnwindSafe(|| if is_interrupted() { Ok(None) } else { make(task, start) }));
-            let result = result.unwrap_or_else(|_| Err(anyhow!("it panicked: see above")));
+            let result = result.unwrap_or_else(|_| Err(anyhow!("it panicked; the message is above")));
             let result = result.with_context(|| format!("{} {}", self.task, names[task]));
             let mut state = lock(state);
             match result {

@@ -95,7 +95,7 @@ fn reference() -> Result<String, std::fmt::Error> {
 
 fn section(page: &mut String, command: &mut Command) -> std::fmt::Result {
     let usage = command.render_usage().to_string();
-    write!(page, "\n## {}\n\n{}\n", command.get_name(), sentence(command.get_long_about().or(command.get_about())))?;
+    write!(page, "\n## {}\n\n{}\n", command.get_name(), table_cell(command.get_long_about().or(command.get_about())))?;
     write!(page, "\n```text\n{}\n```\n\n| option | meaning |\n| --- | --- |\n", usage.trim_start_matches("Usage: "))?;
     // Every command has `--help`.
     for argument in command.get_arguments().filter(|argument| !argument.is_hide_set() && argument.get_id() != "help") {
@@ -110,11 +110,11 @@ fn section(page: &mut String, command: &mut Command) -> std::fmt::Result {
 /// Returns the option as it is typed, such as `--out DIR`.
 fn name(argument: &Arg) -> String {
     let value = argument.get_value_names().unwrap_or_default().join(" ");
-    let is_given = argument.get_action().takes_values();
+    let takes_value = argument.get_action().takes_values();
     match (argument.get_long(), argument.get_short()) {
         (Some(long), short) => {
             let short = short.map(|short| format!("`-{short}`, ")).unwrap_or_default();
-            let value = if is_given { format!(" {value}") } else { String::new() };
+            let value = if takes_value { format!(" {value}") } else { String::new() };
             format!("{short}`--{long}{value}`")
         }
         (None, _) => format!("`{value}`"),
@@ -123,7 +123,7 @@ fn name(argument: &Arg) -> String {
 
 /// Returns the help of an option with its default and its possible values.
 fn meaning(argument: &Arg) -> String {
-    let mut meaning = sentence(argument.get_long_help().or(argument.get_help()));
+    let mut meaning = table_cell(argument.get_long_help().or(argument.get_help()));
     let defaults: Vec<_> = argument.get_default_values().iter().map(|value| value.to_string_lossy()).collect();
     if argument.get_action().takes_values() && !defaults.is_empty() {
         meaning.push_str(&format!(" Default: `{}`.", defaults.join(" ")));
@@ -137,7 +137,7 @@ fn meaning(argument: &Arg) -> String {
 
 /// Joins a text into one line. It escapes `|`, which would end a table cell, and `<`, which would
 /// start a tag.
-fn sentence(help: Option<&StyledStr>) -> String {
+fn table_cell(help: Option<&StyledStr>) -> String {
     let help = help.map(ToString::to_string).unwrap_or_default();
     let line = help.split_whitespace().collect::<Vec<_>>().join(" ");
     line.replace('|', "\\|").replace('<', "&lt;")

@@ -121,7 +121,8 @@ fn option_for(error: &(dyn std::error::Error + 'static)) -> Option<String> {
         return match error {
             DataError::NoLabel { .. } => Some("name it with --set data.label=COLUMN".to_owned()),
             DataError::ManyDigits { .. } => Some(
-                "chainrule data --write-idx DIR --train-images N writes them, and --data DIR names them".to_owned(),
+                "write them with chainrule data --write-idx DIR --train-images N, and use them with --data DIR"
+                    .to_owned(),
             ),
             _ => None,
         };

@@ -16,8 +16,8 @@ use crate::exit;
 /// Set by the first Ctrl-C or termination signal.
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 
-/// If the current pass over the rows takes longer than this, a message says that the program waits
-/// for its end.
+/// If the current pass over the rows takes longer than this after Ctrl-C, a message explains the
+/// wait.
 const MESSAGE_DELAY: Duration = Duration::from_millis(500);
 
 /// Installs the signal handler. The first Ctrl-C ends the training and saves the run. The second

@@ -113,12 +113,12 @@ impl Run<'_> {
             Err(TrainError::DeviceLost(lost)) => {
                 return Err(self.save_partial_results(
                     &lost,
-                    &format!("{} stopped answering", self.machine.backend()),
+                    &format!("{} stopped responding", self.machine.backend()),
                     &lost.reason,
                 ));
             }
             Err(TrainError::DataLost(lost)) => {
-                return Err(self.save_partial_results(&lost, &lost.reason, "the training ended there"));
+                return Err(self.save_partial_results(&lost, &lost.reason, "the training stopped"));
             }
             other => other?,
         };

@@ -21,12 +21,14 @@ pub(crate) fn serve(options: &ServeOptions) -> Result<u8> {
     backend.serve(listener, |address, has_token| {
         let name = device.map(|name| format!(" ({name})")).unwrap_or_default();
         // An unspecified address means all interfaces. A client cannot use it as an address.
-        let reached_at = if address.ip().is_unspecified() {
+        let client_address = if address.ip().is_unspecified() {
             format!("THIS-MACHINE:{}", address.port())
         } else {
             address.to_string()
         };
-        print_message(&format!("serving {backend}{name} at {address}: --backend remote:{reached_at}; Ctrl-C stops it"));
+        print_message(&format!(
+            "serving {backend}{name} at {address}: --backend remote:{client_address}; Ctrl-C stops it"
+        ));
         if !has_token && !address.ip().is_loopback() {
             print_message(
                 "warning: anyone who reaches this address can compute here; set CHAINRULE_TOKEN to require a token",

@@ -1,6 +1,9 @@
 //! `chainrule gradcheck`: checks this project's models, or Burn's `nn` with `--burn`.
 
-#[expect(clippy::redundant_closure_for_method_calls, reason = "a table reads better when all its lines are alike")]
+#[expect(
+    clippy::redundant_closure_for_method_calls,
+    reason = "a table is easier to read if all its lines have one form"
+)]
 mod burn_nn;
 mod derivation;
 mod models;
