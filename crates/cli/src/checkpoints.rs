@@ -105,8 +105,8 @@ pub(crate) struct CheckpointObserver<'a> {
 }
 
 impl<'a> CheckpointObserver<'a> {
-    /// Resumes from the folder's last complete checkpoint and logs it, or starts a new run. `start` is
-    /// when this process started on the run.
+    /// Resumes from the folder's last complete checkpoint and logs it, or starts a new run. `start`
+    /// is when this process started on the run.
     ///
     /// # Errors
     /// If the checkpoint has another config.
