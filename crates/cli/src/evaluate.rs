@@ -225,7 +225,7 @@ pub(crate) fn evaluate(options: &EvaluateOptions) -> Result<u8> {
 fn find_images(model: &Model, data_option: Option<&str>, log: &mut dyn FnMut(&str)) -> Result<Data> {
     let pictures = PictureRequest {
         size: model.image_size(),
-        treatment: model.treatment(),
+        treatment: model.picture_mode(),
         holdout: run_holdout(model, data_option),
     };
     let digits = model.run_records().map_or(DIGITS, |run| digits_to_draw(&run.config));
@@ -371,21 +371,21 @@ fn score_row(prediction: &Prediction, label: usize) -> ScoredRow {
 /// Predicts all rows chunk by chunk on all processors and counts them in order.
 fn tally(model: &Model, rows: &Rows) -> Result<Tally> {
     let predictor = Arc::new(model.predictor.clone());
-    let rows_at_once = (CHUNK / predictor.n_features()).max(1);
-    let maker = || {
+    let rows_per_chunk = (CHUNK / predictor.n_features()).max(1);
+    let make_worker = || {
         let (rows, predictor, mut buffer) = (rows.clone(), Arc::clone(&predictor), RowBuffer::default());
         move |i: usize| -> Result<Vec<ScoredRow>, DataError> {
-            let range = i * rows_at_once..((i + 1) * rows_at_once).min(rows.len());
+            let range = i * rows_per_chunk..((i + 1) * rows_per_chunk).min(rows.len());
             let predictions = predictor.predict_each(rows.chunk(range.clone(), &mut buffer)?);
-            let judge = |(row, prediction): (usize, Result<Prediction, RowError>)| {
+            let score = |(row, prediction): (usize, Result<Prediction, RowError>)| {
                 let prediction = prediction.expect("rows of the model's own size, read as numbers");
                 score_row(&prediction, rows.label(row).into())
             };
-            Ok(range.zip(predictions).map(judge).collect())
+            Ok(range.zip(predictions).map(score).collect())
         }
     };
     let mut tally = empty_tally(model);
-    let chunks = Prefetcher::new(rows.len().div_ceil(rows_at_once), all_threads().get(), maker)
+    let chunks = Prefetcher::new(rows.len().div_ceil(rows_per_chunk), all_threads().get(), make_worker)
         .map_err(|problem| DataError::Thread { problem })?;
     let mut row = 0;
     for chunk in chunks {

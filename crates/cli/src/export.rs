@@ -54,10 +54,10 @@ pub(crate) fn export(options: &ExportOptions) -> Result<u8> {
     };
     let out = match &options.out {
         Some(out) => out.clone(),
-        None => model.beside(format.name())?,
+        None => model.sibling_path(format.name())?,
     };
     let file = destination(&out, options.force, "--out")?;
-    let bytes = portable(&model).to_bytes(format);
+    let bytes = to_portable(&model).to_bytes(format);
     file.write(&bytes)?;
     if options.output.json {
         print_json(
@@ -70,7 +70,7 @@ pub(crate) fn export(options: &ExportOptions) -> Result<u8> {
 }
 
 /// Collects the model with its metadata.
-fn portable(model: &Model) -> Portable {
+fn to_portable(model: &Model) -> Portable {
     let about = match &model.origin {
         Origin::Run(run) => {
             let (summary, versions) = (&run.summary, &run.manifest.versions);

@@ -34,7 +34,7 @@ pub(crate) struct Heatmap {
 }
 
 /// The number of columns if there is no terminal.
-const COLUMNS: usize = 80;
+const DEFAULT_COLUMNS: usize = 80;
 /// The number of columns between two images.
 const GAP: usize = 2;
 
@@ -130,7 +130,7 @@ impl ColorSupport {
 
 /// The width of the terminal, in columns.
 pub(crate) fn columns() -> usize {
-    terminal_size::terminal_size().map_or(COLUMNS, |(width, _)| usize::from(width.0))
+    terminal_size::terminal_size().map_or(DEFAULT_COLUMNS, |(width, _)| usize::from(width.0))
 }
 
 impl Palette {

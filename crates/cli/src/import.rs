@@ -41,7 +41,7 @@ pub(crate) struct ImportOptions {
     classes: Option<Vec<String>>,
     /// Height and width of an image in pixels [default: from the file, else a square].
     #[arg(long, value_name = "HEIGHTxWIDTH")]
-    image_size: Option<Size>,
+    image_size: Option<ImageSize>,
     /// Column names of a table, in the order of the features [default: from the file].
     #[arg(long, value_name = "COLUMN,…", value_delimiter = ',')]
     columns: Option<Vec<String>>,
@@ -83,9 +83,9 @@ enum LayoutOption {
 
 /// Rows and columns of an image.
 #[derive(Clone, Copy, Debug)]
-struct Size([usize; 2]);
+struct ImageSize([usize; 2]);
 
-impl FromStr for Size {
+impl FromStr for ImageSize {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -162,7 +162,7 @@ fn hints(options: &ImportOptions) -> Hints {
         }),
         classes: options.classes.clone(),
         columns: options.columns.clone(),
-        image_size: options.image_size.map(|Size(size)| size),
+        image_size: options.image_size.map(|ImageSize(size)| size),
     }
 }
 

@@ -145,7 +145,7 @@ pub(crate) fn inspect(options: &InspectOptions) -> Result<u8> {
         image_size: model.image_size(),
         classes: model.classes(),
         weight_norm: model.weight_norm,
-        weights: weighted_classes(&model).map(|class| of_class(&model, class)).collect(),
+        weights: weighted_classes(&model).map(|class| class_summary(&model, class)).collect(),
         features: model.features().map(|names| feature_summaries(&model, names)),
         image,
     };
@@ -194,7 +194,7 @@ fn feature_summaries(model: &Model, names: &[String]) -> Vec<FeatureSummary> {
     features
 }
 
-fn of_class(model: &Model, class: usize) -> ClassSummary {
+fn class_summary(model: &Model, class: usize) -> ClassSummary {
     let (weights, bias) = model.predictor.of_class(class);
     ClassSummary {
         class: model.classes()[class].clone(),
@@ -209,7 +209,7 @@ fn of_class(model: &Model, class: usize) -> ClassSummary {
 fn explain(model: &Model, options: &InspectOptions) -> Result<(Vec<u8>, ImageExplanation)> {
     let path = options.image.as_deref().context("an image")?;
     let file = path.display().to_string();
-    let mut images = input_files::read(path, model.image_size(), model.treatment())
+    let mut images = input_files::read(path, model.image_size(), model.picture_mode())
         .map_err(|problem| anyhow!("{file}: {problem}"))?;
     let count = images.len();
     if options.index >= count {

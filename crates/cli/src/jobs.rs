@@ -30,8 +30,8 @@ pub(crate) struct JobPool<'a> {
     task: &'static str,
     is_quiet: bool,
     bar: ProgressBar,
-    /// The number of finished tasks, and for each task in progress the number of its [`PARTS`] that
-    /// are done.
+    /// The number of finished tasks, and the finished parts of each task in progress, of
+    /// [`PARTS_PER_TASK`].
     parts: Mutex<(u64, HashMap<String, u64>)>,
     /// The rows on the device, by the key that identifies them.
     loaded_rows: Mutex<HashMap<String, Arc<PreparedRows>>>,
@@ -40,7 +40,7 @@ pub(crate) struct JobPool<'a> {
 }
 
 /// The steps of the progress bar for one task.
-const PARTS: u64 = 1000;
+const PARTS_PER_TASK: u64 = 1000;
 
 /// The result of [`JobPool::work`].
 pub(crate) struct JobResults<T, A> {
@@ -53,7 +53,7 @@ pub(crate) struct JobResults<T, A> {
 }
 
 /// The state of the tasks.
-struct State<T> {
+struct TaskStates<T> {
     /// Whether each task is taken: in progress or done.
     taken: Vec<bool>,
     done: Vec<Option<T>>,
@@ -99,9 +99,9 @@ impl<'a> JobPool<'a> {
         side_result: impl FnOnce() -> Result<A>,
     ) -> Result<JobResults<T, A>> {
         let tasks = names.len();
-        let state = State { taken: vec![false; tasks], done: (0..tasks).map(|_| None).collect(), ended: None };
+        let state = TaskStates { taken: vec![false; tasks], done: (0..tasks).map(|_| None).collect(), ended: None };
         let (state, changed) = (Mutex::new(state), Condvar::new());
-        self.bar.set_length(tasks as u64 * PARTS);
+        self.bar.set_length(tasks as u64 * PARTS_PER_TASK);
         self.bar.set_prefix(format!("0/{tasks}"));
         self.bar.enable_steady_tick(TICK);
         let side_result = thread::scope(|scope| {
@@ -119,7 +119,7 @@ impl<'a> JobPool<'a> {
     }
 
     /// Ends the work early. The first reason is kept.
-    fn end<T>(&self, state: &mut State<T>, reason: Result<()>) {
+    fn end<T>(&self, state: &mut TaskStates<T>, reason: Result<()>) {
         state.ended.get_or_insert(reason);
         self.ended.store(true, Ordering::SeqCst);
     }
@@ -130,7 +130,7 @@ impl<'a> JobPool<'a> {
         names: &[&str],
         begin: &impl Fn(usize, &[Option<T>]) -> Option<B>,
         make: &impl Fn(usize, B) -> Result<Option<T>>,
-        state: &Mutex<State<T>>,
+        state: &Mutex<TaskStates<T>>,
         changed: &Condvar,
     ) {
         loop {
@@ -170,7 +170,7 @@ impl<'a> JobPool<'a> {
     fn set_progress(&self, name: &str, parts: u64) {
         let mut state = lock(&self.parts);
         state.1.insert(name.to_owned(), parts);
-        self.bar.set_position(state.0 * PARTS + state.1.values().sum::<u64>());
+        self.bar.set_position(state.0 * PARTS_PER_TASK + state.1.values().sum::<u64>());
     }
 
     /// Counts a task as done.
@@ -179,7 +179,7 @@ impl<'a> JobPool<'a> {
         state.1.remove(name);
         state.0 += 1;
         self.bar.set_prefix(format!("{}/{tasks}", state.0));
-        self.bar.set_position(state.0 * PARTS + state.1.values().sum::<u64>());
+        self.bar.set_position(state.0 * PARTS_PER_TASK + state.1.values().sum::<u64>());
     }
 
     /// Prints a message above the progress bar.
@@ -255,14 +255,15 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 struct JobObserver<'a> {
     name: &'a str,
     jobs: &'a JobPool<'a>,
-    /// The most steps that the run can take, and how many of its [`PARTS`] have been reported.
+    /// The most steps that the run can take.
     steps: usize,
+    /// The reported parts, of [`PARTS_PER_TASK`].
     parts: u64,
 }
 
 impl Observer for JobObserver<'_> {
     fn on_step(&mut self, step: usize) -> ControlFlow<()> {
-        let parts = ((step + 1) as f64 / self.steps as f64 * PARTS as f64) as u64;
+        let parts = ((step + 1) as f64 / self.steps as f64 * PARTS_PER_TASK as f64) as u64;
         if parts != self.parts {
             self.parts = parts;
             self.jobs.set_progress(self.name, parts);

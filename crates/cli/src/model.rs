@@ -81,7 +81,7 @@ impl Model {
     ///
     /// # Errors
     /// If the folder no longer exists, or is the root folder.
-    pub(crate) fn beside(&self, ending: &str) -> Result<PathBuf> {
+    pub(crate) fn sibling_path(&self, ending: &str) -> Result<PathBuf> {
         let folder = self.folder.canonicalize().with_context(|| self.folder.display().to_string())?;
         let mut name = folder.file_name().context("the root folder is no run")?.to_owned();
         name.push(format!(".{ending}"));
@@ -100,7 +100,7 @@ impl Model {
     }
 
     /// Returns how the model prepares a picture: in the same way as in its training.
-    pub(crate) fn treatment(&self) -> PictureMode {
+    pub(crate) fn picture_mode(&self) -> PictureMode {
         PictureMode::of(self.schema.kind)
     }
 

@@ -6,21 +6,21 @@ use chainrule_records::{GradientCheck, GradientChecks};
 
 use crate::options::GradcheckOptions;
 
-const WITHOUT: &str =
+const NO_BURN: &str =
     "gradients are checked against Burn's autodiff, but this build has no Burn; add --features ndarray";
 
 pub(crate) fn gradcheck(_: &GradcheckOptions) -> Result<u8> {
-    bail!(WITHOUT)
+    bail!(NO_BURN)
 }
 
 /// # Errors
 /// Always.
 pub(crate) fn can_check(_: &Machine) -> Result<()> {
-    bail!(WITHOUT)
+    bail!(NO_BURN)
 }
 
 /// # Errors
 /// Always.
 pub(crate) fn check(_: &Machine, _: u64, _: &dyn Fn(&GradientCheck)) -> Result<GradientChecks> {
-    bail!(WITHOUT)
+    bail!(NO_BURN)
 }

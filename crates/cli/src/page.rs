@@ -46,7 +46,7 @@ pub(crate) fn page(options: &PageOptions) -> Result<u8> {
             model.name()
         );
     };
-    let out = options.out.clone().map_or_else(|| model.beside("html"), Ok)?;
+    let out = options.out.clone().map_or_else(|| model.sibling_path("html"), Ok)?;
     let file = destination(&out, options.force, "--out")?;
     let schema = &model.schema;
     let examples = match model.run_records() {

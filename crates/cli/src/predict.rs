@@ -171,7 +171,7 @@ pub(crate) fn predict(options: &PredictOptions) -> Result<u8> {
 /// Returns the predictions for a file's images or rows.
 fn predict_file(model: &Model, file: &Path) -> Result<Vec<Predicted>, ContentError> {
     let Some(features) = model.features() else {
-        let images = input_files::read(file, model.image_size(), model.treatment())?;
+        let images = input_files::read(file, model.image_size(), model.picture_mode())?;
         return images.into_iter().map(|image| predicted(model, file, image)).collect();
     };
     let table = input_files::read_table(file, features)?;

@@ -70,8 +70,8 @@ impl SelectedRows {
 
     /// Returns a note if gradient descent runs on large features that are not standardised.
     pub(crate) fn scale_note(&self, config: &TrainConfig) -> Result<Option<String>> {
-        let are_raw = self.statistics.preprocessing == Preprocessing::Raw;
-        if !are_raw || config.descent().solver != Solver::Sgd {
+        let is_raw = self.statistics.preprocessing == Preprocessing::Raw;
+        if !is_raw || config.descent().solver != Solver::Sgd {
             return Ok(None);
         }
         let largest = self.rows[0].largest()?;
@@ -127,10 +127,12 @@ impl PreparedRows {
             return Some("kernels: the device's own, two launches per step".to_owned());
         }
         let rows = self.rows.fused()?;
-        let kept = rows.packed().map(PackedRows::kept);
-        let reading = match (kept, rows.file()) {
+        let packed_fraction = rows.packed().map(PackedRows::kept);
+        let reading = match (packed_fraction, rows.file()) {
             (Some(1.0), _) => "every byte, because no block of 16 bytes is all 0".to_owned(),
-            (Some(kept), _) => format!("{:.0} % of the bytes: the blocks of 16 that are not all 0", 100.0 * kept),
+            (Some(packed_fraction), _) => {
+                format!("{:.0} % of the bytes: the blocks of 16 that are not all 0", 100.0 * packed_fraction)
+            }
             (None, file) => format!(
                 "blocks of 16 bytes that are not all 0; the training rows stay in {}",
                 file.unwrap_or(Path::new("their file")).display()

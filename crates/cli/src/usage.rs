@@ -93,8 +93,8 @@ fn message(error: &clap::Error, arguments: &[OsString]) -> String {
         _ => rendered(error),
     };
     // The problem already says what to write.
-    let is_solved = problem.ends_with('?') || problem.contains("; write ");
-    if is_solved { problem } else { format!("{problem}; {help}") }
+    let has_advice = problem.ends_with('?') || problem.contains("; write ");
+    if has_advice { problem } else { format!("{problem}; {help}") }
 }
 
 /// Lists alternatives.

@@ -7,7 +7,7 @@ use super::CheckOutcome;
 use crate::{print_error, root};
 
 /// The maximum width of a comment line.
-const COLUMNS: usize = 100;
+const MAX_COLUMNS: usize = 100;
 
 /// Generated pages.
 const GENERATED: [&str; 2] = ["docs/commands.md", "docs/report/"];
@@ -54,8 +54,8 @@ fn wide_comments(text: &str) -> Vec<(usize, String)> {
         is_code ^= words.starts_with("```");
         let columns = line.chars().count();
         let is_one_word = !words.trim().contains(' ');
-        if columns > COLUMNS && !is_code && !words.starts_with('|') && !is_one_word {
-            faults.push((i + 1, format!("the comment has {columns} columns; the limit is {COLUMNS}")));
+        if columns > MAX_COLUMNS && !is_code && !words.starts_with('|') && !is_one_word {
+            faults.push((i + 1, format!("the comment has {columns} columns; the limit is {MAX_COLUMNS}")));
         }
     }
     faults

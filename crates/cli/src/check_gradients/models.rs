@@ -173,7 +173,7 @@ impl<M: Classifier> Problem<M> {
 const READ_BACK: &str = "tensors can be read back from the device";
 
 /// Builds a problem from a seed, a shape and a scale of the weights.
-type Make<M> = fn(u64, [usize; 3], f64, &Device, FloatDType) -> Problem<M>;
+type MakeProblem<M> = fn(u64, [usize; 3], f64, &Device, FloatDType) -> Problem<M>;
 
 /// Returns all rows of the table.
 pub(super) fn check(machine: &Machine, device: &Device, seed: u64, on_row: OnRow<'_>) -> Vec<GradientCheck> {
@@ -184,7 +184,7 @@ pub(super) fn check(machine: &Machine, device: &Device, seed: u64, on_row: OnRow
 
 fn check_model<M: Classifier>(
     name: &str,
-    make: Make<M>,
+    make: MakeProblem<M>,
     machine: &Machine,
     device: &Device,
     seed: u64,
@@ -241,7 +241,7 @@ fn check_model<M: Classifier>(
     rows
 }
 
-fn problems<M>(make: Make<M>, device: &Device, precision: FloatDType, seed: u64) -> Vec<(String, Problem<M>)> {
+fn problems<M>(make: MakeProblem<M>, device: &Device, precision: FloatDType, seed: u64) -> Vec<(String, Problem<M>)> {
     let mut problems = Vec::new();
     for shape in SHAPES {
         for scale in if f64_works(device) { WEIGHT_SCALES } else { WEIGHT_SCALES_WITHOUT_F64 } {
@@ -260,7 +260,7 @@ fn problems<M>(make: Make<M>, device: &Device, precision: FloatDType, seed: u64)
 /// gradient. Burn's autodiff has no second order, so there is no other reference.
 fn check_curvature<M: Classifier>(
     mut line: GradientCheck,
-    make: Make<M>,
+    make: MakeProblem<M>,
     device: &Device,
     options: &Options,
     variant: Objective,
@@ -284,7 +284,12 @@ fn check_curvature<M: Classifier>(
 
 /// Checks that wrong gradients are rejected, on one problem of each model. A checker that cannot
 /// fail proves nothing.
-fn check_controls<M: Classifier>(name: &str, make: Make<M>, device: &Device, options: &Options) -> GradientCheck {
+fn check_controls<M: Classifier>(
+    name: &str,
+    make: MakeProblem<M>,
+    device: &Device,
+    options: &Options,
+) -> GradientCheck {
     let precision = if f64_works(device) { FloatDType::F64 } else { FloatDType::F32 };
     let problem = make(options.seed, [33, 17, 10], 0.7, device, precision);
     let result = controls(&problem.model, problem.loss(OBJECTIVES[1]), options);

@@ -144,9 +144,9 @@ fn default_folder(data_name: &str, is_default_plan: bool) -> PathBuf {
     if data_name == MNIST && is_default_plan && Path::new(REPORT_FOLDER).is_dir() {
         return PathBuf::from(REPORT_FOLDER);
     }
-    let plain: Vec<&str> =
+    let words: Vec<&str> =
         data_name.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty()).collect();
-    Path::new("runs").join(format!("report-on-{}", plain.join("-")))
+    Path::new("runs").join(format!("report-on-{}", words.join("-")))
 }
 
 const MNIST: &str = "MNIST";
@@ -220,9 +220,9 @@ fn write_files(out: &Path, files: &[(String, Vec<u8>)], replace: bool) -> Result
     for folder in files.iter().filter_map(|(name, _)| Some(out.join(name).parent()?.to_owned())) {
         std::fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
     }
-    let places = files.iter().map(|(name, _)| file(out, name, replace)).collect::<Result<Vec<_>>>()?;
-    for (place, (_, content)) in places.into_iter().flatten().zip(files) {
-        place.write(content)?;
+    let destinations = files.iter().map(|(name, _)| file(out, name, replace)).collect::<Result<Vec<_>>>()?;
+    for (destination, (_, content)) in destinations.into_iter().flatten().zip(files) {
+        destination.write(content)?;
     }
     Ok(())
 }

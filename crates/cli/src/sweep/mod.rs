@@ -226,14 +226,16 @@ impl Points<'_> {
             format!("{}, different rows for different points", about.source)
         };
         let (points, folder) = (self.configs.len(), self.folder.path().display());
-        let already = if finished == 0 { String::new() } else { format!("; {finished} of them found in {folder}") };
+        let finished_note =
+            if finished == 0 { String::new() } else { format!("; {finished} of them found in {folder}") };
         let backend = self.machine.backend();
         // Equal notes are printed once, and only the first few. The points' summaries have the
         // numbers.
         let dropped =
             (0..points).filter_map(|point| dropped_rows_note(&self.configs[point], self.sweep_data.about(point).train));
         let dropped: BTreeSet<String> = dropped.collect();
-        let sweep = format!("sweep: {}, {jobs} at once on {backend}, into {folder}{already}", count(points, "point"));
+        let sweep =
+            format!("sweep: {}, {jobs} at once on {backend}, into {folder}{finished_note}", count(points, "point"));
         [format!("data: {data}")].into_iter().chain(dropped.into_iter().take(MAX_NOTES)).chain([sweep]).collect()
     }
 
