@@ -2,15 +2,15 @@
 
 use std::fmt::{self, Display, Formatter};
 
-/// A set of vector instructions.
+/// An instruction set of the processor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Isa {
-    /// The instructions that every processor of this architecture has.
+    /// The baseline instructions of the architecture.
     Portable,
-    /// 256 bits and fused multiply-add.
+    /// AVX2 and FMA: vectors of 256 bits, and fused multiply-add.
     #[cfg(target_arch = "x86_64")]
     Avx2,
-    /// 512 bits.
+    /// AVX-512 (F, BW, DQ and VL), AVX2 and FMA: vectors of 512 bits.
     #[cfg(target_arch = "x86_64")]
     Avx512,
 }
@@ -31,27 +31,27 @@ impl Display for Isa {
 pub(crate) trait IsaTask {
     type Output;
 
-    /// Runs the task. This function and all that it calls must be `#[inline(always)]`, so that they
-    /// are compiled for the instructions of the caller.
+    /// Runs the task, with fused multiply-add if `FMA`. This function and all functions that it calls
+    /// must be `#[inline(always)]`. So they are compiled for the instruction set of the caller.
     fn run<const FMA: bool>(self) -> Self::Output;
 }
 
 impl Isa {
-    /// Returns the best instructions of this processor.
+    /// Returns the best instruction set of this processor.
     pub fn best() -> Self {
-        *Self::available().last().expect("the portable one is always there")
+        *Self::available().last().expect("`available` always contains `Portable`")
     }
 
     /// Returns all instruction sets of this processor, the best last.
     pub fn available() -> Vec<Self> {
-        #[allow(unused_mut, reason = "other architectures have nothing to add")]
+        #[allow(unused_mut, reason = "only x86_64 adds instruction sets")]
         let mut available = vec![Isa::Portable];
         #[cfg(target_arch = "x86_64")]
         {
             if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
                 available.push(Isa::Avx2);
-                let wide = is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512bw");
-                if wide && is_x86_feature_detected!("avx512dq") && is_x86_feature_detected!("avx512vl") {
+                let has_avx512_f_bw = is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512bw");
+                if has_avx512_f_bw && is_x86_feature_detected!("avx512dq") && is_x86_feature_detected!("avx512vl") {
                     available.push(Isa::Avx512);
                 }
             }
@@ -59,13 +59,13 @@ impl Isa {
         available
     }
 
-    /// Runs a task that is compiled for these instructions.
+    /// Runs a task, compiled for this instruction set.
     ///
     /// # Panics
-    /// If this processor does not have them.
+    /// If this processor does not have the instruction set.
     #[cfg_attr(
         target_arch = "x86_64",
-        expect(unsafe_code, reason = "compilers cannot see what the processor was asked")
+        expect(unsafe_code, reason = "the compiler cannot know that the features were detected")
     )]
     pub(crate) fn run<J: IsaTask>(self, task: J) -> J::Output {
         match self {
@@ -73,13 +73,16 @@ impl Isa {
             Isa::Portable => task.run::<{ cfg!(target_arch = "aarch64") }>(),
             #[cfg(target_arch = "x86_64")]
             Isa::Avx2 => {
-                assert!(is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma"), "no AVX2 here");
+                assert!(
+                    is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma"),
+                    "this processor does not have AVX2 and FMA"
+                );
                 // SAFETY: the assertion above checks both features that `avx2` is compiled for.
                 unsafe { avx2(task) }
             }
             #[cfg(target_arch = "x86_64")]
             Isa::Avx512 => {
-                assert!(Isa::available().contains(&Isa::Avx512), "no AVX-512 here");
+                assert!(Isa::available().contains(&Isa::Avx512), "this processor does not have AVX-512");
                 // SAFETY: the assertion above checks every feature that `avx512` is compiled for:
                 // `available` queries each of them.
                 unsafe { avx512(task) }
@@ -100,8 +103,7 @@ fn avx512<J: IsaTask>(task: J) -> J::Output {
     task.run::<true>()
 }
 
-/// Tells the processor that these values will be read soon. This changes only the time that the
-/// reads take.
+/// Loads values into the cache before they are read. This changes only the time of the reads.
 #[inline(always)]
 #[cfg_attr(target_arch = "x86_64", expect(unsafe_code, reason = "the intrinsic takes an address"))]
 pub(crate) fn prefetch<V>(values: &[V]) {

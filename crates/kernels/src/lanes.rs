@@ -1,22 +1,28 @@
-//! Vectors of sixteen numbers. The code consists of loops. The compiler might not inline a function
-//! that takes a closure, and the function would then lack the instructions of its caller.
+//! Vectors of sixteen numbers, with their arithmetic.
+//!
+//! Every operation is a plain loop, which the compiler vectorises. A helper that takes a closure
+//! would be shorter. But the compiler might not inline it, and then it would be compiled without the
+//! vector instructions of its caller.
 
-use crate::patches::BLOCK;
 use crate::real::Real;
 
-/// One number per feature of a block, or per row of a group of sixteen.
+/// Number of lanes of a vector. It is also the number of features in a block, and the number of rows
+/// in a group.
+pub(crate) const LANES: usize = 16;
+
+/// A vector of numbers: one per feature of a block, or one per row of a group.
 #[derive(Clone, Copy, Debug)]
 #[repr(C, align(64))]
-pub(crate) struct Lanes<T>(pub(crate) [T; BLOCK]);
+pub(crate) struct Lanes<T>(pub(crate) [T; LANES]);
 
 impl<T: Real> Lanes<T> {
-    pub(crate) const ZERO: Self = Self([T::ZERO; BLOCK]);
+    pub(crate) const ZERO: Self = Self([T::ZERO; LANES]);
 
     /// Converts bytes to floats.
     #[inline(always)]
-    pub(crate) fn from_bytes(bytes: &[u8; BLOCK]) -> Self {
+    pub(crate) fn from_bytes(bytes: &[u8; LANES]) -> Self {
         let mut lanes = Self::ZERO;
-        for lane in 0..BLOCK {
+        for lane in 0..LANES {
             lanes.0[lane] = T::from_u8(bytes[lane]);
         }
         lanes
@@ -25,29 +31,30 @@ impl<T: Real> Lanes<T> {
     /// `self += a * b`
     #[inline(always)]
     pub(crate) fn add_product<const FMA: bool>(&mut self, a: &Self, b: &Self) {
-        for lane in 0..BLOCK {
-            self.0[lane] = a.0[lane].times_plus::<FMA>(b.0[lane], self.0[lane]);
+        for lane in 0..LANES {
+            self.0[lane] = a.0[lane].multiply_add::<FMA>(b.0[lane], self.0[lane]);
         }
     }
 
     /// `self += a * x`
     #[inline(always)]
-    pub(crate) fn add_times<const FMA: bool>(&mut self, a: &Self, x: T) {
-        for lane in 0..BLOCK {
-            self.0[lane] = a.0[lane].times_plus::<FMA>(x, self.0[lane]);
+    pub(crate) fn add_scaled<const FMA: bool>(&mut self, a: &Self, x: T) {
+        for lane in 0..LANES {
+            self.0[lane] = a.0[lane].multiply_add::<FMA>(x, self.0[lane]);
         }
     }
 
+    /// `self += other`
     #[inline(always)]
     pub(crate) fn add(&mut self, other: &Self) {
-        for lane in 0..BLOCK {
+        for lane in 0..LANES {
             self.0[lane] += other.0[lane];
         }
     }
 
-    /// Returns four partial sums of the lanes.
+    /// Returns four partial sums of the lanes. [`add_partial_sums`] adds them up.
     #[inline(always)]
-    pub(crate) fn quarter(&self) -> [T; 4] {
+    pub(crate) fn partial_sums(&self) -> [T; 4] {
         let [mut half, mut quarter] = [[T::ZERO; 8], [T::ZERO; 8]];
         for lane in 0..8 {
             half[lane] = self.0[lane] + self.0[lane + 8];
@@ -72,11 +79,12 @@ impl<T: Real> Lanes<T> {
     }
 }
 
-/// Returns the sum of each of sixteen rows from its four partial sums. [`Lanes::quarter`] computes
-/// those in a step of its own: compilers turn that step into shuffles, and this one into wide
-/// loads. A single step would become gathers, which are slow.
+/// Adds up the four partial sums of each of sixteen rows. Returns one sum per row.
+///
+/// [`Lanes::partial_sums`] is a separate step for speed. Compilers turn that step into shuffles, and
+/// this one into wide loads. They turn a single step into gathers, which are slow.
 #[inline(always)]
-pub(crate) fn sum_quarters<T: Real>(rows: &[[T; 4]; BLOCK]) -> Lanes<T> {
+pub(crate) fn add_partial_sums<T: Real>(rows: &[[T; 4]; LANES]) -> Lanes<T> {
     let mut sums = Lanes::ZERO;
     for (sum, [a, b, c, d]) in sums.0.iter_mut().zip(rows) {
         *sum = (*a + *b) + (*c + *d);
@@ -86,14 +94,14 @@ pub(crate) fn sum_quarters<T: Real>(rows: &[[T; 4]; BLOCK]) -> Lanes<T> {
 
 #[cfg(test)]
 mod tests {
-    use super::{BLOCK, Lanes, sum_quarters};
+    use super::{LANES, Lanes, add_partial_sums};
 
     #[test]
-    fn each_row_is_summed_in_its_own_lane() {
-        let rows: [Lanes<f64>; BLOCK] =
+    fn partial_sums_add_up_to_the_sum_of_each_row() {
+        let rows: [Lanes<f64>; LANES] =
             std::array::from_fn(|row| Lanes(std::array::from_fn(|lane| (row * row * 17 + lane * (row + 3)) as f64)));
         let expected = rows.map(|row| row.0.iter().sum::<f64>());
-        assert_eq!(sum_quarters(&rows.map(|row| row.quarter())).0, expected);
+        assert_eq!(add_partial_sums(&rows.map(|row| row.partial_sums())).0, expected);
         assert_eq!(rows.map(|row| row.sum()), expected);
     }
 }

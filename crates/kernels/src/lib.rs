@@ -1,30 +1,38 @@
-//! Logistic and softmax regression with closed-form gradients, each computed in one pass over the
-//! batch. The crate takes bytes and returns parameters. It does not use Burn.
+//! Logistic and softmax regression with closed-form gradients. Each gradient is computed in one pass
+//! over the batch. The crate takes bytes and returns parameters. It does not use Burn.
 //!
-//! The derivation shows two facts that automatic differentiation cannot know. The gradient needs
-//! only one pass over the batch. And with features `x = a p + c`, the bytes p that are 0 need not
-//! be read. Most bytes of an MNIST image are 0, and [`PackedRows`] omits them in blocks.
+//! The kernels use two facts of the derivation that automatic differentiation cannot use:
+//!
+//! - The gradient needs only one pass over the batch.
+//! - A feature is `x = a p + c`, for a byte p. Bytes that are 0 need not be read, even if c is not
+//!   0. Most bytes of an MNIST image are 0, and [`PackedRows`] omits them in blocks.
+//!
+//! The public items:
 //!
 //! - [`PackedRows`]: labelled rows of bytes, without the blocks that are all 0
-//! - [`Fused`]: a model's parameters, with gradient descent steps, gradients and evaluations
-//! - [`Isa`]: the vector instructions that a kernel is compiled for
-//! - [`limits`]: measured limits of the processor
+//! - [`Fused`]: a linear model, with gradient descent steps, gradients and evaluations
+//! - [`Isa`]: the instruction set that a kernel is compiled for
+//! - [`limits`]: measured speed limits of the processor
+//!
+//! A step of [`Fused`] runs a pass (`linear.rs`) on each thread. A pass computes logits (`linear.rs`),
+//! losses and residuals (`losses.rs`), and the sums of the gradient (`linear.rs`). It works on vectors
+//! of sixteen numbers (`lanes.rs`) of either float type (`real.rs`).
 
-#![expect(clippy::needless_range_loop, reason = "a lane of several arrays at once is what the arithmetic is about")]
+#![expect(clippy::needless_range_loop, reason = "a loop over lanes indexes several arrays at once")]
 
+mod block_layout;
 mod fused;
 mod isa;
-mod judge;
 mod lanes;
 pub mod limits;
 mod linear;
+mod losses;
 mod packed_rows;
-mod patches;
 mod real;
 #[cfg(test)]
 mod tests;
 
-pub use fused::{Evaluation, Float, Fused, NoThreads, with_threads};
+pub use fused::{Evaluation, Float, Fused, ThreadPoolError, with_threads};
 pub use isa::Isa;
 pub use packed_rows::PackedRows;
 

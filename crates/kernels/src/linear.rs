@@ -1,115 +1,124 @@
-//! `Z = X W + b` and `X^T D`, with vectors along the features.
+//! The matrix products of the forward and backward pass, and the update. Vectors lie along the
+//! features.
 //!
-//! With features `x = a p + c` of bytes p, `Z = a (P W) + c colsum(W) + b` and
-//! `X^T D = a P^T D + c 1 colsum(D)^T`. So bytes p that are 0 need not be read.
+//! A feature is `x = a p + c`, for a byte p. The products of the bytes P give those of the features:
+//!
+//! ```text
+//! Z     = X W + b   = a (P W) + c colsum(W) + b
+//! X^T D             = a (P^T D) + c 1 colsum(D)^T
+//! ```
+//!
+//! Bytes that are 0 add nothing to `P W` and `P^T D`. So they need not be read, even if c is not 0.
 
 use std::ops::Range;
 
+use crate::block_layout::BlockLayout;
 use crate::isa::IsaTask;
-use crate::judge::{LossStats, Model, PassMode};
-use crate::lanes::{Lanes, sum_quarters};
+use crate::lanes::{LANES, Lanes, add_partial_sums};
+use crate::losses::{LossFunction, LossStats, PassMode};
 use crate::packed_rows::PackedRows;
-use crate::patches::{BLOCK, Patches};
 use crate::real::Real;
 
-/// The parameters. Columns are stored in sets of C. The last set is padded with columns that stay
-/// 0.
+/// The parameters W and b. The columns of W are stored in tiles of C columns. The last tile is padded
+/// with columns that stay 0.
 #[derive(Clone, Debug)]
 pub(crate) struct Parameters<T, const C: usize> {
-    /// All feature blocks of one set of columns, then those of the next set.
+    /// Indexed `[tile * n_blocks + block][column of the tile].0[lane]`.
     pub(crate) weight: Vec<[Lanes<T>; C]>,
-    /// One per column.
+    /// The bias b, one number per column.
     pub(crate) bias: Vec<T>,
-    /// `c colsum(W) + b`.
-    pub(crate) base: Vec<T>,
+    /// `c colsum(W) + b`, one number per column: the logits of a row of zero bytes.
+    pub(crate) intercept: Vec<T>,
     /// For each block: 1 in the lanes that hold a feature, 0 in the padding.
     pub(crate) is_feature: Vec<Lanes<T>>,
 }
 
 impl<T: Real, const C: usize> Parameters<T, C> {
     /// Creates zero parameters.
-    pub(crate) fn new(patches: Patches, columns: usize) -> Self {
-        let (blocks, sets) = (patches.count(), columns.div_ceil(C));
-        let mut is_feature = vec![Lanes::ZERO; blocks];
-        for feature in 0..patches.n_features() {
-            let (block, lane) = patches.place(feature);
+    pub(crate) fn new(layout: BlockLayout, columns: usize) -> Self {
+        let (n_blocks, n_tiles) = (layout.n_blocks(), columns.div_ceil(C));
+        let mut is_feature = vec![Lanes::ZERO; n_blocks];
+        for feature in 0..layout.n_features() {
+            let (block, lane) = layout.position(feature);
             is_feature[block].0[lane] = T::ONE;
         }
-        let zeros = vec![T::ZERO; sets * C];
-        Self { weight: vec![[Lanes::ZERO; C]; sets * blocks], bias: zeros.clone(), base: zeros, is_feature }
+        let zeros = vec![T::ZERO; n_tiles * C];
+        Self { weight: vec![[Lanes::ZERO; C]; n_tiles * n_blocks], bias: zeros.clone(), intercept: zeros, is_feature }
     }
 }
 
-/// Recomputes [`Parameters::base`] with the rounding of [`UpdateTask`]. So parameters that are set
-/// equal those that steps reached, bit for bit.
-pub(crate) struct Rebase<'a, T, const C: usize> {
+/// Recomputes [`Parameters::intercept`], with the same rounding as [`UpdateTask`]. So a model whose
+/// parameters are set computes the same bits as a model that reached them by steps.
+pub(crate) struct RecomputeIntercept<'a, T, const C: usize> {
     pub(crate) parameters: &'a mut Parameters<T, C>,
     /// c
     pub(crate) offset: f64,
     pub(crate) columns: usize,
 }
 
-impl<T: Real, const C: usize> IsaTask for Rebase<'_, T, C> {
+impl<T: Real, const C: usize> IsaTask for RecomputeIntercept<'_, T, C> {
     type Output = ();
 
     #[inline(always)]
     fn run<const FMA: bool>(self) {
-        let Self { parameters: Parameters { weight, bias, base, is_feature }, offset, columns } = self;
-        let blocks = is_feature.len();
+        let Self { parameters: Parameters { weight, bias, intercept, is_feature }, offset, columns } = self;
+        let n_blocks = is_feature.len();
         for column in 0..columns {
             let mut sum = Lanes::ZERO;
-            for weight in &weight[column / C * blocks..][..blocks] {
+            for weight in &weight[column / C * n_blocks..][..n_blocks] {
                 sum.add(&weight[column % C]);
             }
-            base[column] = T::from_f64(offset).times_plus::<FMA>(sum.sum(), bias[column]);
+            intercept[column] = T::from_f64(offset).multiply_add::<FMA>(sum.sum(), bias[column]);
         }
     }
 }
 
-/// Number of rows that go forward and then backward together. Their data stays in the nearest
-/// caches. [`Accumulator::have`] has one bit per row.
+/// Number of rows per mini-pass: the forward pass of these rows is followed by their backward pass.
+/// So their data stays in the L1 and L2 caches. A bit mask of [`Accumulator::row_masks`] has one bit
+/// per row.
 const ROWS: usize = 64;
 
-/// The sums of one thread over its rows, and its buffers. The alignment keeps the accumulators of
-/// two threads on separate cache lines.
+/// The sums and buffers of one thread. The alignment keeps the accumulators of two threads on
+/// separate cache lines.
 #[derive(Clone, Debug)]
 #[repr(align(128))]
 pub(crate) struct Accumulator<T, const C: usize> {
-    /// `P^T D` in the layout of the weights, for residuals D. The factors a, c and 1/n are applied
-    /// later.
+    /// `P^T D` for residuals D, indexed as [`Parameters::weight`]. The update applies the factors a,
+    /// c and 1/n.
     pub(crate) gradient: Vec<[Lanes<T>; C]>,
-    /// `colsum(D)`, as partial sums: one per lane.
-    pub(crate) residuals: Vec<Lanes<T>>,
+    /// `colsum(D)`, as one partial sum per lane.
+    pub(crate) residual_sums: Vec<Lanes<T>>,
     pub(crate) stats: LossStats,
-    /// Logits, then residuals: by groups of sixteen rows, then by column, with one row per lane.
+    /// Logits, which residuals replace. Indexed `[group * padded_columns + column].0[row of the
+    /// group]`.
     logits: Vec<Lanes<T>>,
-    /// For each block of the features, a bit mask of the rows that store it.
-    have: Vec<u64>,
+    /// For each block, a bit mask of the rows that store it.
+    row_masks: Vec<u64>,
 }
 
 impl<T: Real, const C: usize> Accumulator<T, C> {
-    pub(crate) fn new(patches: Patches, columns: usize) -> Self {
-        let (blocks, sets) = (patches.count(), columns.div_ceil(C));
+    pub(crate) fn new(layout: BlockLayout, columns: usize) -> Self {
+        let (n_blocks, n_tiles) = (layout.n_blocks(), columns.div_ceil(C));
         Self {
-            gradient: vec![[Lanes::ZERO; C]; sets * blocks],
-            residuals: vec![Lanes::ZERO; sets * C],
+            gradient: vec![[Lanes::ZERO; C]; n_tiles * n_blocks],
+            residual_sums: vec![Lanes::ZERO; n_tiles * C],
             stats: LossStats::default(),
-            logits: vec![Lanes::ZERO; sets * C * ROWS / BLOCK],
-            have: vec![0; blocks],
+            logits: vec![Lanes::ZERO; n_tiles * C * ROWS / LANES],
+            row_masks: vec![0; n_blocks],
         }
     }
 
-    /// Adds the sums of all threads to those of the first.
+    /// Adds the sums of all threads to the sums of the first thread.
     #[inline(always)]
-    pub(crate) fn gather(found: &mut [Self]) -> &mut Self {
-        let (first, others) = found.split_first_mut().expect("a thread at least");
+    pub(crate) fn reduce(accumulators: &mut [Self]) -> &mut Self {
+        let (first, others) = accumulators.split_first_mut().expect("there is at least one thread");
         for other in others {
             for (sums, others) in first.gradient.iter_mut().zip(&other.gradient) {
                 for (sum, other) in sums.iter_mut().zip(others) {
                     sum.add(other);
                 }
             }
-            for (sum, other) in first.residuals.iter_mut().zip(&other.residuals) {
+            for (sum, other) in first.residual_sums.iter_mut().zip(&other.residual_sums) {
                 sum.add(other);
             }
         }
@@ -120,46 +129,47 @@ impl<T: Real, const C: usize> Accumulator<T, C> {
 /// The rows of a pass.
 #[derive(Clone, Copy)]
 pub(crate) enum RowSet<'a> {
-    /// These rows, in this order.
+    /// Row indices, in this order.
     Listed(&'a [usize]),
-    /// The rows from the first index up to the second, exclusive.
-    From(usize, usize),
+    /// All rows from the start index to the end index, exclusive.
+    Range(usize, usize),
 }
 
 impl<'a> RowSet<'a> {
     pub(crate) fn len(self) -> usize {
         match self {
             RowSet::Listed(rows) => rows.len(),
-            RowSet::From(start, end) => end - start,
+            RowSet::Range(start, end) => end - start,
         }
     }
 
+    /// Returns the index of the i-th row.
     #[inline(always)]
-    pub(crate) fn at(self, i: usize) -> usize {
+    pub(crate) fn row(self, i: usize) -> usize {
         match self {
             RowSet::Listed(rows) => rows[i],
-            RowSet::From(start, _) => start + i,
+            RowSet::Range(start, _) => start + i,
         }
     }
 
+    /// Returns the rows at these positions of the set.
     #[inline(always)]
-    pub(crate) fn part(self, range: Range<usize>) -> RowSet<'a> {
+    pub(crate) fn slice(self, range: Range<usize>) -> RowSet<'a> {
         match self {
             RowSet::Listed(rows) => RowSet::Listed(&rows[range]),
-            RowSet::From(start, _) => RowSet::From(start + range.start, start + range.end),
+            RowSet::Range(start, _) => RowSet::Range(start + range.start, start + range.end),
         }
     }
 }
 
-/// One pass over some rows: logits, losses, residuals, and the sums of the gradient if the mode
-/// needs them.
+/// One pass over rows. It adds up the results of its mode.
 pub(crate) struct Pass<'a, T, const C: usize> {
-    pub(crate) model: &'a Model,
+    pub(crate) loss_function: &'a LossFunction,
     pub(crate) rows: &'a PackedRows,
     pub(crate) row_set: RowSet<'a>,
     pub(crate) parameters: &'a Parameters<T, C>,
     pub(crate) mode: PassMode,
-    pub(crate) found: &'a mut Accumulator<T, C>,
+    pub(crate) accumulator: &'a mut Accumulator<T, C>,
 }
 
 impl<T: Real, const C: usize> IsaTask for Pass<'_, T, C> {
@@ -170,12 +180,12 @@ impl<T: Real, const C: usize> IsaTask for Pass<'_, T, C> {
         let all = self.row_set;
         let n = all.len();
         if self.mode == PassMode::Gradient {
-            self.found.residuals.fill(Lanes::ZERO);
+            self.accumulator.residual_sums.fill(Lanes::ZERO);
         }
         for first in (0..n).step_by(ROWS) {
-            self.row_set = all.part(first..(first + ROWS).min(n));
+            self.row_set = all.slice(first..(first + ROWS).min(n));
             self.forward::<FMA>(all, first);
-            self.judge::<FMA>();
+            self.compute_losses::<FMA>();
             if self.mode == PassMode::Gradient {
                 self.backward::<FMA>(first == 0);
             }
@@ -184,136 +194,141 @@ impl<T: Real, const C: usize> IsaTask for Pass<'_, T, C> {
 }
 
 impl<T: Real, const C: usize> Pass<'_, T, C> {
+    /// Computes the logits of the rows `row_set`, which start at position `first` of `all`.
     #[inline(always)]
     fn forward<const FMA: bool>(&mut self, all: RowSet, first: usize) {
-        let (n, blocks, columns) = (self.row_set.len(), self.parameters.is_feature.len(), self.parameters.base.len());
+        let n = self.row_set.len();
+        let (n_blocks, padded_columns) = (self.parameters.is_feature.len(), self.parameters.intercept.len());
         let scale = T::from_f64(self.rows.scale);
-        let mut products = [[[T::ZERO; 4]; BLOCK]; C];
-        for (set, base) in self.parameters.base.chunks_exact(C).enumerate() {
-            let weight = &self.parameters.weight[set * blocks..][..blocks];
-            for group in 0..n.div_ceil(BLOCK) {
-                // Prefetch the next group, because shuffled rows lie anywhere in memory.
+        let mut products = [[[T::ZERO; 4]; LANES]; C];
+        for (tile, intercept) in self.parameters.intercept.chunks_exact(C).enumerate() {
+            let weight = &self.parameters.weight[tile * n_blocks..][..n_blocks];
+            for group in 0..n.div_ceil(LANES) {
+                // Prefetch the rows of the next group, if they are not contiguous in memory.
                 if let RowSet::Listed(rows) = all
-                    && set == 0
+                    && tile == 0
                 {
-                    let after = first + (group + 1) * BLOCK;
-                    let rows = &rows[after.min(rows.len())..(after + BLOCK).min(rows.len())];
+                    let next = first + (group + 1) * LANES;
+                    let rows = &rows[next.min(rows.len())..(next + LANES).min(rows.len())];
                     if rows.windows(2).any(|pair| pair[1] != pair[0] + 1) {
                         rows.iter().for_each(|&row| self.rows.prefetch(row));
                     }
                 }
-                for lane in 0..BLOCK.min(n - group * BLOCK) {
-                    let (places, blocks) = self.rows.row(self.row_set.at(group * BLOCK + lane));
-                    let product = product::<T, C, FMA>(places, blocks, weight);
+                for lane in 0..LANES.min(n - group * LANES) {
+                    let (block_indices, blocks) = self.rows.blocks_of_row(self.row_set.row(group * LANES + lane));
+                    let product = row_product::<T, C, FMA>(block_indices, blocks, weight);
                     for c in 0..C {
                         products[c][lane] = product[c];
                     }
                 }
-                let logits = &mut self.found.logits[group * columns + set * C..][..C];
+                let logits = &mut self.accumulator.logits[group * padded_columns + tile * C..][..C];
                 for c in 0..C {
-                    let sums = sum_quarters(&products[c]);
-                    logits[c] = Lanes([base[c]; BLOCK]);
-                    logits[c].add_times::<FMA>(&sums, scale);
+                    let sums = add_partial_sums(&products[c]);
+                    logits[c] = Lanes([intercept[c]; LANES]);
+                    logits[c].add_scaled::<FMA>(&sums, scale);
                 }
             }
         }
     }
 
+    /// Adds the losses of the rows to the totals, and replaces their logits by residuals.
     #[inline(always)]
-    fn judge<const FMA: bool>(&mut self) {
-        let (n, columns) = (self.row_set.len(), self.parameters.base.len());
-        for group in 0..n.div_ceil(BLOCK) {
-            let filled = BLOCK.min(n - group * BLOCK);
-            let row = |lane: usize| self.row_set.at(group * BLOCK + lane);
-            let (stats, mode) = (&mut self.found.stats, self.mode);
-            let (logits, filling) = self.found.logits[group * columns..][..columns].split_at_mut(self.model.columns());
-            if let Model::Other(link) = self.model {
+    fn compute_losses<const FMA: bool>(&mut self) {
+        let (n, padded_columns) = (self.row_set.len(), self.parameters.intercept.len());
+        for group in 0..n.div_ceil(LANES) {
+            let n_rows = LANES.min(n - group * LANES);
+            let row = |lane: usize| self.row_set.row(group * LANES + lane);
+            let (stats, mode) = (&mut self.accumulator.stats, self.mode);
+            let (logits, padding) = self.accumulator.logits[group * padded_columns..][..padded_columns]
+                .split_at_mut(self.loss_function.columns());
+            if let LossFunction::Other(link) = self.loss_function {
                 let target = |lane| self.rows.target(row(lane));
-                stats.other::<T>(&**link, logits, target, filled, mode);
+                stats.other_link::<T>(&**link, logits, target, n_rows, mode);
             } else {
-                let mut labels = [0; BLOCK];
-                for (lane, label) in labels.iter_mut().enumerate().take(filled) {
+                let mut labels = [0; LANES];
+                for (lane, label) in labels.iter_mut().enumerate().take(n_rows) {
                     *label = self.rows.labels()[row(lane)];
                 }
-                match self.model {
-                    Model::Logistic => stats.logistic::<T, FMA>(logits, &labels, filled, mode),
-                    _ => stats.softmax::<T, FMA>(logits, &labels, filled, mode),
+                match self.loss_function {
+                    LossFunction::Logistic => stats.logistic::<T, FMA>(logits, &labels, n_rows, mode),
+                    _ => stats.softmax::<T, FMA>(logits, &labels, n_rows, mode),
                 }
             }
             if mode == PassMode::Gradient {
-                filling.fill(Lanes::ZERO);
-                for (sum, residual) in self.found.residuals.iter_mut().zip(logits) {
+                padding.fill(Lanes::ZERO);
+                for (sum, residual) in self.accumulator.residual_sums.iter_mut().zip(logits) {
                     sum.add(residual);
                 }
             }
         }
     }
 
+    /// Adds the rows to the sums of the gradient.
     #[inline(always)]
     fn backward<const FMA: bool>(&mut self, is_first: bool) {
-        if C > 2 { self.by_blocks::<FMA>(is_first) } else { self.by_rows::<FMA>(is_first) }
+        if C > 2 { self.accumulate_by_blocks::<FMA>(is_first) } else { self.accumulate_by_rows::<FMA>(is_first) }
     }
 
-    /// Adds row by row to sums in memory.
+    /// Adds row by row. The sums stay in memory.
     #[inline(always)]
-    fn by_rows<const FMA: bool>(&mut self, is_first: bool) {
-        let (blocks, columns) = (self.parameters.is_feature.len(), self.parameters.base.len());
-        let Accumulator { gradient, logits, .. } = &mut *self.found;
+    fn accumulate_by_rows<const FMA: bool>(&mut self, is_first: bool) {
+        let (n_blocks, padded_columns) = (self.parameters.is_feature.len(), self.parameters.intercept.len());
+        let Accumulator { gradient, logits, .. } = &mut *self.accumulator;
         if is_first {
             gradient.fill([Lanes::ZERO; C]);
         }
-        for (set, gradient) in gradient.chunks_exact_mut(blocks).enumerate() {
+        for (tile, gradient) in gradient.chunks_exact_mut(n_blocks).enumerate() {
             for i in 0..self.row_set.len() {
-                let (places, bytes) = self.rows.row(self.row_set.at(i));
-                let residuals = &logits[i / BLOCK * columns + set * C..][..C];
+                let (block_indices, bytes) = self.rows.blocks_of_row(self.row_set.row(i));
+                let residuals = &logits[i / LANES * padded_columns + tile * C..][..C];
                 let mut residuals_of_row = [T::ZERO; C];
                 for c in 0..C {
-                    residuals_of_row[c] = residuals[c].0[i % BLOCK];
+                    residuals_of_row[c] = residuals[c].0[i % LANES];
                 }
-                for (&place, block) in places.iter().zip(bytes) {
+                for (&index, block) in block_indices.iter().zip(bytes) {
                     let x = Lanes::from_bytes(block);
-                    let sums = &mut gradient[place as usize];
+                    let sums = &mut gradient[index as usize];
                     for c in 0..C {
-                        sums[c].add_times::<FMA>(&x, residuals_of_row[c]);
+                        sums[c].add_scaled::<FMA>(&x, residuals_of_row[c]);
                     }
                 }
             }
         }
     }
 
-    /// Adds block by block. The sums of a block stay in registers while all rows that store it are
-    /// added. This is faster if a block has enough sums to outweigh the bookkeeping.
+    /// Adds block by block. The sums of a block stay in registers while all rows that store the block
+    /// are added. This is faster if a block has enough sums to outweigh the cost of the bit masks.
     #[inline(always)]
-    fn by_blocks<const FMA: bool>(&mut self, is_first: bool) {
-        let (blocks, columns) = (self.parameters.is_feature.len(), self.parameters.base.len());
-        let all_blocks = self.rows.blocks();
-        let Accumulator { gradient, logits, have, .. } = &mut *self.found;
-        let (logits, have) = (&logits[..], &mut have[..]);
-        have.fill(0);
-        // For each row: the index of its next block, and the index of the first logits of its
-        // group. The loops below visit the blocks in the order in which each row stores them.
-        let mut starts = [(0, 0); ROWS];
+    fn accumulate_by_blocks<const FMA: bool>(&mut self, is_first: bool) {
+        let (n_blocks, padded_columns) = (self.parameters.is_feature.len(), self.parameters.intercept.len());
+        let blocks_of_all_rows = self.rows.blocks();
+        let Accumulator { gradient, logits, row_masks, .. } = &mut *self.accumulator;
+        let (logits, row_masks) = (&logits[..], &mut row_masks[..]);
+        row_masks.fill(0);
+        // For each row: the index of its next block, and the index of the first residuals of its
+        // group. The loop below visits blocks in the order in which a row stores them.
+        let mut cursors = [(0, 0); ROWS];
         for i in 0..self.row_set.len() {
-            let row = self.row_set.at(i);
-            starts[i] = (self.rows.start(row), i / BLOCK * columns);
-            for &place in self.rows.row(row).0 {
-                have[place as usize] |= 1 << i;
+            let row = self.row_set.row(i);
+            cursors[i] = (self.rows.first_block(row), i / LANES * padded_columns);
+            for &index in self.rows.blocks_of_row(row).0 {
+                row_masks[index as usize] |= 1 << i;
             }
         }
-        for (set, gradient) in gradient.chunks_exact_mut(blocks).enumerate() {
-            let mut rows = starts;
-            for (&have, gradient) in have.iter().zip(gradient) {
+        for (tile, gradient) in gradient.chunks_exact_mut(n_blocks).enumerate() {
+            let mut cursors = cursors;
+            for (&row_mask, gradient) in row_masks.iter().zip(gradient) {
                 let mut sums = if is_first { [Lanes::ZERO; C] } else { *gradient };
-                let mut have = have;
-                while have != 0 {
-                    let i = have.trailing_zeros() as usize;
-                    have &= have - 1;
-                    let (next, first) = &mut rows[i];
-                    let x = Lanes::from_bytes(&all_blocks[*next]);
-                    *next += 1;
-                    let residuals = &logits[*first + set * C..][..C];
+                let mut row_mask = row_mask;
+                while row_mask != 0 {
+                    let i = row_mask.trailing_zeros() as usize;
+                    row_mask &= row_mask - 1;
+                    let (next_block, first_residuals) = &mut cursors[i];
+                    let x = Lanes::from_bytes(&blocks_of_all_rows[*next_block]);
+                    *next_block += 1;
+                    let residuals = &logits[*first_residuals + tile * C..][..C];
                     for c in 0..C {
-                        sums[c].add_times::<FMA>(&x, residuals[c].0[i % BLOCK]);
+                        sums[c].add_scaled::<FMA>(&x, residuals[c].0[i % LANES]);
                     }
                 }
                 *gradient = sums;
@@ -322,46 +337,49 @@ impl<T: Real, const C: usize> Pass<'_, T, C> {
     }
 }
 
-/// Returns `P W` of one row for the columns of a set, as four partial sums per column. An addition
-/// waits for the previous addition to the same sum. With few columns, that wait is not filled by
-/// other columns. So each column then has four sums that take turns.
+/// Returns `P W` of one row for the columns of a tile, as four partial sums per column.
+///
+/// An addition must wait for the previous addition to the same sum. With many columns, the additions
+/// of the other columns fill that time. With few columns, the loop is unrolled with four independent
+/// sums per column.
 #[inline(always)]
-fn product<T: Real, const C: usize, const FMA: bool>(
-    places: &[u32],
-    blocks: &[[u8; BLOCK]],
+fn row_product<T: Real, const C: usize, const FMA: bool>(
+    block_indices: &[u32],
+    blocks: &[[u8; LANES]],
     weight: &[[Lanes<T>; C]],
 ) -> [[T; 4]; C] {
-    let turns = if C > 2 { 1 } else { UNROLL };
+    let unroll = if C > 2 { 1 } else { UNROLL };
     let mut sums = [[Lanes::ZERO; C]; UNROLL];
-    let (places_of_turns, last_places) = places.split_at(places.len() / turns * turns);
-    let (blocks_of_turns, last_blocks) = blocks.split_at(places_of_turns.len());
-    for (places, blocks) in places_of_turns.chunks_exact(turns).zip(blocks_of_turns.chunks_exact(turns)) {
-        for turn in 0..turns {
-            add_product::<T, C, FMA>(&mut sums[turn], &blocks[turn], &weight[places[turn] as usize]);
+    let (unrolled_indices, last_indices) = block_indices.split_at(block_indices.len() / unroll * unroll);
+    let (unrolled_blocks, last_blocks) = blocks.split_at(unrolled_indices.len());
+    for (block_indices, blocks) in unrolled_indices.chunks_exact(unroll).zip(unrolled_blocks.chunks_exact(unroll)) {
+        for i in 0..unroll {
+            add_product::<T, C, FMA>(&mut sums[i], &blocks[i], &weight[block_indices[i] as usize]);
         }
     }
-    for (&place, block) in last_places.iter().zip(last_blocks) {
-        add_product::<T, C, FMA>(&mut sums[0], block, &weight[place as usize]);
+    for (&index, block) in last_indices.iter().zip(last_blocks) {
+        add_product::<T, C, FMA>(&mut sums[0], block, &weight[index as usize]);
     }
     let [mut sum, others @ ..] = sums;
     for c in 0..C {
-        for other in others.iter().take(turns - 1) {
+        for other in others.iter().take(unroll - 1) {
             sum[c].add(&other[c]);
         }
     }
-    let mut quarters = [[T::ZERO; 4]; C];
+    let mut products = [[T::ZERO; 4]; C];
     for c in 0..C {
-        quarters[c] = sum[c].quarter();
+        products[c] = sum[c].partial_sums();
     }
-    quarters
+    products
 }
 
+/// Number of independent sums per column, if the columns are few.
 const UNROLL: usize = 4;
 
 #[inline(always)]
 fn add_product<T: Real, const C: usize, const FMA: bool>(
     sums: &mut [Lanes<T>; C],
-    block: &[u8; BLOCK],
+    block: &[u8; LANES],
     weight: &[Lanes<T>; C],
 ) {
     let x = Lanes::from_bytes(block);
@@ -370,31 +388,31 @@ fn add_product<T: Real, const C: usize, const FMA: bool>(
     }
 }
 
-/// The update after a pass: `W -= rate (gradient + lambda W)`. It also recomputes the column sums
-/// of W.
+/// The update after a pass: `W -= rate (gradient + lambda W)`, and b likewise. It also recomputes
+/// the intercept.
 pub(crate) struct UpdateTask<'a, T, const C: usize> {
     pub(crate) parameters: &'a mut Parameters<T, C>,
     /// The accumulator of each thread.
-    pub(crate) found: &'a mut [Accumulator<T, C>],
-    pub(crate) by: UpdateScalars,
+    pub(crate) accumulators: &'a mut [Accumulator<T, C>],
+    pub(crate) scalars: UpdateScalars,
 }
 
-/// Scalars of the update.
+/// The scalars of an update, for features `x = a p + c` and n rows.
 #[derive(Clone, Copy)]
 pub(crate) struct UpdateScalars {
     /// a / n
-    pub(crate) scale: f64,
+    pub(crate) scale_over_n: f64,
     /// c / n
-    pub(crate) offset: f64,
+    pub(crate) offset_over_n: f64,
     /// 1 / n
-    pub(crate) one: f64,
+    pub(crate) one_over_n: f64,
     /// c
-    pub(crate) base: f64,
+    pub(crate) offset: f64,
     pub(crate) learning_rate: f64,
     /// lambda
     pub(crate) l2: f64,
     /// lambda if the bias is penalised, else 0
-    pub(crate) l2_of_bias: f64,
+    pub(crate) bias_l2: f64,
     pub(crate) columns: usize,
 }
 
@@ -403,39 +421,40 @@ impl<T: Real, const C: usize> IsaTask for UpdateTask<'_, T, C> {
 
     #[inline(always)]
     fn run<const FMA: bool>(self) {
-        let Self { parameters, found, by } = self;
-        let blocks = parameters.is_feature.len();
-        let sums = Accumulator::gather(found);
-        // (1 - rate lambda) W - rate a/n P^T D - rate c/n colsum(D)
-        let keep = T::from_f64(1.0 - by.learning_rate * by.l2);
-        let scale = T::from_f64(-by.learning_rate * by.scale);
-        let keep_bias = T::from_f64(1.0 - by.learning_rate * by.l2_of_bias);
-        let rate = T::from_f64(-by.learning_rate * by.one);
-        for set in 0..parameters.bias.len() / C {
-            let [mut residuals, mut shift] = [[T::ZERO; C]; 2];
+        let Self { parameters, accumulators, scalars } = self;
+        let n_blocks = parameters.is_feature.len();
+        let sums = Accumulator::reduce(accumulators);
+        // W becomes (1 - rate lambda) W - rate a/n P^T D - rate c/n colsum(D).
+        let weight_factor = T::from_f64(1.0 - scalars.learning_rate * scalars.l2);
+        let scale = T::from_f64(-scalars.learning_rate * scalars.scale_over_n);
+        let bias_factor = T::from_f64(1.0 - scalars.learning_rate * scalars.bias_l2);
+        let rate = T::from_f64(-scalars.learning_rate * scalars.one_over_n);
+        for tile in 0..parameters.bias.len() / C {
+            let [mut residual_sums, mut offset_term] = [[T::ZERO; C]; 2];
             for c in 0..C {
-                residuals[c] = sums.residuals[set * C + c].sum();
-                shift[c] = T::from_f64(-by.learning_rate * by.offset) * residuals[c];
+                residual_sums[c] = sums.residual_sums[tile * C + c].sum();
+                offset_term[c] = T::from_f64(-scalars.learning_rate * scalars.offset_over_n) * residual_sums[c];
             }
             let mut column_sums = [Lanes::ZERO; C];
-            let weight = parameters.weight[set * blocks..][..blocks].iter_mut();
-            let gradient = &sums.gradient[set * blocks..][..blocks];
+            let weight = parameters.weight[tile * n_blocks..][..n_blocks].iter_mut();
+            let gradient = &sums.gradient[tile * n_blocks..][..n_blocks];
             for ((weight, gradient), is_feature) in weight.zip(gradient).zip(&parameters.is_feature) {
                 for c in 0..C {
                     let mut new = Lanes::ZERO;
-                    new.add_times::<FMA>(is_feature, shift[c]);
-                    new.add_times::<FMA>(&weight[c], keep);
-                    new.add_times::<FMA>(&gradient[c], scale);
+                    new.add_scaled::<FMA>(is_feature, offset_term[c]);
+                    new.add_scaled::<FMA>(&weight[c], weight_factor);
+                    new.add_scaled::<FMA>(&gradient[c], scale);
                     column_sums[c].add(&new);
                     weight[c] = new;
                 }
             }
             for c in 0..C {
-                let column = set * C + c;
-                let bias = rate.times_plus::<FMA>(residuals[c], keep_bias * parameters.bias[column]);
+                let column = tile * C + c;
+                let bias = rate.multiply_add::<FMA>(residual_sums[c], bias_factor * parameters.bias[column]);
                 parameters.bias[column] = bias;
-                if column < by.columns {
-                    parameters.base[column] = T::from_f64(by.base).times_plus::<FMA>(column_sums[c].sum(), bias);
+                if column < scalars.columns {
+                    parameters.intercept[column] =
+                        T::from_f64(scalars.offset).multiply_add::<FMA>(column_sums[c].sum(), bias);
                 }
             }
         }

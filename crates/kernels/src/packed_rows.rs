@@ -2,34 +2,36 @@
 
 use chainrule_core::Features;
 
+use crate::block_layout::BlockLayout;
 use crate::isa;
-use crate::patches::{BLOCK, Patches};
+use crate::lanes::LANES;
 
 /// Labelled rows of bytes. A feature is `scale * byte + offset`.
 ///
 /// The bytes are stored in blocks of sixteen. Blocks that are all 0 are omitted.
 #[derive(Clone, Debug)]
 pub struct PackedRows {
-    pub(crate) patches: Patches,
-    targets: Targets,
+    pub(crate) layout: BlockLayout,
+    targets: RowTargets,
     pub(crate) scale: f64,
     pub(crate) offset: f64,
-    /// The blocks of row i are `starts[i]..starts[i + 1]`.
+    /// The blocks of row i are `blocks[starts[i]..starts[i + 1]]`.
     starts: Vec<usize>,
-    /// The position of each block in its row.
-    places: Vec<u32>,
-    blocks: Vec<[u8; BLOCK]>,
+    /// The index of each block in the layout.
+    block_indices: Vec<u32>,
+    /// The blocks that are not all 0, row by row.
+    blocks: Vec<[u8; LANES]>,
 }
 
 /// The targets of the rows.
 #[derive(Clone, Debug)]
-enum Targets {
-    /// Classes, and the highest class plus one.
+enum RowTargets {
+    /// The class of each row, and the highest class plus one.
     Classes(Vec<u32>, usize),
     Numbers(Vec<f64>),
 }
 
-impl Targets {
+impl RowTargets {
     fn len(&self) -> usize {
         match self {
             Self::Classes(labels, _) => labels.len(),
@@ -43,10 +45,10 @@ impl PackedRows {
     /// pixels; it is `[1, d]` for rows that are not images.
     ///
     /// # Panics
-    /// If there is no feature, or if the bytes do not make one row per label.
+    /// If there are no features, or if `bytes` does not have one byte for each label and feature.
     pub fn new(bytes: &[u8], size: [usize; 2], labels: Vec<u32>, scale: f64, offset: f64) -> Self {
         let n_labels = labels.iter().max().map_or(0, |&label| label as usize + 1);
-        Self::of(bytes, size, Targets::Classes(labels, n_labels), scale, offset)
+        Self::pack(bytes, size, RowTargets::Classes(labels, n_labels), scale, offset)
     }
 
     /// Packs a chunk of rows. Returns `None` if the kernels do not support the type of its
@@ -54,7 +56,7 @@ impl PackedRows {
     ///
     /// # Panics
     /// As [`PackedRows::new`].
-    pub fn of_features(
+    pub fn from_features(
         features: Features<'_>,
         size: [usize; 2],
         labels: Vec<u32>,
@@ -72,30 +74,31 @@ impl PackedRows {
     /// # Panics
     /// As [`PackedRows::new`].
     pub fn with_numbers(bytes: &[u8], size: [usize; 2], targets: Vec<f64>, scale: f64, offset: f64) -> Self {
-        Self::of(bytes, size, Targets::Numbers(targets), scale, offset)
+        Self::pack(bytes, size, RowTargets::Numbers(targets), scale, offset)
     }
 
-    fn of(bytes: &[u8], [height, width]: [usize; 2], targets: Targets, scale: f64, offset: f64) -> Self {
-        let patches = Patches::new(height, width);
-        assert!(patches.n_features() > 0, "a feature at least");
-        assert_eq!(bytes.len(), targets.len() * patches.n_features(), "a byte for each row and feature");
-        let (mut starts, mut places, mut blocks) = (Vec::with_capacity(targets.len() + 1), Vec::new(), Vec::new());
+    fn pack(bytes: &[u8], [height, width]: [usize; 2], targets: RowTargets, scale: f64, offset: f64) -> Self {
+        let layout = BlockLayout::new(height, width);
+        assert!(layout.n_features() > 0, "rows need at least one feature");
+        assert_eq!(bytes.len(), targets.len() * layout.n_features(), "expected one byte for each row and feature");
+        let (mut starts, mut block_indices, mut blocks) =
+            (Vec::with_capacity(targets.len() + 1), Vec::new(), Vec::new());
         let mut buffer = Vec::new();
         starts.push(0);
-        // Write every block of a row, but advance only past those to keep. A branch would be
-        // mispredicted too often.
-        let (mut places_of_row, mut blocks_of_row) = (vec![0; patches.count()], vec![[0; BLOCK]; patches.count()]);
-        for row in bytes.chunks_exact(patches.n_features()) {
+        // Copy every block of the row, but count only the blocks that are not all 0. The next block
+        // overwrites a block that was not counted. A branch would be mispredicted too often.
+        let (mut indices_of_row, mut blocks_of_row) = (vec![0; layout.n_blocks()], vec![[0; LANES]; layout.n_blocks()]);
+        for row in bytes.chunks_exact(layout.n_features()) {
             let mut kept = 0;
-            patches.blocks(row, &mut buffer, |place, block| {
-                (places_of_row[kept], blocks_of_row[kept]) = (place as u32, block);
+            layout.for_each_block(row, &mut buffer, |index, block| {
+                (indices_of_row[kept], blocks_of_row[kept]) = (index as u32, block);
                 kept += usize::from(u128::from_ne_bytes(block) != 0);
             });
-            places.extend_from_slice(&places_of_row[..kept]);
+            block_indices.extend_from_slice(&indices_of_row[..kept]);
             blocks.extend_from_slice(&blocks_of_row[..kept]);
             starts.push(blocks.len());
         }
-        Self { patches, targets, scale, offset, starts, places, blocks }
+        Self { layout, targets, scale, offset, starts, block_indices, blocks }
     }
 
     /// Number of rows, n.
@@ -110,62 +113,62 @@ impl PackedRows {
 
     /// Number of features, d.
     pub fn n_features(&self) -> usize {
-        self.patches.n_features()
+        self.layout.n_features()
     }
 
     /// Returns the class of each row. It is empty if the targets are numbers.
     pub fn labels(&self) -> &[u32] {
         match &self.targets {
-            Targets::Classes(labels, _) => labels,
-            Targets::Numbers(_) => &[],
+            RowTargets::Classes(labels, _) => labels,
+            RowTargets::Numbers(_) => &[],
         }
     }
 
     /// Returns the target of a row: its number, or its class as a number.
     pub(crate) fn target(&self, row: usize) -> f64 {
         match &self.targets {
-            Targets::Classes(labels, _) => labels[row].into(),
-            Targets::Numbers(targets) => targets[row],
+            RowTargets::Classes(labels, _) => labels[row].into(),
+            RowTargets::Numbers(targets) => targets[row],
         }
     }
 
     /// Returns the highest label plus one, or `None` if the targets are numbers.
     pub(crate) fn n_labels(&self) -> Option<usize> {
         match &self.targets {
-            Targets::Classes(_, n_labels) => Some(*n_labels),
-            Targets::Numbers(_) => None,
+            RowTargets::Classes(_, n_labels) => Some(*n_labels),
+            RowTargets::Numbers(_) => None,
         }
     }
 
-    /// Returns the fraction of blocks that is kept and so read. It is 1 if no block is all 0.
-    pub fn kept(&self) -> f64 {
-        self.blocks.len() as f64 / (self.len() * self.patches.count()).max(1) as f64
+    /// Returns the fraction of blocks that are stored. It is 1 if no block is all 0.
+    pub fn stored_fraction(&self) -> f64 {
+        self.blocks.len() as f64 / (self.len() * self.layout.n_blocks()).max(1) as f64
     }
 
-    /// Returns the blocks of a row: their positions and their bytes.
+    /// Returns the stored blocks of a row: their indices in the layout, and their bytes.
     #[inline(always)]
-    pub(crate) fn row(&self, row: usize) -> (&[u32], &[[u8; BLOCK]]) {
+    pub(crate) fn blocks_of_row(&self, row: usize) -> (&[u32], &[[u8; LANES]]) {
         let range = self.starts[row]..self.starts[row + 1];
-        (&self.places[range.clone()], &self.blocks[range])
+        (&self.block_indices[range.clone()], &self.blocks[range])
     }
 
-    /// Returns the blocks of all rows, one row after the other.
+    /// Returns the stored blocks of all rows, row by row.
     #[inline(always)]
-    pub(crate) fn blocks(&self) -> &[[u8; BLOCK]] {
+    pub(crate) fn blocks(&self) -> &[[u8; LANES]] {
         &self.blocks
     }
 
-    /// Returns the index of a row's first block among all blocks.
+    /// Returns the index of a row's first block in [`blocks`](Self::blocks).
     #[inline(always)]
-    pub(crate) fn start(&self, row: usize) -> usize {
+    pub(crate) fn first_block(&self, row: usize) -> usize {
         self.starts[row]
     }
 
     /// Prefetches a row.
     #[inline(always)]
     pub(crate) fn prefetch(&self, row: usize) {
-        let (places, blocks) = self.row(row);
-        isa::prefetch(places);
+        let (block_indices, blocks) = self.blocks_of_row(row);
+        isa::prefetch(block_indices);
         isa::prefetch(blocks);
     }
 }

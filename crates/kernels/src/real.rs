@@ -1,4 +1,5 @@
-//! The two float types, with the operations of the kernels in forms that compilers vectorise.
+//! The two float types, with the operations that the kernels need. Compilers can vectorise all of
+//! them.
 
 use std::fmt::Debug;
 use std::ops::{Add, AddAssign, Div, Mul, Neg, Sub};
@@ -22,31 +23,32 @@ pub(crate) trait Real:
     const ZERO: Self;
     /// 1
     const ONE: Self;
-    /// Less than every logit; its exponential is 0.
+    /// Negative infinity. Its exponential is 0.
     const NEG_INFINITY: Self;
 
-    /// Rounds to the nearest number.
+    /// Converts to the nearest number of this type.
     fn from_f64(x: f64) -> Self;
 
-    /// Converts exactly.
+    /// Converts to f64, without rounding.
     fn to_f64(self) -> f64;
 
     /// Converts a byte.
     fn from_u8(x: u8) -> Self;
 
-    /// Returns `self * a + b`. With `FMA` it is rounded once.
-    fn times_plus<const FMA: bool>(self, a: Self, b: Self) -> Self;
+    /// Returns `self * a + b`. With `FMA` the result is rounded once, without it twice.
+    fn multiply_add<const FMA: bool>(self, a: Self, b: Self) -> Self;
 
-    /// Returns `exp(self)` for `self <= 0`, accurate to two units in the last place. Returns 0
-    /// below -87 (f32) or -708 (f64), near the smallest normal number.
+    /// Returns `exp(self)` for `self <= 0`, with an error below two units in the last place. Returns 0
+    /// below -87 (f32) or -708 (f64), where the result is near the smallest normal number.
     ///
-    /// `exp(x) = 2^n exp(x - n ln 2)`, with the nearest integer n and a Taylor polynomial for the
-    /// second factor. There is no branch, so loops over it are vectorised.
-    fn exponential<const FMA: bool>(self) -> Self;
+    /// The method is `exp(x) = 2^n exp(x - n ln 2)`, where n is the integer nearest to `x / ln 2`. A
+    /// Taylor polynomial gives the second factor. There is no branch, so compilers vectorise loops of
+    /// calls.
+    fn exp_nonpositive<const FMA: bool>(self) -> Self;
 }
 
 macro_rules! real {
-    ($float:ty, $bits:ty, $mantissa:literal, $bias:literal, $round:literal, $normal:literal, $ln2:expr, $taylor:expr) => {
+    ($float:ty, $bits:ty, $mantissa:literal, $bias:literal, $rounding:literal, $lowest:literal, $ln2:expr, $taylor:expr) => {
         impl Real for $float {
             const ZERO: Self = 0.0;
             const ONE: Self = 1.0;
@@ -68,30 +70,31 @@ macro_rules! real {
             }
 
             #[inline(always)]
-            fn times_plus<const FMA: bool>(self, a: Self, b: Self) -> Self {
+            fn multiply_add<const FMA: bool>(self, a: Self, b: Self) -> Self {
                 if FMA { self.mul_add(a, b) } else { self * a + b }
             }
 
             #[inline(always)]
-            fn exponential<const FMA: bool>(self) -> Self {
-                // Adding 1.5 * 2^mantissa rounds to an integer, which is then in the lowest bits of
-                // the sum.
-                let rounded = self.times_plus::<FMA>(std::f64::consts::LOG2_E as $float, $round);
-                let n = rounded - $round;
+            fn exp_nonpositive<const FMA: bool>(self) -> Self {
+                // Adding 1.5 * 2^mantissa rounds x / ln 2 to an integer. The integer is then in the
+                // lowest bits of the sum.
+                let rounded = self.multiply_add::<FMA>(std::f64::consts::LOG2_E as $float, $rounding);
+                let n = rounded - $rounding;
                 let [high, low] = $ln2;
-                let rest = n.times_plus::<FMA>(-low, n.times_plus::<FMA>(-high, self));
-                let mut sum: $float = $taylor[0];
-                for &term in &$taylor[1..] {
-                    sum = sum.times_plus::<FMA>(rest, term);
+                let remainder = n.multiply_add::<FMA>(-low, n.multiply_add::<FMA>(-high, self));
+                let mut polynomial: $float = $taylor[0];
+                for &coefficient in &$taylor[1..] {
+                    polynomial = polynomial.multiply_add::<FMA>(remainder, coefficient);
                 }
-                let power = <$float>::from_bits((rounded.to_bits() << $mantissa).wrapping_add($bias << $mantissa));
-                if self < $normal { 0.0 } else { sum * power }
+                let power_of_two =
+                    <$float>::from_bits((rounded.to_bits() << $mantissa).wrapping_add($bias << $mantissa));
+                if self < $lowest { 0.0 } else { polynomial * power_of_two }
             }
         }
     };
 }
 
-// ln 2 as a sum of two parts. The first has so few bits that n times it is exact.
+// ln 2 is the sum of two numbers. The first has few significant bits, so its product with n is exact.
 real!(
     f32,
     u32,
@@ -132,32 +135,32 @@ real!(
 mod tests {
     use super::Real;
 
-    /// Returns the largest relative error against the standard exponential, in units in the last
-    /// place of `T`.
-    fn worst<T: Real, const FMA: bool>(lowest: f64, unit: f64) -> f64 {
+    /// Returns the largest relative error from `lowest` to 0, compared with the standard library, in
+    /// units in the last place of `T`.
+    fn max_error<T: Real, const FMA: bool>(lowest: f64, unit: f64) -> f64 {
         let points = (0..=200_000).map(|i| T::from_f64(lowest * f64::from(i) / 200_000.0));
-        let apart = points.map(|x| (x.exponential::<FMA>().to_f64() / x.to_f64().exp() - 1.0).abs() / unit);
-        apart.fold(0.0, |a: f64, b| if b <= a { a } else { b })
+        let errors = points.map(|x| (x.exp_nonpositive::<FMA>().to_f64() / x.to_f64().exp() - 1.0).abs() / unit);
+        errors.fold(0.0, |a: f64, b| if b <= a { a } else { b })
     }
 
     #[test]
-    fn exponentials_are_right_to_two_units_in_the_last_place() {
-        let found = [
-            worst::<f32, true>(-86.9, f64::from(f32::EPSILON)),
-            worst::<f32, false>(-86.9, f64::from(f32::EPSILON)),
-            worst::<f64, true>(-707.9, f64::EPSILON),
-            worst::<f64, false>(-707.9, f64::EPSILON),
+    fn exponential_has_an_error_below_two_units_in_the_last_place() {
+        let errors = [
+            max_error::<f32, true>(-86.9, f64::from(f32::EPSILON)),
+            max_error::<f32, false>(-86.9, f64::from(f32::EPSILON)),
+            max_error::<f64, true>(-707.9, f64::EPSILON),
+            max_error::<f64, false>(-707.9, f64::EPSILON),
         ];
-        assert!(found.iter().all(|&units| units < 2.0), "{found:?}");
+        assert!(errors.iter().all(|&units| units < 2.0), "{errors:?}");
     }
 
     #[test]
     fn exponential_underflows_to_zero_and_keeps_nan() {
         for x in [-87.1, -1e30, f32::MIN, f32::NEG_INFINITY] {
-            assert_eq!(x.exponential::<true>(), 0.0);
+            assert_eq!(x.exp_nonpositive::<true>(), 0.0);
         }
-        assert_eq!((0.0f32.exponential::<true>(), 0.0f64.exponential::<false>()), (1.0, 1.0));
-        assert!(f32::NAN.exponential::<true>().is_nan() && f64::NAN.exponential::<false>().is_nan());
-        assert_eq!(f64::NEG_INFINITY.exponential::<true>(), 0.0);
+        assert_eq!((0.0f32.exp_nonpositive::<true>(), 0.0f64.exp_nonpositive::<false>()), (1.0, 1.0));
+        assert!(f32::NAN.exp_nonpositive::<true>().is_nan() && f64::NAN.exp_nonpositive::<false>().is_nan());
+        assert_eq!(f64::NEG_INFINITY.exp_nonpositive::<true>(), 0.0);
     }
 }

@@ -65,14 +65,14 @@ impl<'a> KernelEngine<'a> {
             let found = self.fused.evaluate(rows);
             // With a single chunk the factor is exactly 1, so its loss is not rounded.
             loss += found.loss * (rows.len() as f64 / n);
-            right += found.right;
+            right += found.n_correct;
         })?;
         Ok(Metrics { loss, accuracy: right as f64 / n })
     }
 
     fn accuracy_on(&mut self, rows: &FusedRows) -> Result<f64, DataError> {
         let mut right = 0;
-        rows.each(self.threads, |rows| right += self.fused.right(rows))?;
+        rows.each(self.threads, |rows| right += self.fused.n_correct(rows))?;
         Ok(right as f64 / rows.len() as f64)
     }
 }

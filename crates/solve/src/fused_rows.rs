@@ -209,5 +209,5 @@ fn pack(
     buffer: &mut RowBuffer,
 ) -> Result<Option<PackedRows>, DataError> {
     let labels = chosen.clone().map(|row| u32::from(rows.label(row))).collect();
-    Ok(PackedRows::of_features(rows.chunk(chosen, buffer)?, rows.size(), labels, scale, offset))
+    Ok(PackedRows::from_features(rows.chunk(chosen, buffer)?, rows.size(), labels, scale, offset))
 }

@@ -6,7 +6,7 @@ use chainrule_core::{
     Parameters, ShuffleConfig, Solver, StoppingDecision, TrainConfig, count,
 };
 use chainrule_data::{BatchOrder, DataError, Shuffle};
-use chainrule_kernels::NoThreads;
+use chainrule_kernels::ThreadPoolError;
 
 use crate::engine::{Engine, EngineError, EvaluationResult};
 use crate::fused::KernelEngine;
@@ -35,7 +35,7 @@ pub enum TrainError {
         threads: usize,
         /// The system's error.
         #[source]
-        problem: NoThreads,
+        problem: ThreadPoolError,
     },
     /// The device has no fused kernels.
     #[error("{device} has no fused kernels in this build; take descent.gradient = \"closed-form\"")]

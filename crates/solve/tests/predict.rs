@@ -22,6 +22,6 @@ fn of_equally_probable_classes_the_first_is_predicted_as_the_models_do() {
         assert_eq!((prediction.class, prediction.probabilities.as_slice()), (0, &[0.5, 0.5][..]));
         assert!((prediction.cross_entropy(1) - 2f64.ln()).abs() < 1e-15);
         let mut fused = Fused::new(kind.link(2), 784, Float::F64, 1, Isa::best());
-        assert_eq!(fused.right(rows.packed().unwrap()), labels.iter().filter(|&&label| label == 0).count());
+        assert_eq!(fused.n_correct(rows.packed().unwrap()), labels.iter().filter(|&&label| label == 0).count());
     }
 }

@@ -1,0 +1,246 @@
+//! Losses, residuals and accuracy, for a group of sixteen rows at a time.
+//!
+//! The logits of a group are `[k]` vectors, one per column of W. Each lane of a vector is one row.
+//! The functions replace the logits by the residuals `p - y`.
+
+use std::sync::Arc;
+
+use chainrule_core::{Link, LinkKind};
+
+use crate::lanes::{LANES, Lanes};
+use crate::real::Real;
+
+/// The loss of a link. This file has vector code for the logistic and the softmax loss. All other
+/// links are computed row by row.
+#[derive(Clone, Debug)]
+pub(crate) enum LossFunction {
+    Logistic,
+    Softmax { n_classes: usize },
+    Other(Arc<dyn Link>),
+}
+
+impl LossFunction {
+    pub(crate) fn new(link: Arc<dyn Link>) -> Self {
+        match link.kind() {
+            Some(LinkKind::Logistic) => Self::Logistic,
+            Some(LinkKind::Softmax) => Self::Softmax { n_classes: link.columns() },
+            _ => Self::Other(link),
+        }
+    }
+
+    /// Number of columns of W.
+    pub(crate) fn columns(&self) -> usize {
+        match self {
+            Self::Logistic => 1,
+            Self::Softmax { n_classes } => *n_classes,
+            Self::Other(link) => link.columns(),
+        }
+    }
+}
+
+/// The results that a pass computes. Each mode includes the results of the modes above it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum PassMode {
+    /// The number of correctly classified rows.
+    Accuracy,
+    /// The sum of the losses.
+    Loss,
+    /// The sums of the gradient.
+    Gradient,
+}
+
+/// Running totals of a pass: its loss and its number of correctly classified rows.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct LossStats {
+    /// Sum of all terms of the losses that are not logarithms.
+    loss: f64,
+    /// Sum of the logarithms in the losses.
+    log_sum: LogSum,
+    /// Buffer for the logits of one row, for links without vector code.
+    row_logits: Vec<f64>,
+    /// Number of correctly classified rows.
+    n_correct: usize,
+}
+
+impl LossStats {
+    /// Returns the sum of the losses and the number of correctly classified rows, and resets both.
+    pub(crate) fn take(&mut self) -> (f64, usize) {
+        let Self { loss, mut log_sum, n_correct, row_logits: _ } = std::mem::take(self);
+        (loss + log_sum.take(), n_correct)
+    }
+
+    /// Adds a group of `n` rows to the totals, for softmax regression. In mode `Gradient`, the
+    /// residuals replace the logits. The lanes without a row get residuals of 0.
+    #[inline(always)]
+    pub(crate) fn softmax<T: Real, const FMA: bool>(
+        &mut self,
+        logits: &mut [Lanes<T>],
+        labels: &[u32; LANES],
+        n: usize,
+        mode: PassMode,
+    ) {
+        let mut label_logit = [T::ZERO; LANES];
+        for lane in 0..LANES {
+            label_logit[lane] = logits[labels[lane] as usize].0[lane];
+        }
+        let mut is_correct = [true; LANES];
+        let mut max_logit = [T::NEG_INFINITY; LANES];
+        for (class, logits) in logits.iter().enumerate() {
+            for lane in 0..LANES {
+                let (logit, label_logit, max_logit) = (logits.0[lane], label_logit[lane], &mut max_logit[lane]);
+                // If several logits are equal, the first class is predicted. A row with a NaN is
+                // never correct.
+                is_correct[lane] &=
+                    if (class as u32) < labels[lane] { logit < label_logit } else { logit <= label_logit };
+                // This is faster than `max`, and a NaN still makes the loss NaN.
+                *max_logit = if logit <= *max_logit { *max_logit } else { logit };
+            }
+        }
+        for is_correct in &is_correct[..n] {
+            self.n_correct += usize::from(*is_correct);
+        }
+        if mode == PassMode::Accuracy {
+            return;
+        }
+        let mut exp_sum = [T::ZERO; LANES];
+        for logits in logits.iter_mut() {
+            for lane in 0..LANES {
+                let exp = (logits.0[lane] - max_logit[lane]).exp_nonpositive::<FMA>();
+                logits.0[lane] = exp;
+                exp_sum[lane] += exp;
+            }
+        }
+        for lane in 0..n {
+            self.loss += (max_logit[lane] - label_logit[lane]).to_f64();
+            self.log_sum.add(exp_sum[lane].to_f64());
+        }
+        if mode == PassMode::Gradient {
+            let mut reciprocals = [T::ZERO; LANES];
+            for lane in 0..LANES {
+                reciprocals[lane] = T::ONE / exp_sum[lane];
+            }
+            for logits in logits.iter_mut() {
+                for lane in 0..LANES {
+                    logits.0[lane] = logits.0[lane] * reciprocals[lane];
+                }
+            }
+            for lane in 0..LANES {
+                logits[labels[lane] as usize].0[lane] += -T::ONE;
+            }
+            zero_unused_lanes(logits, n);
+        }
+    }
+
+    /// Does the same for logistic regression. Label 1 is the positive class.
+    #[inline(always)]
+    pub(crate) fn logistic<T: Real, const FMA: bool>(
+        &mut self,
+        logits: &mut [Lanes<T>],
+        labels: &[u32; LANES],
+        n: usize,
+        mode: PassMode,
+    ) {
+        let z = logits[0].0;
+        let [mut is_positive, mut is_correct] = [[false; LANES]; 2];
+        for lane in 0..LANES {
+            is_positive[lane] = labels[lane] == 1;
+            // A row with a NaN is never correct.
+            is_correct[lane] = if is_positive[lane] { z[lane] > T::ZERO } else { z[lane] <= T::ZERO };
+        }
+        for is_correct in &is_correct[..n] {
+            self.n_correct += usize::from(*is_correct);
+        }
+        if mode == PassMode::Accuracy {
+            return;
+        }
+        let [mut abs_z, mut exp_neg_abs] = [[T::ZERO; LANES]; 2];
+        for lane in 0..LANES {
+            abs_z[lane] = if z[lane] < T::ZERO { -z[lane] } else { z[lane] };
+            exp_neg_abs[lane] = (-abs_z[lane]).exp_nonpositive::<FMA>(); // exp(-|z|)
+        }
+        for lane in 0..n {
+            // The loss is max(z, 0) - y z + ln(1 + exp(-|z|)). Its linear part is 0 or |z|.
+            let linear = if is_correct[lane] { T::ZERO } else { abs_z[lane] };
+            self.loss += linear.to_f64();
+            self.log_sum.add(1.0 + exp_neg_abs[lane].to_f64());
+        }
+        if mode == PassMode::Gradient {
+            for lane in 0..LANES {
+                let p = (if z[lane] < T::ZERO { exp_neg_abs[lane] } else { T::ONE }) / (T::ONE + exp_neg_abs[lane]);
+                logits[0].0[lane] = if is_positive[lane] { p - T::ONE } else { p };
+            }
+            zero_unused_lanes(logits, n);
+        }
+    }
+
+    /// Does the same for any other link, row by row in f64.
+    #[inline(always)]
+    pub(crate) fn other_link<T: Real>(
+        &mut self,
+        link: &dyn Link,
+        logits: &mut [Lanes<T>],
+        target: impl Fn(usize) -> f64,
+        n: usize,
+        mode: PassMode,
+    ) {
+        for lane in 0..n {
+            self.row_logits.clear();
+            self.row_logits.extend(logits.iter().map(|logits| logits.0[lane].to_f64()));
+            let target = target(lane);
+            self.n_correct += usize::from(link.is_right(&self.row_logits, target));
+            if mode == PassMode::Accuracy {
+                continue;
+            }
+            self.loss += link.residual(&mut self.row_logits, target);
+            for (logits, &residual) in logits.iter_mut().zip(&self.row_logits) {
+                logits.0[lane] = T::from_f64(residual);
+            }
+        }
+        if mode == PassMode::Gradient {
+            zero_unused_lanes(logits, n);
+        }
+    }
+}
+
+/// Sets the residuals to 0 in the lanes without a row.
+#[inline(always)]
+fn zero_unused_lanes<T: Real>(logits: &mut [Lanes<T>], n: usize) {
+    if n < LANES {
+        for logits in logits {
+            logits.0[n..].fill(T::ZERO);
+        }
+    }
+}
+
+/// A sum of logarithms, computed as the logarithm of a product. This is faster: one logarithm takes
+/// as long as dozens of multiplications.
+#[derive(Clone, Debug)]
+struct LogSum {
+    /// Product of the numbers that are not in `sum` yet.
+    product: f64,
+    sum: f64,
+}
+
+impl Default for LogSum {
+    fn default() -> Self {
+        Self { product: 1.0, sum: 0.0 }
+    }
+}
+
+impl LogSum {
+    /// Adds the logarithm of a number from 1 to 2^50.
+    #[inline(always)]
+    fn add(&mut self, x: f64) {
+        self.product *= x;
+        // A NaN stays in the product until `take`, because every comparison with it is false.
+        if self.product >= 1e250 {
+            self.sum += self.product.ln();
+            self.product = 1.0;
+        }
+    }
+
+    /// Returns the sum.
+    fn take(&mut self) -> f64 {
+        self.sum + self.product.ln()
+    }
+}
