@@ -10,8 +10,8 @@ const BLOCK_SIDE: usize = 4;
 ///
 /// In images, a block is a square. Neighbouring pixels are mostly all ink or all background,
 /// vertically as well as horizontally. So square blocks are all 0 more often than blocks of one
-/// line, and fewer of them must be read. In MNIST, 38 % of the blocks of 4 by 4 pixels have ink, and
-/// 58 % of the blocks of 16 by 1 pixels.
+/// line, and fewer of them must be read. In MNIST, 38 % of the blocks of 4 by 4 pixels have ink,
+/// and 58 % of the blocks of 16 by 1 pixels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct BlockLayout {
     height: usize,
@@ -53,8 +53,8 @@ impl BlockLayout {
         (y / height * self.n_block_columns() + x / width, y % height * width + x % width)
     }
 
-    /// Calls `visit` with the index and the bytes of each block of a row, in order. `buffer` is used
-    /// if the row must be padded.
+    /// Calls `visit` with the index and the bytes of each block of a row, in order. `buffer` is
+    /// used if the row must be padded.
     ///
     /// # Shapes
     /// - row `[n_features]`

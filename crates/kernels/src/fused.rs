@@ -8,7 +8,7 @@ use rayon::prelude::*;
 use crate::block_layout::BlockLayout;
 use crate::isa::Isa;
 use crate::lanes::Lanes;
-use crate::linear::{Accumulator, Parameters, Pass, RecomputeIntercept, RowSet, UpdateScalars, UpdateTask};
+use crate::linear::{Accumulator, Parameters, Pass, RecomputeZeroLogits, RowSet, UpdateScalars, UpdateTask};
 use crate::losses::{LossFunction, PassMode};
 use crate::packed_rows::PackedRows;
 use crate::real::Real;
@@ -33,8 +33,8 @@ pub enum Float {
 
 /// A linear model: its parameters, with steps, gradients and evaluations.
 ///
-/// Results are reproducible: the same calls give the same bits, if the instruction set and the number
-/// of threads are the same.
+/// Results are reproducible: the same calls give the same bits, if the instruction set and the
+/// number of threads are the same.
 pub struct Fused {
     n_features: usize,
     columns: usize,
@@ -71,7 +71,7 @@ struct LinearKernel<T, const C: usize> {
     loss_function: LossFunction,
     layout: BlockLayout,
     parameters: Parameters<T, C>,
-    /// The offset c of the features. The parameters' `intercept` was computed for it.
+    /// The offset c of the features. The parameters' `zero_logits` was computed for it.
     offset: f64,
     /// One per thread.
     accumulators: Vec<Accumulator<T, C>>,
@@ -97,8 +97,8 @@ fn best_kernel<T: Real>(loss_function: &LossFunction, n_features: usize, threads
 }
 
 impl Fused {
-    /// Creates a model with zero parameters. It uses at most `threads` threads. Run its methods inside
-    /// [`with_threads`].
+    /// Creates a model with zero parameters. It uses at most `threads` threads. Run its methods
+    /// inside [`with_threads`].
     ///
     /// # Panics
     /// If the number of features, columns or threads is 0.
@@ -211,8 +211,8 @@ impl Fused {
         self.gradient_of(rows, RowSet::Listed(batch))
     }
 
-    /// Returns the gradient and the mean cross-entropy of all rows, without the penalty. Sums of 8192
-    /// rows are computed in the model's float type. These sums are added in f64.
+    /// Returns the gradient and the mean cross-entropy of all rows, without the penalty. Sums of
+    /// 8192 rows are computed in the model's float type. These sums are added in f64.
     ///
     /// # Panics
     /// As [`Fused::step`].
@@ -248,7 +248,8 @@ impl Fused {
 /// pool puts its caller to sleep while it waits. Inside a pool, the waiting thread first looks for
 /// more work for a while.
 ///
-/// `f` runs on the calling thread if `threads` is 1, or if the platform has no threads (WebAssembly).
+/// `f` runs on the calling thread if `threads` is 1, or if the platform has no threads
+/// (WebAssembly).
 ///
 /// # Errors
 /// If the system cannot create the threads. The error contains the system's message.
@@ -289,8 +290,8 @@ fn is_without_threads(error: &rayon::ThreadPoolBuildError) -> bool {
 /// Maximum number of rows that are summed in the float type of the model.
 const ROWS_PER_SUM: usize = 1 << 13;
 
-/// Minimum number of rows per thread. The minimum is higher for a gradient, because its sums and the
-/// new weights must move between cores.
+/// Minimum number of rows per thread. The minimum is higher for a gradient, because its sums and
+/// the new weights must move between cores.
 fn min_rows_per_thread(mode: PassMode) -> usize {
     if mode == PassMode::Gradient { 128 } else { 32 }
 }
@@ -325,12 +326,12 @@ impl<T: Real, const C: usize> LinearKernel<T, C> {
         }
         if self.offset != rows.offset {
             self.offset = rows.offset;
-            self.recompute_intercept(isa);
+            self.recompute_zero_logits(isa);
         }
     }
 
-    fn recompute_intercept(&mut self, isa: Isa) {
-        isa.run(RecomputeIntercept {
+    fn recompute_zero_logits(&mut self, isa: Isa) {
+        isa.run(RecomputeZeroLogits {
             parameters: &mut self.parameters,
             offset: self.offset,
             columns: self.loss_function.columns(),
@@ -363,7 +364,7 @@ impl<T: Real, const C: usize> Kernel for LinearKernel<T, C> {
         for (bias, &value) in self.parameters.bias.iter_mut().zip(bias) {
             *bias = T::from_f64(value);
         }
-        self.recompute_intercept(isa);
+        self.recompute_zero_logits(isa);
     }
 
     fn parameters(&self) -> (Vec<f64>, Vec<f64>) {

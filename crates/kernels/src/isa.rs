@@ -31,8 +31,9 @@ impl Display for Isa {
 pub(crate) trait IsaTask {
     type Output;
 
-    /// Runs the task, with fused multiply-add if `FMA`. This function and all functions that it calls
-    /// must be `#[inline(always)]`. So they are compiled for the instruction set of the caller.
+    /// Runs the task, with fused multiply-add if `FMA`. This function and all functions that it
+    /// calls must be `#[inline(always)]`. So they are compiled for the instruction set of the
+    /// caller.
     fn run<const FMA: bool>(self) -> Self::Output;
 }
 

@@ -1,13 +1,13 @@
 //! Vectors of sixteen numbers, with their arithmetic.
 //!
 //! Every operation is a plain loop, which the compiler vectorises. A helper that takes a closure
-//! would be shorter. But the compiler might not inline it, and then it would be compiled without the
-//! vector instructions of its caller.
+//! would be shorter. But the compiler might not inline it, and then it would be compiled without
+//! the vector instructions of its caller.
 
 use crate::real::Real;
 
-/// Number of lanes of a vector. It is also the number of features in a block, and the number of rows
-/// in a group.
+/// Number of lanes of a vector. It is also the number of features in a block, and the number of
+/// rows in a group.
 pub(crate) const LANES: usize = 16;
 
 /// A vector of numbers: one per feature of a block, or one per row of a group.
@@ -81,8 +81,8 @@ impl<T: Real> Lanes<T> {
 
 /// Adds up the four partial sums of each of sixteen rows. Returns one sum per row.
 ///
-/// [`Lanes::partial_sums`] is a separate step for speed. Compilers turn that step into shuffles, and
-/// this one into wide loads. They turn a single step into gathers, which are slow.
+/// [`Lanes::partial_sums`] is a separate step for speed. Compilers turn that step into shuffles,
+/// and this one into wide loads. They turn a single step into gathers, which are slow.
 #[inline(always)]
 pub(crate) fn add_partial_sums<T: Real>(rows: &[[T; 4]; LANES]) -> Lanes<T> {
     let mut sums = Lanes::ZERO;

@@ -1,5 +1,5 @@
-//! Logistic and softmax regression with closed-form gradients. Each gradient is computed in one pass
-//! over the batch. The crate takes bytes and returns parameters. It does not use Burn.
+//! Logistic and softmax regression with closed-form gradients. Each gradient is computed in one
+//! pass over the batch. The crate takes bytes and returns parameters. It does not use Burn.
 //!
 //! The kernels use two facts of the derivation that automatic differentiation cannot use:
 //!
@@ -14,9 +14,9 @@
 //! - [`Isa`]: the instruction set that a kernel is compiled for
 //! - [`limits`]: measured speed limits of the processor
 //!
-//! A step of [`Fused`] runs a pass (`linear.rs`) on each thread. A pass computes logits (`linear.rs`),
-//! losses and residuals (`losses.rs`), and the sums of the gradient (`linear.rs`). It works on vectors
-//! of sixteen numbers (`lanes.rs`) of either float type (`real.rs`).
+//! A step of [`Fused`] runs a pass (`linear.rs`) on each thread. A pass computes logits
+//! (`linear.rs`), losses and residuals (`losses.rs`), and the sums of the gradient (`linear.rs`).
+//! It works on vectors of sixteen numbers (`lanes.rs`) of either float type (`real.rs`).
 
 #![expect(clippy::needless_range_loop, reason = "a loop over lanes indexes several arrays at once")]
 

@@ -8,8 +8,8 @@ use rayon::prelude::*;
 use crate::isa::{Isa, IsaTask};
 use crate::real::Real;
 
-/// Measures multiply-adds per second in f32, on `threads` threads. All operands are in registers. One
-/// multiply-add is two floating-point operations.
+/// Measures multiply-adds per second in f32, on `threads` threads. All operands are in registers.
+/// One multiply-add is two floating-point operations.
 ///
 /// # Panics
 /// If the system cannot create the threads.
@@ -59,8 +59,8 @@ fn fastest(work: impl Fn()) -> f64 {
     (0..7).map(time).fold(f64::INFINITY, f64::min)
 }
 
-/// Number of independent vectors of sums. They are enough to hide the latency of an addition, and few
-/// enough to stay in registers.
+/// Number of independent vectors of sums. They are enough to hide the latency of an addition, and
+/// few enough to stay in registers.
 const N_SUMS: usize = 10;
 
 /// Adds to independent sums by multiply-adds, as fast as the processor can.

@@ -1,7 +1,8 @@
 //! The matrix products of the forward and backward pass, and the update. Vectors lie along the
 //! features.
 //!
-//! A feature is `x = a p + c`, for a byte p. The products of the bytes P give those of the features:
+//! A feature is `x = a p + c`, for a byte p. The products of the bytes P give those of the
+//! features:
 //!
 //! ```text
 //! Z     = X W + b   = a (P W) + c colsum(W) + b
@@ -19,16 +20,16 @@ use crate::losses::{LossFunction, LossStats, PassMode};
 use crate::packed_rows::PackedRows;
 use crate::real::Real;
 
-/// The parameters W and b. The columns of W are stored in tiles of C columns. The last tile is padded
-/// with columns that stay 0.
+/// The parameters W and b. The columns of W are stored in tiles of C columns. The last tile is
+/// padded with columns that stay 0.
 #[derive(Clone, Debug)]
 pub(crate) struct Parameters<T, const C: usize> {
     /// Indexed `[tile * n_blocks + block][column of the tile].0[lane]`.
     pub(crate) weight: Vec<[Lanes<T>; C]>,
     /// The bias b, one number per column.
     pub(crate) bias: Vec<T>,
-    /// `c colsum(W) + b`, one number per column: the logits of a row of zero bytes.
-    pub(crate) intercept: Vec<T>,
+    /// `c colsum(W) + b`, the logits of a row of zero bytes. One number per column.
+    pub(crate) zero_logits: Vec<T>,
     /// For each block: 1 in the lanes that hold a feature, 0 in the padding.
     pub(crate) is_feature: Vec<Lanes<T>>,
 }
@@ -43,39 +44,39 @@ impl<T: Real, const C: usize> Parameters<T, C> {
             is_feature[block].0[lane] = T::ONE;
         }
         let zeros = vec![T::ZERO; n_tiles * C];
-        Self { weight: vec![[Lanes::ZERO; C]; n_tiles * n_blocks], bias: zeros.clone(), intercept: zeros, is_feature }
+        Self { weight: vec![[Lanes::ZERO; C]; n_tiles * n_blocks], bias: zeros.clone(), zero_logits: zeros, is_feature }
     }
 }
 
-/// Recomputes [`Parameters::intercept`], with the same rounding as [`UpdateTask`]. So a model whose
-/// parameters are set computes the same bits as a model that reached them by steps.
-pub(crate) struct RecomputeIntercept<'a, T, const C: usize> {
+/// Recomputes [`Parameters::zero_logits`], with the same rounding as [`UpdateTask`]. So a model
+/// whose parameters are set computes the same bits as a model that reached them by steps.
+pub(crate) struct RecomputeZeroLogits<'a, T, const C: usize> {
     pub(crate) parameters: &'a mut Parameters<T, C>,
     /// c
     pub(crate) offset: f64,
     pub(crate) columns: usize,
 }
 
-impl<T: Real, const C: usize> IsaTask for RecomputeIntercept<'_, T, C> {
+impl<T: Real, const C: usize> IsaTask for RecomputeZeroLogits<'_, T, C> {
     type Output = ();
 
     #[inline(always)]
     fn run<const FMA: bool>(self) {
-        let Self { parameters: Parameters { weight, bias, intercept, is_feature }, offset, columns } = self;
+        let Self { parameters: Parameters { weight, bias, zero_logits, is_feature }, offset, columns } = self;
         let n_blocks = is_feature.len();
         for column in 0..columns {
             let mut sum = Lanes::ZERO;
             for weight in &weight[column / C * n_blocks..][..n_blocks] {
                 sum.add(&weight[column % C]);
             }
-            intercept[column] = T::from_f64(offset).multiply_add::<FMA>(sum.sum(), bias[column]);
+            zero_logits[column] = T::from_f64(offset).multiply_add::<FMA>(sum.sum(), bias[column]);
         }
     }
 }
 
-/// Number of rows per mini-pass: the forward pass of these rows is followed by their backward pass.
-/// So their data stays in the L1 and L2 caches. A bit mask of [`Accumulator::row_masks`] has one bit
-/// per row.
+/// Number of rows per chunk of a pass. The forward pass of a chunk is followed by its backward
+/// pass, so the data of the chunk stays in the L1 and L2 caches. A bit mask of
+/// [`Accumulator::row_masks`] has one bit per row.
 const ROWS: usize = 64;
 
 /// The sums and buffers of one thread. The alignment keeps the accumulators of two threads on
@@ -83,14 +84,14 @@ const ROWS: usize = 64;
 #[derive(Clone, Debug)]
 #[repr(align(128))]
 pub(crate) struct Accumulator<T, const C: usize> {
-    /// `P^T D` for residuals D, indexed as [`Parameters::weight`]. The update applies the factors a,
-    /// c and 1/n.
+    /// `P^T D` for residuals D, indexed as [`Parameters::weight`]. The update applies the factors
+    /// a, c and 1/n.
     pub(crate) gradient: Vec<[Lanes<T>; C]>,
     /// `colsum(D)`, as one partial sum per lane.
     pub(crate) residual_sums: Vec<Lanes<T>>,
     pub(crate) stats: LossStats,
-    /// Logits, which residuals replace. Indexed `[group * padded_columns + column].0[row of the
-    /// group]`.
+    /// Logits, which the residuals replace. Indexed
+    /// `[group * padded_columns + column].0[row of the group]`.
     logits: Vec<Lanes<T>>,
     /// For each block, a bit mask of the rows that store it.
     row_masks: Vec<u64>,
@@ -162,7 +163,7 @@ impl<'a> RowSet<'a> {
     }
 }
 
-/// One pass over rows. It adds up the results of its mode.
+/// A pass over rows. It computes logits, losses and residuals, and adds up the results of its mode.
 pub(crate) struct Pass<'a, T, const C: usize> {
     pub(crate) loss_function: &'a LossFunction,
     pub(crate) rows: &'a PackedRows,
@@ -198,10 +199,10 @@ impl<T: Real, const C: usize> Pass<'_, T, C> {
     #[inline(always)]
     fn forward<const FMA: bool>(&mut self, all: RowSet, first: usize) {
         let n = self.row_set.len();
-        let (n_blocks, padded_columns) = (self.parameters.is_feature.len(), self.parameters.intercept.len());
+        let (n_blocks, padded_columns) = (self.parameters.is_feature.len(), self.parameters.zero_logits.len());
         let scale = T::from_f64(self.rows.scale);
         let mut products = [[[T::ZERO; 4]; LANES]; C];
-        for (tile, intercept) in self.parameters.intercept.chunks_exact(C).enumerate() {
+        for (tile, zero_logits) in self.parameters.zero_logits.chunks_exact(C).enumerate() {
             let weight = &self.parameters.weight[tile * n_blocks..][..n_blocks];
             for group in 0..n.div_ceil(LANES) {
                 // Prefetch the rows of the next group, if they are not contiguous in memory.
@@ -224,7 +225,7 @@ impl<T: Real, const C: usize> Pass<'_, T, C> {
                 let logits = &mut self.accumulator.logits[group * padded_columns + tile * C..][..C];
                 for c in 0..C {
                     let sums = add_partial_sums(&products[c]);
-                    logits[c] = Lanes([intercept[c]; LANES]);
+                    logits[c] = Lanes([zero_logits[c]; LANES]);
                     logits[c].add_scaled::<FMA>(&sums, scale);
                 }
             }
@@ -234,7 +235,7 @@ impl<T: Real, const C: usize> Pass<'_, T, C> {
     /// Adds the losses of the rows to the totals, and replaces their logits by residuals.
     #[inline(always)]
     fn compute_losses<const FMA: bool>(&mut self) {
-        let (n, padded_columns) = (self.row_set.len(), self.parameters.intercept.len());
+        let (n, padded_columns) = (self.row_set.len(), self.parameters.zero_logits.len());
         for group in 0..n.div_ceil(LANES) {
             let n_rows = LANES.min(n - group * LANES);
             let row = |lane: usize| self.row_set.row(group * LANES + lane);
@@ -272,7 +273,7 @@ impl<T: Real, const C: usize> Pass<'_, T, C> {
     /// Adds row by row. The sums stay in memory.
     #[inline(always)]
     fn accumulate_by_rows<const FMA: bool>(&mut self, is_first: bool) {
-        let (n_blocks, padded_columns) = (self.parameters.is_feature.len(), self.parameters.intercept.len());
+        let (n_blocks, padded_columns) = (self.parameters.is_feature.len(), self.parameters.zero_logits.len());
         let Accumulator { gradient, logits, .. } = &mut *self.accumulator;
         if is_first {
             gradient.fill([Lanes::ZERO; C]);
@@ -296,11 +297,12 @@ impl<T: Real, const C: usize> Pass<'_, T, C> {
         }
     }
 
-    /// Adds block by block. The sums of a block stay in registers while all rows that store the block
-    /// are added. This is faster if a block has enough sums to outweigh the cost of the bit masks.
+    /// Adds block by block. The sums of a block stay in registers while all rows that store the
+    /// block are added. This is faster if a block has enough sums to outweigh the cost of the bit
+    /// masks.
     #[inline(always)]
     fn accumulate_by_blocks<const FMA: bool>(&mut self, is_first: bool) {
-        let (n_blocks, padded_columns) = (self.parameters.is_feature.len(), self.parameters.intercept.len());
+        let (n_blocks, padded_columns) = (self.parameters.is_feature.len(), self.parameters.zero_logits.len());
         let blocks_of_all_rows = self.rows.blocks();
         let Accumulator { gradient, logits, row_masks, .. } = &mut *self.accumulator;
         let (logits, row_masks) = (&logits[..], &mut row_masks[..]);
@@ -339,9 +341,9 @@ impl<T: Real, const C: usize> Pass<'_, T, C> {
 
 /// Returns `P W` of one row for the columns of a tile, as four partial sums per column.
 ///
-/// An addition must wait for the previous addition to the same sum. With many columns, the additions
-/// of the other columns fill that time. With few columns, the loop is unrolled with four independent
-/// sums per column.
+/// An addition must wait for the previous addition to the same sum. With many columns, the
+/// additions of the other columns fill that time. With few columns, the loop is unrolled with four
+/// independent sums per column.
 #[inline(always)]
 fn row_product<T: Real, const C: usize, const FMA: bool>(
     block_indices: &[u32],
@@ -389,7 +391,7 @@ fn add_product<T: Real, const C: usize, const FMA: bool>(
 }
 
 /// The update after a pass: `W -= rate (gradient + lambda W)`, and b likewise. It also recomputes
-/// the intercept.
+/// [`Parameters::zero_logits`].
 pub(crate) struct UpdateTask<'a, T, const C: usize> {
     pub(crate) parameters: &'a mut Parameters<T, C>,
     /// The accumulator of each thread.
@@ -426,9 +428,9 @@ impl<T: Real, const C: usize> IsaTask for UpdateTask<'_, T, C> {
         let sums = Accumulator::reduce(accumulators);
         // W becomes (1 - rate lambda) W - rate a/n P^T D - rate c/n colsum(D).
         let weight_factor = T::from_f64(1.0 - scalars.learning_rate * scalars.l2);
-        let scale = T::from_f64(-scalars.learning_rate * scalars.scale_over_n);
+        let gradient_factor = T::from_f64(-scalars.learning_rate * scalars.scale_over_n);
         let bias_factor = T::from_f64(1.0 - scalars.learning_rate * scalars.bias_l2);
-        let rate = T::from_f64(-scalars.learning_rate * scalars.one_over_n);
+        let bias_gradient_factor = T::from_f64(-scalars.learning_rate * scalars.one_over_n);
         for tile in 0..parameters.bias.len() / C {
             let [mut residual_sums, mut offset_term] = [[T::ZERO; C]; 2];
             for c in 0..C {
@@ -443,17 +445,18 @@ impl<T: Real, const C: usize> IsaTask for UpdateTask<'_, T, C> {
                     let mut new = Lanes::ZERO;
                     new.add_scaled::<FMA>(is_feature, offset_term[c]);
                     new.add_scaled::<FMA>(&weight[c], weight_factor);
-                    new.add_scaled::<FMA>(&gradient[c], scale);
+                    new.add_scaled::<FMA>(&gradient[c], gradient_factor);
                     column_sums[c].add(&new);
                     weight[c] = new;
                 }
             }
             for c in 0..C {
                 let column = tile * C + c;
-                let bias = rate.multiply_add::<FMA>(residual_sums[c], bias_factor * parameters.bias[column]);
+                let bias =
+                    bias_gradient_factor.multiply_add::<FMA>(residual_sums[c], bias_factor * parameters.bias[column]);
                 parameters.bias[column] = bias;
                 if column < scalars.columns {
-                    parameters.intercept[column] =
+                    parameters.zero_logits[column] =
                         T::from_f64(scalars.offset).multiply_add::<FMA>(column_sums[c].sum(), bias);
                 }
             }

@@ -38,12 +38,13 @@ pub(crate) trait Real:
     /// Returns `self * a + b`. With `FMA` the result is rounded once, without it twice.
     fn multiply_add<const FMA: bool>(self, a: Self, b: Self) -> Self;
 
-    /// Returns `exp(self)` for `self <= 0`, with an error below two units in the last place. Returns 0
-    /// below -87 (f32) or -708 (f64), where the result is near the smallest normal number.
+    /// Returns `exp(self)` for `self <= 0`, with an error below two units in the last place.
+    /// Returns 0 below -87 (f32) or -708 (f64), where the result is near the smallest normal
+    /// number.
     ///
-    /// The method is `exp(x) = 2^n exp(x - n ln 2)`, where n is the integer nearest to `x / ln 2`. A
-    /// Taylor polynomial gives the second factor. There is no branch, so compilers vectorise loops of
-    /// calls.
+    /// The method is `exp(x) = 2^n exp(x - n ln 2)`, where n is the integer nearest to `x / ln 2`.
+    /// A Taylor polynomial gives the second factor. There is no branch, so compilers vectorise
+    /// loops of calls.
     fn exp_nonpositive<const FMA: bool>(self) -> Self;
 }
 
@@ -94,7 +95,8 @@ macro_rules! real {
     };
 }
 
-// ln 2 is the sum of two numbers. The first has few significant bits, so its product with n is exact.
+// ln 2 is the sum of two numbers. The first has few significant bits, so its product with n is
+// exact.
 real!(
     f32,
     u32,
@@ -135,8 +137,8 @@ real!(
 mod tests {
     use super::Real;
 
-    /// Returns the largest relative error from `lowest` to 0, compared with the standard library, in
-    /// units in the last place of `T`.
+    /// Returns the largest relative error from `lowest` to 0, compared with the standard library,
+    /// in units in the last place of `T`.
     fn max_error<T: Real, const FMA: bool>(lowest: f64, unit: f64) -> f64 {
         let points = (0..=200_000).map(|i| T::from_f64(lowest * f64::from(i) / 200_000.0));
         let errors = points.map(|x| (x.exp_nonpositive::<FMA>().to_f64() / x.to_f64().exp() - 1.0).abs() / unit);

@@ -1,4 +1,5 @@
-//! Tests of the fused kernels: sums, steps, threads, invalid labels, and values that are not finite.
+//! Tests of the fused kernels: sums, steps, threads, invalid labels, and values that are not
+//! finite.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -166,7 +167,8 @@ fn blocks_of_zeros_are_not_stored() {
         PackedRows::new(&bytes, size, vec![0], SCALE, OFFSET).stored_fraction()
     };
     assert_eq!(stored([28, 28], &[]), 0.0);
-    // The four pixels are in one of the 49 blocks of an image, and in two of the 49 blocks of a row.
+    // The four pixels are in one of the 49 blocks of an image, and in two of the 49 blocks of a
+    // row.
     assert_eq!(stored([28, 28], &[0, 3, 84, 87]), 1.0 / 49.0);
     assert_eq!(stored([1, 784], &[0, 3, 84, 87]), 2.0 / 49.0);
     // Blocks at the edges are padded. So an image of 5 by 5 pixels has four blocks.
@@ -175,8 +177,8 @@ fn blocks_of_zeros_are_not_stored() {
     assert_eq!(stored([3, 7], &[20]), 1.0 / 2.0);
 }
 
-/// Evaluates a model with equal weights on two rows of each class. Returns the loss and the number of
-/// correct rows.
+/// Evaluates a model with equal weights on two rows of each class. Returns the loss and the number
+/// of correct rows.
 fn evaluate_equal_weights(weight: f64, (kind, k): (LinkKind, usize), float: Float) -> (f64, usize) {
     let rows = PackedRows::new(&[0, 255, 255, 0, 9, 200, 200, 9], [1, 2], vec![0, 1, 0, 1], 1.0 / 127.5, -1.0);
     let mut fused = Fused::new(kind.link(k), 2, float, 1, Isa::best());
