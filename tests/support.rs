@@ -195,7 +195,7 @@ fn fit_model<M: Classifier>(
     observer: &mut dyn Observer,
 ) -> Trained {
     let [_, columns] = model.linear().weight.dims();
-    if config.descent().gradient == GradientSource::Fused && chainrule_ops::has_steps(device) {
+    if config.descent().gradient == GradientSource::Fused && chainrule_ops::supports_device_steps(device) {
         return train_on_device(columns, &rows[0], &rows[1], &Preprocessing::Pixels, config, device, observer).unwrap();
     }
     if config.descent().gradient == GradientSource::Fused {

@@ -168,7 +168,7 @@ impl Backend {
             Ok(BackendInfo {
                 device: device_name(&device),
                 has_f64: chainrule_gradcheck::f64_works(&device),
-                has_kernels: !self.has_separate_memory() || chainrule_ops::has_steps(&device),
+                has_kernels: !self.has_separate_memory() || chainrule_ops::supports_device_steps(&device),
                 has_autodiff: true,
             })
         }

@@ -196,7 +196,7 @@ impl Machine {
     pub fn has_kernels(&self) -> bool {
         #[cfg(feature = "burn")]
         if let Some(device) = self.device.as_ref().filter(|_| self.backend.has_separate_memory()) {
-            return chainrule_ops::has_steps(device);
+            return chainrule_ops::supports_device_steps(device);
         }
         true
     }

@@ -131,7 +131,7 @@ impl Engine for DeviceKernelEngine<'_> {
         let [train, validation] = self.steps.evaluate().map_err(lost)?;
         let metrics = |found: chainrule_ops::DeviceEvaluation, rows: usize| Metrics {
             loss: found.loss,
-            accuracy: found.right as f64 / rows as f64,
+            accuracy: found.n_correct as f64 / rows as f64,
         };
         Ok([metrics(train, self.rows[0].len()), metrics(validation, self.rows[1].len())])
     }

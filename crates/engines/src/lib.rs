@@ -83,7 +83,7 @@ pub fn float_type(precision: Precision) -> FloatDType {
 ///
 /// # Errors
 /// As [`chainrule_solve::train()`], if the device has no such kernels
-/// ([`chainrule_ops::has_steps`]), and if the config needs an ability that they lack.
+/// ([`chainrule_ops::supports_device_steps`]), and if the config needs an ability that they lack.
 pub fn train_on_device(
     columns: usize,
     examples: &Rows,

@@ -1,8 +1,8 @@
 //! The loss of softmax and logistic regression as *one* differentiable Burn operation, and their
 //! training step as two launches on a GPU.
 //!
-//! The derivation shows what autodiff cannot know: the gradient of a linear classifier's mean
-//! cross-entropy needs only one pass over the batch. So the forward pass computes the loss and its
+//! The gradient of a linear classifier's mean cross-entropy needs only one pass over the batch.
+//! Autodiff cannot use this fact. So the forward pass of the operation computes the loss and its
 //! gradients together. The backward pass returns these gradients times the incoming gradient:
 //!
 //! ```text
@@ -15,7 +15,7 @@
 //! ```
 //! use burn::tensor::{Device, Tensor, Tolerance};
 //!
-//! # if !chainrule_ops::is_on(&Device::default()) { return Ok(()); }
+//! # if !chainrule_ops::supports_linear_loss(&Device::default()) { return Ok(()); }
 //! let device = Device::default().autodiff();
 //! let x = Tensor::<2>::from_data([[1.0, -2.0], [0.5, 4.0]], &device); // [n, d]
 //! let labels = Tensor::from_data([2, 0], &device); // [n]
@@ -24,7 +24,7 @@
 //!
 //! let loss = chainrule_ops::softmax_regression(x, labels, w.clone(), b.clone())?;
 //! let gradients = (loss * 3.0 + w.clone().powi_scalar(2).sum()).backward();
-//! // Of 3 times the loss; column sums of P - Y are 2/3 - 1, 2/3 and 2/3 - 1.
+//! // D sums to (2/3 - 1) / 2, (2/3) / 2 and (2/3 - 1) / 2 by column. The factor is 3.
 //! let expected = Tensor::<1>::from_data([-0.5, 1.0, -0.5], &device.inner());
 //! b.grad(&gradients).unwrap().into_data().assert_approx_eq::<f32>(&expected.into_data(), Tolerance::default());
 //! # Ok::<(), chainrule_ops::Unsupported>(())
@@ -32,7 +32,7 @@
 //!
 //! - [`softmax_regression`], [`logistic_regression`]: the operation, on Burn's backends NdArray,
 //!   Flex, and (with CubeCL) wgpu and CUDA
-//! - [`is_on`]: whether a device has the operation
+//! - [`supports_linear_loss`], [`supports_device_steps`]: whether this build supports a device
 //! - [`device_steps`]: whole training steps and evaluations on the bytes of images, on a CubeCL
 //!   device
 
@@ -43,7 +43,7 @@
         unused_macros,
         unused_variables,
         dead_code,
-        reason = "without a backend there is nobody to dispatch to"
+        reason = "without a backend nothing calls the operation"
     )
 )]
 
@@ -58,5 +58,5 @@ mod operation;
 mod steps;
 
 pub use loss::Loss;
-pub use operation::{Unsupported, is_on, linear_loss, logistic_regression, softmax_regression};
-pub use steps::{DeviceEvaluation, DeviceSteps, Images, StepProblem, device_steps, has_steps};
+pub use operation::{Unsupported, linear_loss, logistic_regression, softmax_regression, supports_linear_loss};
+pub use steps::{DeviceEvaluation, DeviceSteps, Images, StepProblem, device_steps, supports_device_steps};

@@ -1,4 +1,4 @@
-//! The operation on Burn's tensors, its autodiff, and the backends that have it.
+//! The operation on Burn's tensors, with its backward pass, and the supported backends.
 
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
@@ -14,18 +14,18 @@ use crate::Loss;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Unsupported {
-    /// This build does not have the operation for the backend.
+    /// This build does not have the operation for the backend of the device.
     #[error(
-        "{device} has no fused loss in this build; compute it by tensor operations, or take ndarray, flex, wgpu or cuda"
+        "{device} has no fused loss in this build; use tensor operations, or the backend ndarray, flex, wgpu or cuda"
     )]
     Device {
         /// The name of the device.
         device: String,
     },
-    /// The operation exists in f32 and f64.
-    #[error("the fused loss is computed in f32 or f64, not in {found}; cast features, weight and bias to one of them")]
+    /// The floats are not all f32 or all f64.
+    #[error("the fused loss needs f32 or f64, found {found}; cast features, weight and bias to one of them")]
     Float {
-        /// The type, or the types if they differ.
+        /// The float type of features, weight and bias, or the types if they differ.
         found: String,
     },
 }
@@ -36,8 +36,8 @@ pub enum Unsupported {
 /// # Shapes
 /// - features `[n, d]`, labels `[n]`, weight `[d, k]`, bias `[k]` -> `[1]`, in nats
 ///
-/// The backward pass gives gradients to those of weight, bias and features that are tracked. Labels
-/// are classes less than k. A CPU panics on other labels; a GPU returns meaningless numbers.
+/// The backward pass computes gradients for weight, bias and features, if they are tracked. A label
+/// is a class less than k. With other labels, a CPU panics, and a GPU returns meaningless numbers.
 ///
 /// # Errors
 /// If the backend does not have the operation, or if the floats are not all f32 or all f64.
@@ -88,12 +88,12 @@ pub fn linear_loss(
     bias: Tensor<1>,
 ) -> Result<Tensor<1>, Unsupported> {
     let ([n, d], [d_of_weight, k]) = (features.dims(), weight.dims());
-    assert!(n > 0 && d > 0 && k > 0, "features [{n}, {d}] and weight [{d_of_weight}, {k}]: neither may be empty");
+    assert!(n > 0 && d > 0 && k > 0, "features [{n}, {d}] and weight [{d_of_weight}, {k}]: no dimension may be 0");
     assert_eq!(d, d_of_weight, "features of [{n}, {d}] and of weight [{d_of_weight}, {k}]");
     assert_eq!(labels.dims(), [n], "labels of [{n}, {d}] features");
     assert_eq!(bias.dims(), [k], "bias of weight [{d}, {k}]");
     assert!(loss == Loss::Softmax || k == 1, "weight of logistic regression is [{d}, 1], not [{d}, {k}]");
-    if !is_on(&features.device()) {
+    if !supports_linear_loss(&features.device()) {
         return Err(Unsupported::Device { device: format!("{:?}", features.device().inner()) });
     }
     let types = [features.dtype(), weight.dtype(), bias.dtype()];
@@ -107,8 +107,8 @@ pub fn linear_loss(
     Ok(Tensor::from_dispatch(loss))
 }
 
-/// Whether this build has the operation for the backend of the device.
-pub fn is_on(device: &Device) -> bool {
+/// Whether this build supports [`linear_loss`] on the device.
+pub fn supports_linear_loss(device: &Device) -> bool {
     match device.clone().inner().as_dispatch() {
         #[cfg(feature = "cube")]
         DispatchDevice::Cube(_) => true,
@@ -116,7 +116,7 @@ pub fn is_on(device: &Device) -> bool {
         DispatchDevice::Flex(_) => true,
         #[cfg(feature = "ndarray")]
         DispatchDevice::NdArray(_) => true,
-        #[allow(unreachable_patterns, reason = "reachable where Burn has a backend that is not listed here")]
+        #[allow(unreachable_patterns, reason = "reachable if Burn has a backend that is not listed here")]
         _ => false,
     }
 }
@@ -135,9 +135,10 @@ pub(crate) struct FusedOutput<B: Backend> {
 
 /// A backend that computes the loss and its gradients in one pass over the batch.
 pub(crate) trait FusedLoss: Backend {
+    /// Computes the loss and its gradients. The floats are all f32 or all f64.
+    ///
     /// # Shapes
-    /// - features `[n, d]`, labels `[n]`, weight `[d, k]`, bias `[k]`, floats of one type, f32 or
-    ///   f64
+    /// - features `[n, d]`, labels `[n]`, weight `[d, k]`, bias `[k]`
     fn one_pass(
         features: FloatTensor<Self>,
         labels: IntTensor<Self>,
@@ -155,7 +156,7 @@ pub(crate) trait FusedLoss: Backend {
     NdArray: cfg(feature = "ndarray")
 )]
 pub(crate) trait LinearLoss: Backend {
-    /// Mean cross-entropy, `[1]`.
+    /// Returns the mean cross-entropy, `[1]`.
     fn mean_cross_entropy(
         features: FloatTensor<Self>,
         labels: IntTensor<Self>,
@@ -165,7 +166,7 @@ pub(crate) trait LinearLoss: Backend {
     ) -> FloatTensor<Self>;
 }
 
-/// Without autodiff only the loss is returned.
+/// Implements the operation without autodiff, which returns only the loss.
 macro_rules! without_autodiff {
     ($backend:ty) => {
         impl LinearLoss for $backend {
@@ -198,51 +199,56 @@ impl<B: FusedLoss, C: CheckpointStrategy> LinearLoss for Autodiff<B, C> {
         loss: Loss,
     ) -> FloatTensor<Self> {
         let inputs = [features.node(), weight.node(), bias.node()];
-        let wants_features = features.is_tracked();
+        let tracks_features = features.is_tracked();
         let (features, weight, bias) = (features.into_primitive(), weight.into_primitive(), bias.into_primitive());
-        match StoredGradients.prepare::<C>(inputs).compute_bound().stateful() {
+        match LinearLossBackward.prepare::<C>(inputs).compute_bound().stateful() {
             OpsKind::Tracked(prepared) => {
-                let found = B::one_pass(features, labels, weight.clone(), bias, loss);
-                let of_features = wants_features.then_some((found.residual, weight));
-                prepared.finish(SavedForBackward { weight: found.weight, bias: found.bias, of_features }, found.loss)
+                let output = B::one_pass(features, labels, weight.clone(), bias, loss);
+                let residual_and_weight = tracks_features.then_some((output.residual, weight));
+                prepared.finish(
+                    SavedForBackward { weight: output.weight, bias: output.bias, residual_and_weight },
+                    output.loss,
+                )
             }
             OpsKind::UnTracked(prepared) => prepared.finish(B::one_pass(features, labels, weight, bias, loss).loss),
         }
     }
 }
 
-/// The state that the forward pass saves for the backward pass.
+/// The tensors that the forward pass saves for the backward pass.
 #[derive(Clone, Debug)]
 struct SavedForBackward<B: Backend> {
+    /// `dC/dW`
     weight: FloatTensor<B>,
+    /// `dC/db`
     bias: FloatTensor<B>,
     /// D and W, for the gradient of the features. `None` if the features are not tracked.
-    of_features: Option<(FloatTensor<B>, FloatTensor<B>)>,
+    residual_and_weight: Option<(FloatTensor<B>, FloatTensor<B>)>,
 }
 
 /// The backward pass, which scales the saved gradients.
 #[derive(Debug)]
-struct StoredGradients;
+struct LinearLossBackward;
 
-impl<B: Backend> Backward<B, 3> for StoredGradients {
+impl<B: Backend> Backward<B, 3> for LinearLossBackward {
     type State = SavedForBackward<B>;
 
     fn backward(self, ops: Ops<SavedForBackward<B>, 3>, gradients: &mut Gradients, _: &mut Checkpointer) {
         let [features, weight, bias] = ops.parents;
-        let held = ops.state;
-        // dJ/dC `[1]`, for the J that `backward` was called on.
+        let saved = ops.state;
+        // dJ/dC, `[1]`. `backward` was called on J.
         let incoming = gradients.consume::<B>(&ops.node);
         let scaled = |gradient: FloatTensor<B>| {
             let ones = Shape::from(vec![1; gradient.shape().num_dims()]);
             B::float_mul(gradient, B::float_reshape(incoming.clone(), ones))
         };
         if let Some(node) = weight {
-            gradients.register::<B>(node.id, scaled(held.weight));
+            gradients.register::<B>(node.id, scaled(saved.weight));
         }
         if let Some(node) = bias {
-            gradients.register::<B>(node.id, scaled(held.bias));
+            gradients.register::<B>(node.id, scaled(saved.bias));
         }
-        if let (Some(node), Some((residual, weight))) = (features, held.of_features) {
+        if let (Some(node), Some((residual, weight))) = (features, saved.residual_and_weight) {
             // dC/dX = D W^T.
             let gradient = B::float_matmul(residual, B::float_transpose(weight));
             gradients.register::<B>(node.id, scaled(gradient));

@@ -1,4 +1,4 @@
-//! Whole training steps on a CubeCL device.
+//! Training steps on a CubeCL device, each in two launches.
 
 use burn::tensor::{DType, Device, TensorReadError};
 use chainrule_core::{Gradient, Step};
@@ -14,20 +14,20 @@ pub struct Images<'a> {
     pub labels: &'a [u32],
 }
 
-/// Loss and number of correctly classified rows.
+/// The results of an evaluation.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct DeviceEvaluation {
     /// Mean cross-entropy, in nats.
     pub loss: f64,
     /// Number of correctly classified rows.
-    pub right: usize,
+    pub n_correct: usize,
 }
 
-/// Parameters and rows on a device. A training step is two launches: the first goes forward, the
-/// second goes backward and updates the parameters.
+/// Training steps on a device, which holds the parameters and the rows. A step is two launches: the
+/// forward kernel, and the backward kernel, which also updates the parameters.
 pub trait DeviceSteps: Send {
-    /// Queues one update with the rows `batch` of the training images, in this order. The host
-    /// waits only if the losses fill their buffer on the device, which it then reads.
+    /// Queues one step on the rows `batch` of the training images, in this order. The host waits
+    /// for the device only if the buffer of losses is full.
     ///
     /// # Errors
     /// If reading from the device fails.
@@ -37,7 +37,7 @@ pub trait DeviceSteps: Send {
     fn step(&mut self, batch: &[usize], step: Step) -> Result<(), TensorReadError>;
 
     /// Returns the mean cross-entropy of each batch before its update, for all steps since the last
-    /// call.
+    /// call of this method.
     ///
     /// # Errors
     /// If reading from the device fails.
@@ -49,8 +49,8 @@ pub trait DeviceSteps: Send {
     /// If reading from the device fails.
     fn evaluate(&mut self) -> Result<[DeviceEvaluation; 2], TensorReadError>;
 
-    /// Returns the gradient on the rows `batch` of the training images, without the penalty, with
-    /// their mean cross-entropy.
+    /// Returns the gradient and the mean cross-entropy of the rows `batch` of the training images,
+    /// without the penalty.
     ///
     /// # Errors
     /// If reading from the device fails.
@@ -59,20 +59,20 @@ pub trait DeviceSteps: Send {
     /// As [`step`](Self::step).
     fn gradient(&mut self, batch: &[usize]) -> Result<Gradient, TensorReadError>;
 
-    /// Returns W by rows, `[d * k]`, and b, `[k]`.
+    /// Returns W and b, row-major: `[d * k]` and `[k]`.
     ///
     /// # Errors
     /// If reading from the device fails.
     fn parameters(&mut self) -> Result<(Vec<f64>, Vec<f64>), TensorReadError>;
 
-    /// Sets W by rows, `[d * k]`, and b, `[k]`.
+    /// Sets W and b, row-major: `[d * k]` and `[k]`.
     ///
     /// # Panics
     /// If the lengths do not match.
     fn set(&mut self, weight: &[f64], bias: &[f64]);
 }
 
-/// The model, sizes and number format of [`device_steps`].
+/// The model of [`device_steps`], its sizes, and the float type.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct StepProblem {
     /// The loss of the model.
@@ -81,16 +81,16 @@ pub struct StepProblem {
     pub n_features: usize,
     /// Number of columns of W, k: the classes for softmax, 1 for logistic regression.
     pub n_columns: usize,
-    /// Factor from a byte to its feature.
+    /// Scale of a feature, `scale * byte + offset`.
     pub scale: f64,
-    /// Feature of a byte that is 0.
+    /// Offset of a feature, `scale * byte + offset`.
     pub offset: f64,
     /// Float type of the parameters and the arithmetic, f32 or f64.
     pub dtype: DType,
 }
 
-/// Whether [`device_steps`] supports the device in this build.
-pub fn has_steps(device: &Device) -> bool {
+/// Whether this build supports [`device_steps`] on the device.
+pub fn supports_device_steps(device: &Device) -> bool {
     #[cfg(feature = "cube")]
     return crate::cube::device(device).is_some();
     #[cfg(not(feature = "cube"))]
@@ -100,8 +100,8 @@ pub fn has_steps(device: &Device) -> bool {
     }
 }
 
-/// Copies the training images and the validation images to a device, with zero parameters. Returns
-/// `None` if this build has no kernels for the device.
+/// Creates training steps with zero parameters, and copies the training images and the validation
+/// images to the device. Returns `None` if this build does not support the device.
 ///
 /// # Panics
 /// If pixels, labels, features and columns do not match, if there is no row, feature or column, or
@@ -111,14 +111,14 @@ pub fn device_steps(device: &Device, problem: StepProblem, images: [Images<'_>; 
     assert!(d > 0 && k > 0 && (loss == Loss::Softmax || k == 1), "{loss:?} with {d} features and {k} columns");
     assert!(
         matches!(problem.dtype, DType::F32 | DType::F64),
-        "steps are made in f32 or f64, not in {:?}",
+        "the float type of steps is f32 or f64, found {:?}",
         problem.dtype
     );
     for Images { pixels, labels } in &images {
-        assert!(!labels.is_empty(), "a row at least");
+        assert!(!labels.is_empty(), "expected at least one row");
         assert_eq!(pixels.len(), labels.len() * d, "bytes of {} rows of {d} features", labels.len());
         let label = labels.iter().max().copied().unwrap_or_default();
-        assert!((label as usize) < loss.labels(k), "label {label} of {} classes", loss.labels(k));
+        assert!((label as usize) < loss.n_classes(k), "labels: expected 0..{}, found {label}", loss.n_classes(k));
     }
     #[cfg(feature = "cube")]
     return crate::cube::device(device).map(|device| crate::cube::steps(device, problem, images));

@@ -12,7 +12,7 @@ use chainrule_models::{
     Classifier, Gradient, L2, LogisticRegression, LogisticRegressionConfig, SoftmaxRegression, SoftmaxRegressionConfig,
     Targets, closed_form, hessian_vector_product, objective, to_precision,
 };
-use chainrule_ops::{Loss, is_on, linear_loss};
+use chainrule_ops::{Loss, linear_loss, supports_linear_loss};
 use chainrule_records::GradientCheck;
 
 use super::{OnRow, add, fail, random, rounding, row, uniform};
@@ -215,7 +215,7 @@ fn check_model<M: Classifier>(
                 if machine.has_kernels() && !variant.is_weighted {
                     sources.push(("fused", problem.fused(l2).into_params(linear)));
                 }
-                if is_on(device) && !variant.is_weighted {
+                if supports_linear_loss(device) && !variant.is_weighted {
                     sources.push(("operation", problem.operation(l2).into_params(linear)));
                 }
                 add(&mut line, &case, &compare(&problem.model, problem.loss(variant), &sources, &case_options));

@@ -1,5 +1,5 @@
-//! The one-pass operation on a GPU: a launch over the rows, a launch over the columns, and the mean
-//! of the losses by Burn.
+//! The operation on a GPU. One launch computes the losses and residuals of the rows. A second
+//! launch computes the gradients. Burn computes the mean of the losses.
 
 use burn::backend::cubecl::dtype_to_elem_type;
 use burn::backend::ops::FloatTensorOps;
@@ -13,11 +13,11 @@ use burn_cubecl::kernel::into_contiguous;
 use burn_cubecl::ops::numeric::empty_device_dtype;
 use burn_cubecl::tensor::CubeTensor;
 
-use super::{argument, cubes, element};
+use super::{buffer_arg, cube_count, elem_type};
 use crate::Loss;
 use crate::operation::{FusedLoss, FusedOutput};
 
-/// Units per cube.
+/// Number of units per cube.
 const UNITS: usize = 64;
 
 impl FusedLoss for Cube {
@@ -35,49 +35,49 @@ impl FusedLoss for Cube {
             empty_device_dtype(features.client.clone(), features.device.clone(), Shape::from(shape), dtype)
         };
         let (residual, losses) = (empty(vec![n, k]), empty(vec![n]));
-        by_rows::launch(
+        losses_and_residuals::launch(
             &features.client,
-            cubes(n),
+            cube_count(n),
             CubeDim::new_1d(UNITS as u32),
-            argument(&features),
-            argument(&labels),
-            argument(&weight),
-            argument(&bias),
-            argument(&residual),
-            argument(&losses),
+            buffer_arg(&features),
+            buffer_arg(&labels),
+            buffer_arg(&weight),
+            buffer_arg(&bias),
+            buffer_arg(&residual),
+            buffer_arg(&losses),
             n as u32,
             d as u32,
             k as u32,
-            InputScalar::new(1.0 / n as f64, element(dtype)),
+            InputScalar::new(1.0 / n as f64, elem_type(dtype)),
             k.next_power_of_two().min(UNITS),
             loss,
-            [element(dtype), dtype_to_elem_type(labels.dtype)],
+            [elem_type(dtype), dtype_to_elem_type(labels.dtype)],
         );
-        let (of_weight, of_bias) = (empty(vec![d, k]), empty(vec![k]));
-        by_columns::launch(
+        let (weight_gradient, bias_gradient) = (empty(vec![d, k]), empty(vec![k]));
+        gradients::launch(
             &features.client,
-            cubes(((d + 1) * k).div_ceil(UNITS)),
+            cube_count(((d + 1) * k).div_ceil(UNITS)),
             CubeDim::new_1d(UNITS as u32),
-            argument(&features),
-            argument(&residual),
-            argument(&of_weight),
-            argument(&of_bias),
+            buffer_arg(&features),
+            buffer_arg(&residual),
+            buffer_arg(&weight_gradient),
+            buffer_arg(&bias_gradient),
             n as u32,
             d as u32,
             k as u32,
-            element(dtype),
+            elem_type(dtype),
         );
-        FusedOutput { loss: Self::float_mean(losses), weight: of_weight, bias: of_bias, residual }
+        FusedOutput { loss: Self::float_mean(losses), weight: weight_gradient, bias: bias_gradient, residual }
     }
 }
 
 /// Computes the loss and the residual of one row per cube.
 ///
-/// Each group of `lanes` units has all classes of a range, one per unit. The groups divide the
-/// features among them. The logits of a row are stored in the place of its residual. Each is read
-/// by the unit that wrote it.
+/// The units of a cube form groups of `lanes` units. A group processes `lanes` classes at a time,
+/// one per unit. The features are divided among the groups. `residual` stores the logits of a row
+/// until the residual replaces them. Each number is read by the unit that wrote it.
 #[cube(launch)]
-fn by_rows<F: Float, I: Int>(
+fn losses_and_residuals<F: Float, I: Int>(
     features: &[F],
     labels: &[I],
     weight: &[F],
@@ -87,12 +87,12 @@ fn by_rows<F: Float, I: Int>(
     n: u32,
     d: u32,
     k: u32,
-    of_n: InputScalar,
+    one_over_n: InputScalar,
     #[comptime] lanes: usize,
     #[comptime] loss: Loss,
     #[define(F, I)] _types: [ElemType; 2],
 ) {
-    let slices = comptime!(UNITS / lanes);
+    let n_slices = comptime!(UNITS / lanes);
     let unit = UNIT_POS as usize;
     let lane = unit % lanes;
     let slice = unit / lanes;
@@ -101,123 +101,121 @@ fn by_rows<F: Float, I: Int>(
     if row >= n {
         terminate!();
     }
-    let mut parts = Shared::<[F]>::new_slice(UNITS);
-    let mut of_label = Shared::<[F]>::new_slice(1usize);
+    let mut partial_sums = Shared::<[F]>::new_slice(UNITS);
+    let mut label_logit = Shared::<[F]>::new_slice(1usize);
     let label = u32::cast_from(labels[row]) as usize;
-    let of_n = of_n.get::<F>();
+    let one_over_n = one_over_n.get::<F>();
 
-    let mut peak = F::min_value();
-    let mut first = 0usize;
-    while first < k {
-        let class = first + lane;
+    let mut max_logit = F::min_value();
+    let mut first_class = 0usize;
+    while first_class < k {
+        let class = first_class + lane;
         let mut z = F::new(0.0);
         if class < k {
             let mut j = slice;
             while j < d {
                 z = fma(features[row * d + j], weight[j * k + class], z);
-                j += slices;
+                j += n_slices;
             }
         }
-        parts[unit] = z;
+        partial_sums[unit] = z;
         sync_cube();
         if slice == 0 && class < k {
             let mut z = bias[class];
-            for s in 0..slices {
-                z += parts[s * lanes + lane];
+            for s in 0..n_slices {
+                z += partial_sums[s * lanes + lane];
             }
             residual[row * k + class] = z;
-            if z > peak {
-                peak = z;
+            if z > max_logit {
+                max_logit = z;
             }
             if class == label {
-                of_label[0] = z;
+                label_logit[0] = z;
             }
         }
         sync_cube();
-        first += lanes;
+        first_class += lanes;
     }
 
     if comptime!(loss == Loss::Softmax) {
         if slice == 0 {
-            parts[lane] = peak;
+            partial_sums[lane] = max_logit;
         }
         sync_cube();
         for l in 0..lanes {
-            if parts[l] > peak {
-                peak = parts[l];
+            if partial_sums[l] > max_logit {
+                max_logit = partial_sums[l];
             }
         }
         sync_cube();
-        let mut total = F::new(0.0);
+        let mut exp_sum = F::new(0.0);
         if slice == 0 {
             let mut class = lane;
             while class < k {
-                total += (residual[row * k + class] - peak).exp();
+                exp_sum += (residual[row * k + class] - max_logit).exp();
                 class += lanes;
             }
-            parts[lane] = total;
+            partial_sums[lane] = exp_sum;
         }
         sync_cube();
-        total = F::new(0.0);
+        exp_sum = F::new(0.0);
         for l in 0..lanes {
-            total += parts[l];
+            exp_sum += partial_sums[l];
         }
         if slice == 0 {
             let mut class = lane;
             while class < k {
                 // Eq. (17): P - Y.
-                let p = (residual[row * k + class] - peak).exp() / total;
-                residual[row * k + class] = (p - select(class == label, F::new(1.0), F::new(0.0))) * of_n;
+                let p = (residual[row * k + class] - max_logit).exp() / exp_sum;
+                residual[row * k + class] = (p - select(class == label, F::new(1.0), F::new(0.0))) * one_over_n;
                 class += lanes;
             }
         }
         if unit == 0 {
             // Eq. (13).
-            losses[row] = total.ln() - (of_label[0] - peak);
+            losses[row] = exp_sum.ln() - (label_logit[0] - max_logit);
         }
     } else if unit == 0 {
         // Eqs. (3) and (6), with e = exp(-|z|), so that ln(1 + exp(z)) = max(z, 0) + ln(1 + e).
         let z = residual[row];
         let e = (-z.abs()).exp();
         let positive = z > F::new(0.0);
-        let hinge = select(positive, z, F::new(0.0));
-        let of_one = select(label == 1, z, F::new(0.0));
-        losses[row] = hinge - of_one + (e + F::new(1.0)).ln();
-        // If y = 1, p - y is the negative of 1 - p, which `rest` is. Nearly equal numbers are not
-        // subtracted.
-        let rest = select(positive == (label == 1), e, F::new(1.0)) / (e + F::new(1.0));
-        residual[row] = select(label == 1, -rest, rest) * of_n;
+        let positive_part = select(positive, z, F::new(0.0));
+        let y_times_z = select(label == 1, z, F::new(0.0));
+        losses[row] = positive_part - y_times_z + (e + F::new(1.0)).ln();
+        // p - y is p if y = 0, and -(1 - p) if y = 1. So nearly equal numbers are never subtracted.
+        let distance = select(positive == (label == 1), e, F::new(1.0)) / (e + F::new(1.0));
+        residual[row] = select(label == 1, -distance, distance) * one_over_n;
     }
 }
 
-/// Computes the gradients, with one unit per weight or bias. A bias is the weight of a feature that
-/// is 1.
+/// Computes the gradients of W and b, with one unit per number.
 #[cube(launch)]
-fn by_columns<F: Float>(
+fn gradients<F: Float>(
     features: &[F],
     residual: &[F],
-    of_weight: &mut [F],
-    of_bias: &mut [F],
+    weight_gradient: &mut [F],
+    bias_gradient: &mut [F],
     n: u32,
     d: u32,
     k: u32,
     #[define(F)] _type: ElemType,
 ) {
     let (n, d, k) = (n as usize, d as usize, k as usize);
-    let place = CUBE_POS * UNITS + UNIT_POS as usize;
-    let j = place / k;
-    let class = place % k;
+    let index = CUBE_POS * UNITS + UNIT_POS as usize;
+    let j = index / k;
+    let class = index % k;
     if j < d {
         let mut sum = F::new(0.0);
         for r in 0..n {
             sum = fma(features[r * d + j], residual[r * k + class], sum);
         }
-        of_weight[place] = sum;
+        weight_gradient[index] = sum;
     } else if j == d {
         let mut sum = F::new(0.0);
         for r in 0..n {
             sum += residual[r * k + class];
         }
-        of_bias[class] = sum;
+        bias_gradient[class] = sum;
     }
 }

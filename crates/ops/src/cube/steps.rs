@@ -7,115 +7,120 @@ use burn_cubecl::tensor::CubeTensor;
 
 use super::kernels::{ForwardMode, backward, forward};
 use super::plan::TilePlan;
-use super::{argument, buffer, cubes, element};
+use super::{buffer, buffer_arg, cube_count, elem_type};
 use chainrule_core::{Gradient, Step};
 
 use crate::steps::{DeviceEvaluation, DeviceSteps, Images, StepProblem};
 
-/// Minimum capacity, in rows, of the losses on the device. Reading them makes the device finish its
-/// work first.
-const LOSSES_ON_DEVICE: usize = 1 << 16;
+/// Minimum capacity, in rows, of the buffer of losses on the device. A small buffer must be read
+/// often, and each read waits for the device.
+const MIN_LOSS_CAPACITY: usize = 1 << 16;
 
+/// Creates the training steps of a CubeCL device.
 pub(crate) fn steps(device: CubeDevice, problem: StepProblem, images: [Images<'_>; 2]) -> Box<dyn DeviceSteps> {
-    Box::new(Steps::new(device, problem, images))
+    Box::new(CubeSteps::new(device, problem, images))
 }
 
-/// Parameters and images on a device.
-struct Steps {
+/// Training steps on a device, which holds the parameters and the images.
+struct CubeSteps {
     client: Client,
     device: CubeDevice,
     problem: StepProblem,
     plan: TilePlan,
     parameters: CubeTensor,
+    /// The training images and the validation images.
     images: [DeviceRows; 2],
-    /// The residuals of a batch. The buffer fits the largest batch so far.
+    /// Buffer for the residuals of a batch. It fits the largest batch so far.
     residual: CubeTensor,
-    /// The losses of each row of the steps that have not been read yet.
-    found: PendingLosses,
+    pending_losses: PendingLosses,
+    /// The mean loss of each step, read from the device.
     losses: Vec<f64>,
 }
 
 /// Rows on a device.
 struct DeviceRows {
+    /// The bytes of the rows, four per word.
     words: CubeTensor,
     labels: CubeTensor,
+    /// Number of rows.
     rows: usize,
 }
 
-/// Losses on the device that have not been read yet.
+/// The losses of steps that have not been read from the device yet.
 struct PendingLosses {
-    rows: CubeTensor,
+    /// The losses of each row, step by step.
+    buffer: CubeTensor,
+    /// The capacity of the buffer, in rows.
     capacity: usize,
     /// Number of rows of each step.
-    pending: Vec<usize>,
+    batch_sizes: Vec<usize>,
 }
 
-impl Steps {
+impl CubeSteps {
     fn new(device: CubeDevice, problem: StepProblem, images: [Images<'_>; 2]) -> Self {
         let client = device.client();
-        let plane = client.properties().hardware.plane_size_max as usize;
-        let plan = TilePlan::new(problem.loss, problem.n_features, problem.n_columns, plane);
-        let images = images.map(|images| resident(&client, &device, &images, plan));
-        let zeros = floats(&client, &device, problem.dtype, &vec![0.0; plan.parameters()]);
-        let one = floats(&client, &device, problem.dtype, &[0.0; 4]);
+        let plane_size = client.properties().hardware.plane_size_max as usize;
+        let plan = TilePlan::new(problem.loss, problem.n_features, problem.n_columns, plane_size);
+        let images = images.map(|images| upload(&client, &device, &images, plan));
+        let zeros = floats(&client, &device, problem.dtype, &vec![0.0; plan.n_parameters()]);
+        let placeholder = floats(&client, &device, problem.dtype, &[0.0; 4]);
         Self {
             problem,
             plan,
             parameters: zeros,
             images,
-            residual: one.clone(),
-            found: PendingLosses { rows: one, capacity: 0, pending: Vec::new() },
+            residual: placeholder.clone(),
+            pending_losses: PendingLosses { buffer: placeholder, capacity: 0, batch_sizes: Vec::new() },
             losses: Vec::new(),
             client,
             device,
         }
     }
 
+    /// Converts a number to a scalar argument of a kernel.
     fn scalar(&self, value: f64) -> InputScalar {
-        InputScalar::new(value, element(self.problem.dtype))
+        InputScalar::new(value, elem_type(self.problem.dtype))
     }
 
+    /// Creates a buffer of `length` floats, without setting them.
     fn empty(&self, length: usize) -> CubeTensor {
         let handle = self.client.empty(length * self.problem.dtype.size());
         buffer(&self.client, &self.device, handle, length, self.problem.dtype)
     }
 
-    /// Launches the forward kernel on rows of the training images.
-    fn go_forward(&mut self, batch: &[usize]) -> Result<CubeTensor, TensorReadError> {
+    /// Launches the forward kernel on rows of the training images. Returns the row indices, on the
+    /// device.
+    fn launch_forward(&mut self, batch: &[usize]) -> Result<CubeTensor, TensorReadError> {
         let n = batch.len();
         let rows = self.images[0].rows;
-        assert!(n > 0, "a row at least");
-        assert!(
-            batch.iter().all(|&row| row < rows),
-            "rows of a batch: expected 0..{rows}, found {:?}",
-            batch.iter().max()
-        );
+        let last = batch.iter().copied().max().expect("expected at least one row in the batch");
+        assert!(last < rows, "rows of a batch: expected 0..{rows}, found {last}");
         let order: Vec<u32> = batch.iter().map(|&row| row as u32).collect();
         let order = integers(&self.client, &self.device, &order);
-        let needed = n * self.plan.tiles * self.plan.padded();
+        let needed = n * self.plan.n_tiles * self.plan.padded_tile_width();
         if self.residual.meta.shape().num_elements() < needed {
             self.residual = self.empty(needed);
         }
-        let mut first: usize = self.found.pending.iter().sum();
-        if first + n > self.found.capacity {
+        let mut first: usize = self.pending_losses.batch_sizes.iter().sum();
+        if first + n > self.pending_losses.capacity {
             self.read_losses()?;
             first = 0;
         }
-        if n > self.found.capacity {
-            self.found.capacity = LOSSES_ON_DEVICE.max(n);
-            self.found.rows = self.empty(self.found.capacity);
+        if n > self.pending_losses.capacity {
+            self.pending_losses.capacity = MIN_LOSS_CAPACITY.max(n);
+            self.pending_losses.buffer = self.empty(self.pending_losses.capacity);
         }
         let (plan, images) = (self.plan, &self.images[0]);
         forward::launch(
             &self.client,
-            cubes(n.div_ceil(plan.rows)),
-            CubeDim::new_1d(plan.units as u32),
-            argument(&images.words),
-            argument(&images.labels),
-            argument(&order),
-            argument(&self.parameters),
-            argument(&self.residual),
-            argument(&self.found.rows),
+            cube_count(n.div_ceil(plan.rows_per_cube)),
+            CubeDim::new_1d(plan.units_per_cube as u32),
+            buffer_arg(&images.words),
+            buffer_arg(&images.labels),
+            buffer_arg(&order),
+            buffer_arg(&self.parameters),
+            buffer_arg(&self.residual),
+            buffer_arg(&self.pending_losses.buffer),
             n as u32,
             first as u32,
             0,
@@ -124,24 +129,29 @@ impl Steps {
             self.scalar(1.0 / n as f64),
             plan,
             ForwardMode::Train,
-            element(self.problem.dtype),
+            elem_type(self.problem.dtype),
         );
-        self.found.pending.push(n);
+        self.pending_losses.batch_sizes.push(n);
         Ok(order)
     }
 
-    /// Launches the backward kernel, which uses the residuals of the forward kernel.
-    fn go_backward(&self, order: &CubeTensor, n: usize, parameters: &CubeTensor, step: Step) {
+    /// Launches the backward kernel, which updates `parameters` with the residuals of the forward
+    /// kernel.
+    fn launch_backward(&self, order: &CubeTensor, n: usize, parameters: &CubeTensor, step: Step) {
         let plan = self.plan;
-        let cubes = CubeCount::Static((plan.words + 1).div_ceil(plan.across * plan.wide) as u32, plan.tiles as u32, 1);
+        let cube_count = CubeCount::Static(
+            (plan.words_per_row + 1).div_ceil(plan.units_across * plan.words_per_unit) as u32,
+            plan.n_tiles as u32,
+            1,
+        );
         backward::launch(
             &self.client,
-            cubes,
-            CubeDim::new_1d((plan.across * plan.down) as u32),
-            argument(&self.images[0].words),
-            argument(order),
-            argument(&self.residual),
-            argument(parameters),
+            cube_count,
+            CubeDim::new_1d((plan.units_across * plan.batch_parts) as u32),
+            buffer_arg(&self.images[0].words),
+            buffer_arg(order),
+            buffer_arg(&self.residual),
+            buffer_arg(parameters),
             n as u32,
             self.scalar(self.problem.scale),
             self.scalar(self.problem.offset),
@@ -149,39 +159,40 @@ impl Steps {
             self.scalar(step.l2),
             self.scalar(if step.penalize_bias { step.l2 } else { 0.0 }),
             plan,
-            element(self.problem.dtype),
+            elem_type(self.problem.dtype),
         );
     }
 
+    /// Reads the pending losses, and appends the mean loss of each step to `losses`.
     fn read_losses(&mut self) -> Result<(), TensorReadError> {
-        let pending = std::mem::take(&mut self.found.pending);
-        let waiting: usize = pending.iter().sum();
-        if waiting == 0 {
+        let batch_sizes = std::mem::take(&mut self.pending_losses.batch_sizes);
+        let n_pending: usize = batch_sizes.iter().sum();
+        if n_pending == 0 {
             return Ok(());
         }
-        let rows = read(&self.found.rows, waiting)?;
-        let mut rest = rows.as_slice();
-        for n in pending {
-            let (of_step, after) = rest.split_at(n);
-            rest = after;
-            self.losses.push(of_step.iter().sum::<f64>() / n as f64);
+        let row_losses = read(&self.pending_losses.buffer, n_pending)?;
+        let mut remaining = row_losses.as_slice();
+        for n in batch_sizes {
+            let (step_losses, after) = remaining.split_at(n);
+            remaining = after;
+            self.losses.push(step_losses.iter().sum::<f64>() / n as f64);
         }
         Ok(())
     }
 
-    /// Returns W by rows and b, from parameters in the layout of the device.
-    fn in_order(&self, parameters: &[f64]) -> (Vec<f64>, Vec<f64>) {
+    /// Converts parameters from the layout of the device to W and b, row-major.
+    fn unpack(&self, parameters: &[f64]) -> (Vec<f64>, Vec<f64>) {
         let (d, k) = (self.problem.n_features, self.problem.n_columns);
         let row = |feature: usize| (0..k).map(move |class| (feature, class));
-        let take = |(feature, class)| parameters[self.plan.place(feature, class)];
-        ((0..d).flat_map(row).map(take).collect(), row(4 * self.plan.words).map(take).collect())
+        let take = |(feature, class)| parameters[self.plan.parameter_index(feature, class)];
+        ((0..d).flat_map(row).map(take).collect(), row(4 * self.plan.words_per_row).map(take).collect())
     }
 }
 
-impl DeviceSteps for Steps {
+impl DeviceSteps for CubeSteps {
     fn step(&mut self, batch: &[usize], step: Step) -> Result<(), TensorReadError> {
-        let order = self.go_forward(batch)?;
-        self.go_backward(&order, batch.len(), &self.parameters, step);
+        let order = self.launch_forward(batch)?;
+        self.launch_backward(&order, batch.len(), &self.parameters, step);
         Ok(())
     }
 
@@ -193,21 +204,21 @@ impl DeviceSteps for Steps {
     fn evaluate(&mut self) -> Result<[DeviceEvaluation; 2], TensorReadError> {
         let [train, validation] = [self.images[0].rows, self.images[1].rows];
         let all = train + validation;
-        // All losses, then one flag per row: whether it is correctly classified.
-        let found = self.empty(2 * all);
+        // The losses of all rows, then the flags of all rows.
+        let results = self.empty(2 * all);
         let plan = self.plan;
         for (images, first) in self.images.iter().zip([0, train]) {
             forward::launch(
                 &self.client,
-                cubes(images.rows.div_ceil(plan.rows)),
-                CubeDim::new_1d(plan.units as u32),
-                argument(&images.words),
-                argument(&images.labels),
-                // This mode reads no order and writes no residual.
-                argument(&images.labels),
-                argument(&self.parameters),
-                argument(&self.residual),
-                argument(&found),
+                cube_count(images.rows.div_ceil(plan.rows_per_cube)),
+                CubeDim::new_1d(plan.units_per_cube as u32),
+                buffer_arg(&images.words),
+                buffer_arg(&images.labels),
+                // In this mode, the kernel does not use `order` and `residual`.
+                buffer_arg(&images.labels),
+                buffer_arg(&self.parameters),
+                buffer_arg(&self.residual),
+                buffer_arg(&results),
                 images.rows as u32,
                 first as u32,
                 (all + first) as u32,
@@ -216,61 +227,61 @@ impl DeviceSteps for Steps {
                 self.scalar(0.0),
                 plan,
                 ForwardMode::Evaluate,
-                element(self.problem.dtype),
+                elem_type(self.problem.dtype),
             );
         }
-        let found = read(&found, 2 * all)?;
-        let (losses, verdicts) = found.split_at(all);
+        let results = read(&results, 2 * all)?;
+        let (losses, flags) = results.split_at(all);
         Ok([0..train, train..all].map(|rows| DeviceEvaluation {
             // The host computes the mean in f64. So the order of summation does not decide which of
             // two nearly equal losses is lower.
             loss: losses[rows.clone()].iter().sum::<f64>() / rows.len() as f64,
-            right: verdicts[rows].iter().filter(|&&is_right| is_right > 0.0).count(),
+            n_correct: flags[rows].iter().filter(|&&is_correct| is_correct > 0.0).count(),
         }))
     }
 
     fn gradient(&mut self, batch: &[usize]) -> Result<Gradient, TensorReadError> {
         self.read_losses()?;
-        let order = self.go_forward(batch)?;
-        // A step with rate -1 from zero parameters yields the gradient.
-        let gradient = floats(&self.client, &self.device, self.problem.dtype, &vec![0.0; self.plan.parameters()]);
-        let up = Step { learning_rate: -1.0, l2: 0.0, penalize_bias: false };
-        self.go_backward(&order, batch.len(), &gradient, up);
+        let order = self.launch_forward(batch)?;
+        // A step with learning rate -1 from zero parameters is the gradient.
+        let gradient = floats(&self.client, &self.device, self.problem.dtype, &vec![0.0; self.plan.n_parameters()]);
+        let ascent = Step { learning_rate: -1.0, l2: 0.0, penalize_bias: false };
+        self.launch_backward(&order, batch.len(), &gradient, ascent);
         self.read_losses()?;
-        let loss = self.losses.pop().expect("the batch's, which was read last");
-        let (weight, bias) = self.in_order(&read(&gradient, self.plan.parameters())?);
+        let loss = self.losses.pop().expect("the loss of this batch was read last");
+        let (weight, bias) = self.unpack(&read(&gradient, self.plan.n_parameters())?);
         Ok(Gradient { loss, weight, bias })
     }
 
     fn parameters(&mut self) -> Result<(Vec<f64>, Vec<f64>), TensorReadError> {
-        let parameters = read(&self.parameters, self.plan.parameters())?;
-        Ok(self.in_order(&parameters))
+        let parameters = read(&self.parameters, self.plan.n_parameters())?;
+        Ok(self.unpack(&parameters))
     }
 
     fn set(&mut self, weight: &[f64], bias: &[f64]) {
         let (d, k) = (self.problem.n_features, self.problem.n_columns);
         assert_eq!((weight.len(), bias.len()), (d * k, k), "weight and bias of {d} features and {k} columns");
-        let mut parameters = vec![0.0; self.plan.parameters()];
+        let mut parameters = vec![0.0; self.plan.n_parameters()];
         for (feature, row) in weight.chunks_exact(k).enumerate() {
             for (class, &w) in row.iter().enumerate() {
-                parameters[self.plan.place(feature, class)] = w;
+                parameters[self.plan.parameter_index(feature, class)] = w;
             }
         }
         for (class, &b) in bias.iter().enumerate() {
-            parameters[self.plan.place(4 * self.plan.words, class)] = b;
+            parameters[self.plan.parameter_index(4 * self.plan.words_per_row, class)] = b;
         }
         self.parameters = floats(&self.client, &self.device, self.problem.dtype, &parameters);
     }
 }
 
-/// Copies rows to the device as words. A row is padded with zeros to a multiple of four bytes.
-fn resident(client: &Client, device: &CubeDevice, images: &Images<'_>, plan: TilePlan) -> DeviceRows {
+/// Copies rows to the device, four bytes per word. Each row is padded with zeros to whole words.
+fn upload(client: &Client, device: &CubeDevice, images: &Images<'_>, plan: TilePlan) -> DeviceRows {
     let pack = |bytes: &[u8]| {
         let mut four = [0; 4];
         four[..bytes.len()].copy_from_slice(bytes);
         u32::from_le_bytes(four)
     };
-    let words: Vec<u32> = images.pixels.chunks_exact(plan.features).flat_map(|row| row.chunks(4).map(pack)).collect();
+    let words: Vec<u32> = images.pixels.chunks_exact(plan.n_features).flat_map(|row| row.chunks(4).map(pack)).collect();
     DeviceRows {
         words: integers(client, device, &words),
         labels: integers(client, device, images.labels),
