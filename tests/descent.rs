@@ -354,7 +354,7 @@ fn balanced_weights_and_their_minimum_are_scikit_learns() {
                 all.iter().fold(0.0, |most: f64, g| most.max(g.abs()))
             };
             // J is flat at scikit-learn's result. Without the weights it is not.
-            let weighted = found(Targets::of_classes(y.clone(), weights));
+            let weighted = found(Targets::with_class_weights(y.clone(), weights));
             assert!((weighted.cross_entropy.into_scalar::<f64>() / their_loss - 1.0).abs() < 1e-12, "{classes:?}");
             let slope = steepest(weighted.gradient);
             assert!(slope < 1e-10, "{classes:?}: {slope:e}");

@@ -46,7 +46,7 @@ impl<M: Classifier> Problem<M> {
         let weights: Vec<f64> = (0..self.classes).map(|class| [2.0, 0.25, 1.5, 0.7][class % 4]).collect();
         let dtype = FloatDType::from(self.features.dtype());
         let weights = vector(&weights, &self.features.device(), dtype);
-        let targets = Targets::of_classes(self.labels.clone(), weights);
+        let targets = Targets::with_class_weights(self.labels.clone(), weights);
         let by_hand = closed_form(&self.model, self.features.clone(), targets.clone(), l2);
         [by_hand, autodiff(&self.model, self.features.clone(), targets, l2)]
     }

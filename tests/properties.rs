@@ -104,7 +104,7 @@ fn a_row_of_weight_two_is_a_row_that_is_there_twice() {
         let twice_x = Tensor::cat(vec![x.clone(), x.clone().select(0, again.clone())], 0);
         let twice_y = Tensor::cat(vec![y.clone(), y.clone().select(0, again)], 0);
         let weights = vector(&[1.0, 1.0, 2.0, 1.0], &device, dtype);
-        let weighted = closed_form(&model, x, Targets::of_classes(y, weights), L2::NONE);
+        let weighted = closed_form(&model, x, Targets::with_class_weights(y, weights), L2::NONE);
         let twice = closed_form(&model, twice_x, twice_y, L2::NONE);
         // Each loss is divided by its own number of rows.
         let by = (ROWS + more) as f64 / ROWS as f64;
@@ -119,7 +119,7 @@ fn a_row_of_weight_two_is_a_row_that_is_there_twice() {
 fn weights_of_one_change_no_bit() {
     for (device, dtype) in devices_and_precisions() {
         let (model, x, y) = of_four_classes(&device, dtype);
-        let ones = Targets::of_classes(y.clone(), vector(&[1.0; 4], &device, dtype));
+        let ones = Targets::with_class_weights(y.clone(), vector(&[1.0; 4], &device, dtype));
         let pairs = [
             [y.clone().into(), ones.clone()].map(|targets: Targets| closed_form(&model, x.clone(), targets, L2::NONE)),
             [y.clone().into(), ones].map(|targets: Targets| autodiff(&model, x.clone(), targets, L2::NONE)),

@@ -99,7 +99,7 @@ impl<'a, M: Classifier> TensorEngine<'a, M> {
     fn gradient(&self, Examples { features, labels }: Examples, l2: L2) -> CostAndGradient {
         let targets = match &self.weights {
             None => labels.into(),
-            Some(weights) => Targets::of_classes(labels, weights.on_device.clone()),
+            Some(weights) => Targets::with_class_weights(labels, weights.on_device.clone()),
         };
         match self.gradient {
             GradientSource::Autodiff => autodiff(&self.model, features, targets, l2),

@@ -1,5 +1,4 @@
-//! The second derivative of `J` as Hessian-vector products. Burn's autodiff has no second
-//! derivatives.
+//! Hessian-vector products of `J`. Burn's autodiff does not compute second derivatives.
 
 use burn::nn::Linear;
 use burn::tensor::Tensor;
@@ -14,16 +13,17 @@ use crate::{Classifier, Gradient, L2, targets};
 ///
 #[doc = include_str!("../formulas/eq-27.html")]
 ///
-/// With `S = X V + v_b`, the change of the logits along the direction `(V, v_b)`:
+/// The direction is `(V, v_b)`. Along it, the logits change by `S = X V + v_b`:
 ///
 /// ```text
 /// softmax    Hv = X^T (P * (S - rowsum(P * S))) / n + lambda V      that is X^T (diag p - p p^T) X V / n + lambda V
 /// logistic   Hv = X^T (p * (1 - p) * S) / n + lambda V
 /// ```
 ///
-/// For the bias, column sums replace `X^T`, and lambda applies only if the bias is penalised. With
-/// weights, each row of the matrix that `X^T` multiplies is multiplied by its weight, as in Eq.
-/// (34). The Hessian does not depend on the labels otherwise.
+/// For the bias, column sums replace `X^T`, and lambda applies only if the bias is penalised.
+///
+/// With row weights, each row of the matrix that `X^T` multiplies is scaled by its weight, as in
+/// Eq. (34). The Hessian does not depend on the labels, except through these weights.
 ///
 /// # Shapes
 /// - features `[n, d]`, weights `[n]`, direction `[d, k]` and `[k]` -> `[d, k]` and `[k]`
@@ -39,8 +39,8 @@ pub fn hessian_vector_product<M: Classifier>(
     let affine = |weight: Tensor<2>, bias: Tensor<1>| features.clone().matmul(weight) + bias.unsqueeze_dim(0);
     let bias = bias.as_ref().expect("both models have a bias").val().inner();
     let logits = affine(weight.val().inner(), bias);
-    let moved = affine(direction.weight.clone(), direction.bias.clone()); // S, [n, k]
-    let residual = targets::weighted(model.residual_along(logits, moved), weights) / n_rows as f64; // [n, k]
+    let tangent = affine(direction.weight.clone(), direction.bias.clone()); // S, [n, k]
+    let residual = targets::weighted(model.residual_jvp(logits, tangent), weights) / n_rows as f64; // [n, k]
     let mut product = Gradient {
         weight: features.transpose().matmul(residual.clone()) + direction.weight.clone() * l2.strength,
         bias: residual.sum_dim(0).squeeze_dim(0),

@@ -1,7 +1,7 @@
 //! The steps of `docs/derivation.md` on a batch of rows: one function per equation.
 //!
-//! Training does not use them, because they cancel into [`closed_form`](crate::closed_form). They
-//! allow each step to be compared with autodiff separately: see `tests/derivation.rs`.
+//! Training uses [`closed_form`](crate::closed_form), which these steps simplify to. With them,
+//! tests compare each step with autodiff: see `tests/derivation.rs`.
 
 use burn::tensor::Tensor;
 
@@ -90,7 +90,7 @@ pub fn softmax_jacobian_diagonal(p: Tensor<2>) -> Tensor<2> {
 #[doc = include_str!("../formulas/eq-16.html")]
 ///
 /// # Shapes
-/// - p `[n, k]` -> `[n, k, k]`, indexed `[row, k, j]`; the entries with j = k have no meaning
+/// - p `[n, k]` -> `[n, k, k]`, indexed `[row, k, j]`; ignore the entries with j = k
 pub fn softmax_jacobian_off_diagonal(p: Tensor<2>) -> Tensor<3> {
     -(p.clone().unsqueeze_dim::<3>(2) * p.unsqueeze_dim::<3>(1))
 }

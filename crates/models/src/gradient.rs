@@ -7,20 +7,21 @@ use burn::tensor::{FloatDType, Tensor};
 
 use crate::{Classifier, L2, Targets};
 
-/// `dJ/dw` and `dJ/db` of a linear classifier. The tensors are detached from the autodiff graph.
+/// The gradient of a linear classifier: `dJ/dw` and `dJ/db`. The tensors are not part of an
+/// autodiff graph.
 #[derive(Clone, Debug)]
 pub struct Gradient {
-    /// `[d, k]`
+    /// `dJ/dw`, `[d, k]`
     pub weight: Tensor<2>,
-    /// `[k]`
+    /// `dJ/db`, `[k]`
     pub bias: Tensor<1>,
 }
 
-/// The loss and the gradient of a batch, for one training step.
+/// The cost and the gradient of a batch, for one training step.
 #[derive(Clone, Debug)]
 pub struct CostAndGradient {
-    /// Each row's cross-entropy times its weight, `[n]`. To sum many rows without a loss of digits,
-    /// sum these in f64 instead of in the tensors' float type.
+    /// Each row's cross-entropy times its weight, `[n]`. If there are many rows, sum these in f64:
+    /// the tensors' float type may lose digits.
     pub losses: Tensor<1>,
     /// The mean of `losses`, the cost C of the batch, `[1]`, without the penalty.
     pub cross_entropy: Tensor<1>,
@@ -29,9 +30,9 @@ pub struct CostAndGradient {
 }
 
 impl Gradient {
-    /// Converts the gradient to the type that Burn's optimizers take.
+    /// Converts the gradient to the type of Burn's optimizers.
     pub fn into_params(self, linear: &Linear) -> GradientsParams {
-        forget_old_parameters(&linear.weight.val());
+        clear_parameter_list(&linear.weight.val());
         let mut params = GradientsParams::new();
         params.register(linear.weight.id, self.weight);
         if let Some(bias) = &linear.bias {
@@ -41,17 +42,19 @@ impl Gradient {
     }
 }
 
-/// Burn (0.22.1) keeps a list of every parameter that requires a gradient, old ones included, until
-/// the next backward pass. A loop by closed forms has no backward pass, and its memory would grow
-/// by about 2.5 kB a step. This function runs a backward pass through a single number.
-fn forget_old_parameters(weight: &Tensor<2>) {
+/// Clears Burn's list of parameters, by a backward pass through a single number.
+///
+/// Until the next backward pass, Burn (0.22.1) keeps a list of all parameters that require a
+/// gradient, including old ones. Training by closed forms has no backward pass, so memory would
+/// grow by about 2.5 kB per step.
+fn clear_parameter_list(weight: &Tensor<2>) {
     if weight.is_require_grad() {
         drop(Tensor::<1>::zeros([1], &weight.device()).require_grad().backward());
     }
 }
 
-/// Returns cross-entropy and gradient by the closed forms, Eqs. (9), (10), (19), (20) and (23), and
-/// with weights Eq. (34).
+/// Returns cross-entropy and gradient by the closed forms: Eqs. (9), (10), (19), (20) and (23), and
+/// Eq. (34) if the rows have weights.
 ///
 #[doc = include_str!("../formulas/eq-9.html")]
 ///
@@ -78,12 +81,13 @@ pub fn closed_form<M: Classifier>(
     let [n_rows, _] = features.dims();
     let targets = targets.into();
     let Linear { weight, bias } = model.linear();
-    // Burn's optimizers need parameters with autodiff. The inner tensors record no graph.
+    // The parameters have autodiff, because Burn's optimizers need it. Their inner tensors record
+    // no graph.
     let bias = bias.as_ref().map(|bias| bias.val().inner());
     let logits = linear(features.clone(), weight.val().inner(), bias);
     let losses = targets.losses(model.cross_entropy(logits.clone(), targets.labels.clone()));
-    // Divides by n before the product, because the residual [n, k] is smaller than the gradient [d,
-    // k].
+    // Divide by n before the product, because the residual `[n, k]` is smaller than the gradient
+    // `[d, k]`.
     let residual = targets.weighted(model.residual(logits, targets.labels.clone())) / n_rows as f64;
     let gradient =
         Gradient { weight: features.transpose().matmul(residual.clone()), bias: residual.sum_dim(0).squeeze_dim(0) };
@@ -91,8 +95,8 @@ pub fn closed_form<M: Classifier>(
     CostAndGradient { losses, cross_entropy, gradient: l2.add_to(gradient, model.linear()) }
 }
 
-/// Returns `J = C + lambda R`, `[1]`, in the float type of the model's parameters, whatever that of
-/// features and weights is. Finite differences are taken of this function.
+/// Returns the objective `J = C + lambda R`, `[1]`. Features and row weights are cast to the float
+/// type of the model's parameters. Finite differences use this function.
 ///
 /// # Shapes
 /// - features `[n, d]`, targets `[n]`: labels, or [`Targets`] with weights

@@ -3,10 +3,10 @@ use burn::tensor::Tensor;
 
 use crate::Gradient;
 
-/// The penalty `lambda R` with `R = 1/2 sum w^2`, Eq. (21), of the objective `J = C + lambda R`.
+/// The L2 penalty `lambda R` of the objective `J = C + lambda R`, with `R = 1/2 sum w^2`: Eq. (21).
 ///
-/// It is added to the mean over the batch and is not divided by the number of rows. Its gradient is
-/// `lambda w`, Eq. (22). With the other common convention, `R = sum w^2`, the gradient would be
+/// The penalty is added to the mean over the batch. It is not divided by the number of rows. Its
+/// gradient is `lambda w`, Eq. (22). Another common convention is `R = sum w^2`, with the gradient
 /// `2 lambda w`.
 ///
 #[doc = include_str!("../formulas/eq-21.html")]
@@ -14,10 +14,10 @@ use crate::Gradient;
 #[doc = include_str!("../formulas/eq-23.html")]
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct L2 {
-    /// lambda, at least zero.
+    /// The strength lambda, zero or positive.
     pub strength: f64,
-    /// Whether w includes the bias. The bias only shifts the logits, so most texts do not penalise
-    /// it.
+    /// Whether w includes the bias. Most texts do not penalise the bias, because it only shifts the
+    /// logits.
     pub penalize_bias: bool,
 }
 
@@ -34,7 +34,7 @@ impl L2 {
         sum * (self.strength / 2.0)
     }
 
-    /// Adds the penalty's gradient to that of C: `dJ/dw = dC/dw + lambda w`, Eq. (23).
+    /// Adds the gradient of the penalty to the gradient of C: `dJ/dw = dC/dw + lambda w`, Eq. (23).
     pub fn add_to(&self, mut gradient: Gradient, linear: &Linear) -> Gradient {
         if self.strength == 0.0 {
             return gradient;

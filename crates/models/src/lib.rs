@@ -3,9 +3,9 @@
 //! - [`LogisticRegression`]: features `[n, d]` -> logits `[n]`
 //! - [`SoftmaxRegression`]: features `[n, d]` -> logits `[n, k]`
 //!
-//! Both compute their cross-entropy from logits. Both have two gradients that must agree: the
-//! closed form of `docs/derivation.md` ([`closed_form`]) and Burn's autodiff ([`autodiff`]). Module
-//! [`derivation`] has one function per equation, so that each step can be checked separately.
+//! Both models compute their cross-entropy from logits. Both have two gradients, which must agree:
+//! the closed form of `docs/derivation.md` ([`closed_form`]), and Burn's autodiff ([`autodiff`]).
+//! The module [`derivation`] has one function per equation, so each step can be checked separately.
 //!
 //! ```
 //! use burn::{module::Module, tensor::{Device, Tensor, Tolerance}};

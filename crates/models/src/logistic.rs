@@ -18,8 +18,8 @@ use crate::Classifier;
 pub struct LogisticRegressionConfig {
     /// The number of features, d.
     pub n_features: usize,
-    /// The initial weights and bias. The objective is convex, so zeros are as good as any other
-    /// start, and reproducible.
+    /// The initializer of weights and bias. Zeros are reproducible, and as good as any other start,
+    /// because the objective is convex.
     #[config(default = "Initializer::Zeros")]
     pub initializer: Initializer,
 }
@@ -66,9 +66,9 @@ impl LogisticRegression {
     }
 }
 
-/// p = sigmoid(z), Eq. (2), to the precision of z.
+/// Returns p = sigmoid(z), Eq. (2), in the precision of z.
 ///
-/// Burn's `sigmoid` on ndarray (0.22.1) converts to f32 whatever the type, with an error of 1e-8.
+/// On ndarray, Burn's `sigmoid` (0.22.1) converts all types to f32, with an error of 1e-8.
 fn sigmoid<const D: usize>(z: Tensor<D>) -> Tensor<D> {
     log_sigmoid(z).exp()
 }
@@ -85,8 +85,8 @@ impl Classifier for LogisticRegression {
     /// Eq. (3) in logits.
     ///
     /// The usual form `ln(1 + exp(-|z|)) + max(z, 0) - y z` has the same value. But `|z|` and
-    /// `max(z, 0)` both have a kink at z = 0, where every row lies when the weights are zero.
-    /// Autodiff picks a subgradient for each, and their sum is wrong.
+    /// `max(z, 0)` are not differentiable at z = 0, and z is 0 for every row if the weights are
+    /// zero. Autodiff picks a subgradient for each term, and their sum is wrong.
     fn cross_entropy(&self, logits: Tensor<2>, labels: Tensor<1, Int>) -> Tensor<1> {
         let z: Tensor<1> = logits.squeeze_dim(1);
         let y = labels.cast(FloatDType::from(z.dtype()));
@@ -100,8 +100,8 @@ impl Classifier for LogisticRegression {
     }
 
     /// p (1 - p) s, Eq. (25).
-    fn residual_along(&self, logits: Tensor<2>, moved: Tensor<2>) -> Tensor<2> {
-        sigmoid(logits.clone()) * sigmoid(-logits) * moved
+    fn residual_jvp(&self, logits: Tensor<2>, tangent: Tensor<2>) -> Tensor<2> {
+        sigmoid(logits.clone()) * sigmoid(-logits) * tangent
     }
 
     /// 1 if p > 1/2, which is equivalent to z > 0.

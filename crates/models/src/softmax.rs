@@ -20,8 +20,8 @@ pub struct SoftmaxRegressionConfig {
     pub n_features: usize,
     /// The number of classes, k.
     pub n_classes: usize,
-    /// The initial weights and bias. The objective is convex, so zeros are as good as any other
-    /// start, and reproducible.
+    /// The initializer of weights and bias. Zeros are reproducible, and as good as any other start,
+    /// because the objective is convex.
     #[config(default = "Initializer::Zeros")]
     pub initializer: Initializer,
 }
@@ -77,24 +77,24 @@ impl Classifier for SoftmaxRegression {
         &mut self.linear
     }
 
-    /// Eq. (13) in logits. The target is one-hot, so the sum over classes reduces to -ln p of the
-    /// true class.
+    /// Eq. (13) in logits. The target is one-hot, so the sum over classes has one term: -ln p of
+    /// the true class.
     fn cross_entropy(&self, logits: Tensor<2>, labels: Tensor<1, Int>) -> Tensor<1> {
         log_softmax(logits, 1).gather(1, labels.unsqueeze_dim(1)).squeeze_dim::<1>(1).neg()
     }
 
     /// P - Y, Eq. (17).
     fn residual(&self, logits: Tensor<2>, labels: Tensor<1, Int>) -> Tensor<2> {
-        // Subtracts one from P at each row's class. Burn's `one_hot` would read the labels back to
+        // Subtract 1 from P at the class of each row. Burn's `one_hot` reads the labels back to
         // check them, so the host would wait for the device at every step.
         let minus_one = logits.zeros_like().narrow(1, 0, 1) - 1.0; // [n, 1]
         softmax(logits, 1).scatter(1, labels.unsqueeze_dim::<2>(1), minus_one, IndexingUpdateOp::Add)
     }
 
-    fn residual_along(&self, logits: Tensor<2>, moved: Tensor<2>) -> Tensor<2> {
+    fn residual_jvp(&self, logits: Tensor<2>, tangent: Tensor<2>) -> Tensor<2> {
         let p = softmax(logits, 1);
-        let mean = (p.clone() * moved.clone()).sum_dim(1); // p^T s, [n, 1]
-        p * (moved - mean)
+        let mean = (p.clone() * tangent.clone()).sum_dim(1); // p^T s, [n, 1]
+        p * (tangent - mean)
     }
 
     /// Returns the class of the largest logit.

@@ -6,9 +6,8 @@ use burn::tensor::{Int, Tensor};
 ///
 #[doc = include_str!("../formulas/eq-33.html")]
 ///
-/// N is the number of rows, not the sum of the weights. A weight of 2 adds a row's loss twice, and
-/// doubling all weights doubles the gradient. Labels without weights convert to targets, and then
-/// nothing is multiplied.
+/// N is the number of rows, not the sum of the weights. So a weight of 2 adds a row's loss twice,
+/// and doubling all weights doubles the gradient. Labels convert to targets without weights.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
@@ -18,26 +17,26 @@ use burn::tensor::{Int, Tensor};
 /// let model = LogisticRegressionConfig::new(1).init(&device);
 /// let x = Tensor::from_data([[-1.0], [0.5], [1.0]], &device); // [n, d]
 /// let labels = Tensor::from_data([0, 0, 1], &device); // [n]
-/// // Of label 1 there is one row of three, which counts as much as the two others.
+/// // Label 1 has one row. With these weights, it counts as much as the two rows of label 0.
 /// let weights = Tensor::from_data([0.75, 1.5], &device); // [k]
-/// let cost = closed_form(&model, x, Targets::of_classes(labels, weights), L2::NONE).cross_entropy;
+/// let cost = closed_form(&model, x, Targets::with_class_weights(labels, weights), L2::NONE).cross_entropy;
 /// assert!((cost.into_scalar::<f64>() - std::f64::consts::LN_2).abs() < 1e-6);
 /// ```
 #[derive(Clone, Debug)]
 pub struct Targets {
     /// The class of each row, `[n]`.
     pub labels: Tensor<1, Int>,
-    /// The weight of each row, `[n]`, in the float type of the features. Every weight is 1 if
-    /// absent.
+    /// The weight of each row, `[n]`, in the float type of the features. If it is `None`, every
+    /// weight is 1.
     pub weights: Option<Tensor<1>>,
 }
 
 impl Targets {
-    /// Creates targets whose row weights are those of their classes.
+    /// Creates targets with row weights. The weight of a row is the weight of its class.
     ///
     /// # Shapes
     /// - labels `[n]`, class weights `[k]`
-    pub fn of_classes(labels: Tensor<1, Int>, class_weights: Tensor<1>) -> Self {
+    pub fn with_class_weights(labels: Tensor<1, Int>, class_weights: Tensor<1>) -> Self {
         let weights = class_weights.select(0, labels.clone());
         Self { labels, weights: Some(weights) }
     }
@@ -56,7 +55,8 @@ impl Targets {
     }
 }
 
-/// Multiplies each row `[n, k]` by its weight `[n]`, if there are weights.
+/// Multiplies each row `[n, k]` by its weight `[n]`. Returns the rows unchanged if `weights` is
+/// `None`.
 pub(crate) fn weighted(rows: Tensor<2>, weights: Option<Tensor<1>>) -> Tensor<2> {
     match weights {
         None => rows,
