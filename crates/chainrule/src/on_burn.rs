@@ -77,7 +77,10 @@ fn check<M: Classifier, L: Label>(
     let targets = match statistics.class_weights {
         Some(weights) => {
             let to = (&features.device(), features.dtype());
-            Targets::with_class_weights(labels, Tensor::from_data(TensorData::new(weights, [samples.classes().len()]), to))
+            Targets::with_class_weights(
+                labels,
+                Tensor::from_data(TensorData::new(weights, [samples.classes().len()]), to),
+            )
         }
         None => labels.into(),
     };

@@ -40,10 +40,10 @@ pub fn hessian_vector_product<M: Classifier>(
     let bias = bias.as_ref().expect("both models have a bias").val().inner();
     let logits = affine(weight.val().inner(), bias);
     let tangent = affine(direction.weight.clone(), direction.bias.clone()); // S, [n, k]
-    let residual = targets::weighted(model.residual_jvp(logits, tangent), weights) / n_rows as f64; // [n, k]
+    let residual_tangent = targets::weighted(model.residual_jvp(logits, tangent), weights) / n_rows as f64; // [n, k]
     let mut product = Gradient {
-        weight: features.transpose().matmul(residual.clone()) + direction.weight.clone() * l2.strength,
-        bias: residual.sum_dim(0).squeeze_dim(0),
+        weight: features.transpose().matmul(residual_tangent.clone()) + direction.weight.clone() * l2.strength,
+        bias: residual_tangent.sum_dim(0).squeeze_dim(0),
     };
     if l2.penalize_bias {
         product.bias = product.bias + direction.bias.clone() * l2.strength;
