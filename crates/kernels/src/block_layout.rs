@@ -21,8 +21,8 @@ pub(crate) struct BlockLayout {
 }
 
 impl BlockLayout {
-    /// Groups the pixels of an image into blocks of 4 by 4 pixels. If the image is smaller than a
-    /// block, or if the row is not an image, a block is sixteen successive features.
+    /// Groups the pixels of an image into blocks of 4 by 4 pixels. If the height or width is less
+    /// than 4, a block is sixteen successive features. Rows that are not images have height 1.
     pub(crate) fn new(height: usize, width: usize) -> Self {
         if height >= BLOCK_SIDE && width >= BLOCK_SIDE {
             Self { height, width, block_shape: [BLOCK_SIDE, BLOCK_SIDE] }
@@ -49,8 +49,9 @@ impl BlockLayout {
     /// Returns the index of a feature's block, and the lane of the feature in its block.
     pub(crate) fn position(self, feature: usize) -> (usize, usize) {
         let (y, x) = (feature / self.width, feature % self.width);
-        let [height, width] = self.block_shape;
-        (y / height * self.n_block_columns() + x / width, y % height * width + x % width)
+        let [block_height, block_width] = self.block_shape;
+        let block = y / block_height * self.n_block_columns() + x / block_width;
+        (block, y % block_height * block_width + x % block_width)
     }
 
     /// Calls `visit` with the index and the bytes of each block of a row, in order. `buffer` is

@@ -8,7 +8,7 @@ use rayon::prelude::*;
 use crate::block_layout::BlockLayout;
 use crate::isa::Isa;
 use crate::lanes::Lanes;
-use crate::linear::{Accumulator, Parameters, Pass, RecomputeZeroLogits, RowSet, UpdateScalars, UpdateTask};
+use crate::linear::{Accumulator, Parameters, Pass, RecomputeZeroLogits, RowSet, Update, UpdateScalars};
 use crate::losses::{LossFunction, PassMode};
 use crate::packed_rows::PackedRows;
 use crate::real::Real;
@@ -218,13 +218,13 @@ impl Fused {
     /// As [`Fused::step`].
     pub fn full_gradient(&mut self, rows: &PackedRows) -> Gradient {
         let n = rows.len();
-        let first = self.gradient_of(rows, RowSet::Range(0, n.min(ROWS_PER_SUM)));
-        let mut all = first.times(n.min(ROWS_PER_SUM) as f64 / n as f64);
-        for first in (0..n).step_by(ROWS_PER_SUM).skip(1) {
-            let end = n.min(first + ROWS_PER_SUM);
-            all.add_times(&self.gradient_of(rows, RowSet::Range(first, end)), (end - first) as f64 / n as f64);
+        let end = n.min(ROWS_PER_SUM);
+        let mut mean = self.gradient_of(rows, RowSet::Range(0, end)).times(end as f64 / n as f64);
+        for start in (0..n).step_by(ROWS_PER_SUM).skip(1) {
+            let end = n.min(start + ROWS_PER_SUM);
+            mean.add_times(&self.gradient_of(rows, RowSet::Range(start, end)), (end - start) as f64 / n as f64);
         }
-        all
+        mean
     }
 
     fn gradient_of(&mut self, rows: &PackedRows, row_set: RowSet) -> Gradient {
@@ -259,7 +259,7 @@ pub fn with_threads<R: Send>(threads: usize, f: impl FnOnce() -> R + Send) -> Re
     }
     match rayon::ThreadPoolBuilder::new().num_threads(threads).build() {
         Ok(pool) => Ok(pool.install(f)),
-        Err(error) if is_without_threads(&error) => Ok(f()),
+        Err(error) if threads_are_unsupported(&error) => Ok(f()),
         Err(error) => Err(ThreadPoolError(error)),
     }
 }
@@ -280,9 +280,9 @@ impl Error for ThreadPoolError {
     }
 }
 
-/// Whether the platform does not support threads. An error on a platform that supports them means
-/// that it has no more of them.
-fn is_without_threads(error: &rayon::ThreadPoolBuildError) -> bool {
+/// Whether the error means that the platform does not support threads. Other errors mean that the
+/// system has no more threads.
+fn threads_are_unsupported(error: &rayon::ThreadPoolBuildError) -> bool {
     let cause = error.source().and_then(|cause| cause.downcast_ref::<std::io::Error>());
     cause.is_some_and(|cause| cause.kind() == std::io::ErrorKind::Unsupported)
 }
@@ -384,7 +384,7 @@ impl<T: Real, const C: usize> Kernel for LinearKernel<T, C> {
     }
 
     fn update(&mut self, isa: Isa, scalars: UpdateScalars) {
-        isa.run(UpdateTask {
+        isa.run(Update {
             parameters: &mut self.parameters,
             accumulators: &mut self.accumulators[..self.n_used],
             scalars,

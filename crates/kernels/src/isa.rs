@@ -1,4 +1,4 @@
-//! Selection of the vector instructions at run time.
+//! Selection of the instruction set at run time.
 
 use std::fmt::{self, Display, Formatter};
 
@@ -51,8 +51,11 @@ impl Isa {
         {
             if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
                 available.push(Isa::Avx2);
-                let has_avx512_f_bw = is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512bw");
-                if has_avx512_f_bw && is_x86_feature_detected!("avx512dq") && is_x86_feature_detected!("avx512vl") {
+                if is_x86_feature_detected!("avx512f")
+                    && is_x86_feature_detected!("avx512bw")
+                    && is_x86_feature_detected!("avx512dq")
+                    && is_x86_feature_detected!("avx512vl")
+                {
                     available.push(Isa::Avx512);
                 }
             }
@@ -68,7 +71,7 @@ impl Isa {
         target_arch = "x86_64",
         expect(unsafe_code, reason = "the compiler cannot know that the features were detected")
     )]
-    pub(crate) fn run<J: IsaTask>(self, task: J) -> J::Output {
+    pub(crate) fn run<T: IsaTask>(self, task: T) -> T::Output {
         match self {
             // Every aarch64 processor has fused multiply-add.
             Isa::Portable => task.run::<{ cfg!(target_arch = "aarch64") }>(),
@@ -94,13 +97,13 @@ impl Isa {
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma")]
-fn avx2<J: IsaTask>(task: J) -> J::Output {
+fn avx2<T: IsaTask>(task: T) -> T::Output {
     task.run::<true>()
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma,avx512f,avx512bw,avx512dq,avx512vl")]
-fn avx512<J: IsaTask>(task: J) -> J::Output {
+fn avx512<T: IsaTask>(task: T) -> T::Output {
     task.run::<true>()
 }
 

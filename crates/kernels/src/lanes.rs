@@ -7,7 +7,7 @@
 use crate::real::Real;
 
 /// Number of lanes of a vector. It is also the number of features in a block, and the number of
-/// rows in a group.
+/// rows in a group: rows whose losses are computed together.
 pub(crate) const LANES: usize = 16;
 
 /// A vector of numbers: one per feature of a block, or one per row of a group.

@@ -48,7 +48,7 @@ impl<T: Real, const C: usize> Parameters<T, C> {
     }
 }
 
-/// Recomputes [`Parameters::zero_logits`], with the same rounding as [`UpdateTask`]. So a model
+/// Recomputes [`Parameters::zero_logits`], with the same rounding as [`Update`]. So a model
 /// whose parameters are set computes the same bits as a model that reached them by steps.
 pub(crate) struct RecomputeZeroLogits<'a, T, const C: usize> {
     pub(crate) parameters: &'a mut Parameters<T, C>,
@@ -392,7 +392,7 @@ fn add_product<T: Real, const C: usize, const FMA: bool>(
 
 /// The update after a pass: `W -= rate (gradient + lambda W)`, and b likewise. It also recomputes
 /// [`Parameters::zero_logits`].
-pub(crate) struct UpdateTask<'a, T, const C: usize> {
+pub(crate) struct Update<'a, T, const C: usize> {
     pub(crate) parameters: &'a mut Parameters<T, C>,
     /// The accumulator of each thread.
     pub(crate) accumulators: &'a mut [Accumulator<T, C>],
@@ -418,7 +418,7 @@ pub(crate) struct UpdateScalars {
     pub(crate) columns: usize,
 }
 
-impl<T: Real, const C: usize> IsaTask for UpdateTask<'_, T, C> {
+impl<T: Real, const C: usize> IsaTask for Update<'_, T, C> {
     type Output = ();
 
     #[inline(always)]

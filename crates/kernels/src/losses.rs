@@ -1,7 +1,7 @@
 //! Losses, residuals and accuracy, for a group of sixteen rows at a time.
 //!
-//! The logits of a group are `[k]` vectors, one per column of W. Each lane of a vector is one row.
-//! The functions replace the logits by the residuals `p - y`.
+//! The logits of a group are k vectors, one per column of W. Each lane of a vector is one row. To
+//! compute a gradient, the residuals `p - y` replace the logits.
 
 use std::sync::Arc;
 
@@ -69,8 +69,11 @@ impl LossStats {
         (loss + log_sum.take(), n_correct)
     }
 
-    /// Adds a group of `n` rows to the totals, for softmax regression. In mode `Gradient`, the
-    /// residuals replace the logits. The lanes without a row get residuals of 0.
+    /// Adds a group of `n` rows to the totals, for softmax regression.
+    ///
+    /// In mode `Gradient`, the residuals replace the logits. The residuals of lanes without a row
+    /// are
+    /// 0. In mode `Loss`, the logits are overwritten too, with values that have no use.
     #[inline(always)]
     pub(crate) fn softmax<T: Real, const FMA: bool>(
         &mut self,

@@ -48,8 +48,12 @@ pub(crate) trait Real:
     fn exp_nonpositive<const FMA: bool>(self) -> Self;
 }
 
+// Implements `Real` for a float type with `$mantissa` explicit bits of mantissa and the exponent
+// bias `$bias`. `$rounding` is 1.5 * 2^mantissa, `$lowest` the least argument of the exponential,
+// `$ln2` the two parts of ln 2. `$taylor` has the coefficients of the polynomial, the highest power
+// first.
 macro_rules! real {
-    ($float:ty, $bits:ty, $mantissa:literal, $bias:literal, $rounding:literal, $lowest:literal, $ln2:expr, $taylor:expr) => {
+    ($float:ty, $mantissa:literal, $bias:literal, $rounding:literal, $lowest:literal, $ln2:expr, $taylor:expr) => {
         impl Real for $float {
             const ZERO: Self = 0.0;
             const ONE: Self = 1.0;
@@ -99,7 +103,6 @@ macro_rules! real {
 // exact.
 real!(
     f32,
-    u32,
     23,
     127,
     12_582_912.0,
@@ -109,7 +112,6 @@ real!(
 );
 real!(
     f64,
-    u64,
     52,
     1023,
     6_755_399_441_055_744.0,

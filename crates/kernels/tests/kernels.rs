@@ -106,8 +106,8 @@ fn threads_without_rows_add_nothing() {
         (with_threads(threads, steps).unwrap(), fused.parameters().0)
     };
     let (losses, weight) = train(1);
-    let (losses_of_many, weight_of_many) = train(40);
-    assert!(relative_error(&losses_of_many, &losses) < 1e-13 && relative_error(&weight_of_many, &weight) < 1e-13);
+    let (losses_of_40, weight_of_40) = train(40);
+    assert!(relative_error(&losses_of_40, &losses) < 1e-13 && relative_error(&weight_of_40, &weight) < 1e-13);
 }
 
 #[test]
