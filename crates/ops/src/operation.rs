@@ -123,7 +123,7 @@ pub fn supports_linear_loss(device: &Device) -> bool {
 
 /// The results of one pass over a batch.
 pub(crate) struct FusedOutput<B: Backend> {
-    /// `[1]`
+    /// The mean cross-entropy C, `[1]`
     pub(crate) loss: FloatTensor<B>,
     /// `dC/dW`, `[d, k]`
     pub(crate) weight: FloatTensor<B>,
@@ -166,7 +166,7 @@ pub(crate) trait LinearLoss: Backend {
     ) -> FloatTensor<Self>;
 }
 
-/// Implements the operation without autodiff, which returns only the loss.
+/// Implements the operation for a backend without autodiff. It returns only the loss.
 macro_rules! without_autodiff {
     ($backend:ty) => {
         impl LinearLoss for $backend {

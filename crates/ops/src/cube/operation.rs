@@ -92,16 +92,17 @@ fn losses_and_residuals<F: Float, I: Int>(
     #[comptime] loss: Loss,
     #[define(F, I)] _types: [ElemType; 2],
 ) {
-    let n_slices = comptime!(UNITS / lanes);
+    let n_groups = comptime!(UNITS / lanes);
     let unit = UNIT_POS as usize;
     let lane = unit % lanes;
-    let slice = unit / lanes;
+    let group = unit / lanes;
     let (n, d, k) = (n as usize, d as usize, k as usize);
     let row = CUBE_POS;
     if row >= n {
         terminate!();
     }
-    let mut partial_sums = Shared::<[F]>::new_slice(UNITS);
+    // One value per unit, to be reduced: a partial logit, a maximum, or a sum.
+    let mut unit_values = Shared::<[F]>::new_slice(UNITS);
     let mut label_logit = Shared::<[F]>::new_slice(1usize);
     let label = u32::cast_from(labels[row]) as usize;
     let one_over_n = one_over_n.get::<F>();
@@ -112,18 +113,18 @@ fn losses_and_residuals<F: Float, I: Int>(
         let class = first_class + lane;
         let mut z = F::new(0.0);
         if class < k {
-            let mut j = slice;
+            let mut j = group;
             while j < d {
                 z = fma(features[row * d + j], weight[j * k + class], z);
-                j += n_slices;
+                j += n_groups;
             }
         }
-        partial_sums[unit] = z;
+        unit_values[unit] = z;
         sync_cube();
-        if slice == 0 && class < k {
+        if group == 0 && class < k {
             let mut z = bias[class];
-            for s in 0..n_slices {
-                z += partial_sums[s * lanes + lane];
+            for s in 0..n_groups {
+                z += unit_values[s * lanes + lane];
             }
             residual[row * k + class] = z;
             if z > max_logit {
@@ -138,31 +139,31 @@ fn losses_and_residuals<F: Float, I: Int>(
     }
 
     if comptime!(loss == Loss::Softmax) {
-        if slice == 0 {
-            partial_sums[lane] = max_logit;
+        if group == 0 {
+            unit_values[lane] = max_logit;
         }
         sync_cube();
         for l in 0..lanes {
-            if partial_sums[l] > max_logit {
-                max_logit = partial_sums[l];
+            if unit_values[l] > max_logit {
+                max_logit = unit_values[l];
             }
         }
         sync_cube();
         let mut exp_sum = F::new(0.0);
-        if slice == 0 {
+        if group == 0 {
             let mut class = lane;
             while class < k {
                 exp_sum += (residual[row * k + class] - max_logit).exp();
                 class += lanes;
             }
-            partial_sums[lane] = exp_sum;
+            unit_values[lane] = exp_sum;
         }
         sync_cube();
         exp_sum = F::new(0.0);
         for l in 0..lanes {
-            exp_sum += partial_sums[l];
+            exp_sum += unit_values[l];
         }
-        if slice == 0 {
+        if group == 0 {
             let mut class = lane;
             while class < k {
                 // Eq. (17): P - Y.
