@@ -45,7 +45,7 @@ pub(crate) fn stop_with(patience: usize, evaluations: &[Evaluation]) -> Option<&
     let mut rule = EarlyStopping::new(Some(patience));
     evaluations
         .iter()
-        .find(|evaluation| rule.judge(evaluation.step, evaluation.validation_loss) == StoppingDecision::Stop)
+        .find(|evaluation| rule.record(evaluation.step, evaluation.validation_loss) == StoppingDecision::Stop)
 }
 
 /// A spike is a loss that exceeds the larger of its two neighbours by this factor.

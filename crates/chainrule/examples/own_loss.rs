@@ -12,7 +12,9 @@ use std::num::NonZero;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use chainrule::core::{Link, ModelKind, Parameters, Precision, Preprocessing, Settings, Solver, Targets, TrainConfig};
+use chainrule::core::{
+    Link, ModelKind, Parameters, Precision, Preprocessing, Settings, Solver, TargetKind, TrainConfig,
+};
 use chainrule::gradcheck::{Gradient, Options, Parameter, check_slices};
 use chainrule::kernels::{Float, Fused, Isa, PackedRows};
 use chainrule::solve::{Predictor, find_optimum};
@@ -27,8 +29,8 @@ impl Link for Poisson {
         1
     }
 
-    fn targets(&self) -> Targets {
-        Targets::Numbers
+    fn target_kind(&self) -> TargetKind {
+        TargetKind::Numbers
     }
 
     fn residual(&self, z: &mut [f64], target: f64) -> f64 {
@@ -45,7 +47,7 @@ impl Link for Poisson {
         vec![z[0].exp()]
     }
 
-    fn is_right(&self, z: &[f64], target: f64) -> bool {
+    fn is_correct(&self, z: &[f64], target: f64) -> bool {
         z[0].exp().round() == target
     }
 }

@@ -108,7 +108,7 @@ impl Machine {
         self.has_precision(&config)?;
         let engine = self.engine(&config, features, None)?;
         match config.descent().gradient {
-            GradientSource::Auto => Ok(config.with_gradient(engine.gradient())),
+            GradientSource::Auto => Ok(config.with_gradient(engine.default_gradient())),
             _ => Ok(config),
         }
     }
@@ -137,7 +137,7 @@ impl Machine {
     ) -> Result<EngineKind, Error> {
         let mut refused = MissingAbility::Gradient;
         for engine in self.engines() {
-            match engine.missing_for(config, features, in_file.is_some()) {
+            match engine.missing_ability_for(config, features, in_file.is_some()) {
                 None => return Ok(engine),
                 // An engine without the requested gradient source is not the intended one. The last
                 // engine supports most, so its reason is reported.

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use chainrule_core::{
     Class, DataConfig, DataFile, DataKind, MAX_ABS_VALUE, MAX_CLASSES, ModelKind, Schema, Settings, TrainConfig,
-    Unused, count, name_problem,
+    UnusedFiles, count, name_problem,
 };
 use chainrule_data::digits::draw_both;
 use chainrule_data::table::in_label_order;
@@ -105,7 +105,8 @@ impl Samples {
     pub fn digits(count: usize, seed: u64) -> Self {
         let [images, _] = draw_both(seed, Counts { train: count, validation: 0 });
         let files = images.file_checksums().map(|sha256| DataFile { name: Origin::Embedded.to_string(), sha256 });
-        let source = Provenance { name: Origin::Embedded.to_string(), files: files.into(), unused: Unused::default() };
+        let source =
+            Provenance { name: Origin::Embedded.to_string(), files: files.into(), unused: UnusedFiles::default() };
         let schema = Schema {
             kind: DataKind::Images,
             image_size: [images.size().0, images.size().1],
@@ -262,7 +263,7 @@ impl Samples<()> {
 /// model is fitted without labels.
 fn in_memory(sha256: String) -> Provenance {
     let file = DataFile { name: "rows in memory".to_owned(), sha256 };
-    Provenance { name: file.name.clone(), files: vec![file], unused: Unused::default() }
+    Provenance { name: file.name.clone(), files: vec![file], unused: UnusedFiles::default() }
 }
 
 impl<L: Label> Samples<L> {
@@ -312,7 +313,7 @@ impl<L: Label> Samples<L> {
         let (mut classes, mut labels) = (Vec::new(), Vec::new());
         for (position, name) in (0..=u8::MAX).zip(names) {
             let name = name.to_string();
-            let Some(found) = self.schema.classes.iter().position(|class| class.is_called(&name)) else {
+            let Some(found) = self.schema.classes.iter().position(|class| class.has_name(&name)) else {
                 return Err(
                     SamplesError::UnknownClass { class: name, classes: class_list(&self.schema.classes) }.into()
                 );
@@ -352,7 +353,7 @@ impl<L: Label> Samples<L> {
             .iter()
             .map(|class| {
                 let name = class.to_string();
-                schema.classes.iter().position(|own| own.is_called(&name)).map(|position| position as u8)
+                schema.classes.iter().position(|own| own.has_name(&name)).map(|position| position as u8)
             })
             .collect();
         let is_unknown = |&row: &usize| positions[usize::from(rows.label(row))].is_none();
@@ -396,7 +397,7 @@ impl<L: Clone> Samples<L> {
     }
 
     /// Returns the files of the data folder that were not used.
-    pub fn unused(&self) -> &Unused {
+    pub fn unused(&self) -> &UnusedFiles {
         &self.source.unused
     }
 

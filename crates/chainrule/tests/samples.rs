@@ -118,7 +118,7 @@ fn classes_are_found_by_their_names_in_any_order() {
     assert_eq!(fitted.evaluate(&turned).unwrap(), fitted.evaluate(&samples).unwrap());
     let some = samples.with_classes(&["poppy"]).unwrap();
     assert_eq!(some.len(), 40);
-    let right = fitted.predict(&some).unwrap().iter().filter(|class| class.is_called("poppy")).count();
+    let right = fitted.predict(&some).unwrap().iter().filter(|class| class.has_name("poppy")).count();
     assert_eq!(right as f64 / 40.0, fitted.score(&some).unwrap());
 
     let rows = [[3.0, 2000.0, 0.1]];

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use anyhow::{Result, anyhow, bail};
 use chainrule::machine::all_threads;
-use chainrule_core::{Class, DataConfig, Features, LinkKind, Unused, count, display_width, to_right};
+use chainrule_core::{Class, DataConfig, Features, LinkKind, UnusedFiles, align_right, count, display_width};
 use chainrule_data::readers;
 use chainrule_data::{
     DIGITS, Data, DataError, Holdout, PictureRequest, Prefetcher, Provenance, Request, RowBuffer, Rows, Split,
@@ -95,7 +95,7 @@ struct AboutData {
     left_out_classes: BTreeMap<String, usize>,
     /// Files in the folder that are not used.
     #[serde(flatten)]
-    unused: Unused,
+    unused: UnusedFiles,
 }
 
 /// Means no split: training and validation rows together.
@@ -456,21 +456,21 @@ fn describe(answer: &Answer, kind: &str, noun: &str) -> Lines {
     lines.add(format!("{:>first$} {:>10} {:>10} {:>10} {:>10}", "class", "precision", "recall", "F1", nouns));
     for (class, class_scores) in classes.iter().zip(&scores.per_class) {
         let [precision, recall, f1] = [class_scores.precision, class_scores.recall, class_scores.f1].map(or_dash);
-        let class = to_right(class, first);
+        let class = align_right(class, first);
         lines.add(format!("{class} {precision:>10} {recall:>10} {f1:>10} {:>10}", class_scores.rows));
     }
 
     let columns = scores.rows.to_string().len().max(longest).max(3) + 1;
-    let cells = |cells: Vec<String>| cells.iter().map(|cell| to_right(cell, columns)).collect::<String>();
+    let cells = |cells: Vec<String>| cells.iter().map(|cell| align_right(cell, columns)).collect::<String>();
     lines.empty_line();
     lines.add(format!(
         "{} {}",
-        to_right("predicted as", first),
+        align_right("predicted as", first),
         cells(classes.iter().map(ToString::to_string).collect())
     ));
     for (class, counts) in classes.iter().zip(&scores.confusion) {
         let counts = counts.iter().map(|&count| if count == 0 { ".".to_owned() } else { count.to_string() });
-        lines.add(format!("{} {}", to_right(class, first), cells(counts.collect())));
+        lines.add(format!("{} {}", align_right(class, first), cells(counts.collect())));
     }
 
     lines.empty_line();

@@ -2,7 +2,7 @@
 
 use std::io::IsTerminal;
 
-use chainrule_core::{display_width, to_left, visible};
+use chainrule_core::{align_left, display_width, visible};
 
 /// The colours that the output supports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,7 +78,7 @@ impl ColorSupport {
                 while display_width(&name) > shown {
                     name.pop();
                 }
-                line.push_str(&to_left(name, shown + GAP));
+                line.push_str(&align_left(name, shown + GAP));
             }
             text.push_str(line.trim_end());
             text.push('\n');

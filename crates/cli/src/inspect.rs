@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, anyhow, bail};
-use chainrule_core::{Class, LinkKind, WeightNorms, count, display_width, to_left, to_right};
+use chainrule_core::{Class, LinkKind, WeightNorms, align_left, align_right, count, display_width};
 use chainrule_data::picture::Treatment;
 use chainrule_data::readers::{self, IMAGES};
 use chainrule_data::{input_files, names};
@@ -223,7 +223,7 @@ fn explain(model: &Model, options: &InspectOptions) -> Result<(Vec<u8>, ImageExp
     let prediction = model.predictor.predict(&image.pixels)?;
     let position = match &options.class {
         None => prediction.class,
-        Some(class) => match model.classes().iter().position(|known| known.is_called(class)) {
+        Some(class) => match model.classes().iter().position(|known| known.has_name(class)) {
             Some(position) => position,
             None => bail!("--class {class}: the model's classes are [{}]", names(model.classes()).join(", ")),
         },
@@ -309,19 +309,19 @@ fn describe(answer: &Answer, kind: &str) -> Lines {
         let first = longest(&classes).max(12);
         lines.add(format!("{:>first$} {:>10} {:>10} {:>10} {:>10}", "class", "norm", "bias", "smallest", "largest"));
         for ClassSummary { class, frobenius, bias, smallest, largest } in &answer.weights {
-            let class = to_right(class, first);
+            let class = align_right(class, first);
             lines.add(format!("{class} {frobenius:>10.4} {bias:>10.4} {smallest:>10.4} {largest:>10.4}"));
         }
         if let Some(features) = &answer.features {
             let names: Vec<String> = features.iter().map(|feature| feature.name.clone()).collect();
             let (first, columns) = (longest(&names).max(12), longest(&classes).max(10));
             let cells = |cells: Vec<String>| {
-                cells.iter().map(|cell| format!(" {}", to_right(cell, columns))).collect::<String>()
+                cells.iter().map(|cell| format!(" {}", align_right(cell, columns))).collect::<String>()
             };
             lines.empty_line();
             lines.add(format!("{:>first$}{}", "weight of", cells(classes)));
             for FeatureSummary { name, weights, .. } in features {
-                let name = to_right(name, first);
+                let name = align_right(name, first);
                 lines.add(format!("{name}{}", cells(weights.iter().map(|w| format!("{w:.4}")).collect())));
             }
         }
@@ -337,7 +337,7 @@ fn describe(answer: &Answer, kind: &str) -> Lines {
     let evidence = &image.evidence;
     lines.add(format!(
         "{} logit {:.4}: pixels {:.4}, bias {:.4}",
-        to_left(format!("for {}", evidence.class), 12),
+        align_left(format!("for {}", evidence.class), 12),
         evidence.logit,
         evidence.logit - evidence.bias,
         evidence.bias

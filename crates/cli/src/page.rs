@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::{Result, bail};
-use chainrule_core::{Class, Schema, Unused};
+use chainrule_core::{Class, Schema, UnusedFiles};
 use chainrule_data::{Counts, Origin as DataOrigin, Provenance, digits, is_mnist};
 use chainrule_report::DrawingPage;
 use chainrule_solve::Predictor;
@@ -54,7 +54,7 @@ pub(crate) fn page(options: &PageOptions) -> Result<u8> {
             let source = Provenance {
                 name: manifest.data_source.clone(),
                 files: manifest.data_files.clone(),
-                unused: Unused::default(),
+                unused: UnusedFiles::default(),
             };
             examples(&source, schema, &model.predictor)
         }

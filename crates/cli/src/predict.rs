@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use chainrule_core::{Class, ContentError, LinkKind, display_width, to_right};
+use chainrule_core::{Class, ContentError, LinkKind, align_right, display_width};
 use chainrule_data::input_files::{self, ImageInput};
 use chainrule_data::picture::Treatment;
 use chainrule_data::readers::{self, IMAGES, PICTURES, READERS, TABLES};
@@ -204,7 +204,7 @@ fn widths(model: &Model) -> [usize; 2] {
 /// Returns the header of the table.
 fn heading(model: &Model) -> Lines {
     let [first, columns] = widths(model);
-    let classes: String = model.classes().iter().map(|class| to_right(class, columns)).collect();
+    let classes: String = model.classes().iter().map(|class| align_right(class, columns)).collect();
     let row_name = if model.features().is_some() { "row, from 0" } else { "image" };
     let mut lines = Lines::default();
     lines.add(format!("{:>first$}  probability in % of", "predicted"));
@@ -215,7 +215,7 @@ fn heading(model: &Model) -> Lines {
 /// Returns one line: the predicted class, the probabilities and the name of the image or row.
 fn line(predicted: &Predicted, model: &Model) -> String {
     let [first, columns] = widths(model);
-    let mut line = to_right(&predicted.class, first);
+    let mut line = align_right(&predicted.class, first);
     let mut write = |text: std::fmt::Arguments| line.write_fmt(text).expect("writing to a String cannot fail");
     for probability in &predicted.probabilities {
         write(format_args!("{:>columns$.2}", 100.0 * probability));

@@ -4,7 +4,7 @@ use std::iter::repeat;
 use std::path::Path;
 
 use anyhow::Result;
-use chainrule_core::{Unused, UnusedFile, display_width, to_left};
+use chainrule_core::{UnusedFile, UnusedFiles, align_left, display_width};
 use chainrule_data::table::{AboutColumn, AboutTable};
 use chainrule_data::{
     Counts, Data, DataError, Images, Request, digits, inspect_source, mnist, sha256_of_files, unused_message,
@@ -69,7 +69,7 @@ pub(crate) fn data(options: &DataOptions) -> Result<u8> {
     };
     if let Some(inspected) = request.about_tables()? {
         let tables = inspected.files.into_iter().map(|(file, about)| AboutTableFile { file, about }).collect();
-        let Unused { files, left_out } = inspected.unused.clone();
+        let UnusedFiles { files, left_out } = inspected.unused.clone();
         let about = AboutTables { tables, unused: files, unused_left_out: left_out };
         if options.output.json {
             print_json(&about)?;
@@ -150,7 +150,7 @@ fn describe(about: &About, data: &Data) -> Lines {
             (None, true) => "MNIST's",
             (None, false) => "not MNIST's",
         };
-        lines.add(format!("{} {:>6}  {}  {is_mnist}", to_left(&file.name, first), file.count, file.sha256));
+        lines.add(format!("{} {:>6}  {}  {is_mnist}", align_left(&file.name, first), file.count, file.sha256));
     }
     for (name, images) in [("training", &data.train), ("validation", &data.validation)] {
         lines.add(format!("{name:<11} of each label: {}", label_counts(images, data)));
@@ -161,7 +161,7 @@ fn describe(about: &About, data: &Data) -> Lines {
     lines
 }
 
-fn describe_tables(about: &AboutTables, unused: &Unused) -> Lines {
+fn describe_tables(about: &AboutTables, unused: &UnusedFiles) -> Lines {
     let mut lines = Lines::default();
     for AboutTableFile { file, about } in &about.tables {
         lines.add(format!("source  {file}"));
@@ -175,7 +175,7 @@ fn describe_tables(about: &AboutTables, unused: &Unused) -> Lines {
         for AboutColumn { name, numbers, missing, texts, smallest, largest, different } in &about.columns {
             let [smallest, largest] = [smallest, largest].map(|x| x.map(|x| x.to_string()).unwrap_or_default());
             let different = different.map_or_else(|| "over 256".to_owned(), |count| count.to_string());
-            let name = to_left(name, first);
+            let name = align_left(name, first);
             lines.add(format!(
                 "{name} {numbers:>9} {missing:>9} {texts:>9} {smallest:>12} {largest:>12} {different:>9}"
             ));

@@ -61,7 +61,7 @@ impl Class {
     }
 
     /// Whether `text` names this class.
-    pub fn is_called(&self, text: &str) -> bool {
+    pub fn has_name(&self, text: &str) -> bool {
         self.to_string() == text
     }
 }

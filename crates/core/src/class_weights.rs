@@ -49,7 +49,7 @@ impl ClassWeights {
         match self {
             Self::Balanced => None,
             Self::Named(_) => {
-                let name = one_line(self.unknown(classes)?);
+                let name = one_line(self.unknown_name(classes)?);
                 Some(format!("data.classes has no class {name}; they are {}", listed(classes)))
             }
             Self::Each(_) if kind == ModelKind::Logistic => Some(by_name(&weights, classes)),
@@ -62,7 +62,7 @@ impl ClassWeights {
     }
 
     /// Returns the first name that is not among these classes.
-    pub fn unknown(&self, classes: &[impl ToString]) -> Option<&str> {
+    pub fn unknown_name(&self, classes: &[impl ToString]) -> Option<&str> {
         let Self::Named(weights) = self else { return None };
         let classes: Vec<String> = classes.iter().map(ToString::to_string).collect();
         weights.keys().find(|name| !classes.contains(name)).map(String::as_str)

@@ -13,7 +13,7 @@ pub enum StoppingDecision {
     /// The loss is the lowest so far.
     Improved,
     /// The loss is not lower, but the patience is not used up.
-    Missed,
+    NotImproved,
     /// The loss is not lower, and the patience is used up.
     Stop,
 }
@@ -25,7 +25,7 @@ impl EarlyStopping {
     }
 
     /// Records the validation loss of the next evaluation and returns the decision.
-    pub fn judge(&mut self, step: usize, loss: f64) -> StoppingDecision {
+    pub fn record(&mut self, step: usize, loss: f64) -> StoppingDecision {
         if self.best.is_none_or(|(_, best)| loss < best) {
             self.best = Some((step, loss));
             self.misses = 0;
@@ -35,7 +35,7 @@ impl EarlyStopping {
         if self.patience.is_some_and(|patience| self.misses >= patience) {
             StoppingDecision::Stop
         } else {
-            StoppingDecision::Missed
+            StoppingDecision::NotImproved
         }
     }
 

@@ -117,7 +117,7 @@ impl EngineKind {
 
     /// Returns the first ability that the config needs and the engine lacks. It checks neither the
     /// rows nor the source of gradients.
-    pub fn missing(self, config: &TrainConfig) -> Option<MissingAbility> {
+    pub fn missing_ability(self, config: &TrainConfig) -> Option<MissingAbility> {
         let can = self.abilities();
         first_missing([
             (MissingAbility::Optimizer, can.optimizers || config.descent().update() == UpdateRule::Plain),
@@ -128,7 +128,7 @@ impl EngineKind {
 
     /// The same, and also checks the source of gradients, the storage type of the features, and
     /// whether rows stay in their file.
-    pub fn missing_for(
+    pub fn missing_ability_for(
         self,
         config: &TrainConfig,
         features: FeatureKind,
@@ -139,7 +139,7 @@ impl EngineKind {
             MissingAbility::Gradient,
             gradient == GradientSource::Auto || can.gradients.contains(&gradient),
         )])
-        .or_else(|| self.missing(config))
+        .or_else(|| self.missing_ability(config))
         .or_else(|| {
             first_missing([
                 (MissingAbility::Features(features), can.features.contains(&features)),
@@ -149,7 +149,7 @@ impl EngineKind {
     }
 
     /// The default source of gradients.
-    pub fn gradient(self) -> GradientSource {
+    pub fn default_gradient(self) -> GradientSource {
         self.abilities().gradients[0]
     }
 }

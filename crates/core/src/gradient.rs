@@ -12,7 +12,7 @@ pub struct Gradient {
 impl Gradient {
     /// Multiplies every number by a factor.
     #[must_use]
-    pub fn times(mut self, factor: f64) -> Self {
+    pub fn scaled_by(mut self, factor: f64) -> Self {
         self.loss *= factor;
         self.weight.iter_mut().chain(&mut self.bias).for_each(|x| *x *= factor);
         self
@@ -22,7 +22,7 @@ impl Gradient {
     ///
     /// # Panics
     /// If the shapes differ.
-    pub fn add_times(&mut self, other: &Gradient, factor: f64) {
+    pub fn add_scaled(&mut self, other: &Gradient, factor: f64) {
         assert_eq!((self.weight.len(), self.bias.len()), (other.weight.len(), other.bias.len()), "the same model");
         self.loss += factor * other.loss;
         let numbers = self.weight.iter_mut().chain(&mut self.bias);

@@ -15,7 +15,7 @@
 //! - [`History`]: the loss of every step, and every evaluation
 //! - [`EarlyStopping`]: the rule that ends a run. It can also be replayed with another patience.
 //! - [`Certificate`]: a proven bound on the distance to the minimum
-//! - [`DataFile`] and [`Unused`]: the data files that a run used, and those that it did not
+//! - [`DataFile`] and [`UnusedFiles`]: the data files that a run used, and those that it did not
 //! - [`visible`], [`one_line`], [`count`], [`nearest`] and others: text for messages
 
 mod certificate;
@@ -55,19 +55,19 @@ pub use engine_kind::{Abilities, EngineKind, MissingAbility};
 pub use features::{FeatureKind, Features};
 pub use gradient::{Gradient, Step};
 pub use history::{Evaluation, FinalMetrics, History};
-pub use link::{Dual, Link, Logistic, OneVsRest, Softmax, Targets};
+pub use link::{DualDomain, Link, Logistic, OneVsRest, Softmax, TargetKind};
 pub use link_kind::LinkKind;
 pub use norms::WeightNorms;
 pub use parameters::Parameters;
 pub use preprocessing::{MAX_ABS_VALUE, Preprocessing, Standardization};
-pub use ranges::{IMAGE_SIZE, IMAGE_SIZE_MESSAGE, INTEGER_RANGES, range_of, whole};
+pub use ranges::{IMAGE_SIZE, IMAGE_SIZE_MESSAGE, INTEGER_RANGES, range_message, range_of};
 pub use schema::{DataKind, MAX_CLASSES, Schema};
 pub use sentence::{
-    count, display_width, edit_distance_within, is_control_like, max_typos, nearest, normalise_name, one_line,
-    similar_names, to_left, to_right, visible,
+    align_left, align_right, count, display_width, edit_distance_within, is_control_like, max_typos, nearest,
+    normalise_name, one_line, similar_names, visible,
 };
 pub use train_config::{SettingError, Settings, TrainConfig};
-pub use unused::{Unused, UnusedFile};
+pub use unused::{UnusedFile, UnusedFiles};
 pub use update::{LearningRateSchedule, UpdateRule};
 
 #[cfg(doctest)]

@@ -15,7 +15,7 @@ pub trait Link: Debug + Send + Sync {
     fn columns(&self) -> usize;
 
     /// The kind of target that a row has.
-    fn targets(&self) -> Targets;
+    fn target_kind(&self) -> TargetKind;
 
     /// Returns the loss `C` of a row with logits `z` `[k]`, in nats. Replaces `z` by the residual
     /// `dC/dz`.
@@ -36,11 +36,11 @@ pub trait Link: Debug + Send + Sync {
     }
 
     /// Whether the prediction from these logits equals the target.
-    fn is_right(&self, z: &[f64], target: f64) -> bool;
+    fn is_correct(&self, z: &[f64], target: f64) -> bool;
 
     /// The set of possible means, if it allows a bound without a penalty on the bias, Eq. (32).
     /// Without it, a certificate requires a penalised bias, Eq. (28).
-    fn dual(&self) -> Option<Dual> {
+    fn dual_domain(&self) -> Option<DualDomain> {
         None
     }
 
@@ -54,7 +54,7 @@ pub trait Link: Debug + Send + Sync {
 /// The kind of target that a model's rows have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Targets {
+pub enum TargetKind {
     /// Classes, as positions below this number.
     Classes(usize),
     /// Numbers.
@@ -65,7 +65,7 @@ pub enum Targets {
 /// `mean - target` and that the loss is the Legendre dual of the negative entropy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Dual {
+pub enum DualDomain {
     /// Probabilities of the classes, one per column. They sum to 1.
     Simplex,
     /// One probability, that of the positive class.
@@ -77,8 +77,8 @@ impl<L: Link + ?Sized> Link for Arc<L> {
         (**self).columns()
     }
 
-    fn targets(&self) -> Targets {
-        (**self).targets()
+    fn target_kind(&self) -> TargetKind {
+        (**self).target_kind()
     }
 
     fn residual(&self, z: &mut [f64], target: f64) -> f64 {
@@ -97,12 +97,12 @@ impl<L: Link + ?Sized> Link for Arc<L> {
         (**self).class_logits(z)
     }
 
-    fn is_right(&self, z: &[f64], target: f64) -> bool {
-        (**self).is_right(z, target)
+    fn is_correct(&self, z: &[f64], target: f64) -> bool {
+        (**self).is_correct(z, target)
     }
 
-    fn dual(&self) -> Option<Dual> {
-        (**self).dual()
+    fn dual_domain(&self) -> Option<DualDomain> {
+        (**self).dual_domain()
     }
 
     fn kind(&self) -> Option<LinkKind> {
@@ -119,8 +119,8 @@ impl Link for Logistic {
         1
     }
 
-    fn targets(&self) -> Targets {
-        Targets::Classes(2)
+    fn target_kind(&self) -> TargetKind {
+        TargetKind::Classes(2)
     }
 
     /// Eqs. (3) and (6) of `docs/derivation.md`.
@@ -142,12 +142,12 @@ impl Link for Logistic {
         vec![0.0, z[0]]
     }
 
-    fn is_right(&self, z: &[f64], target: f64) -> bool {
+    fn is_correct(&self, z: &[f64], target: f64) -> bool {
         f64::from(u8::from(z[0] > 0.0)) == target
     }
 
-    fn dual(&self) -> Option<Dual> {
-        Some(Dual::Interval)
+    fn dual_domain(&self) -> Option<DualDomain> {
+        Some(DualDomain::Interval)
     }
 
     fn kind(&self) -> Option<LinkKind> {
@@ -167,8 +167,8 @@ impl Link for Softmax {
         self.n_classes
     }
 
-    fn targets(&self) -> Targets {
-        Targets::Classes(self.n_classes)
+    fn target_kind(&self) -> TargetKind {
+        TargetKind::Classes(self.n_classes)
     }
 
     /// Eqs. (13) and (17) of `docs/derivation.md`.
@@ -193,14 +193,14 @@ impl Link for Softmax {
     }
 
     /// Of equal logits, the first one wins.
-    fn is_right(&self, z: &[f64], target: f64) -> bool {
+    fn is_correct(&self, z: &[f64], target: f64) -> bool {
         let class = target as usize;
         z.iter().enumerate().all(|(k, other)| if k < class { *other < z[class] } else { *other <= z[class] })
     }
 
-    fn dual(&self) -> Option<Dual> {
+    fn dual_domain(&self) -> Option<DualDomain> {
         // A single class has probability 1, which also lies in the interval.
-        Some(if self.n_classes > 1 { Dual::Simplex } else { Dual::Interval })
+        Some(if self.n_classes > 1 { DualDomain::Simplex } else { DualDomain::Interval })
     }
 
     fn kind(&self) -> Option<LinkKind> {
@@ -228,8 +228,8 @@ impl Link for OneVsRest {
         self.n_classes
     }
 
-    fn targets(&self) -> Targets {
-        Targets::Classes(self.n_classes)
+    fn target_kind(&self) -> TargetKind {
+        TargetKind::Classes(self.n_classes)
     }
 
     fn residual(&self, z: &mut [f64], target: f64) -> f64 {
@@ -245,8 +245,8 @@ impl Link for OneVsRest {
         z.iter().map(|&z| log_sigmoid(z)).collect()
     }
 
-    fn is_right(&self, z: &[f64], target: f64) -> bool {
-        Softmax { n_classes: self.n_classes }.is_right(z, target)
+    fn is_correct(&self, z: &[f64], target: f64) -> bool {
+        Softmax { n_classes: self.n_classes }.is_correct(z, target)
     }
 
     fn kind(&self) -> Option<LinkKind> {

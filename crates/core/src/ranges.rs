@@ -34,14 +34,14 @@ pub fn range_of(key: &str) -> Option<RangeInclusive<u64>> {
 }
 
 /// Returns an error if `value` is outside the range of `key`.
-pub(crate) fn check_whole(key: &'static str, value: u64) -> Result<(), (&'static str, String)> {
+pub(crate) fn check_range(key: &'static str, value: u64) -> Result<(), (&'static str, String)> {
     match range_of(key) {
-        Some(range) if !range.contains(&value) => Err((key, whole(&range))),
+        Some(range) if !range.contains(&value) => Err((key, range_message(&range))),
         _ => Ok(()),
     }
 }
 
 /// The text of an error about a value outside this range.
-pub fn whole(range: &RangeInclusive<u64>) -> String {
+pub fn range_message(range: &RangeInclusive<u64>) -> String {
     format!("expected a whole number from {} to {}", range.start(), range.end())
 }

@@ -53,14 +53,14 @@ pub fn display_width(text: &str) -> usize {
 }
 
 /// Pads a text on the right to at least this many columns.
-pub fn to_left(text: impl Display, columns: usize) -> String {
+pub fn align_left(text: impl Display, columns: usize) -> String {
     let text = text.to_string();
     let text = visible(&text);
     format!("{text}{}", " ".repeat(columns.saturating_sub(text.width())))
 }
 
 /// Pads a text on the left to at least this many columns.
-pub fn to_right(text: impl Display, columns: usize) -> String {
+pub fn align_right(text: impl Display, columns: usize) -> String {
     let text = text.to_string();
     let text = visible(&text);
     format!("{}{text}", " ".repeat(columns.saturating_sub(text.width())))
@@ -142,11 +142,11 @@ mod tests {
             [("kind", 4), ("naïve", 5), ("e\u{301}", 1), ("漢字", 4), ("\u{1b}[31m", 10), ("\u{202e}", 8)]
         {
             assert_eq!(display_width(text), columns, "{text:?}");
-            assert_eq!(display_width(&to_right(text, 12)), 12, "{text:?}");
-            assert_eq!(display_width(&to_left(text, 12)), 12, "{text:?}");
-            assert_eq!(to_right(text, 0), visible(text), "{text:?}");
+            assert_eq!(display_width(&align_right(text, 12)), 12, "{text:?}");
+            assert_eq!(display_width(&align_left(text, 12)), 12, "{text:?}");
+            assert_eq!(align_right(text, 0), visible(text), "{text:?}");
         }
-        assert_eq!((to_right("a", 3), to_left(7, 3)), ("  a".into(), "7  ".into()));
+        assert_eq!((align_right("a", 3), align_left(7, 3)), ("  a".into(), "7  ".into()));
     }
 
     #[test]

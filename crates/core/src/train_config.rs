@@ -7,7 +7,7 @@ use crate::config::{
     DataConfig, DescentConfig, EarlyStoppingConfig, Generator, GradientSource, ModelConfig, ModelKind, ObjectiveConfig,
     OptimumConfig, Schedule, Solver,
 };
-use crate::ranges::{IMAGE_SIZE, IMAGE_SIZE_MESSAGE, check_whole};
+use crate::ranges::{IMAGE_SIZE, IMAGE_SIZE_MESSAGE, check_range};
 use crate::{Class, ClassWeights, EngineKind, UpdateRule};
 
 /// The settings of an experiment, with defaults for missing ones. They are not validated: see
@@ -190,7 +190,7 @@ impl TrainConfig {
 /// Returns the first key with an invalid value, and the problem.
 fn check(config: &TrainConfig) -> Result<(), (&'static str, String)> {
     let holds = |key, holds: bool, problem: &str| if holds { Ok(()) } else { Err((key, problem.to_owned())) };
-    let count = |key, value: usize| check_whole(key, value as u64);
+    let count = |key, value: usize| check_range(key, value as u64);
     let (data, descent, stopping) = (&config.data, &config.descent, &config.early_stopping);
 
     let name = &config.experiment;
@@ -214,11 +214,11 @@ fn check(config: &TrainConfig) -> Result<(), (&'static str, String)> {
     if let Some(classes) = &data.classes {
         // Compares names as text, so that 2 and "2" are the same class.
         let repeated =
-            (1..classes.len()).any(|i| classes[..i].iter().any(|class| class.is_called(&classes[i].to_string())));
+            (1..classes.len()).any(|i| classes[..i].iter().any(|class| class.has_name(&classes[i].to_string())));
         holds("data.classes", !repeated, "names a class twice")?;
         holds("data.classes", classes.len() >= 2, "expected at least two classes")?;
     }
-    check_whole("data.resident_bytes", data.resident_bytes)?;
+    check_range("data.resident_bytes", data.resident_bytes)?;
     if config.model.kind == ModelKind::Logistic {
         let two = data.classes.as_ref().is_some_and(|classes| classes.len() == 2);
         holds(
@@ -247,12 +247,12 @@ fn check(config: &TrainConfig) -> Result<(), (&'static str, String)> {
         descent.shuffle.generator != Generator::NumpyLegacy || u32::try_from(descent.shuffle.seed).is_ok(),
         "NumPy's legacy generator takes seeds up to 4294967295",
     )?;
-    check_whole("descent.shuffle.seed", descent.shuffle.seed)?;
+    check_range("descent.shuffle.seed", descent.shuffle.seed)?;
     count("descent.shuffle.skip_epochs", descent.shuffle.skip_epochs)?;
     count("early_stopping.evaluations_per_epoch", stopping.evaluations_per_epoch)?;
     count("early_stopping.patience", stopping.patience.unwrap_or(1))?;
 
-    if let (GradientSource::Fused, Some(missing)) = (descent.gradient, EngineKind::Kernels.missing(config)) {
+    if let (GradientSource::Fused, Some(missing)) = (descent.gradient, EngineKind::Kernels.missing_ability(config)) {
         return Err((
             "descent.gradient",
             format!("the fused kernels cannot: {missing}; take auto, closed-form or autodiff"),

@@ -4,8 +4,8 @@ use crate::sentence::visible;
 
 /// The files in a data set's folder that are not used, in the order of their folders.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Unused {
-    /// At most [`Unused::MOST`] files.
+pub struct UnusedFiles {
+    /// At most [`UnusedFiles::MOST`] files.
     #[serde(rename = "unused", default, skip_serializing_if = "Vec::is_empty")]
     pub files: Vec<UnusedFile>,
     /// The number of files that are not listed.
@@ -52,12 +52,12 @@ const FOLDERS: usize = 10;
 /// The maximum number of characters printed of a name.
 const LONGEST: usize = 60;
 
-impl Unused {
+impl UnusedFiles {
     /// The maximum number of files and folders that are listed.
     pub const MOST: usize = 1000;
 
     /// Summarises the list for a message: a few names for each folder.
-    pub fn in_short(&self) -> Vec<String> {
+    pub fn summary(&self) -> Vec<String> {
         let folder = |file: &UnusedFile| {
             let path = file.path.strip_suffix('/').unwrap_or(&file.path);
             path.rsplit_once('/').map_or(String::new(), |(folder, _)| folder.to_owned())
@@ -99,32 +99,32 @@ mod tests {
 
     #[test]
     fn a_person_is_told_a_few_names_and_how_many_more_there_are() {
-        let unused = |paths: &[&str], left_out| Unused {
+        let unused = |paths: &[&str], left_out| UnusedFiles {
             files: paths.iter().map(|path| UnusedFile { path: (*path).to_owned(), reason: None }).collect(),
             left_out,
         };
         let check = |paths: &[&str], left_out, expected: &[&str]| {
-            assert_eq!(unused(paths, left_out).in_short(), expected);
+            assert_eq!(unused(paths, left_out).summary(), expected);
         };
         check(&[], 0, &[]);
         check(&["a", "b/", "c/d", "c/e/"], 0, &["a, b/", "c/d, c/e/"]);
         check(&["a", "b", "c", "d", "e"], 7, &["a, b, c and 2 more beside it", "and 7 more"]);
         check(&["\u{1b}[31m"], 0, &["\\u{1b}[31m"]);
         let long = "x".repeat(100) + "/";
-        assert_eq!(unused(&[&long], 0).in_short(), ["x".repeat(60) + "…/"]);
+        assert_eq!(unused(&[&long], 0).summary(), ["x".repeat(60) + "…/"]);
         let folders: Vec<String> = (0..12).map(|folder| format!("{folder}/a")).collect();
-        let told = unused(&folders.iter().map(String::as_str).collect::<Vec<_>>(), 0).in_short();
+        let told = unused(&folders.iter().map(String::as_str).collect::<Vec<_>>(), 0).summary();
         assert_eq!((told.len(), told[10].as_str()), (11, "more in 2 other folders"));
     }
 
     #[test]
     fn a_summary_that_has_texts_is_read() {
-        let read = |json: &str| serde_json::from_str::<Unused>(json).map_err(|error| error.to_string());
-        assert_eq!(read("{}"), Ok(Unused::default()));
+        let read = |json: &str| serde_json::from_str::<UnusedFiles>(json).map_err(|error| error.to_string());
+        assert_eq!(read("{}"), Ok(UnusedFiles::default()));
         let files = vec![UnusedFile { path: "a, b".to_owned(), reason: None }];
-        assert_eq!(read("{\"unused\": [\"a, b\"]}"), Ok(Unused { files, left_out: 0 }));
+        assert_eq!(read("{\"unused\": [\"a, b\"]}"), Ok(UnusedFiles { files, left_out: 0 }));
         let files = vec![UnusedFile { path: "a".to_owned(), reason: Some("b".to_owned()) }];
-        let unused = Unused { files, left_out: 3 };
+        let unused = UnusedFiles { files, left_out: 3 };
         assert_eq!(
             serde_json::to_string(&unused).map_err(|error| error.to_string()).and_then(|json| read(&json)),
             Ok(unused)

@@ -1,7 +1,7 @@
 //! The parameters of optimizers and schedules: their defaults and their ranges.
 
 use crate::config::{DescentConfig, Optimizer, Schedule};
-use crate::ranges::check_whole;
+use crate::ranges::check_range;
 
 /// An update rule with all its parameters. The defaults are Burn's.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -231,7 +231,7 @@ impl DescentConfig {
             "expected a number from 0 (no decay) to 1000",
         )?;
         holds("descent.gamma", is_within(self.gamma, 1e-6, 1.0), "expected a number from 1e-6 to 1")?;
-        check_whole("descent.step_epochs", self.step_epochs.unwrap_or(1) as u64)?;
+        check_range("descent.step_epochs", self.step_epochs.unwrap_or(1) as u64)?;
         // Burn's schedules accept no other rates.
         let rate = self.learning_rate;
         holds(

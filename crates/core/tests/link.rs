@@ -1,6 +1,6 @@
 //! Compares each link with finite differences of its loss, and tests its predictions.
 
-use chainrule_core::{Link, LinkKind, Logistic, OneVsRest, Softmax, Targets};
+use chainrule_core::{Link, LinkKind, Logistic, OneVsRest, Softmax, TargetKind};
 
 fn links() -> [Box<dyn Link>; 4] {
     let [two, four] = [2, 4].map(|n_classes| Softmax { n_classes });
@@ -13,8 +13,8 @@ fn logits(k: usize) -> Vec<Vec<f64>> {
 }
 
 fn classes(link: &dyn Link) -> usize {
-    match link.targets() {
-        Targets::Classes(k) => k,
+    match link.target_kind() {
+        TargetKind::Classes(k) => k,
         targets => panic!("{targets:?}"),
     }
 }
@@ -76,7 +76,7 @@ fn probabilities_are_those_whose_logarithm_the_loss_is_and_the_most_probable_cla
             assert!((p.iter().sum::<f64>() - 1.0).abs() < 1e-15, "{link:?}: {p:?}");
             let most = (0..k).fold(0, |most, class| if p[class] > p[most] { class } else { most });
             for (class, p) in p.iter().enumerate() {
-                assert_eq!(link.is_right(&z, class as f64), class == most, "{link:?} {z:?}");
+                assert_eq!(link.is_correct(&z, class as f64), class == most, "{link:?} {z:?}");
                 // The one-vs-rest loss is not the logarithm of these probabilities.
                 if link.kind() != Some(LinkKind::OneVsRest) {
                     let loss = link.residual(&mut z.clone(), class as f64);

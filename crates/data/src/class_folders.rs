@@ -7,7 +7,7 @@ use std::iter::repeat_n;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use chainrule_core::{DataKind, Unused};
+use chainrule_core::{DataKind, UnusedFiles};
 
 use crate::idx::{self, IdxImages, KeepPixels};
 use crate::input::BEGINNING;
@@ -116,7 +116,7 @@ pub(crate) fn parts(folder: &Path) -> Option<Vec<PathBuf>> {
 }
 
 /// Lists the unused files of a folder of class folders.
-pub(crate) fn unused(folder: &Path, used: Vec<PathBuf>) -> Unused {
+pub(crate) fn unused(folder: &Path, used: Vec<PathBuf>) -> UnusedFiles {
     crate::unused::unused(folder, used, |path| {
         if path.is_dir() {
             let is_at_the_top = path.parent() == Some(folder);

@@ -1,6 +1,6 @@
 //! The name, checksums and schema of a data set.
 
-use chainrule_core::{Class, DataFile, DataKind, Schema, Unused};
+use chainrule_core::{Class, DataFile, DataKind, Schema, UnusedFiles};
 
 use crate::readers::{self, PICTURES};
 use crate::{Data, Tables, sha256_of_files};
@@ -13,7 +13,7 @@ pub struct Provenance {
     /// The files.
     pub files: Vec<DataFile>,
     /// The files of the data folder that are not used.
-    pub unused: Unused,
+    pub unused: UnusedFiles,
 }
 
 impl Provenance {
@@ -62,10 +62,10 @@ pub fn schema_of_tables(tables: &Tables) -> Schema {
 }
 
 /// Returns a message that lists the unused files of the data folder, if any.
-pub fn unused_message(unused: &Unused, are_pictures: bool) -> Option<String> {
+pub fn unused_message(unused: &UnusedFiles, are_pictures: bool) -> Option<String> {
     let why = match are_pictures {
         true => format!(" (used are {} files in a folder of their class)", readers::names(PICTURES, "and")),
         false => String::new(),
     };
-    (!unused.files.is_empty()).then(|| format!("not used: {}{why}", unused.in_short().join("; ")))
+    (!unused.files.is_empty()).then(|| format!("not used: {}{why}", unused.summary().join("; ")))
 }

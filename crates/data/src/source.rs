@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use chainrule_core::{Unused, nearest};
+use chainrule_core::{UnusedFiles, nearest};
 
 use crate::class_folders::{self, ClassFolders, file_name};
 #[cfg(feature = "download")]
@@ -115,7 +115,7 @@ pub struct Data {
     /// The classes of the pictures, if the data is one folder of pictures per class.
     pub pictures: Option<Pictures>,
     /// The files of the data folder that are not used.
-    pub unused: Unused,
+    pub unused: UnusedFiles,
 }
 
 /// Facts about a data set of one folder of pictures per class.
@@ -138,7 +138,7 @@ impl Data {
             train: Arc::new(train),
             validation: Arc::new(validation),
             pictures: None,
-            unused: Unused::default(),
+            unused: UnusedFiles::default(),
         }
     }
 
@@ -482,7 +482,7 @@ fn read_folder_with_pixels(folder: &Path, keep: KeepPixels, log: &mut dyn FnMut(
         idx_path(folder, file).ok_or_else(|| DataError::Missing {
             folder: folder.to_owned(),
             name: file.name,
-            found: unused(folder, [], |_| None).in_short(),
+            found: unused(folder, [], |_| None).summary(),
             hint: misnamed(folder),
         })
     };

@@ -2,7 +2,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use chainrule_core::Unused;
+use chainrule_core::UnusedFiles;
 
 use crate::class_folders::file_name;
 use crate::readers::{part_files, table_endings};
@@ -67,7 +67,7 @@ pub struct Tables {
     /// both.
     pub parts: [Arc<TableSplit>; 2],
     /// The files of the data folder that are not used.
-    pub unused: Unused,
+    pub unused: UnusedFiles,
 }
 
 /// The rows of one part.
@@ -87,7 +87,7 @@ pub struct AboutTables {
     /// Each file with its contents.
     pub files: Vec<(String, AboutTable)>,
     /// The files of the data folder that are not used.
-    pub unused: Unused,
+    pub unused: UnusedFiles,
 }
 
 /// The file stems of the training part and of the validation part. The first validation name that
@@ -106,7 +106,7 @@ pub(crate) fn are_tables(path: &Path) -> bool {
 }
 
 /// Lists the unused files of a folder of tables.
-fn unused_tables(folder: &Path, used: impl IntoIterator<Item = PathBuf>) -> Unused {
+fn unused_tables(folder: &Path, used: impl IntoIterator<Item = PathBuf>) -> UnusedFiles {
     unused(folder, used, |path| {
         let is_part = [TRAIN].iter().chain(&VALIDATION).any(|part| {
             let name = file_name(path);
@@ -124,7 +124,7 @@ impl Request {
     pub fn about_tables(&self) -> Result<Option<AboutTables>, DataError> {
         let Some(path) = self.path().filter(|path| are_tables(path)) else { return Ok(None) };
         let (paths, unused) = match path.is_file() {
-            true => (vec![path], Unused::default()),
+            true => (vec![path], UnusedFiles::default()),
             false => {
                 let validation = VALIDATION.iter().find_map(|name| in_folder(&path, name));
                 let paths: Vec<PathBuf> = in_folder(&path, TRAIN).into_iter().chain(validation).collect();
@@ -220,7 +220,7 @@ impl Tables {
             }
         };
         let origin = Origin::Folder(path.to_owned());
-        Self { origin, files, columns, classes, parts, unused: Unused::default() }.has_every_class(request)
+        Self { origin, files, columns, classes, parts, unused: UnusedFiles::default() }.has_every_class(request)
     }
 
     /// Fails if a class has no rows. A request with `features` is for evaluation and is not

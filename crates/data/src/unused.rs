@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use chainrule_core::{Unused, UnusedFile};
+use chainrule_core::{UnusedFile, UnusedFiles};
 
 use crate::class_folders::file_name;
 
@@ -15,9 +15,9 @@ pub(crate) fn unused(
     folder: &Path,
     used: impl IntoIterator<Item = PathBuf>,
     reason: impl Fn(&Path) -> Option<String>,
-) -> Unused {
+) -> UnusedFiles {
     let used: BTreeSet<PathBuf> = used.into_iter().collect();
-    let mut found = Unused::default();
+    let mut found = UnusedFiles::default();
     inspect_source(folder, "", &used, &reason, &mut found);
     found
 }
@@ -28,7 +28,7 @@ fn inspect_source(
     below: &str,
     used: &BTreeSet<PathBuf>,
     reason: &impl Fn(&Path) -> Option<String>,
-    found: &mut Unused,
+    found: &mut UnusedFiles,
 ) {
     let mut entries: Vec<PathBuf> =
         std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
@@ -41,7 +41,7 @@ fn inspect_source(
         }
         if used.range(path.clone()..).next().is_some_and(|next| next.starts_with(&path)) {
             inner.push((path, format!("{below}{name}/")));
-        } else if found.files.len() < Unused::MOST {
+        } else if found.files.len() < UnusedFiles::MOST {
             let ending = if path.is_dir() { "/" } else { "" };
             let reason = reason(&path);
             found.files.push(UnusedFile { path: format!("{below}{name}{ending}"), reason });

@@ -109,7 +109,7 @@ fn every_sentence_that_lists_kinds_of_files_names_all_of_them() {
     for ending in of(TABLES).map(|reader| reader.endings()[0]) {
         assert!(missing.contains(&format!("train.{ending}")), "{missing}");
     }
-    let unused = chainrule_core::Unused {
+    let unused = chainrule_core::UnusedFiles {
         files: vec![chainrule_core::UnusedFile { path: "notes.txt".to_owned(), reason: None }],
         left_out: 0,
     };

@@ -177,7 +177,7 @@ impl<M: Classifier> Engine for TensorEngine<'_, M> {
         for part in parts.chunks_exact(3) {
             let part_of_all = part[0].len() as f64 / n;
             let [losses, weight, bias] = [0, 1, 2].map(|i| part[i].clone());
-            all.add_times(&Gradient { loss: mean(&losses), weight, bias }, part_of_all);
+            all.add_scaled(&Gradient { loss: mean(&losses), weight, bias }, part_of_all);
         }
         Ok(all)
     }

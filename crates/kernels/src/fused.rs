@@ -2,7 +2,7 @@ use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
 
-use chainrule_core::{Gradient, Link, Step, Targets};
+use chainrule_core::{Gradient, Link, Step, TargetKind};
 use rayon::prelude::*;
 
 use crate::block_layout::BlockLayout;
@@ -38,7 +38,7 @@ pub enum Float {
 pub struct Fused {
     n_features: usize,
     columns: usize,
-    targets: Targets,
+    targets: TargetKind,
     isa: Isa,
     kernel: Box<dyn Kernel>,
 }
@@ -108,7 +108,7 @@ impl Fused {
 
     /// Does the same for a link as a trait object. This function is not generic, so the kernels are
     /// compiled in this crate. A generic function is compiled in the crate that calls it, together
-    /// with every generic function that it calls. That made the kernels ten times slower.
+    /// with every generic function that it calls. That made the kernels ten scaled_by slower.
     fn from_dyn_link(link: Arc<dyn Link>, n_features: usize, float: Float, threads: usize, isa: Isa) -> Self {
         let (columns, targets) = (link.columns(), link.targets());
         assert!(n_features > 0 && columns > 0 && threads > 0, "expected at least one feature, column and thread");
@@ -192,7 +192,7 @@ impl Fused {
     fn assert_compatible(&self, rows: &PackedRows, n: usize) {
         assert!(n > 0, "expected at least one row");
         assert_eq!(rows.n_features(), self.n_features, "features of the rows and of the model");
-        if let Targets::Classes(k) = self.targets {
+        if let TargetKind::Classes(k) = self.targets {
             let n_labels = rows.n_labels().expect("the model needs classes, and the targets of the rows are numbers");
             assert!(n_labels <= k, "labels: expected 0..{k}, found {}", n_labels - 1);
         }
@@ -219,10 +219,10 @@ impl Fused {
     pub fn full_gradient(&mut self, rows: &PackedRows) -> Gradient {
         let n = rows.len();
         let end = n.min(ROWS_PER_SUM);
-        let mut mean = self.gradient_of(rows, RowSet::Range(0, end)).times(end as f64 / n as f64);
+        let mut mean = self.gradient_of(rows, RowSet::Range(0, end)).scaled_by(end as f64 / n as f64);
         for start in (0..n).step_by(ROWS_PER_SUM).skip(1) {
             let end = n.min(start + ROWS_PER_SUM);
-            mean.add_times(&self.gradient_of(rows, RowSet::Range(start, end)), (end - start) as f64 / n as f64);
+            mean.add_scaled(&self.gradient_of(rows, RowSet::Range(start, end)), (end - start) as f64 / n as f64);
         }
         mean
     }

@@ -178,9 +178,9 @@ fn the_fused_kernels_are_refused_to_an_optimizer_that_they_do_not_know() {
         assert!(error.contains("descent.gradient = \"fused\"") && error.contains("take auto"), "{error}");
         let config = parse(SMALLEST, &[optimizer]).unwrap();
         assert_eq!(config.descent().gradient, GradientSource::Auto);
-        assert_eq!(EngineKind::Kernels.missing(&config), Some(MissingAbility::Optimizer));
+        assert_eq!(EngineKind::Kernels.missing_ability(&config), Some(MissingAbility::Optimizer));
     }
-    assert_eq!(EngineKind::Kernels.missing(&parse(SMALLEST, &["descent.momentum=0", fused]).unwrap()), None);
+    assert_eq!(EngineKind::Kernels.missing_ability(&parse(SMALLEST, &["descent.momentum=0", fused]).unwrap()), None);
 }
 
 #[test]

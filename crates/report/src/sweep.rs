@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 use std::collections::BTreeSet;
 use std::fmt::Write;
 
-use chainrule_core::{DataKind, SearchEnd, display_width, to_right};
+use chainrule_core::{DataKind, SearchEnd, align_right, display_width};
 use chainrule_records::{CLASS_WEIGHTS, Divergence, Grid, GridKey, Summary, SweepPlan, plain_value, toml_value};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -326,7 +326,7 @@ impl Sweep {
         let is_best = |i: usize| i == 0 && self.best().is_some();
         let written = |mark: &str, row: &[String]| {
             let (last, before) = row.split_last().expect("a table has columns");
-            let before = before.iter().zip(&widths).map(|(cell, &width)| to_right(cell, width));
+            let before = before.iter().zip(&widths).map(|(cell, &width)| align_right(cell, width));
             format!("{mark} {}  {last}\n", before.collect::<Vec<_>>().join("  "))
         };
         let mut text = if rows.is_empty() { String::new() } else { String::from("\n") + &written(" ", &heads) };

@@ -7,7 +7,8 @@ mod svg;
 use std::collections::BTreeMap;
 
 use chainrule_core::{
-    Certificate, Class, DataKind, FinalMetrics, GradientSource, ModelKind, Precision, SearchEnd, Unused, WeightNorms,
+    Certificate, Class, DataKind, FinalMetrics, GradientSource, ModelKind, Precision, SearchEnd, UnusedFiles,
+    WeightNorms,
 };
 use chainrule_records::{DataSummary, Divergence, Grid, GridKey, Manifest, Seconds, Summary, SweepPlan};
 use chainrule_report::{PointOutcome, Sweep};
@@ -32,7 +33,7 @@ fn ended() -> Summary {
             image_size: [28, 28],
             features: Vec::new(),
             classes: (0..10).map(Class::Number).collect(),
-            unused: Unused::default(),
+            unused: UnusedFiles::default(),
         },
         class_weights: None,
         seed: 0,

@@ -1,14 +1,14 @@
 //! An upper bound on the distance of an objective to its minimum, from the gradient alone: Eqs.
 //! (28), (32) and (35) of `docs/derivation.md`.
 
-use chainrule_core::{Dual, Gradient, ObjectiveConfig, Parameters};
+use chainrule_core::{DualDomain, Gradient, ObjectiveConfig, Parameters};
 
 use crate::engine::EngineError;
 use crate::lbfgs::dot;
 
 /// Weighted means over the training rows. The bound for a bias without penalty is made from them.
 pub(crate) struct Moments {
-    dual: Dual,
+    dual: DualDomain,
     /// The mean weight; 1 without weights.
     weight: f64,
     /// The mean row, `[d]`.
@@ -29,7 +29,7 @@ impl Moments {
     /// another class. This gives `X^T (1 e^T - Y) / N` for two unit vectors e.
     pub(crate) fn new(
         [d, k]: [usize; 2],
-        dual: Dual,
+        dual: DualDomain,
         weight: f64,
         gradient: &mut dyn FnMut(&Parameters) -> Result<Gradient, EngineError>,
     ) -> Result<Self, EngineError> {
@@ -40,7 +40,7 @@ impl Moments {
         };
         let first = at(0, SATURATED)?;
         // A single logit with a low value selects the other class.
-        let other = if dual == Dual::Interval { at(0, -SATURATED)? } else { at(1, SATURATED)? };
+        let other = if dual == DualDomain::Interval { at(0, -SATURATED)? } else { at(1, SATURATED)? };
         let column = |gradient: &Gradient| gradient.weight.iter().step_by(k).copied().collect::<Vec<f64>>();
         let mean: Vec<f64> = column(&first).iter().zip(column(&other)).map(|(first, other)| first - other).collect();
         let is_first = |i: usize| f64::from(u8::from(i.is_multiple_of(k)));
@@ -119,11 +119,11 @@ struct MixWeights {
 /// Eq. (31): the smallest theta, with its t, such that the weighted mean over rows of
 /// `(1 - theta) (p - y) + theta (t - y)` is 0. The mean of `p - y` is `residual`, that of y is
 /// `frequencies`, and `weight` is the mean weight.
-fn mix(dual: Dual, residual: &[f64], frequencies: &[f64], weight: f64) -> MixWeights {
+fn mix(dual: DualDomain, residual: &[f64], frequencies: &[f64], weight: f64) -> MixWeights {
     // t = (y - s (p - y)) / weight must remain a probability.
     let buffer = residual.iter().zip(frequencies).map(|(&g, &y)| match g {
         g if g > 0.0 => y / g,
-        g if g < 0.0 && dual == Dual::Interval => (weight - y) / -g,
+        g if g < 0.0 && dual == DualDomain::Interval => (weight - y) / -g,
         _ => f64::INFINITY,
     });
     let s = buffer.fold(f64::INFINITY, f64::min).max(0.0);
@@ -135,9 +135,9 @@ fn mix(dual: Dual, residual: &[f64], frequencies: &[f64], weight: f64) -> MixWei
 }
 
 /// `-sum t ln t` over the classes, in nats.
-fn entropy(dual: Dual, t: &[f64]) -> f64 {
+fn entropy(dual: DualDomain, t: &[f64]) -> f64 {
     let part = |t: f64| if t > 0.0 { -t * t.ln() } else { 0.0 };
-    let of_others = if dual == Dual::Interval { t.iter().map(|t| part(1.0 - t)).sum() } else { 0.0 };
+    let of_others = if dual == DualDomain::Interval { t.iter().map(|t| part(1.0 - t)).sum() } else { 0.0 };
     t.iter().copied().map(part).sum::<f64>() + of_others
 }
 
@@ -155,7 +155,7 @@ mod tests {
             (&[-0.4, 0.4], &[1.0, 0.0]),
         ];
         for (residual, frequencies) in cases {
-            let dual = if residual.len() == 1 { Dual::Interval } else { Dual::Simplex };
+            let dual = if residual.len() == 1 { DualDomain::Interval } else { DualDomain::Simplex };
             let MixWeights { theta, t } = mix(dual, residual, frequencies, 1.0);
             // Scaling all weights does not change the mixture.
             let [heavier, more] =
@@ -170,6 +170,6 @@ mod tests {
             let buffer = |t: f64| if residual.len() == 1 { t.min(1.0 - t) } else { t };
             assert!(t.iter().any(|&t| buffer(t) < 1e-12), "{residual:?}: {theta} is not the least, {t:?}");
         }
-        assert_eq!(mix(Dual::Simplex, &[0.0, 0.0], &[0.5, 0.5], 1.0).theta, 0.0);
+        assert_eq!(mix(DualDomain::Simplex, &[0.0, 0.0], &[0.5, 0.5], 1.0).theta, 0.0);
     }
 }

@@ -58,7 +58,7 @@ pub fn class_weights(
         ClassWeights::Each(weights) => weights.clone(),
         ClassWeights::Named(weights) => {
             let classes: Vec<String> = classes.iter().map(ToString::to_string).collect();
-            if let Some(class) = asked.unknown(&classes) {
+            if let Some(class) = asked.unknown_name(&classes) {
                 return Err(TrainError::UnknownClass { class: one_line(class), classes: classes.join(", ") });
             }
             classes.iter().map(|class| weights.get(class).copied().unwrap_or(1.0)).collect()

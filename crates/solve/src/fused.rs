@@ -84,10 +84,10 @@ fn gradient(fused: &mut Fused, rows: &FusedRows, threads: usize) -> Result<Gradi
     rows.each(threads, |rows| {
         let found = fused.full_gradient(rows);
         let Some(mean) = &mut mean else {
-            mean = Some(found.times(rows.len() as f64 / n));
+            mean = Some(found.scaled_by(rows.len() as f64 / n));
             return;
         };
-        mean.add_times(&found, rows.len() as f64 / n);
+        mean.add_scaled(&found, rows.len() as f64 / n);
     })?;
     Ok(mean.expect("a row at least"))
 }

@@ -40,7 +40,7 @@ impl<'a> GradientSums<'a> {
 
     /// Returns the means over all added rows.
     pub fn mean(self) -> Gradient {
-        self.sums.times(1.0 / self.rows as f64)
+        self.sums.scaled_by(1.0 / self.rows as f64)
     }
 }
 
@@ -58,8 +58,8 @@ pub(crate) fn for_each_loss(
     for rows in rows.chunks(ROWS_PER_BLOCK * at.n_features) {
         logits(at, rows, buffer);
         for (z, target) in buffer.chunks_exact_mut(at.columns).zip(&mut targets) {
-            let is_right = link.is_right(z, target);
-            callback(link.residual(z, target), is_right);
+            let is_correct = link.is_correct(z, target);
+            callback(link.residual(z, target), is_correct);
         }
     }
 }

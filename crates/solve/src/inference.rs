@@ -9,7 +9,7 @@
 use std::sync::Arc;
 
 use chainrule_core::{
-    ContentError, Features, Link, LinkKind, MAX_ABS_VALUE, Parameters, Preprocessing, Targets, count,
+    ContentError, Features, Link, LinkKind, MAX_ABS_VALUE, Parameters, Preprocessing, TargetKind, count,
 };
 
 /// A trained model that makes predictions.
@@ -113,7 +113,7 @@ impl Predictor {
             let name = if name == Some(LinkKind::Logistic) { "a logistic" } else { "such a" };
             return Err(format!("{name} model has {} of weights, and it has {columns}", count(has, "column")).into());
         }
-        if let Targets::Classes(k) = link.targets() {
+        if let TargetKind::Classes(k) = link.target_kind() {
             let found = link.class_logits(&vec![0.0; columns]).len();
             if found != k {
                 return Err(format!(
@@ -149,8 +149,8 @@ impl Predictor {
 
     /// The number of classes, k: 2 for the logistic model, 0 if the targets are numbers.
     pub fn n_classes(&self) -> usize {
-        match self.link.targets() {
-            Targets::Classes(k) => k,
+        match self.link.target_kind() {
+            TargetKind::Classes(k) => k,
             _ => 0,
         }
     }

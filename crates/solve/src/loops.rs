@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use chainrule_core::{
-    EngineKind, Gradient, Link, MissingAbility, Parameters, Precision, Preprocessing, Targets, TrainConfig,
+    EngineKind, Gradient, Link, MissingAbility, Parameters, Precision, Preprocessing, TargetKind, TrainConfig,
 };
 use chainrule_data::{DataError, RowBuffer, Rows};
 
@@ -26,7 +26,7 @@ pub fn train_by_loops(
     config: &TrainConfig,
     observer: &mut dyn Observer,
 ) -> Result<Trained, TrainError> {
-    if EngineKind::Loops.missing(config) == Some(MissingAbility::Optimizer) {
+    if EngineKind::Loops.missing_ability(config) == Some(MissingAbility::Optimizer) {
         return Err(TrainError::NoOptimizer);
     }
     let precision = config.descent().precision;
@@ -106,8 +106,8 @@ impl<'a> LoopEngine<'a> {
         config: &TrainConfig,
     ) -> Result<Self, TrainError> {
         let (d, columns) = (examples.rows.n_features(), link.columns());
-        let class_weights = match link.targets() {
-            Targets::Classes(k) => class_weights(config, &class_names(config, k), &examples.rows.labels())?,
+        let class_weights = match link.target_kind() {
+            TargetKind::Classes(k) => class_weights(config, &class_names(config, k), &examples.rows.labels())?,
             _ => None,
         };
         Ok(Self {
@@ -145,9 +145,9 @@ impl<'a> LoopEngine<'a> {
             let mut classes = rows.iter().map(|&row| examples.class(row));
             let targets = classes.clone().map(|class| class as f64);
             let features = examples.features(rows, &mut buffer)?;
-            for_each_loss(&*self.link, &self.parameters, features, targets, &mut logits, |own, is_right| {
+            for_each_loss(&*self.link, &self.parameters, features, targets, &mut logits, |own, is_correct| {
                 loss += classes.next().map_or(1.0, |class| self.weight_of(class)) * own;
-                right += usize::from(is_right);
+                right += usize::from(is_correct);
             });
             Ok(())
         })?;

@@ -196,7 +196,7 @@ fn search(
     let shape = [start.n_features, start.columns];
     let mut gradients = 0;
     let weight = engine.mean_weight();
-    let moments = engine.link().dual().map(|dual| {
+    let moments = engine.link().dual_domain().map(|dual| {
         Moments::new(shape, dual, weight, &mut |at| {
             engine.set(at);
             gradients += 1;
@@ -307,7 +307,7 @@ impl OptimumSearch<'_> {
 
     /// Computes the moments in f64.
     fn moments_in_f64(&mut self, shape: [usize; 2]) -> Result<Option<Moments>, EngineError> {
-        let Some(dual) = self.engine.link().dual() else { return Ok(None) };
+        let Some(dual) = self.engine.link().dual_domain() else { return Ok(None) };
         let weight = self.engine.mean_weight();
         let moments = Moments::new(shape, dual, weight, &mut |at| {
             self.engine.full_gradient_f64(at).expect("an engine that had f64 before")

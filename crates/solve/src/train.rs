@@ -234,7 +234,7 @@ pub fn train_fused(
 /// # Errors
 /// If they do not.
 pub fn check_kernel_support(config: &TrainConfig) -> Result<(), TrainError> {
-    EngineKind::Kernels.missing(config).map_or(Ok(()), |problem| Err(TrainError::BeyondKernels { problem }))
+    EngineKind::Kernels.missing_ability(config).map_or(Ok(()), |problem| Err(TrainError::BeyondKernels { problem }))
 }
 
 /// Trains by mini-batch gradient descent, or by L-BFGS, as `config` says. It starts at the engine's
@@ -375,7 +375,7 @@ impl TrainLoop<'_> {
         engine.set(&parameters);
         engine.restore_optimizer_state(memory.as_ref()).map_err(|problem| TrainError::Checkpoint { steps, problem })?;
         for evaluation in &history.evaluations {
-            self.early_stopping.judge(evaluation.step, evaluation.validation_loss);
+            self.early_stopping.record(evaluation.step, evaluation.validation_loss);
         }
         self.steps = steps;
         self.history = history;
@@ -488,7 +488,7 @@ impl TrainLoop<'_> {
         };
         self.history.evaluations.push(evaluation);
         let flow = observer.on_evaluation(&evaluation);
-        let judgement = self.early_stopping.judge(step, validation.loss);
+        let judgement = self.early_stopping.record(step, validation.loss);
         if judgement == StoppingDecision::Improved && self.config.early_stopping().restore_best {
             self.best = Some(parameters.clone());
         }

@@ -101,8 +101,8 @@ impl Link for Poisson {
         1
     }
 
-    fn targets(&self) -> chainrule_core::Targets {
-        chainrule_core::Targets::Numbers
+    fn target_kind(&self) -> chainrule_core::TargetKind {
+        chainrule_core::TargetKind::Numbers
     }
 
     fn residual(&self, z: &mut [f64], target: f64) -> f64 {
@@ -119,7 +119,7 @@ impl Link for Poisson {
         vec![z[0].exp()]
     }
 
-    fn is_right(&self, z: &[f64], target: f64) -> bool {
+    fn is_correct(&self, z: &[f64], target: f64) -> bool {
         z[0].exp().round() == target
     }
 }

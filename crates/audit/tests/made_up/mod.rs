@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use chainrule_audit::{DataFacts, Report};
 use chainrule_core::{
     Class, DataFile, DataKind, Evaluation, FinalMetrics, History, ModelKind, Parameters, Preprocessing, TrainConfig,
-    Unused, WeightNorms,
+    UnusedFiles, WeightNorms,
 };
 use chainrule_records::{ConfigFile, DataSummary, GradientCheck, GradientChecks, Manifest, Seconds, Summary, Versions};
 use chainrule_report::{Run, Runs};
@@ -202,7 +202,7 @@ fn data(train: usize, validation: usize, classes: Vec<u8>) -> DataSummary {
         image_size: [28, 28],
         features: Vec::new(),
         classes: classes.into_iter().map(Class::Number).collect(),
-        unused: Unused::default(),
+        unused: UnusedFiles::default(),
     }
 }
 

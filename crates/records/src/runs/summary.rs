@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
 use chainrule_core::{
-    Certificate, Class, DataKind, FinalMetrics, GradientSource, ModelKind, Precision, Schema, Unused, WeightNorms,
+    Certificate, Class, DataKind, FinalMetrics, GradientSource, ModelKind, Precision, Schema, UnusedFiles, WeightNorms,
 };
 use serde::{Deserialize, Serialize};
 
@@ -101,7 +101,7 @@ pub struct DataSummary {
     pub classes: Vec<Class>,
     /// The files of the data folder that are not used.
     #[serde(flatten)]
-    pub unused: Unused,
+    pub unused: UnusedFiles,
 }
 
 /// Wall-clock time in seconds.

@@ -2,7 +2,7 @@
 
 use std::ops::RangeInclusive;
 
-use chainrule_core::{ClassWeights, IMAGE_SIZE, IMAGE_SIZE_MESSAGE, nearest, range_of, whole};
+use chainrule_core::{ClassWeights, IMAGE_SIZE, IMAGE_SIZE_MESSAGE, nearest, range_message, range_of};
 use toml::Value;
 
 use crate::CLASS_WEIGHTS;
@@ -30,7 +30,7 @@ pub(crate) fn problem(key: &str, value: Option<&Value>, message: &str) -> String
         return expected_word(key, words, text);
     }
     if let Some(range) = range_of(key) {
-        return whole(&range) + &without_a_point(&range, value);
+        return range_message(&range) + &without_a_point(&range, value);
     }
     if key == IMAGE_SIZE {
         return IMAGE_SIZE_MESSAGE.to_owned();
@@ -124,7 +124,7 @@ mod tests {
     fn a_whole_number_outside_of_its_range_is_told_the_range() {
         for (key, range) in INTEGER_RANGES {
             assert!(KEYS.contains(&key), "{key}");
-            let expected = whole(&range);
+            let expected = range_message(&range);
             for value in ["-1", "2.5", "many", "99999999999999999999999", "true", "[1]"] {
                 let said = refused(key, value);
                 assert!(said.contains(&format!("test: {key} = ")) && said.ends_with(&expected), "{said}");
