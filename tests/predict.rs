@@ -217,7 +217,7 @@ fn a_folder_without_a_finished_run_is_refused() {
         .unwrap();
     refuses(folder.path(), &["predict", "run", "a.png"], "run/model.safetensors: it is damaged or was changed");
     for (weight, classes, expected) in [
-        (0.0, 3, "the shape [784, 3], but it speaks of images of 28 x 28 and of 10 classes"),
+        (0.0, 3, "the shape [784, 3], but it describes images of 28 x 28 and 10 classes"),
         (f64::NAN, 10, "number 0 of linear.weight is NaN"),
         (1e308, 10, "so large that their sums are not finite"),
     ] {

@@ -504,7 +504,7 @@ fn the_table_for_the_validation_may_have_four_names_and_others_in_the_folder_are
     assert!(text(&output.stderr).contains(&format!("note: {said}\n")), "{}", text(&output.stderr));
     assert!(text(&call(folder.path(), &["data", "--data", "two"]).stdout).contains(&format!("{said}\n")));
     write(folder.path(), "two/more.csv", "a\n");
-    let said = "not used: more.csv, test.csv, val.csv and 1 more beside it\n";
+    let said = "not used: more.csv, test.csv, val.csv and 1 more in that folder\n";
     assert!(text(&call(folder.path(), &["data", "--data", "two"]).stdout).contains(said));
     let about = ask(folder.path(), &["data", "--data", "two"]);
     let paths: Vec<&Value> = about["unused"].as_array().unwrap().iter().map(|file| &file["path"]).collect();

@@ -250,7 +250,7 @@ fn a_penalty_too_small_to_divide_by_is_refused_where_a_certificate_would() {
 const RANGES: [(&str, &str); 3] = [
     ("objective.l2", "expected a number from 0 (no penalty) to 1e6"),
     ("descent.learning_rate", "expected a number above 0, at most 1000"),
-    ("optimum.tolerance", "in nats above 0, at most 1"),
+    ("optimum.tolerance", "expected a number above 0, at most 1, the distance"),
 ];
 
 #[test]

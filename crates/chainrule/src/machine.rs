@@ -169,7 +169,7 @@ impl Machine {
                 config.data().resident_bytes
             ),
             (missing, _) => {
-                format!("descent.gradient = \"fused\": the fused kernels cannot: {missing}; take closed-form, or auto")
+                format!("descent.gradient = \"fused\": the fused kernels cannot train this: {missing}; use auto or closed-form")
             }
         })
     }

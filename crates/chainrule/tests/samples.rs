@@ -211,7 +211,7 @@ fn settings_that_cannot_be_are_refused_by_their_keys() {
     );
     // A list would be ambiguous: the samples and a config order these classes differently.
     let list = logistic().with(|all| all.objective.class_weights = Some(ClassWeights::Each(vec![1.0, 3.0])));
-    says(list.fit(&two), &["name them: { a = 3.0, b = 1.0 }, or { a = 1.0, b = 3.0 }"]);
+    says(list.fit(&two), &["use names: { a = 3.0, b = 1.0 }, or { a = 1.0, b = 3.0 }"]);
     let unknown = softmax().class_weights([("A", 2.0)]);
     says(unknown.fit(&two), &["objective.class_weights: there is no class A; the data has a, b"]);
     says(softmax().batch_size(3).drop_last().fit(&two), &["descent.batch_size = 3", "only 2 training rows"]);

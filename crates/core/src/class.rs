@@ -5,13 +5,13 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::{ContentError, DataKind};
 
-/// A class, as the data calls it: IDX files use numbers, tables and folders use names.
+/// A class, as the data names it. IDX files use numbers; tables and folders use names.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
 pub enum Class {
     /// A label of an IDX file.
     Number(u8),
-    /// A name of one line.
+    /// A name without control characters.
     Name(String),
 }
 
@@ -25,7 +25,7 @@ pub fn name_problem(name: &str) -> Option<&'static str> {
     } else if name.chars().count() > MAX_NAME_LENGTH {
         Some("has more than 100 characters")
     } else if name.chars().any(char::is_control) {
-        Some("has a control character in it")
+        Some("has a control character")
     } else {
         None
     }
@@ -33,17 +33,19 @@ pub fn name_problem(name: &str) -> Option<&'static str> {
 
 impl Class {
     /// Converts names to the classes of data of this kind. The classes of tables and folders are
-    /// always names, even if they look like numbers. The classes of IDX files are numbers if each
-    /// name is written as a number from 0 to 255 is: `7` and not `007`.
+    /// always names, even if they look like numbers. The classes of IDX files are numbers if every
+    /// name is an integer from 0 to 255 in its usual spelling (`7`, not `007`).
     ///
     /// # Errors
-    /// If a name is invalid, or if two are equal.
+    /// If a name is invalid, or if two names are equal.
     pub fn all_of(kind: DataKind, names: &[String]) -> Result<Vec<Self>, ContentError> {
         if let Some(problem) = names.iter().find_map(|name| name_problem(name)) {
             return Err(ContentError::new(format!("the name of a class {problem}")));
         }
-        if let Some(twice) = names.iter().enumerate().find_map(|(i, name)| names[..i].contains(name).then_some(name)) {
-            return Err(ContentError::new(format!("the class {twice} is named twice")));
+        if let Some(duplicate) =
+            names.iter().enumerate().find_map(|(i, name)| names[..i].contains(name).then_some(name))
+        {
+            return Err(ContentError::new(format!("the class {duplicate} is named twice")));
         }
         let numbers: Option<Vec<Self>> = names.iter().map(|name| Some(Self::Number(label(name)?))).collect();
         Ok(match (kind, numbers) {
@@ -72,7 +74,7 @@ impl From<u8> for Class {
     }
 }
 
-/// Parses a label. Only its canonical spelling is accepted.
+/// Parses a label. Accepts only its canonical spelling.
 fn label(text: &str) -> Option<u8> {
     text.parse().ok().filter(|label: &u8| label.to_string() == text)
 }

@@ -4,7 +4,7 @@ use std::fmt::{self, Formatter};
 use serde::de::{Error, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::sentence::one_line;
+use crate::text::one_line;
 use crate::{Class, ModelKind};
 
 /// The weights of rows in the objective, by class.
@@ -17,21 +17,21 @@ pub enum ClassWeights {
     /// Weights by class name. Classes that are not named have the weight 1.
     Named(BTreeMap<String, f64>),
     /// One weight per class, in the order of the labels. This is the order of `data.classes`, or
-    /// that of the data if the config has none. A config file cannot use it for the logistic model,
-    /// because its labels are in the reverse order.
+    /// the order of the data if the config names no classes. A config file cannot use a list for
+    /// the logistic model, because the labels of that model are in the reverse order.
     Each(Vec<f64>),
 }
 
 impl ClassWeights {
-    /// What a config calls [`ClassWeights::Balanced`].
+    /// The spelling of [`ClassWeights::Balanced`] in a config.
     pub const BALANCED: &str = "balanced";
 
-    /// The smallest and the largest weight. Within this range, even a row of the lightest class has
-    /// an effect in f32.
+    /// The smallest and the largest weight. Within this range, a row with the smallest weight still
+    /// has an effect in f32.
     const RANGE: [f64; 2] = [1e-6, 1e6];
 
-    /// Returns why a model of this kind cannot be trained with these weights. `classes` are those
-    /// that the config names.
+    /// Returns why a model of this kind cannot be trained with these weights. `classes` are
+    /// the classes in the config.
     pub(crate) fn problem(&self, kind: ModelKind, classes: Option<&[Class]>) -> Option<String> {
         let weights: Vec<f64> = match self {
             Self::Balanced => return None,
@@ -41,8 +41,7 @@ impl ClassWeights {
         let [smallest, largest] = Self::RANGE;
         if weights.is_empty() || weights.iter().any(|weight| !(smallest..=largest).contains(weight)) {
             return Some(
-                "expected numbers from 1e-6 to 1e6; a class that should not count is left out by data.classes"
-                    .to_owned(),
+                "expected numbers from 1e-6 to 1e6; to leave out a class, list the others in data.classes".to_owned(),
             );
         }
         let classes = classes?;
@@ -50,11 +49,11 @@ impl ClassWeights {
             Self::Balanced => None,
             Self::Named(_) => {
                 let name = one_line(self.unknown_name(classes)?);
-                Some(format!("data.classes has no class {name}; they are {}", listed(classes)))
+                Some(format!("data.classes has no class {name}; its classes are {}", class_list(classes)))
             }
-            Self::Each(_) if kind == ModelKind::Logistic => Some(by_name(&weights, classes)),
+            Self::Each(_) if kind == ModelKind::Logistic => Some(ambiguous_list(&weights, classes)),
             Self::Each(_) if weights.len() != classes.len() => Some(format!(
-                "expected a number for each of the {} classes, in the order of data.classes, or of some by name",
+                "expected one number for each of the {} classes, in the order of data.classes, or numbers by the classes' names",
                 classes.len()
             )),
             Self::Each(_) => None,
@@ -69,26 +68,26 @@ impl ClassWeights {
     }
 }
 
-fn listed(classes: &[Class]) -> String {
+fn class_list(classes: &[Class]) -> String {
     one_line(&classes.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))
 }
 
-/// Asks for names instead of a list. The logistic model's labels are in the reverse order of the
-/// config, so a list could be meant either way.
-fn by_name(weights: &[f64], classes: &[Class]) -> String {
+/// Returns a message that requests names instead of a list. The labels of the logistic model are in
+/// the reverse order of the config, so a list is ambiguous.
+fn ambiguous_list(weights: &[f64], classes: &[Class]) -> String {
     let mut weights = weights.to_vec();
     weights.resize(classes.len(), 1.0);
-    let named = |weights: &[f64]| {
+    let by_name = |weights: &[f64]| {
         let pairs: BTreeMap<String, f64> =
             classes.iter().map(ToString::to_string).zip(weights.iter().copied()).collect();
         let pairs: Vec<String> = pairs.iter().map(|(class, weight)| format!("{} = {weight:?}", key(class))).collect();
         one_line(&format!("{{ {} }}", pairs.join(", ")))
     };
-    let one = named(&weights);
+    let in_config_order = by_name(&weights);
     weights.reverse();
-    let other = named(&weights);
+    let in_label_order = by_name(&weights);
     format!(
-        "a list does not say which class is meant, since the logistic model counts them from the negative one; name them: {one}, or {other}"
+        "a list is ambiguous for the logistic model, because its labels start with the negative class; use names: {in_config_order}, or {in_label_order}"
     )
 }
 

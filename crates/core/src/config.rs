@@ -15,9 +15,9 @@ pub struct DataConfig {
     /// `train.csv` and `validation.csv`, or a folder with one folder of pictures per class.
     #[serde(default = "auto")]
     pub source: String,
-    /// The number of images of IDX files to train on, from the start of the file. They are counted
-    /// before classes are selected. All images if absent. Tables and folders of classes are always
-    /// used whole.
+    /// The number of images of IDX files to train on, from the start of the file. The count is
+    /// taken before classes are selected. All images if absent. Tables and folders of classes are
+    /// always used completely.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub train_images: Option<usize>,
     /// The number of test images to validate on, from the end of the file. All images if absent.
@@ -34,18 +34,18 @@ pub struct DataConfig {
     #[serde(default = "one_fifth")]
     pub validation_fraction: f64,
     /// Height and width, in pixels, to which each picture of a folder is scaled.
-    #[serde(default = "as_mnist")]
+    #[serde(default = "mnist_size")]
     pub image_size: [usize; 2],
-    /// The classes to distinguish, by number or by name. All if absent. The logistic model takes
-    /// two, the positive one first.
+    /// The classes to distinguish, by number or by name. All if absent. The logistic model needs
+    /// exactly two, the positive class first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub classes: Option<Vec<Class>>,
     /// Whether to standardise each feature: subtract its mean over the training rows and divide by
     /// its standard deviation. Otherwise pixels are scaled to -1 to 1, and numbers are unchanged.
     #[serde(default)]
     pub standardize: bool,
-    /// The largest number of bytes of images to load into memory, at one byte a pixel. Larger data
-    /// stays in its file, and the fused kernels train on it in chunks.
+    /// The maximum size of the images in memory, at one byte per pixel. Larger data stays in its
+    /// file, and the fused kernels train on it in chunks.
     #[serde(default = "one_gibibyte")]
     pub resident_bytes: u64,
 }
@@ -68,8 +68,8 @@ pub enum ModelKind {
     Logistic,
 }
 
-/// `[objective]`: `J = C + lambda/2 sum w^2`. C is the mean over a batch of each row's
-/// cross-entropy times its class weight.
+/// `[objective]`: `J = C + lambda/2 sum w^2`. C is the mean over a batch of the rows'
+/// cross-entropies, each multiplied by its class weight.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ObjectiveConfig {
@@ -77,8 +77,8 @@ pub struct ObjectiveConfig {
     pub l2: f64,
     /// Whether w includes the bias.
     pub penalize_bias: bool,
-    /// The weight of each class's rows in the loss. Every weight is 1 if absent, and so is the
-    /// weight of a class that is not listed.
+    /// The weight of each class's rows in the loss. All weights are 1 if absent. A class that is
+    /// not listed has the weight 1.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub class_weights: Option<ClassWeights>,
 }
@@ -98,7 +98,8 @@ pub struct DescentConfig {
     /// For `sgd` and `rmsprop`: the momentum coefficient. 0 is no momentum.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub momentum: Option<f64>,
-    /// For `sgd` with momentum: the velocity takes up `1 - dampening` of the gradient.
+    /// For `sgd` with momentum: each step adds `1 - dampening` times the gradient to the
+    /// velocity.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dampening: Option<f64>,
     /// For `sgd` with momentum: whether it is Nesterov momentum.
@@ -127,18 +128,18 @@ pub struct DescentConfig {
     /// For `linear` and `cosine`: the learning rate at the end of the last epoch.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub final_learning_rate: Option<f64>,
-    /// For `exponential` and `step`: the factor of the learning rate.
+    /// For `exponential` and `step`: the factor that multiplies the learning rate.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub gamma: Option<f64>,
     /// For `step`: the number of epochs between two reductions.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub step_epochs: Option<usize>,
-    /// Rows a step. The last step of an epoch uses the remaining rows and reduces its learning rate
-    /// in proportion.
+    /// The number of rows per step. The last step of an epoch uses the remaining rows and reduces
+    /// its learning rate in proportion.
     pub batch_size: usize,
     /// Whether an epoch omits the remaining rows, so that all batches have the same size.
     pub drop_last: bool,
-    /// Passes over the training rows.
+    /// The number of passes over the training rows.
     pub epochs: usize,
     /// The order of the rows.
     pub shuffle: ShuffleConfig,
@@ -150,12 +151,12 @@ pub struct DescentConfig {
 pub enum Solver {
     /// Mini-batch gradient descent with the configured optimizer and schedule.
     Sgd,
-    /// L-BFGS on all rows, up to the minimum, with a certificate. It needs lambda above 0. See
+    /// L-BFGS on all rows, to the minimum, with a certificate. Requires lambda > 0. See
     /// `[optimum]`.
     Lbfgs,
 }
 
-/// The optimizers of Burn that suit a linear classifier.
+/// The optimizers. They are Burn's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
@@ -172,7 +173,7 @@ pub enum Optimizer {
     AdaGrad,
 }
 
-/// The learning-rate schedules; they are Burn's.
+/// The learning-rate schedules. They are Burn's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
@@ -193,14 +194,14 @@ pub enum Schedule {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct OptimumConfig {
-    /// The search ends when `J` is proven to be at most this far above its minimum, in nats.
+    /// The search ends when `J` is proven to be at most this much above its minimum, in nats.
     pub tolerance: f64,
     /// The maximum number of iterations. One iteration takes one or a few passes over the training
     /// rows.
     pub max_iterations: usize,
-    /// The number of past steps from which L-BFGS approximates the curvature.
+    /// The number of past steps that L-BFGS uses to approximate the curvature.
     pub memory: usize,
-    /// The number of iterations between two evaluations on the validation rows.
+    /// The number of iterations between evaluations on the validation rows.
     pub evaluate_every: usize,
 }
 
@@ -208,17 +209,17 @@ pub struct OptimumConfig {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum GradientSource {
-    /// The default of the engine: fused if it has fused kernels, otherwise the closed form.
+    /// The engine's default: fused kernels if it has them, otherwise the closed form.
     Auto,
-    /// The derived formula, as a fused kernel that does a whole step in one pass.
+    /// The derived formula, in a fused kernel that does a whole step in one pass.
     Fused,
-    /// The derived formula, by tensor operations or by plain loops.
+    /// The derived formula, in tensor operations or plain loops.
     ClosedForm,
     /// Burn's autodiff.
     Autodiff,
 }
 
-/// Float type.
+/// The float type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Precision {
@@ -236,18 +237,18 @@ pub struct ShuffleConfig {
     pub generator: Generator,
     /// The run's only seed.
     pub seed: u64,
-    /// Epochs of random numbers to skip before the first one. The random stream then continues
-    /// where an earlier run with the same number of rows ended.
+    /// The number of epochs to skip in the random stream before the first one. The stream then
+    /// continues where an earlier run with the same number of rows ended.
     pub skip_epochs: usize,
 }
 
-/// The generator of the row order.
+/// The random generator for the row order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Generator {
-    /// No shuffling: the order of the file.
+    /// No shuffling: rows stay in file order.
     None,
-    /// NumPy's legacy `seed` and `shuffle`, MT19937, bit for bit.
+    /// NumPy's legacy `seed` and `shuffle` (MT19937), reproduced bit for bit.
     NumpyLegacy,
     /// ChaCha8.
     Chacha,
@@ -257,14 +258,14 @@ pub enum Generator {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct EarlyStoppingConfig {
-    /// Evaluations on the validation rows in each epoch.
+    /// The number of evaluations on the validation rows per epoch.
     pub evaluations_per_epoch: usize,
     /// The run stops after this many consecutive evaluations without a strictly lower validation
     /// loss. It never stops early if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub patience: Option<usize>,
-    /// Whether the run ends with the weights of its best evaluation. The last step is evaluated,
-    /// too; the last weights stay if they are better.
+    /// Whether the run returns the weights of its best evaluation. The last step is evaluated,
+    /// too, so the last weights are returned if they are better.
     pub restore_best: bool,
 }
 
@@ -276,7 +277,7 @@ fn one_gibibyte() -> u64 {
     1 << 30
 }
 
-fn as_mnist() -> [usize; 2] {
+fn mnist_size() -> [usize; 2] {
     [28, 28]
 }
 
@@ -293,7 +294,7 @@ impl Default for DataConfig {
             label: None,
             ignore: Vec::new(),
             validation_fraction: one_fifth(),
-            image_size: as_mnist(),
+            image_size: mnist_size(),
             classes: None,
             standardize: false,
             resident_bytes: one_gibibyte(),

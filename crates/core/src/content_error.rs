@@ -1,7 +1,8 @@
 use std::error::Error;
 use std::fmt::{self, Display, Formatter};
 
-/// An error in content that was read, as one sentence. The caller adds where the content came from.
+/// An error in the content of a file or another input, as one sentence. The caller adds the name of
+/// the input.
 #[derive(Debug)]
 pub struct ContentError {
     problem: String,

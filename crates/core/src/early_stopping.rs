@@ -1,38 +1,38 @@
-/// Monitors the validation loss. A new strict minimum resets the count; `patience` misses in a row
-/// stop the training.
+/// Monitors the validation loss. The training stops after `patience` consecutive evaluations without
+/// a strictly lower loss.
 #[derive(Clone, Debug, PartialEq)]
 pub struct EarlyStopping {
     patience: Option<usize>,
-    misses: usize,
+    without_improvement: usize,
     best: Option<(usize, f64)>,
 }
 
-/// The result of one evaluation.
+/// The decision after one evaluation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StoppingDecision {
     /// The loss is the lowest so far.
     Improved,
-    /// The loss is not lower, but the patience is not used up.
+    /// The loss is not lower, but the patience is not exhausted.
     NotImproved,
-    /// The loss is not lower, and the patience is used up.
+    /// The loss is not lower, and the patience is exhausted.
     Stop,
 }
 
 impl EarlyStopping {
-    /// Stops at the `patience`-th miss in a row, or never if `None`.
+    /// Creates the monitor. Without a patience it never stops the training.
     pub fn new(patience: Option<usize>) -> Self {
-        Self { patience, misses: 0, best: None }
+        Self { patience, without_improvement: 0, best: None }
     }
 
     /// Records the validation loss of the next evaluation and returns the decision.
     pub fn record(&mut self, step: usize, loss: f64) -> StoppingDecision {
         if self.best.is_none_or(|(_, best)| loss < best) {
             self.best = Some((step, loss));
-            self.misses = 0;
+            self.without_improvement = 0;
             return StoppingDecision::Improved;
         }
-        self.misses += 1;
-        if self.patience.is_some_and(|patience| self.misses >= patience) {
+        self.without_improvement += 1;
+        if self.patience.is_some_and(|patience| self.without_improvement >= patience) {
             StoppingDecision::Stop
         } else {
             StoppingDecision::NotImproved

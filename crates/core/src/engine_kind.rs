@@ -1,4 +1,4 @@
-//! The engines and their abilities, as one table. It is consulted before any row is read.
+//! The engines and their abilities, as one table. The program checks it before it reads any rows.
 
 use std::fmt::{self, Display, Formatter};
 
@@ -21,11 +21,11 @@ pub enum EngineKind {
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct Abilities {
-    /// The storage types of features that it reads.
+    /// The supported storage types of features.
     pub features: &'static [FeatureKind],
-    /// Whether it reads rows that stay in their file.
+    /// Whether it can read rows from a file in chunks.
     pub files: bool,
-    /// The sources of gradients that it supports. The first one is its default.
+    /// The supported gradient sources. The first one is the default.
     pub gradients: &'static [GradientSource],
     /// Whether it supports optimizers other than plain SGD.
     pub optimizers: bool,
@@ -46,11 +46,11 @@ impl Display for EngineKind {
     }
 }
 
-/// A requested ability that an engine lacks.
+/// An ability that a config requires and an engine lacks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum MissingAbility {
-    /// This source of gradients.
+    /// The gradient source.
     Gradient,
     /// An optimizer other than plain SGD.
     Optimizer,
@@ -60,23 +60,23 @@ pub enum MissingAbility {
     ClassWeights,
     /// Features of this storage type.
     Features(FeatureKind),
-    /// Rows that stay in their file.
+    /// Reading rows from a file in chunks.
     File,
 }
 
-/// Follows "cannot:" in a message.
+/// The reason in a message. Its subject "they" is the engine, such as "the fused kernels".
 impl Display for MissingAbility {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Gradient => "their gradients come from elsewhere",
-            Self::Optimizer => "they know no optimizer but sgd without momentum",
+            Self::Gradient => "they do not have this gradient source",
+            Self::Optimizer => "they support no optimizer except sgd without momentum",
             Self::Standardization => {
-                "they read bytes that all have one scale, and data.standardize gives each pixel its own"
+                "they use one scale for all pixels, but data.standardize scales each pixel separately"
             }
-            Self::ClassWeights => "to them all rows count alike, and objective.class_weights says otherwise",
-            Self::Features(FeatureKind::Bytes) => "they read numbers, and these are bytes",
-            Self::Features(FeatureKind::Numbers) => "they read the bytes of images, and these are a table's rows",
-            Self::File => "they read rows in memory only, and these stay in their file",
+            Self::ClassWeights => "they do not support objective.class_weights",
+            Self::Features(FeatureKind::Bytes) => "they read numbers, but these features are bytes",
+            Self::Features(FeatureKind::Numbers) => "they read the bytes of images, but these are rows of a table",
+            Self::File => "they read only rows in memory, but these stay in their file",
         })
     }
 }
@@ -85,7 +85,7 @@ impl EngineKind {
     /// All engines.
     pub const ALL: [Self; 4] = [Self::Kernels, Self::DeviceKernels, Self::Loops, Self::Tensors];
 
-    /// Returns what the engine can compute with: its line of the table.
+    /// Returns the abilities of this engine.
     pub fn abilities(self) -> Abilities {
         let fused = Abilities {
             features: &[FeatureKind::Bytes],
@@ -115,45 +115,45 @@ impl EngineKind {
         }
     }
 
-    /// Returns the first ability that the config needs and the engine lacks. It checks neither the
-    /// rows nor the source of gradients.
+    /// Returns the first ability that the config requires and the engine lacks. Ignores the rows
+    /// and the gradient source.
     pub fn missing_ability(self, config: &TrainConfig) -> Option<MissingAbility> {
-        let can = self.abilities();
+        let abilities = self.abilities();
         first_missing([
-            (MissingAbility::Optimizer, can.optimizers || config.descent().update() == UpdateRule::Plain),
-            (MissingAbility::Standardization, can.standardization || !config.data().standardize),
-            (MissingAbility::ClassWeights, can.class_weights || config.objective().class_weights.is_none()),
+            (MissingAbility::Optimizer, abilities.optimizers || config.descent().update() == UpdateRule::Plain),
+            (MissingAbility::Standardization, abilities.standardization || !config.data().standardize),
+            (MissingAbility::ClassWeights, abilities.class_weights || config.objective().class_weights.is_none()),
         ])
     }
 
-    /// The same, and also checks the source of gradients, the storage type of the features, and
-    /// whether rows stay in their file.
+    /// Like [`EngineKind::missing_ability`], but also checks the gradient source, the storage type
+    /// of the features, and whether the rows stay in their file.
     pub fn missing_ability_for(
         self,
         config: &TrainConfig,
         features: FeatureKind,
         stay_in_file: bool,
     ) -> Option<MissingAbility> {
-        let (can, gradient) = (self.abilities(), config.descent().gradient);
+        let (abilities, gradient) = (self.abilities(), config.descent().gradient);
         first_missing([(
             MissingAbility::Gradient,
-            gradient == GradientSource::Auto || can.gradients.contains(&gradient),
+            gradient == GradientSource::Auto || abilities.gradients.contains(&gradient),
         )])
         .or_else(|| self.missing_ability(config))
         .or_else(|| {
             first_missing([
-                (MissingAbility::Features(features), can.features.contains(&features)),
-                (MissingAbility::File, can.files || !stay_in_file),
+                (MissingAbility::Features(features), abilities.features.contains(&features)),
+                (MissingAbility::File, abilities.files || !stay_in_file),
             ])
         })
     }
 
-    /// The default source of gradients.
+    /// The default gradient source.
     pub fn default_gradient(self) -> GradientSource {
         self.abilities().gradients[0]
     }
 }
 
-fn first_missing<const N: usize>(asked: [(MissingAbility, bool); N]) -> Option<MissingAbility> {
-    asked.into_iter().find_map(|(missing, is_there)| (!is_there).then_some(missing))
+fn first_missing<const N: usize>(checks: [(MissingAbility, bool); N]) -> Option<MissingAbility> {
+    checks.into_iter().find_map(|(ability, is_met)| (!is_met).then_some(ability))
 }

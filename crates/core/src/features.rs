@@ -1,8 +1,8 @@
 /// A chunk of rows as they are stored, one row after the other.
 ///
-/// Code that computes on rows requests a chunk and gets this type, whether the rows are in memory
-/// or in a file. To support another storage (floats, categories, sparse rows), add a variant here,
-/// and an arm wherever chunks are used.
+/// Chunks have this type whether the rows are in memory or in a file. To support another storage
+/// type (floats, categories, sparse rows), add a variant here and a match arm wherever chunks are
+/// used.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Features<'a> {
     /// Bytes `[n, d]`, such as pixels.

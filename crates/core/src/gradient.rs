@@ -3,14 +3,14 @@
 pub struct Gradient {
     /// The mean loss, in nats.
     pub loss: f64,
-    /// The gradient by W, `d * k` numbers, row-major: the column index changes fastest.
+    /// The gradient with respect to W, `d * k` numbers, row-major: the column index changes fastest.
     pub weight: Vec<f64>,
-    /// The gradient by b, `k` numbers.
+    /// The gradient with respect to b, `k` numbers.
     pub bias: Vec<f64>,
 }
 
 impl Gradient {
-    /// Multiplies every number by a factor.
+    /// Multiplies the loss and the gradient by a factor.
     #[must_use]
     pub fn scaled_by(mut self, factor: f64) -> Self {
         self.loss *= factor;
@@ -18,12 +18,16 @@ impl Gradient {
         self
     }
 
-    /// Adds `factor` times another gradient.
+    /// Adds another gradient and its loss, multiplied by `factor`.
     ///
     /// # Panics
     /// If the shapes differ.
     pub fn add_scaled(&mut self, other: &Gradient, factor: f64) {
-        assert_eq!((self.weight.len(), self.bias.len()), (other.weight.len(), other.bias.len()), "the same model");
+        assert_eq!(
+            (self.weight.len(), self.bias.len()),
+            (other.weight.len(), other.bias.len()),
+            "gradients of one shape"
+        );
         self.loss += factor * other.loss;
         let numbers = self.weight.iter_mut().chain(&mut self.bias);
         numbers.zip(other.weight.iter().chain(&other.bias)).for_each(|(x, other)| *x += factor * other);
@@ -35,7 +39,7 @@ impl Gradient {
 pub struct Step {
     /// The learning rate.
     pub learning_rate: f64,
-    /// lambda.
+    /// lambda, the strength of the penalty.
     pub l2: f64,
     /// Whether w includes the bias.
     pub penalize_bias: bool,

@@ -1,9 +1,9 @@
-//! The shared vocabulary of a linear classifier: settings, parameters, losses and results.
-//! Training, prediction and file formats all use these types. This crate has no files, no
-//! arithmetic on rows, and no Burn.
+//! The shared types of all crates: settings, parameters, losses and results.
+//! Training, prediction and file formats all use these types. This crate reads no files and does
+//! not depend on Burn.
 //!
-//! - [`Settings`]: an experiment's configuration. [`TrainConfig`] is the same after validation;
-//!   only a checked config trains.
+//! - [`Settings`]: an experiment's configuration. [`TrainConfig`] holds the same after validation.
+//!   Only a `TrainConfig` can train.
 //! - [`Parameters`]: the trained weights. [`Preprocessing`] turns stored numbers into features.
 //!   [`Schema`] describes the model's inputs and classes.
 //! - [`Link`]: the loss of a row's logits and the prediction from them. Models differ only in their
@@ -12,11 +12,13 @@
 //!   train.
 //! - [`Class`]: the name of a class in the data. [`ClassWeights`]: the weight of each class's rows
 //!   in the loss.
-//! - [`History`]: the loss of every step, and every evaluation
-//! - [`EarlyStopping`]: the rule that ends a run. It can also be replayed with another patience.
-//! - [`Certificate`]: a proven bound on the distance to the minimum
-//! - [`DataFile`] and [`UnusedFiles`]: the data files that a run used, and those that it did not
-//! - [`visible`], [`one_line`], [`count`], [`nearest`] and others: text for messages
+//! - [`History`]: the loss of every step, and every evaluation.
+//! - [`EarlyStopping`]: the rule that ends a run. It can also be applied to a finished history, with
+//!   another patience.
+//! - [`Certificate`]: a proven bound on the distance to the minimum.
+//! - [`DataFile`]: a data file that a run used. [`UnusedFiles`]: the files in a data folder that it
+//!   did not use.
+//! - [`visible`], [`one_line`], [`count`], [`nearest`] and others: text for messages.
 
 mod certificate;
 mod class;
@@ -36,7 +38,7 @@ mod parameters;
 mod preprocessing;
 mod ranges;
 mod schema;
-mod sentence;
+mod text;
 mod train_config;
 mod unused;
 mod update;
@@ -62,7 +64,7 @@ pub use parameters::Parameters;
 pub use preprocessing::{MAX_ABS_VALUE, Preprocessing, Standardization};
 pub use ranges::{IMAGE_SIZE, IMAGE_SIZE_MESSAGE, INTEGER_RANGES, range_message, range_of};
 pub use schema::{DataKind, MAX_CLASSES, Schema};
-pub use sentence::{
+pub use text::{
     align_left, align_right, count, display_width, edit_distance_within, is_control_like, max_typos, nearest,
     normalise_name, one_line, similar_names, visible,
 };

@@ -3,10 +3,10 @@ use std::sync::Arc;
 
 use crate::LinkKind;
 
-/// The loss of a linear model `z = x W + b`: it maps a row's logits to a loss and a prediction.
+/// The loss and the prediction of a linear model `z = x W + b`, both as functions of a row's logits.
 ///
-/// Linear models differ only in their link. Kernels, plain loops, L-BFGS with its certificate, and
-/// the predictor work with any link. [`Logistic`], [`Softmax`] and [`OneVsRest`] are defined here.
+/// Linear models differ only in their link. Kernels, plain loops, the L-BFGS solver and the
+/// predictor work with any link. [`Logistic`], [`Softmax`] and [`OneVsRest`] are defined here.
 /// To add a model, implement this trait.
 ///
 /// The loss must be convex in the logits, and finite for finite logits.
@@ -17,20 +17,22 @@ pub trait Link: Debug + Send + Sync {
     /// The kind of target that a row has.
     fn target_kind(&self) -> TargetKind;
 
-    /// Returns the loss `C` of a row with logits `z` `[k]`, in nats. Replaces `z` by the residual
-    /// `dC/dz`.
+    /// Returns the loss `C` of a row with logits `z` `[k]`, in nats. Overwrites `z` with the
+    /// residual `dC/dz`.
     fn residual(&self, z: &mut [f64], target: f64) -> f64;
 
-    /// Replaces `direction` `[k]` by `d2C/dz2 direction`, the curvature of a row's loss along this
-    /// direction of its logits. It must not depend on the target.
+    /// Overwrites `direction` `[k]` with the Hessian-vector product `d2C/dz2 direction` of a row's
+    /// loss. It must not depend on the target.
     fn curvature(&self, z: &[f64], direction: &mut [f64]);
 
-    /// Returns the expected target: the probability of each class, or the mean of a number.
+    /// Returns the expected value of the target: the probability of each class, or the mean of a
+    /// number.
     fn mean(&self, z: &[f64]) -> Vec<f64> {
         softmax(&self.class_logits(z))
     }
 
-    /// For classes, returns one logit per class; their softmax gives the probabilities.
+    /// Returns one logit per class, for targets that are classes. Their softmax is the
+    /// probabilities.
     fn class_logits(&self, z: &[f64]) -> Vec<f64> {
         z.to_vec()
     }
@@ -38,14 +40,15 @@ pub trait Link: Debug + Send + Sync {
     /// Whether the prediction from these logits equals the target.
     fn is_correct(&self, z: &[f64], target: f64) -> bool;
 
-    /// The set of possible means, if it allows a bound without a penalty on the bias, Eq. (32).
-    /// Without it, a certificate requires a penalised bias, Eq. (28).
+    /// The domain of the dual problem, which is the set of possible means. With it, the bound of
+    /// Eq. (32) needs no penalty on the bias. Without it, a certificate uses Eq. (28), which needs
+    /// a penalised bias.
     fn dual_domain(&self) -> Option<DualDomain> {
         None
     }
 
-    /// The built-in link that this is. Only links that have specialised code elsewhere (vector
-    /// instructions, a GPU) return one.
+    /// The built-in link, if this is one. Such links have specialised code for vector instructions
+    /// and GPUs.
     fn kind(&self) -> Option<LinkKind> {
         None
     }
@@ -55,20 +58,22 @@ pub trait Link: Debug + Send + Sync {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TargetKind {
-    /// Classes, as positions below this number.
+    /// Class indices below this number.
     Classes(usize),
     /// Numbers.
     Numbers,
 }
 
-/// The set of means that a model's targets can have. It requires that the residual is
-/// `mean - target` and that the loss is the Legendre dual of the negative entropy.
+/// The domain of the dual problem: the set of possible means.
+///
+/// It requires that the residual is `mean - target`, and that the loss is the convex conjugate of
+/// the negative entropy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum DualDomain {
-    /// Probabilities of the classes, one per column. They sum to 1.
+    /// One probability per class and column. They sum to 1.
     Simplex,
-    /// One probability, that of the positive class.
+    /// The probability of the positive class.
     Interval,
 }
 
@@ -127,15 +132,15 @@ impl Link for Logistic {
     fn residual(&self, z: &mut [f64], target: f64) -> f64 {
         let [z] = z else { unreachable!("one logit") };
         // ln(1 + e^z) = max(z, 0) + ln(1 + e^-|z|)
-        let (logit, small) = (*z, (-z.abs()).exp());
-        *z = if logit < 0.0 { small } else { 1.0 } / (1.0 + small) - target;
-        logit.max(0.0) - target * logit + small.ln_1p()
+        let (logit, exp_neg_abs) = (*z, (-z.abs()).exp());
+        *z = if logit < 0.0 { exp_neg_abs } else { 1.0 } / (1.0 + exp_neg_abs) - target;
+        logit.max(0.0) - target * logit + exp_neg_abs.ln_1p()
     }
 
     fn curvature(&self, z: &[f64], direction: &mut [f64]) {
-        let small = (-z[0].abs()).exp();
-        // p (1 - p), which is the same for z and -z
-        direction[0] *= small / ((1.0 + small) * (1.0 + small));
+        let exp_neg_abs = (-z[0].abs()).exp();
+        // p (1 - p) is the same for z and -z.
+        direction[0] *= exp_neg_abs / ((1.0 + exp_neg_abs) * (1.0 + exp_neg_abs));
     }
 
     fn class_logits(&self, z: &[f64]) -> Vec<f64> {
@@ -174,15 +179,15 @@ impl Link for Softmax {
     /// Eqs. (13) and (17) of `docs/derivation.md`.
     fn residual(&self, z: &mut [f64], target: f64) -> f64 {
         let class = target as usize;
-        let (highest, own) = (z.iter().copied().fold(f64::NEG_INFINITY, f64::max), z[class]);
+        let (max, target_logit) = (z.iter().copied().fold(f64::NEG_INFINITY, f64::max), z[class]);
         let mut sum = 0.0;
         for z in z.iter_mut() {
-            *z = (*z - highest).exp();
+            *z = (*z - max).exp();
             sum += *z;
         }
-        z.iter_mut().for_each(|power| *power /= sum);
+        z.iter_mut().for_each(|exp| *exp /= sum);
         z[class] -= 1.0;
-        sum.ln() + (highest - own)
+        sum.ln() + (max - target_logit)
     }
 
     /// `diag(p) - p p^T`, Eq. (26).
@@ -192,7 +197,7 @@ impl Link for Softmax {
         direction.iter_mut().zip(p).for_each(|(v, p)| *v = p * (*v - mean));
     }
 
-    /// Of equal logits, the first one wins.
+    /// Among equal largest logits, the first class is predicted.
     fn is_correct(&self, z: &[f64], target: f64) -> bool {
         let class = target as usize;
         z.iter().enumerate().all(|(k, other)| if k < class { *other < z[class] } else { *other <= z[class] })
@@ -208,7 +213,7 @@ impl Link for Softmax {
     }
 }
 
-/// One logistic regression for each class against the rest. The loss is the sum of their losses,
+/// One-vs-rest: one logistic regression for each class. The loss is the sum of their losses,
 /// and `p_k = sigmoid(z_k) / sum_l sigmoid(z_l)`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OneVsRest {
@@ -217,8 +222,8 @@ pub struct OneVsRest {
 }
 
 impl OneVsRest {
-    /// 1 for the target's column, 0 for the others.
-    fn target_of(column: usize, target: f64) -> f64 {
+    /// Returns the binary target of a column: 1 for the row's class, 0 for the others.
+    fn binary_target(column: usize, target: f64) -> f64 {
         f64::from(u8::from(column == target as usize))
     }
 }
@@ -233,8 +238,8 @@ impl Link for OneVsRest {
     }
 
     fn residual(&self, z: &mut [f64], target: f64) -> f64 {
-        let each = z.chunks_exact_mut(1).enumerate();
-        each.map(|(column, z)| Logistic.residual(z, Self::target_of(column, target))).sum()
+        let logits = z.chunks_exact_mut(1).enumerate();
+        logits.map(|(column, z)| Logistic.residual(z, Self::binary_target(column, target))).sum()
     }
 
     fn curvature(&self, z: &[f64], direction: &mut [f64]) {
@@ -254,15 +259,15 @@ impl Link for OneVsRest {
     }
 }
 
-/// Subtracts the largest logit first, so that nothing overflows.
+/// Returns `softmax(z)`. Subtracts the largest logit first, so that nothing overflows.
 fn softmax(z: &[f64]) -> Vec<f64> {
-    let highest = z.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    let powers: Vec<f64> = z.iter().map(|z| (z - highest).exp()).collect();
-    let sum: f64 = powers.iter().sum();
-    powers.into_iter().map(|power| power / sum).collect()
+    let max = z.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let exps: Vec<f64> = z.iter().map(|z| (z - max).exp()).collect();
+    let sum: f64 = exps.iter().sum();
+    exps.into_iter().map(|exp| exp / sum).collect()
 }
 
-/// Does not overflow, and keeps its digits if sigmoid(z) is near 0 or 1.
+/// Returns `ln(sigmoid(z))`. It does not overflow and is accurate if sigmoid(z) is near 0 or 1.
 fn log_sigmoid(z: f64) -> f64 {
     z.min(0.0) - (-z.abs()).exp().ln_1p()
 }

@@ -4,16 +4,16 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Link, Logistic, ModelKind, OneVsRest, Softmax};
 
-/// The name of a [`Link`] of this crate in files. A model trained here has that of its
-/// [`ModelKind`]; an imported model may have another.
+/// The built-in links, as files name them. A trained model has the link of its [`ModelKind`].
+/// Imported models may have any of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum LinkKind {
     /// Softmax regression: `p = softmax(z)`.
     Softmax,
-    /// Binary logistic regression, with one z for two classes: `p = (1 - sigmoid(z), sigmoid(z))`.
+    /// Binary logistic regression, with one logit for two classes: `p = (1 - sigmoid(z), sigmoid(z))`.
     Logistic,
-    /// One logistic regression for each class against the rest:
+    /// One-vs-rest, one logistic regression for each class:
     /// `p_k = sigmoid(z_k) / sum_l sigmoid(z_l)`. Only imported models have it.
     OneVsRest,
 }

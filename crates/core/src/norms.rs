@@ -2,10 +2,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::Parameters;
 
-/// Norms of the parameters as one matrix `[d + 1, k]`. Its last row is the bias.
+/// Norms of the matrix `[d + 1, k]` of all parameters. Its last row is the bias.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct WeightNorms {
-    /// The root of the sum of squares.
+    /// The square root of the sum of squares.
     pub frobenius: f64,
     /// The sum of squares.
     pub frobenius_squared: f64,
@@ -21,16 +21,16 @@ impl WeightNorms {
         if !frobenius_squared.is_finite() {
             return None;
         }
-        // Scaling by the largest entry prevents an underflow of the squares.
-        let largest = all().fold(0.0, |largest: f64, w| largest.max(w.abs()));
-        let spectral = if largest > 0.0 { largest * spectral_of_scaled(parameters, largest) } else { 0.0 };
+        // Division by the largest entry prevents underflow of the squares.
+        let max_abs = all().fold(0.0, |max: f64, w| max.max(w.abs()));
+        let spectral = if max_abs > 0.0 { max_abs * scaled_spectral_norm(parameters, max_abs) } else { 0.0 };
         Some(Self { frobenius: frobenius_squared.sqrt(), frobenius_squared, spectral })
     }
 }
 
-/// The largest singular value of the matrix divided by `scale`. It is the root of the largest
-/// eigenvalue of its Gram matrix `[k, k]`.
-fn spectral_of_scaled(parameters: &Parameters, scale: f64) -> f64 {
+/// Returns the largest singular value of the matrix divided by `scale`: the square root of the
+/// largest eigenvalue of its Gram matrix `[k, k]`.
+fn scaled_spectral_norm(parameters: &Parameters, scale: f64) -> f64 {
     let k = parameters.columns;
     let mut gram = vec![0.0; k * k];
     for row in parameters.weight.chunks_exact(k).chain([&parameters.bias[..]]) {
@@ -42,13 +42,13 @@ fn spectral_of_scaled(parameters: &Parameters, scale: f64) -> f64 {
     largest_eigenvalue(&mut gram, k).max(0.0).sqrt()
 }
 
-/// The largest eigenvalue of a symmetric matrix, by Jacobi rotations: G. Golub, C. Van Loan, Matrix
+/// Returns the largest eigenvalue of a symmetric matrix, by Jacobi rotations: G. Golub, C. Van Loan, Matrix
 /// Computations, 4th edition, section 8.5.
 fn largest_eigenvalue(a: &mut [f64], k: usize) -> f64 {
-    /// A few sweeps suffice, since each roughly squares the off-diagonal part.
-    const SWEEPS: usize = 60;
+    /// The convergence is quadratic, so a few sweeps suffice.
+    const MAX_SWEEPS: usize = 60;
 
-    for _ in 0..SWEEPS {
+    for _ in 0..MAX_SWEEPS {
         let mut rotated = false;
         for p in 0..k {
             for q in p + 1..k {
@@ -93,29 +93,29 @@ mod tests {
         norms(weight, bias).expect("finite").spectral
     }
 
-    fn is_near(found: f64, expected: f64) {
-        assert!((found - expected).abs() <= 4e-15 * expected, "{found} and not {expected}");
+    fn assert_close(actual: f64, expected: f64) {
+        assert!((actual - expected).abs() <= 4e-15 * expected, "{actual}, expected {expected}");
     }
 
     #[test]
-    fn the_largest_singular_value_is_that_of_linear_algebra() {
-        // The singular value of one column is its length. Of orthogonal columns, the longest
-        // counts.
-        is_near(spectral(&[3.0, 4.0], &[12.0]), 13.0);
-        is_near(spectral(&[3.0, 0.0, 0.0, -5.0], &[0.0, 0.0]), 5.0);
-        // A matrix of rank one: the product of the lengths.
-        is_near(spectral(&[1.0, 2.0, 2.0, 4.0], &[2.0, 4.0]), 45f64.sqrt());
+    fn spectral_norm_equals_known_values() {
+        // The singular value of one column is its norm. For orthogonal columns, the largest
+        // norm is the largest singular value.
+        assert_close(spectral(&[3.0, 4.0], &[12.0]), 13.0);
+        assert_close(spectral(&[3.0, 0.0, 0.0, -5.0], &[0.0, 0.0]), 5.0);
+        // For a matrix of rank one, it is the product of the norms of its two vectors.
+        assert_close(spectral(&[1.0, 2.0, 2.0, 4.0], &[2.0, 4.0]), 45f64.sqrt());
         // numpy.linalg.norm([[1, 2, 3], [4, 5, 6], [7, 8, 10]], ord=2)
-        is_near(spectral(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0], &[7.0, 8.0, 10.0]), 17.412_505_166_808_597);
-        // More classes than rows, all equal.
-        is_near(spectral(&[1.0; 7], &[1.0; 7]), 14f64.sqrt());
+        assert_close(spectral(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0], &[7.0, 8.0, 10.0]), 17.412_505_166_808_597);
+        // More columns than rows, with equal entries.
+        assert_close(spectral(&[1.0; 7], &[1.0; 7]), 14f64.sqrt());
         assert_eq!(spectral(&[0.0; 4], &[0.0; 2]), 0.0);
     }
 
     #[test]
-    fn small_numbers_and_large_ones_keep_their_digits() {
-        is_near(spectral(&[3e-200, 4e-200], &[0.0]), 5e-200);
-        is_near(spectral(&[3e150, 4e150], &[0.0]), 5e150);
+    fn tiny_and_huge_weights_lose_no_precision() {
+        assert_close(spectral(&[3e-200, 4e-200], &[0.0]), 5e-200);
+        assert_close(spectral(&[3e150, 4e150], &[0.0]), 5e150);
         assert_eq!(norms(&[1e200, 0.0], &[0.0]), None);
         assert_eq!(norms(&[f64::NAN], &[0.0]), None);
     }

@@ -5,8 +5,7 @@ use serde::{Deserialize, Serialize};
 pub struct Parameters {
     /// The number of features, d.
     pub n_features: usize,
-    /// The number of columns of W, k: one per class, or a single one for the logistic model. The
-    /// model's [`Link`](crate::Link) knows the number of classes.
+    /// The number of columns of W, k: one for the logistic model, otherwise one per class.
     #[serde(rename = "n_classes")]
     pub columns: usize,
     /// W, `d * k` numbers, row-major: the column index changes fastest.
@@ -21,21 +20,18 @@ impl Parameters {
         Self { n_features, columns, weight: vec![0.0; n_features * columns], bias: vec![0.0; columns] }
     }
 
-    /// Returns the weights of one class, one per feature. The logistic model has only one column,
-    /// that of its positive class: it is returned for class 0.
+    /// Returns the weights of one class, one per feature: column `class` of W. The logistic model
+    /// has only column 0, which belongs to its positive class.
     ///
     /// # Panics
     /// If W has no such column.
     pub fn of_class(&self, class: usize) -> Vec<f64> {
         let k = self.columns;
-        assert!(
-            class < k,
-            "class {class} of weights with {k} columns; a logistic model's are those of its positive class"
-        );
+        assert!(class < k, "no column {class}: W has {k} columns; a logistic model has one, for its positive class");
         self.weight.iter().skip(class).step_by(k).copied().collect()
     }
 
-    /// Whether the shape is `[d, k]` and the lengths agree with it.
+    /// Whether the shape is `[d, k]` and both vectors have the matching length.
     pub fn has_shape(&self, [d, k]: [usize; 2]) -> bool {
         let counts = (self.weight.len(), self.bias.len());
         [self.n_features, self.columns] == [d, k] && counts == (d * k, k)

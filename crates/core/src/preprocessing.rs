@@ -2,7 +2,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{DataKind, Precision};
 
-/// The map from stored numbers to features. It is linear (affine) for each feature.
+/// The map from stored numbers to features. It is affine for each feature.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Preprocessing {
@@ -25,7 +25,7 @@ pub struct Standardization {
 }
 
 /// The largest absolute value allowed in a table. Its square is well within the range of f64, and
-/// the value itself within that of f32.
+/// the value itself is within the range of f32.
 pub const MAX_ABS_VALUE: f64 = 1e30;
 
 impl Preprocessing {
@@ -45,28 +45,28 @@ impl Preprocessing {
         match self {
             Self::Pixels => raw / 127.5 - 1.0,
             Self::Raw => raw,
-            Self::Standardized(by) => (raw - by.mean[j]) / by.scale[j],
+            Self::Standardized(Standardization { mean, scale }) => (raw - mean[j]) / scale[j],
         }
     }
 
-    /// Appends the features `[d]` of a row to `features`, rounded to a precision.
+    /// Appends the features `[d]` of a row to `features`, rounded to `precision`.
     ///
     /// # Panics
     /// If there are statistics for fewer features than the row has.
     pub fn features(&self, raw: &[f64], precision: Precision, features: &mut Vec<f64>) {
         match precision {
-            Precision::F32 => self.rounded(raw, |x| f64::from(x as f32), features),
-            Precision::F64 => self.rounded(raw, |x| x, features),
+            Precision::F32 => self.extend_rounded(raw, |x| f64::from(x as f32), features),
+            Precision::F64 => self.extend_rounded(raw, |x| x, features),
         }
     }
 
-    fn rounded(&self, raw: &[f64], round: impl Fn(f64) -> f64, features: &mut Vec<f64>) {
+    fn extend_rounded(&self, raw: &[f64], round: impl Fn(f64) -> f64, features: &mut Vec<f64>) {
         match self {
             Self::Pixels => features.extend(raw.iter().map(|raw| round(raw / 127.5 - 1.0))),
             Self::Raw => features.extend(raw.iter().map(|&raw| round(raw))),
-            Self::Standardized(by) => {
-                assert!(by.n_features() >= raw.len(), "statistics of each feature");
-                let statistics = by.mean.iter().zip(&by.scale);
+            Self::Standardized(Standardization { mean, scale }) => {
+                assert!(mean.len() >= raw.len(), "statistics of each feature");
+                let statistics = mean.iter().zip(scale);
                 features.extend(raw.iter().zip(statistics).map(|(raw, (mean, scale))| round((raw - mean) / scale)));
             }
         }
@@ -80,7 +80,7 @@ impl Preprocessing {
         match self {
             Self::Pixels => (2.0 / 255.0, -1.0),
             Self::Raw => (1.0, 0.0),
-            Self::Standardized(by) => (1.0 / by.scale[j], -by.mean[j] / by.scale[j]),
+            Self::Standardized(Standardization { mean, scale }) => (1.0 / scale[j], -mean[j] / scale[j]),
         }
     }
 
@@ -92,7 +92,7 @@ impl Preprocessing {
         match self {
             Self::Pixels => 1.0,
             Self::Raw => MAX_ABS_VALUE,
-            Self::Standardized(by) => (MAX_ABS_VALUE + by.mean[j].abs()) / by.scale[j],
+            Self::Standardized(Standardization { mean, scale }) => (MAX_ABS_VALUE + mean[j].abs()) / scale[j],
         }
     }
 
@@ -107,7 +107,7 @@ impl Preprocessing {
     /// The statistics, if the features are standardised.
     pub fn standardization(&self) -> Option<&Standardization> {
         match self {
-            Self::Standardized(by) => Some(by),
+            Self::Standardized(standardization) => Some(standardization),
             Self::Pixels | Self::Raw => None,
         }
     }

@@ -1,19 +1,19 @@
-//! The ranges of integer settings, by their keys in an experiment's file.
+//! The ranges of the integer settings, by key.
 
 use std::ops::RangeInclusive;
 
-/// TOML's integers are signed.
-const LARGEST: u64 = i64::MAX as u64;
+/// The largest integer in TOML, which has signed integers.
+const MAX_INTEGER: u64 = i64::MAX as u64;
 
-/// Keys with an integer value, and their ranges.
+/// The keys of the integer settings, with their ranges.
 pub const INTEGER_RANGES: [(&str, RangeInclusive<u64>); 13] = [
     ("data.train_images", 1..=u32::MAX as u64),
     ("data.validation_images", 1..=u32::MAX as u64),
-    ("data.resident_bytes", 0..=LARGEST),
+    ("data.resident_bytes", 0..=MAX_INTEGER),
     ("descent.step_epochs", 1..=1_000_000),
     ("descent.batch_size", 1..=u32::MAX as u64),
     ("descent.epochs", 1..=1_000_000),
-    ("descent.shuffle.seed", 0..=LARGEST),
+    ("descent.shuffle.seed", 0..=MAX_INTEGER),
     ("descent.shuffle.skip_epochs", 0..=1_000_000),
     ("optimum.max_iterations", 1..=1_000_000),
     ("optimum.memory", 1..=1000),
@@ -25,10 +25,10 @@ pub const INTEGER_RANGES: [(&str, RangeInclusive<u64>); 13] = [
 /// The key of the size of images.
 pub const IMAGE_SIZE: &str = "data.image_size";
 
-/// The values that [`IMAGE_SIZE`] accepts, as an error message says it.
+/// The message for an invalid [`IMAGE_SIZE`].
 pub const IMAGE_SIZE_MESSAGE: &str = "expected rows and columns from 1 to 4096, as in [28, 28]";
 
-/// The range of a key, if its value is an integer.
+/// Returns the range of a key, if it is an integer setting.
 pub fn range_of(key: &str) -> Option<RangeInclusive<u64>> {
     INTEGER_RANGES.iter().find(|(known, _)| *known == key).map(|(_, range)| range.clone())
 }
@@ -41,7 +41,7 @@ pub(crate) fn check_range(key: &'static str, value: u64) -> Result<(), (&'static
     }
 }
 
-/// The text of an error about a value outside this range.
+/// Returns the message for a value outside this range.
 pub fn range_message(range: &RangeInclusive<u64>) -> String {
     format!("expected a whole number from {} to {}", range.start(), range.end())
 }

@@ -10,7 +10,7 @@ use crate::config::{
 use crate::ranges::{IMAGE_SIZE, IMAGE_SIZE_MESSAGE, check_range};
 use crate::{Class, ClassWeights, EngineKind, UpdateRule};
 
-/// The settings of an experiment, with defaults for missing ones. They are not validated: see
+/// The settings of an experiment. Missing settings have defaults. They are not validated: see
 /// [`TrainConfig`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -51,15 +51,15 @@ impl Settings {
         }
     }
 
-    /// Sets the classes, given in the order of their labels, 0 first. It is the inverse of
+    /// Sets the classes from a list in the order of their labels, 0 first. This is the inverse of
     /// [`TrainConfig::classes`].
     #[must_use]
-    pub fn with_classes(mut self, by_position: &[Class]) -> Self {
-        self.data.classes = Some(by_label(self.model.kind, by_position));
+    pub fn with_classes(mut self, by_label: &[Class]) -> Self {
+        self.data.classes = Some(reorder_classes(self.model.kind, by_label));
         self
     }
 
-    /// Sets the name if there is none.
+    /// Sets the experiment's name if it has none.
     #[must_use]
     pub fn named(mut self, name: &str) -> Self {
         self.experiment.get_or_insert_with(|| name.to_owned());
@@ -67,9 +67,9 @@ impl Settings {
     }
 }
 
-/// Converts classes from a config's order to that of their labels, or back. A config of the
-/// logistic model names the positive class first, and that class has the label 1.
-fn by_label(kind: ModelKind, classes: &[Class]) -> Vec<Class> {
+/// Converts classes between the order in a config and the order of their labels. For the logistic
+/// model, a config lists the positive class first, but its label is 1.
+fn reorder_classes(kind: ModelKind, classes: &[Class]) -> Vec<Class> {
     let mut classes = classes.to_vec();
     if kind == ModelKind::Logistic {
         classes.reverse();
@@ -79,7 +79,7 @@ fn by_label(kind: ModelKind, classes: &[Class]) -> Vec<Class> {
 
 /// A validated experiment: every number is in its range, and the settings are consistent.
 ///
-/// It can only be made from [`Settings`]. Training accepts nothing else.
+/// It can only be created from [`Settings`], and training accepts nothing else.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct TrainConfig {
     experiment: String,
@@ -94,9 +94,9 @@ pub struct TrainConfig {
 /// An invalid setting.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SettingError {
-    /// Its key in an experiment's file, such as `descent.epochs`.
+    /// The key in the config, such as `descent.epochs`.
     pub key: &'static str,
-    /// What is wrong with the value, and what is expected.
+    /// The problem and the expected values.
     pub problem: String,
 }
 
@@ -117,33 +117,33 @@ impl TryFrom<Settings> for TrainConfig {
         let experiment = experiment.unwrap_or_else(|| "run".to_owned());
         let mut config = Self { experiment, data, model, objective, descent, optimum, early_stopping };
         check(&config).map_err(|(key, problem)| SettingError { key, problem })?;
-        config.descent.fill();
+        config.descent.fill_defaults();
         Ok(config)
     }
 }
 
 impl TrainConfig {
-    /// Replaces the source of the gradients.
+    /// Replaces the gradient source.
     pub fn with_gradient(mut self, gradient: GradientSource) -> Self {
         self.descent.gradient = gradient;
         self
     }
 
-    /// Replaces the class weights by numbers in the order of the labels. Training code needs them
-    /// so: it does not know the classes' names.
+    /// Replaces the class weights by a list in the order of the labels. Training code needs this
+    /// form, because it does not know the classes' names.
     pub fn with_class_weights(mut self, weights: Vec<f64>) -> Self {
         self.objective.class_weights = Some(ClassWeights::Each(weights));
         self
     }
 
-    /// The classes in the order of their labels, 0 first, if the config names them. This is the
-    /// config's order, except for the logistic model: its positive class comes first in the config
-    /// but has the label 1.
+    /// The classes in the order of their labels, 0 first, if the config lists them. For the logistic
+    /// model this differs from the config's order: the config lists the positive class first, but
+    /// its label is 1.
     pub fn classes(&self) -> Option<Vec<Class>> {
-        self.data.classes.as_deref().map(|classes| by_label(self.model.kind, classes))
+        self.data.classes.as_deref().map(|classes| reorder_classes(self.model.kind, classes))
     }
 
-    /// Suggests a setting that may keep the training from diverging.
+    /// Suggests a setting that may prevent a divergence.
     pub fn divergence_hint(&self) -> String {
         match self.descent.solver {
             Solver::Sgd => format!("a descent.learning_rate below {}", self.descent.learning_rate),
@@ -194,19 +194,19 @@ fn check(config: &TrainConfig) -> Result<(), (&'static str, String)> {
     let (data, descent, stopping) = (&config.data, &config.descent, &config.early_stopping);
 
     let name = &config.experiment;
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    let is_allowed = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
     holds(
         "experiment",
-        !name.is_empty() && name.len() <= 100 && name.chars().all(plain) && !name.starts_with('.'),
-        "expected a name of letters, digits, - and _, since a folder is named after it; set experiment = \"…\"",
+        !name.is_empty() && name.len() <= 100 && name.chars().all(is_allowed) && !name.starts_with('.'),
+        "expected a name of letters, digits, -, _ and ., because it becomes the name of a folder; set experiment = \"…\"",
     )?;
     holds(
         "data.source",
         !data.source.is_empty(),
         "expected auto, mnist, embedded, the file of a table, or a folder of data",
     )?;
-    let sides = data.image_size.iter().all(|side| (1..=4096).contains(side));
-    holds(IMAGE_SIZE, sides, IMAGE_SIZE_MESSAGE)?;
+    let is_in_range = data.image_size.iter().all(|side| (1..=4096).contains(side));
+    holds(IMAGE_SIZE, is_in_range, IMAGE_SIZE_MESSAGE)?;
     let fraction = data.validation_fraction;
     holds("data.validation_fraction", fraction > 0.0 && fraction < 1.0, "expected a number between 0 and 1")?;
     count("data.train_images", data.train_images.unwrap_or(1))?;
@@ -220,11 +220,11 @@ fn check(config: &TrainConfig) -> Result<(), (&'static str, String)> {
     }
     check_range("data.resident_bytes", data.resident_bytes)?;
     if config.model.kind == ModelKind::Logistic {
-        let two = data.classes.as_ref().is_some_and(|classes| classes.len() == 2);
+        let has_two = data.classes.as_ref().is_some_and(|classes| classes.len() == 2);
         holds(
             "data.classes",
-            two,
-            "the logistic model needs exactly two, as in classes = [2, 3], the positive one first",
+            has_two,
+            "the logistic model needs exactly two classes, the positive one first, as in classes = [2, 3]",
         )?;
     }
     let l2 = config.objective.l2;
@@ -237,7 +237,7 @@ fn check(config: &TrainConfig) -> Result<(), (&'static str, String)> {
     holds(
         "descent.learning_rate",
         rate > 0.0 && rate <= 1e3,
-        "expected a number above 0, at most 1000; 0.01 is usual",
+        "expected a number above 0, at most 1000; a usual value is 0.01",
     )?;
     descent.check()?;
     count("descent.batch_size", descent.batch_size)?;
@@ -255,7 +255,7 @@ fn check(config: &TrainConfig) -> Result<(), (&'static str, String)> {
     if let (GradientSource::Fused, Some(missing)) = (descent.gradient, EngineKind::Kernels.missing_ability(config)) {
         return Err((
             "descent.gradient",
-            format!("the fused kernels cannot: {missing}; take auto, closed-form or autodiff"),
+            format!("the fused kernels cannot train this: {missing}; use auto, closed-form or autodiff"),
         ));
     }
 
@@ -263,7 +263,7 @@ fn check(config: &TrainConfig) -> Result<(), (&'static str, String)> {
     holds(
         "optimum.tolerance",
         optimum.tolerance > 0.0 && optimum.tolerance <= 1.0,
-        "expected a distance from the minimum in nats above 0, at most 1; f32 reaches 1e-10, with a free bias 1e-6, and f64 1e-13",
+        "expected a number above 0, at most 1, the distance from the minimum in nats; f32 reaches 1e-10 (1e-6 without a penalty on the bias), and f64 1e-13",
     )?;
     count("optimum.max_iterations", optimum.max_iterations)?;
     count("optimum.memory", optimum.memory)?;
@@ -272,21 +272,21 @@ fn check(config: &TrainConfig) -> Result<(), (&'static str, String)> {
         holds(
             "objective.l2",
             l2 > 0.0,
-            "without a penalty J may have no minimum, and none can be certified; set it above 0, or descent.solver = \"sgd\"",
+            "without a penalty J may have no minimum, and no certificate is possible; use a number above 0, or descent.solver = \"sgd\"",
         )?;
-        // The bound is the square of the gradient norm over lambda. With a smaller lambda, the
+        // The bound is the squared gradient norm divided by lambda. With a smaller lambda, the
         // square underflows and the quotient overflows.
         holds(
             "objective.l2",
             l2 >= 1e-100,
-            "so small a penalty is too small for a certificate; expected a number from 1e-100 to 1e6, or descent.solver = \"sgd\"",
+            "the penalty is too small for a certificate; expected a number from 1e-100 to 1e6, or descent.solver = \"sgd\"",
         )?;
-        let goes_to_the_end = "descent.solver = \"lbfgs\" goes to the minimum and keeps it; leave this out, or begin with the experiment softmax-optimum";
-        let has_steps_of_its_own = "descent.solver = \"lbfgs\" has steps of its own; leave this out";
-        holds(descent.update_key(), descent.update() == UpdateRule::Plain, has_steps_of_its_own)?;
-        holds("descent.schedule", descent.schedule == Schedule::Constant, has_steps_of_its_own)?;
-        holds("early_stopping.patience", stopping.patience.is_none(), goes_to_the_end)?;
-        holds("early_stopping.restore_best", !stopping.restore_best, goes_to_the_end)?;
+        let no_early_stopping = "descent.solver = \"lbfgs\" does not stop early; remove this key, or start from the experiment softmax-optimum";
+        let chooses_steps = "descent.solver = \"lbfgs\" chooses its own steps; remove this key";
+        holds(descent.update_key(), descent.update() == UpdateRule::Plain, chooses_steps)?;
+        holds("descent.schedule", descent.schedule == Schedule::Constant, chooses_steps)?;
+        holds("early_stopping.patience", stopping.patience.is_none(), no_early_stopping)?;
+        holds("early_stopping.restore_best", !stopping.restore_best, no_early_stopping)?;
     }
     Ok(())
 }

@@ -1,11 +1,11 @@
 use serde::{Deserialize, Serialize};
 
-use crate::sentence::visible;
+use crate::text::visible;
 
-/// The files in a data set's folder that are not used, in the order of their folders.
+/// The unused files in a data set's folder, grouped by folder.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UnusedFiles {
-    /// At most [`UnusedFiles::MOST`] files.
+    /// At most [`UnusedFiles::MAX_LISTED`] files.
     #[serde(rename = "unused", default, skip_serializing_if = "Vec::is_empty")]
     pub files: Vec<UnusedFile>,
     /// The number of files that are not listed.
@@ -13,9 +13,9 @@ pub struct UnusedFiles {
     pub left_out: usize,
 }
 
-/// A file that is not used, or a folder that has no used file.
+/// An unused file, or a folder without a used file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(from = "Written")]
+#[serde(from = "Stored")]
 pub struct UnusedFile {
     /// The path relative to the data set's folder. Names are separated by `/`, and a folder's path
     /// ends with `/`.
@@ -24,37 +24,38 @@ pub struct UnusedFile {
     pub reason: Option<String>,
 }
 
-/// The format in a summary. Earlier versions wrote plain texts with a few names each.
+/// The format in a run's summary. Earlier versions stored plain texts with a few names each.
 #[derive(Deserialize)]
 #[serde(untagged)]
-enum Written {
+enum Stored {
     Path(String),
     File { path: String, reason: Option<String> },
 }
 
-impl From<Written> for UnusedFile {
-    fn from(written: Written) -> Self {
-        match written {
-            Written::Path(path) => Self { path, reason: None },
-            Written::File { path, reason } => Self { path, reason },
+impl From<Stored> for UnusedFile {
+    fn from(stored: Stored) -> Self {
+        match stored {
+            Stored::Path(path) => Self { path, reason: None },
+            Stored::File { path, reason } => Self { path, reason },
         }
     }
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde requires a reference")]
 fn is_zero(count: &usize) -> bool {
     *count == 0
 }
 
-/// The limits of a message: names for each folder, and folders.
-const NAMES: usize = 3;
-const FOLDERS: usize = 10;
-/// The maximum number of characters printed of a name.
-const LONGEST: usize = 60;
+/// The maximum number of names per folder in a message.
+const MAX_NAMES: usize = 3;
+/// The maximum number of folders in a message.
+const MAX_FOLDERS: usize = 10;
+/// The maximum number of characters of a printed name.
+const MAX_CHARACTERS: usize = 60;
 
 impl UnusedFiles {
     /// The maximum number of files and folders that are listed.
-    pub const MOST: usize = 1000;
+    pub const MAX_LISTED: usize = 1000;
 
     /// Summarises the list for a message: a few names for each folder.
     pub fn summary(&self) -> Vec<String> {
@@ -63,30 +64,30 @@ impl UnusedFiles {
             path.rsplit_once('/').map_or(String::new(), |(folder, _)| folder.to_owned())
         };
         let folders: Vec<&[UnusedFile]> = self.files.chunk_by(|a, b| folder(a) == folder(b)).collect();
-        let mut told: Vec<String> = folders.iter().take(FOLDERS).map(|files| few(files)).collect();
-        let more = folders.len().saturating_sub(FOLDERS);
+        let mut lines: Vec<String> = folders.iter().take(MAX_FOLDERS).map(|files| first_names(files)).collect();
+        let more = folders.len().saturating_sub(MAX_FOLDERS);
         if more > 0 {
-            told.push(format!("more in {more} other {}", if more == 1 { "folder" } else { "folders" }));
+            lines.push(format!("more in {more} other {}", if more == 1 { "folder" } else { "folders" }));
         }
         if self.left_out > 0 {
-            told.push(format!("and {} more", self.left_out));
+            lines.push(format!("and {} more", self.left_out));
         }
-        told
+        lines
     }
 }
 
 /// Lists the first names of one folder.
-fn few(files: &[UnusedFile]) -> String {
-    let names: Vec<String> = files.iter().take(NAMES).map(|file| shown(&file.path)).collect();
+fn first_names(files: &[UnusedFile]) -> String {
+    let names: Vec<String> = files.iter().take(MAX_NAMES).map(|file| shortened(&file.path)).collect();
     let more = files.len() - names.len();
-    names.join(", ") + &if more > 0 { format!(" and {more} more beside it") } else { String::new() }
+    names.join(", ") + &if more > 0 { format!(" and {more} more in that folder") } else { String::new() }
 }
 
-/// Formats a path for printing.
-fn shown(path: &str) -> String {
+/// Escapes and shortens a path for printing.
+fn shortened(path: &str) -> String {
     let (name, ending) = path.strip_suffix('/').map_or((path, ""), |name| (name, "/"));
-    let mut text: String = visible(name).chars().take(LONGEST + 1).collect();
-    if text.chars().count() > LONGEST {
+    let mut text: String = visible(name).chars().take(MAX_CHARACTERS + 1).collect();
+    if text.chars().count() > MAX_CHARACTERS {
         text.pop();
         text.push('…');
     }
@@ -98,7 +99,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_person_is_told_a_few_names_and_how_many_more_there_are() {
+    fn a_summary_lists_a_few_names_and_counts_the_rest() {
         let unused = |paths: &[&str], left_out| UnusedFiles {
             files: paths.iter().map(|path| UnusedFile { path: (*path).to_owned(), reason: None }).collect(),
             left_out,
@@ -108,17 +109,17 @@ mod tests {
         };
         check(&[], 0, &[]);
         check(&["a", "b/", "c/d", "c/e/"], 0, &["a, b/", "c/d, c/e/"]);
-        check(&["a", "b", "c", "d", "e"], 7, &["a, b, c and 2 more beside it", "and 7 more"]);
+        check(&["a", "b", "c", "d", "e"], 7, &["a, b, c and 2 more in that folder", "and 7 more"]);
         check(&["\u{1b}[31m"], 0, &["\\u{1b}[31m"]);
         let long = "x".repeat(100) + "/";
         assert_eq!(unused(&[&long], 0).summary(), ["x".repeat(60) + "…/"]);
         let folders: Vec<String> = (0..12).map(|folder| format!("{folder}/a")).collect();
-        let told = unused(&folders.iter().map(String::as_str).collect::<Vec<_>>(), 0).summary();
-        assert_eq!((told.len(), told[10].as_str()), (11, "more in 2 other folders"));
+        let summary = unused(&folders.iter().map(String::as_str).collect::<Vec<_>>(), 0).summary();
+        assert_eq!((summary.len(), summary[10].as_str()), (11, "more in 2 other folders"));
     }
 
     #[test]
-    fn a_summary_that_has_texts_is_read() {
+    fn summaries_of_earlier_versions_are_read() {
         let read = |json: &str| serde_json::from_str::<UnusedFiles>(json).map_err(|error| error.to_string());
         assert_eq!(read("{}"), Ok(UnusedFiles::default()));
         let files = vec![UnusedFile { path: "a, b".to_owned(), reason: None }];

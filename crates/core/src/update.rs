@@ -1,4 +1,4 @@
-//! The parameters of optimizers and schedules: their defaults and their ranges.
+//! The parameters of optimizers and schedules, with their defaults and ranges.
 
 use crate::config::{DescentConfig, Optimizer, Schedule};
 use crate::ranges::check_range;
@@ -12,7 +12,7 @@ pub enum UpdateRule {
     Momentum {
         /// The momentum coefficient.
         momentum: f64,
-        /// The velocity takes up `1 - dampening` of the gradient.
+        /// Each step adds `1 - dampening` times the gradient to the velocity.
         dampening: f64,
         /// Whether it is Nesterov momentum.
         nesterov: bool,
@@ -83,12 +83,12 @@ pub enum LearningRateSchedule {
 }
 
 impl DescentConfig {
-    /// The key that makes the updates differ from plain gradient descent.
+    /// The key that selects an update rule other than plain gradient descent.
     pub fn update_key(&self) -> &'static str {
         if self.optimizer == Optimizer::Sgd { "descent.momentum" } else { "descent.optimizer" }
     }
 
-    /// Returns the optimizer. Missing parameters have Burn's defaults.
+    /// Returns the update rule. Missing parameters get Burn's defaults.
     pub fn update(&self) -> UpdateRule {
         let (beta_1, beta_2) = (self.beta_1.unwrap_or(0.9), self.beta_2.unwrap_or(0.999));
         let epsilon = self.epsilon.unwrap_or(1e-5);
@@ -134,7 +134,7 @@ impl DescentConfig {
 
     /// Fills in the missing parameters of [`DescentConfig::update`] and
     /// [`DescentConfig::learning_rate_schedule`], so that a stored config is complete.
-    pub(crate) fn fill(&mut self) {
+    pub(crate) fn fill_defaults(&mut self) {
         match self.update() {
             UpdateRule::Plain => {}
             UpdateRule::Momentum { dampening, nesterov, .. } => {
@@ -165,14 +165,14 @@ impl DescentConfig {
         }
     }
 
-    /// Returns the first key that the optimizer or schedule does not have, or whose value is
-    /// invalid, and the problem.
+    /// Returns an error for the first key that does not apply to the optimizer or the schedule, or
+    /// that has an invalid value.
     pub(crate) fn check(&self) -> Result<(), (&'static str, String)> {
         let is_sgd = self.optimizer == Optimizer::Sgd;
         let is_adam = matches!(self.optimizer, Optimizer::Adam | Optimizer::AdamW);
         let has_momentum = is_sgd && self.momentum.is_some_and(|momentum| momentum != 0.0);
-        let moves = matches!(self.schedule, Schedule::Linear | Schedule::Cosine);
-        let falls = matches!(self.schedule, Schedule::Exponential | Schedule::Step);
+        let has_final_rate = matches!(self.schedule, Schedule::Linear | Schedule::Cosine);
+        let has_gamma = matches!(self.schedule, Schedule::Exponential | Schedule::Step);
         let keys = [
             (
                 "descent.momentum",
@@ -195,15 +195,15 @@ impl DescentConfig {
             (
                 "descent.final_learning_rate",
                 self.final_learning_rate.is_some(),
-                moves,
+                has_final_rate,
                 "schedule = \"linear\" or \"cosine\"",
             ),
-            ("descent.gamma", self.gamma.is_some(), falls, "schedule = \"exponential\" or \"step\""),
+            ("descent.gamma", self.gamma.is_some(), has_gamma, "schedule = \"exponential\" or \"step\""),
             ("descent.step_epochs", self.step_epochs.is_some(), self.schedule == Schedule::Step, "schedule = \"step\""),
         ];
-        for (key, is_there, belongs, owner) in keys {
-            if is_there && !belongs {
-                return Err((key, format!("it belongs to {owner}; leave it out, or choose that")));
+        for (key, is_set, is_allowed, owners) in keys {
+            if is_set && !is_allowed {
+                return Err((key, format!("it applies only to {owners}; remove it, or use that")));
             }
         }
         let below_one = [
@@ -213,8 +213,8 @@ impl DescentConfig {
             ("descent.alpha", self.alpha),
         ];
         for (key, value) in below_one {
-            // Burn stores them in f32. A value nearer to 1 would round to 1, and the mean would
-            // never forget.
+            // Burn stores these values in f32. A value closer to 1 would be rounded to 1, and the
+            // running mean would never change.
             if value.is_some_and(|value| !(0.0..=0.999_999).contains(&value)) {
                 return Err((key, "expected a number from 0 to 0.999999".to_owned()));
             }
@@ -232,7 +232,7 @@ impl DescentConfig {
         )?;
         holds("descent.gamma", is_within(self.gamma, 1e-6, 1.0), "expected a number from 1e-6 to 1")?;
         check_range("descent.step_epochs", self.step_epochs.unwrap_or(1) as u64)?;
-        // Burn's schedules accept no other rates.
+        // Burn's schedules accept rates up to 1.
         let rate = self.learning_rate;
         holds(
             "descent.learning_rate",
@@ -244,7 +244,7 @@ impl DescentConfig {
             "descent.final_learning_rate",
             is_within(self.final_learning_rate, 0.0, highest),
             if self.schedule == Schedule::Cosine {
-                "expected a number from 0 to descent.learning_rate; a linear schedule may rise"
+                "expected a number from 0 to descent.learning_rate; only a linear schedule may increase"
             } else {
                 "expected a number from 0 to 1"
             },

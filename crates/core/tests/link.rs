@@ -12,7 +12,7 @@ fn logits(k: usize) -> Vec<Vec<f64>> {
     (0..12).map(|i| (0..k).map(|c| (1.0 + 0.4 * f64::from(i)) * f64::from(7 * i + c as i32).sin()).collect()).collect()
 }
 
-fn classes(link: &dyn Link) -> usize {
+fn n_classes(link: &dyn Link) -> usize {
     match link.target_kind() {
         TargetKind::Classes(k) => k,
         targets => panic!("{targets:?}"),
@@ -21,25 +21,25 @@ fn classes(link: &dyn Link) -> usize {
 
 /// Returns `(f(h) - f(-h)) / 2h`, extrapolated by Richardson's rule from two step lengths.
 fn slope(f: impl Fn(f64) -> f64) -> f64 {
-    let by = |h: f64| (f(h) - f(-h)) / (2.0 * h);
-    (4.0 * by(1e-3) - by(2e-3)) / 3.0
+    let central = |h: f64| (f(h) - f(-h)) / (2.0 * h);
+    (4.0 * central(1e-3) - central(2e-3)) / 3.0
 }
 
-fn moved(z: &[f64], direction: &[f64], step: f64) -> Vec<f64> {
+fn step_along(z: &[f64], direction: &[f64], step: f64) -> Vec<f64> {
     z.iter().zip(direction).map(|(z, v)| z + step * v).collect()
 }
 
 #[test]
-fn eqs_6_17_a_residual_is_the_slope_of_the_loss() {
+fn eqs_6_17_the_residual_is_the_derivative_of_the_loss() {
     for link in links() {
         for z in logits(link.columns()) {
-            for target in (0..classes(&*link)).map(|class| class as f64) {
+            for target in (0..n_classes(&*link)).map(|class| class as f64) {
                 let mut residual = z.clone();
                 let loss = link.residual(&mut residual, target);
                 assert!(loss >= 0.0, "{link:?} {z:?}: {loss}");
                 for (column, residual) in residual.iter().enumerate() {
                     let unit: Vec<f64> = (0..z.len()).map(|c| f64::from(u8::from(c == column))).collect();
-                    let expected = slope(|h| link.residual(&mut moved(&z, &unit, h), target));
+                    let expected = slope(|h| link.residual(&mut step_along(&z, &unit, h), target));
                     assert!((residual - expected).abs() < 1e-9, "{link:?} {z:?} {target}: {residual}, {expected}");
                 }
             }
@@ -48,35 +48,35 @@ fn eqs_6_17_a_residual_is_the_slope_of_the_loss() {
 }
 
 #[test]
-fn eqs_25_26_a_curvature_is_the_slope_of_the_residual() {
+fn eqs_25_26_the_curvature_is_the_derivative_of_the_residual() {
     for link in links() {
         for z in logits(link.columns()) {
             let direction: Vec<f64> = (0..z.len()).map(|c| (3.0 * c as f64 + 0.5).cos()).collect();
-            let mut found = direction.clone();
-            link.curvature(&z, &mut found);
-            for (column, found) in found.iter().enumerate() {
+            let mut curvature = direction.clone();
+            link.curvature(&z, &mut curvature);
+            for (column, curvature) in curvature.iter().enumerate() {
                 let residual = |h: f64| {
-                    let mut z = moved(&z, &direction, h);
+                    let mut z = step_along(&z, &direction, h);
                     link.residual(&mut z, 1.0);
                     z[column]
                 };
-                assert!((found - slope(residual)).abs() < 1e-9, "{link:?} {z:?}: {found}, {}", slope(residual));
+                assert!((curvature - slope(residual)).abs() < 1e-9, "{link:?} {z:?}: {curvature}, {}", slope(residual));
             }
         }
     }
 }
 
 #[test]
-fn probabilities_are_those_whose_logarithm_the_loss_is_and_the_most_probable_class_is_right() {
+fn the_loss_is_minus_the_log_probability_and_the_most_probable_class_is_predicted() {
     for link in links() {
-        let k = classes(&*link);
+        let k = n_classes(&*link);
         for z in logits(link.columns()) {
             let p = link.mean(&z);
             assert_eq!(p.len(), k);
             assert!((p.iter().sum::<f64>() - 1.0).abs() < 1e-15, "{link:?}: {p:?}");
-            let most = (0..k).fold(0, |most, class| if p[class] > p[most] { class } else { most });
+            let predicted = (0..k).fold(0, |best, class| if p[class] > p[best] { class } else { best });
             for (class, p) in p.iter().enumerate() {
-                assert_eq!(link.is_correct(&z, class as f64), class == most, "{link:?} {z:?}");
+                assert_eq!(link.is_correct(&z, class as f64), class == predicted, "{link:?} {z:?}");
                 // The one-vs-rest loss is not the logarithm of these probabilities.
                 if link.kind() != Some(LinkKind::OneVsRest) {
                     let loss = link.residual(&mut z.clone(), class as f64);
@@ -88,10 +88,10 @@ fn probabilities_are_those_whose_logarithm_the_loss_is_and_the_most_probable_cla
 }
 
 #[test]
-fn logits_of_any_size_have_a_finite_loss() {
+fn the_loss_is_finite_for_logits_of_any_size() {
     for link in links() {
         for size in [1e3, 1e300] {
-            for class in 0..classes(&*link) {
+            for class in 0..n_classes(&*link) {
                 let mut z: Vec<f64> = (0..link.columns()).map(|c| if c % 2 == 0 { size } else { -size }).collect();
                 let loss = link.residual(&mut z, class as f64);
                 assert!(loss.is_finite() && z.iter().all(|residual| residual.abs() <= 1.0), "{link:?}: {loss} {z:?}");
@@ -101,13 +101,13 @@ fn logits_of_any_size_have_a_finite_loss() {
 }
 
 #[test]
-fn one_against_the_rest_gives_each_class_its_share_of_the_single_probabilities() {
+fn one_vs_rest_normalises_the_binary_probabilities() {
     let rest = OneVsRest { n_classes: 3 };
     for z in logits(3) {
-        let single: Vec<f64> = z.iter().map(|z| 1.0 / (1.0 + (-z).exp())).collect();
-        let sum: f64 = single.iter().sum();
-        for (found, single) in rest.mean(&z).iter().zip(single) {
-            assert!((found - single / sum).abs() < 1e-15, "{z:?}: {found}, {}", single / sum);
+        let binary: Vec<f64> = z.iter().map(|z| 1.0 / (1.0 + (-z).exp())).collect();
+        let sum: f64 = binary.iter().sum();
+        for (p, binary) in rest.mean(&z).iter().zip(binary) {
+            assert!((p - binary / sum).abs() < 1e-15, "{z:?}: {p}, {}", binary / sum);
         }
     }
 }

@@ -303,7 +303,7 @@ pub(crate) fn name_problem(name: &str) -> Option<&'static str> {
     match name {
         "" => Some("is empty"),
         name if name.chars().count() > MAX_NAME_LENGTH => Some("has more than 100 characters"),
-        name if name.chars().any(char::is_control) => Some("has a control character in it"),
+        name if name.chars().any(char::is_control) => Some("has a control character"),
         _ => None,
     }
 }

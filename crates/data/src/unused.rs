@@ -41,7 +41,7 @@ fn inspect_source(
         }
         if used.range(path.clone()..).next().is_some_and(|next| next.starts_with(&path)) {
             inner.push((path, format!("{below}{name}/")));
-        } else if found.files.len() < UnusedFiles::MOST {
+        } else if found.files.len() < UnusedFiles::MAX_LISTED {
             let ending = if path.is_dir() { "/" } else { "" };
             let reason = reason(&path);
             found.files.push(UnusedFile { path: format!("{below}{name}{ending}"), reason });

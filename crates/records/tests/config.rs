@@ -144,7 +144,7 @@ fn classes_that_do_not_fit_the_model_are_refused() {
     refuses(SMALLEST, &["data.classes=[1]"], "at least two classes");
     refuses(SMALLEST, &["data.classes=[1, 2, 1]"], "names a class twice");
     refuses(SMALLEST, &["data.classes=[2, \"2\"]"], "names a class twice");
-    refuses(SMALLEST, &["data.classes=[\"rose\", \"a\\u0007\"]"], "the name of a class has a control character in it");
+    refuses(SMALLEST, &["data.classes=[\"rose\", \"a\\u0007\"]"], "the name of a class has a control character");
     refuses(SMALLEST, &["data.classes=[\"rose\", \"\"]"], "the name of a class is empty");
     refuses(SMALLEST, &["data.classes=[1, 1.5]"], "a label from 0 to 255, or a name in quotes");
     refuses(SMALLEST, &["data.validation_fraction=1.0"], "expected a number between 0 and 1");
@@ -175,7 +175,7 @@ fn the_fused_kernels_are_refused_to_an_optimizer_that_they_do_not_know() {
     let fused = "descent.gradient=fused";
     for optimizer in ["descent.optimizer=adam", "descent.momentum=0.5"] {
         let error = parse(SMALLEST, &[optimizer, fused]).unwrap_err();
-        assert!(error.contains("descent.gradient = \"fused\"") && error.contains("take auto"), "{error}");
+        assert!(error.contains("descent.gradient = \"fused\"") && error.contains("use auto"), "{error}");
         let config = parse(SMALLEST, &[optimizer]).unwrap();
         assert_eq!(config.descent().gradient, GradientSource::Auto);
         assert_eq!(EngineKind::Kernels.missing_ability(&config), Some(MissingAbility::Optimizer));
@@ -196,20 +196,20 @@ fn class_weights_that_are_none_are_refused() {
             &["objective.class_weights={a = 'much'}"],
             &["objective.class_weights.a = \"much\"", "expected a number"],
         ),
-        ("logistic", &[two, "objective.class_weights={2 = 0}"], &["from 1e-6 to 1e6", "left out by data.classes"]),
+        ("logistic", &[two, "objective.class_weights={2 = 0}"], &["from 1e-6 to 1e6", "to leave out a class"]),
         (
             "softmax",
             &[two, "objective.class_weights={2 = 1, two = 3}"],
-            &["data.classes has no class two; they are 2, 3"],
+            &["data.classes has no class two; its classes are 2, 3"],
         ),
         // The list's order would be the reverse of `classes()` or data.classes, as users see them.
         (
             "logistic",
             &[two, "objective.class_weights=[4, 0.5]"],
-            &["objective.class_weights = [4.0, 0.5]", "name them: { 2 = 4.0, 3 = 0.5 }, or { 2 = 0.5, 3 = 4.0 }"],
+            &["objective.class_weights = [4.0, 0.5]", "use names: { 2 = 4.0, 3 = 0.5 }, or { 2 = 0.5, 3 = 4.0 }"],
         ),
         ("softmax", &["objective.class_weights=[1, 'a']"], &["objective.class_weights"]),
-        ("softmax", &["objective.class_weights=[1, 0]"], &["from 1e-6 to 1e6", "left out by data.classes"]),
+        ("softmax", &["objective.class_weights=[1, 0]"], &["from 1e-6 to 1e6", "to leave out a class"]),
         ("softmax", &["objective.class_weights=[1, -1]"], &["from 1e-6 to 1e6"]),
         ("softmax", &["objective.class_weights=[1, nan]"], &["from 1e-6 to 1e6"]),
         ("softmax", &["objective.class_weights=[1, 1e7]"], &["from 1e-6 to 1e6"]),
@@ -218,11 +218,11 @@ fn class_weights_that_are_none_are_refused() {
             &[two, "objective.class_weights=[1, 2, 3]"],
             &["each of the 2 classes, in the order of data.classes"],
         ),
-        ("logistic", &[two, "objective.class_weights=[3]"], &["name them: { 2 = 3.0, 3 = 1.0 }, or"]),
+        ("logistic", &[two, "objective.class_weights=[3]"], &["use names: { 2 = 3.0, 3 = 1.0 }, or"]),
         (
             "softmax",
             &["objective.class_weights=balanced", "descent.gradient=fused"],
-            &["descent.gradient = \"fused\"", "objective.class_weights", "take auto"],
+            &["descent.gradient = \"fused\"", "objective.class_weights", "use auto"],
         ),
         ("softmax", &["objective.class_weight=balanced"], &["did you mean objective.class_weights?"]),
     ];
@@ -247,7 +247,7 @@ l2 = 0.1";
     refuses(&["objective.l2=0"], "test.toml: objective.l2 = 0.0: without a penalty J may have no minimum");
     refuses(
         &["early_stopping.patience=3"],
-        "early_stopping.patience = 3: descent.solver = \"lbfgs\" goes to the minimum",
+        "early_stopping.patience = 3: descent.solver = \"lbfgs\" does not stop early",
     );
     refuses(&["early_stopping.restore_best=true"], "early_stopping.restore_best = true: ");
     for tolerance in ["0", "-1", "nan", "2"] {
@@ -296,7 +296,7 @@ fn a_number_out_of_range_or_none_is_refused_with_the_range() {
     let ranges = [
         ("objective.l2", "expected a number from 0 (no penalty) to 1e6"),
         ("descent.learning_rate", "expected a number above 0, at most 1000"),
-        ("optimum.tolerance", "in nats above 0, at most 1"),
+        ("optimum.tolerance", "expected a number above 0, at most 1, the distance"),
     ];
     for (key, range) in ranges {
         let (section, name) = key.split_once('.').unwrap();

@@ -65,7 +65,7 @@ fn the_weights_of_a_class_are_its_column() {
     for (parameters, class) in [(logistic, 1), (parameters(), 3)] {
         let beyond = std::panic::catch_unwind(|| parameters.of_class(class)).unwrap_err();
         let said = beyond.downcast_ref::<String>().unwrap();
-        assert!(said.contains(&format!("class {class} of weights with {} column", parameters.columns)), "{said}");
+        assert!(said.contains(&format!("no column {class}: W has {} column", parameters.columns)), "{said}");
     }
 }
 

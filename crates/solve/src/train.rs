@@ -44,7 +44,7 @@ pub enum TrainError {
         device: String,
     },
     /// The config needs an ability that the fused kernels lack.
-    #[error("the fused kernels cannot: {problem}; take descent.gradient = \"closed-form\"")]
+    #[error("the fused kernels cannot train this: {problem}; use descent.gradient = \"closed-form\"")]
     BeyondKernels {
         /// The missing ability.
         problem: MissingAbility,

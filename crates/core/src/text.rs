@@ -3,17 +3,17 @@ use std::fmt::Display;
 
 use unicode_width::UnicodeWidthStr;
 
-/// Makes foreign text safe to print on a terminal. Control characters and those that change the
-/// text direction are written as Rust escapes: `\n`, `\u{1b}`.
+/// Escapes text from an unknown source for the terminal. Control characters and characters that
+/// change the text direction become Rust escapes: `\n`, `\u{1b}`.
 pub fn visible(text: &str) -> Cow<'_, str> {
     if !text.contains(is_control_like) {
         return Cow::Borrowed(text);
     }
-    let mut shown = String::with_capacity(text.len());
+    let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {
-        if is_control_like(c) { shown.extend(c.escape_default()) } else { shown.push(c) }
+        if is_control_like(c) { escaped.extend(c.escape_default()) } else { escaped.push(c) }
     }
-    Cow::Owned(shown)
+    Cow::Owned(escaped)
 }
 
 /// Whether a character is invisible but affects the display: controls, line and paragraph
@@ -26,11 +26,11 @@ pub fn is_control_like(c: char) -> bool {
 /// Shortens text from a file for an error message: one line, at most 200 characters, safe to print
 /// on a terminal.
 pub fn one_line(text: &str) -> String {
-    const MOST: usize = 200;
+    const MAX_CHARACTERS: usize = 200;
     let mut line = String::new();
-    // The loop never looks at the part that is cut off, however long it is.
+    // The loop stops at the limit, however long the text is.
     for (count, c) in text.trim().chars().enumerate() {
-        if count == MOST {
+        if count == MAX_CHARACTERS {
             line.push('…');
             break;
         }
@@ -47,7 +47,7 @@ pub fn one_line(text: &str) -> String {
     line
 }
 
-/// The number of terminal columns of a text as it is printed, escapes included.
+/// Returns the number of terminal columns of a printed text, escapes included.
 pub fn display_width(text: &str) -> usize {
     visible(text).width()
 }
@@ -66,7 +66,7 @@ pub fn align_right(text: impl Display, columns: usize) -> String {
     format!("{}{text}", " ".repeat(columns.saturating_sub(text.width())))
 }
 
-/// A number with its noun: "1 class", "3 classes".
+/// Returns a number with its noun: "1 class", "3 classes".
 pub fn count(number: usize, noun: &str) -> String {
     match (number, noun.ends_with('s')) {
         (1, _) => format!("1 {noun}"),
@@ -75,53 +75,53 @@ pub fn count(number: usize, noun: &str) -> String {
     }
 }
 
-/// Returns the indices of the names that `written` may mean, the most similar one first.
-pub fn similar_names<'a>(written: &str, names: impl Iterator<Item = &'a str>) -> Vec<usize> {
-    let written = normalise_name(written);
-    let mut similar_names: Vec<(usize, usize)> = names
+/// Returns the indices of the names that `typed` may mean, the most similar one first.
+pub fn similar_names<'a>(typed: &str, names: impl Iterator<Item = &'a str>) -> Vec<usize> {
+    let typed = normalise_name(typed);
+    let mut matches: Vec<(usize, usize)> = names
         .enumerate()
-        .filter_map(|(place, name)| {
-            Some((edit_distance_within(&written, &normalise_name(name), max_typos(&written))?, place))
+        .filter_map(|(index, name)| {
+            Some((edit_distance_within(&typed, &normalise_name(name), max_typos(&typed))?, index))
         })
         .collect();
-    similar_names.sort_unstable();
-    similar_names.into_iter().map(|(_, place)| place).collect()
+    matches.sort_unstable();
+    matches.into_iter().map(|(_, index)| index).collect()
 }
 
-/// Returns the most similar name, if one is near enough.
-pub fn nearest<'a>(written: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+/// Returns the most similar name, if one is similar enough.
+pub fn nearest<'a>(typed: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let names: Vec<&str> = names.into_iter().collect();
-    similar_names(written, names.iter().copied()).first().map(|&place| names[place])
+    similar_names(typed, names.iter().copied()).first().map(|&index| names[index])
 }
 
 /// Normalises a name for comparison: lower case, with `_` between words.
 pub fn normalise_name(name: &str) -> String {
-    // Cut to a maximum length, since the distance of long texts is slow to compute.
+    // The length is limited, because the distance of long texts is slow to compute.
     name.chars()
-        .take(LONGEST)
+        .take(MAX_COMPARED)
         .flat_map(char::to_lowercase)
         .map(|c| if c == '-' || c == ' ' { '_' } else { c })
         .collect()
 }
 
 /// The maximum number of characters to compare.
-const LONGEST: usize = 100;
+const MAX_COMPARED: usize = 100;
 
-/// The number of typing errors allowed for a name of this length: one in three characters, from 1
-/// to 4.
-pub fn max_typos(written: &str) -> usize {
-    (written.chars().count() / 3).clamp(1, 4)
+/// The number of typing errors allowed for a name of this length: one for every three characters,
+/// but at least 1 and at most 4.
+pub fn max_typos(typed: &str) -> usize {
+    (typed.chars().count() / 3).clamp(1, 4)
 }
 
-/// The edit distance between two normalised names (substitutions, insertions, deletions and swaps),
-/// if it is at most `most`.
-pub fn edit_distance_within(written: &str, name: &str, most: usize) -> Option<usize> {
-    let apart = written.chars().count().abs_diff(name.chars().count());
+/// Returns the edit distance between two normalised names, if it is at most `max_distance`. It counts
+/// substitutions, insertions, deletions and swaps.
+pub fn edit_distance_within(typed: &str, name: &str, max_distance: usize) -> Option<usize> {
+    let length_difference = typed.chars().count().abs_diff(name.chars().count());
     // If every character differs, the names are not similar.
-    let most = most.min(written.chars().count().max(name.chars().count()).saturating_sub(1));
-    (apart <= most)
-        .then(|| strsim::damerau_levenshtein(written, name))
-        .filter(|&edit_distance_within| edit_distance_within <= most)
+    let max_distance = max_distance.min(typed.chars().count().max(name.chars().count()).saturating_sub(1));
+    (length_difference <= max_distance)
+        .then(|| strsim::damerau_levenshtein(typed, name))
+        .filter(|&distance| distance <= max_distance)
 }
 
 #[cfg(test)]
@@ -129,7 +129,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_file_says_becomes_one_line_that_ends() {
+    fn one_line_shortens_and_escapes_text() {
         assert_eq!(one_line("  expected\n\n  a number\t!\r\n"), "expected a number !");
         assert_eq!(one_line("red \u{1b}[31m\0"), "red \\u{1b}[31m\\u{0}");
         assert_eq!(one_line("€".repeat(1000).as_str()), "€".repeat(200) + "…");
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn columns_are_those_of_what_is_printed() {
+    fn padding_counts_printed_columns() {
         for (text, columns) in
             [("kind", 4), ("naïve", 5), ("e\u{301}", 1), ("漢字", 4), ("\u{1b}[31m", 10), ("\u{202e}", 8)]
         {
@@ -150,18 +150,19 @@ mod tests {
     }
 
     #[test]
-    fn what_steers_a_terminal_is_shown_and_all_else_stays() {
-        let normalise_name = "naïve 漢字 🙂 \\n {}";
-        assert_eq!(visible(normalise_name), normalise_name);
+    fn only_control_characters_are_escaped() {
+        let plain = "naïve 漢字 🙂 \\n {}";
+        assert_eq!(visible(plain), plain);
         assert_eq!(visible("a\nb\r\tc"), "a\\nb\\r\\tc");
         assert_eq!(visible("\u{1b}[31m \u{9b}2J \u{7f} \u{202e}gpj"), "\\u{1b}[31m \\u{9b}2J \\u{7f} \\u{202e}gpj");
-        let shown = visible("\u{2066}\u{2028}\0").into_owned();
-        assert_eq!(visible(&shown), shown, "twice is once");
+        let escaped = visible("\u{2066}\u{2028}\0").into_owned();
+        assert_eq!(visible(&escaped), escaped, "escaping is idempotent");
     }
 
     #[test]
-    fn only_what_is_near_is_meant() {
-        let check = |written, names: &[&'static str], meant| assert_eq!(nearest(written, names.iter().copied()), meant);
+    fn nearest_accepts_only_small_distances() {
+        let check =
+            |typed, names: &[&'static str], expected| assert_eq!(nearest(typed, names.iter().copied()), expected);
         check("mnst", &["auto", "mnist", "embedded"], Some("mnist"));
         check("Embeded", &["auto", "mnist", "embedded"], Some("embedded"));
         check("closed_form", &["auto", "closed-form"], Some("closed-form"));
@@ -174,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn a_slip_finds_its_name_and_another_word_none() {
+    fn similar_names_are_sorted_by_distance() {
         let names = || ["logistic.toml", "softmax.toml", "softmax-2.toml"].into_iter();
         assert_eq!(similar_names("sofmax.toml", names()), [1, 2]);
         assert_eq!(similar_names("penguins", names()), [0; 0]);
