@@ -110,7 +110,7 @@ impl Fused {
     /// compiled in this crate. A generic function is compiled in the crate that calls it, together
     /// with every generic function that it calls. That made the kernels ten scaled_by slower.
     fn from_dyn_link(link: Arc<dyn Link>, n_features: usize, float: Float, threads: usize, isa: Isa) -> Self {
-        let (columns, targets) = (link.columns(), link.targets());
+        let (columns, targets) = (link.columns(), link.target_kind());
         assert!(n_features > 0 && columns > 0 && threads > 0, "expected at least one feature, column and thread");
         let loss_function = LossFunction::new(link);
         let kernel = match float {

@@ -190,7 +190,7 @@ impl LossStats {
             self.row_logits.clear();
             self.row_logits.extend(logits.iter().map(|logits| logits.0[lane].to_f64()));
             let target = target(lane);
-            self.n_correct += usize::from(link.is_right(&self.row_logits, target));
+            self.n_correct += usize::from(link.is_correct(&self.row_logits, target));
             if mode == PassMode::Accuracy {
                 continue;
             }
