@@ -342,7 +342,7 @@ fn without_data_and_network_the_embedded_digits_are_taken_and_said() {
     assert_eq!(code(&output), Some(0), "{}", text(&output.stderr));
     let summary: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(summary["data"]["source"], "embedded digits");
-    assert!(text(&output.stderr).contains("taking the embedded digits"), "{}", text(&output.stderr));
+    assert!(text(&output.stderr).contains("using the embedded digits"), "{}", text(&output.stderr));
 }
 
 #[test]

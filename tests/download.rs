@@ -221,7 +221,7 @@ fn library_refuses(url: &str, limits: Limits, expected: &str) {
     let (url, folder) = (url.to_owned(), cache.clone());
     let message = within_the_watch_dog(move || download(&url, &folder, limits)).unwrap_err().to_string();
     assert!(message.starts_with("no MNIST: ") && message.contains(expected), "{message:?} does not say {expected:?}");
-    assert!(message.contains("or name a folder that has them") && !message.contains(char::is_control), "{message:?}");
+    assert!(message.contains("or name a folder with them") && !message.contains(char::is_control), "{message:?}");
     assert_eq!(contents(&cache), before, "the cache is as it was");
 }
 
@@ -255,7 +255,7 @@ fn program_refuses_in(place: &Path, cache: &Path, url: &str, seconds: Option<&st
 
     let (code, out, error) = train("auto");
     assert_eq!(code, Some(0), "{error}");
-    let said = error.lines().find(|line| line.ends_with("; taking the embedded digits"));
+    let said = error.lines().find(|line| line.ends_with("; using the embedded digits"));
     assert!(said.is_some_and(|line| line.contains(expected)), "{error:?} does not say {expected:?}");
     assert_eq!(serde_json::from_str::<Value>(&out).unwrap()["data"]["source"], "embedded digits");
     assert_eq!(contents(cache), before, "the cache is as it was");
@@ -304,13 +304,13 @@ fn a_last_file_with_another_checksum_leaves_none_of_the_others() {
 #[test]
 fn a_file_that_breaks_off_is_refused() {
     let body = gzip(&(0..=255).cycle().take(10_000).collect::<Vec<u8>>());
-    refused("broke off after ", move |client| {
+    refused("the download ended after ", move |client| {
         client.say(&format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len()))?;
         client.write_all(&body[..body.len() / 2])
     });
     // The gzip is cut off, although the length is correct.
-    refused("broke off after ", |client| client.ok(&gzip(&[7; 1000])[..20]));
-    refused("broke off after 0 bytes", |client| client.ok(&[]));
+    refused("the download ended after ", |client| client.ok(&gzip(&[7; 1000])[..20]));
+    refused("the download ended after 0 bytes", |client| client.ok(&[]));
 }
 
 #[test]
@@ -318,14 +318,14 @@ fn a_file_in_chunks_that_breaks_off_is_refused() {
     let body = gzip(b"not MNIST");
     for (after, expected) in [
         // Cut off between two chunks or in a chunk, and an invalid chunk length.
-        ("", "broke off after "),
-        ("ffff\r\nand no more", "broke off after "),
+        ("", "the download ended after "),
+        ("ffff\r\nand no more", "the download ended after "),
         ("fffffffffffffffff\r\n", "chunk"),
-        ("ffffffffffffffff\r\n", "broke off after "),
+        ("ffffffffffffffff\r\n", "the download ended after "),
         ("-5\r\n", "chunk"),
         ("five!\r\n", "chunk"),
         // Too little data to inflate anything.
-        ("b\r\nand no more\r\n0\r\n\r\n", "broke off after 0 bytes: corrupt deflate stream"),
+        ("b\r\nand no more\r\n0\r\n\r\n", "the download ended after 0 bytes: corrupt deflate stream"),
     ] {
         let begun = body[..10].to_vec();
         refused(expected, move |client| {
@@ -339,13 +339,13 @@ fn a_file_in_chunks_that_breaks_off_is_refused() {
 #[test]
 fn a_file_without_end_is_left_when_it_is_longer_than_mnists() {
     // Zeros, which compress to a thousandth.
-    let sent = refused("is longer than MNIST's file, which has 47040016 bytes", |client| {
+    let sent = refused("longer than MNIST's file, which has 47040016 bytes", |client| {
         client.begin()?;
         io::copy(&mut io::repeat(0), &mut GzEncoder::new(client, Compression::fast())).map(|_| ())
     });
     assert!(sent < IN_BUFFERS, "{sent} bytes went out");
     // Data that is not compressed.
-    let sent = refused("is longer than MNIST's file, which has 47040016 bytes", |client| {
+    let sent = refused("longer than MNIST's file, which has 47040016 bytes", |client| {
         client.begin()?;
         io::copy(&mut io::repeat(7), &mut GzEncoder::new(client, Compression::none())).map(|_| ())
     });
@@ -354,7 +354,7 @@ fn a_file_without_end_is_left_when_it_is_longer_than_mnists() {
 
 #[test]
 fn a_gzip_of_nothing_without_end_is_left_at_twice_the_files_length() {
-    let sent = refused("went on after 94080032 bytes", |client| {
+    let sent = refused("the download exceeds 94080032 bytes", |client| {
         client.begin()?;
         client.write_all(&gzip(&[])[..10])?;
         // An empty stored block.
@@ -376,11 +376,11 @@ fn a_gzip_whose_own_name_never_ends_is_refused() {
 #[test]
 fn a_page_instead_of_a_file_is_known_for_one() {
     let page = "<!DOCTYPE html><html><body>Please log in</body></html>";
-    refused("what comes is no gzip file; perhaps this network answers with a page of its own", move |client| {
+    refused("the response is not a gzip file; perhaps this network answered with a page of its own", move |client| {
         client
             .say(&format!("HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: {}\r\n\r\n{page}", page.len()))
     });
-    let sent = refused("what comes is no gzip file", |client| {
+    let sent = refused("the response is not a gzip file", |client| {
         client.begin()?;
         client.repeat(page.as_bytes())
     });
@@ -443,7 +443,7 @@ fn an_answer_that_says_continue_for_ever_ends() {
 
 #[test]
 fn a_server_that_hangs_up_is_told() {
-    refused("the server hung up without an answer", |_| Ok(()));
+    refused("the server closed the connection without a response", |_| Ok(()));
     // Closes before it reads the request, so the system may reset the connection.
     let expected = "train-images-idx3-ubyte.gz: ";
     let server = Server::raw(|stream, _| drop(stream));
@@ -466,11 +466,11 @@ fn a_server_that_is_not_there_is_told() {
 
 #[test]
 fn redirects_without_end_are_refused() {
-    refused("is redirected more than 5 times", |client| {
+    refused("more than 5 redirects", |client| {
         let location = client.path.clone();
         client.say(&format!("HTTP/1.1 302 Found\r\nLocation: {location}\r\nContent-Length: 0\r\n\r\n"))
     });
-    let sent = refused("is redirected more than 5 times", |client| {
+    let sent = refused("more than 5 redirects", |client| {
         let location = format!("{}x", client.path);
         client.say(&format!("HTTP/1.1 308 Permanent Redirect\r\nLocation: {location}\r\nContent-Length: 0\r\n\r\n"))
     });
@@ -494,7 +494,7 @@ fn a_redirect_to_another_host_is_followed() {
     let other = Server::new(|client| client.say("HTTP/1.1 410 Gone\r\nContent-Length: 0\r\n\r\n"));
     // The same machine under another name.
     let there = format!("http://localhost:{}", other.address.port());
-    refused("the server answers 410, Gone", move |client| {
+    refused("the server returned 410, Gone", move |client| {
         let path = client.path.clone();
         client.say(&format!("HTTP/1.1 307 Temporary Redirect\r\nLocation: {there}{path}\r\nContent-Length: 0\r\n\r\n"))
     });
@@ -504,14 +504,14 @@ fn a_redirect_to_another_host_is_followed() {
 #[test]
 fn a_status_that_is_no_answer_is_told() {
     for (status, expected) in [
-        ("404 Not Found", "the server answers 404, Not Found"),
-        ("503 Service Unavailable", "the server answers 503, Service Unavailable"),
+        ("404 Not Found", "the server returned 404, Not Found"),
+        ("503 Service Unavailable", "the server returned 503, Service Unavailable"),
         ("401 \x1b[31mred", "train-images-idx3-ubyte.gz: "),
-        ("599 ", "the server answers 599"),
+        ("599 ", "the server returned 599"),
         ("304 Not Modified", "train-images-idx3-ubyte.gz: "),
-        ("204 No Content", "broke off after 0 bytes"),
-        ("99999 Much", "no proper HTTP"),
-        ("-1 Little", "no proper HTTP"),
+        ("204 No Content", "the download ended after 0 bytes"),
+        ("99999 Much", "not valid HTTP"),
+        ("-1 Little", "not valid HTTP"),
     ] {
         refused(expected, move |client| client.say(&format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n")));
     }
@@ -519,7 +519,7 @@ fn a_status_that_is_no_answer_is_told() {
 
 #[test]
 fn a_status_with_a_page_that_never_ends_is_told() {
-    let sent = refused("the server answers 503, Service Unavailable", |client| {
+    let sent = refused("the server returned 503, Service Unavailable", |client| {
         client.say("HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\n\r\n")?;
         client.repeat(b"sorry ")
     });
@@ -531,7 +531,7 @@ fn what_is_not_http_is_refused() {
     for answer in
         ["SSH-2.0-OpenSSH_9.2\r\n", "\0\x01\x02\x7f", "HTTP/1.1\r\n\r\n", "HTTP/9.9 200 OK\r\n\r\n", "<html></html>"]
     {
-        refused("train-images-idx3-ubyte.gz: what comes is no proper HTTP: ", move |client| client.say(answer));
+        refused("train-images-idx3-ubyte.gz: the response is not valid HTTP: ", move |client| client.say(answer));
     }
     let sent = refused("train-images-idx3-ubyte.gz: ", |client| client.repeat(b"\x16\x03\x01 not for you "));
     assert!(sent < IN_BUFFERS, "{sent} bytes went out");
@@ -555,9 +555,9 @@ fn a_length_that_lies_is_refused() {
         ("-1", "content-length"),
         ("many", "content-length"),
         ("99999999999999999999", "content-length"),
-        ("18446744073709551615", "broke off after "),
-        ("9223372036854775808", "broke off after "),
-        ("15", "broke off after "),
+        ("18446744073709551615", "the download ended after "),
+        ("9223372036854775808", "the download ended after "),
+        ("15", "the download ended after "),
         ("15\r\nContent-Length: 16", "content-length"),
     ] {
         let body = body.clone();

@@ -157,7 +157,7 @@ fn images_that_stay_in_their_file_give_the_same_numbers() {
     std::fs::write(&config, text_of_config.replace("1073741824", "1000")).unwrap();
     seal_again(&folder.path().join("run"));
     let output = call(folder.path(), &[&["evaluate", "run", "--json"], &all[..]].concat());
-    assert!(text(&output.stderr).contains("stays where it is"), "{}", text(&output.stderr));
+    assert!(text(&output.stderr).contains("stays on disk"), "{}", text(&output.stderr));
     assert_eq!(serde_json::from_slice::<Value>(&output.stdout).unwrap(), resident);
 }
 

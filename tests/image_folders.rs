@@ -167,7 +167,7 @@ fn a_broken_picture_is_named_and_so_is_what_cannot_be_split() {
     is_refused(
         folder.path(),
         &["data", "--data", "nothing"],
-        &["IDX files", "train.csv", "a folder of pictures for each class"],
+        &["IDX files", "train.csv", "one folder of pictures per class"],
     );
     photographs(folder.path(), "two/train", 0..4);
     photographs(folder.path(), "two/test", 0..4);
@@ -175,7 +175,7 @@ fn a_broken_picture_is_named_and_so_is_what_cannot_be_split() {
     is_refused(
         folder.path(),
         &["train", "--data", "two"],
-        &["two/test/tree: no picture in two/train is of this class"],
+        &["two/test/tree: no picture in two/train has this class"],
     );
 }
 
@@ -244,10 +244,10 @@ fn with_more_than_is_used(folder: &Path) -> Value {
     std::fs::create_dir(path.join("empty")).unwrap();
     let (none, other) = ("no PNG or JPEG in it", "neither PNG nor JPEG");
     let unused = [
-        ("dev/", "another part is taken, or none is of this name"),
+        ("dev/", "another folder is used for this part, or no part has this name"),
         ("empty/", none),
         ("train/bird/", none),
-        ("train/cat/", "its pictures are in folders in it"),
+        ("train/cat/", "its pictures are in subfolders"),
         ("train/sky/\u{1b}[31m.webp", other),
         ("train/sky/notes.txt", other),
     ];
@@ -266,7 +266,7 @@ fn what_a_folder_of_pictures_holds_and_is_not_used_is_in_the_summary_and_in_what
 fn what_a_folder_of_pictures_holds_and_is_not_used_is_told_by_every_command_that_reads_it() {
     let folder = folder();
     with_more_than_is_used(folder.path());
-    let told = "not used: dev/, empty/; train/bird/, train/cat/; train/sky/\\u{1b}[31m.webp, train/sky/notes.txt (used are PNG and JPEG files in a folder of their class)\n";
+    let told = "not used: dev/, empty/; train/bird/, train/cat/; train/sky/\\u{1b}[31m.webp, train/sky/notes.txt (only PNG and JPEG files in a class folder are used)\n";
     let call = |arguments: &[&str]| call(folder.path(), arguments);
     let few = ["--backend", cpu(), "--set", "descent.batch_size=8", "--out", "run", "--force"];
     let output = call(&[&["train", "--data", "photos"], &few[..]].concat());
@@ -304,7 +304,7 @@ fn of_much_that_is_not_used_no_more_is_told_than_one_reads() {
 fn where_nothing_in_a_folder_is_a_class_what_is_there_is_said() {
     let folder = folder();
     write(&folder.path().join("bmp/cat/1.bmp"), b"BM");
-    is_refused(folder.path(), &["train", "--data", "bmp"], &["PNG or JPEG", "and this one cat/"]);
+    is_refused(folder.path(), &["train", "--data", "bmp"], &["PNG or JPEG", "this folder has cat/"]);
 }
 
 #[test]
@@ -316,7 +316,7 @@ fn a_folder_of_parts_by_almost_their_names_says_what_to_rename() {
     is_refused(
         folder.path(),
         &["data", "--data", "capitals"],
-        &["and this one Train/, Valid/; rename Train to train and Valid to valid"],
+        &["this folder has Train/, Valid/; rename Train to train and Valid to valid"],
     );
     write(&folder.path().join("long/training.csv"), b"a,b\n1,2\n");
     is_refused(folder.path(), &["train", "--data", "long"], &["; rename training.csv to train.csv"]);
@@ -376,6 +376,6 @@ fn two_folders_of_one_name_are_refused() {
     is_refused(
         folder.path(),
         &["train", "--data", "photos"],
-        &["photos: two of its folders are both called \"x\u{fffd}\"", "rename one"],
+        &["photos: two class folders have the name \"x\u{fffd}\"", "rename one"],
     );
 }

@@ -117,7 +117,7 @@ fn a_pipe_gets_plain_characters_and_a_file_the_same_pictures() {
 
     let why = call(folder.path(), &["inspect", "run", "--image", "seven.png"]);
     let (out, error) = (text(&why.stdout), text(&why.stderr));
-    assert!(error.starts_with("seven.png: PNG of 170 x 90, dark ink on light ground: inverted"), "{error}");
+    assert!(error.starts_with("seven.png: PNG of 170 x 90, dark ink on light background: inverted"), "{error}");
     for part in ["predicted", "most for", "most against", "the image", "logit"] {
         assert!(out.contains(part), "{out} does not say {part:?}");
     }

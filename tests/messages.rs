@@ -112,12 +112,12 @@ fn a_file_or_folder_that_is_not_there_is_told_with_those_that_are() {
         (&["train", "--resume", "runs/softmax-9"], &["runs/softmax-9: no such folder; did you mean runs/softmax-1"]),
         (&["sweep", "--resume", "runs/swep-1"], &["runs/swep-1: no such folder"]),
         (&["inspect", "flowers.csv"], &["flowers.csv: expected the folder of a run, but this is a file"]),
-        (&["train", "--data", "penguin.csv"], &["penguin.csv: no such file or folder; data is auto, mnist, embedded"]),
+        (&["train", "--data", "penguin.csv"], &["penguin.csv: no such file or folder; expected auto, mnist, embedded"]),
         (
             &["train", "--data", "/dev/null"],
-            &["/dev/null: data is read from a file or a folder, and this is neither", "write what comes through"],
+            &["/dev/null: expected a file or a folder", "save the data of a pipe"],
         ),
-        (&["data", "--data", "/dev/null"], &["write what comes through a pipe to a file first"]),
+        (&["data", "--data", "/dev/null"], &["save the data of a pipe to a file first"]),
     ]);
 }
 
@@ -178,10 +178,10 @@ fn something_else_in_a_files_place_is_told_as_what_it_is() {
             &["import", "runs", "--out", "m"],
             &["runs: expected a file of weights (safetensors, npz or exported JSON), but this is a folder"],
         ),
-        (&["train", "--data", "t.json"], &["t.json: this is JSON, and a table is read from CSV"]),
-        (&["train", "--data", "t.html"], &["t.html: this is a page of HTML"]),
-        (&["train", "--data", "t.tar"], &["t.tar: this is a tar archive"]),
-        (&["train", "--data", "configs/softmax.toml"], &["this is a TOML file, as of an experiment"]),
+        (&["train", "--data", "t.json"], &["t.json: expected a table (CSV), found JSON"]),
+        (&["train", "--data", "t.html"], &["t.html: this is an HTML page"]),
+        (&["train", "--data", "t.tar"], &["t.tar: expected a table (CSV), found a tar archive"]),
+        (&["train", "--data", "configs/softmax.toml"], &["found a TOML file, such as an experiment"]),
         (
             &["train", "--data", "flowers.csv"],
             &["data.label is missing", "length, 2024; name it with --set data.label="],

@@ -111,8 +111,8 @@ fn pictures_folders_and_standard_input_are_answered_and_what_was_done_is_said() 
     assert_eq!((&treatment["format"], &treatment["inverted"]), (&"PNG".into(), &true.into()));
     assert_eq!(treatment["size"], serde_json::json!([170, 90]));
     let said = text(&output.stderr);
-    assert!(said.contains("pictures: 2 others in it have no images and are passed over"), "{said}");
-    assert!(said.contains("pictures/b.png: PNG of 170 x 90, dark ink on light ground: inverted"), "{said}");
+    assert!(said.contains("pictures: 2 other files have no images and are skipped"), "{said}");
+    assert!(said.contains("pictures/b.png: PNG of 170 x 90, dark ink on light background: inverted"), "{said}");
 
     let mut child = command(folder.path(), &["predict", "run", "-", "--json", "--quiet"])
         .stdin(Stdio::piped())
@@ -174,7 +174,7 @@ fn of_several_files_the_good_ones_are_answered_and_the_bad_ones_told() {
     std::fs::create_dir(folder.path().join("void")).unwrap();
     let bad = [
         ("cut.png", "damaged PNG: "),
-        ("huge.png", "100000 x 100000 pixels are more than the 64 megapixels"),
+        ("huge.png", "100000 x 100000 pixels exceed the limit of 64 megapixels"),
         ("empty.png", "it is empty"),
         ("text.png", "neither a PNG, a JPEG nor an IDX file"),
         ("small", "images of 8 x 8 pixels, and the model takes 28 x 28"),
@@ -247,8 +247,8 @@ fn a_pipe_among_the_files_is_not_waited_for_and_a_claim_of_100000_squared_takes_
     let output = sh("exec timeout 60 \"$0\" predict run pipe");
     let error = text(&output.stderr);
     assert_eq!(code(&output), Some(2), "{error}");
-    assert!(error.starts_with("error: pipe: it is no file"), "{error}");
+    assert!(error.starts_with("error: pipe: it is not a regular file"), "{error}");
     let output = sh("ulimit -v 1000000; exec \"$0\" predict run huge.png");
     assert_eq!(code(&output), Some(2), "{}", text(&output.stderr));
-    assert!(text(&output.stderr).contains("100000 x 100000 pixels are more than"), "{}", text(&output.stderr));
+    assert!(text(&output.stderr).contains("100000 x 100000 pixels exceed"), "{}", text(&output.stderr));
 }

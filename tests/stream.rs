@@ -211,7 +211,7 @@ fn the_program_saves_a_run_whose_file_is_cut_off_and_says_so_in_one_line() {
     let output = child.wait_with_output().unwrap();
     let error = text(&output.stderr);
     assert_eq!(code(&output), Some(2), "{error}");
-    assert!(error.starts_with("error: digits/train-images-idx3-ubyte: breaks off in image 1000"), "{error}");
+    assert!(error.starts_with("error: digits/train-images-idx3-ubyte: truncated in image 1000"), "{error}");
     assert!(
         error.contains("the history so far and the model of step") && error.trim_end().lines().count() == 1,
         "{error}"
@@ -247,13 +247,13 @@ fn a_header_that_lies_about_a_file_that_stays_is_refused() {
         std::fs::write(file, changed).unwrap();
     };
     with_count(u32::MAX);
-    refuses(folder, &STREAMED, "breaks off: its header counts 3367254359280 bytes of images, 235200 are there");
+    refuses(folder, &STREAMED, "truncated: its header declares 3367254359280 bytes of images, but it has 235200");
     with_count(301);
-    refuses(folder, &STREAMED, "counts 235984 bytes of images, 235200 are there");
+    refuses(folder, &STREAMED, "declares 235984 bytes of images, but it has 235200");
     with_count(299);
-    refuses(folder, &STREAMED, "goes on after the 234416 bytes of images");
+    refuses(folder, &STREAMED, "longer than the 234416 bytes of images");
     std::fs::write(file, &whole[..whole.len() - 784]).unwrap();
-    refuses(folder, &STREAMED, "breaks off");
+    refuses(folder, &STREAMED, "truncated");
     let mut fewer = whole.clone();
     fewer[4..8].copy_from_slice(&299u32.to_be_bytes());
     fewer.truncate(whole.len() - 784);
@@ -275,7 +275,7 @@ fn a_large_gzip_is_refused_with_what_to_do() {
         &STREAMED,
         "train-images-idx3-ubyte.gz: its 235200 bytes of images are more than data.resident_bytes = 0",
     );
-    refuses(folder, &STREAMED, "gunzip it, or allow for more");
+    refuses(folder, &STREAMED, "gunzip it, or increase data.resident_bytes");
 }
 
 #[test]

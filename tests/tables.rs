@@ -369,7 +369,7 @@ fn a_missing_column_and_other_data_are_told_by_evaluate_and_predict() {
     is_refused(
         folder.path(),
         &["evaluate", "run", "--data", "short.csv"],
-        &["no column length, altitude (m), width, from which"],
+        &["no column length, altitude (m), width, which the model needs"],
     );
     is_refused(folder.path(), &["predict", "run", "short.csv"], &["short.csv: no column length"]);
     is_refused(folder.path(), &["evaluate", "run", "--data", "embedded"], &["the model was trained on a table"]);
@@ -387,7 +387,7 @@ fn a_spreadsheet_and_a_pipe_are_refused_by_every_command_that_reads_data() {
     write(folder.path(), "book.xlsx", b"PK\x03\x04\x14\0\x06\0\x08\0\0\0!\0[Content_Types].xml\0\0\0\0");
     for arguments in [&["data", "--data", "book.xlsx"][..], &["train", "--data", "book.xlsx", "--set", "data.label=y"]]
     {
-        is_refused(folder.path(), arguments, &["book.xlsx: this is a spreadsheet of Excel (xlsx)", "save it as CSV"]);
+        is_refused(folder.path(), arguments, &["book.xlsx: expected a table (CSV), found an Excel spreadsheet (xlsx)", "save it as CSV"]);
     }
     // Piped data is not in a file.
     for arguments in
@@ -396,7 +396,7 @@ fn a_spreadsheet_and_a_pipe_are_refused_by_every_command_that_reads_data() {
         is_refused(
             folder.path(),
             arguments,
-            &["/dev/stdin: ", "a file or a folder, and this is neither", "cat > data.csv"],
+            &["/dev/stdin: ", "expected a file or a folder", "cat > data.csv"],
         );
     }
 }
@@ -440,7 +440,7 @@ fn labels_that_are_no_class_or_two_forms_of_one_are_refused() {
     for rows in ["1,rose\n2, \"rose\"\n3,lily\n", "1,rose\n2,\t\"rose\"\n3,lily\n"] {
         write(folder.path(), "quote.csv", format!("a,y\n{rows}"));
         let arguments = [&MODEL[..], &["--data", "quote.csv", "--set", "data.label=y"]].concat();
-        is_refused(folder.path(), &arguments, &["line 3, column \"y\": the label begins with a quote behind a blank"]);
+        is_refused(folder.path(), &arguments, &["line 3, column \"y\": the label begins with white space before a quote"]);
     }
     // The classes of IDX files have one name each.
     let digits = ["train", "--data", "embedded", "--set", "data.classes=[\"2\", \"02\"]"];
@@ -482,7 +482,7 @@ fn the_table_for_the_validation_may_have_four_names_and_others_in_the_folder_are
         write(folder.path(), &format!("two/{name}.csv"), flowers(rows.clone(), 4));
         let summary = train(folder.path(), &all);
         assert_eq!(summary["data"]["validation"], json!(rows.len()), "{name}");
-        let of = |path: &&str| json!({ "path": path, "reason": "another table is taken for its part" });
+        let of = |path: &&str| json!({ "path": path, "reason": "another table is used for this part" });
         let found = if unused.is_empty() { Value::Null } else { unused.iter().map(of).collect() };
         assert_eq!(summary["data"]["unused"], found);
         let about = ask(folder.path(), &["data", "--data", "two"]);

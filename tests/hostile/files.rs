@@ -159,13 +159,13 @@ fn a_header_that_claims_all_there_could_be_takes_no_memory() {
     let [images, labels, ..] = FILES;
     let claims = images_header(u32::MAX as usize, 28, 28);
     let two = [claims.to_vec(), vec![0; 2 * 28 * 28]].concat();
-    costs_little_as(images, &two, 3, "counts 3367254359280 bytes of images, 1568 are there");
+    costs_little_as(images, &two, 3, "declares 3367254359280 bytes of images, but it has 1568");
     costs_little_as(images, &gzip(&two, 0), 3, "more than data.resident_bytes");
     let overflowing = images_header(u32::MAX as usize, u32::MAX as usize, u32::MAX as usize);
-    costs_little_as(images, &overflowing, 3, "impossibly many images");
-    costs_little_as(images, &images_header(1 << 31, 1 << 31, 2), 3, "impossibly many images");
+    costs_little_as(images, &overflowing, 3, "an impossible number of images");
+    costs_little_as(images, &images_header(1 << 31, 1 << 31, 2), 3, "an impossible number of images");
     let claims = labels_header(u32::MAX as usize);
-    costs_little_as(labels, &[&claims[..], &[0, 1]].concat(), 3, "counts 4294967295 bytes of labels, 2 are there");
+    costs_little_as(labels, &[&claims[..], &[0, 1]].concat(), 3, "declares 4294967295 bytes of labels, but it has 2");
     costs_little_as(labels, &gzip(&claims, 2), 3, "more than data.resident_bytes");
 }
 
@@ -173,15 +173,15 @@ fn a_header_that_claims_all_there_could_be_takes_no_memory() {
 fn a_gzip_bomb_is_not_inflated() {
     let [images, labels, ..] = FILES;
     // Longer than the header says.
-    costs_little_as(images, &gzip(&images_header(2, 2, 2), 1 << 30), 3, "goes on after the 8 bytes of images");
-    costs_little_as(labels, &gzip(&labels_header(2), 1 << 30), 3, "goes on after the 2 bytes of labels");
+    costs_little_as(images, &gzip(&images_header(2, 2, 2), 1 << 30), 3, "longer than the 8 bytes of images");
+    costs_little_as(labels, &gzip(&labels_header(2), 1 << 30), 3, "longer than the 2 bytes of labels");
     // As long as the header says.
     costs_little_as(images, &gzip(&images_header(1 << 24, 8, 8), 1 << 30), 3, "more than data.resident_bytes");
     costs_little_as(labels, &gzip(&labels_header(1 << 30), 1 << 30), 3, "more than data.resident_bytes");
     // Many gzip members, and bytes after the last.
     let mut members = gzip(&images_header(2, 2, 2), 0);
     members.extend(gzip(&[], 0).repeat(100_000));
-    costs_little_as(images, &members, 3, "breaks off: its header counts 8 bytes of images, 0 are there");
+    costs_little_as(images, &members, 3, "truncated: its header declares 8 bytes of images, but it has 0");
     let garbage = [gzip(&images_header(2, 2, 2), 8), b"and so on".to_vec()].concat();
     costs_little_as(images, &garbage, 3, "damaged gzip");
 }
@@ -235,7 +235,7 @@ fn a_header_or_a_line_without_end_is_not_read_to_its_end() {
         encoder.finish().unwrap()
     };
     // 128 MiB each.
-    let too_long = "goes on for more than 4194304 bytes; perhaps a quote is not closed";
+    let too_long = "the row has more than 4194304 bytes; perhaps a quote is not closed";
     costs_in_proportion("header.csv.gz", &endless(b"a,"), 0, 64 << 20, [too_long; 2]);
     costs_in_proportion("line.csv.gz", &[gzip(b"a,y\n1,u\n", 0), endless(b"1,")].concat(), 0, 64 << 20, [too_long; 2]);
     costs_in_proportion(
@@ -252,7 +252,7 @@ fn a_header_or_a_line_without_end_is_not_read_to_its_end() {
         &many,
         many.len() as u64,
         64 << 20,
-        ["it has 100002 columns, and at most 100000"; 2],
+        ["it has 100002 columns; at most 100000"; 2],
     );
 }
 
@@ -283,7 +283,7 @@ fn images_of_any_size_are_looked_at_without_keeping_them() {
     // A truncated file is detected, too.
     let packed = gzip(&images_header(images, 32, 32), pixels - 1);
     std::fs::write(folder.path().join(format!("{}.gz", FILES[0])), packed).unwrap();
-    assert!(read_apart("look", folder.path()).0.contains("67108863 are there"));
+    assert!(read_apart("look", folder.path()).0.contains("but it has 67108863"));
 }
 
 /// The file is sparse, of one terabyte. None of it is read.

@@ -120,7 +120,7 @@ pub enum SamplesError {
     #[error("two columns are called {0:?}")]
     DuplicateColumn(String),
     /// The samples lack a column of the model.
-    #[error("no column {column:?}, from which the model learnt; the columns are {columns}")]
+    #[error("no column {column:?}, which the model needs; the columns are {columns}")]
     NoColumn {
         /// Its name.
         column: String,

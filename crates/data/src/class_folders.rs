@@ -121,14 +121,16 @@ pub(crate) fn unused(folder: &Path, used: Vec<PathBuf>) -> UnusedFiles {
         if path.is_dir() {
             let is_at_the_top = path.parent() == Some(folder);
             match (has_classes(path), pictures(path).is_ok_and(|pictures| !pictures.is_empty())) {
-                (true, _) if is_at_the_top => Some("another part is taken, or none is of this name".to_owned()),
-                (true, _) => Some("its pictures are in folders in it".to_owned()),
-                (false, true) if is_at_the_top => Some("in no part, as train is one".to_owned()),
-                (false, true) => Some("a folder in the folder of a class".to_owned()),
+                (true, _) if is_at_the_top => {
+                    Some("another folder is used for this part, or no part has this name".to_owned())
+                }
+                (true, _) => Some("its pictures are in subfolders".to_owned()),
+                (false, true) if is_at_the_top => Some("not in a part such as train".to_owned()),
+                (false, true) => Some("a subfolder of a class folder".to_owned()),
                 (false, false) => Some(format!("no {} in it", readers::names(PICTURES, "or"))),
             }
         } else if is_picture(path) {
-            Some("in no folder of a class".to_owned())
+            Some("not in a class folder".to_owned())
         } else {
             Some(format!("neither {}", readers::names(PICTURES, "nor")))
         }
@@ -145,13 +147,12 @@ pub(crate) fn read(parts: &[PathBuf], request: PictureRequest, keep: KeepPixels)
         let mut of_class = BTreeMap::new();
         for (name, folder) in folders(part) {
             if let Some(problem) = name_problem(&name) {
-                return Err(DataError::Idx { path: folder, problem: format!("the name of a class {problem}") });
+                return Err(DataError::Idx { path: folder, problem: format!("the class name {problem}") });
             }
             let pictures = pictures(&folder)?;
             if !pictures.is_empty() && of_class.insert(name.clone(), pictures).is_some() {
-                let problem = format!(
-                    "two of its folders are both called {name:?} where bytes that are no UTF-8 are replaced; rename one"
-                );
+                let problem =
+                    format!("two class folders have the name {name:?} after invalid UTF-8 is replaced; rename one");
                 return Err(DataError::Idx { path: part.clone(), problem });
             }
         }
@@ -159,7 +160,7 @@ pub(crate) fn read(parts: &[PathBuf], request: PictureRequest, keep: KeepPixels)
     }
     let classes: Vec<String> = by_part[0].keys().cloned().collect();
     if classes.len() > 256 {
-        let problem = format!("it has folders of {} classes, and at most 256 are told apart", classes.len());
+        let problem = format!("it has {} class folders; at most 256 classes are supported", classes.len());
         return Err(DataError::Idx { path: parts[0].clone(), problem });
     }
     if let Some((name, part)) = by_part
@@ -168,7 +169,7 @@ pub(crate) fn read(parts: &[PathBuf], request: PictureRequest, keep: KeepPixels)
         .skip(1)
         .find_map(|(of_class, part)| of_class.keys().find(|name| !classes.contains(name)).map(|name| (name, part)))
     {
-        let problem = format!("no picture in {} is of this class", parts[0].display());
+        let problem = format!("no picture in {} has this class", parts[0].display());
         return Err(DataError::Idx { path: part.join(name), problem });
     }
     let size = (request.size[0] * request.size[1]) as u64;
@@ -177,7 +178,7 @@ pub(crate) fn read(parts: &[PathBuf], request: PictureRequest, keep: KeepPixels)
         && count.saturating_mul(size) > resident_bytes
     {
         let problem = format!(
-            "{count} pictures take {} bytes, more than data.resident_bytes = {resident_bytes} takes into memory",
+            "{count} pictures take {} bytes, more than data.resident_bytes = {resident_bytes} allows in memory",
             count.saturating_mul(size)
         );
         return Err(DataError::Idx { path: parts[0].clone(), problem });
@@ -190,7 +191,9 @@ pub(crate) fn read(parts: &[PathBuf], request: PictureRequest, keep: KeepPixels)
                 (0..=u8::MAX).zip(by_part[0].values()).flat_map(|(label, of)| repeat_n(label, of.len())).collect();
             let kept = holdout.validation_mask(&labels).map_err(|class| {
                 let path = all.join(&classes[usize::from(class)]);
-                let problem = "the only picture of its class; to learn and to be judged a class needs two".to_owned();
+                let problem =
+                    "the only picture of its class; a class needs at least two: one for training, one for validation"
+                        .to_owned();
                 DataError::Idx { path, problem }
             })?;
             Some(kept)
@@ -201,7 +204,8 @@ pub(crate) fn read(parts: &[PathBuf], request: PictureRequest, keep: KeepPixels)
     for (number, (of_class, part)) in by_part.iter().zip(parts).enumerate() {
         let mut row = 0;
         for (name, pictures) in of_class {
-            let label = classes.iter().position(|class| class == name).expect("a class of the training") as u8;
+            let label =
+                classes.iter().position(|class| class == name).expect("validation classes are training classes") as u8;
             let mut checksums = Vec::new();
             for path in pictures {
                 let bytes = contents(path)?;
@@ -237,7 +241,7 @@ fn contents(path: &Path) -> Result<Vec<u8>, DataError> {
     let read = idx::open(path)?.take(MAX_BYTES + 1).read_to_end(&mut bytes);
     read.map_err(|problem| DataError::Read { path: path.to_owned(), problem })?;
     if bytes.len() as u64 > MAX_BYTES {
-        let problem = format!("longer than the {MAX_BYTES} bytes that a picture may have");
+        let problem = format!("longer than {MAX_BYTES} bytes, the limit for a picture");
         return Err(DataError::Idx { path: path.to_owned(), problem });
     }
     Ok(bytes)

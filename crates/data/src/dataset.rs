@@ -65,7 +65,7 @@ impl Dataset {
             Some(format!("the {which} {asked} of {found} {what}"))
         };
         let parts: Vec<String> = parts.into_iter().filter_map(part).collect();
-        (!parts.is_empty()).then(|| format!("note: only {} are taken", parts.join(" and ")))
+        (!parts.is_empty()).then(|| format!("note: only {} are used", parts.join(" and ")))
     }
 
     /// Returns the training rows and the validation rows of the config, and their schema. The rows

@@ -39,7 +39,10 @@ pub(crate) fn limits() -> Result<Limits, String> {
     let Some(asked) = std::env::var_os("CHAINRULE_MNIST_SECONDS") else { return Ok(LIMITS) };
     match asked.to_str().and_then(|seconds| seconds.parse::<u32>().ok()) {
         Some(seconds) if seconds > 0 => Ok(Limits { total: Duration::from_secs(seconds.into()), ..LIMITS }),
-        _ => Err(format!("CHAINRULE_MNIST_SECONDS = {}: expected whole seconds, 1 at least", asked.display())),
+        _ => Err(format!(
+            "CHAINRULE_MNIST_SECONDS = {}: expected a whole number of seconds, at least 1",
+            asked.display()
+        )),
     }
 }
 
@@ -134,14 +137,16 @@ impl DownloadProblem {
         match self {
             DownloadProblem::Answer(error) => in_words(error, limits),
             DownloadProblem::NoGzip => {
-                "what comes is no gzip file; perhaps this network answers with a page of its own".to_owned()
+                "the response is not a gzip file; perhaps this network answered with a page of its own".to_owned()
             }
             DownloadProblem::Body { inflated, error } => match Error::from(error) {
-                Error::Io(error) => format!("broke off after {inflated} bytes: {error}"),
-                Error::BodyExceedsLimit(bytes) => format!("went on after {bytes} bytes, more than MNIST's file has"),
+                Error::Io(error) => format!("the download ended after {inflated} bytes: {error}"),
+                Error::BodyExceedsLimit(bytes) => {
+                    format!("the download exceeds {bytes} bytes, the limit for MNIST's file")
+                }
                 error => in_words(error, limits),
             },
-            DownloadProblem::Longer(bytes) => format!("is longer than MNIST's file, which has {bytes} bytes"),
+            DownloadProblem::Longer(bytes) => format!("longer than MNIST's file, which has {bytes} bytes"),
             DownloadProblem::Other { found, expected } => format!("SHA-256 is {found}, MNIST's is {expected}"),
         }
     }
@@ -156,21 +161,21 @@ fn in_words(error: Error, limits: Limits) -> String {
         }
         Error::Timeout(Timeout::RecvResponse) => format!("no answer within {} s", limits.answer.as_secs_f64()),
         Error::Timeout(_) => {
-            format!("took longer than {} s; CHAINRULE_MNIST_SECONDS allows for more", limits.total.as_secs_f64())
+            format!("took longer than {} s; CHAINRULE_MNIST_SECONDS sets another limit", limits.total.as_secs_f64())
         }
         Error::StatusCode(code) => {
             let reason = StatusCode::from_u16(code).ok().and_then(|status| status.canonical_reason());
-            format!("the server answers {code}{}", reason.map(|reason| format!(", {reason}")).unwrap_or_default())
+            format!("the server returned {code}{}", reason.map(|reason| format!(", {reason}")).unwrap_or_default())
         }
-        Error::TooManyRedirects => format!("is redirected more than {MAX_REDIRECTS} times"),
-        Error::RequireHttpsOnly(url) => format!("is redirected to {url}, which is not encrypted"),
+        Error::TooManyRedirects => format!("more than {MAX_REDIRECTS} redirects"),
+        Error::RequireHttpsOnly(url) => format!("redirected to {url}, which is not encrypted"),
         // In a response, only TLS produces invalid data.
         Error::Io(error) if error.kind() == ErrorKind::InvalidData => format!("no secure connection: {error}"),
         Error::Io(error) if error.kind() == ErrorKind::UnexpectedEof => {
-            "the server hung up without an answer".to_owned()
+            "the server closed the connection without a response".to_owned()
         }
         Error::Io(error) => error.to_string(),
-        Error::Protocol(error) => format!("what comes is no proper HTTP: {error}"),
+        Error::Protocol(error) => format!("the response is not valid HTTP: {error}"),
         error => error.to_string(),
     }
 }
@@ -183,7 +188,7 @@ mod tests {
     fn an_encrypted_download_is_not_led_to_one_that_is_not() {
         // The agent applies the same rule to redirects and to the first request.
         for (url, expected) in
-            [("https://a", "is redirected to http://127.0.0.1:9/, which is not encrypted"), ("http://a", "onnection")]
+            [("https://a", "redirected to http://127.0.0.1:9/, which is not encrypted"), ("http://a", "onnection")]
         {
             let error = agent(url, LIMITS).get("http://127.0.0.1:9").call().map_err(|error| in_words(error, LIMITS));
             assert!(error.as_ref().is_err_and(|error| error.contains(expected)), "{error:?}");

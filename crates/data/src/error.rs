@@ -41,7 +41,7 @@ pub enum DataError {
         problem: String,
     },
     /// The label column is not specified.
-    #[error("{}: data.label is missing, the column of labels; the columns are {columns}", .path.display())]
+    #[error("{}: data.label is missing: name the label column; the columns are {columns}", .path.display())]
     NoLabel {
         /// The file.
         path: PathBuf,
@@ -57,13 +57,13 @@ pub enum DataError {
         names: String,
     },
     /// Images are required, but the path names tables.
-    #[error("{}: this is a table, and images are needed here", .path.display())]
+    #[error("{}: expected images, found a table", .path.display())]
     IsTable {
         /// The file or folder.
         path: PathBuf,
     },
     /// An image file became shorter after it was opened.
-    #[error("{}: breaks off in image {row}, of {images} that it had when it was opened; it was cut off meanwhile", .path.display())]
+    #[error("{}: truncated in image {row}: it had {images} images when it was opened", .path.display())]
     CutOff {
         /// The file.
         path: PathBuf,
@@ -86,7 +86,7 @@ pub enum DataError {
         problem: std::io::Error,
     },
     /// No thread could be started for reading ahead.
-    #[error("there is no thread to be had for reading data ahead ({problem}); take fewer threads")]
+    #[error("cannot start a thread to read data in advance ({problem}); use fewer threads")]
     Thread {
         /// The system's error.
         #[source]
@@ -94,8 +94,7 @@ pub enum DataError {
     },
     /// The digits to draw need more memory than allowed.
     #[error(
-        "{count} drawn digits take {bytes} bytes, more than data.resident_bytes = {resident_bytes}; write them to a folder, which \
-         is read piece by piece"
+        "{count} drawn digits take {bytes} bytes, more than data.resident_bytes = {resident_bytes}; write them to a folder, which is read in chunks"
     )]
     ManyDigits {
         /// The number of digits.
@@ -107,11 +106,11 @@ pub enum DataError {
     },
     /// A folder lacks one of the four IDX files.
     #[error(
-        "{}: no {name} here, plain or .gz; a data folder holds the four IDX files of MNIST by their usual names, {}, or a folder of pictures for each class, {}{}{}{}",
+        "{}: no {name} here, plain or .gz; expected the four IDX files of MNIST with their usual names, {}, or one folder of pictures per class ({}){}{}{}",
         .folder.display(),
         readers::train_tables(),
         readers::names(PICTURES, "or"),
-        if .found.is_empty() { "" } else { ", and this one " },
+        if .found.is_empty() { "" } else { "; this folder has " },
         .found.join("; "),
         .hint.as_ref().map(|hint| format!("; {hint}")).unwrap_or_default()
     )]
@@ -126,7 +125,7 @@ pub enum DataError {
         hint: Option<String>,
     },
     /// The path names a pipe or a device.
-    #[error("{}: data is read from a file or a folder, and this is neither; write what comes through a pipe to a file first (cat > data.csv)", .path.display())]
+    #[error("{}: expected a file or a folder; save the data of a pipe to a file first (cat > data.csv)", .path.display())]
     NoFile {
         /// The path.
         path: PathBuf,
@@ -152,7 +151,7 @@ pub enum DataError {
         validation: (usize, usize),
     },
     /// More rows are requested than exist.
-    #[error("data.{key} = {asked}: there are only {found} {what}; ask for at most {found}")]
+    #[error("data.{key} = {asked}: there are only {found} {what}; use at most {found}")]
     TooFew {
         /// The config key of the request.
         key: &'static str,
@@ -177,7 +176,7 @@ pub enum DataError {
     },
     /// A class has no row for training or for validation.
     #[error(
-        "no {} of class {class} among the {rows} {what}; take more rows, or name the classes that there are in data.classes",
+        "no {} of class {class} among the {rows} {what}; use more rows, or list only existing classes in data.classes",
         if .what.ends_with("rows") { "row" } else { "image" }
     )]
     EmptyClass {
@@ -189,7 +188,7 @@ pub enum DataError {
         what: &'static str,
     },
     /// MNIST could not be obtained.
-    #[error("no MNIST: {reason}; put the four IDX files into {} or name a folder that has them as the data", .folder.display())]
+    #[error("no MNIST: {reason}; put the four IDX files into {} or name a folder with them as the data", .folder.display())]
     NoMnist {
         /// The reason of the failure.
         reason: String,

@@ -14,13 +14,13 @@ pub(crate) fn no_table(beginning: &[u8]) -> String {
     let reader = readers::of(IMAGES).find(|reader| reader.sniff(beginning));
     let (what, advice) = match (reader, known(beginning)) {
         (Some(reader), _) if reader.kind() == DataKind::Pictures => {
-            (format!("a picture ({})", reader.name()), "name the folder that holds a folder of pictures for each class")
+            (format!("a picture ({})", reader.name()), "name the folder that has one folder of pictures per class")
         }
         (Some(reader), _) => (reader.one().to_owned(), IDX_FOLDER),
         (None, Some(&(_, what, advice))) => (what.to_owned(), advice),
-        (None, None) => ("of no known kind".to_owned(), SAVE_AS),
+        (None, None) => ("an unknown format".to_owned(), SAVE_AS),
     };
-    format!("this is {what}, and a table is read from {}; {advice}", readers::names(TABLES, "or"))
+    format!("expected a table ({}), found {what}; {advice}", readers::names(TABLES, "or"))
 }
 
 /// Returns the unsupported format of a file with this beginning, if it is known.
@@ -40,49 +40,49 @@ fn known(beginning: &[u8]) -> Option<&'static Kind> {
 /// A format: the bytes it begins with or contains, its description, and what to do.
 type Kind = (&'static [u8], &'static str, &'static str);
 
-const SAVE_AS: &str = "save it as CSV (UTF-8) in the program that it is from";
-const UNPACK: &str = "unpack it; of packed files gzip's are read";
-const IDX_FOLDER: &str = "name the folder that holds all four IDX files";
+const SAVE_AS: &str = "save it as CSV (UTF-8) in the program that made it";
+const UNPACK: &str = "unpack it; gzip is the only supported compression";
+const IDX_FOLDER: &str = "name the folder with all four IDX files";
 
 const ZIPPED: [Kind; 3] = [
     (b"spreadsheet", "an OpenDocument spreadsheet", SAVE_AS),
-    (b"[Content_Types].xml", "a spreadsheet of Excel (xlsx)", SAVE_AS),
+    (b"[Content_Types].xml", "an Excel spreadsheet (xlsx)", SAVE_AS),
     (
         b".npy",
-        "NumPy's npz",
-        "write its arrays by numpy.savetxt with a header of names, or pandas' to_csv(…, index=False)",
+        "a NumPy archive (npz)",
+        "save its arrays with numpy.savetxt and a header of names, or with pandas' to_csv(…, index=False)",
     ),
 ];
 
-const UTF_16: Kind = (b"\xff\xfe", "text in UTF-16", "save it as UTF-8");
+const UTF_16: Kind = (b"\xff\xfe", "UTF-16 text", "save it as UTF-8");
 
 const BEGINNINGS: [Kind; 18] = [
     UTF_16,
-    (b"\xfe\xff", "text in UTF-16", "save it as UTF-8"),
-    (b"PAR1", "Parquet", "pandas' read_parquet(…).to_csv(…, index=False) makes it one"),
-    (b"ARROW1", "Arrow (Feather)", "pandas' read_feather(…).to_csv(…, index=False) makes it one"),
-    (b"\x89HDF", "HDF5", "pandas' read_hdf(…).to_csv(…, index=False) makes it one"),
-    (b"SQLite format 3", "a database of SQLite", "sqlite3 -header -csv FILE \"select * from TABLE\" makes it one"),
-    (b"\xd0\xcf\x11\xe0", "an old document of Excel (xls)", SAVE_AS),
-    (b"\x93NUMPY", "a NumPy array", "numpy.savetxt with a header of names makes it one"),
-    (b"\x80\x04\x95", "a pickle of Python", "pandas' to_csv(…, index=False) makes it one"),
-    (b"RDX", "data of R", "write.csv(…, row.names = FALSE) makes it one"),
+    (b"\xfe\xff", "UTF-16 text", "save it as UTF-8"),
+    (b"PAR1", "Parquet", "convert it with pandas' read_parquet(…).to_csv(…, index=False)"),
+    (b"ARROW1", "Arrow (Feather)", "convert it with pandas' read_feather(…).to_csv(…, index=False)"),
+    (b"\x89HDF", "HDF5", "convert it with pandas' read_hdf(…).to_csv(…, index=False)"),
+    (b"SQLite format 3", "an SQLite database", "convert it with sqlite3 -header -csv FILE \"select * from TABLE\""),
+    (b"\xd0\xcf\x11\xe0", "an old Excel document (xls)", SAVE_AS),
+    (b"\x93NUMPY", "a NumPy array", "convert it with numpy.savetxt and a header of names"),
+    (b"\x80\x04\x95", "a Python pickle", "convert it with pandas' to_csv(…, index=False)"),
+    (b"RDX", "an R data file", "convert it with write.csv(…, row.names = FALSE)"),
     (b"PK\x03\x04", "a zip archive", UNPACK),
-    (b"\x1f\x8b", "gzipped twice", "gunzip it once"),
-    (b"BZh", "packed by bzip2", UNPACK),
-    (b"\xfd7zXZ\0", "packed by xz", UNPACK),
-    (b"\x28\xb5\x2f\xfd", "packed by zstd", UNPACK),
-    (b"7z\xbc\xaf\x27\x1c", "packed by 7-Zip", UNPACK),
+    (b"\x1f\x8b", "a gzip in a gzip", "gunzip it once"),
+    (b"BZh", "a bzip2 file", UNPACK),
+    (b"\xfd7zXZ\0", "an xz file", UNPACK),
+    (b"\x28\xb5\x2f\xfd", "a zstd file", UNPACK),
+    (b"7z\xbc\xaf\x27\x1c", "a 7-Zip archive", UNPACK),
     (b"%PDF-", "a PDF", "save its table as CSV"),
     (b"\0\0\x08\x01", "an IDX file of labels", IDX_FOLDER),
 ];
 
 const TAR: Kind = (b"", "a tar archive", UNPACK);
-const SAFETENSORS: Kind = (b"", "a model's weights (safetensors)", "chainrule's import takes such a file");
-const JSON: Kind = (b"", "JSON", "pandas' read_json(…).to_csv(…, index=False) makes it one");
-const HTML: Kind = (b"", "a page of HTML", "a download that failed, perhaps; save the table itself");
-const XML: Kind = (b"", "XML", "save it as CSV in the program that it is from");
-const TOML: Kind = (b"", "a TOML file, as of an experiment", "name the table itself");
+const SAFETENSORS: Kind = (b"", "a model's weights (safetensors)", "use chainrule import for such a file");
+const JSON: Kind = (b"", "JSON", "convert it with pandas' read_json(…).to_csv(…, index=False)");
+const HTML: Kind = (b"", "an HTML page", "perhaps a failed download; save the table itself");
+const XML: Kind = (b"", "XML", "save it as CSV in the program that made it");
+const TOML: Kind = (b"", "a TOML file, such as an experiment", "name the table itself");
 
 /// Detects other text formats by the first characters after white space.
 fn text(beginning: &[u8]) -> Option<&'static Kind> {

@@ -144,7 +144,7 @@ pub(crate) fn read_labels_within(path: &Path, resident_bytes: u64) -> Result<Vec
     }
 }
 
-const NOTHING_LARGER: &str = "nothing is larger than all";
+const NOTHING_LARGER: &str = "no file exceeds u64::MAX bytes";
 
 /// Opens a regular file, or a link to one. Other files could block: opening a pipe waits for a
 /// writer.
@@ -203,7 +203,7 @@ pub(crate) fn decode_images(input: Input, most_bytes: u64) -> Result<IdxImages, 
     match parse::<3>(input, IMAGES_MAGIC, "images", most_bytes) {
         Ok((sizes, Some(pixels))) => Ok(idx_images(sizes, pixels)),
         Ok((sizes, None)) => {
-            Err(format!("its header counts {sizes:?} bytes of images, more than the {most_bytes} that are read").into())
+            Err(format!("its header declares {sizes:?} bytes of images, more than the limit of {most_bytes}").into())
         }
         Err(IdxProblem::Content(problem)) => Err(problem.into()),
         Err(IdxProblem::Unread(problem)) => Err(problem.into()),
@@ -262,8 +262,7 @@ fn parse<const D: usize>(
     if expected > resident_bytes {
         if input.is_gzip() {
             return Err(IdxProblem::Content(format!(
-                "its {expected} bytes of {what} are more than data.resident_bytes = {resident_bytes}, and only a plain file can \
-                 be read piece by piece; gunzip it, or allow for more"
+                "its {expected} bytes of {what} are more than data.resident_bytes = {resident_bytes}, and only an uncompressed file can be read in chunks; gunzip it, or increase data.resident_bytes"
             )));
         }
         return Ok((sizes, None));
@@ -307,7 +306,7 @@ fn header<const D: usize>(input: &mut Input, magic: u32, what: &str) -> Result<(
         )));
     }
     if header.len() < 4 * (1 + D) {
-        return Err(problem(format!("breaks off in its header, after {} bytes", header.len())));
+        return Err(problem(format!("truncated in its header, after {} bytes", header.len())));
     }
     let mut sizes = [0; D];
     for (size, field) in sizes.iter_mut().zip(fields) {
@@ -315,9 +314,9 @@ fn header<const D: usize>(input: &mut Input, magic: u32, what: &str) -> Result<(
     }
     let expected = sizes.iter().try_fold(1u64, |product, &size| product.checked_mul(size as u64));
     let expected = match expected {
-        Some(0) => return Err(problem(format!("its header counts no {what} (sizes {sizes:?})"))),
+        Some(0) => return Err(problem(format!("its header declares no {what} (sizes {sizes:?})"))),
         Some(bytes) if bytes < u64::MAX / 2 => bytes,
-        _ => return Err(problem(format!("its header counts impossibly many {what} (sizes {sizes:?})"))),
+        _ => return Err(problem(format!("its header declares an impossible number of {what} (sizes {sizes:?})"))),
     };
     Ok((sizes, expected))
 }
@@ -325,8 +324,8 @@ fn header<const D: usize>(input: &mut Input, magic: u32, what: &str) -> Result<(
 /// Checks the size of the content against the header.
 pub(crate) fn check_length(expected: u64, found: u64, what: &str) -> Result<(), String> {
     match found.cmp(&expected) {
-        Ordering::Less => Err(format!("breaks off: its header counts {expected} bytes of {what}, {found} are there")),
-        Ordering::Greater => Err(format!("goes on after the {expected} bytes of {what} that its header counts")),
+        Ordering::Less => Err(format!("truncated: its header declares {expected} bytes of {what}, but it has {found}")),
+        Ordering::Greater => Err(format!("longer than the {expected} bytes of {what} that its header declares")),
         Ordering::Equal => Ok(()),
     }
 }

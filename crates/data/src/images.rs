@@ -149,14 +149,18 @@ impl Images {
     pub fn read_pixels(&self, first: usize, pixels: &mut [u8]) -> Result<(), DataError> {
         let (height, width) = self.size();
         let size = height * width;
-        assert!(pixels.len().is_multiple_of(size), "room for whole images of {size} bytes, not {}", pixels.len());
+        assert!(
+            pixels.len().is_multiple_of(size),
+            "expected a buffer for whole images of {size} bytes, found {} bytes",
+            pixels.len()
+        );
         match &self.images {
             Pixels::Resident(images) => {
                 pixels.copy_from_slice(&images.pixels[first * size..][..pixels.len()]);
                 Ok(())
             }
             Pixels::InFile(file) => file.read(first, pixels),
-            Pixels::SizeOnly { .. } => panic!("images of which no pixel was kept"),
+            Pixels::SizeOnly { .. } => panic!("these images have no pixels; they were only inspected"),
         }
     }
 

@@ -49,7 +49,7 @@ pub fn files(argument: &Path, log: &mut dyn FnMut(&str)) -> Result<Vec<PathBuf>,
         return Err(ContentError::new(format!("no {files} in this folder")));
     }
     if others > 0 {
-        log(&format!("{}: {others} others in it have no images and are passed over", argument.display()));
+        log(&format!("{}: {others} other files have no images and are skipped", argument.display()));
     }
     Ok(files)
 }
@@ -87,7 +87,7 @@ pub fn read(file: &Path, size: [usize; 2], treatment: PictureMode) -> Result<Vec
             input.take(MAX_PICTURE_BYTES + 1).read_to_end(&mut bytes)?;
             if bytes.len() as u64 > MAX_PICTURE_BYTES {
                 return Err(ContentError::new(format!(
-                    "longer than the {MAX_PICTURE_BYTES} bytes that a picture may have"
+                    "longer than {MAX_PICTURE_BYTES} bytes, the limit for a picture"
                 )));
             }
             let picture = match treatment {
@@ -106,7 +106,7 @@ pub fn read(file: &Path, size: [usize; 2], treatment: PictureMode) -> Result<Vec
     if [images.height, images.width] != size {
         let found = format!("images of {} x {} pixels", images.height, images.width);
         return Err(ContentError::new(format!(
-            "{found}, and the model takes {height} x {width}; {} of any size is fitted",
+            "{found}, but the model expects {height} x {width}; {} of any size is converted",
             readers::files(PICTURES, "or")
         )));
     }
@@ -131,7 +131,7 @@ fn open(file: &Path) -> Result<File, ContentError> {
     })?;
     // Opening a pipe or a device could block forever.
     if !metadata.is_file() {
-        return Err(ContentError::new("it is no file; what comes through a pipe is read from standard input, named -"));
+        return Err(ContentError::new("it is not a regular file; use - to read from a pipe (standard input)"));
     }
     if metadata.len() > MAX_BYTES {
         return Err(too_large());
@@ -140,9 +140,7 @@ fn open(file: &Path) -> Result<File, ContentError> {
 }
 
 fn too_large() -> ContentError {
-    ContentError::new(format!(
-        "it has more than the {MAX_BYTES} bytes that are read of a file at once; write it as several files"
-    ))
+    ContentError::new(format!("it has more than {MAX_BYTES} bytes, the limit for a file; split it into several files"))
 }
 
 /// Returns the message for a missing file, with a suggestion.

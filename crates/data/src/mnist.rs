@@ -69,7 +69,7 @@ pub(crate) fn read_cache_with_pixels(folder: &Path, keep: KeepPixels) -> Result<
     for (file, found) in FILES.iter().zip(found) {
         if found != file.sha256 {
             let problem =
-                format!("SHA-256 is {found}, MNIST's is {}; delete the file to have it fetched again", file.sha256);
+                format!("SHA-256 is {found}, MNIST's is {}; delete the file to download it again", file.sha256);
             return Err(DataError::Idx { path: path(file), problem });
         }
     }

@@ -115,7 +115,7 @@ impl Order {
     /// # Panics
     /// Panics if `places` goes past the end.
     pub fn range(&self, places: Range<usize>) -> impl ExactSizeIterator<Item = usize> + Clone {
-        assert!(places.start <= places.end && places.end <= self.len(), "places {places:?} of {}", self.len());
+        assert!(places.start <= places.end && places.end <= self.len(), "positions {places:?} of {}", self.len());
         places.map(|place| match &self.0 {
             RowOrder::OfFile(_) => place,
             RowOrder::Drawn(rows) => rows[place] as usize,

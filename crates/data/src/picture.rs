@@ -31,7 +31,7 @@ pub(crate) use convert::decode;
 #[non_exhaustive]
 pub enum PictureError {
     /// This build has no decoders.
-    #[error("this build reads no pictures; build it with the feature pictures")]
+    #[error("this build cannot read pictures; build it with the feature pictures")]
     NotBuilt,
     /// The file has none of the supported formats.
     #[error("neither {}", readers::files(PICTURES, "nor"))]
@@ -46,7 +46,7 @@ pub enum PictureError {
     },
     /// The picture has more pixels than the limit.
     #[error(
-        "{width} x {height} pixels are more than the {} megapixels, the {MAX_ON_A_SIDE} on a side or the {} MB that are decoded; scale it down",
+        "{width} x {height} pixels exceed the limit of {} megapixels, {MAX_ON_A_SIDE} pixels per side or {} MB decoded; scale it down",
         MAX_PIXELS / 1_000_000,
         MAX_BYTES / 1_000_000
     )]
@@ -57,7 +57,7 @@ pub enum PictureError {
         height: u32,
     },
     /// No ink stands out from the background.
-    #[error("nothing is drawn on it: no grey level is {LEAST_CONTRAST} or more away from the {ground} of its border")]
+    #[error("nothing is drawn on it: no grey level differs by {LEAST_CONTRAST} or more from its border ({ground})")]
     Blank {
         /// The grey level of the border.
         ground: u8,
@@ -121,13 +121,16 @@ impl Display for Treatment {
         }
         if self.whole {
             let [rows, columns] = self.fitted;
-            return write!(f, ", made grey and scaled to {rows} x {columns}");
+            return write!(f, ", converted to grey and scaled to {rows} x {columns}");
         }
         if self.as_it_is {
-            return write!(f, ", light ink (its border is {border} of 255): taken as it is");
+            return write!(f, ", light ink (its border is {border} of 255): used as it is");
         }
-        let ink_and_ground =
-            if self.inverted { "dark ink on light ground: inverted" } else { "light ink on dark ground: not inverted" };
+        let ink_and_ground = if self.inverted {
+            "dark ink on light background: inverted"
+        } else {
+            "light ink on dark background: not inverted"
+        };
         write!(
             f,
             ", {ink_and_ground} (its border is {border} of 255); ink of {} x {} fitted into {} x {}, centred by its mass",
@@ -154,7 +157,7 @@ const LEAST_CONTRAST: u8 = 16;
 /// # Panics
 /// Panics if `size` has no pixels.
 pub fn read(bytes: &[u8], size: [usize; 2]) -> Result<Picture, PictureError> {
-    assert!(size[0] > 0 && size[1] > 0, "an image of {size:?} pixels");
+    assert!(size[0] > 0 && size[1] > 0, "the size {size:?} has no pixels");
     convert::convert_ink(decoded(bytes)?, size)
 }
 
@@ -170,7 +173,7 @@ pub fn read(bytes: &[u8], size: [usize; 2]) -> Result<Picture, PictureError> {
 /// # Panics
 /// Panics if `size` has no pixels.
 pub fn read_whole(bytes: &[u8], size: [usize; 2]) -> Result<Picture, PictureError> {
-    assert!(size[0] > 0 && size[1] > 0, "an image of {size:?} pixels");
+    assert!(size[0] > 0 && size[1] > 0, "the size {size:?} has no pixels");
     convert::convert_whole(decoded(bytes)?, size)
 }
 

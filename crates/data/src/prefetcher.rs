@@ -29,7 +29,7 @@ impl<T: Send + 'static> Prefetcher<T> {
         threads: usize,
         maker: impl Fn() -> M,
     ) -> Result<Self, io::Error> {
-        assert!(threads > 0, "a thread at least");
+        assert!(threads > 0, "at least one thread");
         let mut ahead = Self { lanes: Vec::new(), workers: Vec::new(), next: 0, count };
         let threads = threads.min(count);
         for first in 0..threads {
@@ -64,7 +64,7 @@ impl<T> Iterator for Prefetcher<T> {
             Ok(thing) => Some(thing),
             Err(_) => match self.workers.swap_remove(lane).join() {
                 Err(panic) => resume_unwind(panic),
-                Ok(()) => unreachable!("a worker ends when it has made all of its things"),
+                Ok(()) => unreachable!("a worker ends after its last item"),
             },
         }
     }
@@ -113,7 +113,7 @@ mod tests {
             assert!((taken..=taken + 6).contains(&made), "{made} made, {taken} taken");
         }
         drop(ahead);
-        assert!(made.load(Ordering::SeqCst) < 20, "the workers end with whom they work for");
+        assert!(made.load(Ordering::SeqCst) < 20, "dropping the prefetcher stops its workers");
     }
 
     #[test]

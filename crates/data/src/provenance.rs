@@ -64,7 +64,7 @@ pub fn schema_of_tables(tables: &Tables) -> Schema {
 /// Returns a message that lists the unused files of the data folder, if any.
 pub fn unused_message(unused: &UnusedFiles, are_pictures: bool) -> Option<String> {
     let why = match are_pictures {
-        true => format!(" (used are {} files in a folder of their class)", readers::names(PICTURES, "and")),
+        true => format!(" (only {} files in a class folder are used)", readers::names(PICTURES, "and")),
         false => String::new(),
     };
     (!unused.files.is_empty()).then(|| format!("not used: {}{why}", unused.summary().join("; ")))

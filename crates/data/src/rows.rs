@@ -93,7 +93,7 @@ impl Rows {
     /// Panics if the numbers of rows and labels differ.
     pub fn of_numbers(n_features: usize, values: impl Into<Values>, labels: Vec<u8>) -> Self {
         let (n, values) = (labels.len(), values.into());
-        assert_eq!(values.len(), n * n_features, "numbers of {n} rows of {n_features}");
+        assert_eq!(values.len(), n * n_features, "expected {n_features} numbers for each of {n} rows");
         let store = Store::Numbers(Arc::new(Numbers { n_features, values }));
         let columns = None;
         Self {
@@ -294,7 +294,7 @@ impl Rows {
     /// # Panics
     /// Panics if there are no rows.
     pub fn moments(&self) -> Result<Standardization, DataError> {
-        assert!(!self.is_empty(), "moments of no row");
+        assert!(!self.is_empty(), "moments need at least one row");
         let (d, n) = (self.n_features(), self.len() as f64);
         let mut mean = vec![0.0; d];
         self.each(|row| mean.iter_mut().zip(row).for_each(|(sum, raw)| *sum += raw))?;
@@ -438,7 +438,7 @@ impl Rows {
     /// Panics if the numbers of rows and labels differ.
     #[must_use]
     pub fn with_labels(self, labels: &[u8]) -> Self {
-        assert_eq!(labels.len(), self.len(), "a label for each row");
+        assert_eq!(labels.len(), self.len(), "one label per row");
         Self { relabelled: Some(labels.into()), ..self }
     }
 
@@ -449,7 +449,7 @@ impl Rows {
     #[must_use]
     pub fn with_columns(self, places: &[usize]) -> Self {
         let own = match (&self.columns, self.kind()) {
-            (_, FeatureKind::Bytes) => panic!("an image has no columns to choose"),
+            (_, FeatureKind::Bytes) => panic!("images have no columns to select"),
             (None, _) => places.to_vec(),
             (Some(before), _) => places.iter().map(|&place| before[place]).collect(),
         };

@@ -363,7 +363,7 @@ fn find_with_pixels(
                 return read_folder_with_pixels(&folder, keep, log);
             }
             find_mnist(keep, log).or_else(|error| {
-                log(&format!("{error}; taking the embedded digits"));
+                log(&format!("{error}; using the embedded digits"));
                 find_with_pixels(&Request::Embedded, digits, pictures, keep, log)
             })
         }
@@ -389,7 +389,7 @@ fn find_mnist(keep: KeepPixels, log: &mut dyn FnMut(&str)) -> Result<Data, DataE
     if folder.join(mnist::FILES[0].split).join(mnist::FILES[0].name).exists() {
         match mnist::read_cache_with_pixels(&folder, keep) {
             Ok(images) => return Ok(Data::new(Origin::MnistCache(folder), images)),
-            Err(error) => log(&format!("the cached MNIST is not whole: {error}")),
+            Err(error) => log(&format!("the cached MNIST is not valid: {error}")),
         }
     }
     download_to(&folder, log)?;
@@ -400,13 +400,13 @@ fn find_mnist(keep: KeepPixels, log: &mut dyn FnMut(&str)) -> Result<Data, DataE
 fn download_to(folder: &Path, log: &mut dyn FnMut(&str)) -> Result<(), DataError> {
     let url = std::env::var("CHAINRULE_MNIST_URL").unwrap_or_else(|_| download::URL.to_owned());
     let limits = download::limits().map_err(|reason| DataError::NoMnist { reason, folder: folder.to_owned() })?;
-    log(&format!("fetching MNIST (11 MB) from {url}"));
+    log(&format!("downloading MNIST (11 MB) from {url}"));
     download::download(&url, folder, limits)
 }
 
 #[cfg(not(feature = "download"))]
 fn download_to(folder: &Path, _: &mut dyn FnMut(&str)) -> Result<(), DataError> {
-    let reason = "this build downloads nothing; build it with the feature download".to_owned();
+    let reason = "this build cannot download; build it with the feature download".to_owned();
     Err(DataError::NoMnist { reason, folder: folder.to_owned() })
 }
 
@@ -496,7 +496,7 @@ fn read_folder_with_pixels(folder: &Path, keep: KeepPixels, log: &mut dyn FnMut(
             ErrorKind::NotADirectory => DataError::NoFile { path },
             ErrorKind::NotFound => {
                 let hint = meant(&path).map_or_else(
-                    || format!("data is auto, mnist, embedded, {}, or a folder", readers::files(TABLES, "or")),
+                    || format!("expected auto, mnist, embedded, {}, or a folder", readers::files(TABLES, "or")),
                     |name| format!("did you mean {name}?"),
                 );
                 let sentence = format!("no such file or folder; {hint}");
@@ -513,10 +513,7 @@ fn read_folder_with_pixels(folder: &Path, keep: KeepPixels, log: &mut dyn FnMut(
             && images.extension().is_none_or(|extension| extension != "gz")
         {
             let gigabytes = length as f64 / 1e9;
-            log(&format!(
-                "{} stays where it is; reading its {gigabytes:.2} GB once, for their checksum",
-                images.display()
-            ));
+            log(&format!("{} stays on disk; reading its {gigabytes:.2} GB once for the checksum", images.display()));
         }
         Images::open(&images, &labels, keep)
     };
@@ -531,7 +528,7 @@ fn read_folder_with_pixels(folder: &Path, keep: KeepPixels, log: &mut dyn FnMut(
         mnist::FILES
             .iter()
             .any(|file| file_name(path).starts_with(file.name))
-            .then(|| "another of its name is taken".to_owned())
+            .then(|| "another file with this name is used".to_owned())
     });
     Ok(Data { unused, ..Data::new(Origin::Folder(folder.to_owned()), [train, validation]) })
 }

@@ -216,7 +216,7 @@ impl AboutColumn {
 }
 
 fn ragged(record: &Record, header: &[String]) -> String {
-    format!(": {} fields, and the header has {}", record.fields.len(), header.len())
+    format!(": {} fields, but the header has {}", record.fields.len(), header.len())
 }
 
 /// Returns a name without the white space around it.
@@ -226,11 +226,11 @@ fn ragged(record: &Record, header: &[String]) -> String {
 fn name(field: &[u8], has_quotes: bool) -> Result<&str, &'static str> {
     let name = field.trim_ascii();
     if name.starts_with(b"\"") && !field.starts_with(b"\"") {
-        return Err("begins with a quote behind a blank, so that the quote would be a part of it; leave the blank out");
+        return Err("begins with white space before a quote, so the quote would be part of it; remove the white space");
     }
     if has_quotes && name.len() < field.len() {
         return Err(
-            "begins or ends with a blank, in a row with quotes, where it may be a part of it; leave the blank out, or the quotes",
+            "begins or ends with white space in a row with quotes, where it may be part of the name; remove the white space or the quotes",
         );
     }
     std::str::from_utf8(name).map_err(|_| "is not UTF-8")
@@ -246,7 +246,7 @@ fn parse(mut records: Box<dyn Records + '_>, columns: Columns, most_bytes: u64) 
         rows.add(&record, line, &header, &chosen).map_err(|problem| format!("line {line}{problem}"))?;
         if rows.values.bytes() > most_bytes {
             return Err(format!(
-                "line {line}: its numbers up to here take {} bytes, more than data.resident_bytes = {most_bytes} takes into memory",
+                "line {line}: its numbers so far take {} bytes, more than data.resident_bytes = {most_bytes} allows in memory",
                 rows.values.bytes()
             ));
         }
@@ -258,7 +258,7 @@ fn parse(mut records: Box<dyn Records + '_>, columns: Columns, most_bytes: u64) 
     if let (Columns::AllBut { .. }, Some(j)) = (columns, rows.constant(names.len())) {
         let (name, value) = (&names[j], rows.values.get(j));
         return Err(format!(
-            "column {name:?} is {value} in every row, so that it tells no class from another; leave it out with data.ignore = [{name:?}]"
+            "column {name:?} is {value} in every row, so it cannot distinguish classes; exclude it with data.ignore = [{name:?}]"
         ));
     }
     let (labels, classes) = rows.in_order();
@@ -272,7 +272,7 @@ fn header(records: &mut dyn Records) -> Result<Vec<String>, String> {
     let Record { fields, has_quotes } = record;
     let mut header: Vec<String> = Vec::new();
     if fields.len() > MAX_COLUMNS {
-        return Err(format!("line 1: it has {} columns, and at most {MAX_COLUMNS} are read", fields.len()));
+        return Err(format!("line 1: it has {} columns; at most {MAX_COLUMNS} are supported", fields.len()));
     }
     for (i, name) in fields.iter().enumerate() {
         let column = i + 1;
@@ -331,18 +331,17 @@ impl ColumnIndices {
     fn new(header: &[String], columns: Columns) -> Result<Self, String> {
         let place = |name: &str| header.iter().position(|column| column == name);
         let known = || format!("its columns are {}", listed(header));
-        let label_place =
-            |label: &str| place(label).ok_or_else(|| format!("no column {label:?} of labels; {}", known()));
+        let label_place = |label: &str| place(label).ok_or_else(|| format!("no label column {label:?}; {}", known()));
         match columns {
             Columns::AllBut { label, ignored } => {
                 let label = label_place(label)?;
                 if let Some(stranger) = ignored.iter().find(|name| place(name).is_none()) {
-                    return Err(format!("no column {stranger:?}, which data.ignore leaves out; {}", known()));
+                    return Err(format!("no column {stranger:?}, which data.ignore names; {}", known()));
                 }
                 let features: Vec<usize> =
                     (0..header.len()).filter(|&i| i != label && !ignored.contains(&header[i])).collect();
                 if features.is_empty() {
-                    return Err(format!("no column is left to learn from; {}", known()));
+                    return Err(format!("no feature column is left; {}", known()));
                 }
                 Ok(Self { features, label: Some(label) })
             }
@@ -352,7 +351,7 @@ impl ColumnIndices {
                 let missing: Vec<String> =
                     features.iter().filter(|name| !places.contains_key(name.as_str())).cloned().collect();
                 if !missing.is_empty() {
-                    return Err(format!("no column {}, from which the model learnt; {}", listed(&missing), known()));
+                    return Err(format!("no column {}, which the model needs; {}", listed(&missing), known()));
                 }
                 let features = features.iter().map(|name| places[name.as_str()]).collect();
                 Ok(Self { features, label: label.map(label_place).transpose()? })
@@ -393,8 +392,7 @@ impl TableBuilder {
                 Some(&position) => position,
                 None if found == MAX_CLASSES => {
                     return Err(format!(
-                        ", column {:?}: this is the {}th different label, and at most {MAX_CLASSES} classes are told apart; \
-                         is it the right column (data.label)?",
+                        ", column {:?}: this is the {}th different label; at most {MAX_CLASSES} classes are supported; is this the right column (data.label)?",
                         header[column],
                         found + 1
                     ));
@@ -406,7 +404,7 @@ impl TableBuilder {
             };
             self.labels.push(position);
         }
-        self.lines.push(u32::try_from(line).map_err(|_| ": beyond the 4294967295 lines that are read".to_owned())?);
+        self.lines.push(u32::try_from(line).map_err(|_| ": lines after line 4294967295 cannot be read".to_owned())?);
         Ok(())
     }
 
@@ -441,17 +439,17 @@ pub fn in_label_order(labels: BTreeSet<String>) -> Vec<String> {
 }
 
 pub(crate) fn number(field: &[u8]) -> Result<f64, String> {
-    let advice = "fill it in, leave out the row, or the column (data.ignore)";
+    let advice = "fill it in, remove the row, or ignore the column (data.ignore)";
     if field.is_empty() {
         return Err(format!("a value is missing; {advice}"));
     }
     let text = std::str::from_utf8(field).map_err(|_| "not UTF-8".to_owned())?;
     match text.parse::<f64>() {
         Ok(number) if number.is_finite() && number.abs() <= LARGEST => Ok(number),
-        Ok(number) if number.is_finite() => Err(format!("{number:e} is larger than {LARGEST:e}")),
+        Ok(number) if number.is_finite() => Err(format!("{number:e} is not between ±{LARGEST:e}")),
         _ => {
             let shown: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(40).collect();
-            Err(format!("{shown:?} is no number; {advice}"))
+            Err(format!("{shown:?} is not a number; {advice}"))
         }
     }
 }

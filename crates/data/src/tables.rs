@@ -37,11 +37,11 @@ impl TableRequest {
         if let Some(holdout) = &self.holdout
             && !(holdout.fraction > 0.0 && holdout.fraction < 1.0)
         {
-            return Some(format!("the fraction {} for the validation is not between 0 and 1", holdout.fraction));
+            return Some(format!("the validation fraction {} is not between 0 and 1", holdout.fraction));
         }
         if let Some(features) = &self.features {
             if features.is_empty() {
-                return Some("no feature is named".to_owned());
+                return Some("the list of features is empty".to_owned());
             }
             if let Some(name) = twice(features) {
                 return Some(format!("the feature {name:?} is named twice"));
@@ -112,7 +112,7 @@ fn unused_tables(folder: &Path, used: impl IntoIterator<Item = PathBuf>) -> Unus
             let name = file_name(path);
             table_endings().any(|ending| name == format!("{part}{ending}"))
         });
-        is_part.then(|| "another table is taken for its part".to_owned())
+        is_part.then(|| "another table is used for this part".to_owned())
     })
 }
 
@@ -212,7 +212,7 @@ impl Tables {
                     let row = table.labels.iter().position(|label| of_row(label) == Some(class)).unwrap_or_default();
                     let (class, line) = (&classes[usize::from(class)], table.lines[row]);
                     let problem = format!(
-                        "line {line}: the only row of the label {class:?}; to learn and to be judged a class needs two, or name others in data.classes"
+                        "line {line}: the only row of the label {class:?}; a class needs at least two: one for training, one for validation; add a row, or list other classes in data.classes"
                     );
                     DataError::Table { path: path.to_owned(), problem }
                 })?;
@@ -265,7 +265,7 @@ fn read(path: &Path, columns: Columns, resident_bytes: u64) -> Result<Table, Dat
     let bytes = file.metadata().map_err(|problem| DataError::Read { path: path.to_owned(), problem })?.len();
     if bytes > resident_bytes {
         return Err(problem(format!(
-            "its {bytes} bytes are more than data.resident_bytes = {resident_bytes} takes into memory"
+            "its {bytes} bytes are more than data.resident_bytes = {resident_bytes} allows in memory"
         )));
     }
     Table::read(file, columns, resident_bytes).map_err(|error| problem(error.to_string()))
@@ -278,7 +278,7 @@ fn read(path: &Path, columns: Columns, resident_bytes: u64) -> Result<Table, Dat
 fn classes(path: &Path, table: &Table, request: &TableRequest) -> Result<Vec<String>, DataError> {
     let Some(classes) = &request.classes else {
         if let [only] = &table.classes[..] {
-            let problem = format!("the label is {only:?} in every row; nothing can be told apart");
+            let problem = format!("the label is {only:?} in every row; a model needs at least two classes");
             return Err(DataError::Table { path: path.to_owned(), problem });
         }
         return match suspicious_label(table) {
@@ -304,7 +304,7 @@ fn suspicious_label(table: &Table) -> Option<String> {
     };
     if let Some(class) = table.classes.iter().position(|class| MISSING.contains(&class.as_str())) {
         return Some(format!(
-            "line {}: the label is {:?}, which stands for a missing value; leave such rows out, or name all classes in data.classes",
+            "line {}: the label is {:?}, which stands for a missing value; remove such rows, or list all classes in data.classes",
             line(class),
             table.classes[class]
         ));
@@ -322,7 +322,7 @@ fn suspicious_label(table: &Table) -> Option<String> {
     });
     let [first, second] = same?;
     Some(format!(
-        "line {}: the label {:?} is the same number as {:?} in line {}; write one class in one way, or name all classes in data.classes",
+        "line {}: the label {:?} is the same number as {:?} in line {}; write each class in one way, or list all classes in data.classes",
         line(second),
         table.classes[second],
         table.classes[first],

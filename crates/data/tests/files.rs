@@ -73,21 +73,21 @@ fn what_is_written_is_read_back() {
 fn a_broken_file_is_refused_in_one_line() {
     let whole = images(2, 12);
     refuses(b"", "empty");
-    refuses(&whole[..2], "breaks off in its header, after 2 bytes");
-    refuses(&whole[..10], "breaks off in its header, after 10 bytes");
-    refuses(&whole[..20], "counts 12 bytes of images, 4 are there");
-    refuses(&images(2, 13), "goes on after the 12 bytes");
-    refuses(&images(0, 0), "counts no images");
+    refuses(&whole[..2], "truncated in its header, after 2 bytes");
+    refuses(&whole[..10], "truncated in its header, after 10 bytes");
+    refuses(&whole[..20], "declares 12 bytes of images, but it has 4");
+    refuses(&images(2, 13), "longer than the 12 bytes");
+    refuses(&images(0, 0), "declares no images");
     refuses(&[&[0, 0, 8, 1][..], &whole[4..]].concat(), "starts with 0x00000801, expected 0x00000803");
     refuses(b"PNG, or whatever this is", "not an IDX file");
 }
 
 #[test]
 fn a_header_that_lies_costs_no_memory() {
-    refuses(&images(u32::MAX, 12), "counts 25769803770 bytes of images, 12 are there");
+    refuses(&images(u32::MAX, 12), "declares 25769803770 bytes of images, but it has 12");
     let mut huge = images(2, 12);
     huge[4..16].fill(0xff);
-    refuses(&huge, "impossibly many");
+    refuses(&huge, "an impossible number of");
 }
 
 #[test]
@@ -105,7 +105,7 @@ fn a_broken_gzip_is_refused_in_one_line() {
 fn a_gzip_that_inflates_past_its_header_is_refused_without_inflating_it() {
     let mut bomb = images(2, 12);
     bomb.resize(200_000_000, 0);
-    refuses(&gzip(&bomb), "goes on after the 12 bytes");
+    refuses(&gzip(&bomb), "longer than the 12 bytes");
 }
 
 #[test]

@@ -160,7 +160,7 @@ fn a_header_that_claims_too_much_is_refused_before_a_pixel_is_decoded() {
     for (width, height) in [(100_000, 100_000), (8_001, 8_000), (32_001, 1), (1, u32::MAX / 2)] {
         let error = read(&claims(width, height), SIZE).unwrap_err();
         assert!(matches!(error, PictureError::TooLarge { .. }), "{width} x {height}: {error}");
-        assert!(error.to_string().starts_with(&format!("{width} x {height} pixels are more than")), "{error}");
+        assert!(error.to_string().starts_with(&format!("{width} x {height} pixels exceed")), "{error}");
     }
     // A JPEG's size follows its marker 0xffc0, two bytes of length and one of precision.
     let mut jpeg = encoded(seven(90, 170, 0, 255), ImageFormat::Jpeg);
@@ -265,7 +265,7 @@ fn an_image_of_the_right_size_with_light_ink_is_taken_as_it_is() {
         let found = read(&file, SIZE).unwrap();
         assert_eq!(found.pixels, pixels);
         assert!(found.treatment.as_it_is && !found.treatment.inverted);
-        assert!(found.treatment.to_string().contains("taken as it is"), "{}", found.treatment);
+        assert!(found.treatment.to_string().contains("used as it is"), "{}", found.treatment);
     }
 }
 
@@ -283,7 +283,7 @@ fn a_picture_of_anything_is_made_grey_and_scaled_and_nothing_else() {
     for (row, column, expected) in [(2, 3, 250), (3, 36, 120), (17, 2, 30), (18, 38, 200)] {
         assert_eq!(half.pixels[row * 40 + column], expected);
     }
-    assert!(half.treatment.to_string().ends_with("made grey and scaled to 20 x 40"), "{}", half.treatment);
+    assert!(half.treatment.to_string().ends_with("converted to grey and scaled to 20 x 40"), "{}", half.treatment);
     // Also with a single grey level, where no digit would be found.
     let blank = GrayImage::from_pixel(9, 9, Luma([77]));
     assert!(read_whole(&png(blank), [3, 3]).unwrap().pixels.iter().all(|&p| p == 77));

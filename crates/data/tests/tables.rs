@@ -21,24 +21,24 @@ fn what_cannot_be_learnt_from_is_told_by_line_and_column() {
         ("\n\n", "it is empty"),
         ("a,id,y\n", "no rows below its header"),
         ("a,id,y\n1,7,u\n2,7,v\n,7,u\n", "line 4, column \"a\": a value is missing"),
-        ("a,id,y\n1,7,u\nNA,7,v\n", "line 3, column \"a\": \"NA\" is no number"),
-        ("a,id,y\n1,7,u\nnan,7,v\n", "line 3, column \"a\": \"nan\" is no number"),
-        ("a,id,y\n1,7,u\n-inf,7,v\n", "\"-inf\" is no number"),
-        ("a,id,y\n1,7,u\n1e31,7,v\n", "line 3, column \"a\": 1e31 is larger than 1e30"),
-        ("a,id,y\n1,7,u\n1e999,7,v\n", "\"1e999\" is no number"),
-        ("a,id,y\n1,7,u\n\"1,5\",7,v\n", "line 3, column \"a\": \"1,5\" is no number"),
-        ("a,id,y\n1,7,u\n2,v\n", "line 3: 2 fields, and the header has 3"),
-        ("a,id,y\n1,7,u\n2,7,v,\n", "line 3: 4 fields, and the header has 3"),
+        ("a,id,y\n1,7,u\nNA,7,v\n", "line 3, column \"a\": \"NA\" is not a number"),
+        ("a,id,y\n1,7,u\nnan,7,v\n", "line 3, column \"a\": \"nan\" is not a number"),
+        ("a,id,y\n1,7,u\n-inf,7,v\n", "\"-inf\" is not a number"),
+        ("a,id,y\n1,7,u\n1e31,7,v\n", "line 3, column \"a\": 1e31 is not between ±1e30"),
+        ("a,id,y\n1,7,u\n1e999,7,v\n", "\"1e999\" is not a number"),
+        ("a,id,y\n1,7,u\n\"1,5\",7,v\n", "line 3, column \"a\": \"1,5\" is not a number"),
+        ("a,id,y\n1,7,u\n2,v\n", "line 3: 2 fields, but the header has 3"),
+        ("a,id,y\n1,7,u\n2,7,v,\n", "line 3: 4 fields, but the header has 3"),
         ("a,id,y\r\n1,7,u\r\n\r\n2,v\r\n", "line 4: 2 fields"),
         ("a,id,y\n1,7,u\n2,7,\n", "line 3, column \"y\": the label is empty"),
         ("a,id,y\n1,7,u\n\n2,7,\"v\n3,7,u\n", "line 4: a quote is not closed"),
         ("a,a,id,y\n1,2,3,u\n", "line 1: two columns are named \"a\""),
         (",a,id,y\n0,1,2,u\n", "line 1: the name of column 1 is empty; pandas"),
-        ("a;id;y\n1;2;u\n", "line 1: its columns seem to be parted by ';'"),
+        ("a;id;y\n1;2;u\n", "line 1: its columns seem to be separated by ';'"),
         ("1,2,3\n1,2,3\n", "line 1: it has only numbers"),
         ("a,b,id,y\n1,5,7,u\n2,5,8,v\n", "column \"b\" is 5 in every row"),
-        ("id,y\n7,u\n8,v\n", "no column is left to learn from"),
-        ("a,y\n7,u\n8,v\n", "no column \"id\", which data.ignore leaves out"),
+        ("id,y\n7,u\n8,v\n", "no feature column is left"),
+        ("a,y\n7,u\n8,v\n", "no column \"id\", which data.ignore names"),
         ("a,id,y\n1,7,\"u\u{7}\"\n", "line 2, column \"y\": the label has a control character"),
     ] {
         let problem = read(content).map(|table| format!("{table:?}")).unwrap_err();
@@ -68,14 +68,14 @@ fn a_name_is_a_text_and_blanks_that_may_belong_to_it_are_refused() {
         assert_eq!(read(format!("\u{feff}a,id,y \n{rows}")).unwrap().classes, ["u", "v"], "{rows}");
     }
     for (content, expected) in [
-        ("a,id,y\n1,0,u\n2,0,\" u\"\n", "line 3, column \"y\": the label begins or ends with a blank"),
-        ("a,id,y\n1,0,u\n\n\n2,0,\"u \"\n", "line 5, column \"y\": the label begins or ends with a blank"),
-        ("a,id,y\n1,0,u\n2,\"x\ny\",\"u\t\"", "line 3, column \"y\": the label begins or ends with a blank"),
-        ("a,id,y\n1,0,u\n2,0,\"\"\" \"\n", "line 3, column \"y\": the label begins or ends with a blank"),
+        ("a,id,y\n1,0,u\n2,0,\" u\"\n", "line 3, column \"y\": the label begins or ends with white space"),
+        ("a,id,y\n1,0,u\n\n\n2,0,\"u \"\n", "line 5, column \"y\": the label begins or ends with white space"),
+        ("a,id,y\n1,0,u\n2,\"x\ny\",\"u\t\"", "line 3, column \"y\": the label begins or ends with white space"),
+        ("a,id,y\n1,0,u\n2,0,\"\"\" \"\n", "line 3, column \"y\": the label begins or ends with white space"),
         // In a row with quotes, the blank may or may not belong to the label.
-        ("a,id,y\n1,0,v\n\"2\",0, u\n", "line 3, column \"y\": the label begins or ends with a blank"),
-        ("\" a\",id,y\n1,0,u\n2,0,v\n", "line 1: the name of column 1 begins or ends with a blank"),
-        ("\u{feff}a,id,\"y \"\n1,0,u\n2,0,v\n", "line 1: the name of column 3 begins or ends with a blank"),
+        ("a,id,y\n1,0,v\n\"2\",0, u\n", "line 3, column \"y\": the label begins or ends with white space"),
+        ("\" a\",id,y\n1,0,u\n2,0,v\n", "line 1: the name of column 1 begins or ends with white space"),
+        ("\u{feff}a,id,\"y \"\n1,0,u\n2,0,v\n", "line 1: the name of column 3 begins or ends with white space"),
     ] {
         let problem = read(content).map(|table| format!("{table:?}")).unwrap_err();
         assert!(problem.contains(expected) && problem.lines().count() == 1, "{content:?}: {problem:?}");
@@ -140,28 +140,28 @@ fn what_is_no_csv_is_called_what_it_is() {
     let mut packed = GzEncoder::new(Vec::new(), Compression::default());
     packed.write_all(b"PAR1\x15\x04\x15 and so on").unwrap();
     for (content, what, advice) in [
-        (zip("[Content_Types].xml"), "a spreadsheet of Excel (xlsx)", "save it as CSV"),
+        (zip("[Content_Types].xml"), "an Excel spreadsheet (xlsx)", "save it as CSV"),
         (
             zip("mimetypeapplication/vnd.oasis.opendocument.spreadsheet"),
             "an OpenDocument spreadsheet",
             "save it as CSV",
         ),
-        (zip("arr_0.npy"), "NumPy's npz", "savetxt"),
+        (zip("arr_0.npy"), "a NumPy archive (npz)", "savetxt"),
         (zip("table.csv"), "a zip archive", "unpack it"),
-        (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1".to_vec(), "an old document of Excel (xls)", "save it as CSV"),
+        (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1".to_vec(), "an old Excel document (xls)", "save it as CSV"),
         (b"PAR1\x15\x04\x15 and so on".to_vec(), "Parquet", "read_parquet"),
         (packed.finish().unwrap(), "Parquet", "read_parquet"),
         (b"ARROW1\0\0".to_vec(), "Arrow (Feather)", "read_feather"),
-        (utf_16(table, b"\xff\xfe"), "text in UTF-16", "save it as UTF-8"),
-        (utf_16(table, b""), "text in UTF-16", "save it as UTF-8"),
-        ([b"\xfe\xff".to_vec(), big_endian.clone()].concat(), "text in UTF-16", "save it as UTF-8"),
-        (big_endian, "text in UTF-16", "save it as UTF-8"),
-        (b"\x28\xb5\x2f\xfd and so on".to_vec(), "packed by zstd", "unpack it"),
-        (b"\x89PNG\r\n\x1a\n and so on".to_vec(), "a picture (PNG)", "a folder of pictures for each class"),
+        (utf_16(table, b"\xff\xfe"), "UTF-16 text", "save it as UTF-8"),
+        (utf_16(table, b""), "UTF-16 text", "save it as UTF-8"),
+        ([b"\xfe\xff".to_vec(), big_endian.clone()].concat(), "UTF-16 text", "save it as UTF-8"),
+        (big_endian, "UTF-16 text", "save it as UTF-8"),
+        (b"\x28\xb5\x2f\xfd and so on".to_vec(), "a zstd file", "unpack it"),
+        (b"\x89PNG\r\n\x1a\n and so on".to_vec(), "a picture (PNG)", "one folder of pictures per class"),
         (b"\0\0\x08\x03\0\0\0\x02".to_vec(), "an IDX file of images", "name the folder"),
-        (table.replace(',', "\t").into_bytes(), "parted by tabs", "commas"),
-        (b"a\tthe b, c\ty\n1\t2\tu\n".to_vec(), "parted by tabs", "commas"),
-        (table.replace(',', "|").into_bytes(), "parted by '|'", "commas"),
+        (table.replace(',', "\t").into_bytes(), "separated by tabs", "commas"),
+        (b"a\tthe b, c\ty\n1\t2\tu\n".to_vec(), "separated by tabs", "commas"),
+        (table.replace(',', "|").into_bytes(), "separated by '|'", "commas"),
     ] {
         for problem in [read(&content).unwrap_err(), AboutTable::read(&content[..]).unwrap_err().to_string()] {
             assert!(problem.contains(what) && problem.contains(advice), "{what}: {problem:?}");

@@ -80,7 +80,7 @@ fn a_file_that_is_cut_off_ends_the_training_with_all_that_it_came_to() {
     // and they are valid.
     let mut truncator = FileTruncator { after: 20, file, length: 16 + 15_000 * 784 + 1 };
     let Err(TrainError::DataLost(lost)) = fit(&data, &config, &mut truncator) else { panic!("the file is cut off") };
-    let expected = format!("{}: breaks off in image 15000, of 20000 that it had", file.display());
+    let expected = format!("{}: truncated in image 15000: it had 20000 images", file.display());
     assert!(lost.reason.starts_with(&expected) && !lost.reason.contains('\n'), "{}", lost.reason);
     let steps = lost.history.train_loss.len();
     assert!((100..=117).contains(&steps), "{steps} steps of 128 of the 15000 rows that were left");
@@ -105,7 +105,7 @@ fn an_evaluation_meets_a_file_that_is_cut_off_before_the_steps_do() {
     let config = config(9);
     let mut truncator = FileTruncator { after: 16, file: &files(folder)[0], length: 16 + 19_999 * 784 };
     let Err(TrainError::DataLost(lost)) = fit(&data, &config, &mut truncator) else { panic!("the file is cut off") };
-    assert!(lost.reason.contains("breaks off in image 19999, of 20000"), "{}", lost.reason);
+    assert!(lost.reason.contains("truncated in image 19999: it had 20000 images"), "{}", lost.reason);
     assert_eq!((lost.history.train_loss.len(), lost.history.evaluations.len()), (18, 1));
     assert_eq!(lost.parameters.unwrap().0, 17);
 }

@@ -89,14 +89,14 @@ pub(crate) fn decode(bytes: &[u8], format: &'static str, is_whole: fn(&[u8]) -> 
         return Err(PictureError::TooLarge { width, height });
     }
     if width == 0 || height == 0 {
-        return Err(damaged("it has no pixel".to_owned()));
+        return Err(damaged("it has no pixels".to_owned()));
     }
     // The byte limit allows fewer pixels in 16-bit colours.
     if decoder.total_bytes() > MAX_BYTES {
         return Err(PictureError::TooLarge { width, height });
     }
     if !is_whole(bytes) {
-        return Err(damaged("it breaks off".to_owned()));
+        return Err(damaged("it is truncated".to_owned()));
     }
     let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
     let mut decoded = DynamicImage::from_decoder(decoder).map_err(damaged_by)?;

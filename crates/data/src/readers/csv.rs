@@ -28,7 +28,7 @@ impl Reader for Csv {
     }
 
     fn about(&self) -> &'static str {
-        "a table: a header of names, below it numbers and labels, parted by commas"
+        "a table: a header of names, then rows of numbers and labels, separated by commas"
     }
 
     /// CSV has no magic bytes. A file counts as CSV if no other reader accepts it and it is not a
@@ -67,7 +67,7 @@ impl Records for Separated<'_> {
         let read = self.reader.read_byte_record(fields);
         if self.reader.get_ref().is_too_long {
             return Err(format!(
-                "line {}: it goes on for more than {MAX_ROW_LENGTH} bytes; perhaps a quote is not closed",
+                "line {}: the row has more than {MAX_ROW_LENGTH} bytes; perhaps a quote is not closed",
                 start.line()
             ));
         }
@@ -76,7 +76,7 @@ impl Records for Separated<'_> {
         if let Some(other) = other_separator(fields, self.separator).filter(|_| is_first) {
             let [name, own] = [other, self.separator].map(separator_name);
             return Err(format!(
-                "line 1: its columns seem to be parted by {name}, and {name} are not read; save it with {own} between them"
+                "line 1: its columns seem to be separated by {name}; save it with {own} instead"
             ));
         }
         // In a row without quotes each byte is part of a field, a separator or a line end, and
@@ -182,7 +182,7 @@ impl<R: io::Read> io::Read for Hashed<R> {
             self.left = self.left.checked_sub(count as u64).ok_or_else(|| {
                 let most = self.most;
                 io::Error::other(format!(
-                    "it has more than the {most} bytes that data.resident_bytes takes into memory"
+                    "it has more than the {most} bytes that data.resident_bytes allows in memory"
                 ))
             })?;
             let left_of_row = self.left_of_row.checked_sub(count as u64);

@@ -20,7 +20,7 @@ impl Reader for Idx {
     }
 
     fn about(&self) -> &'static str {
-        "images of one size as MNIST has them, light ink on a ground of 0, taken as they are"
+        "images of one size like MNIST's: light ink on a background of 0, used as they are"
     }
 
     fn sniff(&self, beginning: &[u8]) -> bool {

@@ -20,7 +20,7 @@ impl Reader for Jpeg {
     }
 
     fn about(&self) -> &'static str {
-        "a picture of any size, grey or in colours, turned as its camera said"
+        "a picture of any size, grey or colour, rotated as its camera recorded"
     }
 
     fn sniff(&self, beginning: &[u8]) -> bool {

@@ -20,7 +20,7 @@ impl Reader for Png {
     }
 
     fn about(&self) -> &'static str {
-        "a picture of any size, grey or in colours; transparent pixels are laid over black or white"
+        "a picture of any size, grey or colour; transparent pixels are laid over black or white"
     }
 
     fn sniff(&self, beginning: &[u8]) -> bool {
