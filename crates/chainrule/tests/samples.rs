@@ -34,7 +34,7 @@ fn on_cpu(estimator: Estimator) -> Estimator {
 }
 
 #[test]
-fn drawn_digits_are_those_of_the_program() {
+fn the_library_draws_the_same_digits_as_the_program() {
     let Data { train, .. } =
         chainrule::data::find(&Request::Embedded, Counts { train: 20, validation: 1 }, &mut |_| ()).unwrap();
     let samples = Samples::digits(20, chainrule::data::digits::SEED);
@@ -46,7 +46,7 @@ fn drawn_digits_are_those_of_the_program() {
 }
 
 #[test]
-fn columns_are_found_by_their_names_in_any_order() {
+fn columns_are_matched_by_name() {
     let folder = tempfile::tempdir().unwrap();
     let samples = table(folder.path(), "flowers.csv", &COLUMNS);
     let fitted = fitted_to_flowers(&samples);
@@ -73,7 +73,7 @@ fn columns_are_found_by_their_names_in_any_order() {
 }
 
 #[test]
-fn a_row_that_is_no_row_of_the_model_is_an_error() {
+fn an_invalid_row_is_an_error() {
     let folder = tempfile::tempdir().unwrap();
     let flowers = table(folder.path(), "flowers.csv", &COLUMNS);
     let two = flowers.with_classes(&["iris", "rose"]).unwrap();
@@ -108,7 +108,7 @@ fn a_row_that_is_no_row_of_the_model_is_an_error() {
 }
 
 #[test]
-fn classes_are_found_by_their_names_in_any_order() {
+fn classes_are_matched_by_name() {
     let folder = tempfile::tempdir().unwrap();
     let samples = table(folder.path(), "flowers.csv", &COLUMNS);
     let fitted = fitted_to_flowers(&samples);
@@ -128,7 +128,7 @@ fn classes_are_found_by_their_names_in_any_order() {
 }
 
 #[test]
-fn rows_from_memory_are_those_of_a_table() {
+fn rows_from_memory_equal_those_of_a_table_file() {
     let folder = tempfile::tempdir().unwrap();
     let samples = table(folder.path(), "flowers.csv", &["length", "weight", "width", "species"]);
     let rows: Vec<Vec<f64>> = (0..samples.len()).map(|row| samples.row(row)).collect();
@@ -147,7 +147,7 @@ fn rows_from_memory_are_those_of_a_table() {
 }
 
 #[test]
-fn rows_that_are_no_samples_are_refused_in_a_line() {
+fn invalid_rows_are_rejected_in_one_line() {
     let none: [[f64; 1]; 0] = [];
     says(Samples::from_rows(&none, &["a"]), &["there is no row"]);
     says(Samples::from_rows(&[[0.0; 0]; 2], &["a", "b"]), &["row 0 has no number"]);
@@ -162,7 +162,7 @@ fn rows_that_are_no_samples_are_refused_in_a_line() {
 }
 
 #[test]
-fn columns_classes_and_parts_that_samples_cannot_have_are_refused_in_a_line() {
+fn invalid_columns_classes_and_splits_are_rejected_in_one_line() {
     let two = Samples::from_rows(&[[1.0], [2.0], [3.0], [4.0]], &["a", "b", "a", "b"]).unwrap();
     says(two.clone().with_columns(&["x", "y"]), &["1 column, and 2 names"]);
     says(two.clone().with_columns(&[""]), &["the name of column 0 is empty"]);
@@ -181,7 +181,7 @@ fn columns_classes_and_parts_that_samples_cannot_have_are_refused_in_a_line() {
 }
 
 #[test]
-fn samples_that_a_model_cannot_be_fitted_to_are_refused_in_a_line() {
+fn samples_that_do_not_fit_the_model_are_rejected_in_one_line() {
     let two = Samples::from_rows(&[[1.0], [2.0], [3.0], [4.0]], &["a", "b", "a", "b"]).unwrap();
     let three = Samples::from_rows(&[[1.0], [2.0], [3.0]], &["a", "b", "c"]).unwrap();
     says(logistic().fit(&three), &["3 classes (a, b, c)", "logistic regression tells two apart", "with_classes"]);
@@ -196,7 +196,7 @@ fn samples_that_a_model_cannot_be_fitted_to_are_refused_in_a_line() {
 }
 
 #[test]
-fn settings_that_cannot_be_are_refused_by_their_keys() {
+fn invalid_settings_are_rejected_with_their_keys() {
     let two = Samples::from_rows(&[[1.0], [2.0]], &["a", "b"]).unwrap();
     says(softmax().learning_rate(1e30).fit(&two), &["descent.learning_rate = 1e+30"]);
     says(softmax().learning_rate(-1.0).fit(&two), &["descent.learning_rate = -1"]);
@@ -220,7 +220,7 @@ fn settings_that_cannot_be_are_refused_by_their_keys() {
 }
 
 #[test]
-fn a_table_takes_no_more_memory_than_it_is_allowed() {
+fn a_table_respects_its_memory_limit() {
     let folder = tempfile::tempdir().unwrap();
     table(folder.path(), "flowers.csv", &COLUMNS);
     let request = TableRequest {
@@ -243,7 +243,7 @@ fn a_table_takes_no_more_memory_than_it_is_allowed() {
 }
 
 #[test]
-fn a_model_is_exported_by_the_files_ending() {
+fn the_file_extension_selects_the_export_format() {
     let folder = tempfile::tempdir().unwrap();
     let samples = table(folder.path(), "flowers.csv", &COLUMNS);
     let fitted = fitted_to_flowers(&samples);
@@ -273,7 +273,7 @@ fn text_in(bytes: &[u8], text: &str) -> bool {
 }
 
 #[test]
-fn an_observer_is_told_of_each_step_and_may_end_it() {
+fn an_observer_is_called_at_each_step_and_can_stop_training() {
     struct Impatient(usize);
     impl Observer for Impatient {
         fn on_step(&mut self, _: usize) -> ControlFlow<()> {

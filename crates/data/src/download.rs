@@ -185,7 +185,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_encrypted_download_is_not_led_to_one_that_is_not() {
+    fn a_redirect_from_https_to_http_is_rejected() {
         // The agent applies the same rule to redirects and to the first request.
         for (url, expected) in
             [("https://a", "redirected to http://127.0.0.1:9/, which is not encrypted"), ("http://a", "onnection")]

@@ -89,7 +89,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn all_come_in_order_whatever_the_threads() {
+    fn items_arrive_in_order_for_any_number_of_threads() {
         for threads in [1, 2, 3, 7] {
             for count in [0, 1, 2, 3, 20] {
                 let made: Vec<usize> = Prefetcher::new(count, threads, || |i| i * i).expect("threads").collect();
@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn no_more_is_made_ahead_than_two_a_thread() {
+    fn at_most_two_items_per_thread_are_produced_in_advance() {
         let made = Arc::new(AtomicUsize::new(0));
         let maker = || {
             let count = Arc::clone(&made);
@@ -118,7 +118,7 @@ mod tests {
 
     #[test]
     #[should_panic(expected = "number 5")]
-    fn a_panic_is_passed_on() {
+    fn a_workers_panic_is_propagated() {
         let _ = Prefetcher::new(10, 2, || |i| assert!(i != 5, "number {i}")).expect("threads").count();
     }
 }

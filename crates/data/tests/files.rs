@@ -50,7 +50,7 @@ fn a_plain_and_a_gzipped_file_read_the_same() {
 }
 
 #[test]
-fn a_gzip_of_several_members_is_one_file() {
+fn a_gzip_with_several_members_is_read_as_one_file() {
     let content = images(2, 12);
     let (head, tail) = content.split_at(20);
     let (_folder, path) = file(&[gzip(head), gzip(tail)].concat());
@@ -58,7 +58,7 @@ fn a_gzip_of_several_members_is_one_file() {
 }
 
 #[test]
-fn what_is_written_is_read_back() {
+fn written_files_are_read_back() {
     let folder = tempfile::tempdir().unwrap();
     let (path, labels_path) = (folder.path().join("images"), folder.path().join("labels"));
     let written = IdxImages { height: 3, width: 2, pixels: (0..60).collect() };
@@ -70,7 +70,7 @@ fn what_is_written_is_read_back() {
 }
 
 #[test]
-fn a_broken_file_is_refused_in_one_line() {
+fn a_damaged_file_is_rejected_in_one_line() {
     let whole = images(2, 12);
     refuses(b"", "empty");
     refuses(&whole[..2], "truncated in its header, after 2 bytes");
@@ -83,7 +83,7 @@ fn a_broken_file_is_refused_in_one_line() {
 }
 
 #[test]
-fn a_header_that_lies_costs_no_memory() {
+fn a_false_header_costs_no_memory() {
     refuses(&images(u32::MAX, 12), "declares 25769803770 bytes of images, but it has 12");
     let mut huge = images(2, 12);
     huge[4..16].fill(0xff);
@@ -91,7 +91,7 @@ fn a_header_that_lies_costs_no_memory() {
 }
 
 #[test]
-fn a_broken_gzip_is_refused_in_one_line() {
+fn a_damaged_gzip_is_rejected_in_one_line() {
     let whole = gzip(&images(2, 12));
     refuses(&whole[..whole.len() - 9], "damaged gzip");
     refuses(&whole[..10], "damaged gzip");
@@ -102,7 +102,7 @@ fn a_broken_gzip_is_refused_in_one_line() {
 }
 
 #[test]
-fn a_gzip_that_inflates_past_its_header_is_refused_without_inflating_it() {
+fn a_gzip_longer_than_its_header_is_rejected_without_inflating_it() {
     let mut bomb = images(2, 12);
     bomb.resize(200_000_000, 0);
     refuses(&gzip(&bomb), "longer than the 12 bytes");
@@ -142,7 +142,7 @@ fn refuses_split(
 }
 
 #[test]
-fn a_folder_is_read_whatever_its_images_sizes_and_classes() {
+fn a_folder_may_have_any_image_size_and_classes() {
     let labels: Vec<u8> = (0..=255).collect();
     let folder = folder(&labels, &labels);
     let ([train, validation], classes) = read_folder(folder.path()).unwrap().select(None, None, None).unwrap();
@@ -153,7 +153,7 @@ fn a_folder_is_read_whatever_its_images_sizes_and_classes() {
 }
 
 #[test]
-fn a_gzipped_and_a_plain_folder_are_the_same_data() {
+fn a_gzipped_folder_equals_a_plain_one() {
     let folder = folder(&[0, 1, 2], &[2, 1]);
     let plain = read_folder(folder.path()).unwrap();
     for entry in std::fs::read_dir(folder.path()).unwrap() {
@@ -166,7 +166,7 @@ fn a_gzipped_and_a_plain_folder_are_the_same_data() {
 }
 
 #[test]
-fn a_folder_that_is_not_right_is_refused_in_one_line() {
+fn an_invalid_folder_is_rejected_in_one_line() {
     let refuses = |folder: &Path, expected: &str| {
         let message = read_folder(folder).unwrap_err().to_string();
         assert!(message.contains(expected) && !message.contains('\n'), "{message:?} does not say {expected:?}");
@@ -184,7 +184,7 @@ fn a_folder_that_is_not_right_is_refused_in_one_line() {
 }
 
 #[test]
-fn rows_and_classes_that_are_not_there_are_refused_in_one_line() {
+fn missing_rows_and_classes_are_rejected_in_one_line() {
     let data = folder(&[0, 1, 2, 0], &[0, 1, 2]);
     refuses_split(&data, Some(5), None, None, "data.train_images = 5: there are only 4 training images");
     refuses_split(&data, None, Some(4), None, "data.validation_images = 4: there are only 3 validation images");
@@ -196,7 +196,7 @@ fn rows_and_classes_that_are_not_there_are_refused_in_one_line() {
 }
 
 #[test]
-fn the_first_training_and_the_last_validation_rows_are_taken_and_then_the_classes() {
+fn select_takes_the_first_training_and_last_validation_rows_then_the_classes() {
     let data = folder(&[5, 3, 3, 5, 4], &[3, 5, 4, 3, 5]);
     let read = read_folder(data.path()).unwrap();
     let ([train, validation], classes) = read.select(Some(3), Some(4), Some(&[3, 5])).unwrap();
@@ -206,7 +206,7 @@ fn the_first_training_and_the_last_validation_rows_are_taken_and_then_the_classe
 }
 
 #[test]
-fn classes_are_numbered_in_the_order_that_they_are_named_in() {
+fn classes_are_numbered_in_the_requested_order() {
     let data = folder(&[5, 3, 4, 3], &[3, 5]);
     let ([train, validation], classes) = read_folder(data.path()).unwrap().select(None, None, Some(&[5, 3])).unwrap();
     assert_eq!(classes, [5, 3]);
@@ -214,7 +214,7 @@ fn classes_are_numbered_in_the_order_that_they_are_named_in() {
 }
 
 #[test]
-fn the_checksum_of_a_data_set_covers_all_of_its_files() {
+fn a_data_sets_checksum_covers_all_its_files() {
     let of = |train: &[u8], validation: &[u8], pixel: Option<&str>| {
         let data = folder(train, validation);
         if let Some(name) = pixel {

@@ -29,7 +29,7 @@ fn in_files(folder: &Path) -> Data {
 }
 
 #[test]
-fn checksums_and_rows_of_a_file_that_stays_are_those_of_one_that_is_read() {
+fn a_file_left_on_disk_gives_the_same_rows_and_checksums() {
     let folder = with_digits(1500, 300);
     let folder = folder.path();
     let (left, read) = (in_files(folder), read_folder(folder).unwrap());
@@ -59,7 +59,7 @@ fn checksums_and_rows_of_a_file_that_stays_are_those_of_one_that_is_read() {
 }
 
 #[test]
-fn digits_that_are_written_are_those_that_are_drawn() {
+fn written_digits_equal_drawn_digits() {
     let folder = tempfile::tempdir().unwrap();
     // Neither count is a multiple of the number that a thread draws at once.
     let counts = Counts { train: 2500, validation: 1025 };
@@ -71,7 +71,7 @@ fn digits_that_are_written_are_those_that_are_drawn() {
 }
 
 #[test]
-fn images_that_cannot_be_written_whole_leave_the_file_that_was_there() {
+fn a_failed_write_keeps_the_existing_file() {
     let folder = with_digits(300, 100);
     let folder = folder.path();
     let data = in_files(folder);
@@ -87,7 +87,7 @@ fn images_that_cannot_be_written_whole_leave_the_file_that_was_there() {
 }
 
 #[test]
-fn drawn_digits_that_are_too_many_are_refused_without_an_option_of_the_program() {
+fn too_many_digits_are_rejected_without_naming_an_option() {
     let counts = Counts { train: 9, validation: 9 };
     let said = find_within(&Request::Embedded, counts, 10, &mut |_| {}).unwrap_err().to_string();
     assert!(!said.contains("--") && !said.contains("xtask"), "{said}");

@@ -10,7 +10,7 @@ fn numbers(value: &Value) -> Vec<usize> {
 }
 
 #[test]
-fn the_legacy_shuffle_is_numpys_own() {
+fn the_legacy_shuffle_equals_numpys() {
     let fixture: Value = serde_json::from_str(include_str!("fixtures/numpy_order.json")).unwrap();
     let cases = fixture["cases"].as_array().unwrap();
     assert!(cases.len() >= 9);
@@ -30,7 +30,7 @@ fn the_legacy_shuffle_is_numpys_own() {
 }
 
 #[test]
-fn every_order_has_every_row_once() {
+fn every_order_is_a_permutation() {
     for shuffle in [Shuffle::None, Shuffle::NumpyLegacy { seed: 5 }, Shuffle::ChaCha { seed: 5 }] {
         let mut order = BatchOrder::new(shuffle);
         let epochs: Vec<Vec<usize>> = (0..3).map(|_| order.next_epoch(1000)).collect();
@@ -45,13 +45,13 @@ fn every_order_has_every_row_once() {
 
 /// A fixed order, so that no new version of a dependency can change the meaning of a seed.
 #[test]
-fn the_order_of_a_chacha_seed_is_this_one() {
+fn a_chacha_seed_gives_the_expected_order() {
     let order = BatchOrder::new(Shuffle::ChaCha { seed: 0 }).next_epoch(16);
     assert_eq!(order, [14, 8, 6, 1, 9, 5, 13, 12, 0, 15, 3, 4, 11, 7, 2, 10]);
 }
 
 #[test]
-fn another_seed_is_another_order() {
+fn another_seed_gives_another_order() {
     let order = |shuffle| BatchOrder::new(shuffle).next_epoch(100);
     let chacha = [0, 1, 1 << 40].map(|seed| order(Shuffle::ChaCha { seed }));
     let numpy = [0, 1, 1 << 31].map(|seed| order(Shuffle::NumpyLegacy { seed }));
@@ -61,7 +61,7 @@ fn another_seed_is_another_order() {
 }
 
 #[test]
-fn skipping_epochs_goes_on_with_the_stream() {
+fn skipped_epochs_advance_the_random_stream() {
     for shuffle in [Shuffle::NumpyLegacy { seed: 7 }, Shuffle::ChaCha { seed: 7 }, Shuffle::None] {
         let mut drawn = BatchOrder::new(shuffle);
         let mut skipped = BatchOrder::new(shuffle);

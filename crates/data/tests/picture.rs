@@ -39,7 +39,7 @@ fn assert_near(found: &Picture, expected: &Picture, most: f64, what: &str) {
 }
 
 #[test]
-fn dark_ink_on_light_ground_is_inverted_and_comes_out_as_light_ink_on_dark_ground_does() {
+fn dark_ink_on_a_light_background_is_inverted() {
     let dark = read(&png(seven(90, 170, 0, 255)), SIZE).unwrap();
     let light = read(&png(seven(90, 170, 255, 0)), SIZE).unwrap();
     assert_eq!(dark.pixels, light.pixels);
@@ -51,7 +51,7 @@ fn dark_ink_on_light_ground_is_inverted_and_comes_out_as_light_ink_on_dark_groun
 }
 
 #[test]
-fn ink_is_fitted_into_20_of_28_pixels_with_its_aspect_ratio_and_its_mass_in_the_middle() {
+fn ink_is_fitted_into_20_of_28_pixels_and_centred_by_mass() {
     for (width, height) in [(90, 170), (1000, 500), (31, 40), (12, 14)] {
         let found = read(&png(seven(width, height, 30, 220)), SIZE).unwrap();
         let (extent, middle) = place(&found.pixels, 28);
@@ -75,7 +75,7 @@ fn ink_is_fitted_into_20_of_28_pixels_with_its_aspect_ratio_and_its_mass_in_the_
 }
 
 #[test]
-fn other_sizes_of_image_have_the_same_margins_in_proportion() {
+fn margins_are_proportional_to_the_image_size() {
     let seven = png(seven(90, 170, 0, 255));
     for size in [[14, 14], [56, 56], [8, 8], [28, 56], [1, 1], [1, 20]] {
         let found = read(&seven, size).unwrap();
@@ -88,7 +88,7 @@ fn other_sizes_of_image_have_the_same_margins_in_proportion() {
 }
 
 #[test]
-fn edges_are_smoothed_where_a_picture_becomes_smaller() {
+fn edges_are_smoothed_when_a_picture_shrinks() {
     let found = read(&png(seven(900, 1700, 0, 255)), SIZE).unwrap();
     let between = found.pixels.iter().filter(|&&p| (32..224).contains(&p)).count();
     assert!(between > 15, "{between} grey pixels");
@@ -127,7 +127,7 @@ fn faint_ink_on_grey_paper_is_as_strong_as_black_on_white() {
 }
 
 #[test]
-fn a_photograph_is_turned_as_its_camera_says() {
+fn a_photograph_is_rotated_by_its_exif_orientation() {
     let upright = encoded(seven(96, 176, 0, 255), ImageFormat::Jpeg);
     let lying = image::imageops::rotate270(&seven(96, 176, 0, 255));
     let lying = encoded(lying, ImageFormat::Jpeg);
@@ -144,7 +144,7 @@ fn a_photograph_is_turned_as_its_camera_says() {
 }
 
 #[test]
-fn an_empty_sheet_is_refused() {
+fn a_blank_picture_is_rejected() {
     for level in [0, 100, 255] {
         let sheet = GrayImage::from_pixel(50, 60, Luma([level]));
         let error = read(&png(sheet), SIZE).unwrap_err();
@@ -156,7 +156,7 @@ fn an_empty_sheet_is_refused() {
 }
 
 #[test]
-fn a_header_that_claims_too_much_is_refused_before_a_pixel_is_decoded() {
+fn too_large_dimensions_are_rejected_before_decoding() {
     for (width, height) in [(100_000, 100_000), (8_001, 8_000), (32_001, 1), (1, u32::MAX / 2)] {
         let error = read(&claims(width, height), SIZE).unwrap_err();
         assert!(matches!(error, PictureError::TooLarge { .. }), "{width} x {height}: {error}");
@@ -171,7 +171,7 @@ fn a_header_that_claims_too_much_is_refused_before_a_pixel_is_decoded() {
 }
 
 #[test]
-fn a_picture_that_breaks_off_anywhere_is_refused() {
+fn a_picture_truncated_anywhere_is_rejected() {
     for format in [ImageFormat::Png, ImageFormat::Jpeg] {
         let whole = encoded(seven(40, 60, 0, 255), format);
         // The last chunk of a PNG only marks the end.
@@ -195,7 +195,7 @@ fn a_picture_that_breaks_off_anywhere_is_refused() {
 /// Mutates files like a fuzzer without guidance: changes, removes, repeats and truncates bytes.
 /// Every run uses the same mutations.
 #[test]
-fn no_mutation_of_a_picture_panics_or_takes_more_than_its_size_allows() {
+fn no_mutation_of_a_picture_panics_or_exceeds_its_memory_limit() {
     let transparent = GrayAlphaImage::from_fn(20, 30, |x, y| LumaA([(x * y) as u8, (x + y) as u8 * 5]));
     let seeds = [
         png(seven(24, 36, 0, 255)),
@@ -257,7 +257,7 @@ fn repair_checksums(bytes: &mut [u8]) {
 }
 
 #[test]
-fn an_image_of_the_right_size_with_light_ink_is_taken_as_it_is() {
+fn an_image_of_the_right_size_with_light_ink_is_unchanged() {
     let [digits, _] = draw_both(0, Counts { train: 10, validation: 1 });
     for row in 0..10 {
         let pixels = digits.pixels(row);
@@ -271,7 +271,7 @@ fn an_image_of_the_right_size_with_light_ink_is_taken_as_it_is() {
 
 /// Light pixels stay light and nothing moves. A digit would be inverted and centred.
 #[test]
-fn a_picture_of_anything_is_made_grey_and_scaled_and_nothing_else() {
+fn read_whole_only_converts_to_grey_and_scales() {
     let grey = GrayImage::from_fn(6, 4, |x, y| Luma([200 + (x * 4 + y) as u8]));
     let same = read_whole(&png(grey.clone()), [4, 6]).unwrap();
     assert_eq!(same.pixels, grey.into_raw());
@@ -292,7 +292,7 @@ fn a_picture_of_anything_is_made_grey_and_scaled_and_nothing_else() {
 }
 
 #[test]
-fn a_gzipped_picture_is_one_that_a_model_is_asked_about_as_a_plain_one_is() {
+fn a_gzipped_picture_can_be_predicted() {
     let folder = tempfile::tempdir().unwrap();
     let plain = png(seven(90, 170, 0, 255));
     let mut encoder = GzEncoder::new(Vec::new(), Compression::default());

@@ -38,7 +38,7 @@ fn gzipped(content: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn each_reader_takes_its_own_files_and_no_others() {
+fn each_reader_accepts_only_its_own_files() {
     assert_eq!(fixtures().len(), READERS.len());
     for reader in READERS {
         let content = fixture(*reader);
@@ -53,7 +53,7 @@ fn each_reader_takes_its_own_files_and_no_others() {
 }
 
 #[test]
-fn no_two_readers_have_a_name_or_an_ending_in_common() {
+fn readers_have_distinct_names_and_extensions() {
     let endings: Vec<&str> = READERS.iter().flat_map(|reader| reader.endings()).copied().collect();
     let names: Vec<&str> = READERS.iter().map(|reader| reader.name()).collect();
     for mut words in [names, endings] {
@@ -78,7 +78,7 @@ fn names_all(sentence: &str, kinds: &[DataKind]) {
 }
 
 #[test]
-fn every_sentence_that_lists_kinds_of_files_names_all_of_them() {
+fn every_list_of_file_formats_is_complete() {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);
     fs::create_dir(at("empty")).unwrap();
@@ -127,7 +127,7 @@ const ANY: TableRequest = TableRequest {
 };
 
 #[test]
-fn a_folder_has_tables_of_every_ending_plain_or_gzipped() {
+fn a_folder_may_have_tables_of_every_extension_plain_or_gzipped() {
     for ending in table_endings() {
         let folder = tempfile::tempdir().unwrap();
         let request = TableRequest { label: Some("species".to_owned()), ..ANY };
@@ -148,7 +148,7 @@ fn a_folder_has_tables_of_every_ending_plain_or_gzipped() {
 }
 
 #[test]
-fn the_beginning_is_read_whole_from_a_source_that_gives_a_byte_at_a_time() {
+fn the_beginning_is_complete_even_if_the_source_returns_single_bytes() {
     struct Slow<'a>(&'a [u8]);
     impl std::io::Read for Slow<'_> {
         fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
@@ -166,7 +166,7 @@ fn the_beginning_is_read_whole_from_a_source_that_gives_a_byte_at_a_time() {
 }
 
 #[test]
-fn an_error_comes_where_reading_reaches_it() {
+fn a_read_error_is_returned_when_reading_reaches_it() {
     let text = fixture(READERS[READERS.len() - 1]);
     // An error after the first 8192 bytes, and one within them.
     for times in [2000, 20] {

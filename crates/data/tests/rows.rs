@@ -23,7 +23,7 @@ fn number(i: usize, j: usize) -> f64 {
 }
 
 #[test]
-fn parts_classes_and_columns_are_those_of_what_is_stored_whatever_their_order() {
+fn selections_of_rows_classes_and_columns_compose_in_any_order() {
     let rows = table();
     assert_eq!((rows.kind(), rows.len(), rows.n_features()), (FeatureKind::Numbers, 5, 3));
     let some = rows.select(&[4, 2, 0]);
@@ -44,7 +44,7 @@ fn parts_classes_and_columns_are_those_of_what_is_stored_whatever_their_order() 
 }
 
 #[test]
-fn a_row_that_is_chosen_twice_can_have_two_labels() {
+fn a_row_selected_twice_can_have_two_labels() {
     let twice = table().select(&[0, 0, 3]).with_labels(&[5, 9, 2]);
     assert_eq!(twice.labels(), [5, 9, 2]);
     assert_eq!(twice.select(&[2, 1]).labels(), [2, 9]);
@@ -55,7 +55,7 @@ fn a_row_that_is_chosen_twice_can_have_two_labels() {
 }
 
 #[test]
-fn a_chunk_is_its_rows_and_lies_where_it_is_stored_if_it_can() {
+fn a_chunk_has_its_rows_and_is_borrowed_if_contiguous() {
     let [images, _] = draw_both(1, Counts { train: 40, validation: 1 });
     let pixels: Vec<u8> = (0..40).flat_map(|row| images.pixels(row)).copied().collect();
     let rows = Rows::from(images);
@@ -73,7 +73,7 @@ fn a_chunk_is_its_rows_and_lies_where_it_is_stored_if_it_can() {
 }
 
 #[test]
-fn features_are_the_same_whoever_else_looks_at_the_rows() {
+fn into_features_is_the_same_for_shared_rows() {
     let preprocessing = Preprocessing::Standardized(table().moments().unwrap());
     let mut expected = Vec::new();
     for row in all(&table()) {
@@ -99,7 +99,7 @@ fn features_are_the_same_whoever_else_looks_at_the_rows() {
 }
 
 #[test]
-fn rows_of_part_of_the_images_keep_nothing_of_the_others() {
+fn into_memory_keeps_only_the_selected_images() {
     let [images, _] = draw_both(1, Counts { train: 40, validation: 1 });
     let rows = Rows::from(images);
     let few = rows.select(&[7, 8, 30]);
@@ -115,6 +115,6 @@ fn rows_of_part_of_the_images_keep_nothing_of_the_others() {
 
 #[test]
 #[should_panic(expected = "row 3 of 3")]
-fn a_row_past_the_end_is_none() {
+fn a_row_past_the_end_panics() {
     Rows::of_numbers(1, vec![1.0, 2.0, 3.0], vec![0; 3]).label(3);
 }

@@ -242,7 +242,7 @@ mod tests {
     /// `sklearn.metrics.classification_report([0, 1, 2, 2, 2], [0, 0, 2, 2, 1])`, the example of
     /// its page: precision .5, 0, 1; recall 1, 0, 2/3; F1 2/3, 0, .8; support 1, 1, 3.
     #[test]
-    fn precision_recall_and_f1_are_scikit_learns() {
+    fn precision_recall_and_f1_match_scikit_learn() {
         let mut tally = Tally::new(3, 0);
         for (row, (label, predicted)) in [(0, 0), (1, 0), (2, 2), (2, 2), (2, 1)].into_iter().enumerate() {
             tally.add(row, label, predicted, 0.5, 1.0);
@@ -277,7 +277,7 @@ mod tests {
     /// 1.384146 = 0.788987, and half the width is 1.959964 sqrt(0.009 + 0.0096036) / 1.384146 =
     /// 0.193137. R's `prop.test(0, 20, correct = FALSE)` gives 0 to 0.1611252.
     #[test]
-    fn the_interval_is_wilsons() {
+    fn the_interval_matches_wilson() {
         let [low, high] = wilson(9, 10);
         assert!((low - 0.595_850).abs() < 2e-6 && (high - 0.982_124).abs() < 2e-6, "{low} {high}");
         let [low, high] = wilson(0, 20);
@@ -292,7 +292,7 @@ mod tests {
     /// to 1 (0.95 twice and 1, two correct): (2 |0.5 - 0.575| + 3 |2/3 - 2.9/3|) / 5 = (0.15 + 0.9)
     /// / 5 = 0.21.
     #[test]
-    fn a_reliability_table_and_its_error_are_as_counted_by_hand() {
+    fn the_reliability_table_matches_a_hand_calculation() {
         let mut tally = Tally::new(2, 0);
         for (confidence, predicted) in [(0.55, 0), (0.6, 1), (0.95, 0), (0.95, 0), (1.0, 1)] {
             tally.add(0, 0, predicted, confidence, 0.0);

@@ -20,7 +20,7 @@ fn model() -> Portable {
 }
 
 #[test]
-fn a_format_is_known_by_the_ending_in_capitals_or_not() {
+fn the_extension_selects_the_format_in_upper_or_lower_case() {
     for format in Format::ALL {
         let name = format!("model.{format}");
         for name in [name.clone(), name.to_uppercase()] {
@@ -33,14 +33,14 @@ fn a_format_is_known_by_the_ending_in_capitals_or_not() {
 }
 
 #[test]
-fn names_are_all_different() {
+fn format_names_are_distinct() {
     let mut names = Format::ALL.map(Format::name);
     names.sort_unstable();
     assert!(names.windows(2).all(|pair| pair[0] != pair[1]), "{names:?}");
 }
 
 #[test]
-fn what_is_written_is_known_for_what_it_is_and_read_where_it_can_be() {
+fn written_files_are_recognised_and_read_if_importable() {
     let model = model();
     for format in Format::ALL {
         match (format, Weights::read(&model.to_bytes(format), None)) {

@@ -9,7 +9,7 @@ use chainrule_formats::{Layout, Weights};
 use files::{npy, npz, safetensors};
 
 #[test]
-fn where_a_matrix_is_square_one_must_say_which_way_it_lies() {
+fn a_square_matrix_needs_a_layout() {
     let square = safetensors(&[("weight", &[2, 2], vec![1.0, 2.0, 3.0, 4.0]), ("bias", &[2], vec![0.0, 0.0])]);
     let problem = Weights::read(&square, None).unwrap_err().to_string();
     assert!(problem.ends_with("their layout must be named"), "{problem}");
@@ -23,7 +23,7 @@ fn where_a_matrix_is_square_one_must_say_which_way_it_lies() {
 }
 
 #[test]
-fn json_of_other_programs_may_have_classes_that_are_integers() {
+fn json_classes_may_be_integers() {
     let document = |classes: &str| {
         format!(
             r#"{{"format":"chainrule model 1","kind":"softmax","classes":{classes},"row":{{"numbers":{{"names":["x"]}}}},
@@ -66,7 +66,7 @@ fn classes_that_are_python_objects_are_read() {
 }
 
 #[test]
-fn no_pickle_among_classes_is_run() {
+fn no_pickled_code_is_run() {
     for (pickle, expected) in [
         (list(b"X\x01\0\0\0a"), "not what its 1 objects are"),
         (list(b"X\x01\0\0\0aN"), "objects other than"),
@@ -85,7 +85,7 @@ fn no_pickle_among_classes_is_run() {
 }
 
 #[test]
-fn a_damaged_pickle_is_an_error_or_other_names() {
+fn a_damaged_pickle_never_panics() {
     let valid = list(b"X\x01\0\0\0a\x94\x8c\x01bh\x00");
     for place in 0..valid.len() {
         for byte in
@@ -112,7 +112,7 @@ fn of_classes(count: usize, descr: &str, classes: &[u8]) -> Result<Vec<String>, 
 }
 
 #[test]
-fn classes_may_be_numpys_integers_of_every_size_and_bytes() {
+fn classes_may_be_numpy_integers_of_every_size_or_bytes() {
     for (descr, bytes, expected) in [
         ("<u8", [[0u8; 8], [255; 8]].concat(), ["0", "18446744073709551615"]),
         ("<i8", [[255u8; 8], [0, 1, 0, 0, 0, 0, 0, 0]].concat(), ["-1", "256"]),
@@ -162,7 +162,7 @@ const ONE: &str = "numpy.core.multiarray";
 const TWO: &str = "numpy._core.multiarray";
 
 #[test]
-fn numpys_scalars_among_objects_are_read() {
+fn numpy_scalars_among_objects_are_read() {
     let found = of_objects(&[
         call(TWO, "U2", "<", b"n\0\0\0o\0\0\0"),
         call(ONE, "U1", ">", b"\0\0\0n"),
@@ -181,7 +181,7 @@ fn numpys_scalars_among_objects_are_read() {
 
 /// NumPy memoizes a dtype before it sets the byte order.
 #[test]
-fn a_remembered_type_of_numpys_has_the_order_of_bytes_that_is_said_afterwards() {
+fn a_memoised_numpy_type_gets_its_byte_order_later() {
     let remembered = call(TWO, "i2", ">", &[1, 0]);
     let at = remembered.windows(2).position(|bytes| bytes == b"\x87R").unwrap() + 2;
     let again = format!("c{TWO}\nscalar\nh\x05C\x02").into_bytes();
@@ -190,7 +190,7 @@ fn a_remembered_type_of_numpys_has_the_order_of_bytes_that_is_said_afterwards() 
 }
 
 #[test]
-fn no_other_call_among_objects_is_made() {
+fn no_other_pickled_call_is_made() {
     let functions = format!("c{TWO}\nscalar\ncnumpy\ndtype\n").into_bytes();
     let no_order = [&functions[..], &text("i8"), b"\x89\x88\x87RC\x01a\x86R"].concat();
     for object in [
@@ -214,7 +214,7 @@ fn no_other_call_among_objects_is_made() {
 }
 
 #[test]
-fn a_damaged_scalar_among_objects_is_an_error_or_another_name() {
+fn a_damaged_numpy_scalar_never_panics() {
     let valid = pickled(&call(TWO, "U1", "<", b"a\0\0\0"));
     for place in 0..valid.len() {
         for byte in
@@ -228,7 +228,7 @@ fn a_damaged_scalar_among_objects_is_an_error_or_another_name() {
 }
 
 #[test]
-fn a_scaler_may_do_one_of_the_two_alone() {
+fn a_scaler_may_only_centre_or_only_scale() {
     let floats = |shape: &str, numbers: &[f64]| {
         let bytes: Vec<u8> = numbers.iter().flat_map(|x| x.to_le_bytes()).collect();
         npy(&format!("{{'descr': '<f8', 'fortran_order': False, 'shape': {shape}, }}"), &bytes)

@@ -295,7 +295,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_draft_is_known_by_a_name_that_nobody_else_gives() {
+    fn a_temporary_file_has_a_recognisable_name() {
         let name = draft_name(4711, 12);
         assert!(is_draft(&name) && name.len() < 64, "{name}");
         let digits = &name[name.len() - 16..];

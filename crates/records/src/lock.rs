@@ -217,7 +217,7 @@ mod tests {
 
     /// A child process holds the file like this until it executes its program.
     #[test]
-    fn a_released_lock_is_taken_once_its_file_is_closed_elsewhere() {
+    fn a_released_lock_can_be_taken_once_all_file_handles_are_closed() {
         let place = tempfile::tempdir().unwrap();
         let [folder, away] = ["folder", "away"].map(|name| place.path().join(name));
         std::fs::create_dir(&folder).unwrap();
@@ -238,7 +238,7 @@ mod tests {
 
     /// A leftover lock is overwritten in place, so a kill in between leaves a valid lock file.
     #[test]
-    fn a_longer_lock_that_was_left_is_taken_over_and_cut_to_its_length() {
+    fn a_longer_leftover_lock_is_taken_over_and_truncated() {
         let folder = std::env::temp_dir().join(format!("chainrule-lock-{}", std::process::id()));
         std::fs::create_dir_all(&folder).unwrap();
         let path = folder.join(LOCK);

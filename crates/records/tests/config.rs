@@ -26,7 +26,7 @@ fn a_resolved_config_parses_to_itself() {
 }
 
 #[test]
-fn what_a_config_leaves_out_has_a_default() {
+fn omitted_keys_have_defaults() {
     let config = parse(SMALLEST, &[]).unwrap();
     assert_eq!(config.experiment(), "test");
     assert_eq!(config.data().source, "auto");
@@ -85,7 +85,7 @@ fn every_key_can_be_overridden() {
 }
 
 #[test]
-fn the_last_override_of_a_key_counts() {
+fn the_last_override_of_a_key_wins() {
     let config = parse(SMALLEST, &["descent.epochs=3", "descent.epochs=4"]).unwrap();
     assert_eq!(config.descent().epochs, 4);
 }
@@ -115,7 +115,7 @@ fn a_value_of_the_wrong_type_names_file_key_and_value() {
 }
 
 #[test]
-fn a_number_that_cannot_be_names_file_key_and_value() {
+fn an_invalid_number_names_file_key_and_value() {
     for rate in ["0", "-0.1", "nan", "inf", "1e9"] {
         refuses(SMALLEST, &[&format!("descent.learning_rate={rate}")], "test.toml: descent.learning_rate = ");
     }
@@ -138,7 +138,7 @@ fn a_number_that_cannot_be_names_file_key_and_value() {
 }
 
 #[test]
-fn classes_that_do_not_fit_the_model_are_refused() {
+fn classes_that_do_not_fit_the_model_are_rejected() {
     refuses(SMALLEST, &["model.kind=logistic"], "data.classes = absent: the logistic model needs exactly two");
     refuses(SMALLEST, &["model.kind=logistic", "data.classes=[1, 2, 3]"], "needs exactly two");
     refuses(SMALLEST, &["data.classes=[1]"], "at least two classes");
@@ -152,7 +152,7 @@ fn classes_that_do_not_fit_the_model_are_refused() {
 }
 
 #[test]
-fn what_is_no_config_is_refused() {
+fn an_invalid_config_is_rejected() {
     refuses("[model\nkind = 1", &[], "test.toml:1: ");
     refuses("[model]\nkind = 'softmax'\nkind = 'softmax'", &[], "test.toml:3: kind = 'softmax': this is no TOML (");
     refuses("[model]\nkind = softmax", &[], "test.toml:2: kind = softmax: this is no TOML (");
@@ -171,7 +171,7 @@ fn what_is_no_config_is_refused() {
 }
 
 #[test]
-fn the_fused_kernels_are_refused_to_an_optimizer_that_they_do_not_know() {
+fn fused_kernels_reject_an_unsupported_optimizer() {
     let fused = "descent.gradient=fused";
     for optimizer in ["descent.optimizer=adam", "descent.momentum=0.5"] {
         let error = parse(SMALLEST, &[optimizer, fused]).unwrap_err();
@@ -184,7 +184,7 @@ fn the_fused_kernels_are_refused_to_an_optimizer_that_they_do_not_know() {
 }
 
 #[test]
-fn class_weights_that_are_none_are_refused() {
+fn invalid_class_weights_are_rejected() {
     let two = "data.classes=[2, 3]";
     let expected = "\"balanced\", numbers by the classes' names, as in {no = 0.5, yes = 25}, or a list of numbers";
     let cases: [(&str, &[&str], &[&str]); 16] = [
@@ -236,7 +236,7 @@ fn class_weights_that_are_none_are_refused() {
 }
 
 #[test]
-fn what_has_no_certified_minimum_is_refused() {
+fn a_config_without_a_certified_minimum_is_rejected() {
     let text = "[model]
 kind = 'softmax'
 [descent]
@@ -261,7 +261,7 @@ l2 = 0.1";
 }
 
 #[test]
-fn what_a_file_sets_the_command_line_can_take_back() {
+fn the_command_line_can_unset_a_key_of_the_file() {
     let text = "[model]\nkind = 'softmax'\n[data]\ntrain_images = 2\nclasses = [0, 1]\n[early_stopping]\npatience = 1\n\
                 [descent]\nmomentum = 0.5\n[objective]\nclass_weights = 'balanced'\n";
     let parse_file = parse;
@@ -282,7 +282,7 @@ fn what_a_file_sets_the_command_line_can_take_back() {
 }
 
 #[test]
-fn keys_are_refused_without_an_option_of_the_program() {
+fn key_errors_name_no_command_line_option() {
     for said in [
         GridKey::parse("objective.l2").unwrap_err().to_string(),
         check_override("descent.epochs").unwrap_err().to_string(),
@@ -292,7 +292,7 @@ fn keys_are_refused_without_an_option_of_the_program() {
 }
 
 #[test]
-fn a_number_out_of_range_or_none_is_refused_with_the_range() {
+fn an_invalid_number_is_rejected_with_the_valid_range() {
     let ranges = [
         ("objective.l2", "expected a number from 0 (no penalty) to 1e6"),
         ("descent.learning_rate", "expected a number above 0, at most 1000"),

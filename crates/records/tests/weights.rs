@@ -25,7 +25,7 @@ fn tensor(file: &[u8], name: &str) -> (Value, Vec<u8>) {
 }
 
 #[test]
-fn weights_are_saved_as_the_format_says() {
+fn weights_are_saved_in_the_documented_format() {
     let parameters = parameters();
     for (precision, dtype) in [(Precision::F32, "F32"), (Precision::F64, "F64")] {
         let bytes = |values: &[f64]| -> Vec<u8> {
@@ -45,7 +45,7 @@ fn weights_are_saved_as_the_format_says() {
 }
 
 #[test]
-fn weights_that_are_saved_are_read_back() {
+fn saved_weights_are_read_back() {
     let mut parameters = parameters();
     for precision in [Precision::F32, Precision::F64] {
         assert_eq!(read_parameters(&write_weights(&parameters, precision, &Preprocessing::Raw)).unwrap(), parameters);
@@ -56,7 +56,7 @@ fn weights_that_are_saved_are_read_back() {
 }
 
 #[test]
-fn the_weights_of_a_class_are_its_column() {
+fn a_classs_weights_are_its_column() {
     assert_eq!(parameters().of_class(0), [1.0, TWO_TO_100]);
     assert_eq!(parameters().of_class(2), [0.5, 0.0]);
     // The logistic model has one column, so another class must not read other numbers.
@@ -70,7 +70,7 @@ fn the_weights_of_a_class_are_its_column() {
 }
 
 #[test]
-fn statistics_are_saved_beside_the_weights_and_read_back_to_the_last_bit() {
+fn statistics_are_saved_with_the_weights_bit_for_bit() {
     let parameters = Parameters { n_features: 2, columns: 3, weight: vec![0.5; 6], bias: vec![1.0; 3] };
     let by = Preprocessing::Standardized(Standardization { mean: vec![0.1, -1e9], scale: vec![1.0 / 3.0, 1e-9] });
     for precision in [Precision::F32, Precision::F64] {
@@ -86,7 +86,7 @@ fn statistics_are_saved_beside_the_weights_and_read_back_to_the_last_bit() {
 }
 
 #[test]
-fn statistics_that_nothing_can_be_divided_by_are_refused() {
+fn scales_that_are_not_positive_are_rejected() {
     let parameters = Parameters { n_features: 2, columns: 1, weight: vec![0.5; 2], bias: vec![1.0] };
     for (mean, scale, expected) in [
         ([0.0, 0.0], [1.0, 0.0], "number 1 of features.scale is 0"),

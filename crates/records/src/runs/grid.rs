@@ -248,7 +248,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn values_are_parted_by_commas_outside_of_brackets_and_quotes() {
+    fn commas_outside_brackets_and_quotes_separate_values() {
         let check = |text: &str, key: &str, values: &[&str]| {
             let parsed = GridKey::parse(text).expect("a key with values");
             assert_eq!((parsed.key.as_str(), parsed.values), (key, values.iter().map(|v| (*v).to_owned()).collect()));

@@ -399,7 +399,7 @@ mod tests {
     }
 
     #[test]
-    fn the_list_of_keys_is_what_a_full_config_writes() {
+    fn the_key_list_matches_a_full_config() {
         let text = "[model]\nkind = 'softmax'\n[data]\ntrain_images = 2\nvalidation_images = 2\nlabel = 'a'\nignore = ['b']\nclasses = [0, 1]\n[objective]\nclass_weights = 'balanced'\n[early_stopping]\npatience = 1";
         // No single optimizer or schedule has every key.
         let descents = ["sgd\nmomentum=0.5", "adamw\nschedule=linear", "rmsprop\nschedule=step"];
@@ -431,7 +431,7 @@ mod tests {
     }
 
     #[test]
-    fn the_lists_of_texts_and_of_what_may_be_absent_are_what_the_types_say() {
+    fn the_text_and_optional_key_lists_match_the_types() {
         let texts = KEYS.into_iter().filter(|key| with(key, &Value::from("no word of ours")).is_some());
         assert_eq!(texts.collect::<Vec<_>>(), TEXT_KEYS.to_vec());
         // The optional keys are absent by default. Exclude lists that may be empty, and texts, for
@@ -445,7 +445,7 @@ mod tests {
     }
 
     #[test]
-    fn a_part_of_a_key_may_stand_in_tomls_quotes_and_have_a_dot_and_an_equals_sign() {
+    fn a_key_part_in_quotes_may_have_a_dot_and_an_equals_sign() {
         let check = |text: &str, parts: &[&str], value: &str| {
             let found = key_and_value(text).expect(text);
             assert_eq!(found, (parts.iter().map(|part| (*part).to_owned()).collect(), value), "{text}");

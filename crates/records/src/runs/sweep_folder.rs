@@ -302,7 +302,7 @@ mod tests {
     use crate::GridKey;
 
     #[test]
-    fn a_points_folder_tells_its_values_in_what_every_shell_takes() {
+    fn point_folder_names_are_safe_in_every_shell() {
         let check = |keys: &[&str], expected: &[&str]| {
             let keys = keys.iter().map(|text| GridKey::parse(text).expect("a key")).collect();
             let plan = SweepPlan {

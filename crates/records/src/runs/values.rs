@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn the_words_are_those_that_a_config_takes() {
+    fn the_words_match_the_config_enums() {
         for (key, words) in WORDS {
             assert!(KEYS.contains(&key), "{key}");
             let section = key.rsplit_once('.').map_or("", |(section, _)| section);
@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn a_whole_number_outside_of_its_range_is_told_the_range() {
+    fn a_number_out_of_range_is_rejected_with_the_range() {
         for (key, range) in INTEGER_RANGES {
             assert!(KEYS.contains(&key), "{key}");
             let expected = range_message(&range);
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_is_told_in_words_of_a_config() {
+    fn errors_use_the_terms_of_a_config_file() {
         let cases = [
             ("model.kind", "svm", "model.kind = \"svm\": expected softmax or logistic"),
             ("model.kind", "3", "model.kind = 3: expected softmax or logistic"),

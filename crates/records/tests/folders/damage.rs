@@ -37,7 +37,7 @@ fn turn_files(folder: &Path, names: &[&str], read: &dyn Fn() -> Result<(), RunEr
 }
 
 #[test]
-fn every_bit_of_every_file_of_a_run_is_noticed() {
+fn every_flipped_bit_of_a_run_is_detected() {
     let folder = tempfile::tempdir().unwrap();
     let run = folder.path().join("run");
     make_run(&run);
@@ -48,7 +48,7 @@ fn every_bit_of_every_file_of_a_run_is_noticed() {
 
 /// The run of a killed process.
 #[test]
-fn every_bit_of_a_run_without_a_summary_and_of_its_checkpoint_is_noticed() {
+fn every_flipped_bit_of_an_unfinished_run_and_its_checkpoint_is_detected() {
     let folder = tempfile::tempdir().unwrap();
     let run = folder.path().join("run");
     make_run(&run);
@@ -66,7 +66,7 @@ fn every_bit_of_a_run_without_a_summary_and_of_its_checkpoint_is_noticed() {
 }
 
 #[test]
-fn every_bit_of_an_imported_model_is_noticed() {
+fn every_flipped_bit_of_an_imported_model_is_detected() {
     let folder = tempfile::tempdir().unwrap();
     let model = folder.path().join("model");
     make_model(&model);
@@ -75,7 +75,7 @@ fn every_bit_of_an_imported_model_is_noticed() {
 }
 
 #[test]
-fn every_bit_of_a_sweeps_plan_is_noticed() {
+fn every_flipped_bit_of_a_sweep_plan_is_detected() {
     let folder = tempfile::tempdir().unwrap();
     let sweep = folder.path().join("sweep");
     make_sweep(&sweep);
@@ -85,7 +85,7 @@ fn every_bit_of_a_sweeps_plan_is_noticed() {
 
 /// The report stores its gradient checks in this form.
 #[test]
-fn every_bit_of_a_sealed_record_is_noticed() {
+fn every_flipped_bit_of_a_sealed_record_is_detected() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("record.json"), sealed(&small().history)).unwrap();
     let record = folder.path().join("record.json");
@@ -95,7 +95,7 @@ fn every_bit_of_a_sealed_record_is_noticed() {
 }
 
 #[test]
-fn a_key_that_is_renamed_or_a_document_without_a_seal_is_refused_with_what_to_do() {
+fn a_renamed_key_or_a_missing_seal_is_rejected_with_advice() {
     let folder = tempfile::tempdir().unwrap();
     let [run, model, sweep] = ["run", "model", "sweep"].map(|name| folder.path().join(name));
     make_run(&run);
@@ -133,7 +133,7 @@ fn a_key_that_is_renamed_or_a_document_without_a_seal_is_refused_with_what_to_do
 }
 
 #[test]
-fn a_checkpoint_that_was_passed_over_does_not_keep_the_place_of_a_whole_one() {
+fn a_skipped_checkpoint_does_not_displace_a_valid_one() {
     let folder = tempfile::tempdir().unwrap();
     let run = small();
     let run = RunFolder::create(&folder.path().join("run"), false, &run.config, &run.manifest).unwrap();

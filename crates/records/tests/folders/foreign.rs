@@ -36,7 +36,7 @@ fn refuses(folder: &Path, what: &str, attempt: &dyn Fn(&Path) -> Result<(), RunE
 }
 
 #[test]
-fn a_project_of_someones_own_which_has_a_runs_names_is_not_replaced() {
+fn a_foreign_folder_with_a_runs_file_names_is_not_replaced() {
     let place = tempfile::tempdir().unwrap();
     let folder = place.path().join("folder");
     for name in ["checkpoint/epoch-90.pt", "config.toml", "model.safetensors", "summary.json", "manifest.json"] {
@@ -74,7 +74,7 @@ fn is_replaced_only_where_all_is_ours(make: Make, attempt: &dyn Fn(&Path) -> Res
 }
 
 #[test]
-fn a_run_with_a_file_that_is_not_proven_to_be_ours_is_not_replaced() {
+fn a_run_with_a_foreign_file_is_not_replaced() {
     let foreign = [
         "notes.txt",
         "checkpoint/epoch-90.pt",
@@ -90,7 +90,7 @@ fn a_run_with_a_file_that_is_not_proven_to_be_ours_is_not_replaced() {
 }
 
 #[test]
-fn a_sweep_with_a_file_that_is_not_proven_to_be_ours_is_not_replaced() {
+fn a_sweep_with_a_foreign_file_is_not_replaced() {
     let foreign = [
         "notes.txt",
         ".chainrule-1-1",
@@ -107,13 +107,13 @@ fn a_sweep_with_a_file_that_is_not_proven_to_be_ours_is_not_replaced() {
 }
 
 #[test]
-fn an_imported_model_with_a_file_that_is_not_proven_to_be_ours_is_not_replaced() {
+fn an_imported_model_with_a_foreign_file_is_not_replaced() {
     let foreign = ["notes.txt", ".lock", ".chainrule-1-1", "config.toml", "imported.json", "model.safetensors"];
     is_replaced_only_where_all_is_ours(&make_model, &again, &foreign);
 }
 
 #[test]
-fn model_and_history_of_a_run_without_a_summary_are_such_files_or_none_of_ours() {
+fn an_unfinished_runs_model_and_history_are_checked_by_format() {
     for name in ["model.safetensors", "history.json"] {
         let place = tempfile::tempdir().unwrap();
         let folder = place.path().join("folder");
@@ -125,7 +125,7 @@ fn model_and_history_of_a_run_without_a_summary_are_such_files_or_none_of_ours()
 }
 
 #[test]
-fn what_a_kill_left_of_a_beginning_is_in_no_ones_way() {
+fn leftovers_of_a_killed_creation_do_not_block_a_new_run() {
     let place = tempfile::tempdir().unwrap();
     let [folder, beginning] = ["folder", ".beginning-folder"].map(|name| place.path().join(name));
     let begin_run = |path: &Path| {
@@ -146,7 +146,7 @@ fn what_a_kill_left_of_a_beginning_is_in_no_ones_way() {
 
 /// A complete run whose folder has a temporary folder's name.
 #[test]
-fn a_run_that_is_called_as_a_beginning_is_stays() {
+fn a_run_named_like_a_temporary_folder_is_kept() {
     let place = tempfile::tempdir().unwrap();
     let [folder, beginning] = ["folder", ".beginning-folder"].map(|name| place.path().join(name));
     make_run(&beginning);
@@ -158,7 +158,7 @@ fn a_run_that_is_called_as_a_beginning_is_stays() {
 }
 
 #[test]
-fn an_imported_model_that_is_being_replaced_is_the_old_one_or_the_new() {
+fn an_interrupted_replacement_leaves_the_old_or_the_new_model() {
     let place = tempfile::tempdir().unwrap();
     let [folder, other] = ["folder", "other"].map(|name| place.path().join(name));
     import(&folder, false, 1.0).unwrap();
@@ -182,7 +182,7 @@ fn an_imported_model_that_is_being_replaced_is_the_old_one_or_the_new() {
 
 /// Readers always find a model. The second of two writers gets an error.
 #[test]
-fn an_imported_model_is_there_for_readers_whoever_replaces_it() {
+fn an_imported_model_stays_readable_during_a_replacement() {
     let place = tempfile::tempdir().unwrap();
     let half = place.path().join("model");
     import(&half, false, 3.0).unwrap();
@@ -199,7 +199,7 @@ fn an_imported_model_is_there_for_readers_whoever_replaces_it() {
 }
 
 #[test]
-fn a_sweeps_folder_is_no_runs_and_that_is_said_without_an_option_of_the_program() {
+fn a_sweep_folder_is_rejected_as_a_run_without_naming_an_option() {
     let sweep = tempfile::tempdir().unwrap();
     std::fs::write(sweep.path().join("sweep.toml"), "").unwrap();
     let said = RunFolder::read(sweep.path()).unwrap_err().to_string();

@@ -17,7 +17,7 @@ fn sha256(bytes: &[u8]) -> String {
 }
 
 #[test]
-fn a_lock_says_whose_it_is_from_its_first_moment_and_an_empty_file_is_none() {
+fn a_lock_names_its_owner_from_the_start_and_an_empty_file_is_no_lock() {
     let place = tempfile::tempdir().unwrap();
     let path = place.path().join("run");
     make_run(&path);
@@ -38,7 +38,7 @@ fn a_lock_says_whose_it_is_from_its_first_moment_and_an_empty_file_is_none() {
 /// The process was killed just after naming the lock, so the file still has its temporary name,
 /// too.
 #[test]
-fn a_lock_whose_process_was_killed_as_it_named_it_is_taken_over() {
+fn the_lock_of_a_killed_process_is_taken_over() {
     let place = tempfile::tempdir().unwrap();
     let path = place.path().join("run");
     make_run(&path);
@@ -52,7 +52,7 @@ fn a_lock_whose_process_was_killed_as_it_named_it_is_taken_over() {
 }
 
 #[test]
-fn a_folders_name_may_be_as_long_as_the_file_system_takes() {
+fn a_folder_name_may_have_the_maximum_length() {
     let place = tempfile::tempdir().unwrap();
     let run = small();
     for (length, is_taken) in [(200, true), (201, true), (244, true), (255, true), (256, false)] {
@@ -69,7 +69,7 @@ fn a_folders_name_may_be_as_long_as_the_file_system_takes() {
 }
 
 #[test]
-fn a_run_that_is_renamed_while_it_runs_writes_where_it_has_the_lock() {
+fn a_renamed_run_is_created_again_at_its_path() {
     let place = tempfile::tempdir().unwrap();
     let [path, away] = ["run", "away"].map(|name| place.path().join(name));
     let folder = create(&path).unwrap();
@@ -84,7 +84,7 @@ fn a_run_that_is_renamed_while_it_runs_writes_where_it_has_the_lock() {
 }
 
 #[test]
-fn a_run_in_whose_place_another_one_began_writes_nothing_there() {
+fn a_run_does_not_write_into_a_folder_that_replaced_it() {
     let place = tempfile::tempdir().unwrap();
     let [path, away] = ["run", "away"].map(|name| place.path().join(name));
     let folder = create(&path).unwrap();
@@ -100,7 +100,7 @@ fn a_run_in_whose_place_another_one_began_writes_nothing_there() {
 
 /// Deleting the lock file does not release the lock.
 #[test]
-fn a_run_whose_locks_file_was_taken_away_still_has_the_lock() {
+fn a_run_with_a_deleted_lock_file_keeps_the_lock() {
     let place = tempfile::tempdir().unwrap();
     let path = place.path().join("run");
     let folder = create(&path).unwrap();
@@ -110,7 +110,7 @@ fn a_run_whose_locks_file_was_taken_away_still_has_the_lock() {
 }
 
 #[test]
-fn a_thousand_runs_that_begin_at_once_get_folders_of_their_own() {
+fn a_thousand_concurrent_runs_get_distinct_folders() {
     let folder = tempfile::tempdir().unwrap();
     let run = small();
     let (config, manifest) = (&run.config, &run.manifest);
