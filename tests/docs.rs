@@ -443,8 +443,8 @@ fn the_reference_of_commands_is_what_the_program_says() {
 fn the_page_on_data_lists_every_reader() {
     let page = read("docs/data.md");
     for reader in READERS {
-        let endings: Vec<String> = reader.endings().iter().map(|ending| format!("`.{ending}`")).collect();
-        let line = format!("| {} | {} | {} |\n", reader.name(), endings.join(", "), reader.about());
+        let extensions: Vec<String> = reader.extensions().iter().map(|ending| format!("`.{ending}`")).collect();
+        let line = format!("| {} | {} | {} |\n", reader.name(), extensions.join(", "), reader.about());
         assert!(page.contains(&line), "docs/data.md lacks the line {line}");
     }
     let rows = page.lines().skip_while(|line| !line.starts_with("| format |")).skip(2);

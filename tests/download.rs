@@ -47,12 +47,12 @@ struct Client {
 
 impl Server {
     /// Starts a server that answers requests.
-    fn new(answer: impl Fn(&mut Client) -> io::Result<()> + Send + Sync + 'static) -> Self {
+    fn new(response: impl Fn(&mut Client) -> io::Result<()> + Send + Sync + 'static) -> Self {
         Self::raw(move |stream, sent| {
             let mut client = Client { path: String::new(), stream, sent };
             client.read_request();
             // The client may have closed the connection.
-            let _ = answer(&mut client);
+            let _ = response(&mut client);
         })
     }
 
@@ -262,8 +262,8 @@ fn program_refuses_in(place: &Path, cache: &Path, url: &str, seconds: Option<&st
 }
 
 /// Expects library and program to refuse this server. Returns the bytes that it sent.
-fn refused(expected: &str, answer: impl Fn(&mut Client) -> io::Result<()> + Send + Sync + 'static) -> u64 {
-    let server = Server::new(answer);
+fn refused(expected: &str, response: impl Fn(&mut Client) -> io::Result<()> + Send + Sync + 'static) -> u64 {
+    let server = Server::new(response);
     library_refuses(&server.url(), LIMITS, expected);
     let sent = server.sent.load(Ordering::SeqCst);
     program_refuses(&server.url(), None, expected);
@@ -275,15 +275,15 @@ fn refused(expected: &str, answer: impl Fn(&mut Client) -> io::Result<()> + Send
 fn refused_in_time(
     limits: Limits,
     expected: &str,
-    answer: impl Fn(&mut Client) -> io::Result<()> + Send + Sync + 'static,
+    response: impl Fn(&mut Client) -> io::Result<()> + Send + Sync + 'static,
 ) {
-    let server = Server::new(answer);
+    let server = Server::new(response);
     library_refuses(&server.url(), limits, expected);
     program_refuses(&server.url(), Some("1"), "took longer than 1 s; CHAINRULE_MNIST_SECONDS");
 }
 
-const LITTLE_IN_ALL: Limits = Limits { connect: LONG, answer: LONG, total: Duration::from_secs(1) };
-const LITTLE_FOR_AN_ANSWER: Limits = Limits { connect: LONG, answer: Duration::from_secs(1), total: LONG };
+const LITTLE_IN_ALL: Limits = Limits { connect: LONG, response: LONG, total: Duration::from_secs(1) };
+const LITTLE_FOR_AN_ANSWER: Limits = Limits { connect: LONG, response: Duration::from_secs(1), total: LONG };
 const LONG: Duration = Duration::from_secs(600);
 
 #[test]
@@ -528,10 +528,10 @@ fn a_status_with_a_page_that_never_ends_is_told() {
 
 #[test]
 fn what_is_not_http_is_refused() {
-    for answer in
+    for response in
         ["SSH-2.0-OpenSSH_9.2\r\n", "\0\x01\x02\x7f", "HTTP/1.1\r\n\r\n", "HTTP/9.9 200 OK\r\n\r\n", "<html></html>"]
     {
-        refused("train-images-idx3-ubyte.gz: the response is not valid HTTP: ", move |client| client.say(answer));
+        refused("train-images-idx3-ubyte.gz: the response is not valid HTTP: ", move |client| client.say(response));
     }
     let sent = refused("train-images-idx3-ubyte.gz: ", |client| client.repeat(b"\x16\x03\x01 not for you "));
     assert!(sent < IN_BUFFERS, "{sent} bytes went out");

@@ -40,7 +40,7 @@ fn read(what: &str, path: &Path) -> Result<(), String> {
                 .map(drop)
                 .map_err(|error| error.to_string())
         }
-        "about" => Request::Folder(path.to_owned()).about_tables().map(drop).map_err(|error| error.to_string()),
+        "about" => Request::Folder(path.to_owned()).summarize_tables().map(drop).map_err(|error| error.to_string()),
         "table" => {
             let request = TableRequest {
                 label: Some("y".to_owned()),

@@ -76,9 +76,9 @@ impl Backend {
         let chosen = chosen.to_string_lossy();
         let chosen: Vec<&str> = chosen.split(',').map(str::trim).collect();
         let names: Vec<&str> = built.iter().chain([&Backend::Cpu]).map(Backend::name).collect();
-        if let Some(stranger) = chosen.iter().find(|name| !names.contains(name)) {
+        if let Some(unknown) = chosen.iter().find(|name| !names.contains(name)) {
             return backend_error(format!(
-                "{BACKENDS_VARIABLE}: {stranger:?} is none of this build's backends: {}",
+                "{BACKENDS_VARIABLE}: {unknown:?} is none of this build's backends: {}",
                 names.join(", ")
             ));
         }

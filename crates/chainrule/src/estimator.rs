@@ -40,7 +40,7 @@ use crate::{Error, SamplesError};
 pub struct Estimator {
     settings: Settings,
     /// For each changed setting, by key: the line of code that set it.
-    places: BTreeMap<String, &'static Location<'static>>,
+    locations: BTreeMap<String, &'static Location<'static>>,
     backend: Option<Backend>,
     threads: NonZero<usize>,
 }
@@ -59,7 +59,7 @@ impl Estimator {
     fn new(kind: ModelKind) -> Self {
         Self {
             settings: Settings::of(kind).named("estimator"),
-            places: BTreeMap::new(),
+            locations: BTreeMap::new(),
             backend: None,
             threads: all_threads(),
         }
@@ -189,10 +189,10 @@ impl Estimator {
     pub fn with(mut self, set: impl FnOnce(&mut Settings)) -> Self {
         let before = values(&self.settings);
         set(&mut self.settings);
-        let place = Location::caller();
+        let location = Location::caller();
         for (key, value) in values(&self.settings) {
             if before.get(&key) != Some(&value) {
-                self.places.insert(key, place);
+                self.locations.insert(key, location);
             }
         }
         self
@@ -312,7 +312,7 @@ impl Estimator {
         fitted: &Fitted<L>,
         samples: &Samples<M>,
     ) -> Result<Fitted<L>, Error> {
-        let own = Samples {
+        let samples_of_model = Samples {
             rows: samples.aligned_to(fitted.schema())?,
             schema: fitted.schema().clone(),
             labels: fitted.classes().to_vec(),
@@ -323,7 +323,7 @@ impl Estimator {
         // The preprocessing is the model's, not this estimator's.
         let preprocessing = fitted.predictor().preprocessing();
         one_pass.settings.data.standardize = preprocessing.standardization().is_some();
-        one_pass.without_validation(&own, Some(fitted))
+        one_pass.without_validation(&samples_of_model, Some(fitted))
     }
 
     fn without_validation<L: Label>(&self, train: &Samples<L>, from: Option<&Fitted<L>>) -> Result<Fitted<L>, Error> {
@@ -333,11 +333,11 @@ impl Estimator {
         let machine = self.machine()?;
         let config = self.resolved(train, &machine)?;
         let stopping = config.early_stopping();
-        let needing = [
+        let validation_settings = [
             ("early_stopping.patience", stopping.patience.is_some()),
             ("early_stopping.restore_best", stopping.restore_best),
         ];
-        if let Some((key, _)) = needing.into_iter().find(|(_, is_asked)| *is_asked) {
+        if let Some((key, _)) = validation_settings.into_iter().find(|(_, is_set)| *is_set) {
             return Err(self.setting_error_for(key, "it asks for samples to validate on; fit_validated takes them"));
         }
         if let Some(from) = from {
@@ -410,8 +410,8 @@ impl Estimator {
     }
 
     fn setting(&self, settings: &Settings, error: SettingError) -> Error {
-        let place = self.places.get(error.key).copied();
-        Error::setting(settings, error, place)
+        let location = self.locations.get(error.key).copied();
+        Error::setting(settings, error, location)
     }
 
     /// Compares the gradient of `J` from the closed form, Burn's autodiff and finite differences.
@@ -446,8 +446,8 @@ impl Estimator {
     /// softmax at least two.
     pub fn config<L: Label>(&self, train: &Samples<L>) -> Result<TrainConfig, Error> {
         let mut settings = self.settings.clone();
-        let own = DataConfig { standardize: settings.data.standardize, ..DataConfig::default() };
-        if settings.data != own {
+        let allowed = DataConfig { standardize: settings.data.standardize, ..DataConfig::default() };
+        if settings.data != allowed {
             return Err(SamplesError::DataSetting.into());
         }
         let kind = settings.model.kind;

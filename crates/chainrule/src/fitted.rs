@@ -338,13 +338,13 @@ impl<L: Label> Fitted<L> {
         }
     }
 
-    /// Returns the result of `made` for each row's prediction.
-    fn map_predictions<T>(&self, rows: &Rows, mut made: impl FnMut(usize, Prediction) -> T) -> Result<Vec<T>, Error> {
+    /// Returns the result of `map` for each row's prediction.
+    fn map_predictions<T>(&self, rows: &Rows, mut map: impl FnMut(usize, Prediction) -> T) -> Result<Vec<T>, Error> {
         let (mut buffer, mut all) = (RowBuffer::default(), Vec::with_capacity(rows.len()));
         for first in (0..rows.len()).step_by(ROWS_AT_ONCE) {
             let chunk = rows.chunk(first..rows.len().min(first + ROWS_AT_ONCE), &mut buffer)?;
             for (row, prediction) in (first..).zip(self.predictor.predict_each(chunk)) {
-                all.push(made(row, prediction?));
+                all.push(map(row, prediction?));
             }
         }
         Ok(all)

@@ -135,17 +135,17 @@ impl Machine {
         features: FeatureKind,
         in_file: Option<&Rows>,
     ) -> Result<EngineKind, Error> {
-        let mut refused = MissingAbility::Gradient;
+        let mut missing_ability = MissingAbility::Gradient;
         for engine in self.engines() {
             match engine.missing_ability_for(config, features, in_file.is_some()) {
                 None => return Ok(engine),
                 // An engine without the requested gradient source is not the intended one. The last
                 // engine supports most, so its reason is reported.
                 Some(MissingAbility::Gradient) => {}
-                Some(missing) => refused = missing,
+                Some(missing) => missing_ability = missing,
             }
         }
-        Err(self.refusal(config, refused, in_file))
+        Err(self.refusal(config, missing_ability, in_file))
     }
 
     /// Returns the error: why no engine supports the config, and what to do.

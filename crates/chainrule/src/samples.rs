@@ -7,7 +7,7 @@ use chainrule_core::{
     UnusedFiles, count, name_problem,
 };
 use chainrule_data::digits::draw_both;
-use chainrule_data::table::in_label_order;
+use chainrule_data::table::sorted_labels;
 use chainrule_data::{
     Counts, Data, DataError, Dataset, Holdout, Origin, Provenance, RowBuffer, Rows, TableRequest, Tables, Values,
     names, schema_of_images, schema_of_tables, sha256,
@@ -238,7 +238,7 @@ impl Samples<()> {
         if first.len() > MAX_CLASSES {
             return Err(SamplesError::ManyClasses(first.len()).into());
         }
-        let classes = in_label_order(found.keys().cloned().collect());
+        let classes = sorted_labels(found.keys().cloned().collect());
         let mut position_of = vec![0; classes.len()];
         for (position, name) in (0..=u8::MAX).zip(&classes) {
             position_of[found[name]] = position;

@@ -13,7 +13,7 @@ use chainrule_data::{
     TableRequest, TableSplit, Tables, digits_to_draw, find_tables, find_with, holdout, names, resolve_source,
     unused_message,
 };
-use chainrule_evaluate::{Scores, Tally, Wrong};
+use chainrule_evaluate::{Scores, Tally, Misclassified};
 use chainrule_report::{Tile, contact_sheet};
 use chainrule_solve::{Prediction, RowError};
 use clap::{Args, ValueEnum};
@@ -189,7 +189,7 @@ pub(crate) fn evaluate(options: &EvaluateOptions) -> Result<u8> {
     }
     let wrong = scores.most_confidently_wrong.iter().map(|wrong| wrong.row);
     let (images, lines) = match lines {
-        None => (Some(wrong.map(|row| rows.stored(row)).collect()), None),
+        None => (Some(wrong.map(|row| rows.stored_index(row)).collect()), None),
         Some(lines) => (None, Some(wrong.map(|row| lines[row]).collect())),
     };
     let answer = Answer {
@@ -401,11 +401,11 @@ fn tally(model: &Model, rows: &Rows) -> Result<Tally> {
 fn draw_wrong_images(model: &Model, rows: &Rows, scores: &Scores) -> Result<Vec<u8>> {
     let (classes, mut buffer) = (model.classes(), RowBuffer::default());
     let mut tiles = Vec::new();
-    for &Wrong { row, label, predicted, confidence } in &scores.most_confidently_wrong {
+    for &Misclassified { row, label, predicted, confidence } in &scores.most_confidently_wrong {
         let Features::Bytes(pixels) = rows.chunk(std::iter::once(row), &mut buffer)? else { continue };
         let caption = [
             format!("{}, predicted {}", classes[label], classes[predicted]),
-            format!("{:.2} %, no. {}", 100.0 * confidence, rows.stored(row)),
+            format!("{:.2} %, no. {}", 100.0 * confidence, rows.stored_index(row)),
         ];
         tiles.push(Tile::grey(pixels, caption));
     }

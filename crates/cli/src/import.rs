@@ -122,7 +122,7 @@ pub(crate) fn import(options: &ImportOptions) -> Result<u8> {
     if let Some(names) = &model.not_read {
         log(format!("note: {file} also has {names}, which is not imported"));
     }
-    if model.is_taken_for_softmax {
+    if model.assumes_softmax {
         log(format!(
             "note: {file} does not say what kind of model it is; it is imported as softmax regression; use --one-vs-rest if each class was trained against the rest, as by scikit-learn's SGDClassifier(loss=\"log_loss\") or OneVsRestClassifier"
         ));

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
 use chainrule_core::similar_names;
-use chainrule_data::readers::table_endings;
+use chainrule_data::readers::table_extensions;
 
 use crate::builtin::EXPERIMENTS;
 
@@ -89,7 +89,7 @@ fn is_run(folder: &Path) -> bool {
 /// Whether a file's name is that of a table.
 fn is_table(path: &Path) -> bool {
     let name = path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
-    table_endings().any(|ending| name.ends_with(&ending)) && path.is_file()
+    table_extensions().any(|ending| name.ends_with(&ending)) && path.is_file()
 }
 
 /// Whether the path exists. Reading reports all other problems.

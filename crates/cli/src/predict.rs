@@ -43,8 +43,8 @@ pub(crate) fn about_files() -> String {
     let list: String = READERS
         .iter()
         .map(|reader| {
-            let endings: Vec<String> = reader.endings().iter().map(|ending| format!(".{ending}")).collect();
-            format!("  {:<5} {:<13} {}\n", reader.name(), endings.join(", "), reader.about())
+            let extensions: Vec<String> = reader.extensions().iter().map(|ending| format!(".{ending}")).collect();
+            format!("  {:<5} {:<13} {}\n", reader.name(), extensions.join(", "), reader.about())
         })
         .collect();
     format!(

@@ -74,7 +74,7 @@ impl SelectedRows {
         if !is_raw || config.descent().solver != Solver::Sgd {
             return Ok(None);
         }
-        let largest = self.rows[0].largest()?;
+        let largest = self.rows[0].max_abs()?;
         Ok((largest > 100.0).then(|| {
             format!("note: the features are as large as {largest}, which makes gradient descent unstable; --set data.standardize=true scales them")
         }))

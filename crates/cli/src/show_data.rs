@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::Result;
 use chainrule_core::{UnusedFile, UnusedFiles, align_left, display_width};
-use chainrule_data::table::{AboutColumn, AboutTable};
+use chainrule_data::table::{ColumnSummary, TableSummary};
 use chainrule_data::{
     Counts, Data, DataError, Images, Request, digits, inspect_source, mnist, sha256_of_files, unused_message,
 };
@@ -53,7 +53,7 @@ struct AboutTables {
 struct AboutTableFile {
     file: String,
     #[serde(flatten)]
-    about: AboutTable,
+    about: TableSummary,
 }
 
 /// Shows, downloads or writes data.
@@ -67,7 +67,7 @@ pub(crate) fn data(options: &DataOptions) -> Result<u8> {
         (None, true) => Request::Mnist,
         (None, false) => Request::from(options.data.source.as_deref().unwrap_or("auto")),
     };
-    if let Some(inspected) = request.about_tables()? {
+    if let Some(inspected) = request.summarize_tables()? {
         let tables = inspected.files.into_iter().map(|(file, about)| AboutTableFile { file, about }).collect();
         let UnusedFiles { files, left_out } = inspected.unused.clone();
         let about = AboutTables { tables, unused: files, unused_left_out: left_out };
@@ -172,7 +172,7 @@ fn describe_tables(about: &AboutTables, unused: &UnusedFiles) -> Lines {
             "{:<first$} {:>9} {:>9} {:>9} {:>12} {:>12} {:>9}",
             "column", "numbers", "missing", "texts", "smallest", "largest", "distinct"
         ));
-        for AboutColumn { name, numbers, missing, texts, smallest, largest, different } in &about.columns {
+        for ColumnSummary { name, numbers, missing, texts, smallest, largest, different } in &about.columns {
             let [smallest, largest] = [smallest, largest].map(|x| x.map(|x| x.to_string()).unwrap_or_default());
             let different = different.map_or_else(|| "over 256".to_owned(), |count| count.to_string());
             let name = align_left(name, first);

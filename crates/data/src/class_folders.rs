@@ -85,14 +85,14 @@ fn pictures(folder: &Path) -> Result<Vec<PathBuf>, DataError> {
 /// Returns whether a file has the extension or the beginning of a picture. A file with only the
 /// extension counts too, so that it causes an error instead of being skipped.
 fn is_picture(path: &Path) -> bool {
-    let ending = path.extension().map(|ending| ending.to_string_lossy().to_lowercase()).unwrap_or_default();
+    let extension = path.extension().map(|extension| extension.to_string_lossy().to_lowercase()).unwrap_or_default();
     if !path.is_file() || file_name(path).starts_with('.') {
         return false;
     }
     let mut bytes = Vec::new();
     let read = File::open(path).and_then(|file| file.take(BEGINNING as u64).read_to_end(&mut bytes));
     readers::of(PICTURES)
-        .any(|reader| reader.endings().contains(&ending.as_str()) || (read.is_ok() && reader.sniff(&bytes)))
+        .any(|reader| reader.extensions().contains(&extension.as_str()) || (read.is_ok() && reader.sniff(&bytes)))
 }
 
 pub(crate) fn file_name(path: &Path) -> String {
@@ -144,31 +144,28 @@ pub(crate) fn unused(folder: &Path, used: Vec<PathBuf>) -> UnusedFiles {
 pub(crate) fn read(parts: &[PathBuf], request: PictureRequest, keep: KeepPixels) -> Result<ClassFolders, DataError> {
     let mut by_part: Vec<BTreeMap<String, Vec<PathBuf>>> = Vec::new();
     for part in parts {
-        let mut of_class = BTreeMap::new();
+        let mut pictures_by_class = BTreeMap::new();
         for (name, folder) in folders(part) {
             if let Some(problem) = name_problem(&name) {
                 return Err(DataError::Idx { path: folder, problem: format!("the class name {problem}") });
             }
             let pictures = pictures(&folder)?;
-            if !pictures.is_empty() && of_class.insert(name.clone(), pictures).is_some() {
+            if !pictures.is_empty() && pictures_by_class.insert(name.clone(), pictures).is_some() {
                 let problem =
                     format!("two class folders have the name {name:?} after invalid UTF-8 is replaced; rename one");
                 return Err(DataError::Idx { path: part.clone(), problem });
             }
         }
-        by_part.push(of_class);
+        by_part.push(pictures_by_class);
     }
     let classes: Vec<String> = by_part[0].keys().cloned().collect();
     if classes.len() > 256 {
         let problem = format!("it has {} class folders; at most 256 classes are supported", classes.len());
         return Err(DataError::Idx { path: parts[0].clone(), problem });
     }
-    if let Some((name, part)) = by_part
-        .iter()
-        .zip(parts)
-        .skip(1)
-        .find_map(|(of_class, part)| of_class.keys().find(|name| !classes.contains(name)).map(|name| (name, part)))
-    {
+    if let Some((name, part)) = by_part.iter().zip(parts).skip(1).find_map(|(pictures_by_class, part)| {
+        pictures_by_class.keys().find(|name| !classes.contains(name)).map(|name| (name, part))
+    }) {
         let problem = format!("no picture in {} has this class", parts[0].display());
         return Err(DataError::Idx { path: part.join(name), problem });
     }
@@ -185,35 +182,37 @@ pub(crate) fn read(parts: &[PathBuf], request: PictureRequest, keep: KeepPixels)
     }
 
     // For each picture, whether it is a validation picture. Only used for a single part.
-    let kept = match (parts, request.holdout) {
+    let validation_mask = match (parts, request.holdout) {
         ([all], Some(holdout)) => {
             let labels: Vec<u8> =
                 (0..=u8::MAX).zip(by_part[0].values()).flat_map(|(label, of)| repeat_n(label, of.len())).collect();
-            let kept = holdout.validation_mask(&labels).map_err(|class| {
+            let validation_mask = holdout.validation_mask(&labels).map_err(|class| {
                 let path = all.join(&classes[usize::from(class)]);
                 let problem =
                     "the only picture of its class; a class needs at least two: one for training, one for validation"
                         .to_owned();
                 DataError::Idx { path, problem }
             })?;
-            Some(kept)
+            Some(validation_mask)
         }
         _ => None,
     };
     let (mut images, mut files, mut counts) = (<[(Vec<u8>, Vec<u8>); 2]>::default(), Vec::new(), Vec::new());
-    for (number, (of_class, part)) in by_part.iter().zip(parts).enumerate() {
+    for (part_index, (pictures_by_class, part)) in by_part.iter().zip(parts).enumerate() {
         let mut row = 0;
-        for (name, pictures) in of_class {
+        for (name, pictures) in pictures_by_class {
             let label =
                 classes.iter().position(|class| class == name).expect("validation classes are training classes") as u8;
             let mut checksums = Vec::new();
             for path in pictures {
                 let bytes = contents(path)?;
                 checksums.push(format!("{} {}\n", sha256([&bytes[..]]), file_name(path)));
-                let (pixels, labels) = &mut images[kept.as_ref().map_or(number, |kept| kept[row].into())];
-                let made = image(&bytes, request).map_err(|problem| DataError::Idx { path: path.clone(), problem })?;
+                let (pixels, labels) = &mut images
+                    [validation_mask.as_ref().map_or(part_index, |validation_mask| validation_mask[row].into())];
+                let converted =
+                    image(&bytes, request).map_err(|problem| DataError::Idx { path: path.clone(), problem })?;
                 if let KeepPixels::UpTo(_) = keep {
-                    pixels.extend(made);
+                    pixels.extend(converted);
                 }
                 labels.push(label);
                 row += 1;
@@ -230,7 +229,7 @@ pub(crate) fn read(parts: &[PathBuf], request: PictureRequest, keep: KeepPixels)
             KeepPixels::Nothing => Images::without_pixels((height, width), labels, String::new()),
         })
     });
-    let is_whole = parts.len() == 1 && kept.is_none();
+    let is_whole = parts.len() == 1 && validation_mask.is_none();
     let images = if is_whole { [Arc::clone(&train), train] } else { [train, validation] };
     let pictures = by_part.into_iter().flat_map(BTreeMap::into_values).flatten().collect();
     Ok(ClassFolders { images, classes, files, counts, pictures })
@@ -248,9 +247,9 @@ fn contents(path: &Path) -> Result<Vec<u8>, DataError> {
 }
 
 fn image(bytes: &[u8], request: PictureRequest) -> Result<Vec<u8>, String> {
-    let made = match request.treatment {
+    let converted = match request.treatment {
         PictureMode::AsDrawn => picture::read(bytes, request.size),
         PictureMode::AsWhole => picture::read_whole(bytes, request.size),
     };
-    made.map(|picture| picture.pixels).map_err(|error| error.to_string())
+    converted.map(|picture| picture.pixels).map_err(|error| error.to_string())
 }

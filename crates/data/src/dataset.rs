@@ -27,14 +27,14 @@ impl Dataset {
 
     /// Like [`Dataset::find`], with an already resolved source.
     pub fn find_at(request: &Request, config: &TrainConfig, log: &mut dyn FnMut(&str)) -> Result<Self, DataError> {
-        let asked = config.data();
+        let requested = config.data();
         let data = match find_tables(request, &table_request(config))? {
             Some(tables) => Self::Tables(tables),
             None => {
-                let (size, holdout) = (asked.image_size, Some(holdout(config)));
+                let (size, holdout) = (requested.image_size, Some(holdout(config)));
                 let pictures = PictureRequest { size, treatment: PictureMode::AsWhole, holdout };
                 let digits = digits_to_draw(config);
-                Self::Images(find_with(request, digits, pictures, asked.resident_bytes, log)?)
+                Self::Images(find_with(request, digits, pictures, requested.resident_bytes, log)?)
             }
         };
         if let Some(what) = data.unused_message() {
@@ -54,15 +54,15 @@ impl Dataset {
     /// Returns a message if the config takes only some images of IDX files.
     pub fn subset_message(&self, config: &TrainConfig) -> Option<String> {
         let Self::Images(data) = self else { return None };
-        let asked = config.data();
+        let requested = config.data();
         let parts = [
-            (asked.train_images, &data.train, "first", "training images (data.train_images)"),
-            (asked.validation_images, &data.validation, "last", "validation images (data.validation_images)"),
+            (requested.train_images, &data.train, "first", "training images (data.train_images)"),
+            (requested.validation_images, &data.validation, "last", "validation images (data.validation_images)"),
         ];
-        let part = |(asked, images, which, what): (Option<usize>, &Arc<Images>, _, _)| {
+        let part = |(requested, images, which, what): (Option<usize>, &Arc<Images>, _, _)| {
             let found = images.labels().len();
-            let asked = asked.filter(|&asked| asked < found && data.pictures.is_none())?;
-            Some(format!("the {which} {asked} of {found} {what}"))
+            let requested = requested.filter(|&requested| requested < found && data.pictures.is_none())?;
+            Some(format!("the {which} {requested} of {found} {what}"))
         };
         let parts: Vec<String> = parts.into_iter().filter_map(part).collect();
         (!parts.is_empty()).then(|| format!("note: only {} are used", parts.join(" and ")))
@@ -86,9 +86,9 @@ impl Dataset {
                     data.label_of(&class).ok_or(DataError::EmptyClass { class, rows, what })
                 };
                 let order = config.classes().map(|classes| classes.iter().map(number).collect::<Result<Vec<u8>, _>>());
-                let asked = config.data();
+                let requested = config.data();
                 let (rows, classes) =
-                    data.select(asked.train_images, asked.validation_images, order.transpose()?.as_deref())?;
+                    data.select(requested.train_images, requested.validation_images, order.transpose()?.as_deref())?;
                 Ok((rows, schema_of_images(&data, classes)))
             }
         }
@@ -143,25 +143,25 @@ impl DatasetKind {
 }
 
 /// Returns the request of a run. `auto` is replaced by the source that it resolved to.
-pub fn resolve_source(asked: &str, got: &str) -> Request {
-    match Request::from(asked) {
-        Request::Auto if got == Origin::Embedded.to_string() => Request::Embedded,
-        Request::Auto if got.starts_with("MNIST") => Request::Mnist,
-        Request::Auto => Request::Folder(got.into()),
+pub fn resolve_source(requested: &str, resolved: &str) -> Request {
+    match Request::from(requested) {
+        Request::Auto if resolved == Origin::Embedded.to_string() => Request::Embedded,
+        Request::Auto if resolved.starts_with("MNIST") => Request::Mnist,
+        Request::Auto => Request::Folder(resolved.into()),
         other => other,
     }
 }
 
 /// Returns the table options of a config.
 fn table_request(config: &TrainConfig) -> TableRequest {
-    let asked = config.data();
+    let requested = config.data();
     TableRequest {
-        label: asked.label.clone(),
-        ignored: asked.ignore.clone(),
+        label: requested.label.clone(),
+        ignored: requested.ignore.clone(),
         features: None,
         classes: config.classes().map(|classes| names(&classes)),
         holdout: Some(holdout(config)),
-        resident_bytes: asked.resident_bytes,
+        resident_bytes: requested.resident_bytes,
     }
 }
 

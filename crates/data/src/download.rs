@@ -22,26 +22,26 @@ pub struct Limits {
     /// For the name lookup and the connection.
     pub connect: Duration,
     /// For the head of the response, after connecting.
-    pub answer: Duration,
+    pub response: Duration,
     /// For all four files together.
     pub total: Duration,
 }
 
 /// The default limits; MNIST has 11 MB.
 pub const LIMITS: Limits =
-    Limits { connect: Duration::from_secs(5), answer: Duration::from_secs(10), total: Duration::from_secs(60) };
+    Limits { connect: Duration::from_secs(5), response: Duration::from_secs(10), total: Duration::from_secs(60) };
 
 /// Returns [`LIMITS`] with the total from `CHAINRULE_MNIST_SECONDS`, if set, for a slow connection.
 ///
 /// # Errors
 /// Fails if the variable is not a number of seconds.
 pub(crate) fn limits() -> Result<Limits, String> {
-    let Some(asked) = std::env::var_os("CHAINRULE_MNIST_SECONDS") else { return Ok(LIMITS) };
-    match asked.to_str().and_then(|seconds| seconds.parse::<u32>().ok()) {
+    let Some(requested) = std::env::var_os("CHAINRULE_MNIST_SECONDS") else { return Ok(LIMITS) };
+    match requested.to_str().and_then(|seconds| seconds.parse::<u32>().ok()) {
         Some(seconds) if seconds > 0 => Ok(Limits { total: Duration::from_secs(seconds.into()), ..LIMITS }),
         _ => Err(format!(
             "CHAINRULE_MNIST_SECONDS = {}: expected a whole number of seconds, at least 1",
-            asked.display()
+            requested.display()
         )),
     }
 }
@@ -65,7 +65,7 @@ pub fn download(url: &str, folder: &Path, limits: Limits) -> Result<(), DataErro
         let url = format!("{}/{}.gz", url.trim_end_matches('/'), file.name);
         let fetched = fetch(&agent, &url, file, limits.total.saturating_sub(start.elapsed()));
         let content = fetched.map_err(|problem| DataError::NoMnist {
-            reason: format!("{url}: {}", problem.in_words(limits)),
+            reason: format!("{url}: {}", problem.describe(limits)),
             folder: folder.to_owned(),
         })?;
         contents.push(content);
@@ -88,14 +88,14 @@ fn agent(url: &str, limits: Limits) -> Agent {
         .max_idle_connections(0)
         .timeout_resolve(Some(limits.connect))
         .timeout_connect(Some(limits.connect))
-        .timeout_recv_response(Some(limits.answer));
+        .timeout_recv_response(Some(limits.response));
     config.build().into()
 }
 
 /// An error of one file's download.
 enum DownloadProblem {
     /// No response, or an unusable one.
-    Answer(Error),
+    Response(Error),
     /// The content is not a gzip file.
     NoGzip,
     /// The file ends early or cannot be decompressed, after `inflated` bytes.
@@ -103,9 +103,9 @@ enum DownloadProblem {
         inflated: usize,
         error: io::Error,
     },
-    /// The file is complete, but too long (`Longer`) or a different file (`Other`).
-    Longer(u64),
-    Other {
+    /// The file is complete, but too long (`TooLong`) or a different file (`WrongChecksum`).
+    TooLong(u64),
+    WrongChecksum {
         found: String,
         expected: &'static str,
     },
@@ -114,7 +114,7 @@ enum DownloadProblem {
 /// Downloads, decompresses and verifies one file.
 fn fetch(agent: &Agent, url: &str, file: &File, remaining: Duration) -> Result<Vec<u8>, DownloadProblem> {
     let request = agent.get(url).config().timeout_global(Some(remaining)).build();
-    let body = request.call().map_err(DownloadProblem::Answer)?.into_body();
+    let body = request.call().map_err(DownloadProblem::Response)?.into_body();
     // A gzip is never twice as long as its content, unless it is padded with empty parts.
     let body = body.into_with_config().limit(2 * file.bytes).reader();
     // One byte past MNIST's size shows that the file is too long, whatever its full size.
@@ -126,16 +126,20 @@ fn fetch(agent: &Agent, url: &str, file: &File, remaining: Duration) -> Result<V
         _ => DownloadProblem::Body { inflated: content.len(), error },
     })?;
     if content.len() as u64 > file.bytes {
-        return Err(DownloadProblem::Longer(file.bytes));
+        return Err(DownloadProblem::TooLong(file.bytes));
     }
     let found = sha256([&content[..]]);
-    if found == file.sha256 { Ok(content) } else { Err(DownloadProblem::Other { found, expected: file.sha256 }) }
+    if found == file.sha256 {
+        Ok(content)
+    } else {
+        Err(DownloadProblem::WrongChecksum { found, expected: file.sha256 })
+    }
 }
 
 impl DownloadProblem {
-    fn in_words(self, limits: Limits) -> String {
+    fn describe(self, limits: Limits) -> String {
         match self {
-            DownloadProblem::Answer(error) => in_words(error, limits),
+            DownloadProblem::Response(error) => describe(error, limits),
             DownloadProblem::NoGzip => {
                 "the response is not a gzip file; perhaps this network answered with a page of its own".to_owned()
             }
@@ -144,22 +148,22 @@ impl DownloadProblem {
                 Error::BodyExceedsLimit(bytes) => {
                     format!("the download exceeds {bytes} bytes, the limit for MNIST's file")
                 }
-                error => in_words(error, limits),
+                error => describe(error, limits),
             },
-            DownloadProblem::Longer(bytes) => format!("longer than MNIST's file, which has {bytes} bytes"),
-            DownloadProblem::Other { found, expected } => format!("SHA-256 is {found}, MNIST's is {expected}"),
+            DownloadProblem::TooLong(bytes) => format!("longer than MNIST's file, which has {bytes} bytes"),
+            DownloadProblem::WrongChecksum { found, expected } => format!("SHA-256 is {found}, MNIST's is {expected}"),
         }
     }
 }
 
 /// Rephrases ureq's errors that are terse or technical. ureq quotes only visible ASCII of a
 /// server's text.
-fn in_words(error: Error, limits: Limits) -> String {
+fn describe(error: Error, limits: Limits) -> String {
     match error {
         Error::Timeout(Timeout::Resolve | Timeout::Connect) => {
             format!("no connection within {} s", limits.connect.as_secs_f64())
         }
-        Error::Timeout(Timeout::RecvResponse) => format!("no answer within {} s", limits.answer.as_secs_f64()),
+        Error::Timeout(Timeout::RecvResponse) => format!("no answer within {} s", limits.response.as_secs_f64()),
         Error::Timeout(_) => {
             format!("took longer than {} s; CHAINRULE_MNIST_SECONDS sets another limit", limits.total.as_secs_f64())
         }
@@ -190,7 +194,7 @@ mod tests {
         for (url, expected) in
             [("https://a", "redirected to http://127.0.0.1:9/, which is not encrypted"), ("http://a", "onnection")]
         {
-            let error = agent(url, LIMITS).get("http://127.0.0.1:9").call().map_err(|error| in_words(error, LIMITS));
+            let error = agent(url, LIMITS).get("http://127.0.0.1:9").call().map_err(|error| describe(error, LIMITS));
             assert!(error.as_ref().is_err_and(|error| error.contains(expected)), "{error:?}");
         }
     }

@@ -151,12 +151,12 @@ pub enum DataError {
         validation: (usize, usize),
     },
     /// More rows are requested than exist.
-    #[error("data.{key} = {asked}: there are only {found} {what}; use at most {found}")]
+    #[error("data.{key} = {requested}: there are only {found} {what}; use at most {found}")]
     TooFew {
         /// The config key of the request.
         key: &'static str,
         /// The number of requested rows.
-        asked: usize,
+        requested: usize,
         /// The number of rows found.
         found: usize,
         /// The kind of the rows, for the message.

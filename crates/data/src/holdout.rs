@@ -19,7 +19,8 @@ impl Holdout {
     /// Returns a class that has only one row.
     pub fn split(&self, labels: &[u8]) -> Result<[Vec<usize>; 2], u8> {
         let validation_mask = self.validation_mask(labels)?;
-        Ok([false, true].map(|is_kept| (0..labels.len()).filter(|&row| validation_mask[row] == is_kept).collect()))
+        Ok([false, true]
+            .map(|is_validation| (0..labels.len()).filter(|&row| validation_mask[row] == is_validation).collect()))
     }
 
     /// Returns for each row whether it is a validation row.
@@ -39,17 +40,17 @@ impl Holdout {
         if let Some(class) = (0..=u8::MAX).find(|&class| counts[usize::from(class)] == 1) {
             return Err(class);
         }
-        let mut left = counts.map(|count| {
-            let asked = (count as f64 * self.fraction).round() as usize;
-            if count == 0 { 0 } else { asked.clamp(1, count - 1) }
+        let mut remaining = counts.map(|count| {
+            let requested = (count as f64 * self.fraction).round() as usize;
+            if count == 0 { 0 } else { requested.clamp(1, count - 1) }
         });
         let mut rows: Vec<u32> = (0..u32::try_from(labels.len()).expect("fewer than 2^32 rows")).collect();
         rows.shuffle(&mut ChaCha8Rng::seed_from_u64(self.seed));
         let mut validation_mask = vec![false; labels.len()];
         for row in rows.into_iter().map(|row| row as usize) {
-            let left = &mut left[usize::from(labels[row])];
-            validation_mask[row] = *left > 0;
-            *left = left.saturating_sub(1);
+            let remaining = &mut remaining[usize::from(labels[row])];
+            validation_mask[row] = *remaining > 0;
+            *remaining = remaining.saturating_sub(1);
         }
         Ok(validation_mask)
     }

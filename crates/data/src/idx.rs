@@ -75,7 +75,7 @@ pub fn read_images(path: &Path) -> Result<IdxImages, DataError> {
 /// See [`read_images`].
 pub fn images_from(path: &Path, content: impl Read) -> Result<IdxImages, DataError> {
     let (sizes, pixels) = read::<3>(path, content, IMAGES_MAGIC, "images", u64::MAX)?;
-    Ok(idx_images(sizes, pixels.expect(NOTHING_LARGER)))
+    Ok(idx_images(sizes, pixels.expect(NO_LIMIT)))
 }
 
 /// The rule for keeping pixels in memory.
@@ -90,7 +90,7 @@ pub(crate) enum KeepPixels {
 /// Images that were read, left in their file, or only inspected.
 pub(crate) enum OpenedImages {
     Read(IdxImages),
-    Left(ImageFile),
+    InFile(ImageFile),
     SizeOnly {
         /// Images, rows, columns.
         sizes: [usize; 3],
@@ -104,12 +104,12 @@ pub(crate) enum OpenedImages {
 pub(crate) fn open_images(path: &Path, keep: KeepPixels) -> Result<OpenedImages, DataError> {
     let file = open(path)?;
     let KeepPixels::UpTo(resident_bytes) = keep else {
-        let (sizes, sha256) = look_through(Input::new(file)).map_err(|broken| broken.of(path))?;
+        let (sizes, sha256) = inspect(Input::new(file)).map_err(|problem| problem.of(path))?;
         return Ok(OpenedImages::SizeOnly { sizes, sha256 });
     };
     match read(path, &file, IMAGES_MAGIC, "images", resident_bytes)? {
         (sizes, Some(pixels)) => Ok(OpenedImages::Read(idx_images(sizes, pixels))),
-        (sizes, None) => Ok(OpenedImages::Left(ImageFile::new(path, file, sizes)?)),
+        (sizes, None) => Ok(OpenedImages::InFile(ImageFile::new(path, file, sizes)?)),
     }
 }
 
@@ -132,7 +132,7 @@ pub fn read_labels(path: &Path) -> Result<Vec<u8>, DataError> {
 /// See [`read_labels`].
 pub fn labels_from(path: &Path, content: impl Read) -> Result<Vec<u8>, DataError> {
     let (_, labels) = read::<1>(path, content, LABELS_MAGIC, "labels", u64::MAX)?;
-    Ok(labels.expect(NOTHING_LARGER))
+    Ok(labels.expect(NO_LIMIT))
 }
 
 /// Reads labels from a plain file of any size, or from a gzip of at most `resident_bytes`. A plain
@@ -144,7 +144,7 @@ pub(crate) fn read_labels_within(path: &Path, resident_bytes: u64) -> Result<Vec
     }
 }
 
-const NOTHING_LARGER: &str = "no file exceeds u64::MAX bytes";
+const NO_LIMIT: &str = "no file exceeds u64::MAX bytes";
 
 /// Opens a regular file, or a link to one. Other files could block: opening a pipe waits for a
 /// writer.
@@ -198,15 +198,15 @@ impl Writer {
     }
 }
 
-/// Reads an IDX file of images with at most `most_bytes` of pixels.
-pub(crate) fn decode_images(input: Input, most_bytes: u64) -> Result<IdxImages, ContentError> {
-    match parse::<3>(input, IMAGES_MAGIC, "images", most_bytes) {
+/// Reads an IDX file of images with at most `max_bytes` of pixels.
+pub(crate) fn decode_images(input: Input, max_bytes: u64) -> Result<IdxImages, ContentError> {
+    match parse::<3>(input, IMAGES_MAGIC, "images", max_bytes) {
         Ok((sizes, Some(pixels))) => Ok(idx_images(sizes, pixels)),
         Ok((sizes, None)) => {
-            Err(format!("its header declares {sizes:?} bytes of images, more than the limit of {most_bytes}").into())
+            Err(format!("its header declares {sizes:?} bytes of images, more than the limit of {max_bytes}").into())
         }
         Err(IdxProblem::Content(problem)) => Err(problem.into()),
-        Err(IdxProblem::Unread(problem)) => Err(problem.into()),
+        Err(IdxProblem::Io(problem)) => Err(problem.into()),
     }
 }
 
@@ -218,7 +218,7 @@ fn read<const D: usize>(
     what: &str,
     resident_bytes: u64,
 ) -> Result<([usize; D], Option<Vec<u8>>), DataError> {
-    parse(Input::new(content), magic, what, resident_bytes).map_err(|broken| broken.of(path))
+    parse(Input::new(content), magic, what, resident_bytes).map_err(|problem| problem.of(path))
 }
 
 /// An error in the content of an IDX file.
@@ -226,7 +226,7 @@ enum IdxProblem {
     /// The content is invalid.
     Content(String),
     /// The system could not read the file.
-    Unread(std::io::Error),
+    Io(std::io::Error),
 }
 
 impl IdxProblem {
@@ -234,7 +234,7 @@ impl IdxProblem {
         let path = path.to_owned();
         match self {
             Self::Content(problem) => DataError::Idx { path, problem },
-            Self::Unread(problem) => DataError::Read { path, problem },
+            Self::Io(problem) => DataError::Read { path, problem },
         }
     }
 }
@@ -246,7 +246,7 @@ fn take(input: &mut Input, limit: u64) -> Result<Vec<u8>, IdxProblem> {
     match input.take(limit).read_to_end(&mut bytes) {
         Ok(_) => Ok(bytes),
         Err(error) if input.is_gzip() => Err(IdxProblem::Content(error.to_string())),
-        Err(error) => Err(IdxProblem::Unread(error)),
+        Err(error) => Err(IdxProblem::Io(error)),
     }
 }
 
@@ -274,7 +274,7 @@ fn parse<const D: usize>(
 }
 
 /// Returns the sizes and the checksum of an image file, reading one piece at a time.
-fn look_through(mut input: Input) -> Result<([usize; 3], String), IdxProblem> {
+fn inspect(mut input: Input) -> Result<([usize; 3], String), IdxProblem> {
     let (sizes, expected) = header::<3>(&mut input, IMAGES_MAGIC, "images")?;
     let [count, height, width] = sizes;
     let (mut checksum, mut found) = (Checksum::default(), 0);

@@ -53,13 +53,13 @@ impl Images {
     /// Like [`Images::read`]; `keep` says how many pixels stay in memory.
     pub(crate) fn open(images: &Path, labels: &Path, keep: KeepPixels) -> Result<Self, DataError> {
         // Read the labels first: that is fast, and the checksum of a large image file is slow.
-        let most_labels = if let KeepPixels::UpTo(bytes) = keep { bytes } else { MAX_LABELS };
-        let (file, labels) = (images, idx::read_labels_within(labels, most_labels)?);
+        let max_labels = if let KeepPixels::UpTo(bytes) = keep { bytes } else { MAX_LABELS };
+        let (file, labels) = (images, idx::read_labels_within(labels, max_labels)?);
         let (count, images) = match idx::open_images(file, keep)? {
             OpenedImages::Read(images) => {
                 (images.pixels.len() / (images.height * images.width), Pixels::Resident(images))
             }
-            OpenedImages::Left(file) => (file.count, Pixels::InFile(Arc::new(file))),
+            OpenedImages::InFile(file) => (file.count, Pixels::InFile(Arc::new(file))),
             OpenedImages::SizeOnly { sizes: [count, height, width], sha256 } => {
                 (count, Pixels::SizeOnly { size: (height, width), sha256 })
             }

@@ -15,7 +15,7 @@ pub(crate) const BEGINNING: usize = 8192;
 pub struct Input<'a> {
     beginning: Vec<u8>,
     /// The number of bytes of the beginning that were already read.
-    given: usize,
+    position: usize,
     /// The error that cut the beginning short. The next read past it returns the error.
     problem: Option<io::Error>,
     rest: Bytes<'a>,
@@ -26,13 +26,13 @@ impl<'a> Input<'a> {
     pub fn new(source: impl Read + 'a) -> Self {
         let mut source = BufReader::new(source);
         // If this read fails, the following reads fail too and report the error.
-        let (magic, _) = up_to(GZIP_MAGIC.len(), &mut source);
+        let (magic, _) = read_up_to(GZIP_MAGIC.len(), &mut source);
         let is_gzip = magic == GZIP_MAGIC;
         let source = Cursor::new(magic).chain(source);
         let source: Box<dyn Read + 'a> = if is_gzip { Box::new(MultiGzDecoder::new(source)) } else { Box::new(source) };
         let mut rest = Bytes { source, is_gzip, count: 0 };
-        let (beginning, problem) = up_to(BEGINNING, &mut rest);
-        Self { beginning, given: 0, problem, rest }
+        let (beginning, problem) = read_up_to(BEGINNING, &mut rest);
+        Self { beginning, position: 0, problem, rest }
     }
 
     /// Returns the first 8192 decompressed bytes, or fewer if the file is shorter or damaged.
@@ -47,7 +47,7 @@ impl<'a> Input<'a> {
 }
 
 /// Reads up to `count` bytes. Returns them with the error that stopped the read, if any.
-fn up_to(count: usize, source: &mut impl Read) -> (Vec<u8>, Option<io::Error>) {
+fn read_up_to(count: usize, source: &mut impl Read) -> (Vec<u8>, Option<io::Error>) {
     let mut bytes = Vec::new();
     let problem = source.take(count as u64).read_to_end(&mut bytes).err();
     (bytes, problem)
@@ -55,8 +55,8 @@ fn up_to(count: usize, source: &mut impl Read) -> (Vec<u8>, Option<io::Error>) {
 
 impl Read for Input<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let count = (&self.beginning[self.given..]).read(buffer)?;
-        self.given += count;
+        let count = (&self.beginning[self.position..]).read(buffer)?;
+        self.position += count;
         if count > 0 || buffer.is_empty() {
             return Ok(count);
         }

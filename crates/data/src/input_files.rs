@@ -145,15 +145,15 @@ fn too_large() -> ContentError {
 
 /// Returns the message for a missing file, with a suggestion.
 pub fn no_such_file(path: &Path) -> String {
-    let beside = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-    let entries = std::fs::read_dir(beside.unwrap_or(Path::new("."))).into_iter().flatten().flatten();
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let entries = std::fs::read_dir(parent.unwrap_or(Path::new("."))).into_iter().flatten().flatten();
     let mut names: Vec<String> = entries
         .filter(|entry| entry.path().is_file())
         .map(|entry| entry.file_name().to_string_lossy().into_owned())
         .collect();
     names.sort();
-    let written = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let meant = nearest(&written, names.iter().map(String::as_str)).map(|name| path.with_file_name(name));
-    let hint = meant.map(|meant| format!("; did you mean {}?", meant.display())).unwrap_or_default();
+    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let suggestion = nearest(&name, names.iter().map(String::as_str)).map(|name| path.with_file_name(name));
+    let hint = suggestion.map(|suggestion| format!("; did you mean {}?", suggestion.display())).unwrap_or_default();
     format!("no such file{hint}")
 }

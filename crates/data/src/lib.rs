@@ -61,7 +61,7 @@ pub use source::{
     Counts, Data, Origin, Pictures, Request, Split, find, find_tables, find_with, find_within, inspect_source,
     is_mnist, read_folder, sha256_of_files,
 };
-pub use tables::{AboutTables, TableRequest, TableSplit, Tables};
+pub use tables::{TableRequest, TableSplit, TableSummaries, Tables};
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

@@ -46,10 +46,10 @@ impl Block {
         }
     }
 
-    fn get(&self, place: usize) -> f64 {
+    fn get(&self, index: usize) -> f64 {
         match self {
-            Self::F32(numbers) => numbers[place].into(),
-            Self::F64(numbers) => numbers[place],
+            Self::F32(numbers) => numbers[index].into(),
+            Self::F64(numbers) => numbers[index],
         }
     }
 
@@ -100,9 +100,9 @@ impl Values {
     /// Returns the number at an index.
     ///
     /// # Panics
-    /// Panics if `place` is past the end.
-    pub fn get(&self, place: usize) -> f64 {
-        self.blocks[place / BLOCK].get(place % BLOCK)
+    /// Panics if `index` is past the end.
+    pub fn get(&self, index: usize) -> f64 {
+        self.blocks[index / BLOCK].get(index % BLOCK)
     }
 
     /// Returns the numbers of a row of d numbers.
@@ -110,15 +110,15 @@ impl Values {
     /// # Panics
     /// Panics if `row` is past the end.
     pub fn row(&self, d: usize, row: usize) -> Vec<f64> {
-        (row * d..(row + 1) * d).map(|place| self.get(place)).collect()
+        (row * d..(row + 1) * d).map(|index| self.get(index)).collect()
     }
 
     /// Appends the numbers at these indices to `numbers`.
     ///
     /// # Panics
-    /// Panics if `places` goes past the end.
-    pub(crate) fn append_to(&self, places: Range<usize>, numbers: &mut Vec<f64>) {
-        let Range { mut start, end } = places;
+    /// Panics if `indices` goes past the end.
+    pub(crate) fn append_to(&self, indices: Range<usize>, numbers: &mut Vec<f64>) {
+        let Range { mut start, end } = indices;
         while start < end {
             let (block, from) = (&self.blocks[start / BLOCK], start % BLOCK);
             let to = BLOCK.min(from + end - start);
@@ -132,7 +132,7 @@ impl Values {
 
     /// Iterates over all numbers.
     pub fn iter(&self) -> impl Iterator<Item = f64> + Clone {
-        self.blocks.iter().flat_map(|block| (0..block.len()).map(move |place| block.get(place)))
+        self.blocks.iter().flat_map(|block| (0..block.len()).map(move |index| block.get(index)))
     }
 }
 
@@ -156,7 +156,7 @@ impl IntoIterator for Values {
     type IntoIter = Box<dyn Iterator<Item = f64>>;
 
     fn into_iter(self) -> Self::IntoIter {
-        Box::new(self.blocks.into_iter().flat_map(|block| (0..block.len()).map(move |place| block.get(place))))
+        Box::new(self.blocks.into_iter().flat_map(|block| (0..block.len()).map(move |index| block.get(index))))
     }
 }
 

@@ -113,12 +113,16 @@ impl Order {
     /// Returns the rows at these positions of the order.
     ///
     /// # Panics
-    /// Panics if `places` goes past the end.
-    pub fn range(&self, places: Range<usize>) -> impl ExactSizeIterator<Item = usize> + Clone {
-        assert!(places.start <= places.end && places.end <= self.len(), "positions {places:?} of {}", self.len());
-        places.map(|place| match &self.0 {
-            RowOrder::OfFile(_) => place,
-            RowOrder::Drawn(rows) => rows[place] as usize,
+    /// Panics if `positions` goes past the end.
+    pub fn range(&self, positions: Range<usize>) -> impl ExactSizeIterator<Item = usize> + Clone {
+        assert!(
+            positions.start <= positions.end && positions.end <= self.len(),
+            "positions {positions:?} of {}",
+            self.len()
+        );
+        positions.map(|position| match &self.0 {
+            RowOrder::OfFile(_) => position,
+            RowOrder::Drawn(rows) => rows[position] as usize,
         })
     }
 }

@@ -46,7 +46,7 @@ pub enum PictureError {
     },
     /// The picture has more pixels than the limit.
     #[error(
-        "{width} x {height} pixels exceed the limit of {} megapixels, {MAX_ON_A_SIDE} pixels per side or {} MB decoded; scale it down",
+        "{width} x {height} pixels exceed the limit of {} megapixels, {MAX_SIDE} pixels per side or {} MB decoded; scale it down",
         MAX_PIXELS / 1_000_000,
         MAX_BYTES / 1_000_000
     )]
@@ -57,10 +57,10 @@ pub enum PictureError {
         height: u32,
     },
     /// No ink stands out from the background.
-    #[error("nothing is drawn on it: no grey level differs by {LEAST_CONTRAST} or more from its border ({ground})")]
+    #[error("nothing is drawn on it: no grey level differs by {MIN_CONTRAST} or more from its border ({background})")]
     Blank {
         /// The grey level of the border.
-        ground: u8,
+        background: u8,
     },
 }
 
@@ -126,14 +126,14 @@ impl Display for Treatment {
         if self.as_it_is {
             return write!(f, ", light ink (its border is {border} of 255): used as it is");
         }
-        let ink_and_ground = if self.inverted {
+        let inversion = if self.inverted {
             "dark ink on light background: inverted"
         } else {
             "light ink on dark background: not inverted"
         };
         write!(
             f,
-            ", {ink_and_ground} (its border is {border} of 255); ink of {} x {} fitted into {} x {}, centred by its mass",
+            ", {inversion} (its border is {border} of 255); ink of {} x {} fitted into {} x {}, centred by its mass",
             ink[0], ink[1], fitted[0], fitted[1]
         )
     }
@@ -142,11 +142,11 @@ impl Display for Treatment {
 /// The largest number of pixels to decode. Photographs have fewer.
 const MAX_PIXELS: u64 = 64_000_000;
 /// The largest width or height to decode.
-const MAX_ON_A_SIDE: u32 = 32_000;
+const MAX_SIDE: u32 = 32_000;
 /// The memory limit of a decoder: three bytes for each pixel.
 const MAX_BYTES: u64 = 3 * MAX_PIXELS;
 /// The smallest difference of grey levels between ink and background.
-const LEAST_CONTRAST: u8 = 16;
+const MIN_CONTRAST: u8 = 16;
 
 /// Converts a picture file to an image of `size` rows and columns.
 ///

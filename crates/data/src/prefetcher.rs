@@ -9,14 +9,14 @@ use std::thread::{Builder, JoinHandle};
 /// items wait, and memory does not grow with their number. Dropping the prefetcher stops each
 /// worker after its current item.
 pub struct Prefetcher<T> {
-    lanes: Vec<Receiver<T>>,
+    receivers: Vec<Receiver<T>>,
     workers: Vec<JoinHandle<()>>,
     next: usize,
     count: usize,
 }
 
 impl<T: Send + 'static> Prefetcher<T> {
-    /// Starts `threads` threads that make the items `0..count`. Each thread calls `maker` once and
+    /// Starts `threads` threads that make the items `0..count`. Each thread calls `make_worker` once and
     /// can reuse the buffers of its closure.
     ///
     /// # Errors
@@ -27,14 +27,14 @@ impl<T: Send + 'static> Prefetcher<T> {
     pub fn new<M: FnMut(usize) -> T + Send + 'static>(
         count: usize,
         threads: usize,
-        maker: impl Fn() -> M,
+        make_worker: impl Fn() -> M,
     ) -> Result<Self, io::Error> {
         assert!(threads > 0, "at least one thread");
-        let mut ahead = Self { lanes: Vec::new(), workers: Vec::new(), next: 0, count };
+        let mut prefetcher = Self { receivers: Vec::new(), workers: Vec::new(), next: 0, count };
         let threads = threads.min(count);
         for first in 0..threads {
-            let (sender, lane) = sync_channel(1);
-            let mut make = maker();
+            let (sender, receiver) = sync_channel(1);
+            let mut make = make_worker();
             let work = move || {
                 for number in (first..count).step_by(threads) {
                     if sender.send(make(number)).is_err() {
@@ -42,10 +42,10 @@ impl<T: Send + 'static> Prefetcher<T> {
                     }
                 }
             };
-            ahead.workers.push(Builder::new().name("read ahead".to_owned()).spawn(work)?);
-            ahead.lanes.push(lane);
+            prefetcher.workers.push(Builder::new().name("read ahead".to_owned()).spawn(work)?);
+            prefetcher.receivers.push(receiver);
         }
-        Ok(ahead)
+        Ok(prefetcher)
     }
 }
 
@@ -58,11 +58,11 @@ impl<T> Iterator for Prefetcher<T> {
         if self.next == self.count {
             return None;
         }
-        let lane = self.next % self.lanes.len();
+        let index = self.next % self.receivers.len();
         self.next += 1;
-        match self.lanes[lane].recv() {
-            Ok(thing) => Some(thing),
-            Err(_) => match self.workers.swap_remove(lane).join() {
+        match self.receivers[index].recv() {
+            Ok(item) => Some(item),
+            Err(_) => match self.workers.swap_remove(index).join() {
                 Err(panic) => resume_unwind(panic),
                 Ok(()) => unreachable!("a worker ends after its last item"),
             },
@@ -73,7 +73,7 @@ impl<T> Iterator for Prefetcher<T> {
 impl<T> Drop for Prefetcher<T> {
     fn drop(&mut self) {
         // Closing the channels stops the workers.
-        self.lanes.clear();
+        self.receivers.clear();
         for worker in self.workers.drain(..) {
             // A worker's panic was already propagated by `next`, or its item was not requested.
             let _ = worker.join();
@@ -92,28 +92,28 @@ mod tests {
     fn items_arrive_in_order_for_any_number_of_threads() {
         for threads in [1, 2, 3, 7] {
             for count in [0, 1, 2, 3, 20] {
-                let made: Vec<usize> = Prefetcher::new(count, threads, || |i| i * i).expect("threads").collect();
-                assert_eq!(made, (0..count).map(|i| i * i).collect::<Vec<_>>(), "{threads} threads");
+                let items: Vec<usize> = Prefetcher::new(count, threads, || |i| i * i).expect("threads").collect();
+                assert_eq!(items, (0..count).map(|i| i * i).collect::<Vec<_>>(), "{threads} threads");
             }
         }
     }
 
     #[test]
     fn at_most_two_items_per_thread_are_produced_in_advance() {
-        let made = Arc::new(AtomicUsize::new(0));
-        let maker = || {
-            let count = Arc::clone(&made);
+        let items = Arc::new(AtomicUsize::new(0));
+        let make_worker = || {
+            let count = Arc::clone(&items);
             move |_| count.fetch_add(1, Ordering::SeqCst)
         };
-        let mut ahead = Prefetcher::new(1000, 3, maker).expect("threads");
+        let mut prefetcher = Prefetcher::new(1000, 3, make_worker).expect("threads");
         for taken in 1..=10 {
-            ahead.next();
+            prefetcher.next();
             std::thread::sleep(std::time::Duration::from_millis(5));
-            let made = made.load(Ordering::SeqCst);
-            assert!((taken..=taken + 6).contains(&made), "{made} made, {taken} taken");
+            let items = items.load(Ordering::SeqCst);
+            assert!((taken..=taken + 6).contains(&items), "{items} made, {taken} taken");
         }
-        drop(ahead);
-        assert!(made.load(Ordering::SeqCst) < 20, "dropping the prefetcher stops its workers");
+        drop(prefetcher);
+        assert!(items.load(Ordering::SeqCst) < 20, "dropping the prefetcher stops its workers");
     }
 
     #[test]

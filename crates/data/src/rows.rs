@@ -19,7 +19,7 @@ use crate::{DataError, Images};
 #[derive(Clone, Debug)]
 pub struct Rows {
     store: Store,
-    chosen: RowIndices,
+    selected: RowIndices,
     /// The selected columns in their order; `None` means all columns as stored.
     columns: Option<Arc<[usize]>>,
     /// The label of each stored row.
@@ -98,7 +98,7 @@ impl Rows {
         let columns = None;
         Self {
             store,
-            chosen: RowIndices::All(0..n),
+            selected: RowIndices::All(0..n),
             columns,
             labels: labels.into(),
             positions: identity_positions(),
@@ -107,19 +107,20 @@ impl Rows {
     }
 
     /// Keeps the chosen rows with a label of one of the classes.
-    fn with_known_labels(store: Store, chosen: RowIndices, labels: Arc<[u8]>, positions: [Option<u8>; 256]) -> Self {
-        let mut rows = Self { store, chosen, columns: None, labels, positions: Arc::new(positions), relabelled: None };
-        let is_known = |row| rows.positions[usize::from(rows.labels[rows.stored(row)])].is_some();
+    fn with_known_labels(store: Store, selected: RowIndices, labels: Arc<[u8]>, positions: [Option<u8>; 256]) -> Self {
+        let mut rows =
+            Self { store, selected, columns: None, labels, positions: Arc::new(positions), relabelled: None };
+        let is_known = |row| rows.positions[usize::from(rows.labels[rows.stored_index(row)])].is_some();
         if !(0..rows.len()).all(is_known) {
-            let kept = (0..rows.len()).filter(|&row| is_known(row)).map(|row| rows.stored(row) as u32).collect();
-            rows.chosen = RowIndices::Some(kept);
+            let kept = (0..rows.len()).filter(|&row| is_known(row)).map(|row| rows.stored_index(row) as u32).collect();
+            rows.selected = RowIndices::Some(kept);
         }
         rows
     }
 
     /// Returns the number of rows, n.
     pub fn len(&self) -> usize {
-        match &self.chosen {
+        match &self.selected {
             RowIndices::All(range) => range.len(),
             RowIndices::Some(rows) => rows.len(),
         }
@@ -134,7 +135,7 @@ impl Rows {
     pub fn size(&self) -> [usize; 2] {
         match &self.store {
             Store::Images(images) => images.size().into(),
-            Store::Numbers(numbers) => [1, self.columns.as_ref().map_or(numbers.n_features, |places| places.len())],
+            Store::Numbers(numbers) => [1, self.columns.as_ref().map_or(numbers.n_features, |indices| indices.len())],
         }
     }
 
@@ -176,7 +177,7 @@ impl Rows {
         if let Some(labels) = &self.relabelled {
             return labels[row];
         }
-        let label = self.labels[self.stored(row)];
+        let label = self.labels[self.stored_index(row)];
         self.positions[usize::from(label)].expect("rows of other classes are not chosen")
     }
 
@@ -197,8 +198,8 @@ impl Rows {
     ///
     /// # Panics
     /// Panics if `row` is past the end.
-    pub fn stored(&self, row: usize) -> usize {
-        match &self.chosen {
+    pub fn stored_index(&self, row: usize) -> usize {
+        match &self.selected {
             RowIndices::All(range) => {
                 assert!(row < range.len(), "row {row} of {}", range.len());
                 range.start + row
@@ -222,7 +223,7 @@ impl Rows {
         rows: impl ExactSizeIterator<Item = usize>,
         buffer: &'a mut RowBuffer,
     ) -> Result<Features<'a>, DataError> {
-        let stored = rows.map(|row| self.stored(row));
+        let stored = rows.map(|row| self.stored_index(row));
         match &self.store {
             Store::Numbers(numbers) => {
                 buffer.numbers.clear();
@@ -231,12 +232,14 @@ impl Rows {
             }
             Store::Images(images) => {
                 let n = stored.len();
-                let mut runs = ContiguousRanges(stored.peekable());
-                let first = runs.next();
-                if let Some(pixels) = first.clone().filter(|run| run.len() == n).and_then(|run| images.resident(run)) {
+                let mut ranges = ContiguousRanges(stored.peekable());
+                let first = ranges.next();
+                if let Some(pixels) =
+                    first.clone().filter(|range| range.len() == n).and_then(|range| images.resident(range))
+                {
                     return Ok(Features::Bytes(pixels));
                 }
-                read(images, n, first.into_iter().chain(runs), &mut buffer.bytes)?;
+                read(images, n, first.into_iter().chain(ranges), &mut buffer.bytes)?;
                 Ok(Features::Bytes(&buffer.bytes))
             }
         }
@@ -253,10 +256,10 @@ impl Rows {
         let RowBuffer { bytes, numbers } = buffer;
         numbers.clear();
         match &self.store {
-            Store::Numbers(stored) => self.append(stored, self.stored(row), numbers),
+            Store::Numbers(stored) => self.append(stored, self.stored_index(row), numbers),
             Store::Images(images) => {
                 bytes.resize(self.n_features(), 0);
-                images.read_pixels(self.stored(row), bytes)?;
+                images.read_pixels(self.stored_index(row), bytes)?;
                 numbers.extend(bytes.iter().copied().map(f64::from));
             }
         }
@@ -268,15 +271,15 @@ impl Rows {
         let start = row * stored.n_features;
         match &self.columns {
             None => stored.values.append_to(start..start + stored.n_features, numbers),
-            Some(places) => numbers.extend(places.iter().map(|place| stored.values.get(start + place))),
+            Some(indices) => numbers.extend(indices.iter().map(|index| stored.values.get(start + index))),
         }
     }
 
-    /// Calls `see` with each row as numbers `[d]`.
-    fn each(&self, mut see: impl FnMut(&[f64])) -> Result<(), DataError> {
+    /// Calls `visit` with each row as numbers `[d]`.
+    fn each(&self, mut visit: impl FnMut(&[f64])) -> Result<(), DataError> {
         let mut buffer = RowBuffer::default();
         (0..self.len()).try_for_each(|row| {
-            see(self.row(row, &mut buffer)?);
+            visit(self.row(row, &mut buffer)?);
             Ok(())
         })
     }
@@ -299,21 +302,21 @@ impl Rows {
         let mut mean = vec![0.0; d];
         self.each(|row| mean.iter_mut().zip(row).for_each(|(sum, raw)| *sum += raw))?;
         mean.iter_mut().for_each(|sum| *sum /= n);
-        let (mut squares, mut rounding) = (vec![0.0; d], vec![0.0; d]);
+        let (mut squares, mut deviation_sum) = (vec![0.0; d], vec![0.0; d]);
         self.each(|row| {
             for (j, raw) in row.iter().enumerate() {
-                let apart = raw - mean[j];
-                squares[j] += apart * apart;
-                rounding[j] += apart;
+                let deviation = raw - mean[j];
+                squares[j] += deviation * deviation;
+                deviation_sum[j] += deviation;
             }
         })?;
         let scale = (0..d).map(|j| {
             // In exact arithmetic the second sum is 0. It corrects the rounding of the mean: T.
             // Chan, G. Golub, R. LeVeque, Algorithms for computing the sample variance, The
             // American Statistician 37(3), 1983, Eq. (1.7).
-            let variance = (squares[j] - rounding[j] * rounding[j] / n) / n;
-            let noise = n * f64::EPSILON * mean[j];
-            if variance <= n * f64::EPSILON * variance + noise * noise { 1.0 } else { variance.sqrt() }
+            let variance = (squares[j] - deviation_sum[j] * deviation_sum[j] / n) / n;
+            let mean_rounding = n * f64::EPSILON * mean[j];
+            if variance <= n * f64::EPSILON * variance + mean_rounding * mean_rounding { 1.0 } else { variance.sqrt() }
         });
         Ok(Standardization { scale: scale.collect(), mean })
     }
@@ -322,7 +325,7 @@ impl Rows {
     ///
     /// # Errors
     /// See [`chunk`](Self::chunk).
-    pub fn largest(&self) -> Result<f64, DataError> {
+    pub fn max_abs(&self) -> Result<f64, DataError> {
         let mut largest = 0.0;
         self.each(|row| largest = row.iter().fold(largest, |largest: f64, x| largest.max(x.abs())))?;
         Ok(largest)
@@ -356,7 +359,7 @@ impl Rows {
     ) -> Result<Vec<T>, DataError> {
         let (n, d) = (self.len(), self.n_features());
         let mut features = Vec::with_capacity(n * d);
-        let are_all = matches!(&self.chosen, RowIndices::All(range) if *range == (0..self.labels.len()));
+        let are_all = matches!(&self.selected, RowIndices::All(range) if *range == (0..self.labels.len()));
         if let (Store::Numbers(numbers), None, true) = (&mut self.store, &self.columns, are_all)
             && let Some(own) = Arc::get_mut(numbers)
         {
@@ -366,7 +369,7 @@ impl Rows {
         }
         // Without standardisation all features share one scale, so a table of 256 values serves all
         // bytes.
-        let of_byte: Vec<T> = match preprocessing {
+        let feature_of_byte: Vec<T> = match preprocessing {
             Preprocessing::Standardized(_) => Vec::new(),
             _ => (0..=u8::MAX).map(|byte| round(preprocessing.value(0, byte.into()))).collect(),
         };
@@ -374,8 +377,8 @@ impl Rows {
         for first in (0..n).step_by(ROWS_AT_ONCE) {
             let feature = |(j, raw)| round(preprocessing.value(j, raw));
             match self.chunk(first..n.min(first + ROWS_AT_ONCE), &mut buffer)? {
-                Features::Bytes(bytes) if !of_byte.is_empty() => {
-                    features.extend(bytes.iter().map(|&byte| of_byte[usize::from(byte)]));
+                Features::Bytes(bytes) if !feature_of_byte.is_empty() => {
+                    features.extend(bytes.iter().map(|&byte| feature_of_byte[usize::from(byte)]));
                 }
                 Features::Bytes(bytes) => {
                     features.extend((0..d).cycle().zip(bytes.iter().copied().map(f64::from)).map(feature));
@@ -397,13 +400,13 @@ impl Rows {
     /// See [`chunk`](Self::chunk).
     pub fn into_memory(self, resident_bytes: u64) -> Result<Self, DataError> {
         let Store::Images(images) = &self.store else { return Ok(self) };
-        let stay = images.file().is_some() && self.bytes() > resident_bytes;
+        let stays_in_file = images.file().is_some() && self.bytes() > resident_bytes;
         let are_all = images.file().is_none() && self.len() == self.labels.len();
-        if stay || are_all {
+        if stays_in_file || are_all {
             return Ok(self);
         }
         let (n, mut pixels) = (self.len(), Vec::new());
-        read(images, n, ContiguousRanges((0..n).map(|row| self.stored(row)).peekable()), &mut pixels)?;
+        read(images, n, ContiguousRanges((0..n).map(|row| self.stored_index(row)).peekable()), &mut pixels)?;
         Ok(Self::of_pixels(self.size(), pixels, self.labels()))
     }
 
@@ -413,9 +416,9 @@ impl Rows {
     /// Panics if a row is past the end.
     #[must_use]
     pub fn select(&self, rows: &[usize]) -> Self {
-        let chosen = rows.iter().map(|&row| self.stored(row) as u32).collect();
+        let selected = rows.iter().map(|&row| self.stored_index(row) as u32).collect();
         let relabelled = self.relabelled.as_ref().map(|labels| rows.iter().map(|&row| labels[row]).collect());
-        Self { chosen: RowIndices::Some(chosen), relabelled, ..self.clone() }
+        Self { selected: RowIndices::Some(selected), relabelled, ..self.clone() }
     }
 
     /// Keeps the rows whose class has a position in `positions`, and gives them that position.
@@ -428,7 +431,8 @@ impl Rows {
             return self.select(&known).with_labels(&labels);
         }
         let composed = self.positions.map(|own| own.and_then(position));
-        let rows = Self::with_known_labels(self.store.clone(), self.chosen.clone(), Arc::clone(&self.labels), composed);
+        let rows =
+            Self::with_known_labels(self.store.clone(), self.selected.clone(), Arc::clone(&self.labels), composed);
         Self { columns: self.columns.clone(), ..rows }
     }
 
@@ -447,13 +451,13 @@ impl Rows {
     /// # Panics
     /// Panics if a column is past the end, or if the rows are images.
     #[must_use]
-    pub fn with_columns(self, places: &[usize]) -> Self {
+    pub fn with_columns(self, indices: &[usize]) -> Self {
         let own = match (&self.columns, self.kind()) {
             (_, FeatureKind::Bytes) => panic!("images have no columns to select"),
-            (None, _) => places.to_vec(),
-            (Some(before), _) => places.iter().map(|&place| before[place]).collect(),
+            (None, _) => indices.to_vec(),
+            (Some(before), _) => indices.iter().map(|&index| before[index]).collect(),
         };
-        assert!(places.iter().all(|&place| place < self.n_features()), "columns {places:?} of {}", self.n_features());
+        assert!(indices.iter().all(|&index| index < self.n_features()), "columns {indices:?} of {}", self.n_features());
         let are_all = own.iter().copied().eq(0..self.stored_columns());
         Self { columns: (!are_all).then(|| own.into()), ..self }
     }
@@ -494,14 +498,14 @@ impl<I: Iterator<Item = usize>> Iterator for ContiguousRanges<I> {
 fn read(
     images: &Images,
     n: usize,
-    runs: impl Iterator<Item = Range<usize>>,
+    ranges: impl Iterator<Item = Range<usize>>,
     pixels: &mut Vec<u8>,
 ) -> Result<(), DataError> {
     let (height, width) = images.size();
     let d = height * width;
     pixels.resize(n * d, 0);
     let mut filled = 0;
-    for Range { start, end } in runs {
+    for Range { start, end } in ranges {
         let next = filled + (end - start) * d;
         images.read_pixels(start, &mut pixels[filled..next])?;
         filled = next;

@@ -10,7 +10,7 @@ use crate::class_folders::{self, ClassFolders, file_name};
 #[cfg(feature = "download")]
 use crate::download;
 use crate::idx::KeepPixels;
-use crate::readers::{self, TABLES, table_endings};
+use crate::readers::{self, TABLES, table_extensions};
 use crate::tables::{TRAIN, VALIDATION, are_tables};
 use crate::unused::unused;
 use crate::{
@@ -226,13 +226,13 @@ impl Data {
 
     /// Returns the rows of one part with a label in `classes`.
     ///
-    /// With `asked`, only the first training images or the last validation images are considered. A
+    /// With `requested`, only the first training images or the last validation images are considered. A
     /// class may have no rows. A class without a label in this data (`None`) has no rows.
     ///
     /// # Errors
     /// Fails if there are fewer images.
-    pub fn rows(&self, part: Split, asked: Option<usize>, classes: &[Option<u8>]) -> Result<Rows, DataError> {
-        Ok(Rows::of_images(self.images(part), self.range(part, asked)?, classes.iter().copied()))
+    pub fn rows(&self, part: Split, requested: Option<usize>, classes: &[Option<u8>]) -> Result<Rows, DataError> {
+        Ok(Rows::of_images(self.images(part), self.range(part, requested)?, classes.iter().copied()))
     }
 
     /// Returns the images of one part.
@@ -246,16 +246,16 @@ impl Data {
     /// Returns the range of the first training images or the last validation images.
     ///
     /// Pictures in class folders are always used in full, because they are sorted by class.
-    fn range(&self, part: Split, asked: Option<usize>) -> Result<Range<usize>, DataError> {
+    fn range(&self, part: Split, requested: Option<usize>) -> Result<Range<usize>, DataError> {
         let found = self.images(part).labels().len();
         let (key, what) = match part {
             Split::Train => ("train_images", "training images"),
             Split::Validation => ("validation_images", "validation images"),
         };
-        match (part, asked.filter(|_| self.pictures.is_none()).unwrap_or(found)) {
-            (_, asked) if asked > found => Err(DataError::TooFew { key, asked, found, what }),
-            (Split::Train, asked) => Ok(0..asked),
-            (Split::Validation, asked) => Ok(found - asked..found),
+        match (part, requested.filter(|_| self.pictures.is_none()).unwrap_or(found)) {
+            (_, requested) if requested > found => Err(DataError::TooFew { key, requested, found, what }),
+            (Split::Train, requested) => Ok(0..requested),
+            (Split::Validation, requested) => Ok(found - requested..found),
         }
     }
 }
@@ -438,42 +438,42 @@ fn has_idx(folder: &Path) -> bool {
 
 /// Suggests a source for a path that does not exist: a source name or a similarly named file next
 /// to it.
-fn meant(path: &Path) -> Option<String> {
-    let written = file_name(path);
-    let beside = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-    let source = nearest(&written, ["auto", "mnist", "embedded"]).filter(|_| beside.is_none());
+fn suggested_source(path: &Path) -> Option<String> {
+    let name = file_name(path);
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let source = nearest(&name, ["auto", "mnist", "embedded"]).filter(|_| parent.is_none());
     if let Some(source) = source {
         return Some(source.to_owned());
     }
-    let entries = std::fs::read_dir(beside.unwrap_or(Path::new("."))).into_iter().flatten().flatten();
+    let entries = std::fs::read_dir(parent.unwrap_or(Path::new("."))).into_iter().flatten().flatten();
     let mut names: Vec<String> = entries
         .map(|entry| entry.file_name().to_string_lossy().into_owned())
         .filter(|name| !name.starts_with('.'))
         .collect();
     names.sort();
-    let near = nearest(&written, names.iter().map(String::as_str))?;
-    Some(beside.map_or_else(|| near.to_owned(), |beside| beside.join(near).display().to_string()))
+    let near = nearest(&name, names.iter().map(String::as_str))?;
+    Some(parent.map_or_else(|| near.to_owned(), |parent| parent.join(near).display().to_string()))
 }
 
 /// Suggests what to rename if a folder's parts are almost correctly named, such as `Train` or
 /// `training.csv`.
-fn misnamed(folder: &Path) -> Option<String> {
+fn suggest_renames(folder: &Path) -> Option<String> {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
     let mut names: Vec<String> = entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
     names.sort();
-    let right = |name: &String| {
+    let correct_name = |name: &String| {
         let lower = name.to_lowercase();
-        let (stem, ending) = lower.split_at(lower.find('.').unwrap_or(lower.len()));
-        let is_part = match ending {
+        let (stem, extension) = lower.split_at(lower.find('.').unwrap_or(lower.len()));
+        let is_part = match extension {
             "" => folder.join(name).is_dir(),
-            _ => table_endings().any(|of_table| of_table == ending),
+            _ => table_extensions().any(|of_table| of_table == extension),
         };
         let part = [TRAIN].into_iter().chain(VALIDATION).find(|part| stem == *part);
         let part = part.or_else(|| stem.starts_with(TRAIN).then_some(TRAIN)).filter(|_| is_part)?;
-        let right = format!("{part}{ending}");
-        (right != *name).then(|| format!("{name} to {right}"))
+        let correct_name = format!("{part}{extension}");
+        (correct_name != *name).then(|| format!("{name} to {correct_name}"))
     };
-    let renamed: Vec<String> = names.iter().filter_map(right).take(2).collect();
+    let renamed: Vec<String> = names.iter().filter_map(correct_name).take(2).collect();
     (!renamed.is_empty()).then(|| format!("rename {}", renamed.join(" and ")))
 }
 
@@ -483,7 +483,7 @@ fn read_folder_with_pixels(folder: &Path, keep: KeepPixels, log: &mut dyn FnMut(
             folder: folder.to_owned(),
             name: file.name,
             found: unused(folder, [], |_| None).summary(),
-            hint: misnamed(folder),
+            hint: suggest_renames(folder),
         })
     };
     if are_tables(folder) {
@@ -495,7 +495,7 @@ fn read_folder_with_pixels(folder: &Path, keep: KeepPixels, log: &mut dyn FnMut(
             // A regular file is a table, and tables were handled above.
             ErrorKind::NotADirectory => DataError::NoFile { path },
             ErrorKind::NotFound => {
-                let hint = meant(&path).map_or_else(
+                let hint = suggested_source(&path).map_or_else(
                     || format!("expected auto, mnist, embedded, {}, or a folder", readers::files(TABLES, "or")),
                     |name| format!("did you mean {name}?"),
                 );

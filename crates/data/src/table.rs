@@ -5,7 +5,7 @@
 //! refused. Rows are identified by their lines in the file; the header is line 1. A field that is
 //! not a number is an error; nothing is guessed.
 //!
-//! A table needs up to 4 times as much memory as its file has bytes, decompressed. [`AboutTable`]
+//! A table needs up to 4 times as much memory as its file has bytes, decompressed. [`TableSummary`]
 //! needs at most that much and at most 2 KiB a column. Both need at most 100 MB more for the header
 //! and one line. [`MAX_COLUMNS`] and [`MAX_ROW_LENGTH`] limit these.
 
@@ -17,7 +17,7 @@ use serde::Serialize;
 
 use crate::numbers::Values;
 use crate::readers::{Record, Records, records};
-use chainrule_core::{ContentError, MAX_CLASSES};
+use chainrule_core::{ContentError, MAX_ABS_VALUE, MAX_CLASSES};
 
 /// The selection of columns.
 #[derive(Clone, Copy, Debug)]
@@ -59,8 +59,6 @@ pub struct Table {
 pub const MAX_COLUMNS: usize = 100_000;
 /// The largest number of bytes in a row, including all line breaks.
 pub const MAX_ROW_LENGTH: u64 = 4 << 20;
-/// The largest absolute value of a number.
-const LARGEST: f64 = 1e30;
 /// The largest number of characters in a name.
 const MAX_NAME_LENGTH: usize = 100;
 /// An error stops listing names after this many bytes.
@@ -69,20 +67,20 @@ const MAX_LIST_LENGTH: usize = 250;
 impl Table {
     /// Reads a table, plain or gzipped.
     ///
-    /// `most_bytes` limits both the decompressed file and the numbers in memory.
+    /// `max_bytes` limits both the decompressed file and the numbers in memory.
     ///
     /// # Errors
     /// Returns what is wrong, with line and column.
-    pub fn read(reader: impl Read, columns: Columns, most_bytes: u64) -> Result<Self, ContentError> {
-        Ok(parse(records(reader, most_bytes)?, columns, most_bytes)?)
+    pub fn read(reader: impl Read, columns: Columns, max_bytes: u64) -> Result<Self, ContentError> {
+        Ok(parse(records(reader, max_bytes)?, columns, max_bytes)?)
     }
 
     /// Returns the column names of the first line.
     ///
     /// # Errors
     /// Fails if these are not valid names.
-    pub fn header(reader: impl Read, most_bytes: u64) -> Result<Vec<String>, ContentError> {
-        Ok(header(&mut *records(reader, most_bytes)?)?)
+    pub fn header(reader: impl Read, max_bytes: u64) -> Result<Vec<String>, ContentError> {
+        Ok(header(&mut *records(reader, max_bytes)?)?)
     }
 
     /// Returns the number of features, d.
@@ -111,7 +109,7 @@ impl Table {
 
 /// The contents of a column, without a judgement of their use for training.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct AboutColumn {
+pub struct ColumnSummary {
     /// The name.
     pub name: String,
     /// The number of fields that are numbers.
@@ -130,16 +128,16 @@ pub struct AboutColumn {
 
 /// The contents of a table, without a judgement of their use for training.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct AboutTable {
+pub struct TableSummary {
     /// The number of rows below the header.
     pub rows: u64,
     /// The SHA-256 of the file, decompressed.
     pub sha256: String,
     /// The columns.
-    pub columns: Vec<AboutColumn>,
+    pub columns: Vec<ColumnSummary>,
 }
 
-impl AboutTable {
+impl TableSummary {
     /// Reads a table of any length without keeping its rows.
     ///
     /// # Errors
@@ -147,12 +145,12 @@ impl AboutTable {
     pub fn read(reader: impl Read) -> Result<Self, ContentError> {
         let mut records = records(reader, u64::MAX)?;
         let header = header(&mut *records)?;
-        let mut columns: Vec<AboutColumn> = header.iter().map(|name| AboutColumn::new(name)).collect();
+        let mut columns: Vec<ColumnSummary> = header.iter().map(|name| ColumnSummary::new(name)).collect();
         let mut seen: Vec<DistinctValues> = header.iter().map(|_| DistinctValues::default()).collect();
         let (mut rows, mut record) = (0, Record::default());
         while records.next(&mut record)? {
             if record.fields.len() != header.len() {
-                return Err(format!("line {}{}", records.line(&record)?, ragged(&record, &header)).into());
+                return Err(format!("line {}{}", records.line(&record)?, wrong_field_count(&record, &header)).into());
             }
             rows += 1;
             for ((field, column), seen) in record.fields.iter().map(<[u8]>::trim_ascii).zip(&mut columns).zip(&mut seen)
@@ -183,7 +181,7 @@ impl DistinctValues {
         let Some(hashes) = &mut self.0 else { return };
         let mut hasher = DefaultHasher::new();
         hasher.write(field);
-        let Err(place) = hashes.binary_search(&hasher.finish()) else { return };
+        let Err(index) = hashes.binary_search(&hasher.finish()) else { return };
         if hashes.len() == MAX_CLASSES {
             self.0 = None;
             return;
@@ -192,11 +190,11 @@ impl DistinctValues {
         if hashes.len() == hashes.capacity() {
             hashes.reserve_exact(4.max(hashes.len() / 4));
         }
-        hashes.insert(place, hasher.finish());
+        hashes.insert(index, hasher.finish());
     }
 }
 
-impl AboutColumn {
+impl ColumnSummary {
     fn new(name: &str) -> Self {
         let name = name.to_owned();
         Self { name, numbers: 0, missing: 0, texts: 0, smallest: None, largest: None, different: None }
@@ -215,7 +213,7 @@ impl AboutColumn {
     }
 }
 
-fn ragged(record: &Record, header: &[String]) -> String {
+fn wrong_field_count(record: &Record, header: &[String]) -> String {
     format!(": {} fields, but the header has {}", record.fields.len(), header.len())
 }
 
@@ -236,17 +234,17 @@ fn name(field: &[u8], has_quotes: bool) -> Result<&str, &'static str> {
     std::str::from_utf8(name).map_err(|_| "is not UTF-8")
 }
 
-fn parse(mut records: Box<dyn Records + '_>, columns: Columns, most_bytes: u64) -> Result<Table, String> {
+fn parse(mut records: Box<dyn Records + '_>, columns: Columns, max_bytes: u64) -> Result<Table, String> {
     let header = header(&mut *records)?;
-    let chosen = ColumnIndices::new(&header, columns)?;
+    let selected = ColumnIndices::new(&header, columns)?;
     let mut rows = TableBuilder::default();
     let mut record = Record::default();
     while records.next(&mut record)? {
         let line = records.line(&record)?;
-        rows.add(&record, line, &header, &chosen).map_err(|problem| format!("line {line}{problem}"))?;
-        if rows.values.bytes() > most_bytes {
+        rows.add(&record, line, &header, &selected).map_err(|problem| format!("line {line}{problem}"))?;
+        if rows.values.bytes() > max_bytes {
             return Err(format!(
-                "line {line}: its numbers so far take {} bytes, more than data.resident_bytes = {most_bytes} allows in memory",
+                "line {line}: its numbers so far take {} bytes, more than data.resident_bytes = {max_bytes} allows in memory",
                 rows.values.bytes()
             ));
         }
@@ -254,14 +252,14 @@ fn parse(mut records: Box<dyn Records + '_>, columns: Columns, most_bytes: u64) 
     if rows.lines.is_empty() {
         return Err("it has no rows below its header".to_owned());
     }
-    let names: Vec<String> = chosen.features.iter().map(|&column| header[column].clone()).collect();
+    let names: Vec<String> = selected.features.iter().map(|&column| header[column].clone()).collect();
     if let (Columns::AllBut { .. }, Some(j)) = (columns, rows.constant(names.len())) {
         let (name, value) = (&names[j], rows.values.get(j));
         return Err(format!(
             "column {name:?} is {value} in every row, so it cannot distinguish classes; exclude it with data.ignore = [{name:?}]"
         ));
     }
-    let (labels, classes) = rows.in_order();
+    let (labels, classes) = rows.with_sorted_classes();
     Ok(Table { columns: names, values: rows.values, labels, classes, lines: rows.lines, sha256: records.sha256() })
 }
 
@@ -329,32 +327,33 @@ struct ColumnIndices {
 
 impl ColumnIndices {
     fn new(header: &[String], columns: Columns) -> Result<Self, String> {
-        let place = |name: &str| header.iter().position(|column| column == name);
-        let known = || format!("its columns are {}", listed(header));
-        let label_place = |label: &str| place(label).ok_or_else(|| format!("no label column {label:?}; {}", known()));
+        let index = |name: &str| header.iter().position(|column| column == name);
+        let column_list = || format!("its columns are {}", listed(header));
+        let label_index =
+            |label: &str| index(label).ok_or_else(|| format!("no label column {label:?}; {}", column_list()));
         match columns {
             Columns::AllBut { label, ignored } => {
-                let label = label_place(label)?;
-                if let Some(stranger) = ignored.iter().find(|name| place(name).is_none()) {
-                    return Err(format!("no column {stranger:?}, which data.ignore names; {}", known()));
+                let label = label_index(label)?;
+                if let Some(unknown) = ignored.iter().find(|name| index(name).is_none()) {
+                    return Err(format!("no column {unknown:?}, which data.ignore names; {}", column_list()));
                 }
                 let features: Vec<usize> =
                     (0..header.len()).filter(|&i| i != label && !ignored.contains(&header[i])).collect();
                 if features.is_empty() {
-                    return Err(format!("no feature column is left; {}", known()));
+                    return Err(format!("no feature column is left; {}", column_list()));
                 }
                 Ok(Self { features, label: Some(label) })
             }
             Columns::Named { features, label } => {
-                let places: BTreeMap<&str, usize> =
+                let indices: BTreeMap<&str, usize> =
                     header.iter().enumerate().map(|(i, name)| (name.as_str(), i)).collect();
                 let missing: Vec<String> =
-                    features.iter().filter(|name| !places.contains_key(name.as_str())).cloned().collect();
+                    features.iter().filter(|name| !indices.contains_key(name.as_str())).cloned().collect();
                 if !missing.is_empty() {
-                    return Err(format!("no column {}, which the model needs; {}", listed(&missing), known()));
+                    return Err(format!("no column {}, which the model needs; {}", listed(&missing), column_list()));
                 }
-                let features = features.iter().map(|name| places[name.as_str()]).collect();
-                Ok(Self { features, label: label.map(label_place).transpose()? })
+                let features = features.iter().map(|name| indices[name.as_str()]).collect();
+                Ok(Self { features, label: label.map(label_index).transpose()? })
             }
         }
     }
@@ -371,17 +370,17 @@ struct TableBuilder {
 }
 
 impl TableBuilder {
-    fn add(&mut self, record: &Record, line: u64, header: &[String], chosen: &ColumnIndices) -> Result<(), String> {
+    fn add(&mut self, record: &Record, line: u64, header: &[String], selected: &ColumnIndices) -> Result<(), String> {
         let Record { fields, has_quotes } = record;
         if fields.len() != header.len() {
-            return Err(ragged(record, header));
+            return Err(wrong_field_count(record, header));
         }
-        for &column in &chosen.features {
+        for &column in &selected.features {
             let value = number(fields[column].trim_ascii())
                 .map_err(|problem| format!(", column {:?}: {problem}", header[column]))?;
             self.values.push(value);
         }
-        if let Some(column) = chosen.label {
+        if let Some(column) = selected.label {
             let wrong = |problem: &str| format!(", column {:?}: the label {problem}", header[column]);
             let label = name(&fields[column], *has_quotes).map_err(wrong)?;
             if let Some(problem) = name_problem(label) {
@@ -417,9 +416,9 @@ impl TableBuilder {
     }
 
     /// Returns the labels as positions among the sorted classes, and the classes. See
-    /// [`in_label_order`].
-    fn in_order(&self) -> (Vec<u8>, Vec<String>) {
-        let classes = in_label_order(self.classes.keys().cloned().collect());
+    /// [`sorted_labels`].
+    fn with_sorted_classes(&self) -> (Vec<u8>, Vec<String>) {
+        let classes = sorted_labels(self.classes.keys().cloned().collect());
         let mut position = [0; MAX_CLASSES];
         for (i, name) in (0..=u8::MAX).zip(&classes) {
             position[usize::from(self.classes[name])] = i;
@@ -429,7 +428,7 @@ impl TableBuilder {
 }
 
 /// Sorts labels: in numeric order if all are numbers, else in character order.
-pub fn in_label_order(labels: BTreeSet<String>) -> Vec<String> {
+pub fn sorted_labels(labels: BTreeSet<String>) -> Vec<String> {
     let sizes: Option<Vec<f64>> = labels.iter().map(|label| number(label.as_bytes()).ok()).collect();
     let labels: Vec<String> = labels.into_iter().collect();
     let Some(sizes) = sizes else { return labels };
@@ -445,8 +444,8 @@ pub(crate) fn number(field: &[u8]) -> Result<f64, String> {
     }
     let text = std::str::from_utf8(field).map_err(|_| "not UTF-8".to_owned())?;
     match text.parse::<f64>() {
-        Ok(number) if number.is_finite() && number.abs() <= LARGEST => Ok(number),
-        Ok(number) if number.is_finite() => Err(format!("{number:e} is not between ±{LARGEST:e}")),
+        Ok(number) if number.is_finite() && number.abs() <= MAX_ABS_VALUE => Ok(number),
+        Ok(number) if number.is_finite() => Err(format!("{number:e} is not between ±{MAX_ABS_VALUE:e}")),
         _ => {
             let shown: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(40).collect();
             Err(format!("{shown:?} is not a number; {advice}"))

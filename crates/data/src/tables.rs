@@ -5,8 +5,8 @@ use std::sync::Arc;
 use chainrule_core::UnusedFiles;
 
 use crate::class_folders::file_name;
-use crate::readers::{part_files, table_endings};
-use crate::table::{AboutTable, Columns, Table, number};
+use crate::readers::{part_files, table_extensions};
+use crate::table::{Columns, Table, TableSummary, number};
 use crate::unused::unused;
 use crate::{DataError, Holdout, Origin, Request, Rows, Values, idx};
 
@@ -30,7 +30,7 @@ pub struct TableRequest {
 impl TableRequest {
     /// Returns why no table can be read so.
     fn problem(&self) -> Option<String> {
-        let twice = |names: &[String]| {
+        let duplicate = |names: &[String]| {
             let mut seen = BTreeSet::new();
             names.iter().find(|name| !seen.insert(name.to_owned())).cloned()
         };
@@ -43,11 +43,11 @@ impl TableRequest {
             if features.is_empty() {
                 return Some("the list of features is empty".to_owned());
             }
-            if let Some(name) = twice(features) {
+            if let Some(name) = duplicate(features) {
                 return Some(format!("the feature {name:?} is named twice"));
             }
         }
-        let name = twice(self.classes.as_deref()?)?;
+        let name = duplicate(self.classes.as_deref()?)?;
         Some(format!("the class {name:?} is named twice"))
     }
 }
@@ -83,9 +83,9 @@ pub struct TableSplit {
 
 /// The contents of tables, without a judgement of their use for training.
 #[derive(Clone, Debug)]
-pub struct AboutTables {
+pub struct TableSummaries {
     /// Each file with its contents.
-    pub files: Vec<(String, AboutTable)>,
+    pub files: Vec<(String, TableSummary)>,
     /// The files of the data folder that are not used.
     pub unused: UnusedFiles,
 }
@@ -97,7 +97,7 @@ pub(crate) const VALIDATION: [&str; 4] = ["validation", "valid", "val", "test"];
 
 /// Returns the path of the table with this name in a folder, plain or gzipped.
 fn in_folder(folder: &Path, name: &str) -> Option<PathBuf> {
-    table_endings().map(|ending| folder.join(format!("{name}{ending}"))).find(|path| path.is_file())
+    table_extensions().map(|extension| folder.join(format!("{name}{extension}"))).find(|path| path.is_file())
 }
 
 /// Returns whether a path names tables: any file, or a folder with a training table.
@@ -110,7 +110,7 @@ fn unused_tables(folder: &Path, used: impl IntoIterator<Item = PathBuf>) -> Unus
     unused(folder, used, |path| {
         let is_part = [TRAIN].iter().chain(&VALIDATION).any(|part| {
             let name = file_name(path);
-            table_endings().any(|ending| name == format!("{part}{ending}"))
+            table_extensions().any(|extension| name == format!("{part}{extension}"))
         });
         is_part.then(|| "another table is used for this part".to_owned())
     })
@@ -121,7 +121,7 @@ impl Request {
     ///
     /// # Errors
     /// Fails if a table cannot be read or is not a table.
-    pub fn about_tables(&self) -> Result<Option<AboutTables>, DataError> {
+    pub fn summarize_tables(&self) -> Result<Option<TableSummaries>, DataError> {
         let Some(path) = self.path().filter(|path| are_tables(path)) else { return Ok(None) };
         let (paths, unused) = match path.is_file() {
             true => (vec![path], UnusedFiles::default()),
@@ -133,13 +133,13 @@ impl Request {
             }
         };
         let about = |path: PathBuf| {
-            let about = AboutTable::read(idx::open(&path)?);
+            let about = TableSummary::read(idx::open(&path)?);
             Ok((
                 path.display().to_string(),
                 about.map_err(|problem| DataError::Table { path, problem: problem.to_string() })?,
             ))
         };
-        Ok(Some(AboutTables { files: paths.into_iter().map(about).collect::<Result<_, _>>()?, unused }))
+        Ok(Some(TableSummaries { files: paths.into_iter().map(about).collect::<Result<_, _>>()?, unused }))
     }
 }
 
@@ -173,8 +173,8 @@ impl Tables {
         let files = [(&train_path, &train), (&validation_path, &validation)];
         let files = files.map(|(path, table)| (file_name(path), table.sha256.clone())).into();
         if request.classes.is_none() {
-            let stranger = (0..validation.len()).find(|&row| !classes.contains(label(&validation, row)));
-            if let Some(row) = stranger {
+            let unknown = (0..validation.len()).find(|&row| !classes.contains(label(&validation, row)));
+            if let Some(row) = unknown {
                 let problem = format!(
                     "line {}: the label {:?} occurs in no row of {}",
                     validation.lines[row],

@@ -18,12 +18,12 @@ pub(crate) fn unused(
 ) -> UnusedFiles {
     let used: BTreeSet<PathBuf> = used.into_iter().collect();
     let mut found = UnusedFiles::default();
-    inspect_source(folder, "", &used, &reason, &mut found);
+    collect_unused(folder, "", &used, &reason, &mut found);
     found
 }
 
 /// Searches one folder. `below` is its path relative to the first folder.
-fn inspect_source(
+fn collect_unused(
     folder: &Path,
     below: &str,
     used: &BTreeSet<PathBuf>,
@@ -42,14 +42,14 @@ fn inspect_source(
         if used.range(path.clone()..).next().is_some_and(|next| next.starts_with(&path)) {
             inner.push((path, format!("{below}{name}/")));
         } else if found.files.len() < UnusedFiles::MAX_LISTED {
-            let ending = if path.is_dir() { "/" } else { "" };
+            let slash = if path.is_dir() { "/" } else { "" };
             let reason = reason(&path);
-            found.files.push(UnusedFile { path: format!("{below}{name}{ending}"), reason });
+            found.files.push(UnusedFile { path: format!("{below}{name}{slash}"), reason });
         } else {
             found.left_out += 1;
         }
     }
     for (path, below) in inner {
-        inspect_source(&path, &below, used, reason, found);
+        collect_unused(&path, &below, used, reason, found);
     }
 }

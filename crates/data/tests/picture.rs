@@ -107,13 +107,13 @@ fn colours_alpha_depth_and_format_make_no_difference() {
     assert_near(&read(&encoded(grey.clone(), ImageFormat::Jpeg), SIZE).unwrap(), &expected, 3.0, "JPEG");
 
     // Black or white ink on a transparent ground is laid over the contrasting colour.
-    for (ink, ground) in [(0, 255), (255, 0)] {
+    for (ink, background) in [(0, 255), (255, 0)] {
         let clear = GrayAlphaImage::from_fn(90, 170, |x, y| {
             LumaA(if grey.get_pixel(x, y).0[0] == 0 { [ink, 255] } else { [ink, 0] })
         });
         let found = read(&png(clear), SIZE).unwrap();
         assert_eq!(found.pixels, expected.pixels);
-        assert_eq!(found.treatment.laid_over, Some(ground));
+        assert_eq!(found.treatment.laid_over, Some(background));
     }
     let opaque = GrayAlphaImage::from_fn(90, 170, |x, y| LumaA([grey.get_pixel(x, y).0[0], 255]));
     assert_eq!(read(&png(opaque), SIZE).unwrap(), expected);
@@ -148,11 +148,11 @@ fn a_blank_picture_is_rejected() {
     for level in [0, 100, 255] {
         let sheet = GrayImage::from_pixel(50, 60, Luma([level]));
         let error = read(&png(sheet), SIZE).unwrap_err();
-        assert!(matches!(error, PictureError::Blank { ground } if ground == level), "{error}");
+        assert!(matches!(error, PictureError::Blank { background } if background == level), "{error}");
         assert!(error.to_string().starts_with("nothing is drawn on it"), "{error}");
     }
     let faint = seven(90, 170, 240, 255);
-    assert!(matches!(read(&png(faint), SIZE), Err(PictureError::Blank { ground: 255 })));
+    assert!(matches!(read(&png(faint), SIZE), Err(PictureError::Blank { background: 255 })));
 }
 
 #[test]

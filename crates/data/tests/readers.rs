@@ -8,8 +8,8 @@ use std::path::Path;
 use chainrule_core::DataKind;
 use chainrule_data::idx::images_header;
 use chainrule_data::picture::PictureError;
-use chainrule_data::readers::{IMAGES, Input, PICTURES, READERS, Reader, TABLES, names, of, sniff, table_endings};
-use chainrule_data::table::{AboutTable, Columns, Table};
+use chainrule_data::readers::{IMAGES, Input, PICTURES, READERS, Reader, TABLES, names, of, sniff, table_extensions};
+use chainrule_data::table::{Columns, Table, TableSummary};
 use chainrule_data::{
     Counts, DataError, PictureMode, Request, TableRequest, Tables, find, input_files, unused_message,
 };
@@ -54,18 +54,18 @@ fn each_reader_accepts_only_its_own_files() {
 
 #[test]
 fn readers_have_distinct_names_and_extensions() {
-    let endings: Vec<&str> = READERS.iter().flat_map(|reader| reader.endings()).copied().collect();
+    let extensions: Vec<&str> = READERS.iter().flat_map(|reader| reader.extensions()).copied().collect();
     let names: Vec<&str> = READERS.iter().map(|reader| reader.name()).collect();
-    for mut words in [names, endings] {
+    for mut words in [names, extensions] {
         words.sort_unstable();
         assert!(words.windows(2).all(|pair| pair[0] != pair[1]), "{words:?}");
     }
     for reader in READERS {
         let [name, one, about] = [reader.name(), reader.one(), reader.about()];
         assert!(one.contains(name) && (one.starts_with("a ") || one.starts_with("an ")), "{one}");
-        assert!(!reader.endings().is_empty() && !about.is_empty() && !about.contains('\n'), "{name}");
-        let is_plain = |ending: &&str| !ending.starts_with('.') && **ending == ending.to_lowercase();
-        assert!(reader.endings().iter().all(is_plain), "{name}");
+        assert!(!reader.extensions().is_empty() && !about.is_empty() && !about.contains('\n'), "{name}");
+        let is_plain = |extension: &&str| !extension.starts_with('.') && **extension == extension.to_lowercase();
+        assert!(reader.extensions().iter().all(is_plain), "{name}");
     }
 }
 
@@ -92,9 +92,9 @@ fn every_list_of_file_formats_is_complete() {
     names_all(&PictureError::Format.to_string(), PICTURES);
 
     let json = &b"[{\"length\": 1}]"[..];
-    names_all(&AboutTable::read(json).unwrap_err().to_string(), TABLES);
+    names_all(&TableSummary::read(json).unwrap_err().to_string(), TABLES);
     for reader in of(IMAGES) {
-        let said = AboutTable::read(&fixture(reader)[..]).unwrap_err().to_string();
+        let said = TableSummary::read(&fixture(reader)[..]).unwrap_err().to_string();
         assert!(said.contains(reader.name()) && said.contains("; name the folder"), "{said}");
         names_all(&said, TABLES);
     }
@@ -106,8 +106,8 @@ fn every_list_of_file_formats_is_complete() {
     names_all(&found(&at("no-such-file-at-all")), TABLES);
     let missing = found(&at("empty"));
     names_all(&missing, PICTURES);
-    for ending in of(TABLES).map(|reader| reader.endings()[0]) {
-        assert!(missing.contains(&format!("train.{ending}")), "{missing}");
+    for extension in of(TABLES).map(|reader| reader.extensions()[0]) {
+        assert!(missing.contains(&format!("train.{extension}")), "{missing}");
     }
     let unused = chainrule_core::UnusedFiles {
         files: vec![chainrule_core::UnusedFile { path: "notes.txt".to_owned(), reason: None }],
@@ -128,22 +128,22 @@ const ANY: TableRequest = TableRequest {
 
 #[test]
 fn a_folder_may_have_tables_of_every_extension_plain_or_gzipped() {
-    for ending in table_endings() {
+    for extension in table_extensions() {
         let folder = tempfile::tempdir().unwrap();
         let request = TableRequest { label: Some("species".to_owned()), ..ANY };
         let is_table = || Request::Folder(folder.path().to_owned()).is_table();
         assert!(!is_table());
-        let reader = of(TABLES).find(|reader| reader.endings().iter().any(|own| ending.contains(own))).unwrap();
+        let reader = of(TABLES).find(|reader| reader.extensions().iter().any(|own| extension.contains(own))).unwrap();
         let content = fixture(reader);
-        let content = if ending.ends_with(".gz") { gzipped(&content) } else { content };
-        fs::write(folder.path().join(format!("train{ending}")), &content).unwrap();
-        assert!(is_table(), "{ending}");
+        let content = if extension.ends_with(".gz") { gzipped(&content) } else { content };
+        fs::write(folder.path().join(format!("train{extension}")), &content).unwrap();
+        assert!(is_table(), "{extension}");
         let lacks = Tables::read(folder.path(), &request).unwrap_err();
-        let usual = format!("val.{}", reader.endings()[0]);
+        let usual = format!("val.{}", reader.extensions()[0]);
         assert!(matches!(&lacks, DataError::NoTable { names, .. } if names.contains(&usual)), "{lacks}");
-        fs::write(folder.path().join(format!("val{ending}")), &content).unwrap();
+        fs::write(folder.path().join(format!("val{extension}")), &content).unwrap();
         let tables = Tables::read(folder.path(), &request).unwrap();
-        assert_eq!((tables.columns, tables.classes.len()), (vec!["length".to_owned()], 2), "{ending}");
+        assert_eq!((tables.columns, tables.classes.len()), (vec!["length".to_owned()], 2), "{extension}");
     }
 }
 

@@ -27,10 +27,10 @@ fn selections_of_rows_classes_and_columns_compose_in_any_order() {
     let rows = table();
     assert_eq!((rows.kind(), rows.len(), rows.n_features()), (FeatureKind::Numbers, 5, 3));
     let some = rows.select(&[4, 2, 0]);
-    assert_eq!((some.labels(), some.stored(0)), (vec![1, 2, 0], 4));
+    assert_eq!((some.labels(), some.stored_index(0)), (vec![1, 2, 0], 4));
     // Class 1 is left out, and class 2 comes first.
     let other = some.with_classes(&[Some(1), None, Some(0)]);
-    assert_eq!((other.labels(), other.stored(0), other.stored(1)), (vec![0, 1], 2, 0));
+    assert_eq!((other.labels(), other.stored_index(0), other.stored_index(1)), (vec![0, 1], 2, 0));
     let columns = other.clone().with_columns(&[2, 0]);
     assert_eq!(all(&columns), [[number(2, 2), number(2, 0)], [number(0, 2), number(0, 0)]]);
     // Columns of selected columns, also of selected rows.
@@ -104,7 +104,7 @@ fn into_memory_keeps_only_the_selected_images() {
     let rows = Rows::from(images);
     let few = rows.select(&[7, 8, 30]);
     let kept = few.clone().into_memory(u64::MAX).unwrap();
-    assert_eq!((kept.labels(), kept.stored(2), few.stored(2)), (few.labels(), 2, 30));
+    assert_eq!((kept.labels(), kept.stored_index(2), few.stored_index(2)), (few.labels(), 2, 30));
     assert_eq!((kept.sha256().unwrap(), kept.bytes()), (few.sha256().unwrap(), 3 * 784));
     assert_eq!(
         rows.clone().into_memory(0).unwrap().sha256().unwrap(),

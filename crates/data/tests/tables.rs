@@ -4,7 +4,7 @@
 
 use std::io::Write;
 
-use chainrule_data::table::{AboutTable, Columns, Table};
+use chainrule_data::table::{Columns, Table, TableSummary};
 use chainrule_data::{Holdout, TableRequest, Tables, sha256};
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -163,7 +163,7 @@ fn other_formats_are_recognised_by_name() {
         (b"a\tthe b, c\ty\n1\t2\tu\n".to_vec(), "separated by tabs", "commas"),
         (table.replace(',', "|").into_bytes(), "separated by '|'", "commas"),
     ] {
-        for problem in [read(&content).unwrap_err(), AboutTable::read(&content[..]).unwrap_err().to_string()] {
+        for problem in [read(&content).unwrap_err(), TableSummary::read(&content[..]).unwrap_err().to_string()] {
             assert!(problem.contains(what) && problem.contains(advice), "{what}: {problem:?}");
             assert_eq!(problem.lines().count(), 1, "{problem:?}");
         }

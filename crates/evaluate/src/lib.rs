@@ -16,17 +16,17 @@ pub struct Tally {
     weighted: Option<(Vec<f64>, f64)>,
     /// `classes * classes`, by label and then by prediction.
     confusion: Vec<u64>,
-    bins: [Sums; BINS],
+    bins: [BinSums; BINS],
     /// Sorted by confidence, the highest first.
-    wrong: Vec<Wrong>,
-    most_wrong: usize,
+    wrong: Vec<Misclassified>,
+    max_wrong: usize,
 }
 
 /// The number of bins in the reliability table, all of the same width.
 const BINS: usize = 10;
 
 #[derive(Clone, Copy, Debug, Default)]
-struct Sums {
+struct BinSums {
     rows: u64,
     confidence: f64,
     right: u64,
@@ -34,7 +34,7 @@ struct Sums {
 
 /// A misclassified row. Classes are positions.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-pub struct Wrong {
+pub struct Misclassified {
     /// The index of the row.
     pub row: usize,
     /// Its true class.
@@ -75,7 +75,7 @@ pub struct Scores {
     /// (3).
     pub expected_calibration_error: f64,
     /// The misclassified rows with the highest confidence, sorted by confidence, the highest first.
-    pub most_confidently_wrong: Vec<Wrong>,
+    pub most_confidently_wrong: Vec<Misclassified>,
 }
 
 /// The metrics of one class against all others. `None` stands for 0 / 0.
@@ -109,12 +109,12 @@ pub struct Bin {
 }
 
 impl Tally {
-    /// Creates an empty tally for this number of classes. It keeps the `most_wrong` most
+    /// Creates an empty tally for this number of classes. It keeps the `max_wrong` most
     /// confidently misclassified rows.
-    pub fn new(classes: usize, most_wrong: usize) -> Self {
+    pub fn new(classes: usize, max_wrong: usize) -> Self {
         let confusion = vec![0; classes * classes];
         let (bins, wrong) = (Default::default(), Vec::new());
-        Self { classes, rows: 0, loss: 0.0, weighted: None, confusion, bins, wrong, most_wrong }
+        Self { classes, rows: 0, loss: 0.0, weighted: None, confusion, bins, wrong, max_wrong }
     }
 
     /// Computes the class-weighted loss, too.
@@ -153,9 +153,9 @@ impl Tally {
         }
         // Of rows with equal confidence, the earlier ones are kept.
         let place = self.wrong.partition_point(|wrong| wrong.confidence >= confidence);
-        if place < self.most_wrong {
-            self.wrong.truncate(self.most_wrong - 1);
-            self.wrong.insert(place, Wrong { row, label, predicted, confidence });
+        if place < self.max_wrong {
+            self.wrong.truncate(self.max_wrong - 1);
+            self.wrong.insert(place, Misclassified { row, label, predicted, confidence });
         }
     }
 
@@ -167,7 +167,7 @@ impl Tally {
         let confusion: Vec<Vec<u64>> = self.confusion.chunks_exact(self.classes).map(<[u64]>::to_vec).collect();
         let right = (0..self.classes).map(|class| confusion[class][class]).sum();
         let reliability: Vec<Bin> = self.bins.iter().enumerate().map(|(i, sums)| sums.bin(i)).collect();
-        let apart = |bin: &Bin| Some(bin.rows as f64 * (bin.accuracy? - bin.confidence?).abs());
+        let weighted_gap = |bin: &Bin| Some(bin.rows as f64 * (bin.accuracy? - bin.confidence?).abs());
         Some(Scores {
             rows: self.rows,
             right,
@@ -177,7 +177,7 @@ impl Tally {
             accuracy_interval: wilson(right, self.rows),
             per_class: (0..self.classes).map(|class| ClassScores::new(&confusion, class)).collect(),
             confusion,
-            expected_calibration_error: reliability.iter().filter_map(apart).sum::<f64>() / self.rows as f64,
+            expected_calibration_error: reliability.iter().filter_map(weighted_gap).sum::<f64>() / self.rows as f64,
             reliability,
             most_confidently_wrong: self.wrong.clone(),
         })
@@ -189,7 +189,7 @@ fn bin(confidence: f64) -> usize {
     (1..BINS).find(|&i| confidence <= i as f64 / BINS as f64).unwrap_or(BINS) - 1
 }
 
-impl Sums {
+impl BinSums {
     fn bin(&self, i: usize) -> Bin {
         let [above, up_to] = [i, i + 1].map(|i| i as f64 / BINS as f64);
         let of_rows = |sum: f64| (self.rows > 0).then(|| sum / self.rows as f64);
@@ -235,7 +235,7 @@ pub fn wilson(right: u64, rows: u64) -> [f64; 2] {
 mod tests {
     use super::*;
 
-    fn close(found: f64, expected: f64) {
+    fn assert_close(found: f64, expected: f64) {
         assert!((found - expected).abs() < 1e-12, "{found} and {expected}");
     }
 
@@ -255,7 +255,7 @@ mod tests {
         {
             let ClassScores { precision, recall, f1, rows, .. } = scores.per_class[class];
             let found = [precision.unwrap(), recall.unwrap(), f1.unwrap(), rows as f64];
-            found.into_iter().zip(expected).for_each(|(found, &expected)| close(found, expected));
+            found.into_iter().zip(expected).for_each(|(found, &expected)| assert_close(found, expected));
         }
     }
 
@@ -300,10 +300,10 @@ mod tests {
         let scores = tally.scores().unwrap();
         let rows: Vec<u64> = scores.reliability.iter().map(|bin| bin.rows).collect();
         assert_eq!(rows, [0, 0, 0, 0, 0, 2, 0, 0, 0, 3]);
-        close(scores.reliability[5].confidence.unwrap(), 0.575);
-        close(scores.reliability[9].accuracy.unwrap(), 2.0 / 3.0);
+        assert_close(scores.reliability[5].confidence.unwrap(), 0.575);
+        assert_close(scores.reliability[9].accuracy.unwrap(), 2.0 / 3.0);
         assert_eq!((scores.reliability[0].confidence, scores.reliability[0].accuracy), (None, None));
-        close(scores.expected_calibration_error, 0.21);
+        assert_close(scores.expected_calibration_error, 0.21);
         assert_eq!([0.0, 0.1, 0.100_001, 0.9, 0.900_001, 1.0].map(bin), [0, 0, 1, 8, 9, 9]);
     }
 

@@ -56,7 +56,7 @@ pub struct Model {
     /// The names of the file's other arrays, which are not read.
     pub not_read: Option<String>,
     /// Whether softmax was assumed because neither the file nor the hints specify the link.
-    pub is_taken_for_softmax: bool,
+    pub assumes_softmax: bool,
 }
 
 /// An error of an import. [`Hints`] can add missing facts.
@@ -139,9 +139,9 @@ impl Model {
                 count(columns, "class")
             )));
         }
-        let is_taken_for_softmax = about.link.is_none() && link == LinkKind::Softmax;
+        let assumes_softmax = about.link.is_none() && link == LinkKind::Softmax;
         let not_read = about.not_read;
-        Ok(Self { link, precision, schema, parameters, preprocessing, has_bias, not_read, is_taken_for_softmax })
+        Ok(Self { link, precision, schema, parameters, preprocessing, has_bias, not_read, assumes_softmax })
     }
 }
 
@@ -199,7 +199,7 @@ fn schema(
     hints: &Hints,
     about: &WeightHints,
     link: LinkKind,
-    by: &Preprocessing,
+    preprocessing: &Preprocessing,
     d: usize,
 ) -> Result<Schema, ImportError> {
     let names = match hints.classes.as_ref().or(about.classes.as_ref()) {
@@ -210,13 +210,13 @@ fn schema(
     let classes = |kind| Class::all_of(kind, &names);
     let is_table = hints.columns.is_some()
         || matches!(about.row, Some(Row::Numbers { .. }))
-        || (hints.image_size.is_none() && about.row.is_none() && *by == Preprocessing::Raw);
+        || (hints.image_size.is_none() && about.row.is_none() && *preprocessing == Preprocessing::Raw);
     if is_table {
-        let known = match &about.row {
+        let column_names = match &about.row {
             Some(Row::Numbers { names }) => Some(names.clone()),
             _ => None,
         };
-        let features = hints.columns.clone().or(known).ok_or(ImportError::NoColumns(d))?;
+        let features = hints.columns.clone().or(column_names).ok_or(ImportError::NoColumns(d))?;
         if features.len() != d {
             let problem = format!("it has {}, and names of {}", count(d, "feature"), count(features.len(), "column"));
             return Err(problem.into());
@@ -224,10 +224,10 @@ fn schema(
         if let Some(problem) = features.iter().find_map(|name| name_problem(name)) {
             return Err(format!("the name of a column {problem}").into());
         }
-        if let Some(twice) =
+        if let Some(duplicate) =
             features.iter().enumerate().find_map(|(i, name)| features[..i].contains(name).then_some(name))
         {
-            return Err(format!("two columns are called {twice:?}, and columns are found by their names").into());
+            return Err(format!("two columns are called {duplicate:?}, and columns are found by their names").into());
         }
         let kind = DataKind::Table;
         return Ok(Schema { kind, image_size: [1, d], features, classes: classes(kind)? });
@@ -236,7 +236,7 @@ fn schema(
     let image_size = match (hints.image_size, &about.row) {
         (Some(size), _) => size,
         (None, Some(Row::Image { height, width } | Row::Picture { height, width })) => [*height, *width],
-        (None, _) if matches!(by, Preprocessing::Standardized(_)) => return Err(ImportError::NoKind(d)),
+        (None, _) if matches!(preprocessing, Preprocessing::Standardized(_)) => return Err(ImportError::NoKind(d)),
         (None, _) if side * side == d => [side, side],
         (None, _) => return Err(ImportError::NoSquare(d)),
     };

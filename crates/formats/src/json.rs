@@ -10,10 +10,10 @@ use crate::{WeightHints, Layout, Portable, Row, Spec, Weights};
 
 pub(crate) const SPEC: Spec = Spec {
     name: "json",
-    endings: &["json"],
+    extensions: &["json"],
     about: "All of it, for any language",
     // The header length of a safetensors file may also begin with `{`, but its last byte is 0.
-    is_one: |bytes| bytes.starts_with(b"{") && bytes.get(7).is_some_and(|&byte| byte != 0),
+    sniff: |bytes| bytes.starts_with(b"{") && bytes.get(7).is_some_and(|&byte| byte != 0),
     write,
     read: Some(|bytes, _| read(bytes)),
 };
@@ -130,14 +130,14 @@ impl PerFeature {
     }
 }
 
-pub(crate) fn known(description: &str, d: usize) -> Result<WeightHints, String> {
+pub(crate) fn parse_description(description: &str, d: usize) -> Result<WeightHints, String> {
     let found: ParsedDescription = serde_json::from_str(description)
         .map_err(|error| format!("its description is not one: {}", one_line(&error.to_string())))?;
-    Ok(found.known(d))
+    Ok(found.parse_description(d))
 }
 
 impl ParsedDescription {
-    fn known(self, d: usize) -> WeightHints {
+    fn parse_description(self, d: usize) -> WeightHints {
         WeightHints {
             link: Some(self.kind),
             classes: Some(self.classes.into_iter().map(String::from).collect()),
@@ -176,5 +176,5 @@ fn read(bytes: &[u8]) -> Result<Weights, String> {
     let precision = if are_f32 { Precision::F32 } else { Precision::F64 };
     let matrix = ("weight".to_owned(), [k, d], weight.concat());
     let (vector, layout) = (Some(("bias".to_owned(), bias)), Some(Layout::RowPerClass));
-    WeightArrays { matrix, vector, precision, layout, about: description.known(d) }.weights(None)
+    WeightArrays { matrix, vector, precision, layout, about: description.parse_description(d) }.weights(None)
 }

@@ -89,11 +89,11 @@ struct Spec {
     /// The name used on the command line.
     name: &'static str,
     /// The file extensions, the usual one first.
-    endings: &'static [&'static str],
+    extensions: &'static [&'static str],
     /// A one-line description of the target program and the content.
     about: &'static str,
     /// Returns whether a file begins like this format.
-    is_one: fn(&[u8]) -> bool,
+    sniff: fn(&[u8]) -> bool,
     write: fn(&Portable) -> Vec<u8>,
     /// The function that reads the format, if it can be read. [`Layout`] is used if the file does
     /// not specify one.
@@ -154,10 +154,11 @@ impl Format {
     ///
     /// # Errors
     /// Fails if no format has this extension; the error lists the extensions.
-    pub fn of_file(file: &Path) -> Result<Self, UnknownEnding> {
-        let ending = file.extension().map(|ending| ending.to_string_lossy().to_lowercase()).unwrap_or_default();
-        let found = Self::ALL.into_iter().find(|format| format.spec().endings.contains(&ending.as_str()));
-        found.ok_or(UnknownEnding)
+    pub fn of_file(file: &Path) -> Result<Self, UnknownExtension> {
+        let extension =
+            file.extension().map(|extension| extension.to_string_lossy().to_lowercase()).unwrap_or_default();
+        let found = Self::ALL.into_iter().find(|format| format.spec().extensions.contains(&extension.as_str()));
+        found.ok_or(UnknownExtension)
     }
 }
 
@@ -169,13 +170,13 @@ impl fmt::Display for Format {
 
 /// No [`Format`] has the file's extension.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct UnknownEnding;
+pub struct UnknownExtension;
 
-impl fmt::Display for UnknownEnding {
+impl fmt::Display for UnknownExtension {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let endings = Format::ALL.iter().flat_map(|format| format.spec().endings);
-        let endings: Vec<String> = endings.map(|ending| format!(".{ending}")).collect();
-        write!(f, "the format is known by the ending: {}", one_of(&endings))
+        let extensions = Format::ALL.iter().flat_map(|format| format.spec().extensions);
+        let extensions: Vec<String> = extensions.map(|extension| format!(".{extension}")).collect();
+        write!(f, "the format is known by the ending: {}", one_of(&extensions))
     }
 }
 
@@ -194,7 +195,7 @@ fn one_of(names: &[impl AsRef<str>]) -> String {
     text
 }
 
-impl std::error::Error for UnknownEnding {}
+impl std::error::Error for UnknownExtension {}
 
 impl Portable {
     /// Returns the content of a file in `format`.
@@ -209,7 +210,7 @@ impl Portable {
 
     /// Returns the weights as `[k, d]`, with the feature as the fastest index, as most tools store
     /// them.
-    fn weight_by_class(&self) -> Vec<f64> {
+    fn weight_rows(&self) -> Vec<f64> {
         (0..self.parameters.columns).flat_map(|class| self.parameters.of_class(class)).collect()
     }
 

@@ -13,20 +13,20 @@ use crate::pickle;
 /// Fails if the array is damaged, or has an unsupported version or type.
 pub(crate) fn read(bytes: &[u8]) -> Result<Array, String> {
     let rest = bytes.strip_prefix(b"\x93NUMPY").ok_or("it does not begin as a NumPy array does")?;
-    let breaks_off = || "it breaks off".to_owned();
-    let (&[major, _], rest) = rest.split_first_chunk().ok_or_else(breaks_off)?;
+    let truncated = || "it breaks off".to_owned();
+    let (&[major, _], rest) = rest.split_first_chunk().ok_or_else(truncated)?;
     let (length, rest) = match major {
         1 => {
-            let (length, rest) = rest.split_first_chunk().ok_or_else(breaks_off)?;
+            let (length, rest) = rest.split_first_chunk().ok_or_else(truncated)?;
             (usize::from(u16::from_le_bytes(*length)), rest)
         }
         2 | 3 => {
-            let (length, rest) = rest.split_first_chunk().ok_or_else(breaks_off)?;
+            let (length, rest) = rest.split_first_chunk().ok_or_else(truncated)?;
             (u32::from_le_bytes(*length) as usize, rest)
         }
         other => return Err(format!("version {other} of NumPy's format is not known")),
     };
-    let (header, data) = rest.split_at_checked(length).ok_or_else(breaks_off)?;
+    let (header, data) = rest.split_at_checked(length).ok_or_else(truncated)?;
     let header = std::str::from_utf8(header).map_err(|_| "its header is no text".to_owned())?;
     let header = Header::parse(header).ok_or_else(|| "its header is not what NumPy writes".to_owned())?;
     header.array(data)
@@ -202,7 +202,7 @@ impl Element {
     pub(crate) fn read(self, data: &[u8]) -> Result<Values, String> {
         let Self { is_big_endian, kind, size } = self;
         let elements = data.chunks_exact(size);
-        let whole = |no_text: Option<Vec<String>>| no_text.ok_or_else(|| "a text in it is none".to_owned());
+        let all_valid = |texts: Option<Vec<String>>| texts.ok_or_else(|| "a text in it is none".to_owned());
         Ok(match (kind, size) {
             (b'f', 4) => {
                 let read = if is_big_endian { f32::from_be_bytes } else { f32::from_le_bytes };
@@ -233,7 +233,7 @@ impl Element {
                     let units = bytes.as_chunks().0.iter().map(|&chunk| read(chunk));
                     units.take_while(|&unit| unit != 0).map(char::from_u32).collect()
                 };
-                Values::Texts(whole(elements.map(text).collect())?)
+                Values::Texts(all_valid(elements.map(text).collect())?)
             }
             // Bytes of a text, padded with zeros by NumPy.
             _ => {
@@ -241,7 +241,7 @@ impl Element {
                     let end = bytes.iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1);
                     std::str::from_utf8(&bytes[..end]).map(str::to_owned).ok()
                 };
-                Values::Texts(whole(elements.map(text).collect())?)
+                Values::Texts(all_valid(elements.map(text).collect())?)
             }
         })
     }

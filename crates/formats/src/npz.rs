@@ -9,16 +9,16 @@ use chainrule_core::{LinkKind, Precision, one_line};
 use flate2::bufread::DeflateDecoder;
 use rawzip::{CompressionMethod, ZipArchive, ZipArchiveWriter};
 
-use crate::json::{Description, known};
+use crate::json::{Description, parse_description};
 use crate::npy::{self, Array, Values};
 use crate::weights::{WeightArrays, MAX_BYTES, PICKLED, list};
 use crate::{WeightHints, Layout, Portable, Spec, Weights};
 
 pub(crate) const SPEC: Spec = Spec {
     name: "npz",
-    endings: &["npz"],
+    extensions: &["npz"],
     about: "NumPy and scikit-learn: `coef` (k x d), `intercept`, `classes`, and `mean` and `scale` of the features",
-    is_one: |bytes| bytes.starts_with(b"PK"),
+    sniff: |bytes| bytes.starts_with(b"PK"),
     write,
     read: Some(read),
 };
@@ -68,7 +68,7 @@ const IN_MEMORY: &str = "a small archive in memory can be written";
 fn coefficients(model: &Portable) -> (Vec<f64>, Vec<f64>) {
     let parameters = &model.parameters;
     if parameters.columns != 2 || model.link == LinkKind::OneVsRest {
-        return (model.weight_by_class(), parameters.bias.clone());
+        return (model.weight_rows(), parameters.bias.clone());
     }
     let [first, second] = [0, 1].map(|class| parameters.of_class(class));
     let difference = first.iter().zip(second).map(|(first, second)| second - first).collect();
@@ -140,7 +140,7 @@ fn arrays(bytes: &[u8]) -> Result<BTreeMap<String, Vec<u8>>, String> {
     Ok(arrays)
 }
 
-fn of_arrays(mut arrays: BTreeMap<String, Vec<u8>>, asked: Option<Layout>) -> Result<Weights, String> {
+fn of_arrays(mut arrays: BTreeMap<String, Vec<u8>>, requested: Option<Layout>) -> Result<Weights, String> {
     let names: Vec<String> = arrays.keys().cloned().collect();
     let mut take = |names: &[&'static str]| {
         let found = names.iter().find_map(|&name| Some((name, arrays.remove(name)?)));
@@ -181,7 +181,7 @@ fn of_arrays(mut arrays: BTreeMap<String, Vec<u8>>, asked: Option<Layout>) -> Re
     let layout = name.starts_with("coef").then_some(Layout::RowPerClass);
     let d = shape[1];
     let mut about = match description {
-        Some((_, Array { values: Values::Texts(text), .. })) if text.len() == 1 => known(&text[0], d)?,
+        Some((_, Array { values: Values::Texts(text), .. })) if text.len() == 1 => parse_description(&text[0], d)?,
         _ => WeightHints::default(),
     };
     // One row means two classes. A description of a link with one column stays.
@@ -203,7 +203,7 @@ fn of_arrays(mut arrays: BTreeMap<String, Vec<u8>>, asked: Option<Layout>) -> Re
     let others: Vec<&str> = arrays.keys().map(String::as_str).collect();
     about.not_read = if others.is_empty() { None } else { Some(list(&others)) };
     let precision = if are_f32 { Precision::F32 } else { Precision::F64 };
-    WeightArrays { matrix: (name.to_owned(), shape, values), vector, precision, layout, about }.weights(asked)
+    WeightArrays { matrix: (name.to_owned(), shape, values), vector, precision, layout, about }.weights(requested)
 }
 
 fn floats(name: &str, array: Array) -> Result<Vec<f64>, String> {

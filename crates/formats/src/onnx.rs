@@ -13,10 +13,10 @@ use crate::{Portable, Row, Spec};
 
 pub(crate) const SPEC: Spec = Spec {
     name: "onnx",
-    endings: &["onnx"],
+    extensions: &["onnx"],
     about: "onnxruntime: the whole model, from raw rows to probabilities and labels",
     // Protocol Buffers: `ir_version`, then the producer's name, as exporters write them.
-    is_one: |bytes| matches!(bytes, [0x08, _, 0x12, ..]) && bytes.get(8) != Some(&b'{'),
+    sniff: |bytes| matches!(bytes, [0x08, _, 0x12, ..]) && bytes.get(8) != Some(&b'{'),
     write,
     read: None,
 };
@@ -175,7 +175,7 @@ const MAX_ABS_WEIGHT_SUM: f64 = 16.0;
 /// Returns the float type of the file: that of the training, or f64 if f32 is not precise enough
 /// for the rows of the training.
 fn precision(model: &Portable) -> Precision {
-    let f32_holds =
+    let f32_is_enough =
         match (&model.preprocessing, &model.row) {
             // Grey levels are integers.
             (Preprocessing::Pixels, _) | (Preprocessing::Raw, Row::Image { .. } | Row::Picture { .. }) => true,
@@ -187,7 +187,7 @@ fn precision(model: &Portable) -> Precision {
                 }) && max_abs_weight_sum(model) <= MAX_ABS_WEIGHT_SUM
             }
         };
-    if f32_holds { model.precision } else { Precision::F64 }
+    if f32_is_enough { model.precision } else { Precision::F64 }
 }
 
 /// Returns the largest sum of absolute weights of a class.
@@ -217,8 +217,8 @@ fn write(model: &Portable) -> Vec<u8> {
         float("bias", &[k], &bias),
         labels,
     ];
-    // `powers` is the input of the softmax; `highest` is the input of the argmax.
-    let (powers, highest) = if model.link == LinkKind::OneVsRest {
+    // `softmax_input` is the input of the softmax; `argmax_input` is the input of the argmax.
+    let (softmax_input, argmax_input) = if model.link == LinkKind::OneVsRest {
         nodes.extend(log_sigmoid());
         initializers.extend([float("zero", &[], &[0.0]), float("one", &[], &[1.0])]);
         ("log_sigmoid", "logits")
@@ -226,8 +226,8 @@ fn write(model: &Portable) -> Vec<u8> {
         ("logits", "probabilities")
     };
     nodes.extend([
-        node("Softmax", &[powers], "probabilities", &[("axis", 1)]),
-        node("ArgMax", &[highest], "position", &[("axis", 1), ("keepdims", 0)]),
+        node("Softmax", &[softmax_input], "probabilities", &[("axis", 1)]),
+        node("ArgMax", &[argmax_input], "position", &[("axis", 1), ("keepdims", 0)]),
         node("Gather", &["classes", "position"], "label", &[("axis", 0)]),
     ]);
     let graph = GraphProto {

@@ -70,7 +70,7 @@ struct Type<'a> {
 }
 
 /// The number of tuple values to keep.
-const KEPT: usize = 2;
+const MAX_TUPLE_VALUES: usize = 2;
 
 impl Plain<'_> {
     /// Returns the value as Python's `str` writes it.
@@ -179,10 +179,10 @@ impl<'a> Machine<'a> {
                     self.append(count)?;
                 }
                 // MEMOIZE, BINPUT, LONG_BINPUT, BINGET, LONG_BINGET
-                0x94 => self.remember(self.memo.len())?,
+                0x94 => self.memoize(self.memo.len())?,
                 op @ (b'q' | b'r') => {
                     let key = self.size(if op == b'q' { 1 } else { 4 })?;
-                    self.remember(key)?;
+                    self.memoize(key)?;
                 }
                 op @ (b'h' | b'j') => {
                     let key = self.size(if op == b'h' { 1 } else { 4 })?;
@@ -270,8 +270,8 @@ impl<'a> Machine<'a> {
                 let &[Plain::Type(number), Plain::Bytes(bytes)] = arguments.as_slice() else { return None };
                 let Type { code, order } = &self.types[number];
                 let element = Element::parse(&format!("{}{code}", (*order)?))?;
-                let is_one = element.size() == bytes.len() && bytes.len() <= MAX_TEXT_LENGTH;
-                is_one.then_some(Plain::Scalar(element, bytes))
+                let has_valid_size = element.size() == bytes.len() && bytes.len() <= MAX_TEXT_LENGTH;
+                has_valid_size.then_some(Plain::Scalar(element, bytes))
             }
             _ => None,
         }
@@ -302,17 +302,17 @@ impl<'a> Machine<'a> {
 
     /// Replaces the top `count` values by a tuple, or by the list if it is one of them.
     fn tuple(&mut self, count: usize) -> Option<()> {
-        let (mut kept, mut list) = (Vec::new(), None);
+        let (mut values, mut list) = (Vec::new(), None);
         for place in (0..count).rev() {
             match self.pop()? {
                 found @ Value::List(_) => list = Some(found),
-                Value::Plain(plain) if place < KEPT => kept.push(plain),
-                Value::Tuple(_) if place < KEPT => kept.push(Plain::Other),
+                Value::Plain(plain) if place < MAX_TUPLE_VALUES => values.push(plain),
+                Value::Tuple(_) if place < MAX_TUPLE_VALUES => values.push(Plain::Other),
                 Value::Plain(_) | Value::Tuple(_) => {}
             }
         }
-        kept.reverse();
-        self.stack.push(list.unwrap_or(Value::Tuple(kept)));
+        values.reverse();
+        self.stack.push(list.unwrap_or(Value::Tuple(values)));
         Some(())
     }
 
@@ -328,7 +328,7 @@ impl<'a> Machine<'a> {
         Some(())
     }
 
-    fn remember(&mut self, key: usize) -> Option<()> {
+    fn memoize(&mut self, key: usize) -> Option<()> {
         let value = match self.stack.last()? {
             // The list may be large, so it is not copied.
             Value::List(_) => Value::Plain(Plain::Other),

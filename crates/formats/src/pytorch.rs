@@ -7,16 +7,16 @@ use chainrule_core::{Precision, one_line};
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors, serialize};
 
-use crate::json::{Description, known};
+use crate::json::{Description, parse_description};
 use crate::weights::{WeightArrays, list};
 use crate::{WeightHints, Layout, Portable, Spec, Weights};
 
 pub(crate) const SPEC: Spec = Spec {
     name: "safetensors",
-    endings: &["safetensors"],
+    extensions: &["safetensors"],
     about: "PyTorch: `weight` (k x d) and `bias` of an `nn.Linear`, which takes features",
     // A file whose first 8 bytes give a header of 4 GB or more is another format.
-    is_one: |bytes| bytes.get(..8).is_some_and(|length| length[4..] == [0; 4]),
+    sniff: |bytes| bytes.get(..8).is_some_and(|length| length[4..] == [0; 4]),
     write,
     read: Some(read),
 };
@@ -31,7 +31,7 @@ fn write(model: &Portable) -> Vec<u8> {
         Precision::F32 => (Dtype::F32, |&x| (x as f32).to_le_bytes().to_vec()),
         Precision::F64 => (Dtype::F64, |x| x.to_le_bytes().to_vec()),
     };
-    let weight: Vec<u8> = model.weight_by_class().iter().flat_map(bytes).collect();
+    let weight: Vec<u8> = model.weight_rows().iter().flat_map(bytes).collect();
     let bias: Vec<u8> = model.parameters.bias.iter().flat_map(bytes).collect();
     let view = |shape, bytes| TensorView::new(dtype, shape, bytes).expect("a number for each place of the shape");
     let tensors = [("weight", view(vec![k, d], &weight)), ("bias", view(vec![k], &bias))];
@@ -39,7 +39,7 @@ fn write(model: &Portable) -> Vec<u8> {
     serialize(tensors, Some(metadata)).expect("two tensors of these names are a file")
 }
 
-fn read(bytes: &[u8], asked: Option<Layout>) -> Result<Weights, String> {
+fn read(bytes: &[u8], requested: Option<Layout>) -> Result<Weights, String> {
     let damaged = |error: safetensors::SafeTensorError| format!("damaged safetensors: {}", one_line(&error.to_string()));
     let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(damaged)?;
     let file = SafeTensors::deserialize(bytes).map_err(damaged)?;
@@ -70,11 +70,11 @@ fn read(bytes: &[u8], asked: Option<Layout>) -> Result<Weights, String> {
         _ => Some([tensor(&file, STATISTICS[0])?.1, tensor(&file, STATISTICS[1])?.1]),
     };
     let (layout, about) = match description {
-        Some(text) => (Some(Layout::RowPerClass), known(text, columns)?),
+        Some(text) => (Some(Layout::RowPerClass), parse_description(text, columns)?),
         None => (None, WeightHints { mean_and_scale: statistics, ..WeightHints::default() }),
     };
-    let found = WeightArrays { matrix: (matrix.to_owned(), [rows, columns], values), vector, precision, layout, about };
-    found.weights(asked)
+    let arrays = WeightArrays { matrix: (matrix.to_owned(), [rows, columns], values), vector, precision, layout, about };
+    arrays.weights(requested)
 }
 
 fn tensor(file: &SafeTensors, name: &str) -> Result<(Vec<usize>, Vec<f64>, Precision), String> {

@@ -46,7 +46,7 @@ pub enum Layout {
 pub(crate) const MAX_BYTES: u64 = 1 << 28;
 
 /// The end of the error message for an ambiguous layout.
-const LAYOUT_SAYS: &str = "their layout must be named";
+const LAYOUT_ADVICE: &str = "their layout must be named";
 
 impl Weights {
     /// Reads a safetensors or npz file, or exported JSON. The first bytes decide which. `layout` is
@@ -56,12 +56,12 @@ impl Weights {
     /// Returns a one-line error. For files of other tools, the error says how to convert them.
     pub fn read(bytes: &[u8], layout: Option<Layout>) -> Result<Self, ImportError> {
         Self::read_any(bytes, layout).map_err(|problem| {
-            if problem.ends_with(LAYOUT_SAYS) { ImportError::Layout(problem) } else { ImportError::File(problem) }
+            if problem.ends_with(LAYOUT_ADVICE) { ImportError::Layout(problem) } else { ImportError::File(problem) }
         })
     }
 
     fn read_any(bytes: &[u8], layout: Option<Layout>) -> Result<Self, String> {
-        if let Some(format) = Format::ALL.into_iter().find(|format| (format.spec().is_one)(bytes)) {
+        if let Some(format) = Format::ALL.into_iter().find(|format| (format.spec().sniff)(bytes)) {
             return match format.spec().read {
                 Some(read) => read(bytes, layout),
                 None => Err(format!(
@@ -74,7 +74,7 @@ impl Weights {
         if bytes.starts_with(b"\x80") && bytes.get(8) != Some(&b'{') {
             return Err(PICKLED.to_owned());
         }
-        Err(format!("no file of weights that is read ({}){}", readable(), looks_like(bytes)))
+        Err(format!("no file of weights that is read ({}){}", readable(), guess_format(bytes)))
     }
 }
 
@@ -98,7 +98,7 @@ pub(crate) struct WeightArrays {
 }
 
 impl WeightArrays {
-    pub(crate) fn weights(self, asked: Option<Layout>) -> Result<Weights, String> {
+    pub(crate) fn weights(self, requested: Option<Layout>) -> Result<Weights, String> {
         let (name, [rows, columns], values) = self.matrix;
         let numbers = values.iter().chain(self.vector.iter().flat_map(|(_, bias)| bias));
         if let Some(number) = numbers.copied().find(|number| !number.is_finite()) {
@@ -112,9 +112,9 @@ impl WeightArrays {
             (None, Some(k)) if k != rows && k != columns => {
                 return Err(format!("{name} is {rows} x {columns}, and there are {k} biases, which is neither"));
             }
-            (None, _) => asked.ok_or_else(|| {
+            (None, _) => requested.ok_or_else(|| {
                 format!(
-                    "{name} is {rows} x {columns}, which may be classes x features or features x classes; {LAYOUT_SAYS}"
+                    "{name} is {rows} x {columns}, which may be classes x features or features x classes; {LAYOUT_ADVICE}"
                 )
             })?,
         };
@@ -151,7 +151,7 @@ impl WeightArrays {
 }
 
 /// Guesses what a file is that has no weights, from its first bytes.
-fn looks_like(bytes: &[u8]) -> &'static str {
+fn guess_format(bytes: &[u8]) -> &'static str {
     let beginning = &bytes[..bytes.len().min(512)];
     if beginning.is_empty() {
         "; it is empty"

@@ -50,8 +50,11 @@ impl Claim {
     /// same kind and nothing else.
     pub(crate) fn create(path: &Path, replace: bool, kind: &FolderKind, write: Write) -> Result<Self, RunError> {
         loop {
-            let lock =
-                if path.exists() { Some(in_place(path, replace, kind, write)?) } else { beside(path, kind, write)? };
+            let lock = if path.exists() {
+                Some(fill_existing(path, replace, kind, write)?)
+            } else {
+                create_beside(path, kind, write)?
+            };
             if let Some(lock) = lock {
                 return Ok(Self { path: path.to_owned(), lock: Mutex::new(lock) });
             }
@@ -67,7 +70,7 @@ impl Claim {
                 number += 1;
                 continue;
             }
-            match beside(&path, kind, write) {
+            match create_beside(&path, kind, write) {
                 Ok(Some(lock)) => return Ok(Self { path, lock: Mutex::new(lock) }),
                 Ok(None) => {}
                 // Another process is creating this folder.
@@ -99,11 +102,11 @@ impl Claim {
             *lock = Lock::take(&self.path)?;
             return Ok(());
         }
-        match beside(&self.path, kind, write)? {
-            Some(made) => *lock = made,
+        match create_beside(&self.path, kind, write)? {
+            Some(new_lock) => *lock = new_lock,
             None => {
                 let what = "another folder took its place meanwhile, and nothing is written there";
-                return Err(RunError::Another { path: self.path.clone(), what });
+                return Err(RunError::WrongFolder { path: self.path.clone(), what });
             }
         }
         Ok(())
@@ -118,7 +121,7 @@ impl Claim {
 }
 
 /// Fills an existing folder.
-fn in_place(path: &Path, replace: bool, kind: &FolderKind, write: Write) -> Result<Lock, RunError> {
+fn fill_existing(path: &Path, replace: bool, kind: &FolderKind, write: Write) -> Result<Lock, RunError> {
     if !path.is_dir() {
         return Err(RunError::Write { path: path.to_owned(), problem: ErrorKind::NotADirectory.into() });
     }
@@ -138,8 +141,8 @@ fn in_place(path: &Path, replace: bool, kind: &FolderKind, write: Write) -> Resu
     write(path).inspect_err(|_| {
         if was_empty {
             // Delete what was written here.
-            let begun = [CONFIG, MANIFEST, PLAN, IMPORTED, MODEL, PENDING_MODEL];
-            begun.iter().for_each(|name| drop(remove(&path.join(name))));
+            let first_files = [CONFIG, MANIFEST, PLAN, IMPORTED, MODEL, PENDING_MODEL];
+            first_files.iter().for_each(|name| drop(remove(&path.join(name))));
         }
     })?;
     Ok(lock)
@@ -156,7 +159,7 @@ fn paths_to_delete(path: &Path, replace: bool, kind: &FolderKind) -> Result<Vec<
 
 /// Creates a folder under a temporary name, then renames it. Returns `None` if its final path was
 /// taken in the meantime.
-fn beside(path: &Path, kind: &FolderKind, write: Write) -> Result<Option<Lock>, RunError> {
+fn create_beside(path: &Path, kind: &FolderKind, write: Write) -> Result<Option<Lock>, RunError> {
     let error = |path: &Path, problem| RunError::Write { path: path.to_owned(), problem };
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     fs::create_dir_all(parent).map_err(|problem| match problem.kind() {
@@ -181,19 +184,19 @@ fn beside(path: &Path, kind: &FolderKind, write: Write) -> Result<Option<Lock>, 
         }
         Ok(lock) => lock,
     };
-    left(&beginning, kind)?.iter().try_for_each(|old| remove(old))?;
-    let moved = write(&beginning).and_then(|()| match fs::rename(&beginning, path) {
+    leftovers(&beginning, kind)?.iter().try_for_each(|old| remove(old))?;
+    let renamed = write(&beginning).and_then(|()| match fs::rename(&beginning, path) {
         Ok(()) => Ok(true),
         Err(_) if path.exists() => Ok(false),
         Err(problem) => Err(error(path, problem)),
     });
-    if let Ok(true) = moved {
+    if let Ok(true) = renamed {
         lock.moved_to(path);
         return Ok(Some(lock));
     }
     // Everything in it was written here.
     let _ = fs::remove_dir_all(&beginning);
-    moved.map(|_| None)
+    renamed.map(|_| None)
 }
 
 /// Returns the temporary name of a folder. File systems limit names to 255 bytes, so a long name is
@@ -211,9 +214,9 @@ fn beginning_name(name: &OsStr) -> OsString {
 
 /// Returns the remains of a killed process that was creating a folder of any kind. Fails if
 /// anything else is in the folder.
-fn left(beginning: &Path, kind: &FolderKind) -> Result<Vec<PathBuf>, RunError> {
+fn leftovers(beginning: &Path, kind: &FolderKind) -> Result<Vec<PathBuf>, RunError> {
     let names: Vec<String> = entries(beginning)?.into_iter().filter(|name| name != LOCK).collect();
-    let is_begun = |kind: &FolderKind, first: &[&str]| {
+    let is_unfinished = |kind: &FolderKind, first: &[&str]| {
         let is_first = |name: &String| first.contains(&name.as_str()) || is_lock_or_leftover(beginning, name, kind);
         names.iter().all(is_first) && (kind.deletable_paths)(beginning).is_ok()
     };
@@ -226,7 +229,7 @@ fn left(beginning: &Path, kind: &FolderKind) -> Result<Vec<PathBuf>, RunError> {
         (&MODELS, &[IMPORTED, MODEL]),
     ];
     let is_left = |(kind, first): &(&FolderKind, &[&str])| {
-        is_empty(beginning, kind).is_ok_and(|is_empty| is_empty) || is_begun(kind, first)
+        is_empty(beginning, kind).is_ok_and(|is_empty| is_empty) || is_unfinished(kind, first)
     };
     if kinds.iter().any(is_left) {
         return Ok(names.iter().map(|name| beginning.join(name)).collect());
@@ -252,7 +255,7 @@ pub(crate) fn is_lock_or_leftover(folder: &Path, name: &str, kind: &FolderKind) 
 /// Returns the names in a folder, sorted. Invalid UTF-8 is replaced.
 pub(crate) fn entries(folder: &Path) -> Result<Vec<String>, RunError> {
     let error =
-        |problem: std::io::Error| RunError::Unfinished { path: folder.to_owned(), problem: problem.to_string() };
+        |problem: std::io::Error| RunError::Incomplete { path: folder.to_owned(), problem: problem.to_string() };
     let mut names = Vec::new();
     for entry in fs::read_dir(folder).map_err(error)? {
         names.push(entry.map_err(error)?.file_name().to_string_lossy().into_owned());

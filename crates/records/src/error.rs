@@ -9,7 +9,7 @@ pub enum RunError {
     Exists(PathBuf),
     /// The folder has another kind or was replaced.
     #[error("{}: {what}", .path.display())]
-    Another {
+    WrongFolder {
         /// The folder.
         path: PathBuf,
         /// The reason, and what to do.
@@ -31,7 +31,7 @@ pub enum RunError {
     },
     /// The folder has no complete run, sweep or model.
     #[error("{}: {problem}", .path.display())]
-    Unfinished {
+    Incomplete {
         /// The file.
         path: PathBuf,
         /// The problem.

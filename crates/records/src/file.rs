@@ -77,12 +77,12 @@ impl Destination {
     pub fn new(path: &Path, replace: bool) -> Result<Self, RunError> {
         let named = path.to_owned();
         let failed = |problem| RunError::Write { path: path.to_owned(), problem };
-        let Some(found) = found(path).map_err(failed)? else {
+        let Some(metadata) = metadata(path).map_err(failed)? else {
             let folder = folder_of(path);
             std::fs::metadata(folder).map_err(failed)?;
             return Ok(Self { file: named.clone(), named, permissions: None });
         };
-        let file = if found.is_symlink() {
+        let file = if metadata.is_symlink() {
             let leads_nowhere = |error: Error| match error.kind() {
                 ErrorKind::NotFound => Error::new(ErrorKind::InvalidInput, "it is a link to a file that is not there"),
                 _ => error,
@@ -160,9 +160,9 @@ impl AtomicFile {
     /// Fails if something other than a regular file or a link is there, or if the folder is not
     /// writable.
     pub fn new(place: &Path) -> Result<Self, Error> {
-        static PENDING_MODEL: AtomicU64 = AtomicU64::new(0);
-        if let Some(found) = found(place)?.filter(|found| !found.is_symlink()) {
-            is_regular(&found)?;
+        static COUNTER: AtomicU64 = AtomicU64::new(0);
+        if let Some(metadata) = metadata(place)?.filter(|metadata| !metadata.is_symlink()) {
+            is_regular(&metadata)?;
         }
         if place.file_name().is_none() {
             return Err(Error::new(ErrorKind::InvalidInput, "it is a folder"));
@@ -170,7 +170,7 @@ impl AtomicFile {
         let folder = folder_of(place);
         clear_drafts(folder);
         loop {
-            let number = PENDING_MODEL.fetch_add(1, Ordering::Relaxed);
+            let number = COUNTER.fetch_add(1, Ordering::Relaxed);
             let path = folder.join(draft_name(std::process::id(), number));
             match File::options().write(true).create_new(true).open(&path) {
                 Ok(file) => match file.try_lock() {
@@ -215,7 +215,7 @@ impl AtomicFile {
             }
             Err(error) if error.kind() == ErrorKind::AlreadyExists => Err(error),
             // The file system has no hard links.
-            Err(_) if found(&self.place)?.is_none() => self.finish(),
+            Err(_) if metadata(&self.place)?.is_none() => self.finish(),
             Err(_) => Err(ErrorKind::AlreadyExists.into()),
         }
     }
@@ -266,7 +266,7 @@ pub(crate) fn is_draft(name: &str) -> bool {
 }
 
 /// Returns the metadata of a path, without following a link.
-fn found(path: &Path) -> Result<Option<Metadata>, Error> {
+fn metadata(path: &Path) -> Result<Option<Metadata>, Error> {
     match std::fs::symlink_metadata(path) {
         Ok(metadata) => Ok(Some(metadata)),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),

@@ -39,7 +39,7 @@ pub(crate) const MODELS: FolderKind = FolderKind {
     is_leftover: |name| name == PENDING_MODEL || is_draft(name),
     is_one: |folder| read_sealed::<Imported>(&folder.join(IMPORTED), ADVICE).is_ok(),
     // The marker and the weights are replaced by renaming, so they stay until then.
-    deletable_paths: |folder| check_own(folder).map(|()| Vec::new()),
+    deletable_paths: |folder| reject_foreign_files(folder).map(|()| Vec::new()),
 };
 
 impl Imported {
@@ -72,22 +72,22 @@ impl Imported {
     ) -> Result<(), RunError> {
         let weights = write_weights(parameters, self.precision, preprocessing);
         let files = BTreeMap::from([(MODEL.to_owned(), sha256(&weights))]);
-        let card = sealed(&Self { files, ..self.clone() });
+        let marker = sealed(&Self { files, ..self.clone() });
         let write = |folder: &Path| {
             clear_drafts(folder);
             let [model, next] = [MODEL, PENDING_MODEL].map(|name| folder.join(name));
-            let put =
+            let move_into_place =
                 || std::fs::rename(&next, &model).map_err(|problem| RunError::Write { path: model.clone(), problem });
             // After an interrupted replacement, the marker may describe the weights that were not
             // yet renamed.
             if files_of(folder).is_ok_and(|(_, path, _)| path == next) {
-                put()?;
+                move_into_place()?;
             }
             // Otherwise these weights belong to a failed replacement.
             remove(&next)?;
             write_whole(&next, &weights)?;
-            write_whole(&folder.join(IMPORTED), &card).inspect_err(|_| drop(remove(&next)))?;
-            put()
+            write_whole(&folder.join(IMPORTED), &marker).inspect_err(|_| drop(remove(&next)))?;
+            move_into_place()
         };
         Claim::create(folder, replace, &MODELS, &write).map(drop)
     }
@@ -99,12 +99,12 @@ impl Imported {
     pub fn read(folder: &Path) -> Result<(Self, Parameters, Preprocessing), RunError> {
         let (imported, path, weights) = files_of(folder)?;
         let unfinished =
-            |problem: ContentError| RunError::Unfinished { path: path.clone(), problem: problem.to_string() };
+            |problem: ContentError| RunError::Incomplete { path: path.clone(), problem: problem.to_string() };
         let parameters = read_parameters(&weights).map_err(unfinished)?;
         let preprocessing = read_preprocessing(&weights, imported.data.kind).map_err(unfinished)?;
         match imported.data.contradiction(imported.model, &parameters, &preprocessing) {
             None => Ok((imported, parameters, preprocessing)),
-            Some(problem) => Err(RunError::Unfinished { path: folder.join(IMPORTED), problem }),
+            Some(problem) => Err(RunError::Incomplete { path: folder.join(IMPORTED), problem }),
         }
     }
 
@@ -118,11 +118,13 @@ const ADVICE: &str = "import it again";
 
 /// Returns the folder's `imported.json`, and the path and bytes of the weights that it describes.
 fn files_of(folder: &Path) -> Result<(Imported, PathBuf, Vec<u8>), RunError> {
-    let card = folder.join(IMPORTED);
+    let marker = folder.join(IMPORTED);
     loop {
-        let bytes = read(&card)?;
-        let imported: Imported = unsealed(&bytes)
-            .map_err(|problem| RunError::Unfinished { path: card.clone(), problem: format!("{problem}; {ADVICE}") })?;
+        let bytes = read(&marker)?;
+        let imported: Imported = unsealed(&bytes).map_err(|problem| RunError::Incomplete {
+            path: marker.clone(),
+            problem: format!("{problem}; {ADVICE}"),
+        })?;
         // In this order the weights are found even if they are renamed in between.
         for path in [PENDING_MODEL, MODEL].map(|name| folder.join(name)) {
             if let Ok(weights) = read(&path)
@@ -132,26 +134,26 @@ fn files_of(folder: &Path) -> Result<(Imported, PathBuf, Vec<u8>), RunError> {
             }
         }
         // Another process may have replaced both files.
-        if read(&card)? == bytes {
+        if read(&marker)? == bytes {
             let path = folder.join(MODEL);
             read(&path)?;
             let problem =
                 format!("it is damaged or was changed: its SHA-256 is not the one in imported.json; {ADVICE}");
-            return Err(RunError::Unfinished { path, problem });
+            return Err(RunError::Incomplete { path, problem });
         }
     }
 }
 
 /// Fails with the first file that does not belong to an imported model.
-fn check_own(folder: &Path) -> Result<(), RunError> {
+fn reject_foreign_files(folder: &Path) -> Result<(), RunError> {
     let names = entries(folder)?;
     let foreign = |name: &str| Err(RunError::Foreign { path: folder.join(name), kind: MODELS.name });
-    let Ok(card) = read_sealed::<Imported>(&folder.join(IMPORTED), ADVICE) else {
-        let card = names.iter().find(|name| *name == IMPORTED);
-        return foreign(card.or(names.first()).map_or(IMPORTED, String::as_str));
+    let Ok(marker) = read_sealed::<Imported>(&folder.join(IMPORTED), ADVICE) else {
+        let marker = names.iter().find(|name| *name == IMPORTED);
+        return foreign(marker.or(names.first()).map_or(IMPORTED, String::as_str));
     };
-    let matches_weights = |name: &str| read(&folder.join(name)).is_ok_and(|weights| card.matches_weights(&weights));
-    let is_own = |name: &str| match name {
+    let matches_weights = |name: &str| read(&folder.join(name)).is_ok_and(|weights| marker.matches_weights(&weights));
+    let belongs = |name: &str| match name {
         IMPORTED => true,
         MODEL => {
             matches_weights(MODEL)
@@ -159,5 +161,5 @@ fn check_own(folder: &Path) -> Result<(), RunError> {
         }
         _ => is_lock_or_leftover(folder, name, &MODELS),
     };
-    names.iter().find(|name| !is_own(name)).map_or(Ok(()), |name| foreign(name))
+    names.iter().find(|name| !belongs(name)).map_or(Ok(()), |name| foreign(name))
 }

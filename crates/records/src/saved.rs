@@ -28,7 +28,7 @@ pub struct SavedModel {
 
 /// The model part of a run's `summary.json`.
 #[derive(Deserialize)]
-struct Card {
+struct RunModel {
     model: ModelKind,
     precision: Precision,
     data: Schema,
@@ -60,31 +60,31 @@ impl SavedModel {
         };
         if !inside::is_there(&summary) {
             if !inside::is_there(&folder.join(MANIFEST)) {
-                return Err(RunError::Another { path: folder.to_owned(), what: "no model lies in this folder" });
+                return Err(RunError::WrongFolder { path: folder.to_owned(), what: "no model lies in this folder" });
             }
             return Err(damaged(&summary, "it is not there, as in a run that has not ended"));
         }
-        let card: Card = unsealed(&read(&summary)?).map_err(|problem| damaged(&summary, &problem))?;
+        let run_model: RunModel = unsealed(&read(&summary)?).map_err(|problem| damaged(&summary, &problem))?;
         if !inside::is_there(&model) {
             return Err(damaged(&model, "it is gone"));
         }
         let weights = read(&model)?;
-        if card.files.get(MODEL) != Some(&sha256(&weights)) {
+        if run_model.files.get(MODEL) != Some(&sha256(&weights)) {
             return Err(damaged(&model, "it is damaged or was changed: its SHA-256 is not the one in summary.json"));
         }
         let unfinished =
-            |problem: ContentError| RunError::Unfinished { path: model.clone(), problem: problem.to_string() };
+            |problem: ContentError| RunError::Incomplete { path: model.clone(), problem: problem.to_string() };
         let parameters = read_parameters(&weights).map_err(unfinished)?;
-        let preprocessing = read_preprocessing(&weights, card.data.kind).map_err(unfinished)?;
-        match card.data.contradiction(card.model, &parameters, &preprocessing) {
-            Some(problem) => Err(RunError::Unfinished { path: summary, problem }),
+        let preprocessing = read_preprocessing(&weights, run_model.data.kind).map_err(unfinished)?;
+        match run_model.data.contradiction(run_model.model, &parameters, &preprocessing) {
+            Some(problem) => Err(RunError::Incomplete { path: summary, problem }),
             None => Ok(Self {
-                link: card.model.into(),
-                precision: card.precision,
-                schema: card.data,
+                link: run_model.model.into(),
+                precision: run_model.precision,
+                schema: run_model.data,
                 parameters,
                 preprocessing,
-                weight_norm: card.weight_norm,
+                weight_norm: run_model.weight_norm,
             }),
         }
     }

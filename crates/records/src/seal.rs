@@ -70,7 +70,7 @@ pub(crate) fn unsealed<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
 pub(crate) fn read(path: &Path) -> Result<Vec<u8>, RunError> {
     inside::read(path, u64::MAX).map_err(|problem| match problem.kind() {
         ErrorKind::NotFound | ErrorKind::InvalidInput => {
-            RunError::Unfinished { path: path.to_owned(), problem: problem.to_string() }
+            RunError::Incomplete { path: path.to_owned(), problem: problem.to_string() }
         }
         _ => RunError::Read { path: path.to_owned(), problem },
     })
@@ -83,6 +83,6 @@ pub(crate) fn read(path: &Path) -> Result<Vec<u8>, RunError> {
 /// Fails if the file cannot be read, if the seal does not match, or if the content is not such a
 /// record.
 pub fn read_sealed<T: DeserializeOwned>(path: &Path, advice: &str) -> Result<T, RunError> {
-    let unfinished = |problem| RunError::Unfinished { path: path.to_owned(), problem: format!("{problem}; {advice}") };
+    let unfinished = |problem| RunError::Incomplete { path: path.to_owned(), problem: format!("{problem}; {advice}") };
     unsealed(&read(path)?).map_err(unfinished)
 }

@@ -80,8 +80,8 @@ pub fn read_preprocessing(bytes: &[u8], kind: DataKind) -> Result<Preprocessing,
 
 /// Returns the standardisation as tensors, always in f64, so that prediction uses exactly the
 /// numbers of the training.
-fn tensors(by: &Standardization) -> [(&'static str, Vec<u8>); 2] {
-    [(MEAN, &by.mean), (SCALE, &by.scale)]
+fn tensors(standardization: &Standardization) -> [(&'static str, Vec<u8>); 2] {
+    [(MEAN, &standardization.mean), (SCALE, &standardization.scale)]
         .map(|(name, values)| (name, values.iter().flat_map(|x| x.to_le_bytes()).collect()))
 }
 

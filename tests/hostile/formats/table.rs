@@ -1,6 +1,6 @@
 //! CSV.
 
-use chainrule_data::table::{AboutTable, Columns, Table};
+use chainrule_data::table::{TableSummary, Columns, Table};
 
 use super::is_a_sentence;
 
@@ -27,7 +27,7 @@ pub fn check(bytes: &[u8]) {
             Err(problem) => is_a_sentence(&problem.to_string()),
         }
     }
-    match AboutTable::read(bytes) {
+    match TableSummary::read(bytes) {
         Ok(about) => assert!(
             about.columns.iter().all(|column| column.numbers + column.missing + column.texts == about.rows),
             "{about:?}"

@@ -116,7 +116,7 @@ impl ReportRunner<'_> {
                     return Ok(folder);
                 }
                 Ok(other) => other.discard()?,
-                Err(RunError::Unfinished { .. }) => RunFolder::remove(path)?,
+                Err(RunError::Incomplete { .. }) => RunFolder::remove(path)?,
                 Err(error) => return Err(error),
             }
             RunFolder::create(path, false, config, &manifest)

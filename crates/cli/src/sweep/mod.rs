@@ -184,10 +184,10 @@ impl Points<'_> {
                 Ok(run) => run,
                 // A file is damaged. The rest of the point may be whole, so it is not made again
                 // unasked.
-                Err(error @ RunError::Unfinished { .. }) if RunFolder::is_run(&path) => {
+                Err(error @ RunError::Incomplete { .. }) if RunFolder::is_run(&path) => {
                     return Err(anyhow!("point {name}: {error}, or remove the folder to train the point again"));
                 }
-                Err(RunError::Unfinished { .. }) => return Ok(None),
+                Err(RunError::Incomplete { .. }) => return Ok(None),
                 Err(error) => return Err(error.into()),
             };
             let current = manifest(&self.configs[point], self.machine, self.sweep_data.source(point));
@@ -284,7 +284,7 @@ impl Points<'_> {
         let manifest = manifest(config, self.machine, self.sweep_data.source(point));
         let path = self.folder.point(name)?;
         let open_or_create = || match RunFolder::open(&path) {
-            Err(RunError::Unfinished { .. }) => RunFolder::create(&path, true, config, &manifest),
+            Err(RunError::Incomplete { .. }) => RunFolder::create(&path, true, config, &manifest),
             other => other,
         };
         let Some(folder) = jobs.wait_for(open_or_create)? else { return Ok(None) };

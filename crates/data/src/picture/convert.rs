@@ -6,7 +6,7 @@ use image::imageops::{FilterType, crop_imm, resize};
 use image::metadata::Orientation;
 use image::{DynamicImage, GrayImage, ImageDecoder, ImageFormat, ImageReader, Limits};
 
-use super::{Grey, LEAST_CONTRAST, MAX_BYTES, MAX_ON_A_SIDE, MAX_PIXELS, Picture, PictureError, Treatment};
+use super::{Grey, MAX_BYTES, MAX_PIXELS, MAX_SIDE, MIN_CONTRAST, Picture, PictureError, Treatment};
 
 /// The smallest level that counts as ink when its extent is measured; 255 is the strongest ink.
 /// Weaker levels are a JPEG's ripples and the soft edge of a stroke.
@@ -85,7 +85,7 @@ pub(crate) fn decode(bytes: &[u8], format: &'static str, is_whole: fn(&[u8]) -> 
     reader.limits(limits);
     let mut decoder = reader.into_decoder().map_err(damaged_by)?;
     let (width, height) = decoder.dimensions();
-    if width.max(height) > MAX_ON_A_SIDE || u64::from(width) * u64::from(height) > MAX_PIXELS {
+    if width.max(height) > MAX_SIDE || u64::from(width) * u64::from(height) > MAX_PIXELS {
         return Err(PictureError::TooLarge { width, height });
     }
     if width == 0 || height == 0 {
@@ -127,12 +127,12 @@ fn to_grey(decoded: DynamicImage) -> (GrayImage, Option<u8>) {
         let [level, alpha] = pixel.0.map(u64::from);
         (sum + level * alpha, weight + alpha)
     });
-    let ground = if sum > 127 * weight { 0 } else { 255u8 };
+    let background = if sum > 127 * weight { 0 } else { 255u8 };
     let blend = |x, y| {
         let [level, alpha] = decoded.get_pixel(x, y).0.map(u32::from);
-        [((level * alpha + u32::from(ground) * (255 - alpha) + 127) / 255) as u8].into()
+        [((level * alpha + u32::from(background) * (255 - alpha) + 127) / 255) as u8].into()
     };
-    (GrayImage::from_fn(decoded.width(), decoded.height(), blend), Some(ground))
+    (GrayImage::from_fn(decoded.width(), decoded.height(), blend), Some(background))
 }
 
 /// Returns the median of the outermost pixels. A stroke that leaves the picture does not change it.
@@ -161,8 +161,8 @@ fn border(grey: &GrayImage) -> u8 {
 fn ink(mut grey: GrayImage, border: u8, inverted: bool) -> Result<GrayImage, PictureError> {
     let above = |level: u8| if inverted { border.saturating_sub(level) } else { level.saturating_sub(border) };
     let strongest = grey.pixels().map(|pixel| above(pixel.0[0])).max().unwrap_or_default();
-    if strongest < LEAST_CONTRAST {
-        return Err(PictureError::Blank { ground: border });
+    if strongest < MIN_CONTRAST {
+        return Err(PictureError::Blank { background: border });
     }
     let (mut left, mut top, mut right, mut bottom) = (u32::MAX, u32::MAX, 0, 0);
     for (x, y, pixel) in grey.enumerate_pixels_mut() {

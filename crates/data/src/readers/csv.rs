@@ -23,7 +23,7 @@ impl Reader for Csv {
         "a CSV file"
     }
 
-    fn endings(&self) -> &'static [&'static str] {
+    fn extensions(&self) -> &'static [&'static str] {
         &["csv"]
     }
 
@@ -39,14 +39,14 @@ impl Reader for Csv {
     }
 
     fn read(&self) -> Read {
-        Read::Table(|input, most_bytes| separated(input, most_bytes, b','))
+        Read::Table(|input, max_bytes| separated(input, max_bytes, b','))
     }
 }
 
-/// Returns the records of a text of at most `most_bytes`. Fields are separated by `separator` and
+/// Returns the records of a text of at most `max_bytes`. Fields are separated by `separator` and
 /// may be quoted.
-pub(super) fn separated<'a>(input: Input<'a>, most_bytes: u64, separator: u8) -> Box<dyn Records + 'a> {
-    let source = Hashed::new(input, most_bytes);
+pub(super) fn separated<'a>(input: Input<'a>, max_bytes: u64, separator: u8) -> Box<dyn Records + 'a> {
+    let source = NormalizedSource::new(input, max_bytes);
     // Accept ragged rows here; the caller reports them with their line.
     let mut builder = ReaderBuilder::new();
     let reader = builder.has_headers(false).flexible(true).delimiter(separator).from_reader(source);
@@ -54,7 +54,7 @@ pub(super) fn separated<'a>(input: Input<'a>, most_bytes: u64, separator: u8) ->
 }
 
 struct Separated<'a> {
-    reader: csv::Reader<Hashed<Input<'a>>>,
+    reader: csv::Reader<NormalizedSource<Input<'a>>>,
     separator: u8,
 }
 
@@ -63,7 +63,7 @@ impl Records for Separated<'_> {
         let Record { fields, has_quotes } = record;
         let start = self.reader.position().clone();
         let source = self.reader.get_mut();
-        (source.left_of_row, source.is_too_long) = (MAX_ROW_LENGTH, false);
+        (source.remaining_in_row, source.is_too_long) = (MAX_ROW_LENGTH, false);
         let read = self.reader.read_byte_record(fields);
         if self.reader.get_ref().is_too_long {
             return Err(format!(
@@ -74,18 +74,18 @@ impl Records for Separated<'_> {
         let is_read = read.map_err(problem)?;
         let is_first = start.byte() == 0;
         if let Some(other) = other_separator(fields, self.separator).filter(|_| is_first) {
-            let [name, own] = [other, self.separator].map(separator_name);
+            let [name, supported] = [other, self.separator].map(separator_name);
             return Err(format!(
-                "line 1: its columns seem to be separated by {name}; save it with {own} instead"
+                "line 1: its columns seem to be separated by {name}; save it with {supported} instead"
             ));
         }
         // In a row without quotes each byte is part of a field, a separator or a line end, and
         // every line before it is blank. Only a byte order mark (3 bytes) is none of these.
-        let breaks = fields.as_slice().iter().filter(|&&byte| byte == b'\n').count() as u64;
-        let lines = (self.reader.position().line() - start.line()).saturating_sub(breaks);
+        let line_breaks = fields.as_slice().iter().filter(|&&byte| byte == b'\n').count() as u64;
+        let lines = (self.reader.position().line() - start.line()).saturating_sub(line_breaks);
         let plain = fields.as_slice().len() as u64 + (fields.len() as u64).saturating_sub(1) + lines;
-        let more = (self.reader.position().byte() - start.byte()).saturating_sub(plain);
-        *has_quotes = more > 0 && !(is_first && more == 3);
+        let extra_bytes = (self.reader.position().byte() - start.byte()).saturating_sub(plain);
+        *has_quotes = extra_bytes > 0 && !(is_first && extra_bytes == 3);
         Ok(is_read)
     }
 
@@ -117,11 +117,11 @@ fn problem(error: csv::Error) -> String {
     }
 }
 
-/// Returns the separator that the file seems to use instead of `own`: a tab in any field, or a `;`
+/// Returns the separator that the file seems to use instead of `supported`: a tab in any field, or a `;`
 /// or `|` in the only field.
-fn other_separator(record: &ByteRecord, own: u8) -> Option<u8> {
+fn other_separator(record: &ByteRecord, supported: u8) -> Option<u8> {
     let mut fields = record.iter();
-    let has_tab = own != b'\t' && record.iter().any(|field| field.contains(&b'\t'));
+    let has_tab = supported != b'\t' && record.iter().any(|field| field.contains(&b'\t'));
     match (fields.next(), fields.next()) {
         _ if has_tab => Some(b'\t'),
         (Some(only), None) => [b';', b'|'].into_iter().find(|separator| only.contains(separator)),
@@ -139,26 +139,26 @@ fn separator_name(separator: u8) -> String {
 
 /// A reader that computes a checksum, limits the bytes of the file and of a row, and normalises
 /// line ends to `\n`. It also ends the last line with `\n`.
-struct Hashed<R> {
+struct NormalizedSource<R> {
     source: R,
     checksum: Checksum,
-    left: u64,
-    most: u64,
+    remaining: u64,
+    max_bytes: u64,
     /// The bytes left for the current row, and whether the row exceeded them.
-    left_of_row: u64,
+    remaining_in_row: u64,
     is_too_long: bool,
     after_return: bool,
     ends_line: bool,
 }
 
-impl<R> Hashed<R> {
-    fn new(source: R, most: u64) -> Self {
+impl<R> NormalizedSource<R> {
+    fn new(source: R, max_bytes: u64) -> Self {
         Self {
             source,
             checksum: Checksum::default(),
-            left: most,
-            most,
-            left_of_row: MAX_ROW_LENGTH,
+            remaining: max_bytes,
+            max_bytes,
+            remaining_in_row: MAX_ROW_LENGTH,
             is_too_long: false,
             after_return: false,
             ends_line: true,
@@ -166,7 +166,7 @@ impl<R> Hashed<R> {
     }
 }
 
-impl<R: io::Read> io::Read for Hashed<R> {
+impl<R: io::Read> io::Read for NormalizedSource<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         loop {
             let count = self.source.read(buffer)?;
@@ -179,22 +179,22 @@ impl<R: io::Read> io::Read for Hashed<R> {
                 self.ends_line = true;
                 return Ok(1);
             }
-            self.left = self.left.checked_sub(count as u64).ok_or_else(|| {
-                let most = self.most;
+            self.remaining = self.remaining.checked_sub(count as u64).ok_or_else(|| {
+                let max_bytes = self.max_bytes;
                 io::Error::other(format!(
-                    "it has more than the {most} bytes that data.resident_bytes allows in memory"
+                    "it has more than the {max_bytes} bytes that data.resident_bytes allows in memory"
                 ))
             })?;
-            let left_of_row = self.left_of_row.checked_sub(count as u64);
-            self.is_too_long = left_of_row.is_none();
-            self.left_of_row = left_of_row.ok_or_else(|| io::Error::other("a row is too long"))?;
+            let remaining_in_row = self.remaining_in_row.checked_sub(count as u64);
+            self.is_too_long = remaining_in_row.is_none();
+            self.remaining_in_row = remaining_in_row.ok_or_else(|| io::Error::other("a row is too long"))?;
             self.checksum.update(&buffer[..count]);
             let mut kept = 0;
             for i in 0..count {
                 let byte = buffer[i];
-                let is_second = self.after_return && byte == b'\n';
+                let is_second_half = self.after_return && byte == b'\n';
                 self.after_return = byte == b'\r';
-                if !is_second {
+                if !is_second_half {
                     buffer[kept] = if self.after_return { b'\n' } else { byte };
                     kept += 1;
                 }

@@ -15,7 +15,7 @@ impl Reader for Idx {
         "an IDX file of images"
     }
 
-    fn endings(&self) -> &'static [&'static str] {
+    fn extensions(&self) -> &'static [&'static str] {
         &["idx3-ubyte"]
     }
 

@@ -15,7 +15,7 @@ impl Reader for Jpeg {
         "a JPEG"
     }
 
-    fn endings(&self) -> &'static [&'static str] {
+    fn extensions(&self) -> &'static [&'static str] {
         &["jpg", "jpeg"]
     }
 

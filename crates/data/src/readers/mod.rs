@@ -28,7 +28,7 @@ pub trait Reader: Sync {
 
     /// Returns the file extensions in lower case, without a dot, the usual one first. A gzipped
     /// file adds `.gz`.
-    fn endings(&self) -> &'static [&'static str];
+    fn extensions(&self) -> &'static [&'static str];
 
     /// Returns a one-line description of the content.
     fn about(&self) -> &'static str;
@@ -96,11 +96,11 @@ pub fn sniff(beginning: &[u8]) -> Option<&'static dyn Reader> {
     READERS.iter().copied().find(|reader| reader.sniff(beginning))
 }
 
-/// Returns the records of a table of at most `most_bytes`.
-pub(crate) fn records<'a>(source: impl io::Read + 'a, most_bytes: u64) -> Result<Box<dyn Records + 'a>, ContentError> {
+/// Returns the records of a table of at most `max_bytes`.
+pub(crate) fn records<'a>(source: impl io::Read + 'a, max_bytes: u64) -> Result<Box<dyn Records + 'a>, ContentError> {
     let input = Input::new(source);
     match sniff(input.beginning()).map(Reader::read) {
-        Some(Read::Table(read)) => Ok(read(input, most_bytes)),
+        Some(Read::Table(read)) => Ok(read(input, max_bytes)),
         _ => Err(foreign::no_table(input.beginning()).into()),
     }
 }
@@ -122,14 +122,14 @@ pub fn files_without_articles(kinds: &[DataKind], conjunction: &str) -> String {
 }
 
 /// Returns the file extensions of tables, plain and gzipped, the usual one first.
-pub fn table_endings() -> impl Iterator<Item = String> {
-    let endings = of(TABLES).flat_map(Reader::endings);
-    endings.flat_map(|ending| [format!(".{ending}"), format!(".{ending}.gz")])
+pub fn table_extensions() -> impl Iterator<Item = String> {
+    let extensions = of(TABLES).flat_map(Reader::extensions);
+    extensions.flat_map(|extension| [format!(".{extension}"), format!(".{extension}.gz")])
 }
 
 /// Returns the usual file names of these table parts, for a sentence.
 pub(crate) fn part_files(parts: &[&str]) -> String {
-    joined(parts.iter().flat_map(|part| usual_endings().map(move |ending| format!("{part}.{ending}"))), "or")
+    joined(parts.iter().flat_map(|part| usual_extensions().map(move |extension| format!("{part}.{extension}"))), "or")
 }
 
 /// Returns the usual name of a folder's training table, for a sentence: `train.csv`.
@@ -140,12 +140,12 @@ pub fn train_tables() -> String {
 /// Returns the usual names of a folder's two tables, for a sentence: `train.csv and
 /// validation.csv`.
 pub fn pairs_of_tables() -> String {
-    joined(usual_endings().map(|ending| format!("{TRAIN}.{ending} and {}.{ending}", VALIDATION[0])), "or")
+    joined(usual_extensions().map(|extension| format!("{TRAIN}.{extension} and {}.{extension}", VALIDATION[0])), "or")
 }
 
 /// Returns the usual extension of each table format, without a dot.
-fn usual_endings() -> impl Iterator<Item = &'static str> {
-    of(TABLES).filter_map(|reader| reader.endings().first()).copied()
+fn usual_extensions() -> impl Iterator<Item = &'static str> {
+    of(TABLES).filter_map(|reader| reader.extensions().first()).copied()
 }
 
 /// Joins words as in a sentence.

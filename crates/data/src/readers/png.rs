@@ -15,7 +15,7 @@ impl Reader for Png {
         "a PNG"
     }
 
-    fn endings(&self) -> &'static [&'static str] {
+    fn extensions(&self) -> &'static [&'static str] {
         &["png"]
     }
 

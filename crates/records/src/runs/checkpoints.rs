@@ -32,8 +32,8 @@ impl RunFolder {
         let bytes = [FIRST_LINE, sha256(&content).as_bytes(), b"\n", &content].concat();
         self.write(&format!("{FOLDER}/step-{steps}.mpk"), &bytes)?;
         let all = self.checkpoints();
-        let later = all.iter().take_while(|(made, _)| *made > steps).count();
-        for (_, old) in all[..later].iter().chain(all.iter().skip(later + KEPT)) {
+        let later_count = all.iter().take_while(|(checkpoint_steps, _)| *checkpoint_steps > steps).count();
+        for (_, old) in all[..later_count].iter().chain(all.iter().skip(later_count + KEPT)) {
             // A failed deletion does no harm.
             let _ = std::fs::remove_file(old);
         }
@@ -84,7 +84,7 @@ pub(crate) fn check(run: &Path) -> Result<(), RunError> {
 
 /// Returns the checkpoints and temporary files of a folder, and the folder itself. Fails with the
 /// first other file in it.
-pub(crate) fn own_files(run: &Path) -> Result<Vec<PathBuf>, PathBuf> {
+pub(crate) fn deletable_files(run: &Path) -> Result<Vec<PathBuf>, PathBuf> {
     let folder = run.join(FOLDER);
     if !inside::check(&folder, true).map_err(|_| folder.clone())? {
         return Ok(Vec::new());
@@ -92,11 +92,11 @@ pub(crate) fn own_files(run: &Path) -> Result<Vec<PathBuf>, PathBuf> {
     let mut paths = Vec::new();
     for name in claim::entries(&folder).map_err(|_| folder.clone())? {
         let path = folder.join(&name);
-        let is_own = match steps_of(&name) {
+        let belongs = match steps_of(&name) {
             Some(_) => read(&path).is_ok_and(|bytes| content(&bytes).is_ok()),
             None => is_draft(&name) && inside::check(&path, false).is_ok(),
         };
-        if !is_own {
+        if !belongs {
             return Err(path);
         }
         paths.push(path);
@@ -121,7 +121,7 @@ pub(crate) fn remove(run: &Path) -> Result<(), RunError> {
 
 fn read_checkpoint<T: DeserializeOwned>(path: &Path) -> Result<T, RunError> {
     let bytes = read(path)?;
-    let damaged = |problem: &str| RunError::Unfinished { path: path.to_owned(), problem: problem.to_owned() };
+    let damaged = |problem: &str| RunError::Incomplete { path: path.to_owned(), problem: problem.to_owned() };
     let content = content(&bytes).map_err(damaged)?;
     rmp_serde::from_slice(content).map_err(|error| damaged(&format!("it is another version's: {error}")))
 }

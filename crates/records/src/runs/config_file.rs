@@ -76,11 +76,12 @@ impl ConfigFile for TrainConfig {
     }
 
     fn differences(&self, other: &Self) -> Vec<String> {
-        let [own, others] = [self, other].map(|config| toml::from_str::<Table>(&config.to_toml()).expect("TOML"));
+        let [table, other_table] =
+            [self, other].map(|config| toml::from_str::<Table>(&config.to_toml()).expect("TOML"));
         let differing = keys::KEYS.into_iter().filter_map(|key| {
-            let [own, other] = [&own, &others].map(|table| keys::get(table, key));
+            let [value, other_value] = [&table, &other_table].map(|table| keys::get(table, key));
             let text = |value: Option<&Value>| value.map_or_else(|| "absent".to_owned(), ToString::to_string);
-            (own != other).then(|| format!("{key} = {}, not {}", text(own), text(other)))
+            (value != other_value).then(|| format!("{key} = {}, not {}", text(value), text(other_value)))
         });
         differing.collect()
     }
@@ -95,18 +96,18 @@ pub(crate) fn to_toml(settings: &impl serde::Serialize) -> String {
 pub(crate) fn parse_from(file: &str, text: &str, overrides: &[String], from: &str) -> Result<TrainConfig, ConfigError> {
     let mut table: Table = toml::from_str(text).map_err(|error| {
         let line = text[..error.span().map_or(0, |span| span.start.min(text.len()))].matches('\n').count();
-        let written: String = text.lines().nth(line).unwrap_or_default().trim().chars().take(SHOWN).collect();
-        let written = one_line(&written);
-        let message = format!("{written}: this is no TOML ({})", one_line(error.message()));
+        let line_text: String = text.lines().nth(line).unwrap_or_default().trim().chars().take(SHOWN).collect();
+        let line_text = one_line(&line_text);
+        let message = format!("{line_text}: this is no TOML ({})", one_line(error.message()));
         ConfigError::Syntax { file: file.to_owned(), line: 1 + line, message }
     })?;
     let set = overrides.iter().map(|text| keys::set(&mut table, text, from)).collect::<Result<Vec<_>, _>>()?;
-    let said_by = |key: &str| {
+    let source_of = |key: &str| {
         let is_in = |inner: &str, outer: &str| inner.strip_prefix(outer).is_some_and(|rest| rest.starts_with('.'));
         let is_set = set.iter().any(|set| set == key || is_in(key, set) || is_in(set, key));
         if is_set { from.to_owned() } else { file.to_owned() }
     };
-    keys::check(said_by, &table)?;
+    keys::check(source_of, &table)?;
     if keys::get(&table, "model.kind").is_none() {
         return Err(ConfigError::MissingKey {
             file: file.to_owned(),
@@ -124,7 +125,7 @@ pub(crate) fn parse_from(file: &str, text: &str, overrides: &[String], from: &st
             }
         }
         let (key, whole) = (keys::dotted(parts.iter().copied()), keys::at(&table, parts));
-        let (file, problem) = (said_by(&key), values::problem(&key, whole, &one_line(error.inner().message())));
+        let (file, problem) = (source_of(&key), values::problem(&key, whole, &one_line(error.inner().message())));
         // An error names both sides of an image together.
         let (key, value) = match place.filter(|_| key != IMAGE_SIZE) {
             Some(place) => (format!("{key}[{place}]"), whole.and_then(|whole| whole.get(place))),
@@ -137,9 +138,9 @@ pub(crate) fn parse_from(file: &str, text: &str, overrides: &[String], from: &st
     let stem = Path::new(file).file_stem().map_or_else(|| "run".into(), |stem| stem.to_string_lossy().into_owned());
     let settings = settings.named(&stem);
     TrainConfig::try_from(settings.clone()).map_err(|error| {
-        let written = toml::from_str::<Table>(&to_toml(&settings)).expect("it was written as TOML");
-        let value =
-            keys::get(&written, error.key).map_or_else(|| "absent".to_owned(), |value| one_line(&value.to_string()));
-        ConfigError::Value { file: said_by(error.key), key: error.key.to_owned(), value, problem: error.problem }
+        let settings_table = toml::from_str::<Table>(&to_toml(&settings)).expect("it was written as TOML");
+        let value = keys::get(&settings_table, error.key)
+            .map_or_else(|| "absent".to_owned(), |value| one_line(&value.to_string()));
+        ConfigError::Value { file: source_of(error.key), key: error.key.to_owned(), value, problem: error.problem }
     })
 }

@@ -139,17 +139,18 @@ fn hint(key: &str) -> String {
     let name = normalise_name(if name.is_empty() { key } else { name });
     // In another section the name must match, except for typos in a long name.
     let near = |known: &'static str| {
-        let (its_section, its_name) = known.rsplit_once('.').unwrap_or(("", known));
-        let is_own = section == its_section;
-        let most = if is_own { max_typos(&name) } else { name.chars().count() / 8 };
-        let is_its_end = || is_own && name.len() > 3 && its_name.ends_with(&format!("_{name}"));
-        let distance = edit_distance_within(&name, its_name, most).or_else(|| is_its_end().then_some(usize::MAX))?;
-        Some((distance, !is_own, known))
+        let (known_section, known_name) = known.rsplit_once('.').unwrap_or(("", known));
+        let is_same_section = section == known_section;
+        let max_distance = if is_same_section { max_typos(&name) } else { name.chars().count() / 8 };
+        let is_suffix = || is_same_section && name.len() > 3 && known_name.ends_with(&format!("_{name}"));
+        let distance =
+            edit_distance_within(&name, known_name, max_distance).or_else(|| is_suffix().then_some(usize::MAX))?;
+        Some((distance, !is_same_section, known))
     };
-    let called = ALIASES.iter().find(|(_, names)| names.contains(&name.as_str())).map(|(known, _)| *known);
-    match (KEYS.into_iter().filter_map(near).min(), called) {
-        (Some((1.., _, known)), Some(called)) if known != called => {
-            return format!("did you mean {called} or {known}?");
+    let alias = ALIASES.iter().find(|(_, names)| names.contains(&name.as_str())).map(|(known, _)| *known);
+    match (KEYS.into_iter().filter_map(near).min(), alias) {
+        (Some((1.., _, known)), Some(alias)) if known != alias => {
+            return format!("did you mean {alias} or {known}?");
         }
         (Some((_, _, known)), _) | (None, Some(known)) => return format!("did you mean {known}?"),
         (None, None) => {}
@@ -160,13 +161,14 @@ fn hint(key: &str) -> String {
         return "a table's columns are parted by commas, and by nothing else; save it so".to_owned();
     }
     let first = key.split('.').next().unwrap_or_default();
-    let own: Vec<&str> = KEYS.into_iter().filter_map(|known| known.strip_prefix(first)?.strip_prefix('.')).collect();
-    if own.is_empty() {
+    let section_keys: Vec<&str> =
+        KEYS.into_iter().filter_map(|known| known.strip_prefix(first)?.strip_prefix('.')).collect();
+    if section_keys.is_empty() {
         let mut sections: Vec<&str> = KEYS.into_iter().filter_map(|known| Some(known.split_once('.')?.0)).collect();
         sections.dedup();
         format!("the sections are {}", sections.join(", "))
     } else {
-        format!("{first} has the keys {}", own.join(", "))
+        format!("{first} has the keys {}", section_keys.join(", "))
     }
 }
 

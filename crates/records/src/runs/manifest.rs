@@ -34,21 +34,21 @@ impl Manifest {
     /// The git revision, the release and the path of the data are not compared, because they need
     /// not change any number.
     pub fn differences(&self, other: &Self) -> Vec<String> {
-        let (made, here) = (&self.versions, &other.versions);
+        let (recorded, current) = (&self.versions, &other.versions);
         let code = |versions: &Versions| {
             let Versions { chainrule, numerics, git_revision, .. } = versions;
             format!("chainrule {chainrule}, whose numerics are version {numerics} (git {git_revision})")
         };
         let mut differences = Vec::new();
-        let mut compare = |what: &str, made: String, here: String| {
-            if made != here {
-                differences.push(format!("{what} {made}, here {here}"));
+        let mut compare = |what: &str, recorded: String, current: String| {
+            if recorded != current {
+                differences.push(format!("{what} {recorded}, here {current}"));
             }
         };
-        if made.numerics != here.numerics {
-            compare("code:", code(made), code(here));
+        if recorded.numerics != current.numerics {
+            compare("code:", code(recorded), code(current));
         }
-        compare("Burn", made.burn.clone(), here.burn.clone());
+        compare("Burn", recorded.burn.clone(), current.burn.clone());
         compare("backend", self.backend.clone(), other.backend.clone());
         compare("device", self.device.clone(), other.device.clone());
         compare("platform", self.platform.clone(), other.platform.clone());

@@ -32,7 +32,9 @@ pub(crate) const RUN: FolderKind = FolderKind {
     name: "a run",
     is_leftover: is_draft,
     is_one: |folder| RunStart::read_manifest(folder).is_ok(),
-    deletable_paths: |folder| Ok(own_files(folder)?.into_iter().filter(|path| !path.ends_with(MANIFEST)).collect()),
+    deletable_paths: |folder| {
+        Ok(deletable_files(folder)?.into_iter().filter(|path| !path.ends_with(MANIFEST)).collect())
+    },
 };
 
 impl RunFolder {
@@ -226,13 +228,13 @@ impl RunFolder {
             problem: problem.to_owned(),
             run: folder.to_owned(),
         };
-        let there = |path: &Path, problem| match inside::is_there(path) {
+        let read_existing = |path: &Path, problem| match inside::is_there(path) {
             true => read(path),
             false => Err(damaged(path.to_owned(), problem)),
         };
         let run_start = RunStart::read(folder)?;
-        let written = there(&summary, "it is not there, as in a run that has not ended")?;
-        let summary: Summary = unsealed(&written).map_err(|problem| damaged(summary, &problem))?;
+        let summary_bytes = read_existing(&summary, "it is not there, as in a run that has not ended")?;
+        let summary: Summary = unsealed(&summary_bytes).map_err(|problem| damaged(summary, &problem))?;
         let check = |name: &str, bytes: &[u8]| {
             if summary.files.get(name) == Some(&sha256(bytes)) {
                 return Ok(());
@@ -244,14 +246,14 @@ impl RunFolder {
         if !run_start.has_config(folder)? {
             return Err(damaged(folder.join(CONFIG), "it is gone"));
         }
-        let told = there(&history, "it is gone")?;
-        check(HISTORY, &told)?;
-        let weights = there(&model, "it is gone")?;
+        let history_bytes = read_existing(&history, "it is gone")?;
+        check(HISTORY, &history_bytes)?;
+        let weights = read_existing(&model, "it is gone")?;
         check(MODEL, &weights)?;
         let unfinished =
-            |problem: ContentError| RunError::Unfinished { path: model.clone(), problem: problem.to_string() };
+            |problem: ContentError| RunError::Incomplete { path: model.clone(), problem: problem.to_string() };
         let run = RunFiles {
-            history: parse_json(&history, &told)?,
+            history: parse_json(&history, &history_bytes)?,
             parameters: read_parameters(&weights).map_err(unfinished)?,
             preprocessing: read_preprocessing(&weights, summary.data.kind).map_err(unfinished)?,
             config: run_start.config,
@@ -260,7 +262,7 @@ impl RunFolder {
         };
         match run.contradiction() {
             None => Ok(run),
-            Some((file, problem)) => Err(RunError::Unfinished { path: folder.join(file), problem }),
+            Some((file, problem)) => Err(RunError::Incomplete { path: folder.join(file), problem }),
         }
     }
 
@@ -352,7 +354,7 @@ fn reject_sweep(path: &Path) -> Result<(), RunError> {
 ///
 /// # Errors
 /// Fails if the folder is not a run; fails with the first file that does not belong to it.
-pub(crate) fn own_files(folder: &Path) -> Result<Vec<PathBuf>, RunError> {
+pub(crate) fn deletable_files(folder: &Path) -> Result<Vec<PathBuf>, RunError> {
     let names = entries(folder)?;
     let foreign = |name: &str| RunError::Foreign { path: folder.join(name), kind: RUN.name };
     let Ok(run_start) = RunStart::read_manifest(folder) else {
@@ -366,7 +368,7 @@ pub(crate) fn own_files(folder: &Path) -> Result<Vec<PathBuf>, RunError> {
         None if name == MODEL => read_parameters(bytes).is_ok(),
         None => serde_json::from_slice::<History>(bytes).is_ok(),
     };
-    let is_own = |name: &str, bytes: &[u8]| match name {
+    let belongs = |name: &str, bytes: &[u8]| match name {
         MANIFEST => true,
         CONFIG => bytes == run_start.text.as_bytes(),
         HISTORY | MODEL => is_sealed(name, bytes),
@@ -378,11 +380,12 @@ pub(crate) fn own_files(folder: &Path) -> Result<Vec<PathBuf>, RunError> {
     for name in &names {
         if is_lock_or_leftover(folder, name, &RUN) {
             leftovers.push(folder.join(name));
-        } else if *name != checkpoints::FOLDER && !read(&folder.join(name)).is_ok_and(|bytes| is_own(name, &bytes)) {
+        } else if *name != checkpoints::FOLDER && !read(&folder.join(name)).is_ok_and(|bytes| belongs(name, &bytes)) {
             return Err(foreign(name));
         }
     }
-    let checkpoints = checkpoints::own_files(folder).map_err(|path| RunError::Foreign { path, kind: RUN.name })?;
+    let checkpoints =
+        checkpoints::deletable_files(folder).map_err(|path| RunError::Foreign { path, kind: RUN.name })?;
     let named = |names: &[&str]| names.iter().map(|name| folder.join(name)).collect::<Vec<_>>();
     leftovers.retain(|path| !path.ends_with(LOCK));
     Ok([leftovers, named(&[SUMMARY, DIVERGED, HISTORY, MODEL]), checkpoints, named(&[CONFIG, MANIFEST])].concat())
@@ -398,7 +401,7 @@ fn remove_files(folder: &Path) -> Result<(), RunError> {
 
 fn parse_json<T: DeserializeOwned>(path: &Path, bytes: &[u8]) -> Result<T, RunError> {
     serde_json::from_slice(bytes)
-        .map_err(|error| RunError::Unfinished { path: path.to_owned(), problem: one_line(&error.to_string()) })
+        .map_err(|error| RunError::Incomplete { path: path.to_owned(), problem: one_line(&error.to_string()) })
 }
 
 fn json(value: &impl Serialize) -> Vec<u8> {

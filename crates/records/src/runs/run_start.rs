@@ -54,7 +54,7 @@ impl RunStart {
         };
         match parse() {
             Ok((config, manifest, text)) => Ok(Self { config, manifest, document, text }),
-            Err(problem) => Err(RunError::Unfinished { path, problem }),
+            Err(problem) => Err(RunError::Incomplete { path, problem }),
         }
     }
 
@@ -83,7 +83,7 @@ impl RunStart {
                 format!("it is damaged or was changed since the run began{colon}{changed}; {ADVICE}")
             }
         };
-        Err(RunError::Unfinished { path, problem })
+        Err(RunError::Incomplete { path, problem })
     }
 
     pub(crate) fn write(&self, folder: &Path) -> Result<(), RunError> {

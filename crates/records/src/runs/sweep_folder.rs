@@ -93,7 +93,7 @@ pub(crate) const SWEEP: FolderKind = FolderKind {
     name: "a sweep",
     is_leftover: is_draft,
     is_one: |folder| SweepPlan::read(folder).is_ok(),
-    deletable_paths: own_files,
+    deletable_paths: deletable_files,
 };
 
 impl SweepFolder {
@@ -108,7 +108,7 @@ impl SweepFolder {
     pub fn create(path: &Path, replace: bool, plan: &SweepPlan) -> Result<Self, RunError> {
         if RunFolder::is_run(path) && !inside::is_there(&path.join(PLAN)) {
             let what = "this is a run's folder; name another for the sweep";
-            return Err(RunError::Another { path: path.to_owned(), what });
+            return Err(RunError::WrongFolder { path: path.to_owned(), what });
         }
         let claim = Claim::create(path, replace, &SWEEP, &|folder| plan.write(folder))?;
         Ok(Self { plan: plan.clone(), claim })
@@ -202,7 +202,7 @@ impl SweepPlan {
             let text = String::from_utf8(bytes).map_err(|_| "not UTF-8".to_owned())?;
             unsealed_toml(&text).map_err(|problem| format!("{problem}; put back what was there, or begin a new sweep"))
         });
-        plan.map_err(|problem| RunError::Unfinished { path, problem })
+        plan.map_err(|problem| RunError::Incomplete { path, problem })
     }
 
     fn write(&self, folder: &Path) -> Result<(), RunError> {
@@ -216,7 +216,7 @@ impl SweepPlan {
 /// # Errors
 /// Fails if the folder is not a sweep, if it has other files, or if another process owns one of its
 /// runs.
-fn own_files(folder: &Path) -> Result<Vec<PathBuf>, RunError> {
+fn deletable_files(folder: &Path) -> Result<Vec<PathBuf>, RunError> {
     let names = entries(folder)?;
     let foreign = |path: PathBuf| RunError::Foreign { path, kind: SWEEP.name };
     let Ok(plan) = SweepPlan::read(folder) else {
@@ -228,27 +228,27 @@ fn own_files(folder: &Path) -> Result<Vec<PathBuf>, RunError> {
     struct SweepChecksums {
         files: BTreeMap<String, String>,
     }
-    let told: Option<SweepChecksums> = read_sealed(&folder.join(JSON), "").ok();
-    if told.is_none() && inside::is_there(&folder.join(JSON)) {
+    let checksums: Option<SweepChecksums> = read_sealed(&folder.join(JSON), "").ok();
+    if checksums.is_none() && inside::is_there(&folder.join(JSON)) {
         return Err(foreign(folder.join(JSON)));
     }
-    let is_listed = |name: &str, bytes: &[u8]| match (&told, name) {
+    let is_listed = |name: &str, bytes: &[u8]| match (&checksums, name) {
         (Some(_), JSON) => true,
-        (Some(told), name) => told.files.get(name) == Some(&sha256(bytes)),
+        (Some(checksums), name) => checksums.files.get(name) == Some(&sha256(bytes)),
         (None, _) => false,
     };
     let points = folder.join(SweepPlan::POINTS);
     let mut paths = Vec::new();
     for name in &names {
         let path = folder.join(name);
-        let is_own = if path == points {
+        let belongs = if path == points {
             inside::check(&path, true).is_ok()
         } else {
             name == PLAN
                 || is_lock_or_leftover(folder, name, &SWEEP)
                 || SWEEP_FILES.contains(&name.as_str()) && read(&path).is_ok_and(|bytes| is_listed(name, &bytes))
         };
-        if !is_own {
+        if !belongs {
             return Err(foreign(path));
         }
         if path != points && name != PLAN && name != LOCK {
@@ -261,15 +261,15 @@ fn own_files(folder: &Path) -> Result<Vec<PathBuf>, RunError> {
     let runs = plan.folder_names();
     for name in entries(&points)? {
         let run = points.join(&name);
-        let of = name.strip_prefix(BEGINNING).unwrap_or(&name);
-        if !runs.iter().any(|run| run == of) || inside::check(&run, true).is_err() {
+        let run_name = name.strip_prefix(BEGINNING).unwrap_or(&name);
+        if !runs.iter().any(|run| run == run_name) || inside::check(&run, true).is_err() {
             return Err(foreign(run));
         }
         Lock::check_free(&run)?;
         if is_empty(&run, &SWEEP)? {
             paths.extend(entries(&run)?.iter().map(|name| run.join(name)));
         } else {
-            paths.extend(run_folder::own_files(&run)?);
+            paths.extend(run_folder::deletable_files(&run)?);
         }
         paths.extend([run.join(LOCK), run]);
     }

@@ -1,6 +1,6 @@
 use chainrule_core::one_line;
 
-use crate::runs::values::in_words;
+use crate::runs::values::expectation;
 
 /// Describes a TOML error with its line, in the program's own words.
 pub fn toml_problem(text: &str, error: &toml::de::Error) -> String {
@@ -13,7 +13,7 @@ pub fn toml_problem(text: &str, error: &toml::de::Error) -> String {
         format!("the key {key} is missing")
     } else {
         match message.rsplit_once(", expected ").filter(|_| message.starts_with("invalid ")) {
-            Some((_, expected)) => in_words(expected),
+            Some((_, expected)) => expectation(expected),
             None => message.clone(),
         }
     };

@@ -8,7 +8,7 @@ use toml::Value;
 use crate::CLASS_WEIGHTS;
 
 /// The keys with a fixed set of values.
-const WORDS: [(&str, &[&str]); 7] = [
+const ENUM_VALUES: [(&str, &[&str]); 7] = [
     ("model.kind", &["softmax", "logistic"]),
     ("descent.solver", &["sgd", "lbfgs"]),
     ("descent.gradient", &["auto", "fused", "closed-form", "autodiff"]),
@@ -18,19 +18,19 @@ const WORDS: [(&str, &[&str]); 7] = [
     ("descent.shuffle.generator", &["none", "numpy-legacy", "chacha"]),
 ];
 
-fn words_of(key: &str) -> Option<&'static [&'static str]> {
-    WORDS.iter().find(|(known, _)| *known == key).map(|(_, words)| *words)
+fn values_of(key: &str) -> Option<&'static [&'static str]> {
+    ENUM_VALUES.iter().find(|(known, _)| *known == key).map(|(_, words)| *words)
 }
 
 /// Returns the message for an invalid value: what is wrong, and which values are valid. `message`
 /// is serde's error.
 pub(crate) fn problem(key: &str, value: Option<&Value>, message: &str) -> String {
     let text = value.and_then(Value::as_str);
-    if let Some(words) = words_of(key) {
-        return expected_word(key, words, text);
+    if let Some(words) = values_of(key) {
+        return expected_values(key, words, text);
     }
     if let Some(range) = range_of(key) {
-        return range_message(&range) + &without_a_point(&range, value);
+        return range_message(&range) + &integer_hint(&range, value);
     }
     if key == IMAGE_SIZE {
         return IMAGE_SIZE_MESSAGE.to_owned();
@@ -39,7 +39,7 @@ pub(crate) fn problem(key: &str, value: Option<&Value>, message: &str) -> String
         Some("a sequence") if key == "data.ignore" => {
             "expected a list of the names of columns, as in [\"id\", \"date\"]".to_owned()
         }
-        Some(expected) => in_words(expected),
+        Some(expected) => expectation(expected),
         None => message.to_owned(),
     };
     let meant = text.filter(|_| key == CLASS_WEIGHTS).and_then(|text| nearest(text, [ClassWeights::BALANCED]));
@@ -52,7 +52,7 @@ pub(crate) fn problem(key: &str, value: Option<&Value>, message: &str) -> String
 }
 
 /// Translates serde's expectation into terms of a config file.
-pub(crate) fn in_words(expected: &str) -> String {
+pub(crate) fn expectation(expected: &str) -> String {
     match expected {
         "usize" | "u64" | "u32" | "u8" => "expected a whole number, 0 or more".to_owned(),
         "f64" => "expected a number".to_owned(),
@@ -63,13 +63,13 @@ pub(crate) fn in_words(expected: &str) -> String {
     }
 }
 
-fn expected_word(key: &str, words: &[&'static str], text: Option<&str>) -> String {
+fn expected_values(key: &str, words: &[&'static str], text: Option<&str>) -> String {
     let list = match words {
         [first, second] => format!("{first} or {second}"),
         _ => format!("one of {}", words.join(", ")),
     };
     let of_another =
-        || WORDS.iter().find(|(other, words)| *other != key && text.is_some_and(|text| words.contains(&text)));
+        || ENUM_VALUES.iter().find(|(other, words)| *other != key && text.is_some_and(|text| words.contains(&text)));
     match (text.and_then(|text| nearest(text, words.iter().copied())), of_another()) {
         (Some(meant), _) => format!("did you mean {meant}? expected {list}"),
         (None, Some((other, _))) => format!("expected {list}; {} is a value of {other}", text.unwrap_or_default()),
@@ -78,7 +78,7 @@ fn expected_word(key: &str, words: &[&'static str], text: Option<&str>) -> Strin
 }
 
 /// Suggests the integer form of a whole number such as 1e3 or 3.0.
-fn without_a_point(range: &RangeInclusive<u64>, value: Option<&Value>) -> String {
+fn integer_hint(range: &RangeInclusive<u64>, value: Option<&Value>) -> String {
     match value {
         Some(Value::Float(number)) if number.fract() == 0.0 && *number >= 0.0 && *number < 1e15 => {
             let whole = *number as u64;
@@ -104,19 +104,19 @@ mod tests {
 
     #[test]
     fn the_words_match_the_config_enums() {
-        for (key, words) in WORDS {
+        for (key, words) in ENUM_VALUES {
             assert!(KEYS.contains(&key), "{key}");
             let section = key.rsplit_once('.').map_or("", |(section, _)| section);
             let name = key.rsplit('.').next().unwrap_or_default();
             // Serde lists all variants for an unknown one.
-            let said = match section {
+            let message = match section {
                 "model" => toml::from_str::<ModelConfig>(&format!("{name} = '?'")).map(|_| ()),
                 "descent" => toml::from_str::<DescentConfig>(&format!("{name} = '?'")).map(|_| ()),
                 _ => toml::from_str::<ShuffleConfig>(&format!("{name} = '?'")).map(|_| ()),
             };
-            let said = said.expect_err(key).message().to_owned();
-            let known: Vec<&str> = said.split('`').skip(3).step_by(2).collect();
-            assert_eq!(known, words, "{key}: {said}");
+            let message = message.expect_err(key).message().to_owned();
+            let known: Vec<&str> = message.split('`').skip(3).step_by(2).collect();
+            assert_eq!(known, words, "{key}: {message}");
         }
     }
 
@@ -126,8 +126,8 @@ mod tests {
             assert!(KEYS.contains(&key), "{key}");
             let expected = range_message(&range);
             for value in ["-1", "2.5", "many", "99999999999999999999999", "true", "[1]"] {
-                let said = refused(key, value);
-                assert!(said.contains(&format!("test: {key} = ")) && said.ends_with(&expected), "{said}");
+                let message = refused(key, value);
+                assert!(message.contains(&format!("test: {key} = ")) && message.ends_with(&expected), "{message}");
             }
         }
         assert!(refused("descent.epochs", "1e3").ends_with("from 1 to 1000000; write 1000"));
@@ -158,10 +158,10 @@ mod tests {
             ("data.standardize", "maybe", "data.standardize = \"maybe\": expected true or false"),
         ];
         for (key, value, expected) in cases {
-            let said = refused(key, value);
-            assert!(said.contains(expected), "{said}");
+            let message = refused(key, value);
+            assert!(message.contains(expected), "{message}");
             let of_serde = ["invalid", "variant", "unit", "integer", "string", "`"];
-            assert!(of_serde.iter().all(|word| !said.contains(word)), "{said}");
+            assert!(of_serde.iter().all(|word| !message.contains(word)), "{message}");
         }
     }
 }
