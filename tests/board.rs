@@ -52,8 +52,8 @@ fn a_thousand_images_have_the_programs_own_probabilities_and_evidence() {
         let folder = folder();
         let predictor = open(&browser, folder.path(), config, more);
         let script = format!(
-            "{BOARD} return arguments[0].map((image) => {{ const found = board.model.predict(image); const last = found.logits.length - 1;
-             return [found.logits, found.probabilities, found.class, found.loss(last), [...board.model.evidence(image, last)]]; }});"
+            "{BOARD} return arguments[0].map((image) => {{ const prediction = board.model.predict(image); const last = prediction.logits.length - 1;
+             return [prediction.logits, prediction.probabilities, prediction.class, prediction.loss(last), [...board.model.evidence(image, last)]]; }});"
         );
         for first in (0..1000).step_by(100) {
             let rows: Vec<&[u8]> = (first..first + 100).map(|row| images.pixels(row)).collect();
@@ -223,11 +223,11 @@ fn a_step_makes_what_it_is_taught_more_probable_and_can_be_forgotten() {
     browser.click("[data-part=often]");
     assert!(probability(taught) > once);
     let says = |what: &str| browser.script("return document.querySelector(arguments[0]).textContent", &json!([what]));
-    assert_eq!(says("[data-part=steps]"), "The model is 11 steps away from where training left it.");
+    assert_eq!(says("[data-part=steps]"), "The model has 11 steps more than after its training.");
     status(&browser, &format!("{taught}: from "));
     browser.click("[data-part=reset]");
     assert!((probability(taught) - before.probabilities[taught]).abs() < 1e-5);
-    assert_eq!(says("[data-part=steps]"), "The model is as it was trained.");
+    assert_eq!(says("[data-part=steps]"), "The model has its trained weights.");
 
     // A step that raises weights shows the ink in one colour, a step that lowers them in the other.
     let colors =

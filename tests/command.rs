@@ -253,7 +253,7 @@ fn the_closing_table_says_what_happened_and_where() {
         "softmax regression",
         "closed-form",
         "embedded digits (600 + 300 rows)",
-        "all epochs made, in epoch 1 at step 7",
+        "all epochs completed, in epoch 1 at step 7",
     ] {
         assert!(table.contains(part), "{table} does not say {part:?}");
     }

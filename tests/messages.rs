@@ -163,7 +163,7 @@ fn something_else_in_a_files_place_is_told_as_what_it_is() {
             &["--data flowers.csv --set data.label=COLUMN trains on it\n"],
         ),
         (&["reproduce", "flowers.csv"], &["this is a table"]),
-        (&["reproduce", "configs/softmax.toml"], &["this is an experiment, which train takes, and a plan has runs"]),
+        (&["reproduce", "configs/softmax.toml"], &["this is the config of an experiment, for the command train; a plan has runs"]),
         (&["reproduce", "plan.toml"], &["plan.toml: line 2: unknown key nme; expected one of name, config,"]),
         (&["train", "runs"], &["runs: expected the TOML file", "this is a folder; name a data set with --data runs"]),
         (&["train", "made"], &["made: expected the TOML file", "train --resume made continues", "made/config.toml"]),

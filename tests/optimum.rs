@@ -388,7 +388,7 @@ fn the_closing_table_says_it_in_words_and_the_exit_code_whether_it_holds() {
     assert_eq!(code(&output), Some(1), "{}", text(&output.stderr));
     let said = text(&output.stdout);
     assert!(
-        said.contains("all iterations made, after 3 iterations") && said.contains("; the tolerance is 1e-6"),
+        said.contains("all iterations completed, after 3 iterations") && said.contains("; the tolerance is 1e-6"),
         "{said}"
     );
     assert!(folder.path().join("runs/softmax-optimum-2/model.safetensors").is_file());

@@ -75,7 +75,7 @@ fn points_of_other_data_are_made_on_theirs_and_the_table_says_where_losses_do_no
         .map(|point| json_of(&point.join("summary.json"))["data"]["train"].clone())
         .collect();
     assert_eq!(rows, [200, 400, 200, 400]);
-    let note = "Not all points are judged on the same validation rows";
+    let note = "Not all points use the same validation rows";
     assert!(!text(&output.stdout).contains(note), "the validation rows are the same");
 
     // With a table, the seed selects the rows of the validation set.
@@ -105,20 +105,20 @@ fn losses_of_other_class_weights_do_not_compare_and_none_is_the_best() {
     let weights = "objective.class_weights=balanced,[1,1,1],[0.1,0.1,0.1]";
     let few = ["--set", "data.classes=[1,2,3]", "--out", "weights"];
     let told = text(&succeeds(folder, &sweep(&[&["--grid", weights][..], &few].concat())).stdout);
-    assert!(told.contains("none is called the best") && !told.contains("The best was chosen"), "{told}");
+    assert!(told.contains("no point is marked as the best") && !told.contains("The best point was chosen"), "{told}");
     assert!(told.lines().all(|line| !line.starts_with('*')), "{told}");
     let page = String::from_utf8(read(folder.join("weights/sweep.md")).unwrap()).unwrap();
     assert!(page.contains("means of the weighted cross-entropy") && !page.contains("Best:"), "{page}");
     assert_eq!(json_of(&folder.join("weights/sweep.json"))["best"], Value::Null);
     let plot = String::from_utf8(read(folder.join("weights/sweep.svg")).unwrap()).unwrap();
-    assert!(texts(&plot).iter().any(|text| text == "losses do not compare"), "{:?}", texts(&plot));
+    assert!(texts(&plot).iter().any(|text| text == "the losses are not comparable"), "{:?}", texts(&plot));
     // By class name, for all classes or for one.
     for (grid, shown) in
         [("objective.class_weights={1=1},{1=5,2=2}", "{ 1 = 5, 2 = 2 }"), ("objective.class_weights.1=1,25", "25")]
     {
         let points = sweep(&[&["--grid", grid, "--force"][..], &few].concat());
         let told = text(&succeeds(folder, &points).stdout);
-        assert!(told.contains(shown) && told.contains("none is called the best"), "{grid}: {told}");
+        assert!(told.contains(shown) && told.contains("no point is marked as the best"), "{grid}: {told}");
     }
     // A wrong list in the last point is found before the first point starts.
     let wrong = "objective.class_weights=balanced,[1,2]";
@@ -128,12 +128,12 @@ fn losses_of_other_class_weights_do_not_compare_and_none_is_the_best() {
         &["point 2", "class_weights = [1, 2]"],
     );
 
-    // The losses of different classes do not compare either.
+    // The losses of different classes are not comparable either.
     let classes = "data.classes=[1,2],[3,4]";
     let told = text(
         &succeeds(folder, &sweep(&["--grid", classes, "--set", "descent.batch_size=50", "--out", "classes"])).stdout,
     );
-    assert!(told.contains("none is called the best"), "{told}");
+    assert!(told.contains("no point is marked as the best"), "{told}");
 }
 
 #[test]

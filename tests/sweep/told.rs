@@ -71,7 +71,7 @@ fn the_table_of_a_sweep_is_sorted_by_validation_loss() {
     let numbers: Vec<usize> = table.iter().map(|line| number(&line[1..], " ").unwrap() - 1).collect();
     assert_eq!(numbers, ranked, "{printed}");
     assert!(table[0].starts_with('*') && table[1..].iter().all(|line| line.starts_with(' ')), "{printed}");
-    assert!(printed.contains("too good an estimate"), "{printed}");
+    assert!(printed.contains("too optimistic an estimate"), "{printed}");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Pure functions that compute figures and verdicts from a run's history.
+//! Pure functions on a run's history, for figures and verdicts.
 
 use std::collections::BTreeMap;
 
@@ -39,8 +39,8 @@ pub(crate) fn median(sorted: &[usize]) -> Option<usize> {
     sorted.get(sorted.len().checked_sub(1)? / 2).copied()
 }
 
-/// Returns the evaluation at which this patience would have ended a full-length run, if it would
-/// have.
+/// Returns the evaluation at which early stopping with this patience ends a full-length run, or
+/// `None` if it does not end it.
 pub(crate) fn stop_with(patience: usize, evaluations: &[Evaluation]) -> Option<&Evaluation> {
     let mut rule = EarlyStopping::new(Some(patience));
     evaluations
@@ -53,10 +53,10 @@ const SPIKE: f64 = 1.25;
 
 /// Returns the evaluations after the first epoch that are spikes.
 pub(crate) fn spikes(run: &Run) -> Vec<&Evaluation> {
-    let stands_out = |three: &[Evaluation]| {
+    let is_spike = |three: &[Evaluation]| {
         three[1].epoch > 0 && three[1].validation_loss > SPIKE * three[0].validation_loss.max(three[2].validation_loss)
     };
-    run.evaluations().windows(3).filter(|three| stands_out(three)).map(|three| &three[1]).collect()
+    run.evaluations().windows(3).filter(|three| is_spike(three)).map(|three| &three[1]).collect()
 }
 
 /// The batch after which the validation loss is most often the highest of its epoch. The run is
@@ -65,13 +65,13 @@ pub(crate) fn spikes(run: &Run) -> Vec<&Evaluation> {
 pub(crate) struct HardestBatch {
     /// The position of the batch in the epoch, from 0.
     pub(crate) batch: usize,
-    /// The number of epochs in which the loss was highest after it.
+    /// The number of epochs in which the loss was highest after this batch.
     pub(crate) epochs: usize,
-    /// The number of whole epochs without the first, in which everything is new.
+    /// The number of complete epochs without the first, in which the loss still falls steeply.
     pub(crate) of: usize,
 }
 
-/// Finds the hardest batch. Returns `None` if there is no whole epoch after the first.
+/// Finds the hardest batch. Returns `None` if there is no complete epoch after the first.
 pub(crate) fn hardest_batch(every_step: &Run) -> Option<HardestBatch> {
     let steps = every_step.summary.steps_per_epoch;
     let mut counts = BTreeMap::new();
@@ -85,7 +85,7 @@ pub(crate) fn hardest_batch(every_step: &Run) -> Option<HardestBatch> {
     Some(HardestBatch { batch, epochs, of })
 }
 
-/// Returns the number of steps after which an evaluation falls on the same batch again: the least
+/// Returns the number of steps after which an evaluation follows the same batch again: the least
 /// common multiple of both periods.
 pub(crate) fn steps_until_repeat(steps_per_epoch: usize, evaluation_interval: usize) -> usize {
     let (mut a, mut b) = (steps_per_epoch, evaluation_interval);

@@ -1,4 +1,4 @@
-//! Judges the report's claims by the measurements. No verdict is written by hand: other data may
+//! Judges the report's claims by the measurements. No verdict is written by hand, so other data may
 //! give other verdicts.
 
 use chainrule_records::{GradientCheck, GradientChecks};
@@ -8,12 +8,12 @@ use serde_json::{Value, json};
 
 use crate::DataFacts;
 use crate::analysis::{correlation, hardest_batch, mean, median, spikes, steps_until_repeat, stop_with};
-use crate::figures::{FULL_LENGTH, PATIENCES, PENALISED, PRINTED};
+use crate::figures::{FIGURE_6_LOWER_ROW, FULL_LENGTH, PATIENCES, PENALISED};
 
-/// Returns the verdict on a claim. `core_holds` says whether its core is true, `as_it_stands`
-/// whether it needs no correction.
-fn verdict(core_holds: bool, as_it_stands: bool) -> Verdict {
-    match (core_holds, as_it_stands) {
+/// Returns the verdict on a claim. `is_true` says whether its core is true, `is_exact` whether it
+/// needs no correction.
+fn verdict(is_true: bool, is_exact: bool) -> Verdict {
+    match (is_true, is_exact) {
         (true, true) => Verdict::Supported,
         (true, false) => Verdict::Corrected,
         (false, _) => Verdict::NotSupported,
@@ -56,34 +56,34 @@ pub(crate) fn judge(runs: &Runs, checks: &GradientChecks, facts: &DataFacts) -> 
         ("4c, 4d", "Any L2 penalty costs validation accuracy", accuracy_cost(runs)),
         ("4e", "‖w‖² falls with λ, as figure 8 shows", norms(runs)),
     ];
-    let claim = |(id, claim, found): (&str, &str, Findings)| Claim {
+    let claim = |(id, claim, findings): (&str, &str, Findings)| Claim {
         id: id.to_owned(),
         claim: claim.to_owned(),
-        verdict: found.verdict,
-        measured: found.measured,
-        why: found.why,
-        evidence: found.evidence,
-        runs: found.runs,
-        figures: found.figures.into_iter().map(str::to_owned).collect(),
+        verdict: findings.verdict,
+        measured: findings.measured,
+        why: findings.why,
+        evidence: findings.evidence,
+        runs: findings.runs,
+        figures: findings.figures.into_iter().map(str::to_owned).collect(),
     };
     claims.into_iter().map(claim).collect()
 }
 
-/// Returns the rows of the checks for an equation. For (23), these are the rows of whole models
-/// with a penalty.
+/// Returns the gradient checks of an equation. For (23), these are the checks of whole models with
+/// a penalty.
 pub(crate) fn lines_of(checks: &GradientChecks, equation: usize) -> Vec<&GradientCheck> {
     let number = format!("({equation})");
-    let speaks_of = |row: &&GradientCheck| match equation {
+    let is_about = |row: &&GradientCheck| match equation {
         23 => row.what.starts_with("L2"),
         _ => {
             let mut words = row.what.split([',', ' ']);
             row.subject == "derivation" && !is_refusal(row) && words.any(|word| word == number)
         }
     };
-    checks.rows.iter().filter(speaks_of).collect()
+    checks.rows.iter().filter(is_about).collect()
 }
 
-/// Whether a row passes when a wrong formula is refused.
+/// Whether the check passes if a wrong formula is refused.
 fn is_refusal(row: &GradientCheck) -> bool {
     row.what.contains("refused")
 }
@@ -97,13 +97,16 @@ fn closed_form(checks: &GradientChecks, model: &str, equations: &[usize]) -> Fin
     Findings {
         verdict: if holds { Verdict::Supported } else { Verdict::NotSupported },
         measured: format!(
-            "{coordinates} coordinates, each by hand, by autodiff and by finite differences: {failed} disagree. Each step of the derivation, \
-             and the whole gradient over shapes, weights and batches."
+            "The checks compare closed form, autodiff and finite differences on {coordinates} coordinates; {failed} disagree. They cover each step of the \
+             derivation, and the whole gradient for several shapes, weights and batches."
         ),
         why: if holds {
-            "Three independent routes give the same gradient within the bounds of their rounding.".into()
+            "Three independent methods give the same gradient within the bounds on their rounding errors.".into()
         } else {
-            let problem = rows.iter().find_map(|row| row.problem.as_deref()).unwrap_or("Nothing was checked.");
+            let problem = rows
+                .iter()
+                .find_map(|row| row.problem.as_deref())
+                .unwrap_or("There are no gradient checks for this claim.");
             literal(problem.lines().next().unwrap_or_default())
         },
         evidence: json!({ "coordinates": coordinates, "failed": failed, "lines": rows }),
@@ -130,17 +133,17 @@ fn penalty(checks: &GradientChecks) -> Findings {
     Findings {
         verdict,
         measured: format!(
-            "For R = ½ Σ w²: {coordinates} coordinates by hand, by autodiff and by differences, {failed} disagree. For R = Σ w² the same \
-             formula is {}.",
-            if other_refused { "refused" } else { "not refused" }
+            "For R = ½ Σ w², the checks compare closed form, autodiff and finite differences on {coordinates} coordinates; {failed} disagree. For R = Σ w², \
+             the checks {} the same formula.",
+            if other_refused { "refuse" } else { "do not refuse" }
         ),
         why: match verdict {
             Verdict::Corrected => {
-                "The formula stands on a convention that has to be said: R is half the sum of squares. For the whole sum, the penalty's \
-                 gradient is 2λw."
+                "The formula needs a convention that the report does not state: R is half the sum of squares. For the full sum, the gradient of \
+                 the penalty is 2λw."
             }
             Verdict::Supported => "The checks accept the formula for both conventions of R.",
-            Verdict::NotSupported => "The checks do not bear it out.",
+            Verdict::NotSupported => "The gradient checks do not confirm the formula.",
         }
         .into(),
         evidence: json!({ "half": holds, "whole_refused": other_refused, "coordinates": coordinates, "failed": failed }),
@@ -154,28 +157,28 @@ const CLAIMED_EPOCH: usize = 33;
 
 fn early_stopping(runs: &Runs) -> Findings {
     let (run, full) = (runs.get("logistic"), runs.get("logistic-full-length"));
-    let (end, own) = (&run.summary, run.config.early_stopping().patience.unwrap_or(usize::MAX));
+    let (end, patience) = (&run.summary, run.config.early_stopping().patience.unwrap_or(usize::MAX));
     let epoch_with = |patience| stop_with(patience, full.evaluations()).map(|evaluation| evaluation.epoch);
     let sweep: Vec<(usize, Option<usize>)> = PATIENCES.map(|patience| (patience, epoch_with(patience))).collect();
-    let near: Vec<(usize, Option<usize>)> = (own.saturating_sub(2).max(1)..=own.saturating_add(2))
+    let nearby: Vec<(usize, Option<usize>)> = (patience.saturating_sub(2).max(1)..=patience.saturating_add(2))
         .map(|patience| (patience, epoch_with(patience)))
         .collect();
     let differs = |epoch: Option<usize>| epoch.is_none_or(|epoch| epoch.abs_diff(end.stop_epoch) > 1);
     let others: Vec<String> =
-        near.iter().filter(|(_, epoch)| differs(*epoch)).map(|(patience, _)| patience.to_string()).collect();
-    let is_fragile = !others.is_empty();
-    let said = |(patience, epoch): &(usize, Option<usize>)| match epoch {
-        Some(epoch) => format!("{patience} stops in epoch {epoch}"),
-        None => format!("{patience} never stops"),
+        nearby.iter().filter(|(_, epoch)| differs(*epoch)).map(|(patience, _)| patience.to_string()).collect();
+    let depends_on_patience = !others.is_empty();
+    let describe = |(patience, epoch): &(usize, Option<usize>)| match epoch {
+        Some(epoch) => format!("{patience} in epoch {epoch}"),
+        None => format!("{patience} never"),
     };
-    let near = near.iter().map(said).collect::<Vec<_>>().join(", ");
-    let right = end.stopped_early && end.stop_epoch == CLAIMED_EPOCH;
+    let nearby = nearby.iter().map(describe).collect::<Vec<_>>().join(", ");
+    let is_claimed_epoch = end.stopped_early && end.stop_epoch == CLAIMED_EPOCH;
     Findings {
-        verdict: verdict(right, !is_fragile),
+        verdict: verdict(is_claimed_epoch, !depends_on_patience),
         measured: if end.stopped_early {
             format!(
-                "Ended at step {}, {:.2} epochs in: in epoch {} counted from 0, which is pass number {}. A patience of {near}. The lowest validation \
-                 loss of all {} epochs comes at step {}.",
+                "The run ended at step {}, after {:.2} epochs: in epoch {} counted from 0, that is, in pass number {}. Stops with nearby patiences: {nearby}. In the run of \
+                 all {} epochs, the validation loss is lowest at step {}.",
                 end.stop_step,
                 (end.stop_step + 1) as f64 / end.steps_per_epoch as f64,
                 end.stop_epoch,
@@ -184,18 +187,20 @@ fn early_stopping(runs: &Runs) -> Findings {
                 full.summary.best_step
             )
         } else {
-            format!("It did not stop early in {} epochs.", run.config.descent().epochs)
+            format!("The run did not stop early in {} epochs.", run.config.descent().epochs)
         },
-        why: match (right, is_fragile) {
-            (false, _) => format!("Here it is not epoch {CLAIMED_EPOCH}."),
+        why: match (is_claimed_epoch, depends_on_patience) {
+            (false, _) => format!("The training does not end in epoch {CLAIMED_EPOCH} here."),
             (true, true) => format!(
-                "{CLAIMED_EPOCH} is an index from 0: the training ends during pass number {}; and it hangs on the patience: one of {} \
-                 evaluations gives another answer.",
+                "{CLAIMED_EPOCH} is an index from 0: the training ends during pass number {}. The epoch also depends on the patience: a patience of {} \
+                 evaluations gives another epoch.",
                 CLAIMED_EPOCH + 1,
                 others.join(" or ")
             ),
             (true, false) => {
-                format!("{CLAIMED_EPOCH} epochs were completed, and patiences near the report's own agree.")
+                format!(
+                    "{CLAIMED_EPOCH} epochs were completed, and patiences close to the report's give the same answer."
+                )
             }
         },
         evidence: json!({
@@ -215,58 +220,58 @@ fn one_class_batches(runs: &Runs, facts: &DataFacts) -> Findings {
     let rarest = facts.batches.iter().filter_map(|counts| counts.iter().min()).min().copied().unwrap_or_default();
     let (steps, interval) = (run.summary.steps_per_epoch, run.evaluation_interval());
     let period = steps_until_repeat(steps, interval);
-    let found: Vec<usize> = spikes(run).iter().map(|evaluation| evaluation.step).collect();
+    let spike_steps: Vec<usize> = spikes(run).iter().map(|evaluation| evaluation.step).collect();
     let hardest = hardest_batch(every);
-    let on_hardest = |hardest: usize| found.iter().filter(|step| *step % steps == hardest).count();
+    let on_hardest = |hardest: usize| spike_steps.iter().filter(|step| *step % steps == hardest).count();
     let is_alias = hardest.as_ref().is_some_and(|hardest| {
-        found.len() > 1
+        spike_steps.len() > 1
             && 10 * hardest.epochs >= 9 * hardest.of
-            && on_hardest(hardest.batch) == found.len()
-            && found.windows(2).all(|pair| pair[1] - pair[0] == period)
+            && on_hardest(hardest.batch) == spike_steps.len()
+            && spike_steps.windows(2).all(|pair| pair[1] - pair[0] == period)
     });
-    let after_shuffling = spikes(shuffled).len();
+    let spikes_shuffled = spikes(shuffled).len();
 
     let mut measured = format!(
-        "{one_class} of {} training batches hold one class only (the fewest of either class in a batch: {rarest}), and every evaluation is over \
-         all {} validation rows. ",
+        "The number of training batches with one class only is {one_class} of {} (the smallest number of rows of a class in a batch is {rarest}). Every \
+         evaluation uses all {} validation rows. ",
         facts.batches.len(),
         run.summary.data.validation
     );
-    if found.is_empty() {
-        measured += "In file order there is no spike. ";
+    if spike_steps.is_empty() {
+        measured += "In file order, there are no spikes. ";
     } else {
-        let steps: Vec<String> = found.iter().map(ToString::to_string).collect();
-        measured += &format!("In file order there are spikes at steps {}. ", steps.join(", "));
+        let steps: Vec<String> = spike_steps.iter().map(ToString::to_string).collect();
+        measured += &format!("In file order, there are spikes at these steps: {}. ", steps.join(", "));
     }
     if let Some(hardest) = &hardest {
         measured += &format!(
-            "Evaluated after every step, batch {} leaves the highest validation loss in {} of {} epochs. An epoch has {steps} steps and the report \
-             looks every {interval}, so it looks after any one batch every {period} steps. ",
+            "With an evaluation after every step, the validation loss is highest after batch {} in {} of {} epochs. An epoch has {steps} steps and the \
+             report evaluates every {interval} steps, so it evaluates after the same batch every {period} steps. ",
             hardest.batch, hardest.epochs, hardest.of
         );
     }
-    measured += &format!("Shuffled, there are {after_shuffling} spikes.");
+    measured += &format!("With shuffling, the number of spikes is {spikes_shuffled}.");
     Findings {
-        verdict: if one_class > 0 && !found.is_empty() { Verdict::Corrected } else { Verdict::NotSupported },
+        verdict: if one_class > 0 && !spike_steps.is_empty() { Verdict::Corrected } else { Verdict::NotSupported },
         measured,
         why: match (one_class, is_alias) {
             (0, true) => format!(
-                "No batch is one-class, and validation knows no batches at all. What one sees is aliasing: the same batch spoils the weights once \
-                 in every epoch, and the report's grid meets it once in {period} steps.{}",
-                if after_shuffling == 0 { " Shuffled, that batch is never made again." } else { "" }
+                "No batch has only one class, and validation uses no batches. The spikes are aliasing: the same batch raises the validation loss in nearly \
+                 every epoch, and the report evaluates right after it once in {period} steps.{}",
+                if spikes_shuffled == 0 { " With shuffling, that batch does not occur again." } else { "" }
             ),
-            (0, false) => "No batch is one-class, and validation knows no batches at all.".into(),
-            (_, _) if found.is_empty() => {
-                "Some training batches are one-class, but there are no spikes to explain.".into()
+            (0, false) => "No batch has only one class, and validation uses no batches.".into(),
+            (_, _) if spike_steps.is_empty() => {
+                "Some training batches have only one class, but there are no spikes to explain.".into()
             }
-            _ => "Some training batches are one-class; but validation is always over all rows.".into(),
+            _ => "Some training batches have only one class, but validation always uses all rows.".into(),
         },
         evidence: json!({
             "one_class_batches": one_class, "batches": facts.batches.len(), "rarest_class_in_a_batch": rarest,
-            "validation_rows": run.summary.data.validation, "spikes": found, "steps_per_epoch": steps,
+            "validation_rows": run.summary.data.validation, "spikes": spike_steps, "steps_per_epoch": steps,
             "evaluation_interval": interval, "period": period, "aliasing": is_alias,
             "hardest_batch": hardest.as_ref().map(|h| json!({ "batch": h.batch, "epochs": h.epochs, "of": h.of })),
-            "spikes_shuffled": after_shuffling,
+            "spikes_shuffled": spikes_shuffled,
         }),
         runs: names(&[run, shuffled, every]),
         figures: vec!["figure-1", "figure-3", "2e-aliasing"],
@@ -280,51 +285,52 @@ fn earlier_stop(runs: &Runs) -> Findings {
     let mut epochs: Vec<usize> = seeds.iter().map(|run| run.summary.stop_epoch).collect();
     epochs.sort_unstable();
     let before = |step: usize| stops.iter().filter(|&&stop| stop < step).count();
-    let (all, earlier, before_own) = (stops.len(), before(plain.summary.stop_step), before(shuffled.summary.stop_step));
-    let middle = median(&epochs).unwrap_or_default();
+    let (all, earlier) = (stops.len(), before(plain.summary.stop_step));
+    let earlier_than_report = before(shuffled.summary.stop_step);
+    let median_epoch = median(&epochs).unwrap_or_default();
     let range = [epochs.first(), epochs.last()].map(|epoch| epoch.copied().unwrap_or_default());
-    let after_own = stops.iter().filter(|&&stop| stop > shuffled.summary.stop_step).count();
-    let is_typical = 20 * (all - after_own) >= all && 20 * (all - before_own) >= all;
-    let is_sure = 20 * earlier >= 19 * all;
-    // "Way" earlier means that the typical run saves a quarter of the epochs.
-    let is_way = 4 * (middle + 1) <= 3 * (plain.summary.stop_epoch + 1);
-    let verdict = match (is_sure && is_typical && is_way, 2 * earlier > all) {
+    let later_than_report = stops.iter().filter(|&&stop| stop > shuffled.summary.stop_step).count();
+    let is_typical = 20 * (all - later_than_report) >= all && 20 * (all - earlier_than_report) >= all;
+    let nearly_all = 20 * earlier >= 19 * all;
+    // The claim's "way earlier" means that the median run saves a quarter of the epochs.
+    let is_much_earlier = 4 * (median_epoch + 1) <= 3 * (plain.summary.stop_epoch + 1);
+    let verdict = match (nearly_all && is_typical && is_much_earlier, 2 * earlier > all) {
         (true, _) => Verdict::Supported,
         (false, true) => Verdict::Corrected,
         (false, false) => Verdict::NotSupported,
     };
-    let own_seed = shuffled.summary.seed;
-    let is_one_of_them = if seeds.iter().any(|run| run.summary.seed == own_seed) {
-        format!(" The report's is one of them, seed {own_seed}.")
+    let report_seed = shuffled.summary.seed;
+    let seed_note = if seeds.iter().any(|run| run.summary.seed == report_seed) {
+        format!(" The report's run is one of them, with seed {report_seed}.")
     } else {
         String::new()
     };
     Findings {
         verdict,
         measured: format!(
-            "The report's shuffled run ends in epoch {}, the one in file order in epoch {}. Of {all} shuffled runs that differ in their seed only, \
-             {earlier} end before the one in file order; they end in epochs {} to {}, the median in {middle}. {before_own} of them end before the \
-             report's own.{is_one_of_them}",
+            "The report's shuffled run ends in epoch {}, the run in file order in epoch {}. Of {all} shuffled runs that differ only in their seed, \
+             {earlier} end before the run in file order. They end in epochs {} to {}; the median is epoch {median_epoch}. {earlier_than_report} of them end \
+             before the report's shuffled run.{seed_note}",
             shuffled.summary.stop_epoch, plain.summary.stop_epoch, range[0], range[1]
         ),
         why: match verdict {
             Verdict::Supported => format!(
-                "{earlier} of {all} seeds stop earlier, the median by a quarter of the epochs or more, and the report's run is none of the extremes."
+                "{earlier} of {all} seeds stop earlier. The median run saves at least a quarter of the epochs, and the report's run is not an outlier."
             ),
             Verdict::Corrected => format!(
-                "{} {earlier} of {all} seeds do. But by how much is the seed's doing: the report's own stops in epoch {}, the median in epoch {middle}. \
-                 One run cannot tell.",
-                if is_sure { "Earlier, yes:" } else { "Mostly earlier:" },
+                "Training {} stops earlier: {earlier} of {all} seeds do. But how much earlier depends on the seed: the report's run stops in epoch {}, the \
+                 median run in epoch {median_epoch}. One run is not enough to tell.",
+                if nearly_all { "almost always" } else { "mostly" },
                 shuffled.summary.stop_epoch
             ),
             Verdict::NotSupported => format!(
-                "{} of {all} seeds stop as late or later. When training stops is the seed's doing, and one run cannot tell.",
+                "{} of {all} seeds do not stop earlier. The stop depends on the seed, and one run is not enough to tell.",
                 all - earlier
             ),
         },
         evidence: json!({
             "in_file_order": plain.summary.stop_step, "reports_shuffled_run": shuffled.summary.stop_step, "seeds": all,
-            "earlier_than_in_file_order": earlier, "earlier_than_the_reports": before_own, "median_epoch": middle, "epochs": epochs,
+            "earlier_than_in_file_order": earlier, "earlier_than_the_reports": earlier_than_report, "median_epoch": median_epoch, "epochs": epochs,
         }),
         runs: [names(&[plain, shuffled]), names(&seeds)].concat(),
         figures: vec!["figure-3", "2e-seeds"],
@@ -345,8 +351,8 @@ fn overfitting(runs: &Runs) -> Findings {
     Findings {
         verdict,
         measured: format!(
-            "At the end {:.2} % of the training and {:.2} % of the validation rows are right: a gap of {:.2} points, {:.1} of its standard errors. The \
-             validation loss averages {before:.4} over the second-to-last tenth of the evaluations and {late:.4} over the last: it {}.",
+            "At the end, {:.2} % of the training rows and {:.2} % of the validation rows are classified correctly. The gap is {:.2} points, {:.1} times its \
+             standard error. The mean validation loss is {before:.4} over the second-to-last tenth of the evaluations and {late:.4} over the last tenth: it {}.",
             100.0 * last.train_accuracy,
             100.0 * last.validation_accuracy,
             100.0 * gap,
@@ -354,10 +360,10 @@ fn overfitting(runs: &Runs) -> Findings {
             if rises { "rises" } else { "does not rise" }
         ),
         why: match verdict {
-            Verdict::Supported => "The gap is wider than chance makes it, and the validation loss rises.".into(),
-            Verdict::Corrected => "The validation loss rises, but the gap is no wider than chance makes it.".into(),
-            Verdict::NotSupported => "To overfit is to get worse on validation rows while getting better on training rows, and the validation loss does not \
-                                      get worse here. A gap alone is what fitting does."
+            Verdict::Supported => "The gap is larger than its standard error, and the validation loss rises.".into(),
+            Verdict::Corrected => "The validation loss rises, but the gap is not larger than its standard error.".into(),
+            Verdict::NotSupported => "A model overfits if it gets worse on the validation rows while it gets better on the training rows. Here the validation \
+                                      loss does not rise. Fitting alone can cause a gap."
                 .into(),
         },
         evidence: json!({
@@ -370,44 +376,47 @@ fn overfitting(runs: &Runs) -> Findings {
 }
 
 fn lower_row(runs: &Runs) -> Findings {
-    let (printed, named) = (runs.get(PRINTED), runs.get("softmax-l2-1"));
-    let classes = 0..printed.parameters.columns.min(named.parameters.columns);
+    let (shown, named) = (runs.get(FIGURE_6_LOWER_ROW), runs.get("softmax-l2-1"));
+    let classes = 0..shown.parameters.columns.min(named.parameters.columns);
     let correlations: Vec<f64> = classes
         .clone()
-        .map(|class| correlation(&printed.parameters.of_class(class), &named.parameters.of_class(class)))
+        .map(|class| correlation(&shown.parameters.of_class(class), &named.parameters.of_class(class)))
         .collect();
     let least = correlations.iter().copied().fold(f64::INFINITY, f64::min);
-    let apart = classes
+    let max_difference = classes
         .flat_map(|class| {
             let grey = |run: &Run| Pictures::grey(&run.parameters.of_class(class));
-            grey(printed).into_iter().zip(grey(named)).map(|(a, b)| a.abs_diff(b)).collect::<Vec<_>>()
+            grey(shown).into_iter().zip(grey(named)).map(|(a, b)| a.abs_diff(b)).collect::<Vec<_>>()
         })
         .max()
         .unwrap_or_default();
-    let is_other = printed.lambda() != 1.0 && apart > 0;
+    let is_other = shown.lambda() != 1.0 && max_difference > 0;
     Findings {
         verdict: if is_other { Verdict::Corrected } else { Verdict::Supported },
         measured: format!(
-            "The report's program trains λ = 0, then λ = {}, and draws these two. Its pictures and those of λ = 1 correlate by at least {least:.4}, and \
-             differ by up to {apart} of 255 grey levels.",
-            printed.lambda()
+            "The report's program trains with λ = 0, then with λ = {}, and draws these two runs. The pictures of the second run and of λ = 1 have correlations \
+             of at least {least:.4} and differ by at most {max_difference} of 255 grey levels.",
+            shown.lambda()
         ),
         why: if is_other {
-            format!("The row is λ = {}. λ = 1 looks alike, but is another run.", printed.lambda())
+            format!(
+                "The row shows λ = {}. The pictures of λ = 1 look similar, but are from another run.",
+                shown.lambda()
+            )
         } else {
-            "The pictures are those of λ = 1.".into()
+            "The pictures agree with those of λ = 1.".into()
         },
-        evidence: json!({ "lambda": printed.lambda(), "least_correlation": least, "largest_difference_of_grey_levels": apart }),
-        runs: names(&[printed, named]),
+        evidence: json!({ "lambda": shown.lambda(), "least_correlation": least, "largest_difference_of_grey_levels": max_difference }),
+        runs: names(&[shown, named]),
         figures: vec!["figure-6", "4b-penalties"],
     }
 }
 
-/// A difference of more than this many standard errors is not put down to chance.
+/// A difference of more than this many standard errors is treated as significant.
 const SIGNIFICANT_ERRORS: f64 = 1.0;
 
-/// Returns the means of the second-to-last and of the last tenth of the values. Each has at least
-/// one value.
+/// Returns the mean of the second-to-last tenth of the values and the mean of the last tenth. Each
+/// tenth has at least one value.
 fn last_tenths(values: &[f64]) -> (f64, f64) {
     let tenth = (values.len() / 10).max(1);
     let end = values.len() - tenth;
@@ -418,7 +427,7 @@ fn last_tenths(values: &[f64]) -> (f64, f64) {
 
 fn accuracy_cost(runs: &Runs) -> Findings {
     let stopped = Cost::new(runs, &PENALISED, "softmax");
-    // These runs decide. With early stopping, runs also differ in their length.
+    // These runs decide the verdict. With early stopping, runs also differ in their length.
     let full = Cost::new(runs, &FULL_LENGTH[..4], FULL_LENGTH[4]);
     let (costly, harmless): (Vec<&Change>, Vec<&Change>) =
         full.changes.iter().partition(|change| change.change < -SIGNIFICANT_ERRORS);
@@ -430,26 +439,28 @@ fn accuracy_cost(runs: &Runs) -> Findings {
     let list = |changes: &[&Change]| {
         changes.iter().map(|change| format!("λ = {}", change.run.lambda())).collect::<Vec<_>>().join(", ")
     };
-    let said =
+    let describe =
         |change: &&Change| format!("λ = {} changes the accuracy by {}", change.run.lambda(), signed(change.change));
-    let harmless_said = harmless.iter().map(said).collect::<Vec<_>>().join(", ");
-    let ended = stopped.changes.iter().filter(|change| change.run.summary.stopped_early).count();
+    let harmless_changes = harmless.iter().map(describe).collect::<Vec<_>>().join(", ");
+    let stopped_early = stopped.changes.iter().filter(|change| change.run.summary.stopped_early).count();
     Findings {
         verdict,
         measured: format!(
-            "All epochs made: {} As the report has it, where early stopping, which it does not mention here, ended {ended} of the penalised runs: {} Each \
-             accuracy is the mean over the last tenth of the evaluations; in brackets its change in standard errors of an accuracy on that many rows.",
+            "Without early stopping: {} With early stopping, as in the report, which does not mention it here: {} It stopped {stopped_early} of the penalised runs. \
+             Each accuracy is the mean over the last tenth of the evaluations. In brackets is its change, in standard errors of an accuracy on that number of rows.",
             full.describe(),
             stopped.describe()
         ),
         why: match verdict {
-            Verdict::Supported => "Each of them costs more than one standard error with all epochs made.".to_owned(),
+            Verdict::Supported => "Without early stopping, each penalty costs more than one standard error.".to_owned(),
             Verdict::NotSupported => {
-                format!("None of them costs more than one standard error with all epochs made: {harmless_said}.")
+                format!(
+                    "Without early stopping, no penalty costs more than one standard error: {harmless_changes} standard errors."
+                )
             }
             Verdict::Corrected => format!(
-                "A strong enough penalty does: {}. But with all epochs made {harmless_said} standard errors: too little to tell on this many rows. Stopped \
-                 early, the runs differ in their length too.",
+                "A strong enough penalty does: {}. But without early stopping, {harmless_changes} standard errors, which is too little to be significant on this number \
+                 of rows. With early stopping, the runs also differ in their length.",
                 list(&costly)
             ),
         },
@@ -486,7 +497,7 @@ impl<'a> Cost<'a> {
     }
 
     fn describe(&self) -> String {
-        let said = |change: &Change| {
+        let describe = |change: &Change| {
             let percent = 100.0 * late_accuracy(change.run);
             format!("λ = {}: {percent:.2} % ({})", change.run.lambda(), signed(change.change))
         };
@@ -495,7 +506,7 @@ impl<'a> Cost<'a> {
             self.free.lambda(),
             100.0 * late_accuracy(self.free),
             100.0 * self.error,
-            self.changes.iter().map(said).collect::<Vec<_>>().join("; ")
+            self.changes.iter().map(describe).collect::<Vec<_>>().join("; ")
         )
     }
 
@@ -518,7 +529,7 @@ impl<'a> Cost<'a> {
 }
 
 /// Returns the mean validation accuracy over the last tenth of the evaluations. A single evaluation
-/// varies more than the effect in question.
+/// varies more than the effect of a penalty.
 fn late_accuracy(run: &Run) -> f64 {
     let accuracies: Vec<f64> = run.evaluations().iter().map(|evaluation| evaluation.validation_accuracy).collect();
     last_tenths(&accuracies).1
@@ -531,30 +542,30 @@ fn signed(value: f64) -> String {
 
 fn norms(runs: &Runs) -> Findings {
     let penalised = PENALISED.map(|name| runs.get(name));
-    // From the strongest penalty to the weakest.
+    // The runs are ordered from the strongest penalty to the weakest.
     let rises = |norm: fn(&Run) -> f64| penalised.windows(2).all(|pair| norm(pair[0]) < norm(pair[1]));
     let spectral = |run: &Run| run.summary.weight_norm.spectral;
     let squared = |run: &Run| run.summary.weight_norm.frobenius_squared;
     let full = FULL_LENGTH.map(|name| runs.get(name));
     let rises_full =
         full[..4].windows(2).all(|pair| squared(pair[0]) < squared(pair[1]) && spectral(pair[0]) < spectral(pair[1]));
-    let falls = [rises(spectral), rises(|run| run.summary.weight_norm.frobenius), rises(squared), rises_full];
+    let norms_fall = [rises(spectral), rises(|run| run.summary.weight_norm.frobenius), rises(squared), rises_full];
     let is_squared = penalised.iter().all(|run| (spectral(run) / squared(run) - 1.0).abs() < 0.01);
-    let said = |run: &&Run| format!("λ = {}: {:.4} and {:.4}", run.lambda(), spectral(run), squared(run));
-    let verdict = verdict(falls.iter().all(|falls| *falls), is_squared);
+    let describe = |run: &&Run| format!("λ = {}: {:.4} and {:.4}", run.lambda(), spectral(run), squared(run));
+    let verdict = verdict(norms_fall.iter().all(|falls| *falls), is_squared);
     Findings {
         verdict,
         measured: format!(
-            "Spectral norm and ‖w‖²: {}. These runs differ in their length, and weights that start at zero grow with it; with all epochs made: {}.",
-            penalised.iter().map(said).collect::<Vec<_>>().join("; "),
-            full[..4].iter().map(said).collect::<Vec<_>>().join("; ")
+            "Spectral norm and ‖w‖²: {}. These runs differ in their length, and weights that start at zero grow with it. Without early stopping: {}.",
+            penalised.iter().map(describe).collect::<Vec<_>>().join("; "),
+            full[..4].iter().map(describe).collect::<Vec<_>>().join("; ")
         ),
         why: match verdict {
-            Verdict::Supported => "All three norms fall, early stopping or not, and the spectral one is ‖w‖² within 1 %.".into(),
-            Verdict::Corrected => "All three norms fall with λ, early stopping or not. But what figure 8 plots is the spectral norm, the largest singular value of the weights with \
-                                   their bias row, and not ‖w‖²."
+            Verdict::Supported => "All three norms fall with λ, with and without early stopping, and the spectral norm is ‖w‖² within 1 %.".into(),
+            Verdict::Corrected => "All three norms fall with λ, with and without early stopping. But figure 8 plots the spectral norm, the largest singular value of the weights with \
+                                   their bias row, not ‖w‖²."
                 .into(),
-            Verdict::NotSupported => "Not every norm falls with λ here.".into(),
+            Verdict::NotSupported => "Here, not every norm falls with λ.".into(),
         },
         evidence: json!({
             "norms": penalised.iter().map(|run| json!({

@@ -1,4 +1,4 @@
-//! The text of the pages, task by task.
+//! The text of the pages, in the order of the tasks.
 
 use chainrule_core::{Generator, GradientSource, Precision};
 use chainrule_records::{ConfigFile, GradientCheck, GradientChecks};
@@ -24,9 +24,9 @@ pub(crate) fn document(sources: &Sources) -> Document {
     Document {
         title: "Logistic and softmax regression by hand, re-run and audited".into(),
         lead: format!(
-            "A student's report on a computer-vision course's first assignment (TDT4265, 2023) derives two gradients by hand, trains on them, draws \
-             eight figures and makes ten claims. This page was written by a program that made every run again, on {data}, drew every figure anew, and \
-             judged every claim by what it measured. No number or verdict on it was typed in: on other data they may come out otherwise."
+            "A student's report on the first assignment of a computer-vision course (TDT4265, 2023) derives two gradients by hand, trains with them, \
+             draws eight figures and makes ten claims. A program wrote this page. It repeated every run on {data}, drew every figure again and \
+             judged every claim by its measurements. No number and no verdict was written by hand: other data may give other ones."
         ),
         sections: vec![
             verdicts(sources),
@@ -61,11 +61,11 @@ fn strings(cells: &[&str]) -> Vec<String> {
 
 impl Sources<'_> {
     fn figure(&self, id: &str) -> Block {
-        Block::Figure(self.figures.iter().find(|figure| figure.id == id).expect("every figure was made").clone())
+        Block::Figure(self.figures.iter().find(|figure| figure.id == id).expect("every figure has been drawn").clone())
     }
 
     fn claim(&self, id: &str) -> Block {
-        Block::Claim(self.claims.iter().find(|claim| claim.id == id).expect("every claim was judged").clone())
+        Block::Claim(self.claims.iter().find(|claim| claim.id == id).expect("every claim has been judged").clone())
     }
 
     /// Returns a table of derivation steps with the results of their checks.
@@ -75,14 +75,14 @@ impl Sources<'_> {
             let lines: Vec<_> = equations.iter().flat_map(|&equation| lines_of(self.checks, equation)).collect();
             let sum = |count: fn(&GradientCheck) -> usize| lines.iter().map(|line| count(line)).sum::<usize>();
             let (coordinates, failed) = (sum(|line| line.coordinates), sum(|line| line.failed));
-            let found = if lines.is_empty() {
+            let result = if lines.is_empty() {
                 "a definition".to_owned()
             } else if lines.iter().all(|line| line.passed) {
-                format!("{coordinates} coordinates agree: by hand, autodiff, differences")
+                format!("{coordinates} coordinates agree: closed form, autodiff, finite differences")
             } else {
                 format!("**{failed} of {coordinates} coordinates disagree**")
             };
-            vec![name, format!("${formula}$"), (*why).to_owned(), found]
+            vec![name, format!("${formula}$"), (*why).to_owned(), result]
         };
         Block::Table { head: strings(&["Eq.", "Step", "Why", "Checked"]), rows: steps.iter().map(row).collect() }
     }
@@ -91,11 +91,11 @@ impl Sources<'_> {
 fn verdicts(sources: &Sources) -> Section {
     section(
         "verdicts",
-        "What holds",
+        "Verdicts",
         vec![
             text(
-                "*Supported*: holds as it stands. *Corrected*: holds once it is amended. *Not supported*: what was measured speaks against it. \
-                 The evidence stands with each task below.",
+                "*Supported*: the claim is true as written. *Corrected*: the claim is true after a correction. *Not supported*: the measurements contradict \
+                 the claim. The evidence is in the section of each task below.",
             ),
             Block::Verdicts(sources.claims.to_vec()),
         ],
@@ -108,8 +108,8 @@ fn task_1a(sources: &Sources) -> Section {
         "Task 1a: the gradient of logistic regression",
         vec![
             text(
-                "One row $x$ with target $y \\in \\{0, 1\\}$. The cost depends on $w$ only through $p$, and $p$ only through $z$, so the chain rule \
-                 gives three factors. Two of them cancel.",
+                "Consider one row $x$ with target $y \\in \\{0, 1\\}$. The cost depends on $w$ only through $p$, and $p$ depends on $w$ only through $z$. So the \
+                 chain rule gives three factors. In their product, $p (1 - p)$ cancels.",
             ),
             sources.steps(&[
                 (&[1], r"z = x^\top w + b", "the model"),
@@ -124,7 +124,7 @@ fn task_1a(sources: &Sources) -> Section {
                     "times $\\partial z / \\partial w_j = x_j$",
                 ),
             ]),
-            text("The gradient of a batch is the mean of its rows':"),
+            text("The gradient of a batch is the mean of the gradients of its rows:"),
             Block::Equation(r"\frac{\partial C}{\partial w} = \frac1N X^\top (p - y) \qquad (9)"),
             sources.claim("1a"),
         ],
@@ -137,13 +137,13 @@ fn task_1b(sources: &Sources) -> Section {
         "Task 1b: the gradient of softmax regression",
         vec![
             text(
-                "Now $y$ is one-hot, and every $p_k$ depends on every $z_j$ through the sum in its denominator: the chain rule has to add up over all \
-                 outputs, with two cases. What comes out is as simple as before.",
+                "Here $y$ is one-hot, and every $p_k$ depends on every $z_j$ through the sum in the denominator. So the chain rule sums over all \
+                 outputs and has two cases. The result is as simple as for logistic regression.",
             ),
             sources.steps(&[
                 (&[11], r"z_k = \sum_j x_j w_{jk} + b_k", "the model"),
                 (&[12], r"p_k = \dfrac{e^{z_k}}{\sum_i e^{z_i}}", "the model"),
-                (&[13], r"C = -\sum_k y_k \ln p_k", "cross-entropy: a sum over classes, nothing is divided by $K$"),
+                (&[13], r"C = -\sum_k y_k \ln p_k", "cross-entropy: a sum over classes, not divided by $K$"),
                 (&[14], r"\dfrac{\partial C}{\partial p_k} = -\dfrac{y_k}{p_k}", "the outer derivative"),
                 (
                     &[15, 16],
@@ -151,7 +151,7 @@ fn task_1b(sources: &Sources) -> Section {
                     "quotient rule, on the diagonal and off it",
                 ),
                 (&[17], r"\dfrac{\partial C}{\partial z_j} = p_j - y_j", "summed over $k$, with $\\sum_k y_k = 1$"),
-                (&[18], r"\dfrac{\partial C}{\partial w_{jk}} = -x_j (y_k - p_k)", "$z_k$ is the only logit with $w_{jk}$ in it"),
+                (&[18], r"\dfrac{\partial C}{\partial w_{jk}} = -x_j (y_k - p_k)", "$w_{jk}$ occurs only in $z_k$"),
             ]),
             Block::Equation(r"\frac{\partial C}{\partial W} = \frac1N X^\top (P - Y) \qquad (19)"),
             sources.claim("1b"),
@@ -168,9 +168,9 @@ fn task_2abc(sources: &Sources) -> Section {
         "Tasks 2a, 2b, 2c: training logistic regression",
         vec![
             text(format!(
-                "Class {} against class {}: {} training and {} validation rows. Pixels are scaled to $-1 \\dots 1$, weights start at zero, and plain gradient \
-                 descent takes batches of {} in the order of the file with a learning rate of {}. An epoch has {} {}. \
-                 The report evaluates every {} steps, and stops after {} evaluations in a row without a lower validation loss.",
+                "Class {} against class {}: {} training and {} validation rows. Pixels are scaled to $-1 \\dots 1$, and weights start at zero. Plain gradient \
+                 descent uses batches of {} in the order of the file and a learning rate of {}. An epoch has {} {}. \
+                 The report evaluates every {} steps. It stops after {} evaluations in a row without a lower validation loss.",
                 classes.get(1).map(ToString::to_string).unwrap_or_default(),
                 classes.first().map(ToString::to_string).unwrap_or_default(),
                 data.train,
@@ -178,7 +178,7 @@ fn task_2abc(sources: &Sources) -> Section {
                 descent.batch_size,
                 descent.learning_rate,
                 run.summary.steps_per_epoch,
-                if descent.drop_last { "whole batches; the rows left over are dropped" } else { "batches" },
+                if descent.drop_last { "full batches; the remaining rows are dropped" } else { "batches" },
                 run.evaluation_interval(),
                 run.config.early_stopping().patience.unwrap_or_default()
             )),
@@ -193,18 +193,18 @@ fn task_2abc(sources: &Sources) -> Section {
 fn describe_curves(run: &Run) -> String {
     let last = &run.summary.final_metrics;
     let spikes = spikes(run).len();
-    let mut said = Vec::new();
+    let mut notes = Vec::new();
     if spikes > 0 {
-        said.push(format!("The validation loss leaps up {spikes} times, which is task 2e's to explain."));
+        notes.push(format!("The number of spikes in the validation loss is {spikes}. Task 2e explains them."));
     }
     if last.validation_accuracy > last.train_accuracy {
-        said.push(
-            "The validation accuracy ends *above* the training accuracy. That is no mistake: the two are measured on different images, and \
-             nothing says that those of the validation file are as hard."
+        notes.push(
+            "The final validation accuracy is *above* the training accuracy. This is not an error: the two are measured on different images, and \
+             the validation images may be easier."
                 .to_owned(),
         );
     }
-    if said.is_empty() { "Nothing here is odd.".to_owned() } else { said.join(" ") }
+    if notes.is_empty() { "The curves have no unusual features.".to_owned() } else { notes.join(" ") }
 }
 
 fn task_2d(sources: &Sources) -> Section {
@@ -213,8 +213,8 @@ fn task_2d(sources: &Sources) -> Section {
         "Task 2d: when does early stopping stop?",
         vec![
             text(
-                "An answer that is one number invites a question: how much does it hang on what we chose? Here, on the patience. One run that is never \
-                 stopped tells where every patience would have ended it.",
+                "The answer is one number. How much does it depend on the patience? One run without early stopping shows where each patience would have \
+                 stopped it.",
             ),
             sources.figure("2d-patience"),
             sources.claim("2d"),
@@ -231,14 +231,14 @@ fn task_2e(sources: &Sources) -> Section {
         vec![
             sources.figure("figure-3"),
             text(format!(
-                "The report speaks of batches of one class, and of the spikes that they make. So let us look at the batches, and between the \
-                 evaluations: the same path again, evaluated after each of its {} steps an epoch.",
+                "The report says that batches of one class cause the spikes. The next figure shows what happens between the report's evaluations: \
+                 the same run, evaluated after each of the {} steps of an epoch.",
                 run.summary.steps_per_epoch
             )),
             sources.figure("2e-aliasing"),
             sources.claim("2e-i"),
             text(format!(
-                "When the shuffled run stops is one run's word. A shuffle has a seed; here are {} of them.",
+                "The stop of one shuffled run depends on the seed of its shuffle. The next figure shows {} seeds.",
                 seeds.len()
             )),
             sources.figure("2e-seeds"),
@@ -254,7 +254,8 @@ fn task_3abc(sources: &Sources, run: &Run) -> Section {
         "Tasks 3a, 3b, 3c: training softmax regression",
         vec![
             text(format!(
-                "All {} classes, {} training and {} validation rows, shuffled every epoch, learning rate {}, {} epochs of {} steps.",
+                "Softmax regression on {} classes, with {} training and {} validation rows, shuffled every epoch. The learning rate is {}; there are {} epochs of \
+                 {} steps.",
                 data.classes.len(),
                 data.train,
                 data.validation,
@@ -272,11 +273,11 @@ fn board(sources: &Sources, run: &Run) -> Section {
     let facts = sources.facts;
     section(
         "board",
-        "Draw one yourself",
+        "Draw an image yourself",
         vec![
             text(
-                "The model of figure 5, as the run `softmax` left it, to draw for: its ten probabilities, which strokes speak for a class and which against it, and the step \
-                 of task 1b that would teach it otherwise.",
+                "This is the model of figure 5: the final weights of the run `softmax`. Draw an image for it. The page shows the probability of each class, the strokes \
+                 for and against a class, and the gradient step of task 1b that would teach the model another class.",
             ),
             Block::DrawingPage(Box::new(
                 DrawingPage::new(
@@ -298,8 +299,8 @@ fn task_3d(sources: &Sources) -> Section {
         "Task 3d: is this overfitting?",
         vec![
             text(
-                "A gap between the two accuracies is what fitting does: the model has seen one set of rows and not the other. The sign of *over*fitting is \
-                 that the validation loss turns and rises while the training loss goes on falling.",
+                "Fitting alone causes a gap between the two accuracies, because the model has seen one set of rows and not the other. The sign of *over*fitting \
+                 is a validation loss that rises while the training loss still falls.",
             ),
             sources.claim("3d"),
         ],
@@ -313,11 +314,11 @@ fn task_4a(sources: &Sources) -> Section {
         vec![
             sources.steps(&[
                 (&[21], r"J = C + \lambda R, \quad R = \tfrac12 \sum_{j,k} w_{jk}^2", "the penalised cost"),
-                (&[22], r"\dfrac{\partial R}{\partial w_{jk}} = w_{jk}", "the half cancels the square's two"),
+                (&[22], r"\dfrac{\partial R}{\partial w_{jk}} = w_{jk}", "the factor ½ cancels the 2 of the square"),
                 (
                     &[23],
                     r"\dfrac{\partial J}{\partial w} = \dfrac{\partial C}{\partial w} + \lambda w",
-                    "added after the mean over the batch, and never divided by $N$",
+                    "added after the mean over the batch, so not divided by $N$",
                 ),
             ]),
             sources.claim("4a"),
@@ -331,8 +332,9 @@ fn task_4b(sources: &Sources) -> Section {
         "Task 4b: the weights as pictures",
         vec![
             text(
-                "Each class has one weight a pixel, so its weights make a picture: white where ink raises the class's score most, black where it lowers it most. \
-                 Without a penalty nothing keeps the weights of neighbouring pixels alike. A strong penalty leaves only what pays for itself on many rows.",
+                "Each class has one weight per pixel, so its weights form a picture. White marks the pixels where ink raises the class's score most, black those where \
+                 it lowers the score most. Without a penalty, the weights of neighbouring pixels can differ freely. A strong penalty keeps only the weights that \
+                 reduce the loss on many rows.",
             ),
             sources.figure("figure-6"),
             sources.figure("4b-penalties"),
@@ -348,9 +350,9 @@ fn task_4cd(sources: &Sources) -> Section {
         vec![
             sources.figure("figure-7"),
             text(
-                "An accuracy is a share of finitely many rows, so it has a standard error: $\\sqrt{p (1 - p) / n}$. It is a yardstick: about how far the accuracy would move \
-                 on as many other images. (All runs are measured on the same ones, so that smaller differences can be real; one run each cannot show it.) And \
-                 curves that end at different steps are hard to compare, so here are the same runs with all their epochs.",
+                "An accuracy is a fraction of finitely many rows, so it has a standard error: $\\sqrt{p (1 - p) / n}$. This is roughly how much the accuracy would change \
+                 on an equal number of other images. (All runs are measured on the same images, so smaller differences can be real; a single run per penalty cannot \
+                 show them.) Curves that end at different steps are hard to compare, so the next figure shows the same runs without early stopping.",
             ),
             sources.figure("4c-full-length"),
             sources.claim("4c, 4d"),
@@ -364,7 +366,7 @@ fn task_4e(sources: &Sources) -> Section {
         "Task 4e: the norm of the weights",
         vec![
             text(
-                "`numpy.linalg.norm(w, 2)` of a matrix is its spectral norm, the largest singular value; of a vector it is the Euclidean norm. The report's \
+                "For a matrix, `numpy.linalg.norm(w, 2)` is the spectral norm, the largest singular value. For a vector, it is the Euclidean norm. The report's \
                  weights are a matrix.",
             ),
             sources.figure("figure-8"),
@@ -388,14 +390,14 @@ fn provenance(sources: &Sources) -> Section {
     };
     let about = [
         ("data", literal(&sources.facts.data_name)),
-        ("data, SHA-256 over the four files' own", format!("`{}`", run.summary.data.sha256)),
+        ("data, SHA-256 of the checksums of its files", format!("`{}`", run.summary.data.sha256)),
         ("gradients", gradient.to_owned()),
         ("precision", precision.to_owned()),
         ("backend", format!("{}, Burn {}", literal(&manifest.backend), literal(&manifest.versions.burn))),
         (
             "program",
             format!(
-                "chainrule {}, version {} of its numerics",
+                "chainrule {}, numerics version {}",
                 literal(&manifest.versions.chainrule),
                 manifest.versions.numerics
             ),
@@ -409,11 +411,11 @@ fn provenance(sources: &Sources) -> Section {
         manifest.data_files.iter().map(|file| vec![literal(&file.name), format!("`{}`", literal(&file.sha256))]);
     let mut blocks = vec![
         text(
-            "Every number above comes from one of these runs, by the program alone. `cargo xtask reproduce` makes them again, and with `--check` fails where \
-             counts, steps, epochs or norms differ. `numbers.json` has them all, `claims.json` the verdicts with their evidence.",
+            "The program computed every number above from these runs. `cargo xtask reproduce` repeats them; with `--check` it fails if verdicts, counts, steps, \
+             epochs, losses or norms differ. `numbers.json` contains all numbers, `claims.json` the verdicts with their evidence.",
         ),
         Block::Table {
-            head: strings(&["what", "which"]),
+            head: strings(&["property", "value"]),
             rows: about.into_iter().map(|(what, which)| vec![what.to_owned(), which]).collect(),
         },
         Block::Table { head: strings(&["data file", "SHA-256, decompressed"]), rows: files.collect() },
@@ -423,11 +425,11 @@ fn provenance(sources: &Sources) -> Section {
                 "λ",
                 "order",
                 "steps",
-                "ended in epoch",
-                "early",
+                "last epoch",
+                "stopped early",
                 "best step",
-                "right, training",
-                "right, validation",
+                "correct, training",
+                "correct, validation",
                 "validation loss",
                 "spectral norm",
                 "Frobenius norm",
@@ -435,26 +437,26 @@ fn provenance(sources: &Sources) -> Section {
             rows: sources.runs.iter().filter(|run| !is_one_of_many(run)).map(row).collect(),
         },
         text(
-            "Steps and epochs are counted from 0. `skip` is the number of epochs that earlier runs drew from the same stream of random numbers, as in a \
-             program that seeds once. The runs over many seeds are in `numbers.json`. The configs, with every key:",
+            "Steps and epochs are counted from 0. `skip` is the number of epochs for which earlier runs used the same stream of random numbers, as in a \
+             program that sets its seed once. The runs with many seeds are in `numbers.json`. The complete configs are:",
         ),
     ];
     let shown = sources.runs.iter().filter(|run| !is_one_of_many(run) || run.name.ends_with("-0"));
     blocks.extend(shown.map(|run| Block::Details { summary: run.name.clone(), code: run.config.to_toml() }));
-    section("provenance", "How these numbers were made", blocks)
+    section("provenance", "Provenance of the numbers", blocks)
 }
 
 fn passed(checks: &GradientChecks) -> String {
     let coordinates: usize = checks.rows.iter().map(|row| row.coordinates).sum();
     let failed = checks.rows.iter().filter(|row| !row.passed).count();
     if failed == 0 {
-        format!("all {} lines passed ({coordinates} coordinates)", checks.rows.len())
+        format!("all {} checks passed ({coordinates} coordinates)", checks.rows.len())
     } else {
-        format!("**{failed} of {} lines failed**", checks.rows.len())
+        format!("**{failed} of {} checks failed**", checks.rows.len())
     }
 }
 
-/// Whether a run is one of many seeds.
+/// Whether the run is one of the runs that differ only in their seed.
 fn is_one_of_many(run: &Run) -> bool {
     run.name.starts_with("logistic-seed-")
 }
@@ -465,7 +467,7 @@ fn row(run: &Run) -> Vec<String> {
         Generator::None => "file".to_owned(),
         Generator::NumpyLegacy | Generator::Chacha => format!("seed {}, skip {}", shuffle.seed, shuffle.skip_epochs),
     };
-    let [train, validation] = run.right();
+    let [train, validation] = run.correct_counts();
     vec![
         format!("`{}`", run.name),
         run.lambda().to_string(),
@@ -489,17 +491,17 @@ pub(crate) fn readme(sources: &Sources) -> String {
         let ended = if run.summary.stopped_early {
             format!("stopped early, in epoch {} at step {}", run.summary.stop_epoch, run.summary.stop_step)
         } else {
-            format!("all {} epochs made", run.config.descent().epochs)
+            format!("all {} epochs completed", run.config.descent().epochs)
         };
-        let [_, right] = run.right();
+        let [_, correct] = run.correct_counts();
         vec![
             format!("[`{name}`](crates/cli/configs/{name}.toml)"),
             format!("{:.2} %", 100.0 * run.summary.final_metrics.validation_accuracy),
-            format!("{right} of {}", run.summary.data.validation),
+            format!("{correct} of {}", run.summary.data.validation),
             ended,
         ]
     });
-    let results = markdown::table(&strings(&["experiment", "validation accuracy", "right", "ended"]), &rows);
+    let results = markdown::table(&strings(&["experiment", "validation accuracy", "correct", "ended"]), &rows);
     let claims: Vec<Vec<String>> = sources
         .claims
         .iter()

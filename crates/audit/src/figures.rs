@@ -1,4 +1,4 @@
-//! The figures: eight of the report, and the audit's own.
+//! The figures: the eight of the report, and those that the audit adds.
 
 use std::ops::Range;
 
@@ -12,7 +12,7 @@ use crate::analysis::{blocks, hardest_batch, steps_until_repeat, stop_with};
 pub struct PlannedFigure {
     /// The name for `--only`.
     pub id: &'static str,
-    /// The names of the runs that the figure shows. A name of many seeds means all of them.
+    /// The names of the runs that the figure shows. The name of a group of seeds means all its runs.
     pub needs: &'static [&'static str],
     /// Draws the figure from the runs.
     pub make: fn(&Runs) -> Figure,
@@ -28,8 +28,8 @@ pub const FIGURES: [PlannedFigure; 14] = [
     PlannedFigure { id: "2e-seeds", needs: &["logistic", "logistic-shuffled", "logistic-seed"], make: seeds },
     PlannedFigure { id: "figure-4", needs: &["softmax"], make: figure_4 },
     PlannedFigure { id: "figure-5", needs: &["softmax"], make: figure_5 },
-    PlannedFigure { id: "figure-6", needs: &["softmax", PRINTED], make: figure_6 },
-    PlannedFigure { id: "4b-penalties", needs: &["softmax", "softmax-l2-1", PRINTED], make: penalties },
+    PlannedFigure { id: "figure-6", needs: &["softmax", FIGURE_6_LOWER_ROW], make: figure_6 },
+    PlannedFigure { id: "4b-penalties", needs: &["softmax", "softmax-l2-1", FIGURE_6_LOWER_ROW], make: penalties },
     PlannedFigure { id: "figure-7", needs: &PENALISED, make: figure_7 },
     PlannedFigure { id: "4c-full-length", needs: &FULL_LENGTH, make: full_length },
     PlannedFigure { id: "figure-8", needs: &PENALISED, make: figure_8 },
@@ -48,18 +48,18 @@ pub(crate) const FULL_LENGTH: [&str; 5] = [
     "softmax-full-length",
 ];
 
-/// The run in the lower row of the report's figure 6: the second run that its program makes.
-pub(crate) const PRINTED: &str = "softmax-l2-2";
+/// The run in the lower row of the report's figure 6: the second run of the report's program.
+pub(crate) const FIGURE_6_LOWER_ROW: &str = "softmax-l2-2";
 
 fn figure_1(runs: &Runs) -> Figure {
     let run = runs.get("logistic");
     Figure {
         id: "figure-1",
         title: "Logistic regression: loss".into(),
-        caption: "Training loss as the mean of blocks of 10 steps, with a band of one standard deviation (the report's legend calls it \
+        caption: "Training loss, averaged over blocks of 10 steps, with a band of one standard deviation (the report's legend calls it \
                   variance), and validation loss at every evaluation."
             .into(),
-        content: Content::Chart(losses(run, 0.0..0.2)),
+        content: Content::Chart(loss_chart(run, 0.0..0.2)),
         runs: vec![run.name.clone()],
     }
 }
@@ -73,7 +73,7 @@ fn figure_2(runs: &Runs) -> Figure {
             "Accuracy on the {} training rows and on the {} validation rows.",
             run.summary.data.train, run.summary.data.validation
         ),
-        content: Content::Chart(accuracies(run, 0.93..0.99)),
+        content: Content::Chart(accuracy_chart(run, 0.93..0.99)),
         runs: vec![run.name.clone()],
     }
 }
@@ -81,13 +81,13 @@ fn figure_2(runs: &Runs) -> Figure {
 fn figure_3(runs: &Runs) -> Figure {
     let (plain, shuffled) = (runs.get("logistic"), runs.get("logistic-shuffled"));
     let series = vec![
-        accuracy("in file order", Color::Vermillion, plain, |e| e.validation_accuracy),
-        accuracy("shuffled every epoch", Color::Blue, shuffled, |e| e.validation_accuracy),
+        evaluation_series("in file order", Color::Vermillion, plain, |e| e.validation_accuracy),
+        evaluation_series("shuffled every epoch", Color::Blue, shuffled, |e| e.validation_accuracy),
     ];
     Figure {
         id: "figure-3",
         title: "Logistic regression: shuffling".into(),
-        caption: "Validation accuracy without and with a new order of the rows every epoch.".into(),
+        caption: "Validation accuracy with the rows in file order and in a new random order every epoch.".into(),
         content: Content::Chart(over_steps("validation accuracy", 0.93..0.99, Format::Percent, series)),
         runs: names(&[plain, shuffled]),
     }
@@ -98,8 +98,8 @@ fn figure_4(runs: &Runs) -> Figure {
     Figure {
         id: "figure-4",
         title: "Softmax regression: loss".into(),
-        caption: "Training loss as the mean of blocks of 10 steps, with a band of one standard deviation, and validation loss.".into(),
-        content: Content::Chart(losses(run, 0.2..0.8)),
+        caption: "Training loss, averaged over blocks of 10 steps, with a band of one standard deviation, and validation loss.".into(),
+        content: Content::Chart(loss_chart(run, 0.2..0.8)),
         runs: vec![run.name.clone()],
     }
 }
@@ -109,20 +109,20 @@ fn figure_5(runs: &Runs) -> Figure {
     Figure {
         id: "figure-5",
         title: "Softmax regression: accuracy".into(),
-        caption: "Accuracy on the training and on the validation rows.".into(),
-        content: Content::Chart(accuracies(run, 0.89..0.93)),
+        caption: "Accuracy on the training rows and on the validation rows.".into(),
+        content: Content::Chart(accuracy_chart(run, 0.89..0.93)),
         runs: vec![run.name.clone()],
     }
 }
 
 fn figure_6(runs: &Runs) -> Figure {
-    let shown = [runs.get("softmax"), runs.get(PRINTED)];
+    let shown = [runs.get("softmax"), runs.get(FIGURE_6_LOWER_ROW)];
     Figure {
         id: "figure-6",
         title: "The weights as pictures".into(),
         caption: format!(
-            "Each class's weights, each picture scaled to its own smallest weight (black) and largest (white); the bias is left out. The \
-             lower row is λ = {}, the second run that the report's program makes.",
+            "The weights of each class without the bias. Each picture is scaled from its smallest weight (black) to its largest (white). The \
+             lower row is λ = {}, the second run of the report's program.",
             shown[1].lambda()
         ),
         content: Content::Pictures(pictures(&shown)),
@@ -134,8 +134,8 @@ fn figure_7(runs: &Runs) -> Figure {
     let shown = PENALISED.map(|name| runs.get(name));
     Figure {
         id: "figure-7",
-        title: "Accuracy under four penalties".into(),
-        caption: "Validation accuracy. Early stopping ends a run where its validation loss has not fallen for some evaluations, so the curves may differ in \
+        title: "Accuracy with four penalties".into(),
+        caption: "Validation accuracy. Early stopping ends a run when its validation loss has not fallen for some evaluations, so the curves can differ in \
                   length."
             .into(),
         content: Content::Chart(over_steps("validation accuracy", 0.75..0.93, Format::Percent, by_lambda(&shown))),
@@ -150,8 +150,8 @@ fn figure_8(runs: &Runs) -> Figure {
     let y = from_zero(&[&spectral]);
     Figure {
         id: "figure-8",
-        title: "The norm of the weights against the penalty".into(),
-        caption: "The spectral norm, the largest singular value, of the weights with the bias as their last row. The report's axis calls it \
+        title: "The norm of the weights by penalty".into(),
+        caption: "The spectral norm (the largest singular value) of the weights with the bias as their last row. The report's axis calls it \
                   ‖w‖²."
             .into(),
         content: Content::Chart(Chart {
@@ -164,28 +164,29 @@ fn figure_8(runs: &Runs) -> Figure {
     }
 }
 
-/// The patiences that are tried on the full-length run.
+/// The patiences that are applied to the full-length run.
 pub(crate) const PATIENCES: Range<usize> = 1..61;
 
 fn patience(runs: &Runs) -> Figure {
     let (run, full) = (runs.get("logistic"), runs.get("logistic-full-length"));
     let stops =
         PATIENCES.filter_map(|patience| Some((patience as f64, stop_with(patience, full.evaluations())?.epoch as f64)));
-    let sweep = Series::new("any patience", Color::Sky, Mark::LineAndDots, stops.collect());
-    let at = run.config.early_stopping().patience.filter(|_| run.summary.stopped_early);
-    let own = at.map(|patience| (patience as f64, run.summary.stop_epoch as f64)).into_iter().collect();
-    let own = Series::new("the report's", Color::Vermillion, Mark::Dots, own);
-    let y = from_zero(&[&sweep, &own]);
+    let sweep = Series::new("all patiences", Color::Sky, Mark::LineAndDots, stops.collect());
+    let report_patience = run.config.early_stopping().patience.filter(|_| run.summary.stopped_early);
+    let report_stop = report_patience.map(|patience| (patience as f64, run.summary.stop_epoch as f64));
+    let report_stop =
+        Series::new("the report's patience", Color::Vermillion, Mark::Dots, report_stop.into_iter().collect());
+    let y = from_zero(&[&sweep, &report_stop]);
     Figure {
         id: "2d-patience",
-        title: "Where each patience stops".into(),
-        caption: "The epoch, counted from 0, in which early stopping ends the run of figure 1, against the number of evaluations without \
-                  a lower validation loss that it waits for. Read off one run that was never stopped."
+        title: "Early stopping by patience".into(),
+        caption: "The epoch, counted from 0, in which early stopping ends the run of figure 1, against the patience: the number of \
+                  evaluations without a lower validation loss. Computed from one run without early stopping."
             .into(),
         content: Content::Chart(Chart {
             x: Axis::linear("patience (evaluations)", 0.0..PATIENCES.end as f64, Format::Count),
             y: Axis::linear("epoch in which it stops", y, Format::Count),
-            series: vec![sweep, own],
+            series: vec![sweep, report_stop],
             legend: Corner::LowerRight,
         }),
         runs: names(&[run, full]),
@@ -197,15 +198,15 @@ fn aliasing(runs: &Runs) -> Figure {
     let loss = |evaluation: &Evaluation| (evaluation.step as f64, evaluation.validation_loss);
     let all = Series::new("after every step", Color::Sky, Mark::Thin, every.evaluations().iter().map(loss).collect());
     let (steps, interval) = (run.summary.steps_per_epoch, run.evaluation_interval());
-    let grid: Vec<_> = run.evaluations().iter().map(loss).collect();
-    let mut series = vec![all, Series::new("the report's evaluations", Color::Green, Mark::Dots, grid)];
+    let report_points: Vec<_> = run.evaluations().iter().map(loss).collect();
+    let mut series = vec![all, Series::new("the report's evaluations", Color::Green, Mark::Dots, report_points)];
     if let Some(hardest) = hardest_batch(every) {
-        let meets = run.evaluations().iter().filter(|e| e.step % steps == hardest.batch);
+        let after_hardest = run.evaluations().iter().filter(|e| e.step % steps == hardest.batch);
         series.push(Series::new(
-            format!("of these, after batch {}", hardest.batch),
+            format!("those after batch {}", hardest.batch),
             Color::Vermillion,
             Mark::Dots,
-            meets.map(loss).collect(),
+            after_hardest.map(loss).collect(),
         ));
     }
     let mut chart = over_steps("validation loss (nats)", 0.0..0.3, Format::Number, series);
@@ -216,8 +217,8 @@ fn aliasing(runs: &Runs) -> Figure {
         id: "2e-aliasing",
         title: "Between the report's evaluations".into(),
         caption: format!(
-            "Validation loss of the same path after every step, and the steps at which the report looks: every {interval}. An epoch has \
-             {steps} steps, so the same batch is met once in {}.",
+            "Validation loss of the same run after every step, and at the report's evaluations, every {interval} steps. An epoch has \
+             {steps} steps, so an evaluation follows the same batch once in {} steps.",
             steps_until_repeat(steps, interval)
         ),
         content: Content::Chart(chart),
@@ -235,10 +236,10 @@ fn seeds(runs: &Runs) -> Figure {
     let at = |run: &Run| vec![(run.summary.stop_epoch as f64, top)];
     Figure {
         id: "2e-seeds",
-        title: "Where shuffled runs stop".into(),
+        title: "Early stopping of shuffled runs".into(),
         caption: format!(
-            "The epoch, counted from 0, in which {} shuffled runs end that differ in their seed only; and where the report's two runs \
-             ended.",
+            "The epochs, counted from 0, in which {} shuffled runs end. The runs differ only in their seed. Two lines mark the ends of the \
+             report's runs.",
             seeds.len()
         ),
         content: Content::Chart(Chart {
@@ -256,11 +257,11 @@ fn seeds(runs: &Runs) -> Figure {
 }
 
 fn penalties(runs: &Runs) -> Figure {
-    let shown = [runs.get("softmax"), runs.get("softmax-l2-1"), runs.get(PRINTED)];
+    let shown = [runs.get("softmax"), runs.get("softmax-l2-1"), runs.get(FIGURE_6_LOWER_ROW)];
     Figure {
         id: "4b-penalties",
-        title: "The weights under no penalty, λ = 1 and λ = 2".into(),
-        caption: "As figure 6, with the run that the report names between the two that it shows.".into(),
+        title: "The weights without a penalty, with λ = 1 and with λ = 2".into(),
+        caption: "As figure 6, with the run that the report's text names in the middle row.".into(),
         content: Content::Pictures(pictures(&shown)),
         runs: names(&shown),
     }
@@ -269,8 +270,8 @@ fn penalties(runs: &Runs) -> Figure {
 fn full_length(runs: &Runs) -> Figure {
     let shown = FULL_LENGTH.map(|name| runs.get(name));
     let mut series = by_lambda(&shown);
-    let free = shown.last().expect("there are five");
-    let band = series.last_mut().expect("one each");
+    let free = shown.last().expect("FULL_LENGTH is not empty");
+    let band = series.last_mut().expect("each run has a curve");
     band.name = format!("λ = {} ± one standard error", free.lambda());
     band.band = band.points.iter().map(|&(_, p)| free.standard_error(p)).collect();
     let chart = over_steps("validation accuracy", 0.87..0.925, Format::Percent, series);
@@ -278,15 +279,15 @@ fn full_length(runs: &Runs) -> Figure {
     let outside: String = outside
         .map(|run| {
             let percent = 100.0 * run.summary.final_metrics.validation_accuracy;
-            format!(" λ = {} ends outside the picture, at {percent:.2} %.", run.lambda())
+            format!(" The curve of λ = {} ends outside the chart, at {percent:.2} %.", run.lambda())
         })
         .collect();
     Figure {
         id: "4c-full-length",
-        title: "Accuracy under four penalties, all epochs made".into(),
+        title: "Accuracy with four penalties, without early stopping".into(),
         caption: format!(
-            "The runs of figure 7 without early stopping, and the one without a penalty. The band is a yardstick, the standard error of an accuracy on {} \
-             rows: about how far it would move on as many other images.{outside}",
+            "The runs of figure 7 and the run without a penalty, all without early stopping. The band is the standard error of an accuracy on {} \
+             rows: roughly how much it would change on an equal number of other images.{outside}",
             free.summary.data.validation
         ),
         content: Content::Chart(chart),
@@ -296,19 +297,19 @@ fn full_length(runs: &Runs) -> Figure {
 
 fn norms(runs: &Runs) -> Figure {
     let shown = PENALISED.map(|name| runs.get(name));
-    let of = |name: &str, color, norm: fn(&Run) -> f64| {
+    let norm_series = |name: &str, color, norm: fn(&Run) -> f64| {
         Series::new(name, color, Mark::LineAndDots, shown.iter().map(|run| (run.lambda(), norm(run))).collect())
     };
     let series = vec![
-        of("Frobenius squared, ‖w‖²", Color::Vermillion, |run| run.summary.weight_norm.frobenius_squared),
-        of("Frobenius, ‖w‖", Color::Green, |run| run.summary.weight_norm.frobenius),
-        of("spectral, the report's", Color::Blue, |run| run.summary.weight_norm.spectral),
+        norm_series("Frobenius squared, ‖w‖²", Color::Vermillion, |run| run.summary.weight_norm.frobenius_squared),
+        norm_series("Frobenius, ‖w‖", Color::Green, |run| run.summary.weight_norm.frobenius),
+        norm_series("spectral (the report's)", Color::Blue, |run| run.summary.weight_norm.spectral),
     ];
     let y = from_zero(&series.iter().collect::<Vec<_>>());
     Figure {
         id: "4e-norms",
-        title: "Three norms against the penalty".into(),
-        caption: "Of the weights with the bias as their last row; λ on a logarithmic axis.".into(),
+        title: "Three norms of the weights by penalty".into(),
+        caption: "The norms of the weights with the bias as their last row. The λ axis is logarithmic.".into(),
         content: Content::Chart(Chart {
             x: Axis { label: "λ".into(), range: 0.0008..1.25, scale: Scale::Logarithmic, format: Format::Number },
             y: Axis::linear("norm of [W; b]", y, Format::Number),
@@ -319,8 +320,8 @@ fn norms(runs: &Runs) -> Figure {
     }
 }
 
-/// A chart of the smoothed training loss and the validation loss, with the report's limits.
-fn losses(run: &Run, limits: Range<f64>) -> Chart {
+/// Returns a chart of the smoothed training loss and the validation loss, with the report's limits.
+fn loss_chart(run: &Run, limits: Range<f64>) -> Chart {
     let blocks = blocks(&run.history.train_loss);
     let training = Series {
         band: blocks.iter().map(|block| block.deviation).collect(),
@@ -331,19 +332,20 @@ fn losses(run: &Run, limits: Range<f64>) -> Chart {
             blocks.iter().map(|block| (block.step, block.mean)).collect(),
         )
     };
-    let validation = accuracy("validation", Color::Vermillion, run, |e| e.validation_loss);
+    let validation = evaluation_series("validation", Color::Vermillion, run, |e| e.validation_loss);
     over_steps("cross-entropy (nats)", limits, Format::Number, vec![training, validation])
 }
 
-fn accuracies(run: &Run, limits: Range<f64>) -> Chart {
+fn accuracy_chart(run: &Run, limits: Range<f64>) -> Chart {
     let series = vec![
-        accuracy("training", Color::Blue, run, |e| e.train_accuracy),
-        accuracy("validation", Color::Vermillion, run, |e| e.validation_accuracy),
+        evaluation_series("training", Color::Blue, run, |e| e.train_accuracy),
+        evaluation_series("validation", Color::Vermillion, run, |e| e.validation_accuracy),
     ];
     over_steps("accuracy", limits, Format::Percent, series)
 }
 
-fn accuracy(name: &str, color: Color, run: &Run, value: fn(&Evaluation) -> f64) -> Series {
+/// Returns the curve of a value over the evaluations of a run.
+fn evaluation_series(name: &str, color: Color, run: &Run, value: fn(&Evaluation) -> f64) -> Series {
     Series::new(name, color, Mark::Line, run.evaluations().iter().map(|e| (e.step as f64, value(e))).collect())
 }
 
@@ -351,11 +353,11 @@ fn by_lambda(runs: &[&Run]) -> Vec<Series> {
     let colors = [Color::Vermillion, Color::Orange, Color::Green, Color::Purple, Color::Blue];
     let curves = runs.iter().zip(colors);
     curves
-        .map(|(run, color)| accuracy(&format!("λ = {}", run.lambda()), color, run, |e| e.validation_accuracy))
+        .map(|(run, color)| evaluation_series(&format!("λ = {}", run.lambda()), color, run, |e| e.validation_accuracy))
         .collect()
 }
 
-/// A chart over steps, with the report's limits if they fit.
+/// Returns a chart over steps, with the report's limits if the data fits them.
 fn over_steps(label: &str, limits: Range<f64>, format: Format, series: Vec<Series>) -> Chart {
     let last = series.iter().flat_map(|series| &series.points).map(|point| point.0).fold(1.0, f64::max);
     let limits = Axis::fitted(limits, series.iter().flat_map(|series| &series.points).map(|point| point.1));

@@ -1,4 +1,4 @@
-//! Audits the course report: it turns run records into figures, verdicts and pages.
+//! Audits the course report: converts run records to figures, verdicts and pages.
 //!
 //! A [`Plan`] lists the runs of a report. When they are finished, [`Report::new`] draws the
 //! figures, judges the claims and writes the pages. It reads no file and no clock.
@@ -46,8 +46,8 @@ pub struct Report {
     pub readme: String,
 }
 
-/// Returns the names of the runs that a report or one of its figures needs. For many seeds, it is
-/// the name without the seed.
+/// Returns the names of the runs that a figure needs, or, without a figure, the whole report. A
+/// group of runs with different seeds has one name, without the seed.
 pub fn needs(figure: Option<&PlannedFigure>) -> Vec<&'static str> {
     let figures = FIGURES.iter().filter(|planned| figure.is_none_or(|only| only.id == planned.id));
     let mut names: Vec<&str> = figures.flat_map(|planned| planned.needs.iter().copied()).collect();
@@ -74,7 +74,7 @@ impl Report {
 
     /// Returns every file of the report, with its path below the report's folder.
     pub fn files(&self) -> Vec<(String, Vec<u8>)> {
-        let mut claims = serde_json::to_string_pretty(&self.claims).expect("claims hold only what JSON can");
+        let mut claims = serde_json::to_string_pretty(&self.claims).expect("claims can be written as JSON");
         claims.push('\n');
         let mut files = vec![
             ("report.md".to_owned(), self.markdown.clone().into_bytes()),
@@ -87,7 +87,7 @@ impl Report {
     }
 }
 
-/// Returns the paths of [`Report::files`] for a report that is not made yet.
+/// Returns the paths of [`Report::files`] without a report.
 pub fn file_names() -> Vec<String> {
     let pages = ["report.md", "index.html", "claims.json", "numbers.json"].map(str::to_owned);
     pages.into_iter().chain(FIGURES.iter().flat_map(|figure| file_names_of(figure.id))).collect()

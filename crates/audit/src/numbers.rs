@@ -1,4 +1,4 @@
-//! The numbers that a reproduction must repeat: `numbers.json`.
+//! The numbers that a reproduction must match: `numbers.json`.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -54,13 +54,13 @@ pub struct RunNumbers {
 
 impl Numbers {
     pub(crate) fn new(runs: &Runs, claims: &[Claim]) -> Self {
-        let any = runs.iter().next().expect("a report has runs");
+        let first = runs.iter().next().expect("a report has runs");
         Self {
             origin: NumbersOrigin {
-                data_sha256: any.summary.data.sha256.clone(),
-                backend: any.summary.backend.clone(),
-                precision: any.summary.precision,
-                gradient: any.summary.gradient,
+                data_sha256: first.summary.data.sha256.clone(),
+                backend: first.summary.backend.clone(),
+                precision: first.summary.precision,
+                gradient: first.summary.gradient,
             },
             verdicts: claims.iter().map(|claim| (claim.id.clone(), claim.verdict)).collect(),
             runs: runs.iter().map(|run| (run.name.clone(), RunNumbers::new(run))).collect(),
@@ -76,37 +76,40 @@ impl Numbers {
         text
     }
 
-    /// Returns the differences between these numbers and `fresh`, or an empty list.
+    /// Returns the differences between these numbers and `new`, or an empty list.
     ///
     /// Steps, epochs and verdicts must be equal. In f64, all counts must be equal too, and norms
     /// and losses within 1e-6. In f32, counts may differ by 2, and norms and losses by 1e-3, since
     /// rounding differs between backends.
-    pub fn differences(&self, fresh: &Numbers) -> Vec<String> {
-        let mut found = Vec::new();
-        if self.origin.data_sha256 != fresh.origin.data_sha256 {
-            return vec!["the data is not the same: its checksum differs".to_owned()];
+    pub fn differences(&self, new: &Numbers) -> Vec<String> {
+        let mut differences = Vec::new();
+        if self.origin.data_sha256 != new.origin.data_sha256 {
+            return vec!["the data differs: its checksum is not the same".to_owned()];
         }
-        for id in self.verdicts.keys().chain(fresh.verdicts.keys().filter(|id| !self.verdicts.contains_key(*id))) {
+        for id in self.verdicts.keys().chain(new.verdicts.keys().filter(|id| !self.verdicts.contains_key(*id))) {
             let verdicts =
-                [self, fresh].map(|numbers| numbers.verdicts.get(id).map_or("absent", |verdict| verdict.name()));
+                [self, new].map(|numbers| numbers.verdicts.get(id).map_or("absent", |verdict| verdict.name()));
             if verdicts[0] != verdicts[1] {
-                found.push(format!("claim {id}: was {}, now {}", verdicts[0], verdicts[1]));
+                differences.push(format!("claim {id}: was {}, now {}", verdicts[0], verdicts[1]));
             }
         }
-        let is_f32 = [self, fresh].iter().any(|numbers| numbers.origin.precision == Precision::F32);
+        let is_f32 = [self, new].iter().any(|numbers| numbers.origin.precision == Precision::F32);
         let (counts, relative) = if is_f32 { (2, 1e-3) } else { (0, 1e-6) };
-        for name in self.runs.keys().chain(fresh.runs.keys().filter(|name| !self.runs.contains_key(*name))) {
-            match (self.runs.get(name), fresh.runs.get(name)) {
-                (Some(old), Some(new)) => {
-                    found.extend(
-                        old.differences(new, counts, relative).into_iter().map(|line| format!("{name}: {line}")),
+        for name in self.runs.keys().chain(new.runs.keys().filter(|name| !self.runs.contains_key(*name))) {
+            match (self.runs.get(name), new.runs.get(name)) {
+                (Some(old_run), Some(new_run)) => {
+                    differences.extend(
+                        old_run
+                            .differences(new_run, counts, relative)
+                            .into_iter()
+                            .map(|line| format!("{name}: {line}")),
                     );
                 }
-                (Some(_), None) => found.push(format!("{name}: was not run")),
-                (None, _) => found.push(format!("{name}: is new")),
+                (Some(_), None) => differences.push(format!("{name}: was not run")),
+                (None, _) => differences.push(format!("{name}: is new")),
             }
         }
-        found
+        differences
     }
 }
 
@@ -118,7 +121,7 @@ impl RunNumbers {
             stop_epoch: summary.stop_epoch,
             stopped_early: summary.stopped_early,
             best_step: summary.best_step,
-            right: run.right(),
+            right: run.correct_counts(),
             validation_loss: summary.final_metrics.validation_loss,
             frobenius: summary.weight_norm.frobenius,
             spectral: summary.weight_norm.spectral,
@@ -126,32 +129,32 @@ impl RunNumbers {
     }
 
     fn differences(&self, new: &RunNumbers, counts: usize, relative: f64) -> Vec<String> {
-        let mut found = Vec::new();
-        let mut same = |what: &str, old: usize, new: usize, within: usize| {
-            if old.abs_diff(new) > within {
-                found.push(format!("{what} was {old}, now {new}"));
+        let mut differences = Vec::new();
+        let mut compare_counts = |what: &str, old: usize, new: usize, tolerance: usize| {
+            if old.abs_diff(new) > tolerance {
+                differences.push(format!("{what} was {old}, now {new}"));
             }
         };
-        same("steps", self.steps, new.steps, 0);
-        same("stop epoch", self.stop_epoch, new.stop_epoch, 0);
-        same("stopped early", self.stopped_early.into(), new.stopped_early.into(), 0);
-        same("best step", self.best_step, new.best_step, 0);
-        same("training rows right", self.right[0], new.right[0], counts);
-        same("validation rows right", self.right[1], new.right[1], counts);
-        let mut close = |what: &str, old: f64, new: f64| {
-            // Written so that NaN counts as a difference.
+        compare_counts("steps", self.steps, new.steps, 0);
+        compare_counts("stop epoch", self.stop_epoch, new.stop_epoch, 0);
+        compare_counts("stopped early", self.stopped_early.into(), new.stopped_early.into(), 0);
+        compare_counts("best step", self.best_step, new.best_step, 0);
+        compare_counts("correct training rows", self.right[0], new.right[0], counts);
+        compare_counts("correct validation rows", self.right[1], new.right[1], counts);
+        let mut compare_values = |what: &str, old: f64, new: f64| {
+            // This form counts NaN as a difference.
             let is_close = (old - new).abs() <= relative * old.abs();
             if !is_close {
-                found.push(format!("{what} was {old}, now {new}"));
+                differences.push(format!("{what} was {old}, now {new}"));
             }
         };
-        close("validation loss", self.validation_loss, new.validation_loss);
-        close("Frobenius norm", self.frobenius, new.frobenius);
-        close("spectral norm", self.spectral, new.spectral);
-        found
+        compare_values("validation loss", self.validation_loss, new.validation_loss);
+        compare_values("Frobenius norm", self.frobenius, new.frobenius);
+        compare_values("spectral norm", self.spectral, new.spectral);
+        differences
     }
 }
 
 fn json(value: &impl Serialize) -> String {
-    serde_json::to_string(value).expect("numbers, names and verdicts are what JSON can hold")
+    serde_json::to_string(value).expect("numbers, names and verdicts can be written as JSON")
 }

@@ -20,21 +20,21 @@ pub struct PlannedRun {
     pub name: String,
     /// The run whose random stream this run continues.
     pub after: Option<String>,
-    /// The run that sets the number of epochs: this run makes as many as that one began.
+    /// The run that sets the number of epochs: this run has as many epochs as that one started.
     pub as_long_as: Option<String>,
     file: String,
     text: String,
     overrides: Vec<String>,
 }
 
-/// Reads the config that a planned run names. Returns its name for errors, and its text.
+/// Reads the config of a planned run. Returns its name for errors, and its text.
 pub type ReadConfig<'a> = &'a dyn Fn(&Path) -> Result<(String, String), ConfigError>;
 
 /// An error of a plan.
 #[derive(Debug, thiserror::Error)]
 pub enum PlanError {
     /// The plan cannot be read.
-    #[error("cannot read {file}: {problem}; name a plan, as in chainrule reproduce configs/report.toml")]
+    #[error("cannot read {file}: {problem}; give the path of a plan, as in chainrule reproduce configs/report.toml")]
     Read {
         /// The file.
         file: String,
@@ -64,7 +64,7 @@ pub enum PlanError {
 /// The largest plan, in bytes.
 const MAX_BYTES: u64 = 1 << 20;
 
-/// The most runs that differ in their seed only.
+/// The maximum number of runs that differ only in their seed.
 const MAX_SEEDS: u32 = 10_000;
 
 #[derive(Deserialize)]
@@ -116,9 +116,9 @@ impl Plan {
 
         let mut runs: Vec<PlannedRun> = Vec::new();
         for run in raw.run {
-            let mut own = settings(&raw.set);
-            own.extend_from_slice(overrides);
-            own.extend(settings(&run.set));
+            let mut run_overrides = settings(&raw.set);
+            run_overrides.extend_from_slice(overrides);
+            run_overrides.extend(settings(&run.set));
             if let Some(seeds) = run.seeds.filter(|&seeds| seeds > MAX_SEEDS) {
                 return Err(content(format!("run {:?}: seeds = {seeds}: expected at most {MAX_SEEDS}", run.name)));
             }
@@ -127,7 +127,7 @@ impl Plan {
                 Some(seeds) => (0..seeds).map(|seed| (format!("{}-{seed}", run.name), Some(seed))).collect(),
             };
             for (name, seed) in names {
-                let mut overrides = own.clone();
+                let mut overrides = run_overrides.clone();
                 overrides.extend(seed.map(|seed| format!("descent.shuffle.seed={seed}")));
                 overrides.push(format!("experiment={name:?}"));
                 let error =
@@ -151,11 +151,12 @@ impl Plan {
                         .find(|earlier| earlier.name == *after)
                         .ok_or_else(|| content(format!("run {name:?}: after = {after:?} names no run above it")))?;
                     let earlier = earlier.config(Start::default()).map_err(error)?;
-                    let of = |config: &TrainConfig| (config.data().clone(), config.descent().shuffle.clone());
-                    if of(&config) != of(&earlier) {
+                    let data_and_shuffle =
+                        |config: &TrainConfig| (config.data().clone(), config.descent().shuffle.clone());
+                    if data_and_shuffle(&config) != data_and_shuffle(&earlier) {
                         return Err(content(format!(
-                            "run {name:?}: after = {after:?} has other data or another shuffle; one stream of random numbers \
-                             cannot run through both"
+                            "run {name:?}: after = {after:?} has other data or another shuffle; such runs cannot share a \
+                             stream of random numbers"
                         )));
                     }
                 }
@@ -170,7 +171,7 @@ impl Plan {
         Ok(Self { runs })
     }
 
-    /// Returns the run of that name.
+    /// Returns the run with this name.
     pub fn get(&self, name: &str) -> Option<&PlannedRun> {
         self.runs.iter().find(|run| run.name == name)
     }
@@ -187,7 +188,7 @@ pub struct Start {
 
 impl PlannedRun {
     /// Returns the names of the runs that must be finished before this one starts.
-    pub fn waits_for(&self) -> impl Iterator<Item = &str> {
+    pub fn dependencies(&self) -> impl Iterator<Item = &str> {
         self.after.as_deref().into_iter().chain(self.as_long_as.as_deref())
     }
 
@@ -203,11 +204,12 @@ impl PlannedRun {
     }
 }
 
-/// Returns the message for an experiment given instead of a plan.
+/// Returns the message for an experiment instead of a plan.
 fn not_a_plan(text: &str) -> Option<String> {
     let table: toml::Table = toml::from_str(text).ok()?;
     let is_experiment = table.contains_key("model") && !table.contains_key("run");
-    is_experiment.then(|| "this is an experiment, which train takes, and a plan has runs: [[run]]".to_owned())
+    is_experiment
+        .then(|| "this is the config of an experiment, for the command train; a plan has runs: [[run]]".to_owned())
 }
 
 fn settings(table: &toml::Table) -> Vec<String> {

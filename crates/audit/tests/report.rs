@@ -36,7 +36,7 @@ fn check(id: &str, change: impl FnOnce(&mut Story), expected: Verdict) {
 
 #[test]
 fn the_reports_own_story_gets_its_verdicts() {
-    let found: Vec<(String, Verdict)> =
+    let verdicts: Vec<(String, Verdict)> =
         Story::new().report().claims.into_iter().map(|claim| (claim.id, claim.verdict)).collect();
     let expected = [
         ("1a", Supported),
@@ -50,7 +50,7 @@ fn the_reports_own_story_gets_its_verdicts() {
         ("4c, 4d", Corrected),
         ("4e", Corrected),
     ];
-    assert_eq!(found, expected.map(|(id, verdict)| (id.to_owned(), verdict)));
+    assert_eq!(verdicts, expected.map(|(id, verdict)| (id.to_owned(), verdict)));
 }
 
 #[test]
@@ -64,19 +64,19 @@ fn a_gradient_that_disagrees_is_not_supported() {
         };
         check(claim, fail, NotSupported);
     }
-    // A report without its checks supports nothing.
+    // Without gradient checks, the claim is not supported.
     check("1a", |story| story.checks.rows.clear(), NotSupported);
 }
 
 #[test]
-fn the_penalty_needs_no_correction_where_both_sums_pass() {
+fn the_penalty_needs_no_correction_if_both_conventions_pass() {
     let forget = |story: &mut Story| story.checks.rows.retain(|row| !row.what.contains("refused"));
     check("4a", forget, NotSupported);
     check("4a", |story| story.check("Eq. (22) refused").passed = false, Supported);
 }
 
 #[test]
-fn early_stopping_is_judged_by_its_epoch_and_by_other_patiences() {
+fn early_stopping_is_judged_by_its_epoch_and_by_nearby_patiences() {
     check("2d", |story| story.run("logistic").summary.stop_epoch = 20, NotSupported);
     check("2d", |story| story.run("logistic").summary.stopped_early = false, NotSupported);
     // A loss with a single turning point ends the run within two epochs for all nearby patiences.
@@ -89,7 +89,7 @@ fn early_stopping_is_judged_by_its_epoch_and_by_other_patiences() {
 }
 
 #[test]
-fn one_class_batches_are_counted() {
+fn batches_of_one_class_are_counted() {
     check("2e-i", |story| story.facts.batches[3] = vec![0, 128], Corrected);
     // Without spikes there is nothing to explain.
     let no_spikes = |story: &mut Story| {
@@ -100,29 +100,29 @@ fn one_class_batches_are_counted() {
 }
 
 #[test]
-fn spikes_off_the_grid_of_the_hard_batch_are_no_aliasing() {
+fn spikes_away_from_the_hardest_batch_are_not_aliasing() {
     let mut story = Story::new();
     let aliasing = |story: &Story| {
         let report = story.report();
         report.claims.iter().find(|claim| claim.id == "2e-i").unwrap().evidence.clone()
     };
-    let found = aliasing(&story);
-    assert_eq!(found["aliasing"], true);
-    assert_eq!(found["spikes"], serde_json::json!([204, 390, 576, 762, 948]));
-    assert_eq!(found["period"], 186);
+    let evidence = aliasing(&story);
+    assert_eq!(evidence["aliasing"], true);
+    assert_eq!(evidence["spikes"], serde_json::json!([204, 390, 576, 762, 948]));
+    assert_eq!(evidence["period"], 186);
     story.run("logistic").history.evaluations[50].validation_loss = 0.5;
-    let found = aliasing(&story);
-    assert_eq!((&found["aliasing"], &found["spikes"][1]), (&false.into(), &300.into()));
-    // One spike is no period.
+    let evidence = aliasing(&story);
+    assert_eq!((&evidence["aliasing"], &evidence["spikes"][1]), (&false.into(), &300.into()));
+    // One spike has no period.
     for evaluation in &mut story.run("logistic").history.evaluations {
         evaluation.validation_loss = if evaluation.step == 204 { 0.5 } else { 0.1 };
     }
-    let found = aliasing(&story);
-    assert_eq!((&found["aliasing"], &found["spikes"]), (&false.into(), &serde_json::json!([204])));
+    let evidence = aliasing(&story);
+    assert_eq!((&evidence["aliasing"], &evidence["spikes"]), (&false.into(), &serde_json::json!([204])));
 }
 
 #[test]
-fn one_shuffled_run_is_judged_among_many() {
+fn one_shuffled_run_is_compared_with_many_seeds() {
     let set = |story: &mut Story, step: fn(usize) -> usize| {
         for seed in 0..40 {
             let summary = &mut story.run(&format!("logistic-seed-{seed}")).summary;
@@ -154,7 +154,7 @@ fn overfitting_is_a_rising_validation_loss_and_a_wide_gap() {
 }
 
 #[test]
-fn pictures_of_lambda_1_are_called_that() {
+fn pictures_of_lambda_1_are_supported() {
     check(
         "4b",
         |story| {
@@ -166,12 +166,12 @@ fn pictures_of_lambda_1_are_called_that() {
 }
 
 #[test]
-fn penalties_are_weighed_against_the_standard_error_with_all_epochs_made() {
+fn penalties_are_compared_with_the_standard_error_without_early_stopping() {
     let set = |run: &mut Run, accuracy: f64| {
         run.history.evaluations.iter_mut().for_each(|evaluation| evaluation.validation_accuracy = accuracy);
     };
     check("4c, 4d", |story| set(story.run("softmax-l2-0.001-full-length"), 0.89), Supported);
-    // Early stopping changes the length of a run. That effect does not count as the penalty's.
+    // Early stopping changes the length of a run. This effect is not attributed to the penalty.
     check("4c, 4d", |story| set(story.run("softmax-l2-0.001"), 0.5), Corrected);
     let all = |story: &mut Story| {
         for run in story.runs.values_mut().filter(|run| run.name.starts_with("softmax")) {
@@ -182,7 +182,7 @@ fn penalties_are_weighed_against_the_standard_error_with_all_epochs_made() {
 }
 
 #[test]
-fn norms_must_fall_and_be_the_one_that_is_named() {
+fn all_norms_must_fall_and_the_named_norm_must_be_plotted() {
     check("4e", |story| story.run("softmax-l2-0.01").summary.weight_norm.spectral = 0.1, NotSupported);
     let rank_one = |story: &mut Story| {
         for run in story.runs.values_mut() {
@@ -194,8 +194,8 @@ fn norms_must_fall_and_be_the_one_that_is_named() {
 }
 
 #[test]
-fn every_curve_of_a_chart_has_a_colour_of_its_own() {
-    // The page switches a curve by its colour.
+fn every_curve_of_a_chart_has_a_unique_colour() {
+    // The page shows or hides a curve by its colour.
     for figure in Story::new().report().figures {
         if let Content::Chart(chart) = &figure.content {
             let colors: BTreeSet<String> = chart.series.iter().map(|series| series.color.hex()).collect();
@@ -205,7 +205,7 @@ fn every_curve_of_a_chart_has_a_colour_of_its_own() {
 }
 
 #[test]
-fn figures_are_drawn_with_ink_and_alike_each_time() {
+fn figures_are_not_blank_and_are_reproducible() {
     let report = Story::new().report();
     assert_eq!(report.figures.len(), FIGURES.len());
     for figure in &report.figures {
@@ -218,13 +218,13 @@ fn figures_are_drawn_with_ink_and_alike_each_time() {
         let [width, height] = svg(figure, Purpose::File).size;
         assert_eq!((info.width, info.height), (2 * width, 2 * height), "{}", figure.id);
         let dark = pixels.chunks(3).filter(|pixel| pixel.iter().all(|&value| value < 100)).count();
-        assert!(dark > 500, "{} has {dark} dark pixels: where are its letters?", figure.id);
+        assert!(dark > 500, "{} has {dark} dark pixels: are its letters missing?", figure.id);
         assert!(pixels.chunks(3).filter(|pixel| **pixel == [255, 255, 255]).count() > 10_000, "{}", figure.id);
     }
 }
 
 #[test]
-fn lines_end_at_the_charts_edge() {
+fn curves_are_clipped_at_the_edge_of_the_chart() {
     // In this story, the validation accuracy starts far below figure 2's lower limit.
     let mut story = Story::new();
     for evaluation in story.run("logistic").history.evaluations.iter_mut().take(3) {
@@ -247,13 +247,13 @@ fn lines_end_at_the_charts_edge() {
             assert!((left..=right).contains(&x) && (top..=bottom).contains(&y), "{x}, {y} in {line}");
         }
     }
-    // No line runs along the lower edge. Points below it would be there if they were only moved.
+    // No line follows the lower edge, as it would if points below it were only moved.
     let at_the_edge = |line: &&str| line.matches(&format!(",{bottom}")).count() > 1;
     assert!(!drawing.svg.lines().filter(|line| line.contains(&color)).any(|line| at_the_edge(&line)));
 }
 
 #[test]
-fn limits_give_way_to_data_that_does_not_fit_them() {
+fn limits_adapt_to_other_data() {
     let mut story = Story::new();
     for run in story.runs.values_mut() {
         for evaluation in &mut run.history.evaluations {
@@ -268,7 +268,7 @@ fn limits_give_way_to_data_that_does_not_fit_them() {
 }
 
 #[test]
-fn whatever_the_data_is_called_the_pages_stay_pages() {
+fn names_of_data_are_escaped_on_the_pages() {
     let mut story = Story::new();
     story.facts.data_name = "<script>alert(1)</script> `a` $b$ | c".into();
     story.run("softmax").manifest.data_files[0].name = "</script><b>".into();
@@ -287,7 +287,7 @@ fn whatever_the_data_is_called_the_pages_stay_pages() {
 }
 
 #[test]
-fn the_page_needs_nothing_from_elsewhere() {
+fn the_page_is_self_contained() {
     let report = Story::new().report();
     let links = report.html.replace("http://www.w3.org/", "");
     for scheme in ["http:", "https:", "//cdn", "@import", "src="] {
@@ -299,7 +299,7 @@ fn the_page_needs_nothing_from_elsewhere() {
 }
 
 #[test]
-fn the_markdown_names_pictures_that_are_written() {
+fn pictures_in_the_markdown_are_written() {
     let report = Story::new().report();
     let files: BTreeMap<String, Vec<u8>> = report.files().into_iter().collect();
     let named: Vec<&str> = report.markdown.split("](").skip(1).map(|rest| rest.split(')').next().unwrap()).collect();
@@ -313,7 +313,7 @@ fn the_markdown_names_pictures_that_are_written() {
 }
 
 #[test]
-fn numbers_differ_where_anything_that_counts_does() {
+fn every_relevant_change_is_a_difference_of_numbers() {
     let old = Story::new().report().numbers;
     let read: chainrule_audit::Numbers = serde_json::from_str(&old.to_json()).unwrap();
     assert_eq!(read, old);
@@ -322,7 +322,9 @@ fn numbers_differ_where_anything_that_counts_does() {
     let changes: [(&str, Change); 6] = [
         ("steps", |story| story.run("softmax").summary.steps += 1),
         ("stop epoch", |story| story.run("logistic").summary.stop_epoch += 1),
-        ("right", |story| story.run("logistic").summary.final_metrics.validation_accuracy -= 3.0 / 2042.0),
+        ("correct validation rows", |story| {
+            story.run("logistic").summary.final_metrics.validation_accuracy -= 3.0 / 2042.0
+        }),
         ("spectral", |story| story.run("softmax-l2-1").summary.weight_norm.spectral *= 1.01),
         ("validation loss", |story| story.run("softmax").summary.final_metrics.validation_loss = f64::NAN),
         ("claim 4a", |story| story.check("Eq. (22) refused").passed = false),
@@ -340,7 +342,7 @@ fn numbers_differ_where_anything_that_counts_does() {
 }
 
 #[test]
-fn a_plan_that_cannot_be_is_refused_in_one_line() {
+fn an_invalid_plan_is_refused_in_one_line() {
     let folder = tempfile::tempdir().unwrap();
     write_configs(folder.path());
     let plan = |text: &str| -> PlanError {
@@ -378,13 +380,13 @@ fn write_configs(folder: &Path) {
 }
 
 #[test]
-fn a_report_is_the_same_bytes_each_time() {
+fn a_report_is_reproducible_byte_for_byte() {
     let pages = |report: &Report| (report.html.clone(), report.markdown.clone());
     assert_eq!(pages(&Story::new().report()), pages(&Story::new().report()));
 }
 
 #[test]
-fn a_plan_of_four_thousand_million_runs_is_refused_before_they_are_named() {
+fn a_plan_with_too_many_seeds_is_refused_early() {
     let folder = tempfile::tempdir().unwrap();
     write_configs(folder.path());
     let plan = folder.path().join("plan.toml");

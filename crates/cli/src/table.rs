@@ -30,7 +30,7 @@ pub(crate) fn closing_table(summary: &Summary, config: &TrainConfig, folder: &Pa
             } else if summary.stopped_early {
                 "stopped early"
             } else {
-                "all epochs made"
+                "all epochs completed"
             };
             format!("{how}, in epoch {} at step {} (both from 0)", summary.stop_epoch, summary.stop_step)
         }
@@ -94,7 +94,7 @@ fn search_ended(certificate: &Certificate) -> String {
     let Certificate { iterations, gradients, tolerance, .. } = certificate;
     let how = match certificate.ended {
         SearchEnd::Converged => format!("within {tolerance:e} of the minimum"),
-        SearchEnd::IterationsUsedUp => "all iterations made".to_owned(),
+        SearchEnd::IterationsUsedUp => "all iterations completed".to_owned(),
         SearchEnd::Rounding => "stopped by rounding errors".to_owned(),
         SearchEnd::Interrupted => "interrupted".to_owned(),
     };

@@ -1,16 +1,16 @@
-// A linear classifier that one draws for: what it says, why, and the gradient step that would teach it. All arithmetic is here, in double
-// precision, by the formulas that the page shows; a test holds it against the program's own.
+// A drawing board for a linear classifier: its prediction, the evidence for it, and a gradient step. This script computes everything in double
+// precision, with the formulas on the page. A test compares the results with the program's.
 "use strict";
 for (const section of document.querySelectorAll(".board")) section.board = board(section);
 
-// The model's arithmetic. `weight` has the class running fastest; the logistic model has one column, whose logits are 0 and z.
+// The model. In `weight`, the class varies fastest. The logistic model has one column; its logits are 0 and z.
 function classifier({ kind, classes, weight, bias, scale, offset }) {
   const columns = bias.length, d = weight.length / columns, k = classes.length;
   const each = (value) => (Array.isArray(value) ? value : new Array(d).fill(value));
-  const a = each(scale), c = each(offset), first = { weight: weight.slice(), bias: bias.slice() };
+  const a = each(scale), c = each(offset), trained = { weight: weight.slice(), bias: bias.slice() };
   const w = weight.slice(), b = bias.slice();
   const features = (pixels) => Float64Array.from(pixels, (pixel, j) => a[j] * pixel + c[j]);
-  // W's column that speaks for a class, and its sign.
+  // The column of W for a class, and its sign.
   const column = (class_) => (kind === "logistic" ? [0, class_ === 0 ? -1 : 1] : [class_, 1]);
 
   function predict(pixels) {
@@ -22,7 +22,7 @@ function classifier({ kind, classes, weight, bias, scale, offset }) {
     const probabilities = powers.map((power) => power / sum);
     return { logits, probabilities, class: logits.indexOf(highest), loss: (y) => Math.log(sum) + highest - logits[y] };
   }
-  // What the ink adds to a class's logit, pixel by pixel: the logit less that of an empty board.
+  // The contribution of each pixel to a class's logit, compared with an empty board.
   function evidence(pixels, class_) {
     const [i, sign] = column(class_);
     return Float64Array.from(pixels, (pixel, j) => sign * a[j] * pixel * w[j * columns + i]);
@@ -31,25 +31,25 @@ function classifier({ kind, classes, weight, bias, scale, offset }) {
     const [i, sign] = column(class_);
     return Float64Array.from({ length: d }, (_, j) => sign * w[j * columns + i]);
   }
-  // dC/dz of every class: p - y.
+  // dC/dz for each class: p - y.
   const residuals = (pixels, y) => predict(pixels).probabilities.map((p, k) => p - (k === y ? 1 : 0));
   // One step of gradient descent on one image: w_jk -= rate x_j (p_k - y_k), b_k -= rate (p_k - y_k).
   function step(pixels, y, rate) {
-    const r = residuals(pixels, y), own = kind === "logistic" ? [r[1]] : r;
-    features(pixels).forEach((x, j) => { for (let i = 0; i < columns; i++) w[j * columns + i] -= rate * x * own[i]; });
-    own.forEach((r, i) => { b[i] -= rate * r; });
+    const r = residuals(pixels, y), columnResiduals = kind === "logistic" ? [r[1]] : r;
+    features(pixels).forEach((x, j) => { for (let i = 0; i < columns; i++) w[j * columns + i] -= rate * x * columnResiduals[i]; });
+    columnResiduals.forEach((r, i) => { b[i] -= rate * r; });
   }
-  function reset() { w.set(first.weight); b.set(first.bias); }
+  function reset() { w.set(trained.weight); b.set(trained.bias); }
   return { k, d, features, predict, evidence, weights, residuals, step, reset, parameters: () => ({ weight: [...w], bias: [...b] }) };
 }
 
-// Strokes in the unit square as an image like MNIST's: fitted into 20 of 28 pixels, and centred by its mass.
+// Converts strokes in the unit square to an image like MNIST's: scaled to 20 of 28 pixels, with its centre of mass in the middle.
 function fitted(strokes, pen, [height, width], shouldFit) {
   const image = new Uint8Array(height * width), points = strokes.flat();
   if (!points.length) return image;
   const range = (i) => [Math.min(...points.map((p) => p[i])) - pen / 2, Math.max(...points.map((p) => p[i])) + pen / 2];
   const [left, right] = range(0), [top, bottom] = range(1), room = [height, width].map((side) => Math.round((side * 20) / 28));
-  // A dot is not blown up to a digit's size.
+  // A dot is not enlarged to the size of a digit.
   const smallest = 0.2;
   const zoom = Math.min(room[0] / Math.max(bottom - top, smallest), room[1] / Math.max(right - left, smallest));
   const ink = shouldFit ? rasterized(strokes, pen, [height, width], (x, y) => [(x - left) * zoom, (y - top) * zoom], zoom)
@@ -65,7 +65,7 @@ function fitted(strokes, pen, [height, width], shouldFit) {
   return image;
 }
 
-// Grey levels by anti-aliasing: each pixel is the mean of 8 x 8.
+// Returns anti-aliased grey levels: each pixel is the mean of 8 x 8 samples.
 function rasterized(strokes, pen, [height, width], place, zoom) {
   const fine = 8, canvas = Object.assign(document.createElement("canvas"), { width: width * fine, height: height * fine });
   const context = canvas.getContext("2d", { willReadFrequently: true });
@@ -91,14 +91,14 @@ function draw(context, strokes, pen, place) {
   }
 }
 
-// Signed values as a picture: one colour for, the other against, deeper where more (by the square root,
-// so that little shows, too); the ink itself lies grey below.
+// Draws signed values in two colours, for and against. The strength of the colour is the square root of the value, so that small values are
+// visible. The ink is grey in the background.
 function shade(canvas, colors, values, largest, pixels) {
   const context = canvas.getContext("2d"), image = context.createImageData(canvas.width, canvas.height);
   values.forEach((value, j) => {
-    const strength = largest > 0 ? Math.sqrt(Math.min(1, Math.abs(value) / largest)) : 0, under = pixels ? pixels[j] / 255 * 0.25 : 0;
-    const color = value < 0 ? colors.against : colors.for, alpha = strength + under * (1 - strength);
-    const mix = (i) => (alpha ? (strength * color[i] + under * (1 - strength) * colors.ink[i]) / alpha : 0);
+    const strength = largest > 0 ? Math.sqrt(Math.min(1, Math.abs(value) / largest)) : 0, inkStrength = pixels ? pixels[j] / 255 * 0.25 : 0;
+    const color = value < 0 ? colors.against : colors.for, alpha = strength + inkStrength * (1 - strength);
+    const mix = (i) => (alpha ? (strength * color[i] + inkStrength * (1 - strength) * colors.ink[i]) / alpha : 0);
     image.data.set([mix(0), mix(1), mix(2), 255 * alpha], 4 * j);
   });
   context.putImageData(image, 0, 0);
@@ -119,10 +119,10 @@ function board(section) {
   const isEmpty = () => !example && !strokes.length;
   const percent = (p) => (100 * p).toFixed(1) + " %";
   const signed = (value) => (value < 0 ? "−" : "+") + Math.abs(value).toFixed(3);
-  const say = (text, after = 0) => { clearTimeout(waiting); waiting = setTimeout(() => { find("status").textContent = text; }, after); };
+  const setStatus = (text, after = 0) => { clearTimeout(waiting); waiting = setTimeout(() => { find("status").textContent = text; }, after); };
 
   function show() {
-    const image = pixels(), found = model.predict(image), y = truth ?? found.class;
+    const image = pixels(), prediction = model.predict(image), y = truth ?? prediction.class;
     const residuals = model.residuals(image, y), x = model.features(image);
     const colors = { for: rgb("--for"), against: rgb("--against"), ink: rgb("--pencil") };
     drawPad(image);
@@ -132,34 +132,34 @@ function board(section) {
     const unit = x.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
     data.classes.forEach((_, k) => {
       const row = all("class")[k], part = (name) => row.querySelector(`[data-of="${name}"]`);
-      row.classList.toggle("first", k === found.class && !isEmpty());
-      part("bar").style.width = 100 * found.probabilities[k] + "%";
-      part("probability").textContent = percent(found.probabilities[k]);
-      part("logit").textContent = signed(found.logits[k]);
+      row.classList.toggle("first", k === prediction.class && !isEmpty());
+      part("bar").style.width = 100 * prediction.probabilities[k] + "%";
+      part("probability").textContent = percent(prediction.probabilities[k]);
+      part("logit").textContent = signed(prediction.logits[k]);
       shade(part("evidence"), colors, pictures[k], largest, image);
       part("residual").textContent = signed(residuals[k]);
-      // On one scale for ever, so that it fades as the model learns.
+      // The scale does not change, so the pictures fade as the model learns.
       shade(part("step"), colors, x.map((x) => -x * residuals[k]), unit, null);
       part("truth").checked = truth === k;
     });
-    const name = data.classes[y], whose = truth === null ? `If it is ${name}, as the model thinks` : `If it is ${name}`;
-    find("loss").textContent = `${whose}, the loss is ${found.loss(y).toFixed(4)} nats.`;
-    find("steps").textContent = steps === 0 ? "The model is as it was trained." : `The model is ${steps} step${steps === 1 ? "" : "s"} away from where training left it.`;
+    const label = truth === null ? `predicted class ${data.classes[y]}` : `class ${data.classes[y]}`;
+    find("loss").textContent = `The loss for the ${label} is ${prediction.loss(y).toFixed(4)} nats.`;
+    find("steps").textContent = steps === 0 ? "The model has its trained weights." : `The model has ${steps} step${steps === 1 ? "" : "s"} more than after its training.`;
     section.querySelectorAll("[data-act]").forEach((button) => { button.disabled = isEmpty(); });
-    examples.forEach((own, i) => {
-      const button = all("example")[i], said = model.predict(own.pixels).class, isRight = said === own.label;
-      button.classList.toggle("wrong", !isRight);
-      button.setAttribute("aria-label", `Example ${data.classes[own.label]}, classified ${isRight ? "rightly" : "as " + data.classes[said]}`);
-      button.setAttribute("aria-pressed", String(example === own));
+    examples.forEach((item, i) => {
+      const button = all("example")[i], predicted = model.predict(item.pixels).class, isCorrect = predicted === item.label;
+      button.classList.toggle("wrong", !isCorrect);
+      button.setAttribute("aria-label", `Example ${data.classes[item.label]}, classified ${isCorrect ? "correctly" : "as " + data.classes[predicted]}`);
+      button.setAttribute("aria-pressed", String(example === item));
     });
-    return found;
+    return prediction;
   }
-  function tell(found, before = "") {
-    const order = data.classes.map((_, k) => k).sort((a, b) => found.probabilities[b] - found.probabilities[a]);
-    const [a, b] = order.map((k) => `${data.classes[k]} at ${percent(found.probabilities[k])}`);
-    say(isEmpty() ? "The board is empty." : `${before}Most probable: ${a}, then ${b}.`, 400);
+  function announce(prediction, before = "") {
+    const order = data.classes.map((_, k) => k).sort((a, b) => prediction.probabilities[b] - prediction.probabilities[a]);
+    const [a, b] = order.map((k) => `${data.classes[k]} at ${percent(prediction.probabilities[k])}`);
+    setStatus(isEmpty() ? "The board is empty." : `${before}Most probable: ${a}, then ${b}.`, 400);
   }
-  const changed = () => tell(show());
+  const changed = () => announce(show());
 
   function shadeGrey(canvas, image) {
     const context = canvas.getContext("2d"), picture = context.createImageData(canvas.width, canvas.height);
@@ -209,7 +209,7 @@ function board(section) {
   });
   pad.addEventListener("pointermove", (event) => {
     if (event.pointerId !== pointer) return;
-    // Between two frames a hand makes several moves.
+    // There can be several moves between two frames.
     const moves = event.getCoalescedEvents ? event.getCoalescedEvents() : [];
     for (const move of moves.length ? moves : [event]) strokes[strokes.length - 1].push(unit(move));
     show();
@@ -234,8 +234,8 @@ function board(section) {
     else return;
     event.preventDefault();
     pad.dataset.keys = "on";
-    const found = show(), [column, row] = cursor.map((value) => Math.round(value * 28));
-    tell(found, `Pen ${isDown ? "down" : "up"}, column ${column} of 28, row ${row}. `);
+    const prediction = show(), [column, row] = cursor.map((value) => Math.round(value * 28));
+    announce(prediction, `Pen ${isDown ? "down" : "up"}, column ${column} of 28, row ${row}. `);
   });
   pad.addEventListener("blur", () => { isDown = false; show(); });
   pad.addEventListener("focus", show);
@@ -260,15 +260,15 @@ function board(section) {
     const image = pixels(), y = truth ?? model.predict(image).class, before = model.predict(image).probabilities[y];
     for (let i = 0; i < times; i++) model.step(image, y, rate());
     [truth, steps] = [y, steps + times];
-    const found = show();
-    say(`${data.classes[y]}: from ${percent(before)} to ${percent(found.probabilities[y])}.`);
+    const prediction = show();
+    setStatus(`${data.classes[y]}: from ${percent(before)} to ${percent(prediction.probabilities[y])}.`);
   }
   find("once").addEventListener("click", () => learn(1));
   find("often").addEventListener("click", () => learn(10));
   find("reset").addEventListener("click", () => { model.reset(); steps = 0; changed(); });
 
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", show);
-  // No feature is larger than 1, so that a step moves no logit by much more than 1.
+  // A feature is at most 1, so a step changes no logit by much more than 1.
   find("rate").value = -Math.log10(model.d);
   showRate();
   show();

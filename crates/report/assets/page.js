@@ -1,11 +1,11 @@
-// Hovering tells a figure's exact values, and its legend switches its curves. The figures are complete without this.
+// Shows a figure's exact values in a tooltip, and shows or hides curves by their legend. The figures are complete without this script.
 "use strict";
 for (const figure of document.querySelectorAll("figure")) {
   const data = JSON.parse(figure.querySelector("script").textContent);
   const drawing = figure.querySelector(".drawing");
   const svg = drawing.querySelector("svg");
   const tip = drawing.querySelector(".tip");
-  const say = data.series ? chart(figure, svg, data) : pictures(svg, data);
+  const view = data.series ? chart(figure, svg, data) : pictures(svg, data);
 
   const place = (x, y, text) => {
     tip.hidden = !text;
@@ -15,19 +15,19 @@ for (const figure of document.querySelectorAll("figure")) {
     tip.style.left = Math.max(0, Math.min(x + 14, room)) + "px";
     tip.style.top = Math.max(0, y - tip.offsetHeight - 10) + "px";
   };
-  // Pixels on the screen to the drawing's own units.
+  // Converts screen pixels to the units of the drawing.
   const units = (event) => {
     const box = svg.getBoundingClientRect(), scale = svg.viewBox.baseVal.width / box.width;
     return [(event.clientX - box.left) * scale, (event.clientY - box.top) * scale, scale];
   };
-  const tell = (event) => {
+  const showTip = (event) => {
     const [x, y, scale] = units(event);
-    place(x / scale, y / scale, say.at(x, y));
+    place(x / scale, y / scale, view.at(x, y));
   };
-  const leave = () => { say.leave(); place(0, 0, ""); };
-  drawing.addEventListener("pointermove", tell);
-  drawing.addEventListener("pointerdown", tell);
-  // A finger that lifts leaves too, but then one wants to read; the next touch elsewhere ends it.
+  const leave = () => { view.leave(); place(0, 0, ""); };
+  drawing.addEventListener("pointermove", showTip);
+  drawing.addEventListener("pointerdown", showTip);
+  // After a touch, the tooltip stays until the next touch elsewhere, so that it can be read.
   drawing.addEventListener("pointerleave", (event) => { if (event.pointerType !== "touch") leave(); });
   document.addEventListener("pointerdown", (event) => { if (!drawing.contains(event.target)) leave(); });
   drawing.addEventListener("blur", leave);
@@ -36,16 +36,16 @@ for (const figure of document.querySelectorAll("figure")) {
     if (event.key === "Escape") leave();
     if (!moves[event.key]) return;
     event.preventDefault();
-    const [x, y, text] = say.step(...moves[event.key]);
+    const [x, y, text] = view.step(...moves[event.key]);
     const scale = svg.viewBox.baseVal.width / svg.getBoundingClientRect().width;
     place(x / scale, y / scale, text);
   });
 }
 
 function element(parent, name, attributes) {
-  const made = document.createElementNS("http://www.w3.org/2000/svg", name);
-  for (const key in attributes) made.setAttribute(key, attributes[key]);
-  return parent.appendChild(made);
+  const child = document.createElementNS("http://www.w3.org/2000/svg", name);
+  for (const key in attributes) child.setAttribute(key, attributes[key]);
+  return parent.appendChild(child);
 }
 
 function chart(figure, svg, { plot: [left, top, right, bottom], x: xAxis, y: yAxis, series }) {
@@ -58,7 +58,7 @@ function chart(figure, svg, { plot: [left, top, right, bottom], x: xAxis, y: yAx
   };
   const shown = series.map(() => true);
   figure.querySelectorAll("[data-series]").forEach((box) => {
-    const own = series[box.dataset.series], marks = svg.querySelectorAll(`[stroke="${own.color}"], [fill="${own.color}"]`);
+    const { color } = series[box.dataset.series], marks = svg.querySelectorAll(`[stroke="${color}"], [fill="${color}"]`);
     box.addEventListener("change", () => {
       shown[box.dataset.series] = box.checked;
       marks.forEach((mark) => mark.classList.toggle("off", !box.checked));
@@ -66,18 +66,18 @@ function chart(figure, svg, { plot: [left, top, right, bottom], x: xAxis, y: yAx
   });
 
   const line = element(svg, "line", { class: "at off", y1: top, y2: bottom });
-  const dots = series.map((own) => element(svg, "circle", { class: "point off", r: 3.5, stroke: own.color }));
+  const dots = series.map(({ color }) => element(svg, "circle", { class: "point off", r: 3.5, stroke: color }));
   const leave = () => [line, ...dots].forEach((mark) => mark.classList.add("off"));
-  // The point of each visible curve that is nearest in x, of those that hover at all near it.
-  const tell = (at) => {
-    const found = series.map((own, i) => {
-      if (!shown[i] || !own.points.length) return null;
-      const apart = (k) => Math.abs(place(own.points[k])[0] - at);
-      const k = own.points.reduce((best, _, k) => (apart(k) < apart(best) ? k : best), 0);
-      return apart(k) <= 8 ? k : null;
+  // Describes the point of each visible curve that is nearest in x, if it is within 8 units.
+  const describe = (at) => {
+    const nearest = series.map(({ points }, i) => {
+      if (!shown[i] || !points.length) return null;
+      const distance = (k) => Math.abs(place(points[k])[0] - at);
+      const k = points.reduce((best, _, k) => (distance(k) < distance(best) ? k : best), 0);
+      return distance(k) <= 8 ? k : null;
     });
     dots.forEach((dot, i) => {
-      const point = found[i] !== null && place(series[i].points[found[i]]);
+      const point = nearest[i] !== null && place(series[i].points[nearest[i]]);
       const inside = point && !series[i].upright && point[1] >= top - 1 && point[1] <= bottom + 1;
       dot.classList.toggle("off", !inside);
       if (inside) { dot.setAttribute("cx", point[0]); dot.setAttribute("cy", point[1]); }
@@ -85,7 +85,7 @@ function chart(figure, svg, { plot: [left, top, right, bottom], x: xAxis, y: yAx
     line.classList.remove("off");
     line.setAttribute("x1", at);
     line.setAttribute("x2", at);
-    return found.map((k, i) => {
+    return nearest.map((k, i) => {
       if (k === null) return null;
       const [x, y] = series[i].points[k], band = series[i].band[k];
       const spread = band === undefined ? "" : " ± " + write(yAxis, band);
@@ -95,16 +95,16 @@ function chart(figure, svg, { plot: [left, top, right, bottom], x: xAxis, y: yAx
   };
   const at = (x, y) => {
     if (x < left - 8 || x > right + 8 || y < top || y > bottom) { leave(); return ""; }
-    return tell(Math.max(left, Math.min(right, x)));
+    return describe(Math.max(left, Math.min(right, x)));
   };
-  let own = 0, k = -1;
+  let current = 0, k = -1;
   const step = (dx, dy) => {
     const visible = series.map((_, i) => i).filter((i) => shown[i] && series[i].points.length);
     if (!visible.length) return [0, 0, ""];
-    own = visible[(Math.max(0, visible.indexOf(own)) + dy + visible.length) % visible.length];
-    k = Math.max(0, Math.min(series[own].points.length - 1, k + dx));
-    const [x, y] = place(series[own].points[k]);
-    return [x, Math.max(top, y), tell(x)];
+    current = visible[(Math.max(0, visible.indexOf(current)) + dy + visible.length) % visible.length];
+    k = Math.max(0, Math.min(series[current].points.length - 1, k + dx));
+    const [x, y] = place(series[current].points[k]);
+    return [x, Math.max(top, y), describe(x)];
   };
   return { at, step, leave };
 }
@@ -127,7 +127,7 @@ function pictures(svg, { columns, size: [height, width], rows }) {
     const [left, top, wide, high] = images[i];
     return pixel(i, Math.floor(((x - left) / wide) * width), Math.floor(((y - top) / high) * height));
   };
-  // Arrow keys walk over all pixels of a row of pictures, and from one row of pixels to the next.
+  // Arrow keys move over all pixels of a row of pictures, and between rows of pixels.
   let column = -1, line = Math.floor(height / 2);
   const step = (dx, dy) => {
     column = Math.max(0, Math.min(columns.length * width - 1, column + dx));

@@ -1,5 +1,5 @@
-//! A page to draw on: it shows a model's prediction for a drawing, the evidence for it, and a
-//! gradient step that would teach the model another label.
+//! A page to draw on. It shows a model's prediction for the drawing, the evidence for it, and the
+//! gradient step that trains the model on the drawing.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -24,9 +24,9 @@ pub struct DrawingPage {
     image_size: [usize; 2],
     /// The weights, `[d, k]`, and the bias.
     parameters: Parameters,
-    /// How a pixel becomes a feature.
+    /// The conversion of pixels to features.
     preprocessing: Preprocessing,
-    /// Example images, each with the position of its class. Grey levels row by row.
+    /// Example images, each with the index of its class and the grey levels, row by row.
     examples: Vec<(usize, Vec<u8>)>,
     /// The class weights of the training, unless all were 1.
     class_weights: Option<Vec<f64>>,
@@ -36,8 +36,8 @@ pub struct DrawingPage {
 const RATES: [f64; 2] = [-4.0, 0.0];
 
 impl DrawingPage {
-    /// Creates the page of a model of images. Examples whose label is not a class of the model are
-    /// left out.
+    /// Creates the page of an image model. Examples with a label that is not a class of the model
+    /// are omitted.
     pub fn new(
         kind: ModelKind,
         data: &Schema,
@@ -84,7 +84,7 @@ impl DrawingPage {
                 div.sides {
                     div {
                         canvas.pad data-part="pad" width="280" height="280" tabindex="0" role="application" aria-roledescription="drawing board"
-                            aria-label="Drawing board. Draw with mouse or finger. Arrow keys move the pen, with Shift faster; Space lowers and lifts it; Backspace takes the last stroke back; Delete clears." {}
+                            aria-label="Drawing board. Draw with mouse or finger. Arrow keys move the pen, with Shift faster; Space lowers and lifts it; Backspace undoes the last stroke; Delete clears the board." {}
                         div.tools {
                             button type="button" data-part="clear" { "Clear" }
                             button type="button" data-part="undo" { "Undo" }
@@ -93,8 +93,8 @@ impl DrawingPage {
                         div.seen {
                             canvas data-part="seen" width=(width) height=(height) aria-hidden="true" {}
                             span {
-                                "What the model sees: " (height) " × " (width) " grey levels. Fitted, the drawing fills 20 of 28 pixels, and its centre of mass \
-                                 is in the middle, as MNIST's digits are made."
+                                "The input of the model: " (height) " × " (width) " grey levels. With “fit and centre”, the drawing fills 20 of 28 pixels and its centre of \
+                                 mass is in the middle, as in MNIST."
                             }
                         }
                         (self.examples())
@@ -106,7 +106,7 @@ impl DrawingPage {
                     }
                 }
                 (self.lesson())
-                noscript { p { "The board is drawn by the page's own script, which this browser does not run." } }
+                noscript { p { "The board needs JavaScript, which this browser does not run." } }
                 script type="application/json" { (PreEscaped(self.data().to_string().replace('<', "\\u003c"))) }
             }
         }
@@ -132,10 +132,10 @@ impl DrawingPage {
                 colgroup { col.c-class; col; col.c-number.logits; col.c-picture; col.c-number; col.c-picture; }
                 thead {
                     tr {
-                        th scope="col" { "it is" }
+                        th scope="col" { "class" }
                         th scope="col" { (math(r"p_k", DisplayMode::Inline)) }
                         th.logits scope="col" { (math(r"z_k", DisplayMode::Inline)) }
-                        th scope="col" { "why" }
+                        th scope="col" { "evidence" }
                         th scope="col" { (math(r"p_k - y_k", DisplayMode::Inline)) }
                         th scope="col" { "step" }
                     }
@@ -163,20 +163,20 @@ impl DrawingPage {
         html! {
             div.tools {
                 label {
-                    "why: "
+                    "evidence: "
                     select data-part="pictures" {
-                        option value="evidence" { "what the ink says" }
+                        option value="evidence" { "effect of the ink" }
                         option value="weights" { "the weights" }
                     }
                 }
                 span { span.swatch.for {} " for the class, or raised by the step" }
-                span { span.swatch.against {} " against, or lowered" }
+                span { span.swatch.against {} " against the class, or lowered by the step" }
             }
             p { b data-part="loss" {} " " span data-part="steps" {} }
             div.tools {
-                button type="button" data-part="once" data-act { "Take the step" }
-                button type="button" data-part="often" data-act { "Take ten" }
-                button type="button" data-part="reset" { "Forget the steps" }
+                button type="button" data-part="once" data-act { "Take one step" }
+                button type="button" data-part="often" data-act { "Take ten steps" }
+                button type="button" data-part="reset" { "Reset the model" }
                 label for="board-rate" { "learning rate " (math(r"\eta", DisplayMode::Inline)) " " b data-part="rate-value" {} }
                 input id="board-rate" type="range" min=(RATES[0]) max=(RATES[1]) step="any" data-part="rate";
             }
@@ -187,8 +187,8 @@ impl DrawingPage {
         html! {
             div.teach {
                 p {
-                    "Ink on pixel " (math("j", DisplayMode::Inline)) " adds to class " (math("k", DisplayMode::Inline)) "'s logit what its weight makes of it, "
-                    (math(r"(x_j - x_{\text{blank}}) w_{jk}", DisplayMode::Inline)) ": these are the pictures under “why”. Is the model wrong? Choose what the drawing is. The cost "
+                    "Ink on pixel " (math("j", DisplayMode::Inline)) " adds to class " (math("k", DisplayMode::Inline)) "'s logit the product of its feature's change and its weight, "
+                    (math(r"(x_j - x_{\text{blank}}) w_{jk}", DisplayMode::Inline)) ". The pictures under “evidence” show these products. If the model is wrong, select the correct class. The cost "
                     (math(r"C = -\ln p_y", DisplayMode::Inline)) " then has the gradient"
                 }
                 div.equation {
@@ -196,17 +196,17 @@ impl DrawingPage {
                     (math(r"w_{jk} \leftarrow w_{jk} - \eta\, x_j (p_k - y_k)", DisplayMode::Block))
                 }
                 p {
-                    "so that each class's step is the drawing itself, times how wrong the model is about that class: these are the pictures under “step”. They fade as it learns. "
-                    "A step for one drawing is a batch of one: watch the examples, of which it may unlearn some."
+                    "So the step of a class is the drawing, multiplied by the residual of that class. The pictures under “step” show it. They fade as the model learns. "
+                    "A step for one drawing is a batch of one row, so the model may then misclassify some of the examples."
                 }
                 @if let Some(weights) = &self.class_weights {
                     p {
-                        "The training multiplied each row's cost, and so its step, by the weight of its class: "
+                        "The training multiplied the cost of each row, and so its step, by the weight of its class: "
                         @for (i, (class, weight)) in self.classes.iter().zip(weights).enumerate() {
                             @if i > 0 { ", " }
                             (class) " " (format!("{weight:.3}"))
                         }
-                        ". Costs and steps on this page have no weight; with it, a step is one at "
+                        ". This page computes costs and steps without class weights. A step with a weight equals a step with the learning rate "
                         (math(r"\eta", DisplayMode::Inline)) " times the weight."
                     }
                 }
@@ -216,7 +216,7 @@ impl DrawingPage {
 
     fn data(&self) -> serde_json::Value {
         let weight = &self.parameters.weight;
-        // f32 takes half the size if no weight is rounded.
+        // f32 needs half the space. It is used if every weight is exactly an f32.
         let is_f32 = weight.iter().all(|&w| f64::from(w as f32) == w);
         let bytes: Vec<u8> = if is_f32 {
             weight.iter().flat_map(|&w| (w as f32).to_le_bytes()).collect()
@@ -225,19 +225,19 @@ impl DrawingPage {
         };
         let examples: Vec<_> =
             self.examples.iter().map(|(class, pixels)| json!([class, STANDARD.encode(pixels)])).collect();
-        // One number for all features, or one number for each.
-        let line = |part: fn((f64, f64)) -> f64| match &self.preprocessing {
+        // One number for all features, or one number per feature.
+        let per_feature = |part: fn((f64, f64)) -> f64| match &self.preprocessing {
             Preprocessing::Pixels | Preprocessing::Raw => json!(part(self.preprocessing.affine(0))),
-            Preprocessing::Standardized(by) => {
-                json!((0..by.n_features()).map(|j| part(self.preprocessing.affine(j))).collect::<Vec<_>>())
+            Preprocessing::Standardized(standardization) => {
+                json!((0..standardization.n_features()).map(|j| part(self.preprocessing.affine(j))).collect::<Vec<_>>())
             }
         };
         json!({
             "kind": self.kind,
             "classes": self.classes,
             "size": self.image_size,
-            "scale": line(|(scale, _)| scale),
-            "offset": line(|(_, offset)| offset),
+            "scale": per_feature(|(scale, _)| scale),
+            "offset": per_feature(|(_, offset)| offset),
             "float": if is_f32 { "f32" } else { "f64" },
             "weight": STANDARD.encode(bytes),
             "bias": self.parameters.bias,

@@ -12,32 +12,32 @@ pub struct Claim {
     pub verdict: Verdict,
     /// The numbers behind the verdict, in words.
     pub measured: String,
-    /// How the verdict follows from the numbers.
+    /// The reason for the verdict.
     pub why: String,
-    /// The same numbers for programs.
+    /// The same numbers as JSON.
     pub evidence: Value,
     /// The runs behind the verdict.
     pub runs: Vec<String>,
-    /// The figures that show it.
+    /// The figures that show the numbers.
     pub figures: Vec<String>,
 }
 
 /// The verdict on a claim.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Verdict {
-    /// The claim holds as it is.
+    /// The claim is true as written.
     #[serde(rename = "supported")]
     Supported,
     /// The measurements contradict the claim.
     #[serde(rename = "not supported")]
     NotSupported,
-    /// The claim holds after a correction.
+    /// The claim is true after a correction.
     #[serde(rename = "corrected")]
     Corrected,
 }
 
 impl Verdict {
-    /// The name on the page.
+    /// Returns the name on the page.
     pub fn name(self) -> &'static str {
         match self {
             Verdict::Supported => "supported",

@@ -3,7 +3,7 @@
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
-use crate::draw::{FAMILY, IN_MEMORY, PNG_SCALE, bitmap, encode, use_font};
+use crate::draw::{FAMILY, IN_MEMORY, PNG_SCALE, draw_bitmap, encode, use_font};
 
 /// An image with its caption.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,7 +31,8 @@ const TITLE: usize = 34;
 const LINE: usize = 16;
 const GAP: usize = 12;
 
-/// Draws images of `size` rows and columns under a title, `columns` of them in one row.
+/// Draws images of the given height and width under a title, with `columns` images in a row. At
+/// least four columns are reserved. Returns a PNG.
 ///
 /// # Panics
 /// If an image has another number of pixels, or `columns` is 0.
@@ -43,9 +44,9 @@ pub fn contact_sheet(title: &str, tiles: &[Tile], [height, width]: [usize; 2], c
     let row_height = high + 2 * LINE + GAP;
     let columns = columns.min(tiles.len()).max(4);
     let page = [TITLE + tiles.len().div_ceil(columns) * row_height, 2 * GAP + columns * COLUMN];
-    let place = |i: usize| [TITLE + i / columns * row_height, GAP + i % columns * COLUMN + (COLUMN - wide) / 2];
+    let corner = |i: usize| [TITLE + i / columns * row_height, GAP + i % columns * COLUMN + (COLUMN - wide) / 2];
 
-    let mut pixels = bitmap([page[1] as u32, page[0] as u32], |area, scale| {
+    let mut pixels = draw_bitmap([page[1] as u32, page[0] as u32], |area, scale| {
         let scale = scale as usize;
         let style = |points: usize| TextStyle::from((FAMILY, (points * scale) as u32).into_font()).color(&BLACK);
         let write = |text: &str, points: usize, anchor: HPos, x: usize, y: usize| {
@@ -54,7 +55,7 @@ pub fn contact_sheet(title: &str, tiles: &[Tile], [height, width]: [usize; 2], c
         };
         write(title, 14, HPos::Left, GAP, TITLE / 2);
         for (i, tile) in tiles.iter().enumerate() {
-            let [top, left] = place(i);
+            let [top, left] = corner(i);
             for (line, text) in tile.caption.iter().enumerate() {
                 write(text, 12, HPos::Center, left + wide / 2, top + high + LINE / 2 + 2 + line * LINE);
             }
@@ -64,7 +65,7 @@ pub fn contact_sheet(title: &str, tiles: &[Tile], [height, width]: [usize; 2], c
     let [page_height, page_width] = page.map(|side| side * scale);
     for (i, tile) in tiles.iter().enumerate() {
         assert_eq!(tile.rgb.len(), 3 * height * width, "colours of {height} x {width} pixels");
-        let [top, left] = place(i).map(|units| units * scale);
+        let [top, left] = corner(i).map(|units| units * scale);
         for y in 0..high * scale {
             for x in 0..wide * scale {
                 let from = 3 * (y * height / (high * scale) * width + x * width / (wide * scale));

@@ -45,13 +45,13 @@ pub enum Block {
     },
     /// All claims with their verdicts, as a table.
     Verdicts(Vec<Claim>),
-    /// A model to draw for. Only the HTML page has it.
+    /// A page to draw digits on. Only the HTML page contains it.
     DrawingPage(Box<DrawingPage>),
     /// A figure.
     Figure(Figure),
     /// A claim with its verdict.
     Claim(Claim),
-    /// Long text that the reader opens.
+    /// Long text that the reader can expand.
     Details {
         /// The summary, as plain text.
         summary: String,
@@ -127,14 +127,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_literal_text_is_one_plain_span_of_itself() {
+    fn an_escaped_text_parses_as_one_plain_span() {
         for text in ["a `b` $c$ \\ d", "<script>alert(1)</script>", "| x | [y](z) *w*", "ends in \\"] {
             assert_eq!(spans(&literal(text)), [Span::Plain(text.to_owned())]);
         }
     }
 
     #[test]
-    fn code_and_formulas_are_spans_of_their_own() {
+    fn code_and_formulas_are_separate_spans() {
         let expected = [
             Span::Plain("see ".into()),
             Span::Code("a_b".into()),

@@ -1,5 +1,5 @@
-//! Draws figures as SVG and PNG. The font in `assets/` measures the letters, and in PNG draws them.
-//! No system font is used.
+//! Draws figures as SVG and PNG. The font in `assets/` gives the width of text, and its letters in a
+//! PNG. No system font is used.
 
 use std::sync::OnceLock;
 
@@ -35,33 +35,36 @@ pub enum Purpose {
 /// Draws a figure as SVG.
 pub fn svg(figure: &Figure, purpose: Purpose) -> Drawing {
     let size = size_of(figure, purpose);
-    let (mut svg, plot) = vector(size, |area| draw(area, figure, purpose, 1));
+    let (mut svg, plot) = draw_svg(size, |area| draw(area, figure, purpose, 1));
     if let Content::Pictures(pictures) = &figure.content {
         let tiles: String = tiles(pictures, 1).iter().map(|tile| tile.svg(pictures.size)).collect();
-        let end = svg.rfind("</svg>").expect("plotters ends what it begins");
+        let end = svg.rfind("</svg>").expect("plotters closes the svg element");
         svg.insert_str(end, &tiles);
     }
     Drawing { svg, size, plot }
 }
 
 /// Returns an SVG document of this size in its own units, and the result of `draw`.
-pub(crate) fn vector<T>(
+pub(crate) fn draw_svg<T>(
     [width, height]: [u32; 2],
     draw: impl FnOnce(&DrawingArea<SVGBackend, Shift>) -> T,
 ) -> (String, T) {
     let mut svg = String::new();
-    let drawn = {
+    let result = {
         let area = SVGBackend::with_string(&mut svg, (width, height)).into_drawing_area();
-        let drawn = draw(&area);
+        let result = draw(&area);
         area.present().expect(IN_MEMORY);
-        drawn
+        result
     };
-    (svg, drawn)
+    (svg, result)
 }
 
 /// Returns the pixels of a drawing of this size in SVG units, with [`PNG_SCALE`] pixels for each
 /// unit in both directions. `draw` also gets the number of pixels that it draws for each unit.
-pub(crate) fn bitmap([width, height]: [u32; 2], draw: impl FnOnce(&DrawingArea<BitMapBackend, Shift>, u32)) -> Vec<u8> {
+pub(crate) fn draw_bitmap(
+    [width, height]: [u32; 2],
+    draw: impl FnOnce(&DrawingArea<BitMapBackend, Shift>, u32),
+) -> Vec<u8> {
     let scale = PNG_SCALE * SAMPLES;
     let (wide, high) = (width * scale, height * scale);
     let mut samples = vec![255u8; (wide * high * 3) as usize];
@@ -73,15 +76,16 @@ pub(crate) fn bitmap([width, height]: [u32; 2], draw: impl FnOnce(&DrawingArea<B
     average(&samples, (width * PNG_SCALE) as usize, (height * PNG_SCALE) as usize, SAMPLES as usize)
 }
 
-/// The pixels of a PNG for each SVG unit, for dense screens.
+/// The number of PNG pixels for each SVG unit, for high-resolution screens.
 pub(crate) const PNG_SCALE: u32 = 2;
-/// The pixels drawn for each pixel kept, in both directions. They smooth the edges.
+/// The number of pixels drawn for each pixel of the PNG, in both directions. Averaging them smooths
+/// the edges.
 const SAMPLES: u32 = 2;
 
 /// Draws a figure as PNG.
 pub fn png(figure: &Figure) -> Vec<u8> {
     let size = size_of(figure, Purpose::File);
-    let mut pixels = bitmap(size, |area, scale| {
+    let mut pixels = draw_bitmap(size, |area, scale| {
         draw(area, figure, Purpose::File, scale);
     });
     let [width, height] = size.map(|side| side * PNG_SCALE);
@@ -119,13 +123,12 @@ pub(crate) fn encode(pixels: &[u8], width: u32, height: u32, color: png::ColorTy
     encoder.set_depth(png::BitDepth::Eight);
     encoder.set_compression(png::Compression::High);
     let mut writer = encoder.write_header().expect("writing into memory cannot fail");
-    writer.write_image_data(pixels).expect("as many pixels as announced");
+    writer.write_image_data(pixels).expect("the number of pixels matches the header");
     writer.finish().expect("writing into memory cannot fail");
     bytes
 }
 
-/// The font family under which the font is registered. In an SVG, it is the reader's own
-/// sans-serif.
+/// The name under which the font is registered. In an SVG, it is the viewer's sans-serif font.
 pub(crate) const FAMILY: &str = "sans-serif";
 
 fn size_of(figure: &Figure, purpose: Purpose) -> [u32; 2] {
@@ -141,7 +144,7 @@ fn size_of(figure: &Figure, purpose: Purpose) -> [u32; 2] {
     }
 }
 
-/// Draws everything but the tiles of pictures, and returns the plot area.
+/// Draws everything except the tiles of pictures, and returns the plot area.
 fn draw<B: DrawingBackend>(
     area: &DrawingArea<B, Shift>,
     figure: &Figure,
@@ -166,7 +169,7 @@ pub(crate) fn use_font() {
     static FONT: OnceLock<()> = OnceLock::new();
     FONT.get_or_init(|| {
         let font = include_bytes!("../assets/DejaVuSans-subset.ttf");
-        assert!(register_font(FAMILY, FontStyle::Normal, font).is_ok(), "the font in assets/ is one");
+        assert!(register_font(FAMILY, FontStyle::Normal, font).is_ok(), "the font in assets/ is valid");
     });
 }
 
@@ -179,7 +182,7 @@ fn draw_chart<B: DrawingBackend>(
     purpose: Purpose,
     scale: u32,
 ) -> [i32; 4] {
-    // A narrow page shrinks the drawing and its letters.
+    // A narrow page shrinks the drawing with its text.
     let larger = if purpose == Purpose::Page { 2 } else { 0 };
     let is_bitmap = scale > 1;
     let font = |size: u32| (FAMILY, (size + larger) * scale).into_font();
@@ -224,8 +227,8 @@ fn draw_chart<B: DrawingBackend>(
         }
         let visible = range(&chart.y);
         let line = |width: u32| {
-            // In pixels, plotters extends a line far beyond sharp corners. Each segment is
-            // therefore a separate line.
+            // In a bitmap, plotters extends a line far beyond sharp corners. So each segment is a
+            // separate line.
             let pieces = clipped(&points, &visible).into_iter();
             let pieces = pieces.flat_map(|piece| match is_bitmap {
                 true => piece.windows(2).map(<[_]>::to_vec).collect(),
@@ -315,8 +318,8 @@ fn color_of(series: &Series) -> RGBColor {
     RGBColor(r, g, b)
 }
 
-/// The width of the column of row names, the height of the row of class names, and the gap between
-/// pictures, in the drawing's units.
+/// The width of the row names, the height of the class names, and the gap between pictures, in the
+/// drawing's units.
 const LABELS: [usize; 2] = [88, 26];
 const GAP: usize = 5;
 

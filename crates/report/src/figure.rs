@@ -5,9 +5,10 @@ use std::ops::Range;
 /// A figure: its title, caption and content.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Figure {
-    /// `figure-1` to `figure-8` are the report's. The audit's own are named after their task.
+    /// `figure-1` to `figure-8` are figures of the report. The audit's figures are named after their
+    /// task.
     pub id: &'static str,
-    /// The title, a few words.
+    /// The title, in a few words.
     pub title: String,
     /// The caption, in the markup of [`crate::document`].
     pub caption: String,

@@ -11,7 +11,7 @@ use crate::board;
 use crate::document::{Block, Document, Span, spans};
 use crate::draw::{Purpose, svg};
 use crate::figure::{Axis, Chart, Content, Figure, Format, Mark, Pictures, Scale};
-use crate::markdown::{VERDICTS, in_short, name_of};
+use crate::markdown::{VERDICTS, grouped, name_of};
 
 const STYLE: &str = include_str!("../assets/page.css");
 const SCRIPT: &str = include_str!("../assets/page.js");
@@ -83,7 +83,7 @@ fn render_block(block: &Block) -> Markup {
             }
         },
         Block::Table { head, rows } => html! {
-            // A table wider than the window scrolls sideways, with the keyboard too.
+            // A table wider than the window can be scrolled sideways, also with the keyboard.
             div.table tabindex="0" {
                 table.stack[head.len() <= 4] {
                     thead { tr { @for cell in head { th { (inline(cell)) } } } }
@@ -143,7 +143,7 @@ fn render_figure(figure: &Figure) -> Markup {
 /// Lists runs, each with a link to its config.
 fn links(runs: &[String]) -> Markup {
     html! {
-        @for (i, (shown, first)) in in_short(runs).into_iter().enumerate() {
+        @for (i, (shown, first)) in grouped(runs).into_iter().enumerate() {
             @if i == 0 { "Runs: " } @else { ", " }
             a.run href={ "#run-" (first) } { (shown) }
         }
@@ -151,7 +151,7 @@ fn links(runs: &[String]) -> Markup {
     }
 }
 
-/// Returns the legend with names and colours. Unticking a curve hides it.
+/// Returns the legend with names and colours. A checkbox shows or hides each curve.
 fn legend(id: &str, chart: &Chart) -> Markup {
     html! {
         div.legend {
@@ -166,7 +166,7 @@ fn legend(id: &str, chart: &Chart) -> Markup {
     }
 }
 
-/// Returns the data that is shown on hovering.
+/// Returns the data of the chart's tooltips.
 fn chart_data(chart: &Chart, plot: [i32; 4]) -> Value {
     let axis = |axis: &Axis| {
         json!({
@@ -195,7 +195,7 @@ fn pictures_data(pictures: &Pictures) -> Value {
 
 /// Rounds a value to seven significant digits.
 fn significant(value: f64) -> f64 {
-    format!("{value:.6e}").parse().expect("a number as Rust writes it")
+    format!("{value:.6e}").parse().expect("formatted as a number above")
 }
 
 fn inline(text: &str) -> Markup {

@@ -1,4 +1,4 @@
-//! Figures, documents and pages about runs, sweeps and models, drawn from records.
+//! Figures, documents and pages about runs, sweeps and models, from their records.
 //!
 //! - [`Figure`]: a chart or images, drawn by [`svg`] and [`png()`]
 //! - [`document`]: text with figures, formulas and claims, written as Markdown ([`markdown`]) and
@@ -7,7 +7,7 @@
 //! - [`Claim`]: a claim about runs with its [`Verdict`]
 //! - [`Sweep`]: the points of a grid as table and plot
 //! - [`DrawingPage`]: a page to draw on
-//! - [`contact_sheet()`]: the images that a model gets wrong
+//! - [`contact_sheet()`]: the images that a model misclassifies
 //!
 //! This crate does not link Burn: it draws and does not train.
 
@@ -31,7 +31,7 @@ pub use figure::{Axis, Chart, Color, Content, Corner, Figure, Format, Mark, Pict
 pub use run::{LoadError, Run, Runs};
 pub use sweep::{PointOutcome, Sweep, SweepPoint};
 
-/// Returns the paths of [`files_of`] for a figure that is not made yet.
+/// Returns the paths of [`files_of`] for a figure with this id.
 pub fn file_names_of(figure: &str) -> [String; 2] {
     ["svg", "png"].map(|ending| format!("figures/{figure}.{ending}"))
 }

@@ -9,7 +9,7 @@ use crate::document::{Block, Document};
 pub fn render(document: &Document) -> String {
     let mut text = format!("# {}\n\n{}\n", document.title, document.lead);
     for section in &document.sections {
-        write!(text, "\n## {}\n", section.title).expect(INTO_A_STRING);
+        write!(text, "\n## {}\n", section.title).expect(STRING_WRITE);
         for block in &section.blocks {
             text.push('\n');
             render_block(&mut text, block);
@@ -18,7 +18,7 @@ pub fn render(document: &Document) -> String {
     text
 }
 
-const INTO_A_STRING: &str = "writing to a String cannot fail";
+const STRING_WRITE: &str = "writing to a String cannot fail";
 
 /// The columns of the table of verdicts.
 pub(crate) const VERDICTS: [&str; 4] = ["Task", "Claim", "Verdict", "Why"];
@@ -38,7 +38,7 @@ fn render_block(text: &mut String, block: &Block) {
             text.push_str(&table(&VERDICTS.map(str::to_owned), &claims.iter().map(row).collect::<Vec<_>>()));
             Ok(())
         }
-        Block::DrawingPage(_) => writeln!(text, "The board is on the page `index.html`, beside this file."),
+        Block::DrawingPage(_) => writeln!(text, "The drawing board is on the page `index.html` in the same folder."),
         Block::Figure(figure) => writeln!(
             text,
             "![{title}](figures/{id}.png)\n\n*{name}{title}.* {caption} {runs}",
@@ -61,7 +61,7 @@ fn render_block(text: &mut String, block: &Block) {
             writeln!(text, "<details><summary>{summary}</summary>\n\n```toml\n{}\n```\n\n</details>", code.trim_end())
         }
     }
-    .expect(INTO_A_STRING);
+    .expect(STRING_WRITE);
 }
 
 /// Returns a table of texts.
@@ -73,31 +73,30 @@ pub fn table(head: &[String], rows: &[Vec<String>]) -> String {
     text
 }
 
-/// Returns "Figure 3: " for a figure of the report, nothing for the audit's own.
+/// Returns "Figure 3: " for a figure of the report, and an empty text for a figure of the audit.
 pub(crate) fn name_of(id: &str) -> String {
     id.strip_prefix("figure-").map(|number| format!("Figure {number}: ")).unwrap_or_default()
 }
 
 fn runs(names: &[String]) -> String {
-    let names: Vec<String> = in_short(names).into_iter().map(|(shown, _)| format!("`{shown}`")).collect();
+    let names: Vec<String> = grouped(names).into_iter().map(|(shown, _)| format!("`{shown}`")).collect();
     if names.is_empty() { String::new() } else { format!("Runs: {}.", names.join(", ")) }
 }
 
-/// Groups runs that differ in their seed only. Returns each group's name with its first run.
-pub(crate) fn in_short(names: &[String]) -> Vec<(String, String)> {
-    let mut short: Vec<(String, String)> = Vec::new();
+/// Groups runs that differ only in their seed. Returns the name of each group with its first run.
+pub(crate) fn grouped(names: &[String]) -> Vec<(String, String)> {
+    let mut groups: Vec<(String, String)> = Vec::new();
     let mut last: Option<(&str, u64)> = None;
     for name in names {
         let seed = name.rsplit_once("-seed-").and_then(|(stem, seed)| Some((stem, seed.parse::<u64>().ok()?)));
-        let goes_on =
-            matches!((last, seed), (Some((before, one)), Some((stem, next))) if before == stem && next == one + 1);
-        let is_there = short.iter().any(|entry| entry.1 == *name);
-        match (short.last_mut(), seed) {
-            (Some(entry), Some((_, next))) if goes_on => entry.0 = format!("{} to {next}", entry.1),
-            _ if is_there => {}
-            _ => short.push((name.clone(), name.clone())),
+        let continues = matches!((last, seed), (Some((last_stem, last_seed)), Some((stem, next))) if last_stem == stem && next == last_seed + 1);
+        let is_listed = groups.iter().any(|entry| entry.1 == *name);
+        match (groups.last_mut(), seed) {
+            (Some(entry), Some((_, next))) if continues => entry.0 = format!("{} to {next}", entry.1),
+            _ if is_listed => {}
+            _ => groups.push((name.clone(), name.clone())),
         }
         last = seed;
     }
-    short
+    groups
 }

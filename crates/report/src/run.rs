@@ -1,4 +1,4 @@
-//! Finished runs, as input of figures and verdicts.
+//! Finished runs: the input of figures and verdicts.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -9,7 +9,7 @@ use chainrule_records::{Manifest, RunError, RunFolder, Summary};
 /// A finished run.
 #[derive(Clone, Debug)]
 pub struct Run {
-    /// Its name in the plan.
+    /// The name of the run in the plan.
     pub name: String,
     /// The config.
     pub config: TrainConfig,
@@ -21,7 +21,7 @@ pub struct Run {
     pub summary: Summary,
     /// The weights and the bias.
     pub parameters: Parameters,
-    /// How features are made.
+    /// The conversion of stored values to features.
     pub preprocessing: Preprocessing,
 }
 
@@ -40,7 +40,7 @@ impl Run {
     /// Reads the folder of a run.
     ///
     /// # Errors
-    /// If the run is not finished or not whole.
+    /// If the run was interrupted, or a file is missing or damaged.
     pub fn read(name: &str, folder: &Path) -> Result<Self, LoadError> {
         let files = RunFolder::read(folder)?;
         if files.summary.interrupted {
@@ -79,7 +79,7 @@ impl Run {
     }
 
     /// Returns the numbers of correctly classified training and validation rows at the end.
-    pub fn right(&self) -> [usize; 2] {
+    pub fn correct_counts(&self) -> [usize; 2] {
         let (last, data) = (&self.summary.final_metrics, &self.summary.data);
         let count = |fraction: f64, rows: usize| (fraction * rows as f64).round() as usize;
         [count(last.train_accuracy, data.train), count(last.validation_accuracy, data.validation)]
@@ -98,15 +98,15 @@ impl Runs {
         self.runs.insert(run.name.clone(), run);
     }
 
-    /// Returns the run of that name.
+    /// Returns the run with this name. Every caller declares the runs that it needs.
     ///
     /// # Panics
-    /// If there is none. Every caller declares the runs that it needs.
+    /// If there is no such run.
     pub fn get(&self, name: &str) -> &Run {
         self.runs.get(name).unwrap_or_else(|| panic!("there is no run {name:?}"))
     }
 
-    /// Whether a run has that name.
+    /// Whether there is a run with this name.
     pub fn has(&self, name: &str) -> bool {
         self.runs.contains_key(name)
     }
@@ -116,7 +116,7 @@ impl Runs {
         self.runs.values()
     }
 
-    /// Returns the runs of one name and many seeds, in the order of the seeds.
+    /// Returns the runs `NAME-0`, `NAME-1` and so on, which differ only in their seed.
     pub fn seeds(&self, name: &str) -> Vec<&Run> {
         (0..).map(|seed| format!("{name}-{seed}")).map_while(|name| self.runs.get(&name)).collect()
     }

@@ -1,4 +1,4 @@
-//! The points of a sweep as sorted tables.
+//! The points of a sweep as tables.
 
 use std::cmp::Ordering;
 use std::collections::BTreeSet;
@@ -70,35 +70,35 @@ impl SweepPoint {
         }
     }
 
-    /// The mean cross-entropy over the validation rows with the saved weights, in nats.
+    /// Returns the mean cross-entropy over the validation rows with the saved weights, in nats.
     pub fn validation_loss(&self) -> Option<f64> {
         self.summary().map(|summary| summary.final_metrics.validation_loss)
     }
 
-    /// Returns how the point ended, in one word, and its last step, from 0.
+    /// Returns the way in which the point ended, in one word, and its last step, from 0.
     fn ended(&self) -> (&'static str, usize) {
         match &self.outcome {
             PointOutcome::Diverged(divergence) => ("diverged", divergence.step),
             PointOutcome::Ended(summary) => {
-                let how = match summary.certificate.map(|certificate| (certificate.holds(), certificate.ended)) {
+                let ending = match summary.certificate.map(|certificate| (certificate.holds(), certificate.ended)) {
                     Some((true, _)) => "converged",
                     Some((false, SearchEnd::IterationsUsedUp)) => "iterations-used-up",
                     Some((false, _)) => "not-converged",
                     None if summary.stopped_early => "stopped-early",
                     None => "all-epochs",
                 };
-                (how, summary.stop_step)
+                (ending, summary.stop_step)
             }
         }
     }
 
-    /// Like [`ended`](Self::ended), for a person.
+    /// Like [`ended`](Self::ended), as a phrase.
     fn ended_in_words(&self) -> String {
-        let (how, step) = self.ended();
-        match how {
-            "all-epochs" => "all epochs made".to_owned(),
+        let (ending, step) = self.ended();
+        match ending {
+            "all-epochs" => "all epochs completed".to_owned(),
             "converged" => "at the minimum".to_owned(),
-            "iterations-used-up" => "all iterations made, not at the minimum".to_owned(),
+            "iterations-used-up" => "all iterations completed, not at the minimum".to_owned(),
             "not-converged" => "not at the minimum".to_owned(),
             "stopped-early" => format!("stopped early at step {step}"),
             _ => format!("diverged at step {step}"),
@@ -109,10 +109,10 @@ impl SweepPoint {
 impl Sweep {
     /// Creates a sweep from the finished points of a plan. Each has its number, from 0.
     pub fn new(plan: &SweepPlan, outcomes: Vec<(usize, PointOutcome)>) -> Self {
-        let (at, names) = (plan.grid.points(), plan.folder_names());
+        let (positions, names) = (plan.grid.points(), plan.folder_names());
         let point = |(number, outcome): (usize, PointOutcome)| SweepPoint {
             number,
-            at: at[number].clone(),
+            at: positions[number].clone(),
             folder: format!("{}/{}", SweepPlan::POINTS, names[number]),
             outcome,
         };
@@ -121,14 +121,14 @@ impl Sweep {
         Self { config: plan.config.clone(), grid: plan.grid.clone(), points }
     }
 
-    /// Returns the points from the lowest validation loss to the highest, then those that diverged.
+    /// Returns the points from the lowest validation loss to the highest, then the diverged points.
     /// Equal or incomparable points keep their order.
     pub fn ranked(&self) -> Vec<&SweepPoint> {
         let mut ranked: Vec<&SweepPoint> = self.points.iter().collect();
-        // Computed once, not for each pair, since it looks at every point.
-        let compare = self.losses_compare();
+        // Computed once, not for each pair, because it reads all points.
+        let are_comparable = self.losses_are_comparable();
         ranked.sort_by(|a, b| match (a.validation_loss(), b.validation_loss()) {
-            (Some(_), Some(_)) if !compare => Ordering::Equal,
+            (Some(_), Some(_)) if !are_comparable => Ordering::Equal,
             (Some(a), Some(b)) => a.total_cmp(&b),
             (Some(_), None) => Ordering::Less,
             (None, Some(_)) => Ordering::Greater,
@@ -140,7 +140,7 @@ impl Sweep {
     /// Returns the point with the lowest validation loss, if one has a model and the losses are
     /// comparable.
     pub fn best(&self) -> Option<&SweepPoint> {
-        self.ranked().into_iter().next().filter(|point| point.summary().is_some() && self.losses_compare())
+        self.ranked().into_iter().next().filter(|point| point.summary().is_some() && self.losses_are_comparable())
     }
 
     /// Whether any point has a model.
@@ -148,9 +148,9 @@ impl Sweep {
         self.points.iter().any(|point| point.summary().is_some())
     }
 
-    /// Whether the losses are comparable: all points have the same classes and class weights. With
-    /// other class weights the loss is another quantity, and the smallest weights give the lowest.
-    fn losses_compare(&self) -> bool {
+    /// Whether the losses are comparable: all points have the same classes and class weights. Other
+    /// class weights give another loss function, and the smallest weights give the lowest loss.
+    fn losses_are_comparable(&self) -> bool {
         let classes =
             |summary: &Summary| -> BTreeSet<String> { summary.data.classes.iter().map(ToString::to_string).collect() };
         let mut all = self.points.iter().filter_map(SweepPoint::summary).map(classes);
@@ -170,12 +170,12 @@ impl Sweep {
         certificates.into_iter().all(|certificate| certificate.holds())
     }
 
-    /// The number of points of the grid, finished or not.
+    /// Returns the number of points of the grid, finished or not.
     fn planned(&self) -> usize {
         self.grid.keys().iter().map(|key| key.values.len()).product()
     }
 
-    /// Returns the values of a point for a person, in the order of the keys.
+    /// Returns the displayed values of a point, in the order of the keys.
     pub(crate) fn values(&self, point: &SweepPoint) -> Vec<String> {
         self.grid.keys().iter().zip(&point.at).map(|(key, &i)| plain_value(&key.values[i])).collect()
     }
@@ -207,7 +207,7 @@ impl Sweep {
         }
     }
 
-    /// Returns everything as one JSON document: the grid, the best point, and a row for each
+    /// Returns the sweep as one JSON document: the grid, the best point, and a row for each
     /// finished point in the grid's order.
     pub fn json(&self) -> Value {
         let keys = self.grid.keys().iter().map(|GridKey { key, values }| {
@@ -225,7 +225,7 @@ impl Sweep {
         })
     }
 
-    /// Returns the same rows as CSV.
+    /// Returns the rows as CSV.
     fn csv(&self) -> String {
         let after = [
             "validation_loss",
@@ -242,7 +242,7 @@ impl Sweep {
         let keys = self.grid.keys().iter().map(|key| key.key.as_str());
         let mut text = line(["point"].into_iter().chain(keys).chain(after).map(str::to_owned));
         for point in &self.points {
-            let row = serde_json::to_value(self.row(point)).expect("a row has only what JSON can");
+            let row = serde_json::to_value(self.row(point)).expect("a row can be written as JSON");
             let field = |name: &str| match &row[name] {
                 Value::Null => String::new(),
                 Value::String(text) => text.clone(),
@@ -255,7 +255,7 @@ impl Sweep {
         text
     }
 
-    /// Returns the header and the sorted rows of the table for a person.
+    /// Returns the header and the sorted rows of the displayed table.
     fn cells(&self) -> (Vec<String>, Vec<Vec<String>>) {
         let names = self.grid.short_names().into_iter();
         let after = ["validation loss", "validation", "training", "‖w‖", "ended"];
@@ -281,7 +281,7 @@ impl Sweep {
         (heads, self.ranked().into_iter().map(cells).collect())
     }
 
-    /// Returns the number of finished points, and notes on comparing their losses.
+    /// Returns notes on the numbers of points and on the comparison of their losses.
     fn notes(&self) -> Vec<String> {
         let (planned, finished) = (self.planned(), self.points.len());
         let diverged = self.points.iter().filter(|point| point.summary().is_none()).count();
@@ -293,48 +293,50 @@ impl Sweep {
             notes.push(format!("{diverged} of {finished} points diverged."));
         }
         let summaries: Vec<&Summary> = self.points.iter().filter_map(SweepPoint::summary).collect();
-        let judged_on = |summary: &Summary| {
+        let validation_data = |summary: &Summary| {
             let data = &summary.data;
             // The validation rows of a table or a folder depend on the seed.
             let seed = (data.kind != DataKind::Images).then_some(summary.seed);
             (data.source.clone(), data.validation, seed)
         };
-        if summaries.iter().any(|summary| judged_on(summary) != judged_on(summaries[0])) {
+        if summaries.iter().any(|summary| validation_data(summary) != validation_data(summaries[0])) {
             notes.push(
-                "Not all points are judged on the same validation rows: their losses compare only roughly.".to_owned(),
+                "Not all points use the same validation rows: their losses are only roughly comparable.".to_owned(),
             );
         }
-        if !self.losses_compare() {
+        if !self.losses_are_comparable() {
             notes.push(
-                "The points tell other classes apart, or weigh them differently: their losses do not compare, and none is called the best. evaluate gives each one's loss without weights."
+                "The points have different classes or class weights: their losses are not comparable, and no point is marked as the best. Use evaluate for the loss of a point without class weights."
                     .to_owned(),
             );
         } else if summaries.len() > 1 {
             notes.push(
-                "The best was chosen by its validation loss, which is therefore too good an estimate of its loss on new rows.".to_owned(),
+                "The best point was chosen by its validation loss, so this loss is too optimistic an estimate of its loss on new rows.".to_owned(),
             );
         }
         notes
     }
 
-    /// Returns the first `most` rows of the table for a terminal. A star marks the best point.
-    pub fn table(&self, most: usize) -> String {
+    /// Returns the first `max_rows` rows of the table for a terminal. A star marks the best point.
+    pub fn table(&self, max_rows: usize) -> String {
         let (heads, rows) = self.cells();
         let widths: Vec<usize> = (0..heads.len())
-            .map(|i| rows.iter().take(most).chain([&heads]).map(|row| display_width(&row[i])).max().unwrap_or_default())
+            .map(|i| {
+                rows.iter().take(max_rows).chain([&heads]).map(|row| display_width(&row[i])).max().unwrap_or_default()
+            })
             .collect();
         let is_best = |i: usize| i == 0 && self.best().is_some();
-        let written = |mark: &str, row: &[String]| {
+        let format_row = |mark: &str, row: &[String]| {
             let (last, before) = row.split_last().expect("a table has columns");
             let before = before.iter().zip(&widths).map(|(cell, &width)| align_right(cell, width));
             format!("{mark} {}  {last}\n", before.collect::<Vec<_>>().join("  "))
         };
-        let mut text = if rows.is_empty() { String::new() } else { String::from("\n") + &written(" ", &heads) };
-        for (i, row) in rows.iter().take(most).enumerate() {
-            text += &written(if is_best(i) { "*" } else { " " }, row);
+        let mut text = if rows.is_empty() { String::new() } else { String::from("\n") + &format_row(" ", &heads) };
+        for (i, row) in rows.iter().take(max_rows).enumerate() {
+            text += &format_row(if is_best(i) { "*" } else { " " }, row);
         }
-        if rows.len() > most {
-            writeln!(text, "  … and {} more", rows.len() - most).expect("writing to a String cannot fail");
+        if rows.len() > max_rows {
+            writeln!(text, "  … and {} more", rows.len() - max_rows).expect("writing to a String cannot fail");
         }
         for note in self.notes() {
             text += &format!("\n{note}");
@@ -344,7 +346,7 @@ impl Sweep {
 
     /// Returns the table as a Markdown page.
     fn markdown(&self) -> String {
-        // Nothing is escaped between backticks.
+        // Between backticks, characters cannot be escaped.
         let name = |key: &str| if key.contains('`') { literal(key) } else { format!("`{key}`") };
         let names: Vec<String> = self.grid.keys().iter().map(|key| name(&key.key)).collect();
         let mut text = format!("# {}: a sweep over {}\n\n", literal(&self.config), names.join(", "));
@@ -368,17 +370,17 @@ impl Sweep {
         }
         text += "\n![Validation loss over the grid](sweep.svg)\n\n";
         let (heads, rows) = self.cells();
-        let written = |row: &[String]| format!("| {} |\n", row.join(" | "));
-        text += &written(&heads.iter().map(|head| literal(head)).collect::<Vec<_>>());
+        let format_row = |row: &[String]| format!("| {} |\n", row.join(" | "));
+        text += &format_row(&heads.iter().map(|head| literal(head)).collect::<Vec<_>>());
         text += &format!("|{} --- |\n", " ---: |".repeat(heads.len() - 1));
         for (i, row) in rows.iter().enumerate() {
             let is_best = i == 0 && self.best().is_some();
             let mark = if is_best { "**" } else { "" };
-            text += &written(&row.iter().map(|cell| format!("{mark}{}{mark}", literal(cell))).collect::<Vec<_>>());
+            text += &format_row(&row.iter().map(|cell| format!("{mark}{}{mark}", literal(cell))).collect::<Vec<_>>());
         }
         let loss = if self.is_weighted() { "weighted cross-entropy" } else { "cross-entropy" };
         text + &format!(
-            "\nLosses are means of the {loss} in nats, of the model that was saved; validation and training are accuracies, ‖w‖ is the weights' Frobenius norm, bias included.\n"
+            "\nLosses are means of the {loss} of the saved model, in nats; validation and training are accuracies; ‖w‖ is the Frobenius norm of the weights with the bias.\n"
         )
     }
 
@@ -398,7 +400,7 @@ pub(crate) fn percent(fraction: f64) -> String {
     format!("{:.2} %", 100.0 * fraction)
 }
 
-/// Formats a number with this many decimals. Very small and very large numbers are powers of ten.
+/// Formats a number with this many decimals. Very small and very large numbers have an exponent.
 pub(crate) fn number(value: f64, digits: usize) -> String {
     let is_plain = value == 0.0 || (1e-3..1e5).contains(&value.abs());
     if is_plain { format!("{value:.digits$}") } else { format!("{value:.2e}") }

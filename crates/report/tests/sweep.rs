@@ -83,7 +83,7 @@ fn made_up(keys: &[&str], change: impl Fn(usize, &mut Summary) -> bool) -> Sweep
 }
 
 #[test]
-fn pictures_name_axes_values_and_the_best_and_are_well_formed() {
+fn plots_are_well_formed_and_name_axes_values_and_the_best_point() {
     let of = |keys: &[&str], change: &dyn Fn(usize, &mut Summary) -> bool| {
         let files = made_up(keys, change).files();
         let file = |name: &str| files.iter().find(|file| file.0 == name).unwrap().1.clone();
@@ -100,18 +100,18 @@ fn pictures_name_axes_values_and_the_best_and_are_well_formed() {
         }
     };
     let one = of(&["objective.l2=0,1e-3,0.1"], &whole);
-    has(&one, &["0", "1e-3", "0.1", "objective.l2 (logarithmic, 0 apart)", "cross-entropy (nats)", "accuracy"]);
+    has(&one, &["0", "1e-3", "0.1", "objective.l2 (logarithmic, 0 at the left)", "cross-entropy (nats)", "accuracy"]);
     assert!(one[0].starts_with("best: l2 = 0 (1.0000 nats, "), "{one:?}");
     // Numbers over less than two decades, or with a negative one, have a linear axis.
     has(&of(&["descent.learning_rate=0.1,0.2,9"], &whole), &["descent.learning_rate"]);
     has(&of(&["descent.optimizer=adam,sgd"], &whole), &["adam", "sgd", "descent.optimizer"]);
     let diverged = |point: usize, _: &mut Summary| point != 2;
-    has(&of(&["objective.l2=1,2,3"], &diverged), &["diverged, or far above"]);
+    has(&of(&["objective.l2=1,2,3"], &diverged), &["diverged, or loss far above"]);
 
     let two = of(&["descent.optimizer=adam,sgd", "objective.l2=0,0.1,1"], &diverged);
     has(&two, &["adam", "0.1", "1.7000", "diverged", "descent.optimizer", "objective.l2"]);
-    // A nearly diverged point leaves the others their colours. The scale ends at a thousand times
-    // the best loss.
+    // A nearly diverged point does not change the colours of the others. The scale ends at a
+    // thousand times the best loss.
     let huge = |point: usize, summary: &mut Summary| {
         if point == 1 {
             summary.final_metrics.validation_loss = 3e31;
@@ -120,7 +120,10 @@ fn pictures_name_axes_values_and_the_best_and_are_well_formed() {
     };
     has(&of(&["descent.optimizer=adam,sgd", "objective.l2=0,0.1,1"], &huge), &["3.00e31", "1.0", "1.8"]);
     let three = of(&["descent.optimizer=adam,sgd", "objective.l2=0,0.1", "descent.batch_size=32,64"], &whole);
-    has(&three, &["descent.optimizer", "objective.l2", "descent.batch_size", "a point", "the best with this value"]);
+    has(
+        &three,
+        &["descent.optimizer", "objective.l2", "descent.batch_size", "a point", "the best point with this value"],
+    );
     // Many values are thinned out. Long or strange values do not break the plot.
     let seeds = (0..200).map(|seed| seed.to_string()).collect::<Vec<_>>().join(",");
     let many = of(&[&format!("descent.shuffle.seed={seeds}")], &whole);
@@ -131,8 +134,8 @@ fn pictures_name_axes_values_and_the_best_and_are_well_formed() {
 }
 
 #[test]
-fn a_table_has_rows_for_every_way_to_end() {
-    let ways = |point: usize, summary: &mut Summary| {
+fn a_table_names_how_each_point_ended() {
+    let endings = |point: usize, summary: &mut Summary| {
         let certificate = |ended, bound| Certificate {
             objective: 1.0,
             gradient_norm: 1e-5,
@@ -151,22 +154,22 @@ fn a_table_has_rows_for_every_way_to_end() {
         };
         point != 5
     };
-    let sweep = made_up(&["descent.epochs=1,2,3,4,5,6"], ways);
+    let sweep = made_up(&["descent.epochs=1,2,3,4,5,6"], endings);
     let rows = sweep.json()["rows"].clone();
     let ended: Vec<&str> = (0..6).map(|point| rows[point]["ended"].as_str().unwrap()).collect();
     assert_eq!(ended, ["all-epochs", "stopped-early", "converged", "iterations-used-up", "not-converged", "diverged"]);
     assert!(!sweep.certificates_hold());
     let table = sweep.table(30);
     for words in [
-        "all epochs made",
+        "all epochs completed",
         "stopped early at step 71",
         "at the minimum",
-        "all iterations made, not at the minimum",
+        "all iterations completed, not at the minimum",
         "diverged at step 5",
     ] {
         assert!(table.lines().any(|line| line.ends_with(words)), "{table}");
     }
-    // Diverged points come last. Of a long table, the beginning is shown.
+    // Diverged points are last. A long table is cut after its first rows.
     assert!(table.lines().nth(7).unwrap().ends_with("diverged at step 5"), "{table}");
     assert!(sweep.table(2).contains("… and 4 more"), "{}", sweep.table(2));
 }

@@ -1,5 +1,5 @@
-//! Made-up runs, so that verdicts can be tested on any story. The tests here and the tests of the
-//! page in a browser use them.
+//! Made-up runs, so that verdicts can be tested for any outcome. The tests here and the browser
+//! tests of the page use them.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use chainrule_core::{
 use chainrule_records::{ConfigFile, DataSummary, GradientCheck, GradientChecks, Manifest, Seconds, Summary, Versions};
 use chainrule_report::{Run, Runs};
 
-/// The runs, checks and facts of a report. A test changes them before it makes the report.
+/// The runs, checks and facts of a report. A test changes them before it creates the report.
 pub(crate) struct Story {
     pub(crate) runs: BTreeMap<String, Run>,
     pub(crate) checks: GradientChecks,
@@ -29,16 +29,16 @@ const SOFTMAX_INTERVAL: usize = 31;
 pub(crate) const HARD: usize = 18;
 
 impl Story {
-    /// The report's own story: each epoch has one hard batch; the run stops in epoch 33 because of
-    /// its patience; the shuffled run stops unusually early; nothing overfits; penalties cost
-    /// accuracy unless they are weak.
+    /// Creates runs like the report's: each epoch has one hard batch; the run stops in epoch 33
+    /// because of its patience; the shuffled run stops unusually early; no run overfits; only
+    /// strong penalties cost accuracy.
     pub(crate) fn new() -> Self {
         let mut runs = Vec::new();
         let hard = |step: usize| if step % STEPS == HARD { 0.1 } else { 0.0 };
         let slow = |step: usize| 0.07 + 0.05 / (1.0 + step as f64 / 50.0);
         runs.push(logistic("logistic", "", 1039, INTERVAL, |step| slow(step) + hard(step), true));
-        // Its losses stop falling one evaluation short of a patience of 9, and later one short of
-        // 11.
+        // Its losses do not fall for 9 evaluations, and later for 10, so nearby patiences stop it
+        // in different epochs.
         let bumpy =
             |step: usize| if (700..754).contains(&step) || (980..1040).contains(&step) { 0.2 } else { slow(step) };
         runs.push(logistic("logistic-full-length", "", 3100, INTERVAL, bumpy, false));

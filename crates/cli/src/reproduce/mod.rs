@@ -180,10 +180,10 @@ fn select_runs<'a>(plan: &'a Plan, names: &[&str]) -> Result<Vec<&'a PlannedRun>
         let length_before = selected.len();
         for run in matching {
             selected.push(&run.name);
-            let mut dependencies: Vec<&str> = run.waits_for().collect();
+            let mut dependencies: Vec<&str> = run.dependencies().collect();
             while let Some(run) = dependencies.pop().and_then(|name| plan.get(name)) {
                 selected.push(&run.name);
-                dependencies.extend(run.waits_for());
+                dependencies.extend(run.dependencies());
             }
         }
         if selected.len() == length_before {

@@ -27,14 +27,14 @@ impl KeyAxis {
         let is_ordered = numbers.is_some();
         let (at, is_logarithmic) = match &numbers {
             None => ((0..labels.len()).map(|i| i as f64).collect(), false),
-            Some(numbers) => places(numbers),
+            Some(numbers) => positions(numbers),
         };
         let order = at.iter().map(|x| at.iter().filter(|other| *other < x).count()).collect();
         let has_zero = numbers.is_some_and(|numbers| numbers.contains(&0.0));
         let title = match (is_logarithmic, has_zero) {
             (false, _) => key.key.clone(),
             (true, false) => format!("{} (logarithmic)", key.key),
-            (true, true) => format!("{} (logarithmic, 0 apart)", key.key),
+            (true, true) => format!("{} (logarithmic, 0 at the left)", key.key),
         };
         Self { key: key.key.clone(), title, at, labels, order, is_ordered }
     }
@@ -68,10 +68,10 @@ impl KeyAxis {
 
 /// Returns the positions of numbers, and whether the axis is logarithmic.
 ///
-/// The axis is logarithmic if no number is negative and the positive ones span two decades or more,
-/// unless they are about evenly spaced, as seeds are. A 0 then stands apart, to the left of the
-/// smallest.
-fn places(numbers: &[f64]) -> (Vec<f64>, bool) {
+/// The axis is logarithmic if no number is negative and the positive ones span at least two decades,
+/// unless they are about evenly spaced, as seeds are. On a logarithmic axis, 0 is to the left of the
+/// smallest positive number.
+fn positions(numbers: &[f64]) -> (Vec<f64>, bool) {
     let mut positive: Vec<f64> = numbers.iter().copied().filter(|number| *number > 0.0).collect();
     positive.sort_by(f64::total_cmp);
     let gaps: Vec<f64> = positive.windows(2).map(|pair| pair[1] - pair[0]).collect();
@@ -96,7 +96,7 @@ fn ends(values: &[f64]) -> [f64; 2] {
 #[derive(Clone, Copy, PartialEq)]
 pub(super) enum Unit {
     Nats,
-    /// Printed in per cent.
+    /// Printed as a percentage.
     Fraction,
 }
 
@@ -105,13 +105,13 @@ pub(super) struct ValueAxis {
     pub(super) label: &'static str,
     pub(super) unit: Unit,
     pub(super) is_logarithmic: bool,
-    /// The smallest and largest value as drawn: logarithms if the axis is logarithmic.
+    /// The smallest and largest mapped value: logarithms if the axis is logarithmic.
     pub(super) ends: [f64; 2],
 }
 
 impl ValueAxis {
-    /// Creates an axis. It is logarithmic if a few large values would press the others onto one
-    /// line.
+    /// Creates an axis. It is logarithmic if a few large values would make the others
+    /// indistinguishable.
     pub(super) fn of(label: &'static str, values: &[f64], unit: Unit) -> Self {
         let [low, high] = if values.is_empty() { [0.0, 1.0] } else { ends(values) };
         let is_logarithmic = unit == Unit::Nats && low > 0.0 && high / low >= 20.0;
@@ -123,48 +123,49 @@ impl ValueAxis {
         if self.is_logarithmic { value.log10() } else { value }
     }
 
-    /// Returns 0 for the lowest value to 1 for the highest.
+    /// Returns the position of a value, from 0 for the lowest to 1 for the highest.
     pub(super) fn position(&self, value: f64) -> f64 {
         self.share(self.map(value))
     }
 
-    /// The same for a value as drawn.
+    /// Like [`position`](Self::position), for a mapped value.
     pub(super) fn share(&self, mapped: f64) -> f64 {
         let [low, high] = self.ends;
         if high > low { (mapped - low) / (high - low) } else { 0.0 }
     }
 
-    /// Returns the ends with a margin.
+    /// Returns the range from the lowest to the highest mapped value, with a margin.
     pub(super) fn range(&self) -> Range<f64> {
         let [low, high] = self.ends;
         let margin = if high > low { 0.09 * (high - low) } else { 0.05 * low.abs().max(1e-3) };
         low - margin..high + margin
     }
 
-    /// Returns about this many round values in the range, as drawn, with labels.
+    /// Returns about this many round values in the range, mapped, with their labels.
     pub(super) fn ticks(&self, about: usize) -> Vec<(f64, String)> {
         let range = self.range();
         if self.is_logarithmic {
             let width = range.end - range.start;
             let digits: &[f64] = if width > 2.5 { &[1.0] } else { &[1.0, 2.0, 5.0] };
-            // Over many decades only every second or third is labelled.
+            // If there are many decades, only every second or third one is labelled.
             let decades = range.start.floor() as i32..=range.end.ceil() as i32;
             let decades = decades.step_by((width / 6.0).ceil() as usize);
             let values = decades.flat_map(|decade| digits.iter().map(move |digit| (*digit, decade)));
             let place = |(digit, decade): (f64, i32)| digit.log10() + f64::from(decade);
-            let written = |(digit, decade): (f64, i32)| match decade {
+            let label = |(digit, decade): (f64, i32)| match decade {
                 -3..=4 => format!("{}", (digit * 10f64.powi(decade) * 1e4).round() / 1e4),
                 _ => format!("{digit}e{decade}"),
             };
             let inside = values.filter(|&value| range.contains(&place(value)));
-            return inside.map(|value| (place(value), written(value))).collect();
+            return inside.map(|value| (place(value), label(value))).collect();
         }
         let percent = if self.unit == Unit::Fraction { 100.0 } else { 1.0 };
         let (low, high) = (percent * range.start, percent * range.end);
-        let rough = (high - low) / about as f64;
-        let power = rough.log10().floor();
-        let step = [1.0, 2.0, 5.0, 10.0].map(|digit| digit * 10f64.powf(power)).into_iter().find(|step| *step >= rough);
-        let step = step.unwrap_or(rough);
+        let min_step = (high - low) / about as f64;
+        let power = min_step.log10().floor();
+        let step =
+            [1.0, 2.0, 5.0, 10.0].map(|digit| digit * 10f64.powf(power)).into_iter().find(|step| *step >= min_step);
+        let step = step.unwrap_or(min_step);
         let digits = (-step.log10().floor()).max(0.0) as usize;
         let first = (low / step).ceil() as i64;
         let numbers = (first..).map(|i| i as f64 * step).take_while(|value| *value <= high).take(50);

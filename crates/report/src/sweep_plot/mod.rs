@@ -1,5 +1,5 @@
-//! The plot of a sweep: two panels for one key, a map for two keys, and for more keys one panel
-//! each.
+//! The plot of a sweep: two panels for one key, a map for two keys, and one panel per key for more
+//! keys.
 
 mod axes;
 mod panel;
@@ -10,7 +10,7 @@ use plotters::coord::Shift;
 use plotters::prelude::*;
 use plotters::style::text_anchor::HPos;
 
-use crate::draw::{IN_MEMORY, PNG_SCALE, bitmap, encode, use_font, vector};
+use crate::draw::{IN_MEMORY, PNG_SCALE, draw_bitmap, draw_svg, encode, use_font};
 use crate::figure;
 use crate::sweep::{Sweep, SweepPoint, number, percent};
 use axes::{KeyAxis, Unit, ValueAxis};
@@ -20,14 +20,14 @@ use pen::SvgPen;
 pub(crate) fn svg(sweep: &Sweep) -> String {
     use_font();
     let plot = Plot::of(sweep);
-    vector(plot.size(), |area| plot.draw(area, 1)).0
+    draw_svg(plot.size(), |area| plot.draw(area, 1)).0
 }
 
 pub(crate) fn png(sweep: &Sweep) -> Vec<u8> {
     use_font();
     let plot = Plot::of(sweep);
     let [width, height] = plot.size();
-    let pixels = bitmap([width, height], |area, scale| plot.draw(area, scale));
+    let pixels = draw_bitmap([width, height], |area, scale| plot.draw(area, scale));
     encode(&pixels, width * PNG_SCALE, height * PNG_SCALE, png::ColorType::Rgb)
 }
 
@@ -52,11 +52,11 @@ struct Plot<'a> {
 
 #[derive(Clone, Copy, PartialEq)]
 enum Kind {
-    /// The loss above, the accuracy below.
+    /// A panel with the loss above a panel with the accuracy.
     OneKey,
-    /// The second key runs from left to right, the first from bottom to top.
+    /// A map: the second key from left to right, the first key from bottom to top.
     Map,
-    /// One panel for each key, with every point.
+    /// One panel for each key, with all points.
     EachKey,
 }
 
@@ -65,7 +65,7 @@ type Metric = fn(&FinalMetrics) -> f64;
 
 /// The height of the two lines above the plot.
 const HEAD: u32 = 52;
-/// The most rows and columns of a map.
+/// The maximum number of rows and of columns of a map.
 const MAX_CELLS: usize = 24;
 /// The margins of a map: row names, column names, and the colour scale.
 const MAP_LEFT: u32 = 118;
@@ -103,19 +103,19 @@ impl<'a> Plot<'a> {
     /// Returns the width and height of a map's cell.
     fn cell(&self) -> [u32; 2] {
         let [rows, columns] = [0, 1].map(|key| self.axes[key].labels.len() as u32);
-        // Few rows are made high enough for the name of their key.
+        // If there are few rows, they are high enough for the name of their key.
         [(560 / columns).clamp(26, 92), (400 / rows).clamp(20, 44).max(170 / rows)]
     }
 
-    /// Returns the rows and columns of panels.
+    /// Returns the numbers of rows and columns of panels.
     fn panels(&self) -> [u32; 2] {
         let keys = self.axes.len() as u32;
         let columns = if keys == 4 { 2 } else { keys.min(3) };
         [keys.div_ceil(columns), columns]
     }
 
-    /// Returns the largest loss that is drawn. Nearly diverged points would leave no room for the
-    /// others.
+    /// Returns the largest loss that is drawn. Points that nearly diverged would compress the scale
+    /// for the others.
     fn ceiling(&self) -> f64 {
         let best = self.sweep.best().and_then(SweepPoint::validation_loss);
         best.filter(|best| *best > 0.0).map_or(f64::INFINITY, |best| 1000.0 * best)
@@ -142,7 +142,7 @@ impl<'a> Plot<'a> {
         let width = self.size()[0] as i32;
         let best = self.sweep.best().and_then(|best| Some((best, best.summary()?)));
         let text = match best {
-            None if self.sweep.has_models() => "losses do not compare".to_owned(),
+            None if self.sweep.has_models() => "the losses are not comparable".to_owned(),
             None => "no point has a model".to_owned(),
             Some((best, summary)) => {
                 let last = &summary.final_metrics;
@@ -169,7 +169,7 @@ impl<'a> Plot<'a> {
                 item(&dot(BLUE), "training rows");
             }
             Kind::Map if self.has_two_lines() => pen.write(
-                "in each cell validation loss (nats), as the colour tells, and accuracy",
+                "cells: validation loss (nats), also as colour, and accuracy",
                 12,
                 [14, 38],
                 HPos::Left,
@@ -178,11 +178,11 @@ impl<'a> Plot<'a> {
             Kind::Map => pen.write("dark to light: validation loss (nats)", 12, [14, 38], HPos::Left, BLACK),
             Kind::EachKey => {
                 item(&dot(SKY), "a point");
-                item(&dot(BLUE), "the best with this value");
+                item(&dot(BLUE), "the best point with this value");
             }
         }
         if self.kind != Kind::Map && self.sweep.points.iter().any(|point| self.loss(point).is_none()) {
-            item(&|left| pen.cross([f64::from(left) + 8.0, 38.0]), "diverged, or far above");
+            item(&|left| pen.cross([f64::from(left) + 8.0, 38.0]), "diverged, or loss far above");
         }
     }
 
@@ -201,11 +201,11 @@ impl<'a> Plot<'a> {
             });
             let all: Vec<f64> = training.iter().chain(&validation).map(|point| point.1).collect();
             let (y, has_x) = (ValueAxis::of(y.0, &all, y.1), y.1 == Unit::Fraction);
-            let lost = self.without(0, |point| at(point, metrics[1]).is_some());
+            let undrawn = self.undrawn_positions(0, |point| at(point, metrics[1]).is_some());
             let best = self.sweep.best().and_then(|best| at(best, metrics[1]));
             let marks = [(BLUE, training), (VERMILLION, validation)];
             let marks = marks.map(|(color, points)| Marks { color, points, is_line: axis.is_ordered });
-            Panel { x: axis, y: &y, has_x, lost: &lost }.draw(pen, place, &marks, best);
+            Panel { x: axis, y: &y, has_x, undrawn: &undrawn }.draw(pen, place, &marks, best);
         };
         let losses: [Metric; 2] = [|last| last.train_loss, |last| last.validation_loss];
         let accuracies: [Metric; 2] = [|last| last.train_accuracy, |last| last.validation_accuracy];
@@ -215,13 +215,13 @@ impl<'a> Plot<'a> {
         draw(accuracies, 1.0, ("accuracy", Unit::Fraction), [76, top + 240, 620, top + 420]);
     }
 
-    /// Returns the positions along a key of the points that cannot be drawn.
-    fn without(&self, key: usize, is_drawn: impl Fn(&SweepPoint) -> bool) -> Vec<f64> {
-        let lost = self.sweep.points.iter().filter(|point| !is_drawn(point));
-        let mut lost: Vec<f64> = lost.map(|point| self.axes[key].at[point.at[key]]).collect();
-        lost.sort_by(f64::total_cmp);
-        lost.dedup();
-        lost
+    /// Returns the positions, along a key, of the points that are not drawn.
+    fn undrawn_positions(&self, key: usize, is_drawn: impl Fn(&SweepPoint) -> bool) -> Vec<f64> {
+        let undrawn = self.sweep.points.iter().filter(|point| !is_drawn(point));
+        let mut positions: Vec<f64> = undrawn.map(|point| self.axes[key].at[point.at[key]]).collect();
+        positions.sort_by(f64::total_cmp);
+        positions.dedup();
+        positions
     }
 
     fn draw_each_key<B: DrawingBackend>(&self, pen: &SvgPen<'_, B>) {
@@ -232,8 +232,8 @@ impl<'a> Plot<'a> {
             let [left, top] =
                 [key as u32 % columns * PANEL[0], HEAD + key as u32 / columns * PANEL[1]].map(|side| side as i32);
             let [width, height] = PANEL.map(|side| side as i32);
-            let place = |point: &SweepPoint| Some((axis.at[point.at[key]], self.loss(point)?));
-            let all: Vec<(f64, f64)> = self.sweep.points.iter().filter_map(place).collect();
+            let position = |point: &SweepPoint| Some((axis.at[point.at[key]], self.loss(point)?));
+            let all: Vec<(f64, f64)> = self.sweep.points.iter().filter_map(position).collect();
             let mut lowest: Vec<(f64, f64)> = Vec::new();
             for &(x, loss) in &all {
                 match lowest.iter_mut().find(|point| point.0 == x) {
@@ -246,14 +246,18 @@ impl<'a> Plot<'a> {
                 Marks { color: SKY, points: all, is_line: false },
                 Marks { color: BLUE, points: lowest, is_line: axis.is_ordered },
             ];
-            let panel =
-                Panel { x: axis, y: &y, has_x: true, lost: &self.without(key, |point| self.loss(point).is_some()) };
+            let panel = Panel {
+                x: axis,
+                y: &y,
+                has_x: true,
+                undrawn: &self.undrawn_positions(key, |point| self.loss(point).is_some()),
+            };
             let axes = [left + 76, top + 8, left + width - 14, top + height - 52];
-            panel.draw(pen, axes, &marks, self.sweep.best().and_then(place));
+            panel.draw(pen, axes, &marks, self.sweep.best().and_then(position));
         }
     }
 
-    /// Whether a cell of the map fits a loss and an accuracy.
+    /// Whether a cell of the map is large enough for a loss and an accuracy.
     fn has_two_lines(&self) -> bool {
         let [width, height] = self.cell();
         width >= 60 && height >= 34
@@ -269,7 +273,7 @@ impl<'a> Plot<'a> {
         let scale = ValueAxis::of(LOSS, &losses, Unit::Nats);
         let corner = |point: &SweepPoint| {
             let [row, column] = [(down, 0), (across, 1)].map(|(axis, key)| axis.order[point.at[key]] as i32);
-            // Numbers grow upwards, as on any axis. Names are read from the top.
+            // Numbers increase upwards, as on any axis. Names are listed from the top.
             let row = if down.is_ordered { rows - 1 - row } else { row };
             [left + column * width, top + row * height]
         };
@@ -277,11 +281,11 @@ impl<'a> Plot<'a> {
         for point in &self.sweep.points {
             let [x, y] = corner(point);
             let middle = [x + width / 2, y + height / 2];
-            let (ground, ink) = match point.validation_loss() {
+            let (background, ink) = match point.validation_loss() {
                 None => (NO_VALUE_COLOR, BLACK),
                 Some(loss) => shade(scale.position(loss)),
             };
-            pen.fill([x, y], [x + width, y + height], ground);
+            pen.fill([x, y], [x + width, y + height], background);
             match point.summary() {
                 None if width >= 60 => pen.write("diverged", 11, middle, HPos::Center, ink),
                 None => pen.cross(middle.map(f64::from)),
@@ -319,11 +323,11 @@ impl<'a> Plot<'a> {
             let label = pen.cut(label, 12, left - 40);
             pen.write(&label, 12, [left - 8, top + row * height + height / 2], HPos::Right, BLACK);
         }
-        // Of numbers too wide for their columns, only some are labelled. Names are shortened while
-        // some letters fit.
+        // If numbers are too wide for their columns, only some columns are labelled. Names are
+        // shortened as long as a few letters fit.
         let widest = across.labels.iter().map(|label| pen.width(label, 12)).max().unwrap_or_default().min(90);
-        let is_told_of_all = !across.is_ordered && width >= 40;
-        let every = if is_told_of_all { 1 } else { (widest + 6).div_euclid(width) as usize + 1 };
+        let labels_all = !across.is_ordered && width >= 40;
+        let every = if labels_all { 1 } else { (widest + 6).div_euclid(width) as usize + 1 };
         for (label, &place) in across.labels.iter().zip(&across.order) {
             if place % every == 0 {
                 let middle = left + place as i32 * width + width / 2;
@@ -354,7 +358,7 @@ fn draw_scale<B: DrawingBackend>(pen: &SvgPen<'_, B>, axis: &ValueAxis, [left, t
 }
 
 /// Returns the colour of a position from 0 (the lowest loss, dark) to 1 (the highest, light), and a
-/// legible text colour. The scale has one hue, so that it is readable without colours, too.
+/// legible text colour. The scale has one hue, so it is also readable without colours.
 fn shade(position: f64) -> (RGBColor, RGBColor) {
     const STOPS: [[f64; 3]; 4] =
         [[8.0, 48.0, 107.0], [33.0, 113.0, 181.0], [107.0, 174.0, 214.0], [239.0, 246.0, 255.0]];

@@ -20,10 +20,10 @@ pub(super) struct Marks {
 pub(super) struct Panel<'a> {
     pub(super) x: &'a KeyAxis,
     pub(super) y: &'a ValueAxis,
-    /// Whether the x axis has labels. Otherwise the panel below has them.
+    /// Whether the x axis has labels. If not, the panel below has them.
     pub(super) has_x: bool,
-    /// The positions of points that cannot be drawn.
-    pub(super) lost: &'a [f64],
+    /// The positions of the points that are not drawn.
+    pub(super) undrawn: &'a [f64],
 }
 
 impl Panel<'_> {
@@ -75,8 +75,8 @@ impl Panel<'_> {
                 pen.dot(point, 3.5, *color);
             }
         }
-        for &at in self.lost {
-            // The crosses stand where the values would be: at an infinite loss, or at no accuracy.
+        for &at in self.undrawn {
+            // The crosses mark an infinite loss or a zero accuracy.
             let y = if self.y.unit == Unit::Nats { f64::from(top) + 8.0 } else { f64::from(bottom) - 8.0 };
             pen.cross([x(at), y]);
         }

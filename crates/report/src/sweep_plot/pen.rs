@@ -22,7 +22,7 @@ impl<B: DrawingBackend> SvgPen<'_, B> {
     pub(super) fn write(&self, text: &str, size: u32, [x, y]: [i32; 2], anchor: HPos, color: RGBColor) {
         let style = TextStyle::from((FAMILY, size * self.scale).into_font());
         let style = style.color(&color).pos(Pos::new(anchor, VPos::Center));
-        // In pixels, plotters centres the box of a line. The letters stand above its middle.
+        // In a bitmap, plotters centres the box of a text line. The letters are above its middle.
         let lower = if self.scale > 1 { 0.17 * f64::from(size) } else { 0.0 };
         let place = self.place([f64::from(x), f64::from(y) + lower]);
         self.area.draw_text(text, &style, place).expect(IN_MEMORY);
