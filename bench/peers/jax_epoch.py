@@ -1,6 +1,6 @@
-"""Both models in JAX: an epoch is one compiled scan over batches, with donated parameters. Asked as turns.py says.
+"""Both models in JAX: an epoch is one compiled scan over batches, with donated parameters. The protocol is that of turns.py.
 
-The first epoch compiles, and nobody counts it. Threads are bounded by the processors that who calls it allows.
+The first epoch compiles and is not counted. The caller limits the threads by the processors that it allows.
 """
 
 import functools
@@ -11,13 +11,13 @@ import numpy as np
 
 import turns
 
-ask = turns.asked()
-d, k, batch = ask["features"], ask["classes"], ask["batch"]
-if ask["precision"] == "float64":
+job = turns.read_job()
+d, k, batch = job["features"], job["classes"], job["batch"]
+if job["precision"] == "float64":
     jax.config.update("jax_enable_x64", True)
-x, labels = turns.rows(ask, np.dtype(ask["precision"]).type)
+x, labels = turns.rows(job, np.dtype(job["precision"]).type)
 x, y = jnp.asarray(x).reshape(-1, batch, d), jnp.asarray(labels.astype(np.int32)).reshape(-1, batch)
-rate = ask["learning_rate"]
+rate = job["learning_rate"]
 
 
 def softmax_step(parameters, rows):
@@ -38,7 +38,7 @@ def logistic_step(parameters, rows):
     return (w - residual @ xs, b - residual.sum()), loss
 
 
-if ask["model"] == "softmax":
+if job["model"] == "softmax":
     step, shapes = softmax_step, ((d, k), (k,))
 else:
     step, shapes = logistic_step, ((d,), ())
@@ -55,4 +55,4 @@ def epoch(parameters):
     return parameters, losses[-1]
 
 
-turns.take("JAX " + jax.__version__, lambda: tuple(jnp.zeros(shape, x.dtype) for shape in shapes), epoch)
+turns.serve("JAX " + jax.__version__, lambda: tuple(jnp.zeros(shape, x.dtype) for shape in shapes), epoch)

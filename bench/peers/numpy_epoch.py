@@ -1,15 +1,15 @@
-"""Both models in NumPy as its experts write them: one matrix product forward, one backward, updates in place. Asked as turns.py says."""
+"""Both models in NumPy as experts write them: one matrix product forward, one backward, updates in place. The protocol is that of turns.py."""
 
 import numpy as np
 
 import turns
 
-ask = turns.asked()
-d, k, batch = ask["features"], ask["classes"], ask["batch"]
-float_type = np.dtype(ask["precision"]).type
-x, labels = turns.rows(ask, float_type)
+job = turns.read_job()
+d, k, batch = job["features"], job["classes"], job["batch"]
+float_type = np.dtype(job["precision"]).type
+x, labels = turns.rows(job, float_type)
 y = labels.astype(float_type)
-rate = float_type(ask["learning_rate"])
+rate = float_type(job["learning_rate"])
 each = np.arange(batch)
 
 
@@ -47,8 +47,8 @@ def logistic(state):
     return state, loss
 
 
-if ask["model"] == "softmax":
+if job["model"] == "softmax":
     epoch, shapes = softmax, ((d, k), (k,))
 else:
     epoch, shapes = logistic, ((d,), (1,))
-turns.take("NumPy " + np.__version__, lambda: tuple(np.zeros(shape, float_type) for shape in shapes), epoch)
+turns.serve("NumPy " + np.__version__, lambda: tuple(np.zeros(shape, float_type) for shape in shapes), epoch)

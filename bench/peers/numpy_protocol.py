@@ -1,5 +1,5 @@
-"""The whole protocol of configs/softmax.toml in NumPy: 50 epochs, shuffled, evaluated five times an epoch. Asked by one
-JSON document on the first line, answers one: the seconds that it took, reading the files included, the last validation loss, and the most memory in bytes.
+"""The whole training of configs/softmax.toml in NumPy: 50 epochs, shuffled, with five evaluations per epoch. The first line of the input is the job, as
+JSON. The answer is one JSON document: the seconds, with reading the files, the last validation loss, and the peak memory in bytes.
 """
 
 import time
@@ -8,10 +8,10 @@ import numpy as np
 
 import turns
 
-ask = turns.asked()
+job = turns.read_job()
 start = time.perf_counter()
-d, k, batch = ask["features"], ask["classes"], ask["batch"]
-float_type = np.dtype(ask["precision"]).type
+d, k, batch = job["features"], job["classes"], job["batch"]
+float_type = np.dtype(job["precision"]).type
 
 
 def read(pixels, labels):
@@ -21,17 +21,17 @@ def read(pixels, labels):
     return x, np.fromfile(labels, np.uint8)
 
 
-x, y = read(ask["pixels"], ask["labels"])
-x_validation, y_validation = read(ask["validation_pixels"], ask["validation_labels"])
+x, y = read(job["pixels"], job["labels"])
+x_validation, y_validation = read(job["validation_pixels"], job["validation_labels"])
 w, b = np.zeros((d, k), float_type), np.zeros(k, float_type)
-rate, rows = float_type(ask["learning_rate"]), np.arange(batch)
+rate, rows = float_type(job["learning_rate"]), np.arange(batch)
 steps = len(x) // batch
 interval = steps // 5
 
 np.random.seed(0)
 order = np.arange(len(x))
 step, losses, evaluations = 0, [], []
-for epoch in range(ask["epochs"]):
+for epoch in range(job["epochs"]):
     np.random.shuffle(order)
     for first in range(0, steps * batch, batch):
         chosen = order[first : first + batch]

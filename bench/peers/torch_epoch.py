@@ -1,4 +1,5 @@
-"""Both models in PyTorch, in the way that is asked for. Asked as turns.py says. Rows are tensors in memory, cut into batches once: no data loader.
+"""Both models in PyTorch, with the method of the job. The protocol is that of turns.py. Rows are tensors in memory, split into batches once, without a
+data loader.
 
 - `autograd`: `nn.Linear`, its loss, backward, `torch.optim.SGD`
 - `compiled`: the same, forward and backward through `torch.compile`
@@ -11,12 +12,12 @@ from torch import nn
 
 import turns
 
-ask = turns.asked()
-torch.set_num_threads(ask["threads"])
-d, batch, rate = ask["features"], ask["batch"], ask["learning_rate"]
-is_softmax = ask["model"] == "softmax"
-k = ask["classes"] if is_softmax else 1
-x, labels = turns.rows(ask, np.dtype(ask["precision"]).type)
+job = turns.read_job()
+torch.set_num_threads(job["threads"])
+d, batch, rate = job["features"], job["batch"], job["learning_rate"]
+is_softmax = job["model"] == "softmax"
+k = job["classes"] if is_softmax else 1
+x, labels = turns.rows(job, np.dtype(job["precision"]).type)
 x = torch.from_numpy(x)
 y = torch.from_numpy(labels.astype(np.int64)) if is_softmax else torch.from_numpy(labels).to(x.dtype).unsqueeze(1)
 batches = list(zip(x.split(batch), y.split(batch)))
@@ -34,7 +35,7 @@ def forward(model, xs, ys):
     return loss_of(model(xs), ys)
 
 
-if ask["way"] == "compiled":
+if job["method"] == "compiled":
     forward = torch.compile(forward, dynamic=False)
 
 
@@ -69,8 +70,8 @@ def by_closed_form(state):
     return state, loss
 
 
-if ask["way"] == "closed form":
+if job["method"] == "closed form":
     start, epoch = lambda: (torch.zeros(d, k, dtype=x.dtype), torch.zeros(k, dtype=x.dtype)), by_closed_form
 else:
     start, epoch = start_module, by_autograd
-turns.take("PyTorch " + torch.__version__.split("+")[0], start, epoch)
+turns.serve("PyTorch " + torch.__version__.split("+")[0], start, epoch)

@@ -1,7 +1,8 @@
-"""How a peer is asked: one JSON document on the first line says what to train on; then each line says how many epochs to make, from parameters that
-are 0, and gets one line of JSON: the milliseconds of each, the loss of the last batch, and the most memory that was held, in bytes.
+"""The protocol of the peers. The first line of the input is the job, as JSON. Each further line is a number of epochs to train, from zero
+parameters. The peer answers each of these with one line of JSON: the milliseconds of each epoch, the loss of the last batch, and the peak memory in
+bytes.
 
-It is told the number of threads twice, in its environment and in what it is asked: not every library listens to both.
+The number of threads is in the environment and in the job, because some libraries use only one of the two.
 """
 
 import json
@@ -12,25 +13,25 @@ import time
 import numpy as np
 
 
-def asked():
+def read_job():
     return json.loads(sys.stdin.readline())
 
 
-def rows(ask, float_type):
-    """Features `[n, d]`, scaled to -1 to 1, and labels `[n]`, of the rows that fill whole batches."""
-    n, d = ask["rows"] // ask["batch"] * ask["batch"], ask["features"]
-    x = np.fromfile(ask["pixels"], np.uint8, count=n * d).reshape(n, d).astype(float_type)
+def rows(job, float_type):
+    """Returns features `[n, d]`, scaled to -1 to 1, and labels `[n]` of the rows of complete batches."""
+    n, d = job["rows"] // job["batch"] * job["batch"], job["features"]
+    x = np.fromfile(job["pixels"], np.uint8, count=n * d).reshape(n, d).astype(float_type)
     x /= float_type(127.5)
     x -= float_type(1)
-    return x, np.fromfile(ask["labels"], np.uint8, count=n)
+    return x, np.fromfile(job["labels"], np.uint8, count=n)
 
 
-def answer(**what):
-    print(json.dumps(what), flush=True)
+def answer(**fields):
+    print(json.dumps(fields), flush=True)
 
 
 def peak_bytes():
-    """The most memory that this program held. `ru_maxrss` alone would count what its parent held when it was forked."""
+    """Returns the peak memory of this process. `ru_maxrss` would include the memory of the parent at the fork."""
     try:
         with open("/proc/self/status") as status:
             return next(1024 * int(line.split()[1]) for line in status if line.startswith("VmHWM:"))
@@ -38,8 +39,8 @@ def peak_bytes():
         return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
-def take(version, start, epoch):
-    """Answers until nobody asks any more. `start()` gives the first state, `epoch(state)` the next, and the loss of its last batch."""
+def serve(version, start, epoch):
+    """Answers until the input ends. `start()` returns the initial state, `epoch(state)` the next state and the loss of its last batch."""
     answer(version=version)
     for line in sys.stdin:
         state, milliseconds = start(), []

@@ -1,4 +1,4 @@
-//! Times the epochs of one of this project's engines.
+//! Measures the epochs of one of this project's engines.
 
 use std::num::NonZero;
 use std::ops::ControlFlow;
@@ -29,8 +29,9 @@ impl Engine {
         backend: &Backend,
         threads: usize,
     ) -> Result<Self> {
-        // The order is the file's, as for the peers. The one evaluation per epoch is not timed, so
-        // its validation set is small. Early stopping never ends the run.
+        // The rows are in file order, as for the peers. The evaluation of each epoch is not timed,
+        // so its validation set is small. The patience is so large that early stopping never ends
+        // the run.
         let settings = [
             "descent.shuffle.generator=none",
             "early_stopping.evaluations_per_epoch=1",
@@ -39,7 +40,7 @@ impl Engine {
         let config = with(config, &settings.map(str::to_owned))?;
         let (n_rows, batch) = (train.len(), config.descent().batch_size.min(train.len()));
         let validation = train.select(&(0..batch).collect::<Vec<_>>());
-        let machine = Machine::new(Some(backend), NonZero::new(threads).context("a thread at least")?)?;
+        let machine = Machine::new(Some(backend), NonZero::new(threads).context("at least one thread is needed")?)?;
         let rows = machine.prepare([train.clone(), validation], &Preprocessing::Pixels, &config)?;
         Ok(Self { config, rows, n_rows, n_classes, threads: machine.threads() })
     }
@@ -62,8 +63,8 @@ pub(crate) fn with(config: &TrainConfig, settings: &[String]) -> Result<TrainCon
     Ok(TrainConfig::parse("bench", &config.to_toml(), settings)?)
 }
 
-/// Runs from the end of one evaluation to the start of the next, one epoch later. All losses have
-/// been read from the device by then.
+/// Measures from the end of an evaluation to the start of the next, one epoch later. By then, all
+/// losses have been read from the device.
 struct Stopwatch {
     running_since: Option<Instant>,
     milliseconds: Vec<f64>,

@@ -16,7 +16,7 @@ use crate::epoch::median;
 /// The fraction of nonzero bytes, as in MNIST.
 pub(crate) const DENSITY: f64 = 0.19;
 
-/// The size of everything that does not grow.
+/// The sizes that do not grow.
 const SIZE: Size = Size { images: 4096, features: 784, classes: 10, batch: 128 };
 
 /// Timed epochs, whose median is reported, after one warm-up epoch.
@@ -47,7 +47,7 @@ impl GrowthAxis {
             GrowthAxis::Images => "images, n",
             GrowthAxis::Features => "features, d",
             GrowthAxis::Classes => "classes, k",
-            GrowthAxis::Batch => "images a batch",
+            GrowthAxis::Batch => "images per batch",
         }
     }
 
@@ -84,7 +84,7 @@ impl GrowthAxis {
 
 /// An engine's milliseconds per epoch for each size.
 pub(crate) struct Curve {
-    pub(crate) who: String,
+    pub(crate) name: String,
     color: Color,
     pub(crate) points: Vec<(f64, f64)>,
 }
@@ -103,7 +103,7 @@ impl Curve {
 
 /// The measurements for one growing size.
 pub(crate) struct Growth {
-    pub(crate) grows: GrowthAxis,
+    pub(crate) axis: GrowthAxis,
     pub(crate) curves: Vec<Curve>,
 }
 
@@ -111,8 +111,8 @@ impl Growth {
     /// Returns nanoseconds per image, feature and class at the smallest and at the largest size.
     pub(crate) fn per_element(&self, curve: &Curve) -> [f64; 2] {
         [curve.points.first(), curve.points.last()].map(|point| {
-            let &(value, milliseconds) = point.expect("a size at least");
-            let Size { images, features, classes, .. } = self.grows.size(value as usize);
+            let &(value, milliseconds) = point.expect("a curve has at least one size");
+            let Size { images, features, classes, .. } = self.axis.size(value as usize);
             1e6 * milliseconds / (images * features * classes) as f64
         })
     }
@@ -122,23 +122,23 @@ impl Growth {
         let series = self
             .curves
             .iter()
-            .map(|curve| Series::new(curve.who.clone(), curve.color, Mark::LineAndDots, curve.points.clone()));
+            .map(|curve| Series::new(curve.name.clone(), curve.color, Mark::LineAndDots, curve.points.clone()));
         let all = || self.curves.iter().flat_map(|curve| &curve.points);
-        let range = |of: fn(&(f64, f64)) -> f64, margin: f64| {
-            let values = || all().map(of);
+        let range = |coordinate: fn(&(f64, f64)) -> f64, margin: f64| {
+            let values = || all().map(coordinate);
             values().fold(f64::INFINITY, f64::min) / margin..values().fold(0.0, f64::max) * margin
         };
         let axis = |label: String, range, format| Axis { label, range, scale: Scale::Logarithmic, format };
-        let name = self.grows.name();
+        let name = self.axis.name();
         Figure {
-            id: self.grows.id(),
+            id: self.axis.id(),
             title: format!("An epoch by {name}"),
             caption: String::new(),
             content: Content::Chart(Chart {
                 x: axis(name.to_owned(), range(|point| point.0, 1.25), Format::Count),
-                y: axis("milliseconds an epoch".to_owned(), range(|point| point.1, 2.0), Format::Number),
+                y: axis("milliseconds per epoch".to_owned(), range(|point| point.1, 2.0), Format::Number),
                 series: series.collect(),
-                legend: if self.grows == GrowthAxis::Batch { Corner::UpperRight } else { Corner::UpperLeft },
+                legend: if self.axis == GrowthAxis::Batch { Corner::UpperRight } else { Corner::UpperLeft },
             }),
             runs: Vec::new(),
         }
@@ -146,9 +146,9 @@ impl Growth {
 }
 
 /// Describes the sizes that do not grow.
-pub(crate) fn size_in_words() -> String {
+pub(crate) fn describe_fixed_sizes() -> String {
     let Size { images, features, classes, batch } = SIZE;
-    format!("{images} images of {features} features, {classes} classes, {batch} a batch")
+    format!("{images} images, {features} features, {classes} classes and {batch} images per batch")
 }
 
 /// Measures all four sizes. At each size the engines run directly after each other.
@@ -162,15 +162,15 @@ pub(crate) fn measure(bench: &Bench) -> Result<Vec<Growth>> {
     let tensors = format!("Burn {backend}, tensor operations");
     engines.push((tensors, GradientSource::ClosedForm, 1, Color::Vermillion));
     let mut growths = Vec::new();
-    for grows in GrowthAxis::ALL {
-        println!("growth of {}", grows.name());
+    for axis in GrowthAxis::ALL {
+        println!("growth of {}", axis.name());
         let mut curves: Vec<Curve> = engines
             .iter()
-            .map(|(who, _, _, color)| Curve { who: who.clone(), color: *color, points: Vec::new() })
+            .map(|(name, _, _, color)| Curve { name: name.clone(), color: *color, points: Vec::new() })
             .collect();
-        for value in grows.values() {
-            let size = grows.size(value);
-            let rows = made_up(size);
+        for value in axis.values() {
+            let size = axis.size(value);
+            let rows = synthetic_rows(size);
             let config = with(&bench.softmax, &[format!("descent.batch_size={}", size.batch)])?;
             for ((_, gradient, threads, _), curve) in engines.iter().zip(&mut curves) {
                 let config = config.clone().with_gradient(*gradient);
@@ -179,14 +179,14 @@ pub(crate) fn measure(bench: &Bench) -> Result<Vec<Growth>> {
                 curve.points.push((value as f64, median(milliseconds[1..].to_vec())));
             }
         }
-        growths.push(Growth { grows, curves });
+        growths.push(Growth { axis, curves });
     }
     Ok(growths)
 }
 
-/// Returns rows that contain every class. As in images, ink and background come in stretches: some
+/// Returns synthetic rows that contain every class. As in images, the ink is in some regions: some
 /// blocks of sixteen features have ink, in half of their features.
-fn made_up(size: Size) -> Rows {
+fn synthetic_rows(size: Size) -> Rows {
     let mut rng = ChaCha8Rng::seed_from_u64(0);
     let mut pixels = Vec::with_capacity(size.images * size.features);
     for _ in 0..size.images {
@@ -206,15 +206,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_exponent_of_a_power_is_found() {
+    fn the_exponent_of_a_power_law_is_recovered() {
         let points = (1..9).map(|i| (f64::from(i), 3.0 * f64::from(i).powf(1.5))).collect();
-        let curve = Curve { who: String::new(), color: Color::Blue, points };
+        let curve = Curve { name: String::new(), color: Color::Blue, points };
         assert!((curve.exponent() - 1.5).abs() < 1e-12, "{}", curve.exponent());
     }
 
     #[test]
-    fn made_up_rows_have_the_density_and_every_class() {
-        let rows = made_up(Size { images: 100, features: 300, classes: 7, batch: 10 });
+    fn synthetic_rows_have_the_density_and_every_class() {
+        let rows = synthetic_rows(Size { images: 100, features: 300, classes: 7, batch: 10 });
         let non_zeros = crate::pixels(&rows).expect("images").iter().filter(|&&byte| byte != 0).count() as f64;
         assert!((non_zeros / 30_000.0 - DENSITY).abs() < 0.02, "{non_zeros} of 30000");
         assert!((0..7).all(|class| rows.labels().contains(&class)));

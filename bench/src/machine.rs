@@ -1,4 +1,4 @@
-//! The machine, and processes bound to a part of it.
+//! The machine, and processes that use a part of its processors.
 
 use std::ffi::OsStr;
 use std::process::{Command, Stdio};
@@ -19,8 +19,8 @@ pub(crate) fn peak_bytes() -> u64 {
     1024 * kilobytes.unwrap_or(0u64)
 }
 
-/// Returns whether processes can be bound to processors. Some libraries have no setting for their
-/// threads, so the system must limit them.
+/// Returns whether processes can be bound to processors. Some libraries have no setting for the
+/// number of threads, so the system must limit them.
 pub(crate) fn can_bind() -> bool {
     static CAN_BIND: OnceLock<bool> = OnceLock::new();
     *CAN_BIND.get_or_init(|| {
@@ -30,7 +30,8 @@ pub(crate) fn can_bind() -> bool {
     })
 }
 
-/// Returns a command that may use `threads` threads and runs on as many processors.
+/// Returns a command that is limited to `threads` threads and, if possible, to the same number of
+/// processors.
 pub(crate) fn with_threads(program: &OsStr, threads: usize) -> Command {
     let mut command = if can_bind() {
         let mut taskset = Command::new("taskset");
@@ -42,7 +43,7 @@ pub(crate) fn with_threads(program: &OsStr, threads: usize) -> Command {
     for variable in ["OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS"] {
         command.env(variable, threads.to_string());
     }
-    // These variables could select routines of an older processor and slow NumPy down.
+    // These variables can select routines for an older processor, which slows NumPy down.
     for variable in ["OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE"] {
         command.env_remove(variable);
     }

@@ -1,6 +1,6 @@
 //! `cargo xtask bench`: measures an epoch of training with every gradient source and backend of
-//! this build, and compares it with the processor's limits. With `--peers` it also measures other
-//! tools on the same bytes in the same run.
+//! this build, and compares it with the limits of the processor. With `--peers`, it also measures
+//! other tools on the same bytes in the same run.
 
 #![expect(clippy::print_stdout, reason = "this is a program")]
 
@@ -45,38 +45,38 @@ struct Options {
     /// a folder of IDX files.
     #[arg(long = "data", value_name = "SOURCE", default_value = "auto")]
     source: String,
-    /// Also run other tools on the same bytes: `pip install -r bench/requirements.txt`.
-    /// `CHAINRULE_PYTHON` names the Python, else python3.
+    /// Also measure other tools on the same bytes: `pip install -r bench/requirements.txt`. The
+    /// Python is that of `CHAINRULE_PYTHON`, by default python3.
     #[arg(long)]
     peers: bool,
-    /// Write the tables between the marks of this page, and the plots into the folder `benchmarks`
-    /// beside it.
+    /// Write the tables between the markers of this page, and the plots to the folder `benchmarks`
+    /// next to it.
     #[arg(long, value_name = "PAGE")]
     write: Option<PathBuf>,
-    /// Rounds, in each of which every competitor takes one turn.
+    /// Number of rounds. Each competitor takes one turn per round.
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..))]
     rounds: u16,
-    /// Timed epochs per turn, after one warm-up epoch.
+    /// Number of timed epochs per turn, after one warm-up epoch.
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..))]
     epochs: u16,
-    /// Measure instead how an epoch grows with digits that stay in their file. They are written to
-    /// this folder and deleted afterwards.
+    /// Measure only epochs on digits that stay in their file. They are written to this folder and
+    /// deleted afterwards.
     #[arg(long, value_name = "DIR")]
     scale: Option<PathBuf>,
-    /// Numbers of digits, 784 bytes each, measured one after the other. The last default is about
-    /// the size of MNIST8M.
+    /// Numbers of digits, 784 bytes each, for --scale. The last default is about the size of
+    /// MNIST8M.
     #[arg(long, value_name = "N,…", value_delimiter = ',', requires = "scale", default_values_t = [1_000_000, 2_000_000, 4_000_000, 8_000_000])]
     scale_images: Vec<u32>,
-    /// One training of `--scale`, in a separate process.
+    /// Run one training of `--scale` in a separate process. Used internally.
     #[arg(long, hide = true, num_args = 3)]
     one_scale: Option<Vec<String>>,
     /// Measure only this part.
     #[arg(long, value_enum, value_name = "PART", conflicts_with = "write")]
     only: Option<Part>,
-    /// Act as one of this project's engines and take turns. Used internally.
+    /// Answer turns as one of this project's engines. Used internally.
     #[arg(long, hide = true)]
     turns: bool,
-    /// Make one whole run in a separate process, to measure its memory. Used internally.
+    /// Run one whole training in a separate process, to measure its memory. Used internally.
     #[arg(long, hide = true, num_args = 1.., allow_hyphen_values = true)]
     one: Option<Vec<String>>,
 }
@@ -88,9 +88,9 @@ enum Part {
     Epochs,
     /// Whole runs.
     Runs,
-    /// Solvers, to the minimum.
+    /// Solvers: time to the minimum.
     Optimum,
-    /// Growth of the cost with the sizes.
+    /// Growth of the time with the sizes.
     Growth,
 }
 
@@ -116,12 +116,12 @@ fn main() -> ExitCode {
 const SOFTMAX: &str = "configs/softmax.toml";
 const LOGISTIC: &str = "configs/logistic.toml";
 
-/// The inputs of every measurement.
+/// The inputs of all measurements.
 struct Bench {
     data: Data,
     softmax: TrainConfig,
     logistic: TrainConfig,
-    /// One thread, and as many as the machine runs at once.
+    /// The numbers of threads to measure: 1, and the machine's number of hardware threads.
     threads: Vec<usize>,
     limits: Vec<Limit>,
 }
@@ -142,7 +142,7 @@ fn pixels(rows: &Rows) -> Result<Vec<u8>> {
     }
 }
 
-/// The limits of the machine with a number of threads.
+/// The peak rates of the machine with a number of threads.
 struct Limit {
     threads: usize,
     multiply_adds_per_second: f64,
@@ -170,16 +170,16 @@ impl Limit {
 /// A competitor that could not be measured, with the reason.
 #[derive(PartialEq, Eq)]
 struct Skipped {
-    who: String,
-    why: String,
+    name: String,
+    reason: String,
 }
 
 impl Skipped {
-    /// Prints the reason, once per competitor.
-    fn add(all: &mut Vec<Skipped>, who: &str, problem: &anyhow::Error) {
-        let skipped = Skipped { who: who.to_owned(), why: format!("{problem:#}") };
+    /// Adds a competitor and prints the reason, unless it is listed already.
+    fn add(all: &mut Vec<Skipped>, name: &str, problem: &anyhow::Error) {
+        let skipped = Skipped { name: name.to_owned(), reason: format!("{problem:#}") };
         if !all.contains(&skipped) {
-            println!("skipped: {who}: {}", skipped.why);
+            println!("skipped: {name}: {}", skipped.reason);
             all.push(skipped);
         }
     }
@@ -193,7 +193,7 @@ fn bench(options: &Options) -> Result<()> {
         println!("{}", scale::measure(folder, &options.scale_images, &threads)?);
         return Ok(());
     }
-    let read = |path: &str| TrainConfig::read(path.as_ref(), &[]).context("run this from the repository's folder");
+    let read = |path: &str| TrainConfig::read(path.as_ref(), &[]).context("run this in the folder of the repository");
     let (softmax, logistic) = (read(SOFTMAX)?, read(LOGISTIC)?);
     let request = Request::from(options.source.as_str());
     let data = find(&request, Counts { train: 20_000, validation: 10_000 }, &mut |line| println!("{line}"))?;
@@ -201,25 +201,25 @@ fn bench(options: &Options) -> Result<()> {
     let mut bench = Bench { data, softmax, logistic, limits: limits.collect(), threads };
 
     let folder = tempfile::tempdir()?;
-    let is_asked = |part: Part| options.only.is_none_or(|only| only == part);
+    let is_selected = |part: Part| options.only.is_none_or(|only| only == part);
     let (rounds, epochs_a_turn) = (options.rounds.into(), options.epochs.into());
     let mut measured = Measured { rounds, epochs_a_turn, ..Measured::default() };
-    if is_asked(Part::Epochs) {
+    if is_selected(Part::Epochs) {
         let (epochs, skipped) = epoch::measure(&bench, rounds, epochs_a_turn, options.peers, folder.path())?;
         measured.epochs = epochs;
         measured.skip(skipped);
     }
-    if is_asked(Part::Runs) {
+    if is_selected(Part::Runs) {
         let (runs, skipped) = whole::measure(&bench, &options.source, options.peers, folder.path())?;
         measured.runs = runs;
         measured.skip(skipped);
     }
-    if is_asked(Part::Optimum) {
+    if is_selected(Part::Optimum) {
         let (problems, skipped) = optimum::measure(&bench, options.peers, folder.path())?;
         measured.problems = problems;
         measured.skip(skipped);
     }
-    if is_asked(Part::Growth) {
+    if is_selected(Part::Growth) {
         measured.growths = growth::measure(&bench)?;
     }
     // Measure the limits again and keep the better result.

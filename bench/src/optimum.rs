@@ -1,5 +1,5 @@
-//! Times solvers until they reach the minimum of J. All parameters are evaluated with the same J,
-//! computed here in f64.
+//! Measures the time of solvers to the minimum of J. The benchmark evaluates all parameters with
+//! the same J, in f64.
 
 use std::num::NonZero;
 use std::ops::ControlFlow;
@@ -26,17 +26,17 @@ const EXPERIMENT: &str = "configs/softmax-optimum.toml";
 /// lambda of J = C + lambda/2 sum w^2.
 pub(crate) const L2: f64 = 0.01;
 
-/// The relative distance to the lowest J that counts as reached.
+/// The relative distance to the lowest J at which a solver has reached it.
 pub(crate) const NEAR: f64 = 1e-4;
 
 /// The certificate that this project's solver must reach: J is at most this far above its minimum.
 const BOUND: f64 = 1e-6;
 
-/// scikit-learn's tolerance, small enough that it goes beyond `NEAR`.
+/// scikit-learn's tolerance, small enough to get nearer than `NEAR`.
 const TOLERANCE: f64 = 1e-5;
 
-/// The iterations after which linfa-logistic is near enough on MNIST with a penalised bias. Found
-/// by trial, as one tunes a tolerance: 90 are too few.
+/// The number of iterations after which linfa-logistic is near enough on MNIST with a penalised
+/// bias. Determined by trial, as for a tolerance: 90 are too few.
 const LINFA_ITERATIONS: usize = 100;
 
 /// A problem with the results of all solvers.
@@ -44,15 +44,15 @@ pub(crate) struct Problem {
     pub(crate) penalize_bias: bool,
     /// The lowest J that any solver reached.
     pub(crate) lowest: f64,
-    /// An upper bound on the distance to the minimum, from the gradient there. Only with a
-    /// penalised bias.
+    /// An upper bound on the distance of `lowest` to the minimum of J, from the gradient there. Only
+    /// with a penalised bias.
     pub(crate) gap: Option<f64>,
     pub(crate) solvers: Vec<Solver>,
 }
 
 /// The result of a solver.
 pub(crate) struct Solver {
-    pub(crate) who: String,
+    pub(crate) name: String,
     pub(crate) precision: Precision,
     pub(crate) threads: usize,
     /// Seconds, iterations and J of the first iterate that is near enough, if there is one.
@@ -65,7 +65,7 @@ pub(crate) struct Solver {
 
 /// The iterates of a solver.
 struct SolverRun {
-    who: String,
+    name: String,
     precision: Precision,
     threads: usize,
     iterates: Vec<Iterate>,
@@ -73,7 +73,7 @@ struct SolverRun {
     is_peer: bool,
 }
 
-/// A solver's parameters after some seconds.
+/// The parameters of a solver after some time.
 struct Iterate {
     seconds: f64,
     iterations: usize,
@@ -81,8 +81,8 @@ struct Iterate {
     parameters: Vec<f64>,
 }
 
-/// Runs this project's solver. The seconds start with the bytes in memory. The memory is the peak
-/// of this whole process.
+/// Runs this project's solver. The time starts with the bytes in memory. The memory is the peak of
+/// this whole process.
 fn ours(rows: &Rows, penalize_bias: bool, precision: Precision, threads: usize) -> Result<SolverRun> {
     let settings = [
         format!("descent.precision={}", if precision == Precision::F32 { "f32" } else { "f64" }),
@@ -92,7 +92,7 @@ fn ours(rows: &Rows, penalize_bias: bool, precision: Precision, threads: usize) 
         format!("optimum.tolerance={BOUND}"),
     ];
     let config = TrainConfig::read(EXPERIMENT.as_ref(), &settings)?;
-    let threads = NonZero::new(threads).context("a thread at least")?;
+    let threads = NonZero::new(threads).context("at least one thread is needed")?;
     let (start, mut iterates) = (Instant::now(), Vec::new());
     let link = config.model().kind.link(rows.labels().iter().max().map_or(0, |&label| usize::from(label) + 1));
     let rows = FusedRows::new(rows.clone(), &Preprocessing::Pixels)?;
@@ -102,7 +102,7 @@ fn ours(rows: &Rows, penalize_bias: bool, precision: Precision, threads: usize) 
         ControlFlow::Continue(())
     })?;
     Ok(SolverRun {
-        who: "chainrule, lbfgs".to_owned(),
+        name: "chainrule, lbfgs".to_owned(),
         precision,
         threads: threads.get(),
         iterates,
@@ -117,13 +117,13 @@ pub(crate) fn measure(bench: &Bench, with_peers: bool, folder: &Path) -> Result<
     let (pixels, labels) = write(folder, "optimum", &split)?;
     let (mut problems, mut skipped, linfa) = (Vec::new(), Vec::new(), Package::new("linfa"));
     for penalize_bias in [true, false] {
-        let mut paths = Vec::new();
+        let mut solver_runs = Vec::new();
         for precision in [Precision::F32, Precision::F64] {
             for &threads in &bench.threads {
-                paths.push(ours(&split, penalize_bias, precision, threads)?);
+                solver_runs.push(ours(&split, penalize_bias, precision, threads)?);
             }
         }
-        let ask = json!({
+        let job = json!({
             "pixels": pixels,
             "labels": labels,
             "rows": split.len(),
@@ -136,26 +136,27 @@ pub(crate) fn measure(bench: &Bench, with_peers: bool, folder: &Path) -> Result<
             "parameters": folder.join("iterates"),
         });
         if with_peers {
-            println!("to the optimum: scikit-learn");
+            println!("optimum: scikit-learn");
             let size = (split.n_features() + 1) * classes;
-            match sklearn(&ask, &folder.join("iterates"), size) {
-                Ok(path) => paths.push(path),
+            match sklearn(&job, &folder.join("iterates"), size) {
+                Ok(solver_run) => solver_runs.push(solver_run),
                 Err(problem) => Skipped::add(&mut skipped, "scikit-learn", &problem),
             }
         }
         if with_peers && penalize_bias {
-            println!("to the optimum: linfa-logistic");
-            match linfa_logistic(&linfa, &ask) {
-                Ok(path) => paths.push(path),
+            println!("optimum: linfa-logistic");
+            match linfa_logistic(&linfa, &job) {
+                Ok(solver_run) => solver_runs.push(solver_run),
                 Err(problem) => Skipped::add(&mut skipped, "linfa-logistic", &problem),
             }
         }
-        if !paths.is_empty() {
+        if !solver_runs.is_empty() {
             let rows = FusedRows::new(split.clone(), &Preprocessing::Pixels)?;
-            let rows = rows.packed().context("rows in memory")?;
+            let rows = rows.packed().context("the rows are not in memory")?;
             let threads = bench.threads.last().copied().unwrap_or(1);
-            let judged = with_threads(threads, || judge(rows, classes, penalize_bias, threads, paths));
-            problems.push(judged.map_err(anyhow::Error::msg)?);
+            let problem =
+                with_threads(threads, || evaluate_iterates(rows, classes, penalize_bias, threads, solver_runs));
+            problems.push(problem.map_err(anyhow::Error::msg)?);
         }
     }
     Ok((problems, skipped))
@@ -170,13 +171,17 @@ struct SklearnAnswer {
 }
 
 /// Runs scikit-learn on one thread in f32, its fastest setting.
-fn sklearn(ask: &serde_json::Value, file: &Path, size: usize) -> Result<SolverRun> {
+fn sklearn(job: &serde_json::Value, file: &Path, size: usize) -> Result<SolverRun> {
     let mut process = Process::start(script("sklearn_optimum.py", 1))?;
-    let answer: SklearnAnswer = process.line(&ask.to_string())?;
-    let bytes = std::fs::read(file).context("its iterates")?;
+    let answer: SklearnAnswer = process.request(&job.to_string())?;
+    let bytes = std::fs::read(file).context("cannot read the iterates")?;
     let numbers: Vec<f64> =
         bytes.chunks_exact(8).map(|bytes| f64::from_le_bytes(bytes.try_into().expect("eight bytes"))).collect();
-    ensure!(numbers.len() == answer.seconds.len() * size, "{} numbers of {size} an iterate", numbers.len());
+    ensure!(
+        numbers.len() == answer.seconds.len() * size,
+        "{} numbers are not a multiple of {size} per iterate",
+        numbers.len()
+    );
     let iterates = answer.seconds.iter().zip(numbers.chunks_exact(size)).zip(1..);
     let iterates = iterates.map(|((&seconds, parameters), iterations)| Iterate {
         seconds,
@@ -184,7 +189,7 @@ fn sklearn(ask: &serde_json::Value, file: &Path, size: usize) -> Result<SolverRu
         parameters: parameters.to_vec(),
     });
     Ok(SolverRun {
-        who: answer.version + ", lbfgs",
+        name: answer.version + ", lbfgs",
         precision: Precision::F32,
         threads: 1,
         iterates: iterates.collect(),
@@ -202,15 +207,15 @@ struct Fitted {
 }
 
 /// Runs linfa on one thread in f64: in f32 its line search finds no step.
-fn linfa_logistic(package: &Package, ask: &serde_json::Value) -> Result<SolverRun> {
-    let mut ask = ask.clone();
-    ask["precision"] = json!("float64");
-    let mut process = Process::ask(package.command(1)?, &ask)?;
+fn linfa_logistic(package: &Package, job: &serde_json::Value) -> Result<SolverRun> {
+    let mut job = job.clone();
+    job["precision"] = json!("float64");
+    let mut process = Process::start_job(package.command(1)?, &job)?;
     let version = process.version()?;
-    let fitted: Fitted = process.line(&LINFA_ITERATIONS.to_string())?;
+    let fitted: Fitted = process.request(&LINFA_ITERATIONS.to_string())?;
     let iterate = Iterate { seconds: fitted.seconds, iterations: LINFA_ITERATIONS, parameters: fitted.parameters };
     Ok(SolverRun {
-        who: version + ", lbfgs",
+        name: version + ", lbfgs",
         precision: Precision::F64,
         threads: 1,
         iterates: vec![iterate],
@@ -219,15 +224,21 @@ fn linfa_logistic(package: &Package, ask: &serde_json::Value) -> Result<SolverRu
     })
 }
 
-/// Computes J of all iterates and finds those near the lowest.
-fn judge(rows: &PackedRows, k: usize, penalize_bias: bool, threads: usize, paths: Vec<SolverRun>) -> Problem {
+/// Computes J of all iterates and the first iterate of each solver near the lowest J.
+fn evaluate_iterates(
+    rows: &PackedRows,
+    k: usize,
+    penalize_bias: bool,
+    threads: usize,
+    solver_runs: Vec<SolverRun>,
+) -> Problem {
     let d = rows.n_features();
     let mut fused = Fused::new(ModelKind::Softmax.link(k), d, Float::F64, threads, Isa::best());
     let (mut lowest, mut best) = (f64::INFINITY, Vec::new());
     let mut all = Vec::new();
-    for path in paths {
+    for solver_run in solver_runs {
         let mut costs = Vec::new();
-        for iterate in &path.iterates {
+        for iterate in &solver_run.iterates {
             let (weight, bias) = iterate.parameters.split_at(d * k);
             fused.set(weight, bias);
             let penalised = if penalize_bias { &iterate.parameters[..] } else { weight };
@@ -237,7 +248,7 @@ fn judge(rows: &PackedRows, k: usize, penalize_bias: bool, threads: usize, paths
             }
             costs.push(cost);
         }
-        all.push((path, costs));
+        all.push((solver_run, costs));
     }
     let gap = penalize_bias.then(|| {
         // J is lambda-strongly convex, so J - J* <= |gradient|^2 / (2 lambda).
@@ -246,20 +257,20 @@ fn judge(rows: &PackedRows, k: usize, penalize_bias: bool, threads: usize, paths
         let slopes = gradient.weight.iter().chain(&gradient.bias).zip(&best);
         slopes.map(|(slope, w)| (slope + L2 * w).powi(2)).sum::<f64>() / (2.0 * L2)
     });
-    let solvers = all.into_iter().map(|(path, costs)| {
+    let solvers = all.into_iter().map(|(solver_run, costs)| {
         let near = costs.iter().position(|&cost| cost <= lowest * (1.0 + NEAR)).map(|i| {
-            let iterate = &path.iterates[i];
+            let iterate = &solver_run.iterates[i];
             (iterate.seconds, iterate.iterations, costs[i])
         });
-        let last = path.iterates.last().map_or(f64::NAN, |iterate| iterate.seconds);
+        let last = solver_run.iterates.last().map_or(f64::NAN, |iterate| iterate.seconds);
         Solver {
             near,
             last: (last, costs.last().copied().unwrap_or(f64::NAN)),
-            who: path.who,
-            precision: path.precision,
-            threads: path.threads,
-            peak_bytes: path.peak_bytes,
-            is_peer: path.is_peer,
+            name: solver_run.name,
+            precision: solver_run.precision,
+            threads: solver_run.threads,
+            peak_bytes: solver_run.peak_bytes,
+            is_peer: solver_run.is_peer,
         }
     });
     let solvers = solvers.collect();
@@ -276,11 +287,11 @@ mod tests {
 
     /// Two rows of one feature, two classes. By symmetry the minimum has w = (-a, a) and zero bias.
     #[test]
-    fn iterates_are_judged_by_j_and_the_first_that_is_near_counts() {
+    fn the_first_iterate_near_the_lowest_j_counts() {
         let rows = PackedRows::new(&[0, 255], [1, 1], vec![0, 1], 2.0 / 255.0, -1.0);
         let cost = |a: f64| (1.0 + (-2.0 * a).exp()).ln() + L2 * a * a;
         let descent = |is_peer, steps: &[f64]| SolverRun {
-            who: String::new(),
+            name: String::new(),
             precision: Precision::F64,
             threads: 1,
             iterates: steps
@@ -301,11 +312,12 @@ mod tests {
             let a = 0.5 * (low + high);
             if 2.0 * L2 * a < 2.0 / (1.0 + (2.0 * a).exp()) { low = a } else { high = a }
         }
-        let found = judge(&rows, 2, true, 1, vec![descent(false, &[1.0, low, low]), descent(true, &[0.5, 1.0])]);
-        assert!((found.lowest - cost(low)).abs() < 1e-9, "{} {}", found.lowest, cost(low));
-        assert!(found.gap.is_some_and(|gap| gap < 1e-9), "{:?}", found.gap);
-        assert_eq!(found.solvers[0].near.map(|near| (near.0, near.1)), Some((2.0, 2)));
-        assert_eq!(found.solvers[1].near, None);
-        assert!((found.solvers[1].last.1 - cost(1.0)).abs() < 1e-9);
+        let problem =
+            evaluate_iterates(&rows, 2, true, 1, vec![descent(false, &[1.0, low, low]), descent(true, &[0.5, 1.0])]);
+        assert!((problem.lowest - cost(low)).abs() < 1e-9, "{} {}", problem.lowest, cost(low));
+        assert!(problem.gap.is_some_and(|gap| gap < 1e-9), "{:?}", problem.gap);
+        assert_eq!(problem.solvers[0].near.map(|near| (near.0, near.1)), Some((2.0, 2)));
+        assert_eq!(problem.solvers[1].near, None);
+        assert!((problem.solvers[1].last.1 - cost(1.0)).abs() < 1e-9);
     }
 }

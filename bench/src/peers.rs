@@ -26,8 +26,8 @@ pub(crate) fn script(name: &str, threads: usize) -> Command {
     command
 }
 
-/// A Rust package in `bench/peers`. It has its own dependencies and lock file, so this project's
-/// stay unchanged.
+/// A Rust package in `bench/peers`. It has its own dependencies and lock file, so the dependencies
+/// of this project do not change.
 pub(crate) struct Package {
     name: &'static str,
     built: OnceCell<Result<PathBuf, String>>,
@@ -48,7 +48,7 @@ impl Package {
     }
 
     fn build(&self) -> Result<PathBuf> {
-        println!("building {}, which takes minutes the first time", self.name);
+        println!("building {}; the first build takes minutes", self.name);
         let folder = folder().join(self.name);
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
         let mut command = Command::new(cargo);
@@ -58,7 +58,7 @@ impl Package {
         if !output.status.success() {
             let errors = String::from_utf8_lossy(&output.stderr).into_owned();
             let first = errors.lines().find(|line| line.starts_with("error"));
-            bail!("it cannot be built: {}", first.unwrap_or("cargo says nothing"));
+            bail!("it cannot be built: {}", first.unwrap_or("cargo printed no error"));
         }
         Ok(folder.join("target/release").join(format!("peer-{}", self.name)))
     }

@@ -19,10 +19,10 @@ use crate::SOFTMAX;
 use crate::epoch::median;
 use crate::machine::peak_bytes;
 
-/// The number of images in memory, the reference: as many as the report trains on.
+/// The number of images of the reference in memory, as in the report's training.
 const RESIDENT: usize = 20_000;
 
-/// Timed epochs, whose median is reported.
+/// The number of timed epochs. The median is reported.
 const EPOCHS: usize = 3;
 const RESIDENT_EPOCHS: usize = 100;
 
@@ -46,7 +46,7 @@ impl ScaleResult {
 /// Writes each number of digits into `folder`, trains on them and deletes them. Returns the table.
 pub(crate) fn measure(folder: &Path, counts: &[u32], threads: &[usize]) -> Result<String> {
     let mut table = String::from(
-        "| images | in the file | threads | s an epoch | ns an image | of 20 000 in memory | ratio | peak memory |\n\
+        "| images | in the file | threads | s per epoch | ns per image | of 20 000 in memory | ratio | peak memory |\n\
          | --- | --- | --- | --- | --- | --- | --- | --- |\n",
     );
     let resident = Digits::write(folder, RESIDENT)?;
@@ -55,16 +55,16 @@ pub(crate) fn measure(folder: &Path, counts: &[u32], threads: &[usize]) -> Resul
         let streamed = Digits::write(folder, images)?;
         for &threads in threads {
             println!("{images} images, threads: {threads}");
-            // The reference is measured again each time, since the load of the machine changes.
-            let (before, found) = (resident.train(threads)?, streamed.train(threads)?);
+            // The reference is measured each time, because the load of the machine changes.
+            let (before, from_file) = (resident.train(threads)?, streamed.train(threads)?);
             let after = resident.train(threads)?;
-            let of_resident = (before.nanoseconds() + after.nanoseconds()) / 2.0;
-            let nanoseconds = found.nanoseconds();
-            let (gigabytes, megabytes) = (images as f64 * 784.0 / 1e9, found.peak_bytes as f64 / 1e6);
-            let (seconds, ratio) = (median(found.seconds), nanoseconds / of_resident);
+            let resident_nanoseconds = (before.nanoseconds() + after.nanoseconds()) / 2.0;
+            let nanoseconds = from_file.nanoseconds();
+            let (gigabytes, megabytes) = (images as f64 * 784.0 / 1e9, from_file.peak_bytes as f64 / 1e6);
+            let (seconds, ratio) = (median(from_file.seconds), nanoseconds / resident_nanoseconds);
             writeln!(
                 table,
-                "| {images} | {gigabytes:.2} GB | {threads} | {seconds:.2} | {nanoseconds:.0} | {of_resident:.0} ns | {ratio:.2} | {megabytes:.0} MB |"
+                "| {images} | {gigabytes:.2} GB | {threads} | {seconds:.2} | {nanoseconds:.0} | {resident_nanoseconds:.0} ns | {ratio:.2} | {megabytes:.0} MB |"
             )?;
         }
     }
@@ -79,7 +79,7 @@ struct Digits {
 
 impl Digits {
     fn write(folder: &Path, images: usize) -> Result<Self> {
-        println!("drawing {images} images");
+        println!("generating {images} images");
         let folder = tempfile::tempdir_in(folder).with_context(|| folder.display().to_string())?;
         let files = mnist::FILES.map(|file| folder.path().join(file.name));
         digits::write_both(digits::SEED, Counts { train: images, validation: 10_000 }, &files)?;
@@ -98,11 +98,13 @@ impl Digits {
 
 /// The process that [`Digits::train`] starts.
 pub(crate) fn one(arguments: &[String]) -> ExitCode {
-    let found = || -> Result<ScaleResult> {
-        let [folder, images, threads] = arguments else { anyhow::bail!("a folder, images and threads") };
+    let measure = || -> Result<ScaleResult> {
+        let [folder, images, threads] = arguments else {
+            anyhow::bail!("expected a folder, a number of images and a number of threads")
+        };
         train(folder.into(), images.parse()?, threads.parse()?)
     };
-    match found().and_then(|found| Ok(serde_json::to_string(&found)?)) {
+    match measure().and_then(|result| Ok(serde_json::to_string(&result)?)) {
         Ok(text) => {
             println!("{text}");
             ExitCode::SUCCESS
@@ -114,7 +116,7 @@ pub(crate) fn one(arguments: &[String]) -> ExitCode {
     }
 }
 
-/// Times the steps of each epoch except the first step, which is followed by the evaluation.
+/// Measures the steps of each epoch except the first, which an evaluation follows.
 fn train(folder: PathBuf, images: usize, threads: NonZero<usize>) -> Result<ScaleResult> {
     let is_resident = images == RESIDENT;
     let epochs = if is_resident { RESIDENT_EPOCHS } else { EPOCHS };
@@ -141,8 +143,7 @@ fn train(folder: PathBuf, images: usize, threads: NonZero<usize>) -> Result<Scal
     Ok(ScaleResult { images, seconds: stopwatch.seconds, peak_bytes: peak_bytes() })
 }
 
-/// Runs from the end of an evaluation, which follows an epoch's first step, to the epoch's last
-/// step.
+/// Measures from the end of the evaluation after an epoch's first step to the end of its last step.
 struct Stopwatch {
     steps: usize,
     running_since: Option<Instant>,

@@ -1,5 +1,6 @@
-//! Processes that take turns. Each first reads one line, the job, and then one line with a number
-//! of epochs per turn. Other tools answer in `bench/peers`, this project's engines in [`answer`].
+//! Processes that take turns. A process first reads one line with the job. For each turn it reads
+//! one line with a number of epochs and answers with one line. Other tools answer in `bench/peers`,
+//! this project's engines in [`answer`].
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Seek, Write};
@@ -18,13 +19,13 @@ use serde::{Deserialize, Serialize};
 use crate::engine::Engine;
 use crate::machine::peak_bytes;
 
-/// What to train, and how.
+/// A training for a competitor.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct TrainingJob {
     /// softmax or logistic.
     pub(crate) model: String,
-    /// fused, closed form, autograd or compiled.
-    pub(crate) way: String,
+    /// The source of the gradients: fused, closed form, autograd or compiled.
+    pub(crate) method: String,
     /// The Burn backend for this project's engines. Without a name, the last backend of the build.
     pub(crate) backend: Option<String>,
     /// The experiment, for this project's engines.
@@ -62,15 +63,15 @@ pub(crate) struct Turn {
     pub(crate) peak_bytes: u64,
 }
 
-/// The time that a process gets to exit. A library may have to release a device or many threads.
-const PATIENCE: Duration = Duration::from_secs(if cfg!(test) { 1 } else { 10 });
+/// The time for a process to exit. A library may have to release a device or many threads.
+const EXIT_TIMEOUT: Duration = Duration::from_secs(if cfg!(test) { 1 } else { 10 });
 
-/// A process that answers each line with a line. It is killed on drop if it does not exit.
+/// A process that answers each line with one line. On drop, it is killed if it does not exit.
 pub(crate) struct Process {
     child: Child,
     input: Option<ChildStdin>,
     output: BufReader<ChildStdout>,
-    /// A file, because a pipe that nobody reads would fill.
+    /// The standard error: a file, because a pipe that is not read would fill up.
     errors: File,
 }
 
@@ -82,14 +83,14 @@ impl Process {
         let mut child =
             command.spawn().with_context(|| format!("{} cannot be run", command.get_program().display()))?;
         let input = child.stdin.take();
-        let output = BufReader::new(child.stdout.take().context("a pipe was asked for")?);
+        let output = BufReader::new(child.stdout.take().context("standard output is not a pipe")?);
         Ok(Self { child, input, output, errors })
     }
 
     /// Starts the process and sends the job, without waiting for the answer.
-    pub(crate) fn ask(command: Command, ask: &impl Serialize) -> Result<Self> {
+    pub(crate) fn start_job(command: Command, job: &impl Serialize) -> Result<Self> {
         let mut process = Self::start(command)?;
-        process.say(&serde_json::to_string(ask)?);
+        process.send(&serde_json::to_string(job)?);
         Ok(process)
     }
 
@@ -99,12 +100,12 @@ impl Process {
     }
 
     /// Sends a line and returns the answer.
-    pub(crate) fn line<T: DeserializeOwned>(&mut self, line: &str) -> Result<T> {
-        self.say(line);
+    pub(crate) fn request<T: DeserializeOwned>(&mut self, line: &str) -> Result<T> {
+        self.send(line);
         self.receive()
     }
 
-    fn say(&mut self, line: &str) {
+    fn send(&mut self, line: &str) {
         // A failed write means that the process has exited. The missing answer gives a better
         // error.
         let _ = self.input.as_mut().map(|input| writeln!(input, "{line}").and_then(|()| input.flush()));
@@ -117,19 +118,19 @@ impl Process {
             let mut errors = String::new();
             self.errors.rewind()?;
             self.errors.read_to_string(&mut errors)?;
-            bail!("{}", errors.trim_end().lines().last().unwrap_or("it ended without a word"));
+            bail!("{}", errors.trim_end().lines().last().unwrap_or("it exited without a message"));
         }
-        serde_json::from_str(&answer).with_context(|| format!("it answered {}", answer.trim_end()))
+        serde_json::from_str(&answer).with_context(|| format!("invalid answer: {}", answer.trim_end()))
     }
 }
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // The process should exit at the end of its input. Otherwise it is killed.
+        // The process should exit at the end of its input. If it does not, it is killed.
         drop(self.input.take());
         let start = Instant::now();
         while matches!(self.child.try_wait(), Ok(None)) {
-            if start.elapsed() > PATIENCE {
+            if start.elapsed() > EXIT_TIMEOUT {
                 let _ = self.child.kill();
                 let _ = self.child.wait();
             }
@@ -141,28 +142,28 @@ impl Drop for Process {
 /// Answers as one of this project's engines until the input ends.
 pub(crate) fn answer() -> Result<()> {
     let mut lines = std::io::stdin().lines();
-    let ask: TrainingJob = serde_json::from_str(&lines.next().context("what to train on")??)?;
-    let rows = Rows::of_pixels(ask.size, std::fs::read(&ask.pixels)?, std::fs::read(&ask.labels)?);
-    let gradient = match ask.way.as_str() {
+    let job: TrainingJob = serde_json::from_str(&lines.next().context("the job is missing")??)?;
+    let rows = Rows::of_pixels(job.size, std::fs::read(&job.pixels)?, std::fs::read(&job.labels)?);
+    let gradient = match job.method.as_str() {
         "fused" => GradientSource::Fused,
         "closed form" => GradientSource::ClosedForm,
         "autograd" => GradientSource::Autodiff,
-        other => bail!("way {other:?}: fused, closed form or autograd"),
+        other => bail!("method {other:?}: expected fused, closed form or autograd"),
     };
-    let config = TrainConfig::parse("what to train on", &ask.config, &[])?.with_gradient(gradient);
-    let backend = match &ask.backend {
+    let config = TrainConfig::parse("the job", &job.config, &[])?.with_gradient(gradient);
+    let backend = match &job.backend {
         Some(name) => name.parse::<Backend>().map_err(anyhow::Error::msg)?,
         None => Backend::built()?.pop().context("this build has no backend")?,
     };
-    let engine = Engine::new(&config, &rows, ask.classes, &backend, ask.threads)?;
-    let say = |answer: String| {
+    let engine = Engine::new(&config, &rows, job.classes, &backend, job.threads)?;
+    let send = |answer: String| {
         let mut out = std::io::stdout().lock();
         writeln!(out, "{answer}").and_then(|()| out.flush())
     };
-    say(serde_json::to_string(&Version { version: String::new() })?)?;
+    send(serde_json::to_string(&Version { version: String::new() })?)?;
     for line in lines {
         let (milliseconds, loss) = engine.epochs(line?.trim().parse()?)?;
-        say(serde_json::to_string(&Turn { milliseconds, loss, peak_bytes: peak_bytes() })?)?;
+        send(serde_json::to_string(&Turn { milliseconds, loss, peak_bytes: peak_bytes() })?)?;
     }
     Ok(())
 }
@@ -176,33 +177,33 @@ mod tests {
     fn shell(script: &str) -> Process {
         let mut command = Command::new("sh");
         command.args(["-c", script]);
-        Process::start(command).expect("a shell is there")
+        Process::start(command).expect("sh can be started")
     }
 
     #[test]
     fn a_process_answers_a_line_for_each_line() {
         let mut doubles = shell("while read n; do echo $((2 * n)); done");
-        assert_eq!([1, 21].map(|n| doubles.line::<u32>(&n.to_string()).ok()), [Some(2), Some(42)]);
+        assert_eq!([1, 21].map(|n| doubles.request::<u32>(&n.to_string()).ok()), [Some(2), Some(42)]);
     }
 
     #[test]
-    fn a_process_that_does_not_end_with_its_input_is_ended() {
+    fn a_process_that_ignores_the_end_of_its_input_is_killed() {
         // It prints its process id and then replaces itself with `sleep`.
-        let mut deaf = shell("read n; echo $$; exec sleep 1000");
-        let id = deaf.line::<u32>("1").expect("its id");
+        let mut process = shell("read n; echo $$; exec sleep 1000");
+        let id = process.request::<u32>("1").expect("it prints its id");
         let (sender, receiver) = channel();
         thread::spawn(move || {
-            drop(deaf);
+            drop(process);
             sender.send(())
         });
-        receiver.recv_timeout(6 * PATIENCE).expect("it is ended");
+        receiver.recv_timeout(6 * EXIT_TIMEOUT).expect("it is killed");
         let folder = format!("/proc/{id}");
         assert!(!std::path::Path::new(&folder).exists(), "process {id} still runs");
     }
 
     #[test]
-    fn a_process_that_ends_is_known_by_its_last_words() {
-        let problem = shell("echo first >&2; echo 'no such library' >&2").line::<u32>("1");
+    fn the_error_of_an_exited_process_is_its_last_line() {
+        let problem = shell("echo first >&2; echo 'no such library' >&2").request::<u32>("1");
         assert_eq!(problem.map_err(|problem| problem.to_string()), Err("no such library".to_owned()));
     }
 }

@@ -18,14 +18,14 @@ pub(crate) struct Workload {
 /// Minimum milliseconds.
 #[derive(Clone, Copy)]
 pub(crate) struct MinimumTimes {
-    /// The multiply-adds at the processor's peak.
+    /// The time of the multiply-adds at the processor's peak rate.
     pub(crate) operations: f64,
-    /// One read of the bytes from memory.
+    /// The time to read the bytes from memory once.
     pub(crate) bytes: f64,
 }
 
 impl MinimumTimes {
-    /// Returns the limit: the larger of both.
+    /// Returns the limit: the larger of the two times.
     pub(crate) fn milliseconds(self) -> f64 {
         self.operations.max(self.bytes)
     }
@@ -50,18 +50,18 @@ impl Workload {
 
     /// Returns the minimum time for all bytes.
     pub(crate) fn dense(&self, limit: &Limit) -> MinimumTimes {
-        self.part(limit, 1.0)
+        self.minimum_times(limit, 1.0)
     }
 
     /// Returns the minimum time for the nonzero bytes.
     pub(crate) fn sparse(&self, limit: &Limit) -> MinimumTimes {
-        self.part(limit, self.density)
+        self.minimum_times(limit, self.density)
     }
 
-    fn part(&self, limit: &Limit, part: f64) -> MinimumTimes {
+    fn minimum_times(&self, limit: &Limit, fraction: f64) -> MinimumTimes {
         MinimumTimes {
-            operations: 1e3 * self.multiply_adds * part / limit.multiply_adds_per_second,
-            bytes: 1e3 * self.bytes * part / limit.bytes_per_second,
+            operations: 1e3 * self.multiply_adds * fraction / limit.multiply_adds_per_second,
+            bytes: 1e3 * self.bytes * fraction / limit.bytes_per_second,
         }
     }
 }

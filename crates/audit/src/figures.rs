@@ -12,7 +12,8 @@ use crate::analysis::{blocks, hardest_batch, steps_until_repeat, stop_with};
 pub struct PlannedFigure {
     /// The name for `--only`.
     pub id: &'static str,
-    /// The names of the runs that the figure shows. The name of a group of seeds means all its runs.
+    /// The names of the runs that the figure shows. The name of a group of seeds stands for all its
+    /// runs.
     pub needs: &'static [&'static str],
     /// Draws the figure from the runs.
     pub make: fn(&Runs) -> Figure,

@@ -1,5 +1,5 @@
-//! Draws figures as SVG and PNG. The font in `assets/` gives the width of text, and its letters in a
-//! PNG. No system font is used.
+//! Draws figures as SVG and PNG. The font in `assets/` gives the width of text, and its letters in
+//! a PNG. No system font is used.
 
 use std::sync::OnceLock;
 

@@ -5,8 +5,8 @@ use std::ops::Range;
 /// A figure: its title, caption and content.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Figure {
-    /// `figure-1` to `figure-8` are figures of the report. The audit's figures are named after their
-    /// task.
+    /// `figure-1` to `figure-8` are figures of the report. The audit's figures are named after
+    /// their task.
     pub id: &'static str,
     /// The title, in a few words.
     pub title: String,

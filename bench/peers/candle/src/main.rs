@@ -1,5 +1,5 @@
-//! Both models in candle, asked as `turns.py` beside it says: by its autodiff (`nn`'s loss,
-//! backward, `SGD`), or by the closed form in its tensor operations.
+//! Both models in candle, with the protocol of `turns.py`: by autodiff (`nn`'s loss, backward,
+//! `SGD`), or by the closed form in tensor operations.
 
 #![allow(clippy::print_stdout, reason = "this is a program")]
 
@@ -12,7 +12,7 @@ use serde::Deserialize;
 #[derive(Deserialize)]
 struct TrainingJob {
     model: String,
-    way: String,
+    method: String,
     pixels: String,
     labels: String,
     rows: usize,
@@ -23,7 +23,7 @@ struct TrainingJob {
     precision: String,
 }
 
-/// The rows in batches, cut once: views, as `narrow` gives them.
+/// The rows, split once into batches: views that `narrow` returns.
 struct Rows {
     is_softmax: bool,
     columns: usize,
@@ -35,24 +35,24 @@ struct Rows {
 struct Batch {
     /// `[n, d]`
     x: Tensor,
-    /// `[n]`, the classes; or `[n, 1]`, as floats, for the logistic model.
+    /// The classes, `[n]`; for the logistic model floats, `[n, 1]`.
     y: Tensor,
-    /// `[n, k]`, a 1 for each row's class.
+    /// `[n, k]`, with a 1 for the class of each row.
     one_hot: Tensor,
 }
 
 fn main() -> Result<()> {
     let mut line = String::new();
     std::io::stdin().read_line(&mut line)?;
-    let ask: TrainingJob = serde_json::from_str(&line).expect("what to train");
-    let rows = Rows::read(&ask)?;
+    let job: TrainingJob = serde_json::from_str(&line).expect("the job");
+    let rows = Rows::read(&job)?;
     println!("{}", serde_json::json!({ "version": "candle 0.11.1" }));
     for line in std::io::stdin().lines() {
         let epochs: usize = line?.trim().parse().expect("a number of epochs");
-        let (milliseconds, loss) = match ask.way.as_str() {
-            "autograd" => rows.by_autograd(ask.features, epochs)?,
-            "closed form" => rows.by_closed_form(ask.features, epochs)?,
-            other => panic!("way {other:?}"),
+        let (milliseconds, loss) = match job.method.as_str() {
+            "autograd" => rows.by_autograd(job.features, epochs)?,
+            "closed form" => rows.by_closed_form(job.features, epochs)?,
+            other => panic!("method {other:?}"),
         };
         let answer = serde_json::json!({ "milliseconds": milliseconds, "loss": loss, "peak_bytes": peak_bytes() });
         println!("{answer}");
@@ -61,15 +61,15 @@ fn main() -> Result<()> {
 }
 
 impl Rows {
-    fn read(ask: &TrainingJob) -> Result<Self> {
-        let (n, d, batch) = (ask.rows / ask.batch * ask.batch, ask.features, ask.batch);
-        let dtype = if ask.precision == "float64" { DType::F64 } else { DType::F32 };
-        let mut pixels = std::fs::read(&ask.pixels)?;
+    fn read(job: &TrainingJob) -> Result<Self> {
+        let (n, d, batch) = (job.rows / job.batch * job.batch, job.features, job.batch);
+        let dtype = if job.precision == "float64" { DType::F64 } else { DType::F32 };
+        let mut pixels = std::fs::read(&job.pixels)?;
         pixels.truncate(n * d);
-        let mut labels = std::fs::read(&ask.labels)?;
+        let mut labels = std::fs::read(&job.labels)?;
         labels.truncate(n);
-        let is_softmax = ask.model == "softmax";
-        let columns = if is_softmax { ask.classes } else { 1 };
+        let is_softmax = job.model == "softmax";
+        let columns = if is_softmax { job.classes } else { 1 };
         let x: Vec<f64> = pixels.iter().map(|&pixel| f64::from(pixel) / 127.5 - 1.0).collect();
         let x = Tensor::from_vec(x, (n, d), &Device::Cpu)?.to_dtype(dtype)?;
         let classes: Vec<u32> = labels.iter().copied().map(u32::from).collect();
@@ -82,15 +82,15 @@ impl Rows {
             .collect();
         let one_hot = Tensor::from_vec(one_hot, (n, columns), &Device::Cpu)?.to_dtype(dtype)?;
         let y = if is_softmax { Tensor::from_vec(classes, n, &Device::Cpu)? } else { one_hot.clone() };
-        let cut = |first: usize| {
+        let batch_at = |first: usize| {
             let part = |tensor: &Tensor| tensor.narrow(0, first * batch, batch);
             Ok(Batch { x: part(&x)?, y: part(&y)?, one_hot: part(&one_hot)? })
         };
-        let batches = (0..n / batch).map(cut).collect::<Result<_>>()?;
-        Ok(Self { is_softmax, columns, dtype, learning_rate: ask.learning_rate, batches })
+        let batches = (0..n / batch).map(batch_at).collect::<Result<_>>()?;
+        Ok(Self { is_softmax, columns, dtype, learning_rate: job.learning_rate, batches })
     }
 
-    /// Milliseconds of each epoch, and the last loss.
+    /// Returns the milliseconds of each epoch and the last loss.
     fn by_autograd(&self, d: usize, epochs: usize) -> Result<(Vec<f64>, f64)> {
         let weight = Var::zeros((self.columns, d), self.dtype, &Device::Cpu)?;
         let bias = Var::zeros(self.columns, self.dtype, &Device::Cpu)?;
@@ -108,11 +108,11 @@ impl Rows {
                 optimizer.backward_step(&loss)?;
                 last = Some(loss);
             }
-            last.expect("a batch at least").to_dtype(DType::F64)?.to_scalar()
+            last.expect("there is at least one batch").to_dtype(DType::F64)?.to_scalar()
         })
     }
 
-    /// Milliseconds of each epoch, and the last loss.
+    /// Returns the milliseconds of each epoch and the last loss.
     fn by_closed_form(&self, d: usize, epochs: usize) -> Result<(Vec<f64>, f64)> {
         let mut weight = Tensor::zeros((d, self.columns), self.dtype, &Device::Cpu)?;
         let mut bias = Tensor::zeros(self.columns, self.dtype, &Device::Cpu)?;
@@ -132,13 +132,13 @@ impl Rows {
                 bias = (bias.clone() - residual.sum(0)?)?;
                 last = Some(loss);
             }
-            last.expect("a batch at least").to_dtype(DType::F64)?.to_scalar()
+            last.expect("there is at least one batch").to_dtype(DType::F64)?.to_scalar()
         })
     }
 }
 
-/// `max(z, 0) - y z + ln(1 + e^-|z|)`: candle's own takes the logarithm of a sigmoid, which is not
-/// finite where that is 0.
+/// Returns `max(z, 0) - y z + ln(1 + e^-|z|)`. candle's loss takes the logarithm of a sigmoid, which
+/// is not finite if the sigmoid is 0.
 fn cross_entropy_of_two(logits: &Tensor, y: &Tensor) -> Result<Tensor> {
     let tail = (logits.abs()?.neg()?.exp()? + 1.0)?.log()?;
     (logits.relu()? - (logits * y)?)? + tail
@@ -154,7 +154,7 @@ fn timed(epochs: usize, mut epoch: impl FnMut() -> Result<f64>) -> Result<(Vec<f
     Ok((milliseconds, loss))
 }
 
-/// The most memory that this process held; 0 where the system does not say.
+/// Returns the peak memory of this process in bytes, or 0 if the system does not provide it.
 fn peak_bytes() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));

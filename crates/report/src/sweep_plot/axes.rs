@@ -68,9 +68,9 @@ impl KeyAxis {
 
 /// Returns the positions of numbers, and whether the axis is logarithmic.
 ///
-/// The axis is logarithmic if no number is negative and the positive ones span at least two decades,
-/// unless they are about evenly spaced, as seeds are. On a logarithmic axis, 0 is to the left of the
-/// smallest positive number.
+/// The axis is logarithmic if no number is negative and the positive ones span at least two
+/// decades, unless they are about evenly spaced, as seeds are. On a logarithmic axis, 0 is to the
+/// left of the smallest positive number.
 fn positions(numbers: &[f64]) -> (Vec<f64>, bool) {
     let mut positive: Vec<f64> = numbers.iter().copied().filter(|number| *number > 0.0).collect();
     positive.sort_by(f64::total_cmp);
