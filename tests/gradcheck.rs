@@ -4,7 +4,7 @@ use burn::module::Param;
 use burn::tensor::{DType, Device, FloatDType, Int, Tensor, TensorData};
 use chainrule::backend::Backend;
 use chainrule_gradcheck::{
-    Finding, Options, Report, Witness, check, compare, compare_without_autodiff, controls, f64_works,
+    DifferencePrecision, Finding, Options, Report, check, compare, compare_without_autodiff, controls, f64_works,
 };
 use chainrule_models::{
     Classifier, Gradient, L2, LogisticRegression, LogisticRegressionConfig, SoftmaxRegression, SoftmaxRegressionConfig,
@@ -76,8 +76,9 @@ fn has(report: &Report, is_it: impl Fn(&Finding) -> bool) -> bool {
 #[test]
 fn both_models_pass_with_both_gradients_on_every_backend() {
     for (device, dtype) in devices_and_precisions() {
-        let witness = if f64_works(&device) { Witness::F64 } else { Witness::Own };
-        let options = Options { witness, ..Options::default() };
+        let difference_precision =
+            if f64_works(&device) { DifferencePrecision::F64 } else { DifferencePrecision::SameAsParameters };
+        let options = Options { difference_precision, ..Options::default() };
         for l2 in [L2::NONE, SOME, L2 { penalize_bias: true, ..SOME }] {
             let (one, two) = (softmax_problem(&device, dtype), logistic_problem(&device, dtype));
             let one = one.compare(l2, one.closed_form(l2), &options);
@@ -110,7 +111,7 @@ fn is_caught(spoil: impl Fn(Gradient, &Problem<SoftmaxRegression>) -> Gradient) 
     let wrong = spoil(problem.closed_form(SOME), &problem);
     let report = problem.compare(SOME, wrong, &Options::default());
     assert!(!report.passed() && report.failed() > 0, "{report}");
-    assert!(has(&report, |f| matches!(f, Finding::OddOneOut { source } if source == "closed-form")), "{report}");
+    assert!(has(&report, |f| matches!(f, Finding::SingleOutlier { source } if source == "closed-form")), "{report}");
     assert_eq!(report.parameters.iter().map(|p| p.sources[0].failed).sum::<usize>(), 0, "autodiff is right: {report}");
 }
 

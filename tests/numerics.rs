@@ -10,7 +10,7 @@ use chainrule_core::{History, Preprocessing};
 use chainrule_data::{Rows, sha256};
 use chainrule_engines::{Examples, Expansion, train_model_by_tensors};
 use chainrule_kernels::Isa;
-use chainrule_solve::NUMERICS;
+use chainrule_solve::NUMERICS_VERSION;
 use chainrule_tests_macros::test;
 use serde::{Deserialize, Serialize};
 
@@ -51,22 +51,26 @@ fn trainings_come_to_the_same_bits_until_the_version_of_the_numerics_is_raised()
     let path = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/numerics.json"));
     let mut golden: Golden =
         std::fs::read(&path).map(|bytes| serde_json::from_slice(&bytes).unwrap()).unwrap_or_default();
-    assert!(golden.numerics <= NUMERICS, "{} is of a later version than NUMERICS, {NUMERICS}", path.display());
+    assert!(
+        golden.numerics <= NUMERICS_VERSION,
+        "{} is of a later version than NUMERICS_VERSION, {NUMERICS_VERSION}",
+        path.display()
+    );
     let backends = [Backend::Flex, Backend::Ndarray].into_iter().filter(Backend::is_built);
     let found: BTreeMap<String, BTreeMap<String, String>> =
         backends.map(|backend| (place(&backend), digests(&backend.device().unwrap()))).collect();
     if std::env::var_os("CHAINRULE_RENEW").is_some() {
-        if golden.numerics < NUMERICS {
-            golden = Golden { numerics: NUMERICS, ..Golden::default() };
+        if golden.numerics < NUMERICS_VERSION {
+            golden = Golden { numerics: NUMERICS_VERSION, ..Golden::default() };
         }
         for (place, digests) in &found {
             let known = golden.digests.entry(place.clone()).or_default();
-            assert_eq!(changed(known, digests), no_names(), "raise NUMERICS, and renew again");
+            assert_eq!(changed(known, digests), no_names(), "raise NUMERICS_VERSION, and renew again");
             known.clone_from(digests);
         }
         std::fs::write(&path, serde_json::to_string_pretty(&golden).unwrap() + "\n").unwrap();
     }
-    assert_eq!(golden.numerics, NUMERICS, "CHAINRULE_RENEW=1 notes the bits of the new version");
+    assert_eq!(golden.numerics, NUMERICS_VERSION, "CHAINRULE_RENEW=1 notes the bits of the new version");
     let unknown: Vec<&str> =
         found.keys().filter(|place| !golden.digests.contains_key(*place)).map(String::as_str).collect();
     for (place, digests) in &found {
@@ -74,7 +78,7 @@ fn trainings_come_to_the_same_bits_until_the_version_of_the_numerics_is_raised()
         assert_eq!(
             changed(known, digests),
             no_names(),
-            "on {place} these come to other bits: raise chainrule_solve::NUMERICS where that is meant, \
+            "on {place} these come to other bits: raise chainrule_solve::NUMERICS_VERSION where that is meant, \
              and note them with CHAINRULE_RENEW=1"
         );
         assert_eq!(known.keys().collect::<Vec<_>>(), digests.keys().collect::<Vec<_>>(), "CHAINRULE_RENEW=1 adds them");

@@ -226,7 +226,7 @@ fn each_ending_is_told_and_keeps_the_weights() {
         fit(&minimum_of("softmax.toml", &[&common[..], more].concat(), tolerance), &data, &device(), observer)
     };
     let used_up = find(&["optimum.max_iterations=6"], "optimum.tolerance=1e-9", &mut ());
-    assert_eq!((used_up.ending, used_up.steps), (Ending::UsedUp, 6));
+    assert_eq!((used_up.ending, used_up.steps), (Ending::IterationsUsedUp, 6));
     let interrupted = find(&[], "optimum.tolerance=1e-9", &mut StopAfter(4));
     assert_eq!((interrupted.ending, interrupted.steps), (Ending::Interrupted, 4));
     // f32 cannot reach this tolerance.

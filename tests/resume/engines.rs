@@ -174,7 +174,10 @@ fn a_checkpoint_of_another_training_is_refused() {
         let error = from(checkpoint).err().unwrap().to_string();
         assert!(error.starts_with("the checkpoint of step ") && error.contains(expected), "{error}");
     };
-    refused(kept("softmax.toml", &["data.classes=[1,2,3]"]), "is another training's: its parameters are not 784 x 10");
+    refused(
+        kept("softmax.toml", &["data.classes=[1,2,3]"]),
+        "belongs to another training: its parameters are not 784 x 10",
+    );
     refused(kept("softmax-optimum.toml", &[]), "descent.solver");
     let mut state = serde_json::to_value(kept("softmax.toml", &[])).unwrap();
     state["steps"] = 7.into();

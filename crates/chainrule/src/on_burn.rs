@@ -4,7 +4,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use chacha20::ChaCha8Rng;
 use chainrule_core::{GradientSource, ModelKind, Parameters, Precision, TrainConfig, WeightNorms};
 use chainrule_engines::{Examples, Expansion, float_type, with_parameters};
-use chainrule_gradcheck::{Options, Report, Witness, compare, f64_works};
+use chainrule_gradcheck::{DifferencePrecision, Options, Report, compare, f64_works};
 use chainrule_models::{
     Classifier, L2, LogisticRegressionConfig, SoftmaxRegressionConfig, Targets, WeightNorm, closed_form, objective,
     to_precision, weight_norm,
@@ -54,10 +54,10 @@ fn check<M: Classifier, L: Label>(
     config: TrainConfig,
     device: &Device,
 ) -> Result<Report, Error> {
-    let (witness, precision) = match config.descent().precision {
-        Precision::F64 => (Witness::Own, Precision::F64),
-        Precision::F32 if f64_works(device) => (Witness::F64, Precision::F32),
-        Precision::F32 => (Witness::Own, Precision::F32),
+    let (difference_precision, precision) = match config.descent().precision {
+        Precision::F64 => (DifferencePrecision::SameAsParameters, Precision::F64),
+        Precision::F32 if f64_works(device) => (DifferencePrecision::F64, Precision::F32),
+        Precision::F32 => (DifferencePrecision::SameAsParameters, Precision::F32),
     };
     let [d, k] = model.linear().weight.dims();
     let mut rng = ChaCha8Rng::seed_from_u64(config.descent().shuffle.seed);
@@ -87,7 +87,7 @@ fn check<M: Classifier, L: Label>(
     let l2 = L2 { strength: config.objective().l2, penalize_bias: config.objective().penalize_bias };
     let by_hand = closed_form(&model, features.clone(), targets.clone(), l2).gradient.into_params(model.linear());
     let loss = |model: &M| objective(model, features.clone(), targets.clone(), l2);
-    let options = Options { witness, seed: config.descent().shuffle.seed, ..Options::default() };
+    let options = Options { difference_precision, seed: config.descent().shuffle.seed, ..Options::default() };
     Ok(compare(&model, loss, &[("closed form", by_hand)], &options))
 }
 

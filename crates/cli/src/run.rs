@@ -12,7 +12,7 @@ use chainrule_core::{GradientSource, TrainConfig, WeightNorms};
 use chainrule_data::Provenance;
 use chainrule_kernels::Isa;
 use chainrule_records::{Divergence, Manifest, RunFolder, Seconds, Summary, Versions};
-use chainrule_solve::{DeviceLost, Ending, NUMERICS, TrainError, Trained, dropped_rows};
+use chainrule_solve::{Ending, NUMERICS_VERSION, PartialResults, TrainError, Trained, dropped_rows};
 
 use crate::checkpoints::CheckpointObserver;
 use crate::rows::PreparedRows;
@@ -48,7 +48,7 @@ pub(crate) fn manifest(config: &TrainConfig, machine: &Machine, source: &Provena
         versions: Versions {
             chainrule: env!("CARGO_PKG_VERSION").to_owned(),
             git_revision: env!("CHAINRULE_REVISION").to_owned(),
-            numerics: NUMERICS,
+            numerics: NUMERICS_VERSION,
             burn: env!("CHAINRULE_BURN").to_owned(),
         },
         backend: machine.backend().to_string(),
@@ -152,7 +152,7 @@ impl Run<'_> {
     }
 
     /// Saves the results so far after the device or the data was lost. Returns the error to report.
-    fn save_partial_results(&self, lost: &DeviceLost, problem: &str, detail: &str) -> anyhow::Error {
+    fn save_partial_results(&self, lost: &PartialResults, problem: &str, detail: &str) -> anyhow::Error {
         let save = || -> Result<String> {
             self.folder.write_history(&lost.history)?;
             let Some((step, parameters)) = &lost.parameters else { return Ok(String::new()) };

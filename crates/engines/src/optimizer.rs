@@ -15,7 +15,7 @@ use burn::optim::{
 use burn::tensor::{DType, Device, Tensor, TensorData};
 use chainrule_core::UpdateRule;
 use chainrule_models::Gradient;
-use chainrule_solve::{ANOTHER_OPTIMIZER, OptimizerState};
+use chainrule_solve::{OPTIMIZER_MISMATCH, OptimizerState};
 
 /// Updates the parameters of a linear layer from their gradient.
 pub(crate) trait Optimizer: Send {
@@ -101,7 +101,7 @@ impl<O: RestorableOptimizer> Optimizer for StatefulOptimizer<O> {
         let memory = match (memory, self.remembers) {
             (Some(memory), true) => memory,
             (None, false) => return Ok(()),
-            _ => return Err(ANOTHER_OPTIMIZER.to_owned()),
+            _ => return Err(OPTIMIZER_MISMATCH.to_owned()),
         };
         self.weight = Some(restored::<O, 2>(memory, "weight", &linear.weight)?);
         self.bias = linear.bias.as_ref().map(|bias| restored::<O, 1>(memory, "bias", bias)).transpose()?;
@@ -134,7 +134,7 @@ fn restored<O: RestorableOptimizer, const D: usize>(
 ) -> Result<O::State<D>, String> {
     let like = param.val();
     let part = ParameterState { memory, prefix, shape: like.dims(), device: like.device(), dtype: like.dtype() };
-    O::restored(&part).ok_or_else(|| format!("{ANOTHER_OPTIMIZER}, or its memory of the {prefix} has another size"))
+    O::restored(&part).ok_or_else(|| format!("{OPTIMIZER_MISMATCH}, or its memory of the {prefix} has another size"))
 }
 
 /// The saved state of one parameter.

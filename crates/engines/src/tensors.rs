@@ -58,7 +58,7 @@ impl Weights {
         let k = if config.model().kind == ModelKind::Logistic { 2 } else { columns };
         let read = |examples: &Examples| {
             let labels = examples.labels.clone().try_into_vec_as::<u8>();
-            labels.map_err(|error| lost(error).lost(History::default(), None))
+            labels.map_err(|error| lost(error).into_train_error(History::default(), None))
         };
         let labels = [read(splits[0])?, read(splits[1])?];
         let names = class_names(config, k);

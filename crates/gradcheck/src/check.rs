@@ -3,7 +3,7 @@
 use chacha20::ChaCha8Rng;
 use rand::{RngExt, SeedableRng};
 
-use crate::report::{Finding, Mismatch, ParameterReport, Report, SourceReport};
+use crate::report::{Finding, GradientReport, Mismatch, ParameterReport, Report};
 use crate::slope::{Slope, noise, slope};
 use crate::{Options, Search};
 
@@ -217,7 +217,7 @@ impl<'a> Checker<'a> {
     }
 
     fn check_parameter(&mut self, parameter: usize) {
-        let empty = SourceReport { passed: 0, failed: 0, unresolved: 0, worst: None };
+        let empty = GradientReport { passed: 0, failed: 0, unresolved: 0, worst: None };
         self.report.parameters.push(ParameterReport {
             name: self.parameters[parameter].name.clone(),
             shape: self.parameters[parameter].shape.clone(),
@@ -424,9 +424,9 @@ impl<'a> Checker<'a> {
             return;
         }
         if let [odd] = failing[..] {
-            self.report.findings.push(Finding::OddOneOut { source: self.gradients[odd].name.clone() });
+            self.report.findings.push(Finding::SingleOutlier { source: self.gradients[odd].name.clone() });
         } else if failing.len() == self.gradients.len() && self.gradients_agree() {
-            self.report.findings.push(Finding::LossIsOdd);
+            self.report.findings.push(Finding::LossMismatch);
         }
     }
 

@@ -64,7 +64,7 @@ impl fmt::Display for Controls {
 ///
 /// Call it once on a module before you trust a pass: a checker that cannot fail proves nothing.
 pub fn controls<M: Module>(module: &M, loss: impl Fn(&M) -> Tensor<1>, options: &Options) -> Controls {
-    let subject = FlatModule::new(module, loss, options.witness);
+    let subject = FlatModule::new(module, loss, options.difference_precision);
     let right = subject.autodiff(&subject.point);
     let wrong: Vec<(&str, Option<Gradient>)> = CORRUPTIONS
         .iter()

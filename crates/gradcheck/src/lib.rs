@@ -45,9 +45,9 @@ pub use controls::{Control, Controls, controls};
 #[cfg(feature = "burn")]
 pub use module::{check, check_output, compare, compare_without_autodiff, f64_works};
 #[cfg(feature = "burn")]
-pub use options::Witness;
+pub use options::DifferencePrecision;
 pub use options::{Options, Search};
-pub use report::{Finding, Mismatch, ParameterReport, Report, SourceReport};
+pub use report::{Finding, GradientReport, Mismatch, ParameterReport, Report};
 pub use slope::{Slope, noise, slope};
 
 #[cfg(doctest)]

@@ -9,7 +9,7 @@ use burn::tensor::{DType, Device, FloatDType, Tensor, TensorData};
 use chacha20::ChaCha8Rng;
 use rand::{RngExt, SeedableRng};
 
-use crate::{Finding, Gradient, Options, Parameter, Report, Witness, check_slices};
+use crate::{DifferencePrecision, Finding, Gradient, Options, Parameter, Report, check_slices};
 
 /// The name of Burn's autodiff in reports.
 const AUTODIFF: &str = "autodiff";
@@ -37,7 +37,7 @@ pub fn compare<M: Module>(
     gradients: &[(&str, GradientsParams)],
     options: &Options,
 ) -> Report {
-    let subject = FlatModule::new(module, loss, options.witness);
+    let subject = FlatModule::new(module, loss, options.difference_precision);
     let autodiff = subject.autodiff(&subject.point);
     let others = gradients.iter().map(|(name, gradient)| subject.gradient(name, gradient));
     let gradients: Vec<Gradient> = std::iter::once(autodiff).chain(others).collect();
@@ -52,7 +52,7 @@ pub fn compare_without_autodiff<M: Module>(
     gradients: &[(&str, GradientsParams)],
     options: &Options,
 ) -> Report {
-    let subject = FlatModule::new(module, loss, options.witness);
+    let subject = FlatModule::new(module, loss, options.difference_precision);
     let gradients: Vec<Gradient> = gradients.iter().map(|(name, gradient)| subject.gradient(name, gradient)).collect();
     subject.check(&gradients, options)
 }
@@ -96,19 +96,20 @@ pub(crate) struct FlatModule<M, F> {
     /// The type of the parameters. If they differ, the least precise one.
     dtype: DType,
     /// The type in which the loss is evaluated for the differences.
-    witness: DType,
-    lacks_witness: bool,
+    difference_precision: DType,
+    lacks_f64: bool,
 }
 
 impl<M: Module, F: Fn(&M) -> Tensor<1>> FlatModule<M, F> {
-    pub(crate) fn new(module: &M, loss: F, witness: Witness) -> Self {
+    pub(crate) fn new(module: &M, loss: F, difference_precision: DifferencePrecision) -> Self {
         let module = module.clone().train();
         let mut layout = ParameterLayout::default();
         module.visit(&mut layout);
         let dtype =
             layout.dtypes.iter().copied().max_by(|a, b| epsilon(*a).total_cmp(&epsilon(*b))).unwrap_or(DType::F32);
         let has_f64 = layout.devices.iter().all(f64_works);
-        let witness_dtype = if witness == Witness::F64 && has_f64 { DType::F64 } else { dtype };
+        let witness_dtype =
+            if difference_precision == DifferencePrecision::F64 && has_f64 { DType::F64 } else { dtype };
         Self {
             module,
             loss,
@@ -116,8 +117,8 @@ impl<M: Module, F: Fn(&M) -> Tensor<1>> FlatModule<M, F> {
             point: layout.point,
             ids: layout.ids,
             dtype,
-            witness: witness_dtype,
-            lacks_witness: witness == Witness::F64 && !has_f64,
+            difference_precision: witness_dtype,
+            lacks_f64: difference_precision == DifferencePrecision::F64 && !has_f64,
         }
     }
 
@@ -136,7 +137,7 @@ impl<M: Module, F: Fn(&M) -> Tensor<1>> FlatModule<M, F> {
 
     /// The loss at a point, in the type for the differences.
     pub(crate) fn value(&self, point: &[f64]) -> f64 {
-        (self.loss)(&self.at(point, self.witness)).inner().into_scalar::<f64>()
+        (self.loss)(&self.at(point, self.difference_precision)).inner().into_scalar::<f64>()
     }
 
     /// Burn's autodiff at a point, in the parameters' own type.
@@ -161,8 +162,8 @@ impl<M: Module, F: Fn(&M) -> Tensor<1>> FlatModule<M, F> {
 
     pub(crate) fn check(&self, gradients: &[Gradient], options: &Options) -> Report {
         let mut report = self.check_at(&self.point, gradients, options);
-        if self.lacks_witness {
-            report.findings.push(Finding::NoWitness);
+        if self.lacks_f64 {
+            report.findings.push(Finding::NoF64);
         }
         if fails(&report, AUTODIFF) && self.is_right_nearby(options) {
             report.findings.push(Finding::RightNearby { source: AUTODIFF.to_owned() });
@@ -172,7 +173,7 @@ impl<M: Module, F: Fn(&M) -> Tensor<1>> FlatModule<M, F> {
 
     fn check_at(&self, point: &[f64], gradients: &[Gradient], options: &Options) -> Report {
         let mut value = |point: &[f64]| self.value(point);
-        check_slices(&self.parameters, point, &mut value, epsilon(self.witness), gradients, options)
+        check_slices(&self.parameters, point, &mut value, epsilon(self.difference_precision), gradients, options)
     }
 
     /// Whether autodiff agrees with the differences at a random point nearby.

@@ -20,7 +20,7 @@ pub struct Options {
     pub cotangents: usize,
     /// The type in which the loss is evaluated for the differences.
     #[cfg(feature = "burn")]
-    pub witness: Witness,
+    pub difference_precision: DifferencePrecision,
 }
 
 /// Which slopes are checked.
@@ -45,7 +45,7 @@ pub enum Search {
 /// The type in which the loss is evaluated for the differences.
 #[cfg(feature = "burn")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Witness {
+pub enum DifferencePrecision {
     /// The parameters' own type, whatever its precision.
     Own,
     /// f64, at the same values. This gives much narrower bounds for an f32 gradient. The loss must
@@ -65,7 +65,7 @@ impl Default for Options {
             seed: 0,
             cotangents: 3,
             #[cfg(feature = "burn")]
-            witness: Witness::Own,
+            difference_precision: DifferencePrecision::SameAsParameters,
         }
     }
 }

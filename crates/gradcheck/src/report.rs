@@ -39,12 +39,12 @@ pub struct ParameterReport {
     /// The number of kinks, where the one-sided slopes differ and every gradient lies between them.
     pub kinks: usize,
     /// The result for each gradient, in the order of [`Report::sources`].
-    pub sources: Vec<SourceReport>,
+    pub sources: Vec<GradientReport>,
 }
 
 /// The result for one gradient of one parameter.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct SourceReport {
+pub struct GradientReport {
     /// The number of comparisons that agree within a bound that would reveal a wrong gradient.
     pub passed: usize,
     /// The number of comparisons in which the gradient cannot be right if the differences are.
@@ -118,13 +118,13 @@ pub enum Finding {
         value: String,
     },
     /// One gradient disagrees with the differences, and all others agree with them.
-    OddOneOut {
+    SingleOutlier {
         /// The gradient.
         source: String,
     },
     /// All gradients agree with each other, but none agrees with the differences. They may belong
     /// to another loss.
-    LossIsOdd,
+    LossMismatch,
     /// The failing gradient is right nearby: at this point it takes the wrong side of a kink in an
     /// intermediate step.
     RightNearby {
@@ -132,7 +132,7 @@ pub enum Finding {
         source: String,
     },
     /// The device cannot evaluate the loss in f64, so the parameters' own type was used.
-    NoWitness,
+    NoF64,
 }
 
 impl Finding {
@@ -144,10 +144,10 @@ impl Finding {
             | Finding::NoParameters
             | Finding::Constant
             | Finding::NotFinite { .. }
-            | Finding::OddOneOut { .. }
-            | Finding::LossIsOdd => true,
+            | Finding::SingleOutlier { .. }
+            | Finding::LossMismatch => true,
             Finding::Unreached { matters, .. } => *matters,
-            Finding::RightNearby { .. } | Finding::NoWitness => false,
+            Finding::RightNearby { .. } | Finding::NoF64 => false,
         }
     }
 }
@@ -190,7 +190,7 @@ impl Report {
         assert!(self.passed(), "{self}");
     }
 
-    fn sources_of_all(&self) -> impl Iterator<Item = &SourceReport> {
+    fn sources_of_all(&self) -> impl Iterator<Item = &GradientReport> {
         self.parameters.iter().flat_map(|parameter| &parameter.sources)
     }
 
@@ -249,7 +249,7 @@ impl fmt::Display for Report {
         }
         for parameter in &self.parameters {
             for (name, source) in self.sources.iter().zip(&parameter.sources) {
-                let SourceReport { passed, failed, unresolved, worst } = source;
+                let GradientReport { passed, failed, unresolved, worst } = source;
                 write!(
                     f,
                     "  {} {:?}, {name}: {} checked, {passed} passed",
@@ -300,10 +300,10 @@ impl fmt::Display for Finding {
             Finding::NotFinite { source, parameter, index, value } => {
                 write!(f, "{source} is {value} at {parameter} {index:?}")
             }
-            Finding::OddOneOut { source } => {
+            Finding::SingleOutlier { source } => {
                 write!(f, "{source} is the odd one out: all else agrees with the differences")
             }
-            Finding::LossIsOdd => {
+            Finding::LossMismatch => {
                 write!(
                     f,
                     "the gradients agree with each other but not with the differences: do they belong to another loss?"
@@ -315,7 +315,7 @@ impl fmt::Display for Finding {
                     "{source} is right nearby: at this very point it takes the wrong side of a kink in some intermediate step"
                 )
             }
-            Finding::NoWitness => write!(f, "this device has no f64: the parameters' own type was the witness"),
+            Finding::NoF64 => write!(f, "this device has no f64: the parameters' own type was the witness"),
         }
     }
 }

@@ -9,7 +9,8 @@ use burn::optim::GradientsParams;
 use burn::tensor::activation::softmax;
 use burn::tensor::{DType, Device, Distribution, FloatDType, Tensor, TensorData};
 use chainrule_gradcheck::{
-    Finding, Gradient, Options, Parameter, Report, Search, Witness, check, check_output, check_slices, compare,
+    DifferencePrecision, Finding, Gradient, Options, Parameter, Report, Search, check, check_output, check_slices,
+    compare,
 };
 
 /// Returns pseudorandom numbers from -1 to 1, the same in every run.
@@ -71,7 +72,7 @@ fn a_million_parameters_are_checked_along_directions() {
         let x = x.clone().cast(FloatDType::from(model.weight.val().dtype()));
         model.forward(x).square().mean()
     };
-    let report = check(&model, loss, &Options { witness: Witness::F64, ..Options::default() });
+    let report = check(&model, loss, &Options { difference_precision: DifferencePrecision::F64, ..Options::default() });
     report.assert_pass();
     assert!(!report.exhaustive);
     assert_eq!(report.parameters.iter().map(|p| p.name.as_str()).collect::<Vec<_>>(), ["weight", "bias"]);
@@ -146,7 +147,7 @@ fn a_gradient_of_another_loss_is_told() {
         ["a", "b"].map(|name| Gradient { name: name.into(), values: values.clone(), epsilon: f64::EPSILON });
     let mut cube = |x: &[f64]| x.iter().map(|x| x.powi(3)).sum::<f64>();
     let report = check_slices(&parameters, &[1.0, 2.0], &mut cube, f64::EPSILON, &gradients, &Options::default());
-    assert!(has(&report, |f| matches!(f, Finding::LossIsOdd)), "{report}");
+    assert!(has(&report, |f| matches!(f, Finding::LossMismatch)), "{report}");
     // For their own loss the same gradients pass.
     let mut square = |x: &[f64]| x.iter().map(|x| x * x).sum::<f64>();
     check_slices(&parameters, &[1.0, 2.0], &mut square, f64::EPSILON, &gradients, &Options::default()).assert_pass();
@@ -160,7 +161,7 @@ fn what_the_differences_cannot_resolve_is_no_pass() {
     let z = Param::from_tensor(Tensor::<1>::from_data([1.0], (&device, DType::F32)));
     let report = check(&z, loss, &Options::default());
     assert!(!report.passed() && report.unresolved() == 1 && report.failed() == 0, "{report}");
-    check(&z, loss, &Options { witness: Witness::F64, ..Options::default() }).assert_pass();
+    check(&z, loss, &Options { difference_precision: DifferencePrecision::F64, ..Options::default() }).assert_pass();
 }
 
 #[test]

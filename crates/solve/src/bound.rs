@@ -1,4 +1,4 @@
-//! An upper bound on the distance of an objective to its minimum, from the gradient alone: Eqs.
+//! An upper bound on the distance of the objective to its minimum, computed from gradients: Eqs.
 //! (28), (32) and (35) of `docs/derivation.md`.
 
 use chainrule_core::{DualDomain, Gradient, ObjectiveConfig, Parameters};
@@ -6,7 +6,7 @@ use chainrule_core::{DualDomain, Gradient, ObjectiveConfig, Parameters};
 use crate::engine::EngineError;
 use crate::lbfgs::dot;
 
-/// Weighted means over the training rows. The bound for a bias without penalty is made from them.
+/// Weighted means over the training rows. The bound uses them if the bias has no penalty.
 pub(crate) struct Moments {
     dual: DualDomain,
     /// The mean weight; 1 without weights.
@@ -15,8 +15,8 @@ pub(crate) struct Moments {
     mean: Vec<f64>,
     /// `X^T Y / N`, `[d, k]`.
     class_sums: Vec<f64>,
-    /// The class frequencies, `[k]`; they sum to the mean weight. With one logit, only the positive
-    /// class's.
+    /// The class frequencies, `[k]`; they sum to the mean weight. With one logit, `[1]`: the
+    /// frequency of the positive class.
     frequencies: Vec<f64>,
 }
 
@@ -24,9 +24,10 @@ pub(crate) struct Moments {
 const SATURATED: f64 = 1000.0;
 
 impl Moments {
-    /// Computes the moments from the mean weight and two gradients, so that an engine needs nothing
-    /// else. At the first one, every row has probability 1 for one class; at the second, for
-    /// another class. This gives `X^T (1 e^T - Y) / N` for two unit vectors e.
+    /// Computes the moments from the mean weight and two gradients, so that an engine needs no
+    /// further method. At the first point, every row has probability 1 for one class; at the second
+    /// point, for another class. The gradients are then `X^T (1 e^T - Y) / N` for two unit vectors
+    /// e.
     pub(crate) fn new(
         [d, k]: [usize; 2],
         dual: DualDomain,
@@ -76,39 +77,40 @@ pub(crate) fn bound_point(
     let square = dot(&at.weight, &at.weight) + if config.penalize_bias { dot(&at.bias, &at.bias) } else { 0.0 };
     let objective = cost.loss + lambda / 2.0 * square;
     let with_penalty = |g: &[f64], w: &[f64]| g.iter().zip(w).map(|(g, w)| g + lambda * w).collect::<Vec<f64>>();
-    let by_weight = with_penalty(&cost.weight, &at.weight);
+    let weight_gradient = with_penalty(&cost.weight, &at.weight);
     match moments {
         Some(moments) if !config.penalize_bias => {
-            let bound = with_free_bias(at, &cost, &by_weight, lambda, moments);
-            BoundPoint { objective, gradient: [by_weight, cost.bias].concat(), bound }
+            let bound = with_free_bias(at, &cost, &weight_gradient, lambda, moments);
+            BoundPoint { objective, gradient: [weight_gradient, cost.bias].concat(), bound }
         }
         _ => {
-            let by_bias = if config.penalize_bias { with_penalty(&cost.bias, &at.bias) } else { cost.bias };
-            let gradient = [by_weight, by_bias].concat();
+            let bias_gradient = if config.penalize_bias { with_penalty(&cost.bias, &at.bias) } else { cost.bias };
+            let gradient = [weight_gradient, bias_gradient].concat();
             BoundPoint { objective, bound: dot(&gradient, &gradient) / (2.0 * lambda), gradient }
         }
     }
 }
 
-/// Eq. (32), and with weights Eq. (35). The rows' probabilities are mixed with one distribution t
-/// for all rows. The smallest share theta of t is used with which the mixture has the class
-/// frequencies.
-fn with_free_bias(at: &Parameters, cost: &Gradient, by_weight: &[f64], lambda: f64, moments: &Moments) -> f64 {
+/// Returns the bound of Eq. (32); with weights, of Eq. (35). The rows' probabilities are mixed with
+/// one distribution t for all rows. theta is the smallest fraction of t for which the mean mixture
+/// has the class frequencies.
+fn with_free_bias(at: &Parameters, cost: &Gradient, weight_gradient: &[f64], lambda: f64, moments: &Moments) -> f64 {
     let k = at.columns;
     let MixWeights { theta, t } = mix(moments.dual, &cost.bias, &moments.frequencies, moments.weight);
     // X^T (1 t^T - Y) / N. Subtracting X^T (P - Y) / N gives X^T (1 t^T - P) / N.
-    let by_t = |i: usize| moments.mean[i / k] * t[i % k] - moments.class_sums[i];
-    let moved: Vec<f64> = by_weight.iter().enumerate().map(|(i, g)| g + theta * (by_t(i) - cost.weight[i])).collect();
+    let mixture_product = |i: usize| moments.mean[i / k] * t[i % k] - moments.class_sums[i];
+    let shifted_gradient: Vec<f64> =
+        weight_gradient.iter().enumerate().map(|(i, g)| g + theta * (mixture_product(i) - cost.weight[i])).collect();
     // The mean over rows of KL(t | p) = ln S - t^T z - H(t), where C = ln S - y^T z.
-    let toward_t = (0..at.weight.len()).map(|i| at.weight[i] * by_t(i)).sum::<f64>()
+    let mixture_change = (0..at.weight.len()).map(|i| at.weight[i] * mixture_product(i)).sum::<f64>()
         + (0..k).map(|i| at.bias[i] * (moments.weight * t[i] - moments.frequencies[i])).sum::<f64>();
-    let divergence = cost.loss - toward_t - moments.weight * entropy(moments.dual, &t);
+    let divergence = cost.loss - mixture_change - moments.weight * entropy(moments.dual, &t);
     // Rounding may make it negative. NaN stays NaN.
     let divergence = if divergence < 0.0 { 0.0 } else { divergence };
-    dot(&moved, &moved) / (2.0 * lambda) + theta * divergence
+    dot(&shifted_gradient, &shifted_gradient) / (2.0 * lambda) + theta * divergence
 }
 
-/// The share and the distribution of the mixture.
+/// The fraction theta and the distribution t of the mixture.
 #[derive(Debug)]
 struct MixWeights {
     theta: f64,
@@ -120,13 +122,13 @@ struct MixWeights {
 /// `(1 - theta) (p - y) + theta (t - y)` is 0. The mean of `p - y` is `residual`, that of y is
 /// `frequencies`, and `weight` is the mean weight.
 fn mix(dual: DualDomain, residual: &[f64], frequencies: &[f64], weight: f64) -> MixWeights {
-    // t = (y - s (p - y)) / weight must remain a probability.
-    let buffer = residual.iter().zip(frequencies).map(|(&g, &y)| match g {
+    // s is limited, because t = (y - s (p - y)) / weight must remain a probability.
+    let limits = residual.iter().zip(frequencies).map(|(&g, &y)| match g {
         g if g > 0.0 => y / g,
         g if g < 0.0 && dual == DualDomain::Interval => (weight - y) / -g,
         _ => f64::INFINITY,
     });
-    let s = buffer.fold(f64::INFINITY, f64::min).max(0.0);
+    let s = limits.fold(f64::INFINITY, f64::min).max(0.0);
     if s.is_infinite() {
         return MixWeights { theta: 0.0, t: frequencies.iter().map(|y| y / weight).collect() };
     }
@@ -134,11 +136,11 @@ fn mix(dual: DualDomain, residual: &[f64], frequencies: &[f64], weight: f64) -> 
     MixWeights { theta: 1.0 / (1.0 + s), t }
 }
 
-/// `-sum t ln t` over the classes, in nats.
+/// Returns `-sum t ln t` over the classes, in nats.
 fn entropy(dual: DualDomain, t: &[f64]) -> f64 {
-    let part = |t: f64| if t > 0.0 { -t * t.ln() } else { 0.0 };
-    let of_others = if dual == DualDomain::Interval { t.iter().map(|t| part(1.0 - t)).sum() } else { 0.0 };
-    t.iter().copied().map(part).sum::<f64>() + of_others
+    let term = |t: f64| if t > 0.0 { -t * t.ln() } else { 0.0 };
+    let other_class_entropy = if dual == DualDomain::Interval { t.iter().map(|t| term(1.0 - t)).sum() } else { 0.0 };
+    t.iter().copied().map(term).sum::<f64>() + other_class_entropy
 }
 
 #[cfg(test)]
@@ -158,17 +160,20 @@ mod tests {
             let dual = if residual.len() == 1 { DualDomain::Interval } else { DualDomain::Simplex };
             let MixWeights { theta, t } = mix(dual, residual, frequencies, 1.0);
             // Scaling all weights does not change the mixture.
-            let [heavier, more] =
+            let [scaled_residual, scaled_frequencies] =
                 [residual, frequencies].map(|means| means.iter().map(|mean| 4.0 * mean).collect::<Vec<_>>());
-            let heavy = mix(dual, &heavier, &more, 4.0);
-            assert_eq!((heavy.theta, &heavy.t), (theta, &t));
+            let scaled = mix(dual, &scaled_residual, &scaled_frequencies, 4.0);
+            assert_eq!((scaled.theta, &scaled.t), (theta, &t));
             assert!((0.0..=1.0).contains(&theta) && t.iter().all(|t| (0.0..=1.0).contains(t)), "{theta} {t:?}");
             for ((g, y), t) in residual.iter().zip(frequencies).zip(&t) {
                 assert!(((1.0 - theta) * g + theta * (t - y)).abs() < 1e-15, "{residual:?}: {theta} {t}");
             }
             // theta is the smallest possible, because one entry of t is at its limit.
-            let buffer = |t: f64| if residual.len() == 1 { t.min(1.0 - t) } else { t };
-            assert!(t.iter().any(|&t| buffer(t) < 1e-12), "{residual:?}: {theta} is not the least, {t:?}");
+            let distance_to_limit = |t: f64| if residual.len() == 1 { t.min(1.0 - t) } else { t };
+            assert!(
+                t.iter().any(|&t| distance_to_limit(t) < 1e-12),
+                "{residual:?}: {theta} is not the smallest, {t:?}"
+            );
         }
         assert_eq!(mix(DualDomain::Simplex, &[0.0, 0.0], &[0.5, 0.5], 1.0).theta, 0.0);
     }

@@ -8,8 +8,8 @@ use crate::optimum::SearchState;
 /// The state of a training between two steps. With the same rows, config and engine, a resumed
 /// training ends with the same bits as an uninterrupted one.
 ///
-/// It does not contain what follows from the rest: early stopping is replayed from the evaluations,
-/// the row order is drawn again, and the learning-rate schedule is computed again.
+/// Some state is not stored, because the rest determines it. Early stopping is replayed from the
+/// evaluations, the row order is drawn again, and the learning rates are computed again.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Checkpoint {
     /// The number of updates; for L-BFGS, iterations.
@@ -18,10 +18,12 @@ pub struct Checkpoint {
     pub(crate) parameters: Parameters,
     /// The parameters of the best evaluation, if the run keeps them.
     pub(crate) best: Option<Parameters>,
+    /// The losses and evaluations so far.
     pub(crate) history: History,
     /// The optimizer's state, if it has one.
-    pub(crate) memory: Option<OptimizerState>,
-    /// The state of L-BFGS.
+    #[serde(rename = "memory")]
+    pub(crate) optimizer_state: Option<OptimizerState>,
+    /// The state of L-BFGS, if the training uses it.
     pub(crate) search: Option<SearchState>,
 }
 
@@ -29,7 +31,7 @@ impl Checkpoint {
     /// Starts a mini-batch training at these parameters.
     pub fn start(parameters: Parameters) -> Self {
         let history = History { train_loss: Vec::new(), evaluations: Vec::new() };
-        Self { steps: 0, parameters, best: None, history, memory: None, search: None }
+        Self { steps: 0, parameters, best: None, history, optimizer_state: None, search: None }
     }
 
     /// The number of updates; for L-BFGS, iterations.
@@ -51,12 +53,12 @@ impl Checkpoint {
 /// The internal state of an optimizer.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct OptimizerState {
-    /// The engine's state tensors by name, such as `weight.momentum.moment_1`. Each has as many
-    /// numbers as its parameter.
+    /// The engine's state tensors by name, such as `weight.momentum.moment_1`. Each has the
+    /// size of its parameter.
     pub tensors: BTreeMap<String, Vec<f64>>,
     /// The engine's step counters by name.
     pub counts: BTreeMap<String, u64>,
 }
 
-/// The problem with a state that belongs to another optimizer.
-pub const ANOTHER_OPTIMIZER: &str = "its descent.optimizer is another";
+/// The error message for a state that belongs to another optimizer.
+pub const OPTIMIZER_MISMATCH: &str = "its descent.optimizer is different";

@@ -2,8 +2,8 @@ use chainrule_core::{ClassWeights, TrainConfig, one_line};
 
 use crate::TrainError;
 
-/// Names k classes for messages, in the order of their labels. Without `data.classes` the config
-/// does not know the names, and the classes are numbered.
+/// Returns the names of k classes for messages, in the order of their labels. Without
+/// `data.classes` the config has no names, and the classes are numbered.
 pub fn class_names(config: &TrainConfig, k: usize) -> Vec<String> {
     match config.classes() {
         Some(classes) => classes.iter().map(ToString::to_string).collect(),
@@ -11,10 +11,11 @@ pub fn class_names(config: &TrainConfig, k: usize) -> Vec<String> {
     }
 }
 
-/// Returns the weight of each class's rows, `[k]`, in the order of the model's outputs.
+/// Returns the weight of each class's rows, `[k]`, in the order of the model's outputs. Returns
+/// `None` if the config has no class weights.
 ///
-/// Returns `None` if the config has no class weights. `classes` are the names of the classes.
-/// `labels` are those of the training rows, as positions in `classes`.
+/// `classes` are the names of the classes. `labels` are the labels of the training rows, as indices
+/// into `classes`.
 ///
 /// `"balanced"` is `n / (k n_c)`, as in scikit-learn's `compute_class_weight`
 /// (`sklearn/utils/class_weight.py`).
@@ -40,9 +41,9 @@ pub fn class_weights(
     classes: &[impl ToString],
     labels: &[u8],
 ) -> Result<Option<Vec<f64>>, TrainError> {
-    let Some(asked) = &config.objective().class_weights else { return Ok(None) };
+    let Some(setting) = &config.objective().class_weights else { return Ok(None) };
     let k = classes.len();
-    let weights = match asked {
+    let weights = match setting {
         ClassWeights::Balanced => {
             let mut rows = vec![0usize; k];
             labels.iter().for_each(|&label| rows[usize::from(label)] += 1);
@@ -58,7 +59,7 @@ pub fn class_weights(
         ClassWeights::Each(weights) => weights.clone(),
         ClassWeights::Named(weights) => {
             let classes: Vec<String> = classes.iter().map(ToString::to_string).collect();
-            if let Some(class) = asked.unknown_name(&classes) {
+            if let Some(class) = setting.unknown_name(&classes) {
                 return Err(TrainError::UnknownClass { class: one_line(class), classes: classes.join(", ") });
             }
             classes.iter().map(|class| weights.get(class).copied().unwrap_or(1.0)).collect()

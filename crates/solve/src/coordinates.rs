@@ -1,4 +1,5 @@
-//! Coordinates in which no direction of the parameters is much steeper than the others.
+//! Preconditioning: coordinates in which no direction of the parameters is much steeper than the
+//! others.
 
 use chainrule_core::Parameters;
 
@@ -6,62 +7,63 @@ use crate::lbfgs::dot;
 
 /// A linear change of variables along the mean row.
 ///
-/// Rows that share a background, as images do, have a mean m that is much longer than the
-/// differences between them. The weights can then move all logits at once, along `v = (m, 1)`. The
-/// objective is far steeper in this direction than in any other, and the weights can replace the
-/// bias at almost no penalty. L-BFGS would need its first hundred passes to learn this direction,
-/// but the known mean gives it directly. With either change, v acts on the logits as strongly as a
-/// feature of length `|v|^(1/2)`. The scale of the features is unknown, and this length is a
-/// compromise between 1 and `|v|`.
+/// Rows that share a background, such as images, have a mean m that is much longer than the
+/// differences between the rows. A change of the parameters along `v = (m, 1)` then changes the
+/// logits of all rows. The objective is far steeper in this direction than in any other, and the
+/// weights can replace the bias at almost no penalty. L-BFGS would need about a hundred passes to
+/// learn this direction, but the mean is known.
+///
+/// In the new coordinates, v changes the logits as much as a feature of length `|v|^(1/2)` does. The
+/// scale of the features is unknown, so this length is a compromise between 1 and `|v|`.
 pub(crate) struct Coordinates {
     /// m, `[d]`
     mean: Vec<f64>,
     /// `|v|^2`
-    square: f64,
-    bias: Bias,
+    squared_norm: f64,
+    transform: Transform,
 }
 
-/// The kind of change.
+/// The transformation along v.
 #[derive(Clone, Copy)]
-enum Bias {
-    /// The components of weights and bias along v are multiplied by `|v|^(1/2)`. The penalty is the
-    /// same in all directions and remains nearly so.
-    Shrunk,
-    /// The bias becomes the logit of the mean row, divided by `|v|^(1/2)`. This is possible because
-    /// the bias has no penalty: its origin is arbitrary.
+enum Transform {
+    /// The component of weights and bias along v is multiplied by `|v|^(1/2)`. The penalty, which is
+    /// the same in all directions, changes only along v.
+    Scaled,
+    /// The bias is replaced by the logit of the mean row, divided by `|v|^(1/2)`. This does not
+    /// change the penalty, because the bias has none.
     Centred,
 }
 
 impl Coordinates {
     pub(crate) fn new(mean: Vec<f64>, penalize_bias: bool) -> Self {
-        let square = 1.0 + dot(&mean, &mean);
-        Self { mean, square, bias: if penalize_bias { Bias::Shrunk } else { Bias::Centred } }
+        let squared_norm = 1.0 + dot(&mean, &mean);
+        Self { mean, squared_norm, transform: if penalize_bias { Transform::Scaled } else { Transform::Centred } }
     }
 
     /// Converts parameters to coordinates: W row by row, then b.
-    pub(crate) fn of(&self, parameters: &Parameters) -> Vec<f64> {
+    pub(crate) fn from_parameters(&self, parameters: &Parameters) -> Vec<f64> {
         let k = parameters.columns;
         let mut u = [&parameters.weight[..], &parameters.bias].concat();
-        match self.bias {
-            Bias::Shrunk => self.stretch(&mut u, k, self.root()),
-            Bias::Centred => {
-                let at_mean = self.along(&u, k);
+        match self.transform {
+            Transform::Scaled => self.scale_along_v(&mut u, k, self.root()),
+            Transform::Centred => {
+                let mean_logits = self.dot_v(&u, k);
                 let d = self.mean.len();
-                u[d * k..].iter_mut().zip(at_mean).for_each(|(b, z)| *b = z / self.root());
+                u[d * k..].iter_mut().zip(mean_logits).for_each(|(b, z)| *b = z / self.root());
             }
         }
         u
     }
 
     /// Converts coordinates to parameters.
-    pub(crate) fn parameters(&self, mut u: Vec<f64>, k: usize) -> Parameters {
+    pub(crate) fn to_parameters(&self, mut u: Vec<f64>, k: usize) -> Parameters {
         let d = self.mean.len();
-        match self.bias {
-            Bias::Shrunk => self.stretch(&mut u, k, 1.0 / self.root()),
-            Bias::Centred => {
+        match self.transform {
+            Transform::Scaled => self.scale_along_v(&mut u, k, 1.0 / self.root()),
+            Transform::Centred => {
                 u[d * k..].iter_mut().for_each(|b| *b *= self.root());
                 // W^T m + z, with z = W^T m + b in place of the bias.
-                let sums = self.along(&u, k);
+                let sums = self.dot_v(&u, k);
                 u[d * k..].iter_mut().zip(sums).for_each(|(b, sum)| *b += *b - sum);
             }
         }
@@ -69,12 +71,13 @@ impl Coordinates {
         Parameters { n_features: d, columns: k, weight: u, bias }
     }
 
-    /// Converts a gradient by the parameters to one by these coordinates, with the transposed map.
+    /// Converts the gradient with respect to the parameters to the gradient with respect to these
+    /// coordinates. The map is the transpose of [`Coordinates::to_parameters`].
     pub(crate) fn gradient(&self, mut g: Vec<f64>, k: usize) -> Vec<f64> {
         let d = self.mean.len();
-        match self.bias {
-            Bias::Shrunk => self.stretch(&mut g, k, 1.0 / self.root()),
-            Bias::Centred => {
+        match self.transform {
+            Transform::Scaled => self.scale_along_v(&mut g, k, 1.0 / self.root()),
+            Transform::Centred => {
                 let (weight, bias) = g.split_at_mut(d * k);
                 for (row, &m) in weight.chunks_mut(k).zip(&self.mean) {
                     row.iter_mut().zip(&*bias).for_each(|(w, b)| *w -= m * b);
@@ -87,11 +90,11 @@ impl Coordinates {
 
     /// `|v|^(1/2)`
     fn root(&self) -> f64 {
-        self.square.sqrt().sqrt()
+        self.squared_norm.sqrt().sqrt()
     }
 
-    /// `v^T u` for each class.
-    fn along(&self, u: &[f64], k: usize) -> Vec<f64> {
+    /// Returns `v^T u` for each class.
+    fn dot_v(&self, u: &[f64], k: usize) -> Vec<f64> {
         let (weight, bias) = u.split_at(self.mean.len() * k);
         let mut sums = bias.to_vec();
         for (row, &m) in weight.chunks(k).zip(&self.mean) {
@@ -100,14 +103,14 @@ impl Coordinates {
         sums
     }
 
-    /// Multiplies the component of each class along v.
-    fn stretch(&self, u: &mut [f64], k: usize, factor: f64) {
-        let more: Vec<f64> = self.along(u, k).iter().map(|z| (factor - 1.0) * z / self.square).collect();
+    /// Multiplies the component along v by `factor`, for each class.
+    fn scale_along_v(&self, u: &mut [f64], k: usize, factor: f64) {
+        let change: Vec<f64> = self.dot_v(u, k).iter().map(|z| (factor - 1.0) * z / self.squared_norm).collect();
         let (weight, bias) = u.split_at_mut(self.mean.len() * k);
         for (row, &m) in weight.chunks_mut(k).zip(&self.mean) {
-            row.iter_mut().zip(&more).for_each(|(w, more)| *w += m * more);
+            row.iter_mut().zip(&change).for_each(|(w, change)| *w += m * change);
         }
-        bias.iter_mut().zip(more).for_each(|(b, more)| *b += more);
+        bias.iter_mut().zip(change).for_each(|(b, change)| *b += change);
     }
 }
 
@@ -116,18 +119,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn there_and_back_again_is_where_one_was_and_the_gradients_map_is_the_transpose() {
+    fn the_map_is_inverted_and_the_gradient_uses_its_transpose() {
         let (d, k) = (5, 3);
-        let wave = |from: usize, n: usize| (from..from + n).map(|i| (i as f64 * 0.7).sin()).collect::<Vec<_>>();
-        let p = Parameters { n_features: d, columns: k, weight: wave(1, d * k), bias: wave(40, k) };
+        let sines = |from: usize, n: usize| (from..from + n).map(|i| (i as f64 * 0.7).sin()).collect::<Vec<_>>();
+        let p = Parameters { n_features: d, columns: k, weight: sines(1, d * k), bias: sines(40, k) };
         for penalize_bias in [true, false] {
-            let coordinates = Coordinates::new(wave(80, d).iter().map(|m| 9.0 * m).collect(), penalize_bias);
-            let u = coordinates.of(&p);
-            let back = coordinates.parameters(u.clone(), k);
-            let apart = |a: &[f64], b: &[f64]| a.iter().zip(b).fold(0.0, |far: f64, (a, b)| far.max((a - b).abs()));
-            assert!(apart(&p.weight, &back.weight) < 1e-13 && apart(&p.bias, &back.bias) < 1e-13);
+            let coordinates = Coordinates::new(sines(80, d).iter().map(|m| 9.0 * m).collect(), penalize_bias);
+            let u = coordinates.from_parameters(&p);
+            let back = coordinates.to_parameters(u.clone(), k);
+            let max_distance =
+                |a: &[f64], b: &[f64]| a.iter().zip(b).fold(0.0, |max: f64, (a, b)| max.max((a - b).abs()));
+            assert!(max_distance(&p.weight, &back.weight) < 1e-13 && max_distance(&p.bias, &back.bias) < 1e-13);
             // <g, T u> = <T^T g, u>
-            let g = wave(7, d * k + k);
+            let g = sines(7, d * k + k);
             let direct = dot(&g, &[&p.weight[..], &p.bias].concat());
             assert!((direct - dot(&coordinates.gradient(g, k), &u)).abs() < 1e-12);
         }

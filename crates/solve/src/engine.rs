@@ -5,8 +5,8 @@ use std::sync::Arc;
 use chainrule_core::{Gradient, History, Link, Parameters};
 use chainrule_data::{DataError, Order};
 
-use crate::checkpoint::{ANOTHER_OPTIMIZER, OptimizerState};
-use crate::{DeviceLost, Metrics, TrainError};
+use crate::checkpoint::{OPTIMIZER_MISMATCH, OptimizerState};
+use crate::{Metrics, PartialResults, TrainError};
 
 /// A training engine: it holds the parameters and the rows, and computes the steps.
 pub trait Engine: Send {
@@ -16,14 +16,14 @@ pub trait Engine: Send {
     /// The number of training rows.
     fn rows(&self) -> usize;
 
-    /// Prepares an epoch. Its steps use the rows at these places of `order`, in consecutive batches
-    /// of this size. The last batch may be smaller.
+    /// Prepares an epoch. Its steps use the rows at the positions `places` of `order`, in
+    /// consecutive batches of `batch_size` rows. The last batch may be smaller.
     fn begin_epoch(&mut self, order: &Arc<Order>, places: Range<usize>, batch_size: usize) -> Result<(), EngineError> {
         let _ = (order, places, batch_size);
         Ok(())
     }
 
-    /// Makes one update with this learning rate.
+    /// Updates the parameters with the mean gradient over the rows of a batch.
     fn step(&mut self, batch: &[usize], learning_rate: f64) -> Result<(), EngineError>;
 
     /// Returns the mean cross-entropy of each batch since the last call. Each is measured before
@@ -44,14 +44,14 @@ pub trait Engine: Send {
     /// at the current parameters.
     fn full_gradient(&mut self) -> Result<Gradient, EngineError>;
 
-    /// Returns the same at `parameters` in f64. Returns `None` if the engine already computes in
-    /// f64, or cannot.
+    /// As [`Engine::full_gradient`], but at `parameters` and in f64. Returns `None` if the engine
+    /// already computes in f64, or cannot.
     fn full_gradient_f64(&mut self, parameters: &Parameters) -> Option<Result<Gradient, EngineError>> {
         let _ = parameters;
         None
     }
 
-    /// Evaluates the current parameters between two steps.
+    /// Evaluates the current parameters during the training.
     fn evaluate(&mut self) -> Result<EvaluationResult, EngineError>;
 
     /// Returns the metrics on the training rows and on the validation rows.
@@ -63,15 +63,17 @@ pub trait Engine: Send {
     /// Sets the parameters.
     fn set(&mut self, parameters: &Parameters);
 
-    /// The optimizer's state, if it has one.
+    /// Returns the optimizer's state, if it has one.
     fn optimizer_state(&mut self) -> Option<OptimizerState> {
         None
     }
 
-    /// Restores the optimizer's state, after the parameters are set. The error says what is wrong
-    /// with the state.
-    fn restore_optimizer_state(&mut self, memory: Option<&OptimizerState>) -> Result<(), String> {
-        memory.map_or(Ok(()), |_| Err(ANOTHER_OPTIMIZER.to_owned()))
+    /// Restores the optimizer's state. The parameters have been set before.
+    ///
+    /// # Errors
+    /// If the state does not fit the optimizer. The message says why.
+    fn restore_optimizer_state(&mut self, state: Option<&OptimizerState>) -> Result<(), String> {
+        state.map_or(Ok(()), |_| Err(OPTIMIZER_MISMATCH.to_owned()))
     }
 }
 
@@ -86,16 +88,16 @@ pub enum EngineError {
 }
 
 impl EngineError {
-    /// Converts the error to one of the training, with the results so far.
-    pub fn lost(self, history: History, parameters: Option<(usize, Parameters)>) -> TrainError {
-        let lost = |reason| Box::new(DeviceLost { reason, history, parameters });
+    /// Converts the error to a [`TrainError`] that contains the results so far.
+    pub fn into_train_error(self, history: History, parameters: Option<(usize, Parameters)>) -> TrainError {
+        let results = |reason| Box::new(PartialResults { reason, history, parameters });
         match self {
             Self::Device(error) => {
                 // Some of Burn's errors end with a backtrace.
                 let reason = error.to_string().lines().take(3).map(str::trim).collect::<Vec<_>>().join(" ");
-                TrainError::DeviceLost(lost(reason))
+                TrainError::DeviceLost(results(reason))
             }
-            Self::Data(error) => TrainError::DataLost(lost(error.to_string())),
+            Self::Data(error) => TrainError::DataLost(results(error.to_string())),
         }
     }
 }

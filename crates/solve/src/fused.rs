@@ -14,9 +14,8 @@ use crate::{FusedRows, Metrics};
 /// The state of a training by the fused kernels.
 pub(crate) struct KernelEngine<'a> {
     fused: Fused,
-    /// The same model in f64, created when it is first needed. It is used only if `fused` is in
-    /// f32.
-    in_f64: Option<Fused>,
+    /// The same model in f64, created on first use. It is used only if `fused` is in f32.
+    fused_f64: Option<Fused>,
     link: Arc<dyn Link>,
     precision: Precision,
     step: Step,
@@ -42,7 +41,7 @@ impl<'a> KernelEngine<'a> {
         };
         Self {
             fused: Fused::new(Arc::clone(&link), train.n_features(), float, threads, Isa::best()),
-            in_f64: None,
+            fused_f64: None,
             link,
             precision: config.descent().precision,
             step: Step {
@@ -60,36 +59,36 @@ impl<'a> KernelEngine<'a> {
 
     fn metrics_on(&mut self, rows: &FusedRows) -> Result<Metrics, DataError> {
         let n = rows.len() as f64;
-        let (mut loss, mut right) = (0.0, 0);
-        rows.each(self.threads, |rows| {
-            let found = self.fused.evaluate(rows);
-            // With a single chunk the factor is exactly 1, so its loss is not rounded.
-            loss += found.loss * (rows.len() as f64 / n);
-            right += found.n_correct;
+        let (mut loss, mut n_correct) = (0.0, 0);
+        rows.for_each_chunk(self.threads, |rows| {
+            let evaluation = self.fused.evaluate(rows);
+            // With a single chunk the factor is exactly 1, so it does not round the loss.
+            loss += evaluation.loss * (rows.len() as f64 / n);
+            n_correct += evaluation.n_correct;
         })?;
-        Ok(Metrics { loss, accuracy: right as f64 / n })
+        Ok(Metrics { loss, accuracy: n_correct as f64 / n })
     }
 
     fn accuracy_on(&mut self, rows: &FusedRows) -> Result<f64, DataError> {
-        let mut right = 0;
-        rows.each(self.threads, |rows| right += self.fused.n_correct(rows))?;
-        Ok(right as f64 / rows.len() as f64)
+        let mut n_correct = 0;
+        rows.for_each_chunk(self.threads, |rows| n_correct += self.fused.n_correct(rows))?;
+        Ok(n_correct as f64 / rows.len() as f64)
     }
 }
 
-/// Returns the gradient over all rows.
+/// Returns the mean gradient over all rows.
 fn gradient(fused: &mut Fused, rows: &FusedRows, threads: usize) -> Result<Gradient, DataError> {
     let n = rows.len() as f64;
     let mut mean: Option<Gradient> = None;
-    rows.each(threads, |rows| {
-        let found = fused.full_gradient(rows);
+    rows.for_each_chunk(threads, |rows| {
+        let gradient = fused.full_gradient(rows);
         let Some(mean) = &mut mean else {
-            mean = Some(found.scaled_by(rows.len() as f64 / n));
+            mean = Some(gradient.scaled_by(rows.len() as f64 / n));
             return;
         };
-        mean.add_scaled(&found, rows.len() as f64 / n);
+        mean.add_scaled(&gradient, rows.len() as f64 / n);
     })?;
-    Ok(mean.expect("a row at least"))
+    Ok(mean.expect("at least one row"))
 }
 
 impl Engine for KernelEngine<'_> {
@@ -102,7 +101,7 @@ impl Engine for KernelEngine<'_> {
     }
 
     fn begin_epoch(&mut self, order: &Arc<Order>, places: Range<usize>, batch_size: usize) -> Result<(), EngineError> {
-        // Drops the prefetched rows of the last epoch first.
+        // Drop the prefetched rows of the last epoch first.
         self.batches = Batches::none();
         self.batches = self.train.batches(order, places, batch_size, self.threads)?;
         Ok(())
@@ -130,7 +129,7 @@ impl Engine for KernelEngine<'_> {
         }
         let (link, d, threads) = (&self.link, self.train.n_features(), self.threads);
         let fused =
-            self.in_f64.get_or_insert_with(|| Fused::new(Arc::clone(link), d, Float::F64, threads, Isa::best()));
+            self.fused_f64.get_or_insert_with(|| Fused::new(Arc::clone(link), d, Float::F64, threads, Isa::best()));
         fused.set(&parameters.weight, &parameters.bias);
         Some(gradient(fused, self.train, threads).map_err(EngineError::from))
     }
@@ -144,7 +143,7 @@ impl Engine for KernelEngine<'_> {
     }
 
     fn metrics(&mut self) -> Result<[Metrics; 2], EngineError> {
-        // No more steps follow.
+        // Drop the prefetched rows: no more steps follow.
         self.batches = Batches::none();
         Ok([self.metrics_on(self.train)?, self.metrics_on(self.validation)?])
     }

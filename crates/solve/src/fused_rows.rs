@@ -1,5 +1,5 @@
-//! Rows for the fused kernels. They are packed in memory, or read and packed in chunks while the
-//! kernels compute on the previous chunk.
+//! Rows for the fused kernels. They are packed in memory, or they stay in their file: then threads
+//! read and pack the next chunks while the kernels compute.
 
 use std::ops::Range;
 use std::path::Path;
@@ -11,15 +11,15 @@ use chainrule_kernels::PackedRows;
 
 use crate::TrainError;
 
-/// Bytes of features in a chunk, unless one batch has more. The chunk being packed and the one
-/// in use then stay mostly in the processor's cache.
-const CHUNK: usize = 1 << 19;
+/// The size of a chunk's features, unless a single batch is larger. At this size, the chunk being
+/// packed and the chunk in use mostly stay in the processor's cache.
+const CHUNK_BYTES: usize = 1 << 19;
 
 /// Rows for the fused kernels, in memory or in a file.
 #[derive(Clone, Debug)]
 pub struct FusedRows(Storage);
 
-/// `(scale, offset)` of all features.
+/// `(scale, offset)`, the same for all features.
 type Affine = (f64, f64);
 
 #[derive(Clone, Debug)]
@@ -35,19 +35,19 @@ impl From<PackedRows> for FusedRows {
 }
 
 impl FusedRows {
-    /// Packs rows in memory. Rows in a file are packed when they are read.
+    /// Packs rows that are in memory. Rows in a file are packed later, when they are read.
     ///
     /// # Errors
     /// If there are no kernels for the storage type of the features, if each feature has its own
     /// scale, or if the rows cannot be read.
     pub fn new(rows: Rows, preprocessing: &Preprocessing) -> Result<Self, TrainError> {
-        let beyond = |problem| TrainError::BeyondKernels { problem };
-        let affine = preprocessing.shared_affine().ok_or(beyond(MissingAbility::Standardization))?;
+        let not_supported = |problem| TrainError::BeyondKernels { problem };
+        let affine = preprocessing.shared_affine().ok_or(not_supported(MissingAbility::Standardization))?;
         if rows.file().is_some() {
             return Ok(Self(Storage::InFile(Arc::new(rows), affine)));
         }
         let packed = pack(&rows, 0..rows.len(), affine, &mut RowBuffer::default())?;
-        packed.map(Self::from).ok_or(beyond(MissingAbility::Features(rows.kind())))
+        packed.map(Self::from).ok_or(not_supported(MissingAbility::Features(rows.kind())))
     }
 
     /// The number of rows, n.
@@ -71,7 +71,7 @@ impl FusedRows {
         }
     }
 
-    /// The file in which the rows stay, if there is one.
+    /// The file of the rows, if they stay in their file.
     pub fn file(&self) -> Option<&Path> {
         match &self.0 {
             Storage::Packed(_) => None,
@@ -87,8 +87,8 @@ impl FusedRows {
         }
     }
 
-    /// Calls `f` with all rows in order, at once or in chunks.
-    pub(crate) fn each(&self, threads: usize, mut f: impl FnMut(&PackedRows)) -> Result<(), DataError> {
+    /// Calls `f` with all rows in order: once for rows in memory, otherwise with each chunk.
+    pub(crate) fn for_each_chunk(&self, threads: usize, mut f: impl FnMut(&PackedRows)) -> Result<(), DataError> {
         let (rows, affine) = match &self.0 {
             Storage::Packed(rows) => {
                 f(rows);
@@ -97,13 +97,13 @@ impl FusedRows {
             Storage::InFile(rows, affine) => (rows, *affine),
         };
         let n = rows.len();
-        for chunk in chunks(rows, affine, &Arc::new(Order::of_file(n)), 0..n, units_a_chunk(rows, 1), threads)? {
+        for chunk in chunks(rows, affine, &Arc::new(Order::of_file(n)), 0..n, units_per_chunk(rows, 1), threads)? {
             f(&chunk?);
         }
         Ok(())
     }
 
-    /// Returns the batches of an epoch, made of the rows at these places of `order`. Each thread
+    /// Returns the batches of an epoch: the rows at the positions `places` of `order`. Each thread
     /// reads at most two chunks ahead.
     pub(crate) fn batches(
         &self,
@@ -113,29 +113,29 @@ impl FusedRows {
         threads: usize,
     ) -> Result<Batches, DataError> {
         let Storage::InFile(rows, affine) = &self.0 else { return Ok(Batches(None)) };
-        let batches_a_chunk = units_a_chunk(rows, batch_size).min(places.len().div_ceil(batch_size));
-        let rows_a_chunk = batches_a_chunk * batch_size;
+        let batches_per_chunk = units_per_chunk(rows, batch_size).min(places.len().div_ceil(batch_size));
+        let rows_per_chunk = batches_per_chunk * batch_size;
         Ok(Batches(Some(Chunked {
-            chunks: chunks(rows, *affine, order, places, rows_a_chunk, threads)?,
+            chunks: chunks(rows, *affine, order, places, rows_per_chunk, threads)?,
             current: None,
-            next: 0..0,
-            places: (0..rows_a_chunk.min(order.len())).collect(),
+            batch: 0..0,
+            indices: (0..rows_per_chunk.min(order.len())).collect(),
             batch_size,
         })))
     }
 }
 
-/// The batches of an epoch, one after the other.
+/// The batches of an epoch, in order. `None` for packed rows, and before the first epoch.
 pub(crate) struct Batches(Option<Chunked>);
 
-/// Batches that are read in chunks of several batches.
+/// Batches that are read in chunks. A chunk holds several batches.
 struct Chunked {
     chunks: Prefetcher<Result<PackedRows, DataError>>,
     current: Option<PackedRows>,
-    /// The rows of the current batch within the current chunk.
-    next: Range<usize>,
-    /// `0..`; each batch is a slice of it.
-    places: Vec<usize>,
+    /// The rows of the current batch, as positions in the current chunk.
+    batch: Range<usize>,
+    /// `0, 1, 2, …`. The indices of each batch are a slice of it.
+    indices: Vec<usize>,
     batch_size: usize,
 }
 
@@ -145,8 +145,8 @@ impl Batches {
         Self(None)
     }
 
-    /// Returns the next batch, as packed rows and indices into them. `batch` has its rows as
-    /// indices into `all`.
+    /// Returns the next batch, as packed rows and indices into them. `batch` contains the same rows
+    /// as indices into `all`.
     pub(crate) fn next<'a>(
         &'a mut self,
         all: &'a FusedRows,
@@ -162,46 +162,47 @@ impl Batches {
 
 impl Chunked {
     fn next(&mut self) -> Result<(&PackedRows, &[usize]), DataError> {
-        if self.current.as_ref().is_none_or(|rows| self.next.end >= rows.len()) {
+        if self.current.as_ref().is_none_or(|rows| self.batch.end >= rows.len()) {
             self.current = None;
-            self.current = Some(self.chunks.next().expect("as many batches as the epoch has")?);
-            self.next = 0..0;
+            self.current = Some(self.chunks.next().expect("the epoch has another batch")?);
+            self.batch = 0..0;
         }
-        let rows = self.current.as_ref().expect("taken just now");
-        self.next = self.next.end..rows.len().min(self.next.end + self.batch_size);
-        Ok((rows, &self.places[self.next.clone()]))
+        let rows = self.current.as_ref().expect("set above");
+        self.batch = self.batch.end..rows.len().min(self.batch.end + self.batch_size);
+        Ok((rows, &self.indices[self.batch.clone()]))
     }
 }
 
-/// The number of whole units in a chunk. A unit is `unit` rows: a batch or a single row.
-fn units_a_chunk(rows: &Rows, unit: usize) -> usize {
-    (CHUNK / rows.n_features().saturating_mul(unit).max(1)).max(1)
+/// The number of units in a chunk, at least 1. A unit is a batch or a single row; it has `unit`
+/// rows.
+fn units_per_chunk(rows: &Rows, unit: usize) -> usize {
+    (CHUNK_BYTES / rows.n_features().saturating_mul(unit).max(1)).max(1)
 }
 
-/// Reads and packs the rows at these places of `order` with this number of threads, `rows_a_chunk`
-/// at a time.
+/// Reads and packs the rows at the positions `places` of `order` on `threads` threads. Each chunk
+/// has `rows_per_chunk` rows.
 fn chunks(
     rows: &Arc<Rows>,
     affine: Affine,
     order: &Arc<Order>,
     places: Range<usize>,
-    rows_a_chunk: usize,
+    rows_per_chunk: usize,
     threads: usize,
 ) -> Result<Prefetcher<Result<PackedRows, DataError>>, DataError> {
     let Range { start, end } = places;
-    let maker = || {
+    let new_reader = || {
         let (rows, order, mut buffer) = (Arc::clone(rows), Arc::clone(order), RowBuffer::default());
         move |i: usize| {
-            let first = start + i * rows_a_chunk;
-            let places = first..(first + rows_a_chunk).min(end);
-            Ok(pack(&rows, order.range(places), affine, &mut buffer)?.expect("what stays in a file is bytes"))
+            let first = start + i * rows_per_chunk;
+            let places = first..(first + rows_per_chunk).min(end);
+            Ok(pack(&rows, order.range(places), affine, &mut buffer)?.expect("rows in a file are bytes"))
         }
     };
-    Prefetcher::new((end - start).div_ceil(rows_a_chunk), threads, maker)
+    Prefetcher::new((end - start).div_ceil(rows_per_chunk), threads, new_reader)
         .map_err(|problem| DataError::Thread { problem })
 }
 
-/// Packs the chosen rows. Returns `None` if there are no kernels for them.
+/// Packs the chosen rows. Returns `None` if no kernel supports their storage type.
 fn pack(
     rows: &Rows,
     chosen: impl ExactSizeIterator<Item = usize> + Clone,

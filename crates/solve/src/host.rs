@@ -1,5 +1,5 @@
-//! Loss and gradient by plain loops in f64, whatever precision the device has. Certificates are
-//! computed from them.
+//! Loss and gradient by plain loops in f64 on the host. Plain loops train with them, and
+//! certificates use them if the device computes in f32.
 
 use chainrule_core::{Gradient, Link, Parameters};
 
@@ -9,7 +9,7 @@ pub struct GradientSums<'a> {
     at: &'a Parameters,
     sums: Gradient,
     rows: usize,
-    /// The logits of some rows, later overwritten by their residuals, `[n, k]`.
+    /// The logits of a block of rows, then their residuals, `[n, k]`.
     logits: Vec<f64>,
 }
 
@@ -20,7 +20,8 @@ impl<'a> GradientSums<'a> {
         Self { link, at, sums, rows: 0, logits: at.bias.clone() }
     }
 
-    /// Adds rows `[n, d]` with their targets and weights. The target of a class is its position.
+    /// Adds rows `[n, d]` with their `(target, weight)` pairs. For classes, the target is the class
+    /// index.
     pub fn add(&mut self, rows: &[f64], targets: impl IntoIterator<Item = (f64, f64)>) {
         let (d, k) = (self.at.n_features, self.at.columns);
         let mut targets = targets.into_iter();
@@ -44,8 +45,8 @@ impl<'a> GradientSums<'a> {
     }
 }
 
-/// Calls `callback` with the loss of each row `[n, d]`, and with whether its prediction is correct.
-/// `buffer` is scratch memory for the logits.
+/// Calls `callback(loss, is_correct)` for each row of `[n, d]`. `buffer` is scratch memory for the
+/// logits.
 pub(crate) fn for_each_loss(
     link: &dyn Link,
     at: &Parameters,
@@ -64,8 +65,8 @@ pub(crate) fn for_each_loss(
     }
 }
 
-/// The number of rows whose logits are summed together. Their sums are independent, so their
-/// additions can overlap.
+/// The number of rows in a block. The logits of a block are summed together: their sums are
+/// independent, so the processor can overlap the additions.
 const ROWS_PER_BLOCK: usize = 8;
 
 /// Computes `Z = X W + b`, `[n, k]`, for rows `[n, d]`.
@@ -82,8 +83,9 @@ fn logits(at: &Parameters, rows: &[f64], z: &mut Vec<f64>) {
 
 /// `sums += x residuals^T`, `[d, k]`.
 fn add_outer(x: &[f64], residuals: &[f64], sums: &mut [f64]) {
-    /// The same for a k that the compiler knows, so that it keeps the residuals in registers.
-    fn narrow<const K: usize>(x: &[f64], residuals: &[f64], sums: &mut [f64]) -> bool {
+    /// The same for a constant k, so that the compiler keeps the residuals in registers. Returns
+    /// `false` if the slices have another k.
+    fn add_outer_fixed<const K: usize>(x: &[f64], residuals: &[f64], sums: &mut [f64]) -> bool {
         let (Ok(residuals), (sums, [])) = (<&[f64; K]>::try_from(residuals), sums.as_chunks_mut::<K>()) else {
             return false;
         };
@@ -92,18 +94,18 @@ fn add_outer(x: &[f64], residuals: &[f64], sums: &mut [f64]) {
         }
         true
     }
-    let is_done = match residuals.len() {
-        1 => narrow::<1>(x, residuals, sums),
-        2 => narrow::<2>(x, residuals, sums),
-        3 => narrow::<3>(x, residuals, sums),
-        4 => narrow::<4>(x, residuals, sums),
-        5 => narrow::<5>(x, residuals, sums),
-        6 => narrow::<6>(x, residuals, sums),
-        7 => narrow::<7>(x, residuals, sums),
-        8 => narrow::<8>(x, residuals, sums),
+    let is_added = match residuals.len() {
+        1 => add_outer_fixed::<1>(x, residuals, sums),
+        2 => add_outer_fixed::<2>(x, residuals, sums),
+        3 => add_outer_fixed::<3>(x, residuals, sums),
+        4 => add_outer_fixed::<4>(x, residuals, sums),
+        5 => add_outer_fixed::<5>(x, residuals, sums),
+        6 => add_outer_fixed::<6>(x, residuals, sums),
+        7 => add_outer_fixed::<7>(x, residuals, sums),
+        8 => add_outer_fixed::<8>(x, residuals, sums),
         _ => false,
     };
-    if !is_done {
+    if !is_added {
         for (x, sums) in x.iter().zip(sums.chunks_exact_mut(residuals.len())) {
             sums.iter_mut().zip(residuals).for_each(|(sum, residual)| *sum += x * residual);
         }

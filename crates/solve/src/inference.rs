@@ -1,9 +1,9 @@
 //! Predictions of a trained model for stored rows (bytes of an image or numbers of a table), on the
-//! CPU in f64. It can also explain them.
+//! CPU in f64. The contributions of the features explain them.
 //!
-//! Every classifier is treated as a softmax of logits, which its [`Link`] provides:
-//! - logistic, of 0 and z: `softmax(0, z) = (1 - sigmoid(z), sigmoid(z))`
-//! - one class against the rest, of log sigmoid(z):
+//! The probabilities of every classifier are a softmax of class logits, which its [`Link`] provides:
+//! - logistic: 0 and z, because `softmax(0, z) = (1 - sigmoid(z), sigmoid(z))`
+//! - one class against the rest: log sigmoid(z), because
 //!   `softmax(log sigmoid(z))_k = sigmoid(z_k) / sum_l sigmoid(z_l)`
 
 use std::sync::Arc;
@@ -18,9 +18,8 @@ pub struct Predictor {
     link: Arc<dyn Link>,
     parameters: Parameters,
     preprocessing: Preprocessing,
-    /// The initial value of the logits. For pixels, it is the logits of an image whose bytes are
-    /// all 0, since most bytes of an image are 0: `b_k + offset * sum_j w_jk`. Otherwise it is the
-    /// bias.
+    /// The initial values of the logits: the bias. For pixels, the logits of a blank image,
+    /// `b_k + offset * sum_j w_jk`, because most bytes of an image are 0 and can then be skipped.
     initial_logits: Vec<f64>,
 }
 
@@ -37,7 +36,7 @@ pub enum RowError {
         expected: usize,
     },
     /// The model's targets are numbers, not classes. Use [`Predictor::mean`].
-    #[error("the model tells no classes apart: its targets are numbers, of which it knows the mean")]
+    #[error("the model has no classes: its targets are numbers, and it predicts their mean")]
     NoClasses,
     /// A value is outside the range that the model accepts.
     #[error("number {position} of the row (from 0) is {value:?}; the model takes {expected}")]
@@ -59,7 +58,7 @@ pub struct Prediction {
     pub logits: Vec<f64>,
     /// The probabilities `[k]`, in the order of the classes.
     pub probabilities: Vec<f64>,
-    /// The position of the class with the largest z. Of equal ones, the first.
+    /// The index of the class with the largest logit; the first one in a tie.
     pub class: usize,
 }
 
@@ -79,7 +78,7 @@ impl Predictor {
     /// As [`with_link`](Self::with_link).
     ///
     /// # Panics
-    /// If the number of statistics is not the number of features.
+    /// If the preprocessing has statistics for another number of features.
     pub fn new(
         link: impl Into<LinkKind>,
         parameters: Parameters,
@@ -91,11 +90,11 @@ impl Predictor {
     /// Creates a predictor for any model.
     ///
     /// # Errors
-    /// If a parameter or a sum of parameters is not finite, if the number of columns is not that of
-    /// the link, or if a link for k classes does not return k class logits.
+    /// If a parameter or a possible logit is not finite, if the parameters and the link have
+    /// different numbers of columns, or if a link for k classes does not return k class logits.
     ///
     /// # Panics
-    /// If the number of statistics is not the number of features.
+    /// If the preprocessing has statistics for another number of features.
     pub fn with_link(
         link: Arc<dyn Link>,
         parameters: Parameters,
@@ -106,18 +105,18 @@ impl Predictor {
         }
         let columns = parameters.columns;
         if columns == 0 || parameters.n_features == 0 {
-            return Err(ContentError::new("it has no weight"));
+            return Err(ContentError::new("it has no weights"));
         }
         if link.columns() != columns {
             let (name, has) = (link.kind(), link.columns());
-            let name = if name == Some(LinkKind::Logistic) { "a logistic" } else { "such a" };
-            return Err(format!("{name} model has {} of weights, and it has {columns}", count(has, "column")).into());
+            let name = if name == Some(LinkKind::Logistic) { "a logistic" } else { "this kind of" };
+            return Err(format!("{name} model needs {} of weights, and it has {columns}", count(has, "column")).into());
         }
         if let TargetKind::Classes(k) = link.target_kind() {
             let found = link.class_logits(&vec![0.0; columns]).len();
             if found != k {
                 return Err(format!(
-                    "its link gives {} for {}; implement Link::class_logits",
+                    "its link returns {} for {}; implement Link::class_logits",
                     count(found, "class logit"),
                     count(k, "class")
                 )
@@ -125,13 +124,16 @@ impl Predictor {
             }
         }
         let statistics = preprocessing.standardization();
-        assert!(statistics.is_none_or(|by| by.n_features() == parameters.n_features), "statistics of each feature");
+        assert!(
+            statistics.is_none_or(|statistics| statistics.n_features() == parameters.n_features),
+            "one mean and scale per feature"
+        );
         let mut initial_logits = parameters.bias.clone();
         for (class, z) in initial_logits.iter_mut().enumerate() {
             let weights = parameters.of_class(class);
             // An upper bound on every partial sum of a logit.
-            let parts = weights.iter().enumerate().map(|(j, w)| w.abs() * preprocessing.max_abs(j));
-            let largest = z.abs() + 3.0 * parts.sum::<f64>();
+            let terms = weights.iter().enumerate().map(|(j, w)| w.abs() * preprocessing.max_abs(j));
+            let largest = z.abs() + 3.0 * terms.sum::<f64>();
             if !largest.is_finite() {
                 return Err(ContentError::new("its weights are so large that their sums are not finite"));
             }
@@ -171,20 +173,25 @@ impl Predictor {
         }
         let z = self.logits(raw)?;
         let logits = self.link.class_logits(&z);
-        // If each class has its own z, compares these: the derived logits may have lost digits.
-        let ranks = if z.len() == logits.len() { &z } else { &logits };
+        // If each class has its own z, compare the z: the class logits computed from them may have
+        // lost digits.
+        let scores = if z.len() == logits.len() { &z } else { &logits };
         let mut class = 0;
-        for (k, z) in ranks.iter().enumerate() {
-            if *z > ranks[class] {
+        for (k, z) in scores.iter().enumerate() {
+            if *z > scores[class] {
                 class = k;
             }
         }
-        let powers: Vec<f64> = logits.iter().map(|z| (z - logits[class]).exp()).collect();
-        let sum: f64 = powers.iter().sum();
-        Ok(Prediction { probabilities: powers.iter().map(|power| power / sum).collect(), logits, class })
+        let exponentials: Vec<f64> = logits.iter().map(|z| (z - logits[class]).exp()).collect();
+        let sum: f64 = exponentials.iter().sum();
+        Ok(Prediction {
+            probabilities: exponentials.iter().map(|exponential| exponential / sum).collect(),
+            logits,
+            class,
+        })
     }
 
-    /// Predicts each row of a chunk.
+    /// Predicts every row of a chunk.
     pub fn predict_each<'a>(
         &'a self,
         rows: Features<'a>,
@@ -196,7 +203,8 @@ impl Predictor {
         }
     }
 
-    /// Returns the expected target: the probability of each class, or the mean of a number.
+    /// Returns the expected target: the probability of each class, or the mean if the target is a
+    /// number.
     ///
     /// # Errors
     /// As [`Predictor::predict`], except that the targets need not be classes.
@@ -209,8 +217,8 @@ impl Predictor {
         self.check(raw)?;
         let columns = self.parameters.columns;
         let mut logits = self.initial_logits.clone();
-        // For pixels, the logits already contain the part of a blank image. For other numbers, the
-        // mean is subtracted before the division: if the mean is large, separate terms would lose
+        // For pixels, the initial logits already contain the offset. Other numbers are standardised
+        // first: if the mean is large, adding the terms of scale and offset separately would lose
         // most digits of the feature.
         let are_pixels = self.preprocessing == Preprocessing::Pixels;
         for (j, (&raw, weights)) in raw.iter().zip(self.parameters.weight.chunks_exact(columns)).enumerate() {
@@ -237,18 +245,18 @@ impl Predictor {
             }
         };
         // No range contains NaN.
-        let wrong = raw.iter().map(|&raw| raw.into()).enumerate().find(|(_, value)| !range.contains(value));
-        wrong.map_or(Ok(()), |(position, value)| Err(RowError::Number { position, value, expected }))
+        let invalid = raw.iter().map(|&raw| raw.into()).enumerate().find(|(_, value)| !range.contains(value));
+        invalid.map_or(Ok(()), |(position, value)| Err(RowError::Number { position, value, expected }))
     }
 
-    /// Returns the weights `[d]` and the bias of a class. The logistic model has one z: its weights
-    /// are returned for the positive class, the last one, and with the opposite sign for the other.
+    /// Returns the weights `[d]` and the bias of a class. The logistic model has one z, for the
+    /// positive class, which is the last one. For the other class the signs are reversed.
     ///
     /// # Panics
     /// If `class` is not below k.
     pub fn of_class(&self, class: usize) -> (Vec<f64>, f64) {
         assert!(class < self.n_classes(), "class {class} of {}", self.n_classes());
-        // A high value of a single logit means the second class, and a low one the first.
+        // A single z is the logit of the second class.
         let (column, sign) = match self.parameters.columns {
             1 if self.n_classes() == 2 => (0, if class == 0 { -1.0 } else { 1.0 }),
             _ => (class, 1.0),
@@ -257,8 +265,8 @@ impl Predictor {
         (weights.iter().map(|w| sign * w).collect(), sign * self.parameters.bias[column])
     }
 
-    /// Returns the contribution of each feature to a class in this row, `x_j w_jk`, and the bias
-    /// `b_k`, with the weights of [`Predictor::of_class`]. Their sum is z.
+    /// Returns the contribution of each feature of a row to a class, `x_j w_jk`, and the bias `b_k`.
+    /// The weights are those of [`Predictor::of_class`]. The sum is z.
     ///
     /// # Errors
     /// As [`Predictor::predict`].

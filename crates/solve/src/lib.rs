@@ -2,12 +2,12 @@
 //! to the minimum.
 //!
 //! - [`train()`] runs the training that a checked [`TrainConfig`](chainrule_core::TrainConfig)
-//!   describes on an [`Engine`]. It returns the parameters, the history, and how the training
-//!   ended.
+//!   describes on an [`Engine`]. It returns the parameters, the history, and the reason why the
+//!   training ended.
 //! - [`train_fused()`] uses the fused kernels, which do a step in one pass. Rows may stay in their
 //!   file.
 //! - [`train_by_loops()`] uses plain loops, on any rows.
-//! - [`find_optimum()`] only searches for the minimum, by L-BFGS and the fused kernels.
+//! - [`find_optimum()`] minimises J by L-BFGS with the fused kernels, without evaluations.
 //! - A [`Predictor`] predicts with a trained model.
 //! - An [`Observer`] receives the events of a training and may stop it.
 //!
@@ -30,7 +30,7 @@ mod schedule;
 mod train;
 mod training_statistics;
 
-pub use checkpoint::{ANOTHER_OPTIMIZER, Checkpoint, OptimizerState};
+pub use checkpoint::{Checkpoint, OPTIMIZER_MISMATCH, OptimizerState};
 pub use class_weights::{class_names, class_weights};
 pub use engine::{Engine, EngineError, EvaluationResult};
 pub use fused_rows::FusedRows;
@@ -40,16 +40,17 @@ pub use loops::train_by_loops;
 pub use observer::{Observer, Progress};
 pub use optimum::{Iterate, Optimum, find_optimum};
 pub use train::{
-    DeviceLost, Ending, TrainError, Trained, check_kernel_support, dropped_rows, max_steps, steps_per_epoch, train,
+    Ending, PartialResults, TrainError, Trained, check_kernel_support, dropped_rows, max_steps, steps_per_epoch, train,
     train_fused,
 };
 pub use training_statistics::TrainingStatistics;
 
-/// The version of all code that determines a training's bits, here and in the crates below:
-/// kernels, closed forms, optimizers, the order of the rows, and preprocessing. A training resumes,
-/// and a finished run is reused, only if the version is the same. When the bits of the small
-/// trainings in `tests/fixtures/numerics.json` change, a test fails until this number is raised.
-pub const NUMERICS: u32 = 1;
+/// The version of all code that determines a training's bits: kernels, closed forms, optimizers,
+/// the order of the rows, and preprocessing. The code is in this crate and in the crates that it
+/// uses. A training resumes, and a finished run is reused, only if the version is the same. If the
+/// bits of the small trainings in `tests/fixtures/numerics.json` change, a test fails until this
+/// number is raised.
+pub const NUMERICS_VERSION: u32 = 1;
 
 /// The metrics on some rows.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -11,9 +11,9 @@ use crate::engine::{Engine, EngineError, EvaluationResult};
 use crate::host::{GradientSums, for_each_loss};
 use crate::{Metrics, Observer, TrainError, Trained, class_names, class_weights, train};
 
-/// Runs [`train()`] by plain loops on one thread, starting at zero parameters. Features are
+/// Runs [`train()`] with plain loops on one thread. The parameters start at zero. Features are
 /// computed from the rows when they are needed. Features and parameters are rounded to the config's
-/// precision, and all sums are in f64.
+/// precision; all sums are in f64.
 ///
 /// # Errors
 /// As [`train()`], if the config has an optimizer other than plain SGD, or if the class weights do
@@ -53,7 +53,7 @@ struct RowBuffers {
 const ROWS_PER_BLOCK: usize = 64;
 
 impl Examples<'_> {
-    /// Computes the features `[n, d]` of some rows.
+    /// Computes the features `[n, d]` of these rows.
     fn features<'a>(&self, rows: &[usize], buffer: &'a mut RowBuffers) -> Result<&'a [f64], DataError> {
         let RowBuffers { raw, features } = buffer;
         features.clear();
@@ -68,19 +68,19 @@ impl Examples<'_> {
     }
 }
 
-/// Calls `callback` with [`ROWS_PER_BLOCK`] rows at a time.
-fn in_chunks(
+/// Calls `callback` with blocks of at most [`ROWS_PER_BLOCK`] rows.
+fn in_blocks(
     mut rows: impl Iterator<Item = usize>,
     mut callback: impl FnMut(&[usize]) -> Result<(), DataError>,
 ) -> Result<(), DataError> {
-    let mut chunk = Vec::with_capacity(ROWS_PER_BLOCK);
+    let mut block = Vec::with_capacity(ROWS_PER_BLOCK);
     loop {
-        chunk.clear();
-        chunk.extend(rows.by_ref().take(ROWS_PER_BLOCK));
-        if chunk.is_empty() {
+        block.clear();
+        block.extend(rows.by_ref().take(ROWS_PER_BLOCK));
+        if block.is_empty() {
             return Ok(());
         }
-        callback(&chunk)?;
+        callback(&block)?;
     }
 }
 
@@ -123,6 +123,7 @@ impl<'a> LoopEngine<'a> {
         })
     }
 
+    /// The weight of a class's rows; 1 without class weights.
     fn weight_of(&self, class: usize) -> f64 {
         self.class_weights.as_ref().map_or(1.0, |weights| weights[class])
     }
@@ -130,7 +131,7 @@ impl<'a> LoopEngine<'a> {
     /// Returns the mean gradient over these rows, without the penalty.
     fn gradient(&self, rows: impl Iterator<Item = usize>, at: &Parameters) -> Result<Gradient, DataError> {
         let (mut sums, mut buffer) = (GradientSums::new(&*self.link, at), RowBuffers::default());
-        in_chunks(rows, |rows| {
+        in_blocks(rows, |rows| {
             let classes = rows.iter().map(|&row| self.examples.class(row));
             let targets = classes.map(|class| (class as f64, self.weight_of(class)));
             sums.add(self.examples.features(rows, &mut buffer)?, targets);
@@ -140,21 +141,22 @@ impl<'a> LoopEngine<'a> {
     }
 
     fn metrics_on(&self, examples: Examples<'_>) -> Result<Metrics, DataError> {
-        let (mut loss, mut right, mut buffer, mut logits) = (0.0, 0usize, RowBuffers::default(), Vec::new());
-        in_chunks(0..examples.rows.len(), |rows| {
+        let (mut loss, mut n_correct, mut buffer, mut logits) = (0.0, 0usize, RowBuffers::default(), Vec::new());
+        in_blocks(0..examples.rows.len(), |rows| {
             let mut classes = rows.iter().map(|&row| examples.class(row));
             let targets = classes.clone().map(|class| class as f64);
             let features = examples.features(rows, &mut buffer)?;
-            for_each_loss(&*self.link, &self.parameters, features, targets, &mut logits, |own, is_correct| {
-                loss += classes.next().map_or(1.0, |class| self.weight_of(class)) * own;
-                right += usize::from(is_correct);
+            for_each_loss(&*self.link, &self.parameters, features, targets, &mut logits, |row_loss, is_correct| {
+                loss += classes.next().map_or(1.0, |class| self.weight_of(class)) * row_loss;
+                n_correct += usize::from(is_correct);
             });
             Ok(())
         })?;
         let n = examples.rows.len() as f64;
-        Ok(Metrics { loss: loss / n, accuracy: right as f64 / n })
+        Ok(Metrics { loss: loss / n, accuracy: n_correct as f64 / n })
     }
 
+    /// Rounds the parameters to the config's precision.
     fn round(&mut self) {
         if self.precision == Precision::F32 {
             let Parameters { weight, bias, .. } = &mut self.parameters;
@@ -202,7 +204,7 @@ impl Engine for LoopEngine<'_> {
     }
 
     fn full_gradient_f64(&mut self, parameters: &Parameters) -> Option<Result<Gradient, EngineError>> {
-        // Sums are in f64 anyway; the caller only needs the parameters without rounding.
+        // All sums are in f64 already. Only the parameters must not be rounded.
         (self.precision == Precision::F32).then(|| Ok(self.gradient(0..self.rows(), parameters)?))
     }
 

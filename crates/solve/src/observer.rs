@@ -4,7 +4,7 @@ use chainrule_core::Evaluation;
 
 use crate::Checkpoint;
 
-/// An event of a training.
+/// A training event.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub enum Progress<'a> {
@@ -17,25 +17,26 @@ pub enum Progress<'a> {
 /// Receives the events of a training and saves its checkpoints. `()` ignores both. A closure
 /// receives the [`Progress`]; if it returns `Break`, the training ends.
 pub trait Observer: Send {
-    /// The checkpoint to resume from, or `None` to start anew. It is called once, before the first
-    /// step.
+    /// Returns the checkpoint to resume from, or `None` to start anew. It is called once, before
+    /// the first step.
     fn resume_from(&mut self) -> Option<Checkpoint> {
         None
     }
 
-    /// A step was made. `Break` ends the training here; its results so far are kept.
+    /// Called after each step. `Break` ends the training; its results so far are kept.
     fn on_step(&mut self, step: usize) -> ControlFlow<()> {
         let _ = step;
         ControlFlow::Continue(())
     }
 
-    /// Whether to stop. It is called during long phases without steps; [`Observer::on_step`] is not
-    /// called then.
+    /// Returns whether to stop. It is called during long phases without steps, when
+    /// [`Observer::on_step`] is not called.
     fn should_stop(&mut self) -> bool {
         false
     }
 
-    /// Whether to save a checkpoint after this step. It is called after [`Observer::on_step`].
+    /// Returns whether to save a checkpoint after this step. It is called after
+    /// [`Observer::on_step`].
     fn wants_checkpoint(&mut self, step: usize) -> bool {
         let _ = step;
         false
@@ -46,10 +47,10 @@ pub trait Observer: Send {
         let _ = checkpoint;
     }
 
-    /// An evaluation begins. No steps are made meanwhile.
+    /// Called before each evaluation. No step is made until [`Observer::on_evaluation`].
     fn on_evaluation_start(&mut self) {}
 
-    /// Called after each evaluation. `Break` stops the training here.
+    /// Called after each evaluation. `Break` ends the training.
     fn on_evaluation(&mut self, evaluation: &Evaluation) -> ControlFlow<()> {
         let _ = evaluation;
         ControlFlow::Continue(())

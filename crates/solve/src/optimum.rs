@@ -29,8 +29,8 @@ pub struct Iterate {
     /// The length of the gradient of J.
     pub gradient_norm: f64,
     /// The bound on the distance of J to its minimum. It is computed in f64 if it is within the
-    /// tolerance; otherwise it is exact up to the rounding of the config's precision. If there is
-    /// no certificate, it is an estimate: `|grad J|^2 / (2 lambda)`.
+    /// tolerance, and otherwise in the config's precision. Without a certificate it is only an
+    /// estimate: `|grad J|^2 / (2 lambda)`.
     pub bound: f64,
 }
 
@@ -39,19 +39,18 @@ pub struct Iterate {
 pub struct Optimum {
     /// The parameters with the lowest bound.
     pub parameters: Parameters,
-    /// The proven distance to the minimum. It is `None` if the link has no [dual](Link::dual) and
-    /// the bias has no penalty: then there is no proof.
+    /// The proven distance to the minimum. It is `None` if there is no proof: the link has no
+    /// [dual](Link::dual), and the bias has no penalty.
     pub certificate: Option<Certificate>,
     /// How the search ended.
     pub ended: SearchEnd,
 }
 
-/// Minimises a link's J on `rows` by L-BFGS and the fused kernels on this number of threads. It
-/// starts at zero parameters, makes no evaluations and writes no files.
+/// Minimises a link's J on `rows` by L-BFGS with the fused kernels on `threads` threads. The search
+/// starts at zero parameters and makes no evaluations.
 ///
-/// `on_iteration` is called at the start and after every iteration, with the parameters. A caller
-/// that reads its clock there gets a trace of J over time. `Break` ends the search and keeps its
-/// results so far.
+/// `on_iteration` is called at the start and after every iteration. It receives the parameters. The
+/// example records J over time there. `Break` ends the search; its results so far are kept.
 ///
 /// ```
 /// # use std::{num::NonZero, ops::ControlFlow, time::Instant};
@@ -94,28 +93,28 @@ pub fn find_optimum(
         |_: &mut dyn Engine, event: IterationEvent| Ok(on_iteration(&event.iterate, event.parameters));
     let found = chainrule_kernels::with_threads(threads, || search(&mut engine, config, None, &mut on_iteration));
     let found = found.map_err(|problem| TrainError::Threads { threads, problem })?;
-    found.map_err(|failure| failure.lost(History::default(), None))
+    found.map_err(|error| error.into_train_error(History::default(), None))
 }
 
 impl TrainLoop<'_> {
-    /// Makes all remaining iterations, with the evaluations between them.
+    /// Makes all remaining iterations and evaluations.
     pub(crate) fn run_lbfgs(
         &mut self,
         from: Option<SearchState>,
         engine: &mut dyn Engine,
         observer: &mut dyn Observer,
     ) -> Result<Ending, EngineError> {
-        let mut before = from.as_ref().map(|from| from.cross_entropy);
-        let mut early = None;
+        let mut previous_loss = from.as_ref().map(|from| from.cross_entropy);
+        let mut ending = None;
         let (interval, tolerance) = (self.config.optimum().evaluate_every, self.config.optimum().tolerance);
         let Optimum { parameters, certificate, ended } = search(engine, self.config, from, &mut |engine, event| {
             let IterationEvent { iterate, parameters, state } = event;
-            self.history.train_loss.extend(before.replace(iterate.cross_entropy));
+            self.history.train_loss.extend(previous_loss.replace(iterate.cross_entropy));
             let Some(step) = iterate.iteration.checked_sub(1) else { return Ok(ControlFlow::Continue(())) };
             self.steps = iterate.iteration;
             if step.is_multiple_of(interval) {
-                early = self.evaluate(engine, step, step, observer)?;
-                if early.is_some() {
+                ending = self.evaluate(engine, step, step, observer)?;
+                if ending.is_some() {
                     return Ok(ControlFlow::Break(()));
                 }
             }
@@ -127,7 +126,7 @@ impl TrainLoop<'_> {
                     parameters: parameters.clone(),
                     best: None,
                     history: self.history.clone(),
-                    memory: None,
+                    optimizer_state: None,
                     search: Some(state()),
                 });
             }
@@ -136,16 +135,16 @@ impl TrainLoop<'_> {
         engine.set(&parameters);
         // The last parameters are always evaluated.
         let step = self.steps.saturating_sub(1);
-        if early.is_none() && self.history.evaluations.last().is_none_or(|last| last.step != step) {
-            // The search is over: only a loss that is not finite changes how it ended.
-            let ending = self.evaluate(engine, step, step, observer)?;
-            early = ending.filter(|ending| matches!(ending, Ending::Diverged { .. }));
+        if ending.is_none() && self.history.evaluations.last().is_none_or(|last| last.step != step) {
+            // The search is over. Only a loss that is not finite changes the ending.
+            ending =
+                self.evaluate(engine, step, step, observer)?.filter(|ending| matches!(ending, Ending::Diverged { .. }));
         }
         self.best = Some(parameters);
         self.certificate = certificate;
-        Ok(early.unwrap_or(match ended {
+        Ok(ending.unwrap_or(match ended {
             SearchEnd::Converged => Ending::Converged,
-            SearchEnd::IterationsUsedUp => Ending::UsedUp,
+            SearchEnd::IterationsUsedUp => Ending::IterationsUsedUp,
             SearchEnd::Rounding => Ending::Rounding,
             SearchEnd::Interrupted => Ending::Interrupted,
         }))
@@ -156,31 +155,33 @@ impl TrainLoop<'_> {
 /// parameters.
 type IterationCallback<'a> = &'a mut dyn FnMut(&mut dyn Engine, IterationEvent) -> Result<ControlFlow<()>, EngineError>;
 
-/// An iteration's end, or the start.
+/// The state after an iteration, or at the start.
 struct IterationEvent<'a> {
     iterate: Iterate,
     parameters: &'a Parameters,
-    /// Creates the state to resume from.
+    /// Returns the state to resume from.
     state: &'a dyn Fn() -> SearchState,
 }
 
 /// The state of a search between two iterations.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct SearchState {
-    descent: Box<State>,
-    /// The mean over all training rows, at the last iteration's parameters.
+    #[serde(rename = "descent")]
+    lbfgs: Box<State>,
+    /// The mean cross-entropy over all training rows, at the last iteration's parameters.
     cross_entropy: f64,
     best: Candidate,
     gradients: usize,
-    arrivals: usize,
-    /// Whether the moments in f64 have been computed and counted.
+    #[serde(rename = "arrivals")]
+    n_iterates: usize,
+    /// Whether the moments in f64 were computed, and counted in `gradients`.
     has_moments_in_f64: bool,
 }
 
 impl SearchState {
-    /// Whether the state belongs to parameters of this shape.
+    /// Returns whether the state belongs to parameters of this shape.
     pub(crate) fn fits(&self, [d, k]: [usize; 2]) -> bool {
-        self.descent.has_dimension(d * k + k) && self.best.parameters.has_shape([d, k])
+        self.lbfgs.has_dimension(d * k + k) && self.best.parameters.has_shape([d, k])
     }
 }
 
@@ -204,7 +205,7 @@ fn search(
         })
     });
     let moments = moments.transpose()?;
-    // Without a known mean, the coordinates are the parameters themselves.
+    // Without moments the mean is 0, and the coordinates are the parameters themselves.
     let mean = moments.as_ref().map_or_else(|| vec![0.0; start.n_features], Moments::mean_row);
     let coordinates = Coordinates::new(mean, config.objective().penalize_bias);
     let mut search = OptimumSearch {
@@ -215,37 +216,37 @@ fn search(
         columns: start.columns,
         on_iteration,
         gradients,
-        arrivals: 0,
+        n_iterates: 0,
         at: None,
         best: None,
         ended: None,
         coordinates,
     };
-    let begin = match from {
-        None => Start::At(search.coordinates.of(&start)),
+    let start_state = match from {
+        None => Start::At(search.coordinates.from_parameters(&start)),
         Some(from) => {
             if from.has_moments_in_f64 {
-                search.moments_in_f64 = search.moments_in_f64(shape)?;
+                search.moments_in_f64 = search.compute_moments_in_f64(shape)?;
             }
             // The saved count includes the two gradients just computed for the moments.
             search.gradients = from.gradients;
-            search.arrivals = from.arrivals;
+            search.n_iterates = from.n_iterates;
             search.best = Some(from.best);
-            Start::From(from.descent)
+            Start::From(from.lbfgs)
         }
     };
     let options = Options {
         memory: config.optimum().memory,
-        iterations: config.optimum().max_iterations,
-        noise: match config.descent().precision {
+        max_iterations: config.optimum().max_iterations,
+        value_tolerance: match config.descent().precision {
             Precision::F32 => 1e-6,
             Precision::F64 => 1e-12,
         },
     };
-    let end = lbfgs::minimise(&mut search, begin, options)?;
+    let end = lbfgs::minimise(&mut search, start_state, options)?;
     let ended = match (search.ended, end) {
         (Some(ended), _) => ended,
-        (None, End::UsedUp) => SearchEnd::IterationsUsedUp,
+        (None, End::IterationsUsedUp) => SearchEnd::IterationsUsedUp,
         (None, End::Rounding | End::Stopped) => SearchEnd::Rounding,
     };
     search.certify(ended)
@@ -257,20 +258,20 @@ struct OptimumSearch<'a> {
     config: &'a TrainConfig,
     /// The moments, if the link has a dual.
     moments: Option<Moments>,
-    /// The moments in f64, if the engine has f64 in addition to its own precision and the bound
-    /// needs them.
+    /// The moments in f64. They exist if the engine can also compute in f64 and the bound needs
+    /// them.
     moments_in_f64: Option<Moments>,
     coordinates: Coordinates,
     columns: usize,
     on_iteration: IterationCallback<'a>,
     gradients: usize,
-    /// The number of points reached: the start and one per iteration.
-    arrivals: usize,
+    /// The number of iterates: the start and one per iteration.
+    n_iterates: usize,
     /// The last point at which J was computed.
     at: Option<Candidate>,
     /// The iterate with the lowest bound.
     best: Option<Candidate>,
-    /// Why the search ended, if it did.
+    /// The reason why the search ended. `None` while it runs.
     ended: Option<SearchEnd>,
 }
 
@@ -285,6 +286,7 @@ struct Candidate {
 }
 
 impl OptimumSearch<'_> {
+    /// Returns the candidate and its gradient.
     fn candidate(&self, parameters: Parameters, cost: Gradient, moments: Option<&Moments>) -> (Candidate, Vec<f64>) {
         let cross_entropy = cost.loss;
         let BoundPoint { objective, gradient, bound } =
@@ -292,44 +294,45 @@ impl OptimumSearch<'_> {
         (Candidate { parameters, cross_entropy, objective, gradient_norm: norm(&gradient), bound }, gradient)
     }
 
-    /// Recomputes the values in f64, if the engine computes with less. A gradient in f32 proves
+    /// Recomputes the values in f64 if the engine computes in f32, because an f32 gradient proves
     /// nothing.
-    fn in_f64(&mut self, candidate: Candidate) -> Result<Candidate, EngineError> {
+    fn recompute_in_f64(&mut self, candidate: Candidate) -> Result<Candidate, EngineError> {
         let Some(cost) = self.engine.full_gradient_f64(&candidate.parameters) else { return Ok(candidate) };
         let cost = cost?;
         self.gradients += 1;
         if self.moments_in_f64.is_none() && self.moments.is_some() && !self.config.objective().penalize_bias {
-            self.moments_in_f64 = self.moments_in_f64([candidate.parameters.n_features, self.columns])?;
+            self.moments_in_f64 = self.compute_moments_in_f64([candidate.parameters.n_features, self.columns])?;
             self.gradients += 2;
         }
         Ok(self.candidate(candidate.parameters, cost, self.moments_in_f64.as_ref().or(self.moments.as_ref())).0)
     }
 
     /// Computes the moments in f64.
-    fn moments_in_f64(&mut self, shape: [usize; 2]) -> Result<Option<Moments>, EngineError> {
+    fn compute_moments_in_f64(&mut self, shape: [usize; 2]) -> Result<Option<Moments>, EngineError> {
         let Some(dual) = self.engine.link().dual_domain() else { return Ok(None) };
         let weight = self.engine.mean_weight();
         let moments = Moments::new(shape, dual, weight, &mut |at| {
-            self.engine.full_gradient_f64(at).expect("an engine that had f64 before")
+            self.engine.full_gradient_f64(at).expect("the engine computed in f64 before")
         });
         moments.map(Some)
     }
 
+    /// Returns the best candidate with its certificate.
     fn certify(mut self, ended: SearchEnd) -> Result<Optimum, EngineError> {
-        let best = self.best.take().expect("the start is a place");
+        let best = self.best.take().expect("the start is an iterate");
         // A converged candidate has already been computed in f64.
-        let best = if ended == SearchEnd::Converged { best } else { self.in_f64(best)? };
+        let best = if ended == SearchEnd::Converged { best } else { self.recompute_in_f64(best)? };
         let certificate = Certificate {
             objective: best.objective,
             gradient_norm: best.gradient_norm,
             bound: best.bound,
             tolerance: self.config.optimum().tolerance,
             ended,
-            iterations: self.arrivals - 1,
+            iterations: self.n_iterates - 1,
             gradients: self.gradients,
         };
-        let is_proven = self.moments.is_some() || self.config.objective().penalize_bias;
-        Ok(Optimum { parameters: best.parameters, certificate: is_proven.then_some(certificate), ended })
+        let has_proof = self.moments.is_some() || self.config.objective().penalize_bias;
+        Ok(Optimum { parameters: best.parameters, certificate: has_proof.then_some(certificate), ended })
     }
 }
 
@@ -337,7 +340,7 @@ impl Objective for OptimumSearch<'_> {
     type Error = EngineError;
 
     fn evaluate(&mut self, x: Vec<f64>) -> Result<Point, EngineError> {
-        let mut parameters = self.coordinates.parameters(x, self.columns);
+        let mut parameters = self.coordinates.to_parameters(x, self.columns);
         if self.config.descent().precision == Precision::F32 {
             // Rounds to the precision that the engine uses and saves. J and its gradient then
             // belong to exactly this point.
@@ -351,7 +354,7 @@ impl Objective for OptimumSearch<'_> {
         let (candidate, gradient) = self.candidate(parameters, cost, self.moments.as_ref());
         let k = candidate.parameters.columns;
         let point = Point {
-            x: self.coordinates.of(&candidate.parameters),
+            x: self.coordinates.from_parameters(&candidate.parameters),
             value: candidate.objective,
             gradient: self.coordinates.gradient(gradient, k),
         };
@@ -359,34 +362,34 @@ impl Objective for OptimumSearch<'_> {
         Ok(point)
     }
 
-    fn on_iteration(&mut self, descent: &State) -> Result<ControlFlow<()>, EngineError> {
-        let mut candidate = self.at.clone().expect("a point was computed");
+    fn on_iteration(&mut self, state: &State) -> Result<ControlFlow<()>, EngineError> {
+        let mut candidate = self.at.clone().expect("evaluate ran before");
         let tolerance = self.config.optimum().tolerance;
         if candidate.bound <= tolerance {
-            candidate = self.in_f64(candidate)?;
+            candidate = self.recompute_in_f64(candidate)?;
         }
         let iterate = Iterate {
-            iteration: self.arrivals,
+            iteration: self.n_iterates,
             gradients: self.gradients,
             cross_entropy: candidate.cross_entropy,
             objective: candidate.objective,
             gradient_norm: candidate.gradient_norm,
             bound: candidate.bound,
         };
-        self.arrivals += 1;
+        self.n_iterates += 1;
         let best = match self.best.take() {
             Some(best) if candidate.bound.is_nan() || best.bound <= candidate.bound => best,
             _ => candidate.clone(),
         };
-        let state = || SearchState {
-            descent: Box::new(descent.clone()),
+        let search_state = || SearchState {
+            lbfgs: Box::new(state.clone()),
             cross_entropy: iterate.cross_entropy,
             best: best.clone(),
             gradients: iterate.gradients,
-            arrivals: self.arrivals,
+            n_iterates: self.n_iterates,
             has_moments_in_f64: self.moments_in_f64.is_some(),
         };
-        let event = IterationEvent { iterate, parameters: &candidate.parameters, state: &state };
+        let event = IterationEvent { iterate, parameters: &candidate.parameters, state: &search_state };
         let is_stopped = (self.on_iteration)(&mut *self.engine, event)?.is_break();
         self.best = Some(best);
         self.ended = match (candidate.bound <= tolerance, is_stopped) {

@@ -20,7 +20,7 @@ use crate::{Checkpoint, FusedRows, Observer};
 pub enum TrainError {
     /// The training rows do not fill one batch, and incomplete batches are dropped.
     #[error(
-        "descent.batch_size = {batch_size}: there are only {rows} training rows; make batches of at most {rows}, or keep the last one of an epoch (descent.drop_last = false)"
+        "descent.batch_size = {batch_size}: there are only {rows} training rows; use batches of at most {rows} rows, or keep the last batch of an epoch (descent.drop_last = false)"
     )]
     BatchTooLarge {
         /// Rows per batch.
@@ -29,7 +29,7 @@ pub enum TrainError {
         rows: usize,
     },
     /// The system does not provide this many threads.
-    #[error("{} cannot be had ({problem}); take fewer", count(*.threads, "thread"))]
+    #[error("the system does not provide {} ({problem}); use fewer", count(*.threads, "thread"))]
     Threads {
         /// The requested number of threads.
         threads: usize,
@@ -38,7 +38,7 @@ pub enum TrainError {
         problem: ThreadPoolError,
     },
     /// The device has no fused kernels.
-    #[error("{device} has no fused kernels in this build; take descent.gradient = \"closed-form\"")]
+    #[error("{device} has no fused kernels in this build; use descent.gradient = \"closed-form\"")]
     NoKernels {
         /// The device's name.
         device: String,
@@ -50,7 +50,7 @@ pub enum TrainError {
         problem: MissingAbility,
     },
     /// The plain loops support no optimizer other than plain SGD.
-    #[error("without Burn there is no optimizer but plain sgd; take descent.optimizer = \"sgd\" without momentum")]
+    #[error("without Burn the only optimizer is plain sgd; use descent.optimizer = \"sgd\" without momentum")]
     NoOptimizer,
     /// The number of class weights is not the number of classes.
     #[error(
@@ -66,7 +66,7 @@ pub enum TrainError {
         /// The names of the classes, in the order of their labels.
         classes: String,
     },
-    /// A weight is given for a class that the data does not have.
+    /// The data does not have a class that has a weight.
     #[error("objective.class_weights: there is no class {class}; the data has {classes}")]
     UnknownClass {
         /// The name of the class.
@@ -83,7 +83,7 @@ pub enum TrainError {
         class: String,
     },
     /// The training cannot resume from this checkpoint.
-    #[error("the checkpoint of step {steps} is another training's: {problem}")]
+    #[error("the checkpoint of step {steps} belongs to another training: {problem}")]
     Checkpoint {
         /// The checkpoint's number of steps.
         steps: usize,
@@ -95,46 +95,47 @@ pub enum TrainError {
     Interrupted,
     /// The device stopped responding.
     #[error("the device stopped answering: {}", .0.reason)]
-    DeviceLost(Box<DeviceLost>),
+    DeviceLost(Box<PartialResults>),
     /// Rows that stay in their file can no longer be read.
     #[error("{}", .0.reason)]
-    DataLost(Box<DeviceLost>),
+    DataLost(Box<PartialResults>),
 }
 
 impl From<DataError> for TrainError {
     fn from(error: DataError) -> Self {
-        EngineError::from(error).lost(History::default(), None)
+        EngineError::from(error).into_train_error(History::default(), None)
     }
 }
 
-/// The results of a training whose device stopped responding, or whose data could no longer be
-/// read.
+/// The results of a training that failed, because its device stopped responding or its data could
+/// no longer be read.
 #[derive(Clone, Debug)]
-pub struct DeviceLost {
+pub struct PartialResults {
     /// The error of the backend or of the data.
     pub reason: String,
     /// The losses and evaluations that could be read.
     pub history: History,
-    /// Parameters and the step after which they were current: those of the last evaluation, or the
-    /// last ones of all.
+    /// A step, and the parameters after it: those of the last evaluation, or the last ones if they
+    /// could still be read.
     pub parameters: Option<(usize, Parameters)>,
 }
 
-/// How a training ended. `Converged`, `UsedUp` and `Rounding` occur only with [`Solver::Lbfgs`];
+/// How a training ended. `Converged`, `IterationsUsedUp` and `Rounding` occur only with [`Solver::Lbfgs`];
 /// see [`Trained::certificate`] for its result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Ending {
     /// All epochs were completed.
     Completed,
-    /// The patience was used up.
+    /// Early stopping: the validation loss did not improve for `early_stopping.patience`
+    /// evaluations.
     StoppedEarly,
     /// The observer stopped it.
     Interrupted,
     /// The minimum was reached within `optimum.tolerance`.
     Converged,
     /// `optimum.max_iterations` were made before the minimum was reached.
-    UsedUp,
+    IterationsUsedUp,
     /// Rounding errors prevented any further progress towards the minimum.
     Rounding,
     /// The loss of this step, or of the evaluation after it, is not finite.
@@ -150,7 +151,7 @@ pub struct Trained {
     /// The last parameters. With `restore_best`, those of the best evaluation. With
     /// [`Solver::Lbfgs`], those with the lowest bound.
     pub parameters: Parameters,
-    /// All finite losses, and the evaluations.
+    /// The losses up to the first that is not finite, and the evaluations.
     pub history: History,
     /// How the training ended.
     pub ending: Ending,
@@ -160,7 +161,7 @@ pub struct Trained {
     pub steps_per_epoch: usize,
     /// The step and the validation loss of the best evaluation, if there was one.
     pub best: Option<(usize, f64)>,
-    /// The metrics of the parameters. They are not finite if the training diverged.
+    /// The metrics at `parameters`. They may not be finite if the training diverged.
     pub final_metrics: FinalMetrics,
     /// The proven distance to the minimum, if [`Solver::Lbfgs`] was used and a proof exists.
     pub certificate: Option<Certificate>,
@@ -180,12 +181,12 @@ pub fn max_steps(config: &TrainConfig, rows: usize) -> Result<usize, TrainError>
     })
 }
 
-/// The number of updates in an epoch of `rows` training rows: one per batch. The last batch may be
-/// smaller, or is dropped with `descent.drop_last`. With [`Solver::Lbfgs`] an epoch is a single
+/// The number of updates in an epoch of `rows` training rows: one per batch. An incomplete last
+/// batch is dropped with `descent.drop_last`. With [`Solver::Lbfgs`] an epoch is a single
 /// update on all rows.
 ///
 /// # Errors
-/// If smaller batches are dropped and there is no whole one.
+/// If incomplete batches are dropped and no batch is complete.
 pub fn steps_per_epoch(config: &TrainConfig, rows: usize) -> Result<usize, TrainError> {
     if config.descent().solver == Solver::Lbfgs {
         return Ok(1);
@@ -193,27 +194,26 @@ pub fn steps_per_epoch(config: &TrainConfig, rows: usize) -> Result<usize, Train
     let batch_size = config.descent().batch_size;
     match rows - dropped_rows(config, rows) {
         0 => Err(TrainError::BatchTooLarge { batch_size, rows }),
-        taken => Ok(taken.div_ceil(batch_size)),
+        rows_per_epoch => Ok(rows_per_epoch.div_ceil(batch_size)),
     }
 }
 
-/// The number of rows in no batch of an epoch, because they do not fill a whole one
+/// The number of rows that an epoch leaves out, because they do not fill a batch
 /// (`descent.drop_last`).
 pub fn dropped_rows(config: &TrainConfig, rows: usize) -> usize {
     let descent = config.descent();
     if descent.solver == Solver::Sgd && descent.drop_last { rows % descent.batch_size } else { 0 }
 }
 
-/// Runs [`train()`] by the fused kernels on this number of threads, starting at zero parameters.
+/// Runs [`train()`] with the fused kernels on `threads` threads. The parameters start at zero.
 /// One pass over a batch's features computes loss, gradient and update.
 ///
-/// For rows that stay in their file, the same number of additional threads reads ahead. The steps
-/// have the same bits as in memory. A loss over more than one chunk is rounded differently.
+/// If the rows stay in their file, as many additional threads read ahead. The steps have the same
+/// bits as with rows in memory, but a loss over more than one chunk is rounded differently.
 ///
 /// # Errors
 /// As [`train()`]; if the config needs an ability that the kernels lack; if the system does not
-/// provide the threads; and if a file can no longer be read. The last error contains the results so
-/// far.
+/// provide the threads; and if a file can no longer be read ([`TrainError::DataLost`]).
 pub fn train_fused(
     link: &Arc<dyn Link>,
     examples: &FusedRows,
@@ -240,20 +240,26 @@ pub fn check_kernel_support(config: &TrainConfig) -> Result<(), TrainError> {
 /// Trains by mini-batch gradient descent, or by L-BFGS, as `config` says. It starts at the engine's
 /// parameters.
 ///
-/// A step uses the mean over its batch. The last batch of an epoch contains the remaining rows and
-/// reduces its learning rate in proportion, or is dropped with `descent.drop_last`. The model is
-/// evaluated after every step whose number is a multiple of
+/// A step uses the mean gradient over its batch. The last batch of an epoch contains the remaining
+/// rows, and its learning rate is reduced in proportion. With `descent.drop_last` it is dropped.
+///
+/// The model is evaluated after every step whose number is a multiple of
 /// `steps_per_epoch / evaluations_per_epoch`; steps are counted from 0 over all epochs. If the best
-/// weights are kept, it is also evaluated after the last step. A step of L-BFGS is one iteration on
-/// all rows, and it is evaluated every `optimum.evaluate_every` iterations.
+/// weights are kept, the model is also evaluated after the last step.
+///
+/// A step of L-BFGS is one iteration on all rows. The model is evaluated every
+/// `optimum.evaluate_every` iterations.
 ///
 /// With `objective.class_weights`, each row's cross-entropy is multiplied by its class weight (see
-/// [`class_weights`](crate::class_weights())) in gradients, history and final metrics. The weights
-/// are those of the training rows.
+/// [`class_weights`](crate::class_weights())) in gradients, history and final metrics. Balanced
+/// weights are computed from the training rows.
 ///
 /// # Errors
-/// If incomplete batches are dropped and none is complete, and if the engine fails. The latter
-/// contains the results so far. Divergence is not an error: see [`Ending`].
+/// - If incomplete batches are dropped and no batch is complete.
+/// - If the checkpoint does not fit, or the observer stops the training before the first step.
+/// - If the engine fails. The error contains the results so far.
+///
+/// Divergence is not an error: see [`Ending`].
 pub fn train(
     engine: &mut dyn Engine,
     config: &TrainConfig,
@@ -268,11 +274,12 @@ pub fn train(
         history: History { train_loss: Vec::new(), evaluations: Vec::new() },
         early_stopping: EarlyStopping::new(config.early_stopping().patience),
         best: None,
-        last: None,
+        last_evaluated: None,
         certificate: None,
     };
-    let from = observer.resume_from().map(|from| train_loop.resume(engine, from)).transpose()?.flatten();
-    match train_loop.run(from, engine, observer) {
+    let checkpoint = observer.resume_from();
+    let search = checkpoint.map(|checkpoint| train_loop.resume(engine, checkpoint)).transpose()?.flatten();
+    match train_loop.run(search, engine, observer) {
         Ok((Ending::Interrupted, ..)) if train_loop.steps == 0 => Err(TrainError::Interrupted),
         Ok((ending, final_metrics, parameters)) => Ok(Trained {
             ending,
@@ -285,17 +292,17 @@ pub fn train(
             certificate: train_loop.certificate,
             class_weights: engine.class_weights(),
         }),
-        Err(failure) => {
-            // If only the data is lost, the engine still has its results.
-            let parameters = match failure {
+        Err(error) => {
+            // If only the data is lost, the engine still has its losses and parameters.
+            let parameters = match error {
                 // L-BFGS may be at a trial point of its line search.
                 EngineError::Data(_) if config.descent().solver == Solver::Sgd => {
                     let read = train_loop.read_losses(engine).and_then(|_| engine.parameters());
                     read.ok().filter(|_| train_loop.steps > 0).map(|parameters| (train_loop.steps - 1, parameters))
                 }
-                EngineError::Data(_) | EngineError::Device(_) => train_loop.last,
+                EngineError::Data(_) | EngineError::Device(_) => train_loop.last_evaluated,
             };
-            Err(failure.lost(train_loop.history, parameters))
+            Err(error.into_train_error(train_loop.history, parameters))
         }
     }
 }
@@ -313,23 +320,23 @@ pub(crate) struct TrainLoop<'a> {
     /// with the lowest bound.
     pub(crate) best: Option<Parameters>,
     /// The step of the last evaluation, and its parameters.
-    last: Option<(usize, Parameters)>,
+    last_evaluated: Option<(usize, Parameters)>,
     pub(crate) certificate: Option<Certificate>,
 }
 
 impl TrainLoop<'_> {
     fn run(
         &mut self,
-        from: Option<SearchState>,
+        search: Option<SearchState>,
         engine: &mut dyn Engine,
         observer: &mut dyn Observer,
     ) -> Result<(Ending, FinalMetrics, Parameters), EngineError> {
         let mut ending = match self.config.descent().solver {
             Solver::Sgd => {
-                let ending = self.descend(engine, observer)?;
+                let ending = self.run_sgd(engine, observer)?;
                 self.evaluate_last(ending, engine, observer)?
             }
-            Solver::Lbfgs => self.run_lbfgs(from, engine, observer)?,
+            Solver::Lbfgs => self.run_lbfgs(search, engine, observer)?,
         };
         if !matches!(ending, Ending::Diverged { .. })
             && let Some(step) = self.read_losses(engine)?
@@ -354,18 +361,18 @@ impl TrainLoop<'_> {
     }
 
     /// Restores a checkpoint. Returns the state of L-BFGS if the training uses it.
-    fn resume(&mut self, engine: &mut dyn Engine, from: Checkpoint) -> Result<Option<SearchState>, TrainError> {
-        let own = engine.parameters().map_err(|failure| failure.lost(History::default(), None))?;
-        let shape = [own.n_features, own.columns];
-        let Checkpoint { steps, parameters, best, history, memory, search } = from;
+    fn resume(&mut self, engine: &mut dyn Engine, checkpoint: Checkpoint) -> Result<Option<SearchState>, TrainError> {
+        let current = engine.parameters().map_err(|error| error.into_train_error(History::default(), None))?;
+        let shape = [current.n_features, current.columns];
+        let Checkpoint { steps, parameters, best, history, optimizer_state, search } = checkpoint;
         let problem = if !parameters.has_shape(shape) || best.as_ref().is_some_and(|best| !best.has_shape(shape)) {
             Some(format!("its parameters are not {} x {}", shape[0], shape[1]))
         } else if history.train_loss.len() != steps {
             Some(format!("its history has {} steps", history.train_loss.len()))
         } else if search.is_some() != (self.config.descent().solver == Solver::Lbfgs) {
-            Some("its descent.solver is another".to_owned())
+            Some("its descent.solver is different".to_owned())
         } else if search.as_ref().is_some_and(|search| !search.fits(shape)) {
-            Some("its search has another shape".to_owned())
+            Some("the shape of its L-BFGS state is different".to_owned())
         } else {
             None
         };
@@ -373,46 +380,48 @@ impl TrainLoop<'_> {
             return Err(TrainError::Checkpoint { steps, problem });
         }
         engine.set(&parameters);
-        engine.restore_optimizer_state(memory.as_ref()).map_err(|problem| TrainError::Checkpoint { steps, problem })?;
+        engine
+            .restore_optimizer_state(optimizer_state.as_ref())
+            .map_err(|problem| TrainError::Checkpoint { steps, problem })?;
         for evaluation in &history.evaluations {
             self.early_stopping.record(evaluation.step, evaluation.validation_loss);
         }
         self.steps = steps;
         self.history = history;
         self.best = best;
-        self.last = steps.checked_sub(1).map(|step| (step, parameters));
+        self.last_evaluated = steps.checked_sub(1).map(|step| (step, parameters));
         Ok(search)
     }
 
     /// Makes all remaining steps and evaluations.
-    fn descend(&mut self, engine: &mut dyn Engine, observer: &mut dyn Observer) -> Result<Ending, EngineError> {
+    fn run_sgd(&mut self, engine: &mut dyn Engine, observer: &mut dyn Observer) -> Result<Ending, EngineError> {
         let descent = self.config.descent();
         let (steps_per_epoch, batch_size) = (self.steps_per_epoch, descent.batch_size);
-        let taken = engine.rows() - dropped_rows(self.config, engine.rows());
-        let mut made = self.steps % steps_per_epoch;
-        let begun = self.steps / steps_per_epoch;
+        let rows_per_epoch = engine.rows() - dropped_rows(self.config, engine.rows());
+        let mut first_batch = self.steps % steps_per_epoch;
+        let first_epoch = self.steps / steps_per_epoch;
         let mut order = BatchOrder::new(shuffle(&descent.shuffle));
-        // Skips one at a time, since a million of them take seconds.
-        for _ in 0..descent.shuffle.skip_epochs + begun {
+        // Skips one epoch at a time, because a million epochs take seconds.
+        for _ in 0..descent.shuffle.skip_epochs + first_epoch {
             if observer.should_stop() {
                 return Ok(Ending::Interrupted);
             }
             order.skip(1, engine.rows());
         }
-        let whole = batch_size.min(taken);
-        let mut batch = Vec::with_capacity(whole);
-        let mut rates = LearningRates::new(descent, steps_per_epoch);
-        for epoch in begun..descent.epochs {
+        let full_batch = batch_size.min(rows_per_epoch);
+        let mut batch = Vec::with_capacity(full_batch);
+        let mut learning_rates = LearningRates::new(descent, steps_per_epoch);
+        for epoch in first_epoch..descent.epochs {
             let rows = Arc::new(order.next_order(engine.rows()));
-            engine.begin_epoch(&rows, made * batch_size..taken, batch_size)?;
-            for first in (made..steps_per_epoch).map(|batch| batch * batch_size) {
+            engine.begin_epoch(&rows, first_batch * batch_size..rows_per_epoch, batch_size)?;
+            for first in (first_batch..steps_per_epoch).map(|batch| batch * batch_size) {
                 batch.clear();
-                batch.extend(rows.range(first..taken.min(first + batch_size)));
+                batch.extend(rows.range(first..rows_per_epoch.min(first + batch_size)));
                 let step = self.steps;
-                // Without this, a single remaining row would move the weights as far as a whole
-                // batch.
-                let share = batch.len() as f64 / whole as f64;
-                engine.step(&batch, share * rates.of(step))?;
+                // Without this factor, a single remaining row would move the weights as far as a
+                // full batch.
+                let fraction = batch.len() as f64 / full_batch as f64;
+                engine.step(&batch, fraction * learning_rates.at_step(step))?;
                 self.steps += 1;
                 if step.is_multiple_of(self.evaluation_interval)
                     && let Some(ending) = self.evaluate(engine, step, epoch, observer)?
@@ -429,7 +438,7 @@ impl TrainLoop<'_> {
                         parameters: engine.parameters()?,
                         best: self.best.clone(),
                         history: self.history.clone(),
-                        memory: engine.optimizer_state(),
+                        optimizer_state: engine.optimizer_state(),
                         search: None,
                     });
                 }
@@ -437,13 +446,14 @@ impl TrainLoop<'_> {
                     return Ok(Ending::Interrupted);
                 }
             }
-            made = 0;
+            first_batch = 0;
         }
         Ok(Ending::Completed)
     }
 
-    /// Evaluates the last weights if the best ones are kept, because the last may be the best.
-    /// Otherwise the final metrics cover them, and the history keeps its regular interval.
+    /// Evaluates the last weights if the best ones are kept, because the last may be the best. In
+    /// other cases the final metrics contain the last weights' metrics, and the evaluations in the
+    /// history keep their regular interval.
     fn evaluate_last(
         &mut self,
         ending: Ending,
@@ -463,7 +473,7 @@ impl TrainLoop<'_> {
         })
     }
 
-    /// Evaluates the model. Returns how the training ends, if it ends here.
+    /// Evaluates the model. Returns the [`Ending`] if the training ends here.
     pub(crate) fn evaluate(
         &mut self,
         engine: &mut dyn Engine,
@@ -488,19 +498,19 @@ impl TrainLoop<'_> {
         };
         self.history.evaluations.push(evaluation);
         let flow = observer.on_evaluation(&evaluation);
-        let judgement = self.early_stopping.record(step, validation.loss);
-        if judgement == StoppingDecision::Improved && self.config.early_stopping().restore_best {
+        let decision = self.early_stopping.record(step, validation.loss);
+        if decision == StoppingDecision::Improved && self.config.early_stopping().restore_best {
             self.best = Some(parameters.clone());
         }
-        self.last = Some((step, parameters));
-        if judgement == StoppingDecision::Stop {
+        self.last_evaluated = Some((step, parameters));
+        if decision == StoppingDecision::Stop {
             return Ok(Some(Ending::StoppedEarly));
         }
         Ok(flow.is_break().then_some(Ending::Interrupted))
     }
 
-    /// Appends the losses since the last call to the history, up to the first that is not finite.
-    /// Returns the step of that one.
+    /// Appends the losses since the last call to the history. Stops at the first loss that is not
+    /// finite and returns its step.
     fn read_losses(&mut self, engine: &mut dyn Engine) -> Result<Option<usize>, EngineError> {
         let losses = engine.losses()?;
         let finite = losses.iter().take_while(|loss| loss.is_finite()).count();

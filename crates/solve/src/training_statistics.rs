@@ -13,7 +13,7 @@ pub struct TrainingStatistics {
 }
 
 impl TrainingStatistics {
-    /// Computes the statistics of these rows, which have this schema.
+    /// Computes the statistics of the training rows.
     ///
     /// # Errors
     /// As [`class_weights()`], and if the rows can no longer be read.

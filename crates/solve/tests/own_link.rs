@@ -159,7 +159,7 @@ fn a_model_of_numbers_tells_a_mean_and_no_class() {
     assert_eq!(predictor.predict(&[1.0, 0.5]), Err(RowError::NoClasses));
     let two: Arc<dyn Link> = Arc::new(OneVsRest { n_classes: 2 });
     let refused = Predictor::with_link(two, parameters, Preprocessing::Raw).expect_err("a refusal");
-    assert_eq!(refused.to_string(), "such a model has 2 columns of weights, and it has 1");
+    assert_eq!(refused.to_string(), "this kind of model needs 2 columns of weights, and it has 1");
 }
 
 #[test]

@@ -4,7 +4,7 @@ use burn::module::{Module, Param};
 use burn::optim::GradientsParams;
 use burn::tensor::activation::{log_sigmoid, softmax};
 use burn::tensor::{Device, FloatDType, Tensor};
-use chainrule_gradcheck::{Options, Report, Witness, compare, f64_works};
+use chainrule_gradcheck::{DifferencePrecision, Options, Report, compare, f64_works};
 use chainrule_models::derivation::{
     binary_cross_entropy, binary_cross_entropy_by_logit, binary_cross_entropy_by_probability,
     binary_cross_entropy_by_weight, cross_entropy, cross_entropy_by_logit, cross_entropy_by_probability,
@@ -90,9 +90,10 @@ pub(super) fn check(device: &Device, seed: u64, on_row: OnRow<'_>) -> Vec<Gradie
         ("Eq. (22), dR/dw", |i, o| differentiate(&i.weights, i.weights.clone(), o, |w| w.powi_scalar(2).sum() * 0.5)),
     ];
 
-    let witness = if dtype == FloatDType::F64 { Witness::F64 } else { Witness::Own };
+    let difference_precision =
+        if dtype == FloatDType::F64 { DifferencePrecision::F64 } else { DifferencePrecision::SameAsParameters };
     // The residual p - y has the rounding error of numbers near 1.
-    let options = Options { witness, seed, atol: rounding(dtype), ..Options::default() };
+    let options = Options { difference_precision, seed, atol: rounding(dtype), ..Options::default() };
     let mut lines = Vec::new();
     for (what, step) in steps {
         let mut line = row("derivation", dtype, what);

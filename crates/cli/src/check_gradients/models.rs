@@ -6,7 +6,7 @@ use burn::nn::Linear;
 use burn::tensor::{DType, Device, FloatDType, Int, Tensor, TensorData};
 use chainrule::machine::Machine;
 use chainrule_core::LinkKind;
-use chainrule_gradcheck::{Options, Witness, compare, compare_without_autodiff, controls, f64_works};
+use chainrule_gradcheck::{DifferencePrecision, Options, compare, compare_without_autodiff, controls, f64_works};
 use chainrule_kernels::{Float, Fused, Isa, PackedRows};
 use chainrule_models::{
     Classifier, Gradient, L2, LogisticRegression, LogisticRegressionConfig, SoftmaxRegression, SoftmaxRegressionConfig,
@@ -191,8 +191,8 @@ fn check_model<M: Classifier>(
     on_row: OnRow<'_>,
 ) -> Vec<GradientCheck> {
     let has_f64 = f64_works(device);
-    let witness = if has_f64 { Witness::F64 } else { Witness::Own };
-    let options = Options { witness, seed, ..Options::default() };
+    let difference_precision = if has_f64 { DifferencePrecision::F64 } else { DifferencePrecision::SameAsParameters };
+    let options = Options { difference_precision, seed, ..Options::default() };
     let precisions =
         [FloatDType::F64, FloatDType::F32].into_iter().filter(|precision| has_f64 || *precision == FloatDType::F32);
     let mut rows = Vec::new();

@@ -12,7 +12,7 @@ use chainrule_data::{Data, Dataset, Provenance, sha256};
 use chainrule_kernels::Isa;
 use chainrule_records::{ConfigFile, GradientChecks, RunError, RunFolder, read_sealed, sealed, write_whole};
 use chainrule_report::{Run, Runs};
-use chainrule_solve::NUMERICS;
+use chainrule_solve::NUMERICS_VERSION;
 
 use crate::check_gradients;
 use crate::checkpoints::CheckpointInterval;
@@ -131,7 +131,7 @@ impl ReportRunner<'_> {
         let parts = [
             config,
             &self.source.sha256(),
-            &NUMERICS.to_string(),
+            &NUMERICS_VERSION.to_string(),
             &self.machine.backend().to_string(),
             &device,
             // Kernels with other instruction sets round differently.
@@ -154,7 +154,7 @@ impl ReportRunner<'_> {
 
     /// Returns the gradient checks of this build on this machine.
     fn checks(&self) -> Result<GradientChecks> {
-        // The checks depend on the training code and on the checker, which `NUMERICS` does not
+        // The checks depend on the training code and on the checker, which `NUMERICS_VERSION` does not
         // cover. So their key has the git revision.
         let revision = env!("CHAINRULE_REVISION");
         let build = format!("gradcheck {CHECK_SEED} {} {revision}", env!("CARGO_PKG_VERSION"));
