@@ -189,7 +189,7 @@ fn the_examples_run() {
     let built = std::env::current_exe().unwrap().parent().unwrap().with_file_name("examples");
     let expected = [
         ("csv", "validation: loss"),
-        ("own_module", "by hand is the odd one out"),
+        ("own_module", "by hand is the only gradient that disagrees with the differences"),
         ("own_loop", "epoch 4:"),
         ("lambdas", "lambda  training loss"),
         ("anywhere", "bytes tell 10 classes apart"),

@@ -7,7 +7,7 @@ use crate::report::{Finding, GradientReport, Mismatch, ParameterReport, Report};
 use crate::slope::{Slope, noise, slope};
 use crate::{Options, Search};
 
-/// A named parameter: a range of the flat point.
+/// A named parameter. Its flattened values are a range of the point.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Parameter {
     /// The name of the parameter.
@@ -28,8 +28,8 @@ impl Parameter {
     }
 
     /// Converts a flat index to a multi-index. The last axis varies fastest.
-    fn unravel(&self, negligible_slope: usize) -> Vec<usize> {
-        let mut rest = negligible_slope;
+    fn unravel(&self, flat_index: usize) -> Vec<usize> {
+        let mut rest = flat_index;
         let mut index: Vec<usize> = self
             .shape
             .iter()
@@ -45,36 +45,35 @@ impl Parameter {
     }
 }
 
-/// A gradient to compare with the differences.
+/// A gradient to compare with the finite differences.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Gradient {
     /// The name in the report.
     pub name: String,
-    /// The values for each parameter. `None` means that the gradient has none for this parameter.
+    /// The gradient of each parameter, flattened. It is `None` for a parameter without a gradient.
     pub values: Vec<Option<Vec<f64>>>,
     /// The machine epsilon of the type in which the gradient was computed.
     pub epsilon: f64,
 }
 
-/// The error that a gradient may have, in roundings of its largest coordinate. A sum of many terms
-/// has more than one rounding.
+/// The allowed rounding error of a gradient, in machine epsilons of its largest coordinate. It is
+/// more than 1, because a sum of many terms is rounded many times.
 const GRADIENT_ROUNDINGS: f64 = 32.0;
 
 /// The number of directions along which the noise of the loss is measured.
 const NOISE_DIRECTIONS: usize = 3;
 
-/// The default number of directions per parameter, if there are too many coordinates.
+/// The number of directions per parameter for [`Search::Auto`], if there are too many coordinates.
 const DIRECTIONS: usize = 4;
 
-/// The slope that counts as zero: `sqrt(epsilon)` times the absolute loss, or `sqrt(epsilon)` if
-/// the loss is larger than 1. At such a slope a bound of this size is enough, and no finer
-/// resolution is required.
+/// The largest slope that counts as zero: `sqrt(epsilon) * min(|loss|, 1)`. A comparison is
+/// resolved if the slope and its bound together are at most this large.
 fn negligible_slope(epsilon: f64, loss: f64) -> f64 {
     epsilon.sqrt() * loss.abs().min(1.0)
 }
 
 /// Compares `gradients` with finite differences of `loss` at `point`. The point contains the
-/// coordinates of all `parameters` in order.
+/// flattened values of all `parameters` in order.
 ///
 /// `epsilon` is the machine epsilon of the type in which `loss` computes.
 ///
@@ -95,7 +94,7 @@ pub fn check_slices(
         assert!(
             gradient.values.len() == parameters.len()
                 && lengths.clone().all(|(values, p)| values.as_ref().is_none_or(|values| values.len() == p.len())),
-            "the gradient {} has not the shape of the parameters",
+            "the gradient {} has another shape than the parameters",
             gradient.name
         );
     }
@@ -123,12 +122,12 @@ struct Checker<'a> {
     rng: ChaCha8Rng,
     /// The index of each parameter's first coordinate in the point.
     offsets: Vec<usize>,
-    /// Whether any slope of the loss was clearly not zero.
-    moves: bool,
+    /// Whether a slope of the loss was clearly not zero.
+    has_nonzero_slope: bool,
     report: Report,
 }
 
-/// The result of comparing a gradient with the differences.
+/// The result of one comparison of a gradient with the finite differences.
 enum Comparison {
     Passed,
     Failed,
@@ -167,11 +166,11 @@ impl<'a> Checker<'a> {
             max_unresolved: options.max_unresolved,
         };
         let rng = ChaCha8Rng::seed_from_u64(options.seed);
-        Self { parameters, point, loss, epsilon, gradients, options, rng, offsets, moves: false, report }
+        Self { parameters, point, loss, epsilon, gradients, options, rng, offsets, has_nonzero_slope: false, report }
     }
 
-    /// Returns a finding that makes differences meaningless, if there is one. Also measures the
-    /// loss and its noise.
+    /// Measures the loss and its noise. Returns a finding if finite differences of this loss would
+    /// be meaningless.
     fn check_preconditions(&mut self) -> Option<Finding> {
         if self.point.is_empty() {
             return Some(Finding::NoParameters);
@@ -185,21 +184,22 @@ impl<'a> Checker<'a> {
         if first.to_bits() != second.to_bits() {
             return Some(Finding::NotDeterministic { first, second });
         }
-        // Every coordinate moves along these directions, each by another amount. With equal steps,
-        // a symmetry of the loss (two logits that move together) could hide its rounding.
+        // These directions move every coordinate by a different amount. With equal steps, a
+        // symmetry of the loss (two logits that move together) could hide the rounding.
         let epsilon = self.epsilon;
         self.report.noise = 0.0;
         for _ in 0..NOISE_DIRECTIONS {
             let mut direction = self.random_direction(0, 0..self.point.len());
-            for (_, by) in &mut direction {
-                *by *= self.rng.random_range(0.5..1.5);
+            for (_, component) in &mut direction {
+                *component *= self.rng.random_range(0.5..1.5);
             }
-            let measured = self.along(&direction, |f| noise(f, 1.0, epsilon));
-            self.report.noise = self.report.noise.max(measured);
+            let noise = self.measure_along(&direction, |f| noise(f, 1.0, epsilon));
+            self.report.noise = self.report.noise.max(noise);
         }
         None
     }
 
+    /// Adds a finding for each gradient that is not finite.
     fn record_non_finite(&mut self) {
         for gradient in self.gradients {
             for (parameter, values) in self.parameters.iter().zip(&gradient.values) {
@@ -216,6 +216,7 @@ impl<'a> Checker<'a> {
         }
     }
 
+    /// Checks all gradients of a parameter.
     fn check_parameter(&mut self, parameter: usize) {
         let empty = GradientReport { passed: 0, failed: 0, unresolved: 0, worst: None };
         self.report.parameters.push(ParameterReport {
@@ -246,13 +247,13 @@ impl<'a> Checker<'a> {
                 }
             }
         }
-        let found = &self.report.parameters[parameter];
+        let parameter_report = &self.report.parameters[parameter];
         for (source, gradient) in self.gradients.iter().enumerate() {
             if gradient.values[parameter].is_none() {
                 self.report.findings.push(Finding::Unreached {
                     source: gradient.name.clone(),
-                    parameter: found.name.clone(),
-                    matters: found.sources[source].failed > 0,
+                    parameter: parameter_report.name.clone(),
+                    matters: parameter_report.sources[source].failed > 0,
                 });
             }
         }
@@ -265,7 +266,7 @@ impl<'a> Checker<'a> {
         while suspects.len() > 1 {
             let (left, right) = suspects.split_at(suspects.len() / 2);
             let mut halves = [left, right].map(|half| {
-                // Unit length again, so that the slope keeps its size.
+                // Each half has unit length again, so that its slope keeps its size.
                 let length = (half.len() as f64).sqrt();
                 half.iter().map(|&(at, sign)| (at, sign.signum() / length)).collect::<Vec<_>>()
             });
@@ -286,8 +287,8 @@ impl<'a> Checker<'a> {
         self.report.parameters[parameter].sources[source].worst = Some(mismatch);
     }
 
-    /// Compares every gradient with a slope and counts the results. Returns the first gradient that
-    /// failed.
+    /// Compares every gradient with a slope and counts the results. Returns the index of the first
+    /// gradient that failed.
     fn compare_gradients(
         &mut self,
         parameter: usize,
@@ -295,16 +296,17 @@ impl<'a> Checker<'a> {
         direction: &[(usize, f64)],
         slope: Slope,
     ) -> Option<usize> {
-        self.moves |= slope.value.abs() > slope.bound.max(self.zero_slope_threshold()) || slope.kink.is_some();
+        self.has_nonzero_slope |=
+            slope.value.abs() > slope.bound.max(self.zero_slope_threshold()) || slope.kink.is_some();
         let mut first_failed = None;
-        let mut between = 0;
+        let mut n_between = 0;
         for source in 0..self.gradients.len() {
             let mismatch = self.mismatch(parameter, source, coordinate, direction, slope);
             // At a kink, every slope between the two one-sided slopes is accepted.
             let half_jump = slope.kink.map_or(0.0, |jump| jump.abs() / 2.0);
             let is_between = slope.kink.is_some() && mismatch.absolute <= half_jump + mismatch.allowed;
-            between += usize::from(is_between);
-            let verdict = if is_between {
+            n_between += usize::from(is_between);
+            let comparison = if is_between {
                 Comparison::Passed
             } else if mismatch.absolute.is_nan() || mismatch.absolute > mismatch.allowed {
                 Comparison::Failed
@@ -313,40 +315,42 @@ impl<'a> Checker<'a> {
             } else {
                 Comparison::Unresolved
             };
-            let found = &mut self.report.parameters[parameter].sources[source];
-            match verdict {
-                Comparison::Passed => found.passed += 1,
-                Comparison::Failed => found.failed += 1,
-                Comparison::Unresolved => found.unresolved += 1,
+            let counts = &mut self.report.parameters[parameter].sources[source];
+            match comparison {
+                Comparison::Passed => counts.passed += 1,
+                Comparison::Failed => counts.failed += 1,
+                Comparison::Unresolved => counts.unresolved += 1,
             }
-            if matches!(verdict, Comparison::Failed) {
+            if matches!(comparison, Comparison::Failed) {
                 first_failed = first_failed.or(Some(source));
             }
-            if found.worst.as_ref().is_none_or(|worst| mismatch.relative_to_allowed() > worst.relative_to_allowed()) {
-                found.worst = Some(mismatch);
+            if counts.worst.as_ref().is_none_or(|worst| mismatch.relative_to_allowed() > worst.relative_to_allowed()) {
+                counts.worst = Some(mismatch);
             }
         }
-        let found = &mut self.report.parameters[parameter];
-        found.checked += 1;
-        found.kinks += usize::from(between > 0 && between == self.gradients.len());
+        let parameter_report = &mut self.report.parameters[parameter];
+        parameter_report.checked += 1;
+        parameter_report.kinks += usize::from(n_between > 0 && n_between == self.gradients.len());
         first_failed
     }
 
-    /// Whether the allowed distance is narrow enough to reveal a wrong gradient.
+    /// Returns whether the bound is narrow enough to reveal a wrong gradient.
     fn is_resolved(&self, parameter: usize, source: usize, mismatch: &Mismatch) -> bool {
+        // The tolerances of the options do not count: only the bound must be narrow.
         let allowed = mismatch.allowed - self.options.atol - self.options.rtol * mismatch.differences.abs();
-        let here = mismatch.gradients[source].abs().max(mismatch.differences.abs());
+        let size = mismatch.gradients[source].abs().max(mismatch.differences.abs());
         let resolution = self.options.resolution.unwrap_or_else(|| (30.0 * self.epsilon.sqrt()).max(1e-3));
-        allowed <= resolution * here.max(self.largest(parameter, source))
-            || here + allowed <= negligible_slope(self.epsilon, self.report.loss)
+        allowed <= resolution * size.max(self.largest(parameter, source))
+            || size + allowed <= negligible_slope(self.epsilon, self.report.loss)
     }
 
-    /// The largest absolute value of a gradient for a parameter, among its finite coordinates.
+    /// The largest absolute coordinate of a parameter's gradient, among the finite ones.
     fn largest(&self, parameter: usize, source: usize) -> f64 {
         let values = self.gradients[source].values[parameter].as_deref().unwrap_or_default();
         values.iter().filter(|value| value.is_finite()).fold(0.0, |largest, value| value.abs().max(largest))
     }
 
+    /// Compares one gradient with a slope.
     fn mismatch(
         &self,
         parameter: usize,
@@ -356,19 +360,19 @@ impl<'a> Checker<'a> {
         slope: Slope,
     ) -> Mismatch {
         let offset = self.offsets[parameter];
-        let component = |gradient: &Gradient| match &gradient.values[parameter] {
+        let directional_derivative = |gradient: &Gradient| match &gradient.values[parameter] {
             None => 0.0,
-            Some(values) => direction.iter().map(|&(at, by)| values[at - offset] * by).sum(),
+            Some(values) => direction.iter().map(|&(at, component)| values[at - offset] * component).sum(),
         };
-        let gradients: Vec<f64> = self.gradients.iter().map(component).collect();
-        let found = gradients[source];
+        let gradients: Vec<f64> = self.gradients.iter().map(directional_derivative).collect();
+        let value = gradients[source];
         let epsilon = self.gradients[source].epsilon;
-        // The roundings of a direction's coordinates have random signs, so their weighted sum is
-        // about as large as one of them.
-        let size = found.abs().max(slope.value.abs()).max(self.largest(parameter, source));
+        // The rounding errors of the coordinates have random signs. So the error along a direction
+        // is about as large as that of one coordinate.
+        let size = value.abs().max(slope.value.abs()).max(self.largest(parameter, source));
         let rounding = GRADIENT_ROUNDINGS * epsilon * size;
-        let absolute = (found - slope.value).abs();
-        let larger = found.abs().max(slope.value.abs());
+        let absolute = (value - slope.value).abs();
+        let larger = value.abs().max(slope.value.abs());
         Mismatch {
             index: coordinate.map(|coordinate| self.parameters[parameter].unravel(coordinate)),
             differences: slope.value,
@@ -387,24 +391,30 @@ impl<'a> Checker<'a> {
         coordinates.map(|at| (offset + at, if self.rng.random::<bool>() { 1.0 } else { -1.0 } / length)).collect()
     }
 
+    /// Estimates the slope of the loss along a direction.
     fn slope_along(&mut self, direction: &[(usize, f64)]) -> Slope {
         let noise = self.report.noise;
-        // Far from zero the steps must be larger, so that the floating-point numbers differ by the
-        // step.
-        let scale = direction.iter().fold(1.0f64, |scale, &(at, by)| scale.max(self.point[at].abs() * by.abs()));
-        self.along(direction, |f| slope(f, scale, noise))
+        // For large coordinates the steps must be larger, so that the rounded coordinates differ by
+        // the step.
+        let scale =
+            direction.iter().fold(1.0f64, |scale, &(at, component)| scale.max(self.point[at].abs() * component.abs()));
+        self.measure_along(direction, |f| slope(f, scale, noise))
     }
 
-    /// Calls `measure` with the loss along a direction through the point.
-    fn along<T>(&mut self, direction: &[(usize, f64)], measure: impl FnOnce(&mut dyn FnMut(f64) -> f64) -> T) -> T {
-        let mut moved = self.point.to_vec();
+    /// Calls `measure` with the function `t -> loss(point + t * direction)`.
+    fn measure_along<T>(
+        &mut self,
+        direction: &[(usize, f64)],
+        measure: impl FnOnce(&mut dyn FnMut(f64) -> f64) -> T,
+    ) -> T {
+        let mut shifted_point = self.point.to_vec();
         let (point, loss, evaluations) = (self.point, &mut *self.loss, &mut self.report.evaluations);
         let mut f = |t: f64| {
-            for &(at, by) in direction {
-                moved[at] = point[at] + t * by;
+            for &(at, component) in direction {
+                shifted_point[at] = point[at] + t * component;
             }
             *evaluations += 1;
-            loss(&moved)
+            loss(&shifted_point)
         };
         measure(&mut f)
     }
@@ -412,31 +422,31 @@ impl<'a> Checker<'a> {
     /// Adds the findings about the whole check.
     fn add_findings(&mut self) {
         let zero_slope_threshold = self.zero_slope_threshold();
-        let still = |gradient: &Gradient| {
+        let is_zero = |gradient: &Gradient| {
             gradient.values.iter().flatten().flatten().all(|value| value.abs() <= zero_slope_threshold)
         };
-        if !self.moves && self.gradients.iter().all(still) {
+        if !self.has_nonzero_slope && self.gradients.iter().all(is_zero) {
             self.report.findings.push(Finding::Constant);
         }
-        let fails = |source: usize| self.report.parameters.iter().any(|p| p.sources[source].failed > 0);
-        let failing: Vec<usize> = (0..self.gradients.len()).filter(|&source| fails(source)).collect();
+        let has_failed = |source: usize| self.report.parameters.iter().any(|p| p.sources[source].failed > 0);
+        let failing: Vec<usize> = (0..self.gradients.len()).filter(|&source| has_failed(source)).collect();
         if self.gradients.len() < 2 {
             return;
         }
-        if let [odd] = failing[..] {
-            self.report.findings.push(Finding::SingleOutlier { source: self.gradients[odd].name.clone() });
+        if let [outlier] = failing[..] {
+            self.report.findings.push(Finding::SingleOutlier { source: self.gradients[outlier].name.clone() });
         } else if failing.len() == self.gradients.len() && self.gradients_agree() {
             self.report.findings.push(Finding::LossMismatch);
         }
     }
 
-    /// The largest slope that counts as no movement: over a unit step it changes the loss by 8
+    /// The largest slope that cannot be told from zero: over a unit step it changes the loss by 8
     /// times its noise.
     fn zero_slope_threshold(&self) -> f64 {
         8.0 * self.report.noise
     }
 
-    /// Whether all gradients are equal up to rounding.
+    /// Returns whether all gradients are equal up to rounding.
     fn gradients_agree(&self) -> bool {
         let first = &self.gradients[0];
         self.gradients[1..].iter().all(|other| {

@@ -9,27 +9,27 @@ use serde::{Deserialize, Serialize};
 use crate::module::FlatModule;
 use crate::{Finding, Gradient, Options, Parameter, Report};
 
-/// A corrupted gradient, and whether the checker detected it.
+/// A corrupted gradient and the checker's result for it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Control {
     /// How the gradient was corrupted.
     pub name: String,
-    /// Whether the checker failed the gradient. `None` if the corruption changes nothing in this
-    /// module (a penalised bias of zero has no penalty).
+    /// Whether the checker rejected the gradient. `None` if the corruption changes nothing in this
+    /// module: a bias of zero, for example, has no penalty.
     pub caught: Option<bool>,
 }
 
 /// The results of all negative controls.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Controls {
-    /// Each control.
+    /// One control per corruption.
     pub controls: Vec<Control>,
-    /// The check of all corrupted gradients and of autodiff's own gradient.
+    /// The check of autodiff's gradient and of all corrupted gradients.
     pub report: Report,
 }
 
 impl Controls {
-    /// Whether every corrupted gradient was caught, and at least one was possible.
+    /// Returns whether every corrupted gradient was caught, and there was at least one.
     pub fn all_caught(&self) -> bool {
         self.controls.iter().all(|control| control.caught != Some(false))
             && self.controls.iter().any(|control| control.caught == Some(true))
@@ -59,21 +59,23 @@ impl fmt::Display for Controls {
     }
 }
 
-/// Corrupts autodiff's gradient in nine typical ways and reports whether the checker fails each
-/// one.
+/// Corrupts autodiff's gradient in nine typical ways and reports whether the checker rejects each
+/// corrupted gradient.
 ///
 /// Call it once on a module before you trust a pass: a checker that cannot fail proves nothing.
 pub fn controls<M: Module>(module: &M, loss: impl Fn(&M) -> Tensor<1>, options: &Options) -> Controls {
-    let subject = FlatModule::new(module, loss, options.difference_precision);
-    let right = subject.autodiff(&subject.point);
-    let wrong: Vec<(&str, Option<Gradient>)> = CORRUPTIONS
+    let flat_module = FlatModule::new(module, loss, options.difference_precision);
+    let correct = flat_module.autodiff(&flat_module.point);
+    let corrupted: Vec<(&str, Option<Gradient>)> = CORRUPTIONS
         .iter()
-        .map(|(name, corrupt)| (*name, corrupted(name, *corrupt, &subject.parameters, &subject.point, &right)))
+        .map(|(name, corrupt)| {
+            (*name, corrupt_gradient(name, *corrupt, &flat_module.parameters, &flat_module.point, &correct))
+        })
         .collect();
-    let mut gradients = vec![right];
-    gradients.extend(wrong.iter().filter_map(|(_, gradient)| gradient.clone()));
-    let report = subject.check(&gradients, options);
-    let controls = wrong.into_iter().map(|(name, gradient)| Control {
+    let mut gradients = vec![correct];
+    gradients.extend(corrupted.iter().filter_map(|(_, gradient)| gradient.clone()));
+    let report = flat_module.check(&gradients, options);
+    let controls = corrupted.into_iter().map(|(name, gradient)| Control {
         name: name.to_owned(),
         caught: gradient.map(|gradient| is_caught(&report, &gradient.name)),
     });
@@ -81,51 +83,53 @@ pub fn controls<M: Module>(module: &M, loss: impl Fn(&M) -> Tensor<1>, options: 
 }
 
 fn is_caught(report: &Report, source: &str) -> bool {
-    let at = report.sources.iter().position(|name| name == source);
-    let failed = at.is_some_and(|at| report.parameters.iter().any(|parameter| parameter.sources[at].failed > 0));
+    let index = report.sources.iter().position(|name| name == source);
+    let has_failed =
+        index.is_some_and(|index| report.parameters.iter().any(|parameter| parameter.sources[index].failed > 0));
     let is_named = |finding: &Finding| match finding {
         Finding::NotFinite { source: named, .. } | Finding::Unreached { source: named, matters: true, .. } => {
             named == source
         }
         _ => false,
     };
-    failed || report.findings.iter().any(is_named)
+    has_failed || report.findings.iter().any(is_named)
 }
 
 /// Returns the corrupted gradient, or `None` if the corruption changes nothing.
-fn corrupted(
+fn corrupt_gradient(
     name: &str,
     corrupt: Corruption,
     parameters: &[Parameter],
     point: &[f64],
-    right: &Gradient,
+    correct: &Gradient,
 ) -> Option<Gradient> {
-    let mut wrong = right.clone();
-    name.clone_into(&mut wrong.name);
+    let mut corrupted = correct.clone();
+    name.clone_into(&mut corrupted.name);
     let mut offset = 0;
-    for (at, parameter) in parameters.iter().enumerate() {
-        corrupt(&mut wrong.values[at], &parameter.shape, &point[offset..][..parameter.len()]);
+    for (index, parameter) in parameters.iter().enumerate() {
+        corrupt(&mut corrupted.values[index], &parameter.shape, &point[offset..][..parameter.len()]);
         offset += parameter.len();
     }
-    let differs = wrong.values.iter().zip(&right.values).any(|(wrong, right)| wrong != right);
-    differs.then_some(wrong)
+    let differs = corrupted.values.iter().zip(&correct.values).any(|(corrupted, correct)| corrupted != correct);
+    differs.then_some(corrupted)
 }
 
-/// Corrupts the gradient of one parameter, given its shape and values.
+/// Corrupts the gradient of one parameter. The other arguments are the parameter's shape and
+/// values.
 type Corruption = fn(&mut Option<Vec<f64>>, &[usize], &[f64]);
 
 /// Typical mistakes in a gradient.
 const CORRUPTIONS: [(&str, Corruption); 9] = [
-    ("a wrong sign", |gradient, _, _| each(gradient, |g| -g)),
-    ("a missing 1/N (N = 2)", |gradient, _, _| each(gradient, |g| 2.0 * g)),
+    ("a wrong sign", |gradient, _, _| map_values(gradient, |g| -g)),
+    ("a missing 1/N (N = 2)", |gradient, _, _| map_values(gradient, |g| 2.0 * g)),
     ("a doubled penalty (weights)", |gradient, shape, point| {
         if shape.len() > 1 {
-            add(gradient, point, 0.1);
+            add_penalty(gradient, point, 0.1);
         }
     }),
     ("a penalised bias", |gradient, shape, point| {
         if shape.len() == 1 {
-            add(gradient, point, 0.1);
+            add_penalty(gradient, point, 0.1);
         }
     }),
     ("a transposed weight gradient", |gradient, shape, _| {
@@ -143,9 +147,9 @@ const CORRUPTIONS: [(&str, Corruption); 9] = [
     }),
     ("one coordinate off by 0.1 %", |gradient, _, _| {
         if let Some(values) = gradient
-            && let Some(at) = largest(values)
+            && let Some(index) = index_of_largest(values)
         {
-            values[at] *= 1.001;
+            values[index] *= 1.001;
         }
     }),
     ("a parameter never reached", |gradient, _, _| *gradient = None),
@@ -156,18 +160,19 @@ const CORRUPTIONS: [(&str, Corruption); 9] = [
     }),
 ];
 
-fn each(gradient: &mut Option<Vec<f64>>, change: impl Fn(f64) -> f64) {
+fn map_values(gradient: &mut Option<Vec<f64>>, change: impl Fn(f64) -> f64) {
     for value in gradient.iter_mut().flatten() {
         *value = change(*value);
     }
 }
 
-fn add(gradient: &mut Option<Vec<f64>>, point: &[f64], times: f64) {
+/// Adds `factor` times the parameter's values: the gradient of an L2 penalty.
+fn add_penalty(gradient: &mut Option<Vec<f64>>, point: &[f64], factor: f64) {
     for (value, x) in gradient.iter_mut().flatten().zip(point) {
-        *value += times * x;
+        *value += factor * x;
     }
 }
 
-fn largest(values: &[f64]) -> Option<usize> {
+fn index_of_largest(values: &[f64]) -> Option<usize> {
     (0..values.len()).max_by(|&a, &b| values[a].abs().total_cmp(&values[b].abs()))
 }

@@ -13,18 +13,19 @@
 //! ```
 //!
 //! - [`check()`] compares Burn's autodiff with finite differences of the loss, for every named
-//!   parameter.
+//!   parameter. The finite differences are also called *the differences* here.
 //! - [`compare`] checks several gradients of one module (a closed form, autodiff, a fused kernel)
 //!   against the differences and each other. If exactly one is wrong, the report names it.
 //! - [`check_output`] checks a function whose output is not a scalar.
-//! - [`controls()`] tests the checker on your own module. It corrupts the right gradient in nine
-//!   typical ways and reports whether each wrong gradient fails.
+//! - [`controls()`] tests the checker on your own module. It corrupts the correct gradient in nine
+//!   typical ways and reports whether the checker rejects each corrupted gradient.
 //!
 //! **No tolerance is guessed.** For each coordinate, extrapolated central differences give an
-//! estimate of the slope *and* a bound on its error ([`slope()`]). At each coordinate, a gradient:
+//! estimate of the slope *and* a bound on its error ([`slope()`]). At each coordinate, a gradient
 //!
-//! - fails if it and the estimate cannot both be right,
-//! - passes if they agree within a bound that is narrow enough to reveal a wrong gradient,
+//! - fails if its distance from the estimate exceeds the bound and the gradient's own rounding,
+//! - passes if the distance is within these, and the bound is narrow enough to reveal a wrong
+//!   gradient,
 //! - is *unresolved* if the bound is too wide to decide.
 //!
 //! **The core works without Burn.** [`check_slices`] runs the whole check on plain slices. Without

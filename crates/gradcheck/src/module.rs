@@ -1,4 +1,4 @@
-//! The check of a Burn module: it flattens the parameters and gradients, and evaluates the loss at
+//! The check of a Burn module. It flattens the parameters and gradients, and evaluates the loss at
 //! any point.
 
 use std::collections::HashMap;
@@ -17,19 +17,18 @@ const AUTODIFF: &str = "autodiff";
 /// Compares Burn's autodiff with finite differences of `loss`, for every parameter of `module` that
 /// requires a gradient.
 ///
-/// `loss` returns `[1]`. It is called with copies of the module that have other weights, and it
-/// must be a function of these weights alone. Tensors that it captures are constants. To check the
-/// gradient by an input, make the input a parameter: a tuple of modules is a module, and so is a
-/// `Param`.
+/// `loss` returns `[1]`. It is called with copies of the module that have other parameters, and it
+/// must depend on these parameters only. Tensors that it captures are constants. To check the
+/// gradient with respect to an input, make the input a parameter: a `Param` is a module, and so is
+/// a tuple of modules.
 ///
-/// The module is checked in training mode. Some layers, such as batch normalisation, detect
-/// training from their input: they train if their input is on an autodiff device. Their running
-/// statistics then change, as in any training.
+/// The module is checked in training mode. Some layers, such as batch normalisation, train only if
+/// their input is on an autodiff device. Their running statistics then change, as in any training.
 pub fn check<M: Module>(module: &M, loss: impl Fn(&M) -> Tensor<1>, options: &Options) -> Report {
     compare(module, loss, &[], options)
 }
 
-/// As [`check`], but also checks other named gradients. If exactly one gradient disagrees with the
+/// As [`check`], but also checks the named `gradients`. If exactly one gradient disagrees with the
 /// differences, the report names it.
 pub fn compare<M: Module>(
     module: &M,
@@ -37,11 +36,11 @@ pub fn compare<M: Module>(
     gradients: &[(&str, GradientsParams)],
     options: &Options,
 ) -> Report {
-    let subject = FlatModule::new(module, loss, options.difference_precision);
-    let autodiff = subject.autodiff(&subject.point);
-    let others = gradients.iter().map(|(name, gradient)| subject.gradient(name, gradient));
+    let flat_module = FlatModule::new(module, loss, options.difference_precision);
+    let autodiff = flat_module.autodiff(&flat_module.point);
+    let others = gradients.iter().map(|(name, gradient)| flat_module.gradient(name, gradient));
     let gradients: Vec<Gradient> = std::iter::once(autodiff).chain(others).collect();
-    subject.check(&gradients, options)
+    flat_module.check(&gradients, options)
 }
 
 /// As [`compare`], but without autodiff: only `gradients` are compared with the differences of
@@ -52,21 +51,22 @@ pub fn compare_without_autodiff<M: Module>(
     gradients: &[(&str, GradientsParams)],
     options: &Options,
 ) -> Report {
-    let subject = FlatModule::new(module, loss, options.difference_precision);
-    let gradients: Vec<Gradient> = gradients.iter().map(|(name, gradient)| subject.gradient(name, gradient)).collect();
-    subject.check(&gradients, options)
+    let flat_module = FlatModule::new(module, loss, options.difference_precision);
+    let gradients: Vec<Gradient> =
+        gradients.iter().map(|(name, gradient)| flat_module.gradient(name, gradient)).collect();
+    flat_module.check(&gradients, options)
 }
 
 /// As [`check`], for an output that is not a scalar. The checked loss is the sum of the output's
-/// elements times random cotangents. Several cotangents are used, so that outputs with a constant
-/// sum, such as those of a softmax, are checked too.
+/// elements, each multiplied by an element of a random cotangent. A random cotangent also checks
+/// outputs whose sum is constant, such as those of a softmax.
 pub fn check_output<M: Module, const D: usize>(
     module: &M,
     output: impl Fn(&M) -> Tensor<D>,
     options: &Options,
 ) -> Report {
     let mut rng = ChaCha8Rng::seed_from_u64(options.seed);
-    let mut whole: Option<Report> = None;
+    let mut merged: Option<Report> = None;
     for _ in 0..options.cotangents.max(1) {
         let seed = rng.random::<u64>();
         let loss = |module: &M| {
@@ -78,12 +78,12 @@ pub fn check_output<M: Module, const D: usize>(
             (output * cotangent).sum()
         };
         let report = check(module, loss, options);
-        match &mut whole {
-            None => whole = Some(report),
-            Some(whole) => whole.merge(report),
+        match &mut merged {
+            None => merged = Some(report),
+            Some(merged) => merged.merge(report),
         }
     }
-    whole.expect("at least one cotangent")
+    merged.expect("at least one cotangent")
 }
 
 /// A module with flattened parameters.
@@ -93,7 +93,7 @@ pub(crate) struct FlatModule<M, F> {
     pub(crate) parameters: Vec<Parameter>,
     pub(crate) point: Vec<f64>,
     ids: Vec<ParamId>,
-    /// The type of the parameters. If they differ, the least precise one.
+    /// The type of the parameters. If there are several, the least precise one.
     dtype: DType,
     /// The type in which the loss is evaluated for the differences.
     difference_precision: DType,
@@ -122,25 +122,25 @@ impl<M: Module, F: Fn(&M) -> Tensor<1>> FlatModule<M, F> {
         }
     }
 
-    /// Returns the module at another point, with its parameters in this type. The parameters are on
-    /// an autodiff device, so that layers like batch normalisation train. They require no gradient,
-    /// so that no graph is kept.
+    /// Returns the module with its parameters at `point`, in type `dtype`. The parameters are on an
+    /// autodiff device, so that layers like batch normalisation train. They require no gradient, so
+    /// no graph is kept.
     fn at(&self, point: &[f64], dtype: DType) -> M {
         let mut offset = 0;
-        let mut places = HashMap::new();
+        let mut values = HashMap::new();
         for (id, parameter) in self.ids.iter().zip(&self.parameters) {
-            places.insert(*id, &point[offset..][..parameter.len()]);
+            values.insert(*id, &point[offset..][..parameter.len()]);
             offset += parameter.len();
         }
-        self.module.clone().map(&mut ParameterWriter { places, dtype })
+        self.module.clone().map(&mut ParameterWriter { values, dtype })
     }
 
-    /// The loss at a point, in the type for the differences.
+    /// Returns the loss at a point, in the type for the differences.
     pub(crate) fn value(&self, point: &[f64]) -> f64 {
         (self.loss)(&self.at(point, self.difference_precision)).inner().into_scalar::<f64>()
     }
 
-    /// Burn's autodiff at a point, in the parameters' own type.
+    /// Returns Burn's autodiff gradient at a point, in the parameters' type.
     pub(crate) fn autodiff(&self, point: &[f64]) -> Gradient {
         let module = self.at(point, self.dtype).train();
         let loss = (self.loss)(&module);
@@ -154,9 +154,9 @@ impl<M: Module, F: Fn(&M) -> Tensor<1>> FlatModule<M, F> {
     }
 
     pub(crate) fn gradient(&self, name: &str, gradients: &GradientsParams) -> Gradient {
-        let mut pick = GradientReader { gradients, values: HashMap::new() };
-        self.module.visit(&mut pick);
-        let values = self.ids.iter().map(|id| pick.values.remove(id)).collect();
+        let mut reader = GradientReader { gradients, values: HashMap::new() };
+        self.module.visit(&mut reader);
+        let values = self.ids.iter().map(|id| reader.values.remove(id)).collect();
         Gradient { name: name.to_owned(), values, epsilon: epsilon(self.dtype) }
     }
 
@@ -165,7 +165,7 @@ impl<M: Module, F: Fn(&M) -> Tensor<1>> FlatModule<M, F> {
         if self.lacks_f64 {
             report.findings.push(Finding::NoF64);
         }
-        if fails(&report, AUTODIFF) && self.is_right_nearby(options) {
+        if has_failed(&report, AUTODIFF) && self.is_right_nearby(options) {
             report.findings.push(Finding::RightNearby { source: AUTODIFF.to_owned() });
         }
         report
@@ -176,12 +176,12 @@ impl<M: Module, F: Fn(&M) -> Tensor<1>> FlatModule<M, F> {
         check_slices(&self.parameters, point, &mut value, epsilon(self.difference_precision), gradients, options)
     }
 
-    /// Whether autodiff agrees with the differences at a random point nearby.
+    /// Returns whether autodiff agrees with the differences at a random point nearby.
     fn is_right_nearby(&self, options: &Options) -> bool {
         let mut rng = ChaCha8Rng::seed_from_u64(options.seed);
-        let nudge = |x: &f64| x + 1e-2 * x.abs().max(1.0) * rng.random_range(-1.0..1.0);
-        let nearby: Vec<f64> = self.point.iter().map(nudge).collect();
-        // Rounds to the parameters' own type, so that autodiff and differences use the same point.
+        let perturb = |x: &f64| x + 1e-2 * x.abs().max(1.0) * rng.random_range(-1.0..1.0);
+        let nearby: Vec<f64> = self.point.iter().map(perturb).collect();
+        // Round to the parameters' type, so that autodiff and the differences use the same point.
         let nearby = match self.dtype {
             DType::F64 => nearby,
             _ => nearby.iter().map(|&x| f64::from(x as f32)).collect(),
@@ -191,21 +191,22 @@ impl<M: Module, F: Fn(&M) -> Tensor<1>> FlatModule<M, F> {
     }
 }
 
-/// Whether a device computes correctly in f64. Some Vulkan drivers offer the type, but Burn 0.22.1
-/// then runs kernels with wrong exponentials and logarithms, so this function computes a few.
+/// Returns whether a device computes correctly in f64. Some Vulkan drivers offer the type, but with
+/// Burn 0.22.1 their exponentials and logarithms are wrong. So this function computes a few and
+/// compares them.
 pub fn f64_works(device: &Device) -> bool {
     if !device.supports_dtype(FloatDType::F64) {
         return false;
     }
     let x = Tensor::<1>::from_data(TensorData::from([1.25f64, -3.5]), (&device.clone().inner(), DType::F64));
-    let found = x.exp().add_scalar(1.0).log().try_into_vec_as::<f64>().unwrap_or_default();
-    let right = [1.25f64, -3.5].map(|x| x.exp().ln_1p());
-    found.len() == 2 && found.iter().zip(right).all(|(found, right)| (found - right).abs() < 1e-14)
+    let computed = x.exp().add_scalar(1.0).log().try_into_vec_as::<f64>().unwrap_or_default();
+    let expected = [1.25f64, -3.5].map(|x| x.exp().ln_1p());
+    computed.len() == 2 && computed.iter().zip(expected).all(|(computed, expected)| (computed - expected).abs() < 1e-14)
 }
 
-fn fails(report: &Report, source: &str) -> bool {
-    let Some(at) = report.sources.iter().position(|name| name == source) else { return false };
-    report.parameters.iter().any(|parameter| parameter.sources[at].failed > 0)
+fn has_failed(report: &Report, source: &str) -> bool {
+    let Some(index) = report.sources.iter().position(|name| name == source) else { return false };
+    report.parameters.iter().any(|parameter| parameter.sources[index].failed > 0)
 }
 
 /// The machine epsilon of a float type.
@@ -232,8 +233,8 @@ struct ParameterLayout {
 impl ModuleVisitor for ParameterLayout {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
         let tensor = param.val();
-        // In training mode every trainable tensor requires a gradient. The others are frozen or
-        // running statistics. A parameter that two modules share is one parameter.
+        // In training mode every trainable tensor requires a gradient. The others are frozen, or
+        // they are running statistics. If modules share a parameter, it is visited more than once.
         if !tensor.is_require_grad() || self.ids.contains(&param.id) {
             return;
         }
@@ -243,7 +244,7 @@ impl ModuleVisitor for ParameterLayout {
         });
         self.dtypes.push(tensor.dtype());
         self.devices.push(tensor.device());
-        self.point.extend(tensor.inner().try_into_vec_as::<f64>().expect("the device gives back what it holds"));
+        self.point.extend(tensor.inner().try_into_vec_as::<f64>().expect("the device returns its data"));
         self.ids.push(param.id);
     }
 
@@ -258,14 +259,14 @@ impl ModuleVisitor for ParameterLayout {
 
 /// Replaces the parameters' values.
 struct ParameterWriter<'a> {
-    places: HashMap<ParamId, &'a [f64]>,
+    values: HashMap<ParamId, &'a [f64]>,
     dtype: DType,
 }
 
 impl ModuleMapper for ParameterWriter<'_> {
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
         let dtype = self.dtype;
-        match self.places.get(&param.id) {
+        match self.values.get(&param.id) {
             None => param.map(|tensor| tensor.inner().cast(FloatDType::from(dtype))),
             Some(values) => param.map(|tensor| {
                 let data = TensorData::new(values.to_vec(), tensor.dims());
@@ -284,7 +285,7 @@ struct GradientReader<'a> {
 impl ModuleVisitor for GradientReader<'_> {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
         if let Some(gradient) = self.gradients.get::<D>(param.id) {
-            let values = gradient.try_into_vec_as::<f64>().expect("the device gives back what it computed");
+            let values = gradient.try_into_vec_as::<f64>().expect("the device returns its results");
             self.values.insert(param.id, values);
         }
     }

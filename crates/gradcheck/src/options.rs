@@ -1,18 +1,18 @@
 /// The settings of a check. `Options::default()` is right for most modules.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Options {
-    /// An absolute tolerance that is added to the bound, in units of loss per parameter.
+    /// An absolute tolerance, which is added to the bound. Its unit is that of the gradient.
     pub atol: f64,
-    /// A tolerance that is added to the bound, relative to the differences' estimate.
+    /// A relative tolerance: this fraction of the estimated slope is added to the bound.
     pub rtol: f64,
     /// A coordinate is unresolved if its bound is wider than this fraction of the parameter's
-    /// largest gradient coordinate, because a wrong gradient could hide in it. The default is
-    /// 0.001, or 30 times the square root of the machine epsilon of the loss's type if that is
-    /// larger.
+    /// largest gradient coordinate, because the bound could hide a wrong gradient. The default
+    /// (`None`) is 0.001, or `30 sqrt(epsilon)` if that is larger, with the machine epsilon of the
+    /// loss's type.
     pub resolution: Option<f64>,
-    /// The largest fraction of unresolved coordinates with which a check can pass.
+    /// The largest fraction of unresolved coordinates. A check with more does not pass.
     pub max_unresolved: f64,
-    /// The coordinates or directions to check.
+    /// Whether to check coordinates or random directions.
     pub search: Search,
     /// The seed of the random directions, cotangents and perturbations.
     pub seed: u64,
@@ -23,7 +23,7 @@ pub struct Options {
     pub difference_precision: DifferencePrecision,
 }
 
-/// Which slopes are checked.
+/// The slopes to check: along coordinates or along random directions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Search {
@@ -46,11 +46,11 @@ pub enum Search {
 #[cfg(feature = "burn")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DifferencePrecision {
-    /// The parameters' own type, whatever its precision.
+    /// The type of the parameters.
     Own,
-    /// f64, at the same values. This gives much narrower bounds for an f32 gradient. The loss must
-    /// follow the type of the parameters it receives and cast its inputs if necessary, and the
-    /// device must support f64.
+    /// f64, at the same parameter values. The bounds of an f32 gradient become much narrower. The
+    /// loss must compute in the type of the parameters that it receives, and cast its inputs if
+    /// necessary. The device must support f64.
     F64,
 }
 

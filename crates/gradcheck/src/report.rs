@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// The result of a check. Its `Display` is short if the check passed.
+/// The result of a check. It displays few lines if the check passed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Report {
     /// The loss at the point.
@@ -23,7 +23,7 @@ pub struct Report {
     pub seed: u64,
     /// The number of evaluations of the loss.
     pub evaluations: usize,
-    /// The largest fraction of unresolved coordinates with which a check can pass.
+    /// The largest fraction of unresolved comparisons. A check with more does not pass.
     pub max_unresolved: f64,
 }
 
@@ -36,7 +36,7 @@ pub struct ParameterReport {
     pub shape: Vec<usize>,
     /// The number of coordinates or directions that were checked.
     pub checked: usize,
-    /// The number of kinks, where the one-sided slopes differ and every gradient lies between them.
+    /// The number of kinks. There, the one-sided slopes differ and every gradient is between them.
     pub kinks: usize,
     /// The result for each gradient, in the order of [`Report::sources`].
     pub sources: Vec<GradientReport>,
@@ -45,30 +45,30 @@ pub struct ParameterReport {
 /// The result for one gradient of one parameter.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct GradientReport {
-    /// The number of comparisons that agree within a bound that would reveal a wrong gradient.
+    /// The number of comparisons within the allowed distance, if it would reveal a wrong gradient.
     pub passed: usize,
-    /// The number of comparisons in which the gradient cannot be right if the differences are.
+    /// The number of comparisons beyond the allowed distance.
     pub failed: usize,
-    /// The number of comparisons that the differences cannot decide.
+    /// The number of comparisons whose bound is too wide to decide.
     pub unresolved: usize,
-    /// The worst mismatch, relative to what is allowed.
+    /// The comparison with the largest distance, relative to the allowed distance.
     pub worst: Option<Mismatch>,
 }
 
-/// A gradient and the differences at one coordinate or direction.
+/// A gradient compared with the differences along one coordinate or direction.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Mismatch {
     /// The coordinate. `None` for a random direction for which no single coordinate was found.
     pub index: Option<Vec<usize>>,
-    /// All gradients here, in the order of [`Report::sources`].
+    /// The slopes of all gradients, in the order of [`Report::sources`].
     pub gradients: Vec<f64>,
-    /// The estimate of the differences.
+    /// The slope estimated by the differences.
     pub differences: f64,
     /// The bound on the error of the estimate.
     pub bound: f64,
     /// The distance of this gradient from the estimate.
     pub absolute: f64,
-    /// The distance relative to the larger of the two.
+    /// The distance relative to the larger of gradient and estimate.
     pub relative: f64,
     /// The distance in units of the last place (ULP) of the gradient's type.
     pub ulps: f64,
@@ -95,7 +95,7 @@ pub enum Finding {
     },
     /// No parameter requires a gradient, so there is nothing to check.
     NoParameters,
-    /// Neither the loss nor any gradient moves: the loss does not depend on the parameters.
+    /// The loss does not depend on the parameters: all slopes and all gradients are zero.
     Constant,
     /// A gradient has no value for this parameter: the loss does not reach it, or the graph is cut.
     Unreached {
@@ -112,31 +112,34 @@ pub enum Finding {
         source: String,
         /// The parameter.
         parameter: String,
-        /// The first such coordinate.
+        /// The first coordinate that is not finite.
         index: Vec<usize>,
         /// The value as text, because JSON cannot represent it as a number.
         value: String,
     },
     /// One gradient disagrees with the differences, and all others agree with them.
+    #[serde(rename = "OddOneOut")]
     SingleOutlier {
         /// The gradient.
         source: String,
     },
     /// All gradients agree with each other, but none agrees with the differences. They may belong
     /// to another loss.
+    #[serde(rename = "LossIsOdd")]
     LossMismatch,
-    /// The failing gradient is right nearby: at this point it takes the wrong side of a kink in an
-    /// intermediate step.
+    /// The gradient fails at this point but is right nearby. It probably takes the wrong side of a
+    /// kink in an intermediate step.
     RightNearby {
         /// The gradient.
         source: String,
     },
-    /// The device cannot evaluate the loss in f64, so the parameters' own type was used.
+    /// The device cannot compute in f64, so the differences use the type of the parameters.
+    #[serde(rename = "NoWitness")]
     NoF64,
 }
 
 impl Finding {
-    /// Whether a check with this finding cannot pass.
+    /// Returns whether this finding fails the check.
     pub fn is_failure(&self) -> bool {
         match self {
             Finding::NotDeterministic { .. }
@@ -160,24 +163,24 @@ impl Report {
 
     /// The number of failed comparisons, over all gradients.
     pub fn failed(&self) -> usize {
-        self.sources_of_all().map(|source| source.failed).sum()
+        self.gradient_reports().map(|gradient| gradient.failed).sum()
     }
 
     /// The number of unresolved comparisons, over all gradients.
     pub fn unresolved(&self) -> usize {
-        self.sources_of_all().map(|source| source.unresolved).sum()
+        self.gradient_reports().map(|gradient| gradient.unresolved).sum()
     }
 
-    /// The number of coordinates or directions at a kink.
+    /// The number of checked coordinates or directions at a kink.
     pub fn kinks(&self) -> usize {
         self.parameters.iter().map(|parameter| parameter.kinks).sum()
     }
 
-    /// Whether the check passed: no comparison failed, no finding is a failure, and at most
-    /// [`Report::max_unresolved`] of the comparisons are unresolved.
+    /// Returns whether the check passed: no comparison failed, no finding is a failure, and at most
+    /// the fraction [`Report::max_unresolved`] of the comparisons is unresolved.
     pub fn passed(&self) -> bool {
-        let verdicts = (self.checked() * self.sources.len()).max(1);
-        let unresolved = self.unresolved() as f64 / verdicts as f64;
+        let comparisons = (self.checked() * self.sources.len()).max(1);
+        let unresolved = self.unresolved() as f64 / comparisons as f64;
         self.failed() == 0 && !self.findings.iter().any(Finding::is_failure) && unresolved <= self.max_unresolved
     }
 
@@ -190,7 +193,7 @@ impl Report {
         assert!(self.passed(), "{self}");
     }
 
-    fn sources_of_all(&self) -> impl Iterator<Item = &GradientReport> {
+    fn gradient_reports(&self) -> impl Iterator<Item = &GradientReport> {
         self.parameters.iter().flat_map(|parameter| &parameter.sources)
     }
 
@@ -203,17 +206,17 @@ impl Report {
                 self.findings.push(finding);
             }
         }
-        for (mine, theirs) in self.parameters.iter_mut().zip(other.parameters) {
-            mine.checked += theirs.checked;
-            mine.kinks += theirs.kinks;
-            for (mine, theirs) in mine.sources.iter_mut().zip(theirs.sources) {
-                mine.passed += theirs.passed;
-                mine.failed += theirs.failed;
-                mine.unresolved += theirs.unresolved;
+        for (parameter, other) in self.parameters.iter_mut().zip(other.parameters) {
+            parameter.checked += other.checked;
+            parameter.kinks += other.kinks;
+            for (gradient, other) in parameter.sources.iter_mut().zip(other.sources) {
+                gradient.passed += other.passed;
+                gradient.failed += other.failed;
+                gradient.unresolved += other.unresolved;
                 let relative_to_allowed =
                     |worst: &Option<Mismatch>| worst.as_ref().map_or(-1.0, Mismatch::relative_to_allowed);
-                if relative_to_allowed(&theirs.worst) > relative_to_allowed(&mine.worst) {
-                    mine.worst = theirs.worst;
+                if relative_to_allowed(&other.worst) > relative_to_allowed(&gradient.worst) {
+                    gradient.worst = other.worst;
                 }
             }
         }
@@ -230,9 +233,9 @@ impl Mismatch {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let verdict = if self.passed() { "passed" } else { "FAILED" };
-        let what =
+        let slopes =
             if self.exhaustive { "coordinates".to_owned() } else { format!("random directions (seed {})", self.seed) };
-        write!(f, "gradcheck {verdict}: {} parameters, {} {what}", self.parameters.len(), self.checked())?;
+        write!(f, "gradcheck {verdict}: {} parameters, {} {slopes}", self.parameters.len(), self.checked())?;
         for (count, name) in [(self.failed(), "failed"), (self.unresolved(), "unresolved"), (self.kinks(), "at a kink")]
         {
             if count > 0 {
@@ -248,8 +251,8 @@ impl fmt::Display for Report {
             return Ok(());
         }
         for parameter in &self.parameters {
-            for (name, source) in self.sources.iter().zip(&parameter.sources) {
-                let GradientReport { passed, failed, unresolved, worst } = source;
+            for (name, gradient) in self.sources.iter().zip(&parameter.sources) {
+                let GradientReport { passed, failed, unresolved, worst } = gradient;
                 write!(
                     f,
                     "  {} {:?}, {name}: {} checked, {passed} passed",
@@ -257,12 +260,12 @@ impl fmt::Display for Report {
                 )?;
                 writeln!(f, ", {failed} failed, {unresolved} unresolved, {} at a kink", parameter.kinks)?;
                 if let Some(worst) = worst.as_ref().filter(|_| failed + unresolved > 0) {
-                    let place = worst.index.as_ref().map_or("a direction".to_owned(), |index| format!("{index:?}"));
+                    let location = worst.index.as_ref().map_or("a direction".to_owned(), |index| format!("{index:?}"));
                     let values = self.sources.iter().zip(&worst.gradients);
                     let values: Vec<_> = values.map(|(name, value)| format!("{name} {value:.9e}")).collect();
                     writeln!(
                         f,
-                        "    worst at {place}: {}, differences {:.9e} ± {:.1e}",
+                        "    worst at {location}: {}, differences {:.9e} ± {:.1e}",
                         values.join(", "),
                         worst.differences,
                         worst.bound
@@ -270,7 +273,7 @@ impl fmt::Display for Report {
                     let Mismatch { absolute, relative, ulps, allowed, .. } = worst;
                     writeln!(
                         f,
-                        "    apart {absolute:.2e} (relative {relative:.1e}, {ulps:.1e} ULP); allowed {allowed:.1e}"
+                        "    distance {absolute:.2e} (relative {relative:.1e}, {ulps:.1e} ULP); allowed {allowed:.1e}"
                     )?;
                 }
             }
@@ -285,23 +288,23 @@ impl fmt::Display for Finding {
             Finding::NotDeterministic { first, second } => {
                 write!(
                     f,
-                    "the loss is not deterministic: {first:e}, then {second:e} at the same point; switch off dropout and the like"
+                    "the loss is not deterministic: {first:e}, then {second:e} at the same point; switch off dropout and other randomness"
                 )
             }
             Finding::LossNotFinite { value } => write!(f, "the loss is {value} at the point"),
             Finding::NoParameters => write!(f, "no parameter requires a gradient: there is nothing to check"),
-            Finding::Constant => write!(f, "the loss does not depend on any parameter: this proves nothing"),
+            Finding::Constant => write!(f, "the loss does not depend on any parameter: this check proves nothing"),
             Finding::Unreached { source, parameter, matters: true } => {
-                write!(f, "{source} has no gradient for {parameter}, on which the loss does depend: the graph is cut")
+                write!(f, "{source} has no gradient for {parameter}, but the loss depends on it: the graph is cut")
             }
             Finding::Unreached { source, parameter, matters: false } => {
-                write!(f, "{source} has no gradient for {parameter}, on which the loss does not depend")
+                write!(f, "{source} has no gradient for {parameter}; the loss does not depend on it")
             }
             Finding::NotFinite { source, parameter, index, value } => {
                 write!(f, "{source} is {value} at {parameter} {index:?}")
             }
             Finding::SingleOutlier { source } => {
-                write!(f, "{source} is the odd one out: all else agrees with the differences")
+                write!(f, "{source} is the only gradient that disagrees with the differences")
             }
             Finding::LossMismatch => {
                 write!(
@@ -312,10 +315,12 @@ impl fmt::Display for Finding {
             Finding::RightNearby { source } => {
                 write!(
                     f,
-                    "{source} is right nearby: at this very point it takes the wrong side of a kink in some intermediate step"
+                    "{source} is wrong at this point and right nearby: it may take the wrong side of a kink in an intermediate step"
                 )
             }
-            Finding::NoF64 => write!(f, "this device has no f64: the parameters' own type was the witness"),
+            Finding::NoF64 => {
+                write!(f, "this device does not compute in f64: the differences use the type of the parameters")
+            }
         }
     }
 }

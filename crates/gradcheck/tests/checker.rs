@@ -1,5 +1,5 @@
-//! The checker on Burn modules and on plain slices: planted errors that it must catch, and
-//! gradients that it must pass. The workspace's tests cover all backends and this project's models.
+//! Tests of the checker on Burn modules and on plain slices: it must catch planted errors and pass
+//! correct gradients. The workspace's tests cover all backends and this project's models.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -31,12 +31,12 @@ fn linear(seed: u64, [d, k]: [usize; 2], device: &Device, dtype: FloatDType) -> 
     linear
 }
 
-fn has(report: &Report, is_it: impl Fn(&Finding) -> bool) -> bool {
-    report.findings.iter().any(is_it)
+fn has(report: &Report, condition: impl Fn(&Finding) -> bool) -> bool {
+    report.findings.iter().any(condition)
 }
 
 #[test]
-fn one_coordinate_of_ten_thousand_off_by_a_thousandth_is_caught_and_found() {
+fn an_error_of_0_1_percent_in_one_of_10000_coordinates_is_located() {
     let device = Device::default();
     let mut model = LinearConfig::new(100, 100).with_bias(false).init(&device);
     model.weight = Param::from_tensor(matrix(8, [100, 100], &device, FloatDType::F64));
@@ -44,21 +44,21 @@ fn one_coordinate_of_ten_thousand_off_by_a_thousandth_is_caught_and_found() {
     let loss = |model: &Linear| softmax(model.forward(x.clone()), 1).square().sum();
 
     let trained = model.clone().train();
-    let mut right = GradientsParams::from_grads(loss(&trained).backward(), &trained);
-    let right: Tensor<2> = right.remove(model.weight.id).unwrap();
-    let guilty = [37, 58];
-    let at = right.clone().slice([37..38, 58..59]);
-    let off = right.slice_assign([37..38, 58..59], at * 1.001);
+    let mut gradients = GradientsParams::from_grads(loss(&trained).backward(), &trained);
+    let correct: Tensor<2> = gradients.remove(model.weight.id).unwrap();
+    let wrong_index = [37, 58];
+    let element = correct.clone().slice([37..38, 58..59]);
+    let wrong = correct.slice_assign([37..38, 58..59], element * 1.001);
 
     let search = |search| {
         let mut gradient = GradientsParams::new();
-        gradient.register(model.weight.id, off.clone());
+        gradient.register(model.weight.id, wrong.clone());
         compare(&model, loss, &[("by-hand", gradient)], &Options { search, ..Options::default() })
     };
     for report in [search(Search::Directions { count: 2 }), search(Search::Exhaustive)] {
         assert!(!report.passed(), "{report}");
         let worst = report.parameters[0].sources[1].worst.as_ref().unwrap();
-        assert_eq!(worst.index.as_deref(), Some(&guilty[..]), "{report}");
+        assert_eq!(worst.index.as_deref(), Some(&wrong_index[..]), "{report}");
         assert!((5e-4..2e-3).contains(&worst.relative), "{report}");
     }
 }
@@ -83,12 +83,12 @@ fn a_parameter_that_autodiff_never_reached_is_caught() {
     let device = Device::default();
     let model = linear(20, [3, 2], &device, FloatDType::F64);
     let x = matrix(10, [2, 3], &device, FloatDType::F64);
-    // The graph of the weight is cut, that of the bias is not.
-    let cut = |model: &Linear| {
+    // The weight is detached from the graph, and the bias is not.
+    let detached_weight = |model: &Linear| {
         let z = x.clone().matmul(model.weight.val().detach()) + model.bias.as_ref().unwrap().val().unsqueeze_dim(0);
         z.exp().mean()
     };
-    let report = check(&model, cut, &Options::default());
+    let report = check(&model, detached_weight, &Options::default());
     assert!(!report.passed());
     let unreached =
         |f: &Finding| matches!(f, Finding::Unreached { parameter, matters: true, .. } if parameter == "weight");
@@ -96,15 +96,16 @@ fn a_parameter_that_autodiff_never_reached_is_caught() {
 }
 
 #[test]
-fn a_parameter_that_the_loss_does_not_depend_on_is_said_and_not_failed() {
+fn a_parameter_without_effect_is_reported_and_does_not_fail() {
     let device = Device::default();
     let model = linear(20, [3, 2], &device, FloatDType::F64);
     let x = matrix(10, [2, 3], &device, FloatDType::F64);
     let ignores_bias = |model: &Linear| x.clone().matmul(model.weight.val()).exp().mean();
     let report = check(&model, ignores_bias, &Options::default());
     report.assert_pass();
-    let said = |f: &Finding| matches!(f, Finding::Unreached { parameter, matters: false, .. } if parameter == "bias");
-    assert!(has(&report, said), "{report}");
+    let unreached =
+        |f: &Finding| matches!(f, Finding::Unreached { parameter, matters: false, .. } if parameter == "bias");
+    assert!(has(&report, unreached), "{report}");
 }
 
 #[test]
@@ -120,7 +121,7 @@ fn a_loss_that_is_not_deterministic_is_caught() {
 }
 
 #[test]
-fn a_constant_loss_proves_nothing() {
+fn a_constant_loss_fails() {
     let device = Device::default();
     let model = linear(20, [3, 2], &device, FloatDType::F64);
     let x = matrix(12, [2, 3], &device, FloatDType::F64);
@@ -130,7 +131,7 @@ fn a_constant_loss_proves_nothing() {
 }
 
 #[test]
-fn random_cotangents_see_what_the_sum_of_the_outputs_does_not() {
+fn random_cotangents_check_a_softmax() {
     let device = Device::default();
     let model = linear(20, [3, 2], &device, FloatDType::F64);
     let x = matrix(12, [2, 3], &device, FloatDType::F64);
@@ -140,7 +141,7 @@ fn random_cotangents_see_what_the_sum_of_the_outputs_does_not() {
 }
 
 #[test]
-fn a_gradient_of_another_loss_is_told() {
+fn gradients_of_another_loss_are_reported() {
     let parameters = [Parameter { name: "x".into(), shape: vec![2] }];
     let values = vec![Some(vec![2.0, 4.0])];
     let gradients =
@@ -154,7 +155,7 @@ fn a_gradient_of_another_loss_is_told() {
 }
 
 #[test]
-fn what_the_differences_cannot_resolve_is_no_pass() {
+fn unresolved_coordinates_do_not_pass() {
     let device = Device::default();
     // At this size f32 has no digits left for the slope.
     let loss = |z: &Param<Tensor<1>>| z.val().mul_scalar(1e-3).add_scalar(1e6);
@@ -180,7 +181,7 @@ fn inputs_are_checked_as_parameters_beside_the_module() {
 }
 
 #[test]
-fn a_module_in_training_mode_is_checked_in_training_mode() {
+fn batch_normalisation_is_checked_in_training_mode() {
     let device = Device::default();
     let model: BatchNorm = BatchNormConfig::new(3).init(&device);
     // In training, batch normalisation needs an input with autodiff.
@@ -188,5 +189,5 @@ fn a_module_in_training_mode_is_checked_in_training_mode() {
     let report = check_output(&model, |model: &BatchNorm| model.forward(x.clone()).exp(), &Options::default());
     report.assert_pass();
     let names: Vec<_> = report.parameters.iter().map(|parameter| parameter.name.as_str()).collect();
-    assert_eq!(names, ["gamma", "beta"], "running statistics are no parameters");
+    assert_eq!(names, ["gamma", "beta"], "running statistics are not parameters");
 }

@@ -13,8 +13,8 @@ use crate::lbfgs::dot;
 /// weights can replace the bias at almost no penalty. L-BFGS would need about a hundred passes to
 /// learn this direction, but the mean is known.
 ///
-/// In the new coordinates, v changes the logits as much as a feature of length `|v|^(1/2)` does. The
-/// scale of the features is unknown, so this length is a compromise between 1 and `|v|`.
+/// In the new coordinates, v changes the logits as much as a feature of length `|v|^(1/2)` does.
+/// The scale of the features is unknown, so this length is a compromise between 1 and `|v|`.
 pub(crate) struct Coordinates {
     /// m, `[d]`
     mean: Vec<f64>,
@@ -26,8 +26,8 @@ pub(crate) struct Coordinates {
 /// The transformation along v.
 #[derive(Clone, Copy)]
 enum Transform {
-    /// The component of weights and bias along v is multiplied by `|v|^(1/2)`. The penalty, which is
-    /// the same in all directions, changes only along v.
+    /// The component of weights and bias along v is multiplied by `|v|^(1/2)`. The penalty, which
+    /// is the same in all directions, changes only along v.
     Scaled,
     /// The bias is replaced by the logit of the mean row, divided by `|v|^(1/2)`. This does not
     /// change the penalty, because the bias has none.

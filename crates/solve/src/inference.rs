@@ -1,7 +1,7 @@
 //! Predictions of a trained model for stored rows (bytes of an image or numbers of a table), on the
 //! CPU in f64. The contributions of the features explain them.
 //!
-//! The probabilities of every classifier are a softmax of class logits, which its [`Link`] provides:
+//! The probabilities of every classifier are a softmax of class logits. Its [`Link`] returns them:
 //! - logistic: 0 and z, because `softmax(0, z) = (1 - sigmoid(z), sigmoid(z))`
 //! - one class against the rest: log sigmoid(z), because
 //!   `softmax(log sigmoid(z))_k = sigmoid(z_k) / sum_l sigmoid(z_l)`
@@ -265,8 +265,8 @@ impl Predictor {
         (weights.iter().map(|w| sign * w).collect(), sign * self.parameters.bias[column])
     }
 
-    /// Returns the contribution of each feature of a row to a class, `x_j w_jk`, and the bias `b_k`.
-    /// The weights are those of [`Predictor::of_class`]. The sum is z.
+    /// Returns the contribution of each feature of a row to a class, `x_j w_jk`, and the bias
+    /// `b_k`. The weights are those of [`Predictor::of_class`]. The sum is z.
     ///
     /// # Errors
     /// As [`Predictor::predict`].

@@ -2,8 +2,8 @@
 //! [`Objective`], which returns its value and its gradient.
 //!
 //! Nocedal and Wright, *Numerical Optimization*, 2nd edition: Algorithm 7.4 for the direction,
-//! Section 3.1 for the Wolfe conditions. If two values differ only by rounding, the line search uses
-//! the approximate Wolfe conditions, which compare slopes: Hager and Zhang, *SIAM Journal on
+//! Section 3.1 for the Wolfe conditions. If two values differ only by rounding, the line search
+//! uses the approximate Wolfe conditions, which compare slopes: Hager and Zhang, *SIAM Journal on
 //! Optimization* 16 (2005), Eq. (4.1).
 
 use std::collections::VecDeque;

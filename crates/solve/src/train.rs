@@ -120,8 +120,8 @@ pub struct PartialResults {
     pub parameters: Option<(usize, Parameters)>,
 }
 
-/// How a training ended. `Converged`, `IterationsUsedUp` and `Rounding` occur only with [`Solver::Lbfgs`];
-/// see [`Trained::certificate`] for its result.
+/// How a training ended. `Converged`, `IterationsUsedUp` and `Rounding` occur only with
+/// [`Solver::Lbfgs`]; then [`Trained::certificate`] has the proven distance to the minimum.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Ending {
