@@ -11,13 +11,13 @@ pub struct Examples {
     pub labels: Tensor<1, Int>,
 }
 
-/// Where bytes are converted to features.
+/// The place where bytes are converted to features.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Expansion {
     /// On the host. The features are copied to the device.
     Host,
-    /// On the device. The bytes are copied, which are a quarter or an eighth of the size. This is
-    /// faster if the device has its own memory.
+    /// On the device. The bytes are copied to it; they have a quarter or an eighth of the size of
+    /// features. This is faster if the device has its own memory.
     Device,
 }
 
@@ -34,7 +34,7 @@ impl Examples {
         device: &Device,
         expansion: Expansion,
     ) -> Result<Self, DataError> {
-        let (shape, labels) = ([rows.len(), rows.n_features()], labels(&rows.labels(), device));
+        let (shape, labels) = ([rows.len(), rows.n_features()], label_tensor(&rows.labels(), device));
         let dtype = match precision {
             Precision::F32 => DType::F32,
             Precision::F64 => DType::F64,
@@ -67,25 +67,25 @@ impl Examples {
     }
 
     /// Returns `n` consecutive rows. On most backends this is a view.
-    pub(crate) fn part(&self, first: usize, n: usize) -> Examples {
+    pub(crate) fn slice(&self, first: usize, n: usize) -> Examples {
         Examples {
             features: self.features.clone().narrow(0, first, n),
             labels: self.labels.clone().narrow(0, first, n),
         }
     }
 
-    /// Iterates over all rows in parts of at most `most` rows.
-    pub(crate) fn parts(&self, most: usize) -> impl Iterator<Item = Examples> {
+    /// Iterates over all rows in chunks of at most `max_rows` rows.
+    pub(crate) fn chunks(&self, max_rows: usize) -> impl Iterator<Item = Examples> {
         let n = self.len();
-        (0..n).step_by(most).map(move |first| self.part(first, most.min(n - first)))
+        (0..n).step_by(max_rows).map(move |first| self.slice(first, max_rows.min(n - first)))
     }
 
     /// Returns the rows of a batch, in order.
     pub(crate) fn batch(&self, rows: &[usize]) -> Examples {
-        // Without shuffling, the rows are consecutive: slice instead of gather.
-        let follow_each_other = rows.windows(2).all(|pair| pair[1] == pair[0] + 1);
-        if let (true, Some(&first)) = (follow_each_other, rows.first()) {
-            return self.part(first, rows.len());
+        // Without shuffling, the rows are consecutive. Slicing is faster than gathering.
+        let are_consecutive = rows.windows(2).all(|pair| pair[1] == pair[0] + 1);
+        if let (true, Some(&first)) = (are_consecutive, rows.first()) {
+            return self.slice(first, rows.len());
         }
         let indices: Vec<i32> = rows.iter().map(|&row| row as i32).collect();
         let rows = Tensor::from_data(TensorData::new(indices, [rows.len()]), &self.labels.device());
@@ -96,7 +96,8 @@ impl Examples {
     }
 }
 
-fn labels(labels: &[u8], device: &Device) -> Tensor<1, Int> {
+/// Copies labels to a device, `[n]`.
+fn label_tensor(labels: &[u8], device: &Device) -> Tensor<1, Int> {
     let labels: Vec<i32> = labels.iter().copied().map(i32::from).collect();
     let rows = labels.len();
     Tensor::from_data(TensorData::new(labels, [rows]), device)
@@ -109,9 +110,9 @@ fn expand(pixels: &[u8], device: &Device, dtype: DType) -> Tensor<1> {
     let packed: Vec<i32> = pixels
         .chunks(4)
         .map(|bytes| {
-            let mut four = [0; 4];
-            four[..bytes.len()].copy_from_slice(bytes);
-            i32::from_le_bytes(four)
+            let mut word = [0; 4];
+            word[..bytes.len()].copy_from_slice(bytes);
+            i32::from_le_bytes(word)
         })
         .collect();
     let n_packed = packed.len();

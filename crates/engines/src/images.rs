@@ -12,8 +12,8 @@ pub struct LabelledImage {
     pub label: u8,
 }
 
-/// Images as a burn-dataset `Dataset`, for Burn's data loaders and transforms. They are in memory
-/// or in their file.
+/// Images as a burn-dataset `Dataset`, for Burn's data loaders and transforms. The images are in
+/// memory or in their file.
 #[derive(Clone, Debug)]
 pub struct ImageDataset(pub Arc<Images>);
 
@@ -48,8 +48,8 @@ mod tests {
         assert_eq!(images.len(), 7);
         let pixels: Vec<u8> =
             images.iter().flat_map(|image| image.map(|image| image.pixels).unwrap_or_default()).collect();
-        let all: Vec<u8> = (0..7).flat_map(|row| train.pixels(row).to_vec()).collect();
-        assert_eq!(pixels, all);
+        let expected: Vec<u8> = (0..7).flat_map(|row| train.pixels(row).to_vec()).collect();
+        assert_eq!(pixels, expected);
         assert_eq!(images.get(6).map(|image| image.label).ok(), Some(train.labels()[6]));
     }
 }

@@ -1,4 +1,4 @@
-//! The engine that uses a device's own kernels. It works on the bytes of the rows.
+//! The engine that uses a device's own fused kernels. It trains on the bytes of the rows.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use chainrule_kernels::{Float, Fused, Isa};
 use chainrule_ops::{DeviceSteps, Images, Loss, StepProblem, device_steps};
 use chainrule_solve::{Engine, EngineError, EvaluationResult, FusedRows, Metrics, TrainError};
 
-use crate::lost;
+use crate::device_error;
 
 /// Trains with the fused kernels of a device. The device holds the parameters and the rows.
 pub(crate) struct DeviceKernelEngine<'a> {
@@ -19,16 +19,20 @@ pub(crate) struct DeviceKernelEngine<'a> {
     step: Step,
     link: Arc<dyn Link>,
     precision: Precision,
+    /// The training rows and the validation rows.
     rows: [&'a Rows; 2],
     preprocessing: &'a Preprocessing,
-    /// The host's f64 kernels, created on first use: a device may have no f64.
-    in_f64: Option<(Fused, FusedRows)>,
+    /// The f64 kernels of the host with the training rows, created on first use: a device may have
+    /// no f64.
+    host_f64: Option<(Fused, FusedRows)>,
 }
 
 impl<'a> DeviceKernelEngine<'a> {
+    /// Copies the rows to the device.
+    ///
     /// # Errors
-    /// If the device has no such kernels, if they do not support the storage type of the features,
-    /// or if the rows cannot be read.
+    /// If the device has no fused kernels, if they do not support the storage type or the scales of
+    /// the features, or if the rows cannot be read.
     pub(crate) fn new(
         columns: usize,
         rows: [&'a Rows; 2],
@@ -55,8 +59,9 @@ impl<'a> DeviceKernelEngine<'a> {
         };
         let mut buffers = [RowBuffer::default(), RowBuffer::default()];
         let labels = rows.map(|rows| rows.labels().into_iter().map(u32::from).collect::<Vec<_>>());
-        let [of_training, of_validation] = &mut buffers;
-        let images = [images(rows[0], of_training, &labels[0])?, images(rows[1], of_validation, &labels[1])?];
+        let [train_buffer, validation_buffer] = &mut buffers;
+        let images =
+            [row_bytes(rows[0], train_buffer, &labels[0])?, row_bytes(rows[1], validation_buffer, &labels[1])?];
         Ok(Self {
             steps: device_steps(device, problem, images)
                 .ok_or_else(|| TrainError::NoKernels { device: format!("{device:?}") })?,
@@ -69,13 +74,13 @@ impl<'a> DeviceKernelEngine<'a> {
             precision: config.descent().precision,
             rows,
             preprocessing,
-            in_f64: None,
+            host_f64: None,
         })
     }
 }
 
 /// Returns the rows as bytes and labels for the device.
-fn images<'a>(rows: &'a Rows, buffer: &'a mut RowBuffer, labels: &'a [u32]) -> Result<Images<'a>, TrainError> {
+fn row_bytes<'a>(rows: &'a Rows, buffer: &'a mut RowBuffer, labels: &'a [u32]) -> Result<Images<'a>, TrainError> {
     match rows.chunk(0..rows.len(), buffer)? {
         Features::Bytes(pixels) => Ok(Images { pixels, labels }),
         Features::Numbers(_) => Err(TrainError::BeyondKernels { problem: MissingAbility::Features(rows.kind()) }),
@@ -93,31 +98,31 @@ impl Engine for DeviceKernelEngine<'_> {
 
     fn step(&mut self, batch: &[usize], learning_rate: f64) -> Result<(), EngineError> {
         self.step.learning_rate = learning_rate;
-        self.steps.step(batch, self.step).map_err(lost)
+        self.steps.step(batch, self.step).map_err(device_error)
     }
 
     fn losses(&mut self) -> Result<Vec<f64>, EngineError> {
-        self.steps.losses().map_err(lost)
+        self.steps.losses().map_err(device_error)
     }
 
     fn full_gradient(&mut self) -> Result<Gradient, EngineError> {
-        let all: Vec<usize> = (0..self.rows()).collect();
-        self.steps.gradient(&all).map_err(lost)
+        let all_rows: Vec<usize> = (0..self.rows()).collect();
+        self.steps.gradient(&all_rows).map_err(device_error)
     }
 
     fn full_gradient_f64(&mut self, parameters: &Parameters) -> Option<Result<Gradient, EngineError>> {
         if self.precision == Precision::F64 {
             return None;
         }
-        if self.in_f64.is_none() {
+        if self.host_f64.is_none() {
             let rows = match FusedRows::new(self.rows[0].clone(), self.preprocessing) {
                 Ok(rows) => rows,
                 Err(error) => return Some(Err(EngineError::Device(Box::new(error)))),
             };
             let fused = Fused::new(Arc::clone(&self.link), rows.n_features(), Float::F64, 1, Isa::best());
-            self.in_f64 = Some((fused, rows));
+            self.host_f64 = Some((fused, rows));
         }
-        let (fused, rows) = self.in_f64.as_mut()?;
+        let (fused, rows) = self.host_f64.as_mut()?;
         fused.set(&parameters.weight, &parameters.bias);
         Some(Ok(fused.full_gradient(rows.packed()?)))
     }
@@ -128,16 +133,16 @@ impl Engine for DeviceKernelEngine<'_> {
     }
 
     fn metrics(&mut self) -> Result<[Metrics; 2], EngineError> {
-        let [train, validation] = self.steps.evaluate().map_err(lost)?;
-        let metrics = |found: chainrule_ops::DeviceEvaluation, rows: usize| Metrics {
-            loss: found.loss,
-            accuracy: found.n_correct as f64 / rows as f64,
+        let [train, validation] = self.steps.evaluate().map_err(device_error)?;
+        let metrics = |evaluation: chainrule_ops::DeviceEvaluation, rows: usize| Metrics {
+            loss: evaluation.loss,
+            accuracy: evaluation.n_correct as f64 / rows as f64,
         };
         Ok([metrics(train, self.rows[0].len()), metrics(validation, self.rows[1].len())])
     }
 
     fn parameters(&mut self) -> Result<Parameters, EngineError> {
-        let (weight, bias) = self.steps.parameters().map_err(lost)?;
+        let (weight, bias) = self.steps.parameters().map_err(device_error)?;
         Ok(Parameters { n_features: self.rows[0].n_features(), columns: bias.len(), weight, bias })
     }
 

@@ -2,9 +2,9 @@
 //!
 //! - [`train_by_tensors`] trains any [`Classifier`] with tensor operations and Burn's optimizers,
 //!   on any device. The gradient is a closed form or autodiff.
-//! - [`train_on_device`] trains with a GPU's own kernels, two launches a step.
+//! - [`train_on_device`] trains with a GPU's own kernels, two launches per step.
 //!
-//! Each is an [`Engine`](chainrule_solve::Engine) of [`chainrule_solve::train()`].
+//! Each runs [`chainrule_solve::train()`] with its own [`Engine`](chainrule_solve::Engine).
 
 mod examples;
 mod images;
@@ -25,8 +25,8 @@ pub use tensors::{evaluate, with_parameters};
 use launches::DeviceKernelEngine;
 use tensors::TensorEngine;
 
-/// Trains `model` with tensor operations on the device of the examples, by
-/// [`chainrule_solve::train()`]. Training starts at the model's parameters.
+/// Runs [`chainrule_solve::train()`] with tensor operations on the device of the examples. The
+/// training starts at the parameters of `model`.
 ///
 /// The engine uses the closed form unless the config selects autodiff.
 ///
@@ -42,8 +42,8 @@ pub fn train_by_tensors<M: Classifier>(
     train(&mut TensorEngine::new(model, examples, validation, config)?, config, observer)
 }
 
-/// Trains the config's own model with tensor operations. The parameters start at 0. `columns` is
-/// the number of weight columns.
+/// Trains the model that the config selects, with tensor operations. The parameters start at zero.
+/// `columns` is the number of weight columns.
 ///
 /// # Errors
 /// As [`train_by_tensors`].
@@ -76,14 +76,15 @@ pub fn float_type(precision: Precision) -> FloatDType {
     }
 }
 
-/// Trains with the fused kernels of a device, by [`chainrule_solve::train()`]. The parameters start
-/// at 0. Both splits are copied to the device once, as bytes. A step is two launches.
+/// Runs [`chainrule_solve::train()`] with the fused kernels of a device. The parameters start at
+/// zero. The training and validation rows are copied to the device once, as bytes. A step is two
+/// launches.
 ///
 /// `columns` is the number of weight columns: 1, or one per class.
 ///
 /// # Errors
-/// As [`chainrule_solve::train()`], if the device has no such kernels
-/// ([`chainrule_ops::supports_device_steps`]), and if the config needs an ability that they lack.
+/// As [`chainrule_solve::train()`]; if the device has no fused kernels
+/// ([`chainrule_ops::supports_device_steps`]); and if the config needs an ability that they lack.
 pub fn train_on_device(
     columns: usize,
     examples: &Rows,
@@ -98,7 +99,7 @@ pub fn train_on_device(
     train(&mut engine, config, observer)
 }
 
-/// The device did not return its results.
-fn lost(error: TensorReadError) -> EngineError {
+/// Converts the error of a device that did not return its results.
+fn device_error(error: TensorReadError) -> EngineError {
     EngineError::Device(Box::new(error))
 }

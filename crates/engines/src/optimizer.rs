@@ -1,8 +1,8 @@
-//! Burn's optimizers for the two parameters of a linear classifier, with a state that can be saved.
+//! Burn's optimizers for the weight and bias of a linear classifier. Their state can be saved.
 //!
 //! The optimizers are built for one tensor (`AdamConfig::build`), not for a module
-//! (`AdamConfig::init`). A module's optimizer record is loaded in the default float type on the
-//! process's default device, so a resumed training in f64 would lose half the digits (Burn 0.22.1).
+//! (`AdamConfig::init`). Burn 0.22.1 loads a module's optimizer record in the default float type on
+//! the process's default device, so a resumed training in f64 would lose half the digits.
 
 use burn::module::Param;
 use burn::nn::Linear;
@@ -19,17 +19,20 @@ use chainrule_solve::{OPTIMIZER_MISMATCH, OptimizerState};
 
 /// Updates the parameters of a linear layer from their gradient.
 pub(crate) trait Optimizer: Send {
+    /// Makes one update of `linear`.
     fn step(&mut self, learning_rate: f64, linear: &mut Linear, gradient: Gradient);
 
-    /// Returns the state. Returns `None` for plain SGD, and before the first step.
+    /// Returns the state, or `None` for plain SGD and before the first step.
     fn state(&self) -> Option<OptimizerState>;
 
-    /// Restores the optimizer's state for the parameters of `linear`. The error says what is wrong
-    /// with the state.
-    fn restore_optimizer_state(&mut self, memory: Option<&OptimizerState>, linear: &Linear) -> Result<(), String>;
+    /// Restores the optimizer's state for the parameters of `linear`.
+    ///
+    /// # Errors
+    /// If the state does not fit the optimizer. The message says why.
+    fn restore_state(&mut self, state: Option<&OptimizerState>, linear: &Linear) -> Result<(), String>;
 }
 
-/// Creates the optimizer that a config names.
+/// Creates the optimizer for an update rule.
 pub(crate) fn optimizer(update: UpdateRule) -> Box<dyn Optimizer> {
     // Burn stores these in f32.
     let f32 = |value: f64| value as f32;
@@ -56,90 +59,91 @@ pub(crate) fn optimizer(update: UpdateRule) -> Box<dyn Optimizer> {
     }
 }
 
-fn boxed<O: RestorableOptimizer>(rule: O, remembers: bool) -> Box<dyn Optimizer> {
-    Box::new(StatefulOptimizer { rule, remembers, weight: None, bias: None })
+fn boxed<O: RestorableOptimizer>(rule: O, has_state: bool) -> Box<dyn Optimizer> {
+    Box::new(StatefulOptimizer { rule, has_state, weight_state: None, bias_state: None })
 }
 
 /// An update rule with its state for each parameter.
 struct StatefulOptimizer<O: BurnOptimizer> {
     rule: O,
     /// Whether the rule has a state.
-    remembers: bool,
-    weight: Option<O::State<2>>,
-    bias: Option<O::State<1>>,
+    has_state: bool,
+    weight_state: Option<O::State<2>>,
+    bias_state: Option<O::State<1>>,
 }
 
 impl<O: RestorableOptimizer> Optimizer for StatefulOptimizer<O> {
     fn step(&mut self, learning_rate: f64, linear: &mut Linear, gradient: Gradient) {
         let rule = &self.rule;
-        let (weight, state) = moved(rule, learning_rate, linear.weight.clone(), gradient.weight, self.weight.take());
-        (linear.weight, self.weight) = (weight, state);
+        (linear.weight, self.weight_state) =
+            update(rule, learning_rate, linear.weight.clone(), gradient.weight, self.weight_state.take());
         linear.bias = linear.bias.take().map(|bias| {
-            let (bias, state) = moved(rule, learning_rate, bias, gradient.bias, self.bias.take());
-            self.bias = state;
+            let (bias, state) = update(rule, learning_rate, bias, gradient.bias, self.bias_state.take());
+            self.bias_state = state;
             bias
         });
     }
 
     fn state(&self) -> Option<OptimizerState> {
         let mut sink = StateSink::default();
-        if let Some(weight) = &self.weight {
-            weight.state_flatten("weight", &mut sink);
+        if let Some(state) = &self.weight_state {
+            state.state_flatten("weight", &mut sink);
         }
-        if let Some(bias) = &self.bias {
-            bias.state_flatten("bias", &mut sink);
+        if let Some(state) = &self.bias_state {
+            state.state_flatten("bias", &mut sink);
         }
-        let numbers = |data: TensorData| data.convert::<f64>().try_into_vec::<f64>().expect("converted just now");
-        let memory = OptimizerState {
+        let numbers = |data: TensorData| data.convert::<f64>().try_into_vec::<f64>().expect("converted to f64");
+        let state = OptimizerState {
             tensors: sink.tensors.into_iter().map(|(name, data)| (name, numbers(data))).collect(),
             counts: sink.scalars.into_iter().filter_map(|(name, count)| Some((name, count.try_into().ok()?))).collect(),
         };
-        (memory != OptimizerState::default()).then_some(memory)
+        (state != OptimizerState::default()).then_some(state)
     }
 
-    fn restore_optimizer_state(&mut self, memory: Option<&OptimizerState>, linear: &Linear) -> Result<(), String> {
-        let memory = match (memory, self.remembers) {
-            (Some(memory), true) => memory,
+    fn restore_state(&mut self, state: Option<&OptimizerState>, linear: &Linear) -> Result<(), String> {
+        let state = match (state, self.has_state) {
+            (Some(state), true) => state,
             (None, false) => return Ok(()),
             _ => return Err(OPTIMIZER_MISMATCH.to_owned()),
         };
-        self.weight = Some(restored::<O, 2>(memory, "weight", &linear.weight)?);
-        self.bias = linear.bias.as_ref().map(|bias| restored::<O, 1>(memory, "bias", bias)).transpose()?;
+        self.weight_state = Some(restore::<O, 2>(state, "weight", &linear.weight)?);
+        self.bias_state = linear.bias.as_ref().map(|bias| restore::<O, 1>(state, "bias", bias)).transpose()?;
         Ok(())
     }
 }
 
 /// Returns a parameter and its state after a step.
-fn moved<O: BurnOptimizer, const D: usize>(
+fn update<O: BurnOptimizer, const D: usize>(
     rule: &O,
     learning_rate: f64,
     param: Param<Tensor<D>>,
     gradient: Tensor<D>,
     state: Option<O::State<D>>,
 ) -> (Param<Tensor<D>>, Option<O::State<D>>) {
-    let mut after = None;
+    let mut next_state = None;
     let param = param.map(|old| {
         let is_leaf = old.is_require_grad();
         let (new, state) = rule.step(learning_rate, old.inner(), gradient, state);
-        after = state;
+        next_state = state;
         if is_leaf { Tensor::from_inner(new).require_grad() } else { new }
     });
-    (param, after)
+    (param, next_state)
 }
 
-fn restored<O: RestorableOptimizer, const D: usize>(
-    memory: &OptimizerState,
+/// Restores the saved state of one parameter.
+fn restore<O: RestorableOptimizer, const D: usize>(
+    state: &OptimizerState,
     prefix: &str,
     param: &Param<Tensor<D>>,
 ) -> Result<O::State<D>, String> {
-    let like = param.val();
-    let part = ParameterState { memory, prefix, shape: like.dims(), device: like.device(), dtype: like.dtype() };
-    O::restored(&part).ok_or_else(|| format!("{OPTIMIZER_MISMATCH}, or its memory of the {prefix} has another size"))
+    let tensor = param.val();
+    let saved = ParameterState { state, prefix, shape: tensor.dims(), device: tensor.device(), dtype: tensor.dtype() };
+    O::restore(&saved).ok_or_else(|| format!("{OPTIMIZER_MISMATCH}, or its state of the {prefix} has another size"))
 }
 
 /// The saved state of one parameter.
 struct ParameterState<'a, const D: usize> {
-    memory: &'a OptimizerState,
+    state: &'a OptimizerState,
     prefix: &'a str,
     shape: [usize; D],
     device: Device,
@@ -150,60 +154,62 @@ impl<const D: usize> ParameterState<'_, D> {
     /// Returns a tensor of the state with the parameter's shape, device and type. Returns `None` if
     /// the tensor is missing or has another size.
     fn tensor(&self, name: &str) -> Option<Tensor<D>> {
-        let values = self.memory.tensors.get(&format!("{}.{name}", self.prefix))?;
+        let values = self.state.tensors.get(&format!("{}.{name}", self.prefix))?;
         if values.len() != self.shape.iter().product::<usize>() {
             return None;
         }
         Some(Tensor::from_data(TensorData::new(values.clone(), self.shape), (&self.device, self.dtype)))
     }
 
+    /// Returns a step counter of the state.
     fn count(&self, name: &str) -> Option<usize> {
         // Burn uses the count as an i32 exponent.
-        let count = *self.memory.counts.get(&format!("{}.{name}", self.prefix))?;
+        let count = *self.state.counts.get(&format!("{}.{name}", self.prefix))?;
         i32::try_from(count).ok()?.try_into().ok()
     }
 }
 
-/// An update rule that can restore its state from a saved one.
+/// A Burn optimizer whose state can be restored from a saved one.
 trait RestorableOptimizer: BurnOptimizer {
-    fn restored<const D: usize>(part: &ParameterState<'_, D>) -> Option<Self::State<D>>;
+    /// Returns `None` if a tensor or a counter is missing or does not fit.
+    fn restore<const D: usize>(saved: &ParameterState<'_, D>) -> Option<Self::State<D>>;
 }
 
 impl RestorableOptimizer for Sgd {
-    fn restored<const D: usize>(part: &ParameterState<'_, D>) -> Option<SgdState<D>> {
-        Some(SgdState::new(Some(MomentumState::new(part.tensor("momentum.velocity")?))))
+    fn restore<const D: usize>(saved: &ParameterState<'_, D>) -> Option<SgdState<D>> {
+        Some(SgdState::new(Some(MomentumState::new(saved.tensor("momentum.velocity")?))))
     }
 }
 
-/// Restores the moments of Adam and `AdamW`.
-fn moments<const D: usize>(part: &ParameterState<'_, D>) -> Option<AdaptiveMomentumState<D>> {
-    let [first, second] = [part.tensor("momentum.moment_1")?, part.tensor("momentum.moment_2")?];
-    Some(AdaptiveMomentumState::new(part.count("momentum.time")?, first, second))
+/// Restores the moments of Adam or `AdamW`.
+fn restore_moments<const D: usize>(saved: &ParameterState<'_, D>) -> Option<AdaptiveMomentumState<D>> {
+    let [first, second] = [saved.tensor("momentum.moment_1")?, saved.tensor("momentum.moment_2")?];
+    Some(AdaptiveMomentumState::new(saved.count("momentum.time")?, first, second))
 }
 
 impl RestorableOptimizer for Adam {
-    fn restored<const D: usize>(part: &ParameterState<'_, D>) -> Option<AdamState<D>> {
-        Some(AdamState::new(moments(part)?))
+    fn restore<const D: usize>(saved: &ParameterState<'_, D>) -> Option<AdamState<D>> {
+        Some(AdamState::new(restore_moments(saved)?))
     }
 }
 
 impl RestorableOptimizer for AdamW {
-    fn restored<const D: usize>(part: &ParameterState<'_, D>) -> Option<AdamWState<D>> {
-        Some(AdamWState::new(moments(part)?))
+    fn restore<const D: usize>(saved: &ParameterState<'_, D>) -> Option<AdamWState<D>> {
+        Some(AdamWState::new(restore_moments(saved)?))
     }
 }
 
 impl RestorableOptimizer for RmsProp {
-    fn restored<const D: usize>(part: &ParameterState<'_, D>) -> Option<RmsPropState<D>> {
-        let square = SquareAvgState::new(part.tensor("square_avg.square_avg")?);
-        let centered = CenteredState::new(None, part.tensor("centered.avg")?);
+    fn restore<const D: usize>(saved: &ParameterState<'_, D>) -> Option<RmsPropState<D>> {
+        let square = SquareAvgState::new(saved.tensor("square_avg.square_avg")?);
+        let centered = CenteredState::new(None, saved.tensor("centered.avg")?);
         // Without momentum there is no buffer.
-        Some(RmsPropState::new(square, centered, part.tensor("momentum.buf").map(RmsPropMomentumState::new)))
+        Some(RmsPropState::new(square, centered, saved.tensor("momentum.buf").map(RmsPropMomentumState::new)))
     }
 }
 
 impl RestorableOptimizer for AdaGrad {
-    fn restored<const D: usize>(part: &ParameterState<'_, D>) -> Option<AdaGradState<D>> {
-        Some(AdaGradState::new(LrDecayState::new(part.count("lr_decay.time")?, part.tensor("lr_decay.sum")?)))
+    fn restore<const D: usize>(saved: &ParameterState<'_, D>) -> Option<AdaGradState<D>> {
+        Some(AdaGradState::new(LrDecayState::new(saved.count("lr_decay.time")?, saved.tensor("lr_decay.sum")?)))
     }
 }

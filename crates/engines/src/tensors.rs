@@ -12,16 +12,18 @@ use chainrule_solve::{
 };
 
 use crate::optimizer::{Optimizer, optimizer};
-use crate::{Examples, lost};
+use crate::{Examples, device_error};
 
-/// The most steps, and the most rows in them, whose losses stay on the device before they are read.
-/// A read makes the device finish its work first.
-const STEPS_ON_DEVICE: usize = 256;
-const LOSSES_ON_DEVICE: usize = 1 << 16;
+/// The number of steps after which the losses on the device are read. Each read makes the host wait
+/// for the device.
+const MAX_STEPS_ON_DEVICE: usize = 256;
 
-/// The most rows that are read at once, or whose gradient is summed in the device's float type. The
-/// results of several such parts are combined in f64.
-const ROWS_PER_SUM: usize = 1 << 12;
+/// The number of rows after which the losses on the device are read, even after fewer steps.
+const MAX_ROWS_ON_DEVICE: usize = 1 << 16;
+
+/// The maximum number of rows that are read at once, or whose gradient the device sums in its own
+/// float type. The sums of several chunks are combined in f64.
+const ROWS_PER_CHUNK: usize = 1 << 12;
 
 /// Trains a model with tensor operations.
 pub(crate) struct TensorEngine<'a, M> {
@@ -32,23 +34,26 @@ pub(crate) struct TensorEngine<'a, M> {
     l2: L2,
     examples: &'a Examples,
     validation: &'a Examples,
-    weights: Option<Weights>,
+    class_weights: Option<ClassWeights>,
     /// The losses of the rows, one tensor per step.
     losses_on_device: Vec<Tensor<1>>,
+    /// The number of these losses.
     rows_on_device: usize,
+    /// The losses that were read, one per step.
     losses: Vec<f64>,
 }
 
-/// The class weights.
-struct Weights {
-    /// `[k]`, on the host and on the device.
-    of_class: Vec<f64>,
+/// The class weights, if the config has any.
+struct ClassWeights {
+    /// The weight of each class, `[k]`, on the host.
+    per_class: Vec<f64>,
+    /// The same on the device.
     on_device: Tensor<1>,
-    /// The weight of each training row and of each validation row.
-    of_row: [Vec<f64>; 2],
+    /// The weight of each training row, and of each validation row.
+    per_row: [Vec<f64>; 2],
 }
 
-impl Weights {
+impl ClassWeights {
     /// Returns the class weights if the config has any. The host waits for the device.
     fn new<M: Classifier>(model: &M, splits: [&Examples; 2], config: &TrainConfig) -> Result<Option<Self>, TrainError> {
         if config.objective().class_weights.is_none() {
@@ -58,16 +63,16 @@ impl Weights {
         let k = if config.model().kind == ModelKind::Logistic { 2 } else { columns };
         let read = |examples: &Examples| {
             let labels = examples.labels.clone().try_into_vec_as::<u8>();
-            labels.map_err(|error| lost(error).into_train_error(History::default(), None))
+            labels.map_err(|error| device_error(error).into_train_error(History::default(), None))
         };
         let labels = [read(splits[0])?, read(splits[1])?];
         let names = class_names(config, k);
-        let Some(of_class) = class_weights(config, &names, &labels[0])? else { return Ok(None) };
-        let like = &splits[0].features;
-        let data = TensorData::new(of_class.clone(), [k]);
-        let on_device = Tensor::from_data(data, (&like.device(), like.dtype()));
-        let of_row = labels.map(|labels| labels.into_iter().map(|label| of_class[usize::from(label)]).collect());
-        Ok(Some(Self { of_class, on_device, of_row }))
+        let Some(per_class) = class_weights(config, &names, &labels[0])? else { return Ok(None) };
+        let features = &splits[0].features;
+        let data = TensorData::new(per_class.clone(), [k]);
+        let on_device = Tensor::from_data(data, (&features.device(), features.dtype()));
+        let per_row = labels.map(|labels| labels.into_iter().map(|label| per_class[usize::from(label)]).collect());
+        Ok(Some(Self { per_class, on_device, per_row }))
     }
 }
 
@@ -81,9 +86,9 @@ impl<'a, M: Classifier> TensorEngine<'a, M> {
         let [_, columns] = model.linear().weight.dims();
         Ok(Self {
             link: config.model().kind.link(columns),
-            weights: Weights::new(&model, [examples, validation], config)?,
-            // Parameters that require a gradient are in a Burn graph that only a backward pass
-            // clears (docs/burn-gradients.md).
+            class_weights: ClassWeights::new(&model, [examples, validation], config)?,
+            // For a closed form, no parameter may require a gradient: Burn would keep a graph, and
+            // only a backward pass clears it (docs/burn-gradients.md).
             model: if config.descent().gradient == GradientSource::Autodiff { model.train() } else { model.valid() },
             optimizer: optimizer(config.descent().update()),
             gradient: config.descent().gradient,
@@ -97,7 +102,7 @@ impl<'a, M: Classifier> TensorEngine<'a, M> {
     }
 
     fn gradient(&self, Examples { features, labels }: Examples, l2: L2) -> CostAndGradient {
-        let targets = match &self.weights {
+        let targets = match &self.class_weights {
             None => labels.into(),
             Some(weights) => Targets::with_class_weights(labels, weights.on_device.clone()),
         };
@@ -109,23 +114,24 @@ impl<'a, M: Classifier> TensorEngine<'a, M> {
         }
     }
 
-    /// Returns the weights of the training rows (split 0) or of the validation rows (split 1).
-    fn of_row(&self, split: usize) -> Option<&[f64]> {
-        self.weights.as_ref().map(|weights| &weights.of_row[split][..])
+    /// Returns the weight of each training row (split 0) or validation row (split 1).
+    fn row_weights(&self, split: usize) -> Option<&[f64]> {
+        self.class_weights.as_ref().map(|weights| &weights.per_row[split][..])
     }
 
-    /// Computes the full gradient in f64 on the host: a device may have no f64.
-    fn sums_in_f64(&self, parameters: &Parameters) -> Result<Gradient, TensorReadError> {
+    /// Computes the full gradient in f64 on the host, because a device may have no f64.
+    fn host_gradient_f64(&self, parameters: &Parameters) -> Result<Gradient, TensorReadError> {
         let mut sums = GradientSums::new(&*self.link, parameters);
-        for Examples { features, labels } in self.examples.parts(ROWS_PER_SUM) {
+        for Examples { features, labels } in self.examples.chunks(ROWS_PER_CHUNK) {
             let rows = features.flatten::<1>(0, 1).try_into_vec_as::<f64>()?;
             let labels = labels.try_into_vec_as::<u8>()?;
-            let weight = |label: usize| self.weights.as_ref().map_or(1.0, |weights| weights.of_class[label]);
+            let weight = |label: usize| self.class_weights.as_ref().map_or(1.0, |weights| weights.per_class[label]);
             sums.add(&rows, labels.into_iter().map(|label| (f64::from(label), weight(label.into()))));
         }
         Ok(sums.mean())
     }
 
+    /// Reads the losses on the device and stores the mean of each step.
     fn read_losses(&mut self) -> Result<(), TensorReadError> {
         self.rows_on_device = 0;
         self.losses.extend(read_all(std::mem::take(&mut self.losses_on_device))?.iter().map(|losses| mean(losses)));
@@ -147,76 +153,76 @@ impl<M: Classifier> Engine for TensorEngine<'_, M> {
         self.optimizer.step(learning_rate, self.model.linear_mut(), gradient);
         self.losses_on_device.push(losses);
         self.rows_on_device += batch.len();
-        if self.losses_on_device.len() >= STEPS_ON_DEVICE || self.rows_on_device >= LOSSES_ON_DEVICE {
-            self.read_losses().map_err(lost)?;
+        if self.losses_on_device.len() >= MAX_STEPS_ON_DEVICE || self.rows_on_device >= MAX_ROWS_ON_DEVICE {
+            self.read_losses().map_err(device_error)?;
         }
         Ok(())
     }
 
     fn losses(&mut self) -> Result<Vec<f64>, EngineError> {
-        self.read_losses().map_err(lost)?;
+        self.read_losses().map_err(device_error)?;
         Ok(std::mem::take(&mut self.losses))
     }
 
     fn class_weights(&self) -> Option<Vec<f64>> {
-        self.weights.as_ref().map(|weights| weights.of_class.clone())
+        self.class_weights.as_ref().map(|weights| weights.per_class.clone())
     }
 
     fn mean_weight(&self) -> f64 {
-        self.of_row(0).map_or(1.0, |weights| weights.iter().sum::<f64>() / weights.len() as f64)
+        self.row_weights(0).map_or(1.0, |weights| weights.iter().sum::<f64>() / weights.len() as f64)
     }
 
     fn full_gradient(&mut self) -> Result<Gradient, EngineError> {
-        let parts = self.examples.parts(ROWS_PER_SUM).flat_map(|rows| {
+        let tensors = self.examples.chunks(ROWS_PER_CHUNK).flat_map(|rows| {
             let CostAndGradient { losses, gradient, .. } = self.gradient(rows, L2::NONE);
             [losses, gradient.weight.flatten(0, 1), gradient.bias]
         });
-        let (n, parts) = (self.examples.len() as f64, read_all(parts.collect()).map_err(lost)?);
+        let (n, values) = (self.examples.len() as f64, read_all(tensors.collect()).map_err(device_error)?);
         let [d, k] = self.model.linear().weight.dims();
-        let mut all = Gradient { loss: 0.0, weight: vec![0.0; d * k], bias: vec![0.0; k] };
-        for part in parts.chunks_exact(3) {
-            let part_of_all = part[0].len() as f64 / n;
-            let [losses, weight, bias] = [0, 1, 2].map(|i| part[i].clone());
-            all.add_scaled(&Gradient { loss: mean(&losses), weight, bias }, part_of_all);
+        let mut full = Gradient { loss: 0.0, weight: vec![0.0; d * k], bias: vec![0.0; k] };
+        for chunk in values.chunks_exact(3) {
+            let fraction = chunk[0].len() as f64 / n;
+            let [losses, weight, bias] = [0, 1, 2].map(|i| chunk[i].clone());
+            full.add_scaled(&Gradient { loss: mean(&losses), weight, bias }, fraction);
         }
-        Ok(all)
+        Ok(full)
     }
 
     fn full_gradient_f64(&mut self, parameters: &Parameters) -> Option<Result<Gradient, EngineError>> {
         if self.examples.features.dtype() == DType::F64 {
             return None;
         }
-        Some(self.sums_in_f64(parameters).map_err(lost))
+        Some(self.host_gradient_f64(parameters).map_err(device_error))
     }
 
-    /// The host waits for the device once.
     fn evaluate(&mut self) -> Result<EvaluationResult, EngineError> {
+        // Read all results at once, so that the host waits for the device only once.
         let (model, validation, train) = (self.model.valid(), self.validation, self.examples);
         let logits = model.scores(validation.features.clone());
-        let [weight, bias] = flat(&model);
-        let parts = [
+        let [weight, bias] = flat_parameters(&model);
+        let tensors = [
             losses(&model, logits.clone(), validation),
-            right(&model, logits, validation),
-            right(&model, model.scores(train.features.clone()), train),
+            n_correct(&model, logits, validation),
+            n_correct(&model, model.scores(train.features.clone()), train),
             weight,
             bias,
         ];
-        let [losses, right, train_right, weight, bias] = read(parts).map_err(lost)?;
+        let [losses, n_correct, train_correct, weight, bias] = read(tensors).map_err(device_error)?;
         Ok(EvaluationResult {
-            validation: metrics(&losses, self.of_row(1), right[0], validation),
-            train_accuracy: train_right[0] / train.len() as f64,
+            validation: metrics(&losses, self.row_weights(1), n_correct[0], validation),
+            train_accuracy: train_correct[0] / train.len() as f64,
             parameters: Parameters { n_features: train.n_features(), columns: bias.len(), weight, bias },
         })
     }
 
     fn metrics(&mut self) -> Result<[Metrics; 2], EngineError> {
         let model = self.model.valid();
-        let of = |examples, split| evaluate_weighted(&model, examples, self.of_row(split));
-        Ok([of(self.examples, 0).map_err(lost)?, of(self.validation, 1).map_err(lost)?])
+        let evaluate = |examples, split| evaluate_weighted(&model, examples, self.row_weights(split));
+        Ok([evaluate(self.examples, 0).map_err(device_error)?, evaluate(self.validation, 1).map_err(device_error)?])
     }
 
     fn parameters(&mut self) -> Result<Parameters, EngineError> {
-        let [weight, bias] = read(flat(&self.model.valid())).map_err(lost)?;
+        let [weight, bias] = read(flat_parameters(&self.model.valid())).map_err(device_error)?;
         Ok(Parameters { n_features: self.examples.n_features(), columns: bias.len(), weight, bias })
     }
 
@@ -228,15 +234,15 @@ impl<M: Classifier> Engine for TensorEngine<'_, M> {
         self.optimizer.state()
     }
 
-    fn restore_optimizer_state(&mut self, memory: Option<&OptimizerState>) -> Result<(), String> {
-        self.optimizer.restore_optimizer_state(memory, self.model.linear())
+    fn restore_optimizer_state(&mut self, state: Option<&OptimizerState>) -> Result<(), String> {
+        self.optimizer.restore_state(state, self.model.linear())
     }
 }
 
 /// Returns the model with these parameters, on its device and in its float type.
 ///
 /// # Panics
-/// If the parameters have another shape than the model's.
+/// If the shape of the parameters is not that of the model.
 pub fn with_parameters<M: Classifier>(mut model: M, parameters: &Parameters) -> M {
     let (d, k) = (parameters.n_features, parameters.columns);
     let linear = model.linear_mut();
@@ -269,39 +275,39 @@ fn evaluate_weighted<M: Classifier>(
     weights: Option<&[f64]>,
 ) -> Result<Metrics, TensorReadError> {
     let logits = model.scores(examples.features.clone());
-    let [losses, right] = read([losses(model, logits.clone(), examples), right(model, logits, examples)])?;
-    Ok(metrics(&losses, weights, right[0], examples))
+    let [losses, n_correct] = read([losses(model, logits.clone(), examples), n_correct(model, logits, examples)])?;
+    Ok(metrics(&losses, weights, n_correct[0], examples))
 }
 
-fn metrics(losses: &[f64], weights: Option<&[f64]>, right: f64, examples: &Examples) -> Metrics {
+fn metrics(losses: &[f64], weights: Option<&[f64]>, n_correct: f64, examples: &Examples) -> Metrics {
     let loss = match weights {
         None => mean(losses),
         Some(weights) => mean(&losses.iter().zip(weights).map(|(loss, weight)| weight * loss).collect::<Vec<_>>()),
     };
-    Metrics { loss, accuracy: right / examples.len() as f64 }
+    Metrics { loss, accuracy: n_correct / examples.len() as f64 }
 }
 
-/// Computes the mean on the host in f64. In f32 the order of summation, which differs between
-/// backends, could decide which of two nearly equal losses is lower, and so when early stopping
-/// stops. An f32 mean over 200 000 rows also has no more than four digits.
+/// Computes the mean on the host in f64. The order of summation differs between backends. In f32 it
+/// could decide which of two nearly equal losses is lower, and therefore when early stopping ends
+/// the training. Also, an f32 mean over 200 000 rows has only four digits.
 fn mean(losses: &[f64]) -> f64 {
-    // Starts at +0. A loss of 0 can be -0, and `sum`, which starts at -0, would then return -0.
+    // The fold starts at +0. `sum` starts at -0 and would return -0 if all losses are -0.
     losses.iter().fold(0.0, |sum, loss| sum + loss) / losses.len() as f64
 }
 
-/// The cross-entropy of each row, `[n]`.
+/// Returns the cross-entropy of each row, `[n]`.
 fn losses<M: Classifier>(model: &M, logits: Tensor<2>, examples: &Examples) -> Tensor<1> {
     model.cross_entropy(logits, examples.labels.clone())
 }
 
-/// The number of correctly classified rows, `[1]`. In f32 it is exact up to 2^24 rows.
-fn right<M: Classifier>(model: &M, logits: Tensor<2>, examples: &Examples) -> Tensor<1> {
+/// Returns the number of correctly classified rows, `[1]`. In f32 it is exact up to 2^24 rows.
+fn n_correct<M: Classifier>(model: &M, logits: Tensor<2>, examples: &Examples) -> Tensor<1> {
     let dtype = FloatDType::from(logits.dtype());
     model.classify(logits).equal(examples.labels.clone()).int().sum().cast(dtype)
 }
 
 /// Returns W row by row, `[d * k]`, and b, `[k]`.
-fn flat<M: Classifier>(model: &M) -> [Tensor<1>; 2] {
+fn flat_parameters<M: Classifier>(model: &M) -> [Tensor<1>; 2] {
     let linear = model.linear();
     let weight = linear.weight.val();
     let [_, k] = weight.dims();
@@ -311,22 +317,22 @@ fn flat<M: Classifier>(model: &M) -> [Tensor<1>; 2] {
 }
 
 /// Reads several tensors of one type at once.
-fn read<const N: usize>(parts: [Tensor<1>; N]) -> Result<[Vec<f64>; N], TensorReadError> {
-    Ok(read_all(parts.into())?.try_into().expect("as many as there were"))
+fn read<const N: usize>(tensors: [Tensor<1>; N]) -> Result<[Vec<f64>; N], TensorReadError> {
+    Ok(read_all(tensors.into())?.try_into().expect("one result per tensor"))
 }
 
 /// As [`read`], for any number of tensors.
-fn read_all(parts: Vec<Tensor<1>>) -> Result<Vec<Vec<f64>>, TensorReadError> {
-    if parts.is_empty() {
+fn read_all(tensors: Vec<Tensor<1>>) -> Result<Vec<Vec<f64>>, TensorReadError> {
+    if tensors.is_empty() {
         return Ok(Vec::new());
     }
-    let lengths: Vec<usize> = parts.iter().map(|part| part.dims()[0]).collect();
-    let all = Tensor::cat(parts, 0).try_into_vec_as::<f64>()?;
-    let mut rest = all.as_slice();
-    let cut = lengths.into_iter().map(|length| {
-        let (part, after) = rest.split_at(length);
-        rest = after;
-        part.to_vec()
+    let lengths: Vec<usize> = tensors.iter().map(|tensor| tensor.dims()[0]).collect();
+    let values = Tensor::cat(tensors, 0).try_into_vec_as::<f64>()?;
+    let mut rest = values.as_slice();
+    let split = lengths.into_iter().map(|length| {
+        let (first, remaining) = rest.split_at(length);
+        rest = remaining;
+        first.to_vec()
     });
-    Ok(cut.collect())
+    Ok(split.collect())
 }

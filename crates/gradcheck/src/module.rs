@@ -96,7 +96,8 @@ pub(crate) struct FlatModule<M, F> {
     /// The type of the parameters. If there are several, the least precise one.
     dtype: DType,
     /// The type in which the loss is evaluated for the differences.
-    difference_precision: DType,
+    difference_dtype: DType,
+    /// Whether f64 was requested for the differences and the device does not support it.
     lacks_f64: bool,
 }
 
@@ -108,7 +109,7 @@ impl<M: Module, F: Fn(&M) -> Tensor<1>> FlatModule<M, F> {
         let dtype =
             layout.dtypes.iter().copied().max_by(|a, b| epsilon(*a).total_cmp(&epsilon(*b))).unwrap_or(DType::F32);
         let has_f64 = layout.devices.iter().all(f64_works);
-        let witness_dtype =
+        let difference_dtype =
             if difference_precision == DifferencePrecision::F64 && has_f64 { DType::F64 } else { dtype };
         Self {
             module,
@@ -117,7 +118,7 @@ impl<M: Module, F: Fn(&M) -> Tensor<1>> FlatModule<M, F> {
             point: layout.point,
             ids: layout.ids,
             dtype,
-            difference_precision: witness_dtype,
+            difference_dtype,
             lacks_f64: difference_precision == DifferencePrecision::F64 && !has_f64,
         }
     }
@@ -137,7 +138,7 @@ impl<M: Module, F: Fn(&M) -> Tensor<1>> FlatModule<M, F> {
 
     /// Returns the loss at a point, in the type for the differences.
     pub(crate) fn value(&self, point: &[f64]) -> f64 {
-        (self.loss)(&self.at(point, self.difference_precision)).inner().into_scalar::<f64>()
+        (self.loss)(&self.at(point, self.difference_dtype)).inner().into_scalar::<f64>()
     }
 
     /// Returns Burn's autodiff gradient at a point, in the parameters' type.
@@ -173,7 +174,7 @@ impl<M: Module, F: Fn(&M) -> Tensor<1>> FlatModule<M, F> {
 
     fn check_at(&self, point: &[f64], gradients: &[Gradient], options: &Options) -> Report {
         let mut value = |point: &[f64]| self.value(point);
-        check_slices(&self.parameters, point, &mut value, epsilon(self.difference_precision), gradients, options)
+        check_slices(&self.parameters, point, &mut value, epsilon(self.difference_dtype), gradients, options)
     }
 
     /// Returns whether autodiff agrees with the differences at a random point nearby.
