@@ -17,7 +17,7 @@ fn parse(sets: &[&str]) -> TrainConfig {
 }
 
 #[test]
-fn class_weights_that_the_data_cannot_have_are_refused() {
+fn class_weights_that_do_not_fit_the_data_are_errors() {
     let config = parse(&["objective.class_weights=[1, 2]"]);
     let error = class_weights(&config, &["a", "b", "c"], &[0, 1, 2]).unwrap_err().to_string();
     assert!(error.contains("2 numbers, and the data has 3 classes") && error.contains("a, b, c"), "{error}");
@@ -29,9 +29,9 @@ fn class_weights_that_the_data_cannot_have_are_refused() {
     assert!(error.contains("no training row is of class b"), "{error}");
 }
 
-/// The functions themselves refuse such a config instead of ignoring the weights.
+/// The functions return an error instead of ignoring the weights or the optimizer.
 #[test]
-fn the_kernels_are_refused_weights_and_optimizers_that_they_do_not_know() {
+fn class_weights_and_optimizers_without_kernel_support_are_errors() {
     let [train, validation] = draw_both(0, Counts { train: 160, validation: 40 })
         .map(|images| FusedRows::new(images.into(), &Preprocessing::Pixels).unwrap());
     let threads = NonZero::<usize>::MIN;

@@ -8,7 +8,7 @@ use chainrule_data::digits::draw_both;
 use chainrule_data::{Counts, Rows};
 use chainrule_solve::{Ending, FusedRows, TrainError, Trained, train_by_loops, train_fused};
 
-/// Returns digits of the first two classes or of all.
+/// Returns digits: two classes for the logistic model, all for softmax.
 fn digits(kind: ModelKind) -> [Rows; 2] {
     let counts = Counts { train: 300, validation: 100 };
     draw_both(3, counts).map(|images| {
@@ -17,7 +17,7 @@ fn digits(kind: ModelKind) -> [Rows; 2] {
     })
 }
 
-fn config(kind: ModelKind, set: impl FnOnce(&mut Settings)) -> TrainConfig {
+fn config(kind: ModelKind, change: impl FnOnce(&mut Settings)) -> TrainConfig {
     let mut settings = Settings::of(kind);
     if kind == ModelKind::Logistic {
         settings.data.classes = Some(vec![1.into(), 0.into()]);
@@ -26,27 +26,27 @@ fn config(kind: ModelKind, set: impl FnOnce(&mut Settings)) -> TrainConfig {
     settings.descent.epochs = 3;
     settings.descent.batch_size = 32;
     settings.descent.learning_rate = 0.005;
-    set(&mut settings);
-    TrainConfig::try_from(settings).expect("a config that can be")
+    change(&mut settings);
+    TrainConfig::try_from(settings).expect("a valid config")
 }
 
-fn by_loops(config: &TrainConfig, [train, validation]: [Rows; 2]) -> Trained {
+fn fit_by_loops(config: &TrainConfig, [train, validation]: [Rows; 2]) -> Trained {
     let link = config.model().kind.link(10);
     train_by_loops(&link, &train, &validation, &Preprocessing::Pixels, config, &mut ()).expect("a training")
 }
 
-fn by_kernels(config: &TrainConfig, rows: [Rows; 2]) -> Trained {
+fn fit_by_kernels(config: &TrainConfig, rows: [Rows; 2]) -> Trained {
     let [train, validation] = rows.map(|rows| FusedRows::new(rows, &Preprocessing::Pixels).expect("bytes"));
     let link = config.model().kind.link(10);
     train_fused(&link, &train, &validation, config, NonZero::<usize>::MIN, &mut ()).expect("a training")
 }
 
-fn all(parameters: &Parameters) -> impl Iterator<Item = f64> {
+fn values(parameters: &Parameters) -> impl Iterator<Item = f64> {
     parameters.weight.iter().chain(&parameters.bias).copied()
 }
 
-fn apart(a: &Parameters, b: &Parameters) -> f64 {
-    all(a).zip(all(b)).fold(0.0, |apart: f64, (a, b)| apart.max((a - b).abs()))
+fn max_distance(a: &Parameters, b: &Parameters) -> f64 {
+    values(a).zip(values(b)).fold(0.0, |max: f64, (a, b)| max.max((a - b).abs()))
 }
 
 #[test]
@@ -57,9 +57,9 @@ fn loops_and_kernels_agree() {
                 settings.descent.precision = Precision::F64;
                 settings.objective.penalize_bias = penalize_bias;
             });
-            let (loops, kernels) = (by_loops(&sgd, digits(kind)), by_kernels(&sgd, digits(kind)));
+            let (loops, kernels) = (fit_by_loops(&sgd, digits(kind)), fit_by_kernels(&sgd, digits(kind)));
             assert_eq!((loops.steps, loops.ending), (kernels.steps, Ending::Completed));
-            let distance = apart(&loops.parameters, &kernels.parameters);
+            let distance = max_distance(&loops.parameters, &kernels.parameters);
             assert!(distance < 3e-12, "{kind:?}: {distance}");
             for (a, b) in loops.history.train_loss.iter().zip(&kernels.history.train_loss) {
                 assert!((a - b).abs() <= 1e-11 * b.max(1.0), "{kind:?}: {a} and {b}");
@@ -74,7 +74,7 @@ fn loops_and_kernels_agree() {
                 settings.objective.penalize_bias = penalize_bias;
                 settings.optimum.tolerance = 1e-9;
             });
-            let [loops, kernels] = [by_loops(&optimum, digits(kind)), by_kernels(&optimum, digits(kind))];
+            let [loops, kernels] = [fit_by_loops(&optimum, digits(kind)), fit_by_kernels(&optimum, digits(kind))];
             let [a, b] = [&loops, &kernels].map(|trained| trained.certificate.expect("a certificate"));
             assert!(a.holds() && b.holds() && (a.objective - b.objective).abs() < 1e-9, "{a:?} {b:?}");
         }
@@ -82,17 +82,17 @@ fn loops_and_kernels_agree() {
 }
 
 #[test]
-fn parameters_in_f32_are_f32s_and_near_those_in_f64() {
+fn f32_parameters_are_rounded_and_close_to_f64() {
     let kind = ModelKind::Softmax;
     let [single, double] = [Precision::F32, Precision::F64].map(|precision| {
-        by_loops(&config(kind, |settings| settings.descent.precision = precision), digits(kind)).parameters
+        fit_by_loops(&config(kind, |settings| settings.descent.precision = precision), digits(kind)).parameters
     });
-    assert!(all(&single).all(|w| f64::from(w as f32) == w));
-    assert!(all(&double).any(|w| f64::from(w as f32) != w));
-    let distance = apart(&single, &double);
+    assert!(values(&single).all(|w| f64::from(w as f32) == w));
+    assert!(values(&double).any(|w| f64::from(w as f32) != w));
+    let distance = max_distance(&single, &double);
     assert!(distance > 0.0 && distance < 1e-5, "{distance}");
     let optimum = config(kind, |settings| settings.descent.solver = Solver::Lbfgs);
-    assert!(by_loops(&optimum, digits(kind)).certificate.expect("a certificate").holds());
+    assert!(fit_by_loops(&optimum, digits(kind)).certificate.expect("a certificate").holds());
 }
 
 /// Returns numbers in three columns, with each row of class 0 `times` times.
@@ -109,7 +109,7 @@ fn table(times: usize) -> Rows {
 }
 
 #[test]
-fn a_row_that_weighs_two_is_a_row_twice() {
+fn weight_2_equals_repeating_a_row() {
     for kind in [ModelKind::Logistic, ModelKind::Softmax] {
         let train = |rows: Rows, weights: Option<Vec<f64>>| {
             let config = config(kind, |settings| {
@@ -124,22 +124,22 @@ fn a_row_that_weighs_two_is_a_row_twice() {
             let raw = Preprocessing::Raw;
             train_by_loops(&kind.link(2), &rows, &rows, &raw, &config, &mut ()).expect("a training")
         };
-        // The mean is over 60 rows here and over 100 there, beside the same penalty. This factor
-        // makes them equal.
-        let share = 60.0 / 100.0;
-        let [weighted, twice] = [train(table(1), Some(vec![2.0 * share, share])), train(table(2), None)];
-        let distance = apart(&weighted.parameters, &twice.parameters);
+        // The weighted table has 60 rows and the table with repeated rows has 100, but the penalty is
+        // the same. This factor makes the two objectives equal.
+        let scale = 60.0 / 100.0;
+        let [weighted, twice] = [train(table(1), Some(vec![2.0 * scale, scale])), train(table(2), None)];
+        let distance = max_distance(&weighted.parameters, &twice.parameters);
         assert!(distance < 1e-4, "{kind:?}: {distance}");
-        assert_eq!(weighted.class_weights, Some(vec![2.0 * share, share]));
+        assert_eq!(weighted.class_weights, Some(vec![2.0 * scale, scale]));
         let [a, b] = [&weighted, &twice].map(|trained| trained.final_metrics.train_loss);
         assert!((a - b).abs() < 1e-6, "{kind:?}: {a} and {b}");
     }
 }
 
 #[test]
-fn another_optimizer_is_refused() {
+fn plain_loops_support_only_plain_sgd() {
     let adam = config(ModelKind::Softmax, |settings| settings.descent.optimizer = chainrule_core::Optimizer::Adam);
     let (rows, raw) = (table(1), Preprocessing::Raw);
-    let refused = train_by_loops(&ModelKind::Softmax.link(2), &rows, &rows, &raw, &adam, &mut ());
-    assert!(matches!(refused, Err(TrainError::NoOptimizer)), "{:?}", refused.map(|trained| trained.ending));
+    let result = train_by_loops(&ModelKind::Softmax.link(2), &rows, &rows, &raw, &adam, &mut ());
+    assert!(matches!(result, Err(TrainError::NoOptimizer)), "{:?}", result.map(|trained| trained.ending));
 }

@@ -1,5 +1,5 @@
-//! The minimum of J and its certificate: Eqs. (28) to (32) of `docs/derivation.md`, and L-BFGS with
-//! them.
+//! Tests of the minimum of J and its certificate: Eqs. (28) to (32) of `docs/derivation.md`, and
+//! L-BFGS.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -77,7 +77,7 @@ fn optimum(config: &TrainConfig, rows: &PackedRows) -> (Optimum, Vec<Iterate>) {
 }
 
 /// Returns J* to about 1e-14, the precision of f64.
-fn lowest(kind: ModelKind, penalize_bias: &str, rows: &PackedRows) -> f64 {
+fn minimum(kind: ModelKind, penalize_bias: &str, rows: &PackedRows) -> f64 {
     let exact = config(kind, &[penalize_bias, "optimum.tolerance=1e-14", "optimum.max_iterations=5000"]);
     let certificate = optimum(&exact, rows).0.certificate.unwrap();
     assert!(certificate.bound < 1e-11, "{certificate:?}");
@@ -141,23 +141,23 @@ fn noise(seed: u64, count: usize) -> Vec<f64> {
     order[..count].iter().map(|&i| (2 * i) as f64 / (steps - 1) as f64 - 1.0).collect()
 }
 
-/// Returns parameters of all sizes, near the minimum and far from it.
-fn places(problem: &Problem, kind: ModelKind) -> Vec<Parameters> {
+/// Returns parameters at various distances from the minimum.
+fn test_points(problem: &Problem, kind: ModelKind) -> Vec<Parameters> {
     let (d, k) = (problem.n_features(), if kind == ModelKind::Logistic { 1 } else { 4 });
     let fixture = if kind == ModelKind::Logistic { "logistic" } else { "softmax" };
     let [weight, bias] = ["weight", "bias"].map(|part| numbers(&problem.fixture[fixture][part]));
-    let mut places = Vec::new();
+    let mut points = Vec::new();
     for (seed, size) in [(1, 0.0), (2, 1e-6), (3, 1e-4), (4, 1e-2), (5, 0.3), (6, 3.0), (7, 20.0)] {
-        let moved =
+        let perturb =
             |values: &[f64], seed| values.iter().zip(noise(seed, values.len())).map(|(w, e)| w + size * e).collect();
-        places.push(Parameters {
+        points.push(Parameters {
             n_features: d,
             columns: k,
-            weight: moved(&weight, seed),
-            bias: moved(&bias, 50 + seed),
+            weight: perturb(&weight, seed),
+            bias: perturb(&bias, 50 + seed),
         });
     }
-    places
+    points
 }
 
 #[test]
@@ -165,13 +165,13 @@ fn eq_28_strong_convexity_bounds_the_distance_to_the_minimum() {
     let problem = Problem::read();
     for kind in KINDS {
         let (dense, lambda) = (problem.dense(kind), problem.lambda());
-        let least = lowest(kind, "objective.penalize_bias=true", &problem.rows(kind));
-        for at in places(&problem, kind) {
+        let minimum = minimum(kind, "objective.penalize_bias=true", &problem.rows(kind));
+        for at in test_points(&problem, kind) {
             let (by_weight, by_bias) = dense.mean_product(&dense.residuals(&at));
             let gradient = [by_weight, by_bias].concat();
             let with_penalty: f64 =
                 gradient.iter().zip(at.weight.iter().chain(&at.bias)).map(|(g, w)| (g + lambda * w).powi(2)).sum();
-            let above = dense.objective(&at, lambda, true) - least;
+            let above = dense.objective(&at, lambda, true) - minimum;
             let bound = with_penalty / (2.0 * lambda);
             assert!((-1e-13..=bound + 1e-13).contains(&above), "{kind:?}: {above:e} {bound:e}");
         }
@@ -179,30 +179,30 @@ fn eq_28_strong_convexity_bounds_the_distance_to_the_minimum() {
 }
 
 #[test]
-fn eq_29_no_probabilities_but_the_models_own_give_the_cost() {
+fn eq_29_only_the_models_probabilities_give_the_cost() {
     let problem = Problem::read();
     for kind in KINDS {
         let dense = problem.dense(kind);
-        for at in places(&problem, kind) {
+        for at in test_points(&problem, kind) {
             for row in 0..dense.y.len() {
                 let (z, y, p) = (dense.logits(&at, row), dense.target(row), dense.probabilities(&at, row));
                 let cost = log_sum(&z) - z[dense.y[row]];
-                let by = |q: &[f64]| dot(&minus(q, &y), &z) + entropy(q);
-                assert!((cost - by(&p)).abs() < 1e-10, "equality at p");
+                let lower_bound = |q: &[f64]| dot(&minus(q, &y), &z) + entropy(q);
+                assert!((cost - lower_bound(&p)).abs() < 1e-10, "equality at p");
                 let other: Vec<f64> = p.iter().rev().copied().collect();
-                assert!(by(&other) <= cost + 1e-10);
+                assert!(lower_bound(&other) <= cost + 1e-10);
                 // The difference is the divergence.
                 if p.iter().all(|&p| p > 1e-12) {
-                    assert!((cost - by(&other) - divergence(&other, &p)).abs() < 1e-9);
+                    assert!((cost - lower_bound(&other) - divergence(&other, &p)).abs() < 1e-9);
                 }
             }
         }
     }
 }
 
-/// Mixes `1 t^T` into the rows' probabilities, so that each class has its frequency. An independent
-/// implementation of Eq. (31).
-fn mixed(dense: &Dense, at: &Parameters) -> (f64, Vec<f64>, Vec<Vec<f64>>) {
+/// Mixes `1 t^T` into the rows' probabilities, so that each class has its frequency. This is an
+/// independent implementation of Eq. (31).
+fn mix(dense: &Dense, at: &Parameters) -> (f64, Vec<f64>, Vec<Vec<f64>>) {
     let n = dense.y.len();
     let p: Vec<Vec<f64>> = (0..n).map(|row| dense.probabilities(at, row)).collect();
     let mean = |of: &dyn Fn(usize) -> f64| (0..n).map(of).sum::<f64>() / dense.n();
@@ -216,37 +216,36 @@ fn mixed(dense: &Dense, at: &Parameters) -> (f64, Vec<f64>, Vec<Vec<f64>>) {
 }
 
 #[test]
-fn eq_30_the_gap_is_a_divergence_and_a_square() {
+fn eq_30_the_duality_gap_is_a_divergence_plus_a_square() {
     let problem = Problem::read();
     for kind in KINDS {
         let (dense, lambda) = (problem.dense(kind), problem.lambda());
-        let least = lowest(kind, "objective.penalize_bias=false", &problem.rows(kind));
-        for at in places(&problem, kind) {
-            let (_, _, q) = mixed(&dense, &at);
+        let minimum = minimum(kind, "objective.penalize_bias=false", &problem.rows(kind));
+        for at in test_points(&problem, kind) {
+            let (_, _, q) = mix(&dense, &at);
             let rows = 0..dense.y.len();
             let from_target: Vec<_> = rows.clone().map(|row| minus(&q[row], &dense.target(row))).collect();
             let (r, column_means) = dense.mean_product(&from_target);
             assert!(column_means.iter().all(|mean| mean.abs() < 1e-14), "{column_means:?}");
-            let below =
-                rows.clone().map(|row| entropy(&q[row])).sum::<f64>() / dense.n() - dot(&r, &r) / (2.0 * lambda);
-            assert!(below <= least + 1e-12, "{kind:?}: {below} is no lower bound of {least}");
+            let dual = rows.clone().map(|row| entropy(&q[row])).sum::<f64>() / dense.n() - dot(&r, &r) / (2.0 * lambda);
+            assert!(dual <= minimum + 1e-12, "{kind:?}: {dual} is not a lower bound of {minimum}");
             let divergence =
                 rows.map(|row| divergence(&q[row], &dense.probabilities(&at, row))).sum::<f64>() / dense.n();
-            let moved: f64 = r.iter().zip(&at.weight).map(|(r, w)| (r + lambda * w).powi(2)).sum();
-            let gap = divergence + moved / (2.0 * lambda);
-            let direct = dense.objective(&at, lambda, false) - below;
+            let squared_norm: f64 = r.iter().zip(&at.weight).map(|(r, w)| (r + lambda * w).powi(2)).sum();
+            let gap = divergence + squared_norm / (2.0 * lambda);
+            let direct = dense.objective(&at, lambda, false) - dual;
             assert!((gap - direct).abs() <= 1e-11 * direct.max(1.0), "{kind:?}: {gap:e} {direct:e}");
         }
     }
 }
 
 #[test]
-fn eq_31_mixing_one_t_into_all_rows_gives_the_classes_their_frequencies() {
+fn eq_31_the_mixture_has_the_class_frequencies() {
     let problem = Problem::read();
     for kind in KINDS {
         let dense = problem.dense(kind);
-        for at in places(&problem, kind) {
-            let (theta, t, q) = mixed(&dense, &at);
+        for at in test_points(&problem, kind) {
+            let (theta, t, q) = mix(&dense, &at);
             // The rounding of t grows as theta shrinks, so the mixture has only the usual rounding.
             assert!(
                 (0.0..1.0).contains(&theta) && theta * (t.iter().sum::<f64>() - 1.0).abs() < 1e-15,
@@ -254,8 +253,8 @@ fn eq_31_mixing_one_t_into_all_rows_gives_the_classes_their_frequencies() {
             );
             assert!(q.iter().flatten().all(|&q| (0.0..=1.0 + 1e-15).contains(&q)));
             for class in 0..dense.k {
-                let off = (0..q.len()).map(|row| q[row][class] - dense.target(row)[class]).sum::<f64>() / dense.n();
-                assert!(off.abs() < 1e-14, "{kind:?}: class {class} is off its frequency by {off:e}");
+                let error = (0..q.len()).map(|row| q[row][class] - dense.target(row)[class]).sum::<f64>() / dense.n();
+                assert!(error.abs() < 1e-14, "{kind:?}: the frequency of class {class} is wrong by {error:e}");
             }
         }
     }
@@ -263,55 +262,55 @@ fn eq_31_mixing_one_t_into_all_rows_gives_the_classes_their_frequencies() {
 
 /// Computes Eq. (32) in plain loops.
 fn bound_with_free_bias(dense: &Dense, at: &Parameters, lambda: f64) -> f64 {
-    let (theta, t, _) = mixed(dense, at);
+    let (theta, t, _) = mix(dense, at);
     let p = |row| dense.probabilities(at, row);
     let n = dense.y.len();
     let (g, _) = dense.mean_product(&dense.residuals(at));
     let (toward, _) = dense.mean_product(&(0..n).map(|row| minus(&t, &p(row))).collect::<Vec<_>>());
-    let moved: f64 = (0..g.len()).map(|i| (g[i] + lambda * at.weight[i] + theta * toward[i]).powi(2)).sum();
-    let far = (0..n).map(|row| divergence(&t, &p(row))).sum::<f64>() / dense.n();
-    moved / (2.0 * lambda) + theta * far
+    let squared_norm: f64 = (0..g.len()).map(|i| (g[i] + lambda * at.weight[i] + theta * toward[i]).powi(2)).sum();
+    let mean_divergence = (0..n).map(|row| divergence(&t, &p(row))).sum::<f64>() / dense.n();
+    squared_norm / (2.0 * lambda) + theta * mean_divergence
 }
 
 #[test]
-fn eq_32_the_bound_needs_no_more_than_gradients() {
+fn eq_32_the_bound_is_computed_from_gradients() {
     let problem = Problem::read();
     for kind in KINDS {
         let (dense, lambda, rows) = (problem.dense(kind), problem.lambda(), problem.rows(kind));
-        let least = lowest(kind, "objective.penalize_bias=false", &rows);
-        for at in places(&problem, kind) {
-            let above = dense.objective(&at, lambda, false) - least;
+        let minimum = minimum(kind, "objective.penalize_bias=false", &rows);
+        for at in test_points(&problem, kind) {
+            let above = dense.objective(&at, lambda, false) - minimum;
             let bound = bound_with_free_bias(&dense, &at, lambda);
             assert!((-1e-13..=bound + 1e-13).contains(&above), "{kind:?}: {above:e} {bound:e}");
         }
-        // The program computes the same bound from gradients of whole sums: early, when the mixture
-        // is coarse, and late.
+        // `find_optimum` computes the same bound from full gradients, after few iterations (a coarse
+        // mixture) and after many.
         for iterations in [1, 2, 5, 12, 1000] {
             let iterations = format!("optimum.max_iterations={iterations}");
             let free = config(kind, &["objective.penalize_bias=false", "optimum.tolerance=1e-10", &iterations]);
             let Optimum { parameters, certificate, .. } = optimum(&free, &rows).0;
             let certificate = certificate.unwrap();
             let expected = bound_with_free_bias(&dense, &parameters, lambda);
-            let far = (certificate.bound - expected).abs();
-            assert!(far < 1e-4 * expected + 1e-15, "{kind:?}: {:e} {expected:e}", certificate.bound);
+            let error = (certificate.bound - expected).abs();
+            assert!(error < 1e-4 * expected + 1e-15, "{kind:?}: {:e} {expected:e}", certificate.bound);
         }
     }
 }
 
 #[test]
-fn the_bound_holds_at_every_iteration_and_comes_down_to_the_tolerance() {
+fn the_bound_holds_at_every_iteration_and_reaches_the_tolerance() {
     let problem = Problem::read();
     for kind in KINDS {
         for penalize_bias in ["objective.penalize_bias=true", "objective.penalize_bias=false"] {
             let rows = problem.rows(kind);
-            let least = lowest(kind, penalize_bias, &rows);
+            let minimum = minimum(kind, penalize_bias, &rows);
             let (found, trace) = optimum(&config(kind, &[penalize_bias, "optimum.tolerance=1e-10"]), &rows);
             for iterate in &trace {
-                let above = iterate.objective - least;
-                assert!(above >= -1e-13, "{kind:?} {penalize_bias}: lower than the lowest by {above:e}");
+                let above = iterate.objective - minimum;
+                assert!(above >= -1e-13, "{kind:?} {penalize_bias}: below the minimum by {above:e}");
                 assert!(
                     above <= iterate.bound + 1e-13,
-                    "{kind:?} {penalize_bias}: {above:e} above, {:e} promised",
+                    "{kind:?} {penalize_bias}: {above:e} above the minimum, but the bound is {:e}",
                     iterate.bound
                 );
             }
@@ -319,8 +318,7 @@ fn the_bound_holds_at_every_iteration_and_comes_down_to_the_tolerance() {
             assert_eq!((certificate.ended, certificate.holds()), (SearchEnd::Converged, true), "{certificate:?}");
             assert!(certificate.bound <= 1e-10 && certificate.iterations < 150, "{certificate:?}");
             assert_eq!(certificate.iterations, trace.len() - 1);
-            // The bound is also useful: neither at the start nor at the end is it far from the true
-            // distance.
+            // The bound is also useful: at the start it has a reasonable size.
             assert!(trace[0].bound > 0.01 && trace[0].bound < 1e4, "{:?}", trace[0]);
         }
     }
@@ -350,9 +348,9 @@ fn centred(bias: &[f64]) -> Vec<f64> {
 }
 
 #[test]
-fn the_place_with_the_lowest_bound_is_kept() {
+fn the_parameters_with_the_lowest_bound_are_returned() {
     let problem = Problem::read();
-    let mut rose = 0;
+    let mut n_increases = 0;
     for kind in KINDS {
         for iterations in 1..=20 {
             let iterations = format!("optimum.max_iterations={iterations}");
@@ -360,14 +358,14 @@ fn the_place_with_the_lowest_bound_is_kept() {
             let (found, trace) = optimum(&exact, &problem.rows(kind));
             let lowest = trace.iter().map(|iterate| iterate.bound).fold(f64::INFINITY, f64::min);
             assert_eq!(found.certificate.unwrap().bound, lowest, "{kind:?} {iterations}");
-            rose += usize::from(trace.last().unwrap().bound > lowest);
+            n_increases += usize::from(trace.last().unwrap().bound > lowest);
         }
     }
-    assert!(rose > 0, "bounds that only fall prove nothing");
+    assert!(n_increases > 0, "the test needs a bound that increases");
 }
 
 #[test]
-fn a_penalty_under_which_nothing_moves_is_a_minimum_at_once() {
+fn a_very_large_penalty_converges_at_the_start() {
     let problem = Problem::read();
     let heavy = config(ModelKind::Softmax, &["objective.l2=1e6", "objective.penalize_bias=true"]);
     let (found, trace) = optimum(&heavy, &problem.rows(ModelKind::Softmax));
@@ -376,7 +374,7 @@ fn a_penalty_under_which_nothing_moves_is_a_minimum_at_once() {
 }
 
 #[test]
-fn threads_find_the_same_minimum() {
+fn the_minimum_does_not_depend_on_the_threads() {
     let problem = Problem::read();
     let (rows, config) = (problem.rows(ModelKind::Softmax), config(ModelKind::Softmax, &["optimum.tolerance=1e-12"]));
     let link = ModelKind::Softmax
@@ -387,7 +385,7 @@ fn threads_find_the_same_minimum() {
         })
     };
     let (one, two, again) = (find(1).unwrap(), find(2).unwrap(), find(2).unwrap());
-    assert_eq!(two, again, "as many threads, the same bits");
+    assert_eq!(two, again, "the same number of threads gives the same bits");
     assert_close(&one.parameters.weight, &two.parameters.weight, 1e-5, "weights");
 }
 
@@ -402,13 +400,13 @@ fn f32_is_certified_in_f64() {
                 optimum(&config(kind, &["descent.precision=f32", &more, tolerance]), &problem.rows(kind));
             let certificate = found.certificate.unwrap();
             assert_eq!(certificate.ended, SearchEnd::Converged, "{certificate:?}");
-            // J in plain loops, in f64, at the same weights.
+            // Compute J by plain loops, in f64, at the same weights.
             let objective = problem.dense(kind).objective(&found.parameters, problem.lambda(), penalize_bias);
             assert!((certificate.objective - objective).abs() < 1e-13, "{objective} {certificate:?}");
-            assert!(found.parameters.weight.iter().all(|&w| f64::from(w as f32) == w), "saved as f32 without a loss");
-            let least = lowest(kind, &more, &problem.rows(kind));
-            assert!(objective - least <= certificate.bound + 1e-13, "{} {}", objective - least, certificate.bound);
-            assert!(certificate.gradients > trace.len(), "the last one is a pass more");
+            assert!(found.parameters.weight.iter().all(|&w| f64::from(w as f32) == w), "the parameters are f32 values");
+            let minimum = minimum(kind, &more, &problem.rows(kind));
+            assert!(objective - minimum <= certificate.bound + 1e-13, "{} {}", objective - minimum, certificate.bound);
+            assert!(certificate.gradients > trace.len(), "the certificate needs one more gradient");
         }
     }
 }

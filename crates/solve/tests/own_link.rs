@@ -23,15 +23,15 @@ fn config(penalize_bias: bool) -> TrainConfig {
     settings.objective.penalize_bias = penalize_bias;
     settings.optimum.tolerance = 1e-13;
     settings.optimum.max_iterations = 2000;
-    TrainConfig::try_from(settings).expect("a config")
+    TrainConfig::try_from(settings).expect("a valid config")
 }
 
 /// Returns bytes of drawn digits, and their labels.
-fn digits_of_few_classes() -> (Vec<u8>, Vec<u32>) {
+fn digits_of_three_classes() -> (Vec<u8>, Vec<u32>) {
     let [images, _] = digits::draw_both(3, Counts { train: 400, validation: 0 });
-    let few: Vec<usize> = (0..400).filter(|&row| usize::from(images.labels()[row]) < CLASSES).collect();
-    let bytes = few.iter().flat_map(|&row| images.pixels(row)).copied().collect();
-    (bytes, few.iter().map(|&row| images.labels()[row].into()).collect())
+    let rows: Vec<usize> = (0..400).filter(|&row| usize::from(images.labels()[row]) < CLASSES).collect();
+    let bytes = rows.iter().flat_map(|&row| images.pixels(row)).copied().collect();
+    (bytes, rows.iter().map(|&row| images.labels()[row].into()).collect())
 }
 
 fn minimum(link: &Arc<dyn Link>, labels: Vec<u32>, bytes: &[u8], config: &TrainConfig, threads: usize) -> Optimum {
@@ -40,13 +40,13 @@ fn minimum(link: &Arc<dyn Link>, labels: Vec<u32>, bytes: &[u8], config: &TrainC
     find_optimum(link, config, &rows, threads, &mut |_, _| ControlFlow::Continue(())).expect("a minimum")
 }
 
-fn apart(a: &[f64], b: &[f64]) -> f64 {
-    a.iter().zip(b).fold(0.0, |far: f64, (a, b)| far.max((a - b).abs()))
+fn max_distance(a: &[f64], b: &[f64]) -> f64 {
+    a.iter().zip(b).fold(0.0, |max: f64, (a, b)| max.max((a - b).abs()))
 }
 
 #[test]
-fn one_against_the_rest_is_as_many_logistic_regressions() {
-    let (bytes, labels) = digits_of_few_classes();
+fn one_vs_rest_equals_one_logistic_regression_per_class() {
+    let (bytes, labels) = digits_of_three_classes();
     let rest: Arc<dyn Link> = Arc::new(OneVsRest { n_classes: CLASSES });
     for penalize_bias in [true, false] {
         let config = config(penalize_bias);
@@ -55,39 +55,39 @@ fn one_against_the_rest_is_as_many_logistic_regressions() {
         // J is flattest along a free bias.
         let bound = if penalize_bias { 1e-5 } else { 1e-3 };
         for class in 0..CLASSES {
-            let own = labels.iter().map(|&label| u32::from(label as usize == class)).collect();
+            let is_class = labels.iter().map(|&label| u32::from(label as usize == class)).collect();
             let single: Arc<dyn Link> = Arc::new(Logistic);
-            let single = minimum(&single, own, &bytes, &config, 1);
+            let single = minimum(&single, is_class, &bytes, &config, 1);
             assert!(single.certificate.is_some_and(|proof| proof.holds()));
-            let distance = apart(&all.parameters.of_class(class), &single.parameters.weight);
+            let distance = max_distance(&all.parameters.of_class(class), &single.parameters.weight);
             assert!(distance < 1e-5, "class {class}: {distance}");
-            let of_bias = (all.parameters.bias[class] - single.parameters.bias[0]).abs();
-            assert!(of_bias < bound, "class {class}: {of_bias}");
+            let bias_distance = (all.parameters.bias[class] - single.parameters.bias[0]).abs();
+            assert!(bias_distance < bound, "class {class}: {bias_distance}");
         }
     }
 }
 
 #[test]
-fn without_a_dual_there_is_a_certificate_where_the_bias_is_penalised_and_else_none() {
-    let (bytes, labels) = digits_of_few_classes();
+fn without_a_dual_only_a_penalised_bias_gives_a_certificate() {
+    let (bytes, labels) = digits_of_three_classes();
     let rest: Arc<dyn Link> = Arc::new(OneVsRest { n_classes: CLASSES });
     for penalize_bias in [true, false] {
-        let found = minimum(&rest, labels.clone(), &bytes, &config(penalize_bias), 1);
-        assert_eq!(found.certificate.is_some_and(|proof| proof.holds()), penalize_bias);
-        assert_eq!(found.certificate.is_none(), !penalize_bias);
+        let optimum = minimum(&rest, labels.clone(), &bytes, &config(penalize_bias), 1);
+        assert_eq!(optimum.certificate.is_some_and(|proof| proof.holds()), penalize_bias);
+        assert_eq!(optimum.certificate.is_none(), !penalize_bias);
     }
 }
 
 #[test]
-fn plain_loops_find_the_kernels_minimum() {
-    let (bytes, labels) = digits_of_few_classes();
+fn plain_loops_and_kernels_find_the_same_minimum() {
+    let (bytes, labels) = digits_of_three_classes();
     let rest: Arc<dyn Link> = Arc::new(OneVsRest { n_classes: CLASSES });
     let config = config(true);
     let by_kernels = minimum(&rest, labels.clone(), &bytes, &config, 1);
     let labels = labels.iter().map(|&label| label as u8).collect();
     let rows = Rows::of_pixels([28, 28], bytes, labels);
     let by_loops = train_by_loops(&rest, &rows, &rows, &Preprocessing::Pixels, &config, &mut ()).expect("a training");
-    let distance = apart(&by_loops.parameters.weight, &by_kernels.parameters.weight);
+    let distance = max_distance(&by_loops.parameters.weight, &by_kernels.parameters.weight);
     assert!(distance < 1e-6, "{distance}");
     assert!(by_loops.certificate.is_some_and(|proof| proof.holds()));
 }
@@ -125,46 +125,46 @@ impl Link for Poisson {
 }
 
 #[test]
-fn at_the_minimum_of_counts_the_mean_residual_is_the_penaltys_slope() {
+fn poisson_regression_has_gradient_zero_at_its_minimum() {
     let bytes: Vec<u8> = (0..300u32).map(|i| (i * i * 37 % 251) as u8).collect();
     let counts: Vec<f64> = bytes.chunks_exact(3).map(|row| f64::from(row[0] / 50 + row[2] / 90)).collect();
     let rows = PackedRows::with_numbers(&bytes, [1, 3], counts.clone(), 1.0 / 255.0, 0.0);
     let poisson: Arc<dyn Link> = Arc::new(Poisson);
     let config = config(true);
-    let found = find_optimum(&poisson, &config, &rows.clone().into(), NonZero::<usize>::MIN, &mut |_, _| {
+    let optimum = find_optimum(&poisson, &config, &rows.clone().into(), NonZero::<usize>::MIN, &mut |_, _| {
         ControlFlow::Continue(())
     });
-    let Optimum { parameters, certificate, .. } = found.expect("a minimum");
+    let Optimum { parameters, certificate, .. } = optimum.expect("a minimum");
     assert!(certificate.is_some_and(|proof| proof.holds()));
-    // In loops over the formulas.
-    let (mut slopes, mut of_bias) = ([0.0; 3], 0.0);
+    // Compute the gradient of the cost by plain loops.
+    let (mut slopes, mut bias_slope) = ([0.0; 3], 0.0);
     for (row, count) in bytes.chunks_exact(3).zip(&counts) {
         let x: Vec<f64> = row.iter().map(|&byte| f64::from(byte) / 255.0).collect();
         let z: f64 = x.iter().zip(&parameters.weight).map(|(x, w)| x * w).sum::<f64>() + parameters.bias[0];
         let residual = (z.exp() - count) / counts.len() as f64;
         slopes.iter_mut().zip(&x).for_each(|(slope, x)| *slope += residual * x);
-        of_bias += residual;
+        bias_slope += residual;
     }
-    for (slope, w) in slopes.iter().chain([&of_bias]).zip(parameters.weight.iter().chain(&parameters.bias)) {
+    for (slope, w) in slopes.iter().chain([&bias_slope]).zip(parameters.weight.iter().chain(&parameters.bias)) {
         assert!((slope + 0.1 * w).abs() < 1e-6, "{slope} and {w}");
     }
-    assert!(parameters.weight[0] > 0.1, "a feature that counts more is seen: {parameters:?}");
+    assert!(parameters.weight[0] > 0.1, "the most important feature has a large weight: {parameters:?}");
 }
 
 #[test]
-fn a_model_of_numbers_tells_a_mean_and_no_class() {
+fn a_model_of_numbers_predicts_a_mean_and_no_class() {
     let parameters = Parameters { n_features: 2, columns: 1, weight: vec![0.5, -1.0], bias: vec![0.25] };
     let predictor = Predictor::with_link(Arc::new(Poisson), parameters.clone(), Preprocessing::Raw).expect("a model");
     assert_eq!(predictor.mean(&[1.0, 0.5]).expect("a mean"), [0.25f64.exp()]);
     assert_eq!(predictor.predict(&[1.0, 0.5]), Err(RowError::NoClasses));
     let two: Arc<dyn Link> = Arc::new(OneVsRest { n_classes: 2 });
-    let refused = Predictor::with_link(two, parameters, Preprocessing::Raw).expect_err("a refusal");
-    assert_eq!(refused.to_string(), "this kind of model needs 2 columns of weights, and it has 1");
+    let error = Predictor::with_link(two, parameters, Preprocessing::Raw).expect_err("an error");
+    assert_eq!(error.to_string(), "this kind of model needs 2 columns of weights, and it has 1");
 }
 
 #[test]
 #[should_panic(expected = "rows of classes")]
-fn classes_are_not_told_apart_by_numbers() {
+fn a_classifier_needs_rows_with_classes() {
     let rows = PackedRows::with_numbers(&[0, 1], [1, 1], vec![0.5, 1.5], 1.0, 0.0);
     let logistic: Arc<dyn Link> = Arc::new(Logistic);
     let one = NonZero::<usize>::MIN;

@@ -1,4 +1,4 @@
-//! Predictions on the host equal those of the kernels.
+//! Compares predictions on the host with those of the kernels.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -9,7 +9,7 @@ use chainrule_kernels::{Float, Fused, Isa};
 use chainrule_solve::{FusedRows, Predictor};
 
 #[test]
-fn of_equally_probable_classes_the_first_is_predicted_as_the_models_do() {
+fn a_tie_predicts_the_first_class() {
     let [_, digits] = draw_both(0, Counts { train: 10, validation: 100 });
     let chosen: Vec<usize> = (0..100).filter(|&row| [2, 3].contains(&digits.labels()[row])).collect();
     let labels: Vec<u8> = chosen.iter().map(|&row| u8::from(digits.labels()[row] == 2)).collect();

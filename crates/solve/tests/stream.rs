@@ -31,7 +31,7 @@ fn in_files(folder: &Path) -> Data {
     find_within(&request, Counts { train: 1, validation: 1 }, 0, &mut |_| {}).unwrap()
 }
 
-/// An epoch of whole batches of 128 rows, in the order of the file.
+/// Returns a config for one epoch of complete batches of 128 rows, in the order of the file.
 fn config(evaluations_per_epoch: usize) -> TrainConfig {
     let mut settings = Settings::of(ModelKind::Softmax);
     settings.objective.penalize_bias = true;
@@ -69,7 +69,7 @@ fn fit(data: &Data, config: &TrainConfig, observer: &mut dyn Observer) -> Result
 }
 
 #[test]
-fn a_file_that_is_cut_off_ends_the_training_with_all_that_it_came_to() {
+fn a_truncated_file_ends_the_training_with_the_results_so_far() {
     let folder = with_digits(20_000, 300);
     let folder = folder.path();
     let file = &files(folder)[0];
@@ -79,14 +79,16 @@ fn a_file_that_is_cut_off_ends_the_training_with_all_that_it_came_to() {
     // Image 15 000 is the first incomplete one. Many images before it have been read ahead by then,
     // and they are valid.
     let mut truncator = FileTruncator { after: 20, file, length: 16 + 15_000 * 784 + 1 };
-    let Err(TrainError::DataLost(lost)) = fit(&data, &config, &mut truncator) else { panic!("the file is cut off") };
+    let Err(TrainError::DataLost(results)) = fit(&data, &config, &mut truncator) else {
+        panic!("the file is truncated")
+    };
     let expected = format!("{}: truncated in image 15000: it had 20000 images", file.display());
-    assert!(lost.reason.starts_with(&expected) && !lost.reason.contains('\n'), "{}", lost.reason);
-    let steps = lost.history.train_loss.len();
-    assert!((100..=117).contains(&steps), "{steps} steps of 128 of the 15000 rows that were left");
-    assert_eq!(lost.history.train_loss, whole.history.train_loss[..steps]);
-    assert_eq!(lost.history.evaluations, whole.history.evaluations[..1]);
-    let (step, parameters) = lost.parameters.unwrap();
+    assert!(results.reason.starts_with(&expected) && !results.reason.contains('\n'), "{}", results.reason);
+    let steps = results.history.train_loss.len();
+    assert!((100..=117).contains(&steps), "{steps} steps of 128 rows; 15000 rows were left");
+    assert_eq!(results.history.train_loss, whole.history.train_loss[..steps]);
+    assert_eq!(results.history.evaluations, whole.history.evaluations[..1]);
+    let (step, parameters) = results.parameters.unwrap();
     assert_eq!(step, steps - 1);
     assert!(parameters.weight.iter().any(|&weight| weight != 0.0));
 
@@ -97,15 +99,17 @@ fn a_file_that_is_cut_off_ends_the_training_with_all_that_it_came_to() {
 }
 
 #[test]
-fn an_evaluation_meets_a_file_that_is_cut_off_before_the_steps_do() {
+fn an_evaluation_detects_a_truncated_file() {
     let folder = with_digits(20_000, 300);
     let folder = folder.path();
     let data = in_files(folder);
     // Evaluations after steps 0, 17, 34, …
     let config = config(9);
     let mut truncator = FileTruncator { after: 16, file: &files(folder)[0], length: 16 + 19_999 * 784 };
-    let Err(TrainError::DataLost(lost)) = fit(&data, &config, &mut truncator) else { panic!("the file is cut off") };
-    assert!(lost.reason.contains("truncated in image 19999: it had 20000 images"), "{}", lost.reason);
-    assert_eq!((lost.history.train_loss.len(), lost.history.evaluations.len()), (18, 1));
-    assert_eq!(lost.parameters.unwrap().0, 17);
+    let Err(TrainError::DataLost(results)) = fit(&data, &config, &mut truncator) else {
+        panic!("the file is truncated")
+    };
+    assert!(results.reason.contains("truncated in image 19999: it had 20000 images"), "{}", results.reason);
+    assert_eq!((results.history.train_loss.len(), results.history.evaluations.len()), (18, 1));
+    assert_eq!(results.parameters.unwrap().0, 17);
 }

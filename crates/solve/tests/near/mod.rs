@@ -1,23 +1,24 @@
 //! Compares numbers up to a tolerance.
 
-/// Returns the largest distance of two coordinates, relative to the largest coordinate, and its
-/// index.
+/// Returns the largest distance between two coordinates, relative to the scale, and its index.
 ///
-/// The scale is the largest coordinate, at least a thousandth. `tests/support.rs` explains why.
-fn distance(found: &[f64], expected: &[f64]) -> (f64, usize) {
-    assert_eq!(found.len(), expected.len(), "coordinates");
-    assert!(found.iter().chain(expected).all(|value| value.is_finite()), "not finite: {found:?} {expected:?}");
-    let scale = found.iter().chain(expected).fold(1e-3f64, |scale, value| scale.max(value.abs()));
-    let apart = |i: usize| (found[i] - expected[i]).abs() / scale;
-    (0..found.len()).map(|i| (apart(i), i)).fold((0.0, 0), |worst, next| if next.0 > worst.0 { next } else { worst })
+/// The scale is the largest absolute coordinate, at least 0.001. `tests/support.rs` explains why.
+fn max_distance(actual: &[f64], expected: &[f64]) -> (f64, usize) {
+    assert_eq!(actual.len(), expected.len(), "coordinates");
+    assert!(actual.iter().chain(expected).all(|value| value.is_finite()), "not finite: {actual:?} {expected:?}");
+    let scale = actual.iter().chain(expected).fold(1e-3f64, |scale, value| scale.max(value.abs()));
+    let distance = |i: usize| (actual[i] - expected[i]).abs() / scale;
+    (0..actual.len())
+        .map(|i| (distance(i), i))
+        .fold((0.0, 0), |worst, next| if next.0 > worst.0 { next } else { worst })
 }
 
-pub(crate) fn assert_close(found: &[f64], expected: &[f64], tolerance: f64, what: &str) {
-    let (apart, worst) = distance(found, expected);
+pub(crate) fn assert_close(actual: &[f64], expected: &[f64], tolerance: f64, what: &str) {
+    let (distance, worst) = max_distance(actual, expected);
     assert!(
-        apart <= tolerance,
-        "{what}: at {worst} {:e} and {:e} are {apart:e} apart, more than {tolerance:e}",
-        found[worst],
+        distance <= tolerance,
+        "{what}: at {worst} the distance of {:e} and {:e} is {distance:e}, more than {tolerance:e}",
+        actual[worst],
         expected[worst]
     );
 }

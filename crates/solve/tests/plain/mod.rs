@@ -1,4 +1,4 @@
-//! The reference for tests of a minimum, here and in the tests with tensors.
+//! A reference implementation for tests of a minimum, here and in the tests with tensors.
 
 use chainrule_core::{ModelKind, Parameters, TrainConfig};
 use chainrule_records::ConfigFile;
@@ -18,8 +18,8 @@ pub(crate) fn config(kind: ModelKind, more: &[&str]) -> TrainConfig {
     TrainConfig::parse("optimum", &text, &overrides).unwrap()
 }
 
-/// The models in plain loops, by the formulas of the derivation, without code under test. The
-/// logistic model has its two probabilities.
+/// The models by plain loops over the formulas of the derivation, without code under test. The
+/// logistic model has two probabilities.
 pub(crate) struct Dense {
     pub(crate) x: Vec<Vec<f64>>,
     pub(crate) y: Vec<usize>,
@@ -54,6 +54,6 @@ impl Dense {
 }
 
 pub(crate) fn log_sum(z: &[f64]) -> f64 {
-    let most = z.iter().fold(f64::NEG_INFINITY, |a: f64, &b| a.max(b));
-    most + z.iter().map(|z| (z - most).exp()).sum::<f64>().ln()
+    let max = z.iter().fold(f64::NEG_INFINITY, |a: f64, &b| a.max(b));
+    max + z.iter().map(|z| (z - max).exp()).sum::<f64>().ln()
 }
